@@ -1,0 +1,77 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SEED ?= 1
+
+.PHONY: help setup demo test check fmt lint types imports tidy cov sim bench wasm docs lock clean
+
+help:  ## Show what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV) ..."
+	@$(PIP) install --no-deps --require-hashes --prefer-binary -r requirements/runtime.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
+	@echo "setting up the development tools ..."
+	@$(PIP) install --no-deps --require-hashes --prefer-binary -r requirements/dev.txt
+	@touch $@
+
+setup: $(VENV)/.dev  ## Install everything into .venv, from hash-pinned wheels
+
+demo: $(VENV)/.runtime  ## One real task: four daemons, one liar, a receipt, a Bitcoin block
+	@$(BIN)/ambientctl demo
+
+test: $(VENV)/.dev  ## Run the whole test suite
+	$(BIN)/python -m pytest -q
+
+check: lint types imports tidy  ## Lint, types, layer contracts, house rules
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+fmt: $(VENV)/.dev  ## Format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports --no-cache
+
+tidy: $(VENV)/.dev
+	$(BIN)/python scripts/tidy.py
+
+cov: $(VENV)/.dev  ## Branch coverage, with floors
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=85
+	$(BIN)/coverage report --fail-under=95 --include='src/ambientd/roles/*,src/ambientd/consensus/*,src/ambientd/telemetry/*,src/ambientd/ledger/*'
+
+sim: $(VENV)/.dev  ## Replay one simulated world: make sim SEED=7
+	$(BIN)/python -m sim --seed $(SEED)
+
+bench: $(VENV)/.dev  ## Measure task latency and throughput on real daemons
+	$(BIN)/python benchmarks/task_latency.py
+	$(BIN)/python benchmarks/task_throughput.py
+
+wasm:  ## Rebuild the reference modules (needs clang and wasm-ld)
+	$(MAKE) -C examples
+
+docs: $(VENV)/.dev  ## Check that the documents' snippets and links hold
+	$(BIN)/python -m pytest -q tests/docs
+
+lock:  ## Resolve the hash-pinned requirements again (needs uv)
+	uv pip compile pyproject.toml requirements/build.in --extra regtest --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/runtime.txt --custom-compile-command "make lock"
+	uv pip compile pyproject.toml requirements/build.in --extra dev --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/dev.txt -c requirements/runtime.txt --custom-compile-command "make lock"
+
+clean:  ## Remove everything that was built
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov .coverage* dist build
