@@ -32,9 +32,7 @@ class Signer:
 
     def sign(self, domain: str, payload: bytes) -> bytes:
         """Sign `payload` for one domain; 64 bytes."""
-        return _signing_key(self.seed).sign(
-            _statement(domain, self.cluster, payload)
-        ).signature
+        return _signing_key(self.seed).sign(_statement(domain, self.cluster, payload)).signature
 
 
 @functools.lru_cache(maxsize=256)
@@ -48,7 +46,9 @@ def _verify_key(public_key: bytes) -> VerifyKey:
 
 
 @functools.lru_cache(maxsize=16384)
-def verify(public_key: bytes, domain: str, cluster: bytes, payload: bytes, signature: bytes) -> bool:
+def verify(
+    public_key: bytes, domain: str, cluster: bytes, payload: bytes, signature: bytes
+) -> bool:
     """Tell whether the key signed the payload for this domain and cluster; never raises."""
     if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
         return False

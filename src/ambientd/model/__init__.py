@@ -1,0 +1,1 @@
+"""Frozen values that travel, are stored and are signed; no behaviour beyond their own shape."""

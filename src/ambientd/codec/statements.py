@@ -1,0 +1,133 @@
+"""How each signed or hashed statement is formed (protocols/01 section 3, 03 and 06)."""
+
+from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256, tagged
+from ambientd.codec.merkle import leaf_hash
+from ambientd.codec.signing import Signer, verify
+from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.genesis import Genesis
+from ambientd.model.receipt import Receipt, ReceiptFile, RefereeVerdict, Settlement, SignedReceipt
+from ambientd.model.record import Body, Join, Record
+from ambientd.model.task import Commit, Result, TaskSpec
+
+
+def fingerprint(genesis: Genesis) -> Digest:
+    """Name a cluster: the tagged hash of its genesis."""
+    return Digest(tagged("ambient/genesis/1", encode(genesis)))
+
+
+def spec_hash(spec: TaskSpec) -> Digest:
+    """Name a specification."""
+    return Digest(tagged("ambient/spec/1", encode(spec)))
+
+
+def task_id(submitter: NodeId, nonce: bytes, spec: TaskSpec) -> TaskId:
+    """Name a task: the same submitter, nonce and specification are the same task."""
+    return TaskId(tagged("ambient/task/1", submitter, nonce, encode(spec)))
+
+
+def result_root(result: Result) -> Digest:
+    """Hash what replicas must agree on."""
+    return Digest(tagged("ambient/result/1", encode(result)))
+
+
+def commitment(receipt: Receipt) -> Digest:
+    """Seal an answer: nobody can copy what cannot be read."""
+    place = encode((receipt.slot, receipt.attempt))
+    root = result_root(receipt.result)
+    return Digest(
+        tagged("ambient/commit/1", receipt.task, place, receipt.worker, root, receipt.nonce)
+    )
+
+
+def settlement_leaf(settlement: Settlement) -> Digest:
+    """Give the receipt log's leaf hash of a settlement."""
+    return Digest(leaf_hash(encode(settlement)))
+
+
+def receipt_hash(receipt: SignedReceipt) -> Digest:
+    """Name a signed receipt."""
+    return Digest(sha256(encode(receipt)))
+
+
+def verdict_hash(verdict: RefereeVerdict) -> Digest:
+    """Name a signed verdict."""
+    return Digest(sha256(encode(verdict)))
+
+
+def sign_record(signer: Signer, body: Body) -> Record:
+    """Sign a body as this node."""
+    signature = signer.sign("record", encode(body))
+    return Record(author=NodeId(signer.public_key), body=body, signature=signature)
+
+
+def verify_record(record: Record, cluster: bytes) -> bool:
+    """Tell whether the author signed the body."""
+    return verify(record.author, "record", cluster, encode(record.body), record.signature)
+
+
+def sign_receipt(signer: Signer, receipt: Receipt) -> SignedReceipt:
+    """Sign a receipt as its worker."""
+    return SignedReceipt(receipt=receipt, signature=signer.sign("receipt", encode(receipt)))
+
+
+def verify_receipt(signed: SignedReceipt, cluster: bytes) -> bool:
+    """Tell whether the named worker signed the receipt."""
+    worker = signed.receipt.worker
+    return verify(worker, "receipt", cluster, encode(signed.receipt), signed.signature)
+
+
+def _commit_payload(task: TaskId, slot: int, attempt: int, sealed: Digest) -> bytes:
+    return encode((task, slot, attempt, sealed))
+
+
+def sign_commit(signer: Signer, receipt: Receipt) -> Commit:
+    """Seal and sign a receipt's answer."""
+    sealed = commitment(receipt)
+    payload = _commit_payload(receipt.task, receipt.slot, receipt.attempt, sealed)
+    return Commit(
+        task=receipt.task,
+        slot=receipt.slot,
+        attempt=receipt.attempt,
+        worker=receipt.worker,
+        commitment=sealed,
+        signature=signer.sign("commit", payload),
+    )
+
+
+def verify_commit(commit: Commit, cluster: bytes) -> bool:
+    """Tell whether the named worker sealed this answer."""
+    payload = _commit_payload(commit.task, commit.slot, commit.attempt, commit.commitment)
+    return verify(commit.worker, "commit", cluster, payload, commit.signature)
+
+
+def sign_verdict(signer: Signer, task: TaskId, result: Result) -> RefereeVerdict:
+    """Sign a referee's own finding."""
+    return RefereeVerdict(
+        task=task,
+        referee=NodeId(signer.public_key),
+        result=result,
+        signature=signer.sign("verdict", encode((task, result))),
+    )
+
+
+def verify_verdict(verdict: RefereeVerdict, cluster: bytes) -> bool:
+    """Tell whether the named referee signed the finding."""
+    payload = encode((verdict.task, verdict.result))
+    return verify(verdict.referee, "verdict", cluster, payload, verdict.signature)
+
+
+def grant_payload(invite_key: bytes, expires_ms: int) -> bytes:
+    """What an inviter signs (domain `invite`)."""
+    return encode((invite_key, expires_ms))
+
+
+def join_payload(join: Join) -> bytes:
+    """What the invite key signs about the node that joins (domain `join`)."""
+    return encode((join.node, join.profile))
+
+
+def file_payload(file: ReceiptFile) -> bytes:
+    """What the issuer of a receipt file signs (domain `receipt-file`): all of it but the signature."""
+    fields = tuple(getattr(file, name) for name in file.__struct_fields__[:-1])
+    return encode(fields)

@@ -1,0 +1,57 @@
+"""The cluster's birth certificate: who is in it, under which rules, with which grants."""
+
+from enum import StrEnum
+
+from ambientd.model.base import NodeId, Value
+
+
+class NodeKind(StrEnum):
+    """What sort of device a node runs on."""
+
+    GATEWAY = "gateway"
+    COMPUTE = "compute"
+    EDGE = "edge"
+    MOBILE = "mobile"
+
+
+class Profile(Value):
+    """What a node says of itself when it joins."""
+
+    name: str
+    region: str
+    kind: NodeKind
+
+
+class Member(Value):
+    """A founding committee member."""
+
+    node: NodeId
+    profile: Profile
+    beacon_tip: bytes
+    grant_msat: int
+    bond_msat: int
+
+
+class Rules(Value):
+    """The numbers every node must share; all times in milliseconds of block time."""
+
+    t0_ms: int = 400
+    lease_ms: int = 20_000
+    reveal_ms: int = 5_000
+    dispute_ms: int = 60_000
+    attempts_max: int = 4
+    batch_ms: int = 2_000
+    replicas_max: int = 8
+    price_msat_per_mgas_min: int = 1
+    strategy: str = "weighted"
+
+
+class Genesis(Value):
+    """What a cluster's fingerprint is the hash of."""
+
+    version: int
+    name: str
+    created_ms: int
+    bitcoin_network: str
+    members: tuple[Member, ...]
+    rules: Rules

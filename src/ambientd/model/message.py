@@ -1,0 +1,37 @@
+"""Job messages: what nodes tell each other over direct streams, outside the log."""
+
+from typing import TypeAlias
+
+from ambientd.model.base import Digest, Value
+from ambientd.model.receipt import Cosignature, SignedReceipt
+from ambientd.model.task import Commit
+
+
+class CommitSent(Value, tag=1):
+    """A worker hands its sealed answer to the coordinator."""
+
+    commit: Commit
+
+
+class RevealSent(Value, tag=2):
+    """A worker opens its answer to the coordinator."""
+
+    receipt: SignedReceipt
+
+
+class CosignRequested(Value, tag=3):
+    """The coordinator asks the committee to cosign a tree head."""
+
+    size: int
+    root: Digest
+
+
+class CosignatureSent(Value, tag=4):
+    """A committee member's answer."""
+
+    size: int
+    root: Digest
+    cosignature: Cosignature
+
+
+JobMessage: TypeAlias = CommitSent | RevealSent | CosignRequested | CosignatureSent

@@ -1,0 +1,104 @@
+"""Receipts: what a worker signs about one execution, and the file a stranger checks."""
+
+from ambientd.model.base import Digest, NodeId, TaskId, Value
+from ambientd.model.genesis import Genesis
+from ambientd.model.task import Result, TaskSpec, Verdict
+
+
+class Receipt(Value):
+    """A worker's statement about one execution (protocols/06-receipts.md section 1)."""
+
+    task: TaskId
+    slot: int
+    attempt: int
+    worker: NodeId
+    spec: Digest
+    module: Digest
+    prepared: Digest
+    input: Digest
+    result: Result
+    rewriter_version: int
+    engine: str
+    engine_version: str
+    nonce: Digest
+    started_ms: int
+    finished_ms: int
+    telemetry: Digest
+    energy_mj: int | None
+    energy_source: str
+
+
+class SignedReceipt(Value):
+    """A receipt with its worker's signature (domain `receipt`)."""
+
+    receipt: Receipt
+    signature: bytes
+
+
+class RefereeVerdict(Value):
+    """A committee member's own execution of a disputed task, signed (domain `verdict`)."""
+
+    task: TaskId
+    referee: NodeId
+    result: Result
+    signature: bytes
+
+
+class Settlement(Value):
+    """The leaf of the receipt log: how a task ended, binding every signed statement by hash."""
+
+    task: TaskId
+    submitter: NodeId
+    spec: Digest
+    verdict: Verdict
+    result: Result
+    receipts: tuple[Digest, ...]
+    referees: tuple[Digest, ...]
+    liars: tuple[NodeId, ...]
+    settled_ms: int
+
+
+class Cosignature(Value):
+    """One committee member's signature over a checkpoint note's text."""
+
+    member: NodeId
+    signature: bytes
+
+
+class CheckpointNote(Value):
+    """A cosigned tree head of the receipt log."""
+
+    size: int
+    root: Digest
+    cosignatures: tuple[Cosignature, ...]
+
+
+class AnchorProof(Value):
+    """A root inside a Bitcoin block: transaction, Merkle branch, header and the headers after it."""
+
+    raw_tx: bytes
+    index: int
+    siblings: tuple[bytes, ...]
+    height: int
+    header: bytes
+    following_headers: tuple[bytes, ...]
+
+
+class ReceiptFile(Value):
+    """Everything a stranger needs to check one task's output offline (`*.receipt`)."""
+
+    version: int
+    genesis: Genesis
+    submitter: NodeId
+    nonce: bytes
+    spec: TaskSpec
+    admit_signature: bytes
+    settlement: Settlement
+    receipts: tuple[SignedReceipt, ...]
+    verdicts: tuple[RefereeVerdict, ...]
+    leaf_index: int
+    path: tuple[Digest, ...]
+    note: CheckpointNote | None
+    anchor: AnchorProof | None
+    issuer: NodeId
+    signature: bytes

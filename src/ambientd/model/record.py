@@ -1,0 +1,107 @@
+"""Records: what is proposed to the log. A body, its author, and the author's signature."""
+
+from typing import TypeAlias
+
+from ambientd.model.base import Digest, NodeId, TaskId, Value
+from ambientd.model.genesis import Profile
+from ambientd.model.receipt import AnchorProof, CheckpointNote, RefereeVerdict, SignedReceipt
+from ambientd.model.task import Commit, TaskSpec
+
+
+class Join(Value, tag=1):
+    """A node enters the allow-list: the inviter's grant, and the invite key's word for the node."""
+
+    node: NodeId
+    profile: Profile
+    inviter: NodeId
+    invite_key: bytes
+    expires_ms: int
+    grant_signature: bytes
+    invite_signature: bytes
+
+
+class NodeReport(Value):
+    """One node's condition in coarse buckets, as the coordinator last heard it."""
+
+    node: NodeId
+    accepting: bool
+    safe_mode: bool
+    health_percent: int
+    load_percent: int
+    latency_ms: int
+    carbon_g_per_kwh: int
+    capacity: int
+
+
+class Registry(Value, tag=3):
+    """The nodes' conditions, every few seconds; the only way they enter scheduling."""
+
+    reports: tuple[NodeReport, ...]
+
+
+class Admit(Value, tag=4):
+    """A task is accepted and its fee put into escrow; the author is the submitter."""
+
+    nonce: bytes
+    spec: TaskSpec
+
+
+class Cancel(Value, tag=5):
+    """The submitter takes a task back, as long as not all slots have committed."""
+
+    task: TaskId
+
+
+class Commits(Value, tag=6):
+    """Sealed answers, each signed by its worker."""
+
+    commits: tuple[Commit, ...]
+
+
+class Settle(Value, tag=7):
+    """Opened answers, each signed by its worker."""
+
+    task: TaskId
+    receipts: tuple[SignedReceipt, ...]
+
+
+class DisputeStep(Value, tag=8):
+    """A referee's finding on a disputed task."""
+
+    verdict: RefereeVerdict
+
+
+class Checkpoint(Value, tag=9):
+    """A batch is closed: the receipt log's head with a quorum of cosignatures."""
+
+    note: CheckpointNote
+
+
+class Anchor(Value, tag=10):
+    """A batch's root is in a Bitcoin block with enough confirmations."""
+
+    size: int
+    root: Digest
+    proof: AnchorProof
+
+
+class Fraud(Value, tag=11):
+    """Two statements of one key that contradict each other (EVIDENCE), as raw signed bytes."""
+
+    culprit: NodeId
+    kind: str
+    first: bytes
+    second: bytes
+
+
+Body: TypeAlias = (
+    Join | Registry | Admit | Cancel | Commits | Settle | DisputeStep | Checkpoint | Anchor | Fraud
+)
+
+
+class Record(Value):
+    """A signed body (domain `record`, over the body's canonical bytes)."""
+
+    author: NodeId
+    body: Body
+    signature: bytes

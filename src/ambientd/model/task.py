@@ -1,0 +1,73 @@
+"""What a submitter asks for, and the states a task goes through (protocols/03-records.md)."""
+
+from enum import IntEnum
+
+from ambientd.model.base import Digest, NodeId, TaskId, Value
+
+
+class Assurance(IntEnum):
+    """How a task is verified."""
+
+    NONE = 0
+    REPLICATED = 1
+
+
+class TaskState(IntEnum):
+    """Where a task stands; the last four are terminal."""
+
+    PENDING = 0
+    ASSIGNED = 1
+    COMMITTED = 2
+    DISPUTED = 3
+    FINAL = 4
+    CANCELLED = 5
+    EXPIRED = 6
+
+
+TERMINAL = frozenset({TaskState.FINAL, TaskState.CANCELLED, TaskState.EXPIRED})
+
+
+class Verdict(IntEnum):
+    """The committee's finding on a task."""
+
+    NONE = 0
+    AGREED = 1
+    DIVERGENT = 2
+    INCONCLUSIVE = 3
+
+
+class TaskSpec(Value):
+    """A task as its submitter signs it; module and input are named by SHA-256."""
+
+    module: Digest
+    input: Digest
+    module_size_bytes: int
+    input_size_bytes: int
+    gas_max: int
+    memory_bytes_max: int
+    wall_ms_max: int
+    output_bytes_max: int
+    assurance: Assurance
+    replicas: int
+    price_msat_per_mgas: int
+
+
+class Commit(Value):
+    """A worker's sealed answer: H(task, slot, attempt, worker, result root, nonce), signed."""
+
+    task: TaskId
+    slot: int
+    attempt: int
+    worker: NodeId
+    commitment: Digest
+    signature: bytes
+
+
+class Result(Value):
+    """What replicas must agree on: the outcome and nothing of who or how."""
+
+    kind: int
+    reason: str
+    output: Digest
+    output_size_bytes: int
+    gas: int
