@@ -34,6 +34,10 @@ class Signer:
         """Sign `payload` for one domain; 64 bytes."""
         return _signing_key(self.seed).sign(_statement(domain, self.cluster, payload)).signature
 
+    def sign_note(self, text: bytes) -> bytes:
+        """Sign a checkpoint note's text as it stands; its first line keeps it apart."""
+        return _signing_key(self.seed).sign(text).signature
+
 
 @functools.lru_cache(maxsize=256)
 def _signing_key(seed: bytes) -> SigningKey:
@@ -46,14 +50,25 @@ def _verify_key(public_key: bytes) -> VerifyKey:
 
 
 @functools.lru_cache(maxsize=16384)
+def _verify(public_key: bytes, statement: bytes, signature: bytes) -> bool:
+    try:
+        _verify_key(public_key).verify(statement, signature)
+    except (CryptoError, ValueError):
+        return False
+    return True
+
+
 def verify(
     public_key: bytes, domain: str, cluster: bytes, payload: bytes, signature: bytes
 ) -> bool:
     """Tell whether the key signed the payload for this domain and cluster; never raises."""
     if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
         return False
-    try:
-        _verify_key(public_key).verify(_statement(domain, cluster, payload), signature)
-    except (CryptoError, ValueError):
+    return _verify(public_key, _statement(domain, cluster, payload), signature)
+
+
+def verify_note(public_key: bytes, text: bytes, signature: bytes) -> bool:
+    """Tell whether the key signed a checkpoint note's text as it stands (C2SP signed-note)."""
+    if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
         return False
-    return True
+    return _verify(public_key, text, signature)

@@ -128,6 +128,6 @@ def join_payload(join: Join) -> bytes:
 
 
 def file_payload(file: ReceiptFile) -> bytes:
-    """What the issuer of a receipt file signs (domain `receipt-file`): all of it but the signature."""
+    """What the issuer of a receipt file signs (domain `receipt-file`): all before it."""
     fields = tuple(getattr(file, name) for name in file.__struct_fields__[:-1])
     return encode(fields)

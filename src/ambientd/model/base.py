@@ -1,4 +1,4 @@
-"""What every model value has in common: frozen, positional on the wire, strict about extra fields."""
+"""What every model value has in common: frozen, positional, strict about extra fields."""
 
 from typing import NewType
 

@@ -74,7 +74,7 @@ class CheckpointNote(Value):
 
 
 class AnchorProof(Value):
-    """A root inside a Bitcoin block: transaction, Merkle branch, header and the headers after it."""
+    """A root in a Bitcoin block: transaction, Merkle branch, header, later headers."""
 
     raw_tx: bytes
     index: int
