@@ -1,0 +1,203 @@
+"""Blobs as files named by their SHA-256, under `blobs/ab/cdef...`.
+
+Functions are synchronous and safe from several threads at once. A file appears under its name
+only when all its bytes are on disk, and its bytes are hashed again at every read from disk.
+"""
+
+import contextlib
+import errno
+import itertools
+import logging
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from ambientd.adapters.durable_files import sync_directory, write_synced
+from ambientd.codec.digest import sha256
+from ambientd.errors import StoreError, UsageError
+
+_log = logging.getLogger(__name__)
+
+NAME_BYTES = 32
+BLOB_BYTES_MAX = 64 * 1024 * 1024
+QUOTA_BYTES = 10 * 1024 * 1024 * 1024
+MEMORY_BYTES = 4 * 1024 * 1024
+MEMORY_BLOB_BYTES_MAX = 64 * 1024
+DAMAGED_FILES_MAX = 32
+
+
+class BlobFiles:
+    """Content-addressed files within a quota, with the small and recent ones in memory."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        blob_bytes_max: int = BLOB_BYTES_MAX,
+        quota_bytes: int = QUOTA_BYTES,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        """Open or create the folder; drafts that a crash left are removed."""
+        self.root = root
+        self._blob_bytes_max = blob_bytes_max
+        self._quota_bytes = quota_bytes
+        self._memory_bytes_max = memory_bytes
+        self._memory: OrderedDict[bytes, bytes] = OrderedDict()
+        self._memory_bytes = 0
+        self._lock = threading.Lock()
+        self._drafts = itertools.count()
+        try:
+            for folder in (root, root / "draft", root / "damaged"):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for draft in (root / "draft").iterdir():
+                draft.unlink()
+            self._used_bytes = sum(
+                file.stat().st_size for file in root.glob("[0-9a-f][0-9a-f]/*") if file.is_file()
+            )
+        except OSError as error:
+            msg = (
+                f"cannot use the blob folder {root}: {error.strerror}; "
+                "the daemon's user must own it and its disk must be writable"
+            )
+            raise StoreError(msg) from error
+
+    @property
+    def used_bytes(self) -> int:
+        """Give the size of all blobs together."""
+        return self._used_bytes
+
+    def _path(self, name: bytes) -> Path:
+        if len(name) != NAME_BYTES:
+            msg = f"a blob's name has {NAME_BYTES} bytes, not {len(name)}"
+            raise UsageError(msg)
+        text = name.hex()
+        return self.root / text[:2] / text[2:]
+
+    def put(self, data: bytes) -> bytes:
+        """Keep a blob durably and give its name.
+
+        Raises UsageError for a blob above the size cap, StoreError for a full quota or disk.
+        """
+        if len(data) > self._blob_bytes_max:
+            msg = (
+                f"the blob has {len(data)} bytes, this node keeps at most {self._blob_bytes_max} "
+                "in one: split it, or raise the cap in the configuration"
+            )
+            raise UsageError(msg)
+        name = sha256(data)
+        path = self._path(name)
+        if self.get(name) is not None:
+            return name
+        self._reserve(len(data))
+        try:
+            self._write(path, data)
+        except FileExistsError:
+            # Another thread was faster with the same bytes.
+            self._release(len(data))
+        except OSError as error:
+            self._release(len(data))
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            advice = "make room on its disk" if full else "check the folder and its disk"
+            msg = f"cannot keep blob {name.hex()} in {self.root}: {error.strerror}; {advice}"
+            raise StoreError(msg) from error
+        except BaseException:
+            self._release(len(data))
+            raise
+        self._remember(name, data)
+        return name
+
+    def _reserve(self, size_bytes: int) -> None:
+        with self._lock:
+            if self._used_bytes + size_bytes > self._quota_bytes:
+                msg = (
+                    f"the blob folder {self.root} holds {self._used_bytes} of "
+                    f"{self._quota_bytes} bytes, {size_bytes} more do not fit: "
+                    "delete blobs or raise the quota in the configuration"
+                )
+                raise StoreError(msg)
+            self._used_bytes += size_bytes
+
+    def _release(self, size_bytes: int) -> None:
+        with self._lock:
+            self._used_bytes -= size_bytes
+
+    def _write(self, path: Path, data: bytes) -> None:
+        draft = self.root / "draft" / f"{os.getpid()}.{next(self._drafts)}"
+        write_synced(draft, data)
+        try:
+            try:
+                path.parent.mkdir(mode=0o700)
+            except FileExistsError:
+                pass
+            else:
+                sync_directory(self.root)
+            os.link(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_directory(path.parent)
+
+    def get(self, name: bytes) -> bytes | None:
+        """Give the bytes with this hash, or None.
+
+        A file with other bytes counts as absent: it is moved aside, so that the right bytes
+        can be fetched and kept again.
+        """
+        path = self._path(name)
+        with self._lock:
+            kept = self._memory.get(name)
+            if kept is not None:
+                self._memory.move_to_end(name)
+                return kept
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            msg = f"cannot read blob {name.hex()} in {self.root}: {error.strerror}; check its disk"
+            raise StoreError(msg) from error
+        if sha256(data) != name:
+            self._set_aside(path, name, len(data))
+            return None
+        self._remember(name, data)
+        return data
+
+    def _set_aside(self, path: Path, name: bytes, size_bytes: int) -> None:
+        place = self.root / "damaged" / name.hex()
+        try:
+            path.replace(place)
+        except FileNotFoundError:
+            return
+        self._release(size_bytes)
+        _log.error("blob %s had wrong bytes: moved to %s", name.hex(), place)
+        damaged = sorted((self.root / "damaged").iterdir(), key=lambda file: file.stat().st_mtime)
+        for file in damaged[:-DAMAGED_FILES_MAX]:
+            file.unlink(missing_ok=True)
+
+    def has(self, name: bytes) -> bool:
+        """Tell whether a blob of this name is kept; its bytes are checked when they are read."""
+        return self._path(name).is_file()
+
+    def delete(self, name: bytes) -> None:
+        """Forget a blob; forgetting an unknown one is no error."""
+        path = self._path(name)
+        with self._lock:
+            forgotten = self._memory.pop(name, None)
+            if forgotten is not None:
+                self._memory_bytes -= len(forgotten)
+            with contextlib.suppress(FileNotFoundError):
+                size_bytes = path.stat().st_size
+                path.unlink()
+                self._used_bytes -= size_bytes
+
+    def _remember(self, name: bytes, data: bytes) -> None:
+        if len(data) > MEMORY_BLOB_BYTES_MAX:
+            return
+        with self._lock:
+            if name not in self._memory:
+                self._memory_bytes += len(data)
+            self._memory[name] = data
+            self._memory.move_to_end(name)
+            while self._memory_bytes > self._memory_bytes_max:
+                _, oldest = self._memory.popitem(last=False)
+                self._memory_bytes -= len(oldest)

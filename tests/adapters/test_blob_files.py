@@ -1,0 +1,157 @@
+"""Blob files: names, quotas, damage, threads."""
+
+import hashlib
+import logging
+import os
+import resource
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ambientd.adapters import blob_files
+from ambientd.adapters.blob_files import BlobFiles
+from ambientd.errors import StoreError, UsageError
+
+
+def file_of(blobs: BlobFiles, name: bytes) -> Path:
+    return blobs.root / name.hex()[:2] / name.hex()[2:]
+
+
+def test_a_blob_is_named_by_its_hash_and_survives_reopening(tmp_path: Path) -> None:
+    blobs = BlobFiles(tmp_path / "blobs")
+    data = os.urandom(200_000)
+    name = blobs.put(data)
+    assert name == hashlib.sha256(data).digest()
+    assert blobs.put(data) == name
+    assert blobs.get(name) == data
+    again = BlobFiles(tmp_path / "blobs")
+    assert again.get(name) == data
+    assert again.has(name)
+    assert again.used_bytes == blobs.used_bytes == 200_000
+    assert stat.S_IMODE(file_of(again, name).stat().st_mode) == 0o600
+
+
+def test_an_unknown_blob_is_none_and_a_malformed_name_is_an_error(tmp_path: Path) -> None:
+    blobs = BlobFiles(tmp_path)
+    assert blobs.get(bytes(32)) is None
+    assert not blobs.has(bytes(32))
+    blobs.delete(bytes(32))
+    for use in (blobs.get, blobs.has, blobs.delete):
+        with pytest.raises(UsageError, match="32 bytes, not 3"):
+            use(b"../")
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_wrong_bytes_are_set_aside_and_the_right_ones_can_come_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, size: int
+) -> None:
+    data = os.urandom(size)
+    name = BlobFiles(tmp_path).put(data)
+    blobs = BlobFiles(tmp_path)
+    file_of(blobs, name).write_bytes(b"\0" * size)
+    with caplog.at_level(logging.ERROR):
+        assert blobs.get(name) is None
+    assert name.hex() in caplog.text
+    assert (tmp_path / "damaged" / name.hex()).read_bytes() == b"\0" * size
+    assert not blobs.has(name)
+    assert blobs.used_bytes == 0
+    assert blobs.put(data) == name
+    assert blobs.get(name) == data
+
+
+def test_a_damaged_blob_is_repaired_by_putting_it_again(tmp_path: Path) -> None:
+    name = BlobFiles(tmp_path).put(b"right")
+    blobs = BlobFiles(tmp_path)
+    file_of(blobs, name).write_bytes(b"wrong bytes")
+    assert blobs.put(b"right") == name
+    assert file_of(blobs, name).read_bytes() == b"right"
+
+
+def test_only_some_damaged_files_are_kept(tmp_path: Path) -> None:
+    names = [BlobFiles(tmp_path).put(b"%d" % number) for number in range(40)]
+    blobs = BlobFiles(tmp_path)
+    for name in names:
+        file_of(blobs, name).write_bytes(b"?")
+        assert blobs.get(name) is None
+    assert len(list((tmp_path / "damaged").iterdir())) == blob_files.DAMAGED_FILES_MAX
+
+
+def test_a_blob_above_the_cap_is_refused(tmp_path: Path) -> None:
+    blobs = BlobFiles(tmp_path, blob_bytes_max=10)
+    blobs.put(bytes(10))
+    with pytest.raises(UsageError, match="has 11 bytes, this node keeps at most 10"):
+        blobs.put(bytes(11))
+
+
+def test_a_full_quota_is_said_and_deleting_makes_room(tmp_path: Path) -> None:
+    blobs = BlobFiles(tmp_path, quota_bytes=100)
+    first = blobs.put(b"a" * 60)
+    with pytest.raises(StoreError, match="holds 60 of 100 bytes, 50 more do not fit: delete"):
+        blobs.put(b"b" * 50)
+    assert blobs.put(b"a" * 60) == first
+    blobs.delete(first)
+    assert blobs.get(first) is None
+    assert blobs.used_bytes == 0
+    blobs.put(b"b" * 50)
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
+    blobs = BlobFiles(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(StoreError, match="make room on its disk"):
+            blobs.put(os.urandom(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert blobs.used_bytes == 0
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+def test_drafts_of_a_crash_are_removed_at_the_start(tmp_path: Path) -> None:
+    BlobFiles(tmp_path)
+    (tmp_path / "draft" / "1.0").write_bytes(b"half")
+    assert BlobFiles(tmp_path).used_bytes == 0
+    assert list((tmp_path / "draft").iterdir()) == []
+
+
+def test_a_place_that_cannot_hold_blobs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot use the blob folder"):
+        BlobFiles(tmp_path / "file")
+    blobs = BlobFiles(tmp_path / "blobs")
+    name = hashlib.sha256(b"x").digest()
+    file_of(blobs, name).mkdir(parents=True)
+    with pytest.raises(StoreError, match="cannot read blob"):
+        blobs.get(name)
+
+
+def test_memory_holds_the_recent_small_ones_within_its_cap(tmp_path: Path) -> None:
+    blobs = BlobFiles(tmp_path, memory_bytes=100)
+    names = [blobs.put(bytes([number]) * 30) for number in range(10)]
+    for name in names:
+        file_of(blobs, name).unlink()
+    assert [blobs.get(name) is not None for name in names] == [False] * 7 + [True] * 3
+
+
+def test_many_threads_may_put_the_same_blobs(tmp_path: Path) -> None:
+    blobs = BlobFiles(tmp_path, memory_bytes=0)
+    data = [bytes([number]) * 1000 for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        names = list(threads.map(blobs.put, data * 8))
+    assert names == [hashlib.sha256(each).digest() for each in data] * 8
+    assert blobs.used_bytes == 8000 == BlobFiles(tmp_path).used_bytes
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.lists(st.binary(max_size=200), max_size=10))
+def test_everything_put_is_given_back(
+    tmp_path_factory: pytest.TempPathFactory, data: list[bytes]
+) -> None:
+    blobs = BlobFiles(tmp_path_factory.mktemp("blobs"), memory_bytes=300)
+    names = [blobs.put(each) for each in data]
+    assert [blobs.get(name) for name in names] == data
