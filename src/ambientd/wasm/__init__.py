@@ -1,0 +1,26 @@
+"""Module preparation: one deterministic rewrite before any engine sees a module (protocols/04)."""
+
+from ambientd.wasm.interface import (
+    DEPTH_EXPORT,
+    GAS_EXPORT,
+    START_EXPORT,
+    WASI_FUNCTIONS,
+    WASI_MODULE,
+    Interface,
+)
+from ambientd.wasm.limits import PrepareLimits
+from ambientd.wasm.prepare import REWRITER_VERSION, Prepared, Refused, prepare
+
+__all__ = [
+    "DEPTH_EXPORT",
+    "GAS_EXPORT",
+    "REWRITER_VERSION",
+    "START_EXPORT",
+    "WASI_FUNCTIONS",
+    "WASI_MODULE",
+    "Interface",
+    "PrepareLimits",
+    "Prepared",
+    "Refused",
+    "prepare",
+]

@@ -1,0 +1,26 @@
+"""What a module may ask for; every limit is part of what the cluster agrees on (§8)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareLimits:
+    """Caps on a submitted module; below the limits of every engine, so none refuses alone."""
+
+    module_bytes_max: int = 8 << 20
+    body_bytes_max: int = 7_654_321  # of one prepared function body, what engines accept
+    memory_pages_max: int = 8_192
+    table_elements_max: int = 1 << 18
+    tables_max: int = 8
+    types_max: int = 16_384
+    signature_values_max: int = 255
+    imports_max: int = 256
+    functions_max: int = 100_000
+    globals_max: int = 16_384
+    exports_max: int = 16_384
+    segments_max: int = 65_536
+    name_bytes_max: int = 1_024
+    locals_max: int = 10_000
+    nesting_max: int = 16_384
+    branch_targets_max: int = 65_519
+    call_depth_weight_max: int = 65_536
