@@ -1,0 +1,55 @@
+"""What the world can run: anything sans-IO, with a host that executes its effects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Effect = object
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One effect in the world's terms: bytes for a peer, or for all when `to` is None."""
+
+    to: bytes | None
+    data: bytes
+
+
+class Host(Protocol):
+    """A node as the world sees it: a machine that a crash loses, and a store that it does not."""
+
+    key: bytes
+    is_honest: bool
+
+    @property
+    def next_deadline(self) -> int | None:
+        """Give when the machine wants its next tick, in its own clock."""
+        ...
+
+    def boot(self, now: int) -> Sequence[Effect]:
+        """Build the machine from what the store holds and start it."""
+        ...
+
+    def crash(self) -> None:
+        """Lose everything but the store."""
+        ...
+
+    def receive(self, sender: bytes, data: bytes, now: int) -> Sequence[Effect]:
+        """Take in a peer's bytes."""
+        ...
+
+    def tick(self, now: int) -> Sequence[Effect]:
+        """Let time pass."""
+        ...
+
+    def submit(self, record: bytes, now: int) -> Sequence[Effect]:
+        """Want a record in the log."""
+        ...
+
+    def execute(self, effect: Effect) -> Delivery | None:
+        """Carry one effect out on the store, or give what must be sent."""
+        ...
+
+    def settle(self, now: int) -> Sequence[Effect]:
+        """Tell the machine that a whole list of effects has been carried out."""
+        ...

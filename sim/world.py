@@ -1,0 +1,173 @@
+"""A world of nodes in virtual time: one heap of events, one seed, no clock and no sockets."""
+
+import hashlib
+import heapq
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sim.machine import Delivery, Effect, Host
+from sim.network import Network
+
+EPOCH_MS = 1_700_000_000_000
+
+
+class Observer(Protocol):
+    """Something that watches the world: a checker."""
+
+    def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
+        """Look at what a node sends."""
+        ...
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Look at an effect that a node is about to carry out."""
+        ...
+
+
+@dataclass(slots=True)
+class Place:
+    """A node's place in the world."""
+
+    host: Host
+    skew_ms: int = 0
+    is_up: bool = False
+    incarnation: int = 0
+    crash_countdown: int | None = None  # effects still carried out before it crashes
+    wakes_at: int | None = None
+
+
+class World:
+    """Runs nodes until a time; every choice comes from the seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.network = Network(self.random)
+        self.now = 0
+        self.places: dict[bytes, Place] = {}
+        self.observers: list[Observer] = []
+        self.delivered = 0
+        self.sent = 0
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._sequence = 0
+        self._trace = hashlib.sha256()
+
+    @property
+    def trace_hash(self) -> str:
+        """Give the hash over everything that happened."""
+        return self._trace.hexdigest()
+
+    def note(self, *parts: object) -> None:
+        """Put a happening into the trace."""
+        self._trace.update(repr((self.now, *parts)).encode())
+
+    def add(self, host: Host, skew_ms: int = 0) -> None:
+        """Put a node into the world; it starts when `start` says so."""
+        self.places[host.key] = Place(host, skew_ms)
+
+    def at(self, time_ms: int, action: Callable[[], None]) -> None:
+        """Do something at a time."""
+        self._sequence += 1
+        heapq.heappush(self._heap, (max(time_ms, self.now), self._sequence, action))
+
+    def run(self, until_ms: int) -> None:
+        """Let everything up to `until_ms` happen."""
+        while self._heap and self._heap[0][0] <= until_ms:
+            self.now, _, action = heapq.heappop(self._heap)
+            action()
+        self.now = until_ms
+
+    def local(self, place: Place) -> int:
+        """Give the time that a node believes it is."""
+        return EPOCH_MS + self.now + place.skew_ms
+
+    def start(self, key: bytes) -> None:
+        """Boot a node that is down."""
+        place = self.places[key]
+        if not place.is_up:
+            place.is_up = True
+            place.incarnation += 1
+            self.note("start", key)
+            self._carry_out(place, place.host.boot(self.local(place)))
+
+    def crash(self, key: bytes) -> None:
+        """Take a node down; only its store remains."""
+        place = self.places[key]
+        if place.is_up:
+            self.note("crash", key)
+            place.is_up = False
+            place.crash_countdown = place.wakes_at = None
+            place.incarnation += 1
+            place.host.crash()
+
+    def crash_within(self, key: bytes, effects: int) -> None:
+        """Take a node down after it has carried out some more effects, maybe amid a list."""
+        place = self.places[key]
+        if place.is_up:
+            place.crash_countdown = effects
+
+    def submit(self, key: bytes, record: bytes) -> bool:
+        """Submit a record at a node; False when the node is down."""
+        place = self.places[key]
+        if place.is_up:
+            self._carry_out(place, place.host.submit(record, self.local(place)))
+        return place.is_up
+
+    def _carry_out(self, place: Place, effects: Sequence[Effect]) -> None:
+        """Carry effects out one by one; a crash may come between any two."""
+        while effects:
+            for effect in effects:
+                if place.crash_countdown is not None:
+                    place.crash_countdown -= 1
+                    if place.crash_countdown < 0:
+                        self.crash(place.host.key)
+                        return
+                for observer in self.observers:
+                    observer.saw_effect(place.host, effect, self.now)
+                delivery = place.host.execute(effect)
+                if delivery is not None:
+                    self._send(place, delivery)
+            effects = place.host.settle(self.local(place))
+        self._schedule_wake(place)
+
+    def _send(self, place: Place, delivery: Delivery) -> None:
+        sender = place.host.key
+        digest = hashlib.sha256(delivery.data).digest()[:8]
+        self.note("send", sender, delivery.to, digest)
+        for observer in self.observers:
+            observer.saw_delivery(place.host, delivery, self.now)
+        receivers = [delivery.to] if delivery.to is not None else list(self.places)
+        for to in receivers:
+            if to == sender or to not in self.places:
+                continue
+            self.sent += 1
+            for delay_ms in self.network.arrivals(sender, to):
+                self.at(self.now + delay_ms, self._delivery(sender, to, delivery.data))
+
+    def _delivery(self, sender: bytes, to: bytes, data: bytes) -> Callable[[], None]:
+        def deliver() -> None:
+            place = self.places[to]
+            if place.is_up:
+                self.delivered += 1
+                self._carry_out(place, place.host.receive(sender, data, self.local(place)))
+
+        return deliver
+
+    def _schedule_wake(self, place: Place) -> None:
+        deadline = place.host.next_deadline
+        if deadline is None or not place.is_up:
+            return
+        wakes_at = max(deadline - EPOCH_MS - place.skew_ms, self.now)
+        if place.wakes_at is not None and self.now <= place.wakes_at <= wakes_at:
+            return  # an earlier wake is scheduled and will look again
+        place.wakes_at = wakes_at
+        incarnation = place.incarnation
+
+        def wake() -> None:
+            if place.incarnation != incarnation or place.wakes_at != wakes_at:
+                return
+            place.wakes_at = None
+            self._carry_out(place, place.host.tick(self.local(place)))
+            self._schedule_wake(place)
+
+        self.at(wakes_at, wake)

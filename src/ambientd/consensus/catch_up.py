@@ -1,0 +1,100 @@
+"""Fetching what is missing, and giving others what they miss (protocols/05-log.md section 10)."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ambientd.consensus.block_tree import BlockTree
+from ambientd.consensus.messages import Append, Blocks, QuorumCertificate
+from ambientd.consensus.options import ConsensusOptions, Random
+
+
+class BlockSource(Protocol):
+    """The host's committed blocks: a synchronous lookup, no waiting."""
+
+    def committed(self, first: int, count: int) -> Sequence[Append]:
+        """Give up to `count` consecutive blocks from index `first`; fewer at the end."""
+        ...
+
+
+class CatchUp:
+    """One fetch at a time: from whoever showed the gap, then from members in turn."""
+
+    def __init__(self, options: ConsensusOptions, random: Random) -> None:
+        self._options = options
+        self._random = random
+        self._others = [key for key in options.members if key != options.self_id]
+        self._hint: bytes | None = None
+        self._ask_at = 0
+        self._heard_at = 0
+        self.is_awaiting = False
+        self.is_missing = False
+
+    @property
+    def _polls_at(self) -> int:
+        """Give when a silent log is asked about; an outsider hears of no time-outs."""
+        return self._heard_at + 4 * self._options.t0_ms
+
+    @property
+    def deadline(self) -> int | None:
+        """Give when to ask (again)."""
+        if not self._others:
+            return None
+        return self._ask_at if self.is_missing else max(self._polls_at, self._ask_at)
+
+    def hint(self, source: bytes) -> None:
+        """Note who must have what is missing."""
+        if source != self._options.self_id:
+            self._hint = source
+
+    def heard(self, now: int) -> None:
+        """Note that the log moved."""
+        self._heard_at = now
+
+    def answered(self, now: int, *, advanced: bool) -> None:
+        """Note an answer: ask on at once if it helped, else after a pause."""
+        self.is_awaiting = False
+        self._ask_at = now if advanced else now + self._options.t0_ms // 4
+
+    def target(self, now: int) -> bytes | None:
+        """Give whom to ask now, or None when there is no need or an answer is awaited."""
+        deadline = self.deadline
+        if deadline is None or now < deadline:
+            return None
+        target = self._hint or self._others[self._random.randrange(len(self._others))]
+        self._hint = None
+        self._heard_at = now
+        self.is_awaiting = True
+        self._ask_at = now + self._options.t0_ms // 2
+        return target
+
+
+def serve(
+    after: int,
+    tree: BlockTree,
+    high_qc: QuorumCertificate,
+    source: BlockSource,
+    options: ConsensusOptions,
+) -> Blocks:
+    """Give the certified blocks above `after`, bounded in number and bytes."""
+    limit = options.fetch_blocks_max
+    run: list[Append] = []
+    if after < tree.head_index:
+        run += source.committed(after + 1, min(limit + 1, tree.head_index - after))
+    at_head = after + len(run) >= tree.head_index
+    last_qc = tree.head_qc
+    if at_head and tree.holds(high_qc.hash):
+        chain = tree.chain(high_qc.hash) or []
+        run += [block.append for block in chain if block.position.index > after]
+        last_qc = high_qc
+    taken: list[Append] = []
+    size = 0
+    for block in run[:limit]:
+        size += sum(len(record) for record in block.records)
+        if taken and size > options.fetch_bytes_max:
+            break
+        taken.append(block)
+    if len(taken) < len(run):
+        last_qc = run[len(taken)].qc
+    elif not at_head and taken:
+        last_qc = taken.pop().qc  # the source gave less than its head: end where a qc is known
+    return Blocks(tuple(taken), last_qc)

@@ -1,0 +1,140 @@
+"""What the log asks of its host, in the order in which it must happen.
+
+The host carries out a list front to back. Persist effects come first and must be on disk
+(fsync) before anything after them leaves the node.
+"""
+
+from dataclasses import dataclass
+
+from ambientd.consensus.beacon import BeaconLink
+from ambientd.consensus.messages import Append, Evidence, Header, Message, QuorumCertificate
+from ambientd.consensus.safety import SafetyState
+
+
+@dataclass(frozen=True, slots=True)
+class PersistBlock:
+    """Keep an uncommitted block; overwritten by nothing, dropped once below the head."""
+
+    hash: bytes
+    block: Append
+
+
+@dataclass(frozen=True, slots=True)
+class PersistSafety:
+    """Replace the safety state, atomically."""
+
+    state: SafetyState
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedBlock:
+    """A final block, its certificate, and its certified child: the commit proof.
+
+    `child` is in the same term as the block (a proof by itself), or the block is an ancestor
+    of the next committed one.
+    """
+
+    block: Append
+    hash: bytes
+    qc: QuorumCertificate
+    child: Header
+    child_qc: QuorumCertificate
+
+    @property
+    def index(self) -> int:
+        """Give the block's index in the log."""
+        return self.block.header.index
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Apply these blocks, in order; keep the last one and `beacons` as the head."""
+
+    blocks: tuple[CommittedBlock, ...]
+    beacons: tuple[BeaconLink, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send to one node."""
+
+    to: bytes
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Send to every other member; the host also relays it to observers."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFound:
+    """A key lied, provably; said once a culprit."""
+
+    culprit: bytes
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorChanged:
+    """A term began."""
+
+    term: int
+    coordinator: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFault:
+    """A peer broke the protocol; nothing was changed by what it sent."""
+
+    sender: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRefused:
+    """A submitted record is not kept, and why."""
+
+    record_hash: bytes
+    reason: str
+
+
+Effect = (
+    PersistBlock
+    | PersistSafety
+    | Committed
+    | Send
+    | Broadcast
+    | EvidenceFound
+    | CoordinatorChanged
+    | PeerFault
+    | RecordRefused
+)
+
+
+class Outbox:
+    """Collects effects in any order and gives them back persist first."""
+
+    def __init__(self) -> None:
+        self._persist: list[Effect] = []
+        self._safety: PersistSafety | None = None
+        self._rest: list[Effect] = []
+
+    def add(self, *effects: Effect) -> None:
+        """Collect; of several safety states the last one stands."""
+        for effect in effects:
+            if isinstance(effect, PersistSafety):
+                self._safety = effect
+            elif isinstance(effect, PersistBlock):
+                self._persist.append(effect)
+            else:
+                self._rest.append(effect)
+
+    def drain(self) -> list[Effect]:
+        """Give everything collected: blocks, then the safety state, then the rest."""
+        safety = [] if self._safety is None else [self._safety]
+        effects = [*self._persist, *safety, *self._rest]
+        self._persist, self._safety, self._rest = [], None, []
+        return effects

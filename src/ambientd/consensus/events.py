@@ -1,0 +1,54 @@
+"""What the host tells the log. `now` goes beside each: Unix ms that never run backwards."""
+
+from dataclasses import dataclass
+
+from ambientd.consensus.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The node is up; comes once, before anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A deadline may have passed (`Consensus.next_deadline`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The host has applied every `Committed` so far: state roots it lacked may be known now."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A peer, authenticated by the transport, sent a message."""
+
+    sender: bytes
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSubmitted:
+    """This node wants a record in the log."""
+
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettled:
+    """This node no longer wants the record with this leaf hash."""
+
+    record_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTripMeasured:
+    """The transport measured a round trip to a member."""
+
+    round_trip_ms: int
+
+
+Event = (
+    Started | Tick | Applied | MessageReceived | RecordSubmitted | RecordSettled | RoundTripMeasured
+)

@@ -1,0 +1,74 @@
+"""Remembers recent signatures and finds the pairs that convict (protocols/05-log.md section 9)."""
+
+from ambientd.consensus.messages import (
+    EquivocalBlocks,
+    EquivocalVotes,
+    Evidence,
+    Header,
+    HiddenCertificate,
+    Position,
+    QuorumCertificate,
+    Timeout,
+    Vote,
+)
+
+BLOCKS_MAX = 256
+VOTES_PER_MEMBER_MAX = 64
+TIMEOUTS_PER_MEMBER_MAX = 16
+
+
+class EvidenceWatch:
+    """Takes in verified signatures; gives evidence the moment a second one contradicts."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[Position, tuple[Header, bytes]] = {}
+        self._votes: dict[int, dict[Position, Vote]] = {}
+        self._timeouts: dict[int, dict[int, Timeout]] = {}
+
+    def saw_block(self, header: Header, signature: bytes) -> Evidence | None:
+        """Take in a proposal."""
+        first = self._blocks.setdefault(header.position, (header, signature))
+        if first[0] != header and first[0].proposer == header.proposer:
+            return EquivocalBlocks(first[0], first[1], header, signature)
+        while len(self._blocks) > BLOCKS_MAX:
+            del self._blocks[next(iter(self._blocks))]
+        return None
+
+    def saw_vote(self, vote: Vote) -> Evidence | None:
+        """Take in a vote."""
+        votes = self._votes.setdefault(vote.member, {})
+        first = votes.setdefault(vote.position, vote)
+        while len(votes) > VOTES_PER_MEMBER_MAX:
+            del votes[next(iter(votes))]
+        if first.hash != vote.hash:
+            return EquivocalVotes(first, vote)
+        for timeout in self._timeouts.get(vote.member, {}).values():
+            if _hides(vote, timeout):
+                return _hidden(vote, timeout)
+        return None
+
+    def saw_qc(self, qc: QuorumCertificate) -> list[Evidence]:
+        """Take in the votes inside a certificate."""
+        votes = [Vote(qc.position, qc.parent_term, qc.hash, *entry) for entry in qc.signatures]
+        return [found for vote in votes if (found := self.saw_vote(vote)) is not None]
+
+    def saw_timeout(self, timeout: Timeout) -> Evidence | None:
+        """Take in a time-out; the lowest one a term is the one that convicts."""
+        timeouts = self._timeouts.setdefault(timeout.member, {})
+        first = timeouts.setdefault(timeout.term, timeout)
+        if timeout.high_position < first.high_position:
+            timeouts[timeout.term] = timeout
+        while len(timeouts) > TIMEOUTS_PER_MEMBER_MAX:
+            del timeouts[next(iter(timeouts))]
+        for vote in self._votes.get(timeout.member, {}).values():
+            if _hides(vote, timeout):
+                return _hidden(vote, timeout)
+        return None
+
+
+def _hides(vote: Vote, timeout: Timeout) -> bool:
+    return vote.position.term <= timeout.term and timeout.high_position < vote.parent_position
+
+
+def _hidden(vote: Vote, timeout: Timeout) -> Evidence:
+    return HiddenCertificate(vote, timeout.term, timeout.high_position, timeout.signature)

@@ -1,0 +1,221 @@
+"""What members say to each other, as canonical structs (protocols/05-log.md section 3).
+
+Every message is one array whose first element is its tag. A position is compared as a tuple:
+first the term, then the index.
+"""
+
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta, Struct
+
+from ambientd.codec import canonical, merkle
+from ambientd.codec.digest import tagged
+
+MEMBERS_MAX = 128
+FETCHED_BLOCKS_MAX = 1024
+
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Member = Annotated[int, Meta(ge=0, lt=MEMBERS_MAX)]
+Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+Beacon = Annotated[bytes, Meta(min_length=32, max_length=64)]
+StateRoot = Annotated[bytes, Meta(max_length=32)]
+
+
+class Position(NamedTuple):
+    """Where a block stands; compared lexicographically."""
+
+    term: Count
+    index: Count  # type: ignore[assignment]  # hides tuple.index, which nobody calls
+
+
+GENESIS = Position(0, 0)
+
+
+class Header(Struct, frozen=True, array_like=True):
+    """All of a block but its records: what a follower needs."""
+
+    term: Count
+    index: Count
+    parent_hash: Hash
+    time_ms: Count
+    records_root: Hash
+    beacon: Beacon
+    state_root: StateRoot
+    proposer: Key
+
+    @property
+    def position(self) -> Position:
+        """Give the block's position."""
+        return Position(self.term, self.index)
+
+
+class QuorumCertificate(Struct, frozen=True, array_like=True):
+    """q votes for one block; `parent_term` is part of what the voters signed."""
+
+    position: Position
+    parent_term: Count
+    hash: Hash
+    signatures: Annotated[tuple[tuple[Member, Signature], ...], Meta(max_length=MEMBERS_MAX)]
+
+    @property
+    def parent_position(self) -> Position:
+        """Give the position of the certified block's parent."""
+        return Position(self.parent_term, max(self.position.index - 1, 0))
+
+
+class TimeoutCertificate(Struct, frozen=True, array_like=True):
+    """q time-outs of one term: the election certificate of the next."""
+
+    term: Count
+    entries: Annotated[tuple[tuple[Member, Position, Signature], ...], Meta(max_length=MEMBERS_MAX)]
+    max_qc: QuorumCertificate
+
+
+Records = Annotated[tuple[bytes, ...], Meta(max_length=65_536)]
+
+
+class Append(Struct, frozen=True, array_like=True, tag=1):
+    """A proposed block: header, its parent's certificate, and why this term may begin."""
+
+    header: Header
+    qc: QuorumCertificate
+    tc: TimeoutCertificate | None
+    records: Records
+    signature: Signature
+
+
+class Vote(Struct, frozen=True, array_like=True, tag=2):
+    """One member's vote for one block, sent to the coordinator."""
+
+    position: Position
+    parent_term: Count
+    hash: Hash
+    member: Member
+    signature: Signature
+
+    @property
+    def parent_position(self) -> Position:
+        """Give the position of the parent the vote is for."""
+        return Position(self.parent_term, max(self.position.index - 1, 0))
+
+
+class Timeout(Struct, frozen=True, array_like=True, tag=3):
+    """One member gives up a term, and shows the highest certificate it knows."""
+
+    term: Count
+    high_position: Position
+    member: Member
+    signature: Signature
+    high_qc: QuorumCertificate
+    tc: TimeoutCertificate | None
+
+
+class QcNotice(Struct, frozen=True, array_like=True, tag=4):
+    """Certificates the receiver may lack: a fresh one, or the way into the current term."""
+
+    qc: QuorumCertificate
+    tc: TimeoutCertificate | None
+
+
+class Fetch(Struct, frozen=True, array_like=True, tag=5):
+    """Ask for the blocks above a committed index."""
+
+    after: Count
+
+
+class Blocks(Struct, frozen=True, array_like=True, tag=6):
+    """A run of consecutive blocks and the certificate of the last one."""
+
+    blocks: Annotated[tuple[Append, ...], Meta(max_length=FETCHED_BLOCKS_MAX)]
+    qc: QuorumCertificate
+
+
+class Forward(Struct, frozen=True, array_like=True, tag=7):
+    """Records that want to be in the log."""
+
+    records: Records
+
+
+class EquivocalBlocks(Struct, frozen=True, array_like=True, tag=1):
+    """Evidence: one proposer signed two headers at one position."""
+
+    first: Header
+    first_signature: Signature
+    second: Header
+    second_signature: Signature
+
+
+class EquivocalVotes(Struct, frozen=True, array_like=True, tag=2):
+    """Evidence: one member voted for two hashes at one position."""
+
+    first: Vote
+    second: Vote
+
+
+class HiddenCertificate(Struct, frozen=True, array_like=True, tag=3):
+    """Evidence: a vote whose parent is higher than the same member's later time-out admits."""
+
+    vote: Vote
+    term: Count
+    high_position: Position
+    signature: Signature
+
+
+Evidence = EquivocalBlocks | EquivocalVotes | HiddenCertificate
+
+
+class EvidenceMessage(Struct, frozen=True, array_like=True, tag=8):
+    """Tell the others who lied."""
+
+    evidence: Evidence
+
+
+Message = Append | Vote | Timeout | QcNotice | Fetch | Blocks | Forward | EvidenceMessage
+
+
+def block_hash(header: Header) -> bytes:
+    """Name a block: the tagged hash of its header."""
+    return tagged("ambient/block/1", canonical.encode(header))
+
+
+def genesis_hash(cluster: bytes, epoch: int) -> bytes:
+    """Give the hash that an epoch's first block names as its parent."""
+    return tagged("ambient/log-genesis/1", cluster, canonical.encode(epoch))
+
+
+def genesis_qc(cluster: bytes, epoch: int) -> QuorumCertificate:
+    """Give the certificate that needs no votes: the epoch's beginning."""
+    return QuorumCertificate(GENESIS, 0, genesis_hash(cluster, epoch), ())
+
+
+def records_root(records: tuple[bytes, ...]) -> bytes:
+    """Give the RFC 9162 tree head over a block's records."""
+    return merkle.root([merkle.leaf_hash(record) for record in records])
+
+
+def append_payload(epoch: int, hash_: bytes) -> bytes:
+    """Give the bytes a proposer signs."""
+    return canonical.encode((epoch, hash_))
+
+
+def vote_payload(epoch: int, position: Position, parent_term: int, hash_: bytes) -> bytes:
+    """Give the bytes a voter signs."""
+    return canonical.encode((epoch, *position, parent_term, hash_))
+
+
+def timeout_payload(epoch: int, term: int, high_position: Position) -> bytes:
+    """Give the bytes a member signs when it gives up a term."""
+    return canonical.encode((epoch, term, *high_position))
+
+
+def encode_message(message: Message) -> bytes:
+    """Give a message's canonical bytes."""
+    return canonical.encode(message)
+
+
+def decode_message(data: bytes) -> Message:
+    """Read a message; raise RemoteProtocolError on anything but its canonical bytes."""
+    message: Message = canonical.decode(data, Message)
+    return message
