@@ -1,0 +1,268 @@
+"""GossipSub for members only: bounded, metered, and unable to take the process down."""
+
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import trio
+from google.protobuf.message import DecodeError
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.network.stream.exceptions import StreamError
+from libp2p.pubsub import pubsub as pubsub_module
+from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.pubsub.pubsub import Pubsub
+from libp2p.pubsub.rpc_queue import RpcQueue
+from libp2p.tools.anyio_service import background_trio_service
+from libp2p.utils.varint import read_varint_prefixed_bytes_limited
+
+from ambientd.adapters.libp2p.bucket import TokenBucket
+from ambientd.adapters.libp2p.foreign import Connection, Host, Message, Stream
+from ambientd.adapters.libp2p.guard import Counters, contain, contain_tasks
+from ambientd.adapters.libp2p.identity import PeerId, node_id_of
+from ambientd.ports.transport import NodeId, TransportOptions
+
+RPC_QUEUE_MAX = 256
+MESSAGES_PER_RPC_MAX = 4096
+STREAMS_PER_PEER_MAX = 3
+SEQUENCE_BYTES = 8
+
+# 32 by default, and full means dropped: less than one tick of a busy cell head.
+pubsub_module.RpcQueue = partial(RpcQueue, max_size=RPC_QUEUE_MAX)
+
+
+class _Router(GossipSub):  # type: ignore[misc]
+    """GossipSub 1.1 without the parts that leak, and with a heartbeat that survives."""
+
+    def __init__(self, counters: Counters) -> None:
+        super().__init__(
+            # Not 1.2: IDONTWANT for every message halves the throughput.
+            protocols=[PROTOCOL_ID_V11],
+            degree=6,
+            degree_low=4,
+            degree_high=12,
+            # 120 s by default: a lost mesh link would stay lost for two minutes.
+            heartbeat_interval=1,
+            # Silently drops above 10 messages/s a forwarder, our own included; `_Pubsub` meters.
+            spam_protection_enabled=False,
+            # Both re-tune what a closed, allow-listed cluster has no use for.
+            adaptive_gossip_enabled=False,
+            eclipse_protection_enabled=False,
+            # Peer exchange left empty meshes; addresses come from the configuration.
+            do_px=False,
+        )
+        self._counters = counters
+        # Grows by one entry a message for ever when adaptive gossip is off.
+        self.recent_message_deliveries: defaultdict[str, deque[float]] = defaultdict(
+            lambda: deque(maxlen=0)
+        )
+
+    def _check_equivocation(self, msg: Message) -> bool:
+        # The seen-cache already admits one message a sequence number; this one would keep
+        # a thousand whole messages.
+        del msg
+        return True
+
+    async def heartbeat(self) -> None:
+        """Beat for ever; an exception in one beat would end the service."""
+        while True:
+            await contain(super().heartbeat, "gossip_heartbeat_raised", self._counters)()
+            await trio.sleep(self.heartbeat_interval)
+
+
+class _Pubsub(Pubsub):  # type: ignore[misc]
+    """Pubsub that takes messages from, and signed by, allowed nodes only."""
+
+    def __init__(
+        self,
+        host: Host,
+        options: TransportOptions,
+        counters: Counters,
+        is_allowed: Callable[[PeerId], bool],
+        drop_peer: Callable[[PeerId, str], None],
+        deliver: Callable[[str, NodeId, bytes], None],
+    ) -> None:
+        super().__init__(
+            host,
+            _Router(counters),
+            strict_signing=True,
+            # We set no validators; the cache scans a list of this size for each message.
+            validation_cache_size=1,
+            max_subscriptions_per_peer=64,
+            allowed_topics=options.topics,
+        )
+        # Whole seconds by default: a restarted node repeats sequence numbers and is not heard.
+        self.counter = time.time_ns() // 1_000
+        self._options = options
+        self._counters = counters
+        self._is_allowed = is_allowed
+        self._drop_peer = drop_peer
+        self._deliver = deliver
+        self._message_buckets: dict[PeerId, TokenBucket] = {}
+        self._byte_buckets: dict[PeerId, TokenBucket] = {}
+        self._reading: Counter[PeerId] = Counter()
+
+    def is_peer_blacklisted(self, peer_id: PeerId) -> bool:
+        """Refuse whoever is not allowed; asked for forwarders, origins and new peers alike."""
+        return peer_id != self.my_id and not self._is_allowed(peer_id)
+
+    def forget(self, peer_id: PeerId) -> None:
+        """Drop what is kept about a peer that is no longer allowed."""
+        self._message_buckets.pop(peer_id, None)
+        self._byte_buckets.pop(peer_id, None)
+
+    def reopen(self, peer_id: PeerId) -> None:
+        """Open the gossip stream to a connected peer that has none."""
+        if peer_id not in self.peers:
+            self._schedule_peer_stream_retry(peer_id)
+
+    def lose(self, conn: Connection) -> None:
+        """Move to another connection of the same peer at once, not at the next failed write."""
+        peer_id = conn.muxed_conn.peer_id
+        stream = self.peers.get(peer_id)
+        if stream is not None and stream.muxed_conn is conn.muxed_conn:
+            self._handle_dead_peer(peer_id)
+
+    async def stream_handler(self, stream: Stream) -> None:
+        """Read a peer's gossip; whatever is wrong with it costs the peer its connection."""
+        peer_id = stream.muxed_conn.peer_id
+        if self.is_peer_blacklisted(peer_id) or self._reading[peer_id] >= STREAMS_PER_PEER_MAX:
+            self._counters.note("gossip_stream_refused", peer=str(peer_id))
+            await stream.reset()
+            return
+        self._reading[peer_id] += 1
+        try:
+            await self.continuously_read_stream(stream)
+        except (StreamError, trio.ClosedResourceError, trio.BrokenResourceError):
+            pass  # the ordinary end of a stream
+        except (DecodeError, BaseLibp2pError, ValueError) as error:
+            self._counters.note("gossip_malformed", error=error, peer=str(peer_id))
+            self._drop_peer(peer_id, "malformed gossip")
+        except Exception as error:  # noqa: BLE001 - keeps the host alive whatever a peer sends
+            self._counters.note("gossip_raised", error=error, peer=str(peer_id))
+            self._drop_peer(peer_id, "gossip that raised")
+        finally:
+            self._reading[peer_id] -= 1
+            if not self._reading[peer_id]:
+                del self._reading[peer_id]
+            await stream.reset()
+
+    async def continuously_read_stream(self, stream: Stream) -> None:
+        """Take one RPC after the other; the original starts a task a message, without end."""
+        peer_id = stream.muxed_conn.peer_id
+        while self.manager.is_running:
+            raw = await read_varint_prefixed_bytes_limited(stream, self.max_inbound_rpc_size)
+            rpc = rpc_pb2.RPC()
+            rpc.ParseFromString(raw)
+            if len(rpc.publish) + len(rpc.subscriptions) > MESSAGES_PER_RPC_MAX:
+                raise ValueError(f"more than {MESSAGES_PER_RPC_MAX} entries in one RPC")
+            for subscription in rpc.subscriptions:
+                self.handle_subscription(peer_id, subscription)
+            for message in rpc.publish:
+                if self._is_subscribed_to_msg(message):
+                    await self.push_msg(peer_id, message)
+            if rpc.HasField("control"):
+                await self.router.handle_rpc(rpc, peer_id)
+            # Reading on only when the bytes are paid for is the back-pressure.
+            await trio.sleep(self._charge_bytes(peer_id, len(raw)))
+
+    async def push_msg(self, msg_forwarder: PeerId, msg: Message) -> None:
+        """Accept, deliver and forward one message, cheapest check first."""
+        if msg_forwarder != self.my_id and not self._admit(msg_forwarder, msg):
+            return
+        await contain(super().push_msg, "gossip_push_raised", self._counters)(msg_forwarder, msg)
+
+    def notify_subscriptions(self, publish_message: Message) -> None:
+        """Deliver past the 32-deep subscription queues."""
+        node_id = node_id_of(PeerId(publish_message.from_id))
+        if node_id is not None and publish_message.from_id != self.my_id.to_bytes():
+            self._deliver(publish_message.topicIDs[0], node_id, publish_message.data)
+
+    def _admit(self, forwarder: PeerId, msg: Message) -> bool:
+        """Check shape and the forwarder's budget before any signature is verified."""
+        if len(msg.topicIDs) != 1 or len(msg.seqno) != SEQUENCE_BYTES:
+            self._counters.note("gossip_bad_message", peer=str(forwarder))
+            return False
+        if self.is_peer_blacklisted(PeerId(msg.from_id)):
+            self._counters.note("gossip_from_stranger", peer=str(forwarder))
+            return False
+        if len(msg.data) > self._options.gossip_bytes_max:
+            self._counters.note("gossip_too_large", peer=str(forwarder))
+            return False
+        rate = self._options.gossip_messages_per_s
+        bucket = self._message_buckets.get(forwarder)
+        if bucket is None:
+            bucket = self._message_buckets[forwarder] = TokenBucket(rate, rate)
+        if not bucket.take(1, trio.current_time()):
+            self._counters.note("gossip_over_rate", peer=str(forwarder))
+            return False
+        return True
+
+    def _charge_bytes(self, peer_id: PeerId, count: int) -> float:
+        rate = self._options.gossip_bytes_per_s
+        bucket = self._byte_buckets.get(peer_id)
+        if bucket is None:
+            bucket = self._byte_buckets[peer_id] = TokenBucket(rate, rate)
+        return bucket.charge(count, trio.current_time())
+
+
+class Gossip:
+    """The two ends of gossip that the transport shows: `publish` and `received`."""
+
+    def __init__(
+        self,
+        host: Host,
+        options: TransportOptions,
+        counters: Counters,
+        is_allowed: Callable[[PeerId], bool],
+        drop_peer: Callable[[PeerId, str], None],
+    ) -> None:
+        self._options = options
+        self._counters = counters
+        size = options.gossip_queue_max
+        self._outgoing, self._to_publish = trio.open_memory_channel[tuple[str, bytes]](size)
+        self._incoming, self.received = trio.open_memory_channel[tuple[str, NodeId, bytes]](size)
+        self.pubsub = _Pubsub(host, options, counters, is_allowed, drop_peer, self._receive)
+
+    def publish(self, topic: str, data: bytes) -> None:
+        """Queue for publishing; counted when it cannot be."""
+        if topic not in self._options.topics:
+            self._counters.note("publish_unknown_topic", topic=topic[:64])
+        elif len(data) > self._options.gossip_bytes_max:
+            self._counters.note("publish_too_large", topic=topic)
+        else:
+            try:
+                self._outgoing.send_nowait((topic, bytes(data)))
+            except (trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
+                self._counters.note("publish_queue_full", topic=topic)
+
+    def _receive(self, topic: str, node_id: NodeId, data: bytes) -> None:
+        try:
+            self._incoming.send_nowait((topic, node_id, data))
+        except (trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
+            self._counters.note("gossip_not_read", topic=topic)
+
+    async def _pump(self) -> None:
+        publish = contain(self.pubsub.publish, "publish_raised", self._counters)
+        async for topic, data in self._to_publish:
+            await publish(topic, data)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run pubsub, the router and the publishing pump."""
+        router = self.pubsub.router
+        async with (
+            background_trio_service(self.pubsub) as pubsub_manager,
+            background_trio_service(router) as router_manager,
+        ):
+            contain_tasks(pubsub_manager, "gossip_task_raised", self._counters)
+            contain_tasks(router_manager, "gossip_task_raised", self._counters)
+            await self.pubsub.wait_until_ready()
+            for topic in sorted(self._options.topics):
+                await self.pubsub.subscribe(topic)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._pump)
+                yield
+                nursery.cancel_scope.cancel()

@@ -1,0 +1,517 @@
+"""The `Transport` port over libp2p: who may connect, who is dialled, which stream counts.
+
+A peer has one connection that matters and one frame stream on it. Of two nodes the one with
+the smaller id opens that stream, whoever dialled; so two nodes that dial each other at once
+end with one stream, and a stream that ends takes its connections with it, which leaves no
+half-dead states to repair: everything starts again from dialling.
+"""
+
+import math
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import trio
+
+from ambientd.adapters.libp2p.exchanges import (
+    BLOB_PROTOCOL,
+    JOIN_PROTOCOL,
+    Blobs,
+    Joining,
+    discard,
+)
+from ambientd.adapters.libp2p.foreign import Connection, Stream
+from ambientd.adapters.libp2p.gossip import Gossip
+from ambientd.adapters.libp2p.guard import Counters, contain, shielded
+from ambientd.adapters.libp2p.host import Notifee, build_host, dial, run_host
+from ambientd.adapters.libp2p.identity import PeerId, node_id_of, peer_id_of
+from ambientd.adapters.libp2p.link import NETWORK_ERRORS, Inbox, Link, Meter
+from ambientd.errors import LocalProtocolError, UnreachableError
+from ambientd.ports.transport import (
+    ConnectionEvent,
+    HostPort,
+    NodeId,
+    PeerAddress,
+    PeerConnected,
+    PeerLost,
+    ServeBlob,
+    ServeJoin,
+    Traffic,
+    TransportOptions,
+)
+
+FRAMES_PROTOCOL: Final = "/ambient/frames/1"
+EVENTS_MAX = 1024
+DISCONNECT_S = 2.0
+STEADY_S = 10.0
+
+Handler = Callable[[Stream], Coroutine[Any, Any, None]]
+
+
+class Libp2pTransport:
+    """See `ambientd.ports.transport.Transport`; made by `open_transport`."""
+
+    def __init__(
+        self,
+        options: TransportOptions,
+        seed: bytes,
+        allowed: frozenset[NodeId],
+        serve_blob: ServeBlob,
+        serve_join: ServeJoin,
+        rng: random.Random,
+    ) -> None:
+        self._options = options
+        self._rng = rng
+        self._allowed = allowed
+        self._counters = Counters()
+        self._host = build_host(options, seed, self._counters)
+        node_id = node_id_of(self._host.get_id())
+        assert node_id is not None  # made from a seed
+        self._node_id = node_id
+        self._address = options.listen
+        self._nursery: trio.Nursery | None = None
+
+        self._inbox = Inbox(options.queue_frames_max, options.queue_bytes_max)
+        self._events, self._connections = trio.open_memory_channel[ConnectionEvent](EVENTS_MAX)
+        self._gossip = Gossip(
+            self._host, options, self._counters, self._is_allowed, self._drop_peer
+        )
+        self._blobs = Blobs(self._host, options, self._counters, serve_blob)
+        self._joining = Joining(self._host, options, self._counters, serve_join)
+
+        self._links: dict[NodeId, Link] = {}
+        self._opening: set[NodeId] = set()
+        self._meters: dict[NodeId, Meter] = {}
+        self._strangers: set[int] = set()
+        self._joining_to: set[NodeId] = set()
+        self._dialling: dict[NodeId, tuple[PeerAddress, trio.CancelScope]] = {}
+        self._nudges: dict[NodeId, trio.Event] = {}
+
+        self._host.get_network().register_notifee(
+            Notifee(self._on_connected, self._on_disconnected)
+        )
+        self._host.set_stream_handler(
+            FRAMES_PROTOCOL, self._members_only("frames", self._accept_link)
+        )
+        self._host.set_stream_handler(BLOB_PROTOCOL, self._members_only("blob", self._blobs.serve))
+        self._host.set_stream_handler(JOIN_PROTOCOL, self._closing("join", self._joining.serve))
+
+    # The port: plain questions and orders.
+
+    @property
+    def node_id(self) -> NodeId:
+        """Our own id."""
+        return self._node_id
+
+    @property
+    def address(self) -> HostPort:
+        """Where we listen."""
+        return self._address
+
+    @property
+    def frames(self) -> trio.MemoryReceiveChannel[tuple[NodeId, bytes]]:
+        """Frames from allowed peers."""
+        return self._inbox.received
+
+    @property
+    def connections(self) -> trio.MemoryReceiveChannel[ConnectionEvent]:
+        """Peers found and lost."""
+        return self._connections
+
+    @property
+    def gossip(self) -> trio.MemoryReceiveChannel[tuple[str, NodeId, bytes]]:
+        """Topic, signer and data."""
+        return self._gossip.received
+
+    def send(self, peer: NodeId, frame: bytes) -> bool:
+        """Queue a frame; False when it cannot be queued."""
+        if len(frame) > self._options.frame_bytes_max:
+            raise LocalProtocolError(
+                f"frame of {len(frame)} bytes; at most {self._options.frame_bytes_max}"
+            )
+        link = self._links.get(peer)
+        if link is not None and link.up.is_set() and link.send(frame):
+            return True
+        if peer in self._allowed:
+            self._meter(peer).frames_dropped += 1
+        self._counters.note("frame_not_queued", peer=peer.hex())
+        return False
+
+    def publish(self, topic: str, data: bytes) -> None:
+        """Gossip to the topic's subscribers."""
+        self._gossip.publish(topic, data)
+
+    async def request_blob(self, peer: NodeId, digest: bytes, size_bytes_max: int) -> bytes | None:
+        """Fetch a blob; None when it does not arrive whole, true and in time."""
+        if peer not in self._links:
+            return None
+        return await self._blobs.request(peer, digest, size_bytes_max)
+
+    async def request_join(self, address: PeerAddress, payload: bytes) -> bytes:
+        """Ask a node to let us in."""
+        at = HostPort(address.host, address.port)
+        peer_id = peer_id_of(address.node_id)
+        self._joining_to.add(address.node_id)
+        try:
+            with trio.fail_after(self._options.join_deadline_s):
+                if not self._connected(address.node_id):
+                    await dial(self._host, peer_id, at)
+                return await self._joining.ask(address, payload)
+        except trio.TooSlowError as error:
+            raise UnreachableError(
+                f"the node at {at} did not answer within {self._options.join_deadline_s:g} s: "
+                "check that it runs and that the address is right"
+            ) from error
+        except NETWORK_ERRORS as error:
+            raise UnreachableError(
+                f"cannot reach the node at {at}: check the address, the node id and the firewall"
+            ) from error
+        finally:
+            self._joining_to.discard(address.node_id)
+            if address.node_id not in self._allowed:
+                await self._disconnect(address.node_id)
+
+    def set_allowed(self, allowed: frozenset[NodeId]) -> None:
+        """Replace the allow-list; takes effect at once."""
+        removed, added = self._allowed - allowed, allowed - self._allowed
+        self._allowed = allowed
+        for peer in sorted(removed):
+            self._meters.pop(peer, None)
+            self._blobs.forget(peer)
+            self._gossip.pubsub.forget(peer_id_of(peer))
+            self._drop_peer(peer_id_of(peer), "no longer allowed")
+        for peer in sorted(added):
+            self._nudge(peer)
+            for connection in self._connected(peer):
+                self._on_connected(connection)
+            if self._connected(peer):
+                self._gossip.pubsub.reopen(peer_id_of(peer))
+
+    def set_peers(self, addresses: Iterable[PeerAddress]) -> None:
+        """Replace the peers to keep dialling."""
+        wanted = {each.node_id: each for each in addresses if each.node_id != self._node_id}
+        for peer, (address, scope) in list(self._dialling.items()):
+            if wanted.get(peer) != address:
+                scope.cancel()
+                del self._dialling[peer]
+        for peer, address in sorted(wanted.items()):
+            if peer not in self._dialling:
+                scope = trio.CancelScope()
+                self._dialling[peer] = (address, scope)
+                self._start("dialler_raised", self._keep_connected, address, scope)
+
+    def peers(self) -> frozenset[NodeId]:
+        """Give the connected peers."""
+        return frozenset(peer for peer, link in self._links.items() if link.up.is_set())
+
+    def round_trip_ms(self, peer: NodeId) -> float | None:
+        """Give the smoothed round trip."""
+        link = self._links.get(peer)
+        if link is None or link.round_trip_s is None:
+            return None
+        return link.round_trip_s * 1000
+
+    def traffic(self, peer: NodeId) -> Traffic:
+        """Give the peer's counters."""
+        meter = self._meters.get(peer)
+        return meter.traffic() if meter is not None else Traffic()
+
+    def counters(self) -> Mapping[str, int]:
+        """Give all counts of refused, dropped and contained things."""
+        return self._counters.snapshot()
+
+    # Admission.
+
+    def _is_allowed(self, peer_id: PeerId) -> bool:
+        return node_id_of(peer_id) in self._allowed
+
+    def _closing(self, name: str, handler: Handler) -> Handler:
+        """Contain a handler, and reset its stream at the end."""
+
+        async def handle(stream: Stream) -> None:
+            try:
+                await handler(stream)
+            except NETWORK_ERRORS:
+                pass  # the peer went away
+            except Exception as error:  # noqa: BLE001 - keeps the host alive
+                self._counters.note(f"{name}_handler_raised", error=error)
+            finally:
+                await discard(stream)
+
+        return handle
+
+    def _members_only(self, name: str, handler: Handler) -> Handler:
+        """Refuse streams of peers that are not on the allow-list."""
+        closing = self._closing(name, handler)
+
+        async def handle(stream: Stream) -> None:
+            if self._is_allowed(stream.muxed_conn.peer_id):
+                await closing(stream)
+            else:
+                self._counters.note(f"{name}_from_stranger", peer=str(stream.muxed_conn.peer_id))
+                await discard(stream)
+
+        return handle
+
+    def _on_connected(self, connection: Connection) -> None:
+        """Decide what a new connection is for."""
+        peer = node_id_of(connection.muxed_conn.peer_id)
+        if peer is None or peer == self._node_id:
+            self._start("close_raised", connection.close)
+        elif peer not in self._allowed:
+            self._start("stranger_raised", self._host_stranger, peer, connection)
+        elif self._node_id < peer:
+            self._start("link_raised", self._open_link, peer)
+        else:
+            self._start("link_raised", self._await_link, peer, connection)
+
+    def _on_disconnected(self, connection: Connection) -> None:
+        self._gossip.pubsub.lose(connection)
+
+    async def _host_stranger(self, peer: NodeId, connection: Connection) -> None:
+        """Give a stranger the time of one join request."""
+        if peer not in self._joining_to:
+            if len(self._strangers) >= self._options.strangers_max:
+                self._counters.note("strangers_full")
+                await connection.close()
+                return
+            self._strangers.add(id(connection))
+        try:
+            with trio.move_on_after(self._options.join_deadline_s):
+                await connection.event_closed.wait()
+        finally:
+            self._strangers.discard(id(connection))
+        if peer not in self._allowed and peer not in self._joining_to:
+            await connection.close()
+
+    def _connected(self, peer: NodeId) -> list[Connection]:
+        found: list[Connection] = self._host.get_network().get_connections(peer_id_of(peer))
+        return found
+
+    def _drop_peer(self, peer_id: PeerId, reason: str) -> None:
+        """End everything with a peer, without waiting for it."""
+        peer = node_id_of(peer_id)
+        if peer is None:
+            return
+        link = self._links.get(peer)
+        if link is not None:
+            link.end(reason)
+        else:
+            self._start("close_raised", self._disconnect, peer)
+
+    async def _disconnect(self, peer: NodeId) -> None:
+        with shielded(DISCONNECT_S):
+            async with trio.open_nursery() as nursery:
+                for connection in list(self._connected(peer)):
+                    nursery.start_soon(connection.close)
+
+    # Links.
+
+    async def _open_link(self, peer: NodeId) -> None:
+        """As the smaller id: open the frame stream, unless there is one that lives."""
+        if peer in self._links or peer in self._opening:
+            await self._prefer_one(peer)
+            return
+        self._opening.add(peer)
+        stream = None
+        try:
+            with trio.move_on_after(self._options.link_deadline_s):
+                stream = await self._host.new_stream(peer_id_of(peer), [FRAMES_PROTOCOL])
+        except NETWORK_ERRORS as error:
+            self._counters.note("link_not_opened", error=error, peer=peer.hex())
+        finally:
+            self._opening.discard(peer)
+        if stream is None:
+            await self._disconnect(peer)
+            return
+        try:
+            await self._run_link(peer, stream)
+        finally:
+            await discard(stream)
+
+    async def _prefer_one(self, peer: NodeId) -> None:
+        """Keep the link's connection alone if it is heard on; else end it: the peer restarted."""
+        since_s = trio.current_time()
+        await trio.sleep(2 * self._options.heartbeat_s)
+        link = self._links.get(peer)
+        if link is None:
+            return
+        if link.heard_s < since_s:
+            link.end("a newer connection replaced it")
+            return
+        for connection in list(self._connected(peer)):
+            if connection.muxed_conn is not link.stream.muxed_conn:
+                await connection.close()
+
+    async def _await_link(self, peer: NodeId, connection: Connection) -> None:
+        """As the larger id: expect the frame stream soon, or give the connection up."""
+        await trio.sleep(self._options.link_deadline_s)
+        if peer not in self._links and not connection.is_closed:
+            self._counters.note("link_not_offered", peer=peer.hex())
+            await connection.close()
+
+    async def _accept_link(self, stream: Stream) -> None:
+        """As the larger id: take the frame stream that the peer opened."""
+        peer = node_id_of(stream.muxed_conn.peer_id)
+        assert peer is not None  # admission has seen it
+        if self._node_id < peer:
+            self._counters.note("link_wrong_way", peer=peer.hex())
+            return
+        await self._run_link(peer, stream)
+
+    async def _run_link(self, peer: NodeId, stream: Stream) -> None:
+        """Run a link as the peer's only one, announcing it while it is up."""
+        while (old := self._links.get(peer)) is not None:
+            old.end("a newer stream replaced it")
+            await old.done.wait()
+        if peer not in self._allowed:
+            return
+        link = Link(peer, stream, self._options, self._inbox, self._meter(peer), self._counters)
+        self._links[peer] = link
+        reason = "this node is closing"
+        announced = False
+        try:
+            async with trio.open_nursery() as nursery:
+
+                async def announce() -> None:
+                    nonlocal announced
+                    with trio.move_on_after(self._options.link_deadline_s):
+                        await link.up.wait()
+                    if not link.up.is_set():
+                        link.end("no heartbeat")
+                        return
+                    self._nudge(peer)
+                    await self._events.send(PeerConnected(peer))
+                    announced = True
+
+                nursery.start_soon(announce)
+                reason = await link.run()
+                nursery.cancel_scope.cancel()
+        finally:
+            del self._links[peer]
+            link.done.set()
+            if announced:
+                self._announce_loss(PeerLost(peer, reason))
+            if "newer stream" not in reason:
+                await self._disconnect(peer)
+
+    def _announce_loss(self, event: PeerLost) -> None:
+        try:
+            self._events.send_nowait(event)
+        except trio.WouldBlock:
+            self._start("event_raised", self._events.send, event)
+        except trio.BrokenResourceError:
+            pass  # nobody listens any more
+
+    def _meter(self, peer: NodeId) -> Meter:
+        meter = self._meters.get(peer)
+        if meter is None:
+            meter = self._meters[peer] = Meter.of(self._options)
+        return meter
+
+    # Dialling.
+
+    async def _keep_connected(self, address: PeerAddress, scope: trio.CancelScope) -> None:
+        """Dial a peer for ever, with back-off, whenever it is allowed and not connected."""
+        peer = address.node_id
+        failures = 0
+        with scope:
+            while True:
+                link = self._links.get(peer)
+                if link is not None and link.up.is_set():
+                    since_s = trio.current_time()
+                    await link.done.wait()
+                    failures = 0 if trio.current_time() - since_s > STEADY_S else failures
+                elif peer not in self._allowed:
+                    await self._nudged(peer, math.inf)
+                    continue
+                elif not self._connected(peer) and not await self._dial(address):
+                    failures += 1
+                elif await self._nudged(peer, self._options.link_deadline_s):
+                    continue
+                else:
+                    failures += 1
+                await self._nudged(peer, self._backoff_s(failures))
+
+    def _backoff_s(self, failures: int) -> float:
+        doubled = self._options.backoff_base_s * 2.0 ** min(failures, 32)
+        return min(self._options.backoff_max_s, doubled) * (0.5 + self._rng.random())
+
+    async def _dial(self, address: PeerAddress) -> bool:
+        with trio.move_on_after(self._options.dial_timeout_s):
+            try:
+                await dial(
+                    self._host, peer_id_of(address.node_id), HostPort(address.host, address.port)
+                )
+            except NETWORK_ERRORS:
+                return False
+            return True
+        return False
+
+    def _nudge(self, peer: NodeId) -> None:
+        """Wake the peer's dialler."""
+        event = self._nudges.pop(peer, None)
+        if event is not None:
+            event.set()
+
+    async def _nudged(self, peer: NodeId, timeout_s: float) -> bool:
+        event = self._nudges.setdefault(peer, trio.Event())
+        with trio.move_on_after(timeout_s):
+            await event.wait()
+        return event.is_set()
+
+    # Running.
+
+    def _start(
+        self, kind: str, task: Callable[..., Coroutine[Any, Any, object]], *args: object
+    ) -> None:
+        """Run a task beside the others; what it raises is counted."""
+        if self._nursery is not None:
+            self._nursery.start_soon(contain(task, kind, self._counters), *args)
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Listen, gossip and dial until the block ends; then everything is closed."""
+        async with (
+            run_host(self._host, self._options.listen, self._counters) as self._address,
+            self._gossip.running(),
+            trio.open_nursery() as nursery,
+        ):
+            self._nursery = nursery
+            self.set_peers(self._options.bootstrap)
+            try:
+                yield
+            finally:
+                self._nursery = None
+                nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_transport(
+    options: TransportOptions,
+    *,
+    seed: bytes,
+    allowed: frozenset[NodeId],
+    serve_blob: ServeBlob,
+    serve_join: ServeJoin,
+    rng: random.Random,
+) -> AsyncIterator[Libp2pTransport]:
+    """Open a transport for the length of a block; its port is free afterwards.
+
+    Raises:
+        ConfigError: when it cannot listen where the options say.
+    """
+    transport = Libp2pTransport(options, seed, allowed, serve_blob, serve_join, rng)
+    try:
+        async with transport.run():
+            yield transport
+    except BaseExceptionGroup as group:
+        raise _alone(group) from None
+
+
+def _alone(group: BaseException) -> BaseException:
+    """Give the one exception in nested groups: each of libp2p's nurseries wraps it again."""
+    while isinstance(group, BaseExceptionGroup) and len(group.exceptions) == 1:
+        group = group.exceptions[0]
+    return group
