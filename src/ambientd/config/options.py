@@ -1,0 +1,265 @@
+"""Every option of config.toml: its type, its bounds, its default and what it is for.
+
+This module is the one source of truth: the loader checks against these annotations, and the
+template that `ambientctl cluster create` writes is rendered from them.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from ambientd.errors import ConfigError
+from ambientd.model.base import NodeId
+from ambientd.model.genesis import NodeKind
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+class SandboxPolicy(StrEnum):
+    """Whether a worker may run when this machine cannot lock it down fully."""
+
+    REQUIRED = "required"
+    BEST_EFFORT = "best-effort"
+
+
+class EngineChoice(StrEnum):
+    """Which WebAssembly engine executes prepared modules."""
+
+    AUTO = "auto"
+    WASMTIME = "wasmtime"
+
+
+class ChainKind(StrEnum):
+    """Where receipt batches are anchored."""
+
+    EMBEDDED = "embedded"
+    OFF = "off"
+
+
+class Lie(StrEnum):
+    """How this node lies on purpose; for tests and demonstrations only."""
+
+    NONE = "none"
+    CORRUPT_OUTPUT = "corrupt_output"
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One section of config.toml."""
+
+
+class NodeOptions(Options, frozen=True):
+    """Who this node is. Its identity is the key file beside this one, not a name."""
+
+    name: Annotated[
+        str,
+        Meta(
+            max_length=63,
+            pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$",
+            description="A name for people: letters, digits, '.', '_' and '-'.",
+        ),
+    ] = "node"
+    region: Annotated[
+        str,
+        Meta(
+            max_length=63,
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+            description="Where the device stands; replicas prefer to differ in it.",
+        ),
+    ] = "local"
+    kind: Annotated[NodeKind, Meta(description="What sort of device this is.")] = NodeKind.COMPUTE
+
+
+class TransportOptions(Options, frozen=True):
+    """How this node reaches its peers, and they reach it."""
+
+    listen: Annotated[
+        str,
+        Meta(
+            max_length=262,
+            description='Address for peers, "host:port"; port 0 lets the system choose one.',
+        ),
+    ] = "127.0.0.1:4400"
+    bootstrap: Annotated[
+        tuple[Annotated[str, Meta(max_length=330)], ...],
+        Meta(
+            max_length=256,
+            description='Peers to dial at the start, each "NODE_ID@host:port" (64 hex digits).',
+        ),
+    ] = ()
+
+
+class ApiOptions(Options, frozen=True):
+    """The local socket that ambientctl talks to; only this user and root may connect."""
+
+    socket: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="Path of the socket; empty: ambientd.sock in the data directory.",
+        ),
+    ] = ""
+    connections_max: Annotated[
+        int, Meta(ge=1, le=1024, description="Local connections served at the same time.")
+    ] = 64
+
+
+class ExecutionOptions(Options, frozen=True):
+    """What a task may use on this device; the owner's limits go before the submitter's."""
+
+    workers: Annotated[
+        int,
+        Meta(ge=1, le=64, description="Worker processes, which is executions at the same time."),
+    ] = 2
+    memory_bytes_max: Annotated[
+        int,
+        Meta(ge=MIB, le=4 * GIB, description="Memory of one execution, in bytes."),
+    ] = 512 * MIB
+    wall_ms_max: Annotated[
+        int, Meta(ge=100, le=3_600_000, description="Wall-clock time of one execution, in ms.")
+    ] = 30_000
+    gas_max: Annotated[int, Meta(ge=1, le=10**15, description="Gas of one execution.")] = (
+        10_000_000_000
+    )
+    sandbox: Annotated[
+        SandboxPolicy,
+        Meta(
+            description=(
+                '"required" refuses to execute where seccomp or Landlock is missing; '
+                '"best-effort" takes what the machine has and says what is missing.'
+            )
+        ),
+    ] = SandboxPolicy.BEST_EFFORT
+    engine: Annotated[
+        EngineChoice, Meta(description='"auto" takes the fastest engine that is installed.')
+    ] = EngineChoice.AUTO
+
+
+class TelemetryOptions(Options, frozen=True):
+    """What this node tells its peers of its condition."""
+
+    interval_ms: Annotated[
+        int, Meta(ge=100, le=600_000, description="Time between two observations, in ms.")
+    ] = 10_000
+
+
+class BitcoinOptions(Options, frozen=True):
+    """Where the receipt log's roots are anchored."""
+
+    chain: Annotated[
+        ChainKind,
+        Meta(description='"embedded": a regtest chain on this machine; "off": no anchors.'),
+    ] = ChainKind.EMBEDDED
+    embedded_dir: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="Folder of the embedded chain, shared by the nodes of one machine.",
+        ),
+    ] = "chain"
+    block_interval_ms: Annotated[
+        int,
+        Meta(ge=50, le=3_600_000, description="Time between two blocks that are mined, in ms."),
+    ] = 1_000
+
+
+class LimitOptions(Options, frozen=True):
+    """Caps on what others can make this node keep or carry."""
+
+    module_bytes_max: Annotated[
+        int, Meta(ge=1024, le=60 * MIB, description="Largest module, in bytes.")
+    ] = 16 * MIB
+    input_bytes_max: Annotated[
+        int, Meta(ge=0, le=60 * MIB, description="Largest input, in bytes.")
+    ] = 32 * MIB
+    output_bytes_max: Annotated[
+        int, Meta(ge=0, le=60 * MIB, description="Largest output, in bytes.")
+    ] = 32 * MIB
+    blob_store_bytes_max: Annotated[
+        int,
+        Meta(ge=64 * MIB, le=2**50, description="Disk for modules, inputs and outputs, in bytes."),
+    ] = 4 * GIB
+    tasks_pending_max: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Unfinished tasks this node submits at once.")
+    ] = 10_000
+    peers_max: Annotated[
+        int, Meta(ge=1, le=10_000, description="Peers connected at the same time.")
+    ] = 128
+
+
+class FaultOptions(Options, frozen=True):
+    """Misbehaviour on purpose. Never set this on a node that anyone relies on."""
+
+    lie: Annotated[
+        Lie, Meta(description='"none", or "corrupt_output": change each output before sealing it.')
+    ] = Lie.NONE
+
+
+class Bootstrap(msgspec.Struct, frozen=True, kw_only=True):
+    """A peer to dial: its identity and where it listens."""
+
+    node: NodeId
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Write it the way config.toml has it."""
+        return f"{self.node.hex()}@{join_address(self.host, self.port)}"
+
+
+class Config(Options, frozen=True):
+    """The whole of config.toml."""
+
+    node: NodeOptions = NodeOptions()
+    transport: TransportOptions = TransportOptions()
+    api: ApiOptions = ApiOptions()
+    execution: ExecutionOptions = ExecutionOptions()
+    telemetry: TelemetryOptions = TelemetryOptions()
+    bitcoin: BitcoinOptions = BitcoinOptions()
+    limits: LimitOptions = LimitOptions()
+    faults: FaultOptions = FaultOptions()
+
+    def listen_address(self) -> tuple[str, int]:
+        """Give host and port that peers reach this node at."""
+        return split_address(self.transport.listen)
+
+    def bootstrap_peers(self) -> tuple[Bootstrap, ...]:
+        """Give the peers to dial at the start."""
+        return tuple(parse_bootstrap(text) for text in self.transport.bootstrap)
+
+
+def join_address(host: str, port: int) -> str:
+    """Write host and port as one text; an IPv6 host goes into brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Read "host:port" or "[v6]:port"; raise ConfigError saying what is wrong."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        msg = f'address "{text}": an IPv6 host goes into brackets, as in "[::1]:4400"'
+        raise ConfigError(msg)
+    if not colon or not host or any(c.isspace() or c in "/@" for c in host):
+        msg = f'address "{text}" is not of the form "host:port"'
+        raise ConfigError(msg)
+    if not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65_535:
+        msg = f'address "{text}": the port must be a number from 0 to 65535'
+        raise ConfigError(msg)
+    return host, int(port)
+
+
+def parse_bootstrap(text: str) -> Bootstrap:
+    """Read "NODE_ID@host:port"; raise ConfigError saying what is wrong."""
+    identity, at, address = text.partition("@")
+    if not at or len(identity) != 64 or any(c not in "0123456789abcdef" for c in identity):
+        msg = f'peer "{text}" is not of the form "NODE_ID@host:port" (64 lower-case hex digits)'
+        raise ConfigError(msg)
+    host, port = split_address(address)
+    if port == 0:
+        msg = f'peer "{text}": port 0 cannot be dialled'
+        raise ConfigError(msg)
+    return Bootstrap(node=NodeId(bytes.fromhex(identity)), host=host, port=port)

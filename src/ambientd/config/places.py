@@ -1,0 +1,102 @@
+"""Where the files of a node are."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from ambientd.errors import ConfigError
+
+# sun_path holds 108 bytes with the terminating zero on Linux, 104 on macOS and the BSDs.
+SOCKET_PATH_BYTES_MAX = 107 if os.uname().sysname == "Linux" else 103
+
+
+class Places(msgspec.Struct, frozen=True):
+    """The files inside one data directory."""
+
+    data_dir: Path
+
+    @property
+    def config(self) -> Path:
+        """Give the operator's file."""
+        return self.data_dir / "config.toml"
+
+    @property
+    def key(self) -> Path:
+        """Give the identity key, readable by its owner alone."""
+        return self.data_dir / "node.key"
+
+    @property
+    def genesis(self) -> Path:
+        """Give the genesis in canonical bytes, whose hash is the cluster's fingerprint."""
+        return self.data_dir / "genesis.bin"
+
+    @property
+    def genesis_json(self) -> Path:
+        """Give the same genesis for people; nothing reads it."""
+        return self.data_dir / "genesis.json"
+
+    @property
+    def invitation(self) -> Path:
+        """Give the join token of a node that has not joined yet."""
+        return self.data_dir / "invitation.token"
+
+    def embedded_chain(self, option: str) -> Path:
+        """Give the embedded chain's folder; a relative option starts at the data directory."""
+        return Path(os.path.normpath(self.data_dir / option))
+
+
+def default_data_dir() -> Path:
+    """Give $AMBIENT_DATA_DIR, else the XDG data folder of this user."""
+    chosen = os.environ.get("AMBIENT_DATA_DIR")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_DATA_HOME") or ""
+    root = Path(base) if base.startswith("/") else Path.home() / ".local" / "share"
+    return root / "ambient"
+
+
+def runtime_dir() -> Path:
+    """Give this user's folder for sockets: $XDG_RUNTIME_DIR, else one of our own in /tmp."""
+    chosen = os.environ.get("XDG_RUNTIME_DIR") or ""
+    if chosen.startswith("/"):
+        return Path(chosen) / "ambient"
+    return Path(f"/tmp/ambient-{os.getuid()}")  # noqa: S108  (checked by ensure_private_dir)
+
+
+def ensure_private_dir(path: Path) -> None:
+    """Create a folder for this user alone; raise ConfigError when someone else owns it."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.stat(follow_symlinks=False)
+    except OSError as error:
+        msg = f"{path}: cannot create the runtime folder: {error.strerror}; set [api] socket"
+        raise ConfigError(msg) from error
+    if status.st_uid != os.getuid() or status.st_mode & 0o077 or not path.is_dir():
+        msg = f"{path}: must be a folder of this user with mode 0700; remove it or set [api] socket"
+        raise ConfigError(msg)
+
+
+def socket_path_for(data_dir: Path, option: str = "") -> Path:
+    """Give the socket's path; a default too long for AF_UNIX moves to the runtime folder.
+
+    Daemon and ambientctl compute the same path from the same data directory. A path that the
+    operator wrote is never moved: too long is a ConfigError.
+    """
+    absolute = Path(os.path.abspath(data_dir))
+    if option:
+        path = absolute / Path(option).expanduser()
+        size = len(os.fsencode(path))
+        if size > SOCKET_PATH_BYTES_MAX:
+            msg = (
+                f"[api] socket: {path} has {size} bytes, a socket's path at most "
+                f"{SOCKET_PATH_BYTES_MAX}; choose a shorter one"
+            )
+            raise ConfigError(msg)
+        return path
+    path = absolute / "ambientd.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES_MAX:
+        return path
+    name = hashlib.sha256(os.fsencode(absolute)).hexdigest()[:16]
+    return runtime_dir() / f"{name}.sock"
