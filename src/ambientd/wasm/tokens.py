@@ -144,8 +144,9 @@ def opcode_of(token: bytes) -> tuple[Opcode, int] | None:
 def not_allowed(data: bytes, offset: int) -> RefusalError:
     """Say what is wrong with the bytes at `offset`, which fit no allowed instruction."""
     first, second, third = data[offset : offset + 3].ljust(3, b"\0")
-    if first in OPCODES:
-        name = OPCODES[first].name
+    whole = first << 8 | second if first in (0xFC, 0xFD) and second < 0x80 else first
+    if whole in OPCODES:
+        name = OPCODES[whole].name
         return RefusalError(f"{name} is not followed by what belongs to it", TARGET, offset)
     relaxed = first == 0xFD and second >= 0x80 and third >= 0x02
     feature = "relaxed SIMD" if relaxed else _FOREIGN.get(first, "")
