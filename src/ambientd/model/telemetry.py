@@ -1,6 +1,29 @@
 """What a node says of its own condition, signed, each few seconds (protocols/07-telemetry.md)."""
 
+from enum import StrEnum
+
 from ambientd.model.base import Digest, NodeId, Value
+
+
+class Measure(StrEnum):
+    """The observations this program knows; the most needed first, as room is short."""
+
+    SAFE_MODE = "safe_mode_flag"
+    CAPACITY = "capacity_slots"
+    EXECUTIONS = "executions_count"
+    LATENCY = "latency_ms"
+    BANDWIDTH = "bandwidth_mbit_per_s"
+    CPU_LOAD = "cpu_load_percent"
+    MEMORY_AVAILABLE = "memory_available_percent"
+    CARBON = "carbon_g_per_kwh"
+    TEMPERATURE = "temperature_celsius"
+    POWER = "power_watt"
+    BATTERY = "battery_percent"
+    LINK_SPEED = "link_speed_mbit_per_s"
+    MEMORY_FREE = "memory_available_mib"
+    DISK_FREE = "disk_free_mib"
+    NETWORK_RECEIVED = "network_received_kbit_per_s"
+    NETWORK_SENT = "network_sent_kbit_per_s"
 
 
 class Observation(Value, frozen=True):

@@ -1,0 +1,150 @@
+"""Telemetry batches on the wire: form, sign, decode, verify, compare (protocols/07 section 2)."""
+
+import itertools
+import re
+from collections.abc import Iterable
+
+from ambientd.codec.canonical import decode, encode
+from ambientd.codec.digest import tagged
+from ambientd.codec.signing import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Signer, verify
+from ambientd.errors import RemoteProtocolError
+from ambientd.model.base import DIGEST_BYTES, Digest, NodeId
+from ambientd.model.telemetry import Measure, Observation, TelemetryBatch
+
+BATCH_BYTES_MAX = 1024
+OBSERVATIONS_MAX = 32
+INTEGER_MAX = 2**53 - 1
+FIRST_HASH = Digest(bytes(DIGEST_BYTES))
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}\Z")
+_SOURCE = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?\Z")
+_PRIORITY = {measure.value: rank for rank, measure in enumerate(Measure)}
+# An array of six fields, then 32 bytes: what every batch in canonical form begins with.
+_HEAD = b"\x96\xc4\x20"
+# The header of an observation array grows by two bytes beyond 15 entries.
+_ARRAY_HEADER_GROWTH = 2
+
+
+def _payload(batch: TelemetryBatch) -> bytes:
+    fields = (batch.node, batch.epoch, batch.seq, batch.observations, batch.prev_hash)
+    return encode(fields)
+
+
+def batch_hash(batch: TelemetryBatch) -> Digest:
+    """Name a batch by what it states; its signature is no part of that."""
+    return Digest(tagged("ambient/telemetry-batch/1", _payload(batch)))
+
+
+def is_sound(observation: Observation) -> bool:
+    """Tell whether an observation may travel."""
+    value = observation.value
+    return (
+        _NAME.match(observation.name) is not None
+        and _SOURCE.match(observation.source) is not None
+        and (value is None or -INTEGER_MAX <= value <= INTEGER_MAX)
+    )
+
+
+def author_of(data: bytes) -> NodeId | None:
+    """Give whom an encoded batch claims to be from, before anything else is looked at."""
+    end = len(_HEAD) + PUBLIC_KEY_BYTES
+    if data[: len(_HEAD)] != _HEAD or len(data) < end:
+        return None
+    return NodeId(data[len(_HEAD) : end])
+
+
+def decode_batch(data: bytes) -> TelemetryBatch:
+    """Read and validate a batch, all but its signature; raise RemoteProtocolError."""
+    batch: TelemetryBatch = decode(data, TelemetryBatch, BATCH_BYTES_MAX)
+    names = [observation.name for observation in batch.observations]
+    if (
+        len(batch.node) != PUBLIC_KEY_BYTES
+        or len(batch.prev_hash) != DIGEST_BYTES
+        or len(batch.signature) != SIGNATURE_BYTES
+    ):
+        msg = "telemetry has a key, hash or signature of a wrong length"
+    elif not (0 <= batch.epoch <= INTEGER_MAX and 0 <= batch.seq <= INTEGER_MAX):
+        msg = "telemetry has an epoch or sequence number out of range"
+    elif batch.seq == 0 and batch.prev_hash != FIRST_HASH:
+        msg = "the first telemetry of an epoch names a batch before it"
+    elif len(names) > OBSERVATIONS_MAX:
+        msg = f"telemetry has {len(names)} observations, at most {OBSERVATIONS_MAX} are allowed"
+    elif any(first >= second for first, second in itertools.pairwise(names)):
+        msg = "telemetry has observations out of order"
+    elif not all(map(is_sound, batch.observations)):
+        msg = "telemetry has an observation with a wrong name, source or value"
+    else:
+        return batch
+    raise RemoteProtocolError(msg)
+
+
+def verify_batch(batch: TelemetryBatch, cluster: bytes) -> bool:
+    """Tell whether the named node signed the batch."""
+    return verify(batch.node, "telemetry", cluster, _payload(batch), batch.signature)
+
+
+def sign_batch(
+    signer: Signer,
+    epoch: int,
+    seq: int,
+    observations: Iterable[Observation],
+    prev_hash: Digest,
+) -> TelemetryBatch:
+    """Sign what fits of the sound observations, the most needed first, within 1 KiB."""
+    node = NodeId(signer.public_key)
+    empty = TelemetryBatch(
+        node=node,
+        epoch=epoch,
+        seq=seq,
+        observations=(),
+        prev_hash=prev_hash,
+        signature=bytes(SIGNATURE_BYTES),
+    )
+    room = BATCH_BYTES_MAX - len(encode(empty)) - _ARRAY_HEADER_GROWTH
+    chosen: dict[str, Observation] = {}
+    for observation in sorted(observations, key=_need):
+        size_bytes = len(encode(observation))
+        fits = size_bytes <= room and len(chosen) < OBSERVATIONS_MAX
+        if fits and observation.name not in chosen and is_sound(observation):
+            chosen[observation.name] = observation
+            room -= size_bytes
+    batch = TelemetryBatch(
+        node=node,
+        epoch=epoch,
+        seq=seq,
+        observations=tuple(chosen[name] for name in sorted(chosen)),
+        prev_hash=prev_hash,
+        signature=b"",
+    )
+    return TelemetryBatch(
+        node=node,
+        epoch=epoch,
+        seq=seq,
+        observations=batch.observations,
+        prev_hash=prev_hash,
+        signature=signer.sign("telemetry", _payload(batch)),
+    )
+
+
+def _need(observation: Observation) -> tuple[int, str]:
+    return _PRIORITY.get(observation.name, len(_PRIORITY)), observation.name
+
+
+def contradict(first: TelemetryBatch, second: TelemetryBatch) -> bool:
+    """Tell whether one honest node cannot have signed both (section 5); signatures aside."""
+    if first.node != second.node or first.epoch != second.epoch:
+        return False
+    if first.seq > second.seq:
+        first, second = second, first
+    if first.seq == second.seq:
+        return batch_hash(first) != batch_hash(second)
+    return first.seq + 1 == second.seq and second.prev_hash != batch_hash(first)
+
+
+def is_evidence(first: bytes, second: bytes, cluster: bytes) -> bool:
+    """Tell whether two encoded batches prove that their author contradicted itself."""
+    try:
+        batches = decode_batch(first), decode_batch(second)
+    except RemoteProtocolError:
+        return False
+    return contradict(*batches) and all(verify_batch(batch, cluster) for batch in batches)
