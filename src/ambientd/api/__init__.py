@@ -1,0 +1,1 @@
+"""What people and programs reach a node through: operations, the local socket, offline checks."""

@@ -1,0 +1,151 @@
+"""The blocking client of the local socket; starts in milliseconds, so it imports almost nothing."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from ambientd.api.frames import (
+    LENGTH_BYTES,
+    ReplyFrame,
+    ReplyKind,
+    RequestFrame,
+    body_of,
+    frame_size,
+    pack,
+    read,
+)
+from ambientd.api.operations import Failure, Operation, OperationError
+from ambientd.errors import RemoteProtocolError, UnreachableError
+
+Q = TypeVar("Q", bound=msgspec.Struct)
+R = TypeVar("R", bound=msgspec.Struct)
+
+CONNECT_TIMEOUT_S = 5.0
+_GRACE_S = 5.0
+_CHUNK_BYTES = 256 * 1024
+
+
+class Client:
+    """One connection to a daemon's local socket, opened with the first call."""
+
+    def __init__(self, path: Path, data_dir: Path | None = None) -> None:
+        self._path = path
+        self._data_dir = data_dir if data_dir is not None else path.parent
+        self._socket: socket.socket | None = None
+        self._calls = 0
+
+    def call(self, operation: Operation[Q, R], request: Q, timeout_s: float | None = None) -> R:
+        """Ask for one operation and give its answer.
+
+        Raises:
+            OperationError: the node refuses; its code and hint say why and what to do.
+            UnreachableError: no daemon answers there, or not in time.
+        """
+        reply = self._ask(operation, request, timeout_s)
+        return read(reply.body, operation.response)
+
+    def stream(self, operation: Operation[Q, R], request: Q) -> Iterator[R]:
+        """Give each item as it comes; waits without limit, `close` from elsewhere ends it."""
+        reply = self._ask(operation, request, None)
+        while reply.kind is ReplyKind.ITEM:
+            yield read(reply.body, operation.response)
+            self._connected().settimeout(None)
+            reply = self._receive()
+
+    def close(self) -> None:
+        """Leave; the daemon stops what it still does for this caller."""
+        connection, self._socket = self._socket, None
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)  # wakes a reader in another thread
+            connection.close()
+
+    def __enter__(self) -> "Client":
+        """Use the connection for a block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave."""
+        self.close()
+
+    def _ask(
+        self, operation: Operation[Any, Any], request: msgspec.Struct, timeout_s: float | None
+    ) -> ReplyFrame:
+        self._calls += 1
+        frame = RequestFrame(id=self._calls, op=operation.name, body=body_of(request))
+        try:
+            data = pack(frame)
+        except RemoteProtocolError as error:
+            raise OperationError(
+                "too_large", str(error), "send a smaller module or input"
+            ) from None
+        connection = self._connected()
+        patience_s = operation.deadline_ms / 1000 if timeout_s is None else timeout_s
+        connection.settimeout(None if operation.streaming else patience_s + _GRACE_S)
+        try:
+            connection.sendall(data)
+        except ConnectionError:
+            pass  # the daemon refused before it read everything: its reason waits to be read
+        except OSError as error:
+            raise self._lost(error) from error
+        return self._receive()
+
+    def _receive(self) -> ReplyFrame:
+        try:
+            reply = read(self._exactly(frame_size(self._exactly(LENGTH_BYTES))), ReplyFrame)
+        except RemoteProtocolError as error:
+            self.close()
+            msg = f"what answers at {self._path} is no ambientd of this version: {error}"
+            raise UnreachableError(msg) from error
+        except OSError as error:
+            raise self._lost(error) from error
+        if reply.kind is ReplyKind.ERROR:
+            failure = read(reply.body, Failure)
+            raise OperationError(failure.code, failure.message, failure.hint)
+        if reply.id != self._calls:
+            self.close()
+            msg = f"the daemon at {self._path} answered another call; try again"
+            raise UnreachableError(msg)
+        return reply
+
+    def _exactly(self, size: int) -> bytes:
+        connection = self._connected()
+        data = bytearray()
+        while len(data) < size:
+            chunk = connection.recv(min(_CHUNK_BYTES, size - len(data)))
+            if not chunk:
+                raise ConnectionResetError("the daemon closed the connection")
+            data += chunk
+        return bytes(data)
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.settimeout(CONNECT_TIMEOUT_S)
+            try:
+                connection.connect(str(self._path))
+            except OSError as error:
+                connection.close()
+                raise self._unreachable(error) from error
+            self._socket = connection
+        return self._socket
+
+    def _unreachable(self, error: OSError) -> UnreachableError:
+        if isinstance(error, PermissionError):
+            todo = "run as the daemon's user or as root"
+        else:
+            todo = f"is ambientd running? start it with: ambientd --data-dir {self._data_dir}"
+        reason = "timed out" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        return UnreachableError(f"no daemon answers at {self._path} ({reason}); {todo}")
+
+    def _lost(self, error: OSError) -> UnreachableError:
+        self.close()
+        if isinstance(error, TimeoutError):
+            msg = f"the daemon at {self._path} did not answer in time; its log may say why"
+        else:
+            msg = f"the daemon at {self._path} went away ({error}); its log may say why"
+        return UnreachableError(msg)

@@ -1,0 +1,269 @@
+"""The server of the local socket: one request at a time a connection.
+
+Whoever may connect is this user or root; still every size, count and time is bounded, and hostile
+input ends at most its own connection, so that a broken script cannot take the node down.
+"""
+
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import msgspec
+import structlog
+import trio
+
+from ambientd.api.frames import (
+    LENGTH_BYTES,
+    ReplyFrame,
+    ReplyKind,
+    RequestFrame,
+    body_of,
+    frame_size,
+    pack,
+    read,
+)
+from ambientd.api.operations import OPERATIONS, Failure, Operation, OperationError
+from ambientd.api.socket_file import SocketFile
+from ambientd.errors import (
+    AmbientError,
+    ConfigError,
+    RemoteProtocolError,
+    StoreError,
+    UnreachableError,
+    UsageError,
+)
+
+log = structlog.get_logger("ambientd.local_socket")
+
+Answer = Awaitable[msgspec.Struct] | AsyncIterator[msgspec.Struct]
+Handler = Callable[[Any], Answer]
+
+_BACKLOG = 32
+_READ_CHUNK_BYTES = 256 * 1024
+_LARGE_BYTES = 1024 * 1024
+_LARGE_AT_ONCE = 4
+_CODES: tuple[tuple[type[AmbientError], str], ...] = (
+    (UsageError, "invalid"),
+    (ConfigError, "config"),
+    (UnreachableError, "unavailable"),
+    (StoreError, "store"),
+    (RemoteProtocolError, "protocol"),
+)
+
+
+class TaskStatus(Protocol):
+    """Where `nursery.start` hears that a service is up."""
+
+    def started(self) -> None:
+        """Tell it."""
+        ...
+
+
+class SocketLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one caller, and all of them together, may take."""
+
+    connections_max: int = 64
+    frame_deadline_s: float = 30.0
+    idle_deadline_s: float = 120.0
+
+
+class LocalSocket:
+    """Answers operations of a table of handlers on a Unix socket."""
+
+    def __init__(self, handlers: Mapping[str, Handler], limits: SocketLimits) -> None:
+        unknown = sorted(set(handlers) - set(OPERATIONS))
+        if unknown:
+            msg = f"handlers for operations that the table does not have: {', '.join(unknown)}"
+            raise ValueError(msg)
+        self._handlers = handlers
+        self._limits = limits
+        self._connections = 0
+        self._large = trio.Semaphore(_LARGE_AT_ONCE)
+
+    async def serve_connection(self, stream: trio.SocketStream) -> None:
+        """Answer one caller until it leaves, breaks the protocol or is idle for too long."""
+        async with stream:
+            try:
+                self._check_caller(stream)
+                self._connections += 1
+                try:
+                    await self._converse(stream)
+                finally:
+                    self._connections -= 1
+            except OperationError as error:
+                await self._refuse(stream, error)
+            except RemoteProtocolError as error:
+                log.warning("local caller dropped", reason=str(error))
+                await self._refuse(stream, error)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+            except Exception:  # supervision: one caller must not end the node
+                log.exception("local caller's connection failed")
+
+    def _check_caller(self, stream: trio.SocketStream) -> None:
+        user = _peer_user(stream.socket)
+        if user is not None and user not in (0, os.getuid()):
+            msg = f"user {user} may not drive this node"
+            raise OperationError("forbidden", msg, "run as the daemon's user or as root")
+        if self._connections >= self._limits.connections_max:
+            msg = f"this node already serves {self._connections} local connections"
+            raise OperationError("busy", msg, "try again, or raise [api] connections_max")
+
+    async def _refuse(self, stream: trio.SocketStream, error: AmbientError) -> None:
+        frame = ReplyFrame(id=0, kind=ReplyKind.ERROR, body=body_of(_failure(error)))
+        with trio.move_on_after(1.0):
+            try:
+                await stream.send_all(pack(frame))
+            except trio.BrokenResourceError:
+                return
+
+    async def _converse(self, stream: trio.SocketStream) -> None:
+        while True:
+            first = b""
+            with trio.move_on_after(self._limits.idle_deadline_s):
+                first = bytes(await stream.receive_some(LENGTH_BYTES))
+            if not first:
+                return
+            await self._answer(stream, await self._receive_frame(stream, first))
+
+    async def _receive_frame(self, stream: trio.SocketStream, first: bytes) -> RequestFrame:
+        with trio.move_on_after(self._limits.frame_deadline_s):
+            prefix = first + await _receive(stream, LENGTH_BYTES - len(first))
+            size = frame_size(prefix)
+            if size <= _LARGE_BYTES:
+                return read(await _receive(stream, size), RequestFrame)
+            async with self._large:
+                return read(await _receive(stream, size), RequestFrame)
+        msg = f"a frame did not arrive within {self._limits.frame_deadline_s:g} s"
+        raise RemoteProtocolError(msg)
+
+    async def _answer(self, stream: trio.SocketStream, frame: RequestFrame) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_leave_with_the_caller, stream, nursery.cancel_scope)
+            try:
+                failure = await self._try(stream, frame)
+                if failure is not None:
+                    await self._send(stream, frame.id, ReplyKind.ERROR, failure)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                await stream.aclose()
+            nursery.cancel_scope.cancel()
+
+    async def _try(self, stream: trio.SocketStream, frame: RequestFrame) -> Failure | None:
+        try:
+            await self._perform(stream, frame)
+        except AmbientError as error:
+            return _failure(error)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise
+        except Exception as error:  # supervision: a bug in one answer, not of the node
+            cause = _only_cause(error)
+            if isinstance(cause, AmbientError):
+                return _failure(cause)
+            log.exception("operation failed", operation=frame.op)
+            message = f"{frame.op} failed inside the daemon"
+            return Failure(code="internal", message=message, hint="its log has the details")
+        return None
+
+    async def _perform(self, stream: trio.SocketStream, frame: RequestFrame) -> None:
+        operation = OPERATIONS.get(frame.op)
+        handler = self._handlers.get(frame.op)
+        if operation is None or handler is None:
+            known = ", ".join(sorted(self._handlers))
+            msg = f"this node knows no operation {frame.op[:64]!r}"
+            raise OperationError("unknown_operation", msg, f"it knows {known}")
+        request = read(frame.body, operation.request)
+        answer = handler(request)
+        if operation.streaming:
+            await self._stream(stream, frame.id, cast("Any", answer))
+            return
+        response = await _within(operation, cast("Awaitable[msgspec.Struct]", answer))
+        await self._send(stream, frame.id, ReplyKind.DONE, response)
+
+    async def _stream(self, stream: trio.SocketStream, call: int, items: Any) -> None:  # noqa: ANN401
+        async with aclosing(items):
+            async for item in items:
+                await self._send(stream, call, ReplyKind.ITEM, item)
+        await self._send(stream, call, ReplyKind.DONE, None)
+
+    async def _send(
+        self, stream: trio.SocketStream, call: int, kind: ReplyKind, body: msgspec.Struct | None
+    ) -> None:
+        data = pack(ReplyFrame(id=call, kind=kind, body=body_of(body)))
+        with trio.move_on_after(self._limits.frame_deadline_s) as patience:
+            await stream.send_all(data)
+        if patience.cancelled_caught:
+            msg = f"the caller did not read for {self._limits.frame_deadline_s:g} s"
+            raise trio.BrokenResourceError(msg)
+
+
+async def serve_local_socket(
+    path: Path,
+    handlers: Mapping[str, Handler],
+    limits: SocketLimits | None = None,
+    task_status: TaskStatus = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answer on a Unix socket until cancelled; raise ConfigError when it cannot be opened.
+
+    `task_status` is told once callers can connect.
+    """
+    server = LocalSocket(handlers, limits or SocketLimits())
+    with SocketFile(path) as listening:
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+        task_status.started()
+        await trio.serve_listeners(server.serve_connection, [listener])
+
+
+def _peer_user(connection: trio.socket.SocketType) -> int | None:
+    """Give the caller's user id; None where the system has no SO_PEERCRED (0600 guards there)."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    size = struct.calcsize("3i")
+    credentials = connection.getsockopt(socket.SOL_SOCKET, option, size)
+    return int(struct.unpack("3i", credentials)[1])
+
+
+async def _receive(stream: trio.SocketStream, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        chunk = await stream.receive_some(min(_READ_CHUNK_BYTES, size - len(data)))
+        if not chunk:
+            msg = f"the caller left in the middle of a frame ({len(data)} of {size} bytes)"
+            raise RemoteProtocolError(msg)
+        data += chunk
+    return bytes(data)
+
+
+async def _leave_with_the_caller(stream: trio.SocketStream, scope: trio.CancelScope) -> None:
+    """Cancel an answer nobody waits for: callers send nothing until they have it."""
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        await stream.receive_some(1)
+    await stream.aclose()
+    scope.cancel()
+
+
+async def _within(
+    operation: Operation[Any, Any], answer: Awaitable[msgspec.Struct]
+) -> msgspec.Struct:
+    with trio.move_on_after(operation.deadline_ms / 1000):
+        return await answer
+    msg = f"{operation.name} took longer than {operation.deadline_ms} ms"
+    raise OperationError("timeout", msg, "try again; `ambientctl status` tells how the node is")
+
+
+def _only_cause(error: BaseException) -> BaseException:
+    """Look into groups that hold one error: nurseries wrap what a handler raises."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _failure(error: AmbientError) -> Failure:
+    if isinstance(error, OperationError):
+        return Failure(code=error.code, message=error.message, hint=error.hint)
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), "internal")
+    return Failure(code=code, message=str(error))

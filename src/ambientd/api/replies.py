@@ -1,0 +1,272 @@
+"""What a node answers to each operation; field names are a contract with scripts."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's side of an operation."""
+
+
+class Pong(Reply, frozen=True):
+    """I am here."""
+
+    version: str
+    now_ms: int
+
+
+class ChainStatus(Reply, frozen=True):
+    """The Bitcoin chain this node anchors to."""
+
+    kind: str
+    state: str
+    height: int | None = None
+    detail: str = ""
+
+
+class SafeMode(Reply, frozen=True):
+    """Whether a circuit breaker has tripped, and why."""
+
+    active: bool
+    reasons: tuple[str, ...] = ()
+
+
+class Sandbox(Reply, frozen=True):
+    """What locks the workers down on this machine, and what is missing."""
+
+    active: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+
+class Status(Reply, frozen=True):
+    """How a node is; `coordinator` is null while a term has none."""
+
+    node: str
+    name: str
+    version: str
+    cluster: str
+    fingerprint: str
+    uptime_ms: int
+    term: int
+    coordinator: str | None
+    committed_height: int
+    committee: int
+    peers: tuple[str, ...]
+    health_percent: int | None
+    safe_mode: SafeMode
+    tasks: dict[str, int]
+    engine: str
+    sandbox: Sandbox
+    chain: ChainStatus
+    balance_msat: int
+    faults: str = "none"
+
+
+class NodeInfo(Reply, frozen=True):
+    """One node as the ledger and this node's telemetry know it."""
+
+    id: str
+    name: str
+    region: str
+    kind: str
+    committee: bool
+    connected: bool
+    health_percent: int | None
+    reputation: float
+    safe_mode: bool
+    balance_msat: int
+    bond_msat: int
+    tombstoned: bool
+
+
+class Nodes(Reply, frozen=True):
+    """Everybody in the cluster; the answering node is `self`."""
+
+    self_id: str
+    nodes: tuple[NodeInfo, ...]
+
+
+class Submitted(Reply, frozen=True):
+    """The task is in the log and its fee in escrow; `known` when it was there before."""
+
+    task_id: str
+    known: bool = False
+
+
+class TaskLine(Reply, frozen=True):
+    """A task in a list."""
+
+    task_id: str
+    state: str
+    outcome: str
+    verdict: str
+    gas: int | None
+    replicas: int
+    submitter: str
+    submitted_ms: int
+
+
+class Tasks(Reply, frozen=True):
+    """Tasks, the newest first; `total` counts all that match."""
+
+    tasks: tuple[TaskLine, ...]
+    total: int
+
+
+class SlotInfo(Reply, frozen=True):
+    """One replica: who has it, and how far it is."""
+
+    slot: int
+    attempt: int
+    worker: str
+    state: str
+
+
+class EvidenceInfo(Reply, frozen=True):
+    """What convicts a node, and what it did to its reputation."""
+
+    culprit: str
+    kind: str
+    detail: str
+    reputation_before: float | None = None
+    reputation_after: float | None = None
+
+
+class EnergyInfo(Reply, frozen=True):
+    """What one replica used; null with the reason as source when the device cannot tell."""
+
+    worker: str
+    slot: int
+    millijoules: int | None
+    source: str
+
+
+class PaymentInfo(Reply, frozen=True):
+    """What one worker was paid."""
+
+    worker: str
+    amount_msat: int
+
+
+class ReceiptState(Reply, frozen=True):
+    """How far a receipt has come: none, settled, batched or anchored."""
+
+    state: str
+    height: int | None = None
+    confirmations: int | None = None
+    txid: str | None = None
+
+
+class HistoryLine(Reply, frozen=True):
+    """One thing that happened to a task."""
+
+    time_ms: int
+    text: str
+
+
+class Task(Reply, frozen=True):
+    """Everything about a task; what has not happened yet is null, empty or "none"."""
+
+    task_id: str
+    state: str
+    submitter: str
+    submitted_ms: int
+    assurance: str
+    replicas: int
+    module_sha256: str
+    input_sha256: str
+    gas_max: int
+    price_msat_per_mgas: int
+    slots: tuple[SlotInfo, ...]
+    outcome: str
+    reason: str
+    gas: int | None
+    output_sha256: str | None
+    output_size_bytes: int | None
+    verdict: str
+    liars: tuple[str, ...]
+    evidence: tuple[EvidenceInfo, ...]
+    fee_msat: int
+    escrow_msat: int
+    paid_msat: int
+    refunded_msat: int
+    payments: tuple[PaymentInfo, ...]
+    energy: tuple[EnergyInfo, ...]
+    receipt: ReceiptState
+    history: tuple[HistoryLine, ...]
+
+
+class Output(Reply, frozen=True):
+    """A task's output."""
+
+    task_id: str
+    data: bytes
+    sha256: str
+
+
+class ReceiptFileReply(Reply, frozen=True):
+    """A receipt file in canonical bytes, and how far its anchor is."""
+
+    task_id: str
+    data: bytes
+    receipt: ReceiptState
+
+
+class Invitation(Reply, frozen=True):
+    """A join token; whoever holds it can bring one node in until it expires."""
+
+    token: str
+    expires_ms: int
+
+
+class AnchorInfo(Reply, frozen=True):
+    """One root of the receipt log on its way into a Bitcoin block."""
+
+    size: int
+    root: str
+    state: str
+    txid: str | None = None
+    height: int | None = None
+    confirmations: int | None = None
+
+
+class Anchors(Reply, frozen=True):
+    """The chain, the receipts that wait, and the latest anchors, the newest first."""
+
+    chain: ChainStatus
+    receipts: int
+    receipts_anchored: int
+    anchors: tuple[AnchorInfo, ...]
+
+
+class EventKind(StrEnum):
+    """Kinds of events with their fields; a listener ignores kinds it does not know."""
+
+    TASK_ADMITTED = "task_admitted"  # task, escrow_msat
+    TASK_ASSIGNED = "task_assigned"  # task, slot, attempt, node
+    TASK_COMMITTED = "task_committed"  # task, slot, node
+    TASK_REVEALED = "task_revealed"  # task, slot, node
+    TASK_DISPUTED = "task_disputed"  # task
+    REFEREE_SPOKE = "referee_spoke"  # task, node
+    LIAR_NAMED = "liar_named"  # task, node, evidence, reputation_before, reputation_after
+    TASK_PAID = "task_paid"  # task, node, amount_msat
+    TASK_REFUNDED = "task_refunded"  # task, amount_msat
+    TASK_ENERGY = "task_energy"  # task, node, millijoules | null, source
+    TASK_ENDED = "task_ended"  # task, state, outcome, verdict, gas
+    BATCH_CLOSED = "batch_closed"  # size, root
+    ANCHOR_SENT = "anchor_sent"  # root, txid, op_return
+    ANCHOR_CONFIRMED = "anchor_confirmed"  # root, txid, height, confirmations
+    COORDINATOR_ELECTED = "coordinator_elected"  # term, node
+    NODE_JOINED = "node_joined"  # node, name
+    NODE_CONVICTED = "node_convicted"  # node, kind
+    SAFE_MODE_CHANGED = "safe_mode_changed"  # node, active, reasons
+
+
+class Event(Reply, frozen=True):
+    """Something that has happened, in block time; node and task ids in `fields` are full."""
+
+    time_ms: int
+    kind: str
+    text: str
+    fields: dict[str, str | int | float | bool | list[str] | None]

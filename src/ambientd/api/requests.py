@@ -1,0 +1,97 @@
+"""What a caller sends with each operation."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+TaskName = Annotated[str, Meta(min_length=1, max_length=64)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+INVITE_MS = 24 * 3_600_000
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A caller's side of an operation."""
+
+
+class Ping(Request, frozen=True):
+    """Are you there?"""
+
+
+class GetStatus(Request, frozen=True):
+    """How is this node?"""
+
+
+class ListNodes(Request, frozen=True):
+    """Who is in the cluster?"""
+
+
+class SubmitTask(Request, frozen=True):
+    """Execute a module on an input. Zero means: the node's default.
+
+    The same nonce, module, input and terms are the same task, submitted once however often
+    it is asked; an empty nonce always makes a new task.
+    """
+
+    module: Annotated[bytes, Meta(min_length=8)]
+    input: bytes = b""
+    assurance: str = "replicated"
+    replicas: Annotated[int, Meta(ge=0, le=64)] = 0
+    gas_max: Count = 0
+    memory_bytes_max: Count = 0
+    wall_ms_max: Count = 0
+    output_bytes_max: Count = 0
+    price_msat_per_mgas: Count = 0
+    nonce: Annotated[bytes, Meta(max_length=64)] = b""
+
+
+class ListTasks(Request, frozen=True):
+    """Which tasks does the ledger hold? The newest first."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 50
+    state: str = ""
+
+
+class ShowTask(Request, frozen=True):
+    """Everything about one task; an unambiguous start of its id is enough."""
+
+    task: TaskName
+
+
+class WaitForTask(Request, frozen=True):
+    """Answer when the task is final (or anchored), or as it stands when the time is over."""
+
+    task: TaskName
+    until: str = "final"
+    timeout_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 60_000
+
+
+class GetOutput(Request, frozen=True):
+    """The output bytes of a task."""
+
+    task: TaskName
+
+
+class GetReceipt(Request, frozen=True):
+    """The receipt file of a task, as complete as it is now."""
+
+    task: TaskName
+
+
+class Invite(Request, frozen=True):
+    """Make a token that lets one more node join."""
+
+    expires_in_ms: Annotated[int, Meta(ge=1_000, le=365 * 24 * 3_600_000)] = INVITE_MS
+
+
+class GetAnchors(Request, frozen=True):
+    """How far have receipts come on the way into Bitcoin blocks?"""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 20
+
+
+class FollowEvents(Request, frozen=True):
+    """Tell what happens from now on; an empty list of tasks means everything."""
+
+    tasks: Annotated[tuple[TaskName, ...], Meta(max_length=256)] = ()
