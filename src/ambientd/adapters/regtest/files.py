@@ -1,0 +1,29 @@
+"""The files of a regtest chain's data directory, light enough for every daemon to import."""
+
+import os
+from pathlib import Path
+
+COOKIE_FILE = ".cookie"
+ENDPOINT_FILE = "endpoint"
+LOCK_FILE = "lock"
+PROCESS_LOG_FILE = "regtest.log"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file that only its owner may read; a reader sees the old one or the new one."""
+    staged = path.with_name(f"{path.name}.new")
+    staged.unlink(missing_ok=True)
+    handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    staged.replace(path)
+
+
+def read_endpoint(data_dir: Path) -> int | None:
+    """Give the port that a running chain has written, or None."""
+    try:
+        text = (data_dir / ENDPOINT_FILE).read_text("ascii")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    port = text.strip().removeprefix("127.0.0.1:")
+    return int(port) if port.isdigit() and int(port) < 1 << 16 else None
