@@ -164,6 +164,14 @@ def test_damage_is_named_and_nothing_is_served(tmp_path: Path, damage: str, word
     assert "restore" in str(caught.value)
 
 
+def test_damage_that_sqlite_cannot_even_quote_is_still_our_error(tmp_path: Path) -> None:
+    path = tmp_path / "node.db"
+    SqliteStore(path).close()
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE note", b"CREATE TAB\xf6E note"))
+    with pytest.raises(StoreError, match=r"node\.db.*damaged.*restore"):
+        SqliteStore(path)
+
+
 def test_a_row_that_rots_while_the_store_is_open_is_not_served(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "node.db")
     store.write([Put(LOCAL, b"k1", b"v1"), Put(LOCAL, b"k2", b"v2")])

@@ -175,7 +175,8 @@ class SqliteStore:
         """Turn SQLite's errors into ours, with the file, what was wrong and what to do."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            # A damaged name may be quoted in the error's own text, and then not even decode.
             # Errors without a code come from values that are not of their column's type.
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
             if code in _FATAL:
