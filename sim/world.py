@@ -34,6 +34,7 @@ class Place:
     is_up: bool = False
     incarnation: int = 0
     crash_countdown: int | None = None  # effects still carried out before it crashes
+    back_ms: int = 0
     wakes_at: int | None = None
 
 
@@ -100,11 +101,12 @@ class World:
             place.incarnation += 1
             place.host.crash()
 
-    def crash_within(self, key: bytes, effects: int) -> None:
-        """Take a node down after it has carried out some more effects, maybe amid a list."""
+    def crash_within(self, key: bytes, effects: int, back_ms: int) -> None:
+        """Take a node down after some more effects, maybe amid a list; it restarts later."""
         place = self.places[key]
         if place.is_up:
             place.crash_countdown = effects
+            place.back_ms = back_ms
 
     def submit(self, key: bytes, record: bytes) -> bool:
         """Submit a record at a node; False when the node is down."""
@@ -121,6 +123,7 @@ class World:
                     place.crash_countdown -= 1
                     if place.crash_countdown < 0:
                         self.crash(place.host.key)
+                        self.at(self.now + place.back_ms, self._restart(place.host.key))
                         return
                 for observer in self.observers:
                     observer.saw_effect(place.host, effect, self.now)
@@ -129,6 +132,9 @@ class World:
                     self._send(place, delivery)
             effects = place.host.settle(self.local(place))
         self._schedule_wake(place)
+
+    def _restart(self, key: bytes) -> Callable[[], None]:
+        return lambda: self.start(key)
 
     def _send(self, place: Place, delivery: Delivery) -> None:
         sender = place.host.key

@@ -62,11 +62,6 @@ class BlockTree:
         """Give the index of the last committed block; 0 before the first."""
         return self.head_qc.position.index
 
-    @property
-    def head_time_ms(self) -> int | None:
-        """Give the committed head's block time, or None before the first block."""
-        return self.head.block.header.time_ms if self.head is not None else None
-
     def holds(self, hash_: bytes) -> bool:
         """Tell whether this hash is the head or a block above it."""
         return hash_ == self.head_qc.hash or hash_ in self.blocks
@@ -98,10 +93,12 @@ class BlockTree:
         found.reverse()
         return found
 
-    def parent_time_ms(self, block: Block) -> int | None:
-        """Give the block time of a held block's parent; None when the parent is the genesis."""
-        parent = self.blocks.get(block.parent_hash)
-        return parent.append.header.time_ms if parent is not None else self.head_time_ms
+    def time_ms(self, hash_: bytes) -> int | None:
+        """Give the block time of the head or a held block; None at the genesis."""
+        block = self.blocks.get(hash_)
+        if block is not None:
+            return block.append.header.time_ms
+        return self.head.block.header.time_ms if self.head is not None else None
 
     def last_link(self, hash_: bytes, number: int) -> BeaconLink:
         """Give what member `number` last revealed on the branch that ends at `hash_`."""

@@ -78,7 +78,7 @@ def root_due(qc: QuorumCertificate) -> int | None:
 def verdict(block: Block, tree: BlockTree, root_at: StateRootAt, now: int) -> str | Wait | None:
     """Judge a held block against its parent: a fault, something to wait for, or None for good."""
     header = block.append.header
-    parent_time_ms = tree.parent_time_ms(block)
+    parent_time_ms = tree.time_ms(block.parent_hash)
     if parent_time_ms is not None and not (
         parent_time_ms <= header.time_ms <= parent_time_ms + BLOCK_TIME_STEP_MAX_MS
     ):

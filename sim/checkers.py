@@ -1,0 +1,262 @@
+"""What must hold in every world, judged from outside: by what is sent, persisted and committed.
+
+The checkers hold none of the protocol's code but its messages and signature checks, and no
+checker knows which scenario runs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ambientd.consensus.certificates import Committee, Verifier
+from ambientd.consensus.effects import Committed, CommittedBlock, EvidenceFound
+from ambientd.consensus.messages import (
+    GENESIS,
+    Append,
+    Blocks,
+    Header,
+    Message,
+    Position,
+    QcNotice,
+    QuorumCertificate,
+    Timeout,
+    TimeoutCertificate,
+    Vote,
+    block_hash,
+    decode_message,
+)
+from ambientd.consensus.options import ConsensusOptions
+from sim.machine import Delivery, Effect, Host
+from sim.replica import Replica
+
+
+class InvariantViolation(AssertionError):  # noqa: N818  # a finding, not a fault of the code
+    """A world broke a promise; carries the promise's name."""
+
+    def __init__(self, invariant: str, text: str) -> None:
+        super().__init__(f"{invariant}: {text}")
+        self.invariant = invariant
+
+
+class Checker:
+    """Sees everything; judges nothing by itself."""
+
+    def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
+        """Decode what a node sends and pass it on."""
+        self.saw_message(node, decode_message(delivery.data), now)
+
+    def saw_message(self, node: Host, message: Message, now: int) -> None:
+        """Look at a message once, however many receive it."""
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Look at an effect before it is carried out."""
+
+
+@dataclass(slots=True)
+class _Voter:
+    last_vote: Vote | None = None
+    timed_out: int = 0
+
+
+class VoteDiscipline(Checker):
+    """No vote after a time-out, none at or below an earlier one, also across crashes."""
+
+    def __init__(self) -> None:
+        self._voters: dict[bytes, _Voter] = {}
+
+    def saw_message(self, node: Host, message: Message, now: int) -> None:
+        """Judge votes and time-outs of honest nodes."""
+        if not node.is_honest:
+            return
+        voter = self._voters.setdefault(node.key, _Voter())
+        if isinstance(message, Timeout):
+            voter.timed_out = max(voter.timed_out, message.term)
+        elif isinstance(message, Vote):
+            last = voter.last_vote
+            if message.position.term <= voter.timed_out:
+                text = f"at {now} ms, {message.position} after timing out in {voter.timed_out}"
+                raise InvariantViolation("no vote after a time-out", text)
+            if last is not None and message.position <= last.position and message != last:
+                text = f"at {now} ms, {message.position} after {last.position}"
+                raise InvariantViolation("votes only climb", text)
+            voter.last_vote = message
+
+
+class OneProposal(Checker):
+    """An honest coordinator never proposes two blocks at one position, crashes or not."""
+
+    def __init__(self) -> None:
+        self._proposed: dict[Position, bytes] = {}
+
+    def saw_message(self, node: Host, message: Message, now: int) -> None:
+        """Judge the proposals that honest nodes sign."""
+        if node.is_honest and isinstance(message, Append) and message.header.proposer == node.key:
+            hash_ = block_hash(message.header)
+            position = message.header.position
+            if self._proposed.setdefault(position, hash_) != hash_:
+                text = f"two blocks at {position}, the second at {now} ms"
+                raise InvariantViolation("one proposal a position", text)
+
+
+class Agreement(Checker):
+    """All commit the same blocks in the same order, once, and with equal state roots."""
+
+    def __init__(self) -> None:
+        self.log: list[bytes] = []
+        self._heads: dict[bytes, int] = {}
+        self._roots: dict[int, bytes] = {}
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Judge commits of honest nodes."""
+        if not node.is_honest or not isinstance(effect, Committed):
+            return
+        for block in effect.blocks:
+            self._saw_block(node, block, now)
+
+    def _saw_block(self, node: Host, block: CommittedBlock, now: int) -> None:
+        expected = self._heads.get(node.key, 0) + 1
+        if block.index != expected:
+            text = f"index {block.index} instead of {expected} at {now} ms"
+            raise InvariantViolation("a committed prefix is durable", text)
+        self._heads[node.key] = block.index
+        if block.index > len(self.log):
+            self.log.append(block.hash)
+        elif self.log[block.index - 1] != block.hash:
+            text = f"two blocks committed at index {block.index} by {now} ms"
+            raise InvariantViolation("agreement", text)
+
+    def check_roots(self, replica: Replica) -> None:
+        """Compare a node's ledger with everyone's."""
+        for index, root in enumerate(replica.store.roots):
+            if self._roots.setdefault(index, root) != root:
+                text = f"two state roots at index {index}"
+                raise InvariantViolation("equal state roots", text)
+
+
+class CommitProofs(Checker):
+    """A commit carries what proves it: two certified blocks in a row, of one term."""
+
+    def __init__(self, options: ConsensusOptions) -> None:
+        self._verifier = Verifier(options, Committee(options.members, options.seed))
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Judge the proofs that honest nodes hand to their hosts."""
+        if not node.is_honest or not isinstance(effect, Committed):
+            return
+        child = None
+        for block in reversed(effect.blocks):
+            linked = block.child.parent_hash == block.hash == block.qc.hash
+            linked = linked and block.child_qc.hash == block_hash(block.child)
+            signed = self._verifier.qc_holds(block.qc) and self._verifier.qc_holds(block.child_qc)
+            direct = block.block.header.term == block.child.term
+            if not (linked and signed and (direct or child is not None)):
+                raise InvariantViolation("a commit is proven", f"index {block.index}, {now} ms")
+            child = block
+
+
+class Certificates(Checker):
+    """One certificate a position; whatever is certified later contains what is committed."""
+
+    def __init__(self, options: ConsensusOptions) -> None:
+        self._verifier = Verifier(options, Committee(options.members, options.seed))
+        self._headers: dict[bytes, Header] = {}
+        self._certified: dict[Position, bytes] = {GENESIS: self._verifier.genesis.hash}
+        self._committed: dict[int, tuple[Position, bytes]] = {}
+        self._top: tuple[Position, bytes] = (GENESIS, self._verifier.genesis.hash)
+
+    def saw_message(self, node: Host, message: Message, now: int) -> None:
+        """Collect headers and certificates from whoever sends them."""
+        del node
+        for append in _blocks_in(message):
+            self._headers[block_hash(append.header)] = append.header
+        for qc in _certificates_in(message):
+            known = self._certified.get(qc.position)
+            if known == qc.hash or not self._verifier.qc_holds(qc):
+                continue
+            if known is not None:
+                text = f"two blocks certified at {qc.position} by {now} ms"
+                raise InvariantViolation("one certificate a position", text)
+            self._certified[qc.position] = qc.hash
+            self._check_complete(qc.position, qc.hash, now)
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Remember the highest commit and hold it against higher certificates."""
+        if not node.is_honest or not isinstance(effect, Committed):
+            return
+        last = effect.blocks[-1]
+        for block in effect.blocks:
+            self._headers[block.hash] = block.block.header
+        position = last.block.header.position
+        if position <= self._top[0]:
+            return
+        self._top = (position, last.hash)
+        for certified, hash_ in sorted(self._certified.items()):
+            if certified > position:
+                self._check_complete(certified, hash_, now)
+
+    def _check_complete(self, position: Position, hash_: bytes, now: int) -> None:
+        top, top_hash = self._top
+        if position <= top:
+            return
+        while (header := self._headers.get(hash_)) is not None and header.index > top.index:
+            hash_ = header.parent_hash
+        if header is not None and hash_ != top_hash:
+            text = f"the block certified at {position} lacks the commit at {top}, {now} ms"
+            raise InvariantViolation("coordinator completeness", text)
+
+
+def _blocks_in(message: Message) -> Iterator[Append]:
+    match message:
+        case Append():
+            yield message
+        case Blocks():
+            yield from message.blocks
+        case _:
+            pass
+
+
+def _certificates_in(message: Message) -> Iterator[QuorumCertificate]:
+    tc: TimeoutCertificate | None = None
+    match message:
+        case Append() | QcNotice():
+            yield message.qc
+            tc = message.tc
+        case Timeout():
+            yield message.high_qc
+            tc = message.tc
+        case Blocks():
+            yield message.qc
+            for block in message.blocks:
+                yield block.qc
+        case _:
+            pass
+    if tc is not None:
+        yield tc.max_qc
+
+
+class HonestAreInnocent(Checker):
+    """No evidence ever convicts an honest key."""
+
+    def __init__(self, honest: frozenset[bytes]) -> None:
+        self._honest = honest
+        self.convicted: set[bytes] = set()
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Judge who is convicted."""
+        del node
+        if isinstance(effect, EvidenceFound):
+            self.convicted.add(effect.culprit)
+            if effect.culprit in self._honest:
+                kind = type(effect.evidence).__name__
+                raise InvariantViolation("honest nodes are never convicted", f"{kind} at {now} ms")
+
+
+def check_liveness(replicas: list[Replica], heads_at_heal: dict[bytes, int]) -> None:
+    """After healing, every honest node commits on, and all that it wanted is in the log."""
+    for replica in replicas:
+        before = heads_at_heal[replica.key]
+        if len(replica.store.log) < before + 5:
+            text = f"a node went from {before} to {len(replica.store.log)} blocks"
+            raise InvariantViolation("after healing, commits resume", text)
+        if replica.store.wanted:
+            text = f"{len(replica.store.wanted)} records of a node never committed"
+            raise InvariantViolation("a wanted record is committed", text)
