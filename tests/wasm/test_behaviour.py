@@ -181,6 +181,26 @@ def test_a_branch_table_with_hundreds_of_targets_works() -> None:
         assert raw.call("f", argument) == paid.call("f", argument)
 
 
+@pytest.mark.parametrize("count", [0, 58, 62, 63, 64, 126, 127, 8_190, 8_200])
+def test_results_get_a_block_type_however_many_types_there_are(count: int) -> None:
+    kinds = ("i32", "i64", "f32", "f64")
+    types = "".join(
+        f"(type (func (param {' '.join(kinds[number >> shift & 3] for shift in range(0, 14, 2))})))"
+        for number in range(count)
+    )
+    source = module(
+        f'{types} (func (export "f") (param i32) (result i32 i64)'
+        " (if (local.get 0) (then (return (i32.const 1) (i64.const 2)))) (i32.const 3)"
+        ' (i64.const 4)) (func (export "g") (result i64 i64 i64) (i64.const 1) (i64.const 2)'
+        " (br 0 (i64.const 3)))"
+    )
+    rewritten = prepared(source)
+    assert valid(rewritten)
+    for argument in (0, 1):
+        assert Instance(rewritten).call("f", argument) == Instance(source).call("f", argument)
+    assert Instance(rewritten).call("g") == Instance(source).call("g")
+
+
 NANS = [
     "(i32.reinterpret_f32 (f32.reinterpret_i32 (i32.const 0xffc12345)))",
     "(i32.reinterpret_f32 (f32.add (f32.reinterpret_i32 (i32.const 0x7fc00001)) (f32.const 1)))",

@@ -287,6 +287,17 @@ def test_custom_sections_are_dropped() -> None:
     assert b"named" not in prepared(source)
 
 
+def test_a_local_of_a_foreign_type_is_refused() -> None:
+    assert "a local has a type" in reason(raw(b"\x0b", locals_=b"\x01\x01\x6e"))
+
+
+def test_an_overlong_branch_table_is_refused_and_a_cut_one_too() -> None:
+    many = b"\x41\0\x0e\x80\x80\x08" + bytes(10)
+    assert "a br_table has 131072 targets" in reason(raw(many))
+    for cut in (b"\x41\0\x0e\x80", b"\x41\0\x0e\x80\x01\0\0", b"\x41\0\x0e\x80\x02" + bytes(300)):
+        assert "br_table is not followed" in reason(raw(cut)) or "does not end" in reason(raw(cut))
+
+
 def test_a_module_may_have_both_interfaces() -> None:
     outcome = prepare(module("", abi=ABI + WASI_START))
     assert isinstance(outcome, Prepared)

@@ -94,8 +94,8 @@ def _look_up(
                 raise not_allowed(context.data, position + _offset(tokens, token))
             steps[token] = step
             roles.add(step[0])
-            if step[0] == Role.LOCAL and step[3] >= local_count:
-                raise RefusalError(f"local {step[3]} does not exist", REBUILD)
+            if step[0] == Role.LOCAL and step[4] >= local_count:
+                raise RefusalError(f"local {step[4]} does not exist", REBUILD)
         except RefusalError as refusal:
             refusal.offset = position + _offset(tokens, token)
             raise
@@ -132,10 +132,8 @@ class _Rewriter:
         append, handlers = out.append, self._handlers()
         append(b"")  # the prologue's place
         cost = height = peak = 0
-        remaining = iter(self._tokens)
-        for token in remaining:
-            step = steps[token]
-            role, gas, net, _, _ = step
+        remaining = map(steps.__getitem__, self._tokens)
+        for role, gas, net, token, _, _ in remaining:
             cost += gas
             height += net
             if height > peak:  # noqa: PLR1730  # max() is three times slower, and this is the hot loop
@@ -144,7 +142,7 @@ class _Rewriter:
                 append(token)
             else:
                 try:
-                    height = handlers[role](token, step, cost, height)
+                    height = handlers[role](token, steps[token], cost, height)
                 except RefusalError as refusal:
                     done = len(self._tokens) - len(list(remaining)) - 1
                     refusal.offset = position + sum(map(len, self._tokens[:done]))
@@ -206,7 +204,7 @@ class _Rewriter:
                 f"blocks are nested more than {self._limits.nesting_max} deep",
                 "Split the function.",
             )
-        self._blocks.append((height - step[3], step[3], step[4]))
+        self._blocks.append((height - step[4], step[4], step[5]))
 
     def _on_observe(self, token: bytes, step: Step, _cost: int, height: int) -> int:
         self._out.append(self._emitter.canonical[Role(step[0])] + token)
@@ -267,8 +265,8 @@ class _Rewriter:
         return below + results
 
     def _on_branch(self, token: bytes, step: Step, cost: int, height: int) -> int:
-        if step[3] > len(self._blocks):
-            raise RefusalError(f"a branch to label {step[3]}, which does not exist", REBUILD)
+        if step[4] > len(self._blocks):
+            raise RefusalError(f"a branch to label {step[4]}, which does not exist", REBUILD)
         self._out.append(token)
         self._end_run(cost, _UNCHECKED)
         return height

@@ -10,8 +10,8 @@ from ambientd.wasm.refusal import REBUILD, RefusalError
 from ambientd.wasm.sections import Module, Signature
 from ambientd.wasm.tokens import block_type_of, labels_of, opcode_of
 
-# role, gas, net effect on the stack, then an index or a block's parameters and results
-Step = tuple[int, int, int, int, int]
+# role, gas, net effect on the stack, encoding, then an index or a block's parameters and results
+Step = tuple[int, int, int, bytes, int, int]
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class BodyContext:
             kind = block_type_of(token)
             signature = Signature(b"", kind) if isinstance(kind, bytes) else self._type(kind)
             first, second = len(signature.params), len(signature.results)
-        return int(role), opcode.gas, net, first, second
+        return int(role), opcode.gas, net, token, first, second
 
     def _type(self, index: int) -> Signature:
         _check_exists("type", index, len(self.module.types))
