@@ -1,0 +1,313 @@
+"""Founding a cluster on this machine, and writing the folder of a node that joins one."""
+
+import socket
+from enum import Enum
+from pathlib import Path
+
+import msgspec
+
+from ambientd.adapters.keys import create_key
+from ambientd.api.invitation import JoinToken
+from ambientd.codec.canonical import decode, encode
+from ambientd.codec.digest import tagged
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import fingerprint
+from ambientd.config.options import Bootstrap, join_address, split_address
+from ambientd.config.places import Places
+from ambientd.config.template import render_config
+from ambientd.consensus import beacon
+from ambientd.errors import ConfigError, RemoteProtocolError, StoreError, UsageError
+from ambientd.model.base import NodeId
+from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
+
+GENESIS_VERSION = 1
+MEMBERS_MAX = 64
+BASE_PORT = 4400
+LISTEN_HOST = "127.0.0.1"
+# One Mgas costs 1 msat at least, so 1 000 000 satoshi pay for 1 Pgas.
+GRANT_MSAT = 1_000_000_000
+BOND_MSAT = 100_000_000
+
+
+class ClusterPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a founder decides; the rest follows."""
+
+    members: int
+    now_ms: int
+    name: str = "ambient"
+    base_port: int = BASE_PORT
+    bitcoin: str = "embedded"
+    block_interval_ms: int = 1_000
+    regions: tuple[str, ...] = ("local",)
+    rules: Rules = Rules()
+    liars: int = 0
+
+
+class FoundedNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A node folder that was written."""
+
+    node: NodeId
+    name: str
+    data_dir: Path
+    listen: str
+    lies: bool
+
+
+class Founded(msgspec.Struct, frozen=True, kw_only=True):
+    """A cluster that was written."""
+
+    fingerprint: bytes
+    name: str
+    nodes: tuple[FoundedNode, ...]
+
+
+def beacon_secret(seed: bytes) -> bytes:
+    """Derive the secret of a node's hash chain from its key, so that one file is the identity."""
+    return tagged("ambient/beacon-secret/1", seed)
+
+
+def liars_max(members: int) -> int:
+    """Give f: how many of n committee members may lie."""
+    return (members - 1) // 3
+
+
+def create_cluster(root: Path, plan: ClusterPlan) -> Founded:
+    """Write node1 … nodeN below `root`: key, config, genesis. Existing files are never touched.
+
+    Raises:
+        UsageError: the plan makes no sense.
+        ConfigError: the folder is not empty, or ports cannot be had.
+        StoreError: the disk refuses.
+    """
+    _check_plan(plan)
+    _claim(root)
+    names = [f"node{number}" for number in range(1, plan.members + 1)]
+    ports = free_ports(plan.base_port, plan.members)
+    try:
+        return _write_cluster(root, plan, names, ports)
+    except OSError as error:
+        msg = f"{error.filename or root}: cannot be written: {error.strerror}; free space or move"
+        raise StoreError(msg) from error
+
+
+def _write_cluster(root: Path, plan: ClusterPlan, names: list[str], ports: list[int]) -> Founded:
+    members: list[Member] = []
+    for number, name in enumerate(names):
+        places = Places(root / name)
+        places.data_dir.mkdir(mode=0o700)
+        seed = create_key(places.key)
+        region = plan.regions[number % len(plan.regions)]
+        members.append(
+            Member(
+                node=NodeId(Signer(seed, b"").public_key),
+                profile=Profile(name=name, region=region, kind=NodeKind.COMPUTE),
+                beacon_tip=beacon.tip(beacon_secret(seed)),
+                grant_msat=GRANT_MSAT,
+                bond_msat=BOND_MSAT,
+            )
+        )
+    genesis = Genesis(
+        version=GENESIS_VERSION,
+        name=plan.name,
+        created_ms=plan.now_ms,
+        bitcoin_network="regtest" if plan.bitcoin == "embedded" else "none",
+        members=tuple(members),
+        rules=plan.rules,
+    )
+    peers = [
+        Bootstrap(node=member.node, host=LISTEN_HOST, port=port)
+        for member, port in zip(members, ports, strict=True)
+    ]
+    nodes: list[FoundedNode] = []
+    for number, member in enumerate(members):
+        lies = number >= plan.members - plan.liars
+        places = Places(root / names[number])
+        others = [str(peer) for peer in peers if peer.node != member.node]
+        listen = join_address(LISTEN_HOST, ports[number])
+        chosen = _founding_options(plan, member.profile, listen, others, lies=lies)
+        places.config.write_text(render_config(chosen), encoding="utf-8")
+        write_genesis(places, genesis)
+        nodes.append(
+            FoundedNode(
+                node=member.node,
+                name=names[number],
+                data_dir=places.data_dir,
+                listen=listen,
+                lies=lies,
+            )
+        )
+    return Founded(fingerprint=fingerprint(genesis), name=plan.name, nodes=tuple(nodes))
+
+
+def _founding_options(
+    plan: ClusterPlan, profile: Profile, listen: str, others: list[str], *, lies: bool
+) -> dict[str, dict[str, object]]:
+    chosen: dict[str, dict[str, object]] = {
+        "node": {"name": profile.name, "region": profile.region, "kind": profile.kind.value},
+        "transport": {"listen": listen, "bootstrap": others},
+        "bitcoin": {
+            "chain": plan.bitcoin,
+            "embedded_dir": "../chain",
+            "block_interval_ms": plan.block_interval_ms,
+        },
+    }
+    if lies:
+        chosen["faults"] = {"lie": "corrupt_output"}
+    return chosen
+
+
+def _check_plan(plan: ClusterPlan) -> None:
+    if not 1 <= plan.members <= MEMBERS_MAX:
+        msg = f"a committee has 1 to {MEMBERS_MAX} members, not {plan.members}; 4 or 7 are usual"
+        raise UsageError(msg)
+    if plan.bitcoin not in ("embedded", "off"):
+        msg = f"chain {plan.bitcoin!r} is not known; choose embedded or off"
+        raise UsageError(msg)
+    last = plan.base_port + plan.members - 1
+    if not 1 <= plan.base_port <= last <= 65_535:
+        msg = f"ports {plan.base_port} to {last} do not exist; choose a base port from 1024 on"
+        raise UsageError(msg)
+    if not 0 <= plan.liars <= liars_max(plan.members):
+        msg = (
+            f"{plan.liars} of {plan.members} members cannot lie: a committee of n bears at most "
+            f"(n-1)/3 liars, here {liars_max(plan.members)}; take more nodes or fewer liars"
+        )
+        raise UsageError(msg)
+
+
+def _claim(root: Path) -> None:
+    """Create a folder, or take an empty one."""
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        occupied = any(root.iterdir())
+    except OSError as error:
+        msg = f"{root}: cannot be used: {error.strerror}; choose another folder"
+        raise ConfigError(msg) from error
+    if occupied:
+        msg = f"{root}: is not empty; choose a new folder"
+        raise ConfigError(msg)
+
+
+def free_ports(base_port: int, count: int) -> list[int]:
+    """Give the first `count` ports from `base_port` up that nobody listens on."""
+    found: list[int] = []
+    port = base_port
+    while len(found) < count:
+        if port > 65_535:
+            msg = f"fewer than {count} free ports from {base_port} up; choose another base port"
+            raise ConfigError(msg)
+        if _is_free(port):
+            found.append(port)
+        port += 1
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LISTEN_HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def write_genesis(places: Places, genesis: Genesis) -> None:
+    """Write the genesis as canonical bytes, and once more for people."""
+    places.genesis.write_bytes(encode(genesis))
+    readable = {"fingerprint": fingerprint(genesis).hex(), **_readable_struct(genesis)}
+    text = msgspec.json.format(msgspec.json.encode(readable), indent=2)
+    places.genesis_json.write_bytes(text + b"\n")
+
+
+def read_genesis(places: Places) -> Genesis:
+    """Read a node's genesis; raise ConfigError when it is missing or damaged."""
+    try:
+        genesis: Genesis = decode(places.genesis.read_bytes(), Genesis)
+    except OSError as error:
+        msg = f"{places.genesis}: cannot be read: {error.strerror}; is this a node's folder?"
+        raise ConfigError(msg) from error
+    except RemoteProtocolError as error:
+        msg = f"{places.genesis}: is damaged ({error}); copy it from another node of the cluster"
+        raise ConfigError(msg) from error
+    if genesis.version != GENESIS_VERSION:
+        msg = (
+            f"{places.genesis}: has version {genesis.version}, this program knows {GENESIS_VERSION}"
+        )
+        raise ConfigError(msg)
+    return genesis
+
+
+def _readable_struct(value: msgspec.Struct) -> dict[str, object]:
+    return {name: _readable(getattr(value, name)) for name in value.__struct_fields__}
+
+
+def _readable(value: object) -> object:
+    match value:
+        case bytes():
+            return value.hex()
+        case msgspec.Struct():
+            return _readable_struct(value)
+        case tuple():
+            return [_readable(item) for item in value]
+        case Enum():
+            return value.value
+        case _:
+            return value
+
+
+class JoinPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What the owner of a joining device decides."""
+
+    now_ms: int
+    name: str = "node"
+    region: str = "local"
+    kind: str = "compute"
+    listen: str = ""
+
+
+def join_cluster(data_dir: Path, token: JoinToken, token_text: str, plan: JoinPlan) -> FoundedNode:
+    """Write the folder of a node that will join with `token` when its daemon starts.
+
+    Raises:
+        UsageError: the token has expired.
+        ConfigError: the folder is not empty, or an option is malformed.
+        StoreError: the disk refuses.
+    """
+    if token.expires_ms <= plan.now_ms:
+        msg = "the token has expired; ask for a new one with `ambientctl cluster invite`"
+        raise UsageError(msg)
+    listen = plan.listen or join_address(LISTEN_HOST, free_ports(BASE_PORT, 1)[0])
+    split_address(listen)
+    chosen: dict[str, dict[str, object]] = {
+        "node": {"name": plan.name, "region": plan.region, "kind": plan.kind},
+        "transport": {"listen": listen, "bootstrap": list(token.addresses)},
+        "bitcoin": {"chain": "off"},
+    }
+    text = render_config(chosen)
+    _parse_own(text)
+    _claim(data_dir)
+    places = Places(data_dir)
+    try:
+        seed = create_key(places.key)
+        places.config.write_text(text, encoding="utf-8")
+        write_genesis(places, token.genesis)
+        places.invitation.touch(mode=0o600)
+        places.invitation.write_text("".join(token_text.split()) + "\n", encoding="ascii")
+    except OSError as error:
+        msg = f"{data_dir}: cannot be written: {error.strerror}; free space or choose another"
+        raise StoreError(msg) from error
+    return FoundedNode(
+        node=NodeId(Signer(seed, b"").public_key),
+        name=plan.name,
+        data_dir=data_dir,
+        listen=listen,
+        lies=False,
+    )
+
+
+def _parse_own(text: str) -> None:
+    """Check a config before anything is written, so that a wrong option leaves no folder."""
+    from ambientd.config.load import parse_config
+
+    parse_config(text, "options given")
