@@ -1,0 +1,1 @@
+"""The locked-down process that runs one engine; it holds nothing worth stealing."""

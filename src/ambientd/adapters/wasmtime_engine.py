@@ -1,0 +1,252 @@
+"""The engine that always installs: wasmtime, configured to be deterministic (docs/adr/0003).
+
+Everything that could differ between two hosts is off or fixed: no proposals beyond what the
+rewriter lets through, no interruption, no fuel, memory reserved in full before the start. NaN
+bits, gas and call depth are the rewriter's; the stack is so large that its limit comes first.
+"""
+
+import ctypes
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, cast
+
+from wasmtime import (
+    Config,
+    Engine,
+    ExportType,
+    FuncType,
+    Global,
+    GlobalType,
+    Linker,
+    Memory,
+    MemoryType,
+    Module,
+    Store,
+    Trap,
+    TrapCode,
+    ValType,
+    WasmtimeError,
+)
+from wasmtime import Instance as NativeInstance
+from wasmtime import _ffi  # the public way to a global looks its type up: 20 us more a host call
+
+from ambientd.model.execution import TrapReason
+from ambientd.ports.engine import (
+    EngineFailureError,
+    HostCalls,
+    ModuleInvalidError,
+    ModuleShape,
+    TrapError,
+)
+from ambientd.wasm.interface import WASI_FUNCTIONS, WASI_MODULE
+
+# The rewriter's depth limit bites at a quarter of this; the usual main stack has four times it.
+STACK_BYTES_MAX = 2 << 20
+# All that a 32-bit address can reach, so growing never moves or allocates anything.
+RESERVATION_BYTES = 4 << 30
+GUARD_BYTES = 32 << 20
+TABLE_ELEMENTS_MAX = 1 << 18
+TABLES_MAX = 8
+
+_I32, _I64 = 0, 1  # kinds of values in the C interface
+
+_SWITCHED_OFF = (
+    "wasm_threads",
+    "wasm_tail_call",
+    "wasm_multi_memory",
+    "wasm_memory64",
+    "wasm_relaxed_simd",
+    "wasm_exceptions",
+    "wasm_function_references",
+    "wasm_gc",
+    "wasm_wide_arithmetic",
+    "wasm_custom_page_sizes",
+    "wasm_stack_switching",
+    "wasm_component_model",
+    "shared_memory",
+    "epoch_interruption",
+    "consume_fuel",
+    "parallel_compilation",
+    "cranelift_nan_canonicalization",
+    "memory_may_move",
+    "memory_init_cow",  # needs files in memory, which the lock-down denies
+    "debug_info",
+)
+_SWITCHED_ON = ("wasm_simd", "wasm_bulk_memory", "wasm_multi_value", "wasm_reference_types")
+
+_REASONS = {
+    TrapCode.UNREACHABLE: TrapReason.UNREACHABLE,
+    TrapCode.MEMORY_OUT_OF_BOUNDS: TrapReason.MEMORY_OUT_OF_BOUNDS,
+    TrapCode.TABLE_OUT_OF_BOUNDS: TrapReason.TABLE_OUT_OF_BOUNDS,
+    TrapCode.INDIRECT_CALL_TO_NULL: TrapReason.INDIRECT_CALL_TO_NULL,
+    TrapCode.BAD_SIGNATURE: TrapReason.INDIRECT_CALL_TYPE_MISMATCH,
+    TrapCode.INTEGER_DIVISION_BY_ZERO: TrapReason.INTEGER_DIVIDE_BY_ZERO,
+    TrapCode.INTEGER_OVERFLOW: TrapReason.INTEGER_OVERFLOW,
+    TrapCode.BAD_CONVERSION_TO_INTEGER: TrapReason.BAD_CONVERSION_TO_INTEGER,
+}
+
+
+def _translate(trap: Trap) -> Exception:
+    code = trap.trap_code
+    reason = None if code is None else _REASONS.get(code)
+    if reason is None:
+        # For one, STACK_OVERFLOW: where this engine's stack ends is no property of the module.
+        return EngineFailureError(f"wasmtime gave up: {trap.message}")
+    return TrapError(reason, trap.message)
+
+
+class WasmtimeInstance:
+    """One instance in its own store."""
+
+    def __init__(self, store: Store, native: NativeInstance) -> None:
+        self._store = store
+        self._context = store._context()
+        self._exports = native.exports(store)
+        memory = self._exports["memory"]
+        assert isinstance(memory, Memory)
+        self._memory = memory
+        # The memory never moves, so neither does its first byte.
+        self._base = ctypes.addressof(memory.data_ptr(store).contents)
+
+    def memory_bytes(self) -> int:
+        """Return the present size of the linear memory."""
+        return self._memory.data_len(self._store)
+
+    def read(self, address: int, size_bytes: int) -> bytes:
+        """Copy bytes out of the linear memory; the caller has checked the range."""
+        return ctypes.string_at(self._base + address, size_bytes)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Copy bytes into the linear memory; the caller has checked the range."""
+        ctypes.memmove(self._base + address, data, len(data))
+
+    def global_value(self, name: str) -> int:
+        """Read an exported integer global."""
+        value = _ffi.wasmtime_val_t()
+        found = self._exports[name]
+        assert isinstance(found, Global)
+        _ffi.wasmtime_global_get(self._context, found._global, ctypes.byref(value))
+        return int(value.of.i32 if cast(int, value.kind) == _I32 else value.of.i64)
+
+    def set_global(self, name: str, value: int) -> None:
+        """Write an exported i64 global."""
+        found = self._exports[name]
+        assert isinstance(found, Global)
+        raw = _ffi.wasmtime_val_t(kind=_I64)
+        raw.of.i64 = value
+        error: Any = _ffi.wasmtime_global_set(self._context, found._global, ctypes.byref(raw))
+        if error:
+            raise EngineFailureError(str(WasmtimeError._from_ptr(error)))
+
+    def call(self, name: str, *arguments: int) -> int | None:
+        """Call an exported function; a host call's exception comes out unchanged."""
+        function = self._exports[name]
+        assert callable(function)
+        try:
+            result: int | None = function(self._store, *arguments)
+        except Trap as trap:
+            raise _translate(trap) from None
+        except WasmtimeError as error:
+            msg = f"wasmtime failed: {error}"
+            raise EngineFailureError(msg) from None
+        return result
+
+    def close(self) -> None:
+        """Give back the store and its memory at once."""
+        self._store.close()
+
+
+class WasmtimeModule:
+    """A compiled module, linked once; one instance at a time may be running."""
+
+    def __init__(self, engine: Engine, data: bytes) -> None:
+        try:
+            module = Module(engine, data)
+        except WasmtimeError as error:
+            raise ModuleInvalidError(str(error)) from None
+        self._engine = engine
+        self._host: HostCalls | None = None
+        imports = {entry.name for entry in module.imports if entry.module == WASI_MODULE}
+        linker = Linker(engine)
+        for name in sorted(name for name in imports if name in WASI_FUNCTIONS):
+            function = WASI_FUNCTIONS[name]
+            kind = FuncType(_types(function.params), _types(function.results))
+            linker.define_func(WASI_MODULE, name, kind, self._serve(name))
+        try:
+            self._pre = linker.instantiate_pre(module)
+        except WasmtimeError as error:
+            raise ModuleInvalidError(str(error)) from None
+        self.shape = _shape(module.exports, len(imports))
+
+    def _serve(self, name: str) -> Callable[..., int | None]:
+        def serve(*arguments: int) -> int | None:
+            assert self._host is not None
+            return self._host.call(name, *arguments)
+
+        return serve
+
+    def instantiate(self, memory_bytes_max: int, host: HostCalls | None) -> WasmtimeInstance:
+        """Make a fresh instance in a fresh store."""
+        self._host = host
+        store = Store(self._engine)
+        store.set_limits(
+            memory_size=memory_bytes_max,
+            table_elements=TABLE_ELEMENTS_MAX,
+            instances=1,
+            tables=TABLES_MAX,
+            memories=1,
+        )
+        try:
+            return WasmtimeInstance(store, self._pre.instantiate(store))
+        except Trap as trap:
+            store.close()
+            raise _translate(trap) from None
+        except WasmtimeError as error:
+            store.close()
+            msg = f"wasmtime could not instantiate: {error}"
+            raise EngineFailureError(msg) from None
+
+
+class WasmtimeEngine:
+    """Compiles prepared modules in this process; nobody else's machine code is ever loaded."""
+
+    name = "wasmtime"
+
+    def __init__(self) -> None:
+        self.version = version("wasmtime")
+        config = Config()
+        for feature in _SWITCHED_OFF:
+            setattr(config, feature, False)
+        for feature in _SWITCHED_ON:
+            setattr(config, feature, True)
+        config.strategy = "cranelift"
+        config.cranelift_opt_level = "speed"
+        config.max_wasm_stack = STACK_BYTES_MAX
+        config.memory_reservation = RESERVATION_BYTES
+        config.memory_guard_size = GUARD_BYTES
+        self._engine = Engine(config)
+
+    def compile(self, module: bytes) -> WasmtimeModule:
+        """Validate and compile a prepared module; raise ModuleInvalidError."""
+        return WasmtimeModule(self._engine, module)
+
+
+def _types(letters: str) -> list[ValType]:
+    return [ValType.i32() if letter == "i" else ValType.i64() for letter in letters]
+
+
+def _letters(types: list[ValType]) -> str:
+    return "".join({"i32": "i", "i64": "l"}.get(str(kind), "?") for kind in types)
+
+
+def _shape(exports: list[ExportType], imports_count: int) -> ModuleShape:
+    functions, integer_globals, memory_pages_min = {}, set(), None
+    for entry in exports:
+        kind = entry.type
+        if isinstance(kind, FuncType):
+            functions[entry.name] = f"{_letters(kind.params)}->{_letters(kind.results)}"
+        elif isinstance(kind, GlobalType) and _letters([kind.content]) != "?" and kind.mutable:
+            integer_globals.add(entry.name)
+        elif isinstance(kind, MemoryType) and entry.name == "memory":
+            memory_pages_min = kind.limits.min
+    return ModuleShape(functions, frozenset(integer_globals), memory_pages_min, imports_count)

@@ -1,0 +1,112 @@
+"""What the daemon and its locked-down worker processes say to each other over two pipes.
+
+A frame is a little-endian u32 length and one canonical message. The daemon asks, the worker
+answers once; only `Hello` comes unasked, after the lock-down. Neither side trusts the other's
+lengths or shapes.
+"""
+
+from enum import StrEnum
+from typing import TypeAlias
+
+from ambientd.model.base import Value
+from ambientd.model.execution import (
+    INPUT_BYTES_CEILING,
+    Aborted,
+    ExecutionLimits,
+    ExecutionResult,
+)
+
+LENGTH_BYTES = 4
+FRAME_BYTES_MAX = INPUT_BYTES_CEILING + (2 << 20)
+SEED_BYTES = 32
+
+
+class Protection(StrEnum):
+    """One thing that holds a worker process; the text is what people read."""
+
+    NO_NEW_PRIVILEGES = "no new privileges"
+    SYSTEM_CALLS = "system call allow-list (seccomp)"
+    FILES = "no files, no TCP (Landlock)"
+    RESOURCES = "resource limits"
+    DIES_WITH_PARENT = "dies with the daemon"
+    EMPTY_ENVIRONMENT = "empty environment"
+    MEMORY_PROMISED = "memory limit granted ahead"
+
+
+class Hello(Value, frozen=True, tag=0):
+    """The worker is locked down, as far as `protections` says, and ready."""
+
+    protections: tuple[Protection, ...]
+    engine: str
+    engine_version: str
+    rewriter_version: int
+
+
+class PrepareModule(Value, frozen=True, tag=1):
+    """Rewrite a submitted module and have the engine validate it."""
+
+    module: bytes
+    cpu_ms_max: int
+
+
+class LoadModule(Value, frozen=True, tag=2):
+    """Compile and keep a prepared module."""
+
+    prepared: bytes
+    cpu_ms_max: int
+
+
+class ExecuteModule(Value, frozen=True, tag=3):
+    """Execute a loaded module, named by the SHA-256 of its prepared bytes."""
+
+    prepared: bytes
+    input: bytes
+    limits: ExecutionLimits
+    seed: bytes
+
+
+class ModulePrepared(Value, frozen=True, tag=4):
+    """The prepared module; it is also loaded."""
+
+    module: bytes
+    interface: str
+    imports: tuple[str, ...]
+
+
+class ModuleRefused(Value, frozen=True, tag=5):
+    """The module is not acceptable, by its own bytes; `detail` is the engine's wording."""
+
+    reason: str
+    detail: str
+
+
+class ModuleLoaded(Value, frozen=True, tag=6):
+    """The module is ready for execution."""
+
+
+class ModuleUnknown(Value, frozen=True, tag=7):
+    """No module of that hash is loaded, or not any more."""
+
+
+class Executed(Value, frozen=True, tag=8):
+    """The deterministic outcome."""
+
+    result: ExecutionResult
+
+
+class ExecutionAborted(Value, frozen=True, tag=9):
+    """No outcome: this process could not finish."""
+
+    aborted: Aborted
+
+
+Request: TypeAlias = PrepareModule | LoadModule | ExecuteModule
+Reply: TypeAlias = (
+    Hello
+    | ModulePrepared
+    | ModuleRefused
+    | ModuleLoaded
+    | ModuleUnknown
+    | Executed
+    | ExecutionAborted
+)

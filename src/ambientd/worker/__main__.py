@@ -1,0 +1,71 @@
+"""`python -m ambientd.worker`: warm up, lock down, say hello, serve. Started by the daemon only."""
+
+import gc
+import os
+import sys
+
+from ambientd.adapters.wasmtime_engine import WasmtimeEngine
+from ambientd.codec import canonical
+from ambientd.codec.digest import sha256
+from ambientd.model.execution import ExecutionLimits
+from ambientd.ports.engine import Engine
+from ambientd.ports.worker_protocol import (
+    FRAME_BYTES_MAX,
+    SEED_BYTES,
+    ExecuteModule,
+    Hello,
+    PrepareModule,
+    Request,
+)
+from ambientd.wasm.prepare import REWRITER_VERSION
+from ambientd.worker.lockdown import lock_down
+from ambientd.worker.serve import Session, serve, write_frame
+
+REQUESTS, REPLIES, ERRORS = 0, 1, 2
+
+# (module (memory (export "memory") 1)
+#   (func (export "alloc") (param i32) (result i32) i32.const 0)
+#   (func (export "run") (param i32 i32) (result i64) unreachable))
+_TRAPPING_MODULE = bytes.fromhex(
+    "0061736d01000000010c0260017f017f60027f7f017e030302000105030100010718"
+    "03066d656d6f7279020005616c6c6f6300000372756e00010a0a02040041000b0300"
+    "000b"
+)
+
+
+def warm_up(engine: Engine) -> None:
+    """Go once through preparing, compiling, trapping: later nothing can be imported or opened."""
+    session = Session(engine)
+    session.answer(PrepareModule(module=b"", cpu_ms_max=60_000))
+    prepared = session.answer(PrepareModule(module=_TRAPPING_MODULE, cpu_ms_max=60_000))
+    digest = sha256(getattr(prepared, "module", b""))
+    request = ExecuteModule(
+        prepared=digest, input=b"-", limits=ExecutionLimits(), seed=bytes(SEED_BYTES)
+    )
+    again: Request = canonical.decode(canonical.encode(request), Request, FRAME_BYTES_MAX)
+    canonical.encode(session.answer(again))
+
+
+def main() -> None:
+    """Run until the daemon closes the pipe; a failure of this process shows in its exit status."""
+    engine = WasmtimeEngine()
+    warm_up(engine)
+    gc.freeze()
+    sys.stdin = sys.stdout = None  # the pipes carry frames only
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, ERRORS)  # from here on a module's doings never reach a terminal
+    os.close(null)
+    protections = lock_down()
+    hello = Hello(
+        protections=tuple(sorted(protections)),
+        engine=engine.name,
+        engine_version=engine.version,
+        rewriter_version=REWRITER_VERSION,
+    )
+    write_frame(REPLIES, hello)
+    serve(engine, REQUESTS, REPLIES)
+    os._exit(0)  # interpreter shutdown wants system calls that are gone
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Answer the daemon's requests, one at a time, over two pipes, until the daemon closes them."""
+
+import os
+import signal
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from ambientd.codec import canonical
+from ambientd.codec.digest import sha256
+from ambientd.errors import RemoteProtocolError
+from ambientd.model.execution import Aborted
+from ambientd.ports.engine import CompiledModule, Engine, ModuleInvalidError
+from ambientd.ports.worker_protocol import (
+    FRAME_BYTES_MAX,
+    LENGTH_BYTES,
+    SEED_BYTES,
+    Executed,
+    ExecuteModule,
+    ExecutionAborted,
+    LoadModule,
+    ModuleLoaded,
+    ModulePrepared,
+    ModuleRefused,
+    ModuleUnknown,
+    PrepareModule,
+    Reply,
+    Request,
+)
+from ambientd.wasm.prepare import Refused, prepare
+from ambientd.worker.execution import execute
+
+MODULES_KEPT_MAX = 32
+MODULE_BYTES_KEPT_MAX = 32 << 20
+
+INVALID_REASON = (
+    "the module does not validate: its types do not fit. "
+    "Check that the file is a complete WebAssembly module and build it again."
+)
+
+
+class DaemonGoneError(Exception):
+    """The daemon closed the pipe."""
+
+
+def read_frame(descriptor: int) -> bytes:
+    """Read one frame; raise DaemonGoneError at the end, RemoteProtocolError if it is too long."""
+    size_bytes = int.from_bytes(_read_exactly(descriptor, LENGTH_BYTES), "little")
+    if size_bytes > FRAME_BYTES_MAX:
+        msg = f"frame of {size_bytes} bytes, at most {FRAME_BYTES_MAX} are allowed"
+        raise RemoteProtocolError(msg)
+    return bytes(_read_exactly(descriptor, size_bytes))
+
+
+def _read_exactly(descriptor: int, size_bytes: int) -> bytearray:
+    buffer = bytearray(size_bytes)
+    view, filled = memoryview(buffer), 0
+    while filled < size_bytes:
+        count = os.readv(descriptor, [view[filled:]])
+        if count == 0:
+            raise DaemonGoneError
+        filled += count
+    return buffer
+
+
+def write_frame(descriptor: int, message: Reply) -> None:
+    """Write one reply."""
+    data = canonical.encode(message)
+    view = memoryview(len(data).to_bytes(LENGTH_BYTES, "little") + data)
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except BrokenPipeError as error:
+        raise DaemonGoneError from error
+
+
+@dataclass(slots=True)
+class Session:
+    """The modules that this process has compiled itself, least recently used first."""
+
+    engine: Engine
+    _modules: OrderedDict[bytes, tuple[CompiledModule, int]] = field(default_factory=OrderedDict)
+
+    def answer(self, request: Request) -> Reply:
+        """Serve one request; running out of memory is the host's failure, not an outcome."""
+        try:
+            match request:
+                case PrepareModule():
+                    return self._prepare(request)
+                case LoadModule():
+                    return self._load(request.prepared, request.cpu_ms_max)
+                case ExecuteModule():
+                    return self._execute(request)
+        except MemoryError:
+            return ExecutionAborted(aborted=Aborted(reason="the worker process ran out of memory"))
+
+    def _prepare(self, request: PrepareModule) -> Reply:
+        with _CpuLimit(request.cpu_ms_max):
+            prepared = prepare(request.module)
+            if isinstance(prepared, Refused):
+                return ModuleRefused(reason=prepared.reason, detail="")
+            refused = self._keep(prepared.module)
+        return refused or ModulePrepared(
+            module=prepared.module, interface=prepared.interface.value, imports=prepared.imports
+        )
+
+    def _load(self, prepared: bytes, cpu_ms_max: int) -> Reply:
+        with _CpuLimit(cpu_ms_max):
+            return self._keep(prepared) or ModuleLoaded()
+
+    def _keep(self, prepared: bytes) -> ModuleRefused | None:
+        digest = sha256(prepared)
+        if digest not in self._modules:
+            try:
+                compiled = self.engine.compile(prepared)
+            except ModuleInvalidError as error:
+                # Engines word this differently; the outcome must not.
+                return ModuleRefused(reason=INVALID_REASON, detail=str(error)[:2_000])
+            self._modules[digest] = (compiled, len(prepared))
+        self._modules.move_to_end(digest)
+        while len(self._modules) > 1 and (
+            len(self._modules) > MODULES_KEPT_MAX
+            or sum(size for _, size in self._modules.values()) > MODULE_BYTES_KEPT_MAX
+        ):
+            self._modules.popitem(last=False)
+        return None
+
+    def _execute(self, request: ExecuteModule) -> Reply:
+        found = self._modules.get(request.prepared)
+        if found is None:
+            return ModuleUnknown()
+        if len(request.seed) != SEED_BYTES:
+            msg = f"seed of {len(request.seed)} bytes, {SEED_BYTES} are needed"
+            raise RemoteProtocolError(msg)
+        self._modules.move_to_end(request.prepared)
+        result = execute(found[0], request.input, request.limits, request.seed)
+        if isinstance(result, Aborted):
+            return ExecutionAborted(aborted=result)
+        return Executed(result=result)
+
+
+class _CpuLimit:
+    """Ends this process by SIGPROF when a hostile module takes too much CPU time."""
+
+    def __init__(self, cpu_ms_max: int) -> None:
+        self._seconds = cpu_ms_max / 1000
+
+    def __enter__(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def serve(engine: Engine, requests: int, replies: int) -> None:
+    """Answer frames from one descriptor on the other until the daemon is gone."""
+    session = Session(engine)
+    try:
+        while True:
+            request: Request = canonical.decode(read_frame(requests), Request, FRAME_BYTES_MAX)
+            write_frame(replies, session.answer(request))
+    except DaemonGoneError:
+        return
