@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ambientd.errors import RemoteProtocolError
-from ambientd.rules import bitcoin
+from ambientd.rules import bitcoin, bitcoin_codec
 from ambientd.rules.bitcoin import (
     MAIN,
     REGTEST,
@@ -234,14 +234,14 @@ def test_a_hash_that_is_not_64_hex_digits_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("size", [0, 0xFC, 0xFD, 0xFFFF, 0x10000])
 def test_a_compact_size_reads_back(size: int) -> None:
-    reader = bitcoin._Reader(compact_size(size))
+    reader = bitcoin_codec._Reader(compact_size(size))
     assert reader.size() == size
 
 
 def test_a_number_of_eight_bytes_reads_as_compact_size() -> None:
-    assert bitcoin._Reader(b"\xff" + (1 << 40).to_bytes(8, "little")).size() == 1 << 40
+    assert bitcoin_codec._Reader(b"\xff" + (1 << 40).to_bytes(8, "little")).size() == 1 << 40
     with pytest.raises(RemoteProtocolError):
-        bitcoin._Reader(b"\xff" + (1 << 31).to_bytes(8, "little")).size()
+        bitcoin_codec._Reader(b"\xff" + (1 << 31).to_bytes(8, "little")).size()
 
 
 @given(count=st.integers(1, 40), data=st.data())

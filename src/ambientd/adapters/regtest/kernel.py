@@ -82,7 +82,6 @@ class Kernel:
         verdict comes from the chain itself.
         """
         assert self._manager is not None
-        assert self._chain is not None
         self._refusal = ""
         try:
             self._manager.process_block(pbk.Block(raw))
@@ -90,11 +89,17 @@ class Kernel:
             return Verdict.REFUSED, self._refusal or str(error)
         if self._refusal:
             return Verdict.REFUSED, self._refusal
-        entry = self._entry(double_sha256(raw[:HEADER_SIZE]))
-        if entry is None:
+        if self.is_connected(raw):
+            return Verdict.CONNECTED, ""
+        if self._entry(double_sha256(raw[:HEADER_SIZE])) is None:
             return Verdict.REFUSED, "the block does not attach to a known one"
-        connected = entry in self._chain.block_tree_entries
-        return (Verdict.CONNECTED if connected else Verdict.STORED), ""
+        return Verdict.STORED, ""
+
+    def is_connected(self, raw: bytes) -> bool:
+        """Whether a Bitcoin block is part of the best chain."""
+        assert self._chain is not None
+        entry = self._entry(double_sha256(raw[:HEADER_SIZE]))
+        return entry is not None and entry in self._chain.block_tree_entries
 
     def script_fault(self, transaction: Transaction, spent: Sequence[Output]) -> int | None:
         """Give the first input whose script does not allow the spending, or None."""

@@ -14,7 +14,7 @@ from ambientd.adapters.bitcoin_rpc import BitcoinRpcChain, RpcClient, RpcEndpoin
 from ambientd.adapters.regtest.files import COOKIE_FILE, PROCESS_LOG_FILE, read_endpoint
 from ambientd.errors import RemoteProtocolError, UnreachableError
 
-START_DEADLINE_S = 30.0
+START_DEADLINE_S = 60.0
 FUND_SAT = 100_000_000
 _PROBE_TIMEOUT_S = 5.0
 _RETRY_PAUSE_S = 0.05

@@ -30,7 +30,8 @@ class RegtestNode:
         self.kernel = Kernel(data_dir / "kernel")
         self._log = BlockLog(data_dir / "blocks.log")
         for raw in self._log.replay():
-            self.kernel.submit(raw)
+            if not self.kernel.is_connected(raw):  # asking is far cheaper than handing in
+                self.kernel.submit(raw)
         genesis_hash = self.kernel.hash_at(0)
         self.index = ChainIndex(genesis_hash, decode_header(self._header(genesis_hash)))
         self.mempool = Mempool(self.kernel, self.index)
