@@ -1,0 +1,1 @@
+"""ambientctl: what a person types; only a client, so that it starts in milliseconds."""

@@ -1,0 +1,137 @@
+"""ambientctl cluster create and invite, join: founding and growing a cluster."""
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+from ambientd.api import operations, requests
+from ambientd.cli.console import (
+    CommonArguments,
+    connect,
+    data_dir_of,
+    print_json,
+    print_line,
+    read_file,
+    tell,
+)
+from ambientd.cli.exit_codes import ExitCode
+
+_TOKEN_BYTES_MAX = 64 * 1024
+
+
+class CreateArguments(CommonArguments, Protocol):
+    """Options of `cluster create`."""
+
+    dir: str
+    members: int
+    name: str
+    base_port: int
+    bitcoin: str
+
+
+class InviteArguments(CommonArguments, Protocol):
+    """Options of `cluster invite`."""
+
+    expires: float
+
+
+class JoinArguments(CommonArguments, Protocol):
+    """Options of `join`."""
+
+    token: str
+    listen: str
+    name: str
+    region: str
+    kind: str
+
+
+def now_ms() -> int:
+    """Read the clock of this machine."""
+    return time.time_ns() // 1_000_000
+
+
+def create(arguments: CreateArguments) -> ExitCode:
+    """Write the folders of a new cluster's nodes."""
+    from ambientd.api.cluster import ClusterPlan, create_cluster
+
+    plan = ClusterPlan(
+        members=arguments.members,
+        now_ms=now_ms(),
+        name=arguments.name,
+        base_port=arguments.base_port,
+        bitcoin=arguments.bitcoin,
+    )
+    founded = create_cluster(Path(arguments.dir), plan)
+    if arguments.as_json:
+        print_json(
+            {
+                "cluster": founded.name,
+                "fingerprint": founded.fingerprint.hex(),
+                "nodes": [
+                    {
+                        "id": node.node.hex(),
+                        "name": node.name,
+                        "data_dir": str(node.data_dir),
+                        "listen": node.listen,
+                    }
+                    for node in founded.nodes
+                ],
+            }
+        )
+        return ExitCode.DONE
+    print_line(f"cluster {founded.name}, fingerprint {founded.fingerprint.hex()}")
+    print_line("start each node in a terminal of its own:")
+    for node in founded.nodes:
+        print_line(f"  ambientd --data-dir {node.data_dir}")
+    print_line(f"then look: ambientctl --data-dir {founded.nodes[0].data_dir} status")
+    return ExitCode.DONE
+
+
+def invite(arguments: InviteArguments) -> ExitCode:
+    """Get a token that brings one more node in."""
+    expires_in_ms = min(max(int(arguments.expires * 1000), 1_000), 365 * 24 * 3_600_000)
+    with connect(arguments) as client:
+        answer = client.call(
+            operations.CLUSTER_INVITE, requests.Invite(expires_in_ms=expires_in_ms)
+        )
+    if arguments.as_json:
+        print_json(answer)
+    else:
+        tell("keep it secret: whoever holds it can bring one node in until it expires")
+        print_line(answer.token)
+    return ExitCode.DONE
+
+
+def join(arguments: JoinArguments) -> ExitCode:
+    """Write the folder of a node that joins when its daemon starts."""
+    from ambientd.api.cluster import JoinPlan, join_cluster
+    from ambientd.api.invitation import read_token
+    from ambientd.codec.statements import fingerprint
+
+    text = arguments.token
+    if text == "-":
+        text = read_file("-", "token", _TOKEN_BYTES_MAX).decode("ascii", "replace")
+    token = read_token(text)
+    plan = JoinPlan(
+        now_ms=now_ms(),
+        name=arguments.name,
+        region=arguments.region,
+        kind=arguments.kind,
+        listen=arguments.listen,
+    )
+    node = join_cluster(data_dir_of(arguments), token, text, plan)
+    cluster = fingerprint(token.genesis).hex()
+    if arguments.as_json:
+        print_json(
+            {
+                "id": node.node.hex(),
+                "cluster": token.genesis.name,
+                "fingerprint": cluster,
+                "data_dir": str(node.data_dir),
+                "listen": node.listen,
+            }
+        )
+        return ExitCode.DONE
+    print_line(f"node {node.node.hex()} may join cluster {token.genesis.name} ({cluster})")
+    print_line(f"start it: ambientd --data-dir {node.data_dir}")
+    return ExitCode.DONE

@@ -1,0 +1,174 @@
+"""ambientctl status, nodes, events, anchor status, version: looking at a node and its mesh."""
+
+from typing import Protocol
+
+from ambientd import __version__
+from ambientd.api import operations, replies, requests
+from ambientd.cli.console import (
+    CommonArguments,
+    at_time,
+    connect,
+    in_sat,
+    in_words,
+    print_fields,
+    print_json,
+    print_line,
+    print_table,
+    short,
+)
+from ambientd.cli.exit_codes import ExitCode
+
+
+class EventsArguments(CommonArguments, Protocol):
+    """Options of `events`."""
+
+    task: list[str]
+
+
+class AnchorArguments(CommonArguments, Protocol):
+    """Options of `anchor status`."""
+
+    limit: int
+
+
+def version(arguments: CommonArguments) -> ExitCode:
+    """Print the version of this program."""
+    if arguments.as_json:
+        print_json({"version": __version__})
+    else:
+        print_line(f"ambientctl {__version__}")
+    return ExitCode.DONE
+
+
+def status(arguments: CommonArguments) -> ExitCode:
+    """Tell how the node is."""
+    with connect(arguments) as client:
+        answer = client.call(operations.STATUS, requests.GetStatus())
+    if arguments.as_json:
+        print_json(answer)
+    else:
+        print_fields(_status_fields(answer))
+    return ExitCode.DONE
+
+
+def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
+    if answer.coordinator is None:
+        coordinator = "none yet"
+    elif answer.coordinator == answer.node:
+        coordinator = f"{short(answer.coordinator)} (this node)"
+    else:
+        coordinator = short(answer.coordinator)
+    tasks = [f"{count} {state}" for state, count in sorted(answer.tasks.items()) if count]
+    fields = [
+        ("node", f"{answer.name} {answer.node}"),
+        ("version", answer.version),
+        ("cluster", f"{answer.cluster} {answer.fingerprint}"),
+        ("term", f"{answer.term}, coordinator {coordinator}"),
+        ("log", f"{in_words(answer.committed_height, 'block')} committed"),
+        ("peers", f"{len(answer.peers)} connected, committee of {answer.committee}"),
+        ("health", "unknown" if answer.health_percent is None else f"{answer.health_percent} %"),
+        ("safe mode", _safe_mode(answer.safe_mode)),
+        ("tasks", ", ".join(tasks) or "none"),
+        ("engine", answer.engine),
+        ("sandbox", _sandbox(answer.sandbox)),
+        ("chain", _chain(answer.chain)),
+        ("balance", in_sat(answer.balance_msat)),
+    ]
+    if answer.faults != "none":
+        fields.append(("FAULTS", f"this node lies on purpose: {answer.faults}"))
+    return fields
+
+
+def _safe_mode(mode: replies.SafeMode) -> str:
+    return f"yes: {'; '.join(mode.reasons)}" if mode.active else "no"
+
+
+def _sandbox(sandbox: replies.Sandbox) -> str:
+    text = ", ".join(sandbox.active) or "none"
+    return f"{text}; missing {', '.join(sandbox.missing)}" if sandbox.missing else text
+
+
+def _chain(chain: replies.ChainStatus) -> str:
+    height = "" if chain.height is None else f", height {chain.height}"
+    detail = f" ({chain.detail})" if chain.detail else ""
+    return f"{chain.kind}: {chain.state}{height}{detail}"
+
+
+def nodes(arguments: CommonArguments) -> ExitCode:
+    """List the cluster's nodes."""
+    with connect(arguments) as client:
+        answer = client.call(operations.NODES, requests.ListNodes())
+    if arguments.as_json:
+        print_json(answer)
+        return ExitCode.DONE
+    columns = ("ID", "NAME", "REGION", "KIND", "ROLE", "STATE", "HEALTH", "REPUTATION", "BALANCE")
+    rows = [_node_row(node, answer.self_id) for node in answer.nodes]
+    print_table((*columns, "BOND"), rows)
+    return ExitCode.DONE
+
+
+def _node_row(node: replies.NodeInfo, self_id: str) -> tuple[str, ...]:
+    if node.tombstoned:
+        state = "convicted"
+    elif node.safe_mode:
+        state = "safe mode"
+    elif node.id == self_id:
+        state = "this node"
+    else:
+        state = "connected" if node.connected else "away"
+    return (
+        short(node.id),
+        node.name,
+        node.region,
+        node.kind,
+        "committee" if node.committee else "worker",
+        state,
+        "-" if node.health_percent is None else f"{node.health_percent} %",
+        f"{node.reputation:.3f}",
+        in_sat(node.balance_msat),
+        in_sat(node.bond_msat),
+    )
+
+
+def events(arguments: EventsArguments) -> ExitCode:
+    """Tell events until interrupted."""
+    request = requests.FollowEvents(tasks=tuple(arguments.task))
+    with connect(arguments) as client:
+        for event in client.stream(operations.EVENTS, request):
+            if arguments.as_json:
+                print_json(event)
+            else:
+                print_line(f"{at_time(event.time_ms)}  {event.kind:<20} {event.text}")
+    return ExitCode.DONE
+
+
+def anchor_status(arguments: AnchorArguments) -> ExitCode:
+    """Tell how far receipts have come on their way into Bitcoin blocks."""
+    request = requests.GetAnchors(limit=min(max(arguments.limit, 1), 1000))
+    with connect(arguments) as client:
+        answer = client.call(operations.ANCHOR_STATUS, request)
+    if arguments.as_json:
+        print_json(answer)
+        return ExitCode.DONE
+    print_fields(
+        [
+            ("chain", _chain(answer.chain)),
+            ("receipts", f"{answer.receipts}, of which {answer.receipts_anchored} anchored"),
+        ]
+    )
+    if answer.anchors:
+        print_line()
+        rows = [_anchor_row(anchor) for anchor in answer.anchors]
+        print_table(("ROOT", "RECEIPTS", "STATE", "HEIGHT", "CONFIRMATIONS", "TRANSACTION"), rows)
+    return ExitCode.DONE
+
+
+def _anchor_row(anchor: replies.AnchorInfo) -> tuple[str, ...]:
+    return (
+        short(anchor.root),
+        str(anchor.size),
+        anchor.state,
+        "-" if anchor.height is None else str(anchor.height),
+        "-" if anchor.confirmations is None else str(anchor.confirmations),
+        anchor.txid or "-",
+    )

@@ -1,0 +1,236 @@
+"""Every command, option and help text of ambientctl; the code behind is imported when chosen."""
+
+import argparse
+import os
+import sys
+from typing import NoReturn
+
+_DESCRIPTION = "Drive a node of an Ambient mesh: submit tasks, look around, check receipts."
+_EPILOG = """\
+exit codes: 0 done; 1 the task failed; 2 wrong usage; 3 no daemon answers; 4 verification failed
+environment: AMBIENT_DATA_DIR names the node's folder; NO_COLOR switches colours off
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error of ambientctl."""
+
+    def __init__(self, **options: object) -> None:
+        options.setdefault("allow_abbrev", False)
+        options.setdefault("formatter_class", _Help)
+        super().__init__(**options)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and leave with the code for wrong usage."""
+        first = message[:1].lower() + message[1:]
+        sys.stderr.write(f"ambientctl: {first}; see `{self.prog} --help`\n")
+        sys.exit(2)
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help of one width everywhere, so that it can be compared."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=96)
+
+
+def build_parser() -> Parser:
+    """Give the parser; each command's `run` default names the function as "module:function"."""
+    parser = Parser(prog="ambientctl", description=_DESCRIPTION, epilog=_EPILOG)
+    chosen = os.environ.get("AMBIENT_DATA_DIR") or None
+    _add_common(parser, data_dir=chosen, as_json=False)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
+    _add_looking(commands)
+    _add_run(commands)
+    _add_task(commands)
+    _add_receipt(commands)
+    _add_cluster(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, **defaults: object) -> None:
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        default=defaults.get("data_dir", argparse.SUPPRESS),
+        help="the node's folder (default: $AMBIENT_DATA_DIR, else ~/.local/share/ambient)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        dest="as_json",
+        default=defaults.get("as_json", argparse.SUPPRESS),
+        help="print JSON, for programs",
+    )
+
+
+def _command(commands: object, name: str, run: str, text: str) -> Parser:
+    parser: Parser = commands.add_parser(  # type: ignore[attr-defined]
+        name, help=text, description=f"{text[:1].upper()}{text[1:]}."
+    )
+    _add_common(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _group(commands: object, name: str, text: str) -> object:
+    parser: Parser = commands.add_parser(  # type: ignore[attr-defined]
+        name, help=text, description=f"{text[:1].upper()}{text[1:]}."
+    )
+    _add_common(parser)
+    return parser.add_subparsers(metavar="COMMAND", required=True, dest="subcommand")
+
+
+def _add_looking(commands: object) -> None:
+    _command(commands, "status", "node_commands:status", "how this node is")
+    _command(commands, "nodes", "node_commands:nodes", "who is in the cluster")
+    events = _command(commands, "events", "node_commands:events", "tell what happens, as it does")
+    events.add_argument(
+        "--task", metavar="ID", action="append", default=[], help="of this task only"
+    )
+    anchor = _group(commands, "anchor", "the way of receipts into Bitcoin blocks")
+    status = _command(anchor, "status", "node_commands:anchor_status", "chain and latest anchors")
+    status.add_argument("--limit", type=_count, default=10, metavar="N", help="anchors to show")
+    _command(commands, "version", "node_commands:version", "print the version")
+
+
+def _add_run(commands: object) -> None:
+    run = _command(commands, "run", "run_command:run", "execute a module on the mesh")
+    run.add_argument("module", metavar="MODULE.wasm", help="a WebAssembly module")
+    run.add_argument(
+        "--input", metavar="FILE", help="the input; - is standard input (default: none)"
+    )
+    run.add_argument(
+        "--assurance",
+        choices=("none", "replicated"),
+        default="replicated",
+        help="how the task is verified (default: replicated)",
+    )
+    run.add_argument(
+        "--replicas", type=_count, default=0, metavar="K", help="executions to compare"
+    )
+    run.add_argument("--gas-max", type=_count, default=0, metavar="N", help="gas it may use")
+    run.add_argument(
+        "--price", type=_count, default=0, metavar="N", help="millisatoshi for a million gas"
+    )
+    run.add_argument(
+        "--nonce",
+        metavar="HEX",
+        help="same nonce, module, input and terms: same task, executed once (default: random)",
+    )
+    run.add_argument("--output", metavar="FILE", help="put the output there (default: print it)")
+    run.add_argument("--receipt", metavar="FILE", help="put the receipt there")
+    run.add_argument("--no-wait", action="store_true", help="print the task's id and leave")
+    run.add_argument(
+        "--wait-anchor", action="store_true", help="wait until the receipt is in a Bitcoin block"
+    )
+    run.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=120.0,
+        metavar="S",
+        help="seconds to wait for each of these (default: 120)",
+    )
+
+
+def _add_task(commands: object) -> None:
+    task = _group(commands, "task", "look at tasks")
+    listed = _command(task, "list", "task_commands:list_tasks", "tasks, the newest first")
+    listed.add_argument("--limit", type=_count, default=50, metavar="N", help="how many")
+    listed.add_argument("--state", default="", metavar="STATE", help="in this state only")
+    show = _command(task, "show", "task_commands:show", "everything about a task")
+    show.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
+    output = _command(task, "output", "task_commands:output", "the output of a task")
+    output.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
+    output.add_argument("--output", metavar="FILE", help="put it there (default: print it)")
+
+
+def _add_receipt(commands: object) -> None:
+    receipt = _group(commands, "receipt", "get and check receipts")
+    get = _command(receipt, "get", "receipt_commands:get", "the receipt file of a task")
+    get.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
+    get.add_argument("--output", metavar="FILE", help="where to (default: ID.receipt)")
+    verify = _command(
+        receipt, "verify", "receipt_commands:verify", "check a receipt; no daemon, no network"
+    )
+    verify.add_argument("file", metavar="FILE", help="a receipt file")
+    verify.add_argument(
+        "--cluster", metavar="FINGERPRINT", help="the cluster you trust, from `ambientctl status`"
+    )
+    verify.add_argument("--output", metavar="FILE", help="the output, to be compared as well")
+    module = _group(commands, "module", "look at modules")
+    check = _command(
+        module, "check", "receipt_commands:check_module", "whether nodes take a module, and why not"
+    )
+    check.add_argument("file", metavar="FILE", help="a WebAssembly module")
+
+
+def _add_cluster(commands: object) -> None:
+    cluster = _group(commands, "cluster", "found a cluster, invite nodes")
+    create = _command(
+        cluster, "create", "cluster_commands:create", "write the folders of a new cluster's nodes"
+    )
+    create.add_argument("dir", metavar="DIR", help="a new or empty folder")
+    create.add_argument("--members", type=_count, default=4, metavar="N", help="nodes (default: 4)")
+    create.add_argument("--name", default="ambient", metavar="NAME", help="the cluster's name")
+    create.add_argument(
+        "--base-port", type=_count, default=4400, metavar="PORT", help="first port (default: 4400)"
+    )
+    create.add_argument(
+        "--bitcoin",
+        choices=("embedded", "off"),
+        default="embedded",
+        help="the chain for anchors (default: embedded, a regtest chain on this machine)",
+    )
+    invite = _command(
+        cluster, "invite", "cluster_commands:invite", "a token that brings one more node in"
+    )
+    invite.add_argument(
+        "--expires", type=_seconds, default=86_400.0, metavar="S", help="seconds it is good for"
+    )
+    join = _command(
+        commands, "join", "cluster_commands:join", "make this device a node of a cluster"
+    )
+    join.add_argument("token", metavar="TOKEN", help="from `ambientctl cluster invite`; - reads it")
+    join.add_argument("--listen", default="", metavar="HOST:PORT", help="address for peers")
+    join.add_argument("--name", default="node", metavar="NAME", help="a name for people")
+    join.add_argument("--region", default="local", metavar="REGION", help="where it stands")
+    join.add_argument(
+        "--kind",
+        choices=("gateway", "compute", "edge", "mobile"),
+        default="compute",
+        help="what it is (default: compute)",
+    )
+
+
+def _add_demo(commands: object) -> None:
+    demo = _command(
+        commands, "demo", "demo:run", "a whole mesh on this machine, a liar caught, a receipt"
+    )
+    demo.add_argument("--nodes", type=_count, default=4, metavar="N", help="daemons (default: 4)")
+    demo.add_argument(
+        "--liars", type=_count, default=1, metavar="K", help="of which lie (default: 1)"
+    )
+    demo.add_argument("--keep", action="store_true", help="leave the files for a look afterwards")
+    demo.add_argument(
+        "--dir", metavar="DIR", help="a new or empty folder (default: a temporary one)"
+    )
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+        msg = f"{text!r} is not a number from 0 on"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 31_536_000:
+        msg = f"{text!r} is not a number of seconds"
+        raise argparse.ArgumentTypeError(msg)
+    return value

@@ -1,0 +1,158 @@
+"""ambientctl receipt get and verify, module check: what can be checked by oneself."""
+
+from pathlib import Path
+from typing import Protocol
+
+from ambientd.api import operations, requests
+from ambientd.cli.console import (
+    CommonArguments,
+    check_writable,
+    connect,
+    print_json,
+    print_line,
+    read_file,
+    short,
+    tell,
+    write_file,
+)
+from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.task_commands import receipt_sentence, task_name
+from ambientd.errors import UsageError
+
+_FINGERPRINT_CHARS = 64
+
+
+class GetArguments(CommonArguments, Protocol):
+    """Options of `receipt get`."""
+
+    task: str
+    output: str | None
+
+
+class FileArguments(CommonArguments, Protocol):
+    """Options of `module check`."""
+
+    file: str
+
+
+class VerifyArguments(FileArguments, Protocol):
+    """Options of `receipt verify`."""
+
+    cluster: str | None
+    output: str | None
+
+
+def get(arguments: GetArguments) -> ExitCode:
+    """Fetch a task's receipt file."""
+    name = task_name(arguments.task)
+    if arguments.output:
+        check_writable(arguments.output)
+    with connect(arguments) as client:
+        answer = client.call(operations.RECEIPT_GET, requests.GetReceipt(task=name))
+    path = arguments.output or f"{short(answer.task_id)}.receipt"
+    write_file(path, answer.data)
+    if arguments.as_json:
+        print_json(
+            {
+                "task_id": answer.task_id,
+                "receipt": path,
+                "size_bytes": len(answer.data),
+                "state": answer.receipt.state,
+                "height": answer.receipt.height,
+                "confirmations": answer.receipt.confirmations,
+            }
+        )
+    else:
+        tell(f"receipt: {receipt_sentence(answer.receipt)}")
+        print_line(path)
+    return ExitCode.DONE
+
+
+def verify(arguments: VerifyArguments) -> ExitCode:
+    """Check a receipt file offline."""
+    from ambientd.api.offline import RECEIPT_BYTES_MAX, check_receipt
+
+    pinned = _fingerprint(arguments.cluster)
+    data = read_file(arguments.file, "receipt", RECEIPT_BYTES_MAX)
+    output = read_file(arguments.output, "output") if arguments.output else None
+    report = check_receipt(data, pinned, output)
+    if arguments.as_json:
+        print_json(
+            {
+                "valid": report.valid,
+                "checks": [
+                    {"name": check.name, "ok": check.ok, "detail": check.detail}
+                    for check in report.checks
+                ],
+                "trust": list(report.trust),
+            }
+        )
+    else:
+        for line in report_lines(Path(arguments.file).name, report):
+            print_line(line)
+    return ExitCode.DONE if report.valid else ExitCode.NOT_VERIFIED
+
+
+class _Check(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def detail(self) -> str: ...
+
+
+class Report(Protocol):
+    """What a check of a receipt found."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether every check held."""
+        ...
+
+    @property
+    def checks(self) -> tuple[_Check, ...]:
+        """Each check."""
+        ...
+
+    @property
+    def trust(self) -> tuple[str, ...]:
+        """What remains to be trusted."""
+        ...
+
+
+def report_lines(name: str, report: Report) -> list[str]:
+    """Say each check, what remains to be trusted, and the conclusion."""
+    width = max((len(check.name) for check in report.checks), default=0)
+    lines = [
+        f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<{width}}  {check.detail}".rstrip()
+        for check in report.checks
+    ]
+    if report.trust:
+        lines += ["", "What you still have to trust:"]
+        lines += [f"- {sentence}" for sentence in report.trust]
+    return [*lines, "", f"{name}: {'valid' if report.valid else 'NOT VALID'}"]
+
+
+def _fingerprint(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    if len(text) != _FINGERPRINT_CHARS or text.lower().strip("0123456789abcdef"):
+        msg = f"--cluster {text!r} is not a fingerprint; `ambientctl status` prints its 64 digits"
+        raise UsageError(msg)
+    return bytes.fromhex(text)
+
+
+def check_module(arguments: FileArguments) -> ExitCode:
+    """Tell whether nodes take a module, and why not."""
+    from ambientd.api.offline import MODULE_BYTES_MAX
+    from ambientd.api.offline import check_module as prepare_module
+
+    report = prepare_module(read_file(arguments.file, "module", MODULE_BYTES_MAX))
+    if arguments.as_json:
+        print_json(report)
+    elif report.accepted:
+        print_line(f"{arguments.file}: accepted, prepared module {report.prepared_sha256}")
+    else:
+        print_line(f"{arguments.file}: refused: {report.reason}")
+    return ExitCode.DONE if report.accepted else ExitCode.FAILED

@@ -1,0 +1,207 @@
+"""ambientctl run: submit a task, wait for it, put output and receipt where they belong."""
+
+import os
+import time
+from typing import Protocol
+
+from ambientd.api import operations, replies, requests
+from ambientd.api.client import Client
+from ambientd.cli.console import (
+    CommonArguments,
+    check_writable,
+    connect,
+    print_bytes,
+    print_json,
+    print_line,
+    read_file,
+    short,
+    tell,
+    write_file,
+)
+from ambientd.cli.exit_codes import ExitCode
+from ambientd.errors import UsageError
+
+TERMINAL_STATES = frozenset({"final", "cancelled", "expired"})
+_LOOK_MS = 1_000
+_NONCE_BYTES = 16
+
+
+class RunArguments(CommonArguments, Protocol):
+    """Options of `run`."""
+
+    module: str
+    input: str | None
+    assurance: str
+    replicas: int
+    gas_max: int
+    price: int
+    nonce: str | None
+    output: str | None
+    receipt: str | None
+    no_wait: bool
+    wait_anchor: bool
+    timeout: float
+
+
+def run(arguments: RunArguments) -> ExitCode:
+    """Execute a module on the mesh."""
+    request = _request(arguments)
+    with connect(arguments) as client:
+        submitted = client.call(operations.TASK_SUBMIT, request)
+        tell(f"task {submitted.task_id} {'is known already' if submitted.known else 'accepted'}")
+        if arguments.no_wait:
+            _report_unfinished(arguments, submitted.task_id)
+            return ExitCode.DONE
+        task = wait_for(client, submitted.task_id, "final", arguments.timeout, told=True)
+        if task.state not in TERMINAL_STATES:
+            tell(
+                f"ambientctl: the task is {task.state} after {arguments.timeout:g} s and goes on; "
+                f"follow it with `ambientctl task show {short(task.task_id)}`"
+            )
+            _report(arguments, task, None)
+            return ExitCode.FAILED
+        return _finish(arguments, client, task)
+
+
+def _request(arguments: RunArguments) -> requests.SubmitTask:
+    if arguments.no_wait and (arguments.output or arguments.receipt or arguments.wait_anchor):
+        msg = "--no-wait gives no output and no receipt; leave the other options away"
+        raise UsageError(msg)
+    if arguments.assurance == "none" and arguments.replicas > 1:
+        msg = "--assurance none takes one replica; leave --replicas away or choose replicated"
+        raise UsageError(msg)
+    if arguments.replicas > 64:
+        msg = f"--replicas {arguments.replicas}: at most 64 can be asked for"
+        raise UsageError(msg)
+    module = read_file(arguments.module, "module")
+    if module[:4] != b"\0asm":
+        msg = f"{arguments.module}: is no WebAssembly binary; compile it to .wasm first"
+        raise UsageError(msg)
+    data = read_file(arguments.input, "input") if arguments.input else b""
+    for path in (arguments.output, arguments.receipt):
+        if path:
+            check_writable(path)
+    return requests.SubmitTask(
+        module=module,
+        input=data,
+        assurance=arguments.assurance,
+        replicas=arguments.replicas,
+        gas_max=arguments.gas_max,
+        price_msat_per_mgas=arguments.price,
+        nonce=_nonce(arguments.nonce),
+    )
+
+
+def _nonce(text: str | None) -> bytes:
+    if text is None:
+        return os.urandom(_NONCE_BYTES)
+    try:
+        nonce = bytes.fromhex(text)
+    except ValueError:
+        nonce = b""
+    if not 1 <= len(nonce) <= 64:
+        msg = f"--nonce {text!r} is not hex of 1 to 64 bytes"
+        raise UsageError(msg)
+    return nonce
+
+
+def wait_for(
+    client: Client, task_id: str, until: str, timeout_s: float, *, told: bool
+) -> replies.Task:
+    """Wait until a task is final or anchored, or the time is over; give it as it then stands."""
+    deadline_s = time.monotonic() + timeout_s
+    seen = ""
+    while True:
+        left_ms = max(0, int((deadline_s - time.monotonic()) * 1000))
+        request = requests.WaitForTask(task=task_id, until=until, timeout_ms=min(left_ms, _LOOK_MS))
+        task = client.call(operations.TASK_WAIT, request)
+        state = task.receipt.state if until == "anchored" else task.state
+        if told and state != seen:
+            tell(f"receipt {state}" if until == "anchored" else f"task {state}")
+            seen = state
+        reached = (
+            task.receipt.state == "anchored"
+            if until == "anchored"
+            else task.state in (TERMINAL_STATES)
+        )
+        if reached or left_ms == 0:
+            return task
+
+
+def _finish(arguments: RunArguments, client: Client, task: replies.Task) -> ExitCode:
+    code = ExitCode.DONE
+    if arguments.wait_anchor and task.state == "final":
+        task = wait_for(client, task.task_id, "anchored", arguments.timeout, told=True)
+        if task.receipt.state != "anchored":
+            tell(
+                f"ambientctl: the receipt is not anchored after {arguments.timeout:g} s; get it "
+                f"later with `ambientctl receipt get {short(task.task_id)}`"
+            )
+            code = ExitCode.FAILED
+    output: bytes | None = None
+    if task.outcome == "completed":
+        output = client.call(operations.TASK_OUTPUT, requests.GetOutput(task=task.task_id)).data
+    if output is not None and arguments.output:
+        write_file(arguments.output, output)
+    receipt = _save_receipt(arguments, client, task)
+    if output is None:
+        reason = f": {task.reason}" if task.reason else ""
+        tell(f"ambientctl: task {short(task.task_id)} ended {_ending(task)}{reason}")
+        code = ExitCode.FAILED
+    if task.liars:
+        tell(f"liars named: {', '.join(short(liar) for liar in task.liars)}")
+    _report(arguments, task, receipt)
+    if output is not None and not arguments.output and not arguments.as_json:
+        print_bytes(output)
+    return code
+
+
+def _ending(task: replies.Task) -> str:
+    if task.state != "final":
+        return task.state
+    return task.outcome if task.outcome != "none" else f"without an outcome ({task.verdict})"
+
+
+def _save_receipt(arguments: RunArguments, client: Client, task: replies.Task) -> str | None:
+    if not arguments.receipt or task.state != "final":
+        return None
+    answer = client.call(operations.RECEIPT_GET, requests.GetReceipt(task=task.task_id))
+    write_file(arguments.receipt, answer.data)
+    tell(f"receipt in {arguments.receipt} ({answer.receipt.state})")
+    return arguments.receipt
+
+
+def _report(arguments: RunArguments, task: replies.Task, receipt: str | None) -> None:
+    if arguments.as_json:
+        print_json(
+            {
+                "task_id": task.task_id,
+                "outcome": task.outcome if task.state == "final" else task.state,
+                "gas": task.gas,
+                "output_sha256": task.output_sha256,
+                "receipt": receipt,
+                "replicas": task.replicas,
+                "state": task.state,
+                "verdict": task.verdict,
+                "liars": task.liars,
+                "reason": task.reason,
+            }
+        )
+    elif task.gas is not None:
+        tell(f"outcome {task.outcome}, verdict {task.verdict}, gas {task.gas:,}")
+
+
+def _report_unfinished(arguments: RunArguments, task_id: str) -> None:
+    if not arguments.as_json:
+        print_line(task_id)
+        return
+    print_json(
+        {
+            "task_id": task_id,
+            "outcome": None,
+            "gas": None,
+            "output_sha256": None,
+            "receipt": None,
+            "replicas": arguments.replicas or None,
+        }
+    )

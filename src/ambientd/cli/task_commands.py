@@ -1,0 +1,174 @@
+"""ambientctl task list, show, output: looking at tasks."""
+
+from typing import Protocol
+
+from ambientd.api import operations, replies, requests
+from ambientd.cli.console import (
+    CommonArguments,
+    at_time,
+    check_writable,
+    connect,
+    in_sat,
+    in_words,
+    print_bytes,
+    print_fields,
+    print_json,
+    print_line,
+    print_table,
+    short,
+    write_file,
+)
+from ambientd.cli.exit_codes import ExitCode
+from ambientd.errors import UsageError
+
+
+class ListArguments(CommonArguments, Protocol):
+    """Options of `task list`."""
+
+    limit: int
+    state: str
+
+
+class TaskArguments(CommonArguments, Protocol):
+    """Options of `task show`."""
+
+    task: str
+
+
+class OutputArguments(TaskArguments, Protocol):
+    """Options of `task output`."""
+
+    output: str | None
+
+
+def task_name(text: str) -> str:
+    """Check the form of a task's id before a daemon is asked; raise UsageError."""
+    name = text.lower()
+    least = operations.NAME_CHARS_MIN
+    if not least <= len(name) <= 64 or name.strip("0123456789abcdef"):
+        msg = f"{text!r} is not the id of a task; give 64 hex digits, or at least the first {least}"
+        raise UsageError(msg)
+    return name
+
+
+def list_tasks(arguments: ListArguments) -> ExitCode:
+    """List tasks, the newest first."""
+    request = requests.ListTasks(limit=min(max(arguments.limit, 1), 1000), state=arguments.state)
+    with connect(arguments) as client:
+        answer = client.call(operations.TASK_LIST, request)
+    if arguments.as_json:
+        print_json(answer)
+        return ExitCode.DONE
+    if not answer.tasks:
+        print_line("no tasks yet; submit one with `ambientctl run MODULE.wasm --input FILE`")
+        return ExitCode.DONE
+    columns = ("TASK", "SUBMITTED", "STATE", "OUTCOME", "VERDICT", "GAS", "REPLICAS", "SUBMITTER")
+    print_table(columns, [_task_row(task) for task in answer.tasks])
+    if answer.total > len(answer.tasks):
+        print_line(f"{len(answer.tasks)} of {answer.total}; more with --limit")
+    return ExitCode.DONE
+
+
+def _task_row(task: replies.TaskLine) -> tuple[str, ...]:
+    return (
+        short(task.task_id),
+        at_time(task.submitted_ms),
+        task.state,
+        task.outcome,
+        task.verdict,
+        "-" if task.gas is None else f"{task.gas:,}",
+        str(task.replicas),
+        short(task.submitter),
+    )
+
+
+def show(arguments: TaskArguments) -> ExitCode:
+    """Tell everything about one task."""
+    with connect(arguments) as client:
+        request = requests.ShowTask(task=task_name(arguments.task))
+        task = client.call(operations.TASK_SHOW, request)
+    if arguments.as_json:
+        print_json(task)
+        return ExitCode.DONE
+    print_fields(_task_fields(task))
+    if task.slots:
+        print_line()
+        rows = [(str(s.slot), str(s.attempt), short(s.worker), s.state) for s in task.slots]
+        print_table(("SLOT", "ATTEMPT", "WORKER", "STATE"), rows)
+    for fault in task.evidence:
+        print_line()
+        print_line(evidence_sentence(fault))
+    if task.history:
+        print_line()
+        for line in task.history:
+            print_line(f"{at_time(line.time_ms)}  {line.text}")
+    return ExitCode.DONE
+
+
+def _task_fields(task: replies.Task) -> list[tuple[str, str]]:
+    reason = f" ({task.reason})" if task.reason else ""
+    gas = "-" if task.gas is None else f"{task.gas:,} of {task.gas_max:,}"
+    size = "" if task.output_size_bytes is None else f", {task.output_size_bytes:,} bytes"
+    energy = "; ".join(energy_sentence(item) for item in task.energy) or "not reported yet"
+    return [
+        ("task", task.task_id),
+        ("state", task.state),
+        ("submitter", task.submitter),
+        ("assurance", f"{task.assurance}, {in_words(task.replicas, 'replica')}"),
+        ("module", task.module_sha256),
+        ("input", task.input_sha256),
+        ("outcome", f"{task.outcome}{reason}"),
+        ("output", f"{task.output_sha256 or '-'}{size}"),
+        ("gas", gas),
+        ("verdict", task.verdict),
+        ("liars", ", ".join(task.liars) or "none"),
+        ("fee", f"{in_sat(task.fee_msat)}, of which in escrow {in_sat(task.escrow_msat)}"),
+        ("paid", f"{in_sat(task.paid_msat)}, refunded {in_sat(task.refunded_msat)}"),
+        ("energy", energy),
+        ("receipt", receipt_sentence(task.receipt)),
+    ]
+
+
+def evidence_sentence(fault: replies.EvidenceInfo) -> str:
+    """Say who was convicted of what, and what it cost."""
+    text = f"{short(fault.culprit)} convicted of {fault.kind}: {fault.detail}"
+    if fault.reputation_before is None or fault.reputation_after is None:
+        return text
+    return f"{text}; reputation {fault.reputation_before:.3f} -> {fault.reputation_after:.3f}"
+
+
+def energy_sentence(item: replies.EnergyInfo) -> str:
+    """Say what an execution used and who says so."""
+    if item.millijoules is None:
+        return f"{short(item.worker)} unknown ({item.source})"
+    return f"{short(item.worker)} {item.millijoules / 1000:.3f} J ({item.source})"
+
+
+def receipt_sentence(receipt: replies.ReceiptState) -> str:
+    """Say how far a receipt has come."""
+    if receipt.height is None:
+        return receipt.state
+    return f"{receipt.state} at height {receipt.height}, {receipt.confirmations or 0} confirmations"
+
+
+def output(arguments: OutputArguments) -> ExitCode:
+    """Fetch a task's output."""
+    name = task_name(arguments.task)
+    if arguments.output:
+        check_writable(arguments.output)
+    with connect(arguments) as client:
+        answer = client.call(operations.TASK_OUTPUT, requests.GetOutput(task=name))
+    if arguments.output:
+        write_file(arguments.output, answer.data)
+    if arguments.as_json:
+        print_json(
+            {
+                "task_id": answer.task_id,
+                "output_sha256": answer.sha256,
+                "size_bytes": len(answer.data),
+                "output": arguments.output,
+            }
+        )
+    elif not arguments.output:
+        print_bytes(answer.data)
+    return ExitCode.DONE
