@@ -190,7 +190,9 @@ def test_every_form_of_segment_and_constant_passes() -> None:
         (PrepareLimits(name_bytes_max=5), "", "6 bytes in a name, at most 5"),
         (PrepareLimits(locals_max=3), "(func (local i32 i32 i32 i64))", "2 groups|4 locals"),
         (PrepareLimits(nesting_max=2), "(func (block (block (block))))", "nested more than 2"),
-        (PrepareLimits(body_bytes_max=60), "(func)", "the prepared function has"),
+        (PrepareLimits(body_bytes_max=1), "(func)", "bytes in a function, at most 1"),
+        (PrepareLimits(prepared_body_bytes_max=60), "(func)", "the prepared function has"),
+        (PrepareLimits(prepared_bytes_max=60), "(func)", "the prepared functions need"),
         (
             PrepareLimits(branch_targets_max=100),
             f"(func (br_table {'0 ' * 300} (i32.const 0)))",

@@ -55,10 +55,10 @@ def rewrite_body(context: BodyContext, function: int, start: int, end: int) -> b
     entry_gas = FUNCTION_ENTRY_GAS + (declared >> ENTRY_LOCALS_SHIFT)
     code = rewriter.run(position, entry_gas, context.result_type(signature.results), frame_weight)
     body = encode_unsigned(group_count + emitter.local_groups) + groups + emitter.locals + code
-    if len(body) > context.limits.body_bytes_max:
+    if len(body) > context.limits.prepared_body_bytes_max:
         raise RefusalError(
             f"the prepared function has {len(body)} bytes, "
-            f"at most {context.limits.body_bytes_max} are allowed",
+            f"at most {context.limits.prepared_body_bytes_max} are allowed",
             "Split the function.",
             start,
         )

@@ -8,7 +8,9 @@ class PrepareLimits:
     """Caps on a submitted module; below the limits of every engine, so none refuses alone."""
 
     module_bytes_max: int = 8 << 20
-    body_bytes_max: int = 7_654_321  # of one prepared function body, what engines accept
+    prepared_bytes_max: int = 32 << 20  # of all prepared functions
+    body_bytes_max: int = 2 << 20  # of one submitted function
+    prepared_body_bytes_max: int = 7_654_321  # of one prepared function, what engines accept
     memory_pages_max: int = 8_192
     table_elements_max: int = 1 << 18
     tables_max: int = 8

@@ -24,7 +24,7 @@ from ambientd.wasm.interface import (
 from ambientd.wasm.leb import encode_unsigned
 from ambientd.wasm.limits import PrepareLimits
 from ambientd.wasm.names import name_of
-from ambientd.wasm.refusal import RefusalError
+from ambientd.wasm.refusal import SHRINK, RefusalError
 from ambientd.wasm.sections import (
     FUNCTION_FORM,
     MAGIC,
@@ -139,7 +139,8 @@ def _interface_of(module: Module) -> Interface:
 def _rewrite(data: bytes, module: Module, limits: PrepareLimits) -> bytes:
     names = Globals(gas=module.globals_count, depth=module.globals_count + 1)
     context = BodyContext(data, module, limits, names)
-    bodies = []
+    bodies: list[bytes] = []
+    size_bytes = 0
     for index, (start, end) in enumerate(module.bodies):
         function = len(module.imports) + index
         try:
@@ -147,6 +148,11 @@ def _rewrite(data: bytes, module: Module, limits: PrepareLimits) -> bytes:
         except RefusalError as refusal:
             refusal.function = function
             raise
+        size_bytes += len(bodies[-1])
+        if size_bytes > limits.prepared_bytes_max:
+            raise RefusalError(
+                f"the prepared functions need more than {limits.prepared_bytes_max} bytes", SHRINK
+            )
     sections = dict(module.raw)
     sections.pop(Section.START, None)
     if context.added_types:

@@ -321,7 +321,7 @@ def _decode_elements(reader: Reader, _module: Module, limits: PrepareLimits) -> 
 
 def _decode_code(reader: Reader, module: Module, limits: PrepareLimits) -> None:
     for _ in range(reader.count("function bodies", limits.functions_max)):
-        body = reader.sub(reader.unsigned())
+        body = reader.sub(reader.count("bytes in a function", limits.body_bytes_max))
         module.bodies.append((body.position, body.end))
 
 
