@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from ambientd.adapters.keys import create_key
+from ambientd.adapters.system_clock import SystemClock
 from ambientd.api.invitation import JoinToken
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import tagged
@@ -30,10 +31,9 @@ BOND_MSAT = 100_000_000
 
 
 class ClusterPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a founder decides; the rest follows."""
+    """What a founder decides beside the number of members; the rest follows."""
 
-    members: int
-    now_ms: int
+    created_ms: int | None = None
     name: str = "ambient"
     base_port: int = BASE_PORT
     bitcoin: str = "embedded"
@@ -71,7 +71,7 @@ def liars_max(members: int) -> int:
     return (members - 1) // 3
 
 
-def create_cluster(root: Path, plan: ClusterPlan) -> Founded:
+def create_cluster(root: Path, members: int, plan: ClusterPlan | None = None) -> Founded:
     """Write node1 … nodeN below `root`: key, config, genesis. Existing files are never touched.
 
     Raises:
@@ -79,10 +79,11 @@ def create_cluster(root: Path, plan: ClusterPlan) -> Founded:
         ConfigError: the folder is not empty, or ports cannot be had.
         StoreError: the disk refuses.
     """
-    _check_plan(plan)
+    plan = plan if plan is not None else ClusterPlan()
+    _check_plan(members, plan)
     _claim(root)
-    names = [f"node{number}" for number in range(1, plan.members + 1)]
-    ports = free_ports(plan.base_port, plan.members)
+    names = [f"node{number}" for number in range(1, members + 1)]
+    ports = free_ports(plan.base_port, members)
     try:
         return _write_cluster(root, plan, names, ports)
     except OSError as error:
@@ -109,7 +110,7 @@ def _write_cluster(root: Path, plan: ClusterPlan, names: list[str], ports: list[
     genesis = Genesis(
         version=GENESIS_VERSION,
         name=plan.name,
-        created_ms=plan.now_ms,
+        created_ms=SystemClock().unix_ms() if plan.created_ms is None else plan.created_ms,
         bitcoin_network="regtest" if plan.bitcoin == "embedded" else "none",
         members=tuple(members),
         rules=plan.rules,
@@ -120,7 +121,7 @@ def _write_cluster(root: Path, plan: ClusterPlan, names: list[str], ports: list[
     ]
     nodes: list[FoundedNode] = []
     for number, member in enumerate(members):
-        lies = number >= plan.members - plan.liars
+        lies = number >= len(members) - plan.liars
         places = Places(root / names[number])
         others = [str(peer) for peer in peers if peer.node != member.node]
         listen = join_address(LISTEN_HOST, ports[number])
@@ -156,21 +157,21 @@ def _founding_options(
     return chosen
 
 
-def _check_plan(plan: ClusterPlan) -> None:
-    if not 1 <= plan.members <= MEMBERS_MAX:
-        msg = f"a committee has 1 to {MEMBERS_MAX} members, not {plan.members}; 4 or 7 are usual"
+def _check_plan(members: int, plan: ClusterPlan) -> None:
+    if not 1 <= members <= MEMBERS_MAX:
+        msg = f"a committee has 1 to {MEMBERS_MAX} members, not {members}; 4 or 7 are usual"
         raise UsageError(msg)
     if plan.bitcoin not in ("embedded", "off"):
         msg = f"chain {plan.bitcoin!r} is not known; choose embedded or off"
         raise UsageError(msg)
-    last = plan.base_port + plan.members - 1
+    last = plan.base_port + members - 1
     if not 1 <= plan.base_port <= last <= 65_535:
         msg = f"ports {plan.base_port} to {last} do not exist; choose a base port from 1024 on"
         raise UsageError(msg)
-    if not 0 <= plan.liars <= liars_max(plan.members):
+    if not 0 <= plan.liars <= liars_max(members):
         msg = (
-            f"{plan.liars} of {plan.members} members cannot lie: a committee of n bears at most "
-            f"(n-1)/3 liars, here {liars_max(plan.members)}; take more nodes or fewer liars"
+            f"{plan.liars} of {members} members cannot lie: a committee of n bears at most "
+            f"(n-1)/3 liars, here {liars_max(members)}; take more nodes or fewer liars"
         )
         raise UsageError(msg)
 
@@ -220,20 +221,18 @@ def write_genesis(places: Places, genesis: Genesis) -> None:
     places.genesis_json.write_bytes(text + b"\n")
 
 
-def read_genesis(places: Places) -> Genesis:
+def load_genesis(path: Path) -> Genesis:
     """Read a node's genesis; raise ConfigError when it is missing or damaged."""
     try:
-        genesis: Genesis = decode(places.genesis.read_bytes(), Genesis)
+        genesis: Genesis = decode(path.read_bytes(), Genesis)
     except OSError as error:
-        msg = f"{places.genesis}: cannot be read: {error.strerror}; is this a node's folder?"
+        msg = f"{path}: cannot be read: {error.strerror}; is this a node's folder?"
         raise ConfigError(msg) from error
     except RemoteProtocolError as error:
-        msg = f"{places.genesis}: is damaged ({error}); copy it from another node of the cluster"
+        msg = f"{path}: is damaged ({error}); copy it from another node of the cluster"
         raise ConfigError(msg) from error
     if genesis.version != GENESIS_VERSION:
-        msg = (
-            f"{places.genesis}: has version {genesis.version}, this program knows {GENESIS_VERSION}"
-        )
+        msg = f"{path}: has version {genesis.version}, this program knows {GENESIS_VERSION}"
         raise ConfigError(msg)
     return genesis
 
@@ -259,7 +258,7 @@ def _readable(value: object) -> object:
 class JoinPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What the owner of a joining device decides."""
 
-    now_ms: int
+    now_ms: int | None = None
     name: str = "node"
     region: str = "local"
     kind: str = "compute"
@@ -274,7 +273,8 @@ def join_cluster(data_dir: Path, token: JoinToken, token_text: str, plan: JoinPl
         ConfigError: the folder is not empty, or an option is malformed.
         StoreError: the disk refuses.
     """
-    if token.expires_ms <= plan.now_ms:
+    now_ms = SystemClock().unix_ms() if plan.now_ms is None else plan.now_ms
+    if token.expires_ms <= now_ms:
         msg = "the token has expired; ask for a new one with `ambientctl cluster invite`"
         raise UsageError(msg)
     listen = plan.listen or join_address(LISTEN_HOST, free_ports(BASE_PORT, 1)[0])

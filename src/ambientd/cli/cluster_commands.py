@@ -1,6 +1,5 @@
 """ambientctl cluster create and invite, join: founding and growing a cluster."""
 
-import time
 from pathlib import Path
 from typing import Protocol
 
@@ -45,23 +44,16 @@ class JoinArguments(CommonArguments, Protocol):
     kind: str
 
 
-def now_ms() -> int:
-    """Read the clock of this machine."""
-    return time.time_ns() // 1_000_000
-
-
 def create(arguments: CreateArguments) -> ExitCode:
     """Write the folders of a new cluster's nodes."""
     from ambientd.api.cluster import ClusterPlan, create_cluster
 
     plan = ClusterPlan(
-        members=arguments.members,
-        now_ms=now_ms(),
         name=arguments.name,
         base_port=arguments.base_port,
         bitcoin=arguments.bitcoin,
     )
-    founded = create_cluster(Path(arguments.dir), plan)
+    founded = create_cluster(Path(arguments.dir), arguments.members, plan)
     if arguments.as_json:
         print_json(
             {
@@ -113,7 +105,6 @@ def join(arguments: JoinArguments) -> ExitCode:
         text = read_file("-", "token", _TOKEN_BYTES_MAX).decode("ascii", "replace")
     token = read_token(text)
     plan = JoinPlan(
-        now_ms=now_ms(),
         name=arguments.name,
         region=arguments.region,
         kind=arguments.kind,

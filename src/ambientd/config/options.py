@@ -163,6 +163,9 @@ class BitcoinOptions(Options, frozen=True):
         int,
         Meta(ge=50, le=3_600_000, description="Time between two blocks that are mined, in ms."),
     ] = 1_000
+    fee_sat_max: Annotated[
+        int, Meta(ge=200, le=10_000_000, description="Most that one anchor may cost, in satoshi.")
+    ] = 10_000
 
 
 class LimitOptions(Options, frozen=True):
