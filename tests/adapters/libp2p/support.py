@@ -151,7 +151,9 @@ VICTIM = 5
 
 
 @asynccontextmanager
-async def victim(*, allowed: tuple[int, ...], port: int = 0, **options: Any) -> AsyncIterator[Victim]:
+async def victim(
+    *, allowed: tuple[int, ...], port: int = 0, **options: Any
+) -> AsyncIterator[Victim]:
     """Start a victim, and demand that it still lives at the end unless it was killed."""
     setup = {
         "seed": SEEDS[VICTIM].hex(),

@@ -300,7 +300,7 @@ async def test_a_port_in_use_is_the_operators_error_and_names_the_way_out() -> N
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "not an address"])
 async def test_an_address_that_is_not_ours_is_the_operators_error(host: str) -> None:
-    with pytest.raises(ConfigError, match="set transport.listen to one"):
+    with pytest.raises(ConfigError, match=r"set transport\.listen to one"):
         async with node(0, listen=HostPort(host, 0)):
             raise AssertionError
 

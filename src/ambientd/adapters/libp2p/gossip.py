@@ -125,6 +125,21 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
         if stream is not None and stream.muxed_conn is conn.muxed_conn:
             self._handle_dead_peer(peer_id)
 
+    def _handle_dead_peer(self, peer_id: PeerId) -> None:
+        """Forget a peer's stream, but not its subscriptions while it is heard on its own.
+
+        It announces them only when it opens its stream; of two connections, ours may have
+        been on the one that closed and its own on the one that stays.
+        """
+        kept: list[str] = []
+        if self._reading[peer_id] and self._peer_is_connected(peer_id):
+            kept = [topic for topic, peers in self.peer_topics.items() if peer_id in peers]
+        super()._handle_dead_peer(peer_id)
+        for topic in kept:
+            self.peer_topics.setdefault(topic, set()).add(peer_id)
+        if kept:
+            self._peer_subscription_count[peer_id] = len(kept)
+
     async def stream_handler(self, stream: Stream) -> None:
         """Read a peer's gossip; whatever is wrong with it costs the peer its connection."""
         peer_id = stream.muxed_conn.peer_id
@@ -147,6 +162,8 @@ class _Pubsub(Pubsub):  # type: ignore[misc]
             self._reading[peer_id] -= 1
             if not self._reading[peer_id]:
                 del self._reading[peer_id]
+                if not self._peer_is_connected(peer_id):
+                    self._forget_all_subscriptions(peer_id)
             await stream.reset()
 
     async def continuously_read_stream(self, stream: Stream) -> None:

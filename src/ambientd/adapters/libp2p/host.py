@@ -28,7 +28,7 @@ from libp2p.transport.tcp import tcp
 from multiaddr import Multiaddr
 
 from ambientd.adapters.libp2p.foreign import Connection, Foreign, Host, Stream
-from ambientd.adapters.libp2p.guard import Counters, contain, contain_tasks, shielded
+from ambientd.adapters.libp2p.guard import Counters, contain, contain_tasks
 from ambientd.adapters.libp2p.identity import PeerId, key_pair
 from ambientd.adapters.libp2p.muxer import GuardedUpgrader
 from ambientd.errors import ConfigError
@@ -270,34 +270,64 @@ async def run_host(host: Host, listen: HostPort, counters: Counters) -> AsyncIte
     Raises:
         ConfigError: when it cannot listen there.
     """
-    swarm = host.get_network()
-    async with background_trio_service(swarm) as manager:
-        contain_tasks(manager, "connection_raised", counters)
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        address: HostPort = await nursery.start(_run_until, stop, host, listen, counters)
         try:
-            try:
-                listening = await swarm.listen(_multiaddr(listen.host, listen.port))
-            except ValueError as error:
-                raise ConfigError(
-                    f"cannot listen on {listen}: not an IP address; set transport.listen to one"
-                ) from error
-            if not listening:
-                raise ConfigError(f"cannot listen on {listen}: {await _refusal(listen)}")
-            (listener,) = swarm.listeners.values()
-            yield HostPort(listen.host, listener.listeners[0].socket.getsockname()[1])
+            yield address
         finally:
-            # Shielded: a cancelled close leaves the old port accepting connections.
-            with shielded(CLOSE_S):
+            stop.set()
+
+
+async def _run_until(
+    stop: trio.Event,
+    host: Host,
+    listen: HostPort,
+    counters: Counters,
+    task_status: Foreign = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run the host until told to stop, then close it.
+
+    Shielded, because libp2p does not survive being cancelled: its connections count as closed
+    while their sockets are open, and the old port goes on accepting.
+    """
+    swarm = host.get_network()
+    with trio.CancelScope(shield=True) as scope:
+        async with background_trio_service(swarm) as manager:
+            contain_tasks(manager, "connection_raised", counters)
+            try:
+                task_status.started(await _listen(swarm, listen))
+                await stop.wait()
+            finally:
+                scope.deadline = trio.current_time() + CLOSE_S
                 await _close(host, swarm)
+
+
+async def _listen(swarm: Foreign, listen: HostPort) -> HostPort:
+    """Listen, and give the address with the port that the system chose."""
+    try:
+        listening = await swarm.listen(_multiaddr(listen.host, listen.port))
+    except ValueError as error:
+        raise ConfigError(
+            f"cannot listen on {listen}: not an IP address; set transport.listen to one"
+        ) from error
+    if not listening:
+        raise ConfigError(f"cannot listen on {listen}: {await _refusal(listen)}")
+    (listener,) = swarm.listeners.values()
+    return HostPort(listen.host, listener.listeners[0].socket.getsockname()[1])
 
 
 async def _close(host: Host, swarm: Foreign) -> None:
     """Close at once what the original closes one by one, 200 ms each."""
     for listener in swarm.listeners.values():
         await listener.close()
+    connections = [each for of_peer in swarm.connections.values() for each in of_peer]
     async with trio.open_nursery() as nursery:
-        for connections in list(swarm.connections.values()):
-            for connection in list(connections):
-                nursery.start_soon(connection.close)
+        for connection in connections:
+            nursery.start_soon(connection.close)
+    for connection in connections:
+        # A close that was cancelled half-way left its socket open.
+        await connection.muxed_conn.secured_conn.close()
     await host.close()
 
 
