@@ -1,6 +1,229 @@
 """ambientd: the composition root, the only place that picks adapters."""
 
+import argparse
+import functools
+import logging
+import random
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
-def main() -> int:
+import structlog
+import trio
+
+from ambientd import __version__
+from ambientd.adapters.anchor_service import ChainAnchors
+from ambientd.adapters.anchor_wallet import AnchorWallet
+from ambientd.adapters.blob_files import BlobFiles
+from ambientd.adapters.data_dir import DataDir
+from ambientd.adapters.keys import draw_secret, load_key
+from ambientd.adapters.libp2p import open_transport
+from ambientd.adapters.probes.carbon import CarbonProbe
+from ambientd.adapters.probes.combined import device_probe
+from ambientd.adapters.probes.rapl import RaplMeter
+from ambientd.adapters.regtest.launcher import EmbeddedChain, EmbeddedRegtest
+from ambientd.adapters.sqlite_store import SqliteStore
+from ambientd.adapters.system_clock import SystemClock
+from ambientd.api.cluster import load_genesis
+from ambientd.api.handlers import Desk, build_handlers
+from ambientd.api.local_socket import serve_local_socket
+from ambientd.codec.digest import tagged
+from ambientd.config.load import load_config
+from ambientd.config.options import ChainKind, Config, Lie
+from ambientd.config.places import Places, socket_path_for
+from ambientd.errors import AmbientError, ConfigError
+from ambientd.model.base import NodeId
+from ambientd.model.genesis import Genesis
+from ambientd.node.build import NodeOptions, build_node, signer_of
+from ambientd.ports.transport import HostPort, PeerAddress, TransportOptions
+from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.execution import Executor, ExecutorOptions
+from ambientd.runtime.joining import Joining
+from ambientd.runtime.news import News
+from ambientd.runtime.performer import TELEMETRY_TOPIC, Performer
+from ambientd.runtime.persistence import StoredBlocks, recover
+from ambientd.runtime.pump import Pump
+from ambientd.runtime.service import Parts, run_node
+from ambientd.runtime.store_writer import StoreWriter
+from ambientd.runtime.workers import WorkerPoolOptions, open_worker_pool
+from ambientd.telemetry.core import TelemetryOptions
+
+log = structlog.get_logger("ambientd")
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a data directory says this node is."""
+
+    places: Places
+    config: Config
+    seed: bytes
+    genesis: Genesis
+
+    @property
+    def node(self) -> NodeId:
+        """Give the node's id."""
+        return NodeId(signer_of(self.seed, self.genesis).public_key)
+
+
+def read_identity(data_dir: Path) -> Identity:
+    """Read config, key and genesis; raise ConfigError naming what is wrong."""
+    places = Places(data_dir)
+    config = load_config(data_dir)
+    return Identity(places, config, load_key(places.key), load_genesis(places.genesis))
+
+
+def _steady_now() -> Callable[[], int]:
+    """Give Unix milliseconds that never run backwards while this process lives."""
+    clock = SystemClock()
+    offset = clock.unix_ms() - clock.monotonic_ms()
+    return lambda: clock.monotonic_ms() + offset
+
+
+def _transport_options(identity: Identity) -> TransportOptions:
+    host, port = identity.config.listen_address()
+    peers = identity.config.bootstrap_peers()
+    return TransportOptions(
+        listen=HostPort(host, port),
+        bootstrap=tuple(PeerAddress(peer.node, peer.host, peer.port) for peer in peers),
+        topics=frozenset({TELEMETRY_TOPIC}),
+        connections_max=max(2, identity.config.limits.peers_max * 2),
+    )
+
+
+async def _anchors(identity: Identity) -> ChainAnchors | None:
+    """Give the way into Bitcoin that the config names; the embedded chain is started if needed."""
+    bitcoin = identity.config.bitcoin
+    if bitcoin.chain is ChainKind.OFF:
+        return None
+    folder = identity.places.embedded_chain(bitcoin.embedded_dir)
+    chain = await EmbeddedRegtest.start(EmbeddedChain(folder, bitcoin.block_interval_ms))
+    wallet_seed = tagged("ambient/anchor-wallet/1", identity.seed)
+    wallet = AnchorWallet(wallet_seed, identity.genesis.bitcoin_network)
+    return ChainAnchors(chain, wallet, bitcoin.fee_sat_max, chain.fund)
+
+
+async def run_daemon(data_dir: Path) -> None:
+    """Run the node of a data directory until SIGTERM or SIGINT, then stop cleanly."""
+    identity = read_identity(data_dir)
+    config, places, genesis = identity.config, identity.places, identity.genesis
+    now = _steady_now()
+    if config.faults.lie is not Lie.NONE:
+        log.warning("THIS NODE LIES ON PURPOSE", lie=config.faults.lie.value)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(DataDir(data_dir))
+        store = SqliteStore(data_dir / "node.db")
+        recovered = recover(store, genesis)
+        writer = await stack.enter_async_context(StoreWriter(store))
+        reader = SqliteStore(data_dir / "node.db")
+        stack.callback(reader.close)
+        files = BlobFiles(data_dir / "blobs", quota_bytes=config.limits.blob_store_bytes_max)
+        rng = random.Random(draw_secret(32))  # noqa: S311 - jitter and back-off, no secrets
+        node = build_node(
+            NodeOptions(
+                genesis=genesis,
+                seed=identity.seed,
+                anchors=config.bitcoin.chain is not ChainKind.OFF,
+                telemetry=TelemetryOptions(
+                    interval_ms=config.telemetry.interval_ms,
+                    stale_ms=config.telemetry.interval_ms * 7 // 2,
+                    capacity=config.execution.workers,
+                ),
+            ),
+            recovered.ledger,
+            recovered.log,
+            recovered.telemetry_epoch,
+            StoredBlocks(reader),
+            rng,
+        )
+        pump = Pump(node, now, writer)
+        transport = await stack.enter_async_context(
+            open_transport(
+                _transport_options(identity),
+                seed=identity.seed,
+                allowed=frozenset(recovered.ledger.allowed_nodes()),
+                serve_blob=functools.partial(trio.to_thread.run_sync, files.get),
+                serve_join=Joining(pump).serve,
+                rng=rng,
+            )
+        )
+        pool = await stack.enter_async_context(
+            open_worker_pool(
+                WorkerPoolOptions(
+                    size=config.execution.workers, sandbox=config.execution.sandbox.value
+                )
+            )
+        )
+        anchors = await _anchors(identity)
+        meter = RaplMeter()
+        blobs = Blobs(files, transport.request_blob, lambda: sorted(transport.peers()))
+        news = News()
+        parts = Parts(
+            node=node,
+            pump=pump,
+            transport=transport,
+            executor=Executor(
+                pool,
+                blobs,
+                meter,
+                ExecutorOptions(
+                    memory_bytes_max=config.execution.memory_bytes_max,
+                    wall_ms_max=config.execution.wall_ms_max,
+                    corrupt_output=config.faults.lie is Lie.CORRUPT_OUTPUT,
+                ),
+            ),
+            blobs=blobs,
+            news=news,
+            probe=device_probe(data_dir, SystemClock(), meter, CarbonProbe(None)),
+            anchors=anchors,
+            members=frozenset(member.node for member in genesis.members),
+            now=now,
+            sample_s=config.telemetry.interval_ms / 1000,
+        )
+
+        async def serve(performer: Performer) -> None:
+            desk = Desk(identity=identity, parts=parts, pool=pool, performer=performer)
+            async with trio.open_nursery() as nursery:
+                path = socket_path_for(data_dir, config.api.socket)
+                await nursery.start(serve_local_socket, path, build_handlers(desk))
+                host = transport.address
+                log.info("ready", node=identity.node.hex()[:12], listen=str(host), socket=str(path))
+                with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                    async for number in signals:
+                        log.info("stopping", signal=signal.Signals(number).name)
+                        break
+                nursery.cancel_scope.cancel()
+
+        await run_node(parts, serve)
+
+
+def _configure_logging(*, verbose: bool) -> None:
+    level = logging.DEBUG if verbose else logging.INFO
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Run one node until it is told to stop."""
-    return 0
+    parser = argparse.ArgumentParser("ambientd", description="Run one node of an Ambient mesh.")
+    parser.add_argument("--data-dir", type=Path, help="the node's folder (key, config, genesis)")
+    parser.add_argument("--verbose", action="store_true", help="log what only developers want")
+    parser.add_argument("--version", action="version", version=f"ambientd {__version__}")
+    chosen = parser.parse_args(arguments)
+    _configure_logging(verbose=chosen.verbose)
+    try:
+        trio.run(run_daemon, chosen.data_dir or default_data_dir())
+    except* ConfigError as group:
+        return _complain(group, EXIT_USAGE)
+    except* AmbientError as group:
+        return _complain(group, EXIT_FAILED)
+    return EXIT_DONE

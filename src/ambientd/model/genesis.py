@@ -14,7 +14,7 @@ class NodeKind(StrEnum):
     MOBILE = "mobile"
 
 
-class Profile(Value):
+class Profile(Value, frozen=True):
     """What a node says of itself when it joins."""
 
     name: str
@@ -22,7 +22,7 @@ class Profile(Value):
     kind: NodeKind
 
 
-class Member(Value):
+class Member(Value, frozen=True):
     """A founding committee member."""
 
     node: NodeId
@@ -32,11 +32,11 @@ class Member(Value):
     bond_msat: int
 
 
-class Rules(Value):
+class Rules(Value, frozen=True):
     """The numbers every node must share; all times in milliseconds of block time."""
 
     t0_ms: int = 400
-    lease_ms: int = 20_000
+    lease_ms: int = 5_000
     reveal_ms: int = 5_000
     dispute_ms: int = 60_000
     attempts_max: int = 4
@@ -46,7 +46,7 @@ class Rules(Value):
     strategy: str = "weighted"
 
 
-class Genesis(Value):
+class Genesis(Value, frozen=True):
     """What a cluster's fingerprint is the hash of."""
 
     version: int

@@ -7,26 +7,26 @@ from ambientd.model.receipt import Cosignature, SignedReceipt
 from ambientd.model.task import Commit
 
 
-class CommitSent(Value, tag=1):
+class CommitSent(Value, frozen=True, tag=1):
     """A worker hands its sealed answer to the coordinator."""
 
     commit: Commit
 
 
-class RevealSent(Value, tag=2):
+class RevealSent(Value, frozen=True, tag=2):
     """A worker opens its answer to the coordinator."""
 
     receipt: SignedReceipt
 
 
-class CosignRequested(Value, tag=3):
+class CosignRequested(Value, frozen=True, tag=3):
     """The coordinator asks the committee to cosign a tree head."""
 
     size: int
     root: Digest
 
 
-class CosignatureSent(Value, tag=4):
+class CosignatureSent(Value, frozen=True, tag=4):
     """A committee member's answer."""
 
     size: int

@@ -5,7 +5,7 @@ from ambientd.model.genesis import Genesis
 from ambientd.model.task import Result, TaskSpec, Verdict
 
 
-class Receipt(Value):
+class Receipt(Value, frozen=True):
     """A worker's statement about one execution (protocols/06-receipts.md section 1)."""
 
     task: TaskId
@@ -28,14 +28,14 @@ class Receipt(Value):
     energy_source: str
 
 
-class SignedReceipt(Value):
+class SignedReceipt(Value, frozen=True):
     """A receipt with its worker's signature (domain `receipt`)."""
 
     receipt: Receipt
     signature: bytes
 
 
-class RefereeVerdict(Value):
+class RefereeVerdict(Value, frozen=True):
     """A committee member's own execution of a disputed task, signed (domain `verdict`)."""
 
     task: TaskId
@@ -44,7 +44,7 @@ class RefereeVerdict(Value):
     signature: bytes
 
 
-class Settlement(Value):
+class Settlement(Value, frozen=True):
     """The leaf of the receipt log: how a task ended, binding every signed statement by hash."""
 
     task: TaskId
@@ -58,14 +58,14 @@ class Settlement(Value):
     settled_ms: int
 
 
-class Cosignature(Value):
+class Cosignature(Value, frozen=True):
     """One committee member's signature over a checkpoint note's text."""
 
     member: NodeId
     signature: bytes
 
 
-class CheckpointNote(Value):
+class CheckpointNote(Value, frozen=True):
     """A cosigned tree head of the receipt log."""
 
     size: int
@@ -73,7 +73,7 @@ class CheckpointNote(Value):
     cosignatures: tuple[Cosignature, ...]
 
 
-class AnchorProof(Value):
+class AnchorProof(Value, frozen=True):
     """A root in a Bitcoin block: transaction, Merkle branch, header, later headers."""
 
     raw_tx: bytes
@@ -84,7 +84,7 @@ class AnchorProof(Value):
     following_headers: tuple[bytes, ...]
 
 
-class ReceiptFile(Value):
+class ReceiptFile(Value, frozen=True):
     """Everything a stranger needs to check one task's output offline (`*.receipt`)."""
 
     version: int

@@ -8,7 +8,7 @@ from ambientd.model.receipt import AnchorProof, CheckpointNote, RefereeVerdict, 
 from ambientd.model.task import Commit, TaskSpec
 
 
-class Join(Value, tag=1):
+class Join(Value, frozen=True, tag=1):
     """A node enters the allow-list: the inviter's grant, and the invite key's word for the node."""
 
     node: NodeId
@@ -20,64 +20,64 @@ class Join(Value, tag=1):
     invite_signature: bytes
 
 
-class NodeReport(Value):
+class NodeReport(Value, frozen=True):
     """One node's condition in coarse buckets, as the coordinator last heard it."""
 
     node: NodeId
     accepting: bool
-    safe_mode: bool
-    health_percent: int
-    load_percent: int
-    latency_ms: int
-    carbon_g_per_kwh: int
-    capacity: int
+    safe_mode: bool = False
+    health_percent: int = 50
+    load_percent: int = 50
+    latency_ms: int = 1000
+    carbon_g_per_kwh: int = 1000
+    capacity: int = 1
 
 
-class Registry(Value, tag=3):
+class Registry(Value, frozen=True, tag=3):
     """The nodes' conditions, every few seconds; the only way they enter scheduling."""
 
     reports: tuple[NodeReport, ...]
 
 
-class Admit(Value, tag=4):
+class Admit(Value, frozen=True, tag=4):
     """A task is accepted and its fee put into escrow; the author is the submitter."""
 
     nonce: bytes
     spec: TaskSpec
 
 
-class Cancel(Value, tag=5):
+class Cancel(Value, frozen=True, tag=5):
     """The submitter takes a task back, as long as not all slots have committed."""
 
     task: TaskId
 
 
-class Commits(Value, tag=6):
+class Commits(Value, frozen=True, tag=6):
     """Sealed answers, each signed by its worker."""
 
     commits: tuple[Commit, ...]
 
 
-class Settle(Value, tag=7):
+class Settle(Value, frozen=True, tag=7):
     """Opened answers, each signed by its worker."""
 
     task: TaskId
     receipts: tuple[SignedReceipt, ...]
 
 
-class DisputeStep(Value, tag=8):
+class DisputeStep(Value, frozen=True, tag=8):
     """A referee's finding on a disputed task."""
 
     verdict: RefereeVerdict
 
 
-class Checkpoint(Value, tag=9):
+class Checkpoint(Value, frozen=True, tag=9):
     """A batch is closed: the receipt log's head with a quorum of cosignatures."""
 
     note: CheckpointNote
 
 
-class Anchor(Value, tag=10):
+class Anchor(Value, frozen=True, tag=10):
     """A batch's root is in a Bitcoin block with enough confirmations."""
 
     size: int
@@ -85,7 +85,7 @@ class Anchor(Value, tag=10):
     proof: AnchorProof
 
 
-class Fraud(Value, tag=11):
+class Fraud(Value, frozen=True, tag=11):
     """Two statements of one key that contradict each other (EVIDENCE), as raw signed bytes."""
 
     culprit: NodeId
@@ -99,7 +99,7 @@ Body: TypeAlias = (
 )
 
 
-class Record(Value):
+class Record(Value, frozen=True):
     """A signed body (domain `record`, over the body's canonical bytes)."""
 
     author: NodeId

@@ -24,6 +24,15 @@ class TaskState(IntEnum):
     EXPIRED = 6
 
 
+class SlotState(IntEnum):
+    """How far one replica is."""
+
+    WAITING = 0
+    ASSIGNED = 1
+    COMMITTED = 2
+    REVEALED = 3
+
+
 TERMINAL = frozenset({TaskState.FINAL, TaskState.CANCELLED, TaskState.EXPIRED})
 
 
@@ -36,7 +45,7 @@ class Verdict(IntEnum):
     INCONCLUSIVE = 3
 
 
-class TaskSpec(Value):
+class TaskSpec(Value, frozen=True):
     """A task as its submitter signs it; module and input are named by SHA-256."""
 
     module: Digest
@@ -52,7 +61,7 @@ class TaskSpec(Value):
     price_msat_per_mgas: int
 
 
-class Commit(Value):
+class Commit(Value, frozen=True):
     """A worker's sealed answer: H(task, slot, attempt, worker, result root, nonce), signed."""
 
     task: TaskId
@@ -63,7 +72,7 @@ class Commit(Value):
     signature: bytes
 
 
-class Result(Value):
+class Result(Value, frozen=True):
     """What replicas must agree on: the outcome and nothing of who or how."""
 
     kind: int

@@ -1,0 +1,1 @@
+"""Where the parts meet: events in, effects out, no rule of its own."""

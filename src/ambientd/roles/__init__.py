@@ -1,0 +1,1 @@
+"""What a node does about what it sees; each role stands alone and only emits effects."""

@@ -1,0 +1,1 @@
+"""The thin concurrent shell: carries events into the node and its effects out to the world."""

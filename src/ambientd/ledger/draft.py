@@ -1,0 +1,157 @@
+"""A draft of changes: what one record would do, thrown away as a whole when it is rejected."""
+
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from msgspec.structs import replace
+
+from ambientd.ledger.entries import (
+    META_KEY,
+    Account,
+    Entry,
+    EvidenceEntry,
+    Key,
+    Meta,
+    NodeEntry,
+    Reputation,
+    Table,
+    TaskEntry,
+)
+from ambientd.ledger.events import LedgerEvent, LiarNamed, NodeConvicted
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.rules import reputation
+
+
+@dataclass(frozen=True, slots=True)
+class BlockContext:
+    """Where and when in the log a record stands; the beacon is the block's randomness."""
+
+    index: int
+    term: int
+    time_ms: int
+    beacon: bytes
+
+
+class Reader(Protocol):
+    """Anything that entries can be read from."""
+
+    def get(self, key: Key) -> Entry | None:
+        """Give an entry."""
+        ...
+
+
+class Draft:
+    """Reads through to what is below, keeps writes and events to itself."""
+
+    def __init__(self, state: LedgerState, below: Reader, context: BlockContext) -> None:
+        self.state = state
+        self.context = context
+        self.writes: dict[Key, Entry | None] = {}
+        self.events: list[LedgerEvent] = []
+        self._below = below
+
+    def get(self, key: Key) -> Entry | None:
+        """Give an entry as this draft would leave it."""
+        return self.writes[key] if key in self.writes else self._below.get(key)
+
+    def put(self, key: Key, entry: Entry) -> None:
+        """Write an entry."""
+        self.writes[key] = entry
+
+    def tell(self, event: LedgerEvent) -> None:
+        """Tell what has happened."""
+        self.events.append(event)
+
+    def take_over(self, other: "Draft") -> None:
+        """Make another draft's changes part of this one."""
+        self.writes.update(other.writes)
+        self.events += other.events
+
+    # The entries that most transitions touch
+
+    @property
+    def meta(self) -> Meta:
+        """Give what there is one of."""
+        return cast("Meta", self.get(META_KEY))
+
+    def put_meta(self, meta: Meta) -> None:
+        """Write what there is one of."""
+        self.put(META_KEY, meta)
+
+    def task(self, task: TaskId) -> TaskEntry | None:
+        """Give a task."""
+        return cast("TaskEntry | None", self.get((Table.TASK, task)))
+
+    def put_task(self, task: TaskId, entry: TaskEntry) -> None:
+        """Write a task."""
+        self.put((Table.TASK, task), entry)
+
+    def node(self, node: NodeId) -> NodeEntry | None:
+        """Give a node."""
+        return cast("NodeEntry | None", self.get((Table.NODE, node)))
+
+    def put_node(self, node: NodeId, entry: NodeEntry) -> None:
+        """Write a node."""
+        self.put((Table.NODE, node), entry)
+
+    def balance_msat(self, node: NodeId) -> int:
+        """Give what a node may spend."""
+        return cast("Account", self.get((Table.ACCOUNT, node)) or Account()).balance_msat
+
+    def credit(self, node: NodeId, amount_msat: int) -> None:
+        """Add to a balance; a negative amount takes away, which the caller has checked."""
+        balance = self.balance_msat(node) + amount_msat
+        assert balance >= 0, "a balance is never negative"
+        self.put((Table.ACCOUNT, node), Account(balance_msat=balance))
+
+    def move_escrow(self, amount_msat: int) -> None:
+        """Raise what lies in escrow, or lower it."""
+        meta = self.meta
+        self.put_meta(replace(meta, escrow_msat=meta.escrow_msat + amount_msat))
+
+    # Reputation
+
+    def _counters(self, node: NodeId) -> Reputation:
+        prior = Reputation(good=reputation.PRIOR_GOOD, bad=reputation.PRIOR_BAD)
+        return cast("Reputation", self.get((Table.REPUTATION, node)) or prior)
+
+    def reputation_permille(self, node: NodeId) -> int:
+        """Give what verified outcomes say of a node."""
+        counters = self._counters(node)
+        return reputation.permille(counters.good, counters.bad)
+
+    def outcomes(self, node: NodeId) -> int:
+        """Count, weighted, what was ever concluded about a node."""
+        counters = self._counters(node)
+        prior = reputation.PRIOR_GOOD + reputation.PRIOR_BAD
+        return (counters.good + counters.bad - prior) // reputation.UNIT
+
+    def praise(self, node: NodeId) -> None:
+        """Count a verified outcome."""
+        counters = self._counters(node)
+        good, bad = reputation.praised(counters.good, counters.bad)
+        self.put((Table.REPUTATION, node), Reputation(good=good, bad=bad))
+
+    def blame(self, node: NodeId, weight: int) -> None:
+        """Count a fault."""
+        counters = self._counters(node)
+        good, bad = reputation.blamed(counters.good, counters.bad, weight)
+        self.put((Table.REPUTATION, node), Reputation(good=good, bad=bad))
+
+    def convict(self, name: Digest, evidence: EvidenceEntry) -> None:
+        """Take everything from a proven liar, and keep what proves it."""
+        culprit = evidence.culprit
+        entry = self.node(culprit)
+        if entry is None or (Table.EVIDENCE, name) in self.writes:
+            return
+        counters = self._counters(culprit)
+        before = 0 if entry.tombstoned else reputation.permille(counters.good, counters.bad)
+        self.put((Table.EVIDENCE, name), replace(evidence, reputation_before_permille=before))
+        meta = self.meta
+        self.put_meta(replace(meta, fee_pool_msat=meta.fee_pool_msat + entry.bond_msat))
+        self.put_node(culprit, replace(entry, bond_msat=0, tombstoned=True, accepting=False))
+        if evidence.task is None:
+            self.tell(NodeConvicted(culprit, evidence.kind))
+        else:
+            self.tell(LiarNamed(culprit, evidence.task, name, before, entry.bond_msat))

@@ -1,0 +1,178 @@
+"""What the ledger holds under each key (protocols/03-records.md section 5)."""
+
+from enum import IntEnum
+from typing import TypeAlias
+
+from ambientd.model.base import Digest, NodeId, TaskId, Value
+from ambientd.model.genesis import Profile
+from ambientd.model.receipt import (
+    AnchorProof,
+    CheckpointNote,
+    RefereeVerdict,
+    Settlement,
+    SignedReceipt,
+)
+from ambientd.model.task import Commit, SlotState, TaskSpec, TaskState
+
+
+class Table(IntEnum):
+    """The kinds of entries; a key is a table and a name."""
+
+    META = 0
+    ACCOUNT = 1
+    NODE = 2
+    REPUTATION = 3
+    TASK = 4
+    LEAF = 5
+    CHECKPOINT = 6
+    EVIDENCE = 7
+    INVITE = 8
+
+
+Key: TypeAlias = tuple[Table, bytes]
+META_KEY: Key = (Table.META, b"")
+
+
+class Meta(Value, frozen=True):
+    """What there is one of: the receipt log's edge, the pools, the clock."""
+
+    time_ms: int = 0
+    log_size: int = 0
+    log_edge: tuple[Digest, ...] = ()
+    checkpoint_size: int = 0
+    anchored_size: int = 0
+    escrow_msat: int = 0
+    fee_pool_msat: int = 0
+    assigned: int = 0
+
+
+class Account(Value, frozen=True):
+    """What a node may spend."""
+
+    balance_msat: int = 0
+
+
+class NodeEntry(Value, frozen=True):
+    """A node as the ledger knows it; the condition comes from REGISTRY alone."""
+
+    profile: Profile
+    is_member: bool
+    bond_msat: int = 0
+    tombstoned: bool = False
+    accepting: bool = True
+    safe_mode: bool = False
+    health_percent: int = 50
+    load_percent: int = 50
+    latency_ms: int = 1000
+    carbon_g_per_kwh: int = 1000
+    capacity: int = 1
+    open_slots: int = 0
+
+
+class Reputation(Value, frozen=True):
+    """Beta counters in millionths, the prior included."""
+
+    good: int
+    bad: int
+
+
+class Slot(Value, frozen=True):
+    """One of the replicas that a task asks for."""
+
+    slot: int
+    attempt: int
+    worker: NodeId = NodeId(b"")
+    state: SlotState = SlotState.WAITING
+    deadline_ms: int = 0
+    commit: Commit | None = None
+    receipt: SignedReceipt | None = None
+
+
+class Payment(Value, frozen=True):
+    """What one node was paid for a task."""
+
+    node: NodeId
+    amount_msat: int
+
+
+class TaskEntry(Value, frozen=True):
+    """A task from admission to its end."""
+
+    submitter: NodeId
+    nonce: bytes
+    admit_signature: bytes
+    spec: TaskSpec
+    state: TaskState
+    admitted_ms: int
+    escrow_msat: int
+    slots: tuple[Slot, ...] = ()
+    tried: tuple[NodeId, ...] = ()
+    deadline_ms: int = 0
+    verdicts: tuple[RefereeVerdict, ...] = ()
+    settlement: Settlement | None = None
+    leaf: int | None = None
+    payments: tuple[Payment, ...] = ()
+    refunded_msat: int = 0
+    ended_ms: int = 0
+
+    def has_verdict_of(self, referee: NodeId) -> bool:
+        """Tell whether a referee has spoken."""
+        return any(verdict.referee == referee for verdict in self.verdicts)
+
+
+class Leaf(Value, frozen=True):
+    """One leaf of the receipt log."""
+
+    digest: Digest
+    task: TaskId
+
+
+class CheckpointEntry(Value, frozen=True):
+    """A closed batch, and its anchor once there is one."""
+
+    note: CheckpointNote
+    anchor: AnchorProof | None = None
+
+
+class EvidenceEntry(Value, frozen=True):
+    """What convicts a node, so that anyone can replay it."""
+
+    culprit: NodeId
+    kind: str
+    task: TaskId | None
+    receipt: SignedReceipt | None
+    verdicts: tuple[RefereeVerdict, ...]
+    first: bytes = b""
+    second: bytes = b""
+    reputation_before_permille: int = 0
+
+
+class Invite(Value, frozen=True):
+    """An invite key that has been used."""
+
+    node: NodeId
+
+
+Entry: TypeAlias = (
+    Meta
+    | Account
+    | NodeEntry
+    | Reputation
+    | TaskEntry
+    | Leaf
+    | CheckpointEntry
+    | EvidenceEntry
+    | Invite
+)
+
+ENTRY_TYPES: dict[Table, type[Entry]] = {
+    Table.META: Meta,
+    Table.ACCOUNT: Account,
+    Table.NODE: NodeEntry,
+    Table.REPUTATION: Reputation,
+    Table.TASK: TaskEntry,
+    Table.LEAF: Leaf,
+    Table.CHECKPOINT: CheckpointEntry,
+    Table.EVIDENCE: EvidenceEntry,
+    Table.INVITE: Invite,
+}

@@ -1,0 +1,189 @@
+"""What the ledger tells after each block; roles, people and programs live on these."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.receipt import AnchorProof, RefereeVerdict, Settlement, SignedReceipt
+from ambientd.model.task import TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAdmitted:
+    """A task is in, its fee in escrow."""
+
+    task: TaskId
+    escrow_msat: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotAssigned:
+    """A worker owes an answer."""
+
+    task: TaskId
+    slot: int
+    attempt: int
+    worker: NodeId
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotReleased:
+    """A worker does not owe this answer any more; `reason` says why."""
+
+    task: TaskId
+    slot: int
+    worker: NodeId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlotCommitted:
+    """A worker has sealed its answer."""
+
+    task: TaskId
+    slot: int
+    worker: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCommitted:
+    """All answers are sealed; they may be opened now."""
+
+    task: TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRevealed:
+    """A worker has opened its answer."""
+
+    task: TaskId
+    slot: int
+    worker: NodeId
+    receipt: SignedReceipt
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDisputed:
+    """The answers differ; the referees execute the task themselves."""
+
+    task: TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class RefereeSpoke:
+    """A referee has given its finding."""
+
+    task: TaskId
+    verdict: RefereeVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class LiarNamed:
+    """A node is convicted: reputation nothing, bond gone, no more work."""
+
+    node: NodeId
+    task: TaskId
+    evidence: Digest
+    reputation_before_permille: int
+    bond_lost_msat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A node was paid out of a task's escrow."""
+
+    task: TaskId
+    node: NodeId
+    amount_msat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """What was left of the escrow went back to the submitter."""
+
+    task: TaskId
+    node: NodeId
+    amount_msat: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFinal:
+    """A task has its settlement, which is a leaf of the receipt log."""
+
+    task: TaskId
+    settlement: Settlement
+    leaf: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskClosed:
+    """A task has ended, whichever way."""
+
+    task: TaskId
+    state: TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class NodeJoined:
+    """A node is on the allow-list."""
+
+    node: NodeId
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConvicted:
+    """Evidence that has nothing to do with a task was accepted."""
+
+    node: NodeId
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointClosed:
+    """A batch of receipts has a cosigned head."""
+
+    size: int
+    root: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnchored:
+    """A head is in a Bitcoin block."""
+
+    size: int
+    root: Digest
+    proof: AnchorProof
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRejected:
+    """A record changed nothing."""
+
+    author: NodeId
+    kind: str
+    reason: str
+    task: TaskId | None
+
+
+LedgerEvent: TypeAlias = (
+    TaskAdmitted
+    | SlotAssigned
+    | SlotReleased
+    | SlotCommitted
+    | TaskCommitted
+    | SlotRevealed
+    | TaskDisputed
+    | RefereeSpoke
+    | LiarNamed
+    | Paid
+    | Refunded
+    | TaskFinal
+    | TaskClosed
+    | NodeJoined
+    | NodeConvicted
+    | CheckpointClosed
+    | BatchAnchored
+    | RecordRejected
+)

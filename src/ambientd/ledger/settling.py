@@ -1,0 +1,167 @@
+"""How tasks end: who is paid, who is refunded, who is convicted, and the leaf that says so."""
+
+from msgspec.structs import replace
+
+from ambientd.codec.digest import tagged
+from ambientd.codec.merkle import Frontier
+from ambientd.codec.statements import (
+    receipt_hash,
+    result_root,
+    settlement_leaf,
+    spec_hash,
+    verdict_hash,
+)
+from ambientd.ledger.assigning import give_back
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import EvidenceEntry, Leaf, Payment, Table, TaskEntry
+from ambientd.ledger.events import Paid, Refunded, TaskClosed, TaskFinal
+from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.execution import OutcomeKind
+from ambientd.model.receipt import Settlement, SignedReceipt
+from ambientd.model.task import Assurance, Result, TaskState, Verdict
+from ambientd.rules.rewards import cancel_fee_msat, reward_msat, slot_fee_msat
+
+NO_RESULT = Result(
+    kind=OutcomeKind.REFUSED,
+    reason="inconclusive: the referees did not agree",
+    output=Digest(bytes(32)),
+    output_size_bytes=0,
+    gas=0,
+)
+
+
+def settle_agreed(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
+    """End a task whose replicas say the same."""
+    receipts = _receipts(entry)
+    result = receipts[0].receipt.result
+    replicated = entry.spec.assurance is Assurance.REPLICATED
+    verdict = Verdict.AGREED if replicated else Verdict.NONE
+    workers = [signed.receipt.worker for signed in receipts]
+    _finish(draft, task, entry, verdict, result, workers, ())
+
+
+def settle_dispute(draft: Draft, task: TaskId, entry: TaskEntry, found: Result | None) -> None:
+    """End a disputed task by what a quorum of referees found, or inconclusively."""
+    if found is None:
+        _finish(draft, task, entry, Verdict.INCONCLUSIVE, NO_RESULT, [], ())
+        return
+    root = result_root(found)
+    receipts = _receipts(entry)
+    honest = [s for s in receipts if result_root(s.receipt.result) == root]
+    lying = [s for s in receipts if result_root(s.receipt.result) != root]
+    agreeing = tuple(v for v in entry.verdicts if result_root(v.result) == root)
+    for signed in lying:
+        culprit = signed.receipt.worker
+        name = Digest(tagged("ambient/evidence/1", task, culprit))
+        evidence = EvidenceEntry(
+            culprit=culprit,
+            kind="divergent-output",
+            task=task,
+            receipt=signed,
+            verdicts=agreeing,
+        )
+        draft.convict(name, evidence)
+    liars = tuple(signed.receipt.worker for signed in lying)
+    workers = [signed.receipt.worker for signed in honest]
+    _finish(draft, task, entry, Verdict.DIVERGENT, found, workers, liars)
+
+
+def cancel_task(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
+    """End a task that its submitter takes back; workers under way get their tenth."""
+    share = cancel_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
+    payments = [Payment(node=slot.worker, amount_msat=share) for slot in entry.slots if slot.worker]
+    _close(draft, task, entry, TaskState.CANCELLED, payments)
+
+
+def expire_task(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
+    """End a task whose attempts are used up; nothing is paid."""
+    _close(draft, task, entry, TaskState.EXPIRED, [])
+
+
+def _receipts(entry: TaskEntry) -> tuple[SignedReceipt, ...]:
+    return tuple(slot.receipt for slot in entry.slots if slot.receipt is not None)
+
+
+def _finish(
+    draft: Draft,
+    task: TaskId,
+    entry: TaskEntry,
+    verdict: Verdict,
+    result: Result,
+    workers: list[NodeId],
+    liars: tuple[NodeId, ...],
+) -> None:
+    """Write the settlement and its leaf, then pay."""
+    settlement = Settlement(
+        task=task,
+        submitter=entry.submitter,
+        spec=spec_hash(entry.spec),
+        verdict=verdict,
+        result=result,
+        receipts=tuple(receipt_hash(signed) for signed in _receipts(entry)),
+        referees=tuple(verdict_hash(each) for each in entry.verdicts),
+        liars=liars,
+        settled_ms=draft.context.time_ms,
+    )
+    leaf = _append_leaf(draft, task, settlement)
+    entry = replace(entry, settlement=settlement, leaf=leaf)
+    if verdict in {Verdict.AGREED, Verdict.DIVERGENT}:
+        for worker in workers:
+            draft.praise(worker)
+    draft.tell(TaskFinal(task, settlement, leaf))
+    payments = _payments(entry, result, workers)
+    _close(draft, task, entry, TaskState.FINAL, payments)
+
+
+def _payments(entry: TaskEntry, result: Result, workers: list[NodeId]) -> list[Payment]:
+    """Pay workers for verified gas, and referees who were right from the reserve."""
+    spec = entry.spec
+    if result.kind == OutcomeKind.REFUSED:
+        return []
+    reward = reward_msat(result.gas, spec.price_msat_per_mgas)
+    payments = [Payment(node=worker, amount_msat=reward) for worker in workers]
+    root = result_root(result)
+    right = [v.referee for v in entry.verdicts if result_root(v.result) == root]
+    if right:
+        share = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) // len(right)
+        payments += [Payment(node=referee, amount_msat=min(share, reward)) for referee in right]
+    return payments
+
+
+def _close(
+    draft: Draft, task: TaskId, entry: TaskEntry, state: TaskState, payments: list[Payment]
+) -> None:
+    """Empty the escrow: payments first, the rest back to the submitter."""
+    give_back(draft, entry.slots)
+    paid = [payment for payment in payments if payment.amount_msat > 0]
+    for payment in paid:
+        draft.credit(payment.node, payment.amount_msat)
+        draft.tell(Paid(task, payment.node, payment.amount_msat))
+    rest = entry.escrow_msat - sum(payment.amount_msat for payment in paid)
+    assert rest >= 0, "an escrow covers every payment"
+    draft.move_escrow(-entry.escrow_msat)
+    draft.credit(entry.submitter, rest)
+    if rest:
+        draft.tell(Refunded(task, entry.submitter, rest))
+    ended = replace(
+        entry,
+        state=state,
+        slots=tuple(replace(slot, commit=None, deadline_ms=0) for slot in entry.slots),
+        deadline_ms=0,
+        payments=tuple(paid),
+        refunded_msat=rest,
+        ended_ms=draft.context.time_ms,
+    )
+    draft.put_task(task, ended)
+    draft.tell(TaskClosed(task, state))
+
+
+def _append_leaf(draft: Draft, task: TaskId, settlement: Settlement) -> int:
+    meta = draft.meta
+    digest = settlement_leaf(settlement)
+    edge = Frontier(meta.log_size, tuple(meta.log_edge)).extended([digest])
+    draft.put((Table.LEAF, meta.log_size.to_bytes(8, "big")), Leaf(digest=digest, task=task))
+    draft.put_meta(
+        replace(meta, log_size=edge.size, log_edge=tuple(Digest(each) for each in edge.hashes))
+    )
+    return meta.log_size

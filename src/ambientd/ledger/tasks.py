@@ -1,0 +1,276 @@
+"""A task's way through the ledger (COORDINATION, Through the log).
+
+pending ─► assigned ─► committed ─► final        a late slot goes back to pending alone;
+│            └─► disputed ─► final  cancelled and expired end without a leaf
+└─► cancelled, expired
+"""
+
+from msgspec.structs import replace
+
+from ambientd.codec.statements import commitment, spec_hash, task_id, verify_commit, verify_receipt
+from ambientd.ledger.assigning import fill, next_deadline, release, revealed
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import Slot, TaskEntry
+from ambientd.ledger.events import (
+    RefereeSpoke,
+    SlotCommitted,
+    SlotRevealed,
+    TaskAdmitted,
+    TaskCommitted,
+    TaskDisputed,
+)
+from ambientd.ledger.settling import cancel_task, expire_task, settle_agreed, settle_dispute
+from ambientd.model.base import NodeId, TaskId
+from ambientd.model.execution import GAS_CEILING, OutcomeKind
+from ambientd.model.receipt import RefereeVerdict, SignedReceipt
+from ambientd.model.record import Admit, Cancel, Commits, DisputeStep, Record, Settle
+from ambientd.model.task import TERMINAL, Assurance, Commit, SlotState, TaskSpec, TaskState
+from ambientd.rules.reputation import FAULT_WEIGHT, LATE_WEIGHT
+from ambientd.rules.rewards import escrow_msat
+from ambientd.rules.verdicts import agreed, decided, quorum, still_possible
+
+Rejection = str | None
+"""Why a record changes nothing; None when it does, or when it is here already."""
+
+PRICE_MSAT_PER_MGAS_MAX = 10**9
+SIZE_BYTES_MAX = 64 * 1024 * 1024
+MEMORY_BYTES_MAX = 4 * 1024**3
+WALL_MS_MAX = 3_600_000
+
+
+def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
+    """Take a task in, its fee into escrow, and give out its slots."""
+    submitter, spec = record.author, body.spec
+    task = task_id(submitter, body.nonce, spec)
+    if draft.task(task) is not None:
+        return None
+    fault = _spec_fault(draft, submitter, spec)
+    if fault is not None:
+        return fault
+    escrow = escrow_msat(spec.gas_max, spec.price_msat_per_mgas, spec.replicas)
+    balance = draft.balance_msat(submitter)
+    if balance < escrow:
+        return f"the task may cost {escrow} msat, the submitter has {balance}"
+    draft.credit(submitter, -escrow)
+    draft.move_escrow(escrow)
+    entry = TaskEntry(
+        submitter=submitter,
+        nonce=body.nonce,
+        admit_signature=record.signature,
+        spec=spec,
+        state=TaskState.PENDING,
+        admitted_ms=draft.context.time_ms,
+        escrow_msat=escrow,
+        slots=tuple(Slot(slot=number, attempt=0) for number in range(spec.replicas)),
+    )
+    draft.tell(TaskAdmitted(task, escrow))
+    fill(draft, task, entry)
+    return None
+
+
+def _spec_fault(draft: Draft, submitter: NodeId, spec: TaskSpec) -> Rejection:
+    rules = draft.state.genesis.rules
+    if draft.node(submitter) is None:
+        return "the submitter is not a node of this cluster"
+    able = sum(1 for node in draft.state.nodes() if not _is_tombstoned(draft, node))
+    if spec.assurance is Assurance.NONE and spec.replicas != 1:
+        return f"assurance none means one replica, not {spec.replicas}"
+    if spec.assurance is Assurance.REPLICATED and spec.replicas < 2:
+        return f"assurance replicated means two replicas or more, not {spec.replicas}"
+    if not 1 <= spec.replicas <= min(rules.replicas_max, able):
+        return f"{spec.replicas} replicas are asked for, this cluster can give {able}"
+    for name, value, lowest, highest in (
+        ("price", spec.price_msat_per_mgas, rules.price_msat_per_mgas_min, PRICE_MSAT_PER_MGAS_MAX),
+        ("gas limit", spec.gas_max, 1, GAS_CEILING),
+        ("memory limit", spec.memory_bytes_max, 65_536, MEMORY_BYTES_MAX),
+        ("wall-clock limit", spec.wall_ms_max, 1, WALL_MS_MAX),
+        ("output limit", spec.output_bytes_max, 0, SIZE_BYTES_MAX),
+        ("module size", spec.module_size_bytes, 1, SIZE_BYTES_MAX),
+        ("input size", spec.input_size_bytes, 0, SIZE_BYTES_MAX),
+    ):
+        if not lowest <= value <= highest:
+            return f"{name} is {value}; it must lie between {lowest} and {highest}"
+    return None
+
+
+def _is_tombstoned(draft: Draft, node: NodeId) -> bool:
+    entry = draft.node(node)
+    return entry is None or entry.tombstoned
+
+
+def cancel(draft: Draft, record: Record, body: Cancel) -> Rejection:
+    """Take a task back for its submitter, as long as answers are not all sealed."""
+    entry = draft.task(body.task)
+    if entry is None:
+        return "no such task"
+    if entry.submitter != record.author:
+        return "only its submitter can cancel a task"
+    if entry.state is TaskState.CANCELLED:
+        return None
+    if entry.state not in {TaskState.PENDING, TaskState.ASSIGNED}:
+        return f"a task that is {entry.state.name.lower()} cannot be cancelled"
+    cancel_task(draft, body.task, entry)
+    return None
+
+
+def commits(draft: Draft, body: Commits) -> Rejection:
+    """Take sealed answers; what is here already is passed over."""
+    fault: Rejection = None
+    for each in body.commits:
+        fault = _commit(draft, each) or fault
+    return fault if not draft.events else None
+
+
+def _commit(draft: Draft, commit: Commit) -> Rejection:
+    entry = draft.task(commit.task)
+    if entry is None:
+        return "a sealed answer to no known task"
+    slot = _slot_of(entry, commit.slot, commit.attempt, commit.worker)
+    if slot is None or entry.state in TERMINAL:
+        return "a sealed answer to a slot that is not this worker's"
+    if slot.state is not SlotState.ASSIGNED:
+        return None
+    if not verify_commit(commit, draft.state.cluster):
+        return "a sealed answer with a wrong signature"
+    sealed = replace(slot, state=SlotState.COMMITTED, commit=commit, deadline_ms=0)
+    entry = _with_slot(entry, sealed)
+    draft.tell(SlotCommitted(commit.task, slot.slot, slot.worker))
+    if all(each.state in {SlotState.COMMITTED, SlotState.REVEALED} for each in entry.slots):
+        until_ms = draft.context.time_ms + draft.state.genesis.rules.reveal_ms
+        slots = tuple(
+            replace(each, deadline_ms=until_ms) if each.state is SlotState.COMMITTED else each
+            for each in entry.slots
+        )
+        entry = replace(entry, slots=slots, state=TaskState.COMMITTED, deadline_ms=until_ms)
+        draft.tell(TaskCommitted(commit.task))
+    draft.put_task(commit.task, entry)
+    return None
+
+
+def settle(draft: Draft, body: Settle) -> Rejection:
+    """Take opened answers; with the last one the task is decided or disputed."""
+    entry = draft.task(body.task)
+    if entry is None:
+        return "opened answers to no known task"
+    if entry.state is TaskState.FINAL or entry.state is TaskState.DISPUTED:
+        return None
+    if entry.state is not TaskState.COMMITTED:
+        return "answers are opened once all are sealed, not before"
+    fault: Rejection = None
+    for signed in body.receipts:
+        opened = _opened(draft, entry, signed)
+        if isinstance(opened, str):
+            fault = opened
+        elif opened is not None:
+            entry = _with_slot(entry, opened)
+            revealed(draft, opened.worker)
+            draft.tell(SlotRevealed(body.task, opened.slot, opened.worker, signed))
+    if not draft.events:
+        return fault
+    if any(slot.state is not SlotState.REVEALED for slot in entry.slots):
+        draft.put_task(body.task, replace(entry, deadline_ms=next_deadline(list(entry.slots))))
+    elif agreed(receipts_of(entry)):
+        settle_agreed(draft, body.task, entry)
+    else:
+        wait_ms = draft.state.genesis.rules.dispute_ms + entry.spec.wall_ms_max
+        until_ms = draft.context.time_ms + wait_ms
+        draft.tell(TaskDisputed(body.task))
+        draft.put_task(body.task, replace(entry, state=TaskState.DISPUTED, deadline_ms=until_ms))
+    return None
+
+
+def _opened(draft: Draft, entry: TaskEntry, signed: SignedReceipt) -> Slot | str | None:
+    """Give the slot with its opened answer; None when it is open already, else what is wrong."""
+    receipt, spec = signed.receipt, entry.spec
+    slot = _slot_of(entry, receipt.slot, receipt.attempt, receipt.worker)
+    if slot is None or slot.commit is None:
+        return "an opened answer to a slot that is not this worker's"
+    if slot.state is SlotState.REVEALED:
+        return None
+    result = receipt.result
+    if commitment(receipt) != slot.commit.commitment:
+        return "an opened answer that is not the sealed one"
+    answers = (receipt.spec, receipt.module, receipt.input)
+    if answers != (spec_hash(spec), spec.module, spec.input):
+        return "an opened answer to another task"
+    if (
+        not 0 <= result.gas <= spec.gas_max
+        or not 0 <= result.output_size_bytes <= spec.output_bytes_max
+        or result.kind not in set(OutcomeKind)
+        or len(result.reason) > 1024
+    ):
+        return "an opened answer outside the task's limits"
+    if not verify_receipt(signed, draft.state.cluster):
+        return "an opened answer with a wrong signature"
+    return replace(slot, state=SlotState.REVEALED, receipt=signed, deadline_ms=0)
+
+
+def dispute_step(draft: Draft, record: Record, body: DisputeStep) -> Rejection:
+    """Take a referee's finding; a quorum of equal ones decides."""
+    verdict = body.verdict
+    fault = _verdict_fault(draft, record, verdict)
+    if fault is not None:
+        return fault
+    entry = draft.task(verdict.task)
+    if entry is None or entry.state is not TaskState.DISPUTED:
+        return None if entry is not None else "a finding on no known task"
+    if entry.has_verdict_of(verdict.referee):
+        return "this referee has spoken already"
+    entry = replace(entry, verdicts=(*entry.verdicts, verdict))
+    draft.tell(RefereeSpoke(verdict.task, verdict))
+    members = len(draft.state.members)
+    found = decided(entry.verdicts, quorum(members))
+    if found is None and still_possible(entry.verdicts, members):
+        draft.put_task(verdict.task, entry)
+    else:
+        settle_dispute(draft, verdict.task, entry, found)
+    return None
+
+
+def _verdict_fault(draft: Draft, record: Record, verdict: RefereeVerdict) -> Rejection:
+    if record.author != verdict.referee or verdict.referee not in draft.state.members:
+        return "only committee members are referees, each for itself"
+    result = verdict.result
+    if result.kind not in set(OutcomeKind) or result.gas < 0 or len(result.reason) > 1024:
+        return "a finding outside the limits"
+    return None
+
+
+def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
+    """Do what time does to a task: assign what waits, take late slots away, end disputes."""
+    now = draft.context.time_ms
+    if entry.state is TaskState.DISPUTED:
+        settle_dispute(draft, task, entry, None)
+        return
+    slots: list[Slot] = []
+    for slot in entry.slots:
+        if slot.deadline_ms and slot.deadline_ms <= now:
+            sealed = slot.state is SlotState.COMMITTED
+            weight = FAULT_WEIGHT if sealed else LATE_WEIGHT
+            draft.blame(slot.worker, weight)
+            reason = "did not open its answer" if sealed else "did not answer in time"
+            slots.append(release(draft, task, slot, reason))
+        else:
+            slots.append(slot)
+    entry = replace(entry, slots=tuple(slots))
+    if any(slot.attempt >= draft.state.genesis.rules.attempts_max for slot in slots):
+        expire_task(draft, task, entry)
+    else:
+        fill(draft, task, entry)
+
+
+def receipts_of(entry: TaskEntry) -> tuple[SignedReceipt, ...]:
+    """Give the opened answers in the order of the slots."""
+    return tuple(slot.receipt for slot in entry.slots if slot.receipt is not None)
+
+
+def _slot_of(entry: TaskEntry, number: int, attempt: int, worker: NodeId) -> Slot | None:
+    for slot in entry.slots:
+        if (slot.slot, slot.attempt, slot.worker) == (number, attempt, worker):
+            return slot
+    return None
+
+
+def _with_slot(entry: TaskEntry, changed: Slot) -> TaskEntry:
+    slots = tuple(changed if slot.slot == changed.slot else slot for slot in entry.slots)
+    return replace(entry, slots=slots, deadline_ms=next_deadline(list(slots)))

@@ -1,0 +1,187 @@
+"""Records about nodes and about the receipt log itself."""
+
+from msgspec.structs import replace
+
+from ambientd.codec.digest import sha256
+from ambientd.codec.signing import verify, verify_note
+from ambientd.codec.statements import grant_payload, join_payload
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import (
+    CheckpointEntry,
+    EvidenceEntry,
+    Invite,
+    NodeEntry,
+    Table,
+    TaskEntry,
+)
+from ambientd.ledger.events import BatchAnchored, CheckpointClosed, NodeJoined
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.record import Anchor, Checkpoint, Fraud, Join, NodeReport, Record, Registry
+from ambientd.model.task import SlotState
+from ambientd.rules.bitcoin import NETWORKS, Branch, check_anchor
+from ambientd.rules.notes import note_text
+from ambientd.rules.verdicts import quorum
+
+NODES_MAX = 10_000
+NAME_CHARS_MAX = 64
+
+
+def join(draft: Draft, record: Record, body: Join) -> str | None:
+    """Put a node on the allow-list that a member has invited."""
+    if draft.node(body.node) is not None:
+        return None
+    cluster = draft.state.cluster
+    grant = grant_payload(body.invite_key, body.expires_ms)
+    if record.author != body.node:
+        return "a node joins for itself"
+    if body.inviter not in draft.state.members:
+        return "the inviter is not a committee member"
+    if draft.context.time_ms > body.expires_ms:
+        return "the invitation has expired"
+    if draft.get((Table.INVITE, body.invite_key)) is not None:
+        return "the invitation has been used"
+    if len(draft.state.nodes()) >= NODES_MAX:
+        return f"the cluster has {NODES_MAX} nodes already"
+    if max(len(body.profile.name), len(body.profile.region)) > NAME_CHARS_MAX:
+        return f"a node's name and region have at most {NAME_CHARS_MAX} characters"
+    if not verify(body.inviter, "invite", cluster, grant, body.grant_signature):
+        return "the inviter did not sign this invitation"
+    if not verify(body.invite_key, "join", cluster, join_payload(body), body.invite_signature):
+        return "the invitation was not made out to this node"
+    draft.put((Table.INVITE, body.invite_key), Invite(node=body.node))
+    draft.put_node(body.node, NodeEntry(profile=body.profile, is_member=False))
+    draft.tell(NodeJoined(body.node, body.profile.name))
+    return None
+
+
+def registry(draft: Draft, record: Record, body: Registry) -> str | None:
+    """Take the nodes' conditions; a node that went away does not keep its slots for long."""
+    if record.author not in draft.state.members:
+        return "only committee members report the nodes' conditions"
+    lost: set[NodeId] = set()
+    for report in body.reports:
+        entry = draft.node(report.node)
+        if entry is None or _is_out_of_range(report):
+            return "a report on no known node, or outside its range"
+        if entry.accepting and not report.accepting:
+            lost.add(report.node)
+        draft.put_node(
+            report.node,
+            replace(
+                entry,
+                accepting=report.accepting and not entry.tombstoned,
+                safe_mode=report.safe_mode,
+                health_percent=report.health_percent,
+                load_percent=report.load_percent,
+                latency_ms=report.latency_ms,
+                carbon_g_per_kwh=report.carbon_g_per_kwh,
+                capacity=report.capacity,
+            ),
+        )
+    if lost:
+        _shorten_leases(draft, lost)
+    return None
+
+
+def _is_out_of_range(report: NodeReport) -> bool:
+    return not (
+        0 <= report.health_percent <= 100
+        and 0 <= report.load_percent <= 100
+        and 0 <= report.latency_ms <= 60_000
+        and 0 <= report.carbon_g_per_kwh <= 10_000
+        and 0 <= report.capacity <= 1024
+    )
+
+
+def _shorten_leases(draft: Draft, lost: set[NodeId]) -> None:
+    until_ms = draft.context.time_ms + draft.state.genesis.rules.lease_ms
+    for task, _ in draft.state.open_tasks():
+        entry = draft.task(task)
+        if entry is None or not any(slot.worker in lost for slot in entry.slots):
+            continue
+        slots = tuple(
+            replace(slot, deadline_ms=min(slot.deadline_ms, until_ms))
+            if slot.worker in lost and slot.state is SlotState.ASSIGNED
+            else slot
+            for slot in entry.slots
+        )
+        draft.put_task(task, _with_deadline(replace(entry, slots=slots)))
+
+
+def _with_deadline(entry: TaskEntry) -> TaskEntry:
+    due = [slot.deadline_ms for slot in entry.slots if slot.deadline_ms]
+    return replace(entry, deadline_ms=min(due, default=entry.deadline_ms))
+
+
+def checkpoint(draft: Draft, body: Checkpoint) -> str | None:
+    """Close a batch whose head a quorum has cosigned and this ledger has too."""
+    note, meta = body.note, draft.meta
+    if note.size <= meta.checkpoint_size:
+        return "a batch of this size, or a larger one, is closed already"
+    if note.size > meta.log_size or draft.state.receipt_log_root(note.size) != note.root:
+        return "the head differs from this ledger's receipt log"
+    text = note_text(draft.state.cluster, note.size, note.root)
+    signers = {
+        each.member
+        for each in note.cosignatures
+        if each.member in draft.state.members and verify_note(each.member, text, each.signature)
+    }
+    needed = quorum(len(draft.state.members))
+    if len(signers) < needed or len(note.cosignatures) != len(signers):
+        return f"{len(signers)} valid cosignatures, a quorum is {needed}"
+    key = (Table.CHECKPOINT, note.size.to_bytes(8, "big"))
+    draft.put(key, CheckpointEntry(note=note))
+    draft.put_meta(replace(meta, checkpoint_size=note.size))
+    draft.tell(CheckpointClosed(note.size, note.root))
+    return None
+
+
+def anchor(draft: Draft, body: Anchor) -> str | None:
+    """Keep the first good proof that a batch's head is in a Bitcoin block."""
+    closed = draft.state.checkpoint(body.size)
+    if closed is None or closed.note.root != body.root:
+        return "an anchor of no closed batch"
+    if closed.anchor is not None:
+        return None
+    network = NETWORKS.get(draft.state.genesis.bitcoin_network)
+    if network is None:
+        return "this cluster does not anchor"
+    proof = body.proof
+    check = check_anchor(
+        body.root,
+        proof.raw_tx,
+        Branch(proof.index, proof.siblings),
+        proof.header,
+        list(proof.following_headers),
+        network,
+    )
+    if not check.passed:
+        return f"the anchor's proof fails: {', '.join(map(str, check.faults))}"
+    key = (Table.CHECKPOINT, body.size.to_bytes(8, "big"))
+    draft.put(key, replace(closed, anchor=proof))
+    meta = draft.meta
+    draft.put_meta(replace(meta, anchored_size=max(meta.anchored_size, body.size)))
+    draft.tell(BatchAnchored(body.size, body.root, proof))
+    return None
+
+
+def fraud(draft: Draft, body: Fraud, *, is_proven: bool) -> str | None:
+    """Convict a key that has contradicted itself."""
+    if not is_proven:
+        return "statements that do not contradict each other"
+    entry = draft.node(body.culprit)
+    if entry is None:
+        return "evidence against no known node"
+    if entry.tombstoned:
+        return None
+    evidence = EvidenceEntry(
+        culprit=body.culprit,
+        kind=body.kind,
+        task=None,
+        receipt=None,
+        verdicts=(),
+        first=body.first,
+        second=body.second,
+    )
+    draft.convict(Digest(sha256(body.first + body.second)), evidence)
+    return None

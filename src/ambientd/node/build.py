@@ -1,0 +1,97 @@
+"""Put a node together from what it was told and what it had on disk."""
+
+from dataclasses import dataclass, field
+
+from ambientd.codec.digest import tagged
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import fingerprint
+from ambientd.consensus.catch_up import BlockSource
+from ambientd.consensus.core import Consensus
+from ambientd.consensus.options import ConsensusOptions, Random
+from ambientd.consensus.restored import Restored
+from ambientd.ledger.apply import is_admissible
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId
+from ambientd.model.genesis import Genesis
+from ambientd.node.core import Cores, Node
+from ambientd.node.roots import RecentRoots
+from ambientd.roles.anchorer import Anchorer
+from ambientd.roles.checkpointer import Checkpointer
+from ambientd.roles.coordinator import Coordinator
+from ambientd.roles.referee import Referee
+from ambientd.roles.submitter import Submitter
+from ambientd.roles.worker import Worker
+from ambientd.rules.verdicts import quorum
+from ambientd.telemetry.core import Telemetry, TelemetryOptions
+
+LOG_EPOCH = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """One node's identity and what its owner chose."""
+
+    genesis: Genesis
+    seed: bytes
+    anchors: bool = True
+    may_vote: bool = True
+    telemetry: TelemetryOptions = field(default_factory=TelemetryOptions)
+
+
+def signer_of(seed: bytes, genesis: Genesis) -> Signer:
+    """Give a key's signer in this cluster."""
+    return Signer(seed, fingerprint(genesis))
+
+
+def beacon_secret(seed: bytes) -> bytes:
+    """Derive the start of a member's beacon chain from its key's seed."""
+    return tagged("ambient/beacon-secret/1", seed)
+
+
+def build_node(
+    options: NodeOptions,
+    ledger: LedgerState,
+    restored: Restored | None,
+    telemetry_epoch: int,
+    blocks: BlockSource,
+    rng: Random,
+) -> Node:
+    """Give the node in the state that it had on disk."""
+    genesis = options.genesis
+    signer = signer_of(options.seed, genesis)
+    members = tuple(sorted(member.node for member in genesis.members))
+    tips = {member.node: member.beacon_tip for member in genesis.members}
+    roots = RecentRoots(ledger.applied_index, ledger.root)
+    consensus = Consensus(
+        ConsensusOptions(
+            cluster=signer.cluster,
+            epoch=LOG_EPOCH,
+            members=members,
+            seed=signer.cluster,
+            self_id=signer.public_key,
+            beacon_tips=tuple(tips[member] for member in members),
+            beacon_secret=beacon_secret(options.seed),
+            may_vote=options.may_vote,
+            t0_ms=genesis.rules.t0_ms,
+        ),
+        signer,
+        restored,
+        rng,
+        is_valid=lambda record: is_admissible(record, signer.cluster),
+        state_root=roots.get,
+        blocks=blocks,
+    )
+    committee = frozenset(NodeId(member) for member in members)
+    own_id = NodeId(signer.public_key)
+    cores = Cores(
+        consensus=consensus,
+        ledger=ledger,
+        worker=Worker(signer, tagged("ambient/nonce-secret/1", options.seed)),
+        coordinator=Coordinator(own_id),
+        referee=Referee(signer, committee),
+        checkpointer=Checkpointer(signer, committee, quorum(len(members)), genesis.rules.batch_ms),
+        anchorer=Anchorer(enabled=options.anchors),
+        submitter=Submitter(own_id),
+        telemetry=Telemetry(signer, options.telemetry, telemetry_epoch),
+    )
+    return Node(signer, committee, cores, roots)

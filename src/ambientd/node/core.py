@@ -1,0 +1,370 @@
+"""The node: messages -> log -> ledger -> roles -> effects, in that one direction.
+
+Routes events between the cores and owns no rule. The daemon and the simulator run this class.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from ambientd.codec.canonical import decode, encode
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import sign_record
+from ambientd.consensus import effects as log_effects
+from ambientd.consensus import events as log_events
+from ambientd.consensus import messages as log_messages
+from ambientd.consensus.core import Consensus
+from ambientd.errors import RemoteProtocolError
+from ambientd.ledger.apply import apply_block, decode_record
+from ambientd.ledger.draft import BlockContext
+from ambientd.ledger.entries import Entry, Key
+from ambientd.ledger.events import LedgerEvent, NodeJoined
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId
+from ambientd.model.effect import (
+    Abandon,
+    AnchorRoot,
+    BroadcastJob,
+    Execute,
+    FetchBlob,
+    Propose,
+    Purpose,
+    RoleEffect,
+    SendJob,
+)
+from ambientd.model.message import JobMessage
+from ambientd.model.record import Body, Fraud, NodeReport
+from ambientd.node import event as node_events
+from ambientd.node.effect import (
+    AllowNodes,
+    BroadcastFrame,
+    ConditionChanged,
+    CoordinatorElected,
+    NodeEffect,
+    PeerMisbehaved,
+    PersistLedger,
+    PersistTelemetryEpoch,
+    PublishGossip,
+    RecordDropped,
+    SendFrame,
+    Told,
+)
+from ambientd.node.roots import RecentRoots
+from ambientd.roles.anchorer import Anchorer
+from ambientd.roles.checkpointer import Checkpointer
+from ambientd.roles.coordinator import Coordinator
+from ambientd.roles.referee import Referee
+from ambientd.roles.submitter import Submitter
+from ambientd.roles.worker import Worker
+from ambientd.telemetry import messages as telemetry_messages
+from ambientd.telemetry.batch import is_evidence
+from ambientd.telemetry.core import EVIDENCE_KIND, Telemetry
+
+LOG_FRAME = b"\x01"
+JOB_FRAME = b"\x02"
+JOB_BYTES_MAX = 64 * 1024
+
+
+@dataclass(slots=True)
+class Cores:
+    """The parts that a node routes between."""
+
+    consensus: Consensus
+    ledger: LedgerState
+    worker: Worker
+    coordinator: Coordinator
+    referee: Referee
+    checkpointer: Checkpointer
+    anchorer: Anchorer
+    submitter: Submitter
+    telemetry: Telemetry
+
+
+class Node:
+    """One node's cores behind one `handle`."""
+
+    def __init__(
+        self, signer: Signer, members: frozenset[NodeId], cores: Cores, roots: RecentRoots
+    ) -> None:
+        self._signer = signer
+        self._id = NodeId(signer.public_key)
+        self._members = members
+        self._cores = cores
+        self._roots = roots
+        self._out: list[NodeEffect] = []
+        self._now = 0
+        self._coordinator: NodeId | None = None
+        self._connected: set[NodeId] = set()
+        self._log_queue: deque[log_events.Event] = deque()
+        self._draining = False
+
+    @property
+    def ledger(self) -> LedgerState:
+        """Give the committed state, to be read only."""
+        return self._cores.ledger
+
+    @property
+    def consensus(self) -> Consensus:
+        """Give the log, to be read only."""
+        return self._cores.consensus
+
+    @property
+    def coordinator(self) -> NodeId | None:
+        """Give who leads, as far as this node knows."""
+        return self._coordinator
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Give what is known of the nodes' conditions, to be read only."""
+        return self._cores.telemetry
+
+    @property
+    def next_deadline(self) -> int | None:
+        """Give when the log next wants a tick."""
+        return self._cores.consensus.next_deadline
+
+    def handle(self, event: node_events.Event, *, now: int) -> list[NodeEffect]:
+        """Advance by one event; persist effects are to be carried out before all others."""
+        self._now = now
+        cores = self._cores
+        match event:
+            case node_events.FrameReceived():
+                self._on_frame(event)
+            case node_events.Ticked():
+                self._on_tick()
+            case node_events.ExecutionEnded():
+                self._on_execution(event)
+            case node_events.BodyProposed(body=body):
+                self._propose(body)
+            case node_events.RecordOffered(record=record):
+                self._log(log_events.RecordSubmitted(encode(record)))
+            case node_events.AnchorProven(size=size, root=root, proof=proof):
+                self._roles(cores.anchorer.on_proven(size, root, proof, now))
+            case node_events.Started():
+                self._on_started()
+            case node_events.GossipReceived(sender=sender, data=data):
+                self._telemetry(telemetry_messages.BatchReceived(sender, data))
+            case node_events.Sampled(observations=observations):
+                self._telemetry(telemetry_messages.Sampled(observations))
+            case node_events.RoundTripMeasured(peer=peer, round_trip_us=round_trip_us):
+                self._telemetry(telemetry_messages.RoundTripMeasured(peer, round_trip_us))
+                if peer in self._members:
+                    self._log(log_events.RoundTripMeasured(-(-round_trip_us // 1000)))
+            case node_events.PeerConnected(peer=peer):
+                self._connected.add(peer)
+                cores.coordinator.hasten()
+            case node_events.PeerLost(peer=peer):
+                self._connected.discard(peer)
+                cores.coordinator.hasten()
+            case _:
+                assert_never(event)
+        effects, self._out = self._out, []
+        return effects
+
+    def _on_started(self) -> None:
+        cores = self._cores
+        nodes = cores.ledger.allowed_nodes()
+        self._out.append(AllowNodes(nodes))
+        self._telemetry(telemetry_messages.MembersChanged(nodes))
+        self._log(log_events.Started())
+        self._roles(cores.worker.resume(cores.ledger, self._now))
+        self._roles(cores.referee.resume(cores.ledger))
+
+    def _on_frame(self, event: node_events.FrameReceived) -> None:
+        try:
+            if event.frame[:1] == LOG_FRAME:
+                message = log_messages.decode_message(event.frame[1:])
+                self._log(log_events.MessageReceived(event.sender, message))
+            elif event.frame[:1] == JOB_FRAME:
+                job: JobMessage = decode(event.frame[1:], JobMessage, JOB_BYTES_MAX)
+                self._on_job(event.sender, job)
+            else:
+                self._out.append(PeerMisbehaved(event.sender, "frame of an unknown kind"))
+        except RemoteProtocolError as error:
+            self._out.append(PeerMisbehaved(event.sender, str(error)))
+
+    def _on_job(self, sender: NodeId, message: JobMessage) -> None:
+        cores = self._cores
+        self._roles(cores.coordinator.on_message(message, cores.ledger, self._now))
+        self._roles(cores.checkpointer.on_message(sender, message, cores.ledger))
+
+    def _on_tick(self) -> None:
+        cores, now = self._cores, self._now
+        self._log(log_events.Tick())
+        leads = cores.coordinator.leads
+        self._telemetry(telemetry_messages.Ticked())
+        self._roles(cores.worker.on_tick(now))
+        self._roles(cores.referee.on_tick(cores.ledger, now))
+        if cores.coordinator.wants_reports(now):
+            self._roles(cores.coordinator.on_reports(self._reports(), now))
+        self._roles(cores.coordinator.on_tick(cores.ledger, now))
+        self._roles(cores.checkpointer.on_tick(cores.ledger, now, leads=leads))
+        self._roles(cores.anchorer.on_tick(cores.ledger, now, leads=leads))
+
+    def _reports(self) -> tuple[NodeReport, ...]:
+        """Give every node's condition: a node that cannot be reached takes no assignments."""
+        ledger = self._cores.ledger
+        nodes = sorted(ledger.allowed_nodes())
+        reputations = {node: ledger.reputation_permille(node) for node in nodes}
+        heard = {r.node: r for r in self._cores.telemetry.reports(self._now, reputations)}
+        reports = []
+        for node in nodes:
+            reachable = node == self._id or node in self._connected
+            report = heard.get(node) or NodeReport(node=node, accepting=True)
+            reports.append(replace(report, accepting=report.accepting and reachable))
+        return tuple(reports)
+
+    def _on_execution(self, event: node_events.ExecutionEnded) -> None:
+        cores, place = self._cores, event.assignment
+        succeeded = event.report is not None
+        self._telemetry(telemetry_messages.OperationEnded(succeeded=succeeded))
+        if event.report is None:
+            if place.purpose is Purpose.REFEREE:
+                cores.referee.on_aborted(place.task, self._now)
+            else:
+                cores.worker.on_aborted(place, self._now)
+        elif place.purpose is Purpose.REFEREE:
+            self._roles(cores.referee.on_result(place.task, event.report.result))
+        else:
+            digest = cores.telemetry.last_hash
+            self._roles(cores.worker.on_report(place, event.report, digest, self._now))
+
+    def _log(self, event: log_events.Event) -> None:
+        """Advance the log, and everything that follows from what it commits, in order."""
+        self._log_queue.append(event)
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while self._log_queue:
+                applied = False
+                for effect in self._cores.consensus.handle(
+                    self._log_queue.popleft(), now=self._now
+                ):
+                    applied |= isinstance(effect, log_effects.Committed)
+                    self._on_log_effect(effect)
+                if applied:
+                    self._log_queue.append(log_events.Applied())
+        finally:
+            self._draining = False
+
+    def _on_log_effect(self, effect: log_effects.Effect) -> None:
+        match effect:
+            case log_effects.PersistBlock() | log_effects.PersistSafety():
+                self._out.append(effect)
+            case log_effects.Send(to=to, message=message):
+                frame = LOG_FRAME + log_messages.encode_message(message)
+                self._out.append(SendFrame(NodeId(to), frame))
+            case log_effects.Broadcast(message=message):
+                frame = LOG_FRAME + log_messages.encode_message(message)
+                self._out.append(BroadcastFrame(frame, members_only=False))
+            case log_effects.Committed():
+                self._apply(effect)
+            case log_effects.CoordinatorChanged(term=term, coordinator=coordinator):
+                self._on_coordinator(term, NodeId(coordinator))
+            case log_effects.PeerFault(sender=sender, reason=reason):
+                self._out.append(PeerMisbehaved(NodeId(sender), reason))
+            case log_effects.RecordRefused(record_hash=digest, reason=reason):
+                self._out.append(RecordDropped(digest, reason))
+            case log_effects.EvidenceFound(culprit=culprit, evidence=evidence):
+                self._on_evidence(NodeId(culprit), evidence)
+            case _:
+                assert_never(effect)
+
+    def _on_coordinator(self, term: int, coordinator: NodeId) -> None:
+        self._coordinator = coordinator
+        self._out.append(CoordinatorElected(term, coordinator))
+        self._cores.coordinator.on_coordinator(coordinator, self._now)
+        self._roles(self._cores.worker.on_coordinator(coordinator, self._now))
+
+    def _on_evidence(self, culprit: NodeId, evidence: log_messages.Evidence) -> None:
+        """Bring a fork's evidence into the log; the ledger keeps the first of each culprit."""
+        body = Fraud(culprit=culprit, kind="log", first=encode(evidence), second=b"")
+        self._propose(body)
+
+    def _apply(self, committed: log_effects.Committed) -> None:
+        """Run committed blocks through the ledger, then tell the roles and the owner."""
+        ledger = self._cores.ledger
+        writes: dict[Key, Entry | None] = {}
+        events: list[tuple[LedgerEvent, BlockContext]] = []
+        for block in committed.blocks:
+            header = block.block.header
+            context = BlockContext(
+                index=header.index, term=header.term, time_ms=header.time_ms, beacon=header.beacon
+            )
+            records = [decode_record(raw) for raw in block.block.records]
+            result = apply_block(ledger, context, records, self._prove_fraud)
+            ledger.commit(context.index, result.writes, result.root)
+            writes.update(result.writes)
+            self._roots.add(context.index, result.root)
+            events += [(event, context) for event in result.events]
+        self._out.append(PersistLedger(committed, writes, ledger.root))
+        for event, context in events:
+            self._out.append(Told(event, context.index, context.time_ms))
+            self._on_ledger_event(event)
+
+    def _on_ledger_event(self, event: LedgerEvent) -> None:
+        cores, now = self._cores, self._now
+        if isinstance(event, NodeJoined):
+            nodes = cores.ledger.allowed_nodes()
+            self._out.append(AllowNodes(nodes))
+            self._telemetry(telemetry_messages.MembersChanged(nodes))
+        cores.coordinator.on_ledger(event)
+        self._roles(cores.worker.on_ledger(event, cores.ledger, now))
+        self._roles(cores.referee.on_ledger(event, cores.ledger))
+        self._roles(cores.submitter.on_ledger(event, cores.ledger))
+
+    def _roles(self, effects: Iterable[RoleEffect]) -> None:
+        """Carry out what a role wants; a message to oneself takes the short way."""
+        for effect in effects:
+            match effect:
+                case Propose(body=body):
+                    self._propose(body)
+                case SendJob(to=to, message=message):
+                    if to == self._id:
+                        self._on_job(self._id, message)
+                    else:
+                        self._out.append(SendFrame(to, JOB_FRAME + encode(message)))
+                case BroadcastJob(message=message):
+                    frame = JOB_FRAME + encode(message)
+                    self._out.append(BroadcastFrame(frame, members_only=True))
+                case Execute() | Abandon() | FetchBlob() | AnchorRoot():
+                    self._out.append(effect)
+                case _:
+                    assert_never(effect)
+
+    def _prove_fraud(self, body: Fraud) -> bool:
+        """Judge two signed statements by the rules of the core that they belong to."""
+        cluster = self._signer.cluster
+        if body.kind == EVIDENCE_KIND:
+            return is_evidence(body.culprit, body.first, body.second, cluster)
+        return body.kind == "log" and self._cores.consensus.proves(body.culprit, body.first)
+
+    def _propose(self, body: Body) -> None:
+        record = sign_record(self._signer, body)
+        self._log(log_events.RecordSubmitted(encode(record)))
+
+    def _telemetry(self, event: telemetry_messages.Event) -> None:
+        for effect in self._cores.telemetry.handle(event, now=self._now):
+            match effect:
+                case telemetry_messages.PersistEpoch(epoch=epoch):
+                    self._out.append(PersistTelemetryEpoch(epoch))
+                case telemetry_messages.Publish(data=data):
+                    self._out.append(PublishGossip(data))
+                case telemetry_messages.Penalise(sender=sender, reason=reason):
+                    self._out.append(PeerMisbehaved(sender, reason))
+                case telemetry_messages.ReportEvidence(
+                    culprit=culprit, kind=kind, first=first, second=second
+                ):
+                    self._propose(Fraud(culprit=culprit, kind=kind, first=first, second=second))
+                case (
+                    telemetry_messages.BatchAccepted()
+                    | telemetry_messages.IdentitySeenElsewhere()
+                    | telemetry_messages.SafeModeChanged()
+                ):
+                    self._out.append(ConditionChanged(effect))
+                case _:
+                    assert_never(effect)

@@ -1,0 +1,117 @@
+"""What a node asks of the runtime; persist effects are on disk before anything else leaves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ambientd.consensus.effects import Committed, PersistBlock, PersistSafety
+from ambientd.ledger.entries import Entry, Key
+from ambientd.ledger.events import LedgerEvent
+from ambientd.model.base import NodeId
+from ambientd.model.effect import Abandon, AnchorRoot, Execute, FetchBlob
+from ambientd.telemetry.messages import BatchAccepted, IdentitySeenElsewhere, SafeModeChanged
+
+
+@dataclass(frozen=True, slots=True)
+class PersistLedger:
+    """Keep committed blocks and what they changed, in one transaction."""
+
+    committed: Committed
+    writes: Mapping[Key, Entry | None]
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PersistTelemetryEpoch:
+    """Keep the count of this node's starts before telemetry of a new epoch leaves."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendFrame:
+    """Send to one peer."""
+
+    to: NodeId
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastFrame:
+    """Send to every peer, or to committee members only."""
+
+    frame: bytes
+    members_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PublishGossip:
+    """Gossip this node's own telemetry."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AllowNodes:
+    """The allow-list has changed."""
+
+    nodes: frozenset[NodeId]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The log has decided something that people and programs may wait for."""
+
+    event: LedgerEvent
+    index: int
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionChanged:
+    """The telemetry core has news for people: a node's condition or this node's mode."""
+
+    news: BatchAccepted | IdentitySeenElsewhere | SafeModeChanged
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorElected:
+    """A term began."""
+
+    term: int
+    coordinator: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class PeerMisbehaved:
+    """A peer broke the protocol: count it, and drop the peer when it goes on."""
+
+    peer: NodeId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDropped:
+    """A record that this node proposed was not taken, and why."""
+
+    record_hash: bytes
+    reason: str
+
+
+Persist: TypeAlias = PersistBlock | PersistSafety | PersistLedger | PersistTelemetryEpoch
+NodeEffect: TypeAlias = (
+    Persist
+    | SendFrame
+    | BroadcastFrame
+    | PublishGossip
+    | AllowNodes
+    | Told
+    | ConditionChanged
+    | CoordinatorElected
+    | PeerMisbehaved
+    | RecordDropped
+    | Execute
+    | Abandon
+    | FetchBlob
+    | AnchorRoot
+)

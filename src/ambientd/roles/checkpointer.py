@@ -1,0 +1,88 @@
+"""Checkpointer: close a batch of receipts under a note that a quorum of members has cosigned.
+
+The coordinator asks; every member compares the head with its own receipt log and cosigns; the
+quorum's note goes into the log, where the ledger checks it once more.
+"""
+
+from ambientd.codec.signing import Signer, verify_note
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.effect import BroadcastJob, Propose, RoleEffect, SendJob
+from ambientd.model.message import CosignatureSent, CosignRequested, JobMessage
+from ambientd.model.receipt import CheckpointNote, Cosignature
+from ambientd.model.record import Checkpoint
+from ambientd.rules.notes import note_text
+
+ASK_AGAIN_MS = 2_000
+
+
+class Checkpointer:
+    """One member's part in closing batches."""
+
+    def __init__(
+        self, signer: Signer, members: frozenset[NodeId], quorum: int, batch_ms: int
+    ) -> None:
+        self._signer = signer
+        self._id = NodeId(signer.public_key)
+        self._members = members
+        self._quorum = quorum
+        self._batch_ms = batch_ms
+        self._waiting_since_ms: int | None = None
+        self._asked: tuple[int, Digest] | None = None
+        self._asked_at_ms = 0
+        self._cosignatures: dict[NodeId, Cosignature] = {}
+
+    def on_tick(self, state: LedgerState, now: int, *, leads: bool) -> list[RoleEffect]:
+        """Ask for cosignatures once the oldest open receipt has waited a batch period."""
+        head = state.receipt_log_size()
+        if not leads or head <= state.checkpoint_size():
+            self._waiting_since_ms = None
+            return []
+        if self._waiting_since_ms is None:
+            self._waiting_since_ms = now
+        if now < self._waiting_since_ms + self._batch_ms or now < self._asked_at_ms + ASK_AGAIN_MS:
+            return []
+        self._asked_at_ms = now
+        root = state.receipt_log_root(head)
+        self._asked = (head, root)
+        self._cosignatures = {self._id: self._cosign(head, root)}
+        return [BroadcastJob(CosignRequested(size=head, root=root)), *self._propose_if_quorum()]
+
+    def on_message(
+        self, sender: NodeId, message: JobMessage, state: LedgerState
+    ) -> list[RoleEffect]:
+        """Cosign another's head when it is ours too; collect cosignatures for our own."""
+        if sender not in self._members or self._id not in self._members:
+            return []
+        match message:
+            case CosignRequested(size=size, root=root):
+                if size > state.receipt_log_size() or state.receipt_log_root(size) != root:
+                    return []
+                answer = CosignatureSent(size=size, root=root, cosignature=self._cosign(size, root))
+                return [SendJob(sender, answer)]
+            case CosignatureSent(size=size, root=root, cosignature=cosignature):
+                if self._asked != (size, root) or cosignature.member != sender:
+                    return []
+                text = note_text(self._signer.cluster, size, root)
+                if not verify_note(sender, text, cosignature.signature):
+                    return []
+                self._cosignatures[sender] = cosignature
+                return self._propose_if_quorum()
+            case _:
+                return []
+
+    def _cosign(self, size: int, root: Digest) -> Cosignature:
+        text = note_text(self._signer.cluster, size, root)
+        return Cosignature(member=self._id, signature=self._signer.sign_note(text))
+
+    def _propose_if_quorum(self) -> list[RoleEffect]:
+        if self._asked is None or len(self._cosignatures) < self._quorum:
+            return []
+        size, root = self._asked
+        self._asked = None
+        self._waiting_since_ms = None
+        chosen = sorted(self._cosignatures)[: self._quorum]
+        note = CheckpointNote(
+            size=size, root=root, cosignatures=tuple(self._cosignatures[m] for m in chosen)
+        )
+        return [Propose(Checkpoint(note=note))]

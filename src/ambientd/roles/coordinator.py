@@ -1,0 +1,145 @@
+"""Coordinator: gather sealed and opened answers and bring them into the log together.
+
+Nothing here is needed for safety or even for progress: a worker that is not heard proposes its
+answer itself. Gathering makes one record of what would be several, which is what makes it fast.
+"""
+
+from dataclasses import dataclass, field
+
+from ambientd.ledger.events import LedgerEvent, SlotCommitted, TaskClosed
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId, TaskId
+from ambientd.model.effect import Propose, RoleEffect
+from ambientd.model.message import CommitSent, JobMessage, RevealSent
+from ambientd.model.receipt import SignedReceipt
+from ambientd.model.record import Commits, NodeReport, Registry, Settle
+from ambientd.model.task import Commit, SlotState, TaskState
+
+GATHER_MS = 50
+REGISTRY_MS = 5_000
+TASKS_HELD_MAX = 10_000
+
+
+@dataclass(slots=True)
+class Gathering:
+    """What has arrived for one task and waits for the rest."""
+
+    since_ms: int
+    commits: dict[int, Commit] = field(default_factory=dict)
+    receipts: dict[int, SignedReceipt] = field(default_factory=dict)
+
+
+class Coordinator:
+    """What a node does while it leads a term."""
+
+    def __init__(self, self_id: NodeId) -> None:
+        self._id = self_id
+        self._leads = False
+        self._gathering: dict[TaskId, Gathering] = {}
+        self._reported: tuple[NodeReport, ...] = ()
+        self._report_due_ms = 0
+
+    @property
+    def leads(self) -> bool:
+        """Tell whether this node leads the current term."""
+        return self._leads
+
+    def on_coordinator(self, coordinator: NodeId, now: int) -> None:
+        """Take office or leave it; what was gathered before is sent again by the workers."""
+        self._leads = coordinator == self._id
+        self._gathering.clear()
+        self._report_due_ms = now
+
+    def on_message(self, message: JobMessage, state: LedgerState, now: int) -> list[RoleEffect]:
+        """Take a worker's answer; propose when the task's answers are complete."""
+        if not self._leads:
+            return []
+        match message:
+            case CommitSent(commit=commit):
+                gathering = self._gather(commit.task, now)
+                if gathering is not None:
+                    gathering.commits[commit.slot] = commit
+                    return self._propose_if_complete(commit.task, state)
+            case RevealSent(receipt=signed):
+                gathering = self._gather(signed.receipt.task, now)
+                if gathering is not None:
+                    gathering.receipts[signed.receipt.slot] = signed
+                    return self._propose_if_complete(signed.receipt.task, state)
+            case _:
+                pass
+        return []
+
+    def on_ledger(self, event: LedgerEvent) -> None:
+        """Forget what the log has taken."""
+        match event:
+            case TaskClosed(task=task):
+                self._gathering.pop(task, None)
+            case SlotCommitted(task=task, slot=slot):
+                if (gathering := self._gathering.get(task)) is not None:
+                    gathering.commits.pop(slot, None)
+            case _:
+                pass
+
+    def hasten(self) -> None:
+        """Report the nodes' conditions soon: somebody came or went."""
+        self._report_due_ms = 0
+
+    def wants_reports(self, now: int) -> bool:
+        """Tell whether the nodes' conditions are due."""
+        return self._leads and now >= self._report_due_ms
+
+    def on_reports(self, reports: tuple[NodeReport, ...], now: int) -> list[RoleEffect]:
+        """Propose the nodes' conditions when they changed."""
+        self._report_due_ms = now + REGISTRY_MS
+        if reports == self._reported:
+            return []
+        self._reported = reports
+        return [Propose(Registry(reports=reports))]
+
+    def on_tick(self, state: LedgerState, now: int) -> list[RoleEffect]:
+        """Propose what waited long enough for the rest."""
+        if not self._leads:
+            return []
+        effects: list[RoleEffect] = []
+        for task, gathering in list(self._gathering.items()):
+            if now >= gathering.since_ms + GATHER_MS:
+                effects += self._propose(task, gathering, state)
+                del self._gathering[task]
+        return effects
+
+    def _gather(self, task: TaskId, now: int) -> Gathering | None:
+        found = self._gathering.get(task)
+        if found is None and len(self._gathering) < TASKS_HELD_MAX:
+            found = self._gathering[task] = Gathering(since_ms=now)
+        return found
+
+    def _propose_if_complete(self, task: TaskId, state: LedgerState) -> list[RoleEffect]:
+        entry = state.task(task)
+        gathering = self._gathering[task]
+        if entry is None:
+            return []
+        commits_open = {s.slot for s in entry.slots if s.state is SlotState.ASSIGNED}
+        opens_due = {s.slot for s in entry.slots if s.state is SlotState.COMMITTED}
+        sealed = entry.state is TaskState.ASSIGNED and commits_open <= gathering.commits.keys()
+        opened = entry.state is TaskState.COMMITTED and opens_due <= gathering.receipts.keys()
+        if not sealed and not opened:
+            return []
+        effects = self._propose(task, gathering, state)
+        gathering.commits.clear()
+        if opened:
+            gathering.receipts.clear()
+        return effects
+
+    @staticmethod
+    def _propose(task: TaskId, gathering: Gathering, state: LedgerState) -> list[RoleEffect]:
+        entry = state.task(task)
+        if entry is None:
+            return []
+        effects: list[RoleEffect] = []
+        if gathering.commits and entry.state is TaskState.ASSIGNED:
+            commits = tuple(gathering.commits[slot] for slot in sorted(gathering.commits))
+            effects.append(Propose(Commits(commits=commits)))
+        if gathering.receipts and entry.state is TaskState.COMMITTED:
+            receipts = tuple(gathering.receipts[slot] for slot in sorted(gathering.receipts))
+            effects.append(Propose(Settle(task=task, receipts=receipts)))
+        return effects

@@ -1,0 +1,73 @@
+"""Referee: a committee member that executes a disputed task itself and says what came out."""
+
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import sign_verdict
+from ambientd.ledger.events import LedgerEvent, TaskClosed, TaskDisputed
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId, TaskId
+from ambientd.model.effect import Abandon, Assignment, Execute, Propose, Purpose, RoleEffect
+from ambientd.model.record import DisputeStep
+from ambientd.model.task import Result, TaskState
+
+RETRY_MS = 2_000
+
+
+class Referee:
+    """One member's part in the disputes."""
+
+    def __init__(self, signer: Signer, members: frozenset[NodeId]) -> None:
+        self._signer = signer
+        self._id = NodeId(signer.public_key)
+        self._is_member = self._id in members
+        self._open: dict[TaskId, Assignment] = {}
+        self._retry_at_ms: dict[TaskId, int] = {}
+
+    def resume(self, state: LedgerState) -> list[RoleEffect]:
+        """Take up the disputes that wait for this member's finding."""
+        effects: list[RoleEffect] = []
+        for task, entry in state.open_tasks():
+            if entry.state is TaskState.DISPUTED and not entry.has_verdict_of(self._id):
+                effects += self._begin(task, state)
+        return effects
+
+    def on_ledger(self, event: LedgerEvent, state: LedgerState) -> list[RoleEffect]:
+        """Begin with a dispute, end with its decision."""
+        match event:
+            case TaskDisputed(task=task):
+                return self._begin(task, state)
+            case TaskClosed(task=task):
+                self._retry_at_ms.pop(task, None)
+                place = self._open.pop(task, None)
+                return [] if place is None else [Abandon(place)]
+            case _:
+                return []
+
+    def on_result(self, task: TaskId, result: Result) -> list[RoleEffect]:
+        """Sign and propose what came out here."""
+        if self._open.pop(task, None) is None:
+            return []
+        verdict = sign_verdict(self._signer, task, result)
+        return [Propose(DisputeStep(verdict=verdict))]
+
+    def on_aborted(self, task: TaskId, now: int) -> None:
+        """Try again later what this host could not do."""
+        if task in self._open:
+            self._retry_at_ms[task] = now + RETRY_MS
+
+    def on_tick(self, state: LedgerState, now: int) -> list[RoleEffect]:
+        """Begin again what is due."""
+        due = [task for task, at_ms in self._retry_at_ms.items() if now >= at_ms]
+        effects: list[RoleEffect] = []
+        for task in due:
+            del self._retry_at_ms[task]
+            effects += self._begin(task, state)
+        return effects
+
+    def _begin(self, task: TaskId, state: LedgerState) -> list[RoleEffect]:
+        entry = state.task(task)
+        if not self._is_member or entry is None:
+            return []
+        place = Assignment(Purpose.REFEREE, task, 0, 0)
+        self._open[task] = place
+        holders = (entry.submitter, *(slot.worker for slot in entry.slots))
+        return [Execute(place, entry.spec, holders)]

@@ -1,0 +1,219 @@
+"""Worker: execute what the ledger assigns, seal the answer, open it when all have sealed.
+
+State of one slot:  EXECUTING -> SEALED -> OPENED; a slot that the ledger takes away is dropped.
+An answer travels to the coordinator; when it stays out of the log, the worker proposes it itself.
+"""
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from ambientd.codec.canonical import encode
+from ambientd.codec.digest import tagged
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import sign_commit, sign_receipt, spec_hash
+from ambientd.ledger.entries import TaskEntry
+from ambientd.ledger.events import (
+    LedgerEvent,
+    SlotAssigned,
+    SlotReleased,
+    TaskClosed,
+    TaskCommitted,
+)
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.effect import (
+    Abandon,
+    Assignment,
+    Execute,
+    ExecutionReport,
+    Propose,
+    Purpose,
+    RoleEffect,
+    SendJob,
+)
+from ambientd.model.message import CommitSent, RevealSent
+from ambientd.model.receipt import Receipt, SignedReceipt
+from ambientd.model.record import Commits, Settle
+from ambientd.model.task import SlotState, TaskSpec, TaskState
+
+RESEND_MS = 500
+SENDS_BEFORE_PROPOSING = 3
+ABORTED_RETRY_MS = 2_000
+
+
+class Phase(Enum):
+    """How far this node is with a slot."""
+
+    EXECUTING = auto()
+    ABORTED = auto()
+    SEALED = auto()
+    OPENED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One slot that this node owes an answer for."""
+
+    assignment: Assignment
+    spec: TaskSpec
+    submitter: NodeId
+    phase: Phase = Phase.EXECUTING
+    receipt: SignedReceipt | None = None
+    open_wanted: bool = False
+    sends: int = 0
+    due_ms: int = 0
+
+
+class Worker:
+    """One node's slots."""
+
+    def __init__(self, signer: Signer, nonce_secret: bytes) -> None:
+        self._signer = signer
+        self._id = NodeId(signer.public_key)
+        self._nonce_secret = nonce_secret
+        self._works: dict[tuple[TaskId, int], Work] = {}
+        self._coordinator: NodeId | None = None
+
+    @property
+    def busy(self) -> int:
+        """Count the slots in hand."""
+        return len(self._works)
+
+    def resume(self, state: LedgerState, now: int) -> list[RoleEffect]:
+        """Take up the slots that the ledger says are ours."""
+        effects: list[RoleEffect] = []
+        for task, entry in state.open_tasks():
+            for slot in entry.slots:
+                if slot.worker == self._id and slot.state is not SlotState.REVEALED:
+                    effects += self._begin(task, slot.slot, slot.attempt, entry, now)
+            if entry.state is TaskState.COMMITTED:
+                self._want_open(task)
+        return effects
+
+    def on_ledger(self, event: LedgerEvent, state: LedgerState, now: int) -> list[RoleEffect]:
+        """React to what the log has decided."""
+        match event:
+            case SlotAssigned(task=task, slot=slot, attempt=attempt, worker=worker):
+                if worker == self._id:
+                    entry = state.task(task)
+                    return [] if entry is None else self._begin(task, slot, attempt, entry, now)
+            case SlotReleased(task=task, slot=slot, worker=worker):
+                if worker == self._id:
+                    return self._drop([(task, slot)])
+            case TaskCommitted(task=task):
+                self._want_open(task)
+                return self._send_due(now)
+            case TaskClosed(task=task):
+                return self._drop([key for key in self._works if key[0] == task])
+            case _:
+                pass
+        return []
+
+    def on_coordinator(self, coordinator: NodeId, now: int) -> list[RoleEffect]:
+        """Tell a new coordinator what the one before may have lost."""
+        self._coordinator = coordinator
+        for key, work in self._works.items():
+            if work.receipt is not None:
+                self._works[key] = replace(work, due_ms=now)
+        return self._send_due(now)
+
+    def on_report(
+        self, place: Assignment, report: ExecutionReport, telemetry: Digest, now: int
+    ) -> list[RoleEffect]:
+        """Seal a finished execution and send the seal."""
+        work = self._works.get((place.task, place.slot))
+        if work is None or work.assignment != place or work.phase is not Phase.EXECUTING:
+            return []
+        nonce = tagged(
+            "ambient/nonce/1", self._nonce_secret, place.task, encode((place.slot, place.attempt))
+        )
+        receipt = Receipt(
+            task=place.task,
+            slot=place.slot,
+            attempt=place.attempt,
+            worker=self._id,
+            spec=spec_hash(work.spec),
+            module=work.spec.module,
+            prepared=report.prepared,
+            input=work.spec.input,
+            result=report.result,
+            rewriter_version=report.rewriter_version,
+            engine=report.engine,
+            engine_version=report.engine_version,
+            nonce=Digest(nonce),
+            started_ms=report.started_ms,
+            finished_ms=report.finished_ms,
+            telemetry=telemetry,
+            energy_mj=report.energy_mj,
+            energy_source=report.energy_source,
+        )
+        signed = sign_receipt(self._signer, receipt)
+        phase = Phase.OPENED if work.open_wanted else Phase.SEALED
+        self._works[place.task, place.slot] = replace(
+            work, phase=phase, receipt=signed, sends=0, due_ms=now
+        )
+        return self._send_due(now)
+
+    def on_aborted(self, assignment: Assignment, now: int) -> None:
+        """Try again later what this host could not do; the lease runs out if it never can."""
+        key = (assignment.task, assignment.slot)
+        work = self._works.get(key)
+        if work is not None and work.assignment == assignment:
+            self._works[key] = replace(work, phase=Phase.ABORTED, due_ms=now + ABORTED_RETRY_MS)
+
+    def on_tick(self, now: int) -> list[RoleEffect]:
+        """Send again what the log does not show yet."""
+        return self._send_due(now)
+
+    def _begin(
+        self, task: TaskId, slot: int, attempt: int, entry: TaskEntry, now: int
+    ) -> list[RoleEffect]:
+        place = Assignment(Purpose.SLOT, task, slot, attempt)
+        self._works[task, slot] = Work(place, entry.spec, entry.submitter, due_ms=now)
+        return [Execute(place, entry.spec, (entry.submitter,))]
+
+    def _want_open(self, task: TaskId) -> None:
+        for key, work in self._works.items():
+            if key[0] == task:
+                opened = work.phase is Phase.SEALED
+                self._works[key] = replace(
+                    work,
+                    open_wanted=True,
+                    phase=Phase.OPENED if opened else work.phase,
+                    sends=0 if opened else work.sends,
+                    due_ms=0 if opened else work.due_ms,
+                )
+
+    def _drop(self, keys: list[tuple[TaskId, int]]) -> list[RoleEffect]:
+        dropped = [self._works.pop(key) for key in keys if key in self._works]
+        return [Abandon(work.assignment) for work in dropped if work.phase is Phase.EXECUTING]
+
+    def _send_due(self, now: int) -> list[RoleEffect]:
+        effects: list[RoleEffect] = []
+        for key, work in self._works.items():
+            if work.phase is Phase.EXECUTING or now < work.due_ms:
+                continue
+            if work.phase is Phase.ABORTED:
+                self._works[key] = replace(work, phase=Phase.EXECUTING)
+                effects.append(Execute(work.assignment, work.spec, (work.submitter,)))
+                continue
+            effects.append(self._delivery(work))
+            self._works[key] = replace(work, sends=work.sends + 1, due_ms=now + RESEND_MS)
+        return effects
+
+    def _delivery(self, work: Work) -> RoleEffect:
+        """Give the message for the coordinator, or the record when it seems not to listen."""
+        assert work.receipt is not None
+        insist = work.sends >= SENDS_BEFORE_PROPOSING or self._coordinator is None
+        if work.phase is Phase.OPENED:
+            if insist:
+                return Propose(Settle(task=work.assignment.task, receipts=(work.receipt,)))
+            return SendJob(self._require_coordinator(), RevealSent(receipt=work.receipt))
+        commit = sign_commit(self._signer, work.receipt.receipt)
+        if insist:
+            return Propose(Commits(commits=(commit,)))
+        return SendJob(self._require_coordinator(), CommitSent(commit=commit))
+
+    def _require_coordinator(self) -> NodeId:
+        assert self._coordinator is not None
+        return self._coordinator

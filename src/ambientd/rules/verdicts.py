@@ -1,0 +1,64 @@
+"""Verdicts: unanimity of the replicas, else a quorum of referees; never a majority vote."""
+
+from collections.abc import Sequence
+
+from ambientd.codec.statements import result_root, verify_receipt, verify_verdict
+from ambientd.model.base import NodeId
+from ambientd.model.receipt import RefereeVerdict, SignedReceipt
+from ambientd.model.task import Result
+
+
+def liars_max(members: int) -> int:
+    """Give f, the liars that a committee of n survives."""
+    return (members - 1) // 3
+
+
+def quorum(members: int) -> int:
+    """Give q = (n + f) // 2 + 1 (COORDINATION, What is and is not promised)."""
+    return (members + liars_max(members)) // 2 + 1
+
+
+def agreed(receipts: Sequence[SignedReceipt]) -> bool:
+    """Tell whether all replicas say the same."""
+    return len({result_root(signed.receipt.result) for signed in receipts}) == 1
+
+
+def decided(verdicts: Sequence[RefereeVerdict], needed: int) -> Result | None:
+    """Give the result that a quorum of different referees found, or None."""
+    votes: dict[bytes, set[NodeId]] = {}
+    for verdict in verdicts:
+        root = result_root(verdict.result)
+        votes.setdefault(root, set()).add(verdict.referee)
+        if len(votes[root]) >= needed:
+            return verdict.result
+    return None
+
+
+def still_possible(verdicts: Sequence[RefereeVerdict], members: int) -> bool:
+    """Tell whether referees who have not spoken can still complete a quorum."""
+    votes: dict[bytes, int] = {}
+    for verdict in verdicts:
+        root = result_root(verdict.result)
+        votes[root] = votes.get(root, 0) + 1
+    silent = members - len(verdicts)
+    return max(votes.values(), default=0) + silent >= quorum(members)
+
+
+def convicts(
+    receipt: SignedReceipt,
+    verdicts: Sequence[RefereeVerdict],
+    members: frozenset[NodeId],
+    cluster: bytes,
+) -> bool:
+    """Replay evidence: a worker's signed answer against a quorum of members who found another."""
+    genuine = [
+        verdict
+        for verdict in verdicts
+        if verdict.referee in members
+        and verdict.task == receipt.receipt.task
+        and verify_verdict(verdict, cluster)
+    ]
+    found = decided(genuine, quorum(len(members)))
+    if found is None or not verify_receipt(receipt, cluster):
+        return False
+    return result_root(found) != result_root(receipt.receipt.result)

@@ -1,0 +1,79 @@
+"""Blobs as the daemon uses them: kept on disk, fetched from whoever holds them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import trio
+
+from ambientd.model.base import Digest, NodeId
+
+BLOB_BYTES_MAX = 64 * 1024 * 1024
+FETCH_ROUNDS = 3
+FETCH_PAUSE_S = 0.25
+
+RequestBlob = Callable[[NodeId, bytes, int], Awaitable[bytes | None]]
+
+
+class BlobFiles(Protocol):
+    """Content-addressed bytes on this device."""
+
+    def get(self, digest: bytes) -> bytes | None:
+        """Give a blob's verified bytes, or None."""
+        ...
+
+    def put(self, data: bytes) -> bytes:
+        """Keep a blob durably and give its SHA-256."""
+        ...
+
+
+class Blobs:
+    """The local store with a network behind it; one fetch at a time for each digest."""
+
+    def __init__(
+        self,
+        files: BlobFiles,
+        request: RequestBlob,
+        peers: Callable[[], Sequence[NodeId]],
+    ) -> None:
+        self._files = files
+        self._request = request
+        self._peers = peers
+        self._fetching: dict[bytes, trio.Event] = {}
+
+    async def get(self, digest: bytes) -> bytes | None:
+        """Give a blob that is here."""
+        return await trio.to_thread.run_sync(self._files.get, digest)
+
+    async def put(self, data: bytes) -> Digest:
+        """Keep a blob and give its SHA-256."""
+        return Digest(await trio.to_thread.run_sync(self._files.put, data))
+
+    async def fetch(
+        self, digest: Digest, size_bytes: int, holders: Sequence[NodeId] = ()
+    ) -> bytes | None:
+        """Give a blob from here, its holders, or any peer; None when nobody has it."""
+        while (waiting := self._fetching.get(digest)) is not None:
+            await waiting.wait()
+        found = await self.get(digest)
+        if found is not None or size_bytes > BLOB_BYTES_MAX:
+            return found
+        done = self._fetching[digest] = trio.Event()
+        try:
+            return await self._fetch(digest, size_bytes, holders)
+        finally:
+            del self._fetching[digest]
+            done.set()
+
+    async def _fetch(
+        self, digest: Digest, size_bytes: int, holders: Sequence[NodeId]
+    ) -> bytes | None:
+        for attempt in range(FETCH_ROUNDS):
+            if attempt:
+                await trio.sleep(FETCH_PAUSE_S)
+            asked = dict.fromkeys([*holders, *self._peers()])
+            for peer in asked:
+                data = await self._request(peer, digest, size_bytes)
+                if data is not None:
+                    await self.put(data)
+                    return data
+        return None

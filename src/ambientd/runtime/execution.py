@@ -1,0 +1,127 @@
+"""Carry out one assignment: bring its blobs, prepare the module, execute, keep the output."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from ambientd.codec.digest import sha256, tagged
+from ambientd.model.base import Digest
+from ambientd.model.effect import Execute, ExecutionReport
+from ambientd.model.execution import (
+    Aborted,
+    ExecutionLimits,
+    ExecutionResult,
+    OutcomeKind,
+)
+from ambientd.model.task import Result
+from ambientd.node.event import ExecutionEnded
+from ambientd.ports.probe import EnergyMeter, energy_between
+from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.workers import WorkerPool
+from ambientd.wasm.prepare import REWRITER_VERSION, Prepared, Refused
+
+log = structlog.get_logger("ambientd.execution")
+
+PREPARED_KEPT_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorOptions:
+    """What this device offers, and whether it lies (for tests and demonstrations only)."""
+
+    memory_bytes_max: int
+    wall_ms_max: int
+    corrupt_output: bool = False
+
+
+class Executor:
+    """Turns Execute effects into ExecutionEnded events."""
+
+    def __init__(
+        self, pool: WorkerPool, blobs: Blobs, meter: EnergyMeter, options: ExecutorOptions
+    ) -> None:
+        self._pool = pool
+        self._blobs = blobs
+        self._meter = meter
+        self._options = options
+        self._prepared: OrderedDict[bytes, Prepared | Refused] = OrderedDict()
+
+    async def execute(self, effect: Execute, clock: Callable[[], int]) -> ExecutionEnded:
+        """Give the assignment's outcome; whatever this host could not do is an `Aborted`."""
+        spec = effect.spec
+        if (
+            spec.memory_bytes_max > self._options.memory_bytes_max
+            or spec.wall_ms_max > self._options.wall_ms_max
+        ):
+            return self._aborted(effect, "the task asks for more than this device's owner allows")
+        module = await self._blobs.fetch(spec.module, spec.module_size_bytes, effect.holders)
+        data = await self._blobs.fetch(spec.input, spec.input_size_bytes, effect.holders)
+        if module is None or data is None:
+            return self._aborted(effect, "module or input could not be fetched from any holder")
+        started_ms = clock()
+        energy_before = self._meter.read()
+        prepared = await self._prepare(spec.module, module)
+        if isinstance(prepared, Refused):
+            outcome: ExecutionResult | Aborted = ExecutionResult(
+                kind=OutcomeKind.REFUSED, reason=prepared.reason, output=b"", gas=0, log=b""
+            )
+            prepared_hash = Digest(bytes(32))
+        elif isinstance(prepared, Aborted):
+            outcome, prepared_hash = prepared, Digest(bytes(32))
+        else:
+            prepared_hash = Digest(sha256(prepared.module))
+            limits = ExecutionLimits(
+                memory_bytes_max=spec.memory_bytes_max,
+                wall_ms_max=spec.wall_ms_max,
+                gas_max=spec.gas_max,
+                output_bytes_max=spec.output_bytes_max,
+            )
+            seed = tagged("ambient/task-seed/1", effect.assignment.task)
+            outcome = await self._pool.execute(prepared.module, data, limits, seed)
+        if isinstance(outcome, Aborted):
+            return self._aborted(effect, outcome.reason)
+        energy = energy_between(energy_before, self._meter.read())
+        output = self._corrupted(outcome.output) if self._options.corrupt_output else outcome.output
+        await self._blobs.put(output)
+        report = ExecutionReport(
+            result=Result(
+                kind=int(outcome.kind),
+                reason=outcome.reason,
+                output=Digest(sha256(output)),
+                output_size_bytes=len(output),
+                gas=outcome.gas,
+            ),
+            prepared=prepared_hash,
+            rewriter_version=REWRITER_VERSION,
+            engine=self._pool.engine,
+            engine_version=self._pool.engine_version,
+            started_ms=started_ms,
+            finished_ms=clock(),
+            energy_mj=None if energy.energy_uj is None else energy.energy_uj // 1000,
+            energy_source=energy.source,
+        )
+        return ExecutionEnded(effect.assignment, spec, report)
+
+    async def _prepare(self, digest: Digest, module: bytes) -> Prepared | Refused | Aborted:
+        known = self._prepared.get(digest)
+        if known is not None:
+            self._prepared.move_to_end(digest)
+            return known
+        prepared = await self._pool.prepare(module)
+        if not isinstance(prepared, Aborted):
+            self._prepared[digest] = prepared
+            if len(self._prepared) > PREPARED_KEPT_MAX:
+                self._prepared.popitem(last=False)
+        return prepared
+
+    @staticmethod
+    def _corrupted(output: bytes) -> bytes:
+        """Lie as the [faults] option asks: another last byte, or a byte where there was none."""
+        return output[:-1] + bytes([output[-1] ^ 1]) if output else b"\x01"
+
+    @staticmethod
+    def _aborted(effect: Execute, reason: str) -> ExecutionEnded:
+        log.warning("execution aborted", task=effect.assignment.task.hex()[:12], reason=reason)
+        return ExecutionEnded(effect.assignment, effect.spec, None, reason)

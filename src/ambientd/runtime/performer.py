@@ -1,0 +1,147 @@
+"""The effect performer: sends, executes, fetches, anchors and tells; never blocks the pump."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+import trio
+
+from ambientd.errors import LocalProtocolError
+from ambientd.model.base import NodeId
+from ambientd.model.effect import Abandon, AnchorRoot, Assignment, Execute, FetchBlob
+from ambientd.node.effect import (
+    AllowNodes,
+    BroadcastFrame,
+    CoordinatorElected,
+    NodeEffect,
+    PeerMisbehaved,
+    PublishGossip,
+    RecordDropped,
+    SendFrame,
+    Told,
+)
+from ambientd.node.event import AnchorProven
+from ambientd.ports.anchors import Anchors
+from ambientd.ports.transport import Transport
+from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.execution import Executor
+from ambientd.runtime.news import News
+from ambientd.runtime.pump import Pump
+
+log = structlog.get_logger("ambientd.performer")
+
+TELEMETRY_TOPIC = "ambient/telemetry/1"
+EXECUTIONS_WAITING_MAX = 1024
+FAULTS_KEPT_MAX = 1024
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has happened since the start, for status and metrics."""
+
+    frames_sent: int = 0
+    frames_unsent: int = 0
+    executions: int = 0
+    executions_refused: int = 0
+    faults: dict[NodeId, int] = field(default_factory=dict)
+
+
+class Performer:
+    """Carries out a node's effects in one nursery."""
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        pump: Pump,
+        transport: Transport,
+        executor: Executor,
+        blobs: Blobs,
+        news: News,
+        members: frozenset[NodeId],
+        now: Callable[[], int],
+        anchors: Anchors | None,
+    ) -> None:
+        self._nursery = nursery
+        self._pump = pump
+        self._transport = transport
+        self._executor = executor
+        self._blobs = blobs
+        self._news = news
+        self._members = members
+        self._now = now
+        self._anchors = anchors
+        self._running: dict[Assignment, trio.CancelScope] = {}
+        self.counters = Counters()
+
+    def __call__(self, effect: NodeEffect) -> None:
+        """Carry out one effect."""
+        match effect:
+            case SendFrame(to=to, frame=frame):
+                self._send(to, frame)
+            case BroadcastFrame(frame=frame, members_only=members_only):
+                for peer in sorted(self._transport.peers()):
+                    if not members_only or peer in self._members:
+                        self._send(NodeId(peer), frame)
+            case Told():
+                self._news.tell(effect)
+            case Execute():
+                self._start_execution(effect)
+            case Abandon(assignment=assignment):
+                if (scope := self._running.get(assignment)) is not None:
+                    scope.cancel()
+            case FetchBlob():
+                self._nursery.start_soon(self._fetch, effect)
+            case AnchorRoot():
+                self._nursery.start_soon(self._anchor, effect)
+            case AllowNodes(nodes=nodes):
+                self._transport.set_allowed(frozenset(nodes))
+            case PublishGossip(data=data):
+                self._transport.publish(TELEMETRY_TOPIC, data)
+            case CoordinatorElected(term=term, coordinator=coordinator):
+                log.info("coordinator", term=term, coordinator=coordinator.hex()[:12])
+            case PeerMisbehaved(peer=peer, reason=reason):
+                self._count_fault(peer, reason)
+            case RecordDropped(reason=reason):
+                log.warning("record dropped", reason=reason)
+            case _:
+                msg = f"the pump handed over {type(effect).__name__}, which it must persist itself"
+                raise LocalProtocolError(msg)
+
+    def _send(self, to: NodeId, frame: bytes) -> None:
+        if self._transport.send(to, frame):
+            self.counters.frames_sent += 1
+        else:
+            self.counters.frames_unsent += 1
+
+    def _count_fault(self, peer: NodeId, reason: str) -> None:
+        faults = self.counters.faults
+        if peer in faults or len(faults) < FAULTS_KEPT_MAX:
+            faults[peer] = faults.get(peer, 0) + 1
+        log.warning("peer broke the protocol", peer=peer.hex()[:12], reason=reason)
+
+    def _start_execution(self, effect: Execute) -> None:
+        if effect.assignment in self._running:
+            return
+        if len(self._running) >= EXECUTIONS_WAITING_MAX:
+            self.counters.executions_refused += 1
+            return
+        self._running[effect.assignment] = trio.CancelScope()
+        self._nursery.start_soon(self._execute, effect)
+
+    async def _execute(self, effect: Execute) -> None:
+        try:
+            with self._running[effect.assignment]:
+                ended = await self._executor.execute(effect, self._now)
+                self.counters.executions += 1
+                await self._pump.post(ended)
+        finally:
+            del self._running[effect.assignment]
+
+    async def _fetch(self, effect: FetchBlob) -> None:
+        if await self._blobs.fetch(effect.digest, effect.size_bytes, effect.holders) is None:
+            log.warning("blob could not be fetched", digest=effect.digest.hex()[:12])
+
+    async def _anchor(self, effect: AnchorRoot) -> None:
+        if self._anchors is not None:
+            proof = await self._anchors.anchor(effect.root)
+            await self._pump.post(AnchorProven(effect.size, effect.root, proof))

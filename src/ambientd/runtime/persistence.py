@@ -1,0 +1,123 @@
+"""How a node's state lies in the store, and how it is read back after a restart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ambientd.codec.canonical import decode, encode
+from ambientd.consensus.beacon import BeaconLink
+from ambientd.consensus.effects import CommittedBlock, PersistBlock, PersistSafety
+from ambientd.consensus.messages import Append
+from ambientd.consensus.restored import Restored
+from ambientd.consensus.safety import SafetyState
+from ambientd.errors import RemoteProtocolError, StoreError
+from ambientd.ledger.state import LedgerState, decode_entry, decode_key, encode_entry, encode_key
+from ambientd.model.genesis import Genesis
+from ambientd.node.effect import NodeEffect, PersistLedger, PersistTelemetryEpoch
+from ambientd.ports.store import Delete, Put, Store, StoreTable, Write
+
+SAFETY_KEY = b"safety"
+HEAD_KEY = b"head"
+TELEMETRY_EPOCH_KEY = b"telemetry-epoch"
+"""Each key names one row; nothing else is kept under it."""
+
+
+def index_key(index: int) -> bytes:
+    """Give a key that sorts as its index does."""
+    return index.to_bytes(8, "big")
+
+
+def writes_of(effect: NodeEffect) -> list[Write] | None:
+    """Give what makes a persist effect durable, or None for any other effect."""
+    match effect:
+        case PersistBlock(hash=digest, block=block):
+            return [Put(StoreTable.BLOCK, digest, encode(block))]
+        case PersistSafety(state=state):
+            return [Put(StoreTable.SAFETY, SAFETY_KEY, encode(state))]
+        case PersistTelemetryEpoch(epoch=epoch):
+            return [Put(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY, encode(epoch))]
+        case PersistLedger():
+            return _ledger_writes(effect)
+        case _:
+            return None
+
+
+def _ledger_writes(effect: PersistLedger) -> list[Write]:
+    writes: list[Write] = []
+    for block in effect.committed.blocks:
+        writes.append(Put(StoreTable.COMMITTED, index_key(block.index), encode(block)))
+        writes.append(Delete(StoreTable.BLOCK, block.hash))
+    for key, entry in effect.writes.items():
+        name = encode_key(key)
+        if entry is None:
+            writes.append(Delete(StoreTable.LEDGER, name))
+        else:
+            writes.append(Put(StoreTable.LEDGER, name, encode_entry(entry)))
+    head = effect.committed.blocks[-1].index
+    row = encode((head, effect.root, effect.committed.beacons))
+    writes.append(Put(StoreTable.LOCAL, HEAD_KEY, row))
+    return writes
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """Everything a node had on disk."""
+
+    log: Restored | None
+    ledger: LedgerState
+    telemetry_epoch: int
+
+
+def recover(store: Store, genesis: Genesis) -> Recovered:
+    """Read a node's state back; raise StoreError when the rows do not fit together."""
+    try:
+        return _recover(store, genesis)
+    except (RemoteProtocolError, ValueError) as error:
+        msg = (
+            f"the store does not hold what this version wrote: {error}; "
+            "move the data directory away and let the node join again"
+        )
+        raise StoreError(msg) from error
+
+
+def _recover(store: Store, genesis: Genesis) -> Recovered:
+    epoch_row = store.get(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY)
+    epoch = 0 if epoch_row is None else decode(epoch_row, int)
+    safety_row = store.get(StoreTable.SAFETY, SAFETY_KEY)
+    head_row = store.get(StoreTable.LOCAL, HEAD_KEY)
+    if head_row is None:
+        ledger, head, beacons = LedgerState.from_genesis(genesis), None, ()
+    else:
+        index, root, beacons = decode(head_row, tuple[int, bytes, tuple[BeaconLink, ...]])
+        rows = store.scan(StoreTable.LEDGER)
+        items = {decode_key(key): decode_entry(decode_key(key), value) for key, value in rows}
+        ledger = LedgerState.from_items(genesis, items, index, root)
+        head_block = store.get(StoreTable.COMMITTED, index_key(index))
+        if head_block is None:
+            msg = f"the committed block {index} is missing"
+            raise ValueError(msg)
+        head = decode(head_block, CommittedBlock)
+    if safety_row is None:
+        return Recovered(None, ledger, epoch)
+    tail = tuple(decode(value, Append) for _, value in store.scan(StoreTable.BLOCK))
+    floor = ledger.applied_index
+    log = Restored(
+        safety=decode(safety_row, SafetyState),
+        head=head,
+        beacons=beacons,
+        tail=tuple(block for block in tail if block.header.index > floor),
+    )
+    return Recovered(log, ledger, epoch)
+
+
+class StoredBlocks:
+    """Committed blocks by index, for peers that lag (a `BlockSource`)."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def committed(self, first: int, count: int) -> Sequence[Append]:
+        """Give up to `count` consecutive blocks from index `first`; fewer at the end."""
+        rows = self._store.scan(
+            StoreTable.COMMITTED, index_key(first), index_key(first + count), limit=count
+        )
+        return [decode(value, CommittedBlock).block for _, value in rows]

@@ -1,0 +1,86 @@
+"""The event pump: one coroutine owns the node; what must be durable is, before anything leaves.
+
+All events that wait are handled together, their persist effects become one transaction, and only
+then does the rest happen. So a busy node syncs no more often than an idle one.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import trio
+
+from ambientd.node.core import Node
+from ambientd.node.effect import NodeEffect
+from ambientd.node.event import Event, Ticked
+from ambientd.ports.store import Write
+from ambientd.runtime.persistence import writes_of
+from ambientd.runtime.store_writer import StoreWriter
+
+TICK_MS = 50
+INBOX_MAX = 2048
+BATCH_MAX = 256
+
+
+class Perform(Protocol):
+    """Carries out one effect that is not a persist effect; never blocks."""
+
+    def __call__(self, effect: NodeEffect) -> None:
+        """Carry out the effect."""
+        ...
+
+
+class Pump:
+    """Feeds the node and carries its effects out."""
+
+    def __init__(self, node: Node, now: Callable[[], int], writer: StoreWriter) -> None:
+        self._node = node
+        self._now = now
+        self._writer = writer
+        self._inbox, self._outlet = trio.open_memory_channel[Event](INBOX_MAX)
+
+    async def post(self, event: Event) -> None:
+        """Hand an event to the node; waits while too many wait already."""
+        await self._inbox.send(event)
+
+    async def run(self, perform: Perform, first: Sequence[Event]) -> None:
+        """Handle events until cancelled."""
+        batch = list(first)
+        next_tick_ms = self._now()
+        while True:
+            now = self._now()
+            if now >= next_tick_ms:
+                batch.append(Ticked())
+            effects = [e for event in batch for e in self._node.handle(event, now=now)]
+            await self._carry_out(effects, perform)
+            deadline_ms = self._node.next_deadline
+            now = self._now()
+            if next_tick_ms <= now:
+                next_tick_ms = now + TICK_MS
+            if deadline_ms is not None:
+                next_tick_ms = min(next_tick_ms, max(deadline_ms, now))
+            batch = await self._next_batch((next_tick_ms - now) / 1000)
+
+    async def _carry_out(self, effects: list[NodeEffect], perform: Perform) -> None:
+        writes: list[Write] = []
+        rest: list[NodeEffect] = []
+        for effect in effects:
+            durable = writes_of(effect)
+            if durable is None:
+                rest.append(effect)
+            else:
+                writes += durable
+        if writes:
+            await self._writer.write(writes)
+        for effect in rest:
+            perform(effect)
+
+    async def _next_batch(self, wait_s: float) -> list[Event]:
+        batch: list[Event] = []
+        with trio.move_on_after(max(0.0, wait_s)):
+            batch.append(await self._outlet.receive())
+        while len(batch) < BATCH_MAX:
+            try:
+                batch.append(self._outlet.receive_nowait())
+            except trio.WouldBlock:
+                break
+        return batch
