@@ -26,9 +26,9 @@ from wasmtime import (
     TrapCode,
     ValType,
     WasmtimeError,
+    _ffi,  # the public way to a global looks its type up: 20 us more a host call
 )
 from wasmtime import Instance as NativeInstance
-from wasmtime import _ffi  # the public way to a global looks its type up: 20 us more a host call
 
 from ambientd.model.execution import TrapReason
 from ambientd.ports.engine import (

@@ -181,7 +181,7 @@ class WorkerPool:
         self._all: set[_Process] = set()
         self._idle: list[_Process] = []
         self._free = trio.Semaphore(0)
-        self._waiting = 0
+        self._calls = 0
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -314,14 +314,19 @@ class WorkerPool:
     @contextlib.asynccontextmanager
     async def _process(self, digest: bytes = b"") -> AsyncIterator[_Process | None]:
         """Lend a free process, best one that has the module; None when too many wait."""
-        if self._waiting >= self._options.waiting_max and not self._idle:
+        if self._calls >= self._options.size + self._options.waiting_max:
             yield None
             return
-        self._waiting += 1
+        self._calls += 1
         try:
             await self._free.acquire()
+            async with self._lend(digest) as process:
+                yield process
         finally:
-            self._waiting -= 1
+            self._calls -= 1
+
+    @contextlib.asynccontextmanager
+    async def _lend(self, digest: bytes) -> AsyncIterator[_Process]:
         knows = (process for process in self._idle if digest in process.loaded)
         process = next(knows, self._idle[-1])
         self._idle.remove(process)

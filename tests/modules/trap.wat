@@ -1,0 +1,23 @@
+;; The first byte of the input chooses what goes wrong.
+(module
+  (type $none (func))
+  (type $number (func (result i32)))
+  (memory (export "memory") 1)
+  (table 2 funcref)
+  (elem (i32.const 0) $one)
+  (func $one (result i32) (i32.const 1))
+  (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "run") (param $at i32) (param $size i32) (result i64)
+    (block $7 (block $6 (block $5 (block $4 (block $3 (block $2 (block $1 (block $0
+      (br_table $0 $1 $2 $3 $4 $5 $6 $7 (i32.load8_u (local.get $at))))
+      (unreachable))
+      (drop (i32.load (i32.const 0x7fffffff))) (unreachable))
+      (drop (call_indirect (type $number) (i32.const 9))) (unreachable))
+      (drop (call_indirect (type $number) (i32.const 1))) (unreachable))
+      (call_indirect (type $none) (i32.const 0)) (unreachable))
+      (drop (i32.div_s (i32.const 1) (i32.load (i32.const 0)))) (unreachable))
+      (drop (i32.div_s (i32.const 0x80000000) (i32.sub (i32.load (i32.const 0)) (i32.const 1))))
+      (unreachable))
+    (drop (i32.trunc_f32_s (f32.div (f32.convert_i32_s (i32.load (i32.const 0)))
+                                    (f32.convert_i32_s (i32.load (i32.const 0))))))
+    (unreachable)))

@@ -1,0 +1,290 @@
+"""The WASI subset: one deterministic world, every pointer checked, every call paid."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ambientd.model.execution import TrapReason
+from ambientd.wasm.host import (
+    _SERVED,
+    CALL_GAS,
+    RANDOM_BLOCK_GAS,
+    VECTOR_GAS,
+    ExitError,
+    HostTrapError,
+    OutOfGasError,
+    WasiHost,
+    charge,
+    transfer_gas,
+)
+from ambientd.wasm.interface import GAS_EXPORT, WASI_FUNCTIONS
+
+BADF, INVAL, NOSYS, NOTSUP, SPIPE, NOTCAPABLE = 8, 28, 52, 58, 70, 76
+MEMORY_BYTES = 1 << 16
+GAS = 1 << 40
+
+
+class Memory:
+    """A guest with one page and a gas counter."""
+
+    def __init__(self, gas: int = GAS) -> None:
+        self.data = bytearray(MEMORY_BYTES)
+        self.gas = gas
+
+    def memory_bytes(self) -> int:
+        return len(self.data)
+
+    def read(self, address: int, size_bytes: int) -> bytes:
+        assert 0 <= address <= address + size_bytes <= len(self.data)
+        return bytes(self.data[address : address + size_bytes])
+
+    def write(self, address: int, data: bytes) -> None:
+        assert 0 <= address <= address + len(data) <= len(self.data)
+        self.data[address : address + len(data)] = data
+
+    def global_value(self, name: str) -> int:
+        assert name == GAS_EXPORT
+        return self.gas
+
+    def set_global(self, name: str, value: int) -> None:
+        assert name == GAS_EXPORT
+        self.gas = value
+
+    def number(self, address: int, size_bytes: int = 4) -> int:
+        return int.from_bytes(self.read(address, size_bytes), "little")
+
+
+def host(
+    data: bytes = b"", *, gas: int = GAS, output_max: int = 1000, log_max: int = 10
+) -> tuple[WasiHost, Memory]:
+    wasi = WasiHost(data, bytes(32), output_max, log_max)
+    memory = Memory(gas)
+    wasi.guest = memory
+    return wasi, memory
+
+
+def vectors(memory: Memory, at: int, *entries: tuple[int, int]) -> None:
+    for index, (address, size_bytes) in enumerate(entries):
+        memory.write(
+            at + 8 * index, address.to_bytes(4, "little") + size_bytes.to_bytes(4, "little")
+        )
+
+
+def test_every_importable_function_is_served_or_answers_always_the_same() -> None:
+    assert set(_SERVED) == {name for name, f in WASI_FUNCTIONS.items() if f.always is None}
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name, f in WASI_FUNCTIONS.items() if f.always is not None)
+)
+def test_what_there_is_not_fails_alike_whatever_it_is_given(name: str) -> None:
+    wasi, memory = host()
+    function = WASI_FUNCTIONS[name]
+    assert function.always is not None
+    assert wasi.call(name, *([-1] * len(function.params))) == function.always.value
+    assert memory.gas == GAS - CALL_GAS
+
+
+def test_reading_fills_the_vectors_in_order_until_the_input_ends() -> None:
+    wasi, memory = host(b"hello world")
+    vectors(memory, 0, (100, 4), (200, 4))
+    assert wasi.call("fd_read", 0, 0, 2, 50) == 0
+    assert (memory.read(100, 4), memory.read(200, 4)) == (b"hell", b"o wo")
+    assert memory.number(50) == 8
+    assert wasi.call("fd_read", 0, 0, 2, 50) == 0
+    assert memory.number(50) == 3
+    assert wasi.call("fd_read", 0, 0, 2, 50) == 0
+    assert memory.number(50) == 0
+
+
+@pytest.mark.parametrize("descriptor", [1, 2, 3, -1])
+def test_only_standard_input_can_be_read(descriptor: int) -> None:
+    assert host()[0].call("fd_read", descriptor, 0, 0, 50) == BADF
+
+
+def test_standard_output_is_the_output_and_standard_error_the_log() -> None:
+    wasi, memory = host()
+    memory.write(100, b"answer, reason")
+    vectors(memory, 0, (100, 6), (106, 0))
+    assert wasi.call("fd_write", 1, 0, 2, 50) == 0
+    assert memory.number(50) == 6
+    vectors(memory, 0, (108, 6))
+    assert wasi.call("fd_write", 2, 0, 1, 50) == 0
+    assert (bytes(wasi.output), bytes(wasi.log)) == (b"answer", b"reason")
+    assert wasi.call("fd_write", 0, 0, 1, 50) == BADF
+
+
+def test_a_log_that_is_full_drops_the_rest_and_lets_the_program_go_on() -> None:
+    wasi, memory = host(log_max=4)
+    memory.write(100, b"abcdef")
+    vectors(memory, 0, (100, 3), (103, 3))
+    for _ in range(2):
+        assert wasi.call("fd_write", 2, 0, 2, 50) == 0
+        assert memory.number(50) == 6
+    assert bytes(wasi.log) == b"abcd"
+
+
+def test_output_beyond_the_limit_ends_the_execution() -> None:
+    wasi, memory = host(output_max=5)
+    vectors(memory, 0, (100, 5))
+    assert wasi.call("fd_write", 1, 0, 1, 50) == 0
+    vectors(memory, 0, (100, 1))
+    with pytest.raises(HostTrapError) as caught:
+        wasi.call("fd_write", 1, 0, 1, 50)
+    assert caught.value.reason is TrapReason.OUTPUT_TOO_LARGE
+
+
+def test_the_clock_advances_a_millisecond_a_reading_from_zero() -> None:
+    wasi, memory = host()
+    for reading, clock in enumerate((0, 1, 0, 3)):
+        assert wasi.call("clock_time_get", clock, 1, 64) == 0
+        assert memory.number(64, 8) == reading * 1_000_000
+    assert wasi.call("clock_time_get", 4, 1, 64) == INVAL
+    assert wasi.call("clock_res_get", 0, 64) == 0
+    assert memory.number(64, 8) == 1_000_000
+    assert wasi.call("clock_res_get", 4, 64) == INVAL
+
+
+def test_random_bytes_are_one_stream_of_the_seed_however_they_are_asked_for() -> None:
+    whole, memory = host()
+    assert whole.call("random_get", 0, 100) == 0
+    piecewise, pieces = host()
+    for start, size_bytes in ((0, 1), (1, 0), (1, 31), (32, 33), (65, 35)):
+        assert piecewise.call("random_get", start, size_bytes) == 0
+    assert memory.read(0, 100) == pieces.read(0, 100)
+    assert memory.read(0, 100) != bytes(100)
+    assert memory.gas == GAS - CALL_GAS - 4 * RANDOM_BLOCK_GAS - transfer_gas(100)
+    other = WasiHost(b"", bytes(31) + b"\x01", 0, 0)
+    other.guest = third = Memory()
+    other.call("random_get", 0, 100)
+    assert third.read(0, 100) != memory.read(0, 100)
+
+
+def test_there_are_no_arguments_and_no_environment() -> None:
+    wasi, memory = host()
+    memory.write(0, b"\xff" * 16)
+    assert wasi.call("args_sizes_get", 0, 4) == 0
+    assert wasi.call("environ_sizes_get", 8, 12) == 0
+    assert memory.read(0, 16) == bytes(16)
+    assert wasi.call("args_get", 0, 4) == 0
+    assert wasi.call("environ_get", 0, 4) == 0
+
+
+def test_the_three_streams_are_character_devices_that_cannot_seek() -> None:
+    wasi, memory = host()
+    for descriptor, rights in ((0, 2), (1, 64), (2, 64)):
+        assert wasi.call("fd_fdstat_get", descriptor, 64) == 0
+        assert (memory.number(64, 8), memory.number(72, 8)) == (2, rights)
+        assert wasi.call("fd_filestat_get", descriptor, 64) == 0
+        assert memory.number(64 + 16) == 2
+        assert wasi.call("fd_seek", descriptor, 0, 0, 64) == SPIPE
+        assert wasi.call("fd_tell", descriptor, 64) == SPIPE
+        assert wasi.call("fd_fdstat_set_flags", descriptor, 4) == NOTSUP
+    for name in ("fd_fdstat_get", "fd_filestat_get", "fd_tell", "fd_fdstat_set_flags"):
+        assert wasi.call(name, 3, 64) == BADF
+
+
+def test_a_closed_stream_is_gone() -> None:
+    wasi, _ = host(b"x")
+    for descriptor in (0, 1, 2):
+        assert wasi.call("fd_close", descriptor) == 0
+        assert wasi.call("fd_close", descriptor) == BADF
+    assert wasi.call("fd_read", 0, 0, 0, 50) == BADF
+    assert wasi.call("fd_write", 1, 0, 0, 50) == BADF
+
+
+def test_waiting_is_refused_and_yielding_does_nothing() -> None:
+    wasi, _ = host()
+    assert wasi.call("poll_oneoff", 0, 0, 0, 0) == NOSYS
+    assert wasi.call("sched_yield") == 0
+
+
+@pytest.mark.parametrize(("argument", "code"), [(0, 0), (7, 7), (-1, 0xFFFFFFFF)])
+def test_exit_carries_its_code(argument: int, code: int) -> None:
+    with pytest.raises(ExitError) as caught:
+        host()[0].call("proc_exit", argument)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("fd_read", (0, MEMORY_BYTES - 7, 1, 50)),
+        ("fd_read", (0, 0, 0, MEMORY_BYTES - 3)),
+        ("fd_write", (1, -8, 1, 50)),
+        ("fd_write", (1, 0, 0, -1)),
+        ("clock_time_get", (0, 0, MEMORY_BYTES - 7)),
+        ("random_get", (MEMORY_BYTES, 1)),
+        ("random_get", (-1, -1)),
+        ("args_sizes_get", (0, MEMORY_BYTES - 3)),
+        ("fd_fdstat_get", (0, MEMORY_BYTES - 23)),
+        ("fd_filestat_get", (0, MEMORY_BYTES - 63)),
+    ],
+)
+def test_a_range_outside_the_memory_traps(name: str, arguments: tuple[int, ...]) -> None:
+    wasi, memory = host(b"x")
+    before = bytes(memory.data)
+    with pytest.raises(HostTrapError) as caught:
+        wasi.call(name, *arguments)
+    assert caught.value.reason is TrapReason.HOST_CALL
+    assert bytes(memory.data) == before
+
+
+@pytest.mark.parametrize(("name", "descriptor"), [("fd_read", 0), ("fd_write", 1)])
+def test_a_vector_outside_the_memory_traps_before_anything_moves(
+    name: str, descriptor: int
+) -> None:
+    wasi, memory = host(b"xyz")
+    vectors(memory, 0, (100, 1), (MEMORY_BYTES - 1, 2))
+    with pytest.raises(HostTrapError):
+        wasi.call(name, descriptor, 0, 2, 50)
+    assert memory.read(100, 1) == b"\0"
+    assert not wasi.output
+
+
+def test_vectors_that_add_up_beyond_a_word_are_invalid() -> None:
+    wasi, memory = host(gas=1 << 60)
+    memory.data = bytearray(1 << 20)
+    count = 4097
+    vectors(memory, 0, *[(0, 1 << 20)] * count)
+    assert wasi.call("fd_write", 2, 0, count, 50) == INVAL
+
+
+def test_a_call_is_paid_before_it_is_served() -> None:
+    wasi, memory = host(b"abc", gas=CALL_GAS + VECTOR_GAS)
+    vectors(memory, 0, (100, 3))
+    with pytest.raises(OutOfGasError):
+        wasi.call("fd_read", 0, 0, 1, 50)
+    assert memory.read(100, 3) == bytes(3)
+    assert memory.gas == -1
+
+
+def test_billions_of_vectors_cost_more_than_anyone_has() -> None:
+    wasi, memory = host(gas=10_000_000_000)
+    with pytest.raises(OutOfGasError):
+        wasi.call("fd_write", 1, 0, -1, 50)
+    assert memory.gas < 0
+
+
+def test_an_absurd_price_does_not_wrap_around() -> None:
+    memory = Memory(-(1 << 63) + 5)
+    with pytest.raises(OutOfGasError):
+        charge(memory, 1 << 62)
+    assert memory.gas == -(1 << 63)
+
+
+@given(st.data())
+def test_no_arguments_whatever_break_the_host(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(WASI_FUNCTIONS)))
+    edges = st.sampled_from([0, 1, 2, 3, 8, 100, MEMORY_BYTES - 8, MEMORY_BYTES, -1, -8])
+    arguments = data.draw(
+        st.tuples(
+            *[edges | st.integers(-(1 << 31), (1 << 31) - 1)] * len(WASI_FUNCTIONS[name].params)
+        )
+    )
+    wasi, _ = host(b"some input", gas=10_000_000)
+    try:
+        answer = wasi.call(name, *arguments)
+    except (HostTrapError, OutOfGasError, ExitError):
+        return
+    assert answer in {0, BADF, INVAL, NOSYS, NOTSUP, SPIPE, NOTCAPABLE}
