@@ -1,0 +1,143 @@
+"""The daemons of a demonstration: started, asked, and always ended, each by its own pid."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from ambientd.api import operations, replies, requests
+from ambientd.api.client import Client
+from ambientd.api.cluster import Founded, FoundedNode
+from ambientd.config.places import socket_path_for
+from ambientd.errors import AmbientError
+
+STOP_DEADLINE_S = 15.0
+_PAUSE_S = 0.1
+_TAIL_CHARS = 1_500
+
+
+class MeshError(AmbientError):
+    """The daemons do not do what a demonstration needs."""
+
+
+class MeshNode(msgspec.Struct):
+    """One node's folder and, while it runs, its process."""
+
+    founded: FoundedNode
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        """Give what the daemon prints."""
+        return self.founded.data_dir / "daemon.log"
+
+    def client(self) -> Client:
+        """Give a fresh connection to its daemon."""
+        data_dir = self.founded.data_dir
+        return Client(socket_path_for(data_dir), data_dir)
+
+
+class Mesh:
+    """All daemons of one cluster on this machine."""
+
+    def __init__(self, founded: Founded) -> None:
+        self.nodes = [MeshNode(node) for node in founded.nodes]
+        self.names = {node.node.hex(): node.name for node in founded.nodes}
+        self.liars = [node.node.hex() for node in founded.nodes if node.lies]
+
+    def start(self) -> None:
+        """Start one process a node, in a session of its own so that Ctrl-C reaches only us."""
+        for node in self.nodes:
+            with node.log.open("ab") as log:
+                node.process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-m",
+                        "ambientd.daemon",
+                        "--data-dir",
+                        str(node.founded.data_dir),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+
+    def wait_ready(self, deadline_s: float) -> replies.Status:
+        """Wait until every node sees a coordinator and all others; give the first one's status."""
+        end_s = time.monotonic() + deadline_s
+        waiting = list(self.nodes)
+        first: replies.Status | None = None
+        while waiting:
+            self.check_alive()
+            status = self._status(waiting[0])
+            if status is not None and self._is_ready(status):
+                first = status if first is None else first
+                waiting.pop(0)
+                continue
+            if time.monotonic() > end_s:
+                raise self._stuck(waiting[0], status, deadline_s)
+            time.sleep(_PAUSE_S)
+        if first is None:
+            msg = "a mesh without nodes is never ready"
+            raise MeshError(msg)
+        return first
+
+    def _is_ready(self, status: replies.Status) -> bool:
+        return status.coordinator is not None and len(status.peers) >= len(self.nodes) - 1
+
+    @staticmethod
+    def _status(node: MeshNode) -> replies.Status | None:
+        try:
+            with node.client() as client:
+                return client.call(operations.STATUS, requests.GetStatus(), timeout_s=5.0)
+        except AmbientError:
+            return None
+
+    def check_alive(self) -> None:
+        """Raise MeshError with its last words when a daemon has ended."""
+        for node in self.nodes:
+            if node.process is not None and node.process.poll() is not None:
+                msg = (
+                    f"{node.founded.name} ended with status {node.process.returncode}: "
+                    f"{_last_words(node.log)}"
+                )
+                raise MeshError(msg)
+
+    @staticmethod
+    def _stuck(node: MeshNode, status: replies.Status | None, deadline_s: float) -> MeshError:
+        if status is None:
+            state = f"does not answer: {_last_words(node.log)}"
+        else:
+            state = f"sees {len(status.peers)} peers, coordinator {status.coordinator or 'none'}"
+        return MeshError(f"{node.founded.name} is not ready after {deadline_s:g} s; it {state}")
+
+    def stop(self) -> bool:
+        """End all daemons, gently first; tell whether none had to be killed."""
+        running = [node.process for node in self.nodes if node.process is not None]
+        for process in running:
+            if process.poll() is None:
+                process.terminate()
+        end_s = time.monotonic() + STOP_DEADLINE_S
+        gently = True
+        for process in running:
+            try:
+                process.wait(max(0.0, end_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                gently = False
+                # It is not reaped yet, so the pid still names its session and nothing else.
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        return gently
+
+
+def _last_words(log: Path) -> str:
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "it left no log"
+    return " / ".join(text[-_TAIL_CHARS:].splitlines()[-4:]) or "it said nothing"
