@@ -19,7 +19,7 @@ from ambientd.cli.demo_story import Story
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.receipt_commands import Report, report_lines
 from ambientd.cli.run_command import TERMINAL_STATES
-from ambientd.errors import AmbientError, ConfigError, UsageError
+from ambientd.errors import ConfigError, UsageError
 
 DATA = Path(__file__).parent / "demo_data"
 READY_DEADLINE_S = 90.0
