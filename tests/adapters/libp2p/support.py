@@ -152,13 +152,18 @@ VICTIM = 5
 
 @asynccontextmanager
 async def victim(
-    *, allowed: tuple[int, ...], port: int = 0, **options: Any
+    *,
+    allowed: tuple[int, ...],
+    port: int = 0,
+    bootstrap: PeerAddress | None = None,
+    **options: Any,
 ) -> AsyncIterator[Victim]:
-    """Start a victim, and demand that it still lives at the end unless it was killed."""
+    """Start a victim and wait until it listens."""
     setup = {
         "seed": SEEDS[VICTIM].hex(),
         "allowed": [NODES[n].hex() for n in (*allowed, VICTIM)],
         "port": port,
+        "bootstrap": [(each.node_id.hex(), each.host, each.port) for each in [bootstrap] if each],
         "options": options,
     }
     async with trio.open_nursery() as nursery:

@@ -264,7 +264,7 @@ async def test_a_peer_no_longer_in_the_list_to_dial_is_not_redialled() -> None:
             a.set_peers([])
         with trio.fail_after(5):
             await until_lost(a, b.node_id)
-        assert a._dialling == {}
+        assert a._dialler.peers() == frozenset()
 
 
 async def test_the_round_trip_is_measured_by_heartbeats() -> None:

@@ -8,7 +8,7 @@ import sys
 import trio
 
 from ambientd.adapters.libp2p import Libp2pTransport, open_transport
-from ambientd.ports.transport import HostPort, NodeId, TransportOptions
+from ambientd.ports.transport import HostPort, NodeId, PeerAddress, TransportOptions
 
 TOPIC = "test"
 
@@ -67,6 +67,9 @@ async def _main() -> None:
     setup = json.loads(sys.argv[1])
     options = TransportOptions(
         listen=HostPort("127.0.0.1", setup["port"]),
+        bootstrap=tuple(
+            PeerAddress(bytes.fromhex(node), host, port) for node, host, port in setup["bootstrap"]
+        ),
         **{"topics": frozenset({TOPIC}), "heartbeat_s": 0.2, "idle_limit_s": 1.5}
         | setup["options"],
     )

@@ -32,7 +32,7 @@ class Counters:
         if count & (count - 1) == 0:
             if error is not None:
                 context["error"] = repr(error)[:200]
-            log.warning("contained", kind=kind, count=count, **context)
+            log.warning("peer_trouble", kind=kind, count=count, **context)
 
     def snapshot(self) -> Mapping[str, int]:
         """Give a copy of all counts."""

@@ -29,10 +29,10 @@ from multiaddr import Multiaddr
 
 from ambientd.adapters.libp2p.foreign import Connection, Foreign, Host, Stream
 from ambientd.adapters.libp2p.guard import Counters, contain, contain_tasks
-from ambientd.adapters.libp2p.identity import PeerId, key_pair
+from ambientd.adapters.libp2p.identity import PeerId, key_pair, peer_id_of
 from ambientd.adapters.libp2p.muxer import GuardedUpgrader
 from ambientd.errors import ConfigError
-from ambientd.ports.transport import HostPort, TransportOptions
+from ambientd.ports.transport import HostPort, NodeId, TransportOptions
 
 CLOSE_S = 5.0
 HANDSHAKE_S = 5.0
@@ -340,3 +340,9 @@ async def dial(host: Host, peer_id: PeerId, address: HostPort) -> Connection:
     """
     found = await trio.socket.getaddrinfo(address.host, address.port, type=trio.socket.SOCK_STREAM)
     return await host.get_network().dial_addr(_multiaddr(*found[0][4][:2]), peer_id)
+
+
+def connections_to(host: Host, peer: NodeId) -> list[Connection]:
+    """Give the open connections to a peer, dialled or accepted."""
+    found: list[Connection] = host.get_network().get_connections(peer_id_of(peer))
+    return found

@@ -6,7 +6,6 @@ end with one stream, and a stream that ends takes its connections with it, which
 half-dead states to repair: everything starts again from dialling.
 """
 
-import math
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 import trio
 
+from ambientd.adapters.libp2p.dialler import Dialler
 from ambientd.adapters.libp2p.exchanges import (
     BLOB_PROTOCOL,
     JOIN_PROTOCOL,
@@ -24,7 +24,7 @@ from ambientd.adapters.libp2p.exchanges import (
 from ambientd.adapters.libp2p.foreign import Connection, Stream
 from ambientd.adapters.libp2p.gossip import Gossip
 from ambientd.adapters.libp2p.guard import Counters, contain, shielded
-from ambientd.adapters.libp2p.host import Notifee, build_host, dial, run_host
+from ambientd.adapters.libp2p.host import Notifee, build_host, connections_to, dial, run_host
 from ambientd.adapters.libp2p.identity import PeerId, node_id_of, peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS, Inbox, Link, Meter
 from ambientd.errors import LocalProtocolError, UnreachableError
@@ -44,7 +44,6 @@ from ambientd.ports.transport import (
 FRAMES_PROTOCOL: Final = "/ambient/frames/1"
 EVENTS_MAX = 1024
 DISCONNECT_S = 2.0
-STEADY_S = 10.0
 
 Handler = Callable[[Stream], Coroutine[Any, Any, None]]
 
@@ -62,7 +61,6 @@ class Libp2pTransport:
         rng: random.Random,
     ) -> None:
         self._options = options
-        self._rng = rng
         self._allowed = allowed
         self._counters = Counters()
         self._host = build_host(options, seed, self._counters)
@@ -85,8 +83,14 @@ class Libp2pTransport:
         self._meters: dict[NodeId, Meter] = {}
         self._strangers: set[int] = set()
         self._joining_to: set[NodeId] = set()
-        self._dialling: dict[NodeId, tuple[PeerAddress, trio.CancelScope]] = {}
-        self._nudges: dict[NodeId, trio.Event] = {}
+        self._dialler = Dialler(
+            self._host,
+            options,
+            rng,
+            is_allowed=lambda peer: peer in self._allowed,
+            link_to=self._links.get,
+            start=self._start,
+        )
 
         self._host.get_network().register_notifee(
             Notifee(self._on_connected, self._on_disconnected)
@@ -182,7 +186,7 @@ class Libp2pTransport:
             self._gossip.pubsub.forget(peer_id_of(peer))
             self._drop_peer(peer_id_of(peer), "no longer allowed")
         for peer in sorted(added):
-            self._nudge(peer)
+            self._dialler.nudge(peer)
             for connection in self._connected(peer):
                 self._on_connected(connection)
             if self._connected(peer):
@@ -190,16 +194,7 @@ class Libp2pTransport:
 
     def set_peers(self, addresses: Iterable[PeerAddress]) -> None:
         """Replace the peers to keep dialling."""
-        wanted = {each.node_id: each for each in addresses if each.node_id != self._node_id}
-        for peer, (address, scope) in list(self._dialling.items()):
-            if wanted.get(peer) != address:
-                scope.cancel()
-                del self._dialling[peer]
-        for peer, address in sorted(wanted.items()):
-            if peer not in self._dialling:
-                scope = trio.CancelScope()
-                self._dialling[peer] = (address, scope)
-                self._start("dialler_raised", self._keep_connected, address, scope)
+        self._dialler.set_peers(addresses)
 
     def peers(self) -> frozenset[NodeId]:
         """Give the connected peers."""
@@ -286,8 +281,7 @@ class Libp2pTransport:
             await connection.close()
 
     def _connected(self, peer: NodeId) -> list[Connection]:
-        found: list[Connection] = self._host.get_network().get_connections(peer_id_of(peer))
-        return found
+        return connections_to(self._host, peer)
 
     def _drop_peer(self, peer_id: PeerId, reason: str) -> None:
         """End everything with a peer, without waiting for it."""
@@ -381,7 +375,7 @@ class Libp2pTransport:
                     if not link.up.is_set():
                         link.end("no heartbeat")
                         return
-                    self._nudge(peer)
+                    self._dialler.nudge(peer)
                     await self._events.send(PeerConnected(peer))
                     announced = True
 
@@ -409,57 +403,6 @@ class Libp2pTransport:
         if meter is None:
             meter = self._meters[peer] = Meter.of(self._options)
         return meter
-
-    # Dialling.
-
-    async def _keep_connected(self, address: PeerAddress, scope: trio.CancelScope) -> None:
-        """Dial a peer for ever, with back-off, whenever it is allowed and not connected."""
-        peer = address.node_id
-        failures = 0
-        with scope:
-            while True:
-                link = self._links.get(peer)
-                if link is not None and link.up.is_set():
-                    since_s = trio.current_time()
-                    await link.done.wait()
-                    failures = 0 if trio.current_time() - since_s > STEADY_S else failures
-                elif peer not in self._allowed:
-                    await self._nudged(peer, math.inf)
-                    continue
-                elif not self._connected(peer) and not await self._dial(address):
-                    failures += 1
-                elif await self._nudged(peer, self._options.link_deadline_s):
-                    continue
-                else:
-                    failures += 1
-                await self._nudged(peer, self._backoff_s(failures))
-
-    def _backoff_s(self, failures: int) -> float:
-        doubled = self._options.backoff_base_s * 2.0 ** min(failures, 32)
-        return min(self._options.backoff_max_s, doubled) * (0.5 + self._rng.random())
-
-    async def _dial(self, address: PeerAddress) -> bool:
-        with trio.move_on_after(self._options.dial_timeout_s):
-            try:
-                await dial(
-                    self._host, peer_id_of(address.node_id), HostPort(address.host, address.port)
-                )
-            except NETWORK_ERRORS:
-                return False
-            return True
-        return False
-
-    def _nudge(self, peer: NodeId) -> None:
-        """Wake the peer's dialler."""
-        event = self._nudges.pop(peer, None)
-        if event is not None:
-            event.set()
-
-    async def _nudged(self, peer: NodeId, timeout_s: float) -> bool:
-        event = self._nudges.setdefault(peer, trio.Event())
-        with trio.move_on_after(timeout_s):
-            await event.wait()
-        return event.is_set()
 
     # Running.
 
