@@ -1,0 +1,374 @@
+"""Check a receipt file offline: no daemon, no network, no clock (protocols/06-receipts.md).
+
+Every check is named and says what it found; what no arithmetic can show is said as trust.
+`check_receipt_file` never raises, whatever bytes it is given.
+"""
+
+from dataclasses import dataclass, field
+
+from ambientd.codec.canonical import decode
+from ambientd.codec.digest import sha256
+from ambientd.codec.merkle import root_from_inclusion
+from ambientd.codec.signing import verify, verify_note
+from ambientd.codec.statements import (
+    file_payload,
+    fingerprint,
+    receipt_hash,
+    result_root,
+    settlement_leaf,
+    spec_hash,
+    task_id,
+    verdict_hash,
+    verify_receipt,
+    verify_record,
+    verify_verdict,
+)
+from ambientd.errors import RemoteProtocolError
+from ambientd.model.base import DIGEST_BYTES, NodeId
+from ambientd.model.execution import OutcomeKind
+from ambientd.model.receipt import ReceiptFile, SignedReceipt
+from ambientd.model.record import Admit, Record
+from ambientd.model.task import Assurance, Verdict
+from ambientd.rules.bitcoin import NETWORKS, REGTEST, Branch, check_anchor
+from ambientd.rules.bitcoin_codec import decode_header, display
+from ambientd.rules.notes import note_text
+from ambientd.rules.receipt_trust import trust_sentences, utc
+from ambientd.rules.verdicts import decided, quorum
+
+FILE_VERSION = 1
+FILE_BYTES_MAX = 1024 * 1024
+MEMBERS_MAX = 128
+RECEIPTS_MAX = 64
+PATH_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptReport:
+    """What a check of a receipt file found; `file` is None when the bytes are none."""
+
+    checks: tuple[Check, ...]
+    trust: tuple[str, ...]
+    file: ReceiptFile | None = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether every check held."""
+        return bool(self.checks) and all(check.ok for check in self.checks)
+
+
+@dataclass(slots=True)
+class _Examination:
+    """A decoded file, what is derived from it once, and the findings so far."""
+
+    file: ReceiptFile
+    cluster: bytes
+    members: frozenset[NodeId]
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def needed(self) -> int:
+        """The quorum of the cluster that the file names."""
+        return quorum(len(self.members))
+
+    def note(self, name: str, fault: str | None, found: str) -> None:
+        """Write down a finding: the fault, or what was found when there is none."""
+        self.checks.append(Check(name, fault is None, found if fault is None else fault))
+
+
+def check_receipt_file(
+    data: bytes, *, pinned: bytes | None = None, output: bytes | None = None
+) -> ReceiptReport:
+    """Check a `*.receipt` file; compare a pinned cluster fingerprint and the output when given."""
+    try:
+        file: ReceiptFile = decode(data, ReceiptFile, FILE_BYTES_MAX)
+    except RemoteProtocolError as error:
+        return ReceiptReport((Check("format", False, f"this is no receipt file: {error}"),), ())
+    fault = _shape_fault(file)
+    if fault is not None:
+        return ReceiptReport((Check("format", False, fault),), ())
+    members = frozenset(member.node for member in file.genesis.members)
+    exam = _Examination(file, fingerprint(file.genesis), members)
+    exam.note("format", None, f"version {file.version}, {len(data)} bytes in canonical form")
+    _check_cluster(exam, pinned)
+    _check_issuer(exam)
+    _check_task(exam)
+    _check_receipts(exam)
+    _check_settlement(exam)
+    _check_agreement(exam)
+    _check_inclusion(exam)
+    _check_note(exam)
+    anchored_s = _check_anchor(exam)
+    if output is not None:
+        _check_output(exam, output)
+    trust = trust_sentences(file, len(members), pinned=pinned is not None, anchored_s=anchored_s)
+    return ReceiptReport(tuple(exam.checks), trust, file)
+
+
+def _shape_fault(file: ReceiptFile) -> str | None:
+    """Bound all lists before anything is computed over them."""
+    if file.version != FILE_VERSION:
+        return f"version {file.version} is unknown here, only {FILE_VERSION} is; update the program"
+    members = [member.node for member in file.genesis.members]
+    if not 0 < len(members) <= MEMBERS_MAX or len(set(members)) != len(members):
+        return f"the genesis must name 1 to {MEMBERS_MAX} different members"
+    cosignatures = () if file.note is None else file.note.cosignatures
+    for name, count, most in (
+        ("receipts", len(file.receipts), RECEIPTS_MAX),
+        ("verdicts", len(file.verdicts), MEMBERS_MAX),
+        ("path", len(file.path), PATH_MAX),
+        ("cosignatures", len(cosignatures), MEMBERS_MAX),
+    ):
+        if count > most:
+            return f"{count} {name} are more than the {most} allowed"
+    if any(len(step) != DIGEST_BYTES for step in file.path):
+        return f"a step of the path is not {DIGEST_BYTES} bytes long"
+    return None
+
+
+def _check_cluster(exam: _Examination, pinned: bytes | None) -> None:
+    name = f"{exam.cluster.hex()} ({len(exam.members)} members)"
+    if pinned is None:
+        exam.note("cluster", None, f"{name}, as the file says; nothing was given to compare it to")
+        return
+    fault = None
+    if pinned != exam.cluster:
+        fault = f"the file is from cluster {exam.cluster.hex()}, not from {pinned.hex()}"
+    exam.note("cluster", fault, f"{name}, as pinned")
+
+
+def _check_issuer(exam: _Examination) -> None:
+    file, fault = exam.file, None
+    if file.issuer not in exam.members:
+        fault = f"{_short(file.issuer)} issued the file and is no founding member of the cluster"
+    elif not verify(file.issuer, "receipt-file", exam.cluster, file_payload(file), file.signature):
+        fault = f"the signature of {_short(file.issuer)} does not fit the file: bytes were changed"
+    exam.note("issuer", fault, f"member {_short(file.issuer)} signed the file as it is")
+
+
+def _check_task(exam: _Examination) -> None:
+    file, fault = exam.file, None
+    body = Admit(nonce=file.nonce, spec=file.spec)
+    record = Record(author=file.submitter, body=body, signature=file.admit_signature)
+    task = task_id(file.submitter, file.nonce, file.spec)
+    if not verify_record(record, exam.cluster):
+        fault = f"submitter {_short(file.submitter)} did not sign this specification"
+    elif file.settlement.task != task or file.settlement.submitter != file.submitter:
+        fault = "the settlement belongs to another task"
+    elif file.settlement.spec != spec_hash(file.spec):
+        fault = "the settlement belongs to another specification"
+    exam.note("task", fault, f"{task.hex()}, signed by submitter {_short(file.submitter)}")
+
+
+def _check_receipts(exam: _Examination) -> None:
+    for signed in exam.file.receipts:
+        receipt = signed.receipt
+        detail = (
+            f"worker {_short(receipt.worker)} on {receipt.engine} {receipt.engine_version}: "
+            f"{_outcome(receipt.result.kind)}, {receipt.result.gas} gas"
+        )
+        exam.note(f"receipt {receipt.slot}", _receipt_fault(exam, signed), detail)
+
+
+def _receipt_fault(exam: _Examination, signed: SignedReceipt) -> str | None:
+    receipt, spec = signed.receipt, exam.file.spec
+    if not verify_receipt(signed, exam.cluster):
+        return f"worker {_short(receipt.worker)} did not sign this receipt"
+    if receipt.task != exam.file.settlement.task or receipt.spec != exam.file.settlement.spec:
+        return "the receipt answers another task"
+    if receipt.module != spec.module or receipt.input != spec.input:
+        return "the receipt is about another module or input"
+    if not 0 <= receipt.slot < spec.replicas:
+        return f"the task has no slot {receipt.slot}"
+    if not 0 <= receipt.result.gas <= spec.gas_max:
+        return f"{receipt.result.gas} gas is outside the task's limit of {spec.gas_max}"
+    if not 0 <= receipt.result.output_size_bytes <= spec.output_bytes_max:
+        return "the output is larger than the task allows"
+    if not OutcomeKind.COMPLETED <= receipt.result.kind <= OutcomeKind.REFUSED:
+        return f"{receipt.result.kind} is no outcome"
+    return None
+
+
+def _check_settlement(exam: _Examination) -> None:
+    """Compare the hashes that the leaf binds with the statements that the file carries."""
+    file, fault = exam.file, None
+    receipts = [signed.receipt for signed in file.receipts]
+    if file.settlement.receipts != tuple(receipt_hash(signed) for signed in file.receipts):
+        fault = "the settlement names other receipts than the file carries"
+    elif file.settlement.referees != tuple(verdict_hash(verdict) for verdict in file.verdicts):
+        fault = "the settlement names other verdicts than the file carries"
+    elif len({receipt.worker for receipt in receipts}) != len(receipts):
+        fault = "one worker answered twice"
+    elif len({receipt.slot for receipt in receipts}) != len(receipts):
+        fault = "one slot was answered twice"
+    found = f"names {len(file.receipts)} receipts and {len(file.verdicts)} verdicts, all here"
+    exam.note("settlement", fault, found)
+
+
+def _check_agreement(exam: _Examination) -> None:
+    file = exam.file
+    for verdict in file.verdicts:
+        if verdict.referee not in exam.members or verdict.task != file.settlement.task:
+            exam.note("agreement", "a verdict is not a member's on this task", "")
+            return
+        if not verify_verdict(verdict, exam.cluster):
+            fault = f"referee {_short(verdict.referee)} did not sign the verdict"
+            exam.note("agreement", fault, "")
+            return
+    match file.settlement.verdict:
+        case Verdict.NONE:
+            exam.note("agreement", _single_fault(exam), "one worker's answer, not compared")
+        case Verdict.AGREED:
+            found = f"{len(file.receipts)} workers gave the same answer independently"
+            exam.note("agreement", _agreed_fault(exam), found)
+        case Verdict.DIVERGENT:
+            liars = ", ".join(_short(liar) for liar in file.settlement.liars) or "nobody"
+            found = f"{len(file.verdicts)} referees decided; lied: {liars}"
+            exam.note("agreement", _refereed_fault(exam), found)
+        case Verdict.INCONCLUSIVE:
+            found = "the referees came to no decision: the task has no answer"
+            exam.note("agreement", _inconclusive_fault(exam), found)
+
+
+def _single_fault(exam: _Examination) -> str | None:
+    file = exam.file
+    if file.spec.assurance is not Assurance.NONE or file.spec.replicas != 1:
+        return "the task asked for replicas, the settlement for none"
+    if len(file.receipts) != 1 or file.verdicts or file.settlement.liars:
+        return "an unreplicated task has one receipt and nothing else"
+    if file.receipts[0].receipt.result != file.settlement.result:
+        return "the settlement says something else than the receipt"
+    return None
+
+
+def _agreed_fault(exam: _Examination) -> str | None:
+    file = exam.file
+    if file.spec.assurance is not Assurance.REPLICATED or file.settlement.liars:
+        return "an agreed settlement is of a replicated task and names no liars"
+    if any(signed.receipt.result != file.settlement.result for signed in file.receipts):
+        return "the receipts do not all say what the settlement says"
+    if file.verdicts:
+        return _refereed_fault(exam)
+    if len(file.receipts) < max(2, file.spec.replicas):
+        return f"{len(file.receipts)} receipts are here, the task asked for {file.spec.replicas}"
+    return None
+
+
+def _refereed_fault(exam: _Examination) -> str | None:
+    """A quorum of referees must have found the result; exactly who said otherwise lied."""
+    settlement = exam.file.settlement
+    if exam.file.spec.assurance is not Assurance.REPLICATED:
+        return "an unreplicated task cannot be disputed"
+    if decided(exam.file.verdicts, exam.needed) != settlement.result:
+        return f"no {exam.needed} referees found what the settlement says"
+    root = result_root(settlement.result)
+    others = {
+        signed.receipt.worker
+        for signed in exam.file.receipts
+        if result_root(signed.receipt.result) != root
+    }
+    if others != set(settlement.liars) or len(others) != len(settlement.liars):
+        return "the liars that are named are not those whose receipts differ"
+    return None
+
+
+def _inconclusive_fault(exam: _Examination) -> str | None:
+    file = exam.file
+    if file.settlement.liars or file.spec.assurance is not Assurance.REPLICATED:
+        return "a dispute without decision is of a replicated task and names no liars"
+    if decided(file.verdicts, exam.needed) is not None:
+        return "the referees did decide"
+    return None
+
+
+def _check_inclusion(exam: _Examination) -> None:
+    file = exam.file
+    if file.note is None:
+        fault = "a path leads nowhere without a checkpoint" if file.path else None
+        exam.note("inclusion", fault, "pending: the batch is not closed yet")
+        return
+    leaf = settlement_leaf(file.settlement)
+    root = root_from_inclusion(leaf, file.leaf_index, file.note.size, file.path)
+    fault = None
+    if root is None or root != file.note.root:
+        fault = f"the path does not lead from leaf {file.leaf_index} to the checkpoint's root"
+    exam.note("inclusion", fault, f"leaf {file.leaf_index} of {file.note.size}")
+
+
+def _check_note(exam: _Examination) -> None:
+    note = exam.file.note
+    if note is None:
+        exam.note("checkpoint", None, "pending: nothing is cosigned yet")
+        return
+    text = note_text(exam.cluster, note.size, note.root)
+    fault = None
+    for cosignature in note.cosignatures:
+        if cosignature.member not in exam.members:
+            fault = f"{_short(cosignature.member)} cosigned and is no member"
+        elif not verify_note(cosignature.member, text, cosignature.signature):
+            fault = f"the cosignature of member {_short(cosignature.member)} does not fit"
+    signers = {cosignature.member for cosignature in note.cosignatures}
+    if fault is None and not exam.needed <= len(signers) == len(note.cosignatures):
+        fault = f"{len(signers)} members cosigned, {exam.needed} different ones are needed"
+    found = f"{len(signers)} of {len(exam.members)} members cosigned, {exam.needed} needed"
+    exam.note("checkpoint", fault, found)
+
+
+def _check_anchor(exam: _Examination) -> int | None:
+    """Check the anchor; give its Bitcoin block's time in seconds when it holds."""
+    note, anchor = exam.file.note, exam.file.anchor
+    if anchor is None:
+        exam.note("anchor", None, "pending: not in a Bitcoin block yet")
+        return None
+    network = NETWORKS.get(exam.file.genesis.bitcoin_network)
+    if note is None or network is None:
+        fault = "an anchor without a checkpoint" if note is None else "an unknown Bitcoin network"
+        exam.note("anchor", fault, "")
+        return None
+    branch = Branch(anchor.index, anchor.siblings)
+    checked = check_anchor(
+        note.root, anchor.raw_tx, branch, anchor.header, anchor.following_headers, network
+    )
+    if not checked.passed or checked.time_s is None:
+        fault = "; ".join(f"{step.name}: {step.detail}" for step in checked.faults)
+        exam.note("anchor", fault or "no header", "")
+        return None
+    block = display(decode_header(anchor.header).hash)
+    found = (
+        f"Bitcoin block {block} ({network.name}), mined {utc(checked.time_s)}, "
+        f"{checked.confirmations} confirmations"
+    )
+    exam.note("anchor", None, found)
+    return None if network is REGTEST else checked.time_s
+
+
+def _check_output(exam: _Examination, output: bytes) -> None:
+    result, fault = exam.file.settlement.result, None
+    digest = sha256(output)
+    if exam.file.settlement.verdict is Verdict.INCONCLUSIVE:
+        fault = "the task has no answer to compare the output with"
+    elif result.kind == OutcomeKind.REFUSED:
+        fault = f"the task was refused ({result.reason}) and has no output"
+    elif digest != result.output or len(output) != result.output_size_bytes:
+        fault = (
+            f"the output has hash {digest.hex()} and {len(output)} bytes, "
+            f"the receipt says {result.output.hex()} and {result.output_size_bytes}"
+        )
+    exam.note("output", fault, f"{digest.hex()}, {len(output)} bytes")
+
+
+def _short(node: bytes) -> str:
+    return node.hex()[:16]
+
+
+def _outcome(kind: int) -> str:
+    known = {each.value: each.name.lower() for each in OutcomeKind}
+    return known.get(kind, f"outcome {kind}")

@@ -1,0 +1,85 @@
+"""What a valid receipt file leaves to be trusted, in plain words."""
+
+from ambientd.model.receipt import ReceiptFile
+from ambientd.model.task import Verdict
+from ambientd.rules.bitcoin import REGTEST
+from ambientd.rules.verdicts import quorum
+
+_DAY_S = 86_400
+
+
+def utc(time_s: int) -> str:
+    """Write seconds since 1970 as a date and time (days to civil date, proleptic Gregorian)."""
+    days, rest = divmod(time_s, _DAY_S)
+    era, day_of_era = divmod(days + 719_468, 146_097)
+    year_of_era = (
+        day_of_era - day_of_era // 1_460 + day_of_era // 36_524 - day_of_era // 146_096
+    ) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * day_of_year + 2) // 153
+    day = day_of_year - (153 * shifted + 2) // 5 + 1
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    year = year_of_era + era * 400 + (month <= 2)
+    clock = f"{rest // 3600:02}:{rest % 3600 // 60:02}:{rest % 60:02}"
+    return f"{year:04}-{month:02}-{day:02} {clock} UTC"
+
+
+def trust_sentences(
+    file: ReceiptFile, members: int, *, pinned: bool, anchored_s: int | None
+) -> tuple[str, ...]:
+    """Say what no check could show; `anchored_s` is the anchor's time where it means anything."""
+    sentences = []
+    if not pinned:
+        sentences.append(
+            "That the cluster is the one you mean: anyone can invent a cluster. Compare its "
+            "fingerprint with one you got elsewhere, or check again with --cluster."
+        )
+    sentences += _about_answer(file, members)
+    sentences.append(
+        "That the workers kept the task to themselves: each of them saw the module, the input "
+        "and the output."
+    )
+    sentences += _about_time(file, anchored_s)
+    return tuple(sentences)
+
+
+def _about_answer(file: ReceiptFile, members: int) -> list[str]:
+    sentences = []
+    if file.settlement.verdict is Verdict.NONE:
+        sentences.append("The one worker: nobody else executed the task.")
+    elif file.settlement.verdict is Verdict.AGREED and not file.verdicts:
+        sentences.append("That not all of the task's workers lied in the same way.")
+    else:
+        sentences.append(
+            f"That of the {len(file.verdicts)} referees no {quorum(members)} lied in the same way."
+        )
+    if any(signed.receipt.worker == file.submitter for signed in file.receipts):
+        sentences.append("The submitter, who was one of the workers.")
+    if file.note is None:
+        sentences.append(
+            "The issuing member alone for who the workers are and that the task ended so: no "
+            "checkpoint is cosigned yet. Ask for the receipt again later."
+        )
+    else:
+        sentences.append(
+            f"That no {quorum(members)} of the cluster's {members} members conspired: they alone "
+            "say who the workers are and when the task was settled."
+        )
+    return sentences
+
+
+def _about_time(file: ReceiptFile, anchored_s: int | None) -> list[str]:
+    if file.anchor is None:
+        return ["The members for the time: no Bitcoin block vouches for it yet."]
+    if file.genesis.bitcoin_network == REGTEST.name:
+        return [
+            "The members for the time: the anchor is on regtest, where anyone can mine, so it "
+            "proves nothing about time."
+        ]
+    if anchored_s is None:
+        return []
+    return [
+        f"That the anchor's Bitcoin block is in the chain everybody follows; if it is, the receipt "
+        f"existed when that block was mined, about {utc(anchored_s)} (its miner's clock, within "
+        "two hours). The work in its headers was checked."
+    ]
