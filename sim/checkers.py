@@ -97,6 +97,27 @@ class OneProposal(Checker):
                 raise InvariantViolation("one proposal a position", text)
 
 
+class JustifiedVotes(Checker):
+    """An honest vote for a term's first block has a time-out certificate that allows the parent."""
+
+    def __init__(self, options: ConsensusOptions) -> None:
+        self._verifier = Verifier(options, Committee(options.members, options.seed))
+        self._justified: set[bytes] = set()
+
+    def saw_message(self, node: Host, message: Message, now: int) -> None:
+        """Judge votes by the proposals seen before."""
+        for append in _blocks_in(message):
+            header, parent, tc = append.header, append.qc.position, append.tc
+            allowed = header.term in (1, parent.term)
+            if tc is not None and tc.term + 1 == header.term and self._verifier.tc_holds(tc):
+                allowed = allowed or parent >= max(entry[1] for entry in tc.entries)
+            if allowed:
+                self._justified.add(block_hash(header))
+        if node.is_honest and isinstance(message, Vote) and message.hash not in self._justified:
+            text = f"a vote at {message.position}, {now} ms"
+            raise InvariantViolation("votes in a new term are justified", text)
+
+
 class Agreement(Checker):
     """All commit the same blocks in the same order, once, and with equal state roots."""
 

@@ -11,6 +11,7 @@ from ambientd.consensus.effects import Broadcast, Send
 from ambientd.consensus.judging import root_due
 from ambientd.consensus.messages import (
     Append,
+    Blocks,
     Header,
     QcNotice,
     QuorumCertificate,
@@ -29,6 +30,7 @@ from sim.machine import Effect
 from sim.replica import RECORD_PREFIX, Replica
 
 REMEMBERED = 24
+STALE_CHOICES = 4
 
 
 class Lie(Enum):
@@ -67,6 +69,9 @@ class Liar(Replica):
                 self._learn(message)
                 if Lie.VOTE_ANYTHING in self.lies:
                     lies.append(Send(message.header.proposer, self._vote(message)))
+            case Blocks():
+                for block in message.blocks:
+                    self._learn(block)
             case QcNotice():
                 self._learn_certificates(message.qc, message.tc)
             case Timeout():
@@ -98,7 +103,10 @@ class Liar(Replica):
             message = effect.message
             if isinstance(message, Append):
                 self._learn(message)
-                if Lie.EQUIVOCATE in self.lies and self._dice.randrange(3) == 0:
+                is_first = message.qc.position.term != message.header.term
+                if is_first and Lie.STALE in self.lies and self._dice.randrange(2):
+                    twisted[-1:] = self._forge()  # before anyone has voted in the term
+                elif Lie.EQUIVOCATE in self.lies and self._dice.randrange(3) == 0:
                     twin = self._propose(message.qc, message.tc, message.header.term)
                     if twin is not None:
                         twisted[-1:] = self._split(message, twin)
@@ -159,7 +167,7 @@ class Liar(Replica):
         """Propose in its own term on some old certificate, with or without its excuse."""
         assert self.machine is not None
         term = self.machine.term
-        qcs = [qc for qc in self._qcs if qc.position.term <= term]
+        qcs = sorted(self._qcs, key=lambda qc: qc.position)[-STALE_CHOICES:-1]
         if not qcs:
             return []
         tc = self._tcs.get(term - 1) if self._dice.randrange(2) else None

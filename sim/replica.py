@@ -57,12 +57,16 @@ class Store:
             self.log.append(block)
             self.tail.pop(block.hash, None)
             leaves = [merkle.leaf_hash(record) for record in block.block.records]
-            self.roots.append(tagged("sim/state/1", self.roots[-1], *leaves))
+            self.roots.append(self.state_root_after(leaves))
             for leaf in leaves:
                 self.wanted.pop(leaf, None)
         self.beacons = committed.beacons
         head = len(self.log)
         self.tail = {h: block for h, block in self.tail.items() if block.header.index > head}
+
+    def state_root_after(self, leaves: Sequence[bytes]) -> bytes:
+        """Give the root that a block of these records leads to."""
+        return tagged("sim/state/1", self.roots[-1], *leaves)
 
     def committed(self, first: int, count: int) -> Sequence[Append]:
         """Serve other nodes' fetches."""

@@ -16,6 +16,7 @@ from sim.checkers import (
     Certificates,
     CommitProofs,
     HonestAreInnocent,
+    JustifiedVotes,
     OneProposal,
     VoteDiscipline,
     check_liveness,
@@ -189,6 +190,7 @@ def run(options: ScenarioOptions) -> Outcome:
     world.observers += [
         VoteDiscipline(),
         OneProposal(),
+        JustifiedVotes(core),
         agreement,
         CommitProofs(core),
         Certificates(core),

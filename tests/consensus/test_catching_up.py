@@ -1,0 +1,198 @@
+"""Followers, observers, FETCH and BLOCKS, COORDINATION "Followers"."""
+
+from collections.abc import Sequence
+
+from ambientd.consensus.block_tree import BlockTree
+from ambientd.consensus.catch_up import serve
+from ambientd.consensus.certificates import Committee
+from ambientd.consensus.effects import Committed, PeerFault, Send
+from ambientd.consensus.messages import Append, Blocks, Fetch, QcNotice, Timeout, Vote
+from tests.consensus.bench import Bench, of, options, record, sent
+
+
+def test_an_observer_commits_what_the_committee_does_and_signs_nothing() -> None:
+    bench = Bench(4, observers=2)
+    bench.start()
+    bench.submit(4, record("from an observer"))
+    bench.run(1_000)
+    for who in (4, 5):
+        assert record("from an observer") in bench.records(who)
+        assert not sent(bench.effects[bench.key(who)], Vote)
+    bench.down = {bench.key(0)}
+    bench.run(2_000)
+    assert bench.machine(5).term == 2
+    assert not sent(bench.effects[bench.key(5)], Timeout)
+
+
+def test_an_observer_that_hears_nothing_asks_a_member() -> None:
+    bench = Bench(4, observers=1)
+    bench.start()
+    bench.run(100)
+    bench.run(1_500)
+    late = bench.nodes[4]
+    late.crash()
+    bench.run(3_000)
+    bench.carry_out(4, late.boot(bench.now))
+    deaf = bench.machine(4)
+    effects = bench.tick(4, 1_700)
+    [fetch] = sent(effects, Fetch)
+    assert fetch.after == deaf.head_index
+    bench.settle()
+    assert deaf.head_index > 40
+
+
+def test_blocks_are_fetched_in_bounded_runs() -> None:
+    bench = Bench(4, changes={"fetch_blocks_max": 5})
+    bench.start()
+    bench.run(2_000)
+    [answer] = sent(bench.receive(0, 1, Fetch(2)), Blocks)
+    assert [block.header.index for block in answer.blocks] == [3, 4, 5, 6, 7]
+    assert answer.qc.position.index == 7
+    [nothing] = sent(bench.receive(0, 1, Fetch(10_000)), Blocks)
+    assert nothing.blocks == ()
+
+
+def test_a_run_of_blocks_is_bounded_in_bytes_but_never_empty() -> None:
+    bench = Bench(1, changes={"fetch_bytes_max": 1_000})
+    bench.start()
+    for number in range(4):
+        bench.submit(0, b"record %d " % number + b"x" * 2_000)
+        bench.run(20)
+    [answer] = sent(bench.receive(0, 0, Fetch(0)), Blocks) or [
+        serve(
+            0,
+            bench.machine(0)._tree,
+            bench.machine(0).high_qc,
+            bench.nodes[0].store,
+            bench.nodes[0].options,
+        )
+    ]
+    sizes = [sum(map(len, block.records)) for block in answer.blocks]
+    assert sum(sizes) <= 1_000 or len([size for size in sizes if size]) == 1
+
+
+class Forgetful:
+    """A source that has lost the end of its log."""
+
+    def __init__(self, blocks: Sequence[Append]) -> None:
+        self.blocks = blocks
+
+    def committed(self, first: int, count: int) -> Sequence[Append]:
+        return self.blocks[first - 1 : first - 1 + count]
+
+
+def test_a_source_that_lacks_its_own_head_serves_only_what_it_can_prove() -> None:
+    bench = Bench(1)
+    bench.start()
+    bench.run(2_000)
+    log = [block.block for block in bench.log(0)]
+    tree, high = bench.machine(0)._tree, bench.machine(0).high_qc
+    answer = serve(0, tree, high, Forgetful(log[:4]), bench.options)
+    assert [block.header.index for block in answer.blocks] == [1, 2, 3]
+    assert answer.qc == log[3].qc
+    assert serve(0, tree, high, Forgetful([]), bench.options).blocks == ()
+
+
+def test_a_fresh_tree_serves_the_genesis_certificate() -> None:
+    opts = options(4)
+    bench = Bench(4)
+    tree = BlockTree(Committee(opts.members, opts.seed), bench.genesis, None, ())
+    assert serve(0, tree, bench.genesis, Forgetful([]), opts) == Blocks((), bench.genesis)
+
+
+def lagging() -> tuple[Bench, list[Append], Fetch]:
+    """Give a member that has seen only a certificate for the third block of a chain."""
+    bench = Bench(4)
+    bench.start(3)
+    chain = [bench.block(0, 1, bench.genesis)]
+    chain.append(bench.block(0, 1, bench.qc(chain[0], 0, 1, 2), record(1), revealed=1))
+    effects = bench.receive(3, 2, QcNotice(bench.qc(chain[1], 0, 1, 2), None))
+    [fetch] = of(effects, Send)
+    assert fetch.to == bench.key(2)
+    return bench, chain, fetch.message
+
+
+def test_a_certificate_without_its_block_is_asked_of_who_showed_it() -> None:
+    bench, chain, fetch = lagging()
+    assert fetch == Fetch(0)
+    effects = bench.receive(3, 2, Blocks(tuple(chain), bench.qc(chain[1], 0, 1, 2)))
+    assert [c.blocks[0].block for c in of(effects, Committed)] == [chain[0]]
+
+
+def test_blocks_that_lie_are_faults_and_somebody_else_is_asked() -> None:
+    for number in range(6):
+        bench, chain, _ = lagging()
+        first, second = chain
+        qc = bench.qc(second, 0, 1, 2)
+        forged = Append(second.header, second.qc, None, second.records, b"x" * 64)
+        swapped = Append(second.header, second.qc, None, (record(9),), second.signature)
+        stranger = bench.block(1, 1, bench.genesis)
+        answers = [
+            Blocks((first, second), bench.qc(second, 0, 1)),
+            Blocks((first,), qc),
+            Blocks((second, first), qc),
+            Blocks((first, forged), qc),
+            Blocks((first, swapped), qc),
+            Blocks((stranger,), bench.qc(stranger, 0, 1, 2)),
+        ]
+        effects = bench.receive(3, 2, answers[number])
+        assert of(effects, PeerFault), number
+        assert not of(effects, Committed)
+        assert bench.machine(3).head_index == 0
+        assert sent(bench.tick(3, 200), Fetch)
+
+
+def test_blocks_that_nobody_asked_for_are_ignored() -> None:
+    bench = Bench(4)
+    bench.start(3)
+    first = bench.block(0, 1, bench.genesis)
+    effects = bench.receive(3, 2, Blocks((first,), bench.qc(first, 0, 1, 2)))
+    assert effects == []
+
+
+def test_an_answer_that_does_not_help_is_not_asked_for_in_a_loop() -> None:
+    bench, _, _ = lagging()
+    effects = bench.receive(3, 2, Blocks((), bench.genesis))
+    assert not sent(effects, Fetch)
+    assert sent(bench.tick(3, 100), Fetch)
+
+
+def test_held_blocks_are_bounded() -> None:
+    bench = Bench(4, changes={"held_blocks_max": 3})
+    bench.start(3)
+    parent = bench.block(0, 1, bench.genesis)
+    for number in range(8):
+        qc = bench.qc(parent, 0, 1, 2)
+        parent = bench.block(0, 1, qc, record(number), revealed=number + 1)
+        bench.receive(3, 0, parent)
+    assert len(bench.machine(3)._held) == 3
+
+
+def test_an_equivocating_coordinator_fills_no_memory() -> None:
+    bench = Bench(4)
+    bench.start(3)
+    for number in range(20):
+        bench.receive(3, 0, bench.block(0, 1, bench.genesis, record(number)))
+    assert len(bench.machine(3)._tree.blocks) == 2
+
+
+def test_a_full_tree_keeps_the_certified_branch() -> None:
+    bench = Bench(4, changes={"tree_blocks_max": 2})
+    bench.start(3)
+    first = bench.block(0, 1, bench.genesis)
+    twin = bench.block(0, 1, bench.genesis, record(1))
+    bench.receive(3, 0, first)
+    bench.receive(3, 0, twin)
+    second = bench.block(0, 1, bench.qc(first, 0, 1, 2), revealed=1)
+    bench.receive(3, 0, second)
+    assert bench.machine(3)._tree.holds(second.header.parent_hash)
+    assert len(bench.machine(3)._tree.blocks) == 2
+
+
+def test_a_full_tree_has_no_room_for_a_losing_branch() -> None:
+    bench = Bench(4, changes={"tree_blocks_max": 1})
+    bench.start(3)
+    first = bench.block(0, 1, bench.genesis)
+    bench.receive(3, 0, first)
+    bench.receive(3, 0, bench.block(0, 1, bench.genesis, record(1)))
+    assert len(bench.machine(3)._tree.blocks) == 1
