@@ -79,8 +79,29 @@ async def test_a_memory_bomb_ends_at_the_limit_and_its_memory_comes_back() -> No
         assert int.from_bytes(result.output, "little") == 8_192
         await echo_works(pool)
         (pid,) = pool.pids
-        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
-        assert pages * os.sysconf("SC_PAGE_SIZE") < 100 << 20
+        assert resident_bytes(pid) < 100 << 20
+
+
+def resident_bytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+async def test_five_hundred_executions_leave_no_memory_behind() -> None:
+    async with pool_of() as pool:
+
+        async def run(times: int) -> None:
+            kinds = (("wasi", b"p"), ("wasi", b"-"), ("echo", b"x"), ("trap", b"\5"))
+            for number in range(times):
+                name, data = kinds[number % 4]
+                result = await pool.execute(prepared(name), data, LIMITS, SEED)
+                assert isinstance(result, ExecutionResult)
+
+        await run(100)
+        (pid,) = pool.pids
+        before = resident_bytes(pid)
+        await run(500)
+        assert resident_bytes(pid) - before < 2 << 20
 
 
 async def test_malformed_ill_typed_and_forbidden_modules_are_refused() -> None:
