@@ -28,17 +28,19 @@ from ambientd.adapters.regtest.launcher import EmbeddedChain, EmbeddedRegtest
 from ambientd.adapters.sqlite_store import SqliteStore
 from ambientd.adapters.system_clock import SystemClock
 from ambientd.api.cluster import load_genesis
-from ambientd.api.handlers import Desk, build_handlers
+from ambientd.api.desk import Desk, Owner
+from ambientd.api.handlers import build_handlers
 from ambientd.api.local_socket import serve_local_socket
 from ambientd.codec.digest import tagged
 from ambientd.config.load import load_config
 from ambientd.config.options import ChainKind, Config, Lie
-from ambientd.config.places import Places, socket_path_for
+from ambientd.config.places import Places, default_data_dir, socket_path_for
 from ambientd.errors import AmbientError, ConfigError
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
 from ambientd.node.build import NodeOptions, build_node, signer_of
 from ambientd.ports.transport import HostPort, PeerAddress, TransportOptions
+from ambientd.ports.worker_protocol import Protection
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.joining import Joining
@@ -110,10 +112,16 @@ async def _anchors(identity: Identity) -> ChainAnchors | None:
     return ChainAnchors(chain, wallet, bitcoin.fee_sat_max, chain.fund)
 
 
+def _addresses(identity: Identity, listen: HostPort) -> tuple[str, ...]:
+    """Give where a newcomer can dial: this node first, then the peers it knows."""
+    own = f"{identity.node.hex()}@{listen}"
+    return (own, *(str(peer) for peer in identity.config.bootstrap_peers()))
+
+
 async def run_daemon(data_dir: Path) -> None:
     """Run the node of a data directory until SIGTERM or SIGINT, then stop cleanly."""
     identity = read_identity(data_dir)
-    config, places, genesis = identity.config, identity.places, identity.genesis
+    config, genesis = identity.config, identity.genesis
     now = _steady_now()
     if config.faults.lie is not Lie.NONE:
         log.warning("THIS NODE LIES ON PURPOSE", lie=config.faults.lie.value)
@@ -122,8 +130,6 @@ async def run_daemon(data_dir: Path) -> None:
         store = SqliteStore(data_dir / "node.db")
         recovered = recover(store, genesis)
         writer = await stack.enter_async_context(StoreWriter(store))
-        reader = SqliteStore(data_dir / "node.db")
-        stack.callback(reader.close)
         files = BlobFiles(data_dir / "blobs", quota_bytes=config.limits.blob_store_bytes_max)
         rng = random.Random(draw_secret(32))  # noqa: S311 - jitter and back-off, no secrets
         node = build_node(
@@ -140,7 +146,7 @@ async def run_daemon(data_dir: Path) -> None:
             recovered.ledger,
             recovered.log,
             recovered.telemetry_epoch,
-            StoredBlocks(reader),
+            StoredBlocks(writer),
             rng,
         )
         pump = Pump(node, now, writer)
@@ -163,7 +169,11 @@ async def run_daemon(data_dir: Path) -> None:
         )
         anchors = await _anchors(identity)
         meter = RaplMeter()
-        blobs = Blobs(files, transport.request_blob, lambda: sorted(transport.peers()))
+        blobs = Blobs(
+            files,
+            transport.request_blob,
+            lambda: [NodeId(peer) for peer in sorted(transport.peers())],
+        )
         news = News()
         parts = Parts(
             node=node,
@@ -189,12 +199,24 @@ async def run_daemon(data_dir: Path) -> None:
         )
 
         async def serve(performer: Performer) -> None:
-            desk = Desk(identity=identity, parts=parts, pool=pool, performer=performer)
+            owner = Owner(
+                signer=signer_of(identity.seed, genesis),
+                config=config,
+                name=config.node.name,
+                engine=f"{pool.engine} {pool.engine_version}",
+                protections=tuple(sorted(pool.protections)),
+                protections_missing=tuple(sorted(set(Protection) - pool.protections)),
+                addresses=_addresses(identity, transport.address),
+                draw_secret=draw_secret,
+                started_ms=now(),
+            )
+            desk = Desk(owner, parts, performer)
             async with trio.open_nursery() as nursery:
                 path = socket_path_for(data_dir, config.api.socket)
+                nursery.start_soon(desk.keep_chronicle)
                 await nursery.start(serve_local_socket, path, build_handlers(desk))
-                host = transport.address
-                log.info("ready", node=identity.node.hex()[:12], listen=str(host), socket=str(path))
+                listen = str(transport.address)
+                log.info("ready", node=identity.node.hex()[:12], listen=listen, socket=str(path))
                 with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                     async for number in signals:
                         log.info("stopping", signal=signal.Signals(number).name)
@@ -222,8 +244,27 @@ def main(arguments: list[str] | None = None) -> int:
     _configure_logging(verbose=chosen.verbose)
     try:
         trio.run(run_daemon, chosen.data_dir or default_data_dir())
-    except* ConfigError as group:
-        return _complain(group, EXIT_USAGE)
-    except* AmbientError as group:
-        return _complain(group, EXIT_FAILED)
+    except AmbientError as error:
+        return _complain(error)
+    except BaseExceptionGroup as group:
+        expected, unexpected = group.split(AmbientError)
+        if unexpected is not None:
+            raise
+        return _complain(_first(expected))
     return EXIT_DONE
+
+
+def _first(error: BaseException | None) -> BaseException | None:
+    """Give the first leaf of nested groups: one cause is what a person can act on."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _complain(error: BaseException | None) -> int:
+    print(f"ambientd: {error}", file=sys.stderr)  # noqa: T201 - the last word to a person
+    return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -71,6 +71,42 @@ class SocketLimits(msgspec.Struct, frozen=True, kw_only=True):
     idle_deadline_s: float = 120.0
 
 
+class _CallerGoneError(Exception):
+    """Nobody is there to read what a handler answers."""
+
+
+class _Caller:
+    """One connection; a byte that came while an answer was under way is kept for the next call."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self._early = b""
+
+    async def receive_some(self, size: int) -> bytes:
+        """Give what is there, at most `size` bytes; nothing when the caller has left."""
+        early, self._early = self._early, b""
+        return early or bytes(await self.stream.receive_some(size))
+
+    async def receive(self, size: int) -> bytes:
+        """Give exactly `size` bytes; memory grows with what really arrives."""
+        data = bytearray()
+        while len(data) < size:
+            chunk = await self.receive_some(min(_READ_CHUNK_BYTES, size - len(data)))
+            if not chunk:
+                msg = f"the caller left in the middle of a frame ({len(data)} of {size} bytes)"
+                raise RemoteProtocolError(msg)
+            data += chunk
+        return bytes(data)
+
+    async def cancel_when_it_leaves(self, scope: trio.CancelScope) -> None:
+        """Cancel an answer that nobody waits for any more."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            self._early = await self.receive_some(1)
+        if not self._early:
+            await self.stream.aclose()
+            scope.cancel()
+
+
 class LocalSocket:
     """Answers operations of a table of handlers on a Unix socket."""
 
@@ -91,7 +127,7 @@ class LocalSocket:
                 self._check_caller(stream)
                 self._connections += 1
                 try:
-                    await self._converse(stream)
+                    await self._converse(_Caller(stream))
                 finally:
                     self._connections -= 1
             except OperationError as error:
@@ -121,43 +157,43 @@ class LocalSocket:
             except trio.BrokenResourceError:
                 return
 
-    async def _converse(self, stream: trio.SocketStream) -> None:
+    async def _converse(self, caller: _Caller) -> None:
         while True:
             first = b""
             with trio.move_on_after(self._limits.idle_deadline_s):
-                first = bytes(await stream.receive_some(LENGTH_BYTES))
+                first = await caller.receive_some(LENGTH_BYTES)
             if not first:
                 return
-            await self._answer(stream, await self._receive_frame(stream, first))
+            await self._answer(caller, await self._receive_frame(caller, first))
 
-    async def _receive_frame(self, stream: trio.SocketStream, first: bytes) -> RequestFrame:
+    async def _receive_frame(self, caller: _Caller, first: bytes) -> RequestFrame:
         with trio.move_on_after(self._limits.frame_deadline_s):
-            prefix = first + await _receive(stream, LENGTH_BYTES - len(first))
+            prefix = first + await caller.receive(LENGTH_BYTES - len(first))
             size = frame_size(prefix)
             if size <= _LARGE_BYTES:
-                return read(await _receive(stream, size), RequestFrame)
+                return read(await caller.receive(size), RequestFrame)
             async with self._large:
-                return read(await _receive(stream, size), RequestFrame)
+                return read(await caller.receive(size), RequestFrame)
         msg = f"a frame did not arrive within {self._limits.frame_deadline_s:g} s"
         raise RemoteProtocolError(msg)
 
-    async def _answer(self, stream: trio.SocketStream, frame: RequestFrame) -> None:
+    async def _answer(self, caller: _Caller, frame: RequestFrame) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_leave_with_the_caller, stream, nursery.cancel_scope)
+            nursery.start_soon(caller.cancel_when_it_leaves, nursery.cancel_scope)
             try:
-                failure = await self._try(stream, frame)
+                failure = await self._try(caller, frame)
                 if failure is not None:
-                    await self._send(stream, frame.id, ReplyKind.ERROR, failure)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                await stream.aclose()
+                    await self._send(caller, frame.id, ReplyKind.ERROR, failure)
+            except _CallerGoneError:
+                await caller.stream.aclose()
             nursery.cancel_scope.cancel()
 
-    async def _try(self, stream: trio.SocketStream, frame: RequestFrame) -> Failure | None:
+    async def _try(self, caller: _Caller, frame: RequestFrame) -> Failure | None:
         try:
-            await self._perform(stream, frame)
+            await self._perform(caller, frame)
         except AmbientError as error:
             return _failure(error)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except _CallerGoneError:
             raise
         except Exception as error:  # supervision: a bug in one answer, not of the node
             cause = _only_cause(error)
@@ -168,7 +204,7 @@ class LocalSocket:
             return Failure(code="internal", message=message, hint="its log has the details")
         return None
 
-    async def _perform(self, stream: trio.SocketStream, frame: RequestFrame) -> None:
+    async def _perform(self, caller: _Caller, frame: RequestFrame) -> None:
         operation = OPERATIONS.get(frame.op)
         handler = self._handlers.get(frame.op)
         if operation is None or handler is None:
@@ -178,26 +214,28 @@ class LocalSocket:
         request = read(frame.body, operation.request)
         answer = handler(request)
         if operation.streaming:
-            await self._stream(stream, frame.id, cast("Any", answer))
+            await self._stream(caller, frame.id, cast("Any", answer))
             return
         response = await _within(operation, cast("Awaitable[msgspec.Struct]", answer))
-        await self._send(stream, frame.id, ReplyKind.DONE, response)
+        await self._send(caller, frame.id, ReplyKind.DONE, response)
 
-    async def _stream(self, stream: trio.SocketStream, call: int, items: Any) -> None:  # noqa: ANN401
+    async def _stream(self, caller: _Caller, call: int, items: Any) -> None:  # noqa: ANN401
         async with aclosing(items):
             async for item in items:
-                await self._send(stream, call, ReplyKind.ITEM, item)
-        await self._send(stream, call, ReplyKind.DONE, None)
+                await self._send(caller, call, ReplyKind.ITEM, item)
+        await self._send(caller, call, ReplyKind.DONE, None)
 
     async def _send(
-        self, stream: trio.SocketStream, call: int, kind: ReplyKind, body: msgspec.Struct | None
+        self, caller: _Caller, call: int, kind: ReplyKind, body: msgspec.Struct | None
     ) -> None:
         data = pack(ReplyFrame(id=call, kind=kind, body=body_of(body)))
-        with trio.move_on_after(self._limits.frame_deadline_s) as patience:
-            await stream.send_all(data)
-        if patience.cancelled_caught:
-            msg = f"the caller did not read for {self._limits.frame_deadline_s:g} s"
-            raise trio.BrokenResourceError(msg)
+        with trio.move_on_after(self._limits.frame_deadline_s):
+            try:
+                await caller.stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise _CallerGoneError from error
+            return
+        raise _CallerGoneError
 
 
 async def serve_local_socket(
@@ -225,25 +263,6 @@ def _peer_user(connection: trio.socket.SocketType) -> int | None:
     size = struct.calcsize("3i")
     credentials = connection.getsockopt(socket.SOL_SOCKET, option, size)
     return int(struct.unpack("3i", credentials)[1])
-
-
-async def _receive(stream: trio.SocketStream, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        chunk = await stream.receive_some(min(_READ_CHUNK_BYTES, size - len(data)))
-        if not chunk:
-            msg = f"the caller left in the middle of a frame ({len(data)} of {size} bytes)"
-            raise RemoteProtocolError(msg)
-        data += chunk
-    return bytes(data)
-
-
-async def _leave_with_the_caller(stream: trio.SocketStream, scope: trio.CancelScope) -> None:
-    """Cancel an answer nobody waits for: callers send nothing until they have it."""
-    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        await stream.receive_some(1)
-    await stream.aclose()
-    scope.cancel()
 
 
 async def _within(

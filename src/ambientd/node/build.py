@@ -2,18 +2,23 @@
 
 from dataclasses import dataclass, field
 
+from ambientd.codec.canonical import decode
 from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint
 from ambientd.consensus.catch_up import BlockSource
+from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.core import Consensus
+from ambientd.consensus.messages import Evidence
 from ambientd.consensus.options import ConsensusOptions, Random
 from ambientd.consensus.restored import Restored
-from ambientd.ledger.apply import is_admissible
+from ambientd.errors import RemoteProtocolError
+from ambientd.ledger.apply import ProveFraud, is_admissible
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
-from ambientd.node.core import Cores, Node
+from ambientd.model.record import Fraud
+from ambientd.node.core import LOG_EVIDENCE, Cores, Node
 from ambientd.node.roots import RecentRoots
 from ambientd.roles.anchorer import Anchorer
 from ambientd.roles.checkpointer import Checkpointer
@@ -22,7 +27,8 @@ from ambientd.roles.referee import Referee
 from ambientd.roles.submitter import Submitter
 from ambientd.roles.worker import Worker
 from ambientd.rules.verdicts import quorum
-from ambientd.telemetry.core import Telemetry, TelemetryOptions
+from ambientd.telemetry.batch import decode_batch, is_evidence
+from ambientd.telemetry.core import EVIDENCE_KIND, Telemetry, TelemetryOptions
 
 LOG_EPOCH = 1
 
@@ -48,6 +54,25 @@ def beacon_secret(seed: bytes) -> bytes:
     return tagged("ambient/beacon-secret/1", seed)
 
 
+def fraud_judge(log: ConsensusOptions) -> ProveFraud:
+    """Give what tells whether two statements convict a key, by the rules of their own core."""
+    verifier = Verifier(log, Committee(log.members, log.seed))
+
+    def judge(body: Fraud) -> bool:
+        try:
+            if body.kind == EVIDENCE_KIND:
+                accused = decode_batch(body.first).node
+                proven = is_evidence(body.first, body.second, log.cluster)
+                return proven and accused == body.culprit
+            if body.kind == LOG_EVIDENCE and not body.second:
+                return verifier.culprit(decode(body.first, Evidence)) == body.culprit
+        except RemoteProtocolError:
+            return False
+        return False
+
+    return judge
+
+
 def build_node(
     options: NodeOptions,
     ledger: LedgerState,
@@ -62,18 +87,19 @@ def build_node(
     members = tuple(sorted(member.node for member in genesis.members))
     tips = {member.node: member.beacon_tip for member in genesis.members}
     roots = RecentRoots(ledger.applied_index, ledger.root)
+    log = ConsensusOptions(
+        cluster=signer.cluster,
+        epoch=LOG_EPOCH,
+        members=members,
+        seed=signer.cluster,
+        self_id=signer.public_key,
+        beacon_tips=tuple(tips[member] for member in members),
+        beacon_secret=beacon_secret(options.seed),
+        may_vote=options.may_vote,
+        t0_ms=genesis.rules.t0_ms,
+    )
     consensus = Consensus(
-        ConsensusOptions(
-            cluster=signer.cluster,
-            epoch=LOG_EPOCH,
-            members=members,
-            seed=signer.cluster,
-            self_id=signer.public_key,
-            beacon_tips=tuple(tips[member] for member in members),
-            beacon_secret=beacon_secret(options.seed),
-            may_vote=options.may_vote,
-            t0_ms=genesis.rules.t0_ms,
-        ),
+        log,
         signer,
         restored,
         rng,
@@ -94,4 +120,4 @@ def build_node(
         submitter=Submitter(own_id),
         telemetry=Telemetry(signer, options.telemetry, telemetry_epoch),
     )
-    return Node(signer, committee, cores, roots)
+    return Node(signer, committee, cores, roots, fraud_judge(log))

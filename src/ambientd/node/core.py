@@ -18,7 +18,7 @@ from ambientd.consensus import events as log_events
 from ambientd.consensus import messages as log_messages
 from ambientd.consensus.core import Consensus
 from ambientd.errors import RemoteProtocolError
-from ambientd.ledger.apply import apply_block, decode_record
+from ambientd.ledger.apply import ProveFraud, apply_block, decode_record
 from ambientd.ledger.draft import BlockContext
 from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.events import LedgerEvent, NodeJoined
@@ -60,12 +60,12 @@ from ambientd.roles.referee import Referee
 from ambientd.roles.submitter import Submitter
 from ambientd.roles.worker import Worker
 from ambientd.telemetry import messages as telemetry_messages
-from ambientd.telemetry.batch import is_evidence
-from ambientd.telemetry.core import EVIDENCE_KIND, Telemetry
+from ambientd.telemetry.core import Telemetry
 
 LOG_FRAME = b"\x01"
 JOB_FRAME = b"\x02"
 JOB_BYTES_MAX = 64 * 1024
+LOG_EVIDENCE = "log"
 
 
 @dataclass(slots=True)
@@ -87,13 +87,19 @@ class Node:
     """One node's cores behind one `handle`."""
 
     def __init__(
-        self, signer: Signer, members: frozenset[NodeId], cores: Cores, roots: RecentRoots
+        self,
+        signer: Signer,
+        members: frozenset[NodeId],
+        cores: Cores,
+        roots: RecentRoots,
+        judge: ProveFraud,
     ) -> None:
         self._signer = signer
         self._id = NodeId(signer.public_key)
         self._members = members
         self._cores = cores
         self._roots = roots
+        self._judge = judge
         self._out: list[NodeEffect] = []
         self._now = 0
         self._coordinator: NodeId | None = None
@@ -282,7 +288,7 @@ class Node:
 
     def _on_evidence(self, culprit: NodeId, evidence: log_messages.Evidence) -> None:
         """Bring a fork's evidence into the log; the ledger keeps the first of each culprit."""
-        body = Fraud(culprit=culprit, kind="log", first=encode(evidence), second=b"")
+        body = Fraud(culprit=culprit, kind=LOG_EVIDENCE, first=encode(evidence), second=b"")
         self._propose(body)
 
     def _apply(self, committed: log_effects.Committed) -> None:
@@ -296,7 +302,7 @@ class Node:
                 index=header.index, term=header.term, time_ms=header.time_ms, beacon=header.beacon
             )
             records = [decode_record(raw) for raw in block.block.records]
-            result = apply_block(ledger, context, records, self._prove_fraud)
+            result = apply_block(ledger, context, records, self._judge)
             ledger.commit(context.index, result.writes, result.root)
             writes.update(result.writes)
             self._roots.add(context.index, result.root)
@@ -335,13 +341,6 @@ class Node:
                     self._out.append(effect)
                 case _:
                     assert_never(effect)
-
-    def _prove_fraud(self, body: Fraud) -> bool:
-        """Judge two signed statements by the rules of the core that they belong to."""
-        cluster = self._signer.cluster
-        if body.kind == EVIDENCE_KIND:
-            return is_evidence(body.culprit, body.first, body.second, cluster)
-        return body.kind == "log" and self._cores.consensus.proves(body.culprit, body.first)
 
     def _propose(self, body: Body) -> None:
         record = sign_record(self._signer, body)

@@ -12,6 +12,7 @@ from ambientd.model.effect import Abandon, AnchorRoot, Assignment, Execute, Fetc
 from ambientd.node.effect import (
     AllowNodes,
     BroadcastFrame,
+    ConditionChanged,
     CoordinatorElected,
     NodeEffect,
     PeerMisbehaved,
@@ -27,6 +28,7 @@ from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.execution import Executor
 from ambientd.runtime.news import News
 from ambientd.runtime.pump import Pump
+from ambientd.telemetry.messages import BatchAccepted
 
 log = structlog.get_logger("ambientd.performer")
 
@@ -101,6 +103,9 @@ class Performer:
                 log.info("coordinator", term=term, coordinator=coordinator.hex()[:12])
             case PeerMisbehaved(peer=peer, reason=reason):
                 self._count_fault(peer, reason)
+            case ConditionChanged(news=news):
+                if not isinstance(news, BatchAccepted):
+                    log.warning("condition", news=str(news))
             case RecordDropped(reason=reason):
                 log.warning("record dropped", reason=reason)
             case _:

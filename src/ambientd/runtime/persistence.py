@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ambientd.codec.canonical import decode, encode
 from ambientd.consensus.beacon import BeaconLink
@@ -14,6 +15,7 @@ from ambientd.ledger.state import LedgerState, decode_entry, decode_key, encode_
 from ambientd.model.genesis import Genesis
 from ambientd.node.effect import NodeEffect, PersistLedger, PersistTelemetryEpoch
 from ambientd.ports.store import Delete, Put, Store, StoreTable, Write
+from ambientd.runtime.store_writer import StoreWriter
 
 SAFETY_KEY = b"safety"
 HEAD_KEY = b"head"
@@ -58,6 +60,10 @@ def _ledger_writes(effect: PersistLedger) -> list[Write]:
     return writes
 
 
+HeadRow: TypeAlias = tuple[int, bytes, tuple[BeaconLink, ...]]
+"""The last applied index, the state root there, and every member's beacon."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """Everything a node had on disk."""
@@ -84,21 +90,24 @@ def _recover(store: Store, genesis: Genesis) -> Recovered:
     epoch = 0 if epoch_row is None else decode(epoch_row, int)
     safety_row = store.get(StoreTable.SAFETY, SAFETY_KEY)
     head_row = store.get(StoreTable.LOCAL, HEAD_KEY)
+    head: CommittedBlock | None = None
+    beacons: tuple[BeaconLink, ...] = ()
     if head_row is None:
-        ledger, head, beacons = LedgerState.from_genesis(genesis), None, ()
+        ledger = LedgerState.from_genesis(genesis)
     else:
-        index, root, beacons = decode(head_row, tuple[int, bytes, tuple[BeaconLink, ...]])
+        row: HeadRow = decode(head_row, HeadRow)
+        index, root, beacons = row
         rows = store.scan(StoreTable.LEDGER)
         items = {decode_key(key): decode_entry(decode_key(key), value) for key, value in rows}
         ledger = LedgerState.from_items(genesis, items, index, root)
-        head_block = store.get(StoreTable.COMMITTED, index_key(index))
-        if head_block is None:
+        head_bytes = store.get(StoreTable.COMMITTED, index_key(index))
+        if head_bytes is None:
             msg = f"the committed block {index} is missing"
             raise ValueError(msg)
-        head = decode(head_block, CommittedBlock)
+        head = decode(head_bytes, CommittedBlock)
     if safety_row is None:
         return Recovered(None, ledger, epoch)
-    tail = tuple(decode(value, Append) for _, value in store.scan(StoreTable.BLOCK))
+    tail: list[Append] = [decode(value, Append) for _, value in store.scan(StoreTable.BLOCK)]
     floor = ledger.applied_index
     log = Restored(
         safety=decode(safety_row, SafetyState),
@@ -112,12 +121,15 @@ def _recover(store: Store, genesis: Genesis) -> Recovered:
 class StoredBlocks:
     """Committed blocks by index, for peers that lag (a `BlockSource`)."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, writer: StoreWriter) -> None:
+        self._writer = writer
 
     def committed(self, first: int, count: int) -> Sequence[Append]:
         """Give up to `count` consecutive blocks from index `first`; fewer at the end."""
-        rows = self._store.scan(
-            StoreTable.COMMITTED, index_key(first), index_key(first + count), limit=count
-        )
+        start, end = index_key(first), index_key(first + count)
+
+        def look_up(store: Store) -> list[tuple[bytes, bytes]]:
+            return list(store.scan(StoreTable.COMMITTED, start, end, limit=count))
+
+        rows = self._writer.read_now(look_up)
         return [decode(value, CommittedBlock).block for _, value in rows]

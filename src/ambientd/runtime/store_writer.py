@@ -49,6 +49,7 @@ class StoreWriter:
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._token: trio.lowlevel.TrioToken
         self._open = False
+        self._one_at_a_time = threading.Lock()
         self.groups = 0
         """How many transactions were written, for metrics."""
 
@@ -82,6 +83,11 @@ class StoreWriter:
         """Run a function with the store, after all writes called before; for reads."""
         value: T = await self._finish(_Request(action=action))
         return value
+
+    def read_now(self, action: Callable[[Store], T]) -> T:
+        """Run a short look-up at once, in the caller's thread, between two transactions."""
+        with self._one_at_a_time:
+            return action(self._store)
 
     async def _finish(self, request: _Request) -> Any:  # noqa: ANN401
         async with self._room:
@@ -128,7 +134,8 @@ class StoreWriter:
         action = group[0].action
         if action is not None:
             try:
-                group[0].value = action(self._store)
+                with self._one_at_a_time:
+                    group[0].value = action(self._store)
             except Exception as error:  # noqa: BLE001 - the caller gets it; the thread lives on
                 group[0].error = error
         else:
@@ -142,7 +149,8 @@ class StoreWriter:
     def _commit(self, group: list[_Request]) -> None:
         self.groups += 1
         try:
-            self._store.write([write for request in group for write in request.batch])
+            with self._one_at_a_time:
+                self._store.write([write for request in group for write in request.batch])
         except Exception as error:  # noqa: BLE001 - the callers get it; the thread lives on
             if len(group) == 1:
                 group[0].error = error

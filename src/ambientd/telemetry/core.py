@@ -30,7 +30,7 @@ from ambientd.telemetry.condition import CAPACITY_MAX, Condition, Readings, buck
 from ambientd.telemetry.health import health
 from ambientd.telemetry.messages import Effect, Event
 from ambientd.telemetry.round_trips import RoundTrips, Transfers
-from ambientd.telemetry.safe_mode import Mode, SafeMode, SafeModeOptions
+from ambientd.telemetry.safe_mode import Mode, Reason, SafeMode, SafeModeOptions
 
 EVIDENCE_KIND = "telemetry"
 OWN_SOURCE = "ambientd"
@@ -101,6 +101,11 @@ class Telemetry:
     def mode(self) -> Mode:
         """Give this node's mode."""
         return self._safe_mode.mode
+
+    @property
+    def trip_reasons(self) -> tuple[Reason, ...]:
+        """Give the breakers that hold this node in safe mode."""
+        return self._safe_mode.reasons
 
     @property
     def last_hash(self) -> Digest:

@@ -1,0 +1,363 @@
+"""The desk: what the owner of a node asks it, answered from its committed state."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import trio
+
+from ambientd import __version__
+from ambientd.api import replies, requests
+from ambientd.api.invitation import make_token
+from ambientd.api.operations import OperationError, match_id
+from ambientd.api.story import anchor_txid, tell
+from ambientd.api.views import node_info, receipt_file, receipt_state, task_line, task_reply
+from ambientd.codec.canonical import encode
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import task_id
+from ambientd.config.options import Config
+from ambientd.errors import LocalProtocolError
+from ambientd.ledger.entries import TaskEntry
+from ambientd.ledger.events import RecordRejected, TaskAdmitted
+from ambientd.model.base import NodeId, TaskId
+from ambientd.model.record import Admit
+from ambientd.model.task import TERMINAL, Assurance, TaskSpec, TaskState
+from ambientd.node.effect import Told
+from ambientd.node.event import BodyProposed
+from ambientd.ports.keys import DrawSecret
+from ambientd.runtime.performer import Performer
+from ambientd.runtime.service import Parts
+from ambientd.telemetry.safe_mode import Mode
+
+NONCE_BYTES = 16
+ADMIT_DEADLINE_S = 30.0
+CHRONICLES_MAX = 2_000
+LINES_MAX = 200
+
+
+@dataclass(slots=True)
+class Chronicle:
+    """What happened to recent tasks, in words; told since this daemon started."""
+
+    lines: OrderedDict[str, list[replies.HistoryLine]] = field(default_factory=OrderedDict)
+
+    def note(self, told: Told) -> None:
+        """Write down what is about a task."""
+        for event in tell(told):
+            task = event.fields.get("task")
+            if not isinstance(task, str):
+                continue
+            lines = self.lines.setdefault(task, [])
+            if len(lines) < LINES_MAX:
+                lines.append(replies.HistoryLine(time_ms=event.time_ms, text=event.text))
+            if len(self.lines) > CHRONICLES_MAX:
+                self.lines.popitem(last=False)
+
+    def of(self, task: TaskId) -> tuple[replies.HistoryLine, ...]:
+        """Give a task's history."""
+        return tuple(self.lines.get(task.hex(), ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who runs this node, and what they chose."""
+
+    signer: Signer
+    config: Config
+    name: str
+    engine: str
+    protections: tuple[str, ...]
+    protections_missing: tuple[str, ...]
+    addresses: tuple[str, ...]
+    draw_secret: DrawSecret
+    started_ms: int
+
+
+class Desk:
+    """Answers every operation of the table."""
+
+    def __init__(self, owner: Owner, parts: Parts, performer: Performer) -> None:
+        self._owner = owner
+        self._parts = parts
+        self._performer = performer
+        self._state = parts.node.ledger
+        self._id = NodeId(owner.signer.public_key)
+        self._chronicle = Chronicle()
+
+    async def keep_chronicle(self) -> None:
+        """Follow the news for `task show`, until cancelled."""
+        while True:
+            async with self._parts.news.listen() as news:
+                async for told in news:
+                    self._chronicle.note(told)
+
+    async def ping(self, _: requests.Ping) -> replies.Pong:
+        """Say that somebody is there."""
+        return replies.Pong(version=__version__, now_ms=self._parts.now())
+
+    async def status(self, _: requests.GetStatus) -> replies.Status:
+        """Say how this node is."""
+        node, state, owner = self._parts.node, self._state, self._owner
+        counts: dict[str, int] = {each.name.lower(): 0 for each in TaskState}
+        for _task, entry in state.tasks():
+            counts[entry.state.name.lower()] += 1
+        condition = node.telemetry.view(self._parts.now(), self._reputations()).get(self._id)
+        mode = node.telemetry.mode
+        return replies.Status(
+            node=self._id.hex(),
+            name=owner.name,
+            version=__version__,
+            cluster=state.genesis.name,
+            fingerprint=state.cluster.hex(),
+            uptime_ms=self._parts.now() - owner.started_ms,
+            term=node.consensus.term,
+            coordinator=None if node.coordinator is None else node.coordinator.hex(),
+            committed_height=state.applied_index,
+            committee=len(state.members),
+            peers=tuple(peer.hex() for peer in sorted(self._parts.transport.peers())),
+            health_percent=None if condition is None else condition.health.score_permille // 10,
+            safe_mode=replies.SafeMode(
+                active=mode is not Mode.NORMAL,
+                reasons=tuple(reason.name.lower() for reason in node.telemetry.trip_reasons),
+            ),
+            tasks=counts,
+            engine=owner.engine,
+            sandbox=replies.Sandbox(active=owner.protections, missing=owner.protections_missing),
+            chain=self._chain(),
+            balance_msat=state.balance_msat(self._id),
+            faults=owner.config.faults.lie.value,
+        )
+
+    async def nodes(self, _: requests.ListNodes) -> replies.Nodes:
+        """List everybody in the cluster."""
+        view = self._parts.node.telemetry.view(self._parts.now(), self._reputations())
+        connected = self._parts.transport.peers()
+        found = []
+        for node in self._state.nodes():
+            condition = view.get(node)
+            health = None if condition is None else condition.health.score_permille // 10
+            is_here = node == self._id or node in connected
+            found.append(node_info(self._state, node, health, connected=is_here))
+        return replies.Nodes(self_id=self._id.hex(), nodes=tuple(found))
+
+    async def submit(self, request: requests.SubmitTask) -> replies.Submitted:
+        """Keep the blobs, bring the task into the log, and answer once it is in."""
+        spec = await self._spec(request)
+        nonce = request.nonce or self._owner.draw_secret(NONCE_BYTES)
+        task = task_id(self._id, nonce, spec)
+        if self._state.task(task) is not None:
+            return replies.Submitted(task_id=task.hex(), known=True)
+        async with self._parts.news.listen() as news:
+            await self._parts.pump.post(BodyProposed(Admit(nonce=nonce, spec=spec)))
+            with trio.move_on_after(ADMIT_DEADLINE_S):
+                async for told in news:
+                    match told.event:
+                        case TaskAdmitted(task=admitted) if admitted == task:
+                            return replies.Submitted(task_id=task.hex())
+                        case RecordRejected(task=rejected, reason=reason) if rejected == task:
+                            raise OperationError("rejected", f"the task was not admitted: {reason}")
+                        case _:
+                            pass
+        if self._state.task(task) is not None:
+            return replies.Submitted(task_id=task.hex())
+        msg = f"the committee did not take the task within {ADMIT_DEADLINE_S:.0f} s"
+        hint = "is a quorum of its members up? see `ambientctl nodes`; ask again with --nonce"
+        raise OperationError("unavailable", msg, f"{hint} {nonce.hex()}")
+
+    async def _spec(self, request: requests.SubmitTask) -> TaskSpec:
+        limits, execution = self._owner.config.limits, self._owner.config.execution
+        for name, data, most in (
+            ("module", request.module, limits.module_bytes_max),
+            ("input", request.input, limits.input_bytes_max),
+        ):
+            if len(data) > most:
+                msg = f"the {name} has {len(data)} bytes, this node takes {most}"
+                raise OperationError("too_large", msg, "raise it under [limits] in config.toml")
+        assurance = _assurance(request.assurance)
+        default = 1 if assurance is Assurance.NONE else 2
+        price = self._state.genesis.rules.price_msat_per_mgas_min
+        return TaskSpec(
+            module=await self._parts.blobs.put(request.module),
+            input=await self._parts.blobs.put(request.input),
+            module_size_bytes=len(request.module),
+            input_size_bytes=len(request.input),
+            gas_max=request.gas_max or execution.gas_max,
+            memory_bytes_max=request.memory_bytes_max or execution.memory_bytes_max,
+            wall_ms_max=request.wall_ms_max or execution.wall_ms_max,
+            output_bytes_max=request.output_bytes_max or min(limits.output_bytes_max, 16 << 20),
+            assurance=assurance,
+            replicas=request.replicas or default,
+            price_msat_per_mgas=request.price_msat_per_mgas or price,
+        )
+
+    async def list_tasks(self, request: requests.ListTasks) -> replies.Tasks:
+        """List the ledger's tasks, the newest first."""
+        wanted = request.state.lower()
+        names = {each.name.lower() for each in TaskState}
+        if wanted and wanted not in names:
+            msg = f"{request.state!r} is no state of a task"
+            raise OperationError("invalid", msg, f"choose one of {', '.join(sorted(names))}")
+        lines = [
+            task_line(task, entry)
+            for task, entry in self._state.tasks()
+            if not wanted or entry.state.name.lower() == wanted
+        ]
+        lines.sort(key=lambda line: (-line.submitted_ms, line.task_id))
+        return replies.Tasks(tasks=tuple(lines[: request.limit]), total=len(lines))
+
+    async def show_task(self, request: requests.ShowTask) -> replies.Task:
+        """Tell everything about a task."""
+        task, entry = self._find(request.task)
+        return task_reply(self._state, task, entry, self._chronicle.of(task))
+
+    async def wait_for_task(self, request: requests.WaitForTask) -> replies.Task:
+        """Answer when the task has come as far as the caller wants, or the time is over."""
+        if request.until not in {"final", "batched", "anchored"}:
+            msg = f"cannot wait until {request.until!r}"
+            raise OperationError("invalid", msg, 'choose "final", "batched" or "anchored"')
+        task, _ = self._find(request.task)
+        with trio.move_on_after(request.timeout_ms / 1000):
+            while not self._has_come(task, request.until):
+                async with self._parts.news.listen() as news:
+                    while not self._has_come(task, request.until):
+                        try:
+                            await news.receive()
+                        except trio.EndOfChannel:
+                            break
+        return await self.show_task(requests.ShowTask(task=task.hex()))
+
+    def _has_come(self, task: TaskId, until: str) -> bool:
+        entry = self._state.task(task)
+        if entry is None or entry.state not in TERMINAL:
+            return False
+        come = receipt_state(self._state, entry).state
+        if until == "final" or come == "none":
+            return True
+        return come == "anchored" or (until == "batched" and come == "batched")
+
+    async def output(self, request: requests.GetOutput) -> replies.Output:
+        """Give a task's output, from here or from whoever has it."""
+        task, entry = self._find(request.task)
+        if entry.settlement is None:
+            msg = f"task {task.hex()[:12]} has no output: it is {entry.state.name.lower()}"
+            raise OperationError("not_ready", msg, "`ambientctl task show` tells more")
+        result, liars = entry.settlement.result, entry.settlement.liars
+        holders = [slot.worker for slot in entry.slots if slot.worker not in liars]
+        data: bytes | None = b""
+        if result.output_size_bytes:
+            data = await self._parts.blobs.fetch(result.output, result.output_size_bytes, holders)
+        if data is None:
+            msg = f"nobody who can be reached holds the output of task {task.hex()[:12]}"
+            raise OperationError("unavailable", msg, "ask again when its workers are up")
+        return replies.Output(task_id=task.hex(), data=data, sha256=result.output.hex())
+
+    async def receipt(self, request: requests.GetReceipt) -> replies.ReceiptFileReply:
+        """Give a receipt file."""
+        task, entry = self._find(request.task)
+        file = receipt_file(self._state, entry, self._owner.signer)
+        if file is None or file.note is None:
+            msg = f"task {task.hex()[:12]} has no receipt yet"
+            hint = "it comes when the task is final and its batch is closed, seconds later"
+            raise OperationError("not_ready", msg, hint)
+        come = receipt_state(self._state, entry)
+        return replies.ReceiptFileReply(task_id=task.hex(), data=encode(file), receipt=come)
+
+    async def invite(self, request: requests.Invite) -> replies.Invitation:
+        """Make a join token."""
+        if self._id not in self._state.members:
+            msg = "only committee members invite"
+            raise OperationError("forbidden", msg, "ask the owner of one")
+        expires_ms = self._parts.now() + request.expires_in_ms
+        token = make_token(
+            self._state.genesis,
+            self._owner.signer,
+            self._owner.addresses,
+            self._owner.draw_secret(32),
+            expires_ms,
+        )
+        return replies.Invitation(token=token, expires_ms=expires_ms)
+
+    async def anchors(self, request: requests.GetAnchors) -> replies.Anchors:
+        """Tell how far receipts have come on the way into Bitcoin blocks."""
+        return replies.Anchors(
+            chain=self._chain(),
+            receipts=self._state.receipt_log_size(),
+            receipts_anchored=self._state.anchored_size(),
+            anchors=tuple(self._anchor_list(request.limit)),
+        )
+
+    def _anchor_list(self, limit: int) -> list[replies.AnchorInfo]:
+        progress = {} if self._parts.anchors is None else self._parts.anchors.progress()
+        found = []
+        for size in self._state.checkpoint_sizes()[:limit]:
+            closed = self._state.checkpoint(size)
+            if closed is None:
+                continue
+            root = closed.note.root
+            if closed.anchor is not None:
+                found.append(
+                    replies.AnchorInfo(
+                        size=size,
+                        root=root.hex(),
+                        state="anchored",
+                        txid=anchor_txid(closed.anchor.raw_tx),
+                        height=closed.anchor.height,
+                        confirmations=1 + len(closed.anchor.following_headers),
+                    )
+                )
+                continue
+            moving = progress.get(root)
+            found.append(
+                replies.AnchorInfo(
+                    size=size,
+                    root=root.hex(),
+                    state="waiting" if moving is None else moving.state,
+                    txid=None if moving is None else moving.txid,
+                    height=None if moving is None else moving.height,
+                    confirmations=None if moving is None else moving.confirmations,
+                )
+            )
+        return found
+
+    async def events(self, request: requests.FollowEvents) -> AsyncIterator[replies.Event]:
+        """Tell what happens from now on."""
+        wanted = set(request.tasks)
+        async with self._parts.news.listen() as news:
+            async for told in news:
+                for event in tell(told):
+                    if not wanted or event.fields.get("task") in wanted:
+                        yield event
+
+    # What several answers need
+
+    def _reputations(self) -> dict[NodeId, int]:
+        return {node: self._state.reputation_permille(node) for node in self._state.nodes()}
+
+    def _find(self, name: str) -> tuple[TaskId, TaskEntry]:
+        known = (task.hex() for task, _ in self._state.tasks())
+        task = TaskId(bytes.fromhex(match_id(name, known)))
+        entry = self._state.task(task)
+        if entry is None:
+            msg = "a task that the ledger lists is not in it"
+            raise LocalProtocolError(msg)
+        return task, entry
+
+    def _chain(self) -> replies.ChainStatus:
+        if self._parts.anchors is None:
+            return replies.ChainStatus(kind="off", state="off")
+        status = self._parts.anchors.status()
+        return replies.ChainStatus(
+            kind=self._owner.config.bitcoin.chain.value,
+            state=status.state,
+            height=status.height,
+            detail=status.detail,
+        )
+
+
+def _assurance(name: str) -> Assurance:
+    try:
+        return Assurance[name.upper()]
+    except KeyError:
+        names = ", ".join(each.name.lower() for each in Assurance)
+        msg = f"{name!r} is no assurance"
+        raise OperationError("invalid", msg, f"choose one of {names}") from None

@@ -1,0 +1,25 @@
+"""Which method of the desk answers which operation."""
+
+from collections.abc import Mapping
+
+from ambientd.api import operations
+from ambientd.api.desk import Desk
+from ambientd.api.local_socket import Handler
+
+
+def build_handlers(desk: Desk) -> Mapping[str, Handler]:
+    """Give the whole table; an operation without a row here cannot be served."""
+    return {
+        operations.PING.name: desk.ping,
+        operations.STATUS.name: desk.status,
+        operations.NODES.name: desk.nodes,
+        operations.TASK_SUBMIT.name: desk.submit,
+        operations.TASK_LIST.name: desk.list_tasks,
+        operations.TASK_SHOW.name: desk.show_task,
+        operations.TASK_WAIT.name: desk.wait_for_task,
+        operations.TASK_OUTPUT.name: desk.output,
+        operations.RECEIPT_GET.name: desk.receipt,
+        operations.CLUSTER_INVITE.name: desk.invite,
+        operations.ANCHOR_STATUS.name: desk.anchors,
+        operations.EVENTS.name: desk.events,
+    }

@@ -1,0 +1,176 @@
+"""What the log decided, in words and fields for people and programs."""
+
+from ambientd.api.replies import Event, EventKind
+from ambientd.ledger import events as ledger
+from ambientd.model.execution import OutcomeKind
+from ambientd.model.task import TaskState
+from ambientd.node.effect import Told
+from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, double_sha256, strip_witness
+from ambientd.rules.bitcoin_codec import display
+
+Fields = dict[str, str | int | float | bool | list[str] | None]
+
+
+def outcome_name(kind: int) -> str:
+    """Give an outcome's name as people and programs see it."""
+    return OutcomeKind(kind).name.lower()
+
+
+def anchor_txid(raw_tx: bytes) -> str:
+    """Give a transaction's id as Bitcoin programs show it."""
+    return display(double_sha256(strip_witness(raw_tx)))
+
+
+def _short(identity: bytes) -> str:
+    return identity.hex()[:12]
+
+
+def tell(told: Told) -> list[Event]:
+    """Put one decided event into words; some make two lines."""
+    return [
+        Event(time_ms=told.time_ms, kind=kind, text=text, fields=fields)
+        for kind, text, fields in _lines(told.event)
+    ]
+
+
+def _lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]]:
+    match event:
+        case (
+            ledger.TaskAdmitted()
+            | ledger.TaskCommitted()
+            | ledger.TaskDisputed()
+            | ledger.RefereeSpoke()
+            | ledger.TaskFinal()
+            | ledger.TaskClosed()
+            | ledger.Paid()
+            | ledger.Refunded()
+        ):
+            return _task_lines(event)
+        case (
+            ledger.SlotAssigned()
+            | ledger.SlotReleased()
+            | ledger.SlotCommitted()
+            | ledger.SlotRevealed()
+        ):
+            return _slot_lines(event)
+        case _:
+            return _other_lines(event)
+
+
+def _task_lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]]:
+    match event:
+        case ledger.TaskAdmitted(task=task, escrow_msat=escrow):
+            text = f"accepted, {escrow} msat in escrow"
+            return [(EventKind.TASK_ADMITTED, text, {"task": task.hex(), "escrow_msat": escrow})]
+        case ledger.TaskDisputed(task=task):
+            text = "the answers differ; the committee executes the task itself"
+            return [(EventKind.TASK_DISPUTED, text, {"task": task.hex()})]
+        case ledger.RefereeSpoke(task=task, verdict=verdict):
+            text = f"referee {_short(verdict.referee)} has signed its finding"
+            fields: Fields = {"task": task.hex(), "node": verdict.referee.hex()}
+            return [(EventKind.REFEREE_SPOKE, text, fields)]
+        case ledger.Paid(task=task, node=node, amount_msat=amount):
+            text = f"{_short(node)} is paid {amount} msat"
+            paid: Fields = {"task": task.hex(), "node": node.hex(), "amount_msat": amount}
+            return [(EventKind.TASK_PAID, text, paid)]
+        case ledger.Refunded(task=task, node=node, amount_msat=amount):
+            text = f"{amount} msat go back to {_short(node)}"
+            back: Fields = {"task": task.hex(), "node": node.hex(), "amount_msat": amount}
+            return [(EventKind.TASK_REFUNDED, text, back)]
+        case ledger.TaskFinal(task=task, settlement=settlement):
+            outcome = outcome_name(settlement.result.kind)
+            verdict_name = settlement.verdict.name.lower()
+            end: Fields = {
+                "task": task.hex(),
+                "state": "final",
+                "outcome": outcome,
+                "verdict": verdict_name,
+                "gas": settlement.result.gas,
+                "liars": [liar.hex() for liar in settlement.liars],
+            }
+            text = f"final: {outcome}, verdict {verdict_name}, {settlement.result.gas} gas"
+            return [(EventKind.TASK_ENDED, text, end)]
+        case ledger.TaskClosed(task=task, state=state):
+            if state is TaskState.FINAL:
+                return []
+            name = state.name.lower()
+            return [(EventKind.TASK_ENDED, name, {"task": task.hex(), "state": name})]
+        case _:
+            return []
+
+
+def _slot_lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]]:
+    match event:
+        case ledger.SlotAssigned(task=task, slot=slot, attempt=attempt, worker=worker):
+            text = f"slot {slot} assigned to {_short(worker)}"
+            fields: Fields = {
+                "task": task.hex(),
+                "slot": slot,
+                "attempt": attempt,
+                "node": worker.hex(),
+            }
+            return [(EventKind.TASK_ASSIGNED, text, fields)]
+        case ledger.SlotReleased(task=task, slot=slot, worker=worker, reason=reason):
+            text = f"slot {slot} taken from {_short(worker)}: it {reason}"
+            fields = {"task": task.hex(), "slot": slot, "node": worker.hex(), "reason": reason}
+            return [(EventKind.TASK_RELEASED, text, fields)]
+        case ledger.SlotCommitted(task=task, slot=slot, worker=worker):
+            text = f"slot {slot}: {_short(worker)} has sealed its answer"
+            fields = {"task": task.hex(), "slot": slot, "node": worker.hex()}
+            return [(EventKind.TASK_COMMITTED, text, fields)]
+        case ledger.SlotRevealed(task=task, slot=slot, worker=worker, receipt=signed):
+            text = f"slot {slot}: {_short(worker)} has opened its answer"
+            fields = {"task": task.hex(), "slot": slot, "node": worker.hex()}
+            receipt = signed.receipt
+            energy: Fields = {
+                "task": task.hex(),
+                "node": worker.hex(),
+                "millijoules": receipt.energy_mj,
+                "source": receipt.energy_source,
+            }
+            used = "unknown" if receipt.energy_mj is None else f"{receipt.energy_mj} mJ"
+            said = f"energy at {_short(worker)}: {used} ({receipt.energy_source})"
+            return [
+                (EventKind.TASK_REVEALED, text, fields),
+                (EventKind.TASK_ENERGY, said, energy),
+            ]
+        case _:
+            return []
+
+
+def _other_lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]]:
+    match event:
+        case ledger.LiarNamed(node=node, task=task, evidence=evidence):
+            before = event.reputation_before_permille / 1000
+            fields: Fields = {
+                "task": task.hex(),
+                "node": node.hex(),
+                "evidence": evidence.hex(),
+                "reputation_before": before,
+                "reputation_after": 0.0,
+                "bond_lost_msat": event.bond_lost_msat,
+            }
+            text = f"{_short(node)} is named a liar; reputation {before} -> 0.0"
+            return [(EventKind.LIAR_NAMED, text, fields)]
+        case ledger.CheckpointClosed(size=size, root=root):
+            text = f"{size} receipts under root {_short(root)}, cosigned by a quorum"
+            return [(EventKind.BATCH_CLOSED, text, {"size": size, "root": root.hex()})]
+        case ledger.BatchAnchored(size=size, root=root, proof=proof):
+            txid = anchor_txid(proof.raw_tx)
+            text = f"root {_short(root)} is anchored in Bitcoin block {proof.height}"
+            fields = {
+                "size": size,
+                "root": root.hex(),
+                "txid": txid,
+                "height": proof.height,
+                "confirmations": max(CONFIRMATIONS_MIN, 1 + len(proof.following_headers)),
+            }
+            return [(EventKind.ANCHOR_CONFIRMED, text, fields)]
+        case ledger.NodeJoined(node=node, name=name):
+            text = f"{name} has joined"
+            return [(EventKind.NODE_JOINED, text, {"node": node.hex(), "name": name})]
+        case ledger.NodeConvicted(node=node, kind=kind):
+            text = f"{_short(node)} has contradicted itself ({kind})"
+            return [(EventKind.NODE_CONVICTED, text, {"node": node.hex(), "kind": kind})]
+        case _:
+            return []

@@ -1,0 +1,186 @@
+"""The ledger as callers see it: pure functions from entries to replies."""
+
+from ambientd.api.replies import (
+    EnergyInfo,
+    EvidenceInfo,
+    HistoryLine,
+    NodeInfo,
+    PaymentInfo,
+    ReceiptState,
+    SlotInfo,
+    Task,
+    TaskLine,
+)
+from ambientd.api.story import anchor_txid, outcome_name
+from ambientd.codec.digest import tagged
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import file_payload
+from ambientd.ledger.entries import EvidenceEntry, Table, TaskEntry
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId, TaskId
+from ambientd.model.receipt import ReceiptFile
+from ambientd.model.task import Verdict
+from ambientd.rules.receipt_check import FILE_VERSION
+from ambientd.rules.rewards import slot_fee_msat
+
+NONE = "none"
+
+
+def receipt_state(state: LedgerState, entry: TaskEntry) -> ReceiptState:
+    """Tell how far a task's receipt has come."""
+    if entry.leaf is None:
+        return ReceiptState(state=NONE)
+    closed = state.checkpoint_covering(entry.leaf)
+    if closed is None:
+        return ReceiptState(state="settled")
+    if closed.anchor is None:
+        return ReceiptState(state="batched")
+    proof = closed.anchor
+    return ReceiptState(
+        state="anchored",
+        height=proof.height,
+        confirmations=1 + len(proof.following_headers),
+        txid=anchor_txid(proof.raw_tx),
+    )
+
+
+def task_line(task: TaskId, entry: TaskEntry) -> TaskLine:
+    """Give a task's line in a list."""
+    settled = entry.settlement
+    return TaskLine(
+        task_id=task.hex(),
+        state=entry.state.name.lower(),
+        outcome=NONE if settled is None else outcome_name(settled.result.kind),
+        verdict=NONE if settled is None else settled.verdict.name.lower(),
+        gas=None if settled is None else settled.result.gas,
+        replicas=entry.spec.replicas,
+        submitter=entry.submitter.hex(),
+        submitted_ms=entry.admitted_ms,
+    )
+
+
+def _evidence(state: LedgerState, task: TaskId, liar: NodeId) -> EvidenceInfo | None:
+    name = tagged("ambient/evidence/1", task, liar)
+    found = state.get((Table.EVIDENCE, name))
+    if not isinstance(found, EvidenceEntry):
+        return None
+    return EvidenceInfo(
+        culprit=liar.hex(),
+        kind=found.kind,
+        detail=f"its signed receipt against {len(found.verdicts)} signed findings of the committee",
+        reputation_before=found.reputation_before_permille / 1000,
+        reputation_after=0.0,
+    )
+
+
+def task_reply(
+    state: LedgerState, task: TaskId, entry: TaskEntry, history: tuple[HistoryLine, ...]
+) -> Task:
+    """Give everything about a task."""
+    settled, spec = entry.settlement, entry.spec
+    liars = () if settled is None else settled.liars
+    decided = settled is not None and settled.verdict is not Verdict.INCONCLUSIVE
+    result = settled.result if settled is not None else None
+    fee = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) * spec.replicas
+    found = (_evidence(state, task, liar) for liar in liars)
+    return Task(
+        task_id=task.hex(),
+        state=entry.state.name.lower(),
+        submitter=entry.submitter.hex(),
+        submitted_ms=entry.admitted_ms,
+        assurance=spec.assurance.name.lower(),
+        replicas=spec.replicas,
+        module_sha256=spec.module.hex(),
+        input_sha256=spec.input.hex(),
+        gas_max=spec.gas_max,
+        price_msat_per_mgas=spec.price_msat_per_mgas,
+        slots=tuple(
+            SlotInfo(
+                slot=slot.slot,
+                attempt=slot.attempt,
+                worker=slot.worker.hex(),
+                state=slot.state.name.lower(),
+            )
+            for slot in entry.slots
+        ),
+        outcome=NONE if result is None else outcome_name(result.kind),
+        reason="" if result is None else result.reason,
+        gas=None if result is None else result.gas,
+        output_sha256=result.output.hex() if result is not None and decided else None,
+        output_size_bytes=result.output_size_bytes if result is not None and decided else None,
+        verdict=NONE if settled is None else settled.verdict.name.lower(),
+        liars=tuple(liar.hex() for liar in liars),
+        evidence=tuple(each for each in found if each is not None),
+        fee_msat=fee,
+        escrow_msat=0 if entry.ended_ms else entry.escrow_msat,
+        paid_msat=sum(payment.amount_msat for payment in entry.payments),
+        refunded_msat=entry.refunded_msat,
+        payments=tuple(
+            PaymentInfo(worker=payment.node.hex(), amount_msat=payment.amount_msat)
+            for payment in entry.payments
+        ),
+        energy=tuple(
+            EnergyInfo(
+                worker=slot.worker.hex(),
+                slot=slot.slot,
+                millijoules=slot.receipt.receipt.energy_mj,
+                source=slot.receipt.receipt.energy_source,
+            )
+            for slot in entry.slots
+            if slot.receipt is not None
+        ),
+        receipt=receipt_state(state, entry),
+        history=history,
+    )
+
+
+def node_info(
+    state: LedgerState, node: NodeId, health_percent: int | None, *, connected: bool
+) -> NodeInfo:
+    """Give one node as the ledger and this node's telemetry know it."""
+    entry = state.node(node)
+    assert entry is not None, "nodes are listed from the ledger"
+    return NodeInfo(
+        id=node.hex(),
+        name=entry.profile.name,
+        region=entry.profile.region,
+        kind=entry.profile.kind.value,
+        committee=entry.is_member,
+        connected=connected,
+        health_percent=health_percent,
+        reputation=state.reputation_permille(node) / 1000,
+        safe_mode=entry.safe_mode,
+        balance_msat=state.balance_msat(node),
+        bond_msat=entry.bond_msat,
+        tombstoned=entry.tombstoned,
+    )
+
+
+def receipt_file(state: LedgerState, entry: TaskEntry, signer: Signer) -> ReceiptFile | None:
+    """Put a settled task's receipt file together, as complete as it is now."""
+    if entry.settlement is None or entry.leaf is None:
+        return None
+    closed = state.checkpoint_covering(entry.leaf)
+    size = state.receipt_log_size() if closed is None else closed.note.size
+    path = state.inclusion_path(entry.leaf, size)
+    file = ReceiptFile(
+        version=FILE_VERSION,
+        genesis=state.genesis,
+        submitter=entry.submitter,
+        nonce=entry.nonce,
+        spec=entry.spec,
+        admit_signature=entry.admit_signature,
+        settlement=entry.settlement,
+        receipts=tuple(slot.receipt for slot in entry.slots if slot.receipt is not None),
+        verdicts=entry.verdicts,
+        leaf_index=entry.leaf,
+        path=path,
+        note=None if closed is None else closed.note,
+        anchor=None if closed is None else closed.anchor,
+        issuer=NodeId(signer.public_key),
+        signature=b"",
+    )
+    return ReceiptFile(
+        **{name: getattr(file, name) for name in file.__struct_fields__[:-1]},
+        signature=signer.sign("receipt-file", file_payload(file)),
+    )
