@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import wasmtime
 
 from ambientd.adapters.wasmtime_engine import WasmtimeEngine
 from ambientd.errors import ConfigError, LocalProtocolError
@@ -353,3 +355,31 @@ def test_options_that_make_no_sense_are_named(options: dict[str, object]) -> Non
     (name,) = options
     with pytest.raises(ConfigError, match=name):
         WorkerPoolOptions(**options)  # type: ignore[arg-type]
+
+
+async def test_a_module_that_takes_too_long_to_prepare_aborts_and_the_pool_goes_on() -> None:
+    body = "(i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))" * 100
+    functions = f"(func {body})" * 300
+    source = wasmtime.wat2wasm(
+        f'(module (memory (export "memory") 1) {functions}'
+        ' (func (export "alloc") (param i32) (result i32) (i32.const 0))'
+        ' (func (export "run") (param i32 i32) (result i64) (i64.const 0)))'
+    )
+    async with pool_of(prepare_ms_max=30) as pool:
+        outcome = await pool.prepare(bytes(source))
+        assert isinstance(outcome, Aborted)
+        await echo_works(pool)
+
+
+def test_the_processors_time_for_a_hostile_module_has_an_end() -> None:
+    program = (
+        "from ambientd.worker.serve import _CpuLimit\n"
+        "with _CpuLimit(50):\n"
+        "    pass\n"
+        "print('freed', flush=True)\n"
+        "with _CpuLimit(50):\n"
+        "    while True: pass\n"
+    )
+    ended = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, timeout=60)
+    assert ended.stdout == b"freed\n"
+    assert ended.returncode == -signal.SIGPROF
