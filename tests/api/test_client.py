@@ -1,0 +1,142 @@
+"""The blocking client against a real socket, and what it costs to start it."""
+
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from ambientd.api import frames, operations, replies, requests
+from ambientd.api.client import Client
+from ambientd.errors import UnreachableError
+from tests.fakes.desk_node import NODE, DeskNode, served
+
+pytestmark = pytest.mark.net
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "s"
+
+
+def answering(path: Path, data: bytes) -> threading.Thread:
+    """Answer one connection with fixed bytes, whatever it asks."""
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.listen()
+
+    def answer() -> None:
+        with listening, listening.accept()[0] as caller:
+            caller.recv(65536)
+            caller.sendall(data)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    return thread
+
+
+def test_calls_give_typed_answers(path: Path) -> None:
+    with served(path, DeskNode().handlers()), Client(path) as client:
+        assert client.call(operations.STATUS, requests.GetStatus()).node == NODE
+        assert client.call(operations.PING, requests.Ping()).version == "0"
+
+
+def test_a_refusal_carries_code_and_hint(path: Path) -> None:
+    with served(path, DeskNode().handlers()), Client(path) as client:
+        with pytest.raises(operations.OperationError) as refusal:
+            client.call(operations.TASK_SHOW, requests.ShowTask(task="abcd"))
+        assert refusal.value.code == "not_found"
+        assert "task list" in str(refusal.value)
+        assert client.call(operations.PING, requests.Ping()).version == "0"
+
+
+def test_a_stream_ends_with_its_last_item(path: Path) -> None:
+    with served(path, DeskNode().handlers()), Client(path) as client:
+        events = list(client.stream(operations.EVENTS, requests.FollowEvents()))
+        assert [event.kind for event in events] == ["task_assigned"]
+        assert client.call(operations.PING, requests.Ping()).version == "0"
+
+
+def test_closing_from_another_thread_ends_a_stream(path: Path) -> None:
+    with served(path, DeskNode().handlers()):
+        client = Client(path)
+        stream = client.stream(operations.EVENTS, requests.FollowEvents(tasks=("ab",)))
+        next(stream)
+        threading.Timer(0.05, client.close).start()
+        with pytest.raises(UnreachableError):
+            next(stream)
+
+
+def test_no_daemon_is_named_with_what_to_do(tmp_path: Path) -> None:
+    client = Client(tmp_path / "s", tmp_path)
+    with pytest.raises(UnreachableError, match="is ambientd running") as error:
+        client.call(operations.PING, requests.Ping())
+    assert f"ambientd --data-dir {tmp_path}" in str(error.value)
+
+
+def test_a_dead_daemons_socket_is_unreachable(path: Path) -> None:
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(path))
+    dead.close()
+    with pytest.raises(UnreachableError, match="refused"):
+        Client(path).call(operations.PING, requests.Ping())
+
+
+@pytest.mark.parametrize("data", [b"", b"\0\0", b"\xff\xff\xff\xff", b"\0\0\0\3abc"])
+def test_what_is_no_daemon_is_unreachable_not_a_traceback(path: Path, data: bytes) -> None:
+    thread = answering(path, data)
+    with pytest.raises(UnreachableError):
+        Client(path).call(operations.PING, requests.Ping())
+    thread.join()
+
+
+def test_an_answer_to_another_call_is_not_taken(path: Path) -> None:
+    pong = frames.body_of(replies.Pong(version="0", now_ms=0))
+    answer = frames.ReplyFrame(id=9, kind=frames.ReplyKind.DONE, body=pong)
+    thread = answering(path, frames.pack(answer))
+    with pytest.raises(UnreachableError, match="another call"):
+        Client(path).call(operations.PING, requests.Ping())
+    thread.join()
+
+
+def test_a_request_too_large_is_refused_here(path: Path) -> None:
+    with served(path, DeskNode().handlers()), Client(path) as client:
+        huge = requests.SubmitTask(module=bytes(frames.FRAME_BYTES_MAX))
+        with pytest.raises(operations.OperationError, match="at most"):
+            client.call(operations.TASK_SUBMIT, huge)
+
+
+def test_a_large_request_and_answer_pass(path: Path) -> None:
+    with served(path, DeskNode().handlers()), Client(path) as client:
+        data = bytes(range(256)) * 40_000
+        request = requests.SubmitTask(module=b"\0asm\1\0\0\0", input=data)
+        task = client.call(operations.TASK_SUBMIT, request).task_id
+        assert client.call(operations.TASK_OUTPUT, requests.GetOutput(task=task)).data == data
+
+
+def test_starting_the_client_imports_no_heavy_library() -> None:
+    code = (
+        "import sys; import ambientd.api.client, ambientd.cli.main, ambientd.cli.node_commands;"
+        "print([m for m in ('trio', 'libp2p', 'wasmtime', 'nacl', 'structlog', 'rich', 'tomllib',"
+        " 'asyncio', 'json', 'logging', 'dataclasses', 'embit') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "found"), [("aaaa", "aaaa11"), ("AAAA1", "aaaa11"), ("aaab", "aaab22")]
+)
+def test_an_unambiguous_start_of_an_id_is_enough(prefix: str, found: str) -> None:
+    assert operations.match_id(prefix, ["aaaa11", "aaab22", "aaab22"]) == found
+
+
+@pytest.mark.parametrize(
+    ("prefix", "code"), [("aaa", "invalid"), ("zzzz", "invalid"), ("abcd", "ambiguous")]
+)
+def test_an_unclear_id_is_refused(prefix: str, code: str) -> None:
+    with pytest.raises(operations.OperationError) as refusal:
+        operations.match_id(prefix, ["abcd1", "abcd2"])
+    assert refusal.value.code == code

@@ -1,0 +1,222 @@
+"""Founding clusters, inviting, and writing the folder of a node that joins."""
+
+import socket
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ambientd.adapters.keys import load_key
+from ambientd.api.cluster import (
+    BASE_PORT,
+    ClusterPlan,
+    JoinPlan,
+    beacon_secret,
+    create_cluster,
+    free_ports,
+    join_cluster,
+    liars_max,
+    load_genesis,
+)
+from ambientd.api.invitation import JoinToken, make_join, make_token, read_token
+from ambientd.codec.canonical import encode
+from ambientd.codec.signing import Signer, verify
+from ambientd.codec.statements import fingerprint, grant_payload, join_payload
+from ambientd.config.load import load_config
+from ambientd.config.options import Lie
+from ambientd.config.places import Places
+from ambientd.consensus import beacon
+from ambientd.errors import ConfigError, UsageError
+from ambientd.model.base import NodeId
+from ambientd.model.genesis import NodeKind, Profile
+
+PLAN = ClusterPlan(created_ms=1_000, base_port=21_000)
+
+
+def token_of(root: Path, expires_ms: int = 10_000) -> str:
+    founded = create_cluster(root, 1, PLAN)
+    places = Places(founded.nodes[0].data_dir)
+    signer = Signer(load_key(places.key), founded.fingerprint)
+    address = f"{signer.public_key.hex()}@127.0.0.1:4400"
+    return make_token(load_genesis(places.genesis), signer, (address,), bytes(32), expires_ms)
+
+
+def test_every_node_gets_key_config_and_the_same_genesis(tmp_path: Path) -> None:
+    founded = create_cluster(tmp_path / "c", 4, PLAN)
+    genesis = [load_genesis(Places(node.data_dir).genesis) for node in founded.nodes]
+    assert len({encode(one) for one in genesis}) == 1
+    assert fingerprint(genesis[0]) == founded.fingerprint
+    assert genesis[0].created_ms == 1_000
+    for node, member in zip(founded.nodes, genesis[0].members, strict=True):
+        places = Places(node.data_dir)
+        seed = load_key(places.key)
+        assert Signer(seed, b"").public_key == node.node == member.node
+        assert member.beacon_tip == beacon.tip(beacon_secret(seed))
+        assert member.grant_msat > 0 < member.bond_msat
+        assert stat.S_IMODE(node.data_dir.stat().st_mode) == 0o700
+        readable = msgspec.json.decode(places.genesis_json.read_bytes())
+        assert readable["fingerprint"] == founded.fingerprint.hex()
+        assert readable["members"][0]["profile"]["kind"] == "compute"
+
+
+def test_every_config_bootstraps_to_all_others(tmp_path: Path) -> None:
+    founded = create_cluster(tmp_path, 3, PLAN)
+    configs = [load_config(node.data_dir) for node in founded.nodes]
+    listening = {
+        node.node: config.listen_address()
+        for node, config in zip(founded.nodes, configs, strict=True)
+    }
+    assert len(set(listening.values())) == 3
+    for node, config in zip(founded.nodes, configs, strict=True):
+        peers = {peer.node: (peer.host, peer.port) for peer in config.bootstrap_peers()}
+        assert peers == {other: at for other, at in listening.items() if other != node.node}
+
+
+def test_all_nodes_share_one_embedded_chain(tmp_path: Path) -> None:
+    founded = create_cluster(tmp_path, 2, PLAN)
+    folders = {
+        Places(node.data_dir).embedded_chain(load_config(node.data_dir).bitcoin.embedded_dir)
+        for node in founded.nodes
+    }
+    assert folders == {tmp_path / "chain"}
+
+
+def test_liars_are_the_last_nodes(tmp_path: Path) -> None:
+    founded = create_cluster(tmp_path, 4, msgspec.structs.replace(PLAN, liars=1))
+    lies = [load_config(node.data_dir).faults.lie for node in founded.nodes]
+    assert lies == [Lie.NONE, Lie.NONE, Lie.NONE, Lie.CORRUPT_OUTPUT]
+    assert [node.lies for node in founded.nodes] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(("members", "liars"), [(1, 0), (3, 0), (4, 1), (6, 1), (7, 2), (10, 3)])
+def test_a_third_of_the_others_may_lie(members: int, liars: int) -> None:
+    assert liars_max(members) == liars
+
+
+@pytest.mark.parametrize(
+    ("members", "plan", "words"),
+    [
+        (0, PLAN, "1 to 64 members"),
+        (65, PLAN, "1 to 64 members"),
+        (4, ClusterPlan(liars=2), "fewer liars"),
+        (4, ClusterPlan(bitcoin="core"), "embedded or off"),
+        (4, ClusterPlan(base_port=65_534), "do not exist"),
+        (4, ClusterPlan(base_port=0), "do not exist"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_writes_nothing(
+    tmp_path: Path, members: int, plan: ClusterPlan, words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        create_cluster(tmp_path / "c", members, plan)
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_folder_with_anything_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    with pytest.raises(ConfigError, match="not empty"):
+        create_cluster(tmp_path, 1, PLAN)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        create_cluster(tmp_path / "precious", 1, PLAN)
+
+
+@pytest.mark.net
+def test_ports_that_are_taken_are_passed_over() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        if port > 65_000:
+            pytest.skip("no room above")
+        assert port not in free_ports(port, 2)
+    with pytest.raises(ConfigError, match="fewer than 9"):
+        free_ports(65_530, 9)
+
+
+def test_a_damaged_genesis_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "genesis.bin"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_genesis(path)
+    path.write_bytes(b"\x90")
+    with pytest.raises(ConfigError, match="is damaged"):
+        load_genesis(path)
+    founded = create_cluster(tmp_path / "c", 1, PLAN)
+    genesis = load_genesis(Places(founded.nodes[0].data_dir).genesis)
+    path.write_bytes(encode(msgspec.structs.replace(genesis, version=9)))
+    with pytest.raises(ConfigError, match="version 9"):
+        load_genesis(path)
+
+
+def test_a_token_carries_all_that_a_node_needs(tmp_path: Path) -> None:
+    text = token_of(tmp_path / "c")
+    token = read_token(f"\n {text[:40]}\n{text[40:]} \n")
+    node = join_cluster(tmp_path / "n", token, text, JoinPlan(now_ms=5, name="attic", kind="edge"))
+    places = Places(node.data_dir)
+    config = load_config(node.data_dir)
+    assert load_genesis(places.genesis) == token.genesis
+    assert Signer(load_key(places.key), b"").public_key == node.node
+    assert config.transport.bootstrap == token.addresses
+    assert config.node.kind is NodeKind.EDGE
+    assert config.listen_address()[1] >= BASE_PORT
+    assert read_token(places.invitation.read_text()) == token
+    assert stat.S_IMODE(places.invitation.stat().st_mode) == 0o600
+
+
+def test_a_join_record_is_granted_and_signed(tmp_path: Path) -> None:
+    token = read_token(token_of(tmp_path))
+    cluster = fingerprint(token.genesis)
+    profile = Profile(name="attic", region="local", kind=NodeKind.EDGE)
+    join = make_join(token, NodeId(bytes(32)), profile)
+    grant = grant_payload(join.invite_key, join.expires_ms)
+    assert verify(join.inviter, "invite", cluster, grant, join.grant_signature)
+    assert verify(join.invite_key, "join", cluster, join_payload(join), join.invite_signature)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": 2}, "version 2"),
+        ({"expires_ms": 11_000}, "not signed by its inviter"),
+        ({"invite_seed": bytes([1]) * 32}, "not signed by its inviter"),
+        ({"invite_seed": b""}, "malformed key"),
+        ({"inviter": b"x"}, "malformed key"),
+        ({"addresses": ()}, "no address"),
+        ({"addresses": ("x",)}, "malformed address"),
+    ],
+)
+def test_a_changed_token_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    import base64
+
+    token = msgspec.structs.replace(read_token(token_of(tmp_path)), **change)
+    text = base64.urlsafe_b64encode(encode(token)).decode()
+    with pytest.raises(UsageError, match=words):
+        read_token(text)
+
+
+@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda data: data.hex()))
+def test_any_text_is_refused_as_a_token(text: str) -> None:
+    with pytest.raises(UsageError):
+        read_token(text)
+
+
+def test_a_token_too_long_is_refused() -> None:
+    with pytest.raises(UsageError, match="at most"):
+        read_token("A" * 70_000)
+
+
+def test_nothing_is_written_for_a_join_that_cannot_be(tmp_path: Path) -> None:
+    text = token_of(tmp_path / "c", expires_ms=10)
+    token: JoinToken = read_token(text)
+    folder = tmp_path / "n"
+    with pytest.raises(UsageError, match="expired"):
+        join_cluster(folder, token, text, JoinPlan())
+    for plan in (JoinPlan(now_ms=5, listen="nowhere"), JoinPlan(now_ms=5, name="a b")):
+        with pytest.raises(ConfigError):
+            join_cluster(folder, token, text, plan)
+    assert not folder.exists()
+    (tmp_path / "c" / "x").touch()
+    with pytest.raises(ConfigError, match="not empty"):
+        join_cluster(tmp_path / "c", token, text, JoinPlan(now_ms=5))

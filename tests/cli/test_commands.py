@@ -1,0 +1,326 @@
+"""ambientctl against a node on a real socket: what it prints, and how it ends."""
+
+import hashlib
+import io
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ambientd.cli import console
+from tests.cli.conftest import Ctl
+from tests.fakes.desk_node import ECHO, LIAR, NODE, SLOW, TRAPS, DeskNode
+
+pytestmark = pytest.mark.net
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def module(folder: Path, data: bytes = ECHO) -> Path:
+    path = folder / "m.wasm"
+    path.write_bytes(data)
+    return path
+
+
+def decoded(text: str) -> dict[str, object]:
+    assert text.count("\n") == 1
+    value = msgspec.json.decode(text)
+    assert isinstance(value, dict)
+    return value
+
+
+def test_status_names_node_cluster_and_what_the_sandbox_lacks(live: Path, ctl: Ctl) -> None:
+    code, out, err = ctl("status")
+    assert (code, err) == (0, "")
+    assert f"node1 {NODE}" in out
+    assert "cdcdcd" in out
+    assert "(this node)" in out
+    assert "health     unknown" in out
+    assert "seccomp; missing landlock" in out
+    assert "999,999.5 sat" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (("status",), "coordinator"),
+        (("nodes",), "nodes"),
+        (("task", "list"), "tasks"),
+        (("anchor", "status"), "anchors"),
+        (("cluster", "invite"), "token"),
+        (("version",), "version"),
+        (("events",), "kind"),
+    ],
+)
+def test_every_command_prints_json_on_request(
+    live: Path, ctl: Ctl, words: tuple[str, ...], key: str
+) -> None:
+    for line in (("--json", *words), (*words, "--json")):
+        code, out, _ = ctl(*line)
+        assert code == 0
+        assert key in decoded(out)
+
+
+def test_names_of_peers_cannot_drive_the_terminal(live: Path, ctl: Ctl) -> None:
+    code, out, _ = ctl("nodes")
+    assert code == 0
+    assert "\x1b" not in out
+    assert "evil" in out
+    assert "this node" in out
+
+
+def test_anchors_show_block_and_confirmations(live: Path, ctl: Ctl) -> None:
+    _, out, _ = ctl("anchor", "status")
+    assert "embedded: ready, height 116" in out
+    assert out.splitlines()[-1].split() == ["e" * 12, "4", "anchored", "110", "6", "f" * 64]
+
+
+def test_run_prints_the_output_and_nothing_else(live: Path, ctl: Ctl, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"hello")
+    code, out, err = ctl("run", module(tmp_path), "--input", tmp_path / "in")
+    assert (code, out) == (0, "hello")
+    assert "outcome completed, verdict agreed, gas 1,234" in err
+    assert f"liars named: {LIAR[:12]}" in err
+
+
+def test_run_reads_standard_input(
+    live: Path, ctl: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\xc3\xa9")))
+    assert ctl("run", module(tmp_path), "--input", "-")[1] == "aé"
+
+
+def test_run_json_keeps_its_contract(live: Path, ctl: Ctl, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(bytes(range(256)))
+    code, out, _ = ctl(
+        *("run", module(tmp_path), "--input", tmp_path / "in", "--json"),
+        *("--output", tmp_path / "out", "--receipt", tmp_path / "r", "--replicas", "3"),
+    )
+    answer = decoded(out)
+    assert code == 0
+    assert answer["outcome"] == "completed"
+    assert answer["gas"] == 1234
+    assert answer["replicas"] == 3
+    assert answer["receipt"] == str(tmp_path / "r")
+    assert answer["output_sha256"] == hashlib.sha256(bytes(range(256))).hexdigest()
+    assert len(str(answer["task_id"])) == 64
+    assert (tmp_path / "out").read_bytes() == bytes(range(256))
+    assert (tmp_path / "r").read_bytes() == b"rcpt"
+
+
+def test_a_failed_task_ends_with_one(live: Path, ctl: Ctl, tmp_path: Path) -> None:
+    code, out, err = ctl("run", module(tmp_path, TRAPS), "--receipt", tmp_path / "r")
+    assert (code, out) == (1, "")
+    assert "ended trapped: unreachable" in err
+    assert (tmp_path / "r").exists()
+    code, out, _ = ctl("run", module(tmp_path, TRAPS), "--json")
+    assert (code, decoded(out)["outcome"]) == (1, "trapped")
+
+
+def test_a_task_not_done_in_time_goes_on(live: Path, ctl: Ctl, tmp_path: Path) -> None:
+    code, out, err = ctl("run", module(tmp_path, SLOW), "--timeout", "0.05", "--json")
+    assert code == 1
+    assert decoded(out)["outcome"] == "assigned"
+    assert "goes on; follow it with `ambientctl task show" in err
+
+
+def test_an_anchor_not_there_in_time_ends_with_one(live: Path, ctl: Ctl, tmp_path: Path) -> None:
+    code, _, err = ctl("run", module(tmp_path), "--wait-anchor", "--timeout", "0")
+    assert code == 1
+    assert "is not anchored after 0 s; get it later with `ambientctl receipt get" in err
+
+
+def test_no_wait_prints_the_task(live: Path, ctl: Ctl, tmp_path: Path) -> None:
+    code, out, _ = ctl("run", module(tmp_path), "--no-wait")
+    assert code == 0
+    assert len(out.strip()) == 64
+    answer = decoded(ctl("run", module(tmp_path), "--no-wait", "--json")[1])
+    assert set(answer) == {"task_id", "outcome", "gas", "output_sha256", "receipt", "replicas"}
+
+
+def test_the_same_nonce_is_the_same_task(
+    live: Path, ctl: Ctl, node: DeskNode, tmp_path: Path
+) -> None:
+    words = ("run", module(tmp_path), "--nonce", "00ff", "--no-wait")
+    assert ctl(*words)[1] == ctl(*words)[1]
+    assert "is known already" in ctl(*words)[2]
+    assert ctl("run", module(tmp_path), "--no-wait")[1] != ctl(*words)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("run", "nowhere.wasm"), "nowhere.wasm: cannot read the module"),
+        (("run", "m.wasm", "--input", "nowhere"), "nowhere: cannot read the input"),
+        (("run", "text"), "is no WebAssembly binary"),
+        (("run", "m.wasm", "--output", "no/where"), "no/where: cannot be written"),
+        (("run", "m.wasm", "--output", "."), "cannot be written"),
+        (("run", "m.wasm", "--nonce", "xyz"), "is not hex"),
+        (("run", "m.wasm", "--no-wait", "--output", "o"), "leave the other options away"),
+        (("run", "m.wasm", "--assurance", "none", "--replicas", "2"), "one replica"),
+        (("run", "m.wasm", "--replicas", "65"), "at most 64"),
+        (("run", "m.wasm", "--replicas", "-1"), "is not a number"),
+        (("run", "m.wasm", "--timeout", "soon"), "is not a number of seconds"),
+        (("run", "m.wasm", "--assurance", "total"), "invalid choice"),
+        (("run",), "required: MODULE.wasm"),
+        ((), "required: COMMAND"),
+        (("explode",), "invalid choice: 'explode'"),
+        (("--stat",), "required: COMMAND"),
+        (("task", "show", "xyzt"), "'xyzt' is not the id of a task"),
+        (("task", "show", "ab"), "at least the first 4"),
+        (("task", "show", "abcdef"), "no task abcdef is known here; `ambientctl task list`"),
+        (("task", "output", "abcd", "--output", "no/where"), "cannot be written"),
+        (("receipt", "get", "abcd"), "no task abcd"),
+        (("receipt", "verify", "nowhere"), "nowhere: cannot read the receipt"),
+        (("receipt", "verify", "text", "--cluster", "ab"), "is not a fingerprint"),
+        (("module", "check", "nowhere"), "nowhere: cannot read the module"),
+        (("cluster", "create", "."), "is not empty"),
+        (("cluster", "create", "c", "--members", "99"), "1 to 64 members"),
+        (("join", "rubbish"), "this is no join token"),
+        (("demo", "--nodes", "4", "--liars", "2"), "--liars 2: a committee of 4 stays honest"),
+        (("demo", "--nodes", "99"), "1 to 16 nodes"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_two(
+    live: Path,
+    ctl: Ctl,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    complaint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module(tmp_path)
+    (tmp_path / "text").write_text("text")
+    code, out, err = ctl(*words)
+    assert (code, out) == (2, "")
+    assert complaint in err
+    assert err.startswith("ambientctl: ")
+    assert err.count("\n") == 1
+
+
+def test_a_daemon_that_is_not_there_is_three(ctl: Ctl, data_dir: Path, tmp_path: Path) -> None:
+    for words in (("status",), ("nodes",), ("run", module(tmp_path)), ("task", "show", "abcd")):
+        code, out, err = ctl(*words)
+        assert (code, out) == (3, "")
+        assert f"is ambientd running? start it with: ambientd --data-dir {data_dir}" in err
+        assert err.count("\n") == 1
+
+
+def test_a_socket_elsewhere_is_found_through_the_config(
+    node: DeskNode, ctl: Ctl, data_dir: Path, tmp_path: Path
+) -> None:
+    from tests.fakes.desk_node import served
+
+    (data_dir / "config.toml").write_text(f'[api]\nsocket = "{tmp_path}/elsewhere"\n')
+    with served(tmp_path / "elsewhere", node.handlers()):
+        assert ctl("status")[0] == 0
+    (data_dir / "config.toml").write_text('[api]\nsockets = "x"\n')
+    code, _, err = ctl("status")
+    assert code == 2
+    assert "config.toml, line 2: [api] sockets: unknown key" in err
+
+
+def test_a_task_is_shown_from_the_start_of_its_id(live: Path, ctl: Ctl, tmp_path: Path) -> None:
+    assert "no tasks yet" in ctl("task", "list")[1]
+    task = ctl("run", module(tmp_path), "--no-wait")[1].strip()
+    code, out, _ = ctl("task", "show", task[:8].upper())
+    assert code == 0
+    assert task in out
+    assert "wrong_result: 3 of 4 referees disagree; reputation 0.250 -> 0.000" in out
+    assert "unknown (no RAPL)" in out
+    assert "22:13:20.123  admitted" in out
+    assert task[:12] in ctl("task", "list")[1]
+    assert decoded(ctl("task", "show", task[:8], "--json")[1])["task_id"] == task
+
+
+def test_outputs_and_receipts_are_fetched(
+    live: Path, ctl: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").write_bytes(b"data")
+    task = ctl("run", module(tmp_path), "--input", "in", "--no-wait")[1].strip()
+    assert ctl("task", "output", task)[1] == "data"
+    assert ctl("task", "output", task, "--output", "o", "--json")[0] == 0
+    assert (tmp_path / "o").read_bytes() == b"data"
+    code, out, _ = ctl("receipt", "get", task)
+    assert (code, out.strip()) == (0, f"{task[:12]}.receipt")
+    assert (tmp_path / f"{task[:12]}.receipt").read_bytes() == b"rcpt"
+    assert decoded(ctl("receipt", "get", task, "--output", "r", "--json")[1])["state"] == "batched"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_events_are_told_with_their_time(live: Path, ctl: Ctl) -> None:
+    assert ctl("events")[1] == "22:13:20.123  task_assigned        slot 1\n"
+
+
+def test_a_cluster_is_founded_and_a_second_device_joins(
+    ctl: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ambientd.adapters.keys import load_key
+    from ambientd.api.cluster import load_genesis
+    from ambientd.api.invitation import make_token
+    from ambientd.codec.signing import Signer
+
+    code, out, _ = ctl("cluster", "create", tmp_path / "c", "--members", "2", "--json")
+    answer = decoded(out)
+    assert code == 0
+    node1 = tmp_path / "c" / "node1"
+    signer = Signer(load_key(node1 / "node.key"), bytes.fromhex(str(answer["fingerprint"])))
+    address = f"{signer.public_key.hex()}@127.0.0.1:4400"
+    genesis = load_genesis(node1 / "genesis.bin")
+    token = make_token(genesis, signer, (address,), bytes(32), 2**60)
+    code, out, _ = ctl("join", token, "--data-dir", tmp_path / "second", "--kind", "edge")
+    assert code == 0
+    assert f"start it: ambientd --data-dir {tmp_path}/second" in out
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(token.encode())))
+    code, out, _ = ctl("join", "-", "--data-dir", tmp_path / "third", "--json")
+    assert (code, decoded(out)["fingerprint"]) == (0, answer["fingerprint"])
+    code, out, _ = ctl("cluster", "create", tmp_path / "d", "--members", "1")
+    assert f"ambientd --data-dir {tmp_path}/d/node1" in out
+
+
+def test_module_check_says_why_not(ctl: Ctl, tmp_path: Path) -> None:
+    empty = module(tmp_path, b"\0asm\1\0\0\0")
+    code, out, _ = ctl("module", "check", empty, "--json")
+    answer = decoded(out)
+    assert set(answer) == {"accepted", "prepared_sha256", "reason"}
+    assert (code, answer["accepted"]) == (1, False)
+    assert answer["reason"]
+    assert "refused: " in ctl("module", "check", empty)[1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("run",),
+        ("task",),
+        ("receipt", "verify"),
+        ("cluster", "create"),
+        ("join",),
+        ("demo",),
+    ],
+)
+def test_help_is_as_agreed(ctl: Ctl, words: tuple[str, ...]) -> None:
+    code, out, _ = ctl(*words, "--help")
+    assert code == 0
+    golden = GOLDEN / f"{'-'.join(('help', *words))}.txt"
+    assert out == golden.read_text(), f"if this is meant, write it to {golden.name}"
+
+
+def test_amounts_are_exact() -> None:
+    assert [console.in_sat(n) for n in (0, 1, 1000, -1500, 10**9)] == [
+        "0 sat",
+        "0.001 sat",
+        "1 sat",
+        "-1.5 sat",
+        "1,000,000 sat",
+    ]
+
+
+def test_a_pipe_is_written_in_place(tmp_path: Path) -> None:
+    console.write_file("/dev/null", b"x")
+    assert Path("/dev/null").is_char_device()
+    with pytest.raises(console.UsageError, match="cannot be written"):
+        console.write_file(str(tmp_path), b"x")

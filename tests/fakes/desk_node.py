@@ -1,0 +1,234 @@
+"""Handlers that stand in for a node behind the local socket: tasks echo their input at once."""
+
+import hashlib
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from ambientd.api import operations, replies, requests
+from ambientd.api.local_socket import Handler, SocketLimits, serve_local_socket
+
+NODE = "a1" * 32
+LIAR = "b2" * 32
+NOW_MS = 1_700_000_000_123
+TRAPS = b"\0asm\1\0\0\0trap"
+SLOW = b"\0asm\1\0\0\0slow"
+ECHO = b"\0asm\1\0\0\0echo"
+
+
+class DeskNode:
+    """Keeps tasks in memory; a module that names "trap" or "slow" behaves so."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, tuple[replies.Task, bytes]] = {}
+        self.requests: list[msgspec.Struct] = []
+        self.cancelled = trio.Event()
+        self.entered = trio.Event()
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {
+            "ping": self.ping,
+            "status": self.status,
+            "nodes": self.nodes,
+            "task.submit": self.submit,
+            "task.list": self.list_tasks,
+            "task.show": self.show,
+            "task.wait": self.wait,
+            "task.output": self.output,
+            "receipt.get": self.receipt,
+            "cluster.invite": self.invite,
+            "anchor.status": self.anchors,
+            "events": self.events,
+        }
+
+    async def ping(self, request: requests.Ping) -> replies.Pong:
+        return replies.Pong(version="0", now_ms=NOW_MS)
+
+    async def status(self, request: requests.GetStatus) -> replies.Status:
+        return replies.Status(
+            node=NODE,
+            name="node1",
+            version="0.1.0",
+            cluster="test",
+            fingerprint="cd" * 32,
+            uptime_ms=5,
+            term=3,
+            coordinator=NODE,
+            committed_height=41,
+            committee=4,
+            peers=(LIAR,),
+            health_percent=None,
+            safe_mode=replies.SafeMode(active=False),
+            tasks={"final": len(self.tasks)},
+            engine="wasmtime",
+            sandbox=replies.Sandbox(active=("seccomp",), missing=("landlock",)),
+            chain=replies.ChainStatus(kind="embedded", state="ready", height=107),
+            balance_msat=999_999_500,
+        )
+
+    async def nodes(self, request: requests.ListNodes) -> replies.Nodes:
+        node = replies.NodeInfo(
+            id=NODE,
+            name="evil\x1b[31m",
+            region="local",
+            kind="compute",
+            committee=True,
+            connected=True,
+            health_percent=93,
+            reputation=0.25,
+            safe_mode=False,
+            balance_msat=5,
+            bond_msat=1_000,
+            tombstoned=False,
+        )
+        return replies.Nodes(self_id=NODE, nodes=(node,))
+
+    async def submit(self, request: requests.SubmitTask) -> replies.Submitted:
+        self.requests.append(request)
+        name = hashlib.sha256(request.nonce + request.module + request.input).hexdigest()
+        if name in self.tasks:
+            return replies.Submitted(task_id=name, known=True)
+        outcome, state = "completed", "final"
+        if b"trap" in request.module:
+            outcome = "trapped"
+        if b"slow" in request.module:
+            outcome, state = "none", "assigned"
+        self.tasks[name] = (_task(name, request, outcome, state), request.input)
+        return replies.Submitted(task_id=name)
+
+    def find(self, name: str) -> tuple[replies.Task, bytes]:
+        return self.tasks[operations.match_id(name, self.tasks)]
+
+    async def list_tasks(self, request: requests.ListTasks) -> replies.Tasks:
+        lines = [
+            replies.TaskLine(
+                task_id=task.task_id,
+                state=task.state,
+                outcome=task.outcome,
+                verdict=task.verdict,
+                gas=task.gas,
+                replicas=task.replicas,
+                submitter=task.submitter,
+                submitted_ms=task.submitted_ms,
+            )
+            for task, _ in self.tasks.values()
+        ]
+        return replies.Tasks(tasks=tuple(lines[: request.limit]), total=len(lines))
+
+    async def show(self, request: requests.ShowTask) -> replies.Task:
+        return self.find(request.task)[0]
+
+    async def wait(self, request: requests.WaitForTask) -> replies.Task:
+        task, _ = self.find(request.task)
+        if task.state != "final":
+            await trio.sleep(request.timeout_ms / 1000)
+        return task
+
+    async def output(self, request: requests.GetOutput) -> replies.Output:
+        task, data = self.find(request.task)
+        if task.outcome != "completed":
+            raise operations.OperationError("not_found", "the task has no output")
+        return replies.Output(task_id=task.task_id, data=data, sha256="")
+
+    async def receipt(self, request: requests.GetReceipt) -> replies.ReceiptFileReply:
+        task, _ = self.find(request.task)
+        return replies.ReceiptFileReply(task_id=task.task_id, data=b"rcpt", receipt=task.receipt)
+
+    async def invite(self, request: requests.Invite) -> replies.Invitation:
+        return replies.Invitation(token="TOKEN", expires_ms=NOW_MS + request.expires_in_ms)
+
+    async def anchors(self, request: requests.GetAnchors) -> replies.Anchors:
+        anchor = replies.AnchorInfo(
+            size=4, root="ee" * 32, state="anchored", txid="ff" * 32, height=110, confirmations=6
+        )
+        return replies.Anchors(
+            chain=replies.ChainStatus(kind="embedded", state="ready", height=116),
+            receipts=4,
+            receipts_anchored=4,
+            anchors=(anchor,),
+        )
+
+    async def events(self, request: requests.FollowEvents) -> AsyncIterator[replies.Event]:
+        fields: dict[str, Any] = {"task": "77" * 32, "slot": 1, "node": NODE}
+        yield replies.Event(time_ms=NOW_MS, kind="task_assigned", text="slot 1", fields=fields)
+        if request.tasks:
+            try:
+                self.entered.set()
+                await trio.sleep_forever()
+            finally:
+                self.cancelled.set()
+
+
+def _task(name: str, request: requests.SubmitTask, outcome: str, state: str) -> replies.Task:
+    final = state == "final"
+    completed = outcome == "completed"
+    fault = replies.EvidenceInfo(
+        culprit=LIAR,
+        kind="wrong_result",
+        detail="3 of 4 referees disagree",
+        reputation_before=0.25,
+        reputation_after=0.0,
+    )
+    return replies.Task(
+        task_id=name,
+        state=state,
+        submitter=NODE,
+        submitted_ms=NOW_MS,
+        assurance=request.assurance,
+        replicas=request.replicas or 2,
+        module_sha256=hashlib.sha256(request.module).hexdigest(),
+        input_sha256=hashlib.sha256(request.input).hexdigest(),
+        gas_max=request.gas_max or 1_000,
+        price_msat_per_mgas=1,
+        slots=(replies.SlotInfo(slot=0, attempt=0, worker=NODE, state="revealed"),),
+        outcome=outcome,
+        reason="unreachable" if outcome == "trapped" else "",
+        gas=1234 if final else None,
+        output_sha256=hashlib.sha256(request.input).hexdigest() if completed else None,
+        output_size_bytes=len(request.input) if completed else None,
+        verdict="agreed" if final else "none",
+        liars=(LIAR,) if final else (),
+        evidence=(fault,) if final else (),
+        fee_msat=2_000,
+        escrow_msat=0,
+        paid_msat=1_500,
+        refunded_msat=500,
+        payments=(replies.PaymentInfo(worker=NODE, amount_msat=1_500),),
+        energy=(replies.EnergyInfo(worker=NODE, slot=0, millijoules=None, source="no RAPL"),),
+        receipt=replies.ReceiptState(state="batched" if final else "none"),
+        history=(replies.HistoryLine(time_ms=NOW_MS, text="admitted"),),
+    )
+
+
+@contextmanager
+def served(
+    path: Path, handlers: Mapping[str, Handler], limits: SocketLimits | None = None
+) -> Iterator[None]:
+    """Serve handlers on a real socket from a thread, for callers that block."""
+    up = threading.Event()
+    stop: list[Any] = []
+
+    class Status:
+        def started(self) -> None:
+            up.set()
+
+    async def run() -> None:
+        with trio.CancelScope() as scope:
+            stop.append((trio.lowlevel.current_trio_token(), scope))
+            await serve_local_socket(path, handlers, limits, task_status=Status())
+
+    thread = threading.Thread(target=trio.run, args=(run,))
+    thread.start()
+    try:
+        assert up.wait(10)
+        yield
+    finally:
+        token, scope = stop[0]
+        token.run_sync_soon(scope.cancel)
+        thread.join(10)
+        assert not thread.is_alive()

@@ -1,0 +1,218 @@
+"""config.toml: what is taken, and how what is wrong is named."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ambientd.config import places
+from ambientd.config.load import line_of, load_config, parse_config
+from ambientd.config.options import Config, Lie, NodeKind, join_address, split_address
+from ambientd.config.places import Places, default_data_dir, ensure_private_dir, socket_path_for
+from ambientd.config.template import render_config
+from ambientd.errors import ConfigError
+
+PEER = "ab" * 32 + "@10.0.0.7:4400"
+
+
+def test_an_empty_file_gives_the_defaults() -> None:
+    assert parse_config("") == Config()
+
+
+def test_the_template_with_nothing_chosen_means_the_defaults() -> None:
+    assert parse_config(render_config()) == Config()
+
+
+def test_the_template_documents_every_option() -> None:
+    text = render_config()
+    for section in msgspec.structs.fields(Config):
+        assert f"\n[{section.name}]\n" in text
+        for option in msgspec.structs.fields(section.type):
+            assert f"\n# {option.name} = " in text
+
+
+def test_every_default_in_the_template_is_the_default() -> None:
+    live = "\n".join(
+        line[2:] if line.startswith("# ") and " = " in line and line[2].islower() else line
+        for line in render_config().splitlines()
+    )
+    assert parse_config(live) == Config()
+
+
+def test_what_was_chosen_comes_back() -> None:
+    text = render_config(
+        {
+            "node": {"name": "kitchen", "kind": "edge"},
+            "transport": {"bootstrap": [PEER]},
+            "faults": {"lie": "corrupt_output"},
+        }
+    )
+    config = parse_config(text)
+    assert config.node.name == "kitchen"
+    assert config.node.kind is NodeKind.EDGE
+    assert config.bootstrap_peers()[0].port == 4400
+    assert str(config.bootstrap_peers()[0]) == PEER
+    assert config.faults.lie is Lie.CORRUPT_OUTPUT
+
+
+@given(st.text(max_size=40))
+def test_any_text_survives_the_template(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return
+    try:
+        config = parse_config(render_config({"api": {"socket": text}}))
+    except ConfigError:
+        pytest.fail("the template wrote TOML that does not parse")
+    assert config.api.socket == text
+
+
+def test_the_template_refuses_options_that_do_not_exist() -> None:
+    with pytest.raises(KeyError):
+        render_config({"node": {"nmae": "x"}})
+    with pytest.raises(KeyError):
+        render_config({"nodes": {}})
+    with pytest.raises(TypeError):
+        render_config({"node": {"name": 1.5}})
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ('[nodes]\nname = "x"', 1, "unknown section [nodes]; did you mean 'node'?"),
+        ('\n[zzzzzz]\nname = "x"', 2, "the sections are node, transport"),
+        ('[node]\n\n# c\nnmae = "x"', 4, "[node] nmae: unknown key 'nmae'; did you mean 'name'?"),
+        ("[execution]\ngas-max = 5", 2, "did you mean 'gas_max'?"),
+        ('[node]\nname = "a"\nqqq = 1', 3, "the keys of [node] are name, region, kind"),
+        ('[node]\nkind = "phone"', 2, "'phone' is none of 'gateway', 'compute', 'edge', 'mobile'"),
+        ("[node]\nname = 3", 2, "[node] name: must be a text in quotes, not an integer"),
+        ('[node]\nname = "a b"', 2, "holds characters that a name may not have"),
+        ('[execution]\nworkers = "2"', 2, "must be an integer, not a text in quotes"),
+        ("[execution]\nworkers = true", 2, "must be an integer, not true or false"),
+        ("[execution]\nworkers = 0", 2, "must be int >= 1, not 0"),
+        ("[execution]\n  workers=1.5", 2, "must be an integer, not a number"),
+        ('[transport]\nlisten = "4400"', 2, 'is not of the form "host:port"'),
+        ('[transport]\nlisten = "h:99999"', 2, "the port must be a number from 0 to 65535"),
+        ('[transport]\nlisten = "::1:4400"', 2, "goes into brackets"),
+        ('[transport]\nbootstrap = ["10.0.0.7:4400"]', 2, '"NODE_ID@host:port"'),
+        (f'[transport]\nbootstrap = ["{PEER[:-4]}0"]', 2, "port 0 cannot be dialled"),
+        ('[transport]\nbootstrap = "x"', 2, "must be a list, not a text in quotes"),
+        ("[transport]\nbootstrap = [1]", 2, "every entry must be a text in quotes"),
+        ('[bitcoin]\nchain = "core"', 2, "Bitcoin Core is not supported in this version"),
+        ("node = 3", 1, "[node] must be a section"),
+        ("node.name = 4", 1, "[node] name: must be a text"),
+        ('["node"]\n"name" = 4', 2, "[node] name: must be a text"),
+        ("[node]\nregion = 2026-01-01", 2, "must be a text in quotes, not date"),
+    ],
+)
+def test_mistakes_are_named_with_file_line_and_key(text: str, line: int, words: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_config(text, "/x/config.toml")
+    assert str(error.value).startswith(f"/x/config.toml, line {line}: ")
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["x =", "[node]\nname = 'a'\nname = 'b'", "[node", "a = [" * 9])
+def test_what_is_no_toml_is_a_config_error_with_its_line(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"not valid TOML: .*(line|end of document)"):
+        parse_config(text)
+
+
+@given(st.text(alphabet='[]=.#"ab \nnodename1', max_size=60))
+def test_any_text_is_parsed_or_a_config_error(text: str) -> None:
+    with suppress(ConfigError):
+        parse_config(text)
+
+
+def test_the_line_of_a_key_that_hides_is_that_of_its_section() -> None:
+    assert line_of("# x\n[node]\n", ("node", "name")) == 2
+    assert line_of("# x\n", ("node", "name")) is None
+    assert line_of('node = { name = "x" }', ("node", "name")) == 1
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:4400", "[::1]:4400", "host.example:1"])
+def test_addresses_come_back_as_written(text: str) -> None:
+    assert join_address(*split_address(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", ":", "h:", ":1", "h:x", "h:-1", "h p:1", "a/b:1", "h:１"])
+def test_malformed_addresses_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        split_address(text)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="ambientctl cluster create"):
+        load_config(tmp_path)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    path = Places(tmp_path).config
+    path.mkdir()
+    with pytest.raises(ConfigError, match=r"config\.toml: cannot be read"):
+        load_config(tmp_path)
+    path.rmdir()
+    path.write_bytes(b"[node]\nname = '\xff'")
+    with pytest.raises(ConfigError, match="line 2: not UTF-8"):
+        load_config(tmp_path)
+    path.write_bytes(b"#" * (1024 * 1024 + 1))
+    with pytest.raises(ConfigError, match="at most 1048576"):
+        load_config(tmp_path)
+
+
+def test_a_socket_path_that_no_socket_takes_is_named_with_its_line(tmp_path: Path) -> None:
+    Places(tmp_path).config.write_text(f'[api]\nsocket = "{"x" * 200}"')
+    with pytest.raises(ConfigError, match=r"line 2: \[api\] socket: .*choose a shorter one"):
+        load_config(tmp_path)
+
+
+def test_the_socket_is_in_the_data_directory(tmp_path: Path) -> None:
+    assert socket_path_for(Path("/d")) == Path("/d/ambientd.sock")
+    assert socket_path_for(Path("/d"), "run/x.sock") == Path("/d/run/x.sock")
+    assert socket_path_for(Path("/d"), "/run/x.sock") == Path("/run/x.sock")
+
+
+def test_a_long_data_directory_moves_the_socket_to_the_runtime_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    one, other = (socket_path_for(Path("/" + letter * 120)) for letter in "ab")
+    assert one.parent == tmp_path / "ambient"
+    assert one != other
+    assert len(os.fsencode(one)) <= places.SOCKET_PATH_BYTES_MAX
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert str(os.getuid()) in str(socket_path_for(Path("/" + "a" * 120)).parent)
+
+
+def test_a_runtime_folder_others_can_enter_is_refused(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    ensure_private_dir(private)
+    ensure_private_dir(private)
+    private.chmod(0o755)
+    with pytest.raises(ConfigError, match="mode 0700"):
+        ensure_private_dir(private)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot create"):
+        ensure_private_dir(tmp_path / "file")
+
+
+def test_the_default_data_directory_follows_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AMBIENT_DATA_DIR", "/srv/node")
+    assert default_data_dir() == Path("/srv/node")
+    monkeypatch.delenv("AMBIENT_DATA_DIR")
+    monkeypatch.setenv("XDG_DATA_HOME", "/home/x/data")
+    assert default_data_dir() == Path("/home/x/data/ambient")
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")
+    assert default_data_dir() == Path.home() / ".local/share/ambient"
+
+
+def test_the_embedded_chain_may_be_shared_or_ones_own() -> None:
+    assert Places(Path("/c/node1")).embedded_chain("../chain") == Path("/c/chain")
+    assert Places(Path("/c/node1")).embedded_chain("chain") == Path("/c/node1/chain")
