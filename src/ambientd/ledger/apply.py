@@ -6,15 +6,13 @@ rejected no-op with a reason, never a fault of the block.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import assert_never
 
 from msgspec.structs import replace
 
-from ambientd.codec.canonical import decode
-from ambientd.codec.statements import task_id, verify_record
-from ambientd.errors import RemoteProtocolError
+from ambientd.codec.statements import task_id
 from ambientd.ledger import tasks, upkeep
+from ambientd.ledger.admission import decode_record, is_admissible
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.events import LedgerEvent, RecordRejected
@@ -33,9 +31,9 @@ from ambientd.model.record import (
     Registry,
     Settle,
 )
-from ambientd.model.task import TaskState
 
-RECORD_BYTES_MAX = 512 * 1024
+FRUITLESS_MAX = 8
+"""Waiting tasks that a block tries in vain before it leaves the rest for the next."""
 
 ProveFraud = Callable[[Fraud], bool]
 
@@ -49,21 +47,6 @@ class BlockResult:
     root: bytes
 
 
-@lru_cache(maxsize=4096)
-def decode_record(data: bytes) -> Record:
-    """Read a record; raise RemoteProtocolError unless it is canonical."""
-    record: Record = decode(data, Record, RECORD_BYTES_MAX)
-    return record
-
-
-def is_admissible(data: bytes, cluster: bytes) -> bool:
-    """Tell whether members may vote for a block with this record: canonical and signed."""
-    try:
-        return verify_record(decode_record(data), cluster)
-    except RemoteProtocolError:
-        return False
-
-
 def apply_block(
     state: LedgerState,
     context: BlockContext,
@@ -73,12 +56,7 @@ def apply_block(
     """Work out what a committed block does to the state."""
     block = Draft(state, state, context)
     block.put_meta(replace(state.meta, time_ms=context.time_ms))
-    for task in _due(state, context.time_ms):
-        step = Draft(state, block, context)
-        entry = step.task(task)
-        assert entry is not None
-        tasks.run_out(step, task, entry)
-        block.take_over(step)
+    _let_time_pass(block)
     for record in records:
         step = Draft(state, block, context)
         rejection = _apply(step, record, prove_fraud)
@@ -91,13 +69,33 @@ def apply_block(
     return BlockResult(tuple(block.events), block.writes, next_root(state.root, block.writes))
 
 
-def _due(state: LedgerState, time_ms: int) -> list[TaskId]:
-    """Give the open tasks that wait for a worker or are late, in an order all nodes share."""
-    return sorted(
-        task
-        for task, entry in state.open_tasks()
-        if entry.state is TaskState.PENDING or 0 < entry.deadline_ms <= time_ms
-    )
+def _let_time_pass(block: Draft) -> None:
+    """Do what time does to tasks: first those that are late, then those that wait for workers."""
+    state, context = block.state, block.context
+    late = state.late_tasks(context.time_ms)
+    for task in late:
+        _advance(block, task)
+    waiting = state.waiting_tasks()
+    # Every other block begins elsewhere: a few tasks that nobody can take hold up no others.
+    start = context.index * FRUITLESS_MAX % len(waiting) if waiting and context.index % 2 else 0
+    fruitless, handled = 0, set(late)
+    for task in waiting[start:]:
+        if task in handled:
+            continue
+        if not _advance(block, task):
+            fruitless += 1
+            if fruitless == FRUITLESS_MAX:
+                break
+
+
+def _advance(block: Draft, task: TaskId) -> bool:
+    """Advance one task in a draft of its own; tell whether anything changed."""
+    step = Draft(block.state, block, block.context)
+    entry = step.task(task)
+    assert entry is not None, "an index names tasks that exist"
+    tasks.run_out(step, task, entry)
+    block.take_over(step)
+    return bool(step.writes)
 
 
 def _apply(draft: Draft, record: Record, prove_fraud: ProveFraud) -> str | None:
@@ -138,3 +136,13 @@ def _task_of(record: Record) -> TaskId | None:
             return task_id(record.author, nonce, spec)
         case _:
             return None
+
+
+__all__ = [
+    "BlockContext",
+    "BlockResult",
+    "ProveFraud",
+    "apply_block",
+    "decode_record",
+    "is_admissible",
+]

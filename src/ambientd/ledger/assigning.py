@@ -7,14 +7,18 @@ from ambientd.ledger.entries import Slot, TaskEntry
 from ambientd.ledger.events import SlotAssigned, SlotReleased
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.task import SlotState, TaskState
-from ambientd.rules.scheduling import Candidate, select, slot_seed
+from ambientd.rules.scheduling import Candidate, sample, select, slot_seed
 
 NEWCOMER_OUTCOMES_MAX = 10
+SAMPLE_NODES = 64
+"""In a cluster larger than this a slot is drawn among so many nodes, which the seed picks."""
+
 HELD = frozenset({SlotState.ASSIGNED, SlotState.COMMITTED})
 
 
 def fill(draft: Draft, task: TaskId, entry: TaskEntry) -> TaskEntry:
-    """Assign the slots that wait, as far as there are workers, and write the task."""
+    """Assign the slots that wait, as far as there are workers, and write what has changed."""
+    before = draft.task(task)
     slots = list(entry.slots)
     tried = list(entry.tried)
     for place, slot in enumerate(slots):
@@ -39,7 +43,8 @@ def fill(draft: Draft, task: TaskId, entry: TaskEntry) -> TaskEntry:
         state=TaskState.PENDING if waiting else TaskState.ASSIGNED,
         deadline_ms=next_deadline(slots),
     )
-    draft.put_task(task, entry)
+    if entry != before:
+        draft.put_task(task, entry)
     return entry
 
 
@@ -48,6 +53,13 @@ def release(draft: Draft, task: TaskId, slot: Slot, reason: str) -> Slot:
     _count_slot(draft, slot.worker, -1)
     draft.tell(SlotReleased(task, slot.slot, slot.worker, reason))
     return Slot(slot=slot.slot, attempt=slot.attempt + 1)
+
+
+def withhold(draft: Draft, task: TaskId, slot: Slot, reason: str) -> Slot:
+    """Close a slot whose sealed answer was never opened, without another attempt."""
+    _count_slot(draft, slot.worker, -1)
+    draft.tell(SlotReleased(task, slot.slot, slot.worker, reason))
+    return replace(slot, state=SlotState.WITHHELD, deadline_ms=0)
 
 
 def give_back(draft: Draft, slots: tuple[Slot, ...]) -> None:
@@ -64,7 +76,7 @@ def revealed(draft: Draft, worker: NodeId) -> None:
 
 def next_deadline(slots: list[Slot]) -> int:
     """Give the first moment at which a slot of these is late; 0 when none can be."""
-    return min((slot.deadline_ms for slot in slots if slot.state in HELD), default=0)
+    return min((slot.deadline_ms for slot in slots if slot.deadline_ms), default=0)
 
 
 def _count_slot(draft: Draft, worker: NodeId, change: int) -> None:
@@ -89,16 +101,25 @@ def _choose(
     tried: list[NodeId],
 ) -> NodeId | None:
     """Prefer who was not tried yet; the submitter works for itself only when nobody else can."""
-    fit = [node for node in draft.state.nodes() if node not in held and _is_fit(draft, node)]
-    others = [node for node in fit if node != submitter]
-    fresh = [node for node in others if node not in tried]
     seed = slot_seed(draft.context.beacon, task, slot.slot, slot.attempt)
-    for group in (fresh, others, fit):
-        candidates = [_candidate(draft, node) for node in group]
-        chosen = select(candidates, seed, draft.state.genesis.rules.strategy)
+    nodes = draft.state.nodes()
+    passed_over = {*held, submitter}
+    if len(nodes) > SAMPLE_NODES:
+        drawn = sample(nodes, seed, SAMPLE_NODES)
+        fresh = [n for n in drawn if n not in passed_over and n not in tried and _is_fit(draft, n)]
+        chosen = _select(draft, fresh, seed)
         if chosen is not None:
             return chosen
-    return None
+    fit = [node for node in nodes if node not in held and _is_fit(draft, node)]
+    others = [node for node in fit if node != submitter]
+    fresh = [node for node in others if node not in tried]
+    # Who is only busy is waited for; somebody worse is not taken instead.
+    return _select(draft, fresh or others or fit, seed)
+
+
+def _select(draft: Draft, nodes: list[NodeId], seed: bytes) -> NodeId | None:
+    candidates = [_candidate(draft, node) for node in nodes]
+    return select(candidates, seed, draft.state.genesis.rules.strategy)
 
 
 def _is_fit(draft: Draft, node: NodeId) -> bool:

@@ -143,7 +143,7 @@ class Draft:
         """Take everything from a proven liar, and keep what proves it."""
         culprit = evidence.culprit
         entry = self.node(culprit)
-        if entry is None or (Table.EVIDENCE, name) in self.writes:
+        if entry is None or self.get((Table.EVIDENCE, name)) is not None:
             return
         counters = self._counters(culprit)
         before = 0 if entry.tombstoned else reputation.permille(counters.good, counters.bad)

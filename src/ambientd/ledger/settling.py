@@ -17,9 +17,12 @@ from ambientd.ledger.entries import EvidenceEntry, Leaf, Payment, Table, TaskEnt
 from ambientd.ledger.events import Paid, Refunded, TaskClosed, TaskFinal
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.execution import OutcomeKind
-from ambientd.model.receipt import Settlement, SignedReceipt
+from ambientd.model.receipt import RefereeVerdict, Settlement, SignedReceipt
 from ambientd.model.task import Assurance, Result, TaskState, Verdict
 from ambientd.rules.rewards import cancel_fee_msat, reward_msat, slot_fee_msat
+
+EVIDENCE_OF_LIE = "divergent-output"
+EVIDENCE_OF_TWO_VERDICTS = "verdict"
 
 NO_RESULT = Result(
     kind=OutcomeKind.REFUSED,
@@ -52,10 +55,10 @@ def settle_dispute(draft: Draft, task: TaskId, entry: TaskEntry, found: Result |
     agreeing = tuple(v for v in entry.verdicts if result_root(v.result) == root)
     for signed in lying:
         culprit = signed.receipt.worker
-        name = Digest(tagged("ambient/evidence/1", task, culprit))
+        name = evidence_name(EVIDENCE_OF_LIE, task, culprit)
         evidence = EvidenceEntry(
             culprit=culprit,
-            kind="divergent-output",
+            kind=EVIDENCE_OF_LIE,
             task=task,
             receipt=signed,
             verdicts=agreeing,
@@ -63,7 +66,28 @@ def settle_dispute(draft: Draft, task: TaskId, entry: TaskEntry, found: Result |
         draft.convict(name, evidence)
     liars = tuple(signed.receipt.worker for signed in lying)
     workers = [signed.receipt.worker for signed in honest]
-    _finish(draft, task, entry, Verdict.DIVERGENT, found, workers, liars)
+    verdict = Verdict.DIVERGENT if liars else Verdict.AGREED
+    _finish(draft, task, entry, verdict, found, workers, liars)
+
+
+def convict_referee(
+    draft: Draft, task: TaskId, first: RefereeVerdict, second: RefereeVerdict
+) -> None:
+    """Convict a referee that has signed two different findings on one task."""
+    culprit = first.referee
+    evidence = EvidenceEntry(
+        culprit=culprit,
+        kind=EVIDENCE_OF_TWO_VERDICTS,
+        task=task,
+        receipt=None,
+        verdicts=(first, second),
+    )
+    draft.convict(evidence_name(EVIDENCE_OF_TWO_VERDICTS, task, culprit), evidence)
+
+
+def evidence_name(kind: str, task: TaskId, culprit: NodeId) -> Digest:
+    """Name the evidence of one kind against a node in one task; there is only one."""
+    return Digest(tagged("ambient/evidence/1", kind.encode(), task, culprit))
 
 
 def cancel_task(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
@@ -105,9 +129,11 @@ def _finish(
     )
     leaf = _append_leaf(draft, task, settlement)
     entry = replace(entry, settlement=settlement, leaf=leaf)
-    if verdict in {Verdict.AGREED, Verdict.DIVERGENT}:
+    # A refusal costs nothing and one's own task proves nothing: neither earns reputation.
+    if verdict in {Verdict.AGREED, Verdict.DIVERGENT} and result.kind != OutcomeKind.REFUSED:
         for worker in workers:
-            draft.praise(worker)
+            if worker != entry.submitter:
+                draft.praise(worker)
     draft.tell(TaskFinal(task, settlement, leaf))
     payments = _payments(entry, result, workers)
     _close(draft, task, entry, TaskState.FINAL, payments)
@@ -119,13 +145,14 @@ def _payments(entry: TaskEntry, result: Result, workers: list[NodeId]) -> list[P
     if result.kind == OutcomeKind.REFUSED:
         return []
     reward = reward_msat(result.gas, spec.price_msat_per_mgas)
-    payments = [Payment(node=worker, amount_msat=reward) for worker in workers]
+    due = dict.fromkeys(workers, reward)
     root = result_root(result)
     right = [v.referee for v in entry.verdicts if result_root(v.result) == root]
     if right:
         share = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) // len(right)
-        payments += [Payment(node=referee, amount_msat=min(share, reward)) for referee in right]
-    return payments
+        for referee in right:
+            due[referee] = due.get(referee, 0) + min(share, reward)
+    return [Payment(node=node, amount_msat=amount) for node, amount in due.items()]
 
 
 def _close(

@@ -4,13 +4,14 @@ Entries change in one way only: `commit` takes the writes of a whole block. The 
 are derived from the entries and kept in step by the same call.
 """
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from ambientd.codec import merkle
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import tagged
 from ambientd.codec.statements import fingerprint
+from ambientd.errors import ConfigError
 from ambientd.ledger.entries import (
     ENTRY_TYPES,
     META_KEY,
@@ -27,10 +28,10 @@ from ambientd.ledger.entries import (
 )
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import Genesis
-from ambientd.model.task import TERMINAL
+from ambientd.model.task import TERMINAL, TaskState
 from ambientd.rules import reputation
-
-ROOTS_KEPT_MAX = 8
+from ambientd.rules.founding import genesis_fault
+from ambientd.rules.receipt_tree import ReceiptTree
 
 
 def encode_key(key: Key) -> bytes:
@@ -78,14 +79,21 @@ class LedgerState:
         self.root = root
         self._items: dict[Key, Entry] = {}
         self._open: dict[TaskId, None] = {}
-        self._nodes: dict[NodeId, None] = {}
-        self._leaves: dict[int, bytes] = {}
-        self._roots: dict[int, Digest] = {}
+        self._deadlines: list[tuple[int, TaskId]] = []
+        self._waiting: list[tuple[int, TaskId]] = []
+        self._nodes: list[NodeId] = []
+        self._tombstones: set[NodeId] = set()
+        self._checkpoints: list[int] = []
+        self._anchored: list[int] = []
+        self._tree = ReceiptTree()
         self._index(items)
 
     @classmethod
     def from_genesis(cls, genesis: Genesis) -> "LedgerState":
-        """Give the state before the first block."""
+        """Give the state before the first block; raise ConfigError for impossible rules."""
+        fault = genesis_fault(genesis)
+        if fault is not None:
+            raise ConfigError(fault)
         items: dict[Key, Entry] = {META_KEY: Meta(time_ms=genesis.created_ms)}
         for member in genesis.members:
             items[Table.ACCOUNT, member.node] = Account(balance_msat=member.grant_msat)
@@ -113,24 +121,59 @@ class LedgerState:
         self.root = root
 
     def _index(self, writes: Mapping[Key, Entry | None]) -> None:
+        leaves: list[tuple[bytes, Digest]] = []
         for key, entry in writes.items():
+            before = self._items.get(key)
             if entry is None:
                 self._items.pop(key, None)
                 continue
             self._items[key] = entry
             match entry:
-                case TaskEntry(state=task_state):
-                    task = TaskId(key[1])
-                    if task_state in TERMINAL:
-                        self._open.pop(task, None)
-                    else:
-                        self._open[task] = None
+                case TaskEntry():
+                    self._index_task(TaskId(key[1]), cast("TaskEntry | None", before), entry)
                 case NodeEntry():
-                    self._nodes[NodeId(key[1])] = None
+                    self._index_node(NodeId(key[1]), entry)
                 case Leaf(digest=digest):
-                    self._leaves[int.from_bytes(key[1], "big")] = digest
+                    leaves.append((key[1], digest))
+                case CheckpointEntry():
+                    self._index_checkpoint(entry)
                 case _:
                     pass
+        for place, digest in sorted(leaves):
+            if int.from_bytes(place, "big") != self._tree.size:
+                msg = f"the receipt log lacks leaf {self._tree.size}"
+                raise ValueError(msg)
+            self._tree.append(digest)
+
+    def _index_task(self, task: TaskId, before: TaskEntry | None, entry: TaskEntry) -> None:
+        """Keep what a block has to look at sorted, so that no block looks at every task."""
+        if before is not None and before.state not in TERMINAL:
+            if before.deadline_ms:
+                _remove(self._deadlines, (before.deadline_ms, task))
+            if before.state is TaskState.PENDING:
+                _remove(self._waiting, (before.admitted_ms, task))
+        if entry.state in TERMINAL:
+            self._open.pop(task, None)
+            return
+        self._open[task] = None
+        if entry.deadline_ms:
+            insort(self._deadlines, (entry.deadline_ms, task))
+        if entry.state is TaskState.PENDING:
+            insort(self._waiting, (entry.admitted_ms, task))
+
+    def _index_node(self, node: NodeId, entry: NodeEntry) -> None:
+        place = bisect_left(self._nodes, node)
+        if place == len(self._nodes) or self._nodes[place] != node:
+            self._nodes.insert(place, node)
+        if entry.tombstoned:
+            self._tombstones.add(node)
+
+    def _index_checkpoint(self, entry: CheckpointEntry) -> None:
+        kept = [self._checkpoints] if entry.anchor is None else [self._checkpoints, self._anchored]
+        for sizes in kept:
+            place = bisect_left(sizes, entry.note.size)
+            if place == len(sizes) or sizes[place] != entry.note.size:
+                sizes.insert(place, entry.note.size)
 
     # Reading
 
@@ -161,13 +204,26 @@ class LedgerState:
         """Give the tasks that have not ended, in the order of their admission."""
         return [(task, cast("TaskEntry", self._items[Table.TASK, task])) for task in self._open]
 
+    def late_tasks(self, time_ms: int) -> list[TaskId]:
+        """Give the open tasks whose deadline has come, the earliest first."""
+        end = bisect_right(self._deadlines, time_ms, key=lambda each: each[0])
+        return [task for _, task in self._deadlines[:end]]
+
+    def waiting_tasks(self) -> list[TaskId]:
+        """Give the tasks with a slot that nobody has, the oldest first."""
+        return [task for _, task in self._waiting]
+
     def node(self, node: NodeId) -> NodeEntry | None:
         """Give a node."""
         return cast("NodeEntry | None", self._items.get((Table.NODE, node)))
 
     def nodes(self) -> list[NodeId]:
-        """Give every node, sorted."""
-        return sorted(self._nodes)
+        """Give every node, sorted; not to be changed."""
+        return self._nodes
+
+    def able_nodes(self) -> int:
+        """Count the nodes that were never convicted."""
+        return len(self._nodes) - len(self._tombstones)
 
     def allowed_nodes(self) -> frozenset[NodeId]:
         """Give the allow-list."""
@@ -192,14 +248,18 @@ class LedgerState:
         key = (Table.CHECKPOINT, size.to_bytes(8, "big"))
         return cast("CheckpointEntry | None", self._items.get(key))
 
+    def checkpoint_sizes(self) -> list[int]:
+        """Give the sizes of the closed batches' trees, the newest first."""
+        tables = (key for key in self._items if key[0] is Table.CHECKPOINT)
+        return sorted((int.from_bytes(key[1], "big") for key in tables), reverse=True)
+
     def checkpoint_covering(self, leaf: int) -> CheckpointEntry | None:
         """Give the best closed batch that holds a leaf: the first anchored one, else the first."""
-        closed = sorted(
-            int.from_bytes(key[1], "big") for key in self._items if key[0] is Table.CHECKPOINT
-        )
-        covering = [entry for size in closed if size > leaf and (entry := self.checkpoint(size))]
-        anchored = (entry for entry in covering if entry.anchor is not None)
-        return next(anchored, covering[0] if covering else None)
+        for sizes in (self._anchored, self._checkpoints):
+            place = bisect_right(sizes, leaf)
+            if place < len(sizes):
+                return self.checkpoint(sizes[place])
+        return None
 
     # The receipt log
 
@@ -215,19 +275,32 @@ class LedgerState:
         """Give the size of the largest anchored tree."""
         return self.meta.anchored_size
 
-    def receipt_log_leaves(self, size: int) -> list[bytes]:
-        """Give the first leaf hashes."""
-        return [self._leaves[index] for index in range(size)]
-
     def receipt_log_root(self, size: int) -> Digest:
-        """Give the head of the tree over the first receipts."""
-        meta = self.meta
-        if size == meta.log_size:
-            return Digest(merkle.Frontier(size, meta.log_edge).root())
-        found = self._roots.get(size)
-        if found is None:
-            found = Digest(merkle.root(self.receipt_log_leaves(size)))
-            if len(self._roots) >= ROOTS_KEPT_MAX:
-                self._roots.pop(next(iter(self._roots)))
-            self._roots[size] = found
-        return found
+        """Give the head of the tree over the first receipts; raise ValueError beyond the last."""
+        return Digest(self._tree.root(size))
+
+    def inclusion_path(self, leaf: int, size: int) -> tuple[Digest, ...]:
+        """Give a leaf's path to the head over the first `size` receipts."""
+        return tuple(Digest(step) for step in self._tree.inclusion_path(leaf, size))
+
+    def consistency_path(self, old_size: int, size: int) -> tuple[Digest, ...]:
+        """Give the proof that one head of the receipt log grew into another."""
+        return tuple(Digest(step) for step in self._tree.consistency_path(old_size, size))
+
+    # Checking
+
+    def total_msat(self) -> int:
+        """Add up all that exists: balances, bonds, escrow and pool; it never changes."""
+        total = self.meta.escrow_msat + self.meta.fee_pool_msat
+        for entry in self._items.values():
+            if isinstance(entry, Account):
+                total += entry.balance_msat
+            elif isinstance(entry, NodeEntry):
+                total += entry.bond_msat
+        return total
+
+
+def _remove(kept: list[tuple[int, TaskId]], item: tuple[int, TaskId]) -> None:
+    place = bisect_left(kept, item)
+    assert kept[place] == item, "an index is kept in step with the entries"
+    del kept[place]

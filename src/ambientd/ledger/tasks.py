@@ -7,8 +7,16 @@ pending ─► assigned ─► committed ─► final        a late slot goes ba
 
 from msgspec.structs import replace
 
-from ambientd.codec.statements import commitment, spec_hash, task_id, verify_commit, verify_receipt
-from ambientd.ledger.assigning import fill, next_deadline, release, revealed
+from ambientd.codec.statements import (
+    commitment,
+    result_root,
+    spec_hash,
+    task_id,
+    verify_commit,
+    verify_receipt,
+    verify_verdict,
+)
+from ambientd.ledger.assigning import fill, next_deadline, release, revealed, withhold
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import Slot, TaskEntry
 from ambientd.ledger.events import (
@@ -19,7 +27,13 @@ from ambientd.ledger.events import (
     TaskCommitted,
     TaskDisputed,
 )
-from ambientd.ledger.settling import cancel_task, expire_task, settle_agreed, settle_dispute
+from ambientd.ledger.settling import (
+    cancel_task,
+    convict_referee,
+    expire_task,
+    settle_agreed,
+    settle_dispute,
+)
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import GAS_CEILING, OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, SignedReceipt
@@ -70,9 +84,9 @@ def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
 
 def _spec_fault(draft: Draft, submitter: NodeId, spec: TaskSpec) -> Rejection:
     rules = draft.state.genesis.rules
-    if draft.node(submitter) is None:
-        return "the submitter is not a node of this cluster"
-    able = sum(1 for node in draft.state.nodes() if not _is_tombstoned(draft, node))
+    if _is_tombstoned(draft, submitter):
+        return "the submitter is not a node of this cluster, or was convicted"
+    able = draft.state.able_nodes()
     if spec.assurance is Assurance.NONE and spec.replicas != 1:
         return f"assurance none means one replica, not {spec.replicas}"
     if spec.assurance is Assurance.REPLICATED and spec.replicas < 2:
@@ -130,6 +144,8 @@ def _commit(draft: Draft, commit: Commit) -> Rejection:
         return "a sealed answer to a slot that is not this worker's"
     if slot.state is not SlotState.ASSIGNED:
         return None
+    if _is_tombstoned(draft, commit.worker):
+        return "a sealed answer of a convicted worker"
     if not verify_commit(commit, draft.state.cluster):
         return "a sealed answer with a wrong signature"
     sealed = replace(slot, state=SlotState.COMMITTED, commit=commit, deadline_ms=0)
@@ -172,11 +188,16 @@ def settle(draft: Draft, body: Settle) -> Rejection:
     elif agreed(receipts_of(entry)):
         settle_agreed(draft, body.task, entry)
     else:
-        wait_ms = draft.state.genesis.rules.dispute_ms + entry.spec.wall_ms_max
-        until_ms = draft.context.time_ms + wait_ms
-        draft.tell(TaskDisputed(body.task))
-        draft.put_task(body.task, replace(entry, state=TaskState.DISPUTED, deadline_ms=until_ms))
+        _dispute(draft, body.task, entry)
     return None
+
+
+def _dispute(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
+    """Leave a task to the referees."""
+    wait_ms = draft.state.genesis.rules.dispute_ms + entry.spec.wall_ms_max
+    until_ms = draft.context.time_ms + wait_ms
+    draft.tell(TaskDisputed(task))
+    draft.put_task(task, replace(entry, state=TaskState.DISPUTED, deadline_ms=until_ms))
 
 
 def _opened(draft: Draft, entry: TaskEntry, signed: SignedReceipt) -> Slot | str | None:
@@ -187,6 +208,8 @@ def _opened(draft: Draft, entry: TaskEntry, signed: SignedReceipt) -> Slot | str
         return "an opened answer to a slot that is not this worker's"
     if slot.state is SlotState.REVEALED:
         return None
+    if spec.assurance is Assurance.NONE and _is_tombstoned(draft, receipt.worker):
+        return "an opened answer of a convicted worker, which nothing could confirm"
     result = receipt.result
     if commitment(receipt) != slot.commit.commitment:
         return "an opened answer that is not the sealed one"
@@ -212,10 +235,17 @@ def dispute_step(draft: Draft, record: Record, body: DisputeStep) -> Rejection:
     if fault is not None:
         return fault
     entry = draft.task(verdict.task)
-    if entry is None or entry.state is not TaskState.DISPUTED:
-        return None if entry is not None else "a finding on no known task"
-    if entry.has_verdict_of(verdict.referee):
-        return "this referee has spoken already"
+    if entry is None:
+        return "a finding on no known task"
+    for said in entry.verdicts:
+        if said.referee == verdict.referee:
+            if result_root(said.result) != result_root(verdict.result):
+                convict_referee(draft, verdict.task, said, verdict)
+            return None
+    if entry.state in TERMINAL:
+        return None
+    if entry.state is not TaskState.DISPUTED:
+        return "a finding on a task that is not disputed"
     entry = replace(entry, verdicts=(*entry.verdicts, verdict))
     draft.tell(RefereeSpoke(verdict.task, verdict))
     members = len(draft.state.members)
@@ -230,9 +260,13 @@ def dispute_step(draft: Draft, record: Record, body: DisputeStep) -> Rejection:
 def _verdict_fault(draft: Draft, record: Record, verdict: RefereeVerdict) -> Rejection:
     if record.author != verdict.referee or verdict.referee not in draft.state.members:
         return "only committee members are referees, each for itself"
+    if _is_tombstoned(draft, verdict.referee):
+        return "a finding of a convicted referee"
     result = verdict.result
     if result.kind not in set(OutcomeKind) or result.gas < 0 or len(result.reason) > 1024:
         return "a finding outside the limits"
+    if not verify_verdict(verdict, draft.state.cluster):
+        return "a finding with a wrong signature"
     return None
 
 
@@ -242,6 +276,8 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     if entry.state is TaskState.DISPUTED:
         settle_dispute(draft, task, entry, None)
         return
+    # Once an answer is open, another worker could copy it: the referees answer instead of one.
+    is_open = any(slot.state is SlotState.REVEALED for slot in entry.slots)
     slots: list[Slot] = []
     for slot in entry.slots:
         if slot.deadline_ms and slot.deadline_ms <= now:
@@ -249,11 +285,14 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
             weight = FAULT_WEIGHT if sealed else LATE_WEIGHT
             draft.blame(slot.worker, weight)
             reason = "did not open its answer" if sealed else "did not answer in time"
-            slots.append(release(draft, task, slot, reason))
+            take = withhold if is_open else release
+            slots.append(take(draft, task, slot, reason))
         else:
             slots.append(slot)
     entry = replace(entry, slots=tuple(slots))
-    if any(slot.attempt >= draft.state.genesis.rules.attempts_max for slot in slots):
+    if is_open:
+        _dispute(draft, task, entry)
+    elif any(slot.attempt >= draft.state.genesis.rules.attempts_max for slot in slots):
         expire_task(draft, task, entry)
     else:
         fill(draft, task, entry)

@@ -1,8 +1,10 @@
 """Records about nodes and about the receipt log itself."""
 
+from typing import cast
+
 from msgspec.structs import replace
 
-from ambientd.codec.digest import sha256
+from ambientd.codec.digest import tagged
 from ambientd.codec.signing import verify, verify_note
 from ambientd.codec.statements import grant_payload, join_payload
 from ambientd.ledger.draft import Draft
@@ -20,7 +22,7 @@ from ambientd.model.record import Anchor, Checkpoint, Fraud, Join, NodeReport, R
 from ambientd.model.task import SlotState
 from ambientd.rules.bitcoin import NETWORKS, Branch, check_anchor
 from ambientd.rules.notes import note_text
-from ambientd.rules.verdicts import quorum
+from ambientd.rules.verdicts import contradicts, quorum
 
 NODES_MAX = 10_000
 NAME_CHARS_MAX = 64
@@ -118,7 +120,10 @@ def checkpoint(draft: Draft, body: Checkpoint) -> str | None:
     note, meta = body.note, draft.meta
     if note.size <= meta.checkpoint_size:
         return "a batch of this size, or a larger one, is closed already"
-    if note.size > meta.log_size or draft.state.receipt_log_root(note.size) != note.root:
+    # Receipts of this very block are in no head that anybody could have cosigned.
+    if note.size > draft.state.receipt_log_size():
+        return "the head is of more receipts than were settled before this block"
+    if draft.state.receipt_log_root(note.size) != note.root:
         return "the head differs from this ledger's receipt log"
     text = note_text(draft.state.cluster, note.size, note.root)
     signers = {
@@ -138,7 +143,8 @@ def checkpoint(draft: Draft, body: Checkpoint) -> str | None:
 
 def anchor(draft: Draft, body: Anchor) -> str | None:
     """Keep the first good proof that a batch's head is in a Bitcoin block."""
-    closed = draft.state.checkpoint(body.size)
+    key = (Table.CHECKPOINT, body.size.to_bytes(8, "big"))
+    closed = cast("CheckpointEntry | None", draft.get(key))
     if closed is None or closed.note.root != body.root:
         return "an anchor of no closed batch"
     if closed.anchor is not None:
@@ -156,8 +162,8 @@ def anchor(draft: Draft, body: Anchor) -> str | None:
         network,
     )
     if not check.passed:
-        return f"the anchor's proof fails: {', '.join(map(str, check.faults))}"
-    key = (Table.CHECKPOINT, body.size.to_bytes(8, "big"))
+        faults = (f"{step.name} ({step.detail})" for step in check.faults)
+        return f"the anchor's proof fails: {', '.join(faults)}"
     draft.put(key, replace(closed, anchor=proof))
     meta = draft.meta
     draft.put_meta(replace(meta, anchored_size=max(meta.anchored_size, body.size)))
@@ -167,7 +173,7 @@ def anchor(draft: Draft, body: Anchor) -> str | None:
 
 def fraud(draft: Draft, body: Fraud, *, is_proven: bool) -> str | None:
     """Convict a key that has contradicted itself."""
-    if not is_proven:
+    if not is_proven and not contradicts(body, draft.state.cluster):
         return "statements that do not contradict each other"
     entry = draft.node(body.culprit)
     if entry is None:
@@ -183,5 +189,6 @@ def fraud(draft: Draft, body: Fraud, *, is_proven: bool) -> str | None:
         first=body.first,
         second=body.second,
     )
-    draft.convict(Digest(sha256(body.first + body.second)), evidence)
+    name = tagged("ambient/evidence/1", body.kind.encode(), body.first, body.second)
+    draft.convict(Digest(name), evidence)
     return None

@@ -31,6 +31,7 @@ class SlotState(IntEnum):
     ASSIGNED = 1
     COMMITTED = 2
     REVEALED = 3
+    WITHHELD = 4
 
 
 TERMINAL = frozenset({TaskState.FINAL, TaskState.CANCELLED, TaskState.EXPIRED})

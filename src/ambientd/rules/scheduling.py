@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import gcd
 from types import MappingProxyType
 
 from ambientd.codec.digest import tagged
@@ -35,6 +36,16 @@ class Candidate:
 def slot_seed(beacon: bytes, task: bytes, slot: int, attempt: int) -> bytes:
     """Give the seed of one assignment; the proposer committed to its part long before."""
     return tagged("ambient/assign/1", beacon, task, bytes([slot]), attempt.to_bytes(4, "big"))
+
+
+def sample(nodes: Sequence[NodeId], seed: bytes, count: int) -> list[NodeId]:
+    """Pick different nodes by a seed, in steps that visit each node once before any twice."""
+    size = len(nodes)
+    start = int.from_bytes(seed[:8], "big") % size
+    step = 1 + int.from_bytes(seed[8:16], "big") % size
+    while gcd(step, size) != 1:
+        step += 1
+    return [nodes[(start + step * place) % size] for place in range(min(count, size))]
 
 
 def _ticket(seed: bytes, node: NodeId) -> int:

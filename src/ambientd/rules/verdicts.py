@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from ambientd.codec.canonical import decode
 from ambientd.codec.statements import result_root, verify_receipt, verify_verdict
+from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import NodeId
 from ambientd.model.receipt import RefereeVerdict, SignedReceipt
+from ambientd.model.record import Fraud
 from ambientd.model.task import Result
 
 
@@ -42,6 +45,44 @@ def still_possible(verdicts: Sequence[RefereeVerdict], members: int) -> bool:
         votes[root] = votes.get(root, 0) + 1
     silent = members - len(verdicts)
     return max(votes.values(), default=0) + silent >= quorum(members)
+
+
+def contradicts(fraud: Fraud, cluster: bytes) -> bool:
+    """Tell whether two statements of one worker or referee exclude each other."""
+    try:
+        if fraud.kind == "receipt":
+            return _two_receipts(fraud, cluster)
+        if fraud.kind == "verdict":
+            return _two_verdicts(fraud, cluster)
+    except RemoteProtocolError:
+        return False
+    return False
+
+
+def _two_receipts(fraud: Fraud, cluster: bytes) -> bool:
+    """Two answers to one assignment; an execution has one outcome, however often it is done."""
+    first: SignedReceipt = decode(fraud.first, SignedReceipt)
+    second: SignedReceipt = decode(fraud.second, SignedReceipt)
+    places = {(s.receipt.worker, s.receipt.task, s.receipt.slot) for s in (first, second)}
+    return (
+        len(places) == 1
+        and first.receipt.worker == fraud.culprit
+        and result_root(first.receipt.result) != result_root(second.receipt.result)
+        and verify_receipt(first, cluster)
+        and verify_receipt(second, cluster)
+    )
+
+
+def _two_verdicts(fraud: Fraud, cluster: bytes) -> bool:
+    first: RefereeVerdict = decode(fraud.first, RefereeVerdict)
+    second: RefereeVerdict = decode(fraud.second, RefereeVerdict)
+    return (
+        first.task == second.task
+        and first.referee == second.referee == fraud.culprit
+        and result_root(first.result) != result_root(second.result)
+        and verify_verdict(first, cluster)
+        and verify_verdict(second, cluster)
+    )
 
 
 def convicts(

@@ -1,0 +1,126 @@
+"""Which records members may vote for: canonical, signed, and of bounded shape (protocols/03 §4).
+
+Nothing here looks at the state: every node gives the same answer at any time. What fails in the
+ledger later is applied as a rejected no-op.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+
+import msgspec
+
+from ambientd.codec.canonical import decode
+from ambientd.codec.statements import verify_record
+from ambientd.errors import RemoteProtocolError
+from ambientd.model.record import Record
+
+RECORD_BYTES_MAX = 512 * 1024
+CACHED_BYTES_MAX = 16 * 1024
+NUMBER_MAX = 2**53 - 1
+TEXT_CHARS_MAX = 256
+LIST_ITEMS_MAX = 64
+
+_KEY = _DIGEST = (32, 32)
+_SIGNATURE = (64, 64)
+
+BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("author", "node", "inviter", "invite_key", "worker", "referee", "member", "culprit"),
+            _KEY,
+        ),
+        **dict.fromkeys(
+            (
+                "task",
+                "spec",
+                "module",
+                "prepared",
+                "input",
+                "output",
+                "root",
+                "commitment",
+                "telemetry",
+            ),
+            _DIGEST,
+        ),
+        **dict.fromkeys(("signature", "grant_signature", "invite_signature"), _SIGNATURE),
+        "nonce": (1, 64),
+        "raw_tx": (1, 100_000),
+        "header": (80, 80),
+        "siblings": (32, 32),
+        "following_headers": (80, 80),
+        "first": (0, 64 * 1024),
+        "second": (0, 64 * 1024),
+    }
+)
+"""How long the bytes of each field are, whichever struct it stands in."""
+
+ITEMS_MAX: Mapping[str, int] = MappingProxyType(
+    {"reports": 10_000, "commits": 1024, "following_headers": 2016}
+)
+"""How many items a list field may have, where it is not `LIST_ITEMS_MAX`."""
+
+
+def check_admissible(data: bytes, cluster: bytes) -> Record:
+    """Read a record that members may vote for; raise RemoteProtocolError with the reason."""
+    record = decode_record(data)
+    fault = shape_fault(record)
+    if fault is not None:
+        raise RemoteProtocolError(fault)
+    if not verify_record(record, cluster):
+        raise RemoteProtocolError("the author did not sign this record for this cluster")
+    return record
+
+
+def is_admissible(data: bytes, cluster: bytes) -> bool:
+    """Tell whether members may vote for a block with this record."""
+    try:
+        check_admissible(data, cluster)
+    except RemoteProtocolError:
+        return False
+    return True
+
+
+def decode_record(data: bytes) -> Record:
+    """Read a record; raise RemoteProtocolError unless it is canonical."""
+    # Large records are rare; kept, a few thousand of them would fill a small device's memory.
+    return _decode_cached(data) if len(data) <= CACHED_BYTES_MAX else _decode(data)
+
+
+def _decode(data: bytes) -> Record:
+    record: Record = decode(data, Record, RECORD_BYTES_MAX)
+    return record
+
+
+_decode_cached = lru_cache(maxsize=2048)(_decode)
+
+
+def shape_fault(value: msgspec.Struct) -> str | None:
+    """Name the first field whose number, text, bytes or list is out of bounds."""
+    for name in value.__struct_fields__:
+        fault = _field_fault(name, getattr(value, name))
+        if fault is not None:
+            return fault
+    return None
+
+
+def _field_fault(name: str, field: object) -> str | None:
+    if isinstance(field, msgspec.Struct):
+        return shape_fault(field)
+    if isinstance(field, tuple):
+        most = ITEMS_MAX.get(name, LIST_ITEMS_MAX)
+        if len(field) > most:
+            return f"{name} has {len(field)} items, at most {most} are allowed"
+        faults = (_field_fault(name, item) for item in field)
+        return next((fault for fault in faults if fault is not None), None)
+    if isinstance(field, bytes):
+        shortest, longest = BYTES_BETWEEN[name]
+        if not shortest <= len(field) <= longest:
+            return f"{name} has {len(field)} bytes, not {shortest} to {longest}"
+    elif isinstance(field, str):
+        if len(field) > TEXT_CHARS_MAX:
+            return f"{name} has {len(field)} characters, at most {TEXT_CHARS_MAX} are allowed"
+    elif isinstance(field, int) and not 0 <= field <= NUMBER_MAX:
+        return f"{name} is {field}; it must lie between 0 and {NUMBER_MAX}"
+    return None

@@ -1,0 +1,56 @@
+"""What a genesis must fulfil before a ledger can stand on it."""
+
+from ambientd.codec.signing import PUBLIC_KEY_BYTES
+from ambientd.model.genesis import Genesis
+from ambientd.rules.bitcoin import NETWORKS
+from ambientd.rules.scheduling import STRATEGIES
+
+NO_NETWORK = "none"
+MEMBERS_MAX = 128
+NAME_CHARS_MAX = 64
+SUPPLY_MSAT_MAX = 21_000_000 * 100_000_000 * 1000
+TIME_MS_MAX = 30 * 24 * 3_600_000
+REPLICAS_MAX = 64
+ATTEMPTS_MAX = 1000
+PRICE_MSAT_PER_MGAS_MAX = 10**9
+
+
+def genesis_fault(genesis: Genesis) -> str | None:
+    """Say what is wrong with a genesis, or None when a cluster can be founded on it."""
+    members = genesis.members
+    nodes = {member.node for member in members}
+    if not 0 < len(members) <= MEMBERS_MAX or len(nodes) != len(members):
+        return f"a genesis names 1 to {MEMBERS_MAX} different members, this one {len(nodes)}"
+    if any(len(node) != PUBLIC_KEY_BYTES for node in nodes):
+        return f"a member's key is not {PUBLIC_KEY_BYTES} bytes long"
+    amounts = [amount for each in members for amount in (each.grant_msat, each.bond_msat)]
+    if min(amounts) < 0 or sum(amounts) > SUPPLY_MSAT_MAX:
+        return f"grants and bonds must lie between 0 and {SUPPLY_MSAT_MAX} msat together"
+    names = [each.profile.name for each in members] + [each.profile.region for each in members]
+    if max(map(len, names)) > NAME_CHARS_MAX:
+        return f"a member's name and region have at most {NAME_CHARS_MAX} characters"
+    if genesis.bitcoin_network not in {*NETWORKS, NO_NETWORK}:
+        known = ", ".join([*sorted(NETWORKS), NO_NETWORK])
+        return f"Bitcoin network {genesis.bitcoin_network!r} is unknown; take one of {known}"
+    return _rules_fault(genesis)
+
+
+def _rules_fault(genesis: Genesis) -> str | None:
+    rules = genesis.rules
+    for name, value, lowest, highest in (
+        ("created_ms", genesis.created_ms, 0, 1 << 50),
+        ("t0_ms", rules.t0_ms, 1, TIME_MS_MAX),
+        ("lease_ms", rules.lease_ms, 1, TIME_MS_MAX),
+        ("reveal_ms", rules.reveal_ms, 1, TIME_MS_MAX),
+        ("dispute_ms", rules.dispute_ms, 1, TIME_MS_MAX),
+        ("attempts_max", rules.attempts_max, 1, ATTEMPTS_MAX),
+        ("batch_ms", rules.batch_ms, 0, TIME_MS_MAX),
+        ("replicas_max", rules.replicas_max, 1, REPLICAS_MAX),
+        ("price", rules.price_msat_per_mgas_min, 0, PRICE_MSAT_PER_MGAS_MAX),
+    ):
+        if not lowest <= value <= highest:
+            return f"rule {name} is {value}; it must lie between {lowest} and {highest}"
+    if rules.strategy not in STRATEGIES:
+        known = ", ".join(sorted(STRATEGIES))
+        return f"scheduling strategy {rules.strategy!r} is unknown; take one of {known}"
+    return None
