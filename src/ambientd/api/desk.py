@@ -31,6 +31,7 @@ from ambientd.telemetry.safe_mode import Mode
 
 NONCE_BYTES = 16
 ADMIT_DEADLINE_S = 30.0
+BATCH_DEADLINE_S = 30.0
 CHRONICLES_MAX = 2_000
 LINES_MAX = 200
 
@@ -216,15 +217,19 @@ class Desk:
             msg = f"cannot wait until {request.until!r}"
             raise OperationError("invalid", msg, 'choose "final", "batched" or "anchored"')
         task, _ = self._find(request.task)
-        with trio.move_on_after(request.timeout_ms / 1000):
-            while not self._has_come(task, request.until):
+        await self._come(task, request.until, request.timeout_ms / 1000)
+        return await self.show_task(requests.ShowTask(task=task.hex()))
+
+    async def _come(self, task: TaskId, until: str, deadline_s: float) -> None:
+        """Wait until the task has come so far, or the time is over."""
+        with trio.move_on_after(deadline_s):
+            while not self._has_come(task, until):
                 async with self._parts.news.listen() as news:
-                    while not self._has_come(task, request.until):
+                    while not self._has_come(task, until):
                         try:
                             await news.receive()
                         except trio.EndOfChannel:
                             break
-        return await self.show_task(requests.ShowTask(task=task.hex()))
 
     def _has_come(self, task: TaskId, until: str) -> bool:
         entry = self._state.task(task)
@@ -252,8 +257,10 @@ class Desk:
         return replies.Output(task_id=task.hex(), data=data, sha256=result.output.hex())
 
     async def receipt(self, request: requests.GetReceipt) -> replies.ReceiptFileReply:
-        """Give a receipt file."""
+        """Give a receipt file; a task that is just final waits for its batch to be closed."""
         task, entry = self._find(request.task)
+        if entry.state is TaskState.FINAL:
+            await self._come(task, "batched", BATCH_DEADLINE_S)
         file = receipt_file(self._state, entry, self._owner.signer)
         if file is None or file.note is None:
             msg = f"task {task.hex()[:12]} has no receipt yet"

@@ -1,0 +1,119 @@
+"""A real cluster for a test: real daemons, real sockets, real keys; stopped by pid."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ambientd.api.client import Client
+from ambientd.api.cluster import ClusterPlan, create_cluster
+from ambientd.api.operations import STATUS, TASK_SHOW, Operation
+from ambientd.api.replies import Status, Task
+from ambientd.api.requests import GetStatus, ShowTask
+from ambientd.config.places import socket_path_for
+from ambientd.errors import AmbientError
+
+R = TypeVar("R")
+
+READY_DEADLINE_S = 60.0
+POLL_S = 0.05
+
+
+class Daemon:
+    """One node's process."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, operation: Operation[Any, R], request: object) -> R:
+        with Client(socket_path_for(self.data_dir)) as client:
+            return client.call(operation, request)
+
+    def start(self) -> None:
+        with (self.data_dir / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ambientd.daemon", "--data-dir", str(self.data_dir)],
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def status(self) -> Status | None:
+        try:
+            return self.ask(STATUS, GetStatus())
+        except (AmbientError, OSError):
+            return None
+
+    def task(self, task_id: str) -> Task:
+        return self.ask(TASK_SHOW, ShowTask(task=task_id))
+
+
+class Cluster:
+    """All nodes of one test."""
+
+    def __init__(self, root: Path, members: int) -> None:
+        create_cluster(root, members, ClusterPlan(block_interval_ms=200))
+        self.root = root
+        self.daemons = [Daemon(root / f"node{number}") for number in range(1, members + 1)]
+
+    def start(self) -> None:
+        for daemon in self.daemons:
+            daemon.start()
+        for daemon in self.daemons:
+            self.until(lambda d=daemon: self._is_ready(d), f"{daemon.data_dir.name} is ready")
+
+    def _is_ready(self, daemon: Daemon) -> bool:
+        status = daemon.status()
+        return (
+            status is not None
+            and status.coordinator is not None
+            and len(status.peers) >= len(self.daemons) - 1
+            and status.committed_height > 0
+        )
+
+    def by_id(self, node_id: str) -> Daemon:
+        for daemon in self.daemons:
+            status = daemon.status()
+            if status is not None and status.node == node_id:
+                return daemon
+        raise AssertionError(f"no running daemon has the id {node_id}")
+
+    def until(self, condition, what: str, deadline_s: float = READY_DEADLINE_S):
+        """Poll until the condition gives something; fail with the daemons' last words."""
+        end = time.monotonic() + deadline_s
+        while time.monotonic() < end:
+            found = condition()
+            if found:
+                return found
+            time.sleep(POLL_S)
+        tails = "\n".join(
+            f"--- {d.data_dir.name}\n" + (d.data_dir / "log").read_text(errors="replace")[-1500:]
+            for d in self.daemons
+            if (d.data_dir / "log").exists()
+        )
+        raise AssertionError(f"not within {deadline_s} s: {what}\n{tails}")
+
+    def stop(self) -> None:
+        for daemon in self.daemons:
+            if daemon.process is not None and daemon.process.poll() is None:
+                daemon.process.terminate()
+        for daemon in self.daemons:
+            daemon.stop()
