@@ -100,7 +100,11 @@ def event(kind: str, **fields: str | int | float | None) -> replies.Event:
         (event("task_paid", node=NODE), "is paid the fee"),
         (event("task_refunded", amount_msat=1000), "1 sat of the escrow go back"),
         (event("task_energy", node=NODE, millijoules=1500, source="rapl"), "1.500 J (rapl)"),
-        (event("task_energy", node=NODE, millijoules=None), "unknown (no source named)"),
+        (
+            event("task_energy", node=NODE, millijoules=None),
+            f"energy of node1 ({NODE[:12]}): unknown",
+        ),
+        (event("task_released", slot=2, node=NODE, reason="was late"), "it was late"),
         (event("batch_closed", size=3, root="ab" * 32), "3 receipts under root abababababab"),
         (event("anchor_sent", txid="t", op_return="r"), "anchor t: OP_RETURN r"),
         (event("anchor_confirmed", height=9, confirmations=2), "block 9 (regtest), 2 of 6"),

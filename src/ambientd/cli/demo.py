@@ -29,6 +29,9 @@ TASKS_MAX = 12
 BLOCK_INTERVAL_MS = 500
 NODES_MAX = 16
 _LOOK_S = 0.2
+_SETTLE_S = 1.0
+_QUIET_S = 0.1
+_ANCHORS_LOOKED_AT = 4
 _ANCHOR_KINDS = frozenset({replies.EventKind.ANCHOR_SENT, replies.EventKind.ANCHOR_CONFIRMED})
 _REPLICAS = 2
 _CONFIRMATIONS = 6
@@ -88,6 +91,8 @@ class Demo:
         self._mesh: Mesh | None = None
         self._feed: EventFeed | None = None
         self._tasks: set[str] = set()
+        self._watchers: list[Client] = []
+        self._ended: set[str] = set()
         self._named: list[str] = []
         self._anchor_steps: set[tuple[object, object, object]] = set()
         self._receipt = root / "demo.receipt"
@@ -111,6 +116,8 @@ class Demo:
         mesh, self._mesh = self._mesh, None
         if self._feed is not None:
             self._feed.close()
+        for watcher in self._watchers:
+            watcher.close()
         if mesh is None:
             return
         with undisturbed():
@@ -165,6 +172,7 @@ class Demo:
             term=status.term,
         )
         self._feed = EventFeed(mesh.nodes[0].client())
+        self._watchers = [node.client() for node in mesh.nodes]
 
     def _catch(self, mesh: Mesh, client: Client) -> replies.Task:
         """Submit until every liar is named; give the task that caught one."""
@@ -214,9 +222,17 @@ class Demo:
                 mesh.check_alive()
                 msg = f"task {short(task_id)} is still {task.state} after {TASK_DEADLINE_S:g} s"
                 raise MeshError(msg)
-        self._listen(0.0)
+        self._hear_the_end(task_id)
         self._tell_end(task, number)
         return task
+
+    def _hear_the_end(self, task_id: str) -> None:
+        """Let what is still on its way about a task be told before its result."""
+        end_s = time.monotonic() + _SETTLE_S
+        while task_id not in self._ended and time.monotonic() < end_s:
+            self._listen(_QUIET_S)
+        while self._listen(_QUIET_S):
+            pass
 
     def _tell_end(self, task: replies.Task, number: int) -> None:
         gas = "no gas" if task.gas is None else f"gas {task.gas:,}"
@@ -235,22 +251,28 @@ class Demo:
             energy=task.energy,
         )
 
-    def _listen(self, timeout_s: float) -> None:
-        if self._feed is None:
+    def _listen(self, timeout_s: float) -> bool:
+        """Tell what a node reports within a moment, and whether it reported anything."""
+        if self._feed is None or self._feed.is_over():
             time.sleep(timeout_s)
-            return
-        started_s = time.monotonic()
-        for event in self._feed.wait(timeout_s):
-            task = event.fields.get("task")
-            if event.kind in _ANCHOR_KINDS:
-                step = tuple(event.fields.get(key) for key in ("root", "txid", "confirmations"))
-                if step in self._anchor_steps:
-                    continue
-                self._anchor_steps.add((step[0], step[1], step[2]))
-            if task is None or task in self._tasks:
+            return False
+        events = list(self._feed.wait(timeout_s))
+        for event in events:
+            if self._concerns_us(event):
                 self._story.happened(event)
-        if self._feed.is_over():
-            time.sleep(max(0.0, timeout_s - (time.monotonic() - started_s)))
+        return bool(events)
+
+    def _concerns_us(self, event: replies.Event) -> bool:
+        task = event.fields.get("task")
+        if event.kind == replies.EventKind.TASK_ENDED:
+            self._ended.add(str(task))
+            return False  # the result is told with all that belongs to it
+        if event.kind in _ANCHOR_KINDS:
+            root, txid, depth = (event.fields.get(key) for key in ("root", "txid", "confirmations"))
+            if (root, txid, depth) in self._anchor_steps:
+                return False
+            self._anchor_steps.add((root, txid, depth))
+        return task is None or task in self._tasks
 
     def _anchor(self, client: Client, task: replies.Task) -> bool:
         """Wait until the receipt's root has its confirmations; tell each one."""
@@ -274,14 +296,15 @@ class Demo:
         )
         return False
 
-    def _tell_anchors(self, client: Client) -> None:
-        """Tell each confirmation once, whether an event brought it or we looked."""
-        for anchor in client.call(operations.ANCHOR_STATUS, requests.GetAnchors(limit=4)).anchors:
-            step = (anchor.root, anchor.txid, anchor.confirmations)
-            if anchor.txid is None or step in self._anchor_steps:
-                continue
-            self._anchor_steps.add(step)
-            self._story.anchored(anchor)
+    def _tell_anchors(self) -> None:
+        """Tell each confirmation once; only the node that pays for an anchor sees it coming."""
+        request = requests.GetAnchors(limit=_ANCHORS_LOOKED_AT)
+        for watcher in self._watchers:
+            for anchor in watcher.call(operations.ANCHOR_STATUS, request).anchors:
+                step = (anchor.root, anchor.txid, anchor.confirmations)
+                if anchor.txid is not None and step not in self._anchor_steps:
+                    self._anchor_steps.add(step)
+                    self._story.anchored(anchor)
 
     def _tell_receipt(self, receipt: replies.ReceiptState) -> None:
         where = f" in Bitcoin block {receipt.height}" if receipt.height is not None else ""

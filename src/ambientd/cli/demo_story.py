@@ -79,6 +79,8 @@ class Story:
                 return f"slot {slot}: {node} has sealed its answer"
             case EventKind.TASK_REVEALED:
                 return f"slot {slot}: {node} has opened its answer"
+            case EventKind.TASK_RELEASED:
+                return f"slot {slot} is taken from {node}: it {fields.get('reason')}"
             case EventKind.TASK_DISPUTED:
                 return "the answers differ: the committee executes the task itself"
             case EventKind.REFEREE_SPOKE:
@@ -132,11 +134,12 @@ def _evidence(fields: Fields) -> str:
 
 
 def _energy(fields: Fields) -> str:
-    source = fields.get("source") or "no source named"
+    source = fields.get("source")
+    named = f" ({source})" if source and source != "unknown" else ""
     used = fields.get("millijoules")
     if isinstance(used, (int, float)):
-        return f"{used / 1000:.3f} J ({source})"
-    return f"unknown ({source})"
+        return f"{used / 1000:.3f} J{named}"
+    return f"unknown{named}"
 
 
 def _confirmation(fields: Fields) -> str:

@@ -139,9 +139,9 @@ def evidence_sentence(fault: replies.EvidenceInfo) -> str:
 
 def energy_sentence(item: replies.EnergyInfo) -> str:
     """Say what an execution used and who says so."""
-    if item.millijoules is None:
-        return f"{short(item.worker)} unknown ({item.source})"
-    return f"{short(item.worker)} {item.millijoules / 1000:.3f} J ({item.source})"
+    used = "unknown" if item.millijoules is None else f"{item.millijoules / 1000:.3f} J"
+    source = f" ({item.source})" if item.source not in ("", "unknown") else ""
+    return f"{short(item.worker)} {used}{source}"
 
 
 def receipt_sentence(receipt: replies.ReceiptState) -> str:
