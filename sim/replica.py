@@ -81,11 +81,7 @@ class Store:
         if self.safety is None and not self.log and not self.tail:
             return None
         head = self.log[-1] if self.log else None
-        safety = self.safety
-        if safety is None:
-            known = [b.qc for b in self.tail.values()] + ([head.child_qc] if head else [])
-            safety = SafetyState(max(known, key=lambda qc: qc.position))
-        return Restored(safety, head, self.beacons, tuple(self.tail.values()))
+        return Restored(self.safety, head, self.beacons, tuple(self.tail.values()))
 
 
 class Replica:

@@ -103,6 +103,27 @@ def test_a_block_by_someone_who_does_not_coordinate_is_a_fault() -> None:
     assert "does not coordinate" in of(effects, PeerFault)[0].reason
 
 
+def test_certificates_that_do_not_fit_the_block_are_faults() -> None:
+    bench = Bench(4)
+    bench.start(3)
+    tc = bench.tc(1, *(bench.timeout(who, 1, bench.genesis) for who in (0, 1, 2)))
+    later = bench.qc(bench.block(1, 2, bench.genesis, tc=tc), 0, 1, 2)
+    few = bench.tc(1, *(bench.timeout(who, 1, bench.genesis) for who in (0, 1)))
+    for append, reason in (
+        (bench.block(0, 1, later), "of an older term than its parent"),
+        (bench.block(2, 3, bench.genesis, tc=tc), "not of the term before"),
+        (bench.block(1, 2, bench.genesis, tc=few), "time-out certificate does not hold"),
+    ):
+        effects = bench.receive(3, 0, append)
+        assert reason in of(effects, PeerFault)[0].reason
+
+
+def test_a_block_above_eight_megabytes_is_a_fault() -> None:
+    bench = started()
+    large = bench.block(0, 1, bench.genesis, *(record("x" * 999_999 + str(n)) for n in range(8)))
+    assert "more than 8000000" in of(bench.receive(1, 0, large), PeerFault)[0].reason
+
+
 def test_invalid_or_doubled_records_are_a_fault() -> None:
     bench = started()
     invalid = bench.block(0, 1, bench.genesis, b"not a record")

@@ -55,7 +55,6 @@ from ambientd.consensus.messages import (
     Fetch,
     Forward,
     Header,
-    Position,
     QcNotice,
     QuorumCertificate,
     Timeout,
@@ -102,7 +101,8 @@ class Consensus(Follower):
         self._is_voter = self._number is not None and options.may_vote
         self._check_beacon_secret()
         # A term begun before the restart may hold a proposal that nobody here remembers.
-        self._barred_term = 0 if restored is None else self.term
+        proposed = self._safety.last_proposed.term
+        self._barred_term = 0 if restored is None else max(self.term, proposed)
         self._tally = TimeoutTally(self.committee, self.term)
         self._candidate: Block | None = None
         self._ballot: Ballot | None = None
@@ -372,8 +372,6 @@ class Consensus(Follower):
         if self.term <= max(self._barred_term, safety.max_timed_out):
             return False
         parent, tc = safety.high_qc, safety.tc
-        if Position(self.term, parent.position.index + 1) <= safety.last_proposed:
-            return False
         is_first = parent.position.term != self.term
         if is_first and self.term > 1 and (tc is None or tc.term != self.term - 1):
             return False

@@ -83,7 +83,7 @@ class Follower:
             self._safety = SafetyState(genesis)
             self._tree = BlockTree(self.committee, genesis, None, beacons)
             return
-        self._safety = restored.safety_with_high_qc()
+        self._safety = restored.safety_with_high_qc(genesis)
         beacons = restored.beacons or beacons
         self._tree = BlockTree(self.committee, genesis, restored.head, beacons)
         for append in restored.tail_in_order():

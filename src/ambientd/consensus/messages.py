@@ -59,11 +59,6 @@ class QuorumCertificate(Struct, frozen=True, array_like=True):
     hash: Hash
     signatures: Annotated[tuple[tuple[Member, Signature], ...], Meta(max_length=MEMBERS_MAX)]
 
-    @property
-    def parent_position(self) -> Position:
-        """Give the position of the certified block's parent."""
-        return Position(self.parent_term, max(self.position.index - 1, 0))
-
 
 class TimeoutCertificate(Struct, frozen=True, array_like=True):
     """q time-outs of one term: the election certificate of the next."""

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.effects import CommittedBlock
-from ambientd.consensus.messages import Append
+from ambientd.consensus.messages import Append, QuorumCertificate
 from ambientd.consensus.safety import SafetyState
 
 
@@ -14,7 +14,7 @@ from ambientd.consensus.safety import SafetyState
 class Restored:
     """The last `PersistSafety`, the head of the last `Committed`, and every block above it."""
 
-    safety: SafetyState
+    safety: SafetyState | None  # None for an observer, which never persisted any
     head: CommittedBlock | None = None
     beacons: tuple[BeaconLink, ...] = ()
     tail: tuple[Append, ...] = field(default=())
@@ -23,9 +23,10 @@ class Restored:
         """Give the uncommitted blocks, parents first."""
         return sorted(self.tail, key=lambda append: append.header.position.index)
 
-    def safety_with_high_qc(self) -> SafetyState:
+    def safety_with_high_qc(self, genesis: QuorumCertificate) -> SafetyState:
         """Give the safety state with the highest certificate anything on disk holds."""
-        known = [self.safety.high_qc, *(append.qc for append in self.tail)]
+        safety = self.safety or SafetyState(genesis)
+        known = [safety.high_qc, *(append.qc for append in self.tail)]
         if self.head is not None:
             known += [self.head.qc, self.head.child_qc]
-        return replace(self.safety, high_qc=max(known, key=lambda qc: qc.position))
+        return replace(safety, high_qc=max(known, key=lambda qc: qc.position))
