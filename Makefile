@@ -60,8 +60,8 @@ sim: $(VENV)/.dev  ## Replay one simulated world: make sim SEED=7
 	$(BIN)/python -m sim --seed $(SEED)
 
 bench: $(VENV)/.dev  ## Measure task latency and throughput on real daemons
-	$(BIN)/python benchmarks/task_latency.py
-	$(BIN)/python benchmarks/task_throughput.py
+	$(BIN)/python -m benchmarks.task_latency
+	$(BIN)/python -m benchmarks.task_throughput
 
 wasm:  ## Rebuild the reference modules (needs clang and wasm-ld)
 	$(MAKE) -C examples

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from ambientd.config.places import socket_path_for
 from ambientd.errors import AmbientError
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 READY_DEADLINE_S = 60.0
 POLL_S = 0.05
@@ -96,7 +98,9 @@ class Cluster:
                 return daemon
         raise AssertionError(f"no running daemon has the id {node_id}")
 
-    def until(self, condition, what: str, deadline_s: float = READY_DEADLINE_S):
+    def until(
+        self, condition: Callable[[], T], what: str, deadline_s: float = READY_DEADLINE_S
+    ) -> T:
         """Poll until the condition gives something; fail with the daemons' last words."""
         end = time.monotonic() + deadline_s
         while time.monotonic() < end:
