@@ -5,8 +5,9 @@ their shortest form. A decoder encodes what it decoded and refuses a difference,
 strings never mean the same value.
 """
 
+from collections.abc import Hashable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -35,7 +36,7 @@ def decode(data: bytes, kind: type[T] | Any, size_bytes_max: int = MESSAGE_BYTES
         msg = f"message has {len(data)} bytes, at most {size_bytes_max} are allowed"
         raise RemoteProtocolError(msg)
     try:
-        value: T = _decoder(kind).decode(data)
+        value: T = _decoder(cast("Hashable", kind)).decode(data)
         again = _encoder.encode(value)
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
         msg = f"message does not decode: {error}"
