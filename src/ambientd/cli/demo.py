@@ -282,6 +282,7 @@ class Demo:
         seen = ""
         while time.monotonic() < end_s:
             self._listen(_LOOK_S)
+            self._tell_anchors()
             receipt = client.call(
                 operations.TASK_SHOW, requests.ShowTask(task=task.task_id)
             ).receipt

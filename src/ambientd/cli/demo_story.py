@@ -60,9 +60,8 @@ class Story:
         fields = msgspec.structs.asdict(anchor)
         if anchor.height is None:
             root = short(anchor.root)
-            self.tell(
-                "anchor_sent", f"root {root} is in Bitcoin transaction {anchor.txid}", **fields
-            )
+            text = f"Bitcoin transaction {anchor.txid} sent, its OP_RETURN carries root {root}"
+            self.tell("anchor_sent", text, **fields)
         else:
             self.tell("anchor_confirmed", _confirmation(fields), **fields)
 
@@ -95,7 +94,8 @@ class Story:
                 return f"energy of {node}: {_energy(fields)}"
             case EventKind.BATCH_CLOSED:
                 root = short(str(fields.get("root")))
-                return f"receipt log: {fields.get('size')} receipts under root {root}, cosigned"
+                size = fields.get("size")
+                return f"receipt log of size {size} closed under root {root}, cosigned"
             case EventKind.ANCHOR_SENT:
                 return f"anchor {fields.get('txid')}: OP_RETURN {fields.get('op_return')}"
             case EventKind.ANCHOR_CONFIRMED:
