@@ -19,7 +19,8 @@ from sim.checkers import (
     JustifiedVotes,
     OneProposal,
     VoteDiscipline,
-    check_liveness,
+    check_nothing_lost,
+    check_progress,
 )
 from sim.liars import Liar, Lie
 from sim.network import Weather
@@ -27,6 +28,7 @@ from sim.replica import RECORD_PREFIX, Replica
 from sim.world import World
 
 CALM_MS_MIN = 25_000
+RECOVERY_MS_MAX = 10_000
 
 
 class Fault(Enum):
@@ -198,11 +200,14 @@ def run(options: ScenarioOptions) -> Outcome:
     ]
     world.run(heal_at)
     heads = {replica.key: len(replica.store.log) for replica in cast.honest}
+    world.run(min(heal_at + RECOVERY_MS_MAX, options.time_ms))
+    if options.checks_liveness:
+        check_progress(cast.honest, heads)
     world.run(options.time_ms)
     for replica in cast.honest:
         agreement.check_roots(replica)
     if options.checks_liveness:
-        check_liveness(cast.honest, heads)
+        check_nothing_lost(cast.honest)
     log = max((replica.store.log for replica in cast.honest), key=len)
     machines = [replica.machine for replica in cast.honest if replica.machine is not None]
     return Outcome(

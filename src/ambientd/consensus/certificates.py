@@ -99,13 +99,11 @@ class Verifier:
         """Tell whether the proposer signed this block."""
         return self.block_is_signed(block.header, block.signature, hash_)
 
-    def _vote_is_signed(self, of: Vote | QuorumCertificate, member: int, signature: bytes) -> bool:
-        payload = vote_payload(self._epoch, of.position, of.parent_term, of.hash)
-        return signing.verify(self._key(member), "vote", self._cluster, payload, signature)
-
     def vote_is_signed(self, vote: Vote) -> bool:
         """Tell whether the named member cast this vote."""
-        return self._vote_is_signed(vote, vote.member, vote.signature)
+        payload = vote_payload(self._epoch, vote.position, vote.parent_term, vote.hash)
+        key = self._key(vote.member)
+        return signing.verify(key, "vote", self._cluster, payload, vote.signature)
 
     def timeout_is_signed(
         self, term: int, high_position: Position, member: int, signature: bytes
@@ -122,8 +120,11 @@ class Verifier:
         in_shape = 1 <= position.term >= qc.parent_term and position.index >= 1
         if not in_shape or not self._is_quorum([number for number, _ in qc.signatures]):
             return False
-        if not all(self._vote_is_signed(qc, number, sig) for number, sig in qc.signatures):
-            return False
+        payload = vote_payload(self._epoch, position, qc.parent_term, qc.hash)
+        for number, signature in qc.signatures:
+            key = self._key(number)
+            if not signing.verify(key, "vote", self._cluster, payload, signature):
+                return False
         self.trust(qc)
         return True
 
