@@ -14,7 +14,6 @@ from ambientd.api.cluster import (
     BASE_PORT,
     ClusterPlan,
     JoinPlan,
-    beacon_secret,
     create_cluster,
     free_ports,
     join_cluster,
@@ -32,6 +31,7 @@ from ambientd.consensus import beacon
 from ambientd.errors import ConfigError, UsageError
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import NodeKind, Profile
+from ambientd.node.build import beacon_secret
 
 PLAN = ClusterPlan(created_ms=1_000, base_port=21_000)
 

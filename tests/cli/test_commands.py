@@ -290,6 +290,18 @@ def test_module_check_says_why_not(ctl: Ctl, tmp_path: Path) -> None:
     assert "refused: " in ctl("module", "check", empty)[1]
 
 
+def test_a_file_that_is_no_receipt_does_not_verify(ctl: Ctl, tmp_path: Path) -> None:
+    (tmp_path / "r").write_bytes(b"rcpt")
+    code, out, _ = ctl("receipt", "verify", tmp_path / "r", "--json", "--cluster", "ab" * 32)
+    answer = decoded(out)
+    assert (code, answer["valid"]) == (4, False)
+    assert set(answer) == {"valid", "checks", "trust"}
+    code, out, _ = ctl("receipt", "verify", tmp_path / "r", "--output", tmp_path / "r")
+    assert code == 4
+    assert out.endswith("r: NOT VALID\n")
+    assert "FAIL  format" in out
+
+
 @pytest.mark.parametrize(
     "words",
     [

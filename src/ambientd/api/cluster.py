@@ -10,7 +10,6 @@ from ambientd.adapters.keys import create_key
 from ambientd.adapters.system_clock import SystemClock
 from ambientd.api.invitation import JoinToken
 from ambientd.codec.canonical import decode, encode
-from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint
 from ambientd.config.options import Bootstrap, join_address, split_address
@@ -20,6 +19,7 @@ from ambientd.consensus import beacon
 from ambientd.errors import ConfigError, RemoteProtocolError, StoreError, UsageError
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
+from ambientd.node.build import beacon_secret
 
 GENESIS_VERSION = 1
 MEMBERS_MAX = 64
@@ -59,11 +59,6 @@ class Founded(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: bytes
     name: str
     nodes: tuple[FoundedNode, ...]
-
-
-def beacon_secret(seed: bytes) -> bytes:
-    """Derive the secret of a node's hash chain from its key, so that one file is the identity."""
-    return tagged("ambient/beacon-secret/1", seed)
 
 
 def liars_max(members: int) -> int:

@@ -89,6 +89,8 @@ def _sandbox(sandbox: replies.Sandbox) -> str:
 
 
 def _chain(chain: replies.ChainStatus) -> str:
+    if chain.kind == chain.state:
+        return chain.kind
     height = "" if chain.height is None else f", height {chain.height}"
     detail = f" ({chain.detail})" if chain.detail else ""
     return f"{chain.kind}: {chain.state}{height}{detail}"

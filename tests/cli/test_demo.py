@@ -1,0 +1,72 @@
+"""The whole demonstration with real daemons, and that it leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+pytestmark = [pytest.mark.mesh, pytest.mark.slow, pytest.mark.net]
+DEMO = [sys.executable, "-m", "ambientd.cli.main", "demo", "--json"]
+
+
+def running_in(folder: Path) -> list[int]:
+    """Give the processes whose command line names a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if os.fsencode(folder) in line:
+                found.append(int(entry.name))
+    return found
+
+
+def test_the_liar_is_named_and_the_receipt_holds(tmp_path: Path) -> None:
+    root = tmp_path / "demo"
+    done = subprocess.run(
+        [*DEMO, "--keep", "--dir", str(root)], capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    events = [msgspec.json.decode(line) for line in done.stdout.splitlines()]
+    last = events[-1]
+    assert last["event"] == "done"
+    assert last["named"] == last["liars"]
+    assert len(last["liars"]) == 1
+    assert last["accuracy"] > 0.9
+    assert Path(last["receipt"]).is_file()
+    kinds = [event["event"] for event in events]
+    for kind in ("mesh_formed", "task_disputed", "liar_named", "task_paid", "task_energy"):
+        assert kind in kinds
+    depths = [event["confirmations"] for event in events if event["event"] == "anchor_confirmed"]
+    assert depths[-1] == 6
+    assert running_in(root) == []
+    check = [*DEMO[:-2], "receipt", "verify", last["receipt"], "--json"]
+    verified = subprocess.run(check, capture_output=True, text=True)
+    assert verified.returncode == 0
+    assert set(msgspec.json.decode(verified.stdout)) == {"valid", "checks", "trust"}
+
+
+def test_an_interrupted_demonstration_leaves_no_process_and_no_file(tmp_path: Path) -> None:
+    root = tmp_path / "demo"
+    process = subprocess.Popen(
+        [*DEMO, "--dir", str(root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if msgspec.json.decode(line)["event"] == "mesh_formed":
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not root.exists()
+    end_s = time.monotonic() + 5
+    while running_in(root) and time.monotonic() < end_s:
+        os.sched_yield()
+    assert running_in(root) == []
