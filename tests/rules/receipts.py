@@ -1,0 +1,81 @@
+"""Real receipt files, from a ledger that was driven through the task's whole life."""
+
+from ambientd.api.views import receipt_file
+from ambientd.codec.canonical import encode
+from ambientd.model.receipt import ReceiptFile
+from ambientd.model.record import Anchor
+from ambientd.model.task import Assurance
+from tests.ledger.bitcoin import anchor_proof
+from tests.ledger.cluster import TestCluster, result
+
+LIE = result(b"another answer")
+
+
+def file_of(cluster: TestCluster, nonce: bytes, issuer: int = 0) -> ReceiptFile:
+    entry = next(entry for _, entry in cluster.state.tasks() if entry.nonce == nonce)
+    file = receipt_file(cluster.state, entry, cluster.signer(issuer))
+    assert file is not None
+    return file
+
+
+def agreed(members: int = 4, *, anchored: bool = True, closed: bool = True) -> TestCluster:
+    """Give a cluster whose task `n` is settled, among others, in a closed and anchored batch."""
+    cluster = TestCluster(members)
+    for number in range(5):
+        cluster.work(cluster.admit(nonce=b"before%d" % number))
+    cluster.work(cluster.admit(nonce=b"n"))
+    cluster.work(cluster.admit(nonce=b"after"))
+    if closed:
+        cluster.close_batch()
+    if anchored:
+        size = cluster.state.checkpoint_size()
+        root = cluster.state.receipt_log_root(size)
+        cluster.block((0, Anchor(size=size, root=root, proof=anchor_proof(root))))
+    return cluster
+
+
+def divergent() -> TestCluster:
+    """Give a cluster that has convicted a worker of task `n`."""
+    cluster = TestCluster()
+    task = cluster.admit()
+    cluster.work(task, {1: LIE})
+    for referee in range(3):
+        cluster.block(cluster.finding(task, referee, result()))
+    cluster.close_batch()
+    return cluster
+
+
+def inconclusive() -> TestCluster:
+    cluster = TestCluster()
+    task = cluster.admit()
+    cluster.work(task, {1: LIE})
+    cluster.block(cluster.finding(task, 0, result()))
+    cluster.block(after_ms=100_000)
+    cluster.close_batch()
+    return cluster
+
+
+def single() -> TestCluster:
+    cluster = TestCluster()
+    cluster.work(cluster.admit(assurance=Assurance.NONE, replicas=1))
+    cluster.close_batch()
+    return cluster
+
+
+def withheld() -> TestCluster:
+    """Give a cluster in which referees stood in for a worker that never opened its answer."""
+    from ambientd.model.record import Settle
+
+    cluster = TestCluster()
+    task = cluster.admit()
+    cluster.block((0, cluster.commits(task)))
+    cluster.block((0, Settle(task=task, receipts=(cluster.receipt(task, 0),))))
+    cluster.block(after_ms=100_000)
+    for referee in range(3):
+        cluster.block(cluster.finding(task, referee, result()))
+    cluster.close_batch()
+    return cluster
+
+
+def data_of(cluster: TestCluster) -> bytes:
+    return encode(file_of(cluster, b"n"))
