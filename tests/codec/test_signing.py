@@ -1,0 +1,86 @@
+import hashlib
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ambientd.codec.digest import sha256, tagged
+from ambientd.codec.signing import Signer, verify, verify_note
+
+SIGNER = Signer(sha256(b"seed"), sha256(b"cluster"))
+ORDER = 2**252 + 27742317777372353535851937790883648493
+
+
+def by_hand(tag: str, *parts: bytes) -> bytes:
+    data = bytes([len(tag)]) + tag.encode()
+    for part in parts:
+        data += len(part).to_bytes(8, "big") + part
+    return hashlib.sha256(data).digest()
+
+
+@given(st.text(st.characters(codec="ascii"), max_size=255), st.lists(st.binary(max_size=50)))
+def test_a_tagged_hash_is_the_hash_of_lengths_and_parts(tag: str, parts: list[bytes]) -> None:
+    assert tagged(tag, *parts) == by_hand(tag, *parts)
+
+
+def test_parts_that_join_to_the_same_bytes_hash_differently() -> None:
+    assert tagged("t", b"ab", b"c") != tagged("t", b"a", b"bc") != tagged("t", b"abc")
+    assert tagged("ta", b"") != tagged("t", b"a")
+
+
+@given(st.binary(max_size=100))
+def test_signatures_are_those_of_an_independent_implementation(payload: bytes) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(SIGNER.seed)
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    assert SIGNER.public_key == public
+    statement = by_hand("ambient/record/1", SIGNER.cluster, payload)
+    signature = SIGNER.sign("record", payload)
+    assert signature == key.sign(statement)
+    Ed25519PublicKey.from_public_bytes(public).verify(signature, statement)
+
+
+def test_a_signature_stands_for_one_key_domain_cluster_and_payload() -> None:
+    signature = SIGNER.sign("record", b"payload")
+    key, cluster = SIGNER.public_key, SIGNER.cluster
+    assert verify(key, "record", cluster, b"payload", signature)
+    other = Signer(sha256(b"other"), cluster).public_key
+    assert not verify(other, "record", cluster, b"payload", signature)
+    assert not verify(key, "receipt", cluster, b"payload", signature)
+    assert not verify(key, "record", bytes(32), b"payload", signature)
+    assert not verify(key, "record", cluster, b"payloads", signature)
+
+
+@given(st.integers(0, 511))
+def test_a_flipped_bit_breaks_a_signature(bit: int) -> None:
+    bent = bytearray(SIGNER.sign("record", b"payload"))
+    bent[bit // 8] ^= 1 << bit % 8
+    assert not verify(SIGNER.public_key, "record", SIGNER.cluster, b"payload", bytes(bent))
+
+
+def test_a_signature_has_no_second_form() -> None:
+    """S + L would verify too, if nobody looked: signatures would then not name statements."""
+    signature = SIGNER.sign("record", b"payload")
+    larger = int.from_bytes(signature[32:], "little") + ORDER
+    twin = signature[:32] + larger.to_bytes(32, "little")
+    assert not verify(SIGNER.public_key, "record", SIGNER.cluster, b"payload", twin)
+
+
+@pytest.mark.parametrize("key", [bytes(32), b"\x01" + bytes(31), b"\xff" * 32])
+def test_keys_of_small_order_and_no_points_verify_nothing(key: bytes) -> None:
+    for signature in (bytes(64), key + bytes(32)):
+        assert not verify(key, "record", SIGNER.cluster, b"payload", signature)
+
+
+@pytest.mark.parametrize(("key", "signature"), [(31, 64), (33, 64), (32, 63), (32, 65), (0, 0)])
+def test_wrong_lengths_verify_nothing_and_never_raise(key: int, signature: int) -> None:
+    assert not verify(bytes(key), "record", bytes(32), b"", bytes(signature))
+    assert not verify_note(bytes(key), b"", bytes(signature))
+
+
+def test_a_note_is_signed_as_it_stands() -> None:
+    signature = SIGNER.sign_note(b"text\n")
+    Ed25519PublicKey.from_public_bytes(SIGNER.public_key).verify(signature, b"text\n")
+    assert verify_note(SIGNER.public_key, b"text\n", signature)
+    assert not verify_note(SIGNER.public_key, b"text", signature)
