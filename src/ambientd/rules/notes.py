@@ -30,7 +30,9 @@ def signed_note(cluster: bytes, note: CheckpointNote, names: Mapping[NodeId, str
     """Write a whole note, as any verifier of the format reads it."""
     lines = [note_text(cluster, note.size, note.root).decode(), "\n"]
     for each in note.cosignatures:
-        name = names.get(each.member, each.member.hex())
+        name = names.get(each.member, "")
+        if not name or "+" in name or any(mark.isspace() for mark in name):
+            name = each.member.hex()  # the format allows neither in a key's name
         blob = key_hash(name, each.member) + each.signature
         lines.append(f"— {name} {base64.b64encode(blob).decode()}\n")
     return "".join(lines)

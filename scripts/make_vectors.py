@@ -1,0 +1,344 @@
+"""Write the test vectors of protocols 00 to 03 and 06: `python -m scripts.make_vectors`.
+
+Everything is derived from fixed seeds, so the files change only when the protocol does.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from ambientd.codec import merkle
+from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256, tagged
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import (
+    commitment,
+    file_payload,
+    receipt_hash,
+    result_root,
+    settlement_leaf,
+    sign_record,
+    spec_hash,
+    verdict_hash,
+)
+from ambientd.ledger.apply import BlockContext, apply_block
+from ambientd.ledger.events import RecordRejected
+from ambientd.model.receipt import ReceiptFile
+from ambientd.model.record import Anchor, Body, Cancel, Checkpoint, NodeReport, Registry
+from ambientd.rules.notes import note_text, signed_note
+from ambientd.rules.receipt_check import check_receipt_file
+from tests.ledger.bitcoin import anchor_proof
+from tests.ledger.cluster import OUTPUT, TestCluster, result, spec
+from tests.model.values import plain
+from tests.rules.receipts import LIE, file_of
+
+FOLDER = Path(__file__).parents[1] / "protocols" / "vectors"
+ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
+
+
+def readable(value: object) -> object:
+    """Write a plain value in JSON; bytes become {"hex": ...}."""
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    if isinstance(value, list):
+        return [readable(each) for each in value]
+    return value
+
+
+def encoding() -> dict[str, Any]:
+    """Vectors of protocols/00-encoding.md."""
+    cluster, values = TestCluster(), []
+    numbers = [0, 1, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**53 - 1, -1, -32, -33]
+    values += [(f"number {number}", number) for number in numbers]
+    values += [("nil", None), ("true", True), ("false", False), ("no text", ""), ("text", "grüße")]
+    values += [(f"text of {size}", "x" * size) for size in (31, 32, 255, 256)]
+    values += [(f"{size} bytes", bytes(size)) for size in (0, 1, 32, 255, 256)]
+    values += [(f"list of {size}", [7] * size) for size in (0, 15, 16)]
+    task = cluster.admit()
+    signed = cluster.receipt(task, 0)
+    structs = [
+        ("a result", signed.receipt.result),
+        ("a specification", spec()),
+        ("a genesis", cluster.genesis),
+        ("a signed receipt", signed),
+        ("a record", sign_record(cluster.signer(0), Cancel(task=task))),
+    ]
+    return {
+        "document": "protocols/00-encoding.md",
+        "values": [
+            {"name": name, "value": readable(value), "bytes": encode(value).hex()}
+            for name, value in values
+        ],
+        "structs": [
+            {
+                "name": name,
+                "struct": type(value).__name__,
+                "value": readable(plain(value)),
+                "bytes": encode(value).hex(),
+            }
+            for name, value in structs
+        ],
+        "refused": [
+            {"name": name, "struct": "Result", "bytes": raw.hex()}
+            for name, raw in refused_results(encode(signed.receipt.result))
+        ],
+    }
+
+
+def refused_results(good: bytes) -> list[tuple[str, bytes]]:
+    """Bend a result's bytes in every way that a lenient decoder would let pass."""
+    assert good[:3] == b"\x95\x00\xa0"
+    return [
+        ("a byte too many", good + b"\x00"),
+        ("a byte too few", good[:-1]),
+        ("a field too many", b"\x96" + good[1:] + b"\xc0"),
+        ("a field too few", b"\x94" + good[1:-5]),
+        ("a longer array head", b"\xdc\x00\x05" + good[1:]),
+        ("a longer number", b"\x95\xcc\x00" + good[2:]),
+        ("a longer text head", b"\x95\x00\xd9\x00" + good[3:]),
+        ("bytes in place of text", b"\x95\x00\xc4\x00" + good[3:]),
+        ("nil in place of text", b"\x95\x00\xc0" + good[3:]),
+        ("a float in place of a number", b"\x95\xca\x00\x00\x00\x00" + good[2:]),
+        ("a map in place of an array", b"\x80"),
+        ("nothing", b""),
+    ]
+
+
+def signatures() -> dict[str, Any]:
+    """Vectors of protocols/01-signatures.md."""
+    signer = Signer(sha256(b"vector seed"), sha256(b"vector cluster"))
+    hashes = [("t", ()), ("t", (b"",)), ("t", (b"a", b"bc")), ("t", (b"ab", b"c"))]
+    signature = signer.sign("record", b"payload")
+    larger = int.from_bytes(signature[32:], "little") + ED25519_ORDER
+    good = {"key": signer.public_key, "domain": "record", "cluster": signer.cluster}
+    good |= {"payload": b"payload", "signature": signature}
+    bad: list[tuple[str, dict[str, Any]]] = [
+        ("another domain", {"domain": "receipt"}),
+        ("another cluster", {"cluster": bytes(32)}),
+        ("another payload", {"payload": b"payloads"}),
+        ("another key", {"key": Signer(sha256(b"other"), b"").public_key}),
+        ("a flipped bit", {"signature": bytes([signature[0] ^ 1]) + signature[1:]}),
+        ("S + L", {"signature": signature[:32] + larger.to_bytes(32, "little")}),
+        ("a key of small order", {"key": b"\x01" + bytes(31), "signature": b"\x01" + bytes(63)}),
+        ("a short signature", {"signature": signature[:63]}),
+    ]
+    text = note_text(signer.cluster, 3, sha256(b"root"))
+    return {
+        "document": "protocols/01-signatures.md",
+        "tagged_hashes": [
+            {"tag": tag, "parts": [p.hex() for p in parts], "hash": tagged(tag, *parts).hex()}
+            for tag, parts in hashes
+        ],
+        "seed": signer.seed.hex(),
+        "signed": [
+            _hexed(good)
+            | {"statement": tagged("ambient/record/1", signer.cluster, b"payload").hex()}
+        ],
+        "refused": [{"name": name} | _hexed(good | changes) for name, changes in bad],
+        "note": {
+            "text": text.decode(),
+            "key": signer.public_key.hex(),
+            "signature": signer.sign_note(text).hex(),
+        },
+    }
+
+
+def _hexed(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: v.hex() if isinstance(v, bytes) else v for name, v in fields.items()}
+
+
+def trees() -> dict[str, Any]:
+    """Vectors of protocols/02-merkle.md."""
+    data = [bytes([number]) * number for number in range(11)]
+    leaves = [merkle.leaf_hash(each) for each in data]
+    return {
+        "document": "protocols/02-merkle.md",
+        "leaves": [each.hex() for each in data],
+        "heads": [merkle.root(leaves[:size]).hex() for size in range(len(leaves) + 1)],
+        "inclusion": [
+            {
+                "leaf": index,
+                "size": size,
+                "path": [step.hex() for step in merkle.inclusion_proof(leaves[:size], index)],
+            }
+            for size in (1, 2, 7, 8, 11)
+            for index in range(size)
+        ],
+        "consistency": [
+            {
+                "old_size": old,
+                "size": size,
+                "path": [step.hex() for step in merkle.consistency_proof(leaves[:size], old)],
+            }
+            for size in (1, 7, 8, 11)
+            for old in range(1, size + 1)
+        ],
+    }
+
+
+class _Scene:
+    """A cluster whose blocks are written down as they are applied."""
+
+    def __init__(self) -> None:
+        self.cluster = TestCluster()
+        self.blocks: list[dict[str, Any]] = []
+
+    def block(self, *records: tuple[int, Body], after_ms: int = 100) -> None:
+        cluster = self.cluster
+        cluster.time_ms += after_ms
+        cluster.index += 1
+        beacon = sha256(b"%d" % cluster.index)
+        context = BlockContext(index=cluster.index, term=1, time_ms=cluster.time_ms, beacon=beacon)
+        signed = [sign_record(cluster.signer(author), body) for author, body in records]
+        done = apply_block(cluster.state, context, signed)
+        cluster.state.commit(context.index, done.writes, done.root)
+        self.blocks.append(
+            {
+                "index": context.index,
+                "term": context.term,
+                "time_ms": context.time_ms,
+                "beacon": beacon.hex(),
+                "records": [encode(record).hex() for record in signed],
+                "events": [type(event).__name__ for event in done.events],
+                "rejected": sum(isinstance(event, RecordRejected) for event in done.events),
+                "state_root": done.root.hex(),
+            }
+        )
+
+
+def records() -> dict[str, Any]:
+    """Vectors of protocols/03-records.md: the life of three tasks, block by block."""
+    from ambientd.codec.statements import task_id
+    from ambientd.model.record import Admit
+
+    scene = _Scene()
+    cluster = scene.cluster
+    genesis_root = cluster.state.root
+    report = NodeReport(node=cluster.node(2), accepting=True, capacity=4)
+    scene.block((0, Registry(reports=(report,))), cluster.join(50))
+    for nonce, answers in ((b"agreed", {}), (b"disputed", {1: LIE})):
+        task = task_id(cluster.node(0), nonce, spec())
+        scene.block((0, Admit(nonce=nonce, spec=spec())))
+        scene.block((0, cluster.commits(task, answers)))
+        scene.block((0, cluster.settle(task, answers)))
+    scene.block(*(cluster.finding(task, referee, result()) for referee in range(3)))
+    scene.block((1, Admit(nonce=b"taken back", spec=spec())))
+    scene.block((1, Cancel(task=task_id(cluster.node(1), b"taken back", spec()))))
+    scene.block((1, Admit(nonce=b"late", spec=spec())))
+    scene.block(after_ms=60_000)
+    scene.block((0, Admit(nonce=b"too dear", spec=spec(gas_max=10**15))))
+    scene.block((0, Checkpoint(note=cluster.note())))
+    root = cluster.state.receipt_log_root(2)
+    scene.block((0, Anchor(size=2, root=root, proof=anchor_proof(root))))
+    entry = cluster.task(task)
+    receipt = next(slot.receipt for slot in entry.slots if slot.receipt is not None)
+    assert entry.settlement is not None
+    return {
+        "document": "protocols/03-records.md",
+        "genesis": encode(cluster.genesis).hex(),
+        "cluster": cluster.id.hex(),
+        "state_root_of_genesis": genesis_root.hex(),
+        "blocks": scene.blocks,
+        "derived": {
+            "spec": {"of": encode(entry.spec).hex(), "is": spec_hash(entry.spec).hex()},
+            "task": {
+                "submitter": entry.submitter.hex(),
+                "nonce": entry.nonce.hex(),
+                "is": task.hex(),
+            },
+            "result_root": {
+                "of": encode(receipt.receipt.result).hex(),
+                "is": result_root(receipt.receipt.result).hex(),
+            },
+            "commitment": {
+                "of": encode(receipt.receipt).hex(),
+                "is": commitment(receipt.receipt).hex(),
+            },
+            "receipt_hash": {"of": encode(receipt).hex(), "is": receipt_hash(receipt).hex()},
+            "verdict_hash": {
+                "of": encode(entry.verdicts[0]).hex(),
+                "is": verdict_hash(entry.verdicts[0]).hex(),
+            },
+            "settlement_leaf": {
+                "of": encode(entry.settlement).hex(),
+                "is": settlement_leaf(entry.settlement).hex(),
+            },
+        },
+    }
+
+
+def receipts() -> dict[str, Any]:
+    """Vectors of protocols/06-receipts.md: files, and what their check must say."""
+    from tests.rules import receipts as scenes
+
+    made = {
+        "agreed and anchored": scenes.agreed(),
+        "agreed, anchor pending": scenes.agreed(anchored=False),
+        "agreed, nothing cosigned yet": scenes.agreed(anchored=False, closed=False),
+        "divergent": scenes.divergent(),
+        "inconclusive": scenes.inconclusive(),
+        "one worker": scenes.single(),
+        "a worker that did not open its answer": scenes.withheld(),
+    }
+    files = [_checked(name, file_of(each, b"n"), each.id) for name, each in made.items()]
+    cluster = made["agreed and anchored"]
+    good = file_of(cluster, b"n")
+    assert good.note is not None
+    lies: list[tuple[str, dict[str, Any]]] = [
+        ("another time", {"settlement": replace(good.settlement, settled_ms=1)}),
+        ("a receipt left out", {"receipts": good.receipts[:1]}),
+        ("another specification", {"spec": spec(gas_max=9_999_999)}),
+        ("too few cosignatures", {"note": replace(good.note, cosignatures=())}),
+        ("no headers after the anchor", {"anchor": anchor_proof(good.note.root, 1)}),
+        ("a stranger issued it", {"issuer": cluster.signer(70).public_key}),
+    ]
+    for name, changes in lies:
+        signer = cluster.signer(70 if "issuer" in changes else 0)
+        bent = replace(good, **changes)
+        bent = replace(bent, signature=signer.sign("receipt-file", file_payload(bent)))
+        files.append(_checked(name, bent, cluster.id))
+    unsigned = replace(good, signature=bytes(64))
+    files.append(_checked("the issuer's signature missing", unsigned, cluster.id))
+    names = {cluster.node(number): f"node-{number}" for number in range(4)}
+    return {
+        "document": "protocols/06-receipts.md",
+        "output": OUTPUT.hex(),
+        "files": files,
+        "note": signed_note(cluster.id, good.note, names),
+    }
+
+
+def _checked(name: str, file: ReceiptFile, cluster: bytes) -> dict[str, Any]:
+    report = check_receipt_file(encode(file), pinned=cluster)
+    failed = [check.name for check in report.checks if not check.ok]
+    return {
+        "name": name,
+        "cluster": cluster.hex(),
+        "file": encode(file).hex(),
+        "valid": report.valid,
+        "checks": [check.name for check in report.checks],
+        "failed": failed,
+    }
+
+
+DOCUMENTS = {
+    "encoding": encoding,
+    "signatures": signatures,
+    "merkle": trees,
+    "records": records,
+    "receipts": receipts,
+}
+
+
+def written(document: dict[str, Any]) -> str:
+    """Give a vector file's text."""
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for title, make in DOCUMENTS.items():
+        (FOLDER / f"{title}.json").write_text(written(make()), encoding="utf-8")
+        print(f"wrote {FOLDER / title}.json")

@@ -1,0 +1,183 @@
+"""The vectors both ways: this program reproduces them, and independent code agrees with them."""
+
+import hashlib
+import json
+from typing import Any
+
+import msgpack
+import msgspec
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from ambientd.codec import merkle
+from ambientd.codec.canonical import decode, encode
+from ambientd.codec.signing import verify, verify_note
+from ambientd.errors import RemoteProtocolError
+from ambientd.ledger.admission import check_admissible
+from ambientd.ledger.apply import BlockContext, apply_block
+from ambientd.ledger.state import LedgerState
+from ambientd.model.genesis import Genesis
+from ambientd.rules.receipt_check import check_receipt_file
+from scripts.make_vectors import DOCUMENTS, FOLDER, written
+from tests.model.values import model_types
+
+STRUCTS = {kind.__name__: kind for kind in model_types()}
+
+
+def vectors(title: str) -> dict[str, Any]:
+    return json.loads((FOLDER / f"{title}.json").read_text("utf-8"))
+
+
+def unreadable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return bytes.fromhex(value["hex"])
+    if isinstance(value, list):
+        return [unreadable(each) for each in value]
+    return value
+
+
+def by_hand(tag: str, *parts: bytes) -> bytes:
+    data = bytes([len(tag)]) + tag.encode()
+    for part in parts:
+        data += len(part).to_bytes(8, "big") + part
+    return hashlib.sha256(data).digest()
+
+
+@pytest.mark.parametrize("title", DOCUMENTS)
+def test_the_files_are_what_this_program_writes(title: str) -> None:
+    hint = "the protocol changed; if that is meant, run python -m scripts.make_vectors"
+    assert written(DOCUMENTS[title]()) == (FOLDER / f"{title}.json").read_text("utf-8"), hint
+
+
+@pytest.mark.parametrize("part", ["values", "structs"])
+def test_an_independent_encoder_writes_the_same_bytes(part: str) -> None:
+    for vector in vectors("encoding")[part]:
+        value, raw = unreadable(vector["value"]), bytes.fromhex(vector["bytes"])
+        assert msgpack.packb(value, use_bin_type=True) == raw, vector["name"]
+        if part == "structs":
+            assert encode(decode(raw, STRUCTS[vector["struct"]])) == raw
+        else:
+            assert encode(msgspec.msgpack.decode(raw)) == raw
+
+
+def test_bent_encodings_are_refused() -> None:
+    for vector in vectors("encoding")["refused"]:
+        with pytest.raises(RemoteProtocolError):
+            decode(bytes.fromhex(vector["bytes"]), STRUCTS[vector["struct"]])
+
+
+def test_an_independent_implementation_verifies_the_signatures() -> None:
+    document = vectors("signatures")
+    for vector in document["tagged_hashes"]:
+        parts = [bytes.fromhex(part) for part in vector["parts"]]
+        assert by_hand(vector["tag"], *parts).hex() == vector["hash"]
+    for vector in document["signed"]:
+        key, cluster, payload, signature = (
+            bytes.fromhex(vector[name]) for name in ("key", "cluster", "payload", "signature")
+        )
+        statement = by_hand(f"ambient/{vector['domain']}/1", cluster, payload)
+        assert statement.hex() == vector["statement"]
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, statement)
+        assert verify(key, vector["domain"], cluster, payload, signature)
+    note = document["note"]
+    key, signature = bytes.fromhex(note["key"]), bytes.fromhex(note["signature"])
+    Ed25519PublicKey.from_public_bytes(key).verify(signature, note["text"].encode())
+    assert verify_note(key, note["text"].encode(), signature)
+
+
+def test_bent_signatures_are_refused() -> None:
+    for vector in vectors("signatures")["refused"]:
+        key, cluster, payload, signature = (
+            bytes.fromhex(vector[name]) for name in ("key", "cluster", "payload", "signature")
+        )
+        assert not verify(key, vector["domain"], cluster, payload, signature), vector["name"]
+        if vector["name"] != "a key of small order":
+            statement = by_hand(f"ambient/{vector['domain']}/1", cluster, payload)
+            with pytest.raises((InvalidSignature, ValueError)):
+                Ed25519PublicKey.from_public_bytes(key).verify(signature, statement)
+
+
+def definition(leaves: list[bytes]) -> bytes:
+    if not leaves:
+        return hashlib.sha256().digest()
+    if len(leaves) == 1:
+        return hashlib.sha256(b"\x00" + leaves[0]).digest()
+    split = 1
+    while 2 * split < len(leaves):
+        split *= 2
+    left, right = definition(leaves[:split]), definition(leaves[split:])
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def test_trees_are_those_of_the_rfc() -> None:
+    document = vectors("merkle")
+    leaves = [bytes.fromhex(leaf) for leaf in document["leaves"]]
+    heads = [bytes.fromhex(head) for head in document["heads"]]
+    assert heads == [definition(leaves[:size]) for size in range(len(leaves) + 1)]
+    for vector in document["inclusion"]:
+        path = [bytes.fromhex(step) for step in vector["path"]]
+        leaf = merkle.leaf_hash(leaves[vector["leaf"]])
+        head = merkle.root_from_inclusion(leaf, vector["leaf"], vector["size"], path)
+        assert head == heads[vector["size"]]
+    for vector in document["consistency"]:
+        path = [bytes.fromhex(step) for step in vector["path"]]
+        old, new = vector["old_size"], vector["size"]
+        assert merkle.verify_consistency(old, heads[old], new, heads[new], path)
+
+
+def test_the_blocks_replay_to_the_same_roots() -> None:
+    document = vectors("records")
+    genesis: Genesis = decode(bytes.fromhex(document["genesis"]), Genesis)
+    cluster = bytes.fromhex(document["cluster"])
+    assert by_hand("ambient/genesis/1", bytes.fromhex(document["genesis"])) == cluster
+    state = LedgerState.from_genesis(genesis)
+    assert state.root.hex() == document["state_root_of_genesis"]
+    for block in document["blocks"]:
+        context = BlockContext(
+            index=block["index"],
+            term=block["term"],
+            time_ms=block["time_ms"],
+            beacon=bytes.fromhex(block["beacon"]),
+        )
+        records = [check_admissible(bytes.fromhex(raw), cluster) for raw in block["records"]]
+        done = apply_block(state, context, records)
+        assert [type(event).__name__ for event in done.events] == block["events"]
+        assert done.root.hex() == block["state_root"]
+        state.commit(context.index, done.writes, done.root)
+
+
+def test_names_and_commitments_follow_from_the_document_alone() -> None:
+    derived = vectors("records")["derived"]
+
+    def of(name: str) -> bytes:
+        return bytes.fromhex(derived[name]["of"])
+
+    def expected(name: str) -> bytes:
+        return bytes.fromhex(derived[name]["is"])
+
+    assert by_hand("ambient/spec/1", of("spec")) == expected("spec")
+    task = derived["task"]
+    submitter, nonce = bytes.fromhex(task["submitter"]), bytes.fromhex(task["nonce"])
+    assert by_hand("ambient/task/1", submitter, nonce, of("spec")) == expected("task")
+    assert by_hand("ambient/result/1", of("result_root")) == expected("result_root")
+    assert hashlib.sha256(of("receipt_hash")).digest() == expected("receipt_hash")
+    assert hashlib.sha256(of("verdict_hash")).digest() == expected("verdict_hash")
+    leaf = hashlib.sha256(b"\x00" + of("settlement_leaf")).digest()
+    assert leaf == expected("settlement_leaf")
+    receipt = msgpack.unpackb(of("commitment"), raw=False)
+    place = msgpack.packb([receipt[1], receipt[2]])
+    root = by_hand("ambient/result/1", msgpack.packb(receipt[8], use_bin_type=True))
+    sealed = by_hand("ambient/commit/1", receipt[0], place, receipt[3], root, receipt[12])
+    assert sealed == expected("commitment")
+
+
+def test_receipt_files_are_judged_as_written() -> None:
+    for vector in vectors("receipts")["files"]:
+        report = check_receipt_file(
+            bytes.fromhex(vector["file"]), pinned=bytes.fromhex(vector["cluster"])
+        )
+        assert report.valid is vector["valid"], vector["name"]
+        assert [check.name for check in report.checks if not check.ok] == vector["failed"]
+        assert [check.name for check in report.checks] == vector["checks"]
+        assert vector["valid"] is (not vector["failed"])

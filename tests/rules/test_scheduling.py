@@ -1,0 +1,118 @@
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ambientd.codec.digest import sha256
+from ambientd.model.base import NodeId
+from ambientd.rules.scheduling import (
+    BOND_CAP_MSAT,
+    STRATEGIES,
+    Candidate,
+    sample,
+    select,
+    slot_seed,
+)
+
+ESTABLISHED = Candidate(
+    node=NodeId(b""),
+    bond_msat=BOND_CAP_MSAT,
+    reputation_permille=800,
+    newcomer=False,
+    load_percent=50,
+    latency_ms=20,
+    carbon_g_per_kwh=300,
+    open_slots=0,
+    capacity=2,
+)
+
+
+def seeds(count: int) -> list[bytes]:
+    return [slot_seed(sha256(b"beacon"), b"task", 0, attempt) for attempt in range(count)]
+
+
+def crowd(count: int, **changes: int) -> list[Candidate]:
+    return [
+        replace(ESTABLISHED, node=NodeId(bytes([number]) * 32), **changes)
+        for number in range(1, count + 1)
+    ]
+
+
+def drawn(candidates: list[Candidate], strategy: str = "weighted", draws: int = 2000) -> Counter:
+    return Counter(select(candidates, seed, strategy) for seed in seeds(draws))
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_a_choice_depends_on_the_seed_and_not_on_the_order_of_candidates(strategy: str) -> None:
+    candidates = crowd(9)
+    for seed in seeds(20):
+        assert select(candidates, seed, strategy) == select(candidates[::-1], seed, strategy)
+    assert len(drawn(candidates, strategy, 300)) == 9
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_nobody_is_chosen_where_nobody_has_room(strategy: str) -> None:
+    assert select([], seeds(1)[0], strategy) is None
+    assert select(crowd(3, open_slots=16), seeds(1)[0], strategy) is None
+    one_free = [*crowd(3, open_slots=16)[:2], *crowd(3)[2:]]
+    assert select(one_free, seeds(1)[0], strategy) == one_free[2].node
+
+
+def test_equal_candidates_are_drawn_equally_often() -> None:
+    counts = drawn(crowd(4))
+    assert all(400 < count < 600 for count in counts.values())
+
+
+def test_bond_times_reputation_is_what_weighs() -> None:
+    strong, weak = crowd(2)
+    counts = drawn([strong, replace(weak, bond_msat=BOND_CAP_MSAT // 10)])
+    assert counts[strong.node] > 8 * counts[weak.node]
+    counts = drawn([strong, replace(weak, reputation_permille=100)])
+    assert counts[strong.node] > 6 * counts[weak.node]
+    counts = drawn([strong, replace(weak, bond_msat=10 * BOND_CAP_MSAT)])
+    assert 0.8 < counts[strong.node] / counts[weak.node] < 1.25, "a bond counts up to the cap"
+
+
+def test_newcomers_get_about_one_slot_in_ten() -> None:
+    newcomer = replace(crowd(9)[8], newcomer=True, bond_msat=0, reputation_permille=50)
+    share = drawn([*crowd(8), newcomer])[newcomer.node] / 2000
+    assert 0.07 < share < 0.14
+
+
+def test_who_is_less_busy_is_preferred() -> None:
+    busy, free = crowd(2)
+    counts = drawn([replace(busy, open_slots=9), free])
+    assert counts[free.node] > 6 * counts[busy.node]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "better"),
+    [
+        ("round-robin", {"open_slots": -1}),
+        ("least-loaded", {"load_percent": -1}),
+        ("latency-aware", {"latency_ms": -1}),
+        ("carbon-aware", {"carbon_g_per_kwh": -1}),
+    ],
+)
+def test_each_strategy_takes_what_it_is_named_for(strategy: str, better: dict[str, int]) -> None:
+    candidates = crowd(5, open_slots=3)
+    changes = {name: getattr(candidates[3], name) + change for name, change in better.items()}
+    candidates[3] = replace(candidates[3], **changes)
+    assert drawn(candidates, strategy, 50) == {candidates[3].node: 50}
+
+
+@given(st.integers(1, 300), st.integers(1, 80), st.binary(min_size=32, max_size=32))
+def test_a_sample_is_of_different_nodes(size: int, count: int, seed: bytes) -> None:
+    nodes = [NodeId(number.to_bytes(4, "big")) for number in range(size)]
+    picked = sample(nodes, seed, count)
+    assert len(picked) == len(set(picked)) == min(size, count)
+
+
+def test_every_node_is_sampled_about_equally_often() -> None:
+    nodes = [NodeId(bytes([number])) for number in range(200)]
+    counts = Counter(node for seed in seeds(2000) for node in sample(nodes, seed, 20))
+    assert len(counts) == 200
+    assert min(counts.values()) > 100
+    assert max(counts.values()) < 350
