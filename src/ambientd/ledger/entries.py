@@ -43,7 +43,6 @@ class Meta(Value, frozen=True):
     anchored_size: int = 0
     escrow_msat: int = 0
     fee_pool_msat: int = 0
-    assigned: int = 0
 
 
 class Account(Value, frozen=True):
