@@ -1,9 +1,12 @@
 from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 
+from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
-from ambientd.codec.statements import task_id
+from ambientd.codec.statements import sign_commit, sign_receipt, task_id
+from ambientd.ledger.entries import NodeEntry, Table
 from ambientd.ledger.events import (
     LiarNamed,
     Paid,
@@ -17,12 +20,22 @@ from ambientd.ledger.events import (
 )
 from ambientd.model.base import TaskId
 from ambientd.model.genesis import Rules
-from ambientd.model.record import Admit, Cancel, Commits, DisputeStep, NodeReport, Registry, Settle
+from ambientd.model.record import (
+    Admit,
+    Cancel,
+    Commits,
+    DisputeStep,
+    Fraud,
+    NodeReport,
+    Registry,
+    Settle,
+)
 from ambientd.model.task import Assurance, SlotState, TaskState, Verdict
 from tests.ledger.cluster import (
     BOND_MSAT,
     GRANT_MSAT,
     TestCluster,
+    profile,
     rejections,
     result,
     spec,
@@ -471,3 +484,78 @@ def test_a_task_is_named_by_submitter_nonce_and_specification() -> None:
     cluster = TestCluster()
     assert cluster.admit() == task_id(cluster.node(0), b"n", spec())
     assert isinstance(cluster.signer(0), Signer)
+
+
+def sealed_and_opened(cluster: TestCluster, **changes: object) -> str:
+    """Seal and open a receipt that is bent in some field; give why it is not taken."""
+    task = cluster.admit()
+    good = cluster.receipt(task, 0)
+    signer = cluster.signers[good.receipt.worker]
+    bent = sign_receipt(signer, replace(good.receipt, **changes))
+    commits = (sign_commit(signer, bent.receipt), cluster.commits(task).commits[1])
+    cluster.block((0, Commits(commits=commits)))
+    return rejections(cluster.block((0, Settle(task=task, receipts=(bent,)))))[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"spec": bytes(32)}, "another task"),
+        ({"module": bytes(32)}, "another task"),
+        ({"input": bytes(32)}, "another task"),
+        ({"result": result(gas=10_000_001)}, "limits"),
+        ({"result": result(bytes(1001))}, "limits"),
+        ({"result": result(kind=4)}, "limits"),
+    ],
+)
+def test_a_sealed_answer_that_does_not_fit_the_task_is_not_taken(
+    changes: dict, reason: str
+) -> None:
+    assert reason in sealed_and_opened(TestCluster(), **changes)
+
+
+def test_an_opened_answer_is_signed_by_its_worker() -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    cluster.block((0, cluster.commits(task)))
+    forged = replace(cluster.receipt(task, 0), signature=bytes(64))
+    events = cluster.block((0, Settle(task=task, receipts=(forged,))))
+    assert "wrong signature" in rejections(events)[0]
+
+
+def test_an_answer_of_a_convicted_worker_counts_only_next_to_an_independent_one() -> None:
+    cluster = TestCluster()
+    task = cluster.admit(assurance=Assurance.NONE, replicas=1)
+    cluster.block((0, cluster.commits(task)))
+    worker = cluster.task(task).slots[0].worker
+    first, second = cluster.receipt(task, 0), cluster.receipt(task, 0, LIE)
+    fraud = Fraud(culprit=worker, kind="receipt", first=encode(first), second=encode(second))
+    cluster.block((0, fraud))
+    assert "convicted worker" in rejections(cluster.block((0, cluster.settle(task))))[0]
+    cluster.block(after_ms=100_000)
+    assert cluster.task(task).slots[0].worker not in {b"", worker}
+
+
+def test_in_a_large_cluster_slots_are_spread_over_a_sample_and_found_beyond_it() -> None:
+    cluster = TestCluster()
+    guests = [cluster.node(number) for number in range(100, 300)]
+    entry = NodeEntry(profile=profile("guest"), is_member=False)
+    for state in (cluster.state, cluster.replica):
+        state.commit(0, {(Table.NODE, node): entry for node in guests}, state.root)
+    workers = {
+        slot.worker
+        for number in range(60)
+        for slot in cluster.task(cluster.admit(nonce=b"%d" % number)).slots
+    }
+    assert len(workers) > 20
+    alone = guests[7]
+    for start in range(0, 200, 50):
+        away = [
+            NodeReport(node=node, accepting=node == alone)
+            for node in [*guests[start : start + 50], *cluster.state.members]
+        ]
+        cluster.block((0, Registry(reports=tuple(away))))
+    cluster.block((0, Registry(reports=(NodeReport(node=alone, accepting=True, capacity=99),))))
+    for number in range(10):
+        task = cluster.admit(nonce=b"x%d" % number, assurance=Assurance.NONE, replicas=1)
+        assert cluster.task(task).slots[0].worker == alone
