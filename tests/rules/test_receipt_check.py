@@ -186,7 +186,7 @@ def test_dates_are_written_as_calendars_have_them(time_s: int, text: str) -> Non
 # Lies of the one who issues the file
 
 
-def test_only_a_founding_member_issues_files() -> None:
+def test_only_a_founding_member_or_the_submitter_issues_files() -> None:
     assert failed(reissued(FILE, issuer=70)) == ["issuer"]
 
 

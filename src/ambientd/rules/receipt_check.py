@@ -147,11 +147,15 @@ def _check_cluster(exam: _Examination, pinned: bytes | None) -> None:
 
 def _check_issuer(exam: _Examination) -> None:
     file, fault = exam.file, None
-    if file.issuer not in exam.members:
-        fault = f"{_short(file.issuer)} issued the file and is no founding member of the cluster"
+    is_member = file.issuer in exam.members
+    # Under a cosigned note the issuer adds nothing but a seal over the bytes.
+    if not is_member and (file.note is None or file.issuer != file.submitter):
+        name = _short(file.issuer)
+        fault = f"{name} issued the file and is neither a founding member nor the submitter"
     elif not verify(file.issuer, "receipt-file", exam.cluster, file_payload(file), file.signature):
         fault = f"the signature of {_short(file.issuer)} does not fit the file: bytes were changed"
-    exam.note("issuer", fault, f"member {_short(file.issuer)} signed the file as it is")
+    who = "member" if is_member else "submitter"
+    exam.note("issuer", fault, f"{who} {_short(file.issuer)} signed the file as it is")
 
 
 def _check_task(exam: _Examination) -> None:
