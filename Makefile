@@ -57,7 +57,7 @@ cov: $(VENV)/.dev  ## Branch coverage, with floors
 	$(BIN)/coverage report --fail-under=95 --include='src/ambientd/roles/*,src/ambientd/consensus/*,src/ambientd/telemetry/*,src/ambientd/ledger/*'
 
 sim: $(VENV)/.dev  ## Replay one simulated world: make sim SEED=7
-	$(BIN)/python -m sim --seed $(SEED)
+	$(BIN)/python -m sim --world node --seed $(SEED)
 
 bench: $(VENV)/.dev  ## Measure task latency and throughput on real daemons
 	$(BIN)/python -m benchmarks.task_latency

@@ -1,9 +1,13 @@
-"""python -m sim --seed N: run one world. python -m sim sweep --seeds 1..200: run many."""
+"""python -m sim --seed N: run one world. python -m sim sweep --seeds 1..200: run many.
+
+`--world log` runs the log alone, `--world node` whole nodes with tasks and workers.
+"""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
+from sim import cluster
 from sim.checkers import InvariantViolation
 from sim.scenarios import ALL_FAULTS, Fault, Outcome, ScenarioOptions, run
 
@@ -49,9 +53,29 @@ def _describe(outcome: Outcome) -> str:
     )
 
 
+def _describe_cluster(outcome: cluster.ClusterOutcome) -> str:
+    endings = ", ".join(f"{count} {said}" for said, count in outcome.endings.items())
+    return (
+        f"seed {outcome.seed}: {outcome.members} members, {outcome.blocks} blocks, "
+        f"{outcome.messages} messages, {outcome.convicted} convicted\n"
+        f"{outcome.tasks} tasks: {endings}; {outcome.receipts} receipts, "
+        f"{outcome.closed} in closed batches\n"
+        f"state {outcome.state_root}\ntrace {outcome.trace_hash}"
+    )
+
+
+def _run_world(world: str, seed: int, nodes: int, faults: frozenset[Fault], time_ms: int) -> str:
+    """Run one world and describe it."""
+    if world == "node":
+        options = cluster.ClusterOptions(seed, nodes, faults=faults, time_ms=time_ms)
+        return _describe_cluster(cluster.run(options))
+    return _describe(run(ScenarioOptions(seed, nodes, faults=faults, time_ms=time_ms)))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sim", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["run", "sweep"], default="run")
+    parser.add_argument("--world", choices=["log", "node"], default="log", help="what to run")
     parser.add_argument("--seed", type=int, default=1, help="the world to run")
     parser.add_argument("--seeds", type=_seeds, default=range(1, 101), help="sweep: first..last")
     parser.add_argument("--nodes", type=int, help="committee size; a sweep varies it by seed")
@@ -68,15 +92,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     broken = 0
     for seed in seeds:
         nodes = options.nodes or (COMMITTEES[seed % len(COMMITTEES)] if is_sweep else 4)
-        world = ScenarioOptions(seed, nodes, faults=options.faults, time_ms=options.time_ms)
         try:
-            outcome = run(world)
+            told = _run_world(options.world, seed, nodes, options.faults, options.time_ms)
         except InvariantViolation as violation:
             broken += 1
             _say(f"seed {seed}, {nodes} members: BROKEN {violation}")
             continue
         if not is_sweep:
-            _say(_describe(outcome))
+            _say(told)
     if is_sweep:
         _say(f"{len(seeds)} worlds, {broken} broken")
     return 1 if broken else 0

@@ -123,13 +123,15 @@ def _cast(options: ScenarioOptions, dice: random.Random) -> _Cast:
     return cast
 
 
-def _schedule_faults(
-    world: World, cast: _Cast, options: ScenarioOptions, dice: random.Random, heal_at: int
+def schedule_faults(
+    world: World,
+    keys: list[bytes],
+    crashing: list[bytes],
+    faults: frozenset[Fault],
+    dice: random.Random,
+    heal_at: int,
 ) -> None:
     """Lay out bad weather, partitions and crashes up to `heal_at`, then heal it all."""
-    faults = options.faults
-    keys = [replica.key for replica in cast.replicas if replica not in cast.silent]
-    crashing = [replica.key for replica in cast.honest]
     time_ms = dice.randrange(1_000, 4_000)
     while time_ms < heal_at:
         weather = Weather()
@@ -174,7 +176,9 @@ def build(options: ScenarioOptions) -> tuple[World, _Cast, int]:
         if replica not in cast.silent:
             world.at(dice.randrange(300), lambda key=replica.key: world.start(key))  # type: ignore[misc]
     heal_at = max(options.time_ms - CALM_MS_MIN, options.time_ms // 4)
-    _schedule_faults(world, cast, options, dice, heal_at)
+    keys = [replica.key for replica in cast.replicas if replica not in cast.silent]
+    crashing = [replica.key for replica in cast.honest]
+    schedule_faults(world, keys, crashing, options.faults, dice, heal_at)
     times = range(500, options.time_ms - 15_000, options.record_every_ms)
     for serial, time_ms in enumerate(times):
         key = dice.choice(cast.honest).key

@@ -110,10 +110,15 @@ class World:
 
     def submit(self, key: bytes, record: bytes) -> bool:
         """Submit a record at a node; False when the node is down."""
+        return self.act(key, lambda now: self.places[key].host.submit(record, now))
+
+    def act(self, key: bytes, action: Callable[[int], Sequence[Effect]]) -> bool:
+        """Let a node do something of its own accord; False when the node is down."""
         place = self.places[key]
         if place.is_up:
-            self._carry_out(place, place.host.submit(record, self.local(place)))
-        return place.is_up
+            self._carry_out(place, action(self.local(place)))
+            return True
+        return False
 
     def _carry_out(self, place: Place, effects: Sequence[Effect]) -> None:
         """Carry effects out one by one; a crash may come between any two."""

@@ -194,7 +194,10 @@ class Node:
 
     def _on_job(self, sender: NodeId, message: JobMessage) -> None:
         cores = self._cores
-        self._roles(cores.coordinator.on_message(message, cores.ledger, self._now))
+        if cores.ledger.node(sender) is None:
+            self._out.append(PeerMisbehaved(sender, "job message of a node outside the cluster"))
+            return
+        self._roles(cores.coordinator.on_message(sender, message, cores.ledger, self._now))
         self._roles(cores.checkpointer.on_message(sender, message, cores.ledger))
 
     def _on_tick(self) -> None:

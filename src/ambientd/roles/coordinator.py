@@ -6,12 +6,13 @@ answer itself. Gathering makes one record of what would be several, which is wha
 
 from dataclasses import dataclass, field
 
+from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import LedgerEvent, SlotCommitted, TaskClosed
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.effect import Propose, RoleEffect
 from ambientd.model.message import CommitSent, JobMessage, RevealSent
-from ambientd.model.receipt import SignedReceipt
+from ambientd.model.receipt import Receipt, SignedReceipt
 from ambientd.model.record import Commits, NodeReport, Registry, Settle
 from ambientd.model.task import Commit, SlotState, TaskState
 
@@ -50,24 +51,31 @@ class Coordinator:
         self._gathering.clear()
         self._report_due_ms = now
 
-    def on_message(self, message: JobMessage, state: LedgerState, now: int) -> list[RoleEffect]:
-        """Take a worker's answer; propose when the task's answers are complete."""
+    def on_message(
+        self, sender: NodeId, message: JobMessage, state: LedgerState, now: int
+    ) -> list[RoleEffect]:
+        """Take a worker's own answer; propose when the task's answers are complete."""
         if not self._leads:
             return []
         match message:
             case CommitSent(commit=commit):
-                gathering = self._gather(commit.task, now)
-                if gathering is not None:
-                    gathering.commits[commit.slot] = commit
-                    return self._propose_if_complete(commit.task, state)
+                about: Commit | Receipt = commit
             case RevealSent(receipt=signed):
-                gathering = self._gather(signed.receipt.task, now)
-                if gathering is not None:
-                    gathering.receipts[signed.receipt.slot] = signed
-                    return self._propose_if_complete(signed.receipt.task, state)
+                about = signed.receipt
             case _:
-                pass
-        return []
+                return []
+        entry = state.task(about.task)
+        # Nobody may put something of its own in the place of another's answer.
+        if about.worker != sender or not _may_hold(entry, about.slot, sender):
+            return []
+        gathering = self._gather(about.task, now)
+        if gathering is None:
+            return []
+        if isinstance(message, CommitSent):
+            gathering.commits[about.slot] = message.commit
+        else:
+            gathering.receipts[about.slot] = message.receipt
+        return self._propose_if_complete(about.task, state)
 
     def on_ledger(self, event: LedgerEvent) -> None:
         """Forget what the log has taken."""
@@ -136,10 +144,15 @@ class Coordinator:
         if entry is None:
             return []
         effects: list[RoleEffect] = []
-        if gathering.commits and entry.state is TaskState.ASSIGNED:
+        if gathering.commits and entry.state in {TaskState.PENDING, TaskState.ASSIGNED}:
             commits = tuple(gathering.commits[slot] for slot in sorted(gathering.commits))
             effects.append(Propose(Commits(commits=commits)))
         if gathering.receipts and entry.state is TaskState.COMMITTED:
             receipts = tuple(gathering.receipts[slot] for slot in sorted(gathering.receipts))
             effects.append(Propose(Settle(task=task, receipts=receipts)))
         return effects
+
+
+def _may_hold(entry: TaskEntry | None, slot: int, worker: NodeId) -> bool:
+    """Tell whether a slot is a worker's; of a task not seen here yet it may well be."""
+    return entry is None or any(s.slot == slot and s.worker == worker for s in entry.slots)

@@ -40,6 +40,8 @@ RESEND_MS = 500
 SENDS_BEFORE_PROPOSING = 3
 ABORTED_RETRY_MS = 2_000
 
+OWED = frozenset({SlotState.ASSIGNED, SlotState.COMMITTED})
+
 
 class Phase(Enum):
     """How far this node is with a slot."""
@@ -84,7 +86,7 @@ class Worker:
         effects: list[RoleEffect] = []
         for task, entry in state.open_tasks():
             for slot in entry.slots:
-                if slot.worker == self._id and slot.state is not SlotState.REVEALED:
+                if slot.worker == self._id and slot.state in OWED:
                     effects += self._begin(task, slot.slot, slot.attempt, entry, now)
             if entry.state is TaskState.COMMITTED:
                 self._want_open(task)

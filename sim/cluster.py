@@ -1,0 +1,286 @@
+"""A world of whole nodes: tasks all along, a lying worker, an equivocating coordinator, faults."""
+
+import random
+from dataclasses import dataclass, field
+
+from ambientd.codec.digest import sha256, tagged
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import fingerprint, grant_payload, join_payload, sign_record, task_id
+from ambientd.consensus import beacon
+from ambientd.consensus.options import ConsensusOptions
+from ambientd.ledger.entries import TaskEntry
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
+from ambientd.model.record import Admit, Body, Cancel, Join, Record
+from ambientd.model.task import Assurance, TaskSpec, TaskState, Verdict
+from ambientd.node.build import LOG_EPOCH, NodeOptions, beacon_secret
+from ambientd.rules.verdicts import liars_max
+from ambientd.telemetry.core import TelemetryOptions
+from sim.checkers import (
+    Agreement,
+    Certificates,
+    CommitProofs,
+    JustifiedVotes,
+    OneProposal,
+    VoteDiscipline,
+)
+from sim.node_checkers import (
+    Conservation,
+    EqualRoots,
+    FinalIsFinal,
+    HonestKeepTheirName,
+    LogInside,
+    PaidOnce,
+    check_ends,
+)
+from sim.node_machine import NodeHost, Vice
+from sim.node_store import Rows
+from sim.scenarios import ALL_FAULTS, CALM_MS_MIN, Fault, schedule_faults
+from sim.world import EPOCH_MS, World
+
+GRANT_MSAT = 1_000_000_000
+BOND_MSAT = 50_000_000
+LAST_TASK_MS_BEFORE_END = 15_000
+RULES = Rules(lease_ms=2_000, reveal_ms=2_000, dispute_ms=4_000, batch_ms=1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """One world of whole nodes; everything else follows from the seed."""
+
+    seed: int
+    members: int = 4
+    joiners: int = 2
+    faults: frozenset[Fault] = ALL_FAULTS
+    time_ms: int = 60_000
+    task_every_ms: int = 700
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOutcome:
+    """What became of a world of whole nodes."""
+
+    seed: int
+    members: int
+    blocks: int
+    tasks: int
+    endings: dict[str, int]
+    receipts: int
+    closed: int
+    convicted: int
+    messages: int
+    state_root: str
+    trace_hash: str
+
+
+@dataclass(slots=True)
+class Cast:
+    """Who plays in a world of whole nodes."""
+
+    genesis: Genesis
+    members: list[NodeHost] = field(default_factory=list)
+    joiners: list[NodeHost] = field(default_factory=list)
+
+    @property
+    def hosts(self) -> list[NodeHost]:
+        """Give everyone."""
+        return [*self.members, *self.joiners]
+
+    @property
+    def honest(self) -> list[NodeHost]:
+        """Give who follows the protocol in all."""
+        return [host for host in self.hosts if host.is_honest]
+
+
+def seed_of(name: str, number: int) -> bytes:
+    """Give the seed of a node's key."""
+    return tagged("sim/node-key/1", name.encode(), bytes([number]))
+
+
+def genesis_of(members: int, rules: Rules = RULES) -> Genesis:
+    """Give the birth certificate of a simulated cluster."""
+    seeds = [seed_of("member", number) for number in range(members)]
+    return Genesis(
+        version=1,
+        name="sim",
+        created_ms=EPOCH_MS,
+        bitcoin_network="regtest",
+        members=tuple(
+            Member(
+                node=NodeId(Signer(seed, b"").public_key),
+                profile=Profile(name=f"member-{number}", region="sim", kind=NodeKind.COMPUTE),
+                beacon_tip=beacon.tip(beacon_secret(seed)),
+                grant_msat=GRANT_MSAT,
+                bond_msat=BOND_MSAT,
+            )
+            for number, seed in enumerate(seeds)
+        ),
+        rules=rules,
+    )
+
+
+def join_record(genesis: Genesis, inviter_seed: bytes, seed: bytes, number: int) -> Record:
+    """Give the signed record by which an invited node joins."""
+    cluster = fingerprint(genesis)
+    inviter, newcomer = Signer(inviter_seed, cluster), Signer(seed, cluster)
+    invite = Signer(seed_of("invite", number), cluster)
+    expires_ms = EPOCH_MS + 3_600_000
+    draft = Join(
+        node=NodeId(newcomer.public_key),
+        profile=Profile(name=f"joiner-{number}", region="sim", kind=NodeKind.EDGE),
+        inviter=NodeId(inviter.public_key),
+        invite_key=invite.public_key,
+        expires_ms=expires_ms,
+        grant_signature=inviter.sign("invite", grant_payload(invite.public_key, expires_ms)),
+        invite_signature=b"",
+    )
+    signature = invite.sign("join", join_payload(draft))
+    fields = {name: getattr(draft, name) for name in draft.__struct_fields__}
+    return sign_record(newcomer, Join(**(fields | {"invite_signature": signature})))
+
+
+def task_spec(serial: int, assurance: Assurance, replicas: int) -> TaskSpec:
+    """Give a small task that differs from every other."""
+    return TaskSpec(
+        module=Digest(sha256(b"module")),
+        input=Digest(sha256(b"input %d" % serial)),
+        module_size_bytes=100,
+        input_size_bytes=10,
+        gas_max=10_000_000,
+        memory_bytes_max=1 << 20,
+        wall_ms_max=500,
+        output_bytes_max=1_000,
+        assurance=assurance,
+        replicas=replicas,
+        price_msat_per_mgas=100,
+    )
+
+
+def _cast(options: ClusterOptions, dice: random.Random) -> Cast:
+    """Give out the parts: up to f members and one guest may have a vice."""
+    genesis = genesis_of(options.members)
+    cast = Cast(genesis)
+    may_lie = Fault.LIAR in options.faults
+    bad = dice.sample(range(options.members), liars_max(options.members) if may_lie else 0)
+    for number in range(options.members + options.joiners):
+        is_member = number < options.members
+        name, place = ("member", number) if is_member else ("joiner", number - options.members)
+        vices: frozenset[Vice] = frozenset()
+        if number in bad:
+            vices = dice.choice([frozenset({vice}) for vice in Vice] + [frozenset(Vice)])
+        elif not is_member and place == 0 and may_lie and dice.randrange(2):
+            vices = frozenset({Vice.LIE})
+        node_options = NodeOptions(
+            genesis, seed_of(name, place), anchors=False, telemetry=TelemetryOptions(capacity=4)
+        )
+        host = NodeHost(node_options, Rows(), dice.randrange(2**32), vices)
+        (cast.members if is_member else cast.joiners).append(host)
+    return cast
+
+
+def want(world: World, host: NodeHost, wish: Body | Record) -> None:
+    """Let a node's owner want something, now if the node is up, else when it comes back."""
+    if not world.act(host.key, lambda now: host.want(wish, now)):
+        host.keep(wish)
+
+
+def _schedule_tasks(world: World, cast: Cast, options: ClusterOptions, dice: random.Random) -> None:
+    """Let honest members submit all along, and take some tasks back again."""
+    submitters = [host for host in cast.members if host.is_honest]
+    end = options.time_ms - LAST_TASK_MS_BEFORE_END
+    for serial, time_ms in enumerate(range(1_000, end, options.task_every_ms)):
+        host = dice.choice(submitters)
+        replicas = min(dice.choice([1, 2, 2, 2, 3]), options.members)
+        assurance = Assurance.NONE if replicas == 1 else Assurance.REPLICATED
+        admit = Admit(nonce=b"%d" % serial, spec=task_spec(serial, assurance, replicas))
+        world.at(time_ms, lambda h=host, a=admit: want(world, h, a))  # type: ignore[misc]
+        if dice.randrange(12) == 0:
+            task = task_id(NodeId(host.key), admit.nonce, admit.spec)
+            later = time_ms + dice.randrange(50, 1_500)
+            world.at(later, lambda h=host, t=task: want(world, h, Cancel(task=t)))  # type: ignore[misc]
+
+
+def build(options: ClusterOptions) -> tuple[World, Cast, int]:
+    """Lay out a world; give it with its cast and the time at which all heals."""
+    world = World(options.seed)
+    dice = random.Random(options.seed * 6_131 + options.members)
+    cast = _cast(options, dice)
+    for host in cast.hosts:
+        world.add(host, dice.randint(-400, 400) if Fault.SKEW in options.faults else 0)
+        world.at(dice.randrange(300), lambda key=host.key: world.start(key))  # type: ignore[misc]
+    inviter = cast.members[0]
+    for number, host in enumerate(cast.joiners):
+        record = join_record(cast.genesis, inviter.options.seed, host.options.seed, number)
+        sponsor = next(member for member in cast.members if member.is_honest)
+        joins_at = 500 + dice.randrange(2_000)
+        world.at(joins_at, lambda h=sponsor, r=record: want(world, h, r))  # type: ignore[misc]
+    heal_at = max(options.time_ms - CALM_MS_MIN, options.time_ms // 4)
+    keys = [host.key for host in cast.hosts]
+    crashing = [host.key for host in cast.honest]
+    schedule_faults(world, keys, crashing, options.faults, dice, heal_at)
+    _schedule_tasks(world, cast, options, dice)
+    return world, cast, heal_at
+
+
+def watch(world: World, cast: Cast) -> HonestKeepTheirName:
+    """Put every checker into a world; give the one that counts convictions."""
+    genesis = cast.genesis
+    members = tuple(sorted(member.node for member in genesis.members))
+    tips = {member.node: member.beacon_tip for member in genesis.members}
+    cluster = fingerprint(genesis)
+    log = ConsensusOptions(
+        cluster, LOG_EPOCH, members, cluster, members[0], tuple(tips[m] for m in members)
+    )
+    names = HonestKeepTheirName(frozenset(host.key for host in cast.honest))
+    log_checkers = [
+        VoteDiscipline(),
+        OneProposal(),
+        JustifiedVotes(log),
+        Agreement(),
+        CommitProofs(log),
+        Certificates(log),
+    ]
+    world.observers += [
+        LogInside(log_checkers),
+        EqualRoots(),
+        Conservation(LedgerState.from_genesis(genesis).total_msat()),
+        FinalIsFinal(),
+        PaidOnce(),
+        names,
+    ]
+    return names
+
+
+def run(options: ClusterOptions) -> ClusterOutcome:
+    """Run a world to its end; raise InvariantViolation when it breaks a promise."""
+    world, cast, _ = build(options)
+    names = watch(world, cast)
+    world.run(options.time_ms)
+    check_ends(cast.honest)
+    ledger = cast.honest[0].ledger
+    tasks = [entry for _, entry in ledger.tasks()]
+    endings: dict[str, int] = {}
+    for entry in tasks:
+        said = _ending(entry)
+        endings[said] = endings.get(said, 0) + 1
+    return ClusterOutcome(
+        options.seed,
+        options.members,
+        ledger.applied_index,
+        len(tasks),
+        dict(sorted(endings.items())),
+        ledger.receipt_log_size(),
+        ledger.checkpoint_size(),
+        len(names.convicted),
+        world.sent,
+        ledger.root.hex(),
+        world.trace_hash,
+    )
+
+
+def _ending(entry: TaskEntry) -> str:
+    settlement = entry.settlement
+    if entry.state is TaskState.FINAL and settlement is not None:
+        return Verdict(settlement.verdict).name.lower()
+    return entry.state.name.lower()

@@ -1,0 +1,171 @@
+"""What must hold of whole nodes, judged from outside: by what they persist, tell and send."""
+
+from collections.abc import Sequence
+
+from ambientd.codec.canonical import encode
+from ambientd.consensus.effects import Committed
+from ambientd.consensus.messages import decode_message
+from ambientd.ledger.entries import NodeEntry, Table, TaskEntry
+from ambientd.ledger.events import Paid
+from ambientd.model.task import TERMINAL
+from ambientd.node.core import LOG_FRAME
+from ambientd.node.effect import PeerMisbehaved, PersistLedger, Told
+from sim.checkers import Checker, InvariantViolation
+from sim.machine import Delivery, Effect, Host
+from sim.node_machine import FRAME, NodeHost, Persisted
+
+
+class LogInside(Checker):
+    """Shows the log within whole nodes to the log's own checkers."""
+
+    def __init__(self, checkers: Sequence[Checker]) -> None:
+        self._checkers = checkers
+
+    def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
+        """Pass on the log's messages."""
+        if delivery.data[:2] == FRAME + LOG_FRAME:
+            message = decode_message(delivery.data[2:])
+            for checker in self._checkers:
+                checker.saw_message(node, message, now)
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Pass on the commits."""
+        for change in _ledger_changes(effect):
+            committed: Committed = change.committed
+            for checker in self._checkers:
+                checker.saw_effect(node, committed, now)
+
+
+class NodeChecker(Checker):
+    """Sees what nodes persist and tell, and leaves messages alone."""
+
+    def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
+        """Look away."""
+
+
+class EqualRoots(NodeChecker):
+    """Every node has the same state root at an index."""
+
+    def __init__(self) -> None:
+        self._roots: dict[int, bytes] = {}
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Compare with whoever was there first."""
+        del node
+        for change in _ledger_changes(effect):
+            index = change.committed.blocks[-1].index
+            if self._roots.setdefault(index, change.root) != change.root:
+                text = f"two state roots at index {index} by {now} ms"
+                raise InvariantViolation("equal state roots", text)
+
+
+class Conservation(NodeChecker):
+    """Nothing is made and nothing is lost: balances, bonds, escrow and pool add up."""
+
+    def __init__(self, total_msat: int) -> None:
+        self._total_msat = total_msat
+        self._checked = 0
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Add up once an index."""
+        for _ in _ledger_changes(effect):
+            assert isinstance(node, NodeHost)
+            if node.ledger.applied_index <= self._checked:
+                continue
+            self._checked = node.ledger.applied_index
+            found = node.ledger.total_msat()
+            if found != self._total_msat:
+                text = f"{found} msat instead of {self._total_msat} at {now} ms"
+                raise InvariantViolation("conservation", text)
+
+
+class FinalIsFinal(NodeChecker):
+    """A task that has ended never changes, and a leaf of the receipt log neither."""
+
+    def __init__(self) -> None:
+        self._ended: dict[tuple[bytes, bytes], bytes] = {}
+        self._leaves: dict[bytes, bytes] = {}
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Compare each written entry with what was final before."""
+        for change in _ledger_changes(effect):
+            for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
+                if table is Table.TASK:
+                    self._saw_task(node.key, name, entry, now)
+                elif table is Table.LEAF and self._leaves.setdefault(name, encode(entry)) != encode(
+                    entry
+                ):
+                    text = f"leaf {int.from_bytes(name, 'big')} changed by {now} ms"
+                    raise InvariantViolation("final never changes", text)
+
+    def _saw_task(self, node: bytes, task: bytes, entry: object, now: int) -> None:
+        ended = isinstance(entry, TaskEntry) and entry.state in TERMINAL
+        known = self._ended.get((node, task))
+        if known is not None and known != encode(entry):
+            text = f"task {task.hex()[:12]} changed after its end, at {now} ms"
+            raise InvariantViolation("final never changes", text)
+        if ended:
+            self._ended[node, task] = encode(entry)
+
+
+class PaidOnce(NodeChecker):
+    """A node is paid at most once for a task."""
+
+    def __init__(self) -> None:
+        self._paid: set[tuple[bytes, bytes, bytes]] = set()
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Look at the payments that a node tells of."""
+        if isinstance(effect, Told) and isinstance(effect.event, Paid):
+            payment = (node.key, effect.event.task, effect.event.node)
+            if payment in self._paid:
+                text = f"task {effect.event.task.hex()[:12]} paid twice by {now} ms"
+                raise InvariantViolation("at most one payout", text)
+            self._paid.add(payment)
+
+
+class HonestKeepTheirName(NodeChecker):
+    """No honest node is convicted, and no honest node is accused of a broken protocol by one."""
+
+    def __init__(self, honest: frozenset[bytes]) -> None:
+        self._honest = honest
+        self.convicted: set[bytes] = set()
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Judge convictions and accusations."""
+        if isinstance(effect, PeerMisbehaved):
+            if {node.key, effect.peer} <= self._honest:
+                text = f"{effect.reason}, {now} ms"
+                raise InvariantViolation("honest nodes do not misbehave", text)
+            return
+        for change in _ledger_changes(effect):
+            for (_, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
+                if isinstance(entry, NodeEntry) and entry.tombstoned:
+                    self.convicted.add(name)
+                    if name in self._honest:
+                        text = f"{name.hex()[:12]} at {now} ms"
+                        raise InvariantViolation("honest nodes are never convicted", text)
+
+
+def check_ends(hosts: Sequence[NodeHost]) -> None:
+    """After healing all agree, every wish is granted and every task has ended."""
+    top = max(host.ledger.applied_index for host in hosts)
+    for host in hosts:
+        ledger = host.ledger
+        if ledger.applied_index < top - 5:
+            text = f"a node stands at index {ledger.applied_index}, another at {top}"
+            raise InvariantViolation("after healing, all catch up", text)
+        if host.wanted:
+            text = f"{len(host.wanted)} wishes of a node were never granted"
+            raise InvariantViolation("a wanted record is committed", text)
+        if open_tasks := ledger.open_tasks():
+            task, entry = open_tasks[0]
+            slots = [(slot.state.name, slot.attempt) for slot in entry.slots]
+            text = f"{len(open_tasks)} are open; {task.hex()[:12]} is {entry.state.name}, {slots}"
+            raise InvariantViolation("every admitted task ends", text)
+
+
+def _ledger_changes(effect: Effect) -> list[PersistLedger]:
+    if not isinstance(effect, Persisted):
+        return []
+    return [each for each in effect.effects if isinstance(each, PersistLedger)]

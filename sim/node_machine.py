@@ -1,0 +1,383 @@
+"""A whole node in the world: the daemon's own `Node`, around it a store, executions and peers.
+
+The host does what the runtime does, in virtual time: all that must be durable becomes one
+transaction before anything leaves, executions take a while, peers that fall silent are lost.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from ambientd.codec.digest import sha256, tagged
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import task_id
+from ambientd.consensus.messages import (
+    Append,
+    append_payload,
+    block_hash,
+    decode_message,
+    encode_message,
+)
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.effect import Abandon, AnchorRoot, Assignment, Execute, ExecutionReport
+from ambientd.model.execution import OutcomeKind
+from ambientd.model.receipt import AnchorProof
+from ambientd.model.record import Admit, Body, Join, Record
+from ambientd.model.task import Result, TaskSpec
+from ambientd.node.build import LOG_EPOCH, NodeOptions, build_node, signer_of
+from ambientd.node.core import LOG_FRAME, Node
+from ambientd.node.effect import (
+    AllowNodes,
+    BroadcastFrame,
+    NodeEffect,
+    PeerMisbehaved,
+    Persist,
+    PersistLedger,
+    PublishGossip,
+    SendFrame,
+    Told,
+)
+from ambientd.node.event import (
+    AnchorProven,
+    BodyProposed,
+    Event,
+    ExecutionEnded,
+    FrameReceived,
+    GossipReceived,
+    PeerConnected,
+    PeerLost,
+    RecordOffered,
+    RoundTripMeasured,
+    Sampled,
+    Started,
+    Ticked,
+)
+from ambientd.ports.store import Store
+from ambientd.runtime.persistence import recover, writes_of
+from sim.machine import Delivery, Effect
+from sim.node_store import CommittedRows
+
+TICK_MS = 50
+KEEPALIVE_MS = 1_000
+SILENT_MS_MAX = 3_500
+SAMPLE_MS = 5_000
+EXECUTION_MS_MAX = 400
+ABORTS_PERMILLE = 30
+ANCHOR_MS = 3_000
+
+FRAME, GOSSIP, KEEPALIVE = b"F", b"G", b"K"
+
+Answer = Callable[[TaskSpec], Result]
+ProveAnchor = Callable[[Digest], AnchorProof]
+
+
+def honest_answer(spec: TaskSpec) -> Result:
+    """Give the one result that every honest engine has for a task."""
+    output = tagged("sim/output/1", spec.module, spec.input)
+    gas = 1 + int.from_bytes(output[:4], "big") % spec.gas_max
+    return Result(
+        kind=OutcomeKind.COMPLETED,
+        reason="",
+        output=Digest(sha256(output)),
+        output_size_bytes=min(len(output), spec.output_bytes_max),
+        gas=gas,
+    )
+
+
+def lying_answer(spec: TaskSpec) -> Result:
+    """Give what a worker makes up that has executed nothing."""
+    output = tagged("sim/lie/1", spec.input)
+    return Result(
+        kind=OutcomeKind.COMPLETED,
+        reason="",
+        output=Digest(output),
+        output_size_bytes=1,
+        gas=spec.gas_max,
+    )
+
+
+class Vice(Enum):
+    """What a dishonest node does beside following the protocol."""
+
+    LIE = "answers tasks with what it made up"
+    EQUIVOCATE = "shows different blocks of one position to different nodes"
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """All persist effects of one step: one transaction."""
+
+    effects: tuple[Persist, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAlive:
+    """The transport's own sign of life."""
+
+
+@dataclass(slots=True)
+class _Running:
+    effect: Execute
+    started_ms: int
+    ends_ms: int
+
+
+class NodeHost:
+    """Hosts one Node in the simulator's world."""
+
+    def __init__(
+        self,
+        options: NodeOptions,
+        store: Store,
+        seed: int,
+        vices: frozenset[Vice] = frozenset(),
+        prove_anchor: ProveAnchor | None = None,
+    ) -> None:
+        self.options = options
+        self.store = store
+        self.signer: Signer = signer_of(options.seed, options.genesis)
+        self.key = self.signer.public_key
+        self.is_honest = not vices
+        self.vices = vices
+        self.node: Node | None = None
+        self.wanted: dict[bytes, Body | Record] = {}
+        self.told: list[Told] = []
+        self.faults: list[PeerMisbehaved] = []
+        self.aborts_permille = ABORTS_PERMILLE
+        self.answers = True
+        self._members = frozenset(member.node for member in options.genesis.members)
+        self._prove_anchor = prove_anchor
+        self._answer: Answer = lying_answer if Vice.LIE in vices else honest_answer
+        self._dice = random.Random(seed)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._running: dict[Assignment, _Running] = {}
+        self._anchors: list[tuple[int, AnchorRoot]] = []
+        self._heard: dict[NodeId, int] = {}
+        self._allowed: frozenset[NodeId] = frozenset()
+        self._tick_at = self._keepalive_at = self._sample_at = self._now = 0
+
+    @property
+    def ledger(self) -> LedgerState:
+        """Give the committed state of a node that is up."""
+        assert self.node is not None, "the node is up"
+        return self.node.ledger
+
+    @property
+    def next_deadline(self) -> int | None:
+        """Give when the node or its host wants the next tick."""
+        if self.node is None:
+            return None
+        due = [self._tick_at, *(running.ends_ms for running in self._running.values())]
+        if self.node.next_deadline is not None:
+            due.append(self.node.next_deadline)
+        return min(due)
+
+    # What happens to it
+
+    def boot(self, now: int) -> Sequence[Effect]:
+        """Build the node from its store and start it; what its owner wants is wanted again."""
+        genesis = self.options.genesis
+        found = recover(self.store, genesis)
+        self.node = build_node(
+            self.options,
+            found.ledger,
+            found.log,
+            found.telemetry_epoch,
+            CommittedRows(self.store),
+            self._dice,
+        )
+        self._forget()
+        self._allowed = found.ledger.allowed_nodes()
+        wishes = [self._wish(each) for each in self._open_wishes(found.ledger)]
+        return self._step([Started(), *wishes, Ticked()], now)
+
+    def crash(self) -> None:
+        """Lose everything but the store."""
+        self.node = None
+        self._forget()
+
+    def receive(self, sender: bytes, data: bytes, now: int) -> Sequence[Effect]:
+        """Take in what an allowed peer sent."""
+        peer = NodeId(sender)
+        if peer not in self._allowed:
+            return []
+        events: list[Event] = [] if peer in self._heard else [PeerConnected(peer)]
+        self._heard[peer] = now
+        kind, body = data[:1], data[1:]
+        if kind == FRAME:
+            events.append(FrameReceived(peer, body))
+        elif kind == GOSSIP:
+            events.append(GossipReceived(peer, body))
+        else:
+            events.append(RoundTripMeasured(peer, 2_000 + self._dice.randrange(10_000)))
+        return self._step(events, now)
+
+    def tick(self, now: int) -> Sequence[Effect]:
+        """Let time pass: end executions, lose silent peers, read the probes, tick the node."""
+        events: list[Event] = []
+        for place, running in list(self._running.items()):
+            if now >= running.ends_ms:
+                del self._running[place]
+                events.append(self._ended(running))
+        for peer, heard_ms in list(self._heard.items()):
+            if now - heard_ms > SILENT_MS_MAX:
+                del self._heard[peer]
+                events.append(PeerLost(peer))
+        for due_ms, effect in list(self._anchors):
+            if now >= due_ms and self._prove_anchor is not None:
+                self._anchors.remove((due_ms, effect))
+                proof = self._prove_anchor(effect.root)
+                events.append(AnchorProven(effect.size, effect.root, proof))
+        if now >= self._sample_at:
+            self._sample_at = now + SAMPLE_MS
+            events.append(Sampled(()))
+        self._tick_at = now + TICK_MS
+        effects = self._step([*events, Ticked()], now)
+        if now >= self._keepalive_at:
+            self._keepalive_at = now + KEEPALIVE_MS
+            effects.append(KeptAlive())
+        return effects
+
+    def submit(self, record: bytes, now: int) -> Sequence[Effect]:
+        """Take over nothing: what owners want comes through `want`."""
+        raise NotImplementedError
+
+    def keep(self, wish: Body | Record) -> None:
+        """Remember what the owner wants for the next start."""
+        self.wanted[sha256(repr(wish).encode())] = wish
+
+    def want(self, wish: Body | Record, now: int) -> Sequence[Effect]:
+        """Take what the owner wants, across crashes, until the ledger shows it."""
+        self.keep(wish)
+        return self._step([self._wish(wish)], now)
+
+    def _wish(self, wish: Body | Record) -> Event:
+        return RecordOffered(wish) if isinstance(wish, Record) else BodyProposed(wish)
+
+    def _open_wishes(self, ledger: LedgerState) -> list[Body | Record]:
+        for name, wish in list(self.wanted.items()):
+            if self._is_granted(wish, ledger):
+                del self.wanted[name]
+        return list(self.wanted.values())
+
+    def _is_granted(self, wish: Body | Record, ledger: LedgerState) -> bool:
+        if isinstance(wish, Admit):
+            return ledger.task(task_id(NodeId(self.key), wish.nonce, wish.spec)) is not None
+        if isinstance(wish, Record) and isinstance(wish.body, Join):
+            return ledger.node(wish.body.node) is not None
+        return True
+
+    def feed(self, events: Sequence[Event], now: int) -> list[Effect]:
+        """Hand events over as they are."""
+        return self._step(events, now)
+
+    def _step(self, events: Sequence[Event], now: int) -> list[Effect]:
+        """Handle events together; what must be durable comes first, in one transaction."""
+        assert self.node is not None, "the node is up"
+        self._now = now
+        effects = [effect for event in events for effect in self.node.handle(event, now=now)]
+        persist = tuple(effect for effect in effects if isinstance(effect, Persist))
+        rest: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, Persist):
+                continue
+            rest += self._twisted(effect)
+        return [Persisted(persist), *rest] if persist else rest
+
+    def _ended(self, running: _Running) -> ExecutionEnded:
+        effect = running.effect
+        place, spec = effect.assignment, effect.spec
+        reachable = self._heard.keys() | {NodeId(self.key)}
+        if not reachable & set(effect.holders):
+            return ExecutionEnded(place, spec, None, "nobody who has the module is up")
+        if self._dice.randrange(1000) < self.aborts_permille:
+            return ExecutionEnded(place, spec, None, "the wall-clock limit was reached")
+        report = ExecutionReport(
+            result=self._answer(spec),
+            prepared=Digest(tagged("sim/prepared/1", spec.module)),
+            rewriter_version=1,
+            engine="sim",
+            engine_version="1",
+            started_ms=running.started_ms,
+            finished_ms=running.ends_ms,
+            energy_mj=None,
+            energy_source="none",
+        )
+        return ExecutionEnded(place, spec, report)
+
+    # What it does
+
+    def execute(self, effect: Effect) -> Delivery | None:
+        """Carry out one effect on the store, or give what must be sent."""
+        match effect:
+            case Persisted(effects=effects):
+                batch = [write for each in effects for write in writes_of(each) or ()]
+                self.store.write(batch)
+                self._forget_granted(effects)
+            case SendFrame(to=to, frame=frame):
+                return Delivery(to, FRAME + frame)
+            case BroadcastFrame(frame=frame):
+                return Delivery(None, FRAME + frame)
+            case PublishGossip(data=data):
+                return Delivery(None, GOSSIP + data)
+            case KeptAlive():
+                return Delivery(None, KEEPALIVE)
+            case Execute():
+                self._start(effect)
+            case Abandon(assignment=assignment):
+                self._running.pop(assignment, None)
+            case AllowNodes(nodes=nodes):
+                self._allowed = nodes
+            case AnchorRoot():
+                self._anchors.append((self._now + ANCHOR_MS, effect))
+            case Told():
+                self.told.append(effect)
+            case PeerMisbehaved():
+                self.faults.append(effect)
+            case _:
+                pass
+        return None
+
+    def _forget_granted(self, effects: tuple[Persist, ...]) -> None:
+        if self.wanted and any(isinstance(effect, PersistLedger) for effect in effects):
+            self._open_wishes(self.ledger)
+
+    def _start(self, effect: Execute) -> None:
+        if effect.assignment in self._running or not self.answers:
+            return
+        ends_ms = self._now + 1 + self._dice.randrange(EXECUTION_MS_MAX)
+        self._running[effect.assignment] = _Running(effect, self._now, ends_ms)
+
+    def settle(self, now: int) -> Sequence[Effect]:
+        """Say nothing: the node applies its own commits."""
+        del now
+        return []
+
+    def _twisted(self, effect: NodeEffect) -> list[Effect]:
+        """Turn an equivocator's proposal into two, each for some of the others."""
+        if Vice.EQUIVOCATE not in self.vices or not isinstance(effect, BroadcastFrame):
+            return [effect]
+        if effect.frame[:1] != LOG_FRAME or self._dice.randrange(3):
+            return [effect]
+        message = decode_message(effect.frame[1:])
+        if not isinstance(message, Append) or message.header.proposer != self.key:
+            return [effect]
+        twin = BroadcastFrame(LOG_FRAME + encode_message(self._twin(message)), members_only=False)
+        if self._dice.randrange(2):
+            return [effect, twin] if self._dice.randrange(2) else [twin, effect]
+        others = sorted(self._allowed - {self.key})
+        halves = [effect if self._dice.randrange(2) else twin for _ in others]
+        return [SendFrame(to, each.frame) for to, each in zip(others, halves, strict=True)]
+
+    def _twin(self, append: Append) -> Append:
+        """Sign another block at the same position."""
+        header = append.header
+        changed = {name: getattr(header, name) for name in header.__struct_fields__}
+        twin = type(header)(**(changed | {"time_ms": header.time_ms + 1}))
+        payload = append_payload(LOG_EPOCH, block_hash(twin))
+        signature = self.signer.sign("append", payload)
+        return Append(twin, append.qc, append.tc, append.records, signature)
