@@ -1,0 +1,77 @@
+"""A referee executes what is disputed, says what came out, and does nothing else."""
+
+from ambientd.codec.statements import verify_verdict
+from ambientd.ledger.events import TaskAdmitted, TaskClosed, TaskDisputed
+from ambientd.model.base import NodeId, TaskId
+from ambientd.model.effect import Abandon, Assignment, Execute, Propose, Purpose
+from ambientd.model.record import DisputeStep
+from ambientd.model.task import TaskState
+from ambientd.roles.referee import RETRY_MS, Referee
+from tests.ledger.cluster import START_MS, TestCluster, result
+from tests.roles.stage import kinds
+
+NOW = START_MS + 1_000
+
+
+def disputed() -> tuple[TestCluster, TaskId]:
+    cluster = TestCluster()
+    task = cluster.admit()
+    cluster.work(task, {1: result(b"a lie")})
+    assert cluster.task(task).state is TaskState.DISPUTED
+    return cluster, task
+
+
+def referee(cluster: TestCluster, number: int = 0) -> Referee:
+    members = frozenset(NodeId(cluster.node(n)) for n in range(4))
+    return Referee(cluster.signer(number), members)
+
+
+def test_a_dispute_is_executed_and_its_outcome_signed() -> None:
+    cluster, task = disputed()
+    role = referee(cluster)
+    [execute] = role.on_ledger(TaskDisputed(task), cluster.state)
+    assert isinstance(execute, Execute)
+    assert execute.assignment == Assignment(Purpose.REFEREE, task, 0, 0)
+    assert {s.worker for s in cluster.task(task).slots} < set(execute.holders) | {cluster.node(0)}
+    [proposed] = role.on_result(task, result())
+    assert isinstance(proposed, Propose)
+    assert isinstance(proposed.body, DisputeStep)
+    assert verify_verdict(proposed.body.verdict, cluster.id)
+    assert role.on_result(task, result()) == []
+
+
+def test_outsiders_are_no_referees() -> None:
+    cluster, task = disputed()
+    assert referee(cluster, 9).on_ledger(TaskDisputed(task), cluster.state) == []
+
+
+def test_a_decided_dispute_is_abandoned() -> None:
+    cluster, task = disputed()
+    role = referee(cluster)
+    [execute] = role.on_ledger(TaskDisputed(task), cluster.state)
+    assert isinstance(execute, Execute)
+    closed = TaskClosed(task, TaskState.FINAL)
+    assert role.on_ledger(closed, cluster.state) == [Abandon(execute.assignment)]
+    assert role.on_ledger(closed, cluster.state) == []
+    assert role.on_result(task, result()) == []
+    assert role.on_ledger(TaskAdmitted(task, 1), cluster.state) == []
+
+
+def test_what_a_host_could_not_do_is_tried_again() -> None:
+    cluster, task = disputed()
+    role = referee(cluster)
+    role.on_aborted(task, NOW)
+    assert role.on_tick(cluster.state, NOW + RETRY_MS) == []
+    role.on_ledger(TaskDisputed(task), cluster.state)
+    role.on_aborted(task, NOW)
+    assert role.on_tick(cluster.state, NOW + RETRY_MS - 1) == []
+    assert kinds(role.on_tick(cluster.state, NOW + RETRY_MS)) == ["Execute"]
+    assert role.on_tick(cluster.state, NOW + 9 * RETRY_MS) == []
+
+
+def test_a_restarted_referee_takes_up_the_disputes_it_has_not_spoken_in() -> None:
+    cluster, task = disputed()
+    cluster.admit(nonce=b"another")
+    cluster.block(cluster.finding(task, 1, result()))
+    assert kinds(referee(cluster, 0).resume(cluster.state)) == ["Execute"]
+    assert referee(cluster, 1).resume(cluster.state) == []
