@@ -1,6 +1,7 @@
 """ambientd: the composition root, the only place that picks adapters."""
 
 import argparse
+import faulthandler
 import functools
 import logging
 import random
@@ -30,20 +31,23 @@ from ambientd.adapters.system_clock import SystemClock
 from ambientd.api.cluster import load_genesis
 from ambientd.api.desk import Desk, Owner
 from ambientd.api.handlers import build_handlers
-from ambientd.api.local_socket import serve_local_socket
+from ambientd.api.invitation import TOKEN_BYTES_MAX, JoinToken, make_join, read_token
+from ambientd.api.local_socket import SocketLimits, serve_local_socket
 from ambientd.codec.digest import tagged
+from ambientd.codec.statements import fingerprint, sign_record
 from ambientd.config.load import load_config
-from ambientd.config.options import ChainKind, Config, Lie
+from ambientd.config.options import ChainKind, Config, Lie, parse_bootstrap
 from ambientd.config.places import Places, default_data_dir, socket_path_for
 from ambientd.errors import AmbientError, ConfigError
 from ambientd.model.base import NodeId
-from ambientd.model.genesis import Genesis
+from ambientd.model.genesis import Genesis, Profile
 from ambientd.node.build import NodeOptions, build_node, signer_of
-from ambientd.ports.transport import HostPort, PeerAddress, TransportOptions
+from ambientd.node.core import Node
+from ambientd.ports.transport import HostPort, PeerAddress, Transport, TransportOptions
 from ambientd.ports.worker_protocol import Protection
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.execution import Executor, ExecutorOptions
-from ambientd.runtime.joining import Joining
+from ambientd.runtime.joining import Joining, ask_to_join
 from ambientd.runtime.news import News
 from ambientd.runtime.performer import TELEMETRY_TOPIC, Performer
 from ambientd.runtime.persistence import StoredBlocks, recover
@@ -68,6 +72,7 @@ class Identity:
     config: Config
     seed: bytes
     genesis: Genesis
+    invitation: JoinToken | None
 
     @property
     def node(self) -> NodeId:
@@ -79,7 +84,29 @@ def read_identity(data_dir: Path) -> Identity:
     """Read config, key and genesis; raise ConfigError naming what is wrong."""
     places = Places(data_dir)
     config = load_config(data_dir)
-    return Identity(places, config, load_key(places.key), load_genesis(places.genesis))
+    seed, genesis = load_key(places.key), load_genesis(places.genesis)
+    return Identity(places, config, seed, genesis, _read_invitation(places, genesis))
+
+
+def _read_invitation(places: Places, genesis: Genesis) -> JoinToken | None:
+    """Read the token of a node that has not joined yet; None when it has, or never had to."""
+    path = places.invitation
+    try:
+        with path.open("rb") as file:
+            text = file.read(TOKEN_BYTES_MAX + 1).decode("ascii", "replace")
+        token = read_token(text)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}; the daemon's user must own it"
+        raise ConfigError(msg) from error
+    except AmbientError as error:
+        msg = f"{path}: {error}"
+        raise ConfigError(msg) from error
+    if fingerprint(token.genesis) != fingerprint(genesis):
+        msg = f"{path}: the token is of another cluster than {places.genesis}; join in a new folder"
+        raise ConfigError(msg)
+    return token
 
 
 def _steady_now() -> Callable[[], int]:
@@ -92,9 +119,10 @@ def _steady_now() -> Callable[[], int]:
 def _transport_options(identity: Identity) -> TransportOptions:
     host, port = identity.config.listen_address()
     peers = identity.config.bootstrap_peers()
+    bootstrap = tuple(PeerAddress(peer.node, peer.host, peer.port) for peer in peers)
     return TransportOptions(
         listen=HostPort(host, port),
-        bootstrap=tuple(PeerAddress(peer.node, peer.host, peer.port) for peer in peers),
+        bootstrap=bootstrap if identity.invitation is None else (),
         topics=frozenset({TELEMETRY_TOPIC}),
         connections_max=max(2, identity.config.limits.peers_max * 2),
     )
@@ -118,10 +146,36 @@ def _addresses(identity: Identity, listen: HostPort) -> tuple[str, ...]:
     return (own, *(str(peer) for peer in identity.config.bootstrap_peers()))
 
 
+async def _come_in(
+    identity: Identity, node: Node, transport: Transport, performer: Performer
+) -> None:
+    """Use the token, if there is one, until the log has taken this node in; then delete it."""
+    token = identity.invitation
+    if token is None:
+        return
+    chosen = identity.config.node
+    profile = Profile(name=chosen.name, region=chosen.region, kind=chosen.kind)
+    body = make_join(token, identity.node, profile)
+    record = sign_record(signer_of(identity.seed, identity.genesis), body)
+    peers = (parse_bootstrap(address) for address in token.addresses)
+    members = tuple(PeerAddress(peer.node, peer.host, peer.port) for peer in peers)
+    log.info("asking to join", cluster=identity.genesis.name)
+    await ask_to_join(
+        transport,
+        record,
+        members,
+        lambda: node.ledger.node(identity.node) is not None,
+        performer.let_in,
+    )
+    identity.places.invitation.unlink(missing_ok=True)
+    log.info("joined", cluster=identity.genesis.name)
+
+
 async def run_daemon(data_dir: Path) -> None:
     """Run the node of a data directory until SIGTERM or SIGINT, then stop cleanly."""
     identity = read_identity(data_dir)
     config, genesis = identity.config, identity.genesis
+    is_newcomer = identity.invitation is not None
     now = _steady_now()
     if config.faults.lie is not Lie.NONE:
         log.warning("THIS NODE LIES ON PURPOSE", lie=config.faults.lie.value)
@@ -154,9 +208,9 @@ async def run_daemon(data_dir: Path) -> None:
             open_transport(
                 _transport_options(identity),
                 seed=identity.seed,
-                allowed=frozenset(recovered.ledger.allowed_nodes()),
+                allowed=frozenset() if is_newcomer else recovered.ledger.allowed_nodes(),
                 serve_blob=functools.partial(trio.to_thread.run_sync, files.get),
-                serve_join=Joining(pump).serve,
+                serve_join=Joining(pump, recovered.ledger, now).serve,
                 rng=rng,
             )
         )
@@ -196,6 +250,7 @@ async def run_daemon(data_dir: Path) -> None:
             members=frozenset(member.node for member in genesis.members),
             now=now,
             sample_s=config.telemetry.interval_ms / 1000,
+            is_newcomer=is_newcomer,
         )
 
         async def serve(performer: Performer) -> None:
@@ -214,7 +269,12 @@ async def run_daemon(data_dir: Path) -> None:
             async with trio.open_nursery() as nursery:
                 path = socket_path_for(data_dir, config.api.socket)
                 nursery.start_soon(desk.keep_chronicle)
-                await nursery.start(serve_local_socket, path, build_handlers(desk))
+                nursery.start_soon(_come_in, identity, node, transport, performer)
+                limits = SocketLimits(connections_max=config.api.connections_max)
+                handlers = build_handlers(desk)
+                await nursery.start(
+                    functools.partial(serve_local_socket, path, handlers, limits=limits)
+                )
                 listen = str(transport.address)
                 log.info("ready", node=identity.node.hex()[:12], listen=listen, socket=str(path))
                 with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -241,6 +301,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--verbose", action="store_true", help="log what only developers want")
     parser.add_argument("--version", action="version", version=f"ambientd {__version__}")
     chosen = parser.parse_args(arguments)
+    faulthandler.enable()  # a crash in foreign code leaves its place in the log
     _configure_logging(verbose=chosen.verbose)
     try:
         trio.run(run_daemon, chosen.data_dir or default_data_dir())

@@ -71,25 +71,40 @@ class Daemon:
 class Cluster:
     """All nodes of one test."""
 
-    def __init__(self, root: Path, members: int) -> None:
-        create_cluster(root, members, ClusterPlan(block_interval_ms=200))
+    def __init__(self, root: Path, members: int, plan: ClusterPlan | None = None) -> None:
+        create_cluster(root, members, plan or ClusterPlan(block_interval_ms=200))
         self.root = root
         self.daemons = [Daemon(root / f"node{number}") for number in range(1, members + 1)]
 
-    def start(self) -> None:
-        for daemon in self.daemons:
+    def start(self, count: int | None = None) -> None:
+        """Start the first `count` daemons, or all, and wait until they have found each other."""
+        started = self.daemons[:count]
+        for daemon in started:
             daemon.start()
-        for daemon in self.daemons:
-            self.until(lambda d=daemon: self._is_ready(d), f"{daemon.data_dir.name} is ready")
+        for daemon in started:
+            self.until(
+                lambda d=daemon: self._is_ready(d, len(started) - 1),
+                f"{daemon.data_dir.name} is ready",
+            )
 
-    def _is_ready(self, daemon: Daemon) -> bool:
+    def _is_ready(self, daemon: Daemon, peers: int) -> bool:
+        assert daemon.process is not None
+        assert daemon.process.poll() is None, f"{daemon.data_dir} ended at its start"
         status = daemon.status()
         return (
             status is not None
             and status.coordinator is not None
-            and len(status.peers) >= len(self.daemons) - 1
+            and len(status.peers) >= peers
             and status.committed_height > 0
         )
+
+    def check_alive(self) -> None:
+        """Fail with the last words of a daemon that has ended by itself."""
+        for daemon in self.daemons:
+            if daemon.process is not None and daemon.process.poll() is not None:
+                log = (daemon.data_dir / "log").read_text(errors="replace")[-3000:]
+                status = daemon.process.returncode
+                raise AssertionError(f"{daemon.data_dir.name} ended with status {status}\n{log}")
 
     def by_id(self, node_id: str) -> Daemon:
         for daemon in self.daemons:

@@ -33,6 +33,7 @@ NONCE_BYTES = 16
 ADMIT_DEADLINE_S = 30.0
 BATCH_DEADLINE_S = 30.0
 CHRONICLES_MAX = 2_000
+REJECTIONS_MAX = 1_000
 LINES_MAX = 200
 
 
@@ -41,9 +42,17 @@ class Chronicle:
     """What happened to recent tasks, in words; told since this daemon started."""
 
     lines: OrderedDict[str, list[replies.HistoryLine]] = field(default_factory=OrderedDict)
+    rejected: OrderedDict[TaskId, str] = field(default_factory=OrderedDict)
 
     def note(self, told: Told) -> None:
         """Write down what is about a task."""
+        match told.event:
+            case RecordRejected(kind="admit", task=bytes() as rejected, reason=reason):
+                self.rejected[TaskId(rejected)] = reason
+                if len(self.rejected) > REJECTIONS_MAX:
+                    self.rejected.popitem(last=False)
+            case _:
+                pass
         for event in tell(told):
             task = event.fields.get("task")
             if not isinstance(task, str):
@@ -148,6 +157,11 @@ class Desk:
         task = task_id(self._id, nonce, spec)
         if self._state.task(task) is not None:
             return replies.Submitted(task_id=task.hex(), known=True)
+        if task in self._chronicle.rejected:
+            # The log takes a record once, and this one would be the same record again.
+            msg = f"the task was not admitted: {self._chronicle.rejected[task]}"
+            raise OperationError("rejected", msg, "ask again with another nonce")
+        self._check_room()
         async with self._parts.news.listen() as news:
             await self._parts.pump.post(BodyProposed(Admit(nonce=nonce, spec=spec)))
             with trio.move_on_after(ADMIT_DEADLINE_S):
@@ -174,6 +188,10 @@ class Desk:
             if len(data) > most:
                 msg = f"the {name} has {len(data)} bytes, this node takes {most}"
                 raise OperationError("too_large", msg, "raise it under [limits] in config.toml")
+        if request.output_bytes_max > limits.output_bytes_max:
+            asked, most = request.output_bytes_max, limits.output_bytes_max
+            msg = f"an output of {asked} bytes is asked for, this node takes {most}"
+            raise OperationError("too_large", msg, "raise it under [limits] in config.toml")
         assurance = _assurance(request.assurance)
         default = 1 if assurance is Assurance.NONE else 2
         price = self._state.genesis.rules.price_msat_per_mgas_min
@@ -190,6 +208,14 @@ class Desk:
             replicas=request.replicas or default,
             price_msat_per_mgas=request.price_msat_per_mgas or price,
         )
+
+    def _check_room(self) -> None:
+        """Refuse a task while too many of this node's are unfinished."""
+        most = self._owner.config.limits.tasks_pending_max
+        own = sum(entry.submitter == self._id for _, entry in self._state.open_tasks())
+        if own >= most:
+            msg = f"{own} tasks of this node are unfinished, it submits at most {most} at once"
+            raise OperationError("busy", msg, "wait for some of them, or raise [limits]")
 
     async def list_tasks(self, request: requests.ListTasks) -> replies.Tasks:
         """List the ledger's tasks, the newest first."""

@@ -12,10 +12,10 @@ from ambientd.api.replies import (
     TaskLine,
 )
 from ambientd.api.story import anchor_txid, outcome_name
-from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import file_payload
 from ambientd.ledger.entries import EvidenceEntry, Table, TaskEntry
+from ambientd.ledger.settling import EVIDENCE_OF_LIE, evidence_name
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.receipt import ReceiptFile
@@ -60,8 +60,7 @@ def task_line(task: TaskId, entry: TaskEntry) -> TaskLine:
 
 
 def _evidence(state: LedgerState, task: TaskId, liar: NodeId) -> EvidenceInfo | None:
-    name = tagged("ambient/evidence/1", task, liar)
-    found = state.get((Table.EVIDENCE, name))
+    found = state.get((Table.EVIDENCE, evidence_name(EVIDENCE_OF_LIE, task, liar)))
     if not isinstance(found, EvidenceEntry):
         return None
     return EvidenceInfo(

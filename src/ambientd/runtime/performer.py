@@ -62,6 +62,8 @@ class Performer:
         members: frozenset[NodeId],
         now: Callable[[], int],
         anchors: Anchors | None,
+        *,
+        is_open: bool = True,
     ) -> None:
         self._nursery = nursery
         self._pump = pump
@@ -72,6 +74,8 @@ class Performer:
         self._members = members
         self._now = now
         self._anchors = anchors
+        self._is_open = is_open
+        self._allowed: frozenset[NodeId] = frozenset()
         self._running: dict[Assignment, trio.CancelScope] = {}
         self.counters = Counters()
 
@@ -96,9 +100,21 @@ class Performer:
             case AnchorRoot():
                 self._nursery.start_soon(self._anchor, effect)
             case AllowNodes(nodes=nodes):
-                self._transport.set_allowed(frozenset(nodes))
+                self._allowed = frozenset(nodes)
+                self.let_in(self._is_open)
             case PublishGossip(data=data):
                 self._transport.publish(TELEMETRY_TOPIC, data)
+            case _:
+                self._note(effect)
+
+    def let_in(self, is_open: bool) -> None:
+        """Be open to the nodes of the allow-list, or to nobody: a newcomer is, until it is in."""
+        self._is_open = is_open
+        self._transport.set_allowed(self._allowed if is_open else frozenset())
+
+    def _note(self, effect: NodeEffect) -> None:
+        """Count and log what asks for nothing else."""
+        match effect:
             case CoordinatorElected(term=term, coordinator=coordinator):
                 log.info("coordinator", term=term, coordinator=coordinator.hex()[:12])
             case PeerMisbehaved(peer=peer, reason=reason):

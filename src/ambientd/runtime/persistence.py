@@ -105,17 +105,27 @@ def _recover(store: Store, genesis: Genesis) -> Recovered:
             msg = f"the committed block {index} is missing"
             raise ValueError(msg)
         head = decode(head_bytes, CommittedBlock)
-    if safety_row is None:
+    tail = _tail(store, ledger.applied_index)
+    if safety_row is None and head is None and not tail:
         return Recovered(None, ledger, epoch)
-    tail: list[Append] = [decode(value, Append) for _, value in store.scan(StoreTable.BLOCK)]
-    floor = ledger.applied_index
-    log = Restored(
-        safety=decode(safety_row, SafetyState),
-        head=head,
-        beacons=beacons,
-        tail=tuple(block for block in tail if block.header.index > floor),
-    )
-    return Recovered(log, ledger, epoch)
+    # An observer signs nothing and so keeps no safety state, yet it has a head to go on from.
+    safety = None if safety_row is None else decode(safety_row, SafetyState)
+    return Recovered(Restored(safety=safety, head=head, beacons=beacons, tail=tail), ledger, epoch)
+
+
+def _tail(store: Store, floor: int) -> tuple[Append, ...]:
+    """Give the blocks above the last applied one; those that lost against it are deleted."""
+    kept: list[Append] = []
+    stale: list[Write] = []
+    for digest, value in store.scan(StoreTable.BLOCK):
+        block: Append = decode(value, Append)
+        if block.header.index > floor:
+            kept.append(block)
+        else:
+            stale.append(Delete(StoreTable.BLOCK, digest))
+    if stale:
+        store.write(stale)
+    return tuple(kept)
 
 
 class StoredBlocks:

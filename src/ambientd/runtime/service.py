@@ -43,6 +43,7 @@ class Parts:
     members: frozenset[NodeId]
     now: Callable[[], int]
     sample_s: float
+    is_newcomer: bool = False
 
 
 async def run_node(
@@ -61,6 +62,7 @@ async def run_node(
             parts.members,
             parts.now,
             parts.anchors,
+            is_open=not parts.is_newcomer,
         )
         nursery.start_soon(parts.pump.run, performer, [Started()])
         nursery.start_soon(_frames, parts)

@@ -1,0 +1,246 @@
+"""Whatever a module does, its task ends with an outcome of its own, and the mesh goes on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from ambientd.api.cluster import ClusterPlan
+from ambientd.api.operations import (
+    NODES,
+    RECEIPT_GET,
+    TASK_LIST,
+    TASK_OUTPUT,
+    TASK_SHOW,
+    TASK_SUBMIT,
+    TASK_WAIT,
+    OperationError,
+)
+from ambientd.api.replies import Task
+from ambientd.api.requests import (
+    GetOutput,
+    GetReceipt,
+    ListNodes,
+    ListTasks,
+    ShowTask,
+    SubmitTask,
+    WaitForTask,
+)
+from ambientd.model.genesis import Rules
+from ambientd.rules.receipt_check import check_receipt_file
+from tests.mesh.cluster import Cluster, Daemon
+from tests.modules.compiled import module
+
+pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
+
+GAS_MAX = 5_000_000
+PAGE_BYTES = 65_536
+ECHO = b"what comes back"
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    plan = ClusterPlan(bitcoin="off", rules=Rules(batch_ms=100))
+    cluster = Cluster(tmp_path_factory.mktemp("outcomes") / "mesh", 4, plan)
+    try:
+        cluster.start()
+        yield cluster
+        cluster.check_alive()
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def node(mesh: Cluster) -> Daemon:
+    return mesh.daemons[1]
+
+
+def run(node: Daemon, code: bytes, data: bytes = b"", **terms: object) -> Task:
+    request = SubmitTask(module=code, input=data, **{"gas_max": GAS_MAX, **terms})
+    task = node.ask(TASK_SUBMIT, request).task_id
+    return node.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=60_000))
+
+
+def check_receipt(node: Daemon, task: Task, output: bytes | None = None) -> None:
+    file = node.ask(RECEIPT_GET, GetReceipt(task=task.task_id)).data
+    report = check_receipt_file(file, output=output)
+    assert report.valid, [check for check in report.checks if not check.ok]
+
+
+MALFORMED = b"\0asm\x01\0\0\0" + b"\xff" * 20
+CASES = {
+    "endless loop": (module("loop"), b"", {}, "out_of_gas", ""),
+    "memory bomb": (module("bomb"), b"", {"memory_bytes_max": 16 * PAGE_BYTES}, "completed", ""),
+    "deep recursion": (module("recursion"), b"", {}, "trapped", "call_depth"),
+    "trap": (module("trap"), b"\0", {}, "trapped", "unreachable"),
+    "division by zero": (module("trap"), b"\x05", {}, "trapped", "integer_divide_by_zero"),
+    "large output": (
+        module("large_output"),
+        b"",
+        {"output_bytes_max": 100},
+        "trapped",
+        "output_too_large",
+    ),
+    "malformed module": (MALFORMED, b"", {}, "refused", None),
+    "forbidden import": (module("forbidden_import"), b"", {}, "refused", None),
+    "ill-typed module": (module("ill_typed"), b"", {}, "refused", None),
+    "exit code": (module("wasi"), b"x\x03", {}, "trapped", "exit_code:3"),
+    "good module": (module("echo"), ECHO, {}, "completed", ""),
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one of the cases ended, as its submitter sees it."""
+
+    task: Task
+    output: bytes
+    receipt: bytes
+
+
+@pytest.fixture(scope="module")
+def ended(mesh: Cluster) -> dict[str, Ended]:
+    """All cases at once on one mesh: none disturbs another."""
+    node = mesh.daemons[1]
+    tasks = {}
+    for case, (code, data, terms, _, _) in CASES.items():
+        request = SubmitTask(module=code, input=data, **{"gas_max": GAS_MAX, **terms})
+        tasks[case] = node.ask(TASK_SUBMIT, request).task_id
+    found = {}
+    for case, task in tasks.items():
+        done = node.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=60_000))
+        output = node.ask(TASK_OUTPUT, GetOutput(task=task)).data
+        found[case] = Ended(done, output, node.ask(RECEIPT_GET, GetReceipt(task=task)).data)
+    mesh.check_alive()
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_way_to_end_is_final_with_its_own_outcome_payment_and_receipt(
+    ended: dict[str, Ended], case: str
+) -> None:
+    _, _, _, outcome, reason = CASES[case]
+    done, output = ended[case].task, ended[case].output
+    assert (done.state, done.outcome, done.verdict) == ("final", outcome, "agreed")
+    if reason is None:
+        assert done.reason
+    else:
+        assert done.reason == reason
+    escrow = done.fee_msat * 3 // 2
+    assert done.paid_msat + done.refunded_msat == escrow
+    assert done.escrow_msat == 0
+    if outcome == "refused":
+        assert (done.gas, done.payments, done.refunded_msat) == (0, (), escrow)
+    else:
+        assert {each.worker for each in done.payments} == {slot.worker for slot in done.slots}
+        assert len({each.amount_msat for each in done.payments}) == 1
+        # Traps and exhausted gas cost the whole limit; an exit code costs what was used.
+        stopped = outcome == "out_of_gas" or (outcome == "trapped" and ":" not in done.reason)
+        assert (done.gas == GAS_MAX) == stopped
+    if case == "memory bomb":
+        assert int.from_bytes(output, "little") == 16, "a page above the limit was given"
+    else:
+        assert output == (ECHO if case == "good module" else b"")
+    report = check_receipt_file(
+        ended[case].receipt, output=output if outcome == "completed" else None
+    )
+    assert report.valid, [check for check in report.checks if not check.ok]
+    assert report.file.settlement.task.hex() == done.task_id
+    assert done.history[0].text.startswith("accepted, ")
+
+
+def test_one_replica_without_assurance_is_paid_and_its_receipt_says_that_nobody_checked(
+    node: Daemon,
+) -> None:
+    done = run(node, module("echo"), ECHO, assurance="none")
+    assert (done.state, done.outcome, done.verdict) == ("final", "completed", "none")
+    assert (len(done.slots), len(done.payments)) == (1, 1)
+    check_receipt(node, done, ECHO)
+
+
+def test_three_replicas_are_three_nodes_that_are_all_paid(node: Daemon) -> None:
+    done = run(node, module("echo"), ECHO, replicas=3)
+    assert (done.state, done.verdict) == ("final", "agreed")
+    assert len({slot.worker for slot in done.slots}) == 3
+    assert len(done.payments) == 3
+    check_receipt(node, done, ECHO)
+
+
+def test_the_same_nonce_is_the_same_task_and_another_one_is_not(node: Daemon) -> None:
+    request = SubmitTask(module=module("echo"), input=b"once", gas_max=GAS_MAX, nonce=b"n" * 16)
+    first, second = node.ask(TASK_SUBMIT, request), node.ask(TASK_SUBMIT, request)
+    assert first.task_id == second.task_id
+    assert (first.known, second.known) == (False, True)
+    other = SubmitTask(module=module("echo"), input=b"once", gas_max=GAS_MAX, nonce=b"m" * 16)
+    assert node.ask(TASK_SUBMIT, other).task_id != first.task_id
+    listed = [line.task_id for line in node.ask(TASK_LIST, ListTasks(limit=1000)).tasks]
+    assert listed.count(first.task_id) == 1
+
+
+def refusal(node: Daemon, **terms: object) -> OperationError:
+    with pytest.raises(OperationError) as refused:
+        node.ask(TASK_SUBMIT, SubmitTask(module=module("echo"), **terms))
+    return refused.value
+
+
+def test_a_task_that_costs_more_than_the_balance_is_refused_as_often_as_it_is_asked_for(
+    node: Daemon,
+) -> None:
+    terms = {"gas_max": 10**12, "price_msat_per_mgas": 10**6, "nonce": b"rich" * 4}
+    for _ in range(2):
+        refused = refusal(node, **terms)
+        assert refused.code == "rejected"
+        assert "the task may cost 3000000000000 msat, the submitter has " in refused.message
+    assert "another nonce" in refused.hint
+
+
+@pytest.mark.parametrize(
+    ("terms", "code", "words"),
+    [
+        ({"replicas": 5}, "rejected", "5 replicas are asked for, this cluster can give 4"),
+        ({"replicas": 1}, "rejected", "two replicas or more"),
+        ({"assurance": "none", "replicas": 2}, "rejected", "one replica"),
+        ({"assurance": "blind"}, "invalid", "choose one of none, replicated"),
+        ({"memory_bytes_max": 1}, "rejected", "memory limit is 1; it must lie between 65536"),
+        ({"output_bytes_max": 1 << 40}, "too_large", "an output of 1099511627776 bytes"),
+    ],
+)
+def test_terms_that_cannot_be_kept_are_refused_in_words(
+    node: Daemon, terms: dict[str, object], code: str, words: str
+) -> None:
+    refused = refusal(node, **terms)
+    assert refused.code == code
+    assert words in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_type"),
+    [(TASK_SHOW, ShowTask), (TASK_OUTPUT, GetOutput), (RECEIPT_GET, GetReceipt)],
+)
+def test_an_unknown_task_is_not_found_and_no_id_is_invalid(
+    node: Daemon, operation: object, request_type: type
+) -> None:
+    for name, code in (("ab" * 32, "not_found"), ("xyz", "invalid"), ("0", "invalid")):
+        with pytest.raises(OperationError) as refused:
+            node.ask(operation, request_type(task=name))
+        assert refused.value.code == code
+        assert str(refused.value)
+
+
+def test_every_node_tells_the_same_of_every_task(mesh: Cluster, node: Daemon) -> None:
+    for line in node.ask(TASK_LIST, ListTasks(limit=1000)).tasks:
+        node.ask(TASK_WAIT, WaitForTask(task=line.task_id))
+    known = {line.task_id: line for line in node.ask(TASK_LIST, ListTasks(limit=1000)).tasks}
+    assert {line.state for line in known.values()} == {"final"}
+    for daemon in mesh.daemons:
+        mesh.until(
+            lambda d=daemon: (
+                {line.task_id: line for line in d.ask(TASK_LIST, ListTasks(limit=1000)).tasks}
+                == known
+            ),
+            f"{daemon.data_dir.name} has the same tasks",
+        )
+    nodes = node.ask(NODES, ListNodes()).nodes
+    assert not any(each.tombstoned for each in nodes)
+    bonds_and_balances = sum(each.balance_msat + each.bond_msat for each in nodes)
+    assert bonds_and_balances == 4 * (1_000_000_000 + 100_000_000), "money was made or lost"
