@@ -9,7 +9,7 @@ from ambientd.model.message import CommitSent, CosignRequested, RevealSent
 from ambientd.model.record import Commits, NodeReport, Registry, Settle
 from ambientd.model.task import TaskState
 from ambientd.roles.coordinator import GATHER_MS, REGISTRY_MS, TASKS_HELD_MAX, Coordinator
-from tests.ledger.cluster import START_MS, TestCluster
+from tests.ledger.cluster import START_MS, TestCluster, result
 
 NOW = START_MS + 1_000
 
@@ -129,13 +129,47 @@ def test_gathering_is_bounded() -> None:
         assert coordinator.on_message(each.commit.worker, each, cluster.state, NOW) == []
 
 
-def test_conditions_are_reported_when_they_are_due_and_changed() -> None:
+def test_conditions_are_reported_when_they_are_due_and_news() -> None:
     cluster = TestCluster()
     coordinator = leading(cluster)
-    reports = (NodeReport(node=cluster.node(0), accepting=True),)
+    same = NodeReport(node=cluster.node(0), accepting=True)
+    away = NodeReport(node=cluster.node(1), accepting=False)
+    stranger = NodeReport(node=cluster.node(9), accepting=True)
     assert coordinator.wants_reports(NOW)
-    assert coordinator.on_reports(reports, NOW) == [Propose(Registry(reports=reports))]
+    [proposed] = coordinator.on_reports((same, away, stranger), cluster.state, NOW)
+    assert proposed == Propose(Registry(reports=(away,), observed_ms=NOW))
+    cluster.block((0, proposed.body))
+    assert coordinator.on_reports((same, away), cluster.state, NOW) == []
     assert not coordinator.wants_reports(NOW + REGISTRY_MS - 1)
     coordinator.hasten()
     assert coordinator.wants_reports(NOW + 1)
-    assert coordinator.on_reports(reports, NOW + 1) == []
+
+
+def test_a_condition_is_reported_again_after_another_coordinator_has_changed_it() -> None:
+    cluster = TestCluster()
+    coordinator = leading(cluster)
+    back = NodeReport(node=cluster.node(1), accepting=True)
+    away = NodeReport(node=cluster.node(1), accepting=False)
+    seen = []
+    for now, report in ((NOW, away), (NOW + 1, back), (NOW + 2, away)):
+        [proposed] = coordinator.on_reports((report,), cluster.state, now)
+        assert isinstance(proposed, Propose)
+        seen.append(proposed.body)
+        cluster.block((0, proposed.body))
+    # The log takes each record once, so no two of them may be the same.
+    assert len(set(seen)) == 3
+    cluster.block((1, Registry(reports=(back,))))
+    assert coordinator.on_reports((back,), cluster.state, NOW + 3) == []
+    assert len(coordinator.on_reports((away,), cluster.state, NOW + 4)) == 1
+
+
+def test_a_convicted_node_is_no_news() -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    cluster.work(task, {1: result(b"a lie")})
+    liar = cluster.task(task).slots[1].worker
+    for referee in range(4):
+        if cluster.node(referee) != liar:
+            cluster.block(cluster.finding(task, referee, result()))
+    report = NodeReport(node=liar, accepting=True)
+    assert leading(cluster).on_reports((report,), cluster.state, NOW) == []

@@ -34,9 +34,13 @@ class NodeReport(Value, frozen=True):
 
 
 class Registry(Value, frozen=True, tag=3):
-    """The nodes' conditions, every few seconds; the only way they enter scheduling."""
+    """The nodes' conditions, every few seconds; the only way they enter scheduling.
+
+    `observed_ms` sets apart two records of the same content: the log takes each record once.
+    """
 
     reports: tuple[NodeReport, ...]
+    observed_ms: int = 0
 
 
 class Admit(Value, frozen=True, tag=4):

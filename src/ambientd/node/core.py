@@ -208,7 +208,7 @@ class Node:
         self._roles(cores.worker.on_tick(now))
         self._roles(cores.referee.on_tick(cores.ledger, now))
         if cores.coordinator.wants_reports(now):
-            self._roles(cores.coordinator.on_reports(self._reports(), now))
+            self._roles(cores.coordinator.on_reports(self._reports(), cores.ledger, now))
         self._roles(cores.coordinator.on_tick(cores.ledger, now))
         self._roles(cores.checkpointer.on_tick(cores.ledger, now, leads=leads))
         self._roles(cores.anchorer.on_tick(cores.ledger, now, leads=leads))

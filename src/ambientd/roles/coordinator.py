@@ -20,6 +20,16 @@ GATHER_MS = 50
 REGISTRY_MS = 5_000
 TASKS_HELD_MAX = 10_000
 
+CONDITION = (
+    "safe_mode",
+    "health_percent",
+    "load_percent",
+    "latency_ms",
+    "carbon_g_per_kwh",
+    "capacity",
+)
+"""What a report and a ledger's node have in common, beside accepting."""
+
 
 @dataclass(slots=True)
 class Gathering:
@@ -37,7 +47,6 @@ class Coordinator:
         self._id = self_id
         self._leads = False
         self._gathering: dict[TaskId, Gathering] = {}
-        self._reported: tuple[NodeReport, ...] = ()
         self._report_due_ms = 0
 
     @property
@@ -96,13 +105,13 @@ class Coordinator:
         """Tell whether the nodes' conditions are due."""
         return self._leads and now >= self._report_due_ms
 
-    def on_reports(self, reports: tuple[NodeReport, ...], now: int) -> list[RoleEffect]:
-        """Propose the nodes' conditions when they changed."""
+    def on_reports(
+        self, reports: tuple[NodeReport, ...], state: LedgerState, now: int
+    ) -> list[RoleEffect]:
+        """Propose the conditions that differ from the ledger's, whoever brought those there."""
         self._report_due_ms = now + REGISTRY_MS
-        if reports == self._reported:
-            return []
-        self._reported = reports
-        return [Propose(Registry(reports=reports))]
+        changed = tuple(report for report in reports if _is_news(report, state))
+        return [Propose(Registry(reports=changed, observed_ms=now))] if changed else []
 
     def on_tick(self, state: LedgerState, now: int) -> list[RoleEffect]:
         """Propose what waited long enough for the rest."""
@@ -156,3 +165,12 @@ class Coordinator:
 def _may_hold(entry: TaskEntry | None, slot: int, worker: NodeId) -> bool:
     """Tell whether a slot is a worker's; of a task not seen here yet it may well be."""
     return entry is None or any(s.slot == slot and s.worker == worker for s in entry.slots)
+
+
+def _is_news(report: NodeReport, state: LedgerState) -> bool:
+    """Tell whether a report would change what the ledger says of a node."""
+    entry = state.node(report.node)
+    return entry is not None and (
+        entry.accepting != (report.accepting and not entry.tombstoned)
+        or any(getattr(entry, name) != getattr(report, name) for name in CONDITION)
+    )
