@@ -3,9 +3,13 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+import structlog
 import trio
 
+from ambientd.errors import StoreError
 from ambientd.model.base import Digest, NodeId
+
+log = structlog.get_logger("ambientd.blobs")
 
 BLOB_BYTES_MAX = 64 * 1024 * 1024
 FETCH_ROUNDS = 3
@@ -54,11 +58,12 @@ class Blobs:
         """Give a blob from here, its holders, or any peer; None when nobody has it."""
         while (waiting := self._fetching.get(digest)) is not None:
             await waiting.wait()
-        found = await self.get(digest)
-        if found is not None or size_bytes > BLOB_BYTES_MAX:
-            return found
+        # Claimed before anything is awaited: else two who looked at once would both fetch.
         done = self._fetching[digest] = trio.Event()
         try:
+            found = await self.get(digest)
+            if found is not None or size_bytes > BLOB_BYTES_MAX:
+                return found
             return await self._fetch(digest, size_bytes, holders)
         finally:
             del self._fetching[digest]
@@ -74,6 +79,10 @@ class Blobs:
             for peer in asked:
                 data = await self._request(peer, digest, size_bytes)
                 if data is not None:
-                    await self.put(data)
+                    try:
+                        await self.put(data)
+                    except StoreError as error:
+                        # What others make this node bring must not end it when its disk is full.
+                        log.warning("blob not kept", digest=digest.hex()[:12], reason=str(error))
                     return data
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from ambientd.codec.digest import sha256, tagged
+from ambientd.errors import StoreError
 from ambientd.model.base import Digest
 from ambientd.model.effect import Execute, ExecutionReport
 from ambientd.model.execution import (
@@ -50,6 +51,12 @@ class Executor:
 
     async def execute(self, effect: Execute, clock: Callable[[], int]) -> ExecutionEnded:
         """Give the assignment's outcome; whatever this host could not do is an `Aborted`."""
+        try:
+            return await self._execute(effect, clock)
+        except StoreError as error:
+            return self._aborted(effect, str(error))
+
+    async def _execute(self, effect: Execute, clock: Callable[[], int]) -> ExecutionEnded:
         spec = effect.spec
         if (
             spec.memory_bytes_max > self._options.memory_bytes_max

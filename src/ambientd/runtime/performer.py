@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import structlog
 import trio
 
-from ambientd.errors import LocalProtocolError
+from ambientd.errors import LocalProtocolError, StoreError
 from ambientd.model.base import NodeId
 from ambientd.model.effect import Abandon, AnchorRoot, Assignment, Execute, FetchBlob
 from ambientd.node.effect import (
@@ -21,7 +21,7 @@ from ambientd.node.effect import (
     SendFrame,
     Told,
 )
-from ambientd.node.event import AnchorProven
+from ambientd.node.event import AnchorProven, ExecutionEnded
 from ambientd.ports.anchors import Anchors
 from ambientd.ports.transport import Transport
 from ambientd.runtime.blobs import Blobs
@@ -145,6 +145,9 @@ class Performer:
             return
         if len(self._running) >= EXECUTIONS_WAITING_MAX:
             self.counters.executions_refused += 1
+            reason = "too many executions wait on this device"
+            ended = ExecutionEnded(effect.assignment, effect.spec, None, reason)
+            self._nursery.start_soon(self._pump.post, ended)
             return
         self._running[effect.assignment] = trio.CancelScope()
         self._nursery.start_soon(self._execute, effect)
@@ -159,8 +162,14 @@ class Performer:
             del self._running[effect.assignment]
 
     async def _fetch(self, effect: FetchBlob) -> None:
-        if await self._blobs.fetch(effect.digest, effect.size_bytes, effect.holders) is None:
-            log.warning("blob could not be fetched", digest=effect.digest.hex()[:12])
+        name = effect.digest.hex()[:12]
+        try:
+            found = await self._blobs.fetch(effect.digest, effect.size_bytes, effect.holders)
+        except StoreError as error:
+            log.warning("blob could not be read", digest=name, reason=str(error))
+        else:
+            if found is None:
+                log.warning("blob could not be fetched", digest=name)
 
     async def _anchor(self, effect: AnchorRoot) -> None:
         if self._anchors is not None:

@@ -46,7 +46,8 @@ def writes_of(effect: NodeEffect) -> list[Write] | None:
 def _ledger_writes(effect: PersistLedger) -> list[Write]:
     writes: list[Write] = []
     for block in effect.committed.blocks:
-        writes.append(Put(StoreTable.COMMITTED, index_key(block.index), encode(block)))
+        # Without the certificates over it, which its successors hold: idle, these rows are the log.
+        writes.append(Put(StoreTable.COMMITTED, index_key(block.index), encode(block.block)))
         writes.append(Delete(StoreTable.BLOCK, block.hash))
     for key, entry in effect.writes.items():
         name = encode_key(key)
@@ -54,14 +55,13 @@ def _ledger_writes(effect: PersistLedger) -> list[Write]:
             writes.append(Delete(StoreTable.LEDGER, name))
         else:
             writes.append(Put(StoreTable.LEDGER, name, encode_entry(entry)))
-    head = effect.committed.blocks[-1].index
-    row = encode((head, effect.root, effect.committed.beacons))
+    row = encode((effect.committed.blocks[-1], effect.root, effect.committed.beacons))
     writes.append(Put(StoreTable.LOCAL, HEAD_KEY, row))
     return writes
 
 
-HeadRow: TypeAlias = tuple[int, bytes, tuple[BeaconLink, ...]]
-"""The last applied index, the state root there, and every member's beacon."""
+HeadRow: TypeAlias = tuple[CommittedBlock, bytes, tuple[BeaconLink, ...]]
+"""The last applied block with its certificates, the state root there, every member's beacon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +96,13 @@ def _recover(store: Store, genesis: Genesis) -> Recovered:
         ledger = LedgerState.from_genesis(genesis)
     else:
         row: HeadRow = decode(head_row, HeadRow)
-        index, root, beacons = row
+        head, root, beacons = row
         rows = store.scan(StoreTable.LEDGER)
         items = {decode_key(key): decode_entry(decode_key(key), value) for key, value in rows}
-        ledger = LedgerState.from_items(genesis, items, index, root)
-        head_bytes = store.get(StoreTable.COMMITTED, index_key(index))
-        if head_bytes is None:
-            msg = f"the committed block {index} is missing"
+        ledger = LedgerState.from_items(genesis, items, head.index, root)
+        if store.get(StoreTable.COMMITTED, index_key(head.index)) is None:
+            msg = f"the committed block {head.index} is missing"
             raise ValueError(msg)
-        head = decode(head_bytes, CommittedBlock)
     tail = _tail(store, ledger.applied_index)
     if safety_row is None and head is None and not tail:
         return Recovered(None, ledger, epoch)
@@ -142,4 +140,4 @@ class StoredBlocks:
             return list(store.scan(StoreTable.COMMITTED, start, end, limit=count))
 
         rows = self._writer.read_now(look_up)
-        return [decode(value, CommittedBlock).block for _, value in rows]
+        return [decode(value, Append) for _, value in rows]

@@ -1,0 +1,42 @@
+"""News reach who listens in order; who does not listen loses news and blocks nobody."""
+
+import trio
+
+from ambientd.ledger.events import NodeJoined
+from ambientd.model.base import NodeId
+from ambientd.node.effect import Told
+from ambientd.runtime.news import BACKLOG_MAX, News
+
+
+def told(number: int) -> Told:
+    return Told(NodeJoined(NodeId(b"n" * 32), str(number)), number, number)
+
+
+async def test_every_listener_hears_everything_in_order() -> None:
+    news = News()
+    async with news.listen() as first, news.listen() as second:
+        for number in range(3):
+            news.tell(told(number))
+        for channel in (first, second):
+            assert [(await channel.receive()).index for _ in range(3)] == [0, 1, 2]
+
+
+async def test_a_slow_listener_is_dropped_and_the_others_hear_on() -> None:
+    news = News()
+    async with news.listen() as slow, news.listen() as quick:
+        for number in range(BACKLOG_MAX + 5):
+            news.tell(told(number))
+            assert (await quick.receive()).index == number
+        # It gets what had queued up for it, and then the end.
+        assert [each.index async for each in slow] == list(range(BACKLOG_MAX))
+        news.tell(told(-1))
+        assert (await quick.receive()).index == -1
+
+
+async def test_who_stopped_listening_is_forgotten() -> None:
+    news = News()
+    async with news.listen():
+        assert len(news._listeners) == 1
+    assert not news._listeners
+    news.tell(told(1))
+    await trio.lowlevel.checkpoint()

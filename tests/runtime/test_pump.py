@@ -1,0 +1,212 @@
+"""What must be durable is, before anything leaves; a group of events is one transaction."""
+
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from ambientd.errors import StoreError
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.record import Admit
+from ambientd.model.task import Assurance, TaskSpec
+from ambientd.node.effect import NodeEffect, Persist, PersistTelemetryEpoch, Told
+from ambientd.node.event import BodyProposed, FrameReceived, Started
+from ambientd.ports.store import Put, StoreTable, Write
+from ambientd.runtime.persistence import StoredBlocks, index_key, recover, writes_of
+from ambientd.runtime.pump import Pump
+from ambientd.runtime.store_writer import StoreWriter
+from tests.fakes.memory_store import MemoryStore
+from tests.runtime.support import Clock, NotingStore, found_cluster, node_on
+
+
+def spec(number: int) -> TaskSpec:
+    return TaskSpec(
+        module=Digest(bytes([number]) * 32),
+        input=Digest(bytes(32)),
+        module_size_bytes=1,
+        input_size_bytes=1,
+        gas_max=10,
+        memory_bytes_max=1 << 20,
+        wall_ms_max=1000,
+        output_bytes_max=10,
+        assurance=Assurance.NONE,
+        replicas=1,
+        price_msat_per_mgas=1,
+    )
+
+
+def admit(number: int) -> BodyProposed:
+    return BodyProposed(Admit(nonce=bytes([number]), spec=spec(number)))
+
+
+def is_told(entry: object, kind: str) -> bool:
+    return isinstance(entry, Told) and type(entry.event).__name__ == kind
+
+
+async def run_until(
+    store: NotingStore, where: Path, journal: list[object], wanted: int
+) -> LedgerState:
+    """Run a node on a store, propose tasks together, and stop when all are admitted."""
+    genesis, seed = found_cluster(where)
+    clock = Clock()
+    async with StoreWriter(store) as writer, trio.open_nursery() as nursery:
+        node = node_on(store, writer, genesis, seed)
+        pump = Pump(node, clock, writer)
+        seen = trio.Event()
+
+        def perform(effect: NodeEffect) -> None:
+            assert not isinstance(effect, Persist)
+            journal.append(effect)
+            admitted = [each for each in journal if is_told(each, "TaskAdmitted")]
+            if len(admitted) == wanted:
+                seen.set()
+
+        for number in range(wanted):
+            await pump.post(admit(number))
+        nursery.start_soon(pump.run, perform, [Started()])
+        with trio.fail_after(10):
+            while not seen.is_set():
+                clock.ms += 50
+                await trio.sleep(0)
+        nursery.cancel_scope.cancel()
+    return node.ledger
+
+
+async def test_a_decision_is_told_only_after_its_block_is_durable(tmp_path: Path) -> None:
+    journal: list[object] = []
+    await run_until(NotingStore(journal), tmp_path / "c", journal, 3)
+    durable = 0
+    for entry in journal:
+        if isinstance(entry, tuple):
+            heads = [w for w in entry if isinstance(w, Put) and w.table is StoreTable.COMMITTED]
+            durable = max([durable, *(int.from_bytes(w.key, "big") for w in heads)])
+        elif isinstance(entry, Told):
+            assert entry.index <= durable
+    assert durable > 0
+
+
+async def test_events_that_wait_together_are_one_transaction(tmp_path: Path) -> None:
+    journal: list[object] = []
+    await run_until(NotingStore(journal), tmp_path / "c", journal, 5)
+    told = [each.index for each in journal if is_told(each, "TaskAdmitted")]
+    # The first is proposed at once, and all that came with it share the next block.
+    assert len(set(told)) == 2
+    before = journal[: journal.index(next(e for e in journal if is_told(e, "TaskAdmitted")))]
+    assert len([each for each in before if isinstance(each, tuple)]) <= 4, "not one write a task"
+
+
+async def test_a_restarted_node_has_the_ledger_the_log_and_the_blocks_it_wrote(
+    tmp_path: Path,
+) -> None:
+    journal: list[object] = []
+    store = NotingStore(journal)
+    ledger = await run_until(store, tmp_path / "c", journal, 4)
+    # The store was closed at the end; a copy is what lies on the disk.
+    disk = store.copy()
+    disk.write(writes_of(PersistTelemetryEpoch(7)) or [])
+    genesis = ledger.genesis
+    back = recover(disk, genesis)
+    assert back.ledger.root == ledger.root
+    assert back.ledger.applied_index == ledger.applied_index
+    assert back.ledger.items() == ledger.items()
+    assert back.telemetry_epoch == 7
+    assert back.log is not None
+    assert back.log.head is not None
+    assert back.log.head.index == ledger.applied_index
+    assert all(block.header.index > ledger.applied_index for block in back.log.tail)
+    async with StoreWriter(disk) as writer:
+        blocks = StoredBlocks(writer).committed(1, 1000)
+        assert [each.header.index for each in blocks] == list(range(1, ledger.applied_index + 1))
+        assert len(StoredBlocks(writer).committed(1, 2)) == 2
+
+
+async def test_an_observers_store_gives_its_head_back_without_a_safety_state(
+    tmp_path: Path,
+) -> None:
+    journal: list[object] = []
+    store = NotingStore(journal)
+    ledger = await run_until(store, tmp_path / "c", journal, 1)
+    disk = store.copy()
+    disk._tables[StoreTable.SAFETY].clear()
+    back = recover(disk, ledger.genesis)
+    assert back.log is not None
+    assert back.log.safety is None
+    assert back.log.head is not None
+    assert back.log.head.index == ledger.applied_index
+
+
+async def test_blocks_that_lost_are_deleted_at_the_next_start(tmp_path: Path) -> None:
+    journal: list[object] = []
+    store = NotingStore(journal)
+    ledger = await run_until(store, tmp_path / "c", journal, 1)
+    written = [w for entry in journal if isinstance(entry, tuple) for w in entry]
+    block = next(w for w in written if isinstance(w, Put) and w.table is StoreTable.BLOCK)
+    disk = store.copy()
+    disk.write([block])
+    recover(disk, ledger.genesis)
+    assert disk.get(StoreTable.BLOCK, block.key) is None
+
+
+async def test_rows_that_do_not_fit_together_are_an_error_that_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    journal: list[object] = []
+    store = NotingStore(journal)
+    ledger = await run_until(store, tmp_path / "c", journal, 1)
+    for spoil in (
+        lambda disk: disk._tables[StoreTable.COMMITTED].pop(index_key(ledger.applied_index)),
+        lambda disk: disk._tables[StoreTable.LEDGER].update({b"\xff": b"x"}),
+        lambda disk: disk._tables[StoreTable.LEDGER].update({b"": b"x"}),
+        lambda disk: disk._tables[StoreTable.LOCAL].update({b"head": b"\xc1"}),
+        lambda disk: disk._tables[StoreTable.SAFETY].update({b"safety": b"\xc0"}),
+    ):
+        disk = store.copy()
+        spoil(disk)
+        with pytest.raises(StoreError, match="move the data directory away"):
+            recover(disk, ledger.genesis)
+
+
+async def test_an_empty_store_is_the_genesis(tmp_path: Path) -> None:
+    genesis, _ = found_cluster(tmp_path / "c")
+    back = recover(MemoryStore(), genesis)
+    assert (back.log, back.telemetry_epoch, back.ledger.applied_index) == (None, 0, 0)
+
+
+async def test_a_failed_write_ends_the_pump_before_anything_leaves(tmp_path: Path) -> None:
+    class FullStore(MemoryStore):
+        def write(self, batch: tuple[Write, ...]) -> None:
+            raise StoreError("the disk is full")
+
+    genesis, seed = found_cluster(tmp_path / "c")
+    store = FullStore()
+    left: list[NodeEffect] = []
+    async with StoreWriter(store) as writer:
+        pump = Pump(node_on(store, writer, genesis, seed), Clock(), writer)
+        await pump.post(FrameReceived(NodeId(b"x" * 32), b"\x09"))
+        with pytest.raises(StoreError, match="full"):
+            await pump.run(left.append, [Started()])
+    assert left == []
+
+
+async def test_a_poster_waits_while_too_much_waits_already(tmp_path: Path) -> None:
+    genesis, seed = found_cluster(tmp_path / "c")
+    store = MemoryStore()
+    async with StoreWriter(store) as writer:
+        pump = Pump(node_on(store, writer, genesis, seed), Clock(), writer)
+        posted = 0
+        with trio.move_on_after(1) as patience:
+            async with trio.open_nursery() as nursery:
+
+                async def post() -> None:
+                    nonlocal posted
+                    while True:
+                        await pump.post(Started())
+                        posted += 1
+
+                nursery.start_soon(post)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+        assert not patience.cancelled_caught
+        assert posted == 2048
