@@ -183,6 +183,7 @@ def test_a_full_disk_stops_the_node_and_costs_nothing_that_was_acknowledged(
             stdout=out,
             stderr=out,
             preexec_fn=small_files,
+            env={k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")},
         )
     alone.until(lambda: node.status() is not None, "the node answers")
     known: list[str] = []

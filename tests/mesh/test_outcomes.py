@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Thread
 
 import pytest
 
+from ambientd.api.client import Client
 from ambientd.api.cluster import ClusterPlan
 from ambientd.api.operations import (
+    ANCHOR_STATUS,
+    EVENTS,
     NODES,
     RECEIPT_GET,
     TASK_LIST,
@@ -16,8 +20,10 @@ from ambientd.api.operations import (
     TASK_WAIT,
     OperationError,
 )
-from ambientd.api.replies import Task
+from ambientd.api.replies import Event, Task
 from ambientd.api.requests import (
+    FollowEvents,
+    GetAnchors,
     GetOutput,
     GetReceipt,
     ListNodes,
@@ -26,6 +32,7 @@ from ambientd.api.requests import (
     SubmitTask,
     WaitForTask,
 )
+from ambientd.config.places import socket_path_for
 from ambientd.model.genesis import Rules
 from ambientd.rules.receipt_check import check_receipt_file
 from tests.mesh.cluster import Cluster, Daemon
@@ -225,6 +232,65 @@ def test_an_unknown_task_is_not_found_and_no_id_is_invalid(
             node.ask(operation, request_type(task=name))
         assert refused.value.code == code
         assert str(refused.value)
+
+
+def test_who_follows_tasks_hears_their_whole_way(mesh: Cluster, node: Daemon) -> None:
+    heard: dict[str, list[Event]] = {}
+    whole = {"task_admitted", "task_assigned", "task_committed", "task_revealed"}
+    whole |= {"task_energy", "task_ended", "task_paid", "task_refunded"}
+
+    def is_whole(events: list[Event]) -> bool:
+        return {event.kind for event in events} >= whole
+
+    with Client(socket_path_for(node.data_dir)) as listener:
+
+        def listen() -> None:
+            for event in listener.stream(EVENTS, FollowEvents()):
+                heard.setdefault(str(event.fields.get("task")), []).append(event)
+                if event.kind == "task_refunded" and any(map(is_whole, heard.values())):
+                    return
+
+        listening = Thread(target=listen, daemon=True)
+        listening.start()
+
+        def all_heard() -> bool:
+            run(node, module("echo"), b"heard")
+            return not listening.is_alive()
+
+        mesh.until(all_heard, "the listener has heard a task from its start to its end", 20)
+    events = next(filter(is_whole, heard.values()))
+    end = next(event for event in events if event.kind == "task_ended")
+    assert (end.fields["outcome"], end.fields["verdict"]) == ("completed", "agreed")
+    assert sum(event.kind == "task_paid" for event in events) == 2
+
+
+def test_a_task_under_way_has_neither_output_nor_receipt(node: Daemon) -> None:
+    request = SubmitTask(module=module("loop"), gas_max=3_000_000_000, wall_ms_max=20_000)
+    task = node.ask(TASK_SUBMIT, request).task_id
+    for operation, ask in (
+        (TASK_OUTPUT, GetOutput(task=task)),
+        (RECEIPT_GET, GetReceipt(task=task)),
+    ):
+        with pytest.raises(OperationError) as refused:
+            node.ask(operation, ask)
+        assert refused.value.code == "not_ready"
+    early = node.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=1))
+    assert (early.state, early.outcome) == ("assigned", "none")
+    assert task in {line.task_id for line in node.ask(TASK_LIST, ListTasks(state="assigned")).tasks}
+    done = node.ask(TASK_WAIT, WaitForTask(task=task, until="batched", timeout_ms=60_000))
+    assert (done.outcome, done.receipt.state) == ("out_of_gas", "batched")
+
+
+def test_what_cannot_be_asked_is_refused_in_words(node: Daemon) -> None:
+    with pytest.raises(OperationError, match="is no state of a task"):
+        node.ask(TASK_LIST, ListTasks(state="gone"))
+    task = node.ask(TASK_LIST, ListTasks(limit=1)).tasks[0].task_id
+    with pytest.raises(OperationError, match="cannot wait until"):
+        node.ask(TASK_WAIT, WaitForTask(task=task, until="doomsday"))
+    anchors = node.ask(ANCHOR_STATUS, GetAnchors())
+    assert (anchors.chain.kind, anchors.receipts_anchored) == ("off", 0)
+    assert anchors.receipts >= anchors.anchors[0].size > 0
+    assert {anchor.state for anchor in anchors.anchors} == {"waiting"}
 
 
 def test_every_node_tells_the_same_of_every_task(mesh: Cluster, node: Daemon) -> None:

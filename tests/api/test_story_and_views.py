@@ -1,0 +1,167 @@
+"""What a ledger decides, played through for real and put into words and replies."""
+
+from typing import get_args
+
+import pytest
+
+from ambientd.api.story import tell
+from ambientd.api.views import node_info, receipt_file, receipt_state, task_line, task_reply
+from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256
+from ambientd.ledger import events as ledger
+from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.record import Anchor, Cancel
+from ambientd.model.task import Assurance, TaskState
+from ambientd.node.effect import Told
+from ambientd.rules.receipt_check import check_receipt_file
+from tests.ledger.bitcoin import anchor_proof
+from tests.ledger.cluster import OUTPUT, TestCluster, result
+
+LIE = result(b"a lie")
+SILENT = {"TaskCommitted", "RecordRejected"}
+"""What nobody has to be told: the first goes with slots, the second is for its author alone."""
+
+
+def played() -> tuple[TestCluster, TaskId, TaskId]:
+    """A cluster with an honest task, a disputed one, a cancelled one, a guest, and an anchor."""
+    cluster = TestCluster()
+    cluster.block(cluster.join(50))
+    honest = cluster.admit(nonce=b"honest")
+    cluster.work(honest)
+    disputed = cluster.admit(nonce=b"disputed")
+    cluster.work(disputed, {1: LIE})
+    liar = cluster.task(disputed).slots[1].worker
+    for referee in range(4):
+        is_open = cluster.task(disputed).state is TaskState.DISPUTED
+        if is_open and cluster.node(referee) != liar:
+            cluster.block(cluster.finding(disputed, referee, result()))
+    cancelled = cluster.admit(nonce=b"cancelled")
+    cluster.block((0, Cancel(task=cancelled)))
+    cluster.close_batch()
+    size = cluster.state.checkpoint_size()
+    root = cluster.state.receipt_log_root(size)
+    cluster.block((0, Anchor(size=size, root=root, proof=anchor_proof(root))))
+    return cluster, honest, disputed
+
+
+def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
+    cluster, _, _ = played()
+    seen = {type(event).__name__: event for event in cluster.events}
+    node, task = cluster.node(0), TaskId(bytes(32))
+    seen.setdefault("NodeConvicted", ledger.NodeConvicted(node, "log"))
+    seen.setdefault("SlotReleased", ledger.SlotReleased(task, 0, node, "was late"))
+    seen.setdefault("RecordRejected", ledger.RecordRejected(node, "admit", "no", None))
+    assert set(seen) == {kind.__name__ for kind in get_args(ledger.LedgerEvent)}
+    for name, event in seen.items():
+        lines = tell(Told(event, 7, 123))
+        assert bool(lines) == (name not in SILENT), name
+        for line in lines:
+            assert line.time_ms == 123
+            assert line.text
+            assert line.kind
+
+
+def test_the_end_of_a_task_is_told_once_whichever_way_it_ends() -> None:
+    task = TaskId(b"t" * 32)
+    assert tell(Told(ledger.TaskClosed(task, TaskState.FINAL), 1, 1)) == []
+    (expired,) = tell(Told(ledger.TaskClosed(task, TaskState.EXPIRED), 1, 1))
+    assert (expired.kind, expired.fields["state"]) == ("task_ended", "expired")
+
+
+def test_energy_that_was_not_measured_is_unknown_and_not_zero() -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    events = cluster.work(task)
+    opened = next(each for each in events if isinstance(each, ledger.SlotRevealed))
+    _, energy = tell(Told(opened, 1, 1))
+    assert energy.fields["millijoules"] == 12
+    receipt = opened.receipt.receipt
+    fields = {name: getattr(receipt, name) for name in receipt.__struct_fields__}
+    blind = type(receipt)(**{**fields, "energy_mj": None, "energy_source": "no meter"})
+    signed = type(opened.receipt)(receipt=blind, signature=opened.receipt.signature)
+    revealed = ledger.SlotRevealed(task, 0, opened.worker, signed)
+    _, energy = tell(Told(revealed, 1, 1))
+    assert energy.fields["millijoules"] is None
+    assert energy.text.endswith("unknown (no meter)")
+
+
+def test_a_disputed_task_names_its_liar_with_the_evidence_and_what_it_cost() -> None:
+    cluster, _, disputed = played()
+    entry = cluster.task(disputed)
+    reply = task_reply(cluster.state, disputed, entry, ())
+    liar = entry.slots[1].worker
+    assert (reply.state, reply.verdict) == ("final", "divergent")
+    assert reply.liars == (liar.hex(),)
+    (evidence,) = reply.evidence
+    assert evidence.culprit == liar.hex()
+    assert evidence.reputation_before is not None
+    assert evidence.reputation_before > 0
+    assert evidence.reputation_after == 0.0
+    assert "signed findings" in evidence.detail
+    assert liar.hex() not in {payment.worker for payment in reply.payments}
+    info = node_info(cluster.state, liar, None, connected=False)
+    assert (info.tombstoned, info.reputation, info.bond_msat) == (True, 0.0, 0)
+    line = task_line(disputed, entry)
+    assert (line.state, line.outcome, line.verdict) == ("final", "completed", "divergent")
+
+
+def test_an_open_task_shows_its_escrow_and_nothing_that_has_not_happened() -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    reply = task_reply(cluster.state, task, cluster.task(task), ())
+    assert (reply.state, reply.outcome, reply.verdict) == ("assigned", "none", "none")
+    assert reply.escrow_msat == cluster.task(task).escrow_msat > 0
+    assert (reply.gas, reply.output_sha256, reply.paid_msat) == (None, None, 0)
+    assert receipt_state(cluster.state, cluster.task(task)).state == "none"
+    assert receipt_file(cluster.state, cluster.task(task), cluster.signer(0)) is None
+    assert task_line(task, cluster.task(task)).outcome == "none"
+
+
+def test_a_receipt_goes_from_settled_over_batched_to_anchored() -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    cluster.work(task)
+    assert receipt_state(cluster.state, cluster.task(task)).state == "settled"
+    early = receipt_file(cluster.state, cluster.task(task), cluster.signer(0))
+    assert early is not None
+    assert early.note is None
+    cluster.close_batch()
+    assert receipt_state(cluster.state, cluster.task(task)).state == "batched"
+    root = cluster.state.receipt_log_root(1)
+    cluster.block((0, Anchor(size=1, root=root, proof=anchor_proof(root))))
+    come = receipt_state(cluster.state, cluster.task(task))
+    assert (come.state, come.confirmations) == ("anchored", 7)
+    assert len(come.txid or "") == 64
+    file = receipt_file(cluster.state, cluster.task(task), cluster.signer(0))
+    assert file is not None
+    report = check_receipt_file(encode(file), output=OUTPUT)
+    assert report.valid, [check for check in report.checks if not check.ok]
+
+
+def test_an_inconclusive_task_has_no_output() -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    cluster.work(task, {1: LIE})
+    for referee in range(4):
+        if cluster.task(task).state is TaskState.DISPUTED:
+            found = result(b"finding %d" % referee)
+            cluster.block(cluster.finding(task, referee, found))
+    entry = cluster.task(task)
+    assert entry.state is TaskState.FINAL
+    reply = task_reply(cluster.state, task, entry, ())
+    assert reply.verdict == "inconclusive"
+    assert (reply.output_sha256, reply.output_size_bytes, reply.liars) == (None, None, ())
+
+
+@pytest.mark.parametrize("assurance", [Assurance.NONE])
+def test_a_task_that_nobody_checked_says_so(assurance: Assurance) -> None:
+    cluster = TestCluster()
+    task = cluster.admit(assurance=assurance, replicas=1)
+    cluster.work(task)
+    reply = task_reply(cluster.state, task, cluster.task(task), ())
+    assert (reply.assurance, reply.verdict) == ("none", "none")
+    assert reply.output_sha256 == sha256(OUTPUT).hex()
+    assert Digest(sha256(OUTPUT)) == cluster.task(task).settlement.result.output
+    assert (
+        node_info(cluster.state, NodeId(cluster.node(0)), 93, connected=True).health_percent == 93
+    )
