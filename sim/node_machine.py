@@ -187,7 +187,7 @@ class NodeHost:
             found.ledger,
             found.log,
             found.telemetry_epoch,
-            CommittedRows(self.store),
+            CommittedRows(self.store).blocks(),
             self._dice,
         )
         self._forget()

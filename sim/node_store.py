@@ -1,13 +1,16 @@
 """What a crash leaves of a whole node: the rows that it wrote, in memory."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from ambientd.codec.canonical import decode
-from ambientd.consensus.effects import CommittedBlock
-from ambientd.consensus.messages import Append
 from ambientd.ports.store import Put, Store, StoreTable, Write
-from ambientd.runtime.persistence import index_key
+from ambientd.runtime.persistence import StoredBlocks
+
+if TYPE_CHECKING:
+    from ambientd.runtime.store_writer import StoreWriter
+
+T = TypeVar("T")
 
 
 class Rows:
@@ -49,17 +52,15 @@ class Rows:
 
 
 class CommittedRows:
-    """Serves the committed blocks of a store to peers that lag (a `BlockSource`)."""
+    """Gives a store's committed blocks the way the daemon reads them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def committed(self, first: int, count: int) -> Sequence[Append]:
-        """Give up to `count` consecutive blocks from index `first`; fewer at the end."""
-        blocks: list[Append] = []
-        for index in range(first, first + count):
-            row = self._store.get(StoreTable.COMMITTED, index_key(index))
-            if row is None:
-                break
-            blocks.append(decode(row, CommittedBlock).block)
-        return blocks
+    def blocks(self) -> StoredBlocks:
+        """Give the source that peers that lag are served from."""
+        return StoredBlocks(cast("StoreWriter", self))
+
+    def read_now(self, look_up: Callable[[Store], T]) -> T:
+        """Look something up at once."""
+        return look_up(self._store)

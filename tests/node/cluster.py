@@ -1,0 +1,138 @@
+"""Real nodes in the simulator's world, in fair weather unless a test says otherwise."""
+
+from collections.abc import Callable
+
+from ambientd.codec.statements import task_id
+from ambientd.ledger.entries import TaskEntry
+from ambientd.ledger.events import LedgerEvent
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId, TaskId
+from ambientd.model.genesis import Rules
+from ambientd.model.record import Admit
+from ambientd.model.task import Assurance
+from ambientd.node.build import NodeOptions
+from ambientd.node.effect import PeerMisbehaved
+from ambientd.telemetry.core import TelemetryOptions
+from sim.cluster import RULES, Cast, genesis_of, join_record, seed_of, task_spec, want, watch
+from sim.node_machine import NodeHost, Vice
+from sim.world import World
+from tests.fakes.memory_store import MemoryStore
+from tests.ledger.bitcoin import anchor_proof
+
+STEP_MS = 50
+
+
+class Cluster:
+    """Members first, then guests; every promise of the simulator is checked all along."""
+
+    def __init__(
+        self,
+        members: int = 4,
+        guests: int = 0,
+        vices: dict[int, Vice] | None = None,
+        rules: Rules = RULES,
+        seed: int = 1,
+        checked: bool = True,
+    ) -> None:
+        self.world = World(seed)
+        self.genesis = genesis_of(members, rules)
+        self.cast = Cast(self.genesis)
+        self.serial = 0
+        for number in range(members + guests):
+            is_member = number < members
+            name = ("member", number) if is_member else ("guest", number - members)
+            options = NodeOptions(
+                self.genesis, seed_of(*name), telemetry=TelemetryOptions(capacity=4)
+            )
+            vice = (vices or {}).get(number)
+            host = NodeHost(
+                options,
+                MemoryStore(),
+                seed * 1_000 + number,
+                frozenset() if vice is None else frozenset({vice}),
+                prove_anchor=anchor_proof,
+            )
+            host.aborts_permille = 0
+            (self.cast.members if is_member else self.cast.joiners).append(host)
+            self.world.add(host)
+        if checked:
+            watch(self.world, self.cast)
+        for host in self.cast.members:
+            self.world.start(host.key)
+
+    @property
+    def hosts(self) -> list[NodeHost]:
+        return self.cast.hosts
+
+    def run(self, time_ms: int) -> None:
+        self.world.run(self.world.now + time_ms)
+
+    def until(self, reached: Callable[[], bool], within_ms: int = 30_000) -> None:
+        """Let time pass until something holds; fail when it takes too long."""
+        end = self.world.now + within_ms
+        while not reached():
+            assert self.world.now < end, f"not within {within_ms} ms"
+            self.run(STEP_MS)
+
+    def up(self) -> list[NodeHost]:
+        return [host for host in self.hosts if host.node is not None]
+
+    def ledger(self, number: int = 0) -> LedgerState:
+        return self.hosts[number].ledger
+
+    def submit(self, by: int = 0, replicas: int = 2) -> TaskId:
+        self.serial += 1
+        assurance = Assurance.NONE if replicas == 1 else Assurance.REPLICATED
+        body = Admit(nonce=b"%d" % self.serial, spec=task_spec(self.serial, assurance, replicas))
+        want(self.world, self.hosts[by], body)
+        return task_id(NodeId(self.hosts[by].key), body.nonce, body.spec)
+
+    def join(self, guest: int, by: int = 0) -> None:
+        host = self.cast.joiners[guest]
+        inviter = self.cast.members[0].options.seed
+        record = join_record(self.genesis, inviter, host.options.seed, guest)
+        self.world.start(host.key)
+        want(self.world, self.hosts[by], record)
+        self.until(lambda: all(h.ledger.node(NodeId(host.key)) is not None for h in self.up()))
+
+    def everywhere(self, holds: Callable[[LedgerState], bool]) -> Callable[[], bool]:
+        return lambda: all(holds(host.ledger) for host in self.up())
+
+    def entry(self, task: TaskId, number: int = 0) -> TaskEntry:
+        found = self.ledger(number).task(task)
+        assert found is not None
+        return found
+
+    def until_closed(self, task: TaskId) -> TaskEntry:
+        """Wait until every node that is up sees the end of a task; give its entry."""
+
+        def closed(ledger: LedgerState) -> bool:
+            entry = ledger.task(task)
+            return entry is not None and entry.ended_ms > 0
+
+        self.until(self.everywhere(closed))
+        entries = {h.ledger.task(task) for h in self.up()}
+        assert len(entries) == 1
+        entry = entries.pop()
+        assert entry is not None
+        return entry
+
+    def check_equal(self) -> None:
+        """Let the log come to a common index and compare the state roots there."""
+        roots = {(h.ledger.applied_index, h.ledger.root) for h in self.up()}
+        assert len(roots) == len({index for index, _ in roots})
+
+    def told(self, kind: type[LedgerEvent], number: int = 0) -> list[LedgerEvent]:
+        events = (told.event for told in self.hosts[number].told)
+        return [event for event in events if isinstance(event, kind)]
+
+    def faults(self, number: int = 0) -> list[PeerMisbehaved]:
+        return self.hosts[number].faults
+
+    def index_of(self, node: bytes | None) -> int:
+        return next(n for n, host in enumerate(self.hosts) if host.key == node)
+
+    def coordinator(self) -> int:
+        host = self.up()[0]
+        assert host.node is not None
+        return self.index_of(host.node.coordinator)

@@ -1,0 +1,192 @@
+"""What reaches a node from outside can at worst be held against its sender."""
+
+import pytest
+
+from ambientd.codec.canonical import encode
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import sign_record
+from ambientd.consensus.messages import EquivocalBlocks, Header
+from ambientd.ledger.events import NodeConvicted
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.message import CosignRequested
+from ambientd.model.record import Admit, Fraud
+from ambientd.model.task import Assurance
+from ambientd.model.telemetry import Observation
+from ambientd.node.build import NodeOptions, fraud_judge
+from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_EVIDENCE, LOG_FRAME, Node
+from ambientd.node.effect import (
+    ConditionChanged,
+    NodeEffect,
+    PeerMisbehaved,
+    PublishGossip,
+    RecordDropped,
+)
+from ambientd.node.event import (
+    Event,
+    FrameReceived,
+    GossipReceived,
+    RecordOffered,
+    RoundTripMeasured,
+    Sampled,
+)
+from ambientd.node.roots import KEPT_MAX, RecentRoots
+from ambientd.telemetry.batch import FIRST_HASH, sign_batch
+from ambientd.telemetry.core import EVIDENCE_KIND
+from sim.cluster import task_spec
+from sim.world import EPOCH_MS
+from tests.node.cluster import Cluster
+
+STRANGER = NodeId(Signer(bytes(32), b"").public_key)
+ROOT = Digest(bytes(32))
+
+
+class Alone:
+    """One member's node of a quiet cluster, to be poked at."""
+
+    def __init__(self) -> None:
+        self.cluster = Cluster()
+        self.cluster.run(300)
+        self.peer = NodeId(self.cluster.hosts[1].key)
+        host = self.cluster.hosts[0]
+        assert host.node is not None
+        self.node: Node = host.node
+        self.signers = [each.signer for each in self.cluster.hosts]
+
+    def poke(self, *events: Event) -> list[NodeEffect]:
+        now = EPOCH_MS + self.cluster.world.now
+        return [effect for event in events for effect in self.node.handle(event, now=now)]
+
+
+def contradiction(signer: Signer) -> tuple[bytes, bytes]:
+    """Give two statements of one node about the same moment."""
+
+    def said(value: int) -> bytes:
+        observation = Observation(name="cpu_load_percent", value=value, source="test")
+        return encode(sign_batch(signer, 50, 0, [observation], FIRST_HASH))
+
+    return said(1_000), said(2_000)
+
+
+def job(size: int = 1) -> bytes:
+    return JOB_FRAME + encode(CosignRequested(size=size, root=ROOT))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"\x09whatever",
+        LOG_FRAME,
+        LOG_FRAME + b"\xff" * 40,
+        JOB_FRAME,
+        JOB_FRAME + b"\x93\x01",
+        JOB_FRAME + bytes(JOB_BYTES_MAX + 1),
+        job() + b"\x00",
+    ],
+    ids=["empty", "kind", "log-empty", "log", "job-empty", "job", "oversize", "trailing"],
+)
+def test_a_frame_that_does_not_decode_is_held_against_its_sender(frame: bytes) -> None:
+    alone = Alone()
+    root = alone.node.ledger.root
+    [effect] = alone.poke(FrameReceived(alone.peer, frame))
+    assert isinstance(effect, PeerMisbehaved)
+    assert effect.peer == alone.peer
+    assert alone.node.ledger.root == root
+
+
+def test_a_job_message_of_an_outsider_is_held_against_it() -> None:
+    [effect] = Alone().poke(FrameReceived(STRANGER, job()))
+    assert effect == PeerMisbehaved(STRANGER, "job message of a node outside the cluster")
+
+
+def test_a_question_that_has_no_answer_is_left_unanswered() -> None:
+    alone = Alone()
+    assert alone.poke(FrameReceived(alone.peer, job(size=5))) == []
+
+
+def test_a_record_that_is_not_signed_is_dropped_with_a_reason() -> None:
+    alone = Alone()
+    good = sign_record(alone.signers[1], Admit(nonce=b"1", spec=task_spec(1, Assurance.NONE, 1)))
+    fields = {name: getattr(good, name) for name in good.__struct_fields__}
+    [effect] = alone.poke(RecordOffered(type(good)(**(fields | {"author": STRANGER}))))
+    assert isinstance(effect, RecordDropped)
+
+
+def test_telemetry_that_is_malformed_is_held_against_its_sender() -> None:
+    alone = Alone()
+    [effect] = alone.poke(GossipReceived(alone.peer, b"\xc1"))
+    assert isinstance(effect, PeerMisbehaved)
+
+
+def test_own_telemetry_is_published_and_a_copied_key_is_noticed() -> None:
+    alone = Alone()
+    own = alone.signers[0]
+    far = sign_batch(own, 1_000, 0, [], Digest(bytes(32)))
+    [effect] = alone.poke(GossipReceived(alone.peer, encode(far)))
+    assert isinstance(effect, ConditionChanged)
+    effects = alone.poke(Sampled(()))
+    assert any(isinstance(each, PublishGossip) for each in effects)
+
+
+def test_contradicting_telemetry_convicts_its_author() -> None:
+    cluster = Cluster(checked=False)
+    cluster.run(300)
+    culprit = cluster.hosts[1].signer
+    one, two = contradiction(culprit)
+    host = cluster.hosts[0]
+    peer = NodeId(cluster.hosts[2].key)
+    lies = [GossipReceived(peer, one), GossipReceived(peer, two)]
+    cluster.world.act(host.key, lambda now: host.feed(lies, now))
+    name = NodeId(culprit.public_key)
+    cluster.until(lambda: cluster.told(NodeConvicted, 3) == [NodeConvicted(name, EVIDENCE_KIND)])
+
+
+def test_a_round_trip_to_an_outsider_does_not_slow_the_log() -> None:
+    alone = Alone()
+    assert alone.poke(RoundTripMeasured(STRANGER, 9_000_000)) == []
+    alone.poke(RoundTripMeasured(alone.peer, 9_000))
+    assert alone.node.next_deadline is not None
+    assert alone.node.telemetry.view(EPOCH_MS) is not None
+
+
+def test_only_what_proves_something_convicts() -> None:
+    cluster = Cluster()
+    member = cluster.hosts[1].signer
+    node = cluster.hosts[0].node
+    assert node is not None
+    judge = fraud_judge(node.consensus.options)
+    name = NodeId(member.public_key)
+    one, two = contradiction(member)
+    header = Header(1, 1, bytes(32), 1, bytes(32), bytes(32), b"", name)
+    nothing = encode(EquivocalBlocks(header, bytes(64), header, bytes(64)))
+
+    def proves(kind: str, first: bytes, second: bytes, culprit: bytes = name) -> bool:
+        return judge(Fraud(culprit=NodeId(culprit), kind=kind, first=first, second=second))
+
+    assert proves(EVIDENCE_KIND, one, two)
+    assert not proves(EVIDENCE_KIND, one, one)
+    assert not proves(EVIDENCE_KIND, one, two, STRANGER)
+    assert not proves(EVIDENCE_KIND, b"\xc1", two)
+    assert not proves(LOG_EVIDENCE, nothing, b"")
+    assert not proves(LOG_EVIDENCE, nothing, b"more")
+    assert not proves(LOG_EVIDENCE, b"\xc1", b"")
+    assert not proves("hearsay", one, two)
+
+
+def test_only_the_last_state_roots_are_kept() -> None:
+    roots = RecentRoots(0, b"0")
+    for index in range(1, KEPT_MAX + 1):
+        roots.add(index, b"%d" % index)
+    assert roots.get(0) is None
+    assert roots.get(1) == b"1"
+
+
+def test_a_node_that_may_not_vote_still_follows() -> None:
+    cluster = Cluster()
+    host = cluster.hosts[0]
+    cluster.world.crash(host.key)
+    options = host.options
+    host.options = NodeOptions(options.genesis, options.seed, may_vote=False)
+    cluster.world.start(host.key)
+    task = cluster.submit(by=1)
+    assert cluster.until_closed(task).ended_ms
