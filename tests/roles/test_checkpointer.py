@@ -113,3 +113,10 @@ def test_other_messages_are_left_to_other_roles() -> None:
     task = cluster.admit(nonce=b"more")
     sent = CommitSent(commit=cluster.commits(task).commits[0])
     assert role(cluster, 1).on_message(cluster.node(0), sent, cluster.state) == []
+
+
+def test_no_size_that_a_peer_can_name_raises() -> None:
+    cluster = settled()
+    for size in (-(2**62), -1, 0, 2, 2**62):
+        request = CosignRequested(size=size, root=Digest(bytes(32)))
+        assert role(cluster, 1).on_message(cluster.node(0), request, cluster.state) == []

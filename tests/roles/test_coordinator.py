@@ -6,17 +6,17 @@ from ambientd.ledger.events import SlotCommitted, TaskClosed, TaskCommitted
 from ambientd.model.base import TaskId
 from ambientd.model.effect import Propose
 from ambientd.model.message import CommitSent, CosignRequested, RevealSent
-from ambientd.model.record import Commits, NodeReport, Registry, Settle
+from ambientd.model.record import Commits, Settle
 from ambientd.model.task import TaskState
-from ambientd.roles.coordinator import GATHER_MS, REGISTRY_MS, TASKS_HELD_MAX, Coordinator
-from tests.ledger.cluster import START_MS, TestCluster, result
+from ambientd.roles.coordinator import GATHER_MS, TASKS_HELD_MAX, Coordinator
+from tests.ledger.cluster import START_MS, TestCluster
 
 NOW = START_MS + 1_000
 
 
 def leading(cluster: TestCluster) -> Coordinator:
     coordinator = Coordinator(cluster.node(0))
-    coordinator.on_coordinator(cluster.node(0), NOW)
+    coordinator.on_coordinator(cluster.node(0))
     return coordinator
 
 
@@ -89,7 +89,7 @@ def test_only_who_leads_gathers() -> None:
     coordinator = leading(cluster)
     one, two = commits_of(cluster, task)
     coordinator.on_message(one.commit.worker, one, cluster.state, NOW)
-    coordinator.on_coordinator(cluster.node(1), NOW)
+    coordinator.on_coordinator(cluster.node(1))
     assert not coordinator.leads
     assert coordinator.on_message(two.commit.worker, two, cluster.state, NOW) == []
     assert coordinator.on_tick(cluster.state, NOW + GATHER_MS) == []
@@ -129,47 +129,14 @@ def test_gathering_is_bounded() -> None:
         assert coordinator.on_message(each.commit.worker, each, cluster.state, NOW) == []
 
 
-def test_conditions_are_reported_when_they_are_due_and_news() -> None:
-    cluster = TestCluster()
-    coordinator = leading(cluster)
-    same = NodeReport(node=cluster.node(0), accepting=True)
-    away = NodeReport(node=cluster.node(1), accepting=False)
-    stranger = NodeReport(node=cluster.node(9), accepting=True)
-    assert coordinator.wants_reports(NOW)
-    [proposed] = coordinator.on_reports((same, away, stranger), cluster.state, NOW)
-    assert proposed == Propose(Registry(reports=(away,), observed_ms=NOW))
-    cluster.block((0, proposed.body))
-    assert coordinator.on_reports((same, away), cluster.state, NOW) == []
-    assert not coordinator.wants_reports(NOW + REGISTRY_MS - 1)
-    coordinator.hasten()
-    assert coordinator.wants_reports(NOW + 1)
-
-
-def test_a_condition_is_reported_again_after_another_coordinator_has_changed_it() -> None:
-    cluster = TestCluster()
-    coordinator = leading(cluster)
-    back = NodeReport(node=cluster.node(1), accepting=True)
-    away = NodeReport(node=cluster.node(1), accepting=False)
-    seen = []
-    for now, report in ((NOW, away), (NOW + 1, back), (NOW + 2, away)):
-        [proposed] = coordinator.on_reports((report,), cluster.state, now)
-        assert isinstance(proposed, Propose)
-        seen.append(proposed.body)
-        cluster.block((0, proposed.body))
-    # The log takes each record once, so no two of them may be the same.
-    assert len(set(seen)) == 3
-    cluster.block((1, Registry(reports=(back,))))
-    assert coordinator.on_reports((back,), cluster.state, NOW + 3) == []
-    assert len(coordinator.on_reports((away,), cluster.state, NOW + 4)) == 1
-
-
-def test_a_convicted_node_is_no_news() -> None:
+def test_a_malformed_answer_is_not_gathered_with_the_others() -> None:
     cluster = TestCluster()
     task = cluster.admit()
-    cluster.work(task, {1: result(b"a lie")})
-    liar = cluster.task(task).slots[1].worker
-    for referee in range(4):
-        if cluster.node(referee) != liar:
-            cluster.block(cluster.finding(task, referee, result()))
-    report = NodeReport(node=liar, accepting=True)
-    assert leading(cluster).on_reports((report,), cluster.state, NOW) == []
+    coordinator = leading(cluster)
+    one, two = commits_of(cluster, task)
+    bent = CommitSent(commit=replace(one.commit, commitment=b"short"))
+    assert coordinator.on_message(one.commit.worker, bent, cluster.state, NOW) == []
+    assert coordinator.on_message(two.commit.worker, two, cluster.state, NOW) == []
+    assert coordinator.on_message(one.commit.worker, one, cluster.state, NOW) == [
+        Propose(Commits(commits=(one.commit, two.commit)))
+    ]

@@ -6,7 +6,7 @@ from ambientd.model.base import NodeId, TaskId
 from ambientd.model.effect import Abandon, Assignment, Execute, Propose, Purpose
 from ambientd.model.record import DisputeStep
 from ambientd.model.task import TaskState
-from ambientd.roles.referee import RETRY_MS, Referee
+from ambientd.roles.referee import INSIST_MS, RETRY_MS, Referee
 from tests.ledger.cluster import START_MS, TestCluster, result
 from tests.roles.stage import kinds
 
@@ -33,11 +33,11 @@ def test_a_dispute_is_executed_and_its_outcome_signed() -> None:
     assert isinstance(execute, Execute)
     assert execute.assignment == Assignment(Purpose.REFEREE, task, 0, 0)
     assert {s.worker for s in cluster.task(task).slots} < set(execute.holders) | {cluster.node(0)}
-    [proposed] = role.on_result(task, result())
+    [proposed] = role.on_result(task, result(), NOW)
     assert isinstance(proposed, Propose)
     assert isinstance(proposed.body, DisputeStep)
     assert verify_verdict(proposed.body.verdict, cluster.id)
-    assert role.on_result(task, result()) == []
+    assert role.on_result(task, result(), NOW) == []
 
 
 def test_outsiders_are_no_referees() -> None:
@@ -53,7 +53,7 @@ def test_a_decided_dispute_is_abandoned() -> None:
     closed = TaskClosed(task, TaskState.FINAL)
     assert role.on_ledger(closed, cluster.state) == [Abandon(execute.assignment)]
     assert role.on_ledger(closed, cluster.state) == []
-    assert role.on_result(task, result()) == []
+    assert role.on_result(task, result(), NOW) == []
     assert role.on_ledger(TaskAdmitted(task, 1), cluster.state) == []
 
 
@@ -75,3 +75,15 @@ def test_a_restarted_referee_takes_up_the_disputes_it_has_not_spoken_in() -> Non
     cluster.block(cluster.finding(task, 1, result()))
     assert kinds(referee(cluster, 0).resume(cluster.state)) == ["Execute"]
     assert referee(cluster, 1).resume(cluster.state) == []
+
+
+def test_a_finding_is_proposed_again_until_the_ledger_has_it() -> None:
+    cluster, task = disputed()
+    role = referee(cluster)
+    role.on_ledger(TaskDisputed(task), cluster.state)
+    [proposed] = role.on_result(task, result(), NOW)
+    assert isinstance(proposed, Propose)
+    assert role.on_tick(cluster.state, NOW + INSIST_MS - 1) == []
+    assert role.on_tick(cluster.state, NOW + INSIST_MS) == [proposed]
+    cluster.block((0, proposed.body))
+    assert role.on_tick(cluster.state, NOW + 3 * INSIST_MS) == []

@@ -1,6 +1,8 @@
 """Job messages: what nodes tell each other over direct streams, outside the log."""
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
 
 from ambientd.model.base import Digest, Value
 from ambientd.model.receipt import Cosignature, SignedReceipt
@@ -22,14 +24,14 @@ class RevealSent(Value, frozen=True, tag=2):
 class CosignRequested(Value, frozen=True, tag=3):
     """The coordinator asks the committee to cosign a tree head."""
 
-    size: int
+    size: Annotated[int, Meta(ge=1, le=2**53)]
     root: Digest
 
 
 class CosignatureSent(Value, frozen=True, tag=4):
     """A committee member's answer."""
 
-    size: int
+    size: Annotated[int, Meta(ge=1, le=2**53)]
     root: Digest
     cosignature: Cosignature
 

@@ -24,6 +24,7 @@ from ambientd.roles.anchorer import Anchorer
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
 from ambientd.roles.referee import Referee
+from ambientd.roles.reporter import Reporter
 from ambientd.roles.submitter import Submitter
 from ambientd.roles.worker import Worker
 from ambientd.rules.verdicts import quorum
@@ -115,6 +116,7 @@ def build_node(
         worker=Worker(signer, tagged("ambient/nonce-secret/1", options.seed)),
         coordinator=Coordinator(own_id),
         referee=Referee(signer, committee),
+        reporter=Reporter(own_id, committee),
         checkpointer=Checkpointer(signer, committee, quorum(len(members)), genesis.rules.batch_ms),
         anchorer=Anchorer(enabled=options.anchors),
         submitter=Submitter(own_id),

@@ -57,6 +57,7 @@ from ambientd.roles.anchorer import Anchorer
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
 from ambientd.roles.referee import Referee
+from ambientd.roles.reporter import Reporter
 from ambientd.roles.submitter import Submitter
 from ambientd.roles.worker import Worker
 from ambientd.telemetry import messages as telemetry_messages
@@ -77,6 +78,7 @@ class Cores:
     worker: Worker
     coordinator: Coordinator
     referee: Referee
+    reporter: Reporter
     checkpointer: Checkpointer
     anchorer: Anchorer
     submitter: Submitter
@@ -161,10 +163,10 @@ class Node:
                     self._log(log_events.RoundTripMeasured(-(-round_trip_us // 1000)))
             case node_events.PeerConnected(peer=peer):
                 self._connected.add(peer)
-                cores.coordinator.hasten()
+                cores.reporter.hasten()
             case node_events.PeerLost(peer=peer):
                 self._connected.discard(peer)
-                cores.coordinator.hasten()
+                cores.reporter.hasten()
             case _:
                 assert_never(event)
         effects, self._out = self._out, []
@@ -207,8 +209,8 @@ class Node:
         self._telemetry(telemetry_messages.Ticked())
         self._roles(cores.worker.on_tick(now))
         self._roles(cores.referee.on_tick(cores.ledger, now))
-        if cores.coordinator.wants_reports(now):
-            self._roles(cores.coordinator.on_reports(self._reports(), cores.ledger, now))
+        if cores.reporter.is_due(now):
+            self._roles(cores.reporter.on_reports(self._reports(), cores.ledger, now))
         self._roles(cores.coordinator.on_tick(cores.ledger, now))
         self._roles(cores.checkpointer.on_tick(cores.ledger, now, leads=leads))
         self._roles(cores.anchorer.on_tick(cores.ledger, now, leads=leads))
@@ -236,7 +238,7 @@ class Node:
             else:
                 cores.worker.on_aborted(place, self._now)
         elif place.purpose is Purpose.REFEREE:
-            self._roles(cores.referee.on_result(place.task, event.report.result))
+            self._roles(cores.referee.on_result(place.task, event.report.result, self._now))
         else:
             digest = cores.telemetry.last_hash
             self._roles(cores.worker.on_report(place, event.report, digest, self._now))
@@ -286,7 +288,7 @@ class Node:
     def _on_coordinator(self, term: int, coordinator: NodeId) -> None:
         self._coordinator = coordinator
         self._out.append(CoordinatorElected(term, coordinator))
-        self._cores.coordinator.on_coordinator(coordinator, self._now)
+        self._cores.coordinator.on_coordinator(coordinator)
         self._roles(self._cores.worker.on_coordinator(coordinator, self._now))
 
     def _on_evidence(self, culprit: NodeId, evidence: log_messages.Evidence) -> None:

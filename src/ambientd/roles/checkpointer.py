@@ -56,7 +56,9 @@ class Checkpointer:
             return []
         match message:
             case CosignRequested(size=size, root=root):
-                if size > state.receipt_log_size() or state.receipt_log_root(size) != root:
+                if not 0 < size <= state.receipt_log_size():
+                    return []
+                if state.receipt_log_root(size) != root:
                     return []
                 answer = CosignatureSent(size=size, root=root, cosignature=self._cosign(size, root))
                 return [SendJob(sender, answer)]

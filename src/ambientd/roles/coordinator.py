@@ -6,6 +6,7 @@ answer itself. Gathering makes one record of what would be several, which is wha
 
 from dataclasses import dataclass, field
 
+from ambientd.ledger.admission import shape_fault
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import LedgerEvent, SlotCommitted, TaskClosed
 from ambientd.ledger.state import LedgerState
@@ -13,22 +14,11 @@ from ambientd.model.base import NodeId, TaskId
 from ambientd.model.effect import Propose, RoleEffect
 from ambientd.model.message import CommitSent, JobMessage, RevealSent
 from ambientd.model.receipt import Receipt, SignedReceipt
-from ambientd.model.record import Commits, NodeReport, Registry, Settle
+from ambientd.model.record import Commits, Settle
 from ambientd.model.task import Commit, SlotState, TaskState
 
 GATHER_MS = 50
-REGISTRY_MS = 5_000
 TASKS_HELD_MAX = 10_000
-
-CONDITION = (
-    "safe_mode",
-    "health_percent",
-    "load_percent",
-    "latency_ms",
-    "carbon_g_per_kwh",
-    "capacity",
-)
-"""What a report and a ledger's node have in common, beside accepting."""
 
 
 @dataclass(slots=True)
@@ -47,18 +37,16 @@ class Coordinator:
         self._id = self_id
         self._leads = False
         self._gathering: dict[TaskId, Gathering] = {}
-        self._report_due_ms = 0
 
     @property
     def leads(self) -> bool:
         """Tell whether this node leads the current term."""
         return self._leads
 
-    def on_coordinator(self, coordinator: NodeId, now: int) -> None:
+    def on_coordinator(self, coordinator: NodeId) -> None:
         """Take office or leave it; what was gathered before is sent again by the workers."""
         self._leads = coordinator == self._id
         self._gathering.clear()
-        self._report_due_ms = now
 
     def on_message(
         self, sender: NodeId, message: JobMessage, state: LedgerState, now: int
@@ -74,8 +62,11 @@ class Coordinator:
             case _:
                 return []
         entry = state.task(about.task)
-        # Nobody may put something of its own in the place of another's answer.
+        # Nobody may put something of its own in the place of another's answer, and one malformed
+        # answer would make the whole record inadmissible.
         if about.worker != sender or not _may_hold(entry, about.slot, sender):
+            return []
+        if shape_fault(message) is not None:
             return []
         gathering = self._gather(about.task, now)
         if gathering is None:
@@ -96,22 +87,6 @@ class Coordinator:
                     gathering.commits.pop(slot, None)
             case _:
                 pass
-
-    def hasten(self) -> None:
-        """Report the nodes' conditions soon: somebody came or went."""
-        self._report_due_ms = 0
-
-    def wants_reports(self, now: int) -> bool:
-        """Tell whether the nodes' conditions are due."""
-        return self._leads and now >= self._report_due_ms
-
-    def on_reports(
-        self, reports: tuple[NodeReport, ...], state: LedgerState, now: int
-    ) -> list[RoleEffect]:
-        """Propose the conditions that differ from the ledger's, whoever brought those there."""
-        self._report_due_ms = now + REGISTRY_MS
-        changed = tuple(report for report in reports if _is_news(report, state))
-        return [Propose(Registry(reports=changed, observed_ms=now))] if changed else []
 
     def on_tick(self, state: LedgerState, now: int) -> list[RoleEffect]:
         """Propose what waited long enough for the rest."""
@@ -165,12 +140,3 @@ class Coordinator:
 def _may_hold(entry: TaskEntry | None, slot: int, worker: NodeId) -> bool:
     """Tell whether a slot is a worker's; of a task not seen here yet it may well be."""
     return entry is None or any(s.slot == slot and s.worker == worker for s in entry.slots)
-
-
-def _is_news(report: NodeReport, state: LedgerState) -> bool:
-    """Tell whether a report would change what the ledger says of a node."""
-    entry = state.node(report.node)
-    return entry is not None and (
-        entry.accepting != (report.accepting and not entry.tombstoned)
-        or any(getattr(entry, name) != getattr(report, name) for name in CONDITION)
-    )

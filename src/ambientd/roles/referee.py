@@ -10,6 +10,7 @@ from ambientd.model.record import DisputeStep
 from ambientd.model.task import Result, TaskState
 
 RETRY_MS = 2_000
+INSIST_MS = 5_000
 
 
 class Referee:
@@ -21,6 +22,7 @@ class Referee:
         self._is_member = self._id in members
         self._open: dict[TaskId, Assignment] = {}
         self._retry_at_ms: dict[TaskId, int] = {}
+        self._found: dict[TaskId, tuple[DisputeStep, int]] = {}
 
     def resume(self, state: LedgerState) -> list[RoleEffect]:
         """Take up the disputes that wait for this member's finding."""
@@ -37,17 +39,19 @@ class Referee:
                 return self._begin(task, state)
             case TaskClosed(task=task):
                 self._retry_at_ms.pop(task, None)
+                self._found.pop(task, None)
                 place = self._open.pop(task, None)
                 return [] if place is None else [Abandon(place)]
             case _:
                 return []
 
-    def on_result(self, task: TaskId, result: Result) -> list[RoleEffect]:
-        """Sign and propose what came out here."""
+    def on_result(self, task: TaskId, result: Result, now: int) -> list[RoleEffect]:
+        """Sign and propose what came out here, and again until the ledger has it."""
         if self._open.pop(task, None) is None:
             return []
-        verdict = sign_verdict(self._signer, task, result)
-        return [Propose(DisputeStep(verdict=verdict))]
+        finding = DisputeStep(verdict=sign_verdict(self._signer, task, result))
+        self._found[task] = (finding, now + INSIST_MS)
+        return [Propose(finding)]
 
     def on_aborted(self, task: TaskId, now: int) -> None:
         """Try again later what this host could not do."""
@@ -61,6 +65,11 @@ class Referee:
         for task in due:
             del self._retry_at_ms[task]
             effects += self._begin(task, state)
+        for task, (finding, due_ms) in self._found.items():
+            entry = state.task(task)
+            if now >= due_ms and entry is not None and not entry.has_verdict_of(self._id):
+                self._found[task] = (finding, now + INSIST_MS)
+                effects.append(Propose(finding))
         return effects
 
     def _begin(self, task: TaskId, state: LedgerState) -> list[RoleEffect]:
@@ -69,5 +78,5 @@ class Referee:
             return []
         place = Assignment(Purpose.REFEREE, task, 0, 0)
         self._open[task] = place
-        holders = (entry.submitter, *(slot.worker for slot in entry.slots))
+        holders = (entry.submitter, *(slot.worker for slot in entry.slots if slot.worker))
         return [Execute(place, entry.spec, holders)]

@@ -1,0 +1,44 @@
+"""Reporter: every committee member says how it finds the nodes; the ledger believes no one alone.
+
+Conditions change all the time, so they are told in coarse buckets, and only what differs from
+this member's last word goes into the log.
+"""
+
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId
+from ambientd.model.effect import Propose, RoleEffect
+from ambientd.model.record import NodeReport, Registry
+
+REPORT_MS = 5_000
+
+
+class Reporter:
+    """One member's word on everybody's condition."""
+
+    def __init__(self, self_id: NodeId, members: frozenset[NodeId]) -> None:
+        self._is_member = self_id in members
+        self._said: dict[NodeId, NodeReport] = {}
+        self._due_ms = 0
+
+    def hasten(self) -> None:
+        """Report soon: somebody came or went."""
+        self._due_ms = 0
+
+    def is_due(self, now: int) -> bool:
+        """Tell whether it is time to report."""
+        return self._is_member and now >= self._due_ms
+
+    def on_reports(
+        self, reports: tuple[NodeReport, ...], state: LedgerState, now: int
+    ) -> list[RoleEffect]:
+        """Propose what differs from this member's last word, for nodes that can still work."""
+        self._due_ms = now + REPORT_MS
+        news = tuple(report for report in reports if self._is_news(report, state))
+        self._said.update((report.node, report) for report in news)
+        return [Propose(Registry(reports=news, observed_ms=now))] if news else []
+
+    def _is_news(self, report: NodeReport, state: LedgerState) -> bool:
+        entry = state.node(report.node)
+        if entry is None or entry.tombstoned:
+            return False
+        return self._said.get(report.node) != report

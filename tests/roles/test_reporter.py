@@ -1,0 +1,58 @@
+"""Every member says how it finds the nodes, and says it again only when it has changed."""
+
+from ambientd.model.effect import Propose
+from ambientd.model.record import NodeReport, Registry
+from ambientd.roles.reporter import REPORT_MS, Reporter
+from tests.ledger.cluster import START_MS, TestCluster, result
+
+NOW = START_MS + 1_000
+
+
+def reporter(cluster: TestCluster, number: int = 0) -> Reporter:
+    members = frozenset(cluster.node(each) for each in range(4))
+    return Reporter(cluster.node(number), members)
+
+
+def test_conditions_are_reported_when_they_are_due_and_news() -> None:
+    cluster = TestCluster()
+    role = reporter(cluster)
+    here = NodeReport(node=cluster.node(0), accepting=True)
+    away = NodeReport(node=cluster.node(1), accepting=False)
+    stranger = NodeReport(node=cluster.node(9), accepting=True)
+    assert role.is_due(NOW)
+    [proposed] = role.on_reports((here, away, stranger), cluster.state, NOW)
+    assert proposed == Propose(Registry(reports=(here, away), observed_ms=NOW))
+    assert role.on_reports((here, away), cluster.state, NOW) == []
+    assert not role.is_due(NOW + REPORT_MS - 1)
+    role.hasten()
+    assert role.is_due(NOW + 1)
+
+
+def test_no_two_reports_are_the_same_record() -> None:
+    cluster = TestCluster()
+    role = reporter(cluster)
+    back = NodeReport(node=cluster.node(1), accepting=True)
+    away = NodeReport(node=cluster.node(1), accepting=False)
+    seen = set()
+    for now, report in ((NOW, away), (NOW + 1, back), (NOW + 2, away)):
+        [proposed] = role.on_reports((report,), cluster.state, now)
+        assert isinstance(proposed, Propose)
+        seen.add(proposed.body)
+    assert len(seen) == 3
+
+
+def test_a_node_outside_the_committee_reports_nothing() -> None:
+    cluster = TestCluster()
+    assert not reporter(cluster, 9).is_due(NOW)
+
+
+def test_a_convicted_node_is_no_news() -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    cluster.work(task, {1: result(b"a lie")})
+    liar = cluster.task(task).slots[1].worker
+    for referee in range(4):
+        if cluster.node(referee) != liar:
+            cluster.block(cluster.finding(task, referee, result()))
+    report = NodeReport(node=liar, accepting=True)
+    assert reporter(cluster).on_reports((report,), cluster.state, NOW) == []
