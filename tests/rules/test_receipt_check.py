@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
+from ambientd.codec.signing import Signer
 from ambientd.codec.statements import file_payload, receipt_hash, sign_receipt
 from ambientd.model.receipt import ReceiptFile
 from ambientd.rules.receipt_check import FILE_BYTES_MAX, ReceiptReport, check_receipt_file
@@ -136,6 +137,7 @@ def test_the_output_of_a_refused_task_is_none() -> None:
     cluster = TestCluster()
     refused = result(b"", gas=0, kind=3)
     cluster.work(cluster.admit(), {0: refused, 1: refused})
+    cluster.close_batch()
     assert failed(check_receipt_file(data_of(cluster), output=b"")) == ["output"]
 
 
@@ -144,12 +146,30 @@ def test_what_is_still_pending_is_valid_and_said() -> None:
     report = check_receipt_file(unanchored)
     assert report.valid
     assert "pending" in next(check.detail for check in report.checks if check.name == "anchor")
-    unclosed = check_receipt_file(data_of(agreed(anchored=False, closed=False)))
-    assert unclosed.valid
-    details = {check.name: check.detail for check in unclosed.checks}
-    for name in ("inclusion", "checkpoint", "anchor"):
-        assert details[name].startswith("pending")
-    assert any("issuing member alone" in sentence for sentence in unclosed.trust)
+
+
+def test_a_file_without_a_checkpoint_is_not_valid_as_one_member_alone_can_forge_it() -> None:
+    honest = check_receipt_file(data_of(agreed(anchored=False, closed=False)))
+    assert failed(honest) == ["checkpoint"]
+    details = {check.name: check.detail for check in honest.checks}
+    assert "ask again in a few seconds" in details["checkpoint"]
+    assert details["inclusion"].startswith("pending")
+    assert any("is not valid" in sentence for sentence in honest.trust)
+    sybils = [Signer(sha256(b"invented %d" % number), CLUSTER.id) for number in range(2)]
+    invented = tuple(
+        sign_receipt(signer, replace(signed.receipt, worker=signer.public_key, result=LIE))
+        for signer, signed in zip(sybils, FILE.receipts, strict=True)
+    )
+    hashes = tuple(receipt_hash(signed) for signed in invented)
+    forged = pretended(CLUSTER, {"receipts": hashes, "result": LIE}, receipts=invented)
+    assert failed(forged) == ["checkpoint"]
+
+
+@pytest.mark.parametrize("leaf", [-1, 7, 2**40])
+def test_a_leaf_outside_the_checkpoint_is_found(leaf: int) -> None:
+    report = reissued(FILE, leaf_index=leaf)
+    assert failed(report) == ["inclusion"]
+    assert any("outside the checkpoint's 7" in check.detail for check in report.checks)
 
 
 def test_regtest_proves_nothing_about_time() -> None:
@@ -164,6 +184,7 @@ def test_one_worker_alone_is_said_to_be_trusted() -> None:
 def test_a_submitter_that_worked_for_itself_is_said() -> None:
     cluster = TestCluster(members=2)
     cluster.work(cluster.admit())
+    cluster.close_batch()
     report = check_receipt_file(data_of(cluster))
     assert report.valid
     assert any("one of the workers" in sentence for sentence in report.trust)
@@ -277,7 +298,8 @@ def test_a_verdict_that_the_statements_do_not_bear_out_is_found() -> None:
 def test_fewer_answers_than_the_task_asked_for_are_no_agreement() -> None:
     one = FILE.receipts[:1]
     hashes = tuple(receipt_hash(signed) for signed in one)
-    assert failed(pretended(CLUSTER, {"receipts": hashes}, receipts=one)) == ["agreement"]
+    report = pretended(CLUSTER, {"receipts": hashes}, receipts=one)
+    assert failed(report) == ["agreement", "checkpoint"]
 
 
 def test_one_worker_or_one_slot_answering_twice_is_found() -> None:
@@ -331,7 +353,7 @@ def test_a_broken_anchor_is_found() -> None:
     short = replace(FILE.anchor, following_headers=FILE.anchor.following_headers[:3])
     assert failed(reissued(FILE, anchor=short)) == ["anchor"]
     assert failed(reissued(FILE, anchor=replace(FILE.anchor, header=b"short"))) == ["anchor"]
-    assert failed(reissued(FILE, note=None)) == ["anchor"]
+    assert failed(reissued(FILE, note=None)) == ["checkpoint", "anchor"]
 
 
 def test_lists_beyond_reason_are_refused_before_any_arithmetic() -> None:

@@ -296,12 +296,14 @@ def _inconclusive_fault(exam: _Examination) -> str | None:
 def _check_inclusion(exam: _Examination) -> None:
     file = exam.file
     if file.note is None:
-        exam.note("inclusion", None, "pending: the batch is not closed yet")
+        exam.note("inclusion", None, "pending: there is no head yet that it could lead to")
         return
     leaf = settlement_leaf(file.settlement)
     root = root_from_inclusion(leaf, file.leaf_index, file.note.size, file.path)
     fault = None
-    if root is None or root != file.note.root:
+    if not 0 <= file.leaf_index < file.note.size:
+        fault = f"leaf {file.leaf_index} is outside the checkpoint's {file.note.size} leaves"
+    elif root is None or root != file.note.root:
         fault = f"the path does not lead from leaf {file.leaf_index} to the checkpoint's root"
     exam.note("inclusion", fault, f"leaf {file.leaf_index} of {file.note.size}")
 
@@ -309,7 +311,9 @@ def _check_inclusion(exam: _Examination) -> None:
 def _check_note(exam: _Examination) -> None:
     note = exam.file.note
     if note is None:
-        exam.note("checkpoint", None, "pending: nothing is cosigned yet")
+        # Without a cosigned head, workers and referees are whoever the issuer says they are.
+        open_batch = "the receipt's batch is not closed yet: ask again in a few seconds"
+        exam.note("checkpoint", open_batch, "")
         return
     text = note_text(exam.cluster, note.size, note.root)
     fault = None

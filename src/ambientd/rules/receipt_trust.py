@@ -57,8 +57,8 @@ def _about_answer(file: ReceiptFile, members: int) -> list[str]:
         sentences.append("The submitter, who was one of the workers.")
     if file.note is None:
         sentences.append(
-            "The issuing member alone for who the workers are and that the task ended so: no "
-            "checkpoint is cosigned yet. Ask for the receipt again later."
+            "Whoever issued the file, for everything in it: no checkpoint is cosigned yet, so it "
+            "is not valid. Ask for the receipt again in a few seconds."
         )
     else:
         sentences.append(
