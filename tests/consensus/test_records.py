@@ -6,6 +6,7 @@ from ambientd.consensus.events import RecordSettled, RoundTripMeasured
 from ambientd.consensus.forwarding import Forwarding
 from ambientd.consensus.messages import Append, Forward
 from ambientd.consensus.record_pool import RecordPool
+from sim.replica import is_valid
 from tests.consensus.bench import Bench, of, options, record, sent
 
 
@@ -160,3 +161,60 @@ def test_round_trips_of_the_host_raise_the_patience() -> None:
     for _ in range(64 * 20):
         machine.handle(RoundTripMeasured(10**9), now=bench.now)
     assert machine._pacemaker.t0_ms == 6_400
+
+
+def counted(bench: Bench, who: int) -> list[bytes]:
+    """Give the list of the records that a node's host is asked to verify from now on."""
+    asked: list[bytes] = []
+
+    def judge(data: bytes) -> bool:
+        asked.append(data)
+        return is_valid(data)
+
+    bench.machine(who)._is_valid = judge
+    return asked
+
+
+def test_no_more_forwarded_records_are_verified_than_the_pool_keeps_of_the_peer() -> None:
+    bench = Bench(4, changes={"pending_per_peer_max": 5})
+    bench.start(3)
+    asked = counted(bench, 3)
+    bench.receive(3, 1, Forward(tuple(record(number) for number in range(100))))
+    bench.receive(3, 1, Forward(tuple(record(number) for number in range(100, 200))))
+    assert asked == [record(number) for number in range(5)]
+    bench.receive(3, 2, Forward((record("of another peer"),)))
+    assert bench.machine(3).pending_records == 6
+
+
+def test_a_full_pool_verifies_nothing() -> None:
+    bench = Bench(4, changes={"pending_records_max": 2, "record_bytes_max": 50})
+    bench.start(3)
+    asked = counted(bench, 3)
+    assert not of(bench.receive(3, 1, Forward((record("x" * 60), record(1), record(2)))), PeerFault)
+    bench.receive(3, 2, Forward((record(3),)))
+    assert of(bench.submit(3, record(4)), RecordRefused)
+    assert asked == [record(1), record(2)]
+
+
+def test_a_forward_beyond_its_limits_is_a_fault_and_nothing_of_it_is_verified() -> None:
+    bench = Bench(4)
+    bench.start(3)
+    asked = counted(bench, 3)
+    many = Forward(tuple(record(number) for number in range(1_025)))
+    [fault] = of(bench.receive(3, 1, many), PeerFault)
+    assert "1024 are allowed" in fault.reason
+    large = Forward((record("x" * 600_000), record("y" * 600_000)))
+    [fault] = of(bench.receive(3, 1, large), PeerFault)
+    assert "1048576 are allowed" in fault.reason
+    assert asked == []
+    assert not of(bench.receive(3, 1, Forward((record("x" * 2_000_000),))), PeerFault)
+
+
+def test_after_an_invalid_record_the_rest_of_a_forward_is_not_looked_at() -> None:
+    bench = Bench(4)
+    bench.start(3)
+    asked = counted(bench, 3)
+    effects = bench.receive(3, 1, Forward((record(1), b"junk", record(2), b"more junk")))
+    assert [fault.sender for fault in of(effects, PeerFault)] == [bench.key(1)]
+    assert asked == [record(1), b"junk"]
+    assert bench.machine(3).pending_records == 1

@@ -23,7 +23,7 @@ from ambientd.consensus.effects import (
     Send,
 )
 from ambientd.consensus.evidence import EvidenceWatch
-from ambientd.consensus.forwarding import Forwarding
+from ambientd.consensus.forwarding import Forwarding, forward_fault
 from ambientd.consensus.judging import records_fault, shape_fault, signature_fault
 from ambientd.consensus.messages import (
     Append,
@@ -203,7 +203,12 @@ class Follower:
         return None
 
     def _on_forward(self, sender: bytes, forward: Forward, now: int) -> str | None:
+        fault = forward_fault(forward)
+        if fault is not None:
+            return fault
         for record in forward.records:
+            if not self._pool.has_room_for(sender):
+                return None
             if self._take_record(record, sender, now) == "":
                 return "a forwarded record is not valid"
         return None
@@ -214,12 +219,15 @@ class Follower:
             if origin is None:
                 self._pool.adopt(record)
             return None
+        # The cheap questions come first: a peer must not buy signature checks with bytes alone.
+        reason = self._pool.refusal(record, origin)
+        if reason is not None:
+            return reason
         if not self._is_valid(record):
             return "" if origin is not None else "the record is not valid"
-        reason = self._pool.add(record, origin, now)
-        if reason is None:
-            self._forwarding.changed()
-        return reason
+        self._pool.add(record, origin, now)
+        self._forwarding.changed()
+        return None
 
     def _on_evidence(self, evidence: Evidence) -> str | None:
         culprit = self._verifier.culprit(evidence)

@@ -14,6 +14,17 @@ FORWARD_RECORDS_MAX = 1024
 OLDEST_WATCHED = 64
 
 
+def forward_fault(forward: Forward) -> str | None:
+    """Give what is wrong with a message of records before any of them is looked at."""
+    count = len(forward.records)
+    if count > FORWARD_RECORDS_MAX:
+        return f"{count} records are forwarded at once; {FORWARD_RECORDS_MAX} are allowed"
+    size = sum(map(len, forward.records))
+    if count > 1 and size > FORWARD_BYTES_MAX:  # one record has its own limit
+        return f"{size} bytes are forwarded at once; {FORWARD_BYTES_MAX} are allowed"
+    return None
+
+
 class Forwarding:
     """Sends pending records at once in each term, again every 2 T0, and to all when ignored."""
 

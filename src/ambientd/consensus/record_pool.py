@@ -51,17 +51,31 @@ class RecordPool:
             self._count(entry.origin, -1)
             entry.origin = None
 
-    def add(self, record: bytes, origin: bytes | None, now: int) -> str | None:
-        """Keep a new record; give the reason when it is not kept."""
+    def has_room_for(self, origin: bytes) -> bool:
+        """Tell whether one more record of this peer could be kept."""
+        options = self._options
+        of_peer = self._per_peer.get(origin, 0)
+        is_full = len(self._pending) >= options.pending_records_max
+        return of_peer < options.pending_per_peer_max and not is_full
+
+    def refusal(self, record: bytes, origin: bytes | None) -> str | None:
+        """Give why a new record would not be kept, whatever it says; None when it would be."""
         options = self._options
         if not 0 < len(record) <= options.record_bytes_max:
             return f"the record has {len(record)} bytes, 1 to {options.record_bytes_max} are taken"
         is_full = len(self._pending) >= options.pending_records_max
         if is_full or self._bytes + len(record) > options.pending_bytes_max:
             return f"{len(self._pending)} records are waiting already; try again later"
+        if origin is not None and not self.has_room_for(origin):
+            return "too many records of this peer are waiting already"
+        return None
+
+    def add(self, record: bytes, origin: bytes | None, now: int) -> str | None:
+        """Keep a new record; give the reason when it is not kept."""
+        reason = self.refusal(record, origin)
+        if reason is not None:
+            return reason
         if origin is not None:
-            if self._per_peer.get(origin, 0) >= options.pending_per_peer_max:
-                return "too many records of this peer are waiting already"
             self._count(origin, 1)
         self._pending[merkle.leaf_hash(record)] = Pending(record, origin, now)
         self._bytes += len(record)
