@@ -217,7 +217,8 @@ def records() -> dict[str, Any]:
     cluster = scene.cluster
     genesis_root = cluster.state.root
     report = NodeReport(node=cluster.node(2), accepting=True, capacity=4)
-    scene.block((0, Registry(reports=(report,))), cluster.join(50))
+    words = ((member, Registry(reports=(report,))) for member in range(3))
+    scene.block(*words, cluster.join(50))
     for nonce, answers in ((b"agreed", {}), (b"disputed", {1: LIE})):
         task = task_id(cluster.node(0), nonce, spec())
         scene.block((0, Admit(nonce=nonce, spec=spec())))

@@ -29,7 +29,17 @@ from ambientd.model.receipt import (
     RefereeVerdict,
     SignedReceipt,
 )
-from ambientd.model.record import Admit, Body, Checkpoint, Commits, DisputeStep, Join, Settle
+from ambientd.model.record import (
+    Admit,
+    Body,
+    Checkpoint,
+    Commits,
+    DisputeStep,
+    Join,
+    NodeReport,
+    Registry,
+    Settle,
+)
 from ambientd.model.task import Assurance, Result, SlotState, TaskSpec
 from ambientd.rules.notes import note_text
 from ambientd.rules.verdicts import quorum
@@ -235,6 +245,11 @@ class TestCluster:
         )
         values["invite_signature"] = invite_key.sign("join", join_payload(body))
         return number, Join(**(values | changes))  # type: ignore[arg-type]
+
+    def report(self, *reports: NodeReport) -> list[LedgerEvent]:
+        """Let all members report the same."""
+        body = Registry(reports=reports)
+        return self.block(*((member, body) for member in range(self.members)))
 
     def note(self, size: int | None = None, signers: int | None = None) -> CheckpointNote:
         size = self.state.receipt_log_size() if size is None else size

@@ -27,7 +27,6 @@ from ambientd.model.record import (
     DisputeStep,
     Fraud,
     NodeReport,
-    Registry,
     Settle,
 )
 from ambientd.model.task import Assurance, SlotState, TaskState, Verdict
@@ -288,17 +287,13 @@ def test_once_an_answer_is_open_referees_replace_the_silent_worker_as_others_cou
 
 def test_a_task_waits_while_nobody_accepts_and_goes_on_when_somebody_does() -> None:
     cluster = TestCluster()
-    away = Registry(
-        reports=tuple(NodeReport(node=cluster.node(n), accepting=False) for n in range(4))
-    )
-    back = Registry(
-        reports=tuple(NodeReport(node=cluster.node(n), accepting=True) for n in range(4))
-    )
-    cluster.block((0, away))
+    away = [NodeReport(node=cluster.node(n), accepting=False) for n in range(4)]
+    back = [NodeReport(node=cluster.node(n), accepting=True) for n in range(4)]
+    cluster.report(*away)
     task = cluster.admit()
     assert cluster.task(task).state is TaskState.PENDING
     cluster.block()
-    cluster.block((0, back))
+    cluster.report(*back)
     cluster.block()
     assert cluster.task(task).state is TaskState.ASSIGNED
 
@@ -319,12 +314,12 @@ def test_tasks_that_nobody_can_take_hold_up_no_others() -> None:
     cluster = TestCluster()
     nodes = [cluster.node(n) for n in range(4)]
     away = tuple(NodeReport(node=node, accepting=False) for node in nodes)
-    cluster.block((0, Registry(reports=away)))
+    cluster.report(*away)
     for number in range(40):
         cluster.admit(nonce=b"stuck%d" % number, replicas=4)
     single = cluster.admit(submitter=2, assurance=Assurance.NONE, replicas=1)
     back = NodeReport(node=nodes[1], accepting=True, capacity=1000)
-    cluster.block((0, Registry(reports=(back,))))
+    cluster.report(back)
     for _ in range(20):
         cluster.block()
     assert cluster.task(single).state is TaskState.ASSIGNED
@@ -554,8 +549,8 @@ def test_in_a_large_cluster_slots_are_spread_over_a_sample_and_found_beyond_it()
             NodeReport(node=node, accepting=node == alone)
             for node in [*guests[start : start + 50], *cluster.state.members]
         ]
-        cluster.block((0, Registry(reports=tuple(away))))
-    cluster.block((0, Registry(reports=(NodeReport(node=alone, accepting=True, capacity=99),))))
+        cluster.report(*away)
+    cluster.report(NodeReport(node=alone, accepting=True, capacity=99))
     for number in range(10):
         task = cluster.admit(nonce=b"x%d" % number, assurance=Assurance.NONE, replicas=1)
         assert cluster.task(task).slots[0].worker == alone

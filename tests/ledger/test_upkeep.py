@@ -5,11 +5,11 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.statements import sign_receipt
 from ambientd.errors import ConfigError
 from ambientd.ledger.apply import BlockContext, apply_block
-from ambientd.ledger.events import NodeConvicted, NodeJoined, SlotReleased
+from ambientd.ledger.events import NodeConvicted, NodeJoined
 from ambientd.ledger.state import LedgerState, decode_key
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Rules
-from ambientd.model.record import Body, Fraud, NodeReport, Registry
+from ambientd.model.record import Body, Fraud, NodeReport
 from ambientd.model.task import TaskState
 from ambientd.rules.verdicts import convicts
 from tests.ledger.cluster import BOND_MSAT, START_MS, TestCluster, genesis, rejections, result
@@ -77,39 +77,6 @@ def test_a_node_joins_for_itself_and_with_a_short_name() -> None:
     assert "at most 64" in rejection(cluster, *cluster.join(50, profile=long))
 
 
-# Conditions
-
-
-def test_only_members_report_conditions_and_only_of_known_nodes() -> None:
-    cluster = TestCluster()
-    cluster.block(cluster.join(50))
-    report = NodeReport(node=cluster.node(1), accepting=False)
-    assert "only committee" in rejection(cluster, 50, Registry(reports=(report,)))
-    unknown = NodeReport(node=cluster.node(60), accepting=True)
-    assert "no known node" in rejection(cluster, 0, Registry(reports=(report, unknown)))
-    assert cluster.state.node(cluster.node(1)).accepting, "a rejected record changes nothing"
-
-
-def test_a_node_in_safe_mode_gets_nothing() -> None:
-    cluster = TestCluster()
-    safe = NodeReport(node=cluster.node(1), accepting=True, safe_mode=True)
-    cluster.block((0, Registry(reports=(safe,))))
-    for number in range(20):
-        slots = cluster.task(cluster.admit(nonce=b"%d" % number)).slots
-        assert cluster.node(1) not in {slot.worker for slot in slots}
-
-
-def test_a_node_that_went_away_keeps_its_slots_only_for_a_lease() -> None:
-    cluster = TestCluster(rules=Rules(lease_ms=1000))
-    task = cluster.admit(wall_ms_max=600_000)
-    worker = cluster.task(task).slots[0].worker
-    away = NodeReport(node=worker, accepting=False)
-    cluster.block((0, Registry(reports=(away,))))
-    events = cluster.block(after_ms=1000)
-    released = [event.worker for event in events if isinstance(event, SlotReleased)]
-    assert released == [worker]
-
-
 # Evidence
 
 
@@ -133,7 +100,7 @@ def test_two_answers_to_one_assignment_convict_their_worker() -> None:
     assert cluster.state.able_nodes() == 3
     assert cluster.block((2, fraud)) == []
     back = NodeReport(node=fraud.culprit, accepting=True)
-    cluster.block((0, Registry(reports=(back,))))
+    cluster.report(back)
     assert not cluster.state.node(fraud.culprit).accepting
 
 

@@ -67,8 +67,10 @@ def _of(info: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
             return TEXTS
         case msgspec.inspect.BoolType():
             return st.booleans()
-        case msgspec.inspect.IntType():
+        case msgspec.inspect.IntType(ge=None, le=None):
             return NUMBERS
+        case msgspec.inspect.IntType(ge=lowest, le=highest):
+            return st.integers(lowest, highest)
         case msgspec.inspect.NoneType():
             return st.none()
         case _:

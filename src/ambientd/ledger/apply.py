@@ -11,7 +11,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from ambientd.codec.statements import task_id
-from ambientd.ledger import tasks, upkeep
+from ambientd.ledger import conditions, tasks, upkeep
 from ambientd.ledger.admission import decode_record, is_admissible
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import Entry, Key
@@ -114,7 +114,7 @@ def _apply(draft: Draft, record: Record, prove_fraud: ProveFraud) -> str | None:
         case Join():
             return upkeep.join(draft, record, body)
         case Registry():
-            return upkeep.registry(draft, record, body)
+            return conditions.registry(draft, record, body)
         case Checkpoint():
             return upkeep.checkpoint(draft, body)
         case Anchor():

@@ -12,6 +12,7 @@ from ambientd.model.receipt import (
     Settlement,
     SignedReceipt,
 )
+from ambientd.model.record import NodeReport
 from ambientd.model.task import Commit, SlotState, TaskSpec, TaskState
 
 
@@ -27,10 +28,16 @@ class Table(IntEnum):
     CHECKPOINT = 6
     EVIDENCE = 7
     INVITE = 8
+    REPORT = 9
 
 
 Key: TypeAlias = tuple[Table, bytes]
 META_KEY: Key = (Table.META, b"")
+
+
+def report_key(node: NodeId, member: NodeId) -> Key:
+    """Give the key of a member's last report on a node."""
+    return Table.REPORT, node + member
 
 
 class Meta(Value, frozen=True):
@@ -52,7 +59,7 @@ class Account(Value, frozen=True):
 
 
 class NodeEntry(Value, frozen=True):
-    """A node as the ledger knows it; the condition comes from REGISTRY alone."""
+    """A node as the ledger knows it; the condition is what the members' reports say together."""
 
     profile: Profile
     is_member: bool
@@ -162,6 +169,7 @@ Entry: TypeAlias = (
     | CheckpointEntry
     | EvidenceEntry
     | Invite
+    | NodeReport
 )
 
 ENTRY_TYPES: dict[Table, type[Entry]] = {
@@ -174,4 +182,5 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.CHECKPOINT: CheckpointEntry,
     Table.EVIDENCE: EvidenceEntry,
     Table.INVITE: Invite,
+    Table.REPORT: NodeReport,
 }

@@ -25,9 +25,11 @@ from ambientd.ledger.entries import (
     Reputation,
     Table,
     TaskEntry,
+    report_key,
 )
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import Genesis
+from ambientd.model.record import NodeReport
 from ambientd.model.task import TERMINAL, TaskState
 from ambientd.rules import reputation
 from ambientd.rules.founding import genesis_fault
@@ -216,6 +218,10 @@ class LedgerState:
     def node(self, node: NodeId) -> NodeEntry | None:
         """Give a node."""
         return cast("NodeEntry | None", self._items.get((Table.NODE, node)))
+
+    def report(self, node: NodeId, member: NodeId) -> NodeReport | None:
+        """Give a member's last report on a node."""
+        return cast("NodeReport | None", self._items.get(report_key(node, member)))
 
     def nodes(self) -> list[NodeId]:
         """Give every node, sorted; not to be changed."""

@@ -14,12 +14,10 @@ from ambientd.ledger.entries import (
     Invite,
     NodeEntry,
     Table,
-    TaskEntry,
 )
 from ambientd.ledger.events import BatchAnchored, CheckpointClosed, NodeJoined
-from ambientd.model.base import Digest, NodeId
-from ambientd.model.record import Anchor, Checkpoint, Fraud, Join, NodeReport, Record, Registry
-from ambientd.model.task import SlotState
+from ambientd.model.base import Digest
+from ambientd.model.record import Anchor, Checkpoint, Fraud, Join, Record
 from ambientd.rules.bitcoin import NETWORKS, Branch, check_anchor
 from ambientd.rules.notes import note_text
 from ambientd.rules.verdicts import contradicts, quorum
@@ -54,65 +52,6 @@ def join(draft: Draft, record: Record, body: Join) -> str | None:
     draft.put_node(body.node, NodeEntry(profile=body.profile, is_member=False))
     draft.tell(NodeJoined(body.node, body.profile.name))
     return None
-
-
-def registry(draft: Draft, record: Record, body: Registry) -> str | None:
-    """Take the nodes' conditions; a node that went away does not keep its slots for long."""
-    if record.author not in draft.state.members:
-        return "only committee members report the nodes' conditions"
-    lost: set[NodeId] = set()
-    for report in body.reports:
-        entry = draft.node(report.node)
-        if entry is None or _is_out_of_range(report):
-            return "a report on no known node, or outside its range"
-        if entry.accepting and not report.accepting:
-            lost.add(report.node)
-        draft.put_node(
-            report.node,
-            replace(
-                entry,
-                accepting=report.accepting and not entry.tombstoned,
-                safe_mode=report.safe_mode,
-                health_percent=report.health_percent,
-                load_percent=report.load_percent,
-                latency_ms=report.latency_ms,
-                carbon_g_per_kwh=report.carbon_g_per_kwh,
-                capacity=report.capacity,
-            ),
-        )
-    if lost:
-        _shorten_leases(draft, lost)
-    return None
-
-
-def _is_out_of_range(report: NodeReport) -> bool:
-    return not (
-        0 <= report.health_percent <= 100
-        and 0 <= report.load_percent <= 100
-        and 0 <= report.latency_ms <= 60_000
-        and 0 <= report.carbon_g_per_kwh <= 10_000
-        and 0 <= report.capacity <= 1024
-    )
-
-
-def _shorten_leases(draft: Draft, lost: set[NodeId]) -> None:
-    until_ms = draft.context.time_ms + draft.state.genesis.rules.lease_ms
-    for task, _ in draft.state.open_tasks():
-        entry = draft.task(task)
-        if entry is None or not any(slot.worker in lost for slot in entry.slots):
-            continue
-        slots = tuple(
-            replace(slot, deadline_ms=min(slot.deadline_ms, until_ms))
-            if slot.worker in lost and slot.state is SlotState.ASSIGNED
-            else slot
-            for slot in entry.slots
-        )
-        draft.put_task(task, _with_deadline(replace(entry, slots=slots)))
-
-
-def _with_deadline(entry: TaskEntry) -> TaskEntry:
-    due = [slot.deadline_ms for slot in entry.slots if slot.deadline_ms]
-    return replace(entry, deadline_ms=min(due, default=entry.deadline_ms))
 
 
 def checkpoint(draft: Draft, body: Checkpoint) -> str | None:

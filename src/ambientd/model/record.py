@@ -21,7 +21,7 @@ class Join(Value, frozen=True, tag=1):
 
 
 class NodeReport(Value, frozen=True):
-    """One node's condition in coarse buckets, as the coordinator last heard it."""
+    """One node's condition in coarse buckets, as one member finds it."""
 
     node: NodeId
     accepting: bool
@@ -34,7 +34,7 @@ class NodeReport(Value, frozen=True):
 
 
 class Registry(Value, frozen=True, tag=3):
-    """The nodes' conditions, every few seconds; the only way they enter scheduling.
+    """One member's word on the nodes' conditions; only several together enter scheduling.
 
     `observed_ms` sets apart two records of the same content: the log takes each record once.
     """

@@ -1,0 +1,116 @@
+"""The nodes' conditions: every member says how it finds them, and no liar alone decides.
+
+The last report of each member on each node is kept. A node stops taking work once f + 1 members
+say so, one of whom must be honest; its numbers are the medians of what 2f + 1 or more say, which
+lie between numbers of honest members (protocols/03 §3, REGISTRY).
+"""
+
+from typing import cast
+
+from msgspec.structs import replace
+
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import NodeEntry, Slot, TaskEntry, report_key
+from ambientd.model.base import NodeId
+from ambientd.model.record import NodeReport, Record, Registry
+from ambientd.model.task import SlotState
+from ambientd.rules.verdicts import liars_max
+
+
+def registry(draft: Draft, record: Record, body: Registry) -> str | None:
+    """Take one member's word on the nodes; whoever is found gone keeps no slots for long."""
+    member = record.author
+    author = draft.node(member)
+    if member not in draft.state.members or author is None or author.tombstoned:
+        return "only committee members that were never convicted report the nodes' conditions"
+    changed: dict[NodeId, None] = {}
+    for report in body.reports:
+        if draft.node(report.node) is None or _is_out_of_range(report):
+            return "a report on no known node, or outside its range"
+        key = report_key(report.node, member)
+        if draft.get(key) != report:
+            draft.put(key, report)
+            changed[report.node] = None
+    lost = {node for node in changed if _is_lost(draft, node)}
+    if lost:
+        _shorten_leases(draft, lost)
+    return None
+
+
+def _is_out_of_range(report: NodeReport) -> bool:
+    return not (
+        0 <= report.health_percent <= 100
+        and 0 <= report.load_percent <= 100
+        and 0 <= report.latency_ms <= 60_000
+        and 0 <= report.carbon_g_per_kwh <= 10_000
+        and 0 <= report.capacity <= 1024
+    )
+
+
+def _is_lost(draft: Draft, node: NodeId) -> bool:
+    """Work out a node's condition anew; tell whether it has just stopped taking work."""
+    before = draft.node(node)
+    assert before is not None, "reports are on known nodes"
+    after = _found(before, _reports(draft, node), liars_max(len(draft.state.members)))
+    if after != before:
+        draft.put_node(node, after)
+    return before.accepting and not after.accepting
+
+
+def _reports(draft: Draft, node: NodeId) -> list[NodeReport]:
+    """Give the last report of every member that was never convicted."""
+    reports = []
+    for member in draft.state.members:
+        author = draft.node(member)
+        if author is not None and not author.tombstoned:
+            said = draft.get(report_key(node, member))
+            if said is not None:
+                reports.append(cast("NodeReport", said))
+    return reports
+
+
+def _found(entry: NodeEntry, reports: list[NodeReport], liars: int) -> NodeEntry:
+    """Give a node's condition as the members' reports together have it."""
+    gone = sum(not report.accepting for report in reports)
+    safe = sum(report.safe_mode for report in reports)
+    entry = replace(
+        entry,
+        accepting=gone <= liars and not entry.tombstoned,
+        safe_mode=safe > liars,
+    )
+    if len(reports) <= 2 * liars:
+        return entry
+    return replace(
+        entry,
+        health_percent=_median([report.health_percent for report in reports]),
+        load_percent=_median([report.load_percent for report in reports]),
+        latency_ms=_median([report.latency_ms for report in reports]),
+        carbon_g_per_kwh=_median([report.carbon_g_per_kwh for report in reports]),
+        capacity=_median([report.capacity for report in reports]),
+    )
+
+
+def _median(values: list[int]) -> int:
+    """Give the middle value, the lower one of two."""
+    return sorted(values)[(len(values) - 1) // 2]
+
+
+def _shorten_leases(draft: Draft, lost: set[NodeId]) -> None:
+    until_ms = draft.context.time_ms + draft.state.genesis.rules.lease_ms
+    for task, _ in draft.state.open_tasks():
+        entry = draft.task(task)
+        if entry is None or not any(slot.worker in lost for slot in entry.slots):
+            continue
+        slots = tuple(_shortened(slot, until_ms, lost) for slot in entry.slots)
+        draft.put_task(task, _with_deadline(replace(entry, slots=slots)))
+
+
+def _shortened(slot: Slot, until_ms: int, lost: set[NodeId]) -> Slot:
+    if slot.worker in lost and slot.state is SlotState.ASSIGNED:
+        return replace(slot, deadline_ms=min(slot.deadline_ms, until_ms))
+    return slot
+
+
+def _with_deadline(entry: TaskEntry) -> TaskEntry:
+    due = [slot.deadline_ms for slot in entry.slots if slot.deadline_ms]
+    return replace(entry, deadline_ms=min(due, default=entry.deadline_ms))
