@@ -8,9 +8,9 @@ from enum import Enum
 from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
 from ambientd.consensus import beacon
-from ambientd.consensus.certificates import faults_tolerated, quorum
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.safety import SafetyRules
+from ambientd.rules.verdicts import liars_max, quorum
 from sim.checkers import (
     Agreement,
     Certificates,
@@ -97,7 +97,7 @@ def _cast(options: ScenarioOptions, dice: random.Random) -> _Cast:
     tips = tuple(beacon.tip(secret) for secret in secrets)
     seed = tagged("sim/epoch/1", options.seed.to_bytes(8, "big"))
     spare = options.nodes - quorum(options.nodes)
-    liars = faults_tolerated(options.nodes) if Fault.LIAR in options.faults else 0
+    liars = liars_max(options.nodes) if Fault.LIAR in options.faults else 0
     silent = dice.randrange(spare - liars + 1) if Fault.SILENCE in options.faults else 0
     unlucky = dice.sample(range(options.nodes), liars + silent)
     cast = _Cast()

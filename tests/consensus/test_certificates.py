@@ -9,9 +9,7 @@ from ambientd.consensus.certificates import (
     VERIFIED_MAX,
     Committee,
     Verifier,
-    faults_tolerated,
     joining,
-    quorum,
 )
 from ambientd.consensus.messages import (
     EquivocalBlocks,
@@ -21,19 +19,20 @@ from ambientd.consensus.messages import (
     QuorumCertificate,
     TimeoutCertificate,
 )
+from ambientd.rules.verdicts import liars_max, quorum
 from tests.consensus.bench import Bench, at, options, record
 
 
 def test_quorums_are_those_of_the_table() -> None:
     assert [quorum(n) for n in (1, 3, 4, 5, 6, 7, 10)] == [1, 2, 3, 4, 4, 5, 7]
-    assert [faults_tolerated(n) for n in (1, 3, 4, 7, 10)] == [0, 0, 1, 2, 3]
+    assert [liars_max(n) for n in (1, 3, 4, 7, 10)] == [0, 0, 1, 2, 3]
     assert [joining(n) for n in (1, 2, 3, 4, 7)] == [1, 2, 2, 2, 3]
 
 
 @pytest.mark.parametrize("size", range(1, 41))
 def test_two_quorums_share_an_honest_member_and_the_honest_make_one(size: int) -> None:
-    assert 2 * quorum(size) - size > faults_tolerated(size)
-    assert quorum(size) <= size - faults_tolerated(size)
+    assert 2 * quorum(size) - size > liars_max(size)
+    assert quorum(size) <= size - liars_max(size)
 
 
 def test_every_member_coordinates_in_turn_in_an_order_that_the_seed_gives() -> None:

@@ -22,23 +22,14 @@ from ambientd.consensus.messages import (
     vote_payload,
 )
 from ambientd.consensus.options import ConsensusOptions
+from ambientd.rules.verdicts import liars_max, quorum
 
 VERIFIED_MAX = 1024
 
 
-def faults_tolerated(size: int) -> int:
-    """Give f, the number of liars a committee of `size` survives."""
-    return (size - 1) // 3
-
-
-def quorum(size: int) -> int:
-    """Give q: any two quorums share an honest member while at most f lie."""
-    return (size + faults_tolerated(size)) // 2 + 1
-
-
 def joining(size: int) -> int:
     """Give how many time-outs of others make a member give up the term too."""
-    return max(faults_tolerated(size) + 1, min(2, size))
+    return max(liars_max(size) + 1, min(2, size))
 
 
 class Committee:
