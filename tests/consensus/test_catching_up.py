@@ -1,9 +1,11 @@
 """Followers, observers, FETCH and BLOCKS, COORDINATION "Followers"."""
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ambientd.consensus.block_tree import BlockTree
-from ambientd.consensus.catch_up import serve
+from ambientd.consensus.catch_up import FETCHERS_MAX, FetchLimit, serve
 from ambientd.consensus.certificates import Committee
 from ambientd.consensus.effects import Committed, PeerFault, Send
 from ambientd.consensus.messages import Append, Blocks, Fetch, QcNotice, Timeout, Vote
@@ -48,7 +50,7 @@ def test_blocks_are_fetched_in_bounded_runs() -> None:
     [answer] = sent(bench.receive(0, 1, Fetch(2)), Blocks)
     assert [block.header.index for block in answer.blocks] == [3, 4, 5, 6, 7]
     assert answer.qc.position.index == 7
-    [nothing] = sent(bench.receive(0, 1, Fetch(10_000)), Blocks)
+    [nothing] = sent(bench.receive(0, 2, Fetch(10_000)), Blocks)
     assert nothing.blocks == ()
 
 
@@ -196,3 +198,46 @@ def test_a_full_tree_has_no_room_for_a_losing_branch() -> None:
     bench.receive(3, 0, first)
     bench.receive(3, 0, bench.block(0, 1, bench.genesis, record(1)))
     assert len(bench.machine(3)._tree.blocks) == 1
+
+
+def test_one_fetch_a_peer_is_served_every_quarter_of_t0() -> None:
+    bench = Bench(4)
+    bench.start(0)
+    assert sent(bench.receive(0, 1, Fetch(0)), Blocks)
+    assert bench.receive(0, 1, Fetch(0)) == []
+    assert sent(bench.receive(0, 2, Fetch(0)), Blocks)
+    bench.now += 99
+    assert bench.receive(0, 1, Fetch(0)) == []
+    bench.now += 1
+    assert sent(bench.receive(0, 1, Fetch(0)), Blocks)
+
+
+def test_many_fetching_strangers_fill_no_memory_and_keep_no_member_out() -> None:
+    opts = options(4)
+    limit = FetchLimit(opts)
+    allowed = [limit.allows(number.to_bytes(32, "big"), 0) for number in range(1_000)]
+    assert allowed.count(True) == len(limit) == FETCHERS_MAX
+    assert all(limit.allows(member, 0) for member in opts.members)
+    assert limit.allows(b"z" * 32, 100)
+    assert len(limit) == 1
+
+
+def test_a_node_that_lags_far_asks_nobody_more_often_than_it_is_served() -> None:
+    bench = Bench(2, changes={"fetch_blocks_max": 5})
+    bench.start()
+    bench.run(3_000)
+    late, head = bench.nodes[1], bench.machine(0).head_index
+    assert head > 20
+    late.crash()
+    late.store = type(late.store)()
+    late.options = replace(late.options, may_vote=False)
+    bench.carry_out(1, late.boot(bench.now))
+    asked: list[int] = []
+    for _ in range(800):
+        before = len(bench.effects[late.key])
+        bench.tick(1, 5)
+        bench.settle()
+        asked += [bench.now] * len(sent(bench.effects[late.key][before:], Fetch))
+    assert len(asked) > 4
+    assert all(later - earlier >= 150 for earlier, later in itertools.pairwise(asked))
+    assert bench.machine(1).head_index >= head - 1

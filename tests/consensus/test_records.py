@@ -1,12 +1,23 @@
 """How records reach the log, COORDINATION "Messages" (FORWARD) and "Through the log"."""
 
+import random
+from collections.abc import Callable
+
 from ambientd.codec.merkle import leaf_hash
+from ambientd.consensus.admission import Admission
+from ambientd.consensus.core import Consensus
 from ambientd.consensus.effects import Broadcast, PeerFault, RecordRefused, Send
-from ambientd.consensus.events import RecordSettled, RoundTripMeasured
+from ambientd.consensus.events import (
+    MessageReceived,
+    RecordSettled,
+    RecordSubmitted,
+    RoundTripMeasured,
+    Started,
+)
 from ambientd.consensus.forwarding import Forwarding
-from ambientd.consensus.messages import Append, Forward
+from ambientd.consensus.messages import Append, Forward, Vote
 from ambientd.consensus.record_pool import RecordPool
-from sim.replica import is_valid
+from sim.replica import Store, is_valid
 from tests.consensus.bench import Bench, of, options, record, sent
 
 
@@ -171,7 +182,7 @@ def counted(bench: Bench, who: int) -> list[bytes]:
         asked.append(data)
         return is_valid(data)
 
-    bench.machine(who)._is_valid = judge
+    bench.machine(who)._admission = Admission(judge, lambda _: True)
     return asked
 
 
@@ -218,3 +229,38 @@ def test_after_an_invalid_record_the_rest_of_a_forward_is_not_looked_at() -> Non
     assert [fault.sender for fault in of(effects, PeerFault)] == [bench.key(1)]
     assert asked == [record(1), b"junk"]
     assert bench.machine(3).pending_records == 1
+
+
+def core_that_admits(may_enter: Callable[[bytes], bool], who: int = 0) -> Consensus:
+    """Give a started member whose host admits only some records."""
+    bench = Bench(4)
+    core = Consensus(
+        options(4, bench.signers[who]),
+        bench.signers[who],
+        None,
+        random.Random(1),
+        is_valid=is_valid,
+        state_root=lambda _: None,
+        blocks=Store(),
+        may_enter=may_enter,
+    )
+    core.handle(Started(), now=bench.now)
+    return core
+
+
+def test_a_record_that_the_host_does_not_admit_is_kept_of_nobody_and_accuses_nobody() -> None:
+    core = core_that_admits(lambda data: data != record("stranger"))
+    forward = Forward((record("stranger"), record("known")))
+    effects = core.handle(MessageReceived(b"p" * 32, forward), now=1_000_000)
+    assert not of(effects, PeerFault)
+    assert core.pending_records == 1
+    [refused] = of(core.handle(RecordSubmitted(record("stranger")), now=1_000_000), RecordRefused)
+    assert refused.reason == "the ledger takes no such record from its author"
+
+
+def test_a_vote_never_hangs_on_what_the_host_admits() -> None:
+    bench = Bench(4)
+    core = core_that_admits(lambda _: False, who=3)
+    block = bench.block(0, 1, bench.genesis, record("stranger"))
+    effects = core.handle(MessageReceived(bench.key(0), block), now=bench.now)
+    assert sent(effects, Vote)

@@ -16,14 +16,43 @@ class BlockSource(Protocol):
         ...
 
 
+FETCHERS_MAX = 256
+
+
+class FetchLimit:
+    """Serves one fetch a peer every T0/4: the answer is 100,000 times as large as the question."""
+
+    def __init__(self, options: ConsensusOptions) -> None:
+        self._pause_ms = options.t0_ms // 4
+        self._members = frozenset(options.members)
+        self._served: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._served)
+
+    def allows(self, sender: bytes, now: int) -> bool:
+        """Tell whether to serve now, and note it; strangers never take the members' places."""
+        pause_ms = self._pause_ms
+        self._served = {key: at for key, at in self._served.items() if now < at + pause_ms}
+        is_crowded = len(self._served) >= FETCHERS_MAX and sender not in self._members
+        if sender in self._served or is_crowded:
+            return False
+        self._served[sender] = now
+        return True
+
+
 class CatchUp:
-    """One fetch at a time: from whoever showed the gap, then from members in turn."""
+    """One fetch at a time: from whoever showed the gap, then from members in turn.
+
+    Nobody is asked twice within T0 * 3/8, for it would not answer (`FetchLimit`).
+    """
 
     def __init__(self, options: ConsensusOptions, random: Random) -> None:
         self._options = options
         self._random = random
         self._others = [key for key in options.members if key != options.self_id]
         self._hint: bytes | None = None
+        self._asked: dict[bytes, int] = {}
         self._ask_at = 0
         self._heard_at = 0
         self.is_awaiting = False
@@ -60,7 +89,16 @@ class CatchUp:
         deadline = self.deadline
         if deadline is None or now < deadline:
             return None
-        target = self._hint or self._others[self._random.randrange(len(self._others))]
+        pause_ms = self._options.t0_ms * 3 // 8
+        self._asked = {key: at for key, at in self._asked.items() if now < at + pause_ms}
+        target = self._hint if self._hint not in self._asked else None
+        if target is None:
+            free = [key for key in self._others if key not in self._asked]
+            if not free:
+                self._ask_at = min(self._asked.values()) + pause_ms
+                return None
+            target = free[self._random.randrange(len(free))]
+        self._asked[target] = now
         self._hint = None
         self._heard_at = now
         self.is_awaiting = True

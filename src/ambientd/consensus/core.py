@@ -18,8 +18,9 @@ from msgspec.structs import replace
 
 from ambientd.codec import merkle
 from ambientd.consensus import beacon
+from ambientd.consensus.admission import Admission
 from ambientd.consensus.block_tree import Block, derive
-from ambientd.consensus.catch_up import BlockSource, serve
+from ambientd.consensus.catch_up import BlockSource
 from ambientd.consensus.effects import (
     Broadcast,
     CoordinatorChanged,
@@ -72,7 +73,6 @@ from ambientd.consensus.tally import Ballot, TimeoutTally
 from ambientd.errors import ConfigError
 
 ROOT_RETRY_MS = 5
-BLOCKS_AT_POSITION_MAX = 2  # an equivocating proposer fills no memory
 
 
 class Consensus(Follower):
@@ -88,12 +88,14 @@ class Consensus(Follower):
         is_valid: Callable[[bytes], bool],
         state_root: StateRootAt,
         blocks: BlockSource,
+        may_enter: Callable[[bytes], bool] = lambda _: True,
         rules: SafetyRules | None = None,
     ) -> None:
         if signer.public_key != options.self_id:
             msg = "consensus options: self_id is not the signer's key"
             raise ConfigError(msg)
-        super().__init__(options, restored, rng, is_valid, blocks, rules or SafetyRules())
+        admission = Admission(is_valid, may_enter)
+        super().__init__(options, restored, rng, admission, blocks, rules or SafetyRules())
         self._signer = signer
         self._rng = rng
         self._state_root = state_root
@@ -187,10 +189,7 @@ class Consensus(Follower):
             case QcNotice():
                 fault = self._on_qc_notice(sender, message, now)
             case Fetch():
-                answer = serve(
-                    message.after, self._tree, self._safety.high_qc, self._source, self.options
-                )
-                self._out.add(Send(sender, answer))
+                self._on_fetch(sender, message, now)
                 fault = None
             case Blocks():
                 fault = self._on_blocks(sender, message, now)
@@ -299,8 +298,9 @@ class Consensus(Follower):
     def _on_known_block(self, hash_: bytes, header: Header) -> None:
         """Send the same vote again: the coordinator asks because it did not come."""
         vote = self._safety.last_vote
-        is_open = header.term == self.term > self._safety.max_timed_out
-        if vote is not None and vote.hash == hash_ and is_open and not self.is_coordinator:
+        if vote is None or vote.hash != hash_ or not self._is_voter or self.is_coordinator:
+            return
+        if header.term == self.term > self._safety.max_timed_out:
             self._out.add(Send(self.coordinator, vote))
 
     def _on_linked(self, block: Block) -> None:

@@ -4,14 +4,13 @@ A follower learns certificates, links blocks, commits, fetches what it lacks, pa
 and convicts liars. It signs nothing; `core.Consensus` adds what members sign.
 """
 
-from collections.abc import Callable
-
 from msgspec.structs import replace
 
 from ambientd.codec import merkle
+from ambientd.consensus.admission import Admission
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.block_tree import Block, BlockTree, derive
-from ambientd.consensus.catch_up import BlockSource, CatchUp
+from ambientd.consensus.catch_up import BlockSource, CatchUp, FetchLimit, serve
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.effects import (
     Broadcast,
@@ -55,13 +54,13 @@ class Follower:
         options: ConsensusOptions,
         restored: Restored | None,
         random: Random,
-        is_valid: Callable[[bytes], bool],
+        admission: Admission,
         blocks: BlockSource,
         rules: SafetyRules,
     ) -> None:
         self.options = options
         self.committee = Committee(options.members, options.seed)
-        self._is_valid = is_valid
+        self._admission = admission
         self._source = blocks
         self._rules = rules
         self._verifier = Verifier(options, self.committee)
@@ -72,6 +71,7 @@ class Follower:
         self._pool = RecordPool(options)
         self._forwarding = Forwarding(options, self._pool)
         self._catch_up = CatchUp(options, random)
+        self._fetch_limit = FetchLimit(options)
         self._held: dict[bytes, tuple[bytes, Append]] = {}
         self._restore(restored)
         self.term = self._safety.term
@@ -142,7 +142,7 @@ class Follower:
             return None
         fault = signature_fault(append, hash_, self._verifier, self._rules)
         block = derive(append, hash_)
-        fault = fault or records_fault(block, None if is_certified else self._is_valid)
+        fault = fault or records_fault(block, None if is_certified else self._admission.is_valid)
         if fault is not None:
             return fault
         self._accuse(self._watch.saw_block(header, append.signature))
@@ -167,6 +167,12 @@ class Follower:
         self._learn_tc(notice.tc, sender, now)
         self._learn_qc(notice.qc, sender, now)
         return None
+
+    def _on_fetch(self, sender: bytes, fetch: Fetch, now: int) -> None:
+        if self._fetch_limit.allows(sender, now):
+            high_qc = self._safety.high_qc
+            answer = serve(fetch.after, self._tree, high_qc, self._source, self.options)
+            self._out.add(Send(sender, answer))
 
     def _on_blocks(self, sender: bytes, answer: Blocks, now: int) -> str | None:
         if not self._catch_up.is_awaiting:
@@ -223,7 +229,9 @@ class Follower:
         reason = self._pool.refusal(record, origin)
         if reason is not None:
             return reason
-        if not self._is_valid(record):
+        if not self._admission.may_enter(record):
+            return "the ledger takes no such record from its author"
+        if not self._admission.is_valid(record):
             return "" if origin is not None else "the record is not valid"
         self._pool.add(record, origin, now)
         self._forwarding.changed()
