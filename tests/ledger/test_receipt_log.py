@@ -140,3 +140,25 @@ def test_the_best_checkpoint_of_a_leaf_is_the_first_anchored_one() -> None:
     assert cluster.state.checkpoint_covering(0).note.size == 2
     assert cluster.state.checkpoint_covering(2).note.size == 3
     assert cluster.state.checkpoint_covering(3) is None
+
+
+def test_only_members_anchor_as_the_first_proof_stays_and_cheap_work_can_be_made_up() -> None:
+    cluster = TestCluster()
+    cluster.work(cluster.admit())
+    cluster.close_batch()
+    cluster.block(cluster.join(50))
+    root = cluster.state.receipt_log_root(1)
+    body = Anchor(size=1, root=root, proof=anchor_proof(root))
+    for stranger in (50, 77):
+        assert "only committee members" in rejections(cluster.block((stranger, body)))[0]
+    assert cluster.state.checkpoint(1).anchor is None
+    assert isinstance(cluster.block((3, body))[0], BatchAnchored)
+
+
+def test_an_anchor_at_no_possible_height_is_not_taken() -> None:
+    cluster = TestCluster()
+    cluster.work(cluster.admit())
+    cluster.close_batch()
+    root = cluster.state.receipt_log_root(1)
+    proof = replace(anchor_proof(root), height=500_000_000)
+    assert "height is 500000000" in rejection(cluster, Anchor(size=1, root=root, proof=proof))

@@ -12,7 +12,7 @@ from ambientd.codec.signing import Signer
 from ambientd.codec.statements import file_payload, receipt_hash, sign_receipt
 from ambientd.model.receipt import ReceiptFile
 from ambientd.rules.receipt_check import FILE_BYTES_MAX, ReceiptReport, check_receipt_file
-from ambientd.rules.receipt_trust import utc
+from ambientd.rules.receipt_trust import trust_sentences, utc
 from tests.ledger.cluster import OUTPUT, TestCluster, result, spec
 from tests.rules.receipts import (
     LIE,
@@ -174,6 +174,23 @@ def test_a_leaf_outside_the_checkpoint_is_found(leaf: int) -> None:
 
 def test_regtest_proves_nothing_about_time() -> None:
     assert any("proves nothing about time" in each for each in check_receipt_file(DATA).trust)
+
+
+@pytest.mark.parametrize("network", ["regtest", "signet", "testnet4"])
+def test_on_a_test_network_a_single_member_is_said_to_be_able_to_forge_the_anchor(
+    network: str,
+) -> None:
+    file = replace(FILE, genesis=replace(FILE.genesis, bitcoin_network=network))
+    last = trust_sentences(file, 4, pinned=True, anchored_s=None)[-1]
+    assert network in last
+    assert "any single member can make it up" in last
+    file = replace(FILE, genesis=replace(FILE.genesis, bitcoin_network="main"))
+    assert "chain everybody follows" in trust_sentences(file, 4, pinned=True, anchored_s=1)[-1]
+
+
+@pytest.mark.parametrize("height", [-1, 500_000_000])
+def test_an_anchor_that_claims_no_possible_height_is_refused(height: int) -> None:
+    assert failed(reissued(FILE, anchor=replace(FILE.anchor, height=height))) == ["format"]
 
 
 def test_one_worker_alone_is_said_to_be_trusted() -> None:

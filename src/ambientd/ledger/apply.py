@@ -118,7 +118,7 @@ def _apply(draft: Draft, record: Record, prove_fraud: ProveFraud) -> str | None:
         case Checkpoint():
             return upkeep.checkpoint(draft, body)
         case Anchor():
-            return upkeep.anchor(draft, body)
+            return upkeep.anchor(draft, record, body)
         case Fraud():
             return upkeep.fraud(draft, body, is_proven=prove_fraud(body))
         case _:

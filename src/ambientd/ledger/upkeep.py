@@ -18,7 +18,7 @@ from ambientd.ledger.entries import (
 from ambientd.ledger.events import BatchAnchored, CheckpointClosed, NodeJoined
 from ambientd.model.base import Digest
 from ambientd.model.record import Anchor, Checkpoint, Fraud, Join, Record
-from ambientd.rules.bitcoin import NETWORKS, Branch, check_anchor
+from ambientd.rules.bitcoin import HEIGHT_MAX, NETWORKS, Branch, check_anchor
 from ambientd.rules.notes import note_text
 from ambientd.rules.verdicts import contradicts, quorum
 
@@ -80,8 +80,11 @@ def checkpoint(draft: Draft, body: Checkpoint) -> str | None:
     return None
 
 
-def anchor(draft: Draft, body: Anchor) -> str | None:
+def anchor(draft: Draft, record: Record, body: Anchor) -> str | None:
     """Keep the first good proof that a batch's head is in a Bitcoin block."""
+    # Where work costs nothing a proof can be made up, and the first one stays.
+    if record.author not in draft.state.members:
+        return "only committee members anchor"
     key = (Table.CHECKPOINT, body.size.to_bytes(8, "big"))
     closed = cast("CheckpointEntry | None", draft.get(key))
     if closed is None or closed.note.root != body.root:
@@ -92,6 +95,8 @@ def anchor(draft: Draft, body: Anchor) -> str | None:
     if network is None:
         return "this cluster does not anchor"
     proof = body.proof
+    if not 0 <= proof.height <= HEIGHT_MAX:
+        return f"the anchor's height is {proof.height}; heights are 0 to {HEIGHT_MAX}"
     check = check_anchor(
         body.root,
         proof.raw_tx,

@@ -74,7 +74,10 @@ class CheckpointNote(Value, frozen=True):
 
 
 class AnchorProof(Value, frozen=True):
-    """A root in a Bitcoin block: transaction, Merkle branch, header, later headers."""
+    """A root in a Bitcoin block: transaction, Merkle branch, header, later headers.
+
+    `height` is what the anchoring member claims; nothing proves it and nothing may rely on it.
+    """
 
     raw_tx: bytes
     index: int

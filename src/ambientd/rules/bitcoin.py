@@ -33,6 +33,7 @@ from ambientd.rules.bitcoin_codec import (
 MAGIC: Final = b"AMB1"
 ROOT_SIZE: Final = 32
 CONFIRMATIONS_MIN: Final = 6
+HEIGHT_MAX: Final = 499_999_999  # a lock time above it is a date, not a height
 FOLLOWING_HEADERS_MAX: Final = 2016
 BRANCH_DEPTH_MAX: Final = 20  # 4 MB of the smallest transactions make a tree of 16 levels
 
@@ -277,6 +278,7 @@ __all__ = [
     "FOLLOWING_HEADERS_MAX",
     "HASH_SIZE",
     "HEADER_SIZE",
+    "HEIGHT_MAX",
     "MAGIC",
     "MAIN",
     "NETWORKS",

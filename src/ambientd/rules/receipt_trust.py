@@ -2,7 +2,7 @@
 
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Verdict
-from ambientd.rules.bitcoin import REGTEST
+from ambientd.rules.bitcoin import MAIN
 from ambientd.rules.verdicts import quorum
 
 _DAY_S = 86_400
@@ -71,10 +71,12 @@ def _about_answer(file: ReceiptFile, members: int) -> list[str]:
 def _about_time(file: ReceiptFile, anchored_s: int | None) -> list[str]:
     if file.anchor is None:
         return ["The members for the time: no Bitcoin block vouches for it yet."]
-    if file.genesis.bitcoin_network == REGTEST.name:
+    network = file.genesis.bitcoin_network
+    if network != MAIN.name:
         return [
-            "The members for the time: the anchor is on regtest, where anyone can mine, so it "
-            "proves nothing about time."
+            f"The members for the time: the anchor is on {network}, a test network whose headers "
+            "cost next to nothing, so any single member can make it up: it proves nothing about "
+            "time."
         ]
     if anchored_s is None:
         return []
