@@ -60,9 +60,12 @@ class Store:
             self.roots.append(self.state_root_after(leaves))
             for leaf in leaves:
                 self.wanted.pop(leaf, None)
+        for hash_ in committed.dropped:
+            del self.tail[hash_]
         self.beacons = committed.beacons
         head = len(self.log)
-        self.tail = {h: block for h, block in self.tail.items() if block.header.index > head}
+        lost = [block for block in self.tail.values() if block.header.index <= head]
+        assert not lost, "a block that can never be committed any more is dropped"
 
     def state_root_after(self, leaves: Sequence[bytes]) -> bytes:
         """Give the root that a block of these records leads to."""

@@ -3,6 +3,7 @@
 import pytest
 
 from ambientd.consensus.beacon import LINKS
+from ambientd.consensus.block_tree import ABANDONED_MAX, BlockTree
 from ambientd.consensus.effects import Broadcast, Committed, CommittedBlock, PersistSafety, Send
 from ambientd.consensus.messages import Append, QcNotice, Vote, block_hash
 from tests.consensus.bench import Bench, at, of, record, sent
@@ -175,3 +176,62 @@ def test_a_member_outlives_its_first_hash_chain() -> None:
     assert len(bench.log(0)) > LINKS
     assert bench.machine(0).term == 1
     assert {len(block.block.header.beacon) for block in bench.log(0)} == {32, 64}
+
+
+def test_a_commit_names_the_kept_blocks_that_it_makes_impossible() -> None:
+    bench = Bench(4)
+    bench.start(3)
+    first = bench.block(0, 1, bench.genesis)
+    loser = bench.block(0, 1, bench.genesis, record("loser"))
+    heir = bench.block(0, 1, bench.qc(loser, 0, 1, 2), record("heir"), revealed=1)
+    for block in (first, loser, heir):
+        bench.receive(3, 0, block)
+    assert len(bench.nodes[3].store.tail) == 3
+    second = bench.block(0, 1, bench.qc(first, 0, 1, 2), revealed=1)
+    bench.receive(3, 0, second)
+    effects = bench.receive(3, 0, QcNotice(bench.qc(second, 0, 1, 2), None))
+    [committed] = of(effects, Committed)
+    assert [block.hash for block in committed.blocks] == [block_hash(first.header)]
+    assert sorted(committed.dropped) == sorted(block_hash(b.header) for b in (loser, heir))
+    assert list(bench.nodes[3].store.tail.values()) == [second]
+
+
+def test_a_block_that_a_full_tree_gave_up_is_dropped_once_the_log_has_passed_it() -> None:
+    bench = Bench(4, changes={"tree_blocks_max": 2})
+    bench.start(3)
+    first = bench.block(0, 1, bench.genesis)
+    twin = bench.block(0, 1, bench.genesis, record(1))
+    second = bench.block(0, 1, bench.qc(first, 0, 1, 2), revealed=1)
+    for block in (first, twin, second):
+        bench.receive(3, 0, block)
+    bench.restart(3)  # what was given up is remembered by the disk alone
+    effects = bench.receive(3, 0, QcNotice(bench.qc(second, 0, 1, 2), None))
+    [committed] = of(effects, Committed)
+    assert committed.dropped == (block_hash(twin.header),)
+
+
+def test_kept_blocks_without_a_parent_are_dropped_once_the_log_has_passed_them() -> None:
+    bench = Bench(4)
+    bench.start(3)
+    first = bench.block(0, 1, bench.genesis)
+    second = bench.block(0, 1, bench.qc(first, 0, 1, 2), revealed=1)
+    third = bench.block(0, 1, bench.qc(second, 0, 1, 2), revealed=2)
+    lost = bench.block(0, 1, bench.genesis, record("lost"))
+    orphan = bench.block(0, 1, bench.qc(lost, 0, 1, 2), revealed=1)
+    hash_ = block_hash(orphan.header)
+    bench.nodes[3].store.tail[hash_] = orphan
+    bench.restart(3)
+    dropped = []
+    for block in (first, second, third):
+        effects = bench.receive(3, 0, block)
+        dropped += [h for committed in of(effects, Committed) for h in committed.dropped]
+    effects = bench.receive(3, 0, QcNotice(bench.qc(third, 0, 1, 2), None))
+    dropped += [h for committed in of(effects, Committed) for h in committed.dropped]
+    assert dropped == [hash_]
+
+
+def test_the_memory_of_given_up_blocks_is_bounded() -> None:
+    tree = BlockTree(Bench(4).committee, Bench(4).genesis, None, ())
+    for number in range(ABANDONED_MAX + 5):
+        tree.abandon(number.to_bytes(32, "big"), 1)
+    assert len(tree._abandoned) == ABANDONED_MAX

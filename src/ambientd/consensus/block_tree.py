@@ -13,6 +13,8 @@ from ambientd.consensus.certificates import Committee
 from ambientd.consensus.effects import Committed, CommittedBlock
 from ambientd.consensus.messages import Append, Position, QuorumCertificate
 
+ABANDONED_MAX = 16_384  # a host finds the rows of those beyond at its next start
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -56,6 +58,7 @@ class BlockTree:
         self.head_qc = head.qc if head is not None else root
         self.beacons = list(beacons)
         self.blocks: dict[bytes, Block] = {}
+        self._abandoned: dict[bytes, int] = {}  # hash to index: on disk, but not in the tree
 
     @property
     def head_index(self) -> int:
@@ -79,6 +82,7 @@ class BlockTree:
             link = beacon.follow(self.last_link(block.parent_hash, number), header.beacon)
         linked = Block(block.hash, block.append, block.record_hashes, block.size_bytes, link)
         self.blocks[block.hash] = linked
+        self._abandoned.pop(block.hash, None)
         return linked
 
     def chain(self, hash_: bytes) -> list[Block] | None:
@@ -126,18 +130,39 @@ class BlockTree:
                 self.beacons[number] = block.link
         self.head = blocks[-1]
         self.head_qc = self.head.qc
-        self._prune()
-        return Committed(blocks, tuple(self.beacons))
+        for block in chain:
+            del self.blocks[block.hash]
+        dropped = [*self._prune(), *self._past_hope()]
+        return Committed(blocks, tuple(self.beacons), tuple(dropped))
+
+    def abandon(self, hash_: bytes, index: int) -> None:
+        """Remember that the host keeps a block which is not linked here."""
+        self._abandoned[hash_] = index
+        while len(self._abandoned) > ABANDONED_MAX:
+            del self._abandoned[next(iter(self._abandoned))]
 
     def keep_only(self, hash_: bytes) -> None:
-        """Drop every branch but the one that ends at `hash_`."""
-        self.blocks = {block.hash: block for block in self.chain(hash_) or []}
+        """Drop every branch but the one that ends at `hash_`; some block may come again."""
+        kept = {block.hash: block for block in self.chain(hash_) or []}
+        for block in self.blocks.values():
+            if block.hash not in kept:
+                self.abandon(block.hash, block.position.index)
+        self.blocks = kept
 
-    def _prune(self) -> None:
-        """Drop what does not descend from the head."""
+    def _past_hope(self) -> list[bytes]:
+        """Give up the abandoned blocks that the head has passed: nothing brings them back."""
+        passed = [hash_ for hash_, index in self._abandoned.items() if index <= self.head_index]
+        for hash_ in passed:
+            del self._abandoned[hash_]
+        return passed
+
+    def _prune(self) -> list[bytes]:
+        """Drop what does not descend from the head; give the hashes."""
         alive: dict[bytes, Block] = {}
         by_index = sorted(self.blocks.values(), key=lambda block: block.position.index)
         for block in by_index:
             if block.parent_hash == self.head_qc.hash or block.parent_hash in alive:
                 alive[block.hash] = block
+        dropped = [hash_ for hash_ in self.blocks if hash_ not in alive]
         self.blocks = alive
+        return dropped

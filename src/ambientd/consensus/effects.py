@@ -13,7 +13,7 @@ from ambientd.consensus.safety import SafetyState
 
 @dataclass(frozen=True, slots=True)
 class PersistBlock:
-    """Keep an uncommitted block; overwritten by nothing, dropped once below the head."""
+    """Keep an uncommitted block until a `Committed` holds it or names it in `dropped`."""
 
     hash: bytes
     block: Append
@@ -48,10 +48,14 @@ class CommittedBlock:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Apply these blocks, in order; keep the last one and `beacons` as the head."""
+    """Apply these blocks, in order; keep the last one and `beacons` as the head.
+
+    `dropped` names persisted blocks that can never be committed any more: delete them.
+    """
 
     blocks: tuple[CommittedBlock, ...]
     beacons: tuple[BeaconLink, ...]
+    dropped: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,11 @@ class Follower:
         beacons = restored.beacons or beacons
         self._tree = BlockTree(self.committee, genesis, restored.head, beacons)
         for append in restored.tail_in_order():
+            hash_ = block_hash(append.header)
             if self._tree.holds(append.header.parent_hash):
-                self._tree.add(derive(append, block_hash(append.header)))
+                self._tree.add(derive(append, hash_))
+            else:
+                self._tree.abandon(hash_, append.header.index)
 
     # What the host may look at.
 
