@@ -49,6 +49,7 @@ def _ledger_writes(effect: PersistLedger) -> list[Write]:
         # Without the certificates over it, which its successors hold: idle, these rows are the log.
         writes.append(Put(StoreTable.COMMITTED, index_key(block.index), encode(block.block)))
         writes.append(Delete(StoreTable.BLOCK, block.hash))
+    writes += [Delete(StoreTable.BLOCK, digest) for digest in effect.committed.dropped]
     for key, entry in effect.writes.items():
         name = encode_key(key)
         if entry is None:
