@@ -123,10 +123,14 @@ def tell(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Replace control characters, which peers may have put into names and reasons."""
+    """Replace what is not printable, so that a peer's text stays in the line it is put into.
+
+    Line breaks too: with one, a name or reason could forge a line of an answer. Who wants lines
+    prints each by itself.
+    """
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:

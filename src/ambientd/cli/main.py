@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 from ambientd.api.operations import OperationError
+from ambientd.cli.console import printable
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.parser import build_parser
 from ambientd.errors import AmbientError, UnreachableError
@@ -38,7 +39,7 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}"
-    return " ".join(str(error).split())
+    return printable(" ".join(str(error).split()))
 
 
 def _exit_code(error: Exception) -> int:
