@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from ambientd.config import places
 from ambientd.config.load import line_of, load_config, parse_config
-from ambientd.config.options import Config, Lie, NodeKind, join_address, split_address
+from ambientd.config.options import (
+    Config,
+    Lie,
+    NodeKind,
+    is_loopback,
+    is_wildcard,
+    join_address,
+    split_address,
+)
 from ambientd.config.places import Places, default_data_dir, ensure_private_dir, socket_path_for
 from ambientd.config.template import render_config
 from ambientd.errors import ConfigError
@@ -99,6 +107,9 @@ def test_the_template_refuses_options_that_do_not_exist() -> None:
         ('[transport]\nlisten = "4400"', 2, 'is not of the form "host:port"'),
         ('[transport]\nlisten = "h:99999"', 2, "the port must be a number from 0 to 65535"),
         ('[transport]\nlisten = "::1:4400"', 2, "goes into brackets"),
+        ('[transport]\nadvertise = "0.0.0.0:4400"', 2, "name one that peers can dial"),
+        ('[transport]\nadvertise = "10.0.0.7:0"', 2, "port 0 of 10.0.0.7 cannot be dialled"),
+        ('[transport]\nadvertise = "10.0.0.7"', 2, 'is not of the form "host:port"'),
         ('[transport]\nbootstrap = ["10.0.0.7:4400"]', 2, '"NODE_ID@host:port"'),
         (f'[transport]\nbootstrap = ["{PEER[:-4]}0"]', 2, "port 0 cannot be dialled"),
         ('[transport]\nbootstrap = "x"', 2, "must be a list, not a text in quotes"),
@@ -133,6 +144,23 @@ def test_the_line_of_a_key_that_hides_is_that_of_its_section() -> None:
     assert line_of("# x\n[node]\n", ("node", "name")) == 2
     assert line_of("# x\n", ("node", "name")) is None
     assert line_of('node = { name = "x" }', ("node", "name")) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "wildcard", "loopback"),
+    [
+        ("0.0.0.0", True, False),
+        ("::", True, False),
+        ("127.0.0.1", False, True),
+        ("127.9.9.9", False, True),
+        ("::1", False, True),
+        ("Localhost", False, True),
+        ("192.0.2.7", False, False),
+        ("attic.local", False, False),
+    ],
+)
+def test_hosts_tell_how_far_they_reach(host: str, wildcard: bool, loopback: bool) -> None:
+    assert (is_wildcard(host), is_loopback(host)) == (wildcard, loopback)
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:4400", "[::1]:4400", "host.example:1"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ambientd.config.options import Config, parse_bootstrap, split_address
+from ambientd.config.options import Config, check_dialable, parse_bootstrap, split_address
 from ambientd.config.places import Places, socket_path_for
 from ambientd.errors import ConfigError
 
@@ -135,6 +135,11 @@ def _check_meaning(config: Config, text: str, where: str) -> None:
         split_address(config.transport.listen)
     except ConfigError as error:
         raise _fault(where, text, ("transport", "listen"), str(error)) from error
+    try:
+        if config.transport.advertise:
+            check_dialable(*split_address(config.transport.advertise))
+    except ConfigError as error:
+        raise _fault(where, text, ("transport", "advertise"), str(error)) from error
     try:
         for peer in config.transport.bootstrap:
             parse_bootstrap(peer)

@@ -4,6 +4,7 @@ This module is the one source of truth: the loader checks against these annotati
 template that `ambientctl cluster create` writes is rendered from them.
 """
 
+import ipaddress
 from enum import StrEnum
 from typing import Annotated
 
@@ -66,7 +67,7 @@ class NodeOptions(Options, frozen=True):
         Meta(
             max_length=63,
             pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-            description="Where the device stands; replicas prefer to differ in it.",
+            description="Where the device stands, in a word for people; it decides nothing yet.",
         ),
     ] = "local"
     kind: Annotated[NodeKind, Meta(description="What sort of device this is.")] = NodeKind.COMPUTE
@@ -79,9 +80,22 @@ class TransportOptions(Options, frozen=True):
         str,
         Meta(
             max_length=262,
-            description='Address for peers, "host:port"; port 0 lets the system choose one.',
+            description=(
+                'Address to listen on for peers, "host:port"; 0.0.0.0 means every address of this '
+                "machine, port 0 lets the system choose one."
+            ),
         ),
     ] = "127.0.0.1:4400"
+    advertise: Annotated[
+        str,
+        Meta(
+            max_length=262,
+            description=(
+                'Address that peers dial, "host:port", which invitations name; '
+                "empty: the one that is listened on."
+            ),
+        ),
+    ] = ""
     bootstrap: Annotated[
         tuple[Annotated[str, Meta(max_length=330)], ...],
         Meta(
@@ -133,7 +147,8 @@ class ExecutionOptions(Options, frozen=True):
         ),
     ] = SandboxPolicy.BEST_EFFORT
     engine: Annotated[
-        EngineChoice, Meta(description='"auto" takes the fastest engine that is installed.')
+        EngineChoice,
+        Meta(description="Wasmtime is the only engine so far, so both choices mean it."),
     ] = EngineChoice.AUTO
 
 
@@ -225,7 +240,7 @@ class Config(Options, frozen=True):
     faults: FaultOptions = FaultOptions()
 
     def listen_address(self) -> tuple[str, int]:
-        """Give host and port that peers reach this node at."""
+        """Give host and port that this node listens on."""
         return split_address(self.transport.listen)
 
     def bootstrap_peers(self) -> tuple[Bootstrap, ...]:
@@ -253,6 +268,32 @@ def split_address(text: str) -> tuple[str, int]:
         msg = f'address "{text}": the port must be a number from 0 to 65535'
         raise ConfigError(msg)
     return host, int(port)
+
+
+def is_wildcard(host: str) -> bool:
+    """Tell whether a host means every address of a machine, which nobody can dial."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host can be reached from its own machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def check_dialable(host: str, port: int) -> None:
+    """Raise ConfigError for an address that can be listened on but not dialled."""
+    if is_wildcard(host):
+        msg = f"{host} means every address of a machine; name one that peers can dial"
+        raise ConfigError(msg)
+    if port == 0:
+        msg = f"port 0 of {host} cannot be dialled; name the one that is listened on"
+        raise ConfigError(msg)
 
 
 def parse_bootstrap(text: str) -> Bootstrap:
