@@ -20,7 +20,14 @@ from ambientd.api.cluster import (
     liars_max,
     load_genesis,
 )
-from ambientd.api.invitation import JoinToken, make_join, make_token, read_token
+from ambientd.api.invitation import (
+    JoinToken,
+    check_addresses,
+    make_join,
+    make_token,
+    read_token,
+    stays_on_this_machine,
+)
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer, verify
 from ambientd.codec.statements import fingerprint, grant_payload, join_payload
@@ -121,6 +128,50 @@ def test_a_folder_with_anything_in_it_is_refused(tmp_path: Path) -> None:
         create_cluster(tmp_path, 1, PLAN)
     with pytest.raises(ConfigError, match="cannot be used"):
         create_cluster(tmp_path / "precious", 1, PLAN)
+
+
+def test_a_name_is_advertised_while_every_address_is_listened_on(tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(PLAN, host="attic.local")
+    first, second = create_cluster(tmp_path, 2, plan).nodes
+    config = load_config(first.data_dir)
+    assert config.listen_address()[0] == "0.0.0.0"
+    assert config.transport.advertise == f"attic.local:{config.listen_address()[1]}"
+    (peer,) = config.bootstrap_peers()
+    assert (peer.node, peer.host) == (second.node, "attic.local")
+
+
+def test_an_address_is_listened_on_itself(tmp_path: Path) -> None:
+    (node,) = create_cluster(tmp_path, 1, msgspec.structs.replace(PLAN, host="127.0.0.2")).nodes
+    config = load_config(node.data_dir)
+    assert config.listen_address()[0] == "127.0.0.2"
+    assert config.transport.advertise == ""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "a b", "host:44", "[::1]"])
+def test_a_host_that_nobody_can_dial_founds_nothing(tmp_path: Path, host: str) -> None:
+    with pytest.raises(UsageError):
+        create_cluster(tmp_path / "c", 1, msgspec.structs.replace(PLAN, host=host))
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_newcomer_listens_for_its_whole_network_unless_told_otherwise(tmp_path: Path) -> None:
+    text = token_of(tmp_path / "c")
+    node = join_cluster(tmp_path / "n", read_token(text), text, JoinPlan(now_ms=5))
+    host, port = load_config(node.data_dir).listen_address()
+    assert host == "0.0.0.0"
+    assert port >= BASE_PORT
+    chosen = JoinPlan(now_ms=5, listen="127.0.0.1:4999")
+    node = join_cluster(tmp_path / "m", read_token(text), text, chosen)
+    assert load_config(node.data_dir).listen_address() == ("127.0.0.1", 4999)
+
+
+def test_a_node_that_names_no_address_to_dial_invites_nobody() -> None:
+    node = "ab" * 32
+    with pytest.raises(ConfigError, match=r"advertise = \"HOST:4400\" into its config"):
+        check_addresses((f"{node}@0.0.0.0:4400", f"{node}@192.0.2.7:4400"))
+    check_addresses((f"{node}@192.0.2.7:4400",))
+    assert stays_on_this_machine((f"{node}@127.0.0.1:1", f"{node}@[::1]:2"))
+    assert not stays_on_this_machine((f"{node}@127.0.0.1:1", f"{node}@192.0.2.7:2"))
 
 
 @pytest.mark.net

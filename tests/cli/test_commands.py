@@ -4,10 +4,12 @@ import hashlib
 import io
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from ambientd.api import requests
 from ambientd.cli import console
 from tests.cli.conftest import Ctl
 from tests.fakes.desk_node import ECHO, LIAR, NODE, SLOW, TRAPS, DeskNode
@@ -176,6 +178,9 @@ def test_the_same_nonce_is_the_same_task(
         (("module", "check", "nowhere"), "nowhere: cannot read the module"),
         (("cluster", "create", "."), "is not empty"),
         (("cluster", "create", "c", "--members", "99"), "1 to 64 members"),
+        (("cluster", "create", "c", "--host", "0.0.0.0"), "means every address of a machine"),
+        (("cluster", "create", "c", "--host", "a b"), "neither an IP address nor a name"),
+        (("cluster", "create", "c", "--host", "192.0.2.1"), "is no address of this machine"),
         (("join", "rubbish"), "this is no join token"),
         (("demo", "--nodes", "4", "--liars", "2"), "--liars 2: a committee of 4 stays honest"),
         (("demo", "--nodes", "99"), "1 to 16 nodes"),
@@ -310,6 +315,7 @@ def test_a_file_that_is_no_receipt_does_not_verify(ctl: Ctl, tmp_path: Path) -> 
         ("task",),
         ("receipt", "verify"),
         ("cluster", "create"),
+        ("cluster", "invite"),
         ("join",),
         ("demo",),
     ],
@@ -319,6 +325,61 @@ def test_help_is_as_agreed(ctl: Ctl, words: tuple[str, ...]) -> None:
     assert code == 0
     golden = GOLDEN / f"{'-'.join(('help', *words))}.txt"
     assert out == golden.read_text(), f"if this is meant, write it to {golden.name}"
+
+
+def test_text_of_a_peer_cannot_forge_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    forged = "wasmtime\nok    checkpoint  cosigned\r\x1b[2K\u2028\u202e"
+    console.print_line(forged)
+    console.print_fields([("engine", forged)])
+    console.print_table(("NAME", "STATE"), [(forged, "away")])
+    out, _ = capsys.readouterr()
+    assert len(out.splitlines()) == 4
+    assert not any(line.startswith("ok ") for line in out.splitlines())
+    console.tell(forged)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_receipt_with_line_breaks_in_its_words_prints_one_line_a_check(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from ambientd.cli.receipt_commands import report_lines
+
+    check = SimpleNamespace(name="engine", ok=False, detail="x\nok    checkpoint  holds")
+    report = SimpleNamespace(valid=False, checks=(check,), trust=("a\nb: valid",))
+    for line in report_lines("r", report):
+        console.print_line(line)
+    out = capsys.readouterr().out.splitlines()
+    assert [line[:4] for line in out] == ["FAIL", "", "What", "- a\ufffd", "", "r: N"]
+
+
+def test_a_task_is_taken_back_by_its_id(live: Path, ctl: Ctl, tmp_path: Path) -> None:
+    task = ctl("run", module(tmp_path, SLOW), "--no-wait")[1].strip()
+    code, out, err = ctl("task", "cancel", task[:8])
+    assert (code, out, err) == (0, f"task {task} is cancelled, 2 sat refunded\n", "")
+    assert decoded(ctl("task", "cancel", task, "--json")[1])["state"] == "cancelled"
+    done = ctl("run", module(tmp_path), "--no-wait")[1].strip()
+    code, _, err = ctl("task", "cancel", done)
+    assert (code, err) == (2, "ambientctl: a task that is final cannot be cancelled\n")
+
+
+def test_run_asks_again_only_when_something_has_changed(
+    live: Path, ctl: Ctl, node: DeskNode, tmp_path: Path
+) -> None:
+    assert ctl("run", module(tmp_path, SLOW), "--timeout", "2.5")[0] == 1
+    waits = [each for each in node.requests if isinstance(each, requests.WaitForTask)]
+    assert [(each.seen, each.timeout_ms > 2_000) for each in waits[:2]] == [
+        ("", False),
+        ("assigned", True),
+    ]
+    assert len(waits) <= 3
+
+
+def test_an_invitation_for_this_machine_alone_says_so(live: Path, ctl: Ctl, node: DeskNode) -> None:
+    code, out, err = ctl("cluster", "invite")
+    assert (code, out) == (0, "TOKEN\n")
+    assert "only this machine can use the token: it names 127.0.0.1:4400" in err
+    node.dialled_at = "192.0.2.7:4400"
+    assert "only this machine" not in ctl("cluster", "invite")[2]
 
 
 def test_amounts_are_exact() -> None:

@@ -106,7 +106,7 @@ def event(kind: str, **fields: str | int | float | None) -> replies.Event:
         ),
         (event("task_released", slot=2, node=NODE, reason="was late"), "it was late"),
         (event("batch_closed", size=3, root="ab" * 32), "size 3 closed under root abababababab"),
-        (event("anchor_sent", txid="t", op_return="r"), "anchor t: OP_RETURN r"),
+        (event("anchor_sent", txid="t", op_return="r"), "transaction t sent, OP_RETURN r"),
         (event("anchor_confirmed", height=9, confirmations=2), "block 9 (regtest), 2 of 6"),
         (event("something_new"), "as the daemon says"),
     ],
@@ -128,12 +128,14 @@ def test_every_step_has_its_words(
 def test_an_anchor_is_told_from_the_mempool_to_the_block(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    anchor = replies.AnchorInfo(size=1, root="ab" * 32, state="broadcast", txid="t")
+    anchor = replies.AnchorInfo(
+        size=1, root="ab" * 32, state="broadcast", txid="t", op_return="414d4231" + "ab" * 32
+    )
     story = Story(as_json=False)
-    story.anchored(anchor)
-    story.anchored(msgspec.structs.replace(anchor, height=102, confirmations=3))
+    story.anchor_sent(anchor)
+    story.anchor_confirmed(msgspec.structs.replace(anchor, height=102, confirmations=3))
     out = capsys.readouterr().out
-    assert "transaction t sent, its OP_RETURN carries root abababababab" in out
+    assert f"Bitcoin transaction t sent, OP_RETURN 414d4231{'ab' * 32}\n" in out
     assert "in Bitcoin block 102 (regtest), 3 of 6 confirmations" in out
 
 

@@ -27,6 +27,7 @@ class DeskNode:
     def __init__(self) -> None:
         self.tasks: dict[str, tuple[replies.Task, bytes]] = {}
         self.requests: list[msgspec.Struct] = []
+        self.dialled_at = "127.0.0.1:4400"
         self.cancelled = trio.Event()
         self.entered = trio.Event()
 
@@ -39,6 +40,7 @@ class DeskNode:
             "task.list": self.list_tasks,
             "task.show": self.show,
             "task.wait": self.wait,
+            "task.cancel": self.cancel,
             "task.output": self.output,
             "receipt.get": self.receipt,
             "cluster.invite": self.invite,
@@ -124,9 +126,19 @@ class DeskNode:
         return self.find(request.task)[0]
 
     async def wait(self, request: requests.WaitForTask) -> replies.Task:
+        self.requests.append(request)
         task, _ = self.find(request.task)
-        if task.state != "final":
+        if task.state != "final" and request.seen in {"", task.state}:
             await trio.sleep(request.timeout_ms / 1000)
+        return task
+
+    async def cancel(self, request: requests.CancelTask) -> replies.Task:
+        task, data = self.find(request.task)
+        if task.state == "final":
+            msg = "a task that is final cannot be cancelled"
+            raise operations.OperationError("rejected", msg)
+        task = msgspec.structs.replace(task, state="cancelled", refunded_msat=2_000)
+        self.tasks[task.task_id] = (task, data)
         return task
 
     async def output(self, request: requests.GetOutput) -> replies.Output:
@@ -140,7 +152,12 @@ class DeskNode:
         return replies.ReceiptFileReply(task_id=task.task_id, data=b"rcpt", receipt=task.receipt)
 
     async def invite(self, request: requests.Invite) -> replies.Invitation:
-        return replies.Invitation(token="TOKEN", expires_ms=NOW_MS + request.expires_in_ms)
+        return replies.Invitation(
+            token="TOKEN",
+            expires_ms=NOW_MS + request.expires_in_ms,
+            addresses=(f"{NODE}@{self.dialled_at}",),
+            loopback=self.dialled_at.startswith("127."),
+        )
 
     async def anchors(self, request: requests.GetAnchors) -> replies.Anchors:
         anchor = replies.AnchorInfo(

@@ -1,5 +1,8 @@
 """Founding a cluster on this machine, and writing the folder of a node that joins one."""
 
+import errno
+import ipaddress
+import re
 import socket
 from enum import Enum
 from pathlib import Path
@@ -12,7 +15,13 @@ from ambientd.api.invitation import JoinToken
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint
-from ambientd.config.options import Bootstrap, join_address, split_address
+from ambientd.config.options import (
+    Bootstrap,
+    check_dialable,
+    is_loopback,
+    join_address,
+    split_address,
+)
 from ambientd.config.places import Places
 from ambientd.config.template import render_config
 from ambientd.consensus import beacon
@@ -25,6 +34,8 @@ GENESIS_VERSION = 1
 MEMBERS_MAX = 64
 BASE_PORT = 4400
 LISTEN_HOST = "127.0.0.1"
+WILDCARD_HOST = "0.0.0.0"  # noqa: S104 - a newcomer may be dialled from anywhere in its network
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 # One Mgas costs 1 msat at least, so 1 000 000 satoshi pay for 1 Pgas.
 GRANT_MSAT = 1_000_000_000
 BOND_MSAT = 100_000_000
@@ -35,6 +46,7 @@ class ClusterPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     created_ms: int | None = None
     name: str = "ambient"
+    host: str = LISTEN_HOST
     base_port: int = BASE_PORT
     bitcoin: str = "embedded"
     block_interval_ms: int = 1_000
@@ -71,14 +83,15 @@ def create_cluster(root: Path, members: int, plan: ClusterPlan | None = None) ->
 
     Raises:
         UsageError: the plan makes no sense.
-        ConfigError: the folder is not empty, or ports cannot be had.
+        ConfigError: the folder is not empty, or the host or its ports cannot be had.
         StoreError: the disk refuses.
     """
     plan = plan if plan is not None else ClusterPlan()
     _check_plan(members, plan)
+    listen_host = _listen_host(plan.host)
+    ports = free_ports(plan.base_port, members, listen_host)
     _claim(root)
     names = [f"node{number}" for number in range(1, members + 1)]
-    ports = free_ports(plan.base_port, members)
     try:
         return _write_cluster(root, plan, names, ports)
     except OSError as error:
@@ -111,7 +124,7 @@ def _write_cluster(root: Path, plan: ClusterPlan, names: list[str], ports: list[
         rules=plan.rules,
     )
     peers = [
-        Bootstrap(node=member.node, host=LISTEN_HOST, port=port)
+        Bootstrap(node=member.node, host=plan.host, port=port)
         for member, port in zip(members, ports, strict=True)
     ]
     nodes: list[FoundedNode] = []
@@ -119,8 +132,10 @@ def _write_cluster(root: Path, plan: ClusterPlan, names: list[str], ports: list[
         lies = number >= len(members) - plan.liars
         places = Places(root / names[number])
         others = [str(peer) for peer in peers if peer.node != member.node]
-        listen = join_address(LISTEN_HOST, ports[number])
+        listen = join_address(_listen_host(plan.host), ports[number])
         chosen = _founding_options(plan, member.profile, listen, others, lies=lies)
+        if _listen_host(plan.host) != plan.host:
+            chosen["transport"]["advertise"] = join_address(plan.host, ports[number])
         places.config.write_text(render_config(chosen), encoding="utf-8")
         write_genesis(places, genesis)
         nodes.append(
@@ -163,12 +178,39 @@ def _check_plan(members: int, plan: ClusterPlan) -> None:
     if not 1 <= plan.base_port <= last <= 65_535:
         msg = f"ports {plan.base_port} to {last} do not exist; choose a base port from 1024 on"
         raise UsageError(msg)
+    _check_host(plan.host)
     if not 0 <= plan.liars <= liars_max(members):
         msg = (
             f"{plan.liars} of {members} members cannot lie: a committee of n bears at most "
             f"(n-1)/3 liars, here {liars_max(members)}; take more nodes or fewer liars"
         )
         raise UsageError(msg)
+
+
+def _check_host(host: str) -> None:
+    """Refuse a host under which peers could not dial the members."""
+    if not _is_address(host) and not _HOST_NAME.fullmatch(host):
+        msg = f"host {host!r} is neither an IP address nor a name; give it without a port"
+        raise UsageError(msg)
+    try:
+        check_dialable(host, BASE_PORT)
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _listen_host(host: str) -> str:
+    """Give what to listen on for peers that dial `host`: an address itself, any for a name."""
+    if _is_address(host):
+        return host
+    return LISTEN_HOST if is_loopback(host) else WILDCARD_HOST
 
 
 def _claim(root: Path) -> None:
@@ -184,26 +226,30 @@ def _claim(root: Path) -> None:
         raise ConfigError(msg)
 
 
-def free_ports(base_port: int, count: int) -> list[int]:
-    """Give the first `count` ports from `base_port` up that nobody listens on."""
+def free_ports(base_port: int, count: int, host: str = LISTEN_HOST) -> list[int]:
+    """Give the first `count` ports of `host` from `base_port` up that nobody listens on."""
     found: list[int] = []
     port = base_port
     while len(found) < count:
         if port > 65_535:
             msg = f"fewer than {count} free ports from {base_port} up; choose another base port"
             raise ConfigError(msg)
-        if _is_free(port):
+        if _is_free(host, port):
             found.append(port)
         port += 1
     return found
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LISTEN_HOST, port))
-        except OSError:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                msg = f"{host}: is no address of this machine; `ip address` lists those it has"
+                raise ConfigError(msg) from error
             return False
     return True
 
@@ -272,7 +318,9 @@ def join_cluster(data_dir: Path, token: JoinToken, token_text: str, plan: JoinPl
     if token.expires_ms <= now_ms:
         msg = "the token has expired; ask for a new one with `ambientctl cluster invite`"
         raise UsageError(msg)
-    listen = plan.listen or join_address(LISTEN_HOST, free_ports(BASE_PORT, 1)[0])
+    listen = plan.listen
+    if not listen:
+        listen = join_address(WILDCARD_HOST, free_ports(BASE_PORT, 1, WILDCARD_HOST)[0])
     split_address(listen)
     chosen: dict[str, dict[str, object]] = {
         "node": {"name": plan.name, "region": plan.region, "kind": plan.kind},

@@ -1,26 +1,27 @@
 """The desk: what the owner of a node asks it, answered from its committed state."""
 
+import string
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
 import trio
 
 from ambientd import __version__
 from ambientd.api import replies, requests
-from ambientd.api.invitation import make_token
+from ambientd.api.invitation import check_addresses, make_token, stays_on_this_machine
 from ambientd.api.operations import OperationError, match_id
-from ambientd.api.story import anchor_txid, tell
+from ambientd.api.story import anchor_txid, op_return, tell
 from ambientd.api.views import node_info, receipt_file, receipt_state, task_line, task_reply
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import task_id
 from ambientd.config.options import Config
-from ambientd.errors import LocalProtocolError
+from ambientd.errors import ConfigError, LocalProtocolError
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import RecordRejected, TaskAdmitted
 from ambientd.model.base import NodeId, TaskId
-from ambientd.model.record import Admit
+from ambientd.model.record import Admit, Cancel
 from ambientd.model.task import TERMINAL, Assurance, TaskSpec, TaskState
 from ambientd.node.effect import Told
 from ambientd.node.event import BodyProposed
@@ -30,7 +31,9 @@ from ambientd.runtime.service import Parts
 from ambientd.telemetry.safe_mode import Mode
 
 NONCE_BYTES = 16
+TASK_ID_BYTES = 32
 ADMIT_DEADLINE_S = 30.0
+CANCEL_DEADLINE_S = 30.0
 BATCH_DEADLINE_S = 30.0
 CHRONICLES_MAX = 2_000
 REJECTIONS_MAX = 1_000
@@ -243,28 +246,69 @@ class Desk:
             msg = f"cannot wait until {request.until!r}"
             raise OperationError("invalid", msg, 'choose "final", "batched" or "anchored"')
         task, _ = self._find(request.task)
-        await self._come(task, request.until, request.timeout_ms / 1000)
+        await self._come(task, request.until, request.timeout_ms / 1000, request.seen)
         return await self.show_task(requests.ShowTask(task=task.hex()))
 
-    async def _come(self, task: TaskId, until: str, deadline_s: float) -> None:
+    async def _come(self, task: TaskId, until: str, deadline_s: float, seen: str = "") -> None:
         """Wait until the task has come so far, or the time is over."""
         with trio.move_on_after(deadline_s):
-            while not self._has_come(task, until):
+            while not self._has_come(task, until, seen):
                 async with self._parts.news.listen() as news:
-                    while not self._has_come(task, until):
+                    while not self._has_come(task, until, seen):
                         try:
                             await news.receive()
                         except trio.EndOfChannel:
                             break
 
-    def _has_come(self, task: TaskId, until: str) -> bool:
+    def _has_come(self, task: TaskId, until: str, seen: str) -> bool:
         entry = self._state.task(task)
-        if entry is None or entry.state not in TERMINAL:
+        if entry is None:
             return False
         come = receipt_state(self._state, entry).state
+        if seen and seen != (entry.state.name.lower() if until == "final" else come):
+            return True
+        if entry.state not in TERMINAL:
+            return False
         if until == "final" or come == "none":
             return True
         return come == "anchored" or (until == "batched" and come == "batched")
+
+    async def cancel(self, request: requests.CancelTask) -> replies.Task:
+        """Take a task of this node back, and answer once the log has decided."""
+        task, entry = self._find(request.task)
+        if entry.submitter != self._id:
+            raise OperationError("rejected", "only its submitter can cancel a task")
+        if self._is_cancellable(task):
+            await self._cancel(task)
+        return await self.show_task(requests.ShowTask(task=task.hex()))
+
+    async def _cancel(self, task: TaskId) -> None:
+        """Bring the cancellation into the log; return once the task is cancelled, or raise."""
+        async with self._parts.news.listen() as news:
+            await self._parts.pump.post(BodyProposed(Cancel(task=task)))
+            with trio.move_on_after(CANCEL_DEADLINE_S):
+                async for told in news:
+                    match told.event:
+                        case RecordRejected(kind="cancel", task=rejected, reason=reason) if (
+                            rejected == task
+                        ):
+                            raise OperationError("rejected", reason)
+                        case _:
+                            if not self._is_cancellable(task):
+                                return
+        msg = f"the committee did not take the task back within {CANCEL_DEADLINE_S:.0f} s"
+        hint = "it may still; `ambientctl task show` tells, and `ambientctl nodes` who is up"
+        raise OperationError("unavailable", msg, hint)
+
+    def _is_cancellable(self, task: TaskId) -> bool:
+        """Tell whether a task is still to be cancelled; raise when it is too late for that."""
+        entry = self._state.task(task)
+        if entry is None or entry.state is TaskState.CANCELLED:
+            return False
+        if entry.state in {TaskState.PENDING, TaskState.ASSIGNED}:
+            return True
+        state = entry.state.name.lower()
+        raise OperationError("rejected", f"a task that is {state} cannot be cancelled")
 
     async def output(self, request: requests.GetOutput) -> replies.Output:
         """Give a task's output, from here or from whoever has it."""
@@ -300,6 +344,10 @@ class Desk:
         if self._id not in self._state.members:
             msg = "only committee members invite"
             raise OperationError("forbidden", msg, "ask the owner of one")
+        try:
+            check_addresses(self._owner.addresses)
+        except ConfigError as error:
+            raise OperationError("invalid", str(error)) from error
         expires_ms = self._parts.now() + request.expires_in_ms
         token = make_token(
             self._state.genesis,
@@ -308,7 +356,12 @@ class Desk:
             self._owner.draw_secret(32),
             expires_ms,
         )
-        return replies.Invitation(token=token, expires_ms=expires_ms)
+        return replies.Invitation(
+            token=token,
+            expires_ms=expires_ms,
+            addresses=self._owner.addresses,
+            loopback=stays_on_this_machine(self._owner.addresses),
+        )
 
     async def anchors(self, request: requests.GetAnchors) -> replies.Anchors:
         """Tell how far receipts have come on the way into Bitcoin blocks."""
@@ -336,6 +389,7 @@ class Desk:
                         txid=anchor_txid(closed.anchor.raw_tx),
                         height=closed.anchor.height,
                         confirmations=1 + len(closed.anchor.following_headers),
+                        op_return=op_return(root),
                     )
                 )
                 continue
@@ -348,6 +402,7 @@ class Desk:
                     txid=None if moving is None else moving.txid,
                     height=None if moving is None else moving.height,
                     confirmations=None if moving is None else moving.confirmations,
+                    op_return=None if moving is None or moving.txid is None else op_return(root),
                 )
             )
         return found
@@ -367,13 +422,30 @@ class Desk:
         return {node: self._state.reputation_permille(node) for node in self._state.nodes()}
 
     def _find(self, name: str) -> tuple[TaskId, TaskEntry]:
-        known = (task.hex() for task, _ in self._state.tasks())
+        whole = self._by_whole_id(name)
+        if whole is not None:
+            return whole
+        known = (task.hex() for task in self._alike(name))
         task = TaskId(bytes.fromhex(match_id(name, known)))
         entry = self._state.task(task)
         if entry is None:
             msg = "a task that the ledger lists is not in it"
             raise LocalProtocolError(msg)
         return task, entry
+
+    def _by_whole_id(self, name: str) -> tuple[TaskId, TaskEntry] | None:
+        """Look a whole id up, which programs use, without a walk over all tasks."""
+        if len(name) != 2 * TASK_ID_BYTES or name.strip(string.hexdigits):
+            return None
+        task = TaskId(bytes.fromhex(name))
+        entry = self._state.task(task)
+        return None if entry is None else (task, entry)
+
+    def _alike(self, name: str) -> Iterator[TaskId]:
+        """Give the tasks whose id starts with the whole bytes of a name."""
+        digits = name[: len(name) // 2 * 2]
+        start = b"" if name.strip(string.hexdigits) else bytes.fromhex(digits)
+        return (task for task, _ in self._state.tasks() if task.startswith(start))
 
     def _chain(self) -> replies.ChainStatus:
         if self._parts.anchors is None:

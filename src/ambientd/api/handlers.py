@@ -17,6 +17,7 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.TASK_LIST.name: desk.list_tasks,
         operations.TASK_SHOW.name: desk.show_task,
         operations.TASK_WAIT.name: desk.wait_for_task,
+        operations.TASK_CANCEL.name: desk.cancel,
         operations.TASK_OUTPUT.name: desk.output,
         operations.RECEIPT_GET.name: desk.receipt,
         operations.CLUSTER_INVITE.name: desk.invite,

@@ -6,7 +6,7 @@ import binascii
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.signing import PUBLIC_KEY_BYTES, SEED_BYTES, Signer, verify
 from ambientd.codec.statements import fingerprint, grant_payload, join_payload
-from ambientd.config.options import parse_bootstrap
+from ambientd.config.options import is_loopback, is_wildcard, parse_bootstrap
 from ambientd.errors import ConfigError, RemoteProtocolError, UsageError
 from ambientd.model.base import NodeId, Value
 from ambientd.model.genesis import Genesis, Profile
@@ -48,6 +48,22 @@ def make_token(
         grant_signature=signer.sign("invite", grant_payload(invite_key, expires_ms)),
     )
     return base64.urlsafe_b64encode(encode(token)).decode("ascii").rstrip("=")
+
+
+def check_addresses(addresses: tuple[str, ...]) -> None:
+    """Raise ConfigError when a newcomer could not dial the first one, which is this node's own."""
+    peer = parse_bootstrap(addresses[0])
+    if is_wildcard(peer.host):
+        msg = (
+            f"this node listens on {peer.host}, which nobody can dial, and names no other address; "
+            f'write [transport] advertise = "HOST:{peer.port}" into its config.toml, start it again'
+        )
+        raise ConfigError(msg)
+
+
+def stays_on_this_machine(addresses: tuple[str, ...]) -> bool:
+    """Tell whether only this machine can dial any of the addresses."""
+    return all(is_loopback(parse_bootstrap(address).host) for address in addresses)
 
 
 def read_token(text: str) -> JoinToken:

@@ -62,6 +62,7 @@ TASK_SHOW = Operation("task.show", requests.ShowTask, replies.Task)
 TASK_WAIT = Operation(
     "task.wait", requests.WaitForTask, replies.Task, deadline_ms=WAIT_MS_MAX + DEADLINE_MS
 )
+TASK_CANCEL = Operation("task.cancel", requests.CancelTask, replies.Task)
 TASK_OUTPUT = Operation("task.output", requests.GetOutput, replies.Output)
 RECEIPT_GET = Operation("receipt.get", requests.GetReceipt, replies.ReceiptFileReply)
 CLUSTER_INVITE = Operation("cluster.invite", requests.Invite, replies.Invitation)
@@ -78,6 +79,7 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         TASK_LIST,
         TASK_SHOW,
         TASK_WAIT,
+        TASK_CANCEL,
         TASK_OUTPUT,
         RECEIPT_GET,
         CLUSTER_INVITE,

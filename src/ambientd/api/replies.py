@@ -214,14 +214,19 @@ class ReceiptFileReply(Reply, frozen=True):
 
 
 class Invitation(Reply, frozen=True):
-    """A join token; whoever holds it can bring one node in until it expires."""
+    """A join token; whoever holds it can bring one node in until it expires.
+
+    `addresses` are those the token names; `loopback` when only this machine can dial them.
+    """
 
     token: str
     expires_ms: int
+    addresses: tuple[str, ...] = ()
+    loopback: bool = False
 
 
 class AnchorInfo(Reply, frozen=True):
-    """One root of the receipt log on its way into a Bitcoin block."""
+    """One root of the receipt log on its way into a Bitcoin block; `op_return` is what it says."""
 
     size: int
     root: str
@@ -229,6 +234,7 @@ class AnchorInfo(Reply, frozen=True):
     txid: str | None = None
     height: int | None = None
     confirmations: int | None = None
+    op_return: str | None = None
 
 
 class Anchors(Reply, frozen=True):

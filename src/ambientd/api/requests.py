@@ -60,11 +60,22 @@ class ShowTask(Request, frozen=True):
 
 
 class WaitForTask(Request, frozen=True):
-    """Answer when the task is final (or anchored), or as it stands when the time is over."""
+    """Answer when the task is final (or anchored), or as it stands when the time is over.
+
+    A caller that names what it has `seen`, a state of the task (or of its receipt, when it waits
+    for that), is answered as soon as there is another.
+    """
 
     task: TaskName
     until: str = "final"
+    seen: Annotated[str, Meta(max_length=64)] = ""
     timeout_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 60_000
+
+
+class CancelTask(Request, frozen=True):
+    """Take a task back; only its submitter can, and only before all answers are sealed."""
+
+    task: TaskName
 
 
 class GetOutput(Request, frozen=True):

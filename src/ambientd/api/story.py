@@ -5,7 +5,7 @@ from ambientd.ledger import events as ledger
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.task import TaskState
 from ambientd.node.effect import Told
-from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, double_sha256, strip_witness
+from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, MAGIC, double_sha256, strip_witness
 from ambientd.rules.bitcoin_codec import display
 
 Fields = dict[str, str | int | float | bool | list[str] | None]
@@ -19,6 +19,11 @@ def outcome_name(kind: int) -> str:
 def anchor_txid(raw_tx: bytes) -> str:
     """Give a transaction's id as Bitcoin programs show it."""
     return display(double_sha256(strip_witness(raw_tx)))
+
+
+def op_return(root: bytes) -> str:
+    """Give what an anchor's OP_RETURN output carries: magic and root, in hex."""
+    return (MAGIC + root).hex()
 
 
 def _short(identity: bytes) -> str:

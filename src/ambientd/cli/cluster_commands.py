@@ -25,6 +25,7 @@ class CreateArguments(CommonArguments, Protocol):
     members: int
     name: str
     base_port: int
+    host: str
     bitcoin: str
 
 
@@ -50,6 +51,7 @@ def create(arguments: CreateArguments) -> ExitCode:
 
     plan = ClusterPlan(
         name=arguments.name,
+        host=arguments.host,
         base_port=arguments.base_port,
         bitcoin=arguments.bitcoin,
     )
@@ -89,9 +91,18 @@ def invite(arguments: InviteArguments) -> ExitCode:
     if arguments.as_json:
         print_json(answer)
     else:
+        if answer.loopback:
+            tell(
+                f"only this machine can use the token: it names {_hosts(answer.addresses)}; "
+                "for other devices see [transport] listen and advertise in config.toml"
+            )
         tell("keep it secret: whoever holds it can bring one node in until it expires")
         print_line(answer.token)
     return ExitCode.DONE
+
+
+def _hosts(addresses: tuple[str, ...]) -> str:
+    return ", ".join(address.partition("@")[2] for address in addresses)
 
 
 def join(arguments: JoinArguments) -> ExitCode:

@@ -269,9 +269,8 @@ class Demo:
             return False  # the result is told with all that belongs to it
         if event.kind in _ANCHOR_KINDS:
             root, txid, depth = (event.fields.get(key) for key in ("root", "txid", "confirmations"))
-            if (root, txid, depth) in self._anchor_steps:
+            if not self._is_new_step(root, txid, depth or 0):
                 return False
-            self._anchor_steps.add((root, txid, depth))
         return task is None or task in self._tasks
 
     def _anchor(self, client: Client, task: replies.Task) -> bool:
@@ -302,10 +301,20 @@ class Demo:
         request = requests.GetAnchors(limit=_ANCHORS_LOOKED_AT)
         for watcher in self._watchers:
             for anchor in watcher.call(operations.ANCHOR_STATUS, request).anchors:
-                step = (anchor.root, anchor.txid, anchor.confirmations)
-                if anchor.txid is not None and step not in self._anchor_steps:
-                    self._anchor_steps.add(step)
-                    self._story.anchored(anchor)
+                if anchor.txid is None:
+                    continue
+                if self._is_new_step(anchor.root, anchor.txid, 0):
+                    self._story.anchor_sent(anchor)
+                if self._is_new_step(anchor.root, anchor.txid, anchor.confirmations or 0):
+                    self._story.anchor_confirmed(anchor)
+
+    def _is_new_step(self, root: object, txid: object, confirmations: object) -> bool:
+        """Note a step of an anchor; several nodes tell the same one."""
+        step = (root, txid, confirmations)
+        if step in self._anchor_steps:
+            return False
+        self._anchor_steps.add(step)
+        return True
 
     def _tell_receipt(self, receipt: replies.ReceiptState) -> None:
         where = f" in Bitcoin block {receipt.height}" if receipt.height is not None else ""

@@ -55,15 +55,15 @@ class Story:
         """Tell an event that a daemon reported."""
         self.tell(event.kind, self._wording(event), **_without_clashes(event.fields))
 
-    def anchored(self, anchor: replies.AnchorInfo) -> None:
+    def anchor_sent(self, anchor: replies.AnchorInfo) -> None:
+        """Tell which transaction carries a root."""
+        fields = msgspec.structs.asdict(anchor)
+        self.tell(EventKind.ANCHOR_SENT, _sending(fields), **fields)
+
+    def anchor_confirmed(self, anchor: replies.AnchorInfo) -> None:
         """Tell how deep an anchor is."""
         fields = msgspec.structs.asdict(anchor)
-        if anchor.height is None:
-            root = short(anchor.root)
-            text = f"Bitcoin transaction {anchor.txid} sent, its OP_RETURN carries root {root}"
-            self.tell("anchor_sent", text, **fields)
-        else:
-            self.tell("anchor_confirmed", _confirmation(fields), **fields)
+        self.tell(EventKind.ANCHOR_CONFIRMED, _confirmation(fields), **fields)
 
     def _wording(self, event: replies.Event) -> str:
         fields = event.fields
@@ -97,7 +97,7 @@ class Story:
                 size = fields.get("size")
                 return f"receipt log of size {size} closed under root {root}, cosigned"
             case EventKind.ANCHOR_SENT:
-                return f"anchor {fields.get('txid')}: OP_RETURN {fields.get('op_return')}"
+                return _sending(fields)
             case EventKind.ANCHOR_CONFIRMED:
                 return _confirmation(fields)
             case _:
@@ -140,6 +140,10 @@ def _energy(fields: Fields) -> str:
     if isinstance(used, (int, float)):
         return f"{used / 1000:.3f} J{named}"
     return f"unknown{named}"
+
+
+def _sending(fields: Fields) -> str:
+    return f"Bitcoin transaction {fields.get('txid')} sent, OP_RETURN {fields.get('op_return')}"
 
 
 def _confirmation(fields: Fields) -> str:

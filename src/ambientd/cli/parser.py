@@ -91,7 +91,9 @@ def _add_looking(commands: object) -> None:
     )
     anchor = _group(commands, "anchor", "the way of receipts into Bitcoin blocks")
     status = _command(anchor, "status", "node_commands:anchor_status", "chain and latest anchors")
-    status.add_argument("--limit", type=_count, default=10, metavar="N", help="anchors to show")
+    status.add_argument(
+        "--limit", type=_count, default=10, metavar="N", help="how many (default: 10)"
+    )
     _command(commands, "version", "node_commands:version", "print the version")
 
 
@@ -108,11 +110,21 @@ def _add_run(commands: object) -> None:
         help="how the task is verified (default: replicated)",
     )
     run.add_argument(
-        "--replicas", type=_count, default=0, metavar="K", help="executions to compare"
+        "--replicas", type=_count, default=0, metavar="K", help="executions to compare (default: 2)"
     )
-    run.add_argument("--gas-max", type=_count, default=0, metavar="N", help="gas it may use")
     run.add_argument(
-        "--price", type=_count, default=0, metavar="N", help="millisatoshi for a million gas"
+        "--gas-max",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="gas it may use (default: [execution] gas_max of this node)",
+    )
+    run.add_argument(
+        "--price",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="millisatoshi for a million gas (default: the least that the cluster takes)",
     )
     run.add_argument(
         "--nonce",
@@ -130,17 +142,24 @@ def _add_run(commands: object) -> None:
         type=_seconds,
         default=120.0,
         metavar="S",
-        help="seconds to wait for each of these (default: 120)",
+        help="seconds to wait for the end of the task, and as long again for --wait-anchor "
+        "(default: 120)",
     )
 
 
 def _add_task(commands: object) -> None:
-    task = _group(commands, "task", "look at tasks")
+    task = _group(commands, "task", "look at tasks, take them back")
     listed = _command(task, "list", "task_commands:list_tasks", "tasks, the newest first")
-    listed.add_argument("--limit", type=_count, default=50, metavar="N", help="how many")
+    listed.add_argument(
+        "--limit", type=_count, default=50, metavar="N", help="how many (default: 50)"
+    )
     listed.add_argument("--state", default="", metavar="STATE", help="in this state only")
     show = _command(task, "show", "task_commands:show", "everything about a task")
     show.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
+    cancel = _command(
+        task, "cancel", "task_commands:cancel", "take a task back before its answers are sealed"
+    )
+    cancel.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
     output = _command(task, "output", "task_commands:output", "the output of a task")
     output.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
     output.add_argument("--output", metavar="FILE", help="put it there (default: print it)")
@@ -173,7 +192,16 @@ def _add_cluster(commands: object) -> None:
     )
     create.add_argument("dir", metavar="DIR", help="a new or empty folder")
     create.add_argument("--members", type=_count, default=4, metavar="N", help="nodes (default: 4)")
-    create.add_argument("--name", default="ambient", metavar="NAME", help="the cluster's name")
+    create.add_argument(
+        "--name", default="ambient", metavar="NAME", help="its name (default: ambient)"
+    )
+    create.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="address or name of this machine at which other devices dial the nodes "
+        "(default: 127.0.0.1, for this machine alone)",
+    )
     create.add_argument(
         "--base-port", type=_count, default=4400, metavar="PORT", help="first port (default: 4400)"
     )
@@ -187,15 +215,35 @@ def _add_cluster(commands: object) -> None:
         cluster, "invite", "cluster_commands:invite", "a token that brings one more node in"
     )
     invite.add_argument(
-        "--expires", type=_seconds, default=86_400.0, metavar="S", help="seconds it is good for"
+        "--expires",
+        type=_seconds,
+        default=86_400.0,
+        metavar="S",
+        help="seconds it is good for (default: 86400)",
     )
     join = _command(
         commands, "join", "cluster_commands:join", "make this device a node of a cluster"
     )
-    join.add_argument("token", metavar="TOKEN", help="from `ambientctl cluster invite`; - reads it")
-    join.add_argument("--listen", default="", metavar="HOST:PORT", help="address for peers")
-    join.add_argument("--name", default="node", metavar="NAME", help="a name for people")
-    join.add_argument("--region", default="local", metavar="REGION", help="where it stands")
+    join.add_argument(
+        "token",
+        metavar="TOKEN",
+        help="of `ambientctl cluster invite`; - reads it from standard input",
+    )
+    join.add_argument(
+        "--listen",
+        default="",
+        metavar="HOST:PORT",
+        help="address for peers (default: 0.0.0.0 and the first free port from 4400 up)",
+    )
+    join.add_argument(
+        "--name", default="node", metavar="NAME", help="a name for people (default: node)"
+    )
+    join.add_argument(
+        "--region",
+        default="local",
+        metavar="REGION",
+        help="where it stands, in a word for people (default: local)",
+    )
     join.add_argument(
         "--kind",
         choices=("gateway", "compute", "edge", "mobile"),

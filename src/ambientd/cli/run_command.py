@@ -22,7 +22,7 @@ from ambientd.cli.exit_codes import ExitCode
 from ambientd.errors import UsageError
 
 TERMINAL_STATES = frozenset({"final", "cancelled", "expired"})
-_LOOK_MS = 1_000
+_WAIT_MS_MAX = 3_600_000
 _NONCE_BYTES = 16
 
 
@@ -113,18 +113,19 @@ def wait_for(
     seen = ""
     while True:
         left_ms = max(0, int((deadline_s - time.monotonic()) * 1000))
-        request = requests.WaitForTask(task=task_id, until=until, timeout_ms=min(left_ms, _LOOK_MS))
+        wait_ms = min(left_ms, _WAIT_MS_MAX) if seen else 0  # look first, then wait for a change
+        request = requests.WaitForTask(task=task_id, until=until, seen=seen, timeout_ms=wait_ms)
         task = client.call(operations.TASK_WAIT, request)
         state = task.receipt.state if until == "anchored" else task.state
         if told and state != seen:
             tell(f"receipt {state}" if until == "anchored" else f"task {state}")
-            seen = state
+        seen = state
         reached = (
             task.receipt.state == "anchored"
             if until == "anchored"
             else task.state in (TERMINAL_STATES)
         )
-        if reached or left_ms == 0:
+        if reached or left_ms == 0 or (until == "anchored" and state == "none"):
             return task
 
 

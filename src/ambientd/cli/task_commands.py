@@ -1,4 +1,4 @@
-"""ambientctl task list, show, output: looking at tasks."""
+"""ambientctl task list, show, cancel, output: looking at tasks and taking them back."""
 
 from typing import Protocol
 
@@ -30,7 +30,7 @@ class ListArguments(CommonArguments, Protocol):
 
 
 class TaskArguments(CommonArguments, Protocol):
-    """Options of `task show`."""
+    """Options of `task show` and `task cancel`."""
 
     task: str
 
@@ -102,6 +102,18 @@ def show(arguments: TaskArguments) -> ExitCode:
         print_line()
         for line in task.history:
             print_line(f"{at_time(line.time_ms)}  {line.text}")
+    return ExitCode.DONE
+
+
+def cancel(arguments: TaskArguments) -> ExitCode:
+    """Take a task back."""
+    with connect(arguments) as client:
+        request = requests.CancelTask(task=task_name(arguments.task))
+        task = client.call(operations.TASK_CANCEL, request)
+    if arguments.as_json:
+        print_json(task)
+    else:
+        print_line(f"task {task.task_id} is {task.state}, {in_sat(task.refunded_msat)} refunded")
     return ExitCode.DONE
 
 
