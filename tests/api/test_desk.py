@@ -1,0 +1,183 @@
+"""The desk of a real node with one member: what its owner asks, answered from its ledger."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import trio
+import trio.testing
+
+from ambientd.adapters.blob_files import BlobFiles
+from ambientd.api.desk import Desk, Owner
+from ambientd.api.operations import OperationError
+from ambientd.api.requests import CancelTask, Invite, ShowTask, SubmitTask, WaitForTask
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import fingerprint
+from ambientd.config.options import Config
+from ambientd.node.core import Node
+from ambientd.node.effect import NodeEffect, Told
+from ambientd.node.event import Started
+from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.news import News
+from ambientd.runtime.pump import Pump
+from ambientd.runtime.service import Parts
+from ambientd.runtime.store_writer import StoreWriter
+from tests.fakes.memory_store import MemoryStore
+from tests.modules.compiled import module
+from tests.runtime.support import START_MS, found_cluster, node_on
+
+ADDRESS = "127.0.0.1:4400"
+
+
+class Alone:
+    """The mesh of a node that has no peers."""
+
+    def peers(self) -> frozenset[bytes]:
+        return frozenset()
+
+
+@dataclass
+class Office:
+    """A desk, the node behind it, and who owns both."""
+
+    desk: Desk
+    node: Node
+    owner: Owner
+    parts: Parts
+
+    def at(self, address: str) -> Desk:
+        """Give the desk of the same node, which peers dial at another address."""
+        own = f"{self.owner.signer.public_key.hex()}@{address}"
+        return Desk(replace(self.owner, addresses=(own,)), self.parts, cast("Any", None))
+
+
+@asynccontextmanager
+async def office(folder: Path) -> AsyncIterator[Office]:
+    """Run a node that is assigned every task and executes none."""
+    genesis, seed = found_cluster(folder / "cluster")
+    start_s = trio.current_time()
+
+    def now() -> int:
+        return START_MS + int((trio.current_time() - start_s) * 1000)
+
+    async def nobody(*_: object) -> None:
+        return None
+
+    async with StoreWriter(MemoryStore()) as writer, trio.open_nursery() as nursery:
+        node = node_on(MemoryStore(), writer, genesis, seed)
+        news = News()
+        files = BlobFiles(folder / "blobs", quota_bytes=2**30)
+        signer = Signer(seed, fingerprint(genesis))
+
+        def perform(effect: NodeEffect) -> None:
+            if isinstance(effect, Told):
+                news.tell(effect)
+
+        pump = Pump(node, now, writer)
+        parts = Parts(
+            node=node,
+            pump=pump,
+            transport=cast("Any", Alone()),
+            executor=cast("Any", None),
+            blobs=Blobs(files, nobody, list),
+            news=news,
+            probe=cast("Any", None),
+            anchors=None,
+            members=frozenset(),
+            now=now,
+            sample_s=1.0,
+        )
+        owner = Owner(
+            signer=signer,
+            config=Config(),
+            name="node1",
+            engine="none",
+            protections=(),
+            protections_missing=(),
+            addresses=(f"{signer.public_key.hex()}@{ADDRESS}",),
+            draw_secret=lambda size: b"s" * size,
+            started_ms=now(),
+        )
+        nursery.start_soon(pump.run, perform, [Started()])
+        with trio.fail_after(20):
+            yield Office(Desk(owner, parts, cast("Any", None)), node, owner, parts)
+        nursery.cancel_scope.cancel()
+
+
+def a_task(data: bytes = b"") -> SubmitTask:
+    return SubmitTask(
+        module=module("echo"), input=data, assurance="none", gas_max=1000, nonce=data or b"n"
+    )
+
+
+async def assigned(desk: Desk, data: bytes = b"") -> str:
+    """Submit a task and wait until a worker owes its answer."""
+    task = (await desk.submit(a_task(data))).task_id
+    wait = WaitForTask(task=task, seen="pending", timeout_ms=10_000)
+    assert (await desk.wait_for_task(wait)).state == "assigned"
+    return task
+
+
+async def test_a_task_is_taken_back_and_its_fee_with_it(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        before = (await it.desk.status(cast("Any", None))).balance_msat
+        task = await assigned(it.desk)
+        assert (await it.desk.status(cast("Any", None))).balance_msat < before
+        cancelled = await it.desk.cancel(CancelTask(task=task[:12]))
+        assert (cancelled.task_id, cancelled.state) == (task, "cancelled")
+        assert (await it.desk.status(cast("Any", None))).balance_msat == before
+        again = await it.desk.cancel(CancelTask(task=task))
+        assert again.state == "cancelled"
+
+
+async def test_a_task_of_somebody_else_is_not_taken_back(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        task = await assigned(it.desk)
+        stranger = replace(it.owner, signer=Signer(b"x" * 32, b""))
+        desk = Desk(stranger, it.parts, cast("Any", None))
+        with pytest.raises(OperationError, match="only its submitter"):
+            await desk.cancel(CancelTask(task=task))
+        assert (await it.desk.show_task(ShowTask(task=task))).state == "assigned"
+        with pytest.raises(OperationError, match="no task"):
+            await it.desk.cancel(CancelTask(task="ab" * 32))
+
+
+async def test_a_caller_hears_of_a_new_state_when_it_comes_and_not_before(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        task = await assigned(it.desk)
+        heard: list[str] = []
+
+        async def listen() -> None:
+            wait = WaitForTask(task=task, seen="assigned", timeout_ms=15_000)
+            heard.append((await it.desk.wait_for_task(wait)).state)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen)
+            await trio.testing.wait_all_tasks_blocked()
+            assert heard == []
+            await it.desk.cancel(CancelTask(task=task))
+        assert heard == ["cancelled"]
+
+
+async def test_tasks_are_found_by_any_unambiguous_start_of_their_id(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        tasks = [await assigned(it.desk, b"%d" % number) for number in range(3)]
+        for task in tasks:
+            for name in (task, task.upper(), task[:20], task[:21]):
+                assert (await it.desk.show_task(ShowTask(task=name))).task_id == task
+        for name in ("ff" * 32, tasks[0][:-1] + "g", "abc"):
+            with pytest.raises(OperationError):
+                await it.desk.show_task(ShowTask(task=name))
+
+
+async def test_an_invitation_names_addresses_that_can_be_dialled(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        own = await it.desk.invite(Invite())
+        assert own.loopback
+        assert own.addresses[0].endswith(f"@{ADDRESS}")
+        assert not (await it.at("192.0.2.7:4400").invite(Invite())).loopback
+        with pytest.raises(OperationError, match="nobody can dial"):
+            await it.at("0.0.0.0:4400").invite(Invite())
