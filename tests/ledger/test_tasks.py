@@ -99,7 +99,9 @@ def test_the_same_task_twice_is_the_same_task_once() -> None:
         ({"price_msat_per_mgas": 0}, "price is 0"),
         ({"gas_max": 0}, "gas limit is 0"),
         ({"memory_bytes_max": 1}, "memory limit is 1"),
+        ({"memory_bytes_max": (512 << 20) + 1}, "memory limit"),
         ({"wall_ms_max": 0}, "wall-clock limit is 0"),
+        ({"wall_ms_max": 3_600_001}, "wall-clock limit"),
         ({"output_bytes_max": 1 << 40}, "output limit"),
         ({"module_size_bytes": 0}, "module size is 0"),
         ({"input_size_bytes": 1 << 40}, "input size"),
@@ -233,24 +235,47 @@ def test_a_late_slot_alone_goes_to_somebody_else() -> None:
     assert only(TaskFinal, cluster.work(task)).settlement.verdict is Verdict.AGREED
 
 
-def test_a_task_whose_attempts_are_used_up_expires_and_is_refunded() -> None:
+def test_a_task_that_nobody_could_answer_expires_and_costs_its_submitter_a_tenth_a_slot() -> None:
     cluster = TestCluster(rules=Rules(attempts_max=2))
     task = cluster.admit()
     cluster.block(after_ms=100_000)
     assert cluster.task(task).state is TaskState.ASSIGNED
     events = cluster.block(after_ms=100_000)
     assert only(TaskClosed, events).state is TaskState.EXPIRED
-    assert cluster.state.balance_msat(cluster.node(0)) == GRANT_MSAT
+    assert cluster.state.balance_msat(cluster.node(0)) == GRANT_MSAT - 4 * 100
+    assert cluster.state.meta.fee_pool_msat == 4 * 100
+    assert of(Paid, events) == [], "silence earns nothing"
     assert all(cluster.state.node(cluster.node(n)).open_slots == 0 for n in range(4))
 
 
-def test_workers_that_are_never_in_time_lose_reputation() -> None:
+def test_a_task_that_somebody_answered_expires_at_no_cost() -> None:
+    cluster = TestCluster(rules=Rules(attempts_max=1))
+    task = cluster.admit()
+    cluster.block((0, Commits(commits=cluster.commits(task).commits[:1])))
+    events = cluster.block(after_ms=100_000)
+    assert only(TaskClosed, events).state is TaskState.EXPIRED
+    assert cluster.state.balance_msat(cluster.node(0)) == GRANT_MSAT
+
+
+def test_a_worker_that_is_late_where_another_was_not_loses_reputation() -> None:
     cluster = TestCluster(members=3)
     task = cluster.admit()
-    worker = cluster.task(task).slots[0].worker
-    before = cluster.state.reputation_permille(worker)
+    late = cluster.task(task).slots[1].worker
+    before = cluster.state.reputation_permille(late)
+    cluster.block((0, Commits(commits=cluster.commits(task).commits[:1])))
     cluster.block(after_ms=100_000)
-    assert cluster.state.reputation_permille(worker) < before
+    assert cluster.state.reputation_permille(late) < before
+
+
+def test_tasks_that_nobody_can_answer_harm_no_workers_reputation() -> None:
+    cluster = TestCluster(members=7)
+    before = [cluster.state.reputation_permille(cluster.node(n)) for n in range(7)]
+    for number in range(10):
+        cluster.admit(nonce=b"%d" % number, wall_ms_max=1, gas_max=10, price_msat_per_mgas=1)
+    for _ in range(8):
+        cluster.block(after_ms=100_000)
+    assert cluster.state.open_tasks() == []
+    assert before == [cluster.state.reputation_permille(cluster.node(n)) for n in range(7)]
 
 
 def test_when_nobody_opened_the_whole_task_goes_to_others() -> None:

@@ -120,6 +120,8 @@ class TaskEntry(Value, frozen=True):
     payments: tuple[Payment, ...] = ()
     refunded_msat: int = 0
     ended_ms: int = 0
+    answered: bool = False
+    """Whether any worker ever sealed an answer: the task can be executed."""
 
     def has_verdict_of(self, referee: NodeId) -> bool:
         """Tell whether a referee has spoken."""

@@ -98,8 +98,17 @@ def cancel_task(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
 
 
 def expire_task(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
-    """End a task whose attempts are used up; nothing is paid."""
-    _close(draft, task, entry, TaskState.EXPIRED, [])
+    """End a task whose attempts are used up; nobody is paid.
+
+    When nobody ever sealed an answer, the task held up workers for nothing: the submitter pays
+    the fee of cancelling for each slot given out, to the pool, as silence shall earn nothing.
+    """
+    fee_msat = 0
+    if not entry.answered:
+        given_out = sum(slot.attempt + bool(slot.worker) for slot in entry.slots)
+        each = cancel_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
+        fee_msat = min(entry.escrow_msat, given_out * each)
+    _close(draft, task, entry, TaskState.EXPIRED, [], fee_msat)
 
 
 def _receipts(entry: TaskEntry) -> tuple[SignedReceipt, ...]:
@@ -156,17 +165,24 @@ def _payments(entry: TaskEntry, result: Result, workers: list[NodeId]) -> list[P
 
 
 def _close(
-    draft: Draft, task: TaskId, entry: TaskEntry, state: TaskState, payments: list[Payment]
+    draft: Draft,
+    task: TaskId,
+    entry: TaskEntry,
+    state: TaskState,
+    payments: list[Payment],
+    fee_msat: int = 0,
 ) -> None:
-    """Empty the escrow: payments first, the rest back to the submitter."""
+    """Empty the escrow: payments and the pool's fee first, the rest back to the submitter."""
     give_back(draft, entry.slots)
     paid = [payment for payment in payments if payment.amount_msat > 0]
     for payment in paid:
         draft.credit(payment.node, payment.amount_msat)
         draft.tell(Paid(task, payment.node, payment.amount_msat))
-    rest = entry.escrow_msat - sum(payment.amount_msat for payment in paid)
+    rest = entry.escrow_msat - fee_msat - sum(payment.amount_msat for payment in paid)
     assert rest >= 0, "an escrow covers every payment"
     draft.move_escrow(-entry.escrow_msat)
+    if fee_msat:
+        draft.put_meta(replace(draft.meta, fee_pool_msat=draft.meta.fee_pool_msat + fee_msat))
     draft.credit(entry.submitter, rest)
     if rest:
         draft.tell(Refunded(task, entry.submitter, rest))

@@ -35,7 +35,15 @@ from ambientd.ledger.settling import (
     settle_dispute,
 )
 from ambientd.model.base import NodeId, TaskId
-from ambientd.model.execution import GAS_CEILING, OutcomeKind
+from ambientd.model.execution import (
+    GAS_CEILING,
+    INPUT_BYTES_CEILING,
+    MEMORY_BYTES_CEILING,
+    OUTPUT_BYTES_CEILING,
+    PAGE_BYTES,
+    WALL_MS_CEILING,
+    OutcomeKind,
+)
 from ambientd.model.receipt import RefereeVerdict, SignedReceipt
 from ambientd.model.record import Admit, Cancel, Commits, DisputeStep, Record, Settle
 from ambientd.model.task import TERMINAL, Assurance, Commit, SlotState, TaskSpec, TaskState
@@ -47,9 +55,7 @@ Rejection = str | None
 """Why a record changes nothing; None when it does, or when it is here already."""
 
 PRICE_MSAT_PER_MGAS_MAX = 10**9
-SIZE_BYTES_MAX = 64 * 1024 * 1024
-MEMORY_BYTES_MAX = 4 * 1024**3
-WALL_MS_MAX = 3_600_000
+MODULE_BYTES_MAX = 64 << 20
 
 
 def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
@@ -96,11 +102,11 @@ def _spec_fault(draft: Draft, submitter: NodeId, spec: TaskSpec) -> Rejection:
     for name, value, lowest, highest in (
         ("price", spec.price_msat_per_mgas, rules.price_msat_per_mgas_min, PRICE_MSAT_PER_MGAS_MAX),
         ("gas limit", spec.gas_max, 1, GAS_CEILING),
-        ("memory limit", spec.memory_bytes_max, 65_536, MEMORY_BYTES_MAX),
-        ("wall-clock limit", spec.wall_ms_max, 1, WALL_MS_MAX),
-        ("output limit", spec.output_bytes_max, 0, SIZE_BYTES_MAX),
-        ("module size", spec.module_size_bytes, 1, SIZE_BYTES_MAX),
-        ("input size", spec.input_size_bytes, 0, SIZE_BYTES_MAX),
+        ("memory limit", spec.memory_bytes_max, PAGE_BYTES, MEMORY_BYTES_CEILING),
+        ("wall-clock limit", spec.wall_ms_max, 1, WALL_MS_CEILING),
+        ("output limit", spec.output_bytes_max, 0, OUTPUT_BYTES_CEILING),
+        ("module size", spec.module_size_bytes, 1, MODULE_BYTES_MAX),
+        ("input size", spec.input_size_bytes, 0, INPUT_BYTES_CEILING),
     ):
         if not lowest <= value <= highest:
             return f"{name} is {value}; it must lie between {lowest} and {highest}"
@@ -149,7 +155,7 @@ def _commit(draft: Draft, commit: Commit) -> Rejection:
     if not verify_commit(commit, draft.state.cluster):
         return "a sealed answer with a wrong signature"
     sealed = replace(slot, state=SlotState.COMMITTED, commit=commit, deadline_ms=0)
-    entry = _with_slot(entry, sealed)
+    entry = replace(_with_slot(entry, sealed), answered=True)
     draft.tell(SlotCommitted(commit.task, slot.slot, slot.worker))
     if all(each.state in {SlotState.COMMITTED, SlotState.REVEALED} for each in entry.slots):
         until_ms = draft.context.time_ms + draft.state.genesis.rules.reveal_ms
@@ -282,8 +288,9 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     for slot in entry.slots:
         if slot.deadline_ms and slot.deadline_ms <= now:
             sealed = slot.state is SlotState.COMMITTED
-            weight = FAULT_WEIGHT if sealed else LATE_WEIGHT
-            draft.blame(slot.worker, weight)
+            # A task that nobody has answered yet may be one that nobody can: no worker's fault.
+            if entry.answered:
+                draft.blame(slot.worker, FAULT_WEIGHT if sealed else LATE_WEIGHT)
             reason = "did not open its answer" if sealed else "did not answer in time"
             take = withhold if is_open else release
             slots.append(take(draft, task, slot, reason))
