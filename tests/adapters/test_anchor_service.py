@@ -14,7 +14,9 @@ from ambientd.adapters import anchor_service
 from ambientd.adapters.anchor_service import ChainAnchors
 from ambientd.adapters.anchor_wallet import AnchorWallet
 from ambientd.adapters.regtest.launcher import EmbeddedChain, EmbeddedRegtest
+from ambientd.api.story import anchor_txid
 from ambientd.model.receipt import AnchorProof
+from ambientd.ports.anchors import AnchorSent
 from ambientd.ports.chain import Rejected
 from ambientd.rules.bitcoin import REGTEST, Branch, check_anchor
 
@@ -70,7 +72,8 @@ async def test_roots_are_anchored_one_after_the_other_and_their_progress_told(
     tmp_path: Path,
 ) -> None:
     async with chain(tmp_path) as embedded:
-        anchors = ChainAnchors(embedded, WALLET, FEE_SAT_MAX, embedded.fund)
+        sent: list[AnchorSent] = []
+        anchors = ChainAnchors(embedded, WALLET, FEE_SAT_MAX, embedded.fund, sent.append)
         assert anchors.status().state == "ready"
         assert WALLET.address in anchors.status().detail
         for root in (ROOT, ROOT[::-1]):
@@ -79,6 +82,8 @@ async def test_roots_are_anchored_one_after_the_other_and_their_progress_told(
             assert holds(proof, root)
             assert not holds(proof, bytes(32))
             assert len(proof.following_headers) == 5
+            assert sent.pop() == AnchorSent(root, anchor_txid(proof.raw_tx))
+            assert sent == []
             progress = anchors.progress()[root]
             assert (progress.state, progress.height) == ("confirming", proof.height)
             assert progress.confirmations >= 6

@@ -13,7 +13,9 @@ from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.record import Anchor, Cancel
 from ambientd.model.task import Assurance, TaskState
 from ambientd.node.effect import Told
+from ambientd.ports.anchors import AnchorSent
 from ambientd.rules.receipt_check import check_receipt_file
+from ambientd.runtime.news import AnchorTold
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import OUTPUT, TestCluster, result
 
@@ -59,6 +61,13 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
             assert line.time_ms == 123
             assert line.text
             assert line.kind
+
+
+def test_an_anchor_that_is_sent_is_told_with_what_it_carries() -> None:
+    (line,) = tell(AnchorTold(AnchorSent(b"r" * 32, "ab" * 32), 123))
+    assert (line.kind, line.time_ms) == ("anchor_sent", 123)
+    assert line.fields["op_return"] == (b"AMB1" + b"r" * 32).hex()
+    assert f"transaction {'ab' * 32} sent, OP_RETURN {b'AMB1'.hex()}" in line.text
 
 
 def test_the_end_of_a_task_is_told_once_whichever_way_it_ends() -> None:

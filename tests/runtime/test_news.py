@@ -5,7 +5,8 @@ import trio
 from ambientd.ledger.events import NodeJoined
 from ambientd.model.base import NodeId
 from ambientd.node.effect import Told
-from ambientd.runtime.news import BACKLOG_MAX, News
+from ambientd.ports.anchors import AnchorSent
+from ambientd.runtime.news import BACKLOG_MAX, AnchorTold, News
 
 
 def told(number: int) -> Told:
@@ -31,6 +32,13 @@ async def test_a_slow_listener_is_dropped_and_the_others_hear_on() -> None:
         assert [each.index async for each in slow] == list(range(BACKLOG_MAX))
         news.tell(told(-1))
         assert (await quick.receive()).index == -1
+
+
+async def test_an_anchor_is_news_as_well() -> None:
+    news, sent = News(), AnchorTold(AnchorSent(bytes(32), "t"), 5)
+    async with news.listen() as listener:
+        news.tell(sent)
+        assert await listener.receive() == sent
 
 
 async def test_who_stopped_listening_is_forgotten() -> None:

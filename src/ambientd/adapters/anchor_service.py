@@ -18,7 +18,7 @@ from ambientd.adapters.anchor_wallet import (
 )
 from ambientd.errors import AmbientError
 from ambientd.model.receipt import AnchorProof
-from ambientd.ports.anchors import AnchorProgress, ChainState
+from ambientd.ports.anchors import AnchorProgress, AnchorSent, ChainState
 from ambientd.ports.chain import Chain, Rejected
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, NETWORKS, Branch, check_anchor
 from ambientd.rules.bitcoin_codec import display
@@ -40,11 +40,13 @@ class ChainAnchors:
         wallet: AnchorWallet,
         fee_sat_max: int,
         fund: Callable[[str], Awaitable[object]] | None = None,
+        tell: Callable[[AnchorSent], None] | None = None,
     ) -> None:
         self._chain = chain
         self._wallet = wallet
         self._fee_sat_max = fee_sat_max
         self._fund = fund
+        self._tell = tell
         self._progress: dict[bytes, AnchorProgress] = {}
         self._state = "ready"
         self._height: int | None = None
@@ -107,6 +109,8 @@ class ChainAnchors:
             return None
         self._note(root, AnchorProgress(state="broadcast", txid=display(built.txid)))
         log.info("anchor broadcast", txid=display(built.txid), fee_sat=built.fee_sat)
+        if self._tell is not None:
+            self._tell(AnchorSent(root, display(built.txid)))
         return built
 
     async def _proof(self, anchor: SignedAnchor) -> AnchorProof | None:

@@ -23,9 +23,9 @@ from ambientd.ledger.events import RecordRejected, TaskAdmitted
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.record import Admit, Cancel
 from ambientd.model.task import TERMINAL, Assurance, TaskSpec, TaskState
-from ambientd.node.effect import Told
 from ambientd.node.event import BodyProposed
 from ambientd.ports.keys import DrawSecret
+from ambientd.runtime.news import Tidings
 from ambientd.runtime.performer import Performer
 from ambientd.runtime.service import Parts
 from ambientd.telemetry.safe_mode import Mode
@@ -47,7 +47,7 @@ class Chronicle:
     lines: OrderedDict[str, list[replies.HistoryLine]] = field(default_factory=OrderedDict)
     rejected: OrderedDict[TaskId, str] = field(default_factory=OrderedDict)
 
-    def note(self, told: Told) -> None:
+    def note(self, told: Tidings) -> None:
         """Write down what is about a task."""
         match told.event:
             case RecordRejected(kind="admit", task=bytes() as rejected, reason=reason):

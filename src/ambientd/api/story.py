@@ -4,9 +4,10 @@ from ambientd.api.replies import Event, EventKind
 from ambientd.ledger import events as ledger
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.task import TaskState
-from ambientd.node.effect import Told
+from ambientd.ports.anchors import AnchorSent
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, MAGIC, double_sha256, strip_witness
 from ambientd.rules.bitcoin_codec import display
+from ambientd.runtime.news import Tidings
 
 Fields = dict[str, str | int | float | bool | list[str] | None]
 
@@ -30,7 +31,7 @@ def _short(identity: bytes) -> str:
     return identity.hex()[:12]
 
 
-def tell(told: Told) -> list[Event]:
+def tell(told: Tidings) -> list[Event]:
     """Put one decided event into words; some make two lines."""
     return [
         Event(time_ms=told.time_ms, kind=kind, text=text, fields=fields)
@@ -38,7 +39,7 @@ def tell(told: Told) -> list[Event]:
     ]
 
 
-def _lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]]:
+def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind, str, Fields]]:
     match event:
         case (
             ledger.TaskAdmitted()
@@ -143,7 +144,7 @@ def _slot_lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]
             return []
 
 
-def _other_lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]]:
+def _other_lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind, str, Fields]]:
     match event:
         case ledger.LiarNamed(node=node, task=task, evidence=evidence):
             before = event.reputation_before_permille / 1000
@@ -160,6 +161,16 @@ def _other_lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields
         case ledger.CheckpointClosed(size=size, root=root):
             text = f"{size} receipts under root {_short(root)}, cosigned by a quorum"
             return [(EventKind.BATCH_CLOSED, text, {"size": size, "root": root.hex()})]
+        case AnchorSent(root=root, txid=txid):
+            carried = op_return(root)
+            text = f"Bitcoin transaction {txid} sent, OP_RETURN {carried}"
+            return [
+                (
+                    EventKind.ANCHOR_SENT,
+                    text,
+                    {"root": root.hex(), "txid": txid, "op_return": carried},
+                )
+            ]
         case ledger.BatchAnchored(size=size, root=root, proof=proof):
             txid = anchor_txid(proof.raw_tx)
             text = f"root {_short(root)} is anchored in Bitcoin block {proof.height}"

@@ -18,6 +18,14 @@ class AnchorProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class AnchorSent:
+    """A transaction that carries a root is on its way; its id as Bitcoin programs show it."""
+
+    root: bytes
+    txid: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChainState:
     """The chain, for people."""
 
