@@ -229,6 +229,8 @@ def records() -> dict[str, Any]:
     scene.block((1, Cancel(task=task_id(cluster.node(1), b"taken back", spec()))))
     scene.block((1, Admit(nonce=b"late", spec=spec())))
     scene.block(after_ms=60_000)
+    for _ in range(3):
+        scene.block(after_ms=2_000)
     scene.block((0, Admit(nonce=b"too dear", spec=spec(gas_max=10**15))))
     scene.block((0, Checkpoint(note=cluster.note())))
     root = cluster.state.receipt_log_root(2)

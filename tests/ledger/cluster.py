@@ -19,6 +19,7 @@ from ambientd.codec.statements import (
 from ambientd.ledger.apply import BlockContext, apply_block, is_admissible
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import LedgerEvent, RecordRejected
+from ambientd.ledger.outages import STEP_MS_MAX
 from ambientd.ledger.state import LedgerState, decode_entry, decode_key, encode_entry, encode_key
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
@@ -137,6 +138,14 @@ class TestCluster:
         return NodeId(self.signer(number).public_key)
 
     def block(self, *records: tuple[int, Body], after_ms: int = 100) -> list[LedgerEvent]:
+        """Apply a block of records, after as many empty ones as let that time pass."""
+        events: list[LedgerEvent] = []
+        while after_ms > STEP_MS_MAX:
+            events += self.leap(after_ms=STEP_MS_MAX)
+            after_ms -= STEP_MS_MAX
+        return events + self.leap(*records, after_ms=after_ms)
+
+    def leap(self, *records: tuple[int, Body], after_ms: int = 100) -> list[LedgerEvent]:
         """Apply one block of records, each signed by the node of that number."""
         self.time_ms += after_ms
         self.index += 1

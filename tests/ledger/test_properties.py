@@ -158,7 +158,7 @@ class Stream:
         records = [self.record() for _ in range(self.pick(3))]
         self.sent += records
         # TestCluster.block checks that money is conserved and both replicas agree.
-        events = self.cluster.block(*records, after_ms=(0, 100, 1_600, 4_000)[self.pick(3)])
+        events = self.cluster.leap(*records, after_ms=(0, 100, 1_600, 4_000)[self.pick(3)])
         self.check(events)
 
     def check(self, events: list) -> None:

@@ -238,9 +238,9 @@ def test_a_late_slot_alone_goes_to_somebody_else() -> None:
 def test_a_task_that_nobody_could_answer_expires_and_costs_its_submitter_a_tenth_a_slot() -> None:
     cluster = TestCluster(rules=Rules(attempts_max=2))
     task = cluster.admit()
-    cluster.block(after_ms=100_000)
+    cluster.block(after_ms=6_000)
     assert cluster.task(task).state is TaskState.ASSIGNED
-    events = cluster.block(after_ms=100_000)
+    events = cluster.block(after_ms=6_000)
     assert only(TaskClosed, events).state is TaskState.EXPIRED
     assert cluster.state.balance_msat(cluster.node(0)) == GRANT_MSAT - 4 * 100
     assert cluster.state.meta.fee_pool_msat == 4 * 100
@@ -283,7 +283,7 @@ def test_when_nobody_opened_the_whole_task_goes_to_others() -> None:
     task = cluster.admit()
     first = {slot.worker for slot in cluster.task(task).slots}
     cluster.block((0, cluster.commits(task)))
-    events = cluster.block(after_ms=100_000)
+    events = cluster.block(after_ms=5_000)
     assert len(of(SlotReleased, events)) == 2
     assert {slot.worker for slot in cluster.task(task).slots}.isdisjoint(first)
 
@@ -294,7 +294,7 @@ def test_once_an_answer_is_open_referees_replace_the_silent_worker_as_others_cou
     cluster.block((0, cluster.commits(task)))
     opened = Settle(task=task, receipts=(cluster.receipt(task, 0),))
     cluster.block((0, opened))
-    events = cluster.block(after_ms=100_000)
+    events = cluster.block(after_ms=5_000)
     assert only(TaskDisputed, events).task == task
     assert of(SlotAssigned, events) == []
     silent = only(SlotReleased, events).worker
@@ -552,7 +552,7 @@ def test_an_answer_of_a_convicted_worker_counts_only_next_to_an_independent_one(
     fraud = Fraud(culprit=worker, kind="receipt", first=encode(first), second=encode(second))
     cluster.block((0, fraud))
     assert "convicted worker" in rejections(cluster.block((0, cluster.settle(task))))[0]
-    cluster.block(after_ms=100_000)
+    cluster.block(after_ms=5_000)
     assert cluster.task(task).slots[0].worker not in {b"", worker}
 
 

@@ -50,7 +50,7 @@ def inconclusive() -> TestCluster:
     task = cluster.admit()
     cluster.work(task, {1: LIE})
     cluster.block(cluster.finding(task, 0, result()))
-    cluster.block(after_ms=100_000)
+    cluster.block(after_ms=70_000)
     cluster.close_batch()
     return cluster
 
@@ -70,7 +70,7 @@ def withheld() -> TestCluster:
     task = cluster.admit()
     cluster.block((0, cluster.commits(task)))
     cluster.block((0, Settle(task=task, receipts=(cluster.receipt(task, 0),))))
-    cluster.block(after_ms=100_000)
+    cluster.block(after_ms=10_000)
     for referee in range(3):
         cluster.block(cluster.finding(task, referee, result()))
     cluster.close_batch()

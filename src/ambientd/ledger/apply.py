@@ -11,7 +11,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from ambientd.codec.statements import task_id
-from ambientd.ledger import conditions, tasks, upkeep
+from ambientd.ledger import conditions, outages, tasks, upkeep
 from ambientd.ledger.admission import decode_record, is_admissible
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import Entry, Key
@@ -72,7 +72,11 @@ def apply_block(
 def _let_time_pass(block: Draft) -> None:
     """Do what time does to tasks: first those that are late, then those that wait for workers."""
     state, context = block.state, block.context
-    late = state.late_tasks(context.time_ms)
+    lost_ms = outages.outage_ms(block)
+    if lost_ms:
+        outages.postpone(block, lost_ms)
+    # The index is of the deadlines before the block; all of them moved alike.
+    late = state.late_tasks(context.time_ms - lost_ms)
     for task in late:
         _advance(block, task)
     waiting = state.waiting_tasks()
