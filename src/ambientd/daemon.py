@@ -38,17 +38,18 @@ from ambientd.codec.statements import fingerprint, sign_record
 from ambientd.config.load import load_config
 from ambientd.config.options import ChainKind, Config, Lie, parse_bootstrap
 from ambientd.config.places import Places, default_data_dir, socket_path_for
-from ambientd.errors import AmbientError, ConfigError
+from ambientd.errors import AmbientError, ConfigError, UsageError
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis, Profile
 from ambientd.node.build import NodeOptions, build_node, signer_of
 from ambientd.node.core import Node
+from ambientd.ports.anchors import AnchorSent
 from ambientd.ports.transport import HostPort, PeerAddress, Transport, TransportOptions
 from ambientd.ports.worker_protocol import Protection
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.joining import Joining, ask_to_join
-from ambientd.runtime.news import News
+from ambientd.runtime.news import AnchorTold, News
 from ambientd.runtime.performer import TELEMETRY_TOPIC, Performer
 from ambientd.runtime.persistence import StoredBlocks, recover
 from ambientd.runtime.pump import Pump
@@ -128,7 +129,7 @@ def _transport_options(identity: Identity) -> TransportOptions:
     )
 
 
-async def _anchors(identity: Identity) -> ChainAnchors | None:
+async def _anchors(identity: Identity, tell: Callable[[AnchorSent], None]) -> ChainAnchors | None:
     """Give the way into Bitcoin that the config names; the embedded chain is started if needed."""
     bitcoin = identity.config.bitcoin
     if bitcoin.chain is ChainKind.OFF:
@@ -137,12 +138,12 @@ async def _anchors(identity: Identity) -> ChainAnchors | None:
     chain = await EmbeddedRegtest.start(EmbeddedChain(folder, bitcoin.block_interval_ms))
     wallet_seed = tagged("ambient/anchor-wallet/1", identity.seed)
     wallet = AnchorWallet(wallet_seed, identity.genesis.bitcoin_network)
-    return ChainAnchors(chain, wallet, bitcoin.fee_sat_max, chain.fund)
+    return ChainAnchors(chain, wallet, bitcoin.fee_sat_max, chain.fund, tell)
 
 
 def _addresses(identity: Identity, listen: HostPort) -> tuple[str, ...]:
     """Give where a newcomer can dial: this node first, then the peers it knows."""
-    own = f"{identity.node.hex()}@{listen}"
+    own = f"{identity.node.hex()}@{identity.config.transport.advertise or listen}"
     return (own, *(str(peer) for peer in identity.config.bootstrap_peers()))
 
 
@@ -221,14 +222,14 @@ async def run_daemon(data_dir: Path) -> None:
                 )
             )
         )
-        anchors = await _anchors(identity)
+        news = News()
+        anchors = await _anchors(identity, lambda sent: news.tell(AnchorTold(sent, now())))
         meter = RaplMeter()
         blobs = Blobs(
             files,
             transport.request_blob,
             lambda: [NodeId(peer) for peer in sorted(transport.peers())],
         )
-        news = News()
         parts = Parts(
             node=node,
             pump=pump,
@@ -324,7 +325,7 @@ def _first(error: BaseException | None) -> BaseException | None:
 
 def _complain(error: BaseException | None) -> int:
     print(f"ambientd: {error}", file=sys.stderr)  # noqa: T201 - the last word to a person
-    return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
+    return EXIT_USAGE if isinstance(error, ConfigError | UsageError) else EXIT_FAILED
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def test_a_newcomer_joins_follows_works_and_comes_back(mesh: Cluster, tmp_path: 
             status_code, log = ended(second)
         finally:
             second.stop()
-        assert status_code == 1
+        assert status_code == 2
         assert f"{NOT_IN}'the invitation has been used'; ask for a new token" in log
         assert "Traceback" not in log
     finally:
@@ -152,7 +152,7 @@ def test_a_token_that_expires_before_the_daemon_starts_is_told(
         status, log = ended(late)
     finally:
         late.stop()
-    assert status == 1
+    assert status == 2
     assert f"{NOT_IN}'the invitation has expired'" in log
     done = command("join", "--data-dir", str(tmp_path / "later"), answer.token)
     assert done.returncode == 2
