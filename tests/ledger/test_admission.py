@@ -16,7 +16,7 @@ from ambientd.ledger.admission import (
 from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.events import RecordRejected
 from ambientd.model.base import NodeId
-from ambientd.model.record import Admit, Anchor, Body, Commits, Fraud, NodeReport, Registry
+from ambientd.model.record import Admit, Anchor, Body, Commits, Fraud, NodeReport, Registry, Settle
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import TestCluster, spec
 
@@ -127,3 +127,22 @@ def test_what_is_admissible_never_makes_the_ledger_raise(junk: bytes, number: in
 def anchor_proof_of_junk(junk: bytes, number: int):  # noqa: ANN201
     proof = anchor_proof(bytes(32))
     return replace(proof, raw_tx=junk or b"0", index=abs(number) % 2**53)
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[2J", "grün"])
+def test_a_receipt_with_text_that_is_not_plain_is_not_admissible(text: str) -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    signed = cluster.receipt(task, 0)
+    good = Settle(task=task, receipts=(signed,))
+    assert shape_fault(good) is None
+    for changes in (
+        {"engine": text},
+        {"engine_version": text},
+        {"energy_source": "x" * 65},
+        {"result": replace(signed.receipt.result, reason=text)},
+    ):
+        bent = replace(signed, receipt=replace(signed.receipt, **changes))
+        assert next(iter(changes)).replace("result", "reason") in str(
+            shape_fault(Settle(task=task, receipts=(bent,)))
+        )

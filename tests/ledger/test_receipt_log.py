@@ -1,10 +1,14 @@
 import pytest
 from msgspec.structs import replace
 
+from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.codec.merkle import root_from_inclusion, verify_consistency
+from ambientd.codec.statements import sign_record
+from ambientd.ledger.apply import is_admissible
 from ambientd.ledger.events import BatchAnchored, CheckpointClosed
 from ambientd.model.base import Digest
+from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.record import Anchor, Body, Checkpoint
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import TestCluster, rejections
@@ -162,3 +166,11 @@ def test_an_anchor_at_no_possible_height_is_not_taken() -> None:
     root = cluster.state.receipt_log_root(1)
     proof = replace(anchor_proof(root), height=500_000_000)
     assert "height is 500000000" in rejection(cluster, Anchor(size=1, root=root, proof=proof))
+
+
+def test_the_largest_committee_closes_its_batches() -> None:
+    cluster = TestCluster(members=MEMBERS_MAX)
+    cluster.work(cluster.admit())
+    record = sign_record(cluster.signer(0), Checkpoint(note=cluster.note(signers=MEMBERS_MAX)))
+    assert is_admissible(encode(record), cluster.id), "all members may cosign"
+    assert [type(event) for event in cluster.close_batch()] == [CheckpointClosed]

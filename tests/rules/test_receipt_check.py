@@ -386,6 +386,29 @@ def test_lists_beyond_reason_are_refused_before_any_arithmetic() -> None:
         assert failed(reissued(FILE, **changes)) == ["format"]
 
 
+BAD_TEXTS = ["x" * 257, "two\nlines", "\x1b[2Jcleared", "grün", "\u202eleft"]
+
+
+@pytest.mark.parametrize("text", BAD_TEXTS)
+def test_a_text_that_could_mislead_its_reader_is_refused_unread(text: str) -> None:
+    signed = FILE.receipts[0]
+    signer = CLUSTER.signers[signed.receipt.worker]
+    for changes in (
+        {"engine": text},
+        {"engine_version": text},
+        {"energy_source": text},
+        {"result": replace(signed.receipt.result, reason=text)},
+    ):
+        bent = sign_receipt(signer, replace(signed.receipt, **changes))
+        report = reissued(FILE, receipts=(bent, FILE.receipts[1]))
+        assert failed(report) == ["format"]
+        assert text not in report.checks[0].detail
+    settlement = replace(FILE.settlement, result=replace(FILE.settlement.result, reason=text))
+    assert failed(reissued(FILE, settlement=settlement)) == ["format"]
+    network = replace(FILE.genesis, bitcoin_network=text)
+    assert failed(reissued(FILE, genesis=network)) == ["format"]
+
+
 def test_an_unknown_bitcoin_network_is_said() -> None:
     cluster = agreed(anchored=False)
     file = file_of(cluster, b"n")

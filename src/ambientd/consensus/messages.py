@@ -10,8 +10,8 @@ from msgspec import Meta, Struct
 
 from ambientd.codec import canonical, merkle
 from ambientd.codec.digest import tagged
+from ambientd.model.genesis import MEMBERS_MAX
 
-MEMBERS_MAX = 128
 FETCHED_BLOCKS_MAX = 1024
 
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]

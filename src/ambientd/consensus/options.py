@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from ambientd.consensus.messages import FETCHED_BLOCKS_MAX, MEMBERS_MAX
+from ambientd.consensus.messages import FETCHED_BLOCKS_MAX
 from ambientd.errors import ConfigError
+from ambientd.model.genesis import MEMBERS_MAX
 
 BLOCK_BYTES_HARD_MAX = 8_000_000
 

@@ -13,7 +13,9 @@ import msgspec
 from ambientd.codec.canonical import decode
 from ambientd.codec.statements import verify_record
 from ambientd.errors import RemoteProtocolError
+from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.record import Record
+from ambientd.rules.receipt_text import PLAIN_CHARS_MAX, plain_fault
 
 RECORD_BYTES_MAX = 512 * 1024
 CACHED_BYTES_MAX = 16 * 1024
@@ -57,7 +59,12 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
 """How long the bytes of each field are, whichever struct it stands in."""
 
 ITEMS_MAX: Mapping[str, int] = MappingProxyType(
-    {"reports": 10_000, "commits": 1024, "following_headers": 2016}
+    {
+        "reports": 10_000,
+        "commits": 1024,
+        "following_headers": 2016,
+        "cosignatures": MEMBERS_MAX,
+    }
 )
 """How many items a list field may have, where it is not `LIST_ITEMS_MAX`."""
 
@@ -119,6 +126,8 @@ def _field_fault(name: str, field: object) -> str | None:
         if not shortest <= len(field) <= longest:
             return f"{name} has {len(field)} bytes, not {shortest} to {longest}"
     elif isinstance(field, str):
+        if name in PLAIN_CHARS_MAX:
+            return plain_fault(name, field, PLAIN_CHARS_MAX[name])
         if len(field) > TEXT_CHARS_MAX:
             return f"{name} has {len(field)} characters, at most {TEXT_CHARS_MAX} are allowed"
     elif isinstance(field, int) and not 0 <= field <= NUMBER_MAX:

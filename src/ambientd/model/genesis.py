@@ -4,6 +4,9 @@ from enum import StrEnum
 
 from ambientd.model.base import NodeId, Value
 
+MEMBERS_MAX = 128
+"""How many members a committee may have; every list of one item a member is bounded by it."""
+
 
 class NodeKind(StrEnum):
     """What sort of device a node runs on."""

@@ -1,12 +1,11 @@
 """What a genesis must fulfil before a ledger can stand on it."""
 
 from ambientd.codec.signing import PUBLIC_KEY_BYTES
-from ambientd.model.genesis import Genesis
+from ambientd.model.genesis import MEMBERS_MAX, Genesis
 from ambientd.rules.bitcoin import NETWORKS
 from ambientd.rules.scheduling import STRATEGIES
 
 NO_NETWORK = "none"
-MEMBERS_MAX = 128
 NAME_CHARS_MAX = 64
 SUPPLY_MSAT_MAX = 21_000_000 * 100_000_000 * 1000
 TIME_MS_MAX = 30 * 24 * 3_600_000

@@ -26,18 +26,19 @@ from ambientd.codec.statements import (
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import DIGEST_BYTES, NodeId
 from ambientd.model.execution import OutcomeKind
+from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.receipt import ReceiptFile, SignedReceipt
 from ambientd.model.record import Admit, Record
 from ambientd.model.task import Assurance, Verdict
 from ambientd.rules.bitcoin import HEIGHT_MAX, MAIN, NETWORKS, Branch, check_anchor
 from ambientd.rules.bitcoin_codec import decode_header, display
 from ambientd.rules.notes import note_text
+from ambientd.rules.receipt_text import file_text_fault
 from ambientd.rules.receipt_trust import trust_sentences, utc
 from ambientd.rules.verdicts import decided, quorum
 
 FILE_VERSION = 1
 FILE_BYTES_MAX = 1024 * 1024
-MEMBERS_MAX = 128
 RECEIPTS_MAX = 64
 PATH_MAX = 64
 
@@ -133,7 +134,7 @@ def _shape_fault(file: ReceiptFile) -> str | None:
         return f"the anchor claims height {file.anchor.height}; heights are 0 to {HEIGHT_MAX}"
     if any(len(step) != DIGEST_BYTES for step in file.path):
         return f"a step of the path is not {DIGEST_BYTES} bytes long"
-    return None
+    return file_text_fault(file)
 
 
 def _check_cluster(exam: _Examination, pinned: bytes | None) -> None:
