@@ -20,6 +20,7 @@ from ambientd.adapters.anchor_service import ChainAnchors
 from ambientd.adapters.anchor_wallet import AnchorWallet
 from ambientd.adapters.blob_files import BlobFiles
 from ambientd.adapters.data_dir import DataDir
+from ambientd.adapters.durable_files import sync_directory, write_synced
 from ambientd.adapters.keys import draw_secret, load_key
 from ambientd.adapters.libp2p import open_transport
 from ambientd.adapters.probes.carbon import CarbonProbe
@@ -44,21 +45,25 @@ from ambientd.model.genesis import Genesis, Profile
 from ambientd.node.build import NodeOptions, build_node, signer_of
 from ambientd.node.core import Node
 from ambientd.ports.anchors import AnchorSent
+from ambientd.ports.store import Store
 from ambientd.ports.transport import HostPort, PeerAddress, Transport, TransportOptions
 from ambientd.ports.worker_protocol import Protection
-from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.blobs import Blobs, SealedBlobs
 from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.joining import Joining, ask_to_join
 from ambientd.runtime.news import AnchorTold, News
 from ambientd.runtime.performer import TELEMETRY_TOPIC, Performer
-from ambientd.runtime.persistence import StoredBlocks, recover
+from ambientd.runtime.persistence import Recovered, StoredBlocks, first_safety, recover
 from ambientd.runtime.pump import Pump
 from ambientd.runtime.service import Parts, run_node
 from ambientd.runtime.store_writer import StoreWriter
-from ambientd.runtime.workers import WorkerPoolOptions, open_worker_pool
+from ambientd.runtime.workers import WorkerPool, WorkerPoolOptions, open_worker_pool
 from ambientd.telemetry.core import TelemetryOptions
 
 log = structlog.get_logger("ambientd")
+
+STORE_FILE = "node.db"
+VOTED_MARK = "node.voted"
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -172,6 +177,109 @@ async def _come_in(
     log.info("joined", cluster=identity.genesis.name)
 
 
+def _may_vote(identity: Identity, store: Store, recovered: Recovered) -> bool:
+    """Tell whether this key may vote: a key whose safety state is lost never votes again.
+
+    The mark beside the key outlives the store; the first safety state is there before the mark is.
+    """
+    own = signer_of(identity.seed, identity.genesis).public_key
+    if own not in {member.node for member in identity.genesis.members}:
+        return False
+    mark = identity.places.data_dir / VOTED_MARK
+    if recovered.log is not None and recovered.log.safety is not None:
+        pass
+    elif mark.exists() or recovered.log is not None:
+        log.error(
+            "THIS NODE HAS LOST WHAT IT VOTED FOR and only follows: its key never votes again",
+            store=str(identity.places.data_dir / STORE_FILE),
+            advice="restore the store from a backup made after the last vote, or replace the node",
+        )
+        return False
+    else:
+        store.write(first_safety(identity.genesis))
+    if not mark.exists():
+        write_synced(mark, b"this key has voted; without node.db it must not vote again\n")
+        sync_directory(mark.parent)
+    return True
+
+
+def _build_node(
+    identity: Identity,
+    recovered: Recovered,
+    writer: StoreWriter,
+    rng: random.Random,
+    *,
+    may_vote: bool,
+) -> Node:
+    config = identity.config
+    options = NodeOptions(
+        genesis=identity.genesis,
+        seed=identity.seed,
+        anchors=config.bitcoin.chain is not ChainKind.OFF,
+        may_vote=may_vote,
+        telemetry=TelemetryOptions(
+            interval_ms=config.telemetry.interval_ms,
+            stale_ms=config.telemetry.interval_ms * 7 // 2,
+            capacity=config.execution.workers,
+        ),
+    )
+    blocks = StoredBlocks(writer)
+    epoch = recovered.telemetry_epoch
+    return build_node(options, recovered.ledger, recovered.log, epoch, blocks, rng)
+
+
+async def _open_pool(config: Config, stack: AsyncExitStack) -> WorkerPool:
+    chosen = config.execution
+    options = WorkerPoolOptions(size=chosen.workers, sandbox=chosen.sandbox.value)
+    pool = await stack.enter_async_context(open_worker_pool(options))
+    missing = sorted(set(Protection) - pool.protections)
+    if missing:
+        log.error("WORKERS ARE NOT FULLY LOCKED DOWN on this machine", missing=missing)
+    return pool
+
+
+def _executor_options(config: Config) -> ExecutorOptions:
+    chosen = config.execution
+    return ExecutorOptions(
+        memory_bytes_max=chosen.memory_bytes_max,
+        wall_ms_max=chosen.wall_ms_max,
+        gas_max=chosen.gas_max,
+        at_once_max=chosen.workers + 1,
+        corrupt_output=config.faults.lie is Lie.CORRUPT_OUTPUT,
+    )
+
+
+async def _serve(identity: Identity, parts: Parts, pool: WorkerPool, performer: Performer) -> None:
+    """Answer the owner until told to stop."""
+    config, transport = identity.config, parts.transport
+    owner = Owner(
+        signer=signer_of(identity.seed, identity.genesis),
+        config=config,
+        name=config.node.name,
+        engine=f"{pool.engine} {pool.engine_version}",
+        protections=tuple(sorted(pool.protections)),
+        protections_missing=tuple(sorted(set(Protection) - pool.protections)),
+        addresses=_addresses(identity, transport.address),
+        draw_secret=draw_secret,
+        started_ms=parts.now(),
+    )
+    desk = Desk(owner, parts, performer)
+    async with trio.open_nursery() as nursery:
+        path = socket_path_for(identity.places.data_dir, config.api.socket)
+        nursery.start_soon(desk.keep_chronicle)
+        nursery.start_soon(_come_in, identity, parts.node, transport, performer)
+        limits = SocketLimits(connections_max=config.api.connections_max)
+        handlers = build_handlers(desk)
+        await nursery.start(functools.partial(serve_local_socket, path, handlers, limits=limits))
+        listen = str(transport.address)
+        log.info("ready", node=identity.node.hex()[:12], listen=listen, socket=str(path))
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                log.info("stopping", signal=signal.Signals(number).name)
+                break
+        nursery.cancel_scope.cancel()
+
+
 async def run_daemon(data_dir: Path) -> None:
     """Run the node of a data directory until SIGTERM or SIGINT, then stop cleanly."""
     identity = read_identity(data_dir)
@@ -182,46 +290,26 @@ async def run_daemon(data_dir: Path) -> None:
         log.warning("THIS NODE LIES ON PURPOSE", lie=config.faults.lie.value)
     async with AsyncExitStack() as stack:
         stack.enter_context(DataDir(data_dir))
-        store = SqliteStore(data_dir / "node.db")
+        store = SqliteStore(data_dir / STORE_FILE)
         recovered = recover(store, genesis)
+        may_vote = _may_vote(identity, store, recovered)
         writer = await stack.enter_async_context(StoreWriter(store))
         files = BlobFiles(data_dir / "blobs", quota_bytes=config.limits.blob_store_bytes_max)
         rng = random.Random(draw_secret(32))  # noqa: S311 - jitter and back-off, no secrets
-        node = build_node(
-            NodeOptions(
-                genesis=genesis,
-                seed=identity.seed,
-                anchors=config.bitcoin.chain is not ChainKind.OFF,
-                telemetry=TelemetryOptions(
-                    interval_ms=config.telemetry.interval_ms,
-                    stale_ms=config.telemetry.interval_ms * 7 // 2,
-                    capacity=config.execution.workers,
-                ),
-            ),
-            recovered.ledger,
-            recovered.log,
-            recovered.telemetry_epoch,
-            StoredBlocks(writer),
-            rng,
-        )
+        node = _build_node(identity, recovered, writer, rng, may_vote=may_vote)
         pump = Pump(node, now, writer)
+        sealed = SealedBlobs(files)
         transport = await stack.enter_async_context(
             open_transport(
                 _transport_options(identity),
                 seed=identity.seed,
                 allowed=frozenset() if is_newcomer else recovered.ledger.allowed_nodes(),
-                serve_blob=functools.partial(trio.to_thread.run_sync, files.get),
+                serve_blob=sealed.serve,
                 serve_join=Joining(pump, recovered.ledger, now).serve,
                 rng=rng,
             )
         )
-        pool = await stack.enter_async_context(
-            open_worker_pool(
-                WorkerPoolOptions(
-                    size=config.execution.workers, sandbox=config.execution.sandbox.value
-                )
-            )
-        )
+        pool = await _open_pool(config, stack)
         news = News()
         anchors = await _anchors(identity, lambda sent: news.tell(AnchorTold(sent, now())))
         meter = RaplMeter()
@@ -229,21 +317,13 @@ async def run_daemon(data_dir: Path) -> None:
             files,
             transport.request_blob,
             lambda: [NodeId(peer) for peer in sorted(transport.peers())],
+            sealed,
         )
         parts = Parts(
             node=node,
             pump=pump,
             transport=transport,
-            executor=Executor(
-                pool,
-                blobs,
-                meter,
-                ExecutorOptions(
-                    memory_bytes_max=config.execution.memory_bytes_max,
-                    wall_ms_max=config.execution.wall_ms_max,
-                    corrupt_output=config.faults.lie is Lie.CORRUPT_OUTPUT,
-                ),
-            ),
+            executor=Executor(pool, blobs, meter, _executor_options(config)),
             blobs=blobs,
             news=news,
             probe=device_probe(data_dir, SystemClock(), meter, CarbonProbe(None)),
@@ -253,38 +333,7 @@ async def run_daemon(data_dir: Path) -> None:
             sample_s=config.telemetry.interval_ms / 1000,
             is_newcomer=is_newcomer,
         )
-
-        async def serve(performer: Performer) -> None:
-            owner = Owner(
-                signer=signer_of(identity.seed, genesis),
-                config=config,
-                name=config.node.name,
-                engine=f"{pool.engine} {pool.engine_version}",
-                protections=tuple(sorted(pool.protections)),
-                protections_missing=tuple(sorted(set(Protection) - pool.protections)),
-                addresses=_addresses(identity, transport.address),
-                draw_secret=draw_secret,
-                started_ms=now(),
-            )
-            desk = Desk(owner, parts, performer)
-            async with trio.open_nursery() as nursery:
-                path = socket_path_for(data_dir, config.api.socket)
-                nursery.start_soon(desk.keep_chronicle)
-                nursery.start_soon(_come_in, identity, node, transport, performer)
-                limits = SocketLimits(connections_max=config.api.connections_max)
-                handlers = build_handlers(desk)
-                await nursery.start(
-                    functools.partial(serve_local_socket, path, handlers, limits=limits)
-                )
-                listen = str(transport.address)
-                log.info("ready", node=identity.node.hex()[:12], listen=listen, socket=str(path))
-                with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                    async for number in signals:
-                        log.info("stopping", signal=signal.Signals(number).name)
-                        break
-                nursery.cancel_scope.cancel()
-
-        await run_node(parts, serve)
+        await run_node(parts, functools.partial(_serve, identity, parts, pool))
 
 
 def _configure_logging(*, verbose: bool) -> None:

@@ -87,16 +87,31 @@ def test_a_blob_above_the_cap_is_refused(tmp_path: Path) -> None:
         blobs.put(bytes(11))
 
 
-def test_a_full_quota_is_said_and_deleting_makes_room(tmp_path: Path) -> None:
+def test_the_blobs_that_nobody_used_for_longest_make_way(tmp_path: Path) -> None:
+    blobs = BlobFiles(tmp_path, quota_bytes=100, memory_bytes=0)
+    first, second = blobs.put(b"a" * 40), blobs.put(b"b" * 40)
+    assert blobs.get(first) == b"a" * 40
+    third = blobs.put(b"c" * 40)
+    assert [blobs.has(name) for name in (first, second, third)] == [True, False, True]
+    assert blobs.used_bytes == 80
+
+
+def test_a_restart_remembers_which_blobs_are_old(tmp_path: Path) -> None:
+    names = [BlobFiles(tmp_path).put(bytes([each]) * 40) for each in range(2)]
+    os.utime(tmp_path / names[1].hex()[:2] / names[1].hex()[2:], (1, 1))
+    blobs = BlobFiles(tmp_path, quota_bytes=100)
+    blobs.put(b"new" * 13)
+    assert [blobs.has(name) for name in names] == [True, False]
+
+
+def test_a_blob_above_the_whole_quota_is_refused(tmp_path: Path) -> None:
     blobs = BlobFiles(tmp_path, quota_bytes=100)
     first = blobs.put(b"a" * 60)
-    with pytest.raises(StoreError, match="holds 60 of 100 bytes, 50 more do not fit: delete"):
-        blobs.put(b"b" * 50)
-    assert blobs.put(b"a" * 60) == first
+    with pytest.raises(StoreError, match="110 more do not fit: raise the quota"):
+        blobs.put(b"b" * 110)
     blobs.delete(first)
     assert blobs.get(first) is None
     assert blobs.used_bytes == 0
-    blobs.put(b"b" * 50)
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -233,3 +234,29 @@ def test_only_the_owner_may_read_what_a_node_writes(alone: Cluster) -> None:
     folder = alone.daemons[0].data_dir
     for name in ("node.db", "lock", "ambientd.sock", "node.key"):
         assert os.stat(folder / name).st_mode & 0o077 == 0, name
+
+
+def test_a_key_that_lost_its_store_follows_the_log_and_never_votes_again(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "mesh", 4, PLAN)
+    try:
+        cluster.start()
+        amnesiac = cluster.daemons[3]
+        amnesiac.kill()
+        for file in amnesiac.data_dir.glob("node.db*"):
+            file.unlink()
+        amnesiac.start()
+        height = cluster.daemons[0].status().committed_height
+        cluster.until(
+            lambda: (s := amnesiac.status()) is not None and s.committed_height > height,
+            "the node without a memory follows the log",
+        )
+        said = (amnesiac.data_dir / "log").read_text()
+        assert "HAS LOST WHAT IT VOTED FOR" in said
+        # With it silent, three voters are a quorum; without one of them there is none left.
+        cluster.daemons[0].kill()
+        survivor = cluster.daemons[1]
+        before = survivor.status().committed_height
+        time.sleep(3)  # nothing to wait for: the claim is that nothing happens
+        assert survivor.status().committed_height <= before + 2
+    finally:
+        cluster.stop()

@@ -8,9 +8,9 @@ import trio
 import trio.testing
 
 from ambientd.adapters.blob_files import BlobFiles
-from ambientd.model.base import Digest, NodeId
+from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.runtime import blobs as module
-from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.blobs import Blobs, SealedBlobs
 
 DATA = b"a blob that somebody holds"
 NAME = Digest(hashlib.sha256(DATA).digest())
@@ -99,3 +99,17 @@ async def test_a_full_folder_keeps_no_blob_and_gives_it_all_the_same(tmp_path: P
     blobs = blobs_of(tmp_path, Mesh(A), quota_bytes=3)
     assert await blobs.fetch(NAME, len(DATA)) == DATA
     assert await blobs.get(NAME) is None
+
+
+async def test_a_sealed_output_is_served_only_once_its_task_lets_it_go(tmp_path: Path) -> None:
+    files = BlobFiles(tmp_path)
+    sealed = SealedBlobs(files)
+    name = files.put(b"answer")
+    one, two = TaskId(b"1" * 32), TaskId(b"2" * 32)
+    sealed.seal(one, name)
+    sealed.seal(two, name)
+    assert await sealed.serve(name) is None
+    sealed.open(one)
+    assert await sealed.serve(name) is None
+    sealed.open(two)
+    assert await sealed.serve(name) == b"answer"

@@ -155,7 +155,12 @@ async def bench(
         return None
 
     blobs = Blobs(BlobFiles(folder, quota_bytes=quota_bytes), nobody, list)
-    most: dict[str, Any] = {"memory_bytes_max": 1 << 24, "wall_ms_max": 5_000, **options}
+    most: dict[str, Any] = {
+        "memory_bytes_max": 1 << 24,
+        "wall_ms_max": 5_000,
+        "gas_max": 10**10,
+        **options,
+    }
     executor = Executor(pool or NoPool(), blobs, Meter(), ExecutorOptions(**most))
     async with trio.open_nursery() as nursery:
         performer = Performer(

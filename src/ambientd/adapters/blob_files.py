@@ -52,9 +52,8 @@ class BlobFiles:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for draft in (root / "draft").iterdir():
                 draft.unlink()
-            self._used_bytes = sum(
-                file.stat().st_size for file in root.glob("[0-9a-f][0-9a-f]/*") if file.is_file()
-            )
+            self._sizes = _sizes_by_age(root)
+            self._used_bytes = sum(self._sizes.values())
         except OSError as error:
             msg = (
                 f"cannot use the blob folder {root}: {error.strerror}; "
@@ -104,19 +103,38 @@ class BlobFiles:
         except BaseException:
             self._release(len(data))
             raise
+        self._use(name, len(data))
         self._remember(name, data)
         return name
 
     def _reserve(self, size_bytes: int) -> None:
+        """Take room for a blob; the ones that nobody used for the longest time make way."""
         with self._lock:
+            while self._sizes and self._used_bytes + size_bytes > self._quota_bytes:
+                self._forget(next(iter(self._sizes)))
             if self._used_bytes + size_bytes > self._quota_bytes:
                 msg = (
                     f"the blob folder {self.root} holds {self._used_bytes} of "
                     f"{self._quota_bytes} bytes, {size_bytes} more do not fit: "
-                    "delete blobs or raise the quota in the configuration"
+                    "raise the quota in the configuration"
                 )
                 raise StoreError(msg)
             self._used_bytes += size_bytes
+
+    def _forget(self, name: bytes) -> None:
+        """Remove a blob; the caller holds the lock."""
+        self._used_bytes -= self._sizes.pop(name, 0)
+        kept = self._memory.pop(name, None)
+        if kept is not None:
+            self._memory_bytes -= len(kept)
+        with contextlib.suppress(FileNotFoundError):
+            self._path(name).unlink()
+
+    def _use(self, name: bytes, size_bytes: int) -> None:
+        """Note that a blob is here and wanted now."""
+        with self._lock:
+            self._sizes.pop(name, None)
+            self._sizes[name] = size_bytes
 
     def _release(self, size_bytes: int) -> None:
         with self._lock:
@@ -148,6 +166,8 @@ class BlobFiles:
             kept = self._memory.get(name)
             if kept is not None:
                 self._memory.move_to_end(name)
+                if name in self._sizes:
+                    self._sizes[name] = self._sizes.pop(name)
                 return kept
         try:
             data = path.read_bytes()
@@ -159,6 +179,7 @@ class BlobFiles:
         if sha256(data) != name:
             self._set_aside(path, name, len(data))
             return None
+        self._use(name, len(data))
         self._remember(name, data)
         return data
 
@@ -168,7 +189,8 @@ class BlobFiles:
             path.replace(place)
         except FileNotFoundError:
             return
-        self._release(size_bytes)
+        with self._lock:
+            self._used_bytes -= self._sizes.pop(name, size_bytes)
         _log.error("blob %s had wrong bytes: moved to %s", name.hex(), place)
         damaged = sorted((self.root / "damaged").iterdir(), key=lambda file: file.stat().st_mtime)
         for file in damaged[:-DAMAGED_FILES_MAX]:
@@ -180,15 +202,9 @@ class BlobFiles:
 
     def delete(self, name: bytes) -> None:
         """Forget a blob; forgetting an unknown one is no error."""
-        path = self._path(name)
+        self._path(name)
         with self._lock:
-            forgotten = self._memory.pop(name, None)
-            if forgotten is not None:
-                self._memory_bytes -= len(forgotten)
-            with contextlib.suppress(FileNotFoundError):
-                size_bytes = path.stat().st_size
-                path.unlink()
-                self._used_bytes -= size_bytes
+            self._forget(name)
 
     def _remember(self, name: bytes, data: bytes) -> None:
         if len(data) > MEMORY_BLOB_BYTES_MAX:
@@ -201,3 +217,16 @@ class BlobFiles:
             while self._memory_bytes > self._memory_bytes_max:
                 _, oldest = self._memory.popitem(last=False)
                 self._memory_bytes -= len(oldest)
+
+
+def _sizes_by_age(root: Path) -> OrderedDict[bytes, int]:
+    """List the blobs with their sizes, the oldest first."""
+    found = []
+    for file in root.glob("[0-9a-f][0-9a-f]/*"):
+        status = file.stat()
+        try:
+            name = bytes.fromhex(file.parent.name + file.name)
+        except ValueError:
+            continue
+        found.append((status.st_mtime_ns, name, status.st_size))
+    return OrderedDict((name, size) for _, name, size in sorted(found))

@@ -6,12 +6,14 @@ from typing import Protocol
 import structlog
 import trio
 
+from ambientd.codec.digest import sha256
 from ambientd.errors import StoreError
-from ambientd.model.base import Digest, NodeId
+from ambientd.model.base import Digest, NodeId, TaskId
 
 log = structlog.get_logger("ambientd.blobs")
 
 BLOB_BYTES_MAX = 64 * 1024 * 1024
+EMPTY = sha256(b"")
 FETCH_ROUNDS = 3
 FETCH_PAUSE_S = 0.25
 
@@ -30,6 +32,34 @@ class BlobFiles(Protocol):
         ...
 
 
+class SealedBlobs:
+    """What peers may not have yet: an answer that is sealed is not handed to who asks for it.
+
+    Without this, a lazy worker could guess outputs and ask an honest one which of them it holds.
+    """
+
+    def __init__(self, files: BlobFiles) -> None:
+        self._files = files
+        self._sealed: dict[bytes, set[TaskId]] = {}
+
+    def seal(self, task: TaskId, digest: bytes) -> None:
+        """Keep a task's output back."""
+        self._sealed.setdefault(digest, set()).add(task)
+
+    def open(self, task: TaskId) -> None:
+        """Let a task's output go: all answers are sealed, or the task has ended."""
+        for digest, tasks in list(self._sealed.items()):
+            tasks.discard(task)
+            if not tasks:
+                del self._sealed[digest]
+
+    async def serve(self, digest: bytes) -> bytes | None:
+        """Give a peer a blob, or None when it is not here or sealed."""
+        if digest in self._sealed:
+            return None
+        return await trio.to_thread.run_sync(self._files.get, digest)
+
+
 class Blobs:
     """The local store with a network behind it; one fetch at a time for each digest."""
 
@@ -38,8 +68,10 @@ class Blobs:
         files: BlobFiles,
         request: RequestBlob,
         peers: Callable[[], Sequence[NodeId]],
+        sealed: SealedBlobs | None = None,
     ) -> None:
         self._files = files
+        self.sealed = sealed or SealedBlobs(files)
         self._request = request
         self._peers = peers
         self._fetching: dict[bytes, trio.Event] = {}
@@ -47,6 +79,10 @@ class Blobs:
     async def get(self, digest: bytes) -> bytes | None:
         """Give a blob that is here."""
         return await trio.to_thread.run_sync(self._files.get, digest)
+
+    async def has(self, digest: bytes) -> bool:
+        """Tell whether a blob is here: what peers may know already is no secret."""
+        return await self.get(digest) is not None
 
     async def put(self, data: bytes) -> Digest:
         """Keep a blob and give its SHA-256."""
@@ -56,6 +92,8 @@ class Blobs:
         self, digest: Digest, size_bytes: int, holders: Sequence[NodeId] = ()
     ) -> bytes | None:
         """Give a blob from here, its holders, or any peer; None when nobody has it."""
+        if digest == EMPTY:
+            return b""
         while (waiting := self._fetching.get(digest)) is not None:
             await waiting.wait()
         # Claimed before anything is awaited: else two who looked at once would both fetch.

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
+import trio
 
 from ambientd.codec.digest import sha256, tagged
-from ambientd.errors import StoreError
+from ambientd.errors import AmbientError
 from ambientd.model.base import Digest
-from ambientd.model.effect import Execute, ExecutionReport
+from ambientd.model.effect import Execute, ExecutionReport, Purpose
 from ambientd.model.execution import (
     Aborted,
     ExecutionLimits,
@@ -25,7 +26,8 @@ from ambientd.wasm.prepare import REWRITER_VERSION, Prepared, Refused
 
 log = structlog.get_logger("ambientd.execution")
 
-PREPARED_KEPT_MAX = 64
+PREPARED_BYTES_MAX = 64 * 1024 * 1024
+REASON_CHARS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class ExecutorOptions:
 
     memory_bytes_max: int
     wall_ms_max: int
+    gas_max: int
+    at_once_max: int = 4
     corrupt_output: bool = False
 
 
@@ -41,26 +45,38 @@ class Executor:
     """Turns Execute effects into ExecutionEnded events."""
 
     def __init__(
-        self, pool: WorkerPool, blobs: Blobs, meter: EnergyMeter, options: ExecutorOptions
+        self,
+        pool: WorkerPool,
+        blobs: Blobs,
+        meter: EnergyMeter,
+        options: ExecutorOptions,
     ) -> None:
         self._pool = pool
         self._blobs = blobs
         self._meter = meter
         self._options = options
         self._prepared: OrderedDict[bytes, Prepared | Refused] = OrderedDict()
+        self._prepared_bytes = 0
+        # Modules and inputs are only brought into memory when a worker is about to be free.
+        self._room = trio.Semaphore(options.at_once_max)
 
     async def execute(self, effect: Execute, clock: Callable[[], int]) -> ExecutionEnded:
-        """Give the assignment's outcome; whatever this host could not do is an `Aborted`."""
-        try:
-            return await self._execute(effect, clock)
-        except StoreError as error:
-            return self._aborted(effect, str(error))
+        """Give the assignment's outcome; whatever this host could not do is an abort.
+
+        What a task asks for must never end the daemon, so every error on the way is one.
+        """
+        async with self._room:
+            try:
+                return await self._execute(effect, clock)
+            except (AmbientError, ValueError) as error:
+                return self._aborted(effect, str(error))
 
     async def _execute(self, effect: Execute, clock: Callable[[], int]) -> ExecutionEnded:
         spec = effect.spec
         if (
             spec.memory_bytes_max > self._options.memory_bytes_max
             or spec.wall_ms_max > self._options.wall_ms_max
+            or spec.gas_max > self._options.gas_max
         ):
             return self._aborted(effect, "the task asks for more than this device's owner allows")
         module = await self._blobs.fetch(spec.module, spec.module_size_bytes, effect.holders)
@@ -91,11 +107,13 @@ class Executor:
             return self._aborted(effect, outcome.reason)
         energy = energy_between(energy_before, self._meter.read())
         output = self._corrupted(outcome.output) if self._options.corrupt_output else outcome.output
+        if effect.assignment.purpose is Purpose.SLOT and not await self._blobs.has(sha256(output)):
+            self._blobs.sealed.seal(effect.assignment.task, sha256(output))
         await self._blobs.put(output)
         report = ExecutionReport(
             result=Result(
                 kind=int(outcome.kind),
-                reason=outcome.reason,
+                reason=outcome.reason[:REASON_CHARS_MAX],
                 output=Digest(sha256(output)),
                 output_size_bytes=len(output),
                 gas=outcome.gas,
@@ -119,8 +137,9 @@ class Executor:
         prepared = await self._pool.prepare(module)
         if not isinstance(prepared, Aborted):
             self._prepared[digest] = prepared
-            if len(self._prepared) > PREPARED_KEPT_MAX:
-                self._prepared.popitem(last=False)
+            self._prepared_bytes += _size_bytes(prepared)
+            while self._prepared_bytes > PREPARED_BYTES_MAX and len(self._prepared) > 1:
+                self._prepared_bytes -= _size_bytes(self._prepared.popitem(last=False)[1])
         return prepared
 
     @staticmethod
@@ -132,3 +151,7 @@ class Executor:
     def _aborted(effect: Execute, reason: str) -> ExecutionEnded:
         log.warning("execution aborted", task=effect.assignment.task.hex()[:12], reason=reason)
         return ExecutionEnded(effect.assignment, effect.spec, None, reason)
+
+
+def _size_bytes(prepared: Prepared | Refused) -> int:
+    return len(prepared.module) if isinstance(prepared, Prepared) else len(prepared.reason)

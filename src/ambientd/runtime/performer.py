@@ -7,6 +7,7 @@ import structlog
 import trio
 
 from ambientd.errors import LocalProtocolError, StoreError
+from ambientd.ledger.events import TaskClosed, TaskCommitted
 from ambientd.model.base import NodeId
 from ambientd.model.effect import Abandon, AnchorRoot, Assignment, Execute, FetchBlob
 from ambientd.node.effect import (
@@ -35,6 +36,8 @@ log = structlog.get_logger("ambientd.performer")
 TELEMETRY_TOPIC = "ambient/telemetry/1"
 EXECUTIONS_WAITING_MAX = 1024
 FAULTS_KEPT_MAX = 1024
+FAULTS_A_BAN = 100
+BAN_S = 60.0
 
 
 @dataclass(slots=True)
@@ -76,6 +79,7 @@ class Performer:
         self._anchors = anchors
         self._is_open = is_open
         self._allowed: frozenset[NodeId] = frozenset()
+        self._banned: set[NodeId] = set()
         self._running: dict[Assignment, trio.CancelScope] = {}
         self.counters = Counters()
 
@@ -88,7 +92,9 @@ class Performer:
                 for peer in sorted(self._transport.peers()):
                     if not members_only or peer in self._members:
                         self._send(NodeId(peer), frame)
-            case Told():
+            case Told(event=event):
+                if isinstance(event, TaskCommitted | TaskClosed):
+                    self._blobs.sealed.open(event.task)
                 self._news.tell(effect)
             case Execute():
                 self._start_execution(effect)
@@ -110,7 +116,8 @@ class Performer:
     def let_in(self, is_open: bool) -> None:
         """Be open to the nodes of the allow-list, or to nobody: a newcomer is, until it is in."""
         self._is_open = is_open
-        self._transport.set_allowed(self._allowed if is_open else frozenset())
+        allowed = self._allowed - self._banned if is_open else frozenset()
+        self._transport.set_allowed(frozenset(allowed))
 
     def _note(self, effect: NodeEffect) -> None:
         """Count and log what asks for nothing else."""
@@ -135,10 +142,24 @@ class Performer:
             self.counters.frames_unsent += 1
 
     def _count_fault(self, peer: NodeId, reason: str) -> None:
+        """Count a breach; every so many of them, a peer has to stay away for a while."""
         faults = self.counters.faults
-        if peer in faults or len(faults) < FAULTS_KEPT_MAX:
-            faults[peer] = faults.get(peer, 0) + 1
-        log.warning("peer broke the protocol", peer=peer.hex()[:12], reason=reason)
+        if peer not in faults and len(faults) >= FAULTS_KEPT_MAX:
+            return
+        count = faults[peer] = faults.get(peer, 0) + 1
+        if count.bit_count() == 1:  # 1, 2, 4, 8, ...: a flood of faults is no flood of lines
+            name = peer.hex()[:12]
+            log.warning("peer broke the protocol", peer=name, reason=reason[:200], times=count)
+        if count % FAULTS_A_BAN == 0 and peer not in self._banned:
+            self._nursery.start_soon(self._ban, peer)
+
+    async def _ban(self, peer: NodeId) -> None:
+        log.warning("peer is kept out", peer=peer.hex()[:12], seconds=BAN_S)
+        self._banned.add(peer)
+        self.let_in(self._is_open)
+        await trio.sleep(BAN_S)
+        self._banned.discard(peer)
+        self.let_in(self._is_open)
 
     def _start_execution(self, effect: Execute) -> None:
         if effect.assignment in self._running:

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ambientd.codec.canonical import decode, encode
+from ambientd.codec.statements import fingerprint
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.effects import CommittedBlock, PersistBlock, PersistSafety
-from ambientd.consensus.messages import Append
+from ambientd.consensus.messages import Append, genesis_qc
 from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyState
 from ambientd.errors import RemoteProtocolError, StoreError
 from ambientd.ledger.state import LedgerState, decode_entry, decode_key, encode_entry, encode_key
 from ambientd.model.genesis import Genesis
+from ambientd.node.build import LOG_EPOCH
 from ambientd.node.effect import NodeEffect, PersistLedger, PersistTelemetryEpoch
 from ambientd.ports.store import Delete, Put, Store, StoreTable, Write
 from ambientd.runtime.store_writer import StoreWriter
@@ -125,6 +127,12 @@ def _tail(store: Store, floor: int) -> tuple[Append, ...]:
     if stale:
         store.write(stale)
     return tuple(kept)
+
+
+def first_safety(genesis: Genesis) -> list[Write]:
+    """Give what a member keeps before its first vote: that it has not voted yet."""
+    state = SafetyState(genesis_qc(fingerprint(genesis), LOG_EPOCH))
+    return [Put(StoreTable.SAFETY, SAFETY_KEY, encode(state))]
 
 
 class StoredBlocks:
