@@ -46,6 +46,10 @@ def test_the_liar_is_named_and_the_receipt_holds(tmp_path: Path) -> None:
         assert kind in kinds
     depths = [event["confirmations"] for event in events if event["event"] == "anchor_confirmed"]
     assert depths[-1] == 6
+    sent = [event for event in events if event["event"] == "anchor_sent"]
+    assert sent
+    assert all(event["op_return"] == b"AMB1".hex() + event["root"] for event in sent)
+    assert len({event["txid"] for event in sent}) == len(sent), "each is told once"
     assert running_in(root) == []
     check = [*DEMO[:-2], "receipt", "verify", last["receipt"], "--json"]
     verified = subprocess.run(check, capture_output=True, text=True)
