@@ -11,6 +11,7 @@ from ambientd.ledger.admission import (
     RECORD_BYTES_MAX,
     check_admissible,
     is_admissible,
+    may_propose,
     shape_fault,
 )
 from ambientd.ledger.apply import BlockContext, apply_block
@@ -146,3 +147,24 @@ def test_a_receipt_with_text_that_is_not_plain_is_not_admissible(text: str) -> N
         assert next(iter(changes)).replace("result", "reason") in str(
             shape_fault(Settle(task=task, receipts=(bent,)))
         )
+
+
+def test_records_of_invented_keys_are_not_passed_on_though_a_vote_would_take_them() -> None:
+    cluster = TestCluster()
+    admit = Admit(nonce=b"n", spec=spec())
+    invented = sign_record(cluster.signer(77), admit)
+    assert is_admissible(encode(invented), cluster.id)
+    assert not may_propose(invented, cluster.state)
+    assert may_propose(sign_record(cluster.signer(0), admit), cluster.state)
+    number, join = cluster.join(50)
+    assert may_propose(sign_record(cluster.signer(number), join), cluster.state)
+    assert not may_propose(sign_record(cluster.signer(77), join), cluster.state)
+    for bad in (
+        replace(join, grant_signature=bytes(64)),
+        replace(join, inviter=cluster.node(77)),
+        replace(join, node=cluster.node(0)),
+    ):
+        author = 0 if bad.node == cluster.node(0) else number
+        assert not may_propose(sign_record(cluster.signer(author), bad), cluster.state)
+    cluster.block((number, join))
+    assert may_propose(sign_record(cluster.signer(50), admit), cluster.state)

@@ -579,3 +579,27 @@ def test_in_a_large_cluster_slots_are_spread_over_a_sample_and_found_beyond_it()
     for number in range(10):
         task = cluster.admit(nonce=b"x%d" % number, assurance=Assurance.NONE, replicas=1)
         assert cluster.task(task).slots[0].worker == alone
+
+
+def test_open_tasks_stand_in_the_same_order_after_a_restart() -> None:
+    cluster = TestCluster()
+    admits = [(0, Admit(nonce=b"%d" % number, spec=spec())) for number in range(8)]
+    cluster.block(*admits[:4])
+    cluster.block(*admits[4:])
+    tasks = [task for task, _ in cluster.state.open_tasks()]
+    assert tasks == [task for task, _ in cluster.restarted().open_tasks()]
+    times = [cluster.task(task).admitted_ms for task in tasks]
+    assert times == sorted(times)
+    cluster.work(tasks[2])
+    assert [task for task, _ in cluster.state.open_tasks()] == tasks[:2] + tasks[3:]
+
+
+def test_a_node_that_stops_taking_work_is_fit_no_more_and_again_when_it_is_back() -> None:
+    cluster = TestCluster()
+    node = cluster.node(1)
+    assert node in cluster.state.fit_nodes()
+    cluster.report(NodeReport(node=node, accepting=False))
+    assert node not in cluster.state.fit_nodes()
+    assert cluster.restarted().fit_nodes() == cluster.state.fit_nodes()
+    cluster.report(NodeReport(node=node, accepting=True))
+    assert cluster.state.fit_nodes() == cluster.state.nodes()

@@ -1,7 +1,7 @@
 """Which records members may vote for: canonical, signed, and of bounded shape (protocols/03 §4).
 
-Nothing here looks at the state: every node gives the same answer at any time. What fails in the
-ledger later is applied as a rejected no-op.
+No vote looks at the state: every node gives the same answer at any time. What fails in the ledger
+later is applied as a rejected no-op. What a node proposes or passes on is `may_propose`'s to say.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,12 @@ from types import MappingProxyType
 import msgspec
 
 from ambientd.codec.canonical import decode
-from ambientd.codec.statements import verify_record
+from ambientd.codec.signing import verify
+from ambientd.codec.statements import grant_payload, verify_record
 from ambientd.errors import RemoteProtocolError
+from ambientd.ledger.state import LedgerState
 from ambientd.model.genesis import MEMBERS_MAX
-from ambientd.model.record import Record
+from ambientd.model.record import Join, Record
 from ambientd.rules.receipt_text import PLAIN_CHARS_MAX, plain_fault
 
 RECORD_BYTES_MAX = 512 * 1024
@@ -87,6 +89,29 @@ def is_admissible(data: bytes, cluster: bytes) -> bool:
     except RemoteProtocolError:
         return False
     return True
+
+
+def may_propose(record: Record, state: LedgerState) -> bool:
+    """Tell whether a node should take a record into its pool, or pass it on.
+
+    Only for that, never for a vote: members' states differ for a moment, and a vote that looked
+    at them would refuse blocks that others made in good faith. The ledger decides in the end.
+    """
+    body = record.body
+    if not isinstance(body, Join):
+        return state.node(record.author) is not None
+    return (
+        record.author == body.node
+        and state.node(body.node) is None
+        and body.inviter in state.members
+        and verify(
+            body.inviter,
+            "invite",
+            state.cluster,
+            grant_payload(body.invite_key, body.expires_ms),
+            body.grant_signature,
+        )
+    )
 
 
 def decode_record(data: bytes) -> Record:

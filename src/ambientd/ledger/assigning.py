@@ -11,7 +11,7 @@ from ambientd.rules.scheduling import Candidate, sample, select, slot_seed
 
 NEWCOMER_OUTCOMES_MAX = 10
 SAMPLE_NODES = 64
-"""In a cluster larger than this a slot is drawn among so many nodes, which the seed picks."""
+"""Of more fit nodes than this a slot looks at so many, which the seed picks; never at all."""
 
 HELD = frozenset({SlotState.ASSIGNED, SlotState.COMMITTED})
 
@@ -102,15 +102,9 @@ def _choose(
 ) -> NodeId | None:
     """Prefer who was not tried yet; the submitter works for itself only when nobody else can."""
     seed = slot_seed(draft.context.beacon, task, slot.slot, slot.attempt)
-    nodes = draft.state.nodes()
-    passed_over = {*held, submitter}
-    if len(nodes) > SAMPLE_NODES:
-        drawn = sample(nodes, seed, SAMPLE_NODES)
-        fresh = [n for n in drawn if n not in passed_over and n not in tried and _is_fit(draft, n)]
-        chosen = _select(draft, fresh, seed)
-        if chosen is not None:
-            return chosen
-    fit = [node for node in nodes if node not in held and _is_fit(draft, node)]
+    nodes = draft.state.fit_nodes()
+    drawn = sample(nodes, seed, SAMPLE_NODES) if len(nodes) > SAMPLE_NODES else nodes
+    fit = [node for node in drawn if node not in held and _is_fit(draft, node)]
     others = [node for node in fit if node != submitter]
     fresh = [node for node in others if node not in tried]
     # Who is only busy is waited for; somebody worse is not taken instead.
@@ -124,7 +118,7 @@ def _select(draft: Draft, nodes: list[NodeId], seed: bytes) -> NodeId | None:
 
 def _is_fit(draft: Draft, node: NodeId) -> bool:
     entry = draft.node(node)
-    return entry is not None and entry.accepting and not entry.tombstoned and not entry.safe_mode
+    return entry is not None and entry.is_fit
 
 
 def _candidate(draft: Draft, node: NodeId) -> Candidate:

@@ -74,6 +74,11 @@ class NodeEntry(Value, frozen=True):
     capacity: int = 1
     open_slots: int = 0
 
+    @property
+    def is_fit(self) -> bool:
+        """Whether the node takes work."""
+        return self.accepting and not self.tombstoned and not self.safe_mode
+
 
 class Reputation(Value, frozen=True):
     """Beta counters in millionths, the prior included."""

@@ -80,10 +80,11 @@ class LedgerState:
         self.applied_index = index
         self.root = root
         self._items: dict[Key, Entry] = {}
-        self._open: dict[TaskId, None] = {}
+        self._open: list[tuple[int, TaskId]] = []
         self._deadlines: list[tuple[int, TaskId]] = []
         self._waiting: list[tuple[int, TaskId]] = []
         self._nodes: list[NodeId] = []
+        self._fit: list[NodeId] = []
         self._tombstones: set[NodeId] = set()
         self._checkpoints: list[int] = []
         self._anchored: list[int] = []
@@ -154,19 +155,18 @@ class LedgerState:
                 _remove(self._deadlines, (before.deadline_ms, task))
             if before.state is TaskState.PENDING:
                 _remove(self._waiting, (before.admitted_ms, task))
+            _remove(self._open, (before.admitted_ms, task))
         if entry.state in TERMINAL:
-            self._open.pop(task, None)
             return
-        self._open[task] = None
+        insort(self._open, (entry.admitted_ms, task))
         if entry.deadline_ms:
             insort(self._deadlines, (entry.deadline_ms, task))
         if entry.state is TaskState.PENDING:
             insort(self._waiting, (entry.admitted_ms, task))
 
     def _index_node(self, node: NodeId, entry: NodeEntry) -> None:
-        place = bisect_left(self._nodes, node)
-        if place == len(self._nodes) or self._nodes[place] != node:
-            self._nodes.insert(place, node)
+        _keep(self._nodes, node, is_kept=True)
+        _keep(self._fit, node, is_kept=entry.is_fit)
         if entry.tombstoned:
             self._tombstones.add(node)
 
@@ -203,8 +203,8 @@ class LedgerState:
                 yield TaskId(key[1]), entry
 
     def open_tasks(self) -> list[tuple[TaskId, TaskEntry]]:
-        """Give the tasks that have not ended, in the order of their admission."""
-        return [(task, cast("TaskEntry", self._items[Table.TASK, task])) for task in self._open]
+        """Give the tasks that have not ended, by the time of their admission, then by task."""
+        return [(task, cast("TaskEntry", self._items[Table.TASK, task])) for _, task in self._open]
 
     def late_tasks(self, time_ms: int) -> list[TaskId]:
         """Give the open tasks whose deadline has come, the earliest first."""
@@ -226,6 +226,10 @@ class LedgerState:
     def nodes(self) -> list[NodeId]:
         """Give every node, sorted; not to be changed."""
         return self._nodes
+
+    def fit_nodes(self) -> list[NodeId]:
+        """Give the nodes that take work, sorted; not to be changed."""
+        return self._fit
 
     def able_nodes(self) -> int:
         """Count the nodes that were never convicted."""
@@ -304,6 +308,16 @@ class LedgerState:
             elif isinstance(entry, NodeEntry):
                 total += entry.bond_msat
         return total
+
+
+def _keep(nodes: list[NodeId], node: NodeId, *, is_kept: bool) -> None:
+    """Put a node into a sorted list, or take it out; either may be done already."""
+    place = bisect_left(nodes, node)
+    is_there = place < len(nodes) and nodes[place] == node
+    if is_kept and not is_there:
+        nodes.insert(place, node)
+    elif is_there and not is_kept:
+        del nodes[place]
 
 
 def _remove(kept: list[tuple[int, TaskId]], item: tuple[int, TaskId]) -> None:
