@@ -110,7 +110,11 @@ def _add_run(commands: object) -> None:
         help="how the task is verified (default: replicated)",
     )
     run.add_argument(
-        "--replicas", type=_count, default=0, metavar="K", help="executions to compare (default: 2)"
+        "--replicas",
+        type=_count,
+        default=0,
+        metavar="K",
+        help="executions to compare (default: 2, without assurance 1)",
     )
     run.add_argument(
         "--gas-max",
