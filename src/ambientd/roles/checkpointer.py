@@ -40,7 +40,8 @@ class Checkpointer:
             return []
         if self._waiting_since_ms is None:
             self._waiting_since_ms = now
-        if now < self._waiting_since_ms + self._batch_ms or now < self._asked_at_ms + ASK_AGAIN_MS:
+        is_asking = self._asked is not None and now < self._asked_at_ms + ASK_AGAIN_MS
+        if is_asking or now < self._waiting_since_ms + self._batch_ms:
             return []
         self._asked_at_ms = now
         root = state.receipt_log_root(head)
