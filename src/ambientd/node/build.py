@@ -1,5 +1,6 @@
 """Put a node together from what it was told and what it had on disk."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ambientd.codec.canonical import decode
@@ -13,7 +14,8 @@ from ambientd.consensus.messages import Evidence
 from ambientd.consensus.options import ConsensusOptions, Random
 from ambientd.consensus.restored import Restored
 from ambientd.errors import RemoteProtocolError
-from ambientd.ledger.apply import ProveFraud, is_admissible
+from ambientd.ledger.admission import may_propose
+from ambientd.ledger.apply import ProveFraud, decode_record, is_admissible
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
@@ -74,6 +76,18 @@ def fraud_judge(log: ConsensusOptions) -> ProveFraud:
     return judge
 
 
+def record_gate(ledger: LedgerState) -> Callable[[bytes], bool]:
+    """Give what keeps strangers' records out of the pool; unreadable ones are judged elsewhere."""
+
+    def may_enter(data: bytes) -> bool:
+        try:
+            return may_propose(decode_record(data), ledger)
+        except RemoteProtocolError:
+            return True
+
+    return may_enter
+
+
 def build_node(
     options: NodeOptions,
     ledger: LedgerState,
@@ -105,6 +119,7 @@ def build_node(
         restored,
         rng,
         is_valid=lambda record: is_admissible(record, signer.cluster),
+        may_enter=record_gate(ledger),
         state_root=roots.get,
         blocks=blocks,
     )
