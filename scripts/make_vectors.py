@@ -89,18 +89,18 @@ def encoding() -> dict[str, Any]:
 
 def refused_results(good: bytes) -> list[tuple[str, bytes]]:
     """Bend a result's bytes in every way that a lenient decoder would let pass."""
-    assert good[:3] == b"\x95\x00\xa0"
+    assert good[:3] == b"\x97\x00\xa0"
     return [
         ("a byte too many", good + b"\x00"),
         ("a byte too few", good[:-1]),
-        ("a field too many", b"\x96" + good[1:] + b"\xc0"),
-        ("a field too few", b"\x94" + good[1:-5]),
-        ("a longer array head", b"\xdc\x00\x05" + good[1:]),
-        ("a longer number", b"\x95\xcc\x00" + good[2:]),
-        ("a longer text head", b"\x95\x00\xd9\x00" + good[3:]),
-        ("bytes in place of text", b"\x95\x00\xc4\x00" + good[3:]),
-        ("nil in place of text", b"\x95\x00\xc0" + good[3:]),
-        ("a float in place of a number", b"\x95\xca\x00\x00\x00\x00" + good[2:]),
+        ("a field too many", b"\x98" + good[1:] + b"\xc0"),
+        ("a field too few", b"\x96" + good[1:-1]),
+        ("a longer array head", b"\xdc\x00\x07" + good[1:]),
+        ("a longer number", b"\x97\xcc\x00" + good[2:]),
+        ("a longer text head", b"\x97\x00\xd9\x00" + good[3:]),
+        ("bytes in place of text", b"\x97\x00\xc4\x00" + good[3:]),
+        ("nil in place of text", b"\x97\x00\xc0" + good[3:]),
+        ("a float in place of a number", b"\x97\xca\x00\x00\x00\x00" + good[2:]),
         ("a map in place of an array", b"\x80"),
         ("nothing", b""),
     ]

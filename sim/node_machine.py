@@ -83,6 +83,8 @@ def honest_answer(spec: TaskSpec) -> Result:
         output=Digest(sha256(output)),
         output_size_bytes=min(len(output), spec.output_bytes_max),
         gas=gas,
+        prepared=Digest(tagged("sim/prepared/1", spec.module)),
+        rewriter_version=1,
     )
 
 
@@ -95,6 +97,8 @@ def lying_answer(spec: TaskSpec) -> Result:
         output=Digest(output),
         output_size_bytes=1,
         gas=spec.gas_max,
+        prepared=Digest(tagged("sim/prepared/1", spec.module)),
+        rewriter_version=1,
     )
 
 
@@ -298,8 +302,6 @@ class NodeHost:
             return ExecutionEnded(place, spec, None, "the wall-clock limit was reached")
         report = ExecutionReport(
             result=self._answer(spec),
-            prepared=Digest(tagged("sim/prepared/1", spec.module)),
-            rewriter_version=1,
             engine="sim",
             engine_version="1",
             started_ms=running.started_ms,

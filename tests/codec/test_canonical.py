@@ -7,7 +7,15 @@ from ambientd.codec.canonical import decode, encode
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.task import Assurance, Commit, Result
 
-RESULT = Result(kind=0, reason="", output=bytes(32), output_size_bytes=0, gas=7)
+RESULT = Result(
+    kind=0,
+    reason="",
+    output=bytes(32),
+    output_size_bytes=0,
+    gas=7,
+    prepared=bytes(32),
+    rewriter_version=1,
+)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,7 @@ def test_a_struct_is_an_array_and_not_a_map() -> None:
     as_map = msgpack.packb({name: getattr(RESULT, name) for name in RESULT.__struct_fields__})
     with pytest.raises(RemoteProtocolError):
         decode(as_map, Result)
-    assert encode(RESULT)[:1] == b"\x95"
+    assert encode(RESULT)[:1] == b"\x97"
 
 
 def test_a_form_that_only_the_independent_encoder_of_old_would_write_is_refused() -> None:

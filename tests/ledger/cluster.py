@@ -96,13 +96,17 @@ def spec(**changes: object) -> TaskSpec:
     return TaskSpec(**(values | changes))  # type: ignore[arg-type]
 
 
-def result(output: bytes = OUTPUT, gas: int = 5_000_000, kind: int = 0) -> Result:
+def result(
+    output: bytes = OUTPUT, gas: int = 5_000_000, kind: int = 0, prepared: bytes = b"prepared"
+) -> Result:
     return Result(
         kind=kind,
         reason="",
         output=Digest(sha256(output)),
         output_size_bytes=len(output),
         gas=gas,
+        prepared=Digest(sha256(prepared)),
+        rewriter_version=1,
     )
 
 
@@ -194,10 +198,8 @@ class TestCluster:
             worker=worker,
             spec=spec_hash(entry.spec),
             module=entry.spec.module,
-            prepared=Digest(sha256(b"prepared")),
             input=entry.spec.input,
             result=answer or result(),
-            rewriter_version=1,
             engine="wasmtime",
             engine_version="50.0.0",
             nonce=Digest(sha256(task + bytes([slot]))),

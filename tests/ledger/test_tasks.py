@@ -603,3 +603,13 @@ def test_a_node_that_stops_taking_work_is_fit_no_more_and_again_when_it_is_back(
     assert cluster.restarted().fit_nodes() == cluster.state.fit_nodes()
     cluster.report(NodeReport(node=node, accepting=True))
     assert cluster.state.fit_nodes() == cluster.state.nodes()
+
+
+def test_equal_outputs_of_differently_prepared_modules_are_no_agreement() -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    events = cluster.work(task, {1: result(prepared=b"another module")})
+    assert only(TaskDisputed, events).task == task
+    other = cluster.admit(nonce=b"m")
+    events = cluster.work(other, {1: replace(result(), rewriter_version=2)})
+    assert only(TaskDisputed, events).task == other

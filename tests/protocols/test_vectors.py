@@ -167,8 +167,8 @@ def test_names_and_commitments_follow_from_the_document_alone() -> None:
     assert leaf == expected("settlement_leaf")
     receipt = msgpack.unpackb(of("commitment"), raw=False)
     place = msgpack.packb([receipt[1], receipt[2]])
-    root = by_hand("ambient/result/1", msgpack.packb(receipt[8], use_bin_type=True))
-    sealed = by_hand("ambient/commit/1", receipt[0], place, receipt[3], root, receipt[12])
+    root = by_hand("ambient/result/1", msgpack.packb(receipt[7], use_bin_type=True))
+    sealed = by_hand("ambient/commit/1", receipt[0], place, receipt[3], root, receipt[10])
     assert sealed == expected("commitment")
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-from ambientd.codec.digest import sha256
 from ambientd.ledger.events import LedgerEvent
-from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.base import NodeId, TaskId
 from ambientd.model.effect import Assignment, ExecutionReport, Purpose, RoleEffect
 from ambientd.model.task import Result
 from tests.ledger.cluster import START_MS, TestCluster, result
@@ -14,8 +13,6 @@ def report(answer: Result | None = None) -> ExecutionReport:
     """Give the host's word on a finished execution."""
     return ExecutionReport(
         result=answer or result(),
-        prepared=Digest(sha256(b"prepared")),
-        rewriter_version=1,
         engine="wasmtime",
         engine_version="50.0.0",
         started_ms=START_MS,

@@ -13,6 +13,7 @@ from ambientd.codec.statements import file_payload, receipt_hash, sign_receipt
 from ambientd.model.receipt import ReceiptFile
 from ambientd.rules.receipt_check import FILE_BYTES_MAX, ReceiptReport, check_receipt_file
 from ambientd.rules.receipt_trust import trust_sentences, utc
+from ambientd.rules.verdicts import NO_RESULT
 from tests.ledger.cluster import OUTPUT, TestCluster, result, spec
 from tests.rules.receipts import (
     LIE,
@@ -384,6 +385,20 @@ def test_lists_beyond_reason_are_refused_before_any_arithmetic() -> None:
         {"genesis": replace(FILE.genesis, members=FILE.genesis.members * 2)},
     ):
         assert failed(reissued(FILE, **changes)) == ["format"]
+
+
+def test_a_dispute_without_decision_that_claims_a_result_is_found() -> None:
+    for claimed in (result(), replace(NO_RESULT, reason="but it was 42")):
+        report = pretended(inconclusive(), {"result": claimed})
+        assert "agreement" in failed(report)
+        assert any("claims one" in check.detail for check in report.checks)
+
+
+def test_an_agreement_that_needed_referees_is_said_to_have_needed_them() -> None:
+    report = check_receipt_file(data_of(withheld()))
+    detail = next(check.detail for check in report.checks if check.name == "agreement")
+    assert "3 referees or more and all 1 workers that opened their answers, of 2" in detail
+    assert any("of the 3 referees no 3 lied" in sentence for sentence in report.trust)
 
 
 BAD_TEXTS = ["x" * 257, "two\nlines", "\x1b[2Jcleared", "grün", "\u202eleft"]

@@ -20,17 +20,10 @@ from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, Settlement, SignedReceipt
 from ambientd.model.task import Assurance, Result, TaskState, Verdict
 from ambientd.rules.rewards import cancel_fee_msat, reward_msat, slot_fee_msat
+from ambientd.rules.verdicts import NO_RESULT
 
 EVIDENCE_OF_LIE = "divergent-output"
 EVIDENCE_OF_TWO_VERDICTS = "verdict"
-
-NO_RESULT = Result(
-    kind=OutcomeKind.REFUSED,
-    reason="inconclusive: the referees did not agree",
-    output=Digest(bytes(32)),
-    output_size_bytes=0,
-    gas=0,
-)
 
 
 def settle_agreed(draft: Draft, task: TaskId, entry: TaskEntry) -> None:

@@ -63,8 +63,6 @@ class ExecutionReport:
     """What the host tells of an execution that came to an outcome; energy in millijoules."""
 
     result: Result
-    prepared: Digest
-    rewriter_version: int
     engine: str
     engine_version: str
     started_ms: int

@@ -14,10 +14,8 @@ class Receipt(Value, frozen=True):
     worker: NodeId
     spec: Digest
     module: Digest
-    prepared: Digest
     input: Digest
     result: Result
-    rewriter_version: int
     engine: str
     engine_version: str
     nonce: Digest

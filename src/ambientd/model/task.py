@@ -74,10 +74,15 @@ class Commit(Value, frozen=True):
 
 
 class Result(Value, frozen=True):
-    """What replicas must agree on: the outcome and nothing of who or how."""
+    """What replicas must agree on: the outcome, and which prepared module it is the outcome of.
+
+    `prepared` is the prepared module's hash, zeros when the module was refused; gas depends on it.
+    """
 
     kind: int
     reason: str
     output: Digest
     output_size_bytes: int
     gas: int
+    prepared: Digest
+    rewriter_version: int

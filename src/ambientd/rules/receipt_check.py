@@ -35,7 +35,7 @@ from ambientd.rules.bitcoin_codec import decode_header, display
 from ambientd.rules.notes import note_text
 from ambientd.rules.receipt_text import file_text_fault
 from ambientd.rules.receipt_trust import trust_sentences, utc
-from ambientd.rules.verdicts import decided, quorum
+from ambientd.rules.verdicts import NO_RESULT, decided, quorum
 
 FILE_VERSION = 1
 FILE_BYTES_MAX = 1024 * 1024
@@ -235,6 +235,11 @@ def _check_agreement(exam: _Examination) -> None:
             exam.note("agreement", _single_fault(exam), "one worker's answer, not compared")
         case Verdict.AGREED:
             found = f"{len(file.receipts)} workers gave the same answer independently"
+            if file.verdicts:
+                found = (
+                    f"{exam.needed} referees or more and all {len(file.receipts)} workers that "
+                    f"opened their answers, of {file.spec.replicas} asked, found the same"
+                )
             exam.note("agreement", _agreed_fault(exam), found)
         case Verdict.DIVERGENT:
             liars = ", ".join(_short(liar) for liar in file.settlement.liars) or "nobody"
@@ -293,6 +298,8 @@ def _inconclusive_fault(exam: _Examination) -> str | None:
         return "a dispute without decision is of a replicated task and names no liars"
     if decided(file.verdicts, exam.needed) is not None:
         return "the referees did decide"
+    if file.settlement.result != NO_RESULT:
+        return "a dispute without decision has no result, and this settlement claims one"
     return None
 
 

@@ -5,10 +5,22 @@ from collections.abc import Sequence
 from ambientd.codec.canonical import decode
 from ambientd.codec.statements import result_root, verify_receipt, verify_verdict
 from ambientd.errors import RemoteProtocolError
-from ambientd.model.base import NodeId
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, SignedReceipt
 from ambientd.model.record import Fraud
 from ambientd.model.task import Result
+
+NO_RESULT = Result(
+    kind=OutcomeKind.REFUSED,
+    reason="inconclusive: the referees did not agree",
+    output=Digest(bytes(32)),
+    output_size_bytes=0,
+    gas=0,
+    prepared=Digest(bytes(32)),
+    rewriter_version=0,
+)
+"""What the settlement of a dispute says that came to no decision."""
 
 
 def liars_max(members: int) -> int:
