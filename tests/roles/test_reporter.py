@@ -22,10 +22,21 @@ def test_conditions_are_reported_when_they_are_due_and_news() -> None:
     assert role.is_due(NOW)
     [proposed] = role.on_reports((here, away, stranger), cluster.state, NOW)
     assert proposed == Propose(Registry(reports=(here, away), observed_ms=NOW))
+    assert isinstance(proposed, Propose)
+    cluster.block((0, proposed.body))
     assert role.on_reports((here, away), cluster.state, NOW) == []
     assert not role.is_due(NOW + REPORT_MS - 1)
     role.hasten()
     assert role.is_due(NOW + 1)
+
+
+def test_a_report_that_never_reached_the_log_is_said_again() -> None:
+    cluster = TestCluster()
+    role = reporter(cluster)
+    away = NodeReport(node=cluster.node(1), accepting=False)
+    for now in (NOW, NOW + REPORT_MS):
+        [proposed] = role.on_reports((away,), cluster.state, now)
+        assert proposed == Propose(Registry(reports=(away,), observed_ms=now))
 
 
 def test_no_two_reports_are_the_same_record() -> None:

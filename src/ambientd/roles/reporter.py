@@ -1,7 +1,7 @@
 """Reporter: every committee member says how it finds the nodes; the ledger believes no one alone.
 
 Conditions change all the time, so they are told in coarse buckets, and only what differs from
-this member's last word goes into the log.
+the ledger has as this member's last word goes into the log.
 """
 
 from ambientd.ledger.state import LedgerState
@@ -16,8 +16,8 @@ class Reporter:
     """One member's word on everybody's condition."""
 
     def __init__(self, self_id: NodeId, members: frozenset[NodeId]) -> None:
+        self._id = self_id
         self._is_member = self_id in members
-        self._said: dict[NodeId, NodeReport] = {}
         self._due_ms = 0
 
     def hasten(self) -> None:
@@ -34,11 +34,10 @@ class Reporter:
         """Propose what differs from this member's last word, for nodes that can still work."""
         self._due_ms = now + REPORT_MS
         news = tuple(report for report in reports if self._is_news(report, state))
-        self._said.update((report.node, report) for report in news)
         return [Propose(Registry(reports=news, observed_ms=now))] if news else []
 
     def _is_news(self, report: NodeReport, state: LedgerState) -> bool:
         entry = state.node(report.node)
         if entry is None or entry.tombstoned:
             return False
-        return self._said.get(report.node) != report
+        return state.report(report.node, self._id) != report

@@ -113,7 +113,7 @@ class Executor:
         report = ExecutionReport(
             result=Result(
                 kind=int(outcome.kind),
-                reason=outcome.reason[:REASON_CHARS_MAX],
+                reason=_plain(outcome.reason),
                 output=Digest(sha256(output)),
                 output_size_bytes=len(output),
                 gas=outcome.gas,
@@ -155,3 +155,9 @@ class Executor:
 
 def _size_bytes(prepared: Prepared | Refused) -> int:
     return len(prepared.module) if isinstance(prepared, Prepared) else len(prepared.reason)
+
+
+def _plain(reason: str) -> str:
+    """Give a reason in the form that records take: short, printable ASCII."""
+    kept = reason.encode("ascii", "replace").decode("ascii")[:REASON_CHARS_MAX]
+    return "".join(each if each.isprintable() else "?" for each in kept)
