@@ -292,6 +292,12 @@ async def run_daemon(data_dir: Path) -> None:
         stack.enter_context(DataDir(data_dir))
         store = SqliteStore(data_dir / STORE_FILE)
         recovered = recover(store, genesis)
+        if recovered.ledger.node(identity.node) is None and not is_newcomer:
+            msg = (
+                f"the key in {identity.places.key} is of no node of this cluster: put the right "
+                "key there, or join with `ambientctl join TOKEN`"
+            )
+            raise ConfigError(msg)
         may_vote = _may_vote(identity, store, recovered)
         writer = await stack.enter_async_context(StoreWriter(store))
         files = BlobFiles(data_dir / "blobs", quota_bytes=config.limits.blob_store_bytes_max)

@@ -39,7 +39,9 @@ def test_a_place_that_cannot_hold_a_key_is_named(tmp_path: Path) -> None:
 
 
 def test_a_missing_key_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no key file .*node\.key: create one"):
+    with pytest.raises(
+        ConfigError, match=r"no key file .*node\.key: restore it from a backup, or create"
+    ):
         load_key(tmp_path / "node.key")
 
 

@@ -260,3 +260,12 @@ def test_a_key_that_lost_its_store_follows_the_log_and_never_votes_again(tmp_pat
         assert survivor.status().committed_height <= before + 2
     finally:
         cluster.stop()
+
+
+def test_a_key_of_another_cluster_is_refused(alone: Cluster, tmp_path: Path) -> None:
+    other = Cluster(tmp_path / "other", 1, PLAN)
+    key = alone.daemons[0].data_dir / "node.key"
+    key.write_bytes((other.daemons[0].data_dir / "node.key").read_bytes())
+    code, word = last_words(alone.daemons[0].data_dir)
+    assert code == 2
+    assert "is of no node of this cluster" in word

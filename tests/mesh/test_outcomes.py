@@ -193,7 +193,7 @@ def refusal(node: Daemon, **terms: object) -> OperationError:
 def test_a_task_that_costs_more_than_the_balance_is_refused_as_often_as_it_is_asked_for(
     node: Daemon,
 ) -> None:
-    terms = {"gas_max": 10**12, "price_msat_per_mgas": 10**6, "nonce": b"rich" * 4}
+    terms = {"gas_max": 10**10, "price_msat_per_mgas": 10**8, "nonce": b"rich" * 4}
     for _ in range(2):
         refused = refusal(node, **terms)
         assert refused.code == "rejected"
@@ -209,6 +209,7 @@ def test_a_task_that_costs_more_than_the_balance_is_refused_as_often_as_it_is_as
         ({"assurance": "none", "replicas": 2}, "rejected", "one replica"),
         ({"assurance": "blind"}, "invalid", "choose one of none, replicated"),
         ({"memory_bytes_max": 1}, "rejected", "memory limit is 1; it must lie between 65536"),
+        ({"gas_max": 10**10 + 1}, "too_large", "a gas limit of 10000000001"),
         ({"output_bytes_max": 1 << 40}, "too_large", "an output of 1099511627776 bytes"),
     ],
 )

@@ -198,3 +198,11 @@ def test_a_restarted_worker_leaves_alone_what_it_has_opened_or_lost() -> None:
     assert cluster.task(stage.task).state is TaskState.DISPUTED
     late = number_of(cluster, cluster.task(stage.task).slots[1].worker)
     assert Worker(cluster.signer(late), b"").resume(cluster.state, NOW) == []
+
+
+def test_what_the_owner_does_not_want_executed_is_not_tried_again() -> None:
+    stage = Stage()
+    stage.tell()
+    stage.worker.on_aborted(stage.place, NOW, declined=True)
+    assert stage.worker.busy == 0
+    assert stage.worker.on_tick(NOW + 60_000) == []

@@ -356,7 +356,6 @@ async def test_what_this_device_cannot_do_is_no_outcome(
     terms: dict[str, Any],
     quota_bytes: int,
     reason: str,
-    autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with bench(tmp_path, quota_bytes=quota_bytes) as place:
         place.performer(await execute_of(place, "echo", **terms))

@@ -43,7 +43,10 @@ def load_key(path: Path) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError as error:
-        msg = f"there is no key file {path}: create one with `ambientctl init`, or name another"
+        msg = (
+            f"there is no key file {path}: restore it from a backup, or create a node with "
+            "`ambientctl cluster create` or `ambientctl join`"
+        )
         raise ConfigError(msg) from error
     except OSError as error:
         msg = f"cannot read the key file {path}: {error.strerror}; the daemon's user must own it"

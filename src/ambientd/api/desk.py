@@ -195,6 +195,15 @@ class Desk:
             asked, most = request.output_bytes_max, limits.output_bytes_max
             msg = f"an output of {asked} bytes is asked for, this node takes {most}"
             raise OperationError("too_large", msg, "raise it under [limits] in config.toml")
+        for name, asked, most in (
+            ("gas", request.gas_max, execution.gas_max),
+            ("memory", request.memory_bytes_max, execution.memory_bytes_max),
+            ("wall-clock time", request.wall_ms_max, execution.wall_ms_max),
+        ):
+            if asked > most:
+                msg = f"a {name} limit of {asked} is asked for, this node executes up to {most}"
+                hint = "ask for less; other nodes may allow more: see [execution] in config.toml"
+                raise OperationError("too_large", msg, hint)
         assurance = _assurance(request.assurance)
         default = 1 if assurance is Assurance.NONE else 2
         price = self._state.genesis.rules.price_msat_per_mgas_min

@@ -195,6 +195,7 @@ class Task(Reply, frozen=True):
     energy: tuple[EnergyInfo, ...]
     receipt: ReceiptState
     history: tuple[HistoryLine, ...]
+    pooled_msat: int = 0
 
 
 class Output(Reply, frozen=True):

@@ -81,6 +81,7 @@ def task_reply(
     decided = settled is not None and settled.verdict is not Verdict.INCONCLUSIVE
     result = settled.result if settled is not None else None
     fee = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) * spec.replicas
+    paid = sum(payment.amount_msat for payment in entry.payments)
     found = (_evidence(state, task, liar) for liar in liars)
     return Task(
         task_id=task.hex(),
@@ -112,8 +113,9 @@ def task_reply(
         evidence=tuple(each for each in found if each is not None),
         fee_msat=fee,
         escrow_msat=0 if entry.ended_ms else entry.escrow_msat,
-        paid_msat=sum(payment.amount_msat for payment in entry.payments),
+        paid_msat=paid,
         refunded_msat=entry.refunded_msat,
+        pooled_msat=entry.escrow_msat - paid - entry.refunded_msat if entry.ended_ms else 0,
         payments=tuple(
             PaymentInfo(worker=payment.node.hex(), amount_msat=payment.amount_msat)
             for payment in entry.payments

@@ -41,7 +41,7 @@ class DemoArguments(CommonArguments, Protocol):
     """Options of `demo`."""
 
     nodes: int
-    liars: int
+    liars: int | None
     keep: bool
     dir: str | None
 
@@ -62,6 +62,14 @@ def run(arguments: DemoArguments) -> ExitCode:
             demo.end()
 
 
+def _liars(arguments: DemoArguments) -> int:
+    """Give how many nodes lie: one unless told otherwise, none where a liar would win."""
+    from ambientd.api.cluster import liars_max
+
+    chosen = arguments.liars
+    return min(1, liars_max(arguments.nodes)) if chosen is None else chosen
+
+
 def _check(arguments: DemoArguments) -> None:
     from ambientd.api.cluster import liars_max
 
@@ -69,7 +77,7 @@ def _check(arguments: DemoArguments) -> None:
         msg = f"--nodes {arguments.nodes}: a demonstration has 1 to {NODES_MAX} nodes; 4 is usual"
         raise UsageError(msg)
     most = liars_max(arguments.nodes)
-    if arguments.liars > most:
+    if _liars(arguments) > most:
         msg = (
             f"--liars {arguments.liars}: a committee of {arguments.nodes} stays honest with at "
             f"most {most} (a third, rounded down, of the others); take more nodes or fewer liars"
@@ -134,7 +142,7 @@ class Demo:
     def _found(self) -> Mesh:
         from ambientd.api.cluster import ClusterPlan, create_cluster
 
-        members, liars = self._arguments.nodes, self._arguments.liars
+        members, liars = self._arguments.nodes, _liars(self._arguments)
         plan = ClusterPlan(
             name="demo",
             base_port=20_000 + os.getpid() % 600 * NODES_MAX,

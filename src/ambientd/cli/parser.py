@@ -262,7 +262,11 @@ def _add_demo(commands: object) -> None:
     )
     demo.add_argument("--nodes", type=_count, default=4, metavar="N", help="daemons (default: 4)")
     demo.add_argument(
-        "--liars", type=_count, default=1, metavar="K", help="of which lie (default: 1)"
+        "--liars",
+        type=_count,
+        default=None,
+        metavar="K",
+        help="of which lie (default: 1, or none where the committee is too small)",
     )
     demo.add_argument("--keep", action="store_true", help="leave the files for a look afterwards")
     demo.add_argument(

@@ -135,7 +135,11 @@ def _task_fields(task: replies.Task) -> list[tuple[str, str]]:
         ("verdict", task.verdict),
         ("liars", ", ".join(task.liars) or "none"),
         ("fee", f"{in_sat(task.fee_msat)}, of which in escrow {in_sat(task.escrow_msat)}"),
-        ("paid", f"{in_sat(task.paid_msat)}, refunded {in_sat(task.refunded_msat)}"),
+        (
+            "paid",
+            f"{in_sat(task.paid_msat)}, refunded {in_sat(task.refunded_msat)}, "
+            f"to the fee pool {in_sat(task.pooled_msat)}",
+        ),
         ("energy", energy),
         ("receipt", receipt_sentence(task.receipt)),
     ]

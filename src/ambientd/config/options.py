@@ -187,8 +187,8 @@ class LimitOptions(Options, frozen=True):
     """Caps on what others can make this node keep or carry."""
 
     module_bytes_max: Annotated[
-        int, Meta(ge=1024, le=60 * MIB, description="Largest module, in bytes.")
-    ] = 16 * MIB
+        int, Meta(ge=1024, le=8 * MIB, description="Largest module, in bytes.")
+    ] = 8 * MIB
     input_bytes_max: Annotated[
         int, Meta(ge=0, le=60 * MIB, description="Largest input, in bytes.")
     ] = 32 * MIB

@@ -230,13 +230,15 @@ class Node:
 
     def _on_execution(self, event: node_events.ExecutionEnded) -> None:
         cores, place = self._cores, event.assignment
-        succeeded = event.report is not None
-        self._telemetry(telemetry_messages.OperationEnded(succeeded=succeeded))
+        # What a task brings upon itself says nothing about this device's health.
+        if event.report is not None or event.host_failed:
+            succeeded = event.report is not None
+            self._telemetry(telemetry_messages.OperationEnded(succeeded=succeeded))
         if event.report is None:
             if place.purpose is Purpose.REFEREE:
-                cores.referee.on_aborted(place.task, self._now)
+                cores.referee.on_aborted(place.task, self._now, declined=event.declined)
             else:
-                cores.worker.on_aborted(place, self._now)
+                cores.worker.on_aborted(place, self._now, declined=event.declined)
         elif place.purpose is Purpose.REFEREE:
             self._roles(cores.referee.on_result(place.task, event.report.result, self._now))
         else:

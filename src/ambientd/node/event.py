@@ -67,12 +67,18 @@ class RecordOffered:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionEnded:
-    """An execution came to its outcome, or the host had to abort it, which is no outcome."""
+    """An execution came to its outcome, or was aborted, which is no outcome.
+
+    `aborted` says why. The host is at fault when `host_failed`; a task is not tried again here
+    when `declined`, because it asks for more than this device's owner allows.
+    """
 
     assignment: Assignment
     spec: TaskSpec
     report: ExecutionReport | None
     aborted: str = ""
+    host_failed: bool = False
+    declined: bool = False
 
 
 @dataclass(frozen=True, slots=True)

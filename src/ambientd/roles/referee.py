@@ -53,9 +53,9 @@ class Referee:
         self._found[task] = (finding, now + INSIST_MS)
         return [Propose(finding)]
 
-    def on_aborted(self, task: TaskId, now: int) -> None:
-        """Try again later what this host could not do."""
-        if task in self._open:
+    def on_aborted(self, task: TaskId, now: int, *, declined: bool = False) -> None:
+        """Try again later what this host could not do, unless its owner does not want it."""
+        if task in self._open and not declined:
             self._retry_at_ms[task] = now + RETRY_MS
 
     def on_tick(self, state: LedgerState, now: int) -> list[RoleEffect]:

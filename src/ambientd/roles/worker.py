@@ -154,11 +154,15 @@ class Worker:
         )
         return self._send_due(now)
 
-    def on_aborted(self, assignment: Assignment, now: int) -> None:
+    def on_aborted(self, assignment: Assignment, now: int, *, declined: bool = False) -> None:
         """Try again later what this host could not do; the lease runs out if it never can."""
         key = (assignment.task, assignment.slot)
         work = self._works.get(key)
-        if work is not None and work.assignment == assignment:
+        if work is None or work.assignment != assignment:
+            return
+        if declined:
+            del self._works[key]
+        else:
             self._works[key] = replace(work, phase=Phase.ABORTED, due_ms=now + ABORTED_RETRY_MS)
 
     def on_tick(self, now: int) -> list[RoleEffect]:

@@ -69,7 +69,7 @@ class Executor:
             try:
                 return await self._execute(effect, clock)
             except (AmbientError, ValueError) as error:
-                return self._aborted(effect, str(error))
+                return self._aborted(effect, str(error), host_failed=True)
 
     async def _execute(self, effect: Execute, clock: Callable[[], int]) -> ExecutionEnded:
         spec = effect.spec
@@ -78,7 +78,8 @@ class Executor:
             or spec.wall_ms_max > self._options.wall_ms_max
             or spec.gas_max > self._options.gas_max
         ):
-            return self._aborted(effect, "the task asks for more than this device's owner allows")
+            reason = "the task asks for more than this device's owner allows"
+            return self._aborted(effect, reason, declined=True)
         module = await self._blobs.fetch(spec.module, spec.module_size_bytes, effect.holders)
         data = await self._blobs.fetch(spec.input, spec.input_size_bytes, effect.holders)
         if module is None or data is None:
@@ -148,9 +149,12 @@ class Executor:
         return output[:-1] + bytes([output[-1] ^ 1]) if output else b"\x01"
 
     @staticmethod
-    def _aborted(effect: Execute, reason: str) -> ExecutionEnded:
+    def _aborted(
+        effect: Execute, reason: str, *, host_failed: bool = False, declined: bool = False
+    ) -> ExecutionEnded:
         log.warning("execution aborted", task=effect.assignment.task.hex()[:12], reason=reason)
-        return ExecutionEnded(effect.assignment, effect.spec, None, reason)
+        place, spec = effect.assignment, effect.spec
+        return ExecutionEnded(place, spec, None, reason, host_failed, declined)
 
 
 def _size_bytes(prepared: Prepared | Refused) -> int:

@@ -29,7 +29,7 @@ from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.execution import Executor
 from ambientd.runtime.news import News
 from ambientd.runtime.pump import Pump
-from ambientd.telemetry.messages import BatchAccepted
+from ambientd.telemetry.messages import BatchAccepted, SafeModeChanged
 
 log = structlog.get_logger("ambientd.performer")
 
@@ -127,8 +127,13 @@ class Performer:
             case PeerMisbehaved(peer=peer, reason=reason):
                 self._count_fault(peer, reason)
             case ConditionChanged(news=news):
-                if not isinstance(news, BatchAccepted):
-                    log.warning("condition", news=str(news))
+                if isinstance(news, SafeModeChanged):
+                    reasons = [reason.name.lower() for reason in news.reasons]
+                    log.warning("safe mode", mode=news.mode.value, reasons=reasons)
+                elif not isinstance(news, BatchAccepted):
+                    log.warning(
+                        "a newer batch of this node came from outside: is its key in use twice?"
+                    )
             case RecordDropped(reason=reason):
                 log.warning("record dropped", reason=reason)
             case _:
