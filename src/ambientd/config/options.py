@@ -129,7 +129,7 @@ class ExecutionOptions(Options, frozen=True):
     ] = 2
     memory_bytes_max: Annotated[
         int,
-        Meta(ge=MIB, le=4 * GIB, description="Memory of one execution, in bytes."),
+        Meta(ge=MIB, le=512 * MIB, description="Memory of one execution, in bytes."),
     ] = 512 * MIB
     wall_ms_max: Annotated[
         int, Meta(ge=100, le=3_600_000, description="Wall-clock time of one execution, in ms.")
@@ -145,7 +145,7 @@ class ExecutionOptions(Options, frozen=True):
                 '"best-effort" takes what the machine has and says what is missing.'
             )
         ),
-    ] = SandboxPolicy.BEST_EFFORT
+    ] = SandboxPolicy.REQUIRED
     engine: Annotated[
         EngineChoice,
         Meta(description="Wasmtime is the only engine so far, so both choices mean it."),
