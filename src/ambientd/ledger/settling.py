@@ -137,19 +137,25 @@ def _finish(
             if worker != entry.submitter:
                 draft.praise(worker)
     draft.tell(TaskFinal(task, settlement, leaf))
-    payments = _payments(entry, result, workers)
+    payments = _payments(entry, result, workers, liars)
     _close(draft, task, entry, TaskState.FINAL, payments)
 
 
-def _payments(entry: TaskEntry, result: Result, workers: list[NodeId]) -> list[Payment]:
-    """Pay workers for verified gas, and referees who were right from the reserve."""
+def _payments(
+    entry: TaskEntry, result: Result, workers: list[NodeId], liars: tuple[NodeId, ...]
+) -> list[Payment]:
+    """Pay workers for verified gas, and referees who were right from the reserve.
+
+    A liar is no referee of its own lie: it would earn on being found out.
+    """
     spec = entry.spec
     if result.kind == OutcomeKind.REFUSED:
         return []
     reward = reward_msat(result.gas, spec.price_msat_per_mgas)
     due = dict.fromkeys(workers, reward)
     root = result_root(result)
-    right = [v.referee for v in entry.verdicts if result_root(v.result) == root]
+    found = [v.referee for v in entry.verdicts if result_root(v.result) == root]
+    right = [referee for referee in found if referee not in liars]
     if right:
         share = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) // len(right)
         for referee in right:
