@@ -263,7 +263,7 @@ async def _serve(identity: Identity, parts: Parts, pool: WorkerPool, performer: 
         draw_secret=draw_secret,
         started_ms=parts.now(),
     )
-    desk = Desk(owner, parts, performer)
+    desk = Desk(owner, parts)
     async with trio.open_nursery() as nursery:
         path = socket_path_for(identity.places.data_dir, config.api.socket)
         nursery.start_soon(desk.keep_chronicle)

@@ -51,7 +51,7 @@ class Office:
     def at(self, address: str) -> Desk:
         """Give the desk of the same node, which peers dial at another address."""
         own = f"{self.owner.signer.public_key.hex()}@{address}"
-        return Desk(replace(self.owner, addresses=(own,)), self.parts, cast("Any", None))
+        return Desk(replace(self.owner, addresses=(own,)), self.parts)
 
 
 @asynccontextmanager
@@ -103,7 +103,7 @@ async def office(folder: Path) -> AsyncIterator[Office]:
         )
         nursery.start_soon(pump.run, perform, [Started()])
         with trio.fail_after(20):
-            yield Office(Desk(owner, parts, cast("Any", None)), node, owner, parts)
+            yield Office(Desk(owner, parts), node, owner, parts)
         nursery.cancel_scope.cancel()
 
 
@@ -137,7 +137,7 @@ async def test_a_task_of_somebody_else_is_not_taken_back(tmp_path: Path) -> None
     async with office(tmp_path) as it:
         task = await assigned(it.desk)
         stranger = replace(it.owner, signer=Signer(b"x" * 32, b""))
-        desk = Desk(stranger, it.parts, cast("Any", None))
+        desk = Desk(stranger, it.parts)
         with pytest.raises(OperationError, match="only its submitter"):
             await desk.cancel(CancelTask(task=task))
         assert (await it.desk.show_task(ShowTask(task=task))).state == "assigned"

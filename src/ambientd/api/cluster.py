@@ -29,6 +29,7 @@ from ambientd.errors import ConfigError, RemoteProtocolError, StoreError, UsageE
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
 from ambientd.node.build import beacon_secret
+from ambientd.rules.verdicts import liars_max
 
 GENESIS_VERSION = 1
 MEMBERS_MAX = 64
@@ -71,11 +72,6 @@ class Founded(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: bytes
     name: str
     nodes: tuple[FoundedNode, ...]
-
-
-def liars_max(members: int) -> int:
-    """Give f: how many of n committee members may lie."""
-    return (members - 1) // 3
 
 
 def create_cluster(root: Path, members: int, plan: ClusterPlan | None = None) -> Founded:

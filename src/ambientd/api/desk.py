@@ -26,7 +26,6 @@ from ambientd.model.task import TERMINAL, Assurance, TaskSpec, TaskState
 from ambientd.node.event import BodyProposed
 from ambientd.ports.keys import DrawSecret
 from ambientd.runtime.news import Tidings
-from ambientd.runtime.performer import Performer
 from ambientd.runtime.service import Parts
 from ambientd.telemetry.safe_mode import Mode
 
@@ -89,10 +88,9 @@ class Owner:
 class Desk:
     """Answers every operation of the table."""
 
-    def __init__(self, owner: Owner, parts: Parts, performer: Performer) -> None:
+    def __init__(self, owner: Owner, parts: Parts) -> None:
         self._owner = owner
         self._parts = parts
-        self._performer = performer
         self._state = parts.node.ledger
         self._id = NodeId(owner.signer.public_key)
         self._chronicle = Chronicle()

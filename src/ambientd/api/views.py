@@ -172,7 +172,7 @@ def receipt_file(state: LedgerState, entry: TaskEntry, signer: Signer) -> Receip
         spec=entry.spec,
         admit_signature=entry.admit_signature,
         settlement=entry.settlement,
-        receipts=tuple(slot.receipt for slot in entry.slots if slot.receipt is not None),
+        receipts=entry.receipts,
         verdicts=entry.verdicts,
         leaf_index=entry.leaf,
         path=path,

@@ -64,14 +64,14 @@ def run(arguments: DemoArguments) -> ExitCode:
 
 def _liars(arguments: DemoArguments) -> int:
     """Give how many nodes lie: one unless told otherwise, none where a liar would win."""
-    from ambientd.api.cluster import liars_max
+    from ambientd.rules.verdicts import liars_max
 
     chosen = arguments.liars
     return min(1, liars_max(arguments.nodes)) if chosen is None else chosen
 
 
 def _check(arguments: DemoArguments) -> None:
-    from ambientd.api.cluster import liars_max
+    from ambientd.rules.verdicts import liars_max
 
     if not 1 <= arguments.nodes <= NODES_MAX:
         msg = f"--nodes {arguments.nodes}: a demonstration has 1 to {NODES_MAX} nodes; 4 is usual"

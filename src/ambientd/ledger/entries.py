@@ -128,6 +128,11 @@ class TaskEntry(Value, frozen=True):
     answered: bool = False
     """Whether any worker ever sealed an answer: the task can be executed."""
 
+    @property
+    def receipts(self) -> tuple[SignedReceipt, ...]:
+        """Give the opened answers in the order of the slots."""
+        return tuple(slot.receipt for slot in self.slots if slot.receipt is not None)
+
     def has_verdict_of(self, referee: NodeId) -> bool:
         """Tell whether a referee has spoken."""
         return any(verdict.referee == referee for verdict in self.verdicts)

@@ -17,7 +17,7 @@ from ambientd.ledger.entries import EvidenceEntry, Leaf, Payment, Table, TaskEnt
 from ambientd.ledger.events import Paid, Refunded, TaskClosed, TaskFinal
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.execution import OutcomeKind
-from ambientd.model.receipt import RefereeVerdict, Settlement, SignedReceipt
+from ambientd.model.receipt import RefereeVerdict, Settlement
 from ambientd.model.task import Assurance, Result, TaskState, Verdict
 from ambientd.rules.rewards import cancel_fee_msat, reward_msat, slot_fee_msat
 from ambientd.rules.verdicts import NO_RESULT
@@ -28,7 +28,7 @@ EVIDENCE_OF_TWO_VERDICTS = "verdict"
 
 def settle_agreed(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     """End a task whose replicas say the same."""
-    receipts = _receipts(entry)
+    receipts = entry.receipts
     result = receipts[0].receipt.result
     replicated = entry.spec.assurance is Assurance.REPLICATED
     verdict = Verdict.AGREED if replicated else Verdict.NONE
@@ -42,7 +42,7 @@ def settle_dispute(draft: Draft, task: TaskId, entry: TaskEntry, found: Result |
         _finish(draft, task, entry, Verdict.INCONCLUSIVE, NO_RESULT, [], ())
         return
     root = result_root(found)
-    receipts = _receipts(entry)
+    receipts = entry.receipts
     honest = [s for s in receipts if result_root(s.receipt.result) == root]
     lying = [s for s in receipts if result_root(s.receipt.result) != root]
     agreeing = tuple(v for v in entry.verdicts if result_root(v.result) == root)
@@ -104,10 +104,6 @@ def expire_task(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     _close(draft, task, entry, TaskState.EXPIRED, [], fee_msat)
 
 
-def _receipts(entry: TaskEntry) -> tuple[SignedReceipt, ...]:
-    return tuple(slot.receipt for slot in entry.slots if slot.receipt is not None)
-
-
 def _finish(
     draft: Draft,
     task: TaskId,
@@ -124,7 +120,7 @@ def _finish(
         spec=spec_hash(entry.spec),
         verdict=verdict,
         result=result,
-        receipts=tuple(receipt_hash(signed) for signed in _receipts(entry)),
+        receipts=tuple(receipt_hash(signed) for signed in entry.receipts),
         referees=tuple(verdict_hash(each) for each in entry.verdicts),
         liars=liars,
         settled_ms=draft.context.time_ms,

@@ -191,7 +191,7 @@ def settle(draft: Draft, body: Settle) -> Rejection:
         return fault
     if any(slot.state is not SlotState.REVEALED for slot in entry.slots):
         draft.put_task(body.task, replace(entry, deadline_ms=next_deadline(list(entry.slots))))
-    elif agreed(receipts_of(entry)):
+    elif agreed(entry.receipts):
         settle_agreed(draft, body.task, entry)
     else:
         _dispute(draft, body.task, entry)
@@ -303,11 +303,6 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
         expire_task(draft, task, entry)
     else:
         fill(draft, task, entry)
-
-
-def receipts_of(entry: TaskEntry) -> tuple[SignedReceipt, ...]:
-    """Give the opened answers in the order of the slots."""
-    return tuple(slot.receipt for slot in entry.slots if slot.receipt is not None)
 
 
 def _slot_of(entry: TaskEntry, number: int, attempt: int, worker: NodeId) -> Slot | None:
