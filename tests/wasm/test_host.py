@@ -17,7 +17,8 @@ from ambientd.wasm.host import (
     charge,
     transfer_gas,
 )
-from ambientd.wasm.interface import GAS_EXPORT, WASI_FUNCTIONS
+from ambientd.wasm.imports import WASI_FUNCTIONS
+from ambientd.wasm.interface import GAS_EXPORT
 
 BADF, INVAL, NOSYS, NOTSUP, SPIPE, NOTCAPABLE = 8, 28, 52, 58, 70, 76
 MEMORY_BYTES = 1 << 16

@@ -37,7 +37,7 @@ from ambientd.ports.engine import (
     ModuleShape,
     TrapError,
 )
-from ambientd.wasm.interface import WASI_FUNCTIONS, WASI_MODULE
+from ambientd.wasm.imports import BOUND
 
 # The rewriter's depth limit bites at a quarter of this; the usual main stack has four times it.
 STACK_BYTES_MAX = 2 << 20
@@ -189,24 +189,26 @@ class WasmtimeInstance:
 class WasmtimeModule:
     """A compiled module, linked once; one instance at a time may be running."""
 
-    def __init__(self, engine: Engine, data: bytes) -> None:
-        try:
-            module = Module(engine, data)
-        except WasmtimeError as error:
-            raise ModuleInvalidError(str(error)) from None
+    def __init__(self, engine: Engine, module: Module) -> None:
         self._engine = engine
+        self._module = module
         self._host: HostCalls | None = None
-        imports = {entry.name for entry in module.imports if entry.module == WASI_MODULE}
         linker = Linker(engine)
-        for name in sorted(name for name in imports if name in WASI_FUNCTIONS):
-            function = WASI_FUNCTIONS[name]
-            kind = FuncType(_types(function.params), _types(function.results))
-            linker.define_func(WASI_MODULE, name, kind, self._serve(name))
+        imports = [(entry.module, entry.name or "") for entry in module.imports]
+        for space, name in sorted(set(imports)):
+            function = BOUND.get(space, {}).get(name)
+            if function is not None:
+                kind = FuncType(_types(function.params), _types(function.results))
+                linker.define_func(space, name, kind, self._serve(name))
         try:
             self._pre = linker.instantiate_pre(module)
         except WasmtimeError as error:
             raise ModuleInvalidError(str(error)) from None
-        self.shape = _shape(module.exports, len(imports))
+        self.shape = _shape(module.exports, frozenset(space for space, _ in imports))
+
+    def serialize(self) -> bytes | None:
+        """Return the machine code, for `restore` of this engine in this version alone."""
+        return bytes(self._module.serialize())
 
     def _serve(self, name: str) -> Callable[..., int | None]:
         def serve(*arguments: int) -> int | None:
@@ -258,7 +260,18 @@ class WasmtimeEngine:
 
     def compile(self, module: bytes) -> WasmtimeModule:
         """Validate and compile a prepared module; raise ModuleInvalidError."""
-        return WasmtimeModule(self._engine, module)
+        try:
+            return WasmtimeModule(self._engine, Module(self._engine, module))
+        except WasmtimeError as error:
+            raise ModuleInvalidError(str(error)) from None
+
+    def restore(self, compiled: bytes) -> WasmtimeModule:
+        """Load what `serialize` gave here; raise EngineFailureError if it does not fit."""
+        try:
+            return WasmtimeModule(self._engine, Module.deserialize(self._engine, compiled))
+        except WasmtimeError as error:
+            msg = f"wasmtime does not take its own compiled module back: {error}"
+            raise EngineFailureError(msg) from None
 
 
 def _types(letters: str) -> list[ValType]:
@@ -269,7 +282,7 @@ def _letters(types: list[ValType]) -> str:
     return "".join({"i32": "i", "i64": "l"}.get(str(kind), "?") for kind in types)
 
 
-def _shape(exports: list[ExportType], imports_count: int) -> ModuleShape:
+def _shape(exports: list[ExportType], imported_modules: frozenset[str]) -> ModuleShape:
     functions, integer_globals, memory_pages_min = {}, set(), None
     for entry in exports:
         kind = entry.type
@@ -279,4 +292,4 @@ def _shape(exports: list[ExportType], imports_count: int) -> ModuleShape:
             integer_globals.add(entry.name)
         elif isinstance(kind, MemoryType) and entry.name == "memory":
             memory_pages_min = kind.limits.min
-    return ModuleShape(functions, frozenset(integer_globals), memory_pages_min, imports_count)
+    return ModuleShape(functions, frozenset(integer_globals), memory_pages_min, imported_modules)

@@ -79,7 +79,7 @@ class ModuleShape:
     functions: Mapping[str, str]
     integer_globals: frozenset[str]
     memory_pages_min: int | None  # of the exported `memory`; None if there is none
-    imports_count: int
+    imported_modules: frozenset[str]
 
 
 class CompiledModule(Protocol):
@@ -92,6 +92,10 @@ class CompiledModule(Protocol):
 
     def instantiate(self, memory_bytes_max: int, host: HostCalls | None) -> Instance:
         """Make a fresh instance; `memory.grow` fails beyond the maximum and only there."""
+        ...
+
+    def serialize(self) -> bytes | None:
+        """Return what `restore` takes, or None where compiling again is as fast."""
         ...
 
 
@@ -110,4 +114,11 @@ class Engine(Protocol):
 
     def compile(self, module: bytes) -> CompiledModule:
         """Validate and compile a prepared module; raise ModuleInvalidError."""
+        ...
+
+    def restore(self, compiled: bytes) -> CompiledModule:
+        """Load what `serialize` gave on this device, in this version; raise EngineFailureError.
+
+        It is machine code: bytes from anywhere else must never come here.
+        """
         ...

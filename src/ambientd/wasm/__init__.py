@@ -1,11 +1,10 @@
 """Module preparation: one deterministic rewrite before any engine sees a module (protocols/04)."""
 
+from ambientd.wasm.imports import WASI_FUNCTIONS, WASI_MODULE
 from ambientd.wasm.interface import (
     DEPTH_EXPORT,
     GAS_EXPORT,
     START_EXPORT,
-    WASI_FUNCTIONS,
-    WASI_MODULE,
     Interface,
 )
 from ambientd.wasm.limits import PrepareLimits

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from ambientd.codec.digest import tagged
 from ambientd.model.execution import TrapReason
-from ambientd.wasm.interface import GAS_EXPORT, WASI_FUNCTIONS
+from ambientd.wasm.imports import WASI_FUNCTIONS
+from ambientd.wasm.interface import GAS_EXPORT
 
 # One gas is about a nanosecond; the price of a call is what serving it from Python takes.
 CALL_GAS = 10_000

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from ambientd.wasm.body import rewrite_body
 from ambientd.wasm.context import BodyContext
 from ambientd.wasm.emit import Globals
+from ambientd.wasm.imports import IMPORTABLE
 from ambientd.wasm.interface import (
     DEPTH_EXPORT,
     GAS_EXPORT,
     REQUIRED_EXPORTS,
     RESERVED_PREFIX,
     START_EXPORT,
-    WASI_FUNCTIONS,
-    WASI_MODULE,
     Interface,
 )
 from ambientd.wasm.leb import encode_unsigned
@@ -93,15 +92,15 @@ def _sentence(refusal: RefusalError, data: bytes, module: Module | None) -> str:
 
 def _check_imports(module: Module) -> None:
     for entry in module.imports:
-        known = WASI_FUNCTIONS.get(entry.name) if entry.module == WASI_MODULE else None
+        known = IMPORTABLE.get(entry.module, {}).get(entry.name)
         if known is None:
             raise RefusalError(
                 f"the import {entry.module!r} {entry.name!r} is not available",
-                f"Only functions of {WASI_MODULE} may be imported.",
+                f"Only functions of {', '.join(IMPORTABLE)} may be imported.",
             )
         if module.types[entry.type_index] != known.signature():
             raise RefusalError(
-                f"the import {entry.name!r} has another type than WASI gives it",
+                f"the import {entry.name!r} has another type than the host gives it",
                 "Build with an up-to-date WASI preview 1 library.",
             )
 

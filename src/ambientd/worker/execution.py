@@ -31,6 +31,7 @@ from ambientd.wasm.host import (
     charge,
     transfer_gas,
 )
+from ambientd.wasm.imports import WASI_MODULE
 from ambientd.wasm.interface import DEPTH_EXPORT, GAS_EXPORT, START_EXPORT, Interface
 from ambientd.wasm.limits import PrepareLimits
 
@@ -55,7 +56,7 @@ def interface_of(shape: ModuleShape) -> Interface | None:
         return None
     functions = shape.functions
     if (
-        shape.imports_count == 0
+        WASI_MODULE not in shape.imported_modules
         and functions.get("alloc") == "i->i"
         and functions.get("run") == "ii->l"
     ):
