@@ -1,0 +1,38 @@
+"""Which engines there are, which can be opened here, and how one is opened.
+
+wasmtime comes with the package. The others are compiled from `native/engines` where Rust is
+(`make engines`) and found by their import name; nothing of an engine is loaded before it is opened.
+"""
+
+from importlib.util import find_spec
+
+from ambientd.errors import ConfigError
+from ambientd.ports.engine import Engine
+
+ENGINE_NAMES = ("wasmtime", "wasmer", "wasmi")
+_NATIVE_PACKAGE = "ambientd_engines"
+
+
+def installed() -> tuple[str, ...]:
+    """Name the engines that can be opened here, in a fixed order; wasmtime always can."""
+    return ENGINE_NAMES if find_spec(_NATIVE_PACKAGE) is not None else ENGINE_NAMES[:1]
+
+
+def open_engine(name: str) -> Engine:
+    """Open an engine by name; raise ConfigError for one that is unknown or not installed."""
+    if name not in ENGINE_NAMES:
+        msg = f"there is no engine called {name!r}. Choose one of {', '.join(ENGINE_NAMES)}"
+        raise ConfigError(msg)
+    if name not in installed():
+        msg = (
+            f"the engine {name} is not installed. Build it with `make engines` (needs Rust), or "
+            f"choose one that is: {', '.join(installed())}"
+        )
+        raise ConfigError(msg)
+    if name == "wasmtime":
+        from ambientd.adapters.wasmtime_engine import WasmtimeEngine
+
+        return WasmtimeEngine()
+    from ambientd.adapters.native_engine import NativeEngine
+
+    return NativeEngine(name)
