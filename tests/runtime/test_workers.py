@@ -247,10 +247,13 @@ def scripted(text: str) -> tuple[str, ...]:
         "from ambientd.ports.worker_protocol import *\n"
         "from ambientd.worker.serve import *\n"
         "def say(message): write_frame(1, message)\n"
-        "def hello(*protections, version=1): say(Hello(protections=protections, engine='e',"
+        "def hello(*protections, version=1): say(Hello(protections=protections, engine='wasmtime',"
         " engine_version='1', rewriter_version=version))\n"
     )
     return (sys.executable, "-I", "-c", head + text)
+
+
+HELLO = "say(Hello(protections=(), engine='{}', engine_version='1', rewriter_version={}))"
 
 
 @pytest.mark.parametrize(
@@ -258,6 +261,7 @@ def scripted(text: str) -> tuple[str, ...]:
     [
         ("hello(*sorted(Protection)[1:])", "missing dies with the daemon"),
         ("hello(version=99)", "rewriter version 99"),
+        (HELLO.format("other", 1), "runs 'other', not 'wasmtime'"),
         ("sys.exit(3)", "ended with status 3"),
         ("say(ModuleLoaded())\nread_frame(0)", "at its start"),
         ("os.write(1, bytes(4) + b'no')\nread_frame(0)", "at its start"),

@@ -69,6 +69,7 @@ class WorkerPoolOptions:
     """How many processes, how they are held, and how long they may take."""
 
     size: int = 2
+    engine: str = "wasmtime"
     sandbox: Sandbox | str = Sandbox.REQUIRED
     waiting_max: int = 64
     start_ms_max: int = 20_000
@@ -366,7 +367,7 @@ class WorkerPool:
     async def start_one(self) -> _Process:
         """Start a process, wait for its hello, and check that it is locked down."""
         try:
-            process = _Process.start(self._options.command)
+            process = _Process.start((*self._options.command, self._options.engine))
         except OSError as error:
             msg = f"cannot start {self._options.command[0]} as a worker process: {error.strerror}"
             raise ConfigError(msg) from error
@@ -396,6 +397,12 @@ class WorkerPool:
         return process
 
     def _check(self, hello: Hello) -> None:
+        if hello.engine != self._options.engine:
+            msg = (
+                f"the worker process runs {hello.engine!r}, not {self._options.engine!r}. "
+                "Check the command that starts it"
+            )
+            raise ConfigError(msg)
         if hello.rewriter_version != REWRITER_VERSION:
             msg = (
                 f"the worker process has rewriter version {hello.rewriter_version}, this daemon "

@@ -1,10 +1,11 @@
-"""`python -m ambientd.worker`: warm up, lock down, say hello, serve. Started by the daemon only."""
+"""`python -I -m ambientd.worker ENGINE`: warm up, lock down, say hello, serve."""
 
+import argparse
 import gc
 import os
 import sys
 
-from ambientd.adapters.wasmtime_engine import WasmtimeEngine
+from ambientd.adapters.engines import ENGINE_NAMES, open_engine
 from ambientd.codec import canonical
 from ambientd.codec.digest import sha256
 from ambientd.model.execution import ExecutionLimits
@@ -48,7 +49,9 @@ def warm_up(engine: Engine) -> None:
 
 def main() -> None:
     """Run until the daemon closes the pipe; a failure of this process shows in its exit status."""
-    engine = WasmtimeEngine()
+    parser = argparse.ArgumentParser(prog="python -I -m ambientd.worker", description=__doc__)
+    parser.add_argument("engine", choices=ENGINE_NAMES)
+    engine = open_engine(parser.parse_args().engine)
     warm_up(engine)
     gc.freeze()
     sys.stdin = sys.stdout = None  # the pipes carry frames only
