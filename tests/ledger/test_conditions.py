@@ -103,6 +103,20 @@ def test_numbers_are_the_median_of_what_members_say_and_no_liar_moves_them() -> 
     assert (found(cluster, 1).capacity, found(cluster, 1).load_percent) == (4, 20)
 
 
+def test_the_engine_is_what_more_members_say_than_may_lie() -> None:
+    cluster = TestCluster()
+
+    def say(member: int, engine: int) -> int:
+        report = NodeReport(node=cluster.node(1), accepting=True, engine=engine)
+        cluster.block((member, Registry(reports=(report,))))
+        return found(cluster, 1).engine
+
+    assert [say(0, 3), say(1, 3)] == [0, 0], "two members are too few to speak for all"
+    assert say(2, 1) == 3
+    assert say(3, 2) == 3
+    assert say(1, 2) == 2
+
+
 def test_a_convicted_member_reports_nothing_and_what_it_reported_counts_no_more() -> None:
     cluster = TestCluster()
     gone = NodeReport(node=cluster.node(0), accepting=False)

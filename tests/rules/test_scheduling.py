@@ -116,3 +116,27 @@ def test_every_node_is_sampled_about_equally_often() -> None:
     assert len(counts) == 200
     assert min(counts.values()) > 100
     assert max(counts.values()) < 350
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_a_replica_goes_to_an_engine_that_no_other_replica_has(strategy: str) -> None:
+    mixed = [replace(c, engine=1 + place % 3) for place, c in enumerate(crowd(9))]
+    for seed in seeds(20):
+        chosen = select(mixed, seed, strategy, frozenset({1, 3}))
+        assert chosen in {c.node for c in mixed if c.engine == 2}
+
+
+def test_where_all_engines_are_the_same_or_unknown_or_busy_everybody_is_a_candidate() -> None:
+    same = [replace(c, engine=1) for c in crowd(4)]
+    other_is_busy = [*same, replace(same[0], node=NodeId(b"\x09" * 32), engine=2, open_slots=16)]
+    for candidates in (same, crowd(4), other_is_busy):
+        for used in (frozenset[int](), frozenset({0}), frozenset({1})):
+            found = {select(candidates, seed, "weighted", used) for seed in seeds(100)}
+            assert found == {c.node for c in candidates[:4]}
+
+
+def test_saying_nothing_of_an_engine_wins_no_slot() -> None:
+    silent = replace(ESTABLISHED, node=NodeId(b"\x09" * 32), engine=0)
+    others = [replace(c, engine=2) for c in crowd(3)]
+    for seed in seeds(100):
+        assert select([*others, silent], seed, "weighted", frozenset({1})) != silent.node

@@ -29,6 +29,7 @@ GOOD = Condition(
     accepting=True,
     safe_mode=False,
     capacity=4,
+    engine=2,
     load_permille=131,
     latency_us=1_001,
     carbon_g_per_kwh=301,
@@ -47,6 +48,7 @@ def test_a_report_is_coarse() -> None:
         latency_ms=2,
         carbon_g_per_kwh=350,
         capacity=4,
+        engine=2,
     )
 
 

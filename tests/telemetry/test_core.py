@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ambientd.model.base import NodeId
+from ambientd.model.execution import EngineCode
 from ambientd.model.telemetry import Measure, TelemetryBatch
 from ambientd.telemetry.batch import FIRST_HASH, INTEGER_MAX, batch_hash, decode_batch, is_evidence
 from ambientd.telemetry.core import Telemetry, TelemetryOptions
@@ -89,7 +90,7 @@ def test_batches_leave_at_the_beat_and_form_a_chain() -> None:
 
 
 def test_a_batch_says_what_the_node_knows_of_itself() -> None:
-    core = fresh(TelemetryOptions(capacity=4))
+    core = fresh(TelemetryOptions(capacity=4, engine=EngineCode.WASMER))
     core.handle(ExecutionsChanged(3), now=0)
     core.handle(RoundTripMeasured(PEER, 8_000), now=0)
     core.handle(TransferMeasured(400_000), now=0)
@@ -100,6 +101,7 @@ def test_a_batch_says_what_the_node_knows_of_itself() -> None:
         "safe_mode_flag": 0,
         "capacity_slots": 4_000,
         "executions_count": 3_000,
+        "engine_code": 2_000,
         "latency_ms": 4_000,
         "bandwidth_mbit_per_s": 400_000,
         "cpu_load_percent": 25_000,

@@ -108,12 +108,9 @@ def _choose(
     others = [node for node in fit if node != submitter]
     fresh = [node for node in others if node not in tried]
     # Who is only busy is waited for; somebody worse is not taken instead.
-    return _select(draft, fresh or others or fit, seed)
-
-
-def _select(draft: Draft, nodes: list[NodeId], seed: bytes) -> NodeId | None:
-    candidates = [_candidate(draft, node) for node in nodes]
-    return select(candidates, seed, draft.state.genesis.rules.strategy)
+    candidates = [_candidate(draft, node) for node in fresh or others or fit]
+    used = frozenset(entry.engine for entry in map(draft.node, sorted(held)) if entry)
+    return select(candidates, seed, draft.state.genesis.rules.strategy, used)
 
 
 def _is_fit(draft: Draft, node: NodeId) -> bool:
@@ -134,4 +131,5 @@ def _candidate(draft: Draft, node: NodeId) -> Candidate:
         carbon_g_per_kwh=entry.carbon_g_per_kwh,
         open_slots=entry.open_slots,
         capacity=entry.capacity,
+        engine=entry.engine,
     )

@@ -44,6 +44,7 @@ def _is_out_of_range(report: NodeReport) -> bool:
         and 0 <= report.latency_ms <= 60_000
         and 0 <= report.carbon_g_per_kwh <= 10_000
         and 0 <= report.capacity <= 1024
+        and 0 <= report.engine <= 255
     )
 
 
@@ -87,12 +88,19 @@ def _found(entry: NodeEntry, reports: list[NodeReport], liars: int) -> NodeEntry
         latency_ms=_median([report.latency_ms for report in reports]),
         carbon_g_per_kwh=_median([report.carbon_g_per_kwh for report in reports]),
         capacity=_median([report.capacity for report in reports]),
+        engine=_told(entry.engine, [report.engine for report in reports], liars),
     )
 
 
 def _median(values: list[int]) -> int:
     """Give the middle value, the lower one of two."""
     return sorted(values)[(len(values) - 1) // 2]
+
+
+def _told(before: int, values: list[int], liars: int) -> int:
+    """Give what most members say, if one of them must be honest; else what was known."""
+    value = max(sorted(set(values)), key=values.count)
+    return value if values.count(value) > liars else before
 
 
 def _shorten_leases(draft: Draft, lost: set[NodeId]) -> None:

@@ -73,6 +73,7 @@ class NodeEntry(Value, frozen=True):
     carbon_g_per_kwh: int = 1000
     capacity: int = 1
     open_slots: int = 0
+    engine: int = 0
 
     @property
     def is_fit(self) -> bool:

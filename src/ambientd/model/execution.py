@@ -17,6 +17,20 @@ WALL_MS_CEILING = 3_600_000
 GAS_CEILING = 1 << 62
 
 
+class EngineCode(IntEnum):
+    """The engines by the number that telemetry and the ledger know them by."""
+
+    UNKNOWN = 0
+    WASMTIME = 1
+    WASMER = 2
+    WASMI = 3
+
+    @classmethod
+    def of(cls, name: str) -> "EngineCode":
+        """Give the code of an engine by its name."""
+        return cls.__members__.get(name.upper(), cls.UNKNOWN)
+
+
 class OutcomeKind(IntEnum):
     """The four ways an execution can end."""
 

@@ -31,6 +31,7 @@ class NodeReport(Value, frozen=True):
     latency_ms: int = 1000
     carbon_g_per_kwh: int = 1000
     capacity: int = 1
+    engine: int = 0
 
 
 class Registry(Value, frozen=True, tag=3):

@@ -11,6 +11,7 @@ class Measure(StrEnum):
     SAFE_MODE = "safe_mode_flag"
     CAPACITY = "capacity_slots"
     EXECUTIONS = "executions_count"
+    ENGINE = "engine_code"
     LATENCY = "latency_ms"
     BANDWIDTH = "bandwidth_mbit_per_s"
     CPU_LOAD = "cpu_load_percent"

@@ -7,10 +7,12 @@ from types import MappingProxyType
 
 from ambientd.codec.digest import tagged
 from ambientd.model.base import NodeId
+from ambientd.model.execution import EngineCode
 
 BOND_CAP_MSAT = 1_000_000_000
 NEWCOMER_PERCENT = 10
 SLOTS_PER_CAPACITY = 8
+UNKNOWN_ENGINE = int(EngineCode.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Candidate:
     carbon_g_per_kwh: int
     open_slots: int
     capacity: int
+    engine: int = UNKNOWN_ENGINE
 
     @property
     def has_room(self) -> bool:
@@ -94,7 +97,14 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
 )
 
 
-def select(candidates: Sequence[Candidate], seed: bytes, strategy: str) -> NodeId | None:
-    """Choose one of the candidates with room, or None; the same everywhere."""
+def select(
+    candidates: Sequence[Candidate],
+    seed: bytes,
+    strategy: str,
+    engines_used: frozenset[int] = frozenset(),
+) -> NodeId | None:
+    """Choose one of the candidates with room, or None; best on an engine no replica has yet."""
     free = sorted((c for c in candidates if c.has_room), key=lambda c: c.node)
-    return STRATEGIES[strategy](free, seed).node if free else None
+    known = engines_used - {UNKNOWN_ENGINE}
+    other = [c for c in free if known and c.engine not in known | {UNKNOWN_ENGINE}]
+    return STRATEGIES[strategy](other or free, seed).node if free else None

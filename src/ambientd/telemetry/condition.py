@@ -15,6 +15,7 @@ CARBON_STEP_G_PER_KWH = 50
 CARBON_G_PER_KWH_MAX = 1000
 LATENCY_BUCKETS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 CAPACITY_MAX = 1024
+ENGINE_CODE_MAX = 255
 
 _WANTED = MappingProxyType({measure.value: measure for measure in Measure})
 _DECIDING = frozenset(
@@ -22,6 +23,7 @@ _DECIDING = frozenset(
         Measure.SAFE_MODE,
         Measure.CAPACITY,
         Measure.EXECUTIONS,
+        Measure.ENGINE,
         Measure.LATENCY,
         Measure.BANDWIDTH,
         Measure.LINK_SPEED,
@@ -87,6 +89,7 @@ class Condition:
     accepting: bool
     safe_mode: bool
     capacity: int
+    engine: int
     load_permille: int | None
     latency_us: int | None
     carbon_g_per_kwh: int | None
@@ -123,4 +126,5 @@ def buckets(condition: Condition) -> NodeReport:
         if carbon is None
         else _up(carbon, CARBON_STEP_G_PER_KWH, CARBON_G_PER_KWH_MAX),
         capacity=condition.capacity,
+        engine=condition.engine,
     )

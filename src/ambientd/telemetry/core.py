@@ -13,6 +13,7 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import Digest, NodeId
+from ambientd.model.execution import EngineCode
 from ambientd.model.record import NodeReport
 from ambientd.model.telemetry import Measure, Observation, TelemetryBatch
 from ambientd.telemetry import messages
@@ -26,7 +27,14 @@ from ambientd.telemetry.batch import (
     sign_batch,
     verify_batch,
 )
-from ambientd.telemetry.condition import CAPACITY_MAX, Condition, Readings, buckets, readings_of
+from ambientd.telemetry.condition import (
+    CAPACITY_MAX,
+    ENGINE_CODE_MAX,
+    Condition,
+    Readings,
+    buckets,
+    readings_of,
+)
 from ambientd.telemetry.health import health
 from ambientd.telemetry.messages import Effect, Event
 from ambientd.telemetry.round_trips import RoundTrips, Transfers
@@ -45,6 +53,7 @@ class TelemetryOptions:
     check_ms: int = 1_000
     nodes_max: int = 10_000
     capacity: int = 1
+    engine: EngineCode = EngineCode.UNKNOWN
     published: frozenset[str] = frozenset(measure.value for measure in Measure)
     safe_mode: SafeModeOptions = field(default_factory=SafeModeOptions)
 
@@ -198,6 +207,7 @@ class Telemetry:
             Measure.SAFE_MODE: 0 if self._safe_mode.mode is Mode.NORMAL else 1000,
             Measure.CAPACITY: self._options.capacity * 1000,
             Measure.EXECUTIONS: self._running * 1000,
+            Measure.ENGINE: self._options.engine * 1000,
         }
         return [
             *(Observation(name=name, value=each, source=OWN_SOURCE) for name, each in own.items()),
@@ -312,6 +322,7 @@ class Telemetry:
             accepting=capacity > 0 and not safe_mode and age_ms <= self._options.stale_ms,
             safe_mode=safe_mode,
             capacity=capacity,
+            engine=min(ENGINE_CODE_MAX, (readings.of(Measure.ENGINE) or 0) // 1000),
             load_permille=readings.load_permille,
             latency_us=latency_us,
             carbon_g_per_kwh=None if carbon is None else carbon // 1000,
