@@ -10,12 +10,22 @@ from ambientd.errors import ConfigError
 from ambientd.ports.engine import Engine
 
 ENGINE_NAMES = ("wasmtime", "wasmer", "wasmi")
+COMPILING = ("wasmtime", "wasmer")
 _NATIVE_PACKAGE = "ambientd_engines"
 
 
 def installed() -> tuple[str, ...]:
     """Name the engines that can be opened here, in a fixed order; wasmtime always can."""
     return ENGINE_NAMES if find_spec(_NATIVE_PACKAGE) is not None else ENGINE_NAMES[:1]
+
+
+def engine_for(node: bytes) -> str:
+    """Give the engine that "auto" means on a node: compiled ones in turn, so that replicas differ.
+
+    The interpreter is many times slower and runs only where an owner names it.
+    """
+    compiled = [name for name in COMPILING if name in installed()]
+    return compiled[node[0] % len(compiled)]
 
 
 def open_engine(name: str) -> Engine:

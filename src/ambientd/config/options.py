@@ -31,6 +31,8 @@ class EngineChoice(StrEnum):
 
     AUTO = "auto"
     WASMTIME = "wasmtime"
+    WASMER = "wasmer"
+    WASMI = "wasmi"
 
 
 class ChainKind(StrEnum):
@@ -131,6 +133,16 @@ class ExecutionOptions(Options, frozen=True):
         int,
         Meta(ge=MIB, le=512 * MIB, description="Memory of one execution, in bytes."),
     ] = 512 * MIB
+    memory_budget_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description=(
+                "Memory of all executions together, in bytes; those that do not fit wait. "
+                "0: three quarters of what is free when the daemon starts."
+            ),
+        ),
+    ] = 0
     wall_ms_max: Annotated[
         int, Meta(ge=100, le=3_600_000, description="Wall-clock time of one execution, in ms.")
     ] = 30_000
@@ -148,7 +160,12 @@ class ExecutionOptions(Options, frozen=True):
     ] = SandboxPolicy.REQUIRED
     engine: Annotated[
         EngineChoice,
-        Meta(description="Wasmtime is the only engine so far, so both choices mean it."),
+        Meta(
+            description=(
+                '"auto": wasmtime, or on every second node wasmer where it is installed, so that '
+                'replicas run on different engines; "wasmtime", "wasmer", "wasmi" name one.'
+            )
+        ),
     ] = EngineChoice.AUTO
 
 
