@@ -21,6 +21,7 @@ from ambientd.adapters.anchor_wallet import AnchorWallet
 from ambientd.adapters.blob_files import BlobFiles
 from ambientd.adapters.data_dir import DataDir
 from ambientd.adapters.durable_files import sync_directory, write_synced
+from ambientd.adapters.engines import engine_for, installed, require
 from ambientd.adapters.keys import draw_secret, load_key
 from ambientd.adapters.libp2p import open_transport
 from ambientd.adapters.probes.carbon import CarbonProbe
@@ -37,10 +38,11 @@ from ambientd.api.local_socket import SocketLimits, serve_local_socket
 from ambientd.codec.digest import tagged
 from ambientd.codec.statements import fingerprint, sign_record
 from ambientd.config.load import load_config
-from ambientd.config.options import ChainKind, Config, Lie, parse_bootstrap
+from ambientd.config.options import ChainKind, Config, EngineChoice, Lie, parse_bootstrap
 from ambientd.config.places import Places, default_data_dir, socket_path_for
 from ambientd.errors import AmbientError, ConfigError, UsageError
 from ambientd.model.base import NodeId
+from ambientd.model.execution import EngineCode
 from ambientd.model.genesis import Genesis, Profile
 from ambientd.node.build import NodeOptions, build_node, signer_of
 from ambientd.node.core import Node
@@ -221,6 +223,7 @@ def _build_node(
             interval_ms=config.telemetry.interval_ms,
             stale_ms=config.telemetry.interval_ms * 7 // 2,
             capacity=config.execution.workers,
+            engine=EngineCode.of(_engine_name(identity)),
         ),
     )
     blocks = StoredBlocks(writer)
@@ -228,9 +231,16 @@ def _build_node(
     return build_node(options, recovered.ledger, recovered.log, epoch, blocks, rng)
 
 
-async def _open_pool(config: Config, stack: AsyncExitStack) -> WorkerPool:
-    chosen = config.execution
-    options = WorkerPoolOptions(size=chosen.workers, sandbox=chosen.sandbox.value)
+def _engine_name(identity: Identity) -> str:
+    choice = identity.config.execution.engine
+    return engine_for(identity.node) if choice is EngineChoice.AUTO else require(choice.value)
+
+
+async def _open_pool(identity: Identity, stack: AsyncExitStack) -> WorkerPool:
+    chosen = identity.config.execution
+    options = WorkerPoolOptions(
+        engine=_engine_name(identity), size=chosen.workers, sandbox=chosen.sandbox.value
+    )
     pool = await stack.enter_async_context(open_worker_pool(options))
     missing = sorted(set(Protection) - pool.protections)
     if missing:
@@ -257,6 +267,7 @@ async def _serve(identity: Identity, parts: Parts, pool: WorkerPool, performer: 
         config=config,
         name=config.node.name,
         engine=f"{pool.engine} {pool.engine_version}",
+        engines_installed=installed(),
         protections=tuple(sorted(pool.protections)),
         protections_missing=tuple(sorted(set(Protection) - pool.protections)),
         addresses=_addresses(identity, transport.address),
@@ -315,7 +326,7 @@ async def run_daemon(data_dir: Path) -> None:
                 rng=rng,
             )
         )
-        pool = await _open_pool(config, stack)
+        pool = await _open_pool(identity, stack)
         news = News()
         anchors = await _anchors(identity, lambda sent: news.tell(AnchorTold(sent, now())))
         meter = RaplMeter()

@@ -95,6 +95,7 @@ async def office(folder: Path) -> AsyncIterator[Office]:
             config=Config(),
             name="node1",
             engine="none",
+            engines_installed=("wasmtime",),
             protections=(),
             protections_missing=(),
             addresses=(f"{signer.public_key.hex()}@{ADDRESS}",),

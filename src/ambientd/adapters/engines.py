@@ -28,8 +28,8 @@ def engine_for(node: bytes) -> str:
     return compiled[node[0] % len(compiled)]
 
 
-def open_engine(name: str) -> Engine:
-    """Open an engine by name; raise ConfigError for one that is unknown or not installed."""
+def require(name: str) -> str:
+    """Return the name; raise ConfigError for an engine that is unknown or not installed."""
     if name not in ENGINE_NAMES:
         msg = f"there is no engine called {name!r}. Choose one of {', '.join(ENGINE_NAMES)}"
         raise ConfigError(msg)
@@ -39,6 +39,12 @@ def open_engine(name: str) -> Engine:
             f"choose one that is: {', '.join(installed())}"
         )
         raise ConfigError(msg)
+    return name
+
+
+def open_engine(name: str) -> Engine:
+    """Open an engine by name; raise ConfigError for one that is unknown or not installed."""
+    require(name)
     if name == "wasmtime":
         from ambientd.adapters.wasmtime_engine import WasmtimeEngine
 

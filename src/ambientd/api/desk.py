@@ -78,6 +78,7 @@ class Owner:
     config: Config
     name: str
     engine: str
+    engines_installed: tuple[str, ...]
     protections: tuple[str, ...]
     protections_missing: tuple[str, ...]
     addresses: tuple[str, ...]
@@ -133,6 +134,7 @@ class Desk:
             ),
             tasks=counts,
             engine=owner.engine,
+            engines_installed=owner.engines_installed,
             sandbox=replies.Sandbox(active=owner.protections, missing=owner.protections_missing),
             chain=self._chain(),
             balance_msat=state.balance_msat(self._id),

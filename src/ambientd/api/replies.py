@@ -57,6 +57,7 @@ class Status(Reply, frozen=True):
     safe_mode: SafeMode
     tasks: dict[str, int]
     engine: str
+    engines_installed: tuple[str, ...]
     sandbox: Sandbox
     chain: ChainStatus
     balance_msat: int
@@ -75,6 +76,7 @@ class NodeInfo(Reply, frozen=True):
     health_percent: int | None
     reputation: float
     safe_mode: bool
+    engine: str
     balance_msat: int
     bond_msat: int
     tombstoned: bool

@@ -18,6 +18,7 @@ from ambientd.ledger.entries import EvidenceEntry, Table, TaskEntry
 from ambientd.ledger.settling import EVIDENCE_OF_LIE, evidence_name
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
+from ambientd.model.execution import EngineCode
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Verdict
 from ambientd.rules.receipt_check import FILE_VERSION
@@ -151,10 +152,16 @@ def node_info(
         health_percent=health_percent,
         reputation=state.reputation_permille(node) / 1000,
         safe_mode=entry.safe_mode,
+        engine=_engine(entry.engine),
         balance_msat=state.balance_msat(node),
         bond_msat=entry.bond_msat,
         tombstoned=entry.tombstoned,
     )
+
+
+def _engine(code: int) -> str:
+    """Name an engine by the code that the ledger knows; a later version may know more."""
+    return next((each.name.lower() for each in EngineCode if each == code), f"engine {code}")
 
 
 def receipt_file(state: LedgerState, entry: TaskEntry, signer: Signer) -> ReceiptFile | None:

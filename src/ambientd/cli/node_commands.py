@@ -69,7 +69,7 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
         ("health", "unknown" if answer.health_percent is None else f"{answer.health_percent} %"),
         ("safe mode", _safe_mode(answer.safe_mode)),
         ("tasks", ", ".join(tasks) or "none"),
-        ("engine", answer.engine),
+        ("engine", f"{answer.engine} (installed: {', '.join(answer.engines_installed)})"),
         ("sandbox", _sandbox(answer.sandbox)),
         ("chain", _chain(answer.chain)),
         ("balance", in_sat(answer.balance_msat)),
@@ -103,9 +103,9 @@ def nodes(arguments: CommonArguments) -> ExitCode:
     if arguments.as_json:
         print_json(answer)
         return ExitCode.DONE
-    columns = ("ID", "NAME", "REGION", "KIND", "ROLE", "STATE", "HEALTH", "REPUTATION", "BALANCE")
+    columns = ("ID", "NAME", "REGION", "KIND", "ROLE", "STATE", "ENGINE", "HEALTH", "REPUTATION")
     rows = [_node_row(node, answer.self_id) for node in answer.nodes]
-    print_table((*columns, "BOND"), rows)
+    print_table((*columns, "BALANCE", "BOND"), rows)
     return ExitCode.DONE
 
 
@@ -125,6 +125,7 @@ def _node_row(node: replies.NodeInfo, self_id: str) -> tuple[str, ...]:
         node.kind,
         "committee" if node.committee else "worker",
         state,
+        node.engine,
         "-" if node.health_percent is None else f"{node.health_percent} %",
         f"{node.reputation:.3f}",
         in_sat(node.balance_msat),
