@@ -1,4 +1,4 @@
-"""What a module may import: the WASI subset (§9), written once and bound to every engine."""
+"""What a module may import (§9): the WASI subset and the crypto interface, for every engine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from types import MappingProxyType
 from ambientd.wasm.sections import Signature
 
 WASI_MODULE = "wasi_snapshot_preview1"
+CRYPTO_MODULE = "ambient_crypto"
 
 
 class Errno(Enum):
@@ -86,9 +87,28 @@ WASI_FUNCTIONS: dict[str, HostFunction] = {
     "sock_shutdown": HostFunction("ii", "i", Errno.NOTSUP),
 }
 
+CRYPTO_FUNCTIONS: dict[str, HostFunction] = {
+    "sha256": HostFunction("iii", ""),
+    "blake2b_256": HostFunction("iii", ""),
+    "ed25519_verify": HostFunction("iiii", "i"),
+}
+
 # Module, then name; a name occurs in one module only, so it alone tells a host call.
 IMPORTABLE: Mapping[str, Mapping[str, HostFunction]] = MappingProxyType(
-    {WASI_MODULE: MappingProxyType(WASI_FUNCTIONS)}
+    {
+        WASI_MODULE: MappingProxyType(WASI_FUNCTIONS),
+        CRYPTO_MODULE: MappingProxyType(CRYPTO_FUNCTIONS),
+    }
 )
+HOST_FUNCTIONS: Mapping[str, HostFunction] = MappingProxyType(WASI_FUNCTIONS | CRYPTO_FUNCTIONS)
+# How a pausable module hands its frames to the host and takes them back (protocols/08). The
+# rewriter adds these imports; a submitted module may not have them.
+PAUSE_MODULE = "ambient_pause"
+PAUSE_FUNCTIONS: dict[str, HostFunction] = {
+    "pop": HostFunction("", "l"),
+    "push": HostFunction("l", ""),
+}
 # What an engine binds.
-BOUND: Mapping[str, Mapping[str, HostFunction]] = IMPORTABLE
+BOUND: Mapping[str, Mapping[str, HostFunction]] = MappingProxyType(
+    {**IMPORTABLE, PAUSE_MODULE: MappingProxyType(PAUSE_FUNCTIONS)}
+)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from ambientd.wasm.imports import CRYPTO_MODULE, WASI_MODULE
 from ambientd.wasm.sections import External, Signature
 
 GAS_EXPORT = "__ambient_gas"  # mutable i64 global; negative <=> out of gas
@@ -41,4 +42,8 @@ REQUIRED_EXPORTS: dict[Interface, tuple[Required, ...]] = {
         _MEMORY,
         Required("_start", External.FUNCTION, Signature(b"", b""), "_start: () -> ()"),
     ),
+}
+IMPORTED_MODULES: dict[Interface, frozenset[str]] = {
+    Interface.AMBIENT: frozenset({CRYPTO_MODULE}),
+    Interface.WASI: frozenset({WASI_MODULE, CRYPTO_MODULE}),
 }

@@ -15,6 +15,7 @@ from ambientd.wasm.imports import IMPORTABLE
 from ambientd.wasm.interface import (
     DEPTH_EXPORT,
     GAS_EXPORT,
+    IMPORTED_MODULES,
     REQUIRED_EXPORTS,
     RESERVED_PREFIX,
     START_EXPORT,
@@ -35,7 +36,7 @@ from ambientd.wasm.sections import (
     decode_module,
 )
 
-REWRITER_VERSION: int = 1
+REWRITER_VERSION: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def _check_imports(module: Module) -> None:
         if module.types[entry.type_index] != known.signature():
             raise RefusalError(
                 f"the import {entry.name!r} has another type than the host gives it",
-                "Build with an up-to-date WASI preview 1 library.",
+                "Declare it with the type that protocols/04 §9 gives it.",
             )
 
 
@@ -123,8 +124,8 @@ def _interface_of(module: Module) -> Interface:
             or found.kind is not want.kind
             or (want.signature is not None and module.signature(found.index) != want.signature)
         ]
-        if interface is Interface.AMBIENT and module.imports:
-            missing[interface].append("no imports")
+        foreign = {entry.module for entry in module.imports} - IMPORTED_MODULES[interface]
+        missing[interface] += [f"no imports of {name}" for name in sorted(foreign)]
         if not missing[interface]:
             return interface
     raise RefusalError(

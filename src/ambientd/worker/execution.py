@@ -25,9 +25,9 @@ from ambientd.ports.engine import (
 )
 from ambientd.wasm.host import (
     ExitError,
+    Host,
     HostTrapError,
     OutOfGasError,
-    WasiHost,
     charge,
     transfer_gas,
 )
@@ -77,7 +77,7 @@ def execute(
             f"the module starts with {pages_min * PAGE_BYTES} bytes of memory, the task allows "
             f"{limits.memory_bytes_max}. Raise the task's memory limit"
         )
-    host = WasiHost(data, seed, limits.output_bytes_max, limits.log_bytes_max)
+    host = Host(data, seed, limits.output_bytes_max, limits.log_bytes_max)
     try:
         instance = module.instantiate(limits.memory_bytes_max, host)
     except TrapError as trap:
@@ -101,7 +101,7 @@ def _run(
     interface: Interface,
     data: bytes,
     limits: ExecutionLimits,
-    host: WasiHost,
+    host: Host,
 ) -> _End:
     try:
         if START_EXPORT in shape.functions:
@@ -109,10 +109,10 @@ def _run(
         if interface is Interface.AMBIENT:
             return _run_ambient(instance, data, limits)
         instance.call("_start")
-        return _End(OutcomeKind.COMPLETED, output=bytes(host.output))
+        return _End(OutcomeKind.COMPLETED, output=host.output)
     except ExitError as exit_:
         if exit_.code == 0:
-            return _End(OutcomeKind.COMPLETED, output=bytes(host.output))
+            return _End(OutcomeKind.COMPLETED, output=host.output)
         return _End(OutcomeKind.TRAPPED, f"{TrapReason.EXIT_CODE}:{exit_.code}")
     except OutOfGasError:
         return _End(OutcomeKind.OUT_OF_GAS, pays_all=True)
@@ -146,11 +146,11 @@ def _run_ambient(instance: Instance, data: bytes, limits: ExecutionLimits) -> _E
     return _End(OutcomeKind.COMPLETED, output=instance.read(start, size_bytes))
 
 
-def _settle(end: _End, limits: ExecutionLimits, gas_left: int, host: WasiHost) -> ExecutionResult:
+def _settle(end: _End, limits: ExecutionLimits, gas_left: int, host: Host) -> ExecutionResult:
     """Apply the gas rule; straight-line code may overdraw after its last check."""
     if gas_left < 0 and not end.pays_all:
         end = _End(OutcomeKind.OUT_OF_GAS, pays_all=True)
-    log = bytes(host.log) + end.detail.encode("utf-8", "replace")
+    log = host.log + end.detail.encode("utf-8", "replace")
     return ExecutionResult(
         kind=end.kind,
         reason=end.reason,
