@@ -49,7 +49,7 @@ from ambientd.node.core import Node
 from ambientd.ports.anchors import AnchorSent
 from ambientd.ports.store import Store
 from ambientd.ports.transport import HostPort, PeerAddress, Transport, TransportOptions
-from ambientd.ports.worker_protocol import Protection
+from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS, Protection
 from ambientd.runtime.blobs import Blobs, SealedBlobs
 from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.joining import Joining, ask_to_join
@@ -59,7 +59,8 @@ from ambientd.runtime.persistence import Recovered, StoredBlocks, first_safety, 
 from ambientd.runtime.pump import Pump
 from ambientd.runtime.service import Parts, run_node
 from ambientd.runtime.store_writer import StoreWriter
-from ambientd.runtime.workers import WorkerPool, WorkerPoolOptions, open_worker_pool
+from ambientd.runtime.worker_options import WorkerPoolOptions
+from ambientd.runtime.workers import WorkerPool, open_worker_pool
 from ambientd.telemetry.core import TelemetryOptions
 
 log = structlog.get_logger("ambientd")
@@ -242,9 +243,11 @@ async def _open_pool(identity: Identity, stack: AsyncExitStack) -> WorkerPool:
         engine=_engine_name(identity), size=chosen.workers, sandbox=chosen.sandbox.value
     )
     pool = await stack.enter_async_context(open_worker_pool(options))
-    missing = sorted(set(Protection) - pool.protections)
-    if missing:
-        log.error("WORKERS ARE NOT FULLY LOCKED DOWN on this machine", missing=missing)
+    missing = set(Protection) - pool.protections
+    if missing & REQUIRED_PROTECTIONS:
+        log.error("WORKERS ARE NOT FULLY LOCKED DOWN on this machine", missing=sorted(missing))
+    elif missing:
+        log.info("workers run without what this machine does not offer", missing=sorted(missing))
     return pool
 
 

@@ -41,7 +41,8 @@ from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.joining import ACCEPTED, Joining, ask_to_join
 from ambientd.runtime.news import News
 from ambientd.runtime.performer import Performer
-from ambientd.runtime.workers import WorkerPoolOptions, open_worker_pool
+from ambientd.runtime.worker_options import WorkerPoolOptions
+from ambientd.runtime.workers import open_worker_pool
 from ambientd.telemetry.messages import SafeModeChanged
 from ambientd.telemetry.safe_mode import Mode
 from tests.ledger.cluster import TestCluster
@@ -126,7 +127,7 @@ class NoPool:
 
     engine = engine_version = "none"
 
-    async def prepare(self, code: bytes) -> Any:
+    async def prepare(self, source: bytes, code: bytes) -> Any:
         await trio.sleep_forever()
 
 

@@ -13,6 +13,7 @@ import trio
 import wasmtime
 
 from ambientd.adapters.wasmtime_engine import WasmtimeEngine
+from ambientd.codec.digest import sha256
 from ambientd.errors import ConfigError, LocalProtocolError
 from ambientd.model.execution import (
     INPUT_BYTES_CEILING,
@@ -21,10 +22,12 @@ from ambientd.model.execution import (
     ExecutionResult,
     OutcomeKind,
 )
-from ambientd.ports.worker_protocol import Protection
-from ambientd.runtime.workers import Sandbox, WorkerPool, WorkerPoolOptions, open_worker_pool
+from ambientd.ports.module_cache import ReadyModule
+from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS
+from ambientd.runtime.worker_options import Sandbox, WorkerPoolOptions
+from ambientd.runtime.workers import WorkerPool, open_worker_pool
 from ambientd.wasm.interface import Interface
-from ambientd.wasm.prepare import Prepared, Refused
+from ambientd.wasm.prepare import Refused
 from tests.modules.compiled import module, prepared
 
 SEED = bytes(32)
@@ -38,18 +41,47 @@ async def pool_of(size: int = 1, **options: object) -> AsyncIterator[WorkerPool]
         yield pool
 
 
+def as_ready(code: bytes) -> ReadyModule:
+    """Prepared bytes, to be compiled where they are executed."""
+    return ReadyModule(
+        source=bytes(32),
+        prepared=sha256(code),
+        interface=Interface.AMBIENT,
+        imports=(),
+        code=code,
+        is_compiled=False,
+    )
+
+
+def ready(name: str) -> ReadyModule:
+    return as_ready(prepared(name))
+
+
+async def prepare(pool: WorkerPool, data: bytes) -> ReadyModule | Refused | Aborted:
+    return await pool.prepare(sha256(data), data)
+
+
 async def echo_works(pool: WorkerPool, data: bytes = b"still here") -> None:
-    result = await pool.execute(prepared("echo"), data, LIMITS, SEED)
+    result = await pool.execute(ready("echo"), data, LIMITS, SEED)
     assert isinstance(result, ExecutionResult), result
     assert (result.kind, result.output) == (OutcomeKind.COMPLETED, data)
 
 
 async def test_a_module_is_prepared_and_executed_in_a_locked_process() -> None:
     async with pool_of() as pool:
-        outcome = await pool.prepare(module("echo"))
-        assert outcome == Prepared(prepared("echo"), Interface.AMBIENT, ())
+        outcome = await prepare(pool, module("echo"))
+        assert isinstance(outcome, ReadyModule)
+        assert (outcome.source, outcome.prepared) == (
+            sha256(module("echo")),
+            sha256(prepared("echo")),
+        )
+        assert (outcome.interface, outcome.imports) == (Interface.AMBIENT, ())
+        assert outcome.is_compiled
+        result = await pool.execute(outcome, b"compiled elsewhere", LIMITS, SEED)
+        assert isinstance(result, ExecutionResult)
+        assert result.output == b"compiled elsewhere"
         await echo_works(pool)
-        assert pool.protections == frozenset(Protection)
+        assert pool.protections >= REQUIRED_PROTECTIONS
         assert (pool.engine, pool.engine_version) == ("wasmtime", WasmtimeEngine().version)
 
 
@@ -65,7 +97,7 @@ async def test_every_hostile_module_has_its_own_outcome_in_one_process() -> None
             ("wasi", b"p", OutcomeKind.TRAPPED, "host_call"),
             ("wasi", b"x\x03", OutcomeKind.TRAPPED, "exit_code:3"),
         ):
-            result = await pool.execute(prepared(name), data, LIMITS, SEED)
+            result = await pool.execute(ready(name), data, LIMITS, SEED)
             assert isinstance(result, ExecutionResult), result
             assert (result.kind, result.reason) == (kind, reason), name
         await echo_works(pool)
@@ -76,7 +108,7 @@ async def test_every_hostile_module_has_its_own_outcome_in_one_process() -> None
 async def test_a_memory_bomb_ends_at_the_limit_and_its_memory_comes_back() -> None:
     async with pool_of() as pool:
         limits = ExecutionLimits(gas_max=1 << 40)
-        result = await pool.execute(prepared("bomb"), b"", limits, SEED)
+        result = await pool.execute(ready("bomb"), b"", limits, SEED)
         assert isinstance(result, ExecutionResult), result
         assert int.from_bytes(result.output, "little") == 8_192
         await echo_works(pool)
@@ -96,7 +128,7 @@ async def test_five_hundred_executions_leave_no_memory_behind() -> None:
             kinds = (("wasi", b"p"), ("wasi", b"-"), ("echo", b"x"), ("trap", b"\5"))
             for number in range(times):
                 name, data = kinds[number % 4]
-                result = await pool.execute(prepared(name), data, LIMITS, SEED)
+                result = await pool.execute(ready(name), data, LIMITS, SEED)
                 assert isinstance(result, ExecutionResult)
 
         await run(100)
@@ -115,7 +147,7 @@ async def test_malformed_ill_typed_and_forbidden_modules_are_refused() -> None:
             (module("ill_typed"), "does not validate"),
             (bytes(9 << 20), "bytes"),
         ):
-            outcome = await pool.prepare(data)
+            outcome = await prepare(pool, data)
             assert isinstance(outcome, Refused)
             assert word in outcome.reason
         await echo_works(pool)
@@ -123,7 +155,7 @@ async def test_malformed_ill_typed_and_forbidden_modules_are_refused() -> None:
 
 async def test_prepared_bytes_that_do_not_validate_are_refused_as_an_outcome() -> None:
     async with pool_of() as pool:
-        result = await pool.execute(module("ill_typed"), b"", LIMITS, SEED)
+        result = await pool.execute(as_ready(module("ill_typed")), b"", LIMITS, SEED)
         assert isinstance(result, ExecutionResult)
         assert (result.kind, result.gas) == (OutcomeKind.REFUSED, 0)
         assert result.log
@@ -132,7 +164,7 @@ async def test_prepared_bytes_that_do_not_validate_are_refused_as_an_outcome() -
 async def test_an_endless_loop_is_killed_at_the_wall_limit_and_its_process_replaced() -> None:
     async with pool_of() as pool:
         before = pool.pids
-        result = await pool.execute(prepared("loop"), b"", ENDLESS, SEED)
+        result = await pool.execute(ready("loop"), b"", ENDLESS, SEED)
         assert result == Aborted(reason="the execution took longer than 300 ms of wall time")
         await echo_works(pool)
         assert pool.pids != before
@@ -153,7 +185,7 @@ async def test_a_process_killed_from_outside_aborts_and_is_replaced() -> None:
 
             nursery.start_soon(kill_it)
             limits = ExecutionLimits(gas_max=1 << 62, wall_ms_max=60_000)
-            result = await pool.execute(prepared("loop"), b"", limits, SEED)
+            result = await pool.execute(ready("loop"), b"", limits, SEED)
         assert isinstance(result, Aborted)
         assert "signal 9" in result.reason
         await echo_works(pool)
@@ -163,19 +195,26 @@ def cpu_ticks(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()[11])
 
 
-async def test_an_idle_process_that_died_costs_one_aborted_call() -> None:
+async def test_an_idle_process_that_died_costs_nobody_a_call() -> None:
     async with pool_of() as pool:
-        os.kill(pool.pids[0], signal.SIGKILL)
-        result = await pool.execute(prepared("echo"), b"", LIMITS, SEED)
-        assert isinstance(result, Aborted)
+        (pid,) = pool.pids
+        os.kill(pid, signal.SIGKILL)
+        while not has_ended(pid):
+            await trio.sleep(0.001)
         await echo_works(pool)
+        assert pool.pids != (pid,)
+
+
+def has_ended(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat").read_text("ascii")
+    return status.rsplit(")", 1)[1].split()[0] == "Z"
 
 
 async def test_a_cancelled_execution_frees_its_place() -> None:
     async with pool_of() as pool:
         limits = ExecutionLimits(gas_max=1 << 62, wall_ms_max=60_000)
         with trio.move_on_after(0.2) as scope:
-            await pool.execute(prepared("loop"), b"", limits, SEED)
+            await pool.execute(ready("loop"), b"", limits, SEED)
         assert scope.cancelled_caught
         await echo_works(pool)
 
@@ -184,10 +223,8 @@ async def test_the_module_travels_again_after_the_process_has_forgotten_it() -> 
     async with pool_of() as pool:
         await echo_works(pool)
         for number in range(40):  # more than a process keeps
-            source = module("echo") + bytes([0, 2, 1, number])  # a custom section
-            assert isinstance(await pool.prepare(source), Prepared)
-            section = prepared("trap") + bytes([0, 2, 1, number])
-            await pool.execute(section, b"\0", LIMITS, SEED)
+            section = prepared("trap") + bytes([0, 2, 1, number])  # a custom section
+            await pool.execute(as_ready(section), b"\0", LIMITS, SEED)
         await echo_works(pool)
 
 
@@ -195,9 +232,7 @@ async def test_large_inputs_and_outputs_travel_whole() -> None:
     async with pool_of() as pool:
         data = bytes(range(256)) * (12 << 12)
         await echo_works(pool, data)
-        too_large = await pool.execute(
-            prepared("echo"), bytes(INPUT_BYTES_CEILING + 1), LIMITS, SEED
-        )
+        too_large = await pool.execute(ready("echo"), bytes(INPUT_BYTES_CEILING + 1), LIMITS, SEED)
         assert isinstance(too_large, Aborted)
 
 
@@ -207,7 +242,7 @@ async def test_processes_work_side_by_side_and_the_queue_has_an_end() -> None:
 
         async def call() -> None:
             limits = ExecutionLimits(gas_max=20_000_000)
-            results.append(await pool.execute(prepared("loop"), b"", limits, SEED))
+            results.append(await pool.execute(ready("loop"), b"", limits, SEED))
 
         async with trio.open_nursery() as nursery:
             for _ in range(8):
@@ -215,14 +250,14 @@ async def test_processes_work_side_by_side_and_the_queue_has_an_end() -> None:
         aborted = [result for result in results if isinstance(result, Aborted)]
         assert len(aborted) == 3
         assert all("wait already" in result.reason for result in aborted)
-        assert isinstance(await pool.prepare(module("echo")), Prepared)
+        assert isinstance(await prepare(pool, module("echo")), ReadyModule)
         await echo_works(pool)
 
 
 async def test_a_seed_of_another_size_is_our_own_mistake() -> None:
     async with pool_of() as pool:
         with pytest.raises(LocalProtocolError, match="seed"):
-            await pool.execute(prepared("echo"), b"", LIMITS, b"short")
+            await pool.execute(ready("echo"), b"", LIMITS, b"short")
 
 
 async def test_the_processes_end_with_the_pool() -> None:
@@ -245,10 +280,12 @@ def scripted(text: str) -> tuple[str, ...]:
         "from ambientd.codec import canonical\n"
         "from ambientd.model.execution import *\n"
         "from ambientd.ports.worker_protocol import *\n"
+        "from ambientd.wasm.prepare import REWRITER_VERSION\n"
         "from ambientd.worker.serve import *\n"
         "def say(message): write_frame(1, message)\n"
-        "def hello(*protections, version=1): say(Hello(protections=protections, engine='wasmtime',"
-        " engine_version='1', rewriter_version=version))\n"
+        "def hello(*protections, version=REWRITER_VERSION): say(Hello("
+        "protections=protections, engine='wasmtime', engine_version='1', rewriter_version=version"
+        "))\n"
     )
     return (sys.executable, "-I", "-c", head + text)
 
@@ -259,7 +296,7 @@ HELLO = "say(Hello(protections=(), engine='{}', engine_version='1', rewriter_ver
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("hello(*sorted(Protection)[1:])", "missing dies with the daemon"),
+        ("hello(*sorted(REQUIRED_PROTECTIONS)[1:])", "missing dies with the daemon"),
         ("hello(version=99)", "rewriter version 99"),
         (HELLO.format("other", 1), "runs 'other', not 'wasmtime'"),
         ("sys.exit(3)", "ended with status 3"),
@@ -297,7 +334,7 @@ async def test_best_effort_starts_with_what_the_platform_has() -> None:
         pass
 
 
-SAYS_HELLO = "hello(*sorted(Protection))\nread_frame(0)\n"
+SAYS_HELLO = "hello(*sorted(REQUIRED_PROTECTIONS))\nread_frame(0)\n"
 RESULT = "Executed(result=ExecutionResult(kind={}, reason='', output={}, gas={}, log=b''))"
 
 
@@ -317,7 +354,7 @@ async def test_a_reply_that_makes_no_sense_aborts_and_ends_the_process(reply: st
     limits = ExecutionLimits(gas_max=LIMITS.gas_max, output_bytes_max=1000)
     async with pool_of(command=scripted(text)) as pool:
         before = pool.pids
-        result = await pool.execute(prepared("echo"), b"", limits, SEED)
+        result = await pool.execute(ready("echo"), b"", limits, SEED)
         assert isinstance(result, Aborted)
         assert "makes no sense" in result.reason
         assert pool.pids != before
@@ -334,7 +371,7 @@ async def test_a_reply_that_makes_no_sense_aborts_and_ends_the_process(reply: st
 async def test_preparation_that_goes_wrong_aborts(reply: str, words: str) -> None:
     text = f"{SAYS_HELLO}say({reply})\nread_frame(0)"
     async with pool_of(command=scripted(text)) as pool:
-        result = await pool.prepare(module("echo"))
+        result = await prepare(pool, module("echo"))
         assert isinstance(result, Aborted)
         assert words in result.reason
 
@@ -349,7 +386,7 @@ async def test_preparation_that_goes_wrong_aborts(reply: str, words: str) -> Non
 async def test_loading_that_goes_wrong_aborts(reply: str, words: str) -> None:
     text = f"{SAYS_HELLO}say({reply})\nread_frame(0)"
     async with pool_of(command=scripted(text)) as pool:
-        result = await pool.execute(prepared("echo"), b"", LIMITS, SEED)
+        result = await pool.execute(ready("echo"), b"", LIMITS, SEED)
         assert isinstance(result, Aborted)
         assert words in result.reason
 
@@ -370,7 +407,7 @@ async def test_a_module_that_takes_too_long_to_prepare_aborts_and_the_pool_goes_
         ' (func (export "run") (param i32 i32) (result i64) (i64.const 0)))'
     )
     async with pool_of(prepare_ms_max=30) as pool:
-        outcome = await pool.prepare(bytes(source))
+        outcome = await prepare(pool, bytes(source))
         assert isinstance(outcome, Aborted)
         await echo_works(pool)
 

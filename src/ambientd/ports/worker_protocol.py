@@ -1,8 +1,11 @@
 """What the daemon and its locked-down worker processes say to each other over two pipes.
 
 A frame is a little-endian u32 length and one canonical message. The daemon asks, the worker
-answers once; only `Hello` comes unasked, after the lock-down. Neither side trusts the other's
-lengths or shapes.
+answers once; only `Hello` comes unasked, after the lock-down. Behind a `RestoreModule` frame
+follow the bytes it announces. Neither side trusts the other's lengths or shapes.
+
+A process that executes modules is never asked for compiled code, and one that is asked for
+compiled code never executes any: what hostile code could touch is never kept.
 """
 
 from enum import StrEnum
@@ -18,6 +21,7 @@ from ambientd.model.execution import (
 
 LENGTH_BYTES = 4
 FRAME_BYTES_MAX = INPUT_BYTES_CEILING + (2 << 20)
+COMPILED_BYTES_MAX = 64 << 20
 SEED_BYTES = 32
 
 
@@ -31,6 +35,14 @@ class Protection(StrEnum):
     DIES_WITH_PARENT = "dies with the daemon"
     EMPTY_ENVIRONMENT = "empty environment"
     MEMORY_PROMISED = "memory limit granted ahead"
+    FIRST_VICTIM = "ended before the daemon when memory runs out"
+    CONTROL_GROUP = "memory and processes capped by the kernel (cgroup v2)"
+
+
+# What a platform may lack without becoming unfit to run strangers' modules: both only decide
+# who suffers when the host is short of memory, and outcomes never depend on that.
+OPTIONAL_PROTECTIONS = frozenset({Protection.FIRST_VICTIM, Protection.CONTROL_GROUP})
+REQUIRED_PROTECTIONS = frozenset(Protection) - OPTIONAL_PROTECTIONS
 
 
 class Hello(Value, frozen=True, tag=0):
@@ -65,6 +77,19 @@ class ExecuteModule(Value, frozen=True, tag=3):
     seed: bytes
 
 
+class GiveCompiled(Value, frozen=True, tag=10):
+    """Give the compiled code of a loaded module, named by the SHA-256 of its prepared bytes."""
+
+    prepared: bytes
+
+
+class RestoreModule(Value, frozen=True, tag=11):
+    """Keep a module from code that this device compiled; its bytes follow the frame as they are."""
+
+    prepared: bytes
+    size_bytes: int
+
+
 class ModulePrepared(Value, frozen=True, tag=4):
     """The prepared module; it is also loaded."""
 
@@ -84,6 +109,18 @@ class ModuleLoaded(Value, frozen=True, tag=6):
     """The module is ready for execution."""
 
 
+class ModuleCompiled(Value, frozen=True, tag=12):
+    """The compiled code; empty if the engine had rather compile again, or if it is too long."""
+
+    code: bytes
+
+
+class NotRestored(Value, frozen=True, tag=13):
+    """The engine does not take the compiled code; `detail` is its wording."""
+
+    detail: str
+
+
 class ModuleUnknown(Value, frozen=True, tag=7):
     """No module of that hash is loaded, or not any more."""
 
@@ -100,12 +137,14 @@ class ExecutionAborted(Value, frozen=True, tag=9):
     aborted: Aborted
 
 
-Request: TypeAlias = PrepareModule | LoadModule | ExecuteModule
+Request: TypeAlias = PrepareModule | LoadModule | ExecuteModule | GiveCompiled | RestoreModule
 Reply: TypeAlias = (
     Hello
     | ModulePrepared
     | ModuleRefused
     | ModuleLoaded
+    | ModuleCompiled
+    | NotRestored
     | ModuleUnknown
     | Executed
     | ExecutionAborted

@@ -19,10 +19,11 @@ from ambientd.model.execution import (
 )
 from ambientd.model.task import Result
 from ambientd.node.event import ExecutionEnded
+from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.probe import EnergyMeter, energy_between
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.workers import WorkerPool
-from ambientd.wasm.prepare import REWRITER_VERSION, Prepared, Refused
+from ambientd.wasm.prepare import REWRITER_VERSION, Refused
 
 log = structlog.get_logger("ambientd.execution")
 
@@ -55,7 +56,7 @@ class Executor:
         self._blobs = blobs
         self._meter = meter
         self._options = options
-        self._prepared: OrderedDict[bytes, Prepared | Refused] = OrderedDict()
+        self._prepared: OrderedDict[bytes, ReadyModule | Refused] = OrderedDict()
         self._prepared_bytes = 0
         # Modules and inputs are only brought into memory when a worker is about to be free.
         self._room = trio.Semaphore(options.at_once_max)
@@ -95,7 +96,7 @@ class Executor:
         elif isinstance(prepared, Aborted):
             outcome, prepared_hash = prepared, Digest(bytes(32))
         else:
-            prepared_hash = Digest(sha256(prepared.module))
+            prepared_hash = Digest(prepared.prepared)
             limits = ExecutionLimits(
                 memory_bytes_max=spec.memory_bytes_max,
                 wall_ms_max=spec.wall_ms_max,
@@ -103,8 +104,9 @@ class Executor:
                 output_bytes_max=spec.output_bytes_max,
             )
             seed = tagged("ambient/task-seed/1", effect.assignment.task)
-            outcome = await self._pool.execute(prepared.module, data, limits, seed)
+            outcome = await self._pool.execute(prepared, data, limits, seed)
         if isinstance(outcome, Aborted):
+            self._forget(spec.module)  # the module's compiled form may be the reason
             return self._aborted(effect, outcome.reason)
         energy = energy_between(energy_before, self._meter.read())
         output = self._corrupted(outcome.output) if self._options.corrupt_output else outcome.output
@@ -130,18 +132,23 @@ class Executor:
         )
         return ExecutionEnded(effect.assignment, spec, report)
 
-    async def _prepare(self, digest: Digest, module: bytes) -> Prepared | Refused | Aborted:
+    async def _prepare(self, digest: Digest, module: bytes) -> ReadyModule | Refused | Aborted:
         known = self._prepared.get(digest)
         if known is not None:
             self._prepared.move_to_end(digest)
             return known
-        prepared = await self._pool.prepare(module)
+        prepared = await self._pool.prepare(digest, module)
         if not isinstance(prepared, Aborted):
             self._prepared[digest] = prepared
             self._prepared_bytes += _size_bytes(prepared)
             while self._prepared_bytes > PREPARED_BYTES_MAX and len(self._prepared) > 1:
                 self._prepared_bytes -= _size_bytes(self._prepared.popitem(last=False)[1])
         return prepared
+
+    def _forget(self, digest: Digest) -> None:
+        forgotten = self._prepared.pop(digest, None)
+        if forgotten is not None:
+            self._prepared_bytes -= _size_bytes(forgotten)
 
     @staticmethod
     def _corrupted(output: bytes) -> bytes:
@@ -157,8 +164,8 @@ class Executor:
         return ExecutionEnded(place, spec, None, reason, host_failed, declined)
 
 
-def _size_bytes(prepared: Prepared | Refused) -> int:
-    return len(prepared.module) if isinstance(prepared, Prepared) else len(prepared.reason)
+def _size_bytes(prepared: ReadyModule | Refused) -> int:
+    return len(prepared.code) if isinstance(prepared, ReadyModule) else len(prepared.reason)
 
 
 def _plain(reason: str) -> str:

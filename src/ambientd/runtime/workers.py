@@ -1,24 +1,19 @@
-"""The pool of locked-down worker processes: started ahead, killed at the wall limit, replaced.
+"""The pool of locked-down worker processes: modules are prepared in some, executed in others.
 
 A worker process is never trusted: its replies are decoded as hostile and bounded by the limits
 that were asked for. Whatever goes wrong with a process becomes `Aborted`, and the pool goes on.
+A module is compiled in a process that executes none and sees no other module, so code that has
+run here cannot have written into what is kept of it or of another module.
 """
 
 import contextlib
-import os
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from enum import StrEnum
-from fcntl import fcntl
+from collections.abc import AsyncIterator, Iterator
 
 import structlog
 import trio
 
-from ambientd.codec import canonical
 from ambientd.codec.digest import sha256
-from ambientd.errors import ConfigError, LocalProtocolError, RemoteProtocolError
+from ambientd.errors import ConfigError, LocalProtocolError
 from ambientd.model.execution import (
     INPUT_BYTES_CEILING,
     Aborted,
@@ -26,251 +21,251 @@ from ambientd.model.execution import (
     ExecutionResult,
     OutcomeKind,
 )
+from ambientd.ports.module_cache import ModuleCache, ReadyModule
 from ambientd.ports.worker_protocol import (
-    FRAME_BYTES_MAX,
-    LENGTH_BYTES,
+    COMPILED_BYTES_MAX,
     SEED_BYTES,
     Executed,
     ExecuteModule,
     ExecutionAborted,
-    Hello,
+    GiveCompiled,
     LoadModule,
+    ModuleCompiled,
     ModuleLoaded,
     ModulePrepared,
     ModuleRefused,
     ModuleUnknown,
+    NotRestored,
     PrepareModule,
     Protection,
     Reply,
     Request,
+    RestoreModule,
 )
+from ambientd.runtime.control_groups import delegated_groups
+from ambientd.runtime.memory_budget import MemoryBudget
+from ambientd.runtime.worker_crew import WorkerCrew
+from ambientd.runtime.worker_options import WorkerPoolOptions, memory_need_bytes
+from ambientd.runtime.worker_process import WorkerLostError, WorkerProcess
 from ambientd.wasm.interface import Interface
 from ambientd.wasm.limits import PrepareLimits
-from ambientd.wasm.prepare import REWRITER_VERSION, Prepared, Refused
+from ambientd.wasm.prepare import Refused
 
 log = structlog.get_logger("ambientd.workers")
 
-_SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, Linux only
-_PIPE_BYTES = 1 << 20
 _REASON_CHARACTERS_MAX = 4_000
-_RESTART_DELAY_MS_MAX = 5_000
 _MODULE_BYTES_MAX = PrepareLimits().module_bytes_max
-
-
-class Sandbox(StrEnum):
-    """Whether a platform that lacks a protection may run workers all the same."""
-
-    REQUIRED = "required"
-    BEST_EFFORT = "best-effort"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerPoolOptions:
-    """How many processes, how they are held, and how long they may take."""
-
-    size: int = 2
-    engine: str = "wasmtime"
-    sandbox: Sandbox | str = Sandbox.REQUIRED
-    waiting_max: int = 64
-    start_ms_max: int = 20_000
-    prepare_ms_max: int = 30_000
-    command: tuple[str, ...] = (sys.executable, "-I", "-m", "ambientd.worker")
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            msg = f"the worker pool has size {self.size}; it needs at least one process"
-            raise ConfigError(msg)
-        if self.sandbox not in tuple(Sandbox):
-            msg = f"sandbox is {self.sandbox!r}; say one of {', '.join(Sandbox)}"
-            raise ConfigError(msg)
-
-
-class _WorkerLostError(Exception):
-    """The process died or stopped making sense."""
-
-
-@dataclass(eq=False, slots=True)
-class _Process:
-    """One worker process and its two pipes."""
-
-    process: subprocess.Popen[bytes]
-    requests: trio.lowlevel.FdStream
-    replies: trio.lowlevel.FdStream
-    loaded: set[bytes] = field(default_factory=set)
-    received: bytearray = field(default_factory=bytearray)
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @classmethod
-    def start(cls, command: tuple[str, ...]) -> "_Process":
-        # From this thread, not a pool thread: the process dies with the thread that started it.
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={},
-            cwd="/",
-            start_new_session=True,  # an interrupt at the terminal is for the daemon alone
-            bufsize=0,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        streams: list[trio.lowlevel.FdStream] = []
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError):  # only larger pipes, only where they exist
-                fcntl(pipe.fileno(), _SET_PIPE_SIZE, _PIPE_BYTES)
-            streams.append(trio.lowlevel.FdStream(os.dup(pipe.fileno())))
-            pipe.close()
-        requests, replies = streams
-        return cls(process, requests, replies)
-
-    async def ask(self, request: Request) -> Reply:
-        """Send one request and wait for its reply."""
-        data = canonical.encode(request)
-        try:
-            await self.requests.send_all(len(data).to_bytes(LENGTH_BYTES, "little") + data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise _WorkerLostError from error
-        return await self.receive()
-
-    async def receive(self) -> Reply:
-        """Wait for one frame; it may be anything, the process has run hostile code."""
-        size_bytes = int.from_bytes(await self._take(LENGTH_BYTES), "little")
-        if size_bytes > FRAME_BYTES_MAX:
-            raise _WorkerLostError
-        data = await self._take(size_bytes)
-        try:
-            reply: Reply = canonical.decode(data, Reply, FRAME_BYTES_MAX)
-        except RemoteProtocolError as error:
-            raise _WorkerLostError from error
-        return reply
-
-    async def _take(self, size_bytes: int) -> bytes:
-        while len(self.received) < size_bytes:
-            try:
-                piece = await self.replies.receive_some(_PIPE_BYTES)
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                raise _WorkerLostError from error
-            if not piece:
-                raise _WorkerLostError
-            self.received += piece
-        data = bytes(self.received[:size_bytes])
-        del self.received[:size_bytes]
-        return data
-
-    async def end(self) -> int:
-        """Kill the process, close the pipes, and return its exit status."""
-        with trio.CancelScope(shield=True):
-            self.process.kill()
-            status = await trio.to_thread.run_sync(self.process.wait)
-            await self.requests.aclose()
-            await self.replies.aclose()
-        return status
 
 
 class WorkerPool:
     """Prepares and executes modules in whichever process is free."""
 
-    def __init__(self, options: WorkerPoolOptions, nursery: trio.Nursery) -> None:
-        self.engine = ""
-        self.engine_version = ""
-        self.protections: frozenset[Protection] = frozenset()
+    def __init__(
+        self,
+        options: WorkerPoolOptions,
+        nursery: trio.Nursery,
+        cache: ModuleCache | None = None,
+    ) -> None:
+        groups = delegated_groups()
         self._options = options
-        self._nursery = nursery
-        self._all: set[_Process] = set()
-        self._idle: list[_Process] = []
-        self._free = trio.Semaphore(0)
+        self._cache = cache
+        self._executors = WorkerCrew(
+            options, nursery, groups, size=options.size, uses_max=options.executions_max
+        )
+        self._preparers = WorkerCrew(
+            options, nursery, groups, size=options.preparers, uses_max=options.preparations_max
+        )
+        self._memory = MemoryBudget(options.budget_bytes)
         self._calls = 0
 
     @property
-    def pids(self) -> tuple[int, ...]:
-        """The process ids, for supervision."""
-        return tuple(sorted(process.pid for process in self._all))
+    def engine(self) -> str:
+        """The engine's name, as receipts give it."""
+        return self._options.engine
 
-    async def prepare(self, module: bytes) -> Prepared | Refused | Aborted:
-        """Rewrite and validate a submitted module; the module is as hostile as can be."""
+    @property
+    def engine_version(self) -> str:
+        """The engine's version, as the processes say it."""
+        hello = self._executors.hello
+        return "" if hello is None else hello.engine_version
+
+    @property
+    def protections(self) -> frozenset[Protection]:
+        """What has held every process so far."""
+        return self._executors.protections & self._preparers.protections
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The ids of the processes that execute, for supervision."""
+        return self._executors.pids
+
+    @property
+    def preparer_pids(self) -> tuple[int, ...]:
+        """The ids of the processes that prepare, for supervision."""
+        return self._preparers.pids
+
+    async def open(self) -> None:
+        """Start all processes at once; raise ConfigError if one does not come up."""
+        failures: list[ConfigError] = []
+
+        async def start(crew: WorkerCrew) -> None:
+            failure = await crew.open()
+            if failure is not None:
+                failures.append(failure)
+
+        async with trio.open_nursery() as starting:
+            starting.start_soon(start, self._executors)
+            starting.start_soon(start, self._preparers)
+        if failures:
+            raise failures[0]
+
+    async def close(self) -> None:
+        """End every process."""
+        await self._executors.close()
+        await self._preparers.close()
+
+    async def prepare(self, source: bytes, module: bytes) -> ReadyModule | Refused | Aborted:
+        """Rewrite, validate and compile a submitted module, unless it is kept from last time.
+
+        `source` is the module's SHA-256. The module is as hostile as can be.
+        """
         if len(module) > _MODULE_BYTES_MAX:
             return Refused(
                 f"the module has {len(module)} bytes, at most {_MODULE_BYTES_MAX} are allowed. "
                 "Make the module smaller or split it."
             )
-        limit_ms = self._options.prepare_ms_max
-        async with self._process() as process:
-            if process is None:
+        known = await self._find(source)
+        if known is not None:
+            return known
+        if sha256(module) != source:
+            msg = "the module is not the one of that hash"
+            raise LocalProtocolError(msg)
+        with self._waiting() as has_room:
+            if not has_room:
                 return self._busy()
-            request = PrepareModule(module=module, cpu_ms_max=limit_ms)
-            reply = await self._ask(process, request, limit_ms, "preparing the module")
-            match reply:
-                case ModulePrepared():
-                    if reply.interface not in {kind.value for kind in Interface}:
-                        return await self._nonsense(process)
-                    process.loaded.add(sha256(reply.module))
-                    return Prepared(
-                        module=reply.module,
-                        interface=Interface(reply.interface),
-                        imports=reply.imports,
-                    )
-                case ModuleRefused():
-                    if reply.detail:
-                        log.info("module does not validate", engine_says=reply.detail)
-                    return Refused(reply.reason[:_REASON_CHARACTERS_MAX])
-                case Aborted():
-                    return reply
-                case ExecutionAborted():
-                    return reply.aborted
-                case _:
-                    return await self._nonsense(process)
+            async with self._preparers.lend() as process:
+                # Someone may have wanted the same module, and waited less.
+                known = await self._find(source)
+                if known is not None:
+                    return known
+                need_bytes = min(self._options.preparation_bytes, self._memory.total_bytes)
+                async with self._memory.reserve(need_bytes):
+                    ready = await self._prepare(process, source, module)
+        if self._cache is not None and isinstance(ready, ReadyModule):
+            await trio.to_thread.run_sync(self._cache.keep, self._maker, ready)
+        return ready
+
+    @property
+    def _maker(self) -> str:
+        return f"{self.engine} {self.engine_version}"
+
+    async def _find(self, source: bytes) -> ReadyModule | None:
+        if self._cache is None:
+            return None
+        return await trio.to_thread.run_sync(self._cache.find, source, self._maker)
+
+    async def _prepare(
+        self, process: WorkerProcess, source: bytes, module: bytes
+    ) -> ReadyModule | Refused | Aborted:
+        limit_ms = self._options.prepare_ms_max
+        request = PrepareModule(module=module, cpu_ms_max=limit_ms)
+        reply = await self._ask(self._preparers, process, request, limit_ms, "preparing the module")
+        match reply:
+            case ModulePrepared() if reply.interface in {kind.value for kind in Interface}:
+                return await self._compiled(process, source, reply)
+            case ModuleRefused():
+                if reply.detail:
+                    log.info("module does not validate", engine_says=reply.detail)
+                return Refused(reply.reason[:_REASON_CHARACTERS_MAX])
+            case _:
+                return await self._failed(self._preparers, process, reply)
+
+    async def _compiled(
+        self, process: WorkerProcess, source: bytes, prepared: ModulePrepared
+    ) -> ReadyModule | Aborted:
+        digest, limit_ms = sha256(prepared.module), self._options.prepare_ms_max
+        request = GiveCompiled(prepared=digest)
+        reply = await self._ask(self._preparers, process, request, limit_ms, "taking compiled code")
+        if not isinstance(reply, ModuleCompiled) or len(reply.code) > COMPILED_BYTES_MAX:
+            return await self._failed(self._preparers, process, reply)
+        return ReadyModule(
+            source=source,
+            prepared=digest,
+            interface=Interface(prepared.interface),
+            imports=prepared.imports,
+            code=reply.code or prepared.module,
+            is_compiled=bool(reply.code),
+        )
 
     async def execute(
-        self, prepared: bytes, data: bytes, limits: ExecutionLimits, seed: bytes
+        self, module: ReadyModule, data: bytes, limits: ExecutionLimits, seed: bytes
     ) -> ExecutionResult | Aborted:
-        """Execute a prepared module once; `seed` feeds its random numbers."""
+        """Execute a ready module once; `seed` feeds its random numbers."""
         if len(seed) != SEED_BYTES:
             msg = f"the seed has {len(seed)} bytes, it needs {SEED_BYTES}"
             raise LocalProtocolError(msg)
         if len(data) > INPUT_BYTES_CEILING:
             return Aborted(reason=f"input of {len(data)} bytes, at most {INPUT_BYTES_CEILING}")
-        digest = sha256(prepared)
-        async with self._process(digest) as process:
-            if process is None:
+        need_bytes = memory_need_bytes(limits, len(data))
+        if need_bytes > self._memory.total_bytes:
+            return Aborted(
+                reason=f"the execution needs {need_bytes} bytes of memory, this device lends its "
+                f"workers {self._memory.total_bytes}. Lower the task's limits, or raise the "
+                "memory budget of the workers"
+            )
+        with self._waiting() as has_room:
+            if not has_room:
                 return self._busy()
-            request = ExecuteModule(prepared=digest, input=data, limits=limits, seed=seed)
-            if digest not in process.loaded:
-                refused = await self._load(process, digest, prepared)
-                if refused is not None:
-                    return refused
-            reply = await self._execute(process, request)
-            if isinstance(reply, ModuleUnknown):  # evicted there in the meantime
-                process.loaded.discard(digest)
-                refused = await self._load(process, digest, prepared)
-                if refused is not None:
-                    return refused
-                reply = await self._execute(process, request)
-            match reply:
-                case Executed():
-                    if not _plausible(reply.result, limits):
-                        return await self._nonsense(process)
-                    return reply.result
-                case Aborted():
-                    return reply
-                case ExecutionAborted():
-                    return reply.aborted
-                case _:
-                    return await self._nonsense(process)
+            # The process first: whoever holds memory can run, so it comes back.
+            async with (
+                self._executors.lend(module.prepared) as process,
+                self._memory.reserve(need_bytes),
+            ):
+                return await self._execute(process, module, data, limits, seed)
 
-    async def _execute(self, process: _Process, request: ExecuteModule) -> Reply | Aborted:
-        return await self._ask(process, request, request.limits.wall_ms_max, "the execution")
+    async def _execute(
+        self,
+        process: WorkerProcess,
+        module: ReadyModule,
+        data: bytes,
+        limits: ExecutionLimits,
+        seed: bytes,
+    ) -> ExecutionResult | Aborted:
+        request = ExecuteModule(prepared=module.prepared, input=data, limits=limits, seed=seed)
+        reply: Reply | Aborted = ModuleUnknown()
+        if module.prepared in process.loaded:
+            reply = await self._ask_to_execute(process, request)
+        if isinstance(reply, ModuleUnknown):  # not loaded yet, or evicted there in the meantime
+            process.loaded.discard(module.prepared)
+            refused = await self._load(process, module)
+            if refused is not None:
+                return refused
+            reply = await self._ask_to_execute(process, request)
+        if isinstance(reply, Executed) and _plausible(reply.result, limits):
+            return reply.result
+        return await self._failed(self._executors, process, reply)
+
+    async def _ask_to_execute(
+        self, process: WorkerProcess, request: ExecuteModule
+    ) -> Reply | Aborted:
+        limit_ms = request.limits.wall_ms_max
+        return await self._ask(self._executors, process, request, limit_ms, "the execution")
 
     async def _load(
-        self, process: _Process, digest: bytes, prepared: bytes
+        self, process: WorkerProcess, module: ReadyModule
     ) -> ExecutionResult | Aborted | None:
         limit_ms = self._options.prepare_ms_max
-        request = LoadModule(prepared=prepared, cpu_ms_max=limit_ms)
-        match reply := await self._ask(process, request, limit_ms, "loading the module"):
+        request: Request = LoadModule(prepared=module.code, cpu_ms_max=limit_ms)
+        behind = b""
+        if module.is_compiled:
+            request = RestoreModule(prepared=module.prepared, size_bytes=len(module.code))
+            behind = module.code
+        reply = await self._ask(
+            self._executors, process, request, limit_ms, "loading the module", behind
+        )
+        match reply:
             case ModuleLoaded():
-                process.loaded.add(digest)
+                process.loaded.add(module.prepared)
                 return None
             case ModuleRefused():
                 return ExecutionResult(
@@ -280,31 +275,46 @@ class WorkerPool:
                     gas=0,
                     log=reply.detail.encode(),
                 )
+            case NotRestored():
+                log.warning("compiled module does not load: made again", engine_says=reply.detail)
+                if self._cache is not None:
+                    await trio.to_thread.run_sync(self._cache.discard, module.source)
+                return Aborted(reason="the compiled module does not load; it is made again")
+            case _:
+                return await self._failed(self._executors, process, reply)
+
+    async def _ask(
+        self,
+        crew: WorkerCrew,
+        process: WorkerProcess,
+        request: Request,
+        limit_ms: int,
+        what: str,
+        code: bytes = b"",
+    ) -> Reply | Aborted:
+        """Ask within a wall-clock limit; a process that fails is ended at once."""
+        try:
+            with trio.fail_after(limit_ms / 1000):
+                return await process.ask(request, code)
+        except trio.TooSlowError:
+            await crew.end(process)
+            return Aborted(reason=f"{what} took longer than {limit_ms} ms of wall time")
+        except WorkerLostError:
+            status = await crew.end(process)
+            died = f"by signal {-status}" if status < 0 else f"with status {status}"
+            return Aborted(reason=f"the worker process ended {died} during {what}")
+
+    @staticmethod
+    async def _failed(crew: WorkerCrew, process: WorkerProcess, reply: Reply | Aborted) -> Aborted:
+        """Make an abort of what is no answer; a process that talks nonsense ends."""
+        match reply:
             case Aborted():
                 return reply
             case ExecutionAborted():
                 return reply.aborted
             case _:
-                return await self._nonsense(process)
-
-    async def _ask(
-        self, process: _Process, request: Request, limit_ms: int, what: str
-    ) -> Reply | Aborted:
-        """Ask within a wall-clock limit; a process that fails is ended at once."""
-        try:
-            with trio.fail_after(limit_ms / 1000):
-                return await process.ask(request)
-        except trio.TooSlowError:
-            await self._end(process)
-            return Aborted(reason=f"{what} took longer than {limit_ms} ms of wall time")
-        except _WorkerLostError:
-            status = await self._end(process)
-            died = f"by signal {-status}" if status < 0 else f"with status {status}"
-            return Aborted(reason=f"the worker process ended {died} during {what}")
-
-    async def _nonsense(self, process: _Process) -> Aborted:
-        await self._end(process)
-        return Aborted(reason="the worker process gave an answer that makes no sense")
+                await crew.end(process)
+                return Aborted(reason="the worker process gave an answer that makes no sense")
 
     def _busy(self) -> Aborted:
         return Aborted(
@@ -312,132 +322,17 @@ class WorkerPool:
             "already. Lower the number of slots or raise the pool's size"
         )
 
-    @contextlib.asynccontextmanager
-    async def _process(self, digest: bytes = b"") -> AsyncIterator[_Process | None]:
-        """Lend a free process, best one that has the module; None when too many wait."""
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[bool]:
+        """Count a call for as long as it lasts; False when too many wait already."""
         if self._calls >= self._options.size + self._options.waiting_max:
-            yield None
+            yield False
             return
         self._calls += 1
         try:
-            await self._free.acquire()
-            async with self._lend(digest) as process:
-                yield process
+            yield True
         finally:
             self._calls -= 1
-
-    @contextlib.asynccontextmanager
-    async def _lend(self, digest: bytes) -> AsyncIterator[_Process]:
-        knows = (process for process in self._idle if digest in process.loaded)
-        process = next(knows, self._idle[-1])
-        self._idle.remove(process)
-        try:
-            yield process
-        except BaseException:
-            # Cancelled half way: what the process does now is anyone's guess.
-            await self._end(process)
-            raise
-        finally:
-            if process in self._all:
-                self._give_back(process)
-            else:
-                self._nursery.start_soon(self._replace)
-
-    def _give_back(self, process: _Process) -> None:
-        self._idle.append(process)
-        self._free.release()
-
-    async def _end(self, process: _Process) -> int:
-        self._all.discard(process)
-        return await process.end()
-
-    async def _replace(self) -> None:
-        """Start a process in the place of a lost one, ever more patiently while that fails."""
-        delay_ms = 50
-        while True:
-            try:
-                self._give_back(await self.start_one())
-            except ConfigError as error:
-                log.error("worker process does not start", error=str(error), retry_ms=delay_ms)
-                await trio.sleep(delay_ms / 1000)
-                delay_ms = min(2 * delay_ms, _RESTART_DELAY_MS_MAX)
-            else:
-                return
-
-    async def start_one(self) -> _Process:
-        """Start a process, wait for its hello, and check that it is locked down."""
-        try:
-            process = _Process.start((*self._options.command, self._options.engine))
-        except OSError as error:
-            msg = f"cannot start {self._options.command[0]} as a worker process: {error.strerror}"
-            raise ConfigError(msg) from error
-        self._all.add(process)
-        try:
-            with trio.fail_after(self._options.start_ms_max / 1000):
-                hello = await process.receive()
-            if not isinstance(hello, Hello):
-                raise _WorkerLostError
-            self._check(hello)
-        except trio.TooSlowError:
-            await self._end(process)
-            msg = f"the worker process said nothing for {self._options.start_ms_max} ms"
-            raise ConfigError(msg) from None
-        except _WorkerLostError:
-            status = await self._end(process)
-            msg = (
-                f"the worker process ended with status {status} at its start. "
-                f"Run `{' '.join(self._options.command)}` by hand to see why"
-            )
-            raise ConfigError(msg) from None
-        except BaseException:
-            await self._end(process)
-            raise
-        self.engine, self.engine_version = hello.engine, hello.engine_version
-        self.protections = frozenset(hello.protections)
-        return process
-
-    def _check(self, hello: Hello) -> None:
-        if hello.engine != self._options.engine:
-            msg = (
-                f"the worker process runs {hello.engine!r}, not {self._options.engine!r}. "
-                "Check the command that starts it"
-            )
-            raise ConfigError(msg)
-        if hello.rewriter_version != REWRITER_VERSION:
-            msg = (
-                f"the worker process has rewriter version {hello.rewriter_version}, this daemon "
-                f"{REWRITER_VERSION}. Install one version of ambientd and start again"
-            )
-            raise ConfigError(msg)
-        missing = sorted(set(Protection) - set(hello.protections))
-        if missing and self._options.sandbox != Sandbox.BEST_EFFORT:
-            msg = (
-                f"this platform cannot lock worker processes down: missing {', '.join(missing)}. "
-                'Use a newer Linux kernel, or set sandbox = "best-effort" and run only modules '
-                "you trust"
-            )
-            raise ConfigError(msg)
-
-    async def open(self) -> None:
-        """Start all processes at once; raise ConfigError if one does not come up."""
-        failures: list[ConfigError] = []
-
-        async def start() -> None:
-            try:
-                self._give_back(await self.start_one())
-            except ConfigError as error:
-                failures.append(error)
-
-        async with trio.open_nursery() as starting:
-            for _ in range(self._options.size):
-                starting.start_soon(start)
-        if failures:
-            raise failures[0]
-
-    async def close(self) -> None:
-        """End every process."""
-        for process in tuple(self._all):
-            await self._end(process)
 
 
 def _plausible(result: ExecutionResult, limits: ExecutionLimits) -> bool:
@@ -451,10 +346,12 @@ def _plausible(result: ExecutionResult, limits: ExecutionLimits) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def open_worker_pool(options: WorkerPoolOptions) -> AsyncIterator[WorkerPool]:
+async def open_worker_pool(
+    options: WorkerPoolOptions, cache: ModuleCache | None = None
+) -> AsyncIterator[WorkerPool]:
     """Run a pool for as long as the block lasts."""
     async with trio.open_nursery() as nursery:
-        pool = WorkerPool(options, nursery)
+        pool = WorkerPool(options, nursery, cache)
         try:
             await pool.open()
             yield pool

@@ -73,6 +73,7 @@ def lock_down() -> frozenset[Protection]:
     steps = (
         (Protection.EMPTY_ENVIRONMENT, not os.environ),
         (Protection.MEMORY_PROMISED, _memory_is_promised()),
+        (Protection.FIRST_VICTIM, _is_first_victim()),
         (Protection.DIES_WITH_PARENT, _control(libc, _PR_SET_PDEATHSIG, int(signal.SIGKILL))),
         (Protection.NO_NEW_PRIVILEGES, _control(libc, _PR_SET_NO_NEW_PRIVS, 1)),
         (Protection.FILES, _landlock(libc)),
@@ -99,8 +100,22 @@ def _memory_is_promised() -> bool:
             return False
         if mode == "2":
             return False
+    return memory_is_there(MEMORY_BYTES_CEILING)
+
+
+def memory_is_there(size_bytes: int) -> bool:
+    """Tell whether this process may have so much more memory now; a trial of 2 µs."""
     try:
-        mmap.mmap(-1, MEMORY_BYTES_CEILING, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+        mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _is_first_victim() -> bool:
+    """Ask the kernel to end this process before any other when memory runs out."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     except OSError:
         return False
     return True

@@ -9,28 +9,39 @@ from ambientd.codec import canonical
 from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.execution import Aborted
-from ambientd.ports.engine import CompiledModule, Engine, ModuleInvalidError
+from ambientd.ports.engine import (
+    CompiledModule,
+    Engine,
+    EngineFailureError,
+    ModuleInvalidError,
+)
 from ambientd.ports.worker_protocol import (
+    COMPILED_BYTES_MAX,
     FRAME_BYTES_MAX,
     LENGTH_BYTES,
     SEED_BYTES,
     Executed,
     ExecuteModule,
     ExecutionAborted,
+    GiveCompiled,
     LoadModule,
+    ModuleCompiled,
     ModuleLoaded,
     ModulePrepared,
     ModuleRefused,
     ModuleUnknown,
+    NotRestored,
     PrepareModule,
     Reply,
     Request,
+    RestoreModule,
 )
 from ambientd.wasm.prepare import Refused, prepare
 from ambientd.worker.execution import execute
+from ambientd.worker.lockdown import memory_is_there
 
 MODULES_KEPT_MAX = 32
-MODULE_BYTES_KEPT_MAX = 32 << 20
+MODULE_BYTES_KEPT_MAX = 64 << 20
 
 INVALID_REASON = (
     "the module does not validate: its types do not fit. "
@@ -44,14 +55,15 @@ class DaemonGoneError(Exception):
 
 def read_frame(descriptor: int) -> bytes:
     """Read one frame; raise DaemonGoneError at the end, RemoteProtocolError if it is too long."""
-    size_bytes = int.from_bytes(_read_exactly(descriptor, LENGTH_BYTES), "little")
+    size_bytes = int.from_bytes(read_exactly(descriptor, LENGTH_BYTES), "little")
     if size_bytes > FRAME_BYTES_MAX:
         msg = f"frame of {size_bytes} bytes, at most {FRAME_BYTES_MAX} are allowed"
         raise RemoteProtocolError(msg)
-    return bytes(_read_exactly(descriptor, size_bytes))
+    return bytes(read_exactly(descriptor, size_bytes))
 
 
-def _read_exactly(descriptor: int, size_bytes: int) -> bytearray:
+def read_exactly(descriptor: int, size_bytes: int) -> bytearray:
+    """Read this many bytes; raise DaemonGoneError if there are fewer."""
     buffer = bytearray(size_bytes)
     view, filled = memoryview(buffer), 0
     while filled < size_bytes:
@@ -75,12 +87,12 @@ def write_frame(descriptor: int, message: Reply) -> None:
 
 @dataclass(slots=True)
 class Session:
-    """The modules that this process has compiled itself, least recently used first."""
+    """The modules that this process has ready, least recently used first."""
 
     engine: Engine
     _modules: OrderedDict[bytes, tuple[CompiledModule, int]] = field(default_factory=OrderedDict)
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request, code: bytes = b"") -> Reply:
         """Serve one request; running out of memory is the host's failure, not an outcome."""
         try:
             match request:
@@ -90,6 +102,10 @@ class Session:
                     return self._load(request.prepared, request.cpu_ms_max)
                 case ExecuteModule():
                     return self._execute(request)
+                case GiveCompiled():
+                    return self._give_compiled(request.prepared)
+                case RestoreModule():
+                    return self._restore(request.prepared, code)
         except MemoryError:
             return ExecutionAborted(aborted=Aborted(reason="the worker process ran out of memory"))
 
@@ -115,14 +131,31 @@ class Session:
             except ModuleInvalidError as error:
                 # Engines word this differently; the outcome must not.
                 return ModuleRefused(reason=INVALID_REASON, detail=str(error)[:2_000])
-            self._modules[digest] = (compiled, len(prepared))
+            self._remember(digest, compiled, len(prepared))
         self._modules.move_to_end(digest)
+        return None
+
+    def _restore(self, digest: bytes, code: bytes) -> Reply:
+        try:
+            self._remember(digest, self.engine.restore(code), len(code))
+        except EngineFailureError as error:
+            return NotRestored(detail=str(error)[:2_000])
+        return ModuleLoaded()
+
+    def _give_compiled(self, digest: bytes) -> Reply:
+        found = self._modules.get(digest)
+        if found is None:
+            return ModuleUnknown()
+        code = found[0].serialize() or b""
+        return ModuleCompiled(code=code if len(code) <= COMPILED_BYTES_MAX else b"")
+
+    def _remember(self, digest: bytes, compiled: CompiledModule, size_bytes: int) -> None:
+        self._modules[digest] = (compiled, size_bytes)
         while len(self._modules) > 1 and (
             len(self._modules) > MODULES_KEPT_MAX
             or sum(size for _, size in self._modules.values()) > MODULE_BYTES_KEPT_MAX
         ):
             self._modules.popitem(last=False)
-        return None
 
     def _execute(self, request: ExecuteModule) -> Reply:
         found = self._modules.get(request.prepared)
@@ -132,6 +165,9 @@ class Session:
             msg = f"seed of {len(request.seed)} bytes, {SEED_BYTES} are needed"
             raise RemoteProtocolError(msg)
         self._modules.move_to_end(request.prepared)
+        if not memory_is_there(request.limits.memory_bytes_max):
+            # Otherwise `memory.grow` could fail below its limit, and this host decide an outcome.
+            return ExecutionAborted(aborted=Aborted(reason="the host has no memory for the limit"))
         result = execute(found[0], request.input, request.limits, request.seed)
         if isinstance(result, Aborted):
             return ExecutionAborted(aborted=result)
@@ -157,6 +193,12 @@ def serve(engine: Engine, requests: int, replies: int) -> None:
     try:
         while True:
             request: Request = canonical.decode(read_frame(requests), Request, FRAME_BYTES_MAX)
-            write_frame(replies, session.answer(request))
+            code = b""
+            if isinstance(request, RestoreModule):
+                if not 0 < request.size_bytes <= COMPILED_BYTES_MAX:
+                    msg = f"compiled code of {request.size_bytes} bytes"
+                    raise RemoteProtocolError(msg)
+                code = bytes(read_exactly(requests, request.size_bytes))
+            write_frame(replies, session.answer(request, code))
     except DaemonGoneError:
         return

@@ -1,0 +1,220 @@
+"""So many worker processes of one kind kept ready, lent one at a time, replaced when lost or worn.
+
+A process is worn when it has been lent often enough, when it has grown, or when it lies idle with
+much memory; a fresh one carries nothing that a module may have left behind.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+import trio
+
+from ambientd.errors import ConfigError
+from ambientd.ports.worker_protocol import (
+    REQUIRED_PROTECTIONS,
+    Hello,
+    Protection,
+)
+from ambientd.runtime.control_groups import ControlGroups, GroupLimits
+from ambientd.runtime.worker_options import MEMORY_NEED_BYTES_MAX, Sandbox, WorkerPoolOptions
+from ambientd.runtime.worker_process import WorkerLostError, WorkerProcess
+from ambientd.wasm.prepare import REWRITER_VERSION
+
+log = structlog.get_logger("ambientd.workers")
+
+_RESTART_DELAY_MS_MAX = 5_000
+# Besides what an execution is lent: the interpreter, the engine, and the modules that are loaded.
+_PROCESS_BYTES = 512 << 20
+
+
+class WorkerCrew:
+    """The processes that execute, or those that prepare."""
+
+    def __init__(
+        self,
+        options: WorkerPoolOptions,
+        nursery: trio.Nursery,
+        groups: ControlGroups | None,
+        *,
+        size: int,
+        uses_max: int,
+    ) -> None:
+        self.hello: Hello | None = None
+        self.protections = frozenset(Protection)  # that every process so far had
+        self._options = options
+        self._nursery = nursery
+        self._groups = groups
+        self._size = size
+        self._uses_max = uses_max
+        self._all: set[WorkerProcess] = set()
+        self._idle: list[WorkerProcess] = []
+        self._free = trio.Semaphore(0)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The process ids, for supervision."""
+        return tuple(sorted(process.pid for process in self._all))
+
+    async def open(self) -> ConfigError | None:
+        """Start all processes at once; tell why if one does not come up."""
+        failures: list[ConfigError] = []
+
+        async def start() -> None:
+            try:
+                self._give_back(await self._start_one())
+            except ConfigError as error:
+                failures.append(error)
+
+        async with trio.open_nursery() as starting:
+            for _ in range(self._size):
+                starting.start_soon(start)
+        if failures:
+            return failures[0]
+        self._nursery.start_soon(self._look_after_idle)
+        return None
+
+    async def close(self) -> None:
+        """End every process."""
+        for process in tuple(self._all):
+            await self.end(process)
+
+    @contextlib.asynccontextmanager
+    async def lend(self, digest: bytes = b"") -> AsyncIterator[WorkerProcess]:
+        """Lend a free process, best one that has the module of this digest."""
+        process = await self._free_process(digest)
+        process.uses += 1
+        process.lent_since_look = True
+        try:
+            yield process
+        except BaseException:
+            # Cancelled half way: what the process does now is anyone's guess.
+            await self.end(process)
+            raise
+        finally:
+            if self._is_worn(process):
+                await self.end(process)
+            if process in self._all:
+                self._give_back(process)
+            else:
+                self._nursery.start_soon(self._replace)
+
+    async def _free_process(self, digest: bytes) -> WorkerProcess:
+        while True:
+            await self._free.acquire()
+            knows = (process for process in self._idle if digest in process.loaded)
+            process = next(knows, self._idle[-1])
+            self._idle.remove(process)
+            if process.is_quiet():
+                return process
+            log.warning("worker process died or spoke while idle", pid=process.pid)
+            await self.end(process)
+            self._nursery.start_soon(self._replace)
+
+    def _is_worn(self, process: WorkerProcess) -> bool:
+        return process in self._all and (
+            process.uses >= self._uses_max
+            or process.resident_bytes() > self._options.resident_bytes_max
+        )
+
+    def _give_back(self, process: WorkerProcess) -> None:
+        self._idle.append(process)
+        self._free.release()
+
+    async def end(self, process: WorkerProcess) -> int:
+        """End a process and give its exit status; its place is filled when it is given back."""
+        self._all.discard(process)
+        status = await process.end()
+        if self._groups is not None:
+            self._groups.release(process.pid)
+        return status
+
+    async def _look_after_idle(self) -> None:
+        """Replace processes that have lain idle with much memory since the last look."""
+        while True:
+            await trio.sleep(self._options.idle_ms / 1000)
+            for process in tuple(self._idle):
+                if process.lent_since_look:
+                    process.lent_since_look = False
+                elif process.resident_bytes() > self._options.idle_bytes_max:
+                    self._free.acquire_nowait()
+                    self._idle.remove(process)
+                    self._nursery.start_soon(self._renew, process)
+
+    async def _renew(self, process: WorkerProcess) -> None:
+        await self.end(process)
+        await self._replace()
+
+    async def _replace(self) -> None:
+        """Start a process in the place of a lost one, ever more patiently while that fails."""
+        delay_ms = 50
+        while True:
+            try:
+                self._give_back(await self._start_one())
+            except ConfigError as error:
+                log.error("worker process does not start", error=str(error), retry_ms=delay_ms)
+                await trio.sleep(delay_ms / 1000)
+                delay_ms = min(2 * delay_ms, _RESTART_DELAY_MS_MAX)
+            else:
+                return
+
+    async def _start_one(self) -> WorkerProcess:
+        """Start a process, wait for its hello, and check that it is locked down."""
+        command = (*self._options.command, self._options.engine)
+        try:
+            process = WorkerProcess.start(command)
+        except OSError as error:
+            msg = f"cannot start {command[0]} as a worker process: {error.strerror}"
+            raise ConfigError(msg) from error
+        self._all.add(process)
+        try:
+            limits = GroupLimits(
+                memory_bytes_max=MEMORY_NEED_BYTES_MAX + _PROCESS_BYTES,
+                cpu_percent_max=self._options.cpu_percent_max,
+            )
+            in_group = self._groups is not None and self._groups.adopt(process.pid, limits)
+            with trio.fail_after(self._options.start_ms_max / 1000):
+                hello = await process.receive()
+            if not isinstance(hello, Hello):
+                raise WorkerLostError
+            self._check(hello)
+        except trio.TooSlowError:
+            await self.end(process)
+            msg = f"the worker process said nothing for {self._options.start_ms_max} ms"
+            raise ConfigError(msg) from None
+        except WorkerLostError:
+            status = await self.end(process)
+            msg = (
+                f"the worker process ended with status {status} at its start. "
+                f"Run `{' '.join(command)}` by hand to see why"
+            )
+            raise ConfigError(msg) from None
+        except BaseException:
+            await self.end(process)
+            raise
+        held = frozenset(hello.protections) - {Protection.CONTROL_GROUP}
+        self.protections &= held | ({Protection.CONTROL_GROUP} if in_group else set())
+        self.hello = hello
+        return process
+
+    def _check(self, hello: Hello) -> None:
+        if hello.engine != self._options.engine:
+            msg = (
+                f"the worker process runs {hello.engine!r}, not {self._options.engine!r}. "
+                "Check the command that starts it"
+            )
+            raise ConfigError(msg)
+        if hello.rewriter_version != REWRITER_VERSION:
+            msg = (
+                f"the worker process has rewriter version {hello.rewriter_version}, this daemon "
+                f"{REWRITER_VERSION}. Install one version of ambientd and start again"
+            )
+            raise ConfigError(msg)
+        missing = sorted(REQUIRED_PROTECTIONS - set(hello.protections))
+        if missing and self._options.sandbox != Sandbox.BEST_EFFORT:
+            msg = (
+                f"this platform cannot lock worker processes down: missing {', '.join(missing)}. "
+                'Use a newer Linux kernel, or set sandbox = "best-effort" and run only modules '
+                "you trust"
+            )
+            raise ConfigError(msg)
