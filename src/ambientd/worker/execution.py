@@ -19,6 +19,7 @@ from ambientd.model.execution import (
 from ambientd.ports.engine import (
     CompiledModule,
     EngineFailureError,
+    HostCalls,
     Instance,
     ModuleShape,
     TrapError,
@@ -68,82 +69,122 @@ def execute(
     module: CompiledModule, data: bytes, limits: ExecutionLimits, seed: bytes
 ) -> ExecutionResult | Aborted:
     """Give the outcome of one execution in a fresh instance."""
-    interface = interface_of(module.shape)
-    pages_min = module.shape.memory_pages_min
-    if interface is None or pages_min is None:
-        return _refused("the module was not prepared; submit it through preparation")
-    if pages_min * PAGE_BYTES > limits.memory_bytes_max:
-        return _refused(
-            f"the module starts with {pages_min * PAGE_BYTES} bytes of memory, the task allows "
-            f"{limits.memory_bytes_max}. Raise the task's memory limit"
-        )
-    host = Host(data, seed, limits.output_bytes_max, limits.log_bytes_max)
+    execution = Execution(module, data, limits, seed)
     try:
-        instance = module.instantiate(limits.memory_bytes_max, host)
-    except TrapError as trap:
-        return _settle(_trapped(trap), limits, limits.gas_max, host)
-    except EngineFailureError as failure:
-        return Aborted(reason=str(failure))
-    try:
-        host.guest = instance
-        instance.set_global(GAS_EXPORT, limits.gas_max)
-        end = _run(module.shape, instance, interface, data, limits, host)
-        return _settle(end, limits, instance.global_value(GAS_EXPORT), host)
-    except EngineFailureError as failure:
-        return Aborted(reason=str(failure))
+        return execution.run()
     finally:
-        instance.close()
+        execution.close()
 
 
-def _run(
-    shape: ModuleShape,
-    instance: Instance,
-    interface: Interface,
-    data: bytes,
-    limits: ExecutionLimits,
-    host: Host,
-) -> _End:
-    try:
-        if START_EXPORT in shape.functions:
-            instance.call(START_EXPORT)
-        if interface is Interface.AMBIENT:
-            return _run_ambient(instance, data, limits)
-        instance.call("_start")
-        return _End(OutcomeKind.COMPLETED, output=host.output)
-    except ExitError as exit_:
-        if exit_.code == 0:
-            return _End(OutcomeKind.COMPLETED, output=host.output)
-        return _End(OutcomeKind.TRAPPED, f"{TrapReason.EXIT_CODE}:{exit_.code}")
-    except OutOfGasError:
-        return _End(OutcomeKind.OUT_OF_GAS, pays_all=True)
-    except HostTrapError as trap:
-        return _End(OutcomeKind.TRAPPED, trap.reason.value, pays_all=True)
-    except (TrapError, EngineFailureError) as trap:
-        if instance.global_value(GAS_EXPORT) < 0:
+class Execution:
+    """One execution: an instance, its host, and the calls that the interface prescribes."""
+
+    def __init__(
+        self, module: CompiledModule, data: bytes, limits: ExecutionLimits, seed: bytes
+    ) -> None:
+        self.limits = limits
+        self.host = Host(data, seed, limits.output_bytes_max, limits.log_bytes_max)
+        self._data = data
+        self._module = module
+        self._instance: Instance | None = None
+
+    @property
+    def instance(self) -> Instance:
+        """Return the instance, which `open` has made."""
+        assert self._instance is not None
+        return self._instance
+
+    def close(self) -> None:
+        """Give back the instance."""
+        if self._instance is not None:
+            self._instance.close()
+            self._instance = None
+
+    def run(self) -> ExecutionResult | Aborted:
+        """Open an instance, pay it the gas, and run it to its end."""
+        ended = self.open(self.host)
+        if ended is not None:
+            return ended
+        self.instance.set_global(GAS_EXPORT, self.limits.gas_max)
+        return self.finish(None)
+
+    def open(self, calls: HostCalls) -> ExecutionResult | Aborted | None:
+        """Make the instance, with `calls` behind its imports; or say how that ended it."""
+        shape, limits = self._module.shape, self.limits
+        pages_min = shape.memory_pages_min
+        if interface_of(shape) is None or pages_min is None:
+            return _refused("the module was not prepared; submit it through preparation")
+        if pages_min * PAGE_BYTES > limits.memory_bytes_max:
+            return _refused(
+                f"the module starts with {pages_min * PAGE_BYTES} bytes of memory, the task allows "
+                f"{limits.memory_bytes_max}. Raise the task's memory limit"
+            )
+        try:
+            self._instance = self._module.instantiate(limits.memory_bytes_max, calls)
+        except TrapError as trap:
+            return _settle(_trapped(trap), limits, limits.gas_max, self.host)
+        except EngineFailureError as failure:
+            return Aborted(reason=str(failure))
+        self.host.guest = self._instance
+        return None
+
+    def finish(self, entered: str | None) -> ExecutionResult | Aborted:
+        """Make the calls that are left, beginning with `entered` if one is under way already."""
+        try:
+            end = self._end(entered)
+            return _settle(end, self.limits, self.instance.global_value(GAS_EXPORT), self.host)
+        except EngineFailureError as failure:
+            return Aborted(reason=str(failure))
+
+    def _call(self, export: str, *arguments: int) -> int | None:
+        """Call an export; the one place where the module runs."""
+        return self.instance.call(export, *arguments)
+
+    def _end(self, entered: str | None) -> _End:
+        try:
+            if entered in (None, START_EXPORT) and START_EXPORT in self._module.shape.functions:
+                self._call(START_EXPORT)
+                entered = None
+            if interface_of(self._module.shape) is Interface.AMBIENT:
+                return self._end_ambient(entered)
+            self._call("_start")
+            return _End(OutcomeKind.COMPLETED, output=self.host.output)
+        except ExitError as exit_:
+            if exit_.code == 0:
+                return _End(OutcomeKind.COMPLETED, output=self.host.output)
+            return _End(OutcomeKind.TRAPPED, f"{TrapReason.EXIT_CODE}:{exit_.code}")
+        except OutOfGasError:
             return _End(OutcomeKind.OUT_OF_GAS, pays_all=True)
-        if instance.global_value(DEPTH_EXPORT) > CALL_DEPTH_WEIGHT_MAX:
-            return _End(OutcomeKind.TRAPPED, TrapReason.CALL_DEPTH.value, pays_all=True)
-        if isinstance(trap, EngineFailureError):
-            raise
-        return _trapped(trap)
+        except HostTrapError as trap:
+            return _End(OutcomeKind.TRAPPED, trap.reason.value, pays_all=True)
+        except (TrapError, EngineFailureError) as trap:
+            if self.instance.global_value(GAS_EXPORT) < 0:
+                return _End(OutcomeKind.OUT_OF_GAS, pays_all=True)
+            if self.instance.global_value(DEPTH_EXPORT) > CALL_DEPTH_WEIGHT_MAX:
+                return _End(OutcomeKind.TRAPPED, TrapReason.CALL_DEPTH.value, pays_all=True)
+            if isinstance(trap, EngineFailureError):
+                raise
+            return _trapped(trap)
 
-
-def _run_ambient(instance: Instance, data: bytes, limits: ExecutionLimits) -> _End:
-    bad_range = _End(OutcomeKind.TRAPPED, TrapReason.BAD_OUTPUT.value, pays_all=True)
-    charge(instance, transfer_gas(len(data)))
-    address = _word(instance.call("alloc", _signed(len(data))))
-    if address + len(data) > instance.memory_bytes():
-        return bad_range
-    instance.write(address, data)
-    packed = instance.call("run", _signed(address), _signed(len(data)))
-    assert packed is not None
-    start, size_bytes = (packed >> 32) & 0xFFFFFFFF, packed & 0xFFFFFFFF
-    if start + size_bytes > instance.memory_bytes():
-        return bad_range
-    if size_bytes > limits.output_bytes_max:
-        return _End(OutcomeKind.TRAPPED, TrapReason.OUTPUT_TOO_LARGE.value, pays_all=True)
-    charge(instance, transfer_gas(size_bytes))
-    return _End(OutcomeKind.COMPLETED, output=instance.read(start, size_bytes))
+    def _end_ambient(self, entered: str | None) -> _End:
+        instance, data, address = self.instance, self._data, 0
+        bad_range = _End(OutcomeKind.TRAPPED, TrapReason.BAD_OUTPUT.value, pays_all=True)
+        if entered is None:
+            charge(instance, transfer_gas(len(data)))
+        if entered != "run":
+            address = _word(self._call("alloc", _signed(len(data))))
+            if address + len(data) > instance.memory_bytes():
+                return bad_range
+            instance.write(address, data)
+        packed = self._call("run", _signed(address), _signed(len(data)))
+        assert packed is not None
+        start, size_bytes = (packed >> 32) & 0xFFFFFFFF, packed & 0xFFFFFFFF
+        if start + size_bytes > instance.memory_bytes():
+            return bad_range
+        if size_bytes > self.limits.output_bytes_max:
+            return _End(OutcomeKind.TRAPPED, TrapReason.OUTPUT_TOO_LARGE.value, pays_all=True)
+        charge(instance, transfer_gas(size_bytes))
+        return _End(OutcomeKind.COMPLETED, output=instance.read(start, size_bytes))
 
 
 def _settle(end: _End, limits: ExecutionLimits, gas_left: int, host: Host) -> ExecutionResult:
