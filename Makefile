@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SEED ?= 1
+MINUTES ?= 10
 
-.PHONY: help setup demo test check fmt lint types imports tidy cov sim bench wasm docs lock clean
+.PHONY: fuzz fuzz-tools fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim bench wasm docs lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -58,6 +59,15 @@ cov: $(VENV)/.dev  ## Branch coverage, with floors
 
 sim: $(VENV)/.dev  ## Replay one simulated world: make sim SEED=7
 	$(BIN)/python -m sim --world node --seed $(SEED)
+
+fuzz: fuzz-tools  ## Differential testing of all installed engines: make fuzz MINUTES=10 SEED=1
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
+
+fuzz-tools: $(VENV)/.dev $(VENV)/.fuzz  ## Build the module generator (needs Rust)
+
+$(VENV)/.fuzz: $(wildcard native/fuzz/src/*) native/fuzz/Cargo.toml native/fuzz/Cargo.lock
+	$(PIP) install --no-deps ./native/fuzz
+	@touch $@
 
 bench: $(VENV)/.dev  ## Measure task latency and throughput on real daemons
 	$(BIN)/python -m benchmarks.task_latency

@@ -101,13 +101,12 @@ class Program:
         common = (self.conditional, self.block, self.chosen, self.called, self.left)
         if rng.random() < 0.35:
             return rng.choice(common)(kind)
-        return {
-            "i32": self.integer,
-            "i64": self.integer,
-            "f32": self.real,
-            "f64": self.real,
-            "v128": self.vector,
-        }[kind](kind)
+        return self.computed(kind)
+
+    def computed(self, kind: str) -> str:
+        if kind == "v128":
+            return self.vector(kind)
+        return self.integer(kind) if kind in ("i32", "i64") else self.real(kind)
 
     def conditional(self, kind: str) -> str:
         condition = self.expression("i32")

@@ -45,7 +45,7 @@ pub struct Shape {
 
 impl Shape {
     pub fn choose(source: &mut Unstructured) -> Result<Self> {
-        let pages_min = source.int_in_range(0..=3)?;
+        let pages_min = source.int_in_range(0..=24)? / 8;
         Ok(Self {
             interface: if source.ratio(1, 5)? {
                 Interface::Wasi
