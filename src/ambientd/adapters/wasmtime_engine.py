@@ -279,7 +279,15 @@ def _types(letters: str) -> list[ValType]:
 
 
 def _letters(types: list[ValType]) -> str:
-    return "".join({"i32": "i", "i64": "l"}.get(str(kind), "?") for kind in types)
+    return "".join(_letter(kind) for kind in types)
+
+
+def _letter(kind: ValType) -> str:
+    # Asking a type for its kind ends the process where it is v128; comparing types does not.
+    for letter, known in (("i", ValType.i32()), ("l", ValType.i64())):
+        if _ffi.wasmtime_wasm_valtype_equal(kind.ptr(), known.ptr()):
+            return letter
+    return "?"
 
 
 def _shape(exports: list[ExportType], imported_modules: frozenset[str]) -> ModuleShape:
