@@ -10,7 +10,7 @@ from ambientd.wasm.guest import (
     transfer_gas,
 )
 from ambientd.wasm.host_crypto import CRYPTO_SERVED
-from ambientd.wasm.host_wasi import WASI_SERVED, WasiWorld
+from ambientd.wasm.host_wasi import WASI_SERVED, WasiWorld, WorldState
 from ambientd.wasm.imports import HOST_FUNCTIONS
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Host",
     "HostTrapError",
     "OutOfGasError",
+    "WorldState",
     "charge",
     "transfer_gas",
 ]
@@ -43,6 +44,14 @@ class Host:
     def log(self) -> bytes:
         """Return what was kept of what the program has written to standard error."""
         return bytes(self._world.log)
+
+    def snapshot(self) -> WorldState:
+        """Return what a paused execution's host has to know again."""
+        return self._world.snapshot()
+
+    def restore(self, state: WorldState) -> None:
+        """Go on from a snapshot; raise RemoteProtocolError if it does not fit the task."""
+        self._world.restore(state)
 
     def call(self, name: str, *arguments: int) -> int | None:
         """Serve one import; every call is paid first, every pointer is checked."""

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ambientd.codec.digest import tagged
+from ambientd.errors import RemoteProtocolError
+from ambientd.model.base import Value
 from ambientd.model.execution import TrapReason
 from ambientd.wasm.guest import (
     ExitError,
@@ -87,6 +89,18 @@ def _vectors(guest: Guest, address: int, count: int) -> list[tuple[int, int]]:
     return vectors
 
 
+class WorldState(Value, frozen=True):
+    """What a paused execution has read, written and seen so far (protocols/08 §4)."""
+
+    input_read_bytes: int
+    output: bytes
+    log: bytes
+    open: tuple[int, ...]  # sorted
+    now_ns: int
+    random: bytes  # drawn and not yet given
+    random_blocks: int
+
+
 class WasiWorld:
     """What one execution has read, written and seen so far."""
 
@@ -94,6 +108,7 @@ class WasiWorld:
         self.output = bytearray()
         self.log = bytearray()
         self._input = memoryview(data)
+        self._input_bytes = len(data)
         self._seed = seed
         self._output_bytes_max = output_bytes_max
         self._log_bytes_max = log_bytes_max
@@ -101,6 +116,42 @@ class WasiWorld:
         self._now_ns = 0
         self._random = b""
         self._random_blocks = 0
+
+    def snapshot(self) -> WorldState:
+        """Return all that a later call may depend on, besides input, seed and limits."""
+        return WorldState(
+            input_read_bytes=self._input_bytes - len(self._input),
+            output=bytes(self.output),
+            log=bytes(self.log),
+            open=tuple(sorted(self._open)),
+            now_ns=self._now_ns,
+            random=self._random,
+            random_blocks=self._random_blocks,
+        )
+
+    def restore(self, state: WorldState) -> None:
+        """Go on from a snapshot, in a fresh world; raise RemoteProtocolError if it cannot be one.
+
+        What it says is taken as it is: a false one gives another root.
+        """
+        descriptors = {STDIN, STDOUT, STDERR}
+        if not (
+            0 <= state.input_read_bytes <= self._input_bytes
+            and len(state.output) <= self._output_bytes_max
+            and len(state.log) <= self._log_bytes_max
+            and descriptors.issuperset(state.open)
+            and 0 <= state.now_ns <= CLOCK_NS_MAX
+            and len(state.random) < RANDOM_BLOCK_BYTES
+            and 0 <= state.random_blocks < 1 << 63
+        ):
+            msg = "the state's streams, clock or random position cannot be those of this task"
+            raise RemoteProtocolError(msg)
+        self._input = self._input[state.input_read_bytes :]
+        self.output[:] = state.output
+        self.log[:] = state.log
+        self._open = set(state.open)
+        self._now_ns = state.now_ns
+        self._random, self._random_blocks = state.random, state.random_blocks
 
     def _fd_read(
         self, guest: Guest, descriptor: int, vectors_at: int, count: int, read_at: int
