@@ -1,0 +1,201 @@
+"""Execution states: everything a paused execution is, its canonical bytes and root (protocols/08).
+
+The root is the head of an RFC 9162 tree over a header and the pages of memory, so a single page
+can be shown to belong to it. Zero pages are not carried.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from ambientd.codec import canonical, merkle
+from ambientd.codec.digest import sha256
+from ambientd.errors import RemoteProtocolError
+from ambientd.model.base import DIGEST_BYTES, Value
+from ambientd.model.execution import (
+    LOG_BYTES_CEILING,
+    MEMORY_BYTES_CEILING,
+    OUTPUT_BYTES_CEILING,
+    PAGE_BYTES,
+    ExecutionLimits,
+)
+
+STATE_VERSION = 1
+VALUE_BYTES = 8
+# A frame keeps at most a few values for each unit of call depth.
+VALUES_MAX = 1 << 20
+HOST_BYTES_MAX = OUTPUT_BYTES_CEILING + LOG_BYTES_CEILING + 1_024
+PAGES_MAX = MEMORY_BYTES_CEILING // PAGE_BYTES
+
+ZERO_PAGE = bytes(PAGE_BYTES)
+_LENGTH_BYTES = 4
+_HEADER_BYTES_MAX = 1_024
+_HEADER_TAG, _PAGE_TAG = b"ambient/state-header/1\0", b"ambient/state-page/1\0"
+_ZERO_LEAF = merkle.leaf_hash(_PAGE_TAG + ZERO_PAGE)
+
+
+class Stage(IntEnum):
+    """Which of the host's calls is under way."""
+
+    START = 0
+    ALLOC = 1
+    RUN = 2
+    COMMAND = 3
+
+
+class StateHeader(Value, frozen=True):
+    """What the root says besides memory; the digests are SHA-256."""
+
+    version: int
+    module: bytes  # digest of the pausable module
+    input: bytes  # digest
+    seed: bytes
+    limits: ExecutionLimits
+    stage: int
+    gas_left: int
+    values: bytes  # digest of the frames and globals
+    values_count: int
+    host: bytes  # digest of the host's snapshot
+    host_bytes: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A paused execution; `values` are its frames, innermost first, then its globals."""
+
+    header: StateHeader
+    values: bytes
+    host: bytes
+    pages: tuple[bytes, ...]
+
+    @property
+    def gas_index(self) -> int:
+        """Return the gas taken before the pause."""
+        return self.header.limits.gas_max - self.header.gas_left
+
+    def leaves(self) -> list[bytes]:
+        """Return the leaf hashes of the state's tree."""
+        return [header_leaf(self.header), *map(page_leaf, self.pages)]
+
+    def root(self) -> bytes:
+        """Return what two executions must agree on at the same gas index."""
+        return merkle.root(self.leaves())
+
+    def proof(self, page: int) -> list[bytes]:
+        """Return the inclusion proof of a page, or of the header for page -1."""
+        return merkle.inclusion_proof(self.leaves(), page + 1)
+
+
+def header_leaf(header: StateHeader) -> bytes:
+    """Hash the first leaf."""
+    return merkle.leaf_hash(_HEADER_TAG + canonical.encode(header))
+
+
+def page_leaf(page: bytes) -> bytes:
+    """Hash the leaf of one page; most pages of a large memory are zero, and known."""
+    return _ZERO_LEAF if page == ZERO_PAGE else merkle.leaf_hash(_PAGE_TAG + page)
+
+
+def verify_header(root: bytes, header: StateHeader, path: list[bytes]) -> bool:
+    """Tell whether a header belongs to a root; it says how many pages there are."""
+    found = merkle.root_from_inclusion(header_leaf(header), 0, header.pages + 1, path)
+    return found == root
+
+
+def verify_page(
+    root: bytes, header: StateHeader, index: int, page: bytes, path: list[bytes]
+) -> bool:
+    """Tell whether a page belongs to a root whose header has been verified."""
+    if len(page) != PAGE_BYTES or not 0 <= index < header.pages:
+        return False
+    found = merkle.root_from_inclusion(page_leaf(page), index + 1, header.pages + 1, path)
+    return found == root
+
+
+def encode_state(state: State) -> bytes:
+    """Give the canonical bytes: header, which pages are not zero, values, host, those pages."""
+    header = canonical.encode(state.header)
+    carried = 0
+    pages = []
+    for index, page in enumerate(state.pages):
+        if page != ZERO_PAGE:
+            carried |= 1 << index
+            pages.append(page)
+    present = carried.to_bytes(_present_bytes(len(state.pages)), "little")
+    size = len(header).to_bytes(_LENGTH_BYTES, "big")
+    return b"".join((size, header, present, state.values, state.host, *pages))
+
+
+def decode_state(data: bytes) -> State:
+    """Read one state; raise RemoteProtocolError unless `data` is its canonical form."""
+    pieces = _Pieces(data)
+    size_bytes = int.from_bytes(pieces.take(_LENGTH_BYTES), "big")
+    header: StateHeader = canonical.decode(pieces.take(size_bytes), StateHeader, _HEADER_BYTES_MAX)
+    _check_header(header)
+    carried = int.from_bytes(pieces.take(_present_bytes(header.pages)), "little")
+    if carried >> header.pages:
+        raise _bad("names pages behind its memory")
+    values = pieces.take(header.values_count * VALUE_BYTES)
+    host = pieces.take(header.host_bytes)
+    if sha256(values) != header.values or sha256(host) != header.host:
+        raise _bad("does not hold the values that its header names")
+    pages = tuple(_pages(pieces, carried, header.pages))
+    if not pieces.done():
+        raise _bad("is longer than its contents")
+    return State(header, values, host, pages)
+
+
+def _pages(pieces: "_Pieces", carried: int, count: int) -> Iterator[bytes]:
+    for index in range(count):
+        if carried >> index & 1:
+            page = pieces.take(PAGE_BYTES)
+            if page == ZERO_PAGE:
+                raise _bad("carries a zero page")
+            yield page
+        else:
+            yield ZERO_PAGE
+
+
+def _check_header(header: StateHeader) -> None:
+    digests = (header.module, header.input, header.seed, header.values, header.host)
+    if header.version != STATE_VERSION:
+        raise _bad(f"is of version {header.version}, this node knows {STATE_VERSION}")
+    if any(len(digest) != DIGEST_BYTES for digest in digests):
+        raise _bad("has a digest or seed of another length than 32 bytes")
+    if header.stage not in list(Stage):
+        raise _bad(f"has the unknown stage {header.stage}")
+    for name, value, highest in (
+        ("gas_left", header.gas_left, header.limits.gas_max),
+        ("values_count", header.values_count, VALUES_MAX),
+        ("host_bytes", header.host_bytes, HOST_BYTES_MAX),
+        ("pages", header.pages, header.limits.memory_bytes_max // PAGE_BYTES),
+    ):
+        if not 0 <= value <= highest:
+            raise _bad(f"has {name} {value}; it must lie between 0 and {highest}")
+
+
+def _present_bytes(pages: int) -> int:
+    return -(-pages // 8)
+
+
+def _bad(what: str) -> RemoteProtocolError:
+    return RemoteProtocolError(f"the execution state {what}")
+
+
+class _Pieces:
+    """Takes pieces off the front, never past the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+
+    def take(self, size_bytes: int) -> bytes:
+        start = self._position
+        if size_bytes > len(self._data) - start:
+            raise _bad("ends too early")
+        self._position = start + size_bytes
+        return self._data[start : self._position]
+
+    def done(self) -> bool:
+        return self._position == len(self._data)
