@@ -117,7 +117,7 @@ def test_frames_are_answered_in_turn_until_the_daemon_is_gone() -> None:
     from_worker, replies = os.pipe()
     os.write(to_worker, frame(load("echo")) + frame(execution("echo", b"one")))
     os.close(to_worker)
-    serve(ENGINE, requests, replies)
+    serve(session(), requests, replies)
     first: Reply = canonical.decode(read_frame(from_worker), Reply)
     second: Reply = canonical.decode(read_frame(from_worker), Reply)
     assert first == ModuleLoaded()

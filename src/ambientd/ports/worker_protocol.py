@@ -1,8 +1,9 @@
 """What the daemon and its locked-down worker processes say to each other over two pipes.
 
 A frame is a little-endian u32 length and one canonical message. The daemon asks, the worker
-answers once; only `Hello` comes unasked, after the lock-down. Behind a `RestoreModule` frame
-follow the bytes it announces. Neither side trusts the other's lengths or shapes.
+answers once; only `Hello` comes unasked, after the lock-down. Compiled code is handed over in
+memory that the daemon writes and the worker can only read. Neither side trusts the other's lengths
+or shapes.
 
 A process that executes modules is never asked for compiled code, and one that is asked for
 compiled code never executes any: what hostile code could touch is never kept.
@@ -84,7 +85,7 @@ class GiveCompiled(Value, frozen=True, tag=10):
 
 
 class RestoreModule(Value, frozen=True, tag=11):
-    """Keep a module from code that this device compiled; its bytes follow the frame as they are."""
+    """Keep a module from code that this device compiled; it lies in the shared memory."""
 
     prepared: bytes
     size_bytes: int

@@ -92,12 +92,12 @@ class WorkerCrew:
             await self.end(process)
             raise
         finally:
-            if self._is_worn(process):
-                await self.end(process)
-            if process in self._all:
-                self._give_back(process)
-            else:
+            if process not in self._all:
                 self._nursery.start_soon(self._replace)
+            elif self._is_worn(process):
+                self._nursery.start_soon(self._renew, process)
+            else:
+                self._give_back(process)
 
     async def _free_process(self, digest: bytes) -> WorkerProcess:
         while True:
@@ -112,7 +112,7 @@ class WorkerCrew:
             self._nursery.start_soon(self._replace)
 
     def _is_worn(self, process: WorkerProcess) -> bool:
-        return process in self._all and (
+        return (
             process.uses >= self._uses_max
             or process.resident_bytes() > self._options.resident_bytes_max
         )

@@ -11,10 +11,12 @@ import trio
 from ambientd.codec import canonical
 from ambientd.errors import RemoteProtocolError
 from ambientd.ports.worker_protocol import (
+    COMPILED_BYTES_MAX,
     FRAME_BYTES_MAX,
     LENGTH_BYTES,
     Reply,
     Request,
+    RestoreModule,
 )
 
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, Linux only
@@ -34,6 +36,7 @@ class WorkerProcess:
     requests: trio.lowlevel.FdStream
     replies: trio.lowlevel.FdStream
     statistics: int | None  # an open /proc/PID/statm
+    code: int | None  # memory that the process can read, where the system has such a thing
     loaded: set[bytes] = field(default_factory=set)
     uses: int = 0
     lent_since_look: bool = False
@@ -47,16 +50,14 @@ class WorkerProcess:
     @classmethod
     def start(cls, command: tuple[str, ...]) -> "WorkerProcess":
         """Start a process; raise OSError if there is no such command."""
-        # From this thread, not a pool thread: the process dies with the thread that started it.
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={},
-            cwd="/",
-            start_new_session=True,  # an interrupt at the terminal is for the daemon alone
-            bufsize=0,
-        )
+        code, readable = _shared_memory()
+        try:
+            process = cls._spawn(command, readable)
+        except OSError:
+            _close(code)
+            raise
+        finally:
+            _close(readable)
         assert process.stdin is not None
         assert process.stdout is not None
         streams: list[trio.lowlevel.FdStream] = []
@@ -69,7 +70,42 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             statistics = os.open(f"/proc/{process.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
         requests, replies = streams
-        return cls(process, requests, replies, statistics)
+        return cls(process, requests, replies, statistics, code)
+
+    @staticmethod
+    def _spawn(command: tuple[str, ...], readable: int | None) -> subprocess.Popen[bytes]:
+        # From this thread, not a pool thread: the process dies with the thread that started it.
+        return subprocess.Popen(
+            command if readable is None else (*command, "--code", str(readable)),
+            pass_fds=() if readable is None else (readable,),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={},
+            cwd="/",
+            start_new_session=True,  # an interrupt at the terminal is for the daemon alone
+            bufsize=0,
+        )
+
+    @property
+    def takes_code(self) -> bool:
+        """Tell whether compiled code can be handed over."""
+        return self.code is not None
+
+    async def restore(self, prepared: bytes, code: bytes) -> Reply:
+        """Hand over compiled code and have it loaded."""
+        if self.code is None:
+            raise WorkerLostError
+        try:
+            view = memoryview(code)
+            while view:
+                view = view[os.pwrite(self.code, view, len(code) - len(view)) :]
+            return await self.ask(RestoreModule(prepared=prepared, size_bytes=len(code)))
+        except OSError as error:
+            raise WorkerLostError from error
+        finally:
+            # Give the memory back; the process is only to read it between request and reply.
+            os.ftruncate(self.code, 0)
+            os.ftruncate(self.code, COMPILED_BYTES_MAX)
 
     def resident_bytes(self) -> int:
         """Return the memory that the process occupies, 0 where the system does not tell."""
@@ -92,13 +128,11 @@ class WorkerProcess:
             return False
         return False
 
-    async def ask(self, request: Request, code: bytes = b"") -> Reply:
-        """Send one request, with code behind it where it announces some; wait for the reply."""
+    async def ask(self, request: Request) -> Reply:
+        """Send one request and wait for its reply."""
         data = canonical.encode(request)
         try:
             await self.requests.send_all(len(data).to_bytes(LENGTH_BYTES, "little") + data)
-            if code:
-                await self.requests.send_all(code)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise WorkerLostError from error
         return await self.receive()
@@ -135,7 +169,25 @@ class WorkerProcess:
             status = await trio.to_thread.run_sync(self.process.wait)
             await self.requests.aclose()
             await self.replies.aclose()
-            if self.statistics is not None:
-                os.close(self.statistics)
-                self.statistics = None
+            _close(self.statistics)
+            _close(self.code)
+            self.statistics = self.code = None
         return status
+
+
+def _shared_memory() -> tuple[int | None, int | None]:
+    """Make memory for compiled code: one descriptor that writes, one that only reads."""
+    if not hasattr(os, "memfd_create"):
+        return None, None
+    code = os.memfd_create("ambient-compiled-code")
+    try:
+        os.ftruncate(code, COMPILED_BYTES_MAX)
+        return code, os.open(f"/proc/self/fd/{code}", os.O_RDONLY | os.O_CLOEXEC)
+    except BaseException:
+        os.close(code)
+        raise
+
+
+def _close(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)

@@ -7,7 +7,7 @@ run here cannot have written into what is kept of it or of another module.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 
 import structlog
 import trio
@@ -39,8 +39,6 @@ from ambientd.ports.worker_protocol import (
     PrepareModule,
     Protection,
     Reply,
-    Request,
-    RestoreModule,
 )
 from ambientd.runtime.control_groups import delegated_groups
 from ambientd.runtime.memory_budget import MemoryBudget
@@ -169,7 +167,10 @@ class WorkerPool:
     ) -> ReadyModule | Refused | Aborted:
         limit_ms = self._options.prepare_ms_max
         request = PrepareModule(module=module, cpu_ms_max=limit_ms)
-        reply = await self._ask(self._preparers, process, request, limit_ms, "preparing the module")
+        asking = process.ask(request)
+        reply = await self._within(
+            self._preparers, process, asking, limit_ms, "preparing the module"
+        )
         match reply:
             case ModulePrepared() if reply.interface in {kind.value for kind in Interface}:
                 return await self._compiled(process, source, reply)
@@ -184,8 +185,12 @@ class WorkerPool:
         self, process: WorkerProcess, source: bytes, prepared: ModulePrepared
     ) -> ReadyModule | Aborted:
         digest, limit_ms = sha256(prepared.module), self._options.prepare_ms_max
-        request = GiveCompiled(prepared=digest)
-        reply = await self._ask(self._preparers, process, request, limit_ms, "taking compiled code")
+        reply: Reply | Aborted = ModuleCompiled(code=b"")
+        if process.takes_code:
+            asking = process.ask(GiveCompiled(prepared=digest))
+            reply = await self._within(
+                self._preparers, process, asking, limit_ms, "taking compiled code"
+            )
         if not isinstance(reply, ModuleCompiled) or len(reply.code) > COMPILED_BYTES_MAX:
             return await self._failed(self._preparers, process, reply)
         return ReadyModule(
@@ -249,21 +254,18 @@ class WorkerPool:
         self, process: WorkerProcess, request: ExecuteModule
     ) -> Reply | Aborted:
         limit_ms = request.limits.wall_ms_max
-        return await self._ask(self._executors, process, request, limit_ms, "the execution")
+        asking = process.ask(request)
+        return await self._within(self._executors, process, asking, limit_ms, "the execution")
 
     async def _load(
         self, process: WorkerProcess, module: ReadyModule
     ) -> ExecutionResult | Aborted | None:
-        limit_ms = self._options.prepare_ms_max
-        request: Request = LoadModule(prepared=module.code, cpu_ms_max=limit_ms)
-        behind = b""
+        limit_ms, what = self._options.prepare_ms_max, "loading the module"
         if module.is_compiled:
-            request = RestoreModule(prepared=module.prepared, size_bytes=len(module.code))
-            behind = module.code
-        reply = await self._ask(
-            self._executors, process, request, limit_ms, "loading the module", behind
-        )
-        match reply:
+            asking = process.restore(module.prepared, module.code)
+        else:
+            asking = process.ask(LoadModule(prepared=module.code, cpu_ms_max=limit_ms))
+        match reply := await self._within(self._executors, process, asking, limit_ms, what):
             case ModuleLoaded():
                 process.loaded.add(module.prepared)
                 return None
@@ -283,19 +285,18 @@ class WorkerPool:
             case _:
                 return await self._failed(self._executors, process, reply)
 
-    async def _ask(
+    async def _within(
         self,
         crew: WorkerCrew,
         process: WorkerProcess,
-        request: Request,
+        asking: Awaitable[Reply],
         limit_ms: int,
         what: str,
-        code: bytes = b"",
     ) -> Reply | Aborted:
-        """Ask within a wall-clock limit; a process that fails is ended at once."""
+        """Wait for a reply within a wall-clock limit; a process that fails is ended at once."""
         try:
             with trio.fail_after(limit_ms / 1000):
-                return await process.ask(request, code)
+                return await asking
         except trio.TooSlowError:
             await crew.end(process)
             return Aborted(reason=f"{what} took longer than {limit_ms} ms of wall time")

@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import mmap
 import os
 import sys
 
@@ -11,6 +12,7 @@ from ambientd.codec.digest import sha256
 from ambientd.model.execution import ExecutionLimits
 from ambientd.ports.engine import Engine
 from ambientd.ports.worker_protocol import (
+    COMPILED_BYTES_MAX,
     FRAME_BYTES_MAX,
     SEED_BYTES,
     ExecuteModule,
@@ -47,11 +49,21 @@ def warm_up(engine: Engine) -> None:
     canonical.encode(session.answer(again))
 
 
+def share_memory(descriptor: int) -> mmap.mmap:
+    """Map the memory in which the daemon hands over compiled code; it can only be read here."""
+    shared = mmap.mmap(descriptor, COMPILED_BYTES_MAX, mmap.MAP_SHARED, mmap.PROT_READ)
+    os.close(descriptor)
+    return shared
+
+
 def main() -> None:
     """Run until the daemon closes the pipe; a failure of this process shows in its exit status."""
     parser = argparse.ArgumentParser(prog="python -I -m ambientd.worker", description=__doc__)
     parser.add_argument("engine", choices=ENGINE_NAMES)
-    engine = open_engine(parser.parse_args().engine)
+    parser.add_argument("--code", type=int, help="descriptor of memory for compiled code")
+    chosen = parser.parse_args()
+    engine = open_engine(chosen.engine)
+    session = Session(engine, None if chosen.code is None else share_memory(chosen.code))
     warm_up(engine)
     gc.freeze()
     sys.stdin = sys.stdout = None  # the pipes carry frames only
@@ -66,7 +78,7 @@ def main() -> None:
         rewriter_version=REWRITER_VERSION,
     )
     write_frame(REPLIES, hello)
-    serve(engine, REQUESTS, REPLIES)
+    serve(session, REQUESTS, REPLIES)
     os._exit(0)  # interpreter shutdown wants system calls that are gone
 
 

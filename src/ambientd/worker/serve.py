@@ -1,5 +1,6 @@
 """Answer the daemon's requests, one at a time, over two pipes, until the daemon closes them."""
 
+import mmap
 import os
 import signal
 from collections import OrderedDict
@@ -55,15 +56,14 @@ class DaemonGoneError(Exception):
 
 def read_frame(descriptor: int) -> bytes:
     """Read one frame; raise DaemonGoneError at the end, RemoteProtocolError if it is too long."""
-    size_bytes = int.from_bytes(read_exactly(descriptor, LENGTH_BYTES), "little")
+    size_bytes = int.from_bytes(_read_exactly(descriptor, LENGTH_BYTES), "little")
     if size_bytes > FRAME_BYTES_MAX:
         msg = f"frame of {size_bytes} bytes, at most {FRAME_BYTES_MAX} are allowed"
         raise RemoteProtocolError(msg)
-    return bytes(read_exactly(descriptor, size_bytes))
+    return bytes(_read_exactly(descriptor, size_bytes))
 
 
-def read_exactly(descriptor: int, size_bytes: int) -> bytearray:
-    """Read this many bytes; raise DaemonGoneError if there are fewer."""
+def _read_exactly(descriptor: int, size_bytes: int) -> bytearray:
     buffer = bytearray(size_bytes)
     view, filled = memoryview(buffer), 0
     while filled < size_bytes:
@@ -90,9 +90,10 @@ class Session:
     """The modules that this process has ready, least recently used first."""
 
     engine: Engine
+    code: mmap.mmap | None = None  # shared memory in which the daemon hands over compiled code
     _modules: OrderedDict[bytes, tuple[CompiledModule, int]] = field(default_factory=OrderedDict)
 
-    def answer(self, request: Request, code: bytes = b"") -> Reply:
+    def answer(self, request: Request) -> Reply:
         """Serve one request; running out of memory is the host's failure, not an outcome."""
         try:
             match request:
@@ -105,7 +106,7 @@ class Session:
                 case GiveCompiled():
                     return self._give_compiled(request.prepared)
                 case RestoreModule():
-                    return self._restore(request.prepared, code)
+                    return self._restore(request)
         except MemoryError:
             return ExecutionAborted(aborted=Aborted(reason="the worker process ran out of memory"))
 
@@ -135,11 +136,14 @@ class Session:
         self._modules.move_to_end(digest)
         return None
 
-    def _restore(self, digest: bytes, code: bytes) -> Reply:
+    def _restore(self, request: RestoreModule) -> Reply:
+        if self.code is None or not 0 < request.size_bytes <= len(self.code):
+            return NotRestored(detail=f"no {request.size_bytes} bytes of memory are shared")
         try:
-            self._remember(digest, self.engine.restore(code), len(code))
+            compiled = self.engine.restore(self.code[: request.size_bytes])
         except EngineFailureError as error:
             return NotRestored(detail=str(error)[:2_000])
+        self._remember(request.prepared, compiled, request.size_bytes)
         return ModuleLoaded()
 
     def _give_compiled(self, digest: bytes) -> Reply:
@@ -187,18 +191,11 @@ class _CpuLimit:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def serve(engine: Engine, requests: int, replies: int) -> None:
+def serve(session: Session, requests: int, replies: int) -> None:
     """Answer frames from one descriptor on the other until the daemon is gone."""
-    session = Session(engine)
     try:
         while True:
             request: Request = canonical.decode(read_frame(requests), Request, FRAME_BYTES_MAX)
-            code = b""
-            if isinstance(request, RestoreModule):
-                if not 0 < request.size_bytes <= COMPILED_BYTES_MAX:
-                    msg = f"compiled code of {request.size_bytes} bytes"
-                    raise RemoteProtocolError(msg)
-                code = bytes(read_exactly(requests, request.size_bytes))
-            write_frame(replies, session.answer(request, code))
+            write_frame(replies, session.answer(request))
     except DaemonGoneError:
         return
