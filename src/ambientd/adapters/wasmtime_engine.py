@@ -46,6 +46,7 @@ RESERVATION_BYTES = 4 << 30
 GUARD_BYTES = 32 << 20
 TABLE_ELEMENTS_MAX = 1 << 18
 TABLES_MAX = 8
+_MAGIC = b"\0asm"
 
 _I32, _I64 = 0, 1  # kinds of values in the C interface
 _KINDS = {"i": _I32, "l": _I64}
@@ -260,6 +261,9 @@ class WasmtimeEngine:
 
     def compile(self, module: bytes) -> WasmtimeModule:
         """Validate and compile a prepared module; raise ModuleInvalidError."""
+        if not module.startswith(_MAGIC):
+            # The package would take it for the text format and assemble it.
+            raise ModuleInvalidError("magic header not detected: no binary module")
         try:
             return WasmtimeModule(self._engine, Module(self._engine, module))
         except WasmtimeError as error:
