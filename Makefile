@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SEED ?= 1
 MINUTES ?= 10
 
-.PHONY: fuzz fuzz-tools fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim bench wasm docs lock clean
+.PHONY: engines fuzz fuzz-tools fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim bench wasm docs lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -60,6 +60,16 @@ cov: $(VENV)/.dev  ## Branch coverage, with floors
 sim: $(VENV)/.dev  ## Replay one simulated world: make sim SEED=7
 	$(BIN)/python -m sim --world node --seed $(SEED)
 
+ENGINE_SOURCES := $(wildcard $(addprefix native/engines/,*.toml *.pyi Cargo.lock src/* patched/*/Cargo.toml patched/*/src/*))
+
+$(VENV)/.engines: $(VENV)/.runtime requirements/engines.txt $(ENGINE_SOURCES)
+	@echo "building wasmer and wasmi, which takes minutes the first time ..."
+	@$(PIP) install --no-deps --require-hashes --prefer-binary -r requirements/engines.txt
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-deps --no-build-isolation ./native/engines
+	@touch $@
+
+engines: $(VENV)/.engines  ## Build wasmer and wasmi into .venv (needs Rust)
+
 fuzz: fuzz-tools  ## Differential testing of all installed engines: make fuzz MINUTES=10 SEED=1
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
 
@@ -81,6 +91,7 @@ docs: $(VENV)/.dev  ## Check that the documents' snippets and links hold
 
 lock:  ## Resolve the hash-pinned requirements again (needs uv)
 	uv pip compile pyproject.toml requirements/build.in --extra regtest --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/runtime.txt --custom-compile-command "make lock"
+	uv pip compile requirements/engines.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/engines.txt --custom-compile-command "make lock"
 	uv pip compile pyproject.toml requirements/build.in --extra dev --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/dev.txt -c requirements/runtime.txt --custom-compile-command "make lock"
 
 clean:  ## Remove everything that was built
