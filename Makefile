@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SEED ?= 1
 MINUTES ?= 10
 
-.PHONY: engines fuzz fuzz-tools fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim bench wasm docs lock clean
+.PHONY: engines fuzz fuzz-tools fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim model bench wasm docs lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -78,6 +78,9 @@ fuzz-tools: $(VENV)/.dev $(VENV)/.fuzz  ## Build the module generator (needs Rus
 $(VENV)/.fuzz: $(wildcard native/fuzz/src/*) native/fuzz/Cargo.toml native/fuzz/Cargo.lock
 	$(PIP) install --no-deps ./native/fuzz
 	@touch $@
+
+model: $(VENV)/.dev  ## Check the model of the log exhaustively (needs Java and Maven; long)
+	$(BIN)/python -m scripts.model --large
 
 bench: $(VENV)/.dev  ## Measure task latency and throughput on real daemons
 	$(BIN)/python -m benchmarks.task_latency
