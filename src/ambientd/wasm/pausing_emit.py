@@ -142,9 +142,10 @@ class FunctionWriter:
         """Return the rewritten function, its size in front."""
         self._begin(0, function, is_loop=False)
         for item in items:
+            if isinstance(item, bytes):
+                self._out.append(item)
+                continue
             match item:
-                case bytes():
-                    self._emit(item)
                 case Call():
                     self._on_call(item)
                 case Opening():
@@ -172,6 +173,7 @@ class FunctionWriter:
         return encode_unsigned(len(body)) + body
 
     def _emit(self, *pieces: bytes) -> None:
+        """Write what is added to the prepared code, which may be far more than that."""
         self._out += pieces
         self._size += sum(map(len, pieces))
         self._check_size(self._size)
