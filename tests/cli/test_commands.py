@@ -285,16 +285,6 @@ def test_a_cluster_is_founded_and_a_second_device_joins(
     assert f"ambientd --data-dir {tmp_path}/d/node1" in out
 
 
-def test_module_check_says_why_not(ctl: Ctl, tmp_path: Path) -> None:
-    empty = module(tmp_path, b"\0asm\1\0\0\0")
-    code, out, _ = ctl("module", "check", empty, "--json")
-    answer = decoded(out)
-    assert set(answer) == {"accepted", "prepared_sha256", "reason"}
-    assert (code, answer["accepted"]) == (1, False)
-    assert answer["reason"]
-    assert "refused: " in ctl("module", "check", empty)[1]
-
-
 def test_a_file_that_is_no_receipt_does_not_verify(ctl: Ctl, tmp_path: Path) -> None:
     (tmp_path / "r").write_bytes(b"rcpt")
     code, out, _ = ctl("receipt", "verify", tmp_path / "r", "--json", "--cluster", "ab" * 32)

@@ -1,22 +1,11 @@
-"""What needs no daemon and no network: checking a receipt file, checking a module."""
+"""What needs no daemon and no network: checking a receipt file."""
 
 from typing import TYPE_CHECKING
-
-import msgspec
 
 if TYPE_CHECKING:
     from ambientd.rules.receipt_check import ReceiptReport
 
 RECEIPT_BYTES_MAX = 16 * 1024 * 1024
-MODULE_BYTES_MAX = 60 * 1024 * 1024
-
-
-class ModuleReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether nodes take a module, and its hash after preparation."""
-
-    accepted: bool
-    prepared_sha256: str | None
-    reason: str
 
 
 def check_receipt(
@@ -26,15 +15,3 @@ def check_receipt(
     from ambientd.rules.receipt_check import check_receipt_file
 
     return check_receipt_file(data, pinned=pinned, output=output)
-
-
-def check_module(module: bytes) -> ModuleReport:
-    """Prepare a module the way every worker does, and say what came of it."""
-    from ambientd.codec.digest import sha256
-    from ambientd.wasm.prepare import Refused, prepare
-
-    prepared = prepare(module)
-    if isinstance(prepared, Refused):
-        return ModuleReport(accepted=False, prepared_sha256=None, reason=prepared.reason)
-    digest = sha256(prepared.module).hex()
-    return ModuleReport(accepted=True, prepared_sha256=digest, reason="")

@@ -44,6 +44,7 @@ def build_parser() -> Parser:
     _add_run(commands)
     _add_task(commands)
     _add_receipt(commands)
+    _add_module(commands)
     _add_cluster(commands)
     _add_demo(commands)
     return parser
@@ -182,11 +183,73 @@ def _add_receipt(commands: object) -> None:
         "--cluster", metavar="FINGERPRINT", help="the cluster you trust, from `ambientctl status`"
     )
     verify.add_argument("--output", metavar="FILE", help="the output, to be compared as well")
-    module = _group(commands, "module", "look at modules")
+
+
+def _add_module(commands: object) -> None:
+    module = _group(commands, "module", "check, prepare, execute and measure modules; no daemon")
     check = _command(
-        module, "check", "receipt_commands:check_module", "whether nodes take a module, and why not"
+        module,
+        "check",
+        "module_commands:check",
+        "whether nodes take a module; if not, how to fix it",
     )
-    check.add_argument("file", metavar="FILE", help="a WebAssembly module")
+    prepare = _command(
+        module, "prepare", "module_commands:prepare", "write what engines execute of a module"
+    )
+    prepare.add_argument(
+        "--output", metavar="FILE", required=True, help="where to; - is standard output"
+    )
+    run = _command(
+        module, "run", "module_commands:run", "execute a module here, on one engine or all"
+    )
+    bench = _command(module, "bench", "module_commands:bench", "measure a module on engines")
+    for parser in (run, bench):
+        _add_call(parser)
+    run.add_argument("--output", metavar="FILE", help="put the output there; - is standard output")
+    run.add_argument(
+        "--runs", type=_count, default=1, metavar="N", help="executions on each (default: 1)"
+    )
+    run.add_argument(
+        "--log", action="store_true", help="show what the module writes to its standard error"
+    )
+    bench.add_argument(
+        "--rounds",
+        type=_count,
+        metavar="N",
+        help="calls after the first (default: 100, or what 10 s allow)",
+    )
+    for parser in (check, prepare, run, bench):
+        parser.add_argument("file", metavar="MODULE.wasm", help="a WebAssembly module")
+        parser.add_argument(
+            "--sandbox",
+            choices=("required", "best-effort"),
+            default="required",
+            help="whether a platform may lack a protection of worker processes (default: required)",
+        )
+
+
+def _add_call(parser: Parser) -> None:
+    parser.add_argument(
+        "--input", metavar="FILE", help="the input; - is standard input (default: none)"
+    )
+    parser.add_argument(
+        "--engine",
+        default="wasmtime",
+        metavar="NAME",
+        help="wasmtime, wasmer, wasmi, or all that are installed (default: wasmtime)",
+    )
+    parser.add_argument(
+        "--gas-max", type=_count, metavar="N", help="gas it may use (default: 10000000000)"
+    )
+    parser.add_argument(
+        "--memory-max", type=_size, metavar="SIZE", help="memory it may use (default: 512MiB)"
+    )
+    parser.add_argument(
+        "--wall-max", type=_seconds, metavar="S", help="seconds a call may take (default: 30)"
+    )
+    parser.add_argument(
+        "--seed", metavar="HEX", help="64 digits, feed its random bytes (default: zeros)"
+    )
 
 
 def _add_cluster(commands: object) -> None:
@@ -290,3 +353,13 @@ def _seconds(text: str) -> float:
         msg = f"{text!r} is not a number of seconds"
         raise argparse.ArgumentTypeError(msg)
     return value
+
+
+def _size(text: str) -> int:
+    units = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+    unit = text[-3:] if text[-3:] in units else ""
+    number = text.removesuffix(unit)
+    if not (number.isascii() and number.isdigit()) or len(number) > 15:
+        msg = f"{text!r} is not a size; write bytes, or a number with KiB, MiB or GiB: 512MiB"
+        raise argparse.ArgumentTypeError(msg)
+    return int(number) * units.get(unit, 1)

@@ -1,4 +1,4 @@
-"""ambientctl receipt get and verify, module check: what can be checked by oneself."""
+"""ambientctl receipt get and verify: getting a receipt, and checking it by oneself."""
 
 from pathlib import Path
 from typing import Protocol
@@ -29,15 +29,10 @@ class GetArguments(CommonArguments, Protocol):
     output: str | None
 
 
-class FileArguments(CommonArguments, Protocol):
-    """Options of `module check`."""
-
-    file: str
-
-
-class VerifyArguments(FileArguments, Protocol):
+class VerifyArguments(CommonArguments, Protocol):
     """Options of `receipt verify`."""
 
+    file: str
     cluster: str | None
     output: str | None
 
@@ -141,18 +136,3 @@ def _fingerprint(text: str | None) -> bytes | None:
         msg = f"--cluster {text!r} is not a fingerprint; `ambientctl status` prints its 64 digits"
         raise UsageError(msg)
     return bytes.fromhex(text)
-
-
-def check_module(arguments: FileArguments) -> ExitCode:
-    """Tell whether nodes take a module, and why not."""
-    from ambientd.api.offline import MODULE_BYTES_MAX
-    from ambientd.api.offline import check_module as prepare_module
-
-    report = prepare_module(read_file(arguments.file, "module", MODULE_BYTES_MAX))
-    if arguments.as_json:
-        print_json(report)
-    elif report.accepted:
-        print_line(f"{arguments.file}: accepted, prepared module {report.prepared_sha256}")
-    else:
-        print_line(f"{arguments.file}: refused: {report.reason}")
-    return ExitCode.DONE if report.accepted else ExitCode.FAILED

@@ -1,0 +1,262 @@
+"""One locked-down worker process, asked from a plain program: no daemon, no event loop.
+
+The file at hand may be hostile, so it is prepared, compiled and executed over there only. The
+process is no more trusted than the file: every wait ends at its limit, every answer is decoded as
+hostile and held against what was asked. Whatever goes wrong with it becomes `Aborted`.
+"""
+
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ambientd.adapters.engines import ENGINE_NAMES, installed
+from ambientd.codec import canonical
+from ambientd.errors import ConfigError, RemoteProtocolError, UsageError
+from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult, OutcomeKind
+from ambientd.ports.worker_protocol import (
+    FRAME_BYTES_MAX,
+    LENGTH_BYTES,
+    REQUIRED_PROTECTIONS,
+    Executed,
+    ExecuteModule,
+    ExecutionAborted,
+    Hello,
+    LoadModule,
+    ModuleLoaded,
+    ModulePrepared,
+    ModuleRefused,
+    PrepareModule,
+    Reply,
+    Request,
+)
+from ambientd.wasm.interface import Interface
+
+PREPARE_MS_MAX = 30_000
+ALL_ENGINES = "all"
+_START_MS_MAX = 20_000
+_REASON_CHARACTERS_MAX = 4_000
+_PIECE_BYTES = 1 << 20
+
+
+def engines_named(name: str) -> tuple[str, ...]:
+    """Give the engines that a person means; raise UsageError for one that is not to be had."""
+    here = installed()
+    if name == ALL_ENGINES:
+        return here
+    if name not in ENGINE_NAMES:
+        msg = f"--engine {name}: no such engine; say {', '.join(ENGINE_NAMES)} or {ALL_ENGINES}"
+        raise UsageError(msg)
+    if name not in here:
+        msg = (
+            f"--engine {name}: is not installed; build it with `make engines` (needs Rust), or "
+            f"choose one that is: {', '.join(here)}"
+        )
+        raise UsageError(msg)
+    return (name,)
+
+
+class _LostError(Exception):
+    """The process ended or stopped making sense."""
+
+
+class ModuleProcess:
+    """A worker process of one engine, for as long as a `with` block lasts."""
+
+    def __init__(self, engine: str, *, sandbox_required: bool = True) -> None:
+        self._process = subprocess.Popen(
+            (sys.executable, "-I", "-m", "ambientd.worker", engine),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={},
+            cwd="/",
+            start_new_session=True,  # an interrupt at the terminal is for this side to act on
+            bufsize=0,
+        )
+        try:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._requests = self._process.stdin.fileno()
+            self._replies = self._process.stdout.fileno()
+            os.set_blocking(self._requests, False)
+            os.set_blocking(self._replies, False)
+            self.hello = self._greeting(engine, sandbox_required=sandbox_required)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> int:
+        """Kill the process and give its exit status."""
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        return self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        return self._process.pid
+
+    def prepare(self, module: bytes) -> ModulePrepared | ModuleRefused | Aborted:
+        """Rewrite a module and have the engine validate and compile it."""
+        request = PrepareModule(module=module, cpu_ms_max=PREPARE_MS_MAX)
+        reply = self._ask(request, PREPARE_MS_MAX, "preparing the module")
+        if isinstance(reply, ModulePrepared):
+            known = reply.interface in {kind.value for kind in Interface}
+            return reply if known else self._nonsense()
+        return self._sensible_refusal(reply)
+
+    def load(self, prepared: bytes) -> ModuleLoaded | ModuleRefused | Aborted:
+        """Compile a prepared module."""
+        request = LoadModule(prepared=prepared, cpu_ms_max=PREPARE_MS_MAX)
+        reply = self._ask(request, PREPARE_MS_MAX, "compiling the module")
+        return reply if isinstance(reply, ModuleLoaded) else self._sensible_refusal(reply)
+
+    def execute(
+        self, prepared: bytes, data: bytes, limits: ExecutionLimits, seed: bytes
+    ) -> ExecutionResult | Aborted:
+        """Execute a module that this process has prepared or loaded; `prepared` is its digest."""
+        request = ExecuteModule(prepared=prepared, input=data, limits=limits, seed=seed)
+        match reply := self._ask(request, limits.wall_ms_max, "the execution"):
+            case Executed(result=result) if _plausible(result, limits):
+                return result
+            case ExecutionAborted():
+                return reply.aborted
+            case Aborted():
+                return reply
+            case _:
+                return self._nonsense()
+
+    def memory_bytes(self) -> tuple[int, int] | None:
+        """Return the process's memory now and at its highest, where the system tells (Linux)."""
+        if self._process.returncode is not None:
+            return None
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        except OSError:
+            return None
+        fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+        if not {"VmRSS", "VmHWM"} <= fields.keys():
+            return None
+        now, peak = (int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
+        return now, peak
+
+    def _sensible_refusal(self, reply: Reply | Aborted) -> ModuleRefused | Aborted:
+        match reply:
+            case ModuleRefused():
+                return ModuleRefused(
+                    reason=reply.reason[:_REASON_CHARACTERS_MAX],
+                    detail=reply.detail[:_REASON_CHARACTERS_MAX],
+                )
+            case ExecutionAborted():
+                return reply.aborted
+            case Aborted():
+                return reply
+            case _:
+                return self._nonsense()
+
+    def _greeting(self, engine: str, *, sandbox_required: bool) -> Hello:
+        try:
+            hello = self._receive(time.monotonic() + _START_MS_MAX / 1000)
+        except (TimeoutError, _LostError) as error:
+            msg = (
+                f"the worker process for {engine} does not start; run `{sys.executable} -I -m "
+                f"ambientd.worker {engine} < {os.devnull}` to see why"
+            )
+            raise ConfigError(msg) from error
+        if not isinstance(hello, Hello):
+            msg = f"the worker process for {engine} does not say hello; install ambientd anew"
+            raise ConfigError(msg)
+        missing = sorted(REQUIRED_PROTECTIONS - set(hello.protections))
+        if missing and sandbox_required:
+            msg = (
+                f"this platform cannot lock worker processes down: missing {', '.join(missing)}; "
+                "use a newer Linux kernel, or `--sandbox best-effort` for modules that you trust"
+            )
+            raise ConfigError(msg)
+        return hello
+
+    def _ask(self, request: Request, limit_ms: int, what: str) -> Reply | Aborted:
+        """Ask within a wall-clock limit; a process that fails is ended at once."""
+        if self._process.returncode is not None:
+            return Aborted(reason=f"the worker process had ended before {what}")
+        deadline_s = time.monotonic() + limit_ms / 1000
+        try:
+            self._send(canonical.encode(request), deadline_s)
+            return self._receive(deadline_s)
+        except TimeoutError:
+            self.close()
+            return Aborted(reason=f"{what} took longer than {limit_ms} ms of wall time")
+        except _LostError:
+            status = self.close()
+            died = f"by signal {-status}" if status < 0 else f"with status {status}"
+            return Aborted(reason=f"the worker process ended {died} during {what}")
+
+    def _nonsense(self) -> Aborted:
+        self.close()
+        return Aborted(reason="the worker process gave an answer that makes no sense")
+
+    def _send(self, data: bytes, deadline_s: float) -> None:
+        view = memoryview(len(data).to_bytes(LENGTH_BYTES, "little") + data)
+        while view:
+            _wait(self._requests, select.POLLOUT, deadline_s)
+            try:
+                view = view[os.write(self._requests, view) :]
+            except BrokenPipeError as error:
+                raise _LostError from error
+
+    def _receive(self, deadline_s: float) -> Reply:
+        size_bytes = int.from_bytes(self._take(LENGTH_BYTES, deadline_s), "little")
+        if size_bytes > FRAME_BYTES_MAX:
+            raise _LostError
+        try:
+            data = self._take(size_bytes, deadline_s)
+            reply: Reply = canonical.decode(data, Reply, FRAME_BYTES_MAX)
+        except RemoteProtocolError as error:
+            raise _LostError from error
+        return reply
+
+    def _take(self, size_bytes: int, deadline_s: float) -> bytes:
+        taken = bytearray()
+        while len(taken) < size_bytes:
+            _wait(self._replies, select.POLLIN, deadline_s)
+            piece = os.read(self._replies, min(size_bytes - len(taken), _PIECE_BYTES))
+            if not piece:
+                raise _LostError
+            taken += piece
+        return bytes(taken)
+
+
+def _wait(descriptor: int, event: int, deadline_s: float) -> None:
+    """Wait until a pipe is ready, or has lost its other end; raise TimeoutError at the deadline."""
+    poll = select.poll()
+    poll.register(descriptor, event)
+    if not poll.poll(max(0.0, (deadline_s - time.monotonic()) * 1000)):
+        raise TimeoutError
+
+
+def _plausible(result: ExecutionResult, limits: ExecutionLimits) -> bool:
+    return (
+        len(result.output) <= limits.output_bytes_max
+        and len(result.log) <= limits.log_bytes_max
+        and 0 <= result.gas <= limits.gas_max
+        and len(result.reason) <= _REASON_CHARACTERS_MAX
+        and (result.kind is OutcomeKind.COMPLETED or not result.output)
+    )
