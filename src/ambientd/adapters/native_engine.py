@@ -90,10 +90,10 @@ class NativeEngine:
         except ValueError as error:
             raise ModuleInvalidError(str(error)) from None
 
-    def restore(self, compiled: bytes) -> NativeModule:
+    def restore(self, compiled: bytes | memoryview) -> NativeModule:
         """Load what `serialize` gave here; raise EngineFailureError if it does not fit."""
         try:
-            return NativeModule(self._engine.restore(compiled))
+            return NativeModule(self._engine.restore(bytes(compiled)))
         except native.FailureError as failure:
             raise EngineFailureError(str(failure)) from None
 

@@ -116,7 +116,7 @@ class Engine(Protocol):
         """Validate and compile a prepared module; raise ModuleInvalidError."""
         ...
 
-    def restore(self, compiled: bytes) -> CompiledModule:
+    def restore(self, compiled: bytes | memoryview) -> CompiledModule:
         """Load what `serialize` gave on this device, in this version; raise EngineFailureError.
 
         It is machine code: bytes from anywhere else must never come here.

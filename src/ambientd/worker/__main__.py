@@ -16,7 +16,9 @@ from ambientd.ports.worker_protocol import (
     FRAME_BYTES_MAX,
     SEED_BYTES,
     ExecuteModule,
+    GiveCompiled,
     Hello,
+    ModuleCompiled,
     PrepareModule,
     Request,
 )
@@ -42,6 +44,9 @@ def warm_up(engine: Engine) -> None:
     session.answer(PrepareModule(module=b"", cpu_ms_max=60_000))
     prepared = session.answer(PrepareModule(module=_TRAPPING_MODULE, cpu_ms_max=60_000))
     digest = sha256(getattr(prepared, "module", b""))
+    compiled = session.answer(GiveCompiled(prepared=digest))
+    if isinstance(compiled, ModuleCompiled) and compiled.code:
+        engine.restore(compiled.code)
     request = ExecuteModule(
         prepared=digest, input=b"-", limits=ExecutionLimits(), seed=bytes(SEED_BYTES)
     )
@@ -50,8 +55,13 @@ def warm_up(engine: Engine) -> None:
 
 
 def share_memory(descriptor: int) -> mmap.mmap:
-    """Map the memory in which the daemon hands over compiled code; it can only be read here."""
-    shared = mmap.mmap(descriptor, COMPILED_BYTES_MAX, mmap.MAP_SHARED, mmap.PROT_READ)
+    """Map the memory in which the daemon hands over compiled code.
+
+    The mapping is private, so that engines may take it for memory of their own and copy nothing;
+    the daemon never reads what is there.
+    """
+    access = mmap.PROT_READ | mmap.PROT_WRITE
+    shared = mmap.mmap(descriptor, COMPILED_BYTES_MAX, mmap.MAP_PRIVATE, access)
     os.close(descriptor)
     return shared
 

@@ -140,7 +140,8 @@ class Session:
         if self.code is None or not 0 < request.size_bytes <= len(self.code):
             return NotRestored(detail=f"no {request.size_bytes} bytes of memory are shared")
         try:
-            compiled = self.engine.restore(self.code[: request.size_bytes])
+            with memoryview(self.code) as view, view[: request.size_bytes] as code:
+                compiled = self.engine.restore(code)
         except EngineFailureError as error:
             return NotRestored(detail=str(error)[:2_000])
         self._remember(request.prepared, compiled, request.size_bytes)
