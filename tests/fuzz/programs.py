@@ -32,6 +32,8 @@ MAY_TRAP = ("div_s", "div_u", "rem_s", "rem_u", "trunc_f32", "trunc_f64")
 class WideProgram(Program):
     """A module with one of the two interfaces; `binary` assembles it."""
 
+    kinds: tuple[str, ...] = (*TYPES, "funcref")
+
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         rng = self.rng
@@ -46,7 +48,7 @@ class WideProgram(Program):
 
     def _signature(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         rng = self.rng
-        kinds = (*TYPES, *TYPES, "funcref")
+        kinds = (*TYPES, *self.kinds)
         params = tuple(rng.choice(kinds) for _ in range(rng.randint(0, 4)))
         return params, tuple(rng.choice(kinds) for _ in range(rng.choice((0, 1, 1, 1, 2, 3))))
 
@@ -124,7 +126,7 @@ class WideProgram(Program):
     def function(self, index: int) -> str:
         rng = self.rng
         params, self.results = self.planned[index]
-        extra = [rng.choice((*TYPES, "funcref")) for _ in range(rng.randint(0, 5))]
+        extra = [rng.choice(self.kinds) for _ in range(rng.randint(0, 5))]
         self.locals = [*params, *extra]
         self.labels = [self.results]
         self.loops, self.budget = 0, rng.choice((30, 60, 90))
