@@ -50,6 +50,7 @@ impl WasmiEngine {
             .wasm_relaxed_simd(false)
             .wasm_tail_call(false)
             .wasm_extended_const(false)
+            .wasm_memory64(false)
             .wasm_multi_memory(false)
             .wasm_custom_page_sizes(false)
             .wasm_wide_arithmetic(false);
