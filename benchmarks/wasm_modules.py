@@ -65,7 +65,7 @@ def hungry_module() -> bytes:
     """A module that takes memory up to its limit and writes to each page; it gives the pages."""
     return bytes(
         wasmtime.wat2wasm(
-            '(module (memory (export "memory") 1)'
+            '(module (memory (export "memory") 16)'
             + _INTERFACE
             + """
   (func (export "run") (param i32 i32) (result i64) (local $at i32)

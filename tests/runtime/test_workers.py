@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -25,46 +23,23 @@ from ambientd.model.execution import (
 from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS
 from ambientd.runtime.worker_options import Sandbox, WorkerPoolOptions
-from ambientd.runtime.workers import WorkerPool, open_worker_pool
 from ambientd.wasm.interface import Interface
 from ambientd.wasm.prepare import Refused
 from tests.modules.compiled import module, prepared
-
-SEED = bytes(32)
-LIMITS = ExecutionLimits(gas_max=100_000_000)
-ENDLESS = ExecutionLimits(gas_max=1 << 62, wall_ms_max=300)
-
-
-@asynccontextmanager
-async def pool_of(size: int = 1, **options: object) -> AsyncIterator[WorkerPool]:
-    async with open_worker_pool(WorkerPoolOptions(size=size, **options)) as pool:  # type: ignore[arg-type]
-        yield pool
-
-
-def as_ready(code: bytes) -> ReadyModule:
-    """Prepared bytes, to be compiled where they are executed."""
-    return ReadyModule(
-        source=bytes(32),
-        prepared=sha256(code),
-        interface=Interface.AMBIENT,
-        imports=(),
-        code=code,
-        is_compiled=False,
-    )
-
-
-def ready(name: str) -> ReadyModule:
-    return as_ready(prepared(name))
-
-
-async def prepare(pool: WorkerPool, data: bytes) -> ReadyModule | Refused | Aborted:
-    return await pool.prepare(sha256(data), data)
-
-
-async def echo_works(pool: WorkerPool, data: bytes = b"still here") -> None:
-    result = await pool.execute(ready("echo"), data, LIMITS, SEED)
-    assert isinstance(result, ExecutionResult), result
-    assert (result.kind, result.output) == (OutcomeKind.COMPLETED, data)
+from tests.runtime.pools import (
+    ENDLESS,
+    LIMITS,
+    SEED,
+    as_ready,
+    config_error,
+    echo_works,
+    has_ended,
+    pool_of,
+    prepare,
+    ready,
+    resident_bytes,
+    scripted,
+)
 
 
 async def test_a_module_is_prepared_and_executed_in_a_locked_process() -> None:
@@ -114,11 +89,6 @@ async def test_a_memory_bomb_ends_at_the_limit_and_its_memory_comes_back() -> No
         await echo_works(pool)
         (pid,) = pool.pids
         assert resident_bytes(pid) < 100 << 20
-
-
-def resident_bytes(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 async def test_five_hundred_executions_leave_no_memory_behind() -> None:
@@ -205,11 +175,6 @@ async def test_an_idle_process_that_died_costs_nobody_a_call() -> None:
         assert pool.pids != (pid,)
 
 
-def has_ended(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat").read_text("ascii")
-    return status.rsplit(")", 1)[1].split()[0] == "Z"
-
-
 async def test_a_cancelled_execution_frees_its_place() -> None:
     async with pool_of() as pool:
         limits = ExecutionLimits(gas_max=1 << 62, wall_ms_max=60_000)
@@ -265,29 +230,6 @@ async def test_the_processes_end_with_the_pool() -> None:
         pids = pool.pids
         assert len(pids) == 2
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
-
-
-def config_error(group: BaseExceptionGroup) -> str:
-    (error,) = group.exceptions
-    assert isinstance(error, ConfigError)
-    return str(error)
-
-
-def scripted(text: str) -> tuple[str, ...]:
-    """A worker process that says what the text says instead of serving."""
-    head = (
-        "import os, sys\n"
-        "from ambientd.codec import canonical\n"
-        "from ambientd.model.execution import *\n"
-        "from ambientd.ports.worker_protocol import *\n"
-        "from ambientd.wasm.prepare import REWRITER_VERSION\n"
-        "from ambientd.worker.serve import *\n"
-        "def say(message): write_frame(1, message)\n"
-        "def hello(*protections, version=REWRITER_VERSION): say(Hello("
-        "protections=protections, engine='wasmtime', engine_version='1', rewriter_version=version"
-        "))\n"
-    )
-    return (sys.executable, "-I", "-c", head + text)
 
 
 HELLO = "say(Hello(protections=(), engine='{}', engine_version='1', rewriter_version={}))"

@@ -102,6 +102,11 @@ class WorkerPool:
         """The ids of the processes that prepare, for supervision."""
         return self._preparers.pids
 
+    @property
+    def memory_free_bytes(self) -> int:
+        """How much of the memory budget is not lent now."""
+        return self._memory.free_bytes
+
     async def open(self) -> None:
         """Start all processes at once; raise ConfigError if one does not come up."""
         failures: list[ConfigError] = []
