@@ -14,6 +14,7 @@ from ambientd.ports.worker_protocol import (
     Executed,
     ExecuteModule,
     Hello,
+    LoadModule,
     ModuleLoaded,
     ModulePrepared,
     Protection,
@@ -71,6 +72,8 @@ def main() -> None:
                 sys.exit(7)
             case "unasked":
                 send(ModuleLoaded() if isinstance(request, ExecuteModule) else executed(1))
+            case "lies" if isinstance(request, LoadModule):
+                send(ModuleLoaded())
             case _ if not isinstance(request, ExecuteModule):
                 interface = "strange" if how == "unheard" else "ambient"
                 send(ModulePrepared(module=b"prepared", interface=interface, imports=()))
