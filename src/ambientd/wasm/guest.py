@@ -4,7 +4,7 @@ Every host call goes through these checks: pay, then look at the range, then tou
 §9). An execution ends in a host call by one of three exceptions and by no other.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from ambientd.model.execution import TrapReason
@@ -15,6 +15,7 @@ CALL_GAS = 10_000
 BYTES_PER_GAS = 8
 
 _GAS_MIN = -(1 << 63)
+_PIECE_BYTES = 64 << 10  # allocators take as much from what they have, faster than from the system
 
 
 class Guest(Protocol):
@@ -80,6 +81,13 @@ def check(guest: Guest, *ranges: tuple[int, int]) -> None:
     size_bytes_max = guest.memory_bytes()
     if any(address + size_bytes > size_bytes_max for address, size_bytes in ranges):
         raise HostTrapError(TrapReason.HOST_CALL)
+
+
+def pieces(guest: Guest, address: int, size_bytes: int) -> Iterator[bytes]:
+    """Read a range that has been checked, without ever holding a second copy of all of it."""
+    end = address + size_bytes
+    for start in range(address, end, _PIECE_BYTES):
+        yield guest.read(start, min(_PIECE_BYTES, end - start))
 
 
 def put_numbers(guest: Guest, size_bytes: int, pairs: Iterable[tuple[int, int]]) -> None:

@@ -4,14 +4,14 @@ Nothing here keeps state, and nothing needs a file or a system call once it is i
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
 from ambientd.model.execution import TrapReason
-from ambientd.wasm.guest import Guest, HostTrapError, charge, check
+from ambientd.wasm.guest import Guest, HostTrapError, charge, check, pieces
 
 # Measured nanoseconds, rounded up by about two for devices without instructions for SHA-256.
 HASH_GAS_PER_BYTE = 2
@@ -23,7 +23,6 @@ PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 # A signature is checked over one copy of its message: a larger one is for hashing first.
 MESSAGE_BYTES_MAX = 1 << 20
-_CHUNK_BYTES = 1 << 20  # so that hashing a large memory takes no second one
 
 
 class _Hash(Protocol):
@@ -31,17 +30,11 @@ class _Hash(Protocol):
     def digest(self) -> bytes: ...
 
 
-def _chunks(guest: Guest, address: int, size_bytes: int) -> Iterator[bytes]:
-    end = address + size_bytes
-    for start in range(address, end, _CHUNK_BYTES):
-        yield guest.read(start, min(_CHUNK_BYTES, end - start))
-
-
 def _hash(guest: Guest, state: _Hash, address: int, size_bytes: int, out: int) -> None:
     check(guest, (address, size_bytes), (out, DIGEST_BYTES))
     charge(guest, size_bytes * HASH_GAS_PER_BYTE)
-    for chunk in _chunks(guest, address, size_bytes):
-        state.update(chunk)
+    for piece in pieces(guest, address, size_bytes):
+        state.update(piece)
     guest.write(out, state.digest())
 
 

@@ -18,6 +18,7 @@ from ambientd.wasm.guest import (
     HostTrapError,
     charge,
     check,
+    pieces,
     put_numbers,
     transfer_gas,
 )
@@ -191,7 +192,8 @@ class WasiWorld:
             raise HostTrapError(TrapReason.OUTPUT_TOO_LARGE)
         for start, size_bytes in vectors:
             if descriptor == STDOUT:
-                self.output += guest.read(start, size_bytes)
+                for piece in pieces(guest, start, size_bytes):
+                    self.output += piece
             elif kept := min(size_bytes, self._log_bytes_max - len(self.log)):
                 # What does not fit is dropped, yet counts as written: a log never ends a program.
                 self.log += guest.read(start, kept)
