@@ -17,10 +17,11 @@ from typing import Self
 from ambientd.adapters.engines import ENGINE_NAMES, installed
 from ambientd.codec import canonical
 from ambientd.errors import ConfigError, RemoteProtocolError, UsageError
-from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult, OutcomeKind
+from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult
 from ambientd.ports.worker_protocol import (
     FRAME_BYTES_MAX,
     LENGTH_BYTES,
+    REASON_CHARACTERS_MAX,
     REQUIRED_PROTECTIONS,
     Executed,
     ExecuteModule,
@@ -33,13 +34,13 @@ from ambientd.ports.worker_protocol import (
     PrepareModule,
     Reply,
     Request,
+    is_plausible,
 )
 from ambientd.wasm.interface import Interface
 
 PREPARE_MS_MAX = 30_000
 ALL_ENGINES = "all"
 _START_MS_MAX = 20_000
-_REASON_CHARACTERS_MAX = 4_000
 _PIECE_BYTES = 1 << 20
 
 
@@ -135,7 +136,7 @@ class ModuleProcess:
         """Execute a module that this process has prepared or loaded; `prepared` is its digest."""
         request = ExecuteModule(prepared=prepared, input=data, limits=limits, seed=seed)
         match reply := self._ask(request, limits.wall_ms_max, "the execution"):
-            case Executed(result=result) if _plausible(result, limits):
+            case Executed(result=result) if is_plausible(result, limits):
                 return result
             case ExecutionAborted():
                 return reply.aborted
@@ -162,8 +163,8 @@ class ModuleProcess:
         match reply:
             case ModuleRefused():
                 return ModuleRefused(
-                    reason=reply.reason[:_REASON_CHARACTERS_MAX],
-                    detail=reply.detail[:_REASON_CHARACTERS_MAX],
+                    reason=reply.reason[:REASON_CHARACTERS_MAX],
+                    detail=reply.detail[:REASON_CHARACTERS_MAX],
                 )
             case ExecutionAborted():
                 return reply.aborted
@@ -250,13 +251,3 @@ def _wait(descriptor: int, event: int, deadline_s: float) -> None:
     poll.register(descriptor, event)
     if not poll.poll(max(0.0, (deadline_s - time.monotonic()) * 1000)):
         raise TimeoutError
-
-
-def _plausible(result: ExecutionResult, limits: ExecutionLimits) -> bool:
-    return (
-        len(result.output) <= limits.output_bytes_max
-        and len(result.log) <= limits.log_bytes_max
-        and 0 <= result.gas <= limits.gas_max
-        and len(result.reason) <= _REASON_CHARACTERS_MAX
-        and (result.kind is OutcomeKind.COMPLETED or not result.output)
-    )

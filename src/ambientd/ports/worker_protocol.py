@@ -18,12 +18,14 @@ from ambientd.model.execution import (
     Aborted,
     ExecutionLimits,
     ExecutionResult,
+    OutcomeKind,
 )
 
 LENGTH_BYTES = 4
 FRAME_BYTES_MAX = INPUT_BYTES_CEILING + (2 << 20)
 COMPILED_BYTES_MAX = 64 << 20
 SEED_BYTES = 32
+REASON_CHARACTERS_MAX = 4_000
 
 
 class Protection(StrEnum):
@@ -150,3 +152,14 @@ Reply: TypeAlias = (
     | Executed
     | ExecutionAborted
 )
+
+
+def is_plausible(result: ExecutionResult, limits: ExecutionLimits) -> bool:
+    """Tell whether an outcome lies within the limits that were asked for."""
+    return (
+        len(result.output) <= limits.output_bytes_max
+        and len(result.log) <= limits.log_bytes_max
+        and 0 <= result.gas <= limits.gas_max
+        and len(result.reason) <= REASON_CHARACTERS_MAX
+        and (result.kind is OutcomeKind.COMPLETED or not result.output)
+    )

@@ -24,6 +24,7 @@ from ambientd.model.execution import (
 from ambientd.ports.module_cache import ModuleCache, ReadyModule
 from ambientd.ports.worker_protocol import (
     COMPILED_BYTES_MAX,
+    REASON_CHARACTERS_MAX,
     SEED_BYTES,
     Executed,
     ExecuteModule,
@@ -39,6 +40,7 @@ from ambientd.ports.worker_protocol import (
     PrepareModule,
     Protection,
     Reply,
+    is_plausible,
 )
 from ambientd.runtime.control_groups import delegated_groups
 from ambientd.runtime.memory_budget import MemoryBudget
@@ -51,7 +53,6 @@ from ambientd.wasm.prepare import Refused
 
 log = structlog.get_logger("ambientd.workers")
 
-_REASON_CHARACTERS_MAX = 4_000
 _MODULE_BYTES_MAX = PrepareLimits().module_bytes_max
 
 
@@ -182,7 +183,7 @@ class WorkerPool:
             case ModuleRefused():
                 if reply.detail:
                     log.info("module does not validate", engine_says=reply.detail)
-                return Refused(reply.reason[:_REASON_CHARACTERS_MAX])
+                return Refused(reply.reason[:REASON_CHARACTERS_MAX])
             case _:
                 return await self._failed(self._preparers, process, reply)
 
@@ -251,7 +252,7 @@ class WorkerPool:
             if refused is not None:
                 return refused
             reply = await self._ask_to_execute(process, request)
-        if isinstance(reply, Executed) and _plausible(reply.result, limits):
+        if isinstance(reply, Executed) and is_plausible(reply.result, limits):
             return reply.result
         return await self._failed(self._executors, process, reply)
 
@@ -277,7 +278,7 @@ class WorkerPool:
             case ModuleRefused():
                 return ExecutionResult(
                     kind=OutcomeKind.REFUSED,
-                    reason=reply.reason[:_REASON_CHARACTERS_MAX],
+                    reason=reply.reason[:REASON_CHARACTERS_MAX],
                     output=b"",
                     gas=0,
                     log=reply.detail.encode(),
@@ -339,16 +340,6 @@ class WorkerPool:
             yield True
         finally:
             self._calls -= 1
-
-
-def _plausible(result: ExecutionResult, limits: ExecutionLimits) -> bool:
-    return (
-        len(result.output) <= limits.output_bytes_max
-        and len(result.log) <= limits.log_bytes_max
-        and 0 <= result.gas <= limits.gas_max
-        and len(result.reason) <= _REASON_CHARACTERS_MAX
-        and (result.kind is OutcomeKind.COMPLETED or not result.output)
-    )
 
 
 @contextlib.asynccontextmanager
