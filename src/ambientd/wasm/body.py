@@ -13,10 +13,11 @@ the function's outermost label, inside a second block for giving up.
     flush, unreachable
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from operator import length_hint
 
-from ambientd.wasm.context import BodyContext, Step
-from ambientd.wasm.emit import BR, Emitter
+from ambientd.wasm.context import WORK, BodyContext, Step
+from ambientd.wasm.emit import BR, Emitter, Scratch
 from ambientd.wasm.leb import Reader, encode_unsigned
 from ambientd.wasm.opcodes import (
     ENTRY_LOCALS_SHIFT,
@@ -26,15 +27,20 @@ from ambientd.wasm.opcodes import (
 )
 from ambientd.wasm.refusal import REBUILD, SHRINK, TARGET, RefusalError
 from ambientd.wasm.sections import VALUE_TYPES
-from ambientd.wasm.tokens import not_allowed, tokenise
+from ambientd.wasm.tokens import not_allowed, opcode_of, tokenise
 
 # A call weighs this, one for each eight bytes of parameters, locals and results, and two
 # for each operand at the highest point of its stack.
 FRAME_WEIGHT = 16
 OPERAND_WEIGHT = 2
 _V128 = 0x7B
-_STRAIGHT = int(Role.GLOBAL)  # roles up to this one are copied as they are
-_UNCHECKED = -1
+_UNCHECKED, _ENTRY = -1, -2  # in place of the label to leave for at the start of a run
+
+# Plain integers, because members of an enumeration are slow to reach in the hot loop.
+_LANES_F32, _SIZED_PAGES = Role.LANES_F32.value, Role.SIZED_PAGES.value
+_CALL, _CALL_HOST = Role.CALL.value, Role.CALL_HOST.value
+_BLOCK, _LOOP, _IF, _ELSE = Role.BLOCK.value, Role.LOOP.value, Role.IF.value, Role.ELSE.value
+_END, _RETURN = Role.END.value, Role.RETURN.value
 
 
 def rewrite_body(context: BodyContext, function: int, start: int, end: int) -> bytes:
@@ -49,12 +55,27 @@ def rewrite_body(context: BodyContext, function: int, start: int, end: int) -> b
             f"{local_count} locals, at most {context.limits.locals_max} are allowed", SHRINK, start
         )
     tokens = tokenise(context.data, position, end, context.limits.branch_targets_max)
-    roles = _look_up(context, tokens, local_count, position)
-    emitter = Emitter(context.globals, local_count, roles)
-    rewriter = _Rewriter(context, emitter, tokens)
-    entry_gas = FUNCTION_ENTRY_GAS + (declared >> ENTRY_LOCALS_SHIFT)
-    code = rewriter.run(position, entry_gas, context.result_type(signature.results), frame_weight)
-    body = encode_unsigned(group_count + emitter.local_groups) + groups + emitter.locals + code
+    emitter = context.emitter(local_count)
+    rewriter = _Rewriter(context, emitter, local_count)
+    try:
+        rewriter.run(tokens)
+    except RefusalError as refusal:
+        raise _located(refusal, context, position, end, rewriter.done) from None
+    if not rewriter.closed:
+        raise RefusalError("the function does not end with its last block", REBUILD, end)
+    scratch = rewriter.canonicalise(tokens)
+    weight = frame_weight + OPERAND_WEIGHT * rewriter.peak
+    prologue = emitter.prologue(
+        context.result_type(signature.results),
+        FUNCTION_ENTRY_GAS + (declared >> ENTRY_LOCALS_SHIFT) + rewriter.entry_gas,
+        weight,
+        context.limits.call_depth_weight_max,
+    )
+    epilogue = emitter.epilogue(check=rewriter.has_unchecked, weight=weight)
+    group_count += scratch.groups
+    body = b"".join(
+        (encode_unsigned(group_count), groups, scratch.locals, prologue, *tokens, epilogue)
+    )
     if len(body) > context.limits.prepared_body_bytes_max:
         raise RefusalError(
             f"the prepared function has {len(body)} bytes, "
@@ -81,202 +102,133 @@ def _decode_locals(context: BodyContext, start: int, end: int) -> tuple[bytes, i
     return groups, group_count, declared, vectors, reader.position
 
 
-def _look_up(
-    context: BodyContext, tokens: list[bytes], local_count: int, position: int
-) -> set[int]:
-    """Understand each distinct instruction of a body; returns the roles that occur in it."""
-    roles = set()
-    steps = context.steps
-    for token in dict.fromkeys(tokens):  # in order, so that the first problem is reported
-        try:
-            step = steps.get(token) or context.step(token)
-            if step is None:
-                raise not_allowed(context.data, position + _offset(tokens, token))
-            steps[token] = step
-            roles.add(step[0])
-            if step[0] == Role.LOCAL and step[4] >= local_count:
-                raise RefusalError(f"local {step[4]} does not exist", REBUILD)
-        except RefusalError as refusal:
-            refusal.offset = position + _offset(tokens, token)
-            raise
-    return roles
-
-
-def _offset(tokens: list[bytes], token: bytes) -> int:
-    return sum(map(len, tokens[: tokens.index(token)]))
+def _located(
+    refusal: RefusalError, context: BodyContext, start: int, end: int, done: int
+) -> RefusalError:
+    """Add the place of the instruction behind `done` others, and its name."""
+    # those before it may be rewritten already, so cut the body once more
+    tokens = tokenise(context.data, start, end, context.limits.branch_targets_max)
+    offset = start + sum(map(len, tokens[:done]))
+    known = opcode_of(tokens[done])
+    if known is None:
+        return not_allowed(context.data, offset)
+    refusal.offset, refusal.instruction = offset, known[0].name
+    return refusal
 
 
 class _Rewriter:
-    """One pass over the instructions; `cost` and `height` are running totals.
+    """One pass over the instructions of a body, which are rewritten where they lie.
 
-    A straight run ends wherever control may enter or leave. Its gas is written where it
-    began, once it is known: `_run_place` is that place in the output.
+    A straight run ends wherever control may enter or leave. What it costs is written behind
+    the instruction that ended the run before it, once it is known.
     """
 
-    def __init__(self, context: BodyContext, emitter: Emitter, tokens: list[bytes]) -> None:
+    def __init__(self, context: BodyContext, emitter: Emitter, local_count: int) -> None:
         self._limits = context.limits
         self._steps = context.steps
         self._emitter = emitter
-        self._tokens = tokens
-        self._out: list[bytes] = []
-        self._charges: list[tuple[int, int, int]] = []
-        self._blocks: list[tuple[int, int, int]] = []  # height below, parameters, results
-        self._run_place = 0
-        self._run_cost = 0
-        self._run_label = _UNCHECKED
-        self._closed_at = -1
+        self._local_count = local_count
+        self._floats: list[tuple[int, int]] = []  # place, role
+        self.done = 0
+        self.closed = False
+        self.peak = 0
+        self.entry_gas = 0  # of the first straight run
+        self.has_unchecked = False
 
-    def run(self, position: int, entry_gas: int, result: bytes, frame_weight: int) -> bytes:
-        """Return the code; `position` is only for messages."""
-        out, steps = self._out, self._steps
-        append, handlers = out.append, self._handlers()
-        append(b"")  # the prologue's place
-        cost = height = peak = 0
-        remaining = map(steps.__getitem__, self._tokens)
-        for role, gas, net, token, _, _ in remaining:
+    def run(self, tokens: list[bytes]) -> None:
+        """Write gas and calls into the instructions; `done` says how far it came."""
+        pending = iter(tokens)
+        try:
+            steps = list(map(self._steps.__getitem__, pending))
+        finally:
+            self.done = len(tokens) - length_hint(pending) - 1
+        settled = iter(steps)
+        try:
+            self._settle(tokens, settled)
+        finally:
+            self.done = len(tokens) - length_hint(settled) - 1
+
+    def _settle(self, tokens: list[bytes], steps: Iterator[Step]) -> None:
+        charges, local_count = self._emitter.charges, self._local_count
+        blocks = [(0, 0, 0)]  # height below, parameters, results; first the function itself
+        cost = height = peak = unchecked = run_place = 0
+        run_label = _ENTRY
+        for place, (mark, gas, net, first, second) in enumerate(steps):
             cost += gas
             height += net
-            if height > peak:  # noqa: PLR1730  # max() is three times slower, and this is the hot loop
+            if height > peak:  # noqa: PLR1730  # max() is three times slower
                 peak = height
-            if role <= _STRAIGHT:
-                append(token)
+            if mark < local_count:
+                continue
+            role = mark - WORK
+            if role < _BLOCK:
+                tokens[place] = self._around(role, place, tokens[place], len(blocks))
+                continue
+            if role == _END:
+                below, _, results = blocks.pop()
+                height = below + results
+                if not blocks:
+                    self._close(tokens, place)
+            elif role <= _IF:
+                self._check_nesting(len(blocks))
+                blocks.append((height - first, first, second))
+                if role == _BLOCK:
+                    continue
+            elif role == _ELSE:
+                height = self._height_at_if(blocks)
+            elif role == _RETURN:
+                tokens[place] = BR + encode_unsigned(len(blocks) - 1)
+            elif first >= len(blocks):  # 0 for what is not a branch
+                raise RefusalError(f"a branch to label {first}, which does not exist", REBUILD)
+            if run_label == _UNCHECKED:
+                tokens[run_place] += charges[cost]
+                unchecked += cost
+            elif run_label == _ENTRY:
+                self.entry_gas = cost
             else:
-                try:
-                    height = handlers[role](token, steps[token], cost, height)
-                except RefusalError as refusal:
-                    done = len(self._tokens) - len(list(remaining)) - 1
-                    refusal.offset = position + sum(map(len, self._tokens[:done]))
-                    raise
-        if self._closed_at != len(out):
-            raise RefusalError("the function does not end with its last block", REBUILD, position)
-        self._end_run(cost, _UNCHECKED)
-        weight = frame_weight + OPERAND_WEIGHT * peak
-        entry, *charges = self._charges
-        out[0] = self._emitter.prologue(
-            result, entry_gas + entry[1], weight, self._limits.call_depth_weight_max
-        )
-        check = False
-        for place, gas, label in charges:
-            if label != _UNCHECKED:
-                out[place] = self._emitter.charge_checked(gas, label)
-            elif gas:
-                out[place] = self._emitter.charge(gas)
-                check = True
-        return b"".join(out) + self._emitter.epilogue(check=check, weight=weight)
+                tokens[run_place] += self._emitter.charge_checked(cost, run_label)
+            run_place, cost, run_label = place, 0, _UNCHECKED
+            if role == _LOOP:
+                cost, run_label = LOOP_HEADER_GAS, len(blocks)
+        self.peak, self.closed, self.has_unchecked = peak, not blocks, unchecked > 0
 
-    def _handlers(self) -> dict[int, Callable[[bytes, Step, int, int], int]]:
-        return {
-            Role.OBSERVE_F32: self._on_observe,
-            Role.OBSERVE_F64: self._on_observe,
-            Role.LANES_F32: self._on_lanes,
-            Role.LANES_F64: self._on_lanes,
-            Role.SIZED_PAGES: self._on_sized,
-            Role.SIZED_BYTES: self._on_sized,
-            Role.SIZED_ELEMENTS: self._on_sized,
-            Role.CALL_HOST: self._on_call_host,
-            Role.CALL: self._on_call,
-            Role.CALL_INDIRECT: self._on_call,
-            Role.BLOCK: self._on_block,
-            Role.LOOP: self._on_loop,
-            Role.IF: self._on_if,
-            Role.ELSE: self._on_else,
-            Role.END: self._on_end,
-            Role.BRANCH: self._on_branch,
-            Role.BRANCH_IF: self._on_branch,
-            Role.BRANCH_TABLE: self._on_branch,
-            Role.RETURN: self._on_return,
-            Role.UNREACHABLE: self._on_unreachable,
-        }
+    def _close(self, tokens: list[bytes], place: int) -> None:
+        if place + 1 < len(tokens):
+            raise RefusalError(
+                "code follows the end of the function: it does not end with its last block", REBUILD
+            )
+        tokens[place] = b""  # the epilogue has it
 
-    def _end_run(self, cost: int, next_label: int) -> None:
-        """Note what the run that ends here costs, and begin the next one."""
-        self._charges.append((self._run_place, cost - self._run_cost, self._run_label))
-        self._run_place, self._run_cost, self._run_label = len(self._out), cost, next_label
-        self._out.append(b"")
+    def _height_at_if(self, blocks: list[tuple[int, int, int]]) -> int:
+        if len(blocks) == 1:
+            raise RefusalError("an else without an if", REBUILD)
+        below, params, _ = blocks[-1]
+        return below + params
 
-    def _way_out(self) -> int:
-        """Return the label of the block that gives up, as seen from here."""
-        return len(self._blocks) + 1
-
-    def _open(self, step: Step, height: int) -> None:
-        if len(self._blocks) >= self._limits.nesting_max:
+    def _check_nesting(self, depth: int) -> None:
+        if depth > self._limits.nesting_max:
             raise RefusalError(
                 f"blocks are nested more than {self._limits.nesting_max} deep",
                 "Split the function.",
             )
-        self._blocks.append((height - step[4], step[4], step[5]))
 
-    def _on_observe(self, token: bytes, step: Step, _cost: int, height: int) -> int:
-        self._out.append(self._emitter.canonical[Role(step[0])] + token)
-        return height
+    def _around(self, role: int, place: int, token: bytes, way_out: int) -> bytes:
+        """Return an instruction with what belongs around it; `way_out` is the label to give up."""
+        if role < 0:
+            raise RefusalError(f"local {role + WORK} does not exist", REBUILD)
+        if role >= _CALL:
+            called = self._emitter.flush + token + self._emitter.reload
+            # the prepared functions look at gas themselves; the host acts, so look before it
+            return called if role != _CALL_HOST else self._emitter.check(way_out) + called
+        if role >= _SIZED_PAGES:
+            return self._emitter.charge_size(role, way_out) + token
+        self._floats.append((place, role))
+        return token
 
-    def _on_lanes(self, token: bytes, step: Step, _cost: int, height: int) -> int:
-        self._out.append(token + self._emitter.canonical[Role(step[0])])
-        return height
-
-    def _on_sized(self, token: bytes, step: Step, _cost: int, height: int) -> int:
-        self._out.append(self._emitter.charge_size(Role(step[0]), self._way_out()) + token)
-        return height
-
-    def _on_call(self, token: bytes, _step: Step, _cost: int, height: int) -> int:
-        self._out.append(self._emitter.flush + token + self._emitter.reload)
-        return height
-
-    def _on_call_host(self, token: bytes, step: Step, cost: int, height: int) -> int:
-        # the prepared functions look at gas themselves; the host acts, so look before it
-        self._out.append(self._emitter.check(self._way_out()))
-        return self._on_call(token, step, cost, height)
-
-    def _on_block(self, token: bytes, step: Step, _cost: int, height: int) -> int:
-        self._open(step, height)
-        self._out.append(token)
-        return height
-
-    def _on_loop(self, token: bytes, step: Step, cost: int, height: int) -> int:
-        self._open(step, height)
-        self._out.append(token)
-        self._end_run(cost, self._way_out())
-        self._run_cost -= LOOP_HEADER_GAS
-        return height
-
-    def _on_if(self, token: bytes, step: Step, cost: int, height: int) -> int:
-        self._open(step, height)
-        self._out.append(token)
-        self._end_run(cost, _UNCHECKED)
-        return height
-
-    def _on_else(self, token: bytes, _step: Step, cost: int, _height: int) -> int:
-        if not self._blocks:
-            raise RefusalError("an else without an if", REBUILD)
-        self._out.append(token)
-        self._end_run(cost, _UNCHECKED)
-        below, params, _ = self._blocks[-1]
-        return below + params
-
-    def _on_end(self, token: bytes, _step: Step, cost: int, _height: int) -> int:
-        if not self._blocks:
-            if self._closed_at >= 0:
-                raise RefusalError("code follows the end of the function", REBUILD)
-            self._closed_at = len(self._out)
-            return 0
-        self._out.append(token)
-        self._end_run(cost, _UNCHECKED)
-        below, _, results = self._blocks.pop()
-        return below + results
-
-    def _on_branch(self, token: bytes, step: Step, cost: int, height: int) -> int:
-        if step[4] > len(self._blocks):
-            raise RefusalError(f"a branch to label {step[4]}, which does not exist", REBUILD)
-        self._out.append(token)
-        self._end_run(cost, _UNCHECKED)
-        return height
-
-    def _on_return(self, _token: bytes, _step: Step, cost: int, height: int) -> int:
-        self._out.append(BR + encode_unsigned(len(self._blocks)))
-        self._end_run(cost, _UNCHECKED)
-        return height
-
-    def _on_unreachable(self, token: bytes, _step: Step, cost: int, height: int) -> int:
-        self._out.append(token)
-        self._end_run(cost, _UNCHECKED)
-        return height
+    def canonicalise(self, tokens: list[bytes]) -> Scratch:
+        """Make NaNs canonical where they could be seen; returns the locals this needs."""
+        scratch = self._emitter.scratch({role for _, role in self._floats})
+        for place, role in self._floats:
+            canonical, token = scratch.canonical[role], tokens[place]
+            tokens[place] = token + canonical if role >= _LANES_F32 else canonical + token
+        return scratch

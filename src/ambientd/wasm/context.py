@@ -2,16 +2,74 @@
 
 from dataclasses import dataclass, field
 
-from ambientd.wasm.emit import NO_RESULT, Globals
+from ambientd.wasm.emit import NO_RESULT, Emitter, Globals
 from ambientd.wasm.leb import decode_unsigned, encode_unsigned
 from ambientd.wasm.limits import PrepareLimits
 from ambientd.wasm.opcodes import Immediate, Role
-from ambientd.wasm.refusal import REBUILD, RefusalError
+from ambientd.wasm.refusal import REBUILD, TARGET, RefusalError
 from ambientd.wasm.sections import Module, Signature
 from ambientd.wasm.tokens import block_type_of, labels_of, opcode_of
 
-# role, gas, net effect on the stack, encoding, then an index or a block's parameters and results
-Step = tuple[int, int, int, bytes, int, int]
+# mark, gas, net effect on the stack, then a label or a block's parameters and results
+Step = tuple[int, int, int, int, int]
+
+# The mark is a local's index, or WORK + role where the rewriter has something to do: one
+# comparison with the number of locals tells both that and a local that does not exist.
+WORK = 1 << 24
+_UNMARKED = -1
+
+_STEPS_MAX = 1 << 17  # remembered at once; a hostile module has millions of distinct instructions
+
+
+class Steps(dict[bytes, Step]):
+    """The instructions understood so far; looking one up understands it when it is new."""
+
+    def __init__(self, module: Module) -> None:
+        super().__init__()
+        self._module = module
+
+    def __missing__(self, token: bytes) -> Step:
+        """Understand a new instruction, or raise `RefusalError` without a place."""
+        if len(self) >= _STEPS_MAX:
+            self.clear()
+        step = self[token] = self._understand(token)
+        return step
+
+    def _understand(self, token: bytes) -> Step:
+        known = opcode_of(token)
+        if known is None:
+            raise RefusalError("the instruction is not allowed", TARGET)
+        opcode, position = known
+        role, net, mark, first, second = opcode.role, opcode.net, _UNMARKED, 0, 0
+        if role is Role.LOCAL:
+            mark = decode_unsigned(token, position)[0]
+            _check_exists("local", mark, WORK)
+        elif role is Role.GLOBAL:
+            index = decode_unsigned(token, position)[0]
+            _check_exists("global", index, self._module.globals_count)
+        elif role is not Role.PLAIN:
+            mark = WORK + role
+        if role in (Role.BRANCH, Role.BRANCH_IF):
+            first = decode_unsigned(token, position)[0]
+        elif role is Role.BRANCH_TABLE:
+            first = max(labels_of(token))
+        elif role is Role.CALL:
+            index = decode_unsigned(token, position)[0]
+            _check_exists("function", index, self._module.function_count())
+            net += _net(self._module.signature(index))
+            if index < len(self._module.imports):
+                mark = WORK + Role.CALL_HOST
+        elif role is Role.CALL_INDIRECT:
+            net += _net(self._type(decode_unsigned(token, position)[0]))
+        elif opcode.immediate is Immediate.BLOCK_TYPE:
+            kind = block_type_of(token)
+            signature = Signature(b"", kind) if isinstance(kind, bytes) else self._type(kind)
+            first, second = len(signature.params), len(signature.results)
+        return mark, opcode.gas, net, first, second
+
+    def _type(self, index: int) -> Signature:
+        _check_exists("type", index, len(self._module.types))
+        return self._module.types[index]
 
 
 @dataclass(slots=True)
@@ -22,14 +80,23 @@ class BodyContext:
     module: Module
     limits: PrepareLimits
     globals: Globals
-    steps: dict[bytes, Step] = field(default_factory=dict)
+    steps: Steps = field(init=False)
     added_types: list[bytes] = field(default_factory=list)
     _result_types: dict[bytes, int] = field(default_factory=dict)
+    _emitters: dict[int, Emitter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.steps = Steps(self.module)
         for index, signature in enumerate(self.module.types):
             if not signature.params:
                 self._result_types.setdefault(signature.results, index)
+
+    def emitter(self, local_count: int) -> Emitter:
+        """Return the sequences for a function with so many locals."""
+        emitter = self._emitters.get(local_count)
+        if emitter is None:
+            emitter = self._emitters[local_count] = Emitter(self.globals, local_count)
+        return emitter
 
     def result_type(self, results: bytes) -> bytes:
         """Encode a block type without parameters, adding a type if the module has none."""
@@ -43,37 +110,6 @@ class BodyContext:
         if encoded[-1] & 0x40:  # a block type is signed, an index must stay positive
             return encoded[:-1] + bytes((encoded[-1] | 0x80, 0))
         return encoded
-
-    def step(self, token: bytes) -> Step | None:
-        """Understand an instruction; None if it is not an allowed one."""
-        known = opcode_of(token)
-        if known is None:
-            return None
-        opcode, position = known
-        role, net, first, second = opcode.role, opcode.net, 0, 0
-        if role in (Role.LOCAL, Role.BRANCH, Role.BRANCH_IF):
-            first = decode_unsigned(token, position)[0]
-        elif role is Role.BRANCH_TABLE:
-            first = max(labels_of(token))
-        elif role is Role.GLOBAL:
-            first = decode_unsigned(token, position)[0]
-            _check_exists("global", first, self.module.globals_count)
-        elif role is Role.CALL:
-            first = decode_unsigned(token, position)[0]
-            _check_exists("function", first, self.module.function_count())
-            net += _net(self.module.signature(first))
-            role = Role.CALL_HOST if first < len(self.module.imports) else role
-        elif role is Role.CALL_INDIRECT:
-            net += _net(self._type(decode_unsigned(token, position)[0]))
-        elif opcode.immediate is Immediate.BLOCK_TYPE:
-            kind = block_type_of(token)
-            signature = Signature(b"", kind) if isinstance(kind, bytes) else self._type(kind)
-            first, second = len(signature.params), len(signature.results)
-        return int(role), opcode.gas, net, token, first, second
-
-    def _type(self, index: int) -> Signature:
-        _check_exists("type", index, len(self.module.types))
-        return self.module.types[index]
 
 
 def _net(signature: Signature) -> int:

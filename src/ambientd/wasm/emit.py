@@ -21,13 +21,13 @@ _F32X4_EQ, _F64X2_EQ = b"\xfd\x41", b"\xfd\x47"
 _V128_CONST, _V128_BITSELECT = b"\xfd\x0c", b"\xfd\x52"
 
 # local type a canonicalising sequence needs, the canonical NaN, "is itself", and "choose"
-_CANONICAL: dict[Role, tuple[bytes, bytes, bytes]] = {
+_CANONICAL: dict[int, tuple[bytes, bytes, bytes]] = {
     Role.OBSERVE_F32: (F32, b"\x43" + _NAN_F32, _F32_EQ + SELECT),
     Role.OBSERVE_F64: (F64, b"\x44" + _NAN_F64, _F64_EQ + SELECT),
     Role.LANES_F32: (V128, _V128_CONST + _NAN_F32 * 4, _F32X4_EQ + _V128_BITSELECT),
     Role.LANES_F64: (V128, _V128_CONST + _NAN_F64 * 2, _F64X2_EQ + _V128_BITSELECT),
 }
-_SIZE_TO_GAS: dict[Role, bytes] = {
+_SIZE_TO_GAS: dict[int, bytes] = {
     Role.SIZED_PAGES: I64_CONST + encode_signed(PAGE_GAS) + I64_MUL,
     Role.SIZED_BYTES: I64_CONST + encode_signed(BYTES_SHIFT) + I64_SHR_U,
     Role.SIZED_ELEMENTS: b"",
@@ -42,10 +42,34 @@ class Globals:
     depth: int
 
 
-class Emitter:
-    """Sequences for one function: its scratch locals follow its own locals."""
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """The rewriter's own locals in one function, and what makes a NaN canonical with them."""
 
-    def __init__(self, names: Globals, first_local: int, roles: set[int]) -> None:
+    groups: int
+    locals: bytes
+    canonical: dict[int, bytes]
+
+
+class Charges(dict[int, bytes]):
+    """Sequences that take gas without looking, made when they are first needed."""
+
+    def __init__(self, gas_get: bytes, gas_set: bytes) -> None:
+        super().__init__({0: b""})
+        self._gas_get, self._gas_set = gas_get, gas_set
+
+    def __missing__(self, gas: int) -> bytes:
+        """Make the sequence for an amount of gas."""
+        charge = self._gas_get + I64_CONST + encode_signed(gas) + I64_SUB + self._gas_set
+        self[gas] = charge
+        return charge
+
+
+class Emitter:
+    """Sequences for functions with so many locals: their scratch locals follow."""
+
+    def __init__(self, names: Globals, first_local: int) -> None:
+        self._first_local = first_local
         gas, size = encode_unsigned(first_local), encode_unsigned(first_local + 1)
         gas_global, depth_global = encode_unsigned(names.gas), encode_unsigned(names.depth)
         self._gas_get, self._gas_set, self._gas_tee = (
@@ -57,23 +81,22 @@ class Emitter:
         self._load, self._store = GLOBAL_GET + gas_global, GLOBAL_SET + gas_global
         self._depth_get, self._depth_set = GLOBAL_GET + depth_global, GLOBAL_SET + depth_global
         self._negative = I64_CONST + b"\x00" + I64_LT_S + BR_IF
+        self.charges = Charges(self._gas_get, self._gas_set)
         self.flush = self._gas_get + self._store
         self.reload = self._load + self._gas_set
-        local_types = [I64, I32]
-        self.canonical: dict[Role, bytes] = {}
+
+    def scratch(self, roles: set[int]) -> Scratch:
+        """Lay the scratch locals out for a function in which these roles occur."""
+        types = [I64, I32]
+        canonical: dict[int, bytes] = {}
         for role, (kind, nan, choose) in _CANONICAL.items():
             if role in roles:
-                if kind not in local_types:
-                    local_types.append(kind)
-                local = encode_unsigned(first_local + local_types.index(kind))
+                if kind not in types:
+                    types.append(kind)
+                local = encode_unsigned(self._first_local + types.index(kind))
                 get = LOCAL_GET + local
-                self.canonical[role] = LOCAL_TEE + local + nan + get + get + choose
-        self.local_groups = len(local_types)
-        self.locals = b"".join(b"\x01" + kind for kind in local_types)
-
-    def charge(self, gas: int) -> bytes:
-        """Take gas without looking."""
-        return self._gas_get + I64_CONST + encode_signed(gas) + I64_SUB + self._gas_set
+                canonical[role] = LOCAL_TEE + local + nan + get + get + choose
+        return Scratch(len(types), b"".join(b"\x01" + kind for kind in types), canonical)
 
     def charge_checked(self, gas: int, label: int) -> bytes:
         """Take gas and leave for `label` if there was not enough."""
@@ -84,7 +107,7 @@ class Emitter:
         """Leave for `label` if gas taken so far was not there."""
         return self._gas_get + self._negative + encode_unsigned(label)
 
-    def charge_size(self, role: Role, label: int) -> bytes:
+    def charge_size(self, role: int, label: int) -> bytes:
         """Take gas for the unsigned i32 on top of the stack and check; the operand stays."""
         size = self._size_get + I64_EXTEND_I32_U + _SIZE_TO_GAS[role]
         taken = self._size_tee + self._gas_get + size + I64_SUB + self._gas_tee

@@ -87,6 +87,8 @@ def _sentence(refusal: RefusalError, data: bytes, module: Module | None) -> str:
         where.append(f"function {refusal.function}" + (f" ({', '.join(known)})" * bool(known)))
     if refusal.offset is not None:
         where.append(f"byte {refusal.offset}")
+    if refusal.instruction is not None:
+        where[-1] += f": {refusal.instruction}"
     place = ", ".join(where) + ": " if where else ""
     return f"{place}{refusal.problem}. {refusal.remedy}"
 

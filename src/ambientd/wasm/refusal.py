@@ -10,6 +10,7 @@ class RefusalError(Exception):
         self.remedy = remedy
         self.offset = offset
         self.function: int | None = None
+        self.instruction: str | None = None
 
 
 REBUILD = "Check that the file is a complete WebAssembly module and build it again."

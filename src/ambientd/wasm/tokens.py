@@ -20,10 +20,10 @@ _BLOCK_TYPE = rb"(?:[\x40\x6f\x70\x7b-\x7f\x00-\x3f]|[\x80-\xff]{1,4}[\x00-\x3f]
 _INLINE_LABELS_MAX = 127
 
 _SHAPES: dict[Immediate, bytes] = {
-    Immediate.INDEX: _LEB32,
-    Immediate.MEMORY: _MEMORY,
-    Immediate.I32: _LEB32,
+    Immediate.INDEX: _LEB32,  # tried in this order: the frequent ones first
     Immediate.NONE: b"",
+    Immediate.I32: _LEB32,
+    Immediate.MEMORY: _MEMORY,
     Immediate.BLOCK_TYPE: _BLOCK_TYPE,
     Immediate.I64: _LEB64,
     Immediate.FOUR_BYTES: rb"[\x00-\xff]{4}",
@@ -71,8 +71,8 @@ _INSTRUCTION = b"|".join(
         rb"\xfd" + _alternatives(0xFD),
     )
 )
-_ONE = re.compile(_INSTRUCTION, re.DOTALL)
 _EACH = re.compile(_INSTRUCTION + rb"|[\x00-\xff]", re.DOTALL)  # what fits nothing: one byte
+_RUN = re.compile(b"(?:" + _INSTRUCTION + b")*+", re.DOTALL)
 _BRANCH_TABLE = b"\x0e"
 
 _FOREIGN = {
@@ -87,23 +87,25 @@ def tokenise(data: bytes, start: int, end: int, targets_max: int) -> list[bytes]
     """Cut `data[start:end]` into instructions; one that fits nothing is left as a single byte."""
     tokens: list[bytes] = _EACH.findall(data, start, end)
     if _BRANCH_TABLE in tokens:
-        return _tokenise_slowly(data, start, end, targets_max)
+        return _tokenise_around_tables(data, start, end, targets_max)
     return tokens
 
 
-def _tokenise_slowly(data: bytes, start: int, end: int, targets_max: int) -> list[bytes]:
-    """Do the same, one instruction at a time, for a body with a branch table of 128 or more."""
-    tokens, position = [], start
+def _tokenise_around_tables(data: bytes, start: int, end: int, targets_max: int) -> list[bytes]:
+    """Do the same with branch tables of 128 labels or more; ends with what fits nothing."""
+    tokens: list[bytes] = []
+    position = start
     while position < end:
-        found = _ONE.match(data, position, end)
-        if found:
-            stop = found.end()
-        elif data[position] == _BRANCH_TABLE[0]:
-            stop = _branch_table_end(data, position, end, targets_max)
-        else:
-            stop = position + 1
-        tokens.append(data[position:stop])
-        position = stop
+        run = _RUN.match(data, position, end)
+        stop = run.end() if run else position
+        tokens += _EACH.findall(data, position, stop)
+        if stop == end:
+            break
+        is_table = data[stop] == _BRANCH_TABLE[0]
+        position = _branch_table_end(data, stop, end, targets_max) if is_table else stop + 1
+        tokens.append(data[stop:position])
+        if position == stop + 1:
+            break
     return tokens
 
 
@@ -121,6 +123,8 @@ def _branch_table_end(data: bytes, start: int, end: int, targets_max: int) -> in
             "Split the switch statement.",
             start,
         )
+    if position + count < end and data[position : position + count + 1].isascii():
+        return position + count + 1  # each label is one byte, as nearly always
     for _ in range(count + 1):
         label = _LABEL.match(data, position, end)
         if not label:
@@ -161,6 +165,8 @@ def not_allowed(data: bytes, offset: int) -> RefusalError:
 def labels_of(token: bytes) -> list[int]:
     """Return the labels of a br_table, the default last."""
     count, position = decode_unsigned(token, 1)
+    if token[position:].isascii():
+        return list(token[position:])  # each label is one byte, as nearly always
     labels = []
     for _ in range(count + 1):
         label, position = decode_unsigned(token, position)
