@@ -86,8 +86,14 @@ bench: $(VENV)/.dev  ## Measure task latency and throughput on real daemons
 	$(BIN)/python -m benchmarks.task_latency
 	$(BIN)/python -m benchmarks.task_throughput
 
-wasm:  ## Rebuild the reference modules (needs clang and wasm-ld)
-	$(MAKE) -C examples
+$(VENV)/.wasm: requirements/wasm.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setting up the compiler of the reference modules ..."
+	@$(PIP) install --no-deps --require-hashes --only-binary :all: -r requirements/wasm.txt
+	@touch $@
+
+wasm: $(VENV)/.wasm  ## Build the reference modules from source and check their hashes
+	@$(BIN)/python examples/build.py
 
 docs: $(VENV)/.dev  ## Check that the documents' snippets and links hold
 	$(BIN)/python -m pytest -q tests/docs
@@ -96,6 +102,7 @@ lock:  ## Resolve the hash-pinned requirements again (needs uv)
 	uv pip compile pyproject.toml requirements/build.in --extra regtest --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/runtime.txt --custom-compile-command "make lock"
 	uv pip compile requirements/engines.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/engines.txt --custom-compile-command "make lock"
 	uv pip compile pyproject.toml requirements/build.in --extra dev --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/dev.txt -c requirements/runtime.txt --custom-compile-command "make lock"
+	uv pip compile requirements/wasm.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/wasm.txt --custom-compile-command "make lock"
 
 clean:  ## Remove everything that was built
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov .coverage* dist build
