@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from ambientd.worker.lockdown import filter_program
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the lock-down is Linux's")
 
 PROBE = """
-import ctypes, json, os, resource, signal, socket, struct, subprocess, sys, threading
+import codecs, ctypes, json, os, resource, signal, socket, struct, sys, threading
 from ambientd.worker.lockdown import lock_down
+
+DROP, LOCK = {drop}, {lock}
+codecs.lookup("ascii")  # nothing can be imported as nobody
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -25,48 +29,91 @@ def raw(number, *arguments):
             raise OSError(ctypes.get_errno(), "raw")
     return call
 
-before = os.getpid()
+def started(child):
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+def began(thread):
+    thread.start()
+    thread.join()
+
+if DROP:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+    libc.prctl(4, 1, 0, 0, 0)  # as a process that an ordinary user started
+secret = ctypes.create_string_buffer(b"the daemon's key")
+daemon = os.getpid()
+answers, answer = os.pipe()
+if os.fork():  # this process is the daemon, whose memory the other may want
+    os.close(answer)
+    with os.fdopen(answers, "rb") as pipe:
+        os.write(1, pipe.read())
+    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+os.close(answers)
+os.dup2(answer, 1)
+os.close(answer)
+
+stolen = ctypes.create_string_buffer(len(secret))
+here = struct.pack("QQ", ctypes.addressof(stolen), len(stolen))
+there = struct.pack("QQ", ctypes.addressof(secret), len(secret))
 encoder = json.JSONEncoder()
-probes = {
-    "open": lambda: open("/etc/passwd"),
-    "open for writing": lambda: open("/tmp/x", "w"),
+probes = {{
+    "open": lambda: os.close(os.open("/etc/passwd", os.O_RDONLY)),
+    "open for writing": lambda: os.close(os.open("/dev/null", os.O_WRONLY)),
     "list": lambda: os.listdir("/"),
     "stat": lambda: os.stat("/"),
-    "socket": lambda: socket.socket(),
-    "local socket": lambda: socket.socket(socket.AF_UNIX),
-    "pipe": os.pipe,
-    "fork": os.fork,
-    "exec": lambda: os.execv("/bin/true", ["true"]),
-    "thread": lambda: threading.Thread(target=int).start(),
-    "kill": lambda: os.kill(1, 0),
-    "signal to oneself": lambda: os.kill(before, signal.SIGTERM),
-    "ptrace": raw(101, 0, 0, 0, 0),
-    "process memory": raw(310, 1, 0, 0, 0, 0, 0),
-    "memory file": lambda: os.memfd_create("x"),
-    "raise limits": lambda: resource.setrlimit(resource.RLIMIT_AS, (-1, -1)),
+    "own entry in /proc": lambda: os.listdir("/proc/self/fd"),
+    "the daemon's entry in /proc": lambda: os.stat(f"/proc/{{daemon}}/cmdline"),
+    "the daemon's memory in /proc": lambda: os.close(os.open(f"/proc/{{daemon}}/mem", os.O_RDONLY)),
+    "socket": lambda: socket.socket().close(),
+    "local socket": lambda: socket.socket(socket.AF_UNIX).close(),
+    "pair of sockets": lambda: [each.close() for each in socket.socketpair()],
+    "pipe": lambda: [os.close(each) for each in os.pipe()],
+    "fork": lambda: started(os.fork()),
+    "exec": lambda: os.execv("/nowhere", ["true"]),
+    "thread": lambda: began(threading.Thread(target=int)),
+    "signal to the daemon": lambda: os.kill(daemon, 0),
+    "kill the daemon's group": lambda: os.killpg(0, 0),
+    "signal to oneself": lambda: os.kill(os.getpid(), 0),
+    "the daemon's memory": raw(310, daemon, here, 1, there, 1, 0),
+    "write the daemon's memory": raw(311, daemon, here, 1, there, 1, 0),
+    "trace the daemon": raw(101, 16896, daemon, 0, 0),  # seize
+    "memory file": lambda: os.close(os.memfd_create("x")),
+    "read limits": lambda: resource.getrlimit(resource.RLIMIT_AS),
     "change directory": lambda: os.chdir("/"),
+    "who am I": raw(102),
+    "control oneself": raw(157, 3, 0, 0, 0, 0),
+}}
+never = {{  # not granted by every host to an unlocked process, so not asked of one
     "unshare": raw(272, 0x10000000),
     "bpf": raw(321, 0, 0, 0),
     "io_uring": raw(425, 1, 0),
     "keyring": raw(250, 0, 0, 0, 0, 0),
-    "control oneself": raw(157, 4, 1, 0, 0, 0),
     "x32 open": raw(0x40000000 + 2, 0, 0, 0),
-}
-holds = lock_down()
-seen = {}
+}}
+if LOCK:
+    probes |= never
+holds = lock_down() if LOCK else ()
+seen = {{}}
 for name, probe in probes.items():
     try:
         probe()
         seen[name] = "ALLOWED"
     except (OSError, RuntimeError, ValueError) as error:
         seen[name] = type(error).__name__
-bytearray(64 << 20)
-try:
-    bytearray(4 << 30)
-    seen["a large allocation"] = "ALLOWED"
-except MemoryError:
-    seen["a large allocation"] = "MemoryError"
-text = encoder.encode({"holds": sorted(holds), "seen": seen, "environment": dict(os.environ)})
+if LOCK:
+    bytearray(64 << 20)
+    try:
+        bytearray(4 << 30)
+        seen["a large allocation"] = "ALLOWED"
+    except MemoryError:
+        seen["a large allocation"] = "MemoryError"
+text = encoder.encode({{
+    "holds": sorted(holds), "seen": seen, "environment": dict(os.environ),
+    "stolen": stolen.value.decode(),
+}})
 os.write(1, text.encode())
 os._exit(0)
 """
@@ -78,24 +125,48 @@ def inside(program: str, **options: object) -> subprocess.CompletedProcess[bytes
     )
 
 
-@pytest.fixture(scope="module")
-def report() -> dict[str, dict[str, str]]:
-    ended = inside(PROBE, env={"SECRET": "1"})
+USERS = [
+    "whoever runs this",
+    pytest.param(
+        "nobody",
+        marks=pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user"),
+    ),
+]
+
+
+@cache
+def report(user: str, *, lock: bool = True) -> dict[str, dict[str, str]]:
+    program = PROBE.format(drop=user == "nobody", lock=lock)
+    ended = inside(program, env={"SECRET": "1"})
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
 
 
+def allowed(seen: dict[str, str]) -> set[str]:
+    return {name for name, result in seen.items() if result == "ALLOWED"}
+
+
+@pytest.mark.parametrize("user", USERS)
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the raw call numbers are x86-64's")
-def test_nothing_but_computing_is_left(report: dict[str, dict[str, str]]) -> None:
-    seen = report["seen"]
-    assert len(seen) == 24
-    assert {name for name, result in seen.items() if result == "ALLOWED"} == set()
+def test_nothing_but_computing_is_left(user: str) -> None:
+    locked, free = report(user), report(user, lock=False)
+    assert len(locked["seen"]) == 31
+    assert allowed(locked["seen"]) == set()
+    assert locked["stolen"] == ""
+    # Unlocked, the same process can do all this; a host may keep processes from tracing others.
+    refused = free["seen"].keys() - allowed(free["seen"])
+    assert refused <= {"exec", *(name for name in free["seen"] if "daemon's memory" in name)} | {
+        "trace the daemon"
+    }
+    if "the daemon's memory" not in refused:
+        assert free["stolen"] == "the daemon's key"
 
 
-def test_every_protection_holds_here_and_says_so(report: dict[str, dict[str, str]]) -> None:
+@pytest.mark.parametrize("user", USERS)
+def test_every_protection_holds_here_and_says_so(user: str) -> None:
     # A control group is the daemon's to make, from outside.
-    assert set(report["holds"]) == {*Protection} - {Protection.CONTROL_GROUP}
-    assert report["environment"] == {}
+    assert set(report(user)["holds"]) == {*Protection} - {Protection.CONTROL_GROUP}
+    assert report(user)["environment"] == {}
 
 
 def test_the_kernel_confirms_filter_and_privileges() -> None:
