@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SEED ?= 1
 MINUTES ?= 10
 
-.PHONY: engines fuzz fuzz-tools fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim model bench wasm docs lock clean
+.PHONY: engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim model bench wasm docs lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -70,17 +70,17 @@ $(VENV)/.engines: $(VENV)/.runtime requirements/engines.txt $(ENGINE_SOURCES)
 
 engines: $(VENV)/.engines  ## Build wasmer and wasmi into .venv (needs Rust)
 
-fuzz: fuzz-tools  ## Differential testing of all installed engines: make fuzz MINUTES=10 SEED=1
-	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
-
-fuzz-tools: $(VENV)/.dev $(VENV)/.fuzz  ## Build the module generator (needs Rust)
-
-$(VENV)/.fuzz: $(wildcard native/fuzz/src/*) native/fuzz/Cargo.toml native/fuzz/Cargo.lock
-	$(PIP) install --no-deps ./native/fuzz
+$(VENV)/.fuzz: $(VENV)/.dev requirements/fuzz.txt $(wildcard native/fuzz/*.toml native/fuzz/Cargo.lock native/fuzz/src/*)
+	@echo "building the module generator ..."
+	@$(PIP) install --no-deps --require-hashes --prefer-binary -r requirements/fuzz.txt
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-deps --no-build-isolation ./native/fuzz
 	@touch $@
 
-model: $(VENV)/.dev  ## Check the model of the log exhaustively (needs Java and Maven; long)
-	$(BIN)/python -m scripts.model --large
+fuzz: $(VENV)/.fuzz  ## Differential testing of all installed engines: make fuzz MINUTES=10 SEED=1
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
+
+fuzz-decoder: $(VENV)/.fuzz  ## Coverage-guided fuzzing of module preparation: make fuzz-decoder MINUTES=10
+	$(BIN)/python -m tests.fuzz.decoder --minutes $(MINUTES) --seed $(SEED)
 
 bench: $(VENV)/.dev  ## Measure task latency and throughput on real daemons
 	$(BIN)/python -m benchmarks.task_latency
@@ -102,6 +102,7 @@ lock:  ## Resolve the hash-pinned requirements again (needs uv)
 	uv pip compile pyproject.toml requirements/build.in --extra regtest --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/runtime.txt --custom-compile-command "make lock"
 	uv pip compile requirements/engines.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/engines.txt --custom-compile-command "make lock"
 	uv pip compile pyproject.toml requirements/build.in --extra dev --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/dev.txt -c requirements/runtime.txt --custom-compile-command "make lock"
+	uv pip compile requirements/fuzz.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/fuzz.txt --custom-compile-command "make lock"
 	uv pip compile requirements/wasm.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/wasm.txt --custom-compile-command "make lock"
 
 clean:  ## Remove everything that was built
