@@ -21,7 +21,7 @@ _TURNS = 12  # the same trials for every candidate, so many that the find's are 
 
 
 def verdict(comparison: Comparison, module: bytes) -> str:
-    """Say what a module makes the engines do: "" if they agree, else a claim or the way they died."""
+    """Say what a module makes the engines do: nothing if they agree, or how they differ or died."""
     child = os.fork()
     if child == 0:
         tally = Tally()
