@@ -276,11 +276,12 @@ class FunctionWriter:
 
     def _arrive(self, operands: bytes, height: int) -> None:
         """Write the end of the block in front of a point, operands put away across it."""
-        self._emit(*self._put_away(operands, height), _END, *self._take_out(operands, height))
+        self._emit(*self._put_away(operands, height), _END)
         self._depth -= 1
 
     def _on_call(self, call: Call) -> None:
         self._arrive(call.operands, call.operands_height)
+        self._emit(*self._take_out(call.operands, call.operands_height))
         self._emit(
             self._set_point(call.number) + call.token
             + self._state_get + _BR_IF + encode_unsigned(self._depth - 1)
@@ -289,15 +290,19 @@ class FunctionWriter:
 
     def _on_opening(self, opening: Opening) -> None:
         if opening.numbers and self._scopes[-1][1].needs_dispatch():
-            self._arrive(kept(opening.operands), opening.operands_height)
-        if opening.numbers and opening.role is Role.IF:
-            # entered again: choose the arm that r lies in, whatever the condition was
-            inside = _I32_CONST + encode_signed(opening.first) + _I32_SUB
-            then = _I32_CONST + encode_signed(opening.numbers_then or 0) + _I32_LT_U
-            self._emit(self._point_get + inside + then + self._point_get + _I32_EQZ + _SELECT)
+            operands = kept(opening.operands)
+            self._arrive(operands, opening.operands_height)
+            *taken, last = [b"", *self._take_out(operands, opening.operands_height)]
+            self._emit(*taken, self._which_arm(opening, last) if opening.role is Role.IF else last)
         self._emit(opening.token)
         self._depth += 1
         self._begin(self._depth, opening.body, is_loop=opening.role is Role.LOOP)
+
+    def _which_arm(self, opening: Opening, condition: bytes) -> bytes:
+        """Give an `if` its condition, or when entered again whether r lies in the first arm."""
+        inside = self._point_get + _I32_CONST + encode_signed(opening.first) + _I32_SUB
+        first = _I32_CONST + encode_signed(opening.numbers_then or 0) + _I32_LT_U
+        return inside + first + condition + self._point_get + _SELECT
 
     def _on_branch(self, branch: Branch) -> None:
         labels = [
