@@ -109,16 +109,17 @@ impl Tunables for Limits {
     }
 }
 
-/// The engine, and the maximum of the next instance's memory.
-#[derive(Clone)]
-pub struct WasmerEngine {
+/// An engine for one module, and the maximum of the next instance's memory.
+///
+/// wasmer frees machine code only with the engine that made it, and unwinding gets slower with
+/// all that is there; so each module has its own.
+struct Own {
     engine: wasmer::Engine,
     pages_max: Arc<AtomicU32>,
-    imports: Rc<Imports>,
 }
 
-impl WasmerEngine {
-    pub fn new(imports: Imports) -> Self {
+impl Own {
+    fn new() -> Self {
         let mut compiler = Cranelift::new();
         compiler.opt_level(CraneliftOptLevel::Speed);
         compiler.num_threads(NonZero::<usize>::MIN);
@@ -132,10 +133,21 @@ impl WasmerEngine {
             pages_max: pages_max.clone(),
             stack: VMConfig { wasm_stack_size: Some(STACK_BYTES_MAX) },
         });
-        Self { engine, pages_max, imports: Rc::new(imports) }
+        Self { engine, pages_max }
+    }
+}
+
+/// Makes modules; holds the functions of the host that they may import.
+pub struct WasmerEngine {
+    imports: Imports,
+}
+
+impl WasmerEngine {
+    pub fn new(imports: Imports) -> Self {
+        Self { imports }
     }
 
-    fn finish(&self, module: wasmer::Module) -> Result<Box<dyn Module>, Invalid> {
+    fn finish(&self, own: Own, module: wasmer::Module) -> Result<Box<dyn Module>, Invalid> {
         let imports: Vec<_> = module.imports().collect();
         let wanted = imports.iter().map(|import| {
             let kind = import.ty().func().map(signature);
@@ -143,26 +155,28 @@ impl WasmerEngine {
         });
         let imported_modules = check_imports(wanted, &self.imports)?;
         let shape = shape(&module, imported_modules);
-        Ok(Box::new(WasmerModule { engine: self.clone(), module, shape }))
+        Ok(Box::new(WasmerModule { own, module, shape }))
     }
 }
 
 impl Engine for WasmerEngine {
     fn compile(&self, module: &[u8]) -> Result<Box<dyn Module>, Invalid> {
-        let compiled = wasmer::Module::from_binary(&self.engine, module);
-        self.finish(compiled.map_err(|error| Invalid(error.to_string()))?)
+        let own = Own::new();
+        let compiled = wasmer::Module::from_binary(&own.engine, module);
+        self.finish(own, compiled.map_err(|error| Invalid(error.to_string()))?)
     }
 
     unsafe fn restore(&self, compiled: &[u8]) -> Result<Box<dyn Module>, String> {
+        let own = Own::new();
         // SAFETY: the caller's promise, handed on.
-        let module = unsafe { wasmer::Module::deserialize(&self.engine, compiled) };
+        let module = unsafe { wasmer::Module::deserialize(&own.engine, compiled) };
         let module = module.map_err(|error| error.to_string())?;
-        self.finish(module).map_err(|refusal| refusal.0)
+        self.finish(own, module).map_err(|refusal| refusal.0)
     }
 }
 
 struct WasmerModule {
-    engine: WasmerEngine,
+    own: Own,
     module: wasmer::Module,
     shape: Shape,
 }
@@ -181,9 +195,9 @@ impl Module for WasmerModule {
             return Err(Ended::Failed("wasmer could not instantiate: too many tables".into()));
         }
         let pages_max = memory_bytes_max / PAGE_BYTES;
-        self.engine.pages_max.store(pages_max.try_into().unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.own.pages_max.store(pages_max.try_into().unwrap_or(u32::MAX), Ordering::Relaxed);
         let lent = Rc::new(Lent::default());
-        let mut store = Store::new(self.engine.engine.clone());
+        let mut store = Store::new(self.own.engine.clone());
         let imports = self.bind(&mut store, host, lent.clone());
         let native = wasmer::Instance::new(&mut store, &self.module, &imports)?;
         let memory = native.exports.get_memory("memory").ok().cloned();
