@@ -26,12 +26,12 @@ class MemoryBudget:
 
     async def _take(self, size_bytes: int) -> None:
         assert size_bytes <= self.total_bytes, "would wait for ever"
+        if not self._waiting and size_bytes <= self.free_bytes:
+            self.free_bytes -= size_bytes
+            return
         turn = trio.Event()
         entry = (size_bytes, turn)
         self._waiting.append(entry)
-        self._serve()
-        if turn.is_set():
-            return
         try:
             await turn.wait()
         except trio.Cancelled:

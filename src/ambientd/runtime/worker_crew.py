@@ -76,8 +76,8 @@ class WorkerCrew:
 
     async def close(self) -> None:
         """End every process."""
-        for process in tuple(self._all):
-            await self.end(process)
+        while self._all:
+            await self.end(next(iter(self._all)))
 
     @contextlib.asynccontextmanager
     async def lend(self, digest: bytes = b"") -> AsyncIterator[WorkerProcess]:
@@ -101,7 +101,10 @@ class WorkerCrew:
 
     async def _free_process(self, digest: bytes) -> WorkerProcess:
         while True:
-            await self._free.acquire()
+            try:
+                self._free.acquire_nowait()
+            except trio.WouldBlock:
+                await self._free.acquire()
             knows = (process for process in self._idle if digest in process.loaded)
             process = next(knows, self._idle[-1])
             self._idle.remove(process)

@@ -33,14 +33,15 @@ class WorkerProcess:
     """A process and its pipes, and what is loaded there."""
 
     process: subprocess.Popen[bytes]
-    requests: trio.lowlevel.FdStream
-    replies: trio.lowlevel.FdStream
+    requests: int
+    replies: int
     statistics: int | None  # an open /proc/PID/statm
     code: int | None  # memory that the process can read, where the system has such a thing
     loaded: set[bytes] = field(default_factory=set)
     uses: int = 0
     lent_since_look: bool = False
     _received: bytearray = field(default_factory=bytearray)
+    _is_closed: bool = False
 
     @property
     def pid(self) -> int:
@@ -60,16 +61,17 @@ class WorkerProcess:
             _close(readable)
         assert process.stdin is not None
         assert process.stdout is not None
-        streams: list[trio.lowlevel.FdStream] = []
+        descriptors = []
         for pipe in (process.stdin, process.stdout):
             with contextlib.suppress(OSError):  # only larger pipes, only where they exist
                 fcntl(pipe.fileno(), _SET_PIPE_SIZE, _PIPE_BYTES)
-            streams.append(trio.lowlevel.FdStream(os.dup(pipe.fileno())))
+            descriptors.append(os.dup(pipe.fileno()))
+            os.set_blocking(descriptors[-1], False)
             pipe.close()
         statistics = None
         with contextlib.suppress(OSError):
             statistics = os.open(f"/proc/{process.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
-        requests, replies = streams
+        requests, replies = descriptors
         return cls(process, requests, replies, statistics, code)
 
     @staticmethod
@@ -121,7 +123,7 @@ class WorkerProcess:
         if self._received:
             return False
         try:
-            os.read(self.replies.fileno(), 1)
+            os.read(self.replies, 1)
         except BlockingIOError:
             return True
         except OSError:
@@ -131,10 +133,16 @@ class WorkerProcess:
     async def ask(self, request: Request) -> Reply:
         """Send one request and wait for its reply."""
         data = canonical.encode(request)
-        try:
-            await self.requests.send_all(len(data).to_bytes(LENGTH_BYTES, "little") + data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise WorkerLostError from error
+        view = memoryview(len(data).to_bytes(LENGTH_BYTES, "little") + data)
+        # On the bare descriptors: a stream looks round the event loop before each operation, which
+        # took a third of a short call.
+        while view:
+            try:
+                view = view[os.write(self.requests, view) :]
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(self.requests)
+            except OSError as error:
+                raise WorkerLostError from error
         return await self.receive()
 
     async def receive(self) -> Reply:
@@ -152,8 +160,11 @@ class WorkerProcess:
     async def _take(self, size_bytes: int) -> bytes:
         while len(self._received) < size_bytes:
             try:
-                piece = await self.replies.receive_some(_PIPE_BYTES)
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                piece = os.read(self.replies, _PIPE_BYTES)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self.replies)
+                continue
+            except OSError as error:
                 raise WorkerLostError from error
             if not piece:
                 raise WorkerLostError
@@ -163,15 +174,16 @@ class WorkerProcess:
         return data
 
     async def end(self) -> int:
-        """Kill the process, close the pipes, and return its exit status."""
+        """Kill the process, close the pipes, and return its exit status; twice is no error."""
         with trio.CancelScope(shield=True):
             self.process.kill()
             status = await trio.to_thread.run_sync(self.process.wait)
-            await self.requests.aclose()
-            await self.replies.aclose()
-            _close(self.statistics)
-            _close(self.code)
-            self.statistics = self.code = None
+            if not self._is_closed:
+                self._is_closed = True
+                for pipe in (self.requests, self.replies):
+                    trio.lowlevel.notify_closing(pipe)
+                for descriptor in (self.requests, self.replies, self.statistics, self.code):
+                    _close(descriptor)
         return status
 
 
