@@ -1,0 +1,17 @@
+;; NaNs of every kind, through every place that shows bits.
+(module
+  (memory (export "memory") 1)
+  (global $g (mut f32) (f32.const -nan:0x7))
+  (func $pass (param f64 f32) (result f32 f64) (local.get 1) (local.get 0))
+  (func (export "alloc") (param i32) (result i32) (i32.const 4096))
+  (func (export "run") (param i32 i32) (result i64) (local f64 f32)
+    (call $pass (f64.load (local.get 0)) (f32.load offset=8 (local.get 0)))
+    (local.set 2) (local.set 3)
+    (f64.store (i32.const 0) (f64.add (local.get 2) (f64.load (local.get 0))))
+    (f32.store (i32.const 8) (f32.mul (local.get 3) (global.get $g)))
+    (v128.store (i32.const 16) (f32x4.div (v128.load (local.get 0)) (f32x4.splat (local.get 3))))
+    (v128.store (i32.const 32) (f64x2.promote_low_f32x4 (v128.load (local.get 0))))
+    (v128.store (i32.const 48) (f32x4.demote_f64x2_zero (v128.load (local.get 0))))
+    (i64.store (i32.const 64) (i64.reinterpret_f64 (f64.promote_f32 (f32.neg (local.get 3)))))
+    (f32.store (i32.const 72) (f32.copysign (f32.const 2) (f32.demote_f64 (local.get 2))))
+    (i64.const 80)))
