@@ -82,6 +82,12 @@ M, T = TrapReason.MEMORY_OUT_OF_BOUNDS, TrapReason.TABLE_OUT_OF_BOUNDS
 OTHER_TRAPS = {
     "(drop (v128.load (i32.const 65530)))": M,
     "(i64.store32 offset=4294967295 (i32.const -1) (i64.const 0))": M,
+    "(v128.store8_lane offset=65536 0 (i32.const 0) (v128.const i64x2 0 0))": M,
+    "(v128.store16_lane offset=65535 7 (i32.const 0) (v128.const i64x2 0 0))": M,
+    "(v128.store32_lane offset=4294967295 3 (i32.const -1) (v128.const i64x2 0 0))": M,
+    "(v128.store64_lane offset=1 1 (i32.const 65528) (v128.const i64x2 0 0))": M,
+    "(drop (v128.load8_lane offset=65536 0 (i32.const 0) (v128.const i64x2 0 0)))": M,
+    "(drop (v128.load64_zero offset=65529 (i32.const 0)))": M,
     "(memory.fill (i32.const 65535) (i32.const 1) (i32.const 2))": M,
     "(memory.fill (i32.const 65537) (i32.const 1) (i32.const 0))": M,
     "(memory.copy (i32.const 0) (i32.const 65535) (i32.const 2))": M,
@@ -477,10 +483,12 @@ def test_five_hundred_instances_leave_no_memory_behind(engine: Engine) -> None:
 
 
 @pytest.mark.slow
-def test_two_hundred_traps_and_modules_leave_no_memory_behind(engine: Engine) -> None:
+def test_five_hundred_traps_leave_no_memory_behind(engine: Engine) -> None:
+    trapping = engine.compile(prepared("trap"))
+
     def run(times: int) -> None:
         for _ in range(times):
-            instance = engine.compile(prepared("trap")).instantiate(MEMORY, None)
+            instance = trapping.instantiate(MEMORY, None)
             instance.set_global("__ambient_gas", GAS)
             instance.write(1024, b"\0")
             with pytest.raises(TrapError):
@@ -489,5 +497,23 @@ def test_two_hundred_traps_and_modules_leave_no_memory_behind(engine: Engine) ->
 
     run(50)
     before = resident_kib()
-    run(200)
+    run(500)
+    assert resident_kib() - before < 3_000
+
+
+@pytest.mark.slow
+def test_five_hundred_modules_leave_no_memory_behind(engine: Engine) -> None:
+    body = "(i64.store (i32.const 0) (i64.load (i32.const 8)))" * 20
+    text = '(module (memory (export "memory") 1)' + f"(func {body})" * 100 + ")"
+    code = bytes(wasmtime.wat2wasm(text))
+    data = engine.compile(code).serialize()
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            again = engine.compile(code) if data is None else engine.restore(data)
+            again.instantiate(MEMORY, None).close()
+
+    run(50)
+    before = resident_kib()
+    run(500)
     assert resident_kib() - before < 3_000

@@ -25,9 +25,11 @@ pub const VERSION: &str = "2.0.0";
 const CALLS_MAX: usize = 1 << 17;
 const STACK_BYTES_MAX: usize = 16 << 20;
 
-/// The engine and the functions of the host.
+/// Makes modules; holds the functions of the host that they may import.
+///
+/// wasmi frees a module's code only with its engine, so each module has its own.
 pub struct WasmiEngine {
-    engine: wasmi::Engine,
+    config: Config,
     imports: Imports,
 }
 
@@ -54,20 +56,21 @@ impl WasmiEngine {
             .wasm_multi_memory(false)
             .wasm_custom_page_sizes(false)
             .wasm_wide_arithmetic(false);
-        Self { engine: wasmi::Engine::new(&config), imports }
+        Self { config, imports }
     }
 }
 
 impl Engine for WasmiEngine {
     fn compile(&self, module: &[u8]) -> Result<Box<dyn Module>, Invalid> {
         let refused = |error: Error| Invalid(error.to_string());
-        let module = wasmi::Module::new(&self.engine, module).map_err(refused)?;
+        let engine = wasmi::Engine::new(&self.config);
+        let module = wasmi::Module::new(&engine, module).map_err(refused)?;
         let wanted = module.imports().map(|import| {
             let kind = import.ty().func().map(signature);
             (import.module(), import.name(), kind)
         });
         let shape = shape(&module, check_imports(wanted, &self.imports)?);
-        let mut linker = Linker::new(&self.engine);
+        let mut linker = Linker::new(&engine);
         // A module may import the same function twice; it is still one.
         linker.allow_shadowing(true);
         for import in module.imports() {
