@@ -1,0 +1,3 @@
+module ambient.test/ledger
+
+go 1.24
