@@ -21,6 +21,7 @@ from ambientd.ports.worker_protocol import (
 
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, Linux only
 _PIPE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 16
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -160,7 +161,7 @@ class WorkerProcess:
     async def _take(self, size_bytes: int) -> bytes:
         while len(self._received) < size_bytes:
             try:
-                piece = os.read(self.replies, _PIPE_BYTES)
+                piece = os.read(self.replies, _PIECE_BYTES)
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self.replies)
                 continue
