@@ -1,0 +1,47 @@
+"""Real programs are paused, written down, and go on in another engine, as if nothing were."""
+
+from pathlib import Path
+
+import pytest
+
+from ambientd.model.execution import ExecutionLimits, OutcomeKind
+from tests.programs.test_programs import CASES, GO_PROGRAM, ORDERS, Case, built
+from tests.worker.test_pausing import check, ordinary
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+PARTS = 12
+
+
+def journey(path: Path, data: bytes, outcome: OutcomeKind = OutcomeKind.COMPLETED) -> None:
+    source, limits = path.read_bytes(), ExecutionLimits()
+    expected = ordinary(source, data, limits)
+    assert expected.kind is outcome
+    ends_early = expected.gas == limits.gas_max  # a trap: how far it came is not known
+    seen = check(source, data, limits, 50_000 if ends_early else max(1, expected.gas // PARTS))
+    assert seen or ends_early
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.program}-{len(case.data)}")
+def test_an_ordinary_program_moves_between_engines(case: Case) -> None:
+    journey(built(case.program), case.data, OutcomeKind[case.outcome.split()[0].upper()])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("csv-stats/stats.wasm", "csv-stats/sales.csv"),
+        ("file-hash/hash.wasm", "image-classify/digits-100.bin"),
+        ("fixed-train/train.wasm", "fixed-train/digits-800.bin"),
+    ],
+)
+def test_a_reference_module_moves_between_engines(path: str, data: str) -> None:
+    journey(EXAMPLES / path, (EXAMPLES / data).read_bytes())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not GO_PROGRAM.exists(), reason="built by `make -C tests/programs go`")
+def test_a_go_program_moves_between_engines() -> None:
+    journey(GO_PROGRAM, ORDERS)
