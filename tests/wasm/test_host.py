@@ -1,8 +1,8 @@
 """The WASI subset: one deterministic world, every pointer checked, every call paid."""
 
+import hashlib
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ambientd.model.execution import TrapReason
 from ambientd.wasm.host import (
@@ -14,8 +14,13 @@ from ambientd.wasm.host import (
     charge,
     transfer_gas,
 )
-from ambientd.wasm.host_crypto import CRYPTO_SERVED
-from ambientd.wasm.host_wasi import RANDOM_BLOCK_GAS, VECTOR_GAS, WASI_SERVED
+from ambientd.wasm.host_crypto import CRYPTO_SERVED, HASH_GAS_PER_BYTE
+from ambientd.wasm.host_wasi import (
+    RANDOM_BLOCK_GAS,
+    SUBSCRIPTION_GAS,
+    VECTOR_GAS,
+    WASI_SERVED,
+)
 from ambientd.wasm.imports import HOST_FUNCTIONS, WASI_FUNCTIONS
 from ambientd.wasm.interface import GAS_EXPORT
 
@@ -278,18 +283,112 @@ def test_an_absurd_price_does_not_wrap_around() -> None:
     assert memory.gas == -(1 << 63)
 
 
-@given(st.data())
-def test_no_arguments_whatever_break_the_host(data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(sorted(HOST_FUNCTIONS)))
-    edges = st.sampled_from([0, 1, 2, 3, 8, 100, MEMORY_BYTES - 8, MEMORY_BYTES, -1, -8])
-    arguments = data.draw(
-        st.tuples(
-            *[edges | st.integers(-(1 << 31), (1 << 31) - 1)] * len(HOST_FUNCTIONS[name].params)
-        )
+def subscription(user: int, kind: int, subject: int, timeout_ns: int = 0, flags: int = 0) -> bytes:
+    numbers = ((user, 8), (kind, 8), (subject, 8), (timeout_ns, 8), (0, 8), (flags, 8))
+    return b"".join(value.to_bytes(size, "little") for value, size in numbers)
+
+
+def waited(wasi: Host, memory: Memory, *entries: bytes) -> list[tuple[int, int, int, int, int]]:
+    """Poll; give user data, error, kind, size and flags of each event."""
+    memory.write(0, b"".join(entries))
+    memory.write(4096, b"\xff" * 32 * len(entries))
+    assert wasi.call("poll_oneoff", 0, 4096, len(entries), 8192) == 0
+    events = range(4096, 4096 + 32 * memory.number(8192), 32)
+    fields = ((0, 8), (8, 2), (10, 6), (16, 8), (24, 8))
+    return [
+        tuple(memory.number(event + at, size) for at, size in fields)  # type: ignore[misc]
+        for event in events
+    ]
+
+
+def now_ns(wasi: Host, memory: Memory) -> int:
+    assert wasi.call("clock_time_get", 1, 0, 64_000) == 0
+    return memory.number(64_000, 8)
+
+
+def test_sleeping_moves_the_clock_and_costs_a_subscription() -> None:
+    wasi, memory = host()
+    assert waited(wasi, memory, subscription(9, 0, 1, 5_000_000_000)) == [(9, 0, 0, 0, 0)]
+    assert memory.gas == GAS - CALL_GAS - SUBSCRIPTION_GAS
+    assert now_ns(wasi, memory) == 5_000_000_000
+    assert waited(wasi, memory, subscription(9, 0, 0, 1)) == [(9, 0, 0, 0, 0)]
+    assert now_ns(wasi, memory) == 5_001_000_001
+
+
+def test_the_earliest_clock_comes_alone_and_equal_ones_in_order() -> None:
+    wasi, memory = host()
+    clocks = [subscription(user, 0, 0, ns) for user, ns in ((1, 7), (2, 5), (3, 5), (4, 6))]
+    assert [event[0] for event in waited(wasi, memory, *clocks)] == [2, 3]
+
+
+def test_a_time_that_has_passed_does_not_turn_the_clock_back() -> None:
+    wasi, memory = host()
+    now_ns(wasi, memory)
+    assert waited(wasi, memory, subscription(1, 0, 0, 3, flags=1)) == [(1, 0, 0, 0, 0)]
+    assert now_ns(wasi, memory) == 1_000_000
+
+
+def test_the_clock_stops_where_a_signed_number_does() -> None:
+    wasi, memory = host()
+    for timeout_ns in (2**64 - 1, 2**63):
+        waited(wasi, memory, subscription(1, 0, 0, timeout_ns))
+        assert now_ns(wasi, memory) == 2**63 - 1
+
+
+def test_streams_are_ready_at_once_and_the_clock_stands() -> None:
+    wasi, memory = host(b"abc")
+    entries = (
+        subscription(1, 0, 0, 1),
+        subscription(2, 1, 0),
+        subscription(3, 2, 1),
+        subscription(4, 2, 2),
     )
-    wasi, _ = host(b"some input", gas=10_000_000)
-    try:
-        answer = wasi.call(name, *arguments)
-    except (HostTrapError, OutOfGasError, ExitError):
-        return
-    assert answer in {None, 0, 1, BADF, INVAL, NOSYS, NOTSUP, SPIPE, NOTCAPABLE}
+    assert waited(wasi, memory, *entries) == [
+        (2, 0, 1, 3, 0),
+        (3, 0, 2, 65_536, 0),
+        (4, 0, 2, 65_536, 0),
+    ]
+    assert now_ns(wasi, memory) == 0
+    vectors(memory, 0, (100, 3))
+    wasi.call("fd_read", 0, 0, 1, 50)
+    assert waited(wasi, memory, subscription(2, 1, 0)) == [(2, 0, 1, 0, 1)]  # at its end: hung up
+
+
+def test_what_cannot_be_waited_for_is_an_event_with_an_error() -> None:
+    wasi, memory = host()
+    wasi.call("fd_close", 2)
+    entries = (
+        subscription(1, 0, 4, 1),
+        subscription(2, 1, 1),
+        subscription(3, 2, 0),
+        subscription(4, 2, 2),
+        subscription(5, 1, 77),
+    )
+    assert [event[:3] for event in waited(wasi, memory, *entries)] == [
+        (1, INVAL, 0),
+        (2, BADF, 1),
+        (3, BADF, 2),
+        (4, BADF, 2),
+        (5, BADF, 1),
+    ]
+    memory.write(0, subscription(1, 3, 0))
+    assert wasi.call("poll_oneoff", 0, 4096, 1, 8192) == INVAL
+    assert wasi.call("poll_oneoff", 0, 4096, 0, 8192) == INVAL
+
+
+def test_hashes_are_those_of_the_standard_library() -> None:
+    wasi, memory = host()
+    memory.write(100, b"abc" * 1000)
+    assert wasi.call("sha256", 100, 3000, 0) is None
+    assert wasi.call("blake2b_256", 100, 3000, 32) is None
+    assert memory.read(0, 32) == hashlib.sha256(b"abc" * 1000).digest()
+    assert memory.read(32, 32) == hashlib.blake2b(b"abc" * 1000, digest_size=32).digest()
+    assert memory.gas == GAS - 2 * (CALL_GAS + HASH_GAS_PER_BYTE * 3000)
+
+
+def test_hashing_more_than_a_piece_is_hashing_it_whole() -> None:
+    wasi, memory = host()
+    memory.data = bytearray(bytes(range(251)) * 1000)
+    whole = bytes(memory.data)
+    assert wasi.call("sha256", 1, len(whole) - 1, 0) is None
+    assert memory.read(0, 32) == hashlib.sha256(whole[1:]).digest()
