@@ -17,9 +17,12 @@ from nacl.signing import SigningKey
 from ambientd.adapters.engines import open_engine
 from ambientd.model.execution import ExecutionLimits, ExecutionResult
 from ambientd.ports.engine import CompiledModule
+from ambientd.ports.module_cache import ReadyModule
 from ambientd.wasm.prepare import Prepared, prepare
 from ambientd.worker.execution import execute
 from tests.engines import engines
+from tests.runtime.pools import pool_of
+from tests.runtime.pools import prepare as prepare_in
 
 HERE = Path(__file__).parent
 GO_PROGRAM = HERE / "out" / "ledger.wasm"
@@ -219,6 +222,19 @@ def test_the_committed_modules_are_those_that_the_hashes_name() -> None:
     sources = [*(HERE / "c").glob("*.c"), *(HERE / "as").glob("*.ts")]
     sources += (HERE / "rust").glob("*.rs")
     assert found == sorted(f"{path.stem}.wasm" for path in sources)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", engines())
+async def test_a_locked_down_worker_serves_the_host_calls_as_well(engine: str) -> None:
+    async with pool_of(engine=engine) as pool:
+        for case in CASES:
+            module = await prepare_in(pool, built(case.program).read_bytes())
+            assert isinstance(module, ReadyModule)
+            result = await pool.execute(module, case.data, ExecutionLimits(), SEED)
+            assert isinstance(result, ExecutionResult), result
+            assert (outcome_of(result), result.gas) == (case.outcome, case.gas)
+            assert result.output.decode() == case.output
 
 
 @pytest.fixture
