@@ -6,10 +6,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SEED ?= 1
 MINUTES ?= 10
 
-.PHONY: engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim model bench wasm docs lock clean
+.PHONY: engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim model bench bench-wasm wasm docs lock clean
 
 help:  ## Show what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -85,6 +85,9 @@ fuzz-decoder: $(VENV)/.fuzz  ## Coverage-guided fuzzing of module preparation: m
 bench: $(VENV)/.dev  ## Measure task latency and throughput on real daemons
 	$(BIN)/python -m benchmarks.task_latency
 	$(BIN)/python -m benchmarks.task_throughput
+
+bench-wasm: $(VENV)/.dev $(VENV)/.wasm  ## Measure prepared modules on every engine against native code
+	$(BIN)/python -m benchmarks.wasm_kernels
 
 $(VENV)/.wasm: requirements/wasm.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -47,9 +47,11 @@ def build(name: str, flags: tuple[str, ...], folder: Path) -> bytes:
     caches = {
         kind: str(folder / "cache") for kind in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
     }
-    subprocess.run(
-        [*command, source.name], cwd=source.parent, env={**os.environ, **caches}, check=True
+    done = subprocess.run(
+        [*command, source.name], cwd=source.parent, env={**os.environ, **caches}, check=False
     )
+    if done.returncode:
+        raise SystemExit(f"examples/{name}.c does not build; the compiler says why above.")
     return built.read_bytes()
 
 
