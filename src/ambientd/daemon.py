@@ -19,9 +19,11 @@ from ambientd import __version__
 from ambientd.adapters.anchor_service import ChainAnchors
 from ambientd.adapters.anchor_wallet import AnchorWallet
 from ambientd.adapters.blob_files import BlobFiles
+from ambientd.adapters.compiled_files import CompiledFiles, compiled_key
 from ambientd.adapters.data_dir import DataDir
 from ambientd.adapters.durable_files import sync_directory, write_synced
 from ambientd.adapters.engines import engine_for, installed, require
+from ambientd.adapters.host_memory import available_bytes
 from ambientd.adapters.keys import draw_secret, load_key
 from ambientd.adapters.libp2p import open_transport
 from ambientd.adapters.probes.carbon import CarbonProbe
@@ -66,6 +68,7 @@ from ambientd.telemetry.core import TelemetryOptions
 log = structlog.get_logger("ambientd")
 
 STORE_FILE = "node.db"
+COMPILED_FOLDER = "compiled"
 VOTED_MARK = "node.voted"
 
 EXIT_DONE = 0
@@ -239,10 +242,21 @@ def _engine_name(identity: Identity) -> str:
 
 async def _open_pool(identity: Identity, stack: AsyncExitStack) -> WorkerPool:
     chosen = identity.config.execution
+    budget_bytes = chosen.memory_budget_bytes or available_bytes() * 3 // 4
+    if budget_bytes < chosen.memory_bytes_max:
+        log.warning(
+            "a task that asks for as much memory as this node allows will not be executed here",
+            allowed_bytes=chosen.memory_bytes_max,
+            budget_bytes=budget_bytes,
+        )
     options = WorkerPoolOptions(
-        engine=_engine_name(identity), size=chosen.workers, sandbox=chosen.sandbox.value
+        engine=_engine_name(identity),
+        size=chosen.workers,
+        sandbox=chosen.sandbox.value,
+        memory_budget_bytes=budget_bytes,
     )
-    pool = await stack.enter_async_context(open_worker_pool(options))
+    cache = CompiledFiles(identity.places.data_dir / COMPILED_FOLDER, compiled_key(identity.seed))
+    pool = await stack.enter_async_context(open_worker_pool(options, cache))
     missing = set(Protection) - pool.protections
     if missing & REQUIRED_PROTECTIONS:
         log.error("WORKERS ARE NOT FULLY LOCKED DOWN on this machine", missing=sorted(missing))
