@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ambientd.wasm import Prepared, Refused, prepare
 from ambientd.wasm.leb import encode_unsigned
+from ambientd.wasm.limits import PrepareLimits
 from ambientd.wasm.opcodes import OPCODES, Immediate
 from ambientd.wasm.pausing import Pausable, make_pausable
 from ambientd.wasm.signatures import EFFECTS
@@ -153,10 +154,29 @@ def test_a_submitted_module_may_not_import_what_keeps_frames(name: str) -> None:
     assert "is not available" in outcome.reason
 
 
-def test_a_function_that_grows_too_large_is_refused_and_not_written_out() -> None:
-    keeps = "(i32.const 0)" * 1_000
-    calls = "(call $f)" * 4_000
-    source = module(f"(func $f (loop)) (func {keeps} {calls} {'(drop)' * 1_000})")
+KEEPS = "(i32.const 0)" * 1_000
+
+
+@pytest.mark.parametrize(
+    ("problem", "function"),
+    [
+        ("or 1000000 at all of them", f"{KEEPS} {'(call $f)' * 4_000} {'(drop)' * 1_000}"),
+        ("more than 16384 calls and loops", "(call $f)" * 16_384),
+        ("is the most for their product", f"(local {'i64 ' * 1_000}) {'(loop)' * 2_000}"),
+    ],
+)
+def test_a_function_that_would_grow_out_of_bounds_is_refused(problem: str, function: str) -> None:
+    source = module(f"(func $f (loop)) (func {function})")
+    assert isinstance(prepare(source), Prepared)
     outcome = make_pausable(source)
     assert isinstance(outcome, Refused)
-    assert "has more than 7654321 bytes" in outcome.reason
+    assert problem in outcome.reason
+
+
+def test_the_size_of_a_pausable_function_is_limited_as_that_of_a_prepared_one() -> None:
+    source = module(f"(func $f (loop)) (func {'(call $f)' * 1_000})")
+    limits = PrepareLimits(prepared_body_bytes_max=20_000)
+    assert isinstance(prepare(source, limits), Prepared)
+    outcome = make_pausable(source, limits)
+    assert isinstance(outcome, Refused)
+    assert "has more than 20000 bytes" in outcome.reason

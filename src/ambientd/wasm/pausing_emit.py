@@ -23,17 +23,19 @@ from ambientd.wasm.leb import encode_signed, encode_unsigned
 from ambientd.wasm.opcodes import Role
 from ambientd.wasm.pausing_scan import (
     ENTRY_POINT,
+    SPLIT,
     Body,
     Branch,
     Call,
     Else,
     Item,
     Opening,
-    kept,
 )
 from ambientd.wasm.refusal import RefusalError
 
 NORMAL, LEAVING, ENTERING = 0, 1, 2
+# What engines must keep track of; compiling takes their time and memory with it.
+LIVE_MAX = 2_000_000
 NEXT_NEVER, NEXT_AT_ONCE = -(1 << 63), (1 << 63) - 1
 
 _BLOCK_VOID, _IF_VOID, _ELSE, _END = b"\x02\x40", b"\x04\x40", b"\x05", b"\x0b"
@@ -126,6 +128,7 @@ class FunctionWriter:
         self._slots: dict[tuple[int, int], int] = {}
         self._out: list[bytes] = []
         self._size = 0
+        self._points = 0
         self._depth = 1  # the outer block is open
         self._scopes: list[tuple[int, Body]] = []  # label depth, body
         gas = encode_unsigned(frame.gas)
@@ -161,6 +164,12 @@ class FunctionWriter:
                     self._scopes.pop()
                     self._depth -= 1
         saved = self._saved()
+        if len(saved) * self._points > LIVE_MAX:
+            raise RefusalError(
+                f"{len(saved)} values are alive at {self._points} calls and loops, "
+                f"and {LIVE_MAX} is the most for their product",
+                SPLIT,
+            )
         self._emit(
             _END,
             *(self._names.hand_over(_LOCAL_GET + local, kind) for local, kind in saved),
@@ -181,8 +190,7 @@ class FunctionWriter:
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._bytes_max:
             raise RefusalError(
-                f"the pausable function has more than {self._bytes_max} bytes",
-                "Split the function.",
+                f"the pausable function has more than {self._bytes_max} bytes", SPLIT
             )
 
     def _saved(self) -> list[tuple[bytes, int]]:
@@ -242,6 +250,7 @@ class FunctionWriter:
     def _begin(self, label_depth: int, body: Body, *, is_loop: bool) -> None:
         """Write the dispatch with which a body begins, if it has points."""
         self._scopes.append((label_depth, body))
+        self._points += len(body.points)
         if not body.needs_dispatch():
             return
         starts = body.points[is_loop:]
@@ -290,9 +299,9 @@ class FunctionWriter:
 
     def _on_opening(self, opening: Opening) -> None:
         if opening.numbers and self._scopes[-1][1].needs_dispatch():
-            operands = kept(opening.operands)
-            self._arrive(operands, opening.operands_height)
-            *taken, last = [b"", *self._take_out(operands, opening.operands_height)]
+            self._arrive(opening.operands, opening.operands_height)
+            operands = self._take_out(opening.operands, opening.operands_height)
+            *taken, last = [b"", *operands]
             self._emit(*taken, self._which_arm(opening, last) if opening.role is Role.IF else last)
         self._emit(opening.token)
         self._depth += 1

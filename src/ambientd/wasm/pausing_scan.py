@@ -21,6 +21,10 @@ ENTRY_POINT = 1
 ADDED_IMPORTS = 2  # `pop` and `push` follow the module's own imports
 # More operands than this would make the code that keeps them grow with the square.
 OPERANDS_MAX = 1_024
+OPERANDS_KEPT_MAX = 1_000_000  # over all points of a function
+POINTS_MAX = 16_384  # of a function; each is a block of its own in what is written
+
+SPLIT = "Split the function."
 
 _CALL, _REF_FUNC = b"\x10", b"\xd2"
 _TABLE_CHANGES = frozenset(
@@ -50,11 +54,11 @@ class Opening:
     token: bytes
     role: Role
     results: bytes
-    operands: bytes | None  # None: too many to keep
     operands_height: int
     is_first: bool  # in the enclosing body
     first: int  # the number of its first point
     body: Body
+    operands: bytes = b""  # known at the end, if there are points inside
     numbers: int = 0  # of points inside
     numbers_then: int | None = None  # of those in the first arm of an `if`
 
@@ -105,18 +109,6 @@ class Typing:
         return function + ADDED_IMPORTS * (function >= len(self.module.imports))
 
 
-def kept(operands: bytes | None) -> bytes:
-    """Return the operands to keep at a point, or refuse."""
-    if operands is None:
-        raise RefusalError(
-            f"more than {OPERANDS_MAX} operands are alive at a call or loop",
-            "Split the expression.",
-        )
-    if not REFERENCE_TYPES.isdisjoint(operands):
-        raise RefusalError("a reference is alive at a call or loop", "Keep it in a table.")
-    return operands
-
-
 def ill_typed() -> RefusalError:
     """Say that an engine would not take the module either."""
     return RefusalError("its types do not fit", REBUILD)
@@ -150,6 +142,7 @@ class Scanner:
         self._begun_at = 0  # items before the present body, as long as it is empty
         self._next = ENTRY_POINT + 1
         self._dead = self._closed = False
+        self._kept_count = 0
         self._known: dict[bytes, _Known] = {}
 
     def scan(self, tokens: list[bytes]) -> tuple[Body, list[Item]]:
@@ -227,12 +220,11 @@ class Scanner:
 
     def _kept_call(self, pops: bytes, pushes: bytes) -> _Handler:
         def handle(written: bytes, _opcode: Opcode) -> None:
-            operands = kept(self._operands())
+            operands = self._kept(bytes(self._stack[self._floor :]))
             self._pop(pops)
             self._stack += pushes
-            self._bodies[-1].points.append(self._next)
-            self._items.append(Call(written, self._next, operands, self._floor))
-            self._next += 1
+            number = self._numbered(self._bodies[-1])
+            self._items.append(Call(written, number, operands, self._floor))
 
         return handle
 
@@ -247,9 +239,26 @@ class Scanner:
             raise ill_typed()
         return self._stack.pop()
 
-    def _operands(self) -> bytes | None:
-        many = len(self._stack) - self._floor > OPERANDS_MAX
-        return None if many else bytes(self._stack[self._floor :])
+    def _numbered(self, body: Body) -> int:
+        """Add a point to a body; returns its number."""
+        number, self._next = self._next, self._next + 1
+        if number > POINTS_MAX:
+            raise RefusalError(f"it has more than {POINTS_MAX} calls and loops", SPLIT)
+        body.points.append(number)
+        return number
+
+    def _kept(self, operands: bytes) -> bytes:
+        """Return the operands to keep at a point, or refuse."""
+        self._kept_count += len(operands)
+        if len(operands) > OPERANDS_MAX or self._kept_count > OPERANDS_KEPT_MAX:
+            raise RefusalError(
+                f"more than {OPERANDS_MAX} operands are alive at a call or loop, "
+                f"or {OPERANDS_KEPT_MAX} at all of them",
+                SPLIT,
+            )
+        if not REFERENCE_TYPES.isdisjoint(operands):
+            raise RefusalError("a reference is alive at a call or loop", "Keep it in a table.")
+        return operands
 
     def _on_drop(self, written: bytes, _opcode: Opcode) -> None:
         self._pop_any()
@@ -272,18 +281,16 @@ class Scanner:
     def _on_open(self, written: bytes, opcode: Opcode) -> None:
         kind = block_type_of(written)
         signature = Signature(b"", kind) if isinstance(kind, bytes) else self._type(kind)
-        operands, height = self._operands(), self._floor
         if opcode.role is Role.IF:
             self._pop(I32)
         self._pop(signature.params)
         body = Body(len(self._stack), signature.params)
         is_first = len(self._items) == self._begun_at
         opening = Opening(
-            written, opcode.role, signature.results, operands, height, is_first, self._next, body
+            written, opcode.role, signature.results, self._floor, is_first, self._next, body
         )
         if opcode.role is Role.LOOP:
-            body.points.append(self._next)
-            self._next += 1
+            self._numbered(body)
         self._items.append(opening)
         self._open.append(opening)
         self._bodies.append(body)
@@ -327,6 +334,9 @@ class Scanner:
             opening.numbers_then = opening.numbers
         parent = self._bodies[-1]
         if opening.numbers:
+            below = bytes(self._stack[parent.height :])
+            condition = I32 if opening.role is Role.IF else b""
+            opening.operands = self._kept(below + opening.body.params + condition)
             parent.points.append(opening.first)
             parent.begins_with_construct |= opening.is_first and not parent.params
         self._floor = parent.height
