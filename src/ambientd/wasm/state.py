@@ -22,8 +22,8 @@ from ambientd.model.execution import (
 
 STATE_VERSION = 1
 VALUE_BYTES = 8
-# A frame keeps at most a few values for each unit of call depth.
-VALUES_MAX = 1 << 20
+# A frame keeps at most four values for each unit of its weight (protocols/04 §6).
+VALUES_MAX = 1 << 21
 HOST_BYTES_MAX = OUTPUT_BYTES_CEILING + LOG_BYTES_CEILING + 1_024
 PAGES_MAX = MEMORY_BYTES_CEILING // PAGE_BYTES
 
