@@ -1,0 +1,1 @@
+//! Only its lock file is of use.
