@@ -72,10 +72,9 @@ def rewrite_body(context: BodyContext, function: int, start: int, end: int) -> b
         context.limits.call_depth_weight_max,
     )
     epilogue = emitter.epilogue(check=rewriter.has_unchecked, weight=weight)
-    group_count += scratch.groups
-    body = b"".join(
-        (encode_unsigned(group_count), groups, scratch.locals, prologue, *tokens, epilogue)
-    )
+    tokens[:0] = (encode_unsigned(group_count + scratch.groups), groups, scratch.locals, prologue)
+    tokens.append(epilogue)
+    body = b"".join(tokens)
     if len(body) > context.limits.prepared_body_bytes_max:
         raise RefusalError(
             f"the prepared function has {len(body)} bytes, "
@@ -139,14 +138,9 @@ class _Rewriter:
         """Write gas and calls into the instructions; `done` says how far it came."""
         pending = iter(tokens)
         try:
-            steps = list(map(self._steps.__getitem__, pending))
+            self._settle(tokens, map(self._steps.__getitem__, pending))
         finally:
             self.done = len(tokens) - length_hint(pending) - 1
-        settled = iter(steps)
-        try:
-            self._settle(tokens, settled)
-        finally:
-            self.done = len(tokens) - length_hint(settled) - 1
 
     def _settle(self, tokens: list[bytes], steps: Iterator[Step]) -> None:
         charges, local_count = self._emitter.charges, self._local_count
@@ -214,20 +208,20 @@ class _Rewriter:
 
     def _around(self, role: int, place: int, token: bytes, way_out: int) -> bytes:
         """Return an instruction with what belongs around it; `way_out` is the label to give up."""
-        if role < 0:
-            raise RefusalError(f"local {role + WORK} does not exist", REBUILD)
         if role >= _CALL:
             called = self._emitter.flush + token + self._emitter.reload
             # the prepared functions look at gas themselves; the host acts, so look before it
             return called if role != _CALL_HOST else self._emitter.check(way_out) + called
         if role >= _SIZED_PAGES:
             return self._emitter.charge_size(role, way_out) + token
+        if role < 0:
+            raise RefusalError(f"local {role + WORK} does not exist", REBUILD)
         self._floats.append((place, role))
         return token
 
     def canonicalise(self, tokens: list[bytes]) -> Scratch:
         """Make NaNs canonical where they could be seen; returns the locals this needs."""
-        scratch = self._emitter.scratch({role for _, role in self._floats})
+        scratch = self._emitter.scratch(frozenset(role for _, role in self._floats))
         for place, role in self._floats:
             canonical, token = scratch.canonical[role], tokens[place]
             tokens[place] = token + canonical if role >= _LANES_F32 else canonical + token

@@ -40,16 +40,18 @@ class Steps(dict[bytes, Step]):
         if known is None:
             raise RefusalError("the instruction is not allowed", TARGET)
         opcode, position = known
-        role, net, mark, first, second = opcode.role, opcode.net, _UNMARKED, 0, 0
+        role, net = opcode.role, opcode.net
+        if role is Role.PLAIN:
+            return _UNMARKED, opcode.gas, net, 0, 0
+        mark, first, second = WORK + role, 0, 0
         if role is Role.LOCAL:
             mark = decode_unsigned(token, position)[0]
             _check_exists("local", mark, WORK)
         elif role is Role.GLOBAL:
             index = decode_unsigned(token, position)[0]
             _check_exists("global", index, self._module.globals_count)
-        elif role is not Role.PLAIN:
-            mark = WORK + role
-        if role in (Role.BRANCH, Role.BRANCH_IF):
+            mark = _UNMARKED
+        elif role in (Role.BRANCH, Role.BRANCH_IF):
             first = decode_unsigned(token, position)[0]
         elif role is Role.BRANCH_TABLE:
             first = max(labels_of(token))

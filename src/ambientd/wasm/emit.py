@@ -70,6 +70,7 @@ class Emitter:
 
     def __init__(self, names: Globals, first_local: int) -> None:
         self._first_local = first_local
+        self._scratch: dict[frozenset[int], Scratch] = {}
         gas, size = encode_unsigned(first_local), encode_unsigned(first_local + 1)
         gas_global, depth_global = encode_unsigned(names.gas), encode_unsigned(names.depth)
         self._gas_get, self._gas_set, self._gas_tee = (
@@ -85,8 +86,13 @@ class Emitter:
         self.flush = self._gas_get + self._store
         self.reload = self._load + self._gas_set
 
-    def scratch(self, roles: set[int]) -> Scratch:
+    def scratch(self, roles: frozenset[int]) -> Scratch:
         """Lay the scratch locals out for a function in which these roles occur."""
+        if roles not in self._scratch:
+            self._scratch[roles] = self._lay_out(roles)
+        return self._scratch[roles]
+
+    def _lay_out(self, roles: frozenset[int]) -> Scratch:
         types = [I64, I32]
         canonical: dict[int, bytes] = {}
         for role, (kind, nan, choose) in _CANONICAL.items():

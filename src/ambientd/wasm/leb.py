@@ -1,8 +1,13 @@
 """LEB128 integers, and a reader that refuses instead of running past its end."""
 
+from functools import lru_cache
+
 from ambientd.wasm.refusal import REBUILD, SHRINK, RefusalError
 
+_REMEMBERED = 1 << 12  # encodings of the numbers used last
 
+
+@lru_cache(maxsize=_REMEMBERED)
 def encode_unsigned(value: int) -> bytes:
     """Encode in the shortest unsigned form."""
     out = bytearray()
@@ -13,6 +18,7 @@ def encode_unsigned(value: int) -> bytes:
     return bytes(out)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def encode_signed(value: int) -> bytes:
     """Encode in the shortest signed form."""
     out = bytearray()
@@ -73,10 +79,13 @@ class Reader:
 
     def skip_signed(self, bytes_max: int) -> None:
         """Step over a signed integer of at most `bytes_max` bytes."""
-        start = self.position
-        for _ in range(bytes_max):
-            if self.byte() < 0x80:
+        start, data = self.position, self.data
+        for position in range(start, min(start + bytes_max, self.end)):
+            if data[position] < 0x80:
+                self.position = position + 1
                 return
+        if start + bytes_max > self.end:
+            raise RefusalError("the module ends too early", REBUILD, self.end)
         raise RefusalError("an integer is too long", REBUILD, start)
 
     def count(self, what: str, limit: int) -> int:

@@ -76,21 +76,26 @@ def prepare(module: bytes, limits: PrepareLimits = _DEFAULT_LIMITS) -> Prepared 
 
 def _sentence(refusal: RefusalError, data: bytes, module: Module | None) -> str:
     where = []
-    if refusal.function is not None and module is not None:
-        exported = sorted(
-            repr(export.name)
-            for export in module.exports
-            if export.kind is External.FUNCTION and export.index == refusal.function
-        )
-        name = name_of(data, refusal.function)
-        known = [f"named {name!r}"] * bool(name) + [f"exported as {e}" for e in exported[:1]]
-        where.append(f"function {refusal.function}" + (f" ({', '.join(known)})" * bool(known)))
+    if refusal.function is not None:
+        where.append(_function_shown(refusal.function, data, module))
+    elif refusal.section is not None:
+        where.append(f"{refusal.section} section")
     if refusal.offset is not None:
         where.append(f"byte {refusal.offset}")
-    if refusal.instruction is not None:
-        where[-1] += f": {refusal.instruction}"
     place = ", ".join(where) + ": " if where else ""
-    return f"{place}{refusal.problem}. {refusal.remedy}"
+    instruction = f"{refusal.instruction}: " if refusal.instruction else ""
+    return f"{place}{instruction}{refusal.problem}. {refusal.remedy}"
+
+
+def _function_shown(function: int, data: bytes, module: Module | None) -> str:
+    exported = sorted(
+        repr(export.name)
+        for export in (module.exports if module else ())
+        if export.kind is External.FUNCTION and export.index == function
+    )
+    name = name_of(data, function)
+    known = [f"named {name!r}"] * bool(name) + [f"exported as {e}" for e in exported[:1]]
+    return f"function {function}" + (f" ({', '.join(known)})" * bool(known))
 
 
 def _check_imports(module: Module) -> None:
@@ -100,6 +105,7 @@ def _check_imports(module: Module) -> None:
             raise RefusalError(
                 f"the import {entry.module!r} {entry.name!r} is not available",
                 f"Only functions of {', '.join(IMPORTABLE)} may be imported.",
+                entry.offset,
             )
         if module.types[entry.type_index] != known.signature():
             raise RefusalError(
@@ -116,6 +122,7 @@ def _interface_of(module: Module) -> Interface:
         raise RefusalError(
             f"the export {reserved[0]!r} has a reserved name",
             "Rename it; if the module is a prepared one already, submit the original.",
+            exports[reserved[0]].offset,
         )
     missing: dict[Interface, list[str]] = {}
     for interface, required in REQUIRED_EXPORTS.items():
@@ -147,14 +154,16 @@ def _rewrite(data: bytes, module: Module, limits: PrepareLimits) -> bytes:
         function = len(module.imports) + index
         try:
             bodies.append(rewrite_body(context, function, start, end))
+            size_bytes += len(bodies[-1])
+            if size_bytes > limits.prepared_bytes_max:
+                raise RefusalError(
+                    f"the prepared functions need more than {limits.prepared_bytes_max} bytes",
+                    SHRINK,
+                    start,
+                )
         except RefusalError as refusal:
             refusal.function = function
             raise
-        size_bytes += len(bodies[-1])
-        if size_bytes > limits.prepared_bytes_max:
-            raise RefusalError(
-                f"the prepared functions need more than {limits.prepared_bytes_max} bytes", SHRINK
-            )
     sections = dict(module.raw)
     sections.pop(Section.START, None)
     if context.added_types:

@@ -9,6 +9,7 @@ class RefusalError(Exception):
         self.problem = problem
         self.remedy = remedy
         self.offset = offset
+        self.section: str | None = None
         self.function: int | None = None
         self.instruction: str | None = None
 

@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from ambientd.wasm.leb import Reader
 from ambientd.wasm.limits import PrepareLimits
+from ambientd.wasm.opcodes import OPCODES
 from ambientd.wasm.refusal import REBUILD, SHRINK, TARGET, RefusalError
 
 PAGES_ADDRESSABLE = 65_536
@@ -34,6 +35,7 @@ class Section(IntEnum):
     DATA_COUNT = 12
 
 
+_SHOWN = {section.value: section.name.lower().replace("_", " ") for section in Section}
 ORDER = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 10, 11)
 
 
@@ -61,6 +63,7 @@ class Import:
     module: str
     name: str
     type_index: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Export:
     name: str
     kind: External
     index: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,30 +122,39 @@ def decode_module(data: bytes, limits: PrepareLimits) -> Module:
         raise RefusalError("the bytes are not a WebAssembly 1 module", REBUILD, 0)
     module, reader, last = Module(), Reader(data, 8, len(data)), -1
     while not reader.done():
-        start = reader.position
-        number = reader.byte()
-        content = reader.sub(reader.unsigned())
-        if number == Section.CUSTOM:
-            content.utf8(content.count("bytes in a name", len(data)))
-            continue
-        if number not in ORDER:
-            raise RefusalError(f"section {number} is not allowed", TARGET, start)
-        rank = ORDER.index(number)
-        if rank <= last:
-            raise RefusalError(f"section {number} is repeated or out of order", REBUILD, start)
-        last = rank
-        module.raw[number] = data[content.position : content.end]
-        _DECODERS[number](content, module, limits)
-        if not content.done():
-            raise RefusalError(
-                f"section {number} is longer than its contents", REBUILD, content.position
-            )
+        start, number = reader.position, reader.byte()
+        try:
+            content = reader.sub(reader.unsigned())
+            if number == Section.CUSTOM:
+                content.utf8(content.count("bytes in a name", len(data)))
+                continue
+            last = _rank(number, last, start)
+            module.raw[number] = data[content.position : content.end]
+            _DECODERS[number](content, module, limits)
+            if not content.done():
+                raise RefusalError(
+                    f"section {number} is longer than its contents", REBUILD, content.position
+                )
+        except RefusalError as refusal:
+            if number in _SHOWN:
+                refusal.section = _SHOWN[number]
+            raise
     if len(module.bodies) != len(module.functions):
         raise RefusalError(
             f"{len(module.functions)} functions are declared and {len(module.bodies)} have code",
             REBUILD,
         )
     return module
+
+
+def _rank(number: int, last: int, start: int) -> int:
+    """Return a section's place in the order, which is behind that of the last one."""
+    if number not in ORDER:
+        raise RefusalError(f"section {number} is not allowed", TARGET, start)
+    rank = ORDER.index(number)
+    if rank <= last:
+        raise RefusalError(f"section {number} is repeated or out of order", REBUILD, start)
+    return rank
 
 
 def _value_types(reader: Reader, limits: PrepareLimits) -> bytes:
@@ -183,7 +196,7 @@ def _decode_imports(reader: Reader, module: Module, limits: PrepareLimits) -> No
                 "Define it in the module instead.",
                 start,
             )
-        module.imports.append(Import(space, name, _type_index(reader, module)))
+        module.imports.append(Import(space, name, _type_index(reader, module), start))
 
 
 def _decode_functions(reader: Reader, module: Module, limits: PrepareLimits) -> None:
@@ -249,7 +262,10 @@ def _constant(reader: Reader) -> None:
         case 0xFD if reader.byte() == 0x0C:
             reader.take(16)
         case _:
-            raise RefusalError("an initial value is not a plain constant", TARGET, start)
+            name = OPCODES[opcode].name if opcode in OPCODES else f"opcode 0x{opcode:02x}"
+            raise RefusalError(
+                f"an initial value is not a plain constant but {name}", TARGET, start
+            )
     if reader.byte() != 0x0B:
         raise RefusalError("an initial value is not a single constant", TARGET, start)
 
@@ -267,7 +283,7 @@ def _decode_globals(reader: Reader, module: Module, limits: PrepareLimits) -> No
 
 def _decode_exports(reader: Reader, module: Module, limits: PrepareLimits) -> None:
     for _ in range(reader.count("exports", limits.exports_max)):
-        name, start = _name(reader, limits), reader.position
+        begin, name, start = reader.position, _name(reader, limits), reader.position
         kind, index = reader.byte(), reader.unsigned()
         if kind > External.GLOBAL:
             raise RefusalError(f"an export is of kind {kind}", TARGET, start)
@@ -283,7 +299,7 @@ def _decode_exports(reader: Reader, module: Module, limits: PrepareLimits) -> No
                 REBUILD,
                 start,
             )
-        module.exports.append(Export(name, External(kind), index))
+        module.exports.append(Export(name, External(kind), index, begin))
 
 
 def _decode_start(reader: Reader, module: Module, _limits: PrepareLimits) -> None:
@@ -320,8 +336,12 @@ def _decode_elements(reader: Reader, _module: Module, limits: PrepareLimits) -> 
 
 
 def _decode_code(reader: Reader, module: Module, limits: PrepareLimits) -> None:
-    for _ in range(reader.count("function bodies", limits.functions_max)):
-        body = reader.sub(reader.count("bytes in a function", limits.body_bytes_max))
+    for index in range(reader.count("function bodies", limits.functions_max)):
+        try:
+            body = reader.sub(reader.count("bytes in a function", limits.body_bytes_max))
+        except RefusalError as refusal:
+            refusal.function = len(module.imports) + index
+            raise
         module.bodies.append((body.position, body.end))
 
 

@@ -73,7 +73,8 @@ _INSTRUCTION = b"|".join(
 )
 _EACH = re.compile(_INSTRUCTION + rb"|[\x00-\xff]", re.DOTALL)  # what fits nothing: one byte
 _RUN = re.compile(b"(?:" + _INSTRUCTION + b")*+", re.DOTALL)
-_BRANCH_TABLE = b"\x0e"
+_BRANCH_TABLE = 0x0E
+_LONG_TABLE = re.compile(rb"\x0e[\x80-\xff]")  # or bytes that look like one, which does no harm
 
 _FOREIGN = {
     0x06: "exceptions", 0x07: "exceptions", 0x08: "exceptions", 0x09: "exceptions",
@@ -85,9 +86,9 @@ _FOREIGN = {
 
 def tokenise(data: bytes, start: int, end: int, targets_max: int) -> list[bytes]:
     """Cut `data[start:end]` into instructions; one that fits nothing is left as a single byte."""
-    tokens: list[bytes] = _EACH.findall(data, start, end)
-    if _BRANCH_TABLE in tokens:
+    if _LONG_TABLE.search(data, start, end):
         return _tokenise_around_tables(data, start, end, targets_max)
+    tokens: list[bytes] = _EACH.findall(data, start, end)
     return tokens
 
 
@@ -101,7 +102,7 @@ def _tokenise_around_tables(data: bytes, start: int, end: int, targets_max: int)
         tokens += _EACH.findall(data, position, stop)
         if stop == end:
             break
-        is_table = data[stop] == _BRANCH_TABLE[0]
+        is_table = data[stop] == _BRANCH_TABLE
         position = _branch_table_end(data, stop, end, targets_max) if is_table else stop + 1
         tokens.append(data[stop:position])
         if position == stop + 1:
