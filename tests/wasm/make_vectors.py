@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ambientd.codec.digest import sha256
-from ambientd.wasm import REWRITER_VERSION, Prepared, prepare
+from ambientd.wasm import REWRITER_VERSION, Prepared, PrepareLimits, prepare
 from tests.wasm.programs import Program
 from tests.wasm.running import Instance, Seen, module
 from tests.wasm.test_behaviour import AROUND as TOOLS
@@ -14,6 +14,7 @@ from tests.wasm.test_refusals import MAGIC, raw, section
 
 PATH = Path(__file__).parents[2] / "protocols" / "vectors" / "modules.json"
 VECTOR_GAS = 1_000_000
+DEPTH_MAX = PrepareLimits().call_depth_weight_max
 RANDOM_PROGRAMS = 8
 
 
@@ -86,7 +87,7 @@ def build() -> dict[str, object]:
                 "prepared_sha256": sha256(outcome.module).hex(),
                 "interface": outcome.interface.value,
                 "imports": list(outcome.imports),
-                "calls": [execute(outcome.module, export, call, 65_536) for call in calls],
+                "calls": [execute(outcome.module, export, call, DEPTH_MAX) for call in calls],
             }
         )
     return {

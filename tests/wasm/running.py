@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import wasmtime
 
+from ambientd.adapters.wasmtime_engine import STACK_BYTES_MAX, allow_stack
 from ambientd.wasm import DEPTH_EXPORT, GAS_EXPORT, START_EXPORT, Prepared, prepare
 from ambientd.wasm.limits import PrepareLimits
 
@@ -14,7 +15,7 @@ Value = int | float
 def engine() -> wasmtime.Engine:
     """An engine that does nothing about NaNs by itself, with room for the deepest call."""
     config = wasmtime.Config()
-    config.max_wasm_stack = 1 << 20
+    allow_stack(config, STACK_BYTES_MAX)
     config.parallel_compilation = False
     return wasmtime.Engine(config)
 

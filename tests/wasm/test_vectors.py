@@ -6,7 +6,7 @@ import pytest
 
 from ambientd.codec.digest import sha256
 from ambientd.wasm import REWRITER_VERSION, Prepared, Refused, prepare
-from tests.wasm.make_vectors import PATH, execute
+from tests.wasm.make_vectors import DEPTH_MAX, PATH, execute
 
 VECTORS = json.loads(PATH.read_text())
 
@@ -26,7 +26,7 @@ def test_a_module_is_prepared_to_the_same_bytes_and_gas(vector: dict[str, object
     calls = vector["calls"]
     assert isinstance(calls, list)
     for call in calls:
-        assert execute(outcome.module, call["export"], call["arguments"], 65_536) == call
+        assert execute(outcome.module, call["export"], call["arguments"], DEPTH_MAX) == call
 
 
 @pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda vector: vector["name"])

@@ -33,7 +33,7 @@ use crate::port::{
 pub const VERSION: &str = "7.4.2";
 
 /// The rewriter's depth limit bites at a quarter of this.
-const STACK_BYTES_MAX: usize = 2 << 20;
+const STACK_BYTES_MAX: usize = 8 << 20;
 
 /// Caps memories and tables of the instance that is being made.
 struct Limits {

@@ -23,7 +23,7 @@ pub const VERSION: &str = "2.0.0";
 /// Both far beyond where the rewriter's depth limit bites: each call weighs one at least there,
 /// and a unit of weight is never more than two cells of 8 bytes here.
 const CALLS_MAX: usize = 1 << 17;
-const STACK_BYTES_MAX: usize = 16 << 20;
+const STACK_BYTES_MAX: usize = 64 << 20;
 
 /// Makes modules; holds the functions of the host that they may import.
 ///

@@ -14,6 +14,7 @@ the function's outermost label, inside a second block for giving up.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from operator import length_hint
 
 from ambientd.wasm.context import WORK, BodyContext, Step
@@ -34,6 +35,8 @@ from ambientd.wasm.tokens import not_allowed, opcode_of, tokenise
 FRAME_WEIGHT = 16
 OPERAND_WEIGHT = 2
 _V128 = 0x7B
+# f32x4.demote_f64x2_zero and f64x2.promote_low_f32x4 read other lanes than they write.
+_OTHER_LANES = (b"\xfd\x5e", b"\xfd\x5f")
 _UNCHECKED, _ENTRY = -1, -2  # in place of the label to leave for at the start of a run
 
 # Plain integers, because members of an enumeration are slow to reach in the hot loop.
@@ -222,7 +225,21 @@ class _Rewriter:
     def canonicalise(self, tokens: list[bytes]) -> Scratch:
         """Make NaNs canonical where they could be seen; returns the locals this needs."""
         scratch = self._emitter.scratch(frozenset(role for _, role in self._floats))
+        passed_on = self._passed_on(tokens)
         for place, role in self._floats:
             canonical, token = scratch.canonical[role], tokens[place]
-            tokens[place] = token + canonical if role >= _LANES_F32 else canonical + token
+            if role < _LANES_F32:
+                tokens[place] = canonical + token
+            elif place not in passed_on:
+                tokens[place] = token + canonical
         return scratch
+
+    def _passed_on(self, tokens: list[bytes]) -> set[int]:
+        """Find vectors that the next instruction turns into one made canonical itself."""
+        return {
+            place
+            for (place, role), (next_place, next_role) in pairwise(self._floats)
+            if next_place == place + 1
+            and next_role == role
+            and tokens[next_place] not in _OTHER_LANES
+        }

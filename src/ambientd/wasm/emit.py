@@ -16,16 +16,17 @@ UNREACHABLE, SELECT, NO_RESULT = b"\x00", b"\x1b", b"\x40"
 I32, I64, F32, F64, V128 = b"\x7f", b"\x7e", b"\x7d", b"\x7c", b"\x7b"
 
 _NAN_F32, _NAN_F64 = b"\x00\x00\xc0\x7f", b"\x00\x00\x00\x00\x00\x00\xf8\x7f"
-_F32_EQ, _F64_EQ = b"\x5b", b"\x61"
-_F32X4_EQ, _F64X2_EQ = b"\xfd\x41", b"\xfd\x47"
-_V128_CONST, _V128_BITSELECT = b"\xfd\x0c", b"\xfd\x52"
+_F32_GE, _F64_GE = b"\x60", b"\x66"  # of a value with itself: a cheaper test than eq
+_F32X4_NE, _F64X2_NE = b"\xfd\x42", b"\xfd\x48"
+_V128_OR = b"\xfd\x50"
 
-# local type a canonicalising sequence needs, the canonical NaN, "is itself", and "choose"
+# Local type that a canonicalising sequence needs, and what stands before and behind reading the
+# value twice. A lane with a NaN becomes all ones, which costs no constant and no blend.
 _CANONICAL: dict[int, tuple[bytes, bytes, bytes]] = {
-    Role.OBSERVE_F32: (F32, b"\x43" + _NAN_F32, _F32_EQ + SELECT),
-    Role.OBSERVE_F64: (F64, b"\x44" + _NAN_F64, _F64_EQ + SELECT),
-    Role.LANES_F32: (V128, _V128_CONST + _NAN_F32 * 4, _F32X4_EQ + _V128_BITSELECT),
-    Role.LANES_F64: (V128, _V128_CONST + _NAN_F64 * 2, _F64X2_EQ + _V128_BITSELECT),
+    Role.OBSERVE_F32: (F32, b"\x43" + _NAN_F32, _F32_GE + SELECT),
+    Role.OBSERVE_F64: (F64, b"\x44" + _NAN_F64, _F64_GE + SELECT),
+    Role.LANES_F32: (V128, b"", _F32X4_NE + _V128_OR),
+    Role.LANES_F64: (V128, b"", _F64X2_NE + _V128_OR),
 }
 _SIZE_TO_GAS: dict[int, bytes] = {
     Role.SIZED_PAGES: I64_CONST + encode_signed(PAGE_GAS) + I64_MUL,
@@ -95,13 +96,13 @@ class Emitter:
     def _lay_out(self, roles: frozenset[int]) -> Scratch:
         types = [I64, I32]
         canonical: dict[int, bytes] = {}
-        for role, (kind, nan, choose) in _CANONICAL.items():
+        for role, (kind, before, behind) in _CANONICAL.items():
             if role in roles:
                 if kind not in types:
                     types.append(kind)
                 local = encode_unsigned(self._first_local + types.index(kind))
                 get = LOCAL_GET + local
-                canonical[role] = LOCAL_TEE + local + nan + get + get + choose
+                canonical[role] = LOCAL_TEE + local + before + get + get + behind
         return Scratch(len(types), b"".join(b"\x01" + kind for kind in types), canonical)
 
     def charge_checked(self, gas: int, label: int) -> bytes:

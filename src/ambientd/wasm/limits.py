@@ -25,4 +25,4 @@ class PrepareLimits:
     locals_max: int = 10_000
     nesting_max: int = 16_384
     branch_targets_max: int = 65_519
-    call_depth_weight_max: int = 65_536
+    call_depth_weight_max: int = 262_144

@@ -21,6 +21,9 @@ ADDRESS_SPACE_BYTES_MAX = 16 << 30
 # Linear memory, stack, compiled modules, frames in both directions, and the interpreter.
 DATA_BYTES_MAX = MEMORY_BYTES_CEILING + (2 << 30)
 
+# More than any engine here lets a module take (adapters/wasmtime_engine.py: 6 MiB).
+STACK_BYTES_MAX = 16 << 20
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT_SELF = 444, 446  # the same numbers on every architecture
@@ -148,6 +151,7 @@ def _limit_resources() -> bool:
     limits = {
         "RLIMIT_AS": ADDRESS_SPACE_BYTES_MAX,
         "RLIMIT_DATA": DATA_BYTES_MAX,
+        "RLIMIT_STACK": STACK_BYTES_MAX,
         "RLIMIT_CORE": 0,
         "RLIMIT_FSIZE": 0,
         "RLIMIT_MEMLOCK": 0,
