@@ -26,6 +26,10 @@ FLOATS = {
 INTEGERS = (0, 1, -1, 2, 7, 31, 32, 63, 255, 256, 65535, 65536, -(2**31), 2**31 - 1)
 # Lanes that are NaNs of several kinds, seen as either width.
 LANES = (0, 0x7FC00000, 0xFFC00001, 0x7F800001, 0x7FF80000, 0xFFF00000, 0x3F800000, 0x80000000)
+COMPARISONS = {
+    "i": ("eq", "ne", "lt_s", "lt_u", "gt_s", "gt_u", "le_s", "le_u", "ge_s", "ge_u"),
+    "f": ("eq", "ne", "lt", "gt", "le", "ge"),
+}
 MAY_TRAP = ("div_s", "div_u", "rem_s", "rem_u", "trunc_f32", "trunc_f64")
 
 
@@ -39,6 +43,7 @@ class WideProgram(Program):
         rng = self.rng
         self.command = rng.random() < 0.25
         self.recursive = rng.random() < 0.12
+        self.plainness = rng.choice((0.2, 0.4, 0.6))
         self.tables = (rng.randint(6, 16), rng.randint(0, 4))  # functions, foreign references
         self.imports = self._imports()
         count = rng.randint(1, 5)
@@ -130,7 +135,7 @@ class WideProgram(Program):
         self.locals = [*params, *extra]
         self.labels = [self.results]
         self.loops, self.budget = 0, rng.choice((30, 60, 90))
-        body = self.statements(rng.randint(1, 6)) + self.values(self.results)
+        body = self.statements(rng.randint(1, 10)) + self.values(self.results)
         counters = " ".join(f"(local $c{number} i32)" for number in range(1, 4))
         if not self.recursive:
             self.signatures.append(self.planned[index])
@@ -201,7 +206,7 @@ class WideProgram(Program):
                 return f"({kind}.const {rng.choice(FLOATS[kind])})"
 
     def address(self) -> str:
-        inside = self.rng.random() < 0.96
+        inside = self.rng.random() < 0.98
         return f"(i32.and {self.expression('i32')} (i32.const {0xFF8 if inside else 0x1FFFC}))"
 
     def small(self, most: int = 15) -> str:
@@ -264,9 +269,24 @@ class WideProgram(Program):
             case _:
                 return self.constant("funcref")
 
+    def condition(self) -> str:
+        """A comparison as often as not, of which engines fuse what they can."""
+        rng = self.rng
+        if rng.random() < 0.5:
+            return self.expression("i32")
+        kind = rng.choice((*SCALARS, "i32", "i32"))
+        first = self.expression(kind)
+        if kind in self.locals and rng.random() < 0.7:
+            first = f"(local.get {self._local(kind)})"
+        if kind in ("i32", "i64") and rng.random() < 0.4:
+            return f"({kind}.eqz {first})"
+        compared = rng.choice(COMPARISONS["f" if kind in ("f32", "f64") else "i"])
+        second = f"({kind}.const 0)" if rng.random() < 0.3 else self.expression(kind)
+        return f"({kind}.{compared} {first} {second})"
+
     def chosen(self, kind: str) -> str:
         typed = f" (result {kind})" if kind == "funcref" or self.rng.random() < 0.5 else ""
-        parts = self.expression(kind), self.expression(kind), self.expression("i32")
+        parts = self.expression(kind), self.expression(kind), self.condition()
         return f"(select{typed} {' '.join(parts)})"
 
     def called(self, kind: str) -> str:

@@ -38,6 +38,7 @@ class Program:
         self.results: tuple[str, ...] = ()
         self.loops = 0
         self.budget = 0
+        self.plainness = 0.2  # how often an operand is a local or a constant
 
     def text(self) -> str:
         functions = [self.function(index) for index in range(self.rng.randint(1, 4))]
@@ -94,7 +95,7 @@ class Program:
         rng = self.rng
         self.budget -= 1
         pool = [index for index, local in enumerate(self.locals) if local == kind]
-        if self.budget <= 0 or rng.random() < 0.2:
+        if self.budget <= 0 or rng.random() < self.plainness:
             if pool and rng.random() < 0.7:
                 return f"(local.get {rng.choice(pool)})"
             return self.constant(kind)
@@ -108,8 +109,11 @@ class Program:
             return self.vector(kind)
         return self.integer(kind) if kind in ("i32", "i64") else self.real(kind)
 
+    def condition(self) -> str:
+        return self.expression("i32")
+
     def conditional(self, kind: str) -> str:
-        condition = self.expression("i32")
+        condition = self.condition()
         self.labels.append((kind,))
         then = self.statements(self.rng.randint(0, 2)) + self.expression(kind)
         other = self.expression(kind)
@@ -120,7 +124,7 @@ class Program:
         self.labels.append((kind,))
         body = self.statements(self.rng.randint(0, 2)) + self.expression(kind)
         if self.rng.random() < 0.6:
-            body = f"{body} (br_if 0 {self.expression('i32')})"
+            body = f"{body} (br_if 0 {self.condition()})"
         if self.rng.random() < 0.3:
             body = f"{body} (br 0) {self.statements(1)} {self.expression(kind)}"
         self.labels.pop()
@@ -128,7 +132,7 @@ class Program:
 
     def chosen(self, kind: str) -> str:
         typed = f" (result {kind})" if self.rng.random() < 0.5 else ""
-        parts = self.expression(kind), self.expression(kind), self.expression("i32")
+        parts = self.expression(kind), self.expression(kind), self.condition()
         return f"(select{typed} {' '.join(parts)})"
 
     def called(self, kind: str) -> str:
@@ -270,7 +274,7 @@ class Program:
 
     def branch(self) -> str:
         depth = self.rng.randrange(len(self.labels))
-        condition = self.expression("i32")
+        condition = self.condition()
         self.labels.append(())
         values = self.values(self.labels[-2 - depth])
         self.labels.pop()
@@ -287,7 +291,7 @@ class Program:
         return f"(block (block (block (br_table 0 1 2 1 {inner})) {second}) {third})"
 
     def alternative(self) -> str:
-        condition = self.expression("i32")
+        condition = self.condition()
         self.labels.append(())
         then, other = self.statement(), self.statement()
         self.labels.pop()

@@ -1,0 +1,20 @@
+;; Everything about tables that can end an execution, chosen by the input's first byte.
+(module
+  (type $unit (func))
+  (memory (export "memory") 1)
+  (table $t 3 6 funcref) (table $u 0 externref)
+  (elem (table $t) (i32.const 1) func $f) (elem $e func $f $g)
+  (func $f) (func $g (result i32) (i32.const 1))
+  (func (export "alloc") (param i32) (result i32) (i32.const 4096))
+  (func (export "run") (param i32 i32) (result i64)
+    (block $5 (block $4 (block $3 (block $2 (block $1 (block $0
+      (br_table $0 $1 $2 $3 $4 $5 (i32.load8_u (local.get 0))))
+      (call_indirect $t (type $unit) (i32.const 0)) (br $5))
+      (call_indirect $t (result i32) (i32.const 1)) (drop) (br $5))
+      (table.init $t $e (i32.const 2) (i32.const 0) (i32.const 2)) (br $5))
+      (table.set $u (i32.const 0) (ref.null extern)) (br $5))
+      (table.copy $t $t (i32.const -1) (i32.const 0) (i32.const 2)) (br $5))
+    (i32.store (i32.const 0) (table.grow $t (ref.func $f) (i32.const 3)))
+    (i32.store (i32.const 4) (table.grow $t (ref.func $f) (i32.const 1)))
+    (call_indirect $t (type $unit) (i32.const 5))
+    (i64.const 8)))
