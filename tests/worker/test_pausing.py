@@ -348,6 +348,7 @@ def test_reference_modules_move_between_engines(path: str, data: bytes | None, p
     assert len(seen) <= parts + 1
 
 
+@pytest.mark.slow
 def test_a_deep_recursion_is_paused_and_still_meets_the_same_depth() -> None:
     source = module("recursion")
     limits = msgspec.structs.replace(LIMITS, gas_max=1 << 40)
