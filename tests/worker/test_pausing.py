@@ -20,6 +20,7 @@ from ambientd.model.execution import (
     OutcomeKind,
 )
 from ambientd.ports.engine import Engine
+from ambientd.ports.worker_protocol import TracePoint
 from ambientd.wasm.pausing import Pausable, make_pausable
 from ambientd.wasm.state import Stage, State, decode_state, encode_state
 from ambientd.worker.execution import execute
@@ -28,7 +29,6 @@ from ambientd.worker.pausing import (
     PausableExecution,
     PausableModule,
     Paused,
-    TracePoint,
     execute_with_trace,
 )
 from tests.engines import engines
@@ -75,7 +75,7 @@ def ordinary(source: bytes, data: bytes, limits: ExecutionLimits = LIMITS) -> Ex
 def trace_of(
     source: bytes, name: str, data: bytes, limits: ExecutionLimits, step: int
 ) -> tuple[ExecutionResult, tuple[TracePoint, ...]]:
-    result, trace = execute_with_trace(compiled(source, name), data, limits, SEED, step)
+    result, _, trace = execute_with_trace(compiled(source, name), data, limits, SEED, step)
     return agreed(result), trace
 
 
@@ -92,7 +92,7 @@ def moved(
         encoded = encode_state(stop.state)
         state = decode_state(encoded)
         assert encode_state(state) == encoded
-        seen.append(TracePoint(state.gas_index, state.root()))
+        seen.append(TracePoint(gas_index=state.gas_index, root=state.root()))
         execution.close()
         name = ENGINES[turn % len(ENGINES)]
         execution = PausableExecution.resume(compiled(source, name), state, data)

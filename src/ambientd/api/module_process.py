@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from ambientd.adapters.engines import ENGINE_NAMES, installed
 from ambientd.codec import canonical
@@ -68,9 +68,11 @@ class _LostError(Exception):
 class ModuleProcess:
     """A worker process of one engine, for as long as a `with` block lasts."""
 
+    options: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, engine: str, *, sandbox_required: bool = True) -> None:
         self._process = subprocess.Popen(
-            (sys.executable, "-I", "-m", "ambientd.worker", engine),
+            (sys.executable, "-I", "-m", "ambientd.worker", engine, *self.options),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -117,7 +119,9 @@ class ModuleProcess:
 
     def prepare(self, module: bytes) -> ModulePrepared | ModuleRefused | Aborted:
         """Rewrite a module and have the engine validate and compile it."""
-        request = PrepareModule(module=module, cpu_ms_max=PREPARE_MS_MAX)
+        return self._prepared(PrepareModule(module=module, cpu_ms_max=PREPARE_MS_MAX))
+
+    def _prepared(self, request: Request) -> ModulePrepared | ModuleRefused | Aborted:
         reply = self._ask(request, PREPARE_MS_MAX, "preparing the module")
         if isinstance(reply, ModulePrepared):
             known = reply.interface in {kind.value for kind in Interface}
@@ -135,7 +139,10 @@ class ModuleProcess:
     ) -> ExecutionResult | Aborted:
         """Execute a module that this process has prepared or loaded; `prepared` is its digest."""
         request = ExecuteModule(prepared=prepared, input=data, limits=limits, seed=seed)
-        match reply := self._ask(request, limits.wall_ms_max, "the execution"):
+        return self._ended(self._ask(request, limits.wall_ms_max, "the execution"), limits)
+
+    def _ended(self, reply: Reply | Aborted, limits: ExecutionLimits) -> ExecutionResult | Aborted:
+        match reply:
             case Executed(result=result) if is_plausible(result, limits):
                 return result
             case ExecutionAborted():

@@ -5,6 +5,10 @@ answers once; only `Hello` comes unasked, after the lock-down. Compiled code is 
 memory that the daemon writes and the worker can only read. Neither side trusts the other's lengths
 or shapes.
 
+A process that was started for pausing also answers the requests about pausable modules
+(protocols/08). A state may be larger than a frame, so it travels in pieces: the process keeps one,
+taken from the daemon or made by a pause, and gives it back, as the daemon asks.
+
 A process that executes modules is never asked for compiled code, and one that is asked for
 compiled code never executes any: what hostile code could touch is never kept.
 """
@@ -12,7 +16,7 @@ compiled code never executes any: what hostile code could touch is never kept.
 from enum import StrEnum
 from typing import TypeAlias
 
-from ambientd.model.base import Value
+from ambientd.model.base import DIGEST_BYTES, Value
 from ambientd.model.execution import (
     INPUT_BYTES_CEILING,
     Aborted,
@@ -26,6 +30,8 @@ FRAME_BYTES_MAX = INPUT_BYTES_CEILING + (2 << 20)
 COMPILED_BYTES_MAX = 64 << 20
 SEED_BYTES = 32
 REASON_CHARACTERS_MAX = 4_000
+STATE_PIECE_BYTES = 16 << 20
+TRACE_POINTS_MAX = 1 << 16
 
 
 class Protection(StrEnum):
@@ -93,6 +99,50 @@ class RestoreModule(Value, frozen=True, tag=11):
     size_bytes: int
 
 
+class PreparePausable(Value, frozen=True, tag=14):
+    """Rewrite a submitted module so that it can be paused, and have the engine validate it."""
+
+    module: bytes
+    cpu_ms_max: int
+
+
+class TakeState(Value, frozen=True, tag=15):
+    """Keep a piece of an encoded state; one at offset 0 begins another state."""
+
+    offset: int
+    data: bytes
+
+
+class GiveState(Value, frozen=True, tag=16):
+    """Give the piece of the kept state at an offset; with the last piece the state is forgotten."""
+
+    offset: int
+
+
+class ExecutePausable(Value, frozen=True, tag=17):
+    """Execute a loaded pausable module to its end, or to the first checkpoint from `pause_at` on.
+
+    With a root it goes on from the kept state, which must have that root and is used up by this.
+    """
+
+    prepared: bytes
+    input: bytes
+    limits: ExecutionLimits
+    seed: bytes
+    pause_at: int | None
+    root: bytes | None
+
+
+class TraceExecution(Value, frozen=True, tag=18):
+    """Execute a loaded pausable module to its end; root of the state each `gas_step` of gas."""
+
+    prepared: bytes
+    input: bytes
+    limits: ExecutionLimits
+    seed: bytes
+    gas_step: int
+
+
 class ModulePrepared(Value, frozen=True, tag=4):
     """The prepared module; it is also loaded."""
 
@@ -140,7 +190,54 @@ class ExecutionAborted(Value, frozen=True, tag=9):
     aborted: Aborted
 
 
-Request: TypeAlias = PrepareModule | LoadModule | ExecuteModule | GiveCompiled | RestoreModule
+class StateTaken(Value, frozen=True, tag=19):
+    """The piece is kept."""
+
+
+class StatePiece(Value, frozen=True, tag=20):
+    """A piece of the kept state, shorter than `STATE_PIECE_BYTES` only at its end."""
+
+    data: bytes
+
+
+class StateRefused(Value, frozen=True, tag=21):
+    """The state is not one that this module, input, limits and root belong to."""
+
+    reason: str
+
+
+class ExecutionPaused(Value, frozen=True, tag=22):
+    """The execution stands at a gas index; its state, of that root, is kept."""
+
+    gas_index: int
+    root: bytes
+    size_bytes: int
+
+
+class TracePoint(Value, frozen=True):
+    """The root of the state at a gas index."""
+
+    gas_index: int
+    root: bytes
+
+
+class ExecutionTraced(Value, frozen=True, tag=23):
+    """The outcome, and the states before it.
+
+    `gas_reached` is the gas taken before the end, also where a trap costs the whole limit.
+    """
+
+    result: ExecutionResult
+    gas_reached: int
+    trace: tuple[TracePoint, ...]
+
+
+PausingRequest: TypeAlias = (
+    PreparePausable | TakeState | GiveState | ExecutePausable | TraceExecution
+)
+Request: TypeAlias = (
+    PrepareModule | LoadModule | ExecuteModule | GiveCompiled | RestoreModule | PausingRequest
+)
 Reply: TypeAlias = (
     Hello
     | ModulePrepared
@@ -151,6 +248,11 @@ Reply: TypeAlias = (
     | ModuleUnknown
     | Executed
     | ExecutionAborted
+    | StateTaken
+    | StatePiece
+    | StateRefused
+    | ExecutionPaused
+    | ExecutionTraced
 )
 
 
@@ -162,4 +264,16 @@ def is_plausible(result: ExecutionResult, limits: ExecutionLimits) -> bool:
         and 0 <= result.gas <= limits.gas_max
         and len(result.reason) <= REASON_CHARACTERS_MAX
         and (result.kind is OutcomeKind.COMPLETED or not result.output)
+    )
+
+
+def is_plausible_trace(traced: ExecutionTraced, limits: ExecutionLimits) -> bool:
+    """Tell whether a trace is in order and lies within the limits that were asked for."""
+    indices = [point.gas_index for point in traced.trace]
+    return (
+        is_plausible(traced.result, limits)
+        and len(indices) <= TRACE_POINTS_MAX
+        and indices == sorted(set(indices))
+        and all(0 <= index <= limits.gas_max for index in (*indices, traced.gas_reached))
+        and all(len(point.root) == DIGEST_BYTES for point in traced.trace)
     )

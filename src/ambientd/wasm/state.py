@@ -30,6 +30,14 @@ PAGES_MAX = MEMORY_BYTES_CEILING // PAGE_BYTES
 ZERO_PAGE = bytes(PAGE_BYTES)
 _LENGTH_BYTES = 4
 _HEADER_BYTES_MAX = 1_024
+STATE_BYTES_MAX = (
+    _LENGTH_BYTES
+    + _HEADER_BYTES_MAX
+    + PAGES_MAX // 8
+    + VALUES_MAX * VALUE_BYTES
+    + HOST_BYTES_MAX
+    + MEMORY_BYTES_CEILING
+)
 _HEADER_TAG, _PAGE_TAG = b"ambient/state-header/1\0", b"ambient/state-page/1\0"
 _ZERO_LEAF = merkle.leaf_hash(_PAGE_TAG + ZERO_PAGE)
 
@@ -130,9 +138,7 @@ def encode_state(state: State) -> bytes:
 def decode_state(data: bytes) -> State:
     """Read one state; raise RemoteProtocolError unless `data` is its canonical form."""
     pieces = _Pieces(data)
-    size_bytes = int.from_bytes(pieces.take(_LENGTH_BYTES), "big")
-    header: StateHeader = canonical.decode(pieces.take(size_bytes), StateHeader, _HEADER_BYTES_MAX)
-    _check_header(header)
+    header = _header(pieces)
     carried = int.from_bytes(pieces.take(_present_bytes(header.pages)), "little")
     if carried >> header.pages:
         raise _bad("names pages behind its memory")
@@ -144,6 +150,18 @@ def decode_state(data: bytes) -> State:
     if not pieces.done():
         raise _bad("is longer than its contents")
     return State(header, values, host, pages)
+
+
+def decode_header(data: bytes) -> StateHeader:
+    """Read the header alone: whether it is true of the rest is not looked at."""
+    return _header(_Pieces(data))
+
+
+def _header(pieces: "_Pieces") -> StateHeader:
+    size_bytes = int.from_bytes(pieces.take(_LENGTH_BYTES), "big")
+    header: StateHeader = canonical.decode(pieces.take(size_bytes), StateHeader, _HEADER_BYTES_MAX)
+    _check_header(header)
+    return header
 
 
 def _pages(pieces: "_Pieces", carried: int, count: int) -> Iterator[bytes]:

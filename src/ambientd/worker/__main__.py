@@ -66,14 +66,23 @@ def share_memory(descriptor: int) -> mmap.mmap:
     return shared
 
 
+def pausing_session() -> type[Session]:
+    """Import what ordinary executions need not wait for."""
+    from ambientd.worker.serve_pausing import PausingSession
+
+    return PausingSession
+
+
 def main() -> None:
     """Run until the daemon closes the pipe; a failure of this process shows in its exit status."""
     parser = argparse.ArgumentParser(prog="python -I -m ambientd.worker", description=__doc__)
     parser.add_argument("engine", choices=ENGINE_NAMES)
     parser.add_argument("--code", type=int, help="descriptor of memory for compiled code")
+    parser.add_argument("--pausing", action="store_true", help="answer requests about pausing, too")
     chosen = parser.parse_args()
     engine = open_engine(chosen.engine)
-    session = Session(engine, None if chosen.code is None else share_memory(chosen.code))
+    kind = pausing_session() if chosen.pausing else Session
+    session = kind(engine, None if chosen.code is None else share_memory(chosen.code))
     warm_up(engine)
     gc.freeze()
     sys.stdin = sys.stdout = None  # the pipes carry frames only

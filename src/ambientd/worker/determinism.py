@@ -8,10 +8,11 @@ import msgspec
 from ambientd.codec.digest import sha256
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult
 from ambientd.ports.engine import CompiledModule, Engine, ModuleInvalidError
+from ambientd.ports.worker_protocol import TracePoint
 from ambientd.wasm.pausing import make_pausable
 from ambientd.wasm.prepare import Refused, prepare
 from ambientd.worker.execution import execute
-from ambientd.worker.pausing import PausableModule, TracePoint, execute_with_trace
+from ambientd.worker.pausing import PausableModule, execute_with_trace
 
 # Roots are compared about this many times over an execution.
 TRACE_POINTS = 32
@@ -66,7 +67,7 @@ def verify_determinism(
         if compiled is None:
             continue
         paused = PausableModule(compiled, sha256(pausable.module))
-        result, trace = execute_with_trace(paused, data, limits, seed, gas_step)
+        result, _, trace = execute_with_trace(paused, data, limits, seed, gas_step)
         if _agreed(result) != _agreed(first):
             differences.append(
                 f"{engine.name} ends otherwise when paused: {_shown(result)} against "

@@ -16,6 +16,7 @@ from ambientd.model.execution import (
     ExecutionResult,
 )
 from ambientd.ports.engine import CompiledModule, Instance, TrapError
+from ambientd.ports.worker_protocol import TRACE_POINTS_MAX, TracePoint
 from ambientd.wasm.host import Host, WorldState
 from ambientd.wasm.interface import GAS_EXPORT, START_EXPORT
 from ambientd.wasm.pausing import (
@@ -37,8 +38,6 @@ from ambientd.wasm.state import (
     StateHeader,
 )
 from ambientd.worker.execution import Execution
-
-TRACE_POINTS_MAX = 1 << 16
 
 _EXPORTS = {
     Stage.START: START_EXPORT,
@@ -69,6 +68,15 @@ class Ended:
     """The execution is over."""
 
     result: ExecutionResult | Aborted
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What enters a state again once memory and host are as they were."""
+
+    values: bytes
+    gas_left: int
+    stage: Stage
 
 
 class _PausedError(Exception):
@@ -117,7 +125,7 @@ class PausableExecution(Execution):
         self._input_digest = sha256(data)
         self._seed = seed
         self._values = _Values(self.host)
-        self._state: State | None = None  # where the instance stands, if it is paused
+        self._held: _Held | None = None  # where the instance stands, if it is paused
 
     @classmethod
     def resume(cls, module: PausableModule, state: State, data: bytes) -> "PausableExecution":
@@ -138,11 +146,17 @@ class PausableExecution(Execution):
         """Run to the first checkpoint that is not before a gas index, or to the end."""
         left = NEXT_NEVER if gas_index is None else self.limits.gas_max - gas_index
         try:
-            state = self._state
-            result = self._begin(left) if state is None else self._enter(state, left)
+            held, self._held = self._held, None
+            result = self._begin(left) if held is None else self._enter(held, left)
         except _PausedError as paused:
             return self._take_state(paused.stage)
         return Ended(result)
+
+    def gas_taken(self) -> int:
+        """Return the gas taken so far; nothing is taken before there is an instance."""
+        if self._instance is None:
+            return 0
+        return self.limits.gas_max - max(0, self.instance.global_value(GAS_EXPORT))
 
     def _begin(self, left: int) -> ExecutionResult | Aborted:
         ended = self.open(self._values)
@@ -152,20 +166,19 @@ class PausableExecution(Execution):
         self.instance.set_global(NEXT_EXPORT, left)
         return self.finish(None)
 
-    def _enter(self, state: State, left: int) -> ExecutionResult | Aborted:
+    def _enter(self, held: _Held, left: int) -> ExecutionResult | Aborted:
         # Popped from the end: globals, then frames from the outermost, then when to pause.
         self._values.back = [
             left,
             *(
-                int.from_bytes(state.values[at : at + VALUE_BYTES], "little", signed=True)
-                for at in range(0, len(state.values), VALUE_BYTES)
+                int.from_bytes(held.values[at : at + VALUE_BYTES], "little", signed=True)
+                for at in range(0, len(held.values), VALUE_BYTES)
             ),
         ]
         self.instance.call(LOAD_EXPORT)
-        if self.instance.global_value(GAS_EXPORT) != state.header.gas_left:
+        if self.instance.global_value(GAS_EXPORT) != held.gas_left:
             raise _misfit("names other gas in its header than in its globals")
-        self._state = None
-        return self.finish(_EXPORTS[Stage(state.header.stage)])
+        return self.finish(_EXPORTS[held.stage])
 
     def _call(self, export: str, *arguments: int) -> int | None:
         result = super()._call(export, *arguments)
@@ -204,11 +217,11 @@ class PausableExecution(Execution):
             host_bytes=len(host),
             pages=len(pages),
         )
-        self._state = State(header, values, host, pages)
+        self._held = _Held(values, gas_left, stage)
         if gas_left < 0:
             # Gas ran out since the last look: the next charge, just ahead, ends the execution.
             return self.run_until(None)
-        return Paused(self._state)
+        return Paused(State(header, values, host, pages))
 
     def _restore(self, state: State) -> None:
         instance = self.instance
@@ -221,7 +234,7 @@ class PausableExecution(Execution):
                 instance.write(index * PAGE_BYTES, page)
         world: WorldState = canonical.decode(state.host, WorldState, HOST_BYTES_MAX)
         self.host.restore(world)
-        self._state = state
+        self._held = _Held(state.values, state.header.gas_left, Stage(state.header.stage))
 
 
 def _page(instance: Instance, address: int) -> bytes:
@@ -233,18 +246,13 @@ def _misfit(what: str) -> RemoteProtocolError:
     return RemoteProtocolError(f"the execution state {what}")
 
 
-@dataclass(frozen=True, slots=True)
-class TracePoint:
-    """The root of the state at a gas index."""
-
-    gas_index: int
-    root: bytes
-
-
 def execute_with_trace(
     module: PausableModule, data: bytes, limits: ExecutionLimits, seed: bytes, gas_step: int
-) -> tuple[ExecutionResult | Aborted, tuple[TracePoint, ...]]:
-    """Execute, and note the state's root at the first checkpoint in each stretch of `gas_step`."""
+) -> tuple[ExecutionResult | Aborted, int, tuple[TracePoint, ...]]:
+    """Execute, and note the state's root at the first checkpoint in each stretch of `gas_step`.
+
+    Between outcome and trace stands the gas that was taken before the end, whatever a trap costs.
+    """
     if gas_step < 1:
         msg = f"gas_step is {gas_step}; it must be at least 1"
         raise ValueError(msg)
@@ -254,9 +262,9 @@ def execute_with_trace(
         stop = execution.run_until(gas_step)
         while isinstance(stop, Paused):
             index = stop.state.gas_index
-            trace.append(TracePoint(index, stop.state.root()))
+            trace.append(TracePoint(gas_index=index, root=stop.state.root()))
             more = len(trace) < TRACE_POINTS_MAX
             stop = execution.run_until((index // gas_step + 1) * gas_step if more else None)
-        return stop.result, tuple(trace)
+        return stop.result, execution.gas_taken(), tuple(trace)
     finally:
         execution.close()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ambientd.codec import canonical
 from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError
-from ambientd.model.execution import Aborted
+from ambientd.model.execution import Aborted, ExecutionLimits
 from ambientd.ports.engine import (
     CompiledModule,
     Engine,
@@ -96,22 +96,28 @@ class Session:
     def answer(self, request: Request) -> Reply:
         """Serve one request; running out of memory is the host's failure, not an outcome."""
         try:
-            match request:
-                case PrepareModule():
-                    return self._prepare(request)
-                case LoadModule():
-                    return self._load(request.prepared, request.cpu_ms_max)
-                case ExecuteModule():
-                    return self._execute(request)
-                case GiveCompiled():
-                    return self._give_compiled(request.prepared)
-                case RestoreModule():
-                    return self._restore(request)
+            return self._answer(request)
         except MemoryError:
             return ExecutionAborted(aborted=Aborted(reason="the worker process ran out of memory"))
 
+    def _answer(self, request: Request) -> Reply:
+        match request:
+            case PrepareModule():
+                return self._prepare(request)
+            case LoadModule():
+                return self._load(request.prepared, request.cpu_ms_max)
+            case ExecuteModule():
+                return self._execute(request)
+            case GiveCompiled():
+                return self._give_compiled(request.prepared)
+            case RestoreModule():
+                return self._restore(request)
+            case _:  # worker/serve_pausing.py
+                msg = f"{type(request).__name__}: this process was not started for pausing"
+                raise RemoteProtocolError(msg)
+
     def _prepare(self, request: PrepareModule) -> Reply:
-        with _CpuLimit(request.cpu_ms_max):
+        with CpuLimit(request.cpu_ms_max):
             prepared = prepare(request.module)
             if isinstance(prepared, Refused):
                 return ModuleRefused(reason=prepared.reason, detail="")
@@ -121,7 +127,7 @@ class Session:
         )
 
     def _load(self, prepared: bytes, cpu_ms_max: int) -> Reply:
-        with _CpuLimit(cpu_ms_max):
+        with CpuLimit(cpu_ms_max):
             return self._keep(prepared) or ModuleLoaded()
 
     def _keep(self, prepared: bytes) -> ModuleRefused | None:
@@ -163,23 +169,32 @@ class Session:
             self._modules.popitem(last=False)
 
     def _execute(self, request: ExecuteModule) -> Reply:
-        found = self._modules.get(request.prepared)
-        if found is None:
-            return ModuleUnknown()
-        if len(request.seed) != SEED_BYTES:
-            msg = f"seed of {len(request.seed)} bytes, {SEED_BYTES} are needed"
-            raise RemoteProtocolError(msg)
-        self._modules.move_to_end(request.prepared)
-        if not memory_is_there(request.limits.memory_bytes_max):
-            # Otherwise `memory.grow` could fail below its limit, and this host decide an outcome.
-            return ExecutionAborted(aborted=Aborted(reason="the host has no memory for the limit"))
-        result = execute(found[0], request.input, request.limits, request.seed)
+        module = self._ready(request.prepared, request.seed, request.limits)
+        if isinstance(module, ModuleUnknown | ExecutionAborted):
+            return module
+        result = execute(module, request.input, request.limits, request.seed)
         if isinstance(result, Aborted):
             return ExecutionAborted(aborted=result)
         return Executed(result=result)
 
+    def _ready(
+        self, prepared: bytes, seed: bytes, limits: ExecutionLimits
+    ) -> CompiledModule | ModuleUnknown | ExecutionAborted:
+        """Find the module of an execution, and the memory that it may take."""
+        found = self._modules.get(prepared)
+        if found is None:
+            return ModuleUnknown()
+        if len(seed) != SEED_BYTES:
+            msg = f"seed of {len(seed)} bytes, {SEED_BYTES} are needed"
+            raise RemoteProtocolError(msg)
+        self._modules.move_to_end(prepared)
+        if not memory_is_there(limits.memory_bytes_max):
+            # Otherwise `memory.grow` could fail below its limit, and this host decide an outcome.
+            return ExecutionAborted(aborted=Aborted(reason="the host has no memory for the limit"))
+        return found[0]
 
-class _CpuLimit:
+
+class CpuLimit:
     """Ends this process by SIGPROF when a hostile module takes too much CPU time."""
 
     def __init__(self, cpu_ms_max: int) -> None:
