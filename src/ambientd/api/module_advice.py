@@ -55,6 +55,18 @@ _COMPONENT = (
 
 # What a refusal says (wasm/, its wording), and what to do about it; the first that fits counts.
 _ADVICE: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        r"the import 'ambient_pause'",
+        ("submit the module that the compiler made, not the one that was made pausable",),
+    ),
+    (
+        r"not be paused",
+        (
+            "nodes take the module as it is; only moving an execution half way needs more",
+            "C     leave -mreference-types and the __builtin_wasm_table functions out",
+            "Rust  -C target-feature=-reference-types",
+        ),
+    ),
     (r"\(threads\)", _THREADS),
     (
         r"\(relaxed SIMD\)",

@@ -3,6 +3,7 @@
 import msgspec
 
 from ambientd.api.module_advice import advice_on
+from ambientd.api.module_pausing import PausingProcess
 from ambientd.api.module_process import ModuleProcess
 from ambientd.codec.digest import sha256
 from ambientd.model.execution import PAGE_BYTES, Aborted
@@ -34,6 +35,7 @@ class ModuleReport(msgspec.Struct, frozen=True, kw_only=True):
     engine_version: str
     rewriter_version: int
     size_bytes: int
+    pausable: bool = False  # what was prepared can be paused
     interface: str | None = None
     imports: tuple[str, ...] = ()
     imports_without_effect: tuple[str, ...] = ()
@@ -44,10 +46,11 @@ class ModuleReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_module(
-    module: bytes, engine: str, *, sandbox_required: bool = True
+    module: bytes, engine: str, *, sandbox_required: bool = True, pausable: bool = False
 ) -> tuple[ModuleReport, bytes | None]:
     """Prepare a module the way every worker does; give what came of it and the prepared module."""
-    with ModuleProcess(engine, sandbox_required=sandbox_required) as process:
+    kind = PausingProcess if pausable else ModuleProcess
+    with kind(engine, sandbox_required=sandbox_required) as process:
         hello = process.hello
         reply = process.prepare(module)
     report = ModuleReport(
@@ -56,6 +59,7 @@ def check_module(
         engine_version=hello.engine_version,
         rewriter_version=hello.rewriter_version,
         size_bytes=len(module),
+        pausable=pausable,
     )
     match reply:
         case ModulePrepared():

@@ -1,4 +1,4 @@
-"""ambientctl module check, prepare, run, bench: modules without a daemon.
+"""ambientctl module check, prepare, run, bench: modules without a daemon (module_moves.py: trace).
 
 The file may be anyone's: it is prepared, compiled and executed in locked-down processes only.
 """
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from ambientd.api.module_check import Extent, ModuleReport
     from ambientd.api.module_runs import Answer, ModuleCall, Runs
     from ambientd.model.execution import ExecutionLimits
+    from ambientd.wasm.state import StateHeader
 
-_STANDARD_STREAM = "-"
+STANDARD_STREAM = "-"
 _CHECKED_WITH = "wasmtime"
 _RUNS_MAX = 10_000
 _SEED_CHARS = 64
@@ -56,6 +57,7 @@ class PrepareArguments(FileArguments, Protocol):
     """Options of `module prepare`."""
 
     output: str
+    pausable: bool
 
 
 class CallArguments(FileArguments, Protocol):
@@ -75,6 +77,9 @@ class RunArguments(CallArguments, Protocol):
     output: str | None
     log: bool
     runs: int
+    pause_at: int | None
+    state: str | None
+    resume: str | None
 
 
 class BenchArguments(CallArguments, Protocol):
@@ -98,10 +103,10 @@ def check(arguments: FileArguments) -> ExitCode:
 
 def prepare(arguments: PrepareArguments) -> ExitCode:
     """Write the prepared module, which is what engines execute."""
-    to_stream = arguments.output == _STANDARD_STREAM
+    to_stream = arguments.output == STANDARD_STREAM
     if not to_stream:
         check_writable(arguments.output)
-    report, prepared = _report_on(arguments)
+    report, prepared = _report_on(arguments, pausable=arguments.pausable)
     with _report_beside(to_stream):
         if prepared is None:
             if arguments.as_json:
@@ -121,18 +126,26 @@ def prepare(arguments: PrepareArguments) -> ExitCode:
 
 
 def run(arguments: RunArguments) -> ExitCode:
-    """Execute a module here, on one engine or all, and compare the answers."""
+    """Execute a module here, on one engine or all, and compare the answers; or a part of it."""
+    if (arguments.pause_at, arguments.state, arguments.resume) != (None, None, None):
+        from ambientd.cli.module_moves import run_part
+
+        return run_part(arguments)
     from ambientd.api.module_process import engines_named
     from ambientd.api.module_runs import verify_determinism
 
     if not 1 <= arguments.runs <= _RUNS_MAX:
         msg = f"--runs {arguments.runs}: say a number from 1 to {_RUNS_MAX}"
         raise UsageError(msg)
-    to_stream = arguments.output == _STANDARD_STREAM
-    if arguments.output and not to_stream:
+    if arguments.output and arguments.output != STANDARD_STREAM:
         check_writable(arguments.output)
     engines = engines_named(arguments.engine)
-    done = verify_determinism(_call(arguments), engines, arguments.runs)
+    return finish_run(arguments, verify_determinism(call_of(arguments), engines, arguments.runs))
+
+
+def finish_run(arguments: RunArguments, done: "Runs") -> ExitCode:
+    """Write the output, print the answers and say how the command ends."""
+    to_stream = arguments.output == STANDARD_STREAM
     output = done.output if done.agreed else None
     if arguments.output and not to_stream and output is not None:
         write_file(arguments.output, output)
@@ -146,7 +159,7 @@ def run(arguments: RunArguments) -> ExitCode:
             tell(line)
     if to_stream and output is not None:
         print_bytes(output)
-    return _ending(done.answers, done.agreed)
+    return ending(done.answers, done.agreed)
 
 
 def bench(arguments: BenchArguments) -> ExitCode:
@@ -158,7 +171,7 @@ def bench(arguments: BenchArguments) -> ExitCode:
         msg = f"--rounds {arguments.rounds}: say a number from 1 on"
         raise UsageError(msg)
     engines = engines_named(arguments.engine)
-    call = _call(arguments)
+    call = call_of(arguments)
     found: list[Figures] = []
     for engine in engines:
         if not arguments.as_json:
@@ -180,7 +193,7 @@ def bench(arguments: BenchArguments) -> ExitCode:
         _print_reasons(answers)
         if not agreed:
             print_line("NOT AGREED: the engines gave different outcomes, gas or outputs")
-    return _ending(answers, agreed)
+    return ending(answers, agreed)
 
 
 def _module(arguments: FileArguments) -> bytes:
@@ -197,11 +210,16 @@ def _sandbox_required(arguments: FileArguments) -> bool:
     return arguments.sandbox == "required"
 
 
-def _report_on(arguments: FileArguments) -> "tuple[ModuleReport, bytes | None]":
+def _report_on(
+    arguments: FileArguments, *, pausable: bool = False
+) -> "tuple[ModuleReport, bytes | None]":
     from ambientd.api.module_check import check_module
 
     return check_module(
-        _module(arguments), _CHECKED_WITH, sandbox_required=_sandbox_required(arguments)
+        _module(arguments),
+        _CHECKED_WITH,
+        sandbox_required=_sandbox_required(arguments),
+        pausable=pausable,
     )
 
 
@@ -235,10 +253,11 @@ def _print_refusal(file: str, report: "ModuleReport") -> None:
     print_line(f"{file}: refused: {report.reason}")
     if report.detail:
         print_line(f"{report.engine} says: {' '.join(report.detail.split())}")
-    _print_fixes(report.fixes)
+    print_fixes(report.fixes)
 
 
-def _print_fixes(fixes: Iterable[str]) -> None:
+def print_fixes(fixes: Iterable[str]) -> None:
+    """Say what helps against a refusal."""
     lines = list(fixes)
     if lines:
         print_line("how to fix it:")
@@ -246,29 +265,30 @@ def _print_fixes(fixes: Iterable[str]) -> None:
         print_line(f"  {line}")
 
 
-def _call(arguments: CallArguments) -> "ModuleCall":
+def call_of(arguments: CallArguments, resumed: "StateHeader | None" = None) -> "ModuleCall":
+    """Read module, input and limits; what is not said is as in the state that is resumed."""
     from ambientd.api.module_runs import ModuleCall
 
-    if arguments.file == arguments.input == _STANDARD_STREAM:
+    if arguments.file == arguments.input == STANDARD_STREAM:
         msg = "module and input cannot both come from standard input; name a file for one"
         raise UsageError(msg)
-    seed = arguments.seed or "0" * _SEED_CHARS
+    seed = arguments.seed or (resumed.seed.hex() if resumed else "0" * _SEED_CHARS)
     if len(seed) != _SEED_CHARS or seed.lower().strip("0123456789abcdef"):
         msg = f"--seed {seed!r} is not a seed; write {_SEED_CHARS} hex digits"
         raise UsageError(msg)
     return ModuleCall(
         module=_module(arguments),
         data=read_file(arguments.input, "input") if arguments.input else b"",
-        limits=_limits(arguments),
+        limits=_limits(arguments, resumed),
         seed=bytes.fromhex(seed),
         sandbox_required=_sandbox_required(arguments),
     )
 
 
-def _limits(arguments: CallArguments) -> "ExecutionLimits":
+def _limits(arguments: CallArguments, resumed: "StateHeader | None") -> "ExecutionLimits":
     from ambientd.model.execution import ExecutionLimits
 
-    usual = ExecutionLimits()
+    usual = resumed.limits if resumed else ExecutionLimits()
     wall_s = arguments.wall_max
     gas, memory = arguments.gas_max, arguments.memory_max
     try:
@@ -276,6 +296,8 @@ def _limits(arguments: CallArguments) -> "ExecutionLimits":
             gas_max=usual.gas_max if gas is None else gas,
             memory_bytes_max=usual.memory_bytes_max if memory is None else memory,
             wall_ms_max=usual.wall_ms_max if wall_s is None else int(wall_s * 1000),
+            output_bytes_max=usual.output_bytes_max,
+            log_bytes_max=usual.log_bytes_max,
         )
     except ValueError as error:
         field, _, problem = str(error).partition(" ")
@@ -317,11 +339,11 @@ def _print_run(arguments: RunArguments, done: "Runs") -> None:
     first = done.answers[0]
     if len(done.answers) == 1:
         print_fields(_fields(first))
-        _print_fixes(done.fixes)
+        print_fixes(done.fixes)
     else:
         _print_answers(done.answers)
         _print_reasons(done.answers)
-        _print_fixes(done.fixes)
+        print_fixes(done.fixes)
         print_line(_agreement(done))
     if arguments.engine == "all" and len({answer.engine for answer in done.answers}) == 1:
         tell(f"only {first.engine} is installed, so no engines were compared; see `make engines`")
@@ -406,7 +428,7 @@ def _print_figures(found: "list[Figures]") -> None:
     print_table(columns, rows)
 
 
-def _ending(answers: "Iterable[Answer]", agreed: bool | None) -> ExitCode:
+def ending(answers: "Iterable[Answer]", agreed: bool | None) -> ExitCode:
     """Disagreement is what matters most; then whether the module did what it is for."""
     if agreed is False:
         return ExitCode.NOT_VERIFIED

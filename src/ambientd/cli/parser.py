@@ -199,11 +199,17 @@ def _add_module(commands: object) -> None:
     prepare.add_argument(
         "--output", metavar="FILE", required=True, help="where to; - is standard output"
     )
+    prepare.add_argument(
+        "--pausable", action="store_true", help="what is executed when it may have to be paused"
+    )
     run = _command(
         module, "run", "module_commands:run", "execute a module here, on one engine or all"
     )
+    trace = _command(
+        module, "trace", "module_moves:trace", "show the states of an execution; compare engines"
+    )
     bench = _command(module, "bench", "module_commands:bench", "measure a module on engines")
-    for parser in (run, bench):
+    for parser in (run, trace, bench):
         _add_call(parser)
     run.add_argument("--output", metavar="FILE", help="put the output there; - is standard output")
     run.add_argument(
@@ -212,13 +218,32 @@ def _add_module(commands: object) -> None:
     run.add_argument(
         "--log", action="store_true", help="show what the module writes to its standard error"
     )
+    run.add_argument(
+        "--pause-at",
+        type=_count,
+        metavar="GAS",
+        help="stop as soon as so much gas is taken, and write the state",
+    )
+    run.add_argument("--state", metavar="FILE", help="where to, with --pause-at")
+    run.add_argument(
+        "--resume",
+        metavar="STATE",
+        help="go on from the state in this file, with the limits and seed that it was paused under",
+    )
+    trace.add_argument(
+        "--checkpoints",
+        type=_count,
+        default=16,
+        metavar="N",
+        help="roots to show, at most, evenly spread over the gas (default: 16)",
+    )
     bench.add_argument(
         "--rounds",
         type=_count,
         metavar="N",
         help="calls after the first (default: 100, or what 10 s allow)",
     )
-    for parser in (check, prepare, run, bench):
+    for parser in (check, prepare, run, trace, bench):
         parser.add_argument("file", metavar="MODULE.wasm", help="a WebAssembly module")
         parser.add_argument(
             "--sandbox",
