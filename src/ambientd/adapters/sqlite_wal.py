@@ -63,9 +63,12 @@ def _damage_in_frames(
             state = _checksum(data[offset : offset + 8] + page, order, state)
             if same_log and state == tuple(kept):
                 continue
-            # The rest of an older log lies behind the last frame of this one: not damage.
+            # The rest of an older log lies behind the last frame of this one: not damage. After
+            # a power cut it may also stand where a frame of this log had not reached the disk.
+            # Both salts differ there; a flipped bit changes one of them.
             broken = number
-            committed = size_after != 0
+            is_older = salt1 != salts[0] and salt2 != salts[1]
+            committed = size_after != 0 and not is_older
         elif same_log:
             if committed:
                 return f"frame {broken} is wrong and a later transaction follows it"
