@@ -145,16 +145,16 @@ class PausingProcess(ModuleProcess):
         """Take the state out of the process and hold it against what was asked."""
         if not 0 < paused.size_bytes <= STATE_BYTES_MAX:
             return self._nonsense()
-        taken = bytearray()
-        while len(taken) < paused.size_bytes:
-            reply = self._ask(GiveState(offset=len(taken)), _PIECE_MS_MAX, "taking the state")
+        pieces: list[bytes] = []
+        for offset in range(0, paused.size_bytes, STATE_PIECE_BYTES):
+            reply = self._ask(GiveState(offset=offset), _PIECE_MS_MAX, "taking the state")
             if isinstance(reply, Aborted):
                 return reply
-            if not isinstance(reply, StatePiece) or not reply.data:
+            if not isinstance(reply, StatePiece) or len(reply.data) > STATE_PIECE_BYTES:
                 return self._nonsense()
-            taken += reply.data
-        data = bytes(taken)
-        del taken
+            pieces.append(reply.data)
+        data = b"".join(pieces)
+        pieces.clear()  # memory for the pages
         try:
             state = decode_state(data)
         except RemoteProtocolError:

@@ -259,12 +259,14 @@ def execute_with_trace(
     trace: list[TracePoint] = []
     execution = PausableExecution(module, data, limits, seed)
     try:
-        stop = execution.run_until(gas_step)
-        while isinstance(stop, Paused):
-            index = stop.state.gas_index
-            trace.append(TracePoint(gas_index=index, root=stop.state.root()))
+        index = 0
+        while True:
             more = len(trace) < TRACE_POINTS_MAX
             stop = execution.run_until((index // gas_step + 1) * gas_step if more else None)
-        return stop.result, execution.gas_taken(), tuple(trace)
+            if isinstance(stop, Ended):
+                return stop.result, execution.gas_taken(), tuple(trace)
+            index = stop.state.gas_index
+            trace.append(TracePoint(gas_index=index, root=stop.state.root()))
+            del stop  # memory for the next state
     finally:
         execution.close()
