@@ -28,9 +28,12 @@ from ambientd.worker.execution import execute
 GAS_AMPLE = 300_000
 MEMORY_BYTES_MAX = 64 << 20
 SEED_BYTES = 32
-INPUTS = 3
-# One module in this many is also run from what the engine gives for its cache.
-RESTORED_EVERY = 8
+INPUTS = 5
+# One module in this many is also run from what the engines give for their caches; another one
+# by an engine that is set otherwise.
+VARIED_EVERY = 4
+# Parts of inputs: NaNs of both widths, a negative zero, ones.
+_WORDS = (0x7FC00000, 0xFF800001, 0x80000000, 0xFFFFFFFF, 0x7FF80000, 1, 0x7FFC1234, 0xFFF8ABCD)
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,14 @@ class Comparison:
     """Engines side by side in this process."""
 
     def __init__(
-        self, engines: Sequence[Engine], invalid: Callable[[bytes], str | None] | None = None
+        self,
+        engines: Sequence[Engine],
+        invalid: Callable[[bytes], str | None] | None = None,
+        other: Engine | None = None,
     ) -> None:
         self.engines = tuple(engines)
         self._invalid = invalid
+        self._other = other
 
     def examine(self, module: bytes, source: str, rng: random.Random, tally: Tally) -> None:
         """Prepare, validate and execute one submitted module in several ways."""
@@ -106,18 +113,21 @@ class Comparison:
             counts[f"invalid {source}"] += 1
             return
         counts[f"executed modules {source}"] += 1
-        variants = [compiled]
-        if rng.randrange(RESTORED_EVERY) == 0:
-            variants.append(self._restored(compiled))
+        plain = {"": compiled}
+        variants = dict(plain)
+        if rng.randrange(VARIED_EVERY) == 0:
+            variants[" restored"] = self._restored(compiled)
+        if self._other is not None and rng.randrange(VARIED_EVERY) == 0:
+            variants[" other"] = {self._other.name: self._other.compile(prepared.module)}
         for number in range(INPUTS):
             trial = _trial(rng)
-            first = self._try(module, variants, trial, source, tally, repeated=True)
+            first = self._try(module, variants, trial, source, tally, repeated=number == 0)
             if first is None:
                 continue
             used = first[3] if first[0] == "completed" else 0
             for gas in _limits(rng, used, more=number == 0):
                 poorer = Trial(trial.input, _with_gas(trial.limits, gas), trial.seed)
-                second = self._try(module, variants[:1], poorer, source, tally, repeated=False)
+                second = self._try(module, plain, poorer, source, tally, repeated=False)
                 if used and second is not None:
                     _hold_to_the_rules(module, first, second, poorer, tally)
 
@@ -142,7 +152,7 @@ class Comparison:
     def _try(
         self,
         module: bytes,
-        variants: Sequence[Mapping[str, CompiledModule]],
+        variants: Mapping[str, Mapping[str, CompiledModule]],
         trial: Trial,
         source: str,
         tally: Tally,
@@ -152,7 +162,7 @@ class Comparison:
         """Execute once on every engine, and again in a fresh instance if asked; compare all."""
         seen: dict[str, Outcome] = {}
         complete = True
-        for variant, modules in enumerate(variants):
+        for variant, modules in variants.items():
             for name, compiled in modules.items():
                 for turn in range(1 + repeated):
                     result = run(compiled, trial)
@@ -160,8 +170,7 @@ class Comparison:
                         tally.counts[f"aborted {name}: {result.reason[:120]}"] += 1
                         complete = False
                         continue
-                    again = " again" * turn + " restored" * variant
-                    seen[name + again] = observed(result)
+                    seen[name + variant + " again" * turn] = observed(result)
         outcomes = set(seen.values())
         if len(outcomes) > 1:
             lines = {name: described(outcome) for name, outcome in seen.items()}
@@ -187,11 +196,9 @@ def run(compiled: CompiledModule, trial: Trial) -> ExecutionResult | Aborted:
 
 def _trial(rng: random.Random) -> Trial:
     size = rng.choice((0, 8, 64, 128, rng.randrange(300)))
-    special = (b"\x00\x00\xc0\x7f", b"\x01\x00\x80\xff", b"\x00\x00\x00\x80", b"\xff\xff\xff\xff",
-               b"\x00\x00\xf8\x7f", b"\x01\x00\x00\x00")  # fmt: skip
     data = rng.randbytes(size)
     if rng.random() < 0.5:
-        data = b"".join(rng.choice(special) for _ in range(size // 4))
+        data = b"".join(rng.choice(_WORDS).to_bytes(4, "little") for _ in range(size // 4))
     return Trial(
         data,
         ExecutionLimits(

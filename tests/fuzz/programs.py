@@ -8,7 +8,7 @@ import wasmtime
 
 from ambientd.wasm.imports import IMPORTABLE, WASI_MODULE
 from ambientd.wasm.opcodes import Immediate
-from tests.fuzz.operations import BY_RESULT, SCALARS, TYPES, Operation
+from tests.fuzz.operations import BY_RESULT, OPERATIONS, SCALARS, TYPES, Operation
 from tests.wasm.programs import Program
 
 SHOWN_BYTES = 8192  # the part of the memory that is the output
@@ -17,19 +17,57 @@ INPUT_BYTES_READ = 128
 LETTERS = {"i": "i32", "l": "i64"}
 GLOBALS = ("$gi", "$gl", "$gf", "$gd", "$gv")
 FLOATS = {
-    "f32": ("0", "-0", "1.5", "-3e9", "inf", "-inf", "nan", "-nan", "nan:0x1", "-nan:0x3fffff",
-            "nan:0x600000", "1e-40", "16777217", "0.5", "2147483648", "-1e30"),
-    "f64": ("0", "-0", "1.5", "-3e18", "inf", "-inf", "nan", "-nan", "nan:0x1",
-            "-nan:0x7ffffffffffff", "nan:0xc000000000000", "1e-310", "9007199254740993", "2.5",
-            "9223372036854775808", "1e300"),
+    "f32": (
+        "0",
+        "-0",
+        "1.5",
+        "-3e9",
+        "inf",
+        "-inf",
+        "1e-40",
+        "16777217",
+        "0.5",
+        "2147483648",
+        "-1e30",
+    ),
+    "f64": (
+        "0",
+        "-0",
+        "1.5",
+        "-3e18",
+        "inf",
+        "-inf",
+        "1e-310",
+        "9007199254740993",
+        "2.5",
+        "9223372036854775808",
+        "1e300",
+    ),
+}
+# Quiet and signalling, of both signs, with payloads that tell where one came from.
+NANS = {
+    "f32": ("nan", "-nan", "nan:0x1", "-nan:0x3fffff", "nan:0x600000", "-nan:0x400123"),
+    "f64": ("nan", "-nan", "nan:0x1", "-nan:0x7ffffffffffff", "nan:0xc000000000000",
+            "-nan:0x8000000000123", "nan:0x4000000000000"),
 }  # fmt: skip
 INTEGERS = (0, 1, -1, 2, 7, 31, 32, 63, 255, 256, 65535, 65536, -(2**31), 2**31 - 1)
 # Lanes that are NaNs of several kinds, seen as either width.
-LANES = (0, 0x7FC00000, 0xFFC00001, 0x7F800001, 0x7FF80000, 0xFFF00000, 0x3F800000, 0x80000000)
+LANES = (0, 0x7FC00000, 0xFFC00001, 0x7F800001, 0x7FF80000, 0xFFF00000, 0x7FFC1234, 0xFFF8ABCD,
+         0x3F800000, 0x80000000)  # fmt: skip
 COMPARISONS = {
     "i": ("eq", "ne", "lt_s", "lt_u", "gt_s", "gt_u", "le_s", "le_u", "ge_s", "ge_u"),
     "f": ("eq", "ne", "lt", "gt", "le", "ge"),
 }
+# What hardware answers with one of several NaNs.
+ARITHMETIC = {
+    kind: tuple(f"{kind}.{name}" for name in ("add", "sub", "mul", "div", "min", "max", "sqrt"))
+    for kind in ("f32", "f64")
+}
+ARITHMETIC["v128"] = tuple(
+    f"{lane}.{name}"
+    for lane in ("f32x4", "f64x2")
+    for name in ("add", "sub", "mul", "div", "min", "max", "pmin", "sqrt", "ceil")
+)
 MAY_TRAP = ("div_s", "div_u", "rem_s", "rem_u", "trunc_f32", "trunc_f64")
 
 
@@ -44,6 +82,7 @@ class WideProgram(Program):
         self.command = rng.random() < 0.25
         self.recursive = rng.random() < 0.12
         self.plainness = rng.choice((0.2, 0.4, 0.6))
+        self.strangeness = rng.choice((0.1, 0.3, 0.8))  # how often a float is some NaN
         self.tables = (rng.randint(6, 16), rng.randint(0, 4))  # functions, foreign references
         self.imports = self._imports()
         count = rng.randint(1, 5)
@@ -120,8 +159,12 @@ class WideProgram(Program):
         return self.rng.choice((0, 64, 1000, 4000, 4096 if pages else 0, 65530))
 
     def _data(self) -> str:
-        size = self.rng.choice((0, 3, 16, 40)) if self.rng.random() < 0.9 else 300
-        return '"' + "".join(f"\\{byte:02x}" for byte in self.rng.randbytes(size)) + '"'
+        rng = self.rng
+        data = rng.randbytes(rng.choice((0, 3, 16, 40)) if rng.random() < 0.7 else 300)
+        if rng.random() < self.strangeness:
+            lanes = [rng.choice((*LANES, rng.getrandbits(32))) for _ in range(rng.randint(2, 120))]
+            data = b"".join(lane.to_bytes(4, "little") for lane in lanes)
+        return '"' + "".join(f"\\{byte:02x}" for byte in data) + '"'
 
     def _startup(self) -> str:
         self.locals, self.results, self.labels = [], (), [()]
@@ -203,7 +246,8 @@ class WideProgram(Program):
             case "funcref":
                 return "(ref.null func)"
             case _:
-                return f"({kind}.const {rng.choice(FLOATS[kind])})"
+                pool = NANS if rng.random() < self.strangeness else FLOATS
+                return f"({kind}.const {rng.choice(pool[kind])})"
 
     def address(self) -> str:
         inside = self.rng.random() < 0.98
@@ -228,6 +272,8 @@ class WideProgram(Program):
         if rng.random() < 0.08 and kind in self.locals:
             return f"(local.tee {self._local(kind)} {self.expression(kind)})"
         operation = rng.choice(BY_RESULT[kind])
+        if rng.random() < self.strangeness / 3 and kind in ARITHMETIC:
+            operation = OPERATIONS[rng.choice(ARITHMETIC[kind])]
         if any(word in operation.name for word in MAY_TRAP) and rng.random() < 0.8:
             operation = rng.choice(BY_RESULT[kind])
         return self.applied(operation)

@@ -254,6 +254,10 @@ class WasmtimeEngine:
 
     def __init__(self) -> None:
         self.version = version("wasmtime")
+        self._engine = Engine(self.configuration())
+
+    def configuration(self) -> Config:
+        """Switch everything off or fix it that could differ between two hosts."""
         config = Config()
         for feature in _SWITCHED_OFF:
             setattr(config, feature, False)
@@ -264,7 +268,7 @@ class WasmtimeEngine:
         allow_stack(config, STACK_BYTES_MAX)
         config.memory_reservation = RESERVATION_BYTES
         config.memory_guard_size = GUARD_BYTES
-        self._engine = Engine(config)
+        return config
 
     def compile(self, module: bytes) -> WasmtimeModule:
         """Validate and compile a prepared module; raise ModuleInvalidError."""
