@@ -4,27 +4,34 @@ A block enters once its parent is in: every block here descends from the head. C
 is not kept here; a block carries its parent's certificate.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ambientd.codec import merkle
 from ambientd.consensus import beacon
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.certificates import Committee
 from ambientd.consensus.effects import Committed, CommittedBlock
-from ambientd.consensus.messages import Append, Position, QuorumCertificate
+from ambientd.consensus.epochs import Epoch, ReadStop, carried_beacons
+from ambientd.consensus.messages import Append, EpochEnd, Header, Position, QuorumCertificate
 
 ABANDONED_MAX = 16_384  # a host finds the rows of those beyond at its next start
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """An Append with what is derived from it once; `link` is None when its beacon is wrong."""
+    """An Append with what is derived from it once.
+
+    `link` is None when its beacon is wrong, `begins` is the epoch after the one that it ends.
+    """
 
     hash: bytes
     append: Append
     record_hashes: tuple[bytes, ...]
     size_bytes: int
     link: BeaconLink | None = None
+    begins: Epoch | None = None
 
     @property
     def position(self) -> Position:
@@ -52,10 +59,13 @@ class BlockTree:
         root: QuorumCertificate,
         head: CommittedBlock | None,
         beacons: tuple[BeaconLink, ...],
+        read_stop: ReadStop = lambda _: None,
     ) -> None:
         self._committee = committee
+        self._read_stop = read_stop
         self.head = head
-        self.head_qc = head.qc if head is not None else root
+        is_above_root = head is not None and head.index > root.position.index
+        self.head_qc = head.qc if head is not None and is_above_root else root
         self.beacons = list(beacons)
         self.blocks: dict[bytes, Block] = {}
         self._abandoned: dict[bytes, int] = {}  # hash to index: on disk, but not in the tree
@@ -80,7 +90,11 @@ class BlockTree:
         number = self._committee.number(header.proposer)
         if number is not None:
             link = beacon.follow(self.last_link(block.parent_hash, number), header.beacon)
-        linked = Block(block.hash, block.append, block.record_hashes, block.size_bytes, link)
+        records = block.append.records
+        begins = self._read_stop(records[0]) if len(records) == 1 else None
+        linked = Block(
+            block.hash, block.append, block.record_hashes, block.size_bytes, link, begins
+        )
         self.blocks[block.hash] = linked
         self._abandoned.pop(block.hash, None)
         return linked
@@ -96,6 +110,10 @@ class BlockTree:
             hash_ = block.parent_hash
         found.reverse()
         return found
+
+    def is_stopping(self, hash_: bytes) -> bool:
+        """Tell whether the held block or an uncommitted ancestor of it ends the epoch."""
+        return any(block.begins is not None for block in self.chain(hash_) or [])
 
     def time_ms(self, hash_: bytes) -> int | None:
         """Give the block time of the head or a held block; None at the genesis."""
@@ -118,22 +136,48 @@ class BlockTree:
         chain = self.chain(child.parent_hash)
         if not chain:
             return None
-        above = [*chain[1:], child]
-        certificates = [*(block.append.qc for block in above[1:]), child_qc]
+        certificates = [*(block.append.qc for block in [*chain[1:], child]), child_qc]
+        headers = [block.append.header for block in [*chain, child]]
+        return self._take(chain, list(zip(headers, certificates, strict=True)))
+
+    def conclude(self, end: EpochEnd) -> Committed | None:
+        """Commit up to the stop block that a verified proof names; None while it is not here."""
+        chain = self.chain(end.hash)
+        if not chain:
+            return None
+        before = [(b.append.header, next_.append.qc) for b, next_ in pairwise(chain)]
+        return self._take(chain, [*before, *end.links])
+
+    def _take(
+        self, chain: list[Block], links: Sequence[tuple[Header, QuorumCertificate]]
+    ) -> Committed:
+        """Commit a chain whose headers, and those that prove it, are certified by `links`.
+
+        Nothing counts behind a block that ends the epoch.
+        """
+        stops = [number for number, block in enumerate(chain) if block.begins is not None]
+        if stops:
+            chain = chain[: stops[0] + 1]
         blocks = tuple(
-            CommittedBlock(block.append, block.hash, next_.append.qc, next_.append.header, next_qc)
-            for block, next_, next_qc in zip(chain, above, certificates, strict=True)
+            CommittedBlock(block.append, block.hash, qc, *child)
+            for block, (_, qc), child in zip(chain, links, links[1:], strict=False)
         )
         for block in chain:
             number = self._committee.number(block.append.header.proposer)
             if number is not None and block.link is not None:
                 self.beacons[number] = block.link
+            del self.blocks[block.hash]
         self.head = blocks[-1]
         self.head_qc = self.head.qc
-        for block in chain:
-            del self.blocks[block.hash]
-        dropped = [*self._prune(), *self._past_hope()]
-        return Committed(blocks, tuple(self.beacons), tuple(dropped))
+        last = chain[-1]
+        if last.begins is None:
+            dropped = [*self._prune(), *self._past_hope()]
+            return Committed(blocks, tuple(self.beacons), tuple(dropped))
+        dropped = [*self.blocks, *self._abandoned]
+        self.blocks, self._abandoned = {}, {}
+        end = EpochEnd(last.append.records[0], _proof(links[len(chain) - 1 :]))
+        beacons = carried_beacons(self._committee.members, self.beacons, last.begins)
+        return Committed(blocks, beacons, tuple(dropped), end)
 
     def abandon(self, hash_: bytes, index: int) -> None:
         """Remember that the host keeps a block which is not linked here."""
@@ -166,3 +210,12 @@ class BlockTree:
         dropped = [hash_ for hash_ in self.blocks if hash_ not in alive]
         self.blocks = alive
         return dropped
+
+
+def _proof(
+    links: Sequence[tuple[Header, QuorumCertificate]],
+) -> tuple[tuple[Header, QuorumCertificate], ...]:
+    """Give no more of the certified headers than commit the first."""
+    direct = [number for number, (_, qc) in enumerate(links) if qc.parent_term == qc.position.term]
+    needed = next(number for number in direct if number > 0)
+    return tuple(links[: needed + 1])

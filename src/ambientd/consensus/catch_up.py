@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ambientd.consensus.block_tree import BlockTree
-from ambientd.consensus.messages import Append, Blocks, QuorumCertificate
+from ambientd.consensus.messages import Append, Blocks, EpochEnd, QuorumCertificate
 from ambientd.consensus.options import ConsensusOptions, Random
 
 
@@ -13,6 +13,14 @@ class BlockSource(Protocol):
 
     def committed(self, first: int, count: int) -> Sequence[Append]:
         """Give up to `count` consecutive blocks from index `first`; fewer at the end."""
+        ...
+
+
+class EpochSource(BlockSource, Protocol):
+    """The host's committed blocks, and how its past epochs ended."""
+
+    def ends(self, first: int, count: int) -> Sequence[EpochEnd]:
+        """Give the ends of up to `count` consecutive epochs from number `first`; fewer at last."""
         ...
 
 
@@ -57,6 +65,7 @@ class CatchUp:
         self._heard_at = 0
         self.is_awaiting = False
         self.is_missing = False
+        self.is_behind = False  # somebody spoke of a later epoch
 
     @property
     def _polls_at(self) -> int:
@@ -68,7 +77,8 @@ class CatchUp:
         """Give when to ask (again)."""
         if not self._others:
             return None
-        return self._ask_at if self.is_missing else max(self._polls_at, self._ask_at)
+        is_urgent = self.is_missing or self.is_behind
+        return self._ask_at if is_urgent else max(self._polls_at, self._ask_at)
 
     def hint(self, source: bytes) -> None:
         """Note who must have what is missing."""
@@ -82,6 +92,7 @@ class CatchUp:
     def answered(self, now: int, *, advanced: bool) -> None:
         """Note an answer: ask on at once if it helped, else after a pause."""
         self.is_awaiting = False
+        self.is_behind &= advanced  # a word costs one question, unless it proves to be true
         self._ask_at = now if advanced else now + self._options.t0_ms // 4
 
     def target(self, now: int) -> bytes | None:
@@ -116,6 +127,7 @@ def serve(
     """Give the certified blocks above `after`, bounded in number and bytes."""
     limit = options.fetch_blocks_max
     run: list[Append] = []
+    after = max(after, options.root_index)
     if after < tree.head_index:
         run += source.committed(after + 1, min(limit + 1, tree.head_index - after))
     at_head = after + len(run) >= tree.head_index
@@ -124,15 +136,36 @@ def serve(
         chain = tree.chain(high_qc.hash) or []
         run += [block.append for block in chain if block.position.index > after]
         last_qc = high_qc
-    taken: list[Append] = []
-    size = 0
-    for block in run[:limit]:
-        size += sum(len(record) for record in block.records)
-        if taken and size > options.fetch_bytes_max:
-            break
-        taken.append(block)
+    taken = _bounded(run, options)
     if len(taken) < len(run):
         last_qc = run[len(taken)].qc
     elif not at_head and taken:
         last_qc = taken.pop().qc  # the source gave less than its head: end where a qc is known
     return Blocks(tuple(taken), last_qc)
+
+
+def serve_ended(
+    after: int, end: EpochEnd, source: BlockSource, options: ConsensusOptions
+) -> Blocks | None:
+    """Give certified blocks of an epoch that is over; None when nothing of it is above `after`."""
+    count = min(options.fetch_blocks_max + 1, end.index - after)
+    if count < 1:
+        return None
+    run = source.committed(after + 1, count)
+    taken = _bounded(run, options)
+    if len(taken) < len(run):
+        return Blocks(tuple(taken), run[len(taken)].qc)
+    is_whole = bool(taken) and taken[-1].header.index == end.index
+    return Blocks(tuple(taken), end.links[0][1]) if is_whole else None
+
+
+def _bounded(run: Sequence[Append], options: ConsensusOptions) -> list[Append]:
+    """Give as many blocks as one answer may hold, at least one."""
+    taken: list[Append] = []
+    size = 0
+    for block in run[: options.fetch_blocks_max]:
+        size += sum(len(record) for record in block.records)
+        if taken and size > options.fetch_bytes_max:
+            break
+        taken.append(block)
+    return taken

@@ -17,7 +17,6 @@ from ambientd.consensus.messages import (
     Vote,
     append_payload,
     block_hash,
-    genesis_qc,
     timeout_payload,
     vote_payload,
 )
@@ -59,7 +58,7 @@ class Verifier:
         self._cluster = options.cluster
         self._epoch = options.epoch
         self._committee = committee
-        self.genesis = genesis_qc(options.cluster, options.epoch)
+        self.genesis = options.root
         self._verified: dict[QuorumCertificate | TimeoutCertificate, None] = {}
 
     def trust(self, certificate: QuorumCertificate | TimeoutCertificate) -> None:

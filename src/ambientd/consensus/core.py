@@ -25,10 +25,11 @@ from ambientd.consensus.effects import (
     Broadcast,
     CoordinatorChanged,
     Effect,
+    EvidenceFound,
     PeerFault,
-    PersistSafety,
     RecordRefused,
 )
+from ambientd.consensus.epochs import Endless, Stops, end_fault
 from ambientd.consensus.events import (
     Applied,
     Event,
@@ -39,18 +40,19 @@ from ambientd.consensus.events import (
     Started,
     Tick,
 )
-from ambientd.consensus.judging import (
-    BLOCK_TIME_STEP_MAX_MS,
-    StateRootAt,
-    root_due,
-)
+from ambientd.consensus.forwarding import Forwarding
+from ambientd.consensus.judging import BLOCK_TIME_STEP_MAX_MS, StateRootAt, root_due
 from ambientd.consensus.messages import (
     Append,
     Blocks,
+    EpochEnd,
+    Epochs,
+    Evidence,
     EvidenceMessage,
     Fetch,
     Forward,
     Header,
+    InEpoch,
     QcNotice,
     QuorumCertificate,
     Timeout,
@@ -80,14 +82,19 @@ class Consensus(Voter):
         state_root: StateRootAt,
         blocks: BlockSource,
         may_enter: Callable[[bytes], bool] = lambda _: True,
+        stops: Stops | None = None,
         rules: SafetyRules | None = None,
     ) -> None:
         admission = Admission(is_valid, may_enter)
         rules = rules or SafetyRules()
-        super().__init__(options, signer, restored, rng, admission, state_root, blocks, rules)
+        stops = stops or Endless()
+        super().__init__(
+            options, signer, restored, rng, admission, state_root, blocks, stops, rules
+        )
         # A term begun before the restart may hold a proposal that nobody here remembers.
+        has_signed = restored is not None and restored.safety is not None
         proposed = self._safety.last_proposed.term
-        self._barred_term = 0 if restored is None else max(self.term, proposed)
+        self._barred_term = max(self.term, proposed) if has_signed else 0
         self._ballot: Ballot | None = None
         self._notice: QuorumCertificate | None = None
         self._heartbeat_at = 0
@@ -135,6 +142,45 @@ class Consensus(Voter):
         self._advance(now)
         return self._out.drain()
 
+    # What the log tells this epoch of the others (`Log`).
+
+    def inherit(self, before: "Consensus") -> None:
+        """Go on with what waits, who lied and how far the members are from each other."""
+        self._pool = before._pool
+        self._pool.forget_terms()
+        self._forwarding = Forwarding(self.options, self._pool)
+        self._pacemaker = before._pacemaker
+        self._convicted = before._convicted
+
+    def begin(self, *, now: int) -> list[Effect]:
+        """Start in an epoch that this node has signed nothing in; a member keeps that on disk."""
+        if self._is_voter:
+            self._persist_safety()
+        return self.handle(Started(), now=now)
+
+    def fall_behind(self, sender: bytes, *, now: int) -> list[Effect]:
+        """Ask a node that speaks of a later epoch for what is missing here."""
+        self._catch_up.hint(sender)
+        self._catch_up.is_behind = True
+        return self.handle(Tick(), now=now)
+
+    def learn_end(self, sender: bytes, end: EpochEnd, *, now: int) -> list[Effect]:
+        """Take in a proof of how this epoch ended."""
+        if self._proven_end is None and self.end is None:
+            fault = end_fault(end, self.options, self._verifier, self._stops.read)
+            if fault is not None:
+                return [PeerFault(sender, fault)]
+            self._proven_end = end
+            self._try_conclude()
+        return self.fall_behind(sender, now=now)
+
+    def convict_of(self, epoch: int, culprit: bytes, evidence: Evidence) -> list[Effect]:
+        """Take in verified evidence of an epoch that is over."""
+        if culprit in self._convicted:
+            return []
+        self._convicted.add(culprit)
+        return [EvidenceFound(culprit, evidence, epoch), Broadcast(EvidenceMessage(evidence))]
+
     def _on_started(self, now: int) -> None:
         self._heartbeat_at = now
         self._catch_up.heard(now)
@@ -168,6 +214,8 @@ class Consensus(Voter):
                 fault = self._on_forward(sender, message, now)
             case EvidenceMessage():
                 fault = self._on_evidence(message.evidence)
+            case InEpoch() | Epochs():
+                fault = None  # `Log` takes these in
             case _:
                 assert_never(message)
         if fault is not None:
@@ -193,6 +241,11 @@ class Consensus(Voter):
         self._ballot = None
         self._heartbeat_at = now
 
+    def _finish(self, end: EpochEnd) -> None:
+        super()._finish(end)
+        self._ballot = None
+        self._notice = None
+
     def _give_up(self, now: int) -> None:
         if self._is_voter and self._own_timeout is None:
             self._ballot = None
@@ -208,6 +261,8 @@ class Consensus(Voter):
     def _advance(self, now: int) -> None:
         """Do all that is due: give up, vote, propose, forward, fetch."""
         self._retry_at = None
+        if self.end is not None:
+            return
         if self._is_voter:
             self._watch_the_clock(now)
         self._try_vote(now)
@@ -265,8 +320,15 @@ class Consensus(Voter):
         if root is None:
             self._retry_at = now + ROOT_RETRY_MS
             return False
-        self._propose(root, self._pool.batch(under_way), now)
+        self._propose(root, self._next_records(due, under_way), now)
         return self._ballot is None
+
+    def _next_records(self, due: int | None, under_way: frozenset[bytes]) -> tuple[bytes, ...]:
+        """Choose a block's records: none behind a stop, a stop alone when the ledger wants one."""
+        if self._tree.is_stopping(self._safety.high_qc.hash):
+            return ()
+        stop = None if due is None else self._stops.due(due)
+        return self._pool.batch(under_way) if stop is None else (stop,)
 
     def _propose(self, root: bytes, records: tuple[bytes, ...], now: int) -> None:
         parent, tc = self._safety.high_qc, self._safety.tc
@@ -295,7 +357,8 @@ class Consensus(Voter):
             header, parent, tc if is_first and self.term > 1 else None, records, signature
         )
         self._safety = replace(self._safety, last_proposed=header.position)
-        self._out.add(PersistSafety(self._safety), Broadcast(append))
+        self._persist_safety()
+        self._out.add(Broadcast(append))
         self._notice = None
         self._place(derive(append, hash_), self.options.self_id)
         self._ballot = Ballot(self.committee, self._tree.blocks[hash_], now)

@@ -7,7 +7,14 @@ The host carries out a list front to back. Persist effects come first and must b
 from dataclasses import dataclass
 
 from ambientd.consensus.beacon import BeaconLink
-from ambientd.consensus.messages import Append, Evidence, Header, Message, QuorumCertificate
+from ambientd.consensus.messages import (
+    Append,
+    EpochEnd,
+    Evidence,
+    Header,
+    Message,
+    QuorumCertificate,
+)
 from ambientd.consensus.safety import SafetyState
 
 
@@ -21,9 +28,10 @@ class PersistBlock:
 
 @dataclass(frozen=True, slots=True)
 class PersistSafety:
-    """Replace the safety state, atomically."""
+    """Replace the safety state, atomically; one of an older epoch is of no more use."""
 
     state: SafetyState
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +58,15 @@ class CommittedBlock:
 class Committed:
     """Apply these blocks, in order; keep the last one and `beacons` as the head.
 
-    `dropped` names persisted blocks that can never be committed any more: delete them.
+    `dropped` names persisted blocks that can never be committed any more: delete them. With
+    `end` the last block ends the epoch, and `beacons` are those of the next epoch's members:
+    keep the proof for others and for the next start.
     """
 
     blocks: tuple[CommittedBlock, ...]
     beacons: tuple[BeaconLink, ...]
     dropped: tuple[bytes, ...] = ()
+    end: EpochEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,7 @@ class EvidenceFound:
 
     culprit: bytes
     evidence: Evidence
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ A follower learns certificates, links blocks, commits, fetches what it lacks, pa
 and convicts liars. It signs nothing; `core.Consensus` adds what members sign.
 """
 
+from dataclasses import replace as replace_fields
+
 from msgspec.structs import replace
 
 from ambientd.codec import merkle
@@ -21,12 +23,14 @@ from ambientd.consensus.effects import (
     PersistBlock,
     Send,
 )
+from ambientd.consensus.epochs import Stops
 from ambientd.consensus.evidence import EvidenceWatch
 from ambientd.consensus.forwarding import Forwarding, forward_fault
 from ambientd.consensus.judging import records_fault, shape_fault, signature_fault
 from ambientd.consensus.messages import (
     Append,
     Blocks,
+    EpochEnd,
     Evidence,
     EvidenceMessage,
     Fetch,
@@ -56,12 +60,14 @@ class Follower:
         random: Random,
         admission: Admission,
         blocks: BlockSource,
+        stops: Stops,
         rules: SafetyRules,
     ) -> None:
         self.options = options
         self.committee = Committee(options.members, options.seed)
         self._admission = admission
         self._source = blocks
+        self._stops = stops
         self._rules = rules
         self._verifier = Verifier(options, self.committee)
         self._out = Outbox()
@@ -73,6 +79,8 @@ class Follower:
         self._catch_up = CatchUp(options, random)
         self._fetch_limit = FetchLimit(options)
         self._held: dict[bytes, tuple[bytes, Append]] = {}
+        self._proven_end: EpochEnd | None = None
+        self.end: EpochEnd | None = None
         self._restore(restored)
         self.term = self._safety.term
 
@@ -81,17 +89,23 @@ class Follower:
         beacons = tuple(BeaconLink(tip, 0) for tip in self.options.beacon_tips)
         if restored is None:
             self._safety = SafetyState(genesis)
-            self._tree = BlockTree(self.committee, genesis, None, beacons)
+            self._tree = BlockTree(self.committee, genesis, None, beacons, self._stops.read)
             return
-        self._safety = restored.safety_with_high_qc(genesis)
         beacons = restored.beacons or beacons
-        self._tree = BlockTree(self.committee, genesis, restored.head, beacons)
+        tree = BlockTree(self.committee, genesis, restored.head, beacons, self._stops.read)
+        of_epoch: list[Append] = []
         for append in restored.tail_in_order():
             hash_ = block_hash(append.header)
-            if self._tree.holds(append.header.parent_hash):
-                self._tree.add(derive(append, hash_))
+            # A block of the epoch before may stand on this one's root, but it counts for nothing.
+            is_ours = self._verifier.append_is_signed(append, hash_)
+            if is_ours:
+                of_epoch.append(append)
+            if is_ours and tree.holds(append.header.parent_hash):
+                tree.add(derive(append, hash_))
             else:
-                self._tree.abandon(hash_, append.header.index)
+                tree.abandon(hash_, append.header.index)
+        self._tree = tree
+        self._safety = replace_fields(restored, tail=tuple(of_epoch)).safety_with_high_qc(genesis)
 
     # What the host may look at.
 
@@ -145,7 +159,8 @@ class Follower:
             return None
         fault = signature_fault(append, hash_, self._verifier, self._rules)
         block = derive(append, hash_)
-        fault = fault or records_fault(block, None if is_certified else self._admission.is_valid)
+        is_valid = None if is_certified else self._admission.is_valid
+        fault = fault or records_fault(block, is_valid, self._stops.read)
         if fault is not None:
             return fault
         self._accuse(self._watch.saw_block(header, append.signature))
@@ -201,7 +216,7 @@ class Follower:
             if append.header.index > self.head_index and not self._tree.holds(hash_):
                 block = derive(append, hash_)
                 fault = signature_fault(append, hash_, self._verifier, None)
-                fault = fault or records_fault(block, None)
+                fault = fault or records_fault(block, None, self._stops.read)
                 if fault is not None:
                     return fault
                 blocks.append(block)
@@ -232,6 +247,8 @@ class Follower:
         reason = self._pool.refusal(record, origin)
         if reason is not None:
             return reason
+        if self._stops.read(record) is not None:
+            return "only the log's own coordinator proposes to end an epoch"
         if not self._admission.may_enter(record):
             return "the ledger takes no such record from its author"
         if not self._admission.is_valid(record):
@@ -277,9 +294,10 @@ class Follower:
 
     def _try_commit(self, qc: QuorumCertificate) -> None:
         child = self._tree.blocks.get(qc.hash)
-        if child is None or not self._rules.commits_parent(qc):
-            return
-        committed = self._tree.commit(child, qc)
+        if child is not None and self._rules.commits_parent(qc):
+            self._commit(self._tree.commit(child, qc))
+
+    def _commit(self, committed: Committed | None) -> None:
         if committed is None:
             return
         self._out.add(committed)
@@ -290,6 +308,18 @@ class Follower:
             for hash_, held in self._held.items()
             if held[1].header.index > self.head_index
         }
+        if committed.end is not None:
+            self._finish(committed.end)
+
+    def _finish(self, end: EpochEnd) -> None:
+        """End with the epoch: nothing that comes after the stop counts."""
+        self.end = end
+        self._held = {}
+
+    def _try_conclude(self) -> None:
+        """Commit the stop by what others proved, when this node holds it."""
+        if self._proven_end is not None and self.end is None:
+            self._commit(self._tree.conclude(self._proven_end))
 
     def _settle(self, committed: Committed) -> None:
         for block in committed.blocks:
@@ -308,7 +338,8 @@ class Follower:
     def _place(self, block: Block, source: bytes) -> None:
         """Put a block into the tree, and after it those that waited for it."""
         header = block.append.header
-        if header.index <= self.head_index or self._tree.holds(block.hash):
+        is_known = header.index <= self.head_index or self._tree.holds(block.hash)
+        if is_known or self.end is not None:
             return
         if not self._tree.holds(block.parent_hash):
             if len(self._held) < self.options.held_blocks_max:
@@ -325,6 +356,7 @@ class Follower:
         self._try_commit(linked.append.qc)
         if linked.hash == self._safety.high_qc.hash:
             self._try_commit(self._safety.high_qc)
+        self._try_conclude()
         for hash_, (held_source, held) in list(self._held.items()):
             if held.header.parent_hash == linked.hash and hash_ in self._held:
                 del self._held[hash_]
@@ -352,4 +384,7 @@ class Follower:
     def _convict(self, culprit: bytes, evidence: Evidence) -> None:
         if culprit not in self._convicted and self.committee.number(culprit) is not None:
             self._convicted.add(culprit)
-            self._out.add(EvidenceFound(culprit, evidence), Broadcast(EvidenceMessage(evidence)))
+            self._out.add(
+                EvidenceFound(culprit, evidence, self.options.epoch),
+                Broadcast(EvidenceMessage(evidence)),
+            )

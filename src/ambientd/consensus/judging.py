@@ -6,8 +6,9 @@ from enum import Enum
 from ambientd.codec import merkle
 from ambientd.consensus.block_tree import Block, BlockTree
 from ambientd.consensus.certificates import Committee, Verifier
+from ambientd.consensus.epochs import ReadStop, Stops, epoch_of, succession_fault
 from ambientd.consensus.messages import Append, QuorumCertificate
-from ambientd.consensus.options import BLOCK_BYTES_HARD_MAX
+from ambientd.consensus.options import BLOCK_BYTES_HARD_MAX, ConsensusOptions
 from ambientd.consensus.safety import SafetyRules
 
 BLOCK_TIME_STEP_MAX_MS = 10_000
@@ -54,7 +55,9 @@ def signature_fault(
     return None
 
 
-def records_fault(block: Block, is_valid: Callable[[bytes], bool] | None) -> str | None:
+def records_fault(
+    block: Block, is_valid: Callable[[bytes], bool] | None, read_stop: ReadStop
+) -> str | None:
     """Give what is wrong with a block's records; `is_valid` None when it is certified."""
     if merkle.root(block.record_hashes) != block.append.header.records_root:
         return "the records are not those of the header"
@@ -62,6 +65,9 @@ def records_fault(block: Block, is_valid: Callable[[bytes], bool] | None) -> str
         return "a record is in the block twice"
     if is_valid is not None and not all(map(is_valid, block.append.records)):
         return "the block holds an invalid record"
+    records = block.append.records
+    if len(records) > 1 and any(read_stop(record) is not None for record in records):
+        return "a record that ends the epoch is not the only one of its block"
     return None
 
 
@@ -69,13 +75,38 @@ def root_due(qc: QuorumCertificate) -> int | None:
     """Give the index whose state root a block on `qc` must name; None when it names none.
 
     A certificate whose parent is of the same term commits that parent: exactly then every
-    node that holds this branch knows the state, whatever else it has or has not seen.
+    node that holds this branch knows the state, whatever else it has or has not seen. An
+    epoch's root is committed before the epoch begins.
     """
+    if qc.position.term == 0:
+        return qc.position.index or None
     grandparent = qc.position.index - 1
     return grandparent if grandparent >= 1 and qc.parent_term == qc.position.term else None
 
 
-def verdict(block: Block, tree: BlockTree, root_at: StateRootAt, now: int) -> str | Wait | None:
+def stop_fault(
+    block: Block, tree: BlockTree, options: ConsensusOptions, stops: Stops
+) -> str | None:
+    """Give why a block may not end the epoch, or may not stand behind one that does."""
+    if block.append.records and tree.is_stopping(block.parent_hash):
+        return "the block holds records behind the end of the epoch"
+    if block.begins is None:
+        return None
+    due = root_due(block.append.qc)
+    wanted = None if due is None else stops.due(due)
+    if wanted is None or stops.read(wanted) != block.begins:
+        return "the ledger does not end the epoch so"
+    return succession_fault(epoch_of(options), block.begins)
+
+
+def verdict(
+    block: Block,
+    tree: BlockTree,
+    root_at: StateRootAt,
+    options: ConsensusOptions,
+    stops: Stops,
+    now: int,
+) -> str | Wait | None:
     """Judge a held block against its parent: a fault, something to wait for, or None for good."""
     header = block.append.header
     parent_time_ms = tree.time_ms(block.parent_hash)
@@ -95,4 +126,7 @@ def verdict(block: Block, tree: BlockTree, root_at: StateRootAt, now: int) -> st
             return Wait.STATE_ROOT
         if own != header.state_root:
             return f"the state root at index {due} differs from this node's"
+    fault = stop_fault(block, tree, options, stops)
+    if fault is not None:
+        return fault
     return Wait.CLOCK if header.time_ms > now + CLOCK_AHEAD_MAX_MS else None

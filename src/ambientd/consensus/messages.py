@@ -13,6 +13,8 @@ from ambientd.codec.digest import tagged
 from ambientd.model.genesis import MEMBERS_MAX
 
 FETCHED_BLOCKS_MAX = 1024
+ENDING_BLOCKS_MAX = 1024
+ENDS_MAX = 16
 
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Member = Annotated[int, Meta(ge=0, lt=MEMBERS_MAX)]
@@ -167,7 +169,49 @@ class EvidenceMessage(Struct, frozen=True, array_like=True, tag=8):
     evidence: Evidence
 
 
-Message = Append | Vote | Timeout | QcNotice | Fetch | Blocks | Forward | EvidenceMessage
+EpochMessage = Append | Vote | Timeout | QcNotice | Fetch | Blocks | EvidenceMessage
+"""What speaks of one epoch: its terms, positions and member numbers."""
+
+
+class InEpoch(Struct, frozen=True, array_like=True, tag=9):
+    """A message of an epoch after the cluster's first, whose messages travel bare."""
+
+    epoch: Count
+    message: EpochMessage
+
+
+class EpochEnd(Struct, frozen=True, array_like=True):
+    """Proof of how an epoch ended.
+
+    The record of its stop block, and from that block down to the one whose certificate commits
+    it each header with its certificate: the block and its child, unless terms failed between.
+    """
+
+    record: bytes
+    links: Annotated[
+        tuple[tuple[Header, QuorumCertificate], ...],
+        Meta(min_length=2, max_length=ENDING_BLOCKS_MAX),
+    ]
+
+    @property
+    def index(self) -> int:
+        """Give the index of the stop block, the last of the epoch that counts."""
+        return self.links[0][0].index
+
+    @property
+    def hash(self) -> bytes:
+        """Give the stop block's hash: the root of the next epoch."""
+        return block_hash(self.links[0][0])
+
+
+class Epochs(Struct, frozen=True, array_like=True, tag=10):
+    """How the epochs from `first` on ended, for whoever is still in one of them."""
+
+    first: Count
+    ends: Annotated[tuple[EpochEnd, ...], Meta(max_length=ENDS_MAX)]
+
+
+Message = EpochMessage | Forward | InEpoch | Epochs
 
 
 def block_hash(header: Header) -> bytes:

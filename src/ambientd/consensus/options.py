@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from ambientd.consensus.messages import FETCHED_BLOCKS_MAX
+from ambientd.consensus.messages import (
+    FETCHED_BLOCKS_MAX,
+    Position,
+    QuorumCertificate,
+    genesis_qc,
+)
 from ambientd.errors import ConfigError
 from ambientd.model.genesis import MEMBERS_MAX
 
@@ -43,6 +48,8 @@ class ConsensusOptions:
     beacon_tips: tuple[bytes, ...]
     beacon_secret: bytes = b""
     may_vote: bool = True  # False when this key's safety file is lost: it never votes again
+    root_index: int = 0
+    root_hash: bytes = b""  # the stop block of the epoch before; empty in the first epoch
     t0_ms: int = 400
     batch_ms: int = 5
     block_bytes_max: int = 64 * 1024  # a block closes at this size; only one record may exceed it
@@ -57,6 +64,13 @@ class ConsensusOptions:
     fetch_bytes_max: int = 1024 * 1024
     include_ms: int = 4_000
     tenure_ms: int = 600_000
+
+    @property
+    def root(self) -> QuorumCertificate:
+        """Give the certificate that needs no votes: the epoch's beginning."""
+        if not self.root_hash:
+            return genesis_qc(self.cluster, self.epoch)
+        return QuorumCertificate(Position(0, self.root_index), 0, self.root_hash, ())
 
     def __post_init__(self) -> None:
         self._validate_committee()

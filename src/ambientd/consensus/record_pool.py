@@ -103,6 +103,11 @@ class RecordPool:
         while len(self._settled) > SETTLED_MAX:
             del self._settled[next(iter(self._settled))]
 
+    def forget_terms(self) -> None:
+        """Begin an epoch: its terms count anew, and nothing was forwarded in them."""
+        for entry in self._pending.values():
+            entry.forwarded_term = 0
+
     def expire_relayed(self, since_ms: int) -> None:
         """Forget other nodes' records that arrived before `since_ms`; their owners retry."""
         old = [

@@ -11,9 +11,11 @@ from ambientd.consensus.admission import Admission
 from ambientd.consensus.block_tree import Block
 from ambientd.consensus.catch_up import BlockSource
 from ambientd.consensus.effects import Broadcast, PeerFault, PersistSafety, Send
+from ambientd.consensus.epochs import Stops
 from ambientd.consensus.follower import Follower
 from ambientd.consensus.judging import CLOCK_AHEAD_MAX_MS, StateRootAt, Wait, verdict
 from ambientd.consensus.messages import (
+    EpochEnd,
     Header,
     QcNotice,
     Timeout,
@@ -42,12 +44,13 @@ class Voter(Follower):
         admission: Admission,
         state_root: StateRootAt,
         blocks: BlockSource,
+        stops: Stops,
         rules: SafetyRules,
     ) -> None:
         if signer.public_key != options.self_id:
             msg = "consensus options: self_id is not the signer's key"
             raise ConfigError(msg)
-        super().__init__(options, restored, rng, admission, blocks, rules)
+        super().__init__(options, restored, rng, admission, blocks, stops, rules)
         self._signer = signer
         self._rng = rng
         self._state_root = state_root
@@ -66,6 +69,14 @@ class Voter(Follower):
         if beacon.tip(self.options.beacon_secret) != self.options.beacon_tips[self._number]:
             msg = "consensus options: beacon_secret does not lead to this member's beacon tip"
             raise ConfigError(msg)
+
+    def _persist_safety(self) -> None:
+        self._out.add(PersistSafety(self._safety, self.options.epoch))
+
+    def _finish(self, end: EpochEnd) -> None:
+        super()._finish(end)
+        self._is_voter = False
+        self._candidate = None
 
     # Terms and time-outs.
 
@@ -110,7 +121,7 @@ class Voter(Follower):
         self._safety = replace(self._safety, max_timed_out=self.term)
         self._own_timeout = timeout
         self._candidate = None
-        self._out.add(PersistSafety(self._safety))
+        self._persist_safety()
         self._send_timeout(timeout, now)
         self._tally.count(timeout)
         self._count_timeouts(now)
@@ -166,7 +177,7 @@ class Voter(Follower):
             return
         append = block.append
         refusal = self._rules.refusal(self._safety, append.header, append.qc, append.tc)
-        found = None if refusal else verdict(block, self._tree, self._state_root, now)
+        found = None if refusal else self._judge(block, now)
         if isinstance(found, Wait):
             clock_ms = append.header.time_ms - CLOCK_AHEAD_MAX_MS
             self._retry_at = clock_ms if found is Wait.CLOCK else now + ROOT_RETRY_MS
@@ -177,13 +188,16 @@ class Voter(Follower):
         elif refusal is None:
             self._vote(block, self._number, now)
 
+    def _judge(self, block: Block, now: int) -> str | Wait | None:
+        return verdict(block, self._tree, self._state_root, self.options, self._stops, now)
+
     def _vote(self, block: Block, number: int, now: int) -> None:
         parent_term = block.append.qc.position.term
         payload = vote_payload(self.options.epoch, block.position, parent_term, block.hash)
         signature = self._signer.sign("vote", payload)
         vote = Vote(block.position, parent_term, block.hash, number, signature)
         self._safety = replace(self._safety, last_vote=vote)
-        self._out.add(PersistSafety(self._safety))
+        self._persist_safety()
         self._cast(vote, now)
 
     def _cast(self, vote: Vote, now: int) -> None:  # noqa: ARG002  # who counts it needs the time
