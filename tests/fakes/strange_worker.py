@@ -13,6 +13,10 @@ from ambientd.ports.worker_protocol import (
     LENGTH_BYTES,
     Executed,
     ExecuteModule,
+    ExecutePausable,
+    ExecutionPaused,
+    ExecutionTraced,
+    GiveState,
     Hello,
     LoadModule,
     ModuleLoaded,
@@ -20,6 +24,9 @@ from ambientd.ports.worker_protocol import (
     Protection,
     Reply,
     Request,
+    StatePiece,
+    TraceExecution,
+    TracePoint,
 )
 
 if TYPE_CHECKING:
@@ -74,6 +81,16 @@ def main() -> None:
                 send(ModuleLoaded() if isinstance(request, ExecuteModule) else executed(1))
             case "lies" if isinstance(request, LoadModule):
                 send(ModuleLoaded())
+            case "hasty" | "hoards" | "hollow" if isinstance(request, ExecutePausable):
+                size_bytes = 1 << 40 if how == "hoards" else 8
+                gas_index = 6 if how == "hasty" else 7
+                send(ExecutionPaused(gas_index=gas_index, root=bytes(32), size_bytes=size_bytes))
+            case "hasty" | "hoards" | "hollow" if isinstance(request, GiveState):
+                send(StatePiece(data=bytes(8)))
+            case "disordered" if isinstance(request, TraceExecution):
+                points = (TracePoint(gas_index=2, root=bytes(32)),) * 2
+                result = executed(3).result
+                send(ExecutionTraced(result=result, gas_reached=3, trace=points))
             case _ if not isinstance(request, ExecuteModule):
                 interface = "strange" if how == "unheard" else "ambient"
                 send(ModulePrepared(module=b"prepared", interface=interface, imports=()))
