@@ -12,14 +12,14 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ambientd.adapters.engines import installed, open_engine
 from ambientd.wasm.prepare import REWRITER_VERSION
-from tests.fuzz.campaign import MODULE_FILE, NUMBER_FILE
+from tests.fuzz.campaign import MODULE_FILE, NUMBER_FILE, Part
 from tests.fuzz.differential import Find
-from tests.fuzz.finds import save
+from tests.fuzz.finds import CORPUS, save
 from tests.fuzz.report import Summary, written
 
 MODULES_EACH = 5_000  # then a fresh process takes over
@@ -38,7 +38,6 @@ class Child:
     process: subprocess.Popen[str]
     heard_at: float
     errors: Path
-    left: int = field(default=MODULES_EACH)
 
 
 class Campaign:
@@ -49,6 +48,7 @@ class Campaign:
         self.jobs: int = arguments.jobs
         self.engines: list[str] = arguments.engines
         self.folder = folder
+        self.finds: Path = arguments.finds
         self.lines: queue.Queue[tuple[int, int, str]] = queue.Queue()
         self.children: dict[int, Child] = {}
         self.summary = Summary(
@@ -63,10 +63,13 @@ class Campaign:
         scratch = self.folder / f"child-{index}"
         scratch.mkdir(exist_ok=True)
         errors = scratch / "errors"
+        part = Part(
+            seed=self.seed, first=number, step=self.jobs, count=MODULES_EACH,
+            engines=tuple(self.engines), scratch=str(scratch), finds=str(self.finds),
+        )  # fmt: skip
         with errors.open("w") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fuzz.campaign", str(self.seed), str(number),
-                 str(self.jobs), str(MODULES_EACH), str(scratch), ",".join(self.engines)],
+                [sys.executable, "-m", "tests.fuzz.campaign", json.dumps(asdict(part))],
                 stdout=subprocess.PIPE, stderr=sink, text=True,
             )  # fmt: skip
         child = Child(index, number, scratch, process, time.monotonic(), errors)
@@ -108,7 +111,7 @@ class Campaign:
         module = (child.scratch / MODULE_FILE).read_bytes()
         errors = child.errors.read_text("utf-8", "replace")[-1500:]
         seen = {"process": errors or claim}
-        save(Find(claim, module, seen), f"campaign {self.seed}, module {number}")
+        save(Find(claim, module, seen), f"campaign {self.seed}, module {number}", self.finds)
         self.summary.finds.append({"number": number, "claim": claim, "seen": seen})
         print(f"FIND {claim} at module {number}\n{errors}", flush=True)
         child.next = number + self.jobs
@@ -138,6 +141,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first module's number")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--engines", type=lambda text: text.split(","), default=list(installed()))
+    parser.add_argument("--finds", type=Path, default=CORPUS, help="the folder for finds")
     parser.add_argument("--report", type=Path, help="where the summary is written, as Markdown")
     arguments = parser.parse_args()
     began = time.monotonic()

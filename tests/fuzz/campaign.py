@@ -1,6 +1,6 @@
-"""One process of a campaign: `python -m tests.fuzz.campaign SEED FIRST STEP COUNT SCRATCH ENGINES`.
+"""One process of a campaign, started by the program beside this with its arguments as JSON.
 
-It examines the modules FIRST, FIRST + STEP, and so on, and prints a line of JSON every second. An
+It examines its part of the modules and prints a line of JSON every second. An
 engine that brings this process down is a find of its supervisor, so the module at hand is always
 on disk before an engine sees it.
 """
@@ -8,6 +8,7 @@ on disk before an engine sees it.
 import json
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import ambientd_fuzz
@@ -24,6 +25,19 @@ NUMBER_FILE, MODULE_FILE = "number", "module.wasm"
 FINDS_KEPT_MAX = 5
 
 
+@dataclass(frozen=True)
+class Part:
+    """What one process is to do: every `step`-th module from `first` on, `count` of them."""
+
+    seed: int
+    first: int
+    step: int
+    count: int
+    engines: tuple[str, ...]
+    scratch: str  # where the module at hand is put
+    finds: str  # where finds are saved
+
+
 class OtherNans(WasmtimeEngine):
     """wasmtime as on a machine that makes other NaNs: any bit of one that shows is a difference."""
 
@@ -35,26 +49,27 @@ class OtherNans(WasmtimeEngine):
 
 
 def main() -> None:
-    """Examine modules until COUNT are done."""
-    seed, first, step, count = map(int, sys.argv[1:5])
-    scratch, names = Path(sys.argv[5]), sys.argv[6].split(",")
-    engines = [open_engine(name) for name in names]
+    """Examine as many modules as were asked for."""
+    part = Part(**json.loads(sys.argv[1]))
+    scratch, folder = Path(part.scratch), Path(part.finds)
+    engines = [open_engine(name) for name in part.engines]
     comparison = Comparison(engines, ambientd_fuzz.invalid, OtherNans())
     tally, kept, reported = Tally(), 0, time.monotonic()
-    for number in range(first, first + step * count, step):
+    end = part.first + part.step * part.count
+    for number in range(part.first, end, part.step):
         (scratch / NUMBER_FILE).write_text(str(number))
-        source, module, rng = numbered(seed, number)
+        source, module, rng = numbered(part.seed, number)
         (scratch / MODULE_FILE).write_bytes(module)
         comparison.examine(module, source, rng, tally)
-        last = number + step >= first + step * count
+        last = number + part.step >= end
         if tally.finds or last or time.monotonic() - reported > REPORT_EVERY_S:
             claims = []
             for find in tally.finds:
                 kept += 1
                 if kept <= FINDS_KEPT_MAX:
-                    save(find, f"campaign {seed}, module {number} ({source})")
+                    save(find, f"campaign {part.seed}, module {number} ({source})", folder)
                 claims.append({"number": number, "claim": find.claim, "seen": dict(find.seen)})
-            report = {"next": number + step, "counts": tally.counts, "finds": claims}
+            report = {"next": number + part.step, "counts": tally.counts, "finds": claims}
             print(json.dumps(report), flush=True)
             tally, reported = Tally(), time.monotonic()
 
