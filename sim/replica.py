@@ -1,10 +1,16 @@
-"""The smallest host of the log: a store that survives, a ledger that is a hash chain of records."""
+"""The smallest host of the log: a store that survives, a ledger that is a hash chain of records.
+
+Of a record the ledger understands one thing: a wish to give a seat of the committee to another.
+"""
 
 import random
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ambientd.codec import merkle
+from msgspec import Struct
+
+from ambientd.codec import canonical, merkle
 from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
 from ambientd.consensus.beacon import BeaconLink
@@ -17,6 +23,7 @@ from ambientd.consensus.effects import (
     PersistSafety,
     Send,
 )
+from ambientd.consensus.epochs import Epoch, epoch_of, succession_fault
 from ambientd.consensus.events import (
     Applied,
     Event,
@@ -25,25 +32,78 @@ from ambientd.consensus.events import (
     Started,
     Tick,
 )
-from ambientd.consensus.messages import Append, Message, decode_message, encode_message
+from ambientd.consensus.log import Log
+from ambientd.consensus.messages import (
+    Append,
+    EpochEnd,
+    Message,
+    decode_message,
+    encode_message,
+)
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyRules, SafetyState
+from ambientd.errors import RemoteProtocolError
 from sim.machine import Delivery, Effect
 
 RECORD_PREFIX = b"record "
+SEATS_PREFIX = b"record of seats "
+STOP_PREFIX = b"epoch "
+
+
+class SeatsWanted(Struct, frozen=True, array_like=True):
+    """A wish: `leaving` loses its seat, `joining` gets one; either may be nobody (empty)."""
+
+    leaving: bytes
+    joining: bytes
+    beacon_tip: bytes
 
 
 def is_valid(record: bytes) -> bool:
     """Judge a record's form as the simulator's trivial ledger does."""
-    return record.startswith(RECORD_PREFIX)
+    return record.startswith(RECORD_PREFIX) or read_stop(record) is not None
+
+
+def read_stop(record: bytes) -> Epoch | None:
+    """Give the epoch that a record begins."""
+    if not record.startswith(STOP_PREFIX):
+        return None
+    try:
+        return canonical.decode(record[len(STOP_PREFIX) :], Epoch)
+    except RemoteProtocolError:
+        return None
+
+
+def seats_record(wanted: SeatsWanted) -> bytes:
+    """Write a wish down."""
+    return SEATS_PREFIX + canonical.encode(wanted)
+
+
+def with_seats(present: Epoch, record: bytes, seed: bytes) -> bytes | None:
+    """Give the stop that grants a wish; None for what is no wish, or one that cannot be granted."""
+    if not record.startswith(SEATS_PREFIX):
+        return None
+    wanted: SeatsWanted = canonical.decode(record[len(SEATS_PREFIX) :], SeatsWanted)
+    seats = list(zip(present.members, present.beacon_tips, strict=True))
+    seats = [seat for seat in seats if seat[0] not in (wanted.leaving, wanted.joining)]
+    if wanted.joining:
+        insort(seats, (wanted.joining, wanted.beacon_tip))
+    members, tips = tuple(key for key, _ in seats), tuple(tip for _, tip in seats)
+    proposed = Epoch(present.number + 1, members, seed, tips)
+    if members == present.members or succession_fault(present, proposed) is not None:
+        return None
+    return STOP_PREFIX + canonical.encode(proposed)
 
 
 @dataclass(slots=True)
 class Store:
     """What a crash leaves: each effect is carried out whole or not at all."""
 
+    epoch: Epoch | None = None
+    ends_known: list[EpochEnd] = field(default_factory=list)
+    dues: list[bytes | None] = field(default_factory=lambda: [None])
     safety: SafetyState | None = None
+    safety_epoch: int = 0
     tail: dict[bytes, Append] = field(default_factory=dict)
     log: list[CommittedBlock] = field(default_factory=list)
     beacons: tuple[BeaconLink, ...] = ()
@@ -58,14 +118,43 @@ class Store:
             self.tail.pop(block.hash, None)
             leaves = [merkle.leaf_hash(record) for record in block.block.records]
             self.roots.append(self.state_root_after(leaves))
+            self.dues.append(self._due_after(block.block.records))
             for leaf in leaves:
                 self.wanted.pop(leaf, None)
         for hash_ in committed.dropped:
             del self.tail[hash_]
         self.beacons = committed.beacons
+        if committed.end is not None:
+            self.ends_known.append(committed.end)
+            assert not self.tail, "nothing of an epoch that is over is kept"
         head = len(self.log)
         lost = [block for block in self.tail.values() if block.header.index <= head]
         assert not lost, "a block that can never be committed any more is dropped"
+
+    def _due_after(self, records: Sequence[bytes]) -> bytes | None:
+        """Run records through the part of the ledger that knows the committee."""
+        due = self.dues[-1]
+        for record in records:
+            begun = read_stop(record)
+            if begun is not None:
+                self.epoch, due = begun, None
+            elif due is None and self.epoch is not None:
+                due = with_seats(self.epoch, record, self.roots[-1])
+        return due
+
+    def read(self, record: bytes) -> Epoch | None:
+        """Give the epoch that a record begins."""
+        return read_stop(record)
+
+    def due(self, index: int) -> bytes | None:
+        """Give the stop that the state after `index` wants."""
+        return self.dues[index]
+
+    def ends(self, first: int, count: int) -> Sequence[EpochEnd]:
+        """Give how epochs ended."""
+        assert self.epoch is not None
+        start = first - (self.epoch.number - len(self.ends_known))
+        return self.ends_known[start : start + count]
 
     def state_root_after(self, leaves: Sequence[bytes]) -> bytes:
         """Give the root that a block of these records leads to."""
@@ -84,11 +173,14 @@ class Store:
         if self.safety is None and not self.log and not self.tail:
             return None
         head = self.log[-1] if self.log else None
-        return Restored(self.safety, head, self.beacons, tuple(self.tail.values()))
+        end = self.ends_known[-1] if self.ends_known else None
+        is_current = self.epoch is None or self.safety_epoch == self.epoch.number
+        safety = self.safety if is_current else None
+        return Restored(safety, head, self.beacons, tuple(self.tail.values()), end)
 
 
 class Replica:
-    """Hosts one Consensus in the simulator's world."""
+    """Hosts one log in the simulator's world."""
 
     def __init__(
         self,
@@ -105,17 +197,24 @@ class Replica:
         self._rules = rules
         self._random = random.Random(seed)
         self._must_apply = False
-        self.machine: Consensus | None = None
+        self.log: Log | None = None
+
+    @property
+    def machine(self) -> Consensus | None:
+        """Give the present epoch's machine; None while this node is down."""
+        return None if self.log is None else self.log.current
 
     @property
     def next_deadline(self) -> int | None:
         """Give when the machine wants its next tick."""
-        return None if self.machine is None else self.machine.next_deadline
+        return None if self.log is None else self.log.next_deadline
 
     def boot(self, now: int) -> Sequence[Effect]:
         """Build the machine from the store and start it; own open records are wanted again."""
         self._must_apply = False
-        self.machine = Consensus(
+        if self.store.epoch is None:
+            self.store.epoch = epoch_of(self.options)
+        self.log = Log(
             self.options,
             self._signer,
             self.store.restored(),
@@ -123,6 +222,7 @@ class Replica:
             is_valid=is_valid,
             state_root=self.store.state_root,
             blocks=self.store,
+            stops=self.store,
             rules=self._rules,
         )
         effects = self._handle(Started(), now)
@@ -132,11 +232,11 @@ class Replica:
 
     def crash(self) -> None:
         """Lose the machine."""
-        self.machine = None
+        self.log = None
 
     def _handle(self, event: Event, now: int) -> list[Effect]:
-        assert self.machine is not None
-        return list(self.machine.handle(event, now=now))
+        assert self.log is not None
+        return list(self.log.handle(event, now=now))
 
     def receive(self, sender: bytes, data: bytes, now: int) -> Sequence[Effect]:
         """Decode and hand over a peer's message."""
@@ -161,7 +261,7 @@ class Replica:
             case PersistBlock():
                 self.store.tail[effect.hash] = effect.block
             case PersistSafety():
-                self.store.safety = effect.state
+                self.store.safety, self.store.safety_epoch = effect.state, effect.epoch
             case Committed():
                 self.store.apply(effect)
                 self._must_apply = True

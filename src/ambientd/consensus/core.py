@@ -171,6 +171,7 @@ class Consensus(Voter):
             if fault is not None:
                 return [PeerFault(sender, fault)]
             self._proven_end = end
+            self._learn_qc(end.links[0][1], sender, now)
             self._try_conclude()
         return self.fall_behind(sender, now=now)
 

@@ -1,0 +1,212 @@
+"""The log across epochs: one `Consensus` at a time, swapped at the stop (section 11).
+
+The host owes this class what it owes `Consensus`, and two things more: it keeps the proof in a
+`Committed` with `end` for good, in one write with the rest of it; and it says `Applied` after
+that. The old epoch is then over for this node: it signs nothing in it any more, and shows the
+proof to whoever is still there.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ambientd.consensus import beacon
+from ambientd.consensus.catch_up import EpochSource, FetchLimit, serve_ended
+from ambientd.consensus.certificates import Committee, Verifier
+from ambientd.consensus.core import Consensus
+from ambientd.consensus.effects import Broadcast, Committed, Effect, PersistSafety, Send
+from ambientd.consensus.epochs import Stops, next_options
+from ambientd.consensus.events import Applied, Event, MessageReceived, Started
+from ambientd.consensus.judging import StateRootAt
+from ambientd.consensus.messages import (
+    ENDS_MAX,
+    EpochEnd,
+    EpochMessage,
+    Epochs,
+    EvidenceMessage,
+    Fetch,
+    Forward,
+    InEpoch,
+    Message,
+)
+from ambientd.consensus.options import ConsensusOptions, LogSigner, Random
+from ambientd.consensus.restored import Restored
+from ambientd.consensus.safety import SafetyRules
+
+
+class Log:
+    """One node's part in the log, whatever the epoch."""
+
+    def __init__(
+        self,
+        first: ConsensusOptions,
+        signer: LogSigner,
+        restored: Restored | None,
+        rng: Random,
+        *,
+        is_valid: Callable[[bytes], bool],
+        state_root: StateRootAt,
+        blocks: EpochSource,
+        stops: Stops,
+        may_enter: Callable[[bytes], bool] = lambda _: True,
+        rules: SafetyRules | None = None,
+    ) -> None:
+        self._first = first
+        self._source = blocks
+        self._stops = stops
+        self._limit = FetchLimit(first)
+        self._hint_limit = FetchLimit(first)
+        self._ended: Committed | None = None
+
+        def epoch(options: ConsensusOptions, restored: Restored | None) -> Consensus:
+            return Consensus(
+                options,
+                signer,
+                restored,
+                rng,
+                is_valid=is_valid,
+                state_root=state_root,
+                blocks=blocks,
+                may_enter=may_enter,
+                stops=stops,
+                rules=rules,
+            )
+
+        self._epoch = epoch
+        end = None if restored is None else restored.end
+        self.current = epoch(first if end is None else self._options_after(end), restored)
+        self._is_fresh = end is not None and restored is not None and restored.safety is None
+
+    @property
+    def number(self) -> int:
+        """Give the present epoch's number."""
+        return self.current.options.epoch
+
+    @property
+    def next_deadline(self) -> int | None:
+        """Give when the host must send the next Tick; None when nothing is due, ever."""
+        return self.current.next_deadline
+
+    def handle(self, event: Event, *, now: int) -> list[Effect]:
+        """Advance by one event; persist effects come before send effects."""
+        if isinstance(event, MessageReceived):
+            return self._on_message(event.sender, event.message, now)
+        if isinstance(event, Applied) and self._ended is not None:
+            return self._begin_next(self._ended, now)
+        if isinstance(event, Started) and self._is_fresh:
+            return self._labelled(self.current.begin(now=now))
+        return self._labelled(self.current.handle(event, now=now))
+
+    # From one epoch to the next.
+
+    def _options_after(self, end: EpochEnd) -> ConsensusOptions:
+        begins = self._stops.read(end.record)
+        assert begins is not None, "the host kept a proof whose record ends no epoch"
+        options = next_options(self._first, begins, end.index, end.hash)
+        tips = dict(zip(begins.members, begins.beacon_tips, strict=True))
+        tip = tips.get(options.self_id)
+        if tip is None or not options.may_vote or tip == beacon.tip(options.beacon_secret):
+            return options
+        return replace(options, may_vote=False)  # its owner named a tip that leads nowhere
+
+    def _options_of(self, epoch: int) -> ConsensusOptions | None:
+        """Give the options of a past epoch; None when there was none of that number."""
+        if epoch == self._first.epoch:
+            return self._first
+        ends = self._source.ends(epoch - 1, 1) if epoch > self._first.epoch else ()
+        return self._options_after(ends[0]) if ends else None
+
+    def _begin_next(self, ended: Committed, now: int) -> list[Effect]:
+        """Swap the epochs; who led the old one or leads the new one shows the others how."""
+        assert ended.end is not None
+        self._ended = None
+        before = self.current
+        options = self._options_after(ended.end)
+        restored = Restored(None, ended.blocks[-1], ended.beacons, end=ended.end)
+        self.current = self._epoch(options, restored)
+        self.current.inherit(before)
+        effects = self._labelled(self.current.begin(now=now))
+        if before.is_coordinator or self.current.is_coordinator:
+            notice = Broadcast(Epochs(before.options.epoch, (ended.end,)))
+            persists = sum(isinstance(effect, PersistSafety) for effect in effects)
+            effects.insert(persists, notice)
+        return effects
+
+    def _labelled(self, effects: list[Effect], epoch: int | None = None) -> list[Effect]:
+        """Say in which epoch a message belongs, but for the first; note an end."""
+        number = self.number if epoch is None else epoch
+        labelled: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, Committed) and effect.end is not None:
+                self._ended = effect
+            if isinstance(effect, Send):
+                labelled.append(Send(effect.to, self._label(effect.message, number)))
+            elif isinstance(effect, Broadcast):
+                labelled.append(Broadcast(self._label(effect.message, number)))
+            else:
+                labelled.append(effect)
+        return labelled
+
+    def _label(self, message: Message, number: int) -> Message:
+        if number == self._first.epoch or isinstance(message, Forward | InEpoch | Epochs):
+            return message
+        return InEpoch(number, message)
+
+    # Messages.
+
+    def _on_message(self, sender: bytes, message: Message, now: int) -> list[Effect]:
+        match message:
+            case Epochs():
+                return self._labelled(self._on_epochs(sender, message, now))
+            case Forward():
+                return self._labelled(self._hand_over(sender, message, now))
+            case InEpoch():
+                return self._on_epoch_message(sender, message.epoch, message.message, now)
+            case _:
+                return self._on_epoch_message(sender, self._first.epoch, message, now)
+
+    def _hand_over(self, sender: bytes, message: Message, now: int) -> list[Effect]:
+        return self.current.handle(MessageReceived(sender, message), now=now)
+
+    def _on_epoch_message(
+        self, sender: bytes, epoch: int, message: EpochMessage, now: int
+    ) -> list[Effect]:
+        if epoch > self.number:
+            return self._labelled(self.current.fall_behind(sender, now=now))
+        if epoch == self.number:
+            return self._labelled(self._hand_over(sender, message, now))
+        if isinstance(message, EvidenceMessage):
+            return self._labelled(self._judge_late(epoch, message), epoch)
+        return self._labelled(self._help(sender, epoch, message, now), epoch)
+
+    def _on_epochs(self, sender: bytes, message: Epochs, now: int) -> list[Effect]:
+        ours = self.number - message.first
+        if not 0 <= ours < len(message.ends):
+            return []
+        return self.current.learn_end(sender, message.ends[ours], now=now)
+
+    def _help(self, sender: bytes, epoch: int, message: EpochMessage, now: int) -> list[Effect]:
+        """Show a node in an epoch that is over how it ended, and its blocks when it asks."""
+        is_fetch = isinstance(message, Fetch)
+        limit = self._limit if is_fetch else self._hint_limit
+        if epoch < self._first.epoch or not limit.allows(sender, now):
+            return []
+        ends = tuple(self._source.ends(epoch, ENDS_MAX if is_fetch else 1))
+        if not ends:
+            return []
+        answers: list[Effect] = [Send(sender, Epochs(epoch, ends))]
+        if isinstance(message, Fetch):
+            blocks = serve_ended(message.after, ends[0], self._source, self._first)
+            if blocks is not None:
+                answers.append(Send(sender, blocks))
+        return answers
+
+    def _judge_late(self, epoch: int, message: EvidenceMessage) -> list[Effect]:
+        """Convict a member of an epoch that is over; what convicts nobody is not worth a word."""
+        options = self._options_of(epoch)
+        if options is None:
+            return []
+        committee = Committee(options.members, options.seed)
+        culprit = Verifier(options, committee).culprit(message.evidence)
+        if culprit is None or committee.number(culprit) is None:
+            return []
+        return self.current.convict_of(epoch, culprit, message.evidence)
