@@ -333,7 +333,7 @@ def test_wrong_usage_is_one_line_that_says_what_to_do(
     assert problem in err
 
 
-@pytest.mark.parametrize("word", ["check", "prepare", "run", "bench"])
+@pytest.mark.parametrize("word", ["check", "prepare", "run", "trace", "bench"])
 def test_help_is_as_agreed(ctl: Ctl, word: str) -> None:
     golden = GOLDEN / f"help-module-{word}.txt"
     assert ctl("module", word, "--help")[1] == golden.read_text(), f"if meant: {golden.name}"

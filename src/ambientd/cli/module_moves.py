@@ -55,7 +55,8 @@ def run_part(arguments: RunArguments) -> ExitCode:
     call = call_of(arguments, None if resumed is None else resumed.header)
     done = execute_part(call, engine, arguments.pause_at, resumed, arguments.resume or "")
     if not isinstance(done, Pause):
-        if arguments.pause_at is not None and done.answers[0].gas is not None:
+        ran = done.answers[0].outcome not in ("refused", "aborted")
+        if ran and arguments.pause_at is not None:
             tell(f"it ended before gas index {arguments.pause_at:,}; no state was written")
         return finish_run(arguments, done)
     assert arguments.state is not None
