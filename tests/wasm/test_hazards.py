@@ -437,6 +437,21 @@ def test_locals_up_to_the_limit_are_accepted_everywhere_and_50_000_nowhere() -> 
     assert "50000" in refused.reason.replace(",", "").replace(" ", "")
 
 
+@pytest.mark.parametrize("kind", ["i32", "v128"])
+def test_operands_up_to_the_limit_run_everywhere_and_one_more_nowhere(kind: str) -> None:
+    value = "(v128.const i64x2 0 0)" if kind == "v128" else "(i32.const 0)"
+
+    def pushing(count: int) -> str:
+        most = f"(local {f'{kind} ' * LIMITS.locals_max})"
+        return body(f"{value} " * count + "drop " * count, variables=most)
+
+    # the frame of the test's own code takes some of them
+    assert ended(pushing(LIMITS.operands_max - 8)) == "completed"
+    refusal = prepare(assembled(pushing(LIMITS.operands_max + 1)))
+    assert isinstance(refusal, Refused)
+    assert "operands" in refusal.reason
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("opening", ["block", "loop", "if"])
 def test_blocks_nest_to_the_limit_everywhere_and_no_deeper(opening: str) -> None:

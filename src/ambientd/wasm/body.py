@@ -66,6 +66,13 @@ def rewrite_body(context: BodyContext, function: int, start: int, end: int) -> b
         raise _located(refusal, context, position, end, rewriter.done) from None
     if not rewriter.closed:
         raise RefusalError("the function does not end with its last block", REBUILD, end)
+    if rewriter.peak > context.limits.operands_max:
+        raise RefusalError(
+            f"{rewriter.peak} operands are on the stack at once, "
+            f"at most {context.limits.operands_max} are allowed",
+            "Split the function.",
+            start,
+        )
     scratch = rewriter.canonicalise(tokens)
     weight = frame_weight + OPERAND_WEIGHT * rewriter.peak
     prologue = emitter.prologue(

@@ -23,6 +23,8 @@ class PrepareLimits:
     segments_max: int = 65_536
     name_bytes_max: int = 1_024
     locals_max: int = 10_000
+    # An interpreter has 65,535 cells for locals and operands, two for a v128.
+    operands_max: int = 16_384
     nesting_max: int = 16_384
     branch_targets_max: int = 65_519
     call_depth_weight_max: int = 262_144

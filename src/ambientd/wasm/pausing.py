@@ -51,8 +51,6 @@ GROW_EXPORT = "__ambient_grow"  # (i32) -> i32: memory.grow without a charge
 
 # A function without loops and calls into the module, and of this size, runs through unpaused.
 BRIEF_BYTES_MAX = 1_024
-# What engines accept of one function.
-LOCALS_MAX = 50_000
 
 _NO_LIMITS = PrepareLimits(
     **dict.fromkeys(PrepareLimits.__dataclass_fields__, 1 << 31),
