@@ -30,7 +30,7 @@ from ambientd.adapters.probes.carbon import CarbonProbe
 from ambientd.adapters.probes.combined import device_probe
 from ambientd.adapters.probes.rapl import RaplMeter
 from ambientd.adapters.regtest.launcher import EmbeddedChain, EmbeddedRegtest
-from ambientd.adapters.sqlite_store import SqliteStore
+from ambientd.adapters.stores import STORE_NAMES, open_store
 from ambientd.adapters.system_clock import SystemClock
 from ambientd.api.cluster import load_genesis
 from ambientd.api.desk import Desk, Owner
@@ -67,7 +67,6 @@ from ambientd.telemetry.core import TelemetryOptions
 
 log = structlog.get_logger("ambientd")
 
-STORE_FILE = "node.db"
 COMPILED_FOLDER = "compiled"
 VOTED_MARK = "node.voted"
 
@@ -197,14 +196,14 @@ def _may_vote(identity: Identity, store: Store, recovered: Recovered) -> bool:
     elif mark.exists() or recovered.log is not None:
         log.error(
             "THIS NODE HAS LOST WHAT IT VOTED FOR and only follows: its key never votes again",
-            store=str(identity.places.data_dir / STORE_FILE),
+            store=str(identity.places.data_dir / STORE_NAMES[identity.config.store.engine]),
             advice="restore the store from a backup made after the last vote, or replace the node",
         )
         return False
     else:
         store.write(first_safety(identity.genesis))
     if not mark.exists():
-        write_synced(mark, b"this key has voted; without node.db it must not vote again\n")
+        write_synced(mark, b"this key has voted; without its store it must not vote again\n")
         sync_directory(mark.parent)
     return True
 
@@ -318,7 +317,7 @@ async def run_daemon(data_dir: Path) -> None:
         log.warning("THIS NODE LIES ON PURPOSE", lie=config.faults.lie.value)
     async with AsyncExitStack() as stack:
         stack.enter_context(DataDir(data_dir))
-        store = SqliteStore(data_dir / STORE_FILE)
+        store = open_store(data_dir, config.store.engine)
         recovered = recover(store, genesis)
         if recovered.ledger.node(identity.node) is None and not is_newcomer:
             msg = (

@@ -30,6 +30,8 @@ _NUMBERS = {
     "x86_64": ((1, 18, 20, 296, 285), (77,), (74, 75, 277), (87, 263), (82, 264, 316)),
     "aarch64": ((64, 66, 68, 70, 47), (46,), (82, 83, 84), (35,), (38, 276)),
 }.get(platform.machine(), ())
+_AT = frozenset({263, 264, 316} if platform.machine() == "x86_64" else {35, 38, 276})
+"""Calls that name a file by their second argument."""
 _CALLS = {
     number: name
     for name, numbers in zip((_WRITE, _RESIZE, _SYNC, _UNLINK, _RENAME), _NUMBERS, strict=False)
@@ -56,8 +58,9 @@ class Moment:
     call: str
     acknowledged: int
     folder: Path
-    synced: dict[str, bytes] = field(default_factory=dict)
-    cut: dict[str, int] = field(default_factory=dict)
+    synced: dict[int, bytes] = field(default_factory=dict)
+    """By inode, what each file held at its last sync; `cut` says how short it was made since."""
+    cut: dict[int, int] = field(default_factory=dict)
 
     def copy_to(self, place: Path) -> None:
         """Leave what a kill leaves."""
@@ -65,17 +68,7 @@ class Moment:
 
     def power_cut_to(self, place: Path, source: random.Random) -> None:
         """Leave what a power cut may leave: of each sector the synced or the present bytes."""
-        shutil.copytree(self.folder, place)
-        for path in place.iterdir():
-            if not path.is_file():
-                continue
-            now, old = path.read_bytes(), self.synced.get(path.name, b"")
-            if path.name in self.cut:
-                # A file is shortened wholly or not at all, and what was written after comes after.
-                if source.random() < 0.3:
-                    path.write_bytes(old)
-                    continue
-                old = old[: self.cut[path.name]]
+        for path, now, old in self._unsynced(place, source):
             size = source.choice([len(now), len(old), source.randint(0, len(now))])
             size = max(size, min(len(now), len(old)))
             keep = source.choice([0.0, 0.2, 0.5, 0.9, 1.0])
@@ -86,45 +79,76 @@ class Moment:
                 mixed += chosen[start:end].ljust(end - start, b"\0")
             path.write_bytes(mixed)
 
+    def shortened_to(self, place: Path, source: random.Random) -> None:
+        """Leave a start of what was appended to each file since its last sync."""
+        for path, now, old in self._unsynced(place, source):
+            assert now.startswith(old), f"{path.name} is not only appended to"
+            path.write_bytes(now[: source.randint(len(old), len(now))])
 
-def moments(action: Callable[[Path], Iterator[None]], folder: Path) -> Iterator[Moment]:
+    def _unsynced(self, place: Path, source: random.Random) -> Iterator[tuple[Path, bytes, bytes]]:
+        self.copy_to(place)
+        for live in sorted(self.folder.rglob("*")):
+            path = place / live.relative_to(self.folder)
+            if not path.is_file():
+                continue
+            inode = live.stat().st_ino
+            now, old = path.read_bytes(), self.synced.get(inode, b"")
+            if inode in self.cut:
+                # A file is shortened wholly or not at all, and what was written after comes after.
+                if source.random() < 0.3:
+                    path.write_bytes(old)
+                    continue
+                old = old[: self.cut[inode]]
+            yield path, now, old
+
+
+def moments(
+    action: Callable[[Path], Iterator[None]], folder: Path, *, but: str = ""
+) -> Iterator[Moment]:
     """Run `action(folder)` in a traced child; give every moment before it changes the folder.
 
-    Each value that the action yields acknowledges what it has written so far.
+    Each value that the action yields acknowledges what it has written so far; a program that it
+    executes writes a byte to the handle named by $ACKNOWLEDGE. Files named `but` do not count.
     """
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     child = _start(action, folder, writer)
     os.close(writer)
-    synced: dict[str, bytes] = {}
-    cut: dict[str, int] = {}
+    synced: dict[int, bytes] = {}
+    cut: dict[int, int] = {}
     number = acknowledged = 0
     try:
-        for thread, call, handle, second in _calls(child):
-            path = _file_of(thread, handle) if call in (_WRITE, _RESIZE, _SYNC) else None
-            if path is not None and not path.is_relative_to(folder):
-                continue
-            if path is None and call in (_WRITE, _RESIZE, _SYNC):
+        for thread, call, subject, second in _calls(child):
+            if call in (_UNLINK, _RENAME):
+                path = _name_at(thread, subject)
+            else:
+                path = _file_of(thread, subject)
+            if path is None or not path.is_relative_to(folder) or path.name == but:
                 continue
             acknowledged += _count(reader)
             yield Moment(number, call, acknowledged, folder, synced, cut)
             number += 1
-            if path is None or not path.is_file():
+            if not path.is_file():
                 continue
+            state = path.stat()
             if call == _SYNC:
                 # The child stands still: what is there now is what the call syncs.
-                synced[path.name] = path.read_bytes()
-                cut.pop(path.name, None)
-            elif call == _RESIZE and second < path.stat().st_size:
-                cut[path.name] = min(second, cut.get(path.name, second))
+                synced[state.st_ino] = path.read_bytes()
+                cut.pop(state.st_ino, None)
+            elif call == _UNLINK:
+                synced.pop(state.st_ino, None)
+            elif call == _RESIZE and second < state.st_size:
+                cut[state.st_ino] = min(second, cut.get(state.st_ino, second))
     finally:
         os.close(reader)
         _end(child)
 
 
-def kill_at(action: Callable[[Path], Iterator[None]], folder: Path, number: int) -> int | None:
+def kill_at(
+    action: Callable[[Path], Iterator[None]], folder: Path, number: int, *, but: str = ""
+) -> int | None:
     """Kill the child before its `number`-th call; give how much was acknowledged, None if past."""
-    running = moments(action, folder)
+    running = moments(action, folder, but=but)
     try:
         for moment in running:
             if moment.number == number:
@@ -139,6 +163,8 @@ def _start(action: Callable[[Path], Iterator[None]], folder: Path, writer: int) 
     if child:
         return child
     try:
+        os.set_inheritable(writer, True)
+        os.environ["ACKNOWLEDGE"] = str(writer)
         _ptrace(_TRACEME, 0)
         os.kill(os.getpid(), signal.SIGSTOP)
         for _ in action(folder):
@@ -149,7 +175,7 @@ def _start(action: Callable[[Path], Iterator[None]], folder: Path, writer: int) 
 
 
 def _calls(child: int) -> Iterator[tuple[int, str, int, int]]:
-    """Drive the traced process; give thread, call and two arguments at each entry."""
+    """Drive the traced process; give thread, call, the file it names, and its second argument."""
     os.waitpid(child, 0)
     _ptrace(_SETOPTIONS, child, 0, _SYSGOOD | _CLONE | _EXITKILL)
     _ptrace(_SYSCALL, child)
@@ -171,7 +197,7 @@ def _calls(child: int) -> Iterator[tuple[int, str, int, int]]:
                 call_number, first, second = struct.unpack_from("QQQ", info.raw, 24)
                 call = _CALLS.get(call_number)
                 if call is not None:
-                    yield thread, call, first, second
+                    yield thread, call, second if call_number in _AT else first, second
         elif number not in (signal.SIGTRAP, signal.SIGSTOP):
             passed_on = number
         _ptrace(_SYSCALL, thread, 0, passed_on)
@@ -180,6 +206,15 @@ def _calls(child: int) -> Iterator[tuple[int, str, int, int]]:
 def _file_of(thread: int, handle: int) -> Path | None:
     try:
         return Path(os.readlink(f"/proc/{thread}/fd/{handle & 0xFFFFFFFF}"))
+    except OSError:
+        return None
+
+
+def _name_at(thread: int, address: int) -> Path | None:
+    try:
+        with open(f"/proc/{thread}/mem", "rb", buffering=0) as memory:
+            memory.seek(address)
+            return Path(os.fsdecode(memory.read(4096).split(b"\0")[0]))
     except OSError:
         return None
 
@@ -202,7 +237,8 @@ def memory_folder(folder: Path) -> Path:
 def _end(child: int) -> None:
     try:
         os.kill(child, signal.SIGKILL)
-        while os.waitpid(child, _WALL)[0] != child:
+        # Each of its threads is traced and must be seen off; the process itself comes last.
+        while os.waitpid(-1, _WALL)[0] != child:
             pass
     except (ProcessLookupError, ChildProcessError):
         return

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from ambientd.adapters import sqlite_store, sqlite_wal
+from ambientd.adapters import sqlite_wal
 from ambientd.adapters.data_dir import DataDir
+from ambientd.adapters.row_checks import row_check
 from ambientd.adapters.sqlite_store import SqliteStore
 from ambientd.errors import ConfigError, StoreError
 from ambientd.ports.store import Delete, Put, Store, StoreTable
@@ -479,8 +480,8 @@ def test_one_process_holds_a_data_directory(tmp_path: Path) -> None:
 
 def test_the_row_check_depends_on_every_part() -> None:
     checks = {
-        sqlite_store.row_check(LOCAL, b"ab", b"c"),
-        sqlite_store.row_check(LOCAL, b"a", b"bc"),
-        sqlite_store.row_check(BLOCK, b"ab", b"c"),
+        row_check(LOCAL, b"ab", b"c"),
+        row_check(LOCAL, b"a", b"bc"),
+        row_check(BLOCK, b"ab", b"c"),
     }
     assert len(checks) == 3

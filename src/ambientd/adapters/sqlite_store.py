@@ -11,53 +11,22 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ambientd.adapters.durable_files import sync_directory
+from ambientd.adapters.row_checks import CHECK_BYTES, RESTORE, Tally, row_check
 from ambientd.adapters.sqlite_wal import damage_in_log
-from ambientd.codec.digest import tagged
 from ambientd.errors import StoreError
 from ambientd.ports.store import Put, StoreTable, Write, checked
 
 APPLICATION_ID = 0x416D6269
 SCHEMA_VERSION = 1
-CHECK_BYTES = 16
 SCAN_ROWS = 256
 PAGE_BYTES = 4096
 
 _FATAL = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_RESTORE = (
-    "stop the daemon; restore the data directory from a backup, or move it away and join again "
-    "as a new node (a key whose safety records are lost must never vote again)"
-)
-
-
-@dataclass(slots=True)
-class _Tally:
-    """How many rows a table has, and the sum of their checksums."""
-
-    rows: int
-    total: int
-
-    def add(self, check: bytes) -> None:
-        self.rows += 1
-        self.total = (self.total + int.from_bytes(check, "big")) % (1 << 8 * CHECK_BYTES)
-
-    def remove(self, check: bytes) -> None:
-        self.rows -= 1
-        self.total = (self.total - int.from_bytes(check, "big")) % (1 << 8 * CHECK_BYTES)
-
-    def check(self, table: StoreTable) -> bytes:
-        rows, total = self.rows.to_bytes(8, "big"), self.total.to_bytes(CHECK_BYTES, "big")
-        return tagged("ambient/store-tally/1", table.encode(), rows, total)[:CHECK_BYTES]
-
-
-def row_check(table: StoreTable, key: bytes, value: bytes) -> bytes:
-    """Give the checksum a row is stored with."""
-    return tagged("ambient/store-row/1", table.encode(), key, value)[:CHECK_BYTES]
 
 
 class SqliteStore:
@@ -78,7 +47,7 @@ class SqliteStore:
         # Without a sync at each commit a torn log is no sign of damage.
         damage = damage_in_log(path.with_name(path.name + "-wal")) if durable else None
         if damage is not None:
-            msg = f"{path}-wal is damaged: {damage}; {_RESTORE}"
+            msg = f"{path}-wal is damaged: {damage}; {RESTORE}"
             raise StoreError(msg)
         try:
             with self._errors("open"):
@@ -130,7 +99,7 @@ class SqliteStore:
         fresh = not there and owner == 0
         if not fresh and owner != APPLICATION_ID:
             msg = f"{self.path} is not a store of this program (or its header is damaged): "
-            raise StoreError(msg + _RESTORE)
+            raise StoreError(msg + RESTORE)
         if not fresh and version != SCHEMA_VERSION:
             msg = (
                 f"{self.path} has store version {version}, this program knows {SCHEMA_VERSION}: "
@@ -146,7 +115,7 @@ class SqliteStore:
             page_bytes = run("PRAGMA page_size").fetchone()[0]
             run(f"PRAGMA max_page_count={max(1, size_bytes_max // page_bytes)}")
         if not fresh and "tally" not in there:
-            msg = f"{self.path}: the counts of all tables are missing; {_RESTORE}"
+            msg = f"{self.path}: the counts of all tables are missing; {RESTORE}"
             raise StoreError(msg)
         if not there >= {"tally", *StoreTable}:
             self._create_tables()
@@ -167,7 +136,7 @@ class SqliteStore:
         for table in StoreTable:
             # A table that was counted and is gone keeps its count, and fails the check.
             if table not in counted:
-                self._keep_tally(table, _Tally(0, 0))
+                self._keep_tally(table, Tally())
         run("COMMIT")
 
     @contextlib.contextmanager
@@ -189,7 +158,7 @@ class SqliteStore:
                     "is kept; make room and try again"
                 )
             elif code & 0xFF in _CORRUPT:
-                advice = f"the file is damaged; {_RESTORE}"
+                advice = f"the file is damaged; {RESTORE}"
             else:
                 advice = "check that the disk is there, writable and not full"
             msg = f"cannot {doing} {self.path}: {error}; {advice}"
@@ -205,7 +174,7 @@ class SqliteStore:
         with self._errors("write to"):
             try:
                 run("BEGIN IMMEDIATE")
-                tallies: dict[StoreTable, _Tally] = {}
+                tallies: dict[StoreTable, Tally] = {}
                 for write in batch:
                     if write.table not in tallies:
                         tallies[write.table] = self._tally(write.table)
@@ -219,7 +188,7 @@ class SqliteStore:
                     run("ROLLBACK")
                 raise
 
-    def _apply(self, write: Write, tally: _Tally) -> None:
+    def _apply(self, write: Write, tally: Tally) -> None:
         run, table = self._open.execute, write.table
         old = run(f"SELECT chk FROM {table} WHERE key=?", (write.key,)).fetchone()  # noqa: S608
         if old is not None:
@@ -232,19 +201,19 @@ class SqliteStore:
         elif old is not None:
             run(f"DELETE FROM {table} WHERE key=?", (write.key,))  # noqa: S608
 
-    def _tally(self, table: StoreTable) -> _Tally:
+    def _tally(self, table: StoreTable) -> Tally:
         select = "SELECT row_count, total, chk FROM tally WHERE name=?"
         row = self._open.execute(select, (table.value,)).fetchone()
         if row is not None:
             rows, total, check = row
             if isinstance(rows, int) and rows >= 0 and isinstance(total, bytes):
-                tally = _Tally(rows, int.from_bytes(total, "big"))
+                tally = Tally(rows, int.from_bytes(total, "big"))
                 if len(total) == CHECK_BYTES and tally.check(table) == check:
                     return tally
-        msg = f"{self.path}: the count of table {table} is damaged; {_RESTORE}"
+        msg = f"{self.path}: the count of table {table} is damaged; {RESTORE}"
         raise StoreError(msg)
 
-    def _keep_tally(self, table: StoreTable, tally: _Tally) -> None:
+    def _keep_tally(self, table: StoreTable, tally: Tally) -> None:
         total = tally.total.to_bytes(CHECK_BYTES, "big")
         row = (table.value, tally.rows, total, tally.check(table))
         self._open.execute("REPLACE INTO tally VALUES (?,?,?,?)", row)
@@ -265,7 +234,7 @@ class SqliteStore:
         ):
             return key, value
         name = key.hex() if isinstance(key, bytes) else repr(key)[:80]
-        msg = f"{self.path}: table {table}, key {name} is damaged; {_RESTORE}"
+        msg = f"{self.path}: table {table}, key {name} is damaged; {RESTORE}"
         raise StoreError(msg)
 
     def scan(
@@ -307,27 +276,27 @@ class SqliteStore:
     def verify(self) -> None:
         """Read everything once; raise StoreError naming the first damaged row or table."""
         for table in StoreTable:
-            seen, last = _Tally(0, 0), b""
+            seen, last = Tally(), b""
             select = f"SELECT key, value, chk FROM {table}"  # noqa: S608
             with self._errors(f"check table {table} of"):
                 for row in self._open.execute(select):
                     key, _ = self._whole(table, row)
                     if key <= last:
                         msg = f"{self.path}: table {table}, key {key.hex()} is out of order; "
-                        raise StoreError(msg + _RESTORE)
+                        raise StoreError(msg + RESTORE)
                     seen.add(row[2])
                     last = key
                 kept = self._tally(table)
             if seen != kept:
                 msg = (
                     f"{self.path}: table {table} has {seen.rows} rows and should have "
-                    f"{kept.rows}, or rows were exchanged; {_RESTORE}"
+                    f"{kept.rows}, or rows were exchanged; {RESTORE}"
                 )
                 raise StoreError(msg)
         with self._errors("check"):
             finding = self._open.execute("PRAGMA quick_check(1)").fetchone()[0]
         if finding != "ok":
-            msg = f"{self.path} is damaged ({finding}); {_RESTORE}"
+            msg = f"{self.path} is damaged ({finding}); {RESTORE}"
             raise StoreError(msg)
 
     def backup(self, path: Path) -> None:

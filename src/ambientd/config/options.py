@@ -35,6 +35,13 @@ class EngineChoice(StrEnum):
     WASMI = "wasmi"
 
 
+class StoreEngine(StrEnum):
+    """What keeps a node's rows."""
+
+    SQLITE = "sqlite"
+    ROCKSDB = "rocksdb"
+
+
 class ChainKind(StrEnum):
     """Where receipt batches are anchored."""
 
@@ -169,6 +176,20 @@ class ExecutionOptions(Options, frozen=True):
     ] = EngineChoice.AUTO
 
 
+class StoreOptions(Options, frozen=True):
+    """What this node keeps its rows in: blocks, ledger, and what it voted for."""
+
+    engine: Annotated[
+        StoreEngine,
+        Meta(
+            description=(
+                '"sqlite"; or "rocksdb", which needs the package ambientd[rocksdb]. '
+                "It cannot be changed once the node has started."
+            )
+        ),
+    ] = StoreEngine.SQLITE
+
+
 class TelemetryOptions(Options, frozen=True):
     """What this node tells its peers of its condition."""
 
@@ -251,6 +272,7 @@ class Config(Options, frozen=True):
     transport: TransportOptions = TransportOptions()
     api: ApiOptions = ApiOptions()
     execution: ExecutionOptions = ExecutionOptions()
+    store: StoreOptions = StoreOptions()
     telemetry: TelemetryOptions = TelemetryOptions()
     bitcoin: BitcoinOptions = BitcoinOptions()
     limits: LimitOptions = LimitOptions()
