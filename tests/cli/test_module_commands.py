@@ -204,7 +204,7 @@ def test_a_refused_module_is_an_outcome_with_a_way_out(ctl: Ctl, folder: Path) -
     assert answer["fixes"]
     code, out, _ = ctl(*words)
     assert code == 1
-    assert "outcome    refused: the import 'env' 'open_socket'" in out
+    assert "outcome    refused: byte 25: the import 'env' 'open_socket'" in out
     assert "--allow-undefined" in out
 
 
