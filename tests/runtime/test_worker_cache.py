@@ -89,3 +89,14 @@ async def test_refusals_are_not_kept_and_a_wrong_name_is_our_own_mistake(
         assert list(cache.root.iterdir()) == []
         with pytest.raises(LocalProtocolError, match="hash"):
             await pool.prepare(bytes(32), module("echo"))
+
+
+async def test_code_under_the_digest_of_another_module_runs_for_its_own_tasks_only() -> None:
+    async with pool_of() as pool:
+        honest = await prepare(pool, module("echo"))
+        other = await prepare(pool, module("bad_output"))
+        assert isinstance(honest, ReadyModule)
+        assert isinstance(other, ReadyModule)
+        # As a process would say which a module has taken over while it was compiled.
+        assert not await answers(pool, replace(other, prepared=honest.prepared))
+        assert await answers(pool, honest)

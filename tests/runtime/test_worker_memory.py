@@ -12,13 +12,17 @@ from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult, 
 from ambientd.runtime.memory_budget import MemoryBudget
 from ambientd.runtime.worker_options import WorkerPoolOptions, memory_need_bytes
 from ambientd.runtime.workers import WorkerPool
+from ambientd.wasm.prepare import Refused
+from tests.modules.compiled import module
 from tests.runtime.pools import (
     LIMITS,
     SEED,
     config_error,
     echo_works,
     pool_of,
+    prepare,
     ready,
+    scripted,
 )
 
 MIB = 1 << 20
@@ -206,3 +210,18 @@ def test_what_is_lent_covers_what_goes_in_and_out() -> None:
     limits = ExecutionLimits(memory_bytes_max=MIB, output_bytes_max=10, log_bytes_max=0)
     assert memory_need_bytes(limits, 5) == MIB + 45
     assert LIMITS.memory_bytes_max < memory_need_bytes(LIMITS, 0)
+
+
+async def test_a_process_that_prepares_takes_no_more_memory_than_it_is_lent() -> None:
+    text = (
+        "hello(*sorted(REQUIRED_PROTECTIONS))\n"
+        "read_frame(0)\n"
+        "held = bytearray(64 << 20)\n"
+        "try:\n"
+        "    more = bytearray(512 << 20)\n"
+        "except MemoryError:\n"
+        "    say(ModuleRefused(reason='held', detail=''))\n"
+        "read_frame(0)"
+    )
+    async with pool_of(command=scripted(text), preparation_bytes=256 * MIB) as pool:
+        assert await prepare(pool, module("echo")) == Refused("held")

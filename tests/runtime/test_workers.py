@@ -11,8 +11,9 @@ import trio
 import wasmtime
 
 from ambientd.adapters.wasmtime_engine import WasmtimeEngine
+from ambientd.codec import canonical
 from ambientd.codec.digest import sha256
-from ambientd.errors import ConfigError, LocalProtocolError
+from ambientd.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from ambientd.model.execution import (
     INPUT_BYTES_CEILING,
     Aborted,
@@ -21,7 +22,13 @@ from ambientd.model.execution import (
     OutcomeKind,
 )
 from ambientd.ports.module_cache import ReadyModule
-from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS
+from ambientd.ports.worker_protocol import (
+    FRAME_BYTES_MAX,
+    REASON_CHARACTERS_MAX,
+    REQUIRED_PROTECTIONS,
+    ModulePrepared,
+    Reply,
+)
 from ambientd.runtime.worker_options import Sandbox, WorkerPoolOptions
 from ambientd.wasm.interface import Interface
 from ambientd.wasm.prepare import Refused
@@ -302,6 +309,31 @@ async def test_a_reply_that_makes_no_sense_aborts_and_ends_the_process(reply: st
         assert pool.pids != before
 
 
+async def test_a_reply_longer_than_what_was_asked_for_is_not_awaited() -> None:
+    length = "os.write(1, (1 << 20).to_bytes(4, 'little'))"
+    text = f"{SAYS_HELLO}say(ModuleLoaded())\nread_frame(0)\n{length}\nread_frame(0)"
+    limits = ExecutionLimits(output_bytes_max=1_000, wall_ms_max=5_000)
+    async with pool_of(command=scripted(text)) as pool:
+        result = await pool.execute(ready("echo"), b"", limits, SEED)
+        assert isinstance(result, Aborted)
+        assert "by signal 9" in result.reason
+
+
+async def test_a_reason_of_any_length_is_cut() -> None:
+    text = f"{SAYS_HELLO}say(ExecutionAborted(aborted=Aborted(reason='x' * 50_000)))\nread_frame(0)"
+    async with pool_of(command=scripted(text)) as pool:
+        result = await pool.execute(ready("echo"), b"", LIMITS, SEED)
+        assert result == Aborted(reason="x" * REASON_CHARACTERS_MAX)
+
+
+def test_a_list_longer_than_any_honest_one_is_refused_before_it_is_made() -> None:
+    one = canonical.encode(ModulePrepared(module=b"", interface="wasi", imports=()))
+    # The head says 2^32 - 1 entries, which do not follow: they are never looked for.
+    frame = one[:-1] + b"\xdd" + b"\xff" * 4
+    with pytest.raises(RemoteProtocolError, match="length <= 256"):
+        canonical.decode(frame, Reply, FRAME_BYTES_MAX)
+
+
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
@@ -356,11 +388,11 @@ async def test_a_module_that_takes_too_long_to_prepare_aborts_and_the_pool_goes_
 
 def test_the_processors_time_for_a_hostile_module_has_an_end() -> None:
     program = (
-        "from ambientd.worker.serve import _CpuLimit\n"
-        "with _CpuLimit(50):\n"
+        "from ambientd.worker.serve import CpuLimit\n"
+        "with CpuLimit(50):\n"
         "    pass\n"
         "print('freed', flush=True)\n"
-        "with _CpuLimit(50):\n"
+        "with CpuLimit(50):\n"
         "    while True: pass\n"
     )
     ended = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, timeout=60)

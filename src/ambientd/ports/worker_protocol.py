@@ -14,7 +14,9 @@ compiled code never executes any: what hostile code could touch is never kept.
 """
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
 
 from ambientd.model.base import DIGEST_BYTES, Value
 from ambientd.model.execution import (
@@ -24,6 +26,7 @@ from ambientd.model.execution import (
     ExecutionResult,
     OutcomeKind,
 )
+from ambientd.wasm.limits import PrepareLimits
 
 LENGTH_BYTES = 4
 FRAME_BYTES_MAX = INPUT_BYTES_CEILING + (2 << 20)
@@ -32,6 +35,8 @@ SEED_BYTES = 32
 REASON_CHARACTERS_MAX = 4_000
 STATE_PIECE_BYTES = 16 << 20
 TRACE_POINTS_MAX = 1 << 16
+_LIMITS = PrepareLimits()
+HELLO_BYTES_MAX = _OTHER_BYTES = 64 << 10  # what a reply has besides the bytes that were asked for
 
 
 class Protection(StrEnum):
@@ -57,7 +62,7 @@ REQUIRED_PROTECTIONS = frozenset(Protection) - OPTIONAL_PROTECTIONS
 class Hello(Value, frozen=True, tag=0):
     """The worker is locked down, as far as `protections` says, and ready."""
 
-    protections: tuple[Protection, ...]
+    protections: Annotated[tuple[Protection, ...], Meta(max_length=len(Protection))]
     engine: str
     engine_version: str
     rewriter_version: int
@@ -148,7 +153,7 @@ class ModulePrepared(Value, frozen=True, tag=4):
 
     module: bytes
     interface: str
-    imports: tuple[str, ...]
+    imports: Annotated[tuple[str, ...], Meta(max_length=_LIMITS.imports_max)]
 
 
 class ModuleRefused(Value, frozen=True, tag=5):
@@ -229,7 +234,7 @@ class ExecutionTraced(Value, frozen=True, tag=23):
 
     result: ExecutionResult
     gas_reached: int
-    trace: tuple[TracePoint, ...]
+    trace: Annotated[tuple[TracePoint, ...], Meta(max_length=TRACE_POINTS_MAX)]
 
 
 PausingRequest: TypeAlias = (
@@ -254,6 +259,24 @@ Reply: TypeAlias = (
     | ExecutionPaused
     | ExecutionTraced
 )
+
+
+def reply_bytes_max(request: Request) -> int:
+    """Give the most that an honest answer has; a list in it is bounded by its type."""
+    match request:
+        case PrepareModule() | PreparePausable():
+            asked = 2 * _LIMITS.prepared_bytes_max + _LIMITS.module_bytes_max
+        case GiveCompiled():
+            asked = COMPILED_BYTES_MAX
+        case ExecuteModule() | ExecutePausable():
+            asked = request.limits.output_bytes_max + request.limits.log_bytes_max
+        case TraceExecution():
+            asked = FRAME_BYTES_MAX
+        case GiveState():
+            asked = STATE_PIECE_BYTES
+        case _:
+            asked = 0
+    return min(asked + _OTHER_BYTES, FRAME_BYTES_MAX)
 
 
 def is_plausible(result: ExecutionResult, limits: ExecutionLimits) -> bool:

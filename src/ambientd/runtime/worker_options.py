@@ -50,7 +50,7 @@ class WorkerPoolOptions:
     sandbox: Sandbox | str = Sandbox.REQUIRED
     waiting_max: int = 64
     memory_budget_bytes: int = 0
-    preparation_bytes: int = 512 << 20
+    preparation_bytes: int = 768 << 20  # what a compiler may take for one module
     start_ms_max: int = 20_000
     prepare_ms_max: int = 30_000
     executions_max: int = 10_000

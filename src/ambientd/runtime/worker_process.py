@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import resource
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from fcntl import fcntl
 
@@ -12,17 +14,19 @@ from ambientd.codec import canonical
 from ambientd.errors import RemoteProtocolError
 from ambientd.ports.worker_protocol import (
     COMPILED_BYTES_MAX,
-    FRAME_BYTES_MAX,
+    HELLO_BYTES_MAX,
     LENGTH_BYTES,
     Reply,
     Request,
     RestoreModule,
+    reply_bytes_max,
 )
 
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, Linux only
 _PIPE_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 16
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_IDLE_BYTES = 128 << 20  # interpreter and engine, and the mapping of compiled code
 
 
 class WorkerLostError(Exception):
@@ -38,7 +42,8 @@ class WorkerProcess:
     replies: int
     statistics: int | None  # an open /proc/PID/statm
     code: int | None  # memory that the process can read, where the system has such a thing
-    loaded: set[bytes] = field(default_factory=set)
+    # Prepared module to the submitted one: who compiled it may have named another's digest.
+    loaded: dict[bytes, bytes] = field(default_factory=dict)
     uses: int = 0
     lent_since_look: bool = False
     _received: bytearray = field(default_factory=bytearray)
@@ -119,6 +124,13 @@ class WorkerProcess:
         except (OSError, IndexError):
             return 0
 
+    def hold_to(self, size_bytes: int) -> None:
+        """Let the process take so much more memory than it has when it is idle, where Linux is."""
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):  # it has ended; whoever asks it next finds out
+                _, hard = resource.prlimit(self.pid, resource.RLIMIT_DATA)
+                resource.prlimit(self.pid, resource.RLIMIT_DATA, (_IDLE_BYTES + size_bytes, hard))
+
     def is_quiet(self) -> bool:
         """Tell whether it lives and has said nothing unasked: that would pass for an answer."""
         if self._received:
@@ -144,16 +156,16 @@ class WorkerProcess:
                 await trio.lowlevel.wait_writable(self.requests)
             except OSError as error:
                 raise WorkerLostError from error
-        return await self.receive()
+        return await self.receive(reply_bytes_max(request))
 
-    async def receive(self) -> Reply:
+    async def receive(self, size_bytes_max: int = HELLO_BYTES_MAX) -> Reply:
         """Wait for one frame; it may be anything, the process has run hostile code."""
         size_bytes = int.from_bytes(await self._take(LENGTH_BYTES), "little")
-        if size_bytes > FRAME_BYTES_MAX:
+        if size_bytes > size_bytes_max:
             raise WorkerLostError
         data = await self._take(size_bytes)
         try:
-            reply: Reply = canonical.decode(data, Reply, FRAME_BYTES_MAX)
+            reply: Reply = canonical.decode(data, Reply, size_bytes_max)
         except RemoteProtocolError as error:
             raise WorkerLostError from error
         return reply

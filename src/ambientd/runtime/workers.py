@@ -54,6 +54,7 @@ from ambientd.wasm.prepare import Refused
 log = structlog.get_logger("ambientd.workers")
 
 _MODULE_BYTES_MAX = PrepareLimits().module_bytes_max
+_DETAIL_CHARACTERS_MAX = 2_000
 
 
 class WorkerPool:
@@ -154,6 +155,7 @@ class WorkerPool:
                     return known
                 need_bytes = min(self._options.preparation_bytes, self._memory.total_bytes)
                 async with self._memory.reserve(need_bytes):
+                    process.hold_to(need_bytes)
                     ready = await self._prepare(process, source, module)
         if self._cache is not None and isinstance(ready, ReadyModule):
             await trio.to_thread.run_sync(self._cache.keep, self._maker, ready)
@@ -182,7 +184,10 @@ class WorkerPool:
                 return await self._compiled(process, source, reply)
             case ModuleRefused():
                 if reply.detail:
-                    log.info("module does not validate", engine_says=reply.detail)
+                    log.info(
+                        "module does not validate",
+                        engine_says=reply.detail[:_DETAIL_CHARACTERS_MAX],
+                    )
                 return Refused(reply.reason[:REASON_CHARACTERS_MAX])
             case _:
                 return await self._failed(self._preparers, process, reply)
@@ -244,10 +249,10 @@ class WorkerPool:
     ) -> ExecutionResult | Aborted:
         request = ExecuteModule(prepared=module.prepared, input=data, limits=limits, seed=seed)
         reply: Reply | Aborted = ModuleUnknown()
-        if module.prepared in process.loaded:
+        if process.loaded.get(module.prepared) == module.source:
             reply = await self._ask_to_execute(process, request)
         if isinstance(reply, ModuleUnknown):  # not loaded yet, or evicted there in the meantime
-            process.loaded.discard(module.prepared)
+            process.loaded.pop(module.prepared, None)
             refused = await self._load(process, module)
             if refused is not None:
                 return refused
@@ -273,7 +278,7 @@ class WorkerPool:
             asking = process.ask(LoadModule(prepared=module.code, cpu_ms_max=limit_ms))
         match reply := await self._within(self._executors, process, asking, limit_ms, what):
             case ModuleLoaded():
-                process.loaded.add(module.prepared)
+                process.loaded[module.prepared] = module.source
                 return None
             case ModuleRefused():
                 return ExecutionResult(
@@ -281,10 +286,13 @@ class WorkerPool:
                     reason=reply.reason[:REASON_CHARACTERS_MAX],
                     output=b"",
                     gas=0,
-                    log=reply.detail.encode(),
+                    log=reply.detail[:_DETAIL_CHARACTERS_MAX].encode(),
                 )
             case NotRestored():
-                log.warning("compiled module does not load: made again", engine_says=reply.detail)
+                log.warning(
+                    "compiled module does not load: made again",
+                    engine_says=reply.detail[:_DETAIL_CHARACTERS_MAX],
+                )
                 if self._cache is not None:
                     await trio.to_thread.run_sync(self._cache.discard, module.source)
                 return Aborted(reason="the compiled module does not load; it is made again")
@@ -318,7 +326,7 @@ class WorkerPool:
             case Aborted():
                 return reply
             case ExecutionAborted():
-                return reply.aborted
+                return Aborted(reason=reply.aborted.reason[:REASON_CHARACTERS_MAX])
             case _:
                 await crew.end(process)
                 return Aborted(reason="the worker process gave an answer that makes no sense")

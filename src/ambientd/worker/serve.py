@@ -128,6 +128,8 @@ class Session:
 
     def _load(self, prepared: bytes, cpu_ms_max: int) -> Reply:
         with CpuLimit(cpu_ms_max):
+            # Asked for, so what is here under this digest is not to be used.
+            self._modules.pop(sha256(prepared), None)
             return self._keep(prepared) or ModuleLoaded()
 
     def _keep(self, prepared: bytes) -> ModuleRefused | None:
