@@ -36,6 +36,10 @@ from ambientd.consensus.log import Log
 from ambientd.consensus.messages import (
     Append,
     EpochEnd,
+    EpochMessage,
+    Epochs,
+    Forward,
+    InEpoch,
     Message,
     decode_message,
     encode_message,
@@ -52,8 +56,9 @@ STOP_PREFIX = b"epoch "
 
 
 class SeatsWanted(Struct, frozen=True, array_like=True):
-    """A wish: `leaving` loses its seat, `joining` gets one; either may be nobody (empty)."""
+    """A wish in one epoch: `leaving` loses a seat, `joining` gets one; empty stands for nobody."""
 
+    epoch: int
     leaving: bytes
     joining: bytes
     beacon_tip: bytes
@@ -88,11 +93,22 @@ def with_seats(present: Epoch, record: bytes, seed: bytes) -> bytes | None:
     seats = [seat for seat in seats if seat[0] not in (wanted.leaving, wanted.joining)]
     if wanted.joining:
         insort(seats, (wanted.joining, wanted.beacon_tip))
+    if wanted.epoch != present.number:
+        return None
     members, tips = tuple(key for key, _ in seats), tuple(tip for _, tip in seats)
     proposed = Epoch(present.number + 1, members, seed, tips)
     if members == present.members or succession_fault(present, proposed) is not None:
         return None
     return STOP_PREFIX + canonical.encode(proposed)
+
+
+def unlabelled(message: Message, first: int) -> tuple[int, EpochMessage] | None:
+    """Give what a message says in which epoch; None when it speaks of none."""
+    if isinstance(message, Forward | Epochs):
+        return None
+    if isinstance(message, InEpoch):
+        return message.epoch, message.message
+    return first, message
 
 
 @dataclass(slots=True)

@@ -36,7 +36,9 @@ from tests.consensus.bench import Bench, of, options, record, secret, sent
 
 def exchange(bench: Bench, leaving: int, joining: int) -> bytes:
     key = bench.key(joining)
-    return seats_record(SeatsWanted(bench.key(leaving), key, beacon.tip(secret(key))))
+    epoch = max(number(bench, who) for who in range(4))
+    tip = beacon.tip(secret(key))
+    return seats_record(SeatsWanted(epoch, bench.key(leaving), key, tip))
 
 
 def number(bench: Bench, who: int) -> int:

@@ -149,6 +149,7 @@ class Consensus(Voter):
         self._pool = before._pool
         self._pool.forget_terms()
         self._forwarding = Forwarding(self.options, self._pool)
+        self._forwarding.changed()
         self._pacemaker = before._pacemaker
         self._convicted = before._convicted
 
