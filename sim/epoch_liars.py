@@ -1,6 +1,7 @@
 """Members that lie across epochs: old certificates as new ones, stops of their own making."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -131,10 +132,11 @@ class EpochLiar(Liar):
         qc: QuorumCertificate,
         tc: TimeoutCertificate | None,
         term: int,
-        *more: Lie | None,
+        *more: Any,
+        **named: Any,
     ) -> Append | None:
         """Sign a block of its own making; sometimes one that ends the epoch as nobody wants."""
-        append = super()._propose(qc, tc, term, *more)
+        append = super()._propose(qc, tc, term, *more, **named)
         if append is None or self._dice.randrange(4):
             return append
         del self._ballots[block_hash(append.header)]
