@@ -31,11 +31,11 @@ class Summary:
         return sum(count for name, count in self.counts.items() if name.startswith("aborted"))
 
     def markdown(self, elapsed_s: float) -> str:
-        """Write the summary as a section of a document."""
+        """Write the summary as a section for docs/fuzzing.md."""
         engines = ", ".join(f"{name} {version}" for name, version in self.engines.items())
         done = self.counts["executions"]
         lines = [
-            f"## Campaign {self.seed}, modules {self.first} to {self.numbers_end}",
+            f"### Campaign {self.seed}, modules {self.first} to {self.numbers_end}",
             "",
             f"- engines: {engines}; rewriter version {self.rewriter_version}",
             f"- executions that every engine ran: {done:,}".replace(",", "\u202f"),
