@@ -132,8 +132,8 @@ class EpochLiar(Liar):
         qc: QuorumCertificate,
         tc: TimeoutCertificate | None,
         term: int,
-        *more: Any,
-        **named: Any,
+        *more: Any,  # noqa: ANN401  # whatever lie a proposal tells besides
+        **named: Any,  # noqa: ANN401
     ) -> Append | None:
         """Sign a block of its own making; sometimes one that ends the epoch as nobody wants."""
         append = super()._propose(qc, tc, term, *more, **named)
