@@ -4,12 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ambientd.codec.canonical import encode
 from ambientd.consensus import beacon
+from ambientd.consensus.certificates import Committee
+from ambientd.consensus.epochs import Epoch, verify_epoch_chain
 from ambientd.consensus.messages import (
     Blocks,
+    EpochEnd,
+    Epochs,
     Fetch,
     Forward,
+    InEpoch,
     Message,
+    Position,
     QcNotice,
     append_payload,
     block_hash,
@@ -18,9 +25,45 @@ from ambientd.consensus.messages import (
     timeout_payload,
     vote_payload,
 )
+from sim.replica import STOP_PREFIX, read_stop
 from tests.consensus.bench import CLUSTER, Bench, record, secret
 
 PATH = Path(__file__).parents[2] / "protocols" / "vectors" / "log.json"
+
+
+def epoch_change() -> dict[str, Any]:
+    """Give how an epoch ends and the next one begins: member 3 leaves, an observer joins."""
+    bench = Bench(4, observers=1)
+    first = bench.block(0, 1, bench.genesis)
+    second = bench.block(0, 1, bench.qc(first, 0, 1, 2), revealed=1)
+    tips = dict(zip(bench.options.members, bench.options.beacon_tips, strict=True))
+    del tips[bench.key(3)]
+    tips[bench.key(4)] = beacon.tip(secret(bench.key(4)))
+    seats = sorted(tips.items())
+    begins = Epoch(1, tuple(key for key, _ in seats), b"next", tuple(tip for _, tip in seats))
+    record = STOP_PREFIX + encode(begins)
+    top = bench.qc(second, 0, 1, 2)
+    stop = bench.block(0, 1, top, record, revealed=2, state_root=b"r" * 32)
+    child = bench.block(0, 1, bench.qc(stop, 0, 1, 2), revealed=3)
+    links = ((stop.header, child.qc), (child.header, bench.qc(child, 0, 1, 3)))
+    end = EpochEnd(record, links)
+    options = verify_epoch_chain(bench.options, [end], read_stop)
+    assert not isinstance(options, str), options
+    vote = vote_payload(1, Position(1, 4), 0, b"h" * 32)
+    return {
+        "record": record.hex(),
+        "next members": [key.hex() for key in begins.members],
+        "next coordinators of terms 1 to 4": [
+            Committee(options.members, options.seed).coordinator(term).hex() for term in range(1, 5)
+        ],
+        "proof": encode(end).hex(),
+        "root": encode(options.root).hex(),
+        "vote payload": vote.hex(),
+        "messages": {
+            "epochs": encode_message(Epochs(0, (end,))).hex(),
+            "fetch of the next epoch": encode_message(InEpoch(1, Fetch(3))).hex(),
+        },
+    }
 
 
 def vectors() -> dict[str, Any]:
@@ -44,6 +87,7 @@ def vectors() -> dict[str, Any]:
     }
     hash_ = block_hash(first.header)
     return {
+        "epoch change": epoch_change(),
         "cluster": CLUSTER.hex(),
         "epoch": 0,
         "epoch seed": b"seed".hex(),
