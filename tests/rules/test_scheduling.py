@@ -140,3 +140,11 @@ def test_saying_nothing_of_an_engine_wins_no_slot() -> None:
     others = [replace(c, engine=2) for c in crowd(3)]
     for seed in seeds(100):
         assert select([*others, silent], seed, "weighted", frozenset({1})) != silent.node
+
+
+def test_claiming_an_engine_that_few_run_wins_no_more_slots_than_weight_does() -> None:
+    same = [replace(c, engine=1) for c in crowd(9)]
+    for engine in (1, 200):
+        claimed = [replace(c, engine=engine) if place < 2 else c for place, c in enumerate(same)]
+        chosen = [select(claimed, seed, "weighted", frozenset({1})) for seed in seeds(200)]
+        assert chosen == [select(same, seed, "weighted") for seed in seeds(200)]

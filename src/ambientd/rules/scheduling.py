@@ -13,6 +13,7 @@ BOND_CAP_MSAT = 1_000_000_000
 NEWCOMER_PERCENT = 10
 SLOTS_PER_CAPACITY = 8
 UNKNOWN_ENGINE = int(EngineCode.UNKNOWN)
+OTHER_ENGINE_SHARE = 3  # one part in so many of the weight must be on other engines
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,15 @@ def select(
 ) -> NodeId | None:
     """Choose one of the candidates with room, or None; best on an engine no replica has yet."""
     free = sorted((c for c in candidates if c.has_room), key=lambda c: c.node)
-    known = engines_used - {UNKNOWN_ENGINE}
-    other = [c for c in free if known and c.engine not in known | {UNKNOWN_ENGINE}]
-    return STRATEGIES[strategy](other or free, seed).node if free else None
+    others = _on_other_engines(free, engines_used - {UNKNOWN_ENGINE})
+    return STRATEGIES[strategy](others or free, seed).node if free else None
+
+
+def _on_other_engines(free: Sequence[Candidate], used: frozenset[int]) -> list[Candidate]:
+    """Give those on engines that no replica has, unless they are few.
+
+    Nobody proves an engine: a few that claim a rare one would work on nearly every task.
+    """
+    others = [c for c in free if used and c.engine not in used | {UNKNOWN_ENGINE}]
+    share = OTHER_ENGINE_SHARE * sum(map(_weight, others))
+    return others if share >= sum(map(_weight, free)) else []
