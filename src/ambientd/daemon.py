@@ -68,7 +68,6 @@ from ambientd.telemetry.core import TelemetryOptions
 log = structlog.get_logger("ambientd")
 
 COMPILED_FOLDER = "compiled"
-VOTED_MARK = "node.voted"
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -190,14 +189,14 @@ def _may_vote(identity: Identity, store: Store, recovered: Recovered) -> bool:
     own = signer_of(identity.seed, identity.genesis).public_key
     if own not in {member.node for member in identity.genesis.members}:
         return False
-    mark = identity.places.data_dir / VOTED_MARK
+    mark = identity.places.voted_mark
     if recovered.log is not None and recovered.log.safety is not None:
         pass
     elif mark.exists() or recovered.log is not None:
         log.error(
             "THIS NODE HAS LOST WHAT IT VOTED FOR and only follows: its key never votes again",
             store=str(identity.places.data_dir / STORE_NAMES[identity.config.store.engine]),
-            advice="restore the store from a backup made after the last vote, or replace the node",
+            advice="only the store itself brings the vote back, no backup; or replace the node",
         )
         return False
     else:

@@ -306,6 +306,7 @@ def test_a_file_that_is_no_receipt_does_not_verify(ctl: Ctl, tmp_path: Path) -> 
         ("receipt", "verify"),
         ("cluster", "create"),
         ("cluster", "invite"),
+        ("backup", "restore"),
         ("join",),
         ("demo",),
     ],

@@ -4,6 +4,7 @@ import string
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import trio
 
@@ -17,7 +18,7 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import task_id
 from ambientd.config.options import Config
-from ambientd.errors import ConfigError, LocalProtocolError
+from ambientd.errors import ConfigError, LocalProtocolError, StoreError, UsageError
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import RecordRejected, TaskAdmitted
 from ambientd.model.base import NodeId, TaskId
@@ -25,6 +26,7 @@ from ambientd.model.record import Admit, Cancel
 from ambientd.model.task import TERMINAL, Assurance, TaskSpec, TaskState
 from ambientd.node.event import BodyProposed
 from ambientd.ports.keys import DrawSecret
+from ambientd.runtime.backup import write_backup
 from ambientd.runtime.news import Tidings
 from ambientd.runtime.service import Parts
 from ambientd.telemetry.safe_mode import Mode
@@ -370,6 +372,23 @@ class Desk:
             expires_ms=expires_ms,
             addresses=self._owner.addresses,
             loopback=stays_on_this_machine(self._owner.addresses),
+        )
+
+    async def back_up(self, request: requests.CreateBackup) -> replies.BackupMade:
+        """Write the log to a file, while the node goes on."""
+        path = Path(request.path)
+        try:
+            writer, cluster = self._parts.pump.writer, self._state.cluster
+            made, size_bytes = await write_backup(writer, cluster, path)
+        except UsageError as error:
+            raise OperationError("invalid", str(error)) from error
+        except StoreError as error:
+            raise OperationError("store", str(error)) from error
+        return replies.BackupMade(
+            path=str(path),
+            height=made.height,
+            state_root=made.root.hex(),
+            size_bytes=size_bytes,
         )
 
     async def anchors(self, request: requests.GetAnchors) -> replies.Anchors:

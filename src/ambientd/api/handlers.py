@@ -21,6 +21,7 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.TASK_OUTPUT.name: desk.output,
         operations.RECEIPT_GET.name: desk.receipt,
         operations.CLUSTER_INVITE.name: desk.invite,
+        operations.BACKUP_CREATE.name: desk.back_up,
         operations.ANCHOR_STATUS.name: desk.anchors,
         operations.EVENTS.name: desk.events,
     }

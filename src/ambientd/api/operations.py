@@ -66,6 +66,9 @@ TASK_CANCEL = Operation("task.cancel", requests.CancelTask, replies.Task)
 TASK_OUTPUT = Operation("task.output", requests.GetOutput, replies.Output)
 RECEIPT_GET = Operation("receipt.get", requests.GetReceipt, replies.ReceiptFileReply)
 CLUSTER_INVITE = Operation("cluster.invite", requests.Invite, replies.Invitation)
+BACKUP_CREATE = Operation(
+    "backup.create", requests.CreateBackup, replies.BackupMade, deadline_ms=WAIT_MS_MAX
+)
 ANCHOR_STATUS = Operation("anchor.status", requests.GetAnchors, replies.Anchors)
 EVENTS = Operation("events", requests.FollowEvents, replies.Event, streaming=True)
 
@@ -83,6 +86,7 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         TASK_OUTPUT,
         RECEIPT_GET,
         CLUSTER_INVITE,
+        BACKUP_CREATE,
         ANCHOR_STATUS,
         EVENTS,
     )

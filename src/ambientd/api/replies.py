@@ -273,6 +273,15 @@ class EventKind(StrEnum):
     SAFE_MODE_CHANGED = "safe_mode_changed"  # node, active, reasons
 
 
+class BackupMade(Reply, frozen=True):
+    """A backup that is on disk."""
+
+    path: str
+    height: int
+    state_root: str
+    size_bytes: int
+
+
 class Event(Reply, frozen=True):
     """Something that has happened, in block time; node and task ids in `fields` are full."""
 

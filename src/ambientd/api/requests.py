@@ -96,6 +96,12 @@ class Invite(Request, frozen=True):
     expires_in_ms: Annotated[int, Meta(ge=1_000, le=365 * 24 * 3_600_000)] = INVITE_MS
 
 
+class CreateBackup(Request, frozen=True):
+    """Write the node's log to a new file on its machine."""
+
+    path: Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^/")]
+
+
 class GetAnchors(Request, frozen=True):
     """How far have receipts come on the way into Bitcoin blocks?"""
 

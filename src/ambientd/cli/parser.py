@@ -46,6 +46,7 @@ def build_parser() -> Parser:
     _add_receipt(commands)
     _add_module(commands)
     _add_cluster(commands)
+    _add_backup(commands)
     _add_demo(commands)
     return parser
 
@@ -341,6 +342,28 @@ def _add_cluster(commands: object) -> None:
         choices=("gateway", "compute", "edge", "mobile"),
         default="compute",
         help="what it is (default: compute)",
+    )
+
+
+def _add_backup(commands: object) -> None:
+    backup = _group(commands, "backup", "keep the log in a file, make a node's store of it")
+    create = _command(
+        backup, "create", "backup_commands:create", "write the log to a file; the node goes on"
+    )
+    create.add_argument("file", metavar="FILE", help="a new file")
+    restore = _command(
+        backup,
+        "restore",
+        "backup_commands:restore",
+        "make the store of a node that has none; its key never votes again",
+    )
+    restore.add_argument("file", metavar="FILE", help="of `ambientctl backup create`")
+    restore.add_argument(
+        "--height",
+        type=_count,
+        default=None,
+        metavar="H",
+        help="as of this block, or a little before (default: all)",
     )
 
 

@@ -42,6 +42,11 @@ class Places(msgspec.Struct, frozen=True):
         """Give the join token of a node that has not joined yet."""
         return self.data_dir / "invitation.token"
 
+    @property
+    def voted_mark(self) -> Path:
+        """Give the mark that this key has voted: without what it voted for it never votes again."""
+        return self.data_dir / "node.voted"
+
     def embedded_chain(self, option: str) -> Path:
         """Give the embedded chain's folder; a relative option starts at the data directory."""
         return Path(os.path.normpath(self.data_dir / option))

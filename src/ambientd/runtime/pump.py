@@ -35,7 +35,7 @@ class Pump:
     def __init__(self, node: Node, now: Callable[[], int], writer: StoreWriter) -> None:
         self._node = node
         self._now = now
-        self._writer = writer
+        self.writer = writer
         self._inbox, self._outlet = trio.open_memory_channel[Event](INBOX_MAX)
 
     async def post(self, event: Event) -> None:
@@ -70,7 +70,7 @@ class Pump:
             else:
                 writes += durable
         if writes:
-            await self._writer.write(writes)
+            await self.writer.write(writes)
         for effect in rest:
             perform(effect)
 

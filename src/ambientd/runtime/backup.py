@@ -1,0 +1,286 @@
+"""A node's log in one file, and a store made of it again, as of its end or as of a height.
+
+A backup holds the committed blocks and the certificates of the last one. It is taken while the
+daemon runs: committed blocks never change, so they are read a portion at a time between other
+work. A restoration does not trust rows: it links every block to the one before, runs it through
+the ledger, compares each state root that the members certified, and checks the last certificate.
+
+A backup holds no votes. Whoever restores one may have voted since, so the key behind it follows
+the log from then on and never votes again (`Places.voted_mark`).
+"""
+
+import functools
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import trio
+from msgspec import Struct
+
+from ambientd.codec.canonical import decode, encode
+from ambientd.codec.digest import tagged
+from ambientd.codec.statements import fingerprint
+from ambientd.consensus.beacon import BeaconLink
+from ambientd.consensus.block_tree import BlockTree, derive
+from ambientd.consensus.certificates import Committee, Verifier
+from ambientd.consensus.effects import Committed
+from ambientd.consensus.judging import root_due
+from ambientd.consensus.messages import Append, QuorumCertificate, block_hash, records_root
+from ambientd.consensus.options import ConsensusOptions
+from ambientd.consensus.safety import SafetyRules
+from ambientd.errors import RemoteProtocolError, StoreError, UsageError
+from ambientd.ledger.apply import apply_block, decode_record
+from ambientd.ledger.draft import BlockContext
+from ambientd.ledger.entries import Entry, Key
+from ambientd.ledger.state import LedgerState
+from ambientd.model.genesis import Genesis
+from ambientd.node.build import LOG_EPOCH, fraud_judge
+from ambientd.node.effect import PersistLedger
+from ambientd.ports.store import Put, Store, StoreTable, Write
+from ambientd.runtime.persistence import (
+    HEAD_KEY,
+    TELEMETRY_EPOCH_KEY,
+    HeadRow,
+    index_key,
+    writes_of,
+)
+from ambientd.runtime.store_writer import StoreWriter
+
+MAGIC = b"ambient backup 1\n"
+ROW_BYTES_MAX = 16 * 1024 * 1024
+CHECK_BYTES = 16
+PORTION = 64
+TELEMETRY_EPOCHS_AHEAD = 1_000_000
+"""More starts than a node has between a backup and its loss: no epoch may be used twice."""
+
+
+class Manifest(Struct, frozen=True, array_like=True):
+    """What a backup says of itself, first."""
+
+    cluster: bytes
+    height: int
+    root: bytes
+    telemetry_epoch: int
+    certificate: QuorumCertificate
+    """Over the block after the last committed one, which ends the backup."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """How far a restoration came."""
+
+    height: int
+    root: bytes
+    of_height: int
+
+
+async def write_backup(writer: StoreWriter, cluster: bytes, path: Path) -> tuple[Manifest, int]:
+    """Write a new file, mode 0600, while the store goes on; give its manifest and size."""
+    manifest, child = await writer.call(lambda store: _head_of(store, cluster))
+    draft = path.with_name(path.name + ".new")
+    try:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            digest = hashlib.sha256()
+            _write_row(file, digest, 0, MAGIC + encode(manifest))
+            for first in range(1, manifest.height + 1, PORTION):
+                last = min(first + PORTION, manifest.height + 1)
+                rows = await writer.call(functools.partial(_blocks, first=first, last=last))
+                for number, row in enumerate(rows, first):
+                    _write_row(file, digest, number, row)
+            _write_row(file, digest, manifest.height + 1, child)
+            file.write(digest.digest())
+            file.flush()
+            size_bytes = file.tell()
+            await trio.to_thread.run_sync(os.fsync, file.fileno())
+        # A link, unlike a renaming, never replaces what is there.
+        os.link(draft, path)
+    except FileExistsError as error:
+        msg = f"{path} exists already and is not overwritten: name another file"
+        raise UsageError(msg) from error
+    except OSError as error:
+        msg = f"cannot write the backup {path}: {error.strerror}; name a folder with room"
+        raise StoreError(msg) from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return manifest, size_bytes
+
+
+def _head_of(store: Store, cluster: bytes) -> tuple[Manifest, bytes]:
+    row = store.get(StoreTable.LOCAL, HEAD_KEY)
+    if row is None:
+        msg = "there is nothing to back up: no block is committed yet"
+        raise UsageError(msg)
+    kept: HeadRow = decode(row, HeadRow)
+    head, root, _ = kept
+    epoch_row = store.get(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY)
+    epoch = 0 if epoch_row is None else decode(epoch_row, int)
+    child = store.get(StoreTable.BLOCK, block_hash(head.child))
+    if child is None:
+        msg = f"the block after the committed block {head.index} is not there yet: try again"
+        raise StoreError(msg)
+    return Manifest(cluster, head.index, root, epoch, head.child_qc), child
+
+
+def _blocks(store: Store, first: int, last: int) -> list[bytes]:
+    rows = [row for _, row in store.scan(StoreTable.COMMITTED, index_key(first), index_key(last))]
+    if len(rows) != last - first:
+        msg = f"of the committed blocks {first} to {last - 1} some are missing"
+        raise StoreError(msg)
+    return rows
+
+
+def _check(number: int, row: bytes) -> bytes:
+    return tagged("ambient/backup-row/1", number.to_bytes(8, "big"), row)[:CHECK_BYTES]
+
+
+def _write_row(file: BinaryIO, digest: "hashlib._Hash", number: int, row: bytes) -> None:
+    for part in (len(row).to_bytes(4, "big"), _check(number, row), row):
+        file.write(part)
+        digest.update(part)
+
+
+def read_rows(path: Path) -> Iterator[bytes]:
+    """Give the manifest's row, then each block's; raise StoreError naming the first bad one."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        number, left = 0, 1
+        while left:
+            head = file.read(4 + CHECK_BYTES)
+            size = int.from_bytes(head[:4], "big")
+            row = file.read(size) if size <= ROW_BYTES_MAX else b""
+            if len(head) < 4 + CHECK_BYTES or len(row) < size or not row:
+                msg = f"{path} ends within its row {number}: take the backup again"
+                raise StoreError(msg)
+            if head[4:] != _check(number, row):
+                msg = f"row {number} of {path} is damaged: use another backup"
+                raise StoreError(msg)
+            digest.update(head)
+            digest.update(row)
+            if number == 0:
+                left = read_manifest(row, path).height + 2
+            yield row
+            number, left = number + 1, left - 1
+        if file.read() != digest.digest():
+            msg = f"the end of {path} is damaged: use another backup"
+            raise StoreError(msg)
+
+
+def read_manifest(row: bytes, path: Path) -> Manifest:
+    """Read the first row; raise StoreError when it is no backup's."""
+    try:
+        if row.startswith(MAGIC):
+            return decode(row[len(MAGIC) :], Manifest)
+    except RemoteProtocolError:
+        pass
+    msg = f"{path} is no backup that this version can read"
+    raise StoreError(msg)
+
+
+def restore(path: Path, store: Store, genesis: Genesis, height: int | None = None) -> Restored:
+    """Fill an empty store with the blocks up to a height, or all; every one is checked.
+
+    Blocks that were committed together come together: the height reached may be a little lower.
+    """
+    if store.get(StoreTable.LOCAL, HEAD_KEY) is not None:
+        msg = "the store to restore into is not empty"
+        raise UsageError(msg)
+    rows = read_rows(path)
+    manifest = read_manifest(next(rows), path)
+    if manifest.cluster != fingerprint(genesis):
+        msg = f"{path} is of another cluster: {manifest.cluster.hex()}"
+        raise UsageError(msg)
+    epoch = encode(manifest.telemetry_epoch + TELEMETRY_EPOCHS_AHEAD)
+    store.write([Put(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY, epoch)])
+    replay = _Replay(genesis, store)
+    try:
+        for row in rows:
+            append: Append = decode(row, Append)
+            if not replay.take(append, height):
+                break
+        else:
+            replay.certify(manifest.certificate, height)
+    except RemoteProtocolError as error:
+        msg = f"{path}: block {replay.ledger.applied_index + 1}: {error}; use another backup"
+        raise StoreError(msg) from error
+    reached = replay.ledger
+    if height is None and (reached.applied_index, reached.root) != (manifest.height, manifest.root):
+        msg = f"{path}: its blocks do not lead to the state it names; use another backup"
+        raise StoreError(msg)
+    return Restored(reached.applied_index, reached.root, manifest.height)
+
+
+class _Replay:
+    """Blocks in order, each linked to the one before it and run through the ledger."""
+
+    def __init__(self, genesis: Genesis, store: Store) -> None:
+        members = tuple(sorted(member.node for member in genesis.members))
+        tips = {member.node: member.beacon_tip for member in genesis.members}
+        options = ConsensusOptions(
+            cluster=fingerprint(genesis),
+            epoch=LOG_EPOCH,
+            members=members,
+            seed=fingerprint(genesis),
+            self_id=members[0],
+            beacon_tips=tuple(tips[member] for member in members),
+            may_vote=False,
+        )
+        committee = Committee(members, options.seed)
+        beacons = tuple(BeaconLink(tip, 0) for tip in options.beacon_tips)
+        self.ledger = LedgerState.from_genesis(genesis)
+        self._store = store
+        self._judge = fraud_judge(options)
+        self._verifier = Verifier(options, committee)
+        self._tree = BlockTree(committee, options.root, None, beacons)
+        self._roots = {0: self.ledger.root}
+
+    def take(self, append: Append, height: int | None) -> bool:
+        """Take the next block in; False when what it commits lies above the height."""
+        header = append.header
+        if not self._tree.holds(header.parent_hash):
+            msg = "it does not follow from the block before it"
+            raise RemoteProtocolError(msg)
+        if records_root(append.records) != header.records_root:
+            msg = "its records are not those of its header"
+            raise RemoteProtocolError(msg)
+        self._tree.add(derive(append, block_hash(header)))
+        return self.certify(append.qc, height)
+
+    def certify(self, certificate: QuorumCertificate, height: int | None) -> bool:
+        """Commit what a certificate commits; False when that lies above the height."""
+        child = self._tree.blocks.get(certificate.hash)
+        if child is None or not SafetyRules().commits_parent(certificate):
+            return True
+        end = child.position.index - 1
+        if height is not None and end > height:
+            return False
+        if not self._verifier.qc_holds(certificate):
+            msg = f"the certificate over block {child.position.index} does not hold"
+            raise RemoteProtocolError(msg)
+        committed = self._tree.commit(child, certificate)
+        if committed is not None:
+            self._apply(committed)
+        return True
+
+    def _apply(self, committed: Committed) -> None:
+        changes: dict[Key, Entry | None] = {}
+        for block in committed.blocks:
+            header = block.block.header
+            due = root_due(block.block.qc)
+            if due is not None and self._roots.get(due) != header.state_root:
+                msg = f"the state root after block {due} is not the one that was certified"
+                raise RemoteProtocolError(msg)
+            context = BlockContext(
+                index=header.index, term=header.term, time_ms=header.time_ms, beacon=header.beacon
+            )
+            records = [decode_record(raw) for raw in block.block.records]
+            result = apply_block(self.ledger, context, records, self._judge)
+            self.ledger.commit(context.index, result.writes, result.root)
+            changes.update(result.writes)
+            self._roots[context.index] = result.root
+            self._roots.pop(context.index - PORTION, None)
+        writes: list[Write] = writes_of(PersistLedger(committed, changes, self.ledger.root)) or []
+        self._store.write(writes)

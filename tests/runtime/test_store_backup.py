@@ -1,0 +1,189 @@
+"""Backups taken while a store goes on, and what a restoration believes."""
+
+import hashlib
+import stat
+from pathlib import Path
+
+import pytest
+
+from ambientd.adapters.sqlite_store import SqliteStore
+from ambientd.codec.canonical import decode, encode
+from ambientd.codec.statements import fingerprint
+from ambientd.consensus.messages import Append, QuorumCertificate
+from ambientd.errors import StoreError, UsageError
+from ambientd.ledger.state import LedgerState
+from ambientd.ports.store import Store, StoreTable
+from ambientd.runtime import backup
+from ambientd.runtime.backup import read_rows, restore, write_backup
+from ambientd.runtime.persistence import HEAD_KEY, HeadRow, index_key, recover
+from ambientd.runtime.store_writer import StoreWriter
+from tests.fakes.memory_store import MemoryStore
+from tests.node.cluster import Cluster
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Cluster:
+    """Four members that finished three tasks."""
+    cluster = Cluster()
+    for _ in range(3):
+        cluster.until_closed(cluster.submit())
+    cluster.run(2_000)
+    return cluster
+
+
+def kept(cluster: Cluster) -> MemoryStore:
+    store = cluster.hosts[0].store
+    assert isinstance(store, MemoryStore)
+    return store.copy()
+
+
+def ledger_rows(store: Store) -> dict[bytes, bytes]:
+    return dict(store.scan(StoreTable.LEDGER))
+
+
+@pytest.fixture
+async def saved(cluster: Cluster, tmp_path: Path) -> Path:
+    path = tmp_path / "node.backup"
+    async with StoreWriter(kept(cluster)) as writer:
+        await write_backup(writer, fingerprint(cluster.genesis), path)
+    return path
+
+
+async def test_a_restored_node_has_the_same_blocks_and_the_same_state(
+    cluster: Cluster, saved: Path, tmp_path: Path
+) -> None:
+    before = kept(cluster)
+    store = SqliteStore(tmp_path / "node.db")
+    done = restore(saved, store, cluster.genesis)
+    ledger = recover(before, cluster.genesis).ledger
+    assert (done.height, done.root) == (ledger.applied_index, ledger.root)
+    assert done.height > 10
+    for table in (StoreTable.LEDGER, StoreTable.COMMITTED):
+        assert dict(store.scan(table)) == dict(before.scan(table))
+    assert store.get(StoreTable.LOCAL, HEAD_KEY) == before.get(StoreTable.LOCAL, HEAD_KEY)
+    store.close()
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+
+
+async def test_a_restored_key_has_no_votes_and_no_telemetry_epoch_twice(
+    cluster: Cluster, saved: Path
+) -> None:
+    before, store = kept(cluster), MemoryStore()
+    assert list(before.scan(StoreTable.SAFETY)), "the member has voted"
+    restore(saved, store, cluster.genesis)
+    found = recover(store, cluster.genesis)
+    assert found.log is not None
+    assert found.log.safety is None
+    was = recover(before, cluster.genesis).telemetry_epoch
+    assert found.telemetry_epoch == was + backup.TELEMETRY_EPOCHS_AHEAD
+
+
+async def test_a_restoration_stops_at_the_height_that_was_asked_for(
+    cluster: Cluster, saved: Path
+) -> None:
+    before = kept(cluster)
+    top = recover(before, cluster.genesis).ledger.applied_index
+    blocks = {key for key, _ in before.scan(StoreTable.COMMITTED)}
+    roots = {}
+    for height in (0, 1, top // 2, top - 1, top, top + 5):
+        store = MemoryStore()
+        done = restore(saved, store, cluster.genesis, height)
+        assert height - 2 <= done.height <= height or done.height == top
+        found = recover(store, cluster.genesis)
+        assert found.ledger.applied_index == done.height
+        assert {key for key, _ in store.scan(StoreTable.COMMITTED)} == {
+            key for key in blocks if key <= index_key(done.height)
+        }
+        roots[done.height] = found.ledger.root
+    assert len(set(roots.values())) > 2
+    assert roots[0] == LedgerState.from_genesis(cluster.genesis).root
+
+
+async def test_a_restored_node_follows_the_cluster_to_its_head(
+    cluster: Cluster, saved: Path
+) -> None:
+    store = MemoryStore()
+    top = restore(saved, store, cluster.genesis).height
+    restore(saved, half := MemoryStore(), cluster.genesis, top // 2)
+    head = half.get(StoreTable.LOCAL, HEAD_KEY)
+    assert head is not None
+    block = decode(head, HeadRow)[0]
+    following: Append = decode(store.get(StoreTable.COMMITTED, index_key(block.index + 1)), Append)
+    assert following.header.parent_hash == block.hash == block.qc.hash
+
+
+async def test_every_flipped_row_is_named(cluster: Cluster, saved: Path, tmp_path: Path) -> None:
+    whole = saved.read_bytes()
+    hurt = tmp_path / "hurt"
+    place, number = 0, 0
+    while place < len(whole) - 32:
+        size = int.from_bytes(whole[place : place + 4], "big")
+        flipped = bytearray(whole)
+        flipped[place + 20 + size // 2] ^= 4
+        hurt.write_bytes(flipped)
+        with pytest.raises(StoreError, match=rf"row {number} of .*hurt is damaged"):
+            list(read_rows(hurt))
+        hurt.write_bytes(whole[: place + 20])
+        with pytest.raises(StoreError, match=rf"hurt ends within its row {number}"):
+            list(read_rows(hurt))
+        place, number = place + 20 + size, number + 1
+    assert number == len(list(read_rows(saved)))
+    hurt.write_bytes(whole[:-1])
+    with pytest.raises(StoreError, match=r"the end of .*hurt is damaged"):
+        list(read_rows(hurt))
+
+
+def rewritten(source: Path, target: Path, rows: dict[int, bytes | None]) -> Path:
+    """Write a backup whose own checks hold, with other rows."""
+    digest = hashlib.sha256()
+    with target.open("wb") as file:
+        for number, row in enumerate(read_rows(source)):
+            chosen = rows.get(number, row)
+            if chosen is not None:
+                backup._write_row(file, digest, number, chosen)
+        file.write(digest.digest())
+    return target
+
+
+async def test_a_forged_backup_is_refused(cluster: Cluster, saved: Path, tmp_path: Path) -> None:
+    rows = list(read_rows(saved))
+    appends = [decode(row, Append) for row in rows[1:]]
+    number = next(n for n, append in enumerate(appends) if append.records)
+    block = appends[number]
+    without = encode(Append(block.header, block.qc, block.tc, (), block.signature))
+    forged = rewritten(saved, tmp_path / "forged", {number + 1: without})
+    with pytest.raises(StoreError, match="records are not those of its header"):
+        restore(forged, MemoryStore(), cluster.genesis)
+    swapped = rewritten(saved, tmp_path / "swapped", {2: rows[3], 3: rows[2]})
+    with pytest.raises(StoreError, match="does not follow from the block before"):
+        restore(swapped, MemoryStore(), cluster.genesis)
+    late = len(appends) // 2
+    block = appends[late]
+    unsigned = QuorumCertificate(block.qc.position, block.qc.parent_term, block.qc.hash, ())
+    bare = encode(Append(block.header, unsigned, block.tc, block.records, block.signature))
+    stripped = rewritten(saved, tmp_path / "bare", {late + 1: bare})
+    with pytest.raises(StoreError, match=r"certificate over block [0-9]+ does not hold"):
+        restore(stripped, MemoryStore(), cluster.genesis)
+
+
+async def test_what_cannot_be_restored_says_why(
+    cluster: Cluster, saved: Path, tmp_path: Path
+) -> None:
+    store = MemoryStore()
+    restore(saved, store, cluster.genesis)
+    with pytest.raises(UsageError, match="not empty"):
+        restore(saved, store, cluster.genesis)
+    other = Cluster(members=1)
+    with pytest.raises(UsageError, match="of another cluster"):
+        restore(saved, MemoryStore(), other.genesis)
+    async with StoreWriter(MemoryStore()) as writer:
+        with pytest.raises(UsageError, match="nothing to back up"):
+            await write_backup(writer, b"c" * 32, tmp_path / "empty")
+    before = saved.read_bytes()
+    async with StoreWriter(kept(cluster)) as writer:
+        with pytest.raises(UsageError, match="exists already and is not overwritten"):
+            await write_backup(writer, b"c" * 32, saved)
+        with pytest.raises(StoreError, match="cannot write the backup"):
+            await write_backup(writer, b"c" * 32, tmp_path / "none" / "x")
+    assert saved.read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["node.backup"]
