@@ -38,7 +38,7 @@ class Summary:
             f"### Campaign {self.seed}, modules {self.first} to {self.numbers_end}",
             "",
             f"- engines: {engines}; rewriter version {self.rewriter_version}",
-            f"- executions that every engine ran: {done:,}".replace(",", "\u202f"),
+            f"- executions that every engine ran: {done:,}",
             f"- time: {elapsed_s:.0f} s, {done / max(elapsed_s, 1):.0f} executions a second",
             f"- differences: {len(self.finds)}",
             f"- given up by an engine, not compared: {self.aborted()}",
