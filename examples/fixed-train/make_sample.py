@@ -2,8 +2,8 @@
 
 Needs scikit-learn, which the project itself does not:
 
-    python -m venv /tmp/train && /tmp/train/bin/pip install scikit-learn
-    /tmp/train/bin/python examples/fixed-train/make_sample.py
+    python -m venv train-venv && train-venv/bin/pip install scikit-learn
+    train-venv/bin/python examples/fixed-train/make_sample.py
 
 The digits are the first 800 of a fixed shuffle of the 1,797 that come with scikit-learn.
 """

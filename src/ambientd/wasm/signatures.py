@@ -2,7 +2,7 @@
 
 The names are regular (`f64x2.replace_lane` takes a v128 and an f64), so a few patterns give the
 types of nearly all of them. Those whose types depend on where they stand (locals, globals, tables,
-calls, blocks, `drop`, `select`) are not here; `typing.py` knows them.
+calls, blocks, `drop`, `select`) are not here; `pausing_scan.py` knows them.
 """
 
 import re
