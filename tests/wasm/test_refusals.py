@@ -189,6 +189,12 @@ def test_every_form_of_segment_and_constant_passes() -> None:
         (PrepareLimits(signature_values_max=1), "", "2 values in a signature, at most 1"),
         (PrepareLimits(name_bytes_max=5), "", "6 bytes in a name, at most 5"),
         (PrepareLimits(locals_max=3), "(func (local i32 i32 i32 i64))", "2 groups|4 locals"),
+        (
+            PrepareLimits(operands_max=1),
+            "(func (drop (i32.eqz (i32.add (i32.const 1) (i32.const 2)))))",
+            "2 operands on",
+        ),
+        (PrepareLimits(runs_max=3), "(func (block) (block) (block))", "4 branches and ends"),
         (PrepareLimits(nesting_max=2), "(func (block (block (block))))", "nested more than 2"),
         (PrepareLimits(body_bytes_max=1), "(func)", "bytes in a function, at most 1"),
         (PrepareLimits(prepared_body_bytes_max=60), "(func)", "the prepared function has"),

@@ -66,13 +66,13 @@ def rewrite_body(context: BodyContext, function: int, start: int, end: int) -> b
         raise _located(refusal, context, position, end, rewriter.done) from None
     if not rewriter.closed:
         raise RefusalError("the function does not end with its last block", REBUILD, end)
-    if rewriter.peak > context.limits.operands_max:
-        raise RefusalError(
-            f"{rewriter.peak} operands are on the stack at once, "
-            f"at most {context.limits.operands_max} are allowed",
-            "Split the function.",
-            start,
-        )
+    for count, limit, what in (
+        (rewriter.peak, context.limits.operands_max, "operands on the stack at once"),
+        (rewriter.runs, context.limits.runs_max, "branches and ends of blocks"),
+    ):
+        if count > limit:
+            problem = f"{count} {what}, at most {limit} are allowed"
+            raise RefusalError(problem, "Split the function.", start)
     scratch = rewriter.canonicalise(tokens)
     weight = frame_weight + OPERAND_WEIGHT * rewriter.peak
     prologue = emitter.prologue(
@@ -141,6 +141,7 @@ class _Rewriter:
         self.done = 0
         self.closed = False
         self.peak = 0
+        self.runs = 0
         self.entry_gas = 0  # of the first straight run
         self.has_unchecked = False
 
@@ -155,7 +156,7 @@ class _Rewriter:
     def _settle(self, tokens: list[bytes], steps: Iterator[Step]) -> None:
         charges, local_count = self._emitter.charges, self._local_count
         blocks = [(0, 0, 0)]  # height below, parameters, results; first the function itself
-        cost = height = peak = unchecked = run_place = 0
+        cost = height = peak = unchecked = run_place = runs = 0
         run_label = _ENTRY
         for place, (mark, gas, net, first, second) in enumerate(steps):
             cost += gas
@@ -192,9 +193,11 @@ class _Rewriter:
             else:
                 tokens[run_place] += self._emitter.charge_checked(cost, run_label)
             run_place, cost, run_label = place, 0, _UNCHECKED
+            runs += 1
             if role == _LOOP:
                 cost, run_label = LOOP_HEADER_GAS, len(blocks)
-        self.peak, self.closed, self.has_unchecked = peak, not blocks, unchecked > 0
+        self.peak, self.runs = peak, runs
+        self.closed, self.has_unchecked = not blocks, unchecked > 0
 
     def _close(self, tokens: list[bytes], place: int) -> None:
         if place + 1 < len(tokens):
