@@ -60,7 +60,7 @@ cov: $(VENV)/.dev  ## Branch coverage, with floors
 sim: $(VENV)/.dev  ## Replay one simulated world: make sim SEED=7
 	$(BIN)/python -m sim --world node --seed $(SEED)
 
-ENGINE_SOURCES := $(wildcard $(addprefix native/engines/,*.toml *.pyi Cargo.lock src/* patched/*/Cargo.toml patched/*/src/*))
+ENGINE_SOURCES := $(wildcard $(addprefix native/engines/,*.toml *.py *.pyi Cargo.lock src/* patched/*/Cargo.* patched/*/src/*))
 
 $(VENV)/.engines: $(VENV)/.runtime requirements/engines.txt $(ENGINE_SOURCES)
 	@echo "building wasmer and wasmi, which takes minutes the first time ..."
