@@ -18,7 +18,7 @@ from pathlib import Path
 from ambientd.adapters.engines import installed, open_engine
 from ambientd.wasm.prepare import REWRITER_VERSION
 from tests.fuzz.campaign import MODULE_FILE, NUMBER_FILE, Part
-from tests.fuzz.differential import Find
+from tests.fuzz.differential import INPUTS, Find
 from tests.fuzz.finds import CORPUS, save
 from tests.fuzz.report import Summary, written
 
@@ -47,6 +47,7 @@ class Campaign:
         self.seed: int = arguments.seed
         self.jobs: int = arguments.jobs
         self.engines: list[str] = arguments.engines
+        self.inputs: int = arguments.inputs
         self.folder = folder
         self.finds: Path = arguments.finds
         self.lines: queue.Queue[tuple[int, int, str]] = queue.Queue()
@@ -65,7 +66,8 @@ class Campaign:
         errors = scratch / "errors"
         part = Part(
             seed=self.seed, first=number, step=self.jobs, count=MODULES_EACH,
-            engines=tuple(self.engines), scratch=str(scratch), finds=str(self.finds),
+            engines=tuple(self.engines), inputs=self.inputs,
+            scratch=str(scratch), finds=str(self.finds),
         )  # fmt: skip
         with errors.open("w") as sink:
             process = subprocess.Popen(
@@ -139,6 +141,7 @@ def main() -> int:
     parser.add_argument("--executions", type=int, default=0, help="end after so many, if not 0")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="the first module's number")
+    parser.add_argument("--inputs", type=int, default=INPUTS, help="of each module")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--engines", type=lambda text: text.split(","), default=list(installed()))
     parser.add_argument("--finds", type=Path, default=CORPUS, help="the folder for finds")

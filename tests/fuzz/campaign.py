@@ -34,6 +34,7 @@ class Part:
     step: int
     count: int
     engines: tuple[str, ...]
+    inputs: int  # of each module
     scratch: str  # where the module at hand is put
     finds: str  # where finds are saved
 
@@ -53,7 +54,7 @@ def main() -> None:
     part = Part(**json.loads(sys.argv[1]))
     scratch, folder = Path(part.scratch), Path(part.finds)
     engines = [open_engine(name) for name in part.engines]
-    comparison = Comparison(engines, ambientd_fuzz.invalid, OtherNans())
+    comparison = Comparison(engines, ambientd_fuzz.invalid, OtherNans(), part.inputs)
     tally, kept, reported = Tally(), 0, time.monotonic()
     end = part.first + part.step * part.count
     for number in range(part.first, end, part.step):

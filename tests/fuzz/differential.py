@@ -85,10 +85,12 @@ class Comparison:
         engines: Sequence[Engine],
         invalid: Callable[[bytes], str | None] | None = None,
         other: Engine | None = None,
+        inputs: int = INPUTS,
     ) -> None:
         self.engines = tuple(engines)
         self._invalid = invalid
         self._other = other
+        self._inputs = inputs
 
     def examine(self, module: bytes, source: str, rng: random.Random, tally: Tally) -> None:
         """Prepare, validate and execute one submitted module in several ways."""
@@ -119,7 +121,7 @@ class Comparison:
             variants[" restored"] = self._restored(compiled)
         if self._other is not None and rng.randrange(VARIED_EVERY) == 0:
             variants[" other"] = {self._other.name: self._other.compile(prepared.module)}
-        for number in range(INPUTS):
+        for number in range(self._inputs):
             trial = _trial(rng)
             first = self._try(module, variants, trial, source, tally, repeated=number == 0)
             if first is None:
