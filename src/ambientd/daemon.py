@@ -257,9 +257,15 @@ async def _open_pool(identity: Identity, stack: AsyncExitStack) -> WorkerPool:
     pool = await stack.enter_async_context(open_worker_pool(options, cache))
     missing = set(Protection) - pool.protections
     if missing & REQUIRED_PROTECTIONS:
-        log.error("WORKERS ARE NOT FULLY LOCKED DOWN on this machine", missing=sorted(missing))
+        log.error(
+            "WORKERS ARE NOT FULLY LOCKED DOWN on this machine",
+            missing=[str(each) for each in sorted(missing)],
+        )
     elif missing:
-        log.info("workers run without what this machine does not offer", missing=sorted(missing))
+        log.info(
+            "workers run without what this machine does not offer",
+            missing=[str(each) for each in sorted(missing)],
+        )
     return pool
 
 

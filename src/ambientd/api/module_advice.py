@@ -2,6 +2,8 @@
 
 import re
 
+from ambientd.model.execution import Aborted, ExecutionResult, OutcomeKind
+
 _REBUILT = "wasm-validate FILE, or wasm-tools validate FILE, shows whether the file itself is whole"
 _WASI_PROGRAM = (
     "or make it a WASI command, an ordinary program that reads its input from standard input and "
@@ -55,6 +57,10 @@ _COMPONENT = (
 
 # What a refusal says (wasm/, its wording), and what to do about it; the first that fits counts.
 _ADVICE: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        r"Raise the task's memory limit",
+        ("--memory-max SIZE allows more, up to 512MiB",),
+    ),
     (
         r"the import 'ambient_pause'",
         ("submit the module that the compiler made, not the one that was made pausable",),
@@ -175,3 +181,18 @@ def advice_on(reason: str) -> tuple[str, ...]:
         if pattern.search(reason):
             return lines
     return (_REBUILT,)
+
+
+def advice_on_ending(result: ExecutionResult | Aborted) -> tuple[str, ...]:
+    """Say what helps when an execution did not complete."""
+    if isinstance(result, Aborted):
+        return ("--wall-max SECONDS allows more time",) if "wall time" in result.reason else ()
+    match result.kind:
+        case OutcomeKind.COMPLETED:
+            return ()
+        case OutcomeKind.OUT_OF_GAS:
+            return ("--gas-max N allows more gas",)
+        case OutcomeKind.TRAPPED:
+            return ("--log shows what the program wrote to standard error before",)
+        case OutcomeKind.REFUSED:
+            return advice_on(result.reason)

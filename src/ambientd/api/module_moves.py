@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ambientd.api.module_advice import advice_on
+from ambientd.api.module_advice import advice_on_ending
 from ambientd.api.module_pausing import PausedState, PausingProcess, damaged
 from ambientd.api.module_runs import ABORTED, Answer, ModuleCall, Runs, answer, ended
 from ambientd.codec.digest import sha256
@@ -98,7 +98,7 @@ def _runs(single: Answer, result: ExecutionResult | Aborted) -> Runs:
         answers=(single,),
         output=done.output if done and done.kind is OutcomeKind.COMPLETED else None,
         log=done.log if done else b"",
-        fixes=advice_on(done.reason) if done and done.kind is OutcomeKind.REFUSED else (),
+        fixes=advice_on_ending(result),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ambientd.api.module_advice import advice_on
+from ambientd.api.module_advice import advice_on_ending
 from ambientd.api.module_process import ModuleProcess
 from ambientd.codec.digest import sha256
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult, OutcomeKind
@@ -84,7 +84,7 @@ def verify_determinism(call: ModuleCall, engines: tuple[str, ...], runs: int) ->
         answers=tuple(collected),
         output=done.output if done and done.kind is OutcomeKind.COMPLETED else None,
         log=done.log if done else b"",
-        fixes=advice_on(done.reason) if done and done.kind is OutcomeKind.REFUSED else (),
+        fixes=advice_on_ending(first),
     )
 
 

@@ -201,7 +201,8 @@ def _module(arguments: FileArguments) -> bytes:
 
     module = read_file(arguments.file, "module", MODULE_BYTES_MAX)
     if module[:4] != b"\0asm":
-        msg = f"{arguments.file}: is no WebAssembly binary; compile it to .wasm first"
+        what = "no WebAssembly binary" if module else "empty"
+        msg = f"{arguments.file}: is {what}; compile it to .wasm first"
         raise UsageError(msg)
     return module
 

@@ -386,8 +386,8 @@ def _add_demo(commands: object) -> None:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 18:
-        msg = f"{text!r} is not a number from 0 on"
+    if not (text.isascii() and text.isdigit()) or len(text) > 19:
+        msg = f"{text!r} is not a number from 0 to {10**19 - 1}"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
 

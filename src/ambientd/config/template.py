@@ -49,7 +49,7 @@ def _describe(annotation: Any) -> str:  # noqa: ANN401
     meta = next(meta for meta in metas if isinstance(meta, msgspec.Meta))
     bounds = ""
     if kind is int:
-        bounds = f" ({meta.ge} to {meta.le})"
+        bounds = f" ({meta.ge} to {meta.le})" if meta.le is not None else f" ({meta.ge} or more)"
     elif isinstance(kind, type) and issubclass(kind, Enum):
         bounds = f" One of: {', '.join(str(member.value) for member in kind)}."
     return f"{meta.description}{bounds}"

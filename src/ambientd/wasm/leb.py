@@ -88,13 +88,13 @@ class Reader:
             raise RefusalError("the module ends too early", REBUILD, self.end)
         raise RefusalError("an integer is too long", REBUILD, start)
 
-    def count(self, what: str, limit: int) -> int:
+    def count(self, what: str, limit: int, remedy: str = SHRINK) -> int:
         """Read the length of a list and hold it against its limit."""
         start, count = self.position, self.unsigned()
         if count > limit:
             raise RefusalError(
                 f"{count} {what}, at most {limit} are allowed",
-                SHRINK,
+                remedy,
                 start,
             )
         return count

@@ -228,7 +228,7 @@ def _decode_tables(reader: Reader, module: Module, limits: PrepareLimits) -> Non
 
 
 def _decode_memory(reader: Reader, module: Module, limits: PrepareLimits) -> None:
-    if not reader.count("memories", 1):
+    if not reader.count("memories", 1, TARGET):
         return
     start, bounds = reader.position, _bounds(reader)
     if bounds.minimum > limits.memory_pages_max:
