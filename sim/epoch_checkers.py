@@ -153,6 +153,8 @@ def check_chains(first: ConsensusOptions, replicas: list[Replica]) -> None:
     """Let a stranger follow the epochs by each honest node's proofs alone."""
     for replica in replicas:
         assert replica.machine is not None
+        if any(end.record not in replica.store.dues for end in replica.store.ends_known):
+            raise InvariantViolation("epochs end as the ledger wants", "one ended otherwise")
         found = verify_epoch_chain(first, replica.store.ends_known, read_stop)
         if isinstance(found, str):
             raise InvariantViolation("the epochs are proven", found)

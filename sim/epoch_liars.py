@@ -43,7 +43,6 @@ class EpochLiar(Liar):
         super().__init__(options, signer, seed, lies)
         self._first = options
         self._stash: list[tuple[int, EpochMessage]] = []
-        self._revealed_before = 0
 
     def boot(self, now: int) -> Sequence[Effect]:
         """Start again with what the store holds."""
@@ -97,7 +96,6 @@ class EpochLiar(Liar):
             return
         self.options = options
         self._number = options.members.index(self.key)
-        self._revealed_before = self.machine._tree.beacons[self._number].count
         self._headers, self._qcs, self._tcs, self._ballots = {}, {}, {}, {}
 
     def _label(self, message: Message) -> Message:
@@ -155,8 +153,13 @@ class EpochLiar(Liar):
 
     def _revealed(self, hash_: bytes) -> int | None:
         """Count its own blocks below a hash; None when a header on the way is unknown."""
-        count = self._revealed_before
-        while (header := self._headers.get(hash_)) is not None:
+        if self.machine is None or self.machine.options.epoch != self.options.epoch:
+            return None
+        tree, count = self.machine._tree, 0
+        while not tree.holds(hash_):
+            header = self._headers.get(hash_)
+            if header is None:
+                return None
             count += header.proposer == self.key
             hash_ = header.parent_hash
-        return count if hash_ == self.options.root.hash else None
+        return count + tree.last_link(hash_, self._number).count

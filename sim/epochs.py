@@ -105,14 +105,14 @@ def _wish(world: World, cast: _Cast, smallest: int, dice: random.Random) -> None
     outside = [other.key for other in cast.honest if other.key not in present.members]
     lying = sum(member in cast.liars for member in present.members)
     size = len(present.members)
-    kind = dice.randrange(4)
+    kind = dice.randrange(5)
     may_shrink = size > smallest and liars_max(size - 1) >= lying
     leaving = dice.choice(present.members) if kind != 0 else b""
     joining = dice.choice(outside) if outside and (kind != 1 or not may_shrink) else b""
-    if not joining and not (leaving and may_shrink):
-        return
+    if kind == 4 or (leaving and not joining and not may_shrink):
+        leaving = joining = b""
     tip = beacon.tip(_secret(joining)) if joining else b""
-    record = seats_record(SeatsWanted(present.number, leaving, joining, tip))
+    record = seats_record(SeatsWanted(present.number, leaving, joining, tip, world.now))
     world.submit(replica.key, record)
 
 
