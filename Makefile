@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SEED ?= 1
 MINUTES ?= 10
+JOBS ?= 2
 
-.PHONY: engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim model bench bench-wasm wasm docs lock clean
+.PHONY: engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak model bench bench-wasm wasm docs lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -58,7 +59,10 @@ cov: $(VENV)/.dev  ## Branch coverage, with floors
 	$(BIN)/coverage report --fail-under=95 --include='src/ambientd/roles/*,src/ambientd/consensus/*,src/ambientd/telemetry/*,src/ambientd/ledger/*'
 
 sim: $(VENV)/.dev  ## Replay one simulated world: make sim SEED=7
-	$(BIN)/python -m sim --world node --seed $(SEED)
+	$(BIN)/python -m sim run node --seed $(SEED)
+
+soak: $(VENV)/.dev  ## Simulate fresh worlds on every core: make soak MINUTES=10
+	$(BIN)/python -m sim soak --minutes $(MINUTES) --jobs $(JOBS)
 
 ENGINE_SOURCES := $(wildcard $(addprefix native/engines/,*.toml *.py *.pyi Cargo.lock src/* patched/*/Cargo.* patched/*/src/*))
 

@@ -1,30 +1,58 @@
-"""python -m sim --seed N: run one world. python -m sim sweep --seeds 1..200: run many.
+"""The simulator's command line: run, sweep, soak, replay, shrink, mutants, museum, report, faults.
 
-`--world log` runs the log alone, `--world node` whole nodes with tasks and workers.
+Every failure is printed with its seed, the commit and the command that replays it.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 
-from sim import cluster
-from sim.checkers import InvariantViolation
-from sim.scenarios import ALL_FAULTS, Fault, Outcome, ScenarioOptions, run
+import msgspec
 
-COMMITTEES = (4, 7, 3, 4, 1, 4)
+from sim import scenarios
+from sim.faults import ALL_FAULTS, BY_LABEL, catalogue, labels
+from sim.hunt import SEEDS_MAX, Hunt, hunt_all
+from sim.liars import Lie
+from sim.museum import EXHIBITS
+from sim.mutants import MUTANTS
+from sim.node_machine import Vice
+from sim.plans import (
+    COMMITTEES,
+    SCENARIOS,
+    TIME_MS,
+    Finding,
+    Outcome,
+    Plan,
+    attempt,
+    commit,
+    from_json,
+    judge,
+)
+from sim.report import render
+from sim.shrink import Shrinker
+from sim.soak import SOAKED, fresh_base, soak
 
 
-def _faults(text: str) -> frozenset[Fault]:
+def _faults(text: str) -> tuple[str, ...]:
     if text == "all":
-        return ALL_FAULTS
+        return labels(ALL_FAULTS)
     if text == "none":
-        return frozenset()
-    try:
-        return frozenset(Fault(name) for name in text.split(","))
-    except ValueError as error:
-        names = ",".join(fault.value for fault in Fault)
-        msg = f"{error}; name some of {names}, or all, or none"
-        raise argparse.ArgumentTypeError(msg) from error
+        return ()
+    unknown = [name for name in text.split(",") if name not in BY_LABEL]
+    if unknown:
+        msg = f"no fault {unknown[0]!r}; name some of {','.join(BY_LABEL)}, or all, or none"
+        raise argparse.ArgumentTypeError(msg)
+    return tuple(text.split(","))
+
+
+def _lies(text: str) -> tuple[str, ...]:
+    known = {each.name.lower() for kind in (Lie, Vice) for each in kind}
+    unknown = [name for name in text.split(",") if name not in known]
+    if unknown:
+        msg = f"nobody lies by {unknown[0]!r}; name some of {','.join(sorted(known))}"
+        raise argparse.ArgumentTypeError(msg)
+    return tuple(text.split(","))
 
 
 def _seeds(text: str) -> range:
@@ -40,20 +68,36 @@ def _seeds(text: str) -> range:
     return seeds
 
 
+def _one_of(names: Collection[str]) -> Callable[[str], str]:
+    def name(text: str) -> str:
+        if text not in names:
+            msg = f"there is no {text!r}; there are {', '.join(sorted(names))}"
+            raise argparse.ArgumentTypeError(msg)
+        return text
+
+    return name
+
+
+def _plan_file(text: str) -> Plan:
+    try:
+        return from_json(Path(text).read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        msg = f"{text} is no plan: {error}"
+        raise argparse.ArgumentTypeError(msg) from error
+
+
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 def _describe(outcome: Outcome) -> str:
-    return (
-        f"seed {outcome.seed}: {outcome.nodes} members, {outcome.committed} blocks, "
-        f"{outcome.records} records, {outcome.terms} terms, {outcome.messages} messages, "
-        f"{outcome.convicted} convicted\ntrace {outcome.trace_hash}"
-    )
-
-
-def _describe_cluster(outcome: cluster.ClusterOutcome) -> str:
+    if isinstance(outcome, scenarios.Outcome):
+        return (
+            f"seed {outcome.seed}: {outcome.nodes} members, {outcome.committed} blocks, "
+            f"{outcome.records} records, {outcome.terms} terms, {outcome.messages} messages, "
+            f"{outcome.convicted} convicted\ntrace {outcome.trace_hash}"
+        )
     endings = ", ".join(f"{count} {said}" for said, count in outcome.endings.items())
     return (
         f"seed {outcome.seed}: {outcome.members} members, {outcome.blocks} blocks, "
@@ -64,45 +108,188 @@ def _describe_cluster(outcome: cluster.ClusterOutcome) -> str:
     )
 
 
-def _run_world(world: str, seed: int, nodes: int, faults: frozenset[Fault], time_ms: int) -> str:
-    """Run one world and describe it."""
-    if world == "node":
-        options = cluster.ClusterOptions(seed, nodes, faults=faults, time_ms=time_ms)
-        return _describe_cluster(cluster.run(options))
-    return _describe(run(ScenarioOptions(seed, nodes, faults=faults, time_ms=time_ms)))
+def _tell(finding: Finding) -> None:
+    plan = finding.plan
+    _say(f"seed {plan.seed}, {plan.nodes} members: BROKEN {finding.text}")
+    _say(f"  commit {commit()}; replay: {plan.command}")
+
+
+def _run_plan(plan: Plan) -> int:
+    finding = attempt(plan)
+    if finding is not None:
+        _tell(finding)
+        return 1
+    return 0
+
+
+def _show_plan(plan: Plan) -> int:
+    """Run a plan and describe it, or tell what it broke."""
+    found = judge(plan)
+    if isinstance(found, Finding):
+        _tell(found)
+        return 1
+    _say(_describe(found))
+    return 0
+
+
+def _plan(options: argparse.Namespace, seed: int, nodes: int) -> Plan:
+    return Plan(
+        options.scenario,
+        seed,
+        nodes,
+        options.time_ms,
+        options.faults,
+        mutant=options.mutant,
+        lies=options.lies,
+    )
+
+
+def _on_run(options: argparse.Namespace) -> int:
+    return _show_plan(_plan(options, options.seed, options.nodes or 4))
+
+
+def _on_sweep(options: argparse.Namespace) -> int:
+    sizes = COMMITTEES
+    broken = sum(
+        _run_plan(_plan(options, seed, options.nodes or sizes[seed % len(sizes)]))
+        for seed in options.seeds
+    )
+    _say(f"{len(options.seeds)} worlds, {broken} broken")
+    return int(broken > 0)
+
+
+def _on_soak(options: argparse.Namespace) -> int:
+    base = fresh_base() if options.base is None else options.base
+    _say(f"soaking {', '.join(options.scenario)} from seed {base} on, commit {commit()}")
+    done = soak(base, options.minutes, options.jobs, tuple(options.scenario), _tell)
+    _say(
+        f"{done.worlds} worlds, {done.hours:.1f} simulated hours in {done.seconds / 60:.1f} "
+        f"minutes of {options.jobs} processes, {len(done.findings)} broken"
+    )
+    return int(bool(done.findings))
+
+
+def _on_replay(options: argparse.Namespace) -> int:
+    return _show_plan(options.file)
+
+
+def _on_shrink(options: argparse.Namespace) -> int:
+    plan = options.file or _plan(options, options.seed, options.nodes or 4)
+    finding = attempt(plan)
+    if finding is None:
+        _say("nothing is broken here")
+        return 1
+    shrinker = Shrinker(finding, options.attempts)
+    small = shrinker.shrink()
+    happenings = small.plan.happenings
+    said = "all" if happenings is None else str(len(happenings))
+    _say(f"after {shrinker.attempts} attempts: {small.text}")
+    _say(
+        f"{small.plan.nodes} members, {small.plan.time_ms} ms, {said} happenings, faults "
+        f"{','.join(labels(small.plan.effective_faults)) or 'none'}"
+    )
+    if happenings is None:
+        _say(f"commit {commit()}; replay: {small.plan.command}")
+        return 0
+    options.save.write_bytes(small.plan.to_json())
+    _say(f"commit {commit()}; replay: python -m sim replay {options.save}")
+    return 0
+
+
+def _on_mutants(options: argparse.Namespace) -> int:
+    names = options.name or sorted(MUTANTS)
+    alive = 0
+    for each in hunt_all(names, options.jobs, options.seeds_max):
+        alive += each.finding is None
+        _say(_describe_hunt(each))
+    _say(f"{len(names)} mutants, {alive} alive")
+    return int(alive > 0)
+
+
+def _describe_hunt(each: Hunt) -> str:
+    if each.finding is None:
+        return f"{each.name}: ALIVE after {each.worlds} worlds"
+    worlds = "1 world" if each.worlds == 1 else f"{each.worlds} worlds"
+    return f"{each.name}: killed by {each.finding.invariant!r} after {worlds}"
+
+
+def _on_museum(_: argparse.Namespace) -> int:
+    return max([_run_plan(exhibit.plan) for exhibit in EXHIBITS], default=0)
+
+
+def _on_report(options: argparse.Namespace) -> int:
+    page = render([Plan(name, options.seed, options.nodes or 4) for name in options.scenario])
+    options.out.write_text(page, encoding="utf-8")
+    _say(f"{options.out}: {len(options.scenario)} worlds")
+    return 0
+
+
+def _on_faults(_: argparse.Namespace) -> int:
+    _say(catalogue())
+    return 0
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "run": _on_run,
+    "sweep": _on_sweep,
+    "soak": _on_soak,
+    "replay": _on_replay,
+    "shrink": _on_shrink,
+    "mutants": _on_mutants,
+    "museum": _on_museum,
+    "report": _on_report,
+    "faults": _on_faults,
+}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sim", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=["run", "sweep"], default="run")
-    parser.add_argument("--world", choices=["log", "node"], default="log", help="what to run")
-    parser.add_argument("--seed", type=int, default=1, help="the world to run")
-    parser.add_argument("--seeds", type=_seeds, default=range(1, 101), help="sweep: first..last")
-    parser.add_argument("--nodes", type=int, help="committee size; a sweep varies it by seed")
-    parser.add_argument("--faults", type=_faults, default=ALL_FAULTS, help="all, none, or a list")
-    parser.add_argument("--time-ms", type=int, default=60_000, help="how long the world lasts")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def world(name: str, text: str, **position: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.add_argument("scenario", choices=sorted(SCENARIOS), **position)  # type: ignore[arg-type]
+        made.add_argument("--nodes", type=int, help="committee size; a sweep varies it by seed")
+        made.add_argument("--faults", type=_faults, help="all, none, or a list; see `faults`")
+        made.add_argument("--time-ms", type=int, default=TIME_MS, help="how long the world lasts")
+        made.add_argument("--lies", type=_lies, help="what liars do, else drawn from the seed")
+        made.add_argument("--mutant", choices=sorted(MUTANTS), help="a bug to put in")
+        return made
+
+    world("run", "run one world").add_argument("--seed", type=int, default=1)
+    sweep = world("sweep", "run many worlds")
+    sweep.add_argument("--seeds", type=_seeds, default=range(1, 101), help="first..last")
+    shrink = world("shrink", "make a failing run small", nargs="?")
+    shrink.set_defaults(scenario="log")
+    shrink.add_argument("--seed", type=int, default=1)
+    shrink.add_argument("--file", type=_plan_file, help="a plan instead of a scenario")
+    shrink.add_argument("--attempts", type=int, default=200, help="worlds to run at most")
+    shrink.add_argument("--save", type=Path, default=Path("sim-shrunk.json"), help="where it goes")
+    soaking = commands.add_parser("soak", help="run fresh worlds for a while")
+    soaking.add_argument("scenario", nargs="*", type=_one_of(SCENARIOS), default=list(SOAKED))
+    soaking.add_argument("--minutes", type=float, default=5.0)
+    soaking.add_argument("--jobs", type=int, default=1, help="processes")
+    soaking.add_argument("--base", type=int, help="the first seed; drawn unless given")
+    replay = commands.add_parser("replay", help="run a plan from a file")
+    replay.add_argument("file", type=_plan_file)
+    mutants = commands.add_parser("mutants", help="show that each deliberate bug is caught")
+    mutants.add_argument("name", nargs="*", type=_one_of(MUTANTS))
+    mutants.add_argument("--jobs", type=int, default=1, help="processes")
+    mutants.add_argument("--seeds-max", type=int, default=SEEDS_MAX, help="worlds for each")
+    commands.add_parser("museum", help="run every world that was broken once")
+    report = commands.add_parser("report", help="write a page with timelines of some worlds")
+    report.add_argument("scenario", nargs="*", type=_one_of(SCENARIOS), default=["log", "node"])
+    report.add_argument("--seed", type=int, default=1)
+    report.add_argument("--nodes", type=int)
+    report.add_argument("--out", type=Path, default=Path("sim-report.html"))
+    commands.add_parser("faults", help="print the catalogue of faults")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one world or a sweep; 0 when every promise held."""
+    """Do what the command line says; 0 when every promise held."""
     options = _parser().parse_args(arguments)
-    is_sweep = options.command == "sweep"
-    seeds = options.seeds if is_sweep else range(options.seed, options.seed + 1)
-    broken = 0
-    for seed in seeds:
-        nodes = options.nodes or (COMMITTEES[seed % len(COMMITTEES)] if is_sweep else 4)
-        try:
-            told = _run_world(options.world, seed, nodes, options.faults, options.time_ms)
-        except InvariantViolation as violation:
-            broken += 1
-            _say(f"seed {seed}, {nodes} members: BROKEN {violation}")
-            continue
-        if not is_sweep:
-            _say(told)
-    if is_sweep:
-        _say(f"{len(seeds)} worlds, {broken} broken")
-    return 1 if broken else 0
+    return COMMANDS[options.command](options)
 
 
 if __name__ == "__main__":

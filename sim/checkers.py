@@ -106,7 +106,7 @@ class JustifiedVotes(Checker):
 
     def saw_message(self, node: Host, message: Message, now: int) -> None:
         """Judge votes by the proposals seen before."""
-        for append in _blocks_in(message):
+        for append in blocks_in(message):
             header, parent, tc = append.header, append.qc.position, append.tc
             allowed = header.term in (1, parent.term)
             if tc is not None and tc.term + 1 == header.term and self._verifier.tc_holds(tc):
@@ -187,7 +187,7 @@ class Certificates(Checker):
     def saw_message(self, node: Host, message: Message, now: int) -> None:
         """Collect headers and certificates from whoever sends them."""
         del node
-        for append in _blocks_in(message):
+        for append in blocks_in(message):
             self._headers[block_hash(append.header)] = append.header
         for qc in _certificates_in(message):
             known = self._certified.get(qc.position)
@@ -225,7 +225,8 @@ class Certificates(Checker):
             raise InvariantViolation("coordinator completeness", text)
 
 
-def _blocks_in(message: Message) -> Iterator[Append]:
+def blocks_in(message: Message) -> Iterator[Append]:
+    """Give the blocks that a message carries."""
     match message:
         case Append():
             yield message

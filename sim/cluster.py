@@ -1,13 +1,18 @@
 """A world of whole nodes: tasks all along, a lying worker, an equivocating coordinator, faults."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+
+from msgspec.structs import replace
 
 from ambientd.codec.digest import sha256, tagged
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint, grant_payload, join_payload, sign_record, task_id
 from ambientd.consensus import beacon
 from ambientd.consensus.options import ConsensusOptions
+from ambientd.ledger.admission import is_admissible
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
@@ -15,8 +20,10 @@ from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
 from ambientd.model.record import Admit, Body, Cancel, Join, Record
 from ambientd.model.task import Assurance, TaskSpec, TaskState, Verdict
 from ambientd.node.build import LOG_EPOCH, NodeOptions, beacon_secret
+from ambientd.node.event import RecordOffered
 from ambientd.rules.verdicts import liars_max
 from ambientd.telemetry.core import TelemetryOptions
+from sim.block_checkers import SoundBlocks
 from sim.checkers import (
     Agreement,
     Certificates,
@@ -25,22 +32,37 @@ from sim.checkers import (
     OneProposal,
     VoteDiscipline,
 )
+from sim.faults import ALL_FAULTS, Fault
+from sim.happenings import Happening, draw, draw_more, lay
+from sim.histories import History
 from sim.node_checkers import (
     Conservation,
     EqualRoots,
     FinalIsFinal,
     HonestKeepTheirName,
     LogInside,
+    NamedRoots,
     PaidOnce,
     check_ends,
 )
-from sim.node_machine import NodeHost, Vice
+from sim.node_machine import WORKER_VICES, NodeHost, Vice
 from sim.node_store import Rows
-from sim.scenarios import ALL_FAULTS, CALM_MS_MIN, Fault, schedule_faults
-from sim.world import EPOCH_MS, World
+from sim.scenarios import CALM_MS_MIN
+from sim.task_checkers import (
+    CosignedBatches,
+    FairVerdicts,
+    InvitedOnly,
+    OpenAreDue,
+    OthersFirst,
+    SignedAnswers,
+)
+from sim.world import EPOCH_MS, Observer, World
 
 GRANT_MSAT = 1_000_000_000
 BOND_MSAT = 50_000_000
+LEASE_MS_MAX = 60_000
+STRANGERS = 3
+LOOKS = 4
 LAST_TASK_MS_BEFORE_END = 15_000
 RULES = Rules(lease_ms=2_000, reveal_ms=2_000, dispute_ms=4_000, batch_ms=1_000)
 
@@ -55,6 +77,8 @@ class ClusterOptions:
     faults: frozenset[Fault] = ALL_FAULTS
     time_ms: int = 60_000
     task_every_ms: int = 700
+    happenings: tuple[Happening, ...] | None = None  # None: drawn from the seed
+    vices: frozenset[Vice] | None = None  # None: drawn from the seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +195,10 @@ def _cast(options: ClusterOptions, dice: random.Random) -> Cast:
             vices = dice.choice([frozenset({vice}) for vice in Vice] + [frozenset(Vice)])
         elif not is_member and place == 0 and may_lie and dice.randrange(2):
             vices = frozenset({Vice.LIE})
+        elif not is_member and place == 1 and Fault.BAD_WORKER in options.faults:
+            vices = frozenset({WORKER_VICES[options.seed % len(WORKER_VICES)]})
+        if vices and options.vices is not None:
+            vices = options.vices
         node_options = NodeOptions(
             genesis, seed_of(name, place), anchors=False, telemetry=TelemetryOptions(capacity=4)
         )
@@ -181,12 +209,15 @@ def _cast(options: ClusterOptions, dice: random.Random) -> Cast:
 
 def want(world: World, host: NodeHost, wish: Body | Record) -> None:
     """Let a node's owner want something, now if the node is up, else when it comes back."""
-    if not world.act(host.key, lambda now: host.want(wish, now)):
-        host.keep(wish)
+    host.keep(wish)  # a node that is down, or stands still and then stops, wants it later
+    world.act(host.key, lambda now: host.want(wish, now))
 
 
-def _schedule_tasks(world: World, cast: Cast, options: ClusterOptions, dice: random.Random) -> None:
+def _schedule_tasks(
+    world: World, cast: Cast, history: History, options: ClusterOptions, dice: random.Random
+) -> None:
     """Let honest members submit all along, and take some tasks back again."""
+    eyes = random.Random(options.seed + 1)
     submitters = [host for host in cast.members if host.is_honest]
     end = options.time_ms - LAST_TASK_MS_BEFORE_END
     for serial, time_ms in enumerate(range(1_000, end, options.task_every_ms)):
@@ -194,15 +225,39 @@ def _schedule_tasks(world: World, cast: Cast, options: ClusterOptions, dice: ran
         replicas = min(dice.choice([1, 2, 2, 2, 3]), options.members)
         assurance = Assurance.NONE if replicas == 1 else Assurance.REPLICATED
         admit = Admit(nonce=b"%d" % serial, spec=task_spec(serial, assurance, replicas))
+        task = task_id(NodeId(host.key), admit.nonce, admit.spec)
+        world.at(time_ms, partial(history.submitted, task, host.key, time_ms))
         world.at(time_ms, lambda h=host, a=admit: want(world, h, a))  # type: ignore[misc]
+        for _ in range(LOOKS):
+            look_ms = time_ms + eyes.randrange(10_000)
+            world.at(look_ms, partial(history.show, eyes.choice(cast.honest), task))
         if dice.randrange(12) == 0:
-            task = task_id(NodeId(host.key), admit.nonce, admit.spec)
             later = time_ms + dice.randrange(50, 1_500)
+            world.at(later, partial(history.cancelled, task, later))
             world.at(later, lambda h=host, t=task: want(world, h, Cancel(task=t)))  # type: ignore[misc]
 
 
-def build(options: ClusterOptions) -> tuple[World, Cast, int]:
-    """Lay out a world; give it with its cast and the time at which all heals."""
+def _offer(world: World, host: NodeHost, record: Record) -> None:
+    """Let a stranger bring a record to a node."""
+    world.act(host.key, lambda now: host.feed([RecordOffered(record)], now))
+
+
+def _schedule_strangers(world: World, cast: Cast, dice: random.Random, end_ms: int) -> None:
+    """Let strangers come to honest nodes with invitations that no member gave."""
+    for number in range(STRANGERS):
+        seed, own = seed_of("stranger", number), seed_of("stranger", number + STRANGERS)
+        real = cast.genesis.members[0].node
+        draft = join_record(cast.genesis, own, seed, number).body
+        assert isinstance(draft, Join)
+        signer = Signer(seed, fingerprint(cast.genesis))
+        record = sign_record(signer, replace(draft, inviter=real))
+        host = dice.choice(cast.honest)
+        time_ms = dice.randrange(2_000, max(2_001, end_ms))
+        world.at(time_ms, partial(_offer, world, host, record))
+
+
+def build(options: ClusterOptions) -> tuple[World, Cast, History, tuple[Happening, ...]]:
+    """Lay out a world; give it with its cast, its history and what befalls it."""
     world = World(options.seed)
     dice = random.Random(options.seed * 6_131 + options.members)
     cast = _cast(options, dice)
@@ -216,11 +271,23 @@ def build(options: ClusterOptions) -> tuple[World, Cast, int]:
         joins_at = 500 + dice.randrange(2_000)
         world.at(joins_at, lambda h=sponsor, r=record: want(world, h, r))  # type: ignore[misc]
     heal_at = max(options.time_ms - CALM_MS_MIN, options.time_ms // 4)
-    keys = [host.key for host in cast.hosts]
-    crashing = [host.key for host in cast.honest]
-    schedule_faults(world, keys, crashing, options.faults, dice, heal_at)
-    _schedule_tasks(world, cast, options, dice)
-    return world, cast, heal_at
+    honest = [number for number, host in enumerate(cast.hosts) if host.is_honest]
+    happenings = draw(len(cast.hosts), honest, options.faults, dice, heal_at)
+    more = random.Random(options.seed * 8_191 + options.members)
+    happenings += draw_more(len(cast.hosts), honest, [], options.faults, more, heal_at)
+    if options.happenings is not None:
+        happenings = list(options.happenings)
+    history = History()
+    lay(world, [host.key for host in cast.hosts], happenings, heal_at)
+    if Fault.SYBIL in options.faults:
+        _schedule_strangers(world, cast, more, heal_at)
+    _schedule_tasks(world, cast, history, options, dice)
+    return world, cast, history, tuple(happenings)
+
+
+def happenings_of(options: ClusterOptions) -> tuple[Happening, ...]:
+    """Give what befalls the nodes of a world, without running it."""
+    return build(options)[3]
 
 
 def watch(world: World, cast: Cast) -> HonestKeepTheirName:
@@ -240,6 +307,7 @@ def watch(world: World, cast: Cast) -> HonestKeepTheirName:
         Agreement(),
         CommitProofs(log),
         Certificates(log),
+        SoundBlocks(log, lambda record: is_admissible(record, cluster)),
     ]
     world.observers += [
         LogInside(log_checkers),
@@ -247,17 +315,26 @@ def watch(world: World, cast: Cast) -> HonestKeepTheirName:
         Conservation(LedgerState.from_genesis(genesis).total_msat()),
         FinalIsFinal(),
         PaidOnce(),
+        NamedRoots(),
+        SignedAnswers(genesis),
+        FairVerdicts(genesis),
+        OthersFirst(),
+        CosignedBatches(genesis),
+        InvitedOnly(frozenset(host.key for host in cast.hosts)),
+        OpenAreDue(LEASE_MS_MAX),
         names,
     ]
     return names
 
 
-def run(options: ClusterOptions) -> ClusterOutcome:
+def run(options: ClusterOptions, watching: Sequence[Observer] = ()) -> ClusterOutcome:
     """Run a world to its end; raise InvariantViolation when it breaks a promise."""
-    world, cast, _ = build(options)
+    world, cast, history, _ = build(options)
     names = watch(world, cast)
+    world.observers += [history, *watching]
     world.run(options.time_ms)
     check_ends(cast.honest)
+    history.check()
     ledger = cast.honest[0].ledger
     tasks = [entry for _, entry in ledger.tasks()]
     endings: dict[str, int] = {}

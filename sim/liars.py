@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from enum import Enum
 
+from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
 from ambientd.consensus import beacon
 from ambientd.consensus.certificates import Verifier
@@ -31,6 +32,7 @@ from sim.replica import RECORD_PREFIX, Replica
 
 REMEMBERED = 24
 STALE_CHOICES = 4
+BACKDATED_MS = 60_000
 
 
 class Lie(Enum):
@@ -41,6 +43,21 @@ class Lie(Enum):
     VOTE_ANYTHING = "votes for whatever it sees"
     HIDE = "times out admitting only an old certificate"
     SELECTIVE = "sends to some and not to others"
+    CENSOR = "leaves all records out of its blocks"
+    BACKDATE = "dates a block before its parent"
+    FALSE_ROOT = "names a state root of its own making"
+    SWAP_BODY = "sends other records than the header names"
+    GARBAGE = "proposes a record that is not valid"
+    REPEAT = "proposes a record twice in one block"
+    USURP = "proposes in the terms of others"
+    IMPERSONATE = "proposes in the coordinator's name"
+    FORGE_CERTIFICATE = "makes up certificates, or signs one as often as it takes"
+    FORGE_TIMEOUT = "gives up terms in the name of others"
+
+
+CROOKED = (Lie.CENSOR, Lie.BACKDATE, Lie.FALSE_ROOT, Lie.SWAP_BODY, Lie.GARBAGE, Lie.REPEAT)
+"""Lies that a proposal itself tells."""
+OUT_OF_TURN = (Lie.USURP, Lie.IMPERSONATE, Lie.FORGE_TIMEOUT)
 
 
 class Liar(Replica):
@@ -88,6 +105,8 @@ class Liar(Replica):
         effects = list(super().tick(now))
         if self._is_its_turn() and Lie.STALE in self.lies and self._dice.randrange(3) == 0:
             effects += self._forge()
+        elif not self._is_its_turn() and self.machine is not None:
+            effects += self._meddle()
         return self._twist(effects)
 
     def _is_its_turn(self) -> bool:
@@ -106,6 +125,10 @@ class Liar(Replica):
                 is_first = message.qc.position.term != message.header.term
                 if is_first and Lie.STALE in self.lies and self._dice.randrange(2):
                     twisted[-1:] = self._forge()  # before anyone has voted in the term
+                elif (crook := self._draw(CROOKED, 4)) is not None:
+                    twisted[-1] = Broadcast(self._bent(message, crook))
+                elif self._draw((Lie.FORGE_CERTIFICATE,), 6) is not None:
+                    twisted += self._certify_alone(message)
                 elif Lie.EQUIVOCATE in self.lies and self._dice.randrange(3) == 0:
                     twin = self._propose(message.qc, message.tc, message.header.term)
                     if twin is not None:
@@ -113,6 +136,54 @@ class Liar(Replica):
             elif isinstance(message, Timeout) and Lie.HIDE in self.lies:
                 twisted[-1] = Broadcast(self._hiding(message))
         return [effect for effect in twisted if not self._withholds(effect)]
+
+    def _draw(self, lies: tuple[Lie, ...], one_in: int) -> Lie | None:
+        """Give one of these lies if it is among its own, and only now and then."""
+        own = [lie for lie in lies if lie in self.lies]
+        return self._dice.choice(own) if own and self._dice.randrange(one_in) == 0 else None
+
+    def _meddle(self) -> list[Effect]:
+        """Now and then, act in the term of another."""
+        machine = self.machine
+        assert machine is not None
+        match self._draw(OUT_OF_TURN, 10):
+            case Lie.FORGE_TIMEOUT:
+                tc = self._tcs.get(machine.term - 1)
+                begun = machine.term == 1 or tc is not None
+                return [Broadcast(each) for each in self._timeouts_of_others(tc)] if begun else []
+            case Lie.USURP | Lie.IMPERSONATE as lie:
+                tc = self._tcs.get(machine.term - 1)
+                append = self._propose(
+                    machine.high_qc, tc, machine.term, is_impersonating=lie is Lie.IMPERSONATE
+                )
+                return [] if append is None else [Broadcast(append)]
+            case _:
+                return []
+
+    def _timeouts_of_others(self, tc: TimeoutCertificate | None) -> list[Timeout]:
+        assert self.machine is not None
+        term, high = self.machine.term, self.machine.high_qc
+        payload = timeout_payload(self.options.epoch, term, high.position)
+        signature = self._signer.sign("timeout", payload)
+        numbers = [n for n in range(len(self.options.members)) if n != self._number]
+        return [Timeout(term, high.position, n, signature, high, tc) for n in numbers]
+
+    def _certify_alone(self, append: Append) -> list[Effect]:
+        """Certify the own block, and one on top of it, with nobody's votes but its own."""
+        first = self._alone(append)
+        child = self._propose(first, None, append.header.term)
+        if child is None:
+            return []
+        return [Broadcast(child), Broadcast(QcNotice(self._alone(child), None))]
+
+    def _alone(self, append: Append) -> QuorumCertificate:
+        vote = self._vote(append)
+        assert self.machine is not None
+        quorum = self.machine.committee.quorum
+        repeats = self._dice.randrange(2)
+        numbers = [self._number] * quorum if repeats else list(range(quorum))
+        signatures = tuple((number, vote.signature) for number in numbers)
+        return QuorumCertificate(vote.position, vote.parent_term, vote.hash, signatures)
 
     def _withholds(self, effect: Effect) -> bool:
         return (
@@ -175,7 +246,12 @@ class Liar(Replica):
         return [] if append is None else [Broadcast(append)]
 
     def _propose(
-        self, qc: QuorumCertificate, tc: TimeoutCertificate | None, term: int
+        self,
+        qc: QuorumCertificate,
+        tc: TimeoutCertificate | None,
+        term: int,
+        *,
+        is_impersonating: bool = False,
     ) -> Append | None:
         """Sign a block of its own making and open a ballot for it."""
         due = root_due(qc)
@@ -184,8 +260,7 @@ class Liar(Replica):
         revealed = self._revealed(qc.hash)
         if root is None or revealed is None:
             return None
-        self._serial += 1
-        records = (RECORD_PREFIX + b"forged %d" % self._serial,)
+        records = self._records(None)
         header = Header(
             term,
             qc.position.index + 1,
@@ -194,15 +269,50 @@ class Liar(Replica):
             records_root(records),
             beacon.reveal(self.options.beacon_secret, revealed),
             root,
-            self.key,
+            self._coordinator(term) if is_impersonating else self.key,
         )
-        hash_ = block_hash(header)
-        signature = self._signer.sign("append", append_payload(self.options.epoch, hash_))
-        append = Append(header, qc, tc, records, signature)
-        self._headers[hash_] = header
-        vote = self._vote(append)
-        self._ballots[hash_] = (append, {self._number: vote.signature})
-        return append
+        return self._signed(Append(header, qc, tc, records, b""))
+
+    def _bent(self, honest: Append, crook: Lie) -> Append:
+        """Make an honest proposal crooked in one respect."""
+        header, records = honest.header, self._records(crook)
+        changed = {name: getattr(header, name) for name in header.__struct_fields__}
+        changed["records_root"] = records_root(records)
+        if crook is Lie.BACKDATE:
+            changed["time_ms"] = header.time_ms - BACKDATED_MS
+        elif crook is Lie.FALSE_ROOT and header.state_root:
+            changed["state_root"] = tagged("sim/false-root/1", header.state_root)
+        elif crook is Lie.SWAP_BODY:
+            records = self._records(None)
+        bent = Append(Header(**changed), honest.qc, honest.tc, records, b"")
+        return self._signed(bent)
+
+    def _signed(self, append: Append) -> Append:
+        """Sign a proposal and open a ballot for it."""
+        hash_ = block_hash(append.header)
+        payload = append_payload(self.options.epoch, hash_)
+        changed = {name: getattr(append, name) for name in append.__struct_fields__}
+        signed = Append(**(changed | {"signature": self._signer.sign("append", payload)}))
+        self._headers[hash_] = append.header
+        self._ballots[hash_] = (signed, {self._number: self._vote(signed).signature})
+        return signed
+
+    def _records(self, crook: Lie | None) -> tuple[bytes, ...]:
+        self._serial += 1
+        record = RECORD_PREFIX + b"forged %d" % self._serial
+        match crook:
+            case Lie.CENSOR:
+                return ()
+            case Lie.GARBAGE:
+                return (b"garbage",)
+            case Lie.REPEAT:
+                return (record, record)
+            case _:
+                return (record,)
+
+    def _coordinator(self, term: int) -> bytes:
+        assert self.machine is not None
+        return self.machine.committee.coordinator(term)
 
     def _revealed(self, hash_: bytes) -> int | None:
         """Count its own blocks below a hash; None when a header on the way is unknown."""

@@ -26,6 +26,7 @@ class Network:
     random: random.Random
     weather: Weather = field(default_factory=Weather)
     groups: dict[bytes, int] = field(default_factory=dict)
+    unheard: frozenset[tuple[bytes, bytes]] = frozenset()
 
     def partition(self, groups: dict[bytes, int]) -> None:
         """Let only nodes of the same group reach each other; nobody else is affected."""
@@ -35,9 +36,17 @@ class Network:
         """Let everyone reach everyone."""
         self.groups = {}
 
+    def deafen(self, pairs: frozenset[tuple[bytes, bytes]]) -> None:
+        """Lose what the first of a pair sends to the second."""
+        self.unheard = pairs
+
+    def hear(self) -> None:
+        """Lose nothing more between any pair."""
+        self.unheard = frozenset()
+
     def arrivals(self, sender: bytes, to: bytes) -> list[int]:
         """Give the delays of the copies that will arrive; empty when the message is lost."""
-        if self.groups.get(sender, 0) != self.groups.get(to, 0):
+        if self.groups.get(sender, 0) != self.groups.get(to, 0) or (sender, to) in self.unheard:
             return []
         weather = self.weather
         if self.random.randrange(1000) < weather.loss:

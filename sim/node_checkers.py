@@ -30,7 +30,7 @@ class LogInside(Checker):
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Pass on the commits."""
-        for change in _ledger_changes(effect):
+        for change in ledger_changes(effect):
             committed: Committed = change.committed
             for checker in self._checkers:
                 checker.saw_effect(node, committed, now)
@@ -52,11 +52,29 @@ class EqualRoots(NodeChecker):
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Compare with whoever was there first."""
         del node
-        for change in _ledger_changes(effect):
+        for change in ledger_changes(effect):
             index = change.committed.blocks[-1].index
             if self._roots.setdefault(index, change.root) != change.root:
                 text = f"two state roots at index {index} by {now} ms"
                 raise InvariantViolation("equal state roots", text)
+
+
+class NamedRoots(NodeChecker):
+    """A state root that a committed block names is the one that honest nodes have."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, bytes] = {}
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Bring what is named and what is found together."""
+        for change in ledger_changes(effect) if node.is_honest else []:
+            blocks = change.committed.blocks
+            self._found[blocks[-1].index] = change.root
+            for block in blocks:
+                named = block.block.header.state_root
+                if named and self._found.get(block.index - 2, named) != named:
+                    text = f"another state root at index {block.index} by {now} ms"
+                    raise InvariantViolation("named state roots are true", text)
 
 
 class Conservation(NodeChecker):
@@ -68,7 +86,7 @@ class Conservation(NodeChecker):
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Add up once an index."""
-        for _ in _ledger_changes(effect):
+        for _ in ledger_changes(effect):
             assert isinstance(node, NodeHost)
             if node.ledger.applied_index <= self._checked:
                 continue
@@ -88,7 +106,7 @@ class FinalIsFinal(NodeChecker):
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Compare each written entry with what was final before."""
-        for change in _ledger_changes(effect):
+        for change in ledger_changes(effect):
             for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
                 if table is Table.TASK:
                     self._saw_task(node.key, name, entry, now)
@@ -138,7 +156,7 @@ class HonestKeepTheirName(NodeChecker):
                 text = f"{effect.reason}, {now} ms"
                 raise InvariantViolation("honest nodes do not misbehave", text)
             return
-        for change in _ledger_changes(effect):
+        for change in ledger_changes(effect):
             for (_, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
                 if isinstance(entry, NodeEntry) and entry.tombstoned:
                     self.convicted.add(name)
@@ -165,7 +183,8 @@ def check_ends(hosts: Sequence[NodeHost]) -> None:
             raise InvariantViolation("every admitted task ends", text)
 
 
-def _ledger_changes(effect: Effect) -> list[PersistLedger]:
+def ledger_changes(effect: Effect) -> list[PersistLedger]:
+    """Give the steps of the ledger that an effect makes durable."""
     if not isinstance(effect, Persisted):
         return []
     return [each for each in effect.effects if isinstance(each, PersistLedger)]

@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from msgspec.structs import replace
+
+from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256, tagged
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import task_id
@@ -21,13 +24,21 @@ from ambientd.consensus.messages import (
 )
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.effect import Abandon, AnchorRoot, Assignment, Execute, ExecutionReport
+from ambientd.model.effect import (
+    Abandon,
+    AnchorRoot,
+    Assignment,
+    Execute,
+    ExecutionReport,
+    Purpose,
+)
 from ambientd.model.execution import OutcomeKind
+from ambientd.model.message import CommitSent, JobMessage, RevealSent
 from ambientd.model.receipt import AnchorProof
-from ambientd.model.record import Admit, Body, Join, Record
+from ambientd.model.record import Admit, Body, Cancel, Join, Record
 from ambientd.model.task import Result, TaskSpec
 from ambientd.node.build import LOG_EPOCH, NodeOptions, build_node, signer_of
-from ambientd.node.core import LOG_FRAME, Node
+from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, Node
 from ambientd.node.effect import (
     AllowNodes,
     BroadcastFrame,
@@ -102,11 +113,35 @@ def lying_answer(spec: TaskSpec) -> Result:
     )
 
 
+def _forged(frame: bytes) -> bytes:
+    """Put a wrong signature under the answer in a frame, if there is one."""
+    if frame[:1] != JOB_FRAME:
+        return frame
+    message: JobMessage = decode(frame[1:], JobMessage, JOB_BYTES_MAX)
+    match message:
+        case CommitSent(commit=commit):
+            message = CommitSent(commit=replace(commit, signature=bytes(64)))
+        case RevealSent(receipt=receipt):
+            message = RevealSent(receipt=replace(receipt, signature=bytes(64)))
+        case _:
+            return frame
+    return JOB_FRAME + encode(message)
+
+
 class Vice(Enum):
     """What a dishonest node does beside following the protocol."""
 
     LIE = "answers tasks with what it made up"
     EQUIVOCATE = "shows different blocks of one position to different nodes"
+    SLOW = "answers long after its lease"
+    IDLE = "takes tasks and never answers"
+    MUTE = "says nothing as a referee"
+    FORGE = "sends answers with a wrong signature"
+    MEDDLE = "takes back the tasks of others"
+
+
+WORKER_VICES = (Vice.SLOW, Vice.IDLE, Vice.FORGE, Vice.MEDDLE)
+SLOW_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +271,8 @@ class NodeHost:
                 self._anchors.remove((due_ms, effect))
                 proof = self._prove_anchor(effect.root)
                 events.append(AnchorProven(effect.size, effect.root, proof))
+        if Vice.MEDDLE in self.vices and self._dice.randrange(40) == 0:
+            events += [BodyProposed(Cancel(task=task)) for task, _ in self.ledger.open_tasks()[:2]]
         if now >= self._sample_at:
             self._sample_at = now + SAMPLE_MS
             events.append(Sampled(()))
@@ -351,7 +388,12 @@ class NodeHost:
     def _start(self, effect: Execute) -> None:
         if effect.assignment in self._running or not self.answers:
             return
+        vice = Vice.MUTE if effect.assignment.purpose is Purpose.REFEREE else Vice.IDLE
+        if vice in self.vices:
+            return
         ends_ms = self._now + 1 + self._dice.randrange(EXECUTION_MS_MAX)
+        if Vice.SLOW in self.vices:
+            ends_ms += SLOW_MS
         self._running[effect.assignment] = _Running(effect, self._now, ends_ms)
 
     def settle(self, now: int) -> Sequence[Effect]:
@@ -360,7 +402,9 @@ class NodeHost:
         return []
 
     def _twisted(self, effect: NodeEffect) -> list[Effect]:
-        """Turn an equivocator's proposal into two, each for some of the others."""
+        """Forge answers; turn an equivocator's proposal into two, each for some of the others."""
+        if Vice.FORGE in self.vices and isinstance(effect, SendFrame):
+            return [SendFrame(effect.to, _forged(effect.frame))]
         if Vice.EQUIVOCATE not in self.vices or not isinstance(effect, BroadcastFrame):
             return [effect]
         if effect.frame[:1] != LOG_FRAME or self._dice.randrange(3):

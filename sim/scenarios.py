@@ -1,9 +1,8 @@
 """Worlds by seed: a committee, its liars, a schedule of faults, then calm and judgement."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 
 from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
@@ -11,6 +10,7 @@ from ambientd.consensus import beacon
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.safety import SafetyRules
 from ambientd.rules.verdicts import liars_max, quorum
+from sim.block_checkers import SoundBlocks, check_named_roots
 from sim.checkers import (
     Agreement,
     Certificates,
@@ -22,29 +22,14 @@ from sim.checkers import (
     check_nothing_lost,
     check_progress,
 )
+from sim.faults import ALL_FAULTS, Fault
+from sim.happenings import Happening, draw, draw_more, lay
 from sim.liars import Liar, Lie
-from sim.network import Weather
-from sim.replica import RECORD_PREFIX, Replica
-from sim.world import World
+from sim.replica import RECORD_PREFIX, Replica, is_valid
+from sim.world import Observer, World
 
 CALM_MS_MIN = 25_000
 RECOVERY_MS_MAX = 10_000
-
-
-class Fault(Enum):
-    """What may go wrong in a world."""
-
-    DELAY = "delay"
-    LOSS = "loss"
-    DUPLICATION = "duplication"
-    PARTITION = "partition"
-    CRASH = "crash"
-    SKEW = "skew"
-    SILENCE = "silence"
-    LIAR = "liar"
-
-
-ALL_FAULTS = frozenset(Fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +44,8 @@ class ScenarioOptions:
     record_every_ms: int = 150
     rules: Callable[[], SafetyRules] = SafetyRules
     checks_liveness: bool = True
+    happenings: tuple[Happening, ...] | None = None  # None: drawn from the seed
+    lies: frozenset[Lie] | None = None  # None: drawn from the seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +69,7 @@ class _Cast:
     replicas: list[Replica] = field(default_factory=list)
     honest: list[Replica] = field(default_factory=list)
     silent: list[Replica] = field(default_factory=list)
+    forgetful: list[Replica] = field(default_factory=list)
 
 
 def _signers(prefix: bytes, count: int, cluster: bytes) -> list[Signer]:
@@ -98,6 +86,8 @@ def _cast(options: ScenarioOptions, dice: random.Random) -> _Cast:
     seed = tagged("sim/epoch/1", options.seed.to_bytes(8, "big"))
     spare = options.nodes - quorum(options.nodes)
     liars = liars_max(options.nodes) if Fault.LIAR in options.faults else 0
+    if Fault.AMNESIA in options.faults and options.seed % 4 == 0:
+        liars = max(0, liars - 1)  # in some worlds a member forgets instead of lying
     silent = dice.randrange(spare - liars + 1) if Fault.SILENCE in options.faults else 0
     unlucky = dice.sample(range(options.nodes), liars + silent)
     cast = _Cast()
@@ -107,15 +97,17 @@ def _cast(options: ScenarioOptions, dice: random.Random) -> _Cast:
 
     for number, signer in enumerate(signers):
         core = core_options(signer, secrets[number])
-        draw = dice.randrange(2**32)
+        own_seed = dice.randrange(2**32)
         replica: Replica
         if number in unlucky[:liars]:
             lies = frozenset(lie for lie in Lie if dice.randrange(3))
-            replica = Liar(core, signer, draw, lies)
+            replica = Liar(core, signer, own_seed, lies if options.lies is None else options.lies)
         else:
-            replica = Replica(core, signer, draw, options.rules())
+            replica = Replica(core, signer, own_seed, options.rules())
             (cast.silent if number in unlucky else cast.honest).append(replica)
         cast.replicas.append(replica)
+    if Fault.AMNESIA in options.faults:
+        cast.forgetful = cast.honest[: dice.randrange(spare - liars - silent + 1)]
     for signer in _signers(b"observer", options.observers, cluster):
         observer = Replica(core_options(signer, b""), signer, dice.randrange(2**32))
         cast.replicas.append(observer)
@@ -123,50 +115,8 @@ def _cast(options: ScenarioOptions, dice: random.Random) -> _Cast:
     return cast
 
 
-def schedule_faults(
-    world: World,
-    keys: list[bytes],
-    crashing: list[bytes],
-    faults: frozenset[Fault],
-    dice: random.Random,
-    heal_at: int,
-) -> None:
-    """Lay out bad weather, partitions and crashes up to `heal_at`, then heal it all."""
-    time_ms = dice.randrange(1_000, 4_000)
-    while time_ms < heal_at:
-        weather = Weather()
-        if Fault.DELAY in faults:
-            weather.delay_ms_max = dice.choice([5, 20, 60, 200])
-            weather.slow, weather.slow_ms_max = dice.choice([(0, 0), (50, 1000), (10, 5000)])
-        if Fault.LOSS in faults:
-            weather.loss = dice.choice([0, 0, 20, 150, 400])
-        if Fault.DUPLICATION in faults:
-            weather.duplication = dice.choice([0, 30, 200])
-        world.at(time_ms, lambda weather=weather: setattr(world.network, "weather", weather))  # type: ignore[misc]
-        if Fault.PARTITION in faults and dice.randrange(3) == 0:
-            groups = {key: dice.randrange(dice.choice([2, 2, 3])) for key in keys}
-            world.at(time_ms, lambda groups=groups: world.network.partition(groups))  # type: ignore[misc]
-            world.at(time_ms + dice.randrange(500, 6_000), world.network.heal)
-        if Fault.CRASH in faults:
-            for key in crashing:
-                if dice.randrange(4) == 0:
-                    at = min(time_ms + dice.randrange(3_000), heal_at - 1)
-                    doom = (key, dice.choice([0, 1, 2, 3, 5, 9]), dice.choice([60, 300, 2_000]))
-                    world.at(at, lambda doom=doom: world.crash_within(*doom))  # type: ignore[misc]
-        time_ms += dice.randrange(1_500, 5_000)
-
-    def heal() -> None:
-        world.network.heal()
-        world.network.weather = Weather()
-        for key in keys:
-            world.places[key].crash_countdown = None
-            world.start(key)
-
-    world.at(heal_at, heal)
-
-
-def build(options: ScenarioOptions) -> tuple[World, _Cast, int]:
-    """Lay out a world; give it with its cast and the time at which all heals."""
+def build(options: ScenarioOptions) -> tuple[World, _Cast, int, tuple[Happening, ...]]:
+    """Lay out a world; give it with its cast, the time at which all heals, and what befalls it."""
     world = World(options.seed)
     dice = random.Random(options.seed * 7919 + options.nodes)
     cast = _cast(options, dice)
@@ -176,20 +126,37 @@ def build(options: ScenarioOptions) -> tuple[World, _Cast, int]:
         if replica not in cast.silent:
             world.at(dice.randrange(300), lambda key=replica.key: world.start(key))  # type: ignore[misc]
     heal_at = max(options.time_ms - CALM_MS_MIN, options.time_ms // 4)
+    happenings = _happenings(options, cast, dice, heal_at)
     keys = [replica.key for replica in cast.replicas if replica not in cast.silent]
-    crashing = [replica.key for replica in cast.honest]
-    schedule_faults(world, keys, crashing, options.faults, dice, heal_at)
+    lay(world, keys, happenings, heal_at)
     times = range(500, options.time_ms - 15_000, options.record_every_ms)
     for serial, time_ms in enumerate(times):
         key = dice.choice(cast.honest).key
         record = RECORD_PREFIX + b"%d" % serial
         world.at(time_ms, lambda k=key, r=record: world.submit(k, r))  # type: ignore[misc,arg-type]
-    return world, cast, heal_at
+    return world, cast, heal_at, happenings
 
 
-def run(options: ScenarioOptions) -> Outcome:
+def _happenings(
+    options: ScenarioOptions, cast: _Cast, dice: random.Random, heal_at: int
+) -> tuple[Happening, ...]:
+    """Give what befalls the nodes that run; drawn in any case, so that all else stays equal."""
+    running = [replica for replica in cast.replicas if replica not in cast.silent]
+    honest = [running.index(replica) for replica in cast.honest]
+    forgetful = [running.index(replica) for replica in cast.forgetful]
+    drawn = draw(len(running), honest, options.faults, dice, heal_at)
+    drawn += draw_more(len(running), honest, forgetful, options.faults, dice, heal_at)
+    return tuple(drawn) if options.happenings is None else options.happenings
+
+
+def happenings_of(options: ScenarioOptions) -> tuple[Happening, ...]:
+    """Give what befalls the nodes of a world, without running it."""
+    return build(options)[3]
+
+
+def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
     """Run a world to its end; raise InvariantViolation when it breaks a promise."""
-    world, cast, heal_at = build(options)
+    world, cast, heal_at, _ = build(options)
     core = cast.replicas[0].options
     agreement = Agreement()
     innocent = HonestAreInnocent(frozenset(replica.key for replica in cast.honest))
@@ -200,7 +167,9 @@ def run(options: ScenarioOptions) -> Outcome:
         agreement,
         CommitProofs(core),
         Certificates(core),
+        SoundBlocks(core, is_valid),
         innocent,
+        *watching,
     ]
     world.run(heal_at)
     heads = {replica.key: len(replica.store.log) for replica in cast.honest}
@@ -210,6 +179,7 @@ def run(options: ScenarioOptions) -> Outcome:
     world.run(options.time_ms)
     for replica in cast.honest:
         agreement.check_roots(replica)
+    check_named_roots(cast.honest)
     if options.checks_liveness:
         check_nothing_lost(cast.honest)
     log = max((replica.store.log for replica in cast.honest), key=len)

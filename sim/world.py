@@ -5,6 +5,7 @@ import heapq
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from sim.machine import Delivery, Effect, Host
@@ -36,6 +37,7 @@ class Place:
     crash_countdown: int | None = None  # effects still carried out before it crashes
     back_ms: int = 0
     wakes_at: int | None = None
+    paused_until: int = 0
 
 
 class World:
@@ -108,6 +110,15 @@ class World:
             place.crash_countdown = effects
             place.back_ms = back_ms
 
+    def pause(self, key: bytes, until_ms: int) -> None:
+        """Let a node stand still; what comes waits for it."""
+        self.note("pause", key, until_ms)
+        self.places[key].paused_until = until_ms
+
+    def restart_at(self, time_ms: int, key: bytes) -> None:
+        """Boot a node at a time, if it is down then."""
+        self.at(time_ms, lambda: self.start(key))
+
     def submit(self, key: bytes, record: bytes) -> bool:
         """Submit a record at a node; False when the node is down."""
         return self.act(key, lambda now: self.places[key].host.submit(record, now))
@@ -115,10 +126,17 @@ class World:
     def act(self, key: bytes, action: Callable[[int], Sequence[Effect]]) -> bool:
         """Let a node do something of its own accord; False when the node is down."""
         place = self.places[key]
+        if not place.is_up:
+            return False
+        if place.paused_until > self.now:
+            self.at(place.paused_until, partial(self._act_now, place, action))
+        else:
+            self._act_now(place, action)
+        return True
+
+    def _act_now(self, place: Place, action: Callable[[int], Sequence[Effect]]) -> None:
         if place.is_up:
             self._carry_out(place, action(self.local(place)))
-            return True
-        return False
 
     def _carry_out(self, place: Place, effects: Sequence[Effect]) -> None:
         """Carry effects out one by one; a crash may come between any two."""
@@ -128,7 +146,7 @@ class World:
                     place.crash_countdown -= 1
                     if place.crash_countdown < 0:
                         self.crash(place.host.key)
-                        self.at(self.now + place.back_ms, self._restart(place.host.key))
+                        self.restart_at(self.now + place.back_ms, place.host.key)
                         return
                 for observer in self.observers:
                     observer.saw_effect(place.host, effect, self.now)
@@ -137,9 +155,6 @@ class World:
                     self._send(place, delivery)
             effects = place.host.settle(self.local(place))
         self._schedule_wake(place)
-
-    def _restart(self, key: bytes) -> Callable[[], None]:
-        return lambda: self.start(key)
 
     def _send(self, place: Place, delivery: Delivery) -> None:
         sender = place.host.key
@@ -158,7 +173,9 @@ class World:
     def _delivery(self, sender: bytes, to: bytes, data: bytes) -> Callable[[], None]:
         def deliver() -> None:
             place = self.places[to]
-            if place.is_up:
+            if place.is_up and place.paused_until > self.now:
+                self.at(place.paused_until, deliver)
+            elif place.is_up:
                 self.delivered += 1
                 self._carry_out(place, place.host.receive(sender, data, self.local(place)))
 
@@ -171,11 +188,18 @@ class World:
         wakes_at = max(deadline - EPOCH_MS - place.skew_ms, self.now)
         if place.wakes_at is not None and self.now <= place.wakes_at <= wakes_at:
             return  # an earlier wake is scheduled and will look again
+        self._wake_at(place, wakes_at)
+
+    def _wake_at(self, place: Place, wakes_at: int) -> None:
         place.wakes_at = wakes_at
         incarnation = place.incarnation
 
         def wake() -> None:
             if place.incarnation != incarnation or place.wakes_at != wakes_at:
+                return
+            if place.paused_until > self.now:
+                place.wakes_at = None
+                self._wake_at(place, place.paused_until)
                 return
             place.wakes_at = None
             self._carry_out(place, place.host.tick(self.local(place)))

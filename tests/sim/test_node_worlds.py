@@ -8,7 +8,7 @@ import pytest
 
 from sim.__main__ import main
 from sim.cluster import ClusterOptions, run
-from sim.scenarios import Fault
+from sim.faults import NODE, Fault
 
 SHORT_MS = 35_000
 
@@ -18,7 +18,7 @@ def test_a_seed_means_the_same_cluster_under_any_hash_seed() -> None:
     answers = []
     for hash_seed in ("0", "1", "2"):
         done = subprocess.run(
-            [sys.executable, "-m", "sim", "--world", "node", "--seed", "7", "--time-ms", "30000"],
+            [sys.executable, "-m", "sim", "run", "node", "--seed", "7", "--time-ms", "30000"],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,
             text=True,
@@ -45,19 +45,12 @@ def test_the_promises_hold_with_all_faults_at_once(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.value)
+@pytest.mark.parametrize("fault", [f for f in Fault if NODE in f.worlds], ids=lambda f: f.label)
 def test_the_promises_hold_with_each_fault_alone(fault: Fault) -> None:
     run(ClusterOptions(5, 4, faults=frozenset({fault}), time_ms=SHORT_MS))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("seed", "members"), [(122, 3)])
-def test_worlds_that_were_broken_once_stay_whole(seed: int, members: int) -> None:
-    # 122: a coordinator back in office took its last report for what the ledger said.
-    run(ClusterOptions(seed, members))
-
-
 def test_the_command_line_runs_whole_nodes(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--world", "node", "--seed", "2", "--nodes", "1", "--time-ms", "20000"]
+    arguments = ["run", "node", "--seed", "2", "--nodes", "1", "--time-ms", "20000"]
     assert main(arguments) == 0
     assert "tasks: " in capsys.readouterr().out

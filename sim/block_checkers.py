@@ -1,0 +1,70 @@
+"""What every committed block must be, whoever proposed it: judged by its bytes alone."""
+
+from collections.abc import Callable
+
+from ambientd.codec import merkle
+from ambientd.consensus.certificates import Committee, Verifier
+from ambientd.consensus.effects import Committed, CommittedBlock
+from ambientd.consensus.messages import Message, Vote, block_hash
+from ambientd.consensus.options import ConsensusOptions
+from sim.checkers import Checker, InvariantViolation, blocks_in
+from sim.machine import Effect, Host
+from sim.replica import Replica
+
+STEP_MS_MAX = 10_000
+
+
+class SoundBlocks(Checker):
+    """Proposed and signed by the term's coordinator, dated in order, with the records it names."""
+
+    def __init__(self, options: ConsensusOptions, is_valid: Callable[[bytes], bool]) -> None:
+        self._committee = Committee(options.members, options.seed)
+        self._verifier = Verifier(options, self._committee)
+        self._is_valid = is_valid
+        self._times: dict[int, int] = {}
+        self._out_of_turn: set[bytes] = set()
+
+    def saw_message(self, node: Host, message: Message, now: int) -> None:
+        """Judge votes for blocks that somebody else proposed."""
+        for append in blocks_in(message):
+            if append.header.proposer != self._committee.coordinator(append.header.term):
+                self._out_of_turn.add(block_hash(append.header))
+        if node.is_honest and isinstance(message, Vote) and message.hash in self._out_of_turn:
+            text = f"a vote for another's than the coordinator's, {now} ms"
+            raise InvariantViolation("committed blocks are sound", text)
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Judge each block when it is first committed by an honest node."""
+        if not node.is_honest or not isinstance(effect, Committed):
+            return
+        for block in effect.blocks:
+            if block.index not in self._times:
+                self._times[block.index] = block.block.header.time_ms
+                fault = self._fault(block)
+                if fault is not None:
+                    text = f"{fault}, index {block.index}, {now} ms"
+                    raise InvariantViolation("committed blocks are sound", text)
+
+    def _fault(self, block: CommittedBlock) -> str | None:
+        header, records = block.block.header, block.block.records
+        if header.proposer != self._committee.coordinator(header.term):
+            return "not the coordinator's"
+        if not self._verifier.append_is_signed(block.block, block.hash):
+            return "not signed"
+        before_ms = self._times.get(block.index - 1)
+        if before_ms is not None and not 0 <= header.time_ms - before_ms <= STEP_MS_MAX:
+            return "dated before its parent or long after"
+        leaves = [merkle.leaf_hash(record) for record in records]
+        if merkle.root(leaves) != header.records_root or len(set(leaves)) != len(leaves):
+            return "other records than the header names, or one twice"
+        return None if all(map(self._is_valid, records)) else "a record that is not valid"
+
+
+def check_named_roots(replicas: list[Replica]) -> None:
+    """A state root that a committed block names is the one that all have."""
+    for replica in replicas:
+        for block in replica.store.log:
+            named = block.block.header.state_root
+            if named and named != replica.store.roots[block.index - 2]:
+                text = f"another state root at index {block.index}"
+                raise InvariantViolation("named state roots are true", text)

@@ -1,0 +1,67 @@
+"""The catalogue: every fault a world may have, named once and free to be combined."""
+
+from collections.abc import Iterable
+from enum import Enum
+
+from sim.liars import Lie
+from sim.node_machine import Vice
+
+LOG, NODE = "log", "node"
+
+
+class Fault(Enum):
+    """What may go wrong in a world: its name, its worlds, what it does."""
+
+    DELAY = ("delay", (LOG, NODE), "messages take up to 5 s and overtake one another")
+    LOSS = ("loss", (LOG, NODE), "up to 40 % of the messages are lost")
+    DUPLICATION = ("duplication", (LOG, NODE), "up to 20 % of the messages arrive twice")
+    PARTITION = ("partition", (LOG, NODE), "the nodes fall into groups that cannot reach others")
+    ONE_WAY = ("one-way", (LOG, NODE), "a node is heard and does not hear, or the other way round")
+    CRASH = ("crash", (LOG, NODE), "a node stops between any two effects and starts from its store")
+    PAUSE = ("pause", (LOG, NODE), "a node stands still for seconds, then handles all that came")
+    SKEW = ("skew", (LOG, NODE), "clocks differ by up to 0.8 s")
+    SILENCE = ("silence", (LOG,), "members never start")
+    AMNESIA = ("amnesia", (LOG,), "a member loses its safety file in a crash, and votes no more")
+    BAD_WORKER = ("bad-worker", (NODE,), "a guest is slow, idle, a forger or a meddler")
+    SYBIL = ("sybil", (NODE,), "strangers try to join with invitations of their own making")
+    LIAR = ("liar", (LOG, NODE), "up to f members and a guest lie, in the ways listed below")
+
+    def __init__(self, label: str, worlds: tuple[str, ...], text: str) -> None:
+        self.label = label
+        self.worlds = worlds
+        self.text = text
+
+
+ALL_FAULTS = frozenset(Fault)
+FIRST_FAULTS = ALL_FAULTS - {
+    Fault.ONE_WAY,
+    Fault.PAUSE,
+    Fault.AMNESIA,
+    Fault.BAD_WORKER,
+    Fault.SYBIL,
+}
+"""What worlds had at first; seeds kept from then mean these."""
+
+BY_LABEL = {fault.label: fault for fault in Fault}
+
+
+def named(labels: Iterable[str]) -> frozenset[Fault]:
+    """Give the faults of these names; raise KeyError for a name that there is not."""
+    return frozenset(BY_LABEL[label] for label in labels)
+
+
+def labels(faults: Iterable[Fault]) -> tuple[str, ...]:
+    """Give the faults' names, in the catalogue's order."""
+    chosen = frozenset(faults)
+    return tuple(fault.label for fault in Fault if fault in chosen)
+
+
+def catalogue() -> str:
+    """Give the whole catalogue as tables in Markdown."""
+    rows = ["| fault | worlds | what happens |", "|---|---|---|"]
+    rows += [f"| `{f.label}` | {', '.join(f.worlds)} | {f.text} |" for f in Fault]
+    rows += ["", "| a lying member of the log | what it does |", "|---|---|"]
+    rows += [f"| `{lie.name.lower()}` | {lie.value} |" for lie in Lie]
+    rows += ["", "| a dishonest node | what it does |", "|---|---|"]
+    rows += [f"| `{vice.name.lower()}` | {vice.value} |" for vice in Vice]
+    return "\n".join(rows)

@@ -1,0 +1,190 @@
+"""What befalls a world and when, as a list that can be stored, shortened and laid out again."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from sim.faults import Fault
+from sim.network import Weather
+from sim.replica import Replica
+from sim.world import World
+
+
+class WeatherTurns(Struct, frozen=True, tag="weather"):
+    """From now on the network is like this; chances in permille."""
+
+    at_ms: int
+    delay_ms_max: int
+    slow: int
+    slow_ms_max: int
+    loss: int
+    duplication: int
+
+
+class Parts(Struct, frozen=True, tag="partition"):
+    """Nodes reach only those of their group."""
+
+    at_ms: int
+    groups: tuple[int, ...]
+    heals_ms: int
+
+
+class Deafens(Struct, frozen=True, tag="one-way"):
+    """Messages of one node to some others are lost, and the other way they are not."""
+
+    at_ms: int
+    pairs: tuple[tuple[int, int], ...]
+    heals_ms: int
+
+
+class Crashes(Struct, frozen=True, tag="crash"):
+    """A node stops after some more effects, and starts again later."""
+
+    at_ms: int
+    node: int
+    effects: int
+    back_ms: int
+
+
+class Pauses(Struct, frozen=True, tag="pause"):
+    """A node stands still."""
+
+    at_ms: int
+    node: int
+    until_ms: int
+
+
+class Forgets(Struct, frozen=True, tag="amnesia"):
+    """A member stops at once, loses its safety file, and starts again later."""
+
+    at_ms: int
+    node: int
+    back_ms: int
+
+
+Happening: TypeAlias = WeatherTurns | Parts | Deafens | Crashes | Pauses | Forgets
+
+
+def draw(
+    nodes: int, crashing: Sequence[int], faults: frozenset[Fault], dice: random.Random, heal_at: int
+) -> list[Happening]:
+    """Draw bad weather, partitions and crashes up to `heal_at`."""
+    happenings: list[Happening] = []
+    time_ms = dice.randrange(1_000, 4_000)
+    while time_ms < heal_at:
+        happenings.append(_weather(time_ms, faults, dice))
+        if Fault.PARTITION in faults and dice.randrange(3) == 0:
+            of = dice.choice
+            groups = tuple(dice.randrange(of([2, 2, 3])) for _ in range(nodes))
+            happenings.append(Parts(time_ms, groups, time_ms + dice.randrange(500, 6_000)))
+        if Fault.CRASH in faults:
+            for node in crashing:
+                if dice.randrange(4) == 0:
+                    at_ms = min(time_ms + dice.randrange(3_000), heal_at - 1)
+                    effects, back_ms = (
+                        dice.choice([0, 1, 2, 3, 5, 9]),
+                        dice.choice([60, 300, 2_000]),
+                    )
+                    happenings.append(Crashes(at_ms, node, effects, back_ms))
+        time_ms += dice.randrange(1_500, 5_000)
+    return happenings
+
+
+def _weather(time_ms: int, faults: frozenset[Fault], dice: random.Random) -> WeatherTurns:
+    delay_ms_max, slow, slow_ms_max, loss, duplication = 12, 0, 0, 0, 0
+    if Fault.DELAY in faults:
+        delay_ms_max = dice.choice([5, 20, 60, 200])
+        slow, slow_ms_max = dice.choice([(0, 0), (50, 1000), (10, 5000)])
+    if Fault.LOSS in faults:
+        loss = dice.choice([0, 0, 20, 150, 400])
+    if Fault.DUPLICATION in faults:
+        duplication = dice.choice([0, 30, 200])
+    return WeatherTurns(time_ms, delay_ms_max, slow, slow_ms_max, loss, duplication)
+
+
+def draw_more(
+    nodes: int,
+    honest: Sequence[int],
+    forgetful: Sequence[int],
+    faults: frozenset[Fault],
+    dice: random.Random,
+    heal_at: int,
+) -> list[Happening]:
+    """Draw deaf nodes, pauses and lost safety files up to `heal_at`."""
+    happenings: list[Happening] = []
+    time_ms = dice.randrange(1_000, 6_000)
+    while time_ms < heal_at:
+        if Fault.ONE_WAY in faults and dice.randrange(3) == 0 and nodes > 1:
+            node = dice.randrange(nodes)
+            others = [other for other in range(nodes) if other != node and dice.randrange(3)]
+            pairs = [(node, other) for other in others]
+            pairs = pairs if dice.randrange(2) else [(b, a) for a, b in pairs]
+            happenings.append(Deafens(time_ms, tuple(pairs), time_ms + dice.randrange(500, 6_000)))
+        if Fault.PAUSE in faults and dice.randrange(3) == 0:
+            until_ms = min(time_ms + dice.randrange(200, 5_000), heal_at)
+            happenings.append(Pauses(time_ms, dice.choice(honest), until_ms))
+        time_ms += dice.randrange(2_000, 6_000)
+    if Fault.AMNESIA in faults:
+        happenings += [
+            Forgets(dice.randrange(1_000, max(1_001, heal_at)), node, dice.choice([60, 300, 2_000]))
+            for node in forgetful
+        ]
+    return happenings
+
+
+def lay(world: World, keys: Sequence[bytes], happenings: Sequence[Happening], heal_at: int) -> None:
+    """Put what happens into a world, and the healing of it all after that."""
+    for happening in happenings:
+        world.at(happening.at_ms, _action(world, keys, happening))
+        if isinstance(happening, Parts):
+            world.at(happening.heals_ms, world.network.heal)
+        elif isinstance(happening, Deafens):
+            world.at(happening.heals_ms, world.network.hear)
+    world.at(heal_at, partial(_heal, world, keys))
+
+
+def _action(world: World, keys: Sequence[bytes], happening: Happening) -> Callable[[], None]:
+    match happening:
+        case WeatherTurns():
+            weather = Weather(
+                delay_ms_max=happening.delay_ms_max,
+                slow=happening.slow,
+                slow_ms_max=happening.slow_ms_max,
+                loss=happening.loss,
+                duplication=happening.duplication,
+            )
+            return partial(setattr, world.network, "weather", weather)
+        case Parts(groups=groups):
+            return partial(world.network.partition, dict(zip(keys, groups, strict=True)))
+        case Deafens(pairs=pairs):
+            return partial(world.network.deafen, frozenset((keys[a], keys[b]) for a, b in pairs))
+        case Crashes(node=node, effects=effects, back_ms=back_ms):
+            return partial(world.crash_within, keys[node], effects, back_ms)
+        case Pauses(node=node, until_ms=until_ms):
+            return partial(world.pause, keys[node], until_ms)
+        case Forgets(node=node, back_ms=back_ms):
+            return partial(_forget, world, keys[node], back_ms)
+
+
+def _forget(world: World, key: bytes, back_ms: int) -> None:
+    """Do what a careful host does without its safety file: follow, and never vote again."""
+    world.crash(key)
+    world.note("forget", key)
+    replica = world.places[key].host
+    assert isinstance(replica, Replica), "only replicas forget"
+    replica.store.safety = None
+    replica.options = replace(replica.options, may_vote=False)
+    world.restart_at(world.now + back_ms, key)
+
+
+def _heal(world: World, keys: Sequence[bytes]) -> None:
+    world.network.heal()
+    world.network.hear()
+    world.network.weather = Weather()
+    for key in keys:
+        world.places[key].crash_countdown = None
+        world.start(key)

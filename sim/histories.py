@@ -1,0 +1,102 @@
+"""What submitters asked for and what they were shown, held against one order: the log's.
+
+The log is the witness. Submitting and cancelling must take effect once, after they were asked
+for, and are then linearizable. Showing reads a node's own ledger: it gives the state at some
+index of that one order, and no node ever shows an earlier index than before.
+"""
+
+from bisect import bisect_right, insort
+from dataclasses import dataclass
+
+from ambientd.ledger.entries import Table, TaskEntry
+from ambientd.model.base import TaskId
+from ambientd.model.task import TaskState
+from sim.checkers import InvariantViolation
+from sim.machine import Effect, Host
+from sim.node_checkers import NodeChecker, ledger_changes
+from sim.node_machine import NodeHost
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a node showed of a task, and at which index of the log."""
+
+    node: bytes
+    task: TaskId
+    index: int
+    state: TaskState | None
+
+
+class History(NodeChecker):
+    """Collects operations and their effects; `check` judges them together."""
+
+    def __init__(self) -> None:
+        self.shown: list[Shown] = []
+        self._submits: dict[TaskId, tuple[bytes, int]] = {}
+        self._cancels: dict[TaskId, int] = {}
+        self._indexes: dict[bytes, list[int]] = {}
+        self._states: dict[tuple[bytes, int], tuple[TaskState, bytes, int]] = {}
+
+    def submitted(self, task: TaskId, node: bytes, now: int) -> None:
+        """Note that a node's owner submits a task."""
+        self._submits[task] = (node, now)
+
+    def cancelled(self, task: TaskId, now: int) -> None:
+        """Note that a submitter takes a task back."""
+        self._cancels.setdefault(task, now)
+
+    def show(self, host: NodeHost, task: TaskId) -> None:
+        """Look a task up at a node, if that is up."""
+        if host.node is not None:
+            entry = host.ledger.task(task)
+            state = None if entry is None else entry.state
+            self.shown.append(Shown(host.key, task, host.ledger.applied_index, state))
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Collect the states that honest nodes write."""
+        if not node.is_honest:
+            return
+        for change in ledger_changes(effect):
+            index = change.committed.blocks[-1].index
+            for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
+                if table is Table.TASK and isinstance(entry, TaskEntry):
+                    self._saw_state(name, index, entry, now)
+
+    def _saw_state(self, task: bytes, index: int, entry: TaskEntry, now: int) -> None:
+        known = self._states.get((task, index))
+        if known is None:
+            self._states[task, index] = (entry.state, entry.submitter, now)
+            insort(self._indexes.setdefault(task, []), index)
+        elif known[:2] != (entry.state, entry.submitter):
+            self._break(f"task {task.hex()[:12]} has two states at index {index}")
+
+    def state_at(self, task: bytes, index: int) -> TaskState | None:
+        """Give a task's state after the block at `index`."""
+        indexes = self._indexes.get(task, [])
+        place = bisect_right(indexes, index)
+        return self._states[task, indexes[place - 1]][0] if place else None
+
+    def check(self) -> None:
+        """Raise InvariantViolation unless the one order explains everything."""
+        for task, indexes in self._indexes.items():
+            _, submitter, seen_ms = self._states[task, indexes[0]]
+            asked = self._submits.get(TaskId(task))
+            if asked is None or asked[0] != submitter or seen_ms < asked[1]:
+                self._break(f"task {task.hex()[:12]} is there before or without being submitted")
+            for index in indexes:
+                state, _, seen_ms = self._states[task, index]
+                is_taken_back = state is TaskState.CANCELLED
+                if is_taken_back and seen_ms < self._cancels.get(TaskId(task), seen_ms + 1):
+                    self._break(f"task {task.hex()[:12]} was taken back by nobody who may")
+        latest: dict[bytes, int] = {}
+        for shown in self.shown:
+            if shown.index < latest.get(shown.node, 0):
+                self._break(f"a node showed index {shown.index} after {latest[shown.node]}")
+            latest[shown.node] = shown.index
+            due = self.state_at(shown.task, shown.index)
+            if due is not shown.state:
+                self._break(f"a node showed {shown.state} at {shown.index} instead of {due}")
+
+    @staticmethod
+    def _break(text: str) -> None:
+        raise InvariantViolation("histories are linearizable", text)

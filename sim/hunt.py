@@ -1,0 +1,38 @@
+"""Hunting mutants: which checker kills each deliberate bug, and after how many worlds."""
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from sim.mutants import MUTANTS
+from sim.plans import Finding, Plan, attempt
+
+SEEDS_MAX = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Hunt:
+    """How the hunt for one mutant went."""
+
+    name: str
+    worlds: int
+    finding: Finding | None
+
+
+def hunt(name: str, seeds_max: int = SEEDS_MAX) -> Hunt:
+    """Run worlds with one bug until a checker sees it, or the seeds are used up."""
+    mutant = MUTANTS[name]
+    for seed in range(1, seeds_max + 1):
+        plan = Plan(mutant.scenario, seed, 4, mutant.time_ms, mutant=name, lies=mutant.lies)
+        finding = attempt(plan)
+        if finding is not None:
+            return Hunt(name, seed, finding)
+    return Hunt(name, seeds_max, None)
+
+
+def hunt_all(names: Sequence[str], jobs: int, seeds_max: int = SEEDS_MAX) -> Iterator[Hunt]:
+    """Hunt several mutants at once, each in a process of its own; in the order of their names."""
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(partial(hunt, seeds_max=seeds_max), names)

@@ -1,0 +1,25 @@
+"""The bug museum: worlds that were broken once, kept so that they stay whole."""
+
+from dataclasses import dataclass
+
+from sim.faults import FIRST_FAULTS, labels
+from sim.plans import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """A world that was broken: what was wrong, and the commit that mended it."""
+
+    plan: Plan
+    wrong: str
+    mended: str
+
+
+EXHIBITS = (
+    Exhibit(
+        Plan("node", 122, 3, faults=labels(FIRST_FAULTS)),
+        "A coordinator back in office took its last report for what the ledger said, so a node "
+        "that had come back was given no work and its tasks never ended.",
+        "57d5d20",
+    ),
+)

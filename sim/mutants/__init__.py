@@ -1,0 +1,19 @@
+"""Deliberate bugs, put into the protocol from outside: each must be caught by a checker."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from sim.mutants.ledger import LEDGER_MUTANTS
+from sim.mutants.log import LOG_MUTANTS
+from sim.mutants.patch import Mutant, replaced
+
+MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in (*LOG_MUTANTS, *LEDGER_MUTANTS)}
+
+
+@contextmanager
+def mutated(name: str | None) -> Iterator[None]:
+    """Let a bug be in the protocol for a while; none when there is no name."""
+    with ExitStack() as stack:
+        for patch in MUTANTS[name].patches if name is not None else ():
+            stack.enter_context(replaced(patch))
+        yield

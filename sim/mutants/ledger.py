@@ -1,0 +1,199 @@
+"""Bugs of the ledger and the roles: money, slots, verdicts, signatures, who may do what."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from msgspec.structs import replace
+
+from ambientd.codec.statements import result_root
+from ambientd.ledger import admission, assigning, settling, tasks, upkeep
+from ambientd.ledger.draft import BlockContext, Draft
+from ambientd.ledger.entries import EvidenceEntry, TaskEntry
+from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.receipt import SignedReceipt
+from ambientd.model.record import Cancel, Record
+from ambientd.model.task import TaskState
+from ambientd.node import build, core
+from sim.mutants.patch import Mutant, Patch, always
+
+NEVER_MS = 10**15
+
+
+def _twice(make: Callable[..., list[object]]) -> object:
+    return lambda *arguments: make(*arguments) * 2
+
+
+def _one_less(quorum: Callable[[int], int]) -> object:
+    return lambda members: max(1, quorum(members) - 1)
+
+
+def _most_agree(_: object) -> object:
+    def agreed(receipts: Sequence[SignedReceipt]) -> bool:
+        roots = [result_root(signed.receipt.result) for signed in receipts]
+        return len(set(roots)) == 1 or len(set(roots)) < len(roots)
+
+    return agreed
+
+
+def _nobody_submits(choose: Callable[..., object]) -> object:
+    def chosen(draft: Draft, task: TaskId, slot: object, _: NodeId, *rest: object) -> object:
+        return choose(draft, task, slot, NodeId(b""), *rest)
+
+    return chosen
+
+
+def _convicts_the_late(_: object) -> object:
+    def blame(self: Draft, node: NodeId, weight: int) -> None:
+        entry = self.node(node)
+        if entry is not None and weight:
+            self.put_node(node, replace(entry, tombstoned=True, accepting=False))
+
+    return blame
+
+
+def _anyone_cancels(cancel: Callable[..., object]) -> object:
+    def cancelled(draft: Draft, record: Record, body: Cancel) -> object:
+        entry = draft.task(body.task)
+        author = record.author if entry is None else entry.submitter
+        return cancel(draft, replace(record, author=author), body)
+
+    return cancelled
+
+
+def _cancels_the_ended(cancel: Callable[..., object]) -> object:
+    def cancelled(draft: Draft, record: Record, body: Cancel) -> object:
+        entry = draft.task(body.task)
+        if entry is not None and entry.state is TaskState.FINAL:
+            ended = replace(entry, state=TaskState.CANCELLED)
+            draft.put_task(body.task, ended)
+            return None
+        return cancel(draft, record, body)
+
+    return cancelled
+
+
+def _credits_twice(credit: Callable[..., None]) -> object:
+    def credited(self: Draft, node: NodeId, amount_msat: int) -> None:
+        credit(self, node, amount_msat * (2 if amount_msat > 0 else 1))
+
+    return credited
+
+
+def _keeps_the_bond(convict: Callable[..., None]) -> object:
+    def convicted(self: Draft, name: Digest, evidence: EvidenceEntry) -> None:
+        before = self.node(evidence.culprit)
+        convict(self, name, evidence)
+        after = self.node(evidence.culprit)
+        if before is not None and after is not None:
+            self.put_node(evidence.culprit, replace(after, bond_msat=before.bond_msat))
+
+    return convicted
+
+
+def _own_clock(apply_block: Callable[..., object]) -> object:
+    ticks = count()
+
+    def applied(state: object, context: BlockContext, *rest: object) -> object:
+        own = dataclasses.replace(context, time_ms=context.time_ms + next(ticks) % 2)
+        return apply_block(state, own, *rest)
+
+    return applied
+
+
+def _keeps_late_slots(run_out: Callable[..., None]) -> object:
+    def ran_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
+        if entry.state is TaskState.PENDING:
+            run_out(draft, task, entry)
+
+    return ran_out
+
+
+def _bug(
+    name: str, text: str, *patches: Patch, scenario: str = "node-liars", vice: str | None = None
+) -> Mutant:
+    return Mutant(name, text, patches, scenario, 40_000, None if vice is None else (vice,))
+
+
+LEDGER_MUTANTS = (
+    _bug("pays-twice", "pays each worker twice", Patch(settling, "_payments", _twice)),
+    _bug("keeps-escrow", "never empties the escrow", Patch(Draft, "move_escrow", always(None))),
+    _bug("credits-twice", "credits each amount twice", Patch(Draft, "credit", _credits_twice)),
+    _bug(
+        "unsigned-receipts",
+        "takes an opened answer without its signature",
+        Patch(tasks, "verify_receipt", always(True)),
+        vice="forge",
+    ),
+    _bug(
+        "unsigned-seals",
+        "takes a sealed answer without its signature",
+        Patch(tasks, "verify_commit", always(True)),
+        vice="forge",
+    ),
+    _bug(
+        "lease-never-ends",
+        "gives workers all the time there is",
+        Patch(assigning, "_lease_end", always(NEVER_MS)),
+    ),
+    _bug(
+        "late-keep-slots",
+        "takes no slot away from a late worker",
+        Patch(tasks, "run_out", _keeps_late_slots),
+        vice="idle",
+    ),
+    _bug(
+        "submitter-serves-itself",
+        "does not leave the submitter out when it gives out slots",
+        Patch(assigning, "_choose", _nobody_submits),
+    ),
+    _bug(
+        "most-agree",
+        "takes what most replicas say for agreed",
+        Patch(tasks, "agreed", _most_agree),
+        vice="lie",
+    ),
+    _bug(
+        "few-referees",
+        "lets a referee too few decide",
+        Patch(tasks, "quorum", _one_less),
+        vice="lie",
+    ),
+    _bug("spares-liars", "convicts nobody", Patch(Draft, "convict", always(None)), vice="lie"),
+    _bug(
+        "convicts-the-late",
+        "takes a late worker for a liar",
+        Patch(Draft, "blame", _convicts_the_late),
+        scenario="node",
+    ),
+    _bug(
+        "keeps-the-bond",
+        "leaves a liar its bond",
+        Patch(Draft, "convict", _keeps_the_bond),
+        vice="lie",
+    ),
+    _bug(
+        "few-cosignatures",
+        "closes a batch with a cosignature too few",
+        Patch(upkeep, "quorum", _one_less),
+        Patch(build, "quorum", _one_less),
+    ),
+    _bug(
+        "joins-uninvited",
+        "does not check who signed an invitation",
+        Patch(upkeep, "verify", always(True)),
+        Patch(admission, "verify", always(True)),
+    ),
+    _bug(
+        "anyone-cancels",
+        "lets anyone take a task back",
+        Patch(tasks, "cancel", _anyone_cancels),
+        vice="meddle",
+    ),
+    _bug(
+        "cancels-the-ended",
+        "lets a task be taken back after its end",
+        Patch(tasks, "cancel", _cancels_the_ended),
+    ),
+    _bug("own-clock", "dates blocks by its own clock", Patch(core, "apply_block", _own_clock)),
+)

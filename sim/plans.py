@@ -1,0 +1,185 @@
+"""A run by name: scenario, seed, committee, faults; and, once shortened, the happenings too."""
+
+import subprocess
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
+
+from msgspec import Struct, json
+
+from sim import cluster, scenarios
+from sim.checkers import InvariantViolation
+from sim.faults import ALL_FAULTS, LOG, NODE, Fault, labels, named
+from sim.happenings import Happening
+from sim.liars import Lie
+from sim.mutants import mutated
+from sim.node_machine import Vice
+from sim.world import Observer
+
+COMMITTEES = (4, 7, 3, 4, 1, 4, 10)
+TIME_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A world and the faults it has unless told otherwise."""
+
+    world: str
+    faults: frozenset[Fault]
+    text: str
+
+
+def _in(world: str, *faults: Fault) -> frozenset[Fault]:
+    chosen = frozenset(faults) or ALL_FAULTS
+    return frozenset(fault for fault in chosen if world in fault.worlds)
+
+
+SCENARIOS = MappingProxyType(
+    {
+        "log": Scenario(LOG, _in(LOG), "the log alone, all faults at once"),
+        "log-calm": Scenario(LOG, frozenset(), "the log alone in fair weather"),
+        "log-crashes": Scenario(
+            LOG, _in(LOG, Fault.CRASH, Fault.PAUSE, Fault.AMNESIA), "members that stop"
+        ),
+        "log-network": Scenario(
+            LOG,
+            _in(LOG, Fault.DELAY, Fault.LOSS, Fault.DUPLICATION, Fault.PARTITION, Fault.ONE_WAY),
+            "a network that fails in every way",
+        ),
+        "log-liars": Scenario(
+            LOG, _in(LOG, Fault.LIAR, Fault.CRASH), "f liars, and terms that end"
+        ),
+        "node": Scenario(NODE, _in(NODE), "whole nodes with tasks, all faults at once"),
+        "node-calm": Scenario(NODE, frozenset(), "whole nodes in fair weather"),
+        "node-liars": Scenario(
+            NODE,
+            _in(NODE, Fault.LIAR, Fault.BAD_WORKER, Fault.SYBIL),
+            "whole nodes, some of them dishonest, in fair weather",
+        ),
+    }
+)
+
+
+class Plan(Struct, frozen=True):
+    """One run; everything else follows from the code."""
+
+    scenario: str
+    seed: int
+    nodes: int = 4
+    time_ms: int = TIME_MS
+    faults: tuple[str, ...] | None = None
+    happenings: tuple[Happening, ...] | None = None
+    mutant: str | None = None
+    lies: tuple[str, ...] | None = None
+
+    @property
+    def effective_faults(self) -> frozenset[Fault]:
+        """Give the faults of this run."""
+        scenario = SCENARIOS[self.scenario]
+        return scenario.faults if self.faults is None else named(self.faults)
+
+    @property
+    def command(self) -> str:
+        """Give what replays this run."""
+        if self.happenings is not None:
+            return "python -m sim replay FILE"
+        words = [f"python -m sim run {self.scenario} --nodes {self.nodes} --seed {self.seed}"]
+        if self.faults is not None:
+            words.append(f"--faults {','.join(labels(named(self.faults))) or 'none'}")
+        if self.time_ms != TIME_MS:
+            words.append(f"--time-ms {self.time_ms}")
+        if self.lies is not None:
+            words.append(f"--lies {','.join(self.lies)}")
+        if self.mutant is not None:
+            words.append(f"--mutant {self.mutant}")
+        return " ".join(words)
+
+    def to_json(self) -> bytes:
+        """Give the plan as a file holds it."""
+        return json.format(json.encode(self), indent=1) + b"\n"
+
+
+def from_json(data: bytes) -> Plan:
+    """Read a plan; raise msgspec.ValidationError or DecodeError for anything else."""
+    return json.decode(data, type=Plan)
+
+
+Outcome: TypeAlias = scenarios.Outcome | cluster.ClusterOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A promise that a run broke."""
+
+    plan: Plan
+    invariant: str
+    text: str
+
+
+def _cluster_options(plan: Plan) -> cluster.ClusterOptions:
+    return cluster.ClusterOptions(
+        plan.seed,
+        plan.nodes,
+        faults=plan.effective_faults,
+        time_ms=plan.time_ms,
+        happenings=plan.happenings,
+        vices=None if plan.lies is None else frozenset(Vice[name.upper()] for name in plan.lies),
+    )
+
+
+def _log_options(plan: Plan) -> scenarios.ScenarioOptions:
+    return scenarios.ScenarioOptions(
+        plan.seed,
+        plan.nodes,
+        faults=plan.effective_faults,
+        time_ms=plan.time_ms,
+        happenings=plan.happenings,
+        lies=None if plan.lies is None else frozenset(Lie[name.upper()] for name in plan.lies),
+    )
+
+
+def play(plan: Plan, *watching: Observer) -> Outcome:
+    """Run a plan; raise InvariantViolation when it breaks a promise."""
+    with mutated(plan.mutant):
+        if SCENARIOS[plan.scenario].world == NODE:
+            return cluster.run(_cluster_options(plan), watching)
+        return scenarios.run(_log_options(plan), watching)
+
+
+def judge(plan: Plan) -> Outcome | Finding:
+    """Run a plan; give what became of it, or what it broke."""
+    try:
+        return play(plan)
+    except InvariantViolation as violation:
+        return Finding(plan, violation.invariant, str(violation))
+    except Exception as error:  # noqa: BLE001  # whatever stops a world is a finding
+        kind = type(error).__name__
+        return Finding(plan, kind, f"{kind}: {error}")
+
+
+def attempt(plan: Plan) -> Finding | None:
+    """Run a plan; give what it broke, or None when every promise held."""
+    found = judge(plan)
+    return found if isinstance(found, Finding) else None
+
+
+def drawn_happenings(plan: Plan) -> tuple[Happening, ...]:
+    """Give what befalls the nodes of a plan, as its seed draws it or as it says itself."""
+    if SCENARIOS[plan.scenario].world == NODE:
+        return cluster.happenings_of(_cluster_options(plan))
+    return scenarios.happenings_of(_log_options(plan))
+
+
+def commit() -> str:
+    """Name the code that runs: the commit, and whether it was changed since."""
+    try:
+        name = _git("rev-parse", "--short", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "src", "sim")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{name} with changes" if changed else name
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)  # noqa: S607  # whichever git is there
+    return done.stdout.strip()

@@ -1,0 +1,209 @@
+"""What must hold of tasks and nodes in the ledger, judged from what honest nodes persist."""
+
+from collections.abc import Iterator
+from typing import cast
+
+from ambientd.codec.signing import verify_note
+from ambientd.codec.statements import (
+    fingerprint,
+    result_root,
+    verify_commit,
+    verify_receipt,
+    verify_verdict,
+)
+from ambientd.ledger.entries import CheckpointEntry, Table, TaskEntry
+from ambientd.ledger.events import SlotAssigned
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId
+from ambientd.model.genesis import Genesis
+from ambientd.model.task import TaskState, Verdict
+from ambientd.node.effect import Told
+from ambientd.rules.notes import note_text
+from sim.checkers import InvariantViolation
+from sim.machine import Effect, Host
+from sim.node_checkers import NodeChecker, ledger_changes
+from sim.node_machine import NodeHost, honest_answer
+
+
+def needed(members: int) -> int:
+    """Give how many members any two majorities of which share an honest one."""
+    liars = (members - 1) // 3
+    return (members + liars) // 2 + 1
+
+
+class EntryChecker(NodeChecker):
+    """Sees each distinct entry that honest nodes write, once."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[Table, bytes, int]] = set()
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Pass on what is new."""
+        if not node.is_honest:
+            return
+        for change in ledger_changes(effect):
+            assert isinstance(node, NodeHost)
+            for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
+                mark = (table, name, hash(entry))
+                if entry is not None and mark not in self._seen:
+                    self._seen.add(mark)
+                    self.saw_entry(node, table, name, entry, now)
+
+    def saw_entry(self, node: NodeHost, table: Table, name: bytes, entry: object, now: int) -> None:
+        """Look at an entry."""
+
+
+class SignedAnswers(EntryChecker):
+    """No sealed answer, opened answer or finding stands in the ledger without its signature."""
+
+    def __init__(self, genesis: Genesis) -> None:
+        super().__init__()
+        self._cluster = fingerprint(genesis)
+
+    def saw_entry(self, node: NodeHost, table: Table, name: bytes, entry: object, now: int) -> None:
+        """Check the signatures within a task."""
+        del node, table
+        if isinstance(entry, TaskEntry) and not all(self._hold(entry)):
+            text = f"task {name.hex()[:12]} by {now} ms"
+            raise InvariantViolation("answers are signed", text)
+
+    def _hold(self, entry: TaskEntry) -> Iterator[bool]:
+        for slot in entry.slots:
+            yield slot.commit is None or verify_commit(slot.commit, self._cluster)
+            yield slot.receipt is None or verify_receipt(slot.receipt, self._cluster)
+        for said in entry.verdicts:
+            yield verify_verdict(said, self._cluster)
+
+
+class FairVerdicts(EntryChecker):
+    """Agreed means unanimous, divergent means found by a quorum of referees, and true."""
+
+    def __init__(self, genesis: Genesis) -> None:
+        super().__init__()
+        self._members = frozenset(member.node for member in genesis.members)
+
+    def saw_entry(self, node: NodeHost, table: Table, name: bytes, entry: object, now: int) -> None:
+        """Judge a settlement, and what it does to liars."""
+        del table
+        if not isinstance(entry, TaskEntry) or entry.settlement is None:
+            return
+        fault = self._fault(node.ledger, entry)
+        if fault is not None:
+            text = f"{fault}, task {name.hex()[:12]} by {now} ms"
+            raise InvariantViolation("verdicts are fair", text)
+
+    def _fault(self, ledger: LedgerState, entry: TaskEntry) -> str | None:
+        settlement = entry.settlement
+        assert settlement is not None
+        said = {result_root(signed.receipt.result) for signed in entry.receipts}
+        root = result_root(settlement.result)
+        if settlement.verdict is Verdict.INCONCLUSIVE:
+            return None
+        if not entry.verdicts:
+            unanimous = said == {root} and len(entry.receipts) == entry.spec.replicas
+            return None if unanimous else "answers that differ, or too few, were called agreed"
+        found = {v.referee for v in entry.verdicts if result_root(v.result) == root}
+        if len(found & self._members) < needed(len(self._members)):
+            return "too few referees decided"
+        if root != result_root(honest_answer(entry.spec)):
+            return "a quorum of referees found what is not so"
+        liars = {s.receipt.worker for s in entry.receipts if result_root(s.receipt.result) != root}
+        named = set(settlement.liars)
+        convicted = {liar for liar in liars if self._is_convicted(ledger, liar)}
+        return None if liars == named == convicted else "a liar was not convicted, or another was"
+
+    @staticmethod
+    def _is_convicted(ledger: LedgerState, node: NodeId) -> bool:
+        entry = ledger.node(node)
+        return entry is not None and entry.tombstoned and entry.bond_msat == 0
+
+
+class OthersFirst(NodeChecker):
+    """A submitter works for itself only when nobody else can."""
+
+    def __init__(self) -> None:
+        self._fit: dict[bytes, frozenset[NodeId]] = {}
+        self._others: dict[bytes, frozenset[NodeId]] = {}
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Judge steps of one block without reports by who was fit before and after it."""
+        if not isinstance(node, NodeHost):
+            return
+        if changes := ledger_changes(effect):
+            before, after = self._fit.get(node.key, frozenset()), _fit(node.ledger)
+            blocks = sum(len(change.committed.blocks) for change in changes)
+            tables = {table for change in changes for table, _ in change.writes}
+            is_plain = blocks == 1 and Table.REPORT not in tables
+            self._others[node.key] = before & after if is_plain else frozenset()
+            self._fit[node.key] = after
+        if isinstance(effect, Told) and isinstance(effect.event, SlotAssigned):
+            entry = node.ledger.task(effect.event.task)
+            if entry is None or entry.submitter != effect.event.worker:
+                return
+            known = {entry.submitter, *entry.tried, *(slot.worker for slot in entry.slots)}
+            if self._others.get(node.key, frozenset()) - known:
+                text = f"task {effect.event.task.hex()[:12]} at {now} ms"
+                raise InvariantViolation("others work before the submitter", text)
+
+
+def _fit(ledger: LedgerState) -> frozenset[NodeId]:
+    found = ((node, ledger.node(node)) for node in ledger.nodes())
+    return frozenset(node for node, entry in found if entry is not None and entry.is_fit)
+
+
+class CosignedBatches(EntryChecker):
+    """A closed batch has a quorum of good cosignatures by members."""
+
+    def __init__(self, genesis: Genesis) -> None:
+        super().__init__()
+        self._cluster = fingerprint(genesis)
+        self._members = frozenset(member.node for member in genesis.members)
+
+    def saw_entry(self, node: NodeHost, table: Table, name: bytes, entry: object, now: int) -> None:
+        """Count the cosignatures."""
+        del node, name
+        if table is not Table.CHECKPOINT:
+            return
+        note = cast("CheckpointEntry", entry).note
+        text = note_text(self._cluster, note.size, note.root)
+        good = {
+            each.member
+            for each in note.cosignatures
+            if each.member in self._members and verify_note(each.member, text, each.signature)
+        }
+        if len(good) < needed(len(self._members)):
+            said = f"{len(good)} cosignatures at size {note.size} by {now} ms"
+            raise InvariantViolation("batches are cosigned by a quorum", said)
+
+
+class InvitedOnly(EntryChecker):
+    """Nobody is on the allow-list who was not invited."""
+
+    def __init__(self, invited: frozenset[bytes]) -> None:
+        super().__init__()
+        self._invited = invited
+
+    def saw_entry(self, node: NodeHost, table: Table, name: bytes, entry: object, now: int) -> None:
+        """Look at who is a node."""
+        del node, entry
+        if table is Table.NODE and name not in self._invited:
+            text = f"{name.hex()[:12]} by {now} ms"
+            raise InvariantViolation("only who was invited joins", text)
+
+
+class OpenAreDue(EntryChecker):
+    """A slot in a worker's hands has an end that is near: no lease lasts for ever."""
+
+    def __init__(self, lease_ms_max: int) -> None:
+        super().__init__()
+        self._lease_ms_max = lease_ms_max
+
+    def saw_entry(self, node: NodeHost, table: Table, name: bytes, entry: object, now: int) -> None:
+        """Hold deadlines against the ledger's time."""
+        del table
+        if not isinstance(entry, TaskEntry) or entry.state is not TaskState.ASSIGNED:
+            return
+        latest = max((slot.deadline_ms for slot in entry.slots), default=0)
+        if latest > node.ledger.meta.time_ms + self._lease_ms_max:
+            text = f"task {name.hex()[:12]} at {now} ms"
+            raise InvariantViolation("leases end", text)

@@ -1,0 +1,104 @@
+"""Plans replay, shrink, soak and become pages."""
+
+from pathlib import Path
+
+import pytest
+
+from sim.__main__ import main
+from sim.happenings import WeatherTurns
+from sim.plans import Finding, Plan, attempt, drawn_happenings, from_json, judge
+from sim.report import render
+from sim.shrink import Shrinker
+
+SHORT = Plan("log", 3, 4, 30_000)
+
+
+def test_a_plan_survives_its_file() -> None:
+    plan = Plan("log", 3, 7, 30_000, ("loss",), drawn_happenings(Plan("log", 3, 7, 30_000)), None)
+    assert from_json(plan.to_json()) == plan
+
+
+def test_drawn_happenings_given_back_are_the_same_world(tmp_path: Path) -> None:
+    drawn = judge(SHORT)
+    given = judge(from_json(Plan("log", 3, 4, 30_000, None, drawn_happenings(SHORT)).to_json()))
+    assert not isinstance(drawn, Finding)
+    assert not isinstance(given, Finding)
+    assert drawn.trace_hash == given.trace_hash
+
+
+def test_a_file_is_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "plan.json"
+    file.write_bytes(Plan("log", 2, 1, 20_000).to_json())
+    assert main(["replay", str(file)]) == 0
+    assert "seed 2: 1 members" in capsys.readouterr().out
+    file.write_bytes(b"{}")
+    with pytest.raises(SystemExit):
+        main(["replay", str(file)])
+    assert "is no plan" in capsys.readouterr().err
+
+
+def test_shrinking_keeps_what_is_needed_and_no_more() -> None:
+    plan = Plan("log", 3, 7)
+    culprit = next(h for h in drawn_happenings(plan) if isinstance(h, WeatherTurns))
+
+    def run(tried: Plan) -> Finding | None:
+        happenings = tried.happenings
+        is_there = happenings is None or culprit in happenings
+        broken = is_there and tried.nodes >= 4 and "loss" in (tried.faults or ("loss",))
+        return Finding(tried, "promise", "broken") if broken else None
+
+    found = run(plan)
+    assert found is not None
+    small = Shrinker(found, run=run).shrink().plan
+    assert small.faults == ("loss",)
+    assert small.nodes == 4
+    assert small.time_ms == 20_000
+    assert small.happenings == (culprit,) or culprit not in drawn_happenings(small)
+
+
+@pytest.mark.slow
+def test_a_bug_is_shrunk_to_a_command_that_shows_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "small.json"
+    arguments = ["shrink", "log", "--seed", "1", "--mutant", "votes-twice", "--attempts", "25"]
+    seed = next(s for s in range(1, 9) if attempt(Plan("log", s, mutant="votes-twice")))
+    arguments[3] = str(seed)
+    assert main([*arguments, "--save", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "votes only climb" in said
+    assert f"replay {file}" in said or "replay: python -m sim run log" in said
+    if file.exists():
+        assert main(["replay", str(file)]) == 1
+
+
+@pytest.mark.slow
+def test_a_soak_counts_hours_and_lists_failures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["soak", "log", "--minutes", "0.02", "--base", "5"]) == 0
+    said = capsys.readouterr().out
+    assert "soaking log from seed 5 on, commit " in said
+    assert "simulated hours" in said
+    assert ", 0 broken" in said
+
+
+def test_a_page_is_the_same_each_time_and_needs_nothing_else(tmp_path: Path) -> None:
+    page = render([SHORT])
+    assert page == render([SHORT])
+    assert "<svg" in page
+    assert "blocks" in page
+    for outside in ("http://", "https://", "<script", "<link", "@import", "url("):
+        assert outside not in page
+    out = tmp_path / "page.html"
+    assert main(["report", "log-calm", "--seed", "2", "--nodes", "1", "--out", str(out)]) == 0
+    assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["report", "rain"], ["mutants", "rain"], ["soak", "rain"], ["run", "rain"]]
+)
+def test_an_unknown_name_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "rain" in capsys.readouterr().err
