@@ -10,11 +10,14 @@ from ambientd.codec import canonical
 from ambientd.codec.signing import Signer
 from ambientd.consensus.core import Consensus
 from ambientd.consensus.effects import Broadcast, PersistSafety, Send
+from ambientd.consensus.epochs import Epoch
 from ambientd.consensus.events import MessageReceived, Started, Tick
 from ambientd.consensus.messages import (
     MEMBERS_MAX,
     Append,
     Blocks,
+    EpochEnd,
+    Epochs,
     EquivocalBlocks,
     EquivocalVotes,
     EvidenceMessage,
@@ -22,6 +25,7 @@ from ambientd.consensus.messages import (
     Forward,
     Header,
     HiddenCertificate,
+    InEpoch,
     Message,
     Position,
     QcNotice,
@@ -37,11 +41,14 @@ from ambientd.consensus.messages import (
     timeout_payload,
     vote_payload,
 )
-from sim.replica import Store, is_valid
+from sim.replica import STOP_PREFIX, SeatsWanted, Store, is_valid, seats_record
 from tests.consensus.bench import START_MS, Bench, options, record, secret
 from tests.consensus.bench import beacon as chain
 
 BENCH = Bench(4)
+STOP = STOP_PREFIX + canonical.encode(
+    Epoch(1, BENCH.options.members, b"next", BENCH.options.beacon_tips)
+)
 SIGNERS: dict[bytes, Signer] = {signer.public_key: signer for signer in BENCH.signers}
 MEMBERS = BENCH.options.members
 JUNK = b"\xff" * 64
@@ -167,8 +174,19 @@ messages = st.one_of(
     st.builds(Forward, records),
     accusations(),
 )
+ends = st.builds(
+    EpochEnd,
+    st.one_of(st.just(STOP), st.binary(max_size=40)),
+    st.lists(st.tuples(headers, certificates()), min_size=2, max_size=4).map(tuple),
+)
+of_epochs = st.one_of(
+    messages,
+    st.builds(InEpoch, counts, messages.filter(lambda message: not isinstance(message, Forward))),
+    st.builds(Epochs, counts, st.lists(ends, max_size=2).map(tuple)),
+)
 senders = st.one_of(st.sampled_from(MEMBERS), st.binary(max_size=64))
 steps = st.lists(st.tuples(senders, messages, st.integers(0, 2_000)), min_size=1, max_size=8)
+epoch_steps = st.lists(st.tuples(senders, of_epochs, st.integers(0, 500)), min_size=1, max_size=8)
 
 
 @pytest.mark.slow
@@ -207,3 +225,34 @@ def test_no_well_formed_message_makes_the_core_raise(
         due = core.next_deadline
         assert due is not None
         assert due > now
+
+
+def ended_once() -> Bench:
+    """Give a committee whose first epoch has ended."""
+    bench = Bench(4)
+    bench.start()
+    bench.run(300)
+    bench.submit(0, seats_record(SeatsWanted(0, b"", b"", b"")))
+    bench.run(600)
+    assert bench.nodes[0].store.ends_known
+    return bench
+
+
+@pytest.mark.slow
+@given(steps=epoch_steps)
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+def test_no_well_formed_message_makes_the_log_raise_or_leave_its_epoch(
+    steps: list[tuple[bytes, Message, int]],
+) -> None:
+    bench = ended_once()
+    node = bench.nodes[0]
+    for sender, message, pause in steps:
+        assert decode_message(encode_message(message)) == message
+        bench.carry_out(0, node.receive_message(sender, message, bench.now))
+        bench.tick(0, pause)
+    assert node.log is not None
+    assert node.log.number == 1
