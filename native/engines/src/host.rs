@@ -51,6 +51,17 @@ impl wasmi::errors::HostError for Raised {}
 /// lasts, and the host, being Python, reaches it through the instance: from there through here.
 pub struct Lent<S>(Cell<Option<NonNull<S>>>);
 
+struct Back<'a, S> {
+    cell: &'a Cell<Option<NonNull<S>>>,
+    before: Option<NonNull<S>>,
+}
+
+impl<S> Drop for Back<'_, S> {
+    fn drop(&mut self) {
+        self.cell.set(self.before);
+    }
+}
+
 impl<S> Default for Lent<S> {
     fn default() -> Self {
         Self(Cell::new(None))
@@ -60,10 +71,9 @@ impl<S> Default for Lent<S> {
 impl<S> Lent<S> {
     /// Lends the store for the time of `during`.
     pub fn lend<R>(&self, store: NonNull<S>, during: impl FnOnce() -> R) -> R {
-        let before = self.0.replace(Some(store));
-        let result = during();
-        self.0.set(before);
-        result
+        // Taken back also when `during` unwinds: nobody may find a store that is gone.
+        let _back = Back { cell: &self.0, before: self.0.replace(Some(store)) };
+        during()
     }
 
     /// Tells where the store is, if a host call is going on.

@@ -18,7 +18,7 @@ use crate::port::{
 };
 
 /// As receipts name it; Cargo.toml pins it.
-pub const VERSION: &str = "2.0.0";
+pub const VERSION: &str = "2.0.0+ambient.1"; // mended by backend.py
 
 /// Both far beyond where the rewriter's depth limit bites: each call weighs one at least there,
 /// and a unit of weight is never more than two cells of 8 bytes here.

@@ -14,11 +14,13 @@ import platform
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from ambientd import __version__
 from ambientd.adapters.durable_files import write_synced
 from ambientd.adapters.keys import draw_secret
 from ambientd.codec import canonical
@@ -202,14 +204,18 @@ class CompiledFiles:
 
 
 def _host_identity() -> bytes:
-    """Tell processors apart: code for one may use instructions that another does not have."""
+    """Tell processors and builds apart: code for one may use what another does not have."""
     features = ""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
             if line.partition(":")[0].strip() in ("flags", "Features"):
                 features = line
                 break
-    parts = (platform.system(), platform.machine(), platform.processor(), features)
+    # Our own settings of an engine are part of what made the code.
+    ours = [__version__]
+    with contextlib.suppress(PackageNotFoundError):
+        ours.append(version("ambientd-engines"))
+    parts = (platform.system(), platform.machine(), platform.processor(), features, *ours)
     return tagged("ambient/processor/1", *(part.encode() for part in parts))
 
 

@@ -53,7 +53,7 @@ class WorkerPoolOptions:
     preparation_bytes: int = 768 << 20  # what a compiler may take for one module
     start_ms_max: int = 20_000
     prepare_ms_max: int = 30_000
-    executions_max: int = 10_000
+    executions_max: int = 200  # what one module may have broken, the next ones would run in
     preparations_max: int = 1  # one module's compiler never sees another module
     resident_bytes_max: int = 384 << 20
     idle_bytes_max: int = 128 << 20

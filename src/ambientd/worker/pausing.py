@@ -138,8 +138,11 @@ class PausableExecution(Execution):
             raise _misfit("cannot be that of a module which does not start")
         try:
             execution._restore(state)
-        except TrapError as trap:
-            raise _misfit(f"cannot be loaded: {trap}") from None
+        except BaseException as error:
+            execution.close()
+            if isinstance(error, TrapError):
+                raise _misfit(f"cannot be loaded: {error}") from None
+            raise
         return execution
 
     def run_until(self, gas_index: int | None) -> Paused | Ended:
