@@ -23,8 +23,8 @@ class PrepareLimits:
     segments_max: int = 65_536
     name_bytes_max: int = 1_024
     locals_max: int = 10_000
-    # Compilers take time with the square of these; 2 s at this many.
-    runs_max: int = 32_768
+    # Compilers take time with the square of these; 3 s at this many.
+    runs_max: int = 40_960
     # An interpreter has 65,535 cells for locals and operands, two for a v128.
     operands_max: int = 16_384
     nesting_max: int = 16_384
