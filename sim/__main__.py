@@ -78,9 +78,10 @@ def _one_of(names: Collection[str]) -> Callable[[str], str]:
     return name
 
 
-def _plan_file(text: str) -> Plan:
+def _plan_file(text: str) -> tuple[Plan, str]:
+    """Read a plan; give it with the command that replays it."""
     try:
-        return from_json(Path(text).read_bytes())
+        return from_json(Path(text).read_bytes()), f"python -m sim replay {text}"
     except (OSError, msgspec.DecodeError) as error:
         msg = f"{text} is no plan: {error}"
         raise argparse.ArgumentTypeError(msg) from error
@@ -108,10 +109,10 @@ def _describe(outcome: Outcome) -> str:
     )
 
 
-def _tell(finding: Finding) -> None:
+def _tell(finding: Finding, command: str | None = None) -> None:
     plan = finding.plan
     _say(f"seed {plan.seed}, {plan.nodes} members: BROKEN {finding.text}")
-    _say(f"  commit {commit()}; replay: {plan.command}")
+    _say(f"  commit {commit()}; replay: {command or plan.command}")
 
 
 def _run_plan(plan: Plan) -> int:
@@ -122,11 +123,11 @@ def _run_plan(plan: Plan) -> int:
     return 0
 
 
-def _show_plan(plan: Plan) -> int:
+def _show_plan(plan: Plan, command: str | None = None) -> int:
     """Run a plan and describe it, or tell what it broke."""
     found = judge(plan)
     if isinstance(found, Finding):
-        _tell(found)
+        _tell(found, command)
         return 1
     _say(_describe(found))
     return 0
@@ -170,11 +171,12 @@ def _on_soak(options: argparse.Namespace) -> int:
 
 
 def _on_replay(options: argparse.Namespace) -> int:
-    return _show_plan(options.file)
+    return _show_plan(*options.file)
 
 
 def _on_shrink(options: argparse.Namespace) -> int:
-    plan = options.file or _plan(options, options.seed, options.nodes or 4)
+    named = _plan(options, options.seed, options.nodes or 4)
+    plan = named if options.file is None else options.file[0]
     finding = attempt(plan)
     if finding is None:
         _say("nothing is broken here")

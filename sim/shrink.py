@@ -35,7 +35,8 @@ class Shrinker:
         self._take_first(self._shorter())
         self._drop_faults()
         self._take_first(self._smaller())
-        self._drop_happenings()
+        if self.plan.effective_faults:
+            self._drop_happenings()
         return self.finding
 
     def _still_breaks(self, plan: Plan) -> bool:

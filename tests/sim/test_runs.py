@@ -70,6 +70,7 @@ def test_a_bug_is_shrunk_to_a_command_that_shows_it(
     assert f"replay {file}" in said or "replay: python -m sim run log" in said
     if file.exists():
         assert main(["replay", str(file)]) == 1
+        assert f"replay: python -m sim replay {file}" in capsys.readouterr().out
 
 
 @pytest.mark.slow
