@@ -7,7 +7,7 @@ SEED ?= 1
 MINUTES ?= 10
 JOBS ?= 2
 
-.PHONY: engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak model bench bench-wasm wasm docs lock clean
+.PHONY: engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants model bench bench-wasm wasm docs lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -29,8 +29,11 @@ setup: $(VENV)/.dev  ## Install everything into .venv, from hash-pinned wheels
 demo: $(VENV)/.runtime  ## One real task: four daemons, one liar, a receipt, a Bitcoin block
 	@$(BIN)/ambientctl demo
 
-test: $(VENV)/.dev  ## Run the whole test suite
-	$(BIN)/python -m pytest -q
+test: $(VENV)/.dev  ## Run the test suite
+	$(BIN)/python -m pytest -q -m "not hunt"
+
+mutants: $(VENV)/.dev  ## Plant every deliberate bug and see that the simulator catches it
+	$(BIN)/python -m sim mutants
 
 check: lint types imports tidy  ## Lint, types, layer contracts, house rules
 

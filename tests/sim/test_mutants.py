@@ -29,7 +29,7 @@ def test_a_bug_is_caught_by_the_checker_of_its_promise(name: str) -> None:
     assert found.finding.invariant == QUICK[name]
 
 
-@pytest.mark.slow
+@pytest.mark.hunt
 @pytest.mark.parametrize("name", sorted(MUTANTS.keys() - QUICK.keys()))
 def test_every_bug_is_caught_within_thirty_worlds(name: str) -> None:
     found = hunt(name)
