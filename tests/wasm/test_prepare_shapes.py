@@ -104,7 +104,7 @@ REFUSED_SHAPES = {name for name in SHAPES if "fit nothing" in name or "refused" 
 
 
 # The shapes are to be worked through, not refused for their number of branches or operands.
-ROOMY = PrepareLimits(operands_max=1 << 30, runs_max=1 << 30)
+ROOMY = PrepareLimits(operands_max=1 << 30, runs_max=1 << 30, locals_times_runs_max=1 << 50)
 
 
 def cost(source: bytes) -> float:

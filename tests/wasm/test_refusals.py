@@ -195,6 +195,11 @@ def test_every_form_of_segment_and_constant_passes() -> None:
             "2 operands on",
         ),
         (PrepareLimits(runs_max=3), "(func (block) (block) (block))", "4 branches and ends"),
+        (
+            PrepareLimits(locals_times_runs_max=8),
+            "(func (local i32 i64 f32) (block) (block))",
+            "9 locals times branches",
+        ),
         (PrepareLimits(nesting_max=2), "(func (block (block (block))))", "nested more than 2"),
         (PrepareLimits(body_bytes_max=1), "(func)", "bytes in a function, at most 1"),
         (PrepareLimits(prepared_body_bytes_max=60), "(func)", "the prepared function has"),

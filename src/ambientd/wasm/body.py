@@ -69,6 +69,11 @@ def rewrite_body(context: BodyContext, function: int, start: int, end: int) -> b
     for count, limit, what in (
         (rewriter.peak, context.limits.operands_max, "operands on the stack at once"),
         (rewriter.runs, context.limits.runs_max, "branches and ends of blocks"),
+        (
+            rewriter.runs * local_count,
+            context.limits.locals_times_runs_max,
+            "locals times branches and ends of blocks",
+        ),
     ):
         if count > limit:
             problem = f"{count} {what}, at most {limit} are allowed"

@@ -20,11 +20,13 @@ class PrepareLimits:
     functions_max: int = 100_000
     globals_max: int = 16_384
     exports_max: int = 16_384
-    segments_max: int = 65_536
+    segments_max: int = 100_000
     name_bytes_max: int = 1_024
     locals_max: int = 10_000
     # Compilers take time with the square of these; 3 s at this many.
     runs_max: int = 40_960
+    # And with this product they take 4 s, and much more of it overflows their own stack.
+    locals_times_runs_max: int = 16_777_216
     # An interpreter has 65,535 cells for locals and operands, two for a v128.
     operands_max: int = 16_384
     nesting_max: int = 16_384
