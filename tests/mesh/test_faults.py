@@ -173,20 +173,17 @@ def test_a_full_disk_stops_the_node_and_costs_nothing_that_was_acknowledged(
     (node,) = alone.daemons
     most = 400 * 1024
 
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
     log = node.data_dir / "log"
     with log.open("ab") as out:
         node.process = subprocess.Popen(
             [sys.executable, "-m", "ambientd.daemon", "--data-dir", str(node.data_dir)],
             stdout=out,
             stderr=out,
-            preexec_fn=small_files,
             env={k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")},
         )
     alone.until(lambda: node.status() is not None, "the node answers")
+    # From now on only, because the limit holds for shared memory as well, which workers start with.
+    resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (most, most))
     known: list[str] = []
 
     def submit_for_ever() -> None:

@@ -112,8 +112,10 @@ class WorkerProcess:
             raise WorkerLostError from error
         finally:
             # Give the memory back; the process is only to read it between request and reply.
-            os.ftruncate(self.code, 0)
-            os.ftruncate(self.code, COMPILED_BYTES_MAX)
+            # Where even that is refused, the next hand-over fails, and the process is replaced.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.code, 0)
+                os.ftruncate(self.code, COMPILED_BYTES_MAX)
 
     def resident_bytes(self) -> int:
         """Return the memory that the process occupies, 0 where the system does not tell."""
