@@ -18,7 +18,7 @@ def test_wasmtime_is_always_there_and_first() -> None:
 
 def test_every_engine_tells_its_version() -> None:
     for name in installed():
-        assert open_engine(name).version.count(".") == 2
+        assert open_engine(name).version.partition("+")[0].count(".") == 2
 
 
 def test_an_unknown_engine_is_refused_with_the_names_of_the_known() -> None:

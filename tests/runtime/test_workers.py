@@ -99,7 +99,7 @@ async def test_a_memory_bomb_ends_at_the_limit_and_its_memory_comes_back() -> No
 
 
 async def test_five_hundred_executions_leave_no_memory_behind() -> None:
-    async with pool_of() as pool:
+    async with pool_of(executions_max=1_000) as pool:
 
         async def run(times: int) -> None:
             kinds = (("wasi", b"p"), ("wasi", b"-"), ("echo", b"x"), ("trap", b"\5"))
