@@ -238,8 +238,7 @@ async def test_a_locked_down_worker_serves_the_host_calls_as_well(engine: str) -
             assert result.output.decode() == case.output
 
 
-@pytest.fixture
-def go_program() -> Path:
+def require_go_program() -> Path:
     if not GO_PROGRAM.exists():
         message = f"{GO_PROGRAM} is missing; build it with `make -C tests/programs go`"
         require: Callable[[str], None] = (
@@ -247,6 +246,11 @@ def go_program() -> Path:
         )
         require(message)
     return GO_PROGRAM
+
+
+@pytest.fixture
+def go_program() -> Path:
+    return require_go_program()
 
 
 @pytest.mark.slow

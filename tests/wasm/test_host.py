@@ -5,15 +5,15 @@ import hashlib
 import pytest
 
 from ambientd.model.execution import TrapReason
-from ambientd.wasm.host import (
+from ambientd.wasm.guest import (
     CALL_GAS,
     ExitError,
-    Host,
     HostTrapError,
     OutOfGasError,
     charge,
     transfer_gas,
 )
+from ambientd.wasm.host import Host
 from ambientd.wasm.host_crypto import CRYPTO_SERVED, HASH_GAS_PER_BYTE
 from ambientd.wasm.host_wasi import (
     RANDOM_BLOCK_GAS,

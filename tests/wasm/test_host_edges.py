@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ambientd.model.execution import TrapReason
-from ambientd.wasm.host import CALL_GAS, ExitError, Host, HostTrapError, OutOfGasError
+from ambientd.wasm.guest import CALL_GAS, ExitError, HostTrapError, OutOfGasError
+from ambientd.wasm.host import Host
 from ambientd.wasm.imports import HOST_FUNCTIONS, WASI_FUNCTIONS
 from ambientd.wasm.interface import GAS_EXPORT
 

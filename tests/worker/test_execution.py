@@ -11,7 +11,7 @@ from ambientd.model.execution import (
     ExecutionResult,
     OutcomeKind,
 )
-from ambientd.wasm.host import CALL_GAS, transfer_gas
+from ambientd.wasm.guest import CALL_GAS, transfer_gas
 from ambientd.wasm.interface import Interface
 from ambientd.worker.execution import execute, interface_of
 from tests.modules.compiled import module, prepared

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ambientd.model.execution import ExecutionLimits, OutcomeKind
-from tests.programs.test_programs import CASES, GO_PROGRAM, ORDERS, Case, built
+from tests.programs.test_programs import CASES, ORDERS, Case, built, require_go_program
 from tests.worker.test_pausing import check, ordinary
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +42,5 @@ def test_a_reference_module_moves_between_engines(path: str, data: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not GO_PROGRAM.exists(), reason="built by `make -C tests/programs go`")
 def test_a_go_program_moves_between_engines() -> None:
-    journey(GO_PROGRAM, ORDERS)
+    journey(require_go_program(), ORDERS)

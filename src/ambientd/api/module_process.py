@@ -19,7 +19,7 @@ from ambientd.codec import canonical
 from ambientd.errors import ConfigError, RemoteProtocolError, UsageError
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult
 from ambientd.ports.worker_protocol import (
-    FRAME_BYTES_MAX,
+    HELLO_BYTES_MAX,
     LENGTH_BYTES,
     REASON_CHARACTERS_MAX,
     REQUIRED_PROTECTIONS,
@@ -35,6 +35,7 @@ from ambientd.ports.worker_protocol import (
     Reply,
     Request,
     is_plausible,
+    reply_bytes_max,
 )
 from ambientd.wasm.interface import Interface
 
@@ -182,7 +183,7 @@ class ModuleProcess:
 
     def _greeting(self, engine: str, *, sandbox_required: bool) -> Hello:
         try:
-            hello = self._receive(time.monotonic() + _START_MS_MAX / 1000)
+            hello = self._receive(HELLO_BYTES_MAX, time.monotonic() + _START_MS_MAX / 1000)
         except (TimeoutError, _LostError) as error:
             msg = (
                 f"the worker process for {engine} does not start; run `{sys.executable} -I -m "
@@ -208,7 +209,7 @@ class ModuleProcess:
         deadline_s = time.monotonic() + limit_ms / 1000
         try:
             self._send(canonical.encode(request), deadline_s)
-            return self._receive(deadline_s)
+            return self._receive(reply_bytes_max(request), deadline_s)
         except TimeoutError:
             self.close()
             return Aborted(reason=f"{what} took longer than {limit_ms} ms of wall time")
@@ -230,13 +231,13 @@ class ModuleProcess:
             except BrokenPipeError as error:
                 raise _LostError from error
 
-    def _receive(self, deadline_s: float) -> Reply:
+    def _receive(self, size_bytes_max: int, deadline_s: float) -> Reply:
         size_bytes = int.from_bytes(self._take(LENGTH_BYTES, deadline_s), "little")
-        if size_bytes > FRAME_BYTES_MAX:
+        if size_bytes > size_bytes_max:
             raise _LostError
         try:
             data = self._take(size_bytes, deadline_s)
-            reply: Reply = canonical.decode(data, Reply, FRAME_BYTES_MAX)
+            reply: Reply = canonical.decode(data, Reply, size_bytes_max)
         except RemoteProtocolError as error:
             raise _LostError from error
         return reply

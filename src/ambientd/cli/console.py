@@ -64,6 +64,16 @@ def read_file(path: str, what: str, size_bytes_max: int = FILE_BYTES_MAX) -> byt
     return data
 
 
+def read_module(path: str, size_bytes_max: int = FILE_BYTES_MAX) -> bytes:
+    """Read a module; raise UsageError for a file that is none."""
+    module = read_file(path, "module", size_bytes_max)
+    if module[:4] != b"\0asm":
+        what = "no WebAssembly binary" if module else "empty"
+        msg = f"{path}: is {what}; compile it to .wasm first"
+        raise UsageError(msg)
+    return module
+
+
 def check_writable(path: str) -> None:
     """Refuse a path that cannot become a file, before anything is paid for."""
     target = Path(path)

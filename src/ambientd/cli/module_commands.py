@@ -21,6 +21,7 @@ from ambientd.cli.console import (
     print_line,
     print_table,
     read_file,
+    read_module,
     short,
     tell,
     write_file,
@@ -199,12 +200,7 @@ def bench(arguments: BenchArguments) -> ExitCode:
 def _module(arguments: FileArguments) -> bytes:
     from ambientd.api.module_check import MODULE_BYTES_MAX
 
-    module = read_file(arguments.file, "module", MODULE_BYTES_MAX)
-    if module[:4] != b"\0asm":
-        what = "no WebAssembly binary" if module else "empty"
-        msg = f"{arguments.file}: is {what}; compile it to .wasm first"
-        raise UsageError(msg)
-    return module
+    return read_module(arguments.file, MODULE_BYTES_MAX)
 
 
 def _sandbox_required(arguments: FileArguments) -> bool:

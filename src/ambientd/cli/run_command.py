@@ -14,6 +14,7 @@ from ambientd.cli.console import (
     print_json,
     print_line,
     read_file,
+    read_module,
     short,
     tell,
     write_file,
@@ -73,10 +74,7 @@ def _request(arguments: RunArguments) -> requests.SubmitTask:
     if arguments.replicas > 64:
         msg = f"--replicas {arguments.replicas}: at most 64 can be asked for"
         raise UsageError(msg)
-    module = read_file(arguments.module, "module")
-    if module[:4] != b"\0asm":
-        msg = f"{arguments.module}: is no WebAssembly binary; compile it to .wasm first"
-        raise UsageError(msg)
+    module = read_module(arguments.module)
     data = read_file(arguments.input, "input") if arguments.input else b""
     for path in (arguments.output, arguments.receipt):
         if path:

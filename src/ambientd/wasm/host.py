@@ -1,29 +1,9 @@
 """What a running module can ask of its host, written once for every engine (protocols/04 §9)."""
 
-from ambientd.wasm.guest import (
-    CALL_GAS,
-    ExitError,
-    Guest,
-    HostTrapError,
-    OutOfGasError,
-    charge,
-    transfer_gas,
-)
+from ambientd.wasm.guest import CALL_GAS, Guest, charge
 from ambientd.wasm.host_crypto import CRYPTO_SERVED
 from ambientd.wasm.host_wasi import WASI_SERVED, WasiWorld, WorldState
 from ambientd.wasm.imports import HOST_FUNCTIONS
-
-__all__ = [
-    "CALL_GAS",
-    "ExitError",
-    "Guest",
-    "Host",
-    "HostTrapError",
-    "OutOfGasError",
-    "WorldState",
-    "charge",
-    "transfer_gas",
-]
 
 _MASKS = {"i": (1 << 32) - 1, "l": (1 << 64) - 1}
 

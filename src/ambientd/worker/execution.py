@@ -24,14 +24,14 @@ from ambientd.ports.engine import (
     ModuleShape,
     TrapError,
 )
-from ambientd.wasm.host import (
+from ambientd.wasm.guest import (
     ExitError,
-    Host,
     HostTrapError,
     OutOfGasError,
     charge,
     transfer_gas,
 )
+from ambientd.wasm.host import Host
 from ambientd.wasm.imports import WASI_MODULE
 from ambientd.wasm.interface import DEPTH_EXPORT, GAS_EXPORT, START_EXPORT, Interface
 from ambientd.wasm.limits import PrepareLimits

@@ -17,7 +17,8 @@ from ambientd.model.execution import (
 )
 from ambientd.ports.engine import CompiledModule, Instance, TrapError
 from ambientd.ports.worker_protocol import TRACE_POINTS_MAX, TracePoint
-from ambientd.wasm.host import Host, WorldState
+from ambientd.wasm.host import Host
+from ambientd.wasm.host_wasi import WorldState
 from ambientd.wasm.interface import GAS_EXPORT, START_EXPORT
 from ambientd.wasm.pausing import (
     GROW_EXPORT,
