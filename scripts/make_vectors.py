@@ -26,7 +26,17 @@ from ambientd.codec.statements import (
 from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.events import RecordRejected
 from ambientd.model.receipt import ReceiptFile
-from ambientd.model.record import Anchor, Body, Cancel, Checkpoint, NodeReport, Registry
+from ambientd.model.record import (
+    Anchor,
+    Body,
+    Cancel,
+    Checkpoint,
+    NodeReport,
+    Registry,
+    SeatAsked,
+    SeatVote,
+    SeatWish,
+)
 from ambientd.rules.notes import note_text, signed_note
 from ambientd.rules.receipt_check import check_receipt_file
 from tests.ledger.bitcoin import anchor_proof
@@ -235,6 +245,12 @@ def records() -> dict[str, Any]:
     scene.block((0, Checkpoint(note=cluster.note())))
     root = cluster.state.receipt_log_root(2)
     scene.block((0, Anchor(size=2, root=root, proof=anchor_proof(root))))
+    tip = sha256(b"a new chain")
+    scene.block((50, SeatAsked(beacon_tip=tip, bond_msat=0, asked_ms=1)))
+    votes = [SeatVote(node=cluster.node(50), wish=SeatWish.IN, said_ms=1)] * 3
+    scene.block(*enumerate(votes), (3, replace(votes[0], node=cluster.node(3), wish=SeatWish.OUT)))
+    while (due := cluster.state.epoch_due) is not None:
+        scene.block((0, due))
     entry = cluster.task(task)
     receipt = next(slot.receipt for slot in entry.slots if slot.receipt is not None)
     assert entry.settlement is not None

@@ -16,8 +16,6 @@ from ambientd.consensus.effects import (
 from ambientd.consensus.epochs import (
     Epoch,
     epoch_of,
-    seats_fault,
-    seats_replaced_max,
     succession_fault,
     verify_epoch_chain,
 )
@@ -38,6 +36,7 @@ from ambientd.consensus.messages import (
     records_root,
 )
 from ambientd.consensus.options import ConsensusOptions
+from ambientd.rules.committees import seats_fault, seats_replaced_max
 from sim.replica import STOP_PREFIX, SeatsWanted, Store, read_stop, seats_record
 from tests.consensus.bench import Bench, of, options, record, secret, sent
 

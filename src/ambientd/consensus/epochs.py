@@ -12,6 +12,7 @@ from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.messages import Count, EpochEnd, Hash, Key, block_hash, records_root
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.model.genesis import MEMBERS_MAX
+from ambientd.rules.committees import seats_fault
 
 EMPTY_ROOT = records_root(())
 CHAIN_MAX = 65_536
@@ -60,24 +61,6 @@ class Endless:
 def epoch_of(options: ConsensusOptions) -> Epoch:
     """Give the epoch that these options describe."""
     return Epoch(options.epoch, options.members, options.seed, options.beacon_tips)
-
-
-def seats_replaced_max(size: int) -> int:
-    """Give how many seats of a committee may change hands at once."""
-    return max(1, size // 3)
-
-
-def seats_fault(present: Sequence[bytes], proposed: Sequence[bytes]) -> str | None:
-    """Give why a committee may not follow another in one step, or None when it may."""
-    limit = seats_replaced_max(len(present))
-    leaving = len(set(present) - set(proposed))
-    joining = len(set(proposed) - set(present))
-    if max(leaving, joining) > limit:
-        return (
-            f"{leaving} members leave and {joining} join; "
-            f"of {len(present)} seats {limit} may change at once"
-        )
-    return None
 
 
 def succession_fault(present: Epoch, proposed: Epoch) -> str | None:

@@ -31,7 +31,17 @@ _SIGNATURE = (64, 64)
 BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
         **dict.fromkeys(
-            ("author", "node", "inviter", "invite_key", "worker", "referee", "member", "culprit"),
+            (
+                "author",
+                "node",
+                "inviter",
+                "invite_key",
+                "worker",
+                "referee",
+                "member",
+                "members",
+                "culprit",
+            ),
             _KEY,
         ),
         **dict.fromkeys(
@@ -45,6 +55,9 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
                 "root",
                 "commitment",
                 "telemetry",
+                "seed",
+                "beacon_tip",
+                "beacon_tips",
             ),
             _DIGEST,
         ),
@@ -66,6 +79,8 @@ ITEMS_MAX: Mapping[str, int] = MappingProxyType(
         "commits": 1024,
         "following_headers": 2016,
         "cosignatures": MEMBERS_MAX,
+        "members": MEMBERS_MAX,
+        "beacon_tips": MEMBERS_MAX,
     }
 )
 """How many items a list field may have, where it is not `LIST_ITEMS_MAX`."""

@@ -11,7 +11,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from ambientd.codec.statements import task_id
-from ambientd.ledger import conditions, outages, tasks, upkeep
+from ambientd.ledger import conditions, outages, seats, tasks, upkeep
 from ambientd.ledger.admission import decode_record, is_admissible
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import Entry, Key
@@ -25,10 +25,13 @@ from ambientd.model.record import (
     Checkpoint,
     Commits,
     DisputeStep,
+    Epoch,
     Fraud,
     Join,
     Record,
     Registry,
+    SeatAsked,
+    SeatVote,
     Settle,
 )
 
@@ -66,6 +69,7 @@ def apply_block(
             kind = type(record.body).__name__.lower()
             about = _task_of(record)
             block.tell(RecordRejected(record.author, kind, rejection, about))
+    seats.let_due(block)
     return BlockResult(tuple(block.events), block.writes, next_root(state.root, block.writes))
 
 
@@ -125,6 +129,12 @@ def _apply(draft: Draft, record: Record, prove_fraud: ProveFraud) -> str | None:
             return upkeep.anchor(draft, record, body)
         case Fraud():
             return upkeep.fraud(draft, body, is_proven=prove_fraud(body))
+        case SeatAsked():
+            return seats.ask(draft, record, body)
+        case SeatVote():
+            return seats.vote(draft, record, body)
+        case Epoch():
+            return seats.begin(draft, body)
         case _:
             assert_never(body)
 

@@ -9,6 +9,7 @@ from ambientd.ledger.entries import (
     META_KEY,
     Account,
     Entry,
+    EpochEntry,
     EvidenceEntry,
     Key,
     Meta,
@@ -16,6 +17,7 @@ from ambientd.ledger.entries import (
     Reputation,
     Table,
     TaskEntry,
+    epoch_key,
 )
 from ambientd.ledger.events import LedgerEvent, LiarNamed, NodeConvicted
 from ambientd.ledger.state import LedgerState
@@ -78,6 +80,11 @@ class Draft:
     def put_meta(self, meta: Meta) -> None:
         """Write what there is one of."""
         self.put(META_KEY, meta)
+
+    @property
+    def epoch_entry(self) -> EpochEntry:
+        """Give the epoch at the block's beginning, and whether it is to end."""
+        return cast("EpochEntry", self.get(epoch_key(self.state.epoch.number)))
 
     def task(self, task: TaskId) -> TaskEntry | None:
         """Give a task."""

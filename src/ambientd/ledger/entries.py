@@ -4,7 +4,7 @@ from enum import IntEnum
 from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId, TaskId, Value
-from ambientd.model.genesis import Profile
+from ambientd.model.genesis import FIRST_EPOCH, Profile
 from ambientd.model.receipt import (
     AnchorProof,
     CheckpointNote,
@@ -12,7 +12,7 @@ from ambientd.model.receipt import (
     Settlement,
     SignedReceipt,
 )
-from ambientd.model.record import NodeReport
+from ambientd.model.record import Epoch, NodeReport, SeatWish
 from ambientd.model.task import Commit, SlotState, TaskSpec, TaskState
 
 
@@ -29,6 +29,9 @@ class Table(IntEnum):
     EVIDENCE = 7
     INVITE = 8
     REPORT = 9
+    EPOCH = 10
+    SEAT = 11
+    TIP = 12
 
 
 Key: TypeAlias = tuple[Table, bytes]
@@ -38,6 +41,21 @@ META_KEY: Key = (Table.META, b"")
 def report_key(node: NodeId, member: NodeId) -> Key:
     """Give the key of a member's last report on a node."""
     return Table.REPORT, node + member
+
+
+def epoch_key(number: int) -> Key:
+    """Give the key of an epoch."""
+    return Table.EPOCH, number.to_bytes(8, "big")
+
+
+def seat_key(node: NodeId) -> Key:
+    """Give the key of what was said about a node's seat."""
+    return Table.SEAT, node
+
+
+def tip_key(tip: bytes) -> Key:
+    """Give the key of a beacon tip that was used."""
+    return Table.TIP, tip
 
 
 class Meta(Value, frozen=True):
@@ -147,10 +165,11 @@ class Leaf(Value, frozen=True):
 
 
 class CheckpointEntry(Value, frozen=True):
-    """A closed batch, and its anchor once there is one."""
+    """A closed batch, its anchor once there is one, and whose committee has cosigned it."""
 
     note: CheckpointNote
     anchor: AnchorProof | None = None
+    epoch: int = FIRST_EPOCH
 
 
 class EvidenceEntry(Value, frozen=True):
@@ -172,6 +191,37 @@ class Invite(Value, frozen=True):
     node: NodeId
 
 
+class EpochEntry(Value, frozen=True):
+    """An epoch, the block it builds on, and which one is to follow it, once that is decided."""
+
+    epoch: Epoch
+    root_index: int = 0
+    due: Epoch | None = None
+
+
+class SeatWord(Value, frozen=True):
+    """What one node last said about a seat."""
+
+    member: NodeId
+    wish: SeatWish
+    said_ms: int
+
+
+class SeatEntry(Value, frozen=True):
+    """A node's last request for a seat, and what was said about it since its seat last changed."""
+
+    beacon_tip: bytes = b""
+    asked_ms: int = 0
+    is_asking: bool = False
+    words: tuple[SeatWord, ...] = ()
+
+
+class UsedTip(Value, frozen=True):
+    """A beacon tip that has begun an epoch's chain; no chain begins there twice."""
+
+    epoch: int
+
+
 Entry: TypeAlias = (
     Meta
     | Account
@@ -183,6 +233,9 @@ Entry: TypeAlias = (
     | EvidenceEntry
     | Invite
     | NodeReport
+    | EpochEntry
+    | SeatEntry
+    | UsedTip
 )
 
 ENTRY_TYPES: dict[Table, type[Entry]] = {
@@ -196,4 +249,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.EVIDENCE: EvidenceEntry,
     Table.INVITE: Invite,
     Table.REPORT: NodeReport,
+    Table.EPOCH: EpochEntry,
+    Table.SEAT: SeatEntry,
+    Table.TIP: UsedTip,
 }

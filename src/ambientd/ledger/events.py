@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import AnchorProof, RefereeVerdict, Settlement, SignedReceipt
+from ambientd.model.record import SeatWish
 from ambientd.model.task import TaskState
 
 
@@ -158,6 +159,31 @@ class BatchAnchored:
 
 
 @dataclass(frozen=True, slots=True)
+class SeatSpoken:
+    """Somebody has said whether a node shall sit in the committee."""
+
+    speaker: NodeId
+    node: NodeId
+    wish: SeatWish
+
+
+@dataclass(frozen=True, slots=True)
+class EpochDue:
+    """The committee is to change: the log ends the epoch as soon as it can."""
+
+    number: int
+    members: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochBegan:
+    """Another committee keeps the log from here on."""
+
+    number: int
+    members: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRejected:
     """A record changed nothing."""
 
@@ -185,5 +211,8 @@ LedgerEvent: TypeAlias = (
     | NodeConvicted
     | CheckpointClosed
     | BatchAnchored
+    | SeatSpoken
+    | EpochDue
+    | EpochBegan
     | RecordRejected
 )

@@ -18,18 +18,24 @@ from ambientd.ledger.entries import (
     Account,
     CheckpointEntry,
     Entry,
+    EpochEntry,
     Key,
     Leaf,
     Meta,
     NodeEntry,
     Reputation,
+    SeatEntry,
     Table,
     TaskEntry,
+    UsedTip,
+    epoch_key,
     report_key,
+    seat_key,
+    tip_key,
 )
 from ambientd.model.base import Digest, NodeId, TaskId
-from ambientd.model.genesis import Genesis
-from ambientd.model.record import NodeReport
+from ambientd.model.genesis import FIRST_EPOCH, Genesis
+from ambientd.model.record import Epoch, NodeReport
 from ambientd.model.task import TERMINAL, TaskState
 from ambientd.rules import reputation
 from ambientd.rules.founding import genesis_fault
@@ -68,6 +74,17 @@ def next_root(root: bytes, writes: Mapping[Key, Entry | None]) -> bytes:
     return tagged("ambient/state/1", root, *parts) if parts else root
 
 
+def first_epoch(genesis: Genesis) -> Epoch:
+    """Give the epoch of the founders."""
+    founders = sorted(genesis.members, key=lambda member: member.node)
+    return Epoch(
+        number=FIRST_EPOCH,
+        members=tuple(founder.node for founder in founders),
+        seed=fingerprint(genesis),
+        beacon_tips=tuple(founder.beacon_tip for founder in founders),
+    )
+
+
 class LedgerState:
     """All entries, and the indexes that queries and roles need."""
 
@@ -76,7 +93,7 @@ class LedgerState:
     ) -> None:
         self.genesis = genesis
         self.cluster = fingerprint(genesis)
-        self.members = tuple(sorted(member.node for member in genesis.members))
+        self.epoch = first_epoch(genesis)
         self.applied_index = index
         self.root = root
         self._items: dict[Key, Entry] = {}
@@ -88,6 +105,7 @@ class LedgerState:
         self._tombstones: set[NodeId] = set()
         self._checkpoints: list[int] = []
         self._anchored: list[int] = []
+        self._seats: set[NodeId] = set()
         self._tree = ReceiptTree()
         self._index(items)
 
@@ -103,6 +121,10 @@ class LedgerState:
             items[Table.NODE, member.node] = NodeEntry(
                 profile=member.profile, is_member=True, bond_msat=member.bond_msat
             )
+        first = first_epoch(genesis)
+        items[epoch_key(FIRST_EPOCH)] = EpochEntry(epoch=first)
+        for tip in first.beacon_tips:
+            items[tip_key(tip)] = UsedTip(epoch=FIRST_EPOCH)
         root = next_root(fingerprint(genesis), items)
         return cls(genesis, items, 0, root)
 
@@ -140,6 +162,10 @@ class LedgerState:
                     leaves.append((key[1], digest))
                 case CheckpointEntry():
                     self._index_checkpoint(entry)
+                case EpochEntry(epoch=epoch):
+                    self.epoch = max(self.epoch, epoch, key=lambda each: each.number)
+                case SeatEntry(words=words):
+                    (self._seats.add if words else self._seats.discard)(NodeId(key[1]))
                 case _:
                     pass
         for place, digest in sorted(leaves):
@@ -218,6 +244,29 @@ class LedgerState:
     def node(self, node: NodeId) -> NodeEntry | None:
         """Give a node."""
         return cast("NodeEntry | None", self._items.get((Table.NODE, node)))
+
+    @property
+    def members(self) -> tuple[NodeId, ...]:
+        """Give the present committee, in ascending order."""
+        return self.epoch.members
+
+    def epoch_entry(self, number: int) -> EpochEntry | None:
+        """Give an epoch, the present one or an older."""
+        return cast("EpochEntry | None", self._items.get(epoch_key(number)))
+
+    @property
+    def epoch_due(self) -> Epoch | None:
+        """Give the epoch that is to follow the present one, once that is decided."""
+        entry = self.epoch_entry(self.epoch.number)
+        return None if entry is None else entry.due
+
+    def seat(self, node: NodeId) -> SeatEntry | None:
+        """Give what a node and the members have said about its seat."""
+        return cast("SeatEntry | None", self._items.get(seat_key(node)))
+
+    def seats(self) -> set[NodeId]:
+        """Give the nodes whose seats somebody has spoken on; not to be changed."""
+        return self._seats
 
     def report(self, node: NodeId, member: NodeId) -> NodeReport | None:
         """Give a member's last report on a node."""

@@ -74,7 +74,7 @@ def checkpoint(draft: Draft, body: Checkpoint) -> str | None:
     if len(signers) < needed or len(note.cosignatures) != len(signers):
         return f"{len(signers)} valid cosignatures, a quorum is {needed}"
     key = (Table.CHECKPOINT, note.size.to_bytes(8, "big"))
-    draft.put(key, CheckpointEntry(note=note))
+    draft.put(key, CheckpointEntry(note=note, epoch=draft.state.epoch.number))
     draft.put_meta(replace(meta, checkpoint_size=note.size))
     draft.tell(CheckpointClosed(note.size, note.root))
     return None

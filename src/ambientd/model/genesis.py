@@ -7,6 +7,9 @@ from ambientd.model.base import NodeId, Value
 MEMBERS_MAX = 128
 """How many members a committee may have; every list of one item a member is bounded by it."""
 
+FIRST_EPOCH = 1
+"""The number of the founding committee's epoch."""
+
 
 class NodeKind(StrEnum):
     """What sort of device a node runs on."""

@@ -1,5 +1,6 @@
 """Records: what is proposed to the log. A body, its author, and the author's signature."""
 
+from enum import IntEnum
 from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId, TaskId, Value
@@ -99,8 +100,57 @@ class Fraud(Value, frozen=True, tag=11):
     second: bytes
 
 
+class SeatAsked(Value, frozen=True, tag=12):
+    """The author wants a seat in the committee; what it adds to its bond is at risk from now on.
+
+    `asked_ms` orders the author's own requests and tells its beacon chains apart.
+    """
+
+    beacon_tip: bytes
+    bond_msat: int
+    asked_ms: int
+
+
+class SeatWish(IntEnum):
+    """What a member wants for a node."""
+
+    OUT = 0
+    IN = 1
+    INSTEAD = 2
+    """In, and in the place of whoever leaves or stands lower."""
+
+
+class SeatVote(Value, frozen=True, tag=13):
+    """A member's word on a node's seat, or anybody's word on its own; the last one counts."""
+
+    node: NodeId
+    wish: SeatWish
+    said_ms: int
+
+
+class Epoch(Value, frozen=True, tag=14):
+    """A stop: the last record of an epoch, which names the next one's committee (05 section 11)."""
+
+    number: int
+    members: tuple[NodeId, ...]
+    seed: Digest
+    beacon_tips: tuple[bytes, ...]
+
+
 Body: TypeAlias = (
-    Join | Registry | Admit | Cancel | Commits | Settle | DisputeStep | Checkpoint | Anchor | Fraud
+    Join
+    | Registry
+    | Admit
+    | Cancel
+    | Commits
+    | Settle
+    | DisputeStep
+    | Checkpoint
+    | Anchor
+    | Fraud
+    | SeatAsked
+    | SeatVote
+    | Epoch
 )
 
 

@@ -1,0 +1,202 @@
+"""The committee's seats: who asks, who decides, and which epoch is due (protocols/03 section 7).
+
+A quorum of the members lets a node in or out; only leaving is one's own affair. What a quorum has
+decided is carried out by the next epoch, as far as one step may go, the rest by those after it.
+"""
+
+from typing import cast
+
+from msgspec.structs import replace
+
+from ambientd.codec.digest import tagged
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import (
+    EpochEntry,
+    SeatEntry,
+    SeatWord,
+    Table,
+    UsedTip,
+    epoch_key,
+    seat_key,
+    tip_key,
+)
+from ambientd.ledger.events import EpochBegan, EpochDue, SeatSpoken
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.genesis import MEMBERS_MAX
+from ambientd.model.record import Epoch, Record, SeatAsked, SeatVote, SeatWish
+from ambientd.rules.committees import seats_replaced_max, standing
+from ambientd.rules.verdicts import quorum
+
+
+def ask(draft: Draft, record: Record, body: SeatAsked) -> str | None:
+    """Take a node's request for a seat, and what it adds to its bond."""
+    author, entry = record.author, draft.node(record.author)
+    if entry is None or entry.tombstoned:
+        return "only nodes that were never convicted ask for seats"
+    if author in draft.state.members:
+        return "the node has a seat"
+    due = draft.epoch_entry.due
+    if due is not None and author in due.members:
+        return "the node gets its seat in the next epoch"
+    seat = _seat(draft, author)
+    if body.asked_ms <= seat.asked_ms:
+        return "the node has asked since"
+    if draft.get(tip_key(body.beacon_tip)) is not None:
+        return "a seat needs a new beacon tip; this one was used before"
+    if body.bond_msat > draft.balance_msat(author):
+        return f"the balance does not cover a bond of {body.bond_msat} msat"
+    draft.credit(author, -body.bond_msat)
+    draft.put_node(author, replace(entry, bond_msat=entry.bond_msat + body.bond_msat))
+    asking = SeatEntry(
+        beacon_tip=body.beacon_tip,
+        asked_ms=body.asked_ms,
+        is_asking=True,
+        words=tuple(word for word in seat.words if word.member != author),
+    )
+    draft.put(seat_key(author), asking)
+    draft.tell(SeatSpoken(author, author, SeatWish.IN))
+    return None
+
+
+def vote(draft: Draft, record: Record, body: SeatVote) -> str | None:
+    """Take a member's word on a seat, or a node's word that it wants none."""
+    author, entry = record.author, draft.node(record.author)
+    is_own = author == body.node
+    if entry is None or (entry.tombstoned and not is_own):
+        return "only nodes that were never convicted speak on seats"
+    if not is_own and author not in draft.state.members:
+        return "only committee members speak on the seats of others"
+    if is_own and author not in draft.state.members and body.wish is not SeatWish.OUT:
+        return "nobody lets itself in: ask for a seat"
+    if draft.node(body.node) is None:
+        return "the seat is for no known node"
+    seat = _seat(draft, body.node)
+    word = SeatWord(member=author, wish=body.wish, said_ms=body.said_ms)
+    before = [said for said in seat.words if said.member == author]
+    if before and body.said_ms <= before[0].said_ms:
+        return "the member has said something else since"
+    words = tuple(said for said in seat.words if said.member != author)
+    is_asking = seat.is_asking and not (is_own and body.wish is SeatWish.OUT)
+    draft.put(seat_key(body.node), replace(seat, words=(*words, word), is_asking=is_asking))
+    draft.tell(SeatSpoken(author, body.node, body.wish))
+    return None
+
+
+def begin(draft: Draft, body: Epoch) -> str | None:
+    """Begin an epoch: the log ends the one before with this very record."""
+    before = draft.epoch_entry
+    if body.number != before.epoch.number + 1:
+        return f"epoch {body.number} does not follow epoch {before.epoch.number}"
+    draft.put(epoch_key(before.epoch.number), replace(before, due=None))
+    draft.put(epoch_key(body.number), EpochEntry(epoch=body, root_index=draft.context.index))
+    for tip in body.beacon_tips:
+        draft.put(tip_key(tip), UsedTip(epoch=body.number))
+    changed = set(body.members) ^ set(before.epoch.members)
+    for node in sorted(changed):
+        draft.put(seat_key(node), replace(_seat(draft, node), is_asking=False, words=()))
+        entry = draft.node(node)
+        if entry is not None:
+            draft.put_node(node, replace(entry, is_member=node in body.members))
+    _forget_findings(draft, frozenset(body.members))
+    draft.tell(EpochBegan(body.number, body.members))
+    return None
+
+
+def _forget_findings(draft: Draft, members: frozenset[NodeId]) -> None:
+    """Let only the new committee decide what is disputed: a settlement has one committee."""
+    for task, _ in draft.state.open_tasks():
+        entry = draft.task(task)
+        if entry is not None and entry.verdicts:
+            kept = tuple(verdict for verdict in entry.verdicts if verdict.referee in members)
+            draft.put_task(task, replace(entry, verdicts=kept))
+
+
+def let_due(draft: Draft) -> None:
+    """Work out, once a block's records are done, whether the epoch is to end, and how."""
+    present = draft.epoch_entry
+    has_ended = draft.get(epoch_key(present.epoch.number + 1)) is not None
+    if has_ended or present.due is not None:
+        return
+    members = _next_members(draft, present.epoch)
+    if members == present.epoch.members:
+        return
+    number = present.epoch.number + 1
+    tips = dict(zip(present.epoch.members, present.epoch.beacon_tips, strict=True))
+    due = Epoch(
+        number=number,
+        members=members,
+        seed=Digest(
+            tagged("ambient/epoch-seed/1", draft.context.beacon, number.to_bytes(8, "big"))
+        ),
+        beacon_tips=tuple(tips.get(node) or _seat(draft, node).beacon_tip for node in members),
+    )
+    draft.put(epoch_key(present.epoch.number), replace(present, due=due))
+    draft.tell(EpochDue(number, members))
+
+
+def _next_members(draft: Draft, present: Epoch) -> tuple[NodeId, ...]:
+    """Give who sits next: first who leaves, then who takes such a seat, a lower's, or a new one."""
+    limit = seats_replaced_max(len(present.members))
+    wishes = {node: _decided(draft, node, present) for node in _spoken_of(draft)}
+    lowest = sorted(present.members, key=lambda node: (_standing(draft, node), node))
+    out = [node for node in lowest if wishes.get(node) is SeatWish.OUT][:limit]
+    asking = [node for node, wish in wishes.items() if wish in _INWARD and _may_sit(draft, node)]
+    asking = [node for node in asking if node not in present.members]
+    staying = [node for node in lowest if node not in out]
+    joined: list[NodeId] = []
+    tips: set[bytes] = set()
+    vacant = len(out)
+    for node in sorted(asking, key=lambda node: (-_standing(draft, node), node)):
+        tip = _seat(draft, node).beacon_tip
+        if len(joined) == limit or tip in tips:
+            continue
+        if wishes[node] is SeatWish.INSTEAD:
+            if vacant:
+                vacant -= 1
+            elif len(out) == limit or _standing(draft, node) <= _standing(draft, staying[0]):
+                continue
+            else:
+                out.append(staying.pop(0))
+        joined.append(node)
+        tips.add(tip)
+    members = tuple(sorted((set(present.members) - set(out)) | set(joined)))
+    return members if 1 <= len(members) <= MEMBERS_MAX else present.members
+
+
+_INWARD = (SeatWish.IN, SeatWish.INSTEAD)
+
+
+def _spoken_of(draft: Draft) -> list[NodeId]:
+    """Give the nodes whose seats somebody has spoken on, sorted."""
+    written = {NodeId(key[1]) for key in draft.writes if key[0] is Table.SEAT}
+    return sorted(written | draft.state.seats())
+
+
+def _decided(draft: Draft, node: NodeId, present: Epoch) -> SeatWish | None:
+    """Give what a quorum of the members wants for a node, or the node itself when it leaves."""
+    votes: dict[SeatWish, int] = {}
+    needed = quorum(len(present.members))
+    for word in _seat(draft, node).words:
+        if word.member == node and word.wish is SeatWish.OUT:
+            return SeatWish.OUT
+        if word.member in present.members:
+            votes[word.wish] = votes.get(word.wish, 0) + 1
+    return next((wish for wish, count in votes.items() if count >= needed), None)
+
+
+def _may_sit(draft: Draft, node: NodeId) -> bool:
+    seat, entry = _seat(draft, node), draft.node(node)
+    is_new = draft.get(tip_key(seat.beacon_tip)) is None
+    return seat.is_asking and is_new and entry is not None and not entry.tombstoned
+
+
+def _standing(draft: Draft, node: NodeId) -> int:
+    entry = draft.node(node)
+    if entry is None:
+        return 0
+    reputation = draft.reputation_permille(node)
+    return standing(entry.bond_msat, reputation, convicted=entry.tombstoned)
+
+
+def _seat(draft: Draft, node: NodeId) -> SeatEntry:
+    return cast("SeatEntry", draft.get(seat_key(node)) or SeatEntry())
