@@ -58,8 +58,8 @@ def test_a_refused_section_is_named_with_its_byte(source: bytes, problem: str) -
     ("limits", "place"),
     [
         (PrepareLimits(body_bytes_max=3), r"function 0, byte \d+: 4 bytes in a function"),
-        (PrepareLimits(prepared_body_bytes_max=60), r"function 0 \(.*\), byte \d+: the prepared"),
-        (PrepareLimits(prepared_bytes_max=60), r"function 0 \(.*\), byte \d+: the prepared"),
+        (PrepareLimits(prepared_body_bytes_max=50), r"function 0 \(.*\), byte \d+: the prepared"),
+        (PrepareLimits(prepared_bytes_max=50), r"function 0 \(.*\), byte \d+: the prepared"),
         (PrepareLimits(locals_max=1), r"function 0 \(.*\), byte \d+: 2 locals"),
         (PrepareLimits(types_max=1), r"type section, byte \d+: "),
         (PrepareLimits(exports_max=1), r"export section, byte \d+: "),

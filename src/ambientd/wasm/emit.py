@@ -72,7 +72,7 @@ class Emitter:
     def __init__(self, names: Globals, first_local: int) -> None:
         self._first_local = first_local
         self._scratch: dict[frozenset[int], Scratch] = {}
-        gas, size = encode_unsigned(first_local), encode_unsigned(first_local + 1)
+        depth, gas, size = (encode_unsigned(first_local + offset) for offset in range(3))
         gas_global, depth_global = encode_unsigned(names.gas), encode_unsigned(names.depth)
         self._gas_get, self._gas_set, self._gas_tee = (
             LOCAL_GET + gas,
@@ -80,8 +80,10 @@ class Emitter:
             LOCAL_TEE + gas,
         )
         self._size_get, self._size_tee = LOCAL_GET + size, LOCAL_TEE + size
+        self._depth_get, self._depth_tee = LOCAL_GET + depth, LOCAL_TEE + depth
         self._load, self._store = GLOBAL_GET + gas_global, GLOBAL_SET + gas_global
-        self._depth_get, self._depth_set = GLOBAL_GET + depth_global, GLOBAL_SET + depth_global
+        self._depth_global_get = GLOBAL_GET + depth_global
+        self._depth_global_set = GLOBAL_SET + depth_global
         self._negative = I64_CONST + b"\x00" + I64_LT_S + BR_IF
         self.charges = Charges(self._gas_get, self._gas_set)
         self.flush = self._gas_get + self._store
@@ -94,7 +96,7 @@ class Emitter:
         return self._scratch[roles]
 
     def _lay_out(self, roles: frozenset[int]) -> Scratch:
-        types = [I64, I32]
+        types = [I32, I64, I32]  # depth, gas, a size
         canonical: dict[int, bytes] = {}
         for role, (kind, before, behind) in _CANONICAL.items():
             if role in roles:
@@ -126,9 +128,9 @@ class Emitter:
             BLOCK + NO_RESULT + BLOCK + result
             + self._load + I64_CONST + encode_signed(gas) + I64_SUB + self._gas_tee
             + self._negative + b"\x01"
-            + self._depth_get + I32_CONST + encode_signed(weight) + I32_ADD
-            + self._size_tee + self._depth_set
-            + self._size_get + I32_CONST + encode_signed(weight_max) + I32_GT_U + BR_IF + b"\x01"
+            + self._depth_global_get + I32_CONST + encode_signed(weight) + I32_ADD
+            + self._depth_tee + self._depth_global_set
+            + self._depth_get + I32_CONST + encode_signed(weight_max) + I32_GT_U + BR_IF + b"\x01"
         )  # fmt: skip
 
     def epilogue(self, *, check: bool, weight: int) -> bytes:
@@ -137,7 +139,7 @@ class Emitter:
             END
             + (self.check(0) if check else b"")
             + self.flush
-            + self._depth_get + I32_CONST + encode_signed(weight) + I32_SUB + self._depth_set
+            + self._depth_get + I32_CONST + encode_signed(weight) + I32_SUB + self._depth_global_set
             + RETURN + END
             + self.flush + UNREACHABLE + END
         )  # fmt: skip

@@ -41,7 +41,7 @@ from ambientd.wasm.sections import (
 )
 from ambientd.wasm.tokens import opcode_of, tokenise
 
-PAUSER_VERSION: int = 1
+PAUSER_VERSION: int = 2
 
 STATE_EXPORT = "__ambient_state"  # i32 global: 0 running, 1 leaving, 2 entering again
 NEXT_EXPORT = "__ambient_next"  # mutable i64 global: pause when the gas left is not above it

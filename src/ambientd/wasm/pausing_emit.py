@@ -103,7 +103,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The locals of a prepared function; scratch locals of preparation follow its own."""
+    """The locals of a prepared function: its own, its depth, gas, more scratch."""
 
     groups: bytes
     group_count: int
@@ -112,8 +112,13 @@ class Frame:
 
     @property
     def gas(self) -> int:
-        """Return the local that holds gas, the first scratch local."""
-        return self.own
+        """Return the local that holds gas."""
+        return self.own + 1
+
+    @property
+    def kept(self) -> bytes:
+        """Return the types of the locals that outlive a pause: gas does so in its global."""
+        return self.types[: self.own + 1]
 
 
 class FunctionWriter:
@@ -194,11 +199,8 @@ class FunctionWriter:
             )
 
     def _saved(self) -> list[tuple[bytes, int]]:
-        """Return each local that a frame keeps: its own, what was put away, and last r."""
-        own = [
-            (encode_unsigned(index), kind)
-            for index, kind in enumerate(self._frame.types[: self._frame.own])
-        ]
+        """Return each local that a frame keeps: those of preparation, those put away, last r."""
+        own = [(encode_unsigned(index), kind) for index, kind in enumerate(self._frame.kept)]
         slots = [(encode_unsigned(index), kind) for (_, kind), index in self._slots.items()]
         return [*own, *slots, (self._point, 0x7F)]
 

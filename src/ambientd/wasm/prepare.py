@@ -36,7 +36,7 @@ from ambientd.wasm.sections import (
     decode_module,
 )
 
-REWRITER_VERSION: int = 2
+REWRITER_VERSION: int = 3
 
 
 @dataclass(frozen=True, slots=True)
