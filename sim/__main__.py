@@ -16,7 +16,6 @@ from sim.hunt import SEEDS_MAX, Hunt, hunt_all
 from sim.liars import Lie
 from sim.museum import EXHIBITS
 from sim.mutants import MUTANTS
-from sim.node_machine import Vice
 from sim.plans import (
     COMMITTEES,
     SCENARIOS,
@@ -32,6 +31,7 @@ from sim.plans import (
 from sim.report import render
 from sim.shrink import Shrinker
 from sim.soak import SOAKED, fresh_base, soak
+from sim.vices import Vice
 
 
 def _faults(text: str) -> tuple[str, ...]:

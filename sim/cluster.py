@@ -17,7 +17,7 @@ from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
-from ambientd.model.record import Admit, Body, Cancel, Join, Record
+from ambientd.model.record import Admit, Cancel, Join, Record
 from ambientd.model.task import Assurance, TaskSpec, TaskState, Verdict
 from ambientd.node.build import LOG_EPOCH, NodeOptions, beacon_secret
 from ambientd.node.event import RecordOffered
@@ -45,9 +45,10 @@ from sim.node_checkers import (
     PaidOnce,
     check_ends,
 )
-from sim.node_machine import WORKER_VICES, NodeHost, Vice
+from sim.node_machine import NodeHost
 from sim.node_store import Rows
 from sim.scenarios import CALM_MS_MIN
+from sim.stage import Kit, Observer, Stage
 from sim.task_checkers import (
     CosignedBatches,
     FairVerdicts,
@@ -56,7 +57,8 @@ from sim.task_checkers import (
     OthersFirst,
     SignedAnswers,
 )
-from sim.world import EPOCH_MS, Observer, World
+from sim.vices import WORKER_VICES, Resident, Vice, Wish
+from sim.world import EPOCH_MS, World
 
 GRANT_MSAT = 1_000_000_000
 BOND_MSAT = 50_000_000
@@ -103,16 +105,16 @@ class Cast:
     """Who plays in a world of whole nodes."""
 
     genesis: Genesis
-    members: list[NodeHost] = field(default_factory=list)
-    joiners: list[NodeHost] = field(default_factory=list)
+    members: list[Resident] = field(default_factory=list)
+    joiners: list[Resident] = field(default_factory=list)
 
     @property
-    def hosts(self) -> list[NodeHost]:
+    def hosts(self) -> list[Resident]:
         """Give everyone."""
         return [*self.members, *self.joiners]
 
     @property
-    def honest(self) -> list[NodeHost]:
+    def honest(self) -> list[Resident]:
         """Give who follows the protocol in all."""
         return [host for host in self.hosts if host.is_honest]
 
@@ -181,7 +183,7 @@ def task_spec(serial: int, assurance: Assurance, replicas: int) -> TaskSpec:
     )
 
 
-def _cast(options: ClusterOptions, dice: random.Random) -> Cast:
+def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
     """Give out the parts: up to f members and one guest may have a vice."""
     genesis = genesis_of(options.members)
     cast = Cast(genesis)
@@ -202,19 +204,19 @@ def _cast(options: ClusterOptions, dice: random.Random) -> Cast:
         node_options = NodeOptions(
             genesis, seed_of(name, place), anchors=False, telemetry=TelemetryOptions(capacity=4)
         )
-        host = NodeHost(node_options, Rows(), dice.randrange(2**32), vices)
+        host = kit.host(node_options, dice.randrange(2**32), vices)
         (cast.members if is_member else cast.joiners).append(host)
     return cast
 
 
-def want(world: World, host: NodeHost, wish: Body | Record) -> None:
+def want(world: Stage, host: Resident, wish: Wish) -> None:
     """Let a node's owner want something, now if the node is up, else when it comes back."""
     host.keep(wish)  # a node that is down, or stands still and then stops, wants it later
     world.act(host.key, lambda now: host.want(wish, now))
 
 
 def _schedule_tasks(
-    world: World, cast: Cast, history: History, options: ClusterOptions, dice: random.Random
+    world: Stage, cast: Cast, history: History, options: ClusterOptions, dice: random.Random
 ) -> None:
     """Let honest members submit all along, and take some tasks back again."""
     eyes = random.Random(options.seed + 1)
@@ -237,12 +239,12 @@ def _schedule_tasks(
             world.at(later, lambda h=host, t=task: want(world, h, Cancel(task=t)))  # type: ignore[misc]
 
 
-def _offer(world: World, host: NodeHost, record: Record) -> None:
+def _offer(world: Stage, host: Resident, record: Record) -> None:
     """Let a stranger bring a record to a node."""
     world.act(host.key, lambda now: host.feed([RecordOffered(record)], now))
 
 
-def _schedule_strangers(world: World, cast: Cast, dice: random.Random, end_ms: int) -> None:
+def _schedule_strangers(world: Stage, cast: Cast, dice: random.Random, end_ms: int) -> None:
     """Let strangers come to honest nodes with invitations that no member gave."""
     for number in range(STRANGERS):
         seed, own = seed_of("stranger", number), seed_of("stranger", number + STRANGERS)
@@ -256,13 +258,32 @@ def _schedule_strangers(world: World, cast: Cast, dice: random.Random, end_ms: i
         world.at(time_ms, partial(_offer, world, host, record))
 
 
-def build(options: ClusterOptions) -> tuple[World, Cast, History, tuple[Happening, ...]]:
+class FastKit:
+    """The fast world: cores and one heap of events."""
+
+    def __init__(self, seed: int) -> None:
+        self.world = World(seed)
+
+    def host(self, options: NodeOptions, seed: int, vices: frozenset[Vice]) -> Resident:
+        """Make a node's host, with an empty store."""
+        return NodeHost(options, Rows(), seed, vices)
+
+    def add(self, host: Resident, skew_ms: int) -> None:
+        """Put a host of this kit into the world."""
+        assert isinstance(host, NodeHost), "each world runs hosts of its own"
+        self.world.add(host, skew_ms)
+
+
+def build(
+    options: ClusterOptions, kit: Kit | None = None
+) -> tuple[Stage, Cast, History, tuple[Happening, ...]]:
     """Lay out a world; give it with its cast, its history and what befalls it."""
-    world = World(options.seed)
+    kit = kit or FastKit(options.seed)
+    world = kit.world
     dice = random.Random(options.seed * 6_131 + options.members)
-    cast = _cast(options, dice)
+    cast = _cast(options, kit, dice)
     for host in cast.hosts:
-        world.add(host, dice.randint(-400, 400) if Fault.SKEW in options.faults else 0)
+        kit.add(host, dice.randint(-400, 400) if Fault.SKEW in options.faults else 0)
         world.at(dice.randrange(300), lambda key=host.key: world.start(key))  # type: ignore[misc]
     inviter = cast.members[0]
     for number, host in enumerate(cast.joiners):
@@ -290,7 +311,7 @@ def happenings_of(options: ClusterOptions) -> tuple[Happening, ...]:
     return build(options)[3]
 
 
-def watch(world: World, cast: Cast) -> HonestKeepTheirName:
+def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
     """Put every checker into a world; give the one that counts convictions."""
     genesis = cast.genesis
     members = tuple(sorted(member.node for member in genesis.members))
@@ -327,9 +348,11 @@ def watch(world: World, cast: Cast) -> HonestKeepTheirName:
     return names
 
 
-def run(options: ClusterOptions, watching: Sequence[Observer] = ()) -> ClusterOutcome:
+def run(
+    options: ClusterOptions, watching: Sequence[Observer] = (), kit: Kit | None = None
+) -> ClusterOutcome:
     """Run a world to its end; raise InvariantViolation when it breaks a promise."""
-    world, cast, history, _ = build(options)
+    world, cast, history, _ = build(options, kit)
     names = watch(world, cast)
     world.observers += [history, *watching]
     world.run(options.time_ms)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from enum import Enum
 
 from sim.liars import Lie
-from sim.node_machine import Vice
+from sim.vices import Vice
 
 LOG, NODE = "log", "node"
 

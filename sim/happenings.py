@@ -11,7 +11,7 @@ from msgspec import Struct
 from sim.faults import Fault
 from sim.network import Weather
 from sim.replica import Replica
-from sim.world import World
+from sim.stage import Stage
 
 
 class WeatherTurns(Struct, frozen=True, tag="weather"):
@@ -136,7 +136,7 @@ def draw_more(
     return happenings
 
 
-def lay(world: World, keys: Sequence[bytes], happenings: Sequence[Happening], heal_at: int) -> None:
+def lay(world: Stage, keys: Sequence[bytes], happenings: Sequence[Happening], heal_at: int) -> None:
     """Put what happens into a world, and the healing of it all after that."""
     for happening in happenings:
         world.at(happening.at_ms, _action(world, keys, happening))
@@ -147,7 +147,7 @@ def lay(world: World, keys: Sequence[bytes], happenings: Sequence[Happening], he
     world.at(heal_at, partial(_heal, world, keys))
 
 
-def _action(world: World, keys: Sequence[bytes], happening: Happening) -> Callable[[], None]:
+def _action(world: Stage, keys: Sequence[bytes], happening: Happening) -> Callable[[], None]:
     match happening:
         case WeatherTurns():
             weather = Weather(
@@ -170,21 +170,21 @@ def _action(world: World, keys: Sequence[bytes], happening: Happening) -> Callab
             return partial(_forget, world, keys[node], back_ms)
 
 
-def _forget(world: World, key: bytes, back_ms: int) -> None:
+def _forget(world: Stage, key: bytes, back_ms: int) -> None:
     """Do what a careful host does without its safety file: follow, and never vote again."""
     world.crash(key)
     world.note("forget", key)
-    replica = world.places[key].host
+    replica = world.host_of(key)
     assert isinstance(replica, Replica), "only replicas forget"
     replica.store.safety = None
     replica.options = replace(replica.options, may_vote=False)
     world.restart_at(world.now + back_ms, key)
 
 
-def _heal(world: World, keys: Sequence[bytes]) -> None:
+def _heal(world: Stage, keys: Sequence[bytes]) -> None:
     world.network.heal()
     world.network.hear()
     world.network.weather = Weather()
     for key in keys:
-        world.places[key].crash_countdown = None
+        world.spare(key)
         world.start(key)

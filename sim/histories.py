@@ -14,7 +14,7 @@ from ambientd.model.task import TaskState
 from sim.checkers import InvariantViolation
 from sim.machine import Effect, Host
 from sim.node_checkers import NodeChecker, ledger_changes
-from sim.node_machine import NodeHost
+from sim.vices import Resident
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class History(NodeChecker):
         """Note that a submitter takes a task back."""
         self._cancels.setdefault(task, now)
 
-    def show(self, host: NodeHost, task: TaskId) -> None:
+    def show(self, host: Resident, task: TaskId) -> None:
         """Look a task up at a node, if that is up."""
         if host.node is not None:
             entry = host.ledger.task(task)

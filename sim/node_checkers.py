@@ -12,7 +12,8 @@ from ambientd.node.core import LOG_FRAME
 from ambientd.node.effect import PeerMisbehaved, PersistLedger, Told
 from sim.checkers import Checker, InvariantViolation
 from sim.machine import Delivery, Effect, Host
-from sim.node_machine import FRAME, NodeHost, Persisted
+from sim.node_machine import FRAME, Persisted
+from sim.vices import Resident
 
 
 class LogInside(Checker):
@@ -87,7 +88,7 @@ class Conservation(NodeChecker):
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Add up once an index."""
         for _ in ledger_changes(effect):
-            assert isinstance(node, NodeHost)
+            assert isinstance(node, Resident)
             if node.ledger.applied_index <= self._checked:
                 continue
             self._checked = node.ledger.applied_index
@@ -165,7 +166,7 @@ class HonestKeepTheirName(NodeChecker):
                         raise InvariantViolation("honest nodes are never convicted", text)
 
 
-def check_ends(hosts: Sequence[NodeHost]) -> None:
+def check_ends(hosts: Sequence[Resident]) -> None:
     """After healing all agree, every wish is granted and every task has ended."""
     top = max(host.ledger.applied_index for host in hosts)
     for host in hosts:

@@ -7,22 +7,7 @@ transaction before anything leaves, executions take a while, peers that fall sil
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
-from msgspec.structs import replace
-
-from ambientd.codec.canonical import decode, encode
-from ambientd.codec.digest import sha256, tagged
-from ambientd.codec.signing import Signer
-from ambientd.codec.statements import task_id
-from ambientd.consensus.messages import (
-    Append,
-    append_payload,
-    block_hash,
-    decode_message,
-    encode_message,
-)
-from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import (
     Abandon,
@@ -32,17 +17,12 @@ from ambientd.model.effect import (
     ExecutionReport,
     Purpose,
 )
-from ambientd.model.execution import OutcomeKind
-from ambientd.model.message import CommitSent, JobMessage, RevealSent
 from ambientd.model.receipt import AnchorProof
-from ambientd.model.record import Admit, Body, Cancel, Join, Record
-from ambientd.model.task import Result, TaskSpec
-from ambientd.node.build import LOG_EPOCH, NodeOptions, build_node, signer_of
-from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, Node
+from ambientd.model.record import Cancel, Record
+from ambientd.node.build import NodeOptions, build_node
 from ambientd.node.effect import (
     AllowNodes,
     BroadcastFrame,
-    NodeEffect,
     PeerMisbehaved,
     Persist,
     PersistLedger,
@@ -69,6 +49,7 @@ from ambientd.ports.store import Store
 from ambientd.runtime.persistence import recover, writes_of
 from sim.machine import Delivery, Effect
 from sim.node_store import CommittedRows
+from sim.vices import SLOW_MS, Answer, Resident, Vice, Wish, honest_answer, lying_answer
 
 TICK_MS = 50
 KEEPALIVE_MS = 1_000
@@ -80,68 +61,7 @@ ANCHOR_MS = 3_000
 
 FRAME, GOSSIP, KEEPALIVE = b"F", b"G", b"K"
 
-Answer = Callable[[TaskSpec], Result]
 ProveAnchor = Callable[[Digest], AnchorProof]
-
-
-def honest_answer(spec: TaskSpec) -> Result:
-    """Give the one result that every honest engine has for a task."""
-    output = tagged("sim/output/1", spec.module, spec.input)
-    gas = 1 + int.from_bytes(output[:4], "big") % spec.gas_max
-    return Result(
-        kind=OutcomeKind.COMPLETED,
-        reason="",
-        output=Digest(sha256(output)),
-        output_size_bytes=min(len(output), spec.output_bytes_max),
-        gas=gas,
-        prepared=Digest(tagged("sim/prepared/1", spec.module)),
-        rewriter_version=1,
-    )
-
-
-def lying_answer(spec: TaskSpec) -> Result:
-    """Give what a worker makes up that has executed nothing."""
-    output = tagged("sim/lie/1", spec.input)
-    return Result(
-        kind=OutcomeKind.COMPLETED,
-        reason="",
-        output=Digest(output),
-        output_size_bytes=1,
-        gas=spec.gas_max,
-        prepared=Digest(tagged("sim/prepared/1", spec.module)),
-        rewriter_version=1,
-    )
-
-
-def _forged(frame: bytes) -> bytes:
-    """Put a wrong signature under the answer in a frame, if there is one."""
-    if frame[:1] != JOB_FRAME:
-        return frame
-    message: JobMessage = decode(frame[1:], JobMessage, JOB_BYTES_MAX)
-    match message:
-        case CommitSent(commit=commit):
-            message = CommitSent(commit=replace(commit, signature=bytes(64)))
-        case RevealSent(receipt=receipt):
-            message = RevealSent(receipt=replace(receipt, signature=bytes(64)))
-        case _:
-            return frame
-    return JOB_FRAME + encode(message)
-
-
-class Vice(Enum):
-    """What a dishonest node does beside following the protocol."""
-
-    LIE = "answers tasks with what it made up"
-    EQUIVOCATE = "shows different blocks of one position to different nodes"
-    SLOW = "answers long after its lease"
-    IDLE = "takes tasks and never answers"
-    MUTE = "says nothing as a referee"
-    FORGE = "sends answers with a wrong signature"
-    MEDDLE = "takes back the tasks of others"
-
-
-WORKER_VICES = (Vice.SLOW, Vice.IDLE, Vice.FORGE, Vice.MEDDLE)
-SLOW_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +83,7 @@ class _Running:
     ends_ms: int
 
 
-class NodeHost:
+class NodeHost(Resident):
     """Hosts one Node in the simulator's world."""
 
     def __init__(
@@ -174,14 +94,8 @@ class NodeHost:
         vices: frozenset[Vice] = frozenset(),
         prove_anchor: ProveAnchor | None = None,
     ) -> None:
-        self.options = options
+        super().__init__(options, random.Random(seed), vices)
         self.store = store
-        self.signer: Signer = signer_of(options.seed, options.genesis)
-        self.key = self.signer.public_key
-        self.is_honest = not vices
-        self.vices = vices
-        self.node: Node | None = None
-        self.wanted: dict[bytes, Body | Record] = {}
         self.told: list[Told] = []
         self.faults: list[PeerMisbehaved] = []
         self.aborts_permille = ABORTS_PERMILLE
@@ -189,7 +103,6 @@ class NodeHost:
         self._members = frozenset(member.node for member in options.genesis.members)
         self._prove_anchor = prove_anchor
         self._answer: Answer = lying_answer if Vice.LIE in vices else honest_answer
-        self._dice = random.Random(seed)
         self._forget()
 
     def _forget(self) -> None:
@@ -198,12 +111,6 @@ class NodeHost:
         self._heard: dict[NodeId, int] = {}
         self._allowed: frozenset[NodeId] = frozenset()
         self._tick_at = self._keepalive_at = self._sample_at = self._now = 0
-
-    @property
-    def ledger(self) -> LedgerState:
-        """Give the committed state of a node that is up."""
-        assert self.node is not None, "the node is up"
-        return self.node.ledger
 
     @property
     def next_deadline(self) -> int | None:
@@ -231,7 +138,7 @@ class NodeHost:
         )
         self._forget()
         self._allowed = found.ledger.allowed_nodes()
-        wishes = [self._wish(each) for each in self._open_wishes(found.ledger)]
+        wishes = [self._wish(each) for each in self.open_wishes(found.ledger)]
         return self._step([Started(), *wishes, Ticked()], now)
 
     def crash(self) -> None:
@@ -287,30 +194,13 @@ class NodeHost:
         """Take over nothing: what owners want comes through `want`."""
         raise NotImplementedError
 
-    def keep(self, wish: Body | Record) -> None:
-        """Remember what the owner wants for the next start."""
-        self.wanted[sha256(repr(wish).encode())] = wish
-
-    def want(self, wish: Body | Record, now: int) -> Sequence[Effect]:
+    def want(self, wish: Wish, now: int) -> Sequence[Effect]:
         """Take what the owner wants, across crashes, until the ledger shows it."""
         self.keep(wish)
         return self._step([self._wish(wish)], now)
 
-    def _wish(self, wish: Body | Record) -> Event:
+    def _wish(self, wish: Wish) -> Event:
         return RecordOffered(wish) if isinstance(wish, Record) else BodyProposed(wish)
-
-    def _open_wishes(self, ledger: LedgerState) -> list[Body | Record]:
-        for name, wish in list(self.wanted.items()):
-            if self._is_granted(wish, ledger):
-                del self.wanted[name]
-        return list(self.wanted.values())
-
-    def _is_granted(self, wish: Body | Record, ledger: LedgerState) -> bool:
-        if isinstance(wish, Admit):
-            return ledger.task(task_id(NodeId(self.key), wish.nonce, wish.spec)) is not None
-        if isinstance(wish, Record) and isinstance(wish.body, Join):
-            return ledger.node(wish.body.node) is not None
-        return True
 
     def feed(self, events: Sequence[Event], now: int) -> list[Effect]:
         """Hand events over as they are."""
@@ -326,7 +216,7 @@ class NodeHost:
         for effect in effects:
             if isinstance(effect, Persist):
                 continue
-            rest += self._twisted(effect)
+            rest += self.twisted(effect)
         return [Persisted(persist), *rest] if persist else rest
 
     def _ended(self, running: _Running) -> ExecutionEnded:
@@ -383,7 +273,7 @@ class NodeHost:
 
     def _forget_granted(self, effects: tuple[Persist, ...]) -> None:
         if self.wanted and any(isinstance(effect, PersistLedger) for effect in effects):
-            self._open_wishes(self.ledger)
+            self.open_wishes(self.ledger)
 
     def _start(self, effect: Execute) -> None:
         if effect.assignment in self._running or not self.answers:
@@ -400,30 +290,3 @@ class NodeHost:
         """Say nothing: the node applies its own commits."""
         del now
         return []
-
-    def _twisted(self, effect: NodeEffect) -> list[Effect]:
-        """Forge answers; turn an equivocator's proposal into two, each for some of the others."""
-        if Vice.FORGE in self.vices and isinstance(effect, SendFrame):
-            return [SendFrame(effect.to, _forged(effect.frame))]
-        if Vice.EQUIVOCATE not in self.vices or not isinstance(effect, BroadcastFrame):
-            return [effect]
-        if effect.frame[:1] != LOG_FRAME or self._dice.randrange(3):
-            return [effect]
-        message = decode_message(effect.frame[1:])
-        if not isinstance(message, Append) or message.header.proposer != self.key:
-            return [effect]
-        twin = BroadcastFrame(LOG_FRAME + encode_message(self._twin(message)), members_only=False)
-        if self._dice.randrange(2):
-            return [effect, twin] if self._dice.randrange(2) else [twin, effect]
-        others = sorted(self._allowed - {self.key})
-        halves = [effect if self._dice.randrange(2) else twin for _ in others]
-        return [SendFrame(to, each.frame) for to, each in zip(others, halves, strict=True)]
-
-    def _twin(self, append: Append) -> Append:
-        """Sign another block at the same position."""
-        header = append.header
-        changed = {name: getattr(header, name) for name in header.__struct_fields__}
-        twin = type(header)(**(changed | {"time_ms": header.time_ms + 1}))
-        payload = append_payload(LOG_EPOCH, block_hash(twin))
-        signature = self.signer.sign("append", payload)
-        return Append(twin, append.qc, append.tc, append.records, signature)

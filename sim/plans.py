@@ -13,8 +13,8 @@ from sim.faults import ALL_FAULTS, LOG, NODE, Fault, labels, named
 from sim.happenings import Happening
 from sim.liars import Lie
 from sim.mutants import mutated
-from sim.node_machine import Vice
-from sim.world import Observer
+from sim.stage import Observer
+from sim.vices import Vice
 
 COMMITTEES = (4, 7, 3, 4, 1, 4, 10)
 TIME_MS = 60_000

@@ -26,7 +26,8 @@ from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, draw, draw_more, lay
 from sim.liars import Liar, Lie
 from sim.replica import RECORD_PREFIX, Replica, is_valid
-from sim.world import Observer, World
+from sim.stage import Observer
+from sim.world import World
 
 CALM_MS_MIN = 25_000
 RECOVERY_MS_MAX = 10_000

@@ -22,7 +22,7 @@ from ambientd.rules.notes import note_text
 from sim.checkers import InvariantViolation
 from sim.machine import Effect, Host
 from sim.node_checkers import NodeChecker, ledger_changes
-from sim.node_machine import NodeHost, honest_answer
+from sim.vices import Resident, honest_answer
 
 
 def needed(members: int) -> int:
@@ -42,14 +42,14 @@ class EntryChecker(NodeChecker):
         if not node.is_honest:
             return
         for change in ledger_changes(effect):
-            assert isinstance(node, NodeHost)
+            assert isinstance(node, Resident)
             for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
                 mark = (table, name, hash(entry))
                 if entry is not None and mark not in self._seen:
                     self._seen.add(mark)
                     self.saw_entry(node, table, name, entry, now)
 
-    def saw_entry(self, node: NodeHost, table: Table, name: bytes, entry: object, now: int) -> None:
+    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
         """Look at an entry."""
 
 
@@ -60,7 +60,7 @@ class SignedAnswers(EntryChecker):
         super().__init__()
         self._cluster = fingerprint(genesis)
 
-    def saw_entry(self, node: NodeHost, table: Table, name: bytes, entry: object, now: int) -> None:
+    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
         """Check the signatures within a task."""
         del node, table
         if isinstance(entry, TaskEntry) and not all(self._hold(entry)):
@@ -82,7 +82,7 @@ class FairVerdicts(EntryChecker):
         super().__init__()
         self._members = frozenset(member.node for member in genesis.members)
 
-    def saw_entry(self, node: NodeHost, table: Table, name: bytes, entry: object, now: int) -> None:
+    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
         """Judge a settlement, and what it does to liars."""
         del table
         if not isinstance(entry, TaskEntry) or entry.settlement is None:
@@ -127,7 +127,7 @@ class OthersFirst(NodeChecker):
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Judge steps of one block without reports by who was fit before and after it."""
-        if not isinstance(node, NodeHost):
+        if not isinstance(node, Resident):
             return
         if changes := ledger_changes(effect):
             before, after = self._fit.get(node.key, frozenset()), _fit(node.ledger)
@@ -159,7 +159,7 @@ class CosignedBatches(EntryChecker):
         self._cluster = fingerprint(genesis)
         self._members = frozenset(member.node for member in genesis.members)
 
-    def saw_entry(self, node: NodeHost, table: Table, name: bytes, entry: object, now: int) -> None:
+    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
         """Count the cosignatures."""
         del node, name
         if table is not Table.CHECKPOINT:
@@ -183,7 +183,7 @@ class InvitedOnly(EntryChecker):
         super().__init__()
         self._invited = invited
 
-    def saw_entry(self, node: NodeHost, table: Table, name: bytes, entry: object, now: int) -> None:
+    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
         """Look at who is a node."""
         del node, entry
         if table is Table.NODE and name not in self._invited:
@@ -198,7 +198,7 @@ class OpenAreDue(EntryChecker):
         super().__init__()
         self._lease_ms_max = lease_ms_max
 
-    def saw_entry(self, node: NodeHost, table: Table, name: bytes, entry: object, now: int) -> None:
+    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
         """Hold deadlines against the ledger's time."""
         del table
         if not isinstance(entry, TaskEntry) or entry.state is not TaskState.ASSIGNED:

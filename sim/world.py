@@ -6,24 +6,12 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from sim.machine import Delivery, Effect, Host
 from sim.network import Network
+from sim.stage import Observer
 
 EPOCH_MS = 1_700_000_000_000
-
-
-class Observer(Protocol):
-    """Something that watches the world: a checker."""
-
-    def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
-        """Look at what a node sends."""
-        ...
-
-    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
-        """Look at an effect that a node is about to carry out."""
-        ...
 
 
 @dataclass(slots=True)
@@ -109,6 +97,14 @@ class World:
         if place.is_up:
             place.crash_countdown = effects
             place.back_ms = back_ms
+
+    def spare(self, key: bytes) -> None:
+        """Call off a crash that is still to come."""
+        self.places[key].crash_countdown = None
+
+    def host_of(self, key: bytes) -> Host:
+        """Give who hosts a node."""
+        return self.places[key].host
 
     def pause(self, key: bytes, until_ms: int) -> None:
         """Let a node stand still; what comes waits for it."""

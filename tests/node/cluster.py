@@ -14,7 +14,8 @@ from ambientd.node.build import NodeOptions
 from ambientd.node.effect import PeerMisbehaved
 from ambientd.telemetry.core import TelemetryOptions
 from sim.cluster import RULES, Cast, genesis_of, join_record, seed_of, task_spec, want, watch
-from sim.node_machine import NodeHost, Vice
+from sim.node_machine import NodeHost
+from sim.vices import Vice
 from sim.world import World
 from tests.fakes.memory_store import MemoryStore
 from tests.ledger.bitcoin import anchor_proof

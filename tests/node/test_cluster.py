@@ -15,7 +15,8 @@ from ambientd.node.effect import PersistTelemetryEpoch
 from ambientd.node.event import BodyProposed
 from ambientd.runtime.persistence import recover
 from sim.cluster import RULES
-from sim.node_machine import Persisted, Vice
+from sim.node_machine import Persisted
+from sim.vices import Vice
 from tests.node.cluster import Cluster
 
 

@@ -1,0 +1,96 @@
+"""What scenarios, happenings and checkers see of a world, be it the fast one or that of trio."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from ambientd.node.build import NodeOptions
+from sim.machine import Delivery, Effect, Host
+from sim.network import Network
+from sim.vices import Resident, Vice
+
+
+class Observer(Protocol):
+    """Something that watches the world: a checker."""
+
+    def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
+        """Look at what a node sends."""
+        ...
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Look at an effect that a node is about to carry out."""
+        ...
+
+
+class Stage(Protocol):
+    """Virtual time, a network, and nodes that start, stop and stand still in it."""
+
+    network: Network
+    now: int
+    observers: list[Observer]
+    sent: int
+
+    @property
+    def trace_hash(self) -> str:
+        """Give the hash over everything that happened."""
+        ...
+
+    def note(self, *parts: object) -> None:
+        """Put a happening into the trace."""
+        ...
+
+    def at(self, time_ms: int, action: Callable[[], None]) -> None:
+        """Do something at a time."""
+        ...
+
+    def run(self, until_ms: int) -> None:
+        """Let everything up to `until_ms` happen."""
+        ...
+
+    def host_of(self, key: bytes) -> object:
+        """Give who hosts a node."""
+        ...
+
+    def start(self, key: bytes) -> None:
+        """Boot a node that is down."""
+        ...
+
+    def crash(self, key: bytes) -> None:
+        """Take a node down; only its store remains."""
+        ...
+
+    def crash_within(self, key: bytes, effects: int, back_ms: int) -> None:
+        """Take a node down after some more effects, maybe amid a list; it restarts later."""
+        ...
+
+    def spare(self, key: bytes) -> None:
+        """Call off a crash that is still to come."""
+        ...
+
+    def pause(self, key: bytes, until_ms: int) -> None:
+        """Let a node stand still; what comes waits for it."""
+        ...
+
+    def restart_at(self, time_ms: int, key: bytes) -> None:
+        """Boot a node at a time, if it is down then."""
+        ...
+
+    def act(self, key: bytes, action: Callable[[int], Sequence[Effect]]) -> bool:
+        """Let a node do something of its own accord; False when the node is down."""
+        ...
+
+
+class Kit(Protocol):
+    """How a world of whole nodes is put together."""
+
+    @property
+    def world(self) -> Stage:
+        """Give the world."""
+        ...
+
+    def host(self, options: NodeOptions, seed: int, vices: frozenset[Vice]) -> Resident:
+        """Make a node's host, with an empty store."""
+        ...
+
+    def add(self, host: Resident, skew_ms: int) -> None:
+        """Put a host of this kit into the world."""
+        ...

@@ -1,0 +1,185 @@
+"""What a simulated node is in either world: its owner's wishes, and how it may be dishonest."""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from enum import Enum
+
+from msgspec.structs import replace
+
+from ambientd.codec.canonical import decode, encode
+from ambientd.codec.digest import sha256, tagged
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import task_id
+from ambientd.consensus.messages import (
+    Append,
+    append_payload,
+    block_hash,
+    decode_message,
+    encode_message,
+)
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.execution import OutcomeKind
+from ambientd.model.message import CommitSent, JobMessage, RevealSent
+from ambientd.model.record import Admit, Body, Join, Record
+from ambientd.model.task import Result, TaskSpec
+from ambientd.node.build import LOG_EPOCH, NodeOptions, signer_of
+from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, Node
+from ambientd.node.effect import BroadcastFrame, NodeEffect, SendFrame
+from ambientd.node.event import Event
+from ambientd.wasm.prepare import REWRITER_VERSION
+
+Answer = Callable[[TaskSpec], Result]
+Wish = Body | Record
+
+
+def output_of(module: Digest, data: Digest) -> bytes:
+    """Give the output of every honest engine for a module and an input."""
+    return tagged("sim/output/1", module, data)
+
+
+def gas_of(output: bytes, gas_max: int) -> int:
+    """Give what an execution with this output costs."""
+    return 1 + int.from_bytes(output[:4], "big") % gas_max
+
+
+def prepared_of(module: Digest) -> Digest:
+    """Give the name of a module in its prepared form."""
+    return Digest(tagged("sim/prepared/1", module))
+
+
+def _answer(spec: TaskSpec, output: bytes, gas: int) -> Result:
+    return Result(
+        kind=OutcomeKind.COMPLETED,
+        reason="",
+        output=Digest(sha256(output)),
+        output_size_bytes=min(len(output), spec.output_bytes_max),
+        gas=gas,
+        prepared=prepared_of(spec.module),
+        rewriter_version=REWRITER_VERSION,
+    )
+
+
+def honest_answer(spec: TaskSpec) -> Result:
+    """Give the one result that every honest engine has for a task."""
+    output = output_of(spec.module, spec.input)
+    return _answer(spec, output, gas_of(output, spec.gas_max))
+
+
+def lying_answer(spec: TaskSpec) -> Result:
+    """Give what workers make up that have executed nothing."""
+    return _answer(spec, lie_about(spec.input), spec.gas_max)
+
+
+def lie_about(data: Digest) -> bytes:
+    """Give the output that liars agree to show for an input."""
+    return tagged("sim/lie/1", data)
+
+
+class Vice(Enum):
+    """What a dishonest node does beside following the protocol."""
+
+    LIE = "answers tasks with what it made up"
+    EQUIVOCATE = "shows different blocks of one position to different nodes"
+    SLOW = "answers long after its lease"
+    IDLE = "takes tasks and never answers"
+    MUTE = "says nothing as a referee"
+    FORGE = "sends answers with a wrong signature"
+    MEDDLE = "takes back the tasks of others"
+
+
+WORKER_VICES = (Vice.SLOW, Vice.IDLE, Vice.FORGE, Vice.MEDDLE)
+SLOW_MS = 10_000
+
+
+class Resident(ABC):
+    """A node as scenarios and checkers know it; a host of either world adds how it runs."""
+
+    def __init__(self, options: NodeOptions, dice: random.Random, vices: frozenset[Vice]) -> None:
+        self.options = options
+        self.signer: Signer = signer_of(options.seed, options.genesis)
+        self.key = self.signer.public_key
+        self.vices = vices
+        self.is_honest = not vices
+        self.node: Node | None = None
+        self.wanted: dict[bytes, Wish] = {}
+        self._dice = dice
+        self._allowed: frozenset[NodeId] = frozenset()
+
+    @property
+    def ledger(self) -> LedgerState:
+        """Give the committed state of a node that is up."""
+        assert self.node is not None, "the node is up"
+        return self.node.ledger
+
+    # What its owner wants
+
+    def keep(self, wish: Wish) -> None:
+        """Remember what the owner wants for the next start."""
+        self.wanted[sha256(repr(wish).encode())] = wish
+
+    def open_wishes(self, ledger: LedgerState) -> list[Wish]:
+        """Give what the ledger does not show yet, and forget the rest."""
+        for name, wish in list(self.wanted.items()):
+            if self._is_granted(wish, ledger):
+                del self.wanted[name]
+        return list(self.wanted.values())
+
+    @abstractmethod
+    def want(self, wish: Wish, now: int) -> Sequence[object]:
+        """Take what the owner wants, across crashes, until the ledger shows it."""
+
+    @abstractmethod
+    def feed(self, events: Sequence[Event], now: int) -> Sequence[object]:
+        """Hand events over as they are."""
+
+    def _is_granted(self, wish: Wish, ledger: LedgerState) -> bool:
+        if isinstance(wish, Admit):
+            return ledger.task(task_id(NodeId(self.key), wish.nonce, wish.spec)) is not None
+        if isinstance(wish, Record) and isinstance(wish.body, Join):
+            return ledger.node(wish.body.node) is not None
+        return True
+
+    # How it lies to others
+
+    def twisted(self, effect: NodeEffect) -> list[NodeEffect]:
+        """Forge answers; turn an equivocator's proposal into two, each for some of the others."""
+        if Vice.FORGE in self.vices and isinstance(effect, SendFrame):
+            return [SendFrame(effect.to, _forged(effect.frame))]
+        if Vice.EQUIVOCATE not in self.vices or not isinstance(effect, BroadcastFrame):
+            return [effect]
+        if effect.frame[:1] != LOG_FRAME or self._dice.randrange(3):
+            return [effect]
+        message = decode_message(effect.frame[1:])
+        if not isinstance(message, Append) or message.header.proposer != self.key:
+            return [effect]
+        twin = BroadcastFrame(LOG_FRAME + encode_message(self._twin(message)), members_only=False)
+        if self._dice.randrange(2):
+            return [effect, twin] if self._dice.randrange(2) else [twin, effect]
+        others = sorted(self._allowed - {self.key})
+        halves = [effect if self._dice.randrange(2) else twin for _ in others]
+        return [SendFrame(to, each.frame) for to, each in zip(others, halves, strict=True)]
+
+    def _twin(self, append: Append) -> Append:
+        """Sign another block at the same position."""
+        header = append.header
+        twin = replace(header, time_ms=header.time_ms + 1)
+        payload = append_payload(LOG_EPOCH, block_hash(twin))
+        signature = self.signer.sign("append", payload)
+        return Append(twin, append.qc, append.tc, append.records, signature)
+
+
+def _forged(frame: bytes) -> bytes:
+    """Put a wrong signature under the answer in a frame, if there is one."""
+    if frame[:1] != JOB_FRAME:
+        return frame
+    message: JobMessage = decode(frame[1:], JobMessage, JOB_BYTES_MAX)
+    match message:
+        case CommitSent(commit=commit):
+            message = CommitSent(commit=replace(commit, signature=bytes(64)))
+        case RevealSent(receipt=receipt):
+            message = RevealSent(receipt=replace(receipt, signature=bytes(64)))
+        case _:
+            return frame
+    return JOB_FRAME + encode(message)
