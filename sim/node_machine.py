@@ -51,7 +51,6 @@ from sim.machine import Delivery, Effect
 from sim.node_store import CommittedRows
 from sim.vices import SLOW_MS, Answer, Resident, Vice, Wish, honest_answer, lying_answer
 
-TICK_MS = 50
 KEEPALIVE_MS = 1_000
 SILENT_MS_MAX = 3_500
 SAMPLE_MS = 5_000
@@ -110,17 +109,23 @@ class NodeHost(Resident):
         self._anchors: list[tuple[int, AnchorRoot]] = []
         self._heard: dict[NodeId, int] = {}
         self._allowed: frozenset[NodeId] = frozenset()
-        self._tick_at = self._keepalive_at = self._sample_at = self._now = 0
+        self._keepalive_at = self._sample_at = self._now = 0
 
     @property
     def next_deadline(self) -> int | None:
         """Give when the node or its host wants the next tick."""
         if self.node is None:
             return None
-        due = [self._tick_at, *(running.ends_ms for running in self._running.values())]
-        if self.node.next_deadline is not None:
-            due.append(self.node.next_deadline)
-        return min(due)
+        heard = min(self._heard.values(), default=None)
+        silent_ms = [] if heard is None else [heard + SILENT_MS_MAX + 1]
+        return min(
+            self.node.next_deadline,
+            self._keepalive_at,
+            self._sample_at,
+            *silent_ms,
+            *(running.ends_ms for running in self._running.values()),
+            *(due_ms for due_ms, _ in self._anchors),
+        )
 
     # What happens to it
 
@@ -183,7 +188,6 @@ class NodeHost(Resident):
         if now >= self._sample_at:
             self._sample_at = now + SAMPLE_MS
             events.append(Sampled(()))
-        self._tick_at = now + TICK_MS
         effects = self._step([*events, Ticked()], now)
         if now >= self._keepalive_at:
             self._keepalive_at = now + KEEPALIVE_MS

@@ -211,6 +211,7 @@ class Replica:
     ) -> None:
         self.key = options.self_id
         self.is_honest = True
+        self.is_idle = True  # this ledger waits for nothing but records
         self.store = Store()
         self.options = options
         self._signer = signer
@@ -245,7 +246,7 @@ class Replica:
             stops=self.store,
             rules=self._rules,
         )
-        effects = self._handle(Started(), now)
+        effects = self._handle(Started(self.is_idle), now)
         for record in self.store.wanted.values():
             effects += self._handle(RecordSubmitted(record), now)
         return effects
@@ -298,4 +299,4 @@ class Replica:
         if not self._must_apply:
             return []
         self._must_apply = False
-        return self._handle(Applied(), now)
+        return self._handle(Applied(self.is_idle), now)

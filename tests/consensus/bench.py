@@ -63,6 +63,7 @@ class Bench:
     rules: Callable[[], SafetyRules] = SafetyRules
     changes: dict[str, Any] = field(default_factory=dict)
     now: int = START_MS
+    is_idle: bool = False  # then blocks come all the time
 
     def __post_init__(self) -> None:
         signers = {signer.public_key: signer for signer in keys(self.count)}
@@ -76,6 +77,8 @@ class Bench:
             Replica(options(self.count, s, **self.changes), s, 1, self.rules())
             for s in self.signers
         ]
+        for node in self.nodes:
+            node.is_idle = self.is_idle
         self.queue: list[tuple[bytes, bytes, Message]] = []
         self.effects: dict[bytes, list[Effect]] = {node.key: [] for node in self.nodes}
         self.down: set[bytes] = set()

@@ -75,6 +75,11 @@ class BlockTree:
         """Give the index of the last committed block; 0 before the first."""
         return self.head_qc.position.index
 
+    @property
+    def holds_records(self) -> bool:
+        """Tell whether any record is in a block that is not committed."""
+        return any(block.record_hashes for block in self.blocks.values())
+
     def holds(self, hash_: bytes) -> bool:
         """Tell whether this hash is the head or a block above it."""
         return hash_ == self.head_qc.hash or hash_ in self.blocks

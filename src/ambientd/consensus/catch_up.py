@@ -6,6 +6,7 @@ from typing import Protocol
 from ambientd.consensus.block_tree import BlockTree
 from ambientd.consensus.messages import Append, Blocks, EpochEnd, QuorumCertificate
 from ambientd.consensus.options import ConsensusOptions, Random
+from ambientd.consensus.pacemaker import REST_MS_MAX
 
 
 class BlockSource(Protocol):
@@ -63,14 +64,16 @@ class CatchUp:
         self._asked: dict[bytes, int] = {}
         self._ask_at = 0
         self._heard_at = 0
+        self._silence_ms = 0  # before the last news
         self.is_awaiting = False
         self.is_missing = False
         self.is_behind = False  # somebody spoke of a later epoch
 
     @property
     def _polls_at(self) -> int:
-        """Give when a silent log is asked about; an outsider hears of no time-outs."""
-        return self._heard_at + 4 * self._options.t0_ms
+        """Give when a silent log is asked about; a log at rest falls ever more silent."""
+        expected_ms = min(2 * self._silence_ms, REST_MS_MAX)
+        return self._heard_at + 4 * self._options.t0_ms + expected_ms
 
     @property
     def deadline(self) -> int | None:
@@ -87,6 +90,7 @@ class CatchUp:
 
     def heard(self, now: int) -> None:
         """Note that the log moved."""
+        self._silence_ms = now - self._heard_at if self._heard_at else 0
         self._heard_at = now
 
     def answered(self, now: int, *, advanced: bool) -> None:

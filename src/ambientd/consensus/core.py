@@ -97,8 +97,13 @@ class Consensus(Voter):
         self._barred_term = max(self.term, proposed) if has_signed else 0
         self._ballot: Ballot | None = None
         self._notice: QuorumCertificate | None = None
-        self._heartbeat_at = 0
+        self._is_idle = True
+        self._proposed_at = 0
         self._now = 0
+
+    @property
+    def _heartbeat_at(self) -> int:
+        return self._proposed_at + self._pacemaker.pause_ms
 
     @property
     def next_deadline(self) -> int | None:
@@ -122,9 +127,12 @@ class Consensus(Voter):
         self._now = max(self._now, now)
         match event:
             case Started():
+                self._is_idle = event.is_idle
                 self._on_started(now)
-            case Tick() | Applied():
+            case Tick():
                 pass
+            case Applied():
+                self._is_idle = event.is_idle
             case MessageReceived():
                 if event.sender != self.options.self_id:
                     self._on_message(event, now)
@@ -153,11 +161,11 @@ class Consensus(Voter):
         self._pacemaker = before._pacemaker
         self._convicted = before._convicted
 
-    def begin(self, *, now: int) -> list[Effect]:
+    def begin(self, *, is_idle: bool, now: int) -> list[Effect]:
         """Start in an epoch that this node has signed nothing in; a member keeps that on disk."""
         if self._is_voter:
             self._persist_safety()
-        return self.handle(Started(), now=now)
+        return self.handle(Started(is_idle), now=now)
 
     def fall_behind(self, sender: bytes, *, now: int) -> list[Effect]:
         """Ask a node that speaks of a later epoch for what is missing here."""
@@ -184,7 +192,6 @@ class Consensus(Voter):
         return [EvidenceFound(culprit, evidence, epoch), Broadcast(EvidenceMessage(evidence))]
 
     def _on_started(self, now: int) -> None:
-        self._heartbeat_at = now
         self._catch_up.heard(now)
         self._pacemaker.entered(now, failed=False)
         self._out.add(CoordinatorChanged(self.term, self.coordinator))
@@ -241,7 +248,7 @@ class Consensus(Voter):
     def _enter(self, term: int, now: int, *, failed: bool) -> None:
         super()._enter(term, now, failed=failed)
         self._ballot = None
-        self._heartbeat_at = now
+        self._proposed_at = 0
 
     def _finish(self, end: EpochEnd) -> None:
         super()._finish(end)
@@ -265,6 +272,7 @@ class Consensus(Voter):
         self._retry_at = None
         if self.end is not None:
             return
+        self._pacemaker.rest(now, is_resting=self._is_resting())
         if self._is_voter:
             self._watch_the_clock(now)
         self._try_vote(now)
@@ -275,6 +283,17 @@ class Consensus(Voter):
             self._notice = None
         self._out.add(*self._forwarding.step(self.term, self.coordinator, self._under_way(), now))
         self._fetch_what_is_missing(now)
+        self._pacemaker.rest(now, is_resting=self._is_resting())
+
+    def _is_resting(self) -> bool:
+        """Tell whether nobody waits for anything, as far as this node knows (section 6)."""
+        return (
+            self._safety.high_qc.position.term == self.term
+            and len(self._pool) == 0
+            and self._tally.is_empty
+            and not self._tree.holds_records
+            and self._is_idle
+        )
 
     def _count_vote(self, ballot: Ballot, vote: Vote, now: int) -> None:
         qc = ballot.count(vote)
@@ -364,5 +383,7 @@ class Consensus(Voter):
         self._notice = None
         self._place(derive(append, hash_), self.options.self_id)
         self._ballot = Ballot(self.committee, self._tree.blocks[hash_], now)
-        self._heartbeat_at = self._resend_at = now + self._pacemaker.heartbeat_ms
+        self._pacemaker.proposed()
+        self._proposed_at = now
+        self._resend_at = now + self._pacemaker.heartbeat_ms
         self._try_vote(now)

@@ -7,7 +7,12 @@ from ambientd.consensus.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The node is up; comes once, before anything else."""
+    """The node is up; comes once, before anything else.
+
+    `is_idle` tells, as in Applied, that time alone changes nothing in the ledger.
+    """
+
+    is_idle: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,8 @@ class Tick:
 @dataclass(frozen=True, slots=True)
 class Applied:
     """The host has applied every `Committed` so far: state roots it lacked may be known now."""
+
+    is_idle: bool = True
 
 
 @dataclass(frozen=True, slots=True)

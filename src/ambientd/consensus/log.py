@@ -91,9 +91,9 @@ class Log:
         if isinstance(event, MessageReceived):
             return self._on_message(event.sender, event.message, now)
         if isinstance(event, Applied) and self._ended is not None:
-            return self._begin_next(self._ended, now)
+            return self._begin_next(self._ended, event.is_idle, now)
         if isinstance(event, Started) and self._is_fresh:
-            return self._labelled(self.current.begin(now=now))
+            return self._labelled(self.current.begin(is_idle=event.is_idle, now=now))
         return self._labelled(self.current.handle(event, now=now))
 
     # From one epoch to the next.
@@ -115,7 +115,7 @@ class Log:
         ends = self._source.ends(epoch - 1, 1) if epoch > self._first.epoch else ()
         return self._options_after(ends[0]) if ends else None
 
-    def _begin_next(self, ended: Committed, now: int) -> list[Effect]:
+    def _begin_next(self, ended: Committed, is_idle: bool, now: int) -> list[Effect]:
         """Swap the epochs; who led the old one or leads the new one shows the others how."""
         assert ended.end is not None
         self._ended = None
@@ -124,7 +124,7 @@ class Log:
         restored = Restored(None, ended.blocks[-1], ended.beacons, end=ended.end)
         self.current = self._epoch(options, restored)
         self.current.inherit(before)
-        effects = self._labelled(self.current.begin(now=now))
+        effects = self._labelled(self.current.begin(is_idle=is_idle, now=now))
         if before.is_coordinator or self.current.is_coordinator:
             notice = Broadcast(Epochs(before.options.epoch, (ended.end,)))
             persists = sum(isinstance(effect, PersistSafety) for effect in effects)

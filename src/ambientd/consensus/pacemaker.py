@@ -1,19 +1,26 @@
-"""How long a term may go without progress (protocols/05-log.md section 6)."""
+"""How long a term may go without progress, and its coordinator rest (protocols/05-log.md 6)."""
 
 from ambientd.consensus.options import ConsensusOptions
 
 BACKOFF_MAX = 16
 WINDOW = 64
+REST_MS_MAX = 6_400  # less than a block's time may be above its parent's
 
 
 class Pacemaker:
-    """The current term's patience: T = T0, doubled by each failed term, reset by a commit."""
+    """The current term's patience: T = T0, doubled by each failed term, reset by a commit.
+
+    While nobody waits for anything the term rests: proposals come ever more slowly, and may.
+    """
 
     def __init__(self, options: ConsensusOptions) -> None:
         self._options = options
         self._failures = 0
         self._round_trips: list[int] = []
         self._smoothed_p99_ms = 0
+        self._is_resting = False
+        self._roused_at = 0
+        self._rests = 0
         self.entered_at = 0
         self.progressed_at = 0
 
@@ -25,19 +32,25 @@ class Pacemaker:
 
     @property
     def patience_ms(self) -> int:
-        """Give T of the current term."""
-        return self.t0_ms * min(1 << min(self._failures, 4), BACKOFF_MAX)
+        """Give T of the current term; at rest one proposal may be lost on top of that."""
+        patience_ms = self.t0_ms * min(1 << min(self._failures, 4), BACKOFF_MAX)
+        return patience_ms + 2 * REST_MS_MAX if self._is_resting else patience_ms
 
     @property
     def heartbeat_ms(self) -> int:
-        """Give the longest pause between two proposals."""
+        """Give the longest pause between two proposals while somebody waits for something."""
         return self.t0_ms // 4
+
+    @property
+    def pause_ms(self) -> int:
+        """Give the present pause between two proposals: at rest each is twice the one before."""
+        return max(self.heartbeat_ms, min(self.heartbeat_ms << self._rests, REST_MS_MAX))
 
     @property
     def deadline(self) -> int:
         """Give when the term is given up unless something is certified before."""
         tenure_ends = self.entered_at + self._options.tenure_ms
-        return min(self.progressed_at + self.patience_ms, tenure_ends)
+        return min(max(self.progressed_at, self._roused_at) + self.patience_ms, tenure_ends)
 
     def entered(self, now: int, *, failed: bool) -> None:
         """Begin a term; `failed` when a time-out certificate ended the one before."""
@@ -47,6 +60,18 @@ class Pacemaker:
     def progressed(self, now: int) -> None:
         """Note that the current term certified something new."""
         self.progressed_at = now
+
+    def rest(self, now: int, *, is_resting: bool) -> None:
+        """Note whether somebody waits for something; patience runs from when that began."""
+        if self._is_resting and not is_resting:
+            self._roused_at = now
+        self._is_resting = is_resting
+        self._rests = self._rests if is_resting else 0
+
+    def proposed(self) -> None:
+        """Note an own proposal: the next one at rest may take longer."""
+        if self._is_resting and self.heartbeat_ms << self._rests < REST_MS_MAX:
+            self._rests += 1
 
     def committed(self) -> None:
         """Note a commit: the next term starts with T0 again."""

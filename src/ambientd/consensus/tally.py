@@ -54,6 +54,11 @@ class TimeoutTally:
         self._timeouts.setdefault(timeout.member, timeout)
 
     @property
+    def is_empty(self) -> bool:
+        """Tell whether nobody has given the term up."""
+        return not self._timeouts
+
+    @property
     def is_joined(self) -> bool:
         """Tell whether so many have given up that every member should."""
         return len(self._timeouts) >= self._committee.joining

@@ -10,7 +10,7 @@ from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import Slot
 
 STEP_MS_MAX = 2_000
-"""Blocks follow each other much faster, also when there is nothing to do."""
+"""Blocks follow each other much faster while any task is open."""
 
 
 def outage_ms(draft: Draft) -> int:

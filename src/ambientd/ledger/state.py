@@ -232,6 +232,11 @@ class LedgerState:
         """Give the tasks that have not ended, by the time of their admission, then by task."""
         return [(task, cast("TaskEntry", self._items[Table.TASK, task])) for _, task in self._open]
 
+    @property
+    def has_open_tasks(self) -> bool:
+        """Tell whether any task waits for something."""
+        return bool(self._open)
+
     def late_tasks(self, time_ms: int) -> list[TaskId]:
         """Give the open tasks whose deadline has come, the earliest first."""
         end = bisect_right(self._deadlines, time_ms, key=lambda each: each[0])

@@ -130,9 +130,21 @@ class Node:
         return self._cores.telemetry
 
     @property
-    def next_deadline(self) -> int | None:
-        """Give when the log next wants a tick."""
-        return self._cores.consensus.next_deadline
+    def next_deadline(self) -> int:
+        """Give when a core next wants a tick."""
+        cores = self._cores
+        leads = cores.coordinator.leads
+        due = (
+            cores.consensus.next_deadline,
+            cores.telemetry.next_deadline,
+            cores.worker.next_deadline,
+            cores.referee.next_deadline,
+            cores.reporter.next_deadline,
+            cores.coordinator.next_deadline,
+            cores.checkpointer.next_deadline(cores.ledger, leads=leads),
+            cores.anchorer.next_deadline(cores.ledger, leads=leads),
+        )
+        return max(min(each for each in due if each is not None), self._now + 1)
 
     def handle(self, event: node_events.Event, *, now: int) -> list[NodeEffect]:
         """Advance by one event; persist effects are to be carried out before all others."""
@@ -177,7 +189,7 @@ class Node:
         nodes = cores.ledger.allowed_nodes()
         self._out.append(AllowNodes(nodes))
         self._telemetry(telemetry_messages.MembersChanged(nodes))
-        self._log(log_events.Started())
+        self._log(log_events.Started(is_idle=not cores.ledger.has_open_tasks))
         self._roles(cores.worker.resume(cores.ledger, self._now))
         self._roles(cores.referee.resume(cores.ledger))
 
@@ -260,7 +272,8 @@ class Node:
                     applied |= isinstance(effect, log_effects.Committed)
                     self._on_log_effect(effect)
                 if applied:
-                    self._log_queue.append(log_events.Applied())
+                    is_idle = not self._cores.ledger.has_open_tasks
+                    self._log_queue.append(log_events.Applied(is_idle))
         finally:
             self._draining = False
 

@@ -21,6 +21,13 @@ class Anchorer:
         self._proven: Anchor | None = None
         self._propose_at_ms = 0
 
+    def next_deadline(self, state: LedgerState, *, leads: bool) -> int | None:
+        """Give when to look after the newest checkpoint; 0 is at once."""
+        if self._proven is not None:
+            return 0 if state.anchored_size() >= self._proven.size else self._propose_at_ms
+        is_due = self._enabled and leads and self._in_flight is None
+        return 0 if is_due and state.checkpoint_size() > state.anchored_size() else None
+
     def on_tick(self, state: LedgerState, now: int, *, leads: bool) -> list[RoleEffect]:
         """Begin with the newest checkpoint that is not anchored; insist on a finished proof."""
         if self._proven is not None:

@@ -32,6 +32,17 @@ class Checkpointer:
         self._asked_at_ms = 0
         self._cosignatures: dict[NodeId, Cosignature] = {}
 
+    def next_deadline(self, state: LedgerState, *, leads: bool) -> int | None:
+        """Give when to look after the open batch; 0 is at once."""
+        if not leads or state.receipt_log_size() <= state.checkpoint_size():
+            return None
+        if self._waiting_since_ms is None:
+            return 0
+        closes_ms = self._waiting_since_ms + self._batch_ms
+        return (
+            closes_ms if self._asked is None else max(closes_ms, self._asked_at_ms + ASK_AGAIN_MS)
+        )
+
     def on_tick(self, state: LedgerState, now: int, *, leads: bool) -> list[RoleEffect]:
         """Ask for cosignatures once the oldest open receipt has waited a batch period."""
         head = state.receipt_log_size()

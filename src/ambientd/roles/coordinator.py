@@ -43,6 +43,12 @@ class Coordinator:
         """Tell whether this node leads the current term."""
         return self._leads
 
+    @property
+    def next_deadline(self) -> int | None:
+        """Give when what was gathered has waited long enough."""
+        since_ms = min((each.since_ms for each in self._gathering.values()), default=None)
+        return None if since_ms is None else since_ms + GATHER_MS
+
     def on_coordinator(self, coordinator: NodeId) -> None:
         """Take office or leave it; what was gathered before is sent again by the workers."""
         self._leads = coordinator == self._id

@@ -24,6 +24,12 @@ class Referee:
         self._retry_at_ms: dict[TaskId, int] = {}
         self._found: dict[TaskId, tuple[DisputeStep, int]] = {}
 
+    @property
+    def next_deadline(self) -> int | None:
+        """Give when something is tried or said again."""
+        insist = (due_ms for _, due_ms in self._found.values())
+        return min((*self._retry_at_ms.values(), *insist), default=None)
+
     def resume(self, state: LedgerState) -> list[RoleEffect]:
         """Take up the disputes that wait for this member's finding."""
         effects: list[RoleEffect] = []
@@ -67,9 +73,10 @@ class Referee:
             effects += self._begin(task, state)
         for task, (finding, due_ms) in self._found.items():
             entry = state.task(task)
-            if now >= due_ms and entry is not None and not entry.has_verdict_of(self._id):
+            if now >= due_ms:
                 self._found[task] = (finding, now + INSIST_MS)
-                effects.append(Propose(finding))
+                if entry is not None and not entry.has_verdict_of(self._id):
+                    effects.append(Propose(finding))
         return effects
 
     def _begin(self, task: TaskId, state: LedgerState) -> list[RoleEffect]:

@@ -20,6 +20,11 @@ class Reporter:
         self._is_member = self_id in members
         self._due_ms = 0
 
+    @property
+    def next_deadline(self) -> int | None:
+        """Give when to report."""
+        return self._due_ms if self._is_member else None
+
     def hasten(self) -> None:
         """Report soon: somebody came or went."""
         self._due_ms = 0

@@ -81,6 +81,12 @@ class Worker:
         """Count the slots in hand."""
         return len(self._works)
 
+    @property
+    def next_deadline(self) -> int | None:
+        """Give when something is sent or tried again."""
+        works = self._works.values()
+        return min((w.due_ms for w in works if w.phase is not Phase.EXECUTING), default=None)
+
     def resume(self, state: LedgerState, now: int) -> list[RoleEffect]:
         """Take up the slots that the ledger says are ours."""
         effects: list[RoleEffect] = []

@@ -16,7 +16,6 @@ from ambientd.ports.store import Write
 from ambientd.runtime.persistence import writes_of
 from ambientd.runtime.store_writer import StoreWriter
 
-TICK_MS = 50
 INBOX_MAX = 2048
 BATCH_MAX = 256
 
@@ -45,20 +44,13 @@ class Pump:
     async def run(self, perform: Perform, first: Sequence[Event]) -> None:
         """Handle events until cancelled."""
         batch = list(first)
-        next_tick_ms = self._now()
         while True:
             now = self._now()
-            if now >= next_tick_ms:
+            if now >= self._node.next_deadline:
                 batch.append(Ticked())
             effects = [e for event in batch for e in self._node.handle(event, now=now)]
             await self._carry_out(effects, perform)
-            deadline_ms = self._node.next_deadline
-            now = self._now()
-            if next_tick_ms <= now:
-                next_tick_ms = now + TICK_MS
-            if deadline_ms is not None:
-                next_tick_ms = min(next_tick_ms, max(deadline_ms, now))
-            batch = await self._next_batch((next_tick_ms - now) / 1000)
+            batch = await self._next_batch((self._node.next_deadline - self._now()) / 1000)
 
     async def _carry_out(self, effects: list[NodeEffect], perform: Perform) -> None:
         writes: list[Write] = []

@@ -121,6 +121,17 @@ class Telemetry:
         """Give the hash of this node's last batch, zeros before the first; for receipts."""
         return self._last_hash
 
+    @property
+    def next_deadline(self) -> int:
+        """Give when to check the breakers or to publish; 0 is at once."""
+        options = self._options
+        checks_ms = 0 if self._checked_ms is None else self._checked_ms + options.check_ms
+        if self._sampled is None:
+            return checks_ms
+        if self._published_ms is None:
+            return 0
+        return min(checks_ms, self._published_ms + options.interval_ms)
+
     def handle(self, event: Event, *, now: int) -> list[Effect]:
         """Advance by one event."""
         match event:

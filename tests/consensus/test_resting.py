@@ -1,0 +1,112 @@
+"""A log that nobody waits for beats ever more slowly, and is awake at once (section 6)."""
+
+from itertools import pairwise
+
+from ambientd.consensus.messages import Append, Fetch
+from ambientd.consensus.pacemaker import REST_MS_MAX
+from tests.consensus.bench import Bench, record, sent
+
+
+def resting(count: int = 4, observers: int = 0, for_ms: int = 30_000) -> Bench:
+    bench = Bench(count, observers, is_idle=True)
+    bench.start()
+    bench.run(for_ms)
+    return bench
+
+
+def proposals(bench: Bench, who: int = 0) -> list[int]:
+    """Give the block times of what a member proposed."""
+    effects = bench.effects[bench.key(who)]
+    return sorted({append.header.time_ms for append in sent(effects, Append)})
+
+
+def test_pauses_double_up_to_six_seconds_while_nobody_waits() -> None:
+    times = proposals(resting())
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert pauses[-2:] == [REST_MS_MAX] * 2
+    assert pauses == sorted(pauses)
+    assert all(after <= 2 * before for before, after in pairwise(pauses[1:]))
+    assert len(times) < 15
+
+
+def test_a_record_is_committed_at_once_and_the_log_comes_to_rest_again() -> None:
+    bench = resting()
+    before = len(bench.log(2))
+    bench.submit(2, record(1))
+    bench.run(50)
+    assert record(1) in bench.records(2)
+    bench.run(1_000)
+    assert len(bench.log(2)) < before + 8
+    assert {bench.machine(who).term for who in range(4)} == {1}
+
+
+def test_a_ledger_that_waits_for_time_keeps_the_log_awake() -> None:
+    bench = resting()
+    for node in bench.nodes:
+        node.is_idle = False
+    bench.submit(1, record(1))
+    bench.run(100)
+    before = len(bench.log(1))
+    bench.run(1_000)
+    assert len(bench.log(1)) >= before + 9
+
+
+def test_a_lost_coordinator_is_replaced_soon_after_somebody_wants_something() -> None:
+    for count in (4, 7, 10):
+        bench = resting(count)
+        bench.down.add(bench.key(0))
+        bench.run(3_000)
+        assert bench.machine(1).term == 1
+        bench.submit(1, record(1))
+        start = bench.now
+        while record(1) not in bench.records(1):
+            bench.run(10)
+        assert bench.now - start < 1_000
+        assert bench.machine(1).term == 2
+
+
+def test_a_lost_coordinator_is_replaced_in_the_end_though_nobody_wants_anything() -> None:
+    bench = resting()
+    bench.down.add(bench.key(0))
+    bench.run(2 * REST_MS_MAX + 1_500)
+    assert bench.machine(1).term == 2
+
+
+def test_one_lost_proposal_ends_no_term() -> None:
+    bench = resting()
+    before = len(proposals(bench))
+    bench.down.add(bench.key(3))
+    while len(proposals(bench)) == before:
+        bench.run(100)
+    bench.down.clear()
+    bench.run(2 * REST_MS_MAX)
+    assert bench.machine(3)._safety.max_timed_out == 0
+
+
+def test_a_member_that_gives_up_wakes_the_coordinator() -> None:
+    bench = resting()
+    before = len(bench.log(1))
+    timeout = bench.timeout(3, 1, bench.machine(3).high_qc)
+    bench.receive(0, 3, timeout)
+    bench.receive(1, 3, timeout)
+    bench.run(1_000)
+    assert len(bench.log(1)) >= before + 9
+    assert bench.machine(1).term == 1
+
+
+def test_who_follows_asks_seldom_while_the_log_rests() -> None:
+    bench = resting(observers=1)
+    bench.effects[bench.key(4)].clear()
+    bench.run(60_000)
+    assert not sent(bench.effects[bench.key(4)], Fetch)
+    bench.down.update(bench.key(who) for who in range(4))
+    bench.run(10_000)
+    assert sent(bench.effects[bench.key(4)], Fetch)
+
+
+def test_a_cluster_of_one_rests_too() -> None:
+    bench = resting(1)
+    assert len(bench.log(0)) < 15
+    bench.submit(0, record(1))
+    bench.run(10)
+    assert bench.records(0) == [record(1)]
