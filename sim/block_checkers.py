@@ -7,7 +7,7 @@ from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.effects import Committed, CommittedBlock
 from ambientd.consensus.messages import Message, Vote, block_hash
 from ambientd.consensus.options import ConsensusOptions
-from sim.checkers import Checker, InvariantViolation, blocks_in
+from sim.checkers import Checker, InvariantViolation, Kinds, blocks_in
 from sim.machine import Effect, Host
 from sim.replica import Replica
 
@@ -16,6 +16,8 @@ STEP_MS_MAX = 10_000
 
 class SoundBlocks(Checker):
     """Proposed and signed by the term's coordinator, dated in order, with the records it names."""
+
+    effects: Kinds = (Committed,)
 
     def __init__(self, options: ConsensusOptions, is_valid: Callable[[bytes], bool]) -> None:
         self._committee = Committee(options.members, options.seed)

@@ -4,8 +4,9 @@ The checkers hold none of the protocol's code but its messages and signature che
 checker knows which scenario runs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.effects import Committed, CommittedBlock, EvidenceFound
@@ -28,6 +29,8 @@ from ambientd.consensus.options import ConsensusOptions
 from sim.machine import Delivery, Effect, Host
 from sim.replica import Replica
 
+Kinds: TypeAlias = tuple[type, ...] | None
+
 
 class InvariantViolation(AssertionError):  # noqa: N818  # a finding, not a fault of the code
     """A world broke a promise; carries the promise's name."""
@@ -38,7 +41,12 @@ class InvariantViolation(AssertionError):  # noqa: N818  # a finding, not a faul
 
 
 class Checker:
-    """Sees everything; judges nothing by itself."""
+    """Sees everything; judges nothing by itself.
+
+    `effects` names the kinds of effects that it judges; None is all of them.
+    """
+
+    effects: Kinds = None
 
     def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
         """Decode what a node sends and pass it on."""
@@ -49,6 +57,36 @@ class Checker:
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Look at an effect before it is carried out."""
+
+
+class Together(Checker):
+    """Shows a log to several checkers, each message decoded once, to each only what it judges."""
+
+    def __init__(self, checkers: Sequence[Checker]) -> None:
+        blind = Checker.saw_effect
+        talk = [each for each in checkers if type(each).saw_message is not Checker.saw_message]
+        self._hears = [each.saw_message for each in talk]
+        self._sees = [each for each in checkers if type(each).saw_effect is not blind]
+        self._by_kind: dict[type, list[Callable[[Host, Effect, int], None]]] = {}
+
+    def saw_message(self, node: Host, message: Message, now: int) -> None:
+        """Pass a message on."""
+        for hear in self._hears:
+            hear(node, message, now)
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Pass an effect on to who judges its kind."""
+        kind = type(effect)
+        watching = self._by_kind.get(kind)
+        if watching is None:
+            watching = [
+                each.saw_effect
+                for each in self._sees
+                if each.effects is None or issubclass(kind, each.effects)
+            ]
+            self._by_kind[kind] = watching
+        for see in watching:
+            see(node, effect, now)
 
 
 @dataclass(slots=True)
@@ -121,6 +159,8 @@ class JustifiedVotes(Checker):
 class Agreement(Checker):
     """All commit the same blocks in the same order, once, and with equal state roots."""
 
+    effects: Kinds = (Committed,)
+
     def __init__(self) -> None:
         self.log: list[bytes] = []
         self._heads: dict[bytes, int] = {}
@@ -156,6 +196,8 @@ class Agreement(Checker):
 class CommitProofs(Checker):
     """A commit carries what proves it: two certified blocks in a row, of one term."""
 
+    effects: Kinds = (Committed,)
+
     def __init__(self, options: ConsensusOptions) -> None:
         self._verifier = Verifier(options, Committee(options.members, options.seed))
 
@@ -177,11 +219,13 @@ class CommitProofs(Checker):
 class Certificates(Checker):
     """One certificate a position; whatever is certified later contains what is committed."""
 
+    effects: Kinds = (Committed,)
+
     def __init__(self, options: ConsensusOptions) -> None:
         self._verifier = Verifier(options, Committee(options.members, options.seed))
         self._headers: dict[bytes, Header] = {}
         self._certified: dict[Position, bytes] = {GENESIS: self._verifier.genesis.hash}
-        self._committed: dict[int, tuple[Position, bytes]] = {}
+        self._open: set[Position] = set()  # certified above the highest commit
         self._top: tuple[Position, bytes] = (GENESIS, self._verifier.genesis.hash)
 
     def saw_message(self, node: Host, message: Message, now: int) -> None:
@@ -197,6 +241,7 @@ class Certificates(Checker):
                 text = f"two blocks certified at {qc.position} by {now} ms"
                 raise InvariantViolation("one certificate a position", text)
             self._certified[qc.position] = qc.hash
+            self._open.add(qc.position)
             self._check_complete(qc.position, qc.hash, now)
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
@@ -210,9 +255,9 @@ class Certificates(Checker):
         if position <= self._top[0]:
             return
         self._top = (position, last.hash)
-        for certified, hash_ in sorted(self._certified.items()):
-            if certified > position:
-                self._check_complete(certified, hash_, now)
+        for certified in sorted(each for each in self._open if each > position):
+            self._check_complete(certified, self._certified[certified], now)
+        self._open = {each for each in self._open if each > position}
 
     def _check_complete(self, position: Position, hash_: bytes, now: int) -> None:
         top, top_hash = self._top
@@ -257,6 +302,8 @@ def _certificates_in(message: Message) -> Iterator[QuorumCertificate]:
 
 class HonestAreInnocent(Checker):
     """No evidence ever convicts an honest key."""
+
+    effects: Kinds = (EvidenceFound,)
 
     def __init__(self, honest: frozenset[bytes]) -> None:
         self._honest = honest

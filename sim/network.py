@@ -46,17 +46,23 @@ class Network:
 
     def arrivals(self, sender: bytes, to: bytes) -> list[int]:
         """Give the delays of the copies that will arrive; empty when the message is lost."""
-        if self.groups.get(sender, 0) != self.groups.get(to, 0) or (sender, to) in self.unheard:
+        if self.groups and self.groups.get(sender, 0) != self.groups.get(to, 0):
+            return []
+        if (sender, to) in self.unheard:
             return []
         weather = self.weather
-        if self.random.randrange(1000) < weather.loss:
+        draw = self.random.random
+        if weather.loss and draw() * 1000 < weather.loss:
             return []
-        copies = 2 if self.random.randrange(1000) < weather.duplication else 1
-        return [self._delay() for _ in range(copies)]
+        if weather.duplication and draw() * 1000 < weather.duplication:
+            return [self._delay(), self._delay()]
+        return [self._delay()]
 
     def _delay(self) -> int:
         weather = self.weather
-        delay = self.random.randint(weather.delay_ms_min, weather.delay_ms_max)
-        if weather.slow_ms_max and self.random.randrange(1000) < weather.slow:
-            delay += self.random.randint(0, weather.slow_ms_max)
+        draw = self.random.random
+        span = weather.delay_ms_max - weather.delay_ms_min + 1
+        delay = weather.delay_ms_min + int(draw() * span)
+        if weather.slow_ms_max and draw() * 1000 < weather.slow:
+            delay += int(draw() * (weather.slow_ms_max + 1))
         return delay

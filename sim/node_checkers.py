@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 from ambientd.codec.canonical import encode
-from ambientd.consensus.effects import Committed
 from ambientd.consensus.messages import decode_message
 from ambientd.ledger.entries import NodeEntry, Table, TaskEntry
 from ambientd.ledger.events import Paid
 from ambientd.model.task import TERMINAL
 from ambientd.node.core import LOG_FRAME
 from ambientd.node.effect import PeerMisbehaved, PersistLedger, Told
-from sim.checkers import Checker, InvariantViolation
+from sim.checkers import Checker, InvariantViolation, Together
 from sim.machine import Delivery, Effect, Host
 from sim.node_machine import FRAME, Persisted
 from sim.vices import Resident
@@ -20,21 +19,17 @@ class LogInside(Checker):
     """Shows the log within whole nodes to the log's own checkers."""
 
     def __init__(self, checkers: Sequence[Checker]) -> None:
-        self._checkers = checkers
+        self._log = Together(checkers)
 
     def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
         """Pass on the log's messages."""
         if delivery.data[:2] == FRAME + LOG_FRAME:
-            message = decode_message(delivery.data[2:])
-            for checker in self._checkers:
-                checker.saw_message(node, message, now)
+            self._log.saw_message(node, decode_message(delivery.data[2:]), now)
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Pass on the commits."""
         for change in ledger_changes(effect):
-            committed: Committed = change.committed
-            for checker in self._checkers:
-                checker.saw_effect(node, committed, now)
+            self._log.saw_effect(node, change.committed, now)
 
 
 class NodeChecker(Checker):

@@ -13,6 +13,7 @@ from sim.faults import ALL_FAULTS, LOG, NODE, Fault, labels, named
 from sim.happenings import Happening
 from sim.liars import Lie
 from sim.mutants import mutated
+from sim.quick import quick
 from sim.stage import Observer
 from sim.vices import Vice
 
@@ -140,7 +141,7 @@ def _log_options(plan: Plan) -> scenarios.ScenarioOptions:
 
 def play(plan: Plan, *watching: Observer) -> Outcome:
     """Run a plan; raise InvariantViolation when it breaks a promise."""
-    with mutated(plan.mutant):
+    with quick(), mutated(plan.mutant):
         if SCENARIOS[plan.scenario].world == NODE:
             return cluster.run(_cluster_options(plan), watching)
         return scenarios.run(_log_options(plan), watching)

@@ -14,10 +14,12 @@ from sim.block_checkers import SoundBlocks, check_named_roots
 from sim.checkers import (
     Agreement,
     Certificates,
+    Checker,
     CommitProofs,
     HonestAreInnocent,
     JustifiedVotes,
     OneProposal,
+    Together,
     VoteDiscipline,
     check_nothing_lost,
     check_progress,
@@ -161,7 +163,7 @@ def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
     core = cast.replicas[0].options
     agreement = Agreement()
     innocent = HonestAreInnocent(frozenset(replica.key for replica in cast.honest))
-    world.observers += [
+    checkers: list[Checker] = [
         VoteDiscipline(),
         OneProposal(),
         JustifiedVotes(core),
@@ -170,8 +172,8 @@ def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
         Certificates(core),
         SoundBlocks(core, is_valid),
         innocent,
-        *watching,
     ]
+    world.observers += [Together(checkers), *watching]
     world.run(heal_at)
     heads = {replica.key: len(replica.store.log) for replica in cast.honest}
     world.run(min(heal_at + RECOVERY_MS_MAX, options.time_ms))

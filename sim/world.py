@@ -136,6 +136,7 @@ class World:
 
     def _carry_out(self, place: Place, effects: Sequence[Effect]) -> None:
         """Carry effects out one by one; a crash may come between any two."""
+        observers = self.observers
         while effects:
             for effect in effects:
                 if place.crash_countdown is not None:
@@ -144,7 +145,7 @@ class World:
                         self.crash(place.host.key)
                         self.restart_at(self.now + place.back_ms, place.host.key)
                         return
-                for observer in self.observers:
+                for observer in observers:
                     observer.saw_effect(place.host, effect, self.now)
                 delivery = place.host.execute(effect)
                 if delivery is not None:

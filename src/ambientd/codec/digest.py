@@ -1,5 +1,6 @@
 """SHA-256 with domain tags: a hash of one kind of thing never stands for another."""
 
+import functools
 import hashlib
 
 
@@ -8,11 +9,16 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+@functools.cache
+def _named(tag: str) -> bytes:
+    """Give the bytes of a tag; there are few tags."""
+    name = tag.encode("ascii")
+    return bytes([len(name)]) + name
+
+
 def tagged(tag: str, *parts: bytes) -> bytes:
     """Hash parts, each preceded by its length, under a domain tag (protocols/01 section 2)."""
-    name = tag.encode("ascii")
-    state = hashlib.sha256(bytes([len(name)]) + name)
+    pieces = [_named(tag)]
     for part in parts:
-        state.update(len(part).to_bytes(8, "big"))
-        state.update(part)
-    return state.digest()
+        pieces += (len(part).to_bytes(8, "big"), part)
+    return hashlib.sha256(b"".join(pieces)).digest()

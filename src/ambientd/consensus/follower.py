@@ -47,6 +47,7 @@ from ambientd.consensus.record_pool import RecordPool
 from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyRules, SafetyState
 
+NOTHING: frozenset[bytes] = frozenset()
 BLOCKS_AT_POSITION_MAX = 2  # an equivocating proposer fills no memory
 
 
@@ -294,7 +295,9 @@ class Follower:
 
     def _try_commit(self, qc: QuorumCertificate) -> None:
         child = self._tree.blocks.get(qc.hash)
-        if child is not None and self._rules.commits_parent(qc):
+        if child is None or child.parent_hash == self._tree.head_qc.hash:
+            return
+        if self._rules.commits_parent(qc):
             self._commit(self._tree.commit(child, qc))
 
     def _commit(self, committed: Committed | None) -> None:
@@ -364,6 +367,8 @@ class Follower:
 
     def _under_way(self) -> frozenset[bytes]:
         """Give the hashes of the records in certified blocks that are not committed yet."""
+        if not self._tree.holds_records:
+            return NOTHING
         chain = self._tree.chain(self._safety.high_qc.hash) or []
         return frozenset(hash_ for block in chain for hash_ in block.record_hashes)
 

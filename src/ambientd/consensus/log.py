@@ -134,10 +134,13 @@ class Log:
     def _labelled(self, effects: list[Effect], epoch: int | None = None) -> list[Effect]:
         """Say in which epoch a message belongs, but for the first; note an end."""
         number = self.number if epoch is None else epoch
-        labelled: list[Effect] = []
         for effect in effects:
             if isinstance(effect, Committed) and effect.end is not None:
                 self._ended = effect
+        if number == self._first.epoch:
+            return effects
+        labelled: list[Effect] = []
+        for effect in effects:
             if isinstance(effect, Send):
                 labelled.append(Send(effect.to, self._label(effect.message, number)))
             elif isinstance(effect, Broadcast):
@@ -147,7 +150,7 @@ class Log:
         return labelled
 
     def _label(self, message: Message, number: int) -> Message:
-        if number == self._first.epoch or isinstance(message, Forward | InEpoch | Epochs):
+        if isinstance(message, Forward | InEpoch | Epochs):
             return message
         return InEpoch(number, message)
 

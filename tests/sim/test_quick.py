@@ -1,0 +1,70 @@
+"""What makes worlds cheap keeps the contract of what it stands for, and changes no world."""
+
+from typing import Protocol
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ambientd.codec import ed25519, signing
+from ambientd.codec.digest import sha256
+from sim.quick import QuickKeys, quick
+from sim.scenarios import ScenarioOptions, run
+
+
+class Keys(Protocol):
+    @staticmethod
+    def public_key(seed: bytes, /) -> bytes: ...
+
+    @staticmethod
+    def sign(seed: bytes, message: bytes, /) -> bytes: ...
+
+    @staticmethod
+    def verify(public_key: bytes, message: bytes, signature: bytes, /) -> bool: ...
+
+
+BOTH = pytest.mark.parametrize("keys", [ed25519, QuickKeys], ids=["ed25519", "quick"])
+SEED, OTHER = sha256(b"seed"), sha256(b"other")
+
+
+@BOTH
+def test_a_seed_has_one_key_and_a_message_one_signature(keys: Keys) -> None:
+    assert keys.public_key(SEED) == ed25519.public_key(SEED)
+    assert len(keys.public_key(SEED)) == 32
+    assert keys.sign(SEED, b"message") == keys.sign(SEED, b"message")
+    assert len(keys.sign(SEED, b"message")) == 64
+
+
+@BOTH
+@given(message=st.binary(max_size=100))
+def test_a_signature_holds_for_its_key_and_message_alone(keys: Keys, message: bytes) -> None:
+    signature = keys.sign(SEED, message)
+    assert keys.verify(keys.public_key(SEED), message, signature)
+    assert not keys.verify(keys.public_key(OTHER), message, signature)
+    assert not keys.verify(keys.public_key(SEED), message + b"x", signature)
+
+
+@BOTH
+@given(bit=st.integers(0, 511))
+def test_a_bent_signature_holds_for_nothing(keys: Keys, bit: int) -> None:
+    bent = bytearray(keys.sign(SEED, b"message"))
+    bent[bit // 8] ^= 1 << bit % 8
+    assert not keys.verify(keys.public_key(SEED), b"message", bytes(bent))
+
+
+@BOTH
+@given(signature=st.binary(max_size=70))
+def test_what_is_no_signature_is_refused_without_a_fuss(keys: Keys, signature: bytes) -> None:
+    assert not keys.verify(keys.public_key(SEED), b"message", signature)
+    assert not keys.verify(b"", b"message", signature)
+
+
+def test_a_world_is_the_same_with_real_keys() -> None:
+    options = ScenarioOptions(5, 4, time_ms=30_000)
+    real = run(options)
+    with quick():
+        assert signing.ed25519 is QuickKeys
+        fast = run(options)
+    assert signing.ed25519 is ed25519
+    assert (real.committed, real.records, real.terms) == (fast.committed, fast.records, fast.terms)
+    assert (real.messages, real.convicted) == (fast.messages, fast.convicted)
