@@ -24,6 +24,7 @@ from ambientd.codec.statements import (
     verdict_hash,
 )
 from ambientd.ledger.apply import BlockContext, apply_block
+from ambientd.ledger.entries import encode_entry, encode_key
 from ambientd.ledger.events import RecordRejected
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.record import (
@@ -40,7 +41,7 @@ from ambientd.model.record import (
 from ambientd.rules.notes import note_text, signed_note
 from ambientd.rules.receipt_check import check_receipt_file
 from tests.ledger.bitcoin import anchor_proof
-from tests.ledger.cluster import OUTPUT, TestCluster, result, spec
+from tests.ledger.cluster import OUTPUT, UNTIL_MS, TestCluster, result, spec
 from tests.model.values import plain
 from tests.rules.receipts import LIE, file_of
 
@@ -200,16 +201,20 @@ class _Scene:
         cluster.time_ms += after_ms
         cluster.index += 1
         beacon = sha256(b"%d" % cluster.index)
-        context = BlockContext(index=cluster.index, term=1, time_ms=cluster.time_ms, beacon=beacon)
+        proposer = cluster.node(cluster.index % cluster.members)
+        context = BlockContext(
+            index=cluster.index, term=1, time_ms=cluster.time_ms, beacon=beacon, proposer=proposer
+        )
         signed = [sign_record(cluster.signer(author), body) for author, body in records]
         done = apply_block(cluster.state, context, signed)
-        cluster.state.commit(context.index, done.writes, done.root)
+        cluster.state.commit(context.index, done.writes, done.tree)
         self.blocks.append(
             {
                 "index": context.index,
                 "term": context.term,
                 "time_ms": context.time_ms,
                 "beacon": beacon.hex(),
+                "proposer": proposer.hex(),
                 "records": [encode(record).hex() for record in signed],
                 "events": [type(event).__name__ for event in done.events],
                 "rejected": sum(isinstance(event, RecordRejected) for event in done.events),
@@ -231,17 +236,17 @@ def records() -> dict[str, Any]:
     scene.block(*words, cluster.join(50))
     for nonce, answers in ((b"agreed", {}), (b"disputed", {1: LIE})):
         task = task_id(cluster.node(0), nonce, spec())
-        scene.block((0, Admit(nonce=nonce, spec=spec())))
+        scene.block((0, Admit(nonce=nonce, spec=spec(), until_ms=UNTIL_MS)))
         scene.block((0, cluster.commits(task, answers)))
         scene.block((0, cluster.settle(task, answers)))
     scene.block(*(cluster.finding(task, referee, result()) for referee in range(3)))
-    scene.block((1, Admit(nonce=b"taken back", spec=spec())))
+    scene.block((1, Admit(nonce=b"taken back", spec=spec(), until_ms=UNTIL_MS)))
     scene.block((1, Cancel(task=task_id(cluster.node(1), b"taken back", spec()))))
-    scene.block((1, Admit(nonce=b"late", spec=spec())))
+    scene.block((1, Admit(nonce=b"late", spec=spec(), until_ms=UNTIL_MS)))
     scene.block(after_ms=60_000)
     for _ in range(3):
         scene.block(after_ms=2_000)
-    scene.block((0, Admit(nonce=b"too dear", spec=spec(gas_max=10**15))))
+    scene.block((0, Admit(nonce=b"too dear", spec=spec(gas_max=10**15), until_ms=UNTIL_MS)))
     scene.block((0, Checkpoint(note=cluster.note())))
     root = cluster.state.receipt_log_root(2)
     scene.block((0, Anchor(size=2, root=root, proof=anchor_proof(root))))
@@ -260,6 +265,14 @@ def records() -> dict[str, Any]:
         "cluster": cluster.id.hex(),
         "state_root_of_genesis": genesis_root.hex(),
         "blocks": scene.blocks,
+        "state": {
+            "entries": [
+                [encode_key(key).hex(), encode_entry(entry).hex()]
+                for key, entry in sorted(cluster.state.items().items())
+            ],
+            "pages": [[depth, page.digest.hex()] for depth, page in cluster.state.tree.pages()],
+            "root": cluster.state.root.hex(),
+        },
         "derived": {
             "spec": {"of": encode(entry.spec).hex(), "is": spec_hash(entry.spec).hex()},
             "task": {

@@ -66,6 +66,7 @@ LEASE_MS_MAX = 60_000
 STRANGERS = 3
 LOOKS = 4
 LAST_TASK_MS_BEFORE_END = 15_000
+UNTIL_MS = EPOCH_MS + 3_600_000
 RULES = Rules(lease_ms=2_000, reveal_ms=2_000, dispute_ms=4_000, batch_ms=1_000)
 
 
@@ -226,7 +227,8 @@ def _schedule_tasks(
         host = dice.choice(submitters)
         replicas = min(dice.choice([1, 2, 2, 2, 3]), options.members)
         assurance = Assurance.NONE if replicas == 1 else Assurance.REPLICATED
-        admit = Admit(nonce=b"%d" % serial, spec=task_spec(serial, assurance, replicas))
+        spec = task_spec(serial, assurance, replicas)
+        admit = Admit(nonce=b"%d" % serial, spec=spec, until_ms=UNTIL_MS)
         task = task_id(NodeId(host.key), admit.nonce, admit.spec)
         world.at(time_ms, partial(history.submitted, task, host.key, time_ms))
         world.at(time_ms, lambda h=host, a=admit: want(world, h, a))  # type: ignore[misc]

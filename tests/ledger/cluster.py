@@ -17,10 +17,10 @@ from ambientd.codec.statements import (
     task_id,
 )
 from ambientd.ledger.apply import BlockContext, apply_block, is_admissible
-from ambientd.ledger.entries import TaskEntry
+from ambientd.ledger.entries import TaskEntry, decode_entry, decode_key, encode_entry, encode_key
 from ambientd.ledger.events import LedgerEvent, RecordRejected
 from ambientd.ledger.outages import STEP_MS_MAX
-from ambientd.ledger.state import LedgerState, decode_entry, decode_key, encode_entry, encode_key
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
 from ambientd.model.receipt import (
@@ -46,6 +46,7 @@ from ambientd.rules.notes import note_text
 from ambientd.rules.verdicts import quorum
 
 START_MS = 1_700_000_000_000
+UNTIL_MS = START_MS + 3_600_000
 GRANT_MSAT = 1_000_000_000
 BOND_MSAT = 50_000_000
 OUTPUT = b"the answer"
@@ -154,15 +155,19 @@ class TestCluster:
         self.time_ms += after_ms
         self.index += 1
         context = BlockContext(
-            index=self.index, term=1, time_ms=self.time_ms, beacon=sha256(b"%d" % self.index)
+            index=self.index,
+            term=1,
+            time_ms=self.time_ms,
+            beacon=sha256(b"%d" % self.index),
+            proposer=self.node(self.index % self.members),
         )
         signed = [sign_record(self.signer(author), body) for author, body in records]
         assert all(is_admissible(encode(record), self.id) for record in signed)
         done = apply_block(self.state, context, signed)
         again = apply_block(self.replica, context, signed)
         assert (done.root, done.events) == (again.root, again.events)
-        self.state.commit(context.index, done.writes, done.root)
-        self.replica.commit(context.index, again.writes, again.root)
+        self.state.commit(context.index, done.writes, done.tree)
+        self.replica.commit(context.index, again.writes, again.tree)
         assert self.state.total_msat() == self.total_msat, "money was made or lost"
         self.events += done.events
         return list(done.events)
@@ -174,13 +179,13 @@ class TestCluster:
             decode_key(key): decode_entry(decode_key(key), value)
             for key, value in sorted(rows.items())
         }
-        return LedgerState.from_items(self.genesis, items, self.index, self.state.root)
+        return LedgerState.from_items(self.genesis, items, self.index)
 
     # What the roles would do
 
     def admit(self, submitter: int = 0, nonce: bytes = b"n", **changes: object) -> TaskId:
         wanted = spec(**changes)
-        self.block((submitter, Admit(nonce=nonce, spec=wanted)))
+        self.block((submitter, Admit(nonce=nonce, spec=wanted, until_ms=UNTIL_MS)))
         return task_id(self.node(submitter), nonce, wanted)
 
     def task(self, task: TaskId) -> TaskEntry:

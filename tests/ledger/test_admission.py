@@ -19,10 +19,10 @@ from ambientd.ledger.events import RecordRejected
 from ambientd.model.base import NodeId
 from ambientd.model.record import Admit, Anchor, Body, Commits, Fraud, NodeReport, Registry, Settle
 from tests.ledger.bitcoin import anchor_proof
-from tests.ledger.cluster import TestCluster, spec
+from tests.ledger.cluster import UNTIL_MS, TestCluster, spec
 
 CLUSTER = TestCluster()
-ADMIT = Admit(nonce=b"n", spec=spec())
+ADMIT = Admit(nonce=b"n", spec=spec(), until_ms=UNTIL_MS)
 
 
 def refusal(body: Body) -> str:
@@ -113,7 +113,7 @@ def test_what_is_admissible_never_makes_the_ledger_raise(junk: bytes, number: in
         Fraud(culprit=NodeId(key), kind="receipt", first=junk, second=junk),
         Fraud(culprit=NodeId(key), kind="verdict", first=junk, second=junk),
         Commits(commits=()),
-        Admit(nonce=junk[:64] or b"0", spec=spec(gas_max=abs(number) % 2**53)),
+        Admit(nonce=junk[:64] or b"0", spec=spec(gas_max=abs(number) % 2**53), until_ms=UNTIL_MS),
     ]
     context = BlockContext(index=1, term=1, time_ms=CLUSTER.time_ms, beacon=bytes(32))
     for author in (0, 77):
@@ -151,7 +151,7 @@ def test_a_receipt_with_text_that_is_not_plain_is_not_admissible(text: str) -> N
 
 def test_records_of_invented_keys_are_not_passed_on_though_a_vote_would_take_them() -> None:
     cluster = TestCluster()
-    admit = Admit(nonce=b"n", spec=spec())
+    admit = Admit(nonce=b"n", spec=spec(), until_ms=UNTIL_MS)
     invented = sign_record(cluster.signer(77), admit)
     assert is_admissible(encode(invented), cluster.id)
     assert not may_propose(invented, cluster.state)

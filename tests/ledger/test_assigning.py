@@ -5,7 +5,7 @@ from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import NodeEntry, Table
 from ambientd.model.base import NodeId
 from ambientd.model.record import Admit
-from tests.ledger.cluster import START_MS, TestCluster, profile, spec
+from tests.ledger.cluster import START_MS, UNTIL_MS, TestCluster, profile, spec
 
 
 class CountingDraft(Draft):
@@ -20,9 +20,9 @@ def test_a_slot_looks_at_a_sample_of_nodes_however_many_there_are_and_all_busy()
     cluster = TestCluster()
     busy = NodeEntry(profile=profile("guest"), is_member=False, open_slots=8)
     guests = {(Table.NODE, number.to_bytes(32, "big")): busy for number in range(5_000)}
-    cluster.state.commit(0, guests, cluster.state.root)
+    cluster.state.commit(0, guests, cluster.state.tree.updated(guests))
     context = BlockContext(index=1, term=1, time_ms=START_MS, beacon=bytes(32))
     draft = CountingDraft(cluster.state, cluster.state, context)
-    body = Admit(nonce=b"n", spec=spec(replicas=8))
+    body = Admit(nonce=b"n", spec=spec(replicas=8), until_ms=UNTIL_MS)
     assert tasks.admit(draft, sign_record(cluster.signer(0), body), body) is None
     assert SAMPLE_NODES <= draft.looks < 8 * 3 * SAMPLE_NODES

@@ -27,7 +27,7 @@ from ambientd.model.record import (
 )
 from ambientd.model.task import TERMINAL, Assurance, SlotState
 from tests.ledger.bitcoin import anchor_proof
-from tests.ledger.cluster import TestCluster, result, spec
+from tests.ledger.cluster import UNTIL_MS, TestCluster, result, spec
 
 ANSWERS = [result(), result(), result(), result(b"lie"), result(b"", gas=0, kind=3)]
 RULES = Rules(lease_ms=2_000, reveal_ms=1_500, dispute_ms=3_000, attempts_max=3)
@@ -85,6 +85,7 @@ class Stream:
                 price_msat_per_mgas=(0, 1, 100, 10**7)[self.pick(3)],
                 output_bytes_max=(4, 1000)[self.pick(1)],
             ),
+            until_ms=UNTIL_MS,
         )
 
     def answers(self, task: TaskId) -> list:

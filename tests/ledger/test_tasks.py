@@ -33,6 +33,7 @@ from ambientd.model.task import Assurance, SlotState, TaskState, Verdict
 from tests.ledger.cluster import (
     BOND_MSAT,
     GRANT_MSAT,
+    UNTIL_MS,
     TestCluster,
     profile,
     rejections,
@@ -84,7 +85,7 @@ def test_the_same_task_twice_is_the_same_task_once() -> None:
     cluster = TestCluster()
     task = cluster.admit()
     before = cluster.state.balance_msat(cluster.node(0))
-    assert cluster.block((0, Admit(nonce=b"n", spec=spec()))) == []
+    assert cluster.block((0, Admit(nonce=b"n", spec=spec(), until_ms=UNTIL_MS))) == []
     assert cluster.state.balance_msat(cluster.node(0)) == before
     assert cluster.state.open_tasks()[0][0] == task
 
@@ -110,14 +111,14 @@ def test_the_same_task_twice_is_the_same_task_once() -> None:
 )
 def test_an_impossible_task_is_rejected_and_says_why(changes: dict, reason: str) -> None:
     cluster = TestCluster()
-    events = cluster.block((0, Admit(nonce=b"n", spec=spec(**changes))))
+    events = cluster.block((0, Admit(nonce=b"n", spec=spec(**changes), until_ms=UNTIL_MS)))
     assert reason in rejections(events)[0]
     assert cluster.state.balance_msat(cluster.node(0)) == GRANT_MSAT
 
 
 def test_a_stranger_cannot_submit() -> None:
     cluster = TestCluster()
-    events = cluster.block((77, Admit(nonce=b"n", spec=spec())))
+    events = cluster.block((77, Admit(nonce=b"n", spec=spec(), until_ms=UNTIL_MS)))
     assert "not a node" in rejections(events)[0]
 
 
@@ -561,7 +562,8 @@ def test_in_a_large_cluster_slots_are_spread_over_a_sample_and_found_beyond_it()
     guests = [cluster.node(number) for number in range(100, 300)]
     entry = NodeEntry(profile=profile("guest"), is_member=False)
     for state in (cluster.state, cluster.replica):
-        state.commit(0, {(Table.NODE, node): entry for node in guests}, state.root)
+        joined = {(Table.NODE, node): entry for node in guests}
+        state.commit(0, joined, state.tree.updated(joined))
     workers = {
         slot.worker
         for number in range(60)
@@ -583,7 +585,9 @@ def test_in_a_large_cluster_slots_are_spread_over_a_sample_and_found_beyond_it()
 
 def test_open_tasks_stand_in_the_same_order_after_a_restart() -> None:
     cluster = TestCluster()
-    admits = [(0, Admit(nonce=b"%d" % number, spec=spec())) for number in range(8)]
+    admits = [
+        (0, Admit(nonce=b"%d" % number, spec=spec(), until_ms=UNTIL_MS)) for number in range(8)
+    ]
     cluster.block(*admits[:4])
     cluster.block(*admits[4:])
     tasks = [task for task, _ in cluster.state.open_tasks()]

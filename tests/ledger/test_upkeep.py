@@ -5,8 +5,9 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.statements import sign_receipt
 from ambientd.errors import ConfigError
 from ambientd.ledger.apply import BlockContext, apply_block
+from ambientd.ledger.entries import decode_key
 from ambientd.ledger.events import NodeConvicted, NodeJoined
-from ambientd.ledger.state import LedgerState, decode_key
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Rules
 from ambientd.model.record import Body, Fraud, NodeReport
@@ -211,7 +212,7 @@ def test_a_lost_leaf_is_noticed_when_the_state_is_read_back() -> None:
     cluster.work(cluster.admit(nonce=b"2"))
     items = {key: entry for key, entry in cluster.state.items().items() if key != (5, bytes(8))}
     with pytest.raises(ValueError, match="lacks leaf 0"):
-        LedgerState.from_items(cluster.genesis, items, cluster.index, cluster.state.root)
+        LedgerState.from_items(cluster.genesis, items, cluster.index)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff"])

@@ -13,7 +13,17 @@ from ambientd.model.task import Assurance
 from ambientd.node.build import NodeOptions
 from ambientd.node.effect import PeerMisbehaved
 from ambientd.telemetry.core import TelemetryOptions
-from sim.cluster import RULES, Cast, genesis_of, join_record, seed_of, task_spec, want, watch
+from sim.cluster import (
+    RULES,
+    UNTIL_MS,
+    Cast,
+    genesis_of,
+    join_record,
+    seed_of,
+    task_spec,
+    want,
+    watch,
+)
 from sim.node_machine import NodeHost
 from sim.vices import Vice
 from sim.world import World
@@ -84,7 +94,8 @@ class Cluster:
     def submit(self, by: int = 0, replicas: int = 2) -> TaskId:
         self.serial += 1
         assurance = Assurance.NONE if replicas == 1 else Assurance.REPLICATED
-        body = Admit(nonce=b"%d" % self.serial, spec=task_spec(self.serial, assurance, replicas))
+        spec = task_spec(self.serial, assurance, replicas)
+        body = Admit(nonce=b"%d" % self.serial, spec=spec, until_ms=UNTIL_MS)
         want(self.world, self.hosts[by], body)
         return task_id(NodeId(self.hosts[by].key), body.nonce, body.spec)
 

@@ -32,7 +32,7 @@ from ambientd.node.event import (
 from ambientd.node.roots import KEPT_MAX, RecentRoots
 from ambientd.telemetry.batch import FIRST_HASH, sign_batch
 from ambientd.telemetry.core import EVIDENCE_KIND
-from sim.cluster import task_spec
+from sim.cluster import UNTIL_MS, task_spec
 from sim.world import EPOCH_MS
 from tests.node.cluster import Cluster
 
@@ -106,7 +106,9 @@ def test_a_question_that_has_no_answer_is_left_unanswered() -> None:
 
 def test_a_record_that_is_not_signed_is_dropped_with_a_reason() -> None:
     alone = Alone()
-    good = sign_record(alone.signers[1], Admit(nonce=b"1", spec=task_spec(1, Assurance.NONE, 1)))
+    good = sign_record(
+        alone.signers[1], Admit(nonce=b"1", spec=task_spec(1, Assurance.NONE, 1), until_ms=UNTIL_MS)
+    )
     fields = {name: getattr(good, name) for name in good.__struct_fields__}
     [effect] = alone.poke(RecordOffered(type(good)(**(fields | {"author": STRANGER}))))
     assert isinstance(effect, RecordDropped)

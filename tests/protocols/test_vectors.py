@@ -17,6 +17,7 @@ from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.admission import check_admissible
 from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
 from ambientd.rules.receipt_check import check_receipt_file
 from scripts.make_vectors import DOCUMENTS, FOLDER, written
@@ -139,12 +140,34 @@ def test_the_blocks_replay_to_the_same_roots() -> None:
             term=block["term"],
             time_ms=block["time_ms"],
             beacon=bytes.fromhex(block["beacon"]),
+            proposer=NodeId(bytes.fromhex(block["proposer"])),
         )
         records = [check_admissible(bytes.fromhex(raw), cluster) for raw in block["records"]]
         done = apply_block(state, context, records)
         assert [type(event).__name__ for event in done.events] == block["events"]
         assert done.root.hex() == block["state_root"]
-        state.commit(context.index, done.writes, done.root)
+        state.commit(context.index, done.writes, done.tree)
+
+
+def test_the_state_root_follows_from_the_entries_alone() -> None:
+    document = vectors("records")["state"]
+    entries = {bytes.fromhex(key): bytes.fromhex(value) for key, value in document["entries"]}
+    pages: list[list[Any]] = []
+
+    def subtree(keys: list[bytes], bit: int) -> bytes:
+        if len(keys) <= 32:
+            digests = (by_hand("ambient/state-entry/1", key, entries[key]) for key in sorted(keys))
+            pages.append([bit, by_hand("ambient/state-page/1", b"".join(digests)).hex()])
+            return bytes.fromhex(pages[-1][1])
+        sides: tuple[list[bytes], list[bytes]] = ([], [])
+        for key in keys:
+            place = int.from_bytes(hashlib.sha256(key).digest(), "big")
+            sides[place >> (255 - bit) & 1].append(key)
+        return by_hand("ambient/state-branch/1", *(subtree(side, bit + 1) for side in sides))
+
+    assert subtree(list(entries), 0).hex() == document["root"]
+    assert pages == document["pages"]
+    assert len(pages) > 1
 
 
 def test_names_and_commitments_follow_from_the_document_alone() -> None:

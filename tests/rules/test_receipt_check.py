@@ -11,7 +11,12 @@ from ambientd.codec.digest import sha256
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import file_payload, receipt_hash, sign_receipt
 from ambientd.model.receipt import ReceiptFile
-from ambientd.rules.receipt_check import FILE_BYTES_MAX, ReceiptReport, check_receipt_file
+from ambientd.rules.receipt_check import (
+    FILE_BYTES_MAX,
+    FILE_VERSION,
+    ReceiptReport,
+    check_receipt_file,
+)
 from ambientd.rules.receipt_trust import trust_sentences, utc
 from ambientd.rules.verdicts import NO_RESULT
 from tests.ledger.cluster import OUTPUT, TestCluster, result, spec
@@ -376,7 +381,7 @@ def test_a_broken_anchor_is_found() -> None:
 
 def test_lists_beyond_reason_are_refused_before_any_arithmetic() -> None:
     for changes in (
-        {"version": 2},
+        {"version": FILE_VERSION + 1},
         {"receipts": FILE.receipts * 40},
         {"path": (bytes(32),) * 65},
         {"path": (b"short",)},

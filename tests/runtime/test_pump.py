@@ -18,7 +18,7 @@ from ambientd.runtime.persistence import StoredBlocks, index_key, recover, write
 from ambientd.runtime.pump import Pump
 from ambientd.runtime.store_writer import StoreWriter
 from tests.fakes.memory_store import MemoryStore
-from tests.runtime.support import Clock, NotingStore, found_cluster, node_on
+from tests.runtime.support import START_MS, Clock, NotingStore, found_cluster, node_on
 
 
 def spec(number: int) -> TaskSpec:
@@ -38,7 +38,9 @@ def spec(number: int) -> TaskSpec:
 
 
 def admit(number: int) -> BodyProposed:
-    return BodyProposed(Admit(nonce=bytes([number]), spec=spec(number)))
+    return BodyProposed(
+        Admit(nonce=bytes([number]), spec=spec(number), until_ms=START_MS + 3_600_000)
+    )
 
 
 def is_told(entry: object, kind: str) -> bool:

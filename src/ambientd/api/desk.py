@@ -34,6 +34,7 @@ from ambientd.telemetry.safe_mode import Mode
 NONCE_BYTES = 16
 TASK_ID_BYTES = 32
 ADMIT_DEADLINE_S = 30.0
+ADMIT_MS = 600_000
 CANCEL_DEADLINE_S = 30.0
 BATCH_DEADLINE_S = 30.0
 CHRONICLES_MAX = 2_000
@@ -168,7 +169,9 @@ class Desk:
             raise OperationError("rejected", msg, "ask again with another nonce")
         self._check_room()
         async with self._parts.news.listen() as news:
-            await self._parts.pump.post(BodyProposed(Admit(nonce=nonce, spec=spec)))
+            until_ms = self._parts.now() + min(ADMIT_MS, self._state.genesis.rules.keep_ms // 2)
+            admit = Admit(nonce=nonce, spec=spec, until_ms=until_ms)
+            await self._parts.pump.post(BodyProposed(admit))
             with trio.move_on_after(ADMIT_DEADLINE_S):
                 async for told in news:
                     match told.event:

@@ -177,6 +177,7 @@ def receipt_file(state: LedgerState, entry: TaskEntry, signer: Signer) -> Receip
         submitter=entry.submitter,
         nonce=entry.nonce,
         spec=entry.spec,
+        until_ms=entry.until_ms,
         admit_signature=entry.admit_signature,
         settlement=entry.settlement,
         receipts=entry.receipts,

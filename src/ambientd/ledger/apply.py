@@ -11,12 +11,13 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from ambientd.codec.statements import task_id
-from ambientd.ledger import conditions, outages, seats, tasks, upkeep
+from ambientd.ledger import conditions, forgetting, outages, seats, tasks, upkeep
 from ambientd.ledger.admission import decode_record, is_admissible
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.events import LedgerEvent, RecordRejected
-from ambientd.ledger.state import LedgerState, next_root
+from ambientd.ledger.state import LedgerState
+from ambientd.ledger.state_tree import StateTree
 from ambientd.model.base import TaskId
 from ambientd.model.record import (
     Admit,
@@ -43,11 +44,16 @@ ProveFraud = Callable[[Fraud], bool]
 
 @dataclass(frozen=True, slots=True)
 class BlockResult:
-    """What a block does: changes, news, and the state root after it."""
+    """What a block does: news, changes, and the state's tree after it."""
 
     events: tuple[LedgerEvent, ...]
     writes: Mapping[Key, Entry | None]
-    root: bytes
+    tree: StateTree
+
+    @property
+    def root(self) -> bytes:
+        """Give the state root after the block."""
+        return self.tree.root
 
 
 def apply_block(
@@ -59,6 +65,8 @@ def apply_block(
     """Work out what a committed block does to the state."""
     block = Draft(state, state, context)
     block.put_meta(replace(state.meta, time_ms=context.time_ms))
+    upkeep.revealed(block)
+    forgetting.forget_ended(block)
     _let_time_pass(block)
     for record in records:
         step = Draft(state, block, context)
@@ -70,7 +78,7 @@ def apply_block(
             about = _task_of(record)
             block.tell(RecordRejected(record.author, kind, rejection, about))
     seats.let_due(block)
-    return BlockResult(tuple(block.events), block.writes, next_root(state.root, block.writes))
+    return BlockResult(tuple(block.events), block.writes, state.tree.updated(block.writes))
 
 
 def _let_time_pass(block: Draft) -> None:

@@ -24,15 +24,21 @@ from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.rules import reputation
 
+NOBODY = NodeId(b"")
+
 
 @dataclass(frozen=True, slots=True)
 class BlockContext:
-    """Where and when in the log a record stands; the beacon is the block's randomness."""
+    """Where and when in the log a record stands; the beacon is the block's randomness.
+
+    `proposer` is nobody for a block that is only imagined.
+    """
 
     index: int
     term: int
     time_ms: int
     beacon: bytes
+    proposer: NodeId = NOBODY
 
 
 class Reader(Protocol):
@@ -60,6 +66,10 @@ class Draft:
     def put(self, key: Key, entry: Entry) -> None:
         """Write an entry."""
         self.writes[key] = entry
+
+    def drop(self, key: Key) -> None:
+        """Delete an entry."""
+        self.writes[key] = None
 
     def tell(self, event: LedgerEvent) -> None:
         """Tell what has happened."""

@@ -1,8 +1,9 @@
 """What the ledger holds under each key (protocols/03-records.md section 5)."""
 
 from enum import IntEnum
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
+from ambientd.codec.canonical import decode, encode
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.genesis import FIRST_EPOCH, Profile
 from ambientd.model.receipt import (
@@ -38,6 +39,19 @@ Key: TypeAlias = tuple[Table, bytes]
 META_KEY: Key = (Table.META, b"")
 
 
+def encode_key(key: Key) -> bytes:
+    """Give a key's bytes; keys of one table sort together."""
+    return bytes([key[0]]) + key[1]
+
+
+def decode_key(data: bytes) -> Key:
+    """Read a key; raise ValueError for an unknown table."""
+    if not data:
+        msg = "a ledger key has at least one byte"
+        raise ValueError(msg)
+    return Table(data[0]), data[1:]
+
+
 def report_key(node: NodeId, member: NodeId) -> Key:
     """Give the key of a member's last report on a node."""
     return Table.REPORT, node + member
@@ -59,11 +73,16 @@ def tip_key(tip: bytes) -> Key:
 
 
 class Meta(Value, frozen=True):
-    """What there is one of: the receipt log's edge, the pools, the clock."""
+    """What there is one of: the receipt log's edges, the pools, the clock.
+
+    Leaves below `kept_from` are forgotten, and `kept_edge` is the tree's right edge there.
+    """
 
     time_ms: int = 0
     log_size: int = 0
     log_edge: tuple[Digest, ...] = ()
+    kept_from: int = 0
+    kept_edge: tuple[Digest, ...] = ()
     checkpoint_size: int = 0
     anchored_size: int = 0
     escrow_msat: int = 0
@@ -130,6 +149,7 @@ class TaskEntry(Value, frozen=True):
 
     submitter: NodeId
     nonce: bytes
+    until_ms: int
     admit_signature: bytes
     spec: TaskSpec
     state: TaskState
@@ -217,9 +237,14 @@ class SeatEntry(Value, frozen=True):
 
 
 class UsedTip(Value, frozen=True):
-    """A beacon tip that has begun an epoch's chain; no chain begins there twice."""
+    """A beacon tip that has begun an epoch's chain, and how far its member has revealed it since.
+
+    No chain begins there twice.
+    """
 
     epoch: int
+    value: bytes
+    count: int
 
 
 Entry: TypeAlias = (
@@ -253,3 +278,13 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.SEAT: SeatEntry,
     Table.TIP: UsedTip,
 }
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Give an entry's canonical bytes."""
+    return encode(entry)
+
+
+def decode_entry(key: Key, data: bytes) -> Entry:
+    """Read the entry of a key; raise RemoteProtocolError when it is malformed."""
+    return cast("Entry", decode(data, ENTRY_TYPES[key[0]]))

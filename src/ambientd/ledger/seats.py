@@ -90,7 +90,8 @@ def begin(draft: Draft, body: Epoch) -> str | None:
     draft.put(epoch_key(before.epoch.number), replace(before, due=None))
     draft.put(epoch_key(body.number), EpochEntry(epoch=body, root_index=draft.context.index))
     for tip in body.beacon_tips:
-        draft.put(tip_key(tip), UsedTip(epoch=body.number))
+        if draft.get(tip_key(tip)) is None:
+            draft.put(tip_key(tip), UsedTip(epoch=body.number, value=tip, count=0))
     changed = set(body.members) ^ set(before.epoch.members)
     for node in sorted(changed):
         draft.put(seat_key(node), replace(_seat(draft, node), is_asking=False, words=()))

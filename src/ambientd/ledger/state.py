@@ -1,19 +1,17 @@
-"""The committed state: a flat map of frozen entries, with a running root over all changes.
+"""The committed state: a flat map of frozen entries, and the tree whose root names it.
 
 Entries change in one way only: `commit` takes the writes of a whole block. The few indexes here
 are derived from the entries and kept in step by the same call.
 """
 
+import itertools
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping
-from typing import cast
+from typing import TypeVar, cast
 
-from ambientd.codec.canonical import decode, encode
-from ambientd.codec.digest import tagged
 from ambientd.codec.statements import fingerprint
 from ambientd.errors import ConfigError
 from ambientd.ledger.entries import (
-    ENTRY_TYPES,
     META_KEY,
     Account,
     CheckpointEntry,
@@ -33,6 +31,7 @@ from ambientd.ledger.entries import (
     seat_key,
     tip_key,
 )
+from ambientd.ledger.state_tree import StateTree
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.model.record import Epoch, NodeReport
@@ -41,37 +40,7 @@ from ambientd.rules import reputation
 from ambientd.rules.founding import genesis_fault
 from ambientd.rules.receipt_tree import ReceiptTree
 
-
-def encode_key(key: Key) -> bytes:
-    """Give a key's bytes; keys of one table sort together."""
-    return bytes([key[0]]) + key[1]
-
-
-def decode_key(data: bytes) -> Key:
-    """Read a key; raise ValueError for an unknown table."""
-    if not data:
-        msg = "a ledger key has at least one byte"
-        raise ValueError(msg)
-    return Table(data[0]), data[1:]
-
-
-def encode_entry(entry: Entry) -> bytes:
-    """Give an entry's canonical bytes."""
-    return encode(entry)
-
-
-def decode_entry(key: Key, data: bytes) -> Entry:
-    """Read the entry of a key; raise RemoteProtocolError when it is malformed."""
-    return cast("Entry", decode(data, ENTRY_TYPES[key[0]]))
-
-
-def next_root(root: bytes, writes: Mapping[Key, Entry | None]) -> bytes:
-    """Chain a block's changes onto the state root (COORDINATION, Followers)."""
-    parts = []
-    for key in sorted(writes):
-        entry = writes[key]
-        parts += [encode_key(key), b"" if entry is None else encode(entry)]
-    return tagged("ambient/state/1", root, *parts) if parts else root
+Placed = TypeVar("Placed", tuple[int, TaskId], tuple[int, int, TaskId])
 
 
 def first_epoch(genesis: Genesis) -> Epoch:
@@ -88,25 +57,25 @@ def first_epoch(genesis: Genesis) -> Epoch:
 class LedgerState:
     """All entries, and the indexes that queries and roles need."""
 
-    def __init__(
-        self, genesis: Genesis, items: Mapping[Key, Entry], index: int, root: bytes
-    ) -> None:
+    def __init__(self, genesis: Genesis, items: Mapping[Key, Entry], index: int) -> None:
         self.genesis = genesis
         self.cluster = fingerprint(genesis)
         self.epoch = first_epoch(genesis)
         self.applied_index = index
-        self.root = root
+        self.tree = StateTree().updated(items)
         self._items: dict[Key, Entry] = {}
         self._open: list[tuple[int, TaskId]] = []
         self._deadlines: list[tuple[int, TaskId]] = []
         self._waiting: list[tuple[int, TaskId]] = []
+        self._ended: list[tuple[int, int, TaskId]] = []
         self._nodes: list[NodeId] = []
         self._fit: list[NodeId] = []
         self._tombstones: set[NodeId] = set()
         self._checkpoints: list[int] = []
         self._anchored: list[int] = []
         self._seats: set[NodeId] = set()
-        self._tree = ReceiptTree()
+        meta = cast("Meta", items[META_KEY])
+        self._receipts = ReceiptTree(start=meta.kept_from, edge=meta.kept_edge)
         self._index(items)
 
     @classmethod
@@ -124,26 +93,24 @@ class LedgerState:
         first = first_epoch(genesis)
         items[epoch_key(FIRST_EPOCH)] = EpochEntry(epoch=first)
         for tip in first.beacon_tips:
-            items[tip_key(tip)] = UsedTip(epoch=FIRST_EPOCH)
-        root = next_root(fingerprint(genesis), items)
-        return cls(genesis, items, 0, root)
+            items[tip_key(tip)] = UsedTip(epoch=FIRST_EPOCH, value=tip, count=0)
+        return cls(genesis, items, 0)
 
     @classmethod
-    def from_items(
-        cls, genesis: Genesis, items: Mapping[Key, Entry], index: int, root: bytes
-    ) -> "LedgerState":
-        """Give the state that a store or a snapshot holds, on top of the genesis."""
-        state = cls.from_genesis(genesis)
-        state._index(items)
-        state.applied_index = index
-        state.root = root
-        return state
+    def from_items(cls, genesis: Genesis, items: Mapping[Key, Entry], index: int) -> "LedgerState":
+        """Give the state of a store, on top of the genesis; its root says whether it is whole."""
+        return cls(genesis, {**cls.from_genesis(genesis).items(), **items}, index)
 
-    def commit(self, index: int, writes: Mapping[Key, Entry | None], root: bytes) -> None:
-        """Take a block's changes."""
+    @property
+    def root(self) -> bytes:
+        """Give the state root."""
+        return self.tree.root
+
+    def commit(self, index: int, writes: Mapping[Key, Entry | None], tree: StateTree) -> None:
+        """Take a block's changes, and the tree after them."""
         self._index(writes)
         self.applied_index = index
-        self.root = root
+        self.tree = tree
 
     def _index(self, writes: Mapping[Key, Entry | None]) -> None:
         leaves: list[tuple[bytes, Digest]] = []
@@ -151,6 +118,7 @@ class LedgerState:
             before = self._items.get(key)
             if entry is None:
                 self._items.pop(key, None)
+                self._forget(key, before)
                 continue
             self._items[key] = entry
             match entry:
@@ -169,10 +137,19 @@ class LedgerState:
                 case _:
                     pass
         for place, digest in sorted(leaves):
-            if int.from_bytes(place, "big") != self._tree.size:
-                msg = f"the receipt log lacks leaf {self._tree.size}"
+            if int.from_bytes(place, "big") != self._receipts.size:
+                msg = f"the receipt log lacks leaf {self._receipts.size}"
                 raise ValueError(msg)
-            self._tree.append(digest)
+            self._receipts.append(digest)
+        self._receipts.forget(self.meta.kept_from)
+
+    def _forget(self, key: Key, before: Entry | None) -> None:
+        if isinstance(before, TaskEntry):
+            _remove(self._ended, _when_ended(TaskId(key[1]), before))
+        elif isinstance(before, CheckpointEntry):
+            for sizes in (self._checkpoints, self._anchored):
+                if before.note.size in sizes:
+                    sizes.remove(before.note.size)
 
     def _index_task(self, task: TaskId, before: TaskEntry | None, entry: TaskEntry) -> None:
         """Keep what a block has to look at sorted, so that no block looks at every task."""
@@ -183,6 +160,8 @@ class LedgerState:
                 _remove(self._waiting, (before.admitted_ms, task))
             _remove(self._open, (before.admitted_ms, task))
         if entry.state in TERMINAL:
+            if before is None or before.state not in TERMINAL:
+                insort(self._ended, _when_ended(task, entry))
             return
         insort(self._open, (entry.admitted_ms, task))
         if entry.deadline_ms:
@@ -241,6 +220,11 @@ class LedgerState:
         """Give the open tasks whose deadline has come, the earliest first."""
         end = bisect_right(self._deadlines, time_ms, key=lambda each: each[0])
         return [task for _, task in self._deadlines[:end]]
+
+    def ended_tasks(self, before_ms: int, count: int) -> list[tuple[TaskId, int | None]]:
+        """Give the first tasks that ended by then, with their leaves, which ascend."""
+        found = itertools.takewhile(lambda each: each[0] <= before_ms, self._ended[:count])
+        return [(task, None if leaf < 0 else leaf) for _, leaf, task in found]
 
     def waiting_tasks(self) -> list[TaskId]:
         """Give the tasks with a slot that nobody has, the oldest first."""
@@ -325,7 +309,16 @@ class LedgerState:
                 return self.checkpoint(sizes[place])
         return None
 
+    def forgotten_checkpoints(self, leaf: int) -> list[int]:
+        """Give the sizes of the batches, but for the last, that hold leaves below this one only."""
+        sizes = self._checkpoints[: bisect_right(self._checkpoints, leaf)]
+        return [size for size in sizes if size != self.meta.checkpoint_size]
+
     # The receipt log
+
+    def receipt_log_start(self) -> int:
+        """Give the first leaf that is not forgotten: heads below it cannot be told any more."""
+        return self.meta.kept_from
 
     def receipt_log_size(self) -> int:
         """Give how many receipts were settled."""
@@ -341,15 +334,15 @@ class LedgerState:
 
     def receipt_log_root(self, size: int) -> Digest:
         """Give the head of the tree over the first receipts; raise ValueError beyond the last."""
-        return Digest(self._tree.root(size))
+        return Digest(self._receipts.root(size))
 
     def inclusion_path(self, leaf: int, size: int) -> tuple[Digest, ...]:
         """Give a leaf's path to the head over the first `size` receipts."""
-        return tuple(Digest(step) for step in self._tree.inclusion_path(leaf, size))
+        return tuple(Digest(step) for step in self._receipts.inclusion_path(leaf, size))
 
     def consistency_path(self, old_size: int, size: int) -> tuple[Digest, ...]:
         """Give the proof that one head of the receipt log grew into another."""
-        return tuple(Digest(step) for step in self._tree.consistency_path(old_size, size))
+        return tuple(Digest(step) for step in self._receipts.consistency_path(old_size, size))
 
     # Checking
 
@@ -374,7 +367,12 @@ def _keep(nodes: list[NodeId], node: NodeId, *, is_kept: bool) -> None:
         del nodes[place]
 
 
-def _remove(kept: list[tuple[int, TaskId]], item: tuple[int, TaskId]) -> None:
+def _when_ended(task: TaskId, entry: TaskEntry) -> tuple[int, int, TaskId]:
+    """Order ended tasks by time; leaves ascend with it, and those without one come first."""
+    return entry.ended_ms, -1 if entry.leaf is None else entry.leaf, task
+
+
+def _remove(kept: list[Placed], item: Placed) -> None:
     place = bisect_left(kept, item)
     assert kept[place] == item, "an index is kept in step with the entries"
     del kept[place]

@@ -64,7 +64,7 @@ def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
     task = task_id(submitter, body.nonce, spec)
     if draft.task(task) is not None:
         return None
-    fault = _spec_fault(draft, submitter, spec)
+    fault = _until_fault(draft, body.until_ms) or _spec_fault(draft, submitter, spec)
     if fault is not None:
         return fault
     escrow = escrow_msat(spec.gas_max, spec.price_msat_per_mgas, spec.replicas)
@@ -76,6 +76,7 @@ def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
     entry = TaskEntry(
         submitter=submitter,
         nonce=body.nonce,
+        until_ms=body.until_ms,
         admit_signature=record.signature,
         spec=spec,
         state=TaskState.PENDING,
@@ -85,6 +86,16 @@ def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
     )
     draft.tell(TaskAdmitted(task, escrow))
     fill(draft, task, entry)
+    return None
+
+
+def _until_fault(draft: Draft, until_ms: int) -> Rejection:
+    """Say why a task is not admitted now, so that no record brings back what was forgotten."""
+    now, keep_ms = draft.context.time_ms, draft.state.genesis.rules.keep_ms
+    if not now <= until_ms <= now + keep_ms:
+        return (
+            f"the task may be admitted until {until_ms}; that is not within {keep_ms} ms from now"
+        )
     return None
 
 

@@ -14,6 +14,8 @@ from ambientd.ledger.entries import (
     Invite,
     NodeEntry,
     Table,
+    UsedTip,
+    tip_key,
 )
 from ambientd.ledger.events import BatchAnchored, CheckpointClosed, NodeJoined
 from ambientd.model.base import Digest
@@ -24,6 +26,15 @@ from ambientd.rules.verdicts import contradicts, quorum
 
 NODES_MAX = 10_000
 NAME_CHARS_MAX = 64
+
+
+def revealed(draft: Draft) -> None:
+    """Note how far the block's proposer is in its beacon chain."""
+    epoch, context = draft.state.epoch, draft.context
+    if context.proposer in epoch.members:
+        key = tip_key(epoch.beacon_tips[epoch.members.index(context.proposer)])
+        before = cast("UsedTip", draft.get(key))
+        draft.put(key, replace(before, value=context.beacon[-32:], count=before.count + 1))
 
 
 def join(draft: Draft, record: Record, body: Join) -> str | None:

@@ -47,6 +47,7 @@ class Rules(Value, frozen=True):
     dispute_ms: int = 60_000
     attempts_max: int = 4
     batch_ms: int = 2_000
+    keep_ms: int = 86_400_000
     replicas_max: int = 8
     price_msat_per_mgas_min: int = 1
     strategy: str = "weighted"

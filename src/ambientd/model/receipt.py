@@ -93,6 +93,7 @@ class ReceiptFile(Value, frozen=True):
     submitter: NodeId
     nonce: bytes
     spec: TaskSpec
+    until_ms: int
     admit_signature: bytes
     settlement: Settlement
     receipts: tuple[SignedReceipt, ...]

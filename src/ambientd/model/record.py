@@ -46,10 +46,14 @@ class Registry(Value, frozen=True, tag=3):
 
 
 class Admit(Value, frozen=True, tag=4):
-    """A task is accepted and its fee put into escrow; the author is the submitter."""
+    """A task is accepted and its fee put into escrow; the author is the submitter.
+
+    Only until `until_ms`: ended tasks are forgotten, and no old record shall bring them back.
+    """
 
     nonce: bytes
     spec: TaskSpec
+    until_ms: int
 
 
 class Cancel(Value, frozen=True, tag=5):

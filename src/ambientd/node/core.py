@@ -319,11 +319,15 @@ class Node:
         for block in committed.blocks:
             header = block.block.header
             context = BlockContext(
-                index=header.index, term=header.term, time_ms=header.time_ms, beacon=header.beacon
+                index=header.index,
+                term=header.term,
+                time_ms=header.time_ms,
+                beacon=header.beacon,
+                proposer=NodeId(header.proposer),
             )
             records = [decode_record(raw) for raw in block.block.records]
             result = apply_block(ledger, context, records, self._judge)
-            ledger.commit(context.index, result.writes, result.root)
+            ledger.commit(context.index, result.writes, result.tree)
             writes.update(result.writes)
             self._roots.add(context.index, result.root)
             events += [(event, context) for event in result.events]

@@ -68,7 +68,7 @@ class Checkpointer:
             return []
         match message:
             case CosignRequested(size=size, root=root):
-                if not 0 < size <= state.receipt_log_size():
+                if not max(1, state.receipt_log_start()) <= size <= state.receipt_log_size():
                     return []
                 if state.receipt_log_root(size) != root:
                     return []

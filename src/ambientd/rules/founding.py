@@ -44,6 +44,7 @@ def _rules_fault(genesis: Genesis) -> str | None:
         ("dispute_ms", rules.dispute_ms, 1, TIME_MS_MAX),
         ("attempts_max", rules.attempts_max, 1, ATTEMPTS_MAX),
         ("batch_ms", rules.batch_ms, 0, TIME_MS_MAX),
+        ("keep_ms", rules.keep_ms, 1, TIME_MS_MAX),
         ("replicas_max", rules.replicas_max, 1, REPLICAS_MAX),
         ("price", rules.price_msat_per_mgas_min, 0, PRICE_MSAT_PER_MGAS_MAX),
     ):

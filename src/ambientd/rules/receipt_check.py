@@ -37,7 +37,7 @@ from ambientd.rules.receipt_text import file_text_fault
 from ambientd.rules.receipt_trust import trust_sentences, utc
 from ambientd.rules.verdicts import NO_RESULT, decided, quorum
 
-FILE_VERSION = 1
+FILE_VERSION = 2
 FILE_BYTES_MAX = 1024 * 1024
 RECEIPTS_MAX = 64
 PATH_MAX = 64
@@ -163,7 +163,7 @@ def _check_issuer(exam: _Examination) -> None:
 
 def _check_task(exam: _Examination) -> None:
     file, fault = exam.file, None
-    body = Admit(nonce=file.nonce, spec=file.spec)
+    body = Admit(nonce=file.nonce, spec=file.spec, until_ms=file.until_ms)
     record = Record(author=file.submitter, body=body, signature=file.admit_signature)
     task = task_id(file.submitter, file.nonce, file.spec)
     if not verify_record(record, exam.cluster):

@@ -4,26 +4,42 @@
 which is what checkpoints, receipt files and witnesses ask for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ambientd.codec.merkle import EMPTY_ROOT, branch_hash
 
 
 class ReceiptTree:
-    """A growing tree of leaf hashes."""
+    """A growing tree of leaf hashes; the first `start` of them may be known by their edge alone."""
 
-    __slots__ = ("_levels",)
+    __slots__ = ("_cut", "_levels")
 
-    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
-        # _levels[k][i] is the hash over the leaves i * 2^k up to (i + 1) * 2^k, all present.
-        self._levels: list[list[bytes]] = [[]]
+    def __init__(
+        self, leaves: Iterable[bytes] = (), *, start: int = 0, edge: Sequence[bytes] = ()
+    ) -> None:
+        # _levels[k][i - _cut[k]] is the hash over the leaves i * 2^k up to (i + 1) * 2^k.
+        hashes = list(edge)
+        self._levels: list[list[bytes]] = []
+        self._cut: list[int] = []
+        for level in range(start.bit_length() + 1):
+            has_edge = start >> level & 1
+            self._levels.append([hashes.pop()] if has_edge else [])
+            self._cut.append((start >> level) - has_edge)
         for leaf in leaves:
             self.append(leaf)
+
+    def forget(self, start: int) -> None:
+        """Forget the leaves below `start`, and all that only they need."""
+        for level, row in enumerate(self._levels):
+            kept = (start >> level) - (start >> level & 1)
+            if kept > self._cut[level]:
+                del row[: kept - self._cut[level]]
+                self._cut[level] = kept
 
     @property
     def size(self) -> int:
         """Count the leaves."""
-        return len(self._levels[0])
+        return self._cut[0] + len(self._levels[0])
 
     def append(self, leaf: bytes) -> None:
         """Add a leaf hash at the right."""
@@ -31,11 +47,12 @@ class ReceiptTree:
         while True:
             row = self._levels[level]
             row.append(current)
-            if len(row) & 1:
+            if self._cut[level] + len(row) & 1:
                 return
             current, level = branch_hash(row[-2], row[-1]), level + 1
             if level == len(self._levels):
                 self._levels.append([])
+                self._cut.append(0)
 
     def root(self, size: int) -> bytes:
         """Give the tree head over the first `size` leaves."""
@@ -88,7 +105,11 @@ class ReceiptTree:
         width = end - start
         if width & (width - 1) == 0:
             level = width.bit_length() - 1
-            return self._levels[level][start >> level]
+            place = (start >> level) - self._cut[level]
+            if place < 0:
+                msg = f"the leaves {start} to {end - 1} are forgotten"
+                raise ValueError(msg)
+            return self._levels[level][place]
         middle = start + _split(width)
         return branch_hash(self._hash(start, middle), self._hash(middle, end))
 

@@ -36,6 +36,7 @@ from ambientd.ledger.apply import apply_block, decode_record
 from ambientd.ledger.draft import BlockContext
 from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
 from ambientd.node.build import LOG_EPOCH, fraud_judge
 from ambientd.node.effect import PersistLedger
@@ -274,11 +275,15 @@ class _Replay:
                 msg = f"the state root after block {due} is not the one that was certified"
                 raise RemoteProtocolError(msg)
             context = BlockContext(
-                index=header.index, term=header.term, time_ms=header.time_ms, beacon=header.beacon
+                index=header.index,
+                term=header.term,
+                time_ms=header.time_ms,
+                beacon=header.beacon,
+                proposer=NodeId(header.proposer),
             )
             records = [decode_record(raw) for raw in block.block.records]
             result = apply_block(self.ledger, context, records, self._judge)
-            self.ledger.commit(context.index, result.writes, result.root)
+            self.ledger.commit(context.index, result.writes, result.tree)
             changes.update(result.writes)
             self._roots[context.index] = result.root
             self._roots.pop(context.index - PORTION, None)

@@ -12,7 +12,8 @@ from ambientd.consensus.messages import Append, genesis_qc
 from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyState
 from ambientd.errors import RemoteProtocolError, StoreError
-from ambientd.ledger.state import LedgerState, decode_entry, decode_key, encode_entry, encode_key
+from ambientd.ledger.entries import decode_entry, decode_key, encode_entry, encode_key
+from ambientd.ledger.state import LedgerState
 from ambientd.model.genesis import Genesis
 from ambientd.node.build import LOG_EPOCH
 from ambientd.node.effect import NodeEffect, PersistLedger, PersistTelemetryEpoch
@@ -102,7 +103,10 @@ def _recover(store: Store, genesis: Genesis) -> Recovered:
         head, root, beacons = row
         rows = store.scan(StoreTable.LEDGER)
         items = {decode_key(key): decode_entry(decode_key(key), value) for key, value in rows}
-        ledger = LedgerState.from_items(genesis, items, head.index, root)
+        ledger = LedgerState.from_items(genesis, items, head.index)
+        if ledger.root != root:
+            msg = f"the entries of the ledger do not make the state after block {head.index}"
+            raise ValueError(msg)
         if store.get(StoreTable.COMMITTED, index_key(head.index)) is None:
             msg = f"the committed block {head.index} is missing"
             raise ValueError(msg)

@@ -1,0 +1,39 @@
+"""What ended long ago is forgotten, so that the state stays small (protocols/03 section 7).
+
+A task goes with its leaf of the receipt log, once a closed batch holds that leaf: receipt files
+carry their own proof. Leaves go from the left, in the order in which they came.
+"""
+
+from msgspec.structs import replace
+
+from ambientd.codec.merkle import Frontier
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import Leaf, Table
+from ambientd.model.base import Digest
+
+FORGOTTEN_MAX = 64
+"""How many tasks a block forgets at most; the next blocks do the rest."""
+
+
+def forget_ended(draft: Draft) -> None:
+    """Forget the tasks that ended `keep_ms` ago, the oldest first."""
+    state, meta = draft.state, draft.meta
+    before_ms = draft.context.time_ms - state.genesis.rules.keep_ms
+    edge = Frontier(meta.kept_from, tuple(meta.kept_edge))
+    for task, leaf in state.ended_tasks(before_ms, FORGOTTEN_MAX):
+        if leaf is not None:
+            if leaf >= meta.checkpoint_size:
+                break
+            key = (Table.LEAF, leaf.to_bytes(8, "big"))
+            entry = draft.get(key)
+            assert isinstance(entry, Leaf), "a settled task has its leaf"
+            edge = edge.extended([entry.digest])
+            draft.drop(key)
+        draft.drop((Table.TASK, task))
+    if edge.size == meta.kept_from:
+        return
+    draft.put_meta(
+        replace(meta, kept_from=edge.size, kept_edge=tuple(Digest(each) for each in edge.hashes))
+    )
+    for size in state.forgotten_checkpoints(edge.size):
+        draft.drop((Table.CHECKPOINT, size.to_bytes(8, "big")))
