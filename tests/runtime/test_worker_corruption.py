@@ -120,7 +120,7 @@ async def test_a_reply_wrong_at_any_byte_harms_one_task_only(kind: str, tmp_path
     plan = tmp_path / "plan"
     replies = ",".join(reply.hex() for reply in REPLIES)
     command = (sys.executable, "-I", "-S", "-c", PLAYER, str(plan), replies)
-    async with pool_of(command=command, prepare_ms_max=1_000, start_ms_max=1_000) as pool:
+    async with pool_of(command=command, prepare_wall_ms_max=1_000, start_ms_max=1_000) as pool:
         assert await run(pool) == RESULT
         # The greeting is long: each of its first bytes, then every seventh.
         greeting = [*range(32), *range(32, HELLO_BYTES, 7)]

@@ -16,6 +16,7 @@ from ambientd.codec.digest import sha256
 from ambientd.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from ambientd.model.execution import (
     INPUT_BYTES_CEILING,
+    AbortCause,
     Aborted,
     ExecutionLimits,
     ExecutionResult,
@@ -142,7 +143,8 @@ async def test_an_endless_loop_is_killed_at_the_wall_limit_and_its_process_repla
     async with pool_of() as pool:
         before = pool.pids
         result = await pool.execute(ready("loop"), b"", ENDLESS, SEED)
-        assert result == Aborted(reason="the execution took longer than 300 ms of wall time")
+        reason = "the execution took longer than 300 ms of wall time"
+        assert result == Aborted(reason=reason, cause=AbortCause.WALL_TIME)
         await echo_works(pool)
         assert pool.pids != before
 
@@ -372,7 +374,7 @@ def test_options_that_make_no_sense_are_named(options: dict[str, object]) -> Non
         WorkerPoolOptions(**options)  # type: ignore[arg-type]
 
 
-async def test_a_module_that_takes_too_long_to_prepare_aborts_and_the_pool_goes_on() -> None:
+async def test_processor_time_ends_a_preparation_and_the_pool_goes_on() -> None:
     body = "(i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))" * 100
     functions = f"(func {body})" * 300
     source = wasmtime.wat2wasm(
@@ -380,10 +382,27 @@ async def test_a_module_that_takes_too_long_to_prepare_aborts_and_the_pool_goes_
         ' (func (export "alloc") (param i32) (result i32) (i32.const 0))'
         ' (func (export "run") (param i32 i32) (result i64) (i64.const 0)))'
     )
-    async with pool_of(prepare_ms_max=30) as pool:
+    async with pool_of(prepare_cpu_ms_max=30) as pool:
         outcome = await prepare(pool, bytes(source))
-        assert isinstance(outcome, Aborted)
+        assert outcome == Aborted(
+            reason="preparing the module took more processor time than is allowed",
+            cause=AbortCause.PREPARATION,
+        )
         await echo_works(pool)
+
+
+def test_time_that_others_use_of_the_processor_ends_no_preparation() -> None:
+    program = (
+        "import time\n"
+        "from ambientd.worker.serve import CpuLimit\n"
+        "with CpuLimit(50):\n"
+        "    time.sleep(0.2)\n"
+        "print('waited', flush=True)\n"
+    )
+    ended = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, timeout=60)
+    assert (ended.stdout, ended.returncode) == (b"waited\n", 0)
+    options = WorkerPoolOptions()
+    assert options.prepare_wall_ms_max >= 10 * options.prepare_cpu_ms_max
 
 
 def test_the_processors_time_for_a_hostile_module_has_an_end() -> None:

@@ -186,7 +186,7 @@ def advice_on(reason: str) -> tuple[str, ...]:
 def advice_on_ending(result: ExecutionResult | Aborted) -> tuple[str, ...]:
     """Say what helps when an execution did not complete."""
     if isinstance(result, Aborted):
-        return ("--wall-max SECONDS allows more time",) if "wall time" in result.reason else ()
+        return _advice_on_abort(result.reason)
     match result.kind:
         case OutcomeKind.COMPLETED:
             return ()
@@ -196,3 +196,9 @@ def advice_on_ending(result: ExecutionResult | Aborted) -> tuple[str, ...]:
             return ("--log shows what the program wrote to standard error before",)
         case OutcomeKind.REFUSED:
             return advice_on(result.reason)
+
+
+def _advice_on_abort(reason: str) -> tuple[str, ...]:
+    if "preparing the module" in reason or "compiling the module" in reason:
+        return _ONE_FUNCTION
+    return ("--wall-max SECONDS allows more time",) if "wall time" in reason else ()

@@ -7,12 +7,13 @@ state decodes, has the root that was named, and is of this module, input, limits
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ambientd.api.module_process import PREPARE_MS_MAX, ModuleProcess
+from ambientd.api.module_process import ModuleProcess
 from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError, UsageError
 from ambientd.model.base import DIGEST_BYTES
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult
 from ambientd.ports.worker_protocol import (
+    PREPARE_CPU_MS_MAX,
     REASON_CHARACTERS_MAX,
     STATE_PIECE_BYTES,
     ExecutePausable,
@@ -83,7 +84,7 @@ class PausingProcess(ModuleProcess):
 
     def prepare(self, module: bytes) -> ModulePrepared | ModuleRefused | Aborted:
         """Make a module pausable and have the engine validate and compile it."""
-        return self._prepared(PreparePausable(module=module, cpu_ms_max=PREPARE_MS_MAX))
+        return self._prepared(PreparePausable(module=module, cpu_ms_max=PREPARE_CPU_MS_MAX))
 
     def execute_until(
         self,

@@ -21,6 +21,8 @@ from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult
 from ambientd.ports.worker_protocol import (
     HELLO_BYTES_MAX,
     LENGTH_BYTES,
+    PREPARE_CPU_MS_MAX,
+    PREPARE_WALL_MS_MAX,
     REASON_CHARACTERS_MAX,
     REQUIRED_PROTECTIONS,
     Executed,
@@ -34,12 +36,12 @@ from ambientd.ports.worker_protocol import (
     PrepareModule,
     Reply,
     Request,
+    how_it_ended,
     is_plausible,
     reply_bytes_max,
 )
 from ambientd.wasm.interface import Interface
 
-PREPARE_MS_MAX = 30_000
 ALL_ENGINES = "all"
 _START_MS_MAX = 20_000
 _PIECE_BYTES = 1 << 20
@@ -120,10 +122,10 @@ class ModuleProcess:
 
     def prepare(self, module: bytes) -> ModulePrepared | ModuleRefused | Aborted:
         """Rewrite a module and have the engine validate and compile it."""
-        return self._prepared(PrepareModule(module=module, cpu_ms_max=PREPARE_MS_MAX))
+        return self._prepared(PrepareModule(module=module, cpu_ms_max=PREPARE_CPU_MS_MAX))
 
     def _prepared(self, request: Request) -> ModulePrepared | ModuleRefused | Aborted:
-        reply = self._ask(request, PREPARE_MS_MAX, "preparing the module")
+        reply = self._ask(request, PREPARE_WALL_MS_MAX, "preparing the module")
         if isinstance(reply, ModulePrepared):
             known = reply.interface in {kind.value for kind in Interface}
             return reply if known else self._nonsense()
@@ -131,8 +133,8 @@ class ModuleProcess:
 
     def load(self, prepared: bytes) -> ModuleLoaded | ModuleRefused | Aborted:
         """Compile a prepared module."""
-        request = LoadModule(prepared=prepared, cpu_ms_max=PREPARE_MS_MAX)
-        reply = self._ask(request, PREPARE_MS_MAX, "compiling the module")
+        request = LoadModule(prepared=prepared, cpu_ms_max=PREPARE_CPU_MS_MAX)
+        reply = self._ask(request, PREPARE_WALL_MS_MAX, "compiling the module")
         return reply if isinstance(reply, ModuleLoaded) else self._sensible_refusal(reply)
 
     def execute(
@@ -215,8 +217,7 @@ class ModuleProcess:
             return Aborted(reason=f"{what} took longer than {limit_ms} ms of wall time")
         except _LostError:
             status = self.close()
-            died = f"by signal {-status}" if status < 0 else f"with status {status}"
-            return Aborted(reason=f"the worker process ended {died} during {what}")
+            return Aborted(reason=how_it_ended(status, what))
 
     def _nonsense(self) -> Aborted:
         self.close()

@@ -94,7 +94,21 @@ class ExecutionResult(Value, frozen=True):
     log: bytes
 
 
+class AbortCause(IntEnum):
+    """Why a host could not finish, in a number that others are told; the reason stays with it."""
+
+    OTHER = 0
+    NOT_ALLOWED = 1  # more than this device's owner allows
+    NOT_FETCHED = 2
+    PREPARATION = 3  # the module took too much time or memory to prepare
+    WALL_TIME = 4
+    WORKER_LOST = 5
+    MEMORY = 6
+    BUSY = 7
+
+
 class Aborted(Value, frozen=True):
     """This host could not finish: wall limit, memory, a killed worker. Assign the slot again."""
 
     reason: str
+    cause: AbortCause = AbortCause.OTHER

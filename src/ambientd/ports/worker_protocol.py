@@ -13,6 +13,7 @@ A process that executes modules is never asked for compiled code, and one that i
 compiled code never executes any: what hostile code could touch is never kept.
 """
 
+import signal
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
@@ -33,6 +34,10 @@ FRAME_BYTES_MAX = INPUT_BYTES_CEILING + (2 << 20)
 COMPILED_BYTES_MAX = 64 << 20
 SEED_BYTES = 32
 REASON_CHARACTERS_MAX = 4_000
+# Processor time decides, so that a loaded machine refuses no module that an idle one takes; wall
+# time only ends a process that does not work at all.
+PREPARE_CPU_MS_MAX = 30_000
+PREPARE_WALL_MS_MAX = 300_000
 STATE_PIECE_BYTES = 16 << 20
 TRACE_POINTS_MAX = 1 << 16
 _LIMITS = PrepareLimits()
@@ -277,6 +282,14 @@ def reply_bytes_max(request: Request) -> int:
         case _:
             asked = 0
     return min(asked + _OTHER_BYTES, FRAME_BYTES_MAX)
+
+
+def how_it_ended(status: int, what: str) -> str:
+    """Say how a worker process ended and during what; a negative status is a signal."""
+    if status == -signal.SIGPROF:
+        return f"{what} took more processor time than is allowed"
+    died = f"by signal {-status}" if status < 0 else f"with status {status}"
+    return f"the worker process ended {died} during {what}"
 
 
 def is_plausible(result: ExecutionResult, limits: ExecutionLimits) -> bool:

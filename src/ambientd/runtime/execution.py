@@ -12,6 +12,7 @@ from ambientd.errors import AmbientError
 from ambientd.model.base import Digest
 from ambientd.model.effect import Execute, ExecutionReport, Purpose
 from ambientd.model.execution import (
+    AbortCause,
     Aborted,
     ExecutionLimits,
     ExecutionResult,
@@ -29,6 +30,10 @@ log = structlog.get_logger("ambientd.execution")
 
 PREPARED_BYTES_MAX = 64 * 1024 * 1024
 REASON_CHARS_MAX = 256
+# Once may be this host's bad moment; the same module twice is the module.
+FAILURES_MAX = 2
+FAILURES_KEPT_MS = 5 * 60 * 1000
+FAILURES_KEPT_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,42 @@ class ExecutorOptions:
     gas_max: int
     at_once_max: int = 4
     corrupt_output: bool = False
+
+
+@dataclass(slots=True)
+class _Failure:
+    """How often a module could not be prepared here, why the last time, how long that counts."""
+
+    times: int
+    aborted: Aborted
+    until_ms: int
+
+
+class Failures:
+    """The modules whose preparation ended at this host's limits again and again."""
+
+    def __init__(self) -> None:
+        self._by_source: OrderedDict[bytes, _Failure] = OrderedDict()
+
+    def find(self, source: bytes, now_ms: int) -> Aborted | None:
+        """Give why a module is not tried again now; None if it is."""
+        failure = self._by_source.get(source)
+        if failure is None or now_ms >= failure.until_ms:
+            self._by_source.pop(source, None)
+            return None
+        return failure.aborted if failure.times >= FAILURES_MAX else None
+
+    def note(self, source: bytes, aborted: Aborted, now_ms: int) -> None:
+        """Count a preparation that took more than there is."""
+        known = self._by_source.pop(source, None)
+        times = 1 if known is None else known.times + 1
+        self._by_source[source] = _Failure(times, aborted, now_ms + FAILURES_KEPT_MS)
+        while len(self._by_source) > FAILURES_KEPT_MAX:
+            self._by_source.popitem(last=False)
+
+    def forget(self, source: bytes) -> None:
+        """Count nothing against a module that could be prepared."""
+        self._by_source.pop(source, None)
 
 
 class Executor:
@@ -58,6 +99,7 @@ class Executor:
         self._options = options
         self._prepared: OrderedDict[bytes, ReadyModule | Refused] = OrderedDict()
         self._prepared_bytes = 0
+        self._failures = Failures()
         # Modules and inputs are only brought into memory when a worker is about to be free.
         self._room = trio.Semaphore(options.at_once_max)
 
@@ -87,7 +129,7 @@ class Executor:
             return self._aborted(effect, "module or input could not be fetched from any holder")
         started_ms = clock()
         energy_before = self._meter.read()
-        prepared = await self._prepare(spec.module, module)
+        prepared = await self._prepare(spec.module, module, clock)
         if isinstance(prepared, Refused):
             outcome: ExecutionResult | Aborted = ExecutionResult(
                 kind=OutcomeKind.REFUSED, reason=prepared.reason, output=b"", gas=0, log=b""
@@ -132,13 +174,22 @@ class Executor:
         )
         return ExecutionEnded(effect.assignment, spec, report)
 
-    async def _prepare(self, digest: Digest, module: bytes) -> ReadyModule | Refused | Aborted:
+    async def _prepare(
+        self, digest: Digest, module: bytes, clock: Callable[[], int]
+    ) -> ReadyModule | Refused | Aborted:
         known = self._prepared.get(digest)
         if known is not None:
             self._prepared.move_to_end(digest)
             return known
+        failed = self._failures.find(digest, clock())
+        if failed is not None:
+            return failed
         prepared = await self._pool.prepare(digest, module)
-        if not isinstance(prepared, Aborted):
+        if isinstance(prepared, Aborted):
+            if prepared.cause is AbortCause.PREPARATION:
+                self._failures.note(digest, prepared, clock())
+        else:
+            self._failures.forget(digest)
             self._prepared[digest] = prepared
             self._prepared_bytes += _size_bytes(prepared)
             while self._prepared_bytes > PREPARED_BYTES_MAX and len(self._prepared) > 1:

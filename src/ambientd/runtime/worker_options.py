@@ -12,6 +12,7 @@ from ambientd.model.execution import (
     OUTPUT_BYTES_CEILING,
     ExecutionLimits,
 )
+from ambientd.ports.worker_protocol import PREPARE_CPU_MS_MAX, PREPARE_WALL_MS_MAX
 
 _COPIES = 3  # of what goes in and out: as a frame, as a value, and while one becomes the other
 
@@ -52,7 +53,8 @@ class WorkerPoolOptions:
     memory_budget_bytes: int = 0
     preparation_bytes: int = 768 << 20  # what a compiler may take for one module
     start_ms_max: int = 20_000
-    prepare_ms_max: int = 30_000
+    prepare_cpu_ms_max: int = PREPARE_CPU_MS_MAX
+    prepare_wall_ms_max: int = PREPARE_WALL_MS_MAX
     executions_max: int = 200  # what one module may have broken, the next ones would run in
     preparations_max: int = 1  # one module's compiler never sees another module
     resident_bytes_max: int = 384 << 20

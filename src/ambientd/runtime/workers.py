@@ -16,6 +16,7 @@ from ambientd.codec.digest import sha256
 from ambientd.errors import ConfigError, LocalProtocolError
 from ambientd.model.execution import (
     INPUT_BYTES_CEILING,
+    AbortCause,
     Aborted,
     ExecutionLimits,
     ExecutionResult,
@@ -40,6 +41,7 @@ from ambientd.ports.worker_protocol import (
     PrepareModule,
     Protection,
     Reply,
+    how_it_ended,
     is_plausible,
 )
 from ambientd.runtime.control_groups import delegated_groups
@@ -157,6 +159,8 @@ class WorkerPool:
                 async with self._memory.reserve(need_bytes):
                     process.hold_to(need_bytes)
                     ready = await self._prepare(process, source, module)
+        if isinstance(ready, Aborted):
+            return Aborted(reason=ready.reason, cause=AbortCause.PREPARATION)
         if self._cache is not None and isinstance(ready, ReadyModule):
             await trio.to_thread.run_sync(self._cache.keep, self._maker, ready)
         return ready
@@ -173,8 +177,8 @@ class WorkerPool:
     async def _prepare(
         self, process: WorkerProcess, source: bytes, module: bytes
     ) -> ReadyModule | Refused | Aborted:
-        limit_ms = self._options.prepare_ms_max
-        request = PrepareModule(module=module, cpu_ms_max=limit_ms)
+        limit_ms = self._options.prepare_wall_ms_max
+        request = PrepareModule(module=module, cpu_ms_max=self._options.prepare_cpu_ms_max)
         asking = process.ask(request)
         reply = await self._within(
             self._preparers, process, asking, limit_ms, "preparing the module"
@@ -195,7 +199,7 @@ class WorkerPool:
     async def _compiled(
         self, process: WorkerProcess, source: bytes, prepared: ModulePrepared
     ) -> ReadyModule | Aborted:
-        digest, limit_ms = sha256(prepared.module), self._options.prepare_ms_max
+        digest, limit_ms = sha256(prepared.module), self._options.prepare_wall_ms_max
         reply: Reply | Aborted = ModuleCompiled(code=b"")
         if process.takes_code:
             asking = process.ask(GiveCompiled(prepared=digest))
@@ -227,7 +231,8 @@ class WorkerPool:
             return Aborted(
                 reason=f"the execution needs {need_bytes} bytes of memory, this device lends its "
                 f"workers {self._memory.total_bytes}. Lower the task's limits, or raise the "
-                "memory budget of the workers"
+                "memory budget of the workers",
+                cause=AbortCause.MEMORY,
             )
         with self._waiting() as has_room:
             if not has_room:
@@ -271,11 +276,12 @@ class WorkerPool:
     async def _load(
         self, process: WorkerProcess, module: ReadyModule
     ) -> ExecutionResult | Aborted | None:
-        limit_ms, what = self._options.prepare_ms_max, "loading the module"
+        limit_ms, what = self._options.prepare_wall_ms_max, "loading the module"
         if module.is_compiled:
             asking = process.restore(module.prepared, module.code)
         else:
-            asking = process.ask(LoadModule(prepared=module.code, cpu_ms_max=limit_ms))
+            cpu_ms_max = self._options.prepare_cpu_ms_max
+            asking = process.ask(LoadModule(prepared=module.code, cpu_ms_max=cpu_ms_max))
         match reply := await self._within(self._executors, process, asking, limit_ms, what):
             case ModuleLoaded():
                 process.loaded[module.prepared] = module.source
@@ -313,11 +319,11 @@ class WorkerPool:
                 return await asking
         except trio.TooSlowError:
             await crew.end(process)
-            return Aborted(reason=f"{what} took longer than {limit_ms} ms of wall time")
+            reason = f"{what} took longer than {limit_ms} ms of wall time"
+            return Aborted(reason=reason, cause=AbortCause.WALL_TIME)
         except WorkerLostError:
             status = await crew.end(process)
-            died = f"by signal {-status}" if status < 0 else f"with status {status}"
-            return Aborted(reason=f"the worker process ended {died} during {what}")
+            return Aborted(reason=how_it_ended(status, what), cause=AbortCause.WORKER_LOST)
 
     @staticmethod
     async def _failed(crew: WorkerCrew, process: WorkerProcess, reply: Reply | Aborted) -> Aborted:
@@ -326,7 +332,8 @@ class WorkerPool:
             case Aborted():
                 return reply
             case ExecutionAborted():
-                return Aborted(reason=reply.aborted.reason[:REASON_CHARACTERS_MAX])
+                aborted = reply.aborted
+                return Aborted(reason=aborted.reason[:REASON_CHARACTERS_MAX], cause=aborted.cause)
             case _:
                 await crew.end(process)
                 return Aborted(reason="the worker process gave an answer that makes no sense")
@@ -334,7 +341,8 @@ class WorkerPool:
     def _busy(self) -> Aborted:
         return Aborted(
             reason=f"every worker process is busy and {self._options.waiting_max} calls wait "
-            "already. Lower the number of slots or raise the pool's size"
+            "already. Lower the number of slots or raise the pool's size",
+            cause=AbortCause.BUSY,
         )
 
     @contextlib.contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ambientd.codec import canonical
 from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError
-from ambientd.model.execution import Aborted, ExecutionLimits
+from ambientd.model.execution import AbortCause, Aborted, ExecutionLimits
 from ambientd.ports.engine import (
     CompiledModule,
     Engine,
@@ -98,7 +98,7 @@ class Session:
         try:
             return self._answer(request)
         except MemoryError:
-            return ExecutionAborted(aborted=Aborted(reason="the worker process ran out of memory"))
+            return _short_of_memory("the worker process ran out of memory")
 
     def _answer(self, request: Request) -> Reply:
         match request:
@@ -192,8 +192,12 @@ class Session:
         self._modules.move_to_end(prepared)
         if not memory_is_there(limits.memory_bytes_max):
             # Otherwise `memory.grow` could fail below its limit, and this host decide an outcome.
-            return ExecutionAborted(aborted=Aborted(reason="the host has no memory for the limit"))
+            return _short_of_memory("the host has no memory for the limit")
         return found[0]
+
+
+def _short_of_memory(reason: str) -> ExecutionAborted:
+    return ExecutionAborted(aborted=Aborted(reason=reason, cause=AbortCause.MEMORY))
 
 
 class CpuLimit:
