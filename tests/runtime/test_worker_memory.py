@@ -10,6 +10,7 @@ import trio.testing
 from ambientd.errors import ConfigError
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult, OutcomeKind
 from ambientd.runtime.memory_budget import MemoryBudget
+from ambientd.runtime.worker_crew import WorkerCrew
 from ambientd.runtime.worker_options import WorkerPoolOptions, memory_need_bytes
 from ambientd.runtime.workers import WorkerPool
 from ambientd.wasm.prepare import Refused
@@ -196,6 +197,27 @@ async def test_a_process_that_lies_idle_with_much_memory_is_replaced() -> None:
         first = pool.pids
         await fresh_pids(pool, first)
         await echo_works(pool)
+
+
+async def test_a_process_that_is_promised_to_one_who_waits_is_left_alone() -> None:
+    async with trio.open_nursery() as nursery:
+        options = WorkerPoolOptions(idle_bytes_max=1)
+        crew = WorkerCrew(options, nursery, None, size=1, uses_max=10)
+        assert await crew.open() is None
+
+        async def lend() -> None:
+            async with crew.lend():
+                crew.look_after_idle()
+
+        async with trio.open_nursery() as waiting:
+            async with crew.lend() as process:
+                waiting.start_soon(lend)
+                await trio.testing.wait_all_tasks_blocked()
+            process.lent_since_look = False
+            crew.look_after_idle()  # given back, not taken yet by the one who waits
+        assert crew.pids == (process.pid,)
+        await crew.close()
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class WorkerCrew:
                 starting.start_soon(start)
         if failures:
             return failures[0]
-        self._nursery.start_soon(self._look_after_idle)
+        self._nursery.start_soon(self._look_now_and_then)
         return None
 
     async def close(self) -> None:
@@ -132,17 +132,22 @@ class WorkerCrew:
             self._groups.release(process.pid)
         return status
 
-    async def _look_after_idle(self) -> None:
-        """Replace processes that have lain idle with much memory since the last look."""
+    async def _look_now_and_then(self) -> None:
         while True:
             await trio.sleep(self._options.idle_ms / 1000)
-            for process in tuple(self._idle):
-                if process.lent_since_look:
-                    process.lent_since_look = False
-                elif process.resident_bytes() > self._options.idle_bytes_max:
-                    self._free.acquire_nowait()
-                    self._idle.remove(process)
-                    self._nursery.start_soon(self._renew, process)
+            self.look_after_idle()
+
+    def look_after_idle(self) -> None:
+        """Replace processes that have lain idle with much memory since the last look."""
+        for process in tuple(self._idle):
+            if self._free.value == 0:
+                return  # what is idle is promised to those who wait, and will not be for long
+            if process.lent_since_look:
+                process.lent_since_look = False
+            elif process.resident_bytes() > self._options.idle_bytes_max:
+                self._free.acquire_nowait()
+                self._idle.remove(process)
+                self._nursery.start_soon(self._renew, process)
 
     async def _renew(self, process: WorkerProcess) -> None:
         await self.end(process)
