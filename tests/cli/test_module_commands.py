@@ -307,6 +307,7 @@ def test_bench_of_what_does_not_complete_says_so(ctl: Ctl, folder: Path) -> None
     [
         (("check", "nowhere"), "nowhere: cannot read the module: No such file or directory; "),
         (("check", "in"), "in: is no WebAssembly binary; compile it to .wasm first"),
+        (("check", "/dev/zero"), "/dev/zero: the module has more than 8388608 bytes; make it"),
         (("prepare", "echo.wasm", "--output", "no/p"), "no/p: cannot be written; name a file"),
         (("prepare", "echo.wasm"), "--output"),
         (("run", "echo.wasm", "--input", "nowhere"), "nowhere: cannot read the input"),

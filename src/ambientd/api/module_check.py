@@ -13,7 +13,6 @@ from ambientd.wasm.limits import PrepareLimits
 from ambientd.wasm.refusal import RefusalError
 from ambientd.wasm.sections import Bounds, decode_module
 
-MODULE_BYTES_MAX = 60 * 1024 * 1024
 _LIMITS = PrepareLimits()
 
 

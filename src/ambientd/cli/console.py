@@ -11,6 +11,7 @@ import msgspec
 from ambientd.api.client import Client
 from ambientd.config.places import Places, default_data_dir, socket_path_for
 from ambientd.errors import UsageError
+from ambientd.wasm.limits import PrepareLimits
 
 FILE_BYTES_MAX = 60 * 1024 * 1024
 SHORT_ID_CHARS = 12
@@ -64,9 +65,9 @@ def read_file(path: str, what: str, size_bytes_max: int = FILE_BYTES_MAX) -> byt
     return data
 
 
-def read_module(path: str, size_bytes_max: int = FILE_BYTES_MAX) -> bytes:
-    """Read a module; raise UsageError for a file that is none."""
-    module = read_file(path, "module", size_bytes_max)
+def read_module(path: str) -> bytes:
+    """Read a module; raise UsageError for a file that is none, or larger than any node takes."""
+    module = read_file(path, "module", PrepareLimits().module_bytes_max)
     if module[:4] != b"\0asm":
         what = "no WebAssembly binary" if module else "empty"
         msg = f"{path}: is {what}; compile it to .wasm first"

@@ -197,12 +197,6 @@ def bench(arguments: BenchArguments) -> ExitCode:
     return ending(answers, agreed)
 
 
-def _module(arguments: FileArguments) -> bytes:
-    from ambientd.api.module_check import MODULE_BYTES_MAX
-
-    return read_module(arguments.file, MODULE_BYTES_MAX)
-
-
 def _sandbox_required(arguments: FileArguments) -> bool:
     return arguments.sandbox == "required"
 
@@ -213,7 +207,7 @@ def _report_on(
     from ambientd.api.module_check import check_module
 
     return check_module(
-        _module(arguments),
+        read_module(arguments.file),
         _CHECKED_WITH,
         sandbox_required=_sandbox_required(arguments),
         pausable=pausable,
@@ -274,7 +268,7 @@ def call_of(arguments: CallArguments, resumed: "StateHeader | None" = None) -> "
         msg = f"--seed {seed!r} is not a seed; write {_SEED_CHARS} hex digits"
         raise UsageError(msg)
     return ModuleCall(
-        module=_module(arguments),
+        module=read_module(arguments.file),
         data=read_file(arguments.input, "input") if arguments.input else b"",
         limits=_limits(arguments, resumed),
         seed=bytes.fromhex(seed),
