@@ -17,6 +17,8 @@ from ambientd.api.requests import CancelTask, Invite, ShowTask, SubmitTask, Wait
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint
 from ambientd.config.options import Config
+from ambientd.model.base import NodeId
+from ambientd.model.execution import EngineCode
 from ambientd.node.core import Node
 from ambientd.node.effect import NodeEffect, Told
 from ambientd.node.event import Started
@@ -120,6 +122,15 @@ async def assigned(desk: Desk, data: bytes = b"") -> str:
     wait = WaitForTask(task=task, seen="pending", timeout_ms=10_000)
     assert (await desk.wait_for_task(wait)).state == "assigned"
     return task
+
+
+async def test_a_node_knows_its_own_engine_before_the_ledger_does(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        [node] = (await it.desk.nodes(cast("Any", None))).nodes
+        assert node.engine == it.owner.engine
+        entry = it.node.ledger.node(NodeId(it.owner.signer.public_key))
+        assert entry is not None
+        assert entry.engine == EngineCode.UNKNOWN
 
 
 async def test_a_task_is_taken_back_and_its_fee_with_it(tmp_path: Path) -> None:

@@ -153,7 +153,10 @@ class Desk:
             condition = view.get(node)
             health = None if condition is None else condition.health.score_permille // 10
             is_here = node == self._id or node in connected
-            found.append(node_info(self._state, node, health, connected=is_here))
+            own_engine = self._owner.engine if node == self._id else None
+            found.append(
+                node_info(self._state, node, health, connected=is_here, own_engine=own_engine)
+            )
         return replies.Nodes(self_id=self._id.hex(), nodes=tuple(found))
 
     async def submit(self, request: requests.SubmitTask) -> replies.Submitted:

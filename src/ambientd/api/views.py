@@ -137,9 +137,17 @@ def task_reply(
 
 
 def node_info(
-    state: LedgerState, node: NodeId, health_percent: int | None, *, connected: bool
+    state: LedgerState,
+    node: NodeId,
+    health_percent: int | None,
+    *,
+    connected: bool,
+    own_engine: str | None = None,
 ) -> NodeInfo:
-    """Give one node as the ledger and this node's telemetry know it."""
+    """Give one node as the ledger and this node's telemetry know it.
+
+    The ledger hears of engines some seconds after the start; this node knows its own at once.
+    """
     entry = state.node(node)
     assert entry is not None, "nodes are listed from the ledger"
     return NodeInfo(
@@ -152,7 +160,7 @@ def node_info(
         health_percent=health_percent,
         reputation=state.reputation_permille(node) / 1000,
         safe_mode=entry.safe_mode,
-        engine=_engine(entry.engine),
+        engine=own_engine or _engine(entry.engine),
         balance_msat=state.balance_msat(node),
         bond_msat=entry.bond_msat,
         tombstoned=entry.tombstoned,
