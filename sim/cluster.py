@@ -16,10 +16,10 @@ from ambientd.ledger.admission import is_admissible
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
+from ambientd.model.genesis import FIRST_EPOCH, Genesis, Member, NodeKind, Profile, Rules
 from ambientd.model.record import Admit, Cancel, Join, Record
 from ambientd.model.task import Assurance, TaskSpec, TaskState, Verdict
-from ambientd.node.build import LOG_EPOCH, NodeOptions, beacon_secret
+from ambientd.node.build import NodeOptions, beacon_secret
 from ambientd.node.event import RecordOffered
 from ambientd.rules.verdicts import liars_max
 from ambientd.telemetry.core import TelemetryOptions
@@ -320,7 +320,7 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
     tips = {member.node: member.beacon_tip for member in genesis.members}
     cluster = fingerprint(genesis)
     log = ConsensusOptions(
-        cluster, LOG_EPOCH, members, cluster, members[0], tuple(tips[m] for m in members)
+        cluster, FIRST_EPOCH, members, cluster, members[0], tuple(tips[m] for m in members)
     )
     names = HonestKeepTheirName(frozenset(host.key for host in cast.honest))
     log_checkers = [

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ambientd.consensus.log import Log
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import (
     Abandon,
@@ -99,7 +100,6 @@ class NodeHost(Resident):
         self.faults: list[PeerMisbehaved] = []
         self.aborts_permille = ABORTS_PERMILLE
         self.answers = True
-        self._members = frozenset(member.node for member in options.genesis.members)
         self._prove_anchor = prove_anchor
         self._answer: Answer = lying_answer if Vice.LIE in vices else honest_answer
         self._forget()
@@ -110,6 +110,12 @@ class NodeHost(Resident):
         self._heard: dict[NodeId, int] = {}
         self._allowed: frozenset[NodeId] = frozenset()
         self._keepalive_at = self._sample_at = self._now = 0
+
+    @property
+    def log(self) -> Log:
+        """Give the log of a node that is up."""
+        assert self.node is not None, "the node is up"
+        return self.node.log
 
     @property
     def next_deadline(self) -> int | None:

@@ -21,10 +21,11 @@ from ambientd.consensus.messages import (
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.execution import OutcomeKind
+from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.message import CommitSent, JobMessage, RevealSent
 from ambientd.model.record import Admit, Body, Join, Record
 from ambientd.model.task import Result, TaskSpec
-from ambientd.node.build import LOG_EPOCH, NodeOptions, signer_of
+from ambientd.node.build import NodeOptions, signer_of
 from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, Node
 from ambientd.node.effect import BroadcastFrame, NodeEffect, SendFrame
 from ambientd.node.event import Event
@@ -154,7 +155,7 @@ class Resident(ABC):
         message = decode_message(effect.frame[1:])
         if not isinstance(message, Append) or message.header.proposer != self.key:
             return [effect]
-        twin = BroadcastFrame(LOG_FRAME + encode_message(self._twin(message)), members_only=False)
+        twin = BroadcastFrame(LOG_FRAME + encode_message(self._twin(message)))
         if self._dice.randrange(2):
             return [effect, twin] if self._dice.randrange(2) else [twin, effect]
         others = sorted(self._allowed - {self.key})
@@ -165,7 +166,7 @@ class Resident(ABC):
         """Sign another block at the same position."""
         header = append.header
         twin = replace(header, time_ms=header.time_ms + 1)
-        payload = append_payload(LOG_EPOCH, block_hash(twin))
+        payload = append_payload(FIRST_EPOCH, block_hash(twin))
         signature = self.signer.sign("append", payload)
         return Append(twin, append.qc, append.tc, append.records, signature)
 

@@ -186,11 +186,8 @@ def _may_vote(identity: Identity, store: Store, recovered: Recovered) -> bool:
 
     The mark beside the key outlives the store; the first safety state is there before the mark is.
     """
-    own = signer_of(identity.seed, identity.genesis).public_key
-    if own not in {member.node for member in identity.genesis.members}:
-        return False
     mark = identity.places.voted_mark
-    if recovered.log is not None and recovered.log.safety is not None:
+    if recovered.has_safety:
         pass
     elif mark.exists() or recovered.log is not None:
         log.error(
@@ -366,7 +363,6 @@ async def run_daemon(data_dir: Path) -> None:
             news=news,
             probe=device_probe(data_dir, SystemClock(), meter, CarbonProbe(None)),
             anchors=anchors,
-            members=frozenset(member.node for member in genesis.members),
             now=now,
             sample_s=config.telemetry.interval_ms / 1000,
             is_newcomer=is_newcomer,

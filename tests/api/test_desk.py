@@ -88,7 +88,6 @@ async def office(folder: Path) -> AsyncIterator[Office]:
             news=news,
             probe=cast("Any", None),
             anchors=None,
-            members=frozenset(),
             now=now,
             sample_s=1.0,
         )

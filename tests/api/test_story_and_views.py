@@ -10,7 +10,7 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.ledger import events as ledger
 from ambientd.model.base import Digest, NodeId, TaskId
-from ambientd.model.record import Anchor, Cancel
+from ambientd.model.record import Anchor, Cancel, SeatWish
 from ambientd.model.task import Assurance, TaskState
 from ambientd.node.effect import Told
 from ambientd.ports.anchors import AnchorSent
@@ -52,6 +52,9 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     node, task = cluster.node(0), TaskId(bytes(32))
     seen.setdefault("NodeConvicted", ledger.NodeConvicted(node, "log"))
     seen.setdefault("SlotReleased", ledger.SlotReleased(task, 0, node, "was late"))
+    seen.setdefault("SeatSpoken", ledger.SeatSpoken(node, cluster.node(1), SeatWish.INSTEAD))
+    seen.setdefault("EpochDue", ledger.EpochDue(2, (node,)))
+    seen.setdefault("EpochBegan", ledger.EpochBegan(2, (node,)))
     seen.setdefault("RecordRejected", ledger.RecordRejected(node, "admit", "no", None))
     assert set(seen) == {kind.__name__ for kind in get_args(ledger.LedgerEvent)}
     for name, event in seen.items():

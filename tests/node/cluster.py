@@ -1,17 +1,19 @@
 """Real nodes in the simulator's world, in fair weather unless a test says otherwise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ambientd.codec.statements import task_id
+from ambientd.consensus import beacon
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import LedgerEvent
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.genesis import Rules
-from ambientd.model.record import Admit
+from ambientd.model.record import Admit, Body, SeatAsked, SeatVote, SeatWish
 from ambientd.model.task import Assurance
-from ambientd.node.build import NodeOptions
+from ambientd.node.build import NodeOptions, beacon_secret
 from ambientd.node.effect import PeerMisbehaved
+from ambientd.node.event import BodyProposed
 from ambientd.telemetry.core import TelemetryOptions
 from sim.cluster import (
     RULES,
@@ -106,6 +108,35 @@ class Cluster:
         self.world.start(host.key)
         want(self.world, self.hosts[by], record)
         self.until(lambda: all(h.ledger.node(NodeId(host.key)) is not None for h in self.up()))
+
+    # The committee
+
+    def ask_for_seat(self, number: int, bond_msat: int = 0) -> None:
+        """Let a node ask for a seat, as its owner would."""
+        host = self.hosts[number]
+        asked_ms = self.world.now
+        tip = beacon.tip(beacon_secret(host.options.seed, asked_ms))
+        self.say(number, SeatAsked(beacon_tip=tip, bond_msat=bond_msat, asked_ms=asked_ms))
+
+    def vote_on_seat(self, number: int, wish: SeatWish, voters: Iterable[int]) -> None:
+        """Let members say what they want for a node."""
+        node = NodeId(self.hosts[number].key)
+        for voter in voters:
+            self.say(voter, SeatVote(node=node, wish=wish, said_ms=self.world.now))
+
+    def say(self, number: int, body: Body) -> None:
+        """Let a node's owner want a record in the log, once."""
+        host = self.hosts[number]
+        self.world.act(host.key, lambda now: host.feed([BodyProposed(body)], now))
+
+    def until_epoch(self, number: int) -> None:
+        """Wait until all that are up have reached an epoch."""
+        self.until(
+            lambda: all(
+                host.ledger.epoch.number == number and host.log.number == number
+                for host in self.up()
+            )
+        )
 
     def everywhere(self, holds: Callable[[LedgerState], bool]) -> Callable[[], bool]:
         return lambda: all(holds(host.ledger) for host in self.up())

@@ -5,15 +5,22 @@ import pytest
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import sign_record
-from ambientd.consensus.messages import EquivocalBlocks, Header
+from ambientd.consensus.messages import (
+    EquivocalBlocks,
+    EquivocalVotes,
+    Header,
+    Position,
+    Vote,
+    vote_payload,
+)
 from ambientd.ledger.events import NodeConvicted
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.message import CosignRequested
 from ambientd.model.record import Admit, Fraud
 from ambientd.model.task import Assurance
 from ambientd.model.telemetry import Observation
-from ambientd.node.build import NodeOptions, fraud_judge
-from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_EVIDENCE, LOG_FRAME, Node
+from ambientd.node.build import NodeOptions
+from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, Node
 from ambientd.node.effect import (
     ConditionChanged,
     NodeEffect,
@@ -30,6 +37,7 @@ from ambientd.node.event import (
     Sampled,
 )
 from ambientd.node.roots import KEPT_MAX, RecentRoots
+from ambientd.node.stops import LOG_EVIDENCE, LogEvidence, fraud_judge
 from ambientd.telemetry.batch import FIRST_HASH, sign_batch
 from ambientd.telemetry.core import EVIDENCE_KIND
 from sim.cluster import UNTIL_MS, task_spec
@@ -151,16 +159,27 @@ def test_a_round_trip_to_an_outsider_does_not_slow_the_log() -> None:
     assert alone.node.telemetry.view(EPOCH_MS) is not None
 
 
+def vote_of(cluster: Cluster, epoch: int, hash_: bytes) -> Vote:
+    """Let the member with number 0 vote."""
+    first = min(cluster.hosts, key=lambda host: host.key)
+    position = Position(1, 1)
+    signature = first.signer.sign("vote", vote_payload(epoch, position, 0, hash_))
+    return Vote(position, 0, hash_, 0, signature)
+
+
 def test_only_what_proves_something_convicts() -> None:
     cluster = Cluster()
     member = cluster.hosts[1].signer
     node = cluster.hosts[0].node
     assert node is not None
-    judge = fraud_judge(node.consensus.options)
+    judge = fraud_judge(node.ledger)
     name = NodeId(member.public_key)
     one, two = contradiction(member)
     header = Header(1, 1, bytes(32), 1, bytes(32), bytes(32), b"", name)
-    nothing = encode(EquivocalBlocks(header, bytes(64), header, bytes(64)))
+    same = EquivocalBlocks(header, bytes(64), header, bytes(64))
+    nothing = encode(LogEvidence(1, same))
+    votes = [vote_of(cluster, epoch=2, hash_=bytes([n]) * 32) for n in range(2)]
+    of_later = EquivocalVotes(*votes)
 
     def proves(kind: str, first: bytes, second: bytes, culprit: bytes = name) -> bool:
         return judge(Fraud(culprit=NodeId(culprit), kind=kind, first=first, second=second))
@@ -170,6 +189,12 @@ def test_only_what_proves_something_convicts() -> None:
     assert not proves(EVIDENCE_KIND, one, two, STRANGER)
     assert not proves(EVIDENCE_KIND, b"\xc1", two)
     assert not proves(LOG_EVIDENCE, nothing, b"")
+    assert not proves(LOG_EVIDENCE, encode(LogEvidence(1, of_later)), b"")
+    assert not proves(LOG_EVIDENCE, encode(LogEvidence(2, of_later)), b"")
+    votes = [vote_of(cluster, epoch=1, hash_=bytes([n]) * 32) for n in range(2)]
+    two_votes = encode(LogEvidence(1, EquivocalVotes(*votes)))
+    assert proves(LOG_EVIDENCE, two_votes, b"", node.ledger.members[0])
+    assert not proves(LOG_EVIDENCE, two_votes, b"more", node.ledger.members[0])
     assert not proves(LOG_EVIDENCE, nothing, b"more")
     assert not proves(LOG_EVIDENCE, b"\xc1", b"")
     assert not proves("hearsay", one, two)

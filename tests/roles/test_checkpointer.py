@@ -3,12 +3,11 @@
 from msgspec.structs import replace
 
 from ambientd.ledger.events import CheckpointClosed
-from ambientd.model.base import Digest, NodeId
+from ambientd.model.base import Digest
 from ambientd.model.effect import BroadcastJob, Propose, SendJob
 from ambientd.model.message import CommitSent, CosignatureSent, CosignRequested
-from ambientd.model.record import Checkpoint
+from ambientd.model.record import Checkpoint, Epoch
 from ambientd.roles.checkpointer import ASK_AGAIN_MS, Checkpointer
-from ambientd.rules.verdicts import quorum
 from tests.ledger.cluster import START_MS, TestCluster
 
 NOW = START_MS + 10_000
@@ -22,8 +21,7 @@ def settled(members: int = 4) -> TestCluster:
 
 
 def role(cluster: TestCluster, number: int) -> Checkpointer:
-    members = frozenset(NodeId(cluster.node(n)) for n in range(cluster.members))
-    return Checkpointer(cluster.signer(number), members, quorum(cluster.members), BATCH_MS)
+    return Checkpointer(cluster.signer(number), BATCH_MS)
 
 
 def asked(cluster: TestCluster, asking: Checkpointer) -> CosignRequested:
@@ -120,3 +118,23 @@ def test_no_size_that_a_peer_can_name_raises() -> None:
     for size in (-(2**62), -1, 0, 2, 2**62):
         request = CosignRequested(size=size, root=Digest(bytes(32)))
         assert role(cluster, 1).on_message(cluster.node(0), request, cluster.state) == []
+
+
+def test_only_members_of_the_present_committee_are_counted() -> None:
+    cluster = settled()
+    coordinator = role(cluster, 0)
+    request = asked(cluster, coordinator)
+    first, second = answer(cluster, 3, request), answer(cluster, 2, request)
+    assert coordinator.on_message(cluster.node(3), first, cluster.state) == []
+    members = tuple(sorted(cluster.node(n) for n in range(3)))
+    body = Epoch(number=2, members=members, seed=Digest(bytes(32)), beacon_tips=(bytes(32),) * 3)
+    cluster.block((0, body))
+    [proposed] = coordinator.on_message(cluster.node(2), second, cluster.state)
+    assert isinstance(proposed, Propose)
+    assert isinstance(proposed.body, Checkpoint)
+    signers = {each.member for each in proposed.body.note.cosignatures}
+    assert signers == {cluster.node(0), cluster.node(2)}
+    assert cluster.block((0, proposed.body)) == [CheckpointClosed(1, request.root)]
+    closed = cluster.state.checkpoint(1)
+    assert closed is not None
+    assert closed.epoch == 2

@@ -1,10 +1,10 @@
 """A referee executes what is disputed, says what came out, and does nothing else."""
 
 from ambientd.codec.statements import verify_verdict
-from ambientd.ledger.events import TaskAdmitted, TaskClosed, TaskDisputed
-from ambientd.model.base import NodeId, TaskId
+from ambientd.ledger.events import EpochBegan, TaskAdmitted, TaskClosed, TaskDisputed
+from ambientd.model.base import Digest, TaskId
 from ambientd.model.effect import Abandon, Assignment, Execute, Propose, Purpose
-from ambientd.model.record import DisputeStep
+from ambientd.model.record import DisputeStep, Epoch
 from ambientd.model.task import TaskState
 from ambientd.roles.referee import INSIST_MS, RETRY_MS, Referee
 from tests.ledger.cluster import START_MS, TestCluster, result
@@ -22,8 +22,7 @@ def disputed() -> tuple[TestCluster, TaskId]:
 
 
 def referee(cluster: TestCluster, number: int = 0) -> Referee:
-    members = frozenset(NodeId(cluster.node(n)) for n in range(4))
-    return Referee(cluster.signer(number), members)
+    return Referee(cluster.signer(number))
 
 
 def test_a_dispute_is_executed_and_its_outcome_signed() -> None:
@@ -87,3 +86,17 @@ def test_a_finding_is_proposed_again_until_the_ledger_has_it() -> None:
     assert role.on_tick(cluster.state, NOW + INSIST_MS) == [proposed]
     cluster.block((0, proposed.body))
     assert role.on_tick(cluster.state, NOW + 3 * INSIST_MS) == []
+
+
+def test_a_new_committee_takes_up_what_is_disputed_and_the_old_one_drops_it() -> None:
+    cluster, task = disputed()
+    cluster.block(cluster.join(4))
+    leaver, newcomer = referee(cluster, 3), referee(cluster, 4)
+    assert kinds(leaver.on_ledger(TaskDisputed(task), cluster.state)) == ["Execute"]
+    assert newcomer.on_ledger(TaskDisputed(task), cluster.state) == []
+    members = tuple(sorted(cluster.node(n) for n in (0, 1, 2, 4)))
+    body = Epoch(number=2, members=members, seed=Digest(bytes(32)), beacon_tips=(bytes(32),) * 4)
+    [began] = [each for each in cluster.block((0, body)) if isinstance(each, EpochBegan)]
+    assert kinds(leaver.on_ledger(began, cluster.state)) == ["Abandon"]
+    assert kinds(newcomer.on_ledger(began, cluster.state)) == ["Execute"]
+    assert newcomer.on_ledger(began, cluster.state) == []

@@ -9,8 +9,7 @@ NOW = START_MS + 1_000
 
 
 def reporter(cluster: TestCluster, number: int = 0) -> Reporter:
-    members = frozenset(cluster.node(each) for each in range(4))
-    return Reporter(cluster.node(number), members)
+    return Reporter(cluster.node(number))
 
 
 def test_conditions_are_reported_when_they_are_due_and_news() -> None:
@@ -19,15 +18,15 @@ def test_conditions_are_reported_when_they_are_due_and_news() -> None:
     here = NodeReport(node=cluster.node(0), accepting=True)
     away = NodeReport(node=cluster.node(1), accepting=False)
     stranger = NodeReport(node=cluster.node(9), accepting=True)
-    assert role.is_due(NOW)
+    assert role.is_due(cluster.state, NOW)
     [proposed] = role.on_reports((here, away, stranger), cluster.state, NOW)
     assert proposed == Propose(Registry(reports=(here, away), observed_ms=NOW))
     assert isinstance(proposed, Propose)
     cluster.block((0, proposed.body))
     assert role.on_reports((here, away), cluster.state, NOW) == []
-    assert not role.is_due(NOW + REPORT_MS - 1)
+    assert not role.is_due(cluster.state, NOW + REPORT_MS - 1)
     role.hasten()
-    assert role.is_due(NOW + 1)
+    assert role.is_due(cluster.state, NOW + 1)
 
 
 def test_a_report_that_never_reached_the_log_is_said_again() -> None:
@@ -54,7 +53,7 @@ def test_no_two_reports_are_the_same_record() -> None:
 
 def test_a_node_outside_the_committee_reports_nothing() -> None:
     cluster = TestCluster()
-    assert not reporter(cluster, 9).is_due(NOW)
+    assert not reporter(cluster, 9).is_due(cluster.state, NOW)
 
 
 def test_a_convicted_node_is_no_news() -> None:

@@ -171,7 +171,6 @@ async def bench(
             executor,
             blobs,
             news,
-            frozenset({MEMBER}),
             lambda: 1_000,
             anchors,
             is_open=is_open,
@@ -206,19 +205,17 @@ async def test_frames_gossip_and_the_allow_list_go_out(tmp_path: Path) -> None:
         perform = place.performer
         perform(SendFrame(GUEST, b"one"))
         perform(SendFrame(AWAY, b"lost"))
-        perform(BroadcastFrame(b"members", members_only=True))
-        perform(BroadcastFrame(b"all", members_only=False))
+        perform(BroadcastFrame(b"all"))
         perform(PublishGossip(b"telemetry"))
         perform(AllowNodes(frozenset({GUEST})))
         assert place.wire.sent == [
             (GUEST, b"one"),
-            (MEMBER, b"members"),
             (GUEST, b"all"),
             (MEMBER, b"all"),
         ]
         assert place.wire.gossip == [(module.TELEMETRY_TOPIC, b"telemetry")]
         assert place.wire.allowed == [frozenset({GUEST})]
-        assert (perform.counters.frames_sent, perform.counters.frames_unsent) == (4, 1)
+        assert (perform.counters.frames_sent, perform.counters.frames_unsent) == (3, 1)
 
 
 async def test_a_newcomer_lets_nobody_in_before_it_is_in(tmp_path: Path) -> None:

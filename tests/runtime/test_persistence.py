@@ -19,7 +19,7 @@ def test_the_rows_of_blocks_that_lost_against_a_commit_are_deleted_with_it() -> 
     child = tree.blocks[block_hash(second.header)]
     committed = tree.commit(child, bench.qc(second, 0, 1, 2))
     assert committed is not None
-    writes = writes_of(PersistLedger(committed, {}, b"r" * 32))
+    writes = writes_of(PersistLedger(committed, {}, b"r" * 32, 1))
     assert writes is not None
     deleted = [w.key for w in writes if isinstance(w, Delete) and w.table is StoreTable.BLOCK]
     assert deleted == [block_hash(first.header), block_hash(loser.header)]

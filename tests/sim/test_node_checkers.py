@@ -57,7 +57,7 @@ def breaks(invariant: str) -> Any:
 
 def bent(change: PersistLedger, **fields: object) -> Persisted:
     """Give the same change with other contents."""
-    kept = {name: getattr(change, name) for name in ("committed", "writes", "root")}
+    kept = {name: getattr(change, name) for name in ("committed", "writes", "root", "epoch")}
     return Persisted((PersistLedger(**(kept | fields)),))  # type: ignore[arg-type]
 
 

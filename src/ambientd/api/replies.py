@@ -270,6 +270,9 @@ class EventKind(StrEnum):
     COORDINATOR_ELECTED = "coordinator_elected"  # term, node
     NODE_JOINED = "node_joined"  # node, name
     NODE_CONVICTED = "node_convicted"  # node, kind
+    SEAT_SPOKEN = "seat_spoken"  # node, speaker, wish
+    EPOCH_DUE = "epoch_due"  # epoch, members
+    EPOCH_BEGAN = "epoch_began"  # epoch, members
     SAFE_MODE_CHANGED = "safe_mode_changed"  # node, active, reasons
 
 

@@ -1,8 +1,11 @@
 """What the log decided, in words and fields for people and programs."""
 
+from typing import assert_never
+
 from ambientd.api.replies import Event, EventKind
 from ambientd.ledger import events as ledger
 from ambientd.model.execution import OutcomeKind
+from ambientd.model.record import SeatWish
 from ambientd.model.task import TaskState
 from ambientd.ports.anchors import AnchorSent
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, MAGIC, double_sha256, strip_witness
@@ -188,5 +191,34 @@ def _other_lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind
         case ledger.NodeConvicted(node=node, kind=kind):
             text = f"{_short(node)} has contradicted itself ({kind})"
             return [(EventKind.NODE_CONVICTED, text, {"node": node.hex(), "kind": kind})]
+        case ledger.SeatSpoken() | ledger.EpochDue() | ledger.EpochBegan():
+            return [_committee_line(event)]
         case _:
             return []
+
+
+def _committee_line(
+    event: ledger.SeatSpoken | ledger.EpochDue | ledger.EpochBegan,
+) -> tuple[EventKind, str, Fields]:
+    match event:
+        case ledger.SeatSpoken(speaker=speaker, node=node, wish=wish):
+            said = wish.name.lower()
+            fields: Fields = {"node": node.hex(), "speaker": speaker.hex(), "wish": said}
+            text = f"{_short(speaker)} wants {_short(node)} {said} of the committee"
+            if wish is SeatWish.IN:
+                text = f"{_short(speaker)} wants {_short(node)} in the committee"
+            if speaker == node:
+                text = f"{_short(node)} wants {'a' if wish else 'no'} seat in the committee"
+            elif wish is SeatWish.INSTEAD:
+                text = f"{_short(speaker)} wants {_short(node)} in the committee, for another"
+            return EventKind.SEAT_SPOKEN, text, fields
+        case ledger.EpochDue(number=number, members=members):
+            names = [member.hex() for member in members]
+            text = f"epoch {number} is decided on: {len(names)} members"
+            return EventKind.EPOCH_DUE, text, {"epoch": number, "members": names}
+        case ledger.EpochBegan(number=number, members=members):
+            names = [member.hex() for member in members]
+            text = f"epoch {number} began with {len(names)} members"
+            return EventKind.EPOCH_BEGAN, text, {"epoch": number, "members": names}
+        case _:
+            assert_never(event)

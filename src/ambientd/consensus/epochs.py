@@ -32,7 +32,7 @@ ReadStop = Callable[[bytes], Epoch | None]
 
 
 class Stops(Protocol):
-    """The host's part in ending epochs; both answers are the same at every honest node."""
+    """The host's part in ending epochs; every honest node reads and wants the same epochs."""
 
     def read(self, record: bytes) -> Epoch | None:
         """Give the epoch that this record begins, by its bytes alone; None for other records."""

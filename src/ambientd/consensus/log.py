@@ -36,7 +36,7 @@ from ambientd.consensus.safety import SafetyRules
 class Log:
     """One node's part in the log, whatever the epoch."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the questions that a host answers, one each
         self,
         first: ConsensusOptions,
         signer: LogSigner,
@@ -48,9 +48,11 @@ class Log:
         blocks: EpochSource,
         stops: Stops,
         may_enter: Callable[[bytes], bool] = lambda _: True,
+        secret_of: Callable[[bytes], bytes] | None = None,
         rules: SafetyRules | None = None,
     ) -> None:
         self._first = first
+        self._secret_of = secret_of or (lambda _: first.beacon_secret)
         self._source = blocks
         self._stops = stops
         self._limit = FetchLimit(first)
@@ -104,9 +106,12 @@ class Log:
         options = next_options(self._first, begins, end.index, end.hash)
         tips = dict(zip(begins.members, begins.beacon_tips, strict=True))
         tip = tips.get(options.self_id)
-        if tip is None or not options.may_vote or tip == beacon.tip(options.beacon_secret):
+        if tip is None or not options.may_vote:
             return options
-        return replace(options, may_vote=False)  # its owner named a tip that leads nowhere
+        secret = self._secret_of(tip)
+        if tip != beacon.tip(secret):
+            return replace(options, may_vote=False)  # its owner named a tip that leads nowhere
+        return replace(options, beacon_secret=secret)
 
     def _options_of(self, epoch: int) -> ConsensusOptions | None:
         """Give the options of a past epoch; None when there was none of that number."""

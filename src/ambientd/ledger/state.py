@@ -212,9 +212,9 @@ class LedgerState:
         return [(task, cast("TaskEntry", self._items[Table.TASK, task])) for _, task in self._open]
 
     @property
-    def has_open_tasks(self) -> bool:
-        """Tell whether any task waits for something."""
-        return bool(self._open)
+    def is_idle(self) -> bool:
+        """Tell whether nothing waits for the log to go on: no task, and no end of the epoch."""
+        return not self._open and self.epoch_due is None
 
     def late_tasks(self, time_ms: int) -> list[TaskId]:
         """Give the open tasks whose deadline has come, the earliest first."""

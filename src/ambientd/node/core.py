@@ -17,6 +17,7 @@ from ambientd.consensus import effects as log_effects
 from ambientd.consensus import events as log_events
 from ambientd.consensus import messages as log_messages
 from ambientd.consensus.core import Consensus
+from ambientd.consensus.log import Log
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.apply import ProveFraud, apply_block, decode_record
 from ambientd.ledger.draft import BlockContext
@@ -53,6 +54,7 @@ from ambientd.node.effect import (
     Told,
 )
 from ambientd.node.roots import RecentRoots
+from ambientd.node.stops import LOG_EVIDENCE, LogEvidence
 from ambientd.roles.anchorer import Anchorer
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
@@ -66,14 +68,13 @@ from ambientd.telemetry.core import Telemetry
 LOG_FRAME = b"\x01"
 JOB_FRAME = b"\x02"
 JOB_BYTES_MAX = 64 * 1024
-LOG_EVIDENCE = "log"
 
 
 @dataclass(slots=True)
 class Cores:
     """The parts that a node routes between."""
 
-    consensus: Consensus
+    log: Log
     ledger: LedgerState
     worker: Worker
     coordinator: Coordinator
@@ -91,14 +92,12 @@ class Node:
     def __init__(
         self,
         signer: Signer,
-        members: frozenset[NodeId],
         cores: Cores,
         roots: RecentRoots,
         judge: ProveFraud,
     ) -> None:
         self._signer = signer
         self._id = NodeId(signer.public_key)
-        self._members = members
         self._cores = cores
         self._roots = roots
         self._judge = judge
@@ -116,8 +115,13 @@ class Node:
 
     @property
     def consensus(self) -> Consensus:
-        """Give the log, to be read only."""
-        return self._cores.consensus
+        """Give the log in its present epoch, to be read only."""
+        return self._cores.log.current
+
+    @property
+    def log(self) -> Log:
+        """Give the log across its epochs, to be read only."""
+        return self._cores.log
 
     @property
     def coordinator(self) -> NodeId | None:
@@ -135,11 +139,11 @@ class Node:
         cores = self._cores
         leads = cores.coordinator.leads
         due = (
-            cores.consensus.next_deadline,
+            cores.log.next_deadline,
             cores.telemetry.next_deadline,
             cores.worker.next_deadline,
             cores.referee.next_deadline,
-            cores.reporter.next_deadline,
+            cores.reporter.next_deadline(cores.ledger),
             cores.coordinator.next_deadline,
             cores.checkpointer.next_deadline(cores.ledger, leads=leads),
             cores.anchorer.next_deadline(cores.ledger, leads=leads),
@@ -171,7 +175,7 @@ class Node:
                 self._telemetry(telemetry_messages.Sampled(observations))
             case node_events.RoundTripMeasured(peer=peer, round_trip_us=round_trip_us):
                 self._telemetry(telemetry_messages.RoundTripMeasured(peer, round_trip_us))
-                if peer in self._members:
+                if peer in cores.ledger.members:
                     self._log(log_events.RoundTripMeasured(-(-round_trip_us // 1000)))
             case node_events.PeerConnected(peer=peer):
                 self._connected.add(peer)
@@ -189,7 +193,7 @@ class Node:
         nodes = cores.ledger.allowed_nodes()
         self._out.append(AllowNodes(nodes))
         self._telemetry(telemetry_messages.MembersChanged(nodes))
-        self._log(log_events.Started(is_idle=not cores.ledger.has_open_tasks))
+        self._log(log_events.Started(cores.ledger.is_idle))
         self._roles(cores.worker.resume(cores.ledger, self._now))
         self._roles(cores.referee.resume(cores.ledger))
 
@@ -221,7 +225,7 @@ class Node:
         self._telemetry(telemetry_messages.Ticked())
         self._roles(cores.worker.on_tick(now))
         self._roles(cores.referee.on_tick(cores.ledger, now))
-        if cores.reporter.is_due(now):
+        if cores.reporter.is_due(cores.ledger, now):
             self._roles(cores.reporter.on_reports(self._reports(), cores.ledger, now))
         self._roles(cores.coordinator.on_tick(cores.ledger, now))
         self._roles(cores.checkpointer.on_tick(cores.ledger, now, leads=leads))
@@ -266,14 +270,11 @@ class Node:
         try:
             while self._log_queue:
                 applied = False
-                for effect in self._cores.consensus.handle(
-                    self._log_queue.popleft(), now=self._now
-                ):
+                for effect in self._cores.log.handle(self._log_queue.popleft(), now=self._now):
                     applied |= isinstance(effect, log_effects.Committed)
                     self._on_log_effect(effect)
                 if applied:
-                    is_idle = not self._cores.ledger.has_open_tasks
-                    self._log_queue.append(log_events.Applied(is_idle))
+                    self._log_queue.append(log_events.Applied(self._cores.ledger.is_idle))
         finally:
             self._draining = False
 
@@ -286,7 +287,7 @@ class Node:
                 self._out.append(SendFrame(NodeId(to), frame))
             case log_effects.Broadcast(message=message):
                 frame = LOG_FRAME + log_messages.encode_message(message)
-                self._out.append(BroadcastFrame(frame, members_only=False))
+                self._out.append(BroadcastFrame(frame))
             case log_effects.Committed():
                 self._apply(effect)
             case log_effects.CoordinatorChanged(term=term, coordinator=coordinator):
@@ -295,8 +296,8 @@ class Node:
                 self._out.append(PeerMisbehaved(NodeId(sender), reason))
             case log_effects.RecordRefused(record_hash=digest, reason=reason):
                 self._out.append(RecordDropped(digest, reason))
-            case log_effects.EvidenceFound(culprit=culprit, evidence=evidence):
-                self._on_evidence(NodeId(culprit), evidence)
+            case log_effects.EvidenceFound(culprit=culprit, evidence=evidence, epoch=epoch):
+                self._on_evidence(NodeId(culprit), LogEvidence(epoch, evidence))
             case _:
                 assert_never(effect)
 
@@ -306,7 +307,7 @@ class Node:
         self._cores.coordinator.on_coordinator(coordinator)
         self._roles(self._cores.worker.on_coordinator(coordinator, self._now))
 
-    def _on_evidence(self, culprit: NodeId, evidence: log_messages.Evidence) -> None:
+    def _on_evidence(self, culprit: NodeId, evidence: LogEvidence) -> None:
         """Bring a fork's evidence into the log; the ledger keeps the first of each culprit."""
         body = Fraud(culprit=culprit, kind=LOG_EVIDENCE, first=encode(evidence), second=b"")
         self._propose(body)
@@ -329,9 +330,9 @@ class Node:
             result = apply_block(ledger, context, records, self._judge)
             ledger.commit(context.index, result.writes, result.tree)
             writes.update(result.writes)
-            self._roots.add(context.index, result.root)
+            self._roots.add(context.index, result.root, ledger.epoch_due)
             events += [(event, context) for event in result.events]
-        self._out.append(PersistLedger(committed, writes, ledger.root))
+        self._out.append(PersistLedger(committed, writes, ledger.root, ledger.epoch.number))
         for event, context in events:
             self._out.append(Told(event, context.index, context.time_ms))
             self._on_ledger_event(event)
@@ -360,7 +361,8 @@ class Node:
                         self._out.append(SendFrame(to, JOB_FRAME + encode(message)))
                 case BroadcastJob(message=message):
                     frame = JOB_FRAME + encode(message)
-                    self._out.append(BroadcastFrame(frame, members_only=True))
+                    members = self._cores.ledger.members
+                    self._out += [SendFrame(to, frame) for to in members if to != self._id]
                 case Execute() | Abandon() | FetchBlob() | AnchorRoot():
                     self._out.append(effect)
                 case _:

@@ -14,11 +14,15 @@ from ambientd.telemetry.messages import BatchAccepted, IdentitySeenElsewhere, Sa
 
 @dataclass(frozen=True, slots=True)
 class PersistLedger:
-    """Keep committed blocks and what they changed, in one transaction."""
+    """Keep committed blocks and what they changed, in one transaction.
+
+    `epoch` is the one that the last block leaves: the next one where `committed` has an end.
+    """
 
     committed: Committed
     writes: Mapping[Key, Entry | None]
     root: bytes
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,9 @@ class SendFrame:
 
 @dataclass(frozen=True, slots=True)
 class BroadcastFrame:
-    """Send to every peer, or to committee members only."""
+    """Send to every peer."""
 
     frame: bytes
-    members_only: bool
 
 
 @dataclass(frozen=True, slots=True)

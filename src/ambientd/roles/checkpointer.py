@@ -12,6 +12,7 @@ from ambientd.model.message import CosignatureSent, CosignRequested, JobMessage
 from ambientd.model.receipt import CheckpointNote, Cosignature
 from ambientd.model.record import Checkpoint
 from ambientd.rules.notes import note_text
+from ambientd.rules.verdicts import quorum
 
 ASK_AGAIN_MS = 2_000
 
@@ -19,13 +20,9 @@ ASK_AGAIN_MS = 2_000
 class Checkpointer:
     """One member's part in closing batches."""
 
-    def __init__(
-        self, signer: Signer, members: frozenset[NodeId], quorum: int, batch_ms: int
-    ) -> None:
+    def __init__(self, signer: Signer, batch_ms: int) -> None:
         self._signer = signer
         self._id = NodeId(signer.public_key)
-        self._members = members
-        self._quorum = quorum
         self._batch_ms = batch_ms
         self._waiting_since_ms: int | None = None
         self._asked: tuple[int, Digest] | None = None
@@ -58,13 +55,14 @@ class Checkpointer:
         root = state.receipt_log_root(head)
         self._asked = (head, root)
         self._cosignatures = {self._id: self._cosign(head, root)}
-        return [BroadcastJob(CosignRequested(size=head, root=root)), *self._propose_if_quorum()]
+        request = BroadcastJob(CosignRequested(size=head, root=root))
+        return [request, *self._propose_if_quorum(state)]
 
     def on_message(
         self, sender: NodeId, message: JobMessage, state: LedgerState
     ) -> list[RoleEffect]:
         """Cosign another's head when it is ours too; collect cosignatures for our own."""
-        if sender not in self._members or self._id not in self._members:
+        if sender not in state.members or self._id not in state.members:
             return []
         match message:
             case CosignRequested(size=size, root=root):
@@ -81,7 +79,7 @@ class Checkpointer:
                 if not verify_note(sender, text, cosignature.signature):
                     return []
                 self._cosignatures[sender] = cosignature
-                return self._propose_if_quorum()
+                return self._propose_if_quorum(state)
             case _:
                 return []
 
@@ -89,14 +87,15 @@ class Checkpointer:
         text = note_text(self._signer.cluster, size, root)
         return Cosignature(member=self._id, signature=self._signer.sign_note(text))
 
-    def _propose_if_quorum(self) -> list[RoleEffect]:
-        if self._asked is None or len(self._cosignatures) < self._quorum:
+    def _propose_if_quorum(self, state: LedgerState) -> list[RoleEffect]:
+        # The committee may have changed since it was asked; the ledger counts its members alone.
+        signers = [member for member in state.members if member in self._cosignatures]
+        needed = quorum(len(state.members))
+        if self._asked is None or len(signers) < needed:
             return []
         size, root = self._asked
         self._asked = None
         self._waiting_since_ms = None
-        chosen = sorted(self._cosignatures)[: self._quorum]
-        note = CheckpointNote(
-            size=size, root=root, cosignatures=tuple(self._cosignatures[m] for m in chosen)
-        )
+        chosen = tuple(self._cosignatures[member] for member in signers[:needed])
+        note = CheckpointNote(size=size, root=root, cosignatures=chosen)
         return [Propose(Checkpoint(note=note))]

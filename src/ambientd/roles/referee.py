@@ -2,7 +2,7 @@
 
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import sign_verdict
-from ambientd.ledger.events import LedgerEvent, TaskClosed, TaskDisputed
+from ambientd.ledger.events import EpochBegan, LedgerEvent, TaskClosed, TaskDisputed
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.effect import Abandon, Assignment, Execute, Propose, Purpose, RoleEffect
@@ -16,10 +16,9 @@ INSIST_MS = 5_000
 class Referee:
     """One member's part in the disputes."""
 
-    def __init__(self, signer: Signer, members: frozenset[NodeId]) -> None:
+    def __init__(self, signer: Signer) -> None:
         self._signer = signer
         self._id = NodeId(signer.public_key)
-        self._is_member = self._id in members
         self._open: dict[TaskId, Assignment] = {}
         self._retry_at_ms: dict[TaskId, int] = {}
         self._found: dict[TaskId, tuple[DisputeStep, int]] = {}
@@ -34,13 +33,27 @@ class Referee:
         """Take up the disputes that wait for this member's finding."""
         effects: list[RoleEffect] = []
         for task, entry in state.open_tasks():
-            if entry.state is TaskState.DISPUTED and not entry.has_verdict_of(self._id):
+            is_under_way = task in self._open or task in self._found
+            is_open = entry.state is TaskState.DISPUTED and not entry.has_verdict_of(self._id)
+            if is_open and not is_under_way:
                 effects += self._begin(task, state)
         return effects
 
+    def _change(self, state: LedgerState) -> list[RoleEffect]:
+        """Take up the open disputes with a seat in the committee, drop them without one."""
+        if self._id in state.members:
+            return self.resume(state)
+        places = list(self._open.values())
+        self._open.clear()
+        self._retry_at_ms.clear()
+        self._found.clear()
+        return [Abandon(place) for place in places]
+
     def on_ledger(self, event: LedgerEvent, state: LedgerState) -> list[RoleEffect]:
-        """Begin with a dispute, end with its decision."""
+        """Begin with a dispute, end with its decision; a committee's end changes who decides."""
         match event:
+            case EpochBegan():
+                return self._change(state)
             case TaskDisputed(task=task):
                 return self._begin(task, state)
             case TaskClosed(task=task):
@@ -81,7 +94,7 @@ class Referee:
 
     def _begin(self, task: TaskId, state: LedgerState) -> list[RoleEffect]:
         entry = state.task(task)
-        if not self._is_member or entry is None:
+        if self._id not in state.members or entry is None:
             return []
         place = Assignment(Purpose.REFEREE, task, 0, 0)
         self._open[task] = place

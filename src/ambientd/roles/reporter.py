@@ -15,23 +15,21 @@ REPORT_MS = 5_000
 class Reporter:
     """One member's word on everybody's condition."""
 
-    def __init__(self, self_id: NodeId, members: frozenset[NodeId]) -> None:
+    def __init__(self, self_id: NodeId) -> None:
         self._id = self_id
-        self._is_member = self_id in members
         self._due_ms = 0
 
-    @property
-    def next_deadline(self) -> int | None:
+    def next_deadline(self, state: LedgerState) -> int | None:
         """Give when to report."""
-        return self._due_ms if self._is_member else None
+        return self._due_ms if self._id in state.members else None
 
     def hasten(self) -> None:
         """Report soon: somebody came or went."""
         self._due_ms = 0
 
-    def is_due(self, now: int) -> bool:
+    def is_due(self, state: LedgerState, now: int) -> bool:
         """Tell whether it is time to report."""
-        return self._is_member and now >= self._due_ms
+        return self._id in state.members and now >= self._due_ms
 
     def on_reports(
         self, reports: tuple[NodeReport, ...], state: LedgerState, now: int

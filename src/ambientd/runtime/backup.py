@@ -1,9 +1,10 @@
 """A node's log in one file, and a store made of it again, as of its end or as of a height.
 
-A backup holds the committed blocks and the certificates of the last one. It is taken while the
-daemon runs: committed blocks never change, so they are read a portion at a time between other
-work. A restoration does not trust rows: it links every block to the one before, runs it through
-the ledger, compares each state root that the members certified, and checks the last certificate.
+A backup holds how epochs ended, the committed blocks, and the certificates of the last one. It is
+taken while the daemon runs: committed blocks never change, so they are read a portion at a time
+between other work. A restoration does not trust rows: it links every block to the one before,
+runs it through the ledger, compares each state root that the members certified, and checks the
+proofs of the epochs and the last certificate.
 
 A backup holds no votes. Whoever restores one may have voted since, so the key behind it follows
 the log from then on and never votes again (`Places.voted_mark`).
@@ -26,31 +27,39 @@ from ambientd.codec.statements import fingerprint
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.block_tree import BlockTree, derive
 from ambientd.consensus.certificates import Committee, Verifier
-from ambientd.consensus.effects import Committed
+from ambientd.consensus.effects import Committed, CommittedBlock
+from ambientd.consensus.epochs import Epoch, end_fault, next_options
 from ambientd.consensus.judging import root_due
-from ambientd.consensus.messages import Append, QuorumCertificate, block_hash, records_root
+from ambientd.consensus.messages import (
+    Append,
+    EpochEnd,
+    QuorumCertificate,
+    block_hash,
+    records_root,
+)
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.safety import SafetyRules
 from ambientd.errors import RemoteProtocolError, StoreError, UsageError
 from ambientd.ledger.apply import apply_block, decode_record
 from ambientd.ledger.draft import BlockContext
 from ambientd.ledger.entries import Entry, Key
-from ambientd.ledger.state import LedgerState
+from ambientd.ledger.state import LedgerState, first_epoch
 from ambientd.model.base import NodeId
-from ambientd.model.genesis import Genesis
-from ambientd.node.build import LOG_EPOCH, fraud_judge
+from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.node.effect import PersistLedger
+from ambientd.node.stops import fraud_judge, options_of, read_stop
 from ambientd.ports.store import Put, Store, StoreTable, Write
 from ambientd.runtime.persistence import (
     HEAD_KEY,
     TELEMETRY_EPOCH_KEY,
     HeadRow,
+    ends_of,
     index_key,
     writes_of,
 )
 from ambientd.runtime.store_writer import StoreWriter
 
-MAGIC = b"ambient backup 1\n"
+MAGIC = b"ambient backup 2\n"
 ROW_BYTES_MAX = 16 * 1024 * 1024
 CHECK_BYTES = 16
 PORTION = 64
@@ -65,6 +74,8 @@ class Manifest(Struct, frozen=True, array_like=True):
     height: int
     root: bytes
     telemetry_epoch: int
+    ends: int
+    """How many epochs have ended; their proofs come first."""
     certificate: QuorumCertificate
     """Over the block after the last committed one, which ends the backup."""
 
@@ -80,19 +91,23 @@ class Restored:
 
 async def write_backup(writer: StoreWriter, cluster: bytes, path: Path) -> tuple[Manifest, int]:
     """Write a new file, mode 0600, while the store goes on; give its manifest and size."""
-    manifest, child = await writer.call(lambda store: _head_of(store, cluster))
+    manifest, ends, child = await writer.call(lambda store: _head_of(store, cluster))
     draft = path.with_name(path.name + ".new")
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
             digest = hashlib.sha256()
             _write_row(file, digest, 0, MAGIC + encode(manifest))
+            for number, end in enumerate(ends, 1):
+                _write_row(file, digest, number, encode(end))
+            before = 1 + len(ends)
             for first in range(1, manifest.height + 1, PORTION):
                 last = min(first + PORTION, manifest.height + 1)
                 rows = await writer.call(functools.partial(_blocks, first=first, last=last))
-                for number, row in enumerate(rows, first):
+                for number, row in enumerate(rows, before):
                     _write_row(file, digest, number, row)
-            _write_row(file, digest, manifest.height + 1, child)
+                before += len(rows)
+            _write_row(file, digest, before, child)
             file.write(digest.digest())
             file.flush()
             size_bytes = file.tell()
@@ -110,7 +125,7 @@ async def write_backup(writer: StoreWriter, cluster: bytes, path: Path) -> tuple
     return manifest, size_bytes
 
 
-def _head_of(store: Store, cluster: bytes) -> tuple[Manifest, bytes]:
+def _head_of(store: Store, cluster: bytes) -> tuple[Manifest, list[EpochEnd], bytes]:
     row = store.get(StoreTable.LOCAL, HEAD_KEY)
     if row is None:
         msg = "there is nothing to back up: no block is committed yet"
@@ -123,7 +138,8 @@ def _head_of(store: Store, cluster: bytes) -> tuple[Manifest, bytes]:
     if child is None:
         msg = f"the block after the committed block {head.index} is not there yet: try again"
         raise StoreError(msg)
-    return Manifest(cluster, head.index, root, epoch, head.child_qc), child
+    ends = ends_of(store)
+    return Manifest(cluster, head.index, root, epoch, len(ends), head.child_qc), ends, child
 
 
 def _blocks(store: Store, first: int, last: int) -> list[bytes]:
@@ -162,7 +178,8 @@ def read_rows(path: Path) -> Iterator[bytes]:
             digest.update(head)
             digest.update(row)
             if number == 0:
-                left = read_manifest(row, path).height + 2
+                manifest = read_manifest(row, path)
+                left = manifest.height + manifest.ends + 2
             yield row
             number, left = number + 1, left - 1
         if file.read() != digest.digest():
@@ -198,6 +215,7 @@ def restore(path: Path, store: Store, genesis: Genesis, height: int | None = Non
     store.write([Put(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY, epoch)])
     replay = _Replay(genesis, store)
     try:
+        replay.ends = [decode(next(rows), EpochEnd) for _ in range(manifest.ends)]
         for row in rows:
             append: Append = decode(row, Append)
             if not replay.take(append, height):
@@ -218,25 +236,25 @@ class _Replay:
     """Blocks in order, each linked to the one before it and run through the ledger."""
 
     def __init__(self, genesis: Genesis, store: Store) -> None:
-        members = tuple(sorted(member.node for member in genesis.members))
-        tips = {member.node: member.beacon_tip for member in genesis.members}
-        options = ConsensusOptions(
-            cluster=fingerprint(genesis),
-            epoch=LOG_EPOCH,
-            members=members,
-            seed=fingerprint(genesis),
-            self_id=members[0],
-            beacon_tips=tuple(tips[member] for member in members),
-            may_vote=False,
-        )
-        committee = Committee(members, options.seed)
-        beacons = tuple(BeaconLink(tip, 0) for tip in options.beacon_tips)
         self.ledger = LedgerState.from_genesis(genesis)
+        self.ends: list[EpochEnd] = []
         self._store = store
-        self._judge = fraud_judge(options)
-        self._verifier = Verifier(options, committee)
-        self._tree = BlockTree(committee, options.root, None, beacons)
+        self._judge = fraud_judge(self.ledger)
         self._roots = {0: self.ledger.root}
+        first = first_epoch(genesis)
+        options = options_of(first, self.ledger.cluster, first.members[0])
+        self._begin(options, None, tuple(BeaconLink(tip, 0) for tip in options.beacon_tips))
+
+    def _begin(
+        self,
+        options: ConsensusOptions,
+        head: CommittedBlock | None,
+        beacons: tuple[BeaconLink, ...],
+    ) -> None:
+        committee = Committee(options.members, options.seed)
+        self._options = options
+        self._verifier = Verifier(options, committee)
+        self._tree = BlockTree(committee, options.root, head, beacons, read_stop)
 
     def take(self, append: Append, height: int | None) -> bool:
         """Take the next block in; False when what it commits lies above the height."""
@@ -247,8 +265,26 @@ class _Replay:
         if records_root(append.records) != header.records_root:
             msg = "its records are not those of its header"
             raise RemoteProtocolError(msg)
-        self._tree.add(derive(append, block_hash(header)))
+        block = self._tree.add(derive(append, block_hash(header)))
+        place = self._options.epoch - FIRST_EPOCH
+        if block.begins is not None and place < len(self.ends):
+            return self._conclude(self.ends[place], block.begins, height)
         return self.certify(append.qc, height)
+
+    def _conclude(self, end: EpochEnd, begins: Epoch, height: int | None) -> bool:
+        """Commit a stop by its proof, and go on in the epoch that it begins."""
+        if height is not None and end.index > height:
+            return False
+        fault = end_fault(end, self._options, self._verifier, read_stop)
+        committed = self._tree.conclude(end) if fault is None else None
+        if committed is None:
+            reason = fault or "the proof is of another block"
+            msg = f"the end of epoch {self._options.epoch} is not proven: {reason}"
+            raise RemoteProtocolError(msg)
+        self._apply(committed)
+        options = next_options(self._options, begins, end.index, end.hash)
+        self._begin(options, committed.blocks[-1], committed.beacons)
+        return True
 
     def certify(self, certificate: QuorumCertificate, height: int | None) -> bool:
         """Commit what a certificate commits; False when that lies above the height."""
@@ -287,5 +323,7 @@ class _Replay:
             changes.update(result.writes)
             self._roots[context.index] = result.root
             self._roots.pop(context.index - PORTION, None)
-        writes: list[Write] = writes_of(PersistLedger(committed, changes, self.ledger.root)) or []
+        ledger = self.ledger
+        effect = PersistLedger(committed, changes, ledger.root, ledger.epoch.number)
+        writes: list[Write] = writes_of(effect) or []
         self._store.write(writes)

@@ -62,7 +62,6 @@ class Performer:
         executor: Executor,
         blobs: Blobs,
         news: News,
-        members: frozenset[NodeId],
         now: Callable[[], int],
         anchors: Anchors | None,
         *,
@@ -74,7 +73,6 @@ class Performer:
         self._executor = executor
         self._blobs = blobs
         self._news = news
-        self._members = members
         self._now = now
         self._anchors = anchors
         self._is_open = is_open
@@ -88,10 +86,9 @@ class Performer:
         match effect:
             case SendFrame(to=to, frame=frame):
                 self._send(to, frame)
-            case BroadcastFrame(frame=frame, members_only=members_only):
+            case BroadcastFrame(frame=frame):
                 for peer in sorted(self._transport.peers()):
-                    if not members_only or peer in self._members:
-                        self._send(NodeId(peer), frame)
+                    self._send(NodeId(peer), frame)
             case Told(event=event):
                 if isinstance(event, TaskCommitted | TaskClosed):
                     self._blobs.sealed.open(event.task)

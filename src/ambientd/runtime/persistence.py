@@ -8,14 +8,13 @@ from ambientd.codec.canonical import decode, encode
 from ambientd.codec.statements import fingerprint
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.effects import CommittedBlock, PersistBlock, PersistSafety
-from ambientd.consensus.messages import Append, genesis_qc
+from ambientd.consensus.messages import Append, EpochEnd, genesis_qc
 from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyState
 from ambientd.errors import RemoteProtocolError, StoreError
 from ambientd.ledger.entries import decode_entry, decode_key, encode_entry, encode_key
 from ambientd.ledger.state import LedgerState
-from ambientd.model.genesis import Genesis
-from ambientd.node.build import LOG_EPOCH
+from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.node.effect import NodeEffect, PersistLedger, PersistTelemetryEpoch
 from ambientd.ports.store import Delete, Put, Store, StoreTable, Write
 from ambientd.runtime.store_writer import StoreWriter
@@ -24,6 +23,8 @@ SAFETY_KEY = b"safety"
 HEAD_KEY = b"head"
 TELEMETRY_EPOCH_KEY = b"telemetry-epoch"
 """Each key names one row; nothing else is kept under it."""
+END_KEYS = b"epoch-end/"
+"""Before an epoch's number: the proof of how it ended."""
 
 
 def index_key(index: int) -> bytes:
@@ -31,19 +32,29 @@ def index_key(index: int) -> bytes:
     return index.to_bytes(8, "big")
 
 
+def end_key(epoch: int) -> bytes:
+    """Give the key of the proof of how an epoch ended."""
+    return END_KEYS + index_key(epoch)
+
+
 def writes_of(effect: NodeEffect) -> list[Write] | None:
     """Give what makes a persist effect durable, or None for any other effect."""
     match effect:
         case PersistBlock(hash=digest, block=block):
             return [Put(StoreTable.BLOCK, digest, encode(block))]
-        case PersistSafety(state=state):
-            return [Put(StoreTable.SAFETY, SAFETY_KEY, encode(state))]
+        case PersistSafety():
+            return [_safety_write(effect)]
         case PersistTelemetryEpoch(epoch=epoch):
             return [Put(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY, encode(epoch))]
         case PersistLedger():
             return _ledger_writes(effect)
         case _:
             return None
+
+
+def _safety_write(effect: PersistSafety) -> Write:
+    row: SafetyRow = (effect.epoch, effect.state)
+    return Put(StoreTable.SAFETY, SAFETY_KEY, encode(row))
 
 
 def _ledger_writes(effect: PersistLedger) -> list[Write]:
@@ -61,8 +72,14 @@ def _ledger_writes(effect: PersistLedger) -> list[Write]:
             writes.append(Put(StoreTable.LEDGER, name, encode_entry(entry)))
     row = encode((effect.committed.blocks[-1], effect.root, effect.committed.beacons))
     writes.append(Put(StoreTable.LOCAL, HEAD_KEY, row))
+    end = effect.committed.end
+    if end is not None:
+        writes.append(Put(StoreTable.LOCAL, end_key(effect.epoch - 1), encode(end)))
     return writes
 
+
+SafetyRow: TypeAlias = tuple[int, SafetyState]
+"""What a member must never forget, and the epoch in which it counts."""
 
 HeadRow: TypeAlias = tuple[CommittedBlock, bytes, tuple[BeaconLink, ...]]
 """The last applied block with its certificates, the state root there, every member's beacon."""
@@ -75,6 +92,8 @@ class Recovered:
     log: Restored | None
     ledger: LedgerState
     telemetry_epoch: int
+    has_safety: bool
+    """Whether safety state of any epoch is there: without it a key may have voted for anything."""
 
 
 def recover(store: Store, genesis: Genesis) -> Recovered:
@@ -112,10 +131,18 @@ def _recover(store: Store, genesis: Genesis) -> Recovered:
             raise ValueError(msg)
     tail = _tail(store, ledger.applied_index)
     if safety_row is None and head is None and not tail:
-        return Recovered(None, ledger, epoch)
-    # An observer signs nothing and so keeps no safety state, yet it has a head to go on from.
-    safety = None if safety_row is None else decode(safety_row, SafetyState)
-    return Recovered(Restored(safety=safety, head=head, beacons=beacons, tail=tail), ledger, epoch)
+        return Recovered(None, ledger, epoch, has_safety=False)
+    # What an older epoch's state says of the present one is that nothing was signed in it.
+    kept: SafetyRow | None = None if safety_row is None else decode(safety_row, SafetyRow)
+    present = ledger.epoch.number
+    safety = kept[1] if kept is not None and kept[0] == present else None
+    end_row = store.get(StoreTable.LOCAL, end_key(present - 1))
+    if end_row is None and present > FIRST_EPOCH:
+        msg = f"the proof of how epoch {present - 1} ended is missing"
+        raise ValueError(msg)
+    end = None if end_row is None else decode(end_row, EpochEnd)
+    restored = Restored(safety=safety, head=head, beacons=beacons, tail=tail, end=end)
+    return Recovered(restored, ledger, epoch, has_safety=kept is not None)
 
 
 def _tail(store: Store, floor: int) -> tuple[Append, ...]:
@@ -134,13 +161,19 @@ def _tail(store: Store, floor: int) -> tuple[Append, ...]:
 
 
 def first_safety(genesis: Genesis) -> list[Write]:
-    """Give what a member keeps before its first vote: that it has not voted yet."""
-    state = SafetyState(genesis_qc(fingerprint(genesis), LOG_EPOCH))
-    return [Put(StoreTable.SAFETY, SAFETY_KEY, encode(state))]
+    """Give what a node keeps before its first vote, ever: that it has not voted yet."""
+    state = SafetyState(genesis_qc(fingerprint(genesis), FIRST_EPOCH))
+    return [_safety_write(PersistSafety(state, FIRST_EPOCH))]
+
+
+def ends_of(store: Store, first: int = FIRST_EPOCH, count: int = 2**53) -> list[EpochEnd]:
+    """Give how up to `count` consecutive epochs ended, from number `first`; fewer at last."""
+    rows = store.scan(StoreTable.LOCAL, end_key(first), end_key(first + count), limit=count)
+    return [decode(value, EpochEnd) for _, value in rows]
 
 
 class StoredBlocks:
-    """Committed blocks by index, for peers that lag (a `BlockSource`)."""
+    """Committed blocks, and how epochs ended, for peers that lag (an `EpochSource`)."""
 
     def __init__(self, writer: StoreWriter) -> None:
         self._writer = writer
@@ -154,3 +187,7 @@ class StoredBlocks:
 
         rows = self._writer.read_now(look_up)
         return [decode(value, Append) for _, value in rows]
+
+    def ends(self, first: int, count: int) -> Sequence[EpochEnd]:
+        """Give how up to `count` consecutive epochs ended, from number `first`; fewer at last."""
+        return self._writer.read_now(lambda store: ends_of(store, first, count))

@@ -40,7 +40,6 @@ class Parts:
     news: News
     probe: Probe
     anchors: Anchors | None
-    members: frozenset[NodeId]
     now: Callable[[], int]
     sample_s: float
     is_newcomer: bool = False
@@ -59,7 +58,6 @@ async def run_node(
             parts.executor,
             parts.blobs,
             parts.news,
-            parts.members,
             parts.now,
             parts.anchors,
             is_open=not parts.is_newcomer,

@@ -1,0 +1,119 @@
+"""How the log learns from the ledger that an epoch is to end (protocols/05-log.md section 11)."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from msgspec import Struct
+
+from ambientd.codec.canonical import decode, encode
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import sign_record
+from ambientd.consensus.certificates import Committee, Verifier
+from ambientd.consensus.epochs import Epoch as LogEpoch
+from ambientd.consensus.messages import Evidence
+from ambientd.consensus.options import ConsensusOptions
+from ambientd.errors import RemoteProtocolError
+from ambientd.ledger.apply import ProveFraud, decode_record
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId
+from ambientd.model.record import Epoch, Fraud
+from ambientd.node.roots import RecentRoots
+from ambientd.telemetry.batch import decode_batch, is_evidence
+from ambientd.telemetry.core import EVIDENCE_KIND
+
+LOG_EVIDENCE = "log"
+
+
+class LogEvidence(Struct, frozen=True, array_like=True):
+    """What convicts a member of the log, and in which epoch it was one."""
+
+    epoch: int
+    evidence: Evidence
+
+
+def read_stop(record: bytes) -> LogEpoch | None:
+    """Give the epoch that a record begins; None for every other record."""
+    try:
+        body = decode_record(record).body
+    except RemoteProtocolError:
+        return None
+    if not isinstance(body, Epoch):
+        return None
+    return LogEpoch(body.number, body.members, body.seed, body.beacon_tips)
+
+
+class LedgerStops:
+    """The ledger's word on when epochs end, in the log's form (a `Stops`)."""
+
+    def __init__(self, signer: Signer, recent: RecentRoots) -> None:
+        self._signer = signer
+        self._recent = recent
+
+    def read(self, record: bytes) -> LogEpoch | None:
+        """Give the epoch that a record begins."""
+        return read_stop(record)
+
+    def due(self, index: int) -> bytes | None:
+        """Give the stop that the state after a recent block wants, signed by this node."""
+        epoch = self._recent.due(index)
+        return None if epoch is None else encode(sign_record(self._signer, epoch))
+
+
+def options_of(
+    epoch: Epoch, cluster: bytes, self_id: bytes, secret: bytes = b"", *, may_vote: bool = False
+) -> ConsensusOptions:
+    """Give the log's options in an epoch, with the limits that are the same everywhere."""
+    return ConsensusOptions(
+        cluster=cluster,
+        epoch=epoch.number,
+        members=epoch.members,
+        seed=epoch.seed,
+        self_id=self_id,
+        beacon_tips=epoch.beacon_tips,
+        beacon_secret=secret,
+        may_vote=may_vote,
+    )
+
+
+@lru_cache(maxsize=16)
+def _verifier(epoch: Epoch, cluster: bytes) -> Verifier:
+    options = options_of(epoch, cluster, epoch.members[0])
+    return Verifier(options, Committee(options.members, options.seed))
+
+
+def fraud_judge(ledger: LedgerState) -> ProveFraud:
+    """Give what tells whether two statements convict a key, by the rules of their own core."""
+
+    def judge(body: Fraud) -> bool:
+        try:
+            if body.kind == EVIDENCE_KIND:
+                accused = decode_batch(body.first).node
+                proven = is_evidence(body.first, body.second, ledger.cluster)
+                return proven and accused == body.culprit
+            if body.kind == LOG_EVIDENCE and not body.second:
+                return _log_culprit(decode(body.first, LogEvidence), ledger) == body.culprit
+        except RemoteProtocolError:
+            return False
+        return False
+
+    return judge
+
+
+def _log_culprit(found: LogEvidence, ledger: LedgerState) -> bytes | None:
+    """Give whom evidence convicts before the committee of its epoch."""
+    entry = ledger.epoch_entry(found.epoch)
+    if entry is None:
+        return None
+    return _verifier(entry.epoch, ledger.cluster).culprit(found.evidence)
+
+
+def beacon_secrets(
+    ledger: LedgerState, self_id: NodeId, derive: Callable[[int], bytes]
+) -> Callable[[bytes], bytes]:
+    """Give what finds the beginning of this node's beacon chain by its tip."""
+
+    def secret(tip: bytes) -> bytes:
+        seat = ledger.seat(self_id)
+        return derive(0 if seat is None or seat.beacon_tip != tip else seat.asked_ms)
+
+    return secret
