@@ -1,15 +1,15 @@
 """The desk: what the owner of a node asks it, answered from its committed state."""
 
 import string
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
 from ambientd import __version__
 from ambientd.api import replies, requests
+from ambientd.api.chronicle import Chronicle
 from ambientd.api.invitation import check_addresses, make_token, stays_on_this_machine
 from ambientd.api.operations import OperationError, match_id
 from ambientd.api.story import anchor_txid, op_return, tell
@@ -27,7 +27,6 @@ from ambientd.model.task import TERMINAL, Assurance, TaskSpec, TaskState
 from ambientd.node.event import BodyProposed
 from ambientd.ports.keys import DrawSecret
 from ambientd.runtime.backup import write_backup
-from ambientd.runtime.news import Tidings
 from ambientd.runtime.service import Parts
 from ambientd.telemetry.safe_mode import Mode
 
@@ -37,40 +36,6 @@ ADMIT_DEADLINE_S = 30.0
 ADMIT_MS = 600_000
 CANCEL_DEADLINE_S = 30.0
 BATCH_DEADLINE_S = 30.0
-CHRONICLES_MAX = 2_000
-REJECTIONS_MAX = 1_000
-LINES_MAX = 200
-
-
-@dataclass(slots=True)
-class Chronicle:
-    """What happened to recent tasks, in words; told since this daemon started."""
-
-    lines: OrderedDict[str, list[replies.HistoryLine]] = field(default_factory=OrderedDict)
-    rejected: OrderedDict[TaskId, str] = field(default_factory=OrderedDict)
-
-    def note(self, told: Tidings) -> None:
-        """Write down what is about a task."""
-        match told.event:
-            case RecordRejected(kind="admit", task=bytes() as rejected, reason=reason):
-                self.rejected[TaskId(rejected)] = reason
-                if len(self.rejected) > REJECTIONS_MAX:
-                    self.rejected.popitem(last=False)
-            case _:
-                pass
-        for event in tell(told):
-            task = event.fields.get("task")
-            if not isinstance(task, str):
-                continue
-            lines = self.lines.setdefault(task, [])
-            if len(lines) < LINES_MAX:
-                lines.append(replies.HistoryLine(time_ms=event.time_ms, text=event.text))
-            if len(self.lines) > CHRONICLES_MAX:
-                self.lines.popitem(last=False)
-
-    def of(self, task: TaskId) -> tuple[replies.HistoryLine, ...]:
-        """Give a task's history."""
-        return tuple(self.lines.get(task.hex(), ()))
 
 
 @dataclass(frozen=True, slots=True)

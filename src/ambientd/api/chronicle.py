@@ -1,0 +1,45 @@
+"""What happened to recent tasks, in words, as long as this daemon remembers it."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from ambientd.api import replies
+from ambientd.api.story import tell
+from ambientd.ledger.events import RecordRejected
+from ambientd.model.base import TaskId
+from ambientd.runtime.news import Tidings
+
+CHRONICLES_MAX = 2_000
+REJECTIONS_MAX = 1_000
+LINES_MAX = 200
+
+
+@dataclass(slots=True)
+class Chronicle:
+    """What happened to recent tasks, in words; told since this daemon started."""
+
+    lines: OrderedDict[str, list[replies.HistoryLine]] = field(default_factory=OrderedDict)
+    rejected: OrderedDict[TaskId, str] = field(default_factory=OrderedDict)
+
+    def note(self, told: Tidings) -> None:
+        """Write down what is about a task."""
+        match told.event:
+            case RecordRejected(kind="admit", task=bytes() as rejected, reason=reason):
+                self.rejected[TaskId(rejected)] = reason
+                if len(self.rejected) > REJECTIONS_MAX:
+                    self.rejected.popitem(last=False)
+            case _:
+                pass
+        for event in tell(told):
+            task = event.fields.get("task")
+            if not isinstance(task, str):
+                continue
+            lines = self.lines.setdefault(task, [])
+            if len(lines) < LINES_MAX:
+                lines.append(replies.HistoryLine(time_ms=event.time_ms, text=event.text))
+            if len(self.lines) > CHRONICLES_MAX:
+                self.lines.popitem(last=False)
+
+    def of(self, task: TaskId) -> tuple[replies.HistoryLine, ...]:
+        """Give a task's history."""
+        return tuple(self.lines.get(task.hex(), ()))
