@@ -148,11 +148,53 @@ def signatures() -> dict[str, Any]:
             | {"statement": tagged("ambient/record/1", signer.cluster, b"payload").hex()}
         ],
         "refused": [{"name": name} | _hexed(good | changes) for name, changes in bad],
+        "batch": _batch(signer),
         "note": {
             "text": text.decode(),
             "key": signer.public_key.hex(),
             "signature": signer.sign_note(text).hex(),
         },
+    }
+
+
+def _batch(signer: Signer) -> dict[str, Any]:
+    """One signature over five statements, and ways to make more of it than was signed."""
+    payloads = [b"statement %d" % number for number in range(5)]
+    signatures = signer.sign_batch("record", payloads)
+    good = signatures[1]
+    signature, place, path = good[:64], good[64:68], good[68:]
+    statements = [tagged("ambient/record/1", signer.cluster, payload) for payload in payloads]
+    leaves = [merkle.leaf_hash(statement) for statement in statements]
+    head = merkle.root(leaves)
+    left, right = merkle.root(leaves[:2]), merkle.root(leaves[2:4])
+    alone = signer.sign("record", payloads[1])
+    bad: list[tuple[str, dict[str, Any]]] = [
+        ("another domain", {"domain": "receipt"}),
+        ("another cluster", {"cluster": bytes(32)}),
+        ("another statement of the batch", {"payload": payloads[2]}),
+        ("the neighbour's index", {"signature": signature + b"\x00\x05\x00\x00" + path}),
+        ("an index outside the batch", {"signature": signature + b"\x00\x05\x00\x05" + path}),
+        ("another count", {"signature": signature + b"\x00\x06\x00\x01" + path}),
+        ("a count of one", {"signature": alone + b"\x00\x01\x00\x00"}),
+        ("a count above the cap", {"signature": signature + b"\x04\x01\x00\x01" + path}),
+        ("a path too long", {"signature": good + bytes(32)}),
+        ("a path too short", {"signature": good[:-32]}),
+        ("a bent path", {"signature": good[:-1] + bytes([good[-1] ^ 1])}),
+        ("a byte behind the path", {"signature": good + b"\x00"}),
+        ("a plain signature with a path", {"signature": alone + place + path}),
+        ("a branch for a statement", {"payload": left + right}),
+        ("the signature without its path", {"signature": signature}),
+        ("the batch itself", {"domain": "batch", "payload": encode((5, head))}),
+    ]
+    fields = {"key": signer.public_key, "domain": "record", "cluster": signer.cluster}
+    fields |= {"payload": payloads[1], "signature": good}
+    return {
+        "root": head.hex(),
+        "signed": [
+            _hexed(fields | {"payload": payload, "signature": each})
+            for payload, each in zip(payloads, signatures, strict=True)
+        ],
+        "refused": [{"name": name} | _hexed(fields | changes) for name, changes in bad],
     }
 
 
@@ -313,6 +355,7 @@ def receipts() -> dict[str, Any]:
         "inconclusive": scenes.inconclusive(),
         "one worker": scenes.single(),
         "a worker that did not open its answer": scenes.withheld(),
+        "signed in batches": scenes.batched(),
     }
     files = [_checked(name, file_of(each, b"n"), each.id) for name, each in made.items()]
     cluster = made["agreed and anchored"]
@@ -331,6 +374,14 @@ def receipts() -> dict[str, Any]:
         bent = replace(good, **changes)
         bent = replace(bent, signature=signer.sign("receipt-file", file_payload(bent)))
         files.append(_checked(name, bent, cluster.id))
+    batched = file_of(made["signed in batches"], b"n")
+    for name, changes in (
+        ("a batch signature under another specification", {"spec": spec(gas_max=9_999_999)}),
+        ("a batch signature of another place", {"admit_signature": _moved(batched)}),
+    ):
+        bent = replace(batched, **changes)
+        bent = replace(bent, signature=cluster.signer(0).sign("receipt-file", file_payload(bent)))
+        files.append(_checked(name, bent, cluster.id))
     unsigned = replace(good, signature=bytes(64))
     files.append(_checked("the issuer's signature missing", unsigned, cluster.id))
     names = {cluster.node(number): f"node-{number}" for number in range(4)}
@@ -340,6 +391,12 @@ def receipts() -> dict[str, Any]:
         "files": files,
         "note": signed_note(cluster.id, good.note, names),
     }
+
+
+def _moved(file: ReceiptFile) -> bytes:
+    """Give the submitter's batch signature as if it were of the neighbour in the batch."""
+    index = file.admit_signature[67] ^ 1
+    return file.admit_signature[:67] + bytes([index]) + file.admit_signature[68:]
 
 
 def _checked(name: str, file: ReceiptFile, cluster: bytes) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from ambientd.node.effect import (
 )
 from ambientd.node.event import (
     AnchorProven,
-    BodyProposed,
+    BodiesProposed,
     Event,
     ExecutionEnded,
     FrameReceived,
@@ -190,7 +190,8 @@ class NodeHost(Resident):
                 proof = self._prove_anchor(effect.root)
                 events.append(AnchorProven(effect.size, effect.root, proof))
         if Vice.MEDDLE in self.vices and self._dice.randrange(40) == 0:
-            events += [BodyProposed(Cancel(task=task)) for task, _ in self.ledger.open_tasks()[:2]]
+            tasks = [task for task, _ in self.ledger.open_tasks()[:2]]
+            events.append(BodiesProposed(tuple(Cancel(task=task) for task in tasks)))
         if now >= self._sample_at:
             self._sample_at = now + SAMPLE_MS
             events.append(Sampled(()))
@@ -210,7 +211,7 @@ class NodeHost(Resident):
         return self._step([self._wish(wish)], now)
 
     def _wish(self, wish: Wish) -> Event:
-        return RecordOffered(wish) if isinstance(wish, Record) else BodyProposed(wish)
+        return RecordOffered(wish) if isinstance(wish, Record) else BodiesProposed((wish,))
 
     def feed(self, events: Sequence[Event], now: int) -> list[Effect]:
         """Hand events over as they are."""

@@ -6,6 +6,7 @@ from itertools import count
 
 from msgspec.structs import replace
 
+from ambientd.codec.signing import SIGNATURE_BYTES
 from ambientd.codec.statements import result_root
 from ambientd.ledger import admission, assigning, settling, tasks, upkeep
 from ambientd.ledger.draft import BlockContext, Draft
@@ -13,7 +14,7 @@ from ambientd.ledger.entries import EvidenceEntry, TaskEntry
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Cancel, Record
-from ambientd.model.task import TaskState
+from ambientd.model.task import Commit, TaskState
 from ambientd.node import build, core
 from sim.mutants.patch import Mutant, Patch, always
 
@@ -34,6 +35,13 @@ def _most_agree(_: object) -> object:
         return len(set(roots)) == 1 or len(set(roots)) < len(roots)
 
     return agreed
+
+
+def _unless_in_a_batch(verify: Callable[..., bool]) -> object:
+    def verified(signed: Commit | SignedReceipt, cluster: bytes) -> bool:
+        return len(signed.signature) > SIGNATURE_BYTES or verify(signed, cluster)
+
+    return verified
 
 
 def _nobody_submits(choose: Callable[..., object]) -> object:
@@ -129,6 +137,13 @@ LEDGER_MUTANTS = (
         "unsigned-seals",
         "takes a sealed answer without its signature",
         Patch(tasks, "verify_commit", always(True)),
+        vice="forge",
+    ),
+    _bug(
+        "path-unchecked",
+        "takes an answer for signed whose signature names a place in a batch",
+        Patch(tasks, "verify_receipt", _unless_in_a_batch),
+        Patch(tasks, "verify_commit", _unless_in_a_batch),
         vice="forge",
     ),
     _bug(

@@ -8,6 +8,7 @@ from ambientd.codec.merkle import (
     branch_hash,
     consistency_proof,
     inclusion_proof,
+    inclusion_proofs,
     leaf_hash,
     root,
     root_from_inclusion,
@@ -67,6 +68,13 @@ def test_a_frontier_grows_to_the_same_head_in_any_steps(size: int, first: int) -
 def test_a_frontier_of_the_wrong_shape_is_refused(size: int, hashes: tuple[bytes, ...]) -> None:
     with pytest.raises(ValueError, match="edge hashes"):
         Frontier(size, hashes)
+
+
+@given(st.integers(0, 40))
+def test_all_paths_at_once_are_the_paths_one_by_one(size: int) -> None:
+    head, paths = inclusion_proofs(LEAVES[:size])
+    assert head == root(LEAVES[:size])
+    assert paths == [inclusion_proof(LEAVES[:size], index) for index in range(size)]
 
 
 @given(st.data())

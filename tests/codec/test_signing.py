@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ambientd.codec.digest import sha256, tagged
-from ambientd.codec.signing import Signer, verify, verify_note
+from ambientd.codec.signing import (
+    BATCH_SIGNATURE_BYTES_MAX,
+    BATCH_STATEMENTS_MAX,
+    Signer,
+    verify,
+    verify_note,
+)
 
 SIGNER = Signer(sha256(b"seed"), sha256(b"cluster"))
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -84,3 +90,61 @@ def test_a_note_is_signed_as_it_stands() -> None:
     Ed25519PublicKey.from_public_bytes(SIGNER.public_key).verify(signature, b"text\n")
     assert verify_note(SIGNER.public_key, b"text\n", signature)
     assert not verify_note(SIGNER.public_key, b"text", signature)
+
+
+def batch(count: int) -> list[tuple[bytes, bytes]]:
+    payloads = [b"statement %d" % number for number in range(count)]
+    return list(zip(payloads, SIGNER.sign_batch("record", payloads), strict=True))
+
+
+def holds(payload: bytes, signature: bytes, domain: str = "record") -> bool:
+    return verify(SIGNER.public_key, domain, SIGNER.cluster, payload, signature)
+
+
+@given(st.integers(0, 70))
+def test_each_statement_of_a_batch_stands_alone(count: int) -> None:
+    for payload, signature in batch(count):
+        assert holds(payload, signature)
+        assert not holds(payload, signature, "receipt")
+        assert not holds(payload + b"!", signature)
+        assert not verify(SIGNER.public_key, "record", bytes(32), payload, signature)
+
+
+def test_one_statement_alone_is_signed_plainly() -> None:
+    assert batch(1)[0][1] == SIGNER.sign("record", b"statement 0")
+    assert len(batch(BATCH_STATEMENTS_MAX + 1)[-1][1]) == 64
+
+
+def test_more_statements_than_a_batch_holds_are_signed_in_several() -> None:
+    signed = batch(BATCH_STATEMENTS_MAX + 2)
+    assert max(len(signature) for _, signature in signed) == BATCH_SIGNATURE_BYTES_MAX
+    assert len({signature[:64] for _, signature in signed}) == 2
+    for payload, signature in (signed[0], signed[BATCH_STATEMENTS_MAX - 1], signed[-1]):
+        assert holds(payload, signature)
+
+
+@given(st.data())
+def test_a_batch_signature_has_no_second_form(data: st.DataObject) -> None:
+    count = data.draw(st.integers(2, 70))
+    signed = batch(count)
+    payload, good = data.draw(st.sampled_from(signed))
+    bent = bytearray(good)
+    at = data.draw(st.integers(0, 8 * len(good) - 1))
+    bent[at // 8] ^= 1 << at % 8
+    assert not holds(payload, bytes(bent))
+    assert not holds(payload, good + data.draw(st.binary(min_size=1, max_size=70)))
+    assert not holds(payload, good[: data.draw(st.integers(0, len(good) - 1))])
+
+
+@given(st.integers(2, 70), st.data())
+def test_no_statement_takes_anothers_place(count: int, data: st.DataObject) -> None:
+    signed = batch(count)
+    here, there = data.draw(
+        st.lists(st.integers(0, count - 1), min_size=2, max_size=2, unique=True)
+    )
+    assert not holds(signed[here][0], signed[there][1])
+
+
+@given(st.binary(max_size=500))
+def test_any_bytes_for_a_signature_verify_nothing_and_never_raise(signature: bytes) -> None:
+    assert not holds(b"payload", signature)

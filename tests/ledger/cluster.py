@@ -38,6 +38,7 @@ from ambientd.model.record import (
     DisputeStep,
     Join,
     NodeReport,
+    Record,
     Registry,
     Settle,
 )
@@ -152,6 +153,11 @@ class TestCluster:
 
     def leap(self, *records: tuple[int, Body], after_ms: int = 100) -> list[LedgerEvent]:
         """Apply one block of records, each signed by the node of that number."""
+        signed = [sign_record(self.signer(author), body) for author, body in records]
+        return self.apply(signed, after_ms=after_ms)
+
+    def apply(self, signed: list[Record], *, after_ms: int = 100) -> list[LedgerEvent]:
+        """Apply one block of signed records."""
         self.time_ms += after_ms
         self.index += 1
         context = BlockContext(
@@ -161,7 +167,6 @@ class TestCluster:
             beacon=sha256(b"%d" % self.index),
             proposer=self.node(self.index % self.members),
         )
-        signed = [sign_record(self.signer(author), body) for author, body in records]
         assert all(is_admissible(encode(record), self.id) for record in signed)
         done = apply_block(self.state, context, signed)
         again = apply_block(self.replica, context, signed)

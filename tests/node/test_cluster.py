@@ -12,7 +12,7 @@ from ambientd.model.base import NodeId
 from ambientd.model.record import Cancel
 from ambientd.model.task import TaskState, Verdict
 from ambientd.node.effect import PersistTelemetryEpoch
-from ambientd.node.event import BodyProposed
+from ambientd.node.event import BodiesProposed
 from ambientd.runtime.persistence import recover
 from sim.cluster import RULES
 from sim.node_machine import Persisted
@@ -173,7 +173,7 @@ def test_a_task_can_be_taken_back() -> None:
     task = cluster.submit(by=1)
     cluster.until(cluster.everywhere(lambda ledger: ledger.task(task) is not None))
     host = cluster.hosts[1]
-    cluster.world.act(host.key, lambda now: host.feed([BodyProposed(Cancel(task=task))], now))
+    cluster.world.act(host.key, lambda now: host.feed([BodiesProposed((Cancel(task=task),))], now))
     assert cluster.until_closed(task).state is TaskState.CANCELLED
 
 

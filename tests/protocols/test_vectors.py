@@ -87,6 +87,33 @@ def test_an_independent_implementation_verifies_the_signatures() -> None:
     assert verify_note(key, note["text"].encode(), signature)
 
 
+def test_an_independent_implementation_verifies_the_batch() -> None:
+    batch = vectors("signatures")["batch"]
+    statements = []
+    for vector in batch["signed"]:
+        cluster, payload = bytes.fromhex(vector["cluster"]), bytes.fromhex(vector["payload"])
+        statements.append(by_hand(f"ambient/{vector['domain']}/1", cluster, payload))
+    head = definition(statements)
+    assert head.hex() == batch["root"]
+    for index, vector in enumerate(batch["signed"]):
+        key, cluster, payload, signature = (
+            bytes.fromhex(vector[name]) for name in ("key", "cluster", "payload", "signature")
+        )
+        count = len(statements)
+        assert signature[64:68] == count.to_bytes(2, "big") + index.to_bytes(2, "big")
+        signed = by_hand("ambient/batch/1", cluster, msgpack.packb([count, head]))
+        Ed25519PublicKey.from_public_bytes(key).verify(signature[:64], signed)
+        assert verify(key, vector["domain"], cluster, payload, signature)
+
+
+def test_bent_batch_signatures_are_refused() -> None:
+    for vector in vectors("signatures")["batch"]["refused"]:
+        key, cluster, payload, signature = (
+            bytes.fromhex(vector[name]) for name in ("key", "cluster", "payload", "signature")
+        )
+        assert not verify(key, vector["domain"], cluster, payload, signature), vector["name"]
+
+
 def test_bent_signatures_are_refused() -> None:
     for vector in vectors("signatures")["refused"]:
         key, cluster, payload, signature = (

@@ -1,12 +1,15 @@
 """Real receipt files, from a ledger that was driven through the task's whole life."""
 
+from msgspec.structs import replace
+
 from ambientd.api.views import receipt_file
 from ambientd.codec.canonical import encode
+from ambientd.codec.statements import sign_records, task_id
 from ambientd.model.receipt import ReceiptFile
-from ambientd.model.record import Anchor
+from ambientd.model.record import Admit, Anchor, Settle
 from ambientd.model.task import Assurance
 from tests.ledger.bitcoin import anchor_proof
-from tests.ledger.cluster import TestCluster, result
+from tests.ledger.cluster import UNTIL_MS, TestCluster, result, spec
 
 LIE = result(b"another answer")
 
@@ -64,8 +67,6 @@ def single() -> TestCluster:
 
 def withheld() -> TestCluster:
     """Give a cluster in which referees stood in for a worker that never opened its answer."""
-    from ambientd.model.record import Settle
-
     cluster = TestCluster()
     task = cluster.admit()
     cluster.block((0, cluster.commits(task)))
@@ -73,6 +74,23 @@ def withheld() -> TestCluster:
     cluster.block(after_ms=10_000)
     for referee in range(3):
         cluster.block(cluster.finding(task, referee, result()))
+    cluster.close_batch()
+    return cluster
+
+
+def batched() -> TestCluster:
+    """Give a cluster whose submitter and workers sign many statements at once."""
+    cluster = TestCluster()
+    bodies = [Admit(nonce=nonce, spec=spec(), until_ms=UNTIL_MS) for nonce in (b"m", b"n", b"o")]
+    cluster.apply(sign_records(cluster.signer(0), bodies))
+    task = task_id(cluster.node(0), b"n", spec())
+    cluster.block((0, cluster.commits(task)))
+    opened = []
+    for signed in cluster.settle(task).receipts:
+        payloads = [encode(signed.receipt), b"another receipt"]
+        signatures = cluster.signers[signed.receipt.worker].sign_batch("receipt", payloads)
+        opened.append(replace(signed, signature=signatures[0]))
+    cluster.block((0, Settle(task=task, receipts=tuple(opened))))
     cluster.close_batch()
     return cluster
 

@@ -12,7 +12,7 @@ from ambientd.model.base import Digest, NodeId
 from ambientd.model.record import Admit
 from ambientd.model.task import Assurance, TaskSpec
 from ambientd.node.effect import NodeEffect, Persist, PersistTelemetryEpoch, Told
-from ambientd.node.event import BodyProposed, FrameReceived, Started
+from ambientd.node.event import BodiesProposed, FrameReceived, Started
 from ambientd.ports.store import Put, StoreTable, Write
 from ambientd.runtime.persistence import StoredBlocks, index_key, recover, writes_of
 from ambientd.runtime.pump import Pump
@@ -37,10 +37,10 @@ def spec(number: int) -> TaskSpec:
     )
 
 
-def admit(number: int) -> BodyProposed:
-    return BodyProposed(
-        Admit(nonce=bytes([number]), spec=spec(number), until_ms=START_MS + 3_600_000)
-    )
+def admit(number: int) -> BodiesProposed:
+    until_ms = START_MS + 3_600_000
+    admit = Admit(nonce=bytes([number]), spec=spec(number), until_ms=until_ms)
+    return BodiesProposed((admit,))
 
 
 def is_told(entry: object, kind: str) -> bool:

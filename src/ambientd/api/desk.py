@@ -24,7 +24,7 @@ from ambientd.ledger.events import RecordRejected, TaskAdmitted
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.record import Admit, Cancel
 from ambientd.model.task import TERMINAL, Assurance, TaskSpec, TaskState
-from ambientd.node.event import BodyProposed
+from ambientd.node.event import BodiesProposed
 from ambientd.ports.keys import DrawSecret
 from ambientd.runtime.backup import write_backup
 from ambientd.runtime.service import Parts
@@ -139,7 +139,7 @@ class Desk:
         async with self._parts.news.listen() as news:
             until_ms = self._parts.now() + min(ADMIT_MS, self._state.genesis.rules.keep_ms // 2)
             admit = Admit(nonce=nonce, spec=spec, until_ms=until_ms)
-            await self._parts.pump.post(BodyProposed(admit))
+            await self._parts.pump.post(BodiesProposed((admit,)))
             with trio.move_on_after(ADMIT_DEADLINE_S):
                 async for told in news:
                     match told.event:
@@ -267,7 +267,7 @@ class Desk:
     async def _cancel(self, task: TaskId) -> None:
         """Bring the cancellation into the log; return once the task is cancelled, or raise."""
         async with self._parts.news.listen() as news:
-            await self._parts.pump.post(BodyProposed(Cancel(task=task)))
+            await self._parts.pump.post(BodiesProposed((Cancel(task=task),)))
             with trio.move_on_after(CANCEL_DEADLINE_S):
                 async for told in news:
                     match told.event:

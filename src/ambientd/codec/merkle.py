@@ -74,6 +74,21 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
     return [*inclusion_proof(leaves[split:], index - split), root(leaves[:split])]
 
 
+def inclusion_proofs(leaves: Sequence[bytes]) -> tuple[bytes, list[list[bytes]]]:
+    """Give the tree head and the path of every leaf, leaf to root, in O(n log n)."""
+    if not leaves:
+        return EMPTY_ROOT, []
+    if len(leaves) == 1:
+        return leaves[0], [[]]
+    split = _split(len(leaves))
+    left, left_paths = inclusion_proofs(leaves[:split])
+    right, right_paths = inclusion_proofs(leaves[split:])
+    for paths, sibling in ((left_paths, right), (right_paths, left)):
+        for path in paths:
+            path.append(sibling)
+    return branch_hash(left, right), left_paths + right_paths
+
+
 def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
     """Give the root an inclusion proof leads to, or None when its shape is wrong (2.1.3.2)."""
     if not 0 <= index < size:

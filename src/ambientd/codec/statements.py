@@ -1,5 +1,7 @@
 """How each signed or hashed statement is formed (protocols/01 section 3, 03 and 06)."""
 
+from collections.abc import Sequence
+
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256, tagged
 from ambientd.codec.merkle import leaf_hash
@@ -57,8 +59,17 @@ def verdict_hash(verdict: RefereeVerdict) -> Digest:
 
 def sign_record(signer: Signer, body: Body) -> Record:
     """Sign a body as this node."""
-    signature = signer.sign("record", encode(body))
-    return Record(author=NodeId(signer.public_key), body=body, signature=signature)
+    return sign_records(signer, [body])[0]
+
+
+def sign_records(signer: Signer, bodies: Sequence[Body]) -> list[Record]:
+    """Sign bodies as this node, with one signature over them all."""
+    author = NodeId(signer.public_key)
+    signatures = signer.sign_batch("record", [encode(body) for body in bodies])
+    return [
+        Record(author=author, body=body, signature=signature)
+        for body, signature in zip(bodies, signatures, strict=True)
+    ]
 
 
 def verify_record(record: Record, cluster: bytes) -> bool:

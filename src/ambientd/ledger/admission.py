@@ -11,7 +11,7 @@ from types import MappingProxyType
 import msgspec
 
 from ambientd.codec.canonical import decode
-from ambientd.codec.signing import verify
+from ambientd.codec.signing import BATCH_SIGNATURE_BYTES_MAX, verify
 from ambientd.codec.statements import grant_payload, verify_record
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.state import LedgerState
@@ -26,7 +26,7 @@ TEXT_CHARS_MAX = 256
 LIST_ITEMS_MAX = 64
 
 _KEY = _DIGEST = (32, 32)
-_SIGNATURE = (64, 64)
+_PLAIN_SIGNATURE = (64, 64)
 
 BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
@@ -61,7 +61,8 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
             ),
             _DIGEST,
         ),
-        **dict.fromkeys(("signature", "grant_signature", "invite_signature"), _SIGNATURE),
+        **dict.fromkeys(("grant_signature", "invite_signature"), _PLAIN_SIGNATURE),
+        "signature": (64, BATCH_SIGNATURE_BYTES_MAX),
         "nonce": (1, 64),
         "raw_tx": (1, 100_000),
         "header": (80, 80),

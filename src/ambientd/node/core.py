@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.signing import Signer
-from ambientd.codec.statements import sign_record
 from ambientd.consensus import effects as log_effects
 from ambientd.consensus import events as log_events
 from ambientd.consensus import messages as log_messages
@@ -37,7 +36,7 @@ from ambientd.model.effect import (
     SendJob,
 )
 from ambientd.model.message import JobMessage
-from ambientd.model.record import Body, Fraud, NodeReport
+from ambientd.model.record import Fraud, NodeReport
 from ambientd.node import event as node_events
 from ambientd.node.effect import (
     AllowNodes,
@@ -53,6 +52,7 @@ from ambientd.node.effect import (
     SendFrame,
     Told,
 )
+from ambientd.node.proposals import Proposals
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence
 from ambientd.roles.anchorer import Anchorer
@@ -96,7 +96,7 @@ class Node:
         roots: RecentRoots,
         judge: ProveFraud,
     ) -> None:
-        self._signer = signer
+        self._proposals = Proposals(signer)
         self._id = NodeId(signer.public_key)
         self._cores = cores
         self._roots = roots
@@ -161,8 +161,9 @@ class Node:
                 self._on_tick()
             case node_events.ExecutionEnded():
                 self._on_execution(event)
-            case node_events.BodyProposed(body=body):
-                self._propose(body)
+            case node_events.BodiesProposed(bodies=bodies):
+                for body in bodies:
+                    self._proposals.add(body)
             case node_events.RecordOffered(record=record):
                 self._log(log_events.RecordSubmitted(encode(record)))
             case node_events.AnchorProven(size=size, root=root, proof=proof):
@@ -185,8 +186,15 @@ class Node:
                 cores.reporter.hasten()
             case _:
                 assert_never(event)
+        self._propose()
         effects, self._out = self._out, []
         return effects
+
+    def _propose(self) -> None:
+        """Bring what this event made the node propose into the log, and what follows from that."""
+        while records := self._proposals.take():
+            for record in records:
+                self._log(log_events.RecordSubmitted(record))
 
     def _on_started(self) -> None:
         cores = self._cores
@@ -310,7 +318,7 @@ class Node:
     def _on_evidence(self, culprit: NodeId, evidence: LogEvidence) -> None:
         """Bring a fork's evidence into the log; the ledger keeps the first of each culprit."""
         body = Fraud(culprit=culprit, kind=LOG_EVIDENCE, first=encode(evidence), second=b"")
-        self._propose(body)
+        self._proposals.add(body)
 
     def _apply(self, committed: log_effects.Committed) -> None:
         """Run committed blocks through the ledger, then tell the roles and the owner."""
@@ -353,7 +361,7 @@ class Node:
         for effect in effects:
             match effect:
                 case Propose(body=body):
-                    self._propose(body)
+                    self._proposals.add(body)
                 case SendJob(to=to, message=message):
                     if to == self._id:
                         self._on_job(self._id, message)
@@ -368,10 +376,6 @@ class Node:
                 case _:
                     assert_never(effect)
 
-    def _propose(self, body: Body) -> None:
-        record = sign_record(self._signer, body)
-        self._log(log_events.RecordSubmitted(encode(record)))
-
     def _telemetry(self, event: telemetry_messages.Event) -> None:
         for effect in self._cores.telemetry.handle(event, now=self._now):
             match effect:
@@ -384,7 +388,8 @@ class Node:
                 case telemetry_messages.ReportEvidence(
                     culprit=culprit, kind=kind, first=first, second=second
                 ):
-                    self._propose(Fraud(culprit=culprit, kind=kind, first=first, second=second))
+                    fraud = Fraud(culprit=culprit, kind=kind, first=first, second=second)
+                    self._proposals.add(fraud)
                 case (
                     telemetry_messages.BatchAccepted()
                     | telemetry_messages.IdentitySeenElsewhere()

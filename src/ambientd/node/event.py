@@ -52,10 +52,10 @@ class PeerLost:
 
 
 @dataclass(frozen=True, slots=True)
-class BodyProposed:
-    """The owner of this node wants a body signed and brought into the log."""
+class BodiesProposed:
+    """The owner of this node wants bodies signed, all at once, and brought into the log."""
 
-    body: Body
+    bodies: tuple[Body, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ Event: TypeAlias = (
     | GossipReceived
     | PeerConnected
     | PeerLost
-    | BodyProposed
+    | BodiesProposed
     | RecordOffered
     | ExecutionEnded
     | AnchorProven

@@ -1,0 +1,45 @@
+"""What this node proposes: bodies of one event share a signature (protocols/01 section 5)."""
+
+from ambientd.codec.canonical import encode
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import sign_records
+from ambientd.model.record import Body
+
+REMEMBERED_BYTES_MAX = 256 * 1024
+
+
+class Proposals:
+    """Bodies that wait for a signature, and the records that were made of the last ones.
+
+    A role that is not heard proposes the same body again. It must become the same record, or the
+    log, which takes a record once, would take it again in every batch that it is part of.
+    """
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._waiting: dict[Body, None] = {}
+        self._signed: dict[Body, bytes] = {}
+        self._size_bytes = 0
+
+    def add(self, body: Body) -> None:
+        """Propose a body together with the others of this event."""
+        self._waiting[body] = None
+
+    def take(self) -> list[bytes]:
+        """Give what waits, as signed records in the order of proposing."""
+        if not self._waiting:
+            return []
+        bodies, self._waiting = list(self._waiting), {}
+        fresh = [body for body in bodies if body not in self._signed]
+        records = [encode(record) for record in sign_records(self._signer, fresh)]
+        made = dict(zip(fresh, records, strict=True))
+        taken = [made.get(body) or self._signed[body] for body in bodies]
+        self._remember(made)
+        return taken
+
+    def _remember(self, made: dict[Body, bytes]) -> None:
+        self._signed |= made
+        self._size_bytes += sum(map(len, made.values()))
+        while self._size_bytes > REMEMBERED_BYTES_MAX:
+            oldest = next(iter(self._signed))
+            self._size_bytes -= len(self._signed.pop(oldest))
