@@ -29,6 +29,14 @@ from ambientd.rules.bitcoin_codec import (
     strip_witness,
     target_from_bits,
 )
+from ambientd.rules.bitcoin_networks import (
+    MAIN,
+    NETWORKS,
+    REGTEST,
+    SIGNET,
+    TESTNET4,
+    Network,
+)
 
 MAGIC: Final = b"AMB1"
 ROOT_SIZE: Final = 32
@@ -36,30 +44,6 @@ CONFIRMATIONS_MIN: Final = 6
 HEIGHT_MAX: Final = 499_999_999  # a lock time above it is a date, not a height
 FOLLOWING_HEADERS_MAX: Final = 2016
 BRANCH_DEPTH_MAX: Final = 20  # 4 MB of the smallest transactions make a tree of 16 levels
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """What the offline check must know of a network.
-
-    `target_max` is the easiest target an anchor's headers may claim. On the main network it is far
-    below `pow_limit`: without it, seven headers at difficulty 1 are minutes of work for anyone.
-    """
-
-    name: str
-    pow_limit: int
-    target_max: int
-
-
-_DIFFICULTY_ONE: Final = target_from_bits(0x1D00FFFF)
-_REGTEST_LIMIT: Final = target_from_bits(0x207FFFFF)
-_SIGNET_LIMIT: Final = target_from_bits(0x1E0377AE)
-# Difficulty 10^13 was passed in 2019: a forged header costs 4 * 10^22 hashes at least.
-MAIN: Final = Network("main", _DIFFICULTY_ONE, _DIFFICULTY_ONE // 10**13)
-TESTNET4: Final = Network("testnet4", _DIFFICULTY_ONE, _DIFFICULTY_ONE)
-SIGNET: Final = Network("signet", _SIGNET_LIMIT, _SIGNET_LIMIT)
-REGTEST: Final = Network("regtest", _REGTEST_LIMIT, _REGTEST_LIMIT)
-NETWORKS: Final = {network.name: network for network in (MAIN, TESTNET4, SIGNET, REGTEST)}
 
 
 def proof_of_work_fault(header: Header, limit: int) -> str | None:

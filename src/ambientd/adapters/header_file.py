@@ -1,0 +1,144 @@
+"""A chain of Bitcoin headers in a file, and the checkpoints that are shipped (protocols/09).
+
+The bytes are what anyone can copy, so nothing in a file is believed before it is checked.
+"""
+
+import os
+import struct
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from ambientd.adapters.durable_files import sync_directory, write_synced
+from ambientd.errors import ConfigError, RemoteProtocolError, StoreError
+from ambientd.rules.bitcoin import HEADER_SIZE, NETWORKS, Network, double_sha256
+from ambientd.rules.bitcoin_networks import RETARGET_BLOCKS
+from ambientd.rules.header_chain import Extended, HeaderChain, HeaderFault, NotHeavier
+
+MAGIC: Final = b"AMBHDR\x00\x01"
+FILE_BYTES_MAX: Final = 1 << 30
+_PREFIX: Final = struct.Struct(">8s32sI")
+
+
+def checkpoints(network: Network) -> dict[int, bytes]:
+    """Give the shipped headers by height: each of them begins a retarget period."""
+    file = resources.files("ambientd.adapters") / "checkpoints" / f"{network.name}.headers"
+    if not file.is_file():
+        return {}
+    raw = file.read_bytes()
+    return {
+        RETARGET_BLOCKS * (place + 1): raw[place * HEADER_SIZE : (place + 1) * HEADER_SIZE]
+        for place in range(len(raw) // HEADER_SIZE)
+    }
+
+
+def decode_headers(data: bytes) -> HeaderChain:
+    """Read a file's bytes and check every header in them.
+
+    Raises:
+        RemoteProtocolError: when it is no header file, or breaks a rule of its network.
+    """
+    chain, raw = _begin(data)
+    outcome = chain.extend(chain.base_height + 1, raw) if raw else None
+    if isinstance(outcome, HeaderFault):
+        msg = f"the header at height {outcome.height} is not valid: {outcome.reason}"
+        raise RemoteProtocolError(msg)
+    return chain
+
+
+def encode_headers(chain: HeaderChain) -> bytes:
+    """Write a chain as a file's bytes."""
+    prefix = _PREFIX.pack(MAGIC, double_sha256(chain.network.genesis), chain.base_height)
+    return prefix + chain.headers(chain.base_height, chain.height + 1)
+
+
+def _begin(data: bytes) -> tuple[HeaderChain, bytes]:
+    """Give the chain with the file's base, and the headers above it, unchecked."""
+    if len(data) < _PREFIX.size + HEADER_SIZE or not data.startswith(MAGIC):
+        raise RemoteProtocolError("this is no file of Bitcoin headers")
+    _, genesis_hash, base_height = _PREFIX.unpack_from(data)
+    found = [each for each in NETWORKS.values() if double_sha256(each.genesis) == genesis_hash]
+    if not found:
+        raise RemoteProtocolError("the headers are of a Bitcoin network that is not known here")
+    known = checkpoints(found[0])
+    if base_height and base_height not in known:
+        msg = f"the headers begin at height {base_height}, where no checkpoint is known"
+        raise RemoteProtocolError(msg)
+    chain = HeaderChain(found[0], base_height, known)
+    first = _PREFIX.size + HEADER_SIZE
+    if data[_PREFIX.size : first] != chain.header(base_height):
+        raise RemoteProtocolError("the first header is not the checkpoint at its height")
+    return chain, data[first:]
+
+
+class HeaderFile:
+    """A chain that is kept: what was taken is on disk before it is acted upon.
+
+    A power cut can lose or tear the last headers. As every header names its predecessor, opening
+    the file again keeps those that are right and drops the rest: they are fetched again.
+    """
+
+    def __init__(self, path: Path, network: Network, base_height: int = 0) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            ConfigError: when the file is of another network.
+            StoreError: when the file cannot be read or written.
+        """
+        self._path = path
+        try:
+            self.chain = self._read(network, base_height)
+        except OSError as error:
+            raise StoreError(f"the headers in {path} cannot be read: {error.strerror}") from error
+
+    def extend(
+        self, start: int, raw: bytes, time_max_s: int | None = None
+    ) -> Extended | NotHeavier | HeaderFault:
+        """Take headers as the chain does, and keep them.
+
+        Raises:
+            StoreError: when the disk refuses; the chain in memory is ahead of it then.
+        """
+        outcome = self.chain.extend(start, raw, time_max_s)
+        if isinstance(outcome, Extended):
+            place = _PREFIX.size + (start - self.chain.base_height) * HEADER_SIZE
+            self._write(place, raw)
+        return outcome
+
+    def _read(self, network: Network, base_height: int) -> HeaderChain:
+        if not self._path.exists():
+            chain = HeaderChain(network, base_height, checkpoints(network))
+            fresh = self._path.with_suffix(".new")
+            fresh.unlink(missing_ok=True)
+            write_synced(fresh, encode_headers(chain))
+            fresh.replace(self._path)
+            sync_directory(self._path.parent)
+            return chain
+        try:
+            chain, raw = _begin(self._path.read_bytes())
+        except RemoteProtocolError as error:
+            msg = f"{self._path}: {error}. Delete it, and the headers are fetched again"
+            raise ConfigError(msg) from error
+        if chain.network != network:
+            msg = f"{self._path} has headers of {chain.network.name}, not of {network.name}"
+            raise ConfigError(msg)
+        start = chain.base_height + 1
+        raw = raw[: len(raw) // HEADER_SIZE * HEADER_SIZE]
+        outcome = chain.extend(start, raw) if raw else None
+        if isinstance(outcome, HeaderFault):
+            raw = raw[: (outcome.height - start) * HEADER_SIZE]
+            if raw:
+                chain.extend(start, raw)
+        return chain
+
+    def _write(self, place: int, data: bytes) -> None:
+        try:
+            with self._path.open("r+b") as file:
+                file.seek(place)
+                file.write(data)
+                file.truncate()
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            msg = f"the headers cannot be written to {self._path}: {error.strerror}"
+            raise StoreError(msg) from error
