@@ -9,10 +9,13 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from ambientd.adapters.header_file import HeaderFile
 from ambientd.api import requests
 from ambientd.cli import console
+from ambientd.rules.bitcoin import REGTEST
 from tests.cli.conftest import Ctl
 from tests.fakes.desk_node import ECHO, LIAR, NODE, SLOW, TRAPS, DeskNode
+from tests.rules.headers import grow
 
 pytestmark = pytest.mark.net
 GOLDEN = Path(__file__).parent / "golden"
@@ -304,6 +307,7 @@ def test_a_file_that_is_no_receipt_does_not_verify(ctl: Ctl, tmp_path: Path) -> 
         ("run",),
         ("task",),
         ("receipt", "verify"),
+        ("headers", "check"),
         ("cluster", "create"),
         ("cluster", "invite"),
         ("backup", "restore"),
@@ -388,3 +392,21 @@ def test_a_pipe_is_written_in_place(tmp_path: Path) -> None:
     assert Path("/dev/null").is_char_device()
     with pytest.raises(console.UsageError, match="cannot be written"):
         console.write_file(str(tmp_path), b"x")
+
+
+def test_a_file_of_headers_is_checked_and_its_tip_shown(ctl: Ctl, tmp_path: Path) -> None:
+    kept = HeaderFile(tmp_path / "headers", REGTEST)
+    kept.extend(1, grow(kept.chain, 3))
+    code, out, _ = ctl("headers", "check", str(tmp_path / "headers"))
+    assert code == 0
+    assert out.startswith("regtest: every header from 0 to 3 is right\ntip ")
+    code, out, _ = ctl("headers", "check", str(tmp_path / "headers"), "--json")
+    assert decoded(out)["height"] == 3
+
+
+def test_a_file_that_has_no_headers_is_refused_in_one_line(ctl: Ctl, tmp_path: Path) -> None:
+    path = tmp_path / "headers"
+    path.write_bytes(b"no headers")
+    code, _, err = ctl("headers", "check", str(path))
+    assert code == 2
+    assert err == "ambientctl: this is no file of Bitcoin headers\n"

@@ -11,15 +11,21 @@ from ambientd.codec.digest import sha256
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import file_payload, receipt_hash, sign_receipt
 from ambientd.model.receipt import ReceiptFile
+from ambientd.model.record import Anchor
+from ambientd.rules.bitcoin import REGTEST, SIGNET
+from ambientd.rules.header_chain import Extended, HeaderChain
 from ambientd.rules.receipt_check import (
     FILE_BYTES_MAX,
     FILE_VERSION,
+    Check,
     ReceiptReport,
     check_receipt_file,
 )
 from ambientd.rules.receipt_trust import trust_sentences, utc
 from ambientd.rules.verdicts import NO_RESULT
+from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import OUTPUT, TestCluster, result, spec
+from tests.rules.headers import grow
 from tests.rules.receipts import (
     LIE,
     agreed,
@@ -437,3 +443,55 @@ def test_an_unknown_bitcoin_network_is_said() -> None:
     both = reissued(FILE, anchor=FILE.anchor, genesis=replace(FILE.genesis, bitcoin_network="none"))
     assert "anchor" in failed(both)
     assert sha256(b"") != CLUSTER.id
+
+
+def on_a_chain(height_claimed: int | None = None) -> tuple[bytes, HeaderChain]:
+    """Give a receipt whose anchor is the seventh header above regtest's first, and the chain."""
+    chain = HeaderChain(REGTEST)
+    assert isinstance(chain.extend(1, grow(chain, 6)), Extended)
+    cluster = agreed(anchored=False)
+    size = cluster.state.checkpoint_size()
+    root = cluster.state.receipt_log_root(size)
+    claimed = 7 if height_claimed is None else height_claimed
+    proof = anchor_proof(root, previous=chain.tip_hash, height=claimed)
+    assert isinstance(chain.extend(7, proof.header + b"".join(proof.following_headers)), Extended)
+    cluster.block((0, Anchor(size=size, root=root, proof=proof)))
+    return encode(file_of(cluster, b"n")), chain
+
+
+def chain_check(data: bytes, chain: HeaderChain) -> Check:
+    report = check_receipt_file(data, headers=chain)
+    (found,) = [check for check in report.checks if check.name == "chain"]
+    assert report.valid == found.ok
+    return found
+
+
+def test_an_anchor_is_found_in_headers_that_were_checked() -> None:
+    data, chain = on_a_chain()
+    found = chain_check(data, chain)
+    assert found.ok
+    assert found.detail.startswith("height 7, 7 confirmations up to ")
+
+
+def test_an_anchor_that_a_heavier_chain_left_behind_is_not_valid() -> None:
+    data, chain = on_a_chain()
+    heavier = grow(chain, 8, start=7, salt=1)
+    assert isinstance(chain.extend(7, heavier), Extended)
+    assert "not at height 7 of the headers" in chain_check(data, chain).detail
+
+
+def test_an_anchor_at_another_height_than_claimed_is_not_valid() -> None:
+    data, chain = on_a_chain(height_claimed=8)
+    assert "not at height 8" in chain_check(data, chain).detail
+
+
+def test_an_anchor_with_too_few_headers_above_it_is_not_valid() -> None:
+    data, chain = on_a_chain()
+    short = HeaderChain(REGTEST)
+    assert isinstance(short.extend(1, chain.headers(1, 12)), Extended)
+    assert chain_check(data, short).detail == "5 confirmations, 6 are needed"
+
+
+def test_headers_of_another_network_prove_nothing() -> None:
+    data, _ = on_a_chain()
+    assert "headers are of signet" in chain_check(data, HeaderChain(SIGNET)).detail

@@ -16,7 +16,6 @@ from ambientd.rules.bitcoin_networks import RETARGET_BLOCKS
 from ambientd.rules.header_chain import Extended, HeaderChain, HeaderFault, NotHeavier
 
 MAGIC: Final = b"AMBHDR\x00\x01"
-FILE_BYTES_MAX: Final = 1 << 30
 _PREFIX: Final = struct.Struct(">8s32sI")
 
 

@@ -1,17 +1,56 @@
-"""What needs no daemon and no network: checking a receipt file."""
+"""What needs no daemon and no network: checking a receipt file, and Bitcoin headers."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ambientd.errors import RemoteProtocolError, UsageError
+
 if TYPE_CHECKING:
+    from ambientd.rules.header_chain import HeaderChain
     from ambientd.rules.receipt_check import ReceiptReport
 
 RECEIPT_BYTES_MAX = 16 * 1024 * 1024
+HEADERS_BYTES_MAX = 1024 * 1024 * 1024
 
 
 def check_receipt(
-    data: bytes, pinned: bytes | None = None, output: bytes | None = None
+    data: bytes,
+    pinned: bytes | None = None,
+    output: bytes | None = None,
+    headers: "HeaderChain | None" = None,
 ) -> "ReceiptReport":
-    """Check a receipt file; a pinned fingerprint and the output are compared when given."""
+    """Check a receipt file; a pinned fingerprint, the output and headers are used when given."""
     from ambientd.rules.receipt_check import check_receipt_file
 
-    return check_receipt_file(data, pinned=pinned, output=output)
+    return check_receipt_file(data, pinned=pinned, output=output, headers=headers)
+
+
+def read_headers(data: bytes) -> "HeaderChain":
+    """Check a file of Bitcoin headers from its base to its tip.
+
+    Raises:
+        UsageError: when it is none, or breaks a rule of its network.
+    """
+    from ambientd.adapters.header_file import decode_headers
+
+    try:
+        return decode_headers(data)
+    except RemoteProtocolError as error:
+        raise UsageError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderTip:
+    """A chain's last header, for people."""
+
+    hash: str
+    time: str
+
+
+def tip_of(chain: "HeaderChain") -> HeaderTip:
+    """Give the last header's hash as Bitcoin programs show it, and its time."""
+    from ambientd.rules.bitcoin import decode_header, display
+    from ambientd.rules.receipt_trust import utc
+
+    tip = decode_header(chain.header(chain.height))
+    return HeaderTip(hash=display(tip.hash), time=utc(tip.time_s))

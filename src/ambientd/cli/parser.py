@@ -44,6 +44,7 @@ def build_parser() -> Parser:
     _add_run(commands)
     _add_task(commands)
     _add_receipt(commands)
+    _add_headers(commands)
     _add_module(commands)
     _add_cluster(commands)
     _add_backup(commands)
@@ -184,6 +185,17 @@ def _add_receipt(commands: object) -> None:
         "--cluster", metavar="FINGERPRINT", help="the cluster you trust, from `ambientctl status`"
     )
     verify.add_argument("--output", metavar="FILE", help="the output, to be compared as well")
+    verify.add_argument(
+        "--headers", metavar="FILE", help="Bitcoin headers, among which the anchor must be"
+    )
+
+
+def _add_headers(commands: object) -> None:
+    headers = _group(commands, "headers", "check files of Bitcoin headers; no daemon")
+    check = _command(
+        headers, "check", "headers_commands:check", "check every header; show the chain's tip"
+    )
+    check.add_argument("file", metavar="FILE", help="a file of headers")
 
 
 def _add_module(commands: object) -> None:

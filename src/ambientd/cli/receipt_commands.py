@@ -35,6 +35,7 @@ class VerifyArguments(CommonArguments, Protocol):
     file: str
     cluster: str | None
     output: str | None
+    headers: str | None
 
 
 def get(arguments: GetArguments) -> ExitCode:
@@ -65,12 +66,20 @@ def get(arguments: GetArguments) -> ExitCode:
 
 def verify(arguments: VerifyArguments) -> ExitCode:
     """Check a receipt file offline."""
-    from ambientd.api.offline import RECEIPT_BYTES_MAX, check_receipt
+    from ambientd.api.offline import (
+        HEADERS_BYTES_MAX,
+        RECEIPT_BYTES_MAX,
+        check_receipt,
+        read_headers,
+    )
 
     pinned = _fingerprint(arguments.cluster)
     data = read_file(arguments.file, "receipt", RECEIPT_BYTES_MAX)
     output = read_file(arguments.output, "output") if arguments.output else None
-    report = check_receipt(data, pinned, output)
+    headers = None
+    if arguments.headers:
+        headers = read_headers(read_file(arguments.headers, "header", HEADERS_BYTES_MAX))
+    report = check_receipt(data, pinned, output, headers)
     if arguments.as_json:
         print_json(
             {

@@ -30,8 +30,16 @@ from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.receipt import ReceiptFile, SignedReceipt
 from ambientd.model.record import Admit, Record
 from ambientd.model.task import Assurance, Verdict
-from ambientd.rules.bitcoin import HEIGHT_MAX, MAIN, NETWORKS, Branch, check_anchor
+from ambientd.rules.bitcoin import (
+    CONFIRMATIONS_MIN,
+    HEIGHT_MAX,
+    MAIN,
+    NETWORKS,
+    Branch,
+    check_anchor,
+)
 from ambientd.rules.bitcoin_codec import decode_header, display
+from ambientd.rules.header_chain import HeaderChain
 from ambientd.rules.notes import note_text
 from ambientd.rules.receipt_text import file_text_fault
 from ambientd.rules.receipt_trust import trust_sentences, utc
@@ -86,9 +94,13 @@ class _Examination:
 
 
 def check_receipt_file(
-    data: bytes, *, pinned: bytes | None = None, output: bytes | None = None
+    data: bytes,
+    *,
+    pinned: bytes | None = None,
+    output: bytes | None = None,
+    headers: HeaderChain | None = None,
 ) -> ReceiptReport:
-    """Check a `*.receipt` file; compare a pinned cluster fingerprint and the output when given."""
+    """Check a `*.receipt` file against what is given: a cluster's fingerprint, output, headers."""
     try:
         file: ReceiptFile = decode(data, ReceiptFile, FILE_BYTES_MAX)
     except RemoteProtocolError as error:
@@ -108,9 +120,13 @@ def check_receipt_file(
     _check_inclusion(exam)
     _check_note(exam)
     anchored_s = _check_anchor(exam)
+    if headers is not None:
+        _check_chain(exam, headers)
     if output is not None:
         _check_output(exam, output)
-    trust = trust_sentences(file, len(members), pinned=pinned is not None, anchored_s=anchored_s)
+    trust = trust_sentences(
+        file, len(members), pinned=pinned is not None, anchored_s=anchored_s, headers=headers
+    )
     return ReceiptReport(tuple(exam.checks), trust, file)
 
 
@@ -366,6 +382,31 @@ def _check_anchor(exam: _Examination) -> int | None:
     exam.note("anchor", None, found)
     # Elsewhere blocks cost next to nothing, so their clocks say nothing.
     return checked.time_s if network is MAIN else None
+
+
+def _check_chain(exam: _Examination, chain: HeaderChain) -> None:
+    """Find the anchor's block among headers that were checked from their base on."""
+    anchor, network = exam.file.anchor, exam.file.genesis.bitcoin_network
+    if anchor is None:
+        exam.note("chain", None, "pending: not in a Bitcoin block yet")
+        return
+    tip = decode_header(chain.header(chain.height))
+    confirmations = chain.confirmations(anchor.header, anchor.height)
+    fault = None
+    if chain.network.name != network:
+        fault = f"the headers are of {chain.network.name}, the anchor is on {network}"
+    elif not confirmations:
+        fault = (
+            f"the anchor's block is not at height {anchor.height} of the headers, which go from "
+            f"{chain.base_height} to {chain.height}, {utc(tip.time_s)}"
+        )
+    elif confirmations < CONFIRMATIONS_MIN:
+        fault = f"{confirmations} confirmations, {CONFIRMATIONS_MIN} are needed"
+    found = (
+        f"height {anchor.height}, {confirmations} confirmations up to {display(tip.hash)} of "
+        f"{utc(tip.time_s)}"
+    )
+    exam.note("chain", fault, found)
 
 
 def _check_output(exam: _Examination, output: bytes) -> None:

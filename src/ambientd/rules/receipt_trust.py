@@ -2,7 +2,8 @@
 
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Verdict
-from ambientd.rules.bitcoin import MAIN
+from ambientd.rules.bitcoin import MAIN, display
+from ambientd.rules.header_chain import HeaderChain
 from ambientd.rules.verdicts import quorum
 
 _DAY_S = 86_400
@@ -25,7 +26,12 @@ def utc(time_s: int) -> str:
 
 
 def trust_sentences(
-    file: ReceiptFile, members: int, *, pinned: bool, anchored_s: int | None
+    file: ReceiptFile,
+    members: int,
+    *,
+    pinned: bool,
+    anchored_s: int | None,
+    headers: HeaderChain | None = None,
 ) -> tuple[str, ...]:
     """Say what no check could show; `anchored_s` is the anchor's time where it means anything."""
     sentences = []
@@ -39,7 +45,7 @@ def trust_sentences(
         "That the workers kept the task to themselves: each of them saw the module, the input "
         "and the output."
     )
-    sentences += _about_time(file, anchored_s)
+    sentences += _about_time(file, anchored_s, headers)
     return tuple(sentences)
 
 
@@ -68,7 +74,9 @@ def _about_answer(file: ReceiptFile, members: int) -> list[str]:
     return sentences
 
 
-def _about_time(file: ReceiptFile, anchored_s: int | None) -> list[str]:
+def _about_time(
+    file: ReceiptFile, anchored_s: int | None, headers: HeaderChain | None
+) -> list[str]:
     if file.anchor is None:
         return ["The members for the time: no Bitcoin block vouches for it yet."]
     network = file.genesis.bitcoin_network
@@ -80,6 +88,13 @@ def _about_time(file: ReceiptFile, anchored_s: int | None) -> list[str]:
         ]
     if anchored_s is None:
         return []
+    if headers is not None:
+        return [
+            f"That the headers you gave are the chain everybody follows: compare block "
+            f"{headers.height}, {display(headers.tip_hash)}, with any other source. If they are, "
+            f"the receipt existed when its block was mined, about {utc(anchored_s)} (its miner's "
+            "clock, within two hours)."
+        ]
     return [
         f"That the anchor's Bitcoin block is in the chain everybody follows; if it is, the receipt "
         f"existed when that block was mined, about {utc(anchored_s)} (its miner's clock, within "
