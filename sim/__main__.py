@@ -11,15 +11,17 @@ from pathlib import Path
 import msgspec
 
 from sim import scenarios
-from sim.faults import ALL_FAULTS, BY_LABEL, catalogue, labels
+from sim.faults import ALL_FAULTS, BY_LABEL, LOG, catalogue, labels
 from sim.hunt import SEEDS_MAX, Hunt, hunt_all
 from sim.liars import Lie
 from sim.museum import EXHIBITS
 from sim.mutants import MUTANTS
 from sim.plans import (
     COMMITTEES,
+    FAST,
     SCENARIOS,
     TIME_MS,
+    WORLDS,
     Finding,
     Outcome,
     Plan,
@@ -142,6 +144,7 @@ def _plan(options: argparse.Namespace, seed: int, nodes: int) -> Plan:
         options.faults,
         mutant=options.mutant,
         lies=options.lies,
+        world=options.world,
     )
 
 
@@ -255,6 +258,7 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("--faults", type=_faults, help="all, none, or a list; see `faults`")
         made.add_argument("--time-ms", type=int, default=TIME_MS, help="how long the world lasts")
         made.add_argument("--lies", type=_lies, help="what liars do, else drawn from the seed")
+        made.add_argument("--world", choices=WORLDS, default=FAST, help="cores alone, or daemons")
         made.add_argument("--mutant", choices=sorted(MUTANTS), help="a bug to put in")
         return made
 
@@ -290,7 +294,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; 0 when every promise held."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if getattr(options, "world", FAST) != FAST and SCENARIOS[options.scenario].world == LOG:
+        parser.error(f"{options.scenario} has no nodes, so no daemons; take a scenario with nodes")
     return COMMANDS[options.command](options)
 
 

@@ -217,17 +217,17 @@ def want(world: Stage, host: Resident, wish: Wish) -> None:
 
 
 def _schedule_tasks(
-    world: Stage, cast: Cast, history: History, options: ClusterOptions, dice: random.Random
+    kit: Kit, cast: Cast, history: History, options: ClusterOptions, dice: random.Random
 ) -> None:
     """Let honest members submit all along, and take some tasks back again."""
-    eyes = random.Random(options.seed + 1)
+    world, eyes = kit.world, random.Random(options.seed + 1)
     submitters = [host for host in cast.members if host.is_honest]
     end = options.time_ms - LAST_TASK_MS_BEFORE_END
     for serial, time_ms in enumerate(range(1_000, end, options.task_every_ms)):
         host = dice.choice(submitters)
         replicas = min(dice.choice([1, 2, 2, 2, 3]), options.members)
         assurance = Assurance.NONE if replicas == 1 else Assurance.REPLICATED
-        spec = task_spec(serial, assurance, replicas)
+        spec = kit.spec(serial, assurance, replicas)
         admit = Admit(nonce=b"%d" % serial, spec=spec, until_ms=UNTIL_MS)
         task = task_id(NodeId(host.key), admit.nonce, admit.spec)
         world.at(time_ms, partial(history.submitted, task, host.key, time_ms))
@@ -265,6 +265,10 @@ class FastKit:
 
     def __init__(self, seed: int) -> None:
         self.world = World(seed)
+
+    def spec(self, serial: int, assurance: Assurance, replicas: int) -> TaskSpec:
+        """Give a small task that differs from every other."""
+        return task_spec(serial, assurance, replicas)
 
     def host(self, options: NodeOptions, seed: int, vices: frozenset[Vice]) -> Resident:
         """Make a node's host, with an empty store."""
@@ -304,7 +308,7 @@ def build(
     lay(world, [host.key for host in cast.hosts], happenings, heal_at)
     if Fault.SYBIL in options.faults:
         _schedule_strangers(world, cast, more, heal_at)
-    _schedule_tasks(world, cast, history, options, dice)
+    _schedule_tasks(kit, cast, history, options, dice)
     return world, cast, history, tuple(happenings)
 
 

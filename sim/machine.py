@@ -16,10 +16,14 @@ class Delivery:
 
 
 class Host(Protocol):
-    """A node as the world sees it: a machine that a crash loses, and a store that it does not."""
+    """A node as checkers see it."""
 
     key: bytes
     is_honest: bool
+
+
+class Machine(Host, Protocol):
+    """A node as the fast world runs it: what a crash loses, and a store that it does not."""
 
     @property
     def next_deadline(self) -> int | None:

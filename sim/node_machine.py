@@ -16,7 +16,6 @@ from ambientd.model.effect import (
     Assignment,
     Execute,
     ExecutionReport,
-    Purpose,
 )
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Cancel, Record
@@ -289,8 +288,7 @@ class NodeHost(Resident):
     def _start(self, effect: Execute) -> None:
         if effect.assignment in self._running or not self.answers:
             return
-        vice = Vice.MUTE if effect.assignment.purpose is Purpose.REFEREE else Vice.IDLE
-        if vice in self.vices:
+        if self.declines(effect):
             return
         ends_ms = self._now + 1 + self._dice.randrange(EXECUTION_MS_MAX)
         if Vice.SLOW in self.vices:

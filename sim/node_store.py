@@ -8,7 +8,7 @@ from ambientd.ports.store import Put, Store, StoreTable, Write
 from ambientd.runtime.persistence import StoredBlocks
 
 if TYPE_CHECKING:
-    from ambientd.runtime.store_writer import StoreWriter
+    from ambientd.ports.store import Writer
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class CommittedRows:
 
     def blocks(self) -> StoredBlocks:
         """Give the source that peers that lag are served from."""
-        return StoredBlocks(cast("StoreWriter", self))
+        return StoredBlocks(cast("Writer", self))
 
     def read_now(self, look_up: Callable[[Store], T]) -> T:
         """Look something up at once."""

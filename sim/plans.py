@@ -14,8 +14,12 @@ from sim.happenings import Happening
 from sim.liars import Lie
 from sim.mutants import mutated
 from sim.quick import quick
-from sim.stage import Observer
+from sim.stage import Kit, Observer
+from sim.trio_world.world import TrioKit
 from sim.vices import Vice
+
+FAST, TRIO = "fast", "trio"
+WORLDS = (FAST, TRIO)
 
 COMMITTEES = (4, 7, 3, 4, 1, 4, 10)
 TIME_MS = 60_000
@@ -72,6 +76,7 @@ class Plan(Struct, frozen=True):
     happenings: tuple[Happening, ...] | None = None
     mutant: str | None = None
     lies: tuple[str, ...] | None = None
+    world: str = FAST
 
     @property
     def effective_faults(self) -> frozenset[Fault]:
@@ -91,6 +96,8 @@ class Plan(Struct, frozen=True):
             words.append(f"--time-ms {self.time_ms}")
         if self.lies is not None:
             words.append(f"--lies {','.join(self.lies)}")
+        if self.world != FAST:
+            words.append(f"--world {self.world}")
         if self.mutant is not None:
             words.append(f"--mutant {self.mutant}")
         return " ".join(words)
@@ -139,11 +146,16 @@ def _log_options(plan: Plan) -> scenarios.ScenarioOptions:
     )
 
 
+def kit_of(plan: Plan) -> Kit:
+    """Give what a plan's world of whole nodes is put together from."""
+    return TrioKit(plan.seed) if plan.world == TRIO else cluster.FastKit(plan.seed)
+
+
 def play(plan: Plan, *watching: Observer) -> Outcome:
     """Run a plan; raise InvariantViolation when it breaks a promise."""
     with quick(), mutated(plan.mutant):
         if SCENARIOS[plan.scenario].world == NODE:
-            return cluster.run(_cluster_options(plan), watching)
+            return cluster.run(_cluster_options(plan), watching, kit_of(plan))
         return scenarios.run(_log_options(plan), watching)
 
 

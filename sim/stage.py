@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ambientd.model.task import Assurance, TaskSpec
 from ambientd.node.build import NodeOptions
 from sim.machine import Delivery, Effect, Host
 from sim.network import Network
@@ -25,9 +26,17 @@ class Stage(Protocol):
     """Virtual time, a network, and nodes that start, stop and stand still in it."""
 
     network: Network
-    now: int
     observers: list[Observer]
-    sent: int
+
+    @property
+    def now(self) -> int:
+        """Give the time since the world began."""
+        ...
+
+    @property
+    def sent(self) -> int:
+        """Give how many messages were sent to somebody."""
+        ...
 
     @property
     def trace_hash(self) -> str:
@@ -85,6 +94,10 @@ class Kit(Protocol):
     @property
     def world(self) -> Stage:
         """Give the world."""
+        ...
+
+    def spec(self, serial: int, assurance: Assurance, replicas: int) -> TaskSpec:
+        """Give a small task that differs from every other."""
         ...
 
     def host(self, options: NodeOptions, seed: int, vices: frozenset[Vice]) -> Resident:

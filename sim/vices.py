@@ -20,6 +20,7 @@ from ambientd.consensus.messages import (
 )
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
+from ambientd.model.effect import Execute, Purpose
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.message import CommitSent, JobMessage, RevealSent
@@ -143,6 +144,11 @@ class Resident(ABC):
         return True
 
     # How it lies to others
+
+    def declines(self, effect: Execute) -> bool:
+        """Tell whether it lets a task lie, against all rules."""
+        is_referee = effect.assignment.purpose is Purpose.REFEREE
+        return (Vice.MUTE if is_referee else Vice.IDLE) in self.vices
 
     def twisted(self, effect: NodeEffect) -> list[NodeEffect]:
         """Forge answers; turn an equivocator's proposal into two, each for some of the others."""

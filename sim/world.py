@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sim.machine import Delivery, Effect, Host
+from sim.machine import Delivery, Effect, Machine
 from sim.network import Network
 from sim.stage import Observer
 
@@ -18,7 +18,7 @@ EPOCH_MS = 1_700_000_000_000
 class Place:
     """A node's place in the world."""
 
-    host: Host
+    host: Machine
     skew_ms: int = 0
     is_up: bool = False
     incarnation: int = 0
@@ -52,7 +52,7 @@ class World:
         """Put a happening into the trace."""
         self._trace.update(repr((self.now, *parts)).encode())
 
-    def add(self, host: Host, skew_ms: int = 0) -> None:
+    def add(self, host: Machine, skew_ms: int = 0) -> None:
         """Put a node into the world; it starts when `start` says so."""
         self.places[host.key] = Place(host, skew_ms)
 
@@ -102,7 +102,7 @@ class World:
         """Call off a crash that is still to come."""
         self.places[key].crash_countdown = None
 
-    def host_of(self, key: bytes) -> Host:
+    def host_of(self, key: bytes) -> Machine:
         """Give who hosts a node."""
         return self.places[key].host
 

@@ -13,7 +13,7 @@ from ambientd.model.record import Admit, Body, SeatAsked, SeatVote, SeatWish
 from ambientd.model.task import Assurance
 from ambientd.node.build import NodeOptions, beacon_secret
 from ambientd.node.effect import PeerMisbehaved
-from ambientd.node.event import BodyProposed
+from ambientd.node.event import BodiesProposed
 from ambientd.telemetry.core import TelemetryOptions
 from sim.cluster import (
     RULES,
@@ -127,7 +127,7 @@ class Cluster:
     def say(self, number: int, body: Body) -> None:
         """Let a node's owner want a record in the log, once."""
         host = self.hosts[number]
-        self.world.act(host.key, lambda now: host.feed([BodyProposed(body)], now))
+        self.world.act(host.key, lambda now: host.feed([BodiesProposed((body,))], now))
 
     def until_epoch(self, number: int) -> None:
         """Wait until all that are up have reached an epoch."""

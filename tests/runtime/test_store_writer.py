@@ -13,6 +13,7 @@ from ambientd.errors import StoreError
 from ambientd.ports.store import Put, StoreTable, Write
 from ambientd.runtime.store_writer import StoreWriter
 from tests.fakes.memory_store import MemoryStore
+from tests.runtime.writer_contract import OpenWriter, WriterContract
 
 LOCAL = StoreTable.LOCAL
 
@@ -33,6 +34,15 @@ class GatedStore(MemoryStore):
             raise StoreError("this one does not fit")
         self.groups.append(len(batch))
         super().write(batch)
+
+
+@pytest.fixture
+def opened() -> OpenWriter:
+    return StoreWriter
+
+
+class TestStoreWriter(WriterContract):
+    """The contract, with a thread."""
 
 
 async def test_a_returned_write_is_in_the_file(tmp_path: Path) -> None:
@@ -99,15 +109,6 @@ async def test_a_read_sees_the_writes_called_before_it_and_not_those_after() -> 
             await trio.testing.wait_all_tasks_blocked()
         store.gate.set()
     assert seen == [b"0", b"1"]
-
-
-async def test_errors_of_a_call_reach_the_caller_and_the_thread_lives_on() -> None:
-    async with StoreWriter(MemoryStore()) as writer:
-        with pytest.raises(ZeroDivisionError):
-            await writer.call(lambda _: 1 // 0)
-        with pytest.raises(ValueError, match="0 bytes"):
-            await writer.write([Put(LOCAL, b"", b"")])
-        await writer.write([Put(LOCAL, b"k", b"v")])
 
 
 async def test_a_cancelled_caller_harms_nobody() -> None:

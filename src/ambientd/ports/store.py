@@ -4,10 +4,12 @@ A store is synchronous and used by one thread at a time; `runtime.store_writer` 
 coroutines. Nothing is ever half written: a batch is one atomic, durable transaction.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 KEY_BYTES_MAX = 512
 VALUE_BYTES_MAX = 16 * 1024 * 1024
@@ -75,6 +77,22 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release the store; closing twice is no error."""
+        ...
+
+
+class Writer(Protocol):
+    """A store for coroutines; batches are applied in the order in which `write` was called."""
+
+    async def write(self, batch: Sequence[Write]) -> None:
+        """Return when the whole batch is durable; raise StoreError when nothing of it is."""
+        ...
+
+    async def call(self, action: Callable[[Store], T]) -> T:
+        """Run a function with the store, after all writes called before; for reads."""
+        ...
+
+    def read_now(self, action: Callable[[Store], T]) -> T:
+        """Run a short look-up at once, between two transactions."""
         ...
 
 

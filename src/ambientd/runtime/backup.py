@@ -48,7 +48,7 @@ from ambientd.model.base import NodeId
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.node.effect import PersistLedger
 from ambientd.node.stops import fraud_judge, options_of, read_stop
-from ambientd.ports.store import Put, Store, StoreTable, Write
+from ambientd.ports.store import Put, Store, StoreTable, Write, Writer
 from ambientd.runtime.persistence import (
     HEAD_KEY,
     TELEMETRY_EPOCH_KEY,
@@ -57,7 +57,6 @@ from ambientd.runtime.persistence import (
     index_key,
     writes_of,
 )
-from ambientd.runtime.store_writer import StoreWriter
 
 MAGIC = b"ambient backup 2\n"
 ROW_BYTES_MAX = 16 * 1024 * 1024
@@ -89,7 +88,7 @@ class Restored:
     of_height: int
 
 
-async def write_backup(writer: StoreWriter, cluster: bytes, path: Path) -> tuple[Manifest, int]:
+async def write_backup(writer: Writer, cluster: bytes, path: Path) -> tuple[Manifest, int]:
     """Write a new file, mode 0600, while the store goes on; give its manifest and size."""
     manifest, ends, child = await writer.call(lambda store: _head_of(store, cluster))
     draft = path.with_name(path.name + ".new")

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 import trio
@@ -23,7 +24,6 @@ from ambientd.node.event import ExecutionEnded
 from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.probe import EnergyMeter, energy_between
 from ambientd.runtime.blobs import Blobs
-from ambientd.runtime.workers import WorkerPool
 from ambientd.wasm.prepare import REWRITER_VERSION, Refused
 
 log = structlog.get_logger("ambientd.execution")
@@ -83,12 +83,36 @@ class Failures:
         self._by_source.pop(source, None)
 
 
+class Engines(Protocol):
+    """What prepares and executes modules: `runtime.workers.WorkerPool`, or a simulated one."""
+
+    @property
+    def engine(self) -> str:
+        """Give the engine's name."""
+        ...
+
+    @property
+    def engine_version(self) -> str:
+        """Give the engine's version."""
+        ...
+
+    async def prepare(self, source: bytes, module: bytes) -> ReadyModule | Refused | Aborted:
+        """Bring a module, named by the SHA-256 of its bytes, into the form that is executed."""
+        ...
+
+    async def execute(
+        self, module: ReadyModule, data: bytes, limits: ExecutionLimits, seed: bytes
+    ) -> ExecutionResult | Aborted:
+        """Execute a prepared module on an input."""
+        ...
+
+
 class Executor:
     """Turns Execute effects into ExecutionEnded events."""
 
     def __init__(
         self,
-        pool: WorkerPool,
+        pool: Engines,
         blobs: Blobs,
         meter: EnergyMeter,
         options: ExecutorOptions,

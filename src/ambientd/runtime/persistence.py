@@ -16,8 +16,7 @@ from ambientd.ledger.entries import decode_entry, decode_key, encode_entry, enco
 from ambientd.ledger.state import LedgerState
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.node.effect import NodeEffect, PersistLedger, PersistTelemetryEpoch
-from ambientd.ports.store import Delete, Put, Store, StoreTable, Write
-from ambientd.runtime.store_writer import StoreWriter
+from ambientd.ports.store import Delete, Put, Store, StoreTable, Write, Writer
 
 SAFETY_KEY = b"safety"
 HEAD_KEY = b"head"
@@ -175,7 +174,7 @@ def ends_of(store: Store, first: int = FIRST_EPOCH, count: int = 2**53) -> list[
 class StoredBlocks:
     """Committed blocks, and how epochs ended, for peers that lag (an `EpochSource`)."""
 
-    def __init__(self, writer: StoreWriter) -> None:
+    def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
     def committed(self, first: int, count: int) -> Sequence[Append]:

@@ -12,9 +12,8 @@ import trio
 from ambientd.node.core import Node
 from ambientd.node.effect import NodeEffect
 from ambientd.node.event import Event, Ticked
-from ambientd.ports.store import Write
+from ambientd.ports.store import Write, Writer
 from ambientd.runtime.persistence import writes_of
-from ambientd.runtime.store_writer import StoreWriter
 
 INBOX_MAX = 2048
 BATCH_MAX = 256
@@ -31,7 +30,7 @@ class Perform(Protocol):
 class Pump:
     """Feeds the node and carries its effects out."""
 
-    def __init__(self, node: Node, now: Callable[[], int], writer: StoreWriter) -> None:
+    def __init__(self, node: Node, now: Callable[[], int], writer: Writer) -> None:
         self._node = node
         self._now = now
         self.writer = writer

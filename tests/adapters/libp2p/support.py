@@ -8,12 +8,10 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import trio
-from nacl.signing import SigningKey
 
 from ambientd.adapters.libp2p import Libp2pTransport, open_transport
 from ambientd.adapters.libp2p.guard import Counters
@@ -23,12 +21,18 @@ from ambientd.ports.transport import (
     HostPort,
     NodeId,
     PeerAddress,
-    PeerConnected,
-    PeerLost,
     TransportOptions,
 )
+from tests.ports.transport_contract import (
+    NODES,
+    SEEDS,
+    TOPIC,
+    at,
+    serve_blob,
+    serve_join,
+    until_connected,
+)
 
-TOPIC = "test"
 QUICK = TransportOptions(
     topics=frozenset({TOPIC}),
     heartbeat_s=0.2,
@@ -36,33 +40,6 @@ QUICK = TransportOptions(
     link_deadline_s=1.0,
     join_deadline_s=2.0,
 )
-
-
-def _identities(count: int) -> list[tuple[bytes, NodeId]]:
-    """Seeds and node ids, sorted by id: the first opens links to all others."""
-    seeds = [bytes([n + 1]) * 32 for n in range(count)]
-    pairs = [(seed, bytes(SigningKey(seed).verify_key)) for seed in seeds]
-    return sorted(pairs, key=lambda pair: pair[1])
-
-
-IDENTITIES = _identities(8)
-SEEDS = [seed for seed, _ in IDENTITIES]
-NODES = [node for _, node in IDENTITIES]
-
-BLOB = random.Random(7).randbytes(3_000_000)
-BLOB_DIGEST = sha256(BLOB).digest()
-
-
-async def serve_blob(digest: bytes) -> bytes | None:
-    return BLOB if digest == BLOB_DIGEST else None
-
-
-async def serve_join(node_id: NodeId, payload: bytes) -> bytes:
-    return b"welcome " + node_id[:4] + payload
-
-
-def at(transport_address: HostPort, node: NodeId) -> PeerAddress:
-    return PeerAddress(node, transport_address.host, transport_address.port)
 
 
 @asynccontextmanager
@@ -84,41 +61,6 @@ async def node(
         rng=random.Random(number),
     ) as transport:
         yield transport
-
-
-async def connect(a: Libp2pTransport, b: Libp2pTransport) -> None:
-    """Let `a` dial `b`, and wait until both say so."""
-    a.set_peers([at(b.address, b.node_id)])
-    with trio.fail_after(5):
-        await until_connected(a, b.node_id)
-        await until_connected(b, a.node_id)
-
-
-async def until_connected(transport: Libp2pTransport, peer: NodeId) -> None:
-    while peer not in transport.peers():
-        event = await transport.connections.receive()
-        if isinstance(event, PeerConnected) and event.node_id == peer:
-            return
-
-
-async def until_lost(transport: Libp2pTransport, peer: NodeId) -> PeerLost:
-    async for event in transport.connections:
-        if isinstance(event, PeerLost) and event.node_id == peer:
-            return event
-    raise AssertionError("the events ended")
-
-
-async def gossip_until_heard(
-    publisher: Libp2pTransport, listener: Libp2pTransport, data: bytes
-) -> None:
-    """Publish until the mesh has formed and the message arrives."""
-    with trio.fail_after(8):
-        while True:
-            publisher.publish(TOPIC, data)
-            with trio.move_on_after(0.2):
-                async for topic, signer, heard in listener.gossip:
-                    if (topic, signer, heard) == (TOPIC, publisher.node_id, data):
-                        return
 
 
 @asynccontextmanager

@@ -17,18 +17,8 @@ from ambientd.adapters.libp2p.identity import peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS
 from ambientd.adapters.libp2p.transport import FRAMES_PROTOCOL
 from ambientd.errors import UnreachableError
-from tests.adapters.libp2p.support import (
-    NODES,
-    TOPIC,
-    VICTIM,
-    Friend,
-    at,
-    friend_of,
-    node,
-    raw_host,
-    until_connected,
-    victim,
-)
+from tests.adapters.libp2p.support import VICTIM, Friend, friend_of, node, raw_host, victim
+from tests.ports.transport_contract import NODES, TOPIC, at, until_connected
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 

@@ -5,7 +5,7 @@ from libp2p.crypto.secp256k1 import create_new_key_pair as create_secp256k1
 from libp2p.peer.id import ID
 
 from ambientd.adapters.libp2p.identity import key_pair, node_id_of, peer_id_of
-from tests.adapters.libp2p.support import NODES, SEEDS
+from tests.ports.transport_contract import NODES, SEEDS
 
 
 def test_the_peer_id_is_that_of_the_same_seeds_key() -> None:

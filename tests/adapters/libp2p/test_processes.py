@@ -5,15 +5,8 @@ import signal
 import pytest
 import trio
 
-from tests.adapters.libp2p.support import (
-    VICTIM,
-    at,
-    friend_of,
-    node,
-    until_connected,
-    until_lost,
-    victim,
-)
+from tests.adapters.libp2p.support import VICTIM, friend_of, node, victim
+from tests.ports.transport_contract import at, until_connected, until_lost
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 
