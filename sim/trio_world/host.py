@@ -20,7 +20,7 @@ from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import Execute
 from ambientd.model.record import Admit, Cancel, Record
 from ambientd.model.task import Assurance
-from ambientd.node.build import NodeOptions, build_node
+from ambientd.node.build import NodeOptions, beacon_tip, build_node
 from ambientd.node.core import Node
 from ambientd.node.effect import (
     AllowNodes,
@@ -225,6 +225,7 @@ class TrioHost(Resident):
             protections_missing=(),
             addresses=(f"{self.key.hex()}@{self.around.addresses[self.key]}",),
             draw_secret=secrets.randbytes,
+            beacon_tip=partial(beacon_tip, self.options.seed),
             started_ms=self.around.now(),
         )
 

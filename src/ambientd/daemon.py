@@ -46,7 +46,7 @@ from ambientd.errors import AmbientError, ConfigError, UsageError
 from ambientd.model.base import NodeId
 from ambientd.model.execution import EngineCode
 from ambientd.model.genesis import Genesis, Profile
-from ambientd.node.build import NodeOptions, build_node, signer_of
+from ambientd.node.build import NodeOptions, beacon_tip, build_node, signer_of
 from ambientd.node.core import Node
 from ambientd.ports.anchors import AnchorSent
 from ambientd.ports.store import Store
@@ -290,6 +290,7 @@ async def _serve(identity: Identity, parts: Parts, pool: WorkerPool, performer: 
         protections_missing=tuple(sorted(set(Protection) - pool.protections)),
         addresses=_addresses(identity, transport.address),
         draw_secret=draw_secret,
+        beacon_tip=functools.partial(beacon_tip, identity.seed),
         started_ms=parts.now(),
     )
     desk = Desk(owner, parts)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,12 +14,22 @@ import trio.testing
 from ambientd.adapters.blob_files import BlobFiles
 from ambientd.api.desk import Desk, Owner
 from ambientd.api.operations import OperationError
-from ambientd.api.requests import CancelTask, Invite, ShowTask, SubmitTask, WaitForTask
+from ambientd.api.requests import (
+    AskForSeat,
+    CancelTask,
+    Invite,
+    ListMembers,
+    ShowTask,
+    SubmitTask,
+    VoteOnSeat,
+    WaitForTask,
+)
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint
 from ambientd.config.options import Config
 from ambientd.model.base import NodeId
 from ambientd.model.execution import EngineCode
+from ambientd.node.build import beacon_tip
 from ambientd.node.core import Node
 from ambientd.node.effect import NodeEffect, Told
 from ambientd.node.event import Started
@@ -101,6 +112,7 @@ async def office(folder: Path) -> AsyncIterator[Office]:
             protections_missing=(),
             addresses=(f"{signer.public_key.hex()}@{ADDRESS}",),
             draw_secret=lambda size: b"s" * size,
+            beacon_tip=partial(beacon_tip, seed),
             started_ms=now(),
         )
         nursery.start_soon(pump.run, perform, [Started()])
@@ -192,3 +204,24 @@ async def test_an_invitation_names_addresses_that_can_be_dialled(tmp_path: Path)
         assert not (await it.at("192.0.2.7:4400").invite(Invite())).loopback
         with pytest.raises(OperationError, match="nobody can dial"):
             await it.at("0.0.0.0:4400").invite(Invite())
+
+
+async def test_an_owner_asks_for_a_seat_speaks_on_seats_and_hears_why_not(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        seating = it.desk.seating
+        before = await seating.members(ListMembers())
+        assert (before.epoch, before.quorum, [seat.member for seat in before.seats]) == (
+            1,
+            1,
+            [True],
+        )
+        with pytest.raises(OperationError, match="has a seat"):
+            await seating.ask(AskForSeat())
+        said = await seating.vote(VoteOnSeat(wish="out"))
+        assert (said.wish, said.epoch, said.epoch_due) == ("out", 1, None)  # somebody must stay
+        again = await seating.vote(VoteOnSeat(wish="in", node=said.node[:8]))
+        assert again.node == said.node == it.owner.signer.public_key.hex()
+        [seat] = (await seating.members(ListMembers())).seats
+        assert [word.wish for word in seat.words] == ["in"]
+        with pytest.raises(OperationError, match="no node"):
+            await seating.vote(VoteOnSeat(wish="in", node="ab" * 32))

@@ -53,6 +53,11 @@ def test_status_names_node_cluster_and_what_the_sandbox_lacks(live: Path, ctl: C
         (("task", "list"), "tasks"),
         (("anchor", "status"), "anchors"),
         (("cluster", "invite"), "token"),
+        (("member", "list"), "seats"),
+        (("member", "ask"), "epoch"),
+        (("member", "admit", "abcd"), "wish"),
+        (("member", "remove", "abcd"), "wish"),
+        (("member", "leave"), "wish"),
         (("version",), "version"),
         (("events",), "kind"),
     ],
@@ -64,6 +69,18 @@ def test_every_command_prints_json_on_request(
         code, out, _ = ctl(*line)
         assert code == 0
         assert key in decoded(out)
+
+
+def test_the_committee_and_what_is_said_about_seats_are_shown(live: Path, ctl: Ctl) -> None:
+    code, out, _ = ctl("member", "list")
+    assert code == 0
+    first, _, own, guest = out.splitlines()
+    assert first == "epoch 2 since block 7: 1 member, 1 are a quorum"
+    assert "node1 (this node)" in own
+    assert "asks" in guest
+    assert "ambientctl member admit" in ctl("member", "ask", "--bond", "5")[1]
+    assert "epoch 3 is due" in ctl("member", "admit", "abcd", "--instead")[1]
+    assert "epoch 2 goes on" in ctl("member", "leave")[1]
 
 
 def test_names_of_peers_cannot_drive_the_terminal(live: Path, ctl: Ctl) -> None:
@@ -310,6 +327,7 @@ def test_a_file_that_is_no_receipt_does_not_verify(ctl: Ctl, tmp_path: Path) -> 
         ("headers", "check"),
         ("cluster", "create"),
         ("cluster", "invite"),
+        ("member",),
         ("backup", "restore"),
         ("join",),
         ("demo",),

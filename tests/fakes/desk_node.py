@@ -44,9 +44,39 @@ class DeskNode:
             "task.output": self.output,
             "receipt.get": self.receipt,
             "cluster.invite": self.invite,
+            "member.list": self.members,
+            "member.ask": self.ask,
+            "member.vote": self.vote,
             "anchor.status": self.anchors,
             "events": self.events,
         }
+
+    async def members(self, request: requests.ListMembers) -> replies.Members:
+        word = replies.SeatWordInfo(node=NODE, wish="in")
+        seats = tuple(
+            replies.SeatInfo(
+                id=key,
+                name=name,
+                member=name == "node1",
+                asking=name != "node1",
+                next=True,
+                standing=51,
+                bond_msat=50_000_000,
+                tombstoned=False,
+                words=() if name == "node1" else (word,),
+            )
+            for key, name in ((NODE, "node1"), (LIAR, "guest"))
+        )
+        return replies.Members(self_id=NODE, epoch=2, since_height=7, quorum=1, seats=seats)
+
+    async def ask(self, request: requests.AskForSeat) -> replies.SeatSaid:
+        return replies.SeatSaid(node=NODE, wish="in", epoch=2, epoch_due=None)
+
+    async def vote(self, request: requests.VoteOnSeat) -> replies.SeatSaid:
+        due = 3 if request.wish == "instead" else None
+        return replies.SeatSaid(
+            node=request.node or NODE, wish=request.wish, epoch=2, epoch_due=due
+        )
 
     async def ping(self, request: requests.Ping) -> replies.Pong:
         return replies.Pong(version="0", now_ms=NOW_MS)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 
 from ambientd.codec.statements import task_id
-from ambientd.consensus import beacon
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import LedgerEvent
 from ambientd.ledger.state import LedgerState
@@ -11,7 +10,7 @@ from ambientd.model.base import NodeId, TaskId
 from ambientd.model.genesis import Rules
 from ambientd.model.record import Admit, Body, SeatAsked, SeatVote, SeatWish
 from ambientd.model.task import Assurance
-from ambientd.node.build import NodeOptions, beacon_secret
+from ambientd.node.build import NodeOptions, beacon_tip
 from ambientd.node.effect import PeerMisbehaved
 from ambientd.node.event import BodiesProposed
 from ambientd.telemetry.core import TelemetryOptions
@@ -115,7 +114,7 @@ class Cluster:
         """Let a node ask for a seat, as its owner would."""
         host = self.hosts[number]
         asked_ms = self.world.now
-        tip = beacon.tip(beacon_secret(host.options.seed, asked_ms))
+        tip = beacon_tip(host.options.seed, asked_ms)
         self.say(number, SeatAsked(beacon_tip=tip, bond_msat=bond_msat, asked_ms=asked_ms))
 
     def vote_on_seat(self, number: int, wish: SeatWish, voters: Iterable[int]) -> None:

@@ -1,7 +1,7 @@
 """The desk: what the owner of a node asks it, answered from its committed state."""
 
 import string
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ambientd.api import replies, requests
 from ambientd.api.chronicle import Chronicle
 from ambientd.api.invitation import check_addresses, make_token, stays_on_this_machine
 from ambientd.api.operations import OperationError, match_id
+from ambientd.api.seating import Seating
 from ambientd.api.story import anchor_txid, op_return, tell
 from ambientd.api.views import node_info, receipt_file, receipt_state, task_line, task_reply
 from ambientd.codec.canonical import encode
@@ -51,6 +52,8 @@ class Owner:
     protections_missing: tuple[str, ...]
     addresses: tuple[str, ...]
     draw_secret: DrawSecret
+    beacon_tip: Callable[[int], bytes]
+    """Gives the tip of the beacon chain that belongs to a request for a seat, by its time."""
     started_ms: int
 
 
@@ -63,6 +66,7 @@ class Desk:
         self._state = parts.node.ledger
         self._id = NodeId(owner.signer.public_key)
         self._chronicle = Chronicle()
+        self.seating = Seating(owner.signer, owner.beacon_tip, parts)
 
     async def keep_chronicle(self) -> None:
         """Follow the news for `task show`, until cancelled."""
@@ -94,6 +98,7 @@ class Desk:
             coordinator=None if node.coordinator is None else node.coordinator.hex(),
             committed_height=state.applied_index,
             committee=len(state.members),
+            epoch=state.epoch.number,
             peers=tuple(peer.hex() for peer in sorted(self._parts.transport.peers())),
             health_percent=None if condition is None else condition.health.score_permille // 10,
             safe_mode=replies.SafeMode(

@@ -66,6 +66,9 @@ TASK_CANCEL = Operation("task.cancel", requests.CancelTask, replies.Task)
 TASK_OUTPUT = Operation("task.output", requests.GetOutput, replies.Output)
 RECEIPT_GET = Operation("receipt.get", requests.GetReceipt, replies.ReceiptFileReply)
 CLUSTER_INVITE = Operation("cluster.invite", requests.Invite, replies.Invitation)
+MEMBER_LIST = Operation("member.list", requests.ListMembers, replies.Members)
+MEMBER_ASK = Operation("member.ask", requests.AskForSeat, replies.SeatSaid)
+MEMBER_VOTE = Operation("member.vote", requests.VoteOnSeat, replies.SeatSaid)
 BACKUP_CREATE = Operation(
     "backup.create", requests.CreateBackup, replies.BackupMade, deadline_ms=WAIT_MS_MAX
 )
@@ -86,6 +89,9 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         TASK_OUTPUT,
         RECEIPT_GET,
         CLUSTER_INVITE,
+        MEMBER_LIST,
+        MEMBER_ASK,
+        MEMBER_VOTE,
         BACKUP_CREATE,
         ANCHOR_STATUS,
         EVENTS,

@@ -62,6 +62,7 @@ class Status(Reply, frozen=True):
     chain: ChainStatus
     balance_msat: int
     faults: str = "none"
+    epoch: int = 1
 
 
 class NodeInfo(Reply, frozen=True):
@@ -247,6 +248,46 @@ class Anchors(Reply, frozen=True):
     receipts: int
     receipts_anchored: int
     anchors: tuple[AnchorInfo, ...]
+
+
+class SeatWordInfo(Reply, frozen=True):
+    """What one node wants for a seat: in, out or instead (of another)."""
+
+    node: str
+    wish: str
+
+
+class SeatInfo(Reply, frozen=True):
+    """A member, or a node that asks for a seat; `next` is null unless a change is decided."""
+
+    id: str
+    name: str
+    member: bool
+    asking: bool
+    next: bool | None
+    standing: int
+    bond_msat: int
+    tombstoned: bool
+    words: tuple[SeatWordInfo, ...]
+
+
+class Members(Reply, frozen=True):
+    """The committee of the present epoch, and who asks for a seat in it."""
+
+    self_id: str
+    epoch: int
+    since_height: int
+    quorum: int
+    seats: tuple[SeatInfo, ...]
+
+
+class SeatSaid(Reply, frozen=True):
+    """What the ledger took; `epoch_due` is the epoch that a quorum has decided on, if any."""
+
+    node: str
+    wish: str
+    epoch: int
+    epoch_due: int | None
 
 
 class EventKind(StrEnum):

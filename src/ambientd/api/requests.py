@@ -96,6 +96,23 @@ class Invite(Request, frozen=True):
     expires_in_ms: Annotated[int, Meta(ge=1_000, le=365 * 24 * 3_600_000)] = INVITE_MS
 
 
+class ListMembers(Request, frozen=True):
+    """Who keeps the log, and what was said about seats?"""
+
+
+class AskForSeat(Request, frozen=True):
+    """Ask for a seat in the committee for this node; what it adds to its bond is at risk."""
+
+    bond_msat: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 0
+
+
+class VoteOnSeat(Request, frozen=True):
+    """Say whether a node shall sit in the committee; an empty name means this node."""
+
+    wish: Annotated[str, Meta(pattern="^(in|out|instead)$")]
+    node: Annotated[str, Meta(max_length=64)] = ""
+
+
 class CreateBackup(Request, frozen=True):
     """Write the node's log to a new file on its machine."""
 

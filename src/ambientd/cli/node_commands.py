@@ -63,7 +63,7 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
         ("node", f"{answer.name} {answer.node}"),
         ("version", answer.version),
         ("cluster", f"{answer.cluster} {answer.fingerprint}"),
-        ("term", f"{answer.term}, coordinator {coordinator}"),
+        ("term", f"{answer.term} of epoch {answer.epoch}, coordinator {coordinator}"),
         ("log", f"{in_words(answer.committed_height, 'block')} committed"),
         ("peers", f"{len(answer.peers)} connected, committee of {answer.committee}"),
         ("health", "unknown" if answer.health_percent is None else f"{answer.health_percent} %"),

@@ -47,6 +47,7 @@ def build_parser() -> Parser:
     _add_headers(commands)
     _add_module(commands)
     _add_cluster(commands)
+    _add_member(commands)
     _add_backup(commands)
     _add_demo(commands)
     return parser
@@ -355,6 +356,35 @@ def _add_cluster(commands: object) -> None:
         default="compute",
         help="what it is (default: compute)",
     )
+
+
+def _add_member(commands: object) -> None:
+    member = _group(commands, "member", "who keeps the log: ask for a seat, let in, let go")
+    _command(member, "list", "member_commands:show", "the committee, and who asks for a seat")
+    ask = _command(
+        member, "ask", "member_commands:ask", "ask for a seat for this node; a quorum decides"
+    )
+    ask.add_argument(
+        "--bond",
+        type=_count,
+        default=0,
+        metavar="MSAT",
+        help="millisatoshi of its balance to put at risk (default: 0)",
+    )
+    admit = _command(
+        member, "admit", "member_commands:admit", "let a node in that asks, as far as this one goes"
+    )
+    admit.add_argument(
+        "--instead",
+        action="store_true",
+        help="only for a seat that another gives up, or in the place of a member that stands lower",
+    )
+    remove = _command(
+        member, "remove", "member_commands:remove", "let a member go, as far as this one goes"
+    )
+    for parser in (admit, remove):
+        parser.add_argument("node", metavar="NODE", help="its id, or an unambiguous start of it")
+    _command(member, "leave", "member_commands:leave", "give this node's seat back, or stop asking")
 
 
 def _add_backup(commands: object) -> None:

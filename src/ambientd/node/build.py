@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint
+from ambientd.consensus import beacon
 from ambientd.consensus.catch_up import EpochSource
 from ambientd.consensus.log import Log
 from ambientd.consensus.options import Random
@@ -49,6 +50,11 @@ def beacon_secret(seed: bytes, asked_ms: int = 0) -> bytes:
     """Derive the start of a beacon chain from a key's seed: a founder's, or a later request's."""
     request = (asked_ms.to_bytes(8, "big"),) if asked_ms else ()
     return tagged("ambient/beacon-secret/1", seed, *request)
+
+
+def beacon_tip(seed: bytes, asked_ms: int = 0) -> bytes:
+    """Give what the ledger shows of a beacon chain before its owner has revealed anything."""
+    return beacon.tip(beacon_secret(seed, asked_ms))
 
 
 def record_gate(ledger: LedgerState) -> Callable[[bytes], bool]:

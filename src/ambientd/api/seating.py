@@ -1,0 +1,133 @@
+"""The committee as the owner of a node sees it, and what an owner can say about its seats."""
+
+from collections.abc import Callable
+
+import trio
+
+from ambientd.api import replies, requests
+from ambientd.api.operations import OperationError, match_id
+from ambientd.codec.signing import Signer
+from ambientd.ledger.events import RecordRejected, SeatSpoken
+from ambientd.model.base import NodeId
+from ambientd.model.record import Epoch, SeatAsked, SeatVote, SeatWish
+from ambientd.node.event import BodiesProposed
+from ambientd.rules.committees import standing
+from ambientd.rules.verdicts import quorum
+from ambientd.runtime.service import Parts
+
+SAID_DEADLINE_S = 30.0
+REJECTED = frozenset({"seatasked", "seatvote"})
+
+
+class Seating:
+    """Answers what concerns the committee."""
+
+    def __init__(self, signer: Signer, beacon_tip: Callable[[int], bytes], parts: Parts) -> None:
+        self._id = NodeId(signer.public_key)
+        self._beacon_tip = beacon_tip
+        self._parts = parts
+        self._state = parts.node.ledger
+
+    async def members(self, _: requests.ListMembers) -> replies.Members:
+        """Show the present committee, what is due, and what was said about seats."""
+        state, epoch = self._state, self._state.epoch
+        entry, due = state.epoch_entry(epoch.number), state.epoch_due
+        spoken = [node for node in state.nodes() if self._is_spoken_of(node)]
+        outside = [node for node in spoken if node not in epoch.members]
+        return replies.Members(
+            self_id=self._id.hex(),
+            epoch=epoch.number,
+            since_height=0 if entry is None else entry.root_index,
+            quorum=quorum(len(epoch.members)),
+            seats=tuple(self._seat(node, due) for node in (*epoch.members, *outside)),
+        )
+
+    def _is_spoken_of(self, node: NodeId) -> bool:
+        seat = self._state.seat(node)
+        return seat is not None and (seat.is_asking or bool(seat.words))
+
+    def _seat(self, node: NodeId, due: Epoch | None) -> replies.SeatInfo:
+        state = self._state
+        entry, seat = state.node(node), state.seat(node)
+        assert entry is not None, "seats are of nodes that the ledger knows"
+        words = () if seat is None else seat.words
+        reputation = state.reputation_permille(node)
+        return replies.SeatInfo(
+            id=node.hex(),
+            name=entry.profile.name,
+            member=node in state.members,
+            asking=seat is not None and seat.is_asking,
+            next=None if due is None else node in due.members,
+            standing=standing(entry.bond_msat, reputation, convicted=entry.tombstoned),
+            bond_msat=entry.bond_msat,
+            tombstoned=entry.tombstoned,
+            words=tuple(
+                replies.SeatWordInfo(node=word.member.hex(), wish=word.wish.name.lower())
+                for word in words
+                if word.member in state.members or word.member == node
+            ),
+        )
+
+    async def ask(self, request: requests.AskForSeat) -> replies.SeatSaid:
+        """Ask for a seat with a new beacon chain; answer once the ledger has it."""
+        asked_ms = self._later_than(self._asked_ms())
+        body = SeatAsked(
+            beacon_tip=self._beacon_tip(asked_ms),
+            bond_msat=request.bond_msat,
+            asked_ms=asked_ms,
+        )
+        return await self._say(body, self._id)
+
+    async def vote(self, request: requests.VoteOnSeat) -> replies.SeatSaid:
+        """Say what this node's owner wants for a node's seat; answer once the ledger has it."""
+        node = self._find(request.node)
+        seat = self._state.seat(node)
+        words = () if seat is None else seat.words
+        last_ms = max((word.said_ms for word in words if word.member == self._id), default=0)
+        wish = SeatWish[request.wish.upper()]
+        body = SeatVote(node=node, wish=wish, said_ms=self._later_than(last_ms))
+        return await self._say(body, node)
+
+    def _asked_ms(self) -> int:
+        seat = self._state.seat(self._id)
+        return 0 if seat is None else seat.asked_ms
+
+    def _later_than(self, time_ms: int) -> int:
+        return max(self._parts.now(), time_ms + 1)
+
+    def _find(self, name: str) -> NodeId:
+        if not name:
+            return self._id
+        known = (node.hex() for node in self._state.nodes())
+        return NodeId(bytes.fromhex(match_id(name, known, "node")))
+
+    async def _say(self, body: SeatAsked | SeatVote, node: NodeId) -> replies.SeatSaid:
+        async with self._parts.news.listen() as news:
+            await self._parts.pump.post(BodiesProposed((body,)))
+            with trio.move_on_after(SAID_DEADLINE_S):
+                async for told in news:
+                    match told.event:
+                        case SeatSpoken() as spoken if (spoken.speaker, spoken.node) == (
+                            self._id,
+                            node,
+                        ):
+                            return self._said(node, spoken.wish)
+                        case RecordRejected(author=author, kind=kind, reason=reason) if (
+                            author == self._id and kind in REJECTED
+                        ):
+                            msg = f"the ledger does not take it: {reason}"
+                            raise OperationError("rejected", msg)
+                        case _:
+                            pass
+        msg = f"the committee did not take it within {SAID_DEADLINE_S:.0f} s"
+        hint = "is a quorum of its members up? see `ambientctl nodes`"
+        raise OperationError("unavailable", msg, hint)
+
+    def _said(self, node: NodeId, wish: SeatWish) -> replies.SeatSaid:
+        due = self._state.epoch_due
+        return replies.SeatSaid(
+            node=node.hex(),
+            wish=wish.name.lower(),
+            epoch=self._state.epoch.number,
+            epoch_due=None if due is None else due.number,
+        )
