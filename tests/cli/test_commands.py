@@ -12,10 +12,12 @@ import pytest
 from ambientd.adapters.header_file import HeaderFile
 from ambientd.api import requests
 from ambientd.cli import console
+from ambientd.codec.canonical import encode
 from ambientd.rules.bitcoin import REGTEST
 from tests.cli.conftest import Ctl
 from tests.fakes.desk_node import ECHO, LIAR, NODE, SLOW, TRAPS, DeskNode
 from tests.rules.headers import grow
+from tests.rules.receipts import agreed, file_of
 
 pytestmark = pytest.mark.net
 GOLDEN = Path(__file__).parent / "golden"
@@ -428,3 +430,16 @@ def test_a_file_that_has_no_headers_is_refused_in_one_line(ctl: Ctl, tmp_path: P
     code, _, err = ctl("headers", "check", str(path))
     assert code == 2
     assert err == "ambientctl: this is no file of Bitcoin headers\n"
+
+
+def test_a_timestamp_wants_the_name_that_its_client_reads(ctl: Ctl, tmp_path: Path) -> None:
+    path = tmp_path / "r.receipt"
+    path.write_bytes(encode(file_of(agreed(), b"n")))
+    code, _, err = ctl("receipt", "export", str(path), "--ots", str(tmp_path / "r.txt"))
+    assert (code, "must end in .ots" in err) == (2, True)
+    code, out, _ = ctl("receipt", "export", str(path), "--ots", str(tmp_path / "r.ots"))
+    assert (code, out) == (0, f"{tmp_path / 'r.ots'}\n")
+    assert (tmp_path / "r").read_bytes()[:1] == b"\0"
+    path.write_bytes(b"no receipt")
+    code, _, err = ctl("receipt", "export", str(path), "--ots", str(tmp_path / "r.ots"))
+    assert (code, "does not hold" in err) == (2, True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ambientd.errors import RemoteProtocolError, UsageError
 
 if TYPE_CHECKING:
+    from ambientd.adapters.timestamps import Stamped
     from ambientd.rules.header_chain import HeaderChain
     from ambientd.rules.receipt_check import ReceiptReport
 
@@ -37,6 +38,20 @@ def read_headers(data: bytes) -> "HeaderChain":
         return decode_headers(data)
     except RemoteProtocolError as error:
         raise UsageError(str(error)) from error
+
+
+def stamp(data: bytes, *, batch: bool) -> "Stamped":
+    """Give a receipt's, or its batch's, OpenTimestamps file and the document it stamps.
+
+    Raises:
+        UsageError: when the receipt does not hold, or has no anchor yet.
+    """
+    from ambientd.adapters.timestamps import batch_timestamp, receipt_timestamp
+
+    report = check_receipt(data)
+    if report.file is None or not report.valid:
+        raise UsageError("the receipt does not hold: `ambientctl receipt verify` says why")
+    return batch_timestamp(report.file) if batch else receipt_timestamp(report.file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,19 @@ def _add_receipt(commands: object) -> None:
     verify.add_argument(
         "--headers", metavar="FILE", help="Bitcoin headers, among which the anchor must be"
     )
+    export = _command(
+        receipt, "export", "receipt_commands:export", "a receipt's timestamp for other programs"
+    )
+    export.add_argument("file", metavar="FILE", help="a receipt file with an anchor")
+    export.add_argument(
+        "--ots",
+        metavar="FILE.ots",
+        required=True,
+        help="put the OpenTimestamps file there, and what it stamps in FILE",
+    )
+    export.add_argument(
+        "--batch", action="store_true", help="stamp the whole batch that the receipt is in"
+    )
 
 
 def _add_headers(commands: object) -> None:

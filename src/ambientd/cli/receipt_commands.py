@@ -1,4 +1,4 @@
-"""ambientctl receipt get and verify: getting a receipt, and checking it by oneself."""
+"""ambientctl receipt: getting one, checking it by oneself, and handing it to other programs."""
 
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,7 @@ from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.task_commands import receipt_sentence, task_name
 from ambientd.errors import UsageError
 
+OTS_SUFFIX = ".ots"
 _FINGERPRINT_CHARS = 64
 
 
@@ -36,6 +37,14 @@ class VerifyArguments(CommonArguments, Protocol):
     cluster: str | None
     output: str | None
     headers: str | None
+
+
+class ExportArguments(CommonArguments, Protocol):
+    """Options of `receipt export`."""
+
+    file: str
+    ots: str
+    batch: bool
 
 
 def get(arguments: GetArguments) -> ExitCode:
@@ -95,6 +104,29 @@ def verify(arguments: VerifyArguments) -> ExitCode:
         for line in report_lines(Path(arguments.file).name, report):
             print_line(line)
     return ExitCode.DONE if report.valid else ExitCode.NOT_VERIFIED
+
+
+def export(arguments: ExportArguments) -> ExitCode:
+    """Write a receipt's timestamp as the OpenTimestamps client reads it, and what it stamps."""
+    from ambientd.api.offline import RECEIPT_BYTES_MAX, stamp
+
+    target = Path(arguments.ots)
+    if target.suffix != OTS_SUFFIX:
+        msg = f"--ots {arguments.ots}: its name must end in {OTS_SUFFIX}, as the client wants it"
+        raise UsageError(msg)
+    data = read_file(arguments.file, "receipt", RECEIPT_BYTES_MAX)
+    stamped = stamp(data, batch=arguments.batch)
+    document = str(target.with_suffix(""))
+    write_file(document, stamped.document)
+    write_file(arguments.ots, stamped.timestamp)
+    if arguments.as_json:
+        print_json(
+            {"document": document, "ots": arguments.ots, "size_bytes": len(stamped.timestamp)}
+        )
+    else:
+        tell(f"{document}: what is stamped; check both with: ots verify {arguments.ots}")
+        print_line(arguments.ots)
+    return ExitCode.DONE
 
 
 class _Check(Protocol):

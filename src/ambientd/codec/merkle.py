@@ -89,22 +89,32 @@ def inclusion_proofs(leaves: Sequence[bytes]) -> tuple[bytes, list[list[bytes]]]
     return branch_hash(left, right), left_paths + right_paths
 
 
-def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
-    """Give the root an inclusion proof leads to, or None when its shape is wrong (2.1.3.2)."""
+def sibling_sides(index: int, size: int, length: int) -> list[bool] | None:
+    """Tell which siblings of a path stand on the left, leaf first; None for a wrong length."""
     if not 0 <= index < size:
         return None
-    first, last, current = index, size - 1, leaf
-    for sibling in path:
+    first, last, sides = index, size - 1, []
+    for _ in range(length):
         if last == 0:
             return None
-        if first & 1 or first == last:
-            current = branch_hash(sibling, current)
+        is_left = bool(first & 1) or first == last
+        if is_left:
             while first and not first & 1:
                 first, last = first >> 1, last >> 1
-        else:
-            current = branch_hash(current, sibling)
         first, last = first >> 1, last >> 1
-    return current if last == 0 else None
+        sides.append(is_left)
+    return sides if last == 0 else None
+
+
+def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
+    """Give the root an inclusion proof leads to, or None when its shape is wrong (2.1.3.2)."""
+    sides = sibling_sides(index, size, len(path))
+    if sides is None:
+        return None
+    current = leaf
+    for sibling, is_left in zip(path, sides, strict=True):
+        current = branch_hash(sibling, current) if is_left else branch_hash(current, sibling)
+    return current
 
 
 def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
