@@ -50,6 +50,7 @@ class Cluster:
         self.genesis = genesis_of(members, rules)
         self.cast = Cast(self.genesis)
         self.serial = 0
+        self.tasks: list[TaskId] = []
         for number in range(members + guests):
             is_member = number < members
             name = ("member", number) if is_member else ("guest", number - members)

@@ -28,6 +28,7 @@ from ambientd.model.task import TERMINAL, Assurance, TaskSpec, TaskState
 from ambientd.node.event import BodiesProposed
 from ambientd.ports.keys import DrawSecret
 from ambientd.runtime.backup import write_backup
+from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
 from ambientd.telemetry.safe_mode import Mode
 
@@ -318,7 +319,8 @@ class Desk:
         task, entry = self._find(request.task)
         if entry.state is TaskState.FINAL:
             await self._come(task, "batched", BATCH_DEADLINE_S)
-        file = receipt_file(self._state, entry, self._owner.signer)
+        ends = await self._parts.pump.writer.call(ends_of)
+        file = receipt_file(self._state, entry, self._owner.signer, ends)
         if file is None or file.note is None:
             msg = f"task {task.hex()[:12]} has no receipt yet"
             hint = "it comes when the task is final and its batch is closed, seconds later"

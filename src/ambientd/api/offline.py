@@ -21,9 +21,12 @@ def check_receipt(
     headers: "HeaderChain | None" = None,
 ) -> "ReceiptReport":
     """Check a receipt file; a pinned fingerprint, the output and headers are used when given."""
+    from ambientd.node.stops import follow_epochs
     from ambientd.rules.receipt_check import check_receipt_file
 
-    return check_receipt_file(data, pinned=pinned, output=output, headers=headers)
+    return check_receipt_file(
+        data, pinned=pinned, output=output, headers=headers, follow=follow_epochs
+    )
 
 
 def read_headers(data: bytes) -> "HeaderChain":

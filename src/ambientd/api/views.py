@@ -1,5 +1,7 @@
 """The ledger as callers see it: pure functions from entries to replies."""
 
+from collections.abc import Sequence
+
 from ambientd.api.replies import (
     EnergyInfo,
     EvidenceInfo,
@@ -12,13 +14,16 @@ from ambientd.api.replies import (
     TaskLine,
 )
 from ambientd.api.story import anchor_txid, outcome_name
+from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import file_payload
+from ambientd.consensus.messages import EpochEnd
 from ambientd.ledger.entries import EvidenceEntry, Table, TaskEntry
 from ambientd.ledger.settling import EVIDENCE_OF_LIE, evidence_name
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import EngineCode
+from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Verdict
 from ambientd.rules.receipt_check import FILE_VERSION
@@ -172,7 +177,9 @@ def _engine(code: int) -> str:
     return next((each.name.lower() for each in EngineCode if each == code), f"engine {code}")
 
 
-def receipt_file(state: LedgerState, entry: TaskEntry, signer: Signer) -> ReceiptFile | None:
+def receipt_file(
+    state: LedgerState, entry: TaskEntry, signer: Signer, ends: Sequence[EpochEnd] = ()
+) -> ReceiptFile | None:
     """Put a settled task's receipt file together, as complete as it is now."""
     if entry.settlement is None or entry.leaf is None:
         return None
@@ -192,6 +199,7 @@ def receipt_file(state: LedgerState, entry: TaskEntry, signer: Signer) -> Receip
         verdicts=entry.verdicts,
         leaf_index=entry.leaf,
         path=path,
+        epochs=() if closed is None else tuple(map(encode, ends[: closed.epoch - FIRST_EPOCH])),
         note=None if closed is None else closed.note,
         anchor=None if closed is None else closed.anchor,
         issuer=NodeId(signer.public_key),

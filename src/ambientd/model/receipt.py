@@ -100,6 +100,8 @@ class ReceiptFile(Value, frozen=True):
     verdicts: tuple[RefereeVerdict, ...]
     leaf_index: int
     path: tuple[Digest, ...]
+    epochs: tuple[bytes, ...]
+    """How each epoch before the note's ended, as the proofs of the log (05 section 11)."""
     note: CheckpointNote | None
     anchor: AnchorProof | None
     issuer: NodeId

@@ -7,15 +7,17 @@ from msgspec import Struct
 
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.signing import Signer
-from ambientd.codec.statements import sign_record
+from ambientd.codec.statements import fingerprint, sign_record
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.epochs import Epoch as LogEpoch
-from ambientd.consensus.messages import Evidence
+from ambientd.consensus.epochs import verify_epoch_chain
+from ambientd.consensus.messages import EpochEnd, Evidence
 from ambientd.consensus.options import ConsensusOptions
-from ambientd.errors import RemoteProtocolError
+from ambientd.errors import ConfigError, RemoteProtocolError
 from ambientd.ledger.apply import ProveFraud, decode_record
-from ambientd.ledger.state import LedgerState
+from ambientd.ledger.state import LedgerState, first_epoch
 from ambientd.model.base import NodeId
+from ambientd.model.genesis import Genesis
 from ambientd.model.record import Epoch, Fraud
 from ambientd.node.roots import RecentRoots
 from ambientd.telemetry.batch import decode_batch, is_evidence
@@ -117,3 +119,26 @@ def beacon_secrets(
         return derive(0 if seat is None or seat.beacon_tip != tip else seat.asked_ms)
 
     return secret
+
+
+def follow_epochs(
+    genesis: Genesis, ends: tuple[bytes, ...]
+) -> tuple[tuple[NodeId, ...], ...] | str:
+    """Give the committee that each proof names, from the founders on, or what is wrong with one."""
+    first = first_epoch(genesis)
+    try:
+        options = options_of(first, fingerprint(genesis), first.members[0])
+    except ConfigError as error:
+        return f"the genesis founds no committee: {error}"
+    committees = []
+    for raw in ends:
+        try:
+            end: EpochEnd = decode(raw, EpochEnd)
+        except RemoteProtocolError as error:
+            return f"the proof of how epoch {options.epoch} ended cannot be read: {error}"
+        following = verify_epoch_chain(options, (end,), read_stop)
+        if isinstance(following, str):
+            return following
+        options = following
+        committees.append(tuple(map(NodeId, options.members)))
+    return tuple(committees)

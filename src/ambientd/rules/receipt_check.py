@@ -4,6 +4,7 @@ Every check is named and says what it found; what no arithmetic can show is said
 `check_receipt_file` never raises, whatever bytes it is given.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ambientd.codec.canonical import decode
@@ -26,7 +27,7 @@ from ambientd.codec.statements import (
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import DIGEST_BYTES, NodeId
 from ambientd.model.execution import OutcomeKind
-from ambientd.model.genesis import MEMBERS_MAX
+from ambientd.model.genesis import MEMBERS_MAX, Genesis
 from ambientd.model.receipt import ReceiptFile, SignedReceipt
 from ambientd.model.record import Admit, Record
 from ambientd.model.task import Assurance, Verdict
@@ -49,6 +50,7 @@ FILE_VERSION = 2
 FILE_BYTES_MAX = 1024 * 1024
 RECEIPTS_MAX = 64
 PATH_MAX = 64
+EPOCHS_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +76,39 @@ class ReceiptReport:
         return bool(self.checks) and all(check.ok for check in self.checks)
 
 
+FollowEpochs = Callable[[Genesis, tuple[bytes, ...]], tuple[tuple[NodeId, ...], ...] | str]
+"""Gives the committee that each proof of an epoch's end names, or what is wrong with one."""
+
+
+def only_founders(_: Genesis, epochs: tuple[bytes, ...]) -> tuple[tuple[NodeId, ...], ...] | str:
+    """Follow no epoch beyond the first."""
+    return "changes of the committee cannot be followed here" if epochs else ()
+
+
 @dataclass(slots=True)
 class _Examination:
     """A decoded file, what is derived from it once, and the findings so far."""
 
     file: ReceiptFile
     cluster: bytes
-    members: frozenset[NodeId]
+    committees: list[frozenset[NodeId]]
+    """The founders, then that of each later epoch; the last one cosigned the note."""
     checks: list[Check] = field(default_factory=list)
 
     @property
+    def members(self) -> frozenset[NodeId]:
+        """The committee that has cosigned the note."""
+        return self.committees[-1]
+
+    @property
     def needed(self) -> int:
-        """The quorum of the cluster that the file names."""
+        """The quorum of that committee."""
         return quorum(len(self.members))
+
+    def benches(self) -> list[int]:
+        """Give the sizes of the committees that all referees belong to, the first ones first."""
+        referees = {verdict.referee for verdict in self.file.verdicts}
+        return [len(members) for members in self.committees if referees <= members]
 
     def note(self, name: str, fault: str | None, found: str) -> None:
         """Write down a finding: the fault, or what was found when there is none."""
@@ -99,6 +121,7 @@ def check_receipt_file(
     pinned: bytes | None = None,
     output: bytes | None = None,
     headers: HeaderChain | None = None,
+    follow: FollowEpochs = only_founders,
 ) -> ReceiptReport:
     """Check a `*.receipt` file against what is given: a cluster's fingerprint, output, headers."""
     try:
@@ -108,10 +131,12 @@ def check_receipt_file(
     fault = _shape_fault(file)
     if fault is not None:
         return ReceiptReport((Check("format", False, fault),), ())
-    members = frozenset(member.node for member in file.genesis.members)
-    exam = _Examination(file, fingerprint(file.genesis), members)
+    founders = frozenset(member.node for member in file.genesis.members)
+    exam = _Examination(file, fingerprint(file.genesis), [founders])
     exam.note("format", None, f"version {file.version}, {len(data)} bytes in canonical form")
     _check_cluster(exam, pinned)
+    if file.epochs:
+        _check_committee(exam, follow)
     _check_issuer(exam)
     _check_task(exam)
     _check_receipts(exam)
@@ -125,7 +150,7 @@ def check_receipt_file(
     if output is not None:
         _check_output(exam, output)
     trust = trust_sentences(
-        file, len(members), pinned=pinned is not None, anchored_s=anchored_s, headers=headers
+        file, exam.committees, pinned=pinned is not None, anchored_s=anchored_s, headers=headers
     )
     return ReceiptReport(tuple(exam.checks), trust, file)
 
@@ -142,6 +167,7 @@ def _shape_fault(file: ReceiptFile) -> str | None:
         ("receipts", len(file.receipts), RECEIPTS_MAX),
         ("verdicts", len(file.verdicts), MEMBERS_MAX),
         ("path", len(file.path), PATH_MAX),
+        ("epochs", len(file.epochs), EPOCHS_MAX),
         ("cosignatures", len(cosignatures), MEMBERS_MAX),
     ):
         if count > most:
@@ -154,7 +180,7 @@ def _shape_fault(file: ReceiptFile) -> str | None:
 
 
 def _check_cluster(exam: _Examination, pinned: bytes | None) -> None:
-    name = f"{exam.cluster.hex()} ({len(exam.members)} members)"
+    name = f"{exam.cluster.hex()} ({len(exam.members)} founding members)"
     if pinned is None:
         exam.note("cluster", None, f"{name}, as the file says; nothing was given to compare it to")
         return
@@ -164,13 +190,26 @@ def _check_cluster(exam: _Examination, pinned: bytes | None) -> None:
     exam.note("cluster", fault, f"{name}, as pinned")
 
 
+def _check_committee(exam: _Examination, follow: FollowEpochs) -> None:
+    """Follow the committees from the founders to the one that has cosigned the note."""
+    found = follow(exam.file.genesis, exam.file.epochs)
+    if isinstance(found, str):
+        exam.note("committee", found, "")
+        return
+    exam.committees += [frozenset(members) for members in found]
+    count = len(found)
+    changes = "1 change" if count == 1 else f"{count} changes"
+    detail = f"{len(exam.members)} members, by {changes} that a quorum signed each"
+    exam.note("committee", None, detail)
+
+
 def _check_issuer(exam: _Examination) -> None:
     file, fault = exam.file, None
-    is_member = file.issuer in exam.members
+    is_member = any(file.issuer in members for members in exam.committees)
     # Under a cosigned note the issuer adds nothing but a seal over the bytes.
     if not is_member and (file.note is None or file.issuer != file.submitter):
         name = _short(file.issuer)
-        fault = f"{name} issued the file and is neither a founding member nor the submitter"
+        fault = f"{name} issued the file and is neither a member nor the submitter"
     elif not verify(file.issuer, "receipt-file", exam.cluster, file_payload(file), file.signature):
         fault = f"the signature of {_short(file.issuer)} does not fit the file: bytes were changed"
     who = "member" if is_member else "submitter"
@@ -237,9 +276,9 @@ def _check_settlement(exam: _Examination) -> None:
 
 
 def _check_agreement(exam: _Examination) -> None:
-    file = exam.file
+    file, benches = exam.file, exam.benches()
     for verdict in file.verdicts:
-        if verdict.referee not in exam.members or verdict.task != file.settlement.task:
+        if not benches or verdict.task != file.settlement.task:
             exam.note("agreement", "a verdict is not a member's on this task", "")
             return
         if not verify_verdict(verdict, exam.cluster):
@@ -253,7 +292,7 @@ def _check_agreement(exam: _Examination) -> None:
             found = f"{len(file.receipts)} workers gave the same answer independently"
             if file.verdicts:
                 found = (
-                    f"{exam.needed} referees or more and all {len(file.receipts)} workers that "
+                    f"{_needed(exam)} referees or more and all {len(file.receipts)} workers that "
                     f"opened their answers, of {file.spec.replicas} asked, found the same"
                 )
             exam.note("agreement", _agreed_fault(exam), found)
@@ -290,13 +329,19 @@ def _agreed_fault(exam: _Examination) -> str | None:
     return None
 
 
+def _needed(exam: _Examination) -> int:
+    """Give how many referees the least committee needs that all of them belong to."""
+    return quorum(min(exam.benches()))
+
+
 def _refereed_fault(exam: _Examination) -> str | None:
     """A quorum of referees must have found the result; exactly who said otherwise lied."""
     settlement = exam.file.settlement
     if exam.file.spec.assurance is not Assurance.REPLICATED:
         return "an unreplicated task cannot be disputed"
-    if decided(exam.file.verdicts, exam.needed) != settlement.result:
-        return f"no {exam.needed} referees found what the settlement says"
+    needed = _needed(exam)
+    if decided(exam.file.verdicts, needed) != settlement.result:
+        return f"no {needed} referees found what the settlement says"
     root = result_root(settlement.result)
     others = {
         signed.receipt.worker
@@ -312,7 +357,8 @@ def _inconclusive_fault(exam: _Examination) -> str | None:
     file = exam.file
     if file.settlement.liars or file.spec.assurance is not Assurance.REPLICATED:
         return "a dispute without decision is of a replicated task and names no liars"
-    if decided(file.verdicts, exam.needed) is not None:
+    # A larger committee may have been undecided where a smaller one, of the same referees, was not.
+    if decided(file.verdicts, quorum(max(exam.benches()))) is not None:
         return "the referees did decide"
     if file.settlement.result != NO_RESULT:
         return "a dispute without decision has no result, and this settlement claims one"

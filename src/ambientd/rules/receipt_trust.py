@@ -1,5 +1,8 @@
 """What a valid receipt file leaves to be trusted, in plain words."""
 
+from collections.abc import Sequence
+
+from ambientd.model.base import NodeId
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Verdict
 from ambientd.rules.bitcoin import MAIN, display
@@ -27,7 +30,7 @@ def utc(time_s: int) -> str:
 
 def trust_sentences(
     file: ReceiptFile,
-    members: int,
+    committees: Sequence[frozenset[NodeId]],
     *,
     pinned: bool,
     anchored_s: int | None,
@@ -40,7 +43,14 @@ def trust_sentences(
             "That the cluster is the one you mean: anyone can invent a cluster. Compare its "
             "fingerprint with one you got elsewhere, or check again with --cluster."
         )
-    sentences += _about_answer(file, members)
+    sentences += _about_answer(file, committees)
+    if len(committees) > 1:
+        founders = len(committees[0])
+        sentences.append(
+            f"That no {quorum(founders)} of the {founders} founding members, and no quorum of any "
+            "committee after them, signed for other successors, then or since: the keys of former "
+            "members can still sign."
+        )
     sentences.append(
         "That the workers kept the task to themselves: each of them saw the module, the input "
         "and the output."
@@ -49,15 +59,18 @@ def trust_sentences(
     return tuple(sentences)
 
 
-def _about_answer(file: ReceiptFile, members: int) -> list[str]:
-    sentences = []
+def _about_answer(file: ReceiptFile, committees: Sequence[frozenset[NodeId]]) -> list[str]:
+    members, sentences = len(committees[-1]), []
     if file.settlement.verdict is Verdict.NONE:
         sentences.append("The one worker: nobody else executed the task.")
     elif file.settlement.verdict is Verdict.AGREED and not file.verdicts:
         sentences.append("That not all of the task's workers lied in the same way.")
     else:
+        referees = {verdict.referee for verdict in file.verdicts}
+        benches = [len(seats) for seats in committees if referees <= seats]
+        needed = quorum(min(benches, default=members))
         sentences.append(
-            f"That of the {len(file.verdicts)} referees no {quorum(members)} lied in the same way."
+            f"That of the {len(file.verdicts)} referees no {needed} lied in the same way."
         )
     if any(signed.receipt.worker == file.submitter for signed in file.receipts):
         sentences.append("The submitter, who was one of the workers.")
