@@ -33,7 +33,7 @@ from sim.checkers import (
     VoteDiscipline,
 )
 from sim.faults import ALL_FAULTS, Fault
-from sim.happenings import Happening, draw, draw_more, lay
+from sim.happenings import Happening, lay
 from sim.histories import History
 from sim.node_checkers import (
     Conservation,
@@ -47,7 +47,7 @@ from sim.node_checkers import (
 )
 from sim.node_machine import NodeHost
 from sim.node_store import Rows
-from sim.scenarios import CALM_MS_MIN
+from sim.seasons import Storm, drawn, storms_of, work_times
 from sim.stage import Kit, Observer, Stage
 from sim.task_checkers import (
     CosignedBatches,
@@ -217,13 +217,19 @@ def want(world: Stage, host: Resident, wish: Wish) -> None:
 
 
 def _schedule_tasks(
-    kit: Kit, cast: Cast, history: History, options: ClusterOptions, dice: random.Random
+    kit: Kit,
+    cast: Cast,
+    history: History,
+    options: ClusterOptions,
+    storms: tuple[Storm, ...],
+    dice: random.Random,
 ) -> None:
     """Let honest members submit all along, and take some tasks back again."""
     world, eyes = kit.world, random.Random(options.seed + 1)
     submitters = [host for host in cast.members if host.is_honest]
     end = options.time_ms - LAST_TASK_MS_BEFORE_END
-    for serial, time_ms in enumerate(range(1_000, end, options.task_every_ms)):
+    times = work_times(storms, 1_000, end, options.task_every_ms, dice)
+    for serial, time_ms in enumerate(times):
         host = dice.choice(submitters)
         replicas = min(dice.choice([1, 2, 2, 2, 3]), options.members)
         assurance = Assurance.NONE if replicas == 1 else Assurance.REPLICATED
@@ -297,19 +303,19 @@ def build(
         sponsor = next(member for member in cast.members if member.is_honest)
         joins_at = 500 + dice.randrange(2_000)
         world.at(joins_at, lambda h=sponsor, r=record: want(world, h, r))  # type: ignore[misc]
-    heal_at = max(options.time_ms - CALM_MS_MIN, options.time_ms // 4)
+    storms = storms_of(options.time_ms, dice)
     honest = [number for number, host in enumerate(cast.hosts) if host.is_honest]
-    happenings = draw(len(cast.hosts), honest, options.faults, dice, heal_at)
     more = random.Random(options.seed * 8_191 + options.members)
-    happenings += draw_more(len(cast.hosts), honest, [], options.faults, more, heal_at)
+    happenings = drawn(storms, len(cast.hosts), honest, [], options.faults, (dice, more))
     if options.happenings is not None:
-        happenings = list(options.happenings)
+        happenings = options.happenings
     history = History()
-    lay(world, [host.key for host in cast.hosts], happenings, heal_at)
+    keys = [host.key for host in cast.hosts]
+    lay(world, keys, happenings, *(storm.heals_ms for storm in storms))
     if Fault.SYBIL in options.faults:
-        _schedule_strangers(world, cast, more, heal_at)
-    _schedule_tasks(kit, cast, history, options, dice)
-    return world, cast, history, tuple(happenings)
+        _schedule_strangers(world, cast, more, storms[0].heals_ms)
+    _schedule_tasks(kit, cast, history, options, storms, dice)
+    return world, cast, history, happenings
 
 
 def happenings_of(options: ClusterOptions) -> tuple[Happening, ...]:

@@ -136,15 +136,18 @@ def draw_more(
     return happenings
 
 
-def lay(world: Stage, keys: Sequence[bytes], happenings: Sequence[Happening], heal_at: int) -> None:
-    """Put what happens into a world, and the healing of it all after that."""
+def lay(
+    world: Stage, keys: Sequence[bytes], happenings: Sequence[Happening], *heals_ms: int
+) -> None:
+    """Put what happens into a world, and the healing of it all at these times."""
     for happening in happenings:
         world.at(happening.at_ms, _action(world, keys, happening))
         if isinstance(happening, Parts):
             world.at(happening.heals_ms, world.network.heal)
         elif isinstance(happening, Deafens):
             world.at(happening.heals_ms, world.network.hear)
-    world.at(heal_at, partial(_heal, world, keys))
+    for heal_at in heals_ms:
+        world.at(heal_at, partial(_heal, world, keys))
 
 
 def _action(world: Stage, keys: Sequence[bytes], happening: Happening) -> Callable[[], None]:

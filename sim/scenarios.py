@@ -25,14 +25,12 @@ from sim.checkers import (
     check_progress,
 )
 from sim.faults import ALL_FAULTS, Fault
-from sim.happenings import Happening, draw, draw_more, lay
+from sim.happenings import Happening, lay
 from sim.liars import Liar, Lie
 from sim.replica import RECORD_PREFIX, Replica, is_valid
+from sim.seasons import Storm, drawn, storms_of, work_times
 from sim.stage import Observer
 from sim.world import World
-
-CALM_MS_MIN = 25_000
-RECOVERY_MS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +116,10 @@ def _cast(options: ScenarioOptions, dice: random.Random) -> _Cast:
     return cast
 
 
-def build(options: ScenarioOptions) -> tuple[World, _Cast, int, tuple[Happening, ...]]:
-    """Lay out a world; give it with its cast, the time at which all heals, and what befalls it."""
+def build(
+    options: ScenarioOptions,
+) -> tuple[World, _Cast, tuple[Storm, ...], tuple[Happening, ...]]:
+    """Lay out a world; give it with its cast, its storms, and what befalls it."""
     world = World(options.seed)
     dice = random.Random(options.seed * 7919 + options.nodes)
     cast = _cast(options, dice)
@@ -128,28 +128,28 @@ def build(options: ScenarioOptions) -> tuple[World, _Cast, int, tuple[Happening,
         world.add(replica, skew)
         if replica not in cast.silent:
             world.at(dice.randrange(300), lambda key=replica.key: world.start(key))  # type: ignore[misc]
-    heal_at = max(options.time_ms - CALM_MS_MIN, options.time_ms // 4)
-    happenings = _happenings(options, cast, dice, heal_at)
+    storms = storms_of(options.time_ms, dice)
+    happenings = _happenings(options, cast, dice, storms)
     keys = [replica.key for replica in cast.replicas if replica not in cast.silent]
-    lay(world, keys, happenings, heal_at)
-    times = range(500, options.time_ms - 15_000, options.record_every_ms)
+    lay(world, keys, happenings, *(storm.heals_ms for storm in storms))
+    end_ms = options.time_ms - 15_000
+    times = work_times(storms, 500, end_ms, options.record_every_ms, dice)
     for serial, time_ms in enumerate(times):
         key = dice.choice(cast.honest).key
         record = RECORD_PREFIX + b"%d" % serial
         world.at(time_ms, lambda k=key, r=record: world.submit(k, r))  # type: ignore[misc,arg-type]
-    return world, cast, heal_at, happenings
+    return world, cast, storms, happenings
 
 
 def _happenings(
-    options: ScenarioOptions, cast: _Cast, dice: random.Random, heal_at: int
+    options: ScenarioOptions, cast: _Cast, dice: random.Random, storms: tuple[Storm, ...]
 ) -> tuple[Happening, ...]:
     """Give what befalls the nodes that run; drawn in any case, so that all else stays equal."""
     running = [replica for replica in cast.replicas if replica not in cast.silent]
     honest = [running.index(replica) for replica in cast.honest]
     forgetful = [running.index(replica) for replica in cast.forgetful]
-    drawn = draw(len(running), honest, options.faults, dice, heal_at)
-    drawn += draw_more(len(running), honest, forgetful, options.faults, dice, heal_at)
-    return tuple(drawn) if options.happenings is None else options.happenings
+    found = drawn(storms, len(running), honest, forgetful, options.faults, (dice, dice))
+    return found if options.happenings is None else options.happenings
 
 
 def happenings_of(options: ScenarioOptions) -> tuple[Happening, ...]:
@@ -159,7 +159,7 @@ def happenings_of(options: ScenarioOptions) -> tuple[Happening, ...]:
 
 def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
     """Run a world to its end; raise InvariantViolation when it breaks a promise."""
-    world, cast, heal_at, _ = build(options)
+    world, cast, storms, _ = build(options)
     core = cast.replicas[0].options
     agreement = Agreement()
     innocent = HonestAreInnocent(frozenset(replica.key for replica in cast.honest))
@@ -174,11 +174,12 @@ def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
         innocent,
     ]
     world.observers += [Together(checkers), *watching]
-    world.run(heal_at)
-    heads = {replica.key: len(replica.store.log) for replica in cast.honest}
-    world.run(min(heal_at + RECOVERY_MS_MAX, options.time_ms))
-    if options.checks_liveness:
-        check_progress(cast.honest, heads)
+    for storm in storms:
+        world.run(storm.heals_ms)
+        heads = {replica.key: len(replica.store.log) for replica in cast.honest}
+        world.run(min(storm.recovers_ms, options.time_ms))
+        if options.checks_liveness:
+            check_progress(cast.honest, heads)
     world.run(options.time_ms)
     for replica in cast.honest:
         agreement.check_roots(replica)

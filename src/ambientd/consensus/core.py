@@ -290,7 +290,7 @@ class Consensus(Voter):
         return (
             self._safety.high_qc.position.term == self.term
             and len(self._pool) == 0
-            and self._tally.is_empty
+            and not self._is_doubted
             and not self._tree.holds_records
             and self._is_idle
         )

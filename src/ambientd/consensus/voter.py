@@ -24,6 +24,7 @@ from ambientd.consensus.messages import (
     vote_payload,
 )
 from ambientd.consensus.options import ConsensusOptions, LogSigner, Random
+from ambientd.consensus.pacemaker import REST_MS_MAX
 from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyRules
 from ambientd.consensus.tally import TimeoutTally
@@ -60,6 +61,7 @@ class Voter(Follower):
         self._tally = TimeoutTally(self.committee, self.term)
         self._candidate: Block | None = None
         self._own_timeout: Timeout | None = None
+        self._doubted_at = 0
         self._resend_at = 0  # of the own time-out, or of the proposal under way
         self._retry_at: int | None = None
 
@@ -92,8 +94,7 @@ class Voter(Follower):
         self._learn_tc(timeout.tc, sender, now)
         self._learn_qc(timeout.high_qc, sender, now)
         if timeout.term == self.term:
-            self._tally.count(timeout)
-            self._count_timeouts(now)
+            self._note_timeout(timeout, now)
         return None
 
     def _enter(self, term: int, now: int, *, failed: bool) -> None:
@@ -123,12 +124,23 @@ class Voter(Follower):
         self._candidate = None
         self._persist_safety()
         self._send_timeout(timeout, now)
+        self._note_timeout(timeout, now)
+
+    def _note_timeout(self, timeout: Timeout, now: int) -> None:
         self._tally.count(timeout)
+        self._doubted_at = now
+        self._resend_at = min(self._resend_at, now + self.options.t0_ms)
         self._count_timeouts(now)
+
+    @property
+    def _is_doubted(self) -> bool:
+        """Tell whether somebody gave the term up and nothing was certified in it since."""
+        return not self._tally.is_empty and self._pacemaker.progressed_at <= self._doubted_at
 
     def _send_timeout(self, timeout: Timeout, now: int) -> None:
         t0_ms = self.options.t0_ms
-        self._resend_at = now + t0_ms + self._rng.randrange(t0_ms // 4)
+        pause_ms = t0_ms if self._is_doubted or self._tally.is_empty else REST_MS_MAX
+        self._resend_at = now + pause_ms + self._rng.randrange(t0_ms // 4)
         self._out.add(Broadcast(timeout))
 
     def _count_timeouts(self, now: int) -> None:
