@@ -1,8 +1,10 @@
 """Every member says how it finds the nodes, and says it again only when it has changed."""
 
+from msgspec.structs import replace
+
 from ambientd.model.effect import Propose
 from ambientd.model.record import NodeReport, Registry
-from ambientd.roles.reporter import REPORT_MS, Reporter
+from ambientd.roles.reporter import MEASURES_MS, REPORT_MS, Reporter
 from tests.ledger.cluster import START_MS, TestCluster, result
 
 NOW = START_MS + 1_000
@@ -66,3 +68,19 @@ def test_a_convicted_node_is_no_news() -> None:
             cluster.block(cluster.finding(task, referee, result()))
     report = NodeReport(node=liar, accepting=True)
     assert reporter(cluster).on_reports((report,), cluster.state, NOW) == []
+
+
+def test_what_was_only_measured_waits_for_the_minute_while_no_task_is_open() -> None:
+    cluster = TestCluster()
+    role = reporter(cluster)
+    report = NodeReport(node=cluster.node(1), accepting=True, latency_ms=1)
+    [first] = role.on_reports((report,), cluster.state, NOW)
+    assert isinstance(first, Propose)
+    cluster.block((0, first.body))
+    slower = replace(report, latency_ms=2)
+    assert role.on_reports((slower,), cluster.state, NOW + REPORT_MS) == []
+    away = replace(slower, accepting=False)
+    assert role.on_reports((away,), cluster.state, NOW + 2 * REPORT_MS)
+    assert role.on_reports((slower,), cluster.state, NOW + MEASURES_MS)
+    cluster.admit()
+    assert role.on_reports((slower,), cluster.state, NOW + MEASURES_MS + REPORT_MS)

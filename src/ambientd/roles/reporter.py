@@ -1,8 +1,11 @@
 """Reporter: every committee member says how it finds the nodes; the ledger believes no one alone.
 
 Conditions change all the time, so they are told in coarse buckets, and only what differs from
-the ledger has as this member's last word goes into the log.
+the ledger has as this member's last word goes into the log. While no task is open, what was
+measured goes there once a minute, by all members together: the log rests in between.
 """
+
+from msgspec.structs import replace
 
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
@@ -10,6 +13,8 @@ from ambientd.model.effect import Propose, RoleEffect
 from ambientd.model.record import NodeReport, Registry
 
 REPORT_MS = 5_000
+MEASURES_MS = 60_000
+MEASURES = ("health_percent", "load_percent", "latency_ms", "carbon_g_per_kwh")
 
 
 class Reporter:
@@ -18,6 +23,7 @@ class Reporter:
     def __init__(self, self_id: NodeId) -> None:
         self._id = self_id
         self._due_ms = 0
+        self._measured_ms = 0
 
     def next_deadline(self, state: LedgerState) -> int | None:
         """Give when to report."""
@@ -36,11 +42,19 @@ class Reporter:
     ) -> list[RoleEffect]:
         """Propose what differs from this member's last word, for nodes that can still work."""
         self._due_ms = now + REPORT_MS
-        news = tuple(report for report in reports if self._is_news(report, state))
+        is_next = now // MEASURES_MS != self._measured_ms // MEASURES_MS
+        if is_next:
+            self._measured_ms = now
+        with_measures = is_next or not state.is_idle
+        news = tuple(r for r in reports if self._is_news(r, state, with_measures=with_measures))
         return [Propose(Registry(reports=news, observed_ms=now))] if news else []
 
-    def _is_news(self, report: NodeReport, state: LedgerState) -> bool:
+    def _is_news(self, report: NodeReport, state: LedgerState, *, with_measures: bool) -> bool:
         entry = state.node(report.node)
         if entry is None or entry.tombstoned:
             return False
-        return state.report(report.node, self._id) != report
+        said = state.report(report.node, self._id)
+        if said is None or with_measures:
+            return said != report
+        measures = {name: getattr(said, name) for name in MEASURES}
+        return replace(report, **measures) != said
