@@ -156,6 +156,11 @@ class JustifiedVotes(Checker):
             raise InvariantViolation("votes in a new term are justified", text)
 
 
+@dataclass(frozen=True, slots=True)
+class Leapt(Committed):
+    """A node went over to the state after a block, without those before it."""
+
+
 class Agreement(Checker):
     """All commit the same blocks in the same order, once, and with equal state roots."""
 
@@ -170,8 +175,21 @@ class Agreement(Checker):
         """Judge commits of honest nodes."""
         if not node.is_honest or not isinstance(effect, Committed):
             return
+        if isinstance(effect, Leapt):
+            self._saw_leap(node, effect.blocks[0], now)
+            return
         for block in effect.blocks:
             self._saw_block(node, block, now)
+
+    def _saw_leap(self, node: Host, block: CommittedBlock, now: int) -> None:
+        """Judge a snapshot: ahead of the node, and of a block that is on the one log there is."""
+        if block.index <= self._heads.get(node.key, 0):
+            text = f"a leap back to index {block.index} at {now} ms"
+            raise InvariantViolation("a committed prefix is durable", text)
+        self._heads[node.key] = block.index
+        if block.index <= len(self.log) and self.log[block.index - 1] != block.hash:
+            text = f"a snapshot after another block at index {block.index} by {now} ms"
+            raise InvariantViolation("agreement", text)
 
     def _saw_block(self, node: Host, block: CommittedBlock, now: int) -> None:
         expected = self._heads.get(node.key, 0) + 1
@@ -179,8 +197,10 @@ class Agreement(Checker):
             text = f"index {block.index} instead of {expected} at {now} ms"
             raise InvariantViolation("a committed prefix is durable", text)
         self._heads[node.key] = block.index
-        if block.index > len(self.log):
+        if block.index == len(self.log) + 1:
             self.log.append(block.hash)
+        elif block.index > len(self.log):
+            return  # it leapt ahead of all others, who come to be judged
         elif self.log[block.index - 1] != block.hash:
             text = f"two blocks committed at index {block.index} by {now} ms"
             raise InvariantViolation("agreement", text)

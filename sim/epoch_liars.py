@@ -18,8 +18,11 @@ from ambientd.consensus.messages import (
     Forward,
     InEpoch,
     Message,
+    Offer,
+    Pages,
     QuorumCertificate,
     TimeoutCertificate,
+    WantPages,
     append_payload,
     block_hash,
     decode_message,
@@ -99,7 +102,7 @@ class EpochLiar(Liar):
         self._headers, self._qcs, self._tcs, self._ballots = {}, {}, {}, {}
 
     def _label(self, message: Message) -> Message:
-        if isinstance(message, Forward | InEpoch | Epochs):
+        if isinstance(message, Forward | InEpoch | Epochs | Offer | WantPages | Pages):
             return message
         if self.options.epoch == self._first.epoch:
             return message

@@ -9,7 +9,7 @@ from ambientd.ledger.events import Paid
 from ambientd.model.task import TERMINAL
 from ambientd.node.core import LOG_FRAME
 from ambientd.node.effect import PeerMisbehaved, PersistLedger, Told
-from sim.checkers import Checker, InvariantViolation, Together
+from sim.checkers import Checker, InvariantViolation, Leapt, Together
 from sim.machine import Delivery, Effect, Host
 from sim.node_machine import FRAME, Persisted
 from sim.vices import Resident
@@ -29,7 +29,10 @@ class LogInside(Checker):
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Pass on the commits."""
         for change in ledger_changes(effect):
-            self._log.saw_effect(node, change.committed, now)
+            done = change.committed
+            if change.is_leap:
+                done = Leapt(done.blocks, done.beacons, done.dropped)
+            self._log.saw_effect(node, done, now)
 
 
 class NodeChecker(Checker):
@@ -104,6 +107,8 @@ class FinalIsFinal(NodeChecker):
         """Compare each written entry with what was final before."""
         for change in ledger_changes(effect):
             for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
+                if entry is None:
+                    continue  # forgotten, which changes nothing that is final
                 if table is Table.TASK:
                     self._saw_task(node.key, name, entry, now)
                 elif table is Table.LEAF and self._leaves.setdefault(name, encode(entry)) != encode(

@@ -145,6 +145,7 @@ class NodeHost(Resident):
             found.telemetry_epoch,
             CommittedRows(self.store).blocks(),
             self._dice,
+            found.kept,
         )
         self._forget()
         self._allowed = found.ledger.allowed_nodes()

@@ -41,6 +41,10 @@ from ambientd.consensus.messages import (
     Forward,
     InEpoch,
     Message,
+    Offer,
+    Pages,
+    Snapshot,
+    WantPages,
     decode_message,
     encode_message,
 )
@@ -108,7 +112,7 @@ def with_seats(present: Epoch, record: bytes, seed: bytes) -> bytes | None:
 
 def unlabelled(message: Message, first: int) -> tuple[int, EpochMessage] | None:
     """Give what a message says in which epoch; None when it speaks of none."""
-    if isinstance(message, Forward | Epochs):
+    if isinstance(message, Forward | Epochs | Offer | WantPages | Pages):
         return None
     if isinstance(message, InEpoch):
         return message.epoch, message.message
@@ -179,6 +183,14 @@ class Store:
     def state_root_after(self, leaves: Sequence[bytes]) -> bytes:
         """Give the root that a block of these records leads to."""
         return tagged("sim/state/1", self.roots[-1], *leaves)
+
+    def snapshot(self) -> Snapshot | None:
+        """Offer none: this store keeps every block."""
+        return None
+
+    def page(self, digest: bytes) -> bytes | None:  # noqa: ARG002  # there are none
+        """Have no pages."""
+        return None
 
     def committed(self, first: int, count: int) -> Sequence[Append]:
         """Serve other nodes' fetches."""

@@ -144,6 +144,7 @@ class TrioHost(Resident):
                 found.telemetry_epoch,
                 StoredBlocks(writer),
                 self._dice,
+                found.kept,
             )
             pump = WatchedPump(node, writer, self)
             joining = Joining(pump, found.ledger, around.now)

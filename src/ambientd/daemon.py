@@ -47,6 +47,7 @@ from ambientd.model.base import NodeId
 from ambientd.model.execution import EngineCode
 from ambientd.model.genesis import Genesis, Profile
 from ambientd.node.build import NodeOptions, beacon_tip, build_node, signer_of
+from ambientd.node.compaction import LogOptions
 from ambientd.node.core import Node
 from ambientd.ports.anchors import AnchorSent
 from ambientd.ports.store import Store
@@ -218,6 +219,7 @@ def _build_node(
         seed=identity.seed,
         anchors=config.bitcoin.chain is not ChainKind.OFF,
         may_vote=may_vote,
+        log=LogOptions(kept_blocks=config.log.kept_blocks, is_whole=config.log.whole),
         telemetry=TelemetryOptions(
             interval_ms=config.telemetry.interval_ms,
             stale_ms=config.telemetry.interval_ms * 7 // 2,
@@ -227,7 +229,7 @@ def _build_node(
     )
     blocks = StoredBlocks(writer)
     epoch = recovered.telemetry_epoch
-    return build_node(options, recovered.ledger, recovered.log, epoch, blocks, rng)
+    return build_node(options, recovered.ledger, recovered.log, epoch, blocks, rng, recovered.kept)
 
 
 def _engine_name(identity: Identity) -> str:

@@ -16,8 +16,10 @@ from ambientd.consensus.messages import (
     Forward,
     InEpoch,
     Message,
+    Pages,
     Position,
     QcNotice,
+    WantPages,
     append_payload,
     block_hash,
     encode_message,
@@ -27,6 +29,7 @@ from ambientd.consensus.messages import (
 )
 from sim.replica import STOP_PREFIX, read_stop
 from tests.consensus.bench import CLUSTER, Bench, record, secret
+from tests.consensus.snapshots import taken
 
 PATH = Path(__file__).parents[2] / "protocols" / "vectors" / "log.json"
 
@@ -66,6 +69,23 @@ def epoch_change() -> dict[str, Any]:
     }
 
 
+def snapshot() -> dict[str, Any]:
+    """Give a snapshot that holds, and its pages."""
+    found = taken(Bench(4))
+    digests = tuple(digest for _, digest in found.snapshot.pages)
+    want = WantPages(digests)
+    return {
+        "after block": found.snapshot.index,
+        "state root": found.snapshot.root.hex(),
+        "pages": {digest.hex(): page.hex() for digest, page in found.pages.items()},
+        "messages": {
+            "offer": encode_message(found.offer).hex(),
+            "want pages": encode_message(want).hex(),
+            "pages": encode_message(Pages(tuple(found.pages.values()))).hex(),
+        },
+    }
+
+
 def vectors() -> dict[str, Any]:
     """Give everything another implementation needs to check itself against."""
     bench = Bench(4)
@@ -88,6 +108,7 @@ def vectors() -> dict[str, Any]:
     hash_ = block_hash(first.header)
     return {
         "epoch change": epoch_change(),
+        "snapshot": snapshot(),
         "cluster": CLUSTER.hex(),
         "epoch": 0,
         "epoch seed": b"seed".hex(),

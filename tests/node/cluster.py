@@ -11,12 +11,12 @@ from ambientd.model.genesis import Rules
 from ambientd.model.record import Admit, Body, SeatAsked, SeatVote, SeatWish
 from ambientd.model.task import Assurance
 from ambientd.node.build import NodeOptions, beacon_tip
+from ambientd.node.compaction import LogOptions
 from ambientd.node.effect import PeerMisbehaved
 from ambientd.node.event import BodiesProposed
 from ambientd.telemetry.core import TelemetryOptions
 from sim.cluster import (
     RULES,
-    UNTIL_MS,
     Cast,
     genesis_of,
     join_record,
@@ -27,7 +27,7 @@ from sim.cluster import (
 )
 from sim.node_machine import NodeHost
 from sim.vices import Vice
-from sim.world import World
+from sim.world import EPOCH_MS, World
 from tests.fakes.memory_store import MemoryStore
 from tests.ledger.bitcoin import anchor_proof
 
@@ -45,6 +45,7 @@ class Cluster:
         rules: Rules = RULES,
         seed: int = 1,
         checked: bool = True,
+        log: LogOptions | None = None,
     ) -> None:
         self.world = World(seed)
         self.genesis = genesis_of(members, rules)
@@ -55,7 +56,10 @@ class Cluster:
             is_member = number < members
             name = ("member", number) if is_member else ("guest", number - members)
             options = NodeOptions(
-                self.genesis, seed_of(*name), telemetry=TelemetryOptions(capacity=4)
+                self.genesis,
+                seed_of(*name),
+                telemetry=TelemetryOptions(capacity=4),
+                log=log or LogOptions(),
             )
             vice = (vices or {}).get(number)
             host = NodeHost(
@@ -97,7 +101,8 @@ class Cluster:
         self.serial += 1
         assurance = Assurance.NONE if replicas == 1 else Assurance.REPLICATED
         spec = task_spec(self.serial, assurance, replicas)
-        body = Admit(nonce=b"%d" % self.serial, spec=spec, until_ms=UNTIL_MS)
+        until_ms = EPOCH_MS + self.world.now + self.genesis.rules.keep_ms // 2
+        body = Admit(nonce=b"%d" % self.serial, spec=spec, until_ms=until_ms)
         want(self.world, self.hosts[by], body)
         return task_id(NodeId(self.hosts[by].key), body.nonce, body.spec)
 

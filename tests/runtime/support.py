@@ -52,5 +52,5 @@ def node_on(store: MemoryStore, writer: StoreWriter, genesis: Genesis, seed: byt
     options = NodeOptions(genesis=genesis, seed=seed)
     blocks = StoredBlocks(writer)
     return build_node(
-        options, back.ledger, back.log, back.telemetry_epoch, blocks, random.Random(1)
+        options, back.ledger, back.log, back.telemetry_epoch, blocks, random.Random(1), back.kept
     )

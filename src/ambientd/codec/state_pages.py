@@ -7,13 +7,19 @@ it, and then each page by itself, in any order.
 
 from collections.abc import Iterable, Sequence
 
+from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256, tagged
+from ambientd.errors import RemoteProtocolError
 
 PAGE_ENTRIES_MAX = 32
 DEPTH_MAX = 255
 
 PlacedPage = tuple[int, bytes]
 """A page's depth and digest; a list of all pages goes from left to right."""
+
+
+PageEntries = tuple[tuple[bytes, bytes], ...]
+"""A page's entries: keys and values, sorted by key."""
 
 
 def is_right(place: bytes, depth: int) -> bool:
@@ -39,6 +45,21 @@ def page_digest(entries: Iterable[bytes]) -> bytes:
 def branch_digest(left: bytes, right: bytes) -> bytes:
     """Hash a branch."""
     return tagged("ambient/state-branch/1", left, right)
+
+
+def encode_page(entries: PageEntries) -> bytes:
+    """Give a page's canonical bytes."""
+    return encode(entries)
+
+
+def decode_page(data: bytes) -> tuple[bytes, PageEntries]:
+    """Read a page; give its digest and entries, or raise RemoteProtocolError."""
+    entries: PageEntries = decode(data, PageEntries)
+    keys = [key for key, _ in entries]
+    if len(keys) > PAGE_ENTRIES_MAX or keys != sorted(set(keys)):
+        msg = f"a page has at most {PAGE_ENTRIES_MAX} entries, sorted by key"
+        raise RemoteProtocolError(msg)
+    return page_digest(entry_digest(*each) for each in entries), entries
 
 
 def root_of_pages(pages: Sequence[PlacedPage]) -> bytes | None:

@@ -190,6 +190,26 @@ class StoreOptions(Options, frozen=True):
     ] = StoreEngine.SQLITE
 
 
+class LogOptions(Options, frozen=True):
+    """How much of the log this node keeps beside the newest snapshot of the ledger."""
+
+    kept_blocks: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10_000_000,
+            description=(
+                "Blocks kept below the newest snapshot, for nodes that lag a little and for "
+                "restorations to an earlier height; older ones are deleted."
+            ),
+        ),
+    ] = 8192
+    whole: Annotated[
+        bool,
+        Meta(description="Keep every block from the first on; the disk fills for ever."),
+    ] = False
+
+
 class TelemetryOptions(Options, frozen=True):
     """What this node tells its peers of its condition."""
 
@@ -273,6 +293,7 @@ class Config(Options, frozen=True):
     api: ApiOptions = ApiOptions()
     execution: ExecutionOptions = ExecutionOptions()
     store: StoreOptions = StoreOptions()
+    log: LogOptions = LogOptions()
     telemetry: TelemetryOptions = TelemetryOptions()
     bitcoin: BitcoinOptions = BitcoinOptions()
     limits: LimitOptions = LimitOptions()

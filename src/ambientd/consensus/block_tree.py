@@ -190,6 +190,11 @@ class BlockTree:
         while len(self._abandoned) > ABANDONED_MAX:
             del self._abandoned[next(iter(self._abandoned))]
 
+    def persisted(self, index: int) -> tuple[bytes, ...]:
+        """Give the blocks up to an index that the host keeps without having committed them."""
+        held = [block.hash for block in self.blocks.values() if block.position.index <= index]
+        return (*held, *(hash_ for hash_, at in self._abandoned.items() if at <= index))
+
     def keep_only(self, hash_: bytes) -> None:
         """Drop every branch but the one that ends at `hash_`; some block may come again."""
         kept = {block.hash: block for block in self.chain(hash_) or []}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ambientd.consensus.block_tree import BlockTree
-from ambientd.consensus.messages import Append, Blocks, EpochEnd, QuorumCertificate
+from ambientd.consensus.messages import Append, Blocks, EpochEnd, QuorumCertificate, Snapshot
 from ambientd.consensus.options import ConsensusOptions, Random
 from ambientd.consensus.pacemaker import REST_MS_MAX
 
@@ -13,7 +13,10 @@ class BlockSource(Protocol):
     """The host's committed blocks: a synchronous lookup, no waiting."""
 
     def committed(self, first: int, count: int) -> Sequence[Append]:
-        """Give up to `count` consecutive blocks from index `first`; fewer at the end."""
+        """Give up to `count` consecutive blocks from index `first`.
+
+        Fewer at the end, and none when the first is not kept any more.
+        """
         ...
 
 
@@ -22,6 +25,14 @@ class EpochSource(BlockSource, Protocol):
 
     def ends(self, first: int, count: int) -> Sequence[EpochEnd]:
         """Give the ends of up to `count` consecutive epochs from number `first`; fewer at last."""
+        ...
+
+    def snapshot(self) -> Snapshot | None:
+        """Give the newest snapshot that is kept whole; None when no block was ever deleted."""
+        ...
+
+    def page(self, digest: bytes) -> bytes | None:
+        """Give a page of that snapshot."""
         ...
 
 

@@ -32,7 +32,7 @@ from ambientd.consensus.effects import (
 from ambientd.consensus.epochs import Endless, Stops, end_fault
 from ambientd.consensus.events import (
     Applied,
-    Event,
+    EpochEvent,
     MessageReceived,
     RecordSettled,
     RecordSubmitted,
@@ -53,10 +53,13 @@ from ambientd.consensus.messages import (
     Forward,
     Header,
     InEpoch,
+    Offer,
+    Pages,
     QcNotice,
     QuorumCertificate,
     Timeout,
     Vote,
+    WantPages,
     append_payload,
     block_hash,
     records_root,
@@ -122,7 +125,7 @@ class Consensus(Voter):
         times = [at for at in due if at is not None]
         return max(min(times), self._now + 1) if times else None
 
-    def handle(self, event: Event, *, now: int) -> list[Effect]:
+    def handle(self, event: EpochEvent, *, now: int) -> list[Effect]:
         """Advance by one event; persist effects come before send effects (section 4)."""
         self._now = max(self._now, now)
         match event:
@@ -223,7 +226,7 @@ class Consensus(Voter):
                 fault = self._on_forward(sender, message, now)
             case EvidenceMessage():
                 fault = self._on_evidence(message.evidence)
-            case InEpoch() | Epochs():
+            case InEpoch() | Epochs() | Offer() | WantPages() | Pages():
                 fault = None  # `Log` takes these in
             case _:
                 assert_never(message)

@@ -14,6 +14,7 @@ from ambientd.consensus.messages import (
     Header,
     Message,
     QuorumCertificate,
+    Snapshot,
 )
 from ambientd.consensus.safety import SafetyState
 
@@ -70,6 +71,27 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotFetched:
+    """A later state is here, proven and whole: build it from the pages and go on from it.
+
+    The host keeps it, with the block and the ends, in one write; then it says `Installed`. What
+    it has of the log up to that block is of no more use, but its safety state stays. `dropped`
+    names persisted blocks that can never be committed any more.
+    """
+
+    snapshot: Snapshot
+    pages: tuple[bytes, ...]
+    ends: tuple[EpochEnd, ...]
+    dropped: tuple[bytes, ...] = ()
+
+    @property
+    def block(self) -> CommittedBlock:
+        """Give the block whose state this is, with its commit proof."""
+        (_, qc), (child, child_qc), _ = self.snapshot.links
+        return CommittedBlock(self.snapshot.block, qc.hash, qc, child, child_qc)
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send to one node."""
 
@@ -121,6 +143,7 @@ Effect = (
     PersistBlock
     | PersistSafety
     | Committed
+    | SnapshotFetched
     | Send
     | Broadcast
     | EvidenceFound

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.messages import Message
 
 
@@ -24,6 +25,17 @@ class Tick:
 class Applied:
     """The host has applied every `Committed` so far: state roots it lacked may be known now."""
 
+    is_idle: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The host has taken the state of the last `SnapshotFetched`, which has these beacons.
+
+    `is_idle` as in Started.
+    """
+
+    beacons: tuple[BeaconLink, ...]
     is_idle: bool = True
 
 
@@ -56,6 +68,8 @@ class RoundTripMeasured:
     round_trip_ms: int
 
 
-Event = (
+EpochEvent = (
     Started | Tick | Applied | MessageReceived | RecordSubmitted | RecordSettled | RoundTripMeasured
 )
+"""What one epoch's log is told."""
+Event = EpochEvent | Installed

@@ -131,6 +131,29 @@ class Follower:
         return self._safety.high_qc
 
     @property
+    def safety(self) -> SafetyState:
+        """Give what this node must never forget."""
+        return self._safety
+
+    def uncommitted(self, above: int) -> tuple[Append, ...]:
+        """Give the linked blocks above an index, parents first."""
+        blocks = sorted(self._tree.blocks.values(), key=lambda block: block.position.index)
+        return tuple(block.append for block in blocks if block.position.index > above)
+
+    def superseded(self, index: int) -> tuple[bytes, ...]:
+        """Give the persisted blocks up to an index that is committed elsewhere."""
+        return self._tree.persisted(index)
+
+    @property
+    def awaits_blocks(self) -> bool:
+        """Tell whether a FETCH of this node's is unanswered."""
+        return self._catch_up.is_awaiting
+
+    def offered_instead(self, *, now: int) -> None:
+        """Note that a FETCH was answered with something else than blocks."""
+        self._catch_up.answered(now, advanced=False)
+
+    @property
     def pending_records(self) -> int:
         """Give how many records wait here to be in the log."""
         return len(self._pool)

@@ -13,9 +13,17 @@ from ambientd.consensus import beacon
 from ambientd.consensus.catch_up import EpochSource, FetchLimit, serve_ended
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.core import Consensus
-from ambientd.consensus.effects import Broadcast, Committed, Effect, PersistSafety, Send
+from ambientd.consensus.effects import (
+    Broadcast,
+    Committed,
+    Effect,
+    PeerFault,
+    PersistSafety,
+    Send,
+    SnapshotFetched,
+)
 from ambientd.consensus.epochs import Stops, next_options
-from ambientd.consensus.events import Applied, Event, MessageReceived, Started
+from ambientd.consensus.events import Applied, Event, Installed, MessageReceived, Started
 from ambientd.consensus.judging import StateRootAt
 from ambientd.consensus.messages import (
     ENDS_MAX,
@@ -27,10 +35,14 @@ from ambientd.consensus.messages import (
     Forward,
     InEpoch,
     Message,
+    Offer,
+    Pages,
+    WantPages,
 )
 from ambientd.consensus.options import ConsensusOptions, LogSigner, Random
 from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyRules
+from ambientd.consensus.snapshots import SnapshotFetcher, SnapshotServer
 
 
 class Log:
@@ -58,6 +70,9 @@ class Log:
         self._limit = FetchLimit(first)
         self._hint_limit = FetchLimit(first)
         self._ended: Committed | None = None
+        self._server = SnapshotServer(first, blocks)
+        self._fetcher = SnapshotFetcher(first, stops.read)
+        self._fetched: SnapshotFetched | None = None
 
         def epoch(options: ConsensusOptions, restored: Restored | None) -> Consensus:
             return Consensus(
@@ -86,12 +101,20 @@ class Log:
     @property
     def next_deadline(self) -> int | None:
         """Give when the host must send the next Tick; None when nothing is due, ever."""
-        return self.current.next_deadline
+        times = [self.current.next_deadline, self._fetcher.deadline]
+        return min((at for at in times if at is not None), default=None)
 
     def handle(self, event: Event, *, now: int) -> list[Effect]:
         """Advance by one event; persist effects come before send effects."""
         if isinstance(event, MessageReceived):
-            return self._on_message(event.sender, event.message, now)
+            effects = self._on_message(event.sender, event.message, now)
+        else:
+            effects = self._on_event(event, now)
+        return [*effects, *self._fetch_pages(now)]
+
+    def _on_event(self, event: Event, now: int) -> list[Effect]:
+        if isinstance(event, Installed):
+            return self._go_on_from(event, now)
         if isinstance(event, Applied) and self._ended is not None:
             return self._begin_next(self._ended, event.is_idle, now)
         if isinstance(event, Started) and self._is_fresh:
@@ -155,7 +178,7 @@ class Log:
         return labelled
 
     def _label(self, message: Message, number: int) -> Message:
-        if isinstance(message, Forward | InEpoch | Epochs):
+        if isinstance(message, Forward | InEpoch | Epochs | Offer | WantPages | Pages):
             return message
         return InEpoch(number, message)
 
@@ -167,6 +190,13 @@ class Log:
                 return self._labelled(self._on_epochs(sender, message, now))
             case Forward():
                 return self._labelled(self._hand_over(sender, message, now))
+            case Offer():
+                return self._on_offer(sender, message, now)
+            case WantPages():
+                return self._server.pages(sender, message, now)
+            case Pages():
+                fault = self._fetcher.take_pages(sender, message, now)
+                return [] if fault is None else [PeerFault(sender, fault)]
             case InEpoch():
                 return self._on_epoch_message(sender, message.epoch, message.message, now)
             case _:
@@ -180,6 +210,10 @@ class Log:
     ) -> list[Effect]:
         if epoch > self.number:
             return self._labelled(self.current.fall_behind(sender, now=now))
+        if isinstance(message, Fetch):
+            offer = self._server.offer(sender, epoch, message.after, now)
+            if offer is not None:
+                return offer
         if epoch == self.number:
             return self._labelled(self._hand_over(sender, message, now))
         if isinstance(message, EvidenceMessage):
@@ -218,3 +252,40 @@ class Log:
         if culprit is None or committee.number(culprit) is None:
             return []
         return self.current.convict_of(epoch, culprit, message.evidence)
+
+    # Snapshots.
+
+    def _on_offer(self, sender: bytes, offer: Offer, now: int) -> list[Effect]:
+        if not self.current.awaits_blocks:
+            return []
+        self.current.offered_instead(now=now)
+        head = self.current.head_index
+        fault = self._fetcher.take_offer(sender, offer, self.current.options, head)
+        return [] if fault is None else [PeerFault(sender, fault)]
+
+    def _fetch_pages(self, now: int) -> list[Effect]:
+        effects: list[Effect] = []
+        for effect in self._fetcher.step(self.current.head_index, now):
+            if isinstance(effect, SnapshotFetched):
+                dropped = self.current.superseded(effect.snapshot.index)
+                self._fetched = replace(effect, dropped=dropped)
+                effects.append(self._fetched)
+            else:
+                effects.append(effect)
+        return effects
+
+    def _go_on_from(self, installed: Installed, now: int) -> list[Effect]:
+        """Begin again at a snapshot's block: what was signed stays signed, all else is of there."""
+        fetched, before = self._fetched, self.current
+        assert fetched is not None, "the host installs what was fetched"
+        self._fetched = self._ended = None
+        end = fetched.ends[-1] if fetched.ends else None
+        options = before.options if end is None else self._options_after(end)
+        safety = before.safety if end is None else None
+        tail = before.uncommitted(fetched.snapshot.index)
+        restored = Restored(safety, fetched.block, installed.beacons, tail)
+        self.current = self._epoch(options, restored)
+        self.current.inherit(before)
+        if end is None:
+            return self._labelled(self.current.handle(Started(installed.is_idle), now=now))
+        return self._labelled(self.current.begin(is_idle=installed.is_idle, now=now))

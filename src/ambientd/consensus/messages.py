@@ -15,6 +15,9 @@ from ambientd.model.genesis import MEMBERS_MAX
 FETCHED_BLOCKS_MAX = 1024
 ENDING_BLOCKS_MAX = 1024
 ENDS_MAX = 16
+OFFERED_ENDS_MAX = 1024
+PAGES_MAX = 262_144
+WANTED_PAGES_MAX = 256
 
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Member = Annotated[int, Meta(ge=0, lt=MEMBERS_MAX)]
@@ -211,7 +214,57 @@ class Epochs(Struct, frozen=True, array_like=True, tag=10):
     ends: Annotated[tuple[EpochEnd, ...], Meta(max_length=ENDS_MAX)]
 
 
-Message = EpochMessage | Forward | InEpoch | Epochs
+Link = tuple[Header, QuorumCertificate]
+"""A header and the certificate of its block."""
+
+
+class Snapshot(Struct, frozen=True, array_like=True):
+    """What proves a state: a block, and certified headers down to the one that names its root.
+
+    `links` are the block, its child, which commits it, and its grandchild, which names the root
+    of the state after the block. `pages` are the depth and digest of each page of that state.
+    """
+
+    version: Count
+    epoch: Count
+    block: Append
+    links: tuple[Link, Link, Link]
+    pages: Annotated[
+        tuple[tuple[Annotated[int, Meta(ge=0, le=255)], Hash], ...],
+        Meta(min_length=1, max_length=PAGES_MAX),
+    ]
+
+    @property
+    def index(self) -> int:
+        """Give the index of the block whose state this is."""
+        return self.block.header.index
+
+    @property
+    def root(self) -> bytes:
+        """Give the state's root."""
+        return self.links[2][0].state_root
+
+
+class Offer(Struct, frozen=True, array_like=True, tag=11):
+    """A snapshot in place of blocks that are not kept, and how the epochs before it ended."""
+
+    ends: Annotated[tuple[EpochEnd, ...], Meta(max_length=OFFERED_ENDS_MAX)]
+    snapshot: Snapshot
+
+
+class WantPages(Struct, frozen=True, array_like=True, tag=12):
+    """Ask for pages of a state by their digests."""
+
+    digests: Annotated[tuple[Hash, ...], Meta(min_length=1, max_length=WANTED_PAGES_MAX)]
+
+
+class Pages(Struct, frozen=True, array_like=True, tag=13):
+    """Some of the pages that were asked for; none when none of them is here."""
+
+    pages: Annotated[tuple[bytes, ...], Meta(max_length=WANTED_PAGES_MAX)]
+
+
+Message = EpochMessage | Forward | InEpoch | Epochs | Offer | WantPages | Pages
 
 
 def block_hash(header: Header) -> bytes:

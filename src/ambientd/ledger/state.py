@@ -182,6 +182,10 @@ class LedgerState:
             if place == len(sizes) or sizes[place] != entry.note.size:
                 sizes.insert(place, entry.note.size)
 
+    def become(self, other: "LedgerState") -> None:
+        """Take over another state of this cluster, a later one; all who look at this one see it."""
+        self.__dict__.update(other.__dict__)
+
     # Reading
 
     def get(self, key: Key) -> Entry | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from ambientd.codec.state_pages import (
     PAGE_ENTRIES_MAX,
     branch_digest,
+    encode_page,
     entry_digest,
     is_right,
     page_digest,
@@ -31,9 +32,11 @@ class Page:
         self.items = items
         self.digest = page_digest(items[key][1] for key in sorted(items))
 
-    def encoded(self) -> tuple[tuple[bytes, bytes], ...]:
-        """Give the entries' keys and canonical bytes, sorted."""
-        return tuple((key, encode_entry(self.items[key][0])) for key in sorted(self.items))
+    def encoded(self) -> bytes:
+        """Give the page's canonical bytes."""
+        return encode_page(
+            tuple((key, encode_entry(self.items[key][0])) for key in sorted(self.items))
+        )
 
 
 class _Branch:

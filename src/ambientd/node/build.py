@@ -17,6 +17,7 @@ from ambientd.ledger.apply import decode_record, is_admissible
 from ambientd.ledger.state import LedgerState, first_epoch
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
+from ambientd.node.compaction import Compactor, LogKept, LogOptions
 from ambientd.node.core import Cores, Node
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LedgerStops, beacon_secrets, fraud_judge, options_of
@@ -39,6 +40,7 @@ class NodeOptions:
     anchors: bool = True
     may_vote: bool = True
     telemetry: TelemetryOptions = field(default_factory=TelemetryOptions)
+    log: LogOptions = field(default_factory=LogOptions)
 
 
 def signer_of(seed: bytes, genesis: Genesis) -> Signer:
@@ -76,6 +78,7 @@ def build_node(
     telemetry_epoch: int,
     blocks: EpochSource,
     rng: Random,
+    kept: LogKept,
 ) -> Node:
     """Give the node in the state that it had on disk."""
     genesis = options.genesis
@@ -113,4 +116,4 @@ def build_node(
         submitter=Submitter(own_id),
         telemetry=Telemetry(signer, options.telemetry, telemetry_epoch),
     )
-    return Node(signer, cores, roots, fraud_judge(ledger))
+    return Node(signer, cores, roots, fraud_judge(ledger), Compactor(options.log, kept))

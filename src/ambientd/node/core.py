@@ -38,6 +38,7 @@ from ambientd.model.effect import (
 from ambientd.model.message import JobMessage
 from ambientd.model.record import Fraud, NodeReport
 from ambientd.node import event as node_events
+from ambientd.node.compaction import Compactor, PersistSnapshot
 from ambientd.node.effect import (
     AllowNodes,
     BroadcastFrame,
@@ -52,6 +53,7 @@ from ambientd.node.effect import (
     SendFrame,
     Told,
 )
+from ambientd.node.installing import beacons_of, changes, pages_of, state_of
 from ambientd.node.proposals import Proposals
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence
@@ -95,12 +97,14 @@ class Node:
         cores: Cores,
         roots: RecentRoots,
         judge: ProveFraud,
+        compactor: Compactor,
     ) -> None:
         self._proposals = Proposals(signer)
         self._id = NodeId(signer.public_key)
         self._cores = cores
         self._roots = roots
         self._judge = judge
+        self._compactor = compactor
         self._out: list[NodeEffect] = []
         self._now = 0
         self._coordinator: NodeId | None = None
@@ -198,10 +202,18 @@ class Node:
 
     def _on_started(self) -> None:
         cores = self._cores
-        nodes = cores.ledger.allowed_nodes()
+        self._let_in()
+        self._log(log_events.Started(cores.ledger.is_idle))
+        self._resume()
+
+    def _let_in(self) -> None:
+        nodes = self._cores.ledger.allowed_nodes()
         self._out.append(AllowNodes(nodes))
         self._telemetry(telemetry_messages.MembersChanged(nodes))
-        self._log(log_events.Started(cores.ledger.is_idle))
+
+    def _resume(self) -> None:
+        """Take up what the ledger says that this node owes."""
+        cores = self._cores
         self._roles(cores.worker.resume(cores.ledger, self._now))
         self._roles(cores.referee.resume(cores.ledger))
 
@@ -298,6 +310,8 @@ class Node:
                 self._out.append(BroadcastFrame(frame))
             case log_effects.Committed():
                 self._apply(effect)
+            case log_effects.SnapshotFetched():
+                self._install(effect)
             case log_effects.CoordinatorChanged(term=term, coordinator=coordinator):
                 self._on_coordinator(term, NodeId(coordinator))
             case log_effects.PeerFault(sender=sender, reason=reason):
@@ -325,7 +339,9 @@ class Node:
         ledger = self._cores.ledger
         writes: dict[Key, Entry | None] = {}
         events: list[tuple[LedgerEvent, BlockContext]] = []
+        snapshots: list[PersistSnapshot] = []
         for block in committed.blocks:
+            epoch = ledger.epoch.number
             header = block.block.header
             context = BlockContext(
                 index=header.index,
@@ -340,17 +356,37 @@ class Node:
             writes.update(result.writes)
             self._roots.add(context.index, result.root, ledger.epoch_due)
             events += [(event, context) for event in result.events]
+            snapshots += self._compactor.on_block(
+                block, epoch, ledger.tree, ends_epoch=ledger.epoch.number != epoch
+            )
         self._out.append(PersistLedger(committed, writes, ledger.root, ledger.epoch.number))
+        self._out += snapshots
         for event, context in events:
             self._out.append(Told(event, context.index, context.time_ms))
             self._on_ledger_event(event)
 
+    def _install(self, fetched: log_effects.SnapshotFetched) -> None:
+        """Go over to a later state that the log has proven; what happened meanwhile is not told."""
+        ledger = self._cores.ledger
+        later = state_of(fetched, ledger)
+        writes, head_index = changes(ledger, later), ledger.applied_index
+        ledger.become(later)
+        beacons = beacons_of(ledger)
+        committed = log_effects.Committed((fetched.block,), beacons, fetched.dropped)
+        self._roots.add(ledger.applied_index, ledger.root, ledger.epoch_due)
+        epoch = ledger.epoch.number
+        self._out.append(PersistLedger(committed, writes, ledger.root, epoch, is_leap=True))
+        self._out.append(
+            self._compactor.installed(fetched.snapshot, pages_of(fetched), fetched.ends, head_index)
+        )
+        self._let_in()
+        self._resume()
+        self._log_queue.append(log_events.Installed(beacons, ledger.is_idle))
+
     def _on_ledger_event(self, event: LedgerEvent) -> None:
         cores, now = self._cores, self._now
         if isinstance(event, NodeJoined):
-            nodes = cores.ledger.allowed_nodes()
-            self._out.append(AllowNodes(nodes))
-            self._telemetry(telemetry_messages.MembersChanged(nodes))
+            self._let_in()
         cores.coordinator.on_ledger(event)
         self._roles(cores.worker.on_ledger(event, cores.ledger, now))
         self._roles(cores.referee.on_ledger(event, cores.ledger))

@@ -9,6 +9,7 @@ from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.events import LedgerEvent
 from ambientd.model.base import NodeId
 from ambientd.model.effect import Abandon, AnchorRoot, Execute, FetchBlob
+from ambientd.node.compaction import PersistSnapshot
 from ambientd.telemetry.messages import BatchAccepted, IdentitySeenElsewhere, SafeModeChanged
 
 
@@ -17,12 +18,14 @@ class PersistLedger:
     """Keep committed blocks and what they changed, in one transaction.
 
     `epoch` is the one that the last block leaves: the next one where `committed` has an end.
+    With `is_leap` the block is a snapshot's, and those between it and the last one are not there.
     """
 
     committed: Committed
     writes: Mapping[Key, Entry | None]
     root: bytes
     epoch: int
+    is_leap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,9 @@ class RecordDropped:
     reason: str
 
 
-Persist: TypeAlias = PersistBlock | PersistSafety | PersistLedger | PersistTelemetryEpoch
+Persist: TypeAlias = (
+    PersistBlock | PersistSafety | PersistLedger | PersistSnapshot | PersistTelemetryEpoch
+)
 NodeEffect: TypeAlias = (
     Persist
     | SendFrame

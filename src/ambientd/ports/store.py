@@ -22,6 +22,7 @@ class StoreTable(StrEnum):
     BLOCK = "block"
     COMMITTED = "committed"
     LEDGER = "ledger"
+    PAGE = "page"
     LEAF = "leaf"
     TASK_INDEX = "task_index"
     BLOB_META = "blob_meta"

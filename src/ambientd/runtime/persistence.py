@@ -8,19 +8,21 @@ from ambientd.codec.canonical import decode, encode
 from ambientd.codec.statements import fingerprint
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.effects import CommittedBlock, PersistBlock, PersistSafety
-from ambientd.consensus.messages import Append, EpochEnd, genesis_qc
+from ambientd.consensus.messages import Append, EpochEnd, Snapshot, genesis_qc
 from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyState
 from ambientd.errors import RemoteProtocolError, StoreError
 from ambientd.ledger.entries import decode_entry, decode_key, encode_entry, encode_key
 from ambientd.ledger.state import LedgerState
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
+from ambientd.node.compaction import LogKept, PersistSnapshot
 from ambientd.node.effect import NodeEffect, PersistLedger, PersistTelemetryEpoch
 from ambientd.ports.store import Delete, Put, Store, StoreTable, Write, Writer
 
 SAFETY_KEY = b"safety"
 HEAD_KEY = b"head"
 TELEMETRY_EPOCH_KEY = b"telemetry-epoch"
+SNAPSHOT_KEY = b"snapshot"
 """Each key names one row; nothing else is kept under it."""
 END_KEYS = b"epoch-end/"
 """Before an epoch's number: the proof of how it ended."""
@@ -47,6 +49,8 @@ def writes_of(effect: NodeEffect) -> list[Write] | None:
             return [Put(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY, encode(epoch))]
         case PersistLedger():
             return _ledger_writes(effect)
+        case PersistSnapshot():
+            return _snapshot_writes(effect)
         case _:
             return None
 
@@ -77,6 +81,23 @@ def _ledger_writes(effect: PersistLedger) -> list[Write]:
     return writes
 
 
+def _snapshot_writes(effect: PersistSnapshot) -> list[Write]:
+    writes: list[Write] = [
+        Put(StoreTable.PAGE, digest, page) for digest, page in effect.pages.items()
+    ]
+    snapshot = effect.snapshot
+    if snapshot is not None:
+        writes.append(Put(StoreTable.LOCAL, SNAPSHOT_KEY, encode(snapshot)))
+        first = snapshot.epoch - len(effect.ends)
+        writes += [
+            Put(StoreTable.LOCAL, end_key(epoch), encode(end))
+            for epoch, end in enumerate(effect.ends, first)
+        ]
+    writes += [Delete(StoreTable.PAGE, digest) for digest in effect.dropped_pages]
+    writes += [Delete(StoreTable.COMMITTED, index_key(index)) for index in effect.deleted_blocks]
+    return writes
+
+
 SafetyRow: TypeAlias = tuple[int, SafetyState]
 """What a member must never forget, and the epoch in which it counts."""
 
@@ -93,6 +114,7 @@ class Recovered:
     telemetry_epoch: int
     has_safety: bool
     """Whether safety state of any epoch is there: without it a key may have voted for anything."""
+    kept: LogKept
 
 
 def recover(store: Store, genesis: Genesis) -> Recovered:
@@ -128,9 +150,10 @@ def _recover(store: Store, genesis: Genesis) -> Recovered:
         if store.get(StoreTable.COMMITTED, index_key(head.index)) is None:
             msg = f"the committed block {head.index} is missing"
             raise ValueError(msg)
+    kept_log = _kept(store, ledger.applied_index)
     tail = _tail(store, ledger.applied_index)
     if safety_row is None and head is None and not tail:
-        return Recovered(None, ledger, epoch, has_safety=False)
+        return Recovered(None, ledger, epoch, has_safety=False, kept=kept_log)
     # What an older epoch's state says of the present one is that nothing was signed in it.
     kept: SafetyRow | None = None if safety_row is None else decode(safety_row, SafetyRow)
     present = ledger.epoch.number
@@ -141,7 +164,26 @@ def _recover(store: Store, genesis: Genesis) -> Recovered:
         raise ValueError(msg)
     end = None if end_row is None else decode(end_row, EpochEnd)
     restored = Restored(safety=safety, head=head, beacons=beacons, tail=tail, end=end)
-    return Recovered(restored, ledger, epoch, has_safety=kept is not None)
+    return Recovered(restored, ledger, epoch, has_safety=kept is not None, kept=kept_log)
+
+
+def _kept(store: Store, head_index: int) -> LogKept:
+    """Give what is kept of the log; whoever lags below its first block needs the snapshot."""
+    rows = list(store.scan(StoreTable.COMMITTED, limit=1))
+    first = int.from_bytes(rows[0][0], "big") if rows else head_index + 1
+    snapshot = snapshot_of(store)
+    pages = frozenset(key for key, _ in store.scan(StoreTable.PAGE))
+    listed = {digest for _, digest in snapshot.pages} if snapshot is not None else set()
+    if listed - pages or (snapshot is None and first > 1):
+        msg = f"of the snapshot that the log begins with, {len(listed - pages)} pages are missing"
+        raise ValueError(msg)
+    return LogKept(first, snapshot, pages)
+
+
+def snapshot_of(store: Store) -> Snapshot | None:
+    """Give the snapshot that is kept; None before the first."""
+    row = store.get(StoreTable.LOCAL, SNAPSHOT_KEY)
+    return None if row is None else decode(row, Snapshot)
 
 
 def _tail(store: Store, floor: int) -> tuple[Append, ...]:
@@ -185,7 +227,17 @@ class StoredBlocks:
             return list(store.scan(StoreTable.COMMITTED, start, end, limit=count))
 
         rows = self._writer.read_now(look_up)
+        if not rows or rows[0][0] != start:
+            return []  # deleted, or not there yet
         return [decode(value, Append) for _, value in rows]
+
+    def snapshot(self) -> Snapshot | None:
+        """Give the newest snapshot that is kept whole; None when no block was ever deleted."""
+        return self._writer.read_now(snapshot_of)
+
+    def page(self, digest: bytes) -> bytes | None:
+        """Give a page of that snapshot."""
+        return self._writer.read_now(lambda store: store.get(StoreTable.PAGE, digest))
 
     def ends(self, first: int, count: int) -> Sequence[EpochEnd]:
         """Give how up to `count` consecutive epochs ended, from number `first`; fewer at last."""

@@ -1,0 +1,180 @@
+"""When a node takes a snapshot, and which blocks it then lets go of (protocols/05 section 12).
+
+due ──block S──► candidate ──S + 1 commits it, S + 2 names its root──► written page by page ──► kept
+ ▲                   └── a term changed just there: no proof, so the next block is tried          │
+ └────────────────────────────────── blocks far below are deleted, some with each block ◄─────────┘
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ambientd.consensus.effects import CommittedBlock
+from ambientd.consensus.judging import root_due
+from ambientd.consensus.messages import EpochEnd, Snapshot
+from ambientd.consensus.snapshots import STATE_VERSION
+from ambientd.errors import ConfigError
+from ambientd.ledger.state_tree import Page, StateTree
+
+PAGES_A_BLOCK = 64
+BLOCKS_DELETED_A_BLOCK = 1024
+PAGES_OF_A_SMALL_STATE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """How often a snapshot is taken, and how many blocks below it are kept for who lags a little.
+
+    A state of many pages is written less often, so that writing it stays a small part of the work.
+    """
+
+    snapshot_blocks: int = 1024
+    kept_blocks: int = 8192
+    is_whole: bool = False  # then every block is kept
+
+    def __post_init__(self) -> None:
+        if self.snapshot_blocks < 1 or self.kept_blocks < 0:
+            msg = f"{self}: snapshots come every block or less often, and no less than 0 are kept"
+            raise ConfigError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class LogKept:
+    """What of the log is on disk: the first block, the snapshot, and which pages."""
+
+    first_block: int = 1
+    snapshot: Snapshot | None = None
+    pages: frozenset[bytes] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PersistSnapshot:
+    """Keep pages, then the snapshot that names them all, and only then delete; in one transaction.
+
+    `snapshot` is None while pages are still to come. `ends` are those of the epochs before it.
+    """
+
+    snapshot: Snapshot | None
+    pages: Mapping[bytes, bytes] = field(default_factory=dict)
+    dropped_pages: tuple[bytes, ...] = ()
+    deleted_blocks: range = range(0)
+    ends: tuple[EpochEnd, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    block: CommittedBlock
+    epoch: int
+    tree: StateTree
+
+
+class Compactor:
+    """Sees every committed block; says what to write and what to delete."""
+
+    def __init__(self, options: LogOptions, kept: LogKept) -> None:
+        self._options = options
+        self._first_block = kept.first_block
+        self._snapshot = kept.snapshot
+        self._on_disk = set(kept.pages)
+        self._candidate: _Candidate | None = None
+        self._writing: Snapshot | None = None
+        self._to_write: list[Page] = []
+
+    @property
+    def first_block(self) -> int:
+        """Give the index of the first block that is kept."""
+        return self._first_block
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """Give the newest snapshot that is kept whole."""
+        return self._snapshot
+
+    def on_block(
+        self, block: CommittedBlock, epoch: int, tree: StateTree, *, ends_epoch: bool
+    ) -> list[PersistSnapshot]:
+        """Look at a block that was just applied; `tree` is the state after it."""
+        if self._options.is_whole:
+            return []
+        if self._candidate is not None:
+            self._prove(self._candidate, block)
+            self._candidate = None
+        elif self._writing is None and not ends_epoch and block.index >= self._due_index:
+            self._candidate = _Candidate(block, epoch, tree)
+        effects = [] if self._writing is None else [self._write(self._writing)]
+        deleted = self._delete()
+        return [*effects, PersistSnapshot(None, deleted_blocks=deleted)] if deleted else effects
+
+    @property
+    def _due_index(self) -> int:
+        """Give where the next snapshot is taken: at the same blocks on every node."""
+        step = self._options.snapshot_blocks
+        if self._snapshot is None:
+            return step
+        step <<= (len(self._snapshot.pages) // PAGES_OF_A_SMALL_STATE).bit_length()
+        return (self._snapshot.index // step + 1) * step
+
+    def _prove(self, candidate: _Candidate, child: CommittedBlock) -> None:
+        """Take the candidate when its child commits it and its grandchild names its state."""
+        block, root = candidate.block, candidate.tree.root
+        if root_due(child.qc) != block.index or child.child.state_root != root:
+            return
+        links = (
+            (block.block.header, block.qc),
+            (child.block.header, child.qc),
+            (child.child, child.child_qc),
+        )
+        pages = candidate.tree.pages()
+        self._writing = Snapshot(
+            STATE_VERSION,
+            candidate.epoch,
+            block.block,
+            links,
+            tuple((depth, page.digest) for depth, page in pages),
+        )
+        self._to_write = [page for _, page in pages if page.digest not in self._on_disk]
+
+    def _write(self, snapshot: Snapshot) -> PersistSnapshot:
+        now, self._to_write = self._to_write[:PAGES_A_BLOCK], self._to_write[PAGES_A_BLOCK:]
+        pages = {page.digest: page.encoded() for page in now}
+        self._on_disk |= pages.keys()
+        if self._to_write:
+            return PersistSnapshot(None, pages)
+        self._writing = None
+        return self._switched(snapshot, pages, range(0))
+
+    def _switched(
+        self,
+        snapshot: Snapshot,
+        pages: Mapping[bytes, bytes],
+        deleted: range,
+        ends: tuple[EpochEnd, ...] = (),
+    ) -> PersistSnapshot:
+        """Go over to a snapshot; what only older ones name is dropped."""
+        listed = {digest for _, digest in snapshot.pages}
+        dropped = tuple(sorted(self._on_disk - listed))
+        self._snapshot, self._on_disk = snapshot, listed
+        return PersistSnapshot(snapshot, pages, dropped, deleted, ends)
+
+    def _delete(self) -> range:
+        """Let go of some of the blocks far below the snapshot."""
+        if self._snapshot is None:
+            return range(0)
+        target = self._snapshot.index + 1 - self._options.kept_blocks
+        first = self._first_block
+        end = min(target, first + BLOCKS_DELETED_A_BLOCK)
+        self._first_block = max(first, end)
+        return range(first, end)
+
+    def installed(
+        self,
+        snapshot: Snapshot,
+        pages: Mapping[bytes, bytes],
+        ends: tuple[EpochEnd, ...],
+        head_index: int,
+    ) -> PersistSnapshot:
+        """Go on from another node's snapshot: keep it as one's own, and no block below it."""
+        deleted = range(self._first_block, head_index + 1)
+        self._first_block = snapshot.index
+        self._candidate = self._writing = None
+        self._to_write = []
+        return self._switched(snapshot, pages, deleted, ends)

@@ -1,0 +1,306 @@
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from ambientd.codec.canonical import decode, encode
+from ambientd.codec.state_pages import encode_page
+from ambientd.consensus.beacon import BeaconLink
+from ambientd.consensus.effects import Effect, PeerFault, Send, SnapshotFetched
+from ambientd.consensus.epochs import Endless, Epoch
+from ambientd.consensus.events import Installed, MessageReceived, Started, Tick
+from ambientd.consensus.log import Log
+from ambientd.consensus.messages import (
+    Append,
+    EpochEnd,
+    Fetch,
+    Message,
+    Offer,
+    Pages,
+    QcNotice,
+    Snapshot,
+    WantPages,
+    decode_message,
+    encode_message,
+)
+from ambientd.consensus.snapshots import (
+    ASKED_AT_ONCE_MAX,
+    SnapshotFetcher,
+    SnapshotServer,
+    snapshot_fault,
+)
+from ambientd.errors import RemoteProtocolError
+from sim.replica import STOP_PREFIX, read_stop
+from tests.consensus.bench import Bench, keys, of, options, record
+from tests.consensus.snapshots import ENTRIES, Taken, taken
+
+BENCH = Bench(4, observers=1)
+TAKEN = taken(BENCH)
+
+
+def fault(**changes: Any) -> str | None:
+    return snapshot_fault(replace(TAKEN.snapshot, **changes), BENCH.options, read_stop)
+
+
+def test_a_certified_snapshot_holds() -> None:
+    assert fault() is None
+    assert TAKEN.snapshot.index == 2
+
+
+def test_a_snapshot_with_anything_changed_proves_nothing() -> None:
+    snapshot = TAKEN.snapshot
+    top, child, last = snapshot.links
+    other = taken(BENCH, entries=(ENTRIES[0], ENTRIES[2], ENTRIES[1])).snapshot
+    few = replace(last[1], signatures=last[1].signatures[:2])
+    for wrong, reason in (
+        ({"version": 2}, "version 2"),
+        ({"epoch": 1}, "epoch 1"),
+        ({"block": replace(snapshot.block, records=())}, "not the one that is certified"),
+        ({"block": other.links and BENCH.block(0, 1, BENCH.genesis)}, "not the one"),
+        ({"links": (top, child, child)}, "do not follow"),
+        ({"links": (top, child, (last[0], top[1]))}, "not of its header"),
+        ({"links": (top, child, (last[0], few))}, "does not hold"),
+        ({"links": (top, child, (replace(last[0], state_root=b"x" * 32), last[1]))}, "certificate"),
+        ({"pages": other.pages}, "pages are not"),
+        ({"pages": snapshot.pages[:-1]}, "pages are not"),
+        ({"pages": ((0, bytes(32)),)}, "pages are not"),
+    ):
+        found = fault(**wrong)
+        assert found is not None, wrong
+        assert reason in found
+
+
+def test_a_block_that_its_child_does_not_commit_proves_no_state() -> None:
+    top, child, last = TAKEN.snapshot.links
+    other_term = replace(child[1], parent_term=0)
+    assert fault(links=(top, (child[0], other_term), last)) == "the child does not commit the block"
+
+
+def test_no_snapshot_is_taken_at_the_end_of_an_epoch() -> None:
+    members, tips = BENCH.options.members, BENCH.options.beacon_tips
+    stop = BENCH.block(0, 1, BENCH.genesis, STOP_PREFIX + encode(Epoch(1, members, b"s", tips)))
+    top = (stop.header, BENCH.qc(stop, 0, 1, 2))
+    _, child, last = TAKEN.snapshot.links
+    assert fault(block=stop, links=(top, child, last)) == "the block ends its epoch"
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_refused_or_are_a_page(data: bytes) -> None:
+    try:
+        message = decode_message(encode_message(Pages((data,))))
+    except RemoteProtocolError:
+        return
+    fetcher = SnapshotFetcher(BENCH.options, read_stop)
+    assert fetcher.take_offer(BENCH.key(1), TAKEN.offer, BENCH.options, 0) is None
+    fetcher.step(0, 0)
+    assert isinstance(message, Pages)
+    assert fetcher.take_pages(BENCH.key(1), message, 0) is not None
+
+
+def test_a_snapshot_reads_and_writes_the_same_bytes() -> None:
+    data = encode(TAKEN.snapshot)
+    assert decode(data, Snapshot) == TAKEN.snapshot
+    assert encode_message(decode_message(encode_message(TAKEN.offer))) == encode_message(
+        TAKEN.offer
+    )
+
+
+def fetching(offerer: int = 1) -> SnapshotFetcher:
+    fetcher = SnapshotFetcher(BENCH.options, read_stop)
+    assert fetcher.take_offer(BENCH.key(offerer), TAKEN.offer, BENCH.options, 0) is None
+    return fetcher
+
+
+def asked(effects: Sequence[Effect]) -> dict[bytes, tuple[bytes, ...]]:
+    return {
+        each.to: each.message.digests
+        for each in effects
+        if isinstance(each, Send) and isinstance(each.message, WantPages)
+    }
+
+
+def test_pages_are_asked_of_several_nodes_and_of_who_offered_them_first() -> None:
+    wanted = asked(fetching(offerer=4).step(0, 0))
+    assert next(iter(wanted)) == BENCH.key(4)
+    assert 1 < len(wanted) <= ASKED_AT_ONCE_MAX
+    assert sorted(d for each in wanted.values() for d in each) == sorted(TAKEN.pages)
+    assert BENCH.options.self_id not in wanted
+
+
+def test_a_state_is_handed_over_once_all_its_pages_are_here() -> None:
+    fetcher = fetching()
+    wanted = asked(fetcher.step(0, 0))
+    for number, (peer, digests) in enumerate(wanted.items()):
+        assert fetcher.step(0, number) == []
+        answer = Pages(tuple(TAKEN.pages[digest] for digest in digests))
+        assert fetcher.take_pages(peer, answer, number) is None
+    [fetched] = fetcher.step(0, 10)
+    assert isinstance(fetched, SnapshotFetched)
+    assert (fetched.block.index, fetched.snapshot.root) == (2, TAKEN.snapshot.root)
+    assert fetched.pages == tuple(encode_page(page) for page in ENTRIES)
+    assert fetcher.deadline is None
+
+
+def test_a_page_that_was_not_asked_for_is_a_fault_and_counts_for_nothing() -> None:
+    fetcher = fetching(offerer=4)
+    wanted = asked(fetcher.step(0, 0))
+    peer = next(iter(wanted))
+    lie = Pages((encode_page(((b"a", b"lie"),)),))
+    assert fetcher.take_pages(peer, lie, 0) == "a page of the snapshot was not asked for"
+    again = asked(fetcher.step(0, 1))
+    assert peer not in again
+    assert {d for each in again.values() for d in each} == set(wanted[peer])
+
+
+def test_who_does_not_answer_is_passed_over_and_the_pages_asked_of_another() -> None:
+    fetcher = fetching()
+    wanted = asked(fetcher.step(0, 0))
+    assert fetcher.step(0, 799) == []
+    later = fetcher.deadline
+    assert later == 2 * BENCH.options.t0_ms
+    assert asked(fetcher.step(0, later)) == {}
+    assert fetcher.deadline == later + 4 * BENCH.options.t0_ms
+    assert len(asked(fetcher.step(0, fetcher.deadline))) == len(wanted)
+
+
+def test_pages_of_an_older_snapshot_count_for_a_newer_one() -> None:
+    fetcher = fetching()
+    for peer, digests in asked(fetcher.step(0, 0)).items():
+        pages = [TAKEN.pages[digest] for digest in digests if digest != next(iter(TAKEN.pages))]
+        assert fetcher.take_pages(peer, Pages(tuple(pages)), 1) is None
+    newer = taken(BENCH, 3, ((((b"a", b"new")),), *ENTRIES[1:]))
+    assert fetcher.take_offer(BENCH.key(2), newer.offer, BENCH.options, 0) is None
+    wanted = asked(fetcher.step(0, 2))
+    changed = set(newer.pages) - set(TAKEN.pages)
+    assert {d for each in wanted.values() for d in each} == changed
+    [(peer, digests)] = wanted.items()
+    assert fetcher.take_pages(peer, Pages((newer.pages[digests[0]],)), 3) is None
+    [fetched] = fetcher.step(0, 4)
+    assert fetched.block.index == 3
+
+
+def test_an_older_offer_and_one_of_what_is_here_change_nothing() -> None:
+    fetcher = SnapshotFetcher(BENCH.options, read_stop)
+    assert fetcher.take_offer(BENCH.key(1), TAKEN.offer, BENCH.options, 2) is None
+    assert fetcher.step(0, 0) == []
+    newer = taken(BENCH, 3)
+    assert fetcher.take_offer(BENCH.key(1), newer.offer, BENCH.options, 0) is None
+    assert fetcher.take_offer(BENCH.key(2), TAKEN.offer, BENCH.options, 0) is None
+    assert asked(fetcher.step(0, 0)).keys() >= {BENCH.key(1)}
+
+
+@dataclass
+class Compacted:
+    """A source that keeps a snapshot and no block up to it."""
+
+    taken: Taken = TAKEN
+    blocks: dict[int, Append] = field(default_factory=dict)
+
+    def committed(self, first: int, count: int) -> Sequence[Append]:
+        return [self.blocks[i] for i in range(first, first + count) if i in self.blocks]
+
+    def ends(self, first: int, count: int) -> Sequence[EpochEnd]:
+        return ()
+
+    def snapshot(self) -> Snapshot | None:
+        return self.taken.snapshot
+
+    def page(self, digest: bytes) -> bytes | None:
+        return self.taken.pages.get(digest)
+
+
+def test_who_asks_for_deleted_blocks_is_offered_the_snapshot() -> None:
+    server = SnapshotServer(BENCH.options, Compacted())
+    assert server.offer(BENCH.key(1), 0, 0, 0) == [Send(BENCH.key(1), TAKEN.offer)]
+    assert server.offer(BENCH.key(2), 0, 2, 0) is None
+    here = Compacted(blocks={1: TAKEN.snapshot.block})
+    assert SnapshotServer(BENCH.options, here).offer(BENCH.key(1), 0, 0, 0) is None
+
+
+def test_an_offer_without_a_way_to_its_epoch_is_not_made() -> None:
+    server = SnapshotServer(BENCH.options, Compacted())
+    assert server.offer(BENCH.key(1), 1, 0, 0) == []
+
+
+@pytest.mark.parametrize("what", ["offer", "pages"])
+def test_each_peer_is_served_once_in_a_while(what: str) -> None:
+    server = SnapshotServer(BENCH.options, Compacted())
+    want = WantPages(tuple(TAKEN.pages))
+    ask = {
+        "offer": lambda who, now: server.offer(BENCH.key(who), 0, 0, now),
+        "pages": lambda who, now: server.pages(BENCH.key(who), want, now),
+    }[what]
+    pause_ms = BENCH.options.t0_ms // 4
+    assert [len(ask(1, 0)), len(ask(1, pause_ms - 1)), len(ask(2, 1))] == [1, 0, 1]
+    assert len(ask(1, pause_ms)) == 1
+
+
+def test_an_answer_is_bounded_in_bytes_but_never_empty_while_a_page_is_here() -> None:
+    narrow = options(4, fetch_bytes_max=1)
+    server = SnapshotServer(narrow, Compacted())
+    digests = (bytes(32), *TAKEN.pages)
+    [answer] = server.pages(BENCH.key(1), WantPages(digests), 0)
+    assert isinstance(answer, Send)
+    assert answer.message == Pages((next(iter(TAKEN.pages.values())),))
+    [nothing] = server.pages(BENCH.key(2), WantPages((bytes(32),)), 0)
+    assert nothing == Send(BENCH.key(2), Pages(()))
+
+
+def late_log() -> Log:
+    """Give an observer's log that knows nothing yet and has asked for blocks."""
+    signer = keys(1, b"observer")[0]
+    log = Log(
+        options(4, signer),
+        signer,
+        None,
+        random.Random(1),
+        is_valid=lambda _: True,
+        state_root=lambda _: None,
+        blocks=Compacted(),
+        stops=Endless(),
+    )
+    log.handle(Started(), now=0)
+    return log
+
+
+def hand(log: Log, sender: int, message: Message, now: int) -> list[Effect]:
+    return log.handle(MessageReceived(BENCH.key(sender), message), now=now)
+
+
+def test_an_offer_that_nobody_asked_for_is_passed_over() -> None:
+    assert not asked(hand(late_log(), 1, TAKEN.offer, 1))
+
+
+def test_a_false_offer_is_a_fault() -> None:
+    log = late_log()
+    [fetch] = [e for e in log.handle(Tick(), now=10_000) if isinstance(e, Send)]
+    assert isinstance(fetch.message, Fetch)
+    lie = Offer((), replace(TAKEN.snapshot, pages=((0, bytes(32)),)))
+    [found] = of(hand(log, 1, lie, 10_001), PeerFault)
+    assert found.reason == "the pages are not those of the state"
+
+
+def test_a_late_node_fetches_the_state_and_goes_on_from_there() -> None:
+    log = late_log()
+    log.handle(Tick(), now=10_000)
+    effects = hand(log, 1, TAKEN.offer, 10_001)
+    wanted = asked(effects)
+    assert wanted
+    for peer, digests in wanted.items():
+        answer = Pages(tuple(TAKEN.pages[digest] for digest in digests))
+        effects = log.handle(MessageReceived(peer, answer), now=10_002)
+    [fetched] = of(effects, SnapshotFetched)
+    assert log.current.head_index == 0
+    beacons = tuple(BeaconLink(bytes(32), 7) for _ in range(4))
+    log.handle(Installed(beacons), now=10_003)
+    assert log.current.head_index == 2
+    assert log.current.high_qc == TAKEN.snapshot.links[1][1]
+    effects = hand(log, 1, QcNotice(TAKEN.snapshot.links[2][1], None), 10_300)
+    [fetch] = [e for e in effects if isinstance(e, Send)]
+    assert fetch.message == Fetch(2)
+    assert fetched.block.block.records == (record(1),)
