@@ -10,10 +10,12 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.ledger import events as ledger
 from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.execution import AbortCause
 from ambientd.model.record import Anchor, Cancel, SeatWish
 from ambientd.model.task import Assurance, TaskState
 from ambientd.node.effect import Told
 from ambientd.ports.anchors import AnchorSent
+from ambientd.roles.submitter import HeardAbort
 from ambientd.rules.receipt_check import check_receipt_file
 from ambientd.runtime.news import AnchorTold
 from tests.ledger.bitcoin import anchor_proof
@@ -177,3 +179,15 @@ def test_a_task_that_nobody_checked_says_so(assurance: Assurance) -> None:
     assert (
         node_info(cluster.state, NodeId(cluster.node(0)), 93, connected=True).health_percent == 93
     )
+
+
+@pytest.mark.parametrize("cause", AbortCause)
+def test_a_task_without_an_outcome_says_why_its_worker_gave_up(cause: AbortCause) -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    worker = cluster.task(task).slots[0].worker
+    heard = HeardAbort(worker, cause)
+    reason = task_reply(cluster.state, task, cluster.task(task), (), heard).reason
+    assert reason.startswith(f"{worker.hex()[:12]} says: ")
+    cluster.work(task)
+    assert task_reply(cluster.state, task, cluster.task(task), (), heard).reason == ""

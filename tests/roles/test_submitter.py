@@ -1,8 +1,14 @@
 """A submitter brings its outputs home from those who told the truth."""
 
+import pytest
+
 from ambientd.ledger.events import LedgerEvent, TaskFinal
+from ambientd.model.base import NodeId, TaskId
 from ambientd.model.effect import FetchBlob
-from ambientd.roles.submitter import Submitter
+from ambientd.model.execution import AbortCause
+from ambientd.model.message import AbortSent
+from ambientd.roles import submitter as module
+from ambientd.roles.submitter import HeardAbort, Submitter
 from tests.ledger.cluster import OUTPUT, TestCluster, result
 from tests.roles.stage import closes
 
@@ -42,3 +48,50 @@ def test_a_task_that_is_not_here_has_nothing_to_fetch() -> None:
     cluster.work(cluster.admit())
     event = final(cluster)
     assert Submitter(cluster.node(0)).on_ledger(event, TestCluster().state) == []
+
+
+def said(task: TaskId, slot: int = 0, attempt: int = 0, cause: int = 3) -> AbortSent:
+    return AbortSent(task=task, slot=slot, attempt=attempt, cause=cause)
+
+
+def test_what_the_worker_of_an_own_task_could_not_do_is_known_by_its_cause() -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    worker = cluster.task(task).slots[0].worker
+    submitter = Submitter(cluster.node(0))
+    assert submitter.last_abort(task) is None
+    submitter.on_message(worker, said(task), cluster.state)
+    assert submitter.last_abort(task) == HeardAbort(worker, AbortCause.PREPARATION)
+    submitter.on_message(worker, said(task, cause=250), cluster.state)
+    assert submitter.last_abort(task) == HeardAbort(worker, AbortCause.OTHER)
+
+
+def test_an_assignment_that_is_not_applied_here_yet_may_be_spoken_of() -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    submitter, stranger = Submitter(cluster.node(0)), NodeId(b"s" * 32)
+    submitter.on_message(stranger, said(task), cluster.state)
+    assert submitter.last_abort(task) is None
+    submitter.on_message(stranger, said(task, attempt=1), cluster.state)
+    assert submitter.last_abort(task) == HeardAbort(stranger, AbortCause.PREPARATION)
+
+
+def test_nobody_speaks_of_tasks_of_others_or_slots_that_are_not() -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    worker = cluster.task(task).slots[0].worker
+    own, other = Submitter(cluster.node(0)), Submitter(cluster.node(1))
+    other.on_message(worker, said(task), cluster.state)
+    own.on_message(worker, said(task, slot=9), cluster.state)
+    own.on_message(worker, said(TaskId(bytes(32))), cluster.state)
+    assert own.last_abort(task) is other.last_abort(task) is None
+
+
+def test_aborts_of_ever_new_tasks_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ABORTS_KEPT_MAX", 2)
+    cluster = TestCluster()
+    tasks = [cluster.admit(nonce=b"%d" % number) for number in range(3)]
+    submitter = Submitter(cluster.node(0))
+    for task in tasks:
+        submitter.on_message(cluster.task(task).slots[0].worker, said(task), cluster.state)
+    assert [submitter.last_abort(task) is None for task in tasks] == [True, False, False]

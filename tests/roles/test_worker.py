@@ -6,7 +6,8 @@ from ambientd.codec.statements import commitment, verify_commit, verify_receipt
 from ambientd.ledger.events import SlotAssigned, SlotReleased, TaskClosed, TaskCommitted
 from ambientd.model.base import Digest, TaskId
 from ambientd.model.effect import Abandon, Assignment, Execute, Propose, Purpose, SendJob
-from ambientd.model.message import CommitSent, RevealSent
+from ambientd.model.execution import AbortCause
+from ambientd.model.message import AbortSent, CommitSent, RevealSent
 from ambientd.model.record import Commits, Settle
 from ambientd.model.task import SlotState, TaskState
 from ambientd.roles.worker import ABORTED_RETRY_MS, RESEND_MS, SENDS_BEFORE_PROPOSING, Worker
@@ -129,13 +130,30 @@ def test_a_report_that_nobody_waits_for_is_dropped() -> None:
 def test_what_a_host_could_not_do_is_tried_again() -> None:
     stage = Stage()
     stage.tell()
-    stage.worker.on_aborted(Assignment(Purpose.SLOT, stage.task, 0, 7), NOW)
-    stage.worker.on_aborted(Assignment(Purpose.SLOT, TaskId(bytes(32)), 0, 0), NOW)
+    for other in (
+        Assignment(Purpose.SLOT, stage.task, 0, 7),
+        Assignment(Purpose.SLOT, TaskId(bytes(32)), 0, 0),
+    ):
+        assert stage.worker.on_aborted(other, AbortCause.MEMORY, NOW) == []
     assert stage.worker.on_tick(NOW + ABORTED_RETRY_MS) == []
-    stage.worker.on_aborted(stage.place, NOW)
+    stage.worker.on_aborted(stage.place, AbortCause.OTHER, NOW)
     assert stage.worker.on_tick(NOW + ABORTED_RETRY_MS - 1) == []
     assert kinds(stage.worker.on_tick(NOW + ABORTED_RETRY_MS)) == ["Execute"]
     assert kinds(stage.worker.on_report(stage.place, report(), ZEROS, NOW)) == ["Propose"]
+
+
+@pytest.mark.parametrize("declined", [True, False])
+def test_the_submitter_is_told_why_an_execution_was_aborted(declined: bool) -> None:
+    stage = Stage()
+    stage.tell()
+    told = stage.worker.on_aborted(stage.place, AbortCause.PREPARATION, NOW, declined=declined)
+    cause = int(AbortCause.PREPARATION)
+    assert told == [
+        SendJob(
+            stage.cluster.task(stage.task).submitter,
+            AbortSent(task=stage.task, slot=0, attempt=stage.place.attempt, cause=cause),
+        )
+    ]
 
 
 def test_a_slot_that_is_taken_away_is_abandoned() -> None:
@@ -203,6 +221,6 @@ def test_a_restarted_worker_leaves_alone_what_it_has_opened_or_lost() -> None:
 def test_what_the_owner_does_not_want_executed_is_not_tried_again() -> None:
     stage = Stage()
     stage.tell()
-    stage.worker.on_aborted(stage.place, NOW, declined=True)
+    stage.worker.on_aborted(stage.place, AbortCause.NOT_ALLOWED, NOW, declined=True)
     assert stage.worker.busy == 0
     assert stage.worker.on_tick(NOW + 60_000) == []

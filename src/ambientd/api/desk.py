@@ -124,10 +124,8 @@ class Desk:
             condition = view.get(node)
             health = None if condition is None else condition.health.score_permille // 10
             is_here = node == self._id or node in connected
-            own_engine = self._owner.engine if node == self._id else None
-            found.append(
-                node_info(self._state, node, health, connected=is_here, own_engine=own_engine)
-            )
+            engine = self._owner.engine if node == self._id else None
+            found.append(node_info(self._state, node, health, connected=is_here, engine=engine))
         return replies.Nodes(self_id=self._id.hex(), nodes=tuple(found))
 
     async def submit(self, request: requests.SubmitTask) -> replies.Submitted:
@@ -226,7 +224,8 @@ class Desk:
     async def show_task(self, request: requests.ShowTask) -> replies.Task:
         """Tell everything about a task."""
         task, entry = self._find(request.task)
-        return task_reply(self._state, task, entry, self._chronicle.of(task))
+        abort = self._parts.node.submitter.last_abort(task)
+        return task_reply(self._state, task, entry, self._chronicle.of(task), abort)
 
     async def wait_for_task(self, request: requests.WaitForTask) -> replies.Task:
         """Answer when the task has come as far as the caller wants, or the time is over."""
@@ -421,8 +420,6 @@ class Desk:
                 for event in tell(told):
                     if not wanted or event.fields.get("task") in wanted:
                         yield event
-
-    # What several answers need
 
     def _reputations(self) -> dict[NodeId, int]:
         return {node: self._state.reputation_permille(node) for node in self._state.nodes()}

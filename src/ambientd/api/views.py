@@ -22,14 +22,25 @@ from ambientd.ledger.entries import EvidenceEntry, Table, TaskEntry
 from ambientd.ledger.settling import EVIDENCE_OF_LIE, evidence_name
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
-from ambientd.model.execution import EngineCode
+from ambientd.model.execution import AbortCause, EngineCode
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Verdict
+from ambientd.roles.submitter import HeardAbort
 from ambientd.rules.receipt_check import FILE_VERSION
 from ambientd.rules.rewards import slot_fee_msat
 
 NONE = "none"
+_CAUSES = {
+    AbortCause.OTHER: "this device could not finish the execution",
+    AbortCause.NOT_ALLOWED: "the task asks for more than this device's owner allows",
+    AbortCause.NOT_FETCHED: "module or input could not be fetched",
+    AbortCause.PREPARATION: "preparing the module took too much time or memory",
+    AbortCause.WALL_TIME: "the execution took longer than its limit of wall time",
+    AbortCause.WORKER_LOST: "the worker process ended during the execution",
+    AbortCause.MEMORY: "this device has not the memory that the task asks for",
+    AbortCause.BUSY: "this device is busy",
+}
 
 
 def receipt_state(state: LedgerState, entry: TaskEntry) -> ReceiptState:
@@ -65,6 +76,10 @@ def task_line(task: TaskId, entry: TaskEntry) -> TaskLine:
     )
 
 
+def _why_not(abort: HeardAbort | None) -> str:
+    return "" if abort is None else f"{abort.worker.hex()[:12]} says: {_CAUSES[abort.cause]}"
+
+
 def _evidence(state: LedgerState, task: TaskId, liar: NodeId) -> EvidenceInfo | None:
     found = state.get((Table.EVIDENCE, evidence_name(EVIDENCE_OF_LIE, task, liar)))
     if not isinstance(found, EvidenceEntry):
@@ -79,9 +94,13 @@ def _evidence(state: LedgerState, task: TaskId, liar: NodeId) -> EvidenceInfo | 
 
 
 def task_reply(
-    state: LedgerState, task: TaskId, entry: TaskEntry, history: tuple[HistoryLine, ...]
+    state: LedgerState,
+    task: TaskId,
+    entry: TaskEntry,
+    history: tuple[HistoryLine, ...],
+    abort: HeardAbort | None = None,
 ) -> Task:
-    """Give everything about a task."""
+    """Give everything about a task; while it has no outcome, `abort` says why."""
     settled, spec = entry.settlement, entry.spec
     liars = () if settled is None else settled.liars
     decided = settled is not None and settled.verdict is not Verdict.INCONCLUSIVE
@@ -110,7 +129,7 @@ def task_reply(
             for slot in entry.slots
         ),
         outcome=NONE if result is None else outcome_name(result.kind),
-        reason="" if result is None else result.reason,
+        reason=_why_not(abort) if result is None else result.reason,
         gas=None if result is None else result.gas,
         output_sha256=result.output.hex() if result is not None and decided else None,
         output_size_bytes=result.output_size_bytes if result is not None and decided else None,
@@ -147,7 +166,7 @@ def node_info(
     health_percent: int | None,
     *,
     connected: bool,
-    own_engine: str | None = None,
+    engine: str | None = None,
 ) -> NodeInfo:
     """Give one node as the ledger and this node's telemetry know it.
 
@@ -165,7 +184,7 @@ def node_info(
         health_percent=health_percent,
         reputation=state.reputation_permille(node) / 1000,
         safe_mode=entry.safe_mode,
-        engine=own_engine or _engine(entry.engine),
+        engine=engine or _engine(entry.engine),
         balance_msat=state.balance_msat(node),
         bond_msat=entry.bond_msat,
         tombstoned=entry.tombstoned,

@@ -4,7 +4,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from ambientd.model.base import Digest, Value
+from ambientd.model.base import Digest, TaskId, Value
 from ambientd.model.receipt import Cosignature, SignedReceipt
 from ambientd.model.task import Commit
 
@@ -36,4 +36,17 @@ class CosignatureSent(Value, frozen=True, tag=4):
     cosignature: Cosignature
 
 
-JobMessage: TypeAlias = CommitSent | RevealSent | CosignRequested | CosignatureSent
+class AbortSent(Value, frozen=True, tag=5):
+    """A worker tells a task's submitter that it could not execute it, and why by a code.
+
+    It binds nobody: the log knows only that no answer came. `cause` is an AbortCause; one that is
+    not known here is no breach of the protocol.
+    """
+
+    task: TaskId
+    slot: Annotated[int, Meta(ge=0, le=2**31)]
+    attempt: Annotated[int, Meta(ge=0, le=2**31)]
+    cause: Annotated[int, Meta(ge=0, le=255)]
+
+
+JobMessage: TypeAlias = CommitSent | RevealSent | CosignRequested | CosignatureSent | AbortSent

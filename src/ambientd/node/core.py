@@ -133,6 +133,11 @@ class Node:
         return self._coordinator
 
     @property
+    def submitter(self) -> Submitter:
+        """Give what is known of this node's own tasks besides the ledger, to be read only."""
+        return self._cores.submitter
+
+    @property
     def telemetry(self) -> Telemetry:
         """Give what is known of the nodes' conditions, to be read only."""
         return self._cores.telemetry
@@ -237,6 +242,7 @@ class Node:
             return
         self._roles(cores.coordinator.on_message(sender, message, cores.ledger, self._now))
         self._roles(cores.checkpointer.on_message(sender, message, cores.ledger))
+        cores.submitter.on_message(sender, message, cores.ledger)
 
     def _on_tick(self) -> None:
         cores, now = self._cores, self._now
@@ -274,7 +280,9 @@ class Node:
             if place.purpose is Purpose.REFEREE:
                 cores.referee.on_aborted(place.task, self._now, declined=event.declined)
             else:
-                cores.worker.on_aborted(place, self._now, declined=event.declined)
+                self._roles(
+                    cores.worker.on_aborted(place, event.cause, self._now, declined=event.declined)
+                )
         elif place.purpose is Purpose.REFEREE:
             self._roles(cores.referee.on_result(place.task, event.report.result, self._now))
         else:

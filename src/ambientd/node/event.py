@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import Assignment, ExecutionReport
+from ambientd.model.execution import AbortCause
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Body, Record
 from ambientd.model.task import TaskSpec
@@ -70,7 +71,8 @@ class ExecutionEnded:
     """An execution came to its outcome, or was aborted, which is no outcome.
 
     `aborted` says why. The host is at fault when `host_failed`; a task is not tried again here
-    when `declined`, because it asks for more than this device's owner allows.
+    when `declined`, because it asks for more than this device's owner allows. `cause` is what the
+    submitter is told.
     """
 
     assignment: Assignment
@@ -79,6 +81,7 @@ class ExecutionEnded:
     aborted: str = ""
     host_failed: bool = False
     declined: bool = False
+    cause: AbortCause = AbortCause.OTHER
 
 
 @dataclass(frozen=True, slots=True)

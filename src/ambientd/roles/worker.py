@@ -31,7 +31,8 @@ from ambientd.model.effect import (
     RoleEffect,
     SendJob,
 )
-from ambientd.model.message import CommitSent, RevealSent
+from ambientd.model.execution import AbortCause
+from ambientd.model.message import AbortSent, CommitSent, RevealSent
 from ambientd.model.receipt import Receipt, SignedReceipt
 from ambientd.model.record import Commits, Settle
 from ambientd.model.task import SlotState, TaskSpec, TaskState
@@ -160,16 +161,21 @@ class Worker:
         )
         return self._send_due(now)
 
-    def on_aborted(self, assignment: Assignment, now: int, *, declined: bool = False) -> None:
-        """Try again later what this host could not do; the lease runs out if it never can."""
+    def on_aborted(
+        self, assignment: Assignment, cause: AbortCause, now: int, *, declined: bool = False
+    ) -> list[RoleEffect]:
+        """Tell the submitter why, and try again later; the lease runs out if it never works."""
         key = (assignment.task, assignment.slot)
         work = self._works.get(key)
         if work is None or work.assignment != assignment:
-            return
+            return []
         if declined:
             del self._works[key]
         else:
             self._works[key] = replace(work, phase=Phase.ABORTED, due_ms=now + ABORTED_RETRY_MS)
+        task, slot, attempt = assignment.task, assignment.slot, assignment.attempt
+        told = AbortSent(task=task, slot=slot, attempt=attempt, cause=int(cause))
+        return [SendJob(work.submitter, told)]
 
     def on_tick(self, now: int) -> list[RoleEffect]:
         """Send again what the log does not show yet."""

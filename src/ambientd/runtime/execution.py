@@ -146,11 +146,12 @@ class Executor:
             or spec.gas_max > self._options.gas_max
         ):
             reason = "the task asks for more than this device's owner allows"
-            return self._aborted(effect, reason, declined=True)
+            return self._aborted(effect, reason, AbortCause.NOT_ALLOWED)
         module = await self._blobs.fetch(spec.module, spec.module_size_bytes, effect.holders)
         data = await self._blobs.fetch(spec.input, spec.input_size_bytes, effect.holders)
         if module is None or data is None:
-            return self._aborted(effect, "module or input could not be fetched from any holder")
+            reason = "module or input could not be fetched from any holder"
+            return self._aborted(effect, reason, AbortCause.NOT_FETCHED)
         started_ms = clock()
         energy_before = self._meter.read()
         prepared = await self._prepare(spec.module, module, clock)
@@ -173,7 +174,7 @@ class Executor:
             outcome = await self._pool.execute(prepared, data, limits, seed)
         if isinstance(outcome, Aborted):
             self._forget(spec.module)  # the module's compiled form may be the reason
-            return self._aborted(effect, outcome.reason)
+            return self._aborted(effect, outcome.reason, outcome.cause)
         energy = energy_between(energy_before, self._meter.read())
         output = self._corrupted(outcome.output) if self._options.corrupt_output else outcome.output
         if effect.assignment.purpose is Purpose.SLOT and not await self._blobs.has(sha256(output)):
@@ -232,11 +233,16 @@ class Executor:
 
     @staticmethod
     def _aborted(
-        effect: Execute, reason: str, *, host_failed: bool = False, declined: bool = False
+        effect: Execute,
+        reason: str,
+        cause: AbortCause = AbortCause.OTHER,
+        *,
+        host_failed: bool = False,
     ) -> ExecutionEnded:
         log.warning("execution aborted", task=effect.assignment.task.hex()[:12], reason=reason)
         place, spec = effect.assignment, effect.spec
-        return ExecutionEnded(place, spec, None, reason, host_failed, declined)
+        declined = cause is AbortCause.NOT_ALLOWED
+        return ExecutionEnded(place, spec, None, reason, host_failed, declined, cause)
 
 
 def _size_bytes(prepared: ReadyModule | Refused) -> int:

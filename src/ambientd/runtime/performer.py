@@ -10,6 +10,7 @@ from ambientd.errors import LocalProtocolError, StoreError
 from ambientd.ledger.events import TaskClosed, TaskCommitted
 from ambientd.model.base import NodeId
 from ambientd.model.effect import Abandon, AnchorRoot, Assignment, Execute, FetchBlob
+from ambientd.model.execution import AbortCause
 from ambientd.node.effect import (
     AllowNodes,
     BroadcastFrame,
@@ -169,7 +170,8 @@ class Performer:
         if len(self._running) >= EXECUTIONS_WAITING_MAX:
             self.counters.executions_refused += 1
             reason = "too many executions wait on this device"
-            ended = ExecutionEnded(effect.assignment, effect.spec, None, reason)
+            place, spec = effect.assignment, effect.spec
+            ended = ExecutionEnded(place, spec, None, reason, cause=AbortCause.BUSY)
             self._nursery.start_soon(self._pump.post, ended)
             return
         self._running[effect.assignment] = trio.CancelScope()
