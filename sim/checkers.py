@@ -26,6 +26,7 @@ from ambientd.consensus.messages import (
     decode_message,
 )
 from ambientd.consensus.options import ConsensusOptions
+from sim.disk import DiskLost
 from sim.machine import Delivery, Effect, Host
 from sim.replica import Replica
 
@@ -164,7 +165,7 @@ class Leapt(Committed):
 class Agreement(Checker):
     """All commit the same blocks in the same order, once, and with equal state roots."""
 
-    effects: Kinds = (Committed,)
+    effects: Kinds = (Committed, DiskLost)
 
     def __init__(self) -> None:
         self.log: list[bytes] = []
@@ -173,6 +174,8 @@ class Agreement(Checker):
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Judge commits of honest nodes."""
+        if isinstance(effect, DiskLost):
+            self._heads[node.key] = 0
         if not node.is_honest or not isinstance(effect, Committed):
             return
         if isinstance(effect, Leapt):

@@ -21,7 +21,7 @@ from ambientd.model.record import Admit, Cancel, Join, Record
 from ambientd.model.task import Assurance, TaskSpec, TaskState, Verdict
 from ambientd.node.build import NodeOptions, beacon_secret
 from ambientd.node.event import RecordOffered
-from ambientd.rules.verdicts import liars_max
+from ambientd.rules.verdicts import liars_max, quorum
 from ambientd.telemetry.core import TelemetryOptions
 from sim.block_checkers import SoundBlocks
 from sim.checkers import (
@@ -33,7 +33,7 @@ from sim.checkers import (
     VoteDiscipline,
 )
 from sim.faults import ALL_FAULTS, Fault
-from sim.happenings import Happening, lay
+from sim.happenings import Happening, draw_disks, lay
 from sim.histories import History
 from sim.node_checkers import (
     Conservation,
@@ -46,7 +46,6 @@ from sim.node_checkers import (
     check_ends,
 )
 from sim.node_machine import NodeHost
-from sim.node_store import Rows
 from sim.seasons import Storm, drawn, storms_of, work_times
 from sim.stage import Kit, Observer, Stage
 from sim.task_checkers import (
@@ -278,7 +277,7 @@ class FastKit:
 
     def host(self, options: NodeOptions, seed: int, vices: frozenset[Vice]) -> Resident:
         """Make a node's host, with an empty store."""
-        return NodeHost(options, Rows(), seed, vices)
+        return NodeHost(options, None, seed, vices)
 
     def add(self, host: Resident, skew_ms: int) -> None:
         """Put a host of this kit into the world."""
@@ -307,6 +306,9 @@ def build(
     honest = [number for number, host in enumerate(cast.hosts) if host.is_honest]
     more = random.Random(options.seed * 8_191 + options.members)
     happenings = drawn(storms, len(cast.hosts), honest, [], options.faults, (dice, more))
+    disks = random.Random(options.seed * 12_289 + options.members)
+    unneeded = _unneeded(options, cast, disks)
+    happenings += draw_disks(honest, unneeded, options.faults, disks, storms[0].heals_ms)
     if options.happenings is not None:
         happenings = options.happenings
     history = History()
@@ -316,6 +318,14 @@ def build(
         _schedule_strangers(world, cast, more, storms[0].heals_ms)
     _schedule_tasks(kit, cast, history, options, storms, dice)
     return world, cast, history, happenings
+
+
+def _unneeded(options: ClusterOptions, cast: Cast, dice: random.Random) -> list[int]:
+    """Give honest nodes whose votes the committee can do without, liars counted."""
+    honest = [number for number, host in enumerate(cast.members) if host.is_honest]
+    spare = len(honest) - quorum(options.members)
+    guests = [options.members + n for n, host in enumerate(cast.joiners) if host.is_honest]
+    return [*dice.sample(honest, max(spare, 0)), *guests]
 
 
 def happenings_of(options: ClusterOptions) -> tuple[Happening, ...]:

@@ -21,7 +21,22 @@ class Fault(Enum):
     PAUSE = ("pause", (LOG, NODE), "a node stands still for seconds, then handles all that came")
     SKEW = ("skew", (LOG, NODE), "clocks differ by up to 0.8 s")
     SILENCE = ("silence", (LOG,), "members never start")
-    AMNESIA = ("amnesia", (LOG,), "a member loses its safety file in a crash, and votes no more")
+    AMNESIA = ("amnesia", (LOG, NODE), "a member loses its safety file, and votes no more")
+    DISK_FULL = (
+        "disk-full",
+        (NODE,),
+        "a disk takes nothing for seconds; its node ends, and starts when there is room",
+    )
+    BIT_ROT = (
+        "bit-rot",
+        (NODE,),
+        "a stored row goes bad; its node names it, gets an empty disk, and votes no more",
+    )
+    TORN_LOG = (
+        "torn-log",
+        (NODE,),
+        "a node stops amid a write; it is there whole or not at all, and nothing else leaves",
+    )
     BAD_WORKER = ("bad-worker", (NODE,), "a guest is slow, idle, a forger or a meddler")
     SYBIL = ("sybil", (NODE,), "strangers try to join with invitations of their own making")
     LIAR = ("liar", (LOG, NODE), "up to f members and a guest lie, in the ways listed below")

@@ -8,10 +8,15 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from ambientd.ports.store import StoreTable
+from sim.disk import Disk
 from sim.faults import Fault
 from sim.network import Weather
 from sim.replica import Replica
 from sim.stage import Stage
+from sim.vices import Resident
+
+ROT_SEEN_MS = 300
 
 
 class WeatherTurns(Struct, frozen=True, tag="weather"):
@@ -66,7 +71,37 @@ class Forgets(Struct, frozen=True, tag="amnesia"):
     back_ms: int
 
 
-Happening: TypeAlias = WeatherTurns | Parts | Deafens | Crashes | Pauses | Forgets
+class Fills(Struct, frozen=True, tag="disk-full"):
+    """A node's disk takes nothing more until there is room again."""
+
+    at_ms: int
+    node: int
+    until_ms: int
+
+
+class Rots(Struct, frozen=True, tag="bit-rot"):
+    """A stored row goes bad, and the node stops and starts again; later it gets an empty disk."""
+
+    at_ms: int
+    node: int
+    table: str
+    pick: int
+    repaired_ms: int
+
+
+class Tears(Struct, frozen=True, tag="torn-log"):
+    """A node stops amid a write, which is then there whole or not at all, and starts again."""
+
+    at_ms: int
+    node: int
+    syncs: int
+    is_kept: bool
+
+
+Happening: TypeAlias = (
+    WeatherTurns | Parts | Deafens | Crashes | Pauses | Forgets | Fills | Rots | Tears
+)
+ROTTING = ("ledger", "committed", "block", "safety", "local")
 
 
 def draw(
@@ -136,6 +171,37 @@ def draw_more(
     return happenings
 
 
+def draw_disks(
+    honest: Sequence[int],
+    unneeded: Sequence[int],
+    faults: frozenset[Fault],
+    dice: random.Random,
+    heal_at: int,
+) -> tuple[Happening, ...]:
+    """Draw disks that fill up, cut writes short, or lose rows, up to `heal_at`.
+
+    What a node has signed is only ever lost by those whose votes the others do not need.
+    """
+    happenings: list[Happening] = []
+    for node in honest:
+        time_ms = dice.randrange(1_000, max(1_001, heal_at))
+        if Fault.DISK_FULL in faults and dice.randrange(3) == 0:
+            happenings.append(Fills(time_ms, node, time_ms + dice.randrange(500, 5_000)))
+        if Fault.TORN_LOG in faults:
+            for _ in range(dice.randrange(4)):
+                at_ms = dice.randrange(1_000, max(1_001, heal_at))
+                happenings.append(Tears(at_ms, node, dice.randrange(6), bool(dice.randrange(2))))
+    for node in unneeded:
+        time_ms = dice.randrange(1_000, max(1_001, heal_at))
+        if Fault.BIT_ROT in faults and dice.randrange(2):
+            table, pick = dice.choice(ROTTING), dice.randrange(10_000)
+            repaired_ms = time_ms + dice.randrange(1_500, 6_000)
+            happenings.append(Rots(time_ms, node, table, pick, repaired_ms))
+        elif Fault.AMNESIA in faults:
+            happenings.append(Forgets(time_ms, node, dice.choice([60, 300, 2_000])))
+    return tuple(happenings)
+
+
 def lay(
     world: Stage, keys: Sequence[bytes], happenings: Sequence[Happening], *heals_ms: int
 ) -> None:
@@ -146,6 +212,10 @@ def lay(
             world.at(happening.heals_ms, world.network.heal)
         elif isinstance(happening, Deafens):
             world.at(happening.heals_ms, world.network.hear)
+        elif isinstance(happening, Fills):
+            world.at(happening.until_ms, partial(_calm, world, keys[happening.node]))
+        elif isinstance(happening, Rots):
+            world.at(happening.repaired_ms, partial(_repair, world, keys[happening.node]))
     for heal_at in heals_ms:
         world.at(heal_at, partial(_heal, world, keys))
 
@@ -171,17 +241,61 @@ def _action(world: Stage, keys: Sequence[bytes], happening: Happening) -> Callab
             return partial(world.pause, keys[node], until_ms)
         case Forgets(node=node, back_ms=back_ms):
             return partial(_forget, world, keys[node], back_ms)
+        case Fills(node=node):
+            return partial(_fill, world, keys[node])
+        case Rots(node=node, table=table, pick=pick):
+            return partial(_rot, world, keys[node], StoreTable(table), pick)
+        case Tears(node=node, syncs=syncs, is_kept=is_kept):
+            return partial(_tear, world, keys[node], syncs, is_kept)
 
 
 def _forget(world: Stage, key: bytes, back_ms: int) -> None:
     """Do what a careful host does without its safety file: follow, and never vote again."""
     world.crash(key)
     world.note("forget", key)
-    replica = world.host_of(key)
-    assert isinstance(replica, Replica), "only replicas forget"
-    replica.store.safety = None
-    replica.options = replace(replica.options, may_vote=False)
+    host = world.host_of(key)
+    if isinstance(host, Resident):
+        host.lose_safety()
+    else:
+        assert isinstance(host, Replica), "only these keep what they signed"
+        host.store.safety = None
+        host.options = replace(host.options, may_vote=False)
     world.restart_at(world.now + back_ms, key)
+
+
+def _disk(world: Stage, key: bytes) -> Disk:
+    host = world.host_of(key)
+    assert isinstance(host, Resident), "only whole nodes have disks"
+    return host.disk
+
+
+def _fill(world: Stage, key: bytes) -> None:
+    world.note("disk full", key)
+    _disk(world, key).is_full = True
+
+
+def _calm(world: Stage, key: bytes) -> None:
+    _disk(world, key).calm()
+
+
+def _tear(world: Stage, key: bytes, syncs: int, is_kept: bool) -> None:
+    world.note("tears", key, syncs, is_kept)
+    _disk(world, key).tear_within(syncs, is_kept=is_kept)
+
+
+def _rot(world: Stage, key: bytes, table: StoreTable, pick: int) -> None:
+    """Let a row go bad unseen, until the node reads it: at its next start, if not before."""
+    if _disk(world, key).rot(table, pick):
+        world.note("rots", key, table)
+        world.crash(key)
+        world.restart_at(world.now + ROT_SEEN_MS, key)
+
+
+def _repair(world: Stage, key: bytes) -> None:
+    """Do what the message asks the operator for."""
+    if _disk(world, key).is_rotten:
+        world.lose_disk(key)
+        world.start(key)
 
 
 def _heal(world: Stage, keys: Sequence[bytes]) -> None:
@@ -190,4 +304,7 @@ def _heal(world: Stage, keys: Sequence[bytes]) -> None:
     world.network.weather = Weather()
     for key in keys:
         world.spare(key)
+        if isinstance(host := world.host_of(key), Resident):
+            host.disk.calm()
+            _repair(world, key)
         world.start(key)

@@ -12,6 +12,7 @@ from ambientd.ledger.entries import Table, TaskEntry
 from ambientd.model.base import TaskId
 from ambientd.model.task import TaskState
 from sim.checkers import InvariantViolation
+from sim.disk import DiskLost
 from sim.machine import Effect, Host
 from sim.node_checkers import NodeChecker, ledger_changes
 from sim.vices import Resident
@@ -22,7 +23,7 @@ class Shown:
     """What a node showed of a task, and at which index of the log."""
 
     node: bytes
-    task: TaskId
+    task: TaskId | None  # None: from here on the node starts anew
     index: int
     state: TaskState | None
 
@@ -54,6 +55,8 @@ class History(NodeChecker):
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Collect the states that honest nodes write."""
+        if isinstance(effect, DiskLost):
+            self.shown.append(Shown(node.key, None, 0, None))
         if not node.is_honest:
             return
         for change in ledger_changes(effect):
@@ -90,6 +93,9 @@ class History(NodeChecker):
                     self._break(f"task {task.hex()[:12]} was taken back by nobody who may")
         latest: dict[bytes, int] = {}
         for shown in self.shown:
+            if shown.task is None:
+                latest.pop(shown.node, None)
+                continue
             if shown.index < latest.get(shown.node, 0):
                 self._break(f"a node showed index {shown.index} after {latest[shown.node]}")
             latest[shown.node] = shown.index

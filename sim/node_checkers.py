@@ -10,6 +10,7 @@ from ambientd.model.task import TERMINAL
 from ambientd.node.core import LOG_FRAME
 from ambientd.node.effect import PeerMisbehaved, PersistLedger, Told
 from sim.checkers import Checker, InvariantViolation, Leapt, Together
+from sim.disk import DiskLost
 from sim.machine import Delivery, Effect, Host
 from sim.node_machine import FRAME, Persisted
 from sim.vices import Resident
@@ -28,6 +29,8 @@ class LogInside(Checker):
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Pass on the commits."""
+        if isinstance(effect, DiskLost):
+            self._log.saw_effect(node, effect, now)
         for change in ledger_changes(effect):
             done = change.committed
             if change.is_leap:
@@ -105,6 +108,8 @@ class FinalIsFinal(NodeChecker):
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Compare each written entry with what was final before."""
+        if isinstance(effect, DiskLost):
+            self._ended = {key: ended for key, ended in self._ended.items() if key[0] != node.key}
         for change in ledger_changes(effect):
             for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
                 if entry is None:
@@ -135,6 +140,8 @@ class PaidOnce(NodeChecker):
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Look at the payments that a node tells of."""
+        if isinstance(effect, DiskLost):
+            self._paid = {payment for payment in self._paid if payment[0] != node.key}
         if isinstance(effect, Told) and isinstance(effect.event, Paid):
             payment = (node.key, effect.event.task, effect.event.node)
             if payment in self._paid:

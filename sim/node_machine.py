@@ -88,13 +88,13 @@ class NodeHost(Resident):
     def __init__(
         self,
         options: NodeOptions,
-        store: Store,
+        store: Store | None,
         seed: int,
         vices: frozenset[Vice] = frozenset(),
         prove_anchor: ProveAnchor | None = None,
     ) -> None:
         super().__init__(options, random.Random(seed), vices)
-        self.store = store
+        self._given_store = store
         self.told: list[Told] = []
         self.faults: list[PeerMisbehaved] = []
         self.aborts_permille = ABORTS_PERMILLE
@@ -115,6 +115,11 @@ class NodeHost(Resident):
         """Give the log of a node that is up."""
         assert self.node is not None, "the node is up"
         return self.node.log
+
+    @property
+    def store(self) -> Store:
+        """Give what a crash leaves: the node's disk, or the store that a test gave."""
+        return self.disk if self._given_store is None else self._given_store
 
     @property
     def next_deadline(self) -> int | None:
@@ -142,7 +147,7 @@ class NodeHost(Resident):
             self.options,
             found.ledger,
             found.log,
-            found.telemetry_epoch,
+            found.last_telemetry_epoch(now),
             CommittedRows(self.store).blocks(),
             self._dice,
             found.kept,

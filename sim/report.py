@@ -8,10 +8,22 @@ from ambientd.consensus.effects import Committed, CoordinatorChanged
 from ambientd.node.effect import CoordinatorElected
 from sim.checkers import Checker, InvariantViolation
 from sim.faults import labels
-from sim.happenings import Crashes, Deafens, Forgets, Happening, Parts, Pauses, WeatherTurns
+from sim.happenings import (
+    Crashes,
+    Deafens,
+    Fills,
+    Forgets,
+    Happening,
+    Parts,
+    Pauses,
+    Rots,
+    Tears,
+    WeatherTurns,
+)
 from sim.machine import Delivery, Effect, Host
 from sim.node_checkers import ledger_changes
 from sim.plans import SCENARIOS, Plan, drawn_happenings, play
+from sim.world import SUPERVISED_MS
 
 WIDTH, ROW, LEFT = 900, 22, 110
 CHART = 120
@@ -25,6 +37,7 @@ svg { display: block; margin: .5em 0 1.5em; }
 text { font: 12px sans-serif; fill: #48525e; }
 .broken { color: #b3261e; } .line { fill: none; stroke: #1f6f8b; stroke-width: 1.5; }
 .term { stroke: #c77b1e; } .crash { fill: #b3261e; } .pause { fill: #8a6fb0; }
+.disk { fill: #6b4f2a; }
 .parts { fill: #c77b1e; opacity: .35; } .weather { fill: #7d8894; opacity: .5; }
 .deaf { fill: #2f8a5b; opacity: .45; } .axis { stroke: #d5dae0; }
 @media (prefers-color-scheme: dark) {
@@ -68,7 +81,7 @@ def render(plans: Sequence[Plan]) -> str:
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Simulated worlds</title>'
         f"<style>{STYLE}</style>\n<h1>Simulated worlds</h1>\n"
         "<p>Blue: committed blocks. Orange: the term. Below, what befell each node: red crashes, "
-        "violet pauses, green deaf or unheard, orange parted, grey bad weather.</p>\n"
+        "violet pauses, brown disks, green deaf or unheard, orange parted, grey bad weather.</p>\n"
         f"{worlds}\n</html>\n"
     )
 
@@ -163,3 +176,7 @@ def _bars(happening: Happening, weather_ends: int) -> list[tuple[int, str, int]]
             return [(1 + node, "crash", at_ms + back_ms)]
         case Pauses(node=node, until_ms=until_ms):
             return [(1 + node, "pause", until_ms)]
+        case Fills(node=node, until_ms=until_ms) | Rots(node=node, repaired_ms=until_ms):
+            return [(1 + node, "disk", until_ms)]
+        case Tears(at_ms=at_ms, node=node):
+            return [(1 + node, "disk", at_ms + SUPERVISED_MS)]

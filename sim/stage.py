@@ -75,6 +75,10 @@ class Stage(Protocol):
         """Call off a crash that is still to come."""
         ...
 
+    def lose_disk(self, key: bytes) -> None:
+        """Stop a node, and give it an empty disk."""
+        ...
+
     def pause(self, key: bytes, until_ms: int) -> None:
         """Let a node stand still; what comes waits for it."""
         ...

@@ -20,6 +20,7 @@ from ambientd.model.task import TaskState, Verdict
 from ambientd.node.effect import Told
 from ambientd.rules.notes import note_text
 from sim.checkers import InvariantViolation
+from sim.disk import DiskLost
 from sim.machine import Effect, Host
 from sim.node_checkers import NodeChecker, ledger_changes
 from sim.vices import Resident, honest_answer
@@ -129,6 +130,8 @@ class OthersFirst(NodeChecker):
         """Judge steps of one block without reports by who was fit before and after it."""
         if not isinstance(node, Resident):
             return
+        if isinstance(effect, DiskLost):
+            self._fit.pop(node.key, None)
         if changes := ledger_changes(effect):
             before, after = self._fit.get(node.key, frozenset()), _fit(node.ledger)
             blocks = sum(len(change.committed.blocks) for change in changes)

@@ -1,5 +1,6 @@
 """What a simulated node is in either world: its owner's wishes, and how it may be dishonest."""
 
+import dataclasses
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -30,7 +31,9 @@ from ambientd.node.build import NodeOptions, signer_of
 from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, Node
 from ambientd.node.effect import BroadcastFrame, NodeEffect, SendFrame
 from ambientd.node.event import Event
+from ambientd.ports.store import StoreTable
 from ambientd.wasm.prepare import REWRITER_VERSION
+from sim.disk import Disk
 
 Answer = Callable[[TaskSpec], Result]
 Wish = Body | Record
@@ -105,6 +108,8 @@ class Resident(ABC):
         self.vices = vices
         self.is_honest = not vices
         self.node: Node | None = None
+        self.disk = Disk(self.key)
+        self.has_lost_safety = False
         self.wanted: dict[bytes, Wish] = {}
         self._dice = dice
         self._allowed: frozenset[NodeId] = frozenset()
@@ -114,6 +119,21 @@ class Resident(ABC):
         """Give the committed state of a node that is up."""
         assert self.node is not None, "the node is up"
         return self.node.ledger
+
+    def lose_disk(self) -> None:
+        """Get an empty disk; what its key signed is forgotten, so it must never vote again."""
+        self.disk = Disk(self.key)
+        self._vote_no_more()
+
+    def lose_safety(self) -> None:
+        """Lose what was voted for, and nothing else."""
+        self.disk.forget(StoreTable.SAFETY)
+        self._vote_no_more()
+
+    def _vote_no_more(self) -> None:
+        """Do as the daemon does that finds its mark and no safety state."""
+        self.has_lost_safety = True
+        self.options = dataclasses.replace(self.options, may_vote=False)
 
     # What its owner wants
 

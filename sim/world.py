@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from sim.disk import DiskFault, DiskLost
 from sim.machine import Delivery, Effect, Machine
 from sim.network import Network
 from sim.stage import Observer
+from sim.vices import Resident
 
 EPOCH_MS = 1_700_000_000_000
+SUPERVISED_MS = 1_000
 
 
 @dataclass(slots=True)
@@ -64,9 +67,19 @@ class World:
     def run(self, until_ms: int) -> None:
         """Let everything up to `until_ms` happen."""
         while self._heap and self._heap[0][0] <= until_ms:
-            self.now, _, action = heapq.heappop(self._heap)
-            action()
+            try:
+                while self._heap and self._heap[0][0] <= until_ms:
+                    self.now, _, action = heapq.heappop(self._heap)
+                    action()
+            except DiskFault as fault:
+                self._ends(fault)
         self.now = until_ms
+
+    def _ends(self, fault: DiskFault) -> None:
+        """Let a node end whose disk fails, and be started again by what supervises it."""
+        self.note("ends", fault.key, str(fault))
+        self.crash(fault.key)
+        self.restart_at(self.now + SUPERVISED_MS, fault.key)
 
     def local(self, place: Place) -> int:
         """Give the time that a node believes it is."""
@@ -105,6 +118,15 @@ class World:
     def host_of(self, key: bytes) -> Machine:
         """Give who hosts a node."""
         return self.places[key].host
+
+    def lose_disk(self, key: bytes) -> None:
+        """Stop a node, and give it an empty disk."""
+        host = self.places[key].host
+        assert isinstance(host, Resident), "only whole nodes have disks"
+        self.crash(key)
+        self.note("disk lost", key)
+        host.lose_disk()
+        self._show(self.places[key], DiskLost())
 
     def pause(self, key: bytes, until_ms: int) -> None:
         """Let a node stand still; what comes waits for it."""
@@ -145,13 +167,22 @@ class World:
                         self.crash(place.host.key)
                         self.restart_at(self.now + place.back_ms, place.host.key)
                         return
+                try:
+                    delivery = place.host.execute(effect)
+                except DiskFault as fault:
+                    if fault.is_durable:
+                        self._show(place, effect)
+                    raise
                 for observer in observers:
                     observer.saw_effect(place.host, effect, self.now)
-                delivery = place.host.execute(effect)
                 if delivery is not None:
                     self._send(place, delivery)
             effects = place.host.settle(self.local(place))
         self._schedule_wake(place)
+
+    def _show(self, place: Place, effect: Effect) -> None:
+        for observer in self.observers:
+            observer.saw_effect(place.host, effect, self.now)
 
     def _send(self, place: Place, delivery: Delivery) -> None:
         sender = place.host.key

@@ -43,7 +43,6 @@ from ambientd.runtime.pump import Perform, Pump
 from ambientd.runtime.service import Parts, run_node
 from sim.machine import Delivery, Effect
 from sim.node_machine import ABORTS_PERMILLE, FRAME, GOSSIP, SAMPLE_MS, Persisted
-from sim.node_store import Rows
 from sim.trio_world.executions import NoMeter, NoSensors, PretendedEngines, Shelf
 from sim.trio_world.medium import Medium
 from sim.trio_world.sky import now_ms
@@ -123,8 +122,7 @@ class TrioHost(Resident):
     def __init__(self, options: NodeOptions, seed: int, vices: frozenset[Vice]) -> None:
         super().__init__(options, random.Random(seed), vices)
         self.around: Around
-        self._rows = Rows()
-        self.open_store: Callable[[], Store] = lambda: self._rows
+        self.open_store: Callable[[], Store] = lambda: self.disk
         self.shelf = Shelf()
         self.life: Life | None = None
         self.aborts_permille = ABORTS_PERMILLE
@@ -141,7 +139,7 @@ class TrioHost(Resident):
                 self.options,
                 found.ledger,
                 found.log,
-                found.telemetry_epoch,
+                found.last_telemetry_epoch(around.now()),
                 StoredBlocks(writer),
                 self._dice,
                 found.kept,

@@ -17,6 +17,7 @@ from ambientd.node.build import NodeOptions
 from ambientd.ports.transport import HostPort
 from sim.checkers import InvariantViolation
 from sim.cluster import task_spec
+from sim.disk import DiskLost
 from sim.machine import Delivery, Effect
 from sim.network import Network
 from sim.stage import Observer
@@ -25,10 +26,9 @@ from sim.trio_world.medium import Medium
 from sim.trio_world.seeded import run_seeded
 from sim.trio_world.sky import Sky, now_ms
 from sim.vices import Resident, Vice
-from sim.world import EPOCH_MS
+from sim.world import EPOCH_MS, SUPERVISED_MS
 
 PORT = 4_400
-SUPERVISED_MS = 1_000
 
 
 @dataclass(slots=True)
@@ -183,6 +183,14 @@ class TrioWorld:
                 self.crash(key)
                 self.restart_at(self.now + back_ms, key)
         return place.is_up
+
+    def lose_disk(self, key: bytes) -> None:
+        """Stop a node, and give it an empty disk."""
+        place = self._places[key]
+        self.crash(key)
+        self.note("disk lost", key)
+        place.host.lose_disk()
+        self._saw_effect(place, DiskLost())
 
     def pause(self, key: bytes, until_ms: int) -> None:
         """Let a node stand still; what comes waits for it."""

@@ -14,6 +14,7 @@ import trio
 
 from ambientd.errors import StoreError
 from ambientd.ports.store import Store, Write, checked
+from sim.disk import DiskFault
 
 T = TypeVar("T")
 
@@ -108,11 +109,16 @@ class ThreadlessWriter:
         try:
             self._store.write([write for request in group for write in request.batch])
         except Exception as error:  # noqa: BLE001  # the callers get it
-            if len(group) > 1:  # one batch may be too large for the disk where the others fit
+            is_durable = isinstance(error, DiskFault) and error.is_durable
+            if len(group) > 1 and not is_durable:
+                # One batch may be too large for the disk where the others fit.
                 for request in group:
                     self._commit([request])
                 return
-            group[0].error = error
+            for request in group:
+                request.error = error
+                if is_durable:
+                    request.is_durable()
         for request in group:
             if request.error is None:
                 request.is_durable()

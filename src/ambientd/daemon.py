@@ -212,6 +212,7 @@ def _build_node(
     rng: random.Random,
     *,
     may_vote: bool,
+    now_ms: int,
 ) -> Node:
     config = identity.config
     options = NodeOptions(
@@ -228,7 +229,7 @@ def _build_node(
         ),
     )
     blocks = StoredBlocks(writer)
-    epoch = recovered.telemetry_epoch
+    epoch = recovered.last_telemetry_epoch(now_ms)
     return build_node(options, recovered.ledger, recovered.log, epoch, blocks, rng, recovered.kept)
 
 
@@ -334,7 +335,7 @@ async def run_daemon(data_dir: Path) -> None:
         writer = await stack.enter_async_context(StoreWriter(store))
         files = BlobFiles(data_dir / "blobs", quota_bytes=config.limits.blob_store_bytes_max)
         rng = random.Random(draw_secret(32))  # noqa: S311 - jitter and back-off, no secrets
-        node = _build_node(identity, recovered, writer, rng, may_vote=may_vote)
+        node = _build_node(identity, recovered, writer, rng, may_vote=may_vote, now_ms=now())
         pump = Pump(node, now, writer)
         sealed = SealedBlobs(files)
         transport = await stack.enter_async_context(

@@ -114,6 +114,14 @@ class Recovered:
     telemetry_epoch: int
     has_safety: bool
     """Whether safety state of any epoch is there: without it a key may have voted for anything."""
+
+    def last_telemetry_epoch(self, now_ms: int) -> int:
+        """Give the last epoch of observations that this key may have used.
+
+        An empty store tells nothing of an earlier one that was lost, so it begins with the clock.
+        """
+        return self.telemetry_epoch or now_ms
+
     kept: LogKept
 
 
