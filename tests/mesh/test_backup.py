@@ -41,7 +41,7 @@ def test_a_node_comes_back_from_a_backup_and_follows(tmp_path: Path, engine: str
     stores = {"sqlite": "node.db", "rocksdb": "node.rocks"}
     try:
         cluster.start()
-        assert "every block to" in ctl("--data-dir", str(folder), "backup", "create", str(file))
+        assert "heights 0 to" in ctl("--data-dir", str(folder), "backup", "create", str(file))
         with pytest.raises(ConfigError, match="in use by process"):
             restore_node(folder, file)
         victim.stop()

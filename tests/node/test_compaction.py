@@ -7,7 +7,7 @@ from ambientd.model.record import SeatWish
 from ambientd.model.task import TaskState
 from ambientd.node.compaction import LogOptions
 from ambientd.ports.store import StoreTable
-from ambientd.runtime.persistence import StoredBlocks, recover, snapshot_of
+from ambientd.runtime.persistence import StoredBlocks, recover, snapshots_of
 from sim.node_store import CommittedRows
 from tests.node.cluster import Cluster
 
@@ -53,12 +53,11 @@ def test_a_node_keeps_a_bounded_log_and_a_whole_snapshot() -> None:
     for number, host in enumerate(cluster.hosts):
         kept = host.ledger.applied_index - first_kept(cluster, number)
         assert kept <= 2 * OFTEN.snapshot_blocks + OFTEN.kept_blocks + 2
-        snapshot = snapshot_of(host.store)
-        assert snapshot is not None
-        assert root_of_pages(snapshot.pages) == snapshot.root
-        digests = {digest for _, digest in snapshot.pages}
-        pages = {key for key, _ in host.store.scan(StoreTable.PAGE)}
-        assert digests <= pages
+        snapshots = snapshots_of(host.store)
+        assert 1 <= len(snapshots) <= 2
+        assert all(root_of_pages(each.pages) == each.root for each in snapshots)
+        digests = {digest for each in snapshots for _, digest in each.pages}
+        assert digests <= {key for key, _ in host.store.scan(StoreTable.PAGE)}
 
 
 def test_all_nodes_take_the_same_snapshots() -> None:
@@ -66,8 +65,8 @@ def test_all_nodes_take_the_same_snapshots() -> None:
     while cluster.ledger().applied_index < 60:
         work(cluster, 1)
     cluster.run(5_000)
-    snapshots = {snapshot_of(host.store) for host in cluster.hosts}
-    assert len({(s.index, s.root, s.pages) for s in snapshots if s is not None}) == 1
+    newest = [snapshots_of(host.store)[-1] for host in cluster.hosts]
+    assert len({(each.index, each.root, each.pages) for each in newest}) == 1
 
 
 def test_a_member_that_comes_back_after_compaction_fetches_the_state_and_votes_again() -> None:
@@ -107,7 +106,7 @@ def test_a_node_goes_on_from_an_installed_state_after_a_restart() -> None:
     cluster.until(lambda: late.ledger.applied_index >= cluster.ledger(0).applied_index)
     cluster.world.crash(late.key)
     found = recover(late.store, cluster.genesis)
-    assert found.kept.snapshot is not None
+    assert found.kept.snapshots
     assert found.kept.first_block > 16
     cluster.world.start(late.key)
     work(cluster, 1)
@@ -131,7 +130,7 @@ def test_a_whole_log_is_kept_when_the_owner_wants_it() -> None:
     cluster = Cluster(log=LogOptions(snapshot_blocks=4, kept_blocks=0, is_whole=True))
     work(cluster, 3)
     assert first_kept(cluster, 0) == 1
-    assert snapshot_of(cluster.hosts[0].store) is None
+    assert snapshots_of(cluster.hosts[0].store) == ()
 
 
 def test_a_node_catches_up_across_an_epoch_whose_blocks_are_deleted() -> None:

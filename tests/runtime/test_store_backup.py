@@ -5,14 +5,17 @@ import stat
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ambientd.adapters.sqlite_store import SqliteStore
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.statements import fingerprint
-from ambientd.consensus.messages import Append, QuorumCertificate
+from ambientd.consensus.messages import Append, QuorumCertificate, Snapshot
 from ambientd.errors import StoreError, UsageError
 from ambientd.ledger.state import LedgerState
-from ambientd.ports.store import Store, StoreTable
+from ambientd.model.record import SeatWish
+from ambientd.node.compaction import LogOptions
+from ambientd.ports.store import StoreTable
 from ambientd.runtime import backup
 from ambientd.runtime.backup import read_rows, restore, write_backup
 from ambientd.runtime.persistence import HEAD_KEY, HeadRow, index_key, recover
@@ -35,10 +38,6 @@ def kept(cluster: Cluster) -> MemoryStore:
     store = cluster.hosts[0].store
     assert isinstance(store, MemoryStore)
     return store.copy()
-
-
-def ledger_rows(store: Store) -> dict[bytes, bytes]:
-    return dict(store.scan(StoreTable.LEDGER))
 
 
 @pytest.fixture
@@ -187,3 +186,60 @@ async def test_what_cannot_be_restored_says_why(
             await write_backup(writer, b"c" * 32, tmp_path / "none" / "x")
     assert saved.read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["node.backup"]
+
+
+@pytest.fixture(scope="module")
+def compacted() -> Cluster:
+    """Four members that have deleted blocks, in the second epoch."""
+    cluster = Cluster(guests=1, log=LogOptions(snapshot_blocks=8, kept_blocks=10), checked=False)
+    cluster.join(0)
+    cluster.ask_for_seat(4)
+    cluster.vote_on_seat(4, SeatWish.IN, range(3))
+    cluster.until_epoch(2)
+    while not recover(kept(cluster), cluster.genesis).kept.first_block > 20:
+        cluster.until_closed(cluster.submit())
+    cluster.run(2_000)
+    return cluster
+
+
+async def test_a_backup_of_a_compacted_log_restores_from_its_snapshot_on(
+    compacted: Cluster, tmp_path: Path
+) -> None:
+    before, path = kept(compacted), tmp_path / "node.backup"
+    async with StoreWriter(before.copy()) as writer:
+        manifest, _ = await write_backup(writer, fingerprint(compacted.genesis), path)
+    was = recover(before, compacted.genesis)
+    assert manifest.base == was.kept.snapshots[0].index
+    store = SqliteStore(tmp_path / "node.db")
+    done = restore(path, store, compacted.genesis)
+    again = recover(store, compacted.genesis)
+    assert (done.height, done.root) == (was.ledger.applied_index, was.ledger.root)
+    assert again.kept.snapshots == was.kept.snapshots[:1]
+    assert again.kept.first_block == manifest.base
+    assert store.get(StoreTable.LOCAL, HEAD_KEY) == before.get(StoreTable.LOCAL, HEAD_KEY)
+    assert again.ledger.items() == was.ledger.items()
+    store.close()
+    middle = (manifest.base + manifest.height) // 2
+    assert manifest.base <= restore(path, MemoryStore(), compacted.genesis, middle).height <= middle
+    reason = f"reaches from block {manifest.base} to {manifest.height}"
+    with pytest.raises(UsageError, match=reason):
+        restore(path, MemoryStore(), compacted.genesis, manifest.base - 1)
+
+
+async def test_a_forged_snapshot_in_a_backup_is_refused(compacted: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "node.backup"
+    async with StoreWriter(kept(compacted)) as writer:
+        manifest, _ = await write_backup(writer, fingerprint(compacted.genesis), path)
+    rows = list(read_rows(path))
+    place = 1 + manifest.ends
+    snapshot = decode(rows[place], Snapshot)
+    unsigned = [
+        (header, QuorumCertificate(qc.position, qc.parent_term, qc.hash, ()))
+        for header, qc in snapshot.links
+    ]
+    forged = encode(replace(snapshot, links=tuple(unsigned)))
+    swapped = {place + 1: rows[place + 2], place + 2: rows[place + 1]}
+    for name, changed in (("bare", {place: forged}), ("swapped", swapped)):
+        file = rewritten(path, tmp_path / name, changed)
+        with pytest.raises(StoreError, match="the snapshot proves nothing"):
+            restore(file, MemoryStore(), compacted.genesis)

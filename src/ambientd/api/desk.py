@@ -366,6 +366,7 @@ class Desk:
             height=made.height,
             state_root=made.root.hex(),
             size_bytes=size_bytes,
+            from_height=made.base,
         )
 
     async def anchors(self, request: requests.GetAnchors) -> replies.Anchors:

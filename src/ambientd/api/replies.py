@@ -324,6 +324,8 @@ class BackupMade(Reply, frozen=True):
     height: int
     state_root: str
     size_bytes: int
+    from_height: int = 0
+    """The lowest height that it can restore."""
 
 
 class Event(Reply, frozen=True):

@@ -29,7 +29,8 @@ def create(arguments: CreateArguments) -> ExitCode:
     if arguments.as_json:
         print_json(made)
     else:
-        print_line(f"{made.path}: {made.size_bytes} bytes, every block to {made.height}")
+        heights = f"heights {made.from_height} to {made.height}"
+        print_line(f"{made.path}: {made.size_bytes} bytes, {heights}")
     return ExitCode.DONE
 
 

@@ -200,7 +200,7 @@ class LogOptions(Options, frozen=True):
             le=10_000_000,
             description=(
                 "Blocks kept below the newest snapshot, for nodes that lag a little and for "
-                "restorations to an earlier height; older ones are deleted."
+                "backups that reach back; those below the next older snapshot are deleted."
             ),
         ),
     ] = 8192

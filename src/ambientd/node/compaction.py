@@ -6,7 +6,7 @@ due ──block S──► candidate ──S + 1 commits it, S + 2 names its roo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ambientd.consensus.effects import CommittedBlock
 from ambientd.consensus.judging import root_due
@@ -22,9 +22,11 @@ PAGES_OF_A_SMALL_STATE = 128
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """How often a snapshot is taken, and how many blocks below it are kept for who lags a little.
+    """How often a snapshot is taken, and how many blocks below the newest one are kept.
 
-    A state of many pages is written less often, so that writing it stays a small part of the work.
+    Older snapshots stay as long as blocks above them do: a node can be restored to any block from
+    the oldest on. A state of many pages is written less often, so that writing it stays a small
+    part of the work.
     """
 
     snapshot_blocks: int = 1024
@@ -39,10 +41,10 @@ class LogOptions:
 
 @dataclass(frozen=True, slots=True)
 class LogKept:
-    """What of the log is on disk: the first block, the snapshot, and which pages."""
+    """What of the log is on disk: the first block, the snapshots, oldest first, and all pages."""
 
     first_block: int = 1
-    snapshot: Snapshot | None = None
+    snapshots: tuple[Snapshot, ...] = ()
     pages: frozenset[bytes] = frozenset()
 
 
@@ -56,6 +58,7 @@ class PersistSnapshot:
     snapshot: Snapshot | None
     pages: Mapping[bytes, bytes] = field(default_factory=dict)
     dropped_pages: tuple[bytes, ...] = ()
+    dropped_snapshots: tuple[int, ...] = ()
     deleted_blocks: range = range(0)
     ends: tuple[EpochEnd, ...] = ()
 
@@ -73,7 +76,7 @@ class Compactor:
     def __init__(self, options: LogOptions, kept: LogKept) -> None:
         self._options = options
         self._first_block = kept.first_block
-        self._snapshot = kept.snapshot
+        self._snapshots = list(kept.snapshots)
         self._on_disk = set(kept.pages)
         self._candidate: _Candidate | None = None
         self._writing: Snapshot | None = None
@@ -87,7 +90,7 @@ class Compactor:
     @property
     def snapshot(self) -> Snapshot | None:
         """Give the newest snapshot that is kept whole."""
-        return self._snapshot
+        return self._snapshots[-1] if self._snapshots else None
 
     def on_block(
         self, block: CommittedBlock, epoch: int, tree: StateTree, *, ends_epoch: bool
@@ -108,10 +111,11 @@ class Compactor:
     def _due_index(self) -> int:
         """Give where the next snapshot is taken: at the same blocks on every node."""
         step = self._options.snapshot_blocks
-        if self._snapshot is None:
+        newest = self.snapshot
+        if newest is None:
             return step
-        step <<= (len(self._snapshot.pages) // PAGES_OF_A_SMALL_STATE).bit_length()
-        return (self._snapshot.index // step + 1) * step
+        step <<= (len(newest.pages) // PAGES_OF_A_SMALL_STATE).bit_length()
+        return (newest.index // step + 1) * step
 
     def _prove(self, candidate: _Candidate, child: CommittedBlock) -> None:
         """Take the candidate when its child commits it and its grandchild names its state."""
@@ -149,19 +153,27 @@ class Compactor:
         deleted: range,
         ends: tuple[EpochEnd, ...] = (),
     ) -> PersistSnapshot:
-        """Go over to a snapshot; what only older ones name is dropped."""
-        listed = {digest for _, digest in snapshot.pages}
+        """Keep a whole snapshot; drop those that no kept block stands on, and their pages."""
+        self._snapshots.append(snapshot)
+        old: list[int] = []
+        while len(self._snapshots) > 1 and self._snapshots[1].index <= self._edge:
+            old.append(self._snapshots.pop(0).index)
+        listed = {digest for each in self._snapshots for _, digest in each.pages}
         dropped = tuple(sorted(self._on_disk - listed))
-        self._snapshot, self._on_disk = snapshot, listed
-        return PersistSnapshot(snapshot, pages, dropped, deleted, ends)
+        self._on_disk = listed
+        return PersistSnapshot(snapshot, pages, dropped, tuple(old), deleted, ends)
+
+    @property
+    def _edge(self) -> int:
+        """Give the index above which every block is kept."""
+        return self._snapshots[-1].index - self._options.kept_blocks
 
     def _delete(self) -> range:
-        """Let go of some of the blocks far below the snapshot."""
-        if self._snapshot is None:
+        """Let go of some of the blocks that the oldest snapshot replaces."""
+        if not self._snapshots or self._snapshots[0].index > self._edge:
             return range(0)
-        target = self._snapshot.index + 1 - self._options.kept_blocks
         first = self._first_block
-        end = min(target, first + BLOCKS_DELETED_A_BLOCK)
+        end = min(self._snapshots[0].index + 1, first + BLOCKS_DELETED_A_BLOCK)
         self._first_block = max(first, end)
         return range(first, end)
 
@@ -177,4 +189,6 @@ class Compactor:
         self._first_block = snapshot.index
         self._candidate = self._writing = None
         self._to_write = []
-        return self._switched(snapshot, pages, deleted, ends)
+        old = tuple(each.index for each in self._snapshots)
+        self._snapshots = []
+        return replace(self._switched(snapshot, pages, deleted, ends), dropped_snapshots=old)

@@ -1,10 +1,11 @@
 """A node's log in one file, and a store made of it again, as of its end or as of a height.
 
-A backup holds how epochs ended, the committed blocks, and the certificates of the last one. It is
-taken while the daemon runs: committed blocks never change, so they are read a portion at a time
-between other work. A restoration does not trust rows: it links every block to the one before,
-runs it through the ledger, compares each state root that the members certified, and checks the
-proofs of the epochs and the last certificate.
+A backup holds how epochs ended, the committed blocks, and the certificates of the last one; that
+of a compacted log begins with its oldest snapshot. It is taken while the daemon runs: committed
+blocks never change, so they are read a portion at a time between other work. A restoration does
+not trust rows: it links every block to the one before, runs it through the ledger, compares each
+state root that the members certified, and checks the proofs of the snapshot and the epochs and
+the last certificate.
 
 A backup holds no votes. Whoever restores one may have voted since, so the key behind it follows
 the log from then on and never votes again (`Places.voted_mark`).
@@ -23,22 +24,25 @@ from msgspec import Struct
 
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import tagged
+from ambientd.codec.state_pages import decode_page
 from ambientd.codec.statements import fingerprint
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.block_tree import BlockTree, derive
 from ambientd.consensus.certificates import Committee, Verifier
-from ambientd.consensus.effects import Committed, CommittedBlock
-from ambientd.consensus.epochs import Epoch, end_fault, next_options
+from ambientd.consensus.effects import Committed, CommittedBlock, SnapshotFetched
+from ambientd.consensus.epochs import Epoch, end_fault, next_options, verify_epoch_chain
 from ambientd.consensus.judging import root_due
 from ambientd.consensus.messages import (
     Append,
     EpochEnd,
     QuorumCertificate,
+    Snapshot,
     block_hash,
     records_root,
 )
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.safety import SafetyRules
+from ambientd.consensus.snapshots import snapshot_fault
 from ambientd.errors import RemoteProtocolError, StoreError, UsageError
 from ambientd.ledger.apply import apply_block, decode_record
 from ambientd.ledger.draft import BlockContext
@@ -46,7 +50,9 @@ from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.state import LedgerState, first_epoch
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
+from ambientd.node.compaction import PersistSnapshot
 from ambientd.node.effect import PersistLedger
+from ambientd.node.installing import beacons_of, changes, pages_of, state_of
 from ambientd.node.stops import fraud_judge, options_of, read_stop
 from ambientd.ports.store import Put, Store, StoreTable, Write, Writer
 from ambientd.runtime.persistence import (
@@ -55,10 +61,11 @@ from ambientd.runtime.persistence import (
     HeadRow,
     ends_of,
     index_key,
+    snapshots_of,
     writes_of,
 )
 
-MAGIC = b"ambient backup 2\n"
+MAGIC = b"ambient backup 3\n"
 ROW_BYTES_MAX = 16 * 1024 * 1024
 CHECK_BYTES = 16
 PORTION = 64
@@ -75,6 +82,10 @@ class Manifest(Struct, frozen=True, array_like=True):
     telemetry_epoch: int
     ends: int
     """How many epochs have ended; their proofs come first."""
+    base: int
+    """The block before the first one here, 0 for the genesis; else its snapshot comes next."""
+    pages: int
+    """How many pages of that snapshot follow it."""
     certificate: QuorumCertificate
     """Over the block after the last committed one, which ends the backup."""
 
@@ -90,23 +101,23 @@ class Restored:
 
 async def write_backup(writer: Writer, cluster: bytes, path: Path) -> tuple[Manifest, int]:
     """Write a new file, mode 0600, while the store goes on; give its manifest and size."""
-    manifest, ends, child = await writer.call(lambda store: _head_of(store, cluster))
+    manifest, before, child = await writer.call(lambda store: _head_of(store, cluster))
     draft = path.with_name(path.name + ".new")
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
             digest = hashlib.sha256()
             _write_row(file, digest, 0, MAGIC + encode(manifest))
-            for number, end in enumerate(ends, 1):
-                _write_row(file, digest, number, encode(end))
-            before = 1 + len(ends)
-            for first in range(1, manifest.height + 1, PORTION):
+            for number, row in enumerate(before, 1):
+                _write_row(file, digest, number, row)
+            written = 1 + len(before)
+            for first in range(manifest.base + 1, manifest.height + 1, PORTION):
                 last = min(first + PORTION, manifest.height + 1)
                 rows = await writer.call(functools.partial(_blocks, first=first, last=last))
-                for number, row in enumerate(rows, before):
+                for number, row in enumerate(rows, written):
                     _write_row(file, digest, number, row)
-                before += len(rows)
-            _write_row(file, digest, before, child)
+                written += len(rows)
+            _write_row(file, digest, written, child)
             file.write(digest.digest())
             file.flush()
             size_bytes = file.tell()
@@ -124,7 +135,8 @@ async def write_backup(writer: Writer, cluster: bytes, path: Path) -> tuple[Mani
     return manifest, size_bytes
 
 
-def _head_of(store: Store, cluster: bytes) -> tuple[Manifest, list[EpochEnd], bytes]:
+def _head_of(store: Store, cluster: bytes) -> tuple[Manifest, list[bytes], bytes]:
+    """Give the manifest, the rows before the blocks, and the one after them."""
     row = store.get(StoreTable.LOCAL, HEAD_KEY)
     if row is None:
         msg = "there is nothing to back up: no block is committed yet"
@@ -137,14 +149,37 @@ def _head_of(store: Store, cluster: bytes) -> tuple[Manifest, list[EpochEnd], by
     if child is None:
         msg = f"the block after the committed block {head.index} is not there yet: try again"
         raise StoreError(msg)
-    ends = ends_of(store)
-    return Manifest(cluster, head.index, root, epoch, len(ends), head.child_qc), ends, child
+    before = [encode(end) for end in ends_of(store)]
+    ends = len(before)
+    is_whole = store.get(StoreTable.COMMITTED, index_key(1)) is not None
+    base = None if is_whole else next(iter(snapshots_of(store)), None)
+    if base is not None:
+        before += [encode(base), *(_page(store, digest) for _, digest in base.pages)]
+    manifest = Manifest(
+        cluster,
+        head.index,
+        root,
+        epoch,
+        ends,
+        0 if base is None else base.index,
+        0 if base is None else len(base.pages),
+        head.child_qc,
+    )
+    return manifest, before, child
+
+
+def _page(store: Store, digest: bytes) -> bytes:
+    page = store.get(StoreTable.PAGE, digest)
+    if page is None:
+        msg = f"the page {digest.hex()} of the snapshot is missing"
+        raise StoreError(msg)
+    return page
 
 
 def _blocks(store: Store, first: int, last: int) -> list[bytes]:
     rows = [row for _, row in store.scan(StoreTable.COMMITTED, index_key(first), index_key(last))]
     if len(rows) != last - first:
-        msg = f"of the committed blocks {first} to {last - 1} some are missing"
+        msg = f"of the committed blocks {first} to {last - 1} some are gone by now: try again"
         raise StoreError(msg)
     return rows
 
@@ -178,7 +213,8 @@ def read_rows(path: Path) -> Iterator[bytes]:
             digest.update(row)
             if number == 0:
                 manifest = read_manifest(row, path)
-                left = manifest.height + manifest.ends + 2
+                left = manifest.height - manifest.base + manifest.ends + 2
+                left += 1 + manifest.pages if manifest.base else 0
             yield row
             number, left = number + 1, left - 1
         if file.read() != digest.digest():
@@ -198,7 +234,7 @@ def read_manifest(row: bytes, path: Path) -> Manifest:
 
 
 def restore(path: Path, store: Store, genesis: Genesis, height: int | None = None) -> Restored:
-    """Fill an empty store with the blocks up to a height, or all; every one is checked.
+    """Fill an empty store with what leads up to a height, or to the end; all of it is checked.
 
     Blocks that were committed together come together: the height reached may be a little lower.
     """
@@ -210,11 +246,20 @@ def restore(path: Path, store: Store, genesis: Genesis, height: int | None = Non
     if manifest.cluster != fingerprint(genesis):
         msg = f"{path} is of another cluster: {manifest.cluster.hex()}"
         raise UsageError(msg)
+    if height is not None and height < manifest.base:
+        msg = (
+            f"{path} reaches from block {manifest.base} to {manifest.height}, and not back to "
+            f"{height}: use an older backup"
+        )
+        raise UsageError(msg)
     epoch = encode(manifest.telemetry_epoch + TELEMETRY_EPOCHS_AHEAD)
     store.write([Put(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY, epoch)])
     replay = _Replay(genesis, store)
     try:
         replay.ends = [decode(next(rows), EpochEnd) for _ in range(manifest.ends)]
+        if manifest.base:
+            snapshot: Snapshot = decode(next(rows), Snapshot)
+            replay.begin_at(snapshot, tuple(next(rows) for _ in range(manifest.pages)))
         for row in rows:
             append: Append = decode(row, Append)
             if not replay.take(append, height):
@@ -240,6 +285,7 @@ class _Replay:
         self._store = store
         self._judge = fraud_judge(self.ledger)
         self._roots = {0: self.ledger.root}
+        self._base = 0
         first = first_epoch(genesis)
         options = options_of(first, self.ledger.cluster, first.members[0])
         self._begin(options, None, tuple(BeaconLink(tip, 0) for tip in options.beacon_tips))
@@ -254,6 +300,30 @@ class _Replay:
         self._options = options
         self._verifier = Verifier(options, committee)
         self._tree = BlockTree(committee, options.root, head, beacons, read_stop)
+
+    def begin_at(self, snapshot: Snapshot, pages: tuple[bytes, ...]) -> None:
+        """Begin with the state after a block, which a snapshot proves, instead of the genesis."""
+        ends = tuple(self.ends[: snapshot.epoch - FIRST_EPOCH])
+        options = verify_epoch_chain(self._options, ends, read_stop)
+        fault = options if isinstance(options, str) else None
+        if not isinstance(options, str):
+            fault = snapshot_fault(snapshot, options, read_stop)
+        digests = tuple(decode_page(page)[0] for page in pages)
+        if fault is None and digests != tuple(digest for _, digest in snapshot.pages):
+            fault = "the pages are not those of the snapshot"
+        if isinstance(options, str) or fault is not None:
+            msg = f"the snapshot proves nothing: {fault}"
+            raise RemoteProtocolError(msg)
+        fetched = SnapshotFetched(snapshot, pages, ends)
+        later = state_of(fetched, self.ledger)
+        writes = changes(self.ledger, later)
+        self.ledger.become(later)
+        self._roots, self._base = {snapshot.index: later.root}, snapshot.index
+        committed = Committed((fetched.block,), beacons_of(later))
+        kept = PersistSnapshot(snapshot, pages_of(fetched), ends=ends)
+        applied = PersistLedger(committed, writes, later.root, snapshot.epoch, is_leap=True)
+        self._store.write([*(writes_of(applied) or []), *(writes_of(kept) or [])])
+        self._begin(options, fetched.block, committed.beacons)
 
     def take(self, append: Append, height: int | None) -> bool:
         """Take the next block in; False when what it commits lies above the height."""
@@ -302,10 +372,11 @@ class _Replay:
         return True
 
     def _apply(self, committed: Committed) -> None:
-        changes: dict[Key, Entry | None] = {}
+        written: dict[Key, Entry | None] = {}
         for block in committed.blocks:
             header = block.block.header
             due = root_due(block.block.qc)
+            due = None if due is not None and due < self._base else due
             if due is not None and self._roots.get(due) != header.state_root:
                 msg = f"the state root after block {due} is not the one that was certified"
                 raise RemoteProtocolError(msg)
@@ -319,10 +390,10 @@ class _Replay:
             records = [decode_record(raw) for raw in block.block.records]
             result = apply_block(self.ledger, context, records, self._judge)
             self.ledger.commit(context.index, result.writes, result.tree)
-            changes.update(result.writes)
+            written.update(result.writes)
             self._roots[context.index] = result.root
             self._roots.pop(context.index - PORTION, None)
         ledger = self.ledger
-        effect = PersistLedger(committed, changes, ledger.root, ledger.epoch.number)
+        effect = PersistLedger(committed, written, ledger.root, ledger.epoch.number)
         writes: list[Write] = writes_of(effect) or []
         self._store.write(writes)

@@ -22,10 +22,11 @@ from ambientd.ports.store import Delete, Put, Store, StoreTable, Write, Writer
 SAFETY_KEY = b"safety"
 HEAD_KEY = b"head"
 TELEMETRY_EPOCH_KEY = b"telemetry-epoch"
-SNAPSHOT_KEY = b"snapshot"
 """Each key names one row; nothing else is kept under it."""
 END_KEYS = b"epoch-end/"
 """Before an epoch's number: the proof of how it ended."""
+SNAPSHOT_KEYS = b"snapshot/"
+"""Before a block's index: the snapshot of the state after it."""
 
 
 def index_key(index: int) -> bytes:
@@ -36,6 +37,11 @@ def index_key(index: int) -> bytes:
 def end_key(epoch: int) -> bytes:
     """Give the key of the proof of how an epoch ended."""
     return END_KEYS + index_key(epoch)
+
+
+def snapshot_key(index: int) -> bytes:
+    """Give the key of the snapshot after a block."""
+    return SNAPSHOT_KEYS + index_key(index)
 
 
 def writes_of(effect: NodeEffect) -> list[Write] | None:
@@ -87,12 +93,13 @@ def _snapshot_writes(effect: PersistSnapshot) -> list[Write]:
     ]
     snapshot = effect.snapshot
     if snapshot is not None:
-        writes.append(Put(StoreTable.LOCAL, SNAPSHOT_KEY, encode(snapshot)))
+        writes.append(Put(StoreTable.LOCAL, snapshot_key(snapshot.index), encode(snapshot)))
         first = snapshot.epoch - len(effect.ends)
         writes += [
             Put(StoreTable.LOCAL, end_key(epoch), encode(end))
             for epoch, end in enumerate(effect.ends, first)
         ]
+    writes += [Delete(StoreTable.LOCAL, snapshot_key(each)) for each in effect.dropped_snapshots]
     writes += [Delete(StoreTable.PAGE, digest) for digest in effect.dropped_pages]
     writes += [Delete(StoreTable.COMMITTED, index_key(index)) for index in effect.deleted_blocks]
     return writes
@@ -179,19 +186,28 @@ def _kept(store: Store, head_index: int) -> LogKept:
     """Give what is kept of the log; whoever lags below its first block needs the snapshot."""
     rows = list(store.scan(StoreTable.COMMITTED, limit=1))
     first = int.from_bytes(rows[0][0], "big") if rows else head_index + 1
-    snapshot = snapshot_of(store)
+    snapshots = snapshots_of(store)
     pages = frozenset(key for key, _ in store.scan(StoreTable.PAGE))
-    listed = {digest for _, digest in snapshot.pages} if snapshot is not None else set()
-    if listed - pages or (snapshot is None and first > 1):
-        msg = f"of the snapshot that the log begins with, {len(listed - pages)} pages are missing"
+    missing = {digest for each in snapshots for _, digest in each.pages} - pages
+    if missing:
+        msg = f"{len(missing)} pages of the snapshots are missing"
         raise ValueError(msg)
-    return LogKept(first, snapshot, pages)
+    if first > 1 and (not snapshots or snapshots[0].index + 1 < first):
+        msg = f"the log begins with block {first}, and no snapshot replaces those before it"
+        raise ValueError(msg)
+    return LogKept(first, snapshots, pages)
 
 
-def snapshot_of(store: Store) -> Snapshot | None:
-    """Give the snapshot that is kept; None before the first."""
-    row = store.get(StoreTable.LOCAL, SNAPSHOT_KEY)
-    return None if row is None else decode(row, Snapshot)
+def snapshots_of(store: Store) -> tuple[Snapshot, ...]:
+    """Give the snapshots that are kept, the oldest first."""
+    rows = store.scan(StoreTable.LOCAL, snapshot_key(0), snapshot_key(2**53))
+    return tuple(decode(value, Snapshot) for _, value in rows)
+
+
+def _newest_snapshot(store: Store) -> Snapshot | None:
+    start, end = snapshot_key(0), snapshot_key(2**53)
+    rows = store.scan(StoreTable.LOCAL, start, end, limit=1, reverse=True)
+    return next((decode(value, Snapshot) for _, value in rows), None)
 
 
 def _tail(store: Store, floor: int) -> tuple[Append, ...]:
@@ -241,7 +257,7 @@ class StoredBlocks:
 
     def snapshot(self) -> Snapshot | None:
         """Give the newest snapshot that is kept whole; None when no block was ever deleted."""
-        return self._writer.read_now(snapshot_of)
+        return self._writer.read_now(_newest_snapshot)
 
     def page(self, digest: bytes) -> bytes | None:
         """Give a page of that snapshot."""
