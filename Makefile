@@ -7,7 +7,7 @@ SEED ?= 1
 MINUTES ?= 10
 JOBS ?= 2
 
-.PHONY: engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants model bench bench-wasm wasm docs lock clean
+.PHONY: byzantine engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants model bench bench-wasm wasm docs lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -61,8 +61,12 @@ cov: $(VENV)/.dev  ## Branch coverage, with floors
 	$(BIN)/coverage report --fail-under=85
 	$(BIN)/coverage report --fail-under=95 --include='src/ambientd/roles/*,src/ambientd/consensus/*,src/ambientd/telemetry/*,src/ambientd/ledger/*'
 
-sim: $(VENV)/.dev  ## Replay one simulated world: make sim SEED=7
-	$(BIN)/python -m sim run node --seed $(SEED)
+sim: $(VENV)/.dev  ## The bug museum, then fresh worlds of minutes and hours: make sim MINUTES=30
+	$(BIN)/python -m sim museum
+	$(BIN)/python -m sim soak --long --minutes $(MINUTES) --jobs $(JOBS)
+
+byzantine: $(VENV)/.dev  ## f liars of 3f + 1 and every fault at once, 10,000 seeds: make byzantine MINUTES=60
+	$(BIN)/python -m sim sweep log --seeds 1..10000 --sizes 4,7,10 --time-ms 40000 --jobs $(JOBS) --minutes $(MINUTES)
 
 soak: $(VENV)/.dev  ## Simulate fresh worlds on every core: make soak MINUTES=10
 	$(BIN)/python -m sim soak --minutes $(MINUTES) --jobs $(JOBS)

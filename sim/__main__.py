@@ -32,7 +32,7 @@ from sim.plans import (
 )
 from sim.report import render
 from sim.shrink import Shrinker
-from sim.soak import SOAKED, fresh_base, soak
+from sim.soak import SOAKED, fresh_base, long_plans, plans, soak, sweep
 from sim.vices import Vice
 
 
@@ -68,6 +68,13 @@ def _seeds(text: str) -> range:
         msg = f"{text!r} holds no seed"
         raise argparse.ArgumentTypeError(msg)
     return seeds
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    if not all(part.isdecimal() and int(part) > 0 for part in text.split(",")):
+        msg = f"sizes look like 4,7,10, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return tuple(int(part) for part in text.split(","))
 
 
 def _one_of(names: Collection[str]) -> Callable[[str], str]:
@@ -117,14 +124,6 @@ def _tell(finding: Finding, command: str | None = None) -> None:
     _say(f"  commit {commit()}; replay: {command or plan.command}")
 
 
-def _run_plan(plan: Plan) -> int:
-    finding = attempt(plan)
-    if finding is not None:
-        _tell(finding)
-        return 1
-    return 0
-
-
 def _show_plan(plan: Plan, command: str | None = None) -> int:
     """Run a plan and describe it, or tell what it broke."""
     found = judge(plan)
@@ -153,19 +152,24 @@ def _on_run(options: argparse.Namespace) -> int:
 
 
 def _on_sweep(options: argparse.Namespace) -> int:
-    sizes = COMMITTEES
-    broken = sum(
-        _run_plan(_plan(options, seed, options.nodes or sizes[seed % len(sizes)]))
-        for seed in options.seeds
-    )
-    _say(f"{len(options.seeds)} worlds, {broken} broken")
+    sizes = (options.nodes,) if options.nodes else options.sizes
+    made = [_plan(options, seed, sizes[seed % len(sizes)]) for seed in options.seeds]
+    worlds = broken = 0
+    for finding in sweep(made, options.jobs, options.minutes):
+        worlds += 1
+        if finding is not None:
+            broken += 1
+            _tell(finding)
+    _say(f"{worlds} worlds, {broken} broken")
     return int(broken > 0)
 
 
 def _on_soak(options: argparse.Namespace) -> int:
     base = fresh_base() if options.base is None else options.base
-    _say(f"soaking {', '.join(options.scenario)} from seed {base} on, commit {commit()}")
-    done = soak(base, options.minutes, options.jobs, tuple(options.scenario), _tell)
+    said = "hours of log and node" if options.long else ", ".join(options.scenario)
+    _say(f"soaking {said} from seed {base} on, commit {commit()}")
+    source = long_plans(base) if options.long else plans(base, tuple(options.scenario))
+    done = soak(source, options.minutes, options.jobs, _tell)
     _say(
         f"{done.worlds} worlds, {done.hours:.1f} simulated hours in {done.seconds / 60:.1f} "
         f"minutes of {options.jobs} processes, {len(done.findings)} broken"
@@ -219,7 +223,10 @@ def _describe_hunt(each: Hunt) -> str:
 
 
 def _on_museum(_: argparse.Namespace) -> int:
-    return max([_run_plan(exhibit.plan) for exhibit in EXHIBITS], default=0)
+    found = [finding for exhibit in EXHIBITS if (finding := attempt(exhibit.plan)) is not None]
+    for finding in found:
+        _tell(finding)
+    return int(bool(found))
 
 
 def _on_report(options: argparse.Namespace) -> int:
@@ -263,8 +270,11 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     world("run", "run one world").add_argument("--seed", type=int, default=1)
-    sweep = world("sweep", "run many worlds")
-    sweep.add_argument("--seeds", type=_seeds, default=range(1, 101), help="first..last")
+    sweeping = world("sweep", "run many worlds")
+    sweeping.add_argument("--seeds", type=_seeds, default=range(1, 101), help="first..last")
+    sweeping.add_argument("--sizes", type=_sizes, default=COMMITTEES, help="of committees: 4,7,10")
+    sweeping.add_argument("--jobs", type=int, default=1, help="processes")
+    sweeping.add_argument("--minutes", type=float, help="stop after this time")
     shrink = world("shrink", "make a failing run small", nargs="?")
     shrink.set_defaults(scenario="log")
     shrink.add_argument("--seed", type=int, default=1)
@@ -273,6 +283,7 @@ def _parser() -> argparse.ArgumentParser:
     shrink.add_argument("--save", type=Path, default=Path("sim-shrunk.json"), help="where it goes")
     soaking = commands.add_parser("soak", help="run fresh worlds for a while")
     soaking.add_argument("scenario", nargs="*", type=_one_of(SCENARIOS), default=list(SOAKED))
+    soaking.add_argument("--long", action="store_true", help="mostly worlds of an hour")
     soaking.add_argument("--minutes", type=float, default=5.0)
     soaking.add_argument("--jobs", type=int, default=1, help="processes")
     soaking.add_argument("--base", type=int, help="the first seed; drawn unless given")

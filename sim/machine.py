@@ -38,8 +38,8 @@ class Machine(Host, Protocol):
         """Lose everything but the store."""
         ...
 
-    def receive(self, sender: bytes, data: bytes, now: int) -> Sequence[Effect]:
-        """Take in a peer's bytes."""
+    def receive(self, sender: bytes, data: bytes, now: int) -> Sequence[Effect] | None:
+        """Take in a peer's bytes; None when they change nothing."""
         ...
 
     def tick(self, now: int) -> Sequence[Effect]:

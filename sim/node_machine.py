@@ -53,6 +53,7 @@ from sim.vices import SLOW_MS, Answer, Resident, Vice, Wish, honest_answer, lyin
 
 KEEPALIVE_MS = 1_000
 SILENT_MS_MAX = 3_500
+ROUND_TRIP_MS = 5_000
 SAMPLE_MS = 5_000
 EXECUTION_MS_MAX = 400
 ABORTS_PERMILLE = 30
@@ -107,6 +108,7 @@ class NodeHost(Resident):
         self._running: dict[Assignment, _Running] = {}
         self._anchors: list[tuple[int, AnchorRoot]] = []
         self._heard: dict[NodeId, int] = {}
+        self._measures_at: dict[NodeId, int] = {}
         self._allowed: frozenset[NodeId] = frozenset()
         self._keepalive_at = self._sample_at = self._now = 0
 
@@ -162,11 +164,11 @@ class NodeHost(Resident):
         self.node = None
         self._forget()
 
-    def receive(self, sender: bytes, data: bytes, now: int) -> Sequence[Effect]:
+    def receive(self, sender: bytes, data: bytes, now: int) -> Sequence[Effect] | None:
         """Take in what an allowed peer sent."""
         peer = NodeId(sender)
         if peer not in self._allowed:
-            return []
+            return None
         events: list[Event] = [] if peer in self._heard else [PeerConnected(peer)]
         self._heard[peer] = now
         kind, body = data[:1], data[1:]
@@ -174,9 +176,10 @@ class NodeHost(Resident):
             events.append(FrameReceived(peer, body))
         elif kind == GOSSIP:
             events.append(GossipReceived(peer, body))
-        else:
+        elif now >= self._measures_at.get(peer, 0):
+            self._measures_at[peer] = now + ROUND_TRIP_MS
             events.append(RoundTripMeasured(peer, 2_000 + self._dice.randrange(10_000)))
-        return self._step(events, now)
+        return self._step(events, now) if events else None
 
     def tick(self, now: int) -> Sequence[Effect]:
         """Let time pass: end executions, lose silent peers, read the probes, tick the node."""

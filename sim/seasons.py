@@ -15,9 +15,9 @@ from sim.happenings import Crashes, Deafens, Happening, Parts, draw, draw_more
 
 CALM_MS_MIN = 25_000
 RECOVERY_MS_MAX = 10_000
-LONG_MS = 900_000  # always more than one storm
+LONG_MS = 1_500_000  # always more than one storm
 STORM_MS = (15_000, 30_000)
-LULL_MS = (240_000, 600_000)
+LULL_MS = (480_000, 1_200_000)
 SELDOM_MS = (5_000, 60_000)
 BUSY_EVERY = 3  # a storm in a long world has a third of the work of a short world
 

@@ -1,18 +1,23 @@
-"""Many worlds with fresh seeds, on every core, until the time is up."""
+"""Many worlds on every core: with fresh seeds until the time is up, or given ones in order."""
 
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import count
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sim.plans import COMMITTEES, Finding, Plan, attempt
 
 HOUR_MS = 3_600_000
 SOAKED = ("log", "node")
+LONG_COMMITTEES = (4, 3, 4, 1, 4, 7)
+NODE_HOUR_EVERY = 8
+WAITING = 8  # worlds of a sweep that a process has before it
 
 
 @dataclass(slots=True)
@@ -44,19 +49,30 @@ def plans(base: int, scenarios: tuple[str, ...] = SOAKED) -> Iterator[Plan]:
             seed += 1
 
 
+def long_plans(base: int) -> Iterator[Plan]:
+    """Give worlds without end, most of them an hour long, each committee in turn."""
+    for number in count():
+        for place, nodes in enumerate(LONG_COMMITTEES):
+            yield Plan("log", base + 10 * number + place, nodes, HOUR_MS)
+        seed = base + 10 * number + len(LONG_COMMITTEES)
+        yield Plan("log", seed, COMMITTEES[number % len(COMMITTEES)])
+        yield Plan("node", seed + 1, COMMITTEES[number % len(COMMITTEES)])
+        if number % NODE_HOUR_EVERY == 0:
+            yield Plan("node", seed + 2, 4, HOUR_MS)
+
+
 def soak(
-    base: int,
+    source: Iterator[Plan],
     minutes: float,
     jobs: int,
-    scenarios: tuple[str, ...] = SOAKED,
     found: Callable[[Finding], None] = lambda _: None,
 ) -> Soaked:
     """Run worlds for a while; `found` is told of each failure at once."""
-    soaked, source = Soaked(), plans(base, scenarios)
+    soaked = Soaked()
     began = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with (
-        Progress(*columns, transient=True) as progress,
+        Progress(*columns, transient=True, console=Console(stderr=True)) as progress,
         ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool,
     ):
         bar = progress.add_task("soaking", total=minutes * 60)
@@ -84,3 +100,28 @@ def _has_time(
 ) -> bool:
     is_first = soaked.worlds == 0 and not running
     return is_first or time.monotonic() - began < minutes * 60
+
+
+def sweep(
+    plans: Sequence[Plan], jobs: int, minutes: float | None = None
+) -> Iterator[Finding | None]:
+    """Run worlds, all of them or until the time is up; give what each broke, None for nothing."""
+    ends = None if minutes is None else time.monotonic() + minutes * 60
+    columns = (TextColumn("sweeping"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, transient=True, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("", total=len(plans))
+        for finding in _found(plans, jobs, ends):
+            progress.advance(bar)
+            yield finding
+
+
+def _found(plans: Sequence[Plan], jobs: int, ends: float | None) -> Iterator[Finding | None]:
+    if jobs == 1:
+        for plan in plans:
+            if ends is None or time.monotonic() < ends:
+                yield attempt(plan)
+        return
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        for first in range(0, len(plans), jobs * WAITING):
+            if ends is None or time.monotonic() < ends:
+                yield from pool.map(attempt, plans[first : first + jobs * WAITING])

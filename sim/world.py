@@ -205,7 +205,9 @@ class World:
                 self.at(place.paused_until, deliver)
             elif place.is_up:
                 self.delivered += 1
-                self._carry_out(place, place.host.receive(sender, data, self.local(place)))
+                effects = place.host.receive(sender, data, self.local(place))
+                if effects is not None:
+                    self._carry_out(place, effects)
 
         return deliver
 
