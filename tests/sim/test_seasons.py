@@ -1,6 +1,7 @@
 """Long worlds have storms and lulls; short ones are one storm."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -26,7 +27,7 @@ def test_a_long_world_has_storms_far_apart_and_ends_calm(seed: int) -> None:
         storms = storms_of(time_ms, random.Random(seed))
         assert len(storms) > 1
         assert storms[-1].heals_ms <= time_ms - CALM_MS_MIN
-        for before, after in zip(storms, storms[1:], strict=False):
+        for before, after in pairwise(storms):
             assert after.begins_ms - before.heals_ms >= 480_000
 
 
