@@ -93,9 +93,10 @@ fuzz: $(VENV)/.fuzz  ## Differential testing of all installed engines: make fuzz
 fuzz-decoder: $(VENV)/.fuzz  ## Coverage-guided fuzzing of module preparation: make fuzz-decoder MINUTES=10
 	$(BIN)/python -m tests.fuzz.decoder --minutes $(MINUTES) --seed $(SEED)
 
-bench: $(VENV)/.dev  ## Measure task latency and throughput on real daemons
+bench: $(VENV)/.dev  ## Measure tasks and the log on real daemons
 	$(BIN)/python -m benchmarks.task_latency
 	$(BIN)/python -m benchmarks.task_throughput
+	$(BIN)/python -m benchmarks.log_throughput
 
 bench-wasm: $(VENV)/.dev $(VENV)/.wasm  ## Measure prepared modules on every engine against native code
 	$(BIN)/python -m benchmarks.wasm_kernels

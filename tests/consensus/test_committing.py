@@ -106,9 +106,18 @@ def test_a_proposal_without_answers_is_sent_again_unchanged() -> None:
     bench = running(4)
     [first] = sent(bench.tick(0, 100), Append)
     bench.queue.clear()
-    assert sent(bench.tick(0, 100), Append) == [first]
+    assert sent(bench.tick(0, 100), Append) == [first] * 3
     bench.run(200)
     assert block_hash(first.header) in [block.hash for block in bench.log(3)]
+
+
+def test_a_proposal_is_sent_again_only_to_those_whose_vote_is_missing() -> None:
+    bench = running(4)
+    [first] = sent(bench.tick(0, 100), Append)
+    bench.queue.clear()
+    bench.receive(0, 2, bench.vote(2, first))
+    again = [effect for effect in bench.tick(0, 100) if isinstance(effect, Send)]
+    assert [effect.to for effect in again] == sorted((bench.key(1), bench.key(3)))
 
 
 def test_a_notice_tells_a_certificate_only_when_no_proposal_does() -> None:

@@ -2,11 +2,11 @@
 
 import trio
 
-from ambientd.ledger.events import NodeJoined
-from ambientd.model.base import NodeId
+from ambientd.ledger.events import NodeJoined, SlotReleased
+from ambientd.model.base import NodeId, TaskId
 from ambientd.node.effect import Told
 from ambientd.ports.anchors import AnchorSent
-from ambientd.runtime.news import BACKLOG_MAX, AnchorTold, News
+from ambientd.runtime.news import BACKLOG_MAX, AnchorTold, News, is_about_a_task
 
 
 def told(number: int) -> Told:
@@ -48,3 +48,12 @@ async def test_who_stopped_listening_is_forgotten() -> None:
     assert not news._listeners
     news.tell(told(1))
     await trio.lowlevel.checkpoint()
+
+
+async def test_a_listener_hears_only_what_it_wants() -> None:
+    news, about = News(), Told(SlotReleased(TaskId(bytes(32)), 0, 0, NodeId(b"n" * 32)), 1, 1)
+    async with news.listen(is_about_a_task) as listener:
+        for number in range(BACKLOG_MAX + 1):
+            news.tell(told(number))
+        news.tell(about)
+        assert await listener.receive() == about

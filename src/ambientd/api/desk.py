@@ -28,6 +28,7 @@ from ambientd.model.task import TERMINAL, Assurance, TaskSpec, TaskState
 from ambientd.node.event import BodiesProposed
 from ambientd.ports.keys import DrawSecret
 from ambientd.runtime.backup import write_backup
+from ambientd.runtime.news import is_about_a_task
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
 from ambientd.telemetry.safe_mode import Mode
@@ -72,7 +73,7 @@ class Desk:
     async def keep_chronicle(self) -> None:
         """Follow the news for `task show`, until cancelled."""
         while True:
-            async with self._parts.news.listen() as news:
+            async with self._parts.news.listen(is_about_a_task) as news:
                 async for told in news:
                     self._chronicle.note(told)
 

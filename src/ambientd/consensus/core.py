@@ -28,6 +28,7 @@ from ambientd.consensus.effects import (
     EvidenceFound,
     PeerFault,
     RecordRefused,
+    Send,
 )
 from ambientd.consensus.epochs import Endless, Stops, end_fault
 from ambientd.consensus.events import (
@@ -333,7 +334,7 @@ class Consensus(Voter):
         """Propose when it is due; give whether a certificate came of it at once (n = 1)."""
         if self._ballot is not None and now >= self._resend_at:
             self._resend_at = now + self._pacemaker.heartbeat_ms
-            self._out.add(Broadcast(self._ballot.block.append))
+            self._propose_again(self._ballot)
         if not self._may_propose():
             return False
         under_way = self._under_way()
@@ -346,6 +347,12 @@ class Consensus(Voter):
             return False
         self._propose(root, self._next_records(due, under_way), now)
         return self._ballot is None
+
+    def _propose_again(self, ballot: Ballot) -> None:
+        """Show the proposal once more to the members whose votes are missing."""
+        for number, member in enumerate(self.committee.members):
+            if member != self.options.self_id and not ballot.has(number):
+                self._out.add(Send(member, ballot.block.append))
 
     def _next_records(self, due: int | None, under_way: frozenset[bytes]) -> tuple[bytes, ...]:
         """Choose a block's records: none behind a stop, a stop alone when the ledger wants one."""

@@ -183,7 +183,7 @@ class Follower:
             return None
         fault = signature_fault(append, hash_, self._verifier, self._rules)
         block = derive(append, hash_)
-        is_valid = None if is_certified else self._admission.is_valid
+        is_valid = None if is_certified else self._is_valid
         fault = fault or records_fault(block, is_valid, self._stops.read)
         if fault is not None:
             return fault
@@ -195,6 +195,10 @@ class Follower:
             self._place(block, sender)
             self._forwarding.saw_block(block.size_bytes, len(append.records), now)
         return None
+
+    def _is_valid(self, hash_: bytes, record: bytes) -> bool:
+        """Judge a proposed record, unless it waits here: then it was judged when it came."""
+        return self._pool.holds(hash_) or self._admission.is_valid(record)
 
     def _help(self, sender: bytes, term: int) -> None:
         """Show a node that lags in an older term the way into this one."""

@@ -56,14 +56,17 @@ def signature_fault(
 
 
 def records_fault(
-    block: Block, is_valid: Callable[[bytes], bool] | None, read_stop: ReadStop
+    block: Block, is_valid: Callable[[bytes, bytes], bool] | None, read_stop: ReadStop
 ) -> str | None:
-    """Give what is wrong with a block's records; `is_valid` None when it is certified."""
+    """Give what is wrong with a block's records; `is_valid` None when it is certified.
+
+    Else it judges a record by its hash and bytes.
+    """
     if merkle.root(block.record_hashes) != block.append.header.records_root:
         return "the records are not those of the header"
     if len(set(block.record_hashes)) != len(block.record_hashes):
         return "a record is in the block twice"
-    if is_valid is not None and not all(map(is_valid, block.append.records)):
+    if is_valid is not None and not all(map(is_valid, block.record_hashes, block.append.records)):
         return "the block holds an invalid record"
     records = block.append.records
     if len(records) > 1 and any(read_stop(record) is not None for record in records):

@@ -52,12 +52,12 @@ class ConsensusOptions:
     root_hash: bytes = b""  # the stop block of the epoch before; empty in the first epoch
     t0_ms: int = 400
     batch_ms: int = 5
-    block_bytes_max: int = 64 * 1024  # a block closes at this size; only one record may exceed it
-    records_max: int = 1024
+    block_bytes_max: int = 256 * 1024  # a block closes at this size; only one record may exceed it
+    records_max: int = 512  # as many signatures as a member verifies well within T0
     record_bytes_max: int = 1024 * 1024
-    pending_records_max: int = 4096
+    pending_records_max: int = 16_384
     pending_bytes_max: int = 16 * 1024 * 1024
-    pending_per_peer_max: int = 1024
+    pending_per_peer_max: int = 4096
     held_blocks_max: int = 64
     tree_blocks_max: int = 4096
     fetch_blocks_max: int = 128

@@ -44,6 +44,10 @@ class RecordPool:
         hash_ = merkle.leaf_hash(record)
         return hash_ in self._pending or hash_ in self._settled
 
+    def holds(self, hash_: bytes) -> bool:
+        """Tell whether a record waits here."""
+        return hash_ in self._pending
+
     def adopt(self, record: bytes) -> None:
         """Make a record that a peer sent this node's own as well."""
         entry = self._pending.get(merkle.leaf_hash(record))

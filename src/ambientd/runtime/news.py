@@ -3,7 +3,7 @@
 A slow listener loses news, never memory.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -26,31 +26,41 @@ class AnchorTold:
 
 
 Tidings: TypeAlias = Told | AnchorTold
+Wanted: TypeAlias = Callable[[Tidings], bool]
+
+
+def is_about_a_task(told: Tidings) -> bool:
+    """Tell whether an event names a task."""
+    return getattr(told.event, "task", None) is not None
 
 
 class News:
     """Fans decided events out to the listeners of this daemon."""
 
     def __init__(self) -> None:
-        self._listeners: set[trio.MemorySendChannel[Tidings]] = set()
+        self._listeners: dict[trio.MemorySendChannel[Tidings], Wanted] = {}
 
     def tell(self, told: Tidings) -> None:
         """Pass one event to everybody who listens."""
-        for listener in list(self._listeners):
+        for listener, is_wanted in list(self._listeners.items()):
+            if not is_wanted(told):
+                continue
             try:
                 listener.send_nowait(told)
             except trio.WouldBlock:
-                self._listeners.discard(listener)
+                del self._listeners[listener]
                 listener.close()
 
     @asynccontextmanager
-    async def listen(self) -> AsyncIterator[trio.MemoryReceiveChannel[Tidings]]:
-        """Hear everything from now on; the channel ends when this listener is too slow."""
+    async def listen(
+        self, is_wanted: Wanted = lambda _: True
+    ) -> AsyncIterator[trio.MemoryReceiveChannel[Tidings]]:
+        """Hear what is wanted from now on; the channel ends when this listener is too slow."""
         send, receive = trio.open_memory_channel[Tidings](BACKLOG_MAX)
-        self._listeners.add(send)
+        self._listeners[send] = is_wanted
         try:
             yield receive
         finally:
-            self._listeners.discard(send)
+            self._listeners.pop(send, None)
             send.close()
             receive.close()
