@@ -44,14 +44,15 @@ def compiled(module: bytes) -> dict[str, CompiledModule]:
 
 
 def outcome(module: bytes, data: bytes = b"", **limits: Any) -> ExecutionResult:
-    """Return what every engine gives, twice; the log is left out."""
+    """Return what every engine gives, compiled here and restored; the log is left out."""
     chosen = ExecutionLimits(**{"gas_max": GAS, **limits})
     seen = {}
     for name, ready in compiled(module).items():
-        for turn in range(2):
-            result = execute(ready, data, chosen, SEED)
-            assert isinstance(result, ExecutionResult), (name, result)
-            seen[name, turn] = (result.kind, result.reason, result.output, result.gas)
+        for form, kept in (("compiled", None), ("restored", ready.serialize())):
+            executed = ready if kept is None else engine(name).restore(kept)
+            result = execute(executed, data, chosen, SEED)
+            assert isinstance(result, ExecutionResult), (name, form, result)
+            seen[name, form] = (result.kind, result.reason, result.output, result.gas)
     assert len(set(seen.values())) == 1, seen
     kind, reason, output, gas = next(iter(seen.values()))
     return ExecutionResult(kind=kind, reason=reason, output=output, gas=gas, log=b"")

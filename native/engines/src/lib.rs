@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use pyo3::buffer::PyBuffer;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyIndexError, PyKeyError, PyValueError};
 use pyo3::prelude::*;
@@ -64,7 +65,18 @@ impl Engine {
     }
 
     /// Takes back what `serialize` gave; anything else must never come here.
-    fn restore(&self, compiled: &[u8]) -> PyResult<Module> {
+    ///
+    /// It is read where it lies: a copy of some megabytes takes longer than all the rest.
+    fn restore(&self, compiled: PyBuffer<u8>) -> PyResult<Module> {
+        if !compiled.is_c_contiguous() {
+            return Err(PyValueError::new_err("the compiled module lies in pieces"));
+        }
+        let (start, size_bytes) = (compiled.buf_ptr().cast::<u8>(), compiled.len_bytes());
+        let compiled = match size_bytes {
+            0 => &[],
+            // SAFETY: the buffer is held until we return, and nothing else runs meanwhile.
+            _ => unsafe { std::slice::from_raw_parts(start, size_bytes) },
+        };
         // SAFETY: the caller's promise, as the docstring has it.
         let restored = unsafe { self.0.restore(compiled) };
         restored.map(Module).map_err(FailureError::new_err)

@@ -30,6 +30,7 @@ const STACK_BYTES_MAX: usize = 64 << 20;
 /// wasmi frees a module's code only with its engine, so each module has its own.
 pub struct WasmiEngine {
     config: Config,
+    config_of_restored: Config,
     imports: Imports,
 }
 
@@ -56,7 +57,9 @@ impl WasmiEngine {
             .wasm_multi_memory(false)
             .wasm_custom_page_sizes(false)
             .wasm_wide_arithmetic(false);
-        Self { config, imports }
+        let mut config_of_restored = config.clone();
+        config_of_restored.compilation_mode(CompilationMode::Lazy);
+        Self { config, config_of_restored, imports }
     }
 }
 
@@ -64,13 +67,36 @@ impl Engine for WasmiEngine {
     fn compile(&self, module: &[u8]) -> Result<Box<dyn Module>, Invalid> {
         let refused = |error: Error| Invalid(error.to_string());
         let engine = wasmi::Engine::new(&self.config);
-        let module = wasmi::Module::new(&engine, module).map_err(refused)?;
+        let native = wasmi::Module::new(&engine, module).map_err(refused)?;
+        self.finish(&engine, native, module)
+    }
+
+    /// Takes prepared bytes that `compile` has validated and translated before, as a whole.
+    ///
+    /// So nothing is validated again, and a function is translated when it is first called.
+    unsafe fn restore(&self, compiled: &[u8]) -> Result<Box<dyn Module>, String> {
+        let engine = wasmi::Engine::new(&self.config_of_restored);
+        // SAFETY: the caller's promise: what comes here was validated.
+        let native = unsafe { wasmi::Module::new_unchecked(&engine, compiled) };
+        let native = native.map_err(|error| error.to_string())?;
+        self.finish(&engine, native, compiled).map_err(|refusal| refusal.0)
+    }
+}
+
+impl WasmiEngine {
+    fn finish(
+        &self,
+        engine: &wasmi::Engine,
+        module: wasmi::Module,
+        source: &[u8],
+    ) -> Result<Box<dyn Module>, Invalid> {
+        let refused = |error: Error| Invalid(error.to_string());
         let wanted = module.imports().map(|import| {
             let kind = import.ty().func().map(signature);
             (import.module(), import.name(), kind)
         });
         let shape = shape(&module, check_imports(wanted, &self.imports)?);
-        let mut linker = Linker::new(&engine);
+        let mut linker = Linker::new(engine);
         // A module may import the same function twice; it is still one.
         linker.allow_shadowing(true);
         for import in module.imports() {
@@ -78,11 +104,7 @@ impl Engine for WasmiEngine {
                 serve(&mut linker, import.module(), import.name(), kind).map_err(refused)?;
             }
         }
-        Ok(Box::new(WasmiModule { module, linker, shape }))
-    }
-
-    unsafe fn restore(&self, _: &[u8]) -> Result<Box<dyn Module>, String> {
-        Err("wasmi keeps no compiled modules".into())
+        Ok(Box::new(WasmiModule { module, source: source.into(), linker, shape }))
     }
 }
 
@@ -175,6 +197,7 @@ impl ResourceLimiter for Limits {
 
 struct WasmiModule {
     module: wasmi::Module,
+    source: Box<[u8]>,
     linker: Linker<Context>,
     shape: Shape,
 }
@@ -200,7 +223,7 @@ impl Module for WasmiModule {
     }
 
     fn serialize(&self) -> Result<Option<Vec<u8>>, String> {
-        Ok(None)
+        Ok(Some(self.source.to_vec()))
     }
 }
 

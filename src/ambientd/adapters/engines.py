@@ -4,19 +4,27 @@ wasmtime comes with the package. The others are compiled from `native/engines` w
 (`make engines`) and found by their import name; nothing of an engine is loaded before it is opened.
 """
 
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 
 from ambientd.errors import ConfigError
 from ambientd.ports.engine import Engine
 
 ENGINE_NAMES = ("wasmtime", "wasmer", "wasmi")
 COMPILING = ("wasmtime", "wasmer")
-_NATIVE_PACKAGE = "ambientd_engines"
+_NATIVE_PACKAGE = "ambientd-engines"
+NATIVE_VERSION = "0.2.0"  # of native/engines; a build of another one is as good as none
 
 
 def installed() -> tuple[str, ...]:
     """Name the engines that can be opened here, in a fixed order; wasmtime always can."""
-    return ENGINE_NAMES if find_spec(_NATIVE_PACKAGE) is not None else ENGINE_NAMES[:1]
+    return ENGINE_NAMES if _native_version() == NATIVE_VERSION else ENGINE_NAMES[:1]
+
+
+def _native_version() -> str | None:
+    try:
+        return version(_NATIVE_PACKAGE)
+    except PackageNotFoundError:
+        return None
 
 
 def engine_for(node: bytes) -> str:
@@ -34,8 +42,12 @@ def require(name: str) -> str:
         msg = f"there is no engine called {name!r}. Choose one of {', '.join(ENGINE_NAMES)}"
         raise ConfigError(msg)
     if name not in installed():
+        found = _native_version()
+        state = (
+            "not installed" if found is None else f"installed in version {found}, too old or new"
+        )
         msg = (
-            f"the engine {name} is not installed. Build it with `make engines` (needs Rust), or "
+            f"the engine {name} is {state}. Build it with `make engines` (needs Rust), or "
             f"choose one that is: {', '.join(installed())}"
         )
         raise ConfigError(msg)

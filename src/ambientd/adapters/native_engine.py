@@ -93,7 +93,7 @@ class NativeEngine:
     def restore(self, compiled: bytes | memoryview) -> NativeModule:
         """Load what `serialize` gave here; raise EngineFailureError if it does not fit."""
         try:
-            return NativeModule(self._engine.restore(bytes(compiled)))
+            return NativeModule(self._engine.restore(compiled))
         except native.FailureError as failure:
             raise EngineFailureError(str(failure)) from None
 

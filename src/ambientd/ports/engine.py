@@ -119,6 +119,6 @@ class Engine(Protocol):
     def restore(self, compiled: bytes | memoryview) -> CompiledModule:
         """Load what `serialize` gave on this device, in this version; raise EngineFailureError.
 
-        It is machine code: bytes from anywhere else must never come here.
+        It is machine code, or not validated again: bytes from anywhere else must never come here.
         """
         ...
