@@ -7,7 +7,7 @@ SEED ?= 1
 MINUTES ?= 10
 JOBS ?= 2
 
-.PHONY: byzantine engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants model bench bench-wasm wasm docs lock clean
+.PHONY: btcd byzantine engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants model bench bench-wasm wasm docs lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -70,6 +70,16 @@ byzantine: $(VENV)/.dev  ## f liars of 3f + 1 and every fault at once, 10,000 se
 
 soak: $(VENV)/.dev  ## Simulate fresh worlds on every core: make soak MINUTES=10
 	$(BIN)/python -m sim soak --minutes $(MINUTES) --jobs $(JOBS)
+
+# An independent Bitcoin node for the contract of chains; outside the clone, for the next run.
+BTCD_VERSION := v0.26.2
+BTCD := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ambientd/btcd-$(BTCD_VERSION)/btcd
+
+$(BTCD):
+	@echo "building btcd $(BTCD_VERSION), which takes a minute the first time ..."
+	@GOBIN=$(dir $(BTCD)) go install github.com/btcsuite/btcd@$(BTCD_VERSION)
+
+btcd: $(BTCD)  ## Build an independent Bitcoin node for the tests (needs Go)
 
 ENGINE_SOURCES := $(wildcard $(addprefix native/engines/,*.toml *.py *.pyi Cargo.lock src/* patched/*/Cargo.* patched/*/src/*))
 

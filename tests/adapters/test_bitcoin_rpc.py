@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ambientd.adapters import bitcoin_rpc
+from ambientd.adapters import rpc_client
 from ambientd.adapters.anchor_wallet import AnchorWallet, SignedAnchor
-from ambientd.adapters.bitcoin_rpc import BitcoinRpcChain, RpcClient, RpcEndpoint, RpcError
+from ambientd.adapters.bitcoin_rpc import BitcoinRpcChain
 from ambientd.adapters.regtest.launcher import EmbeddedChain, EmbeddedRegtest
+from ambientd.adapters.rpc_client import RpcClient, RpcEndpoint, RpcError
 from ambientd.errors import ConfigError, RemoteProtocolError, UnreachableError, UsageError
 from ambientd.ports.chain import Chain, Rejected, Utxo
 from ambientd.rules.bitcoin import REGTEST, check_anchor, decode_header, double_sha256
@@ -220,7 +221,7 @@ async def test_a_node_that_talks_nonsense_is_a_protocol_error(body: bytes) -> No
 
 
 async def test_a_reply_over_the_cap_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bitcoin_rpc, "REPLY_SIZE_MAX", 100)
+    monkeypatch.setattr(rpc_client, "REPLY_SIZE_MAX", 100)
     with scripted((200, b"x" * 101)) as chain:
         with pytest.raises(RemoteProtocolError, match="more than 100 bytes"):
             await chain.tip()

@@ -7,7 +7,7 @@ are public, and one address makes them easy to watch and to fund.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from embit import bip32, script
 from embit.base import EmbitError
@@ -74,6 +74,23 @@ def script_of_address(address: str) -> bytes:
     return bytes(found.data)
 
 
+def address_of_script(script_pubkey: bytes, network: str) -> str:
+    """Give the address that stands for a script on a network.
+
+    Raises:
+        UsageError: when there is none.
+    """
+    try:
+        return str(script.Script(script_pubkey).address(_embit_network(network)))
+    except (EmbitError, ValueError) as error:
+        raise UsageError(f"the script {script_pubkey.hex()} has no address") from error
+
+
+def _embit_network(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = EMBIT_NETWORKS[_EMBIT_NAMES.get(name, name)]
+    return found
+
+
 class AnchorWallet:
     """One key; builds and signs anchors from the outputs it is given, and keeps no state."""
 
@@ -89,7 +106,7 @@ class AnchorWallet:
         if network not in NETWORKS:
             msg = f"unknown Bitcoin network {network!r}: choose one of {', '.join(NETWORKS)}"
             raise ConfigError(msg)
-        embit_network = EMBIT_NETWORKS[_EMBIT_NAMES.get(network, network)]
+        embit_network = _embit_network(network)
         path = f"m/84h/{embit_network['bip32']}h/0h/0/0"
         self._key = bip32.HDKey.from_seed(seed).derive(path).key
         locking = script.p2wpkh(self._key)

@@ -1,25 +1,22 @@
-"""Chain over Bitcoin Core's JSON-RPC: a node with `txindex=1`, or the embedded regtest chain.
+"""Chain over Bitcoin Core's JSON-RPC: Core or btcd with a transaction index, or the embedded chain.
 
-The client is blocking (http.client) and runs in one trio thread at a time; a daemon asks little.
+The client is blocking and runs in one trio thread at a time; a daemon asks little.
 """
 
-import base64
-import http.client
-import json
-import threading
-from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final
 
 import trio
 
+from ambientd.adapters.anchor_wallet import address_of_script
+from ambientd.adapters.rpc_client import RpcClient, RpcEndpoint, RpcError
 from ambientd.errors import ConfigError, RemoteProtocolError, UnreachableError, UsageError
 from ambientd.ports.chain import Inclusion, MerkleBranch, Rejected, Tip, Utxo
 from ambientd.rules.bitcoin import (
+    COINBASE_MATURITY,
     HEADER_SIZE,
     NETWORKS,
+    Transaction,
     decode_header,
     decode_transaction,
     display,
@@ -29,180 +26,22 @@ from ambientd.rules.bitcoin import (
     root_from_branch,
 )
 
-REPLY_SIZE_MAX = 32_000_000
-COINBASE_MATURITY = 100
 FEE_TARGET_BLOCKS = 6
 _SAT = 100_000_000
 _VB_PER_KVB = 1_000
 
 NOT_FOUND = -5
 INVALID_PARAMETER = -8
+METHOD_NOT_FOUND = -32601
+_OUT_OF_RANGE = -1  # what btcd says to a height above its tip
 _ALREADY_IN_CHAIN = -27
+_ALREADY_WAITS = "already have transaction"  # btcd refuses what waits with it already
 # A hanging node must not hold up a shutdown; the thread ends with its own timeout.
 _ABANDON: dict[str, Any] = {"abandon_on_cancel": True}
 _REJECTIONS = frozenset({-22, -25, -26})
-
-
-@dataclass(frozen=True, slots=True)
-class RpcEndpoint:
-    """Where a node listens and how to log in: a cookie file, or a user and password."""
-
-    port: int
-    cookie_path: Path | None = None
-    user: str = ""
-    password: str = ""
-    host: str = "127.0.0.1"
-    timeout_s: float = 60.0
-
-    def __str__(self) -> str:
-        return f"http://{self.host}:{self.port}"
-
-    def __repr__(self) -> str:
-        return f"RpcEndpoint({self})"  # never the password
-
-    def authorization(self) -> str:
-        """Give the Authorization header; the cookie is read afresh, as a restart changes it."""
-        credentials = f"{self.user}:{self.password}"
-        if self.cookie_path is not None:
-            try:
-                credentials = self.cookie_path.read_text("utf-8").strip()
-            except OSError as error:
-                msg = (
-                    f"the Bitcoin node at {self} is not running, or its cookie cannot be read "
-                    f"({error}): start the node, and allow this user to read the file"
-                )
-                raise UnreachableError(msg) from None
-        return "Basic " + base64.b64encode(credentials.encode()).decode("ascii")
-
-
-class RpcError(Exception):
-    """The node answered a call with an error."""
-
-    def __init__(self, code: int, message: str) -> None:
-        """Take Bitcoin Core's code and text."""
-        super().__init__(f"{message} ({code})")
-        self.code = code
-        self.message = message
-
-
-class RpcClient:
-    """Blocking calls over one kept connection; safe from several threads, one call at a time."""
-
-    def __init__(self, endpoint: RpcEndpoint) -> None:
-        """Connect at the first call."""
-        self.endpoint = endpoint
-        self._lock = threading.Lock()
-        self._connection: http.client.HTTPConnection | None = None
-        self._authorization = ""
-
-    def call(self, method: str, *params: object) -> Any:  # noqa: ANN401 - whatever JSON holds
-        """Run one call and give its result; floats come as Decimal.
-
-        Raises:
-            RpcError: when the node says no.
-            UnreachableError: when it does not answer, or wants other credentials.
-            RemoteProtocolError: when the answer is no JSON-RPC.
-        """
-        body = json.dumps({"jsonrpc": "1.0", "id": 1, "method": method, "params": list(params)})
-        with self._lock:
-            status, raw = self._exchange(body)
-            if status == 401:  # the node restarted and wrote a new cookie
-                self._authorization = ""
-                status, raw = self._exchange(body)
-        if status in {401, 403}:
-            msg = (
-                f"the Bitcoin node at {self.endpoint} refuses our credentials: "
-                "check the cookie file, or user and password, in the configuration"
-            )
-            raise UnreachableError(msg)
-        return _result(method, status, raw, str(self.endpoint))
-
-    def _exchange(self, body: str) -> tuple[int, bytes]:
-        """Send one request; a kept connection that the node has closed is opened once more."""
-        was_kept = self._connection is not None
-        try:
-            return self._send(body)
-        except (http.client.HTTPException, OSError) as error:
-            self._disconnect()
-            if not was_kept or isinstance(error, TimeoutError):
-                raise self._unreachable(error) from None
-        try:
-            return self._send(body)
-        except (http.client.HTTPException, OSError) as error:
-            self._disconnect()
-            raise self._unreachable(error) from None
-
-    def _send(self, body: str) -> tuple[int, bytes]:
-        if not self._authorization:
-            self._authorization = self.endpoint.authorization()
-        if self._connection is None:
-            endpoint = self.endpoint
-            self._connection = http.client.HTTPConnection(
-                endpoint.host, endpoint.port, timeout=endpoint.timeout_s
-            )
-        headers = {"Authorization": self._authorization, "Content-Type": "application/json"}
-        self._connection.request("POST", "/", body, headers)
-        with self._connection.getresponse() as reply:
-            raw = reply.read(REPLY_SIZE_MAX + 1)
-            if len(raw) > REPLY_SIZE_MAX or reply.will_close:
-                self._disconnect()
-            return reply.status, raw
-
-    def _unreachable(self, error: Exception) -> UnreachableError:
-        reason = str(error) or type(error).__name__
-        msg = (
-            f"the Bitcoin node at {self.endpoint} does not answer ({reason}): "
-            "start it, or correct its address in the configuration"
-        )
-        return UnreachableError(msg)
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        self._authorization = ""
-
-    def redirect(self, endpoint: RpcEndpoint) -> None:
-        """Speak to another place from now on."""
-        with self._lock:
-            self._disconnect()
-            self.endpoint = endpoint
-
-    def close(self) -> None:
-        """Close the connection; the next call opens a new one."""
-        with self._lock:
-            self._disconnect()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-def _result(method: str, status: int, raw: bytes, endpoint: str) -> Any:  # noqa: ANN401
-    if len(raw) > REPLY_SIZE_MAX:
-        msg = f"{endpoint} answered {method} with more than {REPLY_SIZE_MAX} bytes"
-        raise RemoteProtocolError(msg)
-    try:
-        reply = json.loads(raw, parse_float=Decimal)
-    except (ValueError, RecursionError):
-        reply = None
-    if not isinstance(reply, dict) or "result" not in reply:
-        msg = f"{endpoint} answered {method} with HTTP {status} and no JSON-RPC reply"
-        raise RemoteProtocolError(msg)
-    error = reply.get("error")
-    if error is None:
-        return reply["result"]
-    if not isinstance(error, dict) or not isinstance(error.get("code"), int):
-        msg = f"{endpoint} answered {method} with an error that is none of JSON-RPC"
-        raise RemoteProtocolError(msg)
-    raise RpcError(error["code"], str(error.get("message", ""))[:500])
+_NAMES: Final = {"mainnet": "main"}  # btcd's name of the main network
+_SEARCH_PAGE: Final = 100
+_SEARCH_PAGES_MAX: Final = 50
 
 
 class BitcoinRpcChain:
@@ -230,7 +69,7 @@ class BitcoinRpcChain:
         """
         info = await self._asked("getblockchaininfo")
         name = info.get("chain") if isinstance(info, dict) else None
-        if name != self._network:
+        if not isinstance(name, str) or _NAMES.get(name, name) != self._network:
             msg = (
                 f"the Bitcoin node at {self._client.endpoint} is on {name!r}, the configuration "
                 f"says {self._network!r}: correct one of them"
@@ -250,7 +89,7 @@ class BitcoinRpcChain:
         try:
             return from_display(str(await self._call("getblockhash", height)))
         except RpcError as error:
-            if error.code != INVALID_PARAMETER:
+            if error.code not in {INVALID_PARAMETER, _OUT_OF_RANGE}:
                 raise self._refused("getblockhash", error) from None
             msg = f"the {self._network} chain has no Bitcoin block {height} yet"
             raise UsageError(msg) from None
@@ -259,6 +98,15 @@ class BitcoinRpcChain:
         """Give a header of the best chain, checked against its hash."""
         block_hash = await self.block_hash(height)
         return await self._header_of(block_hash)
+
+    async def headers(self, start: int, end: int) -> bytes:
+        """Give the headers from a height of the best chain up to, without, another."""
+        block_hash = await self.block_hash(end - 1)
+        found = []
+        for _ in range(start, end):  # downwards, so that a reorganisation cannot come in between
+            found.append(await self._header_of(block_hash))
+            block_hash = decode_header(found[-1]).previous
+        return b"".join(reversed(found))
 
     async def _header_of(self, block_hash: bytes) -> bytes:
         raw = _bytes(await self._asked("getblockheader", display(block_hash), False))
@@ -283,7 +131,7 @@ class BitcoinRpcChain:
     async def raw_tx(self, txid: bytes) -> bytes | None:
         """Give a transaction's bytes, checked against its id."""
         try:
-            raw = _bytes(await self._call("getrawtransaction", display(txid), False))
+            raw = _bytes(await self._call("getrawtransaction", display(txid), 0))
         except RpcError as error:
             if error.code == NOT_FOUND:
                 return None
@@ -295,7 +143,7 @@ class BitcoinRpcChain:
     async def inclusion(self, txid: bytes) -> Inclusion | None:
         """Say where a transaction is mined in the best chain."""
         try:
-            found = await self._call("getrawtransaction", display(txid), True)
+            found = await self._call("getrawtransaction", display(txid), 1)
             if "blockhash" not in found or int(found.get("confirmations", 0)) < 1:
                 return None
             block_hash = from_display(found["blockhash"])
@@ -337,15 +185,20 @@ class BitcoinRpcChain:
         try:
             await self._call("sendrawtransaction", raw.hex())
         except RpcError as error:
-            if error.code in _REJECTIONS:
+            if error.code in _REJECTIONS and _ALREADY_WAITS not in error.message:
                 return Rejected(error.message)
-            if error.code != _ALREADY_IN_CHAIN:
+            if error.code not in {_ALREADY_IN_CHAIN, *_REJECTIONS}:
                 raise self._refused("sendrawtransaction", error) from None
         return txid
 
     async def fee_rate_sat_vb(self) -> float | None:
-        """Estimate a fee rate; None when the node has seen too little."""
-        estimate = await self._asked("estimatesmartfee", FEE_TARGET_BLOCKS)
+        """Estimate a fee rate; None when the node has seen too little, or cannot estimate."""
+        try:
+            estimate = await self._call("estimatesmartfee", FEE_TARGET_BLOCKS)
+        except RpcError as error:
+            if error.code == METHOD_NOT_FOUND:  # btcd
+                return None
+            raise self._refused("estimatesmartfee", error) from None
         rate = estimate.get("feerate") if isinstance(estimate, dict) else None
         if not isinstance(rate, Decimal | int) or rate <= 0:
             return None
@@ -353,7 +206,13 @@ class BitcoinRpcChain:
 
     async def utxos(self, script_pubkey: bytes) -> list[Utxo]:
         """List what can be spent from a script now; a scan takes minutes on the main network."""
-        scan = await self._asked("scantxoutset", "start", [{"desc": f"raw({script_pubkey.hex()})"}])
+        try:
+            descriptor = {"desc": f"raw({script_pubkey.hex()})"}
+            scan = await self._call("scantxoutset", "start", [descriptor])
+        except RpcError as error:
+            if error.code == METHOD_NOT_FOUND:
+                return await self._searched_utxos(script_pubkey)
+            raise self._refused("scantxoutset", error) from None
         try:
             height = int(scan["height"])
             found = [
@@ -376,6 +235,45 @@ class BitcoinRpcChain:
         """Whether nothing that waits spends it; a scan sees only what is mined."""
         return await self._asked("gettxout", display(utxo.txid), utxo.index, True) is not None
 
+    async def _searched_utxos(self, script_pubkey: bytes) -> list[Utxo]:
+        """List the same from btcd's index of addresses, which gives whole transactions."""
+        transactions = await self._search(address_of_script(script_pubkey, self._network))
+        spent = {spent.outpoint for each in transactions for spent in each.inputs}
+        tip = await self.tip()
+        found = []
+        for transaction in transactions:
+            place = await self.inclusion(transaction.txid)
+            if place is None:
+                continue
+            if transaction.is_coinbase and tip.height + 1 - place.height < COINBASE_MATURITY:
+                continue
+            found += [
+                Utxo(outpoint.txid, outpoint.index, output.value_sat, output.script, place.height)
+                for outpoint, output in transaction.outpoints()
+                if output.script == script_pubkey and outpoint not in spent
+            ]
+        found.sort(key=lambda utxo: (-utxo.value_sat, utxo.txid, utxo.index))
+        return found
+
+    async def _search(self, address: str) -> list[Transaction]:
+        """List the transactions that pay an address or spend from it."""
+        found: list[Transaction] = []
+        for page in range(_SEARCH_PAGES_MAX):
+            try:
+                raws = await self._call(
+                    "searchrawtransactions", address, 0, page * _SEARCH_PAGE, _SEARCH_PAGE
+                )
+            except RpcError as error:
+                if error.code == NOT_FOUND:
+                    break
+                raise self._refused("searchrawtransactions", error, "addrindex=1") from None
+            if not isinstance(raws, list):
+                raise self._senseless("searchrawtransactions", "it is no list")
+            found += [decode_transaction(_bytes(raw)) for raw in raws]
+            if len(raws) < _SEARCH_PAGE:
+                break
+        return found
+
     async def _call(self, method: str, *params: object) -> Any:  # noqa: ANN401
         """Run one call in a thread; it may raise RpcError."""
         return await trio.to_thread.run_sync(
@@ -391,10 +289,10 @@ class BitcoinRpcChain:
         except RpcError as error:
             raise self._refused(method, error) from None
 
-    def _refused(self, method: str, error: RpcError) -> UnreachableError:
+    def _refused(self, method: str, error: RpcError, needed: str = "txindex=1") -> UnreachableError:
         msg = (
             f"the Bitcoin node at {self._client.endpoint} refuses {method}: {error}; "
-            "wait until it has synchronised, and check that it runs with txindex=1"
+            f"wait until it has synchronised, and check that it runs with {needed}"
         )
         return UnreachableError(msg)
 

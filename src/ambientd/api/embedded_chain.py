@@ -23,7 +23,7 @@ def stop_embedded_chain(folder: Path, deadline_s: float = 10.0) -> bool:
 
 
 def _ask_to_stop(folder: Path) -> None:
-    from ambientd.adapters.bitcoin_rpc import RpcClient, RpcError
+    from ambientd.adapters.rpc_client import RpcClient, RpcError
 
     endpoint = EmbeddedChain(folder).running()
     if endpoint is None:

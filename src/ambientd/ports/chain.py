@@ -76,6 +76,13 @@ class Chain(Protocol):
         """Give the 80 bytes of a header of the best chain; UsageError above the tip."""
         ...
 
+    async def headers(self, start: int, end: int) -> bytes:
+        """Give the headers from a height of the best chain up to, without, another, in one piece.
+
+        Each follows the one before it; UsageError when the chain does not reach that far.
+        """
+        ...
+
     async def block_hash(self, height: int) -> bytes:
         """Give the hash at a height of the best chain; UsageError above the tip."""
         ...

@@ -10,8 +10,10 @@ from typing import Final
 from ambientd.errors import RemoteProtocolError
 from ambientd.rules.bitcoin_codec import (
     AMOUNT_MAX_SAT,
+    COINBASE_MATURITY,
     HASH_SIZE,
     HEADER_SIZE,
+    NULL_OUTPOINT,
     TRANSACTION_SIZE_MAX,
     Header,
     Input,
@@ -258,6 +260,7 @@ def _chain_steps(headers: Sequence[Header], network: Network) -> list[Step]:
 __all__ = [
     "AMOUNT_MAX_SAT",
     "BRANCH_DEPTH_MAX",
+    "COINBASE_MATURITY",
     "CONFIRMATIONS_MIN",
     "FOLLOWING_HEADERS_MAX",
     "HASH_SIZE",
@@ -266,6 +269,7 @@ __all__ = [
     "MAGIC",
     "MAIN",
     "NETWORKS",
+    "NULL_OUTPOINT",
     "REGTEST",
     "ROOT_SIZE",
     "SIGNET",

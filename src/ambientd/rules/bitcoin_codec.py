@@ -14,6 +14,7 @@ from ambientd.errors import RemoteProtocolError
 HASH_SIZE: Final = 32
 HEADER_SIZE: Final = 80
 TRANSACTION_SIZE_MAX: Final = 400_000
+COINBASE_MATURITY: Final = 100  # blocks until what a block creates can be spent
 AMOUNT_MAX_SAT: Final = 21_000_000 * 100_000_000
 
 _HEADER = struct.Struct("<i32s32sIII")
@@ -101,6 +102,9 @@ class Outpoint:
     index: int
 
 
+NULL_OUTPOINT: Final = Outpoint(bytes(HASH_SIZE), 0xFFFFFFFF)
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """What a transaction spends."""
@@ -128,6 +132,16 @@ class Transaction:
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
     locktime: int
+
+    @property
+    def is_coinbase(self) -> bool:
+        """Whether it creates coins: its only input spends nothing."""
+        return len(self.inputs) == 1 and self.inputs[0].outpoint == NULL_OUTPOINT
+
+    def outpoints(self) -> list[tuple[Outpoint, Output]]:
+        """Give the outputs with their names."""
+        txid = self.txid
+        return [(Outpoint(txid, place), output) for place, output in enumerate(self.outputs)]
 
     @property
     def txid(self) -> bytes:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ambientd.adapters.anchor_wallet import AnchorWallet
-from ambientd.adapters.bitcoin_rpc import RpcClient, RpcEndpoint
+from ambientd.adapters.rpc_client import RpcClient, RpcEndpoint
 
 WALLET = AnchorWallet(b"\x07" * 32, "regtest")
 ROOT = bytes(range(32))

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from ambientd.adapters.bitcoin_rpc import RpcClient, RpcError
 from ambientd.adapters.regtest import rpc_server
 from ambientd.adapters.regtest.files import read_endpoint
 from ambientd.adapters.regtest.launcher import EmbeddedChain
+from ambientd.adapters.rpc_client import RpcClient, RpcError
 from ambientd.errors import UnreachableError
 from tests.adapters.regtest.running import WALLET, Running, running
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ambientd.adapters.regtest.esplora_paths import EsploraPaths
 from ambientd.adapters.regtest.node import RegtestNode
 from ambientd.adapters.regtest.rpc_methods import RpcFault, RpcMethods
 from ambientd.adapters.regtest.rpc_server import RpcServer
@@ -24,7 +25,7 @@ def node(tmp_path: Path) -> Iterator[RegtestNode]:
 def test_a_connection_that_lives_too_long_is_cut(
     node: RegtestNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with RpcServer(0, RpcMethods(node, lambda: None), "password") as server:
+    with RpcServer(0, RpcMethods(node, lambda: None), EsploraPaths(node), "password") as server:
         serving = threading.Thread(target=server.serve_forever, args=(0.01,))
         serving.start()
         kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)

@@ -61,7 +61,8 @@ def _announce(port: int) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ambientd.adapters.regtest",
-        description="A Bitcoin regtest chain of one node, with JSON-RPC on 127.0.0.1.",
+        description="A Bitcoin regtest chain of one node, with JSON-RPC on 127.0.0.1, and "
+        "below /esplora a server of Esplora's shape for tests and development.",
     )
     parser.add_argument("--data-dir", type=Path, required=True, help="where the chain lives")
     parser.add_argument("--port", type=_count, default=0, help="port to listen on; 0 picks one")

@@ -1,12 +1,11 @@
 """What the kernel does not answer: unspent outputs by script, transactions by id, with undo."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ambientd.rules.bitcoin import Header, Outpoint, Output, Transaction
+from ambientd.rules.bitcoin import COINBASE_MATURITY, Header, Outpoint, Output, Transaction
 
-COINBASE_MATURITY = 100
-NULL_OUTPOINT = Outpoint(bytes(32), 0xFFFFFFFF)
 _OP_RETURN = b"\x6a"
 _MEDIAN_SPAN = 11
 
@@ -68,6 +67,10 @@ class ChainIndex:
         """Give the unspent outputs that pay a script, oldest first."""
         for outpoint in self._by_script.get(script, ()):
             yield outpoint, self.coins[outpoint]
+
+    def script_of_hash(self, digest: bytes) -> bytes | None:
+        """Give the script with a SHA-256, by which Esplora asks, when something pays it."""
+        return next((s for s in self._by_script if hashlib.sha256(s).digest() == digest), None)
 
     def connect(self, header: Header, transactions: list[Transaction]) -> None:
         """Add the Bitcoin block that follows the tip."""

@@ -10,8 +10,9 @@ from typing import Any
 import trio
 
 from ambientd.adapters.anchor_wallet import script_of_address
-from ambientd.adapters.bitcoin_rpc import BitcoinRpcChain, RpcClient, RpcEndpoint, RpcError
+from ambientd.adapters.bitcoin_rpc import BitcoinRpcChain
 from ambientd.adapters.regtest.files import COOKIE_FILE, PROCESS_LOG_FILE, read_endpoint
+from ambientd.adapters.rpc_client import RpcClient, RpcEndpoint, RpcError
 from ambientd.errors import RemoteProtocolError, UnreachableError
 
 START_DEADLINE_S = 60.0

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ambientd.adapters.regtest.index import NULL_OUTPOINT, ChainIndex, Coin
+from ambientd.adapters.regtest.index import ChainIndex, Coin
 from ambientd.adapters.regtest.kernel import Kernel
-from ambientd.rules.bitcoin import Outpoint, Transaction
+from ambientd.rules.bitcoin import NULL_OUTPOINT, Outpoint, Transaction
 
 COUNT_MAX = 2_000
 VSIZE_MAX = 100_000

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from ambientd.adapters.regtest.esplora_paths import EsploraPaths
 from ambientd.adapters.regtest.files import COOKIE_FILE, ENDPOINT_FILE, LOCK_FILE, write_atomically
 from ambientd.adapters.regtest.miner import OPEN_SCRIPT
 from ambientd.adapters.regtest.node import RegtestNode
@@ -74,7 +75,9 @@ def serve(options: Options, on_ready: Callable[[int], None]) -> None:
     try:
         password = secrets.token_hex(32)
         try:
-            server = RpcServer(options.port, RpcMethods(node, stop.set), password)
+            server = RpcServer(
+                options.port, RpcMethods(node, stop.set), EsploraPaths(node), password
+            )
         except OSError as error:
             msg = f"cannot listen on 127.0.0.1:{options.port} ({error}): choose another --port"
             raise ConfigError(msg) from None

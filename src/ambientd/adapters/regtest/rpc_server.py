@@ -1,4 +1,7 @@
-"""JSON-RPC over HTTP on the loopback interface, with Bitcoin Core's cookie authentication."""
+"""HTTP on the loopback interface: JSON-RPC with Bitcoin Core's cookie, and Esplora's paths.
+
+The paths below `/esplora` are for tests and development; like Esplora's they ask for no login.
+"""
 
 import base64
 import hmac
@@ -9,6 +12,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from ambientd.adapters.regtest.esplora_paths import PREFIX, Answer, EsploraPaths
 from ambientd.adapters.regtest.rpc_methods import INVALID_REQUEST, RpcFault, RpcMethods
 
 REQUEST_SIZE_MAX = 9_000_000  # a full Bitcoin block in hex
@@ -25,9 +29,10 @@ class RpcServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = CONNECTIONS_MAX
 
-    def __init__(self, port: int, methods: RpcMethods, password: str) -> None:
+    def __init__(self, port: int, methods: RpcMethods, paths: EsploraPaths, password: str) -> None:
         """Listen on a port of 127.0.0.1; 0 picks a free one."""
         self.methods = methods
+        self.paths = paths
         token = base64.b64encode(f"{COOKIE_USER}:{password}".encode())
         self.authorization = b"Basic " + token
         self.called_at_s = time.monotonic()
@@ -93,21 +98,30 @@ class RpcHandler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """Write no access log."""
 
+    def do_GET(self) -> None:
+        """Answer one of Esplora's paths."""
+        if not self.path.startswith(PREFIX):
+            self._refuse(405, "JSON-RPC takes a POST; Esplora's paths are below /esplora")
+        elif "Transfer-Encoding" in self.headers or self.headers.get("Content-Length", "0") != "0":
+            self._refuse(400, "a GET has no body")
+        else:
+            self.server.called_at_s = time.monotonic()
+            self._reply(self.server.paths.get(self.path.removeprefix(PREFIX)))
+
     def do_POST(self) -> None:
-        """Answer one call."""
+        """Answer one call, or take a transaction at Esplora's path."""
+        if self.path.startswith(PREFIX):
+            body = self._read_body()
+            if body is not None:
+                self._reply(self.server.paths.post(self.path.removeprefix(PREFIX), body))
+            return
         given = self.headers.get("Authorization", "").encode("latin-1", "replace")
         if not hmac.compare_digest(given, self.server.authorization):
             self._refuse(401, "wrong or missing cookie: read the file .cookie again")
             return
-        size = self.headers.get("Content-Length", "")
-        if not size.isascii() or not size.isdigit() or "Transfer-Encoding" in self.headers:
-            self._refuse(411, "a Content-Length is needed")
+        body = self._read_body()
+        if body is None:
             return
-        if len(size) > 10 or int(size) > REQUEST_SIZE_MAX:
-            self._refuse(413, f"a request has at most {REQUEST_SIZE_MAX} bytes")
-            return
-        body = self.rfile.read(int(size))
-        self.server.called_at_s = time.monotonic()
         request_id, result, error, status = None, None, None, 200
         try:
             request_id, method, params = _decode_request(body)
@@ -117,6 +131,22 @@ class RpcHandler(BaseHTTPRequestHandler):
             status = {PARSE_ERROR: 400, INVALID_REQUEST: 400, -32601: 404}.get(fault.code, 500)
         reply = json.dumps({"result": result, "error": error, "id": request_id}).encode()
         self._answer(status, "application/json", reply)
+
+    def _read_body(self) -> bytes | None:
+        """Give the body of a request; None, with the refusal sent, when it may not be read."""
+        size = self.headers.get("Content-Length", "")
+        if not size.isascii() or not size.isdigit() or "Transfer-Encoding" in self.headers:
+            self._refuse(411, "a Content-Length is needed")
+            return None
+        if len(size) > 10 or int(size) > REQUEST_SIZE_MAX:
+            self._refuse(413, f"a request has at most {REQUEST_SIZE_MAX} bytes")
+            return None
+        body = self.rfile.read(int(size))
+        self.server.called_at_s = time.monotonic()
+        return body
+
+    def _reply(self, answer: Answer) -> None:
+        self._answer(answer.status, answer.content_type, answer.body)
 
     def _refuse(self, status: int, text: str) -> None:
         """Answer without having read the body, so the connection cannot go on."""

@@ -1,0 +1,148 @@
+"""HTTP for talking to servers that are not ours: one kept connection, bounded answers, a deadline.
+
+Blocking, for a thread; redirects are not followed.
+"""
+
+import http.client
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from ambientd.errors import ConfigError, RemoteProtocolError, UnreachableError
+
+_PORTS: Final = {"http": 80, "https": 443}
+_CHUNK_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """Where a server is; `path` without a slash at its end."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
+
+
+def parse_url(text: str) -> Url:
+    """Read "http://host:port/path".
+
+    Raises:
+        ConfigError: saying what is wrong.
+    """
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f'address "{text}": {error}') from error
+    is_plain = text.isascii() and text.isprintable() and " " not in text
+    if parts.scheme not in _PORTS or not parts.hostname or not is_plain:
+        msg = f'address "{text}" is not of the form "http://host:port" or "https://host/path"'
+        raise ConfigError(msg)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        msg = f'address "{text}" may hold no login, query or fragment'
+        raise ConfigError(msg)
+    chosen = _PORTS[parts.scheme] if port is None else port
+    return Url(parts.scheme, parts.hostname, chosen, parts.path.rstrip("/"))
+
+
+class HttpClient:
+    """One request at a time; `cut` ends the one that is under way, from another thread."""
+
+    def __init__(self, url: Url, timeout_s: float) -> None:
+        """Connect at the first request; `timeout_s` is for a whole answer."""
+        self._url = url
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._connection: http.client.HTTPConnection | None = None
+
+    def request(
+        self, method: str, path: str, size_max: int, body: bytes | None = None
+    ) -> tuple[int, bytes]:
+        """Give status and body of an answer.
+
+        Raises:
+            UnreachableError: when there is none in time.
+            RemoteProtocolError: when it has more than `size_max` bytes.
+        """
+        with self._lock:
+            deadline_s = time.monotonic() + self._timeout_s
+            was_kept = self._connection is not None
+            try:
+                return self._send(method, path, size_max, body, deadline_s)
+            except (http.client.HTTPException, OSError) as error:
+                self._disconnect()
+                if not was_kept or time.monotonic() >= deadline_s:
+                    raise self._unreachable(error) from None
+            try:  # the server has closed a connection that was kept
+                return self._send(method, path, size_max, body, deadline_s)
+            except (http.client.HTTPException, OSError) as error:
+                self._disconnect()
+                raise self._unreachable(error) from None
+
+    def _send(
+        self, method: str, path: str, size_max: int, body: bytes | None, deadline_s: float
+    ) -> tuple[int, bytes]:
+        connection = self._connect()
+        connection.request(method, self._url.path + path, body, {"User-Agent": "ambient"})
+        with connection.getresponse() as reply:
+            chunks: list[bytes] = []
+            room = size_max + 1
+            while room > 0 and (chunk := reply.read1(min(room, _CHUNK_BYTES))):
+                chunks.append(chunk)
+                room -= len(chunk)
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError("its answer trickles")
+            if room <= 0:
+                self._disconnect()
+                msg = f"{self._url} answered {path} with more than {size_max} bytes"
+                raise RemoteProtocolError(msg)
+            if reply.length:
+                raise http.client.IncompleteRead(b"", reply.length)
+            if reply.will_close:
+                self._disconnect()
+            return reply.status, b"".join(chunks)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._connection is None:
+            url = self._url
+            is_tls = url.scheme == "https"
+            kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
+            self._connection = kind(url.host, url.port, timeout=self._timeout_s)
+        return self._connection
+
+    def _unreachable(self, error: Exception) -> UnreachableError:
+        reason = str(error) or type(error).__name__
+        msg = (
+            f"the server at {self._url} does not answer ({reason}): check the connection, "
+            "or correct its address in the configuration"
+        )
+        return UnreachableError(msg)
+
+    def cut(self) -> None:
+        """End the request under way: its thread must not wait for a server that trickles."""
+        connection = self._connection
+        if connection is None or connection.sock is None:
+            return
+        try:
+            # Of the plain socket: TLS must not be touched from another thread.
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+        except OSError:
+            return  # it has ended by itself
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def close(self) -> None:
+        """Close the connection; the next request opens a new one."""
+        with self._lock:
+            self._disconnect()
