@@ -20,6 +20,7 @@ from ambientd.model.genesis import FIRST_EPOCH, Genesis, Member, NodeKind, Profi
 from ambientd.model.record import Admit, Cancel, Join, Record
 from ambientd.model.task import Assurance, TaskSpec, TaskState, Verdict
 from ambientd.node.build import NodeOptions, beacon_secret
+from ambientd.node.compaction import LogOptions
 from ambientd.node.event import RecordOffered
 from ambientd.rules.verdicts import liars_max, quorum
 from ambientd.telemetry.core import TelemetryOptions
@@ -56,7 +57,7 @@ from sim.task_checkers import (
     OthersFirst,
     SignedAnswers,
 )
-from sim.vices import WORKER_VICES, Resident, Vice, Wish
+from sim.vices import DRAWN_VICES, WORKER_VICES, Resident, Vice, Wish
 from sim.world import EPOCH_MS, World
 
 GRANT_MSAT = 1_000_000_000
@@ -66,6 +67,7 @@ STRANGERS = 3
 LOOKS = 4
 LAST_TASK_MS_BEFORE_END = 15_000
 UNTIL_MS = EPOCH_MS + 3_600_000
+SHORT_LOG = LogOptions(snapshot_blocks=16, kept_blocks=8)
 RULES = Rules(lease_ms=2_000, reveal_ms=2_000, dispute_ms=4_000, batch_ms=1_000)
 
 
@@ -194,15 +196,24 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
         name, place = ("member", number) if is_member else ("joiner", number - options.members)
         vices: frozenset[Vice] = frozenset()
         if number in bad:
-            vices = dice.choice([frozenset({vice}) for vice in Vice] + [frozenset(Vice)])
+            vices = dice.choice(
+                [frozenset({vice}) for vice in DRAWN_VICES] + [frozenset(DRAWN_VICES)]
+            )
         elif not is_member and place == 0 and may_lie and dice.randrange(2):
             vices = frozenset({Vice.LIE})
         elif not is_member and place == 1 and Fault.BAD_WORKER in options.faults:
             vices = frozenset({WORKER_VICES[options.seed % len(WORKER_VICES)]})
         if vices and options.vices is not None:
             vices = options.vices
+        is_short = Fault.SHORT_LOG in options.faults
+        if vices and is_short:
+            vices |= {Vice.MISLEAD}
         node_options = NodeOptions(
-            genesis, seed_of(name, place), anchors=False, telemetry=TelemetryOptions(capacity=4)
+            genesis,
+            seed_of(name, place),
+            anchors=False,
+            telemetry=TelemetryOptions(capacity=4),
+            log=SHORT_LOG if is_short else LogOptions(),
         )
         host = kit.host(node_options, dice.randrange(2**32), vices)
         (cast.members if is_member else cast.joiners).append(host)

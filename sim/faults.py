@@ -39,6 +39,11 @@ class Fault(Enum):
     )
     BAD_WORKER = ("bad-worker", (NODE,), "a guest is slow, idle, a forger or a meddler")
     SYBIL = ("sybil", (NODE,), "strangers try to join with invitations of their own making")
+    SHORT_LOG = (
+        "short-log",
+        (NODE,),
+        "nodes keep a few blocks only: who was away fetches the state, and liars make states up",
+    )
     LIAR = ("liar", (LOG, NODE), "up to f members and a guest lie, in the ways listed below")
 
     def __init__(self, label: str, worlds: tuple[str, ...], text: str) -> None:
@@ -54,6 +59,7 @@ FIRST_FAULTS = ALL_FAULTS - {
     Fault.AMNESIA,
     Fault.BAD_WORKER,
     Fault.SYBIL,
+    Fault.SHORT_LOG,
 }
 """What worlds had at first; seeds kept from then mean these."""
 

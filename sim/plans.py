@@ -61,6 +61,11 @@ SCENARIOS = MappingProxyType(
             _in(NODE, Fault.LIAR, Fault.BAD_WORKER, Fault.SYBIL),
             "whole nodes, some of them dishonest, in fair weather",
         ),
+        "node-states": Scenario(
+            NODE,
+            _in(NODE, Fault.SHORT_LOG, Fault.CRASH, Fault.PARTITION, Fault.LIAR),
+            "whole nodes that delete their log and stop and come back",
+        ),
     }
 )
 

@@ -11,9 +11,12 @@ from msgspec.structs import replace
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256, tagged
 from ambientd.codec.signing import Signer
+from ambientd.codec.state_pages import decode_page, encode_page
 from ambientd.codec.statements import task_id
 from ambientd.consensus.messages import (
     Append,
+    Offer,
+    Pages,
     append_payload,
     block_hash,
     decode_message,
@@ -92,8 +95,11 @@ class Vice(Enum):
     MUTE = "says nothing as a referee"
     FORGE = "sends answers with a wrong signature"
     MEDDLE = "takes back the tasks of others"
+    MISLEAD = "offers states of its own making, and other pages than those asked for"
 
 
+DRAWN_VICES = tuple(vice for vice in Vice if vice is not Vice.MISLEAD)
+"""What members are drawn from; who misleads comes with short logs."""
 WORKER_VICES = (Vice.SLOW, Vice.IDLE, Vice.FORGE, Vice.MEDDLE)
 SLOW_MS = 10_000
 
@@ -172,8 +178,10 @@ class Resident(ABC):
 
     def twisted(self, effect: NodeEffect) -> list[NodeEffect]:
         """Forge answers; turn an equivocator's proposal into two, each for some of the others."""
-        if Vice.FORGE in self.vices and isinstance(effect, SendFrame):
-            return [SendFrame(effect.to, _forged(effect.frame))]
+        if isinstance(effect, SendFrame):
+            frame = _forged(effect.frame) if Vice.FORGE in self.vices else effect.frame
+            frame = _misleading(frame) if Vice.MISLEAD in self.vices else frame
+            return [SendFrame(effect.to, frame)]
         if Vice.EQUIVOCATE not in self.vices or not isinstance(effect, BroadcastFrame):
             return [effect]
         if effect.frame[:1] != LOG_FRAME or self._dice.randrange(3):
@@ -210,6 +218,29 @@ def _forged(frame: bytes) -> bytes:
         case _:
             return frame
     return JOB_FRAME + encode(message)
+
+
+def _misleading(frame: bytes) -> bytes:
+    """Make the state of an offer up, or change a page."""
+    if frame[:1] != LOG_FRAME:
+        return frame
+    message = decode_message(frame[1:])
+    match message:
+        case Offer(snapshot=snapshot):
+            # One page of the true state, so that all who have the snapshot can give it.
+            *known, (last, qc) = snapshot.links
+            digest = next(reversed(snapshot.pages))[1]
+            links = (*known, (replace(last, state_root=digest), qc))
+            message = replace(
+                message, snapshot=replace(snapshot, links=links, pages=((0, digest),))
+            )
+        case Pages(pages=(first, *rest)):
+            entries = decode_page(first)[1]
+            lie = encode_page(tuple((key, value + b"\x00") for key, value in entries))
+            message = Pages((lie, *rest))
+        case _:
+            return frame
+    return LOG_FRAME + encode_message(message)
 
 
 def _wrong(signature: bytes) -> bytes:

@@ -8,6 +8,9 @@ from msgspec.structs import replace
 
 from ambientd.codec.signing import SIGNATURE_BYTES
 from ambientd.codec.statements import result_root
+from ambientd.consensus import snapshots
+from ambientd.consensus.messages import Pages
+from ambientd.consensus.snapshots import SnapshotFetcher
 from ambientd.ledger import admission, assigning, settling, tasks, upkeep
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import EvidenceEntry, TaskEntry
@@ -16,6 +19,7 @@ from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Cancel, Record
 from ambientd.model.task import Commit, TaskState
 from ambientd.node import build, core
+from ambientd.node.compaction import Compactor, PersistSnapshot
 from sim.mutants.patch import Mutant, Patch, always
 
 NEVER_MS = 10**15
@@ -117,6 +121,26 @@ def _keeps_late_slots(run_out: Callable[..., None]) -> object:
     return ran_out
 
 
+def _takes_any_page(_: object) -> object:
+    def take(self: SnapshotFetcher, sender: bytes, answer: Pages, now: int) -> None:
+        del now
+        download = self._download
+        if download is not None and sender in download.peers:
+            peer = download.peers[sender]
+            download.pages.update(zip(peer.asked, answer.pages, strict=False))
+            download.miss(peer.asked)
+            peer.asked = ()
+
+    return take
+
+
+def _never_kept(switched: Callable[..., PersistSnapshot]) -> object:
+    def kept(*arguments: object, **named: object) -> PersistSnapshot:
+        return dataclasses.replace(switched(*arguments, **named), snapshot=None)
+
+    return kept
+
+
 def _bug(
     name: str, text: str, *patches: Patch, scenario: str = "node-liars", vice: str | None = None
 ) -> Mutant:
@@ -209,6 +233,26 @@ LEDGER_MUTANTS = (
         "cancels-the-ended",
         "lets a task be taken back after its end",
         Patch(tasks, "cancel", _cancels_the_ended),
+    ),
+    _bug(
+        "believes-offers",
+        "takes a state over that nobody certified",
+        Patch(snapshots, "snapshot_fault", always(None)),
+        scenario="node-states",
+        vice="mislead",
+    ),
+    _bug(
+        "believes-pages",
+        "takes any page for the one it asked for",
+        Patch(SnapshotFetcher, "take_pages", _takes_any_page),
+        scenario="node-states",
+        vice="mislead",
+    ),
+    _bug(
+        "deletes-first",
+        "deletes blocks and keeps no snapshot",
+        Patch(Compactor, "_switched", _never_kept),
+        scenario="node-states",
     ),
     _bug("own-clock", "dates blocks by its own clock", Patch(core, "apply_block", _own_clock)),
 )

@@ -146,15 +146,32 @@ def test_a_state_is_handed_over_once_all_its_pages_are_here() -> None:
     assert fetcher.deadline is None
 
 
-def test_a_page_that_was_not_asked_for_is_a_fault_and_counts_for_nothing() -> None:
+def test_a_false_page_counts_for_nothing_and_its_sender_rests() -> None:
     fetcher = fetching(offerer=4)
     wanted = asked(fetcher.step(0, 0))
     peer = next(iter(wanted))
     lie = Pages((encode_page(((b"a", b"lie"),)),))
-    assert fetcher.take_pages(peer, lie, 0) == "a page of the snapshot was not asked for"
+    assert fetcher.take_pages(peer, lie, 0) is None
     again = asked(fetcher.step(0, 1))
     assert peer not in again
     assert {d for each in again.values() for d in each} == set(wanted[peer])
+
+
+def test_a_late_answer_counts_and_a_second_one_harms_nobody() -> None:
+    fetcher = fetching(offerer=4)
+    wanted = asked(fetcher.step(0, 0))
+    first, second, *_ = wanted
+    late = Pages(tuple(TAKEN.pages[digest] for digest in wanted[first]))
+    assert fetcher.take_pages(second, late, 1) is None
+    assert fetcher.take_pages(first, late, 1) is None
+    for peer, digests in asked(fetcher.step(0, 400)).items():
+        assert digests == wanted[second]
+        assert fetcher.take_pages(peer, Pages((TAKEN.pages[digests[0]],)), 401) is None
+    last = next(peer for peer in wanted if peer not in (first, second))
+    assert fetcher.step(0, 402) == []
+    answer = Pages(tuple(TAKEN.pages[digest] for digest in wanted[last]))
+    assert fetcher.take_pages(last, answer, 403) is None
+    assert len(of(fetcher.step(0, 404), SnapshotFetched)) == 1
 
 
 def test_who_does_not_answer_is_passed_over_and_the_pages_asked_of_another() -> None:

@@ -7,6 +7,7 @@ counts for a newer one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ambientd.codec.state_pages import decode_page, root_of_pages
 from ambientd.consensus.catch_up import EpochSource, FetchLimit
@@ -110,7 +111,7 @@ class _Peer:
     answers_until: int = 0
 
 
-@dataclass(slots=True)
+@dataclass
 class Download:
     """One snapshot that is verified, with the pages that are here, and those on their way."""
 
@@ -120,10 +121,19 @@ class Download:
     pages: dict[bytes, bytes] = field(default_factory=dict)
     missing: dict[bytes, None] = field(default_factory=dict)
 
+    @cached_property
+    def wanted(self) -> frozenset[bytes]:
+        """Give the digests of all its pages."""
+        return frozenset(digest for _, digest in self.snapshot.pages)
+
+    def miss(self, digests: Sequence[bytes]) -> None:
+        """Note that pages are to be asked for again, unless they have come."""
+        self.missing |= {digest: None for digest in digests if digest not in self.pages}
+
     @property
     def fetched(self) -> SnapshotFetched | None:
         """Give the state once every page is here."""
-        if len(self.pages) < len({digest for _, digest in self.snapshot.pages}):
+        if len(self.pages) < len(self.wanted):
             return None
         pages = tuple(self.pages[digest] for _, digest in self.snapshot.pages)
         return SnapshotFetched(self.snapshot, pages, self.ends)
@@ -175,30 +185,31 @@ class SnapshotFetcher:
         return None
 
     def take_pages(self, sender: bytes, answer: Pages, now: int) -> str | None:
-        """Keep the pages that were asked for; give what is wrong with any."""
-        peer = None if self._download is None else self._download.peers.get(sender)
-        if self._download is None or peer is None or not peer.asked:
-            return None
-        asked, peer.asked = dict.fromkeys(peer.asked), ()
-        fault = self._keep(self._download, asked, answer.pages)
-        self._download.missing |= asked
-        if fault is not None or not answer.pages:
-            peer.free_at = now + self._empty_ms
-        return fault
+        """Keep the pages that are missing; give what is wrong with any.
 
-    def _keep(
-        self, download: Download, asked: dict[bytes, None], pages: Sequence[bytes]
-    ) -> str | None:
-        for page in pages:
+        An answer may come late, twice, or be of an older snapshot: that is nobody's fault.
+        """
+        download = self._download
+        peer = None if download is None else download.peers.get(sender)
+        if download is None or peer is None or not peer.asked:
+            return None
+        asked, peer.asked = peer.asked, ()
+        has_helped = False
+        fault = None
+        for page in answer.pages:
             try:
                 digest, _ = decode_page(page)
             except RemoteProtocolError as error:
-                return f"a page of the snapshot does not decode: {error}"
-            if digest not in asked:
-                return "a page of the snapshot was not asked for"
-            del asked[digest]
-            download.pages[digest] = page
-        return None
+                fault = f"a page of the snapshot does not decode: {error}"
+                break
+            if digest in download.wanted and digest not in download.pages:
+                has_helped = True
+                download.pages[digest] = page
+                download.missing.pop(digest, None)
+        download.miss(asked)
+        if not has_helped:
+            peer.free_at = now + self._empty_ms
+        return fault
 
     def step(self, head_index: int, now: int) -> list[Effect]:
         """Ask whom there is to ask; hand the state over once it is whole."""
@@ -208,7 +219,7 @@ class SnapshotFetcher:
             return []
         for peer in download.peers.values():
             if peer.asked and now >= peer.answers_until:
-                download.missing |= dict.fromkeys(peer.asked)
+                download.miss(peer.asked)
                 peer.asked, peer.free_at = (), now + self._empty_ms
         fetched = download.fetched
         if fetched is not None:
