@@ -44,7 +44,7 @@ from ambientd.config.options import ChainKind, Config, EngineChoice, Lie, parse_
 from ambientd.config.places import Places, default_data_dir, socket_path_for
 from ambientd.errors import AmbientError, ConfigError, UsageError
 from ambientd.model.base import NodeId
-from ambientd.model.execution import EngineCode
+from ambientd.model.execution import PAGE_BYTES, EngineCode, ExecutionLimits
 from ambientd.model.genesis import Genesis, Profile
 from ambientd.node.build import NodeOptions, beacon_tip, build_node, signer_of
 from ambientd.node.compaction import LogOptions
@@ -62,13 +62,17 @@ from ambientd.runtime.persistence import Recovered, StoredBlocks, first_safety, 
 from ambientd.runtime.pump import Pump
 from ambientd.runtime.service import Parts, run_node
 from ambientd.runtime.store_writer import StoreWriter
-from ambientd.runtime.worker_options import WorkerPoolOptions
+from ambientd.runtime.worker_options import WorkerPoolOptions, memory_need_bytes
 from ambientd.runtime.workers import WorkerPool, open_worker_pool
 from ambientd.telemetry.core import TelemetryOptions
 
 log = structlog.get_logger("ambientd")
 
 COMPILED_FOLDER = "compiled"
+# One page, no output, and the log that every execution may write.
+_LEAST_BUDGET_BYTES = memory_need_bytes(
+    ExecutionLimits(memory_bytes_max=PAGE_BYTES, output_bytes_max=0), 0
+)
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -235,12 +239,24 @@ def _build_node(
 
 def _engine_name(identity: Identity) -> str:
     choice = identity.config.execution.engine
-    return engine_for(identity.node) if choice is EngineChoice.AUTO else require(choice.value)
+    if choice is EngineChoice.AUTO:
+        return engine_for(identity.node)
+    try:
+        return require(choice.value)
+    except ConfigError as error:
+        msg = f"{identity.places.config}: [execution] engine = {choice.value!r}: {error}"
+        raise ConfigError(msg) from error
 
 
 async def _open_pool(identity: Identity, stack: AsyncExitStack) -> WorkerPool:
     chosen = identity.config.execution
     budget_bytes = chosen.memory_budget_bytes or available_bytes() * 3 // 4
+    if budget_bytes < _LEAST_BUDGET_BYTES:
+        msg = (
+            f"{identity.places.config}: [execution] memory_budget_bytes = {budget_bytes}: no task "
+            f"fits; the least is {_LEAST_BUDGET_BYTES}, and 0 lets the daemon choose"
+        )
+        raise ConfigError(msg)
     if budget_bytes < chosen.memory_bytes_max:
         log.warning(
             "a task that asks for as much memory as this node allows will not be executed here",
@@ -380,6 +396,9 @@ def _configure_logging(*, verbose: bool) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    # What adapters log by the standard library looks like the rest.
+    form = "%(asctime)s [%(levelname)s] %(message)s"
+    logging.basicConfig(format=form, datefmt="%Y-%m-%d %H:%M:%S", stream=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> int:

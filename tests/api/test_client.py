@@ -119,7 +119,7 @@ def test_a_large_request_and_answer_pass(path: Path) -> None:
 
 def test_starting_the_client_imports_no_heavy_library() -> None:
     code = (
-        "import sys; import ambientd.api.client, ambientd.cli.main, ambientd.cli.node_commands;"
+        "import sys; import ambientd.api.client, ambientd.cli.dispatch, ambientd.cli.node_commands;"
         "print([m for m in ('trio', 'libp2p', 'wasmtime', 'nacl', 'structlog', 'rich', 'tomllib',"
         " 'asyncio', 'json', 'logging', 'dataclasses', 'embit') if m in sys.modules])"
     )

@@ -3,7 +3,8 @@
 import pytest
 import wasmtime
 
-from ambientd.api.module_advice import advice_on
+from ambientd.api.module_advice import advice_on, advice_on_ending
+from ambientd.model.execution import Aborted, ExecutionResult, OutcomeKind
 from ambientd.wasm import Refused, prepare
 
 ABI = """(func (export "alloc") (param i32) (result i32) i32.const 0)
@@ -109,3 +110,35 @@ def test_a_file_that_is_not_right_as_a_whole_names_what_to_look_at(
     refused = prepare(source)
     assert isinstance(refused, Refused)
     assert option in "\n".join(advice_on(refused.reason))
+
+
+def test_a_call_depth_is_not_answered_with_the_log() -> None:
+    trapped = ExecutionResult(
+        kind=OutcomeKind.TRAPPED, reason="call_depth", output=b"", gas=1, log=b""
+    )
+    assert "recursion" in advice_on_ending(trapped)[0]
+
+
+@pytest.mark.parametrize(
+    ("reason", "option"),
+    [
+        ("preparing the module took more processor time than is allowed", "split the function"),
+        ("the execution took longer than 300 ms of wall time", "--wall-max"),
+        ("the worker process ended by signal 9 during the execution", ""),
+    ],
+)
+def test_what_helps_against_an_abort_depends_on_what_took_too_long(
+    reason: str, option: str
+) -> None:
+    assert option in "\n".join(advice_on_ending(Aborted(reason=reason)))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "function 0 has 50000 branches and ends of blocks, at most 40960 are allowed",
+        "the module can not be paused: function 0 more than 1024 operands are alive at a call",
+    ],
+)
+def test_a_function_that_is_too_much_is_to_be_split(reason: str) -> None:
+    assert "split the function" in "\n".join(advice_on(reason))

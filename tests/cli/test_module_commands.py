@@ -341,7 +341,7 @@ def test_help_is_as_agreed(ctl: Ctl, word: str) -> None:
 
 
 def test_the_command_line_starts_without_engines_and_loops() -> None:
-    look = "import sys, ambientd.cli.main, ambientd.cli.module_commands; print(*sys.modules)"
+    look = "import sys, ambientd.cli.dispatch, ambientd.cli.module_commands; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", look], capture_output=True, text=True, check=True, env=CLEAN
     ).stdout.split()

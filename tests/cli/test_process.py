@@ -85,3 +85,17 @@ def test_a_cold_status_is_quick(live: Path) -> None:
         times_ms.append((time.perf_counter() - start_s) * 1000)
     # The quickest of a few: other work on the machine only ever adds.
     assert min(times_ms) < STATUS_MS_MAX, statistics.median(times_ms)
+
+
+def test_an_interrupt_during_the_imports_is_as_quiet_as_any() -> None:
+    program = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'ambientd.cli.parser': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from ambientd.cli.main import main\n"
+        "sys.exit(main(['status']))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")

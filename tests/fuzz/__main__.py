@@ -7,6 +7,7 @@ next child goes on behind it.
 import argparse
 import json
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -147,6 +148,7 @@ def main() -> int:
     parser.add_argument("--finds", type=Path, default=CORPUS, help="the folder for finds")
     parser.add_argument("--report", type=Path, help="where the summary is written, as Markdown")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the folder goes then, too
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ambient-fuzz-") as folder:
         campaign = Campaign(arguments, Path(folder))

@@ -2,7 +2,7 @@
 
 import re
 
-from ambientd.model.execution import Aborted, ExecutionResult, OutcomeKind
+from ambientd.model.execution import Aborted, ExecutionResult, OutcomeKind, TrapReason
 
 _REBUILT = "wasm-validate FILE, or wasm-tools validate FILE, shows whether the file itself is whole"
 _WASI_PROGRAM = (
@@ -64,6 +64,10 @@ _ADVICE: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         r"the import 'ambient_pause'",
         ("submit the module that the compiler made, not the one that was made pausable",),
+    ),
+    (
+        r"not be paused.*operands",
+        ("nodes take the module as it is; only moving it half way needs more", *_ONE_FUNCTION),
     ),
     (
         r"not be paused",
@@ -160,7 +164,10 @@ _ADVICE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (r"reserved name", ("submit the module that the compiler made, not the prepared one",)),
     (r"a table starts with|element", ("fewer function pointers: split the module",)),
-    (r"locals|label|br_table|nested|function.*bytes|prepared.*bytes", _ONE_FUNCTION),
+    (
+        r"locals|branches|operands|label|br_table|nested|function.*bytes|prepared.*bytes",
+        _ONE_FUNCTION,
+    ),
     (r"not a WebAssembly 1 module", _COMPONENT),
     (r"at most .* are allowed", _SMALLER),
     (
@@ -192,6 +199,8 @@ def advice_on_ending(result: ExecutionResult | Aborted) -> tuple[str, ...]:
             return ()
         case OutcomeKind.OUT_OF_GAS:
             return ("--gas-max N allows more gas",)
+        case OutcomeKind.TRAPPED if result.reason == TrapReason.CALL_DEPTH:
+            return ("calls nest too deep: make the recursion a loop, or keep a stack of its own",)
         case OutcomeKind.TRAPPED:
             return ("--log shows what the program wrote to standard error before",)
         case OutcomeKind.REFUSED:

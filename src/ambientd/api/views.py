@@ -22,7 +22,7 @@ from ambientd.ledger.entries import EvidenceEntry, Table, TaskEntry
 from ambientd.ledger.settling import EVIDENCE_OF_LIE, evidence_name
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
-from ambientd.model.execution import AbortCause, EngineCode
+from ambientd.model.execution import AbortCause, EngineCode, OutcomeKind
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Verdict
@@ -103,8 +103,12 @@ def task_reply(
     """Give everything about a task; while it has no outcome, `abort` says why."""
     settled, spec = entry.settlement, entry.spec
     liars = () if settled is None else settled.liars
-    decided = settled is not None and settled.verdict is not Verdict.INCONCLUSIVE
     result = settled.result if settled is not None else None
+    has_output = (
+        settled is not None
+        and settled.verdict is not Verdict.INCONCLUSIVE
+        and settled.result.kind == OutcomeKind.COMPLETED
+    )
     fee = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) * spec.replicas
     paid = sum(payment.amount_msat for payment in entry.payments)
     found = (_evidence(state, task, liar) for liar in liars)
@@ -131,8 +135,8 @@ def task_reply(
         outcome=NONE if result is None else outcome_name(result.kind),
         reason=_why_not(abort) if result is None else result.reason,
         gas=None if result is None else result.gas,
-        output_sha256=result.output.hex() if result is not None and decided else None,
-        output_size_bytes=result.output_size_bytes if result is not None and decided else None,
+        output_sha256=result.output.hex() if result is not None and has_output else None,
+        output_size_bytes=result.output_size_bytes if result is not None and has_output else None,
         verdict=NONE if settled is None else settled.verdict.name.lower(),
         liars=tuple(liar.hex() for liar in liars),
         evidence=tuple(each for each in found if each is not None),

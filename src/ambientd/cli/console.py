@@ -11,7 +11,6 @@ import msgspec
 from ambientd.api.client import Client
 from ambientd.config.places import Places, default_data_dir, socket_path_for
 from ambientd.errors import UsageError
-from ambientd.wasm.limits import PrepareLimits
 
 FILE_BYTES_MAX = 60 * 1024 * 1024
 SHORT_ID_CHARS = 12
@@ -67,6 +66,8 @@ def read_file(path: str, what: str, size_bytes_max: int = FILE_BYTES_MAX) -> byt
 
 def read_module(path: str) -> bytes:
     """Read a module; raise UsageError for a file that is none, or larger than any node takes."""
+    from ambientd.wasm.limits import PrepareLimits
+
     module = read_file(path, "module", PrepareLimits().module_bytes_max)
     if module[:4] != b"\0asm":
         what = "no WebAssembly binary" if module else "empty"

@@ -1,0 +1,49 @@
+"""Parse, run one command, turn errors into one line and an exit code."""
+
+import os
+import sys
+from importlib import import_module
+
+from ambientd.api.operations import OperationError
+from ambientd.cli.console import printable
+from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.parser import build_parser
+from ambientd.errors import AmbientError, UnreachableError
+
+_CODES_OF_NODE_FAULTS = frozenset({"unavailable", "timeout", "busy", "forbidden"})
+_BROKEN_PIPE = 141
+
+
+def dispatch(argv: list[str] | None) -> int:
+    """Run one command; give its exit code. An interrupt is the caller's affair."""
+    try:
+        arguments = build_parser().parse_args(argv)
+        module, function = arguments.run.split(":")
+        command = getattr(import_module(f"ambientd.cli.{module}"), function)
+        code = int(command(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has left; Python must not complain again while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except (AmbientError, OSError) as error:
+        sys.stderr.write(f"ambientctl: {_one_line(error)}\n")
+        return _exit_code(error)
+    return code
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}"
+    return printable(" ".join(str(error).split()))
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, UnreachableError):
+        return ExitCode.UNREACHABLE
+    if isinstance(error, OperationError):
+        if error.code in _CODES_OF_NODE_FAULTS:
+            return ExitCode.UNREACHABLE
+        return ExitCode.FAILED if error.code in ("internal", "store") else ExitCode.USAGE
+    return ExitCode.USAGE
