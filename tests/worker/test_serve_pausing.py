@@ -8,12 +8,14 @@ import pytest
 from ambientd.adapters.wasmtime_engine import WasmtimeEngine
 from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError
-from ambientd.model.execution import ExecutionLimits
+from ambientd.model.execution import Aborted, ExecutionLimits
+from ambientd.ports.engine import CompiledModule, EngineFailureError, HostCalls, Instance
 from ambientd.ports.worker_protocol import (
     STATE_PIECE_BYTES,
     Executed,
     ExecuteModule,
     ExecutePausable,
+    ExecutionAborted,
     ExecutionPaused,
     ExecutionTraced,
     GiveState,
@@ -29,6 +31,7 @@ from ambientd.ports.worker_protocol import (
     TakeState,
     TraceExecution,
 )
+from ambientd.wasm.pausing import LOAD_EXPORT
 from ambientd.wasm.state import STATE_BYTES_MAX
 from ambientd.worker.serve import Session
 from ambientd.worker.serve_pausing import PausingSession
@@ -153,3 +156,64 @@ def test_an_ordinary_process_does_not_even_load_what_pausing_needs() -> None:
     assert not {"ambientd.wasm.pausing", "ambientd.wasm.state", "ambientd.worker.pausing"} & set(
         loaded
     )
+
+
+class TiredEngine(WasmtimeEngine):
+    """wasmtime, but instances give up at a certain step; counts those that are open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fails_at = ""
+        self.open = 0
+
+    def compile(self, module: bytes) -> CompiledModule:
+        return TiredModule(self, super().compile(module))
+
+
+class TiredModule:
+    def __init__(self, engine: TiredEngine, module: CompiledModule) -> None:
+        self.shape, self.serialize = module.shape, module.serialize
+        self._engine, self._module = engine, module
+
+    def instantiate(self, memory_bytes_max: int, host: HostCalls | None) -> Instance:
+        self._engine.open += 1
+        return TiredInstance(self._engine, self._module.instantiate(memory_bytes_max, host))
+
+
+class TiredInstance:
+    def __init__(self, engine: TiredEngine, instance: Instance) -> None:
+        self._engine, self._instance = engine, instance
+        self.memory_bytes, self.read = instance.memory_bytes, instance.read
+        self.global_value, self.set_global = instance.global_value, instance.set_global
+
+    def write(self, address: int, data: bytes) -> None:
+        self._reach("write")
+        self._instance.write(address, data)
+
+    def call(self, name: str, *arguments: int) -> int | None:
+        self._reach(name)
+        return self._instance.call(name, *arguments)
+
+    def close(self) -> None:
+        self._engine.open -= 1
+        self._instance.close()
+
+    def _reach(self, step: str) -> None:
+        if step == self._engine.fails_at:
+            raise EngineFailureError("enough")
+
+
+@pytest.mark.parametrize("step", ["write", LOAD_EXPORT])
+def test_an_engine_that_gives_up_over_a_state_aborts_and_leaves_no_instance(step: str) -> None:
+    engine = TiredEngine()
+    here = PausingSession(engine)
+    digest = pausable(here)
+    paused, state = pause(here, digest, 50_000)
+    here.answer(TakeState(offset=0, data=state))
+    engine.fails_at = step
+    aborted = ExecutionAborted(aborted=Aborted(reason="enough"))
+    assert here.answer(until(digest, None, paused.root)) == aborted
+    assert engine.open == 0
+    engine.fails_at = ""
+    here.answer(TakeState(offset=0, data=state))
+    assert isinstance(here.answer(until(digest, None, paused.root)), Executed)

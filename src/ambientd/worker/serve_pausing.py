@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.execution import Aborted
-from ambientd.ports.engine import CompiledModule
+from ambientd.ports.engine import CompiledModule, EngineFailureError
 from ambientd.ports.worker_protocol import (
     REASON_CHARACTERS_MAX,
     STATE_PIECE_BYTES,
@@ -57,6 +57,13 @@ class PausingSession(Session):
     _pieces: list[bytes] = field(default_factory=list)  # of the kept state
 
     def _answer(self, request: Request) -> Reply:
+        try:
+            return self._answer_about_pausing(request)
+        except EngineFailureError as failure:
+            # While a state is set up, outside the calls that `Execution` looks after.
+            return ExecutionAborted(aborted=Aborted(reason=str(failure)))
+
+    def _answer_about_pausing(self, request: Request) -> Reply:
         match request:
             case PreparePausable():
                 return self._prepare_pausable(request)
