@@ -7,7 +7,7 @@ SEED ?= 1
 MINUTES ?= 10
 JOBS ?= 2
 
-.PHONY: btcd byzantine engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants model bench bench-wasm wasm docs lock clean
+.PHONY: btcd byzantine engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants model bench bench-failover bench-wasm wasm docs lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -107,6 +107,18 @@ bench: $(VENV)/.dev  ## Measure tasks and the log on real daemons
 	$(BIN)/python -m benchmarks.task_latency
 	$(BIN)/python -m benchmarks.task_throughput
 	$(BIN)/python -m benchmarks.log_throughput
+
+ETCD_VERSION := v3.7.3
+
+$(VENV)/etcd:
+	@command -v go >/dev/null || { echo "Go is missing: install it to compare with etcd; without: python -m benchmarks.failover"; exit 1; }
+	@echo "building etcd $(ETCD_VERSION), which takes minutes ..."
+	@mkdir -p build/etcd
+	@cd build/etcd && { test -f go.mod || go mod init failover; } && go get go.etcd.io/etcd/server/v3@$(ETCD_VERSION)
+	@cd build/etcd && go build -o $(CURDIR)/$@ go.etcd.io/etcd/server/v3
+
+bench-failover: $(VENV)/.dev $(VENV)/etcd  ## Kill coordinators, and etcd's leaders beside them (needs Go)
+	$(BIN)/python -m benchmarks.failover --etcd $(VENV)/etcd
 
 bench-wasm: $(VENV)/.dev $(VENV)/.wasm  ## Measure prepared modules on every engine against native code
 	$(BIN)/python -m benchmarks.wasm_kernels

@@ -24,27 +24,38 @@ READY_DEADLINE_S = 60.0
 @contextmanager
 def running_mesh(members: int = 4) -> Iterator[list[Path]]:
     """Give the data directories of a mesh that is up."""
+    with running_daemons(members) as daemons:
+        yield list(daemons)
+
+
+@contextmanager
+def running_daemons(members: int = 4) -> Iterator[dict[Path, subprocess.Popen[bytes]]]:
+    """Give the daemons of a mesh that is up; whoever kills one starts another in its place."""
     with tempfile.TemporaryDirectory(prefix="ambient-bench-") as folder:
         root = Path(folder) / "mesh"
         create_cluster(root, members, ClusterPlan(bitcoin="off"))
         nodes = [root / f"node{number}" for number in range(1, members + 1)]
-        processes = []
-        for node in nodes:
-            with (node / "log").open("wb") as log:
-                command = [sys.executable, "-m", "ambientd.daemon", "--data-dir", str(node)]
-                processes.append(subprocess.Popen(command, stdout=log, stderr=log))
+        daemons = {node: start_daemon(node) for node in nodes}
         try:
             for node in nodes:
-                _await_ready(node, members - 1)
-            yield nodes
+                await_ready(node, members - 1)
+            yield daemons
         finally:
-            for process in processes:
+            for process in daemons.values():
                 process.terminate()
-            for process in processes:
+            for process in daemons.values():
                 process.wait(30)
 
 
-def _await_ready(node: Path, peers: int) -> None:
+def start_daemon(node: Path) -> subprocess.Popen[bytes]:
+    """Start the daemon of a data directory."""
+    with (node / "log").open("ab") as log:
+        command = [sys.executable, "-m", "ambientd.daemon", "--data-dir", str(node)]
+        return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+def await_ready(node: Path, peers: int) -> None:
+    """Return once a daemon leads or follows, and is linked to so many peers."""
     end = time.monotonic() + READY_DEADLINE_S
     while time.monotonic() < end:
         try:
