@@ -13,7 +13,7 @@ import msgspec
 from sim import scenarios
 from sim.faults import ALL_FAULTS, BY_LABEL, LOG, catalogue, labels
 from sim.hunt import SEEDS_MAX, Hunt, hunt_all
-from sim.liars import Lie
+from sim.lies import Lie
 from sim.museum import EXHIBITS
 from sim.mutants import MUTANTS
 from sim.plans import (

@@ -12,6 +12,7 @@ from sim.machine import Effect, Host
 from sim.replica import Replica
 
 STEP_MS_MAX = 10_000
+HAND_OVER_MS_MAX = 10_000
 
 
 class SoundBlocks(Checker):
@@ -60,6 +61,28 @@ class SoundBlocks(Checker):
         if merkle.root(leaves) != header.records_root or len(set(leaves)) != len(leaves):
             return "other records than the header names, or one twice"
         return None if all(map(self._is_valid, records)) else "a record that is not valid"
+
+
+class TermsEnd(Checker):
+    """No coordinator stays for ever, however well it does."""
+
+    effects: Kinds = (Committed,)
+
+    def __init__(self, tenure_ms: int) -> None:
+        self._tenure_ms = tenure_ms
+        self._began: dict[int, int] = {}
+        self._top = 0
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Hold each new block against the first of its term."""
+        if not node.is_honest or not isinstance(effect, Committed):
+            return
+        header = effect.blocks[-1].block.header
+        began = self._began.setdefault(header.term, now)
+        if header.index > self._top and now - began > self._tenure_ms + HAND_OVER_MS_MAX:
+            text = f"term {header.term} goes on after {now - began} ms, at {now} ms"
+            raise InvariantViolation("terms end", text)
+        self._top = max(self._top, header.index)
 
 
 def check_named_roots(replicas: list[Replica]) -> None:

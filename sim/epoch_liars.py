@@ -30,7 +30,8 @@ from ambientd.consensus.messages import (
     records_root,
 )
 from ambientd.consensus.options import ConsensusOptions
-from sim.liars import Liar, Lie
+from sim.liars import Liar
+from sim.lies import Lie
 from sim.machine import Effect
 from sim.replica import STOP_PREFIX, unlabelled
 

@@ -22,7 +22,7 @@ from sim.checkers import (
 )
 from sim.epoch_checkers import EndsAreFinal, WithinEpochs, check_chains
 from sim.epoch_liars import EpochLiar
-from sim.liars import Lie
+from sim.lies import FIRST_LIES
 from sim.machine import Effect, Host
 from sim.network import Weather
 from sim.replica import RECORD_PREFIX, Replica, SeatsWanted, seats_record
@@ -86,7 +86,7 @@ def _cast(options: EpochWorldOptions, dice: random.Random) -> _Cast:
         core = ConsensusOptions(cluster, 0, members, seed, key, tips, _secret(key))
         draw = dice.randrange(2**32)
         if key in cast.liars:
-            lies = frozenset(lie for lie in Lie if dice.randrange(3))
+            lies = frozenset(lie for lie in FIRST_LIES if dice.randrange(3))
             cast.replicas.append(EpochLiar(core, signer, draw, lies))
         else:
             cast.replicas.append(Replica(core, signer, draw, options.rules()))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from enum import Enum
 
-from sim.liars import Lie
+from sim.lies import Lie
 from sim.vices import Vice
 
 LOG, NODE = "log", "node"

@@ -1,8 +1,7 @@
 """Committee members that lie: every signature they can make, to whomever it may hurt."""
 
 import random
-from collections.abc import Sequence
-from enum import Enum
+from collections.abc import Container, Sequence
 
 from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
@@ -14,6 +13,7 @@ from ambientd.consensus.messages import (
     Append,
     Blocks,
     Header,
+    Message,
     QcNotice,
     QuorumCertificate,
     Timeout,
@@ -27,6 +27,10 @@ from ambientd.consensus.messages import (
     vote_payload,
 )
 from ambientd.consensus.options import ConsensusOptions
+from ambientd.consensus.record_pool import RecordPool
+from ambientd.rules.verdicts import quorum
+from sim.games import Games
+from sim.lies import CROOKED, OUT_OF_TURN, Lie
 from sim.machine import Effect
 from sim.replica import RECORD_PREFIX, Replica
 
@@ -35,29 +39,13 @@ STALE_CHOICES = 4
 BACKDATED_MS = 60_000
 
 
-class Lie(Enum):
-    """What a liar may do, each by chance."""
+class _Ignored(RecordPool):
+    """Keeps records and proposes none."""
 
-    EQUIVOCATE = "proposes several blocks at one position"
-    STALE = "proposes on old certificates"
-    VOTE_ANYTHING = "votes for whatever it sees"
-    HIDE = "times out admitting only an old certificate"
-    SELECTIVE = "sends to some and not to others"
-    CENSOR = "leaves all records out of its blocks"
-    BACKDATE = "dates a block before its parent"
-    FALSE_ROOT = "names a state root of its own making"
-    SWAP_BODY = "sends other records than the header names"
-    GARBAGE = "proposes a record that is not valid"
-    REPEAT = "proposes a record twice in one block"
-    USURP = "proposes in the terms of others"
-    IMPERSONATE = "proposes in the coordinator's name"
-    FORGE_CERTIFICATE = "makes up certificates, or signs one as often as it takes"
-    FORGE_TIMEOUT = "gives up terms in the name of others"
-
-
-CROOKED = (Lie.CENSOR, Lie.BACKDATE, Lie.FALSE_ROOT, Lie.SWAP_BODY, Lie.GARBAGE, Lie.REPEAT)
-"""Lies that a proposal itself tells."""
-OUT_OF_TURN = (Lie.USURP, Lie.IMPERSONATE, Lie.FORGE_TIMEOUT)
+    def batch(self, excluded: Container[bytes]) -> tuple[bytes, ...]:
+        """Choose nothing."""
+        del excluded
+        return ()
 
 
 class Liar(Replica):
@@ -70,17 +58,33 @@ class Liar(Replica):
         self.is_honest = False
         self.lies = lies
         self._dice = random.Random(seed + 1)
+        self._now = 0
         self._number = options.members.index(options.self_id)
         self._headers: dict[bytes, Header] = {}
         self._qcs: dict[QuorumCertificate, None] = {}
         self._tcs: dict[int, TimeoutCertificate] = {}
         self._ballots: dict[bytes, tuple[Append, dict[int, bytes]]] = {}
         self._serial = 0
+        self._games = Games(self.key, lies, random.Random(seed + 2))
+
+    def boot(self, now: int) -> Sequence[Effect]:
+        """Start; who does nothing but censor coordinates as it should, with empty blocks."""
+        effects = list(super().boot(now))
+        if self.lies == {Lie.CENSOR} and self.machine is not None:
+            self.machine._pool = _Ignored(self.options)
+        return self._games.held_back(effects, self._others(), self._quorum, now)
+
+    def settle(self, now: int) -> Sequence[Effect]:
+        """Go on after commits, with its games."""
+        self._now = now
+        effects = list(super().settle(now))
+        return self._games.held_back(effects, self._others(), self._quorum, now)
 
     def receive(self, sender: bytes, data: bytes, now: int) -> Sequence[Effect]:
         """Learn from a message, answer it honestly, and lie on top."""
         message = decode_message(data)
-        lies: list[Effect] = []
+        self._now = now
+        lies: list[Effect] = list(self._play(message))
         match message:
             case Append():
                 self._learn(message)
@@ -102,12 +106,38 @@ class Liar(Replica):
 
     def tick(self, now: int) -> Sequence[Effect]:
         """Let time pass, and sometimes propose out of turn with the rules, in turn with none."""
+        self._now = now
         effects = list(super().tick(now))
         if self._is_its_turn() and Lie.STALE in self.lies and self._dice.randrange(3) == 0:
             effects += self._forge()
         elif not self._is_its_turn() and self.machine is not None:
             effects += self._meddle()
-        return self._twist(effects)
+        return [*self._games.due(now), *self._twist(effects), *self._games.replayed()]
+
+    @property
+    def next_deadline(self) -> int | None:
+        """Give when the machine wants its next tick, or something kept back is let go."""
+        due = [at for at in (super().next_deadline, self._games.next_due) if at is not None]
+        return min(due, default=None)
+
+    def crash(self) -> None:
+        """Lose the machine, and what was kept back."""
+        super().crash()
+        self._games.forget()
+
+    def _play(self, message: Message) -> list[Effect]:
+        """Make what can be made of the signatures of others."""
+        if self.machine is None or self.machine.options.epoch != self.options.epoch:
+            return []
+        committee = self.machine.committee
+        shown = self._games.heard(message, committee.quorum)
+        tc = next((each.tc for each in shown if each.tc is not None), None)
+        effects: list[Effect] = [Broadcast(each) for each in shown]
+        if tc is not None and committee.coordinator(tc.term + 1) == self.key:
+            self._learn_certificates(tc.max_qc, tc)
+            append = self._propose(tc.max_qc, tc, tc.term + 1)
+            effects += [] if append is None else [Broadcast(append)]
+        return effects
 
     def _is_its_turn(self) -> bool:
         return self.machine is not None and self.machine.is_coordinator
@@ -125,7 +155,7 @@ class Liar(Replica):
                 is_first = message.qc.position.term != message.header.term
                 if is_first and Lie.STALE in self.lies and self._dice.randrange(2):
                     twisted[-1:] = self._forge()  # before anyone has voted in the term
-                elif (crook := self._draw(CROOKED, 4)) is not None:
+                elif self.lies != {Lie.CENSOR} and (crook := self._draw(CROOKED, 4)) is not None:
                     twisted[-1] = Broadcast(self._bent(message, crook))
                 elif self._draw((Lie.FORGE_CERTIFICATE,), 6) is not None:
                     twisted += self._certify_alone(message)
@@ -135,7 +165,12 @@ class Liar(Replica):
                         twisted[-1:] = self._split(message, twin)
             elif isinstance(message, Timeout) and Lie.HIDE in self.lies:
                 twisted[-1] = Broadcast(self._hiding(message))
-        return [effect for effect in twisted if not self._withholds(effect)]
+        kept = [effect for effect in twisted if not self._withholds(effect)]
+        return self._games.held_back(kept, self._others(), self._quorum, self._now)
+
+    @property
+    def _quorum(self) -> int:
+        return quorum(len(self.options.members))
 
     def _draw(self, lies: tuple[Lie, ...], one_in: int) -> Lie | None:
         """Give one of these lies if it is among its own, and only now and then."""

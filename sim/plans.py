@@ -11,7 +11,7 @@ from sim import cluster, scenarios
 from sim.checkers import InvariantViolation
 from sim.faults import ALL_FAULTS, LOG, NODE, Fault, labels, named
 from sim.happenings import Happening
-from sim.liars import Lie
+from sim.lies import Lie
 from sim.mutants import mutated
 from sim.quick import quick
 from sim.stage import Kit, Observer
@@ -32,6 +32,7 @@ class Scenario:
     world: str
     faults: frozenset[Fault]
     text: str
+    tenure_ms: int = 600_000
 
 
 def _in(world: str, *faults: Fault) -> frozenset[Fault]:
@@ -53,6 +54,9 @@ SCENARIOS = MappingProxyType(
         ),
         "log-liars": Scenario(
             LOG, _in(LOG, Fault.LIAR, Fault.CRASH), "f liars, and terms that end"
+        ),
+        "log-tenures": Scenario(
+            LOG, frozenset(), "the log in fair weather, its coordinators in turn", 8_000
         ),
         "node": Scenario(NODE, _in(NODE), "whole nodes with tasks, all faults at once"),
         "node-calm": Scenario(NODE, frozenset(), "whole nodes in fair weather"),
@@ -147,6 +151,7 @@ def _log_options(plan: Plan) -> scenarios.ScenarioOptions:
         faults=plan.effective_faults,
         time_ms=plan.time_ms,
         happenings=plan.happenings,
+        tenure_ms=SCENARIOS[plan.scenario].tenure_ms,
         lies=None if plan.lies is None else frozenset(Lie[name.upper()] for name in plan.lies),
     )
 

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
@@ -10,7 +10,7 @@ from ambientd.consensus import beacon
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.safety import SafetyRules
 from ambientd.rules.verdicts import liars_max, quorum
-from sim.block_checkers import SoundBlocks, check_named_roots
+from sim.block_checkers import SoundBlocks, TermsEnd, check_named_roots
 from sim.checkers import (
     Agreement,
     Certificates,
@@ -26,7 +26,8 @@ from sim.checkers import (
 )
 from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, lay
-from sim.liars import Liar, Lie
+from sim.liars import Liar
+from sim.lies import Lie, drawn_lies
 from sim.replica import RECORD_PREFIX, Replica, is_valid
 from sim.seasons import Storm, drawn, storms_of, work_times
 from sim.stage import Observer
@@ -44,6 +45,7 @@ class ScenarioOptions:
     time_ms: int = 60_000
     record_every_ms: int = 150
     rules: Callable[[], SafetyRules] = SafetyRules
+    tenure_ms: int = 600_000
     checks_liveness: bool = True
     happenings: tuple[Happening, ...] | None = None  # None: drawn from the seed
     lies: frozenset[Lie] | None = None  # None: drawn from the seed
@@ -92,16 +94,18 @@ def _cast(options: ScenarioOptions, dice: random.Random) -> _Cast:
     silent = dice.randrange(spare - liars + 1) if Fault.SILENCE in options.faults else 0
     unlucky = dice.sample(range(options.nodes), liars + silent)
     cast = _Cast()
+    games = random.Random(options.seed * 24_593 + options.nodes)
 
     def core_options(signer: Signer, secret: bytes) -> ConsensusOptions:
-        return ConsensusOptions(cluster, 0, members, seed, signer.public_key, tips, secret)
+        own = ConsensusOptions(cluster, 0, members, seed, signer.public_key, tips, secret)
+        return replace(own, tenure_ms=options.tenure_ms)
 
     for number, signer in enumerate(signers):
         core = core_options(signer, secrets[number])
         own_seed = dice.randrange(2**32)
         replica: Replica
         if number in unlucky[:liars]:
-            lies = frozenset(lie for lie in Lie if dice.randrange(3))
+            lies = drawn_lies(dice, games)
             replica = Liar(core, signer, own_seed, lies if options.lies is None else options.lies)
         else:
             replica = Replica(core, signer, own_seed, options.rules())
@@ -171,6 +175,7 @@ def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
         CommitProofs(core),
         Certificates(core),
         SoundBlocks(core, is_valid),
+        TermsEnd(options.tenure_ms),
         innocent,
     ]
     world.observers += [Together(checkers), *watching]

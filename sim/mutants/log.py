@@ -9,6 +9,7 @@ from ambientd.consensus import follower, voter
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.core import Consensus
 from ambientd.consensus.effects import Effect, PersistSafety
+from ambientd.consensus.forwarding import Forwarding
 from ambientd.consensus.messages import GENESIS, Header, QuorumCertificate
 from ambientd.consensus.pacemaker import Pacemaker
 from ambientd.consensus.safety import SafetyRules, SafetyState
@@ -82,6 +83,17 @@ def _proposes_again(init: Callable[..., None]) -> object:
         self._barred_term = 0
 
     return unbarred
+
+
+def _without_tenure(deadline: property) -> object:
+    def without(pacemaker: Pacemaker) -> int:
+        entered_at, pacemaker.entered_at = pacemaker.entered_at, NEVER_MS
+        try:
+            return int(deadline.__get__(pacemaker))
+        finally:
+            pacemaker.entered_at = entered_at
+
+    return property(without)
 
 
 def _goes_back(learn: Callable[..., None]) -> object:
@@ -199,6 +211,19 @@ LOG_MUTANTS = (
         "never-gives-up",
         "waits for ever for a coordinator",
         (Patch(Pacemaker, "deadline", lambda _: property(lambda _: NEVER_MS)),),
+    ),
+    Mutant(
+        "bears-censors",
+        "lets a coordinator leave records out for ever",
+        (Patch(Forwarding, "is_censored", always(False)),),
+        scenario="log-liars",
+        lies=("censor",),
+    ),
+    Mutant(
+        "never-hands-over",
+        "leaves a coordinator in office for ever",
+        (Patch(Pacemaker, "deadline", _without_tenure),),
+        scenario="log-tenures",
     ),
     Mutant(
         "never-serves",
