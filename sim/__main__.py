@@ -111,7 +111,7 @@ def _describe(outcome: Outcome) -> str:
     endings = ", ".join(f"{count} {said}" for said, count in outcome.endings.items())
     return (
         f"seed {outcome.seed}: {outcome.members} members, {outcome.blocks} blocks, "
-        f"{outcome.messages} messages, {outcome.convicted} convicted\n"
+        f"epoch {outcome.epochs}, {outcome.messages} messages, {outcome.convicted} convicted\n"
         f"{outcome.tasks} tasks: {endings}; {outcome.receipts} receipts, "
         f"{outcome.closed} in closed batches\n"
         f"state {outcome.state_root}\ntrace {outcome.trace_hash}"

@@ -14,25 +14,17 @@ from ambientd.consensus import beacon
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.ledger.admission import is_admissible
 from ambientd.ledger.entries import TaskEntry
-from ambientd.ledger.state import LedgerState
+from ambientd.ledger.state import LedgerState, first_epoch
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.genesis import FIRST_EPOCH, Genesis, Member, NodeKind, Profile, Rules
+from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
 from ambientd.model.record import Admit, Cancel, Join, Record
 from ambientd.model.task import Assurance, TaskSpec, TaskState, Verdict
 from ambientd.node.build import NodeOptions, beacon_secret
 from ambientd.node.compaction import LogOptions
 from ambientd.node.event import RecordOffered
+from ambientd.node.stops import options_of
 from ambientd.rules.verdicts import liars_max, quorum
 from ambientd.telemetry.core import TelemetryOptions
-from sim.block_checkers import SoundBlocks
-from sim.checkers import (
-    Agreement,
-    Certificates,
-    CommitProofs,
-    JustifiedVotes,
-    OneProposal,
-    VoteDiscipline,
-)
 from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, draw_disks, lay
 from sim.histories import History
@@ -41,13 +33,13 @@ from sim.node_checkers import (
     EqualRoots,
     FinalIsFinal,
     HonestKeepTheirName,
-    LogInside,
     NamedRoots,
     PaidOnce,
     check_ends,
 )
+from sim.node_epochs import DecidedSeats, EpochsInside, Owners, check_epochs
 from sim.node_machine import NodeHost
-from sim.seasons import Storm, drawn, storms_of, work_times
+from sim.seasons import CALM_MS_MIN, Storm, drawn, storms_of, work_times
 from sim.stage import Kit, Observer, Stage
 from sim.task_checkers import (
     CosignedBatches,
@@ -97,6 +89,7 @@ class ClusterOutcome:
     receipts: int
     closed: int
     convicted: int
+    epochs: int
     messages: int
     state_root: str
     trace_hash: str
@@ -327,6 +320,11 @@ def build(
     lay(world, keys, happenings, *(storm.heals_ms for storm in storms))
     if Fault.SYBIL in options.faults:
         _schedule_strangers(world, cast, more, storms[0].heals_ms)
+    if Fault.SEATS in options.faults:
+        forgets = bool(options.faults & {Fault.AMNESIA, Fault.BIT_ROT})
+        idle = frozenset(keys[number] for number in unneeded if forgets)
+        seats = random.Random(options.seed * 5_003 + options.members)
+        Owners(world, cast.hosts, idle, seats).schedule(options.time_ms - CALM_MS_MIN)
     _schedule_tasks(kit, cast, history, options, storms, dice)
     return world, cast, history, happenings
 
@@ -336,6 +334,8 @@ def _unneeded(options: ClusterOptions, cast: Cast, dice: random.Random) -> list[
     honest = [number for number, host in enumerate(cast.members) if host.is_honest]
     spare = len(honest) - quorum(options.members)
     guests = [options.members + n for n, host in enumerate(cast.joiners) if host.is_honest]
+    if Fault.SEATS in options.faults:
+        guests = guests[1:]  # the first one may come to be needed
     return [*dice.sample(honest, max(spare, 0)), *guests]
 
 
@@ -344,36 +344,29 @@ def happenings_of(options: ClusterOptions) -> tuple[Happening, ...]:
     return build(options)[3]
 
 
+def first_options(genesis: Genesis) -> ConsensusOptions:
+    """Give the log's options in the founders' epoch, as an onlooker has them."""
+    first = first_epoch(genesis)
+    return options_of(first, fingerprint(genesis), first.members[0])
+
+
 def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
     """Put every checker into a world; give the one that counts convictions."""
     genesis = cast.genesis
-    members = tuple(sorted(member.node for member in genesis.members))
-    tips = {member.node: member.beacon_tip for member in genesis.members}
-    cluster = fingerprint(genesis)
-    log = ConsensusOptions(
-        cluster, FIRST_EPOCH, members, cluster, members[0], tuple(tips[m] for m in members)
-    )
+    log = first_options(genesis)
     names = HonestKeepTheirName(frozenset(host.key for host in cast.honest))
-    log_checkers = [
-        VoteDiscipline(),
-        OneProposal(),
-        JustifiedVotes(log),
-        Agreement(),
-        CommitProofs(log),
-        Certificates(log),
-        SoundBlocks(log, lambda record: is_admissible(record, cluster)),
-    ]
     world.observers += [
-        LogInside(log_checkers),
+        EpochsInside(log, lambda record: is_admissible(record, log.cluster)),
         EqualRoots(),
         Conservation(LedgerState.from_genesis(genesis).total_msat()),
         FinalIsFinal(),
         PaidOnce(),
         NamedRoots(),
         SignedAnswers(genesis),
-        FairVerdicts(genesis),
+        FairVerdicts(),
         OthersFirst(),
         CosignedBatches(genesis),
+        DecidedSeats(),
         InvitedOnly(frozenset(host.key for host in cast.hosts)),
         OpenAreDue(LEASE_MS_MAX),
         names,
@@ -391,6 +384,7 @@ def run(
     world.run(options.time_ms)
     check_ends(cast.honest)
     history.check()
+    check_epochs(first_options(cast.genesis), cast.honest)
     ledger = cast.honest[0].ledger
     tasks = [entry for _, entry in ledger.tasks()]
     endings: dict[str, int] = {}
@@ -406,6 +400,7 @@ def run(
         ledger.receipt_log_size(),
         ledger.checkpoint_size(),
         len(names.convicted),
+        ledger.epoch.number,
         world.sent,
         ledger.root.hex(),
         world.trace_hash,

@@ -2,7 +2,7 @@
 
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.effects import Committed, PersistSafety
-from ambientd.consensus.epochs import end_fault, verify_epoch_chain
+from ambientd.consensus.epochs import ReadStop, end_fault, verify_epoch_chain
 from ambientd.consensus.messages import (
     Append,
     Message,
@@ -80,16 +80,17 @@ def _checkers(options: ConsensusOptions) -> list[Checker]:
 class EndProofs(CommitProofs):
     """A commit is proven, and one that ends the epoch by what it shows to others."""
 
-    def __init__(self, options: ConsensusOptions) -> None:
+    def __init__(self, options: ConsensusOptions, read: ReadStop = read_stop) -> None:
         super().__init__(options)
         self._options = options
+        self._read = read
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Judge the proof of an end; what comes before it are ancestors."""
         if not node.is_honest or not isinstance(effect, Committed) or effect.end is None:
             super().saw_effect(node, effect, now)
             return
-        fault = end_fault(effect.end, self._options, self._verifier, read_stop)
+        fault = end_fault(effect.end, self._options, self._verifier, self._read)
         after = effect.end.links[0][0]
         for block in reversed(effect.blocks):
             if block_hash(after) not in (block.hash, block.child_qc.hash):
@@ -120,22 +121,32 @@ class OwnCertificates(Checker):
 class EndsAreFinal(Checker):
     """Nothing counts behind a stop, and who saw an epoch end signs nothing in it again."""
 
-    def __init__(self, first: ConsensusOptions) -> None:
+    def __init__(self, first: ConsensusOptions, read: ReadStop | None = None) -> None:
         self._first = first.epoch
+        # Whole nodes keep first what several events ask them to keep, and then send for all.
+        self._keeps_first = read is not None
+        self._read = read or read_stop
         self._reached: dict[bytes, int] = {}
+        self._reached_at: dict[bytes, int] = {}
         self.ended = 0
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Look for stops in commits."""
         if not node.is_honest or not isinstance(effect, Committed):
             return
-        stops = [any(map(read_stop, block.block.records)) for block in effect.blocks]
+        stops = [any(map(self._read, block.block.records)) for block in effect.blocks]
         if any(stops[:-1]) or stops[-1] != (effect.end is not None):
             text = f"a block behind a stop is committed at {now} ms"
             raise InvariantViolation("nothing counts after the stop", text)
         if stops[-1]:
             self._reached[node.key] = self._reached.get(node.key, self._first) + 1
+            self._reached_at[node.key] = now
             self.ended = max(self.ended, self._reached[node.key] - self._first)
+
+    def saw_leap(self, node: Host, epoch: int, now: int) -> None:
+        """Note that a node went over to a later state, and to its epoch."""
+        self._reached[node.key] = epoch
+        self._reached_at[node.key] = now
 
     def saw_message(self, node: Host, message: Message, now: int) -> None:
         """Judge what honest nodes sign."""
@@ -144,6 +155,8 @@ class EndsAreFinal(Checker):
             return
         epoch, inner = told
         is_signed = isinstance(inner, Vote | Timeout | Append)
+        if self._keeps_first and self._reached_at.get(node.key) == now:
+            return
         if is_signed and epoch != self._reached.get(node.key, self._first):
             text = f"a {type(inner).__name__} of epoch {epoch} at {now} ms"
             raise InvariantViolation("an epoch that is over gets no signature", text)

@@ -44,6 +44,7 @@ class Fault(Enum):
         (NODE,),
         "nodes keep a few blocks only: who was away fetches the state, and liars make states up",
     )
+    SEATS = ("seats", (NODE,), "guests come into the committee, members leave and come back")
     LIAR = ("liar", (LOG, NODE), "up to f members and a guest lie, in the ways listed below")
 
     def __init__(self, label: str, worlds: tuple[str, ...], text: str) -> None:
@@ -60,6 +61,7 @@ FIRST_FAULTS = ALL_FAULTS - {
     Fault.BAD_WORKER,
     Fault.SYBIL,
     Fault.SHORT_LOG,
+    Fault.SEATS,
 }
 """What worlds had at first; seeds kept from then mean these."""
 

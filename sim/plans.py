@@ -60,6 +60,11 @@ SCENARIOS = MappingProxyType(
         ),
         "node": Scenario(NODE, _in(NODE), "whole nodes with tasks, all faults at once"),
         "node-calm": Scenario(NODE, frozenset(), "whole nodes in fair weather"),
+        "node-seats": Scenario(
+            NODE,
+            _in(NODE, Fault.SEATS, Fault.DELAY, Fault.CRASH, Fault.PARTITION, Fault.LIAR),
+            "whole nodes whose committee changes, crashes and liars amid it",
+        ),
         "node-liars": Scenario(
             NODE,
             _in(NODE, Fault.LIAR, Fault.BAD_WORKER, Fault.SYBIL),

@@ -15,7 +15,7 @@ from ambientd.ledger.entries import CheckpointEntry, Table, TaskEntry
 from ambientd.ledger.events import SlotAssigned
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
-from ambientd.model.genesis import Genesis
+from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.model.task import TaskState, Verdict
 from ambientd.node.effect import Told
 from ambientd.rules.notes import note_text
@@ -79,10 +79,6 @@ class SignedAnswers(EntryChecker):
 class FairVerdicts(EntryChecker):
     """Agreed means unanimous, divergent means found by a quorum of referees, and true."""
 
-    def __init__(self, genesis: Genesis) -> None:
-        super().__init__()
-        self._members = frozenset(member.node for member in genesis.members)
-
     def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
         """Judge a settlement, and what it does to liars."""
         del table
@@ -104,7 +100,7 @@ class FairVerdicts(EntryChecker):
             unanimous = said == {root} and len(entry.receipts) == entry.spec.replicas
             return None if unanimous else "answers that differ, or too few, were called agreed"
         found = {v.referee for v in entry.verdicts if result_root(v.result) == root}
-        if len(found & self._members) < needed(len(self._members)):
+        if not any(len(found & seats) >= needed(len(seats)) for seats in _committees(ledger)):
             return "too few referees decided"
         if root != result_root(honest_answer(entry.spec)):
             return "a quorum of referees found what is not so"
@@ -117,6 +113,14 @@ class FairVerdicts(EntryChecker):
     def _is_convicted(ledger: LedgerState, node: NodeId) -> bool:
         entry = ledger.node(node)
         return entry is not None and entry.tombstoned and entry.bond_msat == 0
+
+
+def _committees(ledger: LedgerState) -> Iterator[frozenset[NodeId]]:
+    """Give the committee of each epoch so far."""
+    for number in range(FIRST_EPOCH, ledger.epoch.number + 1):
+        entry = ledger.epoch_entry(number)
+        if entry is not None:
+            yield frozenset(entry.epoch.members)
 
 
 class OthersFirst(NodeChecker):
@@ -160,21 +164,23 @@ class CosignedBatches(EntryChecker):
     def __init__(self, genesis: Genesis) -> None:
         super().__init__()
         self._cluster = fingerprint(genesis)
-        self._members = frozenset(member.node for member in genesis.members)
 
     def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
         """Count the cosignatures."""
-        del node, name
+        del name
         if table is not Table.CHECKPOINT:
             return
-        note = cast("CheckpointEntry", entry).note
+        closed = cast("CheckpointEntry", entry)
+        note = closed.note
+        epoch = node.ledger.epoch_entry(closed.epoch)
+        members = () if epoch is None else epoch.epoch.members
         text = note_text(self._cluster, note.size, note.root)
         good = {
             each.member
             for each in note.cosignatures
-            if each.member in self._members and verify_note(each.member, text, each.signature)
+            if each.member in members and verify_note(each.member, text, each.signature)
         }
-        if len(good) < needed(len(self._members)):
+        if len(good) < needed(len(members)):
             said = f"{len(good)} cosignatures at size {note.size} by {now} ms"
             raise InvariantViolation("batches are cosigned by a quorum", said)
 

@@ -9,17 +9,20 @@ from msgspec.structs import replace
 from ambientd.codec.signing import SIGNATURE_BYTES
 from ambientd.codec.statements import result_root
 from ambientd.consensus import snapshots
+from ambientd.consensus.log import Log
 from ambientd.consensus.messages import Pages
 from ambientd.consensus.snapshots import SnapshotFetcher
-from ambientd.ledger import admission, assigning, settling, tasks, upkeep
+from ambientd.ledger import admission, assigning, seats, settling, tasks, upkeep
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import EvidenceEntry, TaskEntry
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Cancel, Record
 from ambientd.model.task import Commit, TaskState
-from ambientd.node import build, core
+from ambientd.node import core
 from ambientd.node.compaction import Compactor, PersistSnapshot
+from ambientd.roles import checkpointer
+from ambientd.runtime import persistence
 from sim.mutants.patch import Mutant, Patch, always
 
 NEVER_MS = 10**15
@@ -46,6 +49,10 @@ def _unless_in_a_batch(verify: Callable[..., bool]) -> object:
         return len(signed.signature) > SIGNATURE_BYTES or verify(signed, cluster)
 
     return verified
+
+
+def _without_label(_: object) -> object:
+    return lambda *arguments: arguments[1]
 
 
 def _nobody_submits(choose: Callable[..., object]) -> object:
@@ -215,7 +222,7 @@ LEDGER_MUTANTS = (
         "few-cosignatures",
         "closes a batch with a cosignature too few",
         Patch(upkeep, "quorum", _one_less),
-        Patch(build, "quorum", _one_less),
+        Patch(checkpointer, "quorum", _one_less),
     ),
     _bug(
         "joins-uninvited",
@@ -253,6 +260,30 @@ LEDGER_MUTANTS = (
         "deletes blocks and keeps no snapshot",
         Patch(Compactor, "_switched", _never_kept),
         scenario="node-states",
+    ),
+    _bug(
+        "few-seat-votes",
+        "gives a seat on one member's word",
+        Patch(seats, "quorum", always(1)),
+        scenario="node-seats",
+    ),
+    _bug(
+        "takes-any-seat",
+        "lets nodes into the committee that have not asked",
+        Patch(seats, "_may_sit", always(True)),
+        scenario="node-seats",
+    ),
+    _bug(
+        "hides-ends",
+        "shows nobody how an epoch ended",
+        Patch(persistence, "ends_of", always([])),
+        scenario="node-seats",
+    ),
+    _bug(
+        "names-no-epoch",
+        "says in no message to which epoch it belongs",
+        Patch(Log, "_label", _without_label),
+        scenario="node-seats",
     ),
     _bug("own-clock", "dates blocks by its own clock", Patch(core, "apply_block", _own_clock)),
 )

@@ -50,6 +50,14 @@ def test_the_promises_hold_with_each_fault_alone(fault: Fault) -> None:
     run(ClusterOptions(5, 4, faults=frozenset({fault}), time_ms=SHORT_MS))
 
 
+@pytest.mark.slow
+def test_the_committee_changes_again_and_again_amid_crashes_and_liars() -> None:
+    faults = frozenset({Fault.SEATS, Fault.CRASH, Fault.LIAR})
+    outcome = run(ClusterOptions(1, 4, faults=faults, time_ms=60_000))
+    assert outcome.epochs > 3
+    assert outcome.closed == outcome.receipts > 20
+
+
 def test_the_command_line_runs_whole_nodes(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", "node", "--seed", "2", "--nodes", "1", "--time-ms", "20000"]
     assert main(arguments) == 0
