@@ -13,6 +13,7 @@ from ambientd.api.operations import (
     EVENTS,
     NODES,
     RECEIPT_GET,
+    TASK_CANCEL,
     TASK_LIST,
     TASK_OUTPUT,
     TASK_SHOW,
@@ -22,6 +23,7 @@ from ambientd.api.operations import (
 )
 from ambientd.api.replies import Event, Task
 from ambientd.api.requests import (
+    CancelTask,
     FollowEvents,
     GetAnchors,
     GetOutput,
@@ -182,6 +184,14 @@ def test_the_same_nonce_is_the_same_task_and_another_one_is_not(node: Daemon) ->
     assert node.ask(TASK_SUBMIT, other).task_id != first.task_id
     listed = [line.task_id for line in node.ask(TASK_LIST, ListTasks(limit=1000)).tasks]
     assert listed.count(first.task_id) == 1
+
+
+def test_a_submitter_hears_why_its_task_is_not_executed(mesh: Cluster, node: Daemon) -> None:
+    request = SubmitTask(module=module("loop"), gas_max=10**10, wall_ms_max=100)
+    task = node.ask(TASK_SUBMIT, request).task_id
+    mesh.until(lambda: bool(node.task(task).reason), "the submitter hears of an abort", 60)
+    assert "took longer than its limit of wall time" in node.task(task).reason
+    node.ask(TASK_CANCEL, CancelTask(task=task))
 
 
 def refusal(node: Daemon, **terms: object) -> OperationError:
