@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sim.faults import FIRST_FAULTS, labels
+from sim.faults import FIRST_FAULTS, Fault, labels
 from sim.plans import Plan
 
 
@@ -15,11 +15,28 @@ class Exhibit:
     mended: str
 
 
+_MORE_FAULTS = {
+    Fault.ONE_WAY,
+    Fault.PAUSE,
+    Fault.AMNESIA,
+    Fault.DISK_FULL,
+    Fault.BIT_ROT,
+    Fault.TORN_LOG,
+    Fault.BAD_WORKER,
+    Fault.SYBIL,
+    Fault.SHORT_LOG,
+}
+
 EXHIBITS = (
     Exhibit(
         Plan("node", 122, 3, faults=labels(FIRST_FAULTS)),
         "A coordinator back in office took its last report for what the ledger said, so a node "
         "that had come back was given no work and its tasks never ended.",
         "57d5d20",
+    ),
+    Exhibit(
+        Plan("node", 1, 7, faults=labels(FIRST_FAULTS | _MORE_FAULTS)),
+        "A page of a snapshot that came late, or twice, was held against its honest sender.",
+        "3790584",
     ),
 )

@@ -224,7 +224,9 @@ def _build_node(
         seed=identity.seed,
         anchors=config.bitcoin.chain is not ChainKind.OFF,
         may_vote=may_vote,
-        log=LogOptions(kept_blocks=config.log.kept_blocks, is_whole=config.log.whole),
+        log=LogOptions(
+            config.log.snapshot_blocks, config.log.kept_blocks, is_whole=config.log.whole
+        ),
         telemetry=TelemetryOptions(
             interval_ms=config.telemetry.interval_ms,
             stale_ms=config.telemetry.interval_ms * 7 // 2,

@@ -193,6 +193,17 @@ class StoreOptions(Options, frozen=True):
 class LogOptions(Options, frozen=True):
     """How much of the log this node keeps beside the newest snapshot of the ledger."""
 
+    snapshot_blocks: Annotated[
+        int,
+        Meta(
+            ge=16,
+            le=1_000_000,
+            description=(
+                "Blocks from one snapshot to the next; with the same number everywhere, a node "
+                "that was away fetches from all others at once."
+            ),
+        ),
+    ] = 1024
     kept_blocks: Annotated[
         int,
         Meta(
