@@ -46,6 +46,7 @@ from tests.node.cluster import Cluster
 
 STRANGER = NodeId(Signer(bytes(32), b"").public_key)
 ROOT = Digest(bytes(32))
+LATER = 2**50  # above any count of starts that begins at the clock
 
 
 class Alone:
@@ -70,7 +71,7 @@ def contradiction(signer: Signer) -> tuple[bytes, bytes]:
 
     def said(value: int) -> bytes:
         observation = Observation(name="cpu_load_percent", value=value, source="test")
-        return encode(sign_batch(signer, 50, 0, [observation], FIRST_HASH))
+        return encode(sign_batch(signer, LATER, 0, [observation], FIRST_HASH))
 
     return said(1_000), said(2_000)
 
@@ -131,7 +132,7 @@ def test_telemetry_that_is_malformed_is_held_against_its_sender() -> None:
 def test_own_telemetry_is_published_and_a_copied_key_is_noticed() -> None:
     alone = Alone()
     own = alone.signers[0]
-    far = sign_batch(own, 1_000, 0, [], Digest(bytes(32)))
+    far = sign_batch(own, LATER, 0, [], Digest(bytes(32)))
     [effect] = alone.poke(GossipReceived(alone.peer, encode(far)))
     assert isinstance(effect, ConditionChanged)
     effects = alone.poke(Sampled(()))
