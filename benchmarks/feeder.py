@@ -29,8 +29,8 @@ from ambientd.model.genesis import NodeKind, Profile
 from ambientd.node.core import LOG_FRAME
 from ambientd.ports.transport import HostPort, PeerAddress, Transport, TransportOptions
 
-UNDER_WAY_MAX = 2500
-"""Records forwarded and not yet in a block; a member keeps 1,024 of one peer."""
+UNDER_WAY_MAX = 1500
+"""Records forwarded and not yet in a block: about three blocks of them."""
 
 TOGETHER = 250
 LOOK_S = 0.02

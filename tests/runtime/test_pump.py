@@ -15,7 +15,7 @@ from ambientd.node.effect import NodeEffect, Persist, PersistTelemetryEpoch, Tol
 from ambientd.node.event import BodiesProposed, FrameReceived, Started
 from ambientd.ports.store import Put, StoreTable, Write
 from ambientd.runtime.persistence import StoredBlocks, index_key, recover, writes_of
-from ambientd.runtime.pump import Pump
+from ambientd.runtime.pump import SLICE_MS, Pump
 from ambientd.runtime.store_writer import StoreWriter
 from tests.fakes.memory_store import MemoryStore
 from tests.runtime.support import START_MS, Clock, NotingStore, found_cluster, node_on
@@ -48,11 +48,15 @@ def is_told(entry: object, kind: str) -> bool:
 
 
 async def run_until(
-    store: NotingStore, where: Path, journal: list[object], wanted: int
+    store: NotingStore,
+    where: Path,
+    journal: list[object],
+    wanted: int,
+    clock: Clock | None = None,
 ) -> LedgerState:
     """Run a node on a store, propose tasks together, and stop when all are admitted."""
     genesis, seed = found_cluster(where)
-    clock = Clock()
+    clock = clock or Clock()
     async with StoreWriter(store) as writer, trio.open_nursery() as nursery:
         node = node_on(store, writer, genesis, seed)
         pump = Pump(node, clock, writer)
@@ -97,6 +101,21 @@ async def test_events_that_wait_together_are_one_transaction(tmp_path: Path) -> 
     assert len(set(told)) == 2
     before = journal[: journal.index(next(e for e in journal if is_told(e, "TaskAdmitted")))]
     assert len([each for each in before if isinstance(each, tuple)]) <= 4, "not one write a task"
+
+
+class Passing(Clock):
+    """Time that passes with every look at it, as it does for a busy node."""
+
+    def __call__(self) -> int:
+        self.ms += SLICE_MS // 2 + 1
+        return self.ms
+
+
+async def test_what_is_to_leave_does_not_wait_for_all_that_has_arrived(tmp_path: Path) -> None:
+    journal: list[object] = []
+    await run_until(NotingStore(journal), tmp_path / "c", journal, 8, Passing())
+    told = [each.index for each in journal if is_told(each, "TaskAdmitted")]
+    assert len(set(told)) > 2, "some were decided while others waited to be handled"
 
 
 async def test_a_restarted_node_has_the_ledger_the_log_and_the_blocks_it_wrote(

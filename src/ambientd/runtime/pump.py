@@ -1,9 +1,11 @@
 """The event pump: one coroutine owns the node; what must be durable is, before anything leaves.
 
-All events that wait are handled together, their persist effects become one transaction, and only
-then does the rest happen. So a busy node syncs no more often than an idle one.
+Events that wait are handled together, for a slice of time at most; their persist effects become
+one transaction, and only then does the rest happen. So a busy node syncs no more often than an
+idle one.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -17,6 +19,7 @@ from ambientd.runtime.persistence import writes_of
 
 INBOX_MAX = 2048
 BATCH_MAX = 256
+SLICE_MS = 20
 
 
 class Perform(Protocol):
@@ -42,14 +45,25 @@ class Pump:
 
     async def run(self, perform: Perform, first: Sequence[Event]) -> None:
         """Handle events until cancelled."""
-        batch = list(first)
+        batch = deque(first)
         while True:
-            now = self._now()
-            if now >= self._node.next_deadline:
-                batch.append(Ticked())
-            effects = [e for event in batch for e in self._node.handle(event, now=now)]
+            effects = self._handle_some(batch)
             await self._carry_out(effects, perform)
-            batch = await self._next_batch((self._node.next_deadline - self._now()) / 1000)
+            if not batch:
+                wait_s = (self._node.next_deadline - self._now()) / 1000
+                batch = await self._next_batch(wait_s)
+
+    def _handle_some(self, batch: deque[Event]) -> list[NodeEffect]:
+        """Handle events for one slice of time: what is to be sent does not wait for all of them."""
+        begin = now = self._now()
+        effects: list[NodeEffect] = []
+        while batch and now < begin + SLICE_MS:
+            effects += self._node.handle(batch.popleft(), now=now)
+            now = self._now()
+        # What has arrived comes first: it may well be what the clock waits for.
+        if not batch and now >= self._node.next_deadline:
+            effects += self._node.handle(Ticked(), now=now)
+        return effects
 
     async def _carry_out(self, effects: list[NodeEffect], perform: Perform) -> None:
         writes: list[Write] = []
@@ -65,8 +79,8 @@ class Pump:
         for effect in rest:
             perform(effect)
 
-    async def _next_batch(self, wait_s: float) -> list[Event]:
-        batch: list[Event] = []
+    async def _next_batch(self, wait_s: float) -> deque[Event]:
+        batch: deque[Event] = deque()
         with trio.move_on_after(max(0.0, wait_s)):
             batch.append(await self._outlet.receive())
         while len(batch) < BATCH_MAX:
