@@ -1,4 +1,4 @@
-"""The simulator's command line: run, sweep, soak, replay, shrink, mutants, museum, report, faults.
+"""The simulator: run, fleet, sweep, soak, replay, shrink, mutants, museum, report, faults.
 
 Every failure is printed with its seed, the commit and the command that replays it.
 """
@@ -11,7 +11,9 @@ from pathlib import Path
 import msgspec
 
 from sim import scenarios
+from sim.checkers import InvariantViolation
 from sim.faults import ALL_FAULTS, BY_LABEL, LOG, catalogue, labels
+from sim.fleet import FleetOptions
 from sim.hunt import SEEDS_MAX, Hunt, hunt_all
 from sim.lies import Lie
 from sim.museum import EXHIBITS
@@ -32,7 +34,7 @@ from sim.plans import (
 )
 from sim.report import render
 from sim.shrink import Shrinker
-from sim.soak import SOAKED, fresh_base, long_plans, plans, soak, sweep
+from sim.soak import SOAKED, fresh_base, long_plans, plans, run_fleet, soak, sweep
 from sim.vices import Vice
 
 
@@ -177,6 +179,30 @@ def _on_soak(options: argparse.Namespace) -> int:
     return int(bool(done.findings))
 
 
+def _on_fleet(options: argparse.Namespace) -> int:
+    chosen = FleetOptions(options.seed, options.nodes, options.cells, time_ms=options.time_ms)
+    try:
+        done = run_fleet(chosen)
+    except InvariantViolation as violation:
+        _say(f"seed {options.seed}: BROKEN {violation}")
+        again = f"fleet --seed {chosen.seed} --nodes {chosen.nodes} --cells {chosen.cells}"
+        _say(f"  commit {commit()}; replay: python -m sim {again} --time-ms {chosen.time_ms}")
+        return 1
+    said = done.outcome
+    _say(
+        f"seed {said.seed}: {said.nodes} nodes in {said.cells} cells, {said.away} away, "
+        f"{said.known} known to every member, {said.blocks} blocks, {said.tasks} tasks, "
+        f"{said.messages} messages"
+    )
+    _say(
+        f"{options.time_ms / 1000 / done.seconds:.1f} times real time, "
+        f"{options.time_ms / 1000 / done.processor_seconds:.1f} by processor time; "
+        f"{done.bytes_a_node / 1024:.0f} KiB a node"
+    )
+    _say(f"trace {said.trace_hash}")
+    return 0
+
+
 def _on_replay(options: argparse.Namespace) -> int:
     return _show_plan(*options.file)
 
@@ -241,10 +267,13 @@ def _on_faults(_: argparse.Namespace) -> int:
     return 0
 
 
+FLEET = FleetOptions(seed=1)
+
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": _on_run,
     "sweep": _on_sweep,
     "soak": _on_soak,
+    "fleet": _on_fleet,
     "replay": _on_replay,
     "shrink": _on_shrink,
     "mutants": _on_mutants,
@@ -287,6 +316,11 @@ def _parser() -> argparse.ArgumentParser:
     soaking.add_argument("--minutes", type=float, default=5.0)
     soaking.add_argument("--jobs", type=int, default=1, help="processes")
     soaking.add_argument("--base", type=int, help="the first seed; drawn unless given")
+    large = commands.add_parser("fleet", help="run thousands of nodes in cells")
+    large.add_argument("--nodes", type=int, default=FLEET.nodes)
+    large.add_argument("--cells", type=int, default=FLEET.cells)
+    large.add_argument("--seed", type=int, default=1)
+    large.add_argument("--time-ms", type=int, default=FLEET.time_ms)
     replay = commands.add_parser("replay", help="run a plan from a file")
     replay.add_argument("file", type=_plan_file)
     mutants = commands.add_parser("mutants", help="show that each deliberate bug is caught")

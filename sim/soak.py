@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -11,12 +12,15 @@ from itertools import count
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from sim import fleet
 from sim.plans import COMMITTEES, Finding, Plan, attempt
+from sim.quick import quick
 
 HOUR_MS = 3_600_000
 SOAKED = ("log", "node")
 LONG_COMMITTEES = (4, 3, 4, 1, 4, 7)
 NODE_HOUR_EVERY = 8
+FLEET_STEP_MS = 1_000
 WAITING = 8  # worlds of a sweep that a process has before it
 
 
@@ -33,6 +37,43 @@ class Soaked:
     def hours(self) -> float:
         """Give the simulated hours."""
         return self.simulated_ms / HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRun:
+    """A large world, and what it cost here."""
+
+    outcome: fleet.FleetOutcome
+    seconds: float
+    processor_seconds: float
+    bytes_a_node: int
+
+
+def run_fleet(options: fleet.FleetOptions) -> FleetRun:
+    """Run a large world with a progress bar, and measure it."""
+    before = _resident_bytes()
+    began, used = time.monotonic(), time.process_time()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    bar_on = Progress(*columns, transient=True, console=Console(stderr=True))
+    with quick(), bar_on as progress:
+        world = fleet.build(options)
+        bar = progress.add_task(f"{options.nodes} nodes", total=options.time_ms)
+        for until_ms in range(0, options.time_ms + 1, FLEET_STEP_MS):
+            world.world.run(until_ms)
+            progress.update(bar, completed=until_ms)
+        outcome = fleet.finish(world, options)
+    held = _resident_bytes() - before
+    return FleetRun(
+        outcome,
+        time.monotonic() - began,
+        time.process_time() - used,
+        held // options.nodes,
+    )
+
+
+def _resident_bytes() -> int:
+    """Give the most memory that this process held; bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def fresh_base() -> int:

@@ -39,6 +39,7 @@ class World:
         self.network = Network(self.random)
         self.now = 0
         self.places: dict[bytes, Place] = {}
+        self._audience: list[bytes] = []  # who gets what is sent to all
         self.observers: list[Observer] = []
         self.delivered = 0
         self.sent = 0
@@ -55,9 +56,11 @@ class World:
         """Put a happening into the trace."""
         self._trace.update(repr((self.now, *parts)).encode())
 
-    def add(self, host: Machine, skew_ms: int = 0) -> None:
+    def add(self, host: Machine, skew_ms: int = 0, *, hears_all: bool = True) -> None:
         """Put a node into the world; it starts when `start` says so."""
         self.places[host.key] = Place(host, skew_ms)
+        if hears_all:
+            self._audience.append(host.key)
 
     def at(self, time_ms: int, action: Callable[[], None]) -> None:
         """Do something at a time."""
@@ -186,11 +189,11 @@ class World:
 
     def _send(self, place: Place, delivery: Delivery) -> None:
         sender = place.host.key
-        digest = hashlib.sha256(delivery.data).digest()[:8]
-        self.note("send", sender, delivery.to, digest)
+        digest = hashlib.sha256(delivery.data).digest()
+        self._trace.update(b"%d send %b %b %b" % (self.now, sender, delivery.to or b"", digest))
         for observer in self.observers:
             observer.saw_delivery(place.host, delivery, self.now)
-        receivers = [delivery.to] if delivery.to is not None else list(self.places)
+        receivers = [delivery.to] if delivery.to is not None else self._audience
         for to in receivers:
             if to == sender or to not in self.places:
                 continue
@@ -233,6 +236,5 @@ class World:
                 return
             place.wakes_at = None
             self._carry_out(place, place.host.tick(self.local(place)))
-            self._schedule_wake(place)
 
         self.at(wakes_at, wake)

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import tagged
@@ -38,11 +39,13 @@ def batch_hash(batch: TelemetryBatch) -> Digest:
 def is_sound(observation: Observation) -> bool:
     """Tell whether an observation may travel."""
     value = observation.value
-    return (
-        _NAME.match(observation.name) is not None
-        and _SOURCE.match(observation.source) is not None
-        and (value is None or -INTEGER_MAX <= value <= INTEGER_MAX)
-    )
+    is_in_range = value is None or -INTEGER_MAX <= value <= INTEGER_MAX
+    return is_in_range and _is_named(observation.name, observation.source)
+
+
+@lru_cache(maxsize=1024)
+def _is_named(name: str, source: str) -> bool:
+    return _NAME.match(name) is not None and _SOURCE.match(source) is not None
 
 
 def author_of(data: bytes) -> NodeId | None:
@@ -92,15 +95,8 @@ def sign_batch(
 ) -> TelemetryBatch:
     """Sign what fits of the sound observations, the most needed first, within 1 KiB."""
     node = NodeId(signer.public_key)
-    empty = TelemetryBatch(
-        node=node,
-        epoch=epoch,
-        seq=seq,
-        observations=(),
-        prev_hash=prev_hash,
-        signature=bytes(SIGNATURE_BYTES),
-    )
-    room = BATCH_BYTES_MAX - len(encode(empty)) - _ARRAY_HEADER_GROWTH
+    empty = encode((node, epoch, seq, (), prev_hash, bytes(SIGNATURE_BYTES)))
+    room = BATCH_BYTES_MAX - len(empty) - _ARRAY_HEADER_GROWTH
     chosen: dict[str, Observation] = {}
     for observation in sorted(observations, key=_need):
         size_bytes = len(encode(observation))
@@ -108,21 +104,14 @@ def sign_batch(
         if fits and observation.name not in chosen and is_sound(observation):
             chosen[observation.name] = observation
             room -= size_bytes
-    batch = TelemetryBatch(
-        node=node,
-        epoch=epoch,
-        seq=seq,
-        observations=tuple(chosen[name] for name in sorted(chosen)),
-        prev_hash=prev_hash,
-        signature=b"",
-    )
+    kept = tuple(chosen[name] for name in sorted(chosen))
     return TelemetryBatch(
         node=node,
         epoch=epoch,
         seq=seq,
-        observations=batch.observations,
+        observations=kept,
         prev_hash=prev_hash,
-        signature=signer.sign("telemetry", _payload(batch)),
+        signature=signer.sign("telemetry", encode((node, epoch, seq, kept, prev_hash))),
     )
 
 

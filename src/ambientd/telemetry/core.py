@@ -42,6 +42,7 @@ from ambientd.telemetry.safe_mode import Mode, Reason, SafeMode, SafeModeOptions
 
 EVIDENCE_KIND = "telemetry"
 OWN_SOURCE = "ambientd"
+_NO_READINGS = (messages.Ticked, messages.BatchReceived, messages.MembersChanged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class Telemetry:
         self._safe_mode = SafeMode(options.safe_mode)
         self._published_ms: int | None = None
         self._checked_ms: int | None = None
+        self._has_news = False  # readings since the breakers were checked
 
     @property
     def mode(self) -> Mode:
@@ -122,18 +124,21 @@ class Telemetry:
         return self._last_hash
 
     @property
-    def next_deadline(self) -> int:
+    def next_deadline(self) -> int | None:
         """Give when to check the breakers or to publish; 0 is at once."""
-        options = self._options
-        checks_ms = 0 if self._checked_ms is None else self._checked_ms + options.check_ms
-        if self._sampled is None:
-            return checks_ms
-        if self._published_ms is None:
+        options, due = self._options, []
+        if self._checked_ms is None:
             return 0
-        return min(checks_ms, self._published_ms + options.interval_ms)
+        if self._has_news or not self._safe_mode.is_steady:
+            due.append(self._checked_ms + options.check_ms)
+        if self._sampled is not None:
+            published_ms = self._published_ms
+            due.append(0 if published_ms is None else published_ms + options.interval_ms)
+        return min(due, default=None)
 
     def handle(self, event: Event, *, now: int) -> list[Effect]:
         """Advance by one event."""
+        self._has_news = self._has_news or not isinstance(event, _NO_READINGS)
         match event:
             case messages.Ticked():
                 return self._beat(now)
@@ -172,6 +177,7 @@ class Telemetry:
         effects: list[Effect] = []
         if self._checked_ms is None or now - self._checked_ms >= self._options.check_ms:
             self._checked_ms = now
+            self._has_news = False
             effects += self._check(now)
         due = self._published_ms is None or now - self._published_ms >= self._options.interval_ms
         # A change of mode is told at once: assignments are on their way.
@@ -203,11 +209,12 @@ class Telemetry:
             if each.name in self._options.published
         ]
         batch = sign_batch(self._signer, self._epoch, self._seq, observations, self._last_hash)
-        self._last_hash = batch_hash(batch)
+        data = encode(batch)
+        own = _register(batch, data, now)
+        self._registers[self._node] = own
+        self._last_hash = own.digest
         self._seq += 1
         self._published_ms = now
-        data = encode(batch)
-        self._registers[self._node] = _register(batch, data, now)
         return [*effects, messages.BatchAccepted(batch), messages.Publish(data)]
 
     def _own_observations(self, now: int) -> list[Observation]:

@@ -76,6 +76,11 @@ class Breaker:
         self._since_ms: int | None = None
         self.tripped = False
 
+    @property
+    def is_moving(self) -> bool:
+        """Tell whether the breaker has tripped, or a wait of it runs."""
+        return self.tripped or self._since_ms is not None
+
     def update(self, reading: int | None, now: int) -> None:
         """Take a reading; None is not known, and ends any wait."""
         limits = self._threshold
@@ -116,6 +121,16 @@ class SafeMode:
     def reasons(self) -> tuple[Reason, ...]:
         """Give the breakers that have tripped."""
         return tuple(reason for reason, breaker in self._breakers.items() if breaker.tripped)
+
+    @property
+    def is_steady(self) -> bool:
+        """Tell whether time alone changes nothing: no breaker has tripped or waits to."""
+        return (
+            self.mode is Mode.NORMAL
+            and not self._errors
+            and not self._size_bytes
+            and not any(each.is_moving for each in self._breakers.values())
+        )
 
     def note_outcome(self, now: int, *, succeeded: bool) -> None:
         """Count an operation's success or failure."""
