@@ -1,10 +1,19 @@
 """The committee changes under whole nodes: who comes votes, who leaves follows, tasks go on."""
 
+from pathlib import Path
+
+from ambientd.codec.statements import fingerprint
 from ambientd.ledger.events import EpochBegan
 from ambientd.model.base import NodeId
 from ambientd.model.record import SeatWish
 from ambientd.model.task import TaskState, Verdict
-from ambientd.runtime.persistence import recover
+from ambientd.runtime.backup import restore, write_backup
+from ambientd.runtime.persistence import ends_of, recover, writes_of
+from ambientd.runtime.store_writer import StoreWriter
+from sim.checkers import Checker
+from sim.machine import Delivery, Effect, Host
+from sim.node_machine import NodeHost, Persisted
+from tests.fakes.memory_store import MemoryStore
 from tests.node.cluster import Cluster
 
 
@@ -119,3 +128,73 @@ def test_a_member_that_left_comes_back_with_a_new_chain() -> None:
         cluster.run(500)
     cluster.until_closed(cluster.submit(by=3))
     assert cluster.coordinator() == 3  # its blocks reveal the chain that its request named
+
+
+class Recorder(Checker):
+    """Applies every batch that a node writes to a copy of its store, and looks at the copy."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._genesis = cluster.genesis
+        self._stores = {host.key: kept(host) for host in cluster.hosts}
+        self.seen: dict[bytes, list[int]] = {host.key: [] for host in cluster.hosts}
+
+    def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
+        """Look away."""
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Recover from what is on disk after each write."""
+        for each in effect.effects if isinstance(effect, Persisted) else ():
+            store = self._stores[node.key]
+            store.write(writes_of(each) or [])
+            found = recover(store, self._genesis)
+            epoch = found.ledger.epoch.number
+            assert len(ends_of(store)) == epoch - 1
+            if found.log is not None and epoch > 1:
+                assert found.log.end is not None
+                began = found.ledger.epoch_entry(epoch)
+                assert began is not None
+                assert found.log.end.index == began.root_index
+            self.seen[node.key].append(epoch)
+
+
+def kept(host: NodeHost) -> MemoryStore:
+    assert isinstance(host.store, MemoryStore)
+    return host.store.copy()
+
+
+def test_after_any_of_its_writes_a_node_is_found_whole_in_one_epoch() -> None:
+    cluster = with_guest()
+    recorder = Recorder(cluster)
+    cluster.world.observers.append(recorder)
+    seat_the_guest(cluster)
+    cluster.vote_on_seat(3, SeatWish.OUT, [3])
+    cluster.until_epoch(3)
+    cluster.run(500)
+    for epochs in recorder.seen.values():
+        assert epochs == sorted(epochs)
+        assert set(epochs) == {1, 2, 3}
+
+
+async def test_a_backup_holds_every_epoch_and_a_restoration_goes_through_them(
+    tmp_path: Path,
+) -> None:
+    cluster = with_guest()
+    seat_the_guest(cluster)
+    cluster.until_closed(cluster.submit())
+    cluster.vote_on_seat(3, SeatWish.OUT, [3])
+    cluster.until_epoch(3)
+    cluster.until_closed(cluster.submit())
+    path = tmp_path / "node.backup"
+    async with StoreWriter(kept(cluster.hosts[4])) as writer:
+        manifest, _ = await write_backup(writer, fingerprint(cluster.genesis), path)
+    store = MemoryStore()
+    done = restore(path, store, cluster.genesis)
+    assert (done.height, done.root) == (manifest.height, manifest.root)
+    found = recover(store, cluster.genesis)
+    assert found.ledger.epoch.number == 3
+    assert len(ends_of(store)) == 2
+    stops = [end.index for end in ends_of(store)]
+    for height, epoch in ((stops[0] - 1, 1), (stops[0], 2), (stops[1] - 1, 2), (stops[1], 3)):
+        part = MemoryStore()
+        restore(path, part, cluster.genesis, height)
+        assert recover(part, cluster.genesis).ledger.epoch.number == epoch
