@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from ambientd.codec.canonical import encode
 from ambientd.codec.state_pages import (
+    STATE_VERSION,
     PageEntries,
     decode_page,
     encode_page,
     root_of_pages,
 )
 from ambientd.consensus.messages import Offer, Snapshot
-from ambientd.consensus.snapshots import STATE_VERSION
 from tests.consensus.bench import Bench, record
 
 VOTERS = (0, 1, 2)

@@ -2,8 +2,14 @@
 
 from collections.abc import Sequence
 
+import pytest
+
+from ambientd.codec.canonical import decode, encode
+from ambientd.codec.state_pages import STATE_VERSION
+from ambientd.errors import StoreError
+from ambientd.ledger.entries import Table
 from ambientd.ports.store import Delete, Put, StoreTable, Write
-from ambientd.runtime.persistence import StoredBlocks, index_key, recover
+from ambientd.runtime.persistence import HEAD_KEY, HeadRow, StoredBlocks, index_key, recover
 from sim.node_store import CommittedRows
 from tests.fakes.memory_store import MemoryStore
 from tests.node.cluster import Cluster
@@ -74,3 +80,25 @@ def test_a_node_that_goes_over_to_another_state_recovers_after_any_of_its_writes
     kinds = {write.table for write in leap if isinstance(write, Put)}
     assert {StoreTable.LEDGER, StoreTable.PAGE, StoreTable.COMMITTED} <= kinds
     assert Delete(StoreTable.COMMITTED, index_key(1)) in leap
+
+
+def test_rows_of_a_version_to_come_are_refused() -> None:
+    cluster = Cluster()
+    work(cluster, 1)
+    store = cluster.hosts[0].store
+    row: HeadRow = decode(store.get(StoreTable.LOCAL, HEAD_KEY), HeadRow)
+    later = encode((*row[:3], STATE_VERSION + 1))
+    store.write([Put(StoreTable.LOCAL, HEAD_KEY, later)])
+    with pytest.raises(StoreError, match=f"version {STATE_VERSION + 1}, this program knows"):
+        recover(store, cluster.genesis)
+
+
+def test_a_ledger_that_lacks_an_entry_is_noticed() -> None:
+    cluster = Cluster()
+    work(cluster, 1)
+    store = cluster.hosts[0].store
+    task = bytes([Table.TASK])
+    [(key, _)] = list(store.scan(StoreTable.LEDGER, task, bytes([Table.TASK + 1])))
+    store.write([Delete(StoreTable.LEDGER, key)])
+    with pytest.raises(StoreError, match="do not make the state after block"):
+        recover(store, cluster.genesis)

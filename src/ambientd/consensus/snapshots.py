@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ambientd.codec.state_pages import decode_page, root_of_pages
+from ambientd.codec.state_pages import STATE_VERSION, decode_page, root_of_pages
 from ambientd.consensus.catch_up import EpochSource, FetchLimit
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.effects import Effect, Send, SnapshotFetched
@@ -29,7 +29,6 @@ from ambientd.consensus.messages import (
 from ambientd.consensus.options import BLOCK_BYTES_HARD_MAX, ConsensusOptions
 from ambientd.errors import RemoteProtocolError
 
-STATE_VERSION = 1
 ASKED_AT_ONCE_MAX = 4
 
 

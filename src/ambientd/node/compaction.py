@@ -8,10 +8,10 @@ due ──block S──► candidate ──S + 1 commits it, S + 2 names its roo
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ambientd.codec.state_pages import STATE_VERSION
 from ambientd.consensus.effects import CommittedBlock
 from ambientd.consensus.judging import root_due
 from ambientd.consensus.messages import EpochEnd, Snapshot
-from ambientd.consensus.snapshots import STATE_VERSION
 from ambientd.errors import ConfigError
 from ambientd.ledger.state_tree import Page, StateTree
 

@@ -142,7 +142,7 @@ def _head_of(store: Store, cluster: bytes) -> tuple[Manifest, list[bytes], bytes
         msg = "there is nothing to back up: no block is committed yet"
         raise UsageError(msg)
     kept: HeadRow = decode(row, HeadRow)
-    head, root, _ = kept
+    head, root, _, _ = kept
     epoch_row = store.get(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY)
     epoch = 0 if epoch_row is None else decode(epoch_row, int)
     child = store.get(StoreTable.BLOCK, block_hash(head.child))

@@ -1,10 +1,11 @@
 """How a node's state lies in the store, and how it is read back after a restart."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from ambientd.codec.canonical import decode, encode
+from ambientd.codec.state_pages import STATE_VERSION
 from ambientd.codec.statements import fingerprint
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.effects import CommittedBlock, PersistBlock, PersistSafety
@@ -12,7 +13,8 @@ from ambientd.consensus.messages import Append, EpochEnd, Snapshot, genesis_qc
 from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyState
 from ambientd.errors import RemoteProtocolError, StoreError
-from ambientd.ledger.entries import decode_entry, decode_key, encode_entry, encode_key
+from ambientd.ledger.entries import Entry, Key, decode_entry, decode_key, encode_entry, encode_key
+from ambientd.ledger.migration import migrated
 from ambientd.ledger.state import LedgerState
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.node.compaction import LogKept, PersistSnapshot
@@ -79,8 +81,13 @@ def _ledger_writes(effect: PersistLedger) -> list[Write]:
             writes.append(Delete(StoreTable.LEDGER, name))
         else:
             writes.append(Put(StoreTable.LEDGER, name, encode_entry(entry)))
-    row = encode((effect.committed.blocks[-1], effect.root, effect.committed.beacons))
-    writes.append(Put(StoreTable.LOCAL, HEAD_KEY, row))
+    row: HeadRow = (
+        effect.committed.blocks[-1],
+        effect.root,
+        effect.committed.beacons,
+        STATE_VERSION,
+    )
+    writes.append(Put(StoreTable.LOCAL, HEAD_KEY, encode(row)))
     end = effect.committed.end
     if end is not None:
         writes.append(Put(StoreTable.LOCAL, end_key(effect.epoch - 1), encode(end)))
@@ -108,8 +115,11 @@ def _snapshot_writes(effect: PersistSnapshot) -> list[Write]:
 SafetyRow: TypeAlias = tuple[int, SafetyState]
 """What a member must never forget, and the epoch in which it counts."""
 
-HeadRow: TypeAlias = tuple[CommittedBlock, bytes, tuple[BeaconLink, ...]]
-"""The last applied block with its certificates, the state root there, every member's beacon."""
+HeadRow: TypeAlias = tuple[CommittedBlock, bytes, tuple[BeaconLink, ...], int]
+"""The last applied block with its certificates, the state root there, every member's beacon.
+
+And the version of the state that the ledger's rows hold.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +165,11 @@ def _recover(store: Store, genesis: Genesis) -> Recovered:
         ledger = LedgerState.from_genesis(genesis)
     else:
         row: HeadRow = decode(head_row, HeadRow)
-        head, root, beacons = row
+        head, root, beacons, version = row
+        if version != STATE_VERSION:
+            root = _migrate(store, genesis, row)
         rows = store.scan(StoreTable.LEDGER)
-        items = {decode_key(key): decode_entry(decode_key(key), value) for key, value in rows}
+        items = _items(rows)
         ledger = LedgerState.from_items(genesis, items, head.index)
         if ledger.root != root:
             msg = f"the entries of the ledger do not make the state after block {head.index}"
@@ -180,6 +192,25 @@ def _recover(store: Store, genesis: Genesis) -> Recovered:
     end = None if end_row is None else decode(end_row, EpochEnd)
     restored = Restored(safety=safety, head=head, beacons=beacons, tail=tail, end=end)
     return Recovered(restored, ledger, epoch, has_safety=kept is not None, kept=kept_log)
+
+
+def _items(rows: Iterable[tuple[bytes, bytes]]) -> dict[Key, Entry]:
+    return {decode_key(key): decode_entry(decode_key(key), value) for key, value in rows}
+
+
+def _migrate(store: Store, genesis: Genesis, row: HeadRow) -> bytes:
+    """Bring the ledger's rows to this version, in one transaction; give the state root then."""
+    head, _, beacons, version = row
+    before = dict(store.scan(StoreTable.LEDGER))
+    after = migrated(before, version)
+    root = LedgerState.from_items(genesis, _items(after.items()), head.index).root
+    now: HeadRow = (head, root, beacons, STATE_VERSION)
+    writes: list[Write] = [
+        Delete(StoreTable.LEDGER, key) for key in sorted(before.keys() - after.keys())
+    ]
+    writes += [Put(StoreTable.LEDGER, key, value) for key, value in sorted(after.items())]
+    store.write([*writes, Put(StoreTable.LOCAL, HEAD_KEY, encode(now))])
+    return root
 
 
 def _kept(store: Store, head_index: int) -> LogKept:
