@@ -15,7 +15,6 @@ from ambientd.model.record import Body, SeatAsked, SeatVote, SeatWish
 from ambientd.node.build import beacon_tip
 from ambientd.node.core import LOG_FRAME
 from ambientd.node.effect import PersistLedger
-from ambientd.node.event import BodiesProposed
 from ambientd.node.stops import read_stop
 from ambientd.rules.verdicts import liars_max, quorum
 from ambientd.runtime.persistence import ends_of
@@ -238,4 +237,4 @@ class Owners:
             self._world.at(at, partial(self._say, member, vote))
 
     def _say(self, host: Resident, body: Body) -> None:
-        self._world.act(host.key, lambda now: host.feed([BodiesProposed((body,))], now))
+        self._world.act(host.key, lambda now: host.want(body, now))
