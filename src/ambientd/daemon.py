@@ -19,6 +19,7 @@ from ambientd import __version__
 from ambientd.adapters.anchor_service import ChainAnchors
 from ambientd.adapters.anchor_wallet import AnchorWallet
 from ambientd.adapters.blob_files import BlobFiles
+from ambientd.adapters.chains import OpenChain, open_chain
 from ambientd.adapters.compiled_files import CompiledFiles, compiled_key
 from ambientd.adapters.data_dir import DataDir
 from ambientd.adapters.durable_files import sync_directory, write_synced
@@ -29,7 +30,6 @@ from ambientd.adapters.libp2p import open_transport
 from ambientd.adapters.probes.carbon import CarbonProbe
 from ambientd.adapters.probes.combined import device_probe
 from ambientd.adapters.probes.rapl import RaplMeter
-from ambientd.adapters.regtest.launcher import EmbeddedChain, EmbeddedRegtest
 from ambientd.adapters.stores import STORE_NAMES, open_store
 from ambientd.adapters.system_clock import SystemClock
 from ambientd.api.cluster import load_genesis
@@ -143,16 +143,25 @@ def _transport_options(identity: Identity) -> TransportOptions:
     )
 
 
-async def _anchors(identity: Identity, tell: Callable[[AnchorSent], None]) -> ChainAnchors | None:
-    """Give the way into Bitcoin that the config names; the embedded chain is started if needed."""
-    bitcoin = identity.config.bitcoin
+async def _chain(identity: Identity) -> OpenChain | None:
+    """Open the chain that the config names; the embedded one is started if needed."""
+    bitcoin, network = identity.config.bitcoin, identity.genesis.bitcoin_network
     if bitcoin.chain is ChainKind.OFF:
         return None
-    folder = identity.places.embedded_chain(bitcoin.embedded_dir)
-    chain = await EmbeddedRegtest.start(EmbeddedChain(folder, bitcoin.block_interval_ms))
+    clock = SystemClock()
+    return await open_chain(bitcoin, network, identity.places, lambda: clock.unix_ms() / 1000)
+
+
+def _anchors(
+    identity: Identity, opened: OpenChain | None, tell: Callable[[AnchorSent], None]
+) -> ChainAnchors | None:
+    """Give the way into Bitcoin."""
+    if opened is None:
+        return None
     wallet_seed = tagged("ambient/anchor-wallet/1", identity.seed)
     wallet = AnchorWallet(wallet_seed, identity.genesis.bitcoin_network)
-    return ChainAnchors(chain, wallet, bitcoin.fee_sat_max, chain.fund, tell)
+    fee_sat_max = identity.config.bitcoin.fee_sat_max
+    return ChainAnchors(opened.chain, wallet, fee_sat_max, opened.fund, tell)
 
 
 def _addresses(identity: Identity, listen: HostPort) -> tuple[str, ...]:
@@ -368,7 +377,8 @@ async def run_daemon(data_dir: Path) -> None:
         )
         pool = await _open_pool(identity, stack)
         news = News()
-        anchors = await _anchors(identity, lambda sent: news.tell(AnchorTold(sent, now())))
+        opened = await _chain(identity)
+        anchors = _anchors(identity, opened, lambda sent: news.tell(AnchorTold(sent, now())))
         meter = RaplMeter()
         blobs = Blobs(
             files,
@@ -385,11 +395,17 @@ async def run_daemon(data_dir: Path) -> None:
             news=news,
             probe=device_probe(data_dir, SystemClock(), meter, CarbonProbe(None)),
             anchors=anchors,
+            headers=None if opened is None else opened.headers,
             now=now,
             sample_s=config.telemetry.interval_ms / 1000,
             is_newcomer=is_newcomer,
         )
-        await run_node(parts, functools.partial(_serve, identity, parts, pool))
+        serve = functools.partial(_serve, identity, parts, pool)
+        async with trio.open_nursery() as nursery:
+            if opened is not None and opened.poll_s is not None:
+                nursery.start_soon(opened.headers.keep, opened.poll_s)
+            await run_node(parts, serve)
+            nursery.cancel_scope.cancel()
 
 
 def _configure_logging(*, verbose: bool) -> None:

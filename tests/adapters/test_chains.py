@@ -13,10 +13,14 @@ import pytest
 
 from ambientd.adapters.bitcoin_rpc import BitcoinRpcChain
 from ambientd.adapters.esplora import EsploraChain
+from ambientd.adapters.header_file import HeaderFile
+from ambientd.adapters.header_keeper import HeaderKeeper
+from ambientd.adapters.kept_chain import KeptChain
 from ambientd.adapters.regtest.launcher import EmbeddedChain, EmbeddedRegtest
 from ambientd.adapters.rpc_client import RpcClient, RpcEndpoint
 from ambientd.errors import ConfigError, UnreachableError
 from ambientd.ports.chain import Chain
+from ambientd.rules.bitcoin import REGTEST
 from tests.adapters.chain_contract import ChainContract, Ground
 from tests.adapters.regtest.running import running
 
@@ -53,6 +57,13 @@ def embedded_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground
 @pytest.fixture(scope="module")
 def esplora_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     folder = tmp_path_factory.mktemp("esplora")
+    with running(folder, "--block-interval-ms", "0") as started:
+        yield Ground(started.client)
+
+
+@pytest.fixture(scope="module")
+def kept_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    folder = tmp_path_factory.mktemp("kept")
     with running(folder, "--block-interval-ms", "0") as started:
         yield Ground(started.client)
 
@@ -111,6 +122,23 @@ class TestEsplora(ChainContract):
         with pytest.raises(ConfigError, match="another network than the configuration"):
             await chain.check_network()
         await chain.aclose()
+
+
+class TestKeptHeaders(ChainContract):
+    """The embedded chain, believed as far as headers of our own go, as the daemon uses it."""
+
+    @pytest.fixture
+    def ground(self, kept_ground: Ground) -> Ground:
+        return kept_ground
+
+    @pytest.fixture
+    async def chain(self, ground: Ground, tmp_path: Path) -> AsyncIterator[Chain]:
+        server = BitcoinRpcChain(ground.rpc.endpoint, "regtest")
+        file = HeaderFile(tmp_path / "headers", REGTEST)
+        opened = KeptChain(server, HeaderKeeper(server, file, time.time))
+        await opened.tip()
+        yield opened
+        await server.aclose()
 
 
 class TestBtcd(ChainContract):

@@ -10,9 +10,9 @@ import pytest
 
 from ambientd.adapters import esplora
 from ambientd.adapters.esplora import EsploraChain
-from ambientd.adapters.http_client import parse_url
 from ambientd.adapters.regtest import miner
 from ambientd.adapters.regtest.mempool import Entry
+from ambientd.config.urls import parse_url
 from ambientd.errors import ConfigError, RemoteProtocolError, UnreachableError
 from ambientd.ports.chain import Inclusion, Rejected
 from ambientd.rules.bitcoin import (

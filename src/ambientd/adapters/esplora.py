@@ -14,7 +14,8 @@ import msgspec
 import trio
 from msgspec import Meta
 
-from ambientd.adapters.http_client import HttpClient, parse_url
+from ambientd.adapters.http_client import HttpClient
+from ambientd.config.urls import parse_url
 from ambientd.errors import ConfigError, RemoteProtocolError, UnreachableError, UsageError
 from ambientd.ports.chain import Inclusion, MerkleBranch, Rejected, Tip, Utxo
 from ambientd.rules.bitcoin import (

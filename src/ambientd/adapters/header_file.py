@@ -31,6 +31,11 @@ def checkpoints(network: Network) -> dict[int, bytes]:
     }
 
 
+def newest_checkpoint(network: Network) -> int:
+    """Give the height of the newest shipped header, or 0."""
+    return max(checkpoints(network), default=0)
+
+
 def decode_headers(data: bytes) -> HeaderChain:
     """Read a file's bytes and check every header in them.
 
@@ -90,6 +95,11 @@ class HeaderFile:
         except OSError as error:
             raise StoreError(f"the headers in {path} cannot be read: {error.strerror}") from error
 
+    @property
+    def path(self) -> Path:
+        """Where the headers are."""
+        return self._path
+
     def extend(
         self, start: int, raw: bytes, time_max_s: int | None = None
     ) -> Extended | NotHeavier | HeaderFault:
@@ -98,11 +108,20 @@ class HeaderFile:
         Raises:
             StoreError: when the disk refuses; the chain in memory is ahead of it then.
         """
-        outcome = self.chain.extend(start, raw, time_max_s)
+        outcome = self.take(start, raw, time_max_s)
         if isinstance(outcome, Extended):
-            place = _PREFIX.size + (start - self.chain.base_height) * HEADER_SIZE
-            self._write(place, raw)
+            self.write(start, raw)
         return outcome
+
+    def take(
+        self, start: int, raw: bytes, time_max_s: int | None = None
+    ) -> Extended | NotHeavier | HeaderFault:
+        """Take headers into the chain; when they are Extended, `write` the same next."""
+        return self.chain.extend(start, raw, time_max_s)
+
+    def write(self, start: int, raw: bytes) -> None:
+        """Keep headers that were taken: as `extend`, for a thread that may wait for the disk."""
+        self._write(_PREFIX.size + (start - self.chain.base_height) * HEADER_SIZE, raw)
 
     def _read(self, network: Network, base_height: int) -> HeaderChain:
         if not self._path.exists():

@@ -14,7 +14,14 @@ from ambientd.api.invitation import check_addresses, make_token, stays_on_this_m
 from ambientd.api.operations import OperationError, match_id
 from ambientd.api.seating import Seating
 from ambientd.api.story import anchor_txid, op_return, tell
-from ambientd.api.views import node_info, receipt_file, receipt_state, task_line, task_reply
+from ambientd.api.views import (
+    headers_status,
+    node_info,
+    receipt_file,
+    receipt_state,
+    task_line,
+    task_reply,
+)
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import task_id
@@ -461,6 +468,7 @@ class Desk:
             state=status.state,
             height=status.height,
             detail=status.detail,
+            headers=headers_status(self._parts.headers),
         )
 
 

@@ -16,6 +16,15 @@ class Pong(Reply, frozen=True):
     now_ms: int
 
 
+class HeadersStatus(Reply, frozen=True):
+    """The Bitcoin headers that this node has checked; `state` says what keeps them, if anything."""
+
+    state: str
+    base_height: int
+    height: int
+    tip: str
+
+
 class ChainStatus(Reply, frozen=True):
     """The Bitcoin chain this node anchors to."""
 
@@ -23,6 +32,7 @@ class ChainStatus(Reply, frozen=True):
     state: str
     height: int | None = None
     detail: str = ""
+    headers: HeadersStatus | None = None
 
 
 class SafeMode(Reply, frozen=True):

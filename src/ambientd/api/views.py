@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ambientd.api.replies import (
     EnergyInfo,
     EvidenceInfo,
+    HeadersStatus,
     HistoryLine,
     NodeInfo,
     PaymentInfo,
@@ -26,7 +27,9 @@ from ambientd.model.execution import AbortCause, EngineCode, OutcomeKind
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Verdict
+from ambientd.ports.headers import Headers
 from ambientd.roles.submitter import HeardAbort
+from ambientd.rules.bitcoin_codec import display
 from ambientd.rules.receipt_check import FILE_VERSION
 from ambientd.rules.rewards import slot_fee_msat
 
@@ -231,4 +234,17 @@ def receipt_file(
     return ReceiptFile(
         **{name: getattr(file, name) for name in file.__struct_fields__[:-1]},
         signature=signer.sign("receipt-file", file_payload(file)),
+    )
+
+
+def headers_status(headers: Headers | None) -> HeadersStatus | None:
+    """Tell how far the Bitcoin headers have come; None without a chain."""
+    if headers is None:
+        return None
+    found = headers.status()
+    return HeadersStatus(
+        state=found.state,
+        base_height=found.base_height,
+        height=found.height,
+        tip=display(found.tip_hash),
     )

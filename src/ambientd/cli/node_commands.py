@@ -72,6 +72,7 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
         ("engine", f"{answer.engine} (installed: {', '.join(answer.engines_installed)})"),
         ("sandbox", _sandbox(answer.sandbox)),
         ("chain", _chain(answer.chain)),
+        *_headers(answer.chain.headers),
         ("balance", in_sat(answer.balance_msat)),
     ]
     if answer.faults != "none":
@@ -94,6 +95,13 @@ def _chain(chain: replies.ChainStatus) -> str:
     height = "" if chain.height is None else f", height {chain.height}"
     detail = f" ({chain.detail})" if chain.detail else ""
     return f"{chain.kind}: {chain.state}{height}{detail}"
+
+
+def _headers(headers: replies.HeadersStatus | None) -> list[tuple[str, str]]:
+    if headers is None:
+        return []
+    span = f"{headers.base_height} to {headers.height}"
+    return [("headers", f"{headers.state}; {span} checked, tip {headers.tip}")]
 
 
 def nodes(arguments: CommonArguments) -> ExitCode:
@@ -156,6 +164,7 @@ def anchor_status(arguments: AnchorArguments) -> ExitCode:
     print_fields(
         [
             ("chain", _chain(answer.chain)),
+            *_headers(answer.chain.headers),
             ("receipts", f"{answer.receipts}, of which {answer.receipts_anchored} anchored"),
         ]
     )

@@ -6,8 +6,15 @@ from typing import Any
 
 import msgspec
 
-from ambientd.config.options import Config, check_dialable, parse_bootstrap, split_address
+from ambientd.config.options import (
+    ChainKind,
+    Config,
+    check_dialable,
+    parse_bootstrap,
+    split_address,
+)
 from ambientd.config.places import Places, socket_path_for
+from ambientd.config.urls import parse_url
 from ambientd.errors import ConfigError
 
 CONFIG_BYTES_MAX = 1024 * 1024
@@ -21,9 +28,8 @@ _TYPE_NAMES = {
     dict: "a section",
 }
 
-_LATER = {
-    ("bitcoin", "chain", "core"): "; Bitcoin Core is not supported in this version",
-    ("bitcoin", "chain", "esplora"): "; Esplora is not supported in this version",
+_SAID_OTHERWISE = {
+    ("bitcoin", "chain", "core"): '; Bitcoin Core is reached by "rpc"',
 }
 
 
@@ -109,8 +115,8 @@ def _explain(
     default = getattr(getattr(Config(), names[0], None), names[-1], None)
     if isinstance(default, Enum) and complaint.startswith("Invalid enum value"):
         allowed = ", ".join(repr(member.value) for member in type(default))
-        later = _LATER.get((names[0], names[-1], value), "")
-        return _fault(where, text, names, f"{value!r} is none of {allowed}{later}")
+        hint = _SAID_OTHERWISE.get((names[0], names[-1], value), "")
+        return _fault(where, text, names, f"{value!r} is none of {allowed}{hint}")
     if ", got `" in complaint:
         wanted = _TYPE_NAMES.get(_plain_type(default), "another type")
         if "[" in path:
@@ -145,6 +151,17 @@ def _check_meaning(config: Config, text: str, where: str) -> None:
             parse_bootstrap(peer)
     except ConfigError as error:
         raise _fault(where, text, ("transport", "bootstrap"), str(error)) from error
+
+    try:
+        if config.bitcoin.chain is ChainKind.RPC:
+            config.bitcoin.rpc_address()
+    except ConfigError as error:
+        raise _fault(where, text, ("bitcoin", "rpc_url"), str(error)) from error
+    try:
+        if config.bitcoin.chain is ChainKind.ESPLORA:
+            parse_url(config.bitcoin.esplora_url)
+    except ConfigError as error:
+        raise _fault(where, text, ("bitcoin", "esplora_url"), str(error)) from error
 
 
 def _fault(where: str, text: str, names: tuple[str, ...], complaint: str) -> ConfigError:

@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from ambientd.config.urls import Url, parse_url
 from ambientd.errors import ConfigError
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import NodeKind
@@ -46,7 +47,16 @@ class ChainKind(StrEnum):
     """Where receipt batches are anchored."""
 
     EMBEDDED = "embedded"
+    RPC = "rpc"
+    ESPLORA = "esplora"
     OFF = "off"
+
+
+class HeadersBase(StrEnum):
+    """Where the Bitcoin headers begin that this node keeps and checks."""
+
+    CHECKPOINT = "checkpoint"
+    GENESIS = "genesis"
 
 
 class Lie(StrEnum):
@@ -234,8 +244,46 @@ class BitcoinOptions(Options, frozen=True):
 
     chain: Annotated[
         ChainKind,
-        Meta(description='"embedded": a regtest chain on this machine; "off": no anchors.'),
+        Meta(
+            description=(
+                '"embedded": a regtest chain on this machine; "rpc": a Bitcoin node; "esplora": an '
+                'Esplora server; "off": no anchors.'
+            )
+        ),
     ] = ChainKind.EMBEDDED
+    rpc_url: Annotated[
+        str,
+        Meta(
+            max_length=300,
+            description=(
+                "Bitcoin Core with txindex=1, or btcd with --notls --txindex --addrindex, on this "
+                "machine or in a network you trust, as the login crosses it in clear."
+            ),
+        ),
+    ] = "http://127.0.0.1:8332"
+    rpc_login: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description='File that holds "user:password", such as the .cookie of Bitcoin Core.',
+        ),
+    ] = "bitcoin.login"
+    esplora_url: Annotated[
+        str,
+        Meta(
+            max_length=300,
+            description='Where the paths of an Esplora server begin, often with "/api" at the end.',
+        ),
+    ] = ""
+    headers_from: Annotated[
+        HeadersBase,
+        Meta(
+            description=(
+                'Where the headers begin that are kept: the newest "checkpoint" that came with '
+                'this program, or "genesis". It cannot be changed once there are headers.'
+            )
+        ),
+    ] = HeadersBase.CHECKPOINT
     embedded_dir: Annotated[
         str,
         Meta(
@@ -250,6 +298,14 @@ class BitcoinOptions(Options, frozen=True):
     fee_sat_max: Annotated[
         int, Meta(ge=200, le=10_000_000, description="Most that one anchor may cost, in satoshi.")
     ] = 10_000
+
+    def rpc_address(self) -> Url:
+        """Give where the Bitcoin node listens."""
+        url = parse_url(self.rpc_url)
+        if url.scheme != "http" or url.path:
+            msg = f'address "{self.rpc_url}" is not of the form "http://host:port"'
+            raise ConfigError(msg)
+        return url
 
 
 class LimitOptions(Options, frozen=True):

@@ -47,6 +47,15 @@ class Places(msgspec.Struct, frozen=True):
         """Give the mark that this key has voted: without what it voted for it never votes again."""
         return self.data_dir / "node.voted"
 
+    @property
+    def headers(self) -> Path:
+        """Give the Bitcoin headers that were checked; anyone can fetch and check them again."""
+        return self.data_dir / "bitcoin.headers"
+
+    def rpc_login(self, option: str) -> Path:
+        """Give the file of a Bitcoin node's login; a relative one starts at the data directory."""
+        return Path(os.path.normpath(self.data_dir / Path(option).expanduser()))
+
     def embedded_chain(self, option: str) -> Path:
         """Give the embedded chain's folder; a relative option starts at the data directory."""
         return Path(os.path.normpath(self.data_dir / option))

@@ -18,6 +18,7 @@ from ambientd.node.event import (
 )
 from ambientd.ports import transport as mesh
 from ambientd.ports.anchors import Anchors
+from ambientd.ports.headers import Headers
 from ambientd.ports.probe import Probe
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.execution import Executor
@@ -43,6 +44,7 @@ class Parts:
     now: Callable[[], int]
     sample_s: float
     is_newcomer: bool = False
+    headers: Headers | None = None
 
 
 async def run_node(
