@@ -32,7 +32,7 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer, verify
 from ambientd.codec.statements import fingerprint, grant_payload, join_payload
 from ambientd.config.load import load_config
-from ambientd.config.options import Lie
+from ambientd.config.options import ChainKind, Lie
 from ambientd.config.places import Places
 from ambientd.consensus import beacon
 from ambientd.errors import ConfigError, UsageError
@@ -82,6 +82,15 @@ def test_every_config_bootstraps_to_all_others(tmp_path: Path) -> None:
         assert peers == {other: at for other, at in listening.items() if other != node.node}
 
 
+def test_a_server_and_its_network_reach_every_node(tmp_path: Path) -> None:
+    url = "https://esplora.example/signet/api"
+    plan = ClusterPlan(bitcoin="esplora", bitcoin_network="signet", bitcoin_url=url)
+    for node in create_cluster(tmp_path / "c", 2, plan).nodes:
+        chosen = load_config(node.data_dir).bitcoin
+        assert (chosen.chain, chosen.esplora_url) == (ChainKind.ESPLORA, url)
+        assert load_genesis(Places(node.data_dir).genesis).bitcoin_network == "signet"
+
+
 def test_all_nodes_share_one_embedded_chain(tmp_path: Path) -> None:
     founded = create_cluster(tmp_path, 2, PLAN)
     folders = {
@@ -109,7 +118,11 @@ def test_a_third_of_the_others_may_lie(members: int, liars: int) -> None:
         (0, PLAN, "1 to 64 members"),
         (65, PLAN, "1 to 64 members"),
         (4, ClusterPlan(liars=2), "fewer liars"),
-        (4, ClusterPlan(bitcoin="core"), "embedded or off"),
+        (4, ClusterPlan(bitcoin="core"), "embedded, rpc, esplora, off"),
+        (4, ClusterPlan(bitcoin="esplora"), "the Bitcoin server: address"),
+        (4, ClusterPlan(bitcoin="rpc", bitcoin_network="main"), "is not one of regtest, signet"),
+        (4, ClusterPlan(bitcoin="off", bitcoin_url="http://h"), "takes no address"),
+        (4, ClusterPlan(bitcoin_network="signet"), "takes no address and no network"),
         (4, ClusterPlan(base_port=65_534), "do not exist"),
         (4, ClusterPlan(base_port=0), "do not exist"),
     ],

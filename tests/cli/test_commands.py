@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from ambientd.adapters.header_file import HeaderFile
+from ambientd.adapters.header_file import HeaderFile, decode_headers
 from ambientd.api import requests
 from ambientd.cli import console
 from ambientd.codec.canonical import encode
@@ -326,7 +326,10 @@ def test_a_file_that_is_no_receipt_does_not_verify(ctl: Ctl, tmp_path: Path) -> 
         ("run",),
         ("task",),
         ("receipt", "verify"),
+        ("headers",),
         ("headers", "check"),
+        ("headers", "sync"),
+        ("headers", "export"),
         ("cluster", "create"),
         ("cluster", "invite"),
         ("member",),
@@ -422,6 +425,27 @@ def test_a_file_of_headers_is_checked_and_its_tip_shown(ctl: Ctl, tmp_path: Path
     assert out.startswith("regtest: every header from 0 to 3 is right\ntip ")
     code, out, _ = ctl("headers", "check", str(tmp_path / "headers"), "--json")
     assert decoded(out)["height"] == 3
+
+
+def test_the_headers_a_daemon_keeps_are_exported_up_to_where_they_are_right(
+    ctl: Ctl, tmp_path: Path
+) -> None:
+    kept = HeaderFile(tmp_path / "bitcoin.headers", REGTEST)
+    kept.extend(1, grow(kept.chain, 3))
+    with kept.path.open("ab") as file:
+        file.write(b"torn")
+    out_path = tmp_path / "copy"
+    code, out, _ = ctl("--data-dir", str(tmp_path), "headers", "export", str(out_path))
+    assert (code, out.splitlines()[0]) == (0, "regtest: every header from 0 to 3 is right")
+    assert decode_headers(out_path.read_bytes()).tip_hash == kept.chain.tip_hash
+    code, _, err = ctl("--data-dir", "/nowhere", "headers", "export", str(out_path))
+    assert (code, "keeps no Bitcoin headers yet" in err) == (2, True)
+
+
+def test_headers_come_from_a_server_one_names(ctl: Ctl, tmp_path: Path) -> None:
+    code, _, err = ctl("headers", "sync", str(tmp_path / "h"), "--network", "regtest")
+    assert (code, "--rpc URL or --esplora URL" in err) == (2, True)
+    assert not (tmp_path / "h").exists()
 
 
 def test_a_file_that_has_no_headers_is_refused_in_one_line(ctl: Ctl, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ class OpenChain:
     chain: Chain
     headers: HeaderKeeper
     poll_s: float | None
+    aclose: Callable[[], Awaitable[None]]
     fund: Callable[[str], Awaitable[object]] | None = None
 
 
@@ -61,14 +62,18 @@ async def open_chain(
         folder = places.embedded_chain(bitcoin.embedded_dir)
         embedded = await EmbeddedRegtest.start(EmbeddedChain(folder, bitcoin.block_interval_ms))
         keeper = HeaderKeeper(embedded, file, unix_s)
-        return OpenChain(KeptChain(embedded, keeper), keeper, None, embedded.fund)
+        kept = KeptChain(embedded, keeper)
+        return OpenChain(kept, keeper, None, embedded.aclose, embedded.fund)
     server, poll_s, age_s = _server(bitcoin, network, places)
     try:
         await server.check_network()
+    except ConfigError:
+        await server.aclose()
+        raise
     except UnreachableError as error:
         log.warning("the Bitcoin chain cannot be reached yet", reason=str(error))
     keeper = HeaderKeeper(server, file, unix_s)
-    return OpenChain(KeptChain(server, keeper, age_s), keeper, poll_s)
+    return OpenChain(KeptChain(server, keeper, age_s), keeper, poll_s, server.aclose)
 
 
 def _server(

@@ -50,6 +50,23 @@ def decode_headers(data: bytes) -> HeaderChain:
     return chain
 
 
+def salvage_headers(data: bytes) -> HeaderChain:
+    """Read a file's bytes up to where they stop being right, as after a power cut.
+
+    Raises:
+        RemoteProtocolError: when it is no header file.
+    """
+    chain, raw = _begin(data)
+    start = chain.base_height + 1
+    raw = raw[: len(raw) // HEADER_SIZE * HEADER_SIZE]
+    outcome = chain.extend(start, raw) if raw else None
+    if isinstance(outcome, HeaderFault):
+        raw = raw[: (outcome.height - start) * HEADER_SIZE]
+        if raw:
+            chain.extend(start, raw)
+    return chain
+
+
 def encode_headers(chain: HeaderChain) -> bytes:
     """Write a chain as a file's bytes."""
     prefix = _PREFIX.pack(MAGIC, double_sha256(chain.network.genesis), chain.base_height)
@@ -133,20 +150,13 @@ class HeaderFile:
             sync_directory(self._path.parent)
             return chain
         try:
-            chain, raw = _begin(self._path.read_bytes())
+            chain = salvage_headers(self._path.read_bytes())
         except RemoteProtocolError as error:
             msg = f"{self._path}: {error}. Delete it, and the headers are fetched again"
             raise ConfigError(msg) from error
         if chain.network != network:
             msg = f"{self._path} has headers of {chain.network.name}, not of {network.name}"
             raise ConfigError(msg)
-        start = chain.base_height + 1
-        raw = raw[: len(raw) // HEADER_SIZE * HEADER_SIZE]
-        outcome = chain.extend(start, raw) if raw else None
-        if isinstance(outcome, HeaderFault):
-            raw = raw[: (outcome.height - start) * HEADER_SIZE]
-            if raw:
-                chain.extend(start, raw)
         return chain
 
     def _write(self, place: int, data: bytes) -> None:

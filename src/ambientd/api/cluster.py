@@ -24,6 +24,7 @@ from ambientd.config.options import (
 )
 from ambientd.config.places import Places
 from ambientd.config.template import render_config
+from ambientd.config.urls import parse_url
 from ambientd.consensus import beacon
 from ambientd.errors import ConfigError, RemoteProtocolError, StoreError, UsageError
 from ambientd.model.base import NodeId
@@ -42,6 +43,11 @@ GRANT_MSAT = 1_000_000_000
 BOND_MSAT = 100_000_000
 
 
+CHAINS = ("embedded", "rpc", "esplora", "off")
+# Anchors on the main network are paid with real coins; nobody has audited the keys' handling.
+CHEAP_NETWORKS = ("regtest", "signet", "testnet4")
+
+
 class ClusterPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a founder decides beside the number of members; the rest follows."""
 
@@ -50,6 +56,8 @@ class ClusterPlan(msgspec.Struct, frozen=True, kw_only=True):
     host: str = LISTEN_HOST
     base_port: int = BASE_PORT
     bitcoin: str = "embedded"
+    bitcoin_network: str = "regtest"
+    bitcoin_url: str = ""
     block_interval_ms: int = 1_000
     regions: tuple[str, ...] = ("local",)
     rules: Rules = Rules()
@@ -115,7 +123,7 @@ def _write_cluster(root: Path, plan: ClusterPlan, names: list[str], ports: list[
         version=GENESIS_VERSION,
         name=plan.name,
         created_ms=SystemClock().unix_ms() if plan.created_ms is None else plan.created_ms,
-        bitcoin_network="regtest" if plan.bitcoin == "embedded" else "none",
+        bitcoin_network="none" if plan.bitcoin == "off" else plan.bitcoin_network,
         members=tuple(members),
         rules=plan.rules,
     )
@@ -158,18 +166,37 @@ def _founding_options(
             "block_interval_ms": plan.block_interval_ms,
         },
     }
+    if plan.bitcoin_url:
+        chosen["bitcoin"][f"{plan.bitcoin}_url"] = plan.bitcoin_url
     if lies:
         chosen["faults"] = {"lie": "corrupt_output"}
     return chosen
+
+
+def _check_chain(plan: ClusterPlan) -> None:
+    if plan.bitcoin not in CHAINS:
+        msg = f"chain {plan.bitcoin!r} is not known; choose one of {', '.join(CHAINS)}"
+        raise UsageError(msg)
+    is_served = plan.bitcoin in ("rpc", "esplora")
+    if not is_served and (plan.bitcoin_url or plan.bitcoin_network != "regtest"):
+        msg = f"chain {plan.bitcoin!r} takes no address and no network; choose rpc or esplora"
+        raise UsageError(msg)
+    if plan.bitcoin_network not in CHEAP_NETWORKS:
+        msg = f"network {plan.bitcoin_network!r} is not one of {', '.join(CHEAP_NETWORKS)}"
+        raise UsageError(msg)
+    try:
+        if plan.bitcoin == "esplora" or plan.bitcoin_url:
+            parse_url(plan.bitcoin_url)
+    except ConfigError as error:
+        msg = f"the Bitcoin server: {error}"
+        raise UsageError(msg) from error
 
 
 def _check_plan(members: int, plan: ClusterPlan) -> None:
     if not 1 <= members <= MEMBERS_MAX:
         msg = f"a committee has 1 to {MEMBERS_MAX} members, not {members}; 4 or 7 are usual"
         raise UsageError(msg)
-    if plan.bitcoin not in ("embedded", "off"):
-        msg = f"chain {plan.bitcoin!r} is not known; choose embedded or off"
-        raise UsageError(msg)
+    _check_chain(plan)
     last = plan.base_port + members - 1
     if not 1 <= plan.base_port <= last <= 65_535:
         msg = f"ports {plan.base_port} to {last} do not exist; choose a base port from 1024 on"

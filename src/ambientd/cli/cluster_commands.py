@@ -27,6 +27,8 @@ class CreateArguments(CommonArguments, Protocol):
     base_port: int
     host: str
     bitcoin: str
+    bitcoin_network: str
+    bitcoin_url: str
 
 
 class InviteArguments(CommonArguments, Protocol):
@@ -54,6 +56,8 @@ def create(arguments: CreateArguments) -> ExitCode:
         host=arguments.host,
         base_port=arguments.base_port,
         bitcoin=arguments.bitcoin,
+        bitcoin_network=arguments.bitcoin_network,
+        bitcoin_url=arguments.bitcoin_url,
     )
     founded = create_cluster(Path(arguments.dir), arguments.members, plan)
     if arguments.as_json:

@@ -1,37 +1,21 @@
 """Every command, option and help text of ambientctl; the code behind is imported when chosen."""
 
-import argparse
 import os
-import sys
-from typing import NoReturn
+
+from ambientd.cli.parsing import Parser
+from ambientd.cli.parsing import add_common as _add_common
+from ambientd.cli.parsing import command as _command
+from ambientd.cli.parsing import count as _count
+from ambientd.cli.parsing import group as _group
+from ambientd.cli.parsing import seconds as _seconds
+from ambientd.cli.parsing import size as _size
+from ambientd.cli.proof_parsers import add_headers
 
 _DESCRIPTION = "Drive a node of an Ambient mesh: submit tasks, look around, check receipts."
 _EPILOG = """\
 exit codes: 0 done; 1 the task failed; 2 wrong usage; 3 no daemon answers; 4 verification failed
 environment: AMBIENT_DATA_DIR names the node's folder; NO_COLOR switches colours off
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as every other error of ambientctl."""
-
-    def __init__(self, **options: object) -> None:
-        options.setdefault("allow_abbrev", False)
-        options.setdefault("formatter_class", _Help)
-        super().__init__(**options)  # type: ignore[arg-type]
-
-    def error(self, message: str) -> NoReturn:
-        """Print one line and leave with the code for wrong usage."""
-        first = message[:1].lower() + message[1:]
-        sys.stderr.write(f"ambientctl: {first}; see `{self.prog} --help`\n")
-        sys.exit(2)
-
-
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help of one width everywhere, so that it can be compared."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=96)
 
 
 def build_parser() -> Parser:
@@ -44,46 +28,13 @@ def build_parser() -> Parser:
     _add_run(commands)
     _add_task(commands)
     _add_receipt(commands)
-    _add_headers(commands)
+    add_headers(commands)
     _add_module(commands)
     _add_cluster(commands)
     _add_member(commands)
     _add_backup(commands)
     _add_demo(commands)
     return parser
-
-
-def _add_common(parser: argparse.ArgumentParser, **defaults: object) -> None:
-    parser.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        default=defaults.get("data_dir", argparse.SUPPRESS),
-        help="the node's folder (default: $AMBIENT_DATA_DIR, else ~/.local/share/ambient)",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        dest="as_json",
-        default=defaults.get("as_json", argparse.SUPPRESS),
-        help="print JSON, for programs",
-    )
-
-
-def _command(commands: object, name: str, run: str, text: str) -> Parser:
-    parser: Parser = commands.add_parser(  # type: ignore[attr-defined]
-        name, help=text, description=f"{text[:1].upper()}{text[1:]}."
-    )
-    _add_common(parser)
-    parser.set_defaults(run=run)
-    return parser
-
-
-def _group(commands: object, name: str, text: str) -> object:
-    parser: Parser = commands.add_parser(  # type: ignore[attr-defined]
-        name, help=text, description=f"{text[:1].upper()}{text[1:]}."
-    )
-    _add_common(parser)
-    return parser.add_subparsers(metavar="COMMAND", required=True, dest="subcommand")
 
 
 def _add_looking(commands: object) -> None:
@@ -204,14 +155,6 @@ def _add_receipt(commands: object) -> None:
     )
 
 
-def _add_headers(commands: object) -> None:
-    headers = _group(commands, "headers", "check files of Bitcoin headers; no daemon")
-    check = _command(
-        headers, "check", "headers_commands:check", "check every header; show the chain's tip"
-    )
-    check.add_argument("file", metavar="FILE", help="a file of headers")
-
-
 def _add_module(commands: object) -> None:
     module = _group(commands, "module", "check, prepare, execute and measure modules; no daemon")
     check = _command(
@@ -326,9 +269,21 @@ def _add_cluster(commands: object) -> None:
     )
     create.add_argument(
         "--bitcoin",
-        choices=("embedded", "off"),
+        choices=("embedded", "rpc", "esplora", "off"),
         default="embedded",
         help="the chain for anchors (default: embedded, a regtest chain on this machine)",
+    )
+    create.add_argument(
+        "--bitcoin-network",
+        choices=("regtest", "signet", "testnet4"),
+        default="regtest",
+        help="its network, with rpc or esplora (default: regtest)",
+    )
+    create.add_argument(
+        "--bitcoin-url",
+        metavar="URL",
+        default="",
+        help="of the Bitcoin node or Esplora server; needed for esplora",
     )
     invite = _command(
         cluster, "invite", "cluster_commands:invite", "a token that brings one more node in"
@@ -438,31 +393,3 @@ def _add_demo(commands: object) -> None:
     demo.add_argument(
         "--dir", metavar="DIR", help="a new or empty folder (default: a temporary one)"
     )
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 19:
-        msg = f"{text!r} is not a number from 0 to {10**19 - 1}"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 31_536_000:
-        msg = f"{text!r} is not a number of seconds"
-        raise argparse.ArgumentTypeError(msg)
-    return value
-
-
-def _size(text: str) -> int:
-    units = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-    unit = text[-3:] if text[-3:] in units else ""
-    number = text.removesuffix(unit)
-    if not (number.isascii() and number.isdigit()) or len(number) > 15:
-        msg = f"{text!r} is not a size; write bytes, or a number with KiB, MiB or GiB: 512MiB"
-        raise argparse.ArgumentTypeError(msg)
-    return int(number) * units.get(unit, 1)

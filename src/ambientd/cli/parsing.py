@@ -1,0 +1,94 @@
+"""What the commands' parsers are made of: one line for every mistake, and kinds of values."""
+
+import argparse
+import sys
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error of ambientctl."""
+
+    def __init__(self, **options: object) -> None:
+        options.setdefault("allow_abbrev", False)
+        options.setdefault("formatter_class", _Help)
+        super().__init__(**options)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and leave with the code for wrong usage."""
+        first = message[:1].lower() + message[1:]
+        sys.stderr.write(f"ambientctl: {first}; see `{self.prog} --help`\n")
+        sys.exit(2)
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help of one width everywhere, so that it can be compared."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=96)
+
+
+def add_common(parser: argparse.ArgumentParser, **defaults: object) -> None:
+    """Add the options that every command has."""
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        default=defaults.get("data_dir", argparse.SUPPRESS),
+        help="the node's folder (default: $AMBIENT_DATA_DIR, else ~/.local/share/ambient)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        dest="as_json",
+        default=defaults.get("as_json", argparse.SUPPRESS),
+        help="print JSON, for programs",
+    )
+
+
+def command(commands: object, name: str, run: str, text: str) -> Parser:
+    """Add a command; `run` names the function behind it."""
+    parser: Parser = commands.add_parser(  # type: ignore[attr-defined]
+        name, help=text, description=f"{text[:1].upper()}{text[1:]}."
+    )
+    add_common(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def group(commands: object, name: str, text: str) -> object:
+    """Add a command that has commands of its own."""
+    parser: Parser = commands.add_parser(  # type: ignore[attr-defined]
+        name, help=text, description=f"{text[:1].upper()}{text[1:]}."
+    )
+    add_common(parser)
+    return parser.add_subparsers(metavar="COMMAND", required=True, dest="subcommand")
+
+
+def count(text: str) -> int:
+    """Read a whole number."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 19:
+        msg = f"{text!r} is not a number from 0 to {10**19 - 1}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Read a span of seconds, of a year at most."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 31_536_000:
+        msg = f"{text!r} is not a number of seconds"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def size(text: str) -> int:
+    """Read a number of bytes, with a unit or without."""
+    units = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+    unit = text[-3:] if text[-3:] in units else ""
+    number = text.removesuffix(unit)
+    if not (number.isascii() and number.isdigit()) or len(number) > 15:
+        msg = f"{text!r} is not a size; write bytes, or a number with KiB, MiB or GiB: 512MiB"
+        raise argparse.ArgumentTypeError(msg)
+    return int(number) * units.get(unit, 1)
