@@ -295,6 +295,10 @@ def _add_cluster(commands: object) -> None:
         metavar="S",
         help="seconds it is good for (default: 86400)",
     )
+    _add_join(commands)
+
+
+def _add_join(commands: object) -> None:
     join = _command(
         commands, "join", "cluster_commands:join", "make this device a node of a cluster"
     )
