@@ -6,13 +6,16 @@ import pytest
 import trio
 import trio.testing
 
+from ambientd.codec.signing import SIGNATURE_BYTES
+from ambientd.codec.statements import sign_record
 from ambientd.errors import StoreError
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.record import Admit
 from ambientd.model.task import Assurance, TaskSpec
+from ambientd.node.build import signer_of
 from ambientd.node.effect import NodeEffect, Persist, PersistTelemetryEpoch, Told
-from ambientd.node.event import BodiesProposed, FrameReceived, Started
+from ambientd.node.event import BodiesProposed, FrameReceived, RecordOffered, Started
 from ambientd.ports.store import Put, StoreTable, Write
 from ambientd.runtime.persistence import StoredBlocks, index_key, recover, writes_of
 from ambientd.runtime.pump import SLICE_MS, Pump
@@ -53,6 +56,8 @@ async def run_until(
     journal: list[object],
     wanted: int,
     clock: Clock | None = None,
+    *,
+    signed_alone: bool = False,
 ) -> LedgerState:
     """Run a node on a store, propose tasks together, and stop when all are admitted."""
     genesis, seed = found_cluster(where)
@@ -70,7 +75,12 @@ async def run_until(
                 seen.set()
 
         for number in range(wanted):
-            await pump.post(admit(number))
+            proposed = admit(number)
+            if signed_alone:
+                record = sign_record(signer_of(seed, genesis), proposed.bodies[0])
+                await pump.post(RecordOffered(record))
+            else:
+                await pump.post(proposed)
         nursery.start_soon(pump.run, perform, [Started()])
         with trio.fail_after(10):
             while not seen.is_set():
@@ -103,6 +113,14 @@ async def test_events_that_wait_together_are_one_transaction(tmp_path: Path) -> 
     assert len([each for each in before if isinstance(each, tuple)]) <= 4, "not one write a task"
 
 
+async def test_what_an_owner_proposes_at_once_is_signed_at_once(tmp_path: Path) -> None:
+    ledger = await run_until(NotingStore([]), tmp_path / "c", [], 5)
+    signatures = [entry.admit_signature for _, entry in ledger.tasks()]
+    assert len(signatures) == 5
+    assert len({signature[:SIGNATURE_BYTES] for signature in signatures}) == 1
+    assert len(set(signatures)) == 5
+
+
 class Passing(Clock):
     """Time that passes with every look at it, as it does for a busy node."""
 
@@ -113,7 +131,7 @@ class Passing(Clock):
 
 async def test_what_is_to_leave_does_not_wait_for_all_that_has_arrived(tmp_path: Path) -> None:
     journal: list[object] = []
-    await run_until(NotingStore(journal), tmp_path / "c", journal, 8, Passing())
+    await run_until(NotingStore(journal), tmp_path / "c", journal, 8, Passing(), signed_alone=True)
     told = [each.index for each in journal if is_told(each, "TaskAdmitted")]
     assert len(set(told)) > 2, "some were decided while others waited to be handled"
 

@@ -13,7 +13,7 @@ import trio
 
 from ambientd.node.core import Node
 from ambientd.node.effect import NodeEffect
-from ambientd.node.event import Event, Ticked
+from ambientd.node.event import BodiesProposed, Event, Ticked
 from ambientd.ports.store import Write, Writer
 from ambientd.runtime.persistence import writes_of
 
@@ -88,4 +88,14 @@ class Pump:
                 batch.append(self._outlet.receive_nowait())
             except trio.WouldBlock:
                 break
+        return _joined(batch)
+
+
+def _joined(batch: deque[Event]) -> deque[Event]:
+    """Make one of all that the owner proposes at once: it is signed together."""
+    wanted = [event for event in batch if isinstance(event, BodiesProposed)]
+    if len(wanted) < 2:
         return batch
+    together = BodiesProposed(tuple(body for event in wanted for body in event.bodies))
+    rest = (event for event in batch if not isinstance(event, BodiesProposed))
+    return deque((together, *rest))
