@@ -47,6 +47,7 @@ from sim.task_checkers import (
     InvitedOnly,
     OpenAreDue,
     OthersFirst,
+    SealedAnswers,
     SignedAnswers,
 )
 from sim.vices import DRAWN_VICES, WORKER_VICES, Resident, Vice, Wish
@@ -363,6 +364,7 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
         PaidOnce(),
         NamedRoots(),
         SignedAnswers(genesis),
+        SealedAnswers(),
         FairVerdicts(),
         OthersFirst(),
         CosignedBatches(genesis),

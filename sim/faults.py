@@ -37,7 +37,11 @@ class Fault(Enum):
         (NODE,),
         "a node stops amid a write; it is there whole or not at all, and nothing else leaves",
     )
-    BAD_WORKER = ("bad-worker", (NODE,), "a guest is slow, idle, a forger or a meddler")
+    BAD_WORKER = (
+        "bad-worker",
+        (NODE,),
+        "a guest is slow, idle, lazy, a copier, a forger or a meddler",
+    )
     SYBIL = ("sybil", (NODE,), "strangers try to join with invitations of their own making")
     SHORT_LOG = (
         "short-log",

@@ -49,7 +49,7 @@ from ambientd.ports.store import Store
 from ambientd.runtime.persistence import recover, writes_of
 from sim.machine import Delivery, Effect
 from sim.node_store import CommittedRows
-from sim.vices import SLOW_MS, Answer, Resident, Vice, Wish, honest_answer, lying_answer
+from sim.vices import Resident, Vice, Wish, work_ms
 
 KEEPALIVE_MS = 1_000
 SILENT_MS_MAX = 3_500
@@ -101,7 +101,6 @@ class NodeHost(Resident):
         self.aborts_permille = ABORTS_PERMILLE
         self.answers = True
         self._prove_anchor = prove_anchor
-        self._answer: Answer = lying_answer if Vice.LIE in vices else honest_answer
         self._forget()
 
     def _forget(self) -> None:
@@ -247,7 +246,7 @@ class NodeHost(Resident):
         if self._dice.randrange(1000) < self.aborts_permille:
             return ExecutionEnded(place, spec, None, "the wall-clock limit was reached")
         report = ExecutionReport(
-            result=self._answer(spec),
+            result=self.answer(spec),
             engine="sim",
             engine_version="1",
             started_ms=running.started_ms,
@@ -299,9 +298,8 @@ class NodeHost(Resident):
             return
         if self.declines(effect):
             return
-        ends_ms = self._now + 1 + self._dice.randrange(EXECUTION_MS_MAX)
-        if Vice.SLOW in self.vices:
-            ends_ms += SLOW_MS
+        drawn_ms = 1 + self._dice.randrange(EXECUTION_MS_MAX)
+        ends_ms = self._now + work_ms(drawn_ms, self.vices)
         self._running[effect.assignment] = _Running(effect, self._now, ends_ms)
 
     def settle(self, now: int) -> Sequence[Effect]:

@@ -5,6 +5,7 @@ from typing import cast
 
 from ambientd.codec.signing import verify_note
 from ambientd.codec.statements import (
+    commitment,
     fingerprint,
     result_root,
     verify_commit,
@@ -14,7 +15,7 @@ from ambientd.codec.statements import (
 from ambientd.ledger.entries import CheckpointEntry, Table, TaskEntry
 from ambientd.ledger.events import SlotAssigned
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import NodeId
+from ambientd.model.base import Digest, NodeId
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.model.task import TaskState, Verdict
 from ambientd.node.effect import Told
@@ -74,6 +75,28 @@ class SignedAnswers(EntryChecker):
             yield slot.receipt is None or verify_receipt(slot.receipt, self._cluster)
         for said in entry.verdicts:
             yield verify_verdict(said, self._cluster)
+
+
+class SealedAnswers(EntryChecker):
+    """An opened answer is the one that its worker had sealed before it saw others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seals: dict[tuple[bytes, int, int], Digest] = {}
+
+    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
+        """Hold opened answers against seals, which the ledger may forget at a task's end."""
+        del node, table
+        for slot in entry.slots if isinstance(entry, TaskEntry) else ():
+            place = (name, slot.slot, slot.attempt)
+            if slot.commit is not None:
+                self._seals[place] = slot.commit.commitment
+            if slot.receipt is None:
+                continue
+            opened = commitment(slot.receipt.receipt)
+            if self._seals.get(place, opened) != opened:
+                text = f"task {name.hex()[:12]}, slot {slot.slot} by {now} ms"
+                raise InvariantViolation("answers are as sealed", text)
 
 
 class FairVerdicts(EntryChecker):

@@ -3,7 +3,7 @@
 import dataclasses
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256, tagged
 from ambientd.codec.signing import Signer
 from ambientd.codec.state_pages import decode_page, encode_page
-from ambientd.codec.statements import task_id
+from ambientd.codec.statements import sign_receipt, task_id
 from ambientd.consensus.messages import (
     Append,
     Offer,
@@ -38,7 +38,6 @@ from ambientd.ports.store import StoreTable
 from ambientd.wasm.prepare import REWRITER_VERSION
 from sim.disk import Disk
 
-Answer = Callable[[TaskSpec], Result]
 Wish = Body | Record
 
 
@@ -75,16 +74,6 @@ def honest_answer(spec: TaskSpec) -> Result:
     return _answer(spec, output, gas_of(output, spec.gas_max))
 
 
-def lying_answer(spec: TaskSpec) -> Result:
-    """Give what workers make up that have executed nothing."""
-    return _answer(spec, lie_about(spec.input), spec.gas_max)
-
-
-def lie_about(data: Digest) -> bytes:
-    """Give the output that liars agree to show for an input."""
-    return tagged("sim/lie/1", data)
-
-
 class Vice(Enum):
     """What a dishonest node does beside following the protocol."""
 
@@ -95,13 +84,37 @@ class Vice(Enum):
     MUTE = "says nothing as a referee"
     FORGE = "sends answers with a wrong signature"
     MEDDLE = "takes back the tasks of others"
+    COLLUDE = "answers tasks with what it and other colluders made up together"
+    LAZY = "answers at once with a guess, and executes nothing"
+    COPY = "seals a guess, and opens what it learns from others once all are sealed"
     MISLEAD = "offers states of its own making, and other pages than those asked for"
 
 
 DRAWN_VICES = tuple(vice for vice in Vice if vice is not Vice.MISLEAD)
 """What members are drawn from; who misleads comes with short logs."""
-WORKER_VICES = (Vice.SLOW, Vice.IDLE, Vice.FORGE, Vice.MEDDLE)
+WORKER_VICES = (Vice.SLOW, Vice.IDLE, Vice.FORGE, Vice.MEDDLE, Vice.LAZY, Vice.COPY)
 SLOW_MS = 10_000
+
+
+def work_ms(drawn_ms: int, vices: frozenset[Vice]) -> int:
+    """Give how long a worker with these vices takes for what takes an honest one so long."""
+    if vices & {Vice.LAZY, Vice.COPY}:
+        return 1
+    return drawn_ms + (SLOW_MS if Vice.SLOW in vices else 0)
+
+
+def output_by(
+    key: bytes, vices: frozenset[Vice], module: Digest, data: Digest, gas_max: int
+) -> tuple[bytes, int]:
+    """Give output and gas that a worker answers with."""
+    if Vice.LIE in vices:
+        return tagged("sim/lie/1", data, key), gas_max
+    if Vice.COLLUDE in vices:
+        return tagged("sim/lie/1", data), gas_max
+    if vices & {Vice.LAZY, Vice.COPY}:
+        return b"42", 1
+    output = output_of(module, data)
+    return output, gas_of(output, gas_max)
 
 
 class Resident(ABC):
@@ -181,6 +194,7 @@ class Resident(ABC):
         if isinstance(effect, SendFrame):
             frame = _forged(effect.frame) if Vice.FORGE in self.vices else effect.frame
             frame = _misleading(frame) if Vice.MISLEAD in self.vices else frame
+            frame = self._copied(frame) if Vice.COPY in self.vices else frame
             return [SendFrame(effect.to, frame)]
         if Vice.EQUIVOCATE not in self.vices or not isinstance(effect, BroadcastFrame):
             return [effect]
@@ -195,6 +209,25 @@ class Resident(ABC):
         others = sorted(self._allowed - {self.key})
         halves = [effect if self._dice.randrange(2) else twin for _ in others]
         return [SendFrame(to, each.frame) for to, each in zip(others, halves, strict=True)]
+
+    def answer(self, spec: TaskSpec) -> Result:
+        """Give what it says the task comes to."""
+        made = output_by(self.key, self.vices, spec.module, spec.input, spec.gas_max)
+        return _answer(spec, *made)
+
+    def _copied(self, frame: bytes) -> bytes:
+        """Open what the others hand out once all answers are sealed, not what it has sealed."""
+        if frame[:1] != JOB_FRAME:
+            return frame
+        message: JobMessage = decode(frame[1:], JobMessage, JOB_BYTES_MAX)
+        if not isinstance(message, RevealSent):
+            return frame
+        receipt = message.receipt.receipt
+        entry = self.ledger.task(receipt.task)
+        if entry is None:
+            return frame
+        copied = replace(receipt, result=honest_answer(entry.spec))
+        return JOB_FRAME + encode(RevealSent(receipt=sign_receipt(self.signer, copied)))
 
     def _twin(self, append: Append) -> Append:
         """Sign another block at the same position."""

@@ -18,7 +18,7 @@ from ambientd.ledger.entries import EvidenceEntry, TaskEntry
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Cancel, Record
-from ambientd.model.task import Commit, TaskState
+from ambientd.model.task import Commit, SlotState, TaskState
 from ambientd.node import core
 from ambientd.node.compaction import Compactor, PersistSnapshot
 from ambientd.roles import checkpointer
@@ -90,6 +90,17 @@ def _cancels_the_ended(cancel: Callable[..., object]) -> object:
         return cancel(draft, record, body)
 
     return cancelled
+
+
+def _opens_anything(opened: Callable[..., object]) -> object:
+    def found(draft: Draft, entry: TaskEntry, signed: SignedReceipt) -> object:
+        said = opened(draft, entry, signed)
+        if said != "an opened answer that is not the sealed one":
+            return said
+        slot = next(slot for slot in entry.slots if slot.slot == signed.receipt.slot)
+        return replace(slot, state=SlotState.REVEALED, receipt=signed)
+
+    return found
 
 
 def _credits_twice(credit: Callable[..., None]) -> object:
@@ -176,6 +187,12 @@ LEDGER_MUTANTS = (
         Patch(tasks, "verify_receipt", _unless_in_a_batch),
         Patch(tasks, "verify_commit", _unless_in_a_batch),
         vice="forge",
+    ),
+    _bug(
+        "opens-anything",
+        "takes an opened answer that is not the sealed one",
+        Patch(tasks, "_opened", _opens_anything),
+        vice="copy",
     ),
     _bug(
         "lease-never-ends",

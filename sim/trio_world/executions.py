@@ -12,7 +12,7 @@ from ambientd.model.telemetry import Observation
 from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.probe import EnergyReading
 from ambientd.wasm.interface import Interface
-from sim.vices import SLOW_MS, Vice, gas_of, lie_about, output_of, prepared_of
+from sim.vices import Vice, output_by, prepared_of, work_ms
 
 EXECUTION_MS_MAX = 400
 
@@ -23,7 +23,10 @@ class PretendedEngines:
     engine = "sim"
     engine_version = "1"
 
-    def __init__(self, dice: random.Random, aborts_permille: int, vices: frozenset[Vice]) -> None:
+    def __init__(
+        self, key: bytes, dice: random.Random, aborts_permille: int, vices: frozenset[Vice]
+    ) -> None:
+        self._key = key
         self._dice = dice
         self._aborts_permille = aborts_permille
         self._vices = vices
@@ -39,15 +42,13 @@ class PretendedEngines:
     ) -> ExecutionResult | Aborted:
         """Wait, and give an output."""
         del seed
-        wait_ms = 1 + self._dice.randrange(EXECUTION_MS_MAX)
-        await trio.sleep((wait_ms + (SLOW_MS if Vice.SLOW in self._vices else 0)) / 1000)
+        drawn_ms = 1 + self._dice.randrange(EXECUTION_MS_MAX)
+        await trio.sleep(work_ms(drawn_ms, self._vices) / 1000)
         if self._dice.randrange(1000) < self._aborts_permille:
             return Aborted(reason="the wall-clock limit was reached")
         name = Digest(sha256(data))
-        output = output_of(Digest(module.source), name)
-        gas = gas_of(output, limits.gas_max)
-        if Vice.LIE in self._vices:
-            output, gas = lie_about(name), limits.gas_max
+        source = Digest(module.source)
+        output, gas = output_by(self._key, self._vices, source, name, limits.gas_max)
         return ExecutionResult(
             kind=OutcomeKind.COMPLETED, reason="", output=output, gas=gas, log=b""
         )

@@ -166,7 +166,7 @@ class TrioHost(Resident):
                 await run_node(parts, partial(self._serve, parts, joining, transport, writer))
 
     def _parts(self, node: Node, pump: Pump, transport: MemoryTransport, blobs: Blobs) -> Parts:
-        engines = PretendedEngines(self._dice, self.aborts_permille, self.vices)
+        engines = PretendedEngines(self.key, self._dice, self.aborts_permille, self.vices)
         limits = ExecutorOptions(memory_bytes_max=1 << 30, wall_ms_max=30_000, gas_max=10**10)
         return Parts(
             node=node,
