@@ -138,7 +138,7 @@ def let_due(draft: Draft) -> None:
 def _next_members(draft: Draft, present: Epoch) -> tuple[NodeId, ...]:
     """Give who sits next: first who leaves, then who takes such a seat, a lower's, or a new one."""
     limit = seats_replaced_max(len(present.members))
-    wishes = {node: _decided(draft, node, present) for node in _spoken_of(draft)}
+    wishes = {node: _decided(draft, node, present) for node in _spoken_of(draft, present)}
     lowest = sorted(present.members, key=lambda node: (_standing(draft, node), node))
     out = [node for node in lowest if wishes.get(node) is SeatWish.OUT][:limit]
     asking = [node for node, wish in wishes.items() if wish in _INWARD and _may_sit(draft, node)]
@@ -167,10 +167,11 @@ def _next_members(draft: Draft, present: Epoch) -> tuple[NodeId, ...]:
 _INWARD = (SeatWish.IN, SeatWish.INSTEAD)
 
 
-def _spoken_of(draft: Draft) -> list[NodeId]:
-    """Give the nodes whose seats somebody has spoken on, sorted."""
+def _spoken_of(draft: Draft, present: Epoch) -> list[NodeId]:
+    """Give the nodes on whose seats something may be decided, sorted."""
     written = {NodeId(key[1]) for key in draft.writes if key[0] is Table.SEAT}
-    return sorted(written | draft.state.seats())
+    ripe = draft.state.seats(quorum(len(present.members)))
+    return sorted(written | ripe | set(present.members))
 
 
 def _decided(draft: Draft, node: NodeId, present: Epoch) -> SeatWish | None:

@@ -73,7 +73,7 @@ class LedgerState:
         self._tombstones: set[NodeId] = set()
         self._checkpoints: list[int] = []
         self._anchored: list[int] = []
-        self._seats: set[NodeId] = set()
+        self._seats: dict[int, set[NodeId]] = {}
         meta = cast("Meta", items[META_KEY])
         self._receipts = ReceiptTree(start=meta.kept_from, edge=meta.kept_edge)
         self._index(items)
@@ -133,7 +133,9 @@ class LedgerState:
                 case EpochEntry(epoch=epoch):
                     self.epoch = max(self.epoch, epoch, key=lambda each: each.number)
                 case SeatEntry(words=words):
-                    (self._seats.add if words else self._seats.discard)(NodeId(key[1]))
+                    said = len(before.words) if isinstance(before, SeatEntry) else 0
+                    self._seats.get(said, set()).discard(NodeId(key[1]))
+                    self._seats.setdefault(len(words), set()).add(NodeId(key[1]))
                 case _:
                     pass
         for place, digest in sorted(leaves):
@@ -257,9 +259,10 @@ class LedgerState:
         """Give what a node and the members have said about its seat."""
         return cast("SeatEntry | None", self._items.get(seat_key(node)))
 
-    def seats(self) -> set[NodeId]:
-        """Give the nodes whose seats somebody has spoken on; not to be changed."""
-        return self._seats
+    def seats(self, least: int) -> set[NodeId]:
+        """Give the nodes whose seats so many have spoken on, or more: one liar makes none ripe."""
+        ripe = (nodes for count, nodes in self._seats.items() if count >= least)
+        return set().union(*ripe)
 
     def report(self, node: NodeId, member: NodeId) -> NodeReport | None:
         """Give a member's last report on a node."""
