@@ -110,6 +110,11 @@ class CatchUp:
         self.is_behind &= advanced  # a word costs one question, unless it proves to be true
         self._ask_at = now if advanced else now + self._options.t0_ms // 4
 
+    def postpone(self, now: int) -> None:
+        """Note an offer in place of blocks: its pages come first, so ask again much later."""
+        self.answered(now, advanced=False)
+        self._ask_at = now + 4 * self._options.t0_ms
+
     def target(self, now: int) -> bytes | None:
         """Give whom to ask now, or None when there is no need or an answer is awaited."""
         deadline = self.deadline

@@ -149,9 +149,12 @@ class Follower:
         """Tell whether a FETCH of this node's is unanswered."""
         return self._catch_up.is_awaiting
 
-    def offered_instead(self, *, now: int) -> None:
-        """Note that a FETCH was answered with something else than blocks."""
-        self._catch_up.answered(now, advanced=False)
+    def offered_instead(self, *, is_fetching: bool, now: int) -> None:
+        """Note that a FETCH was answered with a snapshot, and whether it is one to fetch."""
+        if is_fetching:
+            self._catch_up.postpone(now)
+        else:
+            self._catch_up.answered(now, advanced=False)
 
     @property
     def pending_records(self) -> int:

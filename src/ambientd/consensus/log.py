@@ -258,9 +258,9 @@ class Log:
     def _on_offer(self, sender: bytes, offer: Offer, now: int) -> list[Effect]:
         if not self.current.awaits_blocks:
             return []
-        self.current.offered_instead(now=now)
         head = self.current.head_index
         fault = self._fetcher.take_offer(sender, offer, self.current.options, head)
+        self.current.offered_instead(is_fetching=self._fetcher.is_fetching, now=now)
         return [] if fault is None else [PeerFault(sender, fault)]
 
     def _fetch_pages(self, now: int) -> list[Effect]:

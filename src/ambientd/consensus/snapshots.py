@@ -150,6 +150,11 @@ class SnapshotFetcher:
         self._download: Download | None = None
 
     @property
+    def is_fetching(self) -> bool:
+        """Tell whether pages are on their way."""
+        return self._download is not None
+
+    @property
     def deadline(self) -> int | None:
         """Give when to ask, or to give up an answer."""
         download = self._download
