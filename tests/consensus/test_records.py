@@ -147,6 +147,25 @@ def test_many_records_are_forwarded_in_bounded_messages() -> None:
     assert forwarding.deadline == opts.t0_ms
 
 
+def test_a_new_record_is_forwarded_at_once_and_alone() -> None:
+    opts = options(4)
+    pool = RecordPool(opts)
+    forwarding = Forwarding(opts, pool)
+
+    def forwarded(now: int, *numbers: int) -> list[tuple[bytes, ...]]:
+        for number in numbers:
+            pool.add(record(number), None, now)
+            forwarding.added(leaf_hash(record(number)))
+        effects = forwarding.step(1, b"c" * 32, (), now)
+        return [e.message.records for e in effects if isinstance(e.message, Forward)]
+
+    assert forwarded(0, 1) == [(record(1),)]
+    assert forwarded(10, 2, 3) == [(record(2), record(3))]
+    assert forwarded(20) == []
+    assert forwarded(2 * opts.t0_ms) == [(record(1),)]
+    assert forwarding.deadline == 3 * opts.t0_ms
+
+
 def test_a_full_block_is_no_sign_of_censorship() -> None:
     opts = options(4, include_ms=1_000)
     pool = RecordPool(opts)

@@ -285,7 +285,7 @@ class Follower:
         if not self._admission.is_valid(record):
             return "" if origin is not None else "the record is not valid"
         self._pool.add(record, origin, now)
-        self._forwarding.changed()
+        self._forwarding.added(merkle.leaf_hash(record))
         return None
 
     def _on_evidence(self, evidence: Evidence) -> str | None:

@@ -33,6 +33,7 @@ class Forwarding:
         self._pool = pool
         self._roomy_at = 0
         self._due_at: int | None = None
+        self._fresh: list[bytes] = []
 
     @property
     def deadline(self) -> int | None:
@@ -40,8 +41,14 @@ class Forwarding:
         return self._due_at if len(self._pool) else None
 
     def changed(self) -> None:
-        """Note a new record or a new coordinator: forward at once."""
+        """Note a new coordinator: forward everything at once."""
         self._due_at = 0
+
+    def added(self, hash_: bytes) -> None:
+        """Note a new record: forward it at once, without a look at all the others."""
+        self._fresh.append(hash_)
+        if self._due_at is None:
+            self._due_at = 0
 
     def saw_block(self, size_bytes: int, records: int, now: int) -> None:
         """Note whether the coordinator's block had room."""
@@ -53,14 +60,19 @@ class Forwarding:
         self, term: int, coordinator: bytes, excluded: Container[bytes], now: int
     ) -> list[Send | Broadcast]:
         """Forward what is due; `excluded` are the records of blocks under way."""
-        if self._due_at is None or now < self._due_at:
-            return []
-        self._pool.expire_relayed(now - RELAYED_MS_MAX)
         retry_ms = 2 * self._options.t0_ms
-        self._due_at = now + retry_ms // 2
+        fresh, self._fresh = self._fresh, []
+        if self._due_at is not None and now >= self._due_at:
+            self._pool.expire_relayed(now - RELAYED_MS_MAX)
+            self._due_at = now + retry_ms // 2
+            looked_at = self._pool.items()
+        elif fresh:
+            looked_at = self._pool.items_of(fresh)
+        else:
+            return []
         to_coordinator: list[bytes] = []
         to_all: list[bytes] = []
-        for hash_, entry in self._pool.items():
+        for hash_, entry in looked_at:
             if entry.forwarded_term != term:
                 entry.forwarded_term, entry.first_forwarded_ms = term, now
                 entry.is_broadcast = False

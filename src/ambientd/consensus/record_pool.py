@@ -1,6 +1,6 @@
 """Records that wait to be in the log, within bounds (protocols/05-log.md section 7)."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from ambientd.codec import merkle
@@ -38,6 +38,10 @@ class RecordPool:
     def items(self) -> Iterator[tuple[bytes, Pending]]:
         """Give hash and entry, oldest first."""
         return iter(self._pending.items())
+
+    def items_of(self, hashes: Iterable[bytes]) -> Iterator[tuple[bytes, Pending]]:
+        """Give those of these records that wait here."""
+        return ((hash_, self._pending[hash_]) for hash_ in hashes if hash_ in self._pending)
 
     def knows(self, record: bytes) -> bool:
         """Tell whether the record waits here, or was committed lately."""
