@@ -1,7 +1,6 @@
 """Outcomes: every way an execution can end, with the gas that the rule gives it."""
 
 import pytest
-import wasmtime
 
 from ambientd.adapters.wasmtime_engine import WasmtimeEngine
 from ambientd.model.execution import (
@@ -15,6 +14,7 @@ from ambientd.wasm.guest import CALL_GAS, transfer_gas
 from ambientd.wasm.interface import Interface
 from ambientd.worker.execution import execute, interface_of
 from tests.modules.compiled import module, prepared
+from tests.worker.small_stack import SmallStack
 
 ENGINE = WasmtimeEngine()
 SEED = bytes(range(32))
@@ -178,16 +178,6 @@ def test_endless_output_ends_at_the_limit_or_with_the_gas() -> None:
 def test_host_calls_that_cannot_be_paid_for_are_out_of_gas() -> None:
     result = run("wasi", b"-", gas_max=CALL_GAS)
     assert (result.kind, result.gas) == (OutcomeKind.OUT_OF_GAS, CALL_GAS)
-
-
-class SmallStack(WasmtimeEngine):
-    """The same engine where the stack ends before the depth counter does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        config = wasmtime.Config()
-        config.max_wasm_stack = 64 << 10
-        self._engine = wasmtime.Engine(config)
 
 
 def test_a_full_host_stack_aborts_for_it_is_no_property_of_the_module() -> None:

@@ -176,6 +176,8 @@ class TiredModule:
         self._engine, self._module = engine, module
 
     def instantiate(self, memory_bytes_max: int, host: HostCalls | None) -> Instance:
+        if self._engine.fails_at == "instantiate":
+            raise EngineFailureError("enough")
         self._engine.open += 1
         return TiredInstance(self._engine, self._module.instantiate(memory_bytes_max, host))
 
@@ -203,7 +205,7 @@ class TiredInstance:
             raise EngineFailureError("enough")
 
 
-@pytest.mark.parametrize("step", ["write", LOAD_EXPORT])
+@pytest.mark.parametrize("step", ["instantiate", "write", LOAD_EXPORT])
 def test_an_engine_that_gives_up_over_a_state_aborts_and_leaves_no_instance(step: str) -> None:
     engine = TiredEngine()
     here = PausingSession(engine)

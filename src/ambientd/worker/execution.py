@@ -160,10 +160,10 @@ class Execution:
         except (TrapError, EngineFailureError) as trap:
             if self.instance.global_value(GAS_EXPORT) < 0:
                 return _End(OutcomeKind.OUT_OF_GAS, pays_all=True)
+            if isinstance(trap, EngineFailureError):
+                raise  # before the depth is read: a false state sets it to what it likes
             if self.instance.global_value(DEPTH_EXPORT) > CALL_DEPTH_WEIGHT_MAX:
                 return _End(OutcomeKind.TRAPPED, TrapReason.CALL_DEPTH.value, pays_all=True)
-            if isinstance(trap, EngineFailureError):
-                raise
             return _trapped(trap)
 
     def _end_ambient(self, entered: str | None) -> _End:

@@ -15,7 +15,7 @@ from ambientd.model.execution import (
     ExecutionLimits,
     ExecutionResult,
 )
-from ambientd.ports.engine import CompiledModule, Instance, TrapError
+from ambientd.ports.engine import CompiledModule, EngineFailureError, Instance, TrapError
 from ambientd.ports.worker_protocol import TRACE_POINTS_MAX, TracePoint
 from ambientd.wasm.host import Host
 from ambientd.wasm.host_wasi import WorldState
@@ -130,12 +130,18 @@ class PausableExecution(Execution):
 
     @classmethod
     def resume(cls, module: PausableModule, state: State, data: bytes) -> "PausableExecution":
-        """Set a state up in a fresh instance; raise RemoteProtocolError if it does not fit."""
+        """Set a state up in a fresh instance; raise RemoteProtocolError if it does not fit.
+
+        EngineFailureError is this host's fault and no word about the state.
+        """
         header = state.header
         execution = cls(module, data, header.limits, header.seed)
         if header.module != module.digest or header.input != execution._input_digest:
             raise _misfit("is of another module or input")
-        if execution.open(execution._values) is not None:
+        ended = execution.open(execution._values)
+        if isinstance(ended, Aborted):
+            raise EngineFailureError(ended.reason)  # which says nothing of the state
+        if ended is not None:
             raise _misfit("cannot be that of a module which does not start")
         try:
             execution._restore(state)
