@@ -65,6 +65,12 @@ SCENARIOS = MappingProxyType(
             _in(NODE, Fault.SEATS, Fault.DELAY, Fault.CRASH, Fault.PARTITION, Fault.LIAR),
             "whole nodes whose committee changes, crashes and liars amid it",
         ),
+        "node-disks": Scenario(
+            NODE,
+            _in(NODE, Fault.DISK_FULL, Fault.BIT_ROT, Fault.TORN_LOG, Fault.AMNESIA),
+            "whole nodes whose disks fail",
+        ),
+        "node-rot": Scenario(NODE, _in(NODE, Fault.BIT_ROT), "whole nodes whose stores rot"),
         "node-liars": Scenario(
             NODE,
             _in(NODE, Fault.LIAR, Fault.BAD_WORKER, Fault.SYBIL),

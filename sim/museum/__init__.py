@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sim.faults import FIRST_FAULTS, Fault, labels
+from sim.happenings import Rots
 from sim.plans import Plan
 
 
@@ -28,6 +29,12 @@ _MORE_FAULTS = {
 }
 
 EXHIBITS = (
+    Exhibit(
+        Plan("node", 1, 4, 40_000, ("bit-rot",), (Rots(12_962, 3, "local", 34, 17_883),)),
+        "A node that went on with its key after its store was lost counted the epochs of its "
+        "observations from one again, so it contradicted itself and lost its name and bond.",
+        "c60a1e7",
+    ),
     Exhibit(
         Plan("node", 122, 3, faults=labels(FIRST_FAULTS)),
         "A coordinator back in office took its last report for what the ledger said, so a node "

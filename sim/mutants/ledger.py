@@ -302,5 +302,15 @@ LEDGER_MUTANTS = (
         Patch(Log, "_label", _without_label),
         scenario="node-seats",
     ),
+    _bug(
+        "counts-anew",
+        "uses epochs of observations again when its store is lost",
+        Patch(
+            persistence.Recovered,
+            "last_telemetry_epoch",
+            lambda _: lambda found, _: found.telemetry_epoch,
+        ),
+        scenario="node-rot",
+    ),
     _bug("own-clock", "dates blocks by its own clock", Patch(core, "apply_block", _own_clock)),
 )
