@@ -225,3 +225,11 @@ async def test_an_owner_asks_for_a_seat_speaks_on_seats_and_hears_why_not(tmp_pa
         assert [word.wish for word in seat.words] == ["in"]
         with pytest.raises(OperationError, match="no node"):
             await seating.vote(VoteOnSeat(wish="in", node="ab" * 32))
+
+
+async def test_a_node_that_does_not_know_itself_yet_is_told_to_wait(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        stranger = replace(it.owner, signer=Signer(b"x" * 32, b""))
+        with pytest.raises(OperationError, match="has not seen yet") as refused:
+            await Desk(stranger, it.parts).seating.ask(AskForSeat())
+        assert refused.value.code == "not_ready"

@@ -71,7 +71,7 @@ def newcomer_of(mesh: Cluster, folder: Path) -> Daemon:
         status = newcomer.status()
         return status is not None and all(
             any(n.id == status.node and n.connected for n in d.ask(NODES, ListNodes()).nodes)
-            for d in mesh.daemons[:4]
+            for d in mesh.daemons
         )
 
     mesh.until(is_connected, "all members are connected to the newcomer", 30)

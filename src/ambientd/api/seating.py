@@ -102,6 +102,9 @@ class Seating:
         return NodeId(bytes.fromhex(match_id(name, known, "node")))
 
     async def _say(self, body: SeatAsked | SeatVote, node: NodeId) -> replies.SeatSaid:
+        if self._state.node(self._id) is None:
+            msg = "this node has not seen yet that it is in the cluster"
+            raise OperationError("not_ready", msg, "wait until `ambientctl nodes` lists it here")
         async with self._parts.news.listen() as news:
             await self._parts.pump.post(BodiesProposed((body,)))
             with trio.move_on_after(SAID_DEADLINE_S):
