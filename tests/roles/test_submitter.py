@@ -2,7 +2,7 @@
 
 import pytest
 
-from ambientd.ledger.events import LedgerEvent, TaskFinal
+from ambientd.ledger.events import LedgerEvent, SlotAssigned, TaskFinal
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.effect import FetchBlob
 from ambientd.model.execution import AbortCause
@@ -66,14 +66,30 @@ def test_what_the_worker_of_an_own_task_could_not_do_is_known_by_its_cause() -> 
     assert submitter.last_abort(task) == HeardAbort(worker, AbortCause.OTHER)
 
 
-def test_an_assignment_that_is_not_applied_here_yet_may_be_spoken_of() -> None:
+def assigned(task: TaskId, worker: NodeId, attempt: int) -> SlotAssigned:
+    return SlotAssigned(task=task, slot=0, attempt=attempt, worker=worker, deadline_ms=1)
+
+
+def test_a_worker_whose_assignment_is_not_applied_here_yet_is_heard_when_it_is() -> None:
     cluster = TestCluster()
     task = cluster.admit()
-    submitter, stranger = Submitter(cluster.node(0)), NodeId(b"s" * 32)
-    submitter.on_message(stranger, said(task), cluster.state)
+    submitter, worker = Submitter(cluster.node(0)), NodeId(b"w" * 32)
+    submitter.on_message(worker, said(task, attempt=1), cluster.state)
     assert submitter.last_abort(task) is None
-    submitter.on_message(stranger, said(task, attempt=1), cluster.state)
-    assert submitter.last_abort(task) == HeardAbort(stranger, AbortCause.PREPARATION)
+    submitter.on_ledger(assigned(task, worker, 1), cluster.state)
+    assert submitter.last_abort(task) == HeardAbort(worker, AbortCause.PREPARATION)
+
+
+def test_who_never_has_the_slot_is_never_heard_and_silences_nobody() -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    submitter, worker, stranger = Submitter(cluster.node(0)), NodeId(b"w" * 32), NodeId(b"s" * 32)
+    submitter.on_message(worker, said(task, attempt=1), cluster.state)
+    for attempt in (0, 1, 2, 2**31):
+        submitter.on_message(stranger, said(task, attempt=attempt), cluster.state)
+    submitter.on_ledger(assigned(task, worker, 1), cluster.state)
+    submitter.on_ledger(assigned(task, stranger, 2), cluster.state)
+    assert submitter.last_abort(task) == HeardAbort(worker, AbortCause.PREPARATION)
 
 
 def test_nobody_speaks_of_tasks_of_others_or_slots_that_are_not() -> None:
@@ -95,3 +111,16 @@ def test_aborts_of_ever_new_tasks_fill_no_memory(monkeypatch: pytest.MonkeyPatch
     for task in tasks:
         submitter.on_message(cluster.task(task).slots[0].worker, said(task), cluster.state)
     assert [submitter.last_abort(task) is None for task in tasks] == [True, False, False]
+
+
+def test_what_ever_new_strangers_say_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ABORTS_KEPT_MAX", 2)
+    cluster = TestCluster()
+    task = cluster.admit()
+    submitter = Submitter(cluster.node(0))
+    strangers = [NodeId(bytes([number]) * 32) for number in range(3)]
+    for stranger in strangers:
+        submitter.on_message(stranger, said(task, attempt=1), cluster.state)
+    for stranger, is_forgotten in zip(strangers, (True, False, False), strict=True):
+        submitter.on_ledger(assigned(task, stranger, 1), cluster.state)
+        assert (submitter.last_abort(task) is None) is is_forgotten
