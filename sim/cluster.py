@@ -23,6 +23,7 @@ from ambientd.node.build import NodeOptions, beacon_secret
 from ambientd.node.compaction import LogOptions
 from ambientd.node.event import RecordOffered
 from ambientd.node.stops import options_of
+from ambientd.roles.anchorer import AnchorerOptions
 from ambientd.rules.verdicts import liars_max, quorum
 from ambientd.telemetry.core import TelemetryOptions
 from sim.faults import ALL_FAULTS, Fault
@@ -205,7 +206,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
         node_options = NodeOptions(
             genesis,
             seed_of(name, place),
-            anchors=False,
+            anchors=AnchorerOptions(enabled=False),
             telemetry=TelemetryOptions(capacity=4),
             log=SHORT_LOG if is_short else LogOptions(),
         )

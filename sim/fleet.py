@@ -17,6 +17,7 @@ from ambientd.model.base import NodeId
 from ambientd.model.record import Admit
 from ambientd.model.task import Assurance
 from ambientd.node.build import NodeOptions
+from ambientd.roles.anchorer import AnchorerOptions
 from ambientd.telemetry.cells import CellBoard, Roster, roster_of
 from ambientd.telemetry.core import TelemetryOptions
 from sim.checkers import InvariantViolation
@@ -130,7 +131,10 @@ def build(options: FleetOptions) -> Fleet:
         is_member = number < options.members
         name = ("member", number) if is_member else ("joiner", number - options.members)
         whole = NodeOptions(
-            genesis, seed_of(*name), anchors=False, telemetry=TelemetryOptions(capacity=4)
+            genesis,
+            seed_of(*name),
+            anchors=AnchorerOptions(enabled=False),
+            telemetry=TelemetryOptions(capacity=4),
         )
         kind = BoardHost if is_member else NodeHost
         host = kind(whole, None, dice.randrange(2**32))

@@ -9,13 +9,14 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 import trio
 
 from ambientd import __version__
+from ambientd.adapters.anchor_file import AnchorFile
 from ambientd.adapters.anchor_service import ChainAnchors
 from ambientd.adapters.anchor_wallet import AnchorWallet
 from ambientd.adapters.blob_files import BlobFiles
@@ -53,6 +54,8 @@ from ambientd.ports.anchors import AnchorSent
 from ambientd.ports.store import Store
 from ambientd.ports.transport import HostPort, PeerAddress, Transport, TransportOptions
 from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS, Protection
+from ambientd.roles.anchorer import AnchorerOptions
+from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.runtime.blobs import Blobs, SealedBlobs
 from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.joining import Joining, ask_to_join
@@ -153,15 +156,24 @@ async def _chain(identity: Identity) -> OpenChain | None:
 
 
 def _anchors(
-    identity: Identity, opened: OpenChain | None, tell: Callable[[AnchorSent], None]
+    identity: Identity,
+    opened: OpenChain | None,
+    now: Callable[[], int],
+    tell: Callable[[AnchorSent], None],
 ) -> ChainAnchors | None:
     """Give the way into Bitcoin."""
     if opened is None:
         return None
     wallet_seed = tagged("ambient/anchor-wallet/1", identity.seed)
     wallet = AnchorWallet(wallet_seed, identity.genesis.bitcoin_network)
-    fee_sat_max = identity.config.bitcoin.fee_sat_max
-    return ChainAnchors(opened.chain, wallet, fee_sat_max, opened.fund, tell)
+    bitcoin = identity.config.bitcoin
+    caps = AnchoringOptions(
+        fee_sat_max=bitcoin.fee_sat_max, fee_sat_a_day_max=bitcoin.fee_sat_a_day_max
+    )
+    if bitcoin.chain is ChainKind.EMBEDDED:  # Bitcoin blocks come in seconds, asking costs nothing
+        caps = replace(caps, rebroadcast_ms=5_000, look_ms=200, retry_ms=2_000, watch_ms=5_000)
+    file = AnchorFile(identity.places.anchors)
+    return ChainAnchors(opened.chain, wallet, file, caps, now, opened.fund, tell)
 
 
 def _addresses(identity: Identity, listen: HostPort) -> tuple[str, ...]:
@@ -231,7 +243,11 @@ def _build_node(
     options = NodeOptions(
         genesis=identity.genesis,
         seed=identity.seed,
-        anchors=config.bitcoin.chain is not ChainKind.OFF,
+        anchors=AnchorerOptions(
+            enabled=config.bitcoin.chain is not ChainKind.OFF,
+            period_ms=config.bitcoin.anchor_period_ms,
+            receipts_max=config.bitcoin.anchor_receipts_max,
+        ),
         may_vote=may_vote,
         log=LogOptions(
             config.log.snapshot_blocks, config.log.kept_blocks, is_whole=config.log.whole
@@ -378,7 +394,7 @@ async def run_daemon(data_dir: Path) -> None:
         pool = await _open_pool(identity, stack)
         news = News()
         opened = await _chain(identity)
-        anchors = _anchors(identity, opened, lambda sent: news.tell(AnchorTold(sent, now())))
+        anchors = _anchors(identity, opened, now, lambda sent: news.tell(AnchorTold(sent, now())))
         meter = RaplMeter()
         blobs = Blobs(
             files,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ambientd.adapters.anchor_wallet import AnchorWallet, SignedAnchor
+from ambientd.adapters.anchor_wallet import AnchorWallet
 from ambientd.adapters.regtest import miner
 from ambientd.adapters.regtest.mempool import Entry
 from ambientd.adapters.rpc_client import RpcClient
@@ -28,9 +28,9 @@ from ambientd.rules.bitcoin import (
     merkle_root,
     root_from_branch,
 )
+from tests.adapters.anchors import anchor_of
 
 FEE_SAT = 1_000
-CAP_SAT = 10_000
 ROOT = bytes(range(32))
 MATURE = 110
 
@@ -246,13 +246,12 @@ class ChainContract:
         payer = wallet(32)
         paid = ground.spend((50_000, payer.script))
         ground.mine(1, [paid])
-        anchor = payer.build_anchor(await chain.utxos(payer.script), ROOT, 2.0, CAP_SAT)
-        assert isinstance(anchor, SignedAnchor)
+        anchor = anchor_of(payer, await chain.utxos(payer.script), ROOT)
         assert await chain.broadcast(anchor.raw) == anchor.txid
         assert await chain.utxos(payer.script) == []
         ground.mine(1, [decode_transaction(anchor.raw)])
         assert await chain.utxos(payer.script) == [
-            Utxo(anchor.txid, 1, anchor.change.value_sat, payer.script, ground.height())
+            Utxo(anchor.txid, 1, anchor.outputs[1].value_sat, payer.script, ground.height())
         ]
 
     async def test_a_young_coinbase_cannot_be_spent(self, chain: Chain, ground: Ground) -> None:
@@ -265,8 +264,7 @@ class ChainContract:
     ) -> None:
         payer = wallet(34)
         ground.mine(1, [ground.spend((50_000, payer.script))])
-        anchor = payer.build_anchor(await chain.utxos(payer.script), ROOT, 2.0, CAP_SAT)
-        assert isinstance(anchor, SignedAnchor)
+        anchor = anchor_of(payer, await chain.utxos(payer.script), ROOT)
         assert await chain.broadcast(anchor.raw) == anchor.txid
         ground.mine(6, [decode_transaction(anchor.raw)])
         place, branch = await chain.inclusion(anchor.txid), await chain.merkle_branch(anchor.txid)

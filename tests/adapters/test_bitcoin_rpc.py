@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 
 from ambientd.adapters import rpc_client
-from ambientd.adapters.anchor_wallet import AnchorWallet, SignedAnchor
+from ambientd.adapters.anchor_wallet import AnchorWallet
 from ambientd.adapters.bitcoin_rpc import BitcoinRpcChain
 from ambientd.adapters.regtest.launcher import EmbeddedChain, EmbeddedRegtest
 from ambientd.adapters.rpc_client import RpcClient, RpcEndpoint, RpcError
 from ambientd.errors import ConfigError, RemoteProtocolError, UnreachableError, UsageError
 from ambientd.ports.chain import Chain, Rejected, Utxo
-from ambientd.rules.bitcoin import REGTEST, check_anchor, decode_header, double_sha256
+from ambientd.rules.bitcoin import REGTEST, Transaction, check_anchor, decode_header, double_sha256
+from tests.adapters.anchors import anchor_of
 from tests.adapters.regtest.running import Running, running
 
 pytestmark = pytest.mark.net
 
 WALLET = AnchorWallet(b"\x21" * 32, "regtest")
 ROOT = bytes(range(32))
-CAP_SAT = 10_000
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +40,10 @@ async def chain(process: Running) -> EmbeddedRegtest:
     await opened.aclose()
 
 
-async def funded_anchor(chain: EmbeddedRegtest, root: bytes = ROOT) -> SignedAnchor:
+async def funded_anchor(chain: EmbeddedRegtest, root: bytes = ROOT) -> Transaction:
     await chain.fund(WALLET.address)
-    rate = await chain.fee_rate_sat_vb() or 2.0
-    anchor = WALLET.build_anchor(await chain.utxos(WALLET.script), root, rate, CAP_SAT)
-    assert isinstance(anchor, SignedAnchor)
-    return anchor
+    assert await chain.fee_rate_sat_vb() is None
+    return anchor_of(WALLET, await chain.utxos(WALLET.script), root)
 
 
 async def test_the_adapter_is_a_chain(chain: EmbeddedRegtest) -> None:
@@ -84,11 +82,12 @@ async def test_an_anchor_is_funded_mined_six_deep_and_checked_offline(
 async def test_a_replacement_takes_the_place_of_an_anchor_that_waits(
     chain: EmbeddedRegtest,
 ) -> None:
-    first = await funded_anchor(chain)
+    await chain.fund(WALLET.address)
+    coins = await chain.utxos(WALLET.script)
+    first = anchor_of(WALLET, coins, ROOT)
     assert await chain.broadcast(first.raw) == first.txid
-    assert first.inputs[0] not in await chain.utxos(WALLET.script)
-    second = WALLET.bump(first, 5.0, CAP_SAT)
-    assert isinstance(second, SignedAnchor)
+    assert not set(coins) & set(await chain.utxos(WALLET.script))
+    second = anchor_of(WALLET, coins, ROOT, 785)
     assert await chain.broadcast(second.raw) == second.txid
     assert await chain.raw_tx(first.txid) is None
     await chain.generate(1, WALLET.address)
@@ -247,8 +246,7 @@ async def test_a_node_that_refuses_for_its_own_reasons_is_unreachable_with_advic
 
 async def test_answers_that_do_not_hash_to_their_names_are_refused() -> None:
     coin = Utxo(ROOT, 0, 10**6, WALLET.script, height=1)
-    anchor = WALLET.build_anchor([coin], ROOT, 1.0, CAP_SAT)
-    assert isinstance(anchor, SignedAnchor)
+    anchor = anchor_of(WALLET, [coin], ROOT)
     with scripted((200, b'{"result": "%s"}' % anchor.raw.hex().encode())) as chain:
         with pytest.raises(RemoteProtocolError, match="do not hash"):
             await chain.raw_tx(ROOT)

@@ -7,12 +7,11 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from ambientd.adapters.anchor_service import ChainAnchors
 from ambientd.adapters.regtest.launcher import EmbeddedChain
 from ambientd.adapters.timestamps import Stamped, batch_timestamp, receipt_timestamp
 from ambientd.errors import UsageError
 from ambientd.model.record import Anchor
-from tests.adapters.test_anchor_service import FEE_SAT_MAX, WALLET, chain
+from tests.adapters.test_anchor_service import anchored, chain
 from tests.rules.receipts import agreed, file_of
 
 CLUSTER = agreed()
@@ -61,9 +60,7 @@ async def test_the_stock_client_verifies_receipts_and_batches_against_a_chain(
     size = cluster.state.checkpoint_size()
     root = cluster.state.receipt_log_root(size)
     async with chain(tmp_path) as embedded:
-        anchors = ChainAnchors(embedded, WALLET, FEE_SAT_MAX, embedded.fund)
-        with trio.fail_after(30):
-            proof = await anchors.anchor(root)
+        proof = await anchored(embedded, tmp_path / "book", root)
         cluster.block((0, Anchor(size=size, root=root, proof=proof)))
         file = file_of(cluster, b"n")
         endpoint = await trio.to_thread.run_sync(EmbeddedChain(tmp_path, 50).ensure_running)

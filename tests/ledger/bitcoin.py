@@ -27,15 +27,20 @@ def mined(previous: bytes, merkle_root: bytes, time_s: int) -> bytes:
 
 
 def anchor_proof(
-    root: bytes, confirmations: int = 7, *, previous: bytes = bytes(32), height: int = 101
+    root: bytes,
+    confirmations: int = 7,
+    *,
+    previous: bytes = bytes(32),
+    height: int = 101,
+    time_s: int = TIME_S,
 ) -> AnchorProof:
     """Give the proof that a root is in a Bitcoin block with so many confirmations."""
     raw_tx = commitment_transaction(root)
     sibling = double_sha256(b"coinbase")
     merkle_root = double_sha256(sibling + double_sha256(raw_tx))
-    headers = [mined(previous, merkle_root, TIME_S)]
+    headers = [mined(previous, merkle_root, time_s)]
     for place in range(1, confirmations):
-        headers.append(mined(double_sha256(headers[-1]), bytes([place]) * 32, TIME_S + place))
+        headers.append(mined(double_sha256(headers[-1]), bytes([place]) * 32, time_s + place))
     return AnchorProof(
         raw_tx=raw_tx,
         index=1,

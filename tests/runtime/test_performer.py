@@ -17,9 +17,16 @@ from ambientd.consensus.effects import PersistSafety
 from ambientd.errors import LocalProtocolError, UnreachableError, UsageError
 from ambientd.ledger.events import NodeJoined
 from ambientd.model.base import Digest, NodeId, TaskId
-from ambientd.model.effect import Abandon, AnchorRoot, Assignment, Execute, FetchBlob, Purpose
+from ambientd.model.effect import (
+    Abandon,
+    AnchorRoot,
+    Assignment,
+    Execute,
+    FetchBlob,
+    HearAnchor,
+    Purpose,
+)
 from ambientd.model.execution import OutcomeKind
-from ambientd.model.receipt import AnchorProof
 from ambientd.model.task import Assurance, TaskSpec
 from ambientd.node.effect import (
     AllowNodes,
@@ -32,7 +39,7 @@ from ambientd.node.effect import (
     SendFrame,
     Told,
 )
-from ambientd.node.event import AnchorProven, Event, ExecutionEnded, RecordOffered
+from ambientd.node.event import Event, ExecutionEnded, RecordOffered
 from ambientd.ports.probe import EnergyReading
 from ambientd.ports.transport import PeerAddress
 from ambientd.runtime import performer as module
@@ -50,9 +57,6 @@ from tests.modules.compiled import module as compiled
 
 MEMBER, GUEST, AWAY = (NodeId(letter * 32) for letter in (b"m", b"g", b"a"))
 TASK = TaskId(b"t" * 32)
-PROOF = AnchorProof(
-    raw_tx=b"tx", index=0, siblings=(), height=1, header=bytes(80), following_headers=()
-)
 
 
 @dataclass
@@ -117,9 +121,14 @@ class Meter:
 
 
 class Anchors:
-    async def anchor(self, root: bytes) -> AnchorProof:
-        await trio.lowlevel.checkpoint()
-        return PROOF
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+
+    def want(self, size: int, root: Digest) -> None:
+        self.asked.append((size, root))
+
+    def hear(self, root: Digest, raw_tx: bytes) -> None:
+        self.asked.append((root, raw_tx))
 
 
 class NoPool:
@@ -260,12 +269,17 @@ async def test_a_persist_effect_that_reaches_the_performer_is_a_bug_of_ours(tmp_
             place.performer(PersistSafety(None))  # type: ignore[arg-type]
 
 
-async def test_an_anchored_root_comes_back_as_an_event(tmp_path: Path) -> None:
-    async with bench(tmp_path, anchors=Anchors()) as place:
-        place.performer(AnchorRoot(3, Digest(bytes(32))))
-        assert await place.inbox.next() == AnchorProven(3, Digest(bytes(32)), PROOF)
+async def test_roots_and_what_others_have_sent_go_to_the_anchors_if_there_are_any(
+    tmp_path: Path,
+) -> None:
+    anchors, root = Anchors(), Digest(bytes(32))
+    async with bench(tmp_path, anchors=anchors) as place:
+        place.performer(AnchorRoot(3, root))
+        place.performer(HearAnchor(root, b"raw"))
+    assert anchors.asked == [(3, root), (root, b"raw")]
     async with bench(tmp_path) as place:
-        place.performer(AnchorRoot(3, Digest(bytes(32))))
+        place.performer(AnchorRoot(3, root))
+        place.performer(HearAnchor(root, b"raw"))
         await trio.testing.wait_all_tasks_blocked()
         assert place.inbox.receive.statistics().current_buffer_used == 0
 

@@ -1,158 +1,266 @@
-"""Anchors on a chain: build, broadcast, wait for confirmations, collect and check the proof.
+"""Anchors on a chain: carries out what anchoring decides, and tells it what the chain says."""
 
-Nothing here is remembered on disk: a root whose anchor is lost is anchored again, and the ledger
-keeps the first proof that it is shown.
-"""
-
+import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 import trio
 
-from ambientd.adapters.anchor_wallet import (
-    FALLBACK_RATE_SAT_VB,
-    AnchorWallet,
-    FeeTooHigh,
-    NoFunds,
-    SignedAnchor,
-)
-from ambientd.errors import AmbientError
+from ambientd.adapters.anchor_file import AnchorFile
+from ambientd.adapters.anchor_wallet import AnchorWallet
+from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
+from ambientd.model.base import Digest
 from ambientd.model.receipt import AnchorProof
-from ambientd.ports.anchors import AnchorProgress, AnchorSent, ChainState
+from ambientd.node.event import AnchorProven, AnchorSigned
+from ambientd.ports.anchors import AnchorProgress, AnchorSent, ChainState, Post
 from ambientd.ports.chain import Chain, Rejected
-from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, NETWORKS, Branch, check_anchor
+from ambientd.roles.anchoring.book import Coin, Place, Stage
+from ambientd.roles.anchoring.core import Anchoring, Progress
+from ambientd.roles.anchoring.events import (
+    Answered,
+    AskForFunds,
+    ChainAway,
+    ChainSeen,
+    CollectProof,
+    Effect,
+    Event,
+    Look,
+    LookAtChain,
+    PersistBook,
+    ProofTaken,
+    RetryAsked,
+    RootLost,
+    RootWanted,
+    SendTransaction,
+    TheirsHeard,
+    Ticked,
+    View,
+)
+from ambientd.roles.anchoring.options import AnchoringOptions
+from ambientd.rules.anchor_costs import RATE_MSAT_VB_MAX
+from ambientd.rules.bitcoin import NETWORKS, Branch, check_anchor
 from ambientd.rules.bitcoin_codec import display
 
 log = structlog.get_logger("ambientd.anchors")
 
-RETRY_PAUSE_S = 2.0
-POLL_S = 0.2
-REBROADCAST_POLLS = 25
-PROGRESS_KEPT_MAX = 64
+HEARD_WAITING_MAX = 256
+LOOKS_MAX = 5
+TOLD_KEPT_MAX = 64
+
+_STATES = {
+    Stage.WAITING: "waiting",
+    Stage.SENT: "broadcast",
+    Stage.MINED: "confirming",
+    Stage.PROVEN: "proven",
+}
 
 
 class ChainAnchors:
-    """Anchors paid from one wallet on one chain."""
+    """Anchors paid from one wallet on one chain, with their book on disk."""
 
     def __init__(
         self,
         chain: Chain,
         wallet: AnchorWallet,
-        fee_sat_max: int,
+        file: AnchorFile,
+        options: AnchoringOptions,
+        now: Callable[[], int],
         fund: Callable[[str], Awaitable[object]] | None = None,
         tell: Callable[[AnchorSent], None] | None = None,
     ) -> None:
+        """Take up what the book holds; `fund` gets coins where that needs no person."""
         self._chain = chain
         self._wallet = wallet
-        self._fee_sat_max = fee_sat_max
+        self._file = file
+        self._now = now
         self._fund = fund
         self._tell = tell
-        self._progress: dict[bytes, AnchorProgress] = {}
-        self._state = "ready"
-        self._height: int | None = None
+        self._core = Anchoring(options, wallet, file.load(), wallet.address)
+        self._inbox: deque[Event] = deque()
+        self._woken = trio.Event()
+        self._told: deque[bytes] = deque(maxlen=TOLD_KEPT_MAX)
+        self._alarm: str | None = None
+
+    def want(self, size: int, root: Digest) -> None:
+        """Have a root anchored."""
+        self._post(RootWanted(size, root))
+
+    def hear(self, root: Digest, raw_tx: bytes) -> None:
+        """Learn of an anchor that another member has signed."""
+        if len(self._inbox) < HEARD_WAITING_MAX:
+            self._post(TheirsHeard(root, raw_tx))
+
+    def retry(self) -> None:
+        """Try again at once whatever waits."""
+        self._post(RetryAsked())
 
     def progress(self) -> Mapping[bytes, AnchorProgress]:
         """Tell how far the roots under way have come."""
-        return dict(self._progress)
+        return {each.entry.root: _told(each) for each in self._core.progress()}
 
     def status(self) -> ChainState:
         """Tell what the chain last said."""
         detail = f"{self._chain.network}, anchors are paid from {self._wallet.address}"
-        return ChainState(self._state, self._height, detail)
+        return ChainState(self._core.alarm or "ready", self._core.height, detail)
 
-    async def anchor(self, root: bytes) -> AnchorProof:
-        """Broadcast a root and give its proof; try again for ever when the chain is away."""
+    async def fee_rate_msat_vb(self) -> int | None:
+        """Give the chain's own estimate."""
+        rate = await self._chain.fee_rate_sat_vb()
+        if rate is None or not math.isfinite(rate) or rate <= 0:
+            return None
+        return min(math.ceil(rate * 1_000), RATE_MSAT_VB_MAX)
+
+    async def run(self, post: Post) -> None:
+        """Bring roots into the chain and keep them there, for ever; proofs go to the node."""
         while True:
+            while self._inbox:
+                await self._advance(self._inbox.popleft(), post)
+            await self._advance(Ticked(), post)
+            if self._inbox:
+                continue
+            self._tell_alarm()
+            deadline_ms = self._core.next_deadline
+            pause_s = math.inf if deadline_ms is None else (deadline_ms - self._now()) / 1000
+            with trio.move_on_after(max(0.0, pause_s)):
+                await self._woken.wait()
+            self._woken = trio.Event()
+
+    def _post(self, event: Event) -> None:
+        self._inbox.append(event)
+        self._woken.set()
+
+    async def _advance(self, event: Event, post: Post) -> None:
+        """Let the core decide, carry that out, and take the chain's answers in."""
+        for effect in self._core.handle(event, now=self._now()):
             try:
-                anchor = await self._broadcast(root)
-                proof = None if anchor is None else await self._proof(anchor)
-                if proof is not None:
-                    self._state = "ready"
-                    return proof
-            except AmbientError as error:
-                self._wait(root, str(error))
-            await trio.sleep(RETRY_PAUSE_S)
+                answer = await self._perform(effect, post)
+            except (UnreachableError, RemoteProtocolError, UsageError) as error:
+                answer = ChainAway(str(error))
+            if answer is not None:
+                self._inbox.append(answer)
 
-    def _note(self, root: bytes, progress: AnchorProgress) -> None:
-        self._progress[root] = progress
-        if len(self._progress) > PROGRESS_KEPT_MAX:
-            del self._progress[next(iter(self._progress))]
+    def _tell_alarm(self) -> None:
+        """Log a reason to wait once, when it comes and when it goes."""
+        if self._core.alarm != self._alarm:
+            self._alarm = self._core.alarm
+            if self._alarm is not None:
+                log.error("ANCHORING WAITS, nothing is lost", reason=self._alarm)
+            else:
+                log.info("anchoring goes on")
 
-    def _wait(self, root: bytes, reason: str) -> None:
-        """Say loudly why an anchor does not move; its batch waits and nothing is lost."""
-        self._state = reason
-        self._note(root, AnchorProgress(state=f"waiting: {reason}"))
-        log.warning("anchoring waits", reason=reason)
+    async def _perform(self, effect: Effect, post: Post) -> Event | None:
+        match effect:
+            case PersistBook(book=book):
+                await trio.to_thread.run_sync(self._file.save, book)
+            case LookAtChain(look=look):
+                return ChainSeen(await self._look(look))
+            case SendTransaction():
+                return await self._send(effect, post)
+            case CollectProof(size=size, root=root, place=place):
+                proof = await self._collect(effect)
+                if proof is None:
+                    return None
+                await post(AnchorProven(size, root, proof))
+                return ProofTaken(root, place)
+            case AskForFunds():
+                if self._fund is not None and await self._fund(self._wallet.address) is not None:
+                    return RetryAsked()
+            case RootLost(root=root):
+                log.error("A PROVEN ANCHOR HAS LEFT THE BEST CHAIN; sent again", root=root.hex())
+        return None
 
-    async def _broadcast(self, root: bytes) -> SignedAnchor | None:
-        """Send the anchor out; None, with the reason told, when that cannot be done now."""
-        utxos = await self._chain.utxos(self._wallet.script)
-        if not utxos and self._fund is not None:
-            await self._fund(self._wallet.address)
-            utxos = await self._chain.utxos(self._wallet.script)
-        rate = await self._chain.fee_rate_sat_vb() or FALLBACK_RATE_SAT_VB
-        built = self._wallet.build_anchor(utxos, root, rate, self._fee_sat_max)
-        if isinstance(built, NoFunds):
-            needed, address = built.needed_sat, self._wallet.address
-            self._wait(
-                root,
-                f"out of funds: {built.available_sat} sat, an anchor needs {needed}; "
-                f"send some to {address}",
-            )
-            return None
-        if isinstance(built, FeeTooHigh):
-            self._wait(root, f"a fee of {built.fee_sat} sat is above the cap {built.fee_sat_max}")
-            return None
-        answer = await self._chain.broadcast(built.raw)
-        if isinstance(answer, Rejected):
-            self._wait(root, f"the chain refused the anchor: {answer.reason}")
-            return None
-        self._note(root, AnchorProgress(state="broadcast", txid=display(built.txid)))
-        log.info("anchor broadcast", txid=display(built.txid), fee_sat=built.fee_sat)
-        if self._tell is not None:
-            self._tell(AnchorSent(root, display(built.txid)))
-        return built
-
-    async def _proof(self, anchor: SignedAnchor) -> AnchorProof | None:
-        """Wait for the confirmations, then collect the proof and check it as a stranger would."""
-        polls = confirmations = 0
-        while confirmations < CONFIRMATIONS_MIN:
-            await trio.sleep(POLL_S)
-            polls += 1
-            confirmations = await self._chain.confirmations(anchor.txid)
+    async def _look(self, look: Look) -> View:
+        """See everything under one tip; begin again when another came meanwhile."""
+        for _ in range(LOOKS_MAX):
             tip = await self._chain.tip()
-            self._height = tip.height
-            if confirmations:
-                height = tip.height - confirmations + 1
-                txid = display(anchor.txid)
-                moved = AnchorProgress("confirming", txid, height, confirmations)
-                self._note(anchor.root, moved)
-            elif polls % REBROADCAST_POLLS == 0:
-                await self._chain.broadcast(anchor.raw)
-        branch = await self._chain.merkle_branch(anchor.txid)
-        place = await self._chain.inclusion(anchor.txid)
-        if branch is None or place is None:
-            self._wait(anchor.root, "the anchor left the best chain; it is sent again")
+            try:
+                view = await self._view(look, tip.height)
+            except UsageError:
+                continue  # a height is gone: the chain was reorganised just now
+            if await self._chain.tip() == tip:
+                return view
+        raise UnreachableError("the chain changes faster than it can be looked at")
+
+    async def _view(self, look: Look, height: int) -> View:
+        hashes = {
+            at: await self._chain.block_hash(at) if at <= height else None for at in look.heights
+        }
+        places = {txid: await self._place(txid) for txid in look.txids}
+        waiting = [txid for txid in look.waiting if await self._chain.raw_tx(txid) is not None]
+        coins = rate_msat_vb = None
+        if look.coins:
+            utxos = await self._chain.utxos(self._wallet.script)
+            coins = tuple(
+                Coin(txid=utxo.txid, index=utxo.index, value_sat=utxo.value_sat) for utxo in utxos
+            )
+            rate_msat_vb = await self.fee_rate_msat_vb()
+        return View(height, places, hashes, frozenset(waiting), coins, rate_msat_vb)
+
+    async def _place(self, txid: bytes) -> Place | None:
+        found = await self._chain.inclusion(txid)
+        if found is None:
+            return None
+        return Place(txid=txid, height=found.height, block_hash=found.block_hash)
+
+    async def _send(self, effect: SendTransaction, post: Post) -> Answered:
+        answer = await self._chain.broadcast(effect.raw)
+        if isinstance(answer, Rejected):
+            return Answered(effect.txid, answer.reason[:200])
+        if effect.is_ours and effect.txid not in self._told:
+            self._told.append(effect.txid)
+            log.info("anchor broadcast", txid=display(effect.txid))
+            await post(AnchorSigned(effect.size, effect.root, effect.raw))
+            if self._tell is not None:
+                self._tell(AnchorSent(effect.root, display(effect.txid)))
+        return Answered(effect.txid)
+
+    async def _collect(self, effect: CollectProof) -> AnchorProof | None:
+        """Collect a proof and check it as a stranger would; None when the chain has moved on."""
+        place = effect.place
+        branch = await self._chain.merkle_branch(place.txid)
+        raw_tx = await self._chain.raw_tx(place.txid)
+        if branch is None or raw_tx is None:
             return None
         following = [
-            await self._chain.header(place.height + step) for step in range(1, CONFIRMATIONS_MIN)
+            await self._chain.header(place.height + step) for step in range(1, effect.following + 1)
         ]
+        if await self._place(place.txid) != place:
+            return None
         check = check_anchor(
-            anchor.root,
-            anchor.raw,
+            effect.root,
+            raw_tx,
             Branch(branch.index, branch.siblings),
             branch.header,
             following,
             NETWORKS[self._chain.network],
         )
         if not check.passed:
-            self._wait(anchor.root, f"the chain's proof does not hold: {check.faults}")
-            return None
+            faults = ", ".join(f"{step.name} ({step.detail})" for step in check.faults)
+            raise RemoteProtocolError(f"the chain's proof does not hold: {faults}")
         return AnchorProof(
-            raw_tx=anchor.raw,
+            raw_tx=raw_tx,
             index=branch.index,
             siblings=branch.siblings,
             height=place.height,
             header=branch.header,
             following_headers=tuple(following),
         )
+
+
+def _told(progress: Progress) -> AnchorProgress:
+    entry = progress.entry
+    state = _STATES[entry.stage]
+    if progress.note:
+        state = f"{state}: {progress.note}"
+    newest = entry.newest
+    txid = entry.place.txid if entry.place else None if newest is None else newest.txid
+    return AnchorProgress(
+        state=state,
+        txid=None if txid is None else display(txid),
+        height=None if entry.place is None else entry.place.height,
+        confirmations=progress.confirmations,
+        fee_sat=0 if newest is None else newest.fee_sat,
+        versions=len(entry.versions),
+        is_lost=entry.reorganised > 0 and entry.stage is not Stage.PROVEN,
+    )

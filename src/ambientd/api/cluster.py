@@ -168,6 +168,8 @@ def _founding_options(
     }
     if plan.bitcoin_url:
         chosen["bitcoin"][f"{plan.bitcoin}_url"] = plan.bitcoin_url
+    if plan.bitcoin == "embedded":  # its coins are free, and people want to see anchors
+        chosen["bitcoin"] |= {"anchor_period_ms": 0, "fee_sat_a_day_max": 0}
     if lies:
         chosen["faults"] = {"lie": "corrupt_output"}
     return chosen

@@ -394,7 +394,9 @@ class Desk:
             if closed is None:
                 continue
             root = closed.note.root
-            if closed.anchor is not None:
+            moving = progress.get(root)
+            is_lost = moving is not None and moving.is_lost
+            if closed.anchor is not None and not is_lost:
                 found.append(
                     replies.AnchorInfo(
                         size=size,
@@ -407,12 +409,12 @@ class Desk:
                     )
                 )
                 continue
-            moving = progress.get(root)
+            state = "waiting" if moving is None else moving.state
             found.append(
                 replies.AnchorInfo(
                     size=size,
                     root=root.hex(),
-                    state="waiting" if moving is None else moving.state,
+                    state=f"undone by a reorganisation, {state}" if is_lost else state,
                     txid=None if moving is None else moving.txid,
                     height=None if moving is None else moving.height,
                     confirmations=None if moving is None else moving.confirmations,

@@ -295,9 +295,32 @@ class BitcoinOptions(Options, frozen=True):
         int,
         Meta(ge=50, le=3_600_000, description="Time between two blocks that are mined, in ms."),
     ] = 1_000
+    anchor_period_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=604_800_000,
+            description="Time from one anchor to the next, in ms; at most half the time for which "
+            "the cluster keeps receipts. 0: one anchor after the other.",
+        ),
+    ] = 86_400_000
+    anchor_receipts_max: Annotated[
+        int,
+        Meta(
+            ge=1, le=2**40, description="Receipts that wait at most; so many are anchored at once."
+        ),
+    ] = 100_000
     fee_sat_max: Annotated[
         int, Meta(ge=200, le=10_000_000, description="Most that one anchor may cost, in satoshi.")
     ] = 10_000
+    fee_sat_a_day_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000_000,
+            description="Most that the anchors of a day may cost, in satoshi. 0: no such cap.",
+        ),
+    ] = 100_000
 
     def rpc_address(self) -> Url:
         """Give where the Bitcoin node listens."""

@@ -56,6 +56,11 @@ class Places(msgspec.Struct, frozen=True):
         """Give the file of a Bitcoin node's login; a relative one starts at the data directory."""
         return Path(os.path.normpath(self.data_dir / Path(option).expanduser()))
 
+    @property
+    def anchors(self) -> Path:
+        """Give the anchor book: what was signed, before anybody else sees it."""
+        return self.data_dir / "anchors.book"
+
     def embedded_chain(self, option: str) -> Path:
         """Give the embedded chain's folder; a relative option starts at the data directory."""
         return Path(os.path.normpath(self.data_dir / option))

@@ -20,6 +20,7 @@ from ambientd.ledger.entries import (
 from ambientd.ledger.events import BatchAnchored, CheckpointClosed, NodeJoined
 from ambientd.model.base import Digest
 from ambientd.model.record import Anchor, Checkpoint, Fraud, Join, Record
+from ambientd.rules.anchor_proofs import supersedes
 from ambientd.rules.bitcoin import HEIGHT_MAX, NETWORKS, Branch, check_anchor
 from ambientd.rules.notes import note_text
 from ambientd.rules.verdicts import contradicts, quorum
@@ -92,15 +93,18 @@ def checkpoint(draft: Draft, body: Checkpoint) -> str | None:
 
 
 def anchor(draft: Draft, record: Record, body: Anchor) -> str | None:
-    """Keep the first good proof that a batch's head is in a Bitcoin block."""
-    # Where work costs nothing a proof can be made up, and the first one stays.
+    """Keep the first good proof that a batch's head is in a Bitcoin block, or a heavier one.
+
+    A proof from another block, under more work, shows that the one before may have left the chain.
+    """
+    # Where work costs nothing a proof can be made up.
     if record.author not in draft.state.members:
         return "only committee members anchor"
     key = (Table.CHECKPOINT, body.size.to_bytes(8, "big"))
     closed = cast("CheckpointEntry | None", draft.get(key))
     if closed is None or closed.note.root != body.root:
         return "an anchor of no closed batch"
-    if closed.anchor is not None:
+    if closed.anchor == body.proof:
         return None
     network = NETWORKS.get(draft.state.genesis.bitcoin_network)
     if network is None:
@@ -119,6 +123,8 @@ def anchor(draft: Draft, record: Record, body: Anchor) -> str | None:
     if not check.passed:
         faults = (f"{step.name} ({step.detail})" for step in check.faults)
         return f"the anchor's proof fails: {', '.join(faults)}"
+    if closed.anchor is not None and not supersedes(proof, closed.anchor):
+        return None
     draft.put(key, replace(closed, anchor=proof))
     meta = draft.meta
     draft.put_meta(replace(meta, anchored_size=max(meta.anchored_size, body.size)))

@@ -95,6 +95,14 @@ class AnchorRoot:
     root: Digest
 
 
+@dataclass(frozen=True, slots=True)
+class HearAnchor:
+    """Another member has sent this transaction to anchor a root: no second one is needed."""
+
+    root: Digest
+    raw_tx: bytes
+
+
 RoleEffect: TypeAlias = (
-    Propose | SendJob | BroadcastJob | Execute | Abandon | FetchBlob | AnchorRoot
+    Propose | SendJob | BroadcastJob | Execute | Abandon | FetchBlob | AnchorRoot | HearAnchor
 )

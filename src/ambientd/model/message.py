@@ -8,6 +8,8 @@ from ambientd.model.base import Digest, TaskId, Value
 from ambientd.model.receipt import Cosignature, SignedReceipt
 from ambientd.model.task import Commit
 
+ANCHOR_BYTES_MAX = 4_000
+
 
 class CommitSent(Value, frozen=True, tag=1):
     """A worker hands its sealed answer to the coordinator."""
@@ -49,4 +51,14 @@ class AbortSent(Value, frozen=True, tag=5):
     cause: Annotated[int, Meta(ge=0, le=255)]
 
 
-JobMessage: TypeAlias = CommitSent | RevealSent | CosignRequested | CosignatureSent | AbortSent
+class AnchorShown(Value, frozen=True, tag=6):
+    """A member tells the others which transaction it has sent to anchor a batch."""
+
+    size: Annotated[int, Meta(ge=1, le=2**53)]
+    root: Digest
+    raw_tx: Annotated[bytes, Meta(max_length=ANCHOR_BYTES_MAX)]
+
+
+JobMessage: TypeAlias = (
+    CommitSent | RevealSent | CosignRequested | CosignatureSent | AbortSent | AnchorShown
+)

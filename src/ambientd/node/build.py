@@ -21,7 +21,7 @@ from ambientd.node.compaction import Compactor, LogKept, LogOptions
 from ambientd.node.core import Cores, Node
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LedgerStops, beacon_secrets, fraud_judge, options_of
-from ambientd.roles.anchorer import Anchorer
+from ambientd.roles.anchorer import Anchorer, AnchorerOptions
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
 from ambientd.roles.referee import Referee
@@ -37,7 +37,7 @@ class NodeOptions:
 
     genesis: Genesis
     seed: bytes
-    anchors: bool = True
+    anchors: AnchorerOptions = field(default_factory=AnchorerOptions)
     may_vote: bool = True
     telemetry: TelemetryOptions = field(default_factory=TelemetryOptions)
     log: LogOptions = field(default_factory=LogOptions)
@@ -112,7 +112,7 @@ def build_node(
         referee=Referee(signer),
         reporter=Reporter(own_id),
         checkpointer=Checkpointer(signer, genesis.rules.batch_ms),
-        anchorer=Anchorer(enabled=options.anchors),
+        anchorer=Anchorer(options.anchors),
         submitter=Submitter(own_id),
         telemetry=Telemetry(signer, options.telemetry, telemetry_epoch),
     )

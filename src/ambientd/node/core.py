@@ -30,6 +30,7 @@ from ambientd.model.effect import (
     BroadcastJob,
     Execute,
     FetchBlob,
+    HearAnchor,
     Propose,
     Purpose,
     RoleEffect,
@@ -176,7 +177,9 @@ class Node:
             case node_events.RecordOffered(record=record):
                 self._log(log_events.RecordSubmitted(encode(record)))
             case node_events.AnchorProven(size=size, root=root, proof=proof):
-                self._roles(cores.anchorer.on_proven(size, root, proof, now))
+                self._roles(cores.anchorer.on_proven(size, root, proof, cores.ledger, now))
+            case node_events.AnchorSigned(size=size, root=root, raw_tx=raw_tx):
+                self._roles(cores.anchorer.on_signed(size, root, raw_tx))
             case node_events.Started():
                 self._on_started()
             case node_events.GossipReceived(sender=sender, data=data):
@@ -243,6 +246,7 @@ class Node:
         self._roles(cores.coordinator.on_message(sender, message, cores.ledger, self._now))
         self._roles(cores.checkpointer.on_message(sender, message, cores.ledger))
         cores.submitter.on_message(sender, message, cores.ledger)
+        self._roles(cores.anchorer.on_message(sender, message, cores.ledger))
 
     def _on_tick(self) -> None:
         cores, now = self._cores, self._now
@@ -415,7 +419,7 @@ class Node:
                     frame = JOB_FRAME + encode(message)
                     members = self._cores.ledger.members
                     self._out += [SendFrame(to, frame) for to in members if to != self._id]
-                case Execute() | Abandon() | FetchBlob() | AnchorRoot():
+                case Execute() | Abandon() | FetchBlob() | AnchorRoot() | HearAnchor():
                     self._out.append(effect)
                 case _:
                     assert_never(effect)

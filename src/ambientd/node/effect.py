@@ -8,7 +8,7 @@ from ambientd.consensus.effects import Committed, PersistBlock, PersistSafety
 from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.events import LedgerEvent
 from ambientd.model.base import NodeId
-from ambientd.model.effect import Abandon, AnchorRoot, Execute, FetchBlob
+from ambientd.model.effect import Abandon, AnchorRoot, Execute, FetchBlob, HearAnchor
 from ambientd.node.compaction import PersistSnapshot
 from ambientd.telemetry.messages import BatchAccepted, IdentitySeenElsewhere, SafeModeChanged
 
@@ -122,4 +122,5 @@ NodeEffect: TypeAlias = (
     | Abandon
     | FetchBlob
     | AnchorRoot
+    | HearAnchor
 )

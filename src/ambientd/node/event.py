@@ -94,6 +94,15 @@ class AnchorProven:
 
 
 @dataclass(frozen=True, slots=True)
+class AnchorSigned:
+    """This node has signed and sent a transaction that carries a root."""
+
+    size: int
+    root: Digest
+    raw_tx: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Sampled:
     """The device's probes were read."""
 
@@ -119,6 +128,7 @@ Event: TypeAlias = (
     | RecordOffered
     | ExecutionEnded
     | AnchorProven
+    | AnchorSigned
     | Sampled
     | RoundTripMeasured
 )

@@ -1,20 +1,30 @@
 """Anchors: whoever can bring a root into a Bitcoin block and prove it."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from ambientd.model.receipt import AnchorProof
+from ambientd.model.base import Digest
+from ambientd.node.event import AnchorProven, AnchorSigned
+
+Post: TypeAlias = Callable[[AnchorProven | AnchorSigned], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class AnchorProgress:
-    """How far one root has come; the transaction's id as Bitcoin programs show it."""
+    """How far one root has come; the transaction's id as Bitcoin programs show it.
+
+    `versions` were signed or heard of, the newest pays `fee_sat`. A root is lost when a
+    reorganisation has undone an anchor whose proof was taken already.
+    """
 
     state: str
     txid: str | None = None
     height: int | None = None
     confirmations: int = 0
+    fee_sat: int = 0
+    versions: int = 0
+    is_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +45,26 @@ class ChainState:
 
 
 class Anchors(Protocol):
-    """Brings roots into Bitcoin; waits as long as it takes."""
+    """Brings roots into Bitcoin and keeps them there; waits as long as it takes."""
 
-    async def anchor(self, root: bytes) -> AnchorProof:
-        """Broadcast a root, wait for its confirmations, and give the proof."""
+    async def run(self, post: Post) -> None:
+        """Work for ever; proofs, and what is signed, go to the node."""
+        ...
+
+    def want(self, size: int, root: Digest) -> None:
+        """Have a closed batch's root anchored."""
+        ...
+
+    def hear(self, root: Digest, raw_tx: bytes) -> None:
+        """Learn of an anchor that another member has signed."""
+        ...
+
+    def retry(self) -> None:
+        """Try again at once whatever waits."""
+        ...
+
+    async def fee_rate_msat_vb(self) -> int | None:
+        """Give the chain's estimate, or None; raises as the chain does."""
         ...
 
     def progress(self) -> Mapping[bytes, AnchorProgress]:

@@ -1,53 +1,135 @@
-"""Anchorer: bring the newest checkpoint's root into Bitcoin, one transaction at a time.
+"""Anchorer: which root is anchored and when, and proofs brought into the log until they are there.
 
-A later root contains every earlier receipt, so only the newest one is ever anchored.
+A later root contains every earlier receipt, so only the newest one is ever asked for. The time of
+the last anchor is that of its Bitcoin block, which all members know alike.
 """
 
+from dataclasses import dataclass
+
+from ambientd.errors import ConfigError
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import Digest
-from ambientd.model.effect import AnchorRoot, Propose, RoleEffect
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.effect import AnchorRoot, BroadcastJob, HearAnchor, Propose, RoleEffect
+from ambientd.model.message import AnchorShown, JobMessage
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Anchor
+from ambientd.rules.anchor_proofs import supersedes
+from ambientd.rules.bitcoin import decode_header
 
 PROPOSE_AGAIN_MS = 5_000
+CLOCK_SKEW_MS_MAX = 7_200_000
+PROOFS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorerOptions:
+    """When to anchor: a period after the last anchor, or when so many receipts wait."""
+
+    enabled: bool = True
+    period_ms: int = 0
+    receipts_max: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            ConfigError: naming the option.
+        """
+        if self.period_ms < 0 or self.receipts_max < 1:
+            msg = (
+                f"anchors every {self.period_ms} ms or {self.receipts_max} receipts: "
+                "the period must be 0 or more, the receipts 1 or more"
+            )
+            raise ConfigError(msg)
 
 
 class Anchorer:
-    """One member's part in anchoring; only the coordinator acts."""
+    """One member's part in anchoring; only the coordinator asks for anchors."""
 
-    def __init__(self, *, enabled: bool) -> None:
-        self._enabled = enabled
+    def __init__(self, options: AnchorerOptions) -> None:
+        self._options = options
         self._in_flight: int | None = None
-        self._proven: Anchor | None = None
+        self._proven: dict[int, Anchor] = {}
         self._propose_at_ms = 0
 
     def next_deadline(self, state: LedgerState, *, leads: bool) -> int | None:
         """Give when to look after the newest checkpoint; 0 is at once."""
-        if self._proven is not None:
-            return 0 if state.anchored_size() >= self._proven.size else self._propose_at_ms
-        is_due = self._enabled and leads and self._in_flight is None
-        return 0 if is_due and state.checkpoint_size() > state.anchored_size() else None
+        due_ms = self._due_ms(state) if leads else None
+        if not self._proven:
+            return due_ms
+        if any(_is_settled(state, each) for each in self._proven.values()):
+            return 0
+        return self._propose_at_ms if due_ms is None else min(due_ms, self._propose_at_ms)
 
     def on_tick(self, state: LedgerState, now: int, *, leads: bool) -> list[RoleEffect]:
-        """Begin with the newest checkpoint that is not anchored; insist on a finished proof."""
-        if self._proven is not None:
-            if state.anchored_size() >= self._proven.size:
-                self._proven = None
-                self._in_flight = None
-            elif now >= self._propose_at_ms:
-                self._propose_at_ms = now + PROPOSE_AGAIN_MS
-                return [Propose(self._proven)]
-            return []
-        size = state.checkpoint_size()
-        if not self._enabled or not leads or self._in_flight is not None:
-            return []
-        if size <= state.anchored_size():
-            return []
-        self._in_flight = size
-        return [AnchorRoot(size=size, root=state.receipt_log_root(size))]
+        """Begin with the newest checkpoint when it is time; insist on finished proofs."""
+        effects: list[RoleEffect] = []
+        for size, proven in sorted(self._proven.items()):
+            if _is_settled(state, proven):
+                del self._proven[size]
+        if self._proven and now >= self._propose_at_ms:
+            self._propose_at_ms = now + PROPOSE_AGAIN_MS
+            effects += [Propose(body) for _, body in sorted(self._proven.items())]
+        due_ms = self._due_ms(state) if leads else None
+        if due_ms is not None and now >= due_ms:
+            size = self._in_flight = state.checkpoint_size()
+            effects.append(AnchorRoot(size=size, root=state.receipt_log_root(size)))
+        return effects
 
-    def on_proven(self, size: int, root: Digest, proof: AnchorProof, now: int) -> list[RoleEffect]:
-        """Bring a finished proof into the log."""
-        self._proven = Anchor(size=size, root=root, proof=proof)
+    def _due_ms(self, state: LedgerState) -> int | None:
+        """Give when the newest checkpoint is to be anchored, or None when it is not to be."""
+        options, size, anchored = self._options, state.checkpoint_size(), state.anchored_size()
+        if not options.enabled or self._is_in_flight(state) or size <= anchored:
+            return None
+        last = state.checkpoint(anchored)
+        if last is None or last.anchor is None or not options.period_ms:
+            return 0
+        if size - anchored >= options.receipts_max:
+            return 0
+        last_ms = decode_header(last.anchor.header).time_s * 1_000
+        # Whoever writes a date far ahead into a header must not stop the anchors to come.
+        if last_ms > state.meta.time_ms + CLOCK_SKEW_MS_MAX:
+            return 0
+        # A receipt is to be anchored before it is forgotten.
+        return last_ms + min(options.period_ms, state.genesis.rules.keep_ms // 2)
+
+    def _is_in_flight(self, state: LedgerState) -> bool:
+        size = self._in_flight
+        # A batch that was forgotten meanwhile gets no anchor any more.
+        return size is not None and size > state.anchored_size() and bool(state.checkpoint(size))
+
+    def on_proven(
+        self, size: int, root: Digest, proof: AnchorProof, state: LedgerState, now: int
+    ) -> list[RoleEffect]:
+        """Bring a finished proof into the log, unless the one there is as good."""
+        proven = Anchor(size=size, root=root, proof=proof)
+        if _is_settled(state, proven):
+            return []
+        self._proven[size] = proven
+        if len(self._proven) > PROOFS_MAX:
+            del self._proven[min(self._proven)]
         self._propose_at_ms = now + PROPOSE_AGAIN_MS
-        return [Propose(self._proven)]
+        return [Propose(proven)]
+
+    def on_signed(self, size: int, root: Digest, raw_tx: bytes) -> list[RoleEffect]:
+        """Tell the other members, so that whoever coordinates next need not pay again."""
+        return [BroadcastJob(AnchorShown(size=size, root=root, raw_tx=raw_tx))]
+
+    def on_message(
+        self, sender: NodeId, message: JobMessage, state: LedgerState
+    ) -> list[RoleEffect]:
+        """Listen to what a member says it has sent for a batch that has no anchor yet."""
+        if not isinstance(message, AnchorShown) or sender not in state.members:
+            return []
+        closed = state.checkpoint(message.size)
+        if closed is None or closed.anchor is not None or closed.note.root != message.root:
+            return []
+        return [HearAnchor(message.root, message.raw_tx)] if self._options.enabled else []
+
+
+def _is_settled(state: LedgerState, proven: Anchor) -> bool:
+    """Tell whether the log has this proof or one that is kept before it."""
+    closed = state.checkpoint(proven.size)
+    if closed is None or closed.note.root != proven.root:
+        return True
+    return closed.anchor is not None and not supersedes(proven.proof, closed.anchor)

@@ -9,7 +9,14 @@ import trio
 from ambientd.errors import LocalProtocolError, StoreError
 from ambientd.ledger.events import TaskClosed, TaskCommitted
 from ambientd.model.base import NodeId
-from ambientd.model.effect import Abandon, AnchorRoot, Assignment, Execute, FetchBlob
+from ambientd.model.effect import (
+    Abandon,
+    AnchorRoot,
+    Assignment,
+    Execute,
+    FetchBlob,
+    HearAnchor,
+)
 from ambientd.model.execution import AbortCause
 from ambientd.node.effect import (
     AllowNodes,
@@ -23,7 +30,7 @@ from ambientd.node.effect import (
     SendFrame,
     Told,
 )
-from ambientd.node.event import AnchorProven, ExecutionEnded
+from ambientd.node.event import ExecutionEnded
 from ambientd.ports.anchors import Anchors
 from ambientd.ports.transport import Transport
 from ambientd.runtime.blobs import Blobs
@@ -101,8 +108,12 @@ class Performer:
                     scope.cancel()
             case FetchBlob():
                 self._nursery.start_soon(self._fetch, effect)
-            case AnchorRoot():
-                self._nursery.start_soon(self._anchor, effect)
+            case AnchorRoot(size=size, root=root):
+                if self._anchors is not None:
+                    self._anchors.want(size, root)
+            case HearAnchor(root=root, raw_tx=raw_tx):
+                if self._anchors is not None:
+                    self._anchors.hear(root, raw_tx)
             case AllowNodes(nodes=nodes):
                 self._allowed = frozenset(nodes)
                 self.let_in(self._is_open)
@@ -195,8 +206,3 @@ class Performer:
         else:
             if found is None:
                 log.warning("blob could not be fetched", digest=name)
-
-    async def _anchor(self, effect: AnchorRoot) -> None:
-        if self._anchors is not None:
-            proof = await self._anchors.anchor(effect.root)
-            await self._pump.post(AnchorProven(effect.size, effect.root, proof))

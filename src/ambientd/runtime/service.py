@@ -70,6 +70,8 @@ async def run_node(
         nursery.start_soon(_gossip, parts)
         nursery.start_soon(_round_trips, parts)
         nursery.start_soon(_samples, parts)
+        if parts.anchors is not None:
+            nursery.start_soon(parts.anchors.run, parts.pump.post)
         await serve(performer)
         nursery.cancel_scope.cancel()
 

@@ -283,12 +283,10 @@ def test_blocks_only_in_the_log_come_back(tmp_path: Path) -> None:
 
 
 def test_an_anchor_spends_what_the_faucet_paid(node: RegtestNode) -> None:
-    from ambientd.adapters.anchor_wallet import SignedAnchor
     from ambientd.ports.chain import Utxo
+    from tests.adapters.anchors import anchor_of
 
     node.fund(WALLET.script, 10**6)
     [(outpoint, coin)] = node.index.coins_of(WALLET.script)
     utxo = Utxo(outpoint.txid, outpoint.index, coin.output.value_sat, WALLET.script, 0)
-    anchor = WALLET.build_anchor([utxo], ROOT, 1.0, 10_000)
-    assert isinstance(anchor, SignedAnchor)
-    assert node.mempool.accept(decode_transaction(anchor.raw)) is None
+    assert node.mempool.accept(anchor_of(WALLET, [utxo], ROOT)) is None

@@ -1,0 +1,1 @@
+"""Anchoring: bring wanted roots into Bitcoin blocks, and keep them there."""

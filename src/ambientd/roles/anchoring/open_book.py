@@ -1,0 +1,97 @@
+"""The anchor book while it is worked with: entries by root, oldest first, and what follows."""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from ambientd.model.base import Digest
+from ambientd.roles.anchoring.book import TURNS, AnchorBook, AnchoredRoot, Coin, Stage, Turn
+from ambientd.rules.anchor_costs import DAY_MS
+from ambientd.rules.bitcoin import Outpoint
+
+
+class OpenBook:
+    """Entries, and what was spent today."""
+
+    def __init__(self, book: AnchorBook) -> None:
+        self._entries = {entry.root: entry for entry in book.roots}
+        self._day, self._day_fee_sat = book.day, book.day_fee_sat
+
+    def close(self) -> AnchorBook:
+        """Give the book as it is to stand on disk."""
+        entries = tuple(self._entries.values())
+        return AnchorBook(roots=entries, day=self._day, day_fee_sat=self._day_fee_sat)
+
+    def get(self, root: Digest) -> AnchoredRoot | None:
+        """Give a root's entry."""
+        return self._entries.get(root)
+
+    def entries(self, *stages: Stage) -> list[AnchoredRoot]:
+        """Give the entries in some stages, or all."""
+        return [entry for entry in self._entries.values() if not stages or entry.stage in stages]
+
+    def put(self, entry: AnchoredRoot) -> AnchoredRoot:
+        """Keep an entry as it now is."""
+        self._entries[entry.root] = entry
+        return entry
+
+    def turn(self, entry: AnchoredRoot, turn: Turn) -> AnchoredRoot:
+        """Keep an entry after what happened to it."""
+        return self.put(replace(entry, stage=TURNS[entry.stage, turn]))
+
+    def drop(self, entry: AnchoredRoot) -> None:
+        """Forget a root."""
+        del self._entries[entry.root]
+
+    def oldest_proven(self, kept_max: int) -> list[AnchoredRoot]:
+        """Give the proven roots beyond those that are watched."""
+        proven = self.entries(Stage.PROVEN)
+        return proven[: max(0, len(proven) - kept_max)]
+
+    def highest_proven(self) -> int | None:
+        """Give the height of the highest Bitcoin block with a proven root."""
+        heights = [entry.place.height for entry in self.entries(Stage.PROVEN) if entry.place]
+        return max(heights, default=None)
+
+    def has_child(self, entry: AnchoredRoot) -> bool:
+        """Tell whether another root's anchor, itself not mined, spends this one's change."""
+        own = {version.txid for version in entry.versions}
+        return any(coin.txid in own for coin in self._coins_in_use(entry))
+
+    def gone(self, entry: AnchoredRoot, unspent: Iterable[Coin]) -> set[Outpoint]:
+        """Give an entry's coins that are neither there nor the change of an anchor to be mined."""
+        there = {coin.outpoint for coin in unspent}
+        to_come = {
+            version.txid
+            for other in self.entries(Stage.SENT)
+            if other.root != entry.root
+            for version in other.versions
+        }
+        coins = (coin for version in entry.versions for coin in version.coins)
+        return {
+            coin.outpoint
+            for coin in coins
+            if coin.outpoint not in there and coin.txid not in to_come
+        }
+
+    def free(self, coins: Iterable[Coin]) -> list[Coin]:
+        """Leave out the coins of transactions that the network has merely forgotten."""
+        used = {coin.outpoint for coin in self._coins_in_use(None)}
+        return [coin for coin in coins if coin.outpoint not in used]
+
+    def _coins_in_use(self, apart_from: AnchoredRoot | None) -> list[Coin]:
+        return [
+            coin
+            for entry in self.entries(Stage.SENT)
+            if apart_from is None or entry.root != apart_from.root
+            for version in entry.versions
+            for coin in version.coins
+        ]
+
+    def spent_today(self, now: int) -> int:
+        """Give the fees of the day, in satoshi; days begin at midnight UTC."""
+        return self._day_fee_sat if now // DAY_MS == self._day else 0
+
+    def spend(self, fee_sat: int, now: int) -> None:
+        """Add to the fees of the day."""
+        self._day, self._day_fee_sat = now // DAY_MS, self.spent_today(now) + fee_sat
