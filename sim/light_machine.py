@@ -17,6 +17,7 @@ from sim.machine import Delivery, Effect
 
 BATCH, REPORT = b"B", b"C"
 SAMPLE_MS = 10_000
+CHANGES_EVERY = 4  # samples between two loads
 
 LOADS = tuple(
     (
@@ -35,6 +36,7 @@ class LightHost:
         "_committee",
         "_dice",
         "_epoch",
+        "_load",
         "_options",
         "_reaches",
         "_roster",
@@ -64,6 +66,7 @@ class LightHost:
         self._dice = dice
         self._epoch = 0
         self._sample_at = 0
+        self._load = LOADS[0]
         self._telemetry: Telemetry | None = None
         self._cell: CellMember | None = None
 
@@ -105,7 +108,9 @@ class LightHost:
         event: messages.Event = messages.Ticked()
         if now >= self._sample_at:
             self._sample_at = now + SAMPLE_MS
-            event = messages.Sampled(LOADS[self._dice.randrange(len(LOADS))])
+            if self._dice.randrange(CHANGES_EVERY) == 0:
+                self._load = LOADS[self._dice.randrange(len(LOADS))]
+            event = messages.Sampled(self._load)
         for node in cell.candidates(now):
             if node == self.key or self._reaches(node):
                 cell.found(node)

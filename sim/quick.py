@@ -14,6 +14,7 @@ from typing import Any
 
 from ambientd.codec import ed25519, signing
 from ambientd.consensus import certificates, core, follower, messages
+from ambientd.telemetry import cells
 from sim import checkers, replica
 from sim.mutants.patch import Patch, replaced
 
@@ -47,6 +48,7 @@ def _remembering(function: Callable[..., Any]) -> Callable[..., Any]:
 _PATCHES = (
     Patch(signing, "ed25519", lambda _: QuickKeys),
     Patch(messages, "decode_message", _remembering),
+    Patch(cells, "decode", _remembering),
     Patch(replica, "decode_message", _remembering),
     Patch(checkers, "decode_message", _remembering),
     Patch(messages, "block_hash", _remembering),
