@@ -17,6 +17,7 @@ from ambientd.rules.bitcoin import REGTEST
 from tests.cli.conftest import Ctl
 from tests.fakes.desk_node import ECHO, LIAR, NODE, SLOW, TRAPS, DeskNode
 from tests.rules.headers import grow
+from tests.rules.logs import Log
 from tests.rules.receipts import agreed, file_of
 
 pytestmark = pytest.mark.net
@@ -330,6 +331,11 @@ def test_a_file_that_is_no_receipt_does_not_verify(ctl: Ctl, tmp_path: Path) -> 
         ("headers", "check"),
         ("headers", "sync"),
         ("headers", "export"),
+        ("witness",),
+        ("witness", "run"),
+        ("witness", "take"),
+        ("witness", "offer"),
+        ("witness", "check"),
         ("cluster", "create"),
         ("cluster", "invite"),
         ("member",),
@@ -446,6 +452,25 @@ def test_headers_come_from_a_server_one_names(ctl: Ctl, tmp_path: Path) -> None:
     code, _, err = ctl("headers", "sync", str(tmp_path / "h"), "--network", "regtest")
     assert (code, "--rpc URL or --esplora URL" in err) == (2, True)
     assert not (tmp_path / "h").exists()
+
+
+def test_a_witness_takes_heads_from_files_and_proves_a_split(ctl: Ctl, tmp_path: Path) -> None:
+    folder, log, other = tmp_path / "w", Log(9), Log(9, fork=2)
+    for name, update in (("first", log.update(5)), ("other", other.update(9, since=5))):
+        (tmp_path / name).write_bytes(encode(update))
+    code, out, _ = ctl("witness", "take", folder, tmp_path / "first", "--offline")
+    assert (code, out.startswith("followed to 5 receipts, root ")) == (0, True)
+    code, out, _ = ctl("witness", "take", folder, tmp_path / "first", "--offline")
+    assert (code, out) == (0, "nothing new: 5 receipts were seen\n")
+    code, out, _ = ctl("witness", "take", folder, tmp_path / "other", "--offline", "--json")
+    answer = decoded(out)
+    assert (code, answer["outcome"], answer["size"]) == (4, "split", 5)
+    code, out, _ = ctl("witness", "check", answer["evidence"])
+    assert (code, out.count("signed both")) == (0, 3)
+    code, out, _ = ctl("witness", "check", answer["evidence"], "--json")
+    assert decoded(out)["split"] is True
+    code, out, _ = ctl("witness", "check", tmp_path / "first")
+    assert (code, out.startswith("nothing is proven: ")) == (4, True)
 
 
 def test_a_file_that_has_no_headers_is_refused_in_one_line(ctl: Ctl, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -11,6 +12,7 @@ from ambientd.api.cluster import ClusterPlan
 from ambientd.api.operations import (
     ANCHOR_STATUS,
     EVENTS,
+    LOG_UPDATE,
     NODES,
     RECEIPT_GET,
     TASK_CANCEL,
@@ -26,6 +28,7 @@ from ambientd.api.requests import (
     CancelTask,
     FollowEvents,
     GetAnchors,
+    GetLogUpdate,
     GetOutput,
     GetReceipt,
     ListNodes,
@@ -34,9 +37,11 @@ from ambientd.api.requests import (
     SubmitTask,
     WaitForTask,
 )
+from ambientd.api.witnessing import WitnessFolder, read_update
 from ambientd.config.places import socket_path_for
 from ambientd.model.genesis import Rules
 from ambientd.rules.receipt_check import check_receipt_file
+from ambientd.rules.witnessing import Followed, NothingNew
 from tests.mesh.cluster import Cluster, Daemon
 from tests.modules.compiled import module
 
@@ -302,6 +307,27 @@ def test_what_cannot_be_asked_is_refused_in_words(node: Daemon) -> None:
     assert (anchors.chain.kind, anchors.receipts_anchored) == ("off", 0)
     assert anchors.receipts >= anchors.anchors[0].size > 0
     assert {anchor.state for anchor in anchors.anchors} == {"waiting"}
+
+
+def test_a_witness_follows_the_receipt_log_whichever_node_shows_it(
+    mesh: Cluster, node: Daemon, tmp_path: Path
+) -> None:
+    folder = WitnessFolder(tmp_path / "witness")
+
+    def update(daemon: Daemon, since: int) -> bytes:
+        return daemon.ask(LOG_UPDATE, GetLogUpdate(since=since)).update
+
+    first = folder.take(read_update(update(node, 0)))
+    assert isinstance(first.outcome, Followed)
+    check_receipt(node, run(node, module("echo"), b"one more"))
+    for daemon in (node, *mesh.daemons):
+        mesh.until(
+            lambda d=daemon: d.ask(LOG_UPDATE, GetLogUpdate()).size > first.size,
+            f"{daemon.data_dir.name} has closed the next batch",
+        )
+        shown = folder.take(read_update(update(daemon, folder.size)))
+        assert isinstance(shown.outcome, Followed | NothingNew)
+    assert folder.size > first.size
 
 
 def test_every_node_tells_the_same_of_every_task(mesh: Cluster, node: Daemon) -> None:

@@ -60,6 +60,25 @@ def test_a_quorum_of_cosignatures_closes_a_batch() -> None:
     assert coordinator.on_tick(cluster.state, NOW + 9 * BATCH_MS, leads=True) == []
 
 
+def test_notes_come_once_a_period_however_many_receipts_do() -> None:
+    cluster = settled()
+    coordinator, closed_ms = role(cluster, 0), []
+    for step in range(60):
+        now = NOW + step * 100
+        for effect in coordinator.on_tick(cluster.state, now, leads=True):
+            assert isinstance(effect, BroadcastJob)
+            assert isinstance(effect.message, CosignRequested)
+            for number in (1, 2):
+                sent = answer(cluster, number, effect.message)
+                for done in coordinator.on_message(cluster.node(number), sent, cluster.state):
+                    assert isinstance(done, Propose)
+                    cluster.block((0, done.body))
+                    closed_ms.append(now)
+        cluster.work(cluster.admit(nonce=b"%d" % step, replicas=2))
+    assert len(closed_ms) == 2
+    assert closed_ms[1] - closed_ms[0] >= BATCH_MS
+
+
 def test_only_a_coordinator_with_open_receipts_asks() -> None:
     cluster = settled()
     follower = role(cluster, 1)

@@ -11,6 +11,7 @@ from ambientd import __version__
 from ambientd.api import replies, requests
 from ambientd.api.chronicle import Chronicle
 from ambientd.api.invitation import check_addresses, make_token, stays_on_this_machine
+from ambientd.api.log_updates import LogUpdates
 from ambientd.api.operations import OperationError, match_id
 from ambientd.api.seating import Seating
 from ambientd.api.story import anchor_txid, op_return, tell
@@ -76,6 +77,7 @@ class Desk:
         self._id = NodeId(owner.signer.public_key)
         self._chronicle = Chronicle()
         self.seating = Seating(owner.signer, owner.beacon_tip, parts)
+        self.log = LogUpdates(parts)
 
     async def keep_chronicle(self) -> None:
         """Follow the news for `task show`, until cancelled."""

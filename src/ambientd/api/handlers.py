@@ -26,5 +26,6 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.MEMBER_VOTE.name: desk.seating.vote,
         operations.BACKUP_CREATE.name: desk.back_up,
         operations.ANCHOR_STATUS.name: desk.anchors,
+        operations.LOG_UPDATE.name: desk.log.update,
         operations.EVENTS.name: desk.events,
     }

@@ -73,6 +73,7 @@ BACKUP_CREATE = Operation(
     "backup.create", requests.CreateBackup, replies.BackupMade, deadline_ms=WAIT_MS_MAX
 )
 ANCHOR_STATUS = Operation("anchor.status", requests.GetAnchors, replies.Anchors)
+LOG_UPDATE = Operation("log.update", requests.GetLogUpdate, replies.LogUpdateReply)
 EVENTS = Operation("events", requests.FollowEvents, replies.Event, streaming=True)
 
 OPERATIONS: Mapping[str, Operation[Any, Any]] = {
@@ -94,6 +95,7 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         MEMBER_VOTE,
         BACKUP_CREATE,
         ANCHOR_STATUS,
+        LOG_UPDATE,
         EVENTS,
     )
 }

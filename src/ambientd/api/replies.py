@@ -239,6 +239,13 @@ class Invitation(Reply, frozen=True):
     loopback: bool = False
 
 
+class LogUpdateReply(Reply, frozen=True):
+    """The newest head of the receipt log, in the bytes that witnesses pass on."""
+
+    size: int
+    update: bytes
+
+
 class AnchorInfo(Reply, frozen=True):
     """One root of the receipt log on its way into a Bitcoin block; `op_return` is what it says."""
 

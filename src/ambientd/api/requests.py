@@ -19,6 +19,12 @@ class Ping(Request, frozen=True):
     """Are you there?"""
 
 
+class GetLogUpdate(Request, frozen=True):
+    """What is the receipt log's newest head, and did it grow from the first `since` receipts?"""
+
+    since: Count = 0
+
+
 class GetStatus(Request, frozen=True):
     """How is this node?"""
 

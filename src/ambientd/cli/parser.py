@@ -9,7 +9,7 @@ from ambientd.cli.parsing import count as _count
 from ambientd.cli.parsing import group as _group
 from ambientd.cli.parsing import seconds as _seconds
 from ambientd.cli.parsing import size as _size
-from ambientd.cli.proof_parsers import add_headers
+from ambientd.cli.proof_parsers import add_headers, add_witness
 
 _DESCRIPTION = "Drive a node of an Ambient mesh: submit tasks, look around, check receipts."
 _EPILOG = """\
@@ -29,6 +29,7 @@ def build_parser() -> Parser:
     _add_task(commands)
     _add_receipt(commands)
     add_headers(commands)
+    add_witness(commands)
     _add_module(commands)
     _add_cluster(commands)
     _add_member(commands)

@@ -1,6 +1,6 @@
 """The commands that check or fetch proofs and need no daemon."""
 
-from ambientd.cli.parsing import command, group
+from ambientd.cli.parsing import Parser, command, count, group, seconds
 
 
 def add_headers(commands: object) -> None:
@@ -31,3 +31,48 @@ def add_headers(commands: object) -> None:
         headers, "export", "headers_commands:export", "the headers that this node's daemon keeps"
     )
     export.add_argument("file", metavar="FILE", help="where to write them")
+
+
+def add_witness(commands: object) -> None:
+    """Add `witness` and its commands."""
+    witness = group(commands, "witness", "follow a receipt log, and prove it when two are shown")
+    run = command(witness, "run", "witness_commands:run", "follow the log of this node's cluster")
+    _add_folder(run)
+    run.add_argument(
+        "--period",
+        type=seconds,
+        default=60.0,
+        metavar="S",
+        help="seconds between two looks (default: 60)",
+    )
+    run.add_argument("--once", action="store_true", help="look once")
+    take = command(
+        witness, "take", "witness_commands:take", "compare the head in a receipt or update"
+    )
+    _add_folder(take)
+    take.add_argument("file", metavar="FILE", help="a receipt, or an update that was offered")
+    take.add_argument(
+        "--offline", action="store_true", help="do not ask this node's daemon for a missing proof"
+    )
+    offer = command(
+        witness, "offer", "witness_commands:offer", "write this node's newest head into a file"
+    )
+    offer.add_argument("file", metavar="FILE", help="where to write it")
+    offer.add_argument(
+        "--since",
+        type=count,
+        default=0,
+        metavar="SIZE",
+        help="prove that it grew from the head of this size",
+    )
+    check = command(
+        witness, "check", "witness_commands:check", "check evidence of a split view; no daemon"
+    )
+    check.add_argument("file", metavar="FILE", help="a file of evidence")
+
+
+def _add_folder(parser: Parser) -> None:
+    parser.add_argument("dir", metavar="DIR", help="the witness's folder, or a new one")
+    parser.add_argument(
+        "--cluster", metavar="FINGERPRINT", help="the cluster to watch, from `ambientctl status`"
+    )

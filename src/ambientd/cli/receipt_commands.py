@@ -82,7 +82,7 @@ def verify(arguments: VerifyArguments) -> ExitCode:
         read_headers,
     )
 
-    pinned = _fingerprint(arguments.cluster)
+    pinned = fingerprint_of(arguments.cluster)
     data = read_file(arguments.file, "receipt", RECEIPT_BYTES_MAX)
     output = read_file(arguments.output, "output") if arguments.output else None
     headers = None
@@ -170,7 +170,8 @@ def report_lines(name: str, report: Report) -> list[str]:
     return [*lines, "", f"{name}: {'valid' if report.valid else 'NOT VALID'}"]
 
 
-def _fingerprint(text: str | None) -> bytes | None:
+def fingerprint_of(text: str | None) -> bytes | None:
+    """Read a cluster's fingerprint; None when none was given."""
     if text is None:
         return None
     if len(text) != _FINGERPRINT_CHARS or text.lower().strip("0123456789abcdef"):

@@ -8,6 +8,7 @@ from ambientd.model.base import NodeId
 from ambientd.model.receipt import CheckpointNote
 
 ED25519_ALGORITHM = b"\x01"
+COSIGNATURE_ALGORITHM = b"\x04"
 
 
 def origin(cluster: bytes) -> str:
@@ -20,9 +21,9 @@ def note_text(cluster: bytes, size: int, root: bytes) -> bytes:
     return f"{origin(cluster)}\n{size}\n{base64.b64encode(root).decode()}\n".encode()
 
 
-def key_hash(name: str, public_key: bytes) -> bytes:
+def key_hash(name: str, public_key: bytes, algorithm: bytes = ED25519_ALGORITHM) -> bytes:
     """Give the four bytes by which a note's signature names its key."""
-    identity = name.encode() + b"\n" + ED25519_ALGORITHM + public_key
+    identity = name.encode() + b"\n" + algorithm + public_key
     return hashlib.sha256(identity).digest()[:4]
 
 
@@ -36,3 +37,15 @@ def signed_note(cluster: bytes, note: CheckpointNote, names: Mapping[NodeId, str
         blob = key_hash(name, each.member) + each.signature
         lines.append(f"— {name} {base64.b64encode(blob).decode()}\n")
     return "".join(lines)
+
+
+def cosigned_text(text: bytes, time_s: int) -> bytes:
+    """Give the bytes that a witness signs over a note's text (C2SP tlog-cosignature, version 1)."""
+    return f"cosignature/v1\ntime {time_s}\n".encode() + text
+
+
+def cosignature_line(name: str, public_key: bytes, time_s: int, signature: bytes) -> str:
+    """Write a witness's signature, which goes below those of the members."""
+    key = key_hash(name, public_key, COSIGNATURE_ALGORITHM)
+    blob = key + time_s.to_bytes(8, "big") + signature
+    return f"— {name} {base64.b64encode(blob).decode()}\n"

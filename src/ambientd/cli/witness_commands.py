@@ -1,0 +1,152 @@
+"""ambientctl witness: following a receipt log, and proving it when two were shown."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ambientd.api import operations, requests
+from ambientd.cli.console import (
+    CommonArguments,
+    check_writable,
+    connect,
+    print_json,
+    print_line,
+    read_file,
+    short,
+    tell,
+    write_file,
+)
+from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.receipt_commands import fingerprint_of
+from ambientd.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from ambientd.api.witnessing import Witnessed
+
+
+class RunArguments(CommonArguments, Protocol):
+    """Options of `witness run`."""
+
+    dir: str
+    cluster: str | None
+    period: float
+    once: bool
+
+
+class TakeArguments(CommonArguments, Protocol):
+    """Options of `witness take`."""
+
+    dir: str
+    file: str
+    cluster: str | None
+    offline: bool
+
+
+class OfferArguments(CommonArguments, Protocol):
+    """Options of `witness offer`."""
+
+    file: str
+    since: int
+
+
+class CheckArguments(CommonArguments, Protocol):
+    """Options of `witness check`."""
+
+    file: str
+
+
+def run(arguments: RunArguments) -> ExitCode:
+    """Follow the receipt log of this node's cluster until interrupted, or once."""
+    from ambientd.api.witnessing import WitnessFolder, read_update
+
+    folder = WitnessFolder(Path(arguments.dir), fingerprint_of(arguments.cluster))
+    while True:
+        try:
+            found = folder.take(read_update(_ask(arguments, folder.size)))
+        except (UnreachableError, operations.OperationError) as error:
+            if arguments.once:
+                raise
+            tell(f"this node shows no head now: {error}")
+        else:
+            code = _tell(arguments, found)
+            if arguments.once or code is ExitCode.NOT_VERIFIED:
+                return code
+        time.sleep(arguments.period)
+
+
+def take(arguments: TakeArguments) -> ExitCode:
+    """Compare the head in a file with the last one that was seen."""
+    from ambientd.api.witnessing import WitnessFolder, read_update
+
+    update = read_update(read_file(arguments.file, "update or receipt"))
+    folder = WitnessFolder(Path(arguments.dir), fingerprint_of(arguments.cluster))
+    ask = None if arguments.offline else lambda since: _ask(arguments, since)
+    try:
+        found = folder.take(update, ask)
+    except UnreachableError:
+        found = folder.take(update)
+    return _tell(arguments, found)
+
+
+def offer(arguments: OfferArguments) -> ExitCode:
+    """Write this node's newest head into a file, for witnesses that cannot ask it."""
+    check_writable(arguments.file)
+    data = _ask(arguments, arguments.since)
+    write_file(arguments.file, data)
+    if arguments.as_json:
+        print_json({"file": arguments.file})
+    else:
+        print_line(f"{arguments.file} written")
+    return ExitCode.DONE
+
+
+def check(arguments: CheckArguments) -> ExitCode:
+    """Check evidence of a split view; no daemon, no network."""
+    from ambientd.api.witnessing import check_evidence
+
+    found = check_evidence(read_file(arguments.file, "evidence"))
+    if isinstance(found, str):
+        if arguments.as_json:
+            print_json({"split": False, "reason": found})
+        else:
+            print_line(f"nothing is proven: {found}")
+        return ExitCode.NOT_VERIFIED
+    both = [member.hex() for member in found.both]
+    if arguments.as_json:
+        print_json({"split": True, "cluster": found.cluster.hex(), "signed_both": both})
+        return ExitCode.DONE
+    print_line(f"proven: cluster {found.cluster.hex()} signed two logs that cannot be one")
+    for member in both:
+        print_line(f"member {member} signed both")
+    return ExitCode.DONE
+
+
+def _ask(arguments: CommonArguments, since: int) -> bytes:
+    with connect(arguments) as client:
+        answer = client.call(operations.LOG_UPDATE, requests.GetLogUpdate(since=since))
+    return answer.update
+
+
+def _tell(arguments: CommonArguments, found: "Witnessed") -> ExitCode:
+    from ambientd.rules.witnessing import Followed, NothingNew, Refused, Split, Unproven
+
+    code = ExitCode.DONE
+    match found.outcome:
+        case Followed(head):
+            text = f"followed to {head.note.size} receipts, root {short(head.note.root.hex())}"
+        case NothingNew():
+            text = f"nothing new: {found.size} receipts were seen"
+        case Unproven(reason):
+            text, code = f"not followed: {reason}", ExitCode.FAILED
+        case Refused(reason):
+            text, code = f"refused: {reason}", ExitCode.NOT_VERIFIED
+        case Split():
+            text = f"SPLIT VIEW: a quorum signed two logs; the evidence is in {found.evidence}"
+            code = ExitCode.NOT_VERIFIED
+    if arguments.as_json:
+        kind = type(found.outcome).__name__.lower()
+        evidence = None if found.evidence is None else str(found.evidence)
+        print_json({"outcome": kind, "text": text, "size": found.size, "evidence": evidence})
+    else:
+        print_line(text)
+    return code
