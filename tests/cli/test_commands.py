@@ -55,6 +55,9 @@ def test_status_names_node_cluster_and_what_the_sandbox_lacks(live: Path, ctl: C
         (("nodes",), "nodes"),
         (("task", "list"), "tasks"),
         (("anchor", "status"), "anchors"),
+        (("anchor", "list"), "anchors"),
+        (("anchor", "retry"), "chain"),
+        (("anchor", "plan"), "costs"),
         (("cluster", "invite"), "token"),
         (("member", "list"), "seats"),
         (("member", "ask"), "epoch"),
@@ -98,6 +101,36 @@ def test_anchors_show_block_and_confirmations(live: Path, ctl: Ctl) -> None:
     _, out, _ = ctl("anchor", "status")
     assert "embedded: ready, height 116" in out
     assert out.splitlines()[-1].split() == ["e" * 12, "4", "anchored", "110", "6", "f" * 64]
+
+
+def test_anchors_are_listed_with_what_they_cost(live: Path, ctl: Ctl) -> None:
+    code, out, _ = ctl("anchor", "list")
+    assert code == 0
+    assert out.splitlines()[-1].split()[-4:] == ["f" * 64, "1,570", "sat", "2"]
+
+
+def test_what_waits_is_tried_again_and_the_alarm_so_far_shown(live: Path, ctl: Ctl) -> None:
+    code, out, _ = ctl("anchor", "retry")
+    assert (code, "1 anchor under way" in out, "out of funds: 0 sat" in out) == (0, True, True)
+
+
+def test_a_plan_shows_what_batches_days_and_receipts_cost_at_the_rates_asked_for(
+    live: Path, ctl: Ctl
+) -> None:
+    words = ("anchor", "plan", "--rate", "1.5", "--rate", "50", "--every", "86400")
+    code, out, _ = ctl(*words, "--receipts-a-day", "1000")
+    assert code == 0
+    assert "157 vB, one every 24 h" in out
+    assert "10,000 sat an anchor, no cap a day" in out
+    low, high = (line.split() for line in out.splitlines()[-2:])
+    assert low == ["1.5", "235", "sat", "235.5", "sat", "0.235", "sat", "yes"]
+    assert high == ["50", "7,850", "sat", "7,850", "sat", "7.85", "sat", "no"]
+
+
+@pytest.mark.parametrize("rate", ["0", "", "x", "1.2345", "-1", "100001", "1e3", "1" * 30])
+def test_what_is_no_fee_rate_is_wrong_usage(ctl: Ctl, rate: str) -> None:
+    code, _, err = ctl("anchor", "plan", f"--rate={rate}")
+    assert (code, "is not a fee rate in sat/vB" in err) == (2, True)
 
 
 def test_run_prints_the_output_and_nothing_else(live: Path, ctl: Ctl, tmp_path: Path) -> None:
@@ -336,6 +369,8 @@ def test_a_file_that_is_no_receipt_does_not_verify(ctl: Ctl, tmp_path: Path) -> 
         ("witness", "take"),
         ("witness", "offer"),
         ("witness", "check"),
+        ("anchor",),
+        ("anchor", "plan"),
         ("cluster", "create"),
         ("cluster", "invite"),
         ("member",),

@@ -48,6 +48,8 @@ class DeskNode:
             "member.ask": self.ask,
             "member.vote": self.vote,
             "anchor.status": self.anchors,
+            "anchor.retry": self.retry_anchors,
+            "anchor.plan": self.plan_anchors,
             "events": self.events,
         }
 
@@ -193,13 +195,46 @@ class DeskNode:
 
     async def anchors(self, request: requests.GetAnchors) -> replies.Anchors:
         anchor = replies.AnchorInfo(
-            size=4, root="ee" * 32, state="anchored", txid="ff" * 32, height=110, confirmations=6
+            size=4,
+            root="ee" * 32,
+            state="anchored",
+            txid="ff" * 32,
+            height=110,
+            confirmations=6,
+            fee_sat=1_570,
+            versions=2,
         )
         return replies.Anchors(
             chain=replies.ChainStatus(kind="embedded", state="ready", height=116),
             receipts=4,
             receipts_anchored=4,
             anchors=(anchor,),
+        )
+
+    async def retry_anchors(self, _: requests.RetryAnchors) -> replies.AnchorsRetried:
+        chain = replies.ChainStatus(kind="embedded", state="out of funds: 0 sat", height=116)
+        return replies.AnchorsRetried(anchors=1, chain=chain)
+
+    async def plan_anchors(self, request: requests.PlanAnchors) -> replies.AnchorPlan:
+        costs = tuple(
+            replies.AnchorCost(
+                rate_msat_vb=rate,
+                anchor_sat=rate * 157 // 1_000,
+                day_msat=rate * 157,
+                receipt_msat=rate * 157 // request.receipts_a_day,
+                allowed=rate < 50_000,
+            )
+            for rate in request.rates_msat_vb
+        )
+        return replies.AnchorPlan(
+            network="regtest",
+            vsize=157,
+            period_ms=request.period_ms,
+            receipts_a_day=request.receipts_a_day,
+            estimate_msat_vb=None,
+            fee_sat_max=10_000,
+            fee_sat_a_day_max=0,
+            costs=costs,
         )
 
     async def events(self, request: requests.FollowEvents) -> AsyncIterator[replies.Event]:

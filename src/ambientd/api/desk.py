@@ -9,14 +9,14 @@ import trio
 
 from ambientd import __version__
 from ambientd.api import replies, requests
+from ambientd.api.anchoring import Anchoring
 from ambientd.api.chronicle import Chronicle
 from ambientd.api.invitation import check_addresses, make_token, stays_on_this_machine
 from ambientd.api.log_updates import LogUpdates
 from ambientd.api.operations import OperationError, match_id
 from ambientd.api.seating import Seating
-from ambientd.api.story import anchor_txid, op_return, tell
+from ambientd.api.story import tell
 from ambientd.api.views import (
-    headers_status,
     node_info,
     receipt_file,
     receipt_state,
@@ -76,6 +76,7 @@ class Desk:
         self._state = parts.node.ledger
         self._id = NodeId(owner.signer.public_key)
         self._chronicle = Chronicle()
+        self.anchoring = Anchoring(owner.config.bitcoin, parts)
         self.seating = Seating(owner.signer, owner.beacon_tip, parts)
         self.log = LogUpdates(parts)
 
@@ -120,7 +121,7 @@ class Desk:
             engine=owner.engine,
             engines_installed=owner.engines_installed,
             sandbox=replies.Sandbox(active=owner.protections, missing=owner.protections_missing),
-            chain=self._chain(),
+            chain=self.anchoring.chain(),
             balance_msat=state.balance_msat(self._id),
             faults=owner.config.faults.lie.value,
         )
@@ -379,52 +380,6 @@ class Desk:
             from_height=made.base,
         )
 
-    async def anchors(self, request: requests.GetAnchors) -> replies.Anchors:
-        """Tell how far receipts have come on the way into Bitcoin blocks."""
-        return replies.Anchors(
-            chain=self._chain(),
-            receipts=self._state.receipt_log_size(),
-            receipts_anchored=self._state.anchored_size(),
-            anchors=tuple(self._anchor_list(request.limit)),
-        )
-
-    def _anchor_list(self, limit: int) -> list[replies.AnchorInfo]:
-        progress = {} if self._parts.anchors is None else self._parts.anchors.progress()
-        found = []
-        for size in self._state.checkpoint_sizes()[:limit]:
-            closed = self._state.checkpoint(size)
-            if closed is None:
-                continue
-            root = closed.note.root
-            moving = progress.get(root)
-            is_lost = moving is not None and moving.is_lost
-            if closed.anchor is not None and not is_lost:
-                found.append(
-                    replies.AnchorInfo(
-                        size=size,
-                        root=root.hex(),
-                        state="anchored",
-                        txid=anchor_txid(closed.anchor.raw_tx),
-                        height=closed.anchor.height,
-                        confirmations=1 + len(closed.anchor.following_headers),
-                        op_return=op_return(root),
-                    )
-                )
-                continue
-            state = "waiting" if moving is None else moving.state
-            found.append(
-                replies.AnchorInfo(
-                    size=size,
-                    root=root.hex(),
-                    state=f"undone by a reorganisation, {state}" if is_lost else state,
-                    txid=None if moving is None else moving.txid,
-                    height=None if moving is None else moving.height,
-                    confirmations=None if moving is None else moving.confirmations,
-                    op_return=None if moving is None or moving.txid is None else op_return(root),
-                )
-            )
-        return found
-
     async def events(self, request: requests.FollowEvents) -> AsyncIterator[replies.Event]:
         """Tell what happens from now on."""
         wanted = set(request.tasks)
@@ -462,18 +417,6 @@ class Desk:
         digits = name[: len(name) // 2 * 2]
         start = b"" if name.strip(string.hexdigits) else bytes.fromhex(digits)
         return (task for task, _ in self._state.tasks() if task.startswith(start))
-
-    def _chain(self) -> replies.ChainStatus:
-        if self._parts.anchors is None:
-            return replies.ChainStatus(kind="off", state="off")
-        status = self._parts.anchors.status()
-        return replies.ChainStatus(
-            kind=self._owner.config.bitcoin.chain.value,
-            state=status.state,
-            height=status.height,
-            detail=status.detail,
-            headers=headers_status(self._parts.headers),
-        )
 
 
 def _assurance(name: str) -> Assurance:

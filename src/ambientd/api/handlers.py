@@ -25,7 +25,9 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.MEMBER_ASK.name: desk.seating.ask,
         operations.MEMBER_VOTE.name: desk.seating.vote,
         operations.BACKUP_CREATE.name: desk.back_up,
-        operations.ANCHOR_STATUS.name: desk.anchors,
         operations.LOG_UPDATE.name: desk.log.update,
+        operations.ANCHOR_STATUS.name: desk.anchoring.status,
+        operations.ANCHOR_RETRY.name: desk.anchoring.retry,
+        operations.ANCHOR_PLAN.name: desk.anchoring.plan,
         operations.EVENTS.name: desk.events,
     }

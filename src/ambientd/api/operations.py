@@ -74,6 +74,8 @@ BACKUP_CREATE = Operation(
 )
 ANCHOR_STATUS = Operation("anchor.status", requests.GetAnchors, replies.Anchors)
 LOG_UPDATE = Operation("log.update", requests.GetLogUpdate, replies.LogUpdateReply)
+ANCHOR_RETRY = Operation("anchor.retry", requests.RetryAnchors, replies.AnchorsRetried)
+ANCHOR_PLAN = Operation("anchor.plan", requests.PlanAnchors, replies.AnchorPlan)
 EVENTS = Operation("events", requests.FollowEvents, replies.Event, streaming=True)
 
 OPERATIONS: Mapping[str, Operation[Any, Any]] = {
@@ -96,6 +98,8 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         BACKUP_CREATE,
         ANCHOR_STATUS,
         LOG_UPDATE,
+        ANCHOR_RETRY,
+        ANCHOR_PLAN,
         EVENTS,
     )
 }

@@ -256,6 +256,9 @@ class AnchorInfo(Reply, frozen=True):
     height: int | None = None
     confirmations: int | None = None
     op_return: str | None = None
+    fee_sat: int | None = None
+    """What the newest version pays, where this node has signed it."""
+    versions: int | None = None
 
 
 class Anchors(Reply, frozen=True):
@@ -265,6 +268,36 @@ class Anchors(Reply, frozen=True):
     receipts: int
     receipts_anchored: int
     anchors: tuple[AnchorInfo, ...]
+
+
+class AnchorsRetried(Reply, frozen=True):
+    """How many anchors are under way, and what the chain said before it was asked again."""
+
+    anchors: int
+    chain: ChainStatus
+
+
+class AnchorCost(Reply, frozen=True):
+    """What anchoring costs at one fee rate; not `allowed` is what the node's caps forbid."""
+
+    rate_msat_vb: int
+    anchor_sat: int
+    day_msat: int
+    receipt_msat: int
+    allowed: bool
+
+
+class AnchorPlan(Reply, frozen=True):
+    """What anchors would cost, cheapest first; nothing is spent by asking."""
+
+    network: str
+    vsize: int
+    period_ms: int
+    receipts_a_day: int
+    estimate_msat_vb: int | None
+    fee_sat_max: int
+    fee_sat_a_day_max: int
+    costs: tuple[AnchorCost, ...]
 
 
 class SeatWordInfo(Reply, frozen=True):

@@ -131,6 +131,23 @@ class GetAnchors(Request, frozen=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20
 
 
+class RetryAnchors(Request, frozen=True):
+    """Look at the chain now, and send again whatever waits."""
+
+
+class PlanAnchors(Request, frozen=True):
+    """What do anchors cost? Rates in millisatoshi a virtual byte; none: the estimate and a few.
+
+    A period of 0 is the configured one.
+    """
+
+    rates_msat_vb: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=100_000_000)], ...], Meta(max_length=32)
+    ] = ()
+    period_ms: Annotated[int, Meta(ge=0, le=31_622_400_000)] = 0
+    receipts_a_day: Annotated[int, Meta(ge=1, le=2**40)] = 10_000
+
+
 class FollowEvents(Request, frozen=True):
     """Tell what happens from now on; an empty list of tasks means everything."""
 

@@ -1,4 +1,4 @@
-"""ambientctl status, nodes, events, anchor status, version: looking at a node and its mesh."""
+"""ambientctl status, nodes, events, version: looking at a node and its mesh."""
 
 from typing import Protocol
 
@@ -23,12 +23,6 @@ class EventsArguments(CommonArguments, Protocol):
     """Options of `events`."""
 
     task: list[str]
-
-
-class AnchorArguments(CommonArguments, Protocol):
-    """Options of `anchor status`."""
-
-    limit: int
 
 
 def version(arguments: CommonArguments) -> ExitCode:
@@ -71,7 +65,7 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
         ("tasks", ", ".join(tasks) or "none"),
         ("engine", f"{answer.engine} (installed: {', '.join(answer.engines_installed)})"),
         ("sandbox", _sandbox(answer.sandbox)),
-        ("chain", _chain(answer.chain)),
+        ("chain", chain_text(answer.chain)),
         *_headers(answer.chain.headers),
         ("balance", in_sat(answer.balance_msat)),
     ]
@@ -89,7 +83,8 @@ def _sandbox(sandbox: replies.Sandbox) -> str:
     return f"{text}; missing {', '.join(sandbox.missing)}" if sandbox.missing else text
 
 
-def _chain(chain: replies.ChainStatus) -> str:
+def chain_text(chain: replies.ChainStatus) -> str:
+    """Put a chain's state into one line."""
     if chain.kind == chain.state:
         return chain.kind
     height = "" if chain.height is None else f", height {chain.height}"
@@ -151,36 +146,3 @@ def events(arguments: EventsArguments) -> ExitCode:
             else:
                 print_line(f"{at_time(event.time_ms)}  {event.kind:<20} {event.text}")
     return ExitCode.DONE
-
-
-def anchor_status(arguments: AnchorArguments) -> ExitCode:
-    """Tell how far receipts have come on their way into Bitcoin blocks."""
-    request = requests.GetAnchors(limit=min(max(arguments.limit, 1), 1000))
-    with connect(arguments) as client:
-        answer = client.call(operations.ANCHOR_STATUS, request)
-    if arguments.as_json:
-        print_json(answer)
-        return ExitCode.DONE
-    print_fields(
-        [
-            ("chain", _chain(answer.chain)),
-            *_headers(answer.chain.headers),
-            ("receipts", f"{answer.receipts}, of which {answer.receipts_anchored} anchored"),
-        ]
-    )
-    if answer.anchors:
-        print_line()
-        rows = [_anchor_row(anchor) for anchor in answer.anchors]
-        print_table(("ROOT", "RECEIPTS", "STATE", "HEIGHT", "CONFIRMATIONS", "TRANSACTION"), rows)
-    return ExitCode.DONE
-
-
-def _anchor_row(anchor: replies.AnchorInfo) -> tuple[str, ...]:
-    return (
-        short(anchor.root),
-        str(anchor.size),
-        anchor.state,
-        "-" if anchor.height is None else str(anchor.height),
-        "-" if anchor.confirmations is None else str(anchor.confirmations),
-        anchor.txid or "-",
-    )

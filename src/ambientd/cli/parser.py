@@ -9,7 +9,7 @@ from ambientd.cli.parsing import count as _count
 from ambientd.cli.parsing import group as _group
 from ambientd.cli.parsing import seconds as _seconds
 from ambientd.cli.parsing import size as _size
-from ambientd.cli.proof_parsers import add_headers, add_witness
+from ambientd.cli.proof_parsers import add_anchor, add_headers, add_witness
 
 _DESCRIPTION = "Drive a node of an Ambient mesh: submit tasks, look around, check receipts."
 _EPILOG = """\
@@ -45,11 +45,7 @@ def _add_looking(commands: object) -> None:
     events.add_argument(
         "--task", metavar="ID", action="append", default=[], help="of this task only"
     )
-    anchor = _group(commands, "anchor", "the way of receipts into Bitcoin blocks")
-    status = _command(anchor, "status", "node_commands:anchor_status", "chain and latest anchors")
-    status.add_argument(
-        "--limit", type=_count, default=10, metavar="N", help="how many (default: 10)"
-    )
+    add_anchor(commands)
     _command(commands, "version", "node_commands:version", "print the version")
 
 

@@ -92,3 +92,14 @@ def size(text: str) -> int:
         msg = f"{text!r} is not a size; write bytes, or a number with KiB, MiB or GiB: 512MiB"
         raise argparse.ArgumentTypeError(msg)
     return int(number) * units.get(unit, 1)
+
+
+def rate(text: str) -> int:
+    """Read a fee rate in sat/vB with up to three decimals; give millisatoshi a virtual byte."""
+    whole, _, decimals = text.partition(".")
+    digits = f"{whole}{decimals:0<3}"
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= 9 and len(decimals) <= 3
+    if not is_number or not 0 < int(digits) <= 100_000_000:
+        msg = f"{text!r} is not a fee rate in sat/vB, such as 2 or 1.5"
+        raise argparse.ArgumentTypeError(msg)
+    return int(digits)

@@ -1,6 +1,45 @@
-"""The commands that check or fetch proofs and need no daemon."""
+"""The commands about anchors, and those that check or fetch proofs and need no daemon."""
 
-from ambientd.cli.parsing import Parser, command, count, group, seconds
+from ambientd.cli.parsing import Parser, command, count, group, rate, seconds
+
+
+def add_anchor(commands: object) -> None:
+    """Add `anchor` and its commands."""
+    anchor = group(commands, "anchor", "the way of receipts into Bitcoin blocks")
+    for name, run, text, most in (
+        ("status", "status", "chain and latest anchors", 10),
+        ("list", "show", "batches with their anchors and fees, the newest first", 50),
+    ):
+        listed = command(anchor, name, f"anchor_commands:{run}", text)
+        listed.add_argument(
+            "--limit", type=count, default=most, metavar="N", help=f"how many (default: {most})"
+        )
+    command(anchor, "retry", "anchor_commands:retry", "look at the chain and send again, now")
+    plan = command(
+        anchor, "plan", "anchor_commands:plan", "what anchors cost, before anything is spent"
+    )
+    plan.add_argument(
+        "--rate",
+        type=rate,
+        action="append",
+        default=[],
+        metavar="SAT_VB",
+        help="a fee rate in sat/vB; may be given again (default: the chain's estimate and a few)",
+    )
+    plan.add_argument(
+        "--receipts-a-day",
+        type=count,
+        default=10_000,
+        metavar="N",
+        help="receipts that share a day's anchors (default: 10000)",
+    )
+    plan.add_argument(
+        "--every",
+        type=seconds,
+        default=0.0,
+        metavar="S",
+        help="seconds from one anchor to the next (default: as configured)",
+    )
 
 
 def add_headers(commands: object) -> None:

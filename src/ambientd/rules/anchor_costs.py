@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
 DUST_SAT: Final = 294  # Bitcoin Core's limit for a P2WPKH output
 INPUTS_MAX: Final = 20
 RELAY_RATE_MSAT_VB: Final = 1_000

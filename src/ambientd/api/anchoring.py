@@ -1,0 +1,143 @@
+"""The way of receipts into Bitcoin blocks as the owner of a node sees it, and what it costs."""
+
+from ambientd.api import replies, requests
+from ambientd.api.operations import OperationError
+from ambientd.api.story import anchor_txid, op_return
+from ambientd.api.views import headers_status
+from ambientd.config.options import BitcoinOptions
+from ambientd.errors import AmbientError
+from ambientd.ledger.entries import CheckpointEntry
+from ambientd.ports.anchors import AnchorProgress, Anchors
+from ambientd.rules.anchor_costs import (
+    FALLBACK_RATE_MSAT_VB,
+    HOUR_MS,
+    RELAY_RATE_MSAT_VB,
+    anchor_vsize,
+    cost,
+)
+from ambientd.runtime.service import Parts
+
+PLAN_RATES_MSAT_VB = (RELAY_RATE_MSAT_VB, FALLBACK_RATE_MSAT_VB, 10_000, 50_000)
+
+
+class Anchoring:
+    """Answers what concerns anchors."""
+
+    def __init__(self, options: BitcoinOptions, parts: Parts) -> None:
+        self._options = options
+        self._parts = parts
+        self._state = parts.node.ledger
+
+    def chain(self) -> replies.ChainStatus:
+        """Tell how the chain is that this node anchors to."""
+        if self._parts.anchors is None:
+            return replies.ChainStatus(kind="off", state="off")
+        status = self._parts.anchors.status()
+        return replies.ChainStatus(
+            kind=self._options.chain.value,
+            state=status.state,
+            height=status.height,
+            detail=status.detail,
+            headers=headers_status(self._parts.headers),
+        )
+
+    async def status(self, request: requests.GetAnchors) -> replies.Anchors:
+        """Tell how far receipts have come on the way into Bitcoin blocks."""
+        return replies.Anchors(
+            chain=self.chain(),
+            receipts=self._state.receipt_log_size(),
+            receipts_anchored=self._state.anchored_size(),
+            anchors=tuple(self._list(request.limit)),
+        )
+
+    def _list(self, limit: int) -> list[replies.AnchorInfo]:
+        progress = {} if self._parts.anchors is None else self._parts.anchors.progress()
+        found = []
+        for size in self._state.checkpoint_sizes()[:limit]:
+            closed = self._state.checkpoint(size)
+            if closed is not None:
+                found.append(_info(closed, progress.get(closed.note.root)))
+        return found
+
+    async def retry(self, _: requests.RetryAnchors) -> replies.AnchorsRetried:
+        """Look at the chain now, and send again whatever waits."""
+        anchors = self._anchors()
+        anchors.retry()
+        under_way = sum(each.state != "proven" for each in anchors.progress().values())
+        return replies.AnchorsRetried(anchors=under_way, chain=self.chain())
+
+    async def plan(self, request: requests.PlanAnchors) -> replies.AnchorPlan:
+        """Work out what anchors cost at some fee rates, before anything is spent."""
+        options, estimate = self._options, None
+        if self._parts.anchors is not None:
+            try:
+                estimate = await self._parts.anchors.fee_rate_msat_vb()
+            except AmbientError as error:
+                if not request.rates_msat_vb:
+                    raise OperationError("unavailable", str(error)) from error
+        keep_ms = self._state.genesis.rules.keep_ms
+        period_ms = request.period_ms or min(options.anchor_period_ms, keep_ms // 2)
+        # One after the other is one an hour, which is what six confirmations take.
+        period_ms = max(period_ms, HOUR_MS)
+        known = () if estimate is None else (estimate,)
+        rates = request.rates_msat_vb or (*known, *PLAN_RATES_MSAT_VB)
+        day_max = options.fee_sat_a_day_max
+        costs = [cost(rate, period_ms, request.receipts_a_day) for rate in sorted(set(rates))]
+        return replies.AnchorPlan(
+            network=self._state.genesis.bitcoin_network,
+            vsize=anchor_vsize(1),
+            period_ms=period_ms,
+            receipts_a_day=request.receipts_a_day,
+            estimate_msat_vb=estimate,
+            fee_sat_max=options.fee_sat_max,
+            fee_sat_a_day_max=day_max,
+            costs=tuple(
+                replies.AnchorCost(
+                    rate_msat_vb=each.rate_msat_vb,
+                    anchor_sat=each.anchor_sat,
+                    day_msat=each.day_msat,
+                    receipt_msat=each.receipt_msat,
+                    allowed=each.anchor_sat <= options.fee_sat_max
+                    and (not day_max or each.day_msat <= day_max * 1_000),
+                )
+                for each in costs
+            ),
+        )
+
+    def _anchors(self) -> Anchors:
+        if self._parts.anchors is None:
+            hint = "choose a chain under [bitcoin] in config.toml"
+            raise OperationError("invalid", "this node does not anchor", hint)
+        return self._parts.anchors
+
+
+def _info(closed: CheckpointEntry, moving: AnchorProgress | None) -> replies.AnchorInfo:
+    """Tell of one batch; what this node knows of its chain counts more than the log's proof."""
+    size, root = closed.note.size, closed.note.root
+    fee_sat = None if moving is None or not moving.fee_sat else moving.fee_sat
+    versions = None if moving is None else moving.versions
+    is_lost = moving is not None and moving.is_lost
+    if closed.anchor is not None and not is_lost:
+        return replies.AnchorInfo(
+            size=size,
+            root=root.hex(),
+            state="anchored",
+            txid=anchor_txid(closed.anchor.raw_tx),
+            height=closed.anchor.height,
+            confirmations=1 + len(closed.anchor.following_headers),
+            op_return=op_return(root),
+            fee_sat=fee_sat,
+            versions=versions,
+        )
+    state = "waiting" if moving is None else moving.state
+    return replies.AnchorInfo(
+        size=size,
+        root=root.hex(),
+        state=f"undone by a reorganisation, {state}" if is_lost else state,
+        txid=None if moving is None else moving.txid,
+        height=None if moving is None else moving.height,
+        confirmations=None if moving is None else moving.confirmations,
+        op_return=None if moving is None or moving.txid is None else op_return(root),
+        fee_sat=fee_sat,
+        versions=versions,
+    )

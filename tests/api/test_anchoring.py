@@ -1,0 +1,113 @@
+"""Owners see how far their anchors are, have them tried again, and learn what they would cost."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ambientd.api.anchoring import Anchoring
+from ambientd.api.operations import OperationError
+from ambientd.api.requests import GetAnchors, PlanAnchors, RetryAnchors
+from ambientd.config.options import BitcoinOptions
+from ambientd.errors import UnreachableError
+from ambientd.ports.anchors import AnchorProgress, ChainState
+from tests.ledger.cluster import TestCluster
+from tests.rules.receipts import agreed
+
+
+class Anchors:
+    """A way into Bitcoin on which nothing moves."""
+
+    def __init__(self, **progress: AnchorProgress) -> None:
+        self.known = {bytes.fromhex(root): each for root, each in progress.items()}
+        self.rate: int | None = None
+        self.is_away = False
+        self.retries = 0
+
+    def progress(self) -> dict[bytes, AnchorProgress]:
+        return self.known
+
+    def status(self) -> ChainState:
+        return ChainState("ready", 110, "regtest")
+
+    def retry(self) -> None:
+        self.retries += 1
+
+    async def fee_rate_msat_vb(self) -> int | None:
+        if self.is_away:
+            raise UnreachableError("nobody answers")
+        return self.rate
+
+
+def office(
+    cluster: TestCluster, anchors: Anchors | None, options: BitcoinOptions | None = None
+) -> Anchoring:
+    parts = SimpleNamespace(
+        node=SimpleNamespace(ledger=cluster.state), anchors=anchors, headers=None
+    )
+    return Anchoring(options or BitcoinOptions(), cast("Any", parts))
+
+
+def root_of(cluster: TestCluster) -> str:
+    return cluster.state.receipt_log_root(cluster.state.checkpoint_size()).hex()
+
+
+async def test_an_anchor_is_told_as_the_log_has_it_and_with_what_this_node_paid() -> None:
+    cluster = agreed()
+    [told] = (await office(cluster, None).status(GetAnchors())).anchors
+    assert (told.state, told.height, told.confirmations, told.fee_sat) == ("anchored", 101, 7, None)
+    proven = AnchorProgress("proven", "ab", 101, 7, fee_sat=314, versions=2)
+    answer = await office(cluster, Anchors(**{root_of(cluster): proven})).status(GetAnchors())
+    [told] = answer.anchors
+    assert (told.state, told.fee_sat, told.versions) == ("anchored", 314, 2)
+    assert (answer.chain.state, answer.receipts_anchored) == ("ready", answer.receipts)
+
+
+async def test_an_anchor_that_this_node_saw_undone_is_not_told_as_anchored() -> None:
+    cluster = agreed()
+    lost = AnchorProgress("broadcast", "ab", is_lost=True)
+    anchors = Anchors(**{root_of(cluster): lost})
+    [told] = (await office(cluster, anchors).status(GetAnchors())).anchors
+    assert told.state == "undone by a reorganisation, broadcast"
+    assert (told.txid, told.height) == ("ab", None)
+
+
+async def test_a_retry_counts_what_is_under_way_and_needs_a_chain() -> None:
+    cluster = agreed(anchored=False)
+    moving, done = AnchorProgress("broadcast", "ab"), AnchorProgress("proven", "cd")
+    anchors = Anchors(**{root_of(cluster): moving, "00" * 32: done})
+    answer = await office(cluster, anchors).retry(RetryAnchors())
+    assert (answer.anchors, anchors.retries, answer.chain.kind) == (1, 1, "embedded")
+    with pytest.raises(OperationError, match="does not anchor"):
+        await office(cluster, None).retry(RetryAnchors())
+
+
+async def test_a_plan_costs_what_the_sizes_and_rates_say() -> None:
+    request = PlanAnchors(rates_msat_vb=(10_000, 1_000), period_ms=86_400_000)
+    plan = await office(agreed(), Anchors()).plan(request)
+    assert (plan.vsize, plan.estimate_msat_vb, plan.network) == (157, None, "regtest")
+    one, ten = plan.costs
+    assert (one.anchor_sat, ten.anchor_sat) == (157, 1_570)
+    assert (ten.day_msat, ten.receipt_msat) == (1_570_000, 157)
+    hourly = await office(agreed(), None).plan(PlanAnchors(rates_msat_vb=(1_000,), period_ms=1))
+    assert (hourly.period_ms, hourly.costs[0].day_msat) == (3_600_000, 24 * 157_000)
+
+
+async def test_a_plan_without_rates_begins_with_the_estimate_and_keeps_the_caps_in_mind() -> None:
+    anchors = Anchors()
+    anchors.rate = 3_141
+    options = BitcoinOptions(fee_sat_max=2_000, fee_sat_a_day_max=900)
+    plan = await office(agreed(), anchors, options).plan(PlanAnchors())
+    rates = [(each.rate_msat_vb, each.allowed) for each in plan.costs]
+    assert rates == [(1_000, True), (2_000, True), (3_141, False), (10_000, False), (50_000, False)]
+    keep_ms = agreed().state.genesis.rules.keep_ms
+    assert plan.period_ms == min(options.anchor_period_ms, keep_ms // 2)
+
+
+async def test_a_plan_with_rates_needs_no_chain_that_answers() -> None:
+    anchors = Anchors()
+    anchors.is_away = True
+    planning = office(agreed(), anchors)
+    assert (await planning.plan(PlanAnchors(rates_msat_vb=(1,)))).costs[0].anchor_sat == 157
+    with pytest.raises(OperationError, match="nobody answers"):
+        await planning.plan(PlanAnchors())
