@@ -170,7 +170,7 @@ def _anchors(
     caps = AnchoringOptions(
         fee_sat_max=bitcoin.fee_sat_max, fee_sat_a_day_max=bitcoin.fee_sat_a_day_max
     )
-    if bitcoin.chain is ChainKind.EMBEDDED:  # Bitcoin blocks come in seconds, asking costs nothing
+    if opened.chain.network == "regtest":  # Bitcoin blocks come in seconds, asking costs nothing
         caps = replace(caps, rebroadcast_ms=5_000, look_ms=200, retry_ms=2_000, watch_ms=5_000)
     file = AnchorFile(identity.places.anchors)
     return ChainAnchors(opened.chain, wallet, file, caps, now, opened.fund, tell)
