@@ -291,7 +291,9 @@ def records() -> dict[str, Any]:
     scene.block((0, Admit(nonce=b"too dear", spec=spec(gas_max=10**15), until_ms=UNTIL_MS)))
     scene.block((0, Checkpoint(note=cluster.note())))
     root = cluster.state.receipt_log_root(2)
-    scene.block((0, Anchor(size=2, root=root, proof=anchor_proof(root))))
+    elsewhere = anchor_proof(root, 8, previous=bytes([7]) * 32)
+    for proof in (anchor_proof(root), anchor_proof(root, 9), elsewhere, anchor_proof(root)):
+        scene.block((0, Anchor(size=2, root=root, proof=proof)))
     tip = sha256(b"a new chain")
     scene.block((50, SeatAsked(beacon_tip=tip, bond_msat=0, asked_ms=1)))
     votes = [SeatVote(node=cluster.node(50), wish=SeatWish.IN, said_ms=1)] * 3

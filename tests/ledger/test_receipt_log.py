@@ -111,6 +111,22 @@ def test_an_anchored_batch_keeps_its_first_proof() -> None:
     assert cluster.state.anchored_size() == 1
 
 
+def test_a_proof_from_another_block_under_more_work_takes_the_place_of_the_first() -> None:
+    cluster = TestCluster()
+    settled(cluster, 1)
+    cluster.close_batch()
+    root = cluster.state.receipt_log_root(1)
+    elsewhere = {"previous": b"\x07" * 32}
+    for proof in (anchor_proof(root, 7), anchor_proof(root, 8, **elsewhere)):
+        body = Anchor(size=1, root=root, proof=proof)
+        assert cluster.block((0, body)) == [BatchAnchored(1, root, proof)]
+        assert cluster.block((1, body)) == []
+    for proof in (anchor_proof(root, 8), anchor_proof(root, 9, **elsewhere)):
+        assert cluster.block((1, Anchor(size=1, root=root, proof=proof))) == []
+    assert cluster.state.checkpoint(1).anchor == anchor_proof(root, 8, **elsewhere)
+    assert cluster.state.anchored_size() == 1
+
+
 def test_an_anchor_needs_a_closed_batch_and_enough_confirmations() -> None:
     cluster = TestCluster()
     settled(cluster, 1)

@@ -9,14 +9,16 @@ from ambientd.ledger.events import (
 )
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
+from ambientd.model.effect import HearAnchor
 from ambientd.model.record import Cancel
 from ambientd.model.task import TaskState, Verdict
-from ambientd.node.effect import PersistTelemetryEpoch
-from ambientd.node.event import BodiesProposed
+from ambientd.node.effect import PersistTelemetryEpoch, SendFrame
+from ambientd.node.event import AnchorSigned, BodiesProposed, FrameReceived
 from ambientd.runtime.persistence import recover
 from sim.cluster import RULES
 from sim.node_machine import Persisted
 from sim.vices import Vice
+from sim.world import EPOCH_MS
 from tests.node.cluster import Cluster
 
 
@@ -164,6 +166,23 @@ def test_batches_are_closed_and_anchored() -> None:
     closed = cluster.ledger().checkpoint(1)
     assert closed is not None
     assert closed.anchor == anchored.proof
+
+
+def test_what_one_member_has_sent_for_a_batch_is_heard_of_by_the_others() -> None:
+    cluster = Cluster()
+    cluster.until_closed(cluster.submit())
+    cluster.until(cluster.everywhere(lambda ledger: ledger.checkpoint_size() == 1))
+    first, second = (host.node for host in cluster.hosts[:2])
+    assert first is not None
+    assert second is not None
+    now = EPOCH_MS + cluster.world.now
+    root = first.ledger.receipt_log_root(1)
+    shown = first.handle(AnchorSigned(1, root, b"raw"), now=now)
+    frames = {effect.to: effect.frame for effect in shown if isinstance(effect, SendFrame)}
+    assert frames.keys() == set(first.ledger.members) - {NodeId(cluster.hosts[0].key)}
+    frame = frames[NodeId(cluster.hosts[1].key)]
+    heard = second.handle(FrameReceived(NodeId(cluster.hosts[0].key), frame), now=now)
+    assert HearAnchor(root, b"raw") in heard
 
 
 def test_a_task_can_be_taken_back() -> None:

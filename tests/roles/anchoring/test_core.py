@@ -446,6 +446,19 @@ def test_only_versions_whose_coin_is_gone_are_given_up() -> None:
     assert [version.coins for version in desk.entry().versions] == [(coin(650),)]
 
 
+def test_a_refused_version_is_replaced_in_time_while_an_older_one_waits() -> None:
+    desk, first = sending()
+    desk.height += OPTIONS.bump_blocks
+    second = desk.sent()
+    assert second is not None
+    desk.tell(Answered(second.txid, "insufficient fee"))
+    desk.waiting, desk.coins = frozenset({first}), ()
+    desk.height += OPTIONS.bump_blocks
+    third = desk.sent()
+    assert third is not None
+    assert third.txid not in {first, second.txid}
+
+
 def test_what_another_member_has_sent_is_adopted_instead_of_paying() -> None:
     for is_heard_first in (True, False):
         desk = Desk()
