@@ -1,11 +1,12 @@
 """Followers, observers, FETCH and BLOCKS, COORDINATION "Followers"."""
 
 import itertools
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ambientd.consensus.block_tree import BlockTree
-from ambientd.consensus.catch_up import FETCHERS_MAX, FetchLimit, serve
+from ambientd.consensus.catch_up import FETCHERS_MAX, CatchUp, FetchLimit, serve
 from ambientd.consensus.certificates import Committee
 from ambientd.consensus.effects import Committed, PeerFault, Send
 from ambientd.consensus.messages import Append, Blocks, Fetch, QcNotice, Timeout, Vote
@@ -157,6 +158,38 @@ def test_an_answer_that_does_not_help_is_not_asked_for_in_a_loop() -> None:
     effects = bench.receive(3, 2, Blocks((), bench.genesis))
     assert not sent(effects, Fetch)
     assert sent(bench.tick(3, 100), Fetch)
+
+
+def test_who_shows_every_gap_and_closes_none_is_passed_over_each_second_time() -> None:
+    bench = Bench(4)
+    catch_up = CatchUp(bench.options, random.Random(1))
+    catch_up.is_missing = True
+    liar = bench.key(2)
+    asked = []
+    for now in range(10_000, 90_000, 10_000):
+        catch_up.hint(liar)
+        target = catch_up.target(now)
+        assert target is not None
+        asked.append(target)
+        catch_up.answered(target, now + 1, advanced=False)
+    assert [target == liar for target in asked] == [True, False] * 4
+
+
+def test_the_only_one_there_is_to_ask_is_asked_again() -> None:
+    bench = Bench(2)
+    catch_up = CatchUp(bench.options, random.Random(1))
+    catch_up.is_missing = True
+    for now in (10_000, 20_000, 30_000):
+        assert catch_up.target(now) == bench.key(1)
+        catch_up.answered(bench.key(1), now + 1, advanced=False)
+
+
+def test_a_word_that_does_not_help_ends_no_waiting_for_another_s_answer() -> None:
+    bench, chain, _ = lagging()
+    qc = bench.qc(chain[1], 0, 1, 2)
+    assert of(bench.receive(3, 1, Blocks((chain[0],), qc)), PeerFault)
+    effects = bench.receive(3, 2, Blocks(tuple(chain), qc))
+    assert [c.blocks[0].block for c in of(effects, Committed)] == [chain[0]]
 
 
 def test_held_blocks_are_bounded() -> None:

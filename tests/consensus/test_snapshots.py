@@ -302,6 +302,28 @@ def test_a_false_offer_is_a_fault() -> None:
     assert found.reason == "the pages are not those of the state"
 
 
+def asked_for_blocks(effects: Sequence[Effect]) -> list[bytes]:
+    return [e.to for e in effects if isinstance(e, Send) and isinstance(e.message, Fetch)]
+
+
+def test_a_false_offer_amid_a_fetch_puts_no_question_to_others_off() -> None:
+    log, t0_ms = late_log(), BENCH.options.t0_ms
+    missing = QcNotice(TAKEN.snapshot.links[2][1], None)
+    [first] = asked_for_blocks(hand(log, 0, missing, 10_000))
+    assert first == BENCH.key(0)
+    assert asked(hand(log, 0, TAKEN.offer, 10_001))
+    assert not asked_for_blocks(log.handle(Tick(), now=10_000 + 4 * t0_ms))
+    later = 10_001 + 4 * t0_ms
+    [second] = asked_for_blocks(log.handle(Tick(), now=later))
+    assert second != first
+    newer = taken(BENCH, index=3)
+    lie = Offer((), replace(newer.snapshot, pages=((0, bytes(32)),)))
+    assert of(log.handle(MessageReceived(second, lie), now=later + 1), PeerFault)
+    [third] = asked_for_blocks(log.handle(Tick(), now=later + 1 + t0_ms // 4))
+    assert third != second
+    assert asked(log.handle(MessageReceived(third, newer.offer), now=later + 2 + t0_ms // 4))
+
+
 def test_a_late_node_fetches_the_state_and_goes_on_from_there() -> None:
     log = late_log()
     log.handle(Tick(), now=10_000)

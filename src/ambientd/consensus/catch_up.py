@@ -64,7 +64,8 @@ class FetchLimit:
 class CatchUp:
     """One fetch at a time: from whoever showed the gap, then from members in turn.
 
-    Nobody is asked twice within T0 * 3/8, for it would not answer (`FetchLimit`).
+    Nobody is asked twice within T0 * 3/8, for it would not answer (`FetchLimit`). Who did not help
+    is passed over once: a liar that coordinates shows every gap, and closes none.
     """
 
     def __init__(self, options: ConsensusOptions, random: Random) -> None:
@@ -73,6 +74,7 @@ class CatchUp:
         self._others = [key for key in options.members if key != options.self_id]
         self._hint: bytes | None = None
         self._asked: dict[bytes, int] = {}
+        self._asked_last: bytes | None = None  # until somebody helped
         self._ask_at = 0
         self._heard_at = 0
         self._silence_ms = 0  # before the last news
@@ -104,16 +106,24 @@ class CatchUp:
         self._silence_ms = now - self._heard_at if self._heard_at else 0
         self._heard_at = now
 
-    def answered(self, now: int, *, advanced: bool) -> None:
-        """Note an answer: ask on at once if it helped, else after a pause."""
+    def answered(self, sender: bytes, now: int, *, advanced: bool) -> None:
+        """Note an answer: ask on at once if it helped, else after a pause.
+
+        What did not help and was not asked for ends no waiting for another's answer.
+        """
+        if advanced:
+            self._asked_last = None
+        elif sender != self._asked_last:
+            return
         self.is_awaiting = False
         self.is_behind &= advanced  # a word costs one question, unless it proves to be true
         self._ask_at = now if advanced else now + self._options.t0_ms // 4
 
-    def postpone(self, now: int) -> None:
+    def postpone(self, sender: bytes, now: int) -> None:
         """Note an offer in place of blocks: its pages come first, so ask again much later."""
-        self.answered(now, advanced=False)
-        self._ask_at = now + 4 * self._options.t0_ms
+        if sender == self._asked_last:
+            self.answered(sender, now, advanced=False)
+            self._ask_at = now + 4 * self._options.t0_ms
 
     def target(self, now: int) -> bytes | None:
         """Give whom to ask now, or None when there is no need or an answer is awaited."""
@@ -122,14 +132,16 @@ class CatchUp:
             return None
         pause_ms = self._options.t0_ms * 3 // 8
         self._asked = {key: at for key, at in self._asked.items() if now < at + pause_ms}
-        target = self._hint if self._hint not in self._asked else None
-        if target is None:
+        target = self._hint
+        if target is None or target in self._asked or target == self._asked_last:
             free = [key for key in self._others if key not in self._asked]
             if not free:
                 self._ask_at = min(self._asked.values()) + pause_ms
                 return None
-            target = free[self._random.randrange(len(free))]
+            fresh = [key for key in free if key != self._asked_last] or free
+            target = fresh[self._random.randrange(len(fresh))]
         self._asked[target] = now
+        self._asked_last = target
         self._hint = None
         self._heard_at = now
         self.is_awaiting = True

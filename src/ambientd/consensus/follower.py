@@ -149,12 +149,12 @@ class Follower:
         """Tell whether a FETCH of this node's is unanswered."""
         return self._catch_up.is_awaiting
 
-    def offered_instead(self, *, is_fetching: bool, now: int) -> None:
+    def offered_instead(self, sender: bytes, *, is_fetching: bool, now: int) -> None:
         """Note that a FETCH was answered with a snapshot, and whether it is one to fetch."""
         if is_fetching:
-            self._catch_up.postpone(now)
+            self._catch_up.postpone(sender, now)
         else:
-            self._catch_up.answered(now, advanced=False)
+            self._catch_up.answered(sender, now, advanced=False)
 
     @property
     def pending_records(self) -> int:
@@ -229,7 +229,7 @@ class Follower:
         before = len(self._tree.blocks), self.head_index
         fault = self._take_blocks(sender, answer, now)
         advanced = fault is None and before != (len(self._tree.blocks), self.head_index)
-        self._catch_up.answered(now, advanced=advanced)
+        self._catch_up.answered(sender, now, advanced=advanced)
         return fault
 
     def _take_blocks(self, sender: bytes, answer: Blocks, now: int) -> str | None:

@@ -260,7 +260,8 @@ class Log:
             return []
         head = self.current.head_index
         fault = self._fetcher.take_offer(sender, offer, self.current.options, head)
-        self.current.offered_instead(is_fetching=self._fetcher.is_fetching, now=now)
+        is_fetching = fault is None and self._fetcher.is_fetching
+        self.current.offered_instead(sender, is_fetching=is_fetching, now=now)
         return [] if fault is None else [PeerFault(sender, fault)]
 
     def _fetch_pages(self, now: int) -> list[Effect]:
