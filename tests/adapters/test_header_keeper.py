@@ -12,7 +12,7 @@ from ambientd.adapters.header_file import HeaderFile
 from ambientd.adapters.header_keeper import FOLLOWING, FUTURE_S_MAX, PORTION, HeaderKeeper
 from ambientd.adapters.kept_chain import KeptChain
 from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
-from ambientd.ports.chain import Inclusion
+from ambientd.ports.chain import Inclusion, Tip
 from ambientd.rules.bitcoin import HEADER_SIZE, MAIN, REGTEST, decode_header
 from tests.fakes.header_server import HeaderServer
 from tests.rules.headers import mine
@@ -195,6 +195,20 @@ async def test_a_chain_that_never_rests_is_left_for_later(tmp_path: Path) -> Non
     server = Fidgeting(10)
     with pytest.raises(UnreachableError, match="moves faster"):
         await keeper_of(server, tmp_path).follow()
+
+
+class Boasting(HeaderServer):
+    """Claims a tip far above its headers."""
+
+    async def tip(self) -> Tip:
+        return replace(await super().tip(), height=400_000_000)
+
+
+async def test_a_server_without_the_headers_of_its_tip_is_refused(tmp_path: Path) -> None:
+    keeper = keeper_of(Boasting(3), tmp_path)
+    with pytest.raises(RemoteProtocolError, match="up to its own tip"):
+        await keeper.follow()
+    assert keeper.chain.height == 0
 
 
 class Sparing(HeaderServer):

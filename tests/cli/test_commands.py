@@ -493,8 +493,9 @@ def test_a_witness_takes_heads_from_files_and_proves_a_split(ctl: Ctl, tmp_path:
     folder, log, other = tmp_path / "w", Log(9), Log(9, fork=2)
     for name, update in (("first", log.update(5)), ("other", other.update(9, since=5))):
         (tmp_path / name).write_bytes(encode(update))
-    code, out, _ = ctl("witness", "take", folder, tmp_path / "first", "--offline")
+    code, out, err = ctl("witness", "take", folder, tmp_path / "first", "--offline")
     assert (code, out.startswith("followed to 5 receipts, root ")) == (0, True)
+    assert "which anyone can have invented: --cluster pins it" in err
     code, out, _ = ctl("witness", "take", folder, tmp_path / "first", "--offline")
     assert (code, out) == (0, "nothing new: 5 receipts were seen\n")
     code, out, _ = ctl("witness", "take", folder, tmp_path / "other", "--offline", "--json")

@@ -85,10 +85,14 @@ class HeaderKeeper:
                 return
             try:
                 await self._fetch(tip, progress)
-            except (RemoteProtocolError, UsageError):
+            except (RemoteProtocolError, UsageError) as error:
                 # Between two portions the chain may have been reorganised: that is no fault.
-                if (await self._chain.tip()).hash == tip.hash:
+                if (await self._chain.tip()).hash != tip.hash:
+                    continue
+                if isinstance(error, RemoteProtocolError):
                     raise
+                msg = f"the server does not have the headers up to its own tip: {error}"
+                raise RemoteProtocolError(msg) from error
             else:
                 return
         msg = f"the {self._chain.network} chain moves faster than its headers can be fetched"

@@ -21,7 +21,8 @@ from ambientd.cli.receipt_commands import fingerprint_of
 from ambientd.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from ambientd.api.witnessing import Witnessed
+    from ambientd.api.witnessing import Witnessed, WitnessFolder
+    from ambientd.model.witness import LogUpdate
 
 
 class RunArguments(CommonArguments, Protocol):
@@ -62,7 +63,9 @@ def run(arguments: RunArguments) -> ExitCode:
     folder = WitnessFolder(Path(arguments.dir), fingerprint_of(arguments.cluster))
     while True:
         try:
-            found = folder.take(read_update(_ask(arguments, folder.size)))
+            update = read_update(_ask(arguments, folder.size))
+            _warn(arguments.cluster, folder, update)
+            found = folder.take(update)
         except (UnreachableError, operations.OperationError) as error:
             if arguments.once:
                 raise
@@ -80,6 +83,7 @@ def take(arguments: TakeArguments) -> ExitCode:
 
     update = read_update(read_file(arguments.file, "update or receipt"))
     folder = WitnessFolder(Path(arguments.dir), fingerprint_of(arguments.cluster))
+    _warn(arguments.cluster, folder, update)
     ask = None if arguments.offline else lambda since: _ask(arguments, since)
     try:
         found = folder.take(update, ask)
@@ -119,6 +123,15 @@ def check(arguments: CheckArguments) -> ExitCode:
     for member in both:
         print_line(f"member {member} signed both")
     return ExitCode.DONE
+
+
+def _warn(pinned: str | None, folder: "WitnessFolder", update: "LogUpdate") -> None:
+    """Say that the first head decides which cluster is watched, and anyone can invent one."""
+    if pinned is None and folder.size == 0:
+        from ambientd.codec.statements import fingerprint
+
+        name = fingerprint(update.genesis).hex()
+        tell(f"watching cluster {name}, which anyone can have invented: --cluster pins it")
 
 
 def _ask(arguments: CommonArguments, since: int) -> bytes:
