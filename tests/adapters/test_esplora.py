@@ -1,12 +1,20 @@
 """Esplora servers that talk nonsense, lie, trickle, move away, or are not there."""
 
+import datetime
 import json
+import socket
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ambientd.adapters import esplora
 from ambientd.adapters.esplora import EsploraChain
@@ -35,6 +43,7 @@ HEADER, TXIDS = BLOCK[:HEADER_SIZE], [each.txid for each in decode_block(BLOCK)[
 COINBASE = decode_block(BLOCK)[1][0]
 HASH = double_sha256(HEADER)
 OTHER = "22" * 32
+ONE_DAY = datetime.timedelta(days=1)
 DESCRIBED = {
     "id": display(HASH),
     "height": 1,
@@ -294,6 +303,35 @@ async def test_a_server_that_is_not_there_is_named_with_what_to_do() -> None:
     with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:1 does not answer.*correct"):
         await chain.tip()
     await chain.aclose()
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + ONE_DAY)
+    alternative = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    certificate = made.add_extension(alternative, critical=False).sign(key, hashes.SHA256())
+    pem = tmp_path / "server.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(secret + certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=greet, args=(context, listening))
+        server.start()
+        chain = EsploraChain(f"https://localhost:{listening.getsockname()[1]}", "main")
+        with pytest.raises(UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
+            await chain.tip()
+        await chain.aclose()
+        server.join()
+
+
+def greet(context: ssl.SSLContext, listening: socket.socket) -> None:
+    """Take one connection; the client hangs up on what it is shown."""
+    plain, _ = listening.accept()
+    with plain, suppress(OSError), context.wrap_socket(plain, server_side=True) as held:
+        held.recv(1)
 
 
 class Trickling(Liar):
