@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sim.faults import FIRST_FAULTS, Fault, labels
 from sim.happenings import Rots
-from sim.plans import Plan
+from sim.plans import TRIO, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ _MORE_FAULTS = {
     Fault.SYBIL,
     Fault.SHORT_LOG,
 }
+_ALL_FAULTS = FIRST_FAULTS | _MORE_FAULTS | {Fault.SEATS}
 
 EXHIBITS = (
     Exhibit(
@@ -45,5 +46,11 @@ EXHIBITS = (
         Plan("node", 1, 7, faults=labels(FIRST_FAULTS | _MORE_FAULTS)),
         "A page of a snapshot that came late, or twice, was held against its honest sender.",
         "3790584",
+    ),
+    Exhibit(
+        Plan("node", 412, 10, 40_000, labels(_ALL_FAULTS), world=TRIO),
+        "A node asked nobody but the coordinator for what it lacked. That one offered false states "
+        "only, and the pages of the snapshot being fetched were kept by nobody any more.",
+        "12e79b1",
     ),
 )
