@@ -15,6 +15,8 @@ from ambientd.codec.digest import sha256, tagged
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import (
     commitment,
+    epoch_hash,
+    epoch_leaf,
     file_payload,
     receipt_hash,
     result_root,
@@ -245,7 +247,12 @@ class _Scene:
         beacon = sha256(b"%d" % cluster.index)
         proposer = cluster.node(cluster.index % cluster.members)
         context = BlockContext(
-            index=cluster.index, term=1, time_ms=cluster.time_ms, beacon=beacon, proposer=proposer
+            index=cluster.index,
+            term=1,
+            time_ms=cluster.time_ms,
+            beacon=beacon,
+            proposer=proposer,
+            hash=sha256(b"block %d" % cluster.index),
         )
         signed = [sign_record(cluster.signer(author), body) for author, body in records]
         done = apply_block(cluster.state, context, signed)
@@ -257,6 +264,7 @@ class _Scene:
                 "time_ms": context.time_ms,
                 "beacon": beacon.hex(),
                 "proposer": proposer.hex(),
+                "hash": context.hash.hex(),
                 "records": [encode(record).hex() for record in signed],
                 "events": [type(event).__name__ for event in done.events],
                 "rejected": sum(isinstance(event, RecordRejected) for event in done.events),
@@ -300,6 +308,11 @@ def records() -> dict[str, Any]:
     scene.block(*enumerate(votes), (3, replace(votes[0], node=cluster.node(3), wish=SeatWish.OUT)))
     while (due := cluster.state.epoch_due) is not None:
         scene.block((0, due))
+    last = cluster.state.epoch
+    began = cluster.state.epoch_entry(last.number)
+    assert began is not None
+    root_hash = bytes.fromhex(scene.blocks[began.root_index - 1]["hash"])
+    epoch = (*(getattr(last, name) for name in last.__struct_fields__), began.root_index, root_hash)
     entry = cluster.task(task)
     receipt = next(slot.receipt for slot in entry.slots if slot.receipt is not None)
     assert entry.settlement is not None
@@ -340,6 +353,11 @@ def records() -> dict[str, Any]:
             "settlement_leaf": {
                 "of": encode(entry.settlement).hex(),
                 "is": settlement_leaf(entry.settlement).hex(),
+            },
+            "epoch": {"of": encode(epoch).hex(), "is": epoch_hash(*epoch).hex()},
+            "epoch_leaf": {
+                "of": epoch_hash(*epoch).hex(),
+                "is": epoch_leaf(epoch_hash(*epoch)).hex(),
             },
         },
     }

@@ -166,6 +166,7 @@ class TestCluster:
             time_ms=self.time_ms,
             beacon=sha256(b"%d" % self.index),
             proposer=self.node(self.index % self.members),
+            hash=sha256(b"block %d" % self.index),
         )
         assert all(is_admissible(encode(record), self.id) for record in signed)
         done = apply_block(self.state, context, signed)

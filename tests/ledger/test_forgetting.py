@@ -1,9 +1,12 @@
 import pytest
+from msgspec.structs import replace
 
 from ambientd.codec.digest import sha256
 from ambientd.codec.merkle import root_from_inclusion, verify_consistency
-from ambientd.ledger.entries import Table, tip_key
+from ambientd.codec.statements import epoch_hash, epoch_leaf
+from ambientd.ledger.entries import Leaf, Table, leaf_key, tip_key
 from ambientd.ledger.forgetting import FORGOTTEN_MAX
+from ambientd.model.base import TaskId
 from ambientd.model.genesis import Rules
 from ambientd.model.record import Admit, Cancel
 from tests.ledger.cluster import START_MS, TestCluster, rejections, result, spec
@@ -82,6 +85,42 @@ def test_the_receipt_log_goes_on_over_what_is_forgotten() -> None:
             state.receipt_log_root(3)
         with pytest.raises(ValueError, match="forgotten"):
             state.inclusion_path(3, 11)
+
+
+def test_an_epochs_leaf_goes_with_the_next_tasks_and_the_present_one_is_named_again() -> None:
+    cluster = TestCluster(rules=RULES)
+    settled(cluster, 1)
+    begin_epoch(cluster)
+    begin_epoch(cluster)
+    settled(cluster, 2, first=1)
+    cluster.close_batch()
+    present = Leaf(epoch_leaf(name_of(cluster)), TaskId(b""))
+    assert cluster.state.epoch_leaf == 2
+    assert cluster.state.get(leaf_key(2)) == present
+    cluster.block(after_ms=KEEP_MS + 5_000)
+    assert cluster.state.receipt_log_start() == 5
+    leaves = {key: entry for key, entry in cluster.state.items().items() if key[0] is Table.LEAF}
+    assert leaves == {leaf_key(5): present}
+    settled(cluster, 1, first=3)
+    for state in (cluster.state, cluster.restarted()):
+        assert state.epoch_leaf == 5
+        path = state.inclusion_path(5, 7)
+        assert root_from_inclusion(present.digest, 5, 7, path) == state.receipt_log_root(7)
+
+
+def begin_epoch(cluster: TestCluster) -> None:
+    """Begin an epoch of the same members."""
+    number = cluster.state.epoch.number + 1
+    cluster.block((0, replace(cluster.state.epoch, number=number)))
+
+
+def name_of(cluster: TestCluster) -> bytes:
+    """Give the present epoch's hash."""
+    epoch = cluster.state.epoch
+    entry = cluster.state.epoch_entry(epoch.number)
+    assert entry is not None
+    place = entry.root_index, sha256(b"block %d" % entry.root_index)
+    return epoch_hash(epoch.number, epoch.members, epoch.seed, epoch.beacon_tips, *place)
 
 
 def test_batches_go_with_their_leaves_but_the_last_one_stays() -> None:

@@ -168,6 +168,7 @@ def test_the_blocks_replay_to_the_same_roots() -> None:
             time_ms=block["time_ms"],
             beacon=bytes.fromhex(block["beacon"]),
             proposer=NodeId(bytes.fromhex(block["proposer"])),
+            hash=bytes.fromhex(block["hash"]),
         )
         records = [check_admissible(bytes.fromhex(raw), cluster) for raw in block["records"]]
         done = apply_block(state, context, records)
@@ -215,6 +216,11 @@ def test_names_and_commitments_follow_from_the_document_alone() -> None:
     assert hashlib.sha256(of("verdict_hash")).digest() == expected("verdict_hash")
     leaf = hashlib.sha256(b"\x00" + of("settlement_leaf")).digest()
     assert leaf == expected("settlement_leaf")
+    assert by_hand("ambient/epoch/1", of("epoch")) == expected("epoch") == of("epoch_leaf")
+    assert hashlib.sha256(b"\x00" + of("epoch_leaf")).digest() == expected("epoch_leaf")
+    entries = vectors("records")["state"]["entries"]
+    leaves = [value for key, value in entries if key.startswith("05")]
+    assert any(expected("epoch_leaf").hex() in each for each in leaves)
     receipt = msgpack.unpackb(of("commitment"), raw=False)
     place = msgpack.packb([receipt[1], receipt[2]])
     root = by_hand("ambient/result/1", msgpack.packb(receipt[7], use_bin_type=True))

@@ -47,6 +47,24 @@ def settlement_leaf(settlement: Settlement) -> Digest:
     return Digest(leaf_hash(encode(settlement)))
 
 
+def epoch_hash(
+    number: int,
+    members: Sequence[bytes],
+    seed: bytes,
+    beacon_tips: Sequence[bytes],
+    root_index: int,
+    root_hash: bytes,
+) -> Digest:
+    """Name an epoch: who keeps the log in it, and the block it builds on, hence all before it."""
+    fields = (number, tuple(members), seed, tuple(beacon_tips), root_index, root_hash)
+    return Digest(tagged("ambient/epoch/1", encode(fields)))
+
+
+def epoch_leaf(epoch: bytes) -> Digest:
+    """Give the receipt log's leaf hash of an epoch; no settlement is as short as its name."""
+    return Digest(leaf_hash(epoch))
+
+
 def receipt_hash(receipt: SignedReceipt) -> Digest:
     """Name a signed receipt."""
     return Digest(sha256(encode(receipt)))

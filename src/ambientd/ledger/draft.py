@@ -5,6 +5,7 @@ from typing import Protocol, cast
 
 from msgspec.structs import replace
 
+from ambientd.codec.merkle import Frontier
 from ambientd.ledger.entries import (
     META_KEY,
     Account,
@@ -12,12 +13,14 @@ from ambientd.ledger.entries import (
     EpochEntry,
     EvidenceEntry,
     Key,
+    Leaf,
     Meta,
     NodeEntry,
     Reputation,
     Table,
     TaskEntry,
     epoch_key,
+    leaf_key,
 )
 from ambientd.ledger.events import LedgerEvent, LiarNamed, NodeConvicted
 from ambientd.ledger.state import LedgerState
@@ -31,7 +34,7 @@ NOBODY = NodeId(b"")
 class BlockContext:
     """Where and when in the log a record stands; the beacon is the block's randomness.
 
-    `proposer` is nobody for a block that is only imagined.
+    `proposer` is nobody, and `hash` empty, for a block that is only imagined.
     """
 
     index: int
@@ -39,6 +42,7 @@ class BlockContext:
     time_ms: int
     beacon: bytes
     proposer: NodeId = NOBODY
+    hash: bytes = b""
 
 
 class Reader(Protocol):
@@ -126,6 +130,18 @@ class Draft:
         """Raise what lies in escrow, or lower it."""
         meta = self.meta
         self.put_meta(replace(meta, escrow_msat=meta.escrow_msat + amount_msat))
+
+    # The receipt log
+
+    def append_leaf(self, digest: Digest, task: TaskId) -> int:
+        """Add a leaf to the receipt log, of a task or, when that is empty, of an epoch."""
+        meta = self.meta
+        edge = Frontier(meta.log_size, tuple(meta.log_edge)).extended([digest])
+        self.put(leaf_key(meta.log_size), Leaf(digest=digest, task=task))
+        self.put_meta(
+            replace(meta, log_size=edge.size, log_edge=tuple(Digest(each) for each in edge.hashes))
+        )
+        return meta.log_size
 
     # Reputation
 

@@ -67,6 +67,11 @@ def seat_key(node: NodeId) -> Key:
     return Table.SEAT, node
 
 
+def leaf_key(index: int) -> Key:
+    """Give the key of a leaf of the receipt log."""
+    return Table.LEAF, index.to_bytes(8, "big")
+
+
 def tip_key(tip: bytes) -> Key:
     """Give the key of a beacon tip that was used."""
     return Table.TIP, tip
@@ -178,7 +183,7 @@ class TaskEntry(Value, frozen=True):
 
 
 class Leaf(Value, frozen=True):
-    """One leaf of the receipt log."""
+    """One leaf of the receipt log: of a settled task, or of an epoch when `task` is empty."""
 
     digest: Digest
     task: TaskId

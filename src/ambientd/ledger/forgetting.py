@@ -1,4 +1,4 @@
-"""What ended long ago is forgotten, so that the state stays small (protocols/03 section 7).
+"""What ended long ago is forgotten, so that the state stays small (protocols/03 section 8).
 
 A task goes with its leaf of the receipt log, once a closed batch holds that leaf: receipt files
 carry their own proof. Leaves go from the left, in the order in which they came.
@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from ambientd.codec.merkle import Frontier
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import Leaf, Table
-from ambientd.model.base import Digest
+from ambientd.ledger.entries import Leaf, Table, leaf_key
+from ambientd.model.base import Digest, TaskId
 
 FORGOTTEN_MAX = 64
 """How many tasks a block forgets at most; the next blocks do the rest."""
@@ -20,15 +20,19 @@ def forget_ended(draft: Draft) -> None:
     state, meta = draft.state, draft.meta
     before_ms = draft.context.time_ms - state.genesis.rules.keep_ms
     edge = Frontier(meta.kept_from, tuple(meta.kept_edge))
+    present: Digest | None = None
     for task, leaf in state.ended_tasks(before_ms, FORGOTTEN_MAX):
         if leaf is not None:
             if leaf >= meta.checkpoint_size:
                 break
-            key = (Table.LEAF, leaf.to_bytes(8, "big"))
-            entry = draft.get(key)
-            assert isinstance(entry, Leaf), "a settled task has its leaf"
-            edge = edge.extended([entry.digest])
-            draft.drop(key)
+            # What lies between is of epochs: their leaves go with the next task's.
+            for index in range(edge.size, leaf + 1):
+                entry = draft.get(leaf_key(index))
+                assert isinstance(entry, Leaf), "leaves go from the left"
+                edge = edge.extended([entry.digest])
+                draft.drop(leaf_key(index))
+                if index == state.epoch_leaf:
+                    present = entry.digest
         draft.drop((Table.TASK, task))
     if edge.size == meta.kept_from:
         return
@@ -37,3 +41,5 @@ def forget_ended(draft: Draft) -> None:
     )
     for size in state.forgotten_checkpoints(edge.size):
         draft.drop((Table.CHECKPOINT, size.to_bytes(8, "big")))
+    if present is not None:
+        draft.append_leaf(present, TaskId(b""))  # so that recent batches name the present epoch

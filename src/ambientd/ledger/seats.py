@@ -9,6 +9,7 @@ from typing import cast
 from msgspec.structs import replace
 
 from ambientd.codec.digest import tagged
+from ambientd.codec.statements import epoch_hash, epoch_leaf
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import (
     EpochEntry,
@@ -21,7 +22,7 @@ from ambientd.ledger.entries import (
     tip_key,
 )
 from ambientd.ledger.events import EpochBegan, EpochDue, SeatSpoken
-from ambientd.model.base import Digest, NodeId
+from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.record import Epoch, Record, SeatAsked, SeatVote, SeatWish
 from ambientd.rules.committees import seats_replaced_max, standing
@@ -99,6 +100,15 @@ def begin(draft: Draft, body: Epoch) -> str | None:
         if entry is not None:
             draft.put_node(node, replace(entry, is_member=node in body.members))
     _forget_findings(draft, frozenset(body.members))
+    name = epoch_hash(
+        body.number,
+        body.members,
+        body.seed,
+        body.beacon_tips,
+        draft.context.index,
+        draft.context.hash,
+    )
+    draft.append_leaf(epoch_leaf(name), TaskId(b""))
     draft.tell(EpochBegan(body.number, body.members))
     return None
 

@@ -3,7 +3,6 @@
 from msgspec.structs import replace
 
 from ambientd.codec.digest import tagged
-from ambientd.codec.merkle import Frontier
 from ambientd.codec.statements import (
     receipt_hash,
     result_root,
@@ -13,7 +12,7 @@ from ambientd.codec.statements import (
 )
 from ambientd.ledger.assigning import give_back
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import EvidenceEntry, Leaf, Payment, Table, TaskEntry
+from ambientd.ledger.entries import EvidenceEntry, Payment, TaskEntry
 from ambientd.ledger.events import Paid, Refunded, TaskClosed, TaskFinal
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.execution import OutcomeKind
@@ -125,7 +124,7 @@ def _finish(
         liars=liars,
         settled_ms=draft.context.time_ms,
     )
-    leaf = _append_leaf(draft, task, settlement)
+    leaf = draft.append_leaf(settlement_leaf(settlement), task)
     entry = replace(entry, settlement=settlement, leaf=leaf)
     # A refusal costs nothing and one's own task proves nothing: neither earns reputation.
     if verdict in {Verdict.AGREED, Verdict.DIVERGENT} and result.kind != OutcomeKind.REFUSED:
@@ -192,14 +191,3 @@ def _close(
     )
     draft.put_task(task, ended)
     draft.tell(TaskClosed(task, state))
-
-
-def _append_leaf(draft: Draft, task: TaskId, settlement: Settlement) -> int:
-    meta = draft.meta
-    digest = settlement_leaf(settlement)
-    edge = Frontier(meta.log_size, tuple(meta.log_edge)).extended([digest])
-    draft.put((Table.LEAF, meta.log_size.to_bytes(8, "big")), Leaf(digest=digest, task=task))
-    draft.put_meta(
-        replace(meta, log_size=edge.size, log_edge=tuple(Digest(each) for each in edge.hashes))
-    )
-    return meta.log_size

@@ -74,6 +74,8 @@ class LedgerState:
         self._checkpoints: list[int] = []
         self._anchored: list[int] = []
         self._seats: dict[int, set[NodeId]] = {}
+        self.epoch_leaf: int | None = None
+        """Where the receipt log last named the present epoch; nowhere in the first one."""
         meta = cast("Meta", items[META_KEY])
         self._receipts = ReceiptTree(start=meta.kept_from, edge=meta.kept_edge)
         self._index(items)
@@ -126,8 +128,11 @@ class LedgerState:
                     self._index_task(TaskId(key[1]), cast("TaskEntry | None", before), entry)
                 case NodeEntry():
                     self._index_node(NodeId(key[1]), entry)
-                case Leaf(digest=digest):
+                case Leaf(digest=digest, task=task):
                     leaves.append((key[1], digest))
+                    if not task:
+                        named_at = int.from_bytes(key[1], "big")
+                        self.epoch_leaf = max(named_at, self.epoch_leaf or 0)
                 case CheckpointEntry():
                     self._index_checkpoint(entry)
                 case EpochEntry(epoch=epoch):
@@ -328,7 +333,7 @@ class LedgerState:
         return self.meta.kept_from
 
     def receipt_log_size(self) -> int:
-        """Give how many receipts were settled."""
+        """Give how many leaves there are: of settled tasks, and of epochs."""
         return self.meta.log_size
 
     def checkpoint_size(self) -> int:
@@ -340,11 +345,11 @@ class LedgerState:
         return self.meta.anchored_size
 
     def receipt_log_root(self, size: int) -> Digest:
-        """Give the head of the tree over the first receipts; raise ValueError beyond the last."""
+        """Give the head of the tree over the first leaves; raise ValueError beyond the last."""
         return Digest(self._receipts.root(size))
 
     def inclusion_path(self, leaf: int, size: int) -> tuple[Digest, ...]:
-        """Give a leaf's path to the head over the first `size` receipts."""
+        """Give a leaf's path to the head over the first `size` leaves."""
         return tuple(Digest(step) for step in self._receipts.inclusion_path(leaf, size))
 
     def consistency_path(self, old_size: int, size: int) -> tuple[Digest, ...]:

@@ -361,6 +361,7 @@ class Node:
                 time_ms=header.time_ms,
                 beacon=header.beacon,
                 proposer=NodeId(header.proposer),
+                hash=block.hash,
             )
             records = [decode_record(raw) for raw in block.block.records]
             result = apply_block(ledger, context, records, self._judge)

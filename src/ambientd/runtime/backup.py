@@ -386,6 +386,7 @@ class _Replay:
                 time_ms=header.time_ms,
                 beacon=header.beacon,
                 proposer=NodeId(header.proposer),
+                hash=block.hash,
             )
             records = [decode_record(raw) for raw in block.block.records]
             result = apply_block(self.ledger, context, records, self._judge)
