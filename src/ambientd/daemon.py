@@ -43,6 +43,7 @@ from ambientd.codec.statements import fingerprint, sign_record
 from ambientd.config.load import load_config
 from ambientd.config.options import ChainKind, Config, EngineChoice, Lie, parse_bootstrap
 from ambientd.config.places import Places, default_data_dir, socket_path_for
+from ambientd.consensus.options import TrustedEpoch
 from ambientd.errors import AmbientError, ConfigError, UsageError
 from ambientd.model.base import NodeId
 from ambientd.model.execution import PAGE_BYTES, EngineCode, ExecutionLimits
@@ -249,6 +250,7 @@ def _build_node(
             receipts_max=config.bitcoin.anchor_receipts_max,
         ),
         may_vote=may_vote,
+        trusted=_trusted_epoch(config.log.trusted_epoch),
         log=LogOptions(
             config.log.snapshot_blocks, config.log.kept_blocks, is_whole=config.log.whole
         ),
@@ -262,6 +264,14 @@ def _build_node(
     blocks = StoredBlocks(writer)
     epoch = recovered.last_telemetry_epoch(now_ms)
     return build_node(options, recovered.ledger, recovered.log, epoch, blocks, rng, recovered.kept)
+
+
+def _trusted_epoch(text: str) -> TrustedEpoch | None:
+    """Read NUMBER:HASH, whose form the configuration has checked."""
+    if not text:
+        return None
+    number, digest = text.split(":")
+    return TrustedEpoch(int(number), bytes.fromhex(digest))
 
 
 def _engine_name(identity: Identity) -> str:

@@ -80,7 +80,8 @@ def test_every_command_prints_json_on_request(
 def test_the_committee_and_what_is_said_about_seats_are_shown(live: Path, ctl: Ctl) -> None:
     code, out, _ = ctl("member", "list")
     assert code == 0
-    first, _, own, guest = out.splitlines()
+    first, pin, _, own, guest = out.splitlines()
+    assert pin.endswith(f" 2:{'ab' * 32}")
     assert first == "epoch 2 since block 7: 1 member, 1 are a quorum"
     assert "node1 (this node)" in own
     assert "asks" in guest

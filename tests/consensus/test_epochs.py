@@ -1,5 +1,7 @@
 """One committee hands over to the next, COORDINATION "Epochs"."""
 
+from dataclasses import replace as replace_fields
+
 import pytest
 from msgspec.structs import replace
 
@@ -35,7 +37,8 @@ from ambientd.consensus.messages import (
     block_hash,
     records_root,
 )
-from ambientd.consensus.options import ConsensusOptions
+from ambientd.consensus.options import ConsensusOptions, TrustedEpoch
+from ambientd.errors import ConfigError
 from ambientd.rules.committees import seats_fault, seats_replaced_max
 from sim.replica import STOP_PREFIX, SeatsWanted, Store, read_stop, seats_record
 from tests.consensus.bench import Bench, of, options, record, secret, sent
@@ -438,3 +441,132 @@ def test_a_member_whose_tip_is_not_its_own_signs_nothing_in_that_epoch() -> None
 def test_a_fresh_store_knows_no_ends() -> None:
     store = Store(epoch=epoch_of(options(4)))
     assert store.ends(0, 4) == []
+
+
+# An epoch that is known from elsewhere.
+
+
+def forged_end(bench: Bench, *joining: int) -> EpochEnd:
+    """Let the first members sign, long after their epoch, that others followed them."""
+    order = sorted(bench.options.members)
+    tips = dict(zip(order, bench.options.beacon_tips, strict=True))
+    for who in joining:
+        del tips[order.pop()]
+        tips[bench.key(who)] = beacon.tip(secret(bench.key(who)))
+    members = tuple(sorted([*order, *map(bench.key, joining)]))
+    epoch = Epoch(1, members, b"forged", tuple(tips[member] for member in members))
+    stop = STOP_PREFIX + encode(epoch)
+    block = bench.block(0, 1, bench.genesis, stop)
+    child = bench.block(0, 1, bench.qc(block, 0, 1, 2), revealed=1)
+    qcs = child.qc, bench.qc(child, 0, 1, 2)
+    return EpochEnd(stop, ((block.header, qcs[0]), (child.header, qcs[1])))
+
+
+def trusting(bench: Bench) -> TrustedEpoch:
+    """Trust the present epoch as an honest node shows it."""
+    own = bench.machine(1).options
+    return TrustedEpoch(own.epoch, own.epoch_hash)
+
+
+def test_retired_keys_found_another_committee_but_for_who_trusts_a_later_epoch() -> None:
+    bench = changed(observers=2)
+    [end] = bench.nodes[0].store.ends_known
+    forged = forged_end(bench, 5)
+    first = bench.options
+    believed = verify_epoch_chain(first, [forged], read_stop)
+    assert not isinstance(believed, str)  # nothing in the bytes tells it from the true one
+    assert bench.key(5) in believed.members
+    careful = replace_fields(first, trusted=trusting(bench))
+    assert "not" in str(verify_epoch_chain(careful, [forged], read_stop))
+    followed = verify_epoch_chain(careful, [end], read_stop)
+    assert not isinstance(followed, str)
+    assert followed.epoch_hash == bench.machine(1).options.epoch_hash
+
+
+def test_an_epochs_hash_names_its_number_committee_and_the_block_it_builds_on() -> None:
+    own = changed().machine(1).options
+    others = (
+        replace_fields(own, epoch=2),
+        replace_fields(own, members=own.members[1:], beacon_tips=own.beacon_tips[1:]),
+        replace_fields(own, seed=b"else"),
+        replace_fields(own, beacon_tips=own.beacon_tips[::-1]),
+        replace_fields(own, root_index=own.root_index + 1),
+        replace_fields(own, root_hash=bytes(32)),
+    )
+    assert len({own.epoch_hash, *(each.epoch_hash for each in others)}) == 7
+
+
+def newcomer(trusts: bool) -> tuple[Bench, list[Effect]]:
+    """Let a node join after a change of the committee; retired keys tell it of one first."""
+    bench = Bench(4, observers=2)
+    bench.start(0, 1, 2, 3, 4)
+    bench.run(300)
+    bench.submit(1, exchange(bench, 3, 4))
+    bench.run(1_000)
+    if trusts:
+        node = bench.nodes[5]
+        node.options = replace_fields(node.options, trusted=trusting(bench))
+    bench.start(5)
+    forged = forged_end(bench, 5)
+    effects = bench.receive(5, 3, Epochs(0, (forged,)))
+    [stop] = [bench.block(0, 1, bench.genesis, forged.record)]
+    effects += bench.receive(5, 3, Blocks((stop,), forged.links[0][1]))
+    return bench, effects
+
+
+def test_a_newcomer_without_a_trusted_epoch_follows_retired_keys() -> None:
+    bench, _ = newcomer(trusts=False)
+    assert number(bench, 5) == 1
+    assert bench.key(5) in bench.machine(5).options.members
+
+
+def test_a_newcomer_with_a_trusted_epoch_refuses_retired_keys_and_follows_the_others() -> None:
+    bench, effects = newcomer(trusts=True)
+    assert "epoch 1 is" in of(effects, PeerFault)[0].reason
+    assert not of(effects, Committed)
+    bench.run(3_000)
+    assert number(bench, 5) == 1
+    assert bench.machine(5).options.epoch_hash == bench.machine(1).options.epoch_hash
+    assert len(bench.log(5)) > 1
+
+
+def test_before_the_trusted_epoch_nothing_commits_without_a_proof_that_leads_there() -> None:
+    bench = changed(observers=2)
+    node = bench.nodes[5]
+    node.crash()
+    node.store = Store()
+    node.options = replace_fields(node.options, trusted=trusting(bench))
+    bench.start(5)
+    first = bench.block(0, 1, bench.genesis, record("forged"))
+    second = bench.block(0, 1, bench.qc(first, 0, 1, 2), revealed=1)
+    blocks = Blocks((first, second), bench.qc(second, 0, 1, 2))
+    effects = bench.receive(5, 3, blocks)
+    assert not of(effects, Committed)
+    bench.run(3_000)
+    assert record("forged") not in bench.records(5)
+    assert number(bench, 5) == 1
+
+
+def test_a_proof_that_does_not_reach_the_trusted_epoch_is_no_fault_and_counts_for_nothing() -> None:
+    bench = changed()
+    [end] = bench.nodes[0].store.ends_known
+    careful = replace_fields(bench.options, trusted=TrustedEpoch(2, bytes(32)))
+    bench.nodes[4].crash()
+    bench.nodes[4].store = Store()
+    bench.nodes[4].options = replace_fields(careful, self_id=bench.key(4))
+    bench.start(4)
+    effects = bench.receive(4, 2, Epochs(0, (end,)))
+    assert not of(effects, PeerFault)
+    assert not bench.machine(4).knows_end
+
+
+def test_a_store_that_went_another_way_is_refused() -> None:
+    bench = changed()
+    node = bench.nodes[4]
+    good = trusting(bench)
+    node.options = replace_fields(node.options, trusted=good)
+    bench.restart(4)
+    node.crash()
+    node.options = replace_fields(node.options, trusted=TrustedEpoch(1, bytes(32)))
+    with pytest.raises(ConfigError, match="does not pass the trusted epoch"):
+        bench.start(4)

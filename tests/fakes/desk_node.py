@@ -69,7 +69,9 @@ class DeskNode:
             )
             for key, name in ((NODE, "node1"), (LIAR, "guest"))
         )
-        return replies.Members(self_id=NODE, epoch=2, since_height=7, quorum=1, seats=seats)
+        return replies.Members(
+            self_id=NODE, epoch=2, epoch_hash="ab" * 32, since_height=7, quorum=1, seats=seats
+        )
 
     async def ask(self, request: requests.AskForSeat) -> replies.SeatSaid:
         return replies.SeatSaid(node=NODE, wish="in", epoch=2, epoch_due=None)

@@ -326,6 +326,7 @@ class Members(Reply, frozen=True):
 
     self_id: str
     epoch: int
+    epoch_hash: str
     since_height: int
     quorum: int
     seats: tuple[SeatInfo, ...]

@@ -37,6 +37,7 @@ class Seating:
         return replies.Members(
             self_id=self._id.hex(),
             epoch=epoch.number,
+            epoch_hash=self._parts.node.consensus.options.epoch_hash.hex(),
             since_height=0 if entry is None else entry.root_index,
             quorum=quorum(len(epoch.members)),
             seats=tuple(self._seat(node, due) for node in (*epoch.members, *outside)),

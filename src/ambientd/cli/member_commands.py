@@ -46,6 +46,7 @@ def show(arguments: CommonArguments) -> ExitCode:
         f"epoch {answer.epoch} since block {answer.since_height}: "
         f"{in_words(members, 'member')}, {answer.quorum} are a quorum"
     )
+    print_line(f"its hash, for `trusted_epoch` elsewhere: {answer.epoch}:{answer.epoch_hash}")
     columns = ("ID", "NAME", "SEAT", "NEXT", "STANDING", "BOND", "IN", "OUT")
     print_table(columns, [_row(seat, answer.self_id) for seat in answer.seats])
     return ExitCode.DONE

@@ -225,6 +225,17 @@ class LogOptions(Options, frozen=True):
             ),
         ),
     ] = 8192
+    trusted_epoch: Annotated[
+        str,
+        Meta(
+            pattern=r"^([1-9][0-9]{0,14}:[0-9a-f]{64})?$",
+            description=(
+                "NUMBER:HASH of an epoch, from `ambientctl member list` of a node that you trust; "
+                "this node then believes no committee that does not lead there, whatever members "
+                "of long ago sign with their old keys."
+            ),
+        ),
+    ] = ""
     whole: Annotated[
         bool,
         Meta(description="Keep every block from the first on; the disk fills for ever."),

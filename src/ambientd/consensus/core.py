@@ -179,7 +179,7 @@ class Consensus(Voter):
 
     def learn_end(self, sender: bytes, end: EpochEnd, *, now: int) -> list[Effect]:
         """Take in a proof of how this epoch ended."""
-        if self._proven_end is None and self.end is None:
+        if not self.knows_end:
             fault = end_fault(end, self.options, self._verifier, self._stops.read)
             if fault is not None:
                 return [PeerFault(sender, fault)]

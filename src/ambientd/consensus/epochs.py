@@ -137,7 +137,18 @@ def end_fault(
         return "the last two blocks are not of one term"
     if not all(verifier.qc_holds(qc) for _, qc in end.links):
         return "a certificate does not hold"
-    return None
+    return trust_fault(next_options(options, proposed, end.index, end.hash))
+
+
+def trust_fault(options: ConsensusOptions) -> str | None:
+    """Give why this epoch is not the one that is trusted, or None when nothing speaks against it.
+
+    No certificate helps against the keys of a committee that is gone: they can still sign.
+    """
+    trusted = options.trusted
+    if trusted is None or options.epoch != trusted.number or options.epoch_hash == trusted.hash:
+        return None
+    return f"epoch {trusted.number} is {options.epoch_hash.hex()}, not {trusted.hash.hex()}"
 
 
 def verify_epoch_chain(

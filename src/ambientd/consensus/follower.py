@@ -145,6 +145,11 @@ class Follower:
         return self._tree.persisted(index)
 
     @property
+    def knows_end(self) -> bool:
+        """Tell whether it is proven how this epoch ended."""
+        return self._proven_end is not None or self.end is not None
+
+    @property
     def awaits_blocks(self) -> bool:
         """Tell whether a FETCH of this node's is unanswered."""
         return self._catch_up.is_awaiting
@@ -326,6 +331,9 @@ class Follower:
     def _try_commit(self, qc: QuorumCertificate) -> None:
         child = self._tree.blocks.get(qc.hash)
         if child is None or child.parent_hash == self._tree.head_qc.hash:
+            return
+        # Keys that are retired by now could have certified anything; a proof says how it went on.
+        if not self.options.is_trusted and self._proven_end is None:
             return
         if self._rules.commits_parent(qc):
             self._commit(self._tree.commit(child, qc))

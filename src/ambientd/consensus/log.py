@@ -22,7 +22,7 @@ from ambientd.consensus.effects import (
     Send,
     SnapshotFetched,
 )
-from ambientd.consensus.epochs import Stops, next_options
+from ambientd.consensus.epochs import Stops, next_options, trust_fault, verify_epoch_chain
 from ambientd.consensus.events import Applied, Event, Installed, MessageReceived, Started
 from ambientd.consensus.judging import StateRootAt
 from ambientd.consensus.messages import (
@@ -43,6 +43,7 @@ from ambientd.consensus.options import ConsensusOptions, LogSigner, Random
 from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyRules
 from ambientd.consensus.snapshots import SnapshotFetcher, SnapshotServer
+from ambientd.errors import ConfigError
 
 
 class Log:
@@ -92,6 +93,18 @@ class Log:
         end = None if restored is None else restored.end
         self.current = epoch(first if end is None else self._options_after(end), restored)
         self._is_fresh = end is not None and restored is not None and restored.safety is None
+        self._require_trusted()
+
+    def _require_trusted(self) -> None:
+        """Refuse a store that went another way than through the epoch that the owner trusts."""
+        trusted = self._first.trusted
+        if trusted is None or self.number < trusted.number:
+            return
+        known = self._options_of(trusted.number)
+        fault = "it is not kept here" if known is None else trust_fault(known)
+        if fault is not None:
+            msg = f"this node's log does not pass the trusted epoch: {fault}"
+            raise ConfigError(msg)
 
     @property
     def number(self) -> int:
@@ -224,6 +237,13 @@ class Log:
         ours = self.number - message.first
         if not 0 <= ours < len(message.ends):
             return []
+        options = self.current.options
+        if not options.is_trusted and not self.current.knows_end:
+            found = verify_epoch_chain(options, message.ends[ours:], self._stops.read)
+            if isinstance(found, str):
+                return [PeerFault(sender, found)]
+            if not found.is_trusted:
+                return self.current.fall_behind(sender, now=now)
         return self.current.learn_end(sender, message.ends[ours], now=now)
 
     def _help(self, sender: bytes, epoch: int, message: EpochMessage, now: int) -> list[Effect]:

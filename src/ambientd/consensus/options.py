@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from ambientd.codec.statements import epoch_hash
 from ambientd.consensus.messages import (
     FETCHED_BLOCKS_MAX,
     Position,
@@ -37,6 +38,14 @@ class LogSigner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TrustedEpoch:
+    """An epoch that this node's owner knows from elsewhere: every chain of epochs must pass it."""
+
+    number: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ConsensusOptions:
     """One epoch's committee and this node's limits; times in ms."""
 
@@ -64,6 +73,7 @@ class ConsensusOptions:
     fetch_bytes_max: int = 1024 * 1024
     include_ms: int = 4_000
     tenure_ms: int = 600_000
+    trusted: TrustedEpoch | None = None
 
     @property
     def root(self) -> QuorumCertificate:
@@ -71,6 +81,18 @@ class ConsensusOptions:
         if not self.root_hash:
             return genesis_qc(self.cluster, self.epoch)
         return QuorumCertificate(Position(0, self.root_index), 0, self.root_hash, ())
+
+    @property
+    def epoch_hash(self) -> bytes:
+        """Name this epoch, its committee, and by the root's block all before it."""
+        tips, root = self.beacon_tips, self.root
+        place = root.position.index, root.hash
+        return epoch_hash(self.epoch, self.members, self.seed, tips, *place)
+
+    @property
+    def is_trusted(self) -> bool:
+        """Tell whether this epoch is not before the one that the owner trusts."""
+        return self.trusted is None or self.epoch >= self.trusted.number
 
     def __post_init__(self) -> None:
         self._validate_committee()

@@ -177,6 +177,8 @@ class SnapshotFetcher:
         then = verify_epoch_chain(options, offer.ends, self._read_stop)
         if isinstance(then, str):
             return then
+        if not then.is_trusted:
+            return None  # an honest node may lag behind what this node's owner knows
         fault = snapshot_fault(snapshot, then, self._read_stop)
         if fault is not None:
             return fault

@@ -9,7 +9,7 @@ from ambientd.codec.statements import fingerprint
 from ambientd.consensus import beacon
 from ambientd.consensus.catch_up import EpochSource
 from ambientd.consensus.log import Log
-from ambientd.consensus.options import Random
+from ambientd.consensus.options import Random, TrustedEpoch
 from ambientd.consensus.restored import Restored
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.admission import may_propose
@@ -41,6 +41,7 @@ class NodeOptions:
     may_vote: bool = True
     telemetry: TelemetryOptions = field(default_factory=TelemetryOptions)
     log: LogOptions = field(default_factory=LogOptions)
+    trusted: TrustedEpoch | None = None
 
 
 def signer_of(seed: bytes, genesis: Genesis) -> Signer:
@@ -93,7 +94,7 @@ def build_node(
         first_epoch(genesis), signer.cluster, own_id, secret(0), may_vote=options.may_vote
     )
     log = Log(
-        replace(first, t0_ms=genesis.rules.t0_ms),
+        replace(first, t0_ms=genesis.rules.t0_ms, trusted=options.trusted),
         signer,
         restored,
         rng,
