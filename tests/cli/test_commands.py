@@ -232,6 +232,7 @@ def test_the_same_nonce_is_the_same_task(
         (("receipt", "get", "abcd"), "no task abcd"),
         (("receipt", "verify", "nowhere"), "nowhere: cannot read the receipt"),
         (("receipt", "verify", "text", "--cluster", "ab"), "is not a fingerprint"),
+        (("receipt", "verify", "text", "--epoch", "2:ab"), "is no epoch's hash"),
         (("module", "check", "nowhere"), "nowhere: cannot read the module"),
         (("cluster", "create", "."), "is not empty"),
         (("cluster", "create", "c", "--members", "99"), "1 to 64 members"),

@@ -19,13 +19,19 @@ def check_receipt(
     pinned: bytes | None = None,
     output: bytes | None = None,
     headers: "HeaderChain | None" = None,
+    trusted_epoch: bytes | None = None,
 ) -> "ReceiptReport":
-    """Check a receipt file; a pinned fingerprint, the output and headers are used when given."""
+    """Check a receipt file; fingerprint, output, headers and epoch are used when given."""
     from ambientd.node.stops import follow_epochs
     from ambientd.rules.receipt_check import check_receipt_file
 
     return check_receipt_file(
-        data, pinned=pinned, output=output, headers=headers, follow=follow_epochs
+        data,
+        pinned=pinned,
+        output=output,
+        headers=headers,
+        follow=follow_epochs,
+        trusted_epoch=trusted_epoch,
     )
 
 

@@ -19,13 +19,13 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import file_payload
 from ambientd.consensus.messages import EpochEnd
-from ambientd.ledger.entries import EvidenceEntry, Table, TaskEntry
+from ambientd.ledger.entries import CheckpointEntry, EvidenceEntry, Table, TaskEntry
 from ambientd.ledger.settling import EVIDENCE_OF_LIE, evidence_name
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import AbortCause, EngineCode, OutcomeKind
 from ambientd.model.genesis import FIRST_EPOCH
-from ambientd.model.receipt import ReceiptFile
+from ambientd.model.receipt import EpochLeaf, ReceiptFile
 from ambientd.model.task import Verdict
 from ambientd.ports.headers import Headers
 from ambientd.roles.submitter import HeardAbort
@@ -226,6 +226,7 @@ def receipt_file(
         leaf_index=entry.leaf,
         path=path,
         epochs=() if closed is None else tuple(map(encode, ends[: closed.epoch - FIRST_EPOCH])),
+        epoch_leaf=None if closed is None else _epoch_leaf(state, closed),
         note=None if closed is None else closed.note,
         anchor=None if closed is None else closed.anchor,
         issuer=NodeId(signer.public_key),
@@ -235,6 +236,14 @@ def receipt_file(
         **{name: getattr(file, name) for name in file.__struct_fields__[:-1]},
         signature=signer.sign("receipt-file", file_payload(file)),
     )
+
+
+def _epoch_leaf(state: LedgerState, closed: CheckpointEntry) -> EpochLeaf | None:
+    """Give the present epoch's place in a batch that its committee has closed, if it is there."""
+    leaf, size = state.epoch_leaf, closed.note.size
+    if leaf is None or leaf >= size or closed.epoch != state.epoch.number:
+        return None
+    return EpochLeaf(leaf_index=leaf, path=state.inclusion_path(leaf, size))
 
 
 def headers_status(headers: Headers | None) -> HeadersStatus | None:

@@ -133,6 +133,9 @@ def _add_receipt(commands: object) -> None:
     verify.add_argument(
         "--cluster", metavar="FINGERPRINT", help="the cluster you trust, from `ambientctl status`"
     )
+    verify.add_argument(
+        "--epoch", metavar="HASH", help="a recent epoch you trust, from `ambientctl member list`"
+    )
     verify.add_argument("--output", metavar="FILE", help="the output, to be compared as well")
     verify.add_argument(
         "--headers", metavar="FILE", help="Bitcoin headers, among which the anchor must be"

@@ -20,7 +20,7 @@ from ambientd.cli.task_commands import receipt_sentence, task_name
 from ambientd.errors import UsageError
 
 OTS_SUFFIX = ".ots"
-_FINGERPRINT_CHARS = 64
+_DIGEST_CHARS = 64
 
 
 class GetArguments(CommonArguments, Protocol):
@@ -35,6 +35,7 @@ class VerifyArguments(CommonArguments, Protocol):
 
     file: str
     cluster: str | None
+    epoch: str | None
     output: str | None
     headers: str | None
 
@@ -83,12 +84,13 @@ def verify(arguments: VerifyArguments) -> ExitCode:
     )
 
     pinned = fingerprint_of(arguments.cluster)
+    epoch = _epoch_of(arguments.epoch)
     data = read_file(arguments.file, "receipt", RECEIPT_BYTES_MAX)
     output = read_file(arguments.output, "output") if arguments.output else None
     headers = None
     if arguments.headers:
         headers = read_headers(read_file(arguments.headers, "header", HEADERS_BYTES_MAX))
-    report = check_receipt(data, pinned, output, headers)
+    report = check_receipt(data, pinned, output, headers, epoch)
     if arguments.as_json:
         print_json(
             {
@@ -174,7 +176,25 @@ def fingerprint_of(text: str | None) -> bytes | None:
     """Read a cluster's fingerprint; None when none was given."""
     if text is None:
         return None
-    if len(text) != _FINGERPRINT_CHARS or text.lower().strip("0123456789abcdef"):
+    digest = _digest(text)
+    if digest is None:
         msg = f"--cluster {text!r} is not a fingerprint; `ambientctl status` prints its 64 digits"
         raise UsageError(msg)
+    return digest
+
+
+def _epoch_of(text: str | None) -> bytes | None:
+    """Read an epoch's hash, with its number before it or without; None when none was given."""
+    if text is None:
+        return None
+    digest = _digest(text.rpartition(":")[2])
+    if digest is None:
+        msg = f"--epoch {text!r} is no epoch's hash; `ambientctl member list` prints its 64 digits"
+        raise UsageError(msg)
+    return digest
+
+
+def _digest(text: str) -> bytes | None:
+    if len(text) != _DIGEST_CHARS or text.lower().strip("0123456789abcdef"):
+        return None
     return bytes.fromhex(text)

@@ -85,6 +85,13 @@ class AnchorProof(Value, frozen=True):
     following_headers: tuple[bytes, ...]
 
 
+class EpochLeaf(Value, frozen=True):
+    """Where an epoch's hash is a leaf of the receipt log, with the path to a note's root."""
+
+    leaf_index: int
+    path: tuple[Digest, ...]
+
+
 class ReceiptFile(Value, frozen=True):
     """Everything a stranger needs to check one task's output offline (`*.receipt`)."""
 
@@ -102,6 +109,8 @@ class ReceiptFile(Value, frozen=True):
     path: tuple[Digest, ...]
     epochs: tuple[bytes, ...]
     """How each epoch before the note's ended, as the proofs of the log (05 section 11)."""
+    epoch_leaf: EpochLeaf | None
+    """Where the last of these epochs is in the note's tree, when it is there."""
     note: CheckpointNote | None
     anchor: AnchorProof | None
     issuer: NodeId

@@ -20,6 +20,7 @@ from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
 from ambientd.model.record import Epoch, Fraud
 from ambientd.node.roots import RecentRoots
+from ambientd.rules.receipt_epochs import FollowedEpoch
 from ambientd.telemetry.batch import decode_batch, is_evidence
 from ambientd.telemetry.core import EVIDENCE_KIND
 
@@ -121,16 +122,14 @@ def beacon_secrets(
     return secret
 
 
-def follow_epochs(
-    genesis: Genesis, ends: tuple[bytes, ...]
-) -> tuple[tuple[NodeId, ...], ...] | str:
-    """Give the committee that each proof names, from the founders on, or what is wrong with one."""
+def follow_epochs(genesis: Genesis, ends: tuple[bytes, ...]) -> tuple[FollowedEpoch, ...] | str:
+    """Give the epoch that each proof leads to, from the founders on, or what is wrong with one."""
     first = first_epoch(genesis)
     try:
         options = options_of(first, fingerprint(genesis), first.members[0])
     except ConfigError as error:
         return f"the genesis founds no committee: {error}"
-    committees = []
+    epochs = []
     for raw in ends:
         try:
             end: EpochEnd = decode(raw, EpochEnd)
@@ -140,5 +139,6 @@ def follow_epochs(
         if isinstance(following, str):
             return following
         options = following
-        committees.append(tuple(map(NodeId, options.members)))
-    return tuple(committees)
+        members = tuple(map(NodeId, options.members))
+        epochs.append(FollowedEpoch(options.epoch, options.epoch_hash, members))
+    return tuple(epochs)

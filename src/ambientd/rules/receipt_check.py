@@ -4,7 +4,6 @@ Every check is named and says what it found; what no arithmetic can show is said
 `check_receipt_file` never raises, whatever bytes it is given.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ambientd.codec.canonical import decode
@@ -27,7 +26,7 @@ from ambientd.codec.statements import (
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import DIGEST_BYTES, NodeId
 from ambientd.model.execution import OutcomeKind
-from ambientd.model.genesis import MEMBERS_MAX, Genesis
+from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.receipt import ReceiptFile, SignedReceipt
 from ambientd.model.record import Admit, Record
 from ambientd.model.task import Assurance, Verdict
@@ -42,11 +41,18 @@ from ambientd.rules.bitcoin import (
 from ambientd.rules.bitcoin_codec import decode_header, display
 from ambientd.rules.header_chain import HeaderChain
 from ambientd.rules.notes import note_text
+from ambientd.rules.receipt_epochs import (
+    FollowedEpoch,
+    FollowEpochs,
+    leaf_fault,
+    only_founders,
+    way_text,
+)
 from ambientd.rules.receipt_text import file_text_fault
 from ambientd.rules.receipt_trust import trust_sentences, utc
 from ambientd.rules.verdicts import NO_RESULT, decided, quorum
 
-FILE_VERSION = 2
+FILE_VERSION = 3
 FILE_BYTES_MAX = 1024 * 1024
 RECEIPTS_MAX = 64
 PATH_MAX = 64
@@ -76,15 +82,6 @@ class ReceiptReport:
         return bool(self.checks) and all(check.ok for check in self.checks)
 
 
-FollowEpochs = Callable[[Genesis, tuple[bytes, ...]], tuple[tuple[NodeId, ...], ...] | str]
-"""Gives the committee that each proof of an epoch's end names, or what is wrong with one."""
-
-
-def only_founders(_: Genesis, epochs: tuple[bytes, ...]) -> tuple[tuple[NodeId, ...], ...] | str:
-    """Follow no epoch beyond the first."""
-    return "changes of the committee cannot be followed here" if epochs else ()
-
-
 @dataclass(slots=True)
 class _Examination:
     """A decoded file, what is derived from it once, and the findings so far."""
@@ -93,6 +90,8 @@ class _Examination:
     cluster: bytes
     committees: list[frozenset[NodeId]]
     """The founders, then that of each later epoch; the last one cosigned the note."""
+    epochs: tuple[FollowedEpoch, ...] = ()
+    trusted: FollowedEpoch | None = None
     checks: list[Check] = field(default_factory=list)
 
     @property
@@ -122,8 +121,9 @@ def check_receipt_file(
     output: bytes | None = None,
     headers: HeaderChain | None = None,
     follow: FollowEpochs = only_founders,
+    trusted_epoch: bytes | None = None,
 ) -> ReceiptReport:
-    """Check a `*.receipt` file against what is given: a cluster's fingerprint, output, headers."""
+    """Check a `*.receipt` file against what is given: fingerprint, output, headers, an epoch."""
     try:
         file: ReceiptFile = decode(data, ReceiptFile, FILE_BYTES_MAX)
     except RemoteProtocolError as error:
@@ -135,14 +135,16 @@ def check_receipt_file(
     exam = _Examination(file, fingerprint(file.genesis), [founders])
     exam.note("format", None, f"version {file.version}, {len(data)} bytes in canonical form")
     _check_cluster(exam, pinned)
-    if file.epochs:
-        _check_committee(exam, follow)
+    if file.epochs or trusted_epoch is not None:
+        _check_committee(exam, follow, trusted_epoch)
     _check_issuer(exam)
     _check_task(exam)
     _check_receipts(exam)
     _check_settlement(exam)
     _check_agreement(exam)
     _check_inclusion(exam)
+    if file.epoch_leaf is not None:
+        _check_epoch(exam)
     _check_note(exam)
     anchored_s = _check_anchor(exam)
     if headers is not None:
@@ -150,7 +152,12 @@ def check_receipt_file(
     if output is not None:
         _check_output(exam, output)
     trust = trust_sentences(
-        file, exam.committees, pinned=pinned is not None, anchored_s=anchored_s, headers=headers
+        file,
+        exam.committees,
+        pinned=pinned is not None,
+        anchored_s=anchored_s,
+        headers=headers,
+        trusted=exam.trusted,
     )
     return ReceiptReport(tuple(exam.checks), trust, file)
 
@@ -163,10 +170,12 @@ def _shape_fault(file: ReceiptFile) -> str | None:
     if not 0 < len(members) <= MEMBERS_MAX or len(set(members)) != len(members):
         return f"the genesis must name 1 to {MEMBERS_MAX} different members"
     cosignatures = () if file.note is None else file.note.cosignatures
+    epoch_path = () if file.epoch_leaf is None else file.epoch_leaf.path
     for name, count, most in (
         ("receipts", len(file.receipts), RECEIPTS_MAX),
         ("verdicts", len(file.verdicts), MEMBERS_MAX),
         ("path", len(file.path), PATH_MAX),
+        ("epoch's path", len(epoch_path), PATH_MAX),
         ("epochs", len(file.epochs), EPOCHS_MAX),
         ("cosignatures", len(cosignatures), MEMBERS_MAX),
     ):
@@ -174,7 +183,7 @@ def _shape_fault(file: ReceiptFile) -> str | None:
             return f"{count} {name} are more than the {most} allowed"
     if file.anchor is not None and not 0 <= file.anchor.height <= HEIGHT_MAX:
         return f"the anchor claims height {file.anchor.height}; heights are 0 to {HEIGHT_MAX}"
-    if any(len(step) != DIGEST_BYTES for step in file.path):
+    if any(len(step) != DIGEST_BYTES for step in (*file.path, *epoch_path)):
         return f"a step of the path is not {DIGEST_BYTES} bytes long"
     return file_text_fault(file)
 
@@ -190,17 +199,19 @@ def _check_cluster(exam: _Examination, pinned: bytes | None) -> None:
     exam.note("cluster", fault, f"{name}, as pinned")
 
 
-def _check_committee(exam: _Examination, follow: FollowEpochs) -> None:
+def _check_committee(exam: _Examination, follow: FollowEpochs, trusted_epoch: bytes | None) -> None:
     """Follow the committees from the founders to the one that has cosigned the note."""
     found = follow(exam.file.genesis, exam.file.epochs)
     if isinstance(found, str):
         exam.note("committee", found, "")
         return
-    exam.committees += [frozenset(members) for members in found]
-    count = len(found)
-    changes = "1 change" if count == 1 else f"{count} changes"
-    detail = f"{len(exam.members)} members, by {changes} that a quorum signed each"
-    exam.note("committee", None, detail)
+    exam.epochs = found
+    exam.committees += [frozenset(epoch.members) for epoch in found]
+    exam.trusted = next((epoch for epoch in found if epoch.hash == trusted_epoch), None)
+    fault = None
+    if trusted_epoch is not None and exam.trusted is None:
+        fault = f"no epoch on the way from the founders has the hash {trusted_epoch.hex()}"
+    exam.note("committee", fault, way_text(len(exam.members), len(found), exam.trusted))
 
 
 def _check_issuer(exam: _Examination) -> None:
@@ -378,6 +389,12 @@ def _check_inclusion(exam: _Examination) -> None:
     elif root is None or root != file.note.root:
         fault = f"the path does not lead from leaf {file.leaf_index} to the checkpoint's root"
     exam.note("inclusion", fault, f"leaf {file.leaf_index} of {file.note.size}")
+
+
+def _check_epoch(exam: _Examination) -> None:
+    """Look for the last epoch among the leaves: an anchor is then one of the epoch, too."""
+    found = "".join(f"{each.number}, {each.hash.hex()}, is a leaf" for each in exam.epochs[-1:])
+    exam.note("epoch", leaf_fault(exam.file, exam.epochs), found)
 
 
 def _check_note(exam: _Examination) -> None:

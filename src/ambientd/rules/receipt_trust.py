@@ -7,6 +7,7 @@ from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Verdict
 from ambientd.rules.bitcoin import MAIN, display
 from ambientd.rules.header_chain import HeaderChain
+from ambientd.rules.receipt_epochs import FollowedEpoch
 from ambientd.rules.verdicts import quorum
 
 _DAY_S = 86_400
@@ -35,6 +36,7 @@ def trust_sentences(
     pinned: bool,
     anchored_s: int | None,
     headers: HeaderChain | None = None,
+    trusted: FollowedEpoch | None = None,
 ) -> tuple[str, ...]:
     """Say what no check could show; `anchored_s` is the anchor's time where it means anything."""
     sentences = []
@@ -44,12 +46,14 @@ def trust_sentences(
             "fingerprint with one you got elsewhere, or check again with --cluster."
         )
     sentences += _about_answer(file, committees)
-    if len(committees) > 1:
+    if trusted is not None:
+        sentences.append(_about_epoch(trusted))
+    elif len(committees) > 1:
         founders = len(committees[0])
         sentences.append(
             f"That no {quorum(founders)} of the {founders} founding members, and no quorum of any "
             "committee after them, signed for other successors, then or since: the keys of former "
-            "members can still sign."
+            "members can still sign. Check again with --epoch and a recent epoch's hash."
         )
     sentences.append(
         "That the workers kept the task to themselves: each of them saw the module, the input "
@@ -57,6 +61,16 @@ def trust_sentences(
     )
     sentences += _about_time(file, anchored_s, headers)
     return tuple(sentences)
+
+
+def _about_epoch(trusted: FollowedEpoch) -> str:
+    """Say what still hangs on keys when an epoch is known from elsewhere."""
+    count = len(trusted.members)
+    return (
+        f"That the hash you gave of epoch {trusted.number} is right, and that no {quorum(count)} "
+        f"of its {count} members, and no quorum of any committee after them, signed for other "
+        f"successors. Keys of committees before epoch {trusted.number} no longer matter."
+    )
 
 
 def _about_answer(file: ReceiptFile, committees: Sequence[frozenset[NodeId]]) -> list[str]:

@@ -16,7 +16,8 @@ from ambientd.model.base import DIGEST_BYTES, NodeId
 from ambientd.model.genesis import MEMBERS_MAX, Genesis
 from ambientd.model.witness import LogUpdate, Prefix, SignedHead, SplitView
 from ambientd.rules.notes import note_text
-from ambientd.rules.receipt_check import EPOCHS_MAX, PATH_MAX, FollowEpochs
+from ambientd.rules.receipt_check import EPOCHS_MAX, PATH_MAX
+from ambientd.rules.receipt_epochs import FollowEpochs
 from ambientd.rules.verdicts import quorum
 
 UPDATE_VERSION: Final = 1
@@ -77,10 +78,10 @@ def _signers(genesis: Genesis, head: SignedHead, follow: FollowEpochs) -> frozen
     if not 0 < len(members) <= MEMBERS_MAX:
         return f"the genesis must name 1 to {MEMBERS_MAX} different members"
     if head.epochs:
-        committees = follow(genesis, head.epochs)
-        if isinstance(committees, str):
-            return committees
-        members = frozenset(committees[-1])
+        epochs = follow(genesis, head.epochs)
+        if isinstance(epochs, str):
+            return epochs
+        members = frozenset(epochs[-1].members)
     text = note_text(fingerprint(genesis), note.size, note.root)
     signers = {
         each.member

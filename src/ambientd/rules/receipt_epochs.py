@@ -1,0 +1,48 @@
+"""The epochs that a receipt file leads through: from the founders to who cosigned its note."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ambientd.codec.merkle import root_from_inclusion
+from ambientd.codec.statements import epoch_leaf
+from ambientd.model.base import NodeId
+from ambientd.model.genesis import Genesis
+from ambientd.model.receipt import ReceiptFile
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedEpoch:
+    """An epoch that a proof leads to: its name, and who sits in it."""
+
+    number: int
+    hash: bytes
+    members: tuple[NodeId, ...]
+
+
+FollowEpochs = Callable[[Genesis, tuple[bytes, ...]], tuple[FollowedEpoch, ...] | str]
+"""Gives the epoch that each proof of an epoch's end leads to, or what is wrong with one."""
+
+
+def only_founders(_: Genesis, epochs: tuple[bytes, ...]) -> tuple[FollowedEpoch, ...] | str:
+    """Follow no epoch beyond the first."""
+    return "changes of the committee cannot be followed here" if epochs else ()
+
+
+def way_text(members: int, changes: int, trusted: FollowedEpoch | None) -> str:
+    """Say how the committee came to be."""
+    count = "1 change" if changes == 1 else f"{changes} changes"
+    text = f"{members} members, by {count} that a quorum signed each"
+    return text if trusted is None else f"{text}; epoch {trusted.number} is the one given"
+
+
+def leaf_fault(file: ReceiptFile, epochs: Sequence[FollowedEpoch]) -> str | None:
+    """Give why the file's last epoch is no leaf of its note's tree, or None when it is one."""
+    leaf, note = file.epoch_leaf, file.note
+    if leaf is None or note is None or not epochs:
+        return "the file proves no epoch that a leaf could be of, or has no checkpoint"
+    if not 0 <= leaf.leaf_index < note.size:
+        return f"leaf {leaf.leaf_index} is outside the checkpoint's {note.size} leaves"
+    digest = epoch_leaf(epochs[-1].hash)
+    if root_from_inclusion(digest, leaf.leaf_index, note.size, leaf.path) != note.root:
+        return f"the path does not lead from epoch {epochs[-1].number} to the checkpoint's root"
+    return None
