@@ -4,6 +4,8 @@ Every failure is printed with its seed, the commit and the command that replays 
 """
 
 import argparse
+import math
+import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ import msgspec
 from sim import scenarios
 from sim.checkers import InvariantViolation
 from sim.faults import ALL_FAULTS, BY_LABEL, LOG, catalogue, labels
-from sim.fleet import FleetOptions
+from sim.fleet import GUESTS, FleetOptions
 from sim.hunt import SEEDS_MAX, Hunt, hunt_all
 from sim.lies import Lie
 from sim.museum import EXHIBITS
@@ -77,6 +79,38 @@ def _sizes(text: str) -> tuple[int, ...]:
         msg = f"sizes look like 4,7,10, not {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return tuple(int(part) for part in text.split(","))
+
+
+def _at_least(lowest: int, highest: int | None = None) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        said = int(text) if text.removeprefix("-").isdecimal() else None
+        if said is None or said < lowest or (highest is not None and said > highest):
+            bounds = f"from {lowest} up" if highest is None else f"from {lowest} to {highest}"
+            msg = f"{text!r} is no number {bounds}"
+            raise argparse.ArgumentTypeError(msg)
+        return said
+
+    return number
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0 <= minutes < math.inf:
+        msg = f"{text!r} is no number of minutes"
+        raise argparse.ArgumentTypeError(msg)
+    return minutes
+
+
+def _writable(text: str) -> Path:
+    """Refuse before the work what could not be written after it."""
+    path = Path(text)
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        msg = f"{text} cannot be written; name a file in a folder that exists"
+        raise argparse.ArgumentTypeError(msg)
+    return path
 
 
 def _one_of(names: Collection[str]) -> Callable[[str], str]:
@@ -268,6 +302,8 @@ def _on_faults(_: argparse.Namespace) -> int:
 
 
 FLEET = FleetOptions(seed=1)
+NODES_MAX = 100
+"""Enough for any committee; keys of nodes are numbered by one byte."""
 
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": _on_run,
@@ -290,49 +326,62 @@ def _parser() -> argparse.ArgumentParser:
     def world(name: str, text: str, **position: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
         made.add_argument("scenario", choices=sorted(SCENARIOS), **position)  # type: ignore[arg-type]
-        made.add_argument("--nodes", type=int, help="committee size; a sweep varies it by seed")
+        made.add_argument(
+            "--nodes",
+            type=_at_least(1, NODES_MAX),
+            help="committee size; a sweep varies it by seed",
+        )
         made.add_argument("--faults", type=_faults, help="all, none, or a list; see `faults`")
-        made.add_argument("--time-ms", type=int, default=TIME_MS, help="how long the world lasts")
+        made.add_argument(
+            "--time-ms", type=_at_least(1), default=TIME_MS, help="how long the world lasts"
+        )
         made.add_argument("--lies", type=_lies, help="what liars do, else drawn from the seed")
         made.add_argument("--world", choices=WORLDS, default=FAST, help="cores alone, or daemons")
-        made.add_argument("--mutant", choices=sorted(MUTANTS), help="a bug to put in")
+        made.add_argument(
+            "--mutant", type=_one_of(MUTANTS), metavar="BUG", help="a bug to put in; see `mutants`"
+        )
         return made
 
     world("run", "run one world").add_argument("--seed", type=int, default=1)
     sweeping = world("sweep", "run many worlds")
     sweeping.add_argument("--seeds", type=_seeds, default=range(1, 101), help="first..last")
     sweeping.add_argument("--sizes", type=_sizes, default=COMMITTEES, help="of committees: 4,7,10")
-    sweeping.add_argument("--jobs", type=int, default=1, help="processes")
-    sweeping.add_argument("--minutes", type=float, help="stop after this time")
+    sweeping.add_argument("--jobs", type=_at_least(1), default=1, help="processes")
+    sweeping.add_argument("--minutes", type=_minutes, help="stop after this time")
     shrink = world("shrink", "make a failing run small", nargs="?")
     shrink.set_defaults(scenario="log")
     shrink.add_argument("--seed", type=int, default=1)
     shrink.add_argument("--file", type=_plan_file, help="a plan instead of a scenario")
-    shrink.add_argument("--attempts", type=int, default=200, help="worlds to run at most")
-    shrink.add_argument("--save", type=Path, default=Path("sim-shrunk.json"), help="where it goes")
+    shrink.add_argument("--attempts", type=_at_least(1), default=200, help="worlds to run at most")
+    shrink.add_argument(
+        "--save", type=_writable, default=Path("sim-shrunk.json"), help="where it goes"
+    )
     soaking = commands.add_parser("soak", help="run fresh worlds for a while")
     soaking.add_argument("scenario", nargs="*", type=_one_of(SCENARIOS), default=list(SOAKED))
     soaking.add_argument("--long", action="store_true", help="mostly worlds of an hour")
-    soaking.add_argument("--minutes", type=float, default=5.0)
-    soaking.add_argument("--jobs", type=int, default=1, help="processes")
+    soaking.add_argument("--minutes", type=_minutes, default=5.0)
+    soaking.add_argument("--jobs", type=_at_least(1), default=1, help="processes")
     soaking.add_argument("--base", type=int, help="the first seed; drawn unless given")
     large = commands.add_parser("fleet", help="run thousands of nodes in cells")
-    large.add_argument("--nodes", type=int, default=FLEET.nodes)
-    large.add_argument("--cells", type=int, default=FLEET.cells)
+    fewest = FLEET.members + GUESTS + 1
+    large.add_argument("--nodes", type=_at_least(fewest), default=FLEET.nodes)
+    large.add_argument("--cells", type=_at_least(1), default=FLEET.cells)
     large.add_argument("--seed", type=int, default=1)
-    large.add_argument("--time-ms", type=int, default=FLEET.time_ms)
+    large.add_argument("--time-ms", type=_at_least(1), default=FLEET.time_ms)
     replay = commands.add_parser("replay", help="run a plan from a file")
     replay.add_argument("file", type=_plan_file)
     mutants = commands.add_parser("mutants", help="show that each deliberate bug is caught")
     mutants.add_argument("name", nargs="*", type=_one_of(MUTANTS))
-    mutants.add_argument("--jobs", type=int, default=1, help="processes")
-    mutants.add_argument("--seeds-max", type=int, default=SEEDS_MAX, help="worlds for each")
+    mutants.add_argument("--jobs", type=_at_least(1), default=1, help="processes")
+    mutants.add_argument(
+        "--seeds-max", type=_at_least(1), default=SEEDS_MAX, help="worlds for each"
+    )
     commands.add_parser("museum", help="run every world that was broken once")
     report = commands.add_parser("report", help="write a page with timelines of some worlds")
     report.add_argument("scenario", nargs="*", type=_one_of(SCENARIOS), default=["log", "node"])
     report.add_argument("--seed", type=int, default=1)
-    report.add_argument("--nodes", type=int)
-    report.add_argument("--out", type=Path, default=Path("sim-report.html"))
+    report.add_argument("--nodes", type=_at_least(1, NODES_MAX))
+    report.add_argument("--out", type=_writable, default=Path("sim-report.html"))
     commands.add_parser("faults", help="print the catalogue of faults")
     return parser
 

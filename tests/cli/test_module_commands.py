@@ -101,7 +101,7 @@ def test_check_says_which_imports_do_nothing(ctl: Ctl, folder: Path) -> None:
         (memory (export "memory") 1) (func (export "_start")))"""
     Path("m.wasm").write_bytes(bytes(wasmtime.wat2wasm(source)))
     assert (
-        "no files and no sockets: fd_sync only answer an error"
+        "no files and no sockets: fd_sync can only give an error"
         in ctl("module", "check", "m.wasm")[1]
     )
 
@@ -315,7 +315,7 @@ def test_bench_of_what_does_not_complete_says_so(ctl: Ctl, folder: Path) -> None
         (("run", "echo.wasm", "--engine", "v8"), "--engine v8: no such engine; say wasmtime, "),
         (("run", "echo.wasm", "--memory-max", "5X"), "'5X' is not a size; write bytes, or"),
         (("run", "echo.wasm", "--memory-max", "1GiB"), "between 65536 and 536870912"),
-        (("run", "echo.wasm", "--gas-max", "0"), "--gas-max: gas_max is 0; it must lie"),
+        (("run", "echo.wasm", "--gas-max", "0"), "--gas-max: the value is 0; it must lie"),
         (("run", "echo.wasm", "--wall-max", "-1"), "'-1' is not a number of seconds"),
         (("run", "echo.wasm", "--runs", "0"), "--runs 0: say a number from 1"),
         (("run", "echo.wasm", "--seed", "ff"), "--seed 'ff' is not a seed; write 64 hex digits"),

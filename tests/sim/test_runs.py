@@ -103,3 +103,26 @@ def test_an_unknown_name_is_refused(
     with pytest.raises(SystemExit):
         main(arguments)
     assert "rain" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "log", "--nodes", "0"],
+        ["run", "node", "--nodes", "100000"],
+        ["run", "log", "--time-ms", "0"],
+        ["run", "log", "--mutant", "rain"],
+        ["sweep", "log", "--jobs", "0"],
+        ["soak", "--minutes", "-1"],
+        ["fleet", "--nodes", "3"],
+        ["fleet", "--cells", "0"],
+        ["report", "--out", "/nowhere/page.html"],
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_the_work(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(arguments)
+    assert refused.value.code == 2
+    assert arguments[-1] in capsys.readouterr().err

@@ -227,7 +227,9 @@ def _accepted(report: "ModuleReport") -> list[tuple[str, str]]:
     ]
     if report.imports_without_effect:
         idle = ", ".join(report.imports_without_effect)
-        fields.append(("note", f"nodes have no files and no sockets: {idle} only answer an error"))
+        fields.append(
+            ("note", f"nodes have no files and no sockets: {idle} can only give an error")
+        )
     return fields
 
 
@@ -292,7 +294,8 @@ def _limits(arguments: CallArguments, resumed: "StateHeader | None") -> "Executi
         )
     except ValueError as error:
         field, _, problem = str(error).partition(" ")
-        msg = f"{_OPTIONS[field]}: {field} {problem}"
+        unit = ", in milliseconds" if field == "wall_ms_max" else ""
+        msg = f"{_OPTIONS[field]}: the value {problem}{unit}"
         raise UsageError(msg) from error
 
 
