@@ -51,7 +51,9 @@ def hostile(source: bytes) -> bytes:
     """Add a function in which no two constants are equal."""
     module = decode_module(source, LIMITS)
     bodies = [source[start:end] for start, end in module.bodies]
-    constants = b"".join(b"\x41" + encode_unsigned((1 << 14) + n) for n in range(HOSTILE_CONSTANTS))
+    constants = b"".join(
+        b"\x41" + encode_unsigned((1 << 14) + n) + b"\x1a" for n in range(HOSTILE_CONSTANTS)
+    )
     return with_code(
         module, [*module.functions, module.functions[0]], [*bodies, b"\0" + constants + b"\x0b"]
     )
