@@ -101,6 +101,7 @@ def test_the_template_refuses_options_that_do_not_exist() -> None:
         ("[node]\nname = 3", 2, "[node] name: must be a text in quotes, not an integer"),
         ('[node]\nname = "a b"', 2, "holds characters that a name may not have"),
         ('[execution]\nworkers = "2"', 2, "must be an integer, not a text in quotes"),
+        ('[log]\ntrusted_epoch = "2:ab"', 2, "'2:ab' is not of the form NUMBER:HASH"),
         ("[execution]\nworkers = true", 2, "must be an integer, not true or false"),
         ("[execution]\nworkers = 0", 2, "must be int >= 1, not 0"),
         ("[execution]\n  workers=1.5", 2, "must be an integer, not a number"),

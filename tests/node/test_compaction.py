@@ -1,6 +1,9 @@
 """Whole nodes that delete their log, and others that come late: protocols/05 section 12."""
 
+from dataclasses import replace
+
 from ambientd.codec.state_pages import root_of_pages
+from ambientd.consensus.options import TrustedEpoch
 from ambientd.ledger.state import LedgerState
 from ambientd.model.genesis import Rules
 from ambientd.model.record import SeatWish
@@ -163,3 +166,51 @@ def test_what_is_forgotten_and_what_is_kept_make_the_same_state() -> None:
     work(cluster, 1)
     assert sum(1 for _ in cluster.ledger().tasks()) < 11
     assert cluster.ledger().receipt_log_start() > 0
+
+
+def away_while_the_committee_changes() -> Cluster:
+    """Give a cluster in its second epoch that member 3, who is away, gets to by a snapshot only."""
+    cluster = Cluster(guests=1, log=OFTEN, checked=False)
+    cluster.run(1_000)
+    cluster.join(0)
+    cluster.world.crash(cluster.hosts[3].key)
+    cluster.ask_for_seat(4)
+    cluster.vote_on_seat(4, SeatWish.IN, range(3))
+    cluster.until_epoch(2)
+    behind = cluster.ledger(0).applied_index
+    while not is_compacted(cluster, behind + 4):
+        work(cluster, 1)
+    return cluster
+
+
+def trusts(cluster: Cluster, trusted: TrustedEpoch) -> None:
+    """Let member 3's owner name an epoch, and start it."""
+    host = cluster.hosts[3]
+    host.options = replace(host.options, trusted=trusted)
+    cluster.world.start(host.key)
+
+
+def test_who_was_away_takes_the_state_of_the_epoch_that_its_owner_trusts() -> None:
+    cluster = away_while_the_committee_changes()
+    node = cluster.hosts[0].node
+    assert node is not None
+    trusts(cluster, TrustedEpoch(2, node.consensus.options.epoch_hash))
+    cluster.until_epoch(2)
+    work(cluster, 1)
+    assert cluster.ledger(3).epoch_leaf == cluster.ledger(0).epoch_leaf is not None
+    cluster.world.crash(cluster.hosts[3].key)
+    cluster.world.start(cluster.hosts[3].key)
+    work(cluster, 1)
+    cluster.check_equal()
+
+
+def test_who_was_away_takes_no_state_that_does_not_pass_the_trusted_epoch() -> None:
+    for number, is_fault in ((2, True), (3, False)):
+        cluster = away_while_the_committee_changes()
+        trusts(cluster, TrustedEpoch(number, bytes(32)))
+        head = cluster.ledger(3).applied_index
+        cluster.run(5_000)
+        assert cluster.ledger(3).epoch.number == 1
+        assert cluster.ledger(3).applied_index == head
+        faults = [fault.reason for fault in cluster.faults(3)]
+        assert any("epoch 2 is" in reason for reason in faults) is is_fault

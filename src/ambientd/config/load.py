@@ -124,7 +124,10 @@ def _explain(
         got = _TYPE_NAMES.get(type(value), type(value).__name__)
         return _fault(where, text, names, f"must be {wanted}, not {got}")
     if " matching regex " in complaint:
-        return _fault(where, text, names, f"{value!r} holds characters that a name may not have")
+        wrong = "holds characters that a name may not have"
+        if names == ("log", "trusted_epoch"):
+            wrong = "is not of the form NUMBER:HASH, as `ambientctl member list` shows it"
+        return _fault(where, text, names, f"{value!r} {wrong}")
     bound = complaint.removeprefix("Expected ").replace("`", "")
     return _fault(where, text, names, f"must be {bound}, not {value!r}")
 

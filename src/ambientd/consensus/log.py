@@ -103,7 +103,7 @@ class Log:
         known = self._options_of(trusted.number)
         fault = "it is not kept here" if known is None else trust_fault(known)
         if fault is not None:
-            msg = f"this node's log does not pass the trusted epoch: {fault}"
+            msg = f"this node's log does not pass the trusted epoch: {fault}; compare it elsewhere"
             raise ConfigError(msg)
 
     @property
