@@ -4,6 +4,7 @@ from ambientd.ledger.assigning import SAMPLE_NODES
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import NodeEntry, Table
 from ambientd.model.base import NodeId
+from ambientd.model.genesis import Rules
 from ambientd.model.record import Admit
 from tests.ledger.cluster import START_MS, UNTIL_MS, TestCluster, profile, spec
 
@@ -26,3 +27,13 @@ def test_a_slot_looks_at_a_sample_of_nodes_however_many_there_are_and_all_busy()
     body = Admit(nonce=b"n", spec=spec(replicas=8), until_ms=UNTIL_MS)
     assert tasks.admit(draft, sign_record(cluster.signer(0), body), body) is None
     assert SAMPLE_NODES <= draft.looks < 8 * 3 * SAMPLE_NODES
+
+
+def test_a_lease_leaves_time_to_make_a_large_module_ready() -> None:
+    cluster = TestCluster(rules=Rules(lease_ms=1_000))
+    ends = [
+        cluster.task(cluster.admit(nonce=nonce, module_size_bytes=size_bytes)).slots[0].deadline_ms
+        - cluster.state.meta.time_ms
+        for nonce, size_bytes in ((b"small", 100), (b"large", 6_000_000))
+    ]
+    assert ends == [2_000, 2_000 + 46_875]

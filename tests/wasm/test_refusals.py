@@ -200,6 +200,11 @@ def test_every_form_of_segment_and_constant_passes() -> None:
             "(func (local i32 i64 f32) (block) (block))",
             "9 locals times branches",
         ),
+        (
+            PrepareLimits(branch_table_values_max=7),
+            "(func (br_table 0 0 (i32.const 0)))",
+            "8 values to compare at br_tables",
+        ),
         (PrepareLimits(nesting_max=2), "(func (block (block (block))))", "nested more than 2"),
         (PrepareLimits(body_bytes_max=1), "(func)", "bytes in a function, at most 1"),
         (PrepareLimits(prepared_body_bytes_max=60), "(func)", "the prepared function has"),

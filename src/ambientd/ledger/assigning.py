@@ -6,12 +6,15 @@ from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import Slot, TaskEntry
 from ambientd.ledger.events import SlotAssigned, SlotReleased
 from ambientd.model.base import NodeId, TaskId
-from ambientd.model.task import SlotState, TaskState
+from ambientd.model.task import SlotState, TaskSpec, TaskState
 from ambientd.rules.scheduling import Candidate, sample, select, slot_seed
 
 NEWCOMER_OUTCOMES_MAX = 10
 SAMPLE_NODES = 64
 """Of more fit nodes than this a slot looks at so many, which the seed picks; never at all."""
+
+COMPILED_BYTES_A_MS = 128
+"""A slow device's: code that is nothing but arithmetic takes compilers 3 s a MB on a fast one."""
 
 HELD = frozenset({SlotState.ASSIGNED, SlotState.COMMITTED})
 
@@ -28,7 +31,7 @@ def fill(draft: Draft, task: TaskId, entry: TaskEntry) -> TaskEntry:
         worker = _choose(draft, task, slot, entry.submitter, held, tried)
         if worker is None:
             continue
-        deadline_ms = _lease_end(draft, worker, entry.spec.wall_ms_max)
+        deadline_ms = _lease_end(draft, worker, entry.spec)
         slots[place] = replace(
             slot, worker=worker, state=SlotState.ASSIGNED, deadline_ms=deadline_ms
         )
@@ -85,11 +88,17 @@ def _count_slot(draft: Draft, worker: NodeId, change: int) -> None:
         draft.put_node(worker, replace(entry, open_slots=max(0, entry.open_slots + change)))
 
 
-def _lease_end(draft: Draft, worker: NodeId, wall_ms_max: int) -> int:
-    """Give a worker time for what is in its queue already."""
+def working_ms(spec: TaskSpec) -> int:
+    """Give the time that executing a task may take where its module is new."""
+    return spec.wall_ms_max + spec.module_size_bytes // COMPILED_BYTES_A_MS
+
+
+def _lease_end(draft: Draft, worker: NodeId, spec: TaskSpec) -> int:
+    """Give a worker time for what is in its queue already, and to make the module ready."""
     entry = draft.node(worker)
     queue = 1 if entry is None else 1 + entry.open_slots // max(1, entry.capacity)
-    return draft.context.time_ms + draft.state.genesis.rules.lease_ms + wall_ms_max * queue
+    waits_ms = draft.state.genesis.rules.lease_ms + spec.wall_ms_max * (queue - 1)
+    return draft.context.time_ms + waits_ms + working_ms(spec)
 
 
 def _choose(

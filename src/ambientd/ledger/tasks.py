@@ -16,7 +16,14 @@ from ambientd.codec.statements import (
     verify_receipt,
     verify_verdict,
 )
-from ambientd.ledger.assigning import fill, next_deadline, release, revealed, withhold
+from ambientd.ledger.assigning import (
+    fill,
+    next_deadline,
+    release,
+    revealed,
+    withhold,
+    working_ms,
+)
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import Slot, TaskEntry
 from ambientd.ledger.events import (
@@ -211,7 +218,7 @@ def settle(draft: Draft, body: Settle) -> Rejection:
 
 def _dispute(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     """Leave a task to the referees."""
-    wait_ms = draft.state.genesis.rules.dispute_ms + entry.spec.wall_ms_max
+    wait_ms = draft.state.genesis.rules.dispute_ms + working_ms(entry.spec)
     until_ms = draft.context.time_ms + wait_ms
     draft.tell(TaskDisputed(task))
     draft.put_task(task, replace(entry, state=TaskState.DISPUTED, deadline_ms=until_ms))

@@ -44,6 +44,7 @@ _LANES_F32, _SIZED_PAGES = Role.LANES_F32.value, Role.SIZED_PAGES.value
 _CALL, _CALL_HOST = Role.CALL.value, Role.CALL_HOST.value
 _BLOCK, _LOOP, _IF, _ELSE = Role.BLOCK.value, Role.LOOP.value, Role.IF.value, Role.ELSE.value
 _END, _RETURN = Role.END.value, Role.RETURN.value
+_BRANCH_TABLE = Role.BRANCH_TABLE.value
 
 
 def rewrite_body(context: BodyContext, function: int, start: int, end: int) -> bytes:
@@ -73,6 +74,11 @@ def rewrite_body(context: BodyContext, function: int, start: int, end: int) -> b
             rewriter.runs * local_count,
             context.limits.locals_times_runs_max,
             "locals times branches and ends of blocks",
+        ),
+        (
+            context.branch_table_values(rewriter.branch_table_bytes),
+            context.limits.branch_table_values_max,
+            "values to compare at br_tables (their bytes, times the widest type)",
         ),
     ):
         if count > limit:
@@ -147,6 +153,7 @@ class _Rewriter:
         self.closed = False
         self.peak = 0
         self.runs = 0
+        self.branch_table_bytes = 0
         self.entry_gas = 0  # of the first straight run
         self.has_unchecked = False
 
@@ -190,6 +197,8 @@ class _Rewriter:
                 tokens[place] = BR + encode_unsigned(len(blocks) - 1)
             elif first >= len(blocks):  # 0 for what is not a branch
                 raise RefusalError(f"a branch to label {first}, which does not exist", REBUILD)
+            elif role == _BRANCH_TABLE:
+                self.branch_table_bytes += len(tokens[place])
             if run_label == _UNCHECKED:
                 tokens[run_place] += charges[cost]
                 unchecked += cost

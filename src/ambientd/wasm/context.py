@@ -84,12 +84,16 @@ class BodyContext:
     globals: Globals
     steps: Steps = field(init=False)
     added_types: list[bytes] = field(default_factory=list)
+    _widest: int = field(init=False)
+    _branch_table_bytes: int = 0
     _result_types: dict[bytes, int] = field(default_factory=dict)
     _emitters: dict[int, Emitter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.steps = Steps(self.module)
-        for index, signature in enumerate(self.module.types):
+        types = self.module.types
+        self._widest = max((max(len(each.params), len(each.results)) for each in types), default=0)
+        for index, signature in enumerate(types):
             if not signature.params:
                 self._result_types.setdefault(signature.results, index)
 
@@ -99,6 +103,11 @@ class BodyContext:
         if emitter is None:
             emitter = self._emitters[local_count] = Emitter(self.globals, local_count)
         return emitter
+
+    def branch_table_values(self, size_bytes: int) -> int:
+        """Count what validators compare for the br_tables so far, with those of one more body."""
+        self._branch_table_bytes += size_bytes
+        return self._branch_table_bytes * self._widest
 
     def result_type(self, results: bytes) -> bytes:
         """Encode a block type without parameters, adding a type if the module has none."""

@@ -31,4 +31,6 @@ class PrepareLimits:
     operands_max: int = 16_384
     nesting_max: int = 16_384
     branch_targets_max: int = 65_519
+    # Validators compare as many types: 0.5 s at this many.
+    branch_table_values_max: int = 67_108_864
     call_depth_weight_max: int = 262_144
