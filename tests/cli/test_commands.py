@@ -530,3 +530,9 @@ def test_a_timestamp_wants_the_name_that_its_client_reads(ctl: Ctl, tmp_path: Pa
     path.write_bytes(b"no receipt")
     code, _, err = ctl("receipt", "export", str(path), "--ots", str(tmp_path / "r.ots"))
     assert (code, "does not hold" in err) == (2, True)
+
+
+@pytest.mark.parametrize("option", ["--replicas", "--gas-max"])
+def test_a_run_with_none_of_something_is_refused(ctl: Ctl, tmp_path: Path, option: str) -> None:
+    code, _, err = ctl("run", str(module(tmp_path)), option, "0")
+    assert (code, "0 is too few" in err) == (2, True)

@@ -7,6 +7,7 @@ from ambientd.cli.parsing import add_common as _add_common
 from ambientd.cli.parsing import command as _command
 from ambientd.cli.parsing import count as _count
 from ambientd.cli.parsing import group as _group
+from ambientd.cli.parsing import positive as _positive
 from ambientd.cli.parsing import seconds as _seconds
 from ambientd.cli.parsing import size as _size
 from ambientd.cli.proof_parsers import add_anchor, add_headers, add_witness
@@ -63,14 +64,14 @@ def _add_run(commands: object) -> None:
     )
     run.add_argument(
         "--replicas",
-        type=_count,
+        type=_positive,
         default=0,
         metavar="K",
         help="executions to compare (default: 2, without assurance 1)",
     )
     run.add_argument(
         "--gas-max",
-        type=_count,
+        type=_positive,
         default=0,
         metavar="N",
         help="gas it may use (default: [execution] gas_max of this node)",

@@ -71,6 +71,14 @@ def count(text: str) -> int:
     return int(text)
 
 
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    value = count(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("0 is too few: 1 or more")
+    return value
+
+
 def seconds(text: str) -> float:
     """Read a span of seconds, of a year at most."""
     try:

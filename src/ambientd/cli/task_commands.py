@@ -122,6 +122,7 @@ def _task_fields(task: replies.Task) -> list[tuple[str, str]]:
     gas = "-" if task.gas is None else f"{task.gas:,} of {task.gas_max:,}"
     size = "" if task.output_size_bytes is None else f", {task.output_size_bytes:,} bytes"
     energy = "; ".join(energy_sentence(item) for item in task.energy) or "not reported yet"
+    reserve_msat = task.fee_msat // max(1, task.replicas)  # a slot's fee (protocols/03)
     return [
         ("task", task.task_id),
         ("state", task.state),
@@ -134,7 +135,8 @@ def _task_fields(task: replies.Task) -> list[tuple[str, str]]:
         ("gas", gas),
         ("verdict", task.verdict),
         ("liars", ", ".join(task.liars) or "none"),
-        ("fee", f"{in_sat(task.fee_msat)}, of which in escrow {in_sat(task.escrow_msat)}"),
+        ("fee", f"{in_sat(task.fee_msat)}, and {in_sat(reserve_msat)} held for referees"),
+        ("in escrow", in_sat(task.escrow_msat)),
         (
             "paid",
             f"{in_sat(task.paid_msat)}, refunded {in_sat(task.refunded_msat)}, "

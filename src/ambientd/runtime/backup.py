@@ -246,10 +246,10 @@ def restore(path: Path, store: Store, genesis: Genesis, height: int | None = Non
     if manifest.cluster != fingerprint(genesis):
         msg = f"{path} is of another cluster: {manifest.cluster.hex()}"
         raise UsageError(msg)
-    if height is not None and height < manifest.base:
+    if height is not None and not manifest.base <= height <= manifest.height:
         msg = (
-            f"{path} reaches from block {manifest.base} to {manifest.height}, and not back to "
-            f"{height}: use an older backup"
+            f"{path} reaches from block {manifest.base} to {manifest.height}, and not to "
+            f"{height}: use {'an older' if height < manifest.base else 'a newer'} backup"
         )
         raise UsageError(msg)
     epoch = encode(manifest.telemetry_epoch + TELEMETRY_EPOCHS_AHEAD)
