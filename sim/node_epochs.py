@@ -41,6 +41,7 @@ from sim.vices import Resident
 
 WISH_EVERY_MS = 4_000
 EARLY_MAX = 10_000
+KEPT_MSAT = 500_000_000  # what an owner keeps for tasks: nothing gives a bond back yet
 
 
 class EpochsInside(Checker):
@@ -226,7 +227,8 @@ class Owners:
         """Let a node ask, and those members' owners let it in who hear of it."""
         asked_ms = self._world.now
         tip = beacon_tip(host.options.seed, asked_ms)
-        bond_msat = min(ledger.balance_msat(NodeId(host.key)) // 2, 10**8)
+        spare_msat = ledger.balance_msat(NodeId(host.key)) - KEPT_MSAT
+        bond_msat = max(0, min(spare_msat, 10**8))
         self._say(host, SeatAsked(beacon_tip=tip, bond_msat=bond_msat, asked_ms=asked_ms))
         wish = self._dice.choice([SeatWish.IN, SeatWish.IN, SeatWish.INSTEAD])
         for node in ledger.members:
