@@ -15,6 +15,8 @@ from sim.happenings import Crashes, Deafens, Happening, Parts, draw, draw_more
 
 CALM_MS_MIN = 25_000
 RECOVERY_MS_MAX = 10_000
+# After a storm in a long world who is gone for good may be next in turn, f times, 16 T0 each time.
+LATE_RECOVERY_MS_MAX = CALM_MS_MIN
 LONG_MS = 1_500_000  # always more than one storm
 STORM_MS = (15_000, 30_000)
 LULL_MS = (480_000, 1_200_000)
@@ -28,18 +30,19 @@ class Storm:
 
     begins_ms: int
     heals_ms: int
+    recovery_ms_max: int = LATE_RECOVERY_MS_MAX
 
     @property
     def recovers_ms(self) -> int:
         """Give when commits must have resumed."""
-        return self.heals_ms + RECOVERY_MS_MAX
+        return self.heals_ms + self.recovery_ms_max
 
 
 def storms_of(time_ms: int, dice: random.Random) -> tuple[Storm, ...]:
     """Give the storms of a world; the last one leaves time to come to rest."""
     last_ms = time_ms - CALM_MS_MIN
     if time_ms < LONG_MS:
-        return (Storm(0, max(last_ms, time_ms // 4)),)
+        return (Storm(0, max(last_ms, time_ms // 4), RECOVERY_MS_MAX),)
     storms = [Storm(0, dice.randrange(*STORM_MS))]
     while (begins_ms := storms[-1].heals_ms + dice.randrange(*LULL_MS)) + STORM_MS[1] < last_ms:
         storms.append(Storm(begins_ms, begins_ms + dice.randrange(*STORM_MS)))

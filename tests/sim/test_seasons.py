@@ -8,13 +8,13 @@ import pytest
 from sim.happenings import Deafens, Parts, Pauses
 from sim.plans import Finding, Plan, drawn_happenings, judge
 from sim.scenarios import Outcome
-from sim.seasons import CALM_MS_MIN, LONG_MS, Storm, storms_of, work_times
+from sim.seasons import CALM_MS_MIN, LONG_MS, RECOVERY_MS_MAX, Storm, storms_of, work_times
 from sim.soak import HOUR_MS, long_plans
 
 
 def test_a_short_world_is_one_storm_and_busy_throughout() -> None:
     dice = random.Random(1)
-    assert storms_of(60_000, dice) == (Storm(0, 35_000),)
+    assert storms_of(60_000, dice) == (Storm(0, 35_000, RECOVERY_MS_MAX),)
     assert work_times(storms_of(60_000, dice), 500, 45_000, 150, dice) == list(
         range(500, 45_000, 150)
     )
