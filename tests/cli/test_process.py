@@ -17,7 +17,9 @@ pytestmark = pytest.mark.net
 COMMAND = [sys.executable, "-m", "ambientd.cli.main"]
 STATUS_MS_MAX = 150
 # Measuring coverage inside these processes would change what they import, print and take.
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+# As a person's shell has it: what is printed into a pipe is not flushed by itself.
+UNUSUAL = ("COVERAGE", "PYTHONUNBUFFERED")
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(UNUSUAL)}
 
 
 def test_a_reader_that_leaves_is_no_traceback(live: Path) -> None:

@@ -1,5 +1,6 @@
 """ambientctl status, nodes, events, version: looking at a node and its mesh."""
 
+import sys
 from typing import Protocol
 
 from ambientd import __version__
@@ -145,4 +146,5 @@ def events(arguments: EventsArguments) -> ExitCode:
                 print_json(event)
             else:
                 print_line(f"{at_time(event.time_ms)}  {event.kind:<20} {event.text}")
+                sys.stdout.flush()  # whoever reads from a pipe waits for it
     return ExitCode.DONE
