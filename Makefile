@@ -63,7 +63,7 @@ cov: $(VENV)/.dev  ## Branch coverage, with floors
 
 sim: $(VENV)/.dev  ## The bug museum, then fresh worlds of minutes and hours: make sim MINUTES=30
 	$(BIN)/python -m sim museum
-	$(BIN)/python -m sim soak --long --minutes $(MINUTES) --jobs $(JOBS)
+	$(BIN)/python -m sim soak --long --minutes $(MINUTES) --jobs $(JOBS) $(if $(BASE),--base $(BASE))
 
 byzantine: $(VENV)/.dev  ## f liars of 3f + 1 and every fault at once, 10,000 seeds: make byzantine MINUTES=60
 	$(BIN)/python -m sim sweep log --seeds 1..10000 --sizes 4,7,10 --time-ms 40000 --jobs $(JOBS) --minutes $(MINUTES)
