@@ -108,12 +108,12 @@ class Games:
         shown: list[Effect] = []
         for effect in effects:
             is_own = (
-                isinstance(effect, Broadcast)
+                isinstance(effect, Broadcast | Send)
                 and isinstance(effect.message, Append)
                 and effect.message.header.proposer == self._key
             )
             if Lie.WITHHOLD in self._lies and isinstance(effect, Send):
-                shown += [] if isinstance(effect.message, Blocks) else [effect]
+                shown += [] if is_own or isinstance(effect.message, Blocks) else [effect]
             elif is_own and Lie.WITHHOLD in self._lies and isinstance(effect, Broadcast):
                 few = self._dice.sample(list(others), min(quorum - 1, len(others)))
                 shown += [Send(to, effect.message) for to in few]
