@@ -69,7 +69,12 @@ class Summary:
 
 def written(summary: Summary, elapsed_s: float, path: Path | None) -> None:
     """Write the summary if it is wanted; whole, so that a reader never sees half of it."""
-    if path is not None:
-        draft = path.with_suffix(".part")
-        draft.write_text(summary.markdown(elapsed_s), "utf-8")
-        draft.replace(path)
+    if path is None:
+        return
+    text = summary.markdown(elapsed_s)
+    if path.exists() and not path.is_file():
+        path.write_text(text, "utf-8")  # a pipe or a device is written, never replaced
+        return
+    draft = path.with_suffix(".part")
+    draft.write_text(text, "utf-8")
+    draft.replace(path)
