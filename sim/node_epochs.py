@@ -184,6 +184,7 @@ class Owners:
         self._idle = idle
         self._hosts = {NodeId(host.key): host for host in hosts}
         self._dice = dice
+        self._leaving: set[NodeId] = set()  # who wants to leave, shown by the ledger or not yet
 
     def schedule(self, end_ms: int) -> None:
         """Lay out wishes up to a time."""
@@ -206,22 +207,20 @@ class Owners:
         outside = [host for host in up if host not in members and self._may_ask(host, ledger)]
         size = len(members) - 1
         may_shrink = size > 0 and liars_max(size) >= lying and size - quorum(size) >= lying + idle
+        self._leaving &= set(ledger.members)
         if ledger.epoch_due is not None:
             return
-        leaving = [member for member in members if member.is_honest]
+        honest = [member for member in members if member.is_honest]
         if outside and self._dice.randrange(3):
             self._ask(self._dice.choice(outside), ledger)
-        elif may_shrink and leaving and not self._is_anybody_leaving(ledger):
-            host = self._dice.choice(leaving)
+        elif may_shrink and honest and not self._leaving:
+            host = self._dice.choice(honest)
+            self._leaving.add(NodeId(host.key))
             wish = SeatVote(node=NodeId(host.key), wish=SeatWish.OUT, said_ms=self._world.now)
             self._say(host, wish)
 
     def _may_ask(self, host: Resident, ledger: LedgerState) -> bool:
         return host.key not in self._idle and ledger.node(NodeId(host.key)) is not None
-
-    def _is_anybody_leaving(self, ledger: LedgerState) -> bool:
-        said = (ledger.seat(node) for node in ledger.members)
-        return any(w.wish is SeatWish.OUT for seat in said if seat is not None for w in seat.words)
 
     def _ask(self, host: Resident, ledger: LedgerState) -> None:
         """Let a node ask, and those members' owners let it in who hear of it."""
