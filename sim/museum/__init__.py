@@ -53,4 +53,10 @@ EXHIBITS = (
         "only, and the pages of the snapshot being fetched were kept by nobody any more.",
         "12e79b1",
     ),
+    Exhibit(
+        Plan("node", 751_544_936_407, 3, faults=labels(_ALL_FAULTS)),
+        "Two owners wanted to leave before the ledger showed the word of the first, so the world "
+        "itself left a committee of two, one of whom was then to lose its disk.",
+        "3f5aeb3",
+    ),
 )
