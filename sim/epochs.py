@@ -25,7 +25,7 @@ from sim.epoch_liars import EpochLiar
 from sim.lies import FIRST_LIES
 from sim.machine import Effect, Host
 from sim.network import Weather
-from sim.replica import RECORD_PREFIX, Replica, SeatsWanted, seats_record
+from sim.replica import RECORD_PREFIX, Replica, SeatsWanted, seats_record, submit
 from sim.world import World
 
 CALM_MS = 22_000
@@ -113,7 +113,7 @@ def _wish(world: World, cast: _Cast, smallest: int, dice: random.Random) -> None
         leaving = joining = b""
     tip = beacon.tip(_secret(joining)) if joining else b""
     record = seats_record(SeatsWanted(present.number, leaving, joining, tip, world.now))
-    world.submit(replica.key, record)
+    submit(world, replica, record)
 
 
 def _trouble(world: World, cast: _Cast, dice: random.Random, heal_at: int) -> None:
@@ -174,20 +174,16 @@ def _build(options: EpochWorldOptions) -> tuple[World, _Cast, random.Random, int
         moment = at + dice.randrange(1_000)
         world.at(moment, partial(_wish, world, cast, options.nodes, dice))
     for serial, at in enumerate(range(500, options.time_ms - 15_000, options.record_every_ms)):
-        key = dice.choice(cast.honest).key
-        world.at(at, partial(_submit, world, key, RECORD_PREFIX + b"%d" % serial))
+        replica = dice.choice(cast.honest)
+        world.at(at, partial(submit, world, replica, RECORD_PREFIX + b"%d" % serial))
     return world, cast, dice, heal_at
-
-
-def _submit(world: World, key: bytes, record: bytes) -> None:
-    world.submit(key, record)
 
 
 def _heal(world: World, cast: _Cast) -> None:
     world.network.heal()
     world.network.weather = Weather()
     for replica in cast.replicas:
-        world.places[replica.key].crash_countdown = None
+        world.spare(replica.key)
         world.start(replica.key)
 
 

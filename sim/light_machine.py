@@ -138,10 +138,6 @@ class LightHost:
                     pass
         return deliveries
 
-    def submit(self, record: bytes, now: int) -> Sequence[Effect]:
-        """Take over nothing: a light node wants nothing in the log."""
-        raise NotImplementedError
-
     def execute(self, effect: Effect) -> Delivery | None:
         """Give what must be sent; nothing else is to be done."""
         assert isinstance(effect, Delivery), "a light node only sends"

@@ -46,10 +46,6 @@ class Machine(Host, Protocol):
         """Let time pass."""
         ...
 
-    def submit(self, record: bytes, now: int) -> Sequence[Effect]:
-        """Want a record in the log."""
-        ...
-
     def execute(self, effect: Effect) -> Delivery | None:
         """Carry one effect out on the store, or give what must be sent."""
         ...

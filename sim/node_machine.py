@@ -208,10 +208,6 @@ class NodeHost(Resident):
             effects.append(KeptAlive())
         return effects
 
-    def submit(self, record: bytes, now: int) -> Sequence[Effect]:
-        """Take over nothing: what owners want comes through `want`."""
-        raise NotImplementedError
-
     def want(self, wish: Wish, now: int) -> Sequence[Effect]:
         """Take what the owner wants, across crashes, until the ledger shows it."""
         self.keep(wish)

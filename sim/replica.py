@@ -7,6 +7,7 @@ import random
 from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec import Struct
 
@@ -53,6 +54,7 @@ from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyRules, SafetyState
 from ambientd.errors import RemoteProtocolError
 from sim.machine import Delivery, Effect
+from sim.world import World
 
 RECORD_PREFIX = b"record "
 SEATS_PREFIX = b"record of seats "
@@ -312,3 +314,8 @@ class Replica:
             return []
         self._must_apply = False
         return self._handle(Applied(self.is_idle), now)
+
+
+def submit(world: World, replica: Replica, record: bytes) -> None:
+    """Let a replica want a record in the log, if it is up."""
+    world.act(replica.key, partial(replica.submit, record))

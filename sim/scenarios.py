@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
@@ -28,7 +29,7 @@ from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, lay
 from sim.liars import Liar
 from sim.lies import Lie, drawn_lies
-from sim.replica import RECORD_PREFIX, Replica, is_valid
+from sim.replica import RECORD_PREFIX, Replica, is_valid, submit
 from sim.seasons import Storm, drawn, storms_of, work_times
 from sim.stage import Observer
 from sim.world import World
@@ -139,9 +140,9 @@ def build(
     end_ms = options.time_ms - 15_000
     times = work_times(storms, 500, end_ms, options.record_every_ms, dice)
     for serial, time_ms in enumerate(times):
-        key = dice.choice(cast.honest).key
+        replica = dice.choice(cast.honest)
         record = RECORD_PREFIX + b"%d" % serial
-        world.at(time_ms, lambda k=key, r=record: world.submit(k, r))  # type: ignore[misc,arg-type]
+        world.at(time_ms, partial(submit, world, replica, record))
     return world, cast, storms, happenings
 
 

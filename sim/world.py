@@ -10,6 +10,7 @@ from functools import partial
 from sim.disk import DiskFault, DiskLost
 from sim.machine import Delivery, Effect, Machine
 from sim.network import Network
+from sim.place import Place
 from sim.stage import Observer
 from sim.vices import Resident
 
@@ -18,17 +19,11 @@ SUPERVISED_MS = 1_000
 
 
 @dataclass(slots=True)
-class Place:
-    """A node's place in the world."""
+class FastPlace(Place[Machine]):
+    """A machine's place: when its next tick is due, and in which of its lives."""
 
-    host: Machine
-    skew_ms: int = 0
-    is_up: bool = False
     incarnation: int = 0
-    crash_countdown: int | None = None  # effects still carried out before it crashes
-    back_ms: int = 0
     wakes_at: int | None = None
-    paused_until: int = 0
 
 
 class World:
@@ -38,7 +33,7 @@ class World:
         self.random = random.Random(seed)
         self.network = Network(self.random)
         self.now = 0
-        self.places: dict[bytes, Place] = {}
+        self.places: dict[bytes, FastPlace] = {}
         self._audience: list[bytes] = []  # who gets what is sent to all
         self.observers: list[Observer] = []
         self.delivered = 0
@@ -58,7 +53,7 @@ class World:
 
     def add(self, host: Machine, skew_ms: int = 0, *, hears_all: bool = True) -> None:
         """Put a node into the world; it starts when `start` says so."""
-        self.places[host.key] = Place(host, skew_ms)
+        self.places[host.key] = FastPlace(host, skew_ms)
         if hears_all:
             self._audience.append(host.key)
 
@@ -84,7 +79,7 @@ class World:
         self.crash(fault.key)
         self.restart_at(self.now + SUPERVISED_MS, fault.key)
 
-    def local(self, place: Place) -> int:
+    def local(self, place: FastPlace) -> int:
         """Give the time that a node believes it is."""
         return EPOCH_MS + self.now + place.skew_ms
 
@@ -109,14 +104,11 @@ class World:
 
     def crash_within(self, key: bytes, effects: int, back_ms: int) -> None:
         """Take a node down after some more effects, maybe amid a list; it restarts later."""
-        place = self.places[key]
-        if place.is_up:
-            place.crash_countdown = effects
-            place.back_ms = back_ms
+        self.places[key].crash_within(effects, back_ms)
 
     def spare(self, key: bytes) -> None:
         """Call off a crash that is still to come."""
-        self.places[key].crash_countdown = None
+        self.places[key].spare()
 
     def host_of(self, key: bytes) -> Machine:
         """Give who hosts a node."""
@@ -140,10 +132,6 @@ class World:
         """Boot a node at a time, if it is down then."""
         self.at(time_ms, lambda: self.start(key))
 
-    def submit(self, key: bytes, record: bytes) -> bool:
-        """Submit a record at a node; False when the node is down."""
-        return self.act(key, lambda now: self.places[key].host.submit(record, now))
-
     def act(self, key: bytes, action: Callable[[int], Sequence[Effect]]) -> bool:
         """Let a node do something of its own accord; False when the node is down."""
         place = self.places[key]
@@ -155,21 +143,19 @@ class World:
             self._act_now(place, action)
         return True
 
-    def _act_now(self, place: Place, action: Callable[[int], Sequence[Effect]]) -> None:
+    def _act_now(self, place: FastPlace, action: Callable[[int], Sequence[Effect]]) -> None:
         if place.is_up:
             self._carry_out(place, action(self.local(place)))
 
-    def _carry_out(self, place: Place, effects: Sequence[Effect]) -> None:
+    def _carry_out(self, place: FastPlace, effects: Sequence[Effect]) -> None:
         """Carry effects out one by one; a crash may come between any two."""
         observers = self.observers
         while effects:
             for effect in effects:
-                if place.crash_countdown is not None:
-                    place.crash_countdown -= 1
-                    if place.crash_countdown < 0:
-                        self.crash(place.host.key)
-                        self.restart_at(self.now + place.back_ms, place.host.key)
-                        return
+                if place.crashes_now():
+                    self.crash(place.host.key)
+                    self.restart_at(self.now + place.back_ms, place.host.key)
+                    return
                 try:
                     delivery = place.host.execute(effect)
                 except DiskFault as fault:
@@ -183,11 +169,11 @@ class World:
             effects = place.host.settle(self.local(place))
         self._schedule_wake(place)
 
-    def _show(self, place: Place, effect: Effect) -> None:
+    def _show(self, place: FastPlace, effect: Effect) -> None:
         for observer in self.observers:
             observer.saw_effect(place.host, effect, self.now)
 
-    def _send(self, place: Place, delivery: Delivery) -> None:
+    def _send(self, place: FastPlace, delivery: Delivery) -> None:
         sender = place.host.key
         digest = hashlib.sha256(delivery.data).digest()
         self._trace.update(b"%d send %b %b %b" % (self.now, sender, delivery.to or b"", digest))
@@ -214,7 +200,7 @@ class World:
 
         return deliver
 
-    def _schedule_wake(self, place: Place) -> None:
+    def _schedule_wake(self, place: FastPlace) -> None:
         deadline = place.host.next_deadline
         if deadline is None or not place.is_up:
             return
@@ -223,7 +209,7 @@ class World:
             return  # an earlier wake is scheduled and will look again
         self._wake_at(place, wakes_at)
 
-    def _wake_at(self, place: Place, wakes_at: int) -> None:
+    def _wake_at(self, place: FastPlace, wakes_at: int) -> None:
         place.wakes_at = wakes_at
         incarnation = place.incarnation
 

@@ -20,6 +20,7 @@ from sim.cluster import task_spec
 from sim.disk import DiskLost
 from sim.machine import Delivery, Effect
 from sim.network import Network
+from sim.place import Place
 from sim.stage import Observer
 from sim.trio_world.host import Around, TrioHost
 from sim.trio_world.medium import Medium
@@ -32,15 +33,9 @@ PORT = 4_400
 
 
 @dataclass(slots=True)
-class _Place:
-    """A node's place in the world."""
+class _Place(Place[TrioHost]):
+    """A daemon's place: what ends its life, and whether that has ended."""
 
-    host: TrioHost
-    skew_ms: int
-    is_up: bool = False
-    crash_countdown: int | None = None  # effects still carried out before it crashes
-    back_ms: int = 0
-    paused_until: int = 0
     scope: trio.CancelScope | None = None
     ended: trio.Event | None = None
 
@@ -165,23 +160,18 @@ class TrioWorld:
 
     def crash_within(self, key: bytes, effects: int, back_ms: int) -> None:
         """Take a node down after some more effects, maybe amid a list; it restarts later."""
-        place = self._places[key]
-        if place.is_up:
-            place.crash_countdown = effects
-            place.back_ms = back_ms
+        self._places[key].crash_within(effects, back_ms)
 
     def spare(self, key: bytes) -> None:
         """Call off a crash that is still to come."""
-        self._places[key].crash_countdown = None
+        self._places[key].spare()
 
     def _may_go_on(self, place: _Place) -> bool:
         """Count an effect, and crash the node when its time has come."""
-        if place.crash_countdown is not None:
-            place.crash_countdown -= 1
-            if place.crash_countdown < 0:
-                key, back_ms = place.host.key, place.back_ms
-                self.crash(key)
-                self.restart_at(self.now + back_ms, key)
+        if place.crashes_now():
+            key, back_ms = place.host.key, place.back_ms
+            self.crash(key)
+            self.restart_at(self.now + back_ms, key)
         return place.is_up
 
     def lose_disk(self, key: bytes) -> None:
