@@ -86,6 +86,42 @@ async def gossip_until_heard(publisher: Transport, listener: Transport, data: by
                         return
 
 
+async def dial_each_other(a: Transport, b: Transport) -> None:
+    a.set_peers([at(b.address, b.node_id)])
+    b.set_peers([at(a.address, a.node_id)])
+    with trio.fail_after(5):
+        assert await a.connections.receive() == PeerConnected(b.node_id)
+        assert await b.connections.receive() == PeerConnected(a.node_id)
+
+
+async def use_the_only_link(a: Transport, b: Transport) -> None:
+    """Frames and gossip pass both ways, and no link was lost or came up again."""
+    assert a.send(b.node_id, b"there")
+    assert b.send(a.node_id, b"and back")
+    with trio.fail_after(2):
+        assert await b.frames.receive() == (a.node_id, b"there")
+        assert await a.frames.receive() == (b.node_id, b"and back")
+    for events in (a.connections, b.connections):
+        with pytest.raises(trio.WouldBlock):
+            events.receive_nowait()
+    await gossip_until_heard(a, b, b"one")
+    await gossip_until_heard(b, a, b"two")
+
+
+async def fetch_at_once(a: Transport, b: Transport, count: int) -> list[bytes | None]:
+    """Let `a` ask `b` for the blob many times at once."""
+    got: list[bytes | None] = []
+
+    async def fetch() -> None:
+        got.append(await a.request_blob(b.node_id, BLOB_DIGEST, len(BLOB)))
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            for _ in range(count):
+                nursery.start_soon(fetch)
+    return got
+
+
 class TransportContract:
     """Inherit and provide the fixture `node`, an `OpenNode`."""
 
@@ -116,21 +152,8 @@ class TransportContract:
         self, node: OpenNode
     ) -> None:
         async with node(0) as a, node(1) as b:
-            a.set_peers([at(b.address, b.node_id)])
-            b.set_peers([at(a.address, a.node_id)])
-            with trio.fail_after(5):
-                assert await a.connections.receive() == PeerConnected(b.node_id)
-                assert await b.connections.receive() == PeerConnected(a.node_id)
-            assert a.send(b.node_id, b"there")
-            assert b.send(a.node_id, b"and back")
-            with trio.fail_after(2):
-                assert await b.frames.receive() == (a.node_id, b"there")
-                assert await a.frames.receive() == (b.node_id, b"and back")
-            for events in (a.connections, b.connections):
-                with pytest.raises(trio.WouldBlock):
-                    events.receive_nowait()
-            await gossip_until_heard(a, b, b"one")
-            await gossip_until_heard(b, a, b"two")
+            await dial_each_other(a, b)
+            await use_the_only_link(a, b)
 
     async def test_either_side_may_dial(self, node: OpenNode) -> None:
         async with node(0) as small, node(1) as large:
@@ -212,15 +235,7 @@ class TransportContract:
             node(1, blob_streams_per_peer_max=3) as b,
         ):
             await connect(a, b)
-            got: list[bytes | None] = []
-
-            async def fetch() -> None:
-                got.append(await a.request_blob(b.node_id, BLOB_DIGEST, len(BLOB)))
-
-            with trio.fail_after(30):
-                async with trio.open_nursery() as nursery:
-                    for _ in range(12):
-                        nursery.start_soon(fetch)
+            got = await fetch_at_once(a, b, 12)
             # A slot is given back only after the asker has hung up, so some may find it busy.
             assert got.count(BLOB) >= 3
             assert set(got) <= {BLOB, None}
