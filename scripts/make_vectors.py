@@ -28,10 +28,12 @@ from ambientd.codec.statements import (
 from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.entries import encode_entry, encode_key
 from ambientd.ledger.events import RecordRejected
+from ambientd.model.genesis import Rules
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.record import (
     Anchor,
     Body,
+    Bond,
     Cancel,
     Checkpoint,
     NodeReport,
@@ -39,6 +41,8 @@ from ambientd.model.record import (
     SeatAsked,
     SeatVote,
     SeatWish,
+    Transfer,
+    Unbond,
 )
 from ambientd.rules.notes import note_text, signed_note
 from ambientd.rules.receipt_check import check_receipt_file
@@ -236,8 +240,8 @@ def trees() -> dict[str, Any]:
 class _Scene:
     """A cluster whose blocks are written down as they are applied."""
 
-    def __init__(self) -> None:
-        self.cluster = TestCluster()
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.cluster = TestCluster(rules=rules)
         self.blocks: list[dict[str, Any]] = []
 
     def block(self, *records: tuple[int, Body], after_ms: int = 100) -> None:
@@ -363,6 +367,31 @@ def records() -> dict[str, Any]:
     }
 
 
+def accounts() -> dict[str, Any]:
+    """Vectors of protocols/03-records.md section 9: credits passed on, at risk, and back."""
+    scene = _Scene(Rules(keep_ms=2_000))
+    cluster = scene.cluster
+    genesis_root = cluster.state.root
+    guest = cluster.node(50)
+    gift = Transfer(to=guest, amount_msat=9_000, said_ms=1)
+    scene.block(cluster.join(50), (0, gift))
+    scene.block((0, gift), (50, Bond(amount_msat=9_001, said_ms=1)))
+    scene.block((50, Bond(amount_msat=6_000, said_ms=2)))
+    scene.block((50, Unbond(amount_msat=1_000, said_ms=3)), (0, Unbond(amount_msat=1, said_ms=2)))
+    scene.block((50, Unbond(amount_msat=2_000, said_ms=4)), after_ms=1_999)
+    scene.block(after_ms=1_999)
+    scene.block(after_ms=1)
+    scene.block((50, Transfer(to=cluster.node(0), amount_msat=6_000, said_ms=5)))
+    scene.block((50, Transfer(to=cluster.node(60), amount_msat=0, said_ms=6)))
+    return {
+        "document": "protocols/03-records.md",
+        "genesis": encode(cluster.genesis).hex(),
+        "cluster": cluster.id.hex(),
+        "state_root_of_genesis": genesis_root.hex(),
+        "blocks": scene.blocks,
+    }
+
+
 def receipts() -> dict[str, Any]:
     """Vectors of protocols/06-receipts.md: files, and what their check must say."""
     from tests.rules import receipts as scenes
@@ -437,6 +466,7 @@ DOCUMENTS = {
     "signatures": signatures,
     "merkle": trees,
     "records": records,
+    "accounts": accounts,
     "receipts": receipts,
 }
 

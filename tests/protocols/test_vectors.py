@@ -154,8 +154,9 @@ def test_trees_are_those_of_the_rfc() -> None:
         assert merkle.verify_consistency(old, heads[old], new, heads[new], path)
 
 
-def test_the_blocks_replay_to_the_same_roots() -> None:
-    document = vectors("records")
+@pytest.mark.parametrize("name", ["records", "accounts"])
+def test_the_blocks_replay_to_the_same_roots(name: str) -> None:
+    document = vectors(name)
     genesis: Genesis = decode(bytes.fromhex(document["genesis"]), Genesis)
     cluster = bytes.fromhex(document["cluster"])
     assert by_hand("ambient/genesis/1", bytes.fromhex(document["genesis"])) == cluster

@@ -41,6 +41,7 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
                 "member",
                 "members",
                 "culprit",
+                "to",
             ),
             _KEY,
         ),

@@ -11,7 +11,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from ambientd.codec.statements import task_id
-from ambientd.ledger import conditions, forgetting, outages, seats, tasks, upkeep
+from ambientd.ledger import accounts, conditions, forgetting, outages, seats, tasks, upkeep
 from ambientd.ledger.admission import decode_record, is_admissible
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import Entry, Key
@@ -22,6 +22,7 @@ from ambientd.model.base import TaskId
 from ambientd.model.record import (
     Admit,
     Anchor,
+    Bond,
     Cancel,
     Checkpoint,
     Commits,
@@ -34,6 +35,8 @@ from ambientd.model.record import (
     SeatAsked,
     SeatVote,
     Settle,
+    Transfer,
+    Unbond,
 )
 
 FRUITLESS_MAX = 8
@@ -67,6 +70,7 @@ def apply_block(
     block.put_meta(replace(state.meta, time_ms=context.time_ms))
     upkeep.revealed(block)
     forgetting.forget_ended(block)
+    accounts.give_back(block)
     _let_time_pass(block)
     for record in records:
         step = Draft(state, block, context)
@@ -143,6 +147,8 @@ def _apply(draft: Draft, record: Record, prove_fraud: ProveFraud) -> str | None:
             return seats.vote(draft, record, body)
         case Epoch():
             return seats.begin(draft, body)
+        case Transfer() | Bond() | Unbond():
+            return accounts.move(draft, record, body)
         case _:
             assert_never(body)
 

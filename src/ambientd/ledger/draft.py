@@ -15,12 +15,14 @@ from ambientd.ledger.entries import (
     Key,
     Leaf,
     Meta,
+    Moves,
     NodeEntry,
     Reputation,
     Table,
     TaskEntry,
     epoch_key,
     leaf_key,
+    moves_key,
 )
 from ambientd.ledger.events import LedgerEvent, LiarNamed, NodeConvicted
 from ambientd.ledger.state import LedgerState
@@ -126,6 +128,14 @@ class Draft:
         assert balance >= 0, "a balance is never negative"
         self.put((Table.ACCOUNT, node), Account(balance_msat=balance))
 
+    def moves(self, node: NodeId) -> Moves:
+        """Give what a node's owner has said of its account, and the bond that waits."""
+        return cast("Moves", self.get(moves_key(node)) or Moves())
+
+    def put_moves(self, node: NodeId, moves: Moves) -> None:
+        """Write what a node's owner has said of its account."""
+        self.put(moves_key(node), moves)
+
     def move_escrow(self, amount_msat: int) -> None:
         """Raise what lies in escrow, or lower it."""
         meta = self.meta
@@ -181,10 +191,13 @@ class Draft:
         counters = self._counters(culprit)
         before = 0 if entry.tombstoned else reputation.permille(counters.good, counters.bad)
         self.put((Table.EVIDENCE, name), replace(evidence, reputation_before_permille=before))
-        meta = self.meta
-        self.put_meta(replace(meta, fee_pool_msat=meta.fee_pool_msat + entry.bond_msat))
+        meta, moves = self.meta, self.moves(culprit)
+        lost_msat = entry.bond_msat + moves.waiting_msat
+        self.put_meta(replace(meta, fee_pool_msat=meta.fee_pool_msat + lost_msat))
+        if moves.waiting_msat:
+            self.put_moves(culprit, replace(moves, waiting_msat=0, due_ms=0))
         self.put_node(culprit, replace(entry, bond_msat=0, tombstoned=True, accepting=False))
         if evidence.task is None:
             self.tell(NodeConvicted(culprit, evidence.kind))
         else:
-            self.tell(LiarNamed(culprit, evidence.task, name, before, entry.bond_msat))
+            self.tell(LiarNamed(culprit, evidence.task, name, before, lost_msat))

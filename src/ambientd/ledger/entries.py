@@ -33,6 +33,7 @@ class Table(IntEnum):
     EPOCH = 10
     SEAT = 11
     TIP = 12
+    MOVES = 13
 
 
 Key: TypeAlias = tuple[Table, bytes]
@@ -70,6 +71,11 @@ def seat_key(node: NodeId) -> Key:
 def leaf_key(index: int) -> Key:
     """Give the key of a leaf of the receipt log."""
     return Table.LEAF, index.to_bytes(8, "big")
+
+
+def moves_key(node: NodeId) -> Key:
+    """Give the key of what a node's owner has said of its account."""
+    return Table.MOVES, node
 
 
 def tip_key(tip: bytes) -> Key:
@@ -252,6 +258,17 @@ class UsedTip(Value, frozen=True):
     count: int
 
 
+class Moves(Value, frozen=True):
+    """When a node's owner last moved its money, and the bond that is on its way back.
+
+    What waits is at risk as before, and counts for nothing else.
+    """
+
+    said_ms: int = 0
+    waiting_msat: int = 0
+    due_ms: int = 0
+
+
 Entry: TypeAlias = (
     Meta
     | Account
@@ -266,6 +283,7 @@ Entry: TypeAlias = (
     | EpochEntry
     | SeatEntry
     | UsedTip
+    | Moves
 )
 
 ENTRY_TYPES: dict[Table, type[Entry]] = {
@@ -282,6 +300,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.EPOCH: EpochEntry,
     Table.SEAT: SeatEntry,
     Table.TIP: UsedTip,
+    Table.MOVES: Moves,
 }
 
 

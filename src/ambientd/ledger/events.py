@@ -184,6 +184,43 @@ class EpochBegan:
 
 
 @dataclass(frozen=True, slots=True)
+class Transferred:
+    """A node has passed credits on to another."""
+
+    node: NodeId
+    to: NodeId
+    amount_msat: int
+    said_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BondRaised:
+    """A node has put credits at risk."""
+
+    node: NodeId
+    amount_msat: int
+    said_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BondAskedBack:
+    """A node wants bond back: all that waits of it is due at a time, if nothing comes up."""
+
+    node: NodeId
+    amount_msat: int
+    due_ms: int
+    said_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BondReturned:
+    """What a node had asked back of its bond is in its balance again."""
+
+    node: NodeId
+    amount_msat: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRejected:
     """A record changed nothing."""
 
@@ -214,5 +251,9 @@ LedgerEvent: TypeAlias = (
     | SeatSpoken
     | EpochDue
     | EpochBegan
+    | Transferred
+    | BondRaised
+    | BondAskedBack
+    | BondReturned
     | RecordRejected
 )

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ambientd.codec.digest import tagged
 from ambientd.codec.statements import epoch_hash, epoch_leaf
+from ambientd.ledger.accounts import wait_anew
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import (
     EpochEntry,
@@ -99,6 +100,8 @@ def begin(draft: Draft, body: Epoch) -> str | None:
         entry = draft.node(node)
         if entry is not None:
             draft.put_node(node, replace(entry, is_member=node in body.members))
+        if node not in body.members:
+            wait_anew(draft, node)
     _forget_findings(draft, frozenset(body.members))
     name = epoch_hash(
         body.number,

@@ -20,6 +20,7 @@ from ambientd.ledger.entries import (
     Key,
     Leaf,
     Meta,
+    Moves,
     NodeEntry,
     Reputation,
     SeatEntry,
@@ -27,6 +28,7 @@ from ambientd.ledger.entries import (
     TaskEntry,
     UsedTip,
     epoch_key,
+    moves_key,
     report_key,
     seat_key,
     tip_key,
@@ -74,6 +76,7 @@ class LedgerState:
         self._checkpoints: list[int] = []
         self._anchored: list[int] = []
         self._seats: dict[int, set[NodeId]] = {}
+        self._bonds_waiting: list[tuple[int, NodeId]] = []
         self.epoch_leaf: int | None = None
         """Where the receipt log last named the present epoch; nowhere in the first one."""
         meta = cast("Meta", items[META_KEY])
@@ -141,6 +144,8 @@ class LedgerState:
                     said = len(before.words) if isinstance(before, SeatEntry) else 0
                     self._seats.get(said, set()).discard(NodeId(key[1]))
                     self._seats.setdefault(len(words), set()).add(NodeId(key[1]))
+                case Moves():
+                    self._index_moves(NodeId(key[1]), cast("Moves | None", before), entry)
                 case _:
                     pass
         for place, digest in sorted(leaves):
@@ -181,6 +186,12 @@ class LedgerState:
         _keep(self._fit, node, is_kept=entry.is_fit)
         if entry.tombstoned:
             self._tombstones.add(node)
+
+    def _index_moves(self, node: NodeId, before: Moves | None, entry: Moves) -> None:
+        if before is not None and before.waiting_msat:
+            self._bonds_waiting.remove((before.due_ms, node))
+        if entry.waiting_msat:
+            insort(self._bonds_waiting, (entry.due_ms, node))
 
     def _index_checkpoint(self, entry: CheckpointEntry) -> None:
         kept = [self._checkpoints] if entry.anchor is None else [self._checkpoints, self._anchored]
@@ -293,6 +304,15 @@ class LedgerState:
         """Give what a node may spend."""
         return cast("Account", self._items.get((Table.ACCOUNT, node)) or Account()).balance_msat
 
+    def moves(self, node: NodeId) -> Moves:
+        """Give what a node's owner has said of its account, and the bond that waits."""
+        return cast("Moves", self._items.get(moves_key(node)) or Moves())
+
+    def bonds_due(self, time_ms: int) -> list[NodeId]:
+        """Give the nodes whose bond has waited long enough, who has waited longest first."""
+        end = bisect_right(self._bonds_waiting, time_ms, key=lambda each: each[0])
+        return [node for _, node in self._bonds_waiting[:end]]
+
     def reputation_permille(self, node: NodeId) -> int:
         """Give what verified outcomes say of a node; nothing once it is convicted."""
         entry = self.node(node)
@@ -359,13 +379,15 @@ class LedgerState:
     # Checking
 
     def total_msat(self) -> int:
-        """Add up all that exists: balances, bonds, escrow and pool; it never changes."""
+        """Add up all that exists: balances, bonds, those that wait, escrow, pool; never changes."""
         total = self.meta.escrow_msat + self.meta.fee_pool_msat
         for entry in self._items.values():
             if isinstance(entry, Account):
                 total += entry.balance_msat
             elif isinstance(entry, NodeEntry):
                 total += entry.bond_msat
+            elif isinstance(entry, Moves):
+                total += entry.waiting_msat
         return total
 
 

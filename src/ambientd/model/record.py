@@ -141,6 +141,28 @@ class Epoch(Value, frozen=True, tag=14):
     beacon_tips: tuple[bytes, ...]
 
 
+class Transfer(Value, frozen=True, tag=15):
+    """The author passes some of its balance on; `said_ms` orders what it says of its account."""
+
+    to: NodeId
+    amount_msat: int
+    said_ms: int
+
+
+class Bond(Value, frozen=True, tag=16):
+    """The author puts some of its balance at risk."""
+
+    amount_msat: int
+    said_ms: int
+
+
+class Unbond(Value, frozen=True, tag=17):
+    """The author asks for some of its bond back; it stays at risk for a while."""
+
+    amount_msat: int
+    said_ms: int
+
+
 Body: TypeAlias = (
     Join
     | Registry
@@ -155,6 +177,9 @@ Body: TypeAlias = (
     | SeatAsked
     | SeatVote
     | Epoch
+    | Transfer
+    | Bond
+    | Unbond
 )
 
 
