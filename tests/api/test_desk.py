@@ -15,12 +15,16 @@ from ambientd.adapters.blob_files import BlobFiles
 from ambientd.api.desk import Desk, Owner
 from ambientd.api.operations import OperationError
 from ambientd.api.requests import (
+    AskBondBack,
     AskForSeat,
     CancelTask,
     Invite,
     ListMembers,
+    RaiseBond,
+    ShowAccount,
     ShowTask,
     SubmitTask,
+    TransferCredits,
     VoteOnSeat,
     WaitForTask,
 )
@@ -227,9 +231,54 @@ async def test_an_owner_asks_for_a_seat_speaks_on_seats_and_hears_why_not(tmp_pa
             await seating.vote(VoteOnSeat(wish="in", node="ab" * 32))
 
 
+async def test_an_owner_moves_money_and_hears_why_not(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        accounts = it.desk.accounts
+        before = await accounts.show(ShowAccount())
+        moved = await accounts.bond(RaiseBond(amount_msat=before.balance_msat - 5))
+        assert (moved.kind, moved.to, moved.account.balance_msat) == ("bond", None, 5)
+        assert moved.account.bond_msat == before.bond_msat + before.balance_msat - 5
+        assert await accounts.show(ShowAccount(node=before.node[:8])) == moved.account
+        with pytest.raises(OperationError, match=r"less than 6; .*account transfer") as refused:
+            await accounts.bond(RaiseBond(amount_msat=6))
+        assert refused.value.code == "rejected"
+        with pytest.raises(OperationError, match=r"the recipient is the author$"):
+            await accounts.transfer(TransferCredits(to=before.node, amount_msat=1))
+        with pytest.raises(OperationError, match="no node"):
+            await accounts.transfer(TransferCredits(to="ab" * 32, amount_msat=1))
+        with pytest.raises(OperationError, match=r"has a seat.*`ambientctl member leave`"):
+            await accounts.unbond(AskBondBack(amount_msat=1))
+
+
+async def test_moves_asked_for_at_once_are_made_one_after_another(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        accounts = it.desk.accounts
+        before = await accounts.show(ShowAccount())
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(accounts.bond, RaiseBond(amount_msat=7))
+        assert (await accounts.show(ShowAccount())).bond_msat == before.bond_msat + 21
+
+
+async def test_who_has_no_means_is_told_how_to_come_by_some(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        own = await it.desk.accounts.show(ShowAccount())
+        await it.desk.accounts.bond(RaiseBond(amount_msat=own.balance_msat))
+        hint = f"`ambientctl account transfer {own.node[:12]} AMOUNT`"
+        with pytest.raises(OperationError, match="may cost 2 msat, the submitter has 0") as refused:
+            await it.desk.submit(a_task())
+        assert hint in refused.value.hint
+        await it.desk.seating.vote(VoteOnSeat(wish="out"))
+        with pytest.raises(OperationError, match="has a seat") as refused:
+            await it.desk.seating.ask(AskForSeat(bond_msat=1))
+        assert hint in refused.value.hint
+
+
 async def test_a_node_that_does_not_know_itself_yet_is_told_to_wait(tmp_path: Path) -> None:
     async with office(tmp_path) as it:
         stranger = replace(it.owner, signer=Signer(b"x" * 32, b""))
         with pytest.raises(OperationError, match="has not seen yet") as refused:
             await Desk(stranger, it.parts).seating.ask(AskForSeat())
         assert refused.value.code == "not_ready"
+        with pytest.raises(OperationError, match="has not seen yet"):
+            await Desk(stranger, it.parts).accounts.show(ShowAccount())

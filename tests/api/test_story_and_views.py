@@ -57,6 +57,10 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     seen.setdefault("SeatSpoken", ledger.SeatSpoken(node, cluster.node(1), SeatWish.INSTEAD))
     seen.setdefault("EpochDue", ledger.EpochDue(2, (node,)))
     seen.setdefault("EpochBegan", ledger.EpochBegan(2, (node,)))
+    seen.setdefault("Transferred", ledger.Transferred(node, cluster.node(1), 7, 1))
+    seen.setdefault("BondRaised", ledger.BondRaised(node, 7, 1))
+    seen.setdefault("BondAskedBack", ledger.BondAskedBack(node, 7, 9, 1))
+    seen.setdefault("BondReturned", ledger.BondReturned(node, 7))
     seen.setdefault("RecordRejected", ledger.RecordRejected(node, "admit", "no", None))
     assert set(seen) == {kind.__name__ for kind in get_args(ledger.LedgerEvent)}
     for name, event in seen.items():

@@ -24,6 +24,13 @@ pytestmark = pytest.mark.net
 GOLDEN = Path(__file__).parent / "golden"
 
 
+class Terminal(io.StringIO):
+    """Somebody who answers what is asked."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def module(folder: Path, data: bytes = ECHO) -> Path:
     path = folder / "m.wasm"
     path.write_bytes(data)
@@ -64,6 +71,10 @@ def test_status_names_node_cluster_and_what_the_sandbox_lacks(live: Path, ctl: C
         (("member", "admit", "abcd"), "wish"),
         (("member", "remove", "abcd"), "wish"),
         (("member", "leave"), "wish"),
+        (("account", "show"), "balance_msat"),
+        (("account", "transfer", "b2b2", "5", "--yes"), "account"),
+        (("account", "bond", "5", "--yes"), "account"),
+        (("account", "unbond", "5", "--yes"), "account"),
         (("version",), "version"),
         (("events",), "kind"),
     ],
@@ -88,6 +99,70 @@ def test_the_committee_and_what_is_said_about_seats_are_shown(live: Path, ctl: C
     assert "ambientctl member admit" in ctl("member", "ask", "--bond", "5")[1]
     assert "epoch 3 is due" in ctl("member", "admit", "abcd", "--instead")[1]
     assert "epoch 2 goes on" in ctl("member", "leave")[1]
+
+
+def test_an_account_is_shown_in_satoshi_and_millisatoshi(
+    live: Path, ctl: Ctl, node: DeskNode
+) -> None:
+    code, out, _ = ctl("account", "show")
+    assert code == 0
+    assert "balance    4 sat (4000 msat)" in out
+    assert "bond       6.5 sat (6500 msat)" in out
+    assert "coming back" not in out
+    node.waiting_msat = 1_500
+    assert (
+        "1.5 sat (1500 msat) of the bond, still at risk; on 2023-11-14 22:13:21 UTC"
+        in (ctl("account", "show")[1])
+    )
+    node.held_by = "task"
+    assert "UTC, and once the tasks that it works on have ended" in ctl("account", "show")[1]
+    _, out, _ = ctl("account", "show", "b2b2")
+    assert "convicted" in out
+    assert "\x1b" not in out
+
+
+def test_money_moves_only_when_that_is_confirmed(
+    live: Path, ctl: Ctl, node: DeskNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moves = (("transfer", "B2B2", "1.5sat"), ("bond", "1500msat"), ("unbond", "1500"))
+    for words in moves:
+        code, _, err = ctl("account", *words)
+        assert code == 2
+        assert "is no terminal to ask at; if you are sure, add --yes" in err
+    node.waiting_msat = 7
+    for answer, count in (("\n", 0), ("n\n", 0), ("y\n", 3), ("YES\n", 6)):
+        for words in moves:
+            monkeypatch.setattr("sys.stdin", Terminal(answer))
+            code, out, err = ctl("account", *words)
+            assert code == (0 if count else 1)
+            assert "1.5 sat (1500 msat)" in err
+            assert ("nothing was moved" in err) == (count == 0)
+            assert ("the log has it" in out) == (count > 0)
+        assert len(node.requests) == count
+    assert f"to evil\ufffd[31m {LIAR}?" in ctl_asked(ctl, monkeypatch, "transfer", "b2b2", "1")
+    assert "7 msat) that wait already wait anew" in ctl_asked(ctl, monkeypatch, "unbond", "1")
+    assert {request.amount_msat for request in node.requests} == {1_500}  # type: ignore[attr-defined]
+
+
+def ctl_asked(ctl: Ctl, monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
+    """Give the question that a move asks, and say no."""
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    return ctl("account", *words)[2]
+
+
+def test_a_move_that_the_ledger_refuses_is_one_line_with_what_to_do(live: Path, ctl: Ctl) -> None:
+    code, _, err = ctl("account", "bond", "5sat", "--yes")
+    assert code == 2
+    assert err == "ambientctl: nothing was moved: too little; earn\n"
+
+
+@pytest.mark.parametrize(
+    "amount", ["0", "0sat", "-1", "1.5", "1.2345sat", "sat", "1e3", "9007199254740992", "1 sat"]
+)
+def test_what_is_no_amount_is_wrong_usage(ctl: Ctl, amount: str) -> None:
+    code, _, err = ctl("account", "bond", "--yes", amount)
+    assert code == 2
+    assert "amount" in err or "required" in err
 
 
 def test_names_of_peers_cannot_drive_the_terminal(live: Path, ctl: Ctl) -> None:
@@ -376,6 +451,8 @@ def test_a_file_that_is_no_receipt_does_not_verify(ctl: Ctl, tmp_path: Path) -> 
         ("cluster", "create"),
         ("cluster", "invite"),
         ("member",),
+        ("account",),
+        ("account", "transfer"),
         ("backup", "restore"),
         ("join",),
         ("demo",),

@@ -28,6 +28,8 @@ class DeskNode:
         self.tasks: dict[str, tuple[replies.Task, bytes]] = {}
         self.requests: list[msgspec.Struct] = []
         self.dialled_at = "127.0.0.1:4400"
+        self.waiting_msat = 0
+        self.held_by = ""
         self.cancelled = trio.Event()
         self.entered = trio.Event()
 
@@ -47,6 +49,10 @@ class DeskNode:
             "member.list": self.members,
             "member.ask": self.ask,
             "member.vote": self.vote,
+            "account.show": self.account,
+            "account.transfer": self.transfer,
+            "account.bond": self.bond,
+            "account.unbond": self.unbond,
             "anchor.status": self.anchors,
             "anchor.retry": self.retry_anchors,
             "anchor.plan": self.plan_anchors,
@@ -81,6 +87,38 @@ class DeskNode:
         return replies.SeatSaid(
             node=request.node or NODE, wish=request.wish, epoch=2, epoch_due=due
         )
+
+    async def account(self, request: requests.ShowAccount) -> replies.Account:
+        own = NODE.startswith(request.node)
+        return replies.Account(
+            node=NODE if own else LIAR,
+            name="node1" if own else "evil\x1b[31m",
+            balance_msat=4_000,
+            bond_msat=6_500,
+            waiting_msat=self.waiting_msat,
+            due_ms=NOW_MS + 1_000 if self.waiting_msat else None,
+            held_by=self.held_by,
+            escrow_msat=0,
+            tombstoned=not own,
+            time_ms=NOW_MS,
+        )
+
+    async def _moved(self, kind: str, request: Any, to: str | None = None) -> replies.AccountMoved:
+        self.requests.append(request)
+        account = await self.account(requests.ShowAccount())
+        amount_msat = request.amount_msat
+        return replies.AccountMoved(kind=kind, amount_msat=amount_msat, to=to, account=account)
+
+    async def transfer(self, request: requests.TransferCredits) -> replies.AccountMoved:
+        return await self._moved("transfer", request, request.to)
+
+    async def bond(self, request: requests.RaiseBond) -> replies.AccountMoved:
+        if request.amount_msat > 4_000:
+            raise operations.OperationError("rejected", "nothing was moved: too little", "earn")
+        return await self._moved("bond", request)
+
+    async def unbond(self, request: requests.AskBondBack) -> replies.AccountMoved:
+        return await self._moved("unbond", request)
 
     async def ping(self, request: requests.Ping) -> replies.Pong:
         return replies.Pong(version="0", now_ms=NOW_MS)

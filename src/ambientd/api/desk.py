@@ -9,6 +9,7 @@ import trio
 
 from ambientd import __version__
 from ambientd.api import replies, requests
+from ambientd.api.accounts import Accounts, hint_on_means
 from ambientd.api.anchoring import Anchoring
 from ambientd.api.chronicle import Chronicle
 from ambientd.api.invitation import check_addresses, make_token, stays_on_this_machine
@@ -35,6 +36,7 @@ from ambientd.model.record import Admit, Cancel
 from ambientd.model.task import TERMINAL, Assurance, TaskSpec, TaskState
 from ambientd.node.event import BodiesProposed
 from ambientd.ports.keys import DrawSecret
+from ambientd.rules.rewards import escrow_msat
 from ambientd.runtime.backup import write_backup
 from ambientd.runtime.news import is_about_a_task
 from ambientd.runtime.persistence import ends_of
@@ -78,6 +80,7 @@ class Desk:
         self._chronicle = Chronicle()
         self.anchoring = Anchoring(owner.config.bitcoin, parts)
         self.seating = Seating(owner.signer, owner.beacon_tip, parts)
+        self.accounts = Accounts(owner.signer, parts)
         self.log = LogUpdates(parts)
 
     async def keep_chronicle(self) -> None:
@@ -161,7 +164,8 @@ class Desk:
                         case TaskAdmitted(task=admitted) if admitted == task:
                             return replies.Submitted(task_id=task.hex())
                         case RecordRejected(task=rejected, reason=reason) if rejected == task:
-                            raise OperationError("rejected", f"the task was not admitted: {reason}")
+                            msg = f"the task was not admitted: {reason}"
+                            raise OperationError("rejected", msg, self._hint_on(spec))
                         case _:
                             pass
         if self._state.task(task) is not None:
@@ -169,6 +173,12 @@ class Desk:
         msg = f"the committee did not take the task within {ADMIT_DEADLINE_S:.0f} s"
         hint = "is a quorum of its members up? see `ambientctl nodes`; ask again with --nonce"
         raise OperationError("unavailable", msg, f"{hint} {nonce.hex()}")
+
+    def _hint_on(self, spec: TaskSpec) -> str:
+        """Say what to do about a rejected task, if it is money that this node lacks."""
+        cost_msat = escrow_msat(spec.gas_max, spec.price_msat_per_mgas, spec.replicas)
+        is_short = self._state.balance_msat(self._id) < cost_msat
+        return hint_on_means(self._id) if is_short else ""
 
     async def _spec(self, request: requests.SubmitTask) -> TaskSpec:
         limits, execution = self._owner.config.limits, self._owner.config.execution

@@ -69,6 +69,10 @@ CLUSTER_INVITE = Operation("cluster.invite", requests.Invite, replies.Invitation
 MEMBER_LIST = Operation("member.list", requests.ListMembers, replies.Members)
 MEMBER_ASK = Operation("member.ask", requests.AskForSeat, replies.SeatSaid)
 MEMBER_VOTE = Operation("member.vote", requests.VoteOnSeat, replies.SeatSaid)
+ACCOUNT_SHOW = Operation("account.show", requests.ShowAccount, replies.Account)
+ACCOUNT_TRANSFER = Operation("account.transfer", requests.TransferCredits, replies.AccountMoved)
+ACCOUNT_BOND = Operation("account.bond", requests.RaiseBond, replies.AccountMoved)
+ACCOUNT_UNBOND = Operation("account.unbond", requests.AskBondBack, replies.AccountMoved)
 BACKUP_CREATE = Operation(
     "backup.create", requests.CreateBackup, replies.BackupMade, deadline_ms=WAIT_MS_MAX
 )
@@ -95,6 +99,10 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         MEMBER_LIST,
         MEMBER_ASK,
         MEMBER_VOTE,
+        ACCOUNT_SHOW,
+        ACCOUNT_TRANSFER,
+        ACCOUNT_BOND,
+        ACCOUNT_UNBOND,
         BACKUP_CREATE,
         ANCHOR_STATUS,
         LOG_UPDATE,

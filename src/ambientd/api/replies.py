@@ -341,6 +341,33 @@ class SeatSaid(Reply, frozen=True):
     epoch_due: int | None
 
 
+class Account(Reply, frozen=True):
+    """What a node has; what waits of its bond is back at `due_ms`, or when nothing holds it.
+
+    `held_by` is "seat" or "task" while the node has one of these, else empty.
+    """
+
+    node: str
+    name: str
+    balance_msat: int
+    bond_msat: int
+    waiting_msat: int
+    due_ms: int | None
+    held_by: str
+    escrow_msat: int
+    tombstoned: bool
+    time_ms: int
+
+
+class AccountMoved(Reply, frozen=True):
+    """What the ledger took (transfer, bond or unbond), and this node's account after it."""
+
+    kind: str
+    amount_msat: int
+    to: str | None
+    account: Account
+
+
 class EventKind(StrEnum):
     """Kinds of events with their fields; a listener ignores kinds it does not know."""
 
@@ -365,6 +392,10 @@ class EventKind(StrEnum):
     SEAT_SPOKEN = "seat_spoken"  # node, speaker, wish
     EPOCH_DUE = "epoch_due"  # epoch, members
     EPOCH_BEGAN = "epoch_began"  # epoch, members
+    CREDITS_TRANSFERRED = "credits_transferred"  # node, to, amount_msat
+    BOND_RAISED = "bond_raised"  # node, amount_msat
+    BOND_ASKED_BACK = "bond_asked_back"  # node, amount_msat, due_ms
+    BOND_RETURNED = "bond_returned"  # node, amount_msat
     SAFE_MODE_CHANGED = "safe_mode_changed"  # node, active, reasons
 
 

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 TaskName = Annotated[str, Meta(min_length=1, max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Amount = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 
 INVITE_MS = 24 * 3_600_000
 
@@ -117,6 +118,31 @@ class VoteOnSeat(Request, frozen=True):
 
     wish: Annotated[str, Meta(pattern="^(in|out|instead)$")]
     node: Annotated[str, Meta(max_length=64)] = ""
+
+
+class ShowAccount(Request, frozen=True):
+    """What does a node have? An empty name means this node."""
+
+    node: Annotated[str, Meta(max_length=64)] = ""
+
+
+class TransferCredits(Request, frozen=True):
+    """Pass credits of this node on to another."""
+
+    to: Annotated[str, Meta(min_length=1, max_length=64)]
+    amount_msat: Amount
+
+
+class RaiseBond(Request, frozen=True):
+    """Put credits of this node at risk."""
+
+    amount_msat: Amount
+
+
+class AskBondBack(Request, frozen=True):
+    """Let some of this node's bond come back; it stays at risk for a while."""
+
+    amount_msat: Amount
 
 
 class CreateBackup(Request, frozen=True):

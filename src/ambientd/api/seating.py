@@ -5,6 +5,7 @@ from collections.abc import Callable
 import trio
 
 from ambientd.api import replies, requests
+from ambientd.api.accounts import hint_on_means
 from ambientd.api.operations import OperationError, match_id
 from ambientd.codec.signing import Signer
 from ambientd.ledger.events import RecordRejected, SeatSpoken
@@ -120,12 +121,18 @@ class Seating:
                             author == self._id and kind in REJECTED
                         ):
                             msg = f"the ledger does not take it: {reason}"
-                            raise OperationError("rejected", msg)
+                            raise OperationError("rejected", msg, self._hint_on(body))
                         case _:
                             pass
         msg = f"the committee did not take it within {SAID_DEADLINE_S:.0f} s"
         hint = "is a quorum of its members up? see `ambientctl nodes`"
         raise OperationError("unavailable", msg, hint)
+
+    def _hint_on(self, body: SeatAsked | SeatVote) -> str:
+        """Say what to do about a request that is rejected for want of money."""
+        bond_msat = body.bond_msat if isinstance(body, SeatAsked) else 0
+        is_short = self._state.balance_msat(self._id) < bond_msat
+        return hint_on_means(self._id) if is_short else ""
 
     def _said(self, node: NodeId, wish: SeatWish) -> replies.SeatSaid:
         due = self._state.epoch_due

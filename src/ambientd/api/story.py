@@ -193,6 +193,13 @@ def _other_lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind
             return [(EventKind.NODE_CONVICTED, text, {"node": node.hex(), "kind": kind})]
         case ledger.SeatSpoken() | ledger.EpochDue() | ledger.EpochBegan():
             return [_committee_line(event)]
+        case (
+            ledger.Transferred()
+            | ledger.BondRaised()
+            | ledger.BondAskedBack()
+            | ledger.BondReturned()
+        ):
+            return [_money_line(event)]
         case _:
             return []
 
@@ -220,5 +227,26 @@ def _committee_line(
             names = [member.hex() for member in members]
             text = f"epoch {number} began with {len(names)} members"
             return EventKind.EPOCH_BEGAN, text, {"epoch": number, "members": names}
+        case _:
+            assert_never(event)
+
+
+def _money_line(
+    event: ledger.Transferred | ledger.BondRaised | ledger.BondAskedBack | ledger.BondReturned,
+) -> tuple[EventKind, str, Fields]:
+    who, amount_msat = _short(event.node), event.amount_msat
+    fields: Fields = {"node": event.node.hex(), "amount_msat": amount_msat}
+    match event:
+        case ledger.Transferred(to=to):
+            text = f"{who} has sent {amount_msat} msat to {_short(to)}"
+            return EventKind.CREDITS_TRANSFERRED, text, fields | {"to": to.hex()}
+        case ledger.BondRaised():
+            return EventKind.BOND_RAISED, f"{who} has put {amount_msat} msat at risk", fields
+        case ledger.BondAskedBack(due_ms=due_ms):
+            text = f"{who} asks {amount_msat} msat of its bond back"
+            return EventKind.BOND_ASKED_BACK, text, fields | {"due_ms": due_ms}
+        case ledger.BondReturned():
+            text = f"{who} has {amount_msat} msat of its bond back"
+            return EventKind.BOND_RETURNED, text, fields
         case _:
             assert_never(event)

@@ -134,6 +134,17 @@ def tell(text: str) -> None:
     sys.stderr.flush()
 
 
+def confirm(question: str, *, is_sure: bool) -> bool:
+    """Ask before something that cannot be undone; raise UsageError where nobody can answer."""
+    if is_sure:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError("standard input is no terminal to ask at; if you are sure, add --yes")
+    sys.stderr.write(f"{printable(question)} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
 def printable(text: str) -> str:
     """Replace what is not printable, so that a peer's text stays in the line it is put into.
 
@@ -190,9 +201,21 @@ def in_sat(amount_msat: int) -> str:
     return f"{sign}{whole:,}{fraction} sat"
 
 
+def in_sat_and_msat(amount_msat: int) -> str:
+    """Write an amount of credits for people and as commands take it."""
+    return f"{in_sat(amount_msat)} ({amount_msat} msat)"
+
+
 def in_words(count: int, noun: str) -> str:
     """Write a count with its noun."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def on_day(time_ms: int) -> str:
+    """Write a day and its time, UTC, to the second."""
+    from time import gmtime, strftime
+
+    return strftime("%Y-%m-%d %H:%M:%S UTC", gmtime(time_ms // 1000))
 
 
 def at_time(time_ms: int) -> str:

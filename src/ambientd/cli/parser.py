@@ -2,6 +2,7 @@
 
 import os
 
+from ambientd.cli.account_parsers import add_account
 from ambientd.cli.parsing import Parser
 from ambientd.cli.parsing import add_common as _add_common
 from ambientd.cli.parsing import command as _command
@@ -34,6 +35,7 @@ def build_parser() -> Parser:
     _add_module(commands)
     _add_cluster(commands)
     _add_member(commands)
+    add_account(commands)
     _add_backup(commands)
     _add_demo(commands)
     return parser

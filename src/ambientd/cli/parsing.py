@@ -102,6 +102,19 @@ def size(text: str) -> int:
     return int(number) * units.get(unit, 1)
 
 
+def amount(text: str) -> int:
+    """Read an amount of credits, in millisatoshi or, with the unit, in satoshi."""
+    is_sat = text.endswith("sat") and not text.endswith("msat")
+    number = text.removesuffix("msat").removesuffix("sat")
+    whole, _, decimals = number.partition(".")
+    digits = f"{whole}{decimals:0<3}" if is_sat else number
+    is_number = digits.isascii() and digits.isdigit() and len(decimals) <= 3
+    if not is_number or not 0 < int(digits) < 2**53:
+        msg = f"{text!r} is not an amount above 0, such as 1500, 1500msat or 1.5sat"
+        raise argparse.ArgumentTypeError(msg)
+    return int(digits)
+
+
 def rate(text: str) -> int:
     """Read a fee rate in sat/vB with up to three decimals; give millisatoshi a virtual byte."""
     whole, _, decimals = text.partition(".")

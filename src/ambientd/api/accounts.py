@@ -1,0 +1,135 @@
+"""A node's account as its owner sees it: what it has, what is at risk, and how to move it."""
+
+import trio
+
+from ambientd.api import replies, requests
+from ambientd.api.operations import OperationError, match_id
+from ambientd.codec.signing import Signer
+from ambientd.ledger.accounts import is_seated, workers
+from ambientd.ledger.events import BondAskedBack, BondRaised, RecordRejected, Transferred
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId
+from ambientd.model.record import Bond, Transfer, Unbond
+from ambientd.node.event import BodiesProposed
+from ambientd.runtime.service import Parts
+
+MOVE_DEADLINE_S = 30.0
+REJECTED = frozenset({"transfer", "bond", "unbond"})
+
+
+class Accounts:
+    """Answers what concerns credits."""
+
+    def __init__(self, signer: Signer, parts: Parts) -> None:
+        self._id = NodeId(signer.public_key)
+        self._parts = parts
+        self._state = parts.node.ledger
+        self._moving = trio.Lock()  # so that a rejection is of the one move under way
+
+    async def show(self, request: requests.ShowAccount) -> replies.Account:
+        """Show one node's account; an empty name means this node's."""
+        return account(self._state, self._find(request.node))
+
+    async def transfer(self, request: requests.TransferCredits) -> replies.AccountMoved:
+        """Pass credits of this node on; answer once the ledger has it."""
+        to = self._find(request.to)
+        async with self._moving:
+            said_ms = self._said_ms()
+            await self._move(Transfer(to=to, amount_msat=request.amount_msat, said_ms=said_ms))
+        return self._moved("transfer", request.amount_msat, to)
+
+    async def bond(self, request: requests.RaiseBond) -> replies.AccountMoved:
+        """Put credits of this node at risk; answer once the ledger has it."""
+        async with self._moving:
+            await self._move(Bond(amount_msat=request.amount_msat, said_ms=self._said_ms()))
+        return self._moved("bond", request.amount_msat)
+
+    async def unbond(self, request: requests.AskBondBack) -> replies.AccountMoved:
+        """Ask for some of this node's bond back; answer once it waits."""
+        async with self._moving:
+            await self._move(Unbond(amount_msat=request.amount_msat, said_ms=self._said_ms()))
+        return self._moved("unbond", request.amount_msat)
+
+    def _find(self, name: str) -> NodeId:
+        if not name and self._state.node(self._id) is not None:
+            return self._id
+        if not name:
+            msg = "this node has not seen yet that it is in the cluster"
+            raise OperationError("not_ready", msg, "wait until `ambientctl nodes` lists it here")
+        known = (node.hex() for node in self._state.nodes())
+        return NodeId(bytes.fromhex(match_id(name, known, "node")))
+
+    def _said_ms(self) -> int:
+        return max(self._parts.now(), self._state.moves(self._id).said_ms + 1)
+
+    async def _move(self, body: Transfer | Bond | Unbond) -> None:
+        self._find("")
+        async with self._parts.news.listen() as news:
+            await self._parts.pump.post(BodiesProposed((body,)))
+            with trio.move_on_after(MOVE_DEADLINE_S):
+                async for told in news:
+                    match told.event:
+                        case (Transferred() | BondRaised() | BondAskedBack()) as moved if (
+                            moved.node == self._id and moved.said_ms == body.said_ms
+                        ):
+                            return
+                        case RecordRejected(author=author, kind=kind, reason=reason) if (
+                            author == self._id and kind in REJECTED
+                        ):
+                            raise self._refusal(body, reason)
+                        case _:
+                            pass
+        if self._state.moves(self._id).said_ms >= body.said_ms:
+            return
+        msg = f"the committee did not take it within {MOVE_DEADLINE_S:.0f} s"
+        hint = "it may still: look at `ambientctl account show` before you ask again"
+        raise OperationError("unavailable", msg, hint)
+
+    def _refusal(self, body: Transfer | Bond | Unbond, reason: str) -> OperationError:
+        hint = ""
+        if isinstance(body, Unbond):
+            if is_seated(self._state, self._id):
+                hint = "give the seat back first: `ambientctl member leave`"
+        elif self._state.balance_msat(self._id) < body.amount_msat:
+            hint = hint_on_means(self._id)
+        return OperationError("rejected", f"nothing was moved: {reason}", hint)
+
+    def _moved(self, kind: str, amount_msat: int, to: NodeId | None = None) -> replies.AccountMoved:
+        return replies.AccountMoved(
+            kind=kind,
+            amount_msat=amount_msat,
+            to=None if to is None else to.hex(),
+            account=account(self._state, self._id),
+        )
+
+
+def account(state: LedgerState, node: NodeId) -> replies.Account:
+    """Give a node's account as the ledger has it."""
+    entry, moves = state.node(node), state.moves(node)
+    assert entry is not None, "accounts are of nodes that the ledger knows"
+    own = (task for _, task in state.open_tasks() if task.submitter == node)
+    return replies.Account(
+        node=node.hex(),
+        name=entry.profile.name,
+        balance_msat=state.balance_msat(node),
+        bond_msat=entry.bond_msat,
+        waiting_msat=moves.waiting_msat,
+        due_ms=moves.due_ms if moves.waiting_msat else None,
+        held_by=_held_by(state, node) if moves.waiting_msat else "",
+        escrow_msat=sum(task.escrow_msat for task in own),
+        tombstoned=entry.tombstoned,
+        time_ms=state.meta.time_ms,
+    )
+
+
+def _held_by(state: LedgerState, node: NodeId) -> str:
+    """Say what a bond waits for beside its time."""
+    if is_seated(state, node):
+        return "seat"
+    return "task" if node in workers(state) else ""
+
+
+def hint_on_means(node: NodeId) -> str:
+    """Say how a node comes by credits."""
+    command = f"ambientctl account transfer {node.hex()[:12]} AMOUNT"
+    return f"the owner of a node that has credits can send some: `{command}`"

@@ -1,0 +1,127 @@
+"""ambientctl account show, transfer, bond, unbond: a node's credits."""
+
+from typing import Protocol
+
+from ambientd.api import operations, replies, requests
+from ambientd.cli.console import (
+    CommonArguments,
+    confirm,
+    connect,
+    in_sat_and_msat,
+    on_day,
+    print_fields,
+    print_json,
+    print_line,
+    short,
+    tell,
+)
+from ambientd.cli.exit_codes import ExitCode
+
+_HOLDS = {
+    "seat": "once it has left the committee and waited again",
+    "task": "once the tasks that it works on have ended",
+}
+
+
+class ShowArguments(CommonArguments, Protocol):
+    """Options of `account show`."""
+
+    node: str
+
+
+class AmountArguments(CommonArguments, Protocol):
+    """Options of `account bond` and `account unbond`."""
+
+    amount: int
+    yes: bool
+
+
+class TransferArguments(AmountArguments, Protocol):
+    """Options of `account transfer`."""
+
+    to: str
+
+
+def show(arguments: ShowArguments) -> ExitCode:
+    """Show what a node has."""
+    request = requests.ShowAccount(node=arguments.node.lower())
+    with connect(arguments) as client:
+        account = client.call(operations.ACCOUNT_SHOW, request)
+    if arguments.as_json:
+        print_json(account)
+    else:
+        print_fields(_fields(account))
+    return ExitCode.DONE
+
+
+def transfer(arguments: TransferArguments) -> ExitCode:
+    """Send credits to another node."""
+    with connect(arguments) as client:
+        wanted = requests.ShowAccount(node=arguments.to.lower())
+        recipient = client.call(operations.ACCOUNT_SHOW, wanted)
+        amount = in_sat_and_msat(arguments.amount)
+        who = f"{recipient.name} {recipient.node}"
+        if not confirm(f"send {amount} to {who}?", is_sure=arguments.yes):
+            return _nothing_moved()
+        request = requests.TransferCredits(to=recipient.node, amount_msat=arguments.amount)
+        moved = client.call(operations.ACCOUNT_TRANSFER, request)
+    return _report(arguments, moved, f"sent {amount} to {recipient.name} {short(recipient.node)}")
+
+
+def bond(arguments: AmountArguments) -> ExitCode:
+    """Put credits at risk."""
+    amount = in_sat_and_msat(arguments.amount)
+    question = f"put {amount} of this node at risk? it is lost if the node is convicted of a lie"
+    if not confirm(question, is_sure=arguments.yes):
+        return _nothing_moved()
+    with connect(arguments) as client:
+        request = requests.RaiseBond(amount_msat=arguments.amount)
+        moved = client.call(operations.ACCOUNT_BOND, request)
+    return _report(arguments, moved, f"put {amount} at risk")
+
+
+def unbond(arguments: AmountArguments) -> ExitCode:
+    """Ask for bond back."""
+    amount = in_sat_and_msat(arguments.amount)
+    with connect(arguments) as client:
+        account = client.call(operations.ACCOUNT_SHOW, requests.ShowAccount())
+        also = in_sat_and_msat(account.waiting_msat)
+        anew = f" {also} that wait already wait anew" if account.waiting_msat else ""
+        question = f"ask for {amount} of this node's bond back?{anew}"
+        if not confirm(question, is_sure=arguments.yes):
+            return _nothing_moved()
+        request = requests.AskBondBack(amount_msat=arguments.amount)
+        moved = client.call(operations.ACCOUNT_UNBOND, request)
+    return _report(arguments, moved, f"asked for {amount} of the bond back")
+
+
+def _nothing_moved() -> ExitCode:
+    tell("nothing was moved")
+    return ExitCode.FAILED
+
+
+def _report(arguments: CommonArguments, moved: replies.AccountMoved, text: str) -> ExitCode:
+    if arguments.as_json:
+        print_json(moved)
+    else:
+        print_line(f"{text}; the log has it")
+        print_fields(_fields(moved.account))
+    return ExitCode.DONE
+
+
+def _fields(account: replies.Account) -> list[tuple[str, str]]:
+    fields = [
+        ("node", f"{account.name} {account.node}"),
+        ("balance", in_sat_and_msat(account.balance_msat)),
+        ("in escrow", f"{in_sat_and_msat(account.escrow_msat)} for its open tasks"),
+        ("bond", in_sat_and_msat(account.bond_msat)),
+    ]
+    if account.due_ms is not None:
+        waiting = f"{in_sat_and_msat(account.waiting_msat)} of the bond, still at risk"
+        back = _HOLDS.get(account.held_by, f"on {on_day(account.due_ms)}")
+        if account.held_by and account.due_ms > account.time_ms:
+            back = f"on {on_day(account.due_ms)}, and {back}"
+        fields.append(("coming back", f"{waiting}; {back}"))
+    if account.tombstoned:
+        fields.append(("convicted", "it moves no money any more"))
+    return fields
