@@ -1,10 +1,12 @@
 """Seeded worlds for anchoring: two members' wallets on one chain that does its worst.
 
 Roots are wanted, fees rise, coins are stolen, the chain is reorganised and forgets, members crash
-between any two effects and hear of each other's anchors or not. Then calm comes, and the checkers
-ask: is every wanted root in the best chain, or one that holds it; and did no wallet bring a root
-into it twice? In a few worlds reorganisations are so deep that they undo what made a member begin
-anew; there a root may come twice, but none may be lost. `python -m sim.anchors FIRST LAST` runs it.
+between any two effects and hear of each other's anchors or not. In some worlds a member has no
+chain for long, or never, and the other takes its turn. Then calm comes, and the checkers ask: is
+every wanted root in the best chain, or one that holds it; did no wallet bring a root into it twice,
+and did none pay for what the log had an anchor of? In a few worlds reorganisations are so deep that
+they undo what made a member begin anew; there a root may come twice, but none may be lost.
+`python -m sim.anchors FIRST LAST` runs it.
 """
 
 import random
@@ -28,6 +30,7 @@ from ambientd.roles.anchoring.events import (
     PersistBook,
     ProofTaken,
     RootLost,
+    RootsSettled,
     RootWanted,
     SendTransaction,
     TheirsHeard,
@@ -42,6 +45,7 @@ STEP_MS = 300_000
 STEPS = 120
 CALM_STEPS = 150
 DEPTH_SAFE = 5
+TURN_STEPS = 24
 OPTIONS = AnchoringOptions(
     fee_sat_max=6_000, fee_sat_a_day_max=20_000, look_ms=STEP_MS, retry_ms=STEP_MS, watch_ms=STEP_MS
 )
@@ -81,6 +85,8 @@ class Member:
         self.disk = encode_book(AnchorBook())
         self.wanted: dict[Digest, int] = {}
         self.proven: dict[Digest, bytes] = {}
+        self.settled = 0
+        self.has_chain = True
         self.core = self._restored()
 
     def _restored(self) -> Anchoring:
@@ -89,9 +95,10 @@ class Member:
     def crash(self) -> None:
         """Lose all but the disk; the newest root is asked for again, as after any start."""
         self.core = self._restored()
+        self.handle(RootsSettled(self.settled))
         if self.wanted:
             root = max(self.wanted, key=lambda each: self.wanted[each])
-            if root not in self.proven:
+            if root not in self.proven and self.wanted[root] > self.settled:
                 self.handle(RootWanted(self.wanted[root], root))
 
     @property
@@ -103,6 +110,11 @@ class Member:
         """Ask for a root to be anchored."""
         self.wanted[root] = size
         self.handle(RootWanted(size, root))
+
+    def settle(self, size: int) -> None:
+        """Learn that the log has an anchor of a batch."""
+        self.settled = max(self.settled, size)
+        self.handle(RootsSettled(self.settled))
 
     def handle(self, event: Event) -> None:
         """Advance the core, and carry out what it wants, or crash in the middle."""
@@ -121,9 +133,10 @@ class Member:
         world, chain = self.world, self.world.chain
         match effect:
             case PersistBook(book=book):
+                self._check_need(book)
                 self.disk = encode_book(book)
             case LookAtChain(look=look):
-                if world.strikes("away", 0.05):
+                if not self.has_chain or world.strikes("away", 0.05):
                     return ChainAway("nobody answers")
                 return ChainSeen(chain.look(look, self.purse.script))
             case SendTransaction():
@@ -133,7 +146,7 @@ class Member:
                     for version in entry.versions
                 }:
                     raise BrokenError("sent before it was on disk")
-                if world.strikes("away", 0.05):
+                if not self.has_chain or world.strikes("away", 0.05):
                     return ChainAway("nobody answers")
                 refusal = chain.send(effect.raw)
                 if effect.is_ours:
@@ -143,10 +156,21 @@ class Member:
                 if place != chain.place_of(place.txid):
                     return None
                 self.proven[root] = place.block_hash
+                world.settled = max(world.settled, effect.size)
                 return ProofTaken(root, place)
             case AskForFunds() | RootLost():
                 pass
         return None
+
+    def _check_need(self, book: AnchorBook) -> None:
+        """Find a batch that is paid for now though the log has its anchor."""
+        before = {entry.root: entry for entry in decode_book(self.disk).roots}
+        for entry in book.roots:
+            had = before.get(entry.root)
+            is_begun = had is not None and any(each.coins for each in had.transactions)
+            is_settled = entry.size <= self.settled and not entry.reorganised
+            if is_settled and entry.newest_is_ours and not is_begun:
+                raise BrokenError(f"size {entry.size} is paid for though the log has its anchor")
 
 
 @dataclass
@@ -172,7 +196,17 @@ class AnchorWorld:
         self.has_thief = self.rng.random() < 0.3
         self.is_deep = self.rng.random() < 0.2
         self.counts: dict[str, int] = {}
+        self.settled = 0
+        self.wanted: dict[int, tuple[int, Digest]] = {}
         self.members = [Member(1, self), Member(2, self)]
+        # A member whose chain has been off from the first day, or goes away for a while.
+        self.is_cut_off = self.rng.random() < 0.2
+        self.outage = range(0)
+        if self.is_cut_off:
+            self.members[0].has_chain = False
+        elif self.rng.random() < 0.3:
+            begin = self.rng.randrange(STEPS)
+            self.outage = range(begin, begin + self.rng.randrange(STEPS))
         for member in self.members:
             self.chain.fund(member.purse.script, self.rng.randrange(500, 30_000))
         for _ in range(self.rng.randrange(10)):
@@ -195,14 +229,18 @@ class AnchorWorld:
     def play(self) -> Report:
         """Run to the end and check."""
         size = 0
-        for _ in range(STEPS):
+        for step in range(STEPS):
             self.now += STEP_MS
+            if not self.is_cut_off:
+                self.members[0].has_chain = step not in self.outage
             if self.rng.random() < 0.08:
                 size += 1
                 root = Digest(sha256(b"root %d" % size).digest())
                 chosen = self.members if self.strikes("two at once", 0.2) else [self._any()]
+                self.wanted[size] = (step, root)
                 for member in chosen:
                     member.want(size, root)
+            self._take_turns(step)
             self._trouble()
             for member in self.members:
                 member.handle(Ticked())
@@ -219,6 +257,17 @@ class AnchorWorld:
 
     def _any(self) -> Member:
         return self.rng.choice(self.members)
+
+    def _take_turns(self, step: int) -> None:
+        """Show the members what the log has; what it lacks after a while each of them wants."""
+        for member in self.members:
+            if member.settled < self.settled:
+                member.settle(self.settled)
+        for size, (since, root) in self.wanted.items():
+            if size > self.settled and step == since + TURN_STEPS:
+                for member in self.members:
+                    if root not in member.wanted:
+                        member.want(size, root)
 
     def _trouble(self) -> None:
         chain, rng = self.chain, self.rng
@@ -243,9 +292,11 @@ class AnchorWorld:
     def _calm(self) -> None:
         """Nothing fails any more, and coins come; blocks want more than the fallback rate."""
         self.is_calm = True
+        self.members[0].has_chain = not self.is_cut_off
         self.chain.rate_msat_vb = 3_000
         for step in range(CALM_STEPS):
             self.now += STEP_MS * 2
+            self._take_turns(STEPS + step)
             if step % 40 == 0:
                 for member in self.members:
                     self.chain.fund(member.purse.script, 50_000)
@@ -264,13 +315,13 @@ class AnchorWorld:
                 raise BrokenError(
                     f"root {root.hex()[:8]} is twice in the chain, paid by one wallet"
                 )
+        sizes = {root: size for size, (_, root) in self.wanted.items()}
+        largest = max((sizes[root] for root in anchored), default=0)
+        if max(sizes.values(), default=0) > largest:
+            raise BrokenError(f"the batches above size {largest} are lost")
         for member in self.members:
-            largest = max(
-                (member.wanted[root] for root in anchored if root in member.wanted), default=0
-            )
-            for root, size in member.wanted.items():
-                if size > largest:
-                    raise BrokenError(f"root {root.hex()[:8]} of size {size} is lost")
+            if not member.has_chain:
+                continue
             for progress in member.core.progress():
                 entry = progress.entry
                 if entry.stage is not Stage.PROVEN or entry.place is None:

@@ -100,6 +100,7 @@ class NodeHost(Resident):
         self.faults: list[PeerMisbehaved] = []
         self.aborts_permille = ABORTS_PERMILLE
         self.answers = True
+        self.has_chain = True
         self._prove_anchor = prove_anchor
         self._forget()
 
@@ -135,7 +136,7 @@ class NodeHost(Resident):
             self._sample_at,
             *silent_ms,
             *(running.ends_ms for running in self._running.values()),
-            *(due_ms for due_ms, _ in self._anchors),
+            *(due_ms for due_ms, _ in self._anchors if self.has_chain),
         )
 
     # What happens to it
@@ -192,7 +193,7 @@ class NodeHost(Resident):
                 del self._heard[peer]
                 events.append(PeerLost(peer))
         for due_ms, effect in list(self._anchors):
-            if now >= due_ms and self._prove_anchor is not None:
+            if now >= due_ms and self.has_chain and self._prove_anchor is not None:
                 self._anchors.remove((due_ms, effect))
                 proof = self._prove_anchor(effect.root)
                 events.append(AnchorProven(effect.size, effect.root, proof))

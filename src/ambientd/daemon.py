@@ -41,7 +41,14 @@ from ambientd.api.local_socket import SocketLimits, serve_local_socket
 from ambientd.codec.digest import tagged
 from ambientd.codec.statements import fingerprint, sign_record
 from ambientd.config.load import load_config
-from ambientd.config.options import ChainKind, Config, EngineChoice, Lie, parse_bootstrap
+from ambientd.config.options import (
+    BitcoinOptions,
+    ChainKind,
+    Config,
+    EngineChoice,
+    Lie,
+    parse_bootstrap,
+)
 from ambientd.config.places import Places, default_data_dir, socket_path_for
 from ambientd.consensus.options import TrustedEpoch
 from ambientd.errors import AmbientError, ConfigError, UsageError
@@ -55,7 +62,7 @@ from ambientd.ports.anchors import AnchorSent
 from ambientd.ports.store import Store
 from ambientd.ports.transport import HostPort, PeerAddress, Transport, TransportOptions
 from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS, Protection
-from ambientd.roles.anchorer import AnchorerOptions
+from ambientd.roles.anchorer import TURN_MS, AnchorerOptions
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.runtime.blobs import Blobs, SealedBlobs
 from ambientd.runtime.execution import Executor, ExecutorOptions
@@ -73,6 +80,7 @@ from ambientd.telemetry.core import TelemetryOptions
 log = structlog.get_logger("ambientd")
 
 COMPILED_FOLDER = "compiled"
+EMBEDDED_TURN_BLOCKS = 60
 # One page, no output, and the log that every execution may write.
 _LEAST_BUDGET_BYTES = memory_need_bytes(
     ExecutionLimits(memory_bytes_max=PAGE_BYTES, output_bytes_max=0), 0
@@ -248,6 +256,7 @@ def _build_node(
             enabled=config.bitcoin.chain is not ChainKind.OFF,
             period_ms=config.bitcoin.anchor_period_ms,
             receipts_max=config.bitcoin.anchor_receipts_max,
+            turn_ms=_anchor_turn_ms(config.bitcoin),
         ),
         may_vote=may_vote,
         trusted=_trusted_epoch(config.log.trusted_epoch),
@@ -264,6 +273,13 @@ def _build_node(
     blocks = StoredBlocks(writer)
     epoch = recovered.last_telemetry_epoch(now_ms)
     return build_node(options, recovered.ledger, recovered.log, epoch, blocks, rng, recovered.kept)
+
+
+def _anchor_turn_ms(bitcoin: BitcoinOptions) -> int:
+    """Give how long a member leaves an anchor to those before it."""
+    if bitcoin.chain is ChainKind.EMBEDDED:
+        return EMBEDDED_TURN_BLOCKS * bitcoin.block_interval_ms
+    return TURN_MS
 
 
 def _trusted_epoch(text: str) -> TrustedEpoch | None:

@@ -14,6 +14,7 @@ from ambientd.node.build import NodeOptions, beacon_tip
 from ambientd.node.compaction import LogOptions
 from ambientd.node.effect import PeerMisbehaved
 from ambientd.node.event import BodiesProposed
+from ambientd.roles.anchorer import AnchorerOptions
 from ambientd.telemetry.core import TelemetryOptions
 from sim.cluster import (
     RULES,
@@ -46,6 +47,7 @@ class Cluster:
         seed: int = 1,
         checked: bool = True,
         log: LogOptions | None = None,
+        anchors: Callable[[int], AnchorerOptions] = lambda _: AnchorerOptions(),
     ) -> None:
         self.world = World(seed)
         self.genesis = genesis_of(members, rules)
@@ -60,6 +62,7 @@ class Cluster:
                 seed_of(*name),
                 telemetry=TelemetryOptions(capacity=4),
                 log=log or LogOptions(),
+                anchors=anchors(number),
             )
             vice = (vices or {}).get(number)
             host = NodeHost(

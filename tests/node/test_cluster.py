@@ -1,5 +1,7 @@
 """What a few whole nodes do together: tasks end, liars are named, the dead are replaced."""
 
+import pytest
+
 from ambientd.ledger.events import (
     BatchAnchored,
     CheckpointClosed,
@@ -14,6 +16,7 @@ from ambientd.model.record import Cancel
 from ambientd.model.task import TaskState, Verdict
 from ambientd.node.effect import PersistTelemetryEpoch, SendFrame
 from ambientd.node.event import AnchorSigned, BodiesProposed, FrameReceived
+from ambientd.roles.anchorer import AnchorerOptions
 from ambientd.runtime.persistence import recover
 from sim.cluster import RULES
 from sim.node_machine import Persisted
@@ -166,6 +169,25 @@ def test_batches_are_closed_and_anchored() -> None:
     closed = cluster.ledger().checkpoint(1)
     assert closed is not None
     assert closed.anchor == anchored.proof
+
+
+@pytest.mark.parametrize("payer", range(4))
+@pytest.mark.parametrize("is_off", [True, False], ids=["off", "unreachable"])
+def test_whoever_has_a_chain_anchors_also_where_the_coordinator_has_none(
+    payer: int, is_off: bool
+) -> None:
+    cluster = Cluster(anchors=lambda number: _turns(enabled=number == payer or not is_off))
+    for number, host in enumerate(cluster.hosts):
+        host.has_chain = number == payer
+    cluster.until_closed(cluster.submit())
+    leader = cluster.coordinator()
+    cluster.until(cluster.everywhere(lambda ledger: ledger.anchored_size() == 1))
+    assert cluster.coordinator() == leader, "its office is not lost over that"
+    [_] = cluster.told(BatchAnchored, payer)
+
+
+def _turns(*, enabled: bool) -> AnchorerOptions:
+    return AnchorerOptions(enabled=enabled, turn_ms=1_000)
 
 
 def test_what_one_member_has_sent_for_a_batch_is_heard_of_by_the_others() -> None:

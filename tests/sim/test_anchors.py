@@ -6,8 +6,8 @@ import pytest
 
 from ambientd.roles.anchoring.book import AnchoredRoot
 from ambientd.roles.anchoring.core import Anchoring
-from ambientd.roles.anchoring.events import PersistBook, SendTransaction
-from sim.anchors import BrokenError, main, play
+from ambientd.roles.anchoring.events import PersistBook, RootsSettled, SendTransaction
+from sim.anchors import AnchorWorld, BrokenError, main, play
 
 
 @pytest.mark.slow
@@ -34,6 +34,14 @@ def hasty_handle(self: Anchoring, event: Any, *, now: int) -> Any:
     return sorted(effects, key=lambda effect: not isinstance(effect, SendTransaction))
 
 
+def deaf_handle(self: Anchoring, event: Any, *, now: int) -> Any:
+    return [] if isinstance(event, RootsSettled) else HANDLE(self, event, now=now)
+
+
+def nobody_else(self: AnchorWorld, step: int) -> None:
+    del self, step
+
+
 HANDLE = Anchoring.handle
 MUTANTS: dict[str, tuple[type, str, Any, str]] = {
     "nothing is persisted": (Anchoring, "handle", forgetful_handle, "before it was on disk"),
@@ -47,6 +55,8 @@ MUTANTS: dict[str, tuple[type, str, Any, str]] = {
         lambda _self, entry, _view, _unspent: entry,
         "",
     ),
+    "what the log has is not left": (Anchoring, "handle", deaf_handle, "the log has its anchor"),
+    "nobody takes over": (AnchorWorld, "_take_turns", nobody_else, "lost"),
     "old versions are not looked for": (
         AnchoredRoot,
         "transactions",

@@ -15,8 +15,8 @@ from ambientd.model.receipt import AnchorProof
 from ambientd.node.event import AnchorProven, AnchorSigned
 from ambientd.ports.anchors import AnchorProgress, AnchorSent, ChainState, Post
 from ambientd.ports.chain import Chain, Rejected
-from ambientd.roles.anchoring.book import Coin, Place, Stage
-from ambientd.roles.anchoring.core import Anchoring, Progress
+from ambientd.roles.anchoring.book import Coin, Place, Progress, Stage
+from ambientd.roles.anchoring.core import Anchoring
 from ambientd.roles.anchoring.events import (
     Answered,
     AskForFunds,
@@ -31,6 +31,7 @@ from ambientd.roles.anchoring.events import (
     ProofTaken,
     RetryAsked,
     RootLost,
+    RootsSettled,
     RootWanted,
     SendTransaction,
     TheirsHeard,
@@ -90,6 +91,10 @@ class ChainAnchors:
         """Learn of an anchor that another member has signed."""
         if len(self._inbox) < HEARD_WAITING_MAX:
             self._post(TheirsHeard(root, raw_tx))
+
+    def leave(self, size: int) -> None:
+        """Sign nothing new up to this batch: the log has its anchor."""
+        self._post(RootsSettled(size))
 
     def retry(self) -> None:
         """Try again at once whatever waits."""

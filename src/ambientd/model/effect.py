@@ -103,6 +103,21 @@ class HearAnchor:
     raw_tx: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class LeaveAnchors:
+    """The log has an anchor of this batch: sign nothing new for it or an earlier one."""
+
+    size: int
+
+
 RoleEffect: TypeAlias = (
-    Propose | SendJob | BroadcastJob | Execute | Abandon | FetchBlob | AnchorRoot | HearAnchor
+    Propose
+    | SendJob
+    | BroadcastJob
+    | Execute
+    | Abandon
+    | FetchBlob
+    | AnchorRoot
+    | HearAnchor
+    | LeaveAnchors
 )

@@ -113,7 +113,7 @@ def build_node(
         referee=Referee(signer),
         reporter=Reporter(own_id),
         checkpointer=Checkpointer(signer, genesis.rules.batch_ms),
-        anchorer=Anchorer(options.anchors),
+        anchorer=Anchorer(options.anchors, own_id),
         submitter=Submitter(own_id),
         telemetry=Telemetry(signer, options.telemetry, telemetry_epoch),
     )

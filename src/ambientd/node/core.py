@@ -31,6 +31,7 @@ from ambientd.model.effect import (
     Execute,
     FetchBlob,
     HearAnchor,
+    LeaveAnchors,
     Propose,
     Purpose,
     RoleEffect,
@@ -156,7 +157,7 @@ class Node:
             cores.reporter.next_deadline(cores.ledger),
             cores.coordinator.next_deadline,
             cores.checkpointer.next_deadline(cores.ledger, leads=leads),
-            cores.anchorer.next_deadline(cores.ledger, leads=leads),
+            cores.anchorer.next_deadline(cores.ledger, self._coordinator),
         )
         return max(min(each for each in due if each is not None), self._now + 1)
 
@@ -259,7 +260,7 @@ class Node:
             self._roles(cores.reporter.on_reports(self._reports(), cores.ledger, now))
         self._roles(cores.coordinator.on_tick(cores.ledger, now))
         self._roles(cores.checkpointer.on_tick(cores.ledger, now, leads=leads))
-        self._roles(cores.anchorer.on_tick(cores.ledger, now, leads=leads))
+        self._roles(cores.anchorer.on_tick(cores.ledger, now, self._coordinator))
 
     def _reports(self) -> tuple[NodeReport, ...]:
         """Give every node's condition: a node that cannot be reached takes no assignments."""
@@ -420,7 +421,14 @@ class Node:
                     frame = JOB_FRAME + encode(message)
                     members = self._cores.ledger.members
                     self._out += [SendFrame(to, frame) for to in members if to != self._id]
-                case Execute() | Abandon() | FetchBlob() | AnchorRoot() | HearAnchor():
+                case (
+                    Execute()
+                    | Abandon()
+                    | FetchBlob()
+                    | AnchorRoot()
+                    | HearAnchor()
+                    | LeaveAnchors()
+                ):
                     self._out.append(effect)
                 case _:
                     assert_never(effect)

@@ -8,7 +8,14 @@ from ambientd.consensus.effects import Committed, PersistBlock, PersistSafety
 from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.events import LedgerEvent
 from ambientd.model.base import NodeId
-from ambientd.model.effect import Abandon, AnchorRoot, Execute, FetchBlob, HearAnchor
+from ambientd.model.effect import (
+    Abandon,
+    AnchorRoot,
+    Execute,
+    FetchBlob,
+    HearAnchor,
+    LeaveAnchors,
+)
 from ambientd.node.compaction import PersistSnapshot
 from ambientd.telemetry.messages import BatchAccepted, IdentitySeenElsewhere, SafeModeChanged
 
@@ -123,4 +130,5 @@ NodeEffect: TypeAlias = (
     | FetchBlob
     | AnchorRoot
     | HearAnchor
+    | LeaveAnchors
 )

@@ -59,6 +59,10 @@ class Anchors(Protocol):
         """Learn of an anchor that another member has signed."""
         ...
 
+    def leave(self, size: int) -> None:
+        """Sign nothing new up to this batch: the log has its anchor."""
+        ...
+
     def retry(self) -> None:
         """Try again at once whatever waits."""
         ...

@@ -1,7 +1,10 @@
 """Anchorer: which root is anchored and when, and proofs brought into the log until they are there.
 
-A later root contains every earlier receipt, so only the newest one is ever asked for. The time of
-the last anchor is that of its Bitcoin block, which all members know alike.
+A later root contains every earlier receipt, so only the newest one is asked for, or one that
+another member has sent already. The time of the last anchor is that of its Bitcoin block, which all
+members know alike. The coordinator goes first. Where nothing comes of that, because it has no
+chain, no coins or no will, the others take their turns, in the order of the members after it
+(protocols/06-receipts.md section 10).
 """
 
 from dataclasses import dataclass
@@ -9,7 +12,14 @@ from dataclasses import dataclass
 from ambientd.errors import ConfigError
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.effect import AnchorRoot, BroadcastJob, HearAnchor, Propose, RoleEffect
+from ambientd.model.effect import (
+    AnchorRoot,
+    BroadcastJob,
+    HearAnchor,
+    LeaveAnchors,
+    Propose,
+    RoleEffect,
+)
 from ambientd.model.message import AnchorShown, JobMessage
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Anchor
@@ -19,15 +29,21 @@ from ambientd.rules.bitcoin import decode_header
 PROPOSE_AGAIN_MS = 5_000
 CLOCK_SKEW_MS_MAX = 7_200_000
 PROOFS_MAX = 64
+TURN_MS = 7_200_000
 
 
 @dataclass(frozen=True, slots=True)
 class AnchorerOptions:
-    """When to anchor: a period after the last anchor, or when so many receipts wait."""
+    """When to anchor: a period after the last anchor, or when so many receipts wait.
+
+    `turn_ms` is how long each member leaves it to those before it: twice as long as six
+    confirmations take, on most days.
+    """
 
     enabled: bool = True
     period_ms: int = 0
     receipts_max: int = 1
+    turn_ms: int = TURN_MS
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -41,40 +57,77 @@ class AnchorerOptions:
                 "the period must be 0 or more, the receipts 1 or more"
             )
             raise ConfigError(msg)
+        if self.turn_ms < 1:
+            msg = f"anchors: a member's turn is {self.turn_ms} ms; it must be above 0"
+            raise ConfigError(msg)
 
 
 class Anchorer:
-    """One member's part in anchoring; only the coordinator asks for anchors."""
+    """One member's part in anchoring: the coordinator asks for anchors, then whose turn it is."""
 
-    def __init__(self, options: AnchorerOptions) -> None:
+    def __init__(self, options: AnchorerOptions, self_id: NodeId) -> None:
         self._options = options
+        self._id = self_id
         self._in_flight: int | None = None
+        self._shown = 0
+        self._settled = 0
+        self._waits_since_ms: int | None = None
         self._proven: dict[int, Anchor] = {}
         self._propose_at_ms = 0
 
-    def next_deadline(self, state: LedgerState, *, leads: bool) -> int | None:
+    def next_deadline(self, state: LedgerState, coordinator: NodeId | None) -> int | None:
         """Give when to look after the newest checkpoint; 0 is at once."""
-        due_ms = self._due_ms(state) if leads else None
+        if state.anchored_size() > self._settled:
+            return 0
+        due_ms = self._turn_ms(state, coordinator)
         if not self._proven:
             return due_ms
         if any(_is_settled(state, each) for each in self._proven.values()):
             return 0
         return self._propose_at_ms if due_ms is None else min(due_ms, self._propose_at_ms)
 
-    def on_tick(self, state: LedgerState, now: int, *, leads: bool) -> list[RoleEffect]:
-        """Begin with the newest checkpoint when it is time; insist on finished proofs."""
+    def on_tick(self, state: LedgerState, now: int, coordinator: NodeId | None) -> list[RoleEffect]:
+        """Begin with a checkpoint when it is time and one's turn; insist on finished proofs."""
         effects: list[RoleEffect] = []
+        if state.anchored_size() > self._settled:
+            self._settled = state.anchored_size()
+            self._waits_since_ms = None
+            effects.append(LeaveAnchors(self._settled))
         for size, proven in sorted(self._proven.items()):
             if _is_settled(state, proven):
                 del self._proven[size]
         if self._proven and now >= self._propose_at_ms:
             self._propose_at_ms = now + PROPOSE_AGAIN_MS
             effects += [Propose(body) for _, body in sorted(self._proven.items())]
-        due_ms = self._due_ms(state) if leads else None
-        if due_ms is not None and now >= due_ms:
-            size = self._in_flight = state.checkpoint_size()
+        due_ms = self._due_ms(state)
+        if due_ms is None:
+            self._waits_since_ms = None
+        elif now >= due_ms and self._waits_since_ms is None:
+            self._waits_since_ms = now
+        turn_ms = self._turn_ms(state, coordinator)
+        if turn_ms is not None and now >= turn_ms:
+            size = self._in_flight = self._chosen(state)
             effects.append(AnchorRoot(size=size, root=state.receipt_log_root(size)))
         return effects
+
+    def _turn_ms(self, state: LedgerState, coordinator: NodeId | None) -> int | None:
+        """Give when this member begins, if none of those before it has an anchor by then."""
+        due_ms, members = self._due_ms(state), state.members
+        if due_ms is None or coordinator not in members or self._id not in members:
+            return None
+        place = (members.index(self._id) - members.index(coordinator)) % len(members)
+        if not place or self._waits_since_ms is None:
+            return due_ms
+        # All turns together are to be over before the receipts are forgotten.
+        turn_ms_max = state.genesis.rules.keep_ms // (4 * len(members))
+        return self._waits_since_ms + place * min(self._options.turn_ms, turn_ms_max)
+
+    def _chosen(self, state: LedgerState) -> int:
+        """Give the batch that another member has sent a transaction for, else the newest."""
+        shown = self._shown
+        if shown > state.anchored_size() and state.checkpoint(shown) is not None:
+            return shown
+        return state.checkpoint_size()
 
     def _due_ms(self, state: LedgerState) -> int | None:
         """Give when the newest checkpoint is to be anchored, or None when it is not to be."""
@@ -124,7 +177,10 @@ class Anchorer:
         closed = state.checkpoint(message.size)
         if closed is None or closed.anchor is not None or closed.note.root != message.root:
             return []
-        return [HearAnchor(message.root, message.raw_tx)] if self._options.enabled else []
+        if not self._options.enabled:
+            return []
+        self._shown = max(self._shown, message.size)
+        return [HearAnchor(message.root, message.raw_tx)]
 
 
 def _is_settled(state: LedgerState, proven: Anchor) -> bool:

@@ -16,6 +16,7 @@ from ambientd.model.effect import (
     Execute,
     FetchBlob,
     HearAnchor,
+    LeaveAnchors,
 )
 from ambientd.model.execution import AbortCause
 from ambientd.node.effect import (
@@ -108,12 +109,9 @@ class Performer:
                     scope.cancel()
             case FetchBlob():
                 self._nursery.start_soon(self._fetch, effect)
-            case AnchorRoot(size=size, root=root):
+            case AnchorRoot() | HearAnchor() | LeaveAnchors():
                 if self._anchors is not None:
-                    self._anchors.want(size, root)
-            case HearAnchor(root=root, raw_tx=raw_tx):
-                if self._anchors is not None:
-                    self._anchors.hear(root, raw_tx)
+                    _hand_on(effect, self._anchors)
             case AllowNodes(nodes=nodes):
                 self._allowed = frozenset(nodes)
                 self.let_in(self._is_open)
@@ -206,3 +204,14 @@ class Performer:
         else:
             if found is None:
                 log.warning("blob could not be fetched", digest=name)
+
+
+def _hand_on(effect: AnchorRoot | HearAnchor | LeaveAnchors, anchors: Anchors) -> None:
+    """Tell whoever anchors what the node wants of it."""
+    match effect:
+        case AnchorRoot(size=size, root=root):
+            anchors.want(size, root)
+        case HearAnchor(root=root, raw_tx=raw_tx):
+            anchors.hear(root, raw_tx)
+        case LeaveAnchors(size=size):
+            anchors.leave(size)

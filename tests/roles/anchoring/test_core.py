@@ -34,6 +34,7 @@ from ambientd.roles.anchoring.events import (
     ProofTaken,
     RetryAsked,
     RootLost,
+    RootsSettled,
     RootWanted,
     SendTransaction,
     TheirsHeard,
@@ -307,6 +308,61 @@ def test_a_later_root_takes_the_place_of_one_for_which_nothing_is_signed() -> No
     desk = wanting()
     desk.tell(RootWanted(2, LATER))
     assert [entry.root for entry in desk.book.roots] == [LATER]
+
+
+def test_a_root_that_the_log_has_an_anchor_of_is_left_and_its_alarm_ends() -> None:
+    desk = wanting()
+    desk.coins = ()
+    desk.see()
+    assert desk.core.alarm is not None
+    desk.tell(RootsSettled(0))
+    assert [entry.root for entry in desk.book.roots] == [ROOT]
+    desk.tell(RootsSettled(1))
+    assert (desk.book.roots, desk.core.alarm) == ((), None)
+    desk.coins = (coin(),)
+    assert desk.sent() is None
+
+
+def test_another_member_s_anchor_that_is_not_mined_is_left_where_the_log_has_one() -> None:
+    for is_settled in (True, False):
+        desk = wanting()
+        desk.tell(TheirsHeard(ROOT, theirs()))
+        assert desk.sent() is not None
+        desk.tell(RootsSettled(1 if is_settled else 0))
+        desk.height += 2 * OPTIONS.bump_blocks - 1
+        desk.see()
+        assert desk.entry().stage is Stage.SENT, "it may be the one that is in the log"
+        desk.height += 1
+        own = desk.sent()
+        assert (own is None) == is_settled
+        assert bool(desk.book.roots) != is_settled
+
+
+def test_a_root_whose_coin_was_spent_elsewhere_is_left_where_the_log_has_its_anchor() -> None:
+    desk, txid = sending()
+    desk.tell(RootsSettled(1))
+    desk.coins = ()
+    desk.tell(Answered(txid, "bad-txns-inputs-missingorspent"))
+    desk.see()
+    desk.height += OPTIONS.confirmations
+    desk.see()
+    assert desk.book.roots == ()
+
+
+def test_a_root_whose_proof_was_undone_is_not_left_though_the_log_has_its_anchor() -> None:
+    desk, txid = proving()
+    del desk.places[txid]
+    desk.hashes[100] = OTHER_HASH
+    desk.coins = ()
+    desk.see()
+    desk.tell(Answered(txid, "bad-txns-inputs-missingorspent"))
+    desk.see()
+    desk.height += OPTIONS.confirmations
+    desk.see()
+    assert desk.entry().stage is Stage.WAITING
+    desk.tell(RootsSettled(1))
+    desk.coins = (coin(number=2),)
+    assert desk.sent() is not None
 
 
 def test_a_proof_is_asked_for_with_the_sixth_confirmation_and_until_it_was_taken() -> None:

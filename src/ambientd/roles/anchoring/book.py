@@ -1,5 +1,6 @@
 """The anchor book: every root under way and what was signed for it, as it stands on disk."""
 
+from dataclasses import dataclass
 from enum import Enum
 
 from ambientd.codec.canonical import decode, encode
@@ -122,6 +123,15 @@ class AnchoredRoot(Value, frozen=True):
             if version.coins and not set(version.coins) & set(coins):
                 coins = (*coins, version.coins[0])
         return coins
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One root, for people: `note` says what stands in its way."""
+
+    entry: AnchoredRoot
+    confirmations: int
+    note: str
 
 
 class AnchorBook(Value, frozen=True):

@@ -1,6 +1,6 @@
 """Anchoring: decides what is signed, sent, replaced and sent again until roots stay in the chain.
 
-Implements protocols/06-receipts.md section 9. A root goes its way by the table `TURNS`:
+Implements protocols/06-receipts.md section 10. A root goes its way by the table `TURNS`:
 
     WAITING --signed, adopted--> SENT --mined--> MINED --proved--> PROVEN
        ^------ abandoned -------'  ^--- reorganised ---'--------------'
@@ -11,7 +11,6 @@ ones, so at most one is mined; a root begins anew only when such a coin was spen
 Bitcoin blocks deep.
 """
 
-from dataclasses import dataclass
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -23,6 +22,7 @@ from ambientd.roles.anchoring.book import (
     AnchoredRoot,
     Coin,
     Place,
+    Progress,
     Stage,
     Turn,
     Version,
@@ -41,6 +41,7 @@ from ambientd.roles.anchoring.events import (
     ProofTaken,
     RetryAsked,
     RootLost,
+    RootsSettled,
     RootWanted,
     SendTransaction,
     TheirsHeard,
@@ -57,15 +58,6 @@ THEIRS_A_ROOT_MAX = 4
 HEARD_KEPT_MAX = 16
 VERSIONS_MAX = 64
 PATIENCE_WITH_THEIRS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One root, for people: `note` says what stands in its way."""
-
-    entry: AnchoredRoot
-    confirmations: int
-    note: str
 
 
 class Anchoring:
@@ -87,6 +79,7 @@ class Anchoring:
         self._heard: dict[Digest, bytes] = {}
         self._sent_ms: dict[bytes, int] = {}
         self._missing_since: dict[Digest, int | None] = {}
+        self._settled = 0
         self._in_doubt = bool(book.roots)
         self._look_again = False
         self._is_looking = False
@@ -96,14 +89,13 @@ class Anchoring:
 
     @property
     def next_deadline(self) -> int | None:
-        """Give when a tick is wanted, or None when there is nothing to look after."""
+        """Give when a tick is wanted, or None when nothing is to be looked after."""
         return None if self._is_looking else self._look_ms
 
     @property
     def alarm(self) -> str | None:
         """Say why anchoring does not move, or give None."""
-        reasons = [*self._notes.values(), *self._refused.values()]
-        return self._away or next(iter(reasons), None)
+        return self._away or next(iter((*self._notes.values(), *self._refused.values())), None)
 
     @property
     def height(self) -> int | None:
@@ -124,6 +116,11 @@ class Anchoring:
         match event:
             case RootWanted(size=size, root=root):
                 self._want(size, root)
+            case RootsSettled(size=size):
+                self._settled = size
+                for each in self._book.entries(Stage.WAITING):
+                    if self._is_settled(each):
+                        self._drop(each)
             case TheirsHeard(root=root, raw=raw):
                 self._hear(root, raw)
             case Ticked():
@@ -173,6 +170,10 @@ class Anchoring:
         entry = self._book.put(AnchoredRoot(size=size, root=root))
         if root in self._heard:
             self._adopt(entry, self._heard.pop(root))
+
+    def _is_settled(self, entry: AnchoredRoot) -> bool:
+        """Tell whether the log has an anchor of a batch, of which no proof of ours was undone."""
+        return entry.size <= self._settled and not entry.reorganised
 
     def _hear(self, root: Digest, raw: bytes) -> None:
         try:
@@ -234,11 +235,12 @@ class Anchoring:
         if view.height < self._known_height:
             self._missing_since = dict.fromkeys(self._missing_since)
         self._height = view.height
-        was_in_doubt, self._in_doubt = self._in_doubt, False
+        was_in_doubt = self._in_doubt
+        self._in_doubt = False
         for entry in self._book.entries():
             self._place(entry, view)
-        if was_in_doubt:
-            self._in_doubt = False  # every place was looked at
+        # With every place looked at, what was found lost leaves no doubt.
+        self._in_doubt &= not was_in_doubt
         for entry in self._book.entries():
             match entry.stage:
                 case Stage.WAITING:
@@ -384,10 +386,15 @@ class Anchoring:
             return
         if entry.root in self._missing_since and view.coins is not None:
             entry = self._judge(entry, view, view.coins)
-            if entry.stage is Stage.WAITING:
-                self._begin(entry, view)
-                return
-        if entry.root not in self._missing_since and self._is_stuck(entry):
+        is_void = entry.stage is Stage.WAITING
+        is_stuck = entry.root not in self._missing_since and self._is_stuck(entry)
+        if self._is_settled(entry) and (is_void or is_stuck) and not entry.newest_is_ours:
+            self._drop(entry)
+            return
+        if is_void:
+            self._begin(entry, view)
+            return
+        if is_stuck:
             if view.coins is None:
                 self._look_again = True
             elif self._bump(entry, view):

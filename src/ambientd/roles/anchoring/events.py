@@ -43,6 +43,13 @@ class RootWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class RootsSettled:
+    """The log has an anchor of the batch of this size, and so of all before it."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class TheirsHeard:
     """Another member says that it has signed this anchor of a root."""
 
@@ -91,7 +98,15 @@ class RetryAsked:
 
 
 Event: TypeAlias = (
-    RootWanted | TheirsHeard | Ticked | ChainSeen | ChainAway | Answered | ProofTaken | RetryAsked
+    RootWanted
+    | RootsSettled
+    | TheirsHeard
+    | Ticked
+    | ChainSeen
+    | ChainAway
+    | Answered
+    | ProofTaken
+    | RetryAsked
 )
 
 
