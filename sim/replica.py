@@ -225,7 +225,7 @@ class Replica:
     ) -> None:
         self.key = options.self_id
         self.is_honest = True
-        self.is_idle = True  # this ledger waits for nothing but records
+        self.awaited_ms: int | None = None  # this ledger waits for nothing but records
         self.store = Store()
         self.options = options
         self._signer = signer
@@ -260,7 +260,7 @@ class Replica:
             stops=self.store,
             rules=self._rules,
         )
-        effects = self._handle(Started(self.is_idle), now)
+        effects = self._handle(Started(self.awaited_ms), now)
         for record in self.store.wanted.values():
             effects += self._handle(RecordSubmitted(record), now)
         return effects
@@ -313,7 +313,7 @@ class Replica:
         if not self._must_apply:
             return []
         self._must_apply = False
-        return self._handle(Applied(self.is_idle), now)
+        return self._handle(Applied(self.awaited_ms), now)
 
 
 def submit(world: World, replica: Replica, record: bytes) -> None:

@@ -63,7 +63,7 @@ class Bench:
     rules: Callable[[], SafetyRules] = SafetyRules
     changes: dict[str, Any] = field(default_factory=dict)
     now: int = START_MS
-    is_idle: bool = False  # then blocks come all the time
+    awaited_ms: int | None = 0  # then blocks come all the time
 
     def __post_init__(self) -> None:
         signers = {signer.public_key: signer for signer in keys(self.count)}
@@ -78,7 +78,7 @@ class Bench:
             for s in self.signers
         ]
         for node in self.nodes:
-            node.is_idle = self.is_idle
+            node.awaited_ms = self.awaited_ms
         self.queue: list[tuple[bytes, bytes, Message]] = []
         self.effects: dict[bytes, list[Effect]] = {node.key: [] for node in self.nodes}
         self.down: set[bytes] = set()

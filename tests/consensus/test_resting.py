@@ -3,12 +3,12 @@
 from itertools import pairwise
 
 from ambientd.consensus.messages import Append, Fetch, Timeout
-from ambientd.consensus.pacemaker import REST_MS_MAX
+from ambientd.consensus.pacemaker import NAP_MS_MAX, REST_MS_MAX
 from tests.consensus.bench import Bench, record, sent
 
 
 def resting(count: int = 4, observers: int = 0, for_ms: int = 30_000) -> Bench:
-    bench = Bench(count, observers, is_idle=True)
+    bench = Bench(count, observers, awaited_ms=None)
     bench.start()
     bench.run(for_ms)
     return bench
@@ -43,12 +43,53 @@ def test_a_record_is_committed_at_once_and_the_log_comes_to_rest_again() -> None
 def test_a_ledger_that_waits_for_time_keeps_the_log_awake() -> None:
     bench = resting()
     for node in bench.nodes:
-        node.is_idle = False
+        node.awaited_ms = 0
     bench.submit(1, record(1))
     bench.run(100)
     before = len(bench.log(1))
     bench.run(1_000)
     assert len(bench.log(1)) >= before + 9
+
+
+def test_until_a_deadline_pauses_are_shorter_and_then_a_block_comes_at_once() -> None:
+    bench = resting()
+    due_ms = bench.now + 20_000
+    for node in bench.nodes:
+        node.awaited_ms = due_ms
+    bench.submit(1, record(1))
+    bench.run(15_000)
+    times = proposals(bench)
+    assert [later - earlier for earlier, later in pairwise(times)][-3:] == [NAP_MS_MAX] * 3
+    bench.run(due_ms - bench.now + 500)
+    times = [time for time in proposals(bench) if time >= due_ms]
+    assert times[0] - due_ms < 50
+    assert len(times) >= 4
+    assert {bench.machine(who).term for who in range(4)} == {1}
+    assert bench.machine(3)._safety.max_timed_out == 0
+
+
+def test_members_whose_clocks_are_early_bear_a_coordinator_that_sleeps_on() -> None:
+    bench = resting()
+    due_ms = bench.now + 5_000
+    bench.nodes[0].awaited_ms = due_ms + 800
+    for node in bench.nodes[1:]:
+        node.awaited_ms = due_ms
+    bench.submit(1, record(1))
+    bench.run(10_000)
+    assert all(bench.machine(who)._safety.max_timed_out == 0 for who in range(4))
+
+
+def test_a_coordinator_lost_before_a_deadline_is_replaced_soon_after_it() -> None:
+    bench = resting()
+    due_ms = bench.now + 3_000
+    for node in bench.nodes:
+        node.awaited_ms = due_ms
+    bench.submit(1, record(1))
+    bench.run(1_000)
+    bench.down.add(bench.key(0))
+    bench.run(due_ms + 2_000 - bench.now)
+    assert bench.machine(1).term == 2
+    assert max(proposals(bench, 1)) >= due_ms
 
 
 def test_a_lost_coordinator_is_replaced_soon_after_somebody_wants_something() -> None:

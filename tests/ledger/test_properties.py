@@ -9,8 +9,10 @@ from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
 from ambientd.codec.statements import commitment, settlement_leaf, sign_commit
+from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.entries import Table, TaskEntry
 from ambientd.ledger.events import Paid, TaskFinal
+from ambientd.ledger.outages import STEP_MS_MAX
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.genesis import Rules
 from ambientd.model.record import (
@@ -230,3 +232,23 @@ def test_every_task_ends_when_time_goes_on(data: st.DataObject) -> None:
     able = stream.cluster.state.able_nodes()
     for _, entry in stream.cluster.state.open_tasks():
         assert entry.spec.replicas > able, "only what too few nodes are left for may wait"
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow],
+)
+@given(st.data())
+def test_before_the_time_that_it_waits_for_no_block_without_records_changes_a_task(
+    data: st.DataObject,
+) -> None:
+    stream = Stream(data)
+    cluster = stream.cluster
+    for _ in range(data.draw(st.integers(1, 15))):
+        stream.step()
+        wait_ms = (awaited_ms(cluster.state) or UNTIL_MS) - cluster.time_ms - 1
+        if wait_ms > 0:
+            before = dict(cluster.state.tasks())
+            assert cluster.leap(after_ms=min(wait_ms, STEP_MS_MAX)) == []
+            assert dict(cluster.state.tasks()) == before

@@ -42,7 +42,12 @@ from ambientd.consensus.events import (
     Tick,
 )
 from ambientd.consensus.forwarding import Forwarding
-from ambientd.consensus.judging import BLOCK_TIME_STEP_MAX_MS, StateRootAt, root_due
+from ambientd.consensus.judging import (
+    BLOCK_TIME_STEP_MAX_MS,
+    CLOCK_AHEAD_MAX_MS,
+    StateRootAt,
+    root_due,
+)
 from ambientd.consensus.messages import (
     Append,
     Blocks,
@@ -66,6 +71,7 @@ from ambientd.consensus.messages import (
     records_root,
 )
 from ambientd.consensus.options import ConsensusOptions, LogSigner, Random
+from ambientd.consensus.pacemaker import NAP_MS_MAX, REST_MS_MAX
 from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyRules
 from ambientd.consensus.tally import Ballot
@@ -101,7 +107,7 @@ class Consensus(Voter):
         self._barred_term = max(self.term, proposed) if has_signed else 0
         self._ballot: Ballot | None = None
         self._notice: QuorumCertificate | None = None
-        self._is_idle = True
+        self._awaited_ms: int | None = None
         self._proposed_at = 0
         self._now = 0
 
@@ -116,6 +122,8 @@ class Consensus(Voter):
         if self._is_voter:
             gave_up = self._safety.max_timed_out >= self.term
             due.append(self._resend_at if gave_up else self._pacemaker.deadline)
+            wakes_at = self._wakes_at
+            due.append(wakes_at if wakes_at is not None and wakes_at > self._now else None)
         if self._ballot is not None:
             due.append(self._resend_at)
         elif self._may_propose() and self._retry_at is None:
@@ -131,12 +139,12 @@ class Consensus(Voter):
         self._now = max(self._now, now)
         match event:
             case Started():
-                self._is_idle = event.is_idle
+                self._awaited_ms = event.awaited_ms
                 self._on_started(now)
             case Tick():
                 pass
             case Applied():
-                self._is_idle = event.is_idle
+                self._awaited_ms = event.awaited_ms
             case MessageReceived():
                 if event.sender != self.options.self_id:
                     self._on_message(event, now)
@@ -165,11 +173,11 @@ class Consensus(Voter):
         self._pacemaker = before._pacemaker
         self._convicted = before._convicted
 
-    def begin(self, *, is_idle: bool, now: int) -> list[Effect]:
+    def begin(self, *, awaited_ms: int | None, now: int) -> list[Effect]:
         """Start in an epoch that this node has signed nothing in; a member keeps that on disk."""
         if self._is_voter:
             self._persist_safety()
-        return self.handle(Started(is_idle), now=now)
+        return self.handle(Started(awaited_ms), now=now)
 
     def fall_behind(self, sender: bytes, *, now: int) -> list[Effect]:
         """Ask a node that speaks of a later epoch for what is missing here."""
@@ -276,7 +284,7 @@ class Consensus(Voter):
         self._retry_at = None
         if self.end is not None:
             return
-        self._pacemaker.rest(now, is_resting=self._is_resting())
+        self._pacemaker.rest(now, self._rest_ms(now))
         if self._is_voter:
             self._watch_the_clock(now)
         self._try_vote(now)
@@ -287,17 +295,27 @@ class Consensus(Voter):
             self._notice = None
         self._out.add(*self._forwarding.step(self.term, self.coordinator, self._under_way(), now))
         self._fetch_what_is_missing(now)
-        self._pacemaker.rest(now, is_resting=self._is_resting())
+        self._pacemaker.rest(now, self._rest_ms(now))
 
-    def _is_resting(self) -> bool:
-        """Tell whether nobody waits for anything, as far as this node knows (section 6)."""
-        return (
-            self._safety.high_qc.position.term == self.term
-            and len(self._pool) == 0
-            and not self._is_doubted
-            and not self._tree.holds_records
-            and self._is_idle
+    @property
+    def _wakes_at(self) -> int | None:
+        """Give when the ledger waits for a block; members bear with a late coordinator clock."""
+        if self._awaited_ms is None:
+            return None
+        return self._awaited_ms + (0 if self.is_coordinator else CLOCK_AHEAD_MAX_MS)
+
+    def _rest_ms(self, now: int) -> int:
+        """Give the longest pause; 0 when, as far as is known here, somebody waits (section 6)."""
+        somebody_waits = (
+            self._safety.high_qc.position.term != self.term
+            or len(self._pool) > 0
+            or self._is_doubted
+            or self._tree.holds_records
         )
+        wakes_at = self._wakes_at
+        if wakes_at is None:
+            return 0 if somebody_waits else REST_MS_MAX
+        return 0 if somebody_waits or now >= wakes_at else NAP_MS_MAX
 
     def _count_vote(self, ballot: Ballot, vote: Vote, now: int) -> None:
         qc = ballot.count(vote)

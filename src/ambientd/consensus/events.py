@@ -10,10 +10,11 @@ from ambientd.consensus.messages import Message
 class Started:
     """The node is up; comes once, before anything else.
 
-    `is_idle` tells, as in Applied, that time alone changes nothing in the ledger.
+    `awaited_ms` is the block time that the ledger waits for: 0 when the next block changes
+    something without records, None when no time does.
     """
 
-    is_idle: bool = True
+    awaited_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +24,23 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The host has applied every `Committed` so far: state roots it lacked may be known now."""
+    """The host has applied every `Committed` so far: state roots it lacked may be known now.
 
-    is_idle: bool = True
+    `awaited_ms` as in Started.
+    """
+
+    awaited_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
     """The host has taken the state of the last `SnapshotFetched`, which has these beacons.
 
-    `is_idle` as in Started.
+    `awaited_ms` as in Started.
     """
 
     beacons: tuple[BeaconLink, ...]
-    is_idle: bool = True
+    awaited_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,9 +129,9 @@ class Log:
         if isinstance(event, Installed):
             return self._go_on_from(event, now)
         if isinstance(event, Applied) and self._ended is not None:
-            return self._begin_next(self._ended, event.is_idle, now)
+            return self._begin_next(self._ended, event.awaited_ms, now)
         if isinstance(event, Started) and self._is_fresh:
-            return self._labelled(self.current.begin(is_idle=event.is_idle, now=now))
+            return self._labelled(self.current.begin(awaited_ms=event.awaited_ms, now=now))
         return self._labelled(self.current.handle(event, now=now))
 
     # From one epoch to the next.
@@ -156,7 +156,7 @@ class Log:
         ends = self._source.ends(epoch - 1, 1) if epoch > self._first.epoch else ()
         return self._options_after(ends[0]) if ends else None
 
-    def _begin_next(self, ended: Committed, is_idle: bool, now: int) -> list[Effect]:
+    def _begin_next(self, ended: Committed, awaited_ms: int | None, now: int) -> list[Effect]:
         """Swap the epochs; who led the old one or leads the new one shows the others how."""
         assert ended.end is not None
         self._ended = None
@@ -165,7 +165,7 @@ class Log:
         restored = Restored(None, ended.blocks[-1], ended.beacons, end=ended.end)
         self.current = self._epoch(options, restored)
         self.current.inherit(before)
-        effects = self._labelled(self.current.begin(is_idle=is_idle, now=now))
+        effects = self._labelled(self.current.begin(awaited_ms=awaited_ms, now=now))
         if before.is_coordinator or self.current.is_coordinator:
             notice = Broadcast(Epochs(before.options.epoch, (ended.end,)))
             persists = sum(isinstance(effect, PersistSafety) for effect in effects)
@@ -308,5 +308,5 @@ class Log:
         self.current = self._epoch(options, restored)
         self.current.inherit(before)
         if end is None:
-            return self._labelled(self.current.handle(Started(installed.is_idle), now=now))
-        return self._labelled(self.current.begin(is_idle=installed.is_idle, now=now))
+            return self._labelled(self.current.handle(Started(installed.awaited_ms), now=now))
+        return self._labelled(self.current.begin(awaited_ms=installed.awaited_ms, now=now))

@@ -5,12 +5,13 @@ from ambientd.consensus.options import ConsensusOptions
 BACKOFF_MAX = 16
 WINDOW = 64
 REST_MS_MAX = 6_400  # less than a block's time may be above its parent's
+NAP_MS_MAX = 1_600  # less than what the ledger takes for an outage (03, section 2)
 
 
 class Pacemaker:
     """The current term's patience: T = T0, doubled by each failed term, reset by a commit.
 
-    While nobody waits for anything the term rests: proposals come ever more slowly, and may.
+    While nobody waits for a block the term rests: proposals come ever more slowly, and may.
     """
 
     def __init__(self, options: ConsensusOptions) -> None:
@@ -18,7 +19,7 @@ class Pacemaker:
         self._failures = 0
         self._round_trips: list[int] = []
         self._smoothed_p99_ms = 0
-        self._is_resting = False
+        self._rest_ms = 0  # the longest pause of the present rest
         self._roused_at = 0
         self._rests = 0
         self.entered_at = 0
@@ -34,7 +35,7 @@ class Pacemaker:
     def patience_ms(self) -> int:
         """Give T of the current term; at rest one proposal may be lost on top of that."""
         patience_ms = self.t0_ms * min(1 << min(self._failures, 4), BACKOFF_MAX)
-        return patience_ms + 2 * REST_MS_MAX if self._is_resting else patience_ms
+        return patience_ms + 2 * self._rest_ms
 
     @property
     def heartbeat_ms(self) -> int:
@@ -44,7 +45,7 @@ class Pacemaker:
     @property
     def pause_ms(self) -> int:
         """Give the present pause between two proposals: at rest each is twice the one before."""
-        return max(self.heartbeat_ms, min(self.heartbeat_ms << self._rests, REST_MS_MAX))
+        return max(self.heartbeat_ms, min(self.heartbeat_ms << self._rests, self._rest_ms))
 
     @property
     def deadline(self) -> int:
@@ -61,16 +62,16 @@ class Pacemaker:
         """Note that the current term certified something new."""
         self.progressed_at = now
 
-    def rest(self, now: int, *, is_resting: bool) -> None:
-        """Note whether somebody waits for something; patience runs from when that began."""
-        if self._is_resting and not is_resting:
+    def rest(self, now: int, rest_ms: int) -> None:
+        """Note how long a pause may be; patience runs from when somebody began to wait (0)."""
+        if self._rest_ms and not rest_ms:
             self._roused_at = now
-        self._is_resting = is_resting
-        self._rests = self._rests if is_resting else 0
+        self._rest_ms = rest_ms
+        self._rests = self._rests if rest_ms else 0
 
     def proposed(self) -> None:
         """Note an own proposal: the next one at rest may take longer."""
-        if self._is_resting and self.heartbeat_ms << self._rests < REST_MS_MAX:
+        if self.heartbeat_ms << self._rests < self._rest_ms:
             self._rests += 1
 
     def committed(self) -> None:

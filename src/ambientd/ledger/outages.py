@@ -10,7 +10,7 @@ from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import Slot
 
 STEP_MS_MAX = 2_000
-"""Blocks follow each other much faster while any task is open."""
+"""Blocks follow each other faster while any task has a deadline (05 §6)."""
 
 
 def outage_ms(draft: Draft) -> int:

@@ -234,9 +234,9 @@ class LedgerState:
         return [(task, cast("TaskEntry", self._items[Table.TASK, task])) for _, task in self._open]
 
     @property
-    def is_idle(self) -> bool:
-        """Tell whether nothing waits for the log to go on: no task, and no end of the epoch."""
-        return not self._open and self.epoch_due is None
+    def first_deadline(self) -> int | None:
+        """Give the first moment at which an open task is late; None when none can be."""
+        return self._deadlines[0][0] if self._deadlines else None
 
     def late_tasks(self, time_ms: int) -> list[TaskId]:
         """Give the open tasks whose deadline has come, the earliest first."""

@@ -19,6 +19,7 @@ from ambientd.consensus.core import Consensus
 from ambientd.consensus.log import Log
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.apply import ProveFraud, apply_block, decode_record
+from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.draft import BlockContext
 from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.events import LedgerEvent, NodeJoined
@@ -212,7 +213,7 @@ class Node:
     def _on_started(self) -> None:
         cores = self._cores
         self._let_in()
-        self._log(log_events.Started(cores.ledger.is_idle))
+        self._log(log_events.Started(awaited_ms(cores.ledger)))
         self._resume()
 
     def _let_in(self) -> None:
@@ -307,7 +308,7 @@ class Node:
                     applied |= isinstance(effect, log_effects.Committed)
                     self._on_log_effect(effect)
                 if applied:
-                    self._log_queue.append(log_events.Applied(self._cores.ledger.is_idle))
+                    self._log_queue.append(log_events.Applied(awaited_ms(self._cores.ledger)))
         finally:
             self._draining = False
 
@@ -395,7 +396,7 @@ class Node:
         )
         self._let_in()
         self._resume()
-        self._log_queue.append(log_events.Installed(beacons, ledger.is_idle))
+        self._log_queue.append(log_events.Installed(beacons, awaited_ms(ledger)))
 
     def _on_ledger_event(self, event: LedgerEvent) -> None:
         cores, now = self._cores, self._now

@@ -1,12 +1,13 @@
 """Reporter: every committee member says how it finds the nodes; the ledger believes no one alone.
 
 Conditions change all the time, so they are told in coarse buckets, and only what differs from
-the ledger has as this member's last word goes into the log. While no task is open, what was
-measured goes there once a minute, by all members together: the log rests in between.
+the ledger has as this member's last word goes into the log. While no task is under way, what
+was measured goes there once a minute, by all members together: the log rests in between.
 """
 
 from msgspec.structs import replace
 
+from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.effect import Propose, RoleEffect
@@ -45,7 +46,7 @@ class Reporter:
         is_next = now // MEASURES_MS != self._measured_ms // MEASURES_MS
         if is_next:
             self._measured_ms = now
-        with_measures = is_next or not state.is_idle
+        with_measures = is_next or awaited_ms(state) is not None
         news = tuple(r for r in reports if self._is_news(r, state, with_measures=with_measures))
         return [Propose(Registry(reports=news, observed_ms=now))] if news else []
 

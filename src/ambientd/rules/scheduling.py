@@ -34,7 +34,12 @@ class Candidate:
     @property
     def has_room(self) -> bool:
         """Tell whether the node's queue is not full."""
-        return self.open_slots < max(1, self.capacity) * SLOTS_PER_CAPACITY
+        return has_room(self.open_slots, self.capacity)
+
+
+def has_room(open_slots: int, capacity: int) -> bool:
+    """Tell whether a queue of so many slots is not full."""
+    return open_slots < max(1, capacity) * SLOTS_PER_CAPACITY
 
 
 def slot_seed(beacon: bytes, task: bytes, slot: int, attempt: int) -> bytes:
