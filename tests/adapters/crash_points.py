@@ -107,14 +107,16 @@ def moments(
 ) -> Iterator[Moment]:
     """Run `action(folder)` in a traced child; give every moment before it changes the folder.
 
-    Each value that the action yields acknowledges what it has written so far; a program that it
-    executes writes a byte to the handle named by $ACKNOWLEDGE. Files named `but` do not count.
+    What is there at the beginning counts as synced. Each value that the action yields
+    acknowledges what it has written so far; a program that it executes writes a byte to the
+    handle named by $ACKNOWLEDGE. Files named `but` do not count.
     """
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     child = _start(action, folder, writer)
     os.close(writer)
-    synced: dict[int, bytes] = {}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    synced = {path.stat().st_ino: path.read_bytes() for path in files}
     cut: dict[int, int] = {}
     number = acknowledged = 0
     try:

@@ -8,7 +8,8 @@ from ambientd.codec.canonical import decode, encode
 from ambientd.codec.state_pages import STATE_VERSION
 from ambientd.errors import StoreError
 from ambientd.ledger.entries import Table
-from ambientd.ports.store import Delete, Put, StoreTable, Write
+from ambientd.model.genesis import Genesis
+from ambientd.ports.store import Delete, Put, Store, StoreTable, Write
 from ambientd.runtime.persistence import HEAD_KEY, HeadRow, StoredBlocks, index_key, recover
 from sim.node_store import CommittedRows
 from tests.fakes.memory_store import MemoryStore
@@ -30,23 +31,28 @@ def noted(store: MemoryStore) -> tuple[MemoryStore, Batches]:
     return before, batches
 
 
+def check_recovery(store: Store, genesis: Genesis) -> int:
+    """Recover from what a store holds; give where the log begins."""
+    found = recover(store, genesis)
+    first = found.kept.first_block
+    blocks: StoredBlocks = CommittedRows(store).blocks()
+    head = found.ledger.applied_index
+    assert len(blocks.committed(first, head)) == head - first + 1
+    if first > 1:
+        assert blocks.committed(first - 1, 1) == []
+        newest = blocks.snapshot()
+        assert newest is not None
+        assert newest.index >= first - 1
+        assert all(blocks.page(digest) for _, digest in newest.pages)
+    return first
+
+
 def check_every_cut(cluster: Cluster, store: MemoryStore, batches: Batches) -> set[int]:
     """Recover after each batch; give where the log began."""
     begins = set()
     for batch in batches:
         store.write(batch)
-        found = recover(store.copy(), cluster.genesis)
-        first = found.kept.first_block
-        begins.add(first)
-        blocks: StoredBlocks = CommittedRows(store).blocks()
-        head = found.ledger.applied_index
-        assert len(blocks.committed(first, head)) == head - first + 1
-        if first > 1:
-            assert blocks.committed(first - 1, 1) == []
-            newest = blocks.snapshot()
-            assert newest is not None
-            assert newest.index >= first - 1
-            assert all(blocks.page(digest) for _, digest in newest.pages)
+        begins.add(check_recovery(store.copy(), cluster.genesis))
     return begins
 
 
@@ -55,12 +61,12 @@ def test_a_node_that_compacts_its_log_recovers_after_any_of_its_writes() -> None
     store = cluster.hosts[0].store
     assert isinstance(store, MemoryStore)
     before, batches = noted(store)
-    while len({tuple(b) for b in batches if any(_deletes_blocks(w) for w in b)}) < 3:
+    while len({tuple(b) for b in batches if any(deletes_blocks(w) for w in b)}) < 3:
         work(cluster, 1)
     assert len(check_every_cut(cluster, before, batches)) > 3
 
 
-def _deletes_blocks(write: Write) -> bool:
+def deletes_blocks(write: Write) -> bool:
     return isinstance(write, Delete) and write.table is StoreTable.COMMITTED
 
 
@@ -76,7 +82,7 @@ def test_a_node_that_goes_over_to_another_state_recovers_after_any_of_its_writes
     begins = check_every_cut(cluster, before, batches)
     assert 1 in begins
     assert max(begins) > 16
-    [leap] = [batch for batch in batches if any(_deletes_blocks(write) for write in batch)][:1]
+    [leap] = [batch for batch in batches if any(deletes_blocks(write) for write in batch)][:1]
     kinds = {write.table for write in leap if isinstance(write, Put)}
     assert {StoreTable.LEDGER, StoreTable.PAGE, StoreTable.COMMITTED} <= kinds
     assert Delete(StoreTable.COMMITTED, index_key(1)) in leap
