@@ -13,7 +13,7 @@ from ambientd.cli.demo import accuracy_of
 from ambientd.cli.demo_mesh import Mesh, MeshError
 from ambientd.cli.demo_stage import EventFeed, signals_as_interrupts, stage_folder, undisturbed
 from ambientd.cli.demo_story import Story
-from ambientd.config.places import Places
+from ambientd.config.places import Places, socket_path_for
 from ambientd.errors import ConfigError
 from tests.fakes.desk_node import LIAR, NODE, DeskNode, served
 
@@ -158,6 +158,17 @@ def test_events_come_to_whoever_waits(tmp_path: Path) -> None:
         feed.close()
         assert feed.is_over()
         assert list(feed.wait(0)) == []
+
+
+@pytest.mark.net
+def test_a_mesh_is_not_ready_while_a_node_takes_no_work(tmp_path: Path) -> None:
+    founded = create_cluster(tmp_path, 1, ClusterPlan(base_port=23_100, bitcoin="off"))
+    mesh = Mesh(founded)
+    with (
+        served(socket_path_for(founded.nodes[0].data_dir), DeskNode().handlers()),
+        pytest.raises(MeshError, match=r"node1 is not ready .* evil.* takes no work"),
+    ):
+        mesh.wait_ready(0)
 
 
 @pytest.mark.mesh

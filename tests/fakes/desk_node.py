@@ -161,6 +161,7 @@ class DeskNode:
             balance_msat=5,
             bond_msat=1_000,
             tombstoned=False,
+            accepting=False,
         )
         return replies.Nodes(self_id=NODE, nodes=(node,))
 

@@ -48,6 +48,7 @@ class Cluster:
         checked: bool = True,
         log: LogOptions | None = None,
         anchors: Callable[[int], AnchorerOptions] = lambda _: AnchorerOptions(),
+        boots: bool = True,
     ) -> None:
         self.world = World(seed)
         self.genesis = genesis_of(members, rules)
@@ -77,6 +78,10 @@ class Cluster:
             self.world.add(host)
         if checked:
             watch(self.world, self.cast)
+        if boots:
+            self.boot()
+
+    def boot(self) -> None:
         for host in self.cast.members:
             self.world.start(host.key)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ambientd.consensus.certificates import Committee
 from ambientd.ledger.events import (
     BatchAnchored,
     CheckpointClosed,
@@ -9,7 +10,7 @@ from ambientd.ledger.events import (
     Paid,
     SlotReleased,
 )
-from ambientd.ledger.state import LedgerState
+from ambientd.ledger.state import LedgerState, first_epoch
 from ambientd.model.base import NodeId
 from ambientd.model.effect import HearAnchor
 from ambientd.model.record import Cancel
@@ -70,6 +71,19 @@ def test_a_liar_is_named_and_tombstoned_everywhere() -> None:
         assert node.bond_msat == 0
     entry = cluster.until_closed(cluster.submit(replicas=3))
     assert liar not in {slot.worker for slot in entry.slots}
+
+
+def test_a_first_coordinator_that_comes_late_is_given_work_at_once() -> None:
+    cluster = Cluster(boots=False)
+    epoch = first_epoch(cluster.genesis)
+    first = Committee(epoch.members, epoch.seed).coordinator(1)
+    cluster.world.network.partition({first: 1})
+    cluster.boot()
+    cluster.run(100)
+    cluster.world.network.heal()
+    cluster.run(1_500)
+    for host in cluster.up():
+        assert all(_accepts(host.ledger, NodeId(each.key)) for each in cluster.up())
 
 
 def test_a_worker_that_never_seals_is_replaced() -> None:

@@ -40,6 +40,34 @@ def test_a_report_that_never_reached_the_log_is_said_again() -> None:
         assert proposed == Propose(Registry(reports=(away,), observed_ms=now))
 
 
+def test_a_word_waits_until_the_one_before_is_in_the_log() -> None:
+    cluster = TestCluster()
+    role = reporter(cluster)
+    away = NodeReport(node=cluster.node(1), accepting=False)
+    [first] = role.on_reports((away,), cluster.state, NOW)
+    role.hasten()
+    assert not role.is_due(cluster.state, NOW + REPORT_MS - 1)
+    assert role.is_due(cluster.state, NOW + REPORT_MS)
+    assert isinstance(first, Propose)
+    cluster.block((0, first.body))
+    assert role.is_due(cluster.state, NOW + 1)
+
+
+def test_a_node_that_was_away_for_a_moment_is_said_to_be_back() -> None:
+    cluster = TestCluster()
+    role = reporter(cluster)
+    back = NodeReport(node=cluster.node(1), accepting=True)
+    away = NodeReport(node=cluster.node(1), accepting=False)
+    for report in (back, away):
+        [proposed] = role.on_reports((report,), cluster.state, NOW)
+        assert isinstance(proposed, Propose)
+        role.hasten()
+        assert not role.is_due(cluster.state, NOW)
+        cluster.block((0, proposed.body))
+        assert role.is_due(cluster.state, NOW)
+    assert role.on_reports((back,), cluster.state, NOW)
+
+
 def test_no_two_reports_are_the_same_record() -> None:
     cluster = TestCluster()
     role = reporter(cluster)

@@ -91,6 +91,8 @@ class NodeInfo(Reply, frozen=True):
     balance_msat: int
     bond_msat: int
     tombstoned: bool
+    accepting: bool
+    """Whether the ledger gives it work, when it has room."""
 
 
 class Nodes(Reply, frozen=True):

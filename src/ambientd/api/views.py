@@ -195,6 +195,7 @@ def node_info(
         balance_msat=state.balance_msat(node),
         bond_msat=entry.bond_msat,
         tombstoned=entry.tombstoned,
+        accepting=entry.is_fit,
     )
 
 

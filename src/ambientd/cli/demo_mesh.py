@@ -68,35 +68,40 @@ class Mesh:
                 )
 
     def wait_ready(self, deadline_s: float) -> replies.Status:
-        """Wait until every node sees a coordinator and all others; give the first one's status."""
+        """Wait until every node sees that all are there and take work; give the first's status."""
         end_s = time.monotonic() + deadline_s
         waiting = list(self.nodes)
         first: replies.Status | None = None
         while waiting:
             self.check_alive()
-            status = self._status(waiting[0])
-            if status is not None and self._is_ready(status):
+            status, lacks = self._look(waiting[0])
+            if status is not None and not lacks:
                 first = status if first is None else first
                 waiting.pop(0)
                 continue
             if time.monotonic() > end_s:
-                raise self._stuck(waiting[0], status, deadline_s)
+                name = waiting[0].founded.name
+                msg = f"{name} is not ready after {deadline_s:g} s; it {lacks}"
+                raise MeshError(msg)
             time.sleep(_PAUSE_S)
         if first is None:
             msg = "a mesh without nodes is never ready"
             raise MeshError(msg)
         return first
 
-    def _is_ready(self, status: replies.Status) -> bool:
-        return status.coordinator is not None and len(status.peers) >= len(self.nodes) - 1
-
-    @staticmethod
-    def _status(node: MeshNode) -> replies.Status | None:
+    def _look(self, node: MeshNode) -> tuple[replies.Status | None, str]:
+        """Ask a node how it is; give its answer and what it lacks to be ready, if anything."""
         try:
             with node.client() as client:
-                return client.call(operations.STATUS, requests.GetStatus(), timeout_s=5.0)
+                status = client.call(operations.STATUS, requests.GetStatus(), timeout_s=5.0)
+                known = client.call(operations.NODES, requests.ListNodes(), timeout_s=5.0).nodes
         except AmbientError:
-            return None
+            return None, f"does not answer: {_last_words(node.log)}"
+        if status.coordinator is None or len(status.peers) < len(self.nodes) - 1:
+            sees = f"sees {len(status.peers)} peers, coordinator {status.coordinator or 'none'}"
+            return status, sees
+        idle = ", ".join(each.name for each in known if not each.accepting)
+        return status, f"knows from the ledger that {idle} takes no work" if idle else ""
 
     def check_alive(self) -> None:
         """Raise MeshError with its last words when a daemon has ended."""
@@ -107,14 +112,6 @@ class Mesh:
                     f"{_last_words(node.log)}"
                 )
                 raise MeshError(msg)
-
-    @staticmethod
-    def _stuck(node: MeshNode, status: replies.Status | None, deadline_s: float) -> MeshError:
-        if status is None:
-            state = f"does not answer: {_last_words(node.log)}"
-        else:
-            state = f"sees {len(status.peers)} peers, coordinator {status.coordinator or 'none'}"
-        return MeshError(f"{node.founded.name} is not ready after {deadline_s:g} s; it {state}")
 
     def stop(self) -> bool:
         """End all daemons, gently first; tell whether none had to be killed."""

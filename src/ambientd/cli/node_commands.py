@@ -122,6 +122,8 @@ def _node_row(node: replies.NodeInfo, self_id: str) -> tuple[str, ...]:
         state = "this node"
     else:
         state = "connected" if node.connected else "away"
+    if not node.accepting and not node.tombstoned and not node.safe_mode:
+        state += ", takes no work"
     return (
         short(node.id),
         node.name,

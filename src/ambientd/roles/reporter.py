@@ -3,6 +3,9 @@
 Conditions change all the time, so they are told in coarse buckets, and only what differs from
 the ledger has as this member's last word goes into the log. While no task is under way, what
 was measured goes there once a minute, by all members together: the log rests in between.
+
+One word is on its way at a time: of two, the older may arrive last, having been sent before the
+coordinator was connected, and would stand until the next report.
 """
 
 from msgspec.structs import replace
@@ -25,10 +28,16 @@ class Reporter:
         self._id = self_id
         self._due_ms = 0
         self._measured_ms = 0
+        self._said: NodeReport | None = None
+        self._said_ms = 0
 
     def next_deadline(self, state: LedgerState) -> int | None:
-        """Give when to report."""
-        return self._due_ms if self._id in state.members else None
+        """Give when to report: not before the last word is in the log, or seems to be lost."""
+        if self._id not in state.members:
+            return None
+        said = self._said
+        is_under_way = said is not None and state.report(said.node, self._id) != said
+        return max(self._due_ms, self._said_ms + REPORT_MS) if is_under_way else self._due_ms
 
     def hasten(self) -> None:
         """Report soon: somebody came or went."""
@@ -36,7 +45,8 @@ class Reporter:
 
     def is_due(self, state: LedgerState, now: int) -> bool:
         """Tell whether it is time to report."""
-        return self._id in state.members and now >= self._due_ms
+        due_ms = self.next_deadline(state)
+        return due_ms is not None and now >= due_ms
 
     def on_reports(
         self, reports: tuple[NodeReport, ...], state: LedgerState, now: int
@@ -48,7 +58,10 @@ class Reporter:
             self._measured_ms = now
         with_measures = is_next or awaited_ms(state) is not None
         news = tuple(r for r in reports if self._is_news(r, state, with_measures=with_measures))
-        return [Propose(Registry(reports=news, observed_ms=now))] if news else []
+        if not news:
+            return []
+        self._said, self._said_ms = news[-1], now
+        return [Propose(Registry(reports=news, observed_ms=now))]
 
     def _is_news(self, report: NodeReport, state: LedgerState, *, with_measures: bool) -> bool:
         entry = state.node(report.node)
