@@ -29,8 +29,8 @@ setup: $(VENV)/.dev  ## Install everything into .venv, from hash-pinned wheels
 demo: $(VENV)/.runtime  ## One real task: four daemons, one liar, a receipt, a Bitcoin block
 	@$(BIN)/ambientctl demo
 
-test: $(VENV)/.dev  ## Run the test suite
-	$(BIN)/python -m pytest -q -m "not hunt"
+test: $(VENV)/.dev  ## Run the test suite, the bug museum with it: make test JOBS=4
+	$(BIN)/python -m scripts.suite --jobs $(JOBS) -m "not hunt"
 
 mutants: $(VENV)/.dev  ## Plant every deliberate bug and see that the simulator catches it
 	$(BIN)/python -m sim mutants

@@ -16,7 +16,7 @@ from ambientd.adapters.rocks_store import RocksStore
 from ambientd.adapters.row_checks import row_check
 from ambientd.errors import ConfigError, StoreError
 from ambientd.ports.store import Delete, Put, Store, StoreTable
-from tests.adapters.crash_points import Moment, kill_at, memory_folder, moments
+from tests.adapters.crash_points import Moment, kill_at, moments
 from tests.adapters.store_contract import MakeStore, StoreContract
 
 rocksdict = pytest.importorskip("rocksdict")
@@ -24,14 +24,6 @@ rocksdict = pytest.importorskip("rocksdict")
 LOCAL, SAFETY = StoreTable.LOCAL, StoreTable.SAFETY
 BATCHES = 12
 KILL_STEP = 17
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    folder = memory_folder(tmp_path)
-    yield folder
-    if folder != tmp_path:
-        shutil.rmtree(folder)
 
 
 class TestRocksStore(StoreContract):

@@ -15,7 +15,7 @@ from ambientd.adapters.sqlite_store import SqliteStore
 from ambientd.adapters.sqlite_wal import damage_in_log
 from ambientd.errors import StoreError
 from ambientd.ports.store import Delete, Put, StoreTable
-from tests.adapters.crash_points import Moment, kill_at, memory_folder, moments
+from tests.adapters.crash_points import Moment, kill_at, moments
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ptrace is Linux's")
 
@@ -23,14 +23,6 @@ LOCAL, SAFETY = StoreTable.LOCAL, StoreTable.SAFETY
 BATCHES = 10
 FOLD_PAGES = 9
 FRAME = 24 + 4096
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    folder = memory_folder(tmp_path)
-    yield folder
-    if folder != tmp_path:
-        shutil.rmtree(folder)
 
 
 def batch(number: int) -> list[Put | Delete]:

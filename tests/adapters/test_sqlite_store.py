@@ -39,11 +39,11 @@ class TestSqliteStore(StoreContract):
     """The real one keeps the contract."""
 
     @pytest.fixture
-    def make(self, tmp_path: Path) -> Iterator[MakeStore]:
+    def make(self, place: Path) -> Iterator[MakeStore]:
         opened: list[Store] = []
 
         def make() -> Store:
-            opened.append(SqliteStore(tmp_path / f"{len(opened)}.db"))
+            opened.append(SqliteStore(place / f"{len(opened)}.db"))
             return opened[-1]
 
         yield make
@@ -73,9 +73,9 @@ def content(store: SqliteStore) -> dict[StoreTable, dict[bytes, bytes]]:
     return {table: dict(store.scan(table)) for table in StoreTable}
 
 
-def test_it_gives_back_after_reopening_what_was_written(tmp_path: Path) -> None:
-    model = filled(tmp_path / "node.db")
-    store = SqliteStore(tmp_path / "node.db")
+def test_it_gives_back_after_reopening_what_was_written(place: Path) -> None:
+    model = filled(place / "node.db")
+    store = SqliteStore(place / "node.db")
     assert content(store) == model
     for table, rows in model.items():
         for key, value in rows.items():
@@ -187,17 +187,17 @@ def test_a_row_that_rots_while_the_store_is_open_is_not_served(tmp_path: Path) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_flipped_bytes_in_the_file_are_detected_or_harmless(tmp_path: Path, seed: int) -> None:
-    path, hurt = tmp_path / "node.db", tmp_path / "hurt.db"
+def test_flipped_bytes_in_the_file_are_detected_or_harmless(place: Path, seed: int) -> None:
+    path, hurt = place / "node.db", place / "hurt.db"
     model = filled(path, 120)
     whole = path.read_bytes()
     source = random.Random(seed)
     places = list(range(100)) if seed == 0 else [source.randrange(len(whole)) for _ in range(150)]
     refusals: list[str] = []
-    for place in places:
+    for first in places:
         length = 1 if seed == 0 else source.choice([1, 1, 8, 64, 4096])
         flipped = bytearray(whole)
-        for offset in range(place, min(place + length, len(whole))):
+        for offset in range(first, min(first + length, len(whole))):
             flipped[offset] ^= source.randrange(1, 256)
         hurt.write_bytes(flipped)
         try:
@@ -205,7 +205,7 @@ def test_flipped_bytes_in_the_file_are_detected_or_harmless(tmp_path: Path, seed
         except StoreError as error:
             refusals.append(str(error))
             continue
-        assert content(store) == model, f"wrong data served after a flip at {place}"
+        assert content(store) == model, f"wrong data served after a flip at {first}"
         for table, rows in model.items():
             for key, value in rows.items():
                 assert store.get(table, key) == value
@@ -234,10 +234,10 @@ def crashed_log(path: Path, transactions: int) -> int:
     return int.from_bytes(wal.read_bytes()[8:12], "big")
 
 
-def test_a_damaged_log_is_refused_where_sqlite_would_forget_commits(tmp_path: Path) -> None:
-    path = tmp_path / "node.db"
+def test_a_damaged_log_is_refused_where_sqlite_would_forget_commits(place: Path) -> None:
+    path = place / "node.db"
     page = crashed_log(path, 20)
-    wal = tmp_path / "node.db-wal"
+    wal = place / "node.db-wal"
     whole = wal.read_bytes()
     frame = 24 + page
     frames = (len(whole) - 32) // frame
@@ -263,14 +263,14 @@ def test_a_damaged_log_is_refused_where_sqlite_would_forget_commits(tmp_path: Pa
     store.close()
 
 
-def test_a_log_torn_at_its_end_gives_back_all_before(tmp_path: Path) -> None:
-    path, copy = tmp_path / "node.db", tmp_path / "copy.db"
+def test_a_log_torn_at_its_end_gives_back_all_before(place: Path) -> None:
+    path, copy = place / "node.db", place / "copy.db"
     page = crashed_log(path, 12)
-    whole = (tmp_path / "node.db-wal").read_bytes()
+    whole = (place / "node.db-wal").read_bytes()
     counts = []
     for cut in range(33, len(whole), page // 3):
         shutil.copy(path, copy)
-        (tmp_path / "copy.db-wal").write_bytes(whole[:cut])
+        (place / "copy.db-wal").write_bytes(whole[:cut])
         try:
             store = SqliteStore(copy)
         except StoreError:
@@ -450,15 +450,15 @@ def test_missing_rights_are_said(tmp_path: Path) -> None:
     assert "cannot use the data directory" in as_nobody("dir", closed)
 
 
-def test_a_backup_is_whole_and_never_overwrites(tmp_path: Path) -> None:
-    model = filled(tmp_path / "node.db", 60)
-    store = SqliteStore(tmp_path / "node.db")
-    store.backup(tmp_path / "copy.db")
+def test_a_backup_is_whole_and_never_overwrites(place: Path) -> None:
+    model = filled(place / "node.db", 60)
+    store = SqliteStore(place / "node.db")
+    store.backup(place / "copy.db")
     with pytest.raises(StoreError, match="exists already"):
-        store.backup(tmp_path / "copy.db")
+        store.backup(place / "copy.db")
     store.close()
-    assert stat.S_IMODE((tmp_path / "copy.db").stat().st_mode) == 0o600
-    copy = SqliteStore(tmp_path / "copy.db")
+    assert stat.S_IMODE((place / "copy.db").stat().st_mode) == 0o600
+    copy = SqliteStore(place / "copy.db")
     assert content(copy) == model
     copy.close()
 

@@ -57,9 +57,13 @@ def heard(lie: Lie | None, *faults: Fault, seed: int = 1, time_ms: int = 30_000)
     return ears
 
 
+SEEDS = (3, 10, *(set(range(1, 13)) - {3, 10}))
+"""First those in whose worlds a liar coordinates for a while, as the code is now."""
+
+
 def coordinating(lie: Lie | None, *faults: Fault) -> Ears:
     """Give the first such world in which the liar coordinates for a while."""
-    worlds = (heard(lie, Fault.CRASH, *faults, seed=seed) for seed in range(1, 13))
+    worlds = (heard(lie, Fault.CRASH, *faults, seed=seed) for seed in SEEDS)
     return next(ears for ears in worlds if len(paces(ears)) > 10)
 
 
@@ -84,7 +88,7 @@ def test_a_throttling_coordinator_is_slow_and_keeps_its_term() -> None:
 
 @pytest.mark.slow
 def test_withheld_blocks_go_to_a_bare_quorum_and_nobody_is_served() -> None:
-    worlds = (heard(Lie.WITHHOLD, Fault.CRASH, seed=seed) for seed in range(1, 13))
+    worlds = (heard(Lie.WITHHOLD, Fault.CRASH, seed=seed) for seed in SEEDS)
     ears = next(ears for ears in worlds if ears.blocks())
     assert all(to is not None for _, to, _ in ears.blocks())
     assert not any(isinstance(message, Blocks) for _, _, message in ears.lies)
@@ -125,7 +129,7 @@ def test_leaving_the_watch_on_censors_or_the_tenure_out_is_caught() -> None:
         mutant = MUTANTS[name]
         plans = (
             Plan(mutant.scenario, seed, 4, mutant.time_ms, mutant=name, lies=mutant.lies)
-            for seed in range(1, 12)
+            for seed in SEEDS
         )
         assert any(attempt(plan) for plan in plans), name
 

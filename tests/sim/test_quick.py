@@ -59,6 +59,7 @@ def test_what_is_no_signature_is_refused_without_a_fuss(keys: Keys, signature: b
     assert not keys.verify(b"", b"message", signature)
 
 
+@pytest.mark.real_keys
 def test_a_world_is_the_same_with_real_keys() -> None:
     options = ScenarioOptions(5, 4, time_ms=30_000)
     real = run(options)

@@ -10,7 +10,7 @@ from sim.__main__ import main
 from sim.faults import LOG, Fault
 from sim.scenarios import ScenarioOptions, run
 
-SHORT_MS = 35_000
+SHORT_MS = 30_000
 
 
 @pytest.mark.slow

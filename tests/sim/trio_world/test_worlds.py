@@ -25,7 +25,7 @@ SHORT_MS = 30_000
 def test_a_seed_means_the_same_world_of_daemons_under_any_hash_seed() -> None:
     answers = []
     for hash_seed in ("0", "1"):
-        words = ["run", "node", "--world", "trio", "--seed", "7", "--time-ms", "30000"]
+        words = ["run", "node", "--world", "trio", "--seed", "7", "--time-ms", "22000"]
         done = subprocess.run(
             [sys.executable, "-m", "sim", *words],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
@@ -68,6 +68,7 @@ def test_a_broken_promise_among_daemons_is_found_by_its_own_name() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.real_keys
 def test_daemons_keep_their_promises_on_the_real_store(tmp_path: Path) -> None:
     class OnDisk(TrioKit):
         def host(self, *arguments: object) -> TrioHost:
