@@ -7,8 +7,10 @@ from ambientd.errors import RemoteProtocolError, UsageError
 
 if TYPE_CHECKING:
     from ambientd.adapters.timestamps import Stamped
+    from ambientd.model.genesis import Genesis
     from ambientd.rules.header_chain import HeaderChain
     from ambientd.rules.receipt_check import ReceiptReport
+    from ambientd.rules.receipt_epochs import FollowedEpoch
 
 RECEIPT_BYTES_MAX = 16 * 1024 * 1024
 HEADERS_BYTES_MAX = 1024 * 1024 * 1024
@@ -22,7 +24,6 @@ def check_receipt(
     trusted_epoch: bytes | None = None,
 ) -> "ReceiptReport":
     """Check a receipt file; fingerprint, output, headers and epoch are used when given."""
-    from ambientd.node.stops import follow_epochs
     from ambientd.rules.receipt_check import check_receipt_file
 
     return check_receipt_file(
@@ -30,9 +31,18 @@ def check_receipt(
         pinned=pinned,
         output=output,
         headers=headers,
-        follow=follow_epochs,
+        follow=_follow_epochs,
         trusted_epoch=trusted_epoch,
     )
+
+
+def _follow_epochs(
+    genesis: "Genesis", ends: tuple[bytes, ...]
+) -> "tuple[FollowedEpoch, ...] | str":
+    """Follow changes of the committee; what that takes is loaded when there was one."""
+    from ambientd.node.stops import follow_epochs
+
+    return follow_epochs(genesis, ends)
 
 
 def read_headers(data: bytes) -> "HeaderChain":

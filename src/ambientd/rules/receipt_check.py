@@ -5,6 +5,7 @@ Every check is named and says what it found; what no arithmetic can show is said
 """
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ambientd.codec.canonical import decode
 from ambientd.codec.digest import sha256
@@ -39,7 +40,6 @@ from ambientd.rules.bitcoin import (
     check_anchor,
 )
 from ambientd.rules.bitcoin_codec import decode_header, display
-from ambientd.rules.header_chain import HeaderChain
 from ambientd.rules.notes import note_text
 from ambientd.rules.receipt_epochs import (
     FollowedEpoch,
@@ -51,6 +51,9 @@ from ambientd.rules.receipt_epochs import (
 from ambientd.rules.receipt_text import file_text_fault
 from ambientd.rules.receipt_trust import trust_sentences, utc
 from ambientd.rules.verdicts import NO_RESULT, decided, quorum
+
+if TYPE_CHECKING:
+    from ambientd.rules.header_chain import HeaderChain
 
 FILE_VERSION = 3
 FILE_BYTES_MAX = 1024 * 1024
@@ -119,7 +122,7 @@ def check_receipt_file(
     *,
     pinned: bytes | None = None,
     output: bytes | None = None,
-    headers: HeaderChain | None = None,
+    headers: "HeaderChain | None" = None,
     follow: FollowEpochs = only_founders,
     trusted_epoch: bytes | None = None,
 ) -> ReceiptReport:
@@ -447,7 +450,7 @@ def _check_anchor(exam: _Examination) -> int | None:
     return checked.time_s if network is MAIN else None
 
 
-def _check_chain(exam: _Examination, chain: HeaderChain) -> None:
+def _check_chain(exam: _Examination, chain: "HeaderChain") -> None:
     """Find the anchor's block among headers that were checked from their base on."""
     anchor, network = exam.file.anchor, exam.file.genesis.bitcoin_network
     if anchor is None:

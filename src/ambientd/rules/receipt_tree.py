@@ -65,16 +65,18 @@ class ReceiptTree:
         if not 0 <= index < size:
             msg = f"leaf {index} is outside a tree of {size}"
             raise ValueError(msg)
-        path, start, end = [], 0, size
-        while end - start > 1:
-            middle = start + _split(end - start)
-            if index < middle:
-                path.append(self._hash(middle, end))
-                end = middle
-            else:
-                path.append(self._hash(start, middle))
-                start = middle
-        return path[::-1]
+        path, levels, cut = [], self._levels, self._cut
+        for level in range((size - 1).bit_length()):
+            sibling = index >> level ^ 1
+            # Only at the right edge a subtree is not whole, or is not there at all.
+            if sibling + 1 << level <= size:
+                at = sibling - cut[level]
+                if at < 0:
+                    raise _forgotten(level, sibling)
+                path.append(levels[level][at])
+            elif sibling << level < size:
+                path.append(self._hash(sibling << level, size))
+        return path
 
     def consistency_path(self, old_size: int, size: int) -> list[bytes]:
         """Give the proof that the head over `old_size` leaves grew into that over `size`."""
@@ -105,13 +107,17 @@ class ReceiptTree:
         width = end - start
         if width & (width - 1) == 0:
             level = width.bit_length() - 1
-            place = (start >> level) - self._cut[level]
-            if place < 0:
-                msg = f"the leaves {start} to {end - 1} are forgotten"
-                raise ValueError(msg)
-            return self._levels[level][place]
+            at = (start >> level) - self._cut[level]
+            if at < 0:
+                raise _forgotten(level, start >> level)
+            return self._levels[level][at]
         middle = start + _split(width)
         return branch_hash(self._hash(start, middle), self._hash(middle, end))
+
+
+def _forgotten(level: int, place: int) -> ValueError:
+    start, end = place << level, place + 1 << level
+    return ValueError(f"the leaves {start} to {end - 1} are forgotten")
 
 
 def _split(width: int) -> int:

@@ -1,14 +1,17 @@
 """What a valid receipt file leaves to be trusted, in plain words."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ambientd.model.base import NodeId
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Verdict
 from ambientd.rules.bitcoin import MAIN, display
-from ambientd.rules.header_chain import HeaderChain
 from ambientd.rules.receipt_epochs import FollowedEpoch
 from ambientd.rules.verdicts import quorum
+
+if TYPE_CHECKING:
+    from ambientd.rules.header_chain import HeaderChain
 
 _DAY_S = 86_400
 
@@ -35,7 +38,7 @@ def trust_sentences(
     *,
     pinned: bool,
     anchored_s: int | None,
-    headers: HeaderChain | None = None,
+    headers: "HeaderChain | None" = None,
     trusted: FollowedEpoch | None = None,
 ) -> tuple[str, ...]:
     """Say what no check could show; `anchored_s` is the anchor's time where it means anything."""
@@ -102,7 +105,7 @@ def _about_answer(file: ReceiptFile, committees: Sequence[frozenset[NodeId]]) ->
 
 
 def _about_time(
-    file: ReceiptFile, anchored_s: int | None, headers: HeaderChain | None
+    file: ReceiptFile, anchored_s: int | None, headers: "HeaderChain | None"
 ) -> list[str]:
     if file.anchor is None:
         return ["The members for the time: no Bitcoin block vouches for it yet."]
