@@ -212,6 +212,16 @@ def test_damage_that_rocksdb_cannot_see_is_named(
     assert "restore" in str(caught.value)
 
 
+def test_a_store_of_a_version_to_come_is_refused_and_says_what_to_run(place: Path) -> None:
+    path = place / "node.rocks"
+    RocksStore(path).close()
+    db = raw(path)
+    db.put(b"!format", b"ambient store 2")
+    db.close()
+    with pytest.raises(StoreError, match="knows ambient store 1: run the version that wrote it"):
+        RocksStore(path)
+
+
 def test_a_row_that_rots_while_the_store_is_open_is_not_served(place: Path) -> None:
     store = RocksStore(place / "node.rocks")
     store.write([Put(LOCAL, b"k1", b"v1"), Put(LOCAL, b"k2", b"v2")])

@@ -1,5 +1,6 @@
 """The SQLite store: the contract, crashes, full disks, flipped bytes."""
 
+import contextlib
 import os
 import random
 import resource
@@ -21,6 +22,7 @@ from ambientd.adapters.row_checks import row_check
 from ambientd.adapters.sqlite_store import SqliteStore
 from ambientd.errors import ConfigError, StoreError
 from ambientd.ports.store import Delete, Put, Store, StoreTable
+from tests.adapters.crash_points import moments
 from tests.adapters.store_contract import MakeStore, StoreContract
 from tests.fakes.memory_store import MemoryStore
 
@@ -485,3 +487,46 @@ def test_the_row_check_depends_on_every_part() -> None:
         row_check(BLOCK, b"ab", b"c"),
     }
     assert len(checks) == 3
+
+
+# Stores of older versions
+
+
+def first_tables(path: Path) -> None:
+    """Write a file as the first version did: with fewer tables than there are now."""
+    script = (Path(__file__).parent / "stores" / "first-tables.sql").read_text()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript(script)
+
+
+def test_a_store_with_the_first_tables_gets_those_that_came_later(tmp_path: Path) -> None:
+    first_tables(tmp_path / "node.db")
+    for _ in range(2):
+        store = SqliteStore(tmp_path / "node.db")
+        assert dict(store.scan(StoreTable.LOCAL)) == {b"one": b"1", b"two": b"2"}
+        assert store.get(StoreTable.SAFETY, b"safety") == b"voted"
+        store.write([Put(StoreTable.PAGE, b"page", b"here")])
+        assert store.get(StoreTable.PAGE, b"page") == b"here"
+        store.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ptrace is Linux's")
+def test_a_kill_while_tables_are_added_leaves_the_store_usable(tmp_path: Path) -> None:
+    folder = tmp_path / "live"
+    folder.mkdir()
+    first_tables(folder / "node.db")
+
+    def open_it(at: Path) -> Iterator[None]:
+        SqliteStore(at / "node.db").close()
+        yield
+
+    count = 0
+    for moment in moments(open_it, folder):
+        left = tmp_path / f"{moment.number}"
+        moment.copy_to(left)
+        store = SqliteStore(left / "node.db")
+        assert store.get(StoreTable.SAFETY, b"safety") == b"voted"
+        store.write([Put(StoreTable.PAGE, b"page", b"here")])
+        store.close()
+        count += 1
+    assert count > 5

@@ -27,7 +27,8 @@ LOGS_BYTES_MAX = 32 * MIB
 OPEN_FILES_MAX = 64
 SCAN_ROWS = 256
 
-_FORMAT_KEY, _FORMAT = b"!format", b"ambient store 1"
+_FORMAT_NAME = b"ambient store "
+_FORMAT_KEY, _FORMAT = b"!format", _FORMAT_NAME + b"1"
 _FULL = ("No space left", "File too large", "quota")
 
 
@@ -73,6 +74,12 @@ class RocksStore:
             with self._errors("open"):
                 self._db = rocksdict.Rdict(str(path), self._options())
                 kept = self._open.get(_FORMAT_KEY)
+            if kept is not None and kept != _FORMAT and kept.startswith(_FORMAT_NAME):
+                msg = (
+                    f"{path} is an {kept.decode(errors='replace')}, this program knows "
+                    f"{_FORMAT.decode()}: run the version that wrote it, or a newer one"
+                )
+                raise StoreError(msg)
             if kept != _FORMAT:
                 msg = f"{path} is not a store of this program (or its mark is lost): {RESTORE}"
                 raise StoreError(msg)

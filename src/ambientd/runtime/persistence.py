@@ -20,6 +20,7 @@ from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.node.compaction import LogKept, PersistSnapshot
 from ambientd.node.effect import NodeEffect, PersistLedger, PersistTelemetryEpoch
 from ambientd.ports.store import Delete, Put, Store, StoreTable, Write, Writer
+from ambientd.runtime.row_versions import bring_up
 
 SAFETY_KEY = b"safety"
 HEAD_KEY = b"head"
@@ -143,7 +144,7 @@ class Recovered:
 
 
 def recover(store: Store, genesis: Genesis) -> Recovered:
-    """Read a node's state back; raise StoreError when the rows do not fit together."""
+    """Read a node's state back; raise StoreError when rows are newer or do not fit together."""
     try:
         return _recover(store, genesis)
     except (RemoteProtocolError, ValueError) as error:
@@ -155,6 +156,7 @@ def recover(store: Store, genesis: Genesis) -> Recovered:
 
 
 def _recover(store: Store, genesis: Genesis) -> Recovered:
+    bring_up(store)
     epoch_row = store.get(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY)
     epoch = 0 if epoch_row is None else decode(epoch_row, int)
     safety_row = store.get(StoreTable.SAFETY, SAFETY_KEY)
@@ -201,6 +203,12 @@ def _items(rows: Iterable[tuple[bytes, bytes]]) -> dict[Key, Entry]:
 def _migrate(store: Store, genesis: Genesis, row: HeadRow) -> bytes:
     """Bring the ledger's rows to this version, in one transaction; give the state root then."""
     head, _, beacons, version = row
+    if version > STATE_VERSION:
+        msg = (
+            f"the ledger's rows are of version {version}, this program knows {STATE_VERSION}: run "
+            "the version that wrote them, or a newer one; nothing was changed"
+        )
+        raise StoreError(msg)
     before = dict(store.scan(StoreTable.LEDGER))
     after = migrated(before, version)
     root = LedgerState.from_items(genesis, _items(after.items()), head.index).root
