@@ -16,23 +16,26 @@ from pathlib import Path
 
 TESTS = Path("tests")
 LONGEST = (
+    "adapters",
     "wasm",
+    "sim/trio_world",
     "cli",
     "mesh/test_faults.py",
-    "sim/test_node_worlds.py",
-    "sim/trio_world",
-    "worker/test_paused_programs.py",
-    "runtime",
+    "worker",
     "api",
     "sim/test_disks.py",
+    "sim/test_node_worlds.py",
+    "runtime",
     "mesh/test_joining.py",
     "mesh/test_epochs.py",
     "mesh/test_failover.py",
     "mesh/test_compaction.py",
     "adapters/libp2p",
     "sim/test_museum.py",
-    "sim/test_runs.py",
-    "consensus",
+    "sim/test_seasons.py",
+    "sim/test_vices.py",
+    "mesh",
+    "sim",
 )
 """Files and folders that take long on a quiet machine, and are parts of their own."""
 

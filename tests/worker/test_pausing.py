@@ -353,11 +353,7 @@ def test_a_deep_recursion_is_paused_and_still_meets_the_same_depth() -> None:
     source = module("recursion")
     limits = msgspec.structs.replace(LIMITS, gas_max=1 << 40)
     assert ordinary(source, b"", limits).reason == "call_depth"
-    for name in ENGINES:
-        result, trace = trace_of(source, name, b"", limits, 10_000)
-        assert result.reason == "call_depth"
-        assert len(trace) >= 2
-    check(source, b"", limits, 20_000)
+    assert len(check(source, b"", limits, 20_000)) >= 2
 
 
 def test_a_pause_comes_at_the_first_checkpoint_that_is_not_before_the_index() -> None:
