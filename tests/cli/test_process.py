@@ -2,11 +2,11 @@
 
 import os
 import pty
+import resource
 import signal
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -73,19 +73,25 @@ def test_tables_are_drawn_on_a_terminal_without_colours_if_asked(
     assert ("\x1b[3" in text) is False
 
 
+def children_s() -> float:
+    """Give the processor time of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @pytest.mark.slow
 def test_a_cold_status_is_quick(live: Path) -> None:
     times_ms = []
     for _ in range(7):
-        start_s = time.perf_counter()
+        begun_s = children_s()
         subprocess.run(
             [*COMMAND, "--data-dir", str(live), "status"],
             stdout=subprocess.DEVNULL,
             check=True,
             env=CLEAN,
         )
-        times_ms.append((time.perf_counter() - start_s) * 1000)
-    # The quickest of a few: other work on the machine only ever adds.
+        times_ms.append((children_s() - begun_s) * 1000)
+    # The quickest of a few, by its processor time: other work on the machine only ever adds.
     assert min(times_ms) < STATUS_MS_MAX, statistics.median(times_ms)
 
 
