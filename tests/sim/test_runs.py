@@ -61,7 +61,7 @@ def test_a_bug_is_shrunk_to_a_command_that_shows_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "small.json"
-    arguments = ["shrink", "log", "--seed", "1", "--mutant", "votes-twice", "--attempts", "25"]
+    arguments = ["shrink", "log", "--seed", "1", "--mutant", "votes-twice", "--attempts", "12"]
     seed = next(s for s in range(1, 9) if attempt(Plan("log", s, mutant="votes-twice")))
     arguments[3] = str(seed)
     assert main([*arguments, "--save", str(file)]) == 0
