@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from ambientd.api.client import Client
 from ambientd.api.cluster import ClusterPlan, create_cluster
 from ambientd.api.operations import STATUS, TASK_SHOW, Operation
@@ -22,6 +24,11 @@ T = TypeVar("T")
 
 READY_DEADLINE_S = 60.0
 POLL_S = 0.05
+
+
+def own_port() -> int:
+    """Give the first of some ports that no other run of tests takes, nor anything outgoing."""
+    return 5_000 + os.getpid() % 1_000 * 20
 
 
 class Daemon:
@@ -72,7 +79,8 @@ class Cluster:
     """All nodes of one test."""
 
     def __init__(self, root: Path, members: int, plan: ClusterPlan | None = None) -> None:
-        create_cluster(root, members, plan or ClusterPlan(block_interval_ms=200))
+        plan = plan or ClusterPlan(block_interval_ms=200)
+        create_cluster(root, members, replace(plan, base_port=own_port()))
         self.root = root
         self.daemons = [Daemon(root / f"node{number}") for number in range(1, members + 1)]
 

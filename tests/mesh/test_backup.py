@@ -15,7 +15,7 @@ from tests.mesh.cluster import Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.net, pytest.mark.mesh]
 
-PLAN = ClusterPlan(bitcoin="off", base_port=4660)
+PLAN = ClusterPlan(bitcoin="off")
 ROCKSDB = pytest.param(
     "rocksdb",
     marks=pytest.mark.skipif(

@@ -37,7 +37,7 @@ def followed(node: Daemon, height: int) -> bool:
 def test_a_receipt_is_anchored_through_a_bitcoin_node_and_holds_among_own_headers(
     tmp_path: Path, bitcoin: Running
 ) -> None:
-    plan = ClusterPlan(base_port=4810, bitcoin="rpc", bitcoin_url=str(bitcoin.endpoint))
+    plan = ClusterPlan(bitcoin="rpc", bitcoin_url=str(bitcoin.endpoint))
     cluster = Cluster(tmp_path / "mesh", 1, plan)
     [node] = cluster.daemons
     places = Places(node.data_dir)
@@ -67,7 +67,7 @@ def test_a_node_follows_an_esplora_server_while_nothing_waits(
 ) -> None:
     bitcoin.call("generatetoaddress", 7, AnchorWallet(b"\x31" * 32, "regtest").address)
     url = f"{bitcoin.endpoint}/esplora"
-    plan = ClusterPlan(base_port=4820, bitcoin="esplora", bitcoin_url=url)
+    plan = ClusterPlan(bitcoin="esplora", bitcoin_url=url)
     cluster = Cluster(tmp_path / "mesh", 1, plan)
     [node] = cluster.daemons
     try:

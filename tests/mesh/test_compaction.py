@@ -20,7 +20,7 @@ SHORT = {"snapshot_blocks": 16, "kept_blocks": 8}
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    plan = ClusterPlan(bitcoin="off", base_port=4900)
+    plan = ClusterPlan(bitcoin="off")
     cluster = Cluster(tmp_path_factory.mktemp("compaction") / "mesh", 4, plan)
     for daemon in cluster.daemons:
         shorten(daemon)
@@ -55,7 +55,7 @@ def work(daemon: Daemon, number: int, replicas: int = 2) -> frozenset[str]:
         task = daemon.ask(TASK_SUBMIT, request).task_id
     except OperationError:
         return frozenset()
-    done = daemon.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=30_000))
+    done = daemon.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=60_000))
     return frozenset(slot.worker for slot in done.slots)
 
 

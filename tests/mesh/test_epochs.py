@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
 
 @pytest.fixture
 def mesh(tmp_path: Path) -> Iterator[Cluster]:
-    plan = ClusterPlan(bitcoin="off", base_port=4600)
+    plan = ClusterPlan(bitcoin="off")
     cluster = Cluster(tmp_path / "mesh", 4, plan)
     try:
         cluster.start()
@@ -54,7 +54,7 @@ def receipt_of(daemon: Daemon, data: bytes) -> bytes:
     """Let a task be executed; give its receipt."""
     request = SubmitTask(module=module("echo"), input=data, gas_max=10_000, wall_ms_max=1_000)
     task = daemon.ask(TASK_SUBMIT, request).task_id
-    done = daemon.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=30_000))
+    done = daemon.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=60_000))
     assert done.outcome == "completed"
     return daemon.ask(RECEIPT_GET, GetReceipt(task=task)).data
 
@@ -74,7 +74,7 @@ def newcomer_of(mesh: Cluster, folder: Path) -> Daemon:
             for d in mesh.daemons
         )
 
-    mesh.until(is_connected, "all members are connected to the newcomer", 30)
+    mesh.until(is_connected, "all members are connected to the newcomer")
     return newcomer
 
 
@@ -86,7 +86,7 @@ def test_the_committee_changes_under_a_running_mesh(mesh: Cluster, tmp_path: Pat
     for daemon in founders[:3]:
         ctl(daemon, "member", "admit", asked["node"][:12])
     for daemon in mesh.daemons:
-        mesh.until(lambda d=daemon: epoch_of(d) == 2, "epoch 2 has begun", 30)
+        mesh.until(lambda d=daemon: epoch_of(d) == 2, "epoch 2 has begun")
     assert {seat.id for seat in members(newcomer).seats if seat.member} >= {asked["node"]}
     receipts.append(receipt_of(founders[0], b"with the fifth"))
 
@@ -97,16 +97,16 @@ def test_the_committee_changes_under_a_running_mesh(mesh: Cluster, tmp_path: Pat
     # One leaves while another is away; who was away is shown how the epoch ended.
     ctl(founders[2], "member", "leave")
     for daemon in (founders[0], founders[2], founders[3], newcomer):
-        mesh.until(lambda d=daemon: epoch_of(d) == 3, "epoch 3 has begun", 30)
+        mesh.until(lambda d=daemon: epoch_of(d) == 3, "epoch 3 has begun")
     founders[1].start()
-    mesh.until(lambda: epoch_of(founders[1]) == 3, "who was away is in epoch 3", 30)
+    mesh.until(lambda: epoch_of(founders[1]) == 3, "who was away is in epoch 3")
     assert sum(seat.member for seat in members(founders[1]).seats) == 4
 
     # Who left follows, and is not needed any more; who votes was killed in its epoch before.
     newcomer.kill()
     receipts.append(receipt_of(founders[0], b"without the third"))
     newcomer.start()
-    mesh.until(lambda: epoch_of(newcomer) == 3, "the newcomer is back in its epoch", 30)
+    mesh.until(lambda: epoch_of(newcomer) == 3, "the newcomer is back in its epoch")
     founders[2].kill()
     receipts.append(receipt_of(founders[3], b"the last"))
     cluster = bytes.fromhex(founders[0].status().fingerprint)

@@ -27,7 +27,7 @@ from tests.modules.compiled import module
 
 pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
 
-PLAN = ClusterPlan(bitcoin="off", base_port=4600, rules=Rules(batch_ms=100))
+PLAN = ClusterPlan(bitcoin="off", rules=Rules(batch_ms=100))
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def last_words(data_dir: Path) -> tuple[int, str]:
 def execute(node: Daemon, data: bytes = b"hello") -> Task:
     request = SubmitTask(module=module("echo"), input=data, gas_max=10**6, assurance="none")
     task = node.ask(TASK_SUBMIT, request).task_id
-    return node.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=30_000))
+    return node.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=60_000))
 
 
 def workers_of(daemon: Daemon) -> list[psutil.Process]:
@@ -73,7 +73,7 @@ def test_a_cluster_of_one_executes_survives_sigkill_and_ends_cleanly(alone: Clus
     workers = workers_of(node)
     assert len(workers) == 3  # two that execute, one that prepares
     node.kill()
-    _, alive = psutil.wait_procs(workers, timeout=5)
+    _, alive = psutil.wait_procs(workers, timeout=30)
     assert not alive, "workers outlived their daemon"
     alone.start()
     assert node.task(done.task_id).state == "final"
@@ -82,8 +82,8 @@ def test_a_cluster_of_one_executes_survives_sigkill_and_ends_cleanly(alone: Clus
     workers = workers_of(node)
     assert node.process is not None
     node.process.send_signal(signal.SIGTERM)
-    assert node.process.wait(5) == 0
-    assert not psutil.wait_procs(workers, timeout=1)[1], "workers outlived their daemon"
+    assert node.process.wait(30) == 0
+    assert not psutil.wait_procs(workers, timeout=10)[1], "workers outlived their daemon"
     assert not (node.data_dir / "ambientd.sock").exists()
     log = (node.data_dir / "log").read_text()
     assert "stopping" in log
@@ -203,7 +203,7 @@ def test_a_full_disk_stops_the_node_and_costs_nothing_that_was_acknowledged(
     alone.start()
     listed = {line.task_id for line in node.ask(TASK_LIST, ListTasks(limit=1000)).tasks}
     assert set(known) <= listed
-    done = node.ask(TASK_WAIT, WaitForTask(task=known[-1], timeout_ms=30_000))
+    done = node.ask(TASK_WAIT, WaitForTask(task=known[-1], timeout_ms=60_000))
     assert done.outcome == "completed"
 
 

@@ -39,7 +39,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
     Its id is the smallest, so that it is the one that opens frame streams.
     """
-    plan = ClusterPlan(bitcoin="off", base_port=4700, rules=Rules(batch_ms=100))
+    plan = ClusterPlan(bitcoin="off", rules=Rules(batch_ms=100))
     cluster = Cluster(tmp_path_factory.mktemp("hostile") / "mesh", 4, plan)
     cluster.daemons.sort(key=node_of, reverse=True)
     try:
@@ -76,7 +76,7 @@ def check_served(mesh: Cluster) -> None:
     assert len(status.peers) >= 2
     request = SubmitTask(module=module("echo"), input=b"still here", gas_max=10**6)
     task = node.ask(TASK_SUBMIT, request).task_id
-    done = node.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=30_000))
+    done = node.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=60_000))
     assert (done.outcome, done.verdict) == ("completed", "agreed")
 
 

@@ -28,7 +28,7 @@ NOT_IN = "every member that the token names refuses this node: "
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    plan = ClusterPlan(bitcoin="off", base_port=4500)
+    plan = ClusterPlan(bitcoin="off")
     cluster = Cluster(tmp_path_factory.mktemp("joining") / "mesh", 4, plan)
     try:
         cluster.start()
@@ -96,7 +96,7 @@ def test_a_newcomer_joins_follows_works_and_comes_back(mesh: Cluster, tmp_path: 
                 task = mesh.daemons[0].ask(TASK_SUBMIT, request).task_id
             except OperationError:
                 return False
-            done = mesh.daemons[0].ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=30_000))
+            done = mesh.daemons[0].ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=60_000))
             return done.outcome == "completed" and own in {s.worker for s in done.slots}
 
         mesh.until(all_five, "the newcomer has executed a slot", 40)
@@ -110,7 +110,7 @@ def test_a_newcomer_joins_follows_works_and_comes_back(mesh: Cluster, tmp_path: 
         # What it has earned it can spend.
         request = SubmitTask(module=module("echo"), input=b"mine", gas_max=10**5, assurance="none")
         task = newcomer.ask(TASK_SUBMIT, request).task_id
-        done = newcomer.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=30_000))
+        done = newcomer.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=60_000))
         assert done.outcome == "completed"
         assert newcomer.ask(TASK_OUTPUT, GetOutput(task=task)).data == b"mine"
 

@@ -273,7 +273,7 @@ def test_who_follows_tasks_hears_their_whole_way(mesh: Cluster, node: Daemon) ->
             run(node, module("echo"), b"heard")
             return not listening.is_alive()
 
-        mesh.until(all_heard, "the listener has heard a task from its start to its end", 20)
+        mesh.until(all_heard, "the listener has heard a task from its start to its end")
     events = next(filter(is_whole, heard.values()))
     end = next(event for event in events if event.kind == "task_ended")
     assert (end.fields["outcome"], end.fields["verdict"]) == ("completed", "agreed")
