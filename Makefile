@@ -7,7 +7,7 @@ SEED ?= 1
 MINUTES ?= 10
 JOBS ?= 2
 
-.PHONY: btcd byzantine engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants model bench bench-failover bench-wasm wasm docs lock clean
+.PHONY: bitcoind btcd byzantine engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants model bench bench-failover bench-wasm wasm docs lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -80,6 +80,27 @@ $(BTCD):
 	@GOBIN=$(dir $(BTCD)) go install github.com/btcsuite/btcd@$(BTCD_VERSION)
 
 btcd: $(BTCD)  ## Build an independent Bitcoin node for the tests (needs Go)
+
+# Bitcoin Core, from the sources in a crate that the lock file pins; kept outside the clone as well.
+BITCOIND_VERSION := 0.4.1
+BITCOIND := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ambientd/bitcoind-$(BITCOIND_VERSION)/bitcoind
+BITCOIND_SOURCES := build/bitcoind/vendor/libbitcoinkernel-sys/bitcoin
+BITCOIND_OFF := WALLET IPC EXTERNAL_SIGNER
+BITCOIND_UNBUILT := TESTS TX UTIL CLI BITCOIN_BIN
+
+$(BITCOIND): native/bitcoind/Cargo.lock
+	@echo "building Bitcoin Core, which takes some 10 minutes of two cores the first time ..."
+	@mkdir -p build
+	@cargo vendor --quiet --locked --manifest-path native/bitcoind/Cargo.toml build/bitcoind/vendor > build/bitcoind.vendor
+	@cmake -S $(BITCOIND_SOURCES) -B build/bitcoind/work -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O1" \
+		-DBUILD_DAEMON=ON $(BITCOIND_OFF:%=-DENABLE_%=OFF) $(BITCOIND_UNBUILT:%=-DBUILD_%=OFF) \
+		-DWITH_EMBEDDED_ASMAP=OFF -DINSTALL_MAN=OFF $(if $(BOOST),-DCMAKE_PREFIX_PATH=$(BOOST)) > build/bitcoind.log \
+		|| { echo "see build/bitcoind.log; headers of Boost 1.74 or later are needed: libboost-dev, or BOOST=FOLDER"; exit 1; }
+	@cmake --build build/bitcoind/work --target bitcoind --parallel $(JOBS) >> build/bitcoind.log
+	@mkdir -p $(dir $@)
+	@install -s build/bitcoind/work/bin/bitcoind $@
+
+bitcoind: $(BITCOIND)  ## Build Bitcoin Core for the tests (needs Rust, CMake, a C++20 compiler, Boost headers)
 
 ENGINE_SOURCES := $(wildcard $(addprefix native/engines/,*.toml *.py *.pyi Cargo.lock src/* patched/*/Cargo.* patched/*/src/*))
 

@@ -1,12 +1,12 @@
-"""One contract, three ways to a chain: embedded, btcd as an independent node, and Esplora."""
+"""One contract on every way to a chain: embedded, Esplora, and btcd and Bitcoin Core as nodes."""
 
 import os
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from ambientd.adapters.header_file import HeaderFile
 from ambientd.adapters.header_keeper import HeaderKeeper
 from ambientd.adapters.kept_chain import KeptChain
 from ambientd.adapters.regtest.launcher import EmbeddedChain, EmbeddedRegtest
-from ambientd.adapters.rpc_client import RpcClient, RpcEndpoint
+from ambientd.adapters.rpc_client import RpcClient, RpcEndpoint, RpcError
 from ambientd.errors import ConfigError, UnreachableError
 from ambientd.ports.chain import Chain
 from ambientd.rules.bitcoin import REGTEST
@@ -27,13 +27,30 @@ from tests.adapters.regtest.running import running
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 
 BTCD_VERSION = "v0.26.2"
+BITCOIND_VERSION = "0.4.1"
 START_S = 60.0
+
+
+def cached(folder: str) -> Path:
+    """Give where `make` keeps what it builds for the next run."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "ambientd" / folder
+
+
+def bitcoind_program() -> Path:
+    """Find Bitcoin Core, which takes long to build: a skip says how to get it, or to name one."""
+    named = os.environ.get("AMBIENT_BITCOIND")
+    path = Path(named) if named else cached(f"bitcoind-{BITCOIND_VERSION}") / "bitcoind"
+    if named and not path.exists():
+        pytest.fail(f"AMBIENT_BITCOIND is {named}, where there is no program")
+    if not path.exists():
+        pytest.skip("no bitcoind: run `make bitcoind`, or name one in AMBIENT_BITCOIND")
+    return path
 
 
 def btcd_program() -> Path:
     """Find btcd; a skip says how to build it, and where it must be there it is a failure."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = cache / "ambientd" / f"btcd-{BTCD_VERSION}" / "btcd"
+    path = cached(f"btcd-{BTCD_VERSION}") / "btcd"
     if not path.exists():
         missing = "" if shutil.which("go") else ", for which Go is missing"
         refuse = pytest.fail if os.environ.get("AMBIENT_PROGRAMS") == "1" else pytest.skip
@@ -78,13 +95,31 @@ def btcd_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         *(f"--configfile={settings}", f"--datadir={folder}", f"--logdir={folder}/log"),
         *("--rpcuser=u", "--rpcpass=p", f"--rpclisten=127.0.0.1:{port}"),
     ]
+    with serving(command, RpcEndpoint(port, user="u", password="p")) as client:
+        yield Ground(client)
+
+
+@pytest.fixture(scope="module")
+def bitcoind_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    program, folder, port = bitcoind_program(), tmp_path_factory.mktemp("bitcoind"), free_port()
+    command = [
+        *(program, "-regtest", f"-datadir={folder}", f"-rpcport={port}", "-listen=0"),
+        *("-server", "-txindex", "-acceptnonstdtxn", "-dnsseed=0", "-fixedseeds=0"),
+    ]
+    with serving(command, RpcEndpoint(port, folder / "regtest" / ".cookie")) as client:
+        yield Ground(client)
+
+
+@contextmanager
+def serving(command: Sequence[str | Path], endpoint: RpcEndpoint) -> Iterator[RpcClient]:
+    """Run a node, and end it whatever happens."""
     with ExitStack() as stack:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         stack.callback(process.wait, 30)
         stack.callback(process.terminate)
-        client = stack.enter_context(RpcClient(RpcEndpoint(port, user="u", password="p")))
+        client = stack.enter_context(RpcClient(endpoint))
         wait_for(client, process)
-        yield Ground(client)
+        yield client
 
 
 class TestEmbedded(ChainContract):
@@ -156,14 +191,29 @@ class TestBtcd(ChainContract):
         await opened.aclose()
 
 
+class TestBitcoinCore(ChainContract):
+    """Bitcoin Core itself, without a wallet."""
+
+    @pytest.fixture
+    def ground(self, bitcoind_ground: Ground) -> Ground:
+        return bitcoind_ground
+
+    @pytest.fixture
+    async def chain(self, ground: Ground) -> AsyncIterator[Chain]:
+        opened = BitcoinRpcChain(ground.rpc.endpoint, "regtest")
+        await opened.check_network()
+        yield opened
+        await opened.aclose()
+
+
 def wait_for(client: RpcClient, process: subprocess.Popen[bytes]) -> None:
     end_s = time.monotonic() + START_S
     while True:
         try:
             client.call("getblockcount")
-        except UnreachableError:
-            assert process.poll() is None, "btcd ended at its start"
-            assert time.monotonic() < end_s, "btcd does not answer"
+        except (UnreachableError, RpcError):  # Bitcoin Core answers that it is still loading
+            assert process.poll() is None, "the node ended at its start"
+            assert time.monotonic() < end_s, "the node does not answer"
             time.sleep(0.05)
         else:
             return
