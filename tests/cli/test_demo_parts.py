@@ -9,7 +9,7 @@ import pytest
 
 from ambientd.api import replies
 from ambientd.api.cluster import ClusterPlan, create_cluster
-from ambientd.cli.demo import accuracy_of
+from ambientd.cli.demo import accuracy_of, replicas_of
 from ambientd.cli.demo_mesh import Mesh, MeshError
 from ambientd.cli.demo_stage import EventFeed, signals_as_interrupts, stage_folder, undisturbed
 from ambientd.cli.demo_story import Story
@@ -36,6 +36,11 @@ def test_accuracy_is_the_share_of_digits_that_agree(
 def test_what_cannot_be_compared_is_no_accuracy(output: bytes, labels: bytes) -> None:
     with pytest.raises(MeshError):
         accuracy_of(output, labels)
+
+
+def test_a_liar_that_chance_spares_meets_a_task_for_all() -> None:
+    assert [replicas_of(number, 4) for number in (1, 3, 4, 12)] == [2, 2, 3, 3]
+    assert [replicas_of(12, nodes) for nodes in (1, 2, 3, 16)] == [1, 2, 2, 11]
 
 
 def test_no_file_stays_behind_unless_asked(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from ambientd.model.effect import Propose
 from ambientd.model.record import NodeReport, Registry
-from ambientd.roles.reporter import MEASURES_MS, REPORT_MS, Reporter
+from ambientd.roles.reporter import MEASURES_MS, NEWS_MS, REPORT_MS, Reporter
 from tests.ledger.cluster import START_MS, TestCluster, result
 
 NOW = START_MS + 1_000
@@ -51,6 +51,19 @@ def test_a_word_waits_until_the_one_before_is_in_the_log() -> None:
     assert isinstance(first, Propose)
     cluster.block((0, first.body))
     assert role.is_due(cluster.state, NOW + 1)
+
+
+def test_what_decides_who_works_is_told_within_a_second_of_being_heard() -> None:
+    cluster = TestCluster()
+    role = reporter(cluster)
+    unknown = NodeReport(node=cluster.node(1), accepting=True)
+    [first] = role.on_reports((unknown,), cluster.state, NOW)
+    assert isinstance(first, Propose)
+    cluster.block((0, first.body))
+    role.heard(replace(unknown, latency_ms=5), cluster.state)
+    assert role.next_deadline(cluster.state) == NOW + REPORT_MS
+    role.heard(replace(unknown, engine=2), cluster.state)
+    assert role.next_deadline(cluster.state) == NOW + NEWS_MS
 
 
 def test_a_node_that_was_away_for_a_moment_is_said_to_be_back() -> None:

@@ -265,16 +265,14 @@ class Node:
 
     def _reports(self) -> tuple[NodeReport, ...]:
         """Give every node's condition: a node that cannot be reached takes no assignments."""
-        ledger = self._cores.ledger
-        nodes = sorted(ledger.allowed_nodes())
-        reputations = {node: ledger.reputation_permille(node) for node in nodes}
-        heard = {r.node: r for r in self._cores.telemetry.reports(self._now, reputations)}
-        reports = []
-        for node in nodes:
-            reachable = node == self._id or node in self._connected
-            report = heard.get(node) or NodeReport(node=node, accepting=True)
-            reports.append(replace(report, accepting=report.accepting and reachable))
-        return tuple(reports)
+        return tuple(self._report(node) for node in sorted(self._cores.ledger.allowed_nodes()))
+
+    def _report(self, node: NodeId) -> NodeReport:
+        reputation = self._cores.ledger.reputation_permille(node)
+        heard = self._cores.telemetry.report(node, self._now, reputation)
+        report = heard or NodeReport(node=node, accepting=True)
+        reachable = node == self._id or node in self._connected
+        return replace(report, accepting=report.accepting and reachable)
 
     def _on_execution(self, event: node_events.ExecutionEnded) -> None:
         cores, place = self._cores, event.assignment
@@ -448,9 +446,12 @@ class Node:
                 ):
                     fraud = Fraud(culprit=culprit, kind=kind, first=first, second=second)
                     self._proposals.add(fraud)
+                case telemetry_messages.BatchAccepted(batch=batch):
+                    self._out.append(ConditionChanged(effect))
+                    if self._id in self._cores.ledger.members:
+                        self._cores.reporter.heard(self._report(batch.node), self._cores.ledger)
                 case (
-                    telemetry_messages.BatchAccepted()
-                    | telemetry_messages.IdentitySeenElsewhere()
+                    telemetry_messages.IdentitySeenElsewhere()
                     | telemetry_messages.SafeModeChanged()
                 ):
                     self._out.append(ConditionChanged(effect))

@@ -17,6 +17,7 @@ from ambientd.model.effect import Propose, RoleEffect
 from ambientd.model.record import NodeReport, Registry
 
 REPORT_MS = 5_000
+NEWS_MS = 1_000
 MEASURES_MS = 60_000
 MEASURES = ("health_percent", "load_percent", "latency_ms", "carbon_g_per_kwh")
 
@@ -42,6 +43,11 @@ class Reporter:
     def hasten(self) -> None:
         """Report soon: somebody came or went."""
         self._due_ms = 0
+
+    def heard(self, report: NodeReport, state: LedgerState) -> None:
+        """Report within a second what decides who works; a node can make that no more often."""
+        if self._is_news(report, state, with_measures=False):
+            self._due_ms = min(self._due_ms, self._said_ms + NEWS_MS)
 
     def is_due(self, state: LedgerState, now: int) -> bool:
         """Tell whether it is time to report."""

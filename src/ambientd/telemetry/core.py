@@ -321,6 +321,10 @@ class Telemetry:
         """Give every node's condition in coarse buckets, for a REGISTRY record."""
         return tuple(buckets(condition) for condition in self.view(now, reputations).values())
 
+    def report(self, node: NodeId, now: int, reputation: int | None = None) -> NodeReport | None:
+        """Give one node's condition in the same form; None when nothing was heard of it."""
+        return buckets(self._condition(node, now, reputation)) if node in self._registers else None
+
     def _condition(self, node: NodeId, now: int, reputation: int | None) -> Condition:
         register = self._registers[node]
         readings = register.readings
