@@ -53,6 +53,8 @@ def test_status_names_node_cluster_and_what_the_sandbox_lacks(live: Path, ctl: C
     assert "health     unknown" in out
     assert "seccomp; missing landlock" in out
     assert "999,999.5 sat" in out
+    assert "TROUBLE" in out
+    assert "remedy start the others" in " ".join(out.split())
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,11 @@ class DeskNode:
             sandbox=replies.Sandbox(active=("seccomp",), missing=("landlock",)),
             chain=replies.ChainStatus(kind="embedded", state="ready", height=107),
             balance_msat=999_999_500,
+            troubles=(
+                replies.Trouble(
+                    kind=replies.TroubleKind.NO_QUORUM, text="no quorum", hint="start the others"
+                ),
+            ),
         )
 
     async def nodes(self, request: requests.ListNodes) -> replies.Nodes:

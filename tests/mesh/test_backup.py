@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from ambientd.api.cluster import ClusterPlan
+from ambientd.api.replies import Trouble, TroubleKind
 from ambientd.api.restoration import restore_node
 from ambientd.errors import ConfigError, StoreError
-from tests.mesh.cluster import Cluster
+from tests.mesh.cluster import Cluster, Daemon
 
 pytestmark = [pytest.mark.slow, pytest.mark.net, pytest.mark.mesh]
 
@@ -29,6 +30,11 @@ def ctl(*words: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def troubles_of(daemon: Daemon) -> tuple[Trouble, ...]:
+    status = daemon.status()
+    return () if status is None else status.troubles
 
 
 @pytest.mark.parametrize("engine", ["sqlite", ROCKSDB])
@@ -67,6 +73,12 @@ def test_a_node_comes_back_from_a_backup_and_follows(tmp_path: Path, engine: str
             "the restored node follows the log",
         )
         assert "HAS LOST WHAT IT VOTED FOR" in (folder / "log").read_text()
+        assert [each.kind for each in troubles_of(victim)] == [TroubleKind.VOTE_LOST]
+        cluster.daemons[2].stop()
+        cluster.until(
+            lambda: TroubleKind.NO_QUORUM in {each.kind for each in troubles_of(victim)},
+            "the restored node knows that it cannot make up for another",
+        )
     finally:
         cluster.stop()
         shutil.rmtree(tmp_path, ignore_errors=True)

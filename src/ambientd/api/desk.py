@@ -17,6 +17,7 @@ from ambientd.api.log_updates import LogUpdates
 from ambientd.api.operations import OperationError, match_id
 from ambientd.api.seating import Seating
 from ambientd.api.story import tell
+from ambientd.api.troubles import LogSeen, troubles_of
 from ambientd.api.views import (
     node_info,
     receipt_file,
@@ -29,6 +30,7 @@ from ambientd.codec.signing import Signer
 from ambientd.codec.statements import task_id
 from ambientd.config.options import Config
 from ambientd.errors import ConfigError, LocalProtocolError, StoreError, UsageError
+from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import RecordRejected, TaskAdmitted
 from ambientd.model.base import NodeId, TaskId
@@ -127,7 +129,29 @@ class Desk:
             chain=self.anchoring.chain(),
             balance_msat=state.balance_msat(self._id),
             faults=owner.config.faults.lie.value,
+            troubles=troubles_of(self._log_seen()),
         )
+
+    def _log_seen(self) -> LogSeen:
+        node, state, now = self._parts.node, self._state, self._parts.now()
+        here = self._parts.transport.peers() | {self._id}
+        awaited = awaited_ms(state)
+        return LogSeen(
+            is_member=self._id in state.members,
+            may_vote=node.consensus.options.may_vote,
+            members=len(state.members),
+            away=[self._name(member) for member in state.members if member not in here],
+            term=node.consensus.term,
+            coordinator=self._name(NodeId(node.consensus.coordinator)),
+            records=node.consensus.pending_records,
+            is_awaited=awaited is not None and awaited <= now,
+            silent_ms=min(now - state.meta.time_ms, now - self._owner.started_ms),
+        )
+
+    def _name(self, node: NodeId) -> str:
+        entry = self._state.node(node)
+        short = node.hex()[:12]
+        return short if entry is None else f"{entry.profile.name} ({short})"
 
     async def nodes(self, _: requests.ListNodes) -> replies.Nodes:
         """List everybody in the cluster."""

@@ -49,6 +49,22 @@ class Sandbox(Reply, frozen=True):
     missing: tuple[str, ...] = ()
 
 
+class TroubleKind(StrEnum):
+    """What can be wrong with a node's part in the log."""
+
+    VOTE_LOST = "vote_lost"
+    NO_QUORUM = "no_quorum"
+    LOG_STANDS = "log_stands"
+
+
+class Trouble(Reply, frozen=True):
+    """Something that the node's owner should know of, and what to do about it."""
+
+    kind: TroubleKind
+    text: str
+    hint: str
+
+
 class Status(Reply, frozen=True):
     """How a node is; `coordinator` is null while a term has none."""
 
@@ -73,6 +89,7 @@ class Status(Reply, frozen=True):
     balance_msat: int
     faults: str = "none"
     epoch: int = 1
+    troubles: tuple[Trouble, ...] = ()
 
 
 class NodeInfo(Reply, frozen=True):

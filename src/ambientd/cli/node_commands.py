@@ -72,6 +72,8 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
     ]
     if answer.faults != "none":
         fields.append(("FAULTS", f"this node lies on purpose: {answer.faults}"))
+    for trouble in answer.troubles:
+        fields += [("TROUBLE", trouble.text), ("remedy", trouble.hint)]
     return fields
 
 

@@ -1,0 +1,80 @@
+"""What is wrong with a node's part in the log, said so that its owner knows what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ambientd.api.replies import Trouble, TroubleKind
+from ambientd.rules.verdicts import quorum
+
+SILENT_MS = 15_000
+"""At rest a block is committed each 13 s; older than this is the last one only when all stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSeen:
+    """The log as this node sees it; `away` names the members that it does not reach."""
+
+    is_member: bool
+    may_vote: bool
+    members: int
+    away: Sequence[str]
+    term: int
+    coordinator: str
+    records: int
+    is_awaited: bool
+    silent_ms: int
+
+
+def troubles_of(seen: LogSeen) -> tuple[Trouble, ...]:
+    """Give what keeps this node from voting, or the log from moving; nothing when all is well."""
+    found = (_lost_vote(seen), _no_quorum(seen), _standstill(seen))
+    return tuple(each for each in found if each is not None)
+
+
+def _lost_vote(seen: LogSeen) -> Trouble | None:
+    if not seen.is_member or seen.may_vote:
+        return None
+    return Trouble(
+        kind=TroubleKind.VOTE_LOST,
+        text="this node has lost what it voted for: it follows the log and works, but its key "
+        "never votes again",
+        hint="only its own store brings the vote back, no backup; or let a node with a new key "
+        "take the seat: `ambientctl member ask` there, `ambientctl member leave` here, and "
+        "`ambientctl member admit NODE --instead` by the other members' owners",
+    )
+
+
+def _voters(seen: LogSeen) -> int:
+    """Count the members that this node reaches, itself included if it votes."""
+    silent = seen.is_member and not seen.may_vote
+    return seen.members - len(seen.away) - silent
+
+
+def _no_quorum(seen: LogSeen) -> Trouble | None:
+    needed = quorum(seen.members)
+    if not seen.is_member or _voters(seen) >= needed:
+        return None
+    return Trouble(
+        kind=TroubleKind.NO_QUORUM,
+        text=f"no quorum is here: of {seen.members} members {_voters(seen)} are here and can vote, "
+        f"{needed} are needed; nothing enters the log until then",
+        hint=f"see that ambientd runs on {', '.join(seen.away) or 'the others'}, and that this "
+        "node can reach it; what was asked for meanwhile waits",
+    )
+
+
+def _standstill(seen: LogSeen) -> Trouble | None:
+    if seen.silent_ms < SILENT_MS or not (seen.records or seen.is_awaited):
+        return None
+    records = f"records ({seen.records} here)" if seen.records else ""
+    tasks = "open tasks" if seen.is_awaited else ""
+    waiting = " and ".join(filter(None, (records, tasks)))
+    who = f"coordinator {seen.coordinator} of term {seen.term}"
+    away = ", which is away" if seen.coordinator in seen.away else ""
+    return Trouble(
+        kind=TroubleKind.LOG_STANDS,
+        text=f"nothing was committed for {seen.silent_ms // 1000} s though {waiting} wait; "
+        f"{who}{away} has not moved the log",
+        hint="a quorum replaces a silent coordinator by itself within seconds: see in `ambientctl "
+        "nodes` who is away, and in the members' logs why",
+    )

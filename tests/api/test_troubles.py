@@ -1,0 +1,61 @@
+"""What a node's owner is told when the log stands still, or the node votes no more."""
+
+from msgspec.structs import asdict
+
+from ambientd.api.replies import TroubleKind
+from ambientd.api.troubles import SILENT_MS, LogSeen, troubles_of
+
+WELL = {
+    "is_member": True,
+    "may_vote": True,
+    "members": 4,
+    "away": (),
+    "term": 3,
+    "coordinator": "node2",
+    "records": 0,
+    "is_awaited": False,
+    "silent_ms": 0,
+}
+
+
+def told(**seen: object) -> dict[str, str]:
+    """Give what is told of a log by kind, text and hint joined."""
+    found = troubles_of(LogSeen(**(WELL | seen)))  # type: ignore[arg-type]
+    return {each.kind: " / ".join(map(str, asdict(each).values())) for each in found}
+
+
+def test_a_log_that_moves_is_no_trouble() -> None:
+    assert told() == {}
+    assert told(silent_ms=SILENT_MS * 10) == {}
+    assert told(silent_ms=SILENT_MS - 1, records=1) == {}
+    assert told(away=("node4",)) == {}
+
+
+def test_a_member_that_votes_no_more_is_told_what_to_do() -> None:
+    found = told(may_vote=False)
+    assert set(found) == {TroubleKind.VOTE_LOST}
+    assert "member admit NODE --instead" in found[TroubleKind.VOTE_LOST]
+    assert told(may_vote=False, is_member=False) == {}
+
+
+def test_who_is_missing_for_a_quorum_is_named() -> None:
+    found = told(away=("node3", "node4"))
+    assert "of 4 members 2 are here and can vote" in found[TroubleKind.NO_QUORUM]
+    assert "3 are needed" in found[TroubleKind.NO_QUORUM]
+    assert "node3, node4" in found[TroubleKind.NO_QUORUM]
+    assert set(told(may_vote=False, away=("node4",))) == {
+        TroubleKind.VOTE_LOST,
+        TroubleKind.NO_QUORUM,
+    }
+
+
+def test_a_node_outside_the_committee_does_not_count_votes() -> None:
+    assert told(is_member=False, away=("node2", "node3", "node4")) == {}
+
+
+def test_a_log_that_stands_while_something_waits_names_its_coordinator() -> None:
+    found = told(silent_ms=42_500, records=2, is_awaited=True, away=("node2",))
+    text = found[TroubleKind.LOG_STANDS]
+    assert "for 42 s though records (2 here) and open tasks wait" in text
+    assert "coordinator node2 of term 3, which is away" in text
+    assert "which is away" not in told(silent_ms=20_000, is_awaited=True)[TroubleKind.LOG_STANDS]
