@@ -615,3 +615,9 @@ def test_a_timestamp_wants_the_name_that_its_client_reads(ctl: Ctl, tmp_path: Pa
 def test_a_run_with_none_of_something_is_refused(ctl: Ctl, tmp_path: Path, option: str) -> None:
     code, _, err = ctl("run", str(module(tmp_path)), option, "0")
     assert (code, "0 is too few" in err) == (2, True)
+
+
+def test_who_lets_a_node_in_is_told_what_a_quorum_will_be(live: Path, ctl: Ctl) -> None:
+    code, _, err = ctl("member", "admit", LIAR)
+    assert code == 0
+    assert "with it 2 members keep the log: 2 are a quorum, 0 may fail" in err

@@ -11,8 +11,9 @@ from ambientd.ports.store import StoreTable
 
 CHECK_BYTES = 16
 RESTORE = (
-    "stop the daemon; restore the data directory from a backup, or move it away and join again "
-    "as a new node (a key whose safety records are lost must never vote again)"
+    "while no daemon runs on it, move the store away and make a new one with `ambientctl backup "
+    "restore FILE`, or move the whole data directory away and join again as a new node (a key "
+    "whose safety records are lost must never vote again)"
 )
 
 

@@ -12,6 +12,7 @@ from ambientd.cli.console import (
     print_line,
     print_table,
     short,
+    tell,
 )
 from ambientd.cli.exit_codes import ExitCode
 
@@ -87,6 +88,18 @@ def admit(arguments: AdmitArguments) -> ExitCode:
     return _vote(arguments, arguments.node, "instead" if arguments.instead else "in")
 
 
+def _warn(answer: replies.Members, node: str) -> None:
+    """Tell what the committee needs once a node has a seat in it."""
+    from ambientd.rules.verdicts import quorum
+
+    members = len({seat.id for seat in answer.seats if seat.member} | {node})
+    needed = quorum(members)
+    tell(
+        f"with it {in_words(members, 'member')} keep the log: {needed} are a quorum, "
+        f"{members - needed} may fail"
+    )
+
+
 def remove(arguments: NodeArguments) -> ExitCode:
     """Let a member go, as far as this node goes."""
     return _vote(arguments, arguments.node, "out")
@@ -101,6 +114,8 @@ def _vote(arguments: CommonArguments, node: str, wish: str) -> ExitCode:
     with connect(arguments) as client:
         request = requests.VoteOnSeat(wish=wish, node=node.lower())
         answer = client.call(operations.MEMBER_VOTE, request)
+        if wish == "in" and not arguments.as_json:
+            _warn(client.call(operations.MEMBER_LIST, requests.ListMembers()), answer.node)
     if arguments.as_json:
         print_json(answer)
     elif answer.epoch_due is None:

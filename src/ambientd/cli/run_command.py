@@ -145,7 +145,7 @@ def _finish(arguments: RunArguments, client: Client, task: replies.Task) -> Exit
     receipt = _save_receipt(arguments, client, task)
     if output is None:
         reason = f": {task.reason}" if task.reason else ""
-        tell(f"ambientctl: task {short(task.task_id)} ended {_ending(task)}{reason}")
+        tell(f"ambientctl: task {short(task.task_id)} ended {_ending(task)}{reason}{_remedy(task)}")
         code = ExitCode.FAILED
     if task.liars:
         tell(f"liars named: {', '.join(short(liar) for liar in task.liars)}")
@@ -153,6 +153,14 @@ def _finish(arguments: RunArguments, client: Client, task: replies.Task) -> Exit
     if output is not None and not arguments.output and not arguments.as_json:
         print_bytes(output)
     return code
+
+
+def _remedy(task: replies.Task) -> str:
+    """Say what lets a task go further that came to the end of its gas."""
+    if task.outcome != "out_of_gas":
+        return ""
+    more = f"--gas-max {2 * task.gas_max}, say"
+    return f"; it used all {task.gas_max:,} gas: give it more with {more}"
 
 
 def _ending(task: replies.Task) -> str:

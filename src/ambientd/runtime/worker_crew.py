@@ -5,6 +5,7 @@ much memory; a fresh one carries nothing that a module may have left behind.
 """
 
 import contextlib
+import signal
 from collections.abc import AsyncIterator
 
 import structlog
@@ -192,10 +193,12 @@ class WorkerCrew:
             raise ConfigError(msg) from None
         except WorkerLostError:
             status = await self.end(process)
-            msg = (
-                f"the worker process ended with status {status} at its start. "
-                f"Run `{' '.join(command)}` by hand to see why"
-            )
+            advice = f"Run `{' '.join(command)}` by hand to see why"
+            if status == -signal.SIGKILL:
+                advice = (
+                    "It was killed, most likely for want of memory: free some, or let fewer run"
+                )
+            msg = f"the worker process ended with status {status} at its start. {advice}"
             raise ConfigError(msg) from None
         except BaseException:
             await self.end(process)
