@@ -95,7 +95,7 @@ def _section(plan: Plan) -> str:
         rows["broken"] = str(violation)
     else:
         for name in outcome.__dataclass_fields__:
-            rows[name.replace("_", " ")] = str(getattr(outcome, name))
+            rows[name.replace("_", " ")] = _words(getattr(outcome, name))
     table = "".join(
         f"<tr><th>{escape(name)}</th><td{_class(name)}>{escape(value)}</td></tr>"
         for name, value in rows.items()
@@ -107,6 +107,13 @@ def _section(plan: Plan) -> str:
         f"<h2>{escape(title)}</h2><p>{text}</p>{_chart(plan, timeline)}"
         f"{_faults(plan, happenings)}<table>{table}</table>"
     )
+
+
+def _words(value: object) -> str:
+    """Put a figure, or counts by name, into words."""
+    if not isinstance(value, dict):
+        return str(value)
+    return ", ".join(f"{count} {name}" for name, count in value.items()) or "none"
 
 
 def _class(name: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from sim.__main__ import main
 from sim.happenings import WeatherTurns
 from sim.plans import Finding, Plan, attempt, drawn_happenings, from_json, judge
-from sim.report import render
+from sim.report import _words, render
 from sim.shrink import Shrinker
 
 SHORT = Plan("log", 3, 4, 30_000)
@@ -126,3 +126,8 @@ def test_what_cannot_be_done_is_refused_before_the_work(
         main(arguments)
     assert refused.value.code == 2
     assert arguments[-1] in capsys.readouterr().err
+
+
+def test_a_page_tells_endings_in_words() -> None:
+    assert _words({"final": 3, "cancelled": 1}) == "3 final, 1 cancelled"
+    assert _words({}) == "none"
