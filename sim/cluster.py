@@ -35,6 +35,7 @@ from sim.node_checkers import (
     FinalIsFinal,
     HonestKeepTheirName,
     NamedRoots,
+    Onlookers,
     PaidOnce,
     check_ends,
 )
@@ -359,20 +360,24 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
     names = HonestKeepTheirName(frozenset(host.key for host in cast.honest))
     world.observers += [
         EpochsInside(log, lambda record: is_admissible(record, log.cluster)),
-        EqualRoots(),
-        Conservation(LedgerState.from_genesis(genesis).total_msat()),
-        FinalIsFinal(),
-        PaidOnce(),
-        NamedRoots(),
-        SignedAnswers(genesis),
-        SealedAnswers(),
-        FairVerdicts(),
-        OthersFirst(),
-        CosignedBatches(genesis),
-        DecidedSeats(),
-        InvitedOnly(frozenset(host.key for host in cast.hosts)),
-        OpenAreDue(LEASE_MS_MAX),
-        names,
+        Onlookers(
+            [
+                EqualRoots(),
+                Conservation(LedgerState.from_genesis(genesis).total_msat()),
+                FinalIsFinal(),
+                PaidOnce(),
+                NamedRoots(),
+                SignedAnswers(genesis),
+                SealedAnswers(),
+                FairVerdicts(),
+                OthersFirst(),
+                CosignedBatches(genesis),
+                DecidedSeats(),
+                InvitedOnly(frozenset(host.key for host in cast.hosts)),
+                OpenAreDue(LEASE_MS_MAX),
+                names,
+            ]
+        ),
     ]
     return names
 

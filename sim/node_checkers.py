@@ -7,7 +7,7 @@ from ambientd.ledger.entries import NodeEntry, Table, TaskEntry
 from ambientd.ledger.events import Paid
 from ambientd.model.task import TERMINAL
 from ambientd.node.effect import PeerMisbehaved, PersistLedger, Told
-from sim.checkers import Checker, InvariantViolation
+from sim.checkers import Checker, InvariantViolation, Kinds, Together
 from sim.disk import DiskLost
 from sim.machine import Delivery, Effect, Host
 from sim.node_machine import Persisted
@@ -16,6 +16,15 @@ from sim.vices import Resident
 
 class NodeChecker(Checker):
     """Sees what nodes persist and tell, and leaves messages alone."""
+
+    effects: Kinds = (Persisted,)
+
+    def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
+        """Look away."""
+
+
+class Onlookers(Together):
+    """Shows what nodes persist and tell to several checkers, to each only what it judges."""
 
     def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
         """Look away."""
@@ -80,6 +89,8 @@ class Conservation(NodeChecker):
 class FinalIsFinal(NodeChecker):
     """A task that has ended never changes, and a leaf of the receipt log neither."""
 
+    effects: Kinds = (Persisted, DiskLost)
+
     def __init__(self) -> None:
         self._ended: dict[tuple[bytes, bytes], bytes] = {}
         self._leaves: dict[bytes, bytes] = {}
@@ -113,6 +124,8 @@ class FinalIsFinal(NodeChecker):
 class PaidOnce(NodeChecker):
     """A node is paid at most once for a task."""
 
+    effects: Kinds = (Told, DiskLost)
+
     def __init__(self) -> None:
         self._paid: set[tuple[bytes, bytes, bytes]] = set()
 
@@ -130,6 +143,8 @@ class PaidOnce(NodeChecker):
 
 class HonestKeepTheirName(NodeChecker):
     """No honest node is convicted, and no honest node is accused of a broken protocol by one."""
+
+    effects: Kinds = (PeerMisbehaved, Persisted)
 
     def __init__(self, honest: frozenset[bytes]) -> None:
         self._honest = honest

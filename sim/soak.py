@@ -58,13 +58,15 @@ def run_fleet(options: fleet.FleetOptions) -> FleetRun:
     bar_on = Progress(*columns, transient=True, console=Console(stderr=True))
     with quick(), bar_on as progress:
         world = fleet.build(options)
-        gc.freeze()  # what is built stays; looking for garbage in it takes a tenth of the time
-        bar = progress.add_task(f"{options.nodes} nodes", total=options.time_ms)
-        for until_ms in range(0, options.time_ms + 1, FLEET_STEP_MS):
-            world.world.run(until_ms)
-            progress.update(bar, completed=until_ms)
-        outcome = fleet.finish(world, options)
-        gc.unfreeze()
+        gc.disable()  # what a world throws away holds no cycles; looking takes a fifth of the time
+        try:
+            bar = progress.add_task(f"{options.nodes} nodes", total=options.time_ms)
+            for until_ms in range(0, options.time_ms + 1, FLEET_STEP_MS):
+                world.world.run(until_ms)
+                progress.update(bar, completed=until_ms)
+            outcome = fleet.finish(world, options)
+        finally:
+            gc.enable()
     held = _resident_bytes() - before
     return FleetRun(
         outcome,

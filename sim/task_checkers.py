@@ -20,10 +20,11 @@ from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.model.task import TaskState, Verdict
 from ambientd.node.effect import Told
 from ambientd.rules.notes import note_text
-from sim.checkers import InvariantViolation
+from sim.checkers import InvariantViolation, Kinds
 from sim.disk import DiskLost
 from sim.machine import Effect, Host
 from sim.node_checkers import NodeChecker, ledger_changes
+from sim.node_machine import Persisted
 from sim.vices import Resident, honest_answer
 
 
@@ -148,6 +149,8 @@ def _committees(ledger: LedgerState) -> Iterator[frozenset[NodeId]]:
 
 class OthersFirst(NodeChecker):
     """A submitter works for itself only when nobody else can."""
+
+    effects: Kinds = (Persisted, Told, DiskLost)
 
     def __init__(self) -> None:
         self._fit: dict[bytes, frozenset[NodeId]] = {}

@@ -185,20 +185,17 @@ class World:
                 continue
             self.sent += 1
             for delay_ms in self.network.arrivals(sender, to):
-                self.at(self.now + delay_ms, self._delivery(sender, to, delivery.data))
+                arrives = partial(self._deliver, sender, self.places[to], delivery.data)
+                self.at(self.now + delay_ms, arrives)
 
-    def _delivery(self, sender: bytes, to: bytes, data: bytes) -> Callable[[], None]:
-        def deliver() -> None:
-            place = self.places[to]
-            if place.is_up and place.paused_until > self.now:
-                self.at(place.paused_until, deliver)
-            elif place.is_up:
-                self.delivered += 1
-                effects = place.host.receive(sender, data, self.local(place))
-                if effects is not None:
-                    self._carry_out(place, effects)
-
-        return deliver
+    def _deliver(self, sender: bytes, place: FastPlace, data: bytes) -> None:
+        if place.is_up and place.paused_until > self.now:
+            self.at(place.paused_until, partial(self._deliver, sender, place, data))
+        elif place.is_up:
+            self.delivered += 1
+            effects = place.host.receive(sender, data, self.local(place))
+            if effects is not None:
+                self._carry_out(place, effects)
 
     def _schedule_wake(self, place: FastPlace) -> None:
         deadline = place.host.next_deadline
@@ -211,16 +208,13 @@ class World:
 
     def _wake_at(self, place: FastPlace, wakes_at: int) -> None:
         place.wakes_at = wakes_at
-        incarnation = place.incarnation
+        self.at(wakes_at, partial(self._wake, place, place.incarnation, wakes_at))
 
-        def wake() -> None:
-            if place.incarnation != incarnation or place.wakes_at != wakes_at:
-                return
-            if place.paused_until > self.now:
-                place.wakes_at = None
-                self._wake_at(place, place.paused_until)
-                return
-            place.wakes_at = None
+    def _wake(self, place: FastPlace, incarnation: int, wakes_at: int) -> None:
+        if place.incarnation != incarnation or place.wakes_at != wakes_at:
+            return
+        place.wakes_at = None
+        if place.paused_until > self.now:
+            self._wake_at(place, place.paused_until)
+        else:
             self._carry_out(place, place.host.tick(self.local(place)))
-
-        self.at(wakes_at, wake)

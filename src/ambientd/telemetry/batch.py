@@ -97,14 +97,11 @@ def sign_batch(
     node = NodeId(signer.public_key)
     empty = encode((node, epoch, seq, (), prev_hash, bytes(SIGNATURE_BYTES)))
     room = BATCH_BYTES_MAX - len(empty) - _ARRAY_HEADER_GROWTH
-    chosen: dict[str, Observation] = {}
-    for observation in sorted(observations, key=_need):
-        size_bytes = len(encode(observation))
-        fits = size_bytes <= room and len(chosen) < OBSERVATIONS_MAX
-        if fits and observation.name not in chosen and is_sound(observation):
-            chosen[observation.name] = observation
-            room -= size_bytes
-    kept = tuple(chosen[name] for name in sorted(chosen))
+    sound = [each for each in observations if is_sound(each)]
+    first = {each.name: each for each in reversed(sound)}
+    kept = tuple(first[name] for name in sorted(first))
+    if len(kept) > OBSERVATIONS_MAX or len(encode(kept)) > room:
+        kept = _most_needed(sound, room)
     return TelemetryBatch(
         node=node,
         epoch=epoch,
@@ -113,6 +110,18 @@ def sign_batch(
         prev_hash=prev_hash,
         signature=signer.sign("telemetry", encode((node, epoch, seq, kept, prev_hash))),
     )
+
+
+def _most_needed(sound: Iterable[Observation], room: int) -> tuple[Observation, ...]:
+    """Choose what travels when not all has room; sorted by name, no name twice."""
+    chosen: dict[str, Observation] = {}
+    for observation in sorted(sound, key=_need):
+        size_bytes = len(encode(observation))
+        fits = size_bytes <= room and len(chosen) < OBSERVATIONS_MAX
+        if fits and observation.name not in chosen:
+            chosen[observation.name] = observation
+            room -= size_bytes
+    return tuple(chosen[name] for name in sorted(chosen))
 
 
 def _need(observation: Observation) -> tuple[int, str]:

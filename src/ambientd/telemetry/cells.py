@@ -146,11 +146,13 @@ class CellMember:
 
     def lost(self, peer: NodeId) -> None:
         """Note that a node cannot be reached."""
-        self._lost |= {peer}
+        if peer not in self._lost:
+            self._lost |= {peer}
 
     def found(self, peer: NodeId) -> None:
         """Note that a node can be reached again."""
-        self._lost -= {peer}
+        if peer in self._lost:
+            self._lost -= {peer}
 
     def on_published(self, data: bytes, now: int) -> SendBatch | None:
         """Bring an own batch to the head."""

@@ -17,19 +17,21 @@ LATENCY_BUCKETS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 CAPACITY_MAX = 1024
 ENGINE_CODE_MAX = 255
 
-_WANTED = MappingProxyType({measure.value: measure for measure in Measure})
-_DECIDING = frozenset(
+_DECIDING = MappingProxyType(
     {
-        Measure.SAFE_MODE,
-        Measure.CAPACITY,
-        Measure.EXECUTIONS,
-        Measure.ENGINE,
-        Measure.LATENCY,
-        Measure.BANDWIDTH,
-        Measure.LINK_SPEED,
-        Measure.CPU_LOAD,
-        Measure.MEMORY_AVAILABLE,
-        Measure.CARBON,
+        measure.value: measure
+        for measure in (
+            Measure.SAFE_MODE,
+            Measure.CAPACITY,
+            Measure.EXECUTIONS,
+            Measure.ENGINE,
+            Measure.LATENCY,
+            Measure.BANDWIDTH,
+            Measure.LINK_SPEED,
+            Measure.CPU_LOAD,
+            Measure.MEMORY_AVAILABLE,
+            Measure.CARBON,
+        )
     }
 )
 
@@ -71,10 +73,11 @@ def readings_of(batch: TelemetryBatch) -> Readings:
     """Pick what decides out of a batch; a negative value is impossible and thus not known."""
     values: dict[Measure, int] = {}
     for observation in batch.observations:
-        measure = _WANTED.get(observation.name)
         value = observation.value
-        if measure in _DECIDING and measure is not None and value is not None and value >= 0:
-            values[measure] = value
+        if value is not None and value >= 0:
+            measure = _DECIDING.get(observation.name)
+            if measure is not None:
+                values[measure] = value
     return Readings(values)
 
 

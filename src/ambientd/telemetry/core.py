@@ -126,15 +126,16 @@ class Telemetry:
     @property
     def next_deadline(self) -> int | None:
         """Give when to check the breakers or to publish; 0 is at once."""
-        options, due = self._options, []
+        options, published_ms = self._options, self._published_ms
         if self._checked_ms is None:
             return 0
-        if self._has_news or not self._safe_mode.is_steady:
-            due.append(self._checked_ms + options.check_ms)
+        publish_at = None
         if self._sampled is not None:
-            published_ms = self._published_ms
-            due.append(0 if published_ms is None else published_ms + options.interval_ms)
-        return min(due, default=None)
+            publish_at = 0 if published_ms is None else published_ms + options.interval_ms
+        if self._has_news or not self._safe_mode.is_steady:
+            check_at = self._checked_ms + options.check_ms
+            return check_at if publish_at is None else min(check_at, publish_at)
+        return publish_at
 
     def handle(self, event: Event, *, now: int) -> list[Effect]:
         """Advance by one event."""
@@ -195,8 +196,10 @@ class Telemetry:
         return [messages.SafeModeChanged(after, self._safe_mode.reasons)]
 
     def _sample(self, measure: Measure) -> int | None:
-        found = (each.value for each in self._sampled or () if each.name == measure)
-        return next(found, None)
+        for each in self._sampled or ():
+            if each.name == measure:
+                return each.value
+        return None
 
     def _publish(self, now: int) -> list[Effect]:
         effects: list[Effect] = []
@@ -221,14 +224,13 @@ class Telemetry:
         """Give what the node knows of itself without a probe; it wins over a probe's word."""
         latency_us = self._round_trips.latency_us_of_all(now)
         bandwidth = self._transfers.bandwidth_kbit_per_s(now)
-        own = {
-            Measure.SAFE_MODE: 0 if self._safe_mode.mode is Mode.NORMAL else 1000,
-            Measure.CAPACITY: self._options.capacity * 1000,
-            Measure.EXECUTIONS: self._running * 1000,
-            Measure.ENGINE: self._options.engine * 1000,
-        }
+        mode = 0 if self._safe_mode.mode is Mode.NORMAL else 1000
+        capacity, engine = self._options.capacity * 1000, self._options.engine * 1000
         return [
-            *(Observation(name=name, value=each, source=OWN_SOURCE) for name, each in own.items()),
+            Observation(name=Measure.SAFE_MODE, value=mode, source=OWN_SOURCE),
+            Observation(name=Measure.CAPACITY, value=capacity, source=OWN_SOURCE),
+            Observation(name=Measure.EXECUTIONS, value=self._running * 1000, source=OWN_SOURCE),
+            Observation(name=Measure.ENGINE, value=engine, source=OWN_SOURCE),
             Observation(name=Measure.LATENCY, value=latency_us, source="round-trips"),
             Observation(name=Measure.BANDWIDTH, value=bandwidth, source="transfers"),
         ]

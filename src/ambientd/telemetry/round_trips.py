@@ -48,6 +48,8 @@ class RoundTrips:
             if now - self._samples[oldest][-1][0] <= AGE_MS_MAX:
                 break
             del self._samples[oldest]
+        if not self._samples:
+            return None
         each = (self.latency_us(peer, now) for peer in self._samples)
         return median([value for value in each if value is not None])
 
@@ -65,5 +67,7 @@ class Transfers:
 
     def bandwidth_kbit_per_s(self, now: int) -> int | None:
         """Give the fastest recent transfer, or None without any."""
+        if not self._samples:
+            return None
         recent = [value for at, value in self._samples if now - at <= BANDWIDTH_AGE_MS_MAX]
         return max(recent, default=None)

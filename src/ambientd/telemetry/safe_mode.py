@@ -106,12 +106,13 @@ class SafeMode:
 
     def __init__(self, options: SafeModeOptions) -> None:
         self._options = options
-        self._breakers = {
-            Reason.HOT: Breaker(options.temperature_milli_celsius),
-            Reason.SLOW: Breaker(options.latency_us),
-            Reason.OVERSIZED: Breaker(options.size_bytes),
-            Reason.FAILING: Breaker(options.consecutive_errors),
-        }
+        self._breakers = (
+            (Reason.HOT, Breaker(options.temperature_milli_celsius)),
+            (Reason.SLOW, Breaker(options.latency_us)),
+            (Reason.OVERSIZED, Breaker(options.size_bytes)),
+            (Reason.FAILING, Breaker(options.consecutive_errors)),
+        )
+        self._is_moving = False  # a breaker was, when they were last updated
         self._errors = 0
         self._failed_ms = 0
         self._size_bytes = 0
@@ -120,7 +121,7 @@ class SafeMode:
     @property
     def reasons(self) -> tuple[Reason, ...]:
         """Give the breakers that have tripped."""
-        return tuple(reason for reason, breaker in self._breakers.items() if breaker.tripped)
+        return tuple(reason for reason, breaker in self._breakers if breaker.tripped)
 
     @property
     def is_steady(self) -> bool:
@@ -129,7 +130,7 @@ class SafeMode:
             self.mode is Mode.NORMAL
             and not self._errors
             and not self._size_bytes
-            and not any(each.is_moving for each in self._breakers.values())
+            and not self._is_moving
         )
 
     def note_outcome(self, now: int, *, succeeded: bool) -> None:
@@ -148,12 +149,13 @@ class SafeMode:
         """Take all readings and give the mode; `running` executions hold up the draining."""
         if now - self._failed_ms >= self._options.quiet_ms:
             self._errors = 0
-        self._breakers[Reason.HOT].update(temperature_milli_celsius, now)
-        self._breakers[Reason.SLOW].update(latency_us, now)
-        self._breakers[Reason.OVERSIZED].update(self._size_bytes, now)
-        self._breakers[Reason.FAILING].update(self._errors, now)
+        readings = (temperature_milli_celsius, latency_us, self._size_bytes, self._errors)
+        for (_, breaker), reading in zip(self._breakers, readings, strict=True):
+            breaker.update(reading, now)
+        self._is_moving = any(breaker.is_moving for _, breaker in self._breakers)
         self._size_bytes = 0
-        self._signal(Signal.TRIPPED if self.reasons else Signal.RECOVERED)
+        # A breaker that has tripped is moving as well.
+        self._signal(Signal.TRIPPED if self._is_moving and self.reasons else Signal.RECOVERED)
         if running == 0:
             self._signal(Signal.DRAINED)
         return self.mode
