@@ -186,6 +186,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
     genesis = genesis_of(options.members)
     cast = Cast(genesis)
     may_lie = Fault.LIAR in options.faults
+    replays = Fault.SEATS in options.faults and random.Random(options.seed + 2).randrange(2)
     bad = dice.sample(range(options.members), liars_max(options.members) if may_lie else 0)
     for number in range(options.members + options.joiners):
         is_member = number < options.members
@@ -201,6 +202,8 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             vices = frozenset({WORKER_VICES[options.seed % len(WORKER_VICES)]})
         if vices and options.vices is not None:
             vices = options.vices
+        elif vices and replays:
+            vices |= {Vice.REPLAY}
         is_short = Fault.SHORT_LOG in options.faults
         if vices and is_short:
             vices |= {Vice.MISLEAD}

@@ -37,6 +37,7 @@ from ambientd.node.event import Event
 from ambientd.ports.store import StoreTable
 from ambientd.wasm.prepare import REWRITER_VERSION
 from sim.disk import Disk
+from sim.replays import Replays
 
 Wish = Body | Record
 
@@ -88,10 +89,11 @@ class Vice(Enum):
     LAZY = "answers at once with a guess, and executes nothing"
     COPY = "seals a guess, and opens what it learns from others once all are sealed"
     MISLEAD = "offers states of its own making, and other pages than those asked for"
+    REPLAY = "says again, as it was and as if it was new, what was said in epochs before"
 
 
-DRAWN_VICES = tuple(vice for vice in Vice if vice is not Vice.MISLEAD)
-"""What members are drawn from; who misleads comes with short logs."""
+DRAWN_VICES = tuple(vice for vice in Vice if vice not in (Vice.MISLEAD, Vice.REPLAY))
+"""What members are drawn from; who misleads comes with short logs, who replays with seats."""
 WORKER_VICES = (Vice.SLOW, Vice.IDLE, Vice.FORGE, Vice.MEDDLE, Vice.LAZY, Vice.COPY)
 SLOW_MS = 10_000
 
@@ -131,6 +133,7 @@ class Resident(ABC):
         self.has_lost_safety = False
         self.wanted: dict[bytes, Wish] = {}
         self._dice = dice
+        self._replays = Replays(random.Random(options.seed))
         self._allowed: frozenset[NodeId] = frozenset()
 
     @property
@@ -190,7 +193,20 @@ class Resident(ABC):
         return (Vice.MUTE if is_referee else Vice.IDLE) in self.vices
 
     def twisted(self, effect: NodeEffect) -> list[NodeEffect]:
-        """Forge answers; turn an equivocator's proposal into two, each for some of the others."""
+        """Forge answers, replay, make two of an equivocator's proposal, each for some others."""
+        if Vice.REPLAY in self.vices and isinstance(effect, BroadcastFrame | SendFrame):
+            return [*self._bent(effect), *self._replayed(effect.frame)]
+        return self._bent(effect)
+
+    def _replayed(self, frame: bytes) -> list[NodeEffect]:
+        """Say again to all what was said in epochs before."""
+        if frame[:1] != LOG_FRAME or self.node is None:
+            return []
+        now = self.node.consensus.options
+        again = self._replays.again(decode_message(frame[1:]), now.epoch, now.members)
+        return [BroadcastFrame(LOG_FRAME + encode_message(each)) for each in again]
+
+    def _bent(self, effect: NodeEffect) -> list[NodeEffect]:
         if isinstance(effect, SendFrame):
             frame = _forged(effect.frame) if Vice.FORGE in self.vices else effect.frame
             frame = _misleading(frame) if Vice.MISLEAD in self.vices else frame

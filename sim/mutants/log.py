@@ -1,5 +1,6 @@
 """Bugs of the log: votes, time-outs, certificates, commits, what is persisted."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,11 @@ from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.core import Consensus
 from ambientd.consensus.effects import Effect, PersistSafety
 from ambientd.consensus.forwarding import Forwarding
-from ambientd.consensus.messages import GENESIS, Header, QuorumCertificate
+from ambientd.consensus.messages import GENESIS, Header, Position, QuorumCertificate
+from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.pacemaker import Pacemaker
 from ambientd.consensus.safety import SafetyRules, SafetyState
+from ambientd.model.genesis import FIRST_EPOCH
 from sim.mutants.patch import Mutant, Patch, always, passing_over
 
 NEVER_MS = 10**15
@@ -37,6 +40,24 @@ class _CountsVotesTwice(Verifier):
 class _TrustsTimeouts(Verifier):
     def timeout_is_signed(self, *_: object) -> bool:
         return True
+
+
+class _TakesOlderEpochs(Verifier):
+    def __init__(self, options: ConsensusOptions, committee: Committee) -> None:
+        super().__init__(options, committee)
+        older = dataclasses.replace(options, epoch=options.epoch - 1)
+        self._older = _TakesOlderEpochs(older, committee) if older.epoch >= FIRST_EPOCH else None
+
+    def qc_holds(self, qc: QuorumCertificate) -> bool:
+        older = self._older
+        return super().qc_holds(qc) or (older is not None and older.qc_holds(qc))
+
+    def timeout_is_signed(
+        self, term: int, high_position: Position, member: int, signature: bytes
+    ) -> bool:
+        said, older = (term, high_position, member, signature), self._older
+        is_signed = super().timeout_is_signed(*said)
+        return is_signed or (older is not None and older.timeout_is_signed(*said))
 
 
 class _TrustsBlocks(Verifier):
@@ -171,6 +192,13 @@ LOG_MUTANTS = (
         "trusts-timeouts", "does not check a time-out's signature", _TrustsTimeouts, "forge_timeout"
     ),
     _trust("trusts-blocks", "does not check a proposer's signature", _TrustsBlocks, "impersonate"),
+    Mutant(
+        "takes-older-epochs",
+        "takes what was signed in an epoch before for signed in the present one",
+        (Patch(follower, "Verifier", lambda _: _TakesOlderEpochs),),
+        "node-seats",
+        lies=("replay",),
+    ),
     Mutant(
         "any-proposer",
         "takes blocks from members that do not coordinate",
