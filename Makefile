@@ -30,7 +30,7 @@ demo: $(VENV)/.runtime  ## One real task: four daemons, one liar, a receipt, a B
 	@$(BIN)/ambientctl demo
 
 test: $(VENV)/.dev  ## Run the test suite, the bug museum with it: make test JOBS=4
-	$(BIN)/python -m scripts.suite --jobs $(JOBS) -m "not hunt"
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not hunt"
 
 mutants: $(VENV)/.dev  ## Plant every deliberate bug and see that the simulator catches it
 	$(BIN)/python -m sim mutants

@@ -214,15 +214,20 @@ async def test_an_empty_store_is_the_genesis(tmp_path: Path) -> None:
 
 
 async def test_a_failed_write_ends_the_pump_before_anything_leaves(tmp_path: Path) -> None:
-    class FullStore(MemoryStore):
+    class FillingStore(MemoryStore):
+        is_full = False
+
         def write(self, batch: tuple[Write, ...]) -> None:
-            raise StoreError("the disk is full")
+            if self.is_full:
+                raise StoreError("the disk is full")
+            super().write(batch)
 
     genesis, seed = found_cluster(tmp_path / "c")
-    store = FullStore()
+    store = FillingStore()
     left: list[NodeEffect] = []
     async with StoreWriter(store) as writer:
         pump = Pump(node_on(store, writer, genesis, seed), Clock(), writer)
+        store.is_full = True
         await pump.post(FrameReceived(NodeId(b"x" * 32), b"\x09"))
         with pytest.raises(StoreError, match="full"):
             await pump.run(left.append, [Started()])
