@@ -29,6 +29,7 @@ from ambientd.telemetry.core import TelemetryOptions
 from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, draw_disks, lay
 from sim.histories import History
+from sim.money import BondsWait, Purses
 from sim.node_checkers import (
     Conservation,
     EqualRoots,
@@ -62,6 +63,7 @@ STRANGERS = 3
 LOOKS = 4
 LAST_TASK_MS_BEFORE_END = 15_000
 UNTIL_MS = EPOCH_MS + 3_600_000
+CLOCKS_MS = 1_000  # what clocks and block time may differ by
 SHORT_LOG = LogOptions(snapshot_blocks=16, kept_blocks=8)
 RULES = Rules(lease_ms=2_000, reveal_ms=2_000, dispute_ms=4_000, batch_ms=1_000)
 
@@ -76,6 +78,7 @@ class ClusterOptions:
     faults: frozenset[Fault] = ALL_FAULTS
     time_ms: int = 60_000
     task_every_ms: int = 700
+    keep_ms: int = RULES.keep_ms
     happenings: tuple[Happening, ...] | None = None  # None: drawn from the seed
     vices: frozenset[Vice] | None = None  # None: drawn from the seed
 
@@ -183,7 +186,7 @@ def task_spec(serial: int, assurance: Assurance, replicas: int) -> TaskSpec:
 
 def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
     """Give out the parts: up to f members and one guest may have a vice."""
-    genesis = genesis_of(options.members)
+    genesis = genesis_of(options.members, replace(RULES, keep_ms=options.keep_ms))
     cast = Cast(genesis)
     may_lie = Fault.LIAR in options.faults
     replays = Fault.SEATS in options.faults and random.Random(options.seed + 2).randrange(2)
@@ -243,7 +246,8 @@ def _schedule_tasks(
         replicas = min(dice.choice([1, 2, 2, 2, 3]), options.members)
         assurance = Assurance.NONE if replicas == 1 else Assurance.REPLICATED
         spec = kit.spec(serial, assurance, replicas)
-        admit = Admit(nonce=b"%d" % serial, spec=spec, until_ms=UNTIL_MS)
+        until_ms = min(UNTIL_MS, EPOCH_MS + time_ms + options.keep_ms - CLOCKS_MS)
+        admit = Admit(nonce=b"%d" % serial, spec=spec, until_ms=until_ms)
         task = task_id(NodeId(host.key), admit.nonce, admit.spec)
         world.at(time_ms, partial(history.submitted, task, host.key, time_ms))
         world.at(time_ms, lambda h=host, a=admit: want(world, h, a))  # type: ignore[misc]
@@ -331,6 +335,9 @@ def build(
         idle = frozenset(keys[number] for number in unneeded if forgets)
         seats = random.Random(options.seed * 5_003 + options.members)
         Owners(world, cast.hosts, idle, seats).schedule(options.time_ms - CALM_MS_MIN)
+    if Fault.MONEY in options.faults:
+        money = random.Random(options.seed * 10_007 + options.members)
+        Purses(world, cast.hosts, money).schedule(options.time_ms - LAST_TASK_MS_BEFORE_END)
     _schedule_tasks(kit, cast, history, options, storms, dice)
     return world, cast, history, happenings
 
@@ -376,6 +383,7 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
                 OthersFirst(),
                 CosignedBatches(genesis),
                 DecidedSeats(),
+                BondsWait(genesis.rules.keep_ms),
                 InvitedOnly(frozenset(host.key for host in cast.hosts)),
                 OpenAreDue(LEASE_MS_MAX),
                 names,

@@ -36,7 +36,7 @@ class History(NodeChecker):
         self._submits: dict[TaskId, tuple[bytes, int]] = {}
         self._cancels: dict[TaskId, int] = {}
         self._indexes: dict[bytes, list[int]] = {}
-        self._states: dict[tuple[bytes, int], tuple[TaskState, bytes, int]] = {}
+        self._states: dict[tuple[bytes, int], tuple[TaskState | None, bytes, int]] = {}
 
     def submitted(self, task: TaskId, node: bytes, now: int) -> None:
         """Note that a node's owner submits a task."""
@@ -62,19 +62,20 @@ class History(NodeChecker):
         for change in ledger_changes(effect):
             index = change.committed.blocks[-1].index
             for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
-                if table is Table.TASK and isinstance(entry, TaskEntry):
+                if table is Table.TASK and isinstance(entry, TaskEntry | None):
                     self._saw_state(name, index, entry, now)
 
-    def _saw_state(self, task: bytes, index: int, entry: TaskEntry, now: int) -> None:
+    def _saw_state(self, task: bytes, index: int, entry: TaskEntry | None, now: int) -> None:
+        state, submitter = (None, b"") if entry is None else (entry.state, entry.submitter)
         known = self._states.get((task, index))
         if known is None:
-            self._states[task, index] = (entry.state, entry.submitter, now)
+            self._states[task, index] = (state, submitter, now)
             insort(self._indexes.setdefault(task, []), index)
-        elif known[:2] != (entry.state, entry.submitter):
+        elif known[:2] != (state, submitter):
             self._break(f"task {task.hex()[:12]} has two states at index {index}")
 
     def state_at(self, task: bytes, index: int) -> TaskState | None:
-        """Give a task's state after the block at `index`."""
+        """Give a task's state after the block at `index`; None before it, and once forgotten."""
         indexes = self._indexes.get(task, [])
         place = bisect_right(indexes, index)
         return self._states[task, indexes[place - 1]][0] if place else None

@@ -33,6 +33,7 @@ from sim.checkers import (
 from sim.disk import DiskLost
 from sim.epoch_checkers import EndProofs, EndsAreFinal, OwnCertificates
 from sim.machine import Delivery, Effect, Host
+from sim.money import KEPT_MSAT
 from sim.node_machine import FRAME, Persisted
 from sim.replica import unlabelled
 from sim.stage import Stage
@@ -41,7 +42,6 @@ from sim.vices import Resident
 
 WISH_EVERY_MS = 4_000
 EARLY_MAX = 10_000
-KEPT_MSAT = 500_000_000  # what an owner keeps for tasks: nothing gives a bond back yet
 
 
 class EpochsInside(Checker):

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct, json
 
+from ambientd.model.genesis import Rules
 from sim import cluster, scenarios
 from sim.checkers import InvariantViolation
 from sim.faults import ALL_FAULTS, LOG, NODE, Fault, labels, named
@@ -33,6 +34,7 @@ class Scenario:
     faults: frozenset[Fault]
     text: str
     tenure_ms: int = 600_000
+    keep_ms: int = Rules().keep_ms
 
 
 def _in(world: str, *faults: Fault) -> frozenset[Fault]:
@@ -80,6 +82,12 @@ SCENARIOS = MappingProxyType(
             NODE,
             _in(NODE, Fault.SHORT_LOG, Fault.CRASH, Fault.PARTITION, Fault.LIAR),
             "whole nodes that delete their log and stop and come back",
+        ),
+        "node-money": Scenario(
+            NODE,
+            _in(NODE, Fault.MONEY, Fault.SEATS, Fault.DELAY, Fault.CRASH, Fault.LIAR),
+            "whole nodes that move money, and forget tasks within seconds",
+            keep_ms=8_000,
         ),
     }
 )
@@ -150,6 +158,7 @@ def _cluster_options(plan: Plan) -> cluster.ClusterOptions:
         plan.nodes,
         faults=plan.effective_faults,
         time_ms=plan.time_ms,
+        keep_ms=SCENARIOS[plan.scenario].keep_ms,
         happenings=plan.happenings,
         vices=None if plan.lies is None else frozenset(Vice[name.upper()] for name in plan.lies),
     )

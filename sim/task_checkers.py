@@ -136,7 +136,8 @@ class FairVerdicts(EntryChecker):
     @staticmethod
     def _is_convicted(ledger: LedgerState, node: NodeId) -> bool:
         entry = ledger.node(node)
-        return entry is not None and entry.tombstoned and entry.bond_msat == 0
+        left_msat = ledger.moves(node).waiting_msat + (0 if entry is None else entry.bond_msat)
+        return entry is not None and entry.tombstoned and left_msat == 0
 
 
 def _committees(ledger: LedgerState) -> Iterator[frozenset[NodeId]]:

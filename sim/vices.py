@@ -96,6 +96,7 @@ DRAWN_VICES = tuple(vice for vice in Vice if vice not in (Vice.MISLEAD, Vice.REP
 """What members are drawn from; who misleads comes with short logs, who replays with seats."""
 WORKER_VICES = (Vice.SLOW, Vice.IDLE, Vice.FORGE, Vice.MEDDLE, Vice.LAZY, Vice.COPY)
 SLOW_MS = 10_000
+TOO_LATE_MS = 1_000
 
 
 def work_ms(drawn_ms: int, vices: frozenset[Vice]) -> int:
@@ -180,7 +181,8 @@ class Resident(ABC):
 
     def _is_granted(self, wish: Wish, ledger: LedgerState) -> bool:
         if isinstance(wish, Admit):
-            return ledger.task(task_id(NodeId(self.key), wish.nonce, wish.spec)) is not None
+            is_there = ledger.task(task_id(NodeId(self.key), wish.nonce, wish.spec)) is not None
+            return is_there or ledger.meta.time_ms > wish.until_ms + TOO_LATE_MS
         if isinstance(wish, Record) and isinstance(wish.body, Join):
             return ledger.node(wish.body.node) is not None
         return True

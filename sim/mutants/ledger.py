@@ -12,9 +12,10 @@ from ambientd.consensus import snapshots
 from ambientd.consensus.log import Log
 from ambientd.consensus.messages import Pages
 from ambientd.consensus.snapshots import SnapshotFetcher
-from ambientd.ledger import admission, assigning, seats, settling, tasks, upkeep
+from ambientd.ledger import accounts, admission, assigning, seats, settling, tasks, upkeep
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import EvidenceEntry, TaskEntry
+from ambientd.ledger.events import BondReturned
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Cancel, Record
@@ -119,6 +120,34 @@ def _keeps_the_bond(convict: Callable[..., None]) -> object:
             self.put_node(evidence.culprit, replace(after, bond_msat=before.bond_msat))
 
     return convicted
+
+
+def _spares_what_waits(convict: Callable[..., None]) -> object:
+    def convicted(self: Draft, name: Digest, evidence: EvidenceEntry) -> None:
+        before = self.moves(evidence.culprit)
+        convict(self, name, evidence)
+        if before.waiting_msat and not self.moves(evidence.culprit).waiting_msat:
+            self.put_moves(evidence.culprit, before)
+            meta = self.meta
+            left_msat = meta.fee_pool_msat - before.waiting_msat
+            self.put_meta(replace(meta, fee_pool_msat=left_msat))
+
+    return convicted
+
+
+def _back_at_once(_: object) -> object:
+    return lambda draft: draft.context.time_ms
+
+
+def _back_twice(give_back: Callable[..., None]) -> object:
+    def given_back(draft: Draft) -> None:
+        told = len(draft.events)
+        give_back(draft)
+        for event in draft.events[told:]:
+            if isinstance(event, BondReturned):
+                draft.credit(event.node, event.amount_msat)
+
+    return given_back
 
 
 def _own_clock(apply_block: Callable[..., object]) -> object:
@@ -233,6 +262,38 @@ LEDGER_MUTANTS = (
         "keeps-the-bond",
         "leaves a liar its bond",
         Patch(Draft, "convict", _keeps_the_bond),
+        vice="lie",
+    ),
+    _bug(
+        "bonds-back-at-once",
+        "gives a bond back as soon as that is asked for",
+        Patch(accounts, "_wait_end", _back_at_once),
+        scenario="node-money",
+    ),
+    _bug(
+        "bonds-back-twice",
+        "gives a bond back twice",
+        Patch(accounts, "give_back", _back_twice),
+        scenario="node-money",
+    ),
+    _bug(
+        "members-unbond",
+        "gives bonds back to members",
+        Patch(accounts, "is_seated", always(False)),
+        scenario="node-money",
+    ),
+    _bug(
+        "forgets-open-work",
+        "gives bonds back to workers whose answers are still disputed",
+        Patch(accounts, "workers", always(frozenset())),
+        Patch(accounts, "_has_lease", always(False)),
+        scenario="node-money",
+    ),
+    _bug(
+        "spares-what-waits",
+        "leaves a liar what it had asked back",
+        Patch(Draft, "convict", _spares_what_waits),
+        scenario="node-money",
         vice="lie",
     ),
     _bug(

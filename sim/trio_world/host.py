@@ -53,6 +53,7 @@ from sim.vices import Resident, Vice, Wish
 SYNC_MS_MAX = 8
 ASK_AGAIN_S = 1.0
 MEDDLE_S = 2.0
+FORGETS_MS = 3_600_000  # no world that keeps tasks so long sees one forgotten
 
 TRANSPORT = TransportOptions(
     topics=frozenset({TELEMETRY_TOPIC}), idle_limit_s=3.5, link_deadline_s=2.0, slow_limit_s=30.0
@@ -298,11 +299,16 @@ class TrioHost(Resident):
             price_msat_per_mgas=spec.price_msat_per_mgas,
             nonce=wish.nonce,
         )
-        while True:
+        while not self._is_too_late(wish):
             refusal = await self._ask(life, operations.TASK_SUBMIT.name, request)
             if refusal not in ("unavailable", "busy"):
                 return
             await trio.sleep(ASK_AGAIN_S)
+
+    def _is_too_late(self, wish: Admit) -> bool:
+        """Tell whether a task may have come and be forgotten: the desk dates each record anew."""
+        keep_ms = self.options.genesis.rules.keep_ms
+        return keep_ms < FORGETS_MS and self.around.now() + keep_ms // 2 > wish.until_ms
 
     @staticmethod
     async def _ask(life: Life, operation: str, request: object) -> str:

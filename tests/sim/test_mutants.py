@@ -8,7 +8,11 @@ from sim.__main__ import main
 from sim.hunt import hunt
 from sim.mutants import MUTANTS, mutated
 
-QUICK = {"votes-twice": "votes only climb", "keeps-escrow": "conservation"}
+QUICK = {
+    "votes-twice": "votes only climb",
+    "keeps-escrow": "conservation",
+    "bonds-back-at-once": "a bond that is asked back waits",
+}
 COMMANDED = "pays-twice"
 
 
