@@ -211,6 +211,21 @@ def test_an_older_offer_and_one_of_what_is_here_change_nothing() -> None:
     assert asked(fetcher.step(0, 0)).keys() >= {BENCH.key(1)}
 
 
+def test_an_offer_may_begin_with_epochs_that_were_left_since_it_was_asked_for() -> None:
+    members, tips = BENCH.options.members, BENCH.options.beacon_tips
+    past, further = (
+        EpochEnd(STOP_PREFIX + encode(Epoch(number, members, b"s", tips)), TAKEN.snapshot.links[:2])
+        for number in (BENCH.options.epoch, BENCH.options.epoch + 1)
+    )
+    fetcher = SnapshotFetcher(BENCH.options, read_stop)
+    offer = replace(TAKEN.offer, ends=(past,))
+    assert fetcher.take_offer(BENCH.key(1), offer, BENCH.options, 0) is None
+    assert asked(fetcher.step(0, 0)).keys() >= {BENCH.key(1)}
+    fetcher = SnapshotFetcher(BENCH.options, read_stop)
+    offer = replace(TAKEN.offer, ends=(past, further))
+    assert fetcher.take_offer(BENCH.key(1), offer, BENCH.options, 0) is not None
+
+
 @dataclass
 class Compacted:
     """A source that keeps a snapshot and no block up to it."""

@@ -174,7 +174,8 @@ class SnapshotFetcher:
         known = head_index if before is None else max(head_index, before.snapshot.index)
         if snapshot.index <= known:
             return None
-        then = verify_epoch_chain(options, offer.ends, self._read_stop)
+        ends = self._still_to_come(offer.ends, options.epoch)
+        then = verify_epoch_chain(options, ends, self._read_stop)
         if isinstance(then, str):
             return then
         if not then.is_trusted:
@@ -187,8 +188,14 @@ class SnapshotFetcher:
         pages = {digest: kept[digest] for _, digest in snapshot.pages if digest in kept}
         missing = {digest: None for _, digest in snapshot.pages if digest not in pages}
         peers = {name: _Peer() for name in (sender, *(each for each in names if each != sender))}
-        self._download = Download(snapshot, offer.ends, peers, pages, missing)
+        self._download = Download(snapshot, ends, peers, pages, missing)
         return None
+
+    def _still_to_come(self, ends: Sequence[EpochEnd], epoch: int) -> tuple[EpochEnd, ...]:
+        """Leave out the ends of epochs that this node has left since it asked."""
+        begun = [self._read_stop(end.record) for end in ends]
+        past = sum(each is not None and each.number <= epoch for each in begun)
+        return tuple(ends[past:])
 
     def take_pages(self, sender: bytes, answer: Pages, now: int) -> str | None:
         """Keep the pages that are missing; give what is wrong with any.
