@@ -20,6 +20,8 @@ from sim.vices import Resident
 
 KEPT_MSAT = 500_000_000
 """What an owner who submits tasks keeps for them: bonds come back late."""
+ALLOWANCE_MSAT = 200_000_000
+"""What an owner who submits tasks moves in all."""
 MOVE_EVERY_MS = 800
 WELCOME_MS = 2_600
 STEP_MS = 500
@@ -34,12 +36,12 @@ class Purses:
         self._world = world
         self._hosts = hosts
         self._dice = dice
-        genesis = hosts[0].options.genesis
-        self._founders = frozenset(member.node for member in genesis.members)
+        founders = (member.node for member in hosts[0].options.genesis.members)
+        self._left_msat = dict.fromkeys(founders, ALLOWANCE_MSAT)
 
     def schedule(self, end_ms: int) -> None:
         """Lay out moves up to a time; guests are given something first, which they put at risk."""
-        guests = [host for host in self._hosts if NodeId(host.key) not in self._founders]
+        guests = [host for host in self._hosts if NodeId(host.key) not in self._left_msat]
         for guest in guests:
             at = WELCOME_MS + self._dice.randrange(STEP_MS)
             giver = self._dice.choice([host for host in self._hosts if host not in guests])
@@ -61,16 +63,25 @@ class Purses:
         kind = self._dice.randrange(5)
         if kind == 0:
             to = NodeId(self._dice.choice(self._hosts).key)
-            self._transfer(host, to, self._part(self._spare_msat(host, ledger)))
+            self._transfer(host, to, self._spent_msat(host, ledger))
         elif kind < 3:
-            self._bond(host, self._part(self._spare_msat(host, ledger)))
+            self._bond(host, self._spent_msat(host, ledger))
         else:
             self._unbond(host, self._part(bond_msat))
 
-    def _spare_msat(self, host: Resident, ledger: LedgerState) -> int:
+    def _spent_msat(self, host: Resident, ledger: LedgerState) -> int:
+        """Draw what a node spends: founders of an allowance, as they need the rest for tasks.
+
+        What the ledger shows may be spent already, by a move that is still on its way.
+        """
         node = NodeId(host.key)
-        kept_msat = KEPT_MSAT if node in self._founders else 0
-        return max(0, ledger.balance_msat(node) - kept_msat)
+        left_msat = self._left_msat.get(node)
+        if left_msat is None:
+            return self._part(ledger.balance_msat(node))
+        spent_msat = self._part(left_msat // 2)
+        if spent_msat != TOO_MUCH_MSAT:
+            self._left_msat[node] = left_msat - spent_msat
+        return spent_msat
 
     def _part(self, amount_msat: int) -> int:
         """Draw some of an amount, or all, or more than anybody has."""
