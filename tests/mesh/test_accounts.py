@@ -22,7 +22,7 @@ GIFT_MSAT = 1_000_000
 
 @pytest.fixture
 def mesh(tmp_path: Path) -> Iterator[Cluster]:
-    plan = ClusterPlan(bitcoin="off", base_port=4650, rules=Rules(keep_ms=KEEP_MS))
+    plan = ClusterPlan(bitcoin="off", rules=Rules(keep_ms=KEEP_MS))
     cluster = Cluster(tmp_path / "mesh", 4, plan)
     try:
         cluster.start()
