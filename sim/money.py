@@ -11,10 +11,11 @@ from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.record import Bond, Transfer, Unbond
 from ambientd.node.effect import PersistLedger
-from sim.checkers import InvariantViolation
+from sim.checkers import InvariantViolation, Kinds
 from sim.disk import DiskLost
 from sim.machine import Effect, Host
 from sim.node_checkers import NodeChecker, ledger_changes
+from sim.node_machine import Persisted
 from sim.stage import Stage
 from sim.vices import Resident
 
@@ -118,6 +119,8 @@ class BondsWait(NodeChecker):
 
     Where a node takes several blocks at once, it is given the benefit of the doubt.
     """
+
+    effects: Kinds = (Persisted, DiskLost)
 
     def __init__(self, wait_ms: int) -> None:
         self._wait_ms = wait_ms

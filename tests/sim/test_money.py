@@ -9,7 +9,7 @@ from ambientd.ledger.entries import META_KEY, Entry, Key, Meta, Moves, moves_key
 from ambientd.ledger.events import BondAskedBack, BondRaised, BondReturned, Transferred
 from ambientd.model.base import NodeId
 from ambientd.node.effect import PersistLedger, Told
-from sim.checkers import InvariantViolation
+from sim.checkers import InvariantViolation, Kinds
 from sim.cluster import ClusterOptions, run
 from sim.faults import Fault
 from sim.money import BondsWait
@@ -24,6 +24,8 @@ WAIT_MS = 1_000
 
 class Heard(NodeChecker):
     """Counts what nodes tell of money."""
+
+    effects: Kinds = (Told,)
 
     def __init__(self) -> None:
         self.kinds: set[type] = set()
