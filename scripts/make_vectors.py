@@ -286,8 +286,9 @@ def records() -> dict[str, Any]:
     cluster = scene.cluster
     genesis_root = cluster.state.root
     report = NodeReport(node=cluster.node(2), accepting=True, capacity=4)
-    words = ((member, Registry(reports=(report,))) for member in range(3))
+    words = [(member, Registry(reports=(report,), observed_ms=1)) for member in range(3)]
     scene.block(*words, cluster.join(50))
+    scene.block(words[0])  # a word that is brought again
     for nonce, answers in ((b"agreed", {}), (b"disputed", {1: LIE})):
         task = task_id(cluster.node(0), nonce, spec())
         scene.block((0, Admit(nonce=nonce, spec=spec(), until_ms=UNTIL_MS)))

@@ -270,7 +270,7 @@ class TestCluster:
 
     def report(self, *reports: NodeReport) -> list[LedgerEvent]:
         """Let all members report the same."""
-        body = Registry(reports=reports)
+        body = Registry(reports=reports, observed_ms=self.time_ms)
         return self.block(*((member, body) for member in range(self.members)))
 
     def note(self, size: int | None = None, signers: int | None = None) -> CheckpointNote:

@@ -57,7 +57,8 @@ def test_a_node_is_gone_once_more_members_say_so_than_may_lie(members: int, enou
         cluster.block((member, Registry(reports=(node, node))))
         cluster.block((member, Registry(reports=(node,), observed_ms=1)))
     assert (found(cluster, 0).accepting, found(cluster, 0).safe_mode) == (False, True)
-    cluster.block((0, Registry(reports=(NodeReport(node=cluster.node(0), accepting=True),))))
+    back = NodeReport(node=cluster.node(0), accepting=True)
+    cluster.block((0, Registry(reports=(back,), observed_ms=2)))
     assert (found(cluster, 0).accepting, found(cluster, 0).safe_mode) == (True, False)
 
 
@@ -108,7 +109,7 @@ def test_the_engine_is_what_more_members_say_than_may_lie() -> None:
 
     def say(member: int, engine: int) -> int:
         report = NodeReport(node=cluster.node(1), accepting=True, engine=engine)
-        cluster.block((member, Registry(reports=(report,))))
+        cluster.block((member, Registry(reports=(report,), observed_ms=cluster.time_ms)))
         return found(cluster, 1).engine
 
     assert [say(0, 3), say(1, 3)] == [0, 0], "two members are too few to speak for all"
@@ -138,3 +139,16 @@ def test_a_restart_keeps_every_members_reports() -> None:
     again = cluster.restarted()
     assert again.report(cluster.node(1), cluster.node(0)) == gone
     assert again.report(cluster.node(1), cluster.node(2)) is None
+
+
+def test_no_liar_brings_back_what_an_honest_member_said_before() -> None:
+    cluster = TestCluster()
+    gone = Registry(reports=(NodeReport(node=cluster.node(0), accepting=False),), observed_ms=5)
+    here = Registry(reports=(NodeReport(node=cluster.node(0), accepting=True),), observed_ms=6)
+    cluster.block((1, gone))
+    cluster.block((1, here))
+    events = cluster.block((1, gone), (3, gone))
+    assert found(cluster, 0).accepting, "one liar and an older word decided"
+    assert "has spoken since" in rejections(events)[0]
+    cluster.block((2, gone))
+    assert not found(cluster, 0).accepting

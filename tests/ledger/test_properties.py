@@ -136,7 +136,8 @@ class Stream:
                     load_percent=self.pick(110),
                 )
                 for _ in range(self.pick(4))
-            )
+            ),
+            observed_ms=self.cluster.time_ms,
         )
 
     def receipt_log(self) -> Body:
@@ -226,7 +227,7 @@ def test_every_task_ends_when_time_goes_on(data: st.DataObject) -> None:
         NodeReport(node=node, accepting=not stream.cluster.state.node(node).tombstoned, capacity=9)
         for node in nodes
     )
-    stream.cluster.block((0, Registry(reports=back)))
+    stream.cluster.block((0, Registry(reports=back, observed_ms=stream.cluster.time_ms + 1)))
     for _ in range(40):
         stream.cluster.block(after_ms=20_000)
     able = stream.cluster.state.able_nodes()
@@ -247,7 +248,8 @@ def test_before_the_time_that_it_waits_for_no_block_without_records_changes_a_ta
     cluster = stream.cluster
     for _ in range(data.draw(st.integers(1, 15))):
         stream.step()
-        wait_ms = (awaited_ms(cluster.state) or UNTIL_MS) - cluster.time_ms - 1
+        awaited = awaited_ms(cluster.state)
+        wait_ms = (UNTIL_MS if awaited is None else awaited) - cluster.time_ms - 1
         if wait_ms > 0:
             before = dict(cluster.state.tasks())
             assert cluster.leap(after_ms=min(wait_ms, STEP_MS_MAX)) == []

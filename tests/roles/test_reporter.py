@@ -94,6 +94,17 @@ def test_no_two_reports_are_the_same_record() -> None:
     assert len(seen) == 3
 
 
+def test_a_member_whose_clock_was_set_back_is_heard_all_the_same() -> None:
+    cluster = TestCluster()
+    role = reporter(cluster)
+    away = NodeReport(node=cluster.node(1), accepting=False)
+    for now, report in ((NOW, away), (NOW - 60_000, replace(away, accepting=True))):
+        [proposed] = role.on_reports((report,), cluster.state, now)
+        assert isinstance(proposed, Propose)
+        cluster.block((0, proposed.body))
+        assert cluster.state.report(report.node, cluster.node(0)) == report
+
+
 def test_a_node_outside_the_committee_reports_nothing() -> None:
     cluster = TestCluster()
     assert not reporter(cluster, 9).is_due(cluster.state, NOW)

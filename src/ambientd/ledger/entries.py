@@ -34,6 +34,7 @@ class Table(IntEnum):
     SEAT = 11
     TIP = 12
     MOVES = 13
+    WORD = 14
 
 
 Key: TypeAlias = tuple[Table, bytes]
@@ -76,6 +77,11 @@ def leaf_key(index: int) -> Key:
 def moves_key(node: NodeId) -> Key:
     """Give the key of what a node's owner has said of its account."""
     return Table.MOVES, node
+
+
+def word_key(member: NodeId) -> Key:
+    """Give the key of when a member last said how it finds the nodes."""
+    return Table.WORD, member
 
 
 def tip_key(tip: bytes) -> Key:
@@ -269,6 +275,12 @@ class Moves(Value, frozen=True):
     due_ms: int = 0
 
 
+class LastWord(Value, frozen=True):
+    """When a member last said how it finds the nodes, by its own clock."""
+
+    observed_ms: int
+
+
 Entry: TypeAlias = (
     Meta
     | Account
@@ -284,6 +296,7 @@ Entry: TypeAlias = (
     | SeatEntry
     | UsedTip
     | Moves
+    | LastWord
 )
 
 ENTRY_TYPES: dict[Table, type[Entry]] = {
@@ -301,6 +314,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.SEAT: SeatEntry,
     Table.TIP: UsedTip,
     Table.MOVES: Moves,
+    Table.WORD: LastWord,
 }
 
 

@@ -18,6 +18,7 @@ from ambientd.ledger.entries import (
     Entry,
     EpochEntry,
     Key,
+    LastWord,
     Leaf,
     Meta,
     Moves,
@@ -32,6 +33,7 @@ from ambientd.ledger.entries import (
     report_key,
     seat_key,
     tip_key,
+    word_key,
 )
 from ambientd.ledger.state_tree import StateTree
 from ambientd.model.base import Digest, NodeId, TaskId
@@ -283,6 +285,10 @@ class LedgerState:
     def report(self, node: NodeId, member: NodeId) -> NodeReport | None:
         """Give a member's last report on a node."""
         return cast("NodeReport | None", self._items.get(report_key(node, member)))
+
+    def last_word(self, member: NodeId) -> LastWord | None:
+        """Give when a member last said how it finds the nodes."""
+        return cast("LastWord | None", self._items.get(word_key(member)))
 
     def nodes(self) -> list[NodeId]:
         """Give every node, sorted; not to be changed."""

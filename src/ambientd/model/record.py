@@ -38,7 +38,7 @@ class NodeReport(Value, frozen=True):
 class Registry(Value, frozen=True, tag=3):
     """One member's word on the nodes' conditions; only several together enter scheduling.
 
-    `observed_ms` sets apart two records of the same content: the log takes each record once.
+    `observed_ms` orders what the author says: a word that is brought again counts for nothing.
     """
 
     reports: tuple[NodeReport, ...]

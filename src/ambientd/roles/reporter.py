@@ -4,8 +4,8 @@ Conditions change all the time, so they are told in coarse buckets, and only wha
 the ledger has as this member's last word goes into the log. While no task is under way, what
 was measured goes there once a minute, by all members together: the log rests in between.
 
-One word is on its way at a time: of two, the older may arrive last, having been sent before the
-coordinator was connected, and would stand until the next report.
+One word is on its way at a time: until the ledger has it, all that is in it is news again. Of two
+the older may arrive last, having been sent before the coordinator was connected; it is rejected.
 """
 
 from msgspec.structs import replace
@@ -67,7 +67,10 @@ class Reporter:
         if not news:
             return []
         self._said, self._said_ms = news[-1], now
-        return [Propose(Registry(reports=news, observed_ms=now))]
+        before = state.last_word(self._id)
+        # A clock that was set back must not silence this member.
+        observed_ms = now if before is None else max(now, before.observed_ms + 1)
+        return [Propose(Registry(reports=news, observed_ms=observed_ms))]
 
     def _is_news(self, report: NodeReport, state: LedgerState, *, with_measures: bool) -> bool:
         entry = state.node(report.node)
