@@ -313,6 +313,7 @@ def records() -> dict[str, Any]:
     scene.block(*enumerate(votes), (3, replace(votes[0], node=cluster.node(3), wish=SeatWish.OUT)))
     while (due := cluster.state.epoch_due) is not None:
         scene.block((0, due))
+    scene.block((0, votes[0]))  # said before the seat changed
     last = cluster.state.epoch
     began = cluster.state.epoch_entry(last.number)
     assert began is not None

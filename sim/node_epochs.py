@@ -233,8 +233,8 @@ class Owners:
         for node in ledger.members:
             member = self._hosts[node]
             wanted = wish if member.is_honest else self._dice.choice(list(SeatWish))
-            vote = SeatVote(node=NodeId(host.key), wish=wanted, said_ms=asked_ms)
             at = asked_ms + self._dice.randrange(1_000)
+            vote = SeatVote(node=NodeId(host.key), wish=wanted, said_ms=at)
             self._world.at(at, partial(self._say, member, vote))
 
     def _say(self, host: Resident, body: Body) -> None:

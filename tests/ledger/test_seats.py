@@ -85,7 +85,7 @@ def test_a_member_leaves_by_its_own_word_and_others_only_by_a_quorum() -> None:
     cluster = TestCluster()
     decide(cluster, 3, SeatWish.OUT, range(2))
     assert cluster.state.epoch_due is None
-    cluster.block(said(cluster, 1, 1, SeatWish.OUT))
+    cluster.block(said(cluster, 1, 1, SeatWish.OUT, at=2))
     due = cluster.state.epoch_due
     assert due is not None
     assert set(due.members) == {cluster.node(n) for n in (0, 2, 3)}
@@ -96,7 +96,7 @@ def test_the_last_word_counts_and_an_old_one_does_not_come_back() -> None:
     decide(cluster, 4, SeatWish.IN)
     cluster.block(said(cluster, 0, 4, SeatWish.OUT, at=2))
     [reason] = rejections(cluster.block(said(cluster, 0, 4, SeatWish.IN, at=1)))
-    assert "something else since" in reason
+    assert "has spoken since" in reason
     cluster.block(asked(4))
     assert cluster.state.epoch_due is None
 
@@ -108,7 +108,7 @@ def test_who_comes_instead_takes_the_seat_of_the_lowest_if_it_stands_higher() ->
     assert cluster.state.epoch_due is None  # its bond is nothing, theirs is not
     [reason] = rejections(cluster.block(asked(4, at=2, bond_msat=1)))
     assert "does not cover" in reason
-    cluster.block(said(cluster, 2, 2, SeatWish.OUT))
+    cluster.block(said(cluster, 2, 2, SeatWish.OUT, at=2))
     due = cluster.state.epoch_due
     assert due is not None  # a seat that is given back is free for whoever a quorum lets in
     assert set(due.members) == {cluster.node(n) for n in (0, 1, 3, 4)}
@@ -171,7 +171,7 @@ def test_a_bond_is_taken_from_the_balance() -> None:
 
 def test_one_member_that_speaks_on_every_node_gives_the_others_nothing_to_look_at() -> None:
     cluster = with_guests()
-    cluster.block(*(said(cluster, 0, node, SeatWish.IN) for node in range(7)))
+    cluster.block(*(said(cluster, 0, node, SeatWish.IN, at=1 + node) for node in range(7)))
     assert len(cluster.state.seats(1)) == 7
     assert cluster.state.seats(quorum(4)) == set()
     cluster.block(asked(4))
@@ -295,3 +295,32 @@ def test_whatever_is_said_epochs_follow_one_another_lawfully(
     assert again.epoch == seats.cluster.state.epoch
     for least in range(members + 2):
         assert again.seats(least) == seats.cluster.state.seats(least)
+
+
+def test_what_was_said_before_a_seat_changed_cannot_be_brought_back() -> None:
+    cluster = with_guests()
+    cluster.block(asked(4))
+    let_in = [said(cluster, member, 4, SeatWish.IN, at=1) for member in range(3)]
+    cluster.block(*let_in)
+    stop(cluster)
+    decide(cluster, 4, SeatWish.OUT, range(4), at=2)
+    stop(cluster)
+    cluster.block(asked(4, at=3))
+    reasons = rejections(cluster.block(*let_in))
+    assert cluster.state.epoch_due is None, "older words let a node in that a quorum has put out"
+    assert all("has spoken since" in reason for reason in reasons)
+    assert len(reasons) == 3
+
+
+def test_nobody_makes_a_node_leave_with_an_older_word_of_its_own() -> None:
+    cluster = with_guests()
+    left = said(cluster, 3, 3, SeatWish.OUT, at=1)
+    cluster.block(left)
+    stop(cluster)
+    cluster.block(asked(3, at=2))
+    assert rejections(cluster.block(left)), "its request would be taken back"
+    decide(cluster, 3, SeatWish.IN, at=2)
+    stop(cluster)
+    assert cluster.node(3) in cluster.state.members
+    assert rejections(cluster.block(left))
+    assert cluster.state.epoch_due is None

@@ -8,6 +8,7 @@ from ambientd.api import replies, requests
 from ambientd.api.accounts import hint_on_means
 from ambientd.api.operations import OperationError, match_id
 from ambientd.codec.signing import Signer
+from ambientd.ledger.entries import Topic
 from ambientd.ledger.events import RecordRejected, SeatSpoken
 from ambientd.model.base import NodeId
 from ambientd.model.record import Epoch, SeatAsked, SeatVote, SeatWish
@@ -83,9 +84,7 @@ class Seating:
     async def vote(self, request: requests.VoteOnSeat) -> replies.SeatSaid:
         """Say what this node's owner wants for a node's seat; answer once the ledger has it."""
         node = self._find(request.node)
-        seat = self._state.seat(node)
-        words = () if seat is None else seat.words
-        last_ms = max((word.said_ms for word in words if word.member == self._id), default=0)
+        last_ms = self._state.last_word_ms(Topic.SEATS, self._id)
         wish = SeatWish[request.wish.upper()]
         body = SeatVote(node=node, wish=wish, said_ms=self._later_than(last_ms))
         return await self._say(body, node)

@@ -10,14 +10,7 @@ from typing import cast
 from msgspec.structs import replace
 
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import (
-    LastWord,
-    NodeEntry,
-    Slot,
-    TaskEntry,
-    report_key,
-    word_key,
-)
+from ambientd.ledger.entries import NodeEntry, Slot, TaskEntry, Topic, report_key
 from ambientd.model.base import NodeId
 from ambientd.model.record import NodeReport, Record, Registry
 from ambientd.model.task import SlotState
@@ -30,11 +23,8 @@ def registry(draft: Draft, record: Record, body: Registry) -> str | None:
     author = draft.node(member)
     if member not in draft.state.members or author is None or author.tombstoned:
         return "only committee members that were never convicted report the nodes' conditions"
-    # Anybody can bring an older word again, and whoever coordinates at any time.
-    said = cast("LastWord | None", draft.get(word_key(member)))
-    if said is not None and body.observed_ms <= said.observed_ms:
+    if not draft.speaks(Topic.NODES, member, body.observed_ms):
         return "the member has spoken since"
-    draft.put(word_key(member), LastWord(observed_ms=body.observed_ms))
     changed: dict[NodeId, None] = {}
     for report in body.reports:
         if draft.node(report.node) is None or _is_out_of_range(report):

@@ -13,6 +13,7 @@ from ambientd.ledger.entries import (
     EpochEntry,
     EvidenceEntry,
     Key,
+    LastWord,
     Leaf,
     Meta,
     Moves,
@@ -20,9 +21,11 @@ from ambientd.ledger.entries import (
     Reputation,
     Table,
     TaskEntry,
+    Topic,
     epoch_key,
     leaf_key,
     moves_key,
+    word_key,
 )
 from ambientd.ledger.events import LedgerEvent, LiarNamed, NodeConvicted
 from ambientd.ledger.state import LedgerState
@@ -135,6 +138,18 @@ class Draft:
     def put_moves(self, node: NodeId, moves: Moves) -> None:
         """Write what a node's owner has said of its account."""
         self.put(moves_key(node), moves)
+
+    def speaks(self, topic: Topic, author: NodeId, said_ms: int) -> bool:
+        """Note when an author speaks; False for what it said before, or at the same time.
+
+        Whoever coordinates can bring an author's older words again at any time.
+        """
+        key = word_key(topic, author)
+        before = cast("LastWord | None", self.get(key))
+        if before is not None and said_ms <= before.said_ms:
+            return False
+        self.put(key, LastWord(said_ms=said_ms))
+        return True
 
     def move_escrow(self, amount_msat: int) -> None:
         """Raise what lies in escrow, or lower it."""

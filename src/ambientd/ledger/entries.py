@@ -37,6 +37,13 @@ class Table(IntEnum):
     WORD = 14
 
 
+class Topic(IntEnum):
+    """What an author's words are on, by the record's tag: older ones may be brought again."""
+
+    NODES = 3
+    SEATS = 13
+
+
 Key: TypeAlias = tuple[Table, bytes]
 META_KEY: Key = (Table.META, b"")
 
@@ -79,9 +86,9 @@ def moves_key(node: NodeId) -> Key:
     return Table.MOVES, node
 
 
-def word_key(member: NodeId) -> Key:
-    """Give the key of when a member last said how it finds the nodes."""
-    return Table.WORD, member
+def word_key(topic: Topic, author: NodeId) -> Key:
+    """Give the key of when an author last spoke on a topic."""
+    return Table.WORD, bytes([topic]) + author
 
 
 def tip_key(tip: bytes) -> Key:
@@ -276,9 +283,9 @@ class Moves(Value, frozen=True):
 
 
 class LastWord(Value, frozen=True):
-    """When a member last said how it finds the nodes, by its own clock."""
+    """When an author last spoke on a topic, by its own clock."""
 
-    observed_ms: int
+    said_ms: int
 
 
 Entry: TypeAlias = (

@@ -17,6 +17,7 @@ from ambientd.ledger.entries import (
     SeatEntry,
     SeatWord,
     Table,
+    Topic,
     UsedTip,
     epoch_key,
     seat_key,
@@ -74,9 +75,8 @@ def vote(draft: Draft, record: Record, body: SeatVote) -> str | None:
         return "the seat is for no known node"
     seat = _seat(draft, body.node)
     word = SeatWord(member=author, wish=body.wish, said_ms=body.said_ms)
-    before = [said for said in seat.words if said.member == author]
-    if before and body.said_ms <= before[0].said_ms:
-        return "the member has said something else since"
+    if not draft.speaks(Topic.SEATS, author, body.said_ms):
+        return "the author has spoken since"
     words = tuple(said for said in seat.words if said.member != author)
     is_asking = seat.is_asking and not (is_own and body.wish is SeatWish.OUT)
     draft.put(seat_key(body.node), replace(seat, words=(*words, word), is_asking=is_asking))

@@ -27,6 +27,7 @@ from ambientd.ledger.entries import (
     SeatEntry,
     Table,
     TaskEntry,
+    Topic,
     UsedTip,
     epoch_key,
     moves_key,
@@ -286,9 +287,10 @@ class LedgerState:
         """Give a member's last report on a node."""
         return cast("NodeReport | None", self._items.get(report_key(node, member)))
 
-    def last_word(self, member: NodeId) -> LastWord | None:
-        """Give when a member last said how it finds the nodes."""
-        return cast("LastWord | None", self._items.get(word_key(member)))
+    def last_word_ms(self, topic: Topic, author: NodeId) -> int:
+        """Give when an author last spoke on a topic, by its own clock; 0 when it never did."""
+        word = cast("LastWord | None", self._items.get(word_key(topic, author)))
+        return 0 if word is None else word.said_ms
 
     def nodes(self) -> list[NodeId]:
         """Give every node, sorted; not to be changed."""

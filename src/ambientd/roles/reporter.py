@@ -11,6 +11,7 @@ the older may arrive last, having been sent before the coordinator was connected
 from msgspec.structs import replace
 
 from ambientd.ledger.awaiting import awaited_ms
+from ambientd.ledger.entries import Topic
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.effect import Propose, RoleEffect
@@ -67,9 +68,8 @@ class Reporter:
         if not news:
             return []
         self._said, self._said_ms = news[-1], now
-        before = state.last_word(self._id)
         # A clock that was set back must not silence this member.
-        observed_ms = now if before is None else max(now, before.observed_ms + 1)
+        observed_ms = max(now, state.last_word_ms(Topic.NODES, self._id) + 1)
         return [Propose(Registry(reports=news, observed_ms=observed_ms))]
 
     def _is_news(self, report: NodeReport, state: LedgerState, *, with_measures: bool) -> bool:
