@@ -1,6 +1,6 @@
 """What keeps the log awake: a block that changes a task without any record."""
 
-from ambientd.ledger.awaiting import awaited_ms
+from ambientd.ledger.awaiting import LOOKED_AT_MAX, awaited_ms
 from ambientd.model.record import NodeReport
 from ambientd.model.task import Assurance, TaskState
 from tests.ledger.cluster import TestCluster
@@ -50,3 +50,13 @@ def test_a_task_that_waits_behind_full_queues_waits_for_those_at_work() -> None:
         cluster.admit(nonce=b"%d" % number, assurance=Assurance.NONE, replicas=1)
     assert cluster.state.waiting_tasks()
     assert awaited_ms(cluster.state) == cluster.state.first_deadline
+
+
+def test_of_many_tasks_that_wait_not_all_are_looked_at() -> None:
+    cluster = TestCluster()
+    for number in range(100):
+        cluster.admit(nonce=b"%d" % number, assurance=Assurance.NONE, replicas=1)
+        few = len(cluster.state.waiting_tasks()) <= LOOKED_AT_MAX
+        due_ms = cluster.state.first_deadline
+        assert awaited_ms(cluster.state) == (due_ms if few else 0), "the submitter alone has room"
+    assert not few

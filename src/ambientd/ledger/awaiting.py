@@ -9,6 +9,9 @@ from ambientd.model.base import NodeId, TaskId
 from ambientd.model.task import SlotState
 from ambientd.rules.scheduling import has_room
 
+LOOKED_AT_MAX = 64
+"""Tasks without a worker that are looked at; where more wait, the log stays awake for them."""
+
 
 def awaited_ms(state: LedgerState) -> int | None:
     """Give the first such time: 0 when it is that of the next block, None when there is none."""
@@ -21,7 +24,9 @@ def _gives_work(state: LedgerState) -> bool:
     """Tell whether a slot that nobody has may find a worker with room."""
     waiting = state.waiting_tasks()
     free = [node for node in state.fit_nodes() if _is_free(state, node)] if waiting else []
-    return bool(free) and any(_finds_worker(state, task, free) for task in waiting)
+    if not free or len(waiting) > LOOKED_AT_MAX:
+        return bool(free)
+    return any(_finds_worker(state, task, free) for task in waiting)
 
 
 def _is_free(state: LedgerState, node: NodeId) -> bool:
