@@ -130,17 +130,29 @@ def test_all_turns_are_over_before_receipts_are_forgotten() -> None:
 
 
 def test_whoever_takes_over_follows_the_transaction_that_a_member_has_shown() -> None:
-    cluster = closed(2)
+    cluster = closed()
     root = cluster.state.receipt_log_root(1)
     anchorer = anchorer_of(DAILY, NEXT)
     anchorer.on_message(SELF, AnchorShown(size=1, root=root, raw_tx=b"raw"), cluster.state)
     anchorer.on_tick(cluster.state, NOW, SELF)
+    closed(1, cluster)
     wanted = AnchorRoot(size=1, root=root)
     assert anchorer.on_tick(cluster.state, NOW + TURN_MS, SELF) == [wanted]
     anchored(cluster, 1)
     newest = AnchorRoot(size=2, root=cluster.state.receipt_log_root(2))
     due_ms = TIME_S * 1_000 + DAILY.period_ms
     assert anchorer.on_tick(cluster.state, due_ms, NEXT) == [LeaveAnchors(1), newest]
+
+
+def test_an_older_batch_that_a_member_shows_comes_before_no_newer_one() -> None:
+    state = closed(3).state
+    newest = AnchorRoot(size=3, root=state.receipt_log_root(3))
+    older = AnchorShown(size=1, root=state.receipt_log_root(1), raw_tx=b"never mined")
+    for member, turn_ms in ((SELF, NOW), (NEXT, NOW + TURN_MS)):
+        anchorer = anchorer_of(DAILY, member)
+        anchorer.on_message(LAST, older, state)
+        effects = anchorer.on_tick(state, NOW, SELF)
+        assert (effects or anchorer.on_tick(state, turn_ms, SELF)) == [newest]
 
 
 def test_an_anchor_in_the_log_ends_what_was_not_begun_also_after_a_start() -> None:

@@ -1,10 +1,10 @@
 """Anchorer: which root is anchored and when, and proofs brought into the log until they are there.
 
 A later root contains every earlier receipt, so only the newest one is asked for, or one that
-another member has sent already. The time of the last anchor is that of its Bitcoin block, which all
-members know alike. The coordinator goes first. Where nothing comes of that, because it has no
-chain, no coins or no will, the others take their turns, in the order of the members after it
-(protocols/06-receipts.md section 10).
+another member has sent since an anchor is due. The time of the last anchor is that of its Bitcoin
+block, which all members know alike. The coordinator goes first. Where nothing comes of that,
+because it has no chain, no coins or no will, the others take their turns, in the order of the
+members after it (protocols/06-receipts.md section 10).
 """
 
 from dataclasses import dataclass
@@ -72,6 +72,7 @@ class Anchorer:
         self._shown = 0
         self._settled = 0
         self._waits_since_ms: int | None = None
+        self._waits_for = 0
         self._proven: dict[int, Anchor] = {}
         self._propose_at_ms = 0
 
@@ -103,7 +104,7 @@ class Anchorer:
         if due_ms is None:
             self._waits_since_ms = None
         elif now >= due_ms and self._waits_since_ms is None:
-            self._waits_since_ms = now
+            self._waits_since_ms, self._waits_for = now, state.checkpoint_size()
         turn_ms = self._turn_ms(state, coordinator)
         if turn_ms is not None and now >= turn_ms:
             size = self._in_flight = self._chosen(state)
@@ -123,11 +124,13 @@ class Anchorer:
         return self._waits_since_ms + place * min(self._options.turn_ms, turn_ms_max)
 
     def _chosen(self, state: LedgerState) -> int:
-        """Give the batch that another member has sent a transaction for, else the newest."""
+        """Give the batch that another member has sent a transaction for, else the newest.
+
+        Not one from before the wait began: else a liar that shows old ones would hold up the rest.
+        """
         shown = self._shown
-        if shown > state.anchored_size() and state.checkpoint(shown) is not None:
-            return shown
-        return state.checkpoint_size()
+        is_known = shown >= self._waits_for and state.checkpoint(shown) is not None
+        return shown if is_known else state.checkpoint_size()
 
     def _due_ms(self, state: LedgerState) -> int | None:
         """Give when the newest checkpoint is to be anchored, or None when it is not to be."""
