@@ -24,6 +24,10 @@ def test_a_seed_is_replayed_to_the_letter(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out.startswith("2 worlds, 0 broken: ")
 
 
+def test_a_child_of_a_replaced_version_does_not_keep_its_parent_from_being_replaced() -> None:
+    assert play(6_265).roots == 10
+
+
 def forgetful_handle(self: Anchoring, event: Any, *, now: int) -> Any:
     effects = HANDLE(self, event, now=now)
     return [effect for effect in effects if not isinstance(effect, PersistBook)]

@@ -54,9 +54,15 @@ class OpenBook:
         return max(heights, default=None)
 
     def has_child(self, entry: AnchoredRoot) -> bool:
-        """Tell whether another root's anchor, itself not mined, spends this one's change."""
-        own = {version.txid for version in entry.versions}
-        return any(coin.txid in own for coin in self._coins_in_use(entry))
+        """Tell whether another root's anchor, itself not mined, spends the newest version's change.
+
+        A child of a version that was replaced waits for that one, which can come no more, or only
+        in the place of the newest.
+        """
+        newest = entry.newest
+        return newest is not None and any(
+            coin.txid == newest.txid for coin in self._coins_in_use(entry)
+        )
 
     def gone(self, entry: AnchoredRoot, unspent: Iterable[Coin]) -> set[Outpoint]:
         """Give an entry's coins that are neither there nor the change of an anchor to be mined."""
