@@ -18,6 +18,8 @@ from ambientd.ledger.events import (
     TaskDisputed,
     TaskFinal,
 )
+from ambientd.ledger.state import LedgerState
+from ambientd.ledger.tasks import OPEN_TASKS_MAX
 from ambientd.model.base import TaskId
 from ambientd.model.genesis import Rules
 from ambientd.model.record import (
@@ -114,6 +116,21 @@ def test_an_impossible_task_is_rejected_and_says_why(changes: dict, reason: str)
     events = cluster.block((0, Admit(nonce=b"n", spec=spec(**changes), until_ms=UNTIL_MS)))
     assert reason in rejections(events)[0]
     assert cluster.state.balance_msat(cluster.node(0)) == GRANT_MSAT
+
+
+def test_a_submitter_has_so_many_open_tasks_and_no_more() -> None:
+    cluster = TestCluster()
+    one = cluster.task(cluster.admit(gas_max=1))
+    items = dict(cluster.state.items())
+    for number in range(1, OPEN_TASKS_MAX):
+        items[Table.TASK, TaskId(number.to_bytes(32, "big"))] = one
+    for state in (cluster.state, cluster.replica):
+        state.become(LedgerState.from_items(cluster.genesis, items, state.applied_index))
+    more = Admit(nonce=b"more", spec=spec(), until_ms=UNTIL_MS)
+    assert f"{OPEN_TASKS_MAX} open tasks" in rejections(cluster.block((0, more)))[0]
+    assert rejections(cluster.block((1, more))) == []
+    cluster.block((0, Cancel(task=TaskId((1).to_bytes(32, "big")))))
+    assert rejections(cluster.block((0, more))) == []
 
 
 def test_a_stranger_cannot_submit() -> None:

@@ -6,6 +6,7 @@ are derived from the entries and kept in step by the same call.
 
 import itertools
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TypeVar, cast
 
@@ -70,6 +71,7 @@ class LedgerState:
         self.tree = StateTree().updated(items)
         self._items: dict[Key, Entry] = {}
         self._open: list[tuple[int, TaskId]] = []
+        self._open_of: Counter[NodeId] = Counter()
         self._deadlines: list[tuple[int, TaskId]] = []
         self._waiting: list[tuple[int, TaskId]] = []
         self._ended: list[tuple[int, int, TaskId]] = []
@@ -174,11 +176,13 @@ class LedgerState:
             if before.state is TaskState.PENDING:
                 _remove(self._waiting, (before.admitted_ms, task))
             _remove(self._open, (before.admitted_ms, task))
+            self._open_of[before.submitter] -= 1
         if entry.state in TERMINAL:
             if before is None or before.state not in TERMINAL:
                 insort(self._ended, _when_ended(task, entry))
             return
         insort(self._open, (entry.admitted_ms, task))
+        self._open_of[entry.submitter] += 1
         if entry.deadline_ms:
             insort(self._deadlines, (entry.deadline_ms, task))
         if entry.state is TaskState.PENDING:
@@ -235,6 +239,10 @@ class LedgerState:
     def open_tasks(self) -> list[tuple[TaskId, TaskEntry]]:
         """Give the tasks that have not ended, by the time of their admission, then by task."""
         return [(task, cast("TaskEntry", self._items[Table.TASK, task])) for _, task in self._open]
+
+    def open_tasks_of(self, submitter: NodeId) -> int:
+        """Count a submitter's tasks that have not ended."""
+        return self._open_of[submitter]
 
     @property
     def first_deadline(self) -> int | None:

@@ -63,6 +63,8 @@ Rejection = str | None
 
 PRICE_MSAT_PER_MGAS_MAX = 10**9
 MODULE_BYTES_MAX = 64 << 20
+OPEN_TASKS_MAX = 4_096
+"""Of one submitter, as the block before left them: a task that nobody can take never ends."""
 
 
 def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
@@ -74,6 +76,8 @@ def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
     fault = _until_fault(draft, body.until_ms) or _spec_fault(draft, submitter, spec)
     if fault is not None:
         return fault
+    if draft.state.open_tasks_of(submitter) >= OPEN_TASKS_MAX:
+        return f"the submitter has {OPEN_TASKS_MAX} open tasks: wait for some to end, or cancel"
     escrow = escrow_msat(spec.gas_max, spec.price_msat_per_mgas, spec.replicas)
     balance = draft.balance_msat(submitter)
     if balance < escrow:
