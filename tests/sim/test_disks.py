@@ -6,8 +6,9 @@ import pytest
 
 from ambientd.consensus.messages import Timeout, Vote, decode_message
 from ambientd.node.core import LOG_FRAME
+from ambientd.node.effect import PersistTelemetryEpoch
 from ambientd.ports.store import Delete, Put, StoreTable
-from ambientd.runtime.persistence import recover
+from ambientd.runtime.persistence import recover, writes_of
 from sim.cluster import ClusterOptions, FastKit, build, genesis_of, run
 from sim.disk import Disk, DiskFault
 from sim.happenings import Fills, Forgets, Happening, Rots, Tears
@@ -154,3 +155,11 @@ def test_every_node_may_stop_at_any_sync_in_a_row(kit: Any, first: int) -> None:
 def test_a_key_whose_store_is_lost_counts_its_observations_from_the_clock_on() -> None:
     found = recover(Disk(b"n"), genesis_of(1))
     assert found.last_telemetry_epoch(1_900_000_000_000) == 1_900_000_000_000
+
+
+def test_a_store_that_is_put_back_from_a_copy_uses_no_epoch_of_observations_twice() -> None:
+    disk = Disk(b"n")
+    disk.write(writes_of(PersistTelemetryEpoch(7)) or ())
+    copy = recover(disk, genesis_of(1))
+    assert copy.last_telemetry_epoch(1_900_000_000_000) == 1_900_000_000_000
+    assert copy.last_telemetry_epoch(5) == 7, "by a clock that was set back, the store decides"

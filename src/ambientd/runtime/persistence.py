@@ -136,9 +136,10 @@ class Recovered:
     def last_telemetry_epoch(self, now_ms: int) -> int:
         """Give the last epoch of observations that this key may have used.
 
-        An empty store tells nothing of an earlier one that was lost, so it begins with the clock.
+        A store may be a copy from before the last start, or empty because an earlier one was lost:
+        by the clock, no epoch is used twice all the same.
         """
-        return self.telemetry_epoch or now_ms
+        return max(self.telemetry_epoch, now_ms)
 
     kept: LogKept
 
