@@ -221,10 +221,12 @@ async def test_an_owner_asks_for_a_seat_speaks_on_seats_and_hears_why_not(tmp_pa
         )
         with pytest.raises(OperationError, match="has a seat"):
             await seating.ask(AskForSeat())
-        said = await seating.vote(VoteOnSeat(wish="out"))
-        assert (said.wish, said.epoch, said.epoch_due) == ("out", 1, None)  # somebody must stay
-        again = await seating.vote(VoteOnSeat(wish="in", node=said.node[:8]))
-        assert again.node == said.node == it.owner.signer.public_key.hex()
+        own = it.owner.signer.public_key.hex()
+        for node in (None, own[:8]):
+            with pytest.raises(OperationError, match=r"only member cannot go.*`member admit` here"):
+                await seating.vote(VoteOnSeat(wish="out", node=node))
+        said = await seating.vote(VoteOnSeat(wish="in", node=own[:8].upper()))
+        assert (said.node, said.wish, said.epoch, said.epoch_due) == (own, "in", 1, None)
         [seat] = (await seating.members(ListMembers())).seats
         assert [word.wish for word in seat.words] == ["in"]
         with pytest.raises(OperationError, match="no node"):
@@ -250,6 +252,21 @@ async def test_an_owner_moves_money_and_hears_why_not(tmp_path: Path) -> None:
             await accounts.unbond(AskBondBack(amount_msat=1))
 
 
+async def test_an_empty_name_means_nobody(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        seating, accounts = it.desk.seating, it.desk.accounts
+        for asked in (
+            partial(seating.vote, VoteOnSeat(wish="out", node="")),
+            partial(seating.vote, VoteOnSeat(wish="in", node="")),
+            partial(accounts.show, ShowAccount(node="")),
+            partial(accounts.transfer, TransferCredits(to="", amount_msat=1)),
+            partial(it.desk.show_task, ShowTask(task="")),
+        ):
+            with pytest.raises(OperationError, match="'' is not the id of a") as refused:
+                await asked()
+            assert refused.value.code == "invalid"
+
+
 async def test_moves_asked_for_at_once_are_made_one_after_another(tmp_path: Path) -> None:
     async with office(tmp_path) as it:
         accounts = it.desk.accounts
@@ -268,7 +285,6 @@ async def test_who_has_no_means_is_told_how_to_come_by_some(tmp_path: Path) -> N
         with pytest.raises(OperationError, match="may cost 2 msat, the submitter has 0") as refused:
             await it.desk.submit(a_task())
         assert hint in refused.value.hint
-        await it.desk.seating.vote(VoteOnSeat(wish="out"))
         with pytest.raises(OperationError, match="has a seat") as refused:
             await it.desk.seating.ask(AskForSeat(bond_msat=1))
         assert hint in refused.value.hint

@@ -71,8 +71,8 @@ def test_status_names_node_cluster_and_what_the_sandbox_lacks(live: Path, ctl: C
         (("member", "list"), "seats"),
         (("member", "ask"), "epoch"),
         (("member", "admit", "abcd"), "wish"),
-        (("member", "remove", "abcd"), "wish"),
-        (("member", "leave"), "wish"),
+        (("member", "remove", "abcd", "--yes"), "wish"),
+        (("member", "leave", "--yes"), "wish"),
         (("account", "show"), "balance_msat"),
         (("account", "transfer", "b2b2", "5", "--yes"), "account"),
         (("account", "bond", "5", "--yes"), "account"),
@@ -100,7 +100,7 @@ def test_the_committee_and_what_is_said_about_seats_are_shown(live: Path, ctl: C
     assert "asks" in guest
     assert "ambientctl member admit" in ctl("member", "ask", "--bond", "5")[1]
     assert "epoch 3 is due" in ctl("member", "admit", "abcd", "--instead")[1]
-    assert "epoch 2 goes on" in ctl("member", "leave")[1]
+    assert "epoch 2 goes on" in ctl("member", "leave", "--yes")[1]
 
 
 def test_an_account_is_shown_in_satoshi_and_millisatoshi(
@@ -621,3 +621,25 @@ def test_who_lets_a_node_in_is_told_what_a_quorum_will_be(live: Path, ctl: Ctl) 
     code, _, err = ctl("member", "admit", LIAR)
     assert code == 0
     assert "with it 2 members keep the log: 2 are a quorum, 0 may fail" in err
+
+
+def test_who_lets_a_member_go_is_told_what_is_lost_and_asked(
+    live: Path, ctl: Ctl, node: DeskNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.members_here = (NODE, LIAR)
+    loss = "of 2 members 1 stay: 1 are a quorum, 0 may fail"
+    for words, who in ((("leave",), "this node"), (("remove", "B2B2"), f"evil\ufffd[31m {LIAR}")):
+        code, _, err = ctl("member", *words)
+        assert (code, "if you are sure, add --yes" in err) == (2, True)
+        monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+        code, out, err = ctl("member", *words)
+        assert (code, out) == (1, "")
+        assert err == f"{loss}; let {who} go? [y/N] nothing was said\n"
+        monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+        assert ctl("member", *words)[0] == 0
+        monkeypatch.setattr("sys.stdin", io.StringIO())
+        code, out, err = ctl("member", *words, "--yes")
+        assert (code, err) == (0, f"{loss}\n")
+        assert "epoch 2 goes on" in out
+    node.members_here = (NODE,)
+    assert ctl("member", "remove", "b2b2")[2] == ""  # it has no seat to lose

@@ -28,6 +28,7 @@ class DeskNode:
         self.tasks: dict[str, tuple[replies.Task, bytes]] = {}
         self.requests: list[msgspec.Struct] = []
         self.dialled_at = "127.0.0.1:4400"
+        self.members_here: tuple[str, ...] = (NODE,)
         self.waiting_msat = 0
         self.held_by = ""
         self.cancelled = trio.Event()
@@ -65,7 +66,7 @@ class DeskNode:
             replies.SeatInfo(
                 id=key,
                 name=name,
-                member=name == "node1",
+                member=key in self.members_here,
                 asking=name != "node1",
                 next=True,
                 standing=51,
@@ -89,7 +90,7 @@ class DeskNode:
         )
 
     async def account(self, request: requests.ShowAccount) -> replies.Account:
-        own = NODE.startswith(request.node)
+        own = request.node is None or NODE.startswith(request.node.lower())
         return replies.Account(
             node=NODE if own else LIAR,
             name="node1" if own else "evil\x1b[31m",

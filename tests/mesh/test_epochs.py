@@ -95,7 +95,7 @@ def test_the_committee_changes_under_a_running_mesh(mesh: Cluster, tmp_path: Pat
     receipts.append(receipt_of(founders[0], b"the fifth votes"))
 
     # One leaves while another is away; who was away is shown how the epoch ended.
-    ctl(founders[2], "member", "leave")
+    ctl(founders[2], "member", "leave", "--yes")
     for daemon in (founders[0], founders[2], founders[3], newcomer):
         mesh.until(lambda d=daemon: epoch_of(d) == 3, "epoch 3 has begun")
     founders[1].start()

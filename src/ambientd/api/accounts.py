@@ -27,7 +27,7 @@ class Accounts:
         self._moving = trio.Lock()  # so that a rejection is of the one move under way
 
     async def show(self, request: requests.ShowAccount) -> replies.Account:
-        """Show one node's account; an empty name means this node's."""
+        """Show one node's account; no name means this node's."""
         return account(self._state, self._find(request.node))
 
     async def transfer(self, request: requests.TransferCredits) -> replies.AccountMoved:
@@ -50,10 +50,10 @@ class Accounts:
             await self._move(Unbond(amount_msat=request.amount_msat, said_ms=self._said_ms()))
         return self._moved("unbond", request.amount_msat)
 
-    def _find(self, name: str) -> NodeId:
-        if not name and self._state.node(self._id) is not None:
+    def _find(self, name: str | None) -> NodeId:
+        if name is None and self._state.node(self._id) is not None:
             return self._id
-        if not name:
+        if name is None:
             msg = "this node has not seen yet that it is in the cluster"
             raise OperationError("not_ready", msg, "wait until `ambientctl nodes` lists it here")
         known = (node.hex() for node in self._state.nodes())
@@ -63,7 +63,7 @@ class Accounts:
         return max(self._parts.now(), self._state.moves(self._id).said_ms + 1)
 
     async def _move(self, body: Transfer | Bond | Unbond) -> None:
-        self._find("")
+        self._find(None)
         async with self._parts.news.listen() as news:
             await self._parts.pump.post(BodiesProposed((body,)))
             with trio.move_on_after(MOVE_DEADLINE_S):

@@ -5,7 +5,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-TaskName = Annotated[str, Meta(min_length=1, max_length=64)]
+TaskName = Annotated[str, Meta(max_length=64)]
+NodeName = Annotated[str, Meta(max_length=64)]
+"""Whoever looks a name up refuses an empty one; only a missing one can mean something else."""
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Amount = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 
@@ -114,22 +116,22 @@ class AskForSeat(Request, frozen=True):
 
 
 class VoteOnSeat(Request, frozen=True):
-    """Say whether a node shall sit in the committee; an empty name means this node."""
+    """Say whether a node shall sit in the committee; no name means this node."""
 
     wish: Annotated[str, Meta(pattern="^(in|out|instead)$")]
-    node: Annotated[str, Meta(max_length=64)] = ""
+    node: NodeName | None = None
 
 
 class ShowAccount(Request, frozen=True):
-    """What does a node have? An empty name means this node."""
+    """What does a node have? No name means this node."""
 
-    node: Annotated[str, Meta(max_length=64)] = ""
+    node: NodeName | None = None
 
 
 class TransferCredits(Request, frozen=True):
     """Pass credits of this node on to another."""
 
-    to: Annotated[str, Meta(min_length=1, max_length=64)]
+    to: NodeName
     amount_msat: Amount
 
 

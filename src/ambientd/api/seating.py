@@ -84,10 +84,17 @@ class Seating:
     async def vote(self, request: requests.VoteOnSeat) -> replies.SeatSaid:
         """Say what this node's owner wants for a node's seat; answer once the ledger has it."""
         node = self._find(request.node)
+        self._check_another_stays(node, request.wish)
         last_ms = self._state.last_word_ms(Topic.SEATS, self._id)
         wish = SeatWish[request.wish.upper()]
         body = SeatVote(node=node, wish=wish, said_ms=self._later_than(last_ms))
         return await self._say(body, node)
+
+    def _check_another_stays(self, node: NodeId, wish: str) -> None:
+        if wish == "out" and self._state.members == (node,):
+            msg = "the only member cannot go: nobody would keep the log"
+            hint = "let another node in first: `ambientctl member ask` there, `member admit` here"
+            raise OperationError("rejected", msg, hint)
 
     def _asked_ms(self) -> int:
         seat = self._state.seat(self._id)
@@ -96,8 +103,8 @@ class Seating:
     def _later_than(self, time_ms: int) -> int:
         return max(self._parts.now(), time_ms + 1)
 
-    def _find(self, name: str) -> NodeId:
-        if not name:
+    def _find(self, name: str | None) -> NodeId:
+        if name is None:
             return self._id
         known = (node.hex() for node in self._state.nodes())
         return NodeId(bytes.fromhex(match_id(name, known, "node")))

@@ -26,7 +26,7 @@ _HOLDS = {
 class ShowArguments(CommonArguments, Protocol):
     """Options of `account show`."""
 
-    node: str
+    node: str | None
 
 
 class AmountArguments(CommonArguments, Protocol):
@@ -44,7 +44,7 @@ class TransferArguments(AmountArguments, Protocol):
 
 def show(arguments: ShowArguments) -> ExitCode:
     """Show what a node has."""
-    request = requests.ShowAccount(node=arguments.node.lower())
+    request = requests.ShowAccount(node=arguments.node)
     with connect(arguments) as client:
         account = client.call(operations.ACCOUNT_SHOW, request)
     if arguments.as_json:
@@ -57,7 +57,7 @@ def show(arguments: ShowArguments) -> ExitCode:
 def transfer(arguments: TransferArguments) -> ExitCode:
     """Send credits to another node."""
     with connect(arguments) as client:
-        wanted = requests.ShowAccount(node=arguments.to.lower())
+        wanted = requests.ShowAccount(node=arguments.to)
         recipient = client.call(operations.ACCOUNT_SHOW, wanted)
         amount = in_sat_and_msat(arguments.amount)
         who = f"{recipient.name} {recipient.node}"

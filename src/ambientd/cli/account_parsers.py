@@ -13,7 +13,6 @@ def add_account(commands: object) -> None:
         "node",
         metavar="NODE",
         nargs="?",
-        default="",
         help="its id, or an unambiguous start of it (default: this node)",
     )
     transfer = command(

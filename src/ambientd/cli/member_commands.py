@@ -3,8 +3,10 @@
 from typing import Protocol
 
 from ambientd.api import operations, replies, requests
+from ambientd.api.client import Client
 from ambientd.cli.console import (
     CommonArguments,
+    confirm,
     connect,
     in_sat,
     in_words,
@@ -23,15 +25,22 @@ class AskArguments(CommonArguments, Protocol):
     bond: int
 
 
-class NodeArguments(CommonArguments, Protocol):
+class LeaveArguments(CommonArguments, Protocol):
+    """Options of `member leave`."""
+
+    yes: bool
+
+
+class RemoveArguments(LeaveArguments, Protocol):
     """Options of `member remove`."""
 
     node: str
 
 
-class AdmitArguments(NodeArguments, Protocol):
+class AdmitArguments(CommonArguments, Protocol):
     """Options of `member admit`."""
 
+    node: str
     instead: bool
 
 
@@ -85,37 +94,59 @@ def ask(arguments: AskArguments) -> ExitCode:
 
 def admit(arguments: AdmitArguments) -> ExitCode:
     """Let a node in, as far as this node goes."""
-    return _vote(arguments, arguments.node, "instead" if arguments.instead else "in")
-
-
-def _warn(answer: replies.Members, node: str) -> None:
-    """Tell what the committee needs once a node has a seat in it."""
-    from ambientd.rules.verdicts import quorum
-
-    members = len({seat.id for seat in answer.seats if seat.member} | {node})
-    needed = quorum(members)
-    tell(
-        f"with it {in_words(members, 'member')} keep the log: {needed} are a quorum, "
-        f"{members - needed} may fail"
-    )
-
-
-def remove(arguments: NodeArguments) -> ExitCode:
-    """Let a member go, as far as this node goes."""
-    return _vote(arguments, arguments.node, "out")
-
-
-def leave(arguments: CommonArguments) -> ExitCode:
-    """Give this node's seat back."""
-    return _vote(arguments, "", "out")
-
-
-def _vote(arguments: CommonArguments, node: str, wish: str) -> ExitCode:
+    wish = "instead" if arguments.instead else "in"
     with connect(arguments) as client:
-        request = requests.VoteOnSeat(wish=wish, node=node.lower())
+        request = requests.VoteOnSeat(wish=wish, node=arguments.node)
         answer = client.call(operations.MEMBER_VOTE, request)
         if wish == "in" and not arguments.as_json:
-            _warn(client.call(operations.MEMBER_LIST, requests.ListMembers()), answer.node)
+            members = _members(client) | {answer.node}
+            tell(f"with it {in_words(len(members), 'member')} keep the log: {_needs(members)}")
+    return _report(arguments, answer)
+
+
+def remove(arguments: RemoveArguments) -> ExitCode:
+    """Let a member go, as far as this node goes."""
+    return _let_go(arguments, arguments.node)
+
+
+def leave(arguments: LeaveArguments) -> ExitCode:
+    """Give this node's seat back."""
+    return _let_go(arguments, None)
+
+
+def _let_go(arguments: LeaveArguments, name: str | None) -> ExitCode:
+    """Say what is lost with a member, and ask; who only asks for a seat can lose none."""
+    with connect(arguments) as client:
+        node = client.call(operations.ACCOUNT_SHOW, requests.ShowAccount(node=name))
+        members = _members(client)
+        left = members - {node.node}
+        if left and left != members:
+            loss = f"of {in_words(len(members), 'member')} {len(left)} stay: {_needs(left)}"
+            who = "this node" if name is None else f"{node.name} {node.node}"
+            if arguments.yes:
+                tell(loss)
+            if not confirm(f"{loss}; let {who} go?", is_sure=arguments.yes):
+                tell("nothing was said")
+                return ExitCode.FAILED
+        request = requests.VoteOnSeat(wish="out", node=node.node)
+        answer = client.call(operations.MEMBER_VOTE, request)
+    return _report(arguments, answer)
+
+
+def _members(client: Client) -> set[str]:
+    answer = client.call(operations.MEMBER_LIST, requests.ListMembers())
+    return {seat.id for seat in answer.seats if seat.member}
+
+
+def _needs(members: set[str]) -> str:
+    """Say what a committee needs."""
+    from ambientd.rules.verdicts import quorum
+
+    needed = quorum(len(members))
+    return f"{needed} are a quorum, {len(members) - needed} may fail"
+
+
+def _report(arguments: CommonArguments, answer: replies.SeatSaid) -> ExitCode:
     if arguments.as_json:
         print_json(answer)
     elif answer.epoch_due is None:

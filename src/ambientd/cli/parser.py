@@ -359,7 +359,11 @@ def _add_member(commands: object) -> None:
     )
     for parser in (admit, remove):
         parser.add_argument("node", metavar="NODE", help="its id, or an unambiguous start of it")
-    _command(member, "leave", "member_commands:leave", "give this node's seat back, or stop asking")
+    leave = _command(
+        member, "leave", "member_commands:leave", "give this node's seat back, or stop asking"
+    )
+    for parser in (remove, leave):
+        parser.add_argument("--yes", action="store_true", help="do not ask first")
 
 
 def _add_backup(commands: object) -> None:
