@@ -18,6 +18,7 @@ from ambientd.api.requests import (
     AskBondBack,
     AskForSeat,
     CancelTask,
+    GetStatus,
     Invite,
     ListMembers,
     RaiseBond,
@@ -28,21 +29,25 @@ from ambientd.api.requests import (
     VoteOnSeat,
     WaitForTask,
 )
+from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
-from ambientd.codec.statements import fingerprint
+from ambientd.codec.statements import fingerprint, sign_verdict
 from ambientd.config.options import Config
-from ambientd.model.base import NodeId
+from ambientd.ledger.events import NodeConvicted
+from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import EngineCode
+from ambientd.model.record import Fraud
 from ambientd.node.build import beacon_tip
 from ambientd.node.core import Node
 from ambientd.node.effect import NodeEffect, Told
-from ambientd.node.event import Started
+from ambientd.node.event import BodiesProposed, Started
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.news import News
 from ambientd.runtime.pump import Pump
 from ambientd.runtime.service import Parts
 from ambientd.runtime.store_writer import StoreWriter
 from tests.fakes.memory_store import MemoryStore
+from tests.ledger.cluster import result
 from tests.modules.compiled import module
 from tests.runtime.support import START_MS, found_cluster, node_on
 
@@ -137,6 +142,22 @@ async def assigned(desk: Desk, data: bytes = b"") -> str:
     wait = WaitForTask(task=task, seen="pending", timeout_ms=10_000)
     assert (await desk.wait_for_task(wait)).state == "assigned"
     return task
+
+
+async def test_the_status_of_a_convicted_node_says_so_and_by_what(tmp_path: Path) -> None:
+    async with office(tmp_path) as it, it.parts.news.listen() as news:
+        assert (await it.desk.status(GetStatus())).troubles == ()
+        task, signer = TaskId(b"t" * 32), it.owner.signer
+        first, second = (encode(sign_verdict(signer, task, result(each))) for each in (b"1", b"2"))
+        node = NodeId(signer.public_key)
+        body = Fraud(culprit=node, kind="verdict", first=first, second=second)
+        await it.parts.pump.post(BodiesProposed((body,)))
+        async for told in news:
+            if told.event == NodeConvicted(node, "verdict"):
+                break
+        [trouble] = (await it.desk.status(GetStatus())).troubles
+        assert trouble.kind == "convicted"
+        assert "evidence `verdict`" in trouble.text
 
 
 async def test_a_node_knows_its_own_engine_before_the_ledger_does(tmp_path: Path) -> None:

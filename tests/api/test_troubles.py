@@ -3,7 +3,12 @@
 from msgspec.structs import asdict
 
 from ambientd.api.replies import TroubleKind
-from ambientd.api.troubles import SILENT_MS, LogSeen, troubles_of
+from ambientd.api.troubles import DEEDS, SILENT_MS, LogSeen, convicted, troubles_of
+from ambientd.ledger.entries import EvidenceEntry
+from ambientd.ledger.settling import EVIDENCE_OF_LIE, EVIDENCE_OF_TWO_VERDICTS
+from ambientd.model.base import NodeId, TaskId
+from ambientd.node.stops import LOG_EVIDENCE
+from ambientd.telemetry.core import EVIDENCE_KIND
 
 WELL = {
     "is_member": True,
@@ -36,6 +41,27 @@ def test_a_member_that_votes_no_more_is_told_what_to_do() -> None:
     assert set(found) == {TroubleKind.VOTE_LOST}
     assert "member admit NODE --instead" in found[TroubleKind.VOTE_LOST]
     assert told(may_vote=False, is_member=False) == {}
+
+
+def evidence(kind: str, task: TaskId | None = None) -> EvidenceEntry:
+    return EvidenceEntry(NodeId(b"n" * 32), kind, task, None, ())
+
+
+def test_a_convicted_node_is_told_by_what_and_that_a_new_key_may_join() -> None:
+    found = convicted(evidence(EVIDENCE_OF_LIE, TaskId(b"\xab" * 32)))
+    assert found.kind == TroubleKind.CONVICTED
+    assert "evidence `divergent-output` in task abababababab" in found.text
+    assert "its answer was false" in found.text
+    assert "tombstoned for good" in found.text
+    assert "`ambientctl join TOKEN`" in found.hint
+    assert "`ambientctl events`" in found.hint
+
+
+def test_every_kind_of_evidence_is_put_into_words() -> None:
+    kinds = {EVIDENCE_OF_LIE, EVIDENCE_OF_TWO_VERDICTS, LOG_EVIDENCE, EVIDENCE_KIND, "receipt"}
+    assert set(DEEDS) == kinds
+    for kind in kinds:
+        assert DEEDS[kind] in convicted(evidence(kind)).text
 
 
 def test_who_is_missing_for_a_quorum_is_named() -> None:

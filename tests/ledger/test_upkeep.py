@@ -103,6 +103,8 @@ def test_two_answers_to_one_assignment_convict_their_worker() -> None:
     back = NodeReport(node=fraud.culprit, accepting=True)
     cluster.report(back)
     assert not cluster.state.node(fraud.culprit).accepting
+    assert cluster.state.conviction(fraud.culprit).kind == "receipt"
+    assert cluster.state.conviction(cluster.node(70)) is None
 
 
 def test_two_findings_on_one_task_convict_their_referee() -> None:

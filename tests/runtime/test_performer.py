@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from ambientd.adapters.blob_files import BlobFiles
 from ambientd.codec.statements import sign_record
 from ambientd.consensus.effects import PersistSafety
 from ambientd.errors import LocalProtocolError, UnreachableError, UsageError
-from ambientd.ledger.events import NodeJoined
+from ambientd.ledger.events import LiarNamed, NodeConvicted, NodeJoined
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.effect import (
     Abandon,
@@ -52,7 +54,7 @@ from ambientd.runtime.worker_options import WorkerPoolOptions
 from ambientd.runtime.workers import open_worker_pool
 from ambientd.telemetry.messages import SafeModeChanged
 from ambientd.telemetry.safe_mode import Mode
-from tests.ledger.cluster import TestCluster
+from tests.ledger.cluster import TestCluster, result
 from tests.modules.compiled import module as compiled
 
 MEMBER, GUEST, AWAY = (NodeId(letter * 32) for letter in (b"m", b"g", b"a"))
@@ -157,6 +159,7 @@ async def bench(
     anchors: Any = None,
     quota_bytes: int = 1 << 24,
     is_open: bool = True,
+    ledger: LedgerState | None = None,
     **options: Any,
 ) -> AsyncIterator[Bench]:
     wire, inbox, news = Wire(), Inbox(), News()
@@ -182,6 +185,7 @@ async def bench(
             news,
             lambda: 1_000,
             anchors,
+            ledger=ledger or TestCluster().state,
             is_open=is_open,
         )
         yield Bench(performer, wire, inbox, blobs, news)
@@ -252,6 +256,33 @@ async def test_what_happened_is_told_counted_and_logged(tmp_path: Path) -> None:
         for _ in range(3):
             place.performer(PeerMisbehaved(GUEST, "noise"))
         assert place.performer.counters.faults == {GUEST: 3}
+
+
+async def test_every_node_logs_who_was_convicted_by_what_and_in_which_block(
+    tmp_path: Path,
+) -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    cluster.work(task, {1: result(b"a lie")})
+    liar = cluster.task(task).slots[1].worker
+    for referee in range(4):
+        cluster.block(cluster.finding(task, referee, result()))
+    [named] = [each for each in cluster.events if isinstance(each, LiarNamed)]
+    async with bench(tmp_path, ledger=cluster.state) as place:
+        with capture_logs() as lines:
+            place.performer(Told(named, 7, 1))
+            place.performer(Told(NodeConvicted(liar, "log"), 8, 1))
+            place.performer(Told(NodeJoined(GUEST, "guest"), 9, 1))
+    entry = cluster.state.node(liar)
+    assert entry is not None
+    said = {
+        "event": "node convicted",
+        "log_level": "warning",
+        "node": liar.hex()[:12],
+        "name": entry.profile.name,
+    }
+    named_line = said | {"evidence": "divergent-output", "task": task.hex()[:12], "index": 7}
+    assert lines == [named_line, said | {"evidence": "log", "index": 8}]
 
 
 async def test_faults_of_ever_new_peers_fill_no_memory(tmp_path: Path) -> None:

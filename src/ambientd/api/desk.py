@@ -17,7 +17,7 @@ from ambientd.api.log_updates import LogUpdates
 from ambientd.api.operations import OperationError, match_id
 from ambientd.api.seating import Seating
 from ambientd.api.story import tell
-from ambientd.api.troubles import LogSeen, troubles_of
+from ambientd.api.troubles import LogSeen, convicted, troubles_of
 from ambientd.api.views import (
     node_info,
     receipt_file,
@@ -129,8 +129,15 @@ class Desk:
             chain=self.anchoring.chain(),
             balance_msat=state.balance_msat(self._id),
             faults=owner.config.faults.lie.value,
-            troubles=troubles_of(self._log_seen()),
+            troubles=(*self._conviction(), *troubles_of(self._log_seen())),
         )
+
+    def _conviction(self) -> tuple[replies.Trouble, ...]:
+        entry = self._state.node(self._id)
+        if entry is None or not entry.tombstoned:
+            return ()
+        evidence = self._state.conviction(self._id)
+        return () if evidence is None else (convicted(evidence),)
 
     def _log_seen(self) -> LogSeen:
         node, state, now = self._parts.node, self._state, self._parts.now()

@@ -52,6 +52,7 @@ class Sandbox(Reply, frozen=True):
 class TroubleKind(StrEnum):
     """What can be wrong with a node's part in the log."""
 
+    CONVICTED = "convicted"
     VOTE_LOST = "vote_lost"
     NO_QUORUM = "no_quorum"
     LOG_STANDS = "log_stands"

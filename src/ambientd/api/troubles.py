@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ambientd.api.replies import Trouble, TroubleKind
+from ambientd.ledger.entries import EvidenceEntry
 from ambientd.rules.verdicts import quorum
 
 SILENT_MS = 15_000
@@ -29,6 +30,30 @@ def troubles_of(seen: LogSeen) -> tuple[Trouble, ...]:
     """Give what keeps this node from voting, or the log from moving; nothing when all is well."""
     found = (_lost_vote(seen), _no_quorum(seen), _standstill(seen))
     return tuple(each for each in found if each is not None)
+
+
+DEEDS = {
+    "divergent-output": "a quorum of the committee found that its answer was false",
+    "receipt": "its key has signed two different answers to one assignment",
+    "verdict": "its key has signed two different findings on one task",
+    "log": "its key has signed two statements on the log that exclude each other",
+    "telemetry": "its key has signed two different telemetry batches of one number",
+}
+"""What each kind of evidence shows (protocols/03-records.md section 5)."""
+
+
+def convicted(evidence: EvidenceEntry) -> Trouble:
+    """Give what a convicted node's owner is told of what convicts it."""
+    deed = DEEDS.get(evidence.kind, "its key has contradicted itself")
+    task = "" if evidence.task is None else f" in task {evidence.task.hex()[:12]}"
+    return Trouble(
+        kind=TroubleKind.CONVICTED,
+        text=f"this node is convicted (evidence `{evidence.kind}`{task}): {deed}; its key is "
+        "tombstoned for good: no work, no tasks, no new seat; its bond is gone, its balance stays",
+        hint="if that was no lie, see whether the key is in use twice or an older store was put "
+        "back; a new key joins in a new folder: `ambientctl cluster invite` at a member, "
+        "`ambientctl join TOKEN` here; the daemon's log and `ambientctl events` tell of them all",
+    )
 
 
 def _lost_vote(seen: LogSeen) -> Trouble | None:

@@ -18,6 +18,7 @@ from ambientd.ledger.entries import (
     CheckpointEntry,
     Entry,
     EpochEntry,
+    EvidenceEntry,
     Key,
     LastWord,
     Leaf,
@@ -315,6 +316,12 @@ class LedgerState:
     def allowed_nodes(self) -> frozenset[NodeId]:
         """Give the allow-list."""
         return frozenset(self._nodes)
+
+    def conviction(self, node: NodeId) -> EvidenceEntry | None:
+        """Give what convicted a node: its first evidence, when it still had a reputation."""
+        entries = self._items.values()
+        found = (e for e in entries if isinstance(e, EvidenceEntry) and e.culprit == node)
+        return max(found, key=lambda e: (e.reputation_before_permille, e.kind), default=None)
 
     def balance_msat(self, node: NodeId) -> int:
         """Give what a node may spend."""

@@ -8,6 +8,7 @@ import trio
 
 from ambientd.errors import LocalProtocolError, StoreError
 from ambientd.ledger.events import TaskClosed, TaskCommitted
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.effect import (
     Abandon,
@@ -35,6 +36,7 @@ from ambientd.node.event import ExecutionEnded
 from ambientd.ports.anchors import Anchors
 from ambientd.ports.transport import Transport
 from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.convictions import warn_of_conviction
 from ambientd.runtime.execution import Executor
 from ambientd.runtime.news import News
 from ambientd.runtime.pump import Pump
@@ -74,6 +76,7 @@ class Performer:
         now: Callable[[], int],
         anchors: Anchors | None,
         *,
+        ledger: LedgerState,
         is_open: bool = True,
     ) -> None:
         self._nursery = nursery
@@ -84,6 +87,7 @@ class Performer:
         self._news = news
         self._now = now
         self._anchors = anchors
+        self._ledger = ledger
         self._is_open = is_open
         self._allowed: frozenset[NodeId] = frozenset()
         self._banned: set[NodeId] = set()
@@ -101,6 +105,7 @@ class Performer:
             case Told(event=event):
                 if isinstance(event, TaskCommitted | TaskClosed):
                     self._blobs.sealed.open(event.task)
+                warn_of_conviction(effect, self._ledger)
                 self._news.tell(effect)
             case Execute():
                 self._start_execution(effect)

@@ -62,6 +62,7 @@ async def run_node(
             parts.news,
             parts.now,
             parts.anchors,
+            ledger=parts.node.ledger,
             is_open=not parts.is_newcomer,
         )
         nursery.start_soon(parts.pump.run, performer, [Started()])
