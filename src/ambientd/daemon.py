@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -26,21 +26,20 @@ from ambientd.adapters.data_dir import DataDir
 from ambientd.adapters.durable_files import sync_directory, write_synced
 from ambientd.adapters.engines import engine_for, installed, require
 from ambientd.adapters.host_memory import available_bytes
-from ambientd.adapters.keys import draw_secret, load_key
+from ambientd.adapters.keys import draw_secret
 from ambientd.adapters.libp2p import open_transport
 from ambientd.adapters.probes.carbon import CarbonProbe
 from ambientd.adapters.probes.combined import device_probe
 from ambientd.adapters.probes.rapl import RaplMeter
 from ambientd.adapters.stores import STORE_NAMES, open_store
 from ambientd.adapters.system_clock import SystemClock
-from ambientd.api.cluster import load_genesis
 from ambientd.api.desk import Desk, Owner
 from ambientd.api.handlers import build_handlers
-from ambientd.api.invitation import TOKEN_BYTES_MAX, JoinToken, make_join, read_token
+from ambientd.api.identity import Identity, check_key, check_store, read_identity
+from ambientd.api.invitation import make_join
 from ambientd.api.local_socket import SocketLimits, serve_local_socket
 from ambientd.codec.digest import tagged
-from ambientd.codec.statements import fingerprint, sign_record
-from ambientd.config.load import load_config
+from ambientd.codec.statements import sign_record
 from ambientd.config.options import (
     BitcoinOptions,
     ChainKind,
@@ -49,12 +48,12 @@ from ambientd.config.options import (
     Lie,
     parse_bootstrap,
 )
-from ambientd.config.places import Places, default_data_dir, socket_path_for
+from ambientd.config.places import default_data_dir, socket_path_for
 from ambientd.consensus.options import TrustedEpoch
 from ambientd.errors import AmbientError, ConfigError, UsageError
 from ambientd.model.base import NodeId
 from ambientd.model.execution import PAGE_BYTES, EngineCode, ExecutionLimits
-from ambientd.model.genesis import Genesis, Profile
+from ambientd.model.genesis import Profile
 from ambientd.node.build import NodeOptions, beacon_tip, build_node, signer_of
 from ambientd.node.compaction import LogOptions
 from ambientd.node.core import Node
@@ -89,51 +88,6 @@ _LEAST_BUDGET_BYTES = memory_need_bytes(
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a data directory says this node is."""
-
-    places: Places
-    config: Config
-    seed: bytes
-    genesis: Genesis
-    invitation: JoinToken | None
-
-    @property
-    def node(self) -> NodeId:
-        """Give the node's id."""
-        return NodeId(signer_of(self.seed, self.genesis).public_key)
-
-
-def read_identity(data_dir: Path) -> Identity:
-    """Read config, key and genesis; raise ConfigError naming what is wrong."""
-    places = Places(data_dir)
-    config = load_config(data_dir)
-    seed, genesis = load_key(places.key), load_genesis(places.genesis)
-    return Identity(places, config, seed, genesis, _read_invitation(places, genesis))
-
-
-def _read_invitation(places: Places, genesis: Genesis) -> JoinToken | None:
-    """Read the token of a node that has not joined yet; None when it has, or never had to."""
-    path = places.invitation
-    try:
-        with path.open("rb") as file:
-            text = file.read(TOKEN_BYTES_MAX + 1).decode("ascii", "replace")
-        token = read_token(text)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        msg = f"{path}: cannot be read: {error.strerror}; the daemon's user must own it"
-        raise ConfigError(msg) from error
-    except AmbientError as error:
-        msg = f"{path}: {error}"
-        raise ConfigError(msg) from error
-    if fingerprint(token.genesis) != fingerprint(genesis):
-        msg = f"{path}: the token is of another cluster than {places.genesis}; join in a new folder"
-        raise ConfigError(msg)
-    return token
 
 
 def _steady_now() -> Callable[[], int]:
@@ -392,14 +346,10 @@ async def run_daemon(data_dir: Path) -> None:
         log.warning("THIS NODE LIES ON PURPOSE", lie=config.faults.lie.value)
     async with AsyncExitStack() as stack:
         stack.enter_context(DataDir(data_dir))
+        check_store(identity)
         store = open_store(data_dir, config.store.engine)
         recovered = recover(store, genesis)
-        if recovered.ledger.node(identity.node) is None and not is_newcomer:
-            msg = (
-                f"the key in {identity.places.key} is of no node of this cluster: put the right "
-                "key there, or join with `ambientctl join TOKEN`"
-            )
-            raise ConfigError(msg)
+        check_key(identity, recovered)
         may_vote = _may_vote(identity, store, recovered)
         writer = await stack.enter_async_context(StoreWriter(store))
         files = BlobFiles(data_dir / "blobs", quota_bytes=config.limits.blob_store_bytes_max)

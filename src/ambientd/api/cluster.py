@@ -297,10 +297,30 @@ def load_genesis(path: Path) -> Genesis:
     except RemoteProtocolError as error:
         msg = f"{path}: is damaged ({error}); copy it from another node of the cluster"
         raise ConfigError(msg) from error
+    _compare(path, genesis)
     if genesis.version != GENESIS_VERSION:
         msg = f"{path}: has version {genesis.version}, this program knows {GENESIS_VERSION}"
         raise ConfigError(msg)
     return genesis
+
+
+def _compare(path: Path, genesis: Genesis) -> None:
+    """Compare a genesis with the fingerprint beside it, if it is still there."""
+    beside = Places(path.parent).genesis_json
+    try:
+        named = msgspec.json.decode(beside.read_bytes(), type=_Named).fingerprint
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
+        return
+    if named != fingerprint(genesis).hex():
+        msg = (
+            f"{path}: is damaged: it is not what {beside.name} beside it names; copy both from any "
+            "other node of the cluster, and leave key and store as they are"
+        )
+        raise ConfigError(msg)
+
+
+class _Named(msgspec.Struct, frozen=True):
+    fingerprint: str
 
 
 def _readable_struct(value: msgspec.Struct) -> dict[str, object]:

@@ -34,7 +34,7 @@ class Places(msgspec.Struct, frozen=True):
 
     @property
     def genesis_json(self) -> Path:
-        """Give the same genesis for people; nothing reads it."""
+        """Give the same genesis for people; its fingerprint tells when the other is damaged."""
         return self.data_dir / "genesis.json"
 
     @property

@@ -151,7 +151,9 @@ def recover(store: Store, genesis: Genesis) -> Recovered:
     except (RemoteProtocolError, ValueError) as error:
         msg = (
             f"the store does not hold what this version wrote: {error}; "
-            "move the data directory away and let the node join again"
+            "see first that genesis.bin is the same as on any other node of the cluster; if it is, "
+            "move the store away and restore a backup, or move the data directory away and join "
+            "again as a new node (a key whose store is lost never votes again)"
         )
         raise StoreError(msg) from error
 
