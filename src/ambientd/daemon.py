@@ -20,7 +20,7 @@ from ambientd.adapters.anchor_file import AnchorFile
 from ambientd.adapters.anchor_service import ChainAnchors
 from ambientd.adapters.anchor_wallet import AnchorWallet
 from ambientd.adapters.blob_files import BlobFiles
-from ambientd.adapters.chains import OpenChain, open_chain
+from ambientd.adapters.chains import OpenChain, anchorer_options, open_chain
 from ambientd.adapters.compiled_files import CompiledFiles, compiled_key
 from ambientd.adapters.data_dir import DataDir
 from ambientd.adapters.durable_files import sync_directory, write_synced
@@ -41,7 +41,6 @@ from ambientd.api.local_socket import SocketLimits, serve_local_socket
 from ambientd.codec.digest import tagged
 from ambientd.codec.statements import sign_record
 from ambientd.config.options import (
-    BitcoinOptions,
     ChainKind,
     Config,
     EngineChoice,
@@ -61,7 +60,6 @@ from ambientd.ports.anchors import AnchorSent
 from ambientd.ports.store import Store
 from ambientd.ports.transport import HostPort, PeerAddress, Transport, TransportOptions
 from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS, Protection
-from ambientd.roles.anchorer import TURN_MS, AnchorerOptions
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.runtime.blobs import Blobs, SealedBlobs
 from ambientd.runtime.execution import Executor, ExecutorOptions
@@ -79,7 +77,6 @@ from ambientd.telemetry.core import TelemetryOptions
 log = structlog.get_logger("ambientd")
 
 COMPILED_FOLDER = "compiled"
-EMBEDDED_TURN_BLOCKS = 60
 # One page, no output, and the log that every execution may write.
 _LEAST_BUDGET_BYTES = memory_need_bytes(
     ExecutionLimits(memory_bytes_max=PAGE_BYTES, output_bytes_max=0), 0
@@ -206,12 +203,7 @@ def _build_node(
     options = NodeOptions(
         genesis=identity.genesis,
         seed=identity.seed,
-        anchors=AnchorerOptions(
-            enabled=config.bitcoin.chain is not ChainKind.OFF,
-            period_ms=config.bitcoin.anchor_period_ms,
-            receipts_max=config.bitcoin.anchor_receipts_max,
-            turn_ms=_anchor_turn_ms(config.bitcoin),
-        ),
+        anchors=anchorer_options(config.bitcoin, identity.genesis.bitcoin_network),
         may_vote=may_vote,
         trusted=_trusted_epoch(config.log.trusted_epoch),
         log=LogOptions(
@@ -227,13 +219,6 @@ def _build_node(
     blocks = StoredBlocks(writer)
     epoch = recovered.last_telemetry_epoch(now_ms)
     return build_node(options, recovered.ledger, recovered.log, epoch, blocks, rng, recovered.kept)
-
-
-def _anchor_turn_ms(bitcoin: BitcoinOptions) -> int:
-    """Give how long a member leaves an anchor to those before it."""
-    if bitcoin.chain is ChainKind.EMBEDDED:
-        return EMBEDDED_TURN_BLOCKS * bitcoin.block_interval_ms
-    return TURN_MS
 
 
 def _trusted_epoch(text: str) -> TrustedEpoch | None:

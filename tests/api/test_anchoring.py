@@ -11,8 +11,11 @@ from ambientd.api.requests import GetAnchors, PlanAnchors, RetryAnchors
 from ambientd.config.options import BitcoinOptions
 from ambientd.errors import UnreachableError
 from ambientd.ports.anchors import AnchorProgress, ChainState
+from ambientd.roles.anchorer import Overdue
 from tests.ledger.cluster import TestCluster
 from tests.rules.receipts import agreed
+
+NOW_MS = 1_700_000_000_000
 
 
 class Anchors:
@@ -43,11 +46,13 @@ class Anchors:
 
 
 def office(
-    cluster: TestCluster, anchors: Anchors | None, options: BitcoinOptions | None = None
+    cluster: TestCluster,
+    anchors: Anchors | None,
+    options: BitcoinOptions | None = None,
+    late: Overdue | None = None,
 ) -> Anchoring:
-    parts = SimpleNamespace(
-        node=SimpleNamespace(ledger=cluster.state), anchors=anchors, headers=None
-    )
+    node = SimpleNamespace(ledger=cluster.state, overdue_anchor=lambda now: late)
+    parts = SimpleNamespace(node=node, anchors=anchors, headers=None, now=lambda: NOW_MS)
     return Anchoring(options or BitcoinOptions(), cast("Any", parts))
 
 
@@ -73,6 +78,24 @@ async def test_an_anchor_that_this_node_saw_undone_is_not_told_as_anchored() -> 
     [told] = (await office(cluster, anchors).status(GetAnchors())).anchors
     assert told.state == "undone by a reorganisation, broadcast"
     assert (told.txid, told.height) == ("ab", None)
+
+
+async def test_an_overdue_batch_is_told_with_whose_turn_is_next_and_the_option_to_set() -> None:
+    cluster = agreed(anchored=False)
+    one, two, three = cluster.state.members[:3]
+    late = Overdue(5, NOW_MS - 90_500, one, one, two, NOW_MS + 30_000)
+    [told] = (await office(cluster, None, late=late).status(GetAnchors())).troubles
+    assert told.kind == "anchor_late"
+    assert "the newest batch (5 receipts) has waited 90 s for its anchor" in told.text
+    assert f"({one.hex()[:12]}) has not anchored it; next is" in told.text
+    assert f"({two.hex()[:12]}), in 30 s" in told.text
+    assert '(`chain = "off"`) anchors nothing, and this node has none' in told.hint
+    assert "set `chain` under [bitcoin]" in told.hint
+    late = Overdue(5, NOW_MS - 90_500, one, three, None, NOW_MS)
+    [told] = office(cluster, Anchors(), late=late).troubles()
+    assert f"({three.hex()[:12]}); no member's turn is left" in told.text
+    assert "this node has none" not in told.hint
+    assert office(cluster, None).troubles() == ()
 
 
 async def test_a_retry_counts_what_is_under_way_and_needs_a_chain() -> None:

@@ -178,6 +178,7 @@ def test_names_of_peers_cannot_drive_the_terminal(live: Path, ctl: Ctl) -> None:
 def test_anchors_show_block_and_confirmations(live: Path, ctl: Ctl) -> None:
     _, out, _ = ctl("anchor", "status")
     assert "embedded: ready, height 116" in out
+    assert "TROUBLE no anchor remedy set a chain" in " ".join(out.split())
     assert out.splitlines()[-1].split() == ["e" * 12, "4", "anchored", "110", "6", "f" * 64]
 
 

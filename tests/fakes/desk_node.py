@@ -256,6 +256,11 @@ class DeskNode:
             receipts=4,
             receipts_anchored=4,
             anchors=(anchor,),
+            troubles=(
+                replies.Trouble(
+                    kind=replies.TroubleKind.ANCHOR_LATE, text="no anchor", hint="set a chain"
+                ),
+            ),
         )
 
     async def retry_anchors(self, _: requests.RetryAnchors) -> replies.AnchorsRetried:

@@ -19,7 +19,7 @@ from ambientd.model.effect import (
 from ambientd.model.message import AnchorShown
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Anchor
-from ambientd.roles.anchorer import PROPOSE_AGAIN_MS, Anchorer, AnchorerOptions
+from ambientd.roles.anchorer import PROPOSE_AGAIN_MS, QUIET_MS, Anchorer, AnchorerOptions, Overdue
 from tests.ledger.bitcoin import TIME_S, anchor_proof
 from tests.ledger.cluster import START_MS, TestCluster
 
@@ -117,6 +117,55 @@ def test_turns_go_on_from_whoever_coordinates_and_begin_anew_after_an_anchor() -
     later_ms = NOW + TURN_MS
     assert anchorer.on_tick(cluster.state, later_ms, LAST) == [LeaveAnchors(1)]
     assert anchorer.next_deadline(cluster.state, LAST) == later_ms + TURN_MS
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_member_knows_since_when_a_batch_is_overdue_and_who_is_next(enabled: bool) -> None:
+    state = closed().state
+    anchorer = anchorer_of(replace(DAILY, enabled=enabled), LAST)
+    assert anchorer.overdue(state, NOW, SELF) is None
+    anchorer.on_tick(state, NOW, SELF)
+    assert anchorer.overdue(state, NOW + QUIET_MS - 1, SELF) is None
+    assert anchorer.overdue(state, NOW + QUIET_MS, None) is None
+    first = Overdue(1, NOW, SELF, SELF, NEXT, NOW + TURN_MS)
+    assert anchorer.overdue(state, NOW + QUIET_MS, SELF) == first
+    second = anchorer.overdue(state, NOW + TURN_MS, SELF)
+    assert second == Overdue(1, NOW, SELF, NEXT, MEMBERS[2], NOW + 2 * TURN_MS)
+    last = anchorer.overdue(state, NOW + 9 * TURN_MS, SELF)
+    assert last is not None
+    assert (last.turn, last.next_turn) == (LAST, None)
+
+
+def test_a_coordinator_without_a_chain_knows_that_its_own_turn_passes() -> None:
+    state = closed().state
+    anchorer = anchorer_of(replace(DAILY, enabled=False), SELF)
+    assert anchorer.on_tick(state, NOW, SELF) == []
+    late = anchorer.overdue(state, NOW + QUIET_MS, SELF)
+    assert late == Overdue(1, NOW, SELF, SELF, NEXT, NOW + TURN_MS)
+
+
+@pytest.mark.parametrize("member", [STRANGER, LAST])
+def test_what_may_have_been_sent_is_overdue_only_after_a_turn(member: NodeId) -> None:
+    cluster = closed()
+    anchorer = anchorer_of(replace(DAILY, enabled=False), member)
+    anchorer.on_tick(cluster.state, NOW, SELF)
+    if member in MEMBERS:
+        root = cluster.state.receipt_log_root(1)
+        shown = AnchorShown(size=1, root=root, raw_tx=b"raw")
+        assert anchorer.on_message(SELF, shown, cluster.state) == []
+    assert anchorer.overdue(cluster.state, NOW + TURN_MS - 1, SELF) is None
+    assert anchorer.overdue(cluster.state, NOW + TURN_MS, SELF) is not None
+
+
+def test_what_is_anchored_or_under_way_here_is_not_overdue() -> None:
+    cluster = closed()
+    own, other = anchorer_of(DAILY, SELF), anchorer_of(DAILY, LAST)
+    for anchorer in (own, other):
+        anchorer.on_tick(cluster.state, NOW, SELF)
+    assert own.overdue(cluster.state, NOW + TURN_MS, SELF) is None
+    assert other.overdue(cluster.state, NOW + TURN_MS, SELF) is not None
+    anchored(cluster, 1)
+    assert other.overdue(cluster.state, NOW + TURN_MS, SELF) is None
 
 
 def test_all_turns_are_over_before_receipts_are_forgotten() -> None:

@@ -1,9 +1,12 @@
 """The way of receipts into Bitcoin blocks as the owner of a node sees it, and what it costs."""
 
+from functools import partial
+
 from ambientd.api import replies, requests
 from ambientd.api.operations import OperationError
 from ambientd.api.story import anchor_txid, op_return
-from ambientd.api.views import headers_status
+from ambientd.api.troubles import late_anchor
+from ambientd.api.views import headers_status, name_of
 from ambientd.config.options import BitcoinOptions
 from ambientd.errors import AmbientError
 from ambientd.ledger.entries import CheckpointEntry
@@ -48,7 +51,17 @@ class Anchoring:
             receipts=self._state.receipt_log_size(),
             receipts_anchored=self._state.anchored_size(),
             anchors=tuple(self._list(request.limit)),
+            troubles=self.troubles(),
         )
+
+    def troubles(self) -> tuple[replies.Trouble, ...]:
+        """Give why receipts wait, beyond what the chain's own state says."""
+        now = self._parts.now()
+        overdue = self._parts.node.overdue_anchor(now)
+        if overdue is None:
+            return ()
+        has_chain = self._parts.anchors is not None
+        return (late_anchor(overdue, now, partial(name_of, self._state), has_chain=has_chain),)
 
     def _list(self, limit: int) -> list[replies.AnchorInfo]:
         progress = {} if self._parts.anchors is None else self._parts.anchors.progress()

@@ -19,6 +19,7 @@ from ambientd.api.seating import Seating
 from ambientd.api.story import tell
 from ambientd.api.troubles import LogSeen, convicted, troubles_of
 from ambientd.api.views import (
+    name_of,
     node_info,
     receipt_file,
     receipt_state,
@@ -129,7 +130,11 @@ class Desk:
             chain=self.anchoring.chain(),
             balance_msat=state.balance_msat(self._id),
             faults=owner.config.faults.lie.value,
-            troubles=(*self._conviction(), *troubles_of(self._log_seen())),
+            troubles=(
+                *self._conviction(),
+                *troubles_of(self._log_seen()),
+                *self.anchoring.troubles(),
+            ),
         )
 
     def _conviction(self) -> tuple[replies.Trouble, ...]:
@@ -147,18 +152,13 @@ class Desk:
             is_member=self._id in state.members,
             may_vote=node.consensus.options.may_vote,
             members=len(state.members),
-            away=[self._name(member) for member in state.members if member not in here],
+            away=[name_of(state, member) for member in state.members if member not in here],
             term=node.consensus.term,
-            coordinator=self._name(NodeId(node.consensus.coordinator)),
+            coordinator=name_of(state, NodeId(node.consensus.coordinator)),
             records=node.consensus.pending_records,
             is_awaited=awaited is not None and awaited <= now,
             silent_ms=min(now - state.meta.time_ms, now - self._owner.started_ms),
         )
-
-    def _name(self, node: NodeId) -> str:
-        entry = self._state.node(node)
-        short = node.hex()[:12]
-        return short if entry is None else f"{entry.profile.name} ({short})"
 
     async def nodes(self, _: requests.ListNodes) -> replies.Nodes:
         """List everybody in the cluster."""

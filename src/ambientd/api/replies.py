@@ -50,12 +50,13 @@ class Sandbox(Reply, frozen=True):
 
 
 class TroubleKind(StrEnum):
-    """What can be wrong with a node's part in the log."""
+    """What can be wrong with a node's part in the log, or with its receipts."""
 
     CONVICTED = "convicted"
     VOTE_LOST = "vote_lost"
     NO_QUORUM = "no_quorum"
     LOG_STANDS = "log_stands"
+    ANCHOR_LATE = "anchor_late"
 
 
 class Trouble(Reply, frozen=True):
@@ -288,6 +289,7 @@ class Anchors(Reply, frozen=True):
     receipts: int
     receipts_anchored: int
     anchors: tuple[AnchorInfo, ...]
+    troubles: tuple[Trouble, ...] = ()
 
 
 class AnchorsRetried(Reply, frozen=True):

@@ -1,10 +1,12 @@
-"""What is wrong with a node's part in the log, said so that its owner knows what to do."""
+"""What is wrong with a node's part in the log, or with receipts, and what its owner can do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ambientd.api.replies import Trouble, TroubleKind
 from ambientd.ledger.entries import EvidenceEntry
+from ambientd.model.base import NodeId
+from ambientd.roles.anchorer import Overdue
 from ambientd.rules.verdicts import quorum
 
 SILENT_MS = 15_000
@@ -53,6 +55,26 @@ def convicted(evidence: EvidenceEntry) -> Trouble:
         hint="if that was no lie, see whether the key is in use twice or an older store was put "
         "back; a new key joins in a new folder: `ambientctl cluster invite` at a member, "
         "`ambientctl join TOKEN` here; the daemon's log and `ambientctl events` tell of them all",
+    )
+
+
+def late_anchor(
+    late: Overdue, now: int, name: Callable[[NodeId], str], *, has_chain: bool
+) -> Trouble:
+    """Give what is told of a batch without an anchor: since when, whose turn it is, who is next."""
+    turn = "" if late.turn == late.coordinator else f"; it is the turn of {name(late.turn)}"
+    coming = "; no member's turn is left"
+    if late.next_turn is not None:
+        coming = f"; next is {name(late.next_turn)}, in {max(0, late.next_ms - now) // 1000} s"
+    here = "" if has_chain else ", and this node has none"
+    waited_s = (now - late.since_ms) // 1000
+    return Trouble(
+        kind=TroubleKind.ANCHOR_LATE,
+        text=f"the newest batch ({late.size} receipts) has waited {waited_s} s for its anchor: "
+        f"coordinator {name(late.coordinator)} has not anchored it{turn}{coming}",
+        hint=f'a member without a chain (`chain = "off"`) anchors nothing{here}: set `chain` under '
+        '[bitcoin] in its config.toml to "embedded", "rpc" or "esplora", and start ambientd again; '
+        "no receipt is lost, a later batch holds every earlier one",
     )
 
 

@@ -247,6 +247,13 @@ def _epoch_leaf(state: LedgerState, closed: CheckpointEntry) -> EpochLeaf | None
     return EpochLeaf(leaf_index=leaf, path=state.inclusion_path(leaf, size))
 
 
+def name_of(state: LedgerState, node: NodeId) -> str:
+    """Give what people call a node, and the id that tells it from others of that name."""
+    entry = state.node(node)
+    short = node.hex()[:12]
+    return short if entry is None else f"{entry.profile.name} ({short})"
+
+
 def headers_status(headers: Headers | None) -> HeadersStatus | None:
     """Tell how far the Bitcoin headers have come; None without a chain."""
     if headers is None:

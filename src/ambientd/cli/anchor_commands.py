@@ -15,7 +15,7 @@ from ambientd.cli.console import (
     short,
 )
 from ambientd.cli.exit_codes import ExitCode
-from ambientd.cli.node_commands import chain_text
+from ambientd.cli.node_commands import chain_text, trouble_fields
 
 HOUR_MS = 3_600_000
 
@@ -46,6 +46,7 @@ def status(arguments: ListArguments) -> ExitCode:
             ("chain", chain_text(answer.chain)),
             ("receipts", f"{answer.receipts}, of which {answer.receipts_anchored} anchored"),
             ("waiting", in_words(waiting, "receipt")),
+            *trouble_fields(answer.troubles),
         ]
     )
     if answer.anchors:

@@ -1,6 +1,7 @@
 """ambientctl status, nodes, events, version: looking at a node and its mesh."""
 
 import sys
+from collections.abc import Sequence
 from typing import Protocol
 
 from ambientd import __version__
@@ -72,9 +73,16 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
     ]
     if answer.faults != "none":
         fields.append(("FAULTS", f"this node lies on purpose: {answer.faults}"))
-    for trouble in answer.troubles:
-        fields += [("TROUBLE", trouble.text), ("remedy", trouble.hint)]
-    return fields
+    return fields + trouble_fields(answer.troubles)
+
+
+def trouble_fields(troubles: Sequence[replies.Trouble]) -> list[tuple[str, str]]:
+    """Put troubles into lines, each with what to do about it."""
+    return [
+        line
+        for trouble in troubles
+        for line in (("TROUBLE", trouble.text), ("remedy", trouble.hint))
+    ]
 
 
 def _safe_mode(mode: replies.SafeMode) -> str:

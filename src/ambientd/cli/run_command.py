@@ -134,7 +134,8 @@ def _finish(arguments: RunArguments, client: Client, task: replies.Task) -> Exit
         if task.receipt.state != "anchored":
             tell(
                 f"ambientctl: the receipt is not anchored after {arguments.timeout:g} s; get it "
-                f"later with `ambientctl receipt get {short(task.task_id)}`"
+                f"later with `ambientctl receipt get {short(task.task_id)}`; "
+                "`ambientctl anchor status` says what it waits for"
             )
             code = ExitCode.FAILED
     output: bytes | None = None

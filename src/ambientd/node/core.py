@@ -60,7 +60,7 @@ from ambientd.node.installing import beacons_of, changes, pages_of, state_of
 from ambientd.node.proposals import Proposals
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence
-from ambientd.roles.anchorer import Anchorer
+from ambientd.roles.anchorer import Anchorer, Overdue
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
 from ambientd.roles.referee import Referee
@@ -134,6 +134,10 @@ class Node:
     def coordinator(self) -> NodeId | None:
         """Give who leads, as far as this node knows."""
         return self._coordinator
+
+    def overdue_anchor(self, now: int) -> Overdue | None:
+        """Tell of a batch that waits for its anchor longer than it should."""
+        return self._cores.anchorer.overdue(self._cores.ledger, now, self._coordinator)
 
     @property
     def submitter(self) -> Submitter:

@@ -25,11 +25,13 @@ from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Anchor
 from ambientd.rules.anchor_proofs import supersedes
 from ambientd.rules.bitcoin import decode_header
+from ambientd.rules.founding import NO_NETWORK
 
 PROPOSE_AGAIN_MS = 5_000
 CLOCK_SKEW_MS_MAX = 7_200_000
 PROOFS_MAX = 64
 TURN_MS = 7_200_000
+QUIET_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,18 @@ class AnchorerOptions:
         if self.turn_ms < 1:
             msg = f"anchors: a member's turn is {self.turn_ms} ms; it must be above 0"
             raise ConfigError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A batch without an anchor, since when it is due, whose turn it is, and who is next, when."""
+
+    size: int
+    since_ms: int
+    coordinator: NodeId
+    turn: NodeId
+    next_turn: NodeId | None
+    next_ms: int
 
 
 class Anchorer:
@@ -100,7 +114,7 @@ class Anchorer:
         if self._proven and now >= self._propose_at_ms:
             self._propose_at_ms = now + PROPOSE_AGAIN_MS
             effects += [Propose(body) for _, body in sorted(self._proven.items())]
-        due_ms = self._due_ms(state)
+        due_ms = self._planned_ms(state)
         if due_ms is None:
             self._waits_since_ms = None
         elif now >= due_ms and self._waits_since_ms is None:
@@ -119,9 +133,36 @@ class Anchorer:
         place = (members.index(self._id) - members.index(coordinator)) % len(members)
         if not place or self._waits_since_ms is None:
             return due_ms
-        # All turns together are to be over before the receipts are forgotten.
-        turn_ms_max = state.genesis.rules.keep_ms // (4 * len(members))
-        return self._waits_since_ms + place * min(self._options.turn_ms, turn_ms_max)
+        return self._waits_since_ms + place * self._length_ms(state)
+
+    def _length_ms(self, state: LedgerState) -> int:
+        """Give how long a turn is: all together are over before the receipts are forgotten."""
+        turn_ms_max = state.genesis.rules.keep_ms // (4 * len(state.members))
+        return min(self._options.turn_ms, turn_ms_max)
+
+    def overdue(self, state: LedgerState, now: int, coordinator: NodeId | None) -> Overdue | None:
+        """Tell of a batch that waits longer than it should, as far as this node knows."""
+        since_ms, members = self._waits_since_ms, state.members
+        if since_ms is None or self._planned_ms(state) is None or coordinator not in members:
+            return None
+        if state.genesis.bitcoin_network == NO_NETWORK:
+            return None
+        length_ms = self._length_ms(state)
+        # A transaction is shown to members only, and its proof takes most of a turn.
+        may_be_sent = self._id not in members or self._shown >= self._waits_for
+        if now - since_ms < max(QUIET_MS, length_ms if may_be_sent else 0):
+            return None
+        first = members.index(coordinator)
+        order = members[first:] + members[:first]
+        place = min((now - since_ms) // length_ms, len(order) - 1)
+        return Overdue(
+            size=state.checkpoint_size(),
+            since_ms=since_ms,
+            coordinator=coordinator,
+            turn=order[place],
+            next_turn=order[place + 1] if place + 1 < len(order) else None,
+            next_ms=since_ms + (place + 1) * length_ms,
+        )
 
     def _chosen(self, state: LedgerState) -> int:
         """Give the batch that another member has sent a transaction for, else the newest.
@@ -133,9 +174,13 @@ class Anchorer:
         return shown if is_known else state.checkpoint_size()
 
     def _due_ms(self, state: LedgerState) -> int | None:
-        """Give when the newest checkpoint is to be anchored, or None when it is not to be."""
+        """Give when this node is to anchor the newest checkpoint, or None when it is not to."""
+        return self._planned_ms(state) if self._options.enabled else None
+
+    def _planned_ms(self, state: LedgerState) -> int | None:
+        """Give when somebody is to anchor the newest checkpoint; None when none is to begin."""
         options, size, anchored = self._options, state.checkpoint_size(), state.anchored_size()
-        if not options.enabled or self._is_in_flight(state) or size <= anchored:
+        if self._is_in_flight(state) or size <= anchored:
             return None
         last = state.checkpoint(anchored)
         if last is None or last.anchor is None or not options.period_ms:
@@ -180,9 +225,9 @@ class Anchorer:
         closed = state.checkpoint(message.size)
         if closed is None or closed.anchor is not None or closed.note.root != message.root:
             return []
+        self._shown = max(self._shown, message.size)
         if not self._options.enabled:
             return []
-        self._shown = max(self._shown, message.size)
         return [HearAnchor(message.root, message.raw_tx)]
 
 
