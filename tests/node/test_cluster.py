@@ -17,7 +17,7 @@ from ambientd.model.record import Cancel
 from ambientd.model.task import TaskState, Verdict
 from ambientd.node.effect import PersistTelemetryEpoch, SendFrame
 from ambientd.node.event import AnchorSigned, BodiesProposed, FrameReceived
-from ambientd.roles.anchorer import AnchorerOptions
+from ambientd.roles.anchorer import QUIET_MS, AnchorerOptions, Overdue
 from ambientd.runtime.persistence import recover
 from sim.cluster import RULES
 from sim.node_machine import Persisted
@@ -198,6 +198,27 @@ def test_whoever_has_a_chain_anchors_also_where_the_coordinator_has_none(
     cluster.until(cluster.everywhere(lambda ledger: ledger.anchored_size() == 1))
     assert cluster.coordinator() == leader, "its office is not lost over that"
     [_] = cluster.told(BatchAnchored, payer)
+
+
+def test_every_node_names_the_coordinator_that_has_not_anchored_and_when_the_next_may() -> None:
+    options = AnchorerOptions(enabled=False, turn_ms=600_000)
+    cluster = Cluster(anchors=lambda _: options)
+    cluster.until_closed(cluster.submit())
+    cluster.until(cluster.everywhere(lambda ledger: ledger.checkpoint_size() == 1))
+    assert not any(_overdue(cluster))
+    cluster.run(QUIET_MS + 30_000)
+    members = cluster.ledger().members
+    leader = members.index(NodeId(cluster.hosts[cluster.coordinator()].key))
+    for late in _overdue(cluster):
+        assert late is not None
+        assert late.turn == late.coordinator == members[leader]
+        assert late.next_turn == members[(leader + 1) % 4]
+        assert late.next_ms == late.since_ms + options.turn_ms
+
+
+def _overdue(cluster: Cluster) -> list[Overdue | None]:
+    now = EPOCH_MS + cluster.world.now
+    return [host.node.overdue_anchor(now) for host in cluster.hosts if host.node is not None]
 
 
 def _turns(*, enabled: bool) -> AnchorerOptions:
