@@ -40,6 +40,7 @@ from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.rules.anchor_costs import DAY_MS
 from ambientd.rules.bitcoin import commitment_script, compact_size
 from sim.anchor_chain import AnchorChain
+from sim.arguments import Parser, at_least
 
 STEP_MS = 300_000
 STEPS = 120
@@ -343,7 +344,14 @@ def play(seed: int) -> Report:
 
 def main(arguments: Sequence[str]) -> int:
     """Run seeds FIRST to LAST and tell what came of it."""
-    first, last = int(arguments[0]), int(arguments[-1])
+    parser = Parser(prog="python -m sim.anchors", description=main.__doc__)
+    parser.add_argument("first", type=at_least(0), metavar="FIRST")
+    parser.add_argument("last", type=at_least(0), metavar="LAST", nargs="?", help="or FIRST alone")
+    options = parser.parse_args(arguments)
+    first = options.first
+    last = first if options.last is None else options.last
+    if last < first:
+        parser.error(f"there is no seed from {first} to {last}; name the lower one first")
     broken = 0
     sums: dict[str, int] = {}
     for seed in range(first, last + 1):

@@ -357,6 +357,12 @@ def happenings_of(options: ClusterOptions) -> tuple[Happening, ...]:
     return build(options)[3]
 
 
+def names_of(options: ClusterOptions) -> tuple[str, ...]:
+    """Name the nodes of a world as its happenings number them."""
+    members = tuple(f"member {number}" for number in range(options.members))
+    return members + tuple(f"guest {number}" for number in range(options.joiners))
+
+
 def first_options(genesis: Genesis) -> ConsensusOptions:
     """Give the log's options in the founders' epoch, as an onlooker has them."""
     first = first_epoch(genesis)

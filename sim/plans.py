@@ -10,10 +10,10 @@ from msgspec import Struct, json
 from ambientd.model.genesis import Rules
 from sim import cluster, scenarios
 from sim.checkers import InvariantViolation
-from sim.faults import ALL_FAULTS, LOG, NODE, Fault, labels, named
+from sim.faults import ALL_FAULTS, BY_LABEL, LOG, NODE, Fault, labels, named
 from sim.happenings import Happening
 from sim.lies import Lie
-from sim.mutants import mutated
+from sim.mutants import MUTANTS, mutated
 from sim.quick import quick
 from sim.stage import Kit, Observer
 from sim.trio_world.world import TrioKit
@@ -24,6 +24,13 @@ WORLDS = (FAST, TRIO)
 
 COMMITTEES = (4, 7, 3, 4, 1, 4, 10)
 TIME_MS = 60_000
+TIME_MS_MIN = 30_000
+"""Below this the calm at the end is too short for what the checkers then ask for."""
+NODES_MAX = 100
+"""Enough for any committee; keys of nodes are numbered by one byte."""
+SEED_MAX = 2**64 - 1
+LIARS = frozenset({Fault.LIAR, Fault.BAD_WORKER})
+"""The faults by which somebody tells lies, which a plan may choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,9 @@ class Plan(Struct, frozen=True):
             return "python -m sim replay FILE"
         words = [f"python -m sim run {self.scenario} --nodes {self.nodes} --seed {self.seed}"]
         if self.faults is not None:
-            words.append(f"--faults {','.join(labels(named(self.faults))) or 'none'}")
+            world = SCENARIOS[self.scenario].world
+            known = (fault for fault in named(self.faults) if world in fault.worlds)
+            words.append(f"--faults {','.join(labels(known)) or 'none'}")
         if self.time_ms != TIME_MS:
             words.append(f"--time-ms {self.time_ms}")
         if self.lies is not None:
@@ -138,6 +147,52 @@ class Plan(Struct, frozen=True):
 def from_json(data: bytes) -> Plan:
     """Read a plan; raise msgspec.ValidationError or DecodeError for anything else."""
     return json.decode(data, type=Plan)
+
+
+def refusal(plan: Plan) -> str | None:
+    """Say why a plan cannot be run, or would test nothing; None when it can be run."""
+    if plan.scenario not in SCENARIOS:
+        return f"scenario {plan.scenario!r}: there is none; there are {', '.join(SCENARIOS)}"
+    for what, value, least, most in (
+        ("seed", plan.seed, 0, SEED_MAX),
+        ("nodes", plan.nodes, 1, NODES_MAX),
+    ):
+        if not least <= value <= most:
+            return f"{what}: {value} is no number from {least} to {most}"
+    if plan.time_ms < TIME_MS_MIN:
+        return f"time: a world of {plan.time_ms} ms is too short; give it {TIME_MS_MIN} or more"
+    return _foreign(plan, SCENARIOS[plan.scenario].world)
+
+
+def _foreign(plan: Plan, world: str) -> str | None:
+    """Say what of a plan belongs to another kind of world."""
+    where, other = f"{plan.scenario} is a world of the {world}", NODE if world == LOG else LOG
+    if plan.world not in WORLDS or (plan.world == TRIO and world == LOG):
+        return f"world {plan.world!r}: {where}; daemons run in scenarios with nodes"
+    for label in plan.faults or ():
+        if label not in BY_LABEL:
+            return f"fault {label!r}: there is none; see `python -m sim faults`"
+        if world not in BY_LABEL[label].worlds:
+            return f"fault {label!r}: {where}; take a scenario such as {other}"
+    if plan.mutant is not None:
+        if plan.mutant not in MUTANTS:
+            return f"mutant {plan.mutant!r}: there is none; see `python -m sim mutants`"
+        scenario = MUTANTS[plan.mutant].scenario
+        if world == LOG and SCENARIOS[scenario].world == NODE:
+            return f"mutant {plan.mutant!r}: {where}, where it changes nothing; take {scenario}"
+    return _untold(plan, world)
+
+
+def _untold(plan: Plan, world: str) -> str | None:
+    """Say why nobody in a plan's world could tell its lies."""
+    known = [each.name.lower() for each in (Lie if world == LOG else Vice)]
+    for name in plan.lies or ():
+        if name not in known:
+            return f"lies {name!r}: nobody in {plan.scenario} does so; there are {','.join(known)}"
+    if plan.lies is not None and not plan.effective_faults & LIARS:
+        liars = labels(fault for fault in LIARS if world in fault.worlds)
+        return f"lies: nobody in this world lies; add {' or '.join(liars)} to its faults"
+    return None
 
 
 Outcome: TypeAlias = scenarios.Outcome | cluster.ClusterOutcome
@@ -211,6 +266,13 @@ def drawn_happenings(plan: Plan) -> tuple[Happening, ...]:
     if SCENARIOS[plan.scenario].world == NODE:
         return cluster.happenings_of(_cluster_options(plan))
     return scenarios.happenings_of(_log_options(plan))
+
+
+def nodes_of(plan: Plan) -> tuple[str, ...]:
+    """Name the nodes of a plan as its happenings number them; last those that never start."""
+    if SCENARIOS[plan.scenario].world == NODE:
+        return cluster.names_of(_cluster_options(plan))
+    return scenarios.names_of(_log_options(plan))
 
 
 def commit() -> str:

@@ -22,7 +22,7 @@ from sim.happenings import (
 )
 from sim.machine import Delivery, Effect, Host
 from sim.node_checkers import ledger_changes
-from sim.plans import SCENARIOS, Plan, drawn_happenings, play
+from sim.plans import SCENARIOS, Plan, drawn_happenings, nodes_of, play
 from sim.world import SUPERVISED_MS
 
 WIDTH, ROW, LEFT = 900, 22, 110
@@ -151,20 +151,18 @@ def _line(plan: Plan, points: list[tuple[int, int]], kind: str, name: str, label
 
 def _faults(plan: Plan, happenings: Sequence[Happening]) -> str:
     bars: list[str] = []
-    rows = 1
+    lanes = ("network", *nodes_of(plan))
     for number, happening in enumerate(happenings):
         following = [h.at_ms for h in happenings[number + 1 :] if isinstance(h, WeatherTurns)]
         for row, kind, until_ms in _bars(happening, next(iter(following), happening.at_ms)):
-            rows = max(rows, row + 1)
             x, width = _x(plan, happening.at_ms), 0
             width = max(_x(plan, until_ms) - x, 2)
             place = f'x="{x}" y="{row * ROW + 4}" width="{width}" height="{ROW - 8}"'
             bars.append(f'<rect class="{kind}" {place}/>')
     names = "".join(
-        f'<text x="0" y="{row * ROW + 16}">{"network" if row == 0 else f"node {row - 1}"}</text>'
-        for row in range(rows)
+        f'<text x="0" y="{row * ROW + 16}">{name}</text>' for row, name in enumerate(lanes)
     )
-    return f'<svg width="{LEFT + WIDTH}" height="{rows * ROW}">{names}{"".join(bars)}</svg>'
+    return f'<svg width="{LEFT + WIDTH}" height="{len(lanes) * ROW}">{names}{"".join(bars)}</svg>'
 
 
 def _bars(happening: Happening, weather_ends: int) -> list[tuple[int, str, int]]:

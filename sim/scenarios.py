@@ -162,6 +162,20 @@ def happenings_of(options: ScenarioOptions) -> tuple[Happening, ...]:
     return build(options)[3]
 
 
+def names_of(options: ScenarioOptions) -> tuple[str, ...]:
+    """Name the nodes of a world as its happenings number them; last those that never start."""
+    cast = build(options)[1]
+    running, silent = [], []
+    for number, replica in enumerate(cast.replicas):
+        if replica in cast.silent:
+            silent.append(f"member {number}, silent")
+        elif number < options.nodes:
+            running.append(f"member {number}")
+        else:
+            running.append(f"observer {number - options.nodes}")
+    return (*running, *silent)
+
+
 def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
     """Run a world to its end; raise InvariantViolation when it breaks a promise."""
     world, cast, storms, _ = build(options)

@@ -6,9 +6,9 @@ from msgspec.structs import replace
 
 from sim.faults import BY_LABEL, labels
 from sim.happenings import Happening
-from sim.plans import Finding, Plan, attempt, drawn_happenings
+from sim.plans import LIARS, TIME_MS_MIN, Finding, Plan, attempt, drawn_happenings
 
-TIMES_MS = (20_000, 30_000, 40_000)
+TIMES_MS = (TIME_MS_MIN, 40_000)
 ATTEMPTS_MAX = 200
 
 Attempt = Callable[[Plan], Finding | None]
@@ -63,8 +63,9 @@ class Shrinker:
 
     def _drop_faults(self) -> None:
         for label in labels(self.plan.effective_faults):
-            fewer = labels(self.plan.effective_faults - {BY_LABEL[label]})
-            self._still_breaks(replace(self.plan, faults=fewer))
+            fewer = self.plan.effective_faults - {BY_LABEL[label]}
+            lies = self.plan.lies if fewer & LIARS else None
+            self._still_breaks(replace(self.plan, faults=labels(fewer), lies=lies))
 
     def _drop_happenings(self) -> None:
         """Leave out halves, then quarters, down to single happenings (as delta debugging does)."""

@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -22,6 +23,7 @@ SOAKED = ("log", "node")
 LONG_COMMITTEES = (4, 3, 4, 1, 4, 7)
 NODE_HOUR_EVERY = 16
 FLEET_STEP_MS = 1_000
+FLEET_LINES = 10  # how often a large world says how far it is where no bar can be drawn
 WAITING = 8  # worlds of a sweep that a process has before it
 
 
@@ -51,11 +53,13 @@ class FleetRun:
 
 
 def run_fleet(options: fleet.FleetOptions) -> FleetRun:
-    """Run a large world with a progress bar, and measure it."""
+    """Run a large world with a progress bar, or lines where nobody sees one, and measure it."""
     before = _resident_bytes()
     began, used = time.monotonic(), time.process_time()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    bar_on = Progress(*columns, transient=True, console=Console(stderr=True))
+    console = Console(stderr=True)
+    bar_on = Progress(*columns, transient=True, console=console, disable=not console.is_terminal)
+    next_line_ms = options.time_ms // FLEET_LINES
     with quick(), bar_on as progress:
         world = fleet.build(options)
         gc.disable()  # what a world throws away holds no cycles; looking takes a fifth of the time
@@ -64,6 +68,11 @@ def run_fleet(options: fleet.FleetOptions) -> FleetRun:
             for until_ms in range(0, options.time_ms + 1, FLEET_STEP_MS):
                 world.world.run(until_ms)
                 progress.update(bar, completed=until_ms)
+                if until_ms >= next_line_ms and not console.is_terminal:
+                    next_line_ms += options.time_ms // FLEET_LINES
+                    said = f"{until_ms // 1_000} of {options.time_ms // 1_000} s"
+                    sys.stderr.write(f"{options.nodes} nodes, {said}\n")
+                    sys.stderr.flush()
             outcome = fleet.finish(world, options)
         finally:
             gc.enable()
@@ -163,11 +172,11 @@ def sweep(
 
 def _found(plans: Sequence[Plan], jobs: int, ends: float | None) -> Iterator[Finding | None]:
     if jobs == 1:
-        for plan in plans:
-            if ends is None or time.monotonic() < ends:
+        for number, plan in enumerate(plans):
+            if number == 0 or ends is None or time.monotonic() < ends:
                 yield attempt(plan)
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         for first in range(0, len(plans), jobs * WAITING):
-            if ends is None or time.monotonic() < ends:
+            if first == 0 or ends is None or time.monotonic() < ends:
                 yield from pool.map(attempt, plans[first : first + jobs * WAITING])

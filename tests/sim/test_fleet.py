@@ -33,7 +33,10 @@ def test_a_seed_means_the_same_large_world() -> None:
 def test_the_command_says_how_fast_and_how_large(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--nodes", "30", "--cells", "2", "--time-ms", "30000", "--seed", "3"]
     assert main(["fleet", *arguments]) == 0
-    said = capsys.readouterr().out
+    said, beside = capsys.readouterr()
     assert "seed 3: 30 nodes in 2 cells" in said
     assert "times real time" in said
     assert "KiB a node" in said
+    assert "judged from 150000 ms on" in said
+    assert len(beside.splitlines()) == 10  # nobody sees a bar here
+    assert beside.startswith("30 nodes, 3 of 30 s\n")

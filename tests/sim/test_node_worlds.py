@@ -60,6 +60,6 @@ def test_the_committee_changes_again_and_again_amid_crashes_and_liars() -> None:
 
 
 def test_the_command_line_runs_whole_nodes(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["run", "node", "--seed", "2", "--nodes", "1", "--time-ms", "20000"]
+    arguments = ["run", "node", "--seed", "2", "--nodes", "1", "--time-ms", "30000"]
     assert main(arguments) == 0
     assert "tasks: " in capsys.readouterr().out

@@ -6,7 +6,7 @@ import pytest
 
 from sim.__main__ import main
 from sim.happenings import WeatherTurns
-from sim.plans import Finding, Plan, attempt, drawn_happenings, from_json, judge
+from sim.plans import Finding, Plan, attempt, drawn_happenings, from_json, judge, nodes_of, refusal
 from sim.report import _words, render
 from sim.shrink import Shrinker
 
@@ -28,7 +28,7 @@ def test_drawn_happenings_given_back_are_the_same_world(tmp_path: Path) -> None:
 
 def test_a_file_is_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "plan.json"
-    file.write_bytes(Plan("log", 2, 1, 20_000).to_json())
+    file.write_bytes(Plan("log", 2, 1, 30_000).to_json())
     assert main(["replay", str(file)]) == 0
     assert "seed 2: 1 members" in capsys.readouterr().out
     file.write_bytes(b"{}")
@@ -52,8 +52,15 @@ def test_shrinking_keeps_what_is_needed_and_no_more() -> None:
     small = Shrinker(found, run=run).shrink().plan
     assert small.faults == ("loss",)
     assert small.nodes == 4
-    assert small.time_ms == 20_000
+    assert small.time_ms == 30_000
     assert small.happenings == (culprit,) or culprit not in drawn_happenings(small)
+
+
+def test_lies_that_nobody_is_left_to_tell_are_left_out() -> None:
+    plan = Plan("log", 3, lies=("garbage",))
+    small = Shrinker(Finding(plan, "x", ""), run=lambda tried: Finding(tried, "x", "")).shrink()
+    assert small.plan.lies is None
+    assert refusal(small.plan) is None
 
 
 @pytest.mark.slow
@@ -67,10 +74,19 @@ def test_a_bug_is_shrunk_to_a_command_that_shows_it(
     assert main([*arguments, "--save", str(file)]) == 0
     said = capsys.readouterr().out
     assert "votes only climb" in said
-    assert f"replay {file}" in said or "replay: python -m sim run log" in said
-    if file.exists():
-        assert main(["replay", str(file)]) == 1
-        assert f"replay: python -m sim replay {file}" in capsys.readouterr().out
+    assert f"replay: python -m sim replay {file}" in said
+    assert main(["replay", str(file)]) == 1
+    assert f"replay: python -m sim replay {file}" in capsys.readouterr().out
+
+
+def test_what_cannot_be_made_smaller_is_written_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "small.json"
+    bug = ["--nodes", "1", "--time-ms", "30000", "--mutant", "own-clock"]
+    assert main(["shrink", "node-liars", *bug, "--attempts", "1", "--save", str(file)]) == 0
+    assert f"replay: python -m sim replay {file}, or python -m sim run" in capsys.readouterr().out
+    assert from_json(file.read_bytes()).mutant == "own-clock"
 
 
 @pytest.mark.slow
@@ -87,11 +103,32 @@ def test_a_page_is_the_same_each_time_and_needs_nothing_else(tmp_path: Path) -> 
     assert page == render([SHORT])
     assert "<svg" in page
     assert "blocks" in page
+    assert [page.count(f">{name}</text>") for name in nodes_of(SHORT)] == [1] * 5
     for outside in ("http://", "https://", "<script", "<link", "@import", "url("):
         assert outside not in page
     out = tmp_path / "page.html"
     assert main(["report", "log-calm", "--seed", "2", "--nodes", "1", "--out", str(out)]) == 0
     assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("plan", "lanes"),
+    [
+        (
+            Plan("node-calm", 1, 3, 30_000),
+            ["member 0", "member 1", "member 2", "guest 0", "guest 1"],
+        ),
+        (Plan("log-calm", 1, 2, 30_000), ["member 0", "member 1", "observer 0"]),
+    ],
+)
+def test_every_node_of_a_page_has_a_name(plan: Plan, lanes: list[str]) -> None:
+    assert list(nodes_of(plan)) == lanes
+
+
+def test_a_member_that_never_starts_has_a_lane_too() -> None:
+    named = [nodes_of(Plan("log", seed, 7, faults=("silence",))) for seed in range(1, 9)]
+    assert {len(names) for names in named} == {8}
+    assert any(names[-1].endswith(", silent") for names in named)
 
 
 @pytest.mark.parametrize(

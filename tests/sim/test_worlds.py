@@ -91,10 +91,10 @@ def test_wrong_arguments_say_what_is_possible(
 def test_a_broken_world_is_reported_and_fails_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    # This is too short for the commits that every world must show.
-    assert main(["sweep", "log", "--seeds", "4..4", "--nodes", "4", "--time-ms", "400"]) == 1
+    bug = ["--time-ms", "30000", "--mutant", "small-quorum"]
+    assert main(["sweep", "log", "--seeds", "4..4", "--nodes", "4", *bug]) == 1
     said = capsys.readouterr().out
-    assert "BROKEN after healing, commits resume" in said
-    assert "replay: python -m sim run log --nodes 4 --seed 4 --time-ms 400" in said
+    assert "BROKEN a commit is proven" in said
+    assert "replay: python -m sim run log --nodes 4 --seed 4 --time-ms 30000" in said
     assert "commit " in said
     assert "1 worlds, 1 broken" in said
