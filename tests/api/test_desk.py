@@ -1,7 +1,7 @@
 """The desk of a real node with one member: what its owner asks, answered from its ledger."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from ambientd.api.requests import (
     AskBondBack,
     AskForSeat,
     CancelTask,
+    FollowEvents,
     GetStatus,
     Invite,
     ListMembers,
@@ -286,6 +287,30 @@ async def test_an_empty_name_means_nobody(tmp_path: Path) -> None:
             with pytest.raises(OperationError, match="'' is not the id of a") as refused:
                 await asked()
             assert refused.value.code == "invalid"
+
+
+@pytest.mark.parametrize("name", ["", "zzzz", "abcd"])
+async def test_events_of_no_task_are_refused(tmp_path: Path, name: str) -> None:
+    async with office(tmp_path) as it:
+        with pytest.raises(OperationError, match=r"is not the id of a task|no task abcd"):
+            await anext(it.desk.events(FollowEvents(tasks=(name,))))
+
+
+async def test_events_of_one_task_are_named_by_a_start_of_its_id(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        task = (await it.desk.submit(a_task())).task_id
+        told: list[str] = []
+
+        async def follow(name: str) -> None:
+            async with aclosing(it.desk.events(FollowEvents(tasks=(name,)))) as events:
+                told.append((await anext(events)).fields["task"])
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow, task[:8])
+            nursery.start_soon(follow, task.upper())
+            await trio.testing.wait_all_tasks_blocked()
+            await it.desk.cancel(CancelTask(task=task))
+        assert told == [task, task]
 
 
 async def test_moves_asked_for_at_once_are_made_one_after_another(tmp_path: Path) -> None:

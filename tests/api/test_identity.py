@@ -76,6 +76,14 @@ def test_a_founder_and_a_newcomer_may_begin_without_a_store(tmp_path: Path) -> N
     check_key(newcomer, recover(MemoryStore(), newcomer.genesis))
 
 
+def test_what_is_no_backup_leaves_a_key_its_vote(tmp_path: Path) -> None:
+    found_cluster(tmp_path / "c")
+    places = Places(tmp_path / "c" / "node1")
+    with pytest.raises(StoreError, match=r"config.toml is no backup"):
+        restore_node(places.data_dir, places.config)
+    assert not places.voted_mark.exists()
+
+
 def test_any_flipped_bit_of_the_genesis_is_found_before_anything_else(tmp_path: Path) -> None:
     found = create_cluster(tmp_path / "c", 4, ClusterPlan(created_ms=1, bitcoin="off"))
     places = Places(found.nodes[0].data_dir)

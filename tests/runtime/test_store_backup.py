@@ -113,6 +113,14 @@ async def test_a_restored_node_follows_the_cluster_to_its_head(
     assert following.header.parent_hash == block.hash == block.qc.hash
 
 
+@pytest.mark.parametrize("data", [b"# Ambient\n" * 9, b"\0" * 90])
+def test_what_is_no_backup_is_called_that(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "README.md"
+    file.write_bytes(data)
+    with pytest.raises(StoreError, match=r"README.md is no backup that this version can read"):
+        next(read_rows(file))
+
+
 async def test_every_flipped_row_is_named(cluster: Cluster, saved: Path, tmp_path: Path) -> None:
     whole = saved.read_bytes()
     hurt = tmp_path / "hurt"

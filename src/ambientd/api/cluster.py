@@ -198,6 +198,9 @@ def _check_plan(members: int, plan: ClusterPlan) -> None:
     if not 1 <= members <= MEMBERS_MAX:
         msg = f"a committee has 1 to {MEMBERS_MAX} members, not {members}; 4 or 7 are usual"
         raise UsageError(msg)
+    if not plan.name.isprintable() or not 0 < len(plan.name.strip()) <= len(plan.name) <= 63:
+        msg = f"{plan.name!r}: a cluster's name has 1 to 63 characters that can be printed"
+        raise UsageError(msg)
     _check_chain(plan)
     last = plan.base_port + members - 1
     if not 1 <= plan.base_port <= last <= 65_535:

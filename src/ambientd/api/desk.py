@@ -423,12 +423,17 @@ class Desk:
 
     async def events(self, request: requests.FollowEvents) -> AsyncIterator[replies.Event]:
         """Tell what happens from now on."""
-        wanted = set(request.tasks)
+        wanted = {self._followed(name) for name in request.tasks}
         async with self._parts.news.listen() as news:
             async for told in news:
                 for event in tell(told):
                     if not wanted or event.fields.get("task") in wanted:
                         yield event
+
+    def _followed(self, name: str) -> str:
+        """Give the id of a task to follow; a whole one may be of a task that is yet to come."""
+        is_whole = len(name) == 2 * TASK_ID_BYTES and not name.strip(string.hexdigits)
+        return name.lower() if is_whole else self._find(name)[0].hex()
 
     def _reputations(self) -> dict[NodeId, int]:
         return {node: self._state.reputation_permille(node) for node in self._state.nodes()}

@@ -10,7 +10,7 @@ from ambientd.api.cluster import load_genesis
 from ambientd.config.load import load_config
 from ambientd.config.places import Places
 from ambientd.errors import ConfigError, StoreError
-from ambientd.runtime.backup import Restored, restore
+from ambientd.runtime.backup import Restored, read_manifest, read_rows, restore
 
 DRAFT_FOLDER = "restoring"
 
@@ -18,8 +18,9 @@ DRAFT_FOLDER = "restoring"
 def restore_node(data_dir: Path, file: Path, height: int | None = None) -> Restored:
     """Fill a data directory that has config, key and genesis, but no store.
 
-    The key is marked as one that has voted before anything else happens: it follows the log from
-    now on. The store bears its name only when all of it has been checked.
+    The key is marked as one that has voted before anything is restored: it follows the log from
+    now on. A file that is no backup leaves no mark. The store bears its name only when all of it
+    has been checked.
     """
     places = Places(data_dir)
     config, genesis = load_config(data_dir), load_genesis(places.genesis)
@@ -33,6 +34,7 @@ def restore_node(data_dir: Path, file: Path, height: int | None = None) -> Resto
                 raise ConfigError(msg)
         draft = data_dir / DRAFT_FOLDER
         try:
+            read_manifest(next(read_rows(file)), file)
             if not places.voted_mark.exists():
                 words = b"this key may have voted before its store was restored from a backup\n"
                 write_synced(places.voted_mark, words)

@@ -14,6 +14,7 @@ from ambientd.cli.console import (
     tell,
 )
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.errors import UsageError
 
 _TOKEN_BYTES_MAX = 64 * 1024
 
@@ -87,7 +88,10 @@ def create(arguments: CreateArguments) -> ExitCode:
 
 def invite(arguments: InviteArguments) -> ExitCode:
     """Get a token that brings one more node in."""
-    expires_in_ms = min(max(int(arguments.expires * 1000), 1_000), 365 * 24 * 3_600_000)
+    expires_in_ms = int(arguments.expires * 1000)
+    if expires_in_ms < 1_000:
+        msg = "--expires: a token that has expired at once brings nobody in: 1 second or more"
+        raise UsageError(msg)
     with connect(arguments) as client:
         answer = client.call(
             operations.CLUSTER_INVITE, requests.Invite(expires_in_ms=expires_in_ms)

@@ -46,7 +46,11 @@ def _add_looking(commands: object) -> None:
     _command(commands, "nodes", "node_commands:nodes", "who is in the cluster")
     events = _command(commands, "events", "node_commands:events", "tell what happens, as it does")
     events.add_argument(
-        "--task", metavar="ID", action="append", default=[], help="of this task only"
+        "--task",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="of this task only: its id, or an unambiguous start of it",
     )
     add_anchor(commands)
     _command(commands, "version", "node_commands:version", "print the version")

@@ -109,7 +109,10 @@ def amount(text: str) -> int:
     whole, _, decimals = number.partition(".")
     digits = f"{whole}{decimals:0<3}" if is_sat else number
     is_number = digits.isascii() and digits.isdigit() and len(decimals) <= 3
-    if not is_number or not 0 < int(digits) < 2**53:
+    if is_number and int(digits) >= 2**53:
+        msg = f"{text!r} is a larger amount than any account holds: at most {2**53 - 1}msat"
+        raise argparse.ArgumentTypeError(msg)
+    if not is_number or int(digits) == 0:
         msg = f"{text!r} is not an amount above 0, such as 1500, 1500msat or 1.5sat"
         raise argparse.ArgumentTypeError(msg)
     return int(digits)

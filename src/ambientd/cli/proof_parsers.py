@@ -1,6 +1,6 @@
 """The commands about anchors, and those that check or fetch proofs and need no daemon."""
 
-from ambientd.cli.parsing import Parser, command, count, group, rate, seconds
+from ambientd.cli.parsing import Parser, command, count, group, positive, rate, seconds
 
 
 def add_anchor(commands: object) -> None:
@@ -28,7 +28,7 @@ def add_anchor(commands: object) -> None:
     )
     plan.add_argument(
         "--receipts-a-day",
-        type=count,
+        type=positive,
         default=10_000,
         metavar="N",
         help="receipts that share a day's anchors (default: 10000)",

@@ -198,6 +198,10 @@ def read_rows(path: Path) -> Iterator[bytes]:
     """Give the manifest's row, then each block's; raise StoreError naming the first bad one."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
+        begin = file.read(4 + CHECK_BYTES + len(MAGIC))[4 + CHECK_BYTES :]
+        if not MAGIC.startswith(begin):
+            raise _no_backup(path)
+        file.seek(0)
         number, left = 0, 1
         while left:
             head = file.read(4 + CHECK_BYTES)
@@ -229,8 +233,11 @@ def read_manifest(row: bytes, path: Path) -> Manifest:
             return decode(row[len(MAGIC) :], Manifest)
     except RemoteProtocolError:
         pass
-    msg = f"{path} is no backup that this version can read"
-    raise StoreError(msg)
+    raise _no_backup(path)
+
+
+def _no_backup(path: Path) -> StoreError:
+    return StoreError(f"{path} is no backup that this version can read")
 
 
 def restore(path: Path, store: Store, genesis: Genesis, height: int | None = None) -> Restored:
