@@ -18,7 +18,7 @@ def test_a_seed_means_the_same_cluster_under_any_hash_seed() -> None:
     answers = []
     for hash_seed in ("0", "1", "2"):
         done = subprocess.run(
-            [sys.executable, "-m", "sim", "run", "node", "--seed", "7", "--time-ms", "22000"],
+            [sys.executable, "-m", "sim", "run", "node", "--seed", "7", "--time-ms", "30000"],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,
             text=True,

@@ -25,7 +25,7 @@ SHORT_MS = 30_000
 def test_a_seed_means_the_same_world_of_daemons_under_any_hash_seed() -> None:
     answers = []
     for hash_seed in ("0", "1"):
-        words = ["run", "node", "--world", "trio", "--seed", "7", "--time-ms", "22000"]
+        words = ["run", "node", "--world", "trio", "--seed", "7", "--time-ms", "30000"]
         done = subprocess.run(
             [sys.executable, "-m", "sim", *words],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
@@ -88,7 +88,7 @@ def test_daemons_keep_their_promises_on_the_real_store(tmp_path: Path) -> None:
 
 
 def test_the_command_line_takes_the_world(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["run", "node-calm", "--world", "trio", "--nodes", "1", "--time-ms", "18000"]
+    words = ["run", "node-calm", "--world", "trio", "--nodes", "1", "--time-ms", "30000"]
     assert main(words) == 0
     assert "tasks: " in capsys.readouterr().out
     with pytest.raises(SystemExit):
