@@ -93,7 +93,7 @@ def test_the_command_line_takes_the_world(capsys: pytest.CaptureFixture[str]) ->
     assert "tasks: " in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["run", "log", "--world", "trio"])
-    assert "has no nodes" in capsys.readouterr().err
+    assert "log is a world of the log" in capsys.readouterr().err
 
 
 def test_the_order_of_coroutines_comes_from_the_seed() -> None:
