@@ -92,13 +92,13 @@ $(BITCOIND): native/bitcoind/Cargo.lock
 	@echo "building Bitcoin Core, which takes some 10 minutes of two cores the first time ..."
 	@mkdir -p build
 	@cargo vendor --quiet --locked --manifest-path native/bitcoind/Cargo.toml build/bitcoind/vendor > build/bitcoind.vendor
-	@cmake -S $(BITCOIND_SOURCES) -B build/bitcoind/work -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O1" \
+	@cmake -S $(BITCOIND_SOURCES) -B build/bitcoind/out -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O1" \
 		-DBUILD_DAEMON=ON $(BITCOIND_OFF:%=-DENABLE_%=OFF) $(BITCOIND_UNBUILT:%=-DBUILD_%=OFF) \
 		-DWITH_EMBEDDED_ASMAP=OFF -DINSTALL_MAN=OFF $(if $(BOOST),-DCMAKE_PREFIX_PATH=$(BOOST)) > build/bitcoind.log \
 		|| { echo "see build/bitcoind.log; headers of Boost 1.74 or later are needed: libboost-dev, or BOOST=FOLDER"; exit 1; }
-	@cmake --build build/bitcoind/work --target bitcoind --parallel $(JOBS) >> build/bitcoind.log
+	@cmake --build build/bitcoind/out --target bitcoind --parallel $(JOBS) >> build/bitcoind.log
 	@mkdir -p $(dir $@)
-	@install -s build/bitcoind/work/bin/bitcoind $@
+	@install -s build/bitcoind/out/bin/bitcoind $@
 
 bitcoind: $(BITCOIND)  ## Build Bitcoin Core for the tests (needs Rust, CMake, a C++20 compiler, Boost headers)
 

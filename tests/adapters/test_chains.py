@@ -176,34 +176,31 @@ class TestKeptHeaders(ChainContract):
         await server.aclose()
 
 
-class TestBtcd(ChainContract):
+class RpcContract(ChainContract):
+    """A node of another make, over its own RPC."""
+
+    @pytest.fixture
+    async def chain(self, ground: Ground) -> AsyncIterator[Chain]:
+        opened = BitcoinRpcChain(ground.rpc.endpoint, "regtest")
+        await opened.check_network()
+        yield opened
+        await opened.aclose()
+
+
+class TestBtcd(RpcContract):
     """btcd, which shares no code with Bitcoin Core nor with us."""
 
     @pytest.fixture
     def ground(self, btcd_ground: Ground) -> Ground:
         return btcd_ground
 
-    @pytest.fixture
-    async def chain(self, ground: Ground) -> AsyncIterator[Chain]:
-        opened = BitcoinRpcChain(ground.rpc.endpoint, "regtest")
-        await opened.check_network()
-        yield opened
-        await opened.aclose()
 
-
-class TestBitcoinCore(ChainContract):
+class TestBitcoinCore(RpcContract):
     """Bitcoin Core itself, without a wallet."""
 
     @pytest.fixture
     def ground(self, bitcoind_ground: Ground) -> Ground:
         return bitcoind_ground
-
-    @pytest.fixture
-    async def chain(self, ground: Ground) -> AsyncIterator[Chain]:
-        opened = BitcoinRpcChain(ground.rpc.endpoint, "regtest")
-        await opened.check_network()
-        yield opened
-        await opened.aclose()
 
 
 def wait_for(client: RpcClient, process: subprocess.Popen[bytes]) -> None:

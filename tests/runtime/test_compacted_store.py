@@ -70,14 +70,20 @@ def deletes_blocks(write: Write) -> bool:
     return isinstance(write, Delete) and write.table is StoreTable.COMMITTED
 
 
-def test_a_node_that_goes_over_to_another_state_recovers_after_any_of_its_writes() -> None:
-    cluster = compacted()
+def leapt(cluster: Cluster) -> tuple[MemoryStore, Batches]:
+    """Let the node that was away take a state over; note what it has, and all it writes."""
     late = cluster.hosts[3]
     store = late.store
     assert isinstance(store, MemoryStore)
     before, batches = noted(store)
     cluster.world.start(late.key)
     cluster.until(lambda: late.ledger.applied_index >= cluster.ledger(0).applied_index)
+    return before, batches
+
+
+def test_a_node_that_goes_over_to_another_state_recovers_after_any_of_its_writes() -> None:
+    cluster = compacted()
+    before, batches = leapt(cluster)
     work(cluster, 2)
     begins = check_every_cut(cluster, before, batches)
     assert 1 in begins

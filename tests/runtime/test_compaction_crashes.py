@@ -21,7 +21,7 @@ from ambientd.ports.store import Delete, Put, Store, StoreTable, Write
 from tests.adapters.crash_points import Moment, kill_at, memory_folder, moments
 from tests.fakes.memory_store import MemoryStore
 from tests.node.test_compaction import compacted, work
-from tests.runtime.test_compacted_store import Batches, check_recovery, deletes_blocks, noted
+from tests.runtime.test_compacted_store import Batches, check_recovery, deletes_blocks, leapt, noted
 
 pytestmark = [
     pytest.mark.slow,
@@ -94,12 +94,7 @@ def compaction() -> History:
 def leap() -> History:
     """A node that was away takes a state over, page by page, with its own log deleted."""
     cluster = compacted()
-    late = cluster.hosts[3]
-    store = late.store
-    assert isinstance(store, MemoryStore)
-    before, batches = noted(store)
-    cluster.world.start(late.key)
-    cluster.until(lambda: late.ledger.applied_index >= cluster.ledger(0).applied_index)
+    before, batches = leapt(cluster)
     [first, *_] = places(batches, keeps_snapshot)
     assert first in places(batches, deletes_blocks)
     return window(cluster.genesis, before, batches, first, first)
