@@ -124,6 +124,8 @@ class TestCluster:
     time_ms: int = START_MS
     index: int = 0
     events: list[LedgerEvent] = field(default_factory=list)
+    working_ms: int = 5
+    energy_mj: int = 12
 
     def __post_init__(self) -> None:
         self.genesis = genesis(self.members, self.rules, self.network)
@@ -215,9 +217,9 @@ class TestCluster:
             engine_version="50.0.0",
             nonce=Digest(sha256(task + bytes([slot]))),
             started_ms=self.time_ms,
-            finished_ms=self.time_ms + 5,
+            finished_ms=self.time_ms + self.working_ms,
             telemetry=Digest(bytes(32)),
-            energy_mj=12,
+            energy_mj=self.energy_mj,
             energy_source="model",
         )
         return sign_receipt(self.signers[worker], receipt)

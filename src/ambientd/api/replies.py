@@ -174,6 +174,8 @@ class EnergyInfo(Reply, frozen=True):
     slot: int
     millijoules: int | None
     source: str
+    doubt: str = ""
+    """Why the figure cannot be true; empty when nothing speaks against it."""
 
 
 class PaymentInfo(Reply, frozen=True):

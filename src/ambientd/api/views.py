@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from ambientd.api.energy import energy_infos
 from ambientd.api.replies import (
-    EnergyInfo,
     EvidenceInfo,
     HeadersStatus,
     HistoryLine,
@@ -152,16 +152,7 @@ def task_reply(
             PaymentInfo(worker=payment.node.hex(), amount_msat=payment.amount_msat)
             for payment in entry.payments
         ),
-        energy=tuple(
-            EnergyInfo(
-                worker=slot.worker.hex(),
-                slot=slot.slot,
-                millijoules=slot.receipt.receipt.energy_mj,
-                source=slot.receipt.receipt.energy_source,
-            )
-            for slot in entry.slots
-            if slot.receipt is not None
-        ),
+        energy=energy_infos(state, task, entry),
         receipt=receipt_state(state, entry),
         history=history,
     )

@@ -159,7 +159,8 @@ def energy_sentence(item: replies.EnergyInfo) -> str:
     """Say what an execution used and who says so."""
     used = "unknown" if item.millijoules is None else f"{item.millijoules / 1000:.3f} J"
     source = f" ({item.source})" if item.source not in ("", "unknown") else ""
-    return f"{short(item.worker)} {used}{source}"
+    doubt = f", implausible: {item.doubt}" if item.doubt else ""
+    return f"{short(item.worker)} {used}{source}{doubt}"
 
 
 def receipt_sentence(receipt: replies.ReceiptState) -> str:

@@ -1,0 +1,84 @@
+"""Whether an energy figure can be true (protocols/07-telemetry.md section 9).
+
+Only shown: pay follows verified gas, so nobody gains by a figure.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from types import MappingProxyType
+
+from ambientd.model.genesis import NodeKind
+from ambientd.model.receipt import Receipt
+
+MGAS = 1_000_000
+TDP_WATT: Mapping[NodeKind, int] = MappingProxyType(
+    {NodeKind.MOBILE: 15, NodeKind.EDGE: 65, NodeKind.GATEWAY: 125, NodeKind.COMPUTE: 800}
+)
+"""The most heat that devices of a kind are built to lose; two sockets of 400 W at the top."""
+IDLE_MILLIWATT = 100
+"""Less than this no device draws that executes anything."""
+SHORT_MS = 100
+"""Counters tick each millisecond or so: of anything shorter the mean power says nothing."""
+SAMPLES_MIN = 8
+SAMPLES_MAX = 64
+RESIDUAL_FACTOR = 8
+"""Caches, clocks and neighbours move energy per gas by a few times, not by eight."""
+
+
+class EnergyDoubt(Enum):
+    """Why an energy figure cannot be true."""
+
+    NEGATIVE = auto()
+    ABOVE_POWER = auto()
+    BELOW_IDLE = auto()
+    OUT_OF_LINE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyUse:
+    """One execution's figures: millijoules as its device says, milliseconds, verified gas."""
+
+    energy_mj: int
+    duration_ms: int
+    gas: int
+
+    @property
+    def per_mgas(self) -> int | None:
+        """Give microjoules a million gas; None where there is no gas to divide by."""
+        return self.energy_mj * 1000 * MGAS // self.gas if self.gas > 0 else None
+
+
+def energy_use(receipt: Receipt) -> EnergyUse | None:
+    """Give what a receipt says of energy; None when its device cannot tell."""
+    if receipt.energy_mj is None:
+        return None
+    duration_ms = max(0, receipt.finished_ms - receipt.started_ms)
+    return EnergyUse(receipt.energy_mj, duration_ms, receipt.result.gas)
+
+
+def doubt_of(
+    use: EnergyUse, kind: NodeKind, others: Sequence[EnergyUse] = ()
+) -> EnergyDoubt | None:
+    """Say what speaks against a figure: its power, or the same node's `others`; None if nothing."""
+    if use.energy_mj < 0:
+        return EnergyDoubt.NEGATIVE
+    # 1.5 TDP for as long as turbo clocks last; one tick more, as the counter's tick may fall in.
+    if use.energy_mj * 2 > 3 * TDP_WATT[kind] * (use.duration_ms + SHORT_MS):
+        return EnergyDoubt.ABOVE_POWER
+    if use.duration_ms < SHORT_MS:
+        return None
+    if use.energy_mj * 1000 < IDLE_MILLIWATT * use.duration_ms:
+        return EnergyDoubt.BELOW_IDLE
+    return EnergyDoubt.OUT_OF_LINE if _is_out_of_line(use, others) else None
+
+
+def _is_out_of_line(use: EnergyUse, others: Sequence[EnergyUse]) -> bool:
+    """Hold energy per gas against the median of a node's other executions."""
+    here = use.per_mgas
+    long_enough = (other for other in others if other.duration_ms >= SHORT_MS)
+    known = sorted(each for other in long_enough if (each := other.per_mgas) is not None)
+    if here is None or len(known) < SAMPLES_MIN:
+        return False
+    median = known[(len(known) - 1) // 2]
+    return here > RESIDUAL_FACTOR * median or here * RESIDUAL_FACTOR < median
