@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ambientd.codec import canonical
+from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import ExecutionResult, OutcomeKind
 from ambientd.ports.worker_protocol import (
     FRAME_BYTES_MAX,
@@ -26,7 +27,6 @@ from ambientd.ports.worker_protocol import (
     Request,
     StatePiece,
     TraceExecution,
-    TracePoint,
 )
 
 if TYPE_CHECKING:

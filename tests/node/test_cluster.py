@@ -90,7 +90,9 @@ def test_a_worker_that_never_seals_is_replaced() -> None:
     cluster = Cluster(guests=1)
     cluster.join(0)
     task = cluster.submit(replicas=2)
-    cluster.until(cluster.everywhere(lambda ledger: ledger.task(task) is not None))
+    cluster.until(
+        cluster.everywhere(lambda ledger: (entry := ledger.task(task)) and entry.slots[0].worker)
+    )
     idle = cluster.entry(task).slots[0].worker
     cluster.hosts[cluster.index_of(idle)].answers = False
     cluster.hosts[cluster.index_of(idle)]._running.clear()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ambientd.adapters.engines import open_engine
 from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError
+from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import (
     PAGE_BYTES,
     Aborted,
@@ -20,7 +21,6 @@ from ambientd.model.execution import (
     OutcomeKind,
 )
 from ambientd.ports.engine import Engine
-from ambientd.ports.worker_protocol import TracePoint
 from ambientd.wasm.pausing import Pausable, make_pausable
 from ambientd.wasm.state import Stage, State, decode_state, encode_state
 from ambientd.worker.execution import execute

@@ -43,6 +43,7 @@ _CAUSES = {
     AbortCause.WORKER_LOST: "the worker process ended during the execution",
     AbortCause.MEMORY: "this device has not the memory that the task asks for",
     AbortCause.BUSY: "this device is busy",
+    AbortCause.NOT_PAUSABLE: "the module cannot be paused",
 }
 
 

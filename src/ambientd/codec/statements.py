@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256, tagged
 from ambientd.codec.merkle import leaf_hash
 from ambientd.codec.signing import Signer, verify
 from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.dispute import KnownState, SegmentVerdict, Trace, TracePoint
 from ambientd.model.genesis import Genesis
 from ambientd.model.receipt import Receipt, ReceiptFile, RefereeVerdict, Settlement, SignedReceipt
 from ambientd.model.record import Body, Join, Record
@@ -144,6 +147,69 @@ def verify_verdict(verdict: RefereeVerdict, cluster: bytes) -> bool:
     """Tell whether the named referee signed the finding."""
     payload = encode((verdict.task, verdict.result))
     return verify(verdict.referee, "verdict", cluster, payload, verdict.signature)
+
+
+def _trace_payload(trace: Trace) -> bytes:
+    place = (trace.task, trace.game, trace.round)
+    return encode((*place, trace.points, trace.state, trace.state_size_bytes))
+
+
+def sign_trace(
+    signer: Signer,
+    task: TaskId,
+    game: int,
+    round_: int,
+    points: tuple[TracePoint, ...],
+    start: KnownState,
+) -> Trace:
+    """Sign a party's word on one round of a game, which begins at a state that it holds."""
+    unsigned = Trace(
+        task=task,
+        party=NodeId(signer.public_key),
+        game=game,
+        round=round_,
+        points=points,
+        state=start.state,
+        state_size_bytes=start.state_size_bytes,
+        signature=b"",
+    )
+    return replace(unsigned, signature=signer.sign("trace", _trace_payload(unsigned)))
+
+
+def verify_trace(trace: Trace, cluster: bytes) -> bool:
+    """Tell whether the named party signed the trace."""
+    return verify(trace.party, "trace", cluster, _trace_payload(trace), trace.signature)
+
+
+def _segment_payload(verdict: SegmentVerdict) -> bytes:
+    return encode((verdict.task, verdict.game, verdict.start, verdict.until_gas, verdict.end))
+
+
+def sign_segment(
+    signer: Signer, task: TaskId, game: int, start: TracePoint, until_gas: int, end: TracePoint
+) -> SegmentVerdict:
+    """Sign where a referee's own execution of the disputed stretch led."""
+    unsigned = SegmentVerdict(
+        task=task,
+        game=game,
+        referee=NodeId(signer.public_key),
+        start=start,
+        until_gas=until_gas,
+        end=end,
+        signature=b"",
+    )
+    return replace(unsigned, signature=signer.sign("segment", _segment_payload(unsigned)))
+
+
+def verify_segment(verdict: SegmentVerdict, cluster: bytes) -> bool:
+    """Tell whether the named referee signed the finding."""
+    payload = _segment_payload(verdict)
+    return verify(verdict.referee, "segment", cluster, payload, verdict.signature)
+
+
+def end_point(result: Result) -> TracePoint:
+    """Give where a trace ends: the result's gas and root, whatever gas a trap left over."""
+    return TracePoint(gas_index=result.gas, root=result_root(result))
 
 
 def grant_payload(invite_key: bytes, expires_ms: int) -> bytes:

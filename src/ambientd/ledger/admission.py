@@ -15,6 +15,7 @@ from ambientd.codec.signing import BATCH_SIGNATURE_BYTES_MAX, verify
 from ambientd.codec.statements import grant_payload, verify_record
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.state import LedgerState
+from ambientd.model.dispute import POINTS
 from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.record import Join, Record
 from ambientd.rules.receipt_text import PLAIN_CHARS_MAX, plain_fault
@@ -42,6 +43,7 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
                 "members",
                 "culprit",
                 "to",
+                "party",
             ),
             _KEY,
         ),
@@ -59,6 +61,7 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
                 "seed",
                 "beacon_tip",
                 "beacon_tips",
+                "state",
             ),
             _DIGEST,
         ),
@@ -83,6 +86,7 @@ ITEMS_MAX: Mapping[str, int] = MappingProxyType(
         "cosignatures": MEMBERS_MAX,
         "members": MEMBERS_MAX,
         "beacon_tips": MEMBERS_MAX,
+        "points": POINTS,
     }
 )
 """How many items a list field may have, where it is not `LIST_ITEMS_MAX`."""

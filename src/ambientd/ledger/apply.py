@@ -26,7 +26,9 @@ from ambientd.model.record import (
     Cancel,
     Checkpoint,
     Commits,
+    DisputeSegment,
     DisputeStep,
+    DisputeTrace,
     Epoch,
     Fraud,
     Join,
@@ -149,6 +151,8 @@ def _apply(draft: Draft, record: Record, prove_fraud: ProveFraud) -> str | None:
             return seats.begin(draft, body)
         case Transfer() | Bond() | Unbond():
             return accounts.move(draft, record, body)
+        case DisputeTrace() | DisputeSegment():
+            return "no dispute is bisected yet"
         case _:
             assert_never(body)
 

@@ -5,6 +5,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.dispute import KnownState, TracePoint
 from ambientd.model.message import JobMessage
 from ambientd.model.record import Body
 from ambientd.model.task import Result, TaskSpec
@@ -15,6 +16,8 @@ class Purpose(Enum):
 
     SLOT = "slot"
     REFEREE = "referee"
+    TRACE = "trace"
+    SEGMENT = "segment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,10 @@ class BroadcastJob:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One execution that this node owes: as a slot's worker or as a referee (slot 0)."""
+    """One execution that this node owes: as a slot's worker or as a referee (slot 0).
+
+    Of a trace, `slot` is the game and `attempt` the round; of a segment, `slot` is the game.
+    """
 
     purpose: Purpose
     task: TaskId
@@ -56,6 +62,38 @@ class Execute:
     assignment: Assignment
     spec: TaskSpec
     holders: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceWanted:
+    """Execute so that it can be paused, and report a TraceMade.
+
+    Wanted are the states at `low`, kept as a blob for others to fetch, and at each target: the
+    first checkpoint whose gas index is not below it, or the end (protocols/12). `base` is a state
+    before `low` that this node has kept, from which to go on if it is still there.
+    """
+
+    assignment: Assignment
+    spec: TaskSpec
+    holders: tuple[NodeId, ...]
+    base: KnownState
+    low: TracePoint
+    targets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentWanted:
+    """Execute from a state that others hold to the first checkpoint not below `until_gas`.
+
+    The state's blob is to be checked against the root of `start.point`; at the beginning there is
+    none. The end is reported as a SegmentMade.
+    """
+
+    assignment: Assignment
+    spec: TaskSpec
+    holders: tuple[NodeId, ...]
+    start: KnownState
+    until_gas: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +153,8 @@ RoleEffect: TypeAlias = (
     | SendJob
     | BroadcastJob
     | Execute
+    | TraceWanted
+    | SegmentWanted
     | Abandon
     | FetchBlob
     | AnchorRoot

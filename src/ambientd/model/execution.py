@@ -105,6 +105,7 @@ class AbortCause(IntEnum):
     WORKER_LOST = 5
     MEMORY = 6
     BUSY = 7
+    NOT_PAUSABLE = 8  # the module runs, but cannot be paused (protocols/08)
 
 
 class Aborted(Value, frozen=True):

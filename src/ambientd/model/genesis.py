@@ -51,6 +51,8 @@ class Rules(Value, frozen=True):
     replicas_max: int = 8
     price_msat_per_mgas_min: int = 1
     strategy: str = "weighted"
+    round_ms: int = 20_000
+    referee_gas_max: int = 100_000_000
 
 
 class Genesis(Value, frozen=True):

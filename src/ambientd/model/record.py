@@ -4,6 +4,7 @@ from enum import IntEnum
 from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId, TaskId, Value
+from ambientd.model.dispute import SegmentVerdict, Trace
 from ambientd.model.genesis import Profile
 from ambientd.model.receipt import AnchorProof, CheckpointNote, RefereeVerdict, SignedReceipt
 from ambientd.model.task import Commit, TaskSpec
@@ -163,6 +164,18 @@ class Unbond(Value, frozen=True, tag=17):
     said_ms: int
 
 
+class DisputeTrace(Value, frozen=True, tag=18):
+    """A party of a dispute says where its execution stood along the disputed stretch."""
+
+    trace: Trace
+
+
+class DisputeSegment(Value, frozen=True, tag=19):
+    """A referee's finding on the stretch that a dispute was narrowed down to."""
+
+    verdict: SegmentVerdict
+
+
 Body: TypeAlias = (
     Join
     | Registry
@@ -180,6 +193,8 @@ Body: TypeAlias = (
     | Transfer
     | Bond
     | Unbond
+    | DisputeTrace
+    | DisputeSegment
 )
 
 

@@ -36,7 +36,9 @@ from ambientd.model.effect import (
     Propose,
     Purpose,
     RoleEffect,
+    SegmentWanted,
     SendJob,
+    TraceWanted,
 )
 from ambientd.model.message import JobMessage
 from ambientd.model.record import Fraud, NodeReport
@@ -175,7 +177,7 @@ class Node:
                 self._on_frame(event)
             case node_events.Ticked():
                 self._on_tick()
-            case node_events.ExecutionEnded():
+            case node_events.ExecutionEnded() | node_events.TraceMade() | node_events.SegmentMade():
                 self._on_execution(event)
             case node_events.BodiesProposed(bodies=bodies):
                 for body in bodies:
@@ -278,8 +280,12 @@ class Node:
         reachable = node == self._id or node in self._connected
         return replace(report, accepting=report.accepting and reachable)
 
-    def _on_execution(self, event: node_events.ExecutionEnded) -> None:
+    def _on_execution(
+        self, event: node_events.ExecutionEnded | node_events.TraceMade | node_events.SegmentMade
+    ) -> None:
         cores, place = self._cores, event.assignment
+        if not isinstance(event, node_events.ExecutionEnded):
+            return  # no role asks for one yet
         # What a task brings upon itself says nothing about this device's health.
         if event.report is not None or event.host_failed:
             succeeded = event.report is not None
@@ -426,6 +432,8 @@ class Node:
                     self._out += [SendFrame(to, frame) for to in members if to != self._id]
                 case (
                     Execute()
+                    | TraceWanted()
+                    | SegmentWanted()
                     | Abandon()
                     | FetchBlob()
                     | AnchorRoot()

@@ -15,6 +15,8 @@ from ambientd.model.effect import (
     FetchBlob,
     HearAnchor,
     LeaveAnchors,
+    SegmentWanted,
+    TraceWanted,
 )
 from ambientd.node.compaction import PersistSnapshot
 from ambientd.telemetry.messages import BatchAccepted, IdentitySeenElsewhere, SafeModeChanged
@@ -126,6 +128,8 @@ NodeEffect: TypeAlias = (
     | PeerMisbehaved
     | RecordDropped
     | Execute
+    | TraceWanted
+    | SegmentWanted
     | Abandon
     | FetchBlob
     | AnchorRoot

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId
+from ambientd.model.dispute import KnownState, TracePoint
 from ambientd.model.effect import Assignment, ExecutionReport
 from ambientd.model.execution import AbortCause
 from ambientd.model.receipt import AnchorProof
@@ -85,6 +86,29 @@ class ExecutionEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceMade:
+    """A trace came out: a point for each target, and the state at its beginning as a kept blob.
+
+    An execution that did not get so far ends as an ExecutionEnded that was aborted.
+    """
+
+    assignment: Assignment
+    points: tuple[TracePoint, ...]
+    start: KnownState
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentMade:
+    """A disputed stretch was executed; `end` is where that led.
+
+    When it could not be done, or the state is not that of its root, an ExecutionEnded says so.
+    """
+
+    assignment: Assignment
+    end: TracePoint
+
+
+@dataclass(frozen=True, slots=True)
 class AnchorProven:
     """A root has its confirmations."""
 
@@ -127,6 +151,8 @@ Event: TypeAlias = (
     | BodiesProposed
     | RecordOffered
     | ExecutionEnded
+    | TraceMade
+    | SegmentMade
     | AnchorProven
     | AnchorSigned
     | Sampled

@@ -20,6 +20,7 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta
 
 from ambientd.model.base import DIGEST_BYTES, Value
+from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import (
     INPUT_BYTES_CEILING,
     Aborted,
@@ -222,13 +223,6 @@ class ExecutionPaused(Value, frozen=True, tag=22):
     gas_index: int
     root: bytes
     size_bytes: int
-
-
-class TracePoint(Value, frozen=True):
-    """The root of the state at a gas index."""
-
-    gas_index: int
-    root: bytes
 
 
 class ExecutionTraced(Value, frozen=True, tag=23):

@@ -1,6 +1,7 @@
 """What a genesis must fulfil before a ledger can stand on it."""
 
 from ambientd.codec.signing import PUBLIC_KEY_BYTES
+from ambientd.model.execution import GAS_CEILING
 from ambientd.model.genesis import MEMBERS_MAX, Genesis
 from ambientd.rules.bitcoin import NETWORKS
 from ambientd.rules.scheduling import STRATEGIES
@@ -46,6 +47,8 @@ def _rules_fault(genesis: Genesis) -> str | None:
         ("batch_ms", rules.batch_ms, 0, TIME_MS_MAX),
         ("keep_ms", rules.keep_ms, 1, TIME_MS_MAX),
         ("replicas_max", rules.replicas_max, 1, REPLICAS_MAX),
+        ("round_ms", rules.round_ms, 1, TIME_MS_MAX),
+        ("referee_gas_max", rules.referee_gas_max, 0, GAS_CEILING),
         ("price", rules.price_msat_per_mgas_min, 0, PRICE_MSAT_PER_MGAS_MAX),
     ):
         if not lowest <= value <= highest:

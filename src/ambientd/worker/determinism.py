@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import msgspec
 
 from ambientd.codec.digest import sha256
+from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult
 from ambientd.ports.engine import CompiledModule, Engine, ModuleInvalidError
-from ambientd.ports.worker_protocol import TracePoint
 from ambientd.wasm.pausing import make_pausable
 from ambientd.wasm.prepare import Refused, prepare
 from ambientd.worker.execution import execute

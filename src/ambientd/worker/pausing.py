@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ambientd.codec import canonical
 from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError
+from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import (
     PAGE_BYTES,
     Aborted,
@@ -16,7 +17,7 @@ from ambientd.model.execution import (
     ExecutionResult,
 )
 from ambientd.ports.engine import CompiledModule, EngineFailureError, Instance, TrapError
-from ambientd.ports.worker_protocol import TRACE_POINTS_MAX, TracePoint
+from ambientd.ports.worker_protocol import TRACE_POINTS_MAX
 from ambientd.wasm.host import Host
 from ambientd.wasm.host_wasi import WorldState
 from ambientd.wasm.interface import GAS_EXPORT, START_EXPORT
