@@ -1,0 +1,63 @@
+"""The peg's values: keys of members, wallets of committees, coins and payments."""
+
+from enum import IntEnum
+
+from ambientd.model.base import NodeId, Value
+
+
+class PegSigner(Value, frozen=True):
+    """A member's public part of a wallet: a key and its chain code (BIP 32)."""
+
+    member: NodeId
+    key: bytes
+    chain_code: bytes
+
+
+class PegWallet(Value, frozen=True):
+    """Whose signatures spend, and how many of them it takes."""
+
+    threshold: int
+    signers: tuple[PegSigner, ...]
+
+
+class PegCoin(Value, frozen=True):
+    """An output that a wallet can spend; `index` says which of its addresses was paid."""
+
+    txid: bytes
+    output: int
+    value_sat: int
+    wallet: int
+    index: int
+
+
+class PaymentKind(IntEnum):
+    """Why the federation's bitcoin moves."""
+
+    WITHDRAWAL = 0
+    SWEEP = 1
+    """Coins of an earlier wallet go to the present one."""
+    LATE = 2
+    """A deposit that came to an earlier wallet goes to the present one, then it is credited."""
+
+
+class PegPayment(Value, frozen=True):
+    """What the log has decided to pay; versions differ in their fee and in nothing else."""
+
+    kind: PaymentKind
+    node: NodeId
+    amount_sat: int
+    script: bytes
+    coins: tuple[PegCoin, ...]
+    change_script: bytes
+    change_wallet: int
+    fees_sat: tuple[int, ...]
+
+    @property
+    def total_sat(self) -> int:
+        """What its coins are worth."""
+        return sum(coin.value_sat for coin in self.coins)
+
+    @property
+    def change_sat(self) -> int:
+        """What comes back to the federation, whatever the fee."""
+        return self.total_sat - self.amount_sat
