@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 from ambientd.rules.auditing import (
     AUDIT_PERMILLE,
     ERROR_PPB,
-    TRUSTED_STREAK,
     is_audited,
     is_trusted,
+    lone_permille,
     replicas_for,
-    works_alone,
 )
 
 SEED = bytes(range(32))
@@ -72,26 +71,27 @@ def test_who_is_audited_at_one_share_is_audited_at_every_larger_one(
     assert is_audited(SEED, drawn, permille) <= is_audited(SEED, drawn, permille + 1)
 
 
-@given(TASKS, st.integers(0, TRUSTED_STREAK - 1))
-def test_nobody_works_alone_before_it_is_trusted(drawn: bytes, streak: int) -> None:
-    assert not is_trusted(streak)
-    assert not works_alone(SEED, drawn, streak)
+@given(st.integers(0, 2**53))
+def test_trust_takes_ten_verified_outcomes(streak: int) -> None:
+    assert is_trusted(streak) == (streak >= 10)
 
 
-@given(TASKS, st.integers(TRUSTED_STREAK, 2**53))
-def test_a_longer_streak_never_takes_away_what_a_worker_does_alone(
-    drawn: bytes, streak: int
+@given(st.integers(0, 2**53), st.integers(0, 1000))
+def test_a_longer_streak_is_audited_less_but_never_below_the_usual_share(
+    streak: int, permille: int
 ) -> None:
-    assert is_trusted(streak)
-    assert works_alone(SEED, drawn, streak) <= works_alone(SEED, drawn, streak + 1)
+    assert permille <= lone_permille(streak + 1, permille) <= lone_permille(streak, permille)
+    assert lone_permille(streak, permille) <= min(1000, 2 * permille)
 
 
 @pytest.mark.parametrize("streak", [10, 25, 100])
-def test_a_trusted_worker_is_still_replicated_once_in_its_streak(streak: int) -> None:
-    draws = 40_000
-    together = sum(not works_alone(SEED, task(number), streak) for number in range(draws))
-    expected = [draws / streak, draws - draws / streak]
-    assert chi_squared([together, draws - together], expected) < CRITICAL_1_DEGREE
+def test_a_trusted_worker_is_audited_in_a_tenth_of_its_tasks_and_once_more_in_its_streak(
+    streak: int,
+) -> None:
+    draws, share = 40_000, 0.1 + 1 / streak
+    audited = sum(is_audited(SEED, task(n), lone_permille(streak)) for n in range(draws))
+    expected = [draws * share, draws * (1 - share)]
+    assert chi_squared([audited, draws - audited], expected) < CRITICAL_1_DEGREE
 
 
 @pytest.mark.slow

@@ -1,14 +1,16 @@
-"""Who works alone, and whose work is done again: draws and tables (VERIFICATION, Assurance)."""
+"""Who works alone, and whose work is done again (VERIFICATION, Assurance; ADR 28)."""
 
 from ambientd.codec.digest import tagged
 
 AUDIT_PERMILLE = 100
-"""Of the answers that one worker gave alone, whatever the assurance, so many are audited."""
+"""Of the answers that are audited at all so many are, however good their worker's record."""
 
-AUDITORS = 3
+AUDITORS = 1
+"""Who differs from the answer starts a dispute, so one honest auditor is enough (ADR 28)."""
+
 TRUSTED_STREAK = 10
 CHECKED_REPLICAS = 2
-"""A task for a worker that is not trusted with it has so many replicas."""
+"""A task for a worker that is not trusted with it alone has so many replicas."""
 
 ERROR_PPB = 1_000
 """A quorum is large enough for a wrong answer in a million."""
@@ -17,19 +19,27 @@ COLLUDERS_PERMILLE_MAX = 500
 DRAW_BITS = 64
 
 
-def is_audited(seed: bytes, task: bytes, permille: int = AUDIT_PERMILLE) -> bool:
-    """Draw whether an answer is audited, by a seed that nobody knew when it was sealed."""
-    return _draw("ambient/audit/1", seed, task) * 1000 < permille << DRAW_BITS
-
-
 def is_trusted(streak: int) -> bool:
-    """Tell whether so many verified outcomes without a fault between them make a worker trusted."""
+    """Tell whether so many verified outcomes since the last fault let a worker work alone."""
     return streak >= TRUSTED_STREAK
 
 
-def works_alone(seed: bytes, task: bytes, streak: int) -> bool:
-    """Draw whether a worker gets a task alone: if trusted, in all but one of `streak` cases."""
-    return is_trusted(streak) and _draw("ambient/alone/1", seed, task) * streak >= 1 << DRAW_BITS
+def lone_permille(streak: int, permille: int = AUDIT_PERMILLE) -> int:
+    """Give the share of a trusted worker's lone answers that is audited: more while it is new.
+
+    Twice the usual share at first, then falling to it as 1/streak. Answers that nobody audited add
+    nothing to the streak, so a liar stays at the larger share.
+    """
+    return min(1000, permille + permille * TRUSTED_STREAK // max(streak, TRUSTED_STREAK))
+
+
+def is_audited(seed: bytes, task: bytes, permille: int = AUDIT_PERMILLE) -> bool:
+    """Draw whether an answer is audited, by a seed that nobody knew when it was sealed.
+
+    The draw is 64 bits, compared as a fraction of 2^64: no share is off by more than 2^-64.
+    """
+    drawn = int.from_bytes(tagged("ambient/audit/1", seed, task)[:8], "big")
+    return drawn * 1000 < permille << DRAW_BITS
 
 
 def replicas_for(colluders_permille: int, error_ppb: int = ERROR_PPB) -> int:
@@ -48,8 +58,3 @@ def replicas_for(colluders_permille: int, error_ppb: int = ERROR_PPB) -> int:
     while colluders_permille**replicas * 10**9 > error_ppb * 1000**replicas:
         replicas += 1
     return replicas
-
-
-def _draw(tag: str, seed: bytes, task: bytes) -> int:
-    """Draw 64 bits; compared as a fraction of 2^64 they favour nothing by more than 2^-64."""
-    return int.from_bytes(tagged(tag, seed, task)[:8], "big")
