@@ -11,7 +11,6 @@ import wasmtime
 
 from ambientd.api.module_moves import trace
 from ambientd.api.module_pausing import (
-    PausedState,
     PausingProcess,
     damaged,
     decode_file,
@@ -28,6 +27,7 @@ from ambientd.model.execution import (
     ExecutionResult,
     OutcomeKind,
 )
+from ambientd.ports.paused_state import PausedState
 from ambientd.ports.worker_protocol import (
     FRAME_BYTES_MAX,
     ExecutionTraced,

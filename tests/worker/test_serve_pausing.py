@@ -29,7 +29,10 @@ from ambientd.ports.worker_protocol import (
     StateRefused,
     StateTaken,
     TakeState,
+    TargetsTraced,
     TraceExecution,
+    TracePoint,
+    TraceTargets,
 )
 from ambientd.wasm.pausing import LOAD_EXPORT
 from ambientd.wasm.state import STATE_BYTES_MAX
@@ -56,6 +59,12 @@ def until(digest: bytes, pause_at: int | None, root: bytes | None = None) -> Exe
 
 def tracing(digest: bytes, gas_step: int) -> TraceExecution:
     return TraceExecution(prepared=digest, input=b"", limits=LIMITS, seed=SEED, gas_step=gas_step)
+
+
+def targeting(digest: bytes, targets: tuple[int, ...], root: bytes | None = None) -> TraceTargets:
+    return TraceTargets(
+        prepared=digest, input=b"", limits=LIMITS, seed=SEED, targets=targets, root=root
+    )
 
 
 def pause(here: PausingSession, digest: bytes, index: int) -> tuple[ExecutionPaused, bytes]:
@@ -219,3 +228,38 @@ def test_an_engine_that_gives_up_over_a_state_aborts_and_leaves_no_instance(step
     engine.fails_at = ""
     here.answer(TakeState(offset=0, data=state))
     assert isinstance(here.answer(until(digest, None, paused.root)), Executed)
+
+
+def test_targets_that_one_checkpoint_is_the_first_behind_have_the_same_point() -> None:
+    here = PausingSession(ENGINE)
+    digest = pausable(here)
+    paused, state = pause(here, digest, 50_000)
+    index = paused.gas_index
+    found = here.answer(targeting(digest, (10_000, index - 1, index, index + 1)))
+    assert isinstance(found, TargetsTraced), found
+    first, before, at, after = found.points
+    assert (before, at) == (TracePoint(gas_index=index, root=paused.root),) * 2
+    assert first.gas_index < index < after.gas_index
+    here.answer(TakeState(offset=0, data=state))
+    again = here.answer(targeting(digest, (index + 1, 60_000), paused.root))
+    assert isinstance(again, TargetsTraced), again
+    assert (again.points[0], again.result) == (after, None)
+
+
+def test_an_execution_that_ends_before_a_target_says_how() -> None:
+    here = PausingSession(ENGINE)
+    digest = pausable(here)
+    whole = here.answer(until(digest, None))
+    assert isinstance(whole, Executed)
+    found = here.answer(targeting(digest, (50_000, LIMITS.gas_max + 1)))
+    assert isinstance(found, TargetsTraced), found
+    assert (len(found.points), found.result) == (1, whole.result)
+    assert found.gas_reached == LIMITS.gas_max
+
+
+def test_targets_ascend() -> None:
+    here = PausingSession(ENGINE)
+    digest = pausable(here)
+    with pytest.raises(RemoteProtocolError, match="ascend"):
+        here.answer(targeting(digest, (2, 1)))
+    assert isinstance(here.answer(targeting(digest, (1,), bytes(32))), StateRefused)

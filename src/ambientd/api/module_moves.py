@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import msgspec
 
 from ambientd.api.module_advice import advice_on_ending
-from ambientd.api.module_pausing import PausedState, PausingProcess, damaged
+from ambientd.api.module_pausing import PausingProcess, damaged
 from ambientd.api.module_runs import ABORTED, Answer, ModuleCall, Runs, answer, ended
 from ambientd.codec.digest import sha256
 from ambientd.errors import UsageError
 from ambientd.model.execution import Aborted, ExecutionResult, OutcomeKind
+from ambientd.ports.paused_state import PausedState
 from ambientd.ports.worker_protocol import (
     ExecutionTraced,
     ModulePrepared,

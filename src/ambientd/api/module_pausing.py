@@ -1,17 +1,17 @@
-"""Executions that stop at a gas index and go on elsewhere, asked of locked-down processes.
+"""Executions that stop at a gas index and go on elsewhere, asked of locked-down processes."""
 
-What a process hands back of a pause is held against what was asked before anyone keeps it: the
-state decodes, has the root that was named, and is of this module, input, limits and seed.
-"""
-
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ambientd.api.module_process import ModuleProcess
-from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError, UsageError
 from ambientd.model.base import DIGEST_BYTES
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult
+from ambientd.ports.paused_state import (
+    PausedState,
+    checked_state,
+    pieces_of,
+    requests_for,
+)
 from ambientd.ports.worker_protocol import (
     PREPARE_CPU_MS_MAX,
     REASON_CHARACTERS_MAX,
@@ -19,35 +19,20 @@ from ambientd.ports.worker_protocol import (
     ExecutePausable,
     ExecutionPaused,
     ExecutionTraced,
-    GiveState,
     ModulePrepared,
     ModuleRefused,
     PreparePausable,
     StatePiece,
     StateRefused,
     StateTaken,
-    TakeState,
     TraceExecution,
     is_plausible_trace,
 )
-from ambientd.wasm.state import STATE_BYTES_MAX, StateHeader, decode_header, decode_state
+from ambientd.wasm.state import STATE_BYTES_MAX
 
 FILE_MARK = b"ambient-state/1\n"
 FILE_BYTES_MAX = len(FILE_MARK) + DIGEST_BYTES + STATE_BYTES_MAX
 _PIECE_MS_MAX = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class PausedState:
-    """A paused execution outside of any process: its root and its encoded state."""
-
-    root: bytes
-    data: bytes
-
-    @property
-    def header(self) -> StateHeader:
-        """Read what the state says of itself; raise RemoteProtocolError."""
-        return decode_header(self.data)
 
 
 def encode_file(state: PausedState) -> bytes:
@@ -100,7 +85,7 @@ class PausingProcess(ModuleProcess):
 
         `module` is the digest of a pausable module that this process has ready.
         """
-        failed = None if state is None else self._hand_over(state.data)
+        failed = None if state is None else self._hand_over(state)
         if failed is not None:
             return failed
         request = ExecutePausable(
@@ -132,9 +117,8 @@ class PausingProcess(ModuleProcess):
         ended = self._ended(reply, limits)
         return ended if isinstance(ended, Aborted) else self._nonsense()
 
-    def _hand_over(self, data: bytes) -> Aborted | None:
-        for offset in range(0, len(data), STATE_PIECE_BYTES):
-            piece = TakeState(offset=offset, data=data[offset : offset + STATE_PIECE_BYTES])
+    def _hand_over(self, state: PausedState) -> Aborted | None:
+        for piece in pieces_of(state):
             reply = self._ask(piece, _PIECE_MS_MAX, "handing over the state")
             if isinstance(reply, Aborted):
                 return reply
@@ -144,11 +128,9 @@ class PausingProcess(ModuleProcess):
 
     def _paused(self, paused: ExecutionPaused, request: ExecutePausable) -> PausedState | Aborted:
         """Take the state out of the process and hold it against what was asked."""
-        if not 0 < paused.size_bytes <= STATE_BYTES_MAX:
-            return self._nonsense()
         pieces: list[bytes] = []
-        for offset in range(0, paused.size_bytes, STATE_PIECE_BYTES):
-            reply = self._ask(GiveState(offset=offset), _PIECE_MS_MAX, "taking the state")
+        for asked in requests_for(paused):
+            reply = self._ask(asked, _PIECE_MS_MAX, "taking the state")
             if isinstance(reply, Aborted):
                 return reply
             if not isinstance(reply, StatePiece) or len(reply.data) > STATE_PIECE_BYTES:
@@ -156,18 +138,4 @@ class PausingProcess(ModuleProcess):
             pieces.append(reply.data)
         data = b"".join(pieces)
         pieces.clear()  # memory for the pages
-        try:
-            state = decode_state(data)
-        except RemoteProtocolError:
-            return self._nonsense()
-        header = state.header
-        asked = (request.prepared, sha256(request.input), request.limits, request.seed)
-        fits = (
-            len(data) == paused.size_bytes
-            and state.gas_index == paused.gas_index
-            and (header.module, header.input, header.limits, header.seed) == asked
-            and request.pause_at is not None
-            and state.gas_index >= request.pause_at
-            and state.root() == paused.root
-        )
-        return PausedState(root=paused.root, data=data) if fits else self._nonsense()
+        return checked_state(data, paused, request) or self._nonsense()

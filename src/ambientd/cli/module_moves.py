@@ -32,7 +32,7 @@ from ambientd.errors import UsageError
 
 if TYPE_CHECKING:
     from ambientd.api.module_moves import Pause, Traces
-    from ambientd.api.module_pausing import PausedState
+    from ambientd.ports.paused_state import PausedState
 
 _CHECKPOINTS_MAX = 10_000
 

@@ -41,6 +41,7 @@ PREPARE_CPU_MS_MAX = 30_000
 PREPARE_WALL_MS_MAX = 300_000
 STATE_PIECE_BYTES = 16 << 20
 TRACE_POINTS_MAX = 1 << 16
+TARGETS_MAX = 64
 _LIMITS = PrepareLimits()
 HELLO_BYTES_MAX = _OTHER_BYTES = 64 << 10  # what a reply has besides the bytes that were asked for
 
@@ -154,12 +155,31 @@ class TraceExecution(Value, frozen=True, tag=18):
     gas_step: int
 
 
+class TraceTargets(Value, frozen=True, tag=24):
+    """Execute a loaded pausable module; root at the first checkpoint not before each target.
+
+    Targets ascend; what follows the last one is not executed. With a root it goes on from the
+    kept state, as `ExecutePausable` does.
+    """
+
+    prepared: bytes
+    input: bytes
+    limits: ExecutionLimits
+    seed: bytes
+    targets: Annotated[tuple[int, ...], Meta(min_length=1, max_length=TARGETS_MAX)]
+    root: bytes | None
+
+
 class ModulePrepared(Value, frozen=True, tag=4):
-    """The prepared module; it is also loaded."""
+    """The prepared module; it is also loaded.
+
+    Of a pausable one, `beneath` is the SHA-256 of the prepared module that it was made of.
+    """
 
     module: bytes
     interface: str
-    imports: Annotated[tuple[str, ...], Meta(max_length=_LIMITS.imports_max)]
+    beneath: bytes = b""
+    imports: Annotated[tuple[str, ...], Meta(max_length=_LIMITS.imports_max)] = ()
 
 
 class ModuleRefused(Value, frozen=True, tag=5):
@@ -236,8 +256,19 @@ class ExecutionTraced(Value, frozen=True, tag=23):
     trace: Annotated[tuple[TracePoint, ...], Meta(max_length=TRACE_POINTS_MAX)]
 
 
+class TargetsTraced(Value, frozen=True, tag=25):
+    """A point for each target that was reached; the outcome, too, if it came before the last one.
+
+    Targets that one checkpoint is the first behind have the same point.
+    """
+
+    points: Annotated[tuple[TracePoint, ...], Meta(max_length=TARGETS_MAX)]
+    result: ExecutionResult | None
+    gas_reached: int
+
+
 PausingRequest: TypeAlias = (
-    PreparePausable | TakeState | GiveState | ExecutePausable | TraceExecution
+    PreparePausable | TakeState | GiveState | ExecutePausable | TraceExecution | TraceTargets
 )
 Request: TypeAlias = (
     PrepareModule | LoadModule | ExecuteModule | GiveCompiled | RestoreModule | PausingRequest
@@ -257,6 +288,7 @@ Reply: TypeAlias = (
     | StateRefused
     | ExecutionPaused
     | ExecutionTraced
+    | TargetsTraced
 )
 
 
@@ -267,7 +299,7 @@ def reply_bytes_max(request: Request) -> int:
             asked = 2 * _LIMITS.prepared_bytes_max + _LIMITS.module_bytes_max
         case GiveCompiled():
             asked = COMPILED_BYTES_MAX
-        case ExecuteModule() | ExecutePausable():
+        case ExecuteModule() | ExecutePausable() | TraceTargets():
             asked = request.limits.output_bytes_max + request.limits.log_bytes_max
         case TraceExecution():
             asked = FRAME_BYTES_MAX
@@ -306,4 +338,21 @@ def is_plausible_trace(traced: ExecutionTraced, limits: ExecutionLimits) -> bool
         and indices == sorted(set(indices))
         and all(0 <= index <= limits.gas_max for index in (*indices, traced.gas_reached))
         and all(len(point.root) == DIGEST_BYTES for point in traced.trace)
+    )
+
+
+def is_plausible_answer(traced: TargetsTraced, asked: TraceTargets) -> bool:
+    """Tell whether the points are those of the first targets, in order and within the limits."""
+    ended, gas_max = traced.result is not None, asked.limits.gas_max
+    fit = all(
+        target <= point.gas_index <= gas_max and len(point.root) == DIGEST_BYTES
+        for target, point in zip(asked.targets, traced.points, strict=False)
+    )
+    indices = [point.gas_index for point in traced.points]
+    return (
+        fit
+        and indices == sorted(indices)
+        and 0 <= traced.gas_reached <= gas_max
+        and (len(indices) < len(asked.targets) if ended else len(indices) == len(asked.targets))
+        and (traced.result is None or is_plausible(traced.result, asked.limits))
     )

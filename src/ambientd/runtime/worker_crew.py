@@ -6,16 +6,21 @@ much memory; a fresh one carries nothing that a module may have left behind.
 
 import contextlib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import structlog
 import trio
 
 from ambientd.errors import ConfigError
+from ambientd.model.execution import AbortCause, Aborted
 from ambientd.ports.worker_protocol import (
+    REASON_CHARACTERS_MAX,
     REQUIRED_PROTECTIONS,
+    ExecutionAborted,
     Hello,
     Protection,
+    Reply,
+    how_it_ended,
 )
 from ambientd.runtime.control_groups import ControlGroups, GroupLimits
 from ambientd.runtime.worker_options import MEMORY_NEED_BYTES_MAX, Sandbox, WorkerPoolOptions
@@ -30,7 +35,7 @@ _PROCESS_BYTES = 512 << 20
 
 
 class WorkerCrew:
-    """The processes that execute, or those that prepare."""
+    """The processes that execute, those that prepare, or those that pause."""
 
     def __init__(
         self,
@@ -40,6 +45,7 @@ class WorkerCrew:
         *,
         size: int,
         uses_max: int,
+        arguments: tuple[str, ...] = (),
     ) -> None:
         self.hello: Hello | None = None
         self.protections = frozenset(Protection)  # that every process so far had
@@ -48,6 +54,7 @@ class WorkerCrew:
         self._groups = groups
         self._size = size
         self._uses_max = uses_max
+        self._command = (*options.command, options.engine, *arguments)
         self._all: set[WorkerProcess] = set()
         self._idle: list[WorkerProcess] = []
         self._free = trio.Semaphore(0)
@@ -133,6 +140,33 @@ class WorkerCrew:
             self._groups.release(process.pid)
         return status
 
+    async def reply_within(
+        self, process: WorkerProcess, asking: Awaitable[Reply], limit_ms: int, what: str
+    ) -> Reply | Aborted:
+        """Wait for a reply within a wall-clock limit; a process that fails is ended at once."""
+        try:
+            with trio.fail_after(limit_ms / 1000):
+                return await asking
+        except trio.TooSlowError:
+            await self.end(process)
+            reason = f"{what} took longer than {limit_ms} ms of wall time"
+            return Aborted(reason=reason, cause=AbortCause.WALL_TIME)
+        except WorkerLostError:
+            status = await self.end(process)
+            return Aborted(reason=how_it_ended(status, what), cause=AbortCause.WORKER_LOST)
+
+    async def no_answer(self, process: WorkerProcess, reply: Reply | Aborted) -> Aborted:
+        """Make an abort of what is no answer; a process that talks nonsense ends."""
+        match reply:
+            case Aborted():
+                return reply
+            case ExecutionAborted():
+                aborted = reply.aborted
+                return Aborted(reason=aborted.reason[:REASON_CHARACTERS_MAX], cause=aborted.cause)
+            case _:
+                await self.end(process)
+                return Aborted(reason="the worker process gave an answer that makes no sense")
+
     async def _look_now_and_then(self) -> None:
         while True:
             await trio.sleep(self._options.idle_ms / 1000)
@@ -169,7 +203,7 @@ class WorkerCrew:
 
     async def _start_one(self) -> WorkerProcess:
         """Start a process, wait for its hello, and check that it is locked down."""
-        command = (*self._options.command, self._options.engine)
+        command = self._command
         try:
             process = WorkerProcess.start(command)
         except OSError as error:

@@ -7,7 +7,7 @@ run here cannot have written into what is kept of it or of another module.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import structlog
 import trio
@@ -29,7 +29,6 @@ from ambientd.ports.worker_protocol import (
     SEED_BYTES,
     Executed,
     ExecuteModule,
-    ExecutionAborted,
     GiveCompiled,
     LoadModule,
     ModuleCompiled,
@@ -41,14 +40,14 @@ from ambientd.ports.worker_protocol import (
     PrepareModule,
     Protection,
     Reply,
-    how_it_ended,
     is_plausible,
 )
 from ambientd.runtime.control_groups import delegated_groups
 from ambientd.runtime.memory_budget import MemoryBudget
+from ambientd.runtime.pausing_workers import PausingWorkers
 from ambientd.runtime.worker_crew import WorkerCrew
 from ambientd.runtime.worker_options import WorkerPoolOptions, memory_need_bytes
-from ambientd.runtime.worker_process import WorkerLostError, WorkerProcess
+from ambientd.runtime.worker_process import WorkerProcess
 from ambientd.wasm.interface import Interface
 from ambientd.wasm.limits import PrepareLimits
 from ambientd.wasm.prepare import Refused
@@ -78,6 +77,7 @@ class WorkerPool:
             options, nursery, groups, size=options.preparers, uses_max=options.preparations_max
         )
         self._memory = MemoryBudget(options.budget_bytes)
+        self.pausing = PausingWorkers(options, nursery, groups, self._memory)
         self._calls = 0
 
     @property
@@ -130,6 +130,7 @@ class WorkerPool:
         """End every process."""
         await self._executors.close()
         await self._preparers.close()
+        await self.pausing.close()
 
     async def prepare(self, source: bytes, module: bytes) -> ReadyModule | Refused | Aborted:
         """Rewrite, validate and compile a submitted module, unless it is kept from last time.
@@ -180,8 +181,8 @@ class WorkerPool:
         limit_ms = self._options.prepare_wall_ms_max
         request = PrepareModule(module=module, cpu_ms_max=self._options.prepare_cpu_ms_max)
         asking = process.ask(request)
-        reply = await self._within(
-            self._preparers, process, asking, limit_ms, "preparing the module"
+        reply = await self._preparers.reply_within(
+            process, asking, limit_ms, "preparing the module"
         )
         match reply:
             case ModulePrepared() if reply.interface in {kind.value for kind in Interface}:
@@ -194,7 +195,7 @@ class WorkerPool:
                     )
                 return Refused(reply.reason[:REASON_CHARACTERS_MAX])
             case _:
-                return await self._failed(self._preparers, process, reply)
+                return await self._preparers.no_answer(process, reply)
 
     async def _compiled(
         self, process: WorkerProcess, source: bytes, prepared: ModulePrepared
@@ -203,11 +204,11 @@ class WorkerPool:
         reply: Reply | Aborted = ModuleCompiled(code=b"")
         if process.takes_code:
             asking = process.ask(GiveCompiled(prepared=digest))
-            reply = await self._within(
-                self._preparers, process, asking, limit_ms, "taking compiled code"
+            reply = await self._preparers.reply_within(
+                process, asking, limit_ms, "taking compiled code"
             )
         if not isinstance(reply, ModuleCompiled) or len(reply.code) > COMPILED_BYTES_MAX:
-            return await self._failed(self._preparers, process, reply)
+            return await self._preparers.no_answer(process, reply)
         return ReadyModule(
             source=source,
             prepared=digest,
@@ -264,14 +265,14 @@ class WorkerPool:
             reply = await self._ask_to_execute(process, request)
         if isinstance(reply, Executed) and is_plausible(reply.result, limits):
             return reply.result
-        return await self._failed(self._executors, process, reply)
+        return await self._executors.no_answer(process, reply)
 
     async def _ask_to_execute(
         self, process: WorkerProcess, request: ExecuteModule
     ) -> Reply | Aborted:
         limit_ms = request.limits.wall_ms_max
         asking = process.ask(request)
-        return await self._within(self._executors, process, asking, limit_ms, "the execution")
+        return await self._executors.reply_within(process, asking, limit_ms, "the execution")
 
     async def _load(
         self, process: WorkerProcess, module: ReadyModule
@@ -282,7 +283,7 @@ class WorkerPool:
         else:
             cpu_ms_max = self._options.prepare_cpu_ms_max
             asking = process.ask(LoadModule(prepared=module.code, cpu_ms_max=cpu_ms_max))
-        match reply := await self._within(self._executors, process, asking, limit_ms, what):
+        match reply := await self._executors.reply_within(process, asking, limit_ms, what):
             case ModuleLoaded():
                 process.loaded[module.prepared] = module.source
                 return None
@@ -303,40 +304,7 @@ class WorkerPool:
                     await trio.to_thread.run_sync(self._cache.discard, module.source)
                 return Aborted(reason="the compiled module does not load; it is made again")
             case _:
-                return await self._failed(self._executors, process, reply)
-
-    async def _within(
-        self,
-        crew: WorkerCrew,
-        process: WorkerProcess,
-        asking: Awaitable[Reply],
-        limit_ms: int,
-        what: str,
-    ) -> Reply | Aborted:
-        """Wait for a reply within a wall-clock limit; a process that fails is ended at once."""
-        try:
-            with trio.fail_after(limit_ms / 1000):
-                return await asking
-        except trio.TooSlowError:
-            await crew.end(process)
-            reason = f"{what} took longer than {limit_ms} ms of wall time"
-            return Aborted(reason=reason, cause=AbortCause.WALL_TIME)
-        except WorkerLostError:
-            status = await crew.end(process)
-            return Aborted(reason=how_it_ended(status, what), cause=AbortCause.WORKER_LOST)
-
-    @staticmethod
-    async def _failed(crew: WorkerCrew, process: WorkerProcess, reply: Reply | Aborted) -> Aborted:
-        """Make an abort of what is no answer; a process that talks nonsense ends."""
-        match reply:
-            case Aborted():
-                return reply
-            case ExecutionAborted():
-                aborted = reply.aborted
-                return Aborted(reason=aborted.reason[:REASON_CHARACTERS_MAX], cause=aborted.cause)
-            case _:
-                await crew.end(process)
-                return Aborted(reason="the worker process gave an answer that makes no sense")
+                return await self._executors.no_answer(process, reply)
 
     def _busy(self) -> Aborted:
         return Aborted(

@@ -257,6 +257,23 @@ def _misfit(what: str) -> RemoteProtocolError:
     return RemoteProtocolError(f"the execution state {what}")
 
 
+def trace_targets(
+    execution: PausableExecution, targets: tuple[int, ...]
+) -> tuple[tuple[TracePoint, ...], Ended | None]:
+    """Note the root at the first checkpoint not before each target; the end, if that is sooner."""
+    points: list[TracePoint] = []
+    for target in targets:
+        if points and points[-1].gas_index >= target:
+            points.append(points[-1])
+            continue
+        stop = execution.run_until(target)
+        if isinstance(stop, Ended):
+            return tuple(points), stop
+        points.append(TracePoint(gas_index=stop.state.gas_index, root=stop.state.root()))
+        del stop  # memory for the next state
+    return tuple(points), None
+
+
 def execute_with_trace(
     module: PausableModule, data: bytes, limits: ExecutionLimits, seed: bytes, gas_step: int
 ) -> tuple[ExecutionResult | Aborted, int, tuple[TracePoint, ...]]:

@@ -6,6 +6,7 @@ piece by piece, so nothing is lost with this process once the state is out of it
 
 from dataclasses import dataclass, field
 
+from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.execution import Aborted
 from ambientd.ports.engine import CompiledModule, EngineFailureError
@@ -28,7 +29,9 @@ from ambientd.ports.worker_protocol import (
     StateRefused,
     StateTaken,
     TakeState,
+    TargetsTraced,
     TraceExecution,
+    TraceTargets,
 )
 from ambientd.wasm.interface import GAS_EXPORT
 from ambientd.wasm.pausing import (
@@ -46,6 +49,7 @@ from ambientd.worker.pausing import (
     PausableModule,
     Paused,
     execute_with_trace,
+    trace_targets,
 )
 from ambientd.worker.serve import CpuLimit, Session
 
@@ -71,7 +75,7 @@ class PausingSession(Session):
                 return self._take(request)
             case GiveState():
                 return self._give(request.offset)
-            case ExecutePausable() | TraceExecution():
+            case ExecutePausable() | TraceExecution() | TraceTargets():
                 module = self._ready(request.prepared, request.seed, request.limits)
                 if isinstance(module, ModuleUnknown | ExecutionAborted):
                     return module
@@ -80,6 +84,8 @@ class PausingSession(Session):
                 pausable = PausableModule(module, request.prepared)
                 if isinstance(request, TraceExecution):
                     return _trace(pausable, request)
+                if isinstance(request, TraceTargets):
+                    return self._trace_targets(pausable, request)
                 return self._execute_pausable(pausable, request)
             case _:
                 self._pieces = []  # an ordinary execution shall have the memory
@@ -95,6 +101,7 @@ class PausingSession(Session):
             module=made.module,
             interface=made.prepared.interface.value,
             imports=made.prepared.imports,
+            beneath=sha256(made.prepared.module),
         )
 
     def _take(self, request: TakeState) -> Reply:
@@ -135,7 +142,27 @@ class PausingSession(Session):
             return ExecutionAborted(aborted=stop.result)
         return Executed(result=stop.result)
 
-    def _entered(self, module: PausableModule, request: ExecutePausable) -> PausableExecution:
+    def _trace_targets(self, module: PausableModule, request: TraceTargets) -> Reply:
+        if list(request.targets) != sorted(set(request.targets)):
+            msg = "the targets of a trace ascend"
+            raise RemoteProtocolError(msg)
+        try:
+            execution = self._entered(module, request)
+            try:
+                points, stop = trace_targets(execution, request.targets)
+                gas_reached = execution.gas_taken()
+            finally:
+                execution.close()
+        except RemoteProtocolError as error:
+            return StateRefused(reason=str(error)[:REASON_CHARACTERS_MAX])
+        result = None if stop is None else stop.result
+        if isinstance(result, Aborted):
+            return ExecutionAborted(aborted=result)
+        return TargetsTraced(points=points, result=result, gas_reached=gas_reached)
+
+    def _entered(
+        self, module: PausableModule, request: ExecutePausable | TraceTargets
+    ) -> PausableExecution:
         """Begin, or take the kept state up; raise RemoteProtocolError if it does not fit."""
         encoded, self._pieces = b"".join(self._pieces), []
         if request.root is None:
