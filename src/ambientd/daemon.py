@@ -64,6 +64,7 @@ from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.runtime.blobs import Blobs, SealedBlobs
 from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.joining import Joining, ask_to_join
+from ambientd.runtime.lies import ExecutorLies
 from ambientd.runtime.news import AnchorTold, News
 from ambientd.runtime.performer import TELEMETRY_TOPIC, Performer
 from ambientd.runtime.persistence import Recovered, StoredBlocks, first_safety, recover
@@ -278,13 +279,16 @@ async def _open_pool(identity: Identity, stack: AsyncExitStack) -> WorkerPool:
 
 
 def _executor_options(config: Config) -> ExecutorOptions:
-    chosen = config.execution
+    chosen, faults = config.execution, config.faults
     return ExecutorOptions(
         memory_bytes_max=chosen.memory_bytes_max,
         wall_ms_max=chosen.wall_ms_max,
         gas_max=chosen.gas_max,
         at_once_max=chosen.workers + 1,
-        corrupt_output=config.faults.lie is Lie.CORRUPT_OUTPUT,
+        lies=ExecutorLies(
+            corrupt_output=faults.lie is Lie.CORRUPT_OUTPUT,
+            wrong_step_gas=faults.wrong_step_gas if faults.lie is Lie.WRONG_STEP else None,
+        ),
     )
 
 
@@ -367,7 +371,7 @@ async def run_daemon(data_dir: Path) -> None:
             node=node,
             pump=pump,
             transport=transport,
-            executor=Executor(pool, blobs, meter, _executor_options(config)),
+            executor=Executor(pool, blobs, meter, _executor_options(config), pool.pausing),
             blobs=blobs,
             news=news,
             probe=device_probe(data_dir, SystemClock(), meter, CarbonProbe(None)),

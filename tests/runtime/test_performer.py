@@ -19,6 +19,7 @@ from ambientd.errors import LocalProtocolError, UnreachableError, UsageError
 from ambientd.ledger.events import LiarNamed, NodeConvicted, NodeJoined
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.dispute import AT_BEGINNING
 from ambientd.model.effect import (
     Abandon,
     AnchorRoot,
@@ -27,8 +28,9 @@ from ambientd.model.effect import (
     FetchBlob,
     HearAnchor,
     Purpose,
+    TraceWanted,
 )
-from ambientd.model.execution import OutcomeKind
+from ambientd.model.execution import AbortCause, OutcomeKind
 from ambientd.model.task import Assurance, TaskSpec
 from ambientd.node.effect import (
     AllowNodes,
@@ -48,6 +50,7 @@ from ambientd.runtime import performer as module
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.joining import ACCEPTED, Joining, ask_to_join
+from ambientd.runtime.lies import ExecutorLies
 from ambientd.runtime.news import News
 from ambientd.runtime.performer import Performer
 from ambientd.runtime.worker_options import WorkerPoolOptions
@@ -376,7 +379,7 @@ async def test_an_execution_reports_its_outcome_its_time_and_its_energy(tmp_path
         assert ended.report is None
         assert ended.aborted
 
-        async with bench(tmp_path / "b", pool, corrupt_output=True) as liar:
+        async with bench(tmp_path / "b", pool, lies=ExecutorLies(corrupt_output=True)) as liar:
             for data in (b"x", b""):
                 liar.performer(await execute_of(liar, "echo", data))
                 ended = await liar.inbox.next()
@@ -422,6 +425,21 @@ async def test_an_output_that_does_not_fit_on_the_disk_ends_no_daemon(tmp_path: 
 
 
 # Joining
+
+
+async def test_a_trace_that_is_wanted_ends_in_one_event_and_once_only(tmp_path: Path) -> None:
+    async with bench(tmp_path) as place:
+        execute = await execute_of(place, "echo")
+        asked = Assignment(Purpose.TRACE, execute.assignment.task, 0, 1)
+        effect = TraceWanted(asked, execute.spec, (), AT_BEGINNING, AT_BEGINNING.point, (1,))
+        place.performer(effect)
+        place.performer(effect)
+        ended = await place.inbox.next()
+        assert isinstance(ended, ExecutionEnded)
+        assert (ended.assignment, ended.cause) == (asked, AbortCause.NOT_PAUSABLE)
+        place.performer(Abandon(asked))
+        await trio.testing.wait_all_tasks_blocked()
+        assert place.inbox.receive.statistics().current_buffer_used == 0
 
 
 def address(node: NodeId) -> PeerAddress:

@@ -8,6 +8,7 @@ import pytest
 from ambientd.adapters.wasmtime_engine import WasmtimeEngine
 from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError
+from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import Aborted, ExecutionLimits
 from ambientd.ports.engine import CompiledModule, EngineFailureError, HostCalls, Instance
 from ambientd.ports.worker_protocol import (
@@ -31,7 +32,6 @@ from ambientd.ports.worker_protocol import (
     TakeState,
     TargetsTraced,
     TraceExecution,
-    TracePoint,
     TraceTargets,
 )
 from ambientd.wasm.pausing import LOAD_EXPORT

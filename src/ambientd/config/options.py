@@ -14,6 +14,7 @@ from msgspec import Meta
 from ambientd.config.urls import Url, parse_url
 from ambientd.errors import ConfigError
 from ambientd.model.base import NodeId
+from ambientd.model.execution import GAS_CEILING
 from ambientd.model.genesis import NodeKind
 
 MIB = 1024 * 1024
@@ -64,6 +65,7 @@ class Lie(StrEnum):
 
     NONE = "none"
     CORRUPT_OUTPUT = "corrupt_output"
+    WRONG_STEP = "wrong_step"
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -370,8 +372,15 @@ class FaultOptions(Options, frozen=True):
     """Misbehaviour on purpose. Never set this on a node that anyone relies on."""
 
     lie: Annotated[
-        Lie, Meta(description='"none", or "corrupt_output": change each output before sealing it.')
+        Lie,
+        Meta(
+            description='"none"; "corrupt_output": change each output before sealing it; or '
+            '"wrong_step": flip one bit of memory on the way of each execution.'
+        ),
     ] = Lie.NONE
+    wrong_step_gas: Annotated[
+        int, Meta(ge=0, le=GAS_CEILING, description="Where that is, as a gas index.")
+    ] = 1_000_000
 
 
 class Bootstrap(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,10 +8,10 @@ from typing import Protocol
 import structlog
 import trio
 
-from ambientd.codec.digest import sha256, tagged
+from ambientd.codec.digest import sha256
 from ambientd.errors import AmbientError
 from ambientd.model.base import Digest
-from ambientd.model.effect import Execute, ExecutionReport, Purpose
+from ambientd.model.effect import Execute, ExecutionReport, Purpose, SegmentWanted, TraceWanted
 from ambientd.model.execution import (
     AbortCause,
     Aborted,
@@ -19,17 +19,18 @@ from ambientd.model.execution import (
     ExecutionResult,
     OutcomeKind,
 )
-from ambientd.model.task import Result
-from ambientd.node.event import ExecutionEnded
+from ambientd.node.event import ExecutionEnded, SegmentMade, TraceMade
 from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.probe import EnergyMeter, energy_between
 from ambientd.runtime.blobs import Blobs
-from ambientd.wasm.prepare import REWRITER_VERSION, Refused
+from ambientd.runtime.lies import TRUTH, ExecutorLies
+from ambientd.runtime.pausing_workers import PausableCall, PausingWorkers
+from ambientd.runtime.tracing import Tracer, limits_of, result_of, seed_of
+from ambientd.wasm.prepare import Refused
 
 log = structlog.get_logger("ambientd.execution")
 
 PREPARED_BYTES_MAX = 64 * 1024 * 1024
-REASON_CHARS_MAX = 256
 # Once may be this host's bad moment; the same module twice is the module.
 FAILURES_MAX = 2
 FAILURES_KEPT_MS = 5 * 60 * 1000
@@ -44,7 +45,7 @@ class ExecutorOptions:
     wall_ms_max: int
     gas_max: int
     at_once_max: int = 4
-    corrupt_output: bool = False
+    lies: ExecutorLies = TRUTH
 
 
 @dataclass(slots=True)
@@ -116,8 +117,10 @@ class Executor:
         blobs: Blobs,
         meter: EnergyMeter,
         options: ExecutorOptions,
+        pausing: PausingWorkers | None = None,
     ) -> None:
         self._pool = pool
+        self._tracer = None if pausing is None else Tracer(pausing, blobs, options.lies)
         self._blobs = blobs
         self._meter = meter
         self._options = options
@@ -137,6 +140,16 @@ class Executor:
                 return await self._execute(effect, clock)
             except (AmbientError, ValueError) as error:
                 return self._aborted(effect, str(error), host_failed=True)
+
+    async def trace(
+        self, effect: TraceWanted | SegmentWanted
+    ) -> TraceMade | SegmentMade | ExecutionEnded:
+        """Execute part of a disputed task."""
+        if self._tracer is None:
+            reason, cause = "executions cannot be paused here", AbortCause.NOT_PAUSABLE
+            return ExecutionEnded(effect.assignment, effect.spec, None, reason, cause=cause)
+        async with self._room:
+            return await self._tracer.carry_out(effect)
 
     async def _execute(self, effect: Execute, clock: Callable[[], int]) -> ExecutionEnded:
         spec = effect.spec
@@ -164,32 +177,21 @@ class Executor:
             outcome, prepared_hash = prepared, Digest(bytes(32))
         else:
             prepared_hash = Digest(prepared.prepared)
-            limits = ExecutionLimits(
-                memory_bytes_max=spec.memory_bytes_max,
-                wall_ms_max=spec.wall_ms_max,
-                gas_max=spec.gas_max,
-                output_bytes_max=spec.output_bytes_max,
-            )
-            seed = tagged("ambient/task-seed/1", effect.assignment.task)
+            limits, seed = limits_of(spec), seed_of(effect.assignment.task)
             outcome = await self._pool.execute(prepared, data, limits, seed)
+            if isinstance(outcome, ExecutionResult):
+                call = PausableCall(module, data, limits, seed)
+                outcome = await self._told(outcome, call)
         if isinstance(outcome, Aborted):
             self._forget(spec.module)  # the module's compiled form may be the reason
             return self._aborted(effect, outcome.reason, outcome.cause)
         energy = energy_between(energy_before, self._meter.read())
-        output = self._corrupted(outcome.output) if self._options.corrupt_output else outcome.output
+        output = outcome.output
         if effect.assignment.purpose is Purpose.SLOT and not await self._blobs.has(sha256(output)):
             self._blobs.sealed.seal(effect.assignment.task, sha256(output))
         await self._blobs.put(output)
         report = ExecutionReport(
-            result=Result(
-                kind=int(outcome.kind),
-                reason=_plain(outcome.reason),
-                output=Digest(sha256(output)),
-                output_size_bytes=len(output),
-                gas=outcome.gas,
-                prepared=prepared_hash,
-                rewriter_version=REWRITER_VERSION,
-            ),
+            result=result_of(outcome, prepared_hash),
             engine=self._pool.engine,
             engine_version=self._pool.engine_version,
             started_ms=started_ms,
@@ -198,6 +200,14 @@ class Executor:
             energy_source=energy.source,
         )
         return ExecutionEnded(effect.assignment, spec, report)
+
+    async def _told(
+        self, outcome: ExecutionResult, call: PausableCall
+    ) -> ExecutionResult | Aborted:
+        """Give an outcome as this node tells it: as it is, unless its owner wants lies."""
+        if self._tracer is not None and self._options.lies.wrong_step_gas is not None:
+            return await self._tracer.with_wrong_step(outcome, call)
+        return self._options.lies.told(outcome)
 
     async def _prepare(
         self, digest: Digest, module: bytes, clock: Callable[[], int]
@@ -227,11 +237,6 @@ class Executor:
             self._prepared_bytes -= _size_bytes(forgotten)
 
     @staticmethod
-    def _corrupted(output: bytes) -> bytes:
-        """Lie as the [faults] option asks: another last byte, or a byte where there was none."""
-        return output[:-1] + bytes([output[-1] ^ 1]) if output else b"\x01"
-
-    @staticmethod
     def _aborted(
         effect: Execute,
         reason: str,
@@ -247,9 +252,3 @@ class Executor:
 
 def _size_bytes(prepared: ReadyModule | Refused) -> int:
     return len(prepared.code) if isinstance(prepared, ReadyModule) else len(prepared.reason)
-
-
-def _plain(reason: str) -> str:
-    """Give a reason in the form that records take: short, printable ASCII."""
-    kept = reason.encode("ascii", "replace").decode("ascii")[:REASON_CHARS_MAX]
-    return "".join(each if each.isprintable() else "?" for each in kept)

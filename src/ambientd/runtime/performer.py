@@ -18,6 +18,8 @@ from ambientd.model.effect import (
     FetchBlob,
     HearAnchor,
     LeaveAnchors,
+    SegmentWanted,
+    TraceWanted,
 )
 from ambientd.model.execution import AbortCause
 from ambientd.node.effect import (
@@ -32,7 +34,7 @@ from ambientd.node.effect import (
     SendFrame,
     Told,
 )
-from ambientd.node.event import ExecutionEnded
+from ambientd.node.event import Event, ExecutionEnded
 from ambientd.ports.anchors import Anchors
 from ambientd.ports.transport import Transport
 from ambientd.runtime.blobs import Blobs
@@ -107,7 +109,7 @@ class Performer:
                     self._blobs.sealed.open(event.task)
                 warn_of_conviction(effect, self._ledger)
                 self._news.tell(effect)
-            case Execute():
+            case Execute() | TraceWanted() | SegmentWanted():
                 self._start_execution(effect)
             case Abandon(assignment=assignment):
                 if (scope := self._running.get(assignment)) is not None:
@@ -178,7 +180,7 @@ class Performer:
         self._banned.discard(peer)
         self.let_in(self._is_open)
 
-    def _start_execution(self, effect: Execute) -> None:
+    def _start_execution(self, effect: Execute | TraceWanted | SegmentWanted) -> None:
         if effect.assignment in self._running:
             return
         if len(self._running) >= EXECUTIONS_WAITING_MAX:
@@ -191,10 +193,14 @@ class Performer:
         self._running[effect.assignment] = trio.CancelScope()
         self._nursery.start_soon(self._execute, effect)
 
-    async def _execute(self, effect: Execute) -> None:
+    async def _execute(self, effect: Execute | TraceWanted | SegmentWanted) -> None:
         try:
             with self._running[effect.assignment]:
-                ended = await self._executor.execute(effect, self._now)
+                ended: Event
+                if isinstance(effect, Execute):
+                    ended = await self._executor.execute(effect, self._now)
+                else:
+                    ended = await self._executor.trace(effect)
                 self.counters.executions += 1
                 await self._pump.post(ended)
         finally:
