@@ -26,6 +26,7 @@ from ambientd.node.stops import options_of
 from ambientd.roles.anchorer import AnchorerOptions
 from ambientd.rules.verdicts import liars_max, quorum
 from ambientd.telemetry.core import TelemetryOptions
+from sim.audit_checkers import PayVests
 from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, draw_disks, lay
 from sim.histories import History
@@ -65,7 +66,9 @@ LAST_TASK_MS_BEFORE_END = 15_000
 UNTIL_MS = EPOCH_MS + 3_600_000
 CLOCKS_MS = 1_000  # what clocks and block time may differ by
 SHORT_LOG = LogOptions(snapshot_blocks=16, kept_blocks=8)
-RULES = Rules(lease_ms=2_000, reveal_ms=2_000, dispute_ms=4_000, batch_ms=1_000)
+RULES = Rules(
+    lease_ms=2_000, reveal_ms=2_000, dispute_ms=4_000, batch_ms=1_000, audit_window_ms=6_000
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +393,7 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
                 CosignedBatches(genesis),
                 DecidedSeats(),
                 BondsWait(genesis.rules.keep_ms),
+                PayVests(genesis.rules.audit_window_ms),
                 InvitedOnly(frozenset(host.key for host in cast.hosts)),
                 OpenAreDue(LEASE_MS_MAX),
                 names,

@@ -12,9 +12,9 @@ from ambientd.consensus import snapshots
 from ambientd.consensus.log import Log
 from ambientd.consensus.messages import Pages
 from ambientd.consensus.snapshots import SnapshotFetcher
-from ambientd.ledger import accounts, admission, assigning, seats, settling, tasks, upkeep
+from ambientd.ledger import accounts, admission, assigning, seats, settling, tasks, upkeep, vesting
 from ambientd.ledger.draft import BlockContext, Draft
-from ambientd.ledger.entries import EvidenceEntry, TaskEntry
+from ambientd.ledger.entries import EvidenceEntry, TaskEntry, unvested_key
 from ambientd.ledger.events import BondReturned
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import SignedReceipt
@@ -109,6 +109,17 @@ def _credits_twice(credit: Callable[..., None]) -> object:
         credit(self, node, amount_msat * (2 if amount_msat > 0 else 1))
 
     return credited
+
+
+def _left_there(taken: Callable[..., int]) -> object:
+    def left(draft: Draft, worker: NodeId, task: TaskId) -> int:
+        unvested = draft.get(unvested_key(worker, task))
+        amount_msat = taken(draft, worker, task)
+        if unvested is not None:
+            draft.put(unvested_key(worker, task), unvested)
+        return amount_msat
+
+    return left
 
 
 def _keeps_the_bond(convict: Callable[..., None]) -> object:
@@ -295,6 +306,18 @@ LEDGER_MUTANTS = (
         Patch(Draft, "convict", _spares_what_waits),
         scenario="node-money",
         vice="lie",
+    ),
+    _bug(
+        "vests-at-once",
+        "pays who worked alone without waiting for audits",
+        Patch(vesting, "window_ms", always(0)),
+        scenario="node-calm",
+    ),
+    _bug(
+        "vests-twice",
+        "pays again and again what waits once",
+        Patch(vesting, "_taken", _left_there),
+        scenario="node-calm",
     ),
     _bug(
         "few-cosignatures",

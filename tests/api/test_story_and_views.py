@@ -61,6 +61,9 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     seen.setdefault("BondRaised", ledger.BondRaised(node, 7, 1))
     seen.setdefault("BondAskedBack", ledger.BondAskedBack(node, 7, 9, 1))
     seen.setdefault("BondReturned", ledger.BondReturned(node, 7))
+    seen.setdefault("PayWaits", ledger.PayWaits(task, node, 7, 9))
+    seen.setdefault("PayLost", ledger.PayLost(task, node, 7))
+    seen.setdefault("PremiumPaid", ledger.PremiumPaid(task, 7))
     seen.setdefault("RecordRejected", ledger.RecordRejected(node, "admit", "no", None))
     assert set(seen) == {kind.__name__ for kind in get_args(ledger.LedgerEvent)}
     for name, event in seen.items():

@@ -107,6 +107,7 @@ def account(state: LedgerState, node: NodeId) -> replies.Account:
     """Give a node's account as the ledger has it."""
     entry, moves = state.node(node), state.moves(node)
     assert entry is not None, "accounts are of nodes that the ledger knows"
+    unvested = state.unvested(node)
     own = (task for _, task in state.open_tasks() if task.submitter == node)
     return replies.Account(
         node=node.hex(),
@@ -119,6 +120,8 @@ def account(state: LedgerState, node: NodeId) -> replies.Account:
         escrow_msat=sum(task.escrow_msat for task in own),
         tombstoned=entry.tombstoned,
         time_ms=state.meta.time_ms,
+        unvested_msat=sum(pay.amount_msat for _, pay in unvested),
+        vests_ms=unvested[0][1].due_ms if unvested else None,
     )
 
 

@@ -207,7 +207,8 @@ class Desk:
 
     def _hint_on(self, spec: TaskSpec) -> str:
         """Say what to do about a rejected task, if it is money that this node lacks."""
-        cost_msat = escrow_msat(spec.gas_max, spec.price_msat_per_mgas, spec.replicas)
+        price, permille = spec.price_msat_per_mgas, self._state.genesis.rules.audit_permille
+        cost_msat = escrow_msat(spec.gas_max, price, spec.replicas, permille)
         is_short = self._state.balance_msat(self._id) < cost_msat
         return hint_on_means(self._id) if is_short else ""
 

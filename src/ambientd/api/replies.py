@@ -232,6 +232,8 @@ class Task(Reply, frozen=True):
     receipt: ReceiptState
     history: tuple[HistoryLine, ...]
     pooled_msat: int = 0
+    premium_msat: int = 0
+    """What an answer of one worker alone pays for audits; the most of it until it has ended."""
 
 
 class Output(Reply, frozen=True):
@@ -381,6 +383,9 @@ class Account(Reply, frozen=True):
     escrow_msat: int
     tombstoned: bool
     time_ms: int
+    unvested_msat: int = 0
+    """Its pay for answers that it gave alone; the first of it vests at `vests_ms`."""
+    vests_ms: int | None = None
 
 
 class AccountMoved(Reply, frozen=True):
@@ -404,6 +409,9 @@ class EventKind(StrEnum):
     REFEREE_SPOKE = "referee_spoke"  # task, node
     LIAR_NAMED = "liar_named"  # task, node, evidence, reputation_before, reputation_after
     TASK_PAID = "task_paid"  # task, node, amount_msat
+    PAY_WAITS = "pay_waits"  # task, node, amount_msat, due_ms
+    PAY_LOST = "pay_lost"  # task, node, amount_msat
+    PREMIUM_PAID = "premium_paid"  # task, amount_msat
     TASK_REFUNDED = "task_refunded"  # task, amount_msat
     TASK_ENERGY = "task_energy"  # task, node, millijoules | null, source
     TASK_ENDED = "task_ended"  # task, state, outcome, verdict, gas

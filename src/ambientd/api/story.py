@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from ambientd.api.audit_story import audit_line
 from ambientd.api.replies import Event, EventKind
 from ambientd.ledger import events as ledger
 from ambientd.model.execution import OutcomeKind
@@ -55,6 +56,8 @@ def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind, str,
             | ledger.Refunded()
         ):
             return _task_lines(event)
+        case ledger.PayWaits() | ledger.PayLost() | ledger.PremiumPaid():
+            return [audit_line(event)]
         case (
             ledger.SlotAssigned()
             | ledger.SlotReleased()

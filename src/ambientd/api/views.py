@@ -31,7 +31,7 @@ from ambientd.ports.headers import Headers
 from ambientd.roles.submitter import HeardAbort
 from ambientd.rules.bitcoin_codec import display
 from ambientd.rules.receipt_check import FILE_VERSION
-from ambientd.rules.rewards import slot_fee_msat
+from ambientd.rules.rewards import premium_msat, slot_fee_msat
 
 NONE = "none"
 _CAUSES = {
@@ -115,6 +115,7 @@ def task_reply(
     )
     fee = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) * spec.replicas
     paid = sum(payment.amount_msat for payment in entry.payments)
+    left = entry.escrow_msat - paid - entry.refunded_msat
     found = (_evidence(state, task, liar) for liar in liars)
     return Task(
         task_id=task.hex(),
@@ -148,7 +149,8 @@ def task_reply(
         escrow_msat=0 if entry.ended_ms else entry.escrow_msat,
         paid_msat=paid,
         refunded_msat=entry.refunded_msat,
-        pooled_msat=entry.escrow_msat - paid - entry.refunded_msat if entry.ended_ms else 0,
+        pooled_msat=0 if settled is not None or not entry.ended_ms else left,
+        premium_msat=left if settled is not None else _premium_msat(state, entry),
         payments=tuple(
             PaymentInfo(worker=payment.node.hex(), amount_msat=payment.amount_msat)
             for payment in entry.payments
@@ -157,6 +159,14 @@ def task_reply(
         receipt=receipt_state(state, entry),
         history=history,
     )
+
+
+def _premium_msat(state: LedgerState, entry: TaskEntry) -> int:
+    """Give what a task may pay for audits: nothing when its answer is checked at once."""
+    if not entry.is_unreplicated or entry.ended_ms:
+        return 0
+    fee = slot_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
+    return premium_msat(fee, state.genesis.rules.audit_permille)
 
 
 def node_info(

@@ -116,6 +116,10 @@ def _fields(account: replies.Account) -> list[tuple[str, str]]:
         ("in escrow", f"{in_sat_and_msat(account.escrow_msat)} for its open tasks"),
         ("bond", in_sat_and_msat(account.bond_msat)),
     ]
+    if account.vests_ms is not None:
+        vesting = f"{in_sat_and_msat(account.unvested_msat)}, the first on"
+        until = f"{on_day(account.vests_ms)} unless an audit finds it wrong"
+        fields.append(("vesting", f"{vesting} {until}"))
     if account.due_ms is not None:
         waiting = f"{in_sat_and_msat(account.waiting_msat)} of the bond, still at risk"
         back = _HOLDS.get(account.held_by, f"on {on_day(account.due_ms)}")

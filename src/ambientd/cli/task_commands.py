@@ -122,7 +122,9 @@ def _task_fields(task: replies.Task) -> list[tuple[str, str]]:
     gas = "-" if task.gas is None else f"{task.gas:,} of {task.gas_max:,}"
     size = "" if task.output_size_bytes is None else f", {task.output_size_bytes:,} bytes"
     energy = "; ".join(energy_sentence(item) for item in task.energy) or "not reported yet"
-    reserve_msat = task.fee_msat // max(1, task.replicas)  # a slot's fee (protocols/03)
+    held = f"{in_sat(task.fee_msat // max(1, task.replicas))} held for referees"
+    if task.replicas == 1:
+        held = f"{in_sat(task.premium_msat)} for audits"
     return [
         ("task", task.task_id),
         ("state", task.state),
@@ -135,7 +137,7 @@ def _task_fields(task: replies.Task) -> list[tuple[str, str]]:
         ("gas", gas),
         ("verdict", task.verdict),
         ("liars", ", ".join(task.liars) or "none"),
-        ("fee", f"{in_sat(task.fee_msat)}, and {in_sat(reserve_msat)} held for referees"),
+        ("fee", f"{in_sat(task.fee_msat)}, and {held}"),
         ("in escrow", in_sat(task.escrow_msat)),
         (
             "paid",

@@ -11,7 +11,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from ambientd.codec.statements import task_id
-from ambientd.ledger import accounts, conditions, forgetting, outages, seats, tasks, upkeep
+from ambientd.ledger import accounts, conditions, forgetting, outages, seats, tasks, upkeep, vesting
 from ambientd.ledger.admission import decode_record, is_admissible
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import Entry, Key
@@ -73,6 +73,7 @@ def apply_block(
     upkeep.revealed(block)
     forgetting.forget_ended(block)
     accounts.give_back(block)
+    vesting.release(block)
     _let_time_pass(block)
     for record in records:
         step = Draft(state, block, context)

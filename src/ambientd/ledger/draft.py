@@ -151,6 +151,11 @@ class Draft:
         self.put(key, LastWord(said_ms=said_ms))
         return True
 
+    def move_reserve(self, amount_msat: int) -> None:
+        """Raise what audits are paid from, or lower it."""
+        meta = self.meta
+        self.put_meta(replace(meta, reserve_msat=meta.reserve_msat + amount_msat))
+
     def move_escrow(self, amount_msat: int) -> None:
         """Raise what lies in escrow, or lower it."""
         meta = self.meta

@@ -35,6 +35,7 @@ class Table(IntEnum):
     TIP = 12
     MOVES = 13
     WORD = 14
+    UNVESTED = 17
 
 
 class Topic(IntEnum):
@@ -91,6 +92,11 @@ def word_key(topic: Topic, author: NodeId) -> Key:
     return Table.WORD, bytes([topic]) + author
 
 
+def unvested_key(worker: NodeId, task: TaskId) -> Key:
+    """Give the key of a worker's pay for a task that has not vested."""
+    return Table.UNVESTED, worker + task
+
+
 def tip_key(tip: bytes) -> Key:
     """Give the key of a beacon tip that was used."""
     return Table.TIP, tip
@@ -111,6 +117,7 @@ class Meta(Value, frozen=True):
     anchored_size: int = 0
     escrow_msat: int = 0
     fee_pool_msat: int = 0
+    reserve_msat: int = 0
 
 
 class Account(Value, frozen=True):
@@ -195,6 +202,11 @@ class TaskEntry(Value, frozen=True):
     def receipts(self) -> tuple[SignedReceipt, ...]:
         """Give the opened answers in the order of the slots."""
         return tuple(slot.receipt for slot in self.slots if slot.receipt is not None)
+
+    @property
+    def is_unreplicated(self) -> bool:
+        """Whether one worker answers alone, so that only an audit can tell whether it lied."""
+        return len(self.slots) == 1
 
     def has_verdict_of(self, referee: NodeId) -> bool:
         """Tell whether a referee has spoken."""
@@ -282,6 +294,13 @@ class Moves(Value, frozen=True):
     due_ms: int = 0
 
 
+class Unvested(Value, frozen=True):
+    """A worker's pay for an answer that it gave alone; it vests then, if nothing comes up."""
+
+    amount_msat: int
+    due_ms: int
+
+
 class LastWord(Value, frozen=True):
     """When an author last spoke on a topic, by its own clock."""
 
@@ -304,6 +323,7 @@ Entry: TypeAlias = (
     | UsedTip
     | Moves
     | LastWord
+    | Unvested
 )
 
 ENTRY_TYPES: dict[Table, type[Entry]] = {
@@ -322,6 +342,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.TIP: UsedTip,
     Table.MOVES: Moves,
     Table.WORD: LastWord,
+    Table.UNVESTED: Unvested,
 }
 
 

@@ -100,6 +100,33 @@ class Paid:
 
 
 @dataclass(frozen=True, slots=True)
+class PayWaits:
+    """A worker's pay for a task vests at a time, if nothing comes up."""
+
+    task: TaskId
+    node: NodeId
+    amount_msat: int
+    due_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PayLost:
+    """A convicted worker's pay for a task that had not vested goes to the reserve."""
+
+    task: TaskId
+    node: NodeId
+    amount_msat: int
+
+
+@dataclass(frozen=True, slots=True)
+class PremiumPaid:
+    """A task's share of what audits cost has gone from its escrow to the reserve."""
+
+    task: TaskId
+    amount_msat: int
+
+
+@dataclass(frozen=True, slots=True)
 class Refunded:
     """What was left of the escrow went back to the submitter."""
 
@@ -241,6 +268,9 @@ LedgerEvent: TypeAlias = (
     | RefereeSpoke
     | LiarNamed
     | Paid
+    | PayWaits
+    | PayLost
+    | PremiumPaid
     | Refunded
     | TaskFinal
     | TaskClosed

@@ -7,8 +7,9 @@ carry their own proof. Leaves go from the left, in the order in which they came.
 from msgspec.structs import replace
 
 from ambientd.codec.merkle import Frontier
+from ambientd.ledger import vesting
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import Leaf, Table, leaf_key
+from ambientd.ledger.entries import Leaf, Payment, Table, leaf_key
 from ambientd.model.base import Digest, TaskId
 
 FORGOTTEN_MAX = 64
@@ -33,6 +34,8 @@ def forget_ended(draft: Draft) -> None:
                 draft.drop(leaf_key(index))
                 if index == state.epoch_leaf:
                     present = entry.digest
+        for payment in _payments(draft, task):
+            vesting.vest(draft, payment.node, task)
         draft.drop((Table.TASK, task))
     if edge.size == meta.kept_from:
         return
@@ -43,3 +46,9 @@ def forget_ended(draft: Draft) -> None:
         draft.drop((Table.CHECKPOINT, size.to_bytes(8, "big")))
     if present is not None:
         draft.append_leaf(present, TaskId(b""))  # so that recent batches name the present epoch
+
+
+def _payments(draft: Draft, task: TaskId) -> tuple[Payment, ...]:
+    """Give what was paid for a task; what still waits of it could be lost by nothing any more."""
+    entry = draft.task(task)
+    return () if entry is None else entry.payments

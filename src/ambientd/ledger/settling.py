@@ -13,12 +13,13 @@ from ambientd.codec.statements import (
 from ambientd.ledger.assigning import give_back
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import EvidenceEntry, Payment, TaskEntry
-from ambientd.ledger.events import Paid, Refunded, TaskClosed, TaskFinal
+from ambientd.ledger.events import Paid, PremiumPaid, Refunded, TaskClosed, TaskFinal
+from ambientd.ledger.vesting import let_wait
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, Settlement
 from ambientd.model.task import Assurance, Result, TaskState, Verdict
-from ambientd.rules.rewards import cancel_fee_msat, reward_msat, slot_fee_msat
+from ambientd.rules.rewards import cancel_fee_msat, premium_msat, reward_msat, slot_fee_msat
 from ambientd.rules.verdicts import NO_RESULT
 
 EVIDENCE_OF_LIE = "divergent-output"
@@ -169,10 +170,18 @@ def _close(
     """Empty the escrow: payments and the pool's fee first, the rest back to the submitter."""
     give_back(draft, entry.slots)
     paid = [payment for payment in payments if payment.amount_msat > 0]
-    for payment in paid:
-        draft.credit(payment.node, payment.amount_msat)
-        draft.tell(Paid(task, payment.node, payment.amount_msat))
-    rest = entry.escrow_msat - fee_msat - sum(payment.amount_msat for payment in paid)
+    paid_msat = sum(payment.amount_msat for payment in paid)
+    premium = 0
+    if state is TaskState.FINAL and entry.is_unreplicated:
+        premium = premium_msat(paid_msat, draft.state.genesis.rules.audit_permille)
+        draft.move_reserve(premium)
+        draft.tell(PremiumPaid(task, premium))
+        let_wait(draft, task, paid)
+    else:
+        for payment in paid:
+            draft.credit(payment.node, payment.amount_msat)
+            draft.tell(Paid(task, payment.node, payment.amount_msat))
+    rest = entry.escrow_msat - fee_msat - premium - paid_msat
     assert rest >= 0, "an escrow covers every payment"
     draft.move_escrow(-entry.escrow_msat)
     if fee_msat:

@@ -30,6 +30,7 @@ from ambientd.ledger.entries import (
     Table,
     TaskEntry,
     Topic,
+    Unvested,
     UsedTip,
     epoch_key,
     moves_key,
@@ -39,7 +40,7 @@ from ambientd.ledger.entries import (
     word_key,
 )
 from ambientd.ledger.state_tree import StateTree
-from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.base import DIGEST_BYTES, Digest, NodeId, TaskId
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.model.record import Epoch, NodeReport
 from ambientd.model.task import TERMINAL, TaskState
@@ -47,7 +48,7 @@ from ambientd.rules import reputation
 from ambientd.rules.founding import genesis_fault
 from ambientd.rules.receipt_tree import ReceiptTree
 
-Placed = TypeVar("Placed", tuple[int, TaskId], tuple[int, int, TaskId])
+Placed = TypeVar("Placed", tuple[int, bytes], tuple[int, TaskId], tuple[int, int, TaskId])
 
 
 def first_epoch(genesis: Genesis) -> Epoch:
@@ -83,6 +84,7 @@ class LedgerState:
         self._anchored: list[int] = []
         self._seats: dict[int, set[NodeId]] = {}
         self._bonds_waiting: list[tuple[int, NodeId]] = []
+        self._vesting: list[tuple[int, bytes]] = []
         self.epoch_leaf: int | None = None
         """Where the receipt log last named the present epoch; nowhere in the first one."""
         meta = cast("Meta", items[META_KEY])
@@ -152,6 +154,9 @@ class LedgerState:
                     self._seats.setdefault(len(words), set()).add(NodeId(key[1]))
                 case Moves():
                     self._index_moves(NodeId(key[1]), cast("Moves | None", before), entry)
+                case Unvested(due_ms=due_ms):
+                    if before is None:
+                        insort(self._vesting, (due_ms, key[1]))
                 case _:
                     pass
         for place, digest in sorted(leaves):
@@ -164,6 +169,8 @@ class LedgerState:
     def _forget(self, key: Key, before: Entry | None) -> None:
         if isinstance(before, TaskEntry):
             _remove(self._ended, _when_ended(TaskId(key[1]), before))
+        elif isinstance(before, Unvested):
+            _remove(self._vesting, (before.due_ms, key[1]))
         elif isinstance(before, CheckpointEntry):
             for sizes in (self._checkpoints, self._anchored):
                 if before.note.size in sizes:
@@ -336,6 +343,17 @@ class LedgerState:
         end = bisect_right(self._bonds_waiting, time_ms, key=lambda each: each[0])
         return [node for _, node in self._bonds_waiting[:end]]
 
+    def vesting_due(self, time_ms: int) -> list[tuple[NodeId, TaskId]]:
+        """Give the pay that has waited long enough, by worker and task, the longest first."""
+        end = bisect_right(self._vesting, time_ms, key=lambda each: each[0])
+        return [_worker_and_task(name) for _, name in self._vesting[:end]]
+
+    def unvested(self, worker: NodeId) -> list[tuple[TaskId, Unvested]]:
+        """Give a worker's pay that has not vested, by task, the first due first."""
+        names = [name for _, name in self._vesting if name.startswith(worker)]
+        found = (cast("Unvested", self._items[Table.UNVESTED, name]) for name in names)
+        return [(_worker_and_task(name)[1], each) for name, each in zip(names, found, strict=True)]
+
     def reputation_permille(self, node: NodeId) -> int:
         """Give what verified outcomes say of a node; nothing once it is convicted."""
         entry = self.node(node)
@@ -402,8 +420,9 @@ class LedgerState:
     # Checking
 
     def total_msat(self) -> int:
-        """Add up all that exists: balances, bonds, those that wait, escrow, pool; never changes."""
-        total = self.meta.escrow_msat + self.meta.fee_pool_msat
+        """Add up all that exists: in accounts, at risk, unvested, in the pools; never changes."""
+        meta = self.meta
+        total = meta.escrow_msat + meta.fee_pool_msat + meta.reserve_msat
         for entry in self._items.values():
             if isinstance(entry, Account):
                 total += entry.balance_msat
@@ -411,7 +430,13 @@ class LedgerState:
                 total += entry.bond_msat
             elif isinstance(entry, Moves):
                 total += entry.waiting_msat
+            elif isinstance(entry, Unvested):
+                total += entry.amount_msat
         return total
+
+
+def _worker_and_task(name: bytes) -> tuple[NodeId, TaskId]:
+    return NodeId(name[:DIGEST_BYTES]), TaskId(name[DIGEST_BYTES:])
 
 
 def _keep(nodes: list[NodeId], node: NodeId, *, is_kept: bool) -> None:

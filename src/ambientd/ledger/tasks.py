@@ -78,7 +78,8 @@ def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
         return fault
     if draft.state.open_tasks_of(submitter) >= OPEN_TASKS_MAX:
         return f"the submitter has {OPEN_TASKS_MAX} open tasks: wait for some to end, or cancel"
-    escrow = escrow_msat(spec.gas_max, spec.price_msat_per_mgas, spec.replicas)
+    permille = draft.state.genesis.rules.audit_permille
+    escrow = escrow_msat(spec.gas_max, spec.price_msat_per_mgas, spec.replicas, permille)
     balance = draft.balance_msat(submitter)
     if balance < escrow:
         return f"the task may cost {escrow} msat, the submitter has {balance}"

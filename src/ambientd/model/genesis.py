@@ -53,6 +53,8 @@ class Rules(Value, frozen=True):
     strategy: str = "weighted"
     round_ms: int = 20_000
     referee_gas_max: int = 100_000_000
+    audit_window_ms: int = 14_400_000
+    audit_permille: int = 100
 
 
 class Genesis(Value, frozen=True):

@@ -50,6 +50,8 @@ def _rules_fault(genesis: Genesis) -> str | None:
         ("round_ms", rules.round_ms, 1, TIME_MS_MAX),
         ("referee_gas_max", rules.referee_gas_max, 0, GAS_CEILING),
         ("price", rules.price_msat_per_mgas_min, 0, PRICE_MSAT_PER_MGAS_MAX),
+        ("audit_window_ms", rules.audit_window_ms, 1, TIME_MS_MAX),
+        ("audit_permille", rules.audit_permille, 0, 1000),
     ):
         if not lowest <= value <= highest:
             return f"rule {name} is {value}; it must lie between {lowest} and {highest}"

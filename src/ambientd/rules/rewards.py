@@ -1,5 +1,7 @@
 """What a task costs and pays, in millisatoshi (VERIFICATION, Reputation, rewards, penalties)."""
 
+from ambientd.rules.auditing import AUDITORS
+
 MGAS = 1_000_000
 CANCEL_SHARE = 10
 
@@ -9,9 +11,18 @@ def slot_fee_msat(gas_max: int, price_msat_per_mgas: int) -> int:
     return -(-gas_max * price_msat_per_mgas // MGAS)
 
 
-def escrow_msat(gas_max: int, price_msat_per_mgas: int, replicas: int) -> int:
-    """Give what is set aside: every slot, and as much as one more for the referees."""
-    return slot_fee_msat(gas_max, price_msat_per_mgas) * (replicas + 1)
+def escrow_msat(gas_max: int, price_msat_per_mgas: int, replicas: int, audit_permille: int) -> int:
+    """Give what is set aside: every slot, and as much as one more for the referees.
+
+    One worker alone can end in no dispute before it is audited: a premium is set aside instead.
+    """
+    fee = slot_fee_msat(gas_max, price_msat_per_mgas)
+    return fee + premium_msat(fee, audit_permille) if replicas == 1 else fee * (replicas + 1)
+
+
+def premium_msat(pay_msat: int, audit_permille: int) -> int:
+    """Give what an answer of one worker alone adds to its price: its share in the audits' cost."""
+    return -(-pay_msat * AUDITORS * audit_permille // 1000)
 
 
 def reward_msat(gas: int, price_msat_per_mgas: int) -> int:

@@ -1,0 +1,68 @@
+"""Pay that vests: of an answer that one worker gave alone, once its audit window is over.
+
+Until then it can be lost: a convicted worker's goes to the reserve, from which audits are paid.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import Payment, Unvested, unvested_key
+from ambientd.ledger.events import Paid, PayLost, PayWaits
+from ambientd.model.base import NodeId, TaskId
+
+DUE_LOOKED_AT_MAX = 64
+"""Pay that is due and that a block looks at, at most; the next blocks look at the rest."""
+
+
+def window_ms(draft: Draft) -> int:
+    """Give how long an audit may still be drawn: never longer than tasks are kept."""
+    rules = draft.state.genesis.rules
+    return min(rules.audit_window_ms, rules.keep_ms)
+
+
+def let_wait(draft: Draft, task: TaskId, payments: Sequence[Payment]) -> None:
+    """Set pay aside until the audit window is over."""
+    due_ms = draft.context.time_ms + window_ms(draft)
+    for payment in payments:
+        unvested = Unvested(amount_msat=payment.amount_msat, due_ms=due_ms)
+        draft.put(unvested_key(payment.node, task), unvested)
+        draft.tell(PayWaits(task, payment.node, payment.amount_msat, due_ms))
+
+
+def release(draft: Draft) -> None:
+    """Let pay vest whose window is over."""
+    due = draft.state.vesting_due(draft.context.time_ms)
+    start = draft.context.index * DUE_LOOKED_AT_MAX % len(due) if due else 0
+    for worker, task in (due[start:] + due[:start])[:DUE_LOOKED_AT_MAX]:
+        vest(draft, worker, task)
+
+
+def vest(draft: Draft, worker: NodeId, task: TaskId) -> None:
+    """Give a worker its pay for a task, or the reserve, if the worker was convicted."""
+    entry = draft.node(worker)
+    if entry is None or entry.tombstoned:
+        forfeit(draft, worker, task)
+        return
+    amount_msat = _taken(draft, worker, task)
+    if amount_msat:
+        draft.credit(worker, amount_msat)
+        draft.tell(Paid(task, worker, amount_msat))
+
+
+def forfeit(draft: Draft, worker: NodeId, task: TaskId) -> None:
+    """Take from a convicted worker what has not vested of its pay for a task."""
+    amount_msat = _taken(draft, worker, task)
+    if amount_msat:
+        draft.move_reserve(amount_msat)
+        draft.tell(PayLost(task, worker, amount_msat))
+
+
+def _taken(draft: Draft, worker: NodeId, task: TaskId) -> int:
+    """Take what waits of a worker's pay for a task, once."""
+    key = unvested_key(worker, task)
+    found = cast("Unvested | None", draft.get(key))
+    if found is None:
+        return 0
+    draft.drop(key)
+    return found.amount_msat

@@ -1,0 +1,57 @@
+"""Write down a state of the present version: python -m tests.ledger.make_state.
+
+Run it when a version is new, or while the first one still changes before a release.
+"""
+
+import json
+
+from ambientd.codec.canonical import encode
+from ambientd.codec.state_pages import STATE_VERSION
+from ambientd.ledger.entries import encode_entry, encode_key
+from ambientd.model.record import Anchor, Bond, NodeReport, SeatAsked, Unbond
+from ambientd.model.task import Assurance
+from tests.ledger.bitcoin import anchor_proof
+from tests.ledger.cluster import TestCluster, result, seed_of
+from tests.ledger.test_migration import FOLDER
+
+GUEST = 50
+
+
+def played() -> TestCluster:
+    """Give a cluster in which something of every kind has happened."""
+    cluster = TestCluster()
+    cluster.block(cluster.join(GUEST))
+    cluster.report(NodeReport(node=cluster.node(1), accepting=True, capacity=4))
+    cluster.work(cluster.admit(nonce=b"agreed"))
+    cluster.work(cluster.admit(nonce=b"alone", assurance=Assurance.NONE, replicas=1))
+    cluster.block((0, Bond(amount_msat=9_000, said_ms=1)), (0, Unbond(amount_msat=1, said_ms=2)))
+    asked = SeatAsked(beacon_tip=seed_of(GUEST), bond_msat=0, asked_ms=1)
+    cluster.block((GUEST, asked))
+    cluster.close_batch()
+    size = cluster.state.receipt_log_size()
+    root = cluster.state.receipt_log_root(size)
+    cluster.block((0, Anchor(size=size, root=root, proof=anchor_proof(root))))
+    disputed = cluster.admit(nonce=b"disputed")
+    cluster.work(disputed, {1: result(b"lie")})
+    cluster.block(*(cluster.finding(disputed, referee, result()) for referee in range(3)))
+    cluster.admit(nonce=b"open")
+    return cluster
+
+
+def main() -> None:
+    """Write the file."""
+    cluster = played()
+    items = sorted(cluster.state.items().items())
+    document = {
+        "version": STATE_VERSION,
+        "genesis": encode(cluster.genesis).hex(),
+        "index": cluster.index,
+        "root": cluster.state.root.hex(),
+        "entries": [[encode_key(key).hex(), encode_entry(entry).hex()] for key, entry in items],
+    }
+    text = json.dumps(document, indent=1) + "\n"
+    (FOLDER / f"version-{STATE_VERSION}.json").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
