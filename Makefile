@@ -7,7 +7,7 @@ SEED ?= 1
 MINUTES ?= 10
 JOBS ?= 2
 
-.PHONY: bitcoind btcd byzantine engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants model bench bench-failover bench-wasm wasm docs lock clean
+.PHONY: bitcoind btcd byzantine engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants population model bench bench-failover bench-wasm wasm docs lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -64,6 +64,9 @@ cov: $(VENV)/.dev  ## Branch coverage, with floors
 sim: $(VENV)/.dev  ## The bug museum, then fresh worlds of minutes and hours: make sim MINUTES=30
 	$(BIN)/python -m sim museum
 	$(BIN)/python -m sim soak --long --minutes $(MINUTES) --jobs $(JOBS) $(if $(BASE),--base $(BASE))
+
+population: $(VENV)/.dev  ## 900 workers, patient colluders, 60,000 tasks, beside BOINC's rule: make population SEED=1
+	$(BIN)/python -m sim run population --seed $(SEED)
 
 byzantine: $(VENV)/.dev  ## f liars of 3f + 1 and every fault at once, 10,000 seeds: make byzantine MINUTES=60
 	$(BIN)/python -m sim sweep log --seeds 1..10000 --sizes 4,7,10 --time-ms 40000 --jobs $(JOBS) --minutes $(MINUTES)

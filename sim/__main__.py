@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sim import scenarios
+from sim import population_table, scenarios
 from sim.arguments import (
     Parser,
     at_least,
@@ -106,7 +106,27 @@ def _plan(options: argparse.Namespace, seed: int, nodes: int) -> Plan:
 
 
 def _on_run(options: argparse.Namespace) -> int:
+    if options.scenario == POPULATION:
+        return _show_population(options.seed)
     return _show_plan(_plan(options, options.seed, options.nodes or 4))
+
+
+def _show_population(seed: int) -> int:
+    """Print what becomes of colluders under the daemon's rules and under BOINC's."""
+    _say(population_table.line(population_table.HEADINGS))
+    missed: list[str] = []
+    for outcome in population_table.play_all(seed):
+        _say(population_table.line(population_table.cells(outcome)))
+        missed += population_table.missed(outcome)
+    _say("who lies in one task of a hundred, its own tasks until it is found:")
+    for text, half, most, aim in population_table.detection(seed):
+        _say(f"  {text}: p50 {half}, p99 {most}, aim {aim}")
+        missed += [f"{text}: p99 {most}, aim {aim}"] if most > aim else []
+    for each in missed:
+        _say(f"seed {seed}: MISSED {each}")
+    again = f"python -m sim run {POPULATION} --seed {seed}"
+    _say(f"commit {commit()}; replay: {again}")
+    return int(bool(missed))
 
 
 def _on_sweep(options: argparse.Namespace) -> int:
@@ -236,6 +256,13 @@ FLEET_MS_MIN = LAST_TASK_MS_BEFORE_END + 10_000
 """The committee has begun, tasks came, and the last of them had time to end."""
 BASE_MAX = SEED_MAX // 2
 """A soak counts up from here."""
+POPULATION = "population"
+"""What `run` plays besides the worlds: rules alone, so nothing of a world can be chosen."""
+OF_A_WORLD: Mapping[str, object] = {
+    **dict.fromkeys(("nodes", "faults", "lies", "mutant")),
+    "world": FAST,
+    "time_ms": TIME_MS,
+}
 
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": _on_run,
@@ -255,14 +282,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m sim", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
-    def world(name: str, text: str, **position: str) -> argparse.ArgumentParser:
+    def world(name: str, text: str, *also: str, **position: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
-        made.add_argument("scenario", choices=sorted(SCENARIOS), **position)  # type: ignore[arg-type]
-        made.add_argument(
-            "--nodes",
-            type=at_least(1, NODES_MAX),
-            help="committee size; a sweep varies it by seed",
-        )
+        made.add_argument("scenario", choices=sorted({*SCENARIOS, *also}), **position)  # type: ignore[arg-type]
+        size = at_least(1, NODES_MAX)
+        made.add_argument("--nodes", type=size, help="committee size; a sweep varies it by seed")
         made.add_argument("--faults", type=faults, help="all, none, or a list; see `faults`")
         made.add_argument(
             "--time-ms",
@@ -277,7 +301,8 @@ def _parser() -> argparse.ArgumentParser:
         )
         return made
 
-    world("run", "run one world").add_argument("--seed", type=at_least(0, SEED_MAX), default=1)
+    ran = world("run", "run one world, or a population of workers", POPULATION)
+    ran.add_argument("--seed", type=at_least(0, SEED_MAX), default=1)
     sweeping = world("sweep", "run many worlds")
     sweeping.add_argument("--seeds", type=seeds, default=range(1, 101), help="first..last")
     sweeping.add_argument(
@@ -323,12 +348,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _chosen(options: argparse.Namespace) -> str | None:
+    """Say what of a world was chosen for a population, which has none."""
+    for name, usual in OF_A_WORLD.items():
+        if getattr(options, name) != usual:
+            return f"--{name.replace('_', '-')}: a population is rules alone; it takes a --seed"
+    return None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; 0 when every promise held."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command in ("run", "sweep", "shrink"):
-        refused = refusal(_plan(options, 0, 1))
+        of_rules = options.scenario == POPULATION
+        refused = _chosen(options) if of_rules else refusal(_plan(options, 0, 1))
         if refused is not None:
             parser.error(f"{options.command}: {refused}")
     return COMMANDS[options.command](options)

@@ -1,0 +1,284 @@
+"""Hundreds of workers, tens of thousands of tasks, and colluders who wait until they are trusted.
+
+Who gets a task, who works alone, what is audited and what a reputation is, the daemon's own rules
+decide. BOINC's adaptive replication runs beside them on the same seeds. Only the rules are played:
+time is counted in tasks, every worker answers, and a committee that is right decides disputes.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from heapq import heappop, heappush
+
+from ambientd.codec.digest import tagged
+from ambientd.ledger.assigning import NEWCOMER_OUTCOMES_MAX, SAMPLE_NODES
+from ambientd.model.base import NodeId
+from ambientd.rules import auditing, reputation
+from ambientd.rules.scheduling import Candidate, sample, select, slot_seed
+from ambientd.rules.verdicts import quorum
+
+COMMITTEE = 7
+
+
+class Rule(Enum):
+    """Whose rules verify the tasks."""
+
+    AMBIENT = "ambient"
+    BOINC = "BOINC"
+    """Ten valid in a row, then alone but for one case in the streak; two that agree are right."""
+
+
+class Lying(Enum):
+    """When colluders give the same wrong answer: only where every replica is theirs."""
+
+    ONCE_TRUSTED = "once trusted"
+    IN_PAIRS = "in pairs"
+    """Only where the task is replicated, so that nobody audits it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PopulationOptions:
+    """One population, and whose rules it lives by."""
+
+    seed: int = 1
+    rule: Rule = Rule.AMBIENT
+    workers: int = 900
+    tasks: int = 60_000
+    colluders_permille: int = 333
+    lying: Lying = Lying.ONCE_TRUSTED
+    audit_delay: int = 300
+    """Tasks between an answer and its audit, as six confirmations take an hour."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """What the ledger knows of a worker, and whether it colludes."""
+
+    node: NodeId
+    colludes: bool
+    good: int = reputation.PRIOR_GOOD
+    bad: int = reputation.PRIOR_BAD
+    streak: int = 0
+    outcomes: int = 0
+    convicted: bool = False
+    done: int = 0
+    done_before_lie: int | None = None
+    said: list["Answer"] = field(default_factory=list)
+
+    def candidate(self) -> Candidate:
+        """Give what the selection sees; all bonds and loads are equal."""
+        return Candidate(
+            node=self.node,
+            bond_msat=0,
+            reputation_permille=reputation.permille(self.good, self.bad),
+            newcomer=self.outcomes < NEWCOMER_OUTCOMES_MAX,
+            load_percent=0,
+            latency_ms=0,
+            carbon_g_per_kwh=0,
+            open_slots=0,
+            capacity=1,
+        )
+
+
+@dataclass(slots=True)
+class Answer:
+    """An accepted answer, and who gave or confirmed it."""
+
+    number: int
+    wrong: bool
+    said_by: list[Worker]
+    revoked_at: int | None = None
+
+    @property
+    def stands_wrong(self) -> bool:
+        """Whether it is wrong and nobody has found out."""
+        return self.wrong and self.revoked_at is None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether everybody who gave or confirmed it has been convicted."""
+        return all(worker.convicted for worker in self.said_by)
+
+
+@dataclass(frozen=True, slots=True)
+class PopulationOutcome:
+    """What became of a population; workers' executions by what they were for."""
+
+    options: PopulationOptions
+    accepted_wrong: int
+    accepted_wrong_late: int
+    standing_wrong: int
+    standing_wrong_late: int
+    executions: dict[str, int]
+    disputes: int
+    colluders: int
+    convicted: int
+    honest_convicted: int
+    own_tasks_until_found: tuple[int, ...]
+    """Of each convicted colluder, its tasks since its first lie, in ascending order."""
+    tasks_until_revoked: tuple[int, ...]
+
+    @property
+    def compute(self) -> float:
+        """Give the workers' executions a task."""
+        return sum(self.executions.values()) / self.options.tasks
+
+    @property
+    def compute_with_referees(self) -> float:
+        """Give executions a task if referees execute whatever is disputed as a whole."""
+        return self.compute + self.disputes * quorum(COMMITTEE) / self.options.tasks
+
+
+class Population:
+    """Workers, the answers they gave, and what is still to be audited."""
+
+    def __init__(self, options: PopulationOptions) -> None:
+        self.options = options
+        nodes = [NodeId(self._hash("node", number)) for number in range(options.workers)]
+        colluders = options.workers * options.colluders_permille // 1000
+        self.workers = {node: Worker(node, place < colluders) for place, node in enumerate(nodes)}
+        self.answers: list[Answer] = []
+        self.executions: Counter[str] = Counter()
+        self.disputes = 0
+        self._fit = sorted(nodes)
+        self._candidates = {node: worker.candidate() for node, worker in self.workers.items()}
+        self._due: list[tuple[int, int]] = []
+        self._suspects: list[Answer] = []
+
+    def run(self) -> PopulationOutcome:
+        """Give out every task, then end the audits that are under way."""
+        for number in range(self.options.tasks):
+            self._execute(number)
+            self._audit_until(number)
+        self._audit_until(self.options.tasks + self.options.audit_delay)
+        return self._outcome()
+
+    def _hash(self, what: str, number: int) -> bytes:
+        seed = self.options.seed.to_bytes(8, "big")
+        return tagged(f"ambient/population/{what}", seed, number.to_bytes(8, "big"))
+
+    def _execute(self, number: int) -> None:
+        task, beacon = self._hash("task", number), self._hash("beacon", number)
+        team = [self._drawn(task, beacon, [], 0)]
+        streak = team[0].streak
+        if not self._works_alone(task, beacon, streak):
+            team.append(self._drawn(task, beacon, team, 1))
+        self.executions["first"] += 1
+        self.executions["replicas"] += len(team) - 1
+        answer = Answer(number, self._lies(team, streak), [])
+        self.answers.append(answer)
+        self._say(team, answer)
+        if len(team) > 1:
+            self._praise(team)
+        elif self.options.rule is Rule.AMBIENT:
+            share = auditing.lone_permille(streak)
+            if auditing.is_audited(self._hash("bitcoin", number), task, share):
+                heappush(self._due, (number + self.options.audit_delay, number))
+
+    def _works_alone(self, task: bytes, beacon: bytes, streak: int) -> bool:
+        if not auditing.is_trusted(streak):
+            return False
+        if self.options.rule is Rule.AMBIENT:
+            return True
+        return not auditing.is_audited(beacon, task, 1000 // streak)
+
+    def _drawn(self, task: bytes, beacon: bytes, taken: Sequence[Worker], slot: int) -> Worker:
+        """Draw a worker as the ledger does."""
+        seed = slot_seed(beacon, task, slot, 0)
+        held = {worker.node for worker in taken}
+        drawn = sample(self._fit, seed, SAMPLE_NODES)
+        node = select([self._candidates[n] for n in drawn if n not in held], seed, "weighted")
+        assert node is not None, "a population is larger than any set of replicas"
+        return self.workers[node]
+
+    def _lies(self, team: Sequence[Worker], streak: int) -> bool:
+        if not all(worker.colludes for worker in team):
+            return False
+        if self.options.lying is Lying.IN_PAIRS:
+            return len(team) > 1
+        return auditing.is_trusted(streak)
+
+    @staticmethod
+    def _say(team: Sequence[Worker], answer: Answer) -> None:
+        """Let workers sign an answer, or confirm it."""
+        for worker in team:
+            if answer.wrong and worker.done_before_lie is None:
+                worker.done_before_lie = worker.done
+            worker.done += 1
+            worker.said.append(answer)
+        answer.said_by.extend(team)
+
+    def _praise(self, team: Sequence[Worker]) -> None:
+        for worker in team:
+            worker.good, worker.bad = reputation.praised(worker.good, worker.bad)
+            worker.streak += 1
+            worker.outcomes += 1
+            self._candidates[worker.node] = worker.candidate()
+
+    def _audit_until(self, number: int) -> None:
+        """Do again what was drawn long enough ago, and what only the convicted vouch for."""
+        while self._suspects or (self._due and self._due[0][0] <= number):
+            if self._suspects:
+                answer, kind = self._suspects.pop(), "reopened"
+            else:
+                answer, kind = self.answers[heappop(self._due)[1]], "audits"
+            if answer.revoked_at is None:
+                self._audit(answer, number, kind)
+
+    def _audit(self, answer: Answer, number: int, kind: str) -> None:
+        """Let auditors execute a task again; colluders among them back a lie if nobody differs."""
+        beacon = self._hash(kind, number)
+        task, auditors = self._hash("task", answer.number), list[Worker]()
+        for slot in range(auditing.AUDITORS):
+            taken = [*answer.said_by, *auditors]
+            auditors.append(self._drawn(task, beacon, taken, slot))
+        self.executions[kind] += len(auditors)
+        standing = [worker for worker in answer.said_by if not worker.convicted]
+        backed = answer.wrong and all(auditor.colludes for auditor in auditors)
+        if not answer.wrong or backed:
+            self._say(auditors, answer)
+            self._praise([*standing, *auditors])
+            return
+        answer.revoked_at = number
+        for auditor in auditors:
+            auditor.done += 1
+        if standing or any(auditor.colludes for auditor in auditors):
+            self.disputes += 1
+        self._praise(auditors)
+        for liar in standing:
+            self._convict(liar)
+
+    def _convict(self, worker: Worker) -> None:
+        worker.convicted = True
+        self._fit.remove(worker.node)
+        self._suspects += [each for each in worker.said if each.suspect and not each.revoked_at]
+
+    def _outcome(self) -> PopulationOutcome:
+        half = self.options.tasks // 2
+        wrong = [answer for answer in self.answers if answer.wrong]
+        left = [answer for answer in wrong if answer.stands_wrong]
+        found = [worker for worker in self.workers.values() if worker.convicted]
+        return PopulationOutcome(
+            options=self.options,
+            accepted_wrong=len(wrong),
+            accepted_wrong_late=sum(answer.number >= half for answer in wrong),
+            standing_wrong=len(left),
+            standing_wrong_late=sum(answer.number >= half for answer in left),
+            executions=dict(self.executions),
+            disputes=self.disputes,
+            colluders=sum(worker.colludes for worker in self.workers.values()),
+            convicted=len(found),
+            honest_convicted=sum(not worker.colludes for worker in found),
+            own_tasks_until_found=tuple(
+                sorted(w.done - w.done_before_lie for w in found if w.done_before_lie is not None)
+            ),
+            tasks_until_revoked=tuple(
+                sorted(a.revoked_at - a.number for a in wrong if a.revoked_at is not None)
+            ),
+        )
+
+
+def run(options: PopulationOptions) -> PopulationOutcome:
+    """Play one population."""
+    return Population(options).run()
