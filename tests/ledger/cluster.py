@@ -23,6 +23,7 @@ from ambientd.ledger.outages import STEP_MS_MAX
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
+from ambientd.model.peg import MSAT_PER_SAT
 from ambientd.model.receipt import (
     CheckpointNote,
     Cosignature,
@@ -61,7 +62,13 @@ def profile(name: str) -> Profile:
     return Profile(name=name, region="eu-central", kind=NodeKind.COMPUTE)
 
 
-def genesis(members: int = 4, rules: Rules | None = None, network: str = "regtest") -> Genesis:
+def genesis(
+    members: int = 4,
+    rules: Rules | None = None,
+    network: str = "regtest",
+    grant_msat: int = GRANT_MSAT,
+    bond_msat: int = BOND_MSAT,
+) -> Genesis:
     return Genesis(
         version=1,
         name="test",
@@ -72,8 +79,8 @@ def genesis(members: int = 4, rules: Rules | None = None, network: str = "regtes
                 node=NodeId(Signer(seed_of(number), b"").public_key),
                 profile=profile(f"node-{number}"),
                 beacon_tip=sha256(b"beacon %d" % number),
-                grant_msat=GRANT_MSAT,
-                bond_msat=BOND_MSAT,
+                grant_msat=grant_msat,
+                bond_msat=bond_msat,
             )
             for number in range(members)
         ),
@@ -126,9 +133,13 @@ class TestCluster:
     events: list[LedgerEvent] = field(default_factory=list)
     working_ms: int = 5
     energy_mj: int = 12
+    grant_msat: int = GRANT_MSAT
+    bond_msat: int = BOND_MSAT
 
     def __post_init__(self) -> None:
-        self.genesis = genesis(self.members, self.rules, self.network)
+        self.genesis = genesis(
+            self.members, self.rules, self.network, self.grant_msat, self.bond_msat
+        )
         self.id = fingerprint(self.genesis)
         self.signers: dict[NodeId, Signer] = {}
         for number in range(self.members):
@@ -176,7 +187,9 @@ class TestCluster:
         assert (done.root, done.events) == (again.root, again.events)
         self.state.commit(context.index, done.writes, done.tree)
         self.replica.commit(context.index, again.writes, again.tree)
-        assert self.state.total_msat() == self.total_msat, "money was made or lost"
+        peg = self.state.peg
+        pegged_msat = (peg.in_sat - peg.out_sat - peg.fees_sat) * MSAT_PER_SAT
+        assert self.state.total_msat() == self.total_msat + pegged_msat, "money was made or lost"
         self.events += done.events
         return list(done.events)
 

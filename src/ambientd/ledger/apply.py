@@ -11,7 +11,17 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from ambientd.codec.statements import task_id
-from ambientd.ledger import accounts, conditions, forgetting, outages, seats, tasks, upkeep, vesting
+from ambientd.ledger import (
+    accounts,
+    conditions,
+    forgetting,
+    outages,
+    peg,
+    seats,
+    tasks,
+    upkeep,
+    vesting,
+)
 from ambientd.ledger.admission import decode_record, is_admissible
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import Entry, Key
@@ -25,6 +35,7 @@ from ambientd.model.record import (
     Bond,
     Cancel,
     Checkpoint,
+    ClusterBody,
     Commits,
     DisputeSegment,
     DisputeStep,
@@ -32,6 +43,7 @@ from ambientd.model.record import (
     Epoch,
     Fraud,
     Join,
+    PegBody,
     Record,
     Registry,
     SeatAsked,
@@ -85,6 +97,7 @@ def apply_block(
             about = _task_of(record)
             block.tell(RecordRejected(record.author, kind, rejection, about))
     seats.let_due(block)
+    peg.let_move(block)
     return BlockResult(tuple(block.events), block.writes, state.tree.updated(block.writes))
 
 
@@ -123,6 +136,14 @@ def _advance(block: Draft, task: TaskId) -> bool:
 
 def _apply(draft: Draft, record: Record, prove_fraud: ProveFraud) -> str | None:
     body = record.body
+    if isinstance(body, PegBody):
+        return peg.apply(draft, record, body)
+    return _apply_cluster(draft, record, body, prove_fraud)
+
+
+def _apply_cluster(
+    draft: Draft, record: Record, body: ClusterBody, prove_fraud: ProveFraud
+) -> str | None:
     match body:
         case Admit():
             return tasks.admit(draft, record, body)

@@ -6,6 +6,7 @@ from typing import TypeAlias, cast
 from ambientd.codec.canonical import decode, encode
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.genesis import FIRST_EPOCH, Profile
+from ambientd.model.peg import CoinState, PegPayment, PegSight, PegWallet, PegWord
 from ambientd.model.receipt import (
     AnchorProof,
     CheckpointNote,
@@ -36,6 +37,11 @@ class Table(IntEnum):
     MOVES = 13
     WORD = 14
     UNVESTED = 17
+    PEG = 21
+    PEG_NODE = 22
+    PEG_COIN = 23
+    PEG_PAYMENT = 24
+    PEG_WALLET = 25
 
 
 class Topic(IntEnum):
@@ -100,6 +106,29 @@ def unvested_key(worker: NodeId, task: TaskId) -> Key:
 def tip_key(tip: bytes) -> Key:
     """Give the key of a beacon tip that was used."""
     return Table.TIP, tip
+
+
+PEG_KEY: Key = (Table.PEG, b"")
+
+
+def peg_node_key(node: NodeId) -> Key:
+    """Give the key of a node's part in the peg."""
+    return Table.PEG_NODE, node
+
+
+def coin_key(txid: bytes, output: int) -> Key:
+    """Give the key of an output that pays the federation."""
+    return Table.PEG_COIN, txid + output.to_bytes(4, "big")
+
+
+def payment_key(number: int) -> Key:
+    """Give the key of a payment of the federation."""
+    return Table.PEG_PAYMENT, number.to_bytes(8, "big")
+
+
+def wallet_key(number: int) -> Key:
+    """Give the key of a wallet of the federation."""
+    return Table.PEG_WALLET, number.to_bytes(8, "big")
 
 
 class Meta(Value, frozen=True):
@@ -307,6 +336,57 @@ class LastWord(Value, frozen=True):
     said_ms: int
 
 
+class PegEntry(Value, frozen=True):
+    """The peg's numbers: how many there are of each, and what came in, left, and went in fees.
+
+    `leaving_sat` is what payments under way take from the accounts: withdrawals, fees of sweeps.
+    """
+
+    wallet: int = 0
+    addresses: int = 0
+    payments: int = 0
+    leaving_sat: int = 0
+    in_sat: int = 0
+    out_sat: int = 0
+    fees_sat: int = 0
+
+
+class PegNodeEntry(Value, frozen=True):
+    """A node's part in the peg: its key as a member, its address's index, its unconfirmed words.
+
+    Index 0 is of the federation's own change, so a node without an address has it.
+    """
+
+    key: bytes = b""
+    chain_code: bytes = b""
+    said_ms: int = 0
+    since_ms: int = 0
+    index: int = 0
+    claims: int = 0
+
+
+class PegCoinEntry(Value, frozen=True):
+    """An output that pays the federation; whose deposit it is, who has seen it, what spends it."""
+
+    value_sat: int
+    wallet: int
+    index: int
+    state: CoinState
+    node: NodeId
+    words: tuple[NodeId, ...] = ()
+    payment: int = 0
+
+
+class PegPaymentEntry(Value, frozen=True):
+    """A payment with its versions' signatures, and which version is final once one is."""
+
+    payment: PegPayment
+    made_ms: int
+    words: tuple[PegWord, ...] = ()
+    sights: tuple[PegSight, ...] = ()
+    final: int | None = None
+
+
 Entry: TypeAlias = (
     Meta
     | Account
@@ -324,6 +404,11 @@ Entry: TypeAlias = (
     | Moves
     | LastWord
     | Unvested
+    | PegEntry
+    | PegNodeEntry
+    | PegCoinEntry
+    | PegPaymentEntry
+    | PegWallet
 )
 
 ENTRY_TYPES: dict[Table, type[Entry]] = {
@@ -343,6 +428,11 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.MOVES: Moves,
     Table.WORD: LastWord,
     Table.UNVESTED: Unvested,
+    Table.PEG: PegEntry,
+    Table.PEG_NODE: PegNodeEntry,
+    Table.PEG_COIN: PegCoinEntry,
+    Table.PEG_PAYMENT: PegPaymentEntry,
+    Table.PEG_WALLET: PegWallet,
 }
 
 

@@ -248,6 +248,58 @@ class BondReturned:
 
 
 @dataclass(frozen=True, slots=True)
+class WalletFormed:
+    """The committee's keys make a wallet, which deposits and change go to from now on."""
+
+    wallet: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddressGiven:
+    """A node has an address to which it can deposit."""
+
+    node: NodeId
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class DepositCredited:
+    """A deposit is in a node's balance."""
+
+    node: NodeId
+    txid: bytes
+    output: int
+    amount_msat: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentVersioned:
+    """The log has decided on a version of a payment: the wallet's members are to sign it."""
+
+    payment: int
+    version: int
+    node: NodeId
+    said_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSigned:
+    """A version of a payment has the signatures it needs: anybody can send it."""
+
+    payment: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFinal:
+    """A version of a payment is deep in the chain."""
+
+    payment: int
+    version: int
+    txid: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRejected:
     """A record changed nothing."""
 
@@ -285,5 +337,11 @@ LedgerEvent: TypeAlias = (
     | BondRaised
     | BondAskedBack
     | BondReturned
+    | WalletFormed
+    | AddressGiven
+    | DepositCredited
+    | PaymentVersioned
+    | PaymentSigned
+    | PaymentFinal
     | RecordRejected
 )

@@ -14,6 +14,7 @@ from ambientd.codec.statements import fingerprint
 from ambientd.errors import ConfigError
 from ambientd.ledger.entries import (
     META_KEY,
+    PEG_KEY,
     Account,
     CheckpointEntry,
     Entry,
@@ -25,6 +26,10 @@ from ambientd.ledger.entries import (
     Meta,
     Moves,
     NodeEntry,
+    PegCoinEntry,
+    PegEntry,
+    PegNodeEntry,
+    PegPaymentEntry,
     Reputation,
     SeatEntry,
     Table,
@@ -32,16 +37,21 @@ from ambientd.ledger.entries import (
     Topic,
     Unvested,
     UsedTip,
+    coin_key,
     epoch_key,
     moves_key,
+    payment_key,
+    peg_node_key,
     report_key,
     seat_key,
     tip_key,
     word_key,
 )
+from ambientd.ledger.peg_index import PegIndex
 from ambientd.ledger.state_tree import StateTree
 from ambientd.model.base import DIGEST_BYTES, Digest, NodeId, TaskId
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
+from ambientd.model.peg import MSAT_PER_SAT, PegWallet
 from ambientd.model.record import Epoch, NodeReport
 from ambientd.model.task import TERMINAL, TaskState
 from ambientd.rules import reputation
@@ -87,6 +97,7 @@ class LedgerState:
         self._vesting: list[tuple[int, bytes]] = []
         self.epoch_leaf: int | None = None
         """Where the receipt log last named the present epoch; nowhere in the first one."""
+        self.peg_index = PegIndex()
         meta = cast("Meta", items[META_KEY])
         self._receipts = ReceiptTree(start=meta.kept_from, edge=meta.kept_edge)
         self._index(items)
@@ -129,6 +140,7 @@ class LedgerState:
         leaves: list[tuple[bytes, Digest]] = []
         for key, entry in writes.items():
             before = self._items.get(key)
+            self._index_peg(key, before, entry)
             if entry is None:
                 self._items.pop(key, None)
                 self._forget(key, before)
@@ -165,6 +177,18 @@ class LedgerState:
                 raise ValueError(msg)
             self._receipts.append(digest)
         self._receipts.forget(self.meta.kept_from)
+
+    def _index_peg(self, key: Key, before: Entry | None, entry: Entry | None) -> None:
+        index, (table, name) = self.peg_index, key
+        if table is Table.PEG_COIN:
+            was, now = cast("PegCoinEntry | None", before), cast("PegCoinEntry | None", entry)
+            index.see_coin(name, was, now)
+        elif isinstance(entry, PegPaymentEntry):
+            index.see_payment(name, entry)
+        elif isinstance(entry, PegNodeEntry):
+            index.see_node(NodeId(name), cast("PegNodeEntry | None", before), entry)
+        elif isinstance(entry, PegWallet):
+            index.wallets[int.from_bytes(name, "big")] = entry
 
     def _forget(self, key: Key, before: Entry | None) -> None:
         if isinstance(before, TaskEntry):
@@ -330,6 +354,23 @@ class LedgerState:
         found = (e for e in entries if isinstance(e, EvidenceEntry) and e.culprit == node)
         return max(found, key=lambda e: (e.reputation_before_permille, e.kind), default=None)
 
+    @property
+    def peg(self) -> PegEntry:
+        """Give the peg's numbers."""
+        return cast("PegEntry", self._items.get(PEG_KEY) or PegEntry())
+
+    def peg_node(self, node: NodeId) -> PegNodeEntry:
+        """Give a node's part in the peg."""
+        return cast("PegNodeEntry", self._items.get(peg_node_key(node)) or PegNodeEntry())
+
+    def peg_coin(self, txid: bytes, output: int) -> PegCoinEntry | None:
+        """Give an output that pays the federation."""
+        return cast("PegCoinEntry | None", self._items.get(coin_key(txid, output)))
+
+    def peg_payment(self, number: int) -> PegPaymentEntry | None:
+        """Give a payment of the federation."""
+        return cast("PegPaymentEntry | None", self._items.get(payment_key(number)))
+
     def balance_msat(self, node: NodeId) -> int:
         """Give what a node may spend."""
         return cast("Account", self._items.get((Table.ACCOUNT, node)) or Account()).balance_msat
@@ -420,9 +461,13 @@ class LedgerState:
     # Checking
 
     def total_msat(self) -> int:
-        """Add up all that exists: in accounts, at risk, unvested, in the pools; never changes."""
+        """Add up all that exists: in accounts, at risk, unvested, in the pools, and what leaves.
+
+        It changes with what comes in from Bitcoin, what goes out, and what that costs, alone.
+        """
         meta = self.meta
         total = meta.escrow_msat + meta.fee_pool_msat + meta.reserve_msat
+        total += self.peg.leaving_sat * MSAT_PER_SAT
         for entry in self._items.values():
             if isinstance(entry, Account):
                 total += entry.balance_msat

@@ -1,8 +1,11 @@
 """The peg's values: keys of members, wallets of committees, coins and payments."""
 
 from enum import IntEnum
+from typing import Final
 
 from ambientd.model.base import NodeId, Value
+
+MSAT_PER_SAT: Final = 1_000
 
 
 class PegSigner(Value, frozen=True):
@@ -61,3 +64,30 @@ class PegPayment(Value, frozen=True):
     def change_sat(self) -> int:
         """What comes back to the federation, whatever the fee."""
         return self.total_sat - self.amount_sat
+
+
+class CoinState(IntEnum):
+    """What the log knows of an output that pays the federation."""
+
+    CLAIMED = 0
+    """Some members have seen it deep in the chain, a quorum has not."""
+    HELD = 1
+    RESERVED = 2
+    """A payment spends it."""
+    SPENT = 3
+    """Kept so that no deposit is credited twice."""
+
+
+class PegWord(Value, frozen=True):
+    """One member's signatures on one version of a payment."""
+
+    member: NodeId
+    version: int
+    signatures: tuple[bytes, ...]
+
+
+class PegSight(Value, frozen=True):
+    """One member's word that a version of a payment is deep in the chain."""
+
+    member: NodeId
+    version: int

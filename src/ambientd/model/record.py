@@ -176,7 +176,61 @@ class DisputeSegment(Value, frozen=True, tag=19):
     verdict: SegmentVerdict
 
 
-Body: TypeAlias = (
+class PegIn(Value, frozen=True, tag=21):
+    """A member's word that it sees a deposit to a node's address deep in the best chain."""
+
+    node: NodeId
+    wallet: int
+    output: int
+    proof: AnchorProof
+
+
+class PegOut(Value, frozen=True, tag=22):
+    """The author withdraws some of its balance to a Bitcoin address, and bears the fee."""
+
+    script: bytes
+    amount_sat: int
+    fee_sat: int
+    said_ms: int
+
+
+class PegSigned(Value, frozen=True, tag=23):
+    """A member's signatures on one version of a payment, one for each coin it spends."""
+
+    payment: int
+    version: int
+    signatures: tuple[bytes, ...]
+
+
+class PegKey(Value, frozen=True, tag=24):
+    """The author's key in the peg's wallets from now on, and its proof that the key is its own."""
+
+    key: bytes
+    chain_code: bytes
+    possession: bytes
+    said_ms: int
+
+
+class PegAddress(Value, frozen=True, tag=25):
+    """The author wants an address to which it can deposit."""
+
+
+class PegFee(Value, frozen=True, tag=26):
+    """A payment waits: a version of it with a higher fee is to be signed."""
+
+    payment: int
+    fee_sat: int
+
+
+class PegPaid(Value, frozen=True, tag=27):
+    """A member's word that it sees a version of a payment deep in the best chain."""
+
+    payment: int
+    version: int
+    proof: AnchorProof
+
+
+ClusterBody: TypeAlias = (
     Join
     | Registry
     | Admit
@@ -196,6 +250,11 @@ Body: TypeAlias = (
     | DisputeTrace
     | DisputeSegment
 )
+"""All but the peg's."""
+
+PegBody: TypeAlias = PegIn | PegOut | PegSigned | PegKey | PegAddress | PegFee | PegPaid
+
+Body: TypeAlias = ClusterBody | PegBody
 
 
 class Record(Value, frozen=True):

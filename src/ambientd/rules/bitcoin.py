@@ -181,6 +181,28 @@ def check_anchor(
     compare `decode_header(header).hash` with a chain you know when the network's work is cheap.
     A witness in `raw_tx` is not part of what is proved. Hostile input gives failed steps.
     """
+    return _check(root, raw_tx, branch, header, following_headers, network)
+
+
+def check_inclusion(
+    raw_tx: bytes,
+    branch: Branch,
+    header: bytes,
+    following_headers: Sequence[bytes],
+    network: Network,
+) -> AnchorCheck:
+    """Check offline that a transaction, whatever it does, is under enough work; as an anchor's."""
+    return _check(None, raw_tx, branch, header, following_headers, network)
+
+
+def _check(
+    root: bytes | None,
+    raw_tx: bytes,
+    branch: Branch,
+    header: bytes,
+    following_headers: Sequence[bytes],
+    network: Network,
+) -> AnchorCheck:
     steps: list[Step] = []
     time_s = None
     transaction = _transaction_steps(root, raw_tx, steps)
@@ -196,7 +218,7 @@ def check_anchor(
     return AnchorCheck(tuple(steps), len(headers), time_s)
 
 
-def _transaction_steps(root: bytes, raw_tx: bytes, steps: list[Step]) -> Transaction | None:
+def _transaction_steps(root: bytes | None, raw_tx: bytes, steps: list[Step]) -> Transaction | None:
     try:
         transaction = decode_transaction(raw_tx)
     except RemoteProtocolError as error:
@@ -206,9 +228,10 @@ def _transaction_steps(root: bytes, raw_tx: bytes, steps: list[Step]) -> Transac
     # CVE-2017-12842: 64 bytes also read as two hashes, an inner place of a Merkle tree.
     ambiguous = len(transaction.base) == 2 * HASH_SIZE
     steps.append(Step("not_64_bytes", not ambiguous, f"{len(transaction.base)} bytes"))
-    committed = len(root) == ROOT_SIZE and root in committed_roots(transaction)
-    detail = "commits to the root" if committed else "no output commits to this root"
-    steps.append(Step("commitment", committed, detail))
+    if root is not None:
+        committed = len(root) == ROOT_SIZE and root in committed_roots(transaction)
+        detail = "commits to the root" if committed else "no output commits to this root"
+        steps.append(Step("commitment", committed, detail))
     return transaction
 
 
@@ -285,6 +308,7 @@ __all__ = [
     "Step",
     "Transaction",
     "check_anchor",
+    "check_inclusion",
     "commitment_script",
     "committed_roots",
     "compact_size",

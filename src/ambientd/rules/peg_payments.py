@@ -16,13 +16,13 @@ COINS_MAX: Final = 32
 CHANGE_MIN_SAT: Final = 1_000  # Bitcoin Core relays no output to a script hash below 330
 PAYEE_MIN_SAT: Final = 546  # the highest such limit of all kinds of outputs
 FEE_MAX_SAT: Final = 100_000
+RELAY_SAT_KVB: Final = 1_000
 CHANGE_INDEX: Final = 0
 _VERSION: Final = (2).to_bytes(4, "little")
 _LOCKTIME: Final = bytes(4)
 _REPLACEABLE: Final = (0xFFFFFFFD).to_bytes(4, "little")  # BIP 125
 _SIGHASH_ALL: Final = 1
 _SIGNATURE_SIZE_MAX: Final = 72  # DER, s in the lower half, the kind of signature with it
-_SMALLEST_SAT_KVB: Final = 1_000
 
 Wallets = Mapping[int, PegWallet]
 
@@ -62,7 +62,7 @@ def _leaves_enough(change_sat: int) -> bool:
 
 def fee_fault(payment: PegPayment, fee_sat: int, wallets: Wallets) -> str | None:
     """Say why a payment cannot bear a fee, or None when it can."""
-    least = fee_at(payment, wallets, _SMALLEST_SAT_KVB)
+    least = fee_at(payment, wallets, RELAY_SAT_KVB)
     if fee_sat < least:
         return f"a fee of {fee_sat} sat is below the {least} sat at which nodes relay this payment"
     if fee_sat > FEE_MAX_SAT:

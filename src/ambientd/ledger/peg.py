@@ -1,0 +1,78 @@
+"""The peg in the ledger: what each of its records does, and what a block does by itself."""
+
+from typing import assert_never
+
+from ambientd.ledger import peg_deposits, peg_payments, peg_wallets
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import PegCoinEntry
+from ambientd.ledger.state import LedgerState
+from ambientd.model.peg import MSAT_PER_SAT, CoinState, PaymentKind
+from ambientd.model.record import (
+    PegAddress,
+    PegBody,
+    PegFee,
+    PegIn,
+    PegKey,
+    PegOut,
+    PegPaid,
+    PegSigned,
+    Record,
+)
+from ambientd.rules.peg_networks import peg_fault
+
+
+def apply(draft: Draft, record: Record, body: PegBody) -> str | None:
+    """Take one record of the peg, or say why not."""
+    match body:
+        case PegKey():
+            return peg_wallets.say_key(draft, record, body)
+        case PegAddress():
+            return peg_wallets.give_address(draft, record)
+        case PegIn():
+            return peg_deposits.peg_in(draft, record, body)
+        case PegOut():
+            return peg_payments.peg_out(draft, record, body)
+        case PegFee():
+            return peg_payments.raise_fee(draft, record, body)
+        case PegSigned():
+            return peg_payments.sign(draft, record, body)
+        case PegPaid():
+            return peg_payments.paid(draft, record, body)
+        case _:
+            assert_never(body)
+
+
+def let_move(block: Draft) -> None:
+    """Let the wallet follow the committee and coins follow the wallet, after a block's records."""
+    if peg_fault(block.state.genesis) is None:
+        peg_wallets.let_form(block)
+        peg_wallets.let_sweep(block)
+
+
+def reserves_sat(state: LedgerState) -> int:
+    """Add up the coins that stand behind the credits: held, or spent by payments under way.
+
+    A deposit that came to an earlier wallet stands behind nothing until it is brought over.
+    """
+    late = {
+        number
+        for number in state.peg_index.open_payments()
+        if (entry := state.peg_payment(number)) and entry.payment.kind is PaymentKind.LATE
+    }
+    standing = (CoinState.HELD, CoinState.RESERVED)
+    return sum(
+        entry.value_sat
+        for entry in state.items().values()
+        if isinstance(entry, PegCoinEntry)
+        and entry.state in standing
+        and not (entry.state is CoinState.RESERVED and entry.payment in late)
+    )
+
+
+def imbalance(state: LedgerState) -> str | None:
+    """Say how reserves, liabilities and the peg's own account differ; None, as it must be."""
+    reserves, owed_msat, peg = reserves_sat(state), state.total_msat(), state.peg
+    booked = peg.in_sat - peg.out_sat - peg.fees_sat
+    if owed_msat == reserves * MSAT_PER_SAT and reserves == booked:
+        return None
+    return f"{reserves} sat are held, {owed_msat} msat are owed, {booked} sat are booked"

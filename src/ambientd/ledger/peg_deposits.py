@@ -1,0 +1,143 @@
+"""Peg-ins: a deposit is credited once, when a quorum has seen it deep in the chain.
+
+Implements protocols/14-peg.md section 3. Work on the networks that a peg may stand on is cheap,
+so a proof alone shows nothing: members say what they see in the best chain, each with the proof.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from ambientd.errors import RemoteProtocolError
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import PegCoinEntry
+from ambientd.ledger.events import DepositCredited
+from ambientd.ledger.peg_wallets import SWEEP_SAT_KVB, PegDraft, moved
+from ambientd.model.base import NodeId
+from ambientd.model.peg import MSAT_PER_SAT, CoinState, PaymentKind
+from ambientd.model.receipt import AnchorProof
+from ambientd.model.record import PegIn, Record
+from ambientd.rules.bitcoin import (
+    NETWORKS,
+    Branch,
+    Outpoint,
+    Output,
+    check_inclusion,
+    decode_transaction,
+)
+from ambientd.rules.peg_networks import peg_fault
+from ambientd.rules.peg_payments import fee_at
+from ambientd.rules.peg_script import locking_script
+from ambientd.rules.verdicts import quorum
+
+DEPOSIT_MIN_SAT: Final = 10_000
+DEPOSIT_FEE_SAT: Final = 500
+"""What a deposit pays into the fee pool: its coin will be swept when the committee changes."""
+CLAIMS_MAX: Final = 64
+"""Deposits that one member may have named first and that no quorum has seen yet."""
+
+
+def peg_in(draft: Draft, record: Record, body: PegIn) -> str | None:
+    """Take a member's word on a deposit; credit it when it completes a quorum."""
+    fault = speaker_fault(draft, record.author)
+    if fault is not None:
+        return fault
+    peg = PegDraft(draft)
+    wallet, index = peg.wallet(body.wallet), peg.node(body.node).index
+    if wallet is None or not index:
+        return "there is no such wallet, or the node has no address"
+    found = _deposit(body)
+    if found is None or found[1].script != locking_script(wallet, index):
+        return "the output does not pay the node's address"
+    outpoint, output = found
+    if output.value_sat < DEPOSIT_MIN_SAT:
+        return f"a deposit of {output.value_sat} sat is below the least, {DEPOSIT_MIN_SAT} sat"
+    entry = peg.coin(outpoint) or PegCoinEntry(
+        value_sat=output.value_sat,
+        wallet=body.wallet,
+        index=index,
+        state=CoinState.CLAIMED,
+        node=body.node,
+    )
+    if entry.state is not CoinState.CLAIMED or record.author in entry.words:
+        return None
+    fault = proof_fault(draft, body.proof)
+    if fault is not None:
+        return fault
+    if not entry.words:
+        author = peg.node(record.author)
+        if author.claims >= CLAIMS_MAX:
+            return f"{CLAIMS_MAX} deposits that this member named first wait for other members"
+        peg.put_node(record.author, replace(author, claims=author.claims + 1))
+    entry = replace(entry, words=(*entry.words, record.author))
+    peg.put_coin(outpoint, entry)
+    if is_seen_by_quorum(draft, entry.words):
+        _take(peg, outpoint, entry)
+    return None
+
+
+def speaker_fault(draft: Draft, author: NodeId) -> str | None:
+    """Say why a node's word on the chain does not count, or None when it does."""
+    fault = peg_fault(draft.state.genesis)
+    if fault is not None:
+        return fault
+    entry = draft.node(author)
+    if author not in draft.state.members or entry is None or entry.tombstoned:
+        return "only committee members that were never convicted say what is in the chain"
+    return None
+
+
+def proof_fault(draft: Draft, proof: AnchorProof) -> str | None:
+    """Say why a proof does not show that a transaction is deep in a chain, or None."""
+    branch = Branch(proof.index, proof.siblings)
+    network = NETWORKS[draft.state.genesis.bitcoin_network]
+    check = check_inclusion(
+        proof.raw_tx, branch, proof.header, list(proof.following_headers), network
+    )
+    if check.passed:
+        return None
+    return "the proof fails: " + ", ".join(f"{each.name} ({each.detail})" for each in check.faults)
+
+
+def is_seen_by_quorum(draft: Draft, words: tuple[NodeId, ...]) -> bool:
+    """Tell whether a quorum of the present committee is among those who have spoken."""
+    members = draft.state.members
+    return len(set(words) & set(members)) >= quorum(len(members))
+
+
+def _deposit(body: PegIn) -> tuple[Outpoint, Output] | None:
+    try:
+        transaction = decode_transaction(body.proof.raw_tx)
+    except RemoteProtocolError:
+        return None
+    outputs = transaction.outpoints()
+    return outputs[body.output] if body.output < len(outputs) else None
+
+
+def _take(peg: PegDraft, outpoint: Outpoint, entry: PegCoinEntry) -> None:
+    """Take a deposit in; one that came to an earlier wallet is brought to the present one first."""
+    first = peg.node(entry.words[0])
+    peg.put_node(entry.words[0], replace(first, claims=first.claims - 1))
+    entry = replace(entry, state=CoinState.HELD, words=())
+    peg.put_coin(outpoint, entry)
+    numbers = peg.numbers
+    if entry.wallet == numbers.wallet:
+        credit(peg, entry.node, entry.value_sat, outpoint)
+        return
+    present = peg.wallet(numbers.wallet)
+    assert present is not None, "a wallet follows every earlier one"
+    late = moved(PaymentKind.LATE, entry.node, peg.spent([outpoint]), numbers.wallet, present)
+    fee_sat = fee_at(late, peg.wallets_of(late), SWEEP_SAT_KVB)
+    peg.begin(replace(late, fees_sat=(fee_sat,)), 0)
+
+
+def credit(peg: PegDraft, node: NodeId, value_sat: int, outpoint: Outpoint) -> None:
+    """Add what has come to the present wallet to a node's balance."""
+    draft, numbers = peg.draft, peg.numbers
+    amount_msat = (value_sat - DEPOSIT_FEE_SAT) * MSAT_PER_SAT
+    draft.credit(node, amount_msat)
+    meta = draft.meta
+    pool_msat = meta.fee_pool_msat + DEPOSIT_FEE_SAT * MSAT_PER_SAT
+    draft.put_meta(replace(meta, fee_pool_msat=pool_msat))
+    peg.put_numbers(replace(numbers, in_sat=numbers.in_sat + value_sat))
+    draft.tell(DepositCredited(node, outpoint.txid, outpoint.index, amount_msat))

@@ -1,0 +1,100 @@
+"""What the peg looks up in the state without walking it; derived from the entries."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Mapping
+
+from ambientd.ledger.entries import PegCoinEntry, PegNodeEntry, PegPaymentEntry
+from ambientd.model.base import NodeId
+from ambientd.model.peg import CoinState, PegWallet
+from ambientd.rules.bitcoin_codec import Outpoint
+from ambientd.rules.peg_payments import COINS_MAX
+
+Valued = tuple[int, Outpoint]
+
+
+def outpoint_of(name: bytes) -> Outpoint:
+    """Give the outpoint that an entry's name stands for."""
+    return Outpoint(name[:32], int.from_bytes(name[32:], "big"))
+
+
+class PegIndex:
+    """Coins that can be spent, payments under way, addresses and keys."""
+
+    def __init__(self) -> None:
+        self.wallets: dict[int, PegWallet] = {}
+        """Every wallet there was."""
+        self._held: dict[int, list[Valued]] = {}
+        self._open: list[int] = []
+        self._addresses: dict[int, NodeId] = {}
+        self._keys: dict[bytes, NodeId] = {}
+
+    def see_coin(self, name: bytes, before: PegCoinEntry | None, now: PegCoinEntry | None) -> None:
+        """Follow a coin."""
+        if before is not None and before.state is CoinState.HELD:
+            held = self._held[before.wallet]
+            del held[bisect_left(held, _place(before, name), key=_order)]
+            if not held:
+                del self._held[before.wallet]
+        if now is not None and now.state is CoinState.HELD:
+            held = self._held.setdefault(now.wallet, [])
+            insort(held, (now.value_sat, outpoint_of(name)), key=_order)
+
+    def see_payment(self, name: bytes, entry: PegPaymentEntry) -> None:
+        """Follow a payment."""
+        number = int.from_bytes(name, "big")
+        place = bisect_left(self._open, number)
+        is_there = self._open[place : place + 1] == [number]
+        if entry.final is None and not is_there:
+            self._open.insert(place, number)
+        elif entry.final is not None and is_there:
+            del self._open[place]
+
+    def see_node(self, node: NodeId, before: PegNodeEntry | None, entry: PegNodeEntry) -> None:
+        """Follow a node's key and address."""
+        if before is not None and before.key != entry.key:
+            self._keys.pop(before.key, None)
+        if entry.key:
+            self._keys[entry.key] = node
+        if entry.index:
+            self._addresses[entry.index] = node
+
+    def candidates(self, wallet: int, amount_sat: int) -> list[Valued]:
+        """Give coins of a wallet to choose from, by value: some that suffice, and the largest."""
+        held = self._held.get(wallet, [])
+        most = 2 * COINS_MAX
+        place = bisect_left(held, amount_sat, key=lambda each: each[0])
+        largest = max(len(held) - most, 0)
+        if place + most >= largest:
+            return held[min(place, largest) :]
+        return held[place : place + most] + held[largest:]
+
+    def coins_before(self, wallet: int, count: int) -> tuple[int, list[Valued]] | None:
+        """Give the largest coins of the earliest wallet that has any, before a wallet."""
+        earliest = min(self._held, default=wallet)
+        return None if earliest >= wallet else (earliest, self._held[earliest][-count:])
+
+    def held_sat(self) -> Mapping[int, int]:
+        """Add up what can be spent from each wallet."""
+        return {
+            wallet: sum(value for value, _ in held) for wallet, held in sorted(self._held.items())
+        }
+
+    def open_payments(self) -> list[int]:
+        """Give the payments that are not final, in their order; not to be changed."""
+        return self._open
+
+    def owner_of(self, key: bytes) -> NodeId | None:
+        """Give who has said a key."""
+        return self._keys.get(key)
+
+    def addresses(self) -> Iterator[tuple[int, NodeId]]:
+        """Walk the indexes that were given to nodes."""
+        return iter(sorted(self._addresses.items()))
+
+
+def _order(valued: Valued) -> tuple[int, bytes, int]:
+    return valued[0], valued[1].txid, valued[1].index
+
+
+def _place(entry: PegCoinEntry, name: bytes) -> tuple[int, bytes, int]:
+    return _order((entry.value_sat, outpoint_of(name)))

@@ -1,0 +1,275 @@
+"""Peg-outs: what the log decides to pay, who has signed it, and when it is final.
+
+Implements protocols/14-peg.md sections 4 and 5. A payment's coins are reserved until one of its
+versions is deep in the chain, and no version spends others, so nothing is paid twice.
+"""
+
+from typing import Final, cast
+
+from msgspec.structs import replace
+
+from ambientd.codec import secp256k1
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import PegCoinEntry, PegPaymentEntry, coin_key
+from ambientd.ledger.events import PaymentFinal, PaymentSigned, PaymentVersioned
+from ambientd.ledger.peg_deposits import (
+    credit,
+    is_seen_by_quorum,
+    proof_fault,
+    speaker_fault,
+)
+from ambientd.ledger.peg_wallets import NOBODY, PegDraft
+from ambientd.model.base import NodeId
+from ambientd.model.peg import (
+    MSAT_PER_SAT,
+    CoinState,
+    PaymentKind,
+    PegPayment,
+    PegSight,
+    PegWallet,
+    PegWord,
+)
+from ambientd.model.record import PegFee, PegOut, PegPaid, PegSigned, Record
+from ambientd.rules.bitcoin import Outpoint, decode_transaction
+from ambientd.rules.bitcoin_codec import AMOUNT_MAX_SAT
+from ambientd.rules.peg_networks import peg_fault
+from ambientd.rules.peg_payments import (
+    CHANGE_INDEX,
+    RELAY_SAT_KVB,
+    chosen,
+    digests,
+    fee_at,
+    fee_fault,
+    is_payable,
+    outputs,
+    own_output,
+    txid,
+)
+from ambientd.rules.peg_script import child_key, locking_script
+
+OPEN_MAX: Final = 1_024
+VERSIONS_MAX: Final = 16
+SWEEP_PATIENCE_MS: Final = 3_600_000
+
+
+def peg_out(draft: Draft, record: Record, body: PegOut) -> str | None:
+    """Take an amount from a node's balance, and decide with which coins it is paid."""
+    fault = peg_fault(draft.state.genesis)
+    if fault is not None:
+        return fault
+    author, entry = record.author, draft.node(record.author)
+    if entry is None or entry.tombstoned:
+        return "only nodes that were never convicted move money"
+    moves = draft.moves(author)
+    if body.said_ms <= moves.said_ms:
+        return "the account has been moved since"
+    if not is_payable(body.script):
+        return "the script is of no kind that has an address"
+    amount_msat = body.amount_sat * MSAT_PER_SAT
+    if body.amount_sat > AMOUNT_MAX_SAT or amount_msat > draft.balance_msat(author):
+        return f"the balance is {draft.balance_msat(author)} msat, less than {amount_msat}"
+    peg = PegDraft(draft)
+    number = peg.numbers.wallet
+    wallet = peg.wallet(number)
+    if wallet is None:
+        return "the committee has no wallet yet: not all of its members have said a key"
+    if len(draft.state.peg_index.open_payments()) >= OPEN_MAX:
+        return f"{OPEN_MAX} payments are under way: ask again when some are final"
+    candidates = draft.state.peg_index.candidates(number, body.amount_sat)
+    coins = chosen(peg.free(candidates), body.amount_sat)
+    if coins is None:
+        return "the federation's coins are under way: ask again when its payments are final"
+    payment = PegPayment(
+        kind=PaymentKind.WITHDRAWAL,
+        node=author,
+        amount_sat=body.amount_sat,
+        script=body.script,
+        coins=peg.spent(coins),
+        change_script=locking_script(wallet, CHANGE_INDEX),
+        change_wallet=number,
+        fees_sat=(body.fee_sat,),
+    )
+    fault = fee_fault(payment, body.fee_sat, peg.wallets_of(payment))
+    if fault is not None:
+        return fault
+    draft.credit(author, -amount_msat)
+    draft.put_moves(author, replace(moves, said_ms=body.said_ms))
+    peg.begin(payment, body.amount_sat, body.said_ms)
+    return None
+
+
+def raise_fee(draft: Draft, record: Record, body: PegFee) -> str | None:
+    """Decide on a version with a higher fee, of the same coins."""
+    peg = PegDraft(draft)
+    entry = peg.payment(body.payment)
+    if entry is None or entry.final is not None:
+        return "there is no such payment under way"
+    payment = entry.payment
+    wallets = peg.wallets_of(payment)
+    last_sat = payment.fees_sat[-1]
+    if len(payment.fees_sat) == VERSIONS_MAX:
+        return f"the payment has {VERSIONS_MAX} versions already"
+    least_sat = last_sat + fee_at(payment, wallets, RELAY_SAT_KVB)
+    if body.fee_sat < least_sat:
+        return f"a fee in the place of {last_sat} sat is {least_sat} sat or more, or is not relayed"
+    if payment.kind is PaymentKind.WITHDRAWAL:
+        fault = None if record.author == payment.node else "the payment is another node's"
+    else:
+        fault = _sweep_fee_fault(draft, record.author, entry, body.fee_sat)
+    fault = fault or fee_fault(payment, body.fee_sat, wallets)
+    if fault is not None:
+        return fault
+    if payment.kind is PaymentKind.SWEEP:
+        more_sat = body.fee_sat - last_sat
+        _move_from_pool(peg, more_sat)
+    version = len(payment.fees_sat)
+    payment = replace(payment, fees_sat=(*payment.fees_sat, body.fee_sat))
+    made_ms = draft.context.time_ms
+    peg.put_payment(body.payment, replace(entry, payment=payment, made_ms=made_ms))
+    draft.tell(PaymentVersioned(body.payment, version, payment.node))
+    return None
+
+
+def _sweep_fee_fault(
+    draft: Draft, author: NodeId, entry: PegPaymentEntry, fee_sat: int
+) -> str | None:
+    """Let members raise what is not theirs step by step alone."""
+    payment = entry.payment
+    if author not in draft.state.members and author != payment.node:
+        return "only committee members raise the fee of a sweep"
+    if draft.context.time_ms < entry.made_ms + SWEEP_PATIENCE_MS:
+        return "the last version is less than an hour old"
+    if fee_sat > 3 * payment.fees_sat[-1]:
+        return "a step is to three times the last fee at most"
+    more_msat = (fee_sat - payment.fees_sat[-1]) * MSAT_PER_SAT
+    if payment.kind is PaymentKind.SWEEP and more_msat > draft.meta.fee_pool_msat:
+        return "the fee pool does not hold so much"
+    return None
+
+
+def _move_from_pool(peg: PegDraft, amount_sat: int) -> None:
+    """Set aside for a fee; a negative amount goes back."""
+    meta, numbers = peg.draft.meta, peg.numbers
+    pool_msat = meta.fee_pool_msat - amount_sat * MSAT_PER_SAT
+    peg.draft.put_meta(replace(meta, fee_pool_msat=pool_msat))
+    peg.put_numbers(replace(numbers, leaving_sat=numbers.leaving_sat + amount_sat))
+
+
+def sign(draft: Draft, record: Record, body: PegSigned) -> str | None:
+    """Keep a member's signatures on a version, if every one of them is good."""
+    peg = PegDraft(draft)
+    entry = peg.payment(body.payment)
+    if entry is None or entry.final is not None:
+        return "there is no such payment under way"
+    payment, author = entry.payment, record.author
+    if body.version >= len(payment.fees_sat):
+        return "there is no such version of the payment"
+    of_version = [word for word in entry.words if word.version == body.version]
+    wallets = peg.wallets_of(payment)
+    threshold = max(wallet.threshold for wallet in wallets.values())
+    if len(of_version) >= threshold or any(word.member == author for word in of_version):
+        return None
+    if len(body.signatures) != len(payment.coins):
+        return f"{len(body.signatures)} signatures for {len(payment.coins)} coins"
+    signed = zip(
+        payment.coins, digests(payment, body.version, wallets), body.signatures, strict=True
+    )
+    for coin, digest, signature in signed:
+        key = _key_at(wallets[coin.wallet], author, coin.index)
+        if key is None:
+            return "the author has no key in the wallet that pays"
+        if not secp256k1.verify(key, digest, signature):
+            return "a signature does not hold for this version"
+    word = PegWord(member=author, version=body.version, signatures=body.signatures)
+    peg.put_payment(body.payment, replace(entry, words=(*entry.words, word)))
+    if len(of_version) + 1 == threshold:
+        draft.tell(PaymentSigned(body.payment, body.version))
+    return None
+
+
+def _key_at(wallet: PegWallet, member: NodeId, index: int) -> bytes | None:
+    for signer in wallet.signers:
+        if signer.member == member:
+            return child_key(signer.key, signer.chain_code, index)
+    return None
+
+
+def paid(draft: Draft, record: Record, body: PegPaid) -> str | None:
+    """Take a member's word that a version is deep in the chain; with a quorum's it is final."""
+    fault = speaker_fault(draft, record.author)
+    if fault is not None:
+        return fault
+    peg = PegDraft(draft)
+    entry = peg.payment(body.payment)
+    if entry is None or body.version >= len(entry.payment.fees_sat):
+        return "there is no such payment, or no such version of it"
+    if entry.final is not None:
+        return None
+    sight = PegSight(member=record.author, version=body.version)
+    if sight in entry.sights:
+        return None
+    fault = proof_fault(draft, body.proof)
+    if fault is not None:
+        return fault
+    name = txid(entry.payment, body.version)
+    if decode_transaction(body.proof.raw_tx).txid != name:
+        return "the proof is of another transaction"
+    # One word a member: what it saw before a reorganisation, it does not see any more.
+    others = tuple(each for each in entry.sights if each.member != record.author)
+    entry = replace(entry, sights=(*others, sight))
+    peg.put_payment(body.payment, entry)
+    words = tuple(each.member for each in entry.sights if each.version == body.version)
+    if is_seen_by_quorum(draft, words):
+        _end(peg, body.payment, entry, body.version)
+    return None
+
+
+def _end(peg: PegDraft, number: int, entry: PegPaymentEntry, version: int) -> None:
+    """Book a final payment: its coins are gone, what came back is held."""
+    draft, payment = peg.draft, entry.payment
+    name = txid(payment, version)
+    for coin in payment.coins:
+        _spend(peg, Outpoint(coin.txid, coin.output))
+    place = own_output(payment)
+    fee_sat = payment.fees_sat[version]
+    if place is not None:
+        value_sat = outputs(payment, version)[place][0]
+        back = PegCoinEntry(
+            value_sat=value_sat,
+            wallet=payment.change_wallet,
+            index=CHANGE_INDEX,
+            state=CoinState.HELD,
+            node=NOBODY,
+        )
+        peg.put_coin(Outpoint(name, place), back)
+    numbers = peg.numbers
+    if payment.kind is PaymentKind.WITHDRAWAL:
+        peg.put_numbers(
+            replace(
+                numbers,
+                leaving_sat=numbers.leaving_sat - payment.amount_sat,
+                out_sat=numbers.out_sat + payment.amount_sat - fee_sat,
+                fees_sat=numbers.fees_sat + fee_sat,
+            )
+        )
+    elif payment.kind is PaymentKind.SWEEP:
+        # An earlier version has cost less than what was set aside for the last one.
+        _move_from_pool(peg, fee_sat - payment.fees_sat[-1])
+        numbers = peg.numbers
+        leaving_sat = numbers.leaving_sat - fee_sat
+        fees_sat = numbers.fees_sat + fee_sat
+        peg.put_numbers(replace(numbers, leaving_sat=leaving_sat, fees_sat=fees_sat))
+    else:
+        credit(peg, payment.node, payment.total_sat - fee_sat, Outpoint(name, 0))
+    kept = tuple(word for word in entry.words if word.version == version)
+    peg.put_payment(number, replace(entry, words=kept, sights=(), final=version))
+    draft.tell(PaymentFinal(number, version, name))
+
+
+def _spend(peg: PegDraft, outpoint: Outpoint) -> None:
+    """Let a coin go; of a deposit its name is kept, so that it is not credited again."""
+    entry = cast("PegCoinEntry", peg.coin(outpoint))
+    if entry.node == NOBODY:
+        peg.draft.drop(coin_key(outpoint.txid, outpoint.index))
+    else:
+        peg.put_coin(outpoint, replace(entry, state=CoinState.SPENT))

@@ -1,0 +1,263 @@
+"""The peg's wallets: members' keys, nodes' addresses, and coins that follow the committee.
+
+Implements protocols/14-peg.md sections 2, 3 and 6. A wallet forms when all members of the
+committee have said a key; coins of earlier wallets are then swept to it, and what that costs is
+taken from the fee pool.
+"""
+
+from typing import Final, cast
+
+from msgspec.structs import replace
+
+from ambientd.codec import secp256k1
+from ambientd.codec.digest import tagged
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import (
+    PEG_KEY,
+    EpochEntry,
+    PegCoinEntry,
+    PegEntry,
+    PegNodeEntry,
+    PegPaymentEntry,
+    coin_key,
+    epoch_key,
+    payment_key,
+    peg_node_key,
+    wallet_key,
+)
+from ambientd.ledger.events import AddressGiven, PaymentVersioned, WalletFormed
+from ambientd.model.base import NodeId
+from ambientd.model.peg import (
+    MSAT_PER_SAT,
+    CoinState,
+    PaymentKind,
+    PegCoin,
+    PegPayment,
+    PegSigner,
+    PegWallet,
+)
+from ambientd.model.record import PegKey, Record
+from ambientd.rules.bitcoin_codec import Outpoint
+from ambientd.rules.peg_networks import peg_fault
+from ambientd.rules.peg_payments import (
+    CHANGE_INDEX,
+    CHANGE_MIN_SAT,
+    COINS_MAX,
+    fee_at,
+)
+from ambientd.rules.peg_script import INDEX_MAX, SIGNERS_MAX, locking_script
+from ambientd.rules.verdicts import quorum
+
+SWEEP_SAT_KVB: Final = 2_000
+NOBODY: Final = NodeId(b"")
+
+
+class PegDraft:
+    """The peg's entries as a draft would leave them."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+
+    @property
+    def numbers(self) -> PegEntry:
+        """Give what there is one of."""
+        return cast("PegEntry", self.draft.get(PEG_KEY) or PegEntry())
+
+    def put_numbers(self, numbers: PegEntry) -> None:
+        """Write what there is one of."""
+        self.draft.put(PEG_KEY, numbers)
+
+    def node(self, node: NodeId) -> PegNodeEntry:
+        """Give a node's part."""
+        return cast("PegNodeEntry", self.draft.get(peg_node_key(node)) or PegNodeEntry())
+
+    def put_node(self, node: NodeId, entry: PegNodeEntry) -> None:
+        """Write a node's part."""
+        self.draft.put(peg_node_key(node), entry)
+
+    def wallet(self, number: int) -> PegWallet | None:
+        """Give a wallet, the present one or an earlier."""
+        return cast("PegWallet | None", self.draft.get(wallet_key(number)))
+
+    def wallets_of(self, payment: PegPayment) -> dict[int, PegWallet]:
+        """Give the wallets that a payment's coins are in."""
+        numbers = {coin.wallet for coin in payment.coins}
+        return {number: cast("PegWallet", self.wallet(number)) for number in sorted(numbers)}
+
+    def coin(self, outpoint: Outpoint) -> PegCoinEntry | None:
+        """Give a coin."""
+        key = coin_key(outpoint.txid, outpoint.index)
+        return cast("PegCoinEntry | None", self.draft.get(key))
+
+    def put_coin(self, outpoint: Outpoint, entry: PegCoinEntry) -> None:
+        """Write a coin."""
+        self.draft.put(coin_key(outpoint.txid, outpoint.index), entry)
+
+    def payment(self, number: int) -> PegPaymentEntry | None:
+        """Give a payment."""
+        return cast("PegPaymentEntry | None", self.draft.get(payment_key(number)))
+
+    def put_payment(self, number: int, entry: PegPaymentEntry) -> None:
+        """Write a payment."""
+        self.draft.put(payment_key(number), entry)
+
+    def free(self, coins: list[tuple[int, Outpoint]]) -> list[tuple[int, Outpoint]]:
+        """Leave out the coins that this block has reserved already."""
+        entries = ((each, self.coin(each[1])) for each in coins)
+        return [each for each, entry in entries if entry and entry.state is CoinState.HELD]
+
+    def spent(self, outpoints: list[Outpoint]) -> tuple[PegCoin, ...]:
+        """Give coins as a payment names them, in the order of their names (BIP 69)."""
+        coins = []
+        for outpoint in sorted(outpoints, key=lambda each: (each.txid[::-1], each.index)):
+            entry = self.coin(outpoint)
+            assert entry is not None, "the index names coins that exist"
+            coins.append(
+                PegCoin(
+                    txid=outpoint.txid,
+                    output=outpoint.index,
+                    value_sat=entry.value_sat,
+                    wallet=entry.wallet,
+                    index=entry.index,
+                )
+            )
+        return tuple(coins)
+
+    def begin(self, payment: PegPayment, leaving_sat: int, said_ms: int = 0) -> None:
+        """Reserve a payment's coins and have its first version signed."""
+        numbers = self.numbers
+        number = numbers.payments + 1
+        for coin in payment.coins:
+            outpoint = Outpoint(coin.txid, coin.output)
+            entry = cast("PegCoinEntry", self.coin(outpoint))
+            reserved = replace(entry, state=CoinState.RESERVED, payment=number)
+            self.put_coin(outpoint, reserved)
+        made_ms = self.draft.context.time_ms
+        self.put_payment(number, PegPaymentEntry(payment=payment, made_ms=made_ms))
+        leaving_sat += numbers.leaving_sat
+        self.put_numbers(replace(numbers, payments=number, leaving_sat=leaving_sat))
+        self.draft.tell(PaymentVersioned(number, 0, payment.node, said_ms))
+
+
+def possession_digest(cluster: bytes, node: NodeId, key: bytes, chain_code: bytes) -> bytes:
+    """Give what a key signs so that nobody says another's."""
+    return tagged("ambient/peg-key/1", cluster, node, key, chain_code)
+
+
+def say_key(draft: Draft, record: Record, body: PegKey) -> str | None:
+    """Take a node's key for the wallets of committees that it sits in."""
+    fault = peg_fault(draft.state.genesis)
+    if fault is not None:
+        return fault
+    author, entry = record.author, draft.node(record.author)
+    if entry is None or entry.tombstoned:
+        return "only nodes that were never convicted say keys"
+    peg = PegDraft(draft)
+    before = peg.node(author)
+    if body.said_ms <= before.said_ms:
+        return "the node has said a key since"
+    now_ms = draft.context.time_ms
+    if before.key and now_ms < before.since_ms + draft.state.genesis.rules.keep_ms:
+        return "the node has said another key a short while ago: every change moves all coins"
+    if draft.state.peg_index.owner_of(body.key) not in (None, author):
+        return "the key is another node's"
+    digest = possession_digest(draft.state.cluster, author, body.key, body.chain_code)
+    if not secp256k1.verify(body.key, digest, body.possession):
+        return "the key did not sign that it is this node's"
+    said = replace(
+        before,
+        key=body.key,
+        chain_code=body.chain_code,
+        said_ms=body.said_ms,
+        since_ms=now_ms,
+    )
+    peg.put_node(author, said)
+    return None
+
+
+def give_address(draft: Draft, record: Record) -> str | None:
+    """Give a node the address to which it deposits; it keeps its index for good."""
+    fault = peg_fault(draft.state.genesis)
+    if fault is not None:
+        return fault
+    author = record.author
+    if draft.node(author) is None:
+        return "only nodes of the cluster have addresses"
+    peg = PegDraft(draft)
+    entry, numbers = peg.node(author), peg.numbers
+    if entry.index:
+        return None
+    index = numbers.addresses + 1
+    assert index <= INDEX_MAX, "there are fewer nodes than indexes"
+    peg.put_node(author, replace(entry, index=index))
+    peg.put_numbers(replace(numbers, addresses=index))
+    draft.tell(AddressGiven(author, index))
+    return None
+
+
+def let_form(draft: Draft) -> None:
+    """Form the committee's wallet, once a block's records are done and all keys are said."""
+    peg = PegDraft(draft)
+    signers = _signers(peg)
+    numbers = peg.numbers
+    present = peg.wallet(numbers.wallet)
+    if signers is None or (present is not None and present.signers == signers):
+        return
+    number = numbers.wallet + 1
+    wallet = PegWallet(threshold=quorum(len(signers)), signers=signers)
+    draft.put(wallet_key(number), wallet)
+    peg.put_numbers(replace(numbers, wallet=number))
+    draft.tell(WalletFormed(number))
+
+
+def _signers(peg: PegDraft) -> tuple[PegSigner, ...] | None:
+    """Give the committee's keys, or None while some lack, are shared, or are too many."""
+    draft = peg.draft
+    number = draft.state.epoch.number
+    begun = draft.get(epoch_key(number + 1)) or draft.get(epoch_key(number))
+    members = cast("EpochEntry", begun).epoch.members
+    if len(members) > SIGNERS_MAX:
+        return None
+    signers = []
+    for member in sorted(members):
+        entry = peg.node(member)
+        signers.append(PegSigner(member=member, key=entry.key, chain_code=entry.chain_code))
+    keys = {each.key for each in signers}
+    return tuple(signers) if b"" not in keys and len(keys) == len(signers) else None
+
+
+def let_sweep(draft: Draft) -> None:
+    """Begin to move coins of the earliest wallet to the present one, as many as one payment may."""
+    peg = PegDraft(draft)
+    numbers = peg.numbers
+    found = draft.state.peg_index.coins_before(numbers.wallet, COINS_MAX)
+    present = peg.wallet(numbers.wallet)
+    if found is None or present is None:
+        return
+    coins = peg.spent([outpoint for _, outpoint in peg.free(found[1])])
+    if not coins:
+        return
+    payment = moved(PaymentKind.SWEEP, NOBODY, coins, numbers.wallet, present)
+    fee_sat = fee_at(payment, peg.wallets_of(payment), SWEEP_SAT_KVB)
+    meta = draft.meta
+    if meta.fee_pool_msat < fee_sat * MSAT_PER_SAT or payment.total_sat < fee_sat + CHANGE_MIN_SAT:
+        return
+    pool_msat = meta.fee_pool_msat - fee_sat * MSAT_PER_SAT
+    draft.put_meta(replace(meta, fee_pool_msat=pool_msat))
+    peg.begin(replace(payment, fees_sat=(fee_sat,)), fee_sat)
+
+
+def moved(
+    kind: PaymentKind, node: NodeId, coins: tuple[PegCoin, ...], number: int, wallet: PegWallet
+) -> PegPayment:
+    """Give the payment that moves coins to a wallet; its fee is not yet decided."""
+    return PegPayment(
+        kind=kind,
+        node=node,
+        amount_sat=0,
+        script=b"",
+        coins=coins,
+        change_script=locking_script(wallet, CHANGE_INDEX),
+        change_wallet=number,
+        fees_sat=(0,),
+    )
