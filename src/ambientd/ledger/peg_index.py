@@ -2,8 +2,16 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
+from typing import cast
 
-from ambientd.ledger.entries import PegCoinEntry, PegNodeEntry, PegPaymentEntry
+from ambientd.ledger.entries import (
+    Entry,
+    Key,
+    PegCoinEntry,
+    PegNodeEntry,
+    PegPaymentEntry,
+    Table,
+)
 from ambientd.model.base import NodeId
 from ambientd.model.peg import CoinState, PegWallet
 from ambientd.rules.bitcoin_codec import Outpoint
@@ -28,8 +36,20 @@ class PegIndex:
         self._addresses: dict[int, NodeId] = {}
         self._keys: dict[bytes, NodeId] = {}
 
-    def see_coin(self, name: bytes, before: PegCoinEntry | None, now: PegCoinEntry | None) -> None:
-        """Follow a coin."""
+    def see(self, key: Key, before: Entry | None, entry: Entry | None) -> None:
+        """Follow an entry of any kind."""
+        table, name = key
+        if table is Table.PEG_COIN:
+            was, now = cast("PegCoinEntry | None", before), cast("PegCoinEntry | None", entry)
+            self._see_coin(name, was, now)
+        elif isinstance(entry, PegPaymentEntry):
+            self._see_payment(name, entry)
+        elif isinstance(entry, PegNodeEntry):
+            self._see_node(NodeId(name), cast("PegNodeEntry | None", before), entry)
+        elif isinstance(entry, PegWallet):
+            self.wallets[int.from_bytes(name, "big")] = entry
+
+    def _see_coin(self, name: bytes, before: PegCoinEntry | None, now: PegCoinEntry | None) -> None:
         if before is not None and before.state is CoinState.HELD:
             held = self._held[before.wallet]
             del held[bisect_left(held, _place(before, name), key=_order)]
@@ -39,8 +59,7 @@ class PegIndex:
             held = self._held.setdefault(now.wallet, [])
             insort(held, (now.value_sat, outpoint_of(name)), key=_order)
 
-    def see_payment(self, name: bytes, entry: PegPaymentEntry) -> None:
-        """Follow a payment."""
+    def _see_payment(self, name: bytes, entry: PegPaymentEntry) -> None:
         number = int.from_bytes(name, "big")
         place = bisect_left(self._open, number)
         is_there = self._open[place : place + 1] == [number]
@@ -49,8 +68,7 @@ class PegIndex:
         elif entry.final is not None and is_there:
             del self._open[place]
 
-    def see_node(self, node: NodeId, before: PegNodeEntry | None, entry: PegNodeEntry) -> None:
-        """Follow a node's key and address."""
+    def _see_node(self, node: NodeId, before: PegNodeEntry | None, entry: PegNodeEntry) -> None:
         if before is not None and before.key != entry.key:
             self._keys.pop(before.key, None)
         if entry.key:

@@ -51,7 +51,7 @@ from ambientd.ledger.peg_index import PegIndex
 from ambientd.ledger.state_tree import StateTree
 from ambientd.model.base import DIGEST_BYTES, Digest, NodeId, TaskId
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
-from ambientd.model.peg import MSAT_PER_SAT, PegWallet
+from ambientd.model.peg import MSAT_PER_SAT
 from ambientd.model.record import Epoch, NodeReport
 from ambientd.model.task import TERMINAL, TaskState
 from ambientd.rules import reputation
@@ -140,7 +140,7 @@ class LedgerState:
         leaves: list[tuple[bytes, Digest]] = []
         for key, entry in writes.items():
             before = self._items.get(key)
-            self._index_peg(key, before, entry)
+            self.peg_index.see(key, before, entry)
             if entry is None:
                 self._items.pop(key, None)
                 self._forget(key, before)
@@ -177,18 +177,6 @@ class LedgerState:
                 raise ValueError(msg)
             self._receipts.append(digest)
         self._receipts.forget(self.meta.kept_from)
-
-    def _index_peg(self, key: Key, before: Entry | None, entry: Entry | None) -> None:
-        index, (table, name) = self.peg_index, key
-        if table is Table.PEG_COIN:
-            was, now = cast("PegCoinEntry | None", before), cast("PegCoinEntry | None", entry)
-            index.see_coin(name, was, now)
-        elif isinstance(entry, PegPaymentEntry):
-            index.see_payment(name, entry)
-        elif isinstance(entry, PegNodeEntry):
-            index.see_node(NodeId(name), cast("PegNodeEntry | None", before), entry)
-        elif isinstance(entry, PegWallet):
-            index.wallets[int.from_bytes(name, "big")] = entry
 
     def _forget(self, key: Key, before: Entry | None) -> None:
         if isinstance(before, TaskEntry):
