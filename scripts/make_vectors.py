@@ -44,6 +44,7 @@ from ambientd.model.record import (
     Transfer,
     Unbond,
 )
+from ambientd.model.task import Assurance, Constraint
 from ambientd.rules.notes import note_text, signed_note
 from ambientd.rules.receipt_check import check_receipt_file
 from tests.ledger.bitcoin import anchor_proof
@@ -52,6 +53,20 @@ from tests.model.values import plain
 from tests.rules.receipts import LIE, file_of
 
 FOLDER = Path(__file__).parents[1] / "protocols" / "vectors"
+CHOOSY: dict[str, Any] = {
+    "assurance": Assurance.QUORUM,
+    "replicas": 9,
+    "task_class": "inference",
+    "constraints": (
+        Constraint(key="region", value="eu-central"),
+        Constraint(key="engine", value="wasmi", is_excluded=True),
+    ),
+    "distinct": ("owner", "region"),
+    "priority": 9,
+    "deadline_ms": UNTIL_MS,
+    "attempts_max": 2,
+    "strategy": "carbon-aware",
+}
 ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
 
 
@@ -78,6 +93,7 @@ def encoding() -> dict[str, Any]:
     structs = [
         ("a result", signed.receipt.result),
         ("a specification", spec()),
+        ("a specification that chooses its workers", spec(**CHOOSY)),
         ("a genesis", cluster.genesis),
         ("a signed receipt", signed),
         ("a record", sign_record(cluster.signer(0), Cancel(task=task))),

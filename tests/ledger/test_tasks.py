@@ -31,10 +31,12 @@ from ambientd.model.record import (
     NodeReport,
     Settle,
 )
-from ambientd.model.task import Assurance, SlotState, TaskState, Verdict
+from ambientd.model.task import Assurance, Constraint, SlotState, TaskState, Verdict
+from ambientd.rules.reputation import PRIOR_BAD, PRIOR_GOOD, permille
 from tests.ledger.cluster import (
     BOND_MSAT,
     GRANT_MSAT,
+    START_MS,
     UNTIL_MS,
     TestCluster,
     profile,
@@ -109,6 +111,18 @@ def test_the_same_task_twice_is_the_same_task_once() -> None:
         ({"module_size_bytes": 0}, "module size is 0"),
         ({"input_size_bytes": 1 << 40}, "input size"),
         ({"gas_max": 10**15}, "the submitter has"),
+        ({"assurance": Assurance.AUDITED}, "one replica"),
+        ({"assurance": Assurance.QUORUM}, "3 replicas or more"),
+        ({"task_class": "poetry"}, "class 'poetry' is unknown; take one of general"),
+        ({"strategy": "luck"}, "strategy 'luck' is unknown"),
+        ({"priority": 10}, "priority is 10"),
+        ({"attempts_max": 5}, "number of attempts is 5; it must lie between 0 and 4"),
+        ({"deadline_ms": START_MS}, "is over"),
+        ({"distinct": ("owner", "owner")}, "named twice"),
+        ({"distinct": ("a", "b", "c", "d", "e")}, "at most 8 constraints and 4 distinct"),
+        ({"constraints": 9 * (Constraint(key="a", value="b"),)}, "at most 8 constraints"),
+        ({"constraints": (Constraint(key="a", value="b c"),)}, "'a' is no label"),
+        ({"distinct": ("A",)}, "'A' is no label"),
     ],
 )
 def test_an_impossible_task_is_rejected_and_says_why(changes: dict, reason: str) -> None:
@@ -323,9 +337,10 @@ def test_once_an_answer_is_open_referees_replace_the_silent_worker_as_others_cou
     assert final.settlement.verdict is Verdict.AGREED
     assert final.settlement.liars == ()
     assert cluster.state.node(silent).open_slots == 0
-    assert cluster.state.reputation_permille(silent) == 0 or silent in {
-        paid.node for paid in of(Paid, events)
-    }
+    paid = {paid.node for paid in of(Paid, events)}
+    assert cluster.state.reputation_permille(silent) < permille(PRIOR_GOOD, PRIOR_BAD)
+    referees = {cluster.node(number) for number in range(3)}
+    assert paid <= referees | {opened.receipts[0].receipt.worker}
 
 
 def test_a_task_waits_while_nobody_accepts_and_goes_on_when_somebody_does() -> None:

@@ -122,7 +122,7 @@ def test_a_coordinator_that_dies_is_replaced_and_the_task_ends() -> None:
 def test_a_restarted_worker_takes_up_its_slots() -> None:
     cluster = Cluster()
     cluster.run(1_000)
-    task = cluster.submit(replicas=3)
+    task = cluster.submit(by=cluster.coordinator(), replicas=3)
     cluster.until(cluster.everywhere(lambda ledger: ledger.task(task) is not None))
     coordinator = cluster.coordinator()
     workers = [cluster.index_of(slot.worker) for slot in cluster.entry(task).slots]

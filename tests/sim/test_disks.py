@@ -1,5 +1,6 @@
 """Disks that fill up, rot and cut writes short: each is seen to happen, and no promise breaks."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -60,6 +61,14 @@ class Diary:
         return [self.kit.world.host_of(host.key) for host in cast.hosts]
 
 
+@cache
+def voter() -> int:
+    """Give the number of a member that is seen to vote: a coordinator sends itself nothing."""
+    diary = Diary(FastKit)
+    hosts = diary.play(time_ms=3_000)
+    return [host.key for host in hosts].index(diary.signed[0][1])
+
+
 def test_a_full_disk_takes_nothing_and_says_so() -> None:
     disk = Disk(b"n")
     disk.write([Put(LOCAL, b"k", b"v")])
@@ -118,7 +127,7 @@ def test_a_node_stops_amid_a_write_and_goes_on(kit: Any, is_kept: bool) -> None:
 @KITS
 def test_a_rotten_row_costs_a_member_its_vote_and_the_others_nothing(kit: Any) -> None:
     diary = Diary(kit)
-    hosts = diary.play(Rots(3_000, 1, "ledger", 5, 5_000))
+    hosts = diary.play(Rots(3_000, voter(), "ledger", 5, 5_000))
     (rotten,) = {note[2] for note in diary.of("rots")}
     ends = diary.of("ends")
     assert ends
@@ -134,7 +143,7 @@ def test_a_rotten_row_costs_a_member_its_vote_and_the_others_nothing(kit: Any) -
 @KITS
 def test_a_member_that_loses_its_safety_rows_alone_votes_no_more(kit: Any) -> None:
     diary = Diary(kit)
-    diary.play(Forgets(3_000, 2, 300))
+    diary.play(Forgets(3_000, voter(), 300))
     ((_, _, key),) = diary.of("forget")
     assert any(who == key for now, who, _ in diary.signed if now < 3_000)
     assert not any(who == key for now, who, _ in diary.signed if now > 3_100)

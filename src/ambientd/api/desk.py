@@ -39,6 +39,7 @@ from ambientd.model.record import Admit, Cancel
 from ambientd.model.task import TERMINAL, Assurance, TaskSpec, TaskState
 from ambientd.node.event import BodiesProposed
 from ambientd.ports.keys import DrawSecret
+from ambientd.rules.auditing import replicas_for
 from ambientd.rules.rewards import escrow_msat
 from ambientd.runtime.backup import write_backup
 from ambientd.runtime.news import is_about_a_task
@@ -51,6 +52,15 @@ TASK_ID_BYTES = 32
 ADMIT_DEADLINE_S = 30.0
 ADMIT_MS = 600_000
 CANCEL_DEADLINE_S = 30.0
+COLLUDERS_PERMILLE = 200
+"""A quorum that nobody has told the size of is large enough for so many colluders."""
+
+REPLICAS_BY_DEFAULT = {
+    Assurance.NONE: 1,
+    Assurance.REPLICATED: 2,
+    Assurance.AUDITED: 1,
+    Assurance.QUORUM: replicas_for(COLLUDERS_PERMILLE),
+}
 BATCH_DEADLINE_S = 30.0
 
 
@@ -208,7 +218,7 @@ class Desk:
     def _hint_on(self, spec: TaskSpec) -> str:
         """Say what to do about a rejected task, if it is money that this node lacks."""
         price, permille = spec.price_msat_per_mgas, self._state.genesis.rules.audit_permille
-        cost_msat = escrow_msat(spec.gas_max, price, spec.replicas, permille)
+        cost_msat = escrow_msat(spec.gas_max, price, spec.replicas_max, permille)
         is_short = self._state.balance_msat(self._id) < cost_msat
         return hint_on_means(self._id) if is_short else ""
 
@@ -235,7 +245,7 @@ class Desk:
                 hint = "ask for less; other nodes may allow more: see [execution] in config.toml"
                 raise OperationError("too_large", msg, hint)
         assurance = _assurance(request.assurance)
-        default = 1 if assurance is Assurance.NONE else 2
+        default = REPLICAS_BY_DEFAULT[assurance]
         price = self._state.genesis.rules.price_msat_per_mgas_min
         return TaskSpec(
             module=await self._parts.blobs.put(request.module),

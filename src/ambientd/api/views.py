@@ -74,7 +74,7 @@ def task_line(task: TaskId, entry: TaskEntry) -> TaskLine:
         outcome=NONE if settled is None else outcome_name(settled.result.kind),
         verdict=NONE if settled is None else settled.verdict.name.lower(),
         gas=None if settled is None else settled.result.gas,
-        replicas=entry.spec.replicas,
+        replicas=len(entry.slots),
         submitter=entry.submitter.hex(),
         submitted_ms=entry.admitted_ms,
     )
@@ -113,7 +113,7 @@ def task_reply(
         and settled.verdict is not Verdict.INCONCLUSIVE
         and settled.result.kind == OutcomeKind.COMPLETED
     )
-    fee = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) * spec.replicas
+    fee = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) * spec.replicas_max
     paid = sum(payment.amount_msat for payment in entry.payments)
     left = entry.escrow_msat - paid - entry.refunded_msat
     found = (_evidence(state, task, liar) for liar in liars)
@@ -123,7 +123,7 @@ def task_reply(
         submitter=entry.submitter.hex(),
         submitted_ms=entry.admitted_ms,
         assurance=spec.assurance.name.lower(),
-        replicas=spec.replicas,
+        replicas=len(entry.slots),
         module_sha256=spec.module.hex(),
         input_sha256=spec.input.hex(),
         gas_max=spec.gas_max,

@@ -18,7 +18,7 @@ from ambientd.ledger.vesting import let_wait
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, Settlement
-from ambientd.model.task import Assurance, Result, TaskState, Verdict
+from ambientd.model.task import Result, TaskState, Verdict
 from ambientd.rules.rewards import cancel_fee_msat, premium_msat, reward_msat, slot_fee_msat
 from ambientd.rules.verdicts import NO_RESULT
 
@@ -30,8 +30,7 @@ def settle_agreed(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     """End a task whose replicas say the same."""
     receipts = entry.receipts
     result = receipts[0].receipt.result
-    replicated = entry.spec.assurance is Assurance.REPLICATED
-    verdict = Verdict.AGREED if replicated else Verdict.NONE
+    verdict = Verdict.AGREED if len(receipts) > 1 else Verdict.NONE
     workers = [signed.receipt.worker for signed in receipts]
     _finish(draft, task, entry, verdict, result, workers, ())
 

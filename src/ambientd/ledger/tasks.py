@@ -42,27 +42,18 @@ from ambientd.ledger.settling import (
     settle_dispute,
 )
 from ambientd.model.base import NodeId, TaskId
-from ambientd.model.execution import (
-    GAS_CEILING,
-    INPUT_BYTES_CEILING,
-    MEMORY_BYTES_CEILING,
-    OUTPUT_BYTES_CEILING,
-    PAGE_BYTES,
-    WALL_MS_CEILING,
-    OutcomeKind,
-)
+from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, SignedReceipt
 from ambientd.model.record import Admit, Cancel, Commits, DisputeStep, Record, Settle
-from ambientd.model.task import TERMINAL, Assurance, Commit, SlotState, TaskSpec, TaskState
+from ambientd.model.task import TERMINAL, Commit, SlotState, TaskSpec, TaskState
 from ambientd.rules.reputation import FAULT_WEIGHT, LATE_WEIGHT
 from ambientd.rules.rewards import escrow_msat
+from ambientd.rules.terms import terms_fault
 from ambientd.rules.verdicts import agreed, decided, quorum, still_possible
 
 Rejection = str | None
 """Why a record changes nothing; None when it does, or when it is here already."""
 
-PRICE_MSAT_PER_MGAS_MAX = 10**9
-MODULE_BYTES_MAX = 64 << 20
 OPEN_TASKS_MAX = 4_096
 """Of one submitter, as the block before left them: a task that nobody can take never ends."""
 
@@ -79,7 +70,7 @@ def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
     if draft.state.open_tasks_of(submitter) >= OPEN_TASKS_MAX:
         return f"the submitter has {OPEN_TASKS_MAX} open tasks: wait for some to end, or cancel"
     permille = draft.state.genesis.rules.audit_permille
-    escrow = escrow_msat(spec.gas_max, spec.price_msat_per_mgas, spec.replicas, permille)
+    escrow = escrow_msat(spec.gas_max, spec.price_msat_per_mgas, spec.replicas_max, permille)
     balance = draft.balance_msat(submitter)
     if balance < escrow:
         return f"the task may cost {escrow} msat, the submitter has {balance}"
@@ -94,7 +85,7 @@ def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
         state=TaskState.PENDING,
         admitted_ms=draft.context.time_ms,
         escrow_msat=escrow,
-        slots=tuple(Slot(slot=number, attempt=0) for number in range(spec.replicas)),
+        slots=tuple(Slot(slot=number, attempt=0) for number in range(spec.replicas_max)),
     )
     draft.tell(TaskAdmitted(task, escrow))
     fill(draft, task, entry)
@@ -112,28 +103,12 @@ def _until_fault(draft: Draft, until_ms: int) -> Rejection:
 
 
 def _spec_fault(draft: Draft, submitter: NodeId, spec: TaskSpec) -> Rejection:
-    rules = draft.state.genesis.rules
     if _is_tombstoned(draft, submitter):
         return "the submitter is not a node of this cluster, or was convicted"
     able = draft.state.able_nodes()
-    if spec.assurance is Assurance.NONE and spec.replicas != 1:
-        return f"assurance none means one replica, not {spec.replicas}"
-    if spec.assurance is Assurance.REPLICATED and spec.replicas < 2:
-        return f"assurance replicated means two replicas or more, not {spec.replicas}"
-    if not 1 <= spec.replicas <= min(rules.replicas_max, able):
-        return f"{spec.replicas} replicas are asked for, this cluster can give {able}"
-    for name, value, lowest, highest in (
-        ("price", spec.price_msat_per_mgas, rules.price_msat_per_mgas_min, PRICE_MSAT_PER_MGAS_MAX),
-        ("gas limit", spec.gas_max, 1, GAS_CEILING),
-        ("memory limit", spec.memory_bytes_max, PAGE_BYTES, MEMORY_BYTES_CEILING),
-        ("wall-clock limit", spec.wall_ms_max, 1, WALL_MS_CEILING),
-        ("output limit", spec.output_bytes_max, 0, OUTPUT_BYTES_CEILING),
-        ("module size", spec.module_size_bytes, 1, MODULE_BYTES_MAX),
-        ("input size", spec.input_size_bytes, 0, INPUT_BYTES_CEILING),
-    ):
-        if not lowest <= value <= highest:
-            return f"{name} is {value}; it must lie between {lowest} and {highest}"
-    return None
+    if spec.replicas_max > able:
+        return f"{spec.replicas_max} replicas are asked for, this cluster can give {able}"
+    return terms_fault(spec, draft.state.genesis.rules, draft.context.time_ms)
 
 
 def _is_tombstoned(draft: Draft, node: NodeId) -> bool:
@@ -237,7 +212,7 @@ def _opened(draft: Draft, entry: TaskEntry, signed: SignedReceipt) -> Slot | str
         return "an opened answer to a slot that is not this worker's"
     if slot.state is SlotState.REVEALED:
         return None
-    if spec.assurance is Assurance.NONE and _is_tombstoned(draft, receipt.worker):
+    if len(entry.slots) == 1 and _is_tombstoned(draft, receipt.worker):
         return "an opened answer of a convicted worker, which nothing could confirm"
     result = receipt.result
     if commitment(receipt) != slot.commit.commitment:

@@ -22,11 +22,11 @@ from ambientd.model.base import Digest
 from ambientd.model.record import Anchor, Checkpoint, Fraud, Join, Record
 from ambientd.rules.anchor_proofs import supersedes
 from ambientd.rules.bitcoin import HEIGHT_MAX, NETWORKS, Branch, check_anchor
+from ambientd.rules.labels import profile_fault
 from ambientd.rules.notes import note_text
 from ambientd.rules.verdicts import contradicts, quorum
 
 NODES_MAX = 10_000
-NAME_CHARS_MAX = 64
 
 
 def revealed(draft: Draft) -> None:
@@ -54,8 +54,9 @@ def join(draft: Draft, record: Record, body: Join) -> str | None:
         return "the invitation has been used"
     if len(draft.state.nodes()) >= NODES_MAX:
         return f"the cluster has {NODES_MAX} nodes already"
-    if max(len(body.profile.name), len(body.profile.region)) > NAME_CHARS_MAX:
-        return f"a node's name and region have at most {NAME_CHARS_MAX} characters"
+    fault = profile_fault(body.profile)
+    if fault is not None:
+        return fault
     if not verify(body.inviter, "invite", cluster, grant, body.grant_signature):
         return "the inviter did not sign this invitation"
     if not verify(body.invite_key, "join", cluster, join_payload(body), body.invite_signature):

@@ -20,12 +20,25 @@ class NodeKind(StrEnum):
     MOBILE = "mobile"
 
 
+class Label(Value, frozen=True):
+    """Something that a node's owner says of it, for submitters to choose by."""
+
+    key: str
+    value: str
+
+
 class Profile(Value, frozen=True):
-    """What a node says of itself when it joins."""
+    """What a node says of itself when it joins; nobody proves any of it.
+
+    `refuses` are the classes of tasks that its owner takes none of.
+    """
 
     name: str
     region: str
     kind: NodeKind
+    owner: str = ""
+    labels: tuple[Label, ...] = ()
+    refuses: tuple[str, ...] = ()
 
 
 class Member(Value, frozen=True):
@@ -48,13 +61,15 @@ class Rules(Value, frozen=True):
     attempts_max: int = 4
     batch_ms: int = 2_000
     keep_ms: int = 86_400_000
-    replicas_max: int = 8
+    replicas_max: int = 16
     price_msat_per_mgas_min: int = 1
     strategy: str = "weighted"
     round_ms: int = 20_000
     referee_gas_max: int = 100_000_000
     audit_window_ms: int = 14_400_000
     audit_permille: int = 100
+    classes: tuple[str, ...] = ("general", "inference", "learning", "media")
+    """What sorts of tasks there are: reputation is earned in each by itself."""
 
 
 class Genesis(Value, frozen=True):

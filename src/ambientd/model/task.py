@@ -10,6 +10,11 @@ class Assurance(IntEnum):
 
     NONE = 0
     REPLICATED = 1
+    AUDITED = 2
+    """By one worker that has earned trust, whom nobody told whether another works beside it."""
+
+    QUORUM = 3
+    """By so many replicas that colluders are hardly ever among themselves."""
 
 
 class TaskState(IntEnum):
@@ -46,8 +51,26 @@ class Verdict(IntEnum):
     INCONCLUSIVE = 3
 
 
+CHECKED_REPLICAS = 2
+"""A task for a worker that is not trusted with it has so many."""
+
+DEFAULT_CLASS = "general"
+DEFAULT_PRIORITY = 4
+
+
+class Constraint(Value, frozen=True):
+    """What a worker's label must be, or must not be."""
+
+    key: str
+    value: str
+    is_excluded: bool = False
+
+
 class TaskSpec(Value, frozen=True):
-    """A task as its submitter signs it; module and input are named by SHA-256."""
+    """A task as its submitter signs it; module and input are named by SHA-256.
+
+    `deadline_ms` is block time, 0 for none; no strategy and 0 attempts mean the cluster's own.
+    """
 
     module: Digest
     input: Digest
@@ -60,6 +83,20 @@ class TaskSpec(Value, frozen=True):
     assurance: Assurance
     replicas: int
     price_msat_per_mgas: int
+    task_class: str = DEFAULT_CLASS
+    constraints: tuple[Constraint, ...] = ()
+    distinct: tuple[str, ...] = ()
+    """Labels in which replicas differ, where there are nodes enough."""
+
+    priority: int = DEFAULT_PRIORITY
+    deadline_ms: int = 0
+    attempts_max: int = 0
+    strategy: str = ""
+
+    @property
+    def replicas_max(self) -> int:
+        """Give how many replicas there can be: a worker that has no trust is given a second."""
+        return CHECKED_REPLICAS if self.assurance is Assurance.AUDITED else self.replicas
 
 
 class Commit(Value, frozen=True):

@@ -9,9 +9,6 @@ AUDITORS = 1
 """Who differs from the answer starts a dispute, so one honest auditor is enough (ADR 28)."""
 
 TRUSTED_STREAK = 10
-CHECKED_REPLICAS = 2
-"""A task for a worker that is not trusted with it alone has so many replicas."""
-
 ERROR_PPB = 1_000
 """A quorum is large enough for a wrong answer in a million."""
 

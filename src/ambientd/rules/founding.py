@@ -3,16 +3,18 @@
 from ambientd.codec.signing import PUBLIC_KEY_BYTES
 from ambientd.model.execution import GAS_CEILING
 from ambientd.model.genesis import MEMBERS_MAX, Genesis
+from ambientd.model.task import DEFAULT_CLASS
 from ambientd.rules.bitcoin import NETWORKS
+from ambientd.rules.labels import is_key, profile_fault
 from ambientd.rules.scheduling import STRATEGIES
+from ambientd.rules.terms import PRICE_MSAT_PER_MGAS_MAX
 
 NO_NETWORK = "none"
-NAME_CHARS_MAX = 64
 SUPPLY_MSAT_MAX = 21_000_000 * 100_000_000 * 1000
 TIME_MS_MAX = 30 * 24 * 3_600_000
 REPLICAS_MAX = 64
 ATTEMPTS_MAX = 1000
-PRICE_MSAT_PER_MGAS_MAX = 10**9
+CLASSES_MAX = 16
 
 
 def genesis_fault(genesis: Genesis) -> str | None:
@@ -26,9 +28,10 @@ def genesis_fault(genesis: Genesis) -> str | None:
     amounts = [amount for each in members for amount in (each.grant_msat, each.bond_msat)]
     if min(amounts) < 0 or sum(amounts) > SUPPLY_MSAT_MAX:
         return f"grants and bonds must lie between 0 and {SUPPLY_MSAT_MAX} msat together"
-    names = [each.profile.name for each in members] + [each.profile.region for each in members]
-    if max(map(len, names)) > NAME_CHARS_MAX:
-        return f"a member's name and region have at most {NAME_CHARS_MAX} characters"
+    faults = (profile_fault(member.profile) for member in members)
+    fault = next((fault for fault in faults if fault is not None), None)
+    if fault is not None:
+        return fault
     if genesis.bitcoin_network not in {*NETWORKS, NO_NETWORK}:
         known = ", ".join([*sorted(NETWORKS), NO_NETWORK])
         return f"Bitcoin network {genesis.bitcoin_network!r} is unknown; take one of {known}"
@@ -58,4 +61,13 @@ def _rules_fault(genesis: Genesis) -> str | None:
     if rules.strategy not in STRATEGIES:
         known = ", ".join(sorted(STRATEGIES))
         return f"scheduling strategy {rules.strategy!r} is unknown; take one of {known}"
+    classes = rules.classes
+    if (
+        len(classes) > CLASSES_MAX
+        or len(set(classes)) != len(classes)
+        or not all(map(is_key, classes))
+    ):
+        return f"the classes of tasks are at most {CLASSES_MAX} different words"
+    if DEFAULT_CLASS not in classes:
+        return f"there is no class {DEFAULT_CLASS!r}, which tasks have that name none"
     return None

@@ -55,7 +55,7 @@ from ambientd.rules.verdicts import NO_RESULT, decided, quorum
 if TYPE_CHECKING:
     from ambientd.rules.header_chain import HeaderChain
 
-FILE_VERSION = 3
+FILE_VERSION = 4
 FILE_BYTES_MAX = 1024 * 1024
 RECEIPTS_MAX = 64
 PATH_MAX = 64
@@ -262,7 +262,7 @@ def _receipt_fault(exam: _Examination, signed: SignedReceipt) -> str | None:
         return "the receipt answers another task"
     if receipt.module != spec.module or receipt.input != spec.input:
         return "the receipt is about another module or input"
-    if not 0 <= receipt.slot < spec.replicas:
+    if not 0 <= receipt.slot < spec.replicas_max:
         return f"the task has no slot {receipt.slot}"
     if not 0 <= receipt.result.gas <= spec.gas_max:
         return f"{receipt.result.gas} gas is outside the task's limit of {spec.gas_max}"
@@ -307,7 +307,7 @@ def _check_agreement(exam: _Examination) -> None:
             if file.verdicts:
                 found = (
                     f"{_needed(exam)} referees or more and all {len(file.receipts)} workers that "
-                    f"opened their answers, of {file.spec.replicas} asked, found the same"
+                    f"opened their answers, of {file.spec.replicas_max} asked, found the same"
                 )
             exam.note("agreement", _agreed_fault(exam), found)
         case Verdict.DIVERGENT:
@@ -321,7 +321,7 @@ def _check_agreement(exam: _Examination) -> None:
 
 def _single_fault(exam: _Examination) -> str | None:
     file = exam.file
-    if file.spec.assurance is not Assurance.NONE or file.spec.replicas != 1:
+    if file.spec.replicas != 1 or file.spec.assurance not in {Assurance.NONE, Assurance.AUDITED}:
         return "the task asked for replicas, the settlement for none"
     if len(file.receipts) != 1 or file.verdicts or file.settlement.liars:
         return "an unreplicated task has one receipt and nothing else"
@@ -332,14 +332,15 @@ def _single_fault(exam: _Examination) -> str | None:
 
 def _agreed_fault(exam: _Examination) -> str | None:
     file = exam.file
-    if file.spec.assurance is not Assurance.REPLICATED or file.settlement.liars:
+    if file.spec.assurance is Assurance.NONE or file.settlement.liars:
         return "an agreed settlement is of a replicated task and names no liars"
     if any(signed.receipt.result != file.settlement.result for signed in file.receipts):
         return "the receipts do not all say what the settlement says"
     if file.verdicts:
         return _refereed_fault(exam)
-    if len(file.receipts) < max(2, file.spec.replicas):
-        return f"{len(file.receipts)} receipts are here, the task asked for {file.spec.replicas}"
+    needed = max(2, file.spec.replicas_max)
+    if len(file.receipts) < needed:
+        return f"{len(file.receipts)} receipts are here, the task asked for {needed}"
     return None
 
 
@@ -351,7 +352,7 @@ def _needed(exam: _Examination) -> int:
 def _refereed_fault(exam: _Examination) -> str | None:
     """A quorum of referees must have found the result; exactly who said otherwise lied."""
     settlement = exam.file.settlement
-    if exam.file.spec.assurance is not Assurance.REPLICATED:
+    if exam.file.spec.assurance is Assurance.NONE:
         return "an unreplicated task cannot be disputed"
     needed = _needed(exam)
     if decided(exam.file.verdicts, needed) != settlement.result:
@@ -369,7 +370,7 @@ def _refereed_fault(exam: _Examination) -> str | None:
 
 def _inconclusive_fault(exam: _Examination) -> str | None:
     file = exam.file
-    if file.settlement.liars or file.spec.assurance is not Assurance.REPLICATED:
+    if file.settlement.liars or file.spec.assurance is Assurance.NONE:
         return "a dispute without decision is of a replicated task and names no liars"
     # A larger committee may have been undecided where a smaller one, of the same referees, was not.
     if decided(file.verdicts, quorum(max(exam.benches()))) is not None:

@@ -12,6 +12,7 @@ PLAIN_CHARS_MAX: Mapping[str, int] = MappingProxyType(
 """How long each of these fields may be; all are printable ASCII."""
 
 NETWORK_CHARS_MAX = 32
+WORD_CHARS_MAX = 64
 
 
 def plain_fault(name: str, text: str, most: int) -> str | None:
@@ -25,7 +26,11 @@ def plain_fault(name: str, text: str, most: int) -> str | None:
 
 def file_text_fault(file: ReceiptFile) -> str | None:
     """Name the first text of a receipt file that is not plain, or None."""
+    spec = file.spec
+    asked = [spec.task_class, spec.strategy, *spec.distinct]
+    asked += [text for each in spec.constraints for text in (each.key, each.value)]
     texts = [("bitcoin_network", file.genesis.bitcoin_network, NETWORK_CHARS_MAX)]
+    texts += [("spec", text, WORD_CHARS_MAX) for text in asked]
     results: list[Result] = [file.settlement.result]
     results += [verdict.result for verdict in file.verdicts]
     for signed in file.receipts:
