@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sim import population_table, scenarios
+from sim import population_page, population_table, scenarios
 from sim.arguments import (
     Parser,
     at_least,
@@ -238,7 +238,11 @@ def _on_museum(_: argparse.Namespace) -> int:
 
 
 def _on_report(options: argparse.Namespace) -> int:
-    page = render([Plan(name, options.seed, options.nodes or 4) for name in options.scenario])
+    worlds = [name for name in options.scenario if name != POPULATION]
+    sections = []
+    if POPULATION in options.scenario:
+        sections.append(population_page.section(list(population_table.play_all(options.seed))))
+    page = render([Plan(name, options.seed, options.nodes or 4) for name in worlds], *sections)
     options.out.write_text(page, encoding="utf-8")
     _say(f"{options.out}: {len(options.scenario)} worlds")
     return 0
@@ -257,7 +261,8 @@ FLEET_MS_MIN = LAST_TASK_MS_BEFORE_END + 10_000
 BASE_MAX = SEED_MAX // 2
 """A soak counts up from here."""
 POPULATION = "population"
-"""What `run` plays besides the worlds: rules alone, so nothing of a world can be chosen."""
+"""What `run` and `report` know besides worlds: rules alone, nothing of a world to choose."""
+SHOWN = (*SCENARIOS, POPULATION)
 OF_A_WORLD: Mapping[str, object] = {
     **dict.fromkeys(("nodes", "faults", "lies", "mutant")),
     "world": FAST,
@@ -340,7 +345,7 @@ def _parser() -> argparse.ArgumentParser:
     mutants.add_argument("--seeds-max", type=at_least(1), default=SEEDS_MAX, help="worlds for each")
     commands.add_parser("museum", help="run every world that was broken once")
     report = commands.add_parser("report", help="write a page with timelines of some worlds")
-    report.add_argument("scenario", nargs="*", type=one_of(SCENARIOS), default=["log", "node"])
+    report.add_argument("scenario", nargs="*", type=one_of(SHOWN), default=["log", "node"])
     report.add_argument("--seed", type=at_least(0, SEED_MAX), default=1)
     report.add_argument("--nodes", type=at_least(1, NODES_MAX))
     report.add_argument("--out", type=writable, default=Path("sim-report.html"))

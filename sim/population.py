@@ -19,6 +19,8 @@ from ambientd.rules.scheduling import Candidate, sample, select, slot_seed
 from ambientd.rules.verdicts import quorum
 
 COMMITTEE = 7
+PARTS = 60
+"""A run is counted in so many parts of equal length."""
 
 
 class Rule(Enum):
@@ -106,12 +108,11 @@ class PopulationOutcome:
     """What became of a population; workers' executions by what they were for."""
 
     options: PopulationOptions
-    accepted_wrong: int
-    accepted_wrong_late: int
-    standing_wrong: int
-    standing_wrong_late: int
+    accepted_wrong_in: tuple[int, ...]
+    """Wrong answers by the part of the run in which they were accepted."""
+    standing_wrong_in: tuple[int, ...]
+    """Those of them that nobody has found out."""
     executions: dict[str, int]
-    disputes: int
     colluders: int
     convicted: int
     honest_convicted: int
@@ -123,6 +124,31 @@ class PopulationOutcome:
     def compute(self) -> float:
         """Give the workers' executions a task."""
         return sum(self.executions.values()) / self.options.tasks
+
+    @property
+    def accepted_wrong(self) -> int:
+        """Count the wrong answers."""
+        return sum(self.accepted_wrong_in)
+
+    @property
+    def accepted_wrong_late(self) -> int:
+        """Count the wrong answers of the second half."""
+        return sum(self.accepted_wrong_in[PARTS // 2 :])
+
+    @property
+    def standing_wrong(self) -> int:
+        """Count the wrong answers that nobody has found out."""
+        return sum(self.standing_wrong_in)
+
+    @property
+    def standing_wrong_late(self) -> int:
+        """Count those of the second half."""
+        return sum(self.standing_wrong_in[PARTS // 2 :])
+
+    @property
+    def disputes(self) -> int:
+        """Count the answers that an auditor differed from; each was wrong."""
+        return len(self.tasks_until_revoked)
 
     @property
     def compute_with_referees(self) -> float:
@@ -140,7 +166,6 @@ class Population:
         self.workers = {node: Worker(node, place < colluders) for place, node in enumerate(nodes)}
         self.answers: list[Answer] = []
         self.executions: Counter[str] = Counter()
-        self.disputes = 0
         self._fit = sorted(nodes)
         self._candidates = {node: worker.candidate() for node, worker in self.workers.items()}
         self._due: list[tuple[int, int]] = []
@@ -243,8 +268,6 @@ class Population:
         answer.revoked_at = number
         for auditor in auditors:
             auditor.done += 1
-        if standing or any(auditor.colludes for auditor in auditors):
-            self.disputes += 1
         self._praise(auditors)
         for liar in standing:
             self._convict(liar)
@@ -255,18 +278,13 @@ class Population:
         self._suspects += [each for each in worker.said if each.suspect and not each.revoked_at]
 
     def _outcome(self) -> PopulationOutcome:
-        half = self.options.tasks // 2
         wrong = [answer for answer in self.answers if answer.wrong]
-        left = [answer for answer in wrong if answer.stands_wrong]
         found = [worker for worker in self.workers.values() if worker.convicted]
         return PopulationOutcome(
             options=self.options,
-            accepted_wrong=len(wrong),
-            accepted_wrong_late=sum(answer.number >= half for answer in wrong),
-            standing_wrong=len(left),
-            standing_wrong_late=sum(answer.number >= half for answer in left),
+            accepted_wrong_in=self._by_part(wrong),
+            standing_wrong_in=self._by_part([each for each in wrong if each.stands_wrong]),
             executions=dict(self.executions),
-            disputes=self.disputes,
             colluders=sum(worker.colludes for worker in self.workers.values()),
             convicted=len(found),
             honest_convicted=sum(not worker.colludes for worker in found),
@@ -277,6 +295,10 @@ class Population:
                 sorted(a.revoked_at - a.number for a in wrong if a.revoked_at is not None)
             ),
         )
+
+    def _by_part(self, answers: Sequence[Answer]) -> tuple[int, ...]:
+        counts = Counter(answer.number * PARTS // self.options.tasks for answer in answers)
+        return tuple(counts[part] for part in range(PARTS))
 
 
 def run(options: PopulationOptions) -> PopulationOutcome:

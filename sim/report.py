@@ -74,9 +74,9 @@ class Timeline(Checker):
             line.append((now, value))
 
 
-def render(plans: Sequence[Plan]) -> str:
-    """Give the page; the same worlds give the same page."""
-    worlds = "\n".join(_section(plan) for plan in plans)
+def render(plans: Sequence[Plan], *sections: str) -> str:
+    """Give the page, sections of others at its end; the same worlds give the same page."""
+    worlds = "\n".join([*(_section(plan) for plan in plans), *sections])
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Simulated worlds</title>'
         f"<style>{STYLE}</style>\n<h1>Simulated worlds</h1>\n"

@@ -10,6 +10,7 @@ from sim.detection import (
     tasks_until_trust_ends,
 )
 from sim.population import Lying, PopulationOptions, PopulationOutcome, Rule, run
+from sim.population_page import section
 from sim.population_table import AIMS, HEADINGS, cells, missed
 
 SHARES = [aim.colluders_permille for aim in AIMS]
@@ -75,15 +76,23 @@ def test_every_execution_is_counted_once() -> None:
     assert outcome.executions["first"] == outcome.options.tasks
     assert set(outcome.executions) == {"first", "replicas", "audits", "reopened"}
     assert outcome.compute == sum(outcome.executions.values()) / outcome.options.tasks
-    assert outcome.disputes <= outcome.convicted
+    assert outcome.convicted <= outcome.disputes == outcome.accepted_wrong
 
 
 def test_a_population_that_misses_its_aims_is_told_of() -> None:
     outcome = small(Rule.AMBIENT, 333, Lying.IN_PAIRS)
     assert len(cells(outcome)) == len(HEADINGS)
     options = PopulationOptions(tasks=1_000)
-    bad = PopulationOutcome(options, 900, 400, 900, 400, {"first": 2_000}, 0, 0, 0, 0, (), ())
+    wrong = (10,) * 60
+    bad = PopulationOutcome(options, wrong, wrong, {"first": 2_000}, 0, 0, 0, (), ())
     assert len(missed(bad)) == 2
+
+
+def test_a_page_shows_both_rules_beside_each_other() -> None:
+    page = section([small(rule, 333) for rule in Rule])
+    assert page.count("<svg") == 1
+    assert page.count("<polyline") == 2
+    assert page.count("<tr>") == 3
 
 
 def test_who_lies_in_a_hundredth_of_its_tasks_is_found_within_a_thousand_replicated_ones() -> None:
