@@ -33,7 +33,6 @@ class Turn(Enum):
     REORGANISED = 3
     PROVED = 4
     ABANDONED = 5
-    WANTED_AGAIN = 6
 
 
 TURNS: dict[tuple[Stage, Turn], Stage] = {
@@ -47,7 +46,7 @@ TURNS: dict[tuple[Stage, Turn], Stage] = {
     (Stage.MINED, Turn.REORGANISED): Stage.SENT,
     (Stage.MINED, Turn.PROVED): Stage.PROVEN,
     (Stage.PROVEN, Turn.REORGANISED): Stage.SENT,
-    (Stage.PROVEN, Turn.WANTED_AGAIN): Stage.MINED,
+    (Stage.PROVEN, Turn.PROVED): Stage.PROVEN,
 }
 
 

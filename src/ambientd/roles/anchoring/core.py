@@ -79,6 +79,8 @@ class Anchoring:
         self._heard: dict[Digest, bytes] = {}
         self._sent_ms: dict[bytes, int] = {}
         self._missing_since: dict[Digest, int | None] = {}
+        # What took the place of an undone proof may not have come into the log before a crash.
+        self._again = {entry.root for entry in book.roots if entry.reorganised}
         self._settled = 0
         self._in_doubt = bool(book.roots)
         self._look_again = False
@@ -138,7 +140,8 @@ class Anchoring:
                 self._answer(txid, refusal)
             case ProofTaken(root=root, place=place):
                 entry = self._book.get(root)
-                if entry is not None and entry.stage is Stage.MINED and entry.place == place:
+                if entry is not None and entry.place == place:
+                    self._again.discard(root)
                     self._book.turn(entry, Turn.PROVED)
                     for old in self._book.oldest_proven(self._options.proven_kept_max):
                         self._drop(old)
@@ -160,8 +163,7 @@ class Anchoring:
         self._look_ms = self._now
         known = self._book.get(root)
         if known is not None:
-            if known.stage is Stage.PROVEN:
-                self._book.turn(known, Turn.WANTED_AGAIN)
+            self._again.add(root)
             return
         # A later root holds all that an earlier one does: nothing is to be paid for the earlier.
         for entry in self._book.entries(Stage.WAITING):
@@ -247,10 +249,9 @@ class Anchoring:
                     self._begin(entry, view)
                 case Stage.SENT:
                     self._push(entry, view)
-                case Stage.MINED:
-                    self._collect(entry)
-                case Stage.PROVEN:
-                    pass
+                case Stage.MINED | Stage.PROVEN:
+                    if entry.stage is Stage.MINED or entry.root in self._again:
+                        self._collect(entry)
                 case _:
                     assert_never(entry.stage)
         self._schedule()
@@ -301,7 +302,7 @@ class Anchoring:
         options = self._options
         if self._look_again or self._in_doubt:
             pause_ms = 0
-        elif self._book.entries(Stage.SENT, Stage.MINED):
+        elif self._again or self._book.entries(Stage.SENT, Stage.MINED):
             pause_ms = options.look_ms
         elif self._book.entries(Stage.WAITING):
             pause_ms = options.retry_ms
@@ -493,6 +494,7 @@ class Anchoring:
 
     def _drop(self, entry: AnchoredRoot) -> None:
         self._book.drop(entry)
+        self._again.discard(entry.root)
         self._clear(entry.root)
         for version in entry.versions:
             self._sent_ms.pop(version.txid, None)
