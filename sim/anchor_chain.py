@@ -4,10 +4,26 @@ import random
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from ambientd.model.receipt import AnchorProof
 from ambientd.roles.anchoring.book import Coin, Place
 from ambientd.roles.anchoring.events import Look, View
 from ambientd.rules.anchor_costs import anchor_vsize
-from ambientd.rules.bitcoin import Outpoint, committed_roots, decode_transaction
+from ambientd.rules.bitcoin import (
+    Outpoint,
+    committed_roots,
+    decode_transaction,
+    double_sha256,
+    encode_header,
+    merkle_branch,
+    merkle_root,
+    target_from_bits,
+)
+
+REGTEST_BITS = 0x207FFFFF
+TARGET = target_from_bits(REGTEST_BITS)
+TIME_S = 1_700_000_000
+BLOCK_MS = 600
+"""How long a Bitcoin block takes where minutes must do for days."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +35,7 @@ class Tx:
     pays: tuple[tuple[int, bytes], ...]
     roots: tuple[bytes, ...]
     fee_sat: int
+    raw: bytes = b""
 
     @property
     def vsize(self) -> int:
@@ -28,10 +45,21 @@ class Tx:
 
 @dataclass
 class Block:
-    """A Bitcoin block."""
+    """A Bitcoin block, its header mined as cheaply as on regtest."""
 
-    hash: bytes
+    header: bytes
+    coinbase: bytes
     txs: list[Tx]
+    hash: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Name it."""
+        self.hash = double_sha256(self.header)
+
+    @property
+    def txids(self) -> list[bytes]:
+        """Give the names of all its transactions, in order."""
+        return [self.coinbase, *(tx.txid for tx in self.txs)]
 
 
 @dataclass
@@ -45,6 +73,8 @@ class AnchorChain:
     unspent: dict[Outpoint, tuple[int, bytes]] = field(default_factory=dict)
     rate_msat_vb: int = 1_000
     count: int = 0
+    made: dict[bytes, Block] = field(default_factory=dict)
+    _heights: dict[bytes, int] = field(default_factory=dict)
 
     @property
     def height(self) -> int:
@@ -53,10 +83,31 @@ class AnchorChain:
 
     def place_of(self, txid: bytes) -> Place | None:
         """Find a transaction in the best chain."""
-        for height, block in enumerate(self.blocks):
-            if any(tx.txid == txid for tx in block.txs):
-                return Place(txid=txid, height=height, block_hash=block.hash)
-        return None
+        height = self._heights.get(txid)
+        if height is None:
+            return None
+        return Place(txid=txid, height=height, block_hash=self.blocks[height].hash)
+
+    def holds(self, block_hash: bytes) -> bool:
+        """Tell whether a Bitcoin block is in the best chain."""
+        return any(block.hash == block_hash for block in self.blocks)
+
+    def proof(self, place: Place, following: int) -> AnchorProof | None:
+        """Prove a transaction with so many later headers; None when the chain has moved on."""
+        if self.place_of(place.txid) != place:
+            return None
+        block = self.blocks[place.height]
+        txids = block.txids
+        branch = merkle_branch(txids, txids.index(place.txid))
+        after = self.blocks[place.height + 1 : place.height + 1 + following]
+        return AnchorProof(
+            raw_tx=self.seen[place.txid].raw,
+            index=branch.index,
+            siblings=branch.siblings,
+            height=place.height,
+            header=block.header,
+            following_headers=tuple(each.header for each in after),
+        )
 
     def look(self, wanted: Look, script: bytes) -> View:
         """Look as an adapter does."""
@@ -97,6 +148,7 @@ class AnchorChain:
             pays,
             tuple(committed_roots(decoded)),
             value_sat - sum(value for value, _ in pays),
+            raw,
         )
         return self.accept(tx)
 
@@ -150,9 +202,7 @@ class AnchorChain:
                 continue
             if tx in (first or []) or self._pays(tx):
                 chosen.append(tx)
-        self.blocks.append(Block(self._name(b"block"), chosen))
-        for tx in chosen:
-            self._apply(tx)
+        self._append(chosen)
         self.waiting = {
             txid: tx
             for txid, tx in self.waiting.items()
@@ -160,6 +210,24 @@ class AnchorChain:
             and self.place_of(txid) is None
         }
         self._drop_orphans()
+
+    def _append(self, chosen: list[Tx]) -> None:
+        """Put a Bitcoin block on top, with the first nonce that will do: every other does."""
+        coinbase, height = self._name(b"block"), len(self.blocks)
+        previous = self.blocks[-1].hash if self.blocks else bytes(32)
+        root = merkle_root([coinbase, *(tx.txid for tx in chosen)])
+        nonce = 0
+        while True:
+            header = encode_header(4, previous, root, TIME_S + height, REGTEST_BITS, nonce)
+            if int.from_bytes(double_sha256(header), "little") <= TARGET:
+                break
+            nonce += 1
+        block = Block(header, coinbase, chosen)
+        self.blocks.append(block)
+        self.made[block.hash] = block
+        for tx in chosen:
+            self._heights[tx.txid] = height
+            self._apply(tx)
 
     def _pays(self, tx: Tx) -> bool:
         family = [tx]
@@ -196,8 +264,10 @@ class AnchorChain:
         undone = self.blocks[len(self.blocks) - depth :]
         del self.blocks[len(self.blocks) - depth :]
         self.unspent.clear()
-        for block in self.blocks:
+        self._heights.clear()
+        for height, block in enumerate(self.blocks):
             for tx in block.txs:
+                self._heights[tx.txid] = height
                 self._apply(tx)
         returned = [tx for block in undone for tx in block.txs]
         funding = [tx for tx in returned if not tx.spends]

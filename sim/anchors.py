@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from ambientd.model.base import Digest
-from ambientd.roles.anchoring.book import AnchorBook, Coin, Stage, decode_book, encode_book
+from ambientd.roles.anchoring.book import AnchorBook, Stage, decode_book, encode_book
 from ambientd.roles.anchoring.core import Anchoring
 from ambientd.roles.anchoring.events import (
     Answered,
@@ -38,9 +38,9 @@ from ambientd.roles.anchoring.events import (
 )
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.rules.anchor_costs import DAY_MS
-from ambientd.rules.bitcoin import commitment_script, compact_size
 from sim.anchor_chain import AnchorChain
 from sim.arguments import Parser, at_least
+from sim.wallets import UnsignedPurse
 
 STEP_MS = 300_000
 STEPS = 120
@@ -54,27 +54,6 @@ OPTIONS = AnchoringOptions(
 
 class BrokenError(AssertionError):
     """A checker's finding."""
-
-
-class UnsignedPurse:
-    """Anchors without signatures; the script stands for the key."""
-
-    def __init__(self, name: int) -> None:
-        self.script = b"\x00\x14" + bytes([name]) * 20
-
-    def sign(self, coins: Sequence[Coin], root: Digest, fee_sat: int) -> bytes:
-        """Write the transaction."""
-        inputs = b"".join(
-            coin.txid + coin.index.to_bytes(4, "little") + b"\x00" + b"\xfd\xff\xff\xff"
-            for coin in coins
-        )
-        change_sat = sum(coin.value_sat for coin in coins) - fee_sat
-        outputs = b"".join(
-            value_sat.to_bytes(8, "little") + compact_size(len(script)) + script
-            for value_sat, script in ((0, commitment_script(root)), (change_sat, self.script))
-        )
-        body = compact_size(len(coins)) + inputs + b"\x02" + outputs
-        return b"\x02\x00\x00\x00" + body + bytes(4)
 
 
 class Member:

@@ -26,6 +26,8 @@ from ambientd.node.stops import options_of
 from ambientd.roles.anchorer import AnchorerOptions
 from ambientd.rules.verdicts import liars_max, quorum
 from ambientd.telemetry.core import TelemetryOptions
+from sim.anchor_chain import AnchorChain
+from sim.anchor_checkers import LogsAnchors, check_anchors
 from sim.audit_checkers import PayVests
 from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, draw_disks, lay
@@ -43,7 +45,14 @@ from sim.node_checkers import (
 )
 from sim.node_epochs import DecidedSeats, EpochsInside, Owners, check_epochs
 from sim.node_machine import NodeHost
-from sim.seasons import CALM_MS_MIN, Storm, drawn, storms_of, work_times
+from sim.seasons import (
+    CALM_MS_MIN,
+    Storm,
+    drawn,
+    drawn_reorganisations,
+    storms_of,
+    work_times,
+)
 from sim.stage import Kit, Observer, Stage
 from sim.task_checkers import (
     CosignedBatches,
@@ -55,6 +64,7 @@ from sim.task_checkers import (
     SignedAnswers,
 )
 from sim.vices import DRAWN_VICES, WORKER_VICES, Resident, Vice, Wish
+from sim.wallets import TURN_MS, Wallet
 from sim.world import EPOCH_MS, World
 
 GRANT_MSAT = 1_000_000_000
@@ -111,6 +121,7 @@ class Cast:
     genesis: Genesis
     members: list[Resident] = field(default_factory=list)
     joiners: list[Resident] = field(default_factory=list)
+    chain: AnchorChain | None = None
 
     @property
     def hosts(self) -> list[Resident]:
@@ -187,10 +198,17 @@ def task_spec(serial: int, assurance: Assurance, replicas: int) -> TaskSpec:
     )
 
 
+def _chain(options: ClusterOptions) -> AnchorChain | None:
+    """Give the Bitcoin chain of a world in which members anchor."""
+    if Fault.REORGANISATION not in options.faults:
+        return None
+    return AnchorChain(random.Random(options.seed * 4_099 + options.members))
+
+
 def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
     """Give out the parts: up to f members and one guest may have a vice."""
     genesis = genesis_of(options.members, replace(RULES, keep_ms=options.keep_ms))
-    cast = Cast(genesis)
+    cast = Cast(genesis, chain=_chain(options))
     may_lie = Fault.LIAR in options.faults
     replays = Fault.SEATS in options.faults and random.Random(options.seed + 2).randrange(2)
     bad = dice.sample(range(options.members), liars_max(options.members) if may_lie else 0)
@@ -216,11 +234,13 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
         node_options = NodeOptions(
             genesis,
             seed_of(name, place),
-            anchors=AnchorerOptions(enabled=False),
+            anchors=AnchorerOptions(enabled=cast.chain is not None, turn_ms=TURN_MS),
             telemetry=TelemetryOptions(capacity=4),
             log=SHORT_LOG if is_short else LogOptions(),
         )
         host = kit.host(node_options, dice.randrange(2**32), vices)
+        if cast.chain is not None:
+            host.notary = Wallet(number, cast.chain)
         (cast.members if is_member else cast.joiners).append(host)
     return cast
 
@@ -326,11 +346,13 @@ def build(
     disks = random.Random(options.seed * 12_289 + options.members)
     unneeded = _unneeded(options, cast, disks)
     happenings += draw_disks(honest, unneeded, options.faults, disks, storms[0].heals_ms)
+    if cast.chain is not None:
+        happenings += drawn_reorganisations(storms, cast.chain.rng)
     if options.happenings is not None:
         happenings = options.happenings
     history = History()
     keys = [host.key for host in cast.hosts]
-    lay(world, keys, happenings, *(storm.heals_ms for storm in storms))
+    lay(world, keys, happenings, *(storm.heals_ms for storm in storms), chain=cast.chain)
     if Fault.SYBIL in options.faults:
         _schedule_strangers(world, cast, more, storms[0].heals_ms)
     if Fault.SEATS in options.faults:
@@ -394,6 +416,7 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
                 DecidedSeats(),
                 BondsWait(genesis.rules.keep_ms),
                 PayVests(genesis.rules.audit_window_ms),
+                LogsAnchors(cast.chain),
                 InvitedOnly(frozenset(host.key for host in cast.hosts)),
                 OpenAreDue(LEASE_MS_MAX),
                 names,
@@ -412,6 +435,8 @@ def run(
     world.observers += [history, *watching]
     world.run(options.time_ms)
     check_ends(cast.honest)
+    if cast.chain is not None:
+        check_anchors(cast.chain, cast.honest)
     history.check()
     check_epochs(first_options(cast.genesis), cast.honest)
     ledger = cast.honest[0].ledger

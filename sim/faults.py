@@ -49,6 +49,11 @@ class Fault(Enum):
         "nodes keep a few blocks only: who was away fetches the state, and liars make states up",
     )
     SEATS = ("seats", (NODE,), "guests come into the committee, members leave and come back")
+    REORGANISATION = (
+        "reorganisation",
+        (NODE,),
+        "members anchor; Bitcoin blocks are undone, also below six confirmations, and fees rise",
+    )
     MONEY = ("money", (NODE,), "owners pass credits on, bond, and ask for bonds back, also in vain")
     LIAR = ("liar", (LOG, NODE), "up to f members and a guest lie, in the ways listed below")
 
@@ -67,6 +72,7 @@ FIRST_FAULTS = ALL_FAULTS - {
     Fault.SYBIL,
     Fault.SHORT_LOG,
     Fault.SEATS,
+    Fault.REORGANISATION,
     Fault.MONEY,
 }
 """What worlds had at first; seeds kept from then mean these."""

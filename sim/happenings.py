@@ -9,6 +9,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from ambientd.ports.store import StoreTable
+from sim.anchor_chain import BLOCK_MS, AnchorChain
 from sim.disk import Disk
 from sim.faults import Fault
 from sim.network import Weather
@@ -17,6 +18,7 @@ from sim.stage import Stage
 from sim.vices import Resident
 
 ROT_SEEN_MS = 300
+CALM_RATE_MSAT_VB = 1_000
 
 
 class WeatherTurns(Struct, frozen=True, tag="weather"):
@@ -98,9 +100,22 @@ class Tears(Struct, frozen=True, tag="torn-log"):
     is_kept: bool
 
 
-Happening: TypeAlias = (
+class Reorganises(Struct, frozen=True, tag="reorganisation"):
+    """The last Bitcoin blocks give way to others, which may hold what was ever signed before.
+
+    Bitcoin nodes may forget what waits, and from then on Bitcoin blocks ask for this fee.
+    """
+
+    at_ms: int
+    depth: int
+    rate_msat_vb: int
+    forgets: bool
+
+
+NodeHappening: TypeAlias = (
     WeatherTurns | Parts | Deafens | Crashes | Pauses | Forgets | Fills | Rots | Tears
 )
+Happening: TypeAlias = NodeHappening | Reorganises
 ROTTING = ("ledger", "committed", "block", "safety", "local")
 
 
@@ -203,10 +218,18 @@ def draw_disks(
 
 
 def lay(
-    world: Stage, keys: Sequence[bytes], happenings: Sequence[Happening], *heals_ms: int
+    world: Stage,
+    keys: Sequence[bytes],
+    happenings: Sequence[Happening],
+    *heals_ms: int,
+    chain: AnchorChain | None = None,
 ) -> None:
     """Put what happens into a world, and the healing of it all at these times."""
     for happening in happenings:
+        if isinstance(happening, Reorganises):
+            assert chain is not None, "a world without Bitcoin is refused before"
+            world.at(happening.at_ms, partial(_reorganise, world, chain, happening))
+            continue
         world.at(happening.at_ms, _action(world, keys, happening))
         if isinstance(happening, Parts):
             world.at(happening.heals_ms, world.network.heal)
@@ -216,11 +239,34 @@ def lay(
             world.at(happening.until_ms, partial(_calm, world, keys[happening.node]))
         elif isinstance(happening, Rots):
             world.at(happening.repaired_ms, partial(_repair, world, keys[happening.node]))
+    if chain is not None:
+        _keep_mining(world, chain)
     for heal_at in heals_ms:
         world.at(heal_at, partial(_heal, world, keys))
+        if chain is not None:
+            world.at(heal_at, partial(setattr, chain, "rate_msat_vb", CALM_RATE_MSAT_VB))
 
 
-def _action(world: Stage, keys: Sequence[bytes], happening: Happening) -> Callable[[], None]:
+def _keep_mining(world: Stage, chain: AnchorChain) -> None:
+    """Let Bitcoin blocks come as long as the world lasts."""
+
+    def mine() -> None:
+        chain.mine()
+        world.at(world.now + chain.rng.randrange(BLOCK_MS // 2, BLOCK_MS * 3 // 2), mine)
+
+    world.at(BLOCK_MS, mine)
+
+
+def _reorganise(world: Stage, chain: AnchorChain, happening: Reorganises) -> None:
+    depth = min(happening.depth, chain.height)
+    world.note("reorganises", depth)
+    chain.rate_msat_vb = happening.rate_msat_vb
+    chain.reorganise(depth)
+    if happening.forgets:
+        chain.forget()
+
+
+def _action(world: Stage, keys: Sequence[bytes], happening: NodeHappening) -> Callable[[], None]:
     match happening:
         case WeatherTurns():
             weather = Weather(

@@ -5,19 +5,20 @@ transaction before anything leaves, executions take a while, peers that fall sil
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ambientd.consensus.log import Log
-from ambientd.model.base import Digest, NodeId
+from ambientd.model.base import NodeId
 from ambientd.model.effect import (
     Abandon,
     AnchorRoot,
     Assignment,
     Execute,
     ExecutionReport,
+    HearAnchor,
+    LeaveAnchors,
 )
-from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Cancel, Record
 from ambientd.node.build import NodeOptions, build_node
 from ambientd.node.effect import (
@@ -31,7 +32,6 @@ from ambientd.node.effect import (
     Told,
 )
 from ambientd.node.event import (
-    AnchorProven,
     BodiesProposed,
     Event,
     ExecutionEnded,
@@ -50,6 +50,7 @@ from ambientd.runtime.persistence import recover, writes_of
 from sim.machine import Delivery, Effect
 from sim.node_store import CommittedRows
 from sim.vices import Resident, Vice, Wish, work_ms
+from sim.wallets import hand_on
 
 KEEPALIVE_MS = 1_000
 SILENT_MS_MAX = 3_500
@@ -57,11 +58,8 @@ ROUND_TRIP_MS = 5_000
 SAMPLE_MS = 5_000
 EXECUTION_MS_MAX = 400
 ABORTS_PERMILLE = 30
-ANCHOR_MS = 3_000
 
 FRAME, GOSSIP, KEEPALIVE = b"F", b"G", b"K"
-
-ProveAnchor = Callable[[Digest], AnchorProof]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,6 @@ class NodeHost(Resident):
         store: Store | None,
         seed: int,
         vices: frozenset[Vice] = frozenset(),
-        prove_anchor: ProveAnchor | None = None,
     ) -> None:
         super().__init__(options, random.Random(seed), vices)
         self._given_store = store
@@ -100,13 +97,10 @@ class NodeHost(Resident):
         self.faults: list[PeerMisbehaved] = []
         self.aborts_permille = ABORTS_PERMILLE
         self.answers = True
-        self.has_chain = True
-        self._prove_anchor = prove_anchor
         self._forget()
 
     def _forget(self) -> None:
         self._running: dict[Assignment, _Running] = {}
-        self._anchors: list[tuple[int, AnchorRoot]] = []
         self._heard: dict[NodeId, int] = {}
         self._measures_at: dict[NodeId, int] = {}
         self._allowed: frozenset[NodeId] = frozenset()
@@ -130,13 +124,14 @@ class NodeHost(Resident):
             return None
         heard = min(self._heard.values(), default=None)
         silent_ms = [] if heard is None else [heard + SILENT_MS_MAX + 1]
+        anchors_ms = None if self.notary is None else self.notary.next_deadline
         return min(
             self.node.next_deadline,
             self._keepalive_at,
             self._sample_at,
             *silent_ms,
             *(running.ends_ms for running in self._running.values()),
-            *(due_ms for due_ms, _ in self._anchors if self.has_chain),
+            *(() if anchors_ms is None else (anchors_ms,)),
         )
 
     # What happens to it
@@ -162,6 +157,8 @@ class NodeHost(Resident):
     def crash(self) -> None:
         """Lose everything but the store."""
         self.node = None
+        if self.notary is not None:
+            self.notary.crash()
         self._forget()
 
     def receive(self, sender: bytes, data: bytes, now: int) -> Sequence[Effect] | None:
@@ -192,11 +189,8 @@ class NodeHost(Resident):
             if now - heard_ms > SILENT_MS_MAX:
                 del self._heard[peer]
                 events.append(PeerLost(peer))
-        for due_ms, effect in list(self._anchors):
-            if now >= due_ms and self.has_chain and self._prove_anchor is not None:
-                self._anchors.remove((due_ms, effect))
-                proof = self._prove_anchor(effect.root)
-                events.append(AnchorProven(effect.size, effect.root, proof))
+        if self.notary is not None:
+            events += self.notary.due(now)
         if Vice.MEDDLE in self.vices and self._dice.randrange(40) == 0:
             tasks = [task for task, _ in self.ledger.open_tasks()[:2]]
             events.append(BodiesProposed(tuple(Cancel(task=task) for task in tasks)))
@@ -276,8 +270,8 @@ class NodeHost(Resident):
                 self._running.pop(assignment, None)
             case AllowNodes(nodes=nodes):
                 self._allowed = nodes
-            case AnchorRoot():
-                self._anchors.append((self._now + ANCHOR_MS, effect))
+            case AnchorRoot() | HearAnchor() | LeaveAnchors() if self.notary is not None:
+                hand_on(effect, self.notary)
             case Told():
                 self.told.append(effect)
             case PeerMisbehaved():

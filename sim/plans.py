@@ -90,6 +90,11 @@ SCENARIOS = MappingProxyType(
             _in(NODE, Fault.SHORT_LOG, Fault.CRASH, Fault.PARTITION, Fault.LIAR),
             "whole nodes that delete their log and stop and come back",
         ),
+        "node-anchors": Scenario(
+            NODE,
+            _in(NODE, Fault.REORGANISATION, Fault.DELAY, Fault.LOSS, Fault.CRASH, Fault.PARTITION),
+            "whole nodes that anchor in a chain which is undone, crashes amid it",
+        ),
         "node-money": Scenario(
             NODE,
             _in(NODE, Fault.MONEY, Fault.SEATS, Fault.DELAY, Fault.CRASH, Fault.LIAR),

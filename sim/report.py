@@ -16,6 +16,7 @@ from sim.happenings import (
     Happening,
     Parts,
     Pauses,
+    Reorganises,
     Rots,
     Tears,
     WeatherTurns,
@@ -37,7 +38,7 @@ svg { display: block; margin: .5em 0 1.5em; }
 text { font: 12px sans-serif; fill: #48525e; }
 .broken { color: #b3261e; } .line { fill: none; stroke: #1f6f8b; stroke-width: 1.5; }
 .term { stroke: #c77b1e; } .crash { fill: #b3261e; } .pause { fill: #8a6fb0; }
-.disk { fill: #6b4f2a; }
+.disk { fill: #6b4f2a; } .chain { fill: #1f6f8b; }
 .parts { fill: #c77b1e; opacity: .35; } .weather { fill: #7d8894; opacity: .5; }
 .deaf { fill: #2f8a5b; opacity: .45; } .axis { stroke: #d5dae0; }
 @media (prefers-color-scheme: dark) {
@@ -81,7 +82,8 @@ def render(plans: Sequence[Plan], *sections: str) -> str:
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Simulated worlds</title>'
         f"<style>{STYLE}</style>\n<h1>Simulated worlds</h1>\n"
         "<p>Blue: committed blocks. Orange: the term. Below, what befell each node: red crashes, "
-        "violet pauses, brown disks, green deaf or unheard, orange parted, grey bad weather.</p>\n"
+        "violet pauses, brown disks, green deaf or unheard, orange parted, grey bad weather, "
+        "blue undone Bitcoin blocks.</p>\n"
         f"{worlds}\n</html>\n"
     )
 
@@ -168,6 +170,8 @@ def _faults(plan: Plan, happenings: Sequence[Happening]) -> str:
 def _bars(happening: Happening, weather_ends: int) -> list[tuple[int, str, int]]:
     """Give the rows that a happening touches, its kind, and its end."""
     match happening:
+        case Reorganises(at_ms=at_ms):
+            return [(0, "chain", at_ms)]
         case WeatherTurns(loss=loss, slow=slow, duplication=duplication):
             return [(0, "weather", weather_ends)] if loss or slow or duplication else []
         case Parts(groups=groups, heals_ms=heals_ms):

@@ -11,7 +11,16 @@ from itertools import pairwise
 from msgspec.structs import replace
 
 from sim.faults import Fault
-from sim.happenings import Crashes, Deafens, Happening, Parts, draw, draw_more
+from sim.happenings import (
+    CALM_RATE_MSAT_VB,
+    Crashes,
+    Deafens,
+    Happening,
+    Parts,
+    Reorganises,
+    draw,
+    draw_more,
+)
 
 CALM_MS_MIN = 25_000
 RECOVERY_MS_MAX = 10_000
@@ -21,6 +30,8 @@ LONG_MS = 1_500_000  # always more than one storm
 STORM_MS = (15_000, 30_000)
 LULL_MS = (480_000, 1_200_000)
 SELDOM_MS = (5_000, 60_000)
+DEPTHS = (1, 1, 2, 3, 5, 6, 7, 10, 20, 60)  # six confirmations are what an anchor waits for
+RATES_MSAT_VB = (1_000, 1_000, 3_000, 10_000)
 BUSY_EVERY = 3  # a storm in a long world has a third of the work of a short world
 
 
@@ -98,6 +109,23 @@ def _mishaps(
             groups = tuple(dice.randrange(2) for _ in range(nodes))
             yield Parts(at_ms, groups, at_ms + dice.randrange(2_000, 30_000))
         at_ms += dice.randrange(40_000, 200_000)
+
+
+def drawn_reorganisations(storms: Sequence[Storm], dice: random.Random) -> tuple[Happening, ...]:
+    """Draw what befalls the Bitcoin chain: often in storms, a few times in each lull."""
+    happenings: list[Happening] = []
+    for storm in storms:
+        at_ms = storm.begins_ms + dice.randrange(3_000, 6_000)
+        while at_ms < storm.heals_ms:
+            depth, rate_msat_vb = dice.choice(DEPTHS), dice.choice(RATES_MSAT_VB)
+            happenings.append(Reorganises(at_ms, depth, rate_msat_vb, not dice.randrange(3)))
+            at_ms += dice.randrange(1_500, 6_000)
+    for before, after in pairwise(storms):
+        for _ in range(dice.randrange(3)):
+            at_ms = dice.randrange(before.recovers_ms, after.begins_ms)
+            depth = dice.choice(DEPTHS)
+            happenings.append(Reorganises(at_ms, depth, CALM_RATE_MSAT_VB, forgets=False))
+    return tuple(happenings)
 
 
 def work_times(

@@ -38,6 +38,7 @@ from ambientd.ports.store import StoreTable
 from ambientd.wasm.prepare import REWRITER_VERSION
 from sim.disk import Disk
 from sim.replays import Replays
+from sim.wallets import Notary
 
 Wish = Body | Record
 
@@ -132,6 +133,7 @@ class Resident(ABC):
         self.node: Node | None = None
         self.disk = Disk(self.key)
         self.has_lost_safety = False
+        self.notary: Notary | None = None
         self.wanted: dict[bytes, Wish] = {}
         self._dice = dice
         self._replays = Replays(random.Random(options.seed))
@@ -146,6 +148,8 @@ class Resident(ABC):
     def lose_disk(self) -> None:
         """Get an empty disk; what its key signed is forgotten, so it must never vote again."""
         self.disk = Disk(self.key)
+        if self.notary is not None:
+            self.notary.lose_disk()
         self._vote_no_more()
 
     def lose_safety(self) -> None:

@@ -29,6 +29,15 @@ _MORE_FAULTS = {
 }
 _ALL_FAULTS = FIRST_FAULTS | _MORE_FAULTS | {Fault.SEATS}
 
+_ANCHOR_FAULTS = {
+    Fault.REORGANISATION,
+    Fault.CRASH,
+    Fault.PARTITION,
+    Fault.DELAY,
+    Fault.LOSS,
+    Fault.BIT_ROT,
+}
+
 EXHIBITS = (
     Exhibit(
         Plan("node", 1, 4, 40_000, ("bit-rot",), (Rots(12_962, 3, "local", 34, 17_883),)),
@@ -58,5 +67,11 @@ EXHIBITS = (
         "Two owners wanted to leave before the ledger showed the word of the first, so the world "
         "itself left a committee of two, one of whom was then to lose its disk.",
         "3f5aeb3",
+    ),
+    Exhibit(
+        Plan("node-anchors", 5, 3, faults=labels(_ANCHOR_FAULTS)),
+        "A proof that was to take the place of an undone anchor was lost in a crash before it came "
+        "into the log, and nobody brought it again: the log kept the undone anchor for ever.",
+        "67399b3",
     ),
 )

@@ -22,7 +22,10 @@ from ambientd.model.record import Cancel, Record
 from ambientd.model.task import Commit, SlotState, TaskState
 from ambientd.node import core
 from ambientd.node.compaction import Compactor, PersistSnapshot
-from ambientd.roles import checkpointer
+from ambientd.roles import anchorer, checkpointer
+from ambientd.roles.anchoring.core import Anchoring
+from ambientd.roles.anchoring.events import Effect as AnchoringEffect
+from ambientd.roles.anchoring.events import PersistBook
 from ambientd.runtime import persistence
 from sim.mutants.patch import Mutant, Patch, always
 
@@ -197,6 +200,14 @@ def _never_kept(switched: Callable[..., PersistSnapshot]) -> object:
         return dataclasses.replace(switched(*arguments, **named), snapshot=None)
 
     return kept
+
+
+def _keeps_no_book(handle: Callable[..., list[AnchoringEffect]]) -> object:
+    def handled(*arguments: object, **named: object) -> list[AnchoringEffect]:
+        effects = handle(*arguments, **named)
+        return [effect for effect in effects if not isinstance(effect, PersistBook)]
+
+    return handled
 
 
 def _bug(
@@ -395,6 +406,31 @@ LEDGER_MUTANTS = (
             lambda _: lambda found, _: found.telemetry_epoch,
         ),
         scenario="node-rot",
+    ),
+    _bug(
+        "keeps-first-anchors",
+        "keeps a batch's first anchor, also when its Bitcoin block was undone",
+        Patch(upkeep, "supersedes", always(False)),
+        scenario="node-anchors",
+    ),
+    _bug(
+        "takes-any-anchor",
+        "lets any anchor take the place of the one before",
+        Patch(upkeep, "supersedes", always(True)),
+        Patch(anchorer, "supersedes", always(True)),
+        scenario="node-anchors",
+    ),
+    _bug(
+        "anchors-once",
+        "does not notice that a Bitcoin block with an anchor was undone",
+        Patch(Anchoring, "_lose", always(None)),
+        scenario="node-anchors",
+    ),
+    _bug(
+        "pays-after-crashes",
+        "forgets which anchors it has signed when it crashes",
+        Patch(Anchoring, "handle", _keeps_no_book),
+        scenario="node-anchors",
     ),
     _bug("own-clock", "dates blocks by its own clock", Patch(core, "apply_block", _own_clock)),
 )

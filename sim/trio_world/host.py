@@ -43,6 +43,7 @@ from ambientd.runtime.pump import Perform, Pump
 from ambientd.runtime.service import Parts, run_node
 from sim.machine import Delivery, Effect
 from sim.node_machine import ABORTS_PERMILLE, FRAME, GOSSIP, SAMPLE_MS, Persisted
+from sim.trio_world.anchors import SimulatedAnchors
 from sim.trio_world.executions import NoMeter, NoSensors, PretendedEngines, Shelf
 from sim.trio_world.medium import Medium
 from sim.trio_world.sky import now_ms
@@ -177,10 +178,13 @@ class TrioHost(Resident):
             blobs=blobs,
             news=News(),
             probe=NoSensors(),
-            anchors=None,
+            anchors=self._anchors(),
             now=self.around.now,
             sample_s=SAMPLE_MS / 1000,
         )
+
+    def _anchors(self) -> SimulatedAnchors | None:
+        return None if self.notary is None else SimulatedAnchors(self.notary, self.around.now)
 
     def _transport_options(self) -> TransportOptions:
         others = sorted(self.around.addresses.items())
@@ -233,6 +237,8 @@ class TrioHost(Resident):
         """Lose everything but the store and the blobs; nothing more is written or sent."""
         if self.life is not None:
             self.life.writer.stop()
+        if self.notary is not None:
+            self.notary.crash()
         self.life = self.node = None
 
     def sees(self, effect: Effect) -> None:

@@ -6,14 +6,14 @@ from ambientd.codec.statements import task_id
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import LedgerEvent
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import NodeId, TaskId
+from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import Rules
 from ambientd.model.record import Admit, Body, SeatAsked, SeatVote, SeatWish
 from ambientd.model.task import Assurance
 from ambientd.node.build import NodeOptions, beacon_tip
 from ambientd.node.compaction import LogOptions
 from ambientd.node.effect import PeerMisbehaved
-from ambientd.node.event import BodiesProposed
+from ambientd.node.event import AnchorProven, BodiesProposed
 from ambientd.roles.anchorer import AnchorerOptions
 from ambientd.telemetry.core import TelemetryOptions
 from sim.cluster import (
@@ -28,11 +28,46 @@ from sim.cluster import (
 )
 from sim.node_machine import NodeHost
 from sim.vices import Vice
+from sim.wallets import Told
 from sim.world import EPOCH_MS, World
 from tests.fakes.memory_store import MemoryStore
 from tests.ledger.bitcoin import anchor_proof
 
 STEP_MS = 50
+ANCHOR_MS = 3_000
+
+
+class PromptNotary:
+    """Proves each root after a while, as long as it has a chain."""
+
+    def __init__(self, world: World) -> None:
+        self.has_chain = True
+        self._world = world
+        self._wanted: list[tuple[int, int, Digest]] = []
+
+    @property
+    def next_deadline(self) -> int | None:
+        return min((due_ms for due_ms, _, _ in self._wanted if self.has_chain), default=None)
+
+    def want(self, size: int, root: Digest) -> None:
+        self._wanted.append((EPOCH_MS + self._world.now + ANCHOR_MS, size, root))
+
+    def hear(self, root: Digest, raw_tx: bytes) -> None:
+        """Know better."""
+
+    def leave(self, size: int) -> None:
+        """Prove it all the same."""
+
+    def due(self, now: int) -> list[Told]:
+        due = [each for each in self._wanted if self.has_chain and now >= each[0]]
+        self._wanted = [each for each in self._wanted if each not in due]
+        return [AnchorProven(size, root, anchor_proof(root)) for _, size, root in due]
+
+    def crash(self) -> None:
+        self._wanted.clear()
+
+    def lose_disk(self) -> None:
+        self._wanted.clear()
 
 
 class Cluster:
@@ -71,8 +106,8 @@ class Cluster:
                 MemoryStore(),
                 seed * 1_000 + number,
                 frozenset() if vice is None else frozenset({vice}),
-                prove_anchor=anchor_proof,
             )
+            host.notary = PromptNotary(self.world)
             host.aborts_permille = 0
             (self.cast.members if is_member else self.cast.joiners).append(host)
             self.world.add(host)

@@ -23,7 +23,7 @@ from sim.cluster import RULES
 from sim.node_machine import Persisted
 from sim.vices import Vice
 from sim.world import EPOCH_MS
-from tests.node.cluster import Cluster
+from tests.node.cluster import Cluster, PromptNotary
 
 
 def _accepts(ledger: LedgerState, node: NodeId) -> bool:
@@ -194,7 +194,8 @@ def test_whoever_has_a_chain_anchors_also_where_the_coordinator_has_none(
 ) -> None:
     cluster = Cluster(anchors=lambda number: _turns(enabled=number == payer or not is_off))
     for number, host in enumerate(cluster.hosts):
-        host.has_chain = number == payer
+        assert isinstance(host.notary, PromptNotary)
+        host.notary.has_chain = number == payer
     cluster.until_closed(cluster.submit())
     leader = cluster.coordinator()
     cluster.until(cluster.everywhere(lambda ledger: ledger.anchored_size() == 1))

@@ -45,7 +45,7 @@ from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.roles.anchoring.purse import Payment, Short, bumped_fee, first_fee, pay
 from ambientd.rules.anchor_costs import DUST_SAT, INPUTS_MAX, anchor_vsize
 from ambientd.rules.bitcoin import decode_transaction
-from sim.anchors import UnsignedPurse
+from sim.wallets import UnsignedPurse
 
 ROOT, LATER = Digest(b"\x01" * 32), Digest(b"\x02" * 32)
 HASH, OTHER_HASH = b"\x0a" * 32, b"\x0b" * 32
@@ -388,7 +388,37 @@ def replace_place(place: Place) -> Place:
 def test_a_root_that_is_wanted_again_is_proved_again() -> None:
     desk, txid = proving()
     desk.tell(RootWanted(1, ROOT))
-    assert CollectProof(1, ROOT, desk.places[txid], 5) in desk.see()
+    asked = CollectProof(1, ROOT, desk.places[txid], 5)
+    assert asked in desk.see()
+    desk.tell(ProofTaken(ROOT, asked.place))
+    assert desk.see() == []
+
+
+def test_a_root_that_is_undone_while_it_is_wanted_again_needs_a_heavier_proof() -> None:
+    desk, _ = proving()
+    again = Desk(book=desk.book)
+    again.tell(RootWanted(1, ROOT))
+    again.hashes[100] = OTHER_HASH
+    again.see()
+    assert again.entry().reorganised == 1
+
+
+def test_after_a_start_proofs_that_took_the_place_of_undone_ones_are_brought_again() -> None:
+    desk, txid = proving()
+    del desk.places[txid]
+    desk.hashes[100] = OTHER_HASH
+    desk.see()
+    desk.mine(txid, desk.height, OTHER_HASH)
+    desk.height += 6
+    asked = CollectProof(1, ROOT, desk.places[txid], 6)
+    assert asked in desk.see()
+    desk.tell(ProofTaken(ROOT, asked.place))
+    assert asked not in desk.see()
+    again = Desk(book=desk.book)
+    again.height, again.places, again.hashes = desk.height, desk.places, desk.hashes
+    assert asked in again.see(), "the log may not have had it before the crash"
+    again.tell(ProofTaken(ROOT, asked.place))
+    assert again.see() == []
 
 
 def test_a_reorganisation_takes_a_proven_root_back_and_asks_for_a_heavier_proof() -> None:

@@ -1,0 +1,105 @@
+"""What must hold of anchors in worlds of whole nodes: in the log, and in the chain at the end."""
+
+from collections.abc import Sequence
+
+from ambientd.ledger.entries import CheckpointEntry, Table
+from ambientd.model.base import NodeId
+from ambientd.model.receipt import AnchorProof
+from ambientd.roles.anchoring.book import Stage
+from ambientd.rules.bitcoin import double_sha256
+from sim.anchor_chain import AnchorChain
+from sim.checkers import InvariantViolation, Kinds
+from sim.disk import DiskLost
+from sim.machine import Effect, Host
+from sim.node_checkers import NodeChecker, ledger_changes
+from sim.node_machine import Persisted
+from sim.vices import Resident
+from sim.wallets import Wallet
+
+
+class LogsAnchors(NodeChecker):
+    """An anchor in the log was mined once; another block's takes its place only with more work."""
+
+    effects: Kinds = (Persisted, DiskLost)
+
+    def __init__(self, chain: AnchorChain | None) -> None:
+        self._chain = chain
+        self._kept: dict[tuple[bytes, bytes], AnchorProof] = {}
+        self.replaced = 0
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Follow each batch's anchor, as each honest node has it."""
+        if isinstance(effect, DiskLost):
+            self._kept = {key: kept for key, kept in self._kept.items() if key[0] != node.key}
+        for change in ledger_changes(effect) if self._chain is not None and node.is_honest else ():
+            for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
+                if table is Table.CHECKPOINT and isinstance(entry, CheckpointEntry):
+                    fault = self._fault((node.key, name), entry)
+                    if fault is not None:
+                        text = f"{fault}, size {entry.note.size} at {now} ms"
+                        raise InvariantViolation("the log's anchors only gain work", text)
+
+    def _fault(self, key: tuple[bytes, bytes], entry: CheckpointEntry) -> str | None:
+        assert self._chain is not None, "somebody anchors"
+        known, found = self._kept.get(key), entry.anchor
+        if found is None:
+            return None if known is None else "an anchor is gone"
+        block = self._chain.made.get(double_sha256(found.header))
+        if block is None or all(entry.note.root not in tx.roots for tx in block.txs):
+            return "an anchor was never mined"
+        self._kept[key] = found
+        if known is None or found == known:
+            return None
+        self.replaced += 1
+        # Each of the chain's headers has the same work.
+        if len(found.following_headers) <= len(known.following_headers):
+            return "an anchor gave way to one with no more work"
+        return (
+            "an anchor gave way to one of its own block" if found.header == known.header else None
+        )
+
+
+def check_anchors(chain: AnchorChain, hosts: Sequence[Resident]) -> None:
+    """At the end every batch is in the best chain, paid for once, and the log's anchor with it."""
+    ledger = hosts[0].ledger
+    anchored = {root for block in chain.blocks for tx in block.txs for root in tx.roots}
+    sizes = [
+        size
+        for size in ledger.checkpoint_sizes()
+        if (entry := ledger.checkpoint(size)) is not None and entry.note.root in anchored
+    ]
+    held = max(sizes, default=0)
+    if held < ledger.checkpoint_size():
+        text = f"{ledger.checkpoint_size()} receipts are closed, {held} are in the best chain"
+        raise InvariantViolation("no batch is lost", text)
+    _check_payers(chain, hosts)
+    for host in hosts:
+        if NodeId(host.key) not in ledger.members:
+            continue
+        assert isinstance(host.notary, Wallet), "who anchors has a wallet"
+        for progress in host.notary.progress:
+            root = progress.entry
+            kept = ledger.checkpoint(root.size)
+            # An older batch may have no anchor of its own: a later one holds it.
+            if root.stage is not Stage.PROVEN or kept is None or kept.anchor is None:
+                continue
+            if not chain.holds(double_sha256(kept.anchor.header)):
+                text = f"that of {root.size} receipts is in no block of the best chain"
+                raise InvariantViolation("the log's anchors are in the best chain", text)
+
+
+def _check_payers(chain: AnchorChain, hosts: Sequence[Resident]) -> None:
+    """Find a root that one wallet has brought into the chain twice."""
+    wallets = {
+        host.notary.purse.script: host.notary for host in hosts if isinstance(host.notary, Wallet)
+    }
+    paid: set[tuple[bytes, bytes]] = set()
+    for block in chain.blocks:
+        for tx in block.txs:
+            for root in tx.roots:
+                owner = tx.pays[1][1]
+                wallet = wallets.get(owner)
+                if (root, owner) in paid and wallet is not None and not wallet.has_begun_anew:
+                    text = f"root {root.hex()[:12]} is in the chain twice, paid by one wallet"
+                    raise InvariantViolation("no batch is paid for twice", text)
+                paid.add((root, owner))
