@@ -211,6 +211,9 @@ def test_who_may_not_withdraw_moves_nothing() -> None:
         (1, cluster.out(50_000, fee_sat=1), "relay"),
         (1, cluster.out(150_000, fee_sat=120_000), "limit"),
         (1, cluster.out(600, fee_sat=300), "dust"),
+        (1, cluster.out(600, fee_sat=50_000), "dust"),
+        (1, cluster.out(600, fee_sat=2**53 - 1), "limit"),
+        (1, cluster.out(0), "dust"),
         (77, cluster.out(600), "never convicted"),
     ):
         [said] = rejections(cluster.block((author, body)))

@@ -8,6 +8,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from ambientd.model.peg import PaymentKind, PegCoin, PegPayment, PegWallet
 from ambientd.rules.bitcoin_codec import Outpoint, compact_size, double_sha256
 from ambientd.rules.peg_script import keys_of, witness_script
@@ -168,7 +170,8 @@ def signed_transaction(
 
 def size_of(payment: PegPayment, wallets: Wallets) -> int:
     """Give a payment's size in virtual bytes, with signatures of the largest size."""
-    weight = 4 * len(base_transaction(payment, 0)) + 2
+    # Without a fee: the one that is asked for may be more than there is.
+    weight = 4 * len(base_transaction(replace(payment, fees_sat=(0,)), 0)) + 2
     for coin in payment.coins:
         wallet = wallets[coin.wallet]
         script = len(witness_script(wallet, coin.index))

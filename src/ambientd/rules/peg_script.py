@@ -39,14 +39,23 @@ def child_key(key: bytes, chain_code: bytes, index: int) -> bytes:
     Raises:
         ValueError: for a key that is none, and for the one index in 2^127 that has no key.
     """
+    child = secp256k1.add_to_key(key, child_tweak(key, chain_code, index))
+    if child is None:
+        raise ValueError("the key is no point of the curve, or has no child at this index")
+    return child
+
+
+def child_tweak(key: bytes, chain_code: bytes, index: int) -> int:
+    """Give what a child's secret has on top of its parent's.
+
+    Raises:
+        ValueError: for an index that needs the parent's secret.
+    """
     if not 0 <= index <= INDEX_MAX:
         msg = f"an index lies between 0 and {INDEX_MAX}, this one is {index}"
         raise ValueError(msg)
     tweak = hmac.new(chain_code, key + index.to_bytes(4, "big"), sha512).digest()[:32]
-    child = secp256k1.add_to_key(key, int.from_bytes(tweak, "big"))
-    if child is None:
-        raise ValueError("the key is no point of the curve, or has no child at this index")
-    return child
+    return int.from_bytes(tweak, "big")
 
 
 def keys_of(wallet: PegWallet, index: int) -> list[bytes]:
