@@ -1,16 +1,27 @@
 """What must hold of answers that one worker gave alone: their pay, and their audits."""
 
+from collections.abc import Sequence
 from typing import cast
 
-from ambientd.ledger.entries import META_KEY, Meta, Table, Unvested
+from ambientd.codec.statements import result_root
+from ambientd.ledger.entries import (
+    META_KEY,
+    AuditEntry,
+    AuditState,
+    Meta,
+    Table,
+    TaskEntry,
+    Unvested,
+)
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import DIGEST_BYTES, NodeId
+from ambientd.model.base import DIGEST_BYTES, NodeId, TaskId
 from sim.checkers import InvariantViolation, Kinds
 from sim.disk import DiskLost
 from sim.machine import Effect, Host
 from sim.node_checkers import NodeChecker, ledger_changes
 from sim.node_machine import Persisted
-from sim.vices import Resident
+from sim.task_checkers import EntryChecker
+from sim.vices import Resident, honest_answer
 
 
 class PayVests(NodeChecker):
@@ -50,3 +61,54 @@ class PayVests(NodeChecker):
     def _is_honest(ledger: LedgerState, name: bytes) -> bool:
         entry = ledger.node(NodeId(name[:DIGEST_BYTES]))
         return entry is not None and not entry.tombstoned
+
+
+class FairAudits(EntryChecker):
+    """Nobody audits itself, no right answer is revoked, and no honest auditor confirms a lie."""
+
+    def __init__(self, honest: frozenset[bytes]) -> None:
+        super().__init__()
+        self._honest = honest
+        self.confirmed = 0
+        self.refuted = 0
+
+    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
+        """Judge who audits, and what audits find."""
+        del table
+        if isinstance(entry, TaskEntry) and entry.audits is not None:
+            if any(slot.worker == entry.audits.worker for slot in entry.slots):
+                text = f"audit {name.hex()[:12]} at {now} ms"
+                raise InvariantViolation("nobody audits itself", text)
+        elif isinstance(entry, AuditEntry):
+            fault = self._fault(node.ledger, TaskId(name), entry)
+            if fault is not None:
+                text = f"{fault}, task {name.hex()[:12]} at {now} ms"
+                raise InvariantViolation("audits are fair", text)
+
+    def _fault(self, ledger: LedgerState, task: TaskId, about: AuditEntry) -> str | None:
+        audited = ledger.task(task)
+        if audited is None:
+            return None
+        said = result_root(audited.receipts[0].receipt.result)
+        is_right = said == result_root(honest_answer(audited.spec))
+        if about.state is AuditState.CONFIRMED:
+            self.confirmed += 1
+            if not is_right and self._honest & set(about.confirmed_by):
+                return "an honest auditor is said to have found a lie"
+        if about.state is AuditState.REFUTED:
+            self.refuted += 1
+            liar = ledger.node(about.worker)
+            if is_right or about.revocation is None or liar is None or not liar.tombstoned:
+                return "an answer was refuted that is right, or its worker kept its name"
+        return None
+
+
+def check_audits(hosts: Sequence[Resident]) -> None:
+    """At the end no answer waits for a draw that was due, or stands on convicted nodes' word."""
+    for host in hosts:
+        ledger = host.ledger
+        suspects = ledger.audits.suspects(1)
+        late_ms = ledger.meta.time_ms - ledger.genesis.rules.audit_window_ms
+        if waiting := suspects or ledger.audits.awaiting(late_ms, 1):
+            text = f"task {waiting[0].hex()[:12]} was not audited"
+            raise InvariantViolation("suspect and drawn answers are audited", text)

@@ -28,7 +28,7 @@ from ambientd.rules.verdicts import liars_max, quorum
 from ambientd.telemetry.core import TelemetryOptions
 from sim.anchor_chain import AnchorChain
 from sim.anchor_checkers import LogsAnchors, check_anchors
-from sim.audit_checkers import PayVests
+from sim.audit_checkers import FairAudits, PayVests, check_audits
 from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, draw_disks, lay
 from sim.histories import History
@@ -75,9 +75,15 @@ LOOKS = 4
 LAST_TASK_MS_BEFORE_END = 15_000
 UNTIL_MS = EPOCH_MS + 3_600_000
 CLOCKS_MS = 1_000  # what clocks and block time may differ by
+REPLICAS = (1, 2, 2, 2, 3)
 SHORT_LOG = LogOptions(snapshot_blocks=16, kept_blocks=8)
 RULES = Rules(
-    lease_ms=2_000, reveal_ms=2_000, dispute_ms=4_000, batch_ms=1_000, audit_window_ms=6_000
+    lease_ms=2_000,
+    reveal_ms=2_000,
+    dispute_ms=4_000,
+    batch_ms=1_000,
+    audit_window_ms=6_000,
+    audit_permille=300,
 )
 
 
@@ -92,6 +98,7 @@ class ClusterOptions:
     time_ms: int = 60_000
     task_every_ms: int = 700
     keep_ms: int = RULES.keep_ms
+    replicas: tuple[int, ...] = REPLICAS  # what submitters choose from
     happenings: tuple[Happening, ...] | None = None  # None: drawn from the seed
     vices: frozenset[Vice] | None = None  # None: drawn from the seed
 
@@ -266,7 +273,7 @@ def _schedule_tasks(
     times = work_times(storms, 1_000, end, options.task_every_ms, dice)
     for serial, time_ms in enumerate(times):
         host = dice.choice(submitters)
-        replicas = min(dice.choice([1, 2, 2, 2, 3]), options.members)
+        replicas = min(dice.choice(options.replicas), options.members)
         assurance = Assurance.NONE if replicas == 1 else Assurance.REPLICATED
         spec = kit.spec(serial, assurance, replicas)
         until_ms = min(UNTIL_MS, EPOCH_MS + time_ms + options.keep_ms - CLOCKS_MS)
@@ -415,6 +422,7 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
                 CosignedBatches(genesis),
                 DecidedSeats(),
                 BondsWait(genesis.rules.keep_ms),
+                FairAudits(frozenset(host.key for host in cast.honest)),
                 PayVests(genesis.rules.audit_window_ms),
                 LogsAnchors(cast.chain),
                 InvitedOnly(frozenset(host.key for host in cast.hosts)),
@@ -437,6 +445,7 @@ def run(
     check_ends(cast.honest)
     if cast.chain is not None:
         check_anchors(cast.chain, cast.honest)
+    check_audits(cast.honest)
     history.check()
     check_epochs(first_options(cast.genesis), cast.honest)
     ledger = cast.honest[0].ledger

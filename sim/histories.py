@@ -66,6 +66,9 @@ class History(NodeChecker):
                     self._saw_state(name, index, entry, now)
 
     def _saw_state(self, task: bytes, index: int, entry: TaskEntry | None, now: int) -> None:
+        is_known = task in self._indexes
+        if (not is_known) if entry is None else (entry.audits is not None):
+            return  # an audit, which nobody asked for
         state, submitter = (None, b"") if entry is None else (entry.state, entry.submitter)
         known = self._states.get((task, index))
         if known is None:

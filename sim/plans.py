@@ -42,6 +42,7 @@ class Scenario:
     text: str
     tenure_ms: int = 600_000
     keep_ms: int = Rules().keep_ms
+    replicas: tuple[int, ...] = cluster.REPLICAS
 
 
 def _in(world: str, *faults: Fault) -> frozenset[Fault]:
@@ -94,6 +95,12 @@ SCENARIOS = MappingProxyType(
             NODE,
             _in(NODE, Fault.REORGANISATION, Fault.DELAY, Fault.LOSS, Fault.CRASH, Fault.PARTITION),
             "whole nodes that anchor in a chain which is undone, crashes amid it",
+        ),
+        "node-audits": Scenario(
+            NODE,
+            _in(NODE, Fault.LIAR, Fault.BAD_WORKER, Fault.DELAY, Fault.CRASH),
+            "whole nodes whose tasks have one worker each, some of them liars",
+            replicas=(1,),
         ),
         "node-money": Scenario(
             NODE,
@@ -219,6 +226,7 @@ def _cluster_options(plan: Plan) -> cluster.ClusterOptions:
         faults=plan.effective_faults,
         time_ms=plan.time_ms,
         keep_ms=SCENARIOS[plan.scenario].keep_ms,
+        replicas=SCENARIOS[plan.scenario].replicas,
         happenings=plan.happenings,
         vices=None if plan.lies is None else frozenset(Vice[name.upper()] for name in plan.lies),
     )

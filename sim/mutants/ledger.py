@@ -12,9 +12,26 @@ from ambientd.consensus import snapshots
 from ambientd.consensus.log import Log
 from ambientd.consensus.messages import Pages
 from ambientd.consensus.snapshots import SnapshotFetcher
-from ambientd.ledger import accounts, admission, assigning, seats, settling, tasks, upkeep, vesting
+from ambientd.ledger import (
+    accounts,
+    admission,
+    assigning,
+    audits,
+    seats,
+    settling,
+    tasks,
+    upkeep,
+    vesting,
+)
 from ambientd.ledger.draft import BlockContext, Draft
-from ambientd.ledger.entries import EvidenceEntry, TaskEntry, unvested_key
+from ambientd.ledger.entries import (
+    AuditEntry,
+    AuditState,
+    EvidenceEntry,
+    TaskEntry,
+    audit_key,
+    unvested_key,
+)
 from ambientd.ledger.events import BondReturned
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import SignedReceipt
@@ -112,6 +129,22 @@ def _credits_twice(credit: Callable[..., None]) -> object:
         credit(self, node, amount_msat * (2 if amount_msat > 0 else 1))
 
     return credited
+
+
+def _takes_nothing_back(revoke: Callable[..., None]) -> object:
+    def revoked(draft: Draft, audit: TaskId, entry: TaskEntry, *rest: object) -> None:
+        assert entry.audits is not None
+        about = draft.get(audit_key(entry.audits.task))
+        revoke(draft, audit, entry, *rest)
+        assert isinstance(about, AuditEntry)
+        confirmed = replace(about, state=AuditState.CONFIRMED, confirmed_by=_workers(entry))
+        draft.put(audit_key(entry.audits.task), confirmed)
+
+    return revoked
+
+
+def _workers(entry: TaskEntry) -> tuple[NodeId, ...]:
+    return tuple(slot.worker for slot in entry.slots)
 
 
 def _left_there(taken: Callable[..., int]) -> object:
@@ -316,6 +349,39 @@ LEDGER_MUTANTS = (
         "leaves a liar what it had asked back",
         Patch(Draft, "convict", _spares_what_waits),
         scenario="node-money",
+        vice="lie",
+    ),
+    _bug(
+        "audits-itself",
+        "lets a worker audit its own answer",
+        Patch(TaskEntry, "barred", lambda _: property(lambda _: frozenset())),
+        scenario="node-audits",
+    ),
+    _bug(
+        "believes-auditors",
+        "takes an answer back on an auditor's word, without the referees",
+        Patch(tasks, "confirms", always(True)),
+        scenario="node-audits",
+        vice="lie",
+    ),
+    _bug(
+        "forgives-lies",
+        "leaves the other answers of a convicted worker as they are",
+        Patch(audits, "reopen", always(None)),
+        scenario="node-audits",
+        vice="lie",
+    ),
+    _bug(
+        "draws-nothing",
+        "never draws who is audited",
+        Patch(audits, "draw", always(None)),
+        scenario="node-audits",
+    ),
+    _bug(
+        "hides-revocations",
+        "convicts a liar and takes nothing back",
+        Patch(audits, "_revoke", _takes_nothing_back),
+        scenario="node-audits",
         vice="lie",
     ),
     _bug(

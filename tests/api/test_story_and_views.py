@@ -9,6 +9,7 @@ from ambientd.api.views import node_info, receipt_file, receipt_state, task_line
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.ledger import events as ledger
+from ambientd.ledger.entries import AuditSource
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.execution import AbortCause
 from ambientd.model.record import Anchor, Cancel, SeatWish
@@ -61,6 +62,11 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     seen.setdefault("BondRaised", ledger.BondRaised(node, 7, 1))
     seen.setdefault("BondAskedBack", ledger.BondAskedBack(node, 7, 9, 1))
     seen.setdefault("BondReturned", ledger.BondReturned(node, 7))
+    seen.setdefault("AuditOpened", ledger.AuditOpened(task, task, AuditSource.BITCOIN))
+    seen.setdefault("AuditUndecided", ledger.AuditUndecided(task))
+    seen.setdefault("ResultSuspected", ledger.ResultSuspected(task, node, node))
+    seen.setdefault("ResultConfirmed", ledger.ResultConfirmed(task, node))
+    seen.setdefault("ResultRevoked", ledger.ResultRevoked(task, node, node, 7))
     seen.setdefault("PayWaits", ledger.PayWaits(task, node, 7, 9))
     seen.setdefault("PayLost", ledger.PayLost(task, node, 7))
     seen.setdefault("PremiumPaid", ledger.PremiumPaid(task, 7))

@@ -5,7 +5,7 @@ from msgspec.structs import asdict
 from ambientd.api.replies import TroubleKind
 from ambientd.api.troubles import DEEDS, SILENT_MS, LogSeen, convicted, troubles_of
 from ambientd.ledger.entries import EvidenceEntry
-from ambientd.ledger.settling import EVIDENCE_OF_LIE, EVIDENCE_OF_TWO_VERDICTS
+from ambientd.ledger.evidence import EVIDENCE_OF_LIE, EVIDENCE_OF_TWO_VERDICTS
 from ambientd.model.base import NodeId, TaskId
 from ambientd.node.stops import LOG_EVIDENCE
 from ambientd.telemetry.core import EVIDENCE_KIND

@@ -130,6 +130,7 @@ class TestCluster:
     network: str = "regtest"
     time_ms: int = START_MS
     index: int = 0
+    term: int = 1
     events: list[LedgerEvent] = field(default_factory=list)
     working_ms: int = 5
     energy_mj: int = 12
@@ -175,9 +176,9 @@ class TestCluster:
         self.index += 1
         context = BlockContext(
             index=self.index,
-            term=1,
+            term=self.term,
             time_ms=self.time_ms,
-            beacon=sha256(b"%d" % self.index),
+            beacon=self.beacon,
             proposer=self.node(self.index % self.members),
             hash=sha256(b"block %d" % self.index),
         )
@@ -192,6 +193,11 @@ class TestCluster:
         assert self.state.total_msat() == self.total_msat + pegged_msat, "money was made or lost"
         self.events += done.events
         return list(done.events)
+
+    @property
+    def beacon(self) -> bytes:
+        """Give the last block's randomness."""
+        return sha256(b"%d" % self.index)
 
     def restarted(self) -> LedgerState:
         """Give the state as it comes back from a store."""

@@ -104,7 +104,7 @@ def test_the_window_is_never_longer_than_tasks_are_kept() -> None:
 
 
 def test_a_block_lets_a_bounded_number_of_payments_vest() -> None:
-    cluster = TestCluster(rules=Rules(audit_window_ms=1_000_000))
+    cluster = TestCluster(rules=Rules(audit_window_ms=1_000_000, audit_permille=0))
     count = DUE_LOOKED_AT_MAX + 3
     for number in range(count):
         alone(cluster, nonce=b"%d" % number)

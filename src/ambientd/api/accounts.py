@@ -108,7 +108,7 @@ def account(state: LedgerState, node: NodeId) -> replies.Account:
     entry, moves = state.node(node), state.moves(node)
     assert entry is not None, "accounts are of nodes that the ledger knows"
     unvested = state.unvested(node)
-    own = (task for _, task in state.open_tasks() if task.submitter == node)
+    own = (task for _, task in state.open_tasks() if task.submitter == node and task.audits is None)
     return replies.Account(
         node=node.hex(),
         name=entry.profile.name,

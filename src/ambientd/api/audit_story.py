@@ -4,9 +4,24 @@ from typing import TypeAlias, assert_never
 
 from ambientd.api.replies import EventKind
 from ambientd.ledger import events as ledger
+from ambientd.ledger.entries import AuditSource
 
 Fields: TypeAlias = dict[str, str | int | float | bool | list[str] | None]
-AuditEvent: TypeAlias = ledger.PayWaits | ledger.PayLost | ledger.PremiumPaid
+AuditEvent: TypeAlias = (
+    ledger.AuditOpened
+    | ledger.AuditUndecided
+    | ledger.PayLost
+    | ledger.PayWaits
+    | ledger.PremiumPaid
+    | ledger.ResultConfirmed
+    | ledger.ResultRevoked
+    | ledger.ResultSuspected
+)
+_DRAWN = {
+    AuditSource.COMMITTEE: "drawn by the committee's hash chain",
+    AuditSource.BITCOIN: "drawn by a Bitcoin block",
+    AuditSource.LIE: "who vouched for the answer is convicted",
+}
 
 
 def audit_line(event: AuditEvent) -> tuple[EventKind, str, Fields]:
@@ -19,6 +34,20 @@ def audit_line(event: AuditEvent) -> tuple[EventKind, str, Fields]:
         case ledger.PayLost(node=node, amount_msat=amount):
             text = f"{_short(node)} loses {amount} msat that had not vested"
             return EventKind.PAY_LOST, text, fields | _of(node, amount)
+        case ledger.AuditOpened(audit=audit, source=source):
+            text = f"audited as {_short(audit)}: {_DRAWN[source]}"
+            return EventKind.AUDIT_OPENED, text, fields | {"audit": audit.hex()}
+        case ledger.ResultSuspected(worker=worker):
+            text = f"suspect: {_short(worker)}, who answered alone, is convicted; it is audited"
+            return EventKind.RESULT_SUSPECTED, text, fields | {"node": worker.hex()}
+        case ledger.ResultConfirmed(worker=worker):
+            text = f"the audit has found what {_short(worker)} answered"
+            return EventKind.RESULT_CONFIRMED, text, fields | {"node": worker.hex()}
+        case ledger.ResultRevoked(worker=worker, leaf=leaf):
+            text = f"revoked: the answer of {_short(worker)} is wrong, as the committee has found"
+            return EventKind.RESULT_REVOKED, text, fields | {"node": worker.hex(), "leaf": leaf}
+        case ledger.AuditUndecided():
+            return EventKind.AUDIT_UNDECIDED, "the audit came to no result", fields
         case ledger.PremiumPaid(amount_msat=amount):
             text = f"{amount} msat go to the reserve that audits are paid from"
             return EventKind.PREMIUM_PAID, text, fields | {"amount_msat": amount}

@@ -409,6 +409,11 @@ class EventKind(StrEnum):
     REFEREE_SPOKE = "referee_spoke"  # task, node
     LIAR_NAMED = "liar_named"  # task, node, evidence, reputation_before, reputation_after
     TASK_PAID = "task_paid"  # task, node, amount_msat
+    AUDIT_OPENED = "audit_opened"  # task, audit
+    AUDIT_UNDECIDED = "audit_undecided"  # task
+    RESULT_SUSPECTED = "result_suspected"  # task, node
+    RESULT_CONFIRMED = "result_confirmed"  # task, node
+    RESULT_REVOKED = "result_revoked"  # task, node, leaf
     PAY_WAITS = "pay_waits"  # task, node, amount_msat, due_ms
     PAY_LOST = "pay_lost"  # task, node, amount_msat
     PREMIUM_PAID = "premium_paid"  # task, amount_msat

@@ -56,7 +56,16 @@ def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind, str,
             | ledger.Refunded()
         ):
             return _task_lines(event)
-        case ledger.PayWaits() | ledger.PayLost() | ledger.PremiumPaid():
+        case (
+            ledger.PayWaits()
+            | ledger.PayLost()
+            | ledger.PremiumPaid()
+            | ledger.AuditOpened()
+            | ledger.ResultSuspected()
+            | ledger.ResultConfirmed()
+            | ledger.ResultRevoked()
+            | ledger.AuditUndecided()
+        ):
             return [audit_line(event)]
         case (
             ledger.SlotAssigned()

@@ -20,7 +20,7 @@ from ambientd.codec.signing import Signer
 from ambientd.codec.statements import file_payload
 from ambientd.consensus.messages import EpochEnd
 from ambientd.ledger.entries import CheckpointEntry, EvidenceEntry, Table, TaskEntry
-from ambientd.ledger.settling import EVIDENCE_OF_LIE, evidence_name
+from ambientd.ledger.evidence import EVIDENCE_OF_LIE, evidence_name
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import AbortCause, EngineCode, OutcomeKind
@@ -150,7 +150,7 @@ def task_reply(
         paid_msat=paid,
         refunded_msat=entry.refunded_msat,
         pooled_msat=0 if settled is not None or not entry.ended_ms else left,
-        premium_msat=left if settled is not None else _premium_msat(state, entry),
+        premium_msat=_premium_msat(state, entry),
         payments=tuple(
             PaymentInfo(worker=payment.node.hex(), amount_msat=payment.amount_msat)
             for payment in entry.payments
@@ -163,8 +163,11 @@ def task_reply(
 
 def _premium_msat(state: LedgerState, entry: TaskEntry) -> int:
     """Give what a task may pay for audits: nothing when its answer is checked at once."""
-    if not entry.is_unreplicated or entry.ended_ms:
+    if not entry.is_unreplicated or (entry.ended_ms and entry.settlement is None):
         return 0
+    if entry.settlement is not None:
+        paid = sum(payment.amount_msat for payment in entry.payments)
+        return entry.escrow_msat - paid - entry.refunded_msat
     fee = slot_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
     return premium_msat(fee, state.genesis.rules.audit_permille)
 

@@ -11,7 +11,14 @@ from ambientd.codec.signing import Signer, verify
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import KnownState, SegmentVerdict, Trace, TracePoint
 from ambientd.model.genesis import Genesis
-from ambientd.model.receipt import Receipt, ReceiptFile, RefereeVerdict, Settlement, SignedReceipt
+from ambientd.model.receipt import (
+    Receipt,
+    ReceiptFile,
+    RefereeVerdict,
+    Revocation,
+    Settlement,
+    SignedReceipt,
+)
 from ambientd.model.record import Body, Join, Record
 from ambientd.model.task import Commit, Result, TaskSpec
 
@@ -48,6 +55,16 @@ def commitment(receipt: Receipt) -> Digest:
 def settlement_leaf(settlement: Settlement) -> Digest:
     """Give the receipt log's leaf hash of a settlement."""
     return Digest(leaf_hash(encode(settlement)))
+
+
+def revocation_leaf(revocation: Revocation) -> Digest:
+    """Give the receipt log's leaf hash of a revocation; a settlement has more fields."""
+    return Digest(leaf_hash(encode(revocation)))
+
+
+def audit_id(task: TaskId, number: int) -> TaskId:
+    """Name a task's audit of this number; the first is 0."""
+    return TaskId(tagged("ambient/audit-task/1", task, number.to_bytes(4, "big")))
 
 
 def epoch_hash(

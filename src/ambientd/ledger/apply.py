@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ambientd.codec.statements import task_id
 from ambientd.ledger import (
     accounts,
+    audits,
     conditions,
     forgetting,
     outages,
@@ -52,6 +53,7 @@ from ambientd.model.record import (
     Transfer,
     Unbond,
 )
+from ambientd.model.task import TERMINAL
 
 FRUITLESS_MAX = 8
 """Waiting tasks that a block tries in vain before it leaves the rest for the next."""
@@ -85,6 +87,8 @@ def apply_block(
     upkeep.revealed(block)
     forgetting.forget_ended(block)
     accounts.give_back(block)
+    audits.draw(block)
+    audits.reopen(block)
     vesting.release(block)
     _let_time_pass(block)
     for record in records:
@@ -129,6 +133,8 @@ def _advance(block: Draft, task: TaskId) -> bool:
     step = Draft(block.state, block, block.context)
     entry = step.task(task)
     assert entry is not None, "an index names tasks that exist"
+    if entry.state in TERMINAL:
+        return True  # an audit, whose answer was forgotten in this block
     tasks.run_out(step, task, entry)
     block.take_over(step)
     return bool(step.writes)

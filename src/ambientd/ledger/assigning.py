@@ -28,6 +28,7 @@ def fill(draft: Draft, task: TaskId, entry: TaskEntry) -> TaskEntry:
         if slot.state is not SlotState.WAITING:
             continue
         held = {other.worker for other in slots if other.state is not SlotState.WAITING}
+        held |= entry.barred
         worker = _choose(draft, task, slot, entry.submitter, held, tried)
         if worker is None:
             continue

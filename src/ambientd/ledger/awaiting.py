@@ -15,7 +15,7 @@ LOOKED_AT_MAX = 64
 
 def awaited_ms(state: LedgerState) -> int | None:
     """Give the first such time: 0 when it is that of the next block, None when there is none."""
-    if state.epoch_due is not None or _gives_work(state):
+    if state.epoch_due is not None or state.audits.suspects(1) or _gives_work(state):
         return 0
     return state.first_deadline
 
@@ -39,6 +39,7 @@ def _finds_worker(state: LedgerState, task: TaskId, free: list[NodeId]) -> bool:
     entry = state.task(task)
     assert entry is not None, "an index names tasks that exist"
     held = {slot.worker for slot in entry.slots if slot.state is not SlotState.WAITING}
+    held |= entry.barred
     others = held | {entry.submitter}
     for passed_over in (others.union(entry.tried), others, held):
         if any(node not in passed_over for node in state.fit_nodes()):

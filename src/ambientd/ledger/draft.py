@@ -31,6 +31,7 @@ from ambientd.ledger.events import LedgerEvent, LiarNamed, NodeConvicted
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.rules import reputation
+from ambientd.rules.auditing import AUDITORS
 
 NOBODY = NodeId(b"")
 
@@ -213,7 +214,11 @@ class Draft:
         self.put((Table.EVIDENCE, name), replace(evidence, reputation_before_permille=before))
         meta, moves = self.meta, self.moves(culprit)
         lost_msat = entry.bond_msat + moves.waiting_msat
-        self.put_meta(replace(meta, fee_pool_msat=meta.fee_pool_msat + lost_msat))
+        # What its other answers may cost to audit, and to dispute.
+        refill_msat = min(lost_msat, self.state.audits.fees_msat(culprit) * (AUDITORS + 1))
+        pool_msat = meta.fee_pool_msat + lost_msat - refill_msat
+        reserve_msat = meta.reserve_msat + refill_msat
+        self.put_meta(replace(meta, fee_pool_msat=pool_msat, reserve_msat=reserve_msat))
         if moves.waiting_msat:
             self.put_moves(culprit, replace(moves, waiting_msat=0, due_ms=0))
         self.put_node(culprit, replace(entry, bond_msat=0, tombstoned=True, accepting=False))

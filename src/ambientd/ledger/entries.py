@@ -36,6 +36,7 @@ class Table(IntEnum):
     TIP = 12
     MOVES = 13
     WORD = 14
+    AUDIT = 16
     UNVESTED = 17
     PEG = 21
     PEG_NODE = 22
@@ -96,6 +97,11 @@ def moves_key(node: NodeId) -> Key:
 def word_key(topic: Topic, author: NodeId) -> Key:
     """Give the key of when an author last spoke on a topic."""
     return Table.WORD, bytes([topic]) + author
+
+
+def audit_key(task: TaskId) -> Key:
+    """Give the key of what becomes of an unreplicated task's answer."""
+    return Table.AUDIT, task
 
 
 def unvested_key(worker: NodeId, task: TaskId) -> Key:
@@ -204,6 +210,13 @@ class Payment(Value, frozen=True):
     amount_msat: int
 
 
+class Audited(Value, frozen=True):
+    """What an audit executes again: a task, and whose answer to it."""
+
+    task: TaskId
+    worker: NodeId
+
+
 class TaskEntry(Value, frozen=True):
     """A task from admission to its end."""
 
@@ -226,6 +239,8 @@ class TaskEntry(Value, frozen=True):
     ended_ms: int = 0
     answered: bool = False
     """Whether any worker ever sealed an answer: the task can be executed."""
+    audits: Audited | None = None
+    """What this task audits, if it is an audit: nobody admitted it, and the reserve pays for it."""
 
     @property
     def receipts(self) -> tuple[SignedReceipt, ...]:
@@ -235,7 +250,12 @@ class TaskEntry(Value, frozen=True):
     @property
     def is_unreplicated(self) -> bool:
         """Whether one worker answers alone, so that only an audit can tell whether it lied."""
-        return len(self.slots) == 1
+        return len(self.slots) == 1 and self.audits is None
+
+    @property
+    def barred(self) -> frozenset[NodeId]:
+        """Give who may have no slot of this task: nobody audits itself."""
+        return frozenset() if self.audits is None else frozenset({self.audits.worker})
 
     def has_verdict_of(self, referee: NodeId) -> bool:
         """Tell whether a referee has spoken."""
@@ -323,6 +343,51 @@ class Moves(Value, frozen=True):
     due_ms: int = 0
 
 
+class AuditState(IntEnum):
+    """How far an unreplicated answer is with its audit."""
+
+    AWAITING = 0
+    PASSED = 1
+    OPEN = 2
+    CONFIRMED = 3
+    REFUTED = 4
+    UNDECIDED = 5
+
+
+class AuditSource(IntEnum):
+    """What decided that an answer is audited, or not."""
+
+    NOTHING = 0
+    COMMITTEE = 1
+    BITCOIN = 2
+    LIE = 3
+
+
+class AuditEntry(Value, frozen=True):
+    """What becomes of an unreplicated answer; its worker and who confirmed it vouch for it.
+
+    `fee_msat` is what one slot of the task costs at most. `term` and `height` are the log's and the
+    Bitcoin headers' at the settlement; `round` counts its audits, and `revocation` is the leaf that
+    takes it back.
+    """
+
+    worker: NodeId
+    settled_ms: int
+    term: int
+    height: int | None = None
+    state: AuditState = AuditState.AWAITING
+    source: AuditSource = AuditSource.NOTHING
+    round: int = 0
+    fee_msat: int = 0
+    confirmed_by: tuple[NodeId, ...] = ()
+    revocation: int | None = None
+
+    @property
+    def vouchers(self) -> tuple[NodeId, ...]:
+        """Give on whose word the answer stands."""
+        return (self.worker, *self.confirmed_by)
+
+
 class Unvested(Value, frozen=True):
     """A worker's pay for an answer that it gave alone; it vests then, if nothing comes up."""
 
@@ -403,6 +468,7 @@ Entry: TypeAlias = (
     | UsedTip
     | Moves
     | LastWord
+    | AuditEntry
     | Unvested
     | PegEntry
     | PegNodeEntry
@@ -427,6 +493,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.TIP: UsedTip,
     Table.MOVES: Moves,
     Table.WORD: LastWord,
+    Table.AUDIT: AuditEntry,
     Table.UNVESTED: Unvested,
     Table.PEG: PegEntry,
     Table.PEG_NODE: PegNodeEntry,

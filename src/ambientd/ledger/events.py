@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ambientd.ledger.entries import AuditSource
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import AnchorProof, RefereeVerdict, Settlement, SignedReceipt
 from ambientd.model.record import SeatWish
@@ -97,6 +98,49 @@ class Paid:
     task: TaskId
     node: NodeId
     amount_msat: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditOpened:
+    """An unreplicated answer is executed again, because it was drawn or its worker convicted."""
+
+    task: TaskId
+    audit: TaskId
+    source: AuditSource
+
+
+@dataclass(frozen=True, slots=True)
+class ResultSuspected:
+    """All who vouched for an answer are convicted: it stands on nothing until it is audited."""
+
+    task: TaskId
+    submitter: NodeId
+    worker: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class ResultConfirmed:
+    """An audit has come to the same result."""
+
+    task: TaskId
+    worker: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRevoked:
+    """A quorum of referees has found another result than the one that was accepted."""
+
+    task: TaskId
+    submitter: NodeId
+    worker: NodeId
+    leaf: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditUndecided:
+    """An audit came to no result."""
+
+    task: TaskId
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +364,11 @@ LedgerEvent: TypeAlias = (
     | RefereeSpoke
     | LiarNamed
     | Paid
+    | AuditOpened
+    | ResultSuspected
+    | ResultConfirmed
+    | ResultRevoked
+    | AuditUndecided
     | PayWaits
     | PayLost
     | PremiumPaid

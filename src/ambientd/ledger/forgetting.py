@@ -7,9 +7,19 @@ carry their own proof. Leaves go from the left, in the order in which they came.
 from msgspec.structs import replace
 
 from ambientd.codec.merkle import Frontier
+from ambientd.codec.statements import audit_id
 from ambientd.ledger import vesting
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import Leaf, Payment, Table, leaf_key
+from ambientd.ledger.entries import (
+    AuditEntry,
+    AuditState,
+    Leaf,
+    Payment,
+    Table,
+    audit_key,
+    leaf_key,
+)
+from ambientd.ledger.settling import expire_task
 from ambientd.model.base import Digest, TaskId
 
 FORGOTTEN_MAX = 64
@@ -36,11 +46,16 @@ def forget_ended(draft: Draft) -> None:
                     present = entry.digest
         for payment in _payments(draft, task):
             vesting.vest(draft, payment.node, task)
+        _forget_audit(draft, task)
         draft.drop((Table.TASK, task))
     if edge.size == meta.kept_from:
         return
     draft.put_meta(
-        replace(meta, kept_from=edge.size, kept_edge=tuple(Digest(each) for each in edge.hashes))
+        replace(
+            draft.meta,
+            kept_from=edge.size,
+            kept_edge=tuple(Digest(each) for each in edge.hashes),
+        )
     )
     for size in state.forgotten_checkpoints(edge.size):
         draft.drop((Table.CHECKPOINT, size.to_bytes(8, "big")))
@@ -52,3 +67,16 @@ def _payments(draft: Draft, task: TaskId) -> tuple[Payment, ...]:
     """Give what was paid for a task; what still waits of it could be lost by nothing any more."""
     entry = draft.task(task)
     return () if entry is None else entry.payments
+
+
+def _forget_audit(draft: Draft, task: TaskId) -> None:
+    """Forget what became of an answer; an audit under way has nothing left to judge."""
+    about = draft.get(audit_key(task))
+    if not isinstance(about, AuditEntry):
+        return
+    draft.drop(audit_key(task))
+    if about.state is AuditState.OPEN:
+        audit = audit_id(task, about.round - 1)
+        entry = draft.task(audit)
+        assert entry is not None, "an audit under way is there"
+        expire_task(draft, audit, entry)

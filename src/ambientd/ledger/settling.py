@@ -2,7 +2,6 @@
 
 from msgspec.structs import replace
 
-from ambientd.codec.digest import tagged
 from ambientd.codec.statements import (
     receipt_hash,
     result_root,
@@ -11,26 +10,27 @@ from ambientd.codec.statements import (
     verdict_hash,
 )
 from ambientd.ledger.assigning import give_back
+from ambientd.ledger.audits import await_draw, conclude
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import EvidenceEntry, Payment, TaskEntry
 from ambientd.ledger.events import Paid, PremiumPaid, Refunded, TaskClosed, TaskFinal
+from ambientd.ledger.evidence import EVIDENCE_OF_LIE, EVIDENCE_OF_TWO_VERDICTS, evidence_name
 from ambientd.ledger.vesting import let_wait
-from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, Settlement
 from ambientd.model.task import Result, TaskState, Verdict
 from ambientd.rules.rewards import cancel_fee_msat, premium_msat, reward_msat, slot_fee_msat
 from ambientd.rules.verdicts import NO_RESULT
 
-EVIDENCE_OF_LIE = "divergent-output"
-EVIDENCE_OF_TWO_VERDICTS = "verdict"
-
 
 def settle_agreed(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     """End a task whose replicas say the same."""
     receipts = entry.receipts
     result = receipts[0].receipt.result
-    verdict = Verdict.AGREED if len(receipts) > 1 else Verdict.NONE
+    # An audit agrees with the answer that it audits.
+    is_checked = len(receipts) > 1 or entry.audits is not None
+    verdict = Verdict.AGREED if is_checked else Verdict.NONE
     workers = [signed.receipt.worker for signed in receipts]
     _finish(draft, task, entry, verdict, result, workers, ())
 
@@ -77,11 +77,6 @@ def convict_referee(
     draft.convict(evidence_name(EVIDENCE_OF_TWO_VERDICTS, task, culprit), evidence)
 
 
-def evidence_name(kind: str, task: TaskId, culprit: NodeId) -> Digest:
-    """Name the evidence of one kind against a node in one task; there is only one."""
-    return Digest(tagged("ambient/evidence/1", kind.encode(), task, culprit))
-
-
 def cancel_task(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     """End a task that its submitter takes back; workers under way get their tenth."""
     share = cancel_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
@@ -96,7 +91,7 @@ def expire_task(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     the fee of cancelling for each slot given out, to the pool, as silence shall earn nothing.
     """
     fee_msat = 0
-    if not entry.answered:
+    if not entry.answered and entry.audits is None:
         given_out = sum(slot.attempt + bool(slot.worker) for slot in entry.slots)
         each = cancel_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
         fee_msat = min(entry.escrow_msat, given_out * each)
@@ -171,11 +166,15 @@ def _close(
     paid = [payment for payment in payments if payment.amount_msat > 0]
     paid_msat = sum(payment.amount_msat for payment in paid)
     premium = 0
+    if entry.audits is not None:
+        paid = _within(paid, entry.escrow_msat)
+        paid_msat = sum(payment.amount_msat for payment in paid)
     if state is TaskState.FINAL and entry.is_unreplicated:
         premium = premium_msat(paid_msat, draft.state.genesis.rules.audit_permille)
         draft.move_reserve(premium)
         draft.tell(PremiumPaid(task, premium))
         let_wait(draft, task, paid)
+        await_draw(draft, task, entry)
     else:
         for payment in paid:
             draft.credit(payment.node, payment.amount_msat)
@@ -185,17 +184,33 @@ def _close(
     draft.move_escrow(-entry.escrow_msat)
     if fee_msat:
         draft.put_meta(replace(draft.meta, fee_pool_msat=draft.meta.fee_pool_msat + fee_msat))
-    draft.credit(entry.submitter, rest)
-    if rest:
-        draft.tell(Refunded(task, entry.submitter, rest))
+    back = 0 if entry.audits is not None else rest
+    if back:
+        draft.credit(entry.submitter, back)
+        draft.tell(Refunded(task, entry.submitter, back))
+    else:
+        draft.move_reserve(rest)
     ended = replace(
         entry,
         state=state,
         slots=tuple(replace(slot, commit=None, deadline_ms=0) for slot in entry.slots),
         deadline_ms=0,
         payments=tuple(paid),
-        refunded_msat=rest,
+        refunded_msat=back,
         ended_ms=draft.context.time_ms,
     )
     draft.put_task(task, ended)
     draft.tell(TaskClosed(task, state))
+    if ended.audits is not None:
+        settled = ended.settlement
+        is_decided = settled is not None and settled.verdict is not Verdict.INCONCLUSIVE
+        conclude(draft, task, ended, settled.result if settled and is_decided else None)
+
+
+def _within(payments: list[Payment], escrow_msat: int) -> list[Payment]:
+    """Cut payments for an audit alike, where the reserve did not reach for them."""
+    wanted_msat = sum(payment.amount_msat for payment in payments)
+    if wanted_msat <= escrow_msat:
+        return payments
+    cut = [replace(p, amount_msat=p.amount_msat * escrow_msat // wanted_msat) for p in payments]
+    return [payment for payment in cut if payment.amount_msat]

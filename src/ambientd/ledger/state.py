@@ -12,10 +12,12 @@ from typing import TypeVar, cast
 
 from ambientd.codec.statements import fingerprint
 from ambientd.errors import ConfigError
+from ambientd.ledger.audit_index import AuditIndex
 from ambientd.ledger.entries import (
     META_KEY,
     PEG_KEY,
     Account,
+    AuditEntry,
     CheckpointEntry,
     Entry,
     EpochEntry,
@@ -95,6 +97,7 @@ class LedgerState:
         self._seats: dict[int, set[NodeId]] = {}
         self._bonds_waiting: list[tuple[int, NodeId]] = []
         self._vesting: list[tuple[int, bytes]] = []
+        self.audits = AuditIndex()
         self.epoch_leaf: int | None = None
         """Where the receipt log last named the present epoch; nowhere in the first one."""
         self.peg_index = PegIndex()
@@ -166,6 +169,9 @@ class LedgerState:
                     self._seats.setdefault(len(words), set()).add(NodeId(key[1]))
                 case Moves():
                     self._index_moves(NodeId(key[1]), cast("Moves | None", before), entry)
+                case AuditEntry():
+                    known = cast("AuditEntry | None", before)
+                    self.audits.put(TaskId(key[1]), known, entry)
                 case Unvested(due_ms=due_ms):
                     if before is None:
                         insort(self._vesting, (due_ms, key[1]))
@@ -181,6 +187,8 @@ class LedgerState:
     def _forget(self, key: Key, before: Entry | None) -> None:
         if isinstance(before, TaskEntry):
             _remove(self._ended, _when_ended(TaskId(key[1]), before))
+        elif isinstance(before, AuditEntry):
+            self.audits.put(TaskId(key[1]), before, None)
         elif isinstance(before, Unvested):
             _remove(self._vesting, (before.due_ms, key[1]))
         elif isinstance(before, CheckpointEntry):
@@ -196,13 +204,13 @@ class LedgerState:
             if before.state is TaskState.PENDING:
                 _remove(self._waiting, (before.admitted_ms, task))
             _remove(self._open, (before.admitted_ms, task))
-            self._open_of[before.submitter] -= 1
+            self._open_of[before.submitter] -= before.audits is None
         if entry.state in TERMINAL:
             if before is None or before.state not in TERMINAL:
                 insort(self._ended, _when_ended(task, entry))
             return
         insort(self._open, (entry.admitted_ms, task))
-        self._open_of[entry.submitter] += 1
+        self._open_of[entry.submitter] += entry.audits is None
         if entry.deadline_ms:
             insort(self._deadlines, (entry.deadline_ms, task))
         if entry.state is TaskState.PENDING:
@@ -213,6 +221,7 @@ class LedgerState:
         _keep(self._fit, node, is_kept=entry.is_fit)
         if entry.tombstoned:
             self._tombstones.add(node)
+            self.audits.convict(node)
 
     def _index_moves(self, node: NodeId, before: Moves | None, entry: Moves) -> None:
         if before is not None and before.waiting_msat:
@@ -261,7 +270,7 @@ class LedgerState:
         return [(task, cast("TaskEntry", self._items[Table.TASK, task])) for _, task in self._open]
 
     def open_tasks_of(self, submitter: NodeId) -> int:
-        """Count a submitter's tasks that have not ended."""
+        """Count a submitter's tasks that have not ended, their audits not among them."""
         return self._open_of[submitter]
 
     @property

@@ -24,6 +24,7 @@ from ambientd.ledger.assigning import (
     withhold,
     working_ms,
 )
+from ambientd.ledger.audits import confirms
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import Slot, TaskEntry
 from ambientd.ledger.events import (
@@ -123,6 +124,8 @@ def cancel(draft: Draft, record: Record, body: Cancel) -> Rejection:
         return "no such task"
     if entry.submitter != record.author:
         return "only its submitter can cancel a task"
+    if entry.audits is not None:
+        return "an audit cannot be cancelled"
     if entry.state is TaskState.CANCELLED:
         return None
     if entry.state not in {TaskState.PENDING, TaskState.ASSIGNED}:
@@ -189,7 +192,7 @@ def settle(draft: Draft, body: Settle) -> Rejection:
         return fault
     if any(slot.state is not SlotState.REVEALED for slot in entry.slots):
         draft.put_task(body.task, replace(entry, deadline_ms=next_deadline(list(entry.slots))))
-    elif agreed(entry.receipts):
+    elif agreed(entry.receipts) and confirms(draft, entry, entry.receipts[0].receipt.result):
         settle_agreed(draft, body.task, entry)
     else:
         _dispute(draft, body.task, entry)

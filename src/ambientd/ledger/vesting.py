@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from typing import cast
 
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import Payment, Unvested, unvested_key
+from ambientd.ledger.entries import (
+    AuditEntry,
+    AuditState,
+    Payment,
+    Unvested,
+    audit_key,
+    unvested_key,
+)
 from ambientd.ledger.events import Paid, PayLost, PayWaits
 from ambientd.model.base import NodeId, TaskId
 
@@ -31,11 +38,13 @@ def let_wait(draft: Draft, task: TaskId, payments: Sequence[Payment]) -> None:
 
 
 def release(draft: Draft) -> None:
-    """Let pay vest whose window is over."""
+    """Let pay vest whose window is over, unless the draw or the audit is still to come."""
     due = draft.state.vesting_due(draft.context.time_ms)
     start = draft.context.index * DUE_LOOKED_AT_MAX % len(due) if due else 0
     for worker, task in (due[start:] + due[:start])[:DUE_LOOKED_AT_MAX]:
-        vest(draft, worker, task)
+        about = cast("AuditEntry | None", draft.get(audit_key(task)))
+        if about is None or about.state not in {AuditState.AWAITING, AuditState.OPEN}:
+            vest(draft, worker, task)
 
 
 def vest(draft: Draft, worker: NodeId, task: TaskId) -> None:

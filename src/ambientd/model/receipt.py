@@ -56,6 +56,20 @@ class Settlement(Value, frozen=True):
     settled_ms: int
 
 
+class Revocation(Value, frozen=True):
+    """A leaf of the receipt log: a result that was accepted is wrong, and another one is right.
+
+    `leaf` is where the settlement is that it takes back; `audit` is the task that found it wrong.
+    """
+
+    task: TaskId
+    worker: NodeId
+    leaf: int
+    found: Digest
+    audit: TaskId
+    revoked_ms: int
+
+
 class Cosignature(Value, frozen=True):
     """One committee member's signature over a checkpoint note's text."""
 

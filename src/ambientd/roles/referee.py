@@ -98,5 +98,6 @@ class Referee:
             return []
         place = Assignment(Purpose.REFEREE, task, 0, 0)
         self._open[task] = place
-        holders = (entry.submitter, *(slot.worker for slot in entry.slots if slot.worker))
+        workers = (slot.worker for slot in entry.slots if slot.worker)
+        holders = (entry.submitter, *sorted(entry.barred), *workers)
         return [Execute(place, entry.spec, holders)]

@@ -71,7 +71,7 @@ class Submitter:
             return []
         result = event.settlement.result
         entry = state.task(event.task)
-        if entry is None or result.output_size_bytes == 0:
+        if entry is None or entry.audits is not None or result.output_size_bytes == 0:
             return []
         liars = event.settlement.liars
         holders = tuple(slot.worker for slot in entry.slots if slot.worker not in liars)

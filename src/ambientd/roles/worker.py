@@ -59,7 +59,7 @@ class Work:
 
     assignment: Assignment
     spec: TaskSpec
-    submitter: NodeId
+    holders: tuple[NodeId, ...]
     phase: Phase = Phase.EXECUTING
     receipt: SignedReceipt | None = None
     open_wanted: bool = False
@@ -175,7 +175,7 @@ class Worker:
             self._works[key] = replace(work, phase=Phase.ABORTED, due_ms=now + ABORTED_RETRY_MS)
         task, slot, attempt = assignment.task, assignment.slot, assignment.attempt
         told = AbortSent(task=task, slot=slot, attempt=attempt, cause=int(cause))
-        return [SendJob(work.submitter, told)]
+        return [SendJob(work.holders[0], told)]
 
     def on_tick(self, now: int) -> list[RoleEffect]:
         """Send again what the log does not show yet."""
@@ -185,8 +185,10 @@ class Worker:
         self, task: TaskId, slot: int, attempt: int, entry: TaskEntry, now: int
     ) -> list[RoleEffect]:
         place = Assignment(Purpose.SLOT, task, slot, attempt)
-        self._works[task, slot] = Work(place, entry.spec, entry.submitter, due_ms=now)
-        return [Execute(place, entry.spec, (entry.submitter,))]
+        # Who answered first may have module and input when the submitter has gone.
+        holders = (entry.submitter, *sorted(entry.barred))
+        self._works[task, slot] = Work(place, entry.spec, holders, due_ms=now)
+        return [Execute(place, entry.spec, holders)]
 
     def _want_open(self, task: TaskId) -> None:
         for key, work in self._works.items():
@@ -211,7 +213,7 @@ class Worker:
                 continue
             if work.phase is Phase.ABORTED:
                 self._works[key] = replace(work, phase=Phase.EXECUTING)
-                effects.append(Execute(work.assignment, work.spec, (work.submitter,)))
+                effects.append(Execute(work.assignment, work.spec, work.holders))
                 continue
             effects.append(self._delivery(work))
             self._works[key] = replace(work, sends=work.sends + 1, due_ms=now + RESEND_MS)

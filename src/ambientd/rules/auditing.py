@@ -8,6 +8,9 @@ AUDIT_PERMILLE = 100
 AUDITORS = 1
 """Who differs from the answer starts a dispute, so one honest auditor is enough (ADR 28)."""
 
+AUDITS_MAX = 4
+"""How often one answer is audited at most: again when all who vouched for it are convicted."""
+
 TRUSTED_STREAK = 10
 ERROR_PPB = 1_000
 """A quorum is large enough for a wrong answer in a million."""

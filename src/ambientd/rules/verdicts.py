@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from ambientd.codec.canonical import decode
-from ambientd.codec.statements import result_root, verify_receipt, verify_verdict
+from ambientd.codec.statements import audit_id, result_root, verify_receipt, verify_verdict
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, SignedReceipt
 from ambientd.model.record import Fraud
 from ambientd.model.task import Result
+from ambientd.rules.auditing import AUDITS_MAX
 
 NO_RESULT = Result(
     kind=OutcomeKind.REFUSED,
@@ -103,13 +104,16 @@ def convicts(
     members: frozenset[NodeId],
     cluster: bytes,
 ) -> bool:
-    """Replay evidence: a worker's signed answer against a quorum of members who found another."""
+    """Replay evidence: a worker's signed answer against a quorum of members who found another.
+
+    They found it in a dispute about the task itself, or about one of its audits.
+    """
+    task = receipt.receipt.task
+    known = {task, *(audit_id(task, number) for number in range(AUDITS_MAX))}
     genuine = [
         verdict
         for verdict in verdicts
-        if verdict.referee in members
-        and verdict.task == receipt.receipt.task
-        and verify_verdict(verdict, cluster)
+        if verdict.referee in members and verdict.task in known and verify_verdict(verdict, cluster)
     ]
     found = decided(genuine, quorum(len(members)))
     if found is None or not verify_receipt(receipt, cluster):

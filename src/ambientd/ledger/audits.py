@@ -1,0 +1,184 @@
+"""Audits: answers that one worker gave alone are drawn and executed again (protocols/03 §10).
+
+awaiting ─► passed          a conviction of all who vouched for an answer opens it again
+│            │  ┌─► confirmed
+└────────────┴► open ─► refuted, with a revocation in the receipt log
+                └─► undecided
+"""
+
+from typing import cast
+
+from msgspec.structs import replace
+
+from ambientd.codec.statements import audit_id, result_root, revocation_leaf
+from ambientd.ledger.assigning import fill
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import (
+    Audited,
+    AuditEntry,
+    AuditSource,
+    AuditState,
+    EvidenceEntry,
+    Slot,
+    TaskEntry,
+    audit_key,
+)
+from ambientd.ledger.events import (
+    AuditOpened,
+    AuditUndecided,
+    ResultConfirmed,
+    ResultRevoked,
+    ResultSuspected,
+)
+from ambientd.ledger.evidence import EVIDENCE_OF_LIE, evidence_name
+from ambientd.ledger.vesting import forfeit, window_ms
+from ambientd.model.base import TaskId
+from ambientd.model.execution import OutcomeKind
+from ambientd.model.receipt import Revocation
+from ambientd.model.task import Assurance, Result, TaskState
+from ambientd.rules.auditing import AUDITORS, is_audited
+from ambientd.rules.rewards import slot_fee_msat
+
+DRAWN_MAX = 64
+REOPENED_MAX = 8
+"""Answers that a block draws, and that it opens again because of a lie, at most."""
+
+COMMITTEE_SHARE = 4
+"""The committee's chain draws in a later term, at the latest after a quarter of the window."""
+
+
+def await_draw(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
+    """Let an unreplicated answer wait for a seed that nobody knows yet."""
+    about = AuditEntry(
+        worker=entry.slots[0].worker,
+        settled_ms=draft.context.time_ms,
+        term=draft.context.term,
+        fee_msat=slot_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas),
+    )
+    draft.put(audit_key(task), about)
+
+
+def about_of(draft: Draft, task: TaskId) -> AuditEntry | None:
+    """Give what becomes of an unreplicated answer."""
+    return cast("AuditEntry | None", draft.get(audit_key(task)))
+
+
+def draw(draft: Draft) -> None:
+    """Draw which answers are audited, in the order in which they were settled."""
+    permille = draft.state.genesis.rules.audit_permille
+    for task in draft.state.audits.awaiting(draft.context.time_ms, DRAWN_MAX):
+        about = about_of(draft, task)
+        if about is None:
+            continue  # forgotten in this block
+        if not _is_ready(draft, about):
+            break
+        drawn = replace(about, source=AuditSource.COMMITTEE, state=AuditState.PASSED)
+        if is_audited(draft.context.beacon, task, permille):
+            _open(draft, task, drawn)
+        else:
+            draft.put(audit_key(task), drawn)
+
+
+def _is_ready(draft: Draft, about: AuditEntry) -> bool:
+    """Tell whether this beacon was unknown to who coordinated when the answer was settled."""
+    latest_ms = about.settled_ms + window_ms(draft) // COMMITTEE_SHARE
+    return draft.context.term != about.term or draft.context.time_ms >= latest_ms
+
+
+def reopen(draft: Draft) -> None:
+    """Audit answers that stand on nobody's word any more."""
+    for task in draft.state.audits.suspects(REOPENED_MAX):
+        about, entry = about_of(draft, task), draft.task(task)
+        if about is None or entry is None:
+            continue  # forgotten in this block
+        draft.tell(ResultSuspected(task, entry.submitter, about.worker))
+        forfeit(draft, about.worker, task)
+        _open(draft, task, replace(about, source=AuditSource.LIE))
+
+
+def _open(draft: Draft, task: TaskId, about: AuditEntry) -> None:
+    """Let others execute a task again, which the reserve pays for as far as it reaches."""
+    entry = draft.task(task)
+    assert entry is not None, "an answer is forgotten with its task"
+    audit = audit_id(task, about.round)
+    escrow = min(draft.meta.reserve_msat, about.fee_msat * (AUDITORS + 1))
+    draft.move_reserve(-escrow)
+    draft.move_escrow(escrow)
+    opened = TaskEntry(
+        submitter=entry.submitter,
+        nonce=entry.nonce,
+        until_ms=entry.until_ms,
+        admit_signature=entry.admit_signature,
+        spec=replace(entry.spec, assurance=Assurance.NONE, replicas=AUDITORS, deadline_ms=0),
+        state=TaskState.PENDING,
+        admitted_ms=draft.context.time_ms,
+        escrow_msat=escrow,
+        slots=tuple(Slot(slot=number, attempt=0) for number in range(AUDITORS)),
+        audits=Audited(task=task, worker=about.worker),
+    )
+    draft.put(audit_key(task), replace(about, state=AuditState.OPEN, round=about.round + 1))
+    draft.tell(AuditOpened(task, audit, about.source))
+    fill(draft, audit, opened)
+
+
+def confirms(draft: Draft, entry: TaskEntry, found: Result) -> bool:
+    """Tell whether a result is the audited one; True for what audits nothing."""
+    audited = None if entry.audits is None else draft.task(entry.audits.task)
+    if audited is None:
+        return True
+    return result_root(audited.receipts[0].receipt.result) == result_root(found)
+
+
+def conclude(draft: Draft, audit: TaskId, entry: TaskEntry, found: Result | None) -> None:
+    """Let an audit that has ended speak for or against the answer; only referees speak against."""
+    assert entry.audits is not None, "only audits are concluded"
+    task = entry.audits.task
+    about, audited = about_of(draft, task), draft.task(task)
+    if about is None or audited is None:
+        return
+    if found is None:
+        draft.put(audit_key(task), replace(about, state=AuditState.UNDECIDED))
+        draft.tell(AuditUndecided(task))
+    elif confirms(draft, entry, found):
+        root = result_root(found)
+        same = [each.receipt for each in entry.receipts if result_root(each.receipt.result) == root]
+        vouchers = dict.fromkeys((*about.confirmed_by, *(receipt.worker for receipt in same)))
+        confirmed = replace(about, state=AuditState.CONFIRMED, confirmed_by=tuple(vouchers))
+        draft.put(audit_key(task), confirmed)
+        draft.tell(ResultConfirmed(task, about.worker))
+        if found.kind != OutcomeKind.REFUSED and about.worker != audited.submitter:
+            draft.praise(about.worker)
+    else:
+        _revoke(draft, audit, entry, audited, found)
+
+
+def _revoke(
+    draft: Draft, audit: TaskId, entry: TaskEntry, audited: TaskEntry, found: Result
+) -> None:
+    """Convict who gave the answer, and take the result back."""
+    assert entry.audits is not None, "only audits are concluded"
+    assert audited.leaf is not None, "an audited task is settled"
+    task, worker = entry.audits.task, entry.audits.worker
+    about = about_of(draft, task)
+    assert about is not None, "an audit is of an answer that is there"
+    root = result_root(found)
+    evidence = EvidenceEntry(
+        culprit=worker,
+        kind=EVIDENCE_OF_LIE,
+        task=task,
+        receipt=audited.receipts[0],
+        verdicts=tuple(v for v in entry.verdicts if result_root(v.result) == root),
+    )
+    draft.convict(evidence_name(EVIDENCE_OF_LIE, task, worker), evidence)
+    forfeit(draft, worker, task)
+    revocation = Revocation(
+        task=task,
+        worker=worker,
+        leaf=audited.leaf,
+        found=root,
+        audit=audit,
+        revoked_ms=draft.context.time_ms,
+    )
+    leaf = draft.append_leaf(revocation_leaf(revocation), task)
+    draft.put(audit_key(task), replace(about, state=AuditState.REFUTED, revocation=leaf))
+    draft.tell(ResultRevoked(task, audited.submitter, worker, leaf))
