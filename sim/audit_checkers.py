@@ -4,15 +4,8 @@ from collections.abc import Sequence
 from typing import cast
 
 from ambientd.codec.statements import result_root
-from ambientd.ledger.entries import (
-    META_KEY,
-    AuditEntry,
-    AuditState,
-    Meta,
-    Table,
-    TaskEntry,
-    Unvested,
-)
+from ambientd.ledger.audit_entries import AuditEntry, AuditState, Unvested
+from ambientd.ledger.entries import META_KEY, Meta, Table, TaskEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import DIGEST_BYTES, NodeId, TaskId
 from sim.checkers import InvariantViolation, Kinds

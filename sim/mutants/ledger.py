@@ -16,22 +16,13 @@ from ambientd.ledger import (
     accounts,
     admission,
     assigning,
-    audits,
     seats,
     settling,
     tasks,
     upkeep,
-    vesting,
 )
 from ambientd.ledger.draft import BlockContext, Draft
-from ambientd.ledger.entries import (
-    AuditEntry,
-    AuditState,
-    EvidenceEntry,
-    TaskEntry,
-    audit_key,
-    unvested_key,
-)
+from ambientd.ledger.entries import EvidenceEntry, TaskEntry
 from ambientd.ledger.events import BondReturned
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import SignedReceipt
@@ -44,7 +35,7 @@ from ambientd.roles.anchoring.core import Anchoring
 from ambientd.roles.anchoring.events import Effect as AnchoringEffect
 from ambientd.roles.anchoring.events import PersistBook
 from ambientd.runtime import persistence
-from sim.mutants.patch import Mutant, Patch, always
+from sim.mutants.patch import Patch, always, bug
 
 NEVER_MS = 10**15
 
@@ -129,33 +120,6 @@ def _credits_twice(credit: Callable[..., None]) -> object:
         credit(self, node, amount_msat * (2 if amount_msat > 0 else 1))
 
     return credited
-
-
-def _takes_nothing_back(revoke: Callable[..., None]) -> object:
-    def revoked(draft: Draft, audit: TaskId, entry: TaskEntry, *rest: object) -> None:
-        assert entry.audits is not None
-        about = draft.get(audit_key(entry.audits.task))
-        revoke(draft, audit, entry, *rest)
-        assert isinstance(about, AuditEntry)
-        confirmed = replace(about, state=AuditState.CONFIRMED, confirmed_by=_workers(entry))
-        draft.put(audit_key(entry.audits.task), confirmed)
-
-    return revoked
-
-
-def _workers(entry: TaskEntry) -> tuple[NodeId, ...]:
-    return tuple(slot.worker for slot in entry.slots)
-
-
-def _left_there(taken: Callable[..., int]) -> object:
-    def left(draft: Draft, worker: NodeId, task: TaskId) -> int:
-        unvested = draft.get(unvested_key(worker, task))
-        amount_msat = taken(draft, worker, task)
-        if unvested is not None:
-            draft.put(unvested_key(worker, task), unvested)
-        return amount_msat
-
-    return left
 
 
 def _keeps_the_bond(convict: Callable[..., None]) -> object:
@@ -243,227 +207,176 @@ def _keeps_no_book(handle: Callable[..., list[AnchoringEffect]]) -> object:
     return handled
 
 
-def _bug(
-    name: str, text: str, *patches: Patch, scenario: str = "node-liars", vice: str | None = None
-) -> Mutant:
-    return Mutant(name, text, patches, scenario, 40_000, None if vice is None else (vice,))
-
-
 LEDGER_MUTANTS = (
-    _bug("pays-twice", "pays each worker twice", Patch(settling, "_payments", _twice)),
-    _bug("keeps-escrow", "never empties the escrow", Patch(Draft, "move_escrow", always(None))),
-    _bug("credits-twice", "credits each amount twice", Patch(Draft, "credit", _credits_twice)),
-    _bug(
+    bug("pays-twice", "pays each worker twice", Patch(settling, "_payments", _twice)),
+    bug("keeps-escrow", "never empties the escrow", Patch(Draft, "move_escrow", always(None))),
+    bug("credits-twice", "credits each amount twice", Patch(Draft, "credit", _credits_twice)),
+    bug(
         "unsigned-receipts",
         "takes an opened answer without its signature",
         Patch(tasks, "verify_receipt", always(True)),
         vice="forge",
     ),
-    _bug(
+    bug(
         "unsigned-seals",
         "takes a sealed answer without its signature",
         Patch(tasks, "verify_commit", always(True)),
         vice="forge",
     ),
-    _bug(
+    bug(
         "path-unchecked",
         "takes an answer for signed whose signature names a place in a batch",
         Patch(tasks, "verify_receipt", _unless_in_a_batch),
         Patch(tasks, "verify_commit", _unless_in_a_batch),
         vice="forge",
     ),
-    _bug(
+    bug(
         "opens-anything",
         "takes an opened answer that is not the sealed one",
         Patch(tasks, "_opened", _opens_anything),
         vice="copy",
     ),
-    _bug(
+    bug(
         "lease-never-ends",
         "gives workers all the time there is",
         Patch(assigning, "_lease_end", always(NEVER_MS)),
     ),
-    _bug(
+    bug(
         "late-keep-slots",
         "takes no slot away from a late worker",
         Patch(tasks, "run_out", _keeps_late_slots),
         vice="idle",
     ),
-    _bug(
+    bug(
         "submitter-serves-itself",
         "does not leave the submitter out when it gives out slots",
         Patch(assigning, "_choose", _nobody_submits),
     ),
-    _bug(
+    bug(
         "most-agree",
         "takes what most replicas say for agreed",
         Patch(tasks, "agreed", _most_agree),
         vice="lie",
     ),
-    _bug(
+    bug(
         "few-referees",
         "lets a referee too few decide",
         Patch(tasks, "quorum", _one_less),
         vice="lie",
     ),
-    _bug("spares-liars", "convicts nobody", Patch(Draft, "convict", always(None)), vice="lie"),
-    _bug(
+    bug("spares-liars", "convicts nobody", Patch(Draft, "convict", always(None)), vice="lie"),
+    bug(
         "convicts-the-late",
         "takes a late worker for a liar",
         Patch(Draft, "blame", _convicts_the_late),
         scenario="node",
     ),
-    _bug(
+    bug(
         "keeps-the-bond",
         "leaves a liar its bond",
         Patch(Draft, "convict", _keeps_the_bond),
         vice="lie",
     ),
-    _bug(
+    bug(
         "bonds-back-at-once",
         "gives a bond back as soon as that is asked for",
         Patch(accounts, "_wait_end", _back_at_once),
         scenario="node-money",
     ),
-    _bug(
+    bug(
         "bonds-back-twice",
         "gives a bond back twice",
         Patch(accounts, "give_back", _back_twice),
         scenario="node-money",
     ),
-    _bug(
+    bug(
         "members-unbond",
         "gives bonds back to members",
         Patch(accounts, "is_seated", always(False)),
         scenario="node-money",
     ),
-    _bug(
+    bug(
         "forgets-open-work",
         "gives bonds back to workers whose answers are still disputed",
         Patch(accounts, "workers", always(frozenset())),
         Patch(accounts, "_has_lease", always(False)),
         scenario="node-money",
     ),
-    _bug(
+    bug(
         "spares-what-waits",
         "leaves a liar what it had asked back",
         Patch(Draft, "convict", _spares_what_waits),
         scenario="node-money",
         vice="lie",
     ),
-    _bug(
-        "audits-itself",
-        "lets a worker audit its own answer",
-        Patch(TaskEntry, "barred", lambda _: property(lambda _: frozenset())),
-        scenario="node-audits",
-    ),
-    _bug(
-        "believes-auditors",
-        "takes an answer back on an auditor's word, without the referees",
-        Patch(tasks, "confirms", always(True)),
-        scenario="node-audits",
-        vice="lie",
-    ),
-    _bug(
-        "forgives-lies",
-        "leaves the other answers of a convicted worker as they are",
-        Patch(audits, "reopen", always(None)),
-        scenario="node-audits",
-        vice="lie",
-    ),
-    _bug(
-        "draws-nothing",
-        "never draws who is audited",
-        Patch(audits, "draw", always(None)),
-        scenario="node-audits",
-    ),
-    _bug(
-        "hides-revocations",
-        "convicts a liar and takes nothing back",
-        Patch(audits, "_revoke", _takes_nothing_back),
-        scenario="node-audits",
-        vice="lie",
-    ),
-    _bug(
-        "vests-at-once",
-        "pays who worked alone without waiting for audits",
-        Patch(vesting, "window_ms", always(0)),
-        scenario="node-calm",
-    ),
-    _bug(
-        "vests-twice",
-        "pays again and again what waits once",
-        Patch(vesting, "_taken", _left_there),
-        scenario="node-calm",
-    ),
-    _bug(
+    bug(
         "few-cosignatures",
         "closes a batch with a cosignature too few",
         Patch(upkeep, "quorum", _one_less),
         Patch(checkpointer, "quorum", _one_less),
     ),
-    _bug(
+    bug(
         "joins-uninvited",
         "does not check who signed an invitation",
         Patch(upkeep, "verify", always(True)),
         Patch(admission, "verify", always(True)),
     ),
-    _bug(
+    bug(
         "anyone-cancels",
         "lets anyone take a task back",
         Patch(tasks, "cancel", _anyone_cancels),
         vice="meddle",
     ),
-    _bug(
+    bug(
         "cancels-the-ended",
         "lets a task be taken back after its end",
         Patch(tasks, "cancel", _cancels_the_ended),
     ),
-    _bug(
+    bug(
         "believes-offers",
         "takes a state over that nobody certified",
         Patch(snapshots, "snapshot_fault", always(None)),
         scenario="node-states",
         vice="mislead",
     ),
-    _bug(
+    bug(
         "believes-pages",
         "takes any page for the one it asked for",
         Patch(SnapshotFetcher, "take_pages", _takes_any_page),
         scenario="node-states",
         vice="mislead",
     ),
-    _bug(
+    bug(
         "deletes-first",
         "deletes blocks and keeps no snapshot",
         Patch(Compactor, "_switched", _never_kept),
         scenario="node-states",
     ),
-    _bug(
+    bug(
         "few-seat-votes",
         "gives a seat on one member's word",
         Patch(seats, "quorum", always(1)),
         scenario="node-seats",
     ),
-    _bug(
+    bug(
         "takes-any-seat",
         "lets nodes into the committee that have not asked",
         Patch(seats, "_may_sit", always(True)),
         scenario="node-seats",
     ),
-    _bug(
+    bug(
         "hides-ends",
         "shows nobody how an epoch ended",
         Patch(persistence, "ends_of", always([])),
         scenario="node-seats",
     ),
-    _bug(
+    bug(
         "names-no-epoch",
         "says in no message to which epoch it belongs",
         Patch(Log, "_label", _without_label),
         scenario="node-seats",
     ),
-    _bug(
+    bug(
         "counts-anew",
         "uses epochs of observations again when its store is lost",
         Patch(
@@ -473,30 +386,30 @@ LEDGER_MUTANTS = (
         ),
         scenario="node-rot",
     ),
-    _bug(
+    bug(
         "keeps-first-anchors",
         "keeps a batch's first anchor, also when its Bitcoin block was undone",
         Patch(upkeep, "supersedes", always(False)),
         scenario="node-anchors",
     ),
-    _bug(
+    bug(
         "takes-any-anchor",
         "lets any anchor take the place of the one before",
         Patch(upkeep, "supersedes", always(True)),
         Patch(anchorer, "supersedes", always(True)),
         scenario="node-anchors",
     ),
-    _bug(
+    bug(
         "anchors-once",
         "does not notice that a Bitcoin block with an anchor was undone",
         Patch(Anchoring, "_lose", always(None)),
         scenario="node-anchors",
     ),
-    _bug(
+    bug(
         "pays-after-crashes",
         "forgets which anchors it has signed when it crashes",
         Patch(Anchoring, "handle", _keeps_no_book),
         scenario="node-anchors",
     ),
-    _bug("own-clock", "dates blocks by its own clock", Patch(core, "apply_block", _own_clock)),
+    bug("own-clock", "dates blocks by its own clock", Patch(core, "apply_block", _own_clock)),
 )

@@ -30,6 +30,13 @@ class Mutant:
     lies: tuple[str, ...] | None = None
 
 
+def bug(
+    name: str, text: str, *patches: Patch, scenario: str = "node-liars", vice: str | None = None
+) -> Mutant:
+    """Give a bug of whole nodes, which shows in worlds where somebody has a vice, or in all."""
+    return Mutant(name, text, patches, scenario, 40_000, None if vice is None else (vice,))
+
+
 @contextmanager
 def replaced(patch: Patch) -> Iterator[None]:
     """Bind the name to the bug for a while."""

@@ -9,7 +9,7 @@ from ambientd.api.views import node_info, receipt_file, receipt_state, task_line
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.ledger import events as ledger
-from ambientd.ledger.entries import AuditSource
+from ambientd.ledger.audit_entries import AuditSource
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.execution import AbortCause
 from ambientd.model.record import Anchor, Cancel, SeatWish

@@ -5,18 +5,10 @@ from hypothesis import strategies as st
 
 from ambientd.codec.canonical import encode
 from ambientd.codec.statements import audit_id, result_root, revocation_leaf
+from ambientd.ledger.audit_entries import AuditEntry, AuditSource, AuditState
 from ambientd.ledger.audits import REOPENED_MAX
 from ambientd.ledger.awaiting import awaited_ms
-from ambientd.ledger.entries import (
-    AuditEntry,
-    AuditSource,
-    AuditState,
-    EvidenceEntry,
-    Leaf,
-    Table,
-    audit_key,
-    leaf_key,
-)
+from ambientd.ledger.entries import EvidenceEntry, Leaf, Table, audit_key, leaf_key
 from ambientd.ledger.events import (
     AuditOpened,
     AuditUndecided,

@@ -43,7 +43,7 @@ def test_the_pay_of_one_worker_alone_vests_after_the_window_and_once() -> None:
     cluster.block(after_ms=WINDOW_MS)
     assert told(cluster, Paid) == [Paid(task, worker, PAY_MSAT)]
     assert cluster.state.balance_msat(worker) == before_msat + PAY_MSAT
-    assert cluster.state.unvested(worker) == []
+    assert cluster.state.vesting.of(worker) == []
     assert cluster.task(task).payments[0].amount_msat == PAY_MSAT
 
 

@@ -6,9 +6,11 @@ from ambientd.api import replies, requests
 from ambientd.api.operations import OperationError, match_id
 from ambientd.codec.signing import Signer
 from ambientd.ledger.accounts import is_seated, workers
+from ambientd.ledger.audit_entries import Unvested
+from ambientd.ledger.entries import unvested_key
 from ambientd.ledger.events import BondAskedBack, BondRaised, RecordRejected, Transferred
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import NodeId
+from ambientd.model.base import NodeId, TaskId
 from ambientd.model.record import Bond, Transfer, Unbond
 from ambientd.node.event import BodiesProposed
 from ambientd.runtime.service import Parts
@@ -107,7 +109,7 @@ def account(state: LedgerState, node: NodeId) -> replies.Account:
     """Give a node's account as the ledger has it."""
     entry, moves = state.node(node), state.moves(node)
     assert entry is not None, "accounts are of nodes that the ledger knows"
-    unvested = state.unvested(node)
+    unvested = state.vesting.of(node)
     own = (task for _, task in state.open_tasks() if task.submitter == node and task.audits is None)
     return replies.Account(
         node=node.hex(),
@@ -120,9 +122,14 @@ def account(state: LedgerState, node: NodeId) -> replies.Account:
         escrow_msat=sum(task.escrow_msat for task in own),
         tombstoned=entry.tombstoned,
         time_ms=state.meta.time_ms,
-        unvested_msat=sum(pay.amount_msat for _, pay in unvested),
-        vests_ms=unvested[0][1].due_ms if unvested else None,
+        unvested_msat=sum(_unvested_msat(state, node, task) for task, _ in unvested),
+        vests_ms=unvested[0][1] if unvested else None,
     )
+
+
+def _unvested_msat(state: LedgerState, node: NodeId, task: TaskId) -> int:
+    pay = state.get(unvested_key(node, task))
+    return pay.amount_msat if isinstance(pay, Unvested) else 0
 
 
 def _held_by(state: LedgerState, node: NodeId) -> str:

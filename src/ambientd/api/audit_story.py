@@ -4,7 +4,7 @@ from typing import TypeAlias, assert_never
 
 from ambientd.api.replies import EventKind
 from ambientd.ledger import events as ledger
-from ambientd.ledger.entries import AuditSource
+from ambientd.ledger.audit_entries import AuditSource
 
 Fields: TypeAlias = dict[str, str | int | float | bool | list[str] | None]
 AuditEvent: TypeAlias = (

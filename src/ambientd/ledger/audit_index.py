@@ -1,4 +1,4 @@
-"""Which unreplicated answers wait for their draw, and which stand on nobody's word any more.
+"""Which unreplicated answers wait for their draw, or for pay, or stand on nobody's word any more.
 
 Derived from the entries and kept in step with them, so that no block looks at every answer.
 """
@@ -6,8 +6,8 @@ Derived from the entries and kept in step with them, so that no block looks at e
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 
-from ambientd.ledger.entries import AuditEntry, AuditState
-from ambientd.model.base import NodeId, TaskId
+from ambientd.ledger.audit_entries import AuditEntry, AuditState, Unvested
+from ambientd.model.base import DIGEST_BYTES, NodeId, TaskId
 from ambientd.rules.auditing import AUDITS_MAX
 
 Placed = tuple[int, TaskId]
@@ -76,6 +76,34 @@ class AuditIndex:
             self._fees_msat[node] -= entry.fee_msat
         if self._is_suspect(entry):
             _remove(self._suspects, place)
+
+
+class VestingIndex:
+    """The pay that waits, by the time when it is due, then by worker and task."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, bytes]] = []
+
+    def put(self, name: bytes, before: Unvested | None, entry: Unvested | None) -> None:
+        """Take a change of what waits of a worker's pay for a task."""
+        if before is not None:
+            self._waiting.remove((before.due_ms, name))
+        if entry is not None:
+            insort(self._waiting, (entry.due_ms, name))
+
+    def due(self, time_ms: int) -> list[tuple[NodeId, TaskId]]:
+        """Give the pay that has waited long enough, the longest first."""
+        end = bisect_right(self._waiting, time_ms, key=lambda each: each[0])
+        return [_worker_and_task(name) for _, name in self._waiting[:end]]
+
+    def of(self, worker: NodeId) -> list[tuple[TaskId, int]]:
+        """Give for which tasks a worker's pay waits, and when it is due, the first due first."""
+        own = ((due_ms, name) for due_ms, name in self._waiting if name.startswith(worker))
+        return [(_worker_and_task(name)[1], due_ms) for due_ms, name in own]
+
+
+def _worker_and_task(name: bytes) -> tuple[NodeId, TaskId]:
+    return NodeId(name[:DIGEST_BYTES]), TaskId(name[DIGEST_BYTES:])
 
 
 def is_reopened_by_a_lie(entry: AuditEntry) -> bool:

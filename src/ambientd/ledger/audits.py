@@ -12,17 +12,9 @@ from msgspec.structs import replace
 
 from ambientd.codec.statements import audit_id, result_root, revocation_leaf
 from ambientd.ledger.assigning import fill
+from ambientd.ledger.audit_entries import AuditEntry, AuditSource, AuditState
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import (
-    Audited,
-    AuditEntry,
-    AuditSource,
-    AuditState,
-    EvidenceEntry,
-    Slot,
-    TaskEntry,
-    audit_key,
-)
+from ambientd.ledger.entries import Audited, EvidenceEntry, Slot, TaskEntry, audit_key
 from ambientd.ledger.events import (
     AuditOpened,
     AuditUndecided,

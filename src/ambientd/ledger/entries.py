@@ -4,6 +4,7 @@ from enum import IntEnum
 from typing import TypeAlias, cast
 
 from ambientd.codec.canonical import decode, encode
+from ambientd.ledger.audit_entries import AuditEntry, Unvested
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.genesis import FIRST_EPOCH, Profile
 from ambientd.model.peg import CoinState, PegPayment, PegSight, PegWallet, PegWord
@@ -341,58 +342,6 @@ class Moves(Value, frozen=True):
     said_ms: int = 0
     waiting_msat: int = 0
     due_ms: int = 0
-
-
-class AuditState(IntEnum):
-    """How far an unreplicated answer is with its audit."""
-
-    AWAITING = 0
-    PASSED = 1
-    OPEN = 2
-    CONFIRMED = 3
-    REFUTED = 4
-    UNDECIDED = 5
-
-
-class AuditSource(IntEnum):
-    """What decided that an answer is audited, or not."""
-
-    NOTHING = 0
-    COMMITTEE = 1
-    BITCOIN = 2
-    LIE = 3
-
-
-class AuditEntry(Value, frozen=True):
-    """What becomes of an unreplicated answer; its worker and who confirmed it vouch for it.
-
-    `fee_msat` is what one slot of the task costs at most. `term` and `height` are the log's and the
-    Bitcoin headers' at the settlement; `round` counts its audits, and `revocation` is the leaf that
-    takes it back.
-    """
-
-    worker: NodeId
-    settled_ms: int
-    term: int
-    height: int | None = None
-    state: AuditState = AuditState.AWAITING
-    source: AuditSource = AuditSource.NOTHING
-    round: int = 0
-    fee_msat: int = 0
-    confirmed_by: tuple[NodeId, ...] = ()
-    revocation: int | None = None
-
-    @property
-    def vouchers(self) -> tuple[NodeId, ...]:
-        """Give on whose word the answer stands."""
-        return (self.worker, *self.confirmed_by)
-
-
-class Unvested(Value, frozen=True):
-    """A worker's pay for an answer that it gave alone; it vests then, if nothing comes up."""
-
-    amount_msat: int
-    due_ms: int
 
 
 class LastWord(Value, frozen=True):

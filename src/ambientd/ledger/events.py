@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ambientd.ledger.entries import AuditSource
+from ambientd.ledger.audit_entries import AuditSource
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import AnchorProof, RefereeVerdict, Settlement, SignedReceipt
 from ambientd.model.record import SeatWish

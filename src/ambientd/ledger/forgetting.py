@@ -9,16 +9,9 @@ from msgspec.structs import replace
 from ambientd.codec.merkle import Frontier
 from ambientd.codec.statements import audit_id
 from ambientd.ledger import vesting
+from ambientd.ledger.audit_entries import AuditEntry, AuditState
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import (
-    AuditEntry,
-    AuditState,
-    Leaf,
-    Payment,
-    Table,
-    audit_key,
-    leaf_key,
-)
+from ambientd.ledger.entries import Leaf, Payment, Table, audit_key, leaf_key
 from ambientd.ledger.settling import expire_task
 from ambientd.model.base import Digest, TaskId
 

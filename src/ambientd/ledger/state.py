@@ -12,12 +12,12 @@ from typing import TypeVar, cast
 
 from ambientd.codec.statements import fingerprint
 from ambientd.errors import ConfigError
-from ambientd.ledger.audit_index import AuditIndex
+from ambientd.ledger.audit_entries import AuditEntry, Unvested
+from ambientd.ledger.audit_index import AuditIndex, VestingIndex
 from ambientd.ledger.entries import (
     META_KEY,
     PEG_KEY,
     Account,
-    AuditEntry,
     CheckpointEntry,
     Entry,
     EpochEntry,
@@ -37,7 +37,6 @@ from ambientd.ledger.entries import (
     Table,
     TaskEntry,
     Topic,
-    Unvested,
     UsedTip,
     coin_key,
     epoch_key,
@@ -51,7 +50,7 @@ from ambientd.ledger.entries import (
 )
 from ambientd.ledger.peg_index import PegIndex
 from ambientd.ledger.state_tree import StateTree
-from ambientd.model.base import DIGEST_BYTES, Digest, NodeId, TaskId
+from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.model.peg import MSAT_PER_SAT
 from ambientd.model.record import Epoch, NodeReport
@@ -60,7 +59,7 @@ from ambientd.rules import reputation
 from ambientd.rules.founding import genesis_fault
 from ambientd.rules.receipt_tree import ReceiptTree
 
-Placed = TypeVar("Placed", tuple[int, bytes], tuple[int, TaskId], tuple[int, int, TaskId])
+Placed = TypeVar("Placed", tuple[int, TaskId], tuple[int, int, TaskId])
 
 
 def first_epoch(genesis: Genesis) -> Epoch:
@@ -96,8 +95,8 @@ class LedgerState:
         self._anchored: list[int] = []
         self._seats: dict[int, set[NodeId]] = {}
         self._bonds_waiting: list[tuple[int, NodeId]] = []
-        self._vesting: list[tuple[int, bytes]] = []
         self.audits = AuditIndex()
+        self.vesting = VestingIndex()
         self.epoch_leaf: int | None = None
         """Where the receipt log last named the present epoch; nowhere in the first one."""
         self.peg_index = PegIndex()
@@ -172,9 +171,8 @@ class LedgerState:
                 case AuditEntry():
                     known = cast("AuditEntry | None", before)
                     self.audits.put(TaskId(key[1]), known, entry)
-                case Unvested(due_ms=due_ms):
-                    if before is None:
-                        insort(self._vesting, (due_ms, key[1]))
+                case Unvested():
+                    self.vesting.put(key[1], cast("Unvested | None", before), entry)
                 case _:
                     pass
         for place, digest in sorted(leaves):
@@ -190,7 +188,7 @@ class LedgerState:
         elif isinstance(before, AuditEntry):
             self.audits.put(TaskId(key[1]), before, None)
         elif isinstance(before, Unvested):
-            _remove(self._vesting, (before.due_ms, key[1]))
+            self.vesting.put(key[1], before, None)
         elif isinstance(before, CheckpointEntry):
             for sizes in (self._checkpoints, self._anchored):
                 if before.note.size in sizes:
@@ -381,17 +379,6 @@ class LedgerState:
         end = bisect_right(self._bonds_waiting, time_ms, key=lambda each: each[0])
         return [node for _, node in self._bonds_waiting[:end]]
 
-    def vesting_due(self, time_ms: int) -> list[tuple[NodeId, TaskId]]:
-        """Give the pay that has waited long enough, by worker and task, the longest first."""
-        end = bisect_right(self._vesting, time_ms, key=lambda each: each[0])
-        return [_worker_and_task(name) for _, name in self._vesting[:end]]
-
-    def unvested(self, worker: NodeId) -> list[tuple[TaskId, Unvested]]:
-        """Give a worker's pay that has not vested, by task, the first due first."""
-        names = [name for _, name in self._vesting if name.startswith(worker)]
-        found = (cast("Unvested", self._items[Table.UNVESTED, name]) for name in names)
-        return [(_worker_and_task(name)[1], each) for name, each in zip(names, found, strict=True)]
-
     def reputation_permille(self, node: NodeId) -> int:
         """Give what verified outcomes say of a node; nothing once it is convicted."""
         entry = self.node(node)
@@ -475,10 +462,6 @@ class LedgerState:
             elif isinstance(entry, Unvested):
                 total += entry.amount_msat
         return total
-
-
-def _worker_and_task(name: bytes) -> tuple[NodeId, TaskId]:
-    return NodeId(name[:DIGEST_BYTES]), TaskId(name[DIGEST_BYTES:])
 
 
 def _keep(nodes: list[NodeId], node: NodeId, *, is_kept: bool) -> None:

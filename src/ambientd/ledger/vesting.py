@@ -6,15 +6,9 @@ Until then it can be lost: a convicted worker's goes to the reserve, from which 
 from collections.abc import Sequence
 from typing import cast
 
+from ambientd.ledger.audit_entries import AuditEntry, AuditState, Unvested
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import (
-    AuditEntry,
-    AuditState,
-    Payment,
-    Unvested,
-    audit_key,
-    unvested_key,
-)
+from ambientd.ledger.entries import Payment, audit_key, unvested_key
 from ambientd.ledger.events import Paid, PayLost, PayWaits
 from ambientd.model.base import NodeId, TaskId
 
@@ -39,7 +33,7 @@ def let_wait(draft: Draft, task: TaskId, payments: Sequence[Payment]) -> None:
 
 def release(draft: Draft) -> None:
     """Let pay vest whose window is over, unless the draw or the audit is still to come."""
-    due = draft.state.vesting_due(draft.context.time_ms)
+    due = draft.state.vesting.due(draft.context.time_ms)
     start = draft.context.index * DUE_LOOKED_AT_MAX % len(due) if due else 0
     for worker, task in (due[start:] + due[:start])[:DUE_LOOKED_AT_MAX]:
         about = cast("AuditEntry | None", draft.get(audit_key(task)))

@@ -1,0 +1,57 @@
+"""What the ledger holds of answers that one worker gave alone (protocols/03 section 10)."""
+
+from enum import IntEnum
+
+from ambientd.model.base import NodeId, Value
+
+
+class AuditState(IntEnum):
+    """How far an unreplicated answer is with its audit."""
+
+    AWAITING = 0
+    PASSED = 1
+    OPEN = 2
+    CONFIRMED = 3
+    REFUTED = 4
+    UNDECIDED = 5
+
+
+class AuditSource(IntEnum):
+    """What decided that an answer is audited, or not."""
+
+    NOTHING = 0
+    COMMITTEE = 1
+    BITCOIN = 2
+    LIE = 3
+
+
+class AuditEntry(Value, frozen=True):
+    """What becomes of an unreplicated answer; its worker and who confirmed it vouch for it.
+
+    `fee_msat` is what one slot of the task costs at most. `term` and `height` are the log's and the
+    Bitcoin headers' at the settlement; `round` counts its audits, and `revocation` is the leaf that
+    takes it back.
+    """
+
+    worker: NodeId
+    settled_ms: int
+    term: int
+    height: int | None = None
+    state: AuditState = AuditState.AWAITING
+    source: AuditSource = AuditSource.NOTHING
+    round: int = 0
+    fee_msat: int = 0
+    confirmed_by: tuple[NodeId, ...] = ()
+    revocation: int | None = None
+
+    @property
+    def vouchers(self) -> tuple[NodeId, ...]:
+        """Give on whose word the answer stands."""
+        return (self.worker, *self.confirmed_by)
+
+
+class Unvested(Value, frozen=True):
+    """A worker's pay for an answer that it gave alone; it vests then, if nothing comes up."""
+
+    amount_msat: int
+    due_ms: int
