@@ -1,4 +1,4 @@
-"""Bitcoin's curve, for what is public: reading keys, adding to them, verifying signatures.
+"""Bitcoin's curve: keys, sums of keys, signatures.
 
 A public key has 33 bytes (compressed), a signature 64: r and s, s in the lower half of the order.
 The multiplications are those of `cryptography`; only the sum of two points is worked out here.
@@ -9,7 +9,11 @@ from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    Prehashed,
+    decode_dss_signature,
+    encode_dss_signature,
+)
 from cryptography.hazmat.primitives.hashes import SHA256
 
 KEY_SIZE: Final = 33
@@ -18,6 +22,7 @@ ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD036414
 _FIELD: Final = 2**256 - 2**32 - 977
 _CURVE: Final = ec.SECP256K1()
 _DIGEST: Final = ec.ECDSA(Prehashed(SHA256()))
+_SIGNING: Final = ec.ECDSA(Prehashed(SHA256()), deterministic_signing=True)  # RFC 6979
 
 
 class _Point(NamedTuple):
@@ -68,6 +73,12 @@ def verify(key: bytes, digest: bytes, signature: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
+
+
+def sign(secret: int, digest: bytes) -> bytes:
+    """Sign a 32-byte digest; the same digest gives the same signature."""
+    r, s = decode_dss_signature(ec.derive_private_key(secret, _CURVE).sign(digest, _SIGNING))
+    return r.to_bytes(32, "big") + min(s, ORDER - s).to_bytes(32, "big")
 
 
 def _point_of(number: int) -> _Point:

@@ -1,0 +1,59 @@
+"""Bugs of the peg, each of which some world of `sim.pegs` must show."""
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from ambientd.codec import secp256k1
+from ambientd.ledger import peg_deposits, peg_payments, peg_wallets
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import coin_key
+from ambientd.ledger.peg_wallets import PegDraft
+from ambientd.model.peg import PegCoin, PegPayment
+from ambientd.roles.pegging.core import PegKeeper
+from ambientd.rules.bitcoin import Outpoint
+from sim.mutants.patch import Patch, always
+
+
+def _spends_nothing(begin: Callable[..., None]) -> object:
+    """Begin payments without reserving their coins."""
+
+    def begun(peg: PegDraft, payment: PegPayment, *rest: int) -> None:
+        before = {coin: peg.coin(_outpoint(coin)) for coin in payment.coins}
+        begin(peg, payment, *rest)
+        for coin, entry in before.items():
+            assert entry is not None
+            peg.put_coin(_outpoint(coin), entry)
+
+    return begun
+
+
+def _outpoint(coin: PegCoin) -> Outpoint:
+    return Outpoint(coin.txid, coin.output)
+
+
+def _forgets(_: object) -> object:
+    """Let spent deposits be forgotten, with their coins."""
+
+    def spend(peg: PegDraft, outpoint: Outpoint) -> None:
+        peg.draft.drop(coin_key(outpoint.txid, outpoint.index))
+
+    return spend
+
+
+def _deaf(put_moves: Callable[..., None]) -> object:
+    """Take what an owner says of its account as often as it is brought."""
+    return lambda draft, node, moves: put_moves(draft, node, replace(moves, said_ms=0))
+
+
+PEG_MUTANTS: dict[str, tuple[Patch, ...]] = {
+    "one-word-credits": (Patch(peg_deposits, "is_seen_by_quorum", always(True)),),
+    "one-word-ends": (Patch(peg_payments, "is_seen_by_quorum", always(True)),),
+    "coins-unreserved": (Patch(PegDraft, "begin", _spends_nothing),),
+    "change-forgotten": (Patch(peg_payments, "own_output", always(None)),),
+    "spent-forgotten": (Patch(peg_payments, "_spend", _forgets),),
+    "requests-again": (Patch(Draft, "put_moves", _deaf),),
+    "junk-signatures": (Patch(secp256k1, "verify", always(True)),),
+    "sweeps-too-cheap": (Patch(peg_wallets, "fee_at", always(1)),),
+    "never-sent": (Patch(PegKeeper, "_send", always([])),),
+}

@@ -1,0 +1,1 @@
+"""What a member of the peg does: sign, send, and say what is in the chain."""
