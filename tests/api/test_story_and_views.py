@@ -54,6 +54,11 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     seen = {type(event).__name__: event for event in cluster.events}
     node, task = cluster.node(0), TaskId(bytes(32))
     seen.setdefault("NodeConvicted", ledger.NodeConvicted(node, "log"))
+    pair = (node, cluster.node(1))
+    seen.setdefault("RoundBegan", ledger.RoundBegan(task, 0, 1, pair, 5, 9))
+    seen.setdefault("PartySpoke", ledger.PartySpoke(task, 0, 1, node))
+    seen.setdefault("PartyBlamed", ledger.PartyBlamed(task, 0, node))
+    seen.setdefault("SegmentReached", ledger.SegmentReached(task, 0, 5, 9))
     seen.setdefault("SlotReleased", ledger.SlotReleased(task, 0, node, "was late"))
     seen.setdefault("SeatSpoken", ledger.SeatSpoken(node, cluster.node(1), SeatWish.INSTEAD))
     seen.setdefault("EpochDue", ledger.EpochDue(2, (node,)))

@@ -1,13 +1,16 @@
 """A referee executes what is disputed, says what came out, and does nothing else."""
 
 from ambientd.codec.statements import verify_verdict
+from ambientd.ledger.dispute_entries import DisputeState
 from ambientd.ledger.events import EpochBegan, TaskAdmitted, TaskClosed, TaskDisputed
 from ambientd.model.base import Digest, TaskId
-from ambientd.model.effect import Abandon, Assignment, Execute, Propose, Purpose
+from ambientd.model.effect import Abandon, Assignment, Execute, Propose, Purpose, SegmentWanted
 from ambientd.model.record import DisputeStep, Epoch
 from ambientd.model.task import TaskState
 from ambientd.roles.referee import INSIST_MS, RETRY_MS, Referee
+from sim.traces import TraceVice
 from tests.ledger.cluster import START_MS, TestCluster, result
+from tests.ledger.games import Match
 from tests.roles.stage import kinds
 
 NOW = START_MS + 1_000
@@ -100,3 +103,54 @@ def test_a_new_committee_takes_up_what_is_disputed_and_the_old_one_drops_it() ->
     assert kinds(leaver.on_ledger(began, cluster.state)) == ["Abandon"]
     assert kinds(newcomer.on_ledger(began, cluster.state)) == ["Execute"]
     assert newcomer.on_ledger(began, cluster.state) == []
+
+
+def narrowed() -> Match:
+    match = Match((None, TraceVice.GARBAGE_STATE))
+    while match.row is not None and match.row.state is DisputeState.TRACING:
+        match.events += match.step()
+    return match
+
+
+def test_a_segment_is_executed_from_what_either_party_shows() -> None:
+    match = narrowed()
+    role = referee(match.cluster, 5)
+    [wanted] = role.resume(match.cluster.state)
+    assert isinstance(wanted, SegmentWanted)
+    shown = [wanted.start]
+    for number in range(1, 4):
+        role.on_aborted(match.task, NOW)
+        [wanted] = role.on_tick(match.cluster.state, NOW + number * RETRY_MS)
+        assert isinstance(wanted, SegmentWanted)
+        shown.append(wanted.start)
+    assert shown[0] == shown[2] == match.true.known(match.game.low)
+    assert shown[1] == shown[3] != shown[0]
+    end = match.true.at(wanted.until_gas)
+    [proposed] = role.on_segment(wanted.assignment, end, match.cluster.state, NOW)
+    assert isinstance(proposed, Propose)
+    assert (5, proposed.body) == match.segment(5, end)
+    assert role.on_segment(wanted.assignment, end, match.cluster.state, NOW) == []
+    match.cluster.block((5, proposed.body))
+    assert role.on_tick(match.cluster.state, NOW + 9 * INSIST_MS) == []
+
+
+def test_a_bisected_task_is_not_executed_as_a_whole_until_that_is_wanted() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    role = referee(match.cluster, 5)
+    for event in match.events:
+        assert role.on_ledger(event, match.cluster.state) == []
+    effects = [
+        each for event in match.late() for each in role.on_ledger(event, match.cluster.state)
+    ]
+    assert kinds(effects) == ["Execute"]
+
+
+def test_a_segment_without_quorum_gives_way_to_the_whole() -> None:
+    match = narrowed()
+    role = referee(match.cluster, 5)
+    [wanted] = role.resume(match.cluster.state)
+    assert isinstance(wanted, SegmentWanted)
+    effects = [
+        each for event in match.late() for each in role.on_ledger(event, match.cluster.state)
+    ]
+    assert kinds(effects) == ["Abandon", "Execute"]

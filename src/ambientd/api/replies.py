@@ -406,6 +406,11 @@ class EventKind(StrEnum):
     TASK_COMMITTED = "task_committed"  # task, slot, node
     TASK_REVEALED = "task_revealed"  # task, slot, node
     TASK_DISPUTED = "task_disputed"  # task
+    ROUND_BEGAN = "round_began"  # task, game, round, low_gas, until_gas, parties
+    PARTY_SPOKE = "party_spoke"  # task, round, node
+    PARTY_BLAMED = "party_blamed"  # task, node
+    SEGMENT_REACHED = "segment_reached"  # task, low_gas, until_gas
+    WHOLE_WANTED = "whole_wanted"  # task, reason
     REFEREE_SPOKE = "referee_spoke"  # task, node
     LIAR_NAMED = "liar_named"  # task, node, evidence, reputation_before, reputation_after
     TASK_PAID = "task_paid"  # task, node, amount_msat

@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from ambientd.api.audit_story import audit_line
+from ambientd.api.dispute_story import dispute_line
 from ambientd.api.replies import Event, EventKind
 from ambientd.ledger import events as ledger
 from ambientd.model.execution import OutcomeKind
@@ -48,14 +49,22 @@ def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind, str,
         case (
             ledger.TaskAdmitted()
             | ledger.TaskCommitted()
-            | ledger.TaskDisputed()
-            | ledger.RefereeSpoke()
             | ledger.TaskFinal()
             | ledger.TaskClosed()
             | ledger.Paid()
             | ledger.Refunded()
         ):
             return _task_lines(event)
+        case (
+            ledger.TaskDisputed()
+            | ledger.RoundBegan()
+            | ledger.PartySpoke()
+            | ledger.PartyBlamed()
+            | ledger.SegmentReached()
+            | ledger.WholeWanted()
+            | ledger.RefereeSpoke()
+        ):
+            return [dispute_line(event)]
         case (
             ledger.PayWaits()
             | ledger.PayLost()
@@ -83,13 +92,6 @@ def _task_lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]
         case ledger.TaskAdmitted(task=task, escrow_msat=escrow):
             text = f"accepted, {escrow} msat in escrow"
             return [(EventKind.TASK_ADMITTED, text, {"task": task.hex(), "escrow_msat": escrow})]
-        case ledger.TaskDisputed(task=task):
-            text = "the answers differ; the committee executes the task itself"
-            return [(EventKind.TASK_DISPUTED, text, {"task": task.hex()})]
-        case ledger.RefereeSpoke(task=task, verdict=verdict):
-            text = f"referee {_short(verdict.referee)} has signed its finding"
-            fields: Fields = {"task": task.hex(), "node": verdict.referee.hex()}
-            return [(EventKind.REFEREE_SPOKE, text, fields)]
         case ledger.Paid(task=task, node=node, amount_msat=amount):
             text = f"{_short(node)} is paid {amount} msat"
             paid: Fields = {"task": task.hex(), "node": node.hex(), "amount_msat": amount}

@@ -9,7 +9,7 @@ from ambientd.codec.digest import sha256, tagged
 from ambientd.codec.merkle import leaf_hash
 from ambientd.codec.signing import Signer, verify
 from ambientd.model.base import Digest, NodeId, TaskId
-from ambientd.model.dispute import KnownState, SegmentVerdict, Trace, TracePoint
+from ambientd.model.dispute import SegmentVerdict, Trace, TracePoint
 from ambientd.model.genesis import Genesis
 from ambientd.model.receipt import (
     Receipt,
@@ -167,30 +167,14 @@ def verify_verdict(verdict: RefereeVerdict, cluster: bytes) -> bool:
 
 
 def _trace_payload(trace: Trace) -> bytes:
-    place = (trace.task, trace.game, trace.round)
-    return encode((*place, trace.points, trace.state, trace.state_size_bytes))
+    stretch = (trace.task, trace.game, trace.round, trace.low, trace.until_gas)
+    return encode((*stretch, trace.points, trace.state, trace.state_size_bytes))
 
 
-def sign_trace(
-    signer: Signer,
-    task: TaskId,
-    game: int,
-    round_: int,
-    points: tuple[TracePoint, ...],
-    start: KnownState,
-) -> Trace:
-    """Sign a party's word on one round of a game, which begins at a state that it holds."""
-    unsigned = Trace(
-        task=task,
-        party=NodeId(signer.public_key),
-        game=game,
-        round=round_,
-        points=points,
-        state=start.state,
-        state_size_bytes=start.state_size_bytes,
-        signature=b"",
-    )
-    return replace(unsigned, signature=signer.sign("trace", _trace_payload(unsigned)))
+def sign_trace(signer: Signer, unsigned: Trace) -> Trace:
+    """Sign a party's word on one round of a game."""
+    trace = replace(unsigned, party=NodeId(signer.public_key))
+    return replace(trace, signature=signer.sign("trace", _trace_payload(trace)))
 
 
 def verify_trace(trace: Trace, cluster: bytes) -> bool:

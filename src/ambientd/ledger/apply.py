@@ -15,6 +15,7 @@ from ambientd.ledger import (
     accounts,
     audits,
     conditions,
+    disputes,
     forgetting,
     outages,
     peg,
@@ -159,8 +160,8 @@ def _apply_cluster(
             return tasks.commits(draft, body)
         case Settle():
             return tasks.settle(draft, body)
-        case DisputeStep():
-            return tasks.dispute_step(draft, record, body)
+        case DisputeStep() | DisputeTrace() | DisputeSegment():
+            return _apply_dispute(draft, record, body)
         case Join():
             return upkeep.join(draft, record, body)
         case Registry():
@@ -179,10 +180,20 @@ def _apply_cluster(
             return seats.begin(draft, body)
         case Transfer() | Bond() | Unbond():
             return accounts.move(draft, record, body)
-        case DisputeTrace() | DisputeSegment():
-            return "no dispute is bisected yet"
         case _:
             assert_never(body)
+
+
+def _apply_dispute(
+    draft: Draft, record: Record, body: DisputeStep | DisputeTrace | DisputeSegment
+) -> str | None:
+    match body:
+        case DisputeStep():
+            return tasks.dispute_step(draft, record, body)
+        case DisputeTrace():
+            return disputes.trace(draft, record, body)
+        case DisputeSegment():
+            return disputes.segment(draft, record, body)
 
 
 def _task_of(record: Record) -> TaskId | None:
@@ -192,6 +203,10 @@ def _task_of(record: Record) -> TaskId | None:
             return task
         case DisputeStep(verdict=verdict):
             return verdict.task
+        case DisputeSegment(verdict=found):
+            return found.task
+        case DisputeTrace(trace=trace):
+            return trace.task
         case Admit(nonce=nonce, spec=spec):
             return task_id(record.author, nonce, spec)
         case _:

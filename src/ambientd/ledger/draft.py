@@ -6,6 +6,7 @@ from typing import Protocol, cast
 from msgspec.structs import replace
 
 from ambientd.codec.merkle import Frontier
+from ambientd.ledger.dispute_entries import DisputeEntry
 from ambientd.ledger.entries import (
     META_KEY,
     Account,
@@ -22,6 +23,7 @@ from ambientd.ledger.entries import (
     Table,
     TaskEntry,
     Topic,
+    dispute_key,
     epoch_key,
     leaf_key,
     moves_key,
@@ -113,6 +115,14 @@ class Draft:
     def put_task(self, task: TaskId, entry: TaskEntry) -> None:
         """Write a task."""
         self.put((Table.TASK, task), entry)
+
+    def dispute(self, task: TaskId) -> DisputeEntry | None:
+        """Give how far the bisection of a disputed task is; None when it is not bisected."""
+        return cast("DisputeEntry | None", self.get(dispute_key(task)))
+
+    def put_dispute(self, task: TaskId, entry: DisputeEntry) -> None:
+        """Write how far a bisection is."""
+        self.put(dispute_key(task), entry)
 
     def node(self, node: NodeId) -> NodeEntry | None:
         """Give a node."""

@@ -5,6 +5,7 @@ from typing import TypeAlias, cast
 
 from ambientd.codec.canonical import decode, encode
 from ambientd.ledger.audit_entries import AuditEntry, Unvested
+from ambientd.ledger.dispute_entries import DisputeEntry
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.genesis import FIRST_EPOCH, Profile
 from ambientd.model.peg import CoinState, PegPayment, PegSight, PegWallet, PegWord
@@ -37,6 +38,7 @@ class Table(IntEnum):
     TIP = 12
     MOVES = 13
     WORD = 14
+    DISPUTE = 15
     AUDIT = 16
     UNVESTED = 17
     PEG = 21
@@ -108,6 +110,11 @@ def audit_key(task: TaskId) -> Key:
 def unvested_key(worker: NodeId, task: TaskId) -> Key:
     """Give the key of a worker's pay for a task that has not vested."""
     return Table.UNVESTED, worker + task
+
+
+def dispute_key(task: TaskId) -> Key:
+    """Give the key of how far the bisection of a disputed task is."""
+    return Table.DISPUTE, task
 
 
 def tip_key(tip: bytes) -> Key:
@@ -424,6 +431,7 @@ Entry: TypeAlias = (
     | PegCoinEntry
     | PegPaymentEntry
     | PegWallet
+    | DisputeEntry
 )
 
 ENTRY_TYPES: dict[Table, type[Entry]] = {
@@ -449,6 +457,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.PEG_COIN: PegCoinEntry,
     Table.PEG_PAYMENT: PegPaymentEntry,
     Table.PEG_WALLET: PegWallet,
+    Table.DISPUTE: DisputeEntry,
 }
 
 

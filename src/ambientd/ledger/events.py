@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from ambientd.ledger.audit_entries import AuditSource
 from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.dispute import SegmentVerdict
 from ambientd.model.receipt import AnchorProof, RefereeVerdict, Settlement, SignedReceipt
 from ambientd.model.record import SeatWish
 from ambientd.model.task import TaskState
@@ -67,17 +68,66 @@ class SlotRevealed:
 
 @dataclass(frozen=True, slots=True)
 class TaskDisputed:
-    """The answers differ; the referees execute the task themselves."""
+    """The answers differ: the parties bisect the task, or the referees execute it themselves."""
 
     task: TaskId
 
 
 @dataclass(frozen=True, slots=True)
 class RefereeSpoke:
-    """A referee has given its finding."""
+    """A referee has given its finding, on the whole or on a segment."""
 
     task: TaskId
-    verdict: RefereeVerdict
+    verdict: RefereeVerdict | SegmentVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class RoundBegan:
+    """Two parties owe their traces of a stretch of gas."""
+
+    task: TaskId
+    game: int
+    round: int
+    parties: tuple[NodeId, NodeId]
+    low_gas: int
+    until_gas: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartySpoke:
+    """A party has given its trace."""
+
+    task: TaskId
+    game: int
+    round: int
+    party: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class PartyBlamed:
+    """A party did not give its trace in time: it is not paid."""
+
+    task: TaskId
+    game: int
+    party: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentReached:
+    """A dispute was narrowed down to a stretch that the referees execute."""
+
+    task: TaskId
+    game: int
+    start_gas: int
+    until_gas: int
+
+
+@dataclass(frozen=True, slots=True)
+class WholeWanted:
+    """A bisection was given up: the referees execute the task themselves."""
+
+    task: TaskId
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +412,11 @@ LedgerEvent: TypeAlias = (
     | SlotRevealed
     | TaskDisputed
     | RefereeSpoke
+    | RoundBegan
+    | PartySpoke
+    | PartyBlamed
+    | SegmentReached
+    | WholeWanted
     | LiarNamed
     | Paid
     | AuditOpened

@@ -5,6 +5,9 @@ from ambientd.model.base import Digest, NodeId, TaskId
 
 EVIDENCE_OF_LIE = "divergent-output"
 EVIDENCE_OF_TWO_VERDICTS = "verdict"
+EVIDENCE_OF_TWO_TRACES = "trace"
+EVIDENCE_OF_TWO_SEGMENTS = "segment"
+EVIDENCE_OF_FALSE_STEP = "false-step"
 
 
 def evidence_name(kind: str, task: TaskId, culprit: NodeId) -> Digest:

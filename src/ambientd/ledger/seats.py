@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ambientd.codec.digest import tagged
 from ambientd.codec.statements import epoch_hash, epoch_leaf
+from ambientd.ledger import disputes
 from ambientd.ledger.accounts import wait_anew
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import (
@@ -120,6 +121,7 @@ def _forget_findings(draft: Draft, members: frozenset[NodeId]) -> None:
     """Let only the new committee decide what is disputed: a settlement has one committee."""
     for task, _ in draft.state.open_tasks():
         entry = draft.task(task)
+        disputes.keep_members(draft, task, members)
         if entry is not None and entry.verdicts:
             kept = tuple(verdict for verdict in entry.verdicts if verdict.referee in members)
             draft.put_task(task, replace(entry, verdicts=kept))

@@ -11,8 +11,9 @@ from ambientd.codec.statements import (
 )
 from ambientd.ledger.assigning import give_back
 from ambientd.ledger.audits import await_draw, conclude
+from ambientd.ledger.dispute_entries import RefereedGas
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import EvidenceEntry, Payment, TaskEntry
+from ambientd.ledger.entries import EvidenceEntry, Payment, TaskEntry, dispute_key
 from ambientd.ledger.events import Paid, PremiumPaid, Refunded, TaskClosed, TaskFinal
 from ambientd.ledger.evidence import EVIDENCE_OF_LIE, EVIDENCE_OF_TWO_VERDICTS, evidence_name
 from ambientd.ledger.vesting import let_wait
@@ -57,9 +58,40 @@ def settle_dispute(draft: Draft, task: TaskId, entry: TaskEntry, found: Result |
         )
         draft.convict(name, evidence)
     liars = tuple(signed.receipt.worker for signed in lying)
-    workers = [signed.receipt.worker for signed in honest]
+    row = draft.dispute(task)
+    unpaid = () if row is None else row.unpaid
+    workers = [s.receipt.worker for s in honest if s.receipt.worker not in unpaid]
     verdict = Verdict.DIVERGENT if liars else Verdict.AGREED
     _finish(draft, task, entry, verdict, found, workers, liars)
+
+
+def settle_bisected(draft: Draft, task: TaskId, entry: TaskEntry, result: Result) -> None:
+    """End a task whose only standing answer is this: all others took a false step."""
+    root = result_root(result)
+    receipts = [signed.receipt for signed in entry.receipts]
+    workers = [each.worker for each in receipts if result_root(each.result) == root]
+    liars = tuple(each.worker for each in receipts if result_root(each.result) != root)
+    row = draft.dispute(task)
+    assert row is not None, "a row says how a bisection went"
+    paid = [worker for worker in workers if worker not in row.unpaid]
+    refereed = tuple(each for each in row.refereed if each.referee not in row.unpaid)
+    _finish(draft, task, entry, Verdict.BISECTED, result, paid, liars, refereed)
+
+
+def convict_of_two(
+    draft: Draft, kind: str, task: TaskId, culprit: NodeId, first: bytes, second: bytes
+) -> None:
+    """Convict a node that has signed two statements in a dispute that exclude each other."""
+    evidence = EvidenceEntry(
+        culprit=culprit,
+        kind=kind,
+        task=task,
+        receipt=None,
+        verdicts=(),
+        first=first,
+        second=second,
+    )
+    draft.convict(evidence_name(kind, task, culprit), evidence)
 
 
 def convict_referee(
@@ -106,6 +138,7 @@ def _finish(
     result: Result,
     workers: list[NodeId],
     liars: tuple[NodeId, ...],
+    refereed: tuple[RefereedGas, ...] = (),
 ) -> None:
     """Write the settlement and its leaf, then pay."""
     settlement = Settlement(
@@ -122,17 +155,22 @@ def _finish(
     leaf = draft.append_leaf(settlement_leaf(settlement), task)
     entry = replace(entry, settlement=settlement, leaf=leaf)
     # A refusal costs nothing and one's own task proves nothing: neither earns reputation.
-    if verdict in {Verdict.AGREED, Verdict.DIVERGENT} and result.kind != OutcomeKind.REFUSED:
+    verified = {Verdict.AGREED, Verdict.DIVERGENT, Verdict.BISECTED}
+    if verdict in verified and result.kind != OutcomeKind.REFUSED:
         for worker in workers:
             if worker != entry.submitter:
                 draft.praise(worker)
     draft.tell(TaskFinal(task, settlement, leaf))
-    payments = _payments(entry, result, workers, liars)
+    payments = _payments(entry, result, workers, liars, refereed)
     _close(draft, task, entry, TaskState.FINAL, payments)
 
 
 def _payments(
-    entry: TaskEntry, result: Result, workers: list[NodeId], liars: tuple[NodeId, ...]
+    entry: TaskEntry,
+    result: Result,
+    workers: list[NodeId],
+    liars: tuple[NodeId, ...],
+    refereed: tuple[RefereedGas, ...] = (),
 ) -> list[Payment]:
     """Pay workers for verified gas, and referees who were right from the reserve.
 
@@ -144,12 +182,13 @@ def _payments(
     reward = reward_msat(result.gas, spec.price_msat_per_mgas)
     due = dict.fromkeys(workers, reward)
     root = result_root(result)
-    found = [v.referee for v in entry.verdicts if result_root(v.result) == root]
-    right = [referee for referee in found if referee not in liars]
+    found = {v.referee: reward for v in entry.verdicts if result_root(v.result) == root}
+    found |= {each.referee: reward_msat(each.gas, spec.price_msat_per_mgas) for each in refereed}
+    right = {referee: pay for referee, pay in found.items() if referee not in liars}
     if right:
         share = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) // len(right)
-        for referee in right:
-            due[referee] = due.get(referee, 0) + min(share, reward)
+        for referee, pay in right.items():
+            due[referee] = due.get(referee, 0) + min(share, pay)
     return [Payment(node=node, amount_msat=amount) for node, amount in due.items()]
 
 
@@ -200,6 +239,8 @@ def _close(
         ended_ms=draft.context.time_ms,
     )
     draft.put_task(task, ended)
+    if draft.dispute(task) is not None:
+        draft.drop(dispute_key(task))
     draft.tell(TaskClosed(task, state))
     if ended.audits is not None:
         settled = ended.settlement

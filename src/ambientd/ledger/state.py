@@ -14,6 +14,7 @@ from ambientd.codec.statements import fingerprint
 from ambientd.errors import ConfigError
 from ambientd.ledger.audit_entries import AuditEntry, Unvested
 from ambientd.ledger.audit_index import AuditIndex, VestingIndex
+from ambientd.ledger.dispute_entries import DisputeEntry
 from ambientd.ledger.entries import (
     META_KEY,
     PEG_KEY,
@@ -39,6 +40,7 @@ from ambientd.ledger.entries import (
     Topic,
     UsedTip,
     coin_key,
+    dispute_key,
     epoch_key,
     moves_key,
     payment_key,
@@ -256,6 +258,10 @@ class LedgerState:
     def task(self, task: TaskId) -> TaskEntry | None:
         """Give a task."""
         return cast("TaskEntry | None", self._items.get((Table.TASK, task)))
+
+    def dispute(self, task: TaskId) -> DisputeEntry | None:
+        """Give how far the bisection of a disputed task is; None when it is not bisected."""
+        return cast("DisputeEntry | None", self._items.get(dispute_key(task)))
 
     def tasks(self) -> Iterator[tuple[TaskId, TaskEntry]]:
         """Walk all tasks, open and ended."""

@@ -16,13 +16,13 @@ from ambientd.codec.statements import (
     verify_receipt,
     verify_verdict,
 )
+from ambientd.ledger import disputes
 from ambientd.ledger.assigning import (
     fill,
     next_deadline,
     release,
     revealed,
     withhold,
-    working_ms,
 )
 from ambientd.ledger.audits import confirms
 from ambientd.ledger.draft import Draft
@@ -33,7 +33,6 @@ from ambientd.ledger.events import (
     SlotRevealed,
     TaskAdmitted,
     TaskCommitted,
-    TaskDisputed,
 )
 from ambientd.ledger.settling import (
     cancel_task,
@@ -195,16 +194,8 @@ def settle(draft: Draft, body: Settle) -> Rejection:
     elif agreed(entry.receipts) and confirms(draft, entry, entry.receipts[0].receipt.result):
         settle_agreed(draft, body.task, entry)
     else:
-        _dispute(draft, body.task, entry)
+        disputes.begin(draft, body.task, entry)
     return None
-
-
-def _dispute(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
-    """Leave a task to the referees."""
-    wait_ms = draft.state.genesis.rules.dispute_ms + working_ms(entry.spec)
-    until_ms = draft.context.time_ms + wait_ms
-    draft.tell(TaskDisputed(task))
-    draft.put_task(task, replace(entry, state=TaskState.DISPUTED, deadline_ms=until_ms))
 
 
 def _opened(draft: Draft, entry: TaskEntry, signed: SignedReceipt) -> Slot | str | None:
@@ -253,6 +244,8 @@ def dispute_step(draft: Draft, record: Record, body: DisputeStep) -> Rejection:
         return None
     if entry.state is not TaskState.DISPUTED:
         return "a finding on a task that is not disputed"
+    if not disputes.is_whole(draft, verdict.task):
+        return "a finding on a task that is being bisected"
     entry = replace(entry, verdicts=(*entry.verdicts, verdict))
     draft.tell(RefereeSpoke(verdict.task, verdict))
     members = len(draft.state.members)
@@ -281,7 +274,7 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     """Do what time does to a task: assign what waits, take late slots away, end disputes."""
     now = draft.context.time_ms
     if entry.state is TaskState.DISPUTED:
-        settle_dispute(draft, task, entry, None)
+        disputes.run_out(draft, task, entry)
         return
     # Once an answer is open, another worker could copy it: the referees answer instead of one.
     is_open = any(slot.state is SlotState.REVEALED for slot in entry.slots)
@@ -299,7 +292,7 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
             slots.append(slot)
     entry = replace(entry, slots=tuple(slots))
     if is_open:
-        _dispute(draft, task, entry)
+        disputes.begin(draft, task, entry)
     elif any(slot.attempt >= draft.state.genesis.rules.attempts_max for slot in slots):
         expire_task(draft, task, entry)
     else:

@@ -37,18 +37,25 @@ AT_BEGINNING = KnownState(point=BEGINNING)
 class Trace(Value, frozen=True):
     """A party's word on one round: its execution at each target, signed (domain `trace`).
 
-    `state` is the blob of the state from which the round's stretch begins. Without points the
-    party cannot pause this execution, and asks that the referees execute the whole.
+    The stretch of gas in dispute begins at the state `low`, whose blob is `state`, and ends at
+    `until_gas`; the targets follow from these two.
     """
 
     task: TaskId
     party: NodeId
     game: int
     round: int
+    low: TracePoint
+    until_gas: int
     points: tuple[TracePoint, ...]
     state: Digest
     state_size_bytes: int
     signature: bytes
+
+    @property
+    def is_pass(self) -> bool:
+        """Whether the party cannot pause this execution, and asks for the whole to be executed."""
+        return not self.points and not self.state_size_bytes
 
 
 class SegmentVerdict(Value, frozen=True):

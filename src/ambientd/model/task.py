@@ -49,6 +49,7 @@ class Verdict(IntEnum):
     AGREED = 1
     DIVERGENT = 2
     INCONCLUSIVE = 3
+    BISECTED = 4
 
 
 CHECKED_REPLICAS = 2

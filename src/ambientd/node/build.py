@@ -24,6 +24,7 @@ from ambientd.node.stops import LedgerStops, beacon_secrets, fraud_judge, option
 from ambientd.roles.anchorer import Anchorer, AnchorerOptions
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
+from ambientd.roles.disputer import Disputer
 from ambientd.roles.referee import Referee
 from ambientd.roles.reporter import Reporter
 from ambientd.roles.submitter import Submitter
@@ -110,6 +111,7 @@ def build_node(
         ledger=ledger,
         worker=Worker(signer, tagged("ambient/nonce-secret/1", options.seed)),
         coordinator=Coordinator(own_id),
+        disputer=Disputer(signer),
         referee=Referee(signer),
         reporter=Reporter(own_id),
         checkpointer=Checkpointer(signer, genesis.rules.batch_ms),

@@ -65,6 +65,7 @@ from ambientd.node.stops import LOG_EVIDENCE, LogEvidence
 from ambientd.roles.anchorer import Anchorer, Overdue
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
+from ambientd.roles.disputer import Disputer
 from ambientd.roles.referee import Referee
 from ambientd.roles.reporter import Reporter
 from ambientd.roles.submitter import Submitter
@@ -85,6 +86,7 @@ class Cores:
     ledger: LedgerState
     worker: Worker
     coordinator: Coordinator
+    disputer: Disputer
     referee: Referee
     reporter: Reporter
     checkpointer: Checkpointer
@@ -160,6 +162,7 @@ class Node:
             cores.log.next_deadline,
             cores.telemetry.next_deadline,
             cores.worker.next_deadline,
+            cores.disputer.next_deadline,
             cores.referee.next_deadline,
             cores.reporter.next_deadline(cores.ledger),
             cores.coordinator.next_deadline,
@@ -231,6 +234,7 @@ class Node:
         """Take up what the ledger says that this node owes."""
         cores = self._cores
         self._roles(cores.worker.resume(cores.ledger, self._now))
+        self._roles(cores.disputer.resume(cores.ledger))
         self._roles(cores.referee.resume(cores.ledger))
 
     def _on_frame(self, event: node_events.FrameReceived) -> None:
@@ -262,6 +266,7 @@ class Node:
         leads = cores.coordinator.leads
         self._telemetry(telemetry_messages.Ticked())
         self._roles(cores.worker.on_tick(now))
+        self._roles(cores.disputer.on_tick(cores.ledger, now))
         self._roles(cores.referee.on_tick(cores.ledger, now))
         if cores.reporter.is_due(cores.ledger, now):
             self._roles(cores.reporter.on_reports(self._reports(), cores.ledger, now))
@@ -283,25 +288,37 @@ class Node:
     def _on_execution(
         self, event: node_events.ExecutionEnded | node_events.TraceMade | node_events.SegmentMade
     ) -> None:
-        cores, place = self._cores, event.assignment
-        if not isinstance(event, node_events.ExecutionEnded):
-            return  # no role asks for one yet
+        cores, now = self._cores, self._now
+        match event:
+            case node_events.TraceMade(assignment=place, points=points, start=start):
+                self._roles(cores.disputer.on_trace(place, points, start, now))
+            case node_events.SegmentMade(assignment=place, end=end):
+                self._roles(cores.referee.on_segment(place, end, cores.ledger, now))
+            case node_events.ExecutionEnded(report=None):
+                self._on_aborted(event)
+            case node_events.ExecutionEnded(assignment=place, report=report):
+                assert report is not None, "an outcome was reported"
+                self._telemetry(telemetry_messages.OperationEnded(succeeded=True))
+                if place.purpose is Purpose.REFEREE:
+                    self._roles(cores.referee.on_result(place.task, report.result, now))
+                else:
+                    digest = cores.telemetry.last_hash
+                    self._roles(cores.worker.on_report(place, report, digest, now))
+
+    def _on_aborted(self, event: node_events.ExecutionEnded) -> None:
+        cores, place, now = self._cores, event.assignment, self._now
         # What a task brings upon itself says nothing about this device's health.
-        if event.report is not None or event.host_failed:
-            succeeded = event.report is not None
-            self._telemetry(telemetry_messages.OperationEnded(succeeded=succeeded))
-        if event.report is None:
-            if place.purpose is Purpose.REFEREE:
-                cores.referee.on_aborted(place.task, self._now, declined=event.declined)
-            else:
+        if event.host_failed:
+            self._telemetry(telemetry_messages.OperationEnded(succeeded=False))
+        match place.purpose:
+            case Purpose.REFEREE | Purpose.SEGMENT:
+                cores.referee.on_aborted(place.task, now, declined=event.declined)
+            case Purpose.TRACE:
+                self._roles(cores.disputer.on_aborted(place, event.cause, now))
+            case Purpose.SLOT:
                 self._roles(
-                    cores.worker.on_aborted(place, event.cause, self._now, declined=event.declined)
+                    cores.worker.on_aborted(place, event.cause, now, declined=event.declined)
                 )
-        elif place.purpose is Purpose.REFEREE:
-            self._roles(cores.referee.on_result(place.task, event.report.result, self._now))
-        else:
-            digest = cores.telemetry.last_hash
-            self._roles(cores.worker.on_report(place, event.report, digest, self._now))
 
     def _log(self, event: log_events.Event) -> None:
         """Advance the log, and everything that follows from what it commits, in order."""
@@ -412,6 +429,7 @@ class Node:
             self._let_in()
         cores.coordinator.on_ledger(event)
         self._roles(cores.worker.on_ledger(event, cores.ledger, now))
+        self._roles(cores.disputer.on_ledger(event, cores.ledger))
         self._roles(cores.referee.on_ledger(event, cores.ledger))
         self._roles(cores.submitter.on_ledger(event, cores.ledger))
 

@@ -1,16 +1,51 @@
-"""Referee: a committee member that executes a disputed task itself and says what came out."""
+"""Referee: a committee member that executes what is disputed itself and says what came out.
+
+It executes the whole of a task, or the one stretch that its parties narrowed their dispute down
+to (protocols/12). What it owes follows from the ledger alone:  EXECUTING -> FOUND -> in the log.
+"""
+
+from dataclasses import dataclass, replace
 
 from ambientd.codec.signing import Signer
-from ambientd.codec.statements import sign_verdict
-from ambientd.ledger.events import EpochBegan, LedgerEvent, TaskClosed, TaskDisputed
+from ambientd.codec.statements import sign_segment, sign_verdict
+from ambientd.ledger.dispute_entries import DisputeState, Game
+from ambientd.ledger.events import (
+    EpochBegan,
+    LedgerEvent,
+    RefereeSpoke,
+    RoundBegan,
+    SegmentReached,
+    TaskClosed,
+    TaskDisputed,
+    WholeWanted,
+)
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
-from ambientd.model.effect import Abandon, Assignment, Execute, Propose, Purpose, RoleEffect
-from ambientd.model.record import DisputeStep
+from ambientd.model.dispute import AT_BEGINNING, BEGINNING, KnownState, TracePoint
+from ambientd.model.effect import (
+    Abandon,
+    Assignment,
+    Execute,
+    Propose,
+    Purpose,
+    RoleEffect,
+    SegmentWanted,
+)
+from ambientd.model.record import DisputeSegment, DisputeStep
 from ambientd.model.task import Result, TaskState
 
 RETRY_MS = 2_000
 INSIST_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One finding that this member owes; `due_ms` is when it is tried or said again."""
+
+    place: Assignment
+    finding: DisputeStep | DisputeSegment | None = None
+    due_ms: int | None = None
+    tries: int = 0
 
 
 class Referee:
@@ -19,85 +54,132 @@ class Referee:
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
         self._id = NodeId(signer.public_key)
-        self._open: dict[TaskId, Assignment] = {}
-        self._retry_at_ms: dict[TaskId, int] = {}
-        self._found: dict[TaskId, tuple[DisputeStep, int]] = {}
+        self._works: dict[TaskId, Work] = {}
 
     @property
     def next_deadline(self) -> int | None:
         """Give when something is tried or said again."""
-        insist = (due_ms for _, due_ms in self._found.values())
-        return min((*self._retry_at_ms.values(), *insist), default=None)
+        due = (work.due_ms for work in self._works.values() if work.due_ms is not None)
+        return min(due, default=None)
 
     def resume(self, state: LedgerState) -> list[RoleEffect]:
         """Take up the disputes that wait for this member's finding."""
-        effects: list[RoleEffect] = []
-        for task, entry in state.open_tasks():
-            is_under_way = task in self._open or task in self._found
-            is_open = entry.state is TaskState.DISPUTED and not entry.has_verdict_of(self._id)
-            if is_open and not is_under_way:
-                effects += self._begin(task, state)
-        return effects
-
-    def _change(self, state: LedgerState) -> list[RoleEffect]:
-        """Take up the open disputes with a seat in the committee, drop them without one."""
-        if self._id in state.members:
-            return self.resume(state)
-        places = list(self._open.values())
-        self._open.clear()
-        self._retry_at_ms.clear()
-        self._found.clear()
-        return [Abandon(place) for place in places]
+        tasks = [*self._works, *(task for task, _ in state.open_tasks())]
+        return [effect for task in dict.fromkeys(tasks) for effect in self._look(task, state)]
 
     def on_ledger(self, event: LedgerEvent, state: LedgerState) -> list[RoleEffect]:
         """Begin with a dispute, end with its decision; a committee's end changes who decides."""
         match event:
             case EpochBegan():
-                return self._change(state)
-            case TaskDisputed(task=task):
-                return self._begin(task, state)
+                return self.resume(state)
             case TaskClosed(task=task):
-                self._retry_at_ms.pop(task, None)
-                self._found.pop(task, None)
-                place = self._open.pop(task, None)
-                return [] if place is None else [Abandon(place)]
+                return self._drop(task)
+            case (
+                TaskDisputed(task=task)
+                | RoundBegan(task=task)
+                | SegmentReached(task=task)
+                | WholeWanted(task=task)
+                | RefereeSpoke(task=task)
+            ):
+                return self._look(task, state)
             case _:
                 return []
 
     def on_result(self, task: TaskId, result: Result, now: int) -> list[RoleEffect]:
-        """Sign and propose what came out here, and again until the ledger has it."""
-        if self._open.pop(task, None) is None:
+        """Sign and propose what the whole came to, and again until the ledger has it."""
+        work = self._works.get(task)
+        if work is None or work.finding is not None or work.place.purpose is not Purpose.REFEREE:
             return []
-        finding = DisputeStep(verdict=sign_verdict(self._signer, task, result))
-        self._found[task] = (finding, now + INSIST_MS)
-        return [Propose(finding)]
+        return self._found(work, DisputeStep(sign_verdict(self._signer, task, result)), now)
+
+    def on_segment(
+        self, place: Assignment, end: TracePoint, state: LedgerState, now: int
+    ) -> list[RoleEffect]:
+        """Sign and propose where a stretch led, and again until the ledger has it."""
+        work, game = self._works.get(place.task), _game(place.task, state)
+        if work is None or work.place != place or work.finding is not None or game is None:
+            return []
+        verdict = sign_segment(self._signer, place.task, game.number, game.low, game.until_gas, end)
+        return self._found(work, DisputeSegment(verdict=verdict), now)
 
     def on_aborted(self, task: TaskId, now: int, *, declined: bool = False) -> None:
         """Try again later what this host could not do, unless its owner does not want it."""
-        if task in self._open and not declined:
-            self._retry_at_ms[task] = now + RETRY_MS
+        work = self._works.get(task)
+        if work is not None and work.finding is None and not declined:
+            self._works[task] = replace(work, due_ms=now + RETRY_MS)
 
     def on_tick(self, state: LedgerState, now: int) -> list[RoleEffect]:
-        """Begin again what is due."""
-        due = [task for task, at_ms in self._retry_at_ms.items() if now >= at_ms]
+        """Begin again what is due, and say again what the ledger does not show yet."""
         effects: list[RoleEffect] = []
-        for task in due:
-            del self._retry_at_ms[task]
-            effects += self._begin(task, state)
-        for task, (finding, due_ms) in self._found.items():
-            entry = state.task(task)
-            if now >= due_ms:
-                self._found[task] = (finding, now + INSIST_MS)
-                if entry is not None and not entry.has_verdict_of(self._id):
-                    effects.append(Propose(finding))
+        for task, work in list(self._works.items()):
+            if work.due_ms is None or now < work.due_ms:
+                continue
+            effects += self._look(task, state)
+            if self._works.get(task) is not work:
+                continue
+            if work.finding is None:
+                effects += self._begin(replace(work, due_ms=None, tries=work.tries + 1), state)
+            else:
+                self._works[task] = replace(work, due_ms=now + INSIST_MS)
+                effects.append(Propose(work.finding))
         return effects
 
-    def _begin(self, task: TaskId, state: LedgerState) -> list[RoleEffect]:
-        entry = state.task(task)
-        if self._id not in state.members or entry is None:
+    def _look(self, task: TaskId, state: LedgerState) -> list[RoleEffect]:
+        """Take up what the ledger wants of this member in a dispute, and drop what it does not."""
+        place, work = self._owed(task, state), self._works.get(task)
+        if work is not None and work.place == place:
             return []
-        place = Assignment(Purpose.REFEREE, task, 0, 0)
-        self._open[task] = place
+        dropped = self._drop(task)
+        return dropped if place is None else [*dropped, *self._begin(Work(place), state)]
+
+    def _drop(self, task: TaskId) -> list[RoleEffect]:
+        work = self._works.pop(task, None)
+        return [] if work is None or work.finding is not None else [Abandon(work.place)]
+
+    def _owed(self, task: TaskId, state: LedgerState) -> Assignment | None:
+        """Give the finding that this member owes; None when it owes none."""
+        entry, row = state.task(task), state.dispute(task)
+        if self._id not in state.members or entry is None:
+            return None
+        if entry.state is not TaskState.DISPUTED:
+            return None
+        if row is None or row.state is DisputeState.WHOLE:
+            spoken = entry.has_verdict_of(self._id)
+            return None if spoken else Assignment(Purpose.REFEREE, task, 0, 0)
+        game = _game(task, state)
+        if game is None or any(each.referee == self._id for each in game.verdicts):
+            return None
+        return Assignment(Purpose.SEGMENT, task, game.number, 0)
+
+    def _begin(self, work: Work, state: LedgerState) -> list[RoleEffect]:
+        task = work.place.task
+        self._works[task] = work
+        entry, game = state.task(task), _game(task, state)
+        assert entry is not None, "what is owed is owed on a task"
         workers = (slot.worker for slot in entry.slots if slot.worker)
         holders = (entry.submitter, *sorted(entry.barred), *workers)
-        return [Execute(place, entry.spec, holders)]
+        if work.place.purpose is Purpose.REFEREE or game is None:
+            return [Execute(work.place, entry.spec, holders)]
+        start = _offered(game, work.tries)
+        return [SegmentWanted(work.place, entry.spec, holders, start, game.until_gas)]
+
+    def _found(
+        self, work: Work, finding: DisputeStep | DisputeSegment, now: int
+    ) -> list[RoleEffect]:
+        self._works[work.place.task] = replace(work, finding=finding, due_ms=now + INSIST_MS)
+        return [Propose(finding)]
+
+
+def _game(task: TaskId, state: LedgerState) -> Game | None:
+    """Give the game whose segment the referees execute now."""
+    row = state.dispute(task)
+    return None if row is None or row.state is not DisputeState.SEGMENT else row.game
+
+
+def _offered(game: Game, tries: int) -> KnownState:
+    """Give the state that one of the parties shows, in turns: one of them may show a false one."""
+    if game.low == BEGINNING:
+        return AT_BEGINNING
+    shown = [each for each in game.traces if each is not None]
+    trace = shown[tries % len(shown)]
+    return KnownState(point=game.low, state=trace.state, state_size_bytes=trace.state_size_bytes)

@@ -41,6 +41,7 @@ from ambientd.rules.bitcoin import (
 )
 from ambientd.rules.bitcoin_codec import decode_header, display
 from ambientd.rules.notes import note_text
+from ambientd.rules.receipt_disputes import bisected_fault, bisected_text, refereed_text
 from ambientd.rules.receipt_epochs import (
     FollowedEpoch,
     FollowEpochs,
@@ -311,12 +312,11 @@ def _check_agreement(exam: _Examination) -> None:
                 )
             exam.note("agreement", _agreed_fault(exam), found)
         case Verdict.DIVERGENT:
-            liars = ", ".join(_short(liar) for liar in file.settlement.liars) or "nobody"
-            found = f"{len(file.verdicts)} referees decided; lied: {liars}"
-            exam.note("agreement", _refereed_fault(exam), found)
+            exam.note("agreement", _refereed_fault(exam), refereed_text(file))
+        case Verdict.BISECTED:
+            exam.note("agreement", bisected_fault(file), bisected_text(file))
         case Verdict.INCONCLUSIVE:
-            found = "the referees came to no decision: the task has no answer"
-            exam.note("agreement", _inconclusive_fault(exam), found)
+            exam.note("agreement", _inconclusive_fault(exam), "the task has no answer")
 
 
 def _single_fault(exam: _Examination) -> str | None:

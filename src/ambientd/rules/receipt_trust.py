@@ -82,6 +82,10 @@ def _about_answer(file: ReceiptFile, committees: Sequence[frozenset[NodeId]]) ->
         sentences.append("The one worker: nobody else executed the task.")
     elif file.settlement.verdict is Verdict.AGREED and not file.verdicts:
         sentences.append("That not all of the task's workers lied in the same way.")
+    elif file.settlement.verdict is Verdict.BISECTED:
+        sentences.append(
+            "That one of the task's workers told the truth: it then won against all who did not."
+        )
     else:
         referees = {verdict.referee for verdict in file.verdicts}
         benches = [len(seats) for seats in committees if referees <= seats]

@@ -1,16 +1,30 @@
 """Verdicts: unanimity of the replicas, else a quorum of referees; never a majority vote."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import TypeVar
+
+from msgspec.structs import replace
 
 from ambientd.codec.canonical import decode
-from ambientd.codec.statements import audit_id, result_root, verify_receipt, verify_verdict
+from ambientd.codec.statements import (
+    audit_id,
+    result_root,
+    verify_receipt,
+    verify_segment,
+    verify_trace,
+    verify_verdict,
+)
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import Digest, NodeId
+from ambientd.model.dispute import SegmentVerdict, Trace
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, SignedReceipt
 from ambientd.model.record import Fraud
 from ambientd.model.task import Result
 from ambientd.rules.auditing import AUDITS_MAX
+
+Said = TypeVar("Said", bound=Hashable)
 
 NO_RESULT = Result(
     kind=OutcomeKind.REFUSED,
@@ -37,6 +51,12 @@ def quorum(members: int) -> int:
 def agreed(receipts: Sequence[SignedReceipt]) -> bool:
     """Tell whether all replicas say the same."""
     return len({result_root(signed.receipt.result) for signed in receipts}) == 1
+
+
+def most_said(said: Sequence[Said]) -> tuple[Said, int]:
+    """Give what was said most often, the first of equals, and how often."""
+    counted = Counter(said)
+    return max(counted.items(), key=lambda each: each[1])
 
 
 def decided(verdicts: Sequence[RefereeVerdict], needed: int) -> Result | None:
@@ -67,6 +87,10 @@ def contradicts(fraud: Fraud, cluster: bytes) -> bool:
             return _two_receipts(fraud, cluster)
         if fraud.kind == "verdict":
             return _two_verdicts(fraud, cluster)
+        if fraud.kind == "trace":
+            return _two_traces(fraud, cluster)
+        if fraud.kind == "segment":
+            return _two_segments(fraud, cluster)
     except RemoteProtocolError:
         return False
     return False
@@ -95,6 +119,34 @@ def _two_verdicts(fraud: Fraud, cluster: bytes) -> bool:
         and result_root(first.result) != result_root(second.result)
         and verify_verdict(first, cluster)
         and verify_verdict(second, cluster)
+    )
+
+
+def _two_traces(fraud: Fraud, cluster: bytes) -> bool:
+    """Two traces of one round; a pass is none."""
+    first: Trace = decode(fraud.first, Trace)
+    second: Trace = decode(fraud.second, Trace)
+    places = {(each.task, each.game, each.round, each.party) for each in (first, second)}
+    return (
+        len(places) == 1
+        and first.party == fraud.culprit
+        and not (first.is_pass or second.is_pass)
+        and replace(first, signature=b"") != replace(second, signature=b"")
+        and verify_trace(first, cluster)
+        and verify_trace(second, cluster)
+    )
+
+
+def _two_segments(fraud: Fraud, cluster: bytes) -> bool:
+    first: SegmentVerdict = decode(fraud.first, SegmentVerdict)
+    second: SegmentVerdict = decode(fraud.second, SegmentVerdict)
+    places = {(s.task, s.game, s.start, s.until_gas, s.referee) for s in (first, second)}
+    return (
+        len(places) == 1
+        and first.referee == fraud.culprit
+        and first.end != second.end
+        and verify_segment(first, cluster)
+        and verify_segment(second, cluster)
     )
 
 

@@ -1,0 +1,53 @@
+"""What happens in a dispute, in words and fields for people and programs."""
+
+from typing import assert_never
+
+from ambientd.api.replies import EventKind
+from ambientd.ledger import events as ledger
+
+DisputeEvent = (
+    ledger.TaskDisputed
+    | ledger.RoundBegan
+    | ledger.PartySpoke
+    | ledger.PartyBlamed
+    | ledger.SegmentReached
+    | ledger.WholeWanted
+    | ledger.RefereeSpoke
+)
+Fields = dict[str, str | int | float | bool | list[str] | None]
+Line = tuple[EventKind, str, Fields]
+
+
+def dispute_line(event: DisputeEvent) -> Line:
+    """Put one step of a dispute into words."""
+    fields: Fields = {"task": event.task.hex()}
+    match event:
+        case ledger.TaskDisputed():
+            return EventKind.TASK_DISPUTED, "the answers are disputed", fields
+        case ledger.RoundBegan(game=game, round=number, low_gas=low, until_gas=until):
+            first, second = event.parties
+            names = f"{_short(first)} and {_short(second)}"
+            text = f"round {number + 1}: {names} differ between gas {low} and {until}"
+            fields |= {"game": game, "round": number, "low_gas": low, "until_gas": until}
+            return EventKind.ROUND_BEGAN, text, fields | {"parties": [first.hex(), second.hex()]}
+        case ledger.PartySpoke(round=number, party=party):
+            text = f"round {number + 1}: {_short(party)} has signed how it got to its answer"
+            return EventKind.PARTY_SPOKE, text, fields | {"round": number, "node": party.hex()}
+        case ledger.PartyBlamed(party=party):
+            text = f"{_short(party)} did not say in time how it got to its answer: it is not paid"
+            return EventKind.PARTY_BLAMED, text, fields | {"node": party.hex()}
+        case ledger.SegmentReached(start_gas=start, until_gas=until):
+            text = f"the referees execute from gas {start} to {until}"
+            return EventKind.SEGMENT_REACHED, text, fields | {"low_gas": start, "until_gas": until}
+        case ledger.WholeWanted(reason=reason):
+            text = f"the referees execute the whole: {reason}"
+            return EventKind.WHOLE_WANTED, text, fields | {"reason": reason}
+        case ledger.RefereeSpoke(verdict=verdict):
+            text = f"referee {_short(verdict.referee)} has signed its finding"
+            return EventKind.REFEREE_SPOKE, text, fields | {"node": verdict.referee.hex()}
+        case _:
+            assert_never(event)
+
+
+def _short(identity: bytes) -> str:
+    return identity.hex()[:12]

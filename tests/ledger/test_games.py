@@ -1,0 +1,380 @@
+"""Disputes by bisection: whatever a liar says, who told the truth wins, or loses nothing."""
+
+import dataclasses
+
+import pytest
+from msgspec.structs import replace
+
+from ambientd.codec.canonical import decode, encode
+from ambientd.ledger.dispute_entries import DisputeState
+from ambientd.ledger.entries import EvidenceEntry
+from ambientd.ledger.events import PartyBlamed, SegmentReached, TaskFinal, WholeWanted
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.dispute import SEGMENT_GAS, SegmentVerdict, Trace, TracePoint
+from ambientd.model.genesis import Rules
+from ambientd.model.record import DisputeTrace, Epoch, Fraud
+from ambientd.model.task import TaskState, Verdict
+from sim.traces import TraceVice
+from tests.ledger.cluster import rejections, result
+from tests.ledger.games import GAS, GAS_MAX, Match, Word
+
+ROUNDS_MAX = 8
+LIARS: list[Word] = [*TraceVice, "silent", "pass", "twice"]
+TABLES: list[tuple[bool, ...]] = [
+    (True, False),
+    (False, True),
+    (True, False, False),
+    (False, True, False),
+    (False, False, True),
+]
+
+
+def seats(honest: tuple[bool, ...], liar: Word) -> tuple[Word, ...]:
+    return tuple(None if is_honest else liar for is_honest in honest)
+
+
+def check_honest_won(match: Match) -> None:
+    """The result is right, who told the truth is paid, and who did not is convicted."""
+    entry = match.play()
+    assert entry.settlement is not None
+    assert entry.settlement.result == match.true.result
+    paid = {payment.node for payment in entry.payments}
+    for slot, word in enumerate(match.words):
+        assert match.is_convicted(slot) == (word is not None), (slot, word)
+        assert (match.worker(slot) in paid) == (word is None), (slot, word)
+    assert set(entry.settlement.liars) == {
+        match.worker(slot) for slot, word in enumerate(match.words) if word is not None
+    }
+    assert match.row is None
+
+
+@pytest.mark.parametrize("liar", LIARS, ids=str)
+@pytest.mark.parametrize("honest", TABLES, ids=str)
+def test_the_honest_party_wins_against_every_strategy(honest: tuple[bool, ...], liar: Word) -> None:
+    check_honest_won(Match(seats(honest, liar)))
+
+
+@pytest.mark.parametrize("liar", LIARS, ids=str)
+@pytest.mark.parametrize("gas", [1, GAS // 2, GAS_MAX])
+def test_it_wins_whatever_gas_a_liar_claims(liar: Word, gas: int) -> None:
+    check_honest_won(Match((liar, None), liar_gas=gas))
+    check_honest_won(Match((None, liar, liar), liar_gas=gas, lies_alike=True))
+
+
+@pytest.mark.parametrize("liar", LIARS, ids=str)
+def test_liars_alone_are_all_found_by_the_referees(liar: Word) -> None:
+    match = Match((liar, liar))
+    entry = match.play()
+    assert entry.settlement is not None
+    assert entry.settlement.result == match.true.result
+    assert match.is_convicted(0)
+    assert match.is_convicted(1)
+    assert not {match.worker(0), match.worker(1)} & {each.node for each in entry.payments}
+
+
+def test_one_wrong_step_in_a_thousand_million_is_found_in_eight_rounds() -> None:
+    for vice in (TraceVice.WRONG_STEP, TraceVice.WRONG_ONCE, TraceVice.WRONG_OUTPUT):
+        match = Match((vice, None))
+        check_honest_won(match)
+        assert 1 <= match.rounds_begun <= ROUNDS_MAX
+        [reached] = [each for each in match.events if isinstance(each, SegmentReached)]
+        assert 0 < reached.until_gas - reached.start_gas <= SEGMENT_GAS
+        # Who is wrong in one place and right behind it is asked elsewhere: the end remains.
+        where = GAS * 2 // 3 if vice is TraceVice.WRONG_STEP else GAS
+        assert reached.start_gas <= where <= reached.until_gas + 1
+
+
+def test_a_right_answer_with_a_wrong_trace_costs_its_worker_everything_but_not_the_others() -> None:
+    match = Match((None, TraceVice.WRONG_OUTPUT, None))
+    match.words = (TraceVice.WRONG_TRACE, TraceVice.WRONG_OUTPUT, None)
+    match.runs[0] = dataclasses.replace(match.true, false_from=0, own=b"own")
+    entry = match.play()
+    assert entry.settlement is not None
+    assert entry.settlement.result == match.true.result
+    assert match.is_convicted(0)
+    assert match.is_convicted(1)
+    assert not match.is_convicted(2)
+    assert entry.settlement.liars == (match.worker(1),)
+    paid = {each.node for each in entry.payments}
+    assert match.worker(2) in paid
+    assert match.worker(0) not in paid
+
+
+def test_silence_is_blamed_and_unpaid_and_proves_nothing() -> None:
+    match = Match(("silent", None))
+    match.runs[0] = match.true  # its answer is wrong all the same
+    silent = match.worker(0)
+    before = match.cluster.state.reputation_permille(silent)
+    match.events += match.step()
+    assert [each.party for each in match.events if isinstance(each, PartyBlamed)] == [silent]
+    assert match.cluster.state.reputation_permille(silent) < before
+    assert not match.is_convicted(0)
+    assert match.row is not None
+    assert match.row.state is DisputeState.WHOLE
+    assert match.row.unpaid == (silent,)
+    assert match.entry.state is TaskState.DISPUTED
+
+
+def test_who_is_right_but_silent_is_not_convicted_and_not_paid() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    match.words = ("silent", TraceVice.WRONG_STEP)
+    entry = match.play()
+    assert entry.settlement is not None
+    assert entry.settlement.verdict is Verdict.DIVERGENT
+    assert not match.is_convicted(0)
+    assert match.is_convicted(1)
+    assert match.worker(0) not in {each.node for each in entry.payments} - set(referees(match))
+
+
+def referees(match: Match) -> list[NodeId]:
+    return [each.referee for each in match.entry.verdicts]
+
+
+def test_a_small_task_is_executed_by_the_referees_at_once() -> None:
+    match = Match((None, TraceVice.WRONG_STEP), gas=10**6, liar_gas=10**6)
+    assert match.row is None
+    assert any(isinstance(each, WholeWanted) for each in match.events)
+    check_honest_won(match)
+
+
+def test_two_short_executions_need_no_round_at_all() -> None:
+    rules = Rules(round_ms=1_000, dispute_ms=2_000, referee_gas_max=0)
+    match = Match((None, TraceVice.WRONG_STEP), gas=10**5, liar_gas=10**5, rules=rules)
+    assert match.row is not None
+    assert match.row.state is DisputeState.SEGMENT
+    check_honest_won(match)
+    assert match.rounds_begun == 0
+
+
+def test_answers_that_agree_are_not_disputed() -> None:
+    match = Match((None, None))
+    assert match.entry.state is TaskState.FINAL
+    assert match.row is None
+
+
+def test_a_trace_after_the_deadline_comes_too_late() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    match.cluster.block(match.tell(0, match.trace(0)))
+    late = match.tell(1, match.trace(1, TraceVice.WRONG_STEP))
+    wait_ms = match.entry.deadline_ms - match.cluster.time_ms
+    events = match.cluster.block(late, after_ms=wait_ms)
+    assert "not being bisected" in rejections(events)[0]
+    assert match.row is not None
+    assert match.row.state is DisputeState.WHOLE
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"round": 1}, "another round"),
+        ({"game": 1}, "another game"),
+        ({"points": (TracePoint(gas_index=10**9, root=bytes(32)),)}, "1 points"),
+        ({"until_gas": 17}, "another stretch"),
+        ({"low": TracePoint(gas_index=5, root=bytes(32))}, "another stretch"),
+        ({"state_size_bytes": 5}, "without the state"),
+    ],
+)
+def test_a_trace_of_anything_else_is_rejected(change: dict[str, object], reason: str) -> None:
+    match = Match((None, None, TraceVice.WRONG_STEP))
+    match.bent = lambda trace: replace(trace, **change)  # type: ignore[arg-type]
+    events = match.cluster.block(match.tell(0, match.trace(0)))
+    assert reason in rejections(events)[0]
+    assert match.game.traces == (None, None)
+
+
+def test_only_parties_are_heard_each_for_itself_and_only_what_they_signed() -> None:
+    match = Match((None, None, TraceVice.WRONG_STEP))
+    trace = match.trace(0)
+    other = match.number(match.worker(2))
+    for author, said, reason in (
+        (match.number(match.worker(1)), trace, "no party"),
+        (other, trace, "no party"),
+        (match.number(match.worker(0)), replace(trace, signature=bytes(64)), "wrong signature"),
+    ):
+        events = match.cluster.block((author, DisputeTrace(trace=said)))
+        assert reason in rejections(events)[0]
+
+
+def test_points_that_no_execution_has_are_rejected() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    honest = match.trace(0)
+    first, second, *rest = honest.points
+    for points in (
+        (second, first, *rest),  # going back
+        (replace(first, gas_index=first.gas_index - 10**7), second, *rest),  # before its target
+        (replace(first, gas_index=10**12), second, *rest),  # beyond the next, and not there
+    ):
+        match.bent = lambda trace, points=points: replace(trace, points=points)  # type: ignore[misc]
+        events = match.cluster.block(match.tell(0, match.trace(0)))
+        assert rejections(events)
+        assert match.game.traces == (None, None)
+
+
+def test_the_same_word_twice_is_once_and_another_word_is_evidence() -> None:
+    match = Match((TraceVice.WRONG_STEP, None))
+    told = match.tell(0, match.trace(0))
+    match.cluster.block(told)
+    row = match.row
+    assert match.cluster.block(told) == []
+    assert match.row == row
+    twice = match.tell(0, match.trace(0, TraceVice.WRONG_EVERYWHERE))
+    match.cluster.block(twice)
+    assert match.is_convicted(0)
+    found = match.cluster.state.conviction(match.worker(0))
+    assert found is not None
+    assert found.kind == "trace"
+    first, second = decode(found.first, Trace), decode(found.second, Trace)
+    assert (first.round, second.round) == (0, 0)
+    assert first.points != second.points
+
+
+def test_a_pass_is_no_evidence_and_is_not_taken_back() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    match.cluster.block(match.tell(0, match.trace(0, "pass")))
+    events = match.cluster.block(match.tell(0, match.trace(0)))
+    assert "not taken back" in rejections(events)[0]
+    assert not match.is_convicted(0)
+
+
+def test_two_traces_of_one_round_convict_at_any_time() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    first = match.trace(1, TraceVice.WRONG_STEP)
+    second = match.trace(1, TraceVice.WRONG_EVERYWHERE)
+    passed = match.trace(1, "pass")
+    match.play()
+    culprit = first.party
+    for pair, holds in (((first, first), False), ((first, passed), False), ((first, second), True)):
+        said = [encode(each) for each in pair]
+        fraud = Fraud(culprit=culprit, kind="trace", first=said[0], second=said[1])
+        assert bool(rejections(match.cluster.block((0, fraud)))) != holds
+
+
+def segment_match() -> Match:
+    match = Match((None, TraceVice.WRONG_STEP))
+    while match.row is not None and match.row.state is DisputeState.TRACING:
+        match.events += match.step()
+    return match
+
+
+def test_a_segment_takes_a_quorum_of_members_that_found_the_same() -> None:
+    match = segment_match()
+    end = match.found()
+    assert end is not None
+    lie = TracePoint(gas_index=end.gas_index, root=bytes(32))
+    match.cluster.block(match.segment(0, lie), match.segment(1, lie))
+    outside = match.segment(9, end)
+    assert "only committee members" in rejections(match.cluster.block(outside))[0]
+    for referee in range(2, 6):
+        assert match.entry.state is TaskState.DISPUTED
+        match.cluster.block(match.segment(referee, end))
+    assert match.entry.state is TaskState.DISPUTED  # four of seven are no quorum
+    match.cluster.block(match.segment(6, end))
+    assert match.entry.state is TaskState.FINAL
+    assert match.is_convicted(1)
+    assert not match.is_convicted(0)
+
+
+def test_a_referee_that_finds_two_ends_is_convicted() -> None:
+    match = segment_match()
+    end = match.found()
+    assert end is not None
+    lie = TracePoint(gas_index=end.gas_index, root=bytes(32))
+    match.cluster.block(match.segment(3, end), match.segment(3, end))
+    match.cluster.block(match.segment(3, lie))
+    found = match.cluster.state.conviction(match.cluster.node(3))
+    assert found is not None
+    assert found.kind == "segment"
+    first, second = match.segment(4, end)[1], match.segment(4, lie)[1]
+    said = [encode(each.verdict) for each in (first, second)]  # type: ignore[union-attr]
+    fraud = Fraud(culprit=match.cluster.node(4), kind="segment", first=said[0], second=said[1])
+    assert not rejections(match.cluster.block((0, fraud)))
+    assert "convicted referee" in rejections(match.cluster.block(match.segment(4, end)))[0]
+
+
+def test_without_a_quorum_on_the_segment_the_whole_is_executed() -> None:
+    match = segment_match()
+    ends = [TracePoint(gas_index=10**9, root=bytes([n]) * 32) for n in range(7)]
+    records = [match.segment(referee, end) for referee, end in enumerate(ends)]
+    events = match.cluster.block(*records)
+    assert any(isinstance(each, WholeWanted) for each in events)
+    check_honest_won(match)
+
+
+def test_a_segment_that_nobody_can_execute_ends_with_its_deadline() -> None:
+    match = segment_match()
+    events = match.late()
+    assert any(isinstance(each, WholeWanted) for each in events)
+    check_honest_won(match)
+
+
+def test_a_finding_on_the_whole_waits_until_it_is_wanted() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    early = match.cluster.finding(match.task, 0, match.true.result)
+    assert "being bisected" in rejections(match.cluster.block(early))[0]
+
+
+def test_another_committee_decides_a_segment_from_its_own_findings() -> None:
+    match = segment_match()
+    end = match.found()
+    assert end is not None
+    match.cluster.block(*(match.segment(referee, end) for referee in range(4)))
+    members = tuple(sorted(match.cluster.node(number) for number in range(1, 5)))
+    tips = (bytes(32),) * 4
+    body = Epoch(number=2, members=members, seed=Digest(bytes(32)), beacon_tips=tips)
+    match.cluster.block((0, body))
+    assert {each.referee for each in match.game.verdicts} <= set(members)
+    match.cluster.block(match.segment(4, end))
+    assert match.entry.state is TaskState.FINAL
+    assert match.is_convicted(1)
+
+
+def test_the_evidence_holds_all_that_shows_the_false_step() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    check_honest_won(match)
+    found = match.cluster.state.conviction(match.worker(1))
+    assert isinstance(found, EvidenceEntry)
+    assert found.kind == "false-step"
+    traces = decode(found.first, tuple[Trace | None, Trace | None])
+    findings = decode(found.second, tuple[SegmentVerdict, ...])
+    last, claimed = traces
+    assert last is not None
+    assert claimed is not None
+    assert {each.start for each in findings} == {last.low}
+    [end] = {each.end for each in findings}
+    [until] = {each.until_gas for each in findings}
+    assert end == match.true.at(until)
+    assert match.runs[1].at(until) in claimed.points
+    assert len(encode(found)) < 16_000
+
+
+def test_referees_of_segments_are_paid_for_the_segments() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    entry = match.play()
+    parties = {match.worker(0), match.worker(1)}
+    paid = {each.node: each.amount_msat for each in entry.payments if each.node not in parties}
+    assert paid
+    assert set(paid.values()) == {1}  # at most a million gas at 1 msat a million
+
+
+def test_a_convicted_party_plays_on_and_the_dispute_ends() -> None:
+    match = Match(("twice", None))
+    match.events += match.step()
+    assert match.is_convicted(0)
+    check_honest_won(match)
+
+
+def test_rows_come_back_from_a_store_as_they_were() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    match.events += match.step()
+    again = match.cluster.restarted()
+    assert again.root == match.cluster.state.root
+    assert again.dispute(match.task) == match.row
+
+
+def test_each_task_is_settled_once() -> None:
+    match = Match((TraceVice.WRONG_STEP, None, TraceVice.WRONG_OUTPUT))
+    check_honest_won(match)
+    finals = [each for each in match.cluster.events if isinstance(each, TaskFinal)]
+    assert len(finals) == 1
+    assert finals[0].settlement.verdict is Verdict.BISECTED
+    assert finals[0].settlement.result == result(gas=GAS)
