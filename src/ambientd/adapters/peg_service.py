@@ -1,0 +1,160 @@
+"""A member's part in the peg on a real chain: carries out what the keeper decides."""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+import trio
+
+from ambientd.adapters.peg_file import PegFile
+from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
+from ambientd.ledger.peg_wallets import possession_digest
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId
+from ambientd.model.receipt import AnchorProof
+from ambientd.model.record import PegBody
+from ambientd.ports.chain import Chain, Rejected
+from ambientd.ports.peg_signer import PegSigner
+from ambientd.roles.pegging.core import PegKeeper
+from ambientd.roles.pegging.events import (
+    DepositSeen,
+    Effect,
+    Event,
+    KeySigned,
+    LookForDeposits,
+    LookForPayment,
+    PaymentSeen,
+    PersistBook,
+    Place,
+    ProposePeg,
+    ProveKey,
+    SendPayment,
+    SignVersion,
+    Ticked,
+    VersionSigned,
+)
+from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, NETWORKS, check_inclusion
+from ambientd.rules.bitcoin_codec import display
+
+log = structlog.get_logger("ambientd.peg")
+
+Propose = Callable[[PegBody], Awaitable[None]]
+
+
+class PegService:
+    """One member's keeper with its signer, its book and its chain."""
+
+    def __init__(
+        self,
+        self_id: NodeId,
+        ledger: LedgerState,
+        chain: Chain,
+        signer: PegSigner,
+        file: PegFile,
+        now: Callable[[], int],
+        propose: Propose,
+    ) -> None:
+        """Take up what the book holds."""
+        self._id = self_id
+        self._ledger = ledger
+        self._chain = chain
+        self._signer = signer
+        self._file = file
+        self._now = now
+        self._propose = propose
+        self._keeper = PegKeeper(self_id, file.load(), signer.key)
+        self._told: set[int] = set()
+        self._sent: set[bytes] = set()
+
+    async def run(self, pause_s: float) -> None:
+        """Keep the peg going, for ever."""
+        while True:
+            await self.step()
+            await trio.sleep(pause_s)
+
+    async def step(self) -> None:
+        """Look at the ledger and the chain once, and do what is due."""
+        waiting: list[Event] = [Ticked()]
+        while waiting:
+            for effect in self._keeper.handle(waiting.pop(0), self._ledger, now=self._now()):
+                try:
+                    waiting += await self._perform(effect)
+                except (UnreachableError, RemoteProtocolError, UsageError) as error:
+                    log.warning("the peg waits, nothing is lost", reason=str(error))
+        for number, fault in sorted(self._keeper.alarms.items()):
+            if number not in self._told:
+                self._told.add(number)
+                log.error("A PAYMENT OF THE PEG IS NOT SIGNED HERE", payment=number, reason=fault)
+
+    async def _perform(self, effect: Effect) -> list[Event]:
+        match effect:
+            case PersistBook(book=book):
+                # A disk that refuses ends the daemon: nothing is signed that is not written.
+                await trio.to_thread.run_sync(self._file.save, book)
+            case ProveKey():
+                signer = self._signer
+                digest = possession_digest(
+                    self._ledger.cluster, self._id, signer.key, signer.chain_code
+                )
+                return [KeySigned(signer.key, signer.chain_code, await signer.prove(digest))]
+            case SignVersion(number=number, version=version, payment=payment):
+                wallets = self._ledger.peg_index.wallets
+                signatures = await self._signer.sign(payment, version, wallets)
+                return [VersionSigned(number, version, signatures)]
+            case SendPayment(number=number, raw=raw):
+                await self._send(number, raw)
+            case LookForDeposits(places=places):
+                return [seen for place in places for seen in await self._deposits(place)]
+            case LookForPayment(number=number, txids=txids):
+                for version, txid in enumerate(txids):
+                    proof = await self._proof(txid)
+                    if proof is not None:
+                        return [PaymentSeen(number, version, proof)]
+            case ProposePeg(body=body):
+                await self._propose(body)
+        return []
+
+    async def _send(self, number: int, raw: bytes) -> None:
+        answer = await self._chain.broadcast(raw)
+        if isinstance(answer, Rejected):
+            log.info("the chain does not take a payment", payment=number, reason=answer.reason)
+        elif answer not in self._sent:
+            self._sent.add(answer)
+            log.info("payment of the peg broadcast", payment=number, txid=display(answer))
+
+    async def _deposits(self, place: Place) -> list[Event]:
+        tip = await self._chain.tip()
+        found: list[Event] = []
+        for utxo in await self._chain.utxos(place.script):
+            known = self._ledger.peg_coin(utxo.txid, utxo.index)
+            is_said = known is not None and (not known.words or self._id in known.words)
+            if is_said or tip.height - utxo.height + 1 < CONFIRMATIONS_MIN:
+                continue
+            proof = await self._proof(utxo.txid)
+            if proof is not None:
+                found.append(DepositSeen(place, utxo.index, proof))
+        return found
+
+    async def _proof(self, txid: bytes) -> AnchorProof | None:
+        """Collect the proof of a deep transaction, checked as the ledger does; else None."""
+        if await self._chain.confirmations(txid) < CONFIRMATIONS_MIN:
+            return None
+        place = await self._chain.inclusion(txid)
+        branch = await self._chain.merkle_branch(txid)
+        raw_tx = await self._chain.raw_tx(txid)
+        if place is None or branch is None or raw_tx is None:
+            return None
+        following = tuple(
+            [await self._chain.header(place.height + step) for step in range(1, CONFIRMATIONS_MIN)]
+        )
+        network = NETWORKS[self._chain.network]
+        check = check_inclusion(raw_tx, branch.branch, branch.header, following, network)
+        if not check.passed:
+            return None  # the chain was reorganised just now
+        return AnchorProof(
+            raw_tx=raw_tx,
+            index=branch.index,
+            siblings=branch.siblings,
+            height=place.height,
+            header=branch.header,
+            following_headers=following,
+        )
