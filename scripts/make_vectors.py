@@ -45,6 +45,7 @@ from ambientd.model.record import (
     Unbond,
 )
 from ambientd.model.task import Assurance, Constraint
+from ambientd.rules.auditing import is_audited, lone_permille, replicas_for
 from ambientd.rules.notes import note_text, signed_note
 from ambientd.rules.receipt_check import check_receipt_file
 from tests.ledger.bitcoin import anchor_proof
@@ -479,6 +480,38 @@ def _checked(name: str, file: ReceiptFile, cluster: bytes) -> dict[str, Any]:
     }
 
 
+def audits() -> dict[str, Any]:
+    """Draws of audits, the shares that are audited, and how large a quorum is (03 §10)."""
+    tasks = [sha256(b"task %d" % number) for number in range(8)]
+    beacon = sha256(b"beacon")
+    return {
+        "draws": [
+            {
+                "beacon": beacon.hex(),
+                "task": task.hex(),
+                "permille": permille,
+                "is_audited": is_audited(beacon, task, permille),
+            }
+            for task in tasks
+            for permille in (0, 100, 400, 1000)
+        ],
+        "lone_shares": [
+            {"streak": streak, "permille": permille, "share": lone_permille(streak, permille)}
+            for streak in (0, 10, 11, 30, 1000, 100_000)
+            for permille in (0, 100, 300)
+        ],
+        "quorums": [
+            {
+                "colluders_permille": share,
+                "error_ppb": error,
+                "replicas": replicas_for(share, error),
+            }
+            for share in (0, 100, 200, 330, 500)
+            for error in (1, 1_000, 10**9)
+        ],
+    }
+
+
 DOCUMENTS = {
     "encoding": encoding,
     "signatures": signatures,
@@ -486,6 +519,7 @@ DOCUMENTS = {
     "records": records,
     "accounts": accounts,
     "receipts": receipts,
+    "audits": audits,
 }
 
 

@@ -91,6 +91,7 @@ class Answer:
     wrong: bool
     said_by: list[Worker]
     revoked_at: int | None = None
+    audits: int = 0
 
     @property
     def stands_wrong(self) -> bool:
@@ -185,10 +186,8 @@ class Population:
 
     def _execute(self, number: int) -> None:
         task, beacon = self._hash("task", number), self._hash("beacon", number)
-        team = [self._drawn(task, beacon, [], 0)]
+        team = self._team(task, beacon)
         streak = team[0].streak
-        if not self._works_alone(task, beacon, streak):
-            team.append(self._drawn(task, beacon, team, 1))
         self.executions["first"] += 1
         self.executions["replicas"] += len(team) - 1
         answer = Answer(number, self._lies(team, streak), [])
@@ -201,21 +200,39 @@ class Population:
             if auditing.is_audited(self._hash("bitcoin", number), task, share):
                 heappush(self._due, (number + self.options.audit_delay, number))
 
-    def _works_alone(self, task: bytes, beacon: bytes, streak: int) -> bool:
-        if not auditing.is_trusted(streak):
-            return False
+    def _team(self, task: bytes, beacon: bytes) -> list[Worker]:
+        """Draw who executes a task: one of the trusted alone if there is one, else two."""
         if self.options.rule is Rule.AMBIENT:
-            return True
-        return not auditing.is_audited(beacon, task, 1000 // streak)
+            alone = self._drawn(task, beacon, [], 0, only_trusted=True)
+            if alone is not None:
+                return [alone]
+        first = self._drawn(task, beacon, [], 0)
+        assert first is not None, "somebody is left"
+        if self.options.rule is Rule.BOINC and auditing.is_trusted(first.streak):
+            is_checked = auditing.is_audited(beacon, task, 1000 // first.streak)
+            if not is_checked:
+                return [first]
+        second = self._drawn(task, beacon, [first], 1)
+        assert second is not None, "a population is larger than any set of replicas"
+        return [first, second]
 
-    def _drawn(self, task: bytes, beacon: bytes, taken: Sequence[Worker], slot: int) -> Worker:
+    def _drawn(
+        self,
+        task: bytes,
+        beacon: bytes,
+        taken: Sequence[Worker],
+        slot: int,
+        *,
+        only_trusted: bool = False,
+    ) -> Worker | None:
         """Draw a worker as the ledger does."""
         seed = slot_seed(beacon, task, slot, 0)
         held = {worker.node for worker in taken}
-        drawn = sample(self._fit, seed, SAMPLE_NODES)
-        node = select([self._candidates[n] for n in drawn if n not in held], seed, "weighted")
-        assert node is not None, "a population is larger than any set of replicas"
-        return self.workers[node]
+        drawn = [node for node in sample(self._fit, seed, SAMPLE_NODES) if node not in held]
+        if only_trusted:
+            drawn = [node for node in drawn if auditing.is_trusted(self.workers[node].streak)]
+        node = select([self._candidates[node] for node in drawn], seed, "weighted")
+        return None if node is None else self.workers[node]
 
     def _lies(self, team: Sequence[Worker], streak: int) -> bool:
         if not all(worker.colludes for worker in team):
@@ -248,7 +265,8 @@ class Population:
                 answer, kind = self._suspects.pop(), "reopened"
             else:
                 answer, kind = self.answers[heappop(self._due)[1]], "audits"
-            if answer.revoked_at is None:
+            if answer.revoked_at is None and answer.audits < auditing.AUDITS_MAX:
+                answer.audits += 1
                 self._audit(answer, number, kind)
 
     def _audit(self, answer: Answer, number: int, kind: str) -> None:
@@ -257,7 +275,9 @@ class Population:
         task, auditors = self._hash("task", answer.number), list[Worker]()
         for slot in range(auditing.AUDITORS):
             taken = [*answer.said_by, *auditors]
-            auditors.append(self._drawn(task, beacon, taken, slot))
+            auditor = self._drawn(task, beacon, taken, slot)
+            assert auditor is not None, "a population is larger than any set of auditors"
+            auditors.append(auditor)
         self.executions[kind] += len(auditors)
         standing = [worker for worker in answer.said_by if not worker.convicted]
         backed = answer.wrong and all(auditor.colludes for auditor in auditors)

