@@ -422,6 +422,8 @@ def receipts() -> dict[str, Any]:
         "divergent": scenes.divergent(),
         "inconclusive": scenes.inconclusive(),
         "one worker": scenes.single(),
+        "one worker, convicted since": scenes.suspect(),
+        "one worker, revoked": scenes.revoked(),
         "a worker that did not open its answer": scenes.withheld(),
         "signed in batches": scenes.batched(),
     }

@@ -309,3 +309,16 @@ def test_what_becomes_of_answers_survives_a_restart() -> None:
     assert again.audits.awaiting(cluster.time_ms, 100) == cluster.state.audits.awaiting(
         cluster.time_ms, 100
     )
+
+
+def test_an_auditor_is_no_dispute_of_its_own_however_large_the_task() -> None:
+    rules = Rules(audit_window_ms=WINDOW_MS, audit_permille=1000, referee_gas_max=1)
+    cluster = TestCluster(rules=rules)
+    task, worker = alone(cluster)
+    drawn(cluster)
+    audit = audit_id(task, 0)
+    cluster.work(audit, {0: LIE})
+    assert cluster.task(audit).state is TaskState.DISPUTED
+    decided(cluster, audit, result())
+    assert about(cluster, task).state is AuditState.CONFIRMED
+    assert not cluster.state.node(worker).tombstoned

@@ -4,9 +4,10 @@ from msgspec.structs import replace
 
 from ambientd.api.views import receipt_file
 from ambientd.codec.canonical import encode
-from ambientd.codec.statements import sign_records, task_id
+from ambientd.codec.statements import audit_id, sign_records, task_id
+from ambientd.model.genesis import Rules
 from ambientd.model.receipt import ReceiptFile
-from ambientd.model.record import Admit, Anchor, Settle
+from ambientd.model.record import Admit, Anchor, Fraud, Settle
 from ambientd.model.task import Assurance
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import UNTIL_MS, TestCluster, result, spec
@@ -62,6 +63,35 @@ def single() -> TestCluster:
     cluster = TestCluster()
     cluster.work(cluster.admit(assurance=Assurance.NONE, replicas=1))
     cluster.close_batch()
+    return cluster
+
+
+def suspect() -> TestCluster:
+    """Give a cluster that has convicted the one worker of task `n` of something else."""
+    cluster = TestCluster(rules=Rules(audit_permille=0))
+    task = cluster.admit(assurance=Assurance.NONE, replicas=1)
+    cluster.work(task)
+    said = [encode(cluster.receipt(task, 0, each)) for each in (result(), LIE)]
+    worker = cluster.task(task).slots[0].worker
+    fraud = Fraud(culprit=worker, kind="receipt", first=said[0], second=said[1])
+    cluster.block((0, fraud))
+    cluster.close_batch()
+    return cluster
+
+
+def revoked(*, closed: bool = True) -> TestCluster:
+    """Give a cluster whose referees found the answer of the one worker of task `n` to be wrong."""
+    cluster = TestCluster(rules=Rules(audit_permille=1000, audit_window_ms=4_000))
+    task = cluster.admit(assurance=Assurance.NONE, replicas=1)
+    cluster.work(task, {0: LIE})
+    cluster.close_batch()
+    cluster.block(after_ms=1_000)
+    audit = audit_id(task, 0)
+    cluster.work(audit)
+    for referee in range(3):
+        cluster.block(cluster.finding(audit, referee, result()))
+    if closed:
+        cluster.close_batch()
     return cluster
 
 

@@ -16,6 +16,7 @@ from ambientd.api.invitation import check_addresses, make_token, stays_on_this_m
 from ambientd.api.log_updates import LogUpdates
 from ambientd.api.operations import OperationError, match_id
 from ambientd.api.seating import Seating
+from ambientd.api.standing import standing
 from ambientd.api.story import tell
 from ambientd.api.troubles import LogSeen, convicted, troubles_of
 from ambientd.api.views import (
@@ -379,6 +380,9 @@ class Desk:
     async def receipt(self, request: requests.GetReceipt) -> replies.ReceiptFileReply:
         """Give a receipt file; a task that is just final waits for its batch to be closed."""
         task, entry = self._find(request.task)
+        if entry.audits is not None:
+            hint = f"ask for that of the task that it audits: {entry.audits.task.hex()}"
+            raise OperationError("rejected", "an audit has no receipt of its own", hint)
         if entry.state is TaskState.FINAL:
             await self._come(task, "batched", BATCH_DEADLINE_S)
         ends = await self._parts.pump.writer.call(ends_of)
@@ -388,7 +392,12 @@ class Desk:
             hint = "it comes when the task is final and its batch is closed, seconds later"
             raise OperationError("not_ready", msg, hint)
         come = receipt_state(self._state, entry)
-        return replies.ReceiptFileReply(task_id=task.hex(), data=encode(file), receipt=come)
+        return replies.ReceiptFileReply(
+            task_id=task.hex(),
+            data=encode(file),
+            receipt=come,
+            standing=standing(self._state, task),
+        )
 
     async def invite(self, request: requests.Invite) -> replies.Invitation:
         """Make a join token."""

@@ -232,6 +232,10 @@ class Task(Reply, frozen=True):
     receipt: ReceiptState
     history: tuple[HistoryLine, ...]
     pooled_msat: int = 0
+    audits: str | None = None
+    """The task whose answer this one audits, if it is an audit."""
+    standing: str = ""
+    """Of an answer that one worker gave alone: unaudited, audited, suspect or revoked, in words."""
     premium_msat: int = 0
     """What an answer of one worker alone pays for audits; the most of it until it has ended."""
 
@@ -250,6 +254,7 @@ class ReceiptFileReply(Reply, frozen=True):
     task_id: str
     data: bytes
     receipt: ReceiptState
+    standing: str = ""
 
 
 class Invitation(Reply, frozen=True):

@@ -14,6 +14,7 @@ from ambientd.api.replies import (
     Task,
     TaskLine,
 )
+from ambientd.api.standing import batch_of, doubt, standing
 from ambientd.api.story import anchor_txid, outcome_name
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
@@ -158,6 +159,8 @@ def task_reply(
         energy=energy_infos(state, task, entry),
         receipt=receipt_state(state, entry),
         history=history,
+        audits=None if entry.audits is None else entry.audits.task.hex(),
+        standing=standing(state, task),
     )
 
 
@@ -215,7 +218,8 @@ def receipt_file(
     """Put a settled task's receipt file together, as complete as it is now."""
     if entry.settlement is None or entry.leaf is None:
         return None
-    closed = state.checkpoint_covering(entry.leaf)
+    task = entry.settlement.task
+    closed = batch_of(state, task, entry.leaf)
     size = state.receipt_log_size() if closed is None else closed.note.size
     path = state.inclusion_path(entry.leaf, size)
     file = ReceiptFile(
@@ -235,6 +239,7 @@ def receipt_file(
         epoch_leaf=None if closed is None else _epoch_leaf(state, closed),
         note=None if closed is None else closed.note,
         anchor=None if closed is None else closed.anchor,
+        doubt=doubt(state, task, entry, size),
         issuer=NodeId(signer.public_key),
         signature=b"",
     )

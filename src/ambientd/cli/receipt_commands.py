@@ -64,12 +64,15 @@ def get(arguments: GetArguments) -> ExitCode:
                 "receipt": path,
                 "size_bytes": len(answer.data),
                 "state": answer.receipt.state,
+                "standing": answer.standing,
                 "height": answer.receipt.height,
                 "confirmations": answer.receipt.confirmations,
             }
         )
     else:
         tell(f"receipt: {receipt_sentence(answer.receipt)}")
+        if answer.standing:
+            tell(f"answer: {answer.standing}")
         print_line(path)
     return ExitCode.DONE
 

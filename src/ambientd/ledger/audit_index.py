@@ -5,20 +5,21 @@ Derived from the entries and kept in step with them, so that no block looks at e
 
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
+from typing import TypeVar
 
 from ambientd.ledger.audit_entries import AuditEntry, AuditState, Unvested
 from ambientd.model.base import DIGEST_BYTES, NodeId, TaskId
 from ambientd.rules.auditing import AUDITS_MAX
 
-Placed = tuple[int, TaskId]
+Placed = TypeVar("Placed", tuple[int, bytes], tuple[int, TaskId])
 
 
 class AuditIndex:
     """The answers by the time of their settlement, then by task."""
 
     def __init__(self) -> None:
-        self._awaiting: list[Placed] = []
-        self._suspects: list[Placed] = []
+        self._awaiting: list[tuple[int, TaskId]] = []
+        self._suspects: list[tuple[int, TaskId]] = []
         self._vouched: dict[NodeId, dict[TaskId, AuditEntry]] = {}
         self._fees_msat: Counter[NodeId] = Counter()
         self._convicted: set[NodeId] = set()
@@ -87,7 +88,7 @@ class VestingIndex:
     def put(self, name: bytes, before: Unvested | None, entry: Unvested | None) -> None:
         """Take a change of what waits of a worker's pay for a task."""
         if before is not None:
-            self._waiting.remove((before.due_ms, name))
+            _remove(self._waiting, (before.due_ms, name))
         if entry is not None:
             insort(self._waiting, (entry.due_ms, name))
 

@@ -98,9 +98,9 @@ def _open(draft: Draft, task: TaskId, about: AuditEntry) -> None:
     draft.move_escrow(escrow)
     opened = TaskEntry(
         submitter=entry.submitter,
-        nonce=entry.nonce,
+        nonce=b"",
         until_ms=entry.until_ms,
-        admit_signature=entry.admit_signature,
+        admit_signature=b"",
         spec=replace(entry.spec, assurance=Assurance.NONE, replicas=AUDITORS, deadline_ms=0),
         state=TaskState.PENDING,
         admitted_ms=draft.context.time_ms,

@@ -53,15 +53,20 @@ NEXT = {
 
 
 def begin(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
-    """Let the parties of a large task bisect it, and the referees execute any other at once."""
+    """Let the parties of a large task bisect it, and the referees execute any other at once.
+
+    An audit has one party, which differs from an answer that was paid for long ago.
+    """
     draft.tell(TaskDisputed(task))
     gas = max(signed.receipt.result.gas for signed in entry.receipts)
     all_open = all(slot.state is SlotState.REVEALED for slot in entry.slots)
-    if gas > draft.state.genesis.rules.referee_gas_max and all_open:
+    is_large = gas > draft.state.genesis.rules.referee_gas_max
+    if is_large and all_open and entry.audits is None:
         _next_game(draft, task, entry, DisputeEntry(state=DisputeState.TRACING))
     else:
         _leave_to_referees(draft, task, entry)
-        reason = "it takes little gas" if all_open else "an answer was sealed and never opened"
+        reason = "an audit has no two parties" if is_large else "it takes little gas"
+        reason = reason if all_open else "an answer was sealed and never opened"
         draft.tell(WholeWanted(task, reason))
 
 

@@ -106,6 +106,14 @@ class EpochLeaf(Value, frozen=True):
     path: tuple[Digest, ...]
 
 
+class Doubt(Value, frozen=True):
+    """What speaks against a settled result: it is suspect, or was revoked, which is in the log."""
+
+    revocation: Revocation | None = None
+    leaf_index: int = 0
+    path: tuple[Digest, ...] = ()
+
+
 class ReceiptFile(Value, frozen=True):
     """Everything a stranger needs to check one task's output offline (`*.receipt`)."""
 
@@ -127,5 +135,7 @@ class ReceiptFile(Value, frozen=True):
     """Where the last of these epochs is in the note's tree, when it is there."""
     note: CheckpointNote | None
     anchor: AnchorProof | None
+    doubt: Doubt | None
+    """What the issuer knows against the result; nothing says that there is no more."""
     issuer: NodeId
     signature: bytes

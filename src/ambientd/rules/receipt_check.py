@@ -42,6 +42,7 @@ from ambientd.rules.bitcoin import (
 from ambientd.rules.bitcoin_codec import decode_header, display
 from ambientd.rules.notes import note_text
 from ambientd.rules.receipt_disputes import bisected_fault, bisected_text, refereed_text
+from ambientd.rules.receipt_doubt import doubt_fault
 from ambientd.rules.receipt_epochs import (
     FollowedEpoch,
     FollowEpochs,
@@ -49,7 +50,7 @@ from ambientd.rules.receipt_epochs import (
     only_founders,
     way_text,
 )
-from ambientd.rules.receipt_text import file_text_fault
+from ambientd.rules.receipt_text import file_text_fault, outcome_text
 from ambientd.rules.receipt_trust import trust_sentences, utc
 from ambientd.rules.verdicts import NO_RESULT, decided, quorum
 
@@ -147,6 +148,8 @@ def check_receipt_file(
     _check_settlement(exam)
     _check_agreement(exam)
     _check_inclusion(exam)
+    if file.doubt is not None:
+        exam.note("standing", doubt_fault(file, file.doubt), "")
     if file.epoch_leaf is not None:
         _check_epoch(exam)
     _check_note(exam)
@@ -250,7 +253,7 @@ def _check_receipts(exam: _Examination) -> None:
         receipt = signed.receipt
         detail = (
             f"worker {_short(receipt.worker)} on {receipt.engine} {receipt.engine_version}: "
-            f"{_outcome(receipt.result.kind)}, {receipt.result.gas} gas"
+            f"{outcome_text(receipt.result.kind)}, {receipt.result.gas} gas"
         )
         exam.note(f"receipt {receipt.slot}", _receipt_fault(exam, signed), detail)
 
@@ -493,8 +496,3 @@ def _check_output(exam: _Examination, output: bytes) -> None:
 
 def _short(node: bytes) -> str:
     return node.hex()[:16]
-
-
-def _outcome(kind: int) -> str:
-    known = {each.value: each.name.lower() for each in OutcomeKind}
-    return known.get(kind, f"outcome {kind}")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Result
 
@@ -43,3 +44,9 @@ def file_text_fault(file: ReceiptFile) -> str | None:
     texts += [("reason", result.reason, PLAIN_CHARS_MAX["reason"]) for result in results]
     faults = (plain_fault(*text) for text in texts)
     return next((fault for fault in faults if fault is not None), None)
+
+
+def outcome_text(kind: int) -> str:
+    """Name an outcome, also one that is none."""
+    known = {each.value: each.name.lower() for each in OutcomeKind}
+    return known.get(kind, f"outcome {kind}")

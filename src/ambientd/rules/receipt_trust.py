@@ -79,7 +79,10 @@ def _about_epoch(trusted: FollowedEpoch) -> str:
 def _about_answer(file: ReceiptFile, committees: Sequence[frozenset[NodeId]]) -> list[str]:
     members, sentences = len(committees[-1]), []
     if file.settlement.verdict is Verdict.NONE:
-        sentences.append("The one worker: nobody else executed the task.")
+        sentences.append(
+            "The one worker: nobody else executed the task. An audit may have found it wrong since "
+            "this file was made; a new one says so."
+        )
     elif file.settlement.verdict is Verdict.AGREED and not file.verdicts:
         sentences.append("That not all of the task's workers lied in the same way.")
     elif file.settlement.verdict is Verdict.BISECTED:
