@@ -7,7 +7,7 @@ SEED ?= 1
 MINUTES ?= 10
 JOBS ?= 2
 
-.PHONY: bitcoind btcd byzantine engines fuzz fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants population model bench bench-failover bench-wasm wasm docs lock clean
+.PHONY: bitcoind btcd byzantine engines fuzz fuzz-blame fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants population model bench bench-failover bench-wasm wasm docs lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -126,6 +126,9 @@ fuzz: $(VENV)/.fuzz  ## Differential testing of all installed engines: make fuzz
 
 fuzz-decoder: $(VENV)/.fuzz  ## Coverage-guided fuzzing of module preparation: make fuzz-decoder MINUTES=10
 	$(BIN)/python -m tests.fuzz.decoder --minutes $(MINUTES) --seed $(SEED)
+
+fuzz-blame: $(VENV)/.fuzz  ## Coverage-guided fuzzing of blame certificates: make fuzz-blame MINUTES=10
+	$(BIN)/python -m tests.fuzz.certificates --minutes $(MINUTES) --seed $(SEED)
 
 bench: $(VENV)/.dev  ## Measure tasks and the log on real daemons
 	$(BIN)/python -m benchmarks.task_latency

@@ -1,4 +1,4 @@
-"""Write the test vectors of protocols 00 to 03 and 06: `python -m scripts.make_vectors`.
+"""Write the test vectors of protocols 00 to 03, 06 and 13: `python -m scripts.make_vectors`.
 
 Everything is derived from fixed seeds, so the files change only when the protocol does.
 """
@@ -51,6 +51,7 @@ from ambientd.rules.receipt_check import check_receipt_file
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import OUTPUT, UNTIL_MS, TestCluster, result, spec
 from tests.model.values import plain
+from tests.rules import blames
 from tests.rules.receipts import LIE, file_of
 
 FOLDER = Path(__file__).parents[1] / "protocols" / "vectors"
@@ -522,6 +523,7 @@ DOCUMENTS = {
     "accounts": accounts,
     "receipts": receipts,
     "audits": audits,
+    "blame": blames.vectors,
 }
 
 

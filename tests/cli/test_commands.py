@@ -16,6 +16,7 @@ from ambientd.codec.canonical import encode
 from ambientd.rules.bitcoin import REGTEST
 from tests.cli.conftest import Ctl
 from tests.fakes.desk_node import ECHO, LIAR, NODE, SLOW, TRAPS, DeskNode
+from tests.rules import blames
 from tests.rules.headers import grow
 from tests.rules.logs import Log
 from tests.rules.receipts import agreed, file_of
@@ -438,6 +439,50 @@ def test_a_file_that_is_no_receipt_does_not_verify(ctl: Ctl, tmp_path: Path) -> 
     assert "FAIL  format" in out
 
 
+def test_who_was_convicted_is_listed_and_exported(
+    live: Path, ctl: Ctl, node: DeskNode, tmp_path: Path
+) -> None:
+    code, out, _ = ctl("blame", "list")
+    assert code == 0
+    assert "a step that the execution does not take" in out
+    assert decoded(ctl("blame", "list", "--json")[1])["blames"]
+    code, out, err = ctl("blame", "export", LIAR[:12], "-o", tmp_path / "b", "--with-module")
+    assert (code, out) == (0, f"{tmp_path}/b\n")
+    assert "signed a step" in err
+    assert (tmp_path / "b").read_bytes() == b"blm"
+    assert node.requests == [requests.ExportBlame(about=LIAR[:12], with_module=True)]
+    answer = decoded(ctl("blame", "export", LIAR, "-o", tmp_path / "b", "--json")[1])
+    assert set(answer) == {"node", "kind", "task", "blame", "size_bytes"}
+    node.someone_lied = False
+    assert ctl("blame", "list")[1] == "nobody was convicted\n"
+
+
+def test_a_certificate_is_verified_and_replayed_without_a_daemon(ctl: Ctl, tmp_path: Path) -> None:
+    path, module, data = tmp_path / "n.blame", tmp_path / "m.wasm", tmp_path / "in"
+    path.write_bytes(encode(blames.wrong_step()))
+    module.write_bytes(blames.SUM)
+    data.write_bytes(blames.DATA)
+    verify = ("blame", "verify", path, "--cluster", blames.CLUSTER.id.hex())
+    code, out, _ = ctl(*verify)
+    culprit = blames.wrong_step().culprit.hex()
+    assert (code, out.endswith(f"n.blame: valid\nnode {culprit} lied\n")) == (0, True)
+    assert "nothing was executed here" in out
+    code, out, _ = ctl(*verify, "--module", module, "--input", data)
+    assert code == 0
+    assert "ok    replay" in out
+    assert "did it again, and needed nobody's word" in out
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    code, out, _ = ctl(*verify, "--json")
+    answer = decoded(out)
+    assert (code, answer["valid"]) == (4, False)
+    assert set(answer) == {"valid", "node", "checks", "trust"}
+    path.write_bytes(b"blm")
+    code, out, _ = ctl("blame", "verify", path)
+    assert (code, "FAIL  format" in out) == (4, True)
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -445,6 +490,9 @@ def test_a_file_that_is_no_receipt_does_not_verify(ctl: Ctl, tmp_path: Path) -> 
         ("run",),
         ("task",),
         ("receipt", "verify"),
+        ("blame",),
+        ("blame", "export"),
+        ("blame", "verify"),
         ("headers",),
         ("headers", "check"),
         ("headers", "sync"),

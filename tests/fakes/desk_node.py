@@ -31,6 +31,7 @@ class DeskNode:
         self.members_here: tuple[str, ...] = (NODE,)
         self.waiting_msat = 0
         self.held_by = ""
+        self.someone_lied = True
         self.cancelled = trio.Event()
         self.entered = trio.Event()
 
@@ -46,6 +47,8 @@ class DeskNode:
             "task.cancel": self.cancel,
             "task.output": self.output,
             "receipt.get": self.receipt,
+            "blame.list": self.blames,
+            "blame.export": self.export_blame,
             "cluster.invite": self.invite,
             "member.list": self.members,
             "member.ask": self.ask,
@@ -231,6 +234,22 @@ class DeskNode:
     async def receipt(self, request: requests.GetReceipt) -> replies.ReceiptFileReply:
         task, _ = self.find(request.task)
         return replies.ReceiptFileReply(task_id=task.task_id, data=b"rcpt", receipt=task.receipt)
+
+    async def blames(self, request: requests.ListBlames) -> replies.Blames:
+        blame = replies.BlameInfo(
+            node=LIAR,
+            name=f"liar ({LIAR[:12]})",
+            kind="false-step",
+            task="cc" * 32,
+            exportable=True,
+        )
+        return replies.Blames(blames=(blame,) if self.someone_lied else ())
+
+    async def export_blame(self, request: requests.ExportBlame) -> replies.BlameFileReply:
+        self.requests.append(request)
+        return replies.BlameFileReply(
+            node=LIAR, name="liar", kind="false-step", task="cc" * 32, data=b"blm"
+        )
 
     async def invite(self, request: requests.Invite) -> replies.Invitation:
         return replies.Invitation(

@@ -19,6 +19,7 @@ from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
+from ambientd.rules.blame_check import check_blame_file
 from ambientd.rules.receipt_check import check_receipt_file
 from scripts.make_vectors import DOCUMENTS, FOLDER, written
 from tests.model.values import model_types
@@ -227,6 +228,17 @@ def test_names_and_commitments_follow_from_the_document_alone() -> None:
     root = by_hand("ambient/result/1", msgpack.packb(receipt[7], use_bin_type=True))
     sealed = by_hand("ambient/commit/1", receipt[0], place, receipt[3], root, receipt[10])
     assert sealed == expected("commitment")
+
+
+def test_blame_certificates_are_judged_as_written() -> None:
+    document = vectors("blame")
+    for vector in document["files"]:
+        data, pinned = bytes.fromhex(vector["file"]), bytes.fromhex(document["cluster"])
+        report = check_blame_file(data, pinned=pinned)
+        assert report.valid is vector["valid"], vector["name"]
+        assert [check.name for check in report.checks if not check.ok] == vector["failed"]
+        assert [check.name for check in report.checks] == vector["checks"]
+        assert vector["valid"] is (not vector["failed"])
 
 
 def test_receipt_files_are_judged_as_written() -> None:

@@ -11,6 +11,7 @@ from ambientd import __version__
 from ambientd.api import replies, requests
 from ambientd.api.accounts import Accounts, hint_on_means
 from ambientd.api.anchoring import Anchoring
+from ambientd.api.blaming import Blaming
 from ambientd.api.chronicle import Chronicle
 from ambientd.api.invitation import check_addresses, make_token, stays_on_this_machine
 from ambientd.api.log_updates import LogUpdates
@@ -96,6 +97,7 @@ class Desk:
         self.seating = Seating(owner.signer, owner.beacon_tip, parts)
         self.accounts = Accounts(owner.signer, parts)
         self.log = LogUpdates(parts)
+        self.blaming = Blaming(parts)
 
     async def keep_chronicle(self) -> None:
         """Follow the news for `task show`, until cancelled."""

@@ -20,6 +20,8 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.TASK_CANCEL.name: desk.cancel,
         operations.TASK_OUTPUT.name: desk.output,
         operations.RECEIPT_GET.name: desk.receipt,
+        operations.BLAME_LIST.name: desk.blaming.blames,
+        operations.BLAME_EXPORT.name: desk.blaming.export,
         operations.CLUSTER_INVITE.name: desk.invite,
         operations.MEMBER_LIST.name: desk.seating.members,
         operations.MEMBER_ASK.name: desk.seating.ask,

@@ -65,6 +65,8 @@ TASK_WAIT = Operation(
 TASK_CANCEL = Operation("task.cancel", requests.CancelTask, replies.Task)
 TASK_OUTPUT = Operation("task.output", requests.GetOutput, replies.Output)
 RECEIPT_GET = Operation("receipt.get", requests.GetReceipt, replies.ReceiptFileReply)
+BLAME_LIST = Operation("blame.list", requests.ListBlames, replies.Blames)
+BLAME_EXPORT = Operation("blame.export", requests.ExportBlame, replies.BlameFileReply)
 CLUSTER_INVITE = Operation("cluster.invite", requests.Invite, replies.Invitation)
 MEMBER_LIST = Operation("member.list", requests.ListMembers, replies.Members)
 MEMBER_ASK = Operation("member.ask", requests.AskForSeat, replies.SeatSaid)
@@ -95,6 +97,8 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         TASK_CANCEL,
         TASK_OUTPUT,
         RECEIPT_GET,
+        BLAME_LIST,
+        BLAME_EXPORT,
         CLUSTER_INVITE,
         MEMBER_LIST,
         MEMBER_ASK,

@@ -257,6 +257,32 @@ class ReceiptFileReply(Reply, frozen=True):
     standing: str = ""
 
 
+class BlameInfo(Reply, frozen=True):
+    """What convicted a node; a certificate needs the task, unless it is two statements alone."""
+
+    node: str
+    name: str
+    kind: str
+    task: str | None
+    exportable: bool
+
+
+class Blames(Reply, frozen=True):
+    """The evidence in the ledger."""
+
+    blames: tuple[BlameInfo, ...]
+
+
+class BlameFileReply(Reply, frozen=True):
+    """A blame certificate in canonical bytes."""
+
+    node: str
+    name: str
+    kind: str
+    task: str | None
+    data: bytes
+
+
 class Invitation(Reply, frozen=True):
     """A join token; whoever holds it can bring one node in until it expires.
 

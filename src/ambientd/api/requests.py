@@ -99,6 +99,17 @@ class GetReceipt(Request, frozen=True):
     task: TaskName
 
 
+class ListBlames(Request, frozen=True):
+    """Who was convicted, and by what?"""
+
+
+class ExportBlame(Request, frozen=True):
+    """The certificate against a node, or the one from a task, each named by the start of its id."""
+
+    about: TaskName
+    with_module: bool = False
+
+
 class Invite(Request, frozen=True):
     """Make a token that lets one more node join."""
 

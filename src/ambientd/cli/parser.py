@@ -11,7 +11,7 @@ from ambientd.cli.parsing import group as _group
 from ambientd.cli.parsing import positive as _positive
 from ambientd.cli.parsing import seconds as _seconds
 from ambientd.cli.parsing import size as _size
-from ambientd.cli.proof_parsers import add_anchor, add_headers, add_witness
+from ambientd.cli.proof_parsers import add_anchor, add_blame, add_headers, add_witness
 
 _DESCRIPTION = "Drive a node of an Ambient mesh: submit tasks, look around, check receipts."
 _EPILOG = """\
@@ -30,6 +30,7 @@ def build_parser() -> Parser:
     _add_run(commands)
     _add_task(commands)
     _add_receipt(commands)
+    add_blame(commands)
     add_headers(commands)
     add_witness(commands)
     _add_module(commands)

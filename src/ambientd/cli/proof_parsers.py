@@ -42,6 +42,43 @@ def add_anchor(commands: object) -> None:
     )
 
 
+def add_blame(commands: object) -> None:
+    """Add `blame` and its commands."""
+    blame = group(commands, "blame", "who was convicted, and proof of it for strangers")
+    command(blame, "list", "blame_commands:show", "who was convicted, and by what")
+    export = command(
+        blame, "export", "blame_commands:export", "write the certificate against a node"
+    )
+    export.add_argument(
+        "about", metavar="NODE|TASK", help="a convicted node, or the task that convicted one"
+    )
+    export.add_argument("-o", "--output", metavar="FILE", help="where to (default: NODE.blame)")
+    export.add_argument(
+        "--with-module", action="store_true", help="put the module and the input into it as well"
+    )
+    verify = command(
+        blame,
+        "verify",
+        "blame_commands:verify",
+        "check a certificate, and do again what it is about; no daemon, no network",
+    )
+    verify.add_argument("file", metavar="FILE", help="a blame certificate")
+    verify.add_argument(
+        "--cluster", metavar="FINGERPRINT", help="the cluster you trust, from `ambientctl status`"
+    )
+    verify.add_argument("--module", metavar="FILE", help="the task's module, if it is not inside")
+    verify.add_argument("--input", metavar="FILE", help="the task's input, if it is not inside")
+    verify.add_argument(
+        "--engine", default="wasmtime", metavar="NAME", help="what executes it (default: wasmtime)"
+    )
+    verify.add_argument(
+        "--sandbox",
+        choices=("required", "best-effort"),
+        default="required",
+        help="whether a platform may lack a protection of worker processes (default: required)",
+    )
+
+
 def add_headers(commands: object) -> None:
     """Add `headers` and its commands."""
     headers = group(commands, "headers", "fetch and check Bitcoin headers; no daemon")

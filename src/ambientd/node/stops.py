@@ -17,7 +17,8 @@ from ambientd.errors import ConfigError, RemoteProtocolError
 from ambientd.ledger.apply import ProveFraud, decode_record
 from ambientd.ledger.state import LedgerState, first_epoch
 from ambientd.model.base import NodeId
-from ambientd.model.genesis import Genesis
+from ambientd.model.blame import Contradiction
+from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.model.record import Epoch, Fraud
 from ambientd.node.roots import RecentRoots
 from ambientd.rules.receipt_epochs import FollowedEpoch
@@ -108,6 +109,32 @@ def _log_culprit(found: LogEvidence, ledger: LedgerState) -> bytes | None:
     if entry is None:
         return None
     return _verifier(entry.epoch, ledger.cluster).culprit(found.evidence)
+
+
+def culprit_of(genesis: Genesis, ends: tuple[bytes, ...], found: Contradiction) -> bytes | None:
+    """Give whom two statements of 05 or 07 convict, before committees that these ends prove."""
+    try:
+        if found.kind == EVIDENCE_KIND:
+            proven = is_evidence(found.first, found.second, fingerprint(genesis))
+            return decode_batch(found.first).node if proven else None
+        if found.kind == LOG_EVIDENCE and not found.second:
+            said: LogEvidence = decode(found.first, LogEvidence)
+            return _culprit_of_log(genesis, ends, said)
+    except (RemoteProtocolError, ConfigError):
+        return None
+    return None
+
+
+def _culprit_of_log(genesis: Genesis, ends: tuple[bytes, ...], said: LogEvidence) -> bytes | None:
+    if not FIRST_EPOCH <= said.epoch <= FIRST_EPOCH + len(ends):
+        return None
+    first = first_epoch(genesis)
+    options = options_of(first, fingerprint(genesis), first.members[0])
+    before: list[EpochEnd] = [decode(raw, EpochEnd) for raw in ends[: said.epoch - FIRST_EPOCH]]
+    followed = verify_epoch_chain(options, before, read_stop)
+    if isinstance(followed, str):
+        return None
+    return Verifier(followed, Committee(followed.members, followed.seed)).culprit(said.evidence)
 
 
 def beacon_secrets(

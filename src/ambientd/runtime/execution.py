@@ -22,10 +22,11 @@ from ambientd.model.execution import (
 from ambientd.node.event import ExecutionEnded, SegmentMade, TraceMade
 from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.probe import EnergyMeter, energy_between
+from ambientd.rules.executions import limits_of, result_of, seed_of
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.lies import TRUTH, ExecutorLies
 from ambientd.runtime.pausing_workers import PausableCall, PausingWorkers
-from ambientd.runtime.tracing import Tracer, limits_of, result_of, seed_of
+from ambientd.runtime.tracing import Tracer
 from ambientd.wasm.prepare import Refused
 
 log = structlog.get_logger("ambientd.execution")

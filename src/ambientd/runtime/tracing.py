@@ -7,17 +7,15 @@ runs (protocols/08, 12). Whatever this host could not do is an abort.
 
 import structlog
 
-from ambientd.codec.digest import sha256, tagged
 from ambientd.codec.statements import end_point
 from ambientd.errors import AmbientError
-from ambientd.model.base import Digest, TaskId
 from ambientd.model.dispute import AT_BEGINNING, KnownState, TracePoint
 from ambientd.model.effect import SegmentWanted, TraceWanted
-from ambientd.model.execution import AbortCause, Aborted, ExecutionLimits, ExecutionResult
-from ambientd.model.task import Result, TaskSpec
+from ambientd.model.execution import AbortCause, Aborted, ExecutionResult
 from ambientd.node.event import ExecutionEnded, SegmentMade, TraceMade
 from ambientd.ports.paused_state import PausedState
 from ambientd.ports.worker_protocol import StateRefused
+from ambientd.rules.executions import limits_of, result_of, seed_of
 from ambientd.runtime.blobs import BLOB_BYTES_MAX, Blobs
 from ambientd.runtime.lies import ExecutorLies, StrayRun
 from ambientd.runtime.pausing_workers import (
@@ -26,45 +24,9 @@ from ambientd.runtime.pausing_workers import (
     PausingStoppedError,
     PausingWorkers,
 )
-from ambientd.wasm.prepare import REWRITER_VERSION, Refused
+from ambientd.wasm.prepare import Refused
 
 log = structlog.get_logger("ambientd.tracing")
-
-REASON_CHARS_MAX = 256
-
-
-def limits_of(spec: TaskSpec) -> ExecutionLimits:
-    """Give the limits that a task's executions have."""
-    return ExecutionLimits(
-        memory_bytes_max=spec.memory_bytes_max,
-        wall_ms_max=spec.wall_ms_max,
-        gas_max=spec.gas_max,
-        output_bytes_max=spec.output_bytes_max,
-    )
-
-
-def seed_of(task: TaskId) -> bytes:
-    """Give what a task's random numbers come from."""
-    return tagged("ambient/task-seed/1", task)
-
-
-def result_of(outcome: ExecutionResult, prepared: bytes) -> Result:
-    """Give what replicas must agree on."""
-    return Result(
-        kind=int(outcome.kind),
-        reason=_plain(outcome.reason),
-        output=Digest(sha256(outcome.output)),
-        output_size_bytes=len(outcome.output),
-        gas=outcome.gas,
-        prepared=Digest(prepared),
-        rewriter_version=REWRITER_VERSION,
-    )
-
-
-def _plain(reason: str) -> str:
-    """Give a reason in the form that records take: short, printable ASCII."""
-    kept = reason.encode("ascii", "replace").decode("ascii")[:REASON_CHARS_MAX]
-    return "".join(each if each.isprintable() else "?" for each in kept)
 
 
 def _stopped(reason: str, cause: AbortCause = AbortCause.OTHER) -> PausingStoppedError:

@@ -1,0 +1,370 @@
+"""Check a blame certificate offline: who says what of whom, and that it excludes each other.
+
+Implements protocols/13-blame.md section 3, all but the replay, which takes an engine.
+`check_blame_file` never raises, whatever bytes it is given.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from ambientd.codec.canonical import decode
+from ambientd.codec.digest import sha256
+from ambientd.codec.statements import (
+    end_point,
+    fingerprint,
+    result_root,
+    spec_hash,
+    task_id,
+    verify_receipt,
+    verify_segment,
+    verify_trace,
+    verify_verdict,
+)
+from ambientd.errors import RemoteProtocolError
+from ambientd.model.base import NodeId, TaskId
+from ambientd.model.blame import BlamedTask, BlameFile, Contradiction, WrongResult, WrongStep
+from ambientd.model.dispute import BEGINNING, SegmentVerdict, Trace, TracePoint
+from ambientd.model.genesis import MEMBERS_MAX, Genesis
+from ambientd.model.receipt import SignedReceipt
+from ambientd.model.record import Fraud
+from ambientd.rules.bisection import Stretch, targets
+from ambientd.rules.blame_text import blame_text_fault, trust_in_blame
+from ambientd.rules.receipt_check import EPOCHS_MAX, Check
+from ambientd.rules.receipt_epochs import FollowEpochs, only_founders, way_text
+from ambientd.rules.verdicts import contradicts, quorum
+from ambientd.wasm.state import State, decode_state
+
+FILE_VERSION = 1
+FILE_BYTES_MAX = 256 << 20
+TRACES_MAX = 2
+NONCE_BYTES_MAX = 64
+
+JudgeContradiction = Callable[[Genesis, tuple[bytes, ...], Contradiction], bytes | None]
+"""Gives the key that two statements of 05 or 07 convict, or None."""
+
+
+def judge_none(_: Genesis, __: tuple[bytes, ...], ___: Contradiction) -> bytes | None:
+    """Judge no statements but receipts and verdicts."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class BlameReport:
+    """What a check of a certificate found; `file` is None when the bytes are none."""
+
+    checks: tuple[Check, ...]
+    trust: tuple[str, ...]
+    file: BlameFile | None = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether every check held."""
+        return bool(self.checks) and all(check.ok for check in self.checks)
+
+
+@dataclass(slots=True)
+class _Examination:
+    """A decoded file, what is derived from it once, and the findings so far."""
+
+    file: BlameFile
+    cluster: bytes
+    committees: list[frozenset[NodeId]]
+    checks: list[Check] = field(default_factory=list)
+
+    def note(self, name: str, fault: str | None, found: str) -> None:
+        """Write down a finding: the fault, or what was found when there is none."""
+        self.checks.append(Check(name, fault is None, found if fault is None else fault))
+
+    def bench_fault(self, referees: Sequence[NodeId]) -> str | None:
+        """Say why these are not a quorum of one committee, each once; None when they are."""
+        if len(set(referees)) != len(referees):
+            return "one referee is counted twice"
+        benches = [len(seats) for seats in self.committees if set(referees) <= seats]
+        if not benches:
+            return "the referees are not all members of one committee"
+        needed = quorum(min(benches))
+        if len(referees) < needed:
+            return f"{len(referees)} referees said so, {needed} are needed"
+        return None
+
+
+def check_blame_file(
+    data: bytes,
+    *,
+    pinned: bytes | None = None,
+    follow: FollowEpochs = only_founders,
+    judge: JudgeContradiction = judge_none,
+    replayed: bool = False,
+) -> BlameReport:
+    """Check a `*.blame` file; what is to be trusted afterwards depends on whether it `replayed`."""
+    try:
+        file: BlameFile = decode(data, BlameFile, FILE_BYTES_MAX)
+    except RemoteProtocolError as error:
+        text = f"this is no blame certificate: {error}"
+        return BlameReport((Check("format", False, text),), ())
+    fault = _shape_fault(file)
+    if fault is not None:
+        return BlameReport((Check("format", False, fault),), ())
+    founders = frozenset(member.node for member in file.genesis.members)
+    exam = _Examination(file, fingerprint(file.genesis), [founders])
+    exam.note("format", None, f"version {file.version}, {len(data)} bytes in canonical form")
+    _check_cluster(exam, pinned)
+    if file.epochs:
+        _check_committee(exam, follow)
+    match file.evidence:
+        case WrongResult():
+            _check_wrong_result(exam, file.evidence)
+        case WrongStep():
+            _check_wrong_step(exam, file.evidence)
+        case Contradiction():
+            _check_contradiction(exam, file.evidence, judge)
+    if not isinstance(file.evidence, Contradiction):
+        _check_blobs(exam, file.evidence.task)
+    trust = trust_in_blame(file, exam.committees, pinned=pinned is not None, replayed=replayed)
+    return BlameReport(tuple(exam.checks), trust, file)
+
+
+def _shape_fault(file: BlameFile) -> str | None:
+    """Bound all lists before anything is computed over them."""
+    if file.version != FILE_VERSION:
+        return f"version {file.version} is unknown here, only {FILE_VERSION} is; update the program"
+    members = [member.node for member in file.genesis.members]
+    if not 0 < len(members) <= MEMBERS_MAX or len(set(members)) != len(members):
+        return f"the genesis must name 1 to {MEMBERS_MAX} different members"
+    counts = [("epochs", len(file.epochs), EPOCHS_MAX)]
+    if isinstance(file.evidence, Contradiction):
+        if (file.module, file.input) != (None, None):
+            return "two statements need no module and no input, and these would be anybody's"
+    else:
+        counts.append(("verdicts", len(file.evidence.verdicts), MEMBERS_MAX))
+        counts.append(("bytes of nonce", len(file.evidence.task.nonce), NONCE_BYTES_MAX))
+    if isinstance(file.evidence, WrongStep):
+        counts.append(("traces", len(file.evidence.traces), TRACES_MAX))
+    for name, count, most in counts:
+        if count > most:
+            return f"{count} {name} are more than the {most} allowed"
+    return blame_text_fault(file)
+
+
+def _check_cluster(exam: _Examination, pinned: bytes | None) -> None:
+    name = f"{exam.cluster.hex()} ({len(exam.committees[0])} founding members)"
+    if pinned is None:
+        exam.note("cluster", None, f"{name}, as the file says; nothing was given to compare it to")
+        return
+    fault = None
+    if pinned != exam.cluster:
+        fault = f"the file is from cluster {exam.cluster.hex()}, not from {pinned.hex()}"
+    exam.note("cluster", fault, f"{name}, as pinned")
+
+
+def _check_committee(exam: _Examination, follow: FollowEpochs) -> None:
+    found = follow(exam.file.genesis, exam.file.epochs)
+    if isinstance(found, str):
+        exam.note("committee", found, "")
+        return
+    exam.committees += [frozenset(epoch.members) for epoch in found]
+    exam.note("committee", None, way_text(len(exam.committees[-1]), len(found), None))
+
+
+def _check_task(exam: _Examination, task: BlamedTask) -> TaskId:
+    name = task_id(task.submitter, task.nonce, task.spec)
+    exam.note("task", None, f"{name.hex()}, of submitter {_short(task.submitter)}")
+    return name
+
+
+def _check_receipt(exam: _Examination, task: BlamedTask, signed: SignedReceipt) -> None:
+    receipt, fault = signed.receipt, None
+    if receipt.worker != exam.file.culprit or not verify_receipt(signed, exam.cluster):
+        fault = f"{_short(exam.file.culprit)} did not sign this receipt"
+    elif receipt.task != task_id(task.submitter, task.nonce, task.spec):
+        fault = "the receipt answers another task"
+    elif receipt.spec != spec_hash(task.spec):
+        fault = "the receipt answers another specification"
+    found = f"{_short(receipt.worker)} signed {_claim(receipt.result.output)}"
+    exam.note("receipt", fault, f"{found}, {receipt.result.gas} gas")
+
+
+def _check_wrong_result(exam: _Examination, evidence: WrongResult) -> None:
+    name = _check_task(exam, evidence.task)
+    _check_receipt(exam, evidence.task, evidence.receipt)
+    roots = {result_root(verdict.result) for verdict in evidence.verdicts}
+    fault = exam.bench_fault([verdict.referee for verdict in evidence.verdicts])
+    if any(verdict.task != name for verdict in evidence.verdicts):
+        fault = "a verdict is on another task"
+    elif len(roots) != 1:
+        fault = "the referees do not all say the same"
+    elif not all(verify_verdict(verdict, exam.cluster) for verdict in evidence.verdicts):
+        fault = "a referee did not sign its verdict"
+    elif roots == {result_root(evidence.receipt.receipt.result)}:
+        fault = "the referees found what the receipt says"
+    found = ""
+    if evidence.verdicts:
+        found = (
+            f"{len(evidence.verdicts)} members found {_claim(evidence.verdicts[0].result.output)}"
+        )
+    exam.note("referees", fault, found)
+
+
+def _check_wrong_step(exam: _Examination, evidence: WrongStep) -> None:
+    name = _check_task(exam, evidence.task)
+    _check_receipt(exam, evidence.task, evidence.receipt)
+    _check_traces(exam, evidence, name)
+    _check_segment(exam, evidence, name)
+    if evidence.verdicts:
+        _check_state(exam, evidence)
+
+
+def claims_of(evidence: WrongStep) -> tuple[TracePoint, ...]:
+    """Give where the culprit said that it was at the end of the stretch; in all honesty, one."""
+    until_gas, end = evidence.verdicts[0].until_gas, end_point(evidence.receipt.receipt.result)
+    said = [end] if end.gas_index < until_gas else []
+    for trace in evidence.traces:
+        if not trace.is_pass:
+            asked = targets(Stretch(trace.low, trace.until_gas, (BEGINNING, BEGINNING)))
+            points = zip(asked, trace.points, strict=False)
+            said += [point for target, point in points if target == until_gas]
+    return tuple(dict.fromkeys(said))
+
+
+def _check_traces(exam: _Examination, evidence: WrongStep, name: TaskId) -> None:
+    """See that both ends of the stretch are the culprit's own word."""
+    culprit, fault, found = _short(exam.file.culprit), None, ""
+    starts = {BEGINNING, *(trace.low for trace in evidence.traces)}
+    if any(trace.party != exam.file.culprit for trace in evidence.traces) or not all(
+        verify_trace(trace, exam.cluster) for trace in evidence.traces
+    ):
+        fault = f"{culprit} did not sign a trace"
+    elif any(trace.task != name for trace in evidence.traces):
+        fault = "a trace is of another task"
+    elif evidence.verdicts:
+        verdict = evidence.verdicts[0]
+        claims = claims_of(evidence)
+        if verdict.start not in starts:
+            fault = f"{culprit} never said that its execution stood at the start"
+        elif not claims:
+            fault = f"{culprit} never said where it was at gas index {verdict.until_gas}"
+        else:
+            found = (
+                f"{culprit} signed that from gas index {verdict.start.gas_index} to "
+                f"{verdict.until_gas} it came to {point_text(claims[0])}"
+            )
+    exam.note("traces", fault, found)
+
+
+def _check_segment(exam: _Examination, evidence: WrongStep, name: TaskId) -> None:
+    """See that a quorum of referees came to another end."""
+    verdicts = evidence.verdicts
+    fault, found = exam.bench_fault([verdict.referee for verdict in verdicts]), ""
+    stretches = {(verdict.start, verdict.until_gas, verdict.end) for verdict in verdicts}
+    if any(verdict.task != name for verdict in verdicts):
+        fault = "a verdict is on another task"
+    elif len(stretches) != 1:
+        fault = "the referees do not all say the same"
+    elif not all(verify_segment(verdict, exam.cluster) for verdict in verdicts):
+        fault = "a referee did not sign its verdict"
+    elif fault is None:
+        end = verdicts[0].end
+        found = f"{len(verdicts)} members came to {point_text(end)}"
+        if end in claims_of(evidence):
+            fault = "the referees came to where the traces came"
+    exam.note("referees", fault, found)
+
+
+def point_text(point: TracePoint) -> str:
+    """Write a point for people."""
+    return f"{point.root.hex()[:16]} at gas index {point.gas_index}"
+
+
+def _check_state(exam: _Examination, evidence: WrongStep) -> None:
+    """See that the state in the file is the one at the start of the stretch."""
+    if evidence.verdicts[0].start == BEGINNING:
+        fault = "the stretch begins with the execution, yet here is a state"
+        found = "none is needed: the stretch begins with the execution"
+        exam.note("state", fault if evidence.state else None, found)
+        return
+    state = state_of(evidence)
+    if isinstance(state, str):
+        exam.note("state", state, "")
+    else:
+        exam.note("state", None, f"{len(state.pages)} pages of memory, of the root that was signed")
+
+
+def state_of(evidence: WrongStep) -> State | str:
+    """Give the state at the start of the stretch, or what is wrong with it."""
+    start = evidence.verdicts[0].start
+    try:
+        state = decode_state(evidence.state)
+    except RemoteProtocolError as error:
+        return str(error)
+    if state.gas_index != start.gas_index or state.root() != start.root:
+        return "the state is not the one at the start of the stretch"
+    if state.header.input != evidence.task.spec.input:
+        return "the state is of another input"
+    return state
+
+
+def _check_contradiction(
+    exam: _Examination, evidence: Contradiction, judge: JudgeContradiction
+) -> None:
+    file = exam.file
+    fraud = Fraud(
+        culprit=file.culprit, kind=evidence.kind, first=evidence.first, second=evidence.second
+    )
+    proven = contradicts(fraud, exam.cluster) or two_words(evidence, exam.cluster) == file.culprit
+    if not proven:
+        proven = judge(file.genesis, file.epochs, evidence) == file.culprit
+    fault = None if proven else f"the statements do not convict {_short(file.culprit)}"
+    found = (
+        f"{_short(file.culprit)} signed two statements ({evidence.kind}) that exclude each other"
+    )
+    exam.note("statements", fault, found)
+
+
+def two_words(evidence: Contradiction, cluster: bytes) -> NodeId | None:
+    """Give who signed two different traces of one round, or findings on one segment."""
+    try:
+        if evidence.kind == "trace":
+            one: Trace = decode(evidence.first, Trace)
+            two: Trace = decode(evidence.second, Trace)
+            same = (one.task, one.party, one.game, one.round) == (
+                two.task,
+                two.party,
+                two.game,
+                two.round,
+            )
+            signed = verify_trace(one, cluster) and verify_trace(two, cluster)
+            differ = replace(one, signature=b"") != replace(two, signature=b"")
+            return one.party if same and differ and signed else None
+        if evidence.kind == "segment":
+            return _two_segments(evidence, cluster)
+    except RemoteProtocolError:
+        return None
+    return None
+
+
+def _two_segments(evidence: Contradiction, cluster: bytes) -> NodeId | None:
+    one: SegmentVerdict = decode(evidence.first, SegmentVerdict)
+    two: SegmentVerdict = decode(evidence.second, SegmentVerdict)
+    places = {(each.task, each.referee, each.start, each.until_gas) for each in (one, two)}
+    signed = verify_segment(one, cluster) and verify_segment(two, cluster)
+    return one.referee if len(places) == 1 and one.end != two.end and signed else None
+
+
+def _check_blobs(exam: _Examination, task: BlamedTask) -> None:
+    for name, data, digest in (
+        ("module", exam.file.module, task.spec.module),
+        ("input", exam.file.input, task.spec.input),
+    ):
+        if data is not None:
+            fault = None if sha256(data) == digest else f"the {name} is not the task's"
+            exam.note(name, fault, f"{digest.hex()}, {len(data)} bytes")
+
+
+def _claim(output: bytes) -> str:
+    return f"output {output.hex()[:16]}"
+
+
+def _short(node: bytes) -> str:
+    return node.hex()[:16]

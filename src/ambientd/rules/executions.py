@@ -1,0 +1,43 @@
+"""What a task's executions are given, and what replicas must agree on of what came out."""
+
+from ambientd.codec.digest import sha256, tagged
+from ambientd.model.base import Digest, TaskId
+from ambientd.model.execution import ExecutionLimits, ExecutionResult
+from ambientd.model.task import Result, TaskSpec
+from ambientd.wasm.prepare import REWRITER_VERSION
+
+REASON_CHARS_MAX = 256
+
+
+def limits_of(spec: TaskSpec) -> ExecutionLimits:
+    """Give the limits that a task's executions have."""
+    return ExecutionLimits(
+        memory_bytes_max=spec.memory_bytes_max,
+        wall_ms_max=spec.wall_ms_max,
+        gas_max=spec.gas_max,
+        output_bytes_max=spec.output_bytes_max,
+    )
+
+
+def seed_of(task: TaskId) -> bytes:
+    """Give what a task's random numbers come from."""
+    return tagged("ambient/task-seed/1", task)
+
+
+def result_of(outcome: ExecutionResult, prepared: bytes) -> Result:
+    """Give what replicas must agree on."""
+    return Result(
+        kind=int(outcome.kind),
+        reason=_plain(outcome.reason),
+        output=Digest(sha256(outcome.output)),
+        output_size_bytes=len(outcome.output),
+        gas=outcome.gas,
+        prepared=Digest(prepared),
+        rewriter_version=REWRITER_VERSION,
+    )
+
+
+def _plain(reason: str) -> str:
+    """Give a reason in the form that records take: short, printable ASCII."""
+    kept = reason.encode("ascii", "replace").decode("ascii")[:REASON_CHARS_MAX]
+    return "".join(each if each.isprintable() else "?" for each in kept)

@@ -1,0 +1,134 @@
+"""What the ledger keeps of a conviction becomes a certificate that a stranger checks."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from ambientd.adapters.blob_files import BlobFiles
+from ambientd.api.blaming import Blaming
+from ambientd.api.operations import OperationError
+from ambientd.api.requests import ExportBlame, ListBlames
+from ambientd.codec.canonical import decode, encode
+from ambientd.codec.digest import sha256
+from ambientd.ledger.entries import EvidenceEntry, Table
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.blame import BlameFile, Contradiction, WrongStep
+from ambientd.model.record import Admit, Fraud
+from ambientd.rules.blame_check import check_blame_file
+from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.store_writer import StoreWriter
+from tests.fakes.memory_store import MemoryStore
+from tests.ledger.cluster import UNTIL_MS, TestCluster, result
+from tests.rules import blames
+from tests.rules.blames import DATA, SUM
+from tests.rules.receipts import LIE, divergent
+
+
+@asynccontextmanager
+async def blaming(cluster: TestCluster, folder: Path, *held: bytes) -> AsyncIterator[Blaming]:
+    """What answers on a node with this ledger that holds these blobs."""
+
+    async def nobody(peer: NodeId, digest: bytes, size_bytes: int) -> None:
+        return None
+
+    blobs = Blobs(BlobFiles(folder), nobody, list)
+    for data in held:
+        await blobs.put(data)
+    async with StoreWriter(MemoryStore()) as writer:
+        parts: Any = SimpleNamespace(
+            node=SimpleNamespace(ledger=cluster.state),
+            pump=SimpleNamespace(writer=writer),
+            blobs=blobs,
+        )
+        yield Blaming(parts)
+
+
+async def exported(desk: Blaming, about: bytes, *, with_module: bool = False) -> BlameFile:
+    answer = await desk.export(ExportBlame(about=about.hex(), with_module=with_module))
+    file: BlameFile = decode(answer.data, BlameFile)
+    assert answer.node == file.culprit.hex()
+    return file
+
+
+def stepped(state: bytes) -> TestCluster:
+    """A cluster whose ledger keeps a wrong step, as a bisected dispute leaves it."""
+    cluster = TestCluster()
+    cluster.block((0, Admit(nonce=blames.NONCE, spec=blames.SPEC, until_ms=UNTIL_MS)))
+    evidence = blames.wrong_step().evidence
+    assert isinstance(evidence, WrongStep)
+    entry = EvidenceEntry(
+        culprit=cluster.node(blames.CULPRIT),
+        kind="false-step",
+        task=blames.TASK,
+        receipt=evidence.receipt,
+        verdicts=(),
+        first=encode(evidence.traces),
+        second=encode(evidence.verdicts),
+    )
+    writes = {(Table.EVIDENCE, sha256(state)): entry}
+    cluster.state.commit(cluster.index, writes, cluster.state.tree.updated(writes))
+    return cluster
+
+
+async def test_a_wrong_result_is_exported_by_node_and_by_task(tmp_path: Path) -> None:
+    cluster = divergent()
+    (entry,) = [e for e in cluster.state.items().values() if isinstance(e, EvidenceEntry)]
+    assert entry.task is not None
+    async with blaming(cluster, tmp_path) as desk:
+        (listed,) = (await desk.blames(ListBlames())).blames
+        assert (listed.node, listed.kind) == (entry.culprit.hex(), "divergent-output")
+        assert listed.exportable
+        by_node, by_task = await exported(desk, entry.culprit), await exported(desk, entry.task)
+    assert by_node == by_task
+    report = check_blame_file(encode(by_node), pinned=cluster.id)
+    assert report.valid, report.checks
+
+
+async def test_a_wrong_step_is_exported_with_the_state_at_its_start(tmp_path: Path) -> None:
+    expected = blames.wrong_step()
+    assert isinstance(expected.evidence, WrongStep)
+    state = expected.evidence.state
+    cluster = stepped(state)
+    async with blaming(cluster, tmp_path / "a", state, SUM, DATA) as desk:
+        assert await exported(desk, blames.TASK) == expected
+        whole = await exported(desk, blames.TASK, with_module=True)
+        assert whole == blames.with_blobs(expected)
+    async with blaming(cluster, tmp_path / "b") as desk:
+        with pytest.raises(OperationError, match="holds the state"):
+            await exported(desk, blames.TASK)
+
+
+async def test_two_statements_are_exported_without_a_task(tmp_path: Path) -> None:
+    cluster = divergent()
+    task = next(iter(cluster.state.tasks()))[0]
+    first, second = cluster.verdict(task, 0, result()), cluster.verdict(task, 0, LIE)
+    culprit = cluster.node(0)
+    fraud = Fraud(culprit=culprit, kind="verdict", first=encode(first), second=encode(second))
+    cluster.block((1, fraud))
+    async with blaming(cluster, tmp_path) as desk:
+        file = await exported(desk, culprit)
+    assert isinstance(file.evidence, Contradiction)
+    assert check_blame_file(encode(file), pinned=cluster.id).valid
+
+
+async def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
+    async with blaming(TestCluster(), tmp_path / "a") as desk:
+        assert (await desk.blames(ListBlames())).blames == ()
+        with pytest.raises(OperationError, match="no convicted node"):
+            await exported(desk, bytes(32))
+    cluster = divergent()
+    (key,) = [k for k, e in cluster.state.items().items() if isinstance(e, EvidenceEntry)]
+    entry = cluster.state.get(key)
+    assert isinstance(entry, EvidenceEntry)
+    gone = Digest(b"g" * 32)
+    writes = {key: replace(entry, task=gone)}
+    cluster.state.commit(cluster.index, writes, cluster.state.tree.updated(writes))
+    async with blaming(cluster, tmp_path / "b") as desk:
+        assert not (await desk.blames(ListBlames())).blames[0].exportable
+        with pytest.raises(OperationError, match="is forgotten here"):
+            await exported(desk, gone)

@@ -1,0 +1,327 @@
+"""Real blame certificates: what was signed is signed, what was executed was executed."""
+
+from functools import cache
+from typing import Any
+
+import wasmtime
+from msgspec.structs import replace
+
+from ambientd.adapters.wasmtime_engine import WasmtimeEngine
+from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256
+from ambientd.codec.statements import (
+    end_point,
+    sign_receipt,
+    sign_segment,
+    sign_trace,
+    sign_verdict,
+    spec_hash,
+    task_id,
+)
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.blame import BlamedTask, BlameFile, Contradiction, WrongResult, WrongStep
+from ambientd.model.dispute import BEGINNING, Trace, TracePoint
+from ambientd.model.receipt import Receipt, SignedReceipt
+from ambientd.model.task import Result, TaskSpec
+from ambientd.ports.paused_state import PausedState
+from ambientd.rules.bisection import Stretch, targets
+from ambientd.rules.blame_check import FILE_VERSION, check_blame_file
+from ambientd.rules.executions import limits_of, result_of, seed_of
+from ambientd.runtime.lies import with_one_bit_wrong
+from ambientd.wasm.pausing import Pausable, make_pausable
+from ambientd.wasm.state import decode_state, encode_state
+from ambientd.worker.pausing import Ended, PausableExecution, PausableModule, Paused
+from tests.ledger.cluster import TestCluster, spec
+
+CULPRIT, REFEREES = 3, (0, 1, 2)
+STRAY_GAS = 700_000
+KINDS = ("receipt", "verdict", "trace", "segment")
+
+# Adds up in memory, as often as the input says; the sum is the output.
+SUM = bytes(
+    wasmtime.wat2wasm(
+        """(module (memory (export "memory") 2)
+  (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "run") (param $at i32) (param i32) (result i64) (local $left i32)
+    (local.set $left (i32.load (local.get $at)))
+    (loop $again
+      (i64.store (i32.const 8)
+        (i64.add (i64.mul (i64.load (i32.const 8)) (i64.const 31)) (i64.const 7)))
+      (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+    (i64.const 0x800000008)))"""
+    )
+)
+DATA = (200_000).to_bytes(4, "little")
+NONCE = b"n"
+
+
+def sum_spec() -> TaskSpec:
+    return spec(
+        module=Digest(sha256(SUM)),
+        input=Digest(sha256(DATA)),
+        module_size_bytes=len(SUM),
+        input_size_bytes=len(DATA),
+        wall_ms_max=20_000,
+    )
+
+
+SPEC = sum_spec()
+CLUSTER = TestCluster()
+SUBMITTER = CLUSTER.node(0)
+TASK = task_id(SUBMITTER, NONCE, SPEC)
+BLAMED = BlamedTask(submitter=SUBMITTER, nonce=NONCE, spec=SPEC)
+
+
+class Run:
+    """The task's execution, paused where it is wanted, right or wrong from a gas index on."""
+
+    def __init__(self, stray_gas: int | None) -> None:
+        made = make_pausable(SUM)
+        assert isinstance(made, Pausable)
+        self._prepared = sha256(made.prepared.module)
+        self._module = PausableModule(WasmtimeEngine().compile(made.module), sha256(made.module))
+        self._stray: PausedState | None = None
+        self._stray_gas = SPEC.gas_max
+        if stray_gas is not None:
+            right = self._go(stray_gas, None)
+            assert isinstance(right, PausedState)
+            self._stray = with_one_bit_wrong(right)
+            self._stray_gas = decode_state(self._stray.data).gas_index
+
+    def _go(self, gas_index: int, start: PausedState | None) -> PausedState | Result:
+        if start is None:
+            limits, seed = limits_of(SPEC), seed_of(TASK)
+            execution = PausableExecution(self._module, DATA, limits, seed)
+        else:
+            execution = PausableExecution.resume(self._module, decode_state(start.data), DATA)
+        stop = execution.run_until(gas_index)
+        execution.close()
+        if isinstance(stop, Paused):
+            return PausedState(root=stop.state.root(), data=encode_state(stop.state))
+        assert isinstance(stop, Ended)
+        return result_of(stop.result, self._prepared)  # type: ignore[arg-type]
+
+    def at(self, gas_index: int) -> PausedState | Result:
+        """Where the execution is at a gas index."""
+        right = self._go(gas_index, None)
+        if self._stray is None:
+            return right
+        if isinstance(right, PausedState):
+            index = decode_state(right.data).gas_index
+            if index <= self._stray_gas:
+                return right if index < self._stray_gas else self._stray
+        return self._go(gas_index, self._stray)
+
+    def point(self, gas_index: int) -> TracePoint:
+        found = self.at(gas_index)
+        if isinstance(found, Result):
+            return end_point(found)
+        return TracePoint(gas_index=decode_state(found.data).gas_index, root=found.root)
+
+    def result(self) -> Result:
+        found = self.at(SPEC.gas_max + 1)
+        assert isinstance(found, Result)
+        return found
+
+
+@cache
+def right() -> Run:
+    return Run(None)
+
+
+@cache
+def wrong() -> Run:
+    return Run(STRAY_GAS)
+
+
+def receipt(answer: Result, worker: int = CULPRIT) -> SignedReceipt:
+    signer = CLUSTER.signer(worker)
+    return sign_receipt(
+        signer,
+        Receipt(
+            task=TASK,
+            slot=0,
+            attempt=0,
+            worker=NodeId(signer.public_key),
+            spec=spec_hash(SPEC),
+            module=SPEC.module,
+            input=SPEC.input,
+            result=answer,
+            engine="wasmtime",
+            engine_version="45",
+            nonce=Digest(bytes(32)),
+            started_ms=1,
+            finished_ms=2,
+            telemetry=Digest(bytes(32)),
+            energy_mj=None,
+            energy_source="unknown",
+        ),
+    )
+
+
+def trace(low: TracePoint, until_gas: int, run: Run | None = None, party: int = CULPRIT) -> Trace:
+    run = run or wrong()
+    asked = targets(Stretch(low, until_gas, (BEGINNING, BEGINNING)))
+    state = b"" if low == BEGINNING else run.at(low.gas_index)
+    data = state.data if isinstance(state, PausedState) else b""
+    return sign_trace(
+        CLUSTER.signer(party),
+        Trace(
+            task=TASK,
+            party=CLUSTER.node(party),
+            game=0,
+            round=0 if low == BEGINNING else 1,
+            low=low,
+            until_gas=until_gas,
+            points=tuple(run.point(each) for each in asked),
+            state=Digest(sha256(data) if data else bytes(32)),
+            state_size_bytes=len(data),
+            signature=b"",
+        ),
+    )
+
+
+def file(evidence: WrongResult | WrongStep | Contradiction, culprit: int = CULPRIT) -> BlameFile:
+    return BlameFile(
+        version=FILE_VERSION,
+        genesis=CLUSTER.state.genesis,
+        epochs=(),
+        culprit=CLUSTER.node(culprit),
+        evidence=evidence,
+        module=None,
+        input=None,
+    )
+
+
+@cache
+def wrong_result() -> BlameFile:
+    found = right().result()
+    verdicts = tuple(sign_verdict(CLUSTER.signer(number), TASK, found) for number in REFEREES)
+    receipt_ = receipt(wrong().result())
+    return file(WrongResult(task=BLAMED, receipt=receipt_, verdicts=verdicts))
+
+
+def until_gas_of_all() -> int:
+    return max(right().result().gas, wrong().result().gas) + 1
+
+
+@cache
+def wrong_step() -> BlameFile:
+    """The stretch of the first round in which the wrong step is: it begins at a state."""
+    first = trace(BEGINNING, until_gas_of_all())
+    asked = targets(Stretch(BEGINNING, until_gas_of_all(), (BEGINNING, BEGINNING)))
+    truth = [right().point(target) for target in asked]
+    number = next(n for n, point in enumerate(first.points) if point != truth[n])
+    start, until_gas = truth[number - 1], asked[number]
+    second = trace(start, until_gas)
+    verdicts = tuple(
+        sign_segment(CLUSTER.signer(each), TASK, 0, start, until_gas, truth[number])
+        for each in REFEREES
+    )
+    state = right().at(start.gas_index)
+    assert isinstance(state, PausedState)
+    return file(
+        WrongStep(
+            task=BLAMED,
+            receipt=receipt(wrong().result()),
+            traces=(second, first),
+            verdicts=verdicts,
+            state=state.data,
+        )
+    )
+
+
+@cache
+def wrong_at_once() -> BlameFile:
+    """A stretch that is the whole execution: no trace is needed, the receipt says its end."""
+    until_gas, found = until_gas_of_all(), end_point(right().result())
+    verdicts = tuple(
+        sign_segment(CLUSTER.signer(each), TASK, 0, BEGINNING, until_gas, found)
+        for each in REFEREES
+    )
+    step = WrongStep(
+        task=BLAMED,
+        receipt=receipt(wrong().result()),
+        traces=(),
+        verdicts=verdicts,
+        state=b"",
+    )
+    return file(step)
+
+
+def contradiction(kind: str) -> BlameFile:
+    signer = CLUSTER.signer(CULPRIT)
+    one, two = right().result(), wrong().result()
+    match kind:
+        case "receipt":
+            said = receipt(one), receipt(two)
+        case "verdict":
+            said = sign_verdict(signer, TASK, one), sign_verdict(signer, TASK, two)
+        case "trace":
+            until_gas = until_gas_of_all()
+            said = trace(BEGINNING, until_gas), trace(BEGINNING, until_gas, right())
+        case _:
+            ends = [end_point(one), end_point(two)]
+            said = tuple(sign_segment(signer, TASK, 0, BEGINNING, 9, end) for end in ends)
+    return file(Contradiction(kind=kind, first=encode(said[0]), second=encode(said[1])))
+
+
+def with_blobs(certificate: BlameFile) -> BlameFile:
+    return replace(certificate, module=SUM, input=DATA)
+
+
+def _refereed(made: BlameFile, end: TracePoint, until_gas: int) -> BlameFile:
+    """The certificate of a step with another finding, which all referees signed."""
+    step = made.evidence
+    assert isinstance(step, WrongStep)
+    start = step.verdicts[0].start
+    verdicts = tuple(
+        sign_segment(CLUSTER.signer(each), TASK, 0, start, until_gas, end) for each in REFEREES
+    )
+    return replace(made, evidence=replace(step, verdicts=verdicts))
+
+
+def scenes() -> list[tuple[str, BlameFile]]:
+    """Certificates that hold, and some that do not, by what they are."""
+    step, whole, at_once = wrong_step(), wrong_result(), wrong_at_once()
+    assert isinstance(whole.evidence, WrongResult)
+    assert isinstance(at_once.evidence, WrongStep)
+    few = replace(whole.evidence, verdicts=whole.evidence.verdicts[:2])
+    until_gas, lie = at_once.evidence.verdicts[0].until_gas, end_point(wrong().result())
+    found = at_once.evidence.verdicts[0].end
+    return [
+        ("a wrong result", whole),
+        ("a wrong step", step),
+        ("a wrong step, from the beginning to the end", at_once),
+        *((f"two statements: {kind}", contradiction(kind)) for kind in KINDS),
+        ("with module and input", with_blobs(at_once)),
+        ("too few referees", replace(whole, evidence=few)),
+        ("another node", replace(whole, culprit=CLUSTER.node(0))),
+        ("the referees found the claim", _refereed(at_once, lie, until_gas)),
+        ("nobody was asked for that gas index", _refereed(at_once, found, lie.gas_index)),
+        ("another module", replace(at_once, module=b"another")),
+        ("no contradiction", replace(contradiction("receipt"), culprit=CLUSTER.node(1))),
+    ]
+
+
+def vectors() -> dict[str, Any]:
+    """Vectors of protocols/13-blame.md: certificates, and what their check must say."""
+    files = []
+    for name, made in scenes():
+        report = check_blame_file(encode(made), pinned=CLUSTER.id)
+        files.append(
+            {
+                "name": name,
+                "file": encode(made).hex(),
+                "valid": report.valid,
+                "checks": [each.name for each in report.checks],
+                "failed": [each.name for each in report.checks if not each.ok],
+            }
+        )
+    return {
+        "document": "protocols/13-blame.md",
+        "cluster": CLUSTER.id.hex(),
+        "module": SUM.hex(),
+        "input": DATA.hex(),
+        "files": files,
+    }
