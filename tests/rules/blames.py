@@ -3,7 +3,6 @@
 from functools import cache
 from typing import Any
 
-import wasmtime
 from msgspec.structs import replace
 
 from ambientd.adapters.wasmtime_engine import WasmtimeEngine
@@ -32,25 +31,13 @@ from ambientd.wasm.pausing import Pausable, make_pausable
 from ambientd.wasm.state import decode_state, encode_state
 from ambientd.worker.pausing import Ended, PausableExecution, PausableModule, Paused
 from tests.ledger.cluster import TestCluster, spec
+from tests.modules.compiled import module
 
 CULPRIT, REFEREES = 3, (0, 1, 2)
 STRAY_GAS = 700_000
 KINDS = ("receipt", "verdict", "trace", "segment")
 
-# Adds up in memory, as often as the input says; the sum is the output.
-SUM = bytes(
-    wasmtime.wat2wasm(
-        """(module (memory (export "memory") 2)
-  (func (export "alloc") (param i32) (result i32) (i32.const 1024))
-  (func (export "run") (param $at i32) (param i32) (result i64) (local $left i32)
-    (local.set $left (i32.load (local.get $at)))
-    (loop $again
-      (i64.store (i32.const 8)
-        (i64.add (i64.mul (i64.load (i32.const 8)) (i64.const 31)) (i64.const 7)))
-      (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
-    (i64.const 0x800000008)))"""
-    )
-)
+SUM = module("sum")
 DATA = (200_000).to_bytes(4, "little")
 NONCE = b"n"
 

@@ -1,0 +1,91 @@
+"""What a stranger's check of a blame certificate costs: signatures and quorum, then the replay."""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+from ambientd.api.blame_replay import Replay, check_blame
+from ambientd.api.module_pausing import PausingProcess
+from ambientd.codec import ed25519
+from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256
+from ambientd.model.blame import BlameFile, WrongStep
+from ambientd.node.stops import culprit_of, follow_epochs
+from ambientd.ports.paused_state import PausedState
+from ambientd.ports.worker_protocol import ModulePrepared
+from ambientd.rules.blame_check import check_blame_file
+from ambientd.rules.executions import limits_of, seed_of
+from benchmarks.mesh import machine, report
+from tests.rules import blames
+
+AIM_MS = 50
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Give how many milliseconds a call takes."""
+    begin = time.perf_counter()
+    call()
+    return (time.perf_counter() - begin) * 1000
+
+
+def check_once(data: bytes) -> None:
+    """Check everything but the execution, as if nothing had ever been verified here."""
+    ed25519.verify.cache_clear()
+    done = check_blame_file(data, pinned=blames.CLUSTER.id, follow=follow_epochs, judge=culprit_of)
+    if not done.valid:
+        raise SystemExit("the certificate does not hold")
+
+
+def parts_of_replay(file: BlameFile) -> tuple[float, float, float]:
+    """Give the times to start a process, to make the module pausable there, and of the stretch."""
+    step = file.evidence
+    assert isinstance(step, WrongStep)
+    begin = time.perf_counter()
+    with PausingProcess("wasmtime") as process:
+        started = time.perf_counter()
+        made = process.prepare(blames.SUM)
+        assert isinstance(made, ModulePrepared)
+        prepared = time.perf_counter()
+        start = PausedState(root=step.verdicts[0].start.root, data=step.state)
+        state = process.execute_until(
+            sha256(made.module),
+            blames.DATA,
+            limits_of(blames.SPEC),
+            seed_of(blames.TASK),
+            pause_at=step.verdicts[0].until_gas,
+            state=start,
+        )
+        ended = time.perf_counter()
+    assert isinstance(state, PausedState)
+    return (started - begin) * 1000, (prepared - started) * 1000, (ended - prepared) * 1000
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.blame", description=__doc__)
+    parser.add_argument("--runs", type=int, default=15)
+    runs = parser.parse_args().runs
+    print(machine())
+    for name, file in blames.scenes()[:3]:
+        data = encode(file)
+        checks = [timed(lambda data=data: check_once(data)) for _ in range(runs)]
+        print(f"{name}: {len(data):,} bytes")
+        report("  all checks but the replay", checks, "ms")
+    parts = [parts_of_replay(blames.wrong_step()) for _ in range(runs)]
+    for name, values in zip(
+        ("  locked-down process", "  module made pausable", "  the stretch"),
+        zip(*parts, strict=True),
+        strict=True,
+    ):
+        report(name, list(values), "ms")
+    data = encode(blames.with_blobs(blames.wrong_step()))
+    whole = [timed(lambda: check_blame(data, None, Replay("wasmtime"))) for _ in range(runs)]
+    report("a wrong step, checked and replayed", whole, "ms")
+    started, _, stretch = (statistics.median(values) for values in zip(*parts, strict=True))
+    rest = statistics.median(whole) - started - stretch
+    print(f"beside the process and the stretch: {rest:.0f} ms, aim {AIM_MS} ms")
+
+
+if __name__ == "__main__":
+    main()
