@@ -28,7 +28,7 @@ GAS_MAX = 200_000_000
 def lie(daemon: Daemon, how: str) -> None:
     """Have a daemon that is not running lie from its next start on."""
     config = daemon.data_dir / "config.toml"
-    config.write_text(config.read_text() + f"\n[faults]\n{how}\n")
+    config.write_text(config.read_text().replace("[faults]\n", f"[faults]\n{how}\n", 1))
 
 
 @contextmanager

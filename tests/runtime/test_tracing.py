@@ -141,6 +141,8 @@ async def test_a_trace_goes_on_from_the_state_that_the_round_before_kept(tmp_pat
         assert len(kept) == narrow.start.state_size_bytes
         final = await trace(place, wanted((131_000, 180_000), narrow.points[0], narrow.start))
         assert final.points[1] == whole.points[2]
+        short = await trace(place, wanted((), narrow.points[0], narrow.start))
+        assert (short.points, short.start) == ((), final.start)
         again = await trace(place, wanted((140_000,), narrow.points[0], final.start))
         assert again.points == narrow.points[1:]
 

@@ -8,7 +8,7 @@ from ambientd.api.views import name_of
 from ambientd.codec.canonical import decode, encode
 from ambientd.consensus.messages import EpochEnd
 from ambientd.ledger.entries import EvidenceEntry
-from ambientd.ledger.settling import EVIDENCE_OF_LIE
+from ambientd.ledger.evidence import EVIDENCE_OF_FALSE_STEP, EVIDENCE_OF_LIE
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.blame import (
@@ -27,7 +27,6 @@ from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
 
-EVIDENCE_OF_FALSE_STEP = "false-step"
 REPLY_BYTES_MAX = 63 << 20
 """What fits a frame of the local socket."""
 

@@ -91,15 +91,27 @@ class Tracer:
         stray_gas = self._lies.wrong_step_gas
         way = run if stray_gas is None else StrayRun(run, stray_gas)
         start = await self._reached(effect, way)
-        found = await way.trace(effect.targets, start)
+        points = await self._points(effect.targets, way, start, run.prepared)
+        kept = AT_BEGINNING if start is None else await self._kept(effect.low, start)
+        return TraceMade(effect.assignment, points, kept)
+
+    async def _points(
+        self,
+        targets: tuple[int, ...],
+        way: PausingRun | StrayRun,
+        start: PausedState | None,
+        prepared: bytes,
+    ) -> tuple[TracePoint, ...]:
+        """Give where the execution is at each target; of a short stretch only its start matters."""
+        if not targets:
+            return ()
+        found = await way.trace(targets, start)
         if isinstance(found, StateRefused):
             raise _stopped(f"the state kept here is no longer that: {found.reason}")
-        points = list(found.points)
-        if found.result is not None:
-            end = self._end(found.result, run.prepared)
-            points += [end] * (len(effect.targets) - len(points))
-        kept = AT_BEGINNING if start is None else await self._kept(effect.low, start)
-        return TraceMade(effect.assignment, tuple(points), kept)
+        if found.result is None:
+            return found.points
+        end = self._end(found.result, prepared)
+        return (*found.points, *[end] * (len(targets) - len(found.points)))
 
     async def _reached(self, effect: TraceWanted, way: PausingRun | StrayRun) -> PausedState | None:
         """Give the state at `low`, from the one kept before; None where the execution begins."""
