@@ -86,7 +86,7 @@ def test_one_wrong_step_is_found_convicted_and_shown_to_a_stranger(tmp_path: Pat
         client = Client(mesh.daemons[0])
         task = client.submit(count, replicas=4)
         done = client.end(task)
-        assert (done.outcome, done.verdict) == ("completed", "divergent")
+        assert (done.outcome, done.verdict) == ("completed", "bisected")
         assert client.output(task) == summed(count)
         status = mesh.daemons[3].status()
         assert status is not None
