@@ -258,8 +258,8 @@ def trees() -> dict[str, Any]:
 class _Scene:
     """A cluster whose blocks are written down as they are applied."""
 
-    def __init__(self, rules: Rules | None = None) -> None:
-        self.cluster = TestCluster(rules=rules)
+    def __init__(self, rules: Rules | None = None, cluster: TestCluster | None = None) -> None:
+        self.cluster = cluster or TestCluster(rules=rules)
         self.blocks: list[dict[str, Any]] = []
 
     def block(self, *records: tuple[int, Body], after_ms: int = 100) -> None:
@@ -515,6 +515,14 @@ def audits() -> dict[str, Any]:
     }
 
 
+def peg() -> dict[str, Any]:
+    """Vectors of protocols/14-peg.md."""
+    from scripts import peg_vectors
+
+    scene = _Scene(cluster=peg_vectors.cluster())
+    return peg_vectors.document(scene.cluster, scene.block, scene.blocks)
+
+
 DOCUMENTS = {
     "encoding": encoding,
     "signatures": signatures,
@@ -524,6 +532,7 @@ DOCUMENTS = {
     "receipts": receipts,
     "audits": audits,
     "blame": blames.vectors,
+    "peg": peg,
 }
 
 

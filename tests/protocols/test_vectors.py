@@ -7,8 +7,11 @@ from typing import Any
 import msgpack
 import msgspec
 import pytest
+from bitcoin.core import CTransaction
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from embit.descriptor import Descriptor
+from embit.networks import NETWORKS
 
 from ambientd.codec import merkle
 from ambientd.codec.canonical import decode, encode
@@ -155,7 +158,25 @@ def test_trees_are_those_of_the_rfc() -> None:
         assert merkle.verify_consistency(old, heads[old], new, heads[new], path)
 
 
-@pytest.mark.parametrize("name", ["records", "accounts"])
+def test_an_independent_program_reads_the_peg_s_vectors() -> None:
+    document = vectors("peg")
+    theirs = Descriptor.from_string(document["descriptor"])
+    for each in document["addresses"]:
+        one = theirs.derive(each["index"])
+        assert bytes(one.script_pubkey().data).hex() == each["script"]
+        assert bytes(one.witness_script().data).hex() == each["witness_script"]
+        assert one.address(NETWORKS["regtest"]) == each["address"]["regtest"]
+    payment = document["payment"]
+    for version in payment["versions"]:
+        unsigned = CTransaction.deserialize(bytes.fromhex(version["unsigned"]))
+        assert unsigned.GetTxid()[::-1].hex() == version["txid"]
+    signed = CTransaction.deserialize(bytes.fromhex(payment["signed"]))
+    assert signed.GetTxid()[::-1].hex() == payment["versions"][1]["txid"]
+    witness = signed.wit.vtxinwit[0].scriptWitness
+    assert witness.stack[-1].hex() == document["addresses"][2]["witness_script"]
+
+
+@pytest.mark.parametrize("name", ["records", "accounts", "peg"])
 def test_the_blocks_replay_to_the_same_roots(name: str) -> None:
     document = vectors(name)
     genesis: Genesis = decode(bytes.fromhex(document["genesis"]), Genesis)

@@ -1,0 +1,72 @@
+"""What the vectors of protocols/14-peg.md hold: addresses, a payment, and the blocks around it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ambientd.codec.canonical import encode
+from ambientd.model.record import PegAddress, PegFee
+from ambientd.rules.peg_payments import base_transaction, digests, signed_transaction, size_of, txid
+from ambientd.rules.peg_script import address, descriptor, locking_script, witness_script
+from tests.ledger.cluster import TestCluster
+from tests.ledger.peg import PegCluster
+from tests.rules.peg import signed_by
+
+
+def cluster() -> TestCluster:
+    """Give a cluster that has a peg."""
+    return PegCluster()
+
+
+def document(
+    scene: TestCluster, block: Callable[..., None], blocks: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Live through a deposit and a withdrawal, and write them down."""
+    assert isinstance(scene, PegCluster)
+    genesis_root = scene.state.root.hex()
+    block(*(scene.key(number) for number in range(4)))
+    block(*((number, PegAddress()) for number in range(4)))
+    word = scene.deposit(1, 200_000)
+    block((0, word), (1, word))
+    block((2, word), (3, word))
+    block((1, scene.out(150_000)), (1, scene.out(500_000)))
+    block((1, PegFee(payment=1, fee_sat=900)), (2, PegFee(payment=1, fee_sat=2_000)))
+    block(*(scene.signed(member, 1, 1) for member in range(3)))
+    payment = scene.payment(1)
+    seen = scene.seen(1, 1)
+    block(*((member, seen) for member in range(3)))
+    wallets = scene.state.peg_index.wallets
+    signed = signed_transaction(payment, 1, wallets, signed_by([0, 1, 2], payment, 1, wallets))
+    assert signed is not None
+    return {
+        "document": "protocols/14-peg.md",
+        "wallet": encode(wallets[1]).hex(),
+        "descriptor": descriptor(wallets[1], "regtest"),
+        "addresses": [
+            {
+                "index": index,
+                "witness_script": witness_script(wallets[1], index).hex(),
+                "script": locking_script(wallets[1], index).hex(),
+                "address": {
+                    name: address(wallets[1], index, name) for name in ("regtest", "testnet4")
+                },
+            }
+            for index in (0, 1, 2, 1_000)
+        ],
+        "payment": {
+            "of": encode(payment).hex(),
+            "size": size_of(payment, wallets),
+            "versions": [
+                {
+                    "txid": txid(payment, version)[::-1].hex(),
+                    "unsigned": base_transaction(payment, version).hex(),
+                    "digests": [each.hex() for each in digests(payment, version, wallets)],
+                }
+                for version in (0, 1)
+            ],
+            "signed": signed.hex(),
+        },
+        "genesis": encode(scene.genesis).hex(),
+        "cluster": scene.id.hex(),
+        "state_root_of_genesis": genesis_root,
+        "blocks": blocks,
+    }
