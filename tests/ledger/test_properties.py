@@ -32,7 +32,14 @@ from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import UNTIL_MS, TestCluster, result, spec
 
 ANSWERS = [result(), result(), result(), result(b"lie"), result(b"", gas=0, kind=3)]
-RULES = Rules(lease_ms=2_000, reveal_ms=1_500, dispute_ms=3_000, attempts_max=3)
+RULES = Rules(
+    lease_ms=2_000,
+    reveal_ms=1_500,
+    dispute_ms=3_000,
+    attempts_max=3,
+    audit_window_ms=3_000,
+    audit_permille=500,
+)
 PROOF = anchor_proof(hashlib.sha256(b"").digest())
 
 
