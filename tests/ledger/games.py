@@ -37,12 +37,13 @@ class Match:
     members: int = 7
     mute: frozenset[int] = frozenset()
     bent: Callable[[Trace], Trace] = lambda trace: trace
+    cluster_type: type[TestCluster] = TestCluster
     cluster: TestCluster = field(init=False)
     task: TaskId = field(init=False)
     events: list[LedgerEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.cluster = TestCluster(max(self.members, len(self.words) + 1), self.rules)
+        self.cluster = self.cluster_type(max(self.members, len(self.words) + 1), self.rules)
         count = len(self.words)
         self.task = self.cluster.admit(replicas=count, gas_max=GAS_MAX, price_msat_per_mgas=1)
         self.true = Run(b"task", result(gas=self.gas), self.gas)
@@ -151,7 +152,8 @@ class Match:
         echoes = [s for s in game.parties if self.words[s] is TraceVice.ECHO]
         for slot in [s for s in game.parties if s not in echoes] + echoes:
             word = self.words[slot]
-            if word == "silent":
+            row = self.row
+            if word == "silent" or row is None or row.state is not DisputeState.TRACING:
                 continue
             records = [self.tell(slot, self.trace(slot, word))]
             if word == "twice":

@@ -228,11 +228,21 @@ def test_the_same_word_twice_is_once_and_another_word_is_evidence() -> None:
     assert first.points != second.points
 
 
-def test_a_pass_is_no_evidence_and_is_not_taken_back() -> None:
+def test_a_pass_ends_the_bisection_and_blames_nobody() -> None:
     match = Match((None, TraceVice.WRONG_STEP))
+    before = match.cluster.state.reputation_permille(match.worker(1))
     match.cluster.block(match.tell(0, match.trace(0, "pass")))
-    events = match.cluster.block(match.tell(0, match.trace(0)))
-    assert "not taken back" in rejections(events)[0]
+    assert match.row is not None
+    assert match.row.state is DisputeState.WHOLE
+    assert match.cluster.state.reputation_permille(match.worker(1)) == before
+    check_honest_won(match)
+
+
+def test_a_pass_after_a_trace_is_no_evidence() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    match.cluster.block(match.tell(0, match.trace(0)))
+    events = match.cluster.block(match.tell(0, match.trace(0, "pass")))
+    assert "a pass by a party that has said" in rejections(events)[0]
     assert not match.is_convicted(0)
 
 

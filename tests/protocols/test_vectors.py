@@ -176,9 +176,14 @@ def test_an_independent_program_reads_the_peg_s_vectors() -> None:
     assert witness.stack[-1].hex() == document["addresses"][2]["witness_script"]
 
 
-@pytest.mark.parametrize("name", ["records", "accounts", "peg"])
+BLOCKS = {name: vectors(name) for name in ("records", "accounts", "peg")} | {
+    game["name"]: game for game in vectors("disputes")["games"]
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
 def test_the_blocks_replay_to_the_same_roots(name: str) -> None:
-    document = vectors(name)
+    document = BLOCKS[name]
     genesis: Genesis = decode(bytes.fromhex(document["genesis"]), Genesis)
     cluster = bytes.fromhex(document["cluster"])
     assert by_hand("ambient/genesis/1", bytes.fromhex(document["genesis"])) == cluster
@@ -278,3 +283,16 @@ def test_an_independent_draw_audits_the_same_tasks() -> None:
         beacon, task = bytes.fromhex(vector["beacon"]), bytes.fromhex(vector["task"])
         drawn = int.from_bytes(by_hand("ambient/audit/1", beacon, task)[:8], "big")
         assert vector["is_audited"] == (drawn / 2**64 < vector["permille"] / 1000)
+
+
+def test_two_traces_are_narrowed_by_hand_as_the_document_says() -> None:
+    for step in vectors("disputes")["narrowing"]:
+        before, after = step["stretch"], step["narrowed"]
+        low, until = before["low"][0], before["until_gas"]
+        width = -(-(until - low) // 16)
+        assert step["targets"] == [low + number * width for number in range(1, 16)]
+        pairs = list(zip(*step["points"], strict=True))
+        place = next((n for n, (one, other) in enumerate(pairs) if one != other), len(pairs))
+        assert after["low"] == ([before["low"]] + [one for one, _ in pairs])[place]
+        ends = [*zip(step["targets"], pairs, strict=True), (until, tuple(before["claims"]))]
+        assert (after["until_gas"], after["claims"]) == (ends[place][0], list(ends[place][1]))

@@ -118,6 +118,9 @@ def trace(draft: Draft, record: Record, body: DisputeTrace) -> Rejection:
     if fault is not None:
         return fault
     draft.tell(PartySpoke(said.task, said.game, said.round, said.party))
+    if said.is_pass:
+        _want_whole(draft, said.task, entry, row, "a party cannot pause the execution")
+        return None
     first, second = said if place == 0 else game.traces[0], said if place else game.traces[1]
     game = replace(game, traces=(first, second))
     if first is None or second is None:
@@ -131,8 +134,8 @@ def _again(draft: Draft, row: DisputeEntry, before: Trace, said: Trace) -> Rejec
     """Convict a party that says something else of a round than it has said already."""
     if replace(before, signature=b"") == replace(said, signature=b""):
         return None
-    if before.is_pass or said.is_pass:
-        return "a pass says nothing of the execution, and is not taken back"
+    if said.is_pass:
+        return "a pass by a party that has said how it got to its answer"
     if not verify_trace(said, draft.state.cluster):
         return "a trace with a wrong signature"
     first, second = encode(before), encode(said)
@@ -243,9 +246,6 @@ def _compare(
     """Narrow the stretch to where the two traces part."""
     game = row.game
     assert game is not None, "somebody has just spoken in it"
-    if any(each.is_pass for each in traces):
-        _want_whole(draft, task, entry, row, "a party cannot pause the execution")
-        return
     before = _stretch(game)
     found = narrowed(before, *traces)
     if found.until_gas < before.until_gas:

@@ -1,0 +1,107 @@
+"""The test vectors of protocols/12-disputes.md: games block by block, and how stretches narrow."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256
+from ambientd.codec.statements import end_point
+from ambientd.ledger.events import LedgerEvent, RecordRejected
+from ambientd.model.record import Record
+from ambientd.rules.bisection import Stretch, narrowed, targets, whole
+from sim.traces import TraceVice
+from tests.ledger.cluster import TestCluster
+from tests.ledger.games import Match, Word
+
+
+@dataclass
+class _Written(TestCluster):
+    """A cluster whose blocks are written down as they are applied."""
+
+    blocks: list[dict[str, Any]] = field(default_factory=list)
+    genesis_root: str = ""
+
+    def apply(self, signed: list[Record], *, after_ms: int = 100) -> list[LedgerEvent]:
+        self.genesis_root = self.genesis_root or self.state.root.hex()
+        events = super().apply(signed, after_ms=after_ms)
+        self.blocks.append(
+            {
+                "index": self.index,
+                "term": 1,
+                "time_ms": self.time_ms,
+                "beacon": sha256(b"%d" % self.index).hex(),
+                "proposer": self.node(self.index % self.members).hex(),
+                "hash": sha256(b"block %d" % self.index).hex(),
+                "records": [encode(record).hex() for record in signed],
+                "events": [type(event).__name__ for event in events],
+                "rejected": sum(isinstance(event, RecordRejected) for event in events),
+                "state_root": self.state.root.hex(),
+            }
+        )
+        return events
+
+
+GAMES: dict[str, tuple[Word, ...]] = {
+    "one wrong step": (None, TraceVice.WRONG_STEP),
+    "a wrong output alone, two liars": (TraceVice.WRONG_OUTPUT, None, TraceVice.WRONG_OUTPUT),
+    "silent": ("silent", None),
+    "passes": (None, "pass"),
+    "two traces of one round": ("twice", None),
+}
+
+
+def disputes() -> dict[str, Any]:
+    """Vectors of protocols/12-disputes.md."""
+    return {
+        "document": "protocols/12-disputes.md",
+        "narrowing": _narrowing(),
+        "games": [_game(name, words) for name, words in GAMES.items()],
+    }
+
+
+def _game(name: str, words: tuple[Word, ...]) -> dict[str, Any]:
+    match = Match(words, members=4, cluster_type=_Written)
+    match.play()
+    cluster = match.cluster
+    assert isinstance(cluster, _Written)
+    return {
+        "name": name,
+        "genesis": encode(cluster.genesis).hex(),
+        "cluster": cluster.id.hex(),
+        "state_root_of_genesis": cluster.genesis_root,
+        "blocks": cluster.blocks,
+    }
+
+
+def _narrowing() -> list[dict[str, Any]]:
+    """Two traces, round by round, until the stretch is short."""
+    match = Match((None, TraceVice.WRONG_STEP))
+    true, false = match.runs
+    ends = (end_point(true.result), end_point(false.result))
+    stretch, steps = whole((true.result, false.result), ends), []
+    while not stretch.is_short:
+        words = (match.trace(0), match.trace(1, TraceVice.WRONG_STEP))
+        found = narrowed(stretch, *words)
+        steps.append(
+            {
+                "stretch": _readable(stretch),
+                "targets": list(targets(stretch)),
+                "points": [[_point(point) for point in word.points] for word in words],
+                "narrowed": _readable(found),
+            }
+        )
+        match.cluster.block(match.tell(0, words[0]), match.tell(1, words[1]))
+        stretch = found
+    return steps
+
+
+def _readable(stretch: Stretch) -> dict[str, Any]:
+    return {
+        "low": _point(stretch.low),
+        "until_gas": stretch.until_gas,
+        "claims": [_point(claim) for claim in stretch.claims],
+    }
+
+
+def _point(point: Any) -> list[Any]:  # noqa: ANN401
+    return [point.gas_index, point.root.hex()]
