@@ -12,7 +12,7 @@ from enum import Enum
 from heapq import heappop, heappush
 
 from ambientd.codec.digest import tagged
-from ambientd.ledger.assigning import NEWCOMER_OUTCOMES_MAX, SAMPLE_NODES
+from ambientd.ledger.assigning import SAMPLE_NODES
 from ambientd.model.base import NodeId
 from ambientd.rules import auditing, reputation
 from ambientd.rules.scheduling import Candidate, sample, select, slot_seed
@@ -74,7 +74,7 @@ class Worker:
             node=self.node,
             bond_msat=0,
             reputation_permille=reputation.permille(self.good, self.bad),
-            newcomer=self.outcomes < NEWCOMER_OUTCOMES_MAX,
+            newcomer=self.outcomes < reputation.NEWCOMER_OUTCOMES_MAX,
             load_percent=0,
             latency_ms=0,
             carbon_g_per_kwh=0,

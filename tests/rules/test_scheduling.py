@@ -118,33 +118,51 @@ def test_every_node_is_sampled_about_equally_often() -> None:
     assert max(counts.values()) < 350
 
 
+def of(*traits: str, node: int = 9) -> Candidate:
+    return replace(ESTABLISHED, node=NodeId(bytes([node]) * 32), traits=traits)
+
+
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_a_replica_goes_to_an_engine_that_no_other_replica_has(strategy: str) -> None:
-    mixed = [replace(c, engine=1 + place % 3) for place, c in enumerate(crowd(9))]
+    mixed = [replace(c, traits=("abc"[place % 3],)) for place, c in enumerate(crowd(9))]
     for seed in seeds(20):
-        chosen = select(mixed, seed, strategy, frozenset({1, 3}))
-        assert chosen in {c.node for c in mixed if c.engine == 2}
+        chosen = select(mixed, seed, strategy, [of("a"), of("c")])
+        assert chosen in {c.node for c in mixed if c.traits == ("b",)}
+
+
+def test_replicas_differ_in_every_label_for_which_there_are_nodes_enough() -> None:
+    mixed = [
+        replace(c, traits=("ab"[place % 2], "xyz"[place % 3])) for place, c in enumerate(crowd(9))
+    ]
+    for seed in seeds(50):
+        chosen = select(mixed, seed, "weighted", [of("a", "x")])
+        (found,) = (c for c in mixed if c.node == chosen)
+        assert found.traits[0] == "b"
+        assert found.traits[1] != "x"
+    alike = [replace(c, traits=("b", "x")) for c in crowd(9)]
+    assert select(alike, seeds(1)[0], "weighted", [of("a", "x")]) is not None
 
 
 def test_where_all_engines_are_the_same_or_unknown_or_busy_everybody_is_a_candidate() -> None:
-    same = [replace(c, engine=1) for c in crowd(4)]
-    other_is_busy = [*same, replace(same[0], node=NodeId(b"\x09" * 32), engine=2, open_slots=16)]
-    for candidates in (same, crowd(4), other_is_busy):
-        for used in (frozenset[int](), frozenset({0}), frozenset({1})):
-            found = {select(candidates, seed, "weighted", used) for seed in seeds(100)}
+    same = [replace(c, traits=("a",)) for c in crowd(4)]
+    other = replace(same[0], node=NodeId(b"\x09" * 32), traits=("b",), open_slots=16)
+    unknown = [replace(c, traits=("",)) for c in crowd(4)]
+    for candidates in (same, unknown, [*same, other]):
+        for holders in ([], [of("")], [of("a")]):
+            found = {select(candidates, seed, "weighted", holders) for seed in seeds(100)}
             assert found == {c.node for c in candidates[:4]}
 
 
 def test_saying_nothing_of_an_engine_wins_no_slot() -> None:
-    silent = replace(ESTABLISHED, node=NodeId(b"\x09" * 32), engine=0)
-    others = [replace(c, engine=2) for c in crowd(3)]
+    silent = of("")
+    others = [replace(c, traits=("b",)) for c in crowd(3)]
     for seed in seeds(100):
-        assert select([*others, silent], seed, "weighted", frozenset({1})) != silent.node
+        assert select([*others, silent], seed, "weighted", [of("a")]) != silent.node
 
 
 def test_claiming_an_engine_that_few_run_wins_no_more_slots_than_weight_does() -> None:
-    same = [replace(c, engine=1) for c in crowd(9)]
-    for engine in (1, 200):
-        claimed = [replace(c, engine=engine) if place < 2 else c for place, c in enumerate(same)]
-        chosen = [select(claimed, seed, "weighted", frozenset({1})) for seed in seeds(200)]
+    same = [replace(c, traits=("a",)) for c in crowd(9)]
+    for claim in ("a", "rare"):
+        claimed = [replace(c, traits=(claim,)) if p < 2 else c for p, c in enumerate(same)]
+        chosen = [select(claimed, seed, "weighted", [of("a")]) for seed in seeds(200)]
         assert chosen == [select(same, seed, "weighted") for seed in seeds(200)]

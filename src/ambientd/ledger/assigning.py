@@ -5,11 +5,21 @@ from msgspec.structs import replace
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import Slot, TaskEntry
 from ambientd.ledger.events import SlotAssigned, SlotReleased
+from ambientd.ledger.suitors import holders, suitors
 from ambientd.model.base import NodeId, TaskId
-from ambientd.model.task import SlotState, TaskSpec, TaskState
+from ambientd.model.task import (
+    BEFORE_SEALED,
+    CHECKED_REPLICAS,
+    Assurance,
+    SlotState,
+    TaskSpec,
+    TaskState,
+)
+from ambientd.rules.auditing import is_trusted
+from ambientd.rules.labels import traits_of, value_of
+from ambientd.rules.reputation import NEWCOMER_OUTCOMES_MAX, outcomes, permille
 from ambientd.rules.scheduling import Candidate, sample, select, slot_seed
 
-NEWCOMER_OUTCOMES_MAX = 10
 SAMPLE_NODES = 64
 """Of more fit nodes than this a slot looks at so many, which the seed picks; never at all."""
 
@@ -22,34 +32,30 @@ HELD = frozenset({SlotState.ASSIGNED, SlotState.COMMITTED})
 def fill(draft: Draft, task: TaskId, entry: TaskEntry) -> TaskEntry:
     """Assign the slots that wait, as far as there are workers, and write what has changed."""
     before = draft.task(task)
-    slots = list(entry.slots)
-    tried = list(entry.tried)
-    for place, slot in enumerate(slots):
-        if slot.state is not SlotState.WAITING:
-            continue
-        held = {other.worker for other in slots if other.state is not SlotState.WAITING}
-        held |= entry.barred
-        worker = _choose(draft, task, slot, entry.submitter, held, tried)
-        if worker is None:
-            continue
-        deadline_ms = _lease_end(draft, worker, entry.spec)
-        slots[place] = replace(
-            slot, worker=worker, state=SlotState.ASSIGNED, deadline_ms=deadline_ms
-        )
-        tried.append(worker)
-        _count_slot(draft, worker, +1)
-        draft.tell(SlotAssigned(task, slot.slot, slot.attempt, worker, deadline_ms))
-    waiting = any(slot.state is SlotState.WAITING for slot in slots)
-    entry = replace(
-        entry,
-        slots=tuple(slots),
-        tried=tuple(dict.fromkeys(tried)),
-        state=TaskState.PENDING if waiting else TaskState.ASSIGNED,
-        deadline_ms=next_deadline(slots),
-    )
+    place = 0
+    while place < len(entry.slots):
+        slot = entry.slots[place]
+        if slot.state is SlotState.WAITING:
+            worker, entry = _choose(draft, task, slot, entry)
+            if worker is not None:
+                entry = _given(draft, task, slot, entry, worker)
+        place += 1
+    waiting = any(slot.state is SlotState.WAITING for slot in entry.slots)
+    entry = replace(entry, state=TaskState.PENDING if waiting else TaskState.ASSIGNED)
+    entry = replace(entry, deadline_ms=next_deadline(entry))
     if entry != before:
         draft.put_task(task, entry)
     return entry
+
+
+def _given(draft: Draft, task: TaskId, slot: Slot, entry: TaskEntry, worker: NodeId) -> TaskEntry:
+    deadline_ms = _lease_end(draft, worker, entry.spec)
+    given = replace(slot, worker=worker, state=SlotState.ASSIGNED, deadline_ms=deadline_ms)
+    _count_slot(draft, worker, +1)
+    draft.tell(SlotAssigned(task, slot.slot, slot.attempt, worker, deadline_ms))
+    slots = tuple(given if each.slot == slot.slot else each for each in entry.slots)
+    tried = entry.tried if worker in entry.tried else (*entry.tried, worker)
+    return replace(entry, slots=slots, tried=tried)
 
 
 def release(draft: Draft, task: TaskId, slot: Slot, reason: str) -> Slot:
@@ -78,9 +84,15 @@ def revealed(draft: Draft, worker: NodeId) -> None:
     _count_slot(draft, worker, -1)
 
 
-def next_deadline(slots: list[Slot]) -> int:
-    """Give the first moment at which a slot of these is late; 0 when none can be."""
-    return min((slot.deadline_ms for slot in slots if slot.deadline_ms), default=0)
+def next_deadline(entry: TaskEntry) -> int:
+    """Give the first moment at which a slot is late, or the task; 0 when none can be.
+
+    Once all answers are sealed a task is late no more: its workers have done their part.
+    """
+    ends = [slot.deadline_ms for slot in entry.slots if slot.deadline_ms]
+    if entry.expires_ms and entry.state in BEFORE_SEALED:
+        ends.append(entry.expires_ms)
+    return min(ends, default=0)
 
 
 def _count_slot(draft: Draft, worker: NodeId, change: int) -> None:
@@ -103,43 +115,43 @@ def _lease_end(draft: Draft, worker: NodeId, spec: TaskSpec) -> int:
 
 
 def _choose(
-    draft: Draft,
-    task: TaskId,
-    slot: Slot,
-    submitter: NodeId,
-    held: set[NodeId],
-    tried: list[NodeId],
-) -> NodeId | None:
-    """Prefer who was not tried yet; the submitter works for itself only when nobody else can."""
+    draft: Draft, task: TaskId, slot: Slot, entry: TaskEntry
+) -> tuple[NodeId | None, TaskEntry]:
+    """Choose a worker; one that is not trusted to work alone gets a second beside it."""
     seed = slot_seed(draft.context.beacon, task, slot.slot, slot.attempt)
     nodes = draft.state.fit_nodes()
-    drawn = sample(nodes, seed, SAMPLE_NODES) if len(nodes) > SAMPLE_NODES else nodes
-    fit = [node for node in drawn if node not in held and _is_fit(draft, node)]
-    others = [node for node in fit if node != submitter]
-    fresh = [node for node in others if node not in tried]
-    # Who is only busy is waited for; somebody worse is not taken instead.
-    candidates = [_candidate(draft, node) for node in fresh or others or fit]
-    used = frozenset(entry.engine for entry in map(draft.node, sorted(held)) if entry)
-    return select(candidates, seed, draft.state.genesis.rules.strategy, used)
+    is_all = len(nodes) <= SAMPLE_NODES
+    drawn = nodes if is_all else sample(nodes, seed, SAMPLE_NODES)
+    candidates = [
+        _candidate(draft, node, entry.spec)
+        for node in suitors(draft.node, entry, drawn, is_all=is_all)
+    ]
+    strategy = entry.spec.strategy or draft.state.genesis.rules.strategy
+    if entry.spec.assurance is Assurance.AUDITED and len(entry.slots) == 1:
+        trusted = [c for c in candidates if c.is_trusted and c.node != entry.submitter]
+        alone = select(trusted, seed, strategy)
+        if alone is not None or not any(c.has_room for c in candidates):
+            return alone, entry
+        checked = (Slot(slot=place, attempt=0) for place in range(1, CHECKED_REPLICAS))
+        entry = replace(entry, slots=(*entry.slots, *checked))
+    used = [_candidate(draft, node, entry.spec) for node in sorted(holders(entry))]
+    return select(candidates, seed, strategy, used), entry
 
 
-def _is_fit(draft: Draft, node: NodeId) -> bool:
-    entry = draft.node(node)
-    return entry is not None and entry.is_fit
-
-
-def _candidate(draft: Draft, node: NodeId) -> Candidate:
+def _candidate(draft: Draft, node: NodeId, spec: TaskSpec) -> Candidate:
     entry = draft.node(node)
     assert entry is not None
+    found = draft.reputation(node, spec.task_class)
     return Candidate(
         node=node,
         bond_msat=entry.bond_msat,
-        reputation_permille=draft.reputation_permille(node),
-        newcomer=draft.outcomes(node) < NEWCOMER_OUTCOMES_MAX,
+        reputation_permille=permille(found.good, found.bad),
+        newcomer=outcomes(found) < NEWCOMER_OUTCOMES_MAX,
         load_percent=entry.load_percent,
         latency_ms=entry.latency_ms,
         carbon_g_per_kwh=entry.carbon_g_per_kwh,
         open_slots=entry.open_slots,
         capacity=entry.capacity,
-        engine=entry.engine,
+        is_trusted=is_trusted(found.streak),
+        traits=tuple(value_of(entry.profile, entry.engine, key) for key in traits_of(spec)),
     )

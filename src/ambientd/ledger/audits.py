@@ -139,7 +139,7 @@ def conclude(draft: Draft, audit: TaskId, entry: TaskEntry, found: Result | None
         draft.put(audit_key(task), confirmed)
         draft.tell(ResultConfirmed(task, about.worker))
         if found.kind != OutcomeKind.REFUSED and about.worker != audited.submitter:
-            draft.praise(about.worker)
+            draft.praise(about.worker, audited)
     else:
         _revoke(draft, audit, entry, audited, found)
 

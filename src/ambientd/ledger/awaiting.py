@@ -4,13 +4,20 @@ Only this keeps the log awake (protocols/05 section 6). A slot that nobody can t
 record, which wakes the log by itself: of a node that can work, or of a worker that is done.
 """
 
+from collections.abc import Iterator
+
+from ambientd.ledger.assigning import SAMPLE_NODES
+from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import NodeId, TaskId
-from ambientd.model.task import SlotState
+from ambientd.ledger.suitors import holders, suitors, suits
+from ambientd.model.base import NodeId
 from ambientd.rules.scheduling import has_room
 
 LOOKED_AT_MAX = 64
 """Tasks without a worker that are looked at; where more wait, the log stays awake for them."""
+
+MATCHES_MAX = 16_384
+"""Nodes compared with what tasks ask for; where more would have to be, it stays awake, too."""
 
 
 def awaited_ms(state: LedgerState) -> int | None:
@@ -26,22 +33,28 @@ def _gives_work(state: LedgerState) -> bool:
     free = [node for node in state.fit_nodes() if _is_free(state, node)] if waiting else []
     if not free or len(waiting) > LOOKED_AT_MAX:
         return bool(free)
-    return any(_finds_worker(state, task, free) for task in waiting)
+    looks = iter(range(MATCHES_MAX))
+    entries = (state.task(task) for task in waiting)
+    return any(entry and _finds_worker(state, entry, free, looks) for entry in entries)
+
+
+def _finds_worker(
+    state: LedgerState, entry: TaskEntry, free: list[NodeId], looks: Iterator[int]
+) -> bool:
+    """Tell whether one of the nodes that a slot would be given to has room.
+
+    Of many nodes a block looks at some, that nobody knows yet: then anybody free is enough.
+    """
+    nodes = state.fit_nodes()
+    if len(nodes) <= SAMPLE_NODES:
+        return not set(free).isdisjoint(suitors(state.node, entry, nodes))
+    others = holders(entry) | entry.barred | {entry.submitter}
+    return any(
+        next(looks, None) is None or (node not in others and suits(state.node(node), entry.spec))
+        for node in free
+    )
 
 
 def _is_free(state: LedgerState, node: NodeId) -> bool:
     entry = state.node(node)
     return entry is not None and has_room(entry.open_slots, entry.capacity)
-
-
-def _finds_worker(state: LedgerState, task: TaskId, free: list[NodeId]) -> bool:
-    """Tell whether one of the nodes that a slot would be given to has room (03, section 6)."""
-    entry = state.task(task)
-    assert entry is not None, "an index names tasks that exist"
-    held = {slot.worker for slot in entry.slots if slot.state is not SlotState.WAITING}
-    held |= entry.barred
-    others = held | {entry.submitter}
-    for passed_over in (others.union(entry.tried), others, held):
-        if any(node not in passed_over for node in state.fit_nodes()):
-            return any(node not in passed_over for node in free)
-    return False

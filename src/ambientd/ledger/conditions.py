@@ -122,5 +122,5 @@ def _shortened(slot: Slot, until_ms: int, lost: set[NodeId]) -> Slot:
 
 
 def _with_deadline(entry: TaskEntry) -> TaskEntry:
-    due = [slot.deadline_ms for slot in entry.slots if slot.deadline_ms]
-    return replace(entry, deadline_ms=min(due, default=entry.deadline_ms))
+    due = [slot.deadline_ms for slot in entry.slots]
+    return replace(entry, deadline_ms=min(each for each in (*due, entry.deadline_ms) if each))

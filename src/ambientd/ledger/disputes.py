@@ -37,7 +37,6 @@ from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import DisputeSegment, DisputeTrace, Record
 from ambientd.model.task import SlotState, TaskSpec, TaskState
 from ambientd.rules.bisection import Claims, Stretch, narrowed, targets, trace_fault, whole
-from ambientd.rules.reputation import FAULT_WEIGHT
 from ambientd.rules.verdicts import most_said, quorum
 
 Rejection = str | None
@@ -81,7 +80,7 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
         traces = zip(row.game.parties, row.game.traces, strict=True)
         silent = [_worker(entry, slot) for slot, trace in traces if trace is None]
         for party in silent:
-            draft.blame(party, FAULT_WEIGHT)
+            draft.blame(party, entry, is_withheld=True)
             draft.tell(PartyBlamed(task, row.game.number, party))
         row = replace(row, unpaid=(*row.unpaid, *silent))
         _want_whole(draft, task, entry, row, "a party did not say how it got to its answer")

@@ -19,7 +19,6 @@ from ambientd.ledger.entries import (
     Meta,
     Moves,
     NodeEntry,
-    Reputation,
     Table,
     TaskEntry,
     Topic,
@@ -27,11 +26,13 @@ from ambientd.ledger.entries import (
     epoch_key,
     leaf_key,
     moves_key,
+    reputation_key,
     word_key,
 )
 from ambientd.ledger.events import LedgerEvent, LiarNamed, NodeConvicted
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.reputation import Reputation
 from ambientd.rules import reputation
 from ambientd.rules.auditing import AUDITORS
 
@@ -186,32 +187,34 @@ class Draft:
 
     # Reputation
 
-    def _counters(self, node: NodeId) -> Reputation:
-        prior = Reputation(good=reputation.PRIOR_GOOD, bad=reputation.PRIOR_BAD)
-        return cast("Reputation", self.get((Table.REPUTATION, node)) or prior)
+    def reputation(self, node: NodeId, task_class: str) -> Reputation:
+        """Give what is known of a node's work in a class, as of now."""
+        found = cast("Reputation | None", self.get(reputation_key(node, task_class)))
+        return reputation.as_of(found or reputation.UNKNOWN, self.context.time_ms)
 
     def reputation_permille(self, node: NodeId) -> int:
-        """Give what verified outcomes say of a node."""
-        counters = self._counters(node)
-        return reputation.permille(counters.good, counters.bad)
+        """Give what outcomes in all classes say of a node."""
+        found = (self.reputation(node, each) for each in self.state.genesis.rules.classes)
+        return reputation.overall_permille(found, self.context.time_ms)
 
-    def outcomes(self, node: NodeId) -> int:
-        """Count, weighted, what was ever concluded about a node."""
-        counters = self._counters(node)
-        prior = reputation.PRIOR_GOOD + reputation.PRIOR_BAD
-        return (counters.good + counters.bad - prior) // reputation.UNIT
+    def praise(self, node: NodeId, task: TaskEntry) -> None:
+        """Count a verified outcome of a task."""
+        before = self.reputation(node, task.spec.task_class)
+        self._put_reputation(
+            node, task, reputation.verified(before, task.submitter, self.context.time_ms)
+        )
 
-    def praise(self, node: NodeId) -> None:
-        """Count a verified outcome."""
-        counters = self._counters(node)
-        good, bad = reputation.praised(counters.good, counters.bad)
-        self.put((Table.REPUTATION, node), Reputation(good=good, bad=bad))
+    def blame(self, node: NodeId, task: TaskEntry, *, is_withheld: bool) -> None:
+        """Count a word that a worker gave and did not keep, or an answer that never came."""
+        before, now_ms = self.reputation(node, task.spec.task_class), self.context.time_ms
+        if is_withheld:
+            self._put_reputation(node, task, reputation.faulty(before, now_ms))
+        else:
+            self._put_reputation(node, task, reputation.late(before, task.submitter, now_ms))
 
-    def blame(self, node: NodeId, weight: int) -> None:
-        """Count a fault."""
-        counters = self._counters(node)
-        good, bad = reputation.blamed(counters.good, counters.bad, weight)
-        self.put((Table.REPUTATION, node), Reputation(good=good, bad=bad))
+    def _put_reputation(self, node: NodeId, task: TaskEntry, after: Reputation) -> None:
+        if after != self.reputation(node, task.spec.task_class):
+            self.put(reputation_key(node, task.spec.task_class), after)
 
     def convict(self, name: Digest, evidence: EvidenceEntry) -> None:
         """Take everything from a proven liar, and keep what proves it."""
@@ -219,8 +222,7 @@ class Draft:
         entry = self.node(culprit)
         if entry is None or self.get((Table.EVIDENCE, name)) is not None:
             return
-        counters = self._counters(culprit)
-        before = 0 if entry.tombstoned else reputation.permille(counters.good, counters.bad)
+        before = 0 if entry.tombstoned else self.reputation_permille(culprit)
         self.put((Table.EVIDENCE, name), replace(evidence, reputation_before_permille=before))
         meta, moves = self.meta, self.moves(culprit)
         lost_msat = entry.bond_msat + moves.waiting_msat

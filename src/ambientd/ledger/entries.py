@@ -17,6 +17,7 @@ from ambientd.model.receipt import (
     SignedReceipt,
 )
 from ambientd.model.record import Epoch, NodeReport, SeatWish
+from ambientd.model.reputation import Reputation
 from ambientd.model.task import Commit, SlotState, TaskSpec, TaskState
 
 
@@ -55,6 +56,9 @@ class Topic(IntEnum):
     SEATS = 13
 
 
+PRIORITY_MS = 60_000
+"""How much longer a task must have waited to go before one of the next priority."""
+
 Key: TypeAlias = tuple[Table, bytes]
 META_KEY: Key = (Table.META, b"")
 
@@ -85,6 +89,11 @@ def epoch_key(number: int) -> Key:
 def seat_key(node: NodeId) -> Key:
     """Give the key of what was said about a node's seat."""
     return Table.SEAT, node
+
+
+def reputation_key(node: NodeId, task_class: str) -> Key:
+    """Give the key of a node's reputation in a class of tasks."""
+    return Table.REPUTATION, node + task_class.encode()
 
 
 def leaf_key(index: int) -> Key:
@@ -192,13 +201,6 @@ class NodeEntry(Value, frozen=True):
         return self.accepting and not self.tombstoned and not self.safe_mode
 
 
-class Reputation(Value, frozen=True):
-    """Beta counters in millionths, the prior included."""
-
-    good: int
-    bad: int
-
-
 class Slot(Value, frozen=True):
     """One of the replicas that a task asks for."""
 
@@ -249,6 +251,14 @@ class TaskEntry(Value, frozen=True):
     """Whether any worker ever sealed an answer: the task can be executed."""
     audits: Audited | None = None
     """What this task audits, if it is an audit: nobody admitted it, and the reserve pays for it."""
+
+    expires_ms: int = 0
+    """When the task is late as a whole: its deadline, later by outages; 0 for never."""
+
+    @property
+    def queued_ms(self) -> int:
+        """Give the task's place among those that wait: by age, each priority a while ahead."""
+        return self.admitted_ms - self.spec.priority * PRIORITY_MS
 
     @property
     def receipts(self) -> tuple[SignedReceipt, ...]:

@@ -27,6 +27,8 @@ def postpone(draft: Draft, lost_ms: int) -> None:
         if entry.deadline_ms:
             slots = tuple(_postponed(slot, lost_ms) for slot in entry.slots)
             later = replace(entry, slots=slots, deadline_ms=entry.deadline_ms + lost_ms)
+            if entry.expires_ms:
+                later = replace(later, expires_ms=entry.expires_ms + lost_ms)
             draft.put_task(task, later)
 
 

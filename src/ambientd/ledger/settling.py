@@ -20,7 +20,7 @@ from ambientd.ledger.vesting import let_wait
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, Settlement
-from ambientd.model.task import Result, TaskState, Verdict
+from ambientd.model.task import Result, SlotState, TaskState, Verdict
 from ambientd.rules.rewards import cancel_fee_msat, premium_msat, reward_msat, slot_fee_msat
 from ambientd.rules.verdicts import NO_RESULT
 
@@ -122,12 +122,24 @@ def expire_task(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     When nobody ever sealed an answer, the task held up workers for nothing: the submitter pays
     the fee of cancelling for each slot given out, to the pool, as silence shall earn nothing.
     """
-    fee_msat = 0
-    if not entry.answered and entry.audits is None:
-        given_out = sum(slot.attempt + bool(slot.worker) for slot in entry.slots)
-        each = cancel_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
-        fee_msat = min(entry.escrow_msat, given_out * each)
-    _close(draft, task, entry, TaskState.EXPIRED, [], fee_msat)
+    _close(draft, task, entry, TaskState.EXPIRED, [], _held_up_msat(entry))
+
+
+def miss_deadline(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
+    """End a task whose own deadline has come; who has sealed an answer gets a tenth for it."""
+    share = cancel_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
+    sealed = [slot.worker for slot in entry.slots if slot.state is SlotState.COMMITTED]
+    payments = [Payment(node=worker, amount_msat=share) for worker in sealed]
+    _close(draft, task, entry, TaskState.EXPIRED, payments, _held_up_msat(entry))
+
+
+def _held_up_msat(entry: TaskEntry) -> int:
+    """Give what a task that nobody ever answered costs: it held up workers for nothing."""
+    if entry.answered or entry.audits is not None:
+        return 0
+    given_out = sum(slot.attempt + bool(slot.worker) for slot in entry.slots)
+    each = cancel_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
+    return min(entry.escrow_msat, given_out * each)
 
 
 def _finish(
@@ -159,7 +171,7 @@ def _finish(
     if verdict in verified and result.kind != OutcomeKind.REFUSED:
         for worker in workers:
             if worker != entry.submitter:
-                draft.praise(worker)
+                draft.praise(worker, entry)
     draft.tell(TaskFinal(task, settlement, leaf))
     payments = _payments(entry, result, workers, liars, refereed)
     _close(draft, task, entry, TaskState.FINAL, payments)

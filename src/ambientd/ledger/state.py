@@ -33,7 +33,6 @@ from ambientd.ledger.entries import (
     PegEntry,
     PegNodeEntry,
     PegPaymentEntry,
-    Reputation,
     SeatEntry,
     Table,
     TaskEntry,
@@ -51,13 +50,13 @@ from ambientd.ledger.entries import (
     word_key,
 )
 from ambientd.ledger.peg_index import PegIndex
+from ambientd.ledger.reputation_index import ReputationIndex
 from ambientd.ledger.state_tree import StateTree
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.model.peg import MSAT_PER_SAT
 from ambientd.model.record import Epoch, NodeReport
 from ambientd.model.task import TERMINAL, TaskState
-from ambientd.rules import reputation
 from ambientd.rules.founding import genesis_fault
 from ambientd.rules.receipt_tree import ReceiptTree
 
@@ -102,6 +101,7 @@ class LedgerState:
         self.epoch_leaf: int | None = None
         """Where the receipt log last named the present epoch; nowhere in the first one."""
         self.peg_index = PegIndex()
+        self.reputations = ReputationIndex()
         meta = cast("Meta", items[META_KEY])
         self._receipts = ReceiptTree(start=meta.kept_from, edge=meta.kept_edge)
         self._index(items)
@@ -145,6 +145,7 @@ class LedgerState:
         for key, entry in writes.items():
             before = self._items.get(key)
             self.peg_index.see(key, before, entry)
+            self.reputations.see(key, entry)
             if entry is None:
                 self._items.pop(key, None)
                 self._forget(key, before)
@@ -202,7 +203,7 @@ class LedgerState:
             if before.deadline_ms:
                 _remove(self._deadlines, (before.deadline_ms, task))
             if before.state is TaskState.PENDING:
-                _remove(self._waiting, (before.admitted_ms, task))
+                _remove(self._waiting, (before.queued_ms, task))
             _remove(self._open, (before.admitted_ms, task))
             self._open_of[before.submitter] -= before.audits is None
         if entry.state in TERMINAL:
@@ -214,7 +215,7 @@ class LedgerState:
         if entry.deadline_ms:
             insort(self._deadlines, (entry.deadline_ms, task))
         if entry.state is TaskState.PENDING:
-            insort(self._waiting, (entry.admitted_ms, task))
+            insort(self._waiting, (entry.queued_ms, task))
 
     def _index_node(self, node: NodeId, entry: NodeEntry) -> None:
         _keep(self._nodes, node, is_kept=True)
@@ -293,7 +294,7 @@ class LedgerState:
         return [(task, None if leaf < 0 else leaf) for _, leaf, task in found]
 
     def waiting_tasks(self) -> list[TaskId]:
-        """Give the tasks with a slot that nobody has, the oldest first."""
+        """Give the tasks with a slot that nobody has, by priority and age."""
         return [task for _, task in self._waiting]
 
     def node(self, node: NodeId) -> NodeEntry | None:
@@ -390,10 +391,7 @@ class LedgerState:
         entry = self.node(node)
         if entry is not None and entry.tombstoned:
             return 0
-        counters = cast("Reputation | None", self._items.get((Table.REPUTATION, node)))
-        if counters is None:
-            return reputation.permille(reputation.PRIOR_GOOD, reputation.PRIOR_BAD)
-        return reputation.permille(counters.good, counters.bad)
+        return self.reputations.permille(node, self.meta.time_ms)
 
     def checkpoint(self, size: int) -> CheckpointEntry | None:
         """Give the closed batch of this size."""

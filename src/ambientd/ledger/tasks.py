@@ -38,6 +38,7 @@ from ambientd.ledger.settling import (
     cancel_task,
     convict_referee,
     expire_task,
+    miss_deadline,
     settle_agreed,
     settle_dispute,
 )
@@ -45,8 +46,14 @@ from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, SignedReceipt
 from ambientd.model.record import Admit, Cancel, Commits, DisputeStep, Record, Settle
-from ambientd.model.task import TERMINAL, Commit, SlotState, TaskSpec, TaskState
-from ambientd.rules.reputation import FAULT_WEIGHT, LATE_WEIGHT
+from ambientd.model.task import (
+    BEFORE_SEALED,
+    TERMINAL,
+    Commit,
+    SlotState,
+    TaskSpec,
+    TaskState,
+)
 from ambientd.rules.rewards import escrow_msat
 from ambientd.rules.terms import terms_fault
 from ambientd.rules.verdicts import agreed, decided, quorum, still_possible
@@ -85,7 +92,8 @@ def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
         state=TaskState.PENDING,
         admitted_ms=draft.context.time_ms,
         escrow_msat=escrow,
-        slots=tuple(Slot(slot=number, attempt=0) for number in range(spec.replicas_max)),
+        slots=tuple(Slot(slot=number, attempt=0) for number in range(spec.replicas)),
+        expires_ms=spec.deadline_ms,
     )
     draft.tell(TaskAdmitted(task, escrow))
     fill(draft, task, entry)
@@ -127,7 +135,7 @@ def cancel(draft: Draft, record: Record, body: Cancel) -> Rejection:
         return "an audit cannot be cancelled"
     if entry.state is TaskState.CANCELLED:
         return None
-    if entry.state not in {TaskState.PENDING, TaskState.ASSIGNED}:
+    if entry.state not in BEFORE_SEALED:
         return f"a task that is {entry.state.name.lower()} cannot be cancelled"
     cancel_task(draft, body.task, entry)
     return None
@@ -190,7 +198,7 @@ def settle(draft: Draft, body: Settle) -> Rejection:
     if not draft.events:
         return fault
     if any(slot.state is not SlotState.REVEALED for slot in entry.slots):
-        draft.put_task(body.task, replace(entry, deadline_ms=next_deadline(list(entry.slots))))
+        draft.put_task(body.task, replace(entry, deadline_ms=next_deadline(entry)))
     elif agreed(entry.receipts) and confirms(draft, entry, entry.receipts[0].receipt.result):
         settle_agreed(draft, body.task, entry)
     else:
@@ -276,6 +284,9 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     if entry.state is TaskState.DISPUTED:
         disputes.run_out(draft, task, entry)
         return
+    if entry.expires_ms and entry.expires_ms <= now and entry.state in BEFORE_SEALED:
+        miss_deadline(draft, task, entry)
+        return
     # Once an answer is open, another worker could copy it: the referees answer instead of one.
     is_open = any(slot.state is SlotState.REVEALED for slot in entry.slots)
     slots: list[Slot] = []
@@ -284,16 +295,17 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
             sealed = slot.state is SlotState.COMMITTED
             # A task that nobody has answered yet may be one that nobody can: no worker's fault.
             if entry.answered:
-                draft.blame(slot.worker, FAULT_WEIGHT if sealed else LATE_WEIGHT)
+                draft.blame(slot.worker, entry, is_withheld=sealed)
             reason = "did not open its answer" if sealed else "did not answer in time"
             take = withhold if is_open else release
             slots.append(take(draft, task, slot, reason))
         else:
             slots.append(slot)
     entry = replace(entry, slots=tuple(slots))
+    attempts_max = entry.spec.attempts_max or draft.state.genesis.rules.attempts_max
     if is_open:
         disputes.begin(draft, task, entry)
-    elif any(slot.attempt >= draft.state.genesis.rules.attempts_max for slot in slots):
+    elif any(slot.attempt >= attempts_max for slot in slots):
         expire_task(draft, task, entry)
     else:
         fill(draft, task, entry)
@@ -308,4 +320,5 @@ def _slot_of(entry: TaskEntry, number: int, attempt: int, worker: NodeId) -> Slo
 
 def _with_slot(entry: TaskEntry, changed: Slot) -> TaskEntry:
     slots = tuple(changed if slot.slot == changed.slot else slot for slot in entry.slots)
-    return replace(entry, slots=slots, deadline_ms=next_deadline(list(slots)))
+    entry = replace(entry, slots=slots)
+    return replace(entry, deadline_ms=next_deadline(entry))

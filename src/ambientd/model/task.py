@@ -39,6 +39,9 @@ class SlotState(IntEnum):
     WITHHELD = 4
 
 
+BEFORE_SEALED = frozenset({TaskState.PENDING, TaskState.ASSIGNED})
+"""Until every worker has sealed its answer a task can be taken back, and can be late as a whole."""
+
 TERMINAL = frozenset({TaskState.FINAL, TaskState.CANCELLED, TaskState.EXPIRED})
 
 

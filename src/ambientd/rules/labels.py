@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from ambientd.model.execution import EngineCode
 from ambientd.model.genesis import Profile
-from ambientd.model.task import Constraint
+from ambientd.model.task import Constraint, TaskSpec
 
 LABELS_MAX = 16
 REFUSED_CLASSES_MAX = 16
@@ -34,9 +34,14 @@ def value_of(profile: Profile, engine: int, key: str) -> str:
     if key in OF_THE_PROFILE:
         return str(getattr(profile, key))
     if key == OF_THE_ENGINE:
-        known = (each.name.lower() for each in EngineCode if each == engine and each)
-        return next(known, "")
+        known = (each.name.lower() for each in EngineCode if each == engine)
+        return next(known, str(engine)) if engine else ""
     return next((label.value for label in profile.labels if label.key == key), "")
+
+
+def traits_of(spec: TaskSpec) -> tuple[str, ...]:
+    """Give the labels in which the replicas of a task differ, the most wanted first."""
+    return tuple(dict.fromkeys((OF_THE_ENGINE, *spec.distinct)))
 
 
 def satisfies(profile: Profile, engine: int, constraints: Iterable[Constraint]) -> bool:

@@ -7,13 +7,11 @@ from types import MappingProxyType
 
 from ambientd.codec.digest import tagged
 from ambientd.model.base import NodeId
-from ambientd.model.execution import EngineCode
 
 BOND_CAP_MSAT = 1_000_000_000
 NEWCOMER_PERCENT = 10
 SLOTS_PER_CAPACITY = 8
-UNKNOWN_ENGINE = int(EngineCode.UNKNOWN)
-OTHER_ENGINE_SHARE = 3  # one part in so many of the weight must be on other engines
+OTHERS_SHARE = 3  # one part in so many of the weight must be of those who differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,9 @@ class Candidate:
     carbon_g_per_kwh: int
     open_slots: int
     capacity: int
-    engine: int = UNKNOWN_ENGINE
+    is_trusted: bool = False
+    traits: tuple[str, ...] = ()
+    """What replicas should differ in, an engine or a region, say; empty where it is not known."""
 
     @property
     def has_room(self) -> bool:
@@ -107,19 +107,24 @@ def select(
     candidates: Sequence[Candidate],
     seed: bytes,
     strategy: str,
-    engines_used: frozenset[int] = frozenset(),
+    holders: Sequence[Candidate] = (),
 ) -> NodeId | None:
-    """Choose one of the candidates with room, or None; best on an engine no replica has yet."""
+    """Choose one of the candidates with room, or None; best who differs from other replicas'."""
     free = sorted((c for c in candidates if c.has_room), key=lambda c: c.node)
-    others = _on_other_engines(free, engines_used - {UNKNOWN_ENGINE})
-    return STRATEGIES[strategy](others or free, seed).node if free else None
+    if not free:
+        return None
+    return STRATEGIES[strategy](_different(free, holders), seed).node
 
 
-def _on_other_engines(free: Sequence[Candidate], used: frozenset[int]) -> list[Candidate]:
-    """Give those on engines that no replica has, unless they are few.
+def _different(free: Sequence[Candidate], holders: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Narrow to those that no holder is like, trait by trait, unless they are few.
 
-    Nobody proves an engine: a few that claim a rare one would work on nearly every task.
+    Nobody proves an engine or an owner: a few that claim a rare one would work on nearly all tasks.
     """
-    others = [c for c in free if used and c.engine not in used | {UNKNOWN_ENGINE}]
-    share = OTHER_ENGINE_SHARE * sum(map(_weight, others))
-    return others if share >= sum(map(_weight, free)) else []
+    least = sum(map(_weight, free))
+    for trait in range(len(free[0].traits)):
+        used = {holder.traits[trait] for holder in holders} - {""}
+        others = [c for c in free if c.traits[trait] not in used | {""}]
+        if used and OTHERS_SHARE * sum(map(_weight, others)) >= least:
+            free = others
+    return free

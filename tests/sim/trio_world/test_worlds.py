@@ -118,7 +118,7 @@ def test_the_order_of_coroutines_comes_from_the_seed() -> None:
 
 def test_both_worlds_play_one_scenario() -> None:
     fast, trio_world = (
-        play(Plan("node-calm", 2, 3, 20_000, world=world)) for world in ("fast", "trio")
+        play(Plan("node-calm", 3, 3, 20_000, world=world)) for world in ("fast", "trio")
     )
     assert fast.tasks == trio_world.tasks  # type: ignore[union-attr]
     assert fast.trace_hash != trio_world.trace_hash
