@@ -65,6 +65,7 @@ from sim.task_checkers import (
 )
 from sim.vices import DRAWN_VICES, WORKER_VICES, Resident, Vice, Wish
 from sim.wallets import TURN_MS, Wallet
+from sim.word_checkers import NewerWords
 from sim.world import EPOCH_MS, World
 
 GRANT_MSAT = 1_000_000_000
@@ -218,6 +219,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
     cast = Cast(genesis, chain=_chain(options))
     may_lie = Fault.LIAR in options.faults
     replays = Fault.SEATS in options.faults and random.Random(options.seed + 2).randrange(2)
+    recalls = Fault.MONEY in options.faults and random.Random(options.seed + 3).randrange(2)
     bad = dice.sample(range(options.members), liars_max(options.members) if may_lie else 0)
     for number in range(options.members + options.joiners):
         is_member = number < options.members
@@ -233,8 +235,9 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             vices = frozenset({WORKER_VICES[options.seed % len(WORKER_VICES)]})
         if vices and options.vices is not None:
             vices = options.vices
-        elif vices and replays:
-            vices |= {Vice.REPLAY}
+        elif vices:
+            vices |= {Vice.REPLAY} if replays else set()
+            vices |= {Vice.RECALL} if recalls else set()
         is_short = Fault.SHORT_LOG in options.faults
         if vices and is_short:
             vices |= {Vice.MISLEAD}
@@ -425,6 +428,7 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
                 FairAudits(frozenset(host.key for host in cast.honest)),
                 PayVests(genesis.rules.audit_window_ms),
                 LogsAnchors(cast.chain),
+                NewerWords(),
                 InvitedOnly(frozenset(host.key for host in cast.hosts)),
                 OpenAreDue(LEASE_MS_MAX),
                 names,

@@ -37,6 +37,7 @@ from ambientd.node.event import Event
 from ambientd.ports.store import StoreTable
 from ambientd.wasm.prepare import REWRITER_VERSION
 from sim.disk import Disk
+from sim.recalls import Recalls
 from sim.replays import Replays
 from sim.wallets import Notary
 
@@ -91,10 +92,13 @@ class Vice(Enum):
     COPY = "seals a guess, and opens what it learns from others once all are sealed"
     MISLEAD = "offers states of its own making, and other pages than those asked for"
     REPLAY = "says again, as it was and as if it was new, what was said in epochs before"
+    RECALL = "coordinates, and brings older words of others on nodes, seats and money back"
 
 
-DRAWN_VICES = tuple(vice for vice in Vice if vice not in (Vice.MISLEAD, Vice.REPLAY))
-"""What members are drawn from; who misleads comes with short logs, who replays with seats."""
+LATER_VICES = (Vice.MISLEAD, Vice.REPLAY, Vice.RECALL)
+"""Who misleads comes with short logs, who replays with seats, who recalls with money."""
+DRAWN_VICES = tuple(vice for vice in Vice if vice not in LATER_VICES)
+"""What members are drawn from."""
 WORKER_VICES = (Vice.SLOW, Vice.IDLE, Vice.FORGE, Vice.MEDDLE, Vice.LAZY, Vice.COPY)
 SLOW_MS = 10_000
 TOO_LATE_MS = 1_000
@@ -137,6 +141,7 @@ class Resident(ABC):
         self.wanted: dict[bytes, Wish] = {}
         self._dice = dice
         self._replays = Replays(random.Random(options.seed))
+        self._recalls = Recalls(random.Random(options.seed))
         self._allowed: frozenset[NodeId] = frozenset()
 
     @property
@@ -200,6 +205,8 @@ class Resident(ABC):
 
     def twisted(self, effect: NodeEffect) -> list[NodeEffect]:
         """Forge answers, replay, make two of an equivocator's proposal, each for some others."""
+        if Vice.RECALL in self.vices and self.node is not None:
+            self._recalls.enter(self.node.consensus._pool)
         if Vice.REPLAY in self.vices and isinstance(effect, BroadcastFrame | SendFrame):
             return [*self._bent(effect), *self._replayed(effect.frame)]
         return self._bent(effect)

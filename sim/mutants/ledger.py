@@ -22,7 +22,7 @@ from ambientd.ledger import (
     upkeep,
 )
 from ambientd.ledger.draft import BlockContext, Draft
-from ambientd.ledger.entries import EvidenceEntry, TaskEntry
+from ambientd.ledger.entries import EvidenceEntry, TaskEntry, Topic
 from ambientd.ledger.events import BondReturned
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import SignedReceipt
@@ -197,6 +197,27 @@ def _never_kept(switched: Callable[..., PersistSnapshot]) -> object:
         return dataclasses.replace(switched(*arguments, **named), snapshot=None)
 
     return kept
+
+
+def _never_too_old(topic: Topic) -> Callable[[Callable[..., bool]], object]:
+    def make(speaks: Callable[..., bool]) -> object:
+        def spoken(self: Draft, on: Topic, *rest: object) -> bool:
+            return speaks(self, on, *rest) or on is topic
+
+        return spoken
+
+    return make
+
+
+def _moves_again(move: Callable[..., object]) -> object:
+    def moved(draft: Draft, record: Record, body: accounts.Move) -> object:
+        author = record.author
+        before = draft.moves(author)
+        if body.said_ms < before.said_ms:
+            draft.put_moves(author, replace(before, said_ms=0))
+        return move(draft, record, body)
+
+    return moved
 
 
 def _keeps_no_book(handle: Callable[..., list[AnchoringEffect]]) -> object:
@@ -410,6 +431,27 @@ LEDGER_MUTANTS = (
         "forgets which anchors it has signed when it crashes",
         Patch(Anchoring, "handle", _keeps_no_book),
         scenario="node-anchors",
+    ),
+    bug(
+        "older-words-on-nodes",
+        "lets a member's older word on the nodes take the place of a newer one",
+        Patch(Draft, "speaks", _never_too_old(Topic.NODES)),
+        scenario="node-seats",
+        vice="recall",
+    ),
+    bug(
+        "older-words-on-seats",
+        "lets a member's older word on a seat take the place of a newer one",
+        Patch(Draft, "speaks", _never_too_old(Topic.SEATS)),
+        scenario="node-seats",
+        vice="recall",
+    ),
+    bug(
+        "moves-again",
+        "moves money again by what its owner said before",
+        Patch(accounts, "move", _moves_again),
+        scenario="node-money",
+        vice="recall",
     ),
     bug("own-clock", "dates blocks by its own clock", Patch(core, "apply_block", _own_clock)),
 )
