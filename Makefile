@@ -7,7 +7,7 @@ SEED ?= 1
 MINUTES ?= 10
 JOBS ?= 2
 
-.PHONY: bitcoind btcd byzantine engines fuzz fuzz-blame fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants population model bench bench-failover bench-wasm wasm docs lock clean
+.PHONY: bitcoind btcd byzantine engines fuzz fuzz-blame fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants population model bench bench-failover bench-liars bench-wasm wasm docs lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -146,6 +146,9 @@ $(VENV)/etcd:
 
 bench-failover: $(VENV)/.dev $(VENV)/etcd  ## Kill coordinators, and etcd's leaders beside them (needs Go)
 	$(BIN)/python -m benchmarks.failover --etcd $(VENV)/etcd
+
+bench-liars: $(VENV)/.dev  ## Seven daemons, two of them liars, 200 tasks: all answers right, both named
+	$(BIN)/python -m benchmarks.liars
 
 bench-wasm: $(VENV)/.dev $(VENV)/.wasm  ## Measure prepared modules on every engine against native code
 	$(BIN)/python -m benchmarks.wasm_kernels
