@@ -130,6 +130,8 @@ class Executor:
         self._failures = Failures()
         # Modules and inputs are only brought into memory when a worker is about to be free.
         self._room = trio.Semaphore(options.at_once_max)
+        # One process pauses; what waits for it shall hold up no ordinary execution.
+        self._tracing = trio.Lock()
 
     async def execute(self, effect: Execute, clock: Callable[[], int]) -> ExecutionEnded:
         """Give the assignment's outcome; whatever this host could not do is an abort.
@@ -149,7 +151,7 @@ class Executor:
         if self._tracer is None:
             reason, cause = "executions cannot be paused here", AbortCause.NOT_PAUSABLE
             return ExecutionEnded(effect.assignment, effect.spec, None, reason, cause=cause)
-        async with self._room:
+        async with self._tracing:
             return await self._tracer.carry_out(effect)
 
     async def _execute(self, effect: Execute, clock: Callable[[], int]) -> ExecutionEnded:
