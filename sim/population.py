@@ -14,11 +14,15 @@ from heapq import heappop, heappush
 from ambientd.codec.digest import tagged
 from ambientd.ledger.assigning import SAMPLE_NODES
 from ambientd.model.base import NodeId
+from ambientd.model.reputation import Reputation
 from ambientd.rules import auditing, reputation
 from ambientd.rules.scheduling import Candidate, sample, select, slot_seed
 from ambientd.rules.verdicts import quorum
 
 COMMITTEE = 7
+SUBMITTERS = 100
+TASK_MS = 10_000
+"""60,000 tasks a week."""
 PARTS = 60
 """A run is counted in so many parts of equal length."""
 
@@ -59,22 +63,25 @@ class Worker:
 
     node: NodeId
     colludes: bool
-    good: int = reputation.PRIOR_GOOD
-    bad: int = reputation.PRIOR_BAD
-    streak: int = 0
-    outcomes: int = 0
+    found: Reputation = reputation.UNKNOWN
     convicted: bool = False
     done: int = 0
     done_before_lie: int | None = None
     said: list["Answer"] = field(default_factory=list)
 
-    def candidate(self) -> Candidate:
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it may work alone."""
+        return auditing.is_trusted(self.found.streak)
+
+    def candidate(self, now_ms: int) -> Candidate:
         """Give what the selection sees; all bonds and loads are equal."""
+        now = reputation.as_of(self.found, now_ms)
         return Candidate(
             node=self.node,
             bond_msat=0,
-            reputation_permille=reputation.permille(self.good, self.bad),
-            newcomer=self.outcomes < reputation.NEWCOMER_OUTCOMES_MAX,
+            reputation_permille=reputation.permille(now.good, now.bad),
+            newcomer=reputation.outcomes(now) < reputation.NEWCOMER_OUTCOMES_MAX,
             load_percent=0,
             latency_ms=0,
             carbon_g_per_kwh=0,
@@ -168,13 +175,16 @@ class Population:
         self.answers: list[Answer] = []
         self.executions: Counter[str] = Counter()
         self._fit = sorted(nodes)
-        self._candidates = {node: worker.candidate() for node, worker in self.workers.items()}
+        self._candidates = {node: worker.candidate(0) for node, worker in self.workers.items()}
         self._due: list[tuple[int, int]] = []
         self._suspects: list[Answer] = []
 
     def run(self) -> PopulationOutcome:
         """Give out every task, then end the audits that are under way."""
         for number in range(self.options.tasks):
+            if number * TASK_MS % reputation.DAY_MS == 0:
+                for worker in self.workers.values():
+                    self._candidates[worker.node] = worker.candidate(number * TASK_MS)
             self._execute(number)
             self._audit_until(number)
         self._audit_until(self.options.tasks + self.options.audit_delay)
@@ -187,14 +197,14 @@ class Population:
     def _execute(self, number: int) -> None:
         task, beacon = self._hash("task", number), self._hash("beacon", number)
         team = self._team(task, beacon)
-        streak = team[0].streak
+        streak = team[0].found.streak
         self.executions["first"] += 1
         self.executions["replicas"] += len(team) - 1
         answer = Answer(number, self._lies(team, streak), [])
         self.answers.append(answer)
         self._say(team, answer)
         if len(team) > 1:
-            self._praise(team)
+            self._praise(team, number, answer)
         elif self.options.rule is Rule.AMBIENT:
             share = auditing.lone_permille(streak)
             if auditing.is_audited(self._hash("bitcoin", number), task, share):
@@ -208,8 +218,8 @@ class Population:
                 return [alone]
         first = self._drawn(task, beacon, [], 0)
         assert first is not None, "somebody is left"
-        if self.options.rule is Rule.BOINC and auditing.is_trusted(first.streak):
-            is_checked = auditing.is_audited(beacon, task, 1000 // first.streak)
+        if self.options.rule is Rule.BOINC and first.is_trusted:
+            is_checked = auditing.is_audited(beacon, task, 1000 // first.found.streak)
             if not is_checked:
                 return [first]
         second = self._drawn(task, beacon, [first], 1)
@@ -230,7 +240,7 @@ class Population:
         held = {worker.node for worker in taken}
         drawn = [node for node in sample(self._fit, seed, SAMPLE_NODES) if node not in held]
         if only_trusted:
-            drawn = [node for node in drawn if auditing.is_trusted(self.workers[node].streak)]
+            drawn = [node for node in drawn if self.workers[node].is_trusted]
         node = select([self._candidates[node] for node in drawn], seed, "weighted")
         return None if node is None else self.workers[node]
 
@@ -251,12 +261,13 @@ class Population:
             worker.said.append(answer)
         answer.said_by.extend(team)
 
-    def _praise(self, team: Sequence[Worker]) -> None:
+    def _praise(self, team: Sequence[Worker], number: int, answer: Answer) -> None:
+        """Count a verified outcome for workers, at the time of a task."""
+        submitter = NodeId(self._hash("submitter", answer.number % SUBMITTERS))
+        now_ms = number * TASK_MS
         for worker in team:
-            worker.good, worker.bad = reputation.praised(worker.good, worker.bad)
-            worker.streak += 1
-            worker.outcomes += 1
-            self._candidates[worker.node] = worker.candidate()
+            worker.found = reputation.verified(worker.found, submitter, now_ms)
+            self._candidates[worker.node] = worker.candidate(now_ms)
 
     def _audit_until(self, number: int) -> None:
         """Do again what was drawn long enough ago, and what only the convicted vouch for."""
@@ -283,12 +294,12 @@ class Population:
         backed = answer.wrong and all(auditor.colludes for auditor in auditors)
         if not answer.wrong or backed:
             self._say(auditors, answer)
-            self._praise([*standing, *auditors])
+            self._praise([*standing, *auditors], number, answer)
             return
         answer.revoked_at = number
         for auditor in auditors:
             auditor.done += 1
-        self._praise(auditors)
+        self._praise(auditors, number, answer)
         for liar in standing:
             self._convict(liar)
 

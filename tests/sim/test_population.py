@@ -11,7 +11,7 @@ from sim.detection import (
 )
 from sim.population import Lying, PopulationOptions, PopulationOutcome, Rule, run
 from sim.population_page import section
-from sim.population_table import AIMS, HEADINGS, cells, missed
+from sim.population_table import AIMS, HEADINGS, Aim, cells, missed
 
 SHARES = [aim.colluders_permille for aim in AIMS]
 
@@ -31,12 +31,12 @@ def small(rule: Rule, share: int, lying: Lying = Lying.ONCE_TRUSTED) -> Populati
     return run(options)
 
 
-@pytest.mark.parametrize("share", SHARES)
-def test_patient_colluders_are_found_once_they_lie_and_their_answers_revoked(share: int) -> None:
-    outcome = small(Rule.AMBIENT, share)
+@pytest.mark.parametrize("aim", AIMS)
+def test_patient_colluders_are_found_once_they_lie_and_their_answers_revoked(aim: Aim) -> None:
+    outcome = small(Rule.AMBIENT, aim.colluders_permille)
     assert outcome.convicted > outcome.colluders * 3 // 4
-    assert outcome.standing_wrong < outcome.accepted_wrong // 20
-    assert missed(outcome) == []
+    assert outcome.standing_wrong < outcome.accepted_wrong // 10
+    assert outcome.compute <= aim.compute_max
 
 
 @pytest.mark.parametrize("share", SHARES)
@@ -74,7 +74,8 @@ def test_every_execution_is_counted_once() -> None:
     assert outcome.executions["first"] == outcome.options.tasks
     assert set(outcome.executions) == {"first", "replicas", "audits", "reopened"}
     assert outcome.compute == sum(outcome.executions.values()) / outcome.options.tasks
-    assert outcome.convicted <= outcome.disputes == outcome.accepted_wrong
+    revoked = outcome.accepted_wrong - outcome.standing_wrong
+    assert outcome.convicted <= outcome.disputes == revoked
 
 
 def test_a_population_that_misses_its_aims_is_told_of() -> None:

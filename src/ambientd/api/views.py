@@ -27,9 +27,10 @@ from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import AbortCause, EngineCode, OutcomeKind
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.receipt import EpochLeaf, ReceiptFile
-from ambientd.model.task import Verdict
+from ambientd.model.task import Assurance, Verdict
 from ambientd.ports.headers import Headers
 from ambientd.roles.submitter import HeardAbort
+from ambientd.rules.auditing import TRUSTED_STREAK, lone_permille
 from ambientd.rules.bitcoin_codec import display
 from ambientd.rules.receipt_check import FILE_VERSION
 from ambientd.rules.rewards import premium_msat, slot_fee_msat
@@ -172,7 +173,10 @@ def _premium_msat(state: LedgerState, entry: TaskEntry) -> int:
         paid = sum(payment.amount_msat for payment in entry.payments)
         return entry.escrow_msat - paid - entry.refunded_msat
     fee = slot_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
-    return premium_msat(fee, state.genesis.rules.audit_permille)
+    permille = state.genesis.rules.audit_permille
+    if entry.spec.assurance is Assurance.AUDITED:
+        permille = lone_permille(TRUSTED_STREAK, permille)
+    return premium_msat(fee, permille)
 
 
 def node_info(

@@ -28,7 +28,7 @@ from ambientd.model.base import TaskId
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import Revocation
 from ambientd.model.task import Assurance, Result, TaskState
-from ambientd.rules.auditing import AUDITORS, is_audited
+from ambientd.rules.auditing import AUDITORS, is_audited, lone_permille
 from ambientd.rules.rewards import slot_fee_msat
 
 DRAWN_MAX = 64
@@ -55,17 +55,25 @@ def about_of(draft: Draft, task: TaskId) -> AuditEntry | None:
     return cast("AuditEntry | None", draft.get(audit_key(task)))
 
 
+def share_permille(draft: Draft, entry: TaskEntry) -> int:
+    """Give the share of answers like this one that is audited: trusted workers' by their streak."""
+    permille = draft.state.genesis.rules.audit_permille
+    if entry.spec.assurance is not Assurance.AUDITED:
+        return permille
+    found = draft.reputation(entry.slots[0].worker, entry.spec.task_class)
+    return lone_permille(found.streak, permille)
+
+
 def draw(draft: Draft) -> None:
     """Draw which answers are audited, in the order in which they were settled."""
-    permille = draft.state.genesis.rules.audit_permille
     for task in draft.state.audits.awaiting(draft.context.time_ms, DRAWN_MAX):
-        about = about_of(draft, task)
-        if about is None:
+        about, entry = about_of(draft, task), draft.task(task)
+        if about is None or entry is None:
             continue  # forgotten in this block
         if not _is_ready(draft, about):
             break
         drawn = replace(about, source=AuditSource.COMMITTEE, state=AuditState.PASSED)
-        if is_audited(draft.context.beacon, task, permille):
+        if is_audited(draft.context.beacon, task, share_permille(draft, entry)):
             _open(draft, task, drawn)
         else:
             draft.put(audit_key(task), drawn)

@@ -10,7 +10,7 @@ from ambientd.codec.statements import (
     verdict_hash,
 )
 from ambientd.ledger.assigning import give_back
-from ambientd.ledger.audits import await_draw, conclude
+from ambientd.ledger.audits import await_draw, conclude, share_permille
 from ambientd.ledger.dispute_entries import RefereedGas
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import EvidenceEntry, Payment, TaskEntry, dispute_key
@@ -221,7 +221,7 @@ def _close(
         paid = _within(paid, entry.escrow_msat)
         paid_msat = sum(payment.amount_msat for payment in paid)
     if state is TaskState.FINAL and entry.is_unreplicated:
-        premium = premium_msat(paid_msat, draft.state.genesis.rules.audit_permille)
+        premium = premium_msat(paid_msat, share_permille(draft, entry))
         draft.move_reserve(premium)
         draft.tell(PremiumPaid(task, premium))
         let_wait(draft, task, paid)
