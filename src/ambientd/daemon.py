@@ -307,11 +307,13 @@ async def _serve(identity: Identity, parts: Parts, pool: WorkerPool, performer: 
         draw_secret=draw_secret,
         beacon_tip=functools.partial(beacon_tip, identity.seed),
         started_ms=parts.now(),
+        certificates=identity.places.certificates,
     )
     desk = Desk(owner, parts)
     async with trio.open_nursery() as nursery:
         path = socket_path_for(identity.places.data_dir, config.api.socket)
         nursery.start_soon(desk.keep_chronicle)
+        nursery.start_soon(desk.blaming.keep_certificates)
         nursery.start_soon(_come_in, identity, parts.node, transport, performer)
         limits = SocketLimits(connections_max=config.api.connections_max)
         handlers = build_handlers(desk)

@@ -7,20 +7,26 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 from msgspec.structs import replace
 
 from ambientd.adapters.blob_files import BlobFiles
+from ambientd.adapters.certificate_files import CertificateFiles
 from ambientd.api.blaming import Blaming
 from ambientd.api.operations import OperationError
 from ambientd.api.requests import ExportBlame, ListBlames
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256
 from ambientd.ledger.entries import EvidenceEntry, Table
+from ambientd.ledger.events import NodeConvicted
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.blame import BlameFile, Contradiction, WrongStep
 from ambientd.model.record import Admit, Fraud
+from ambientd.node.effect import Told
 from ambientd.rules.blame_check import check_blame_file
 from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.news import News
 from ambientd.runtime.store_writer import StoreWriter
 from tests.fakes.memory_store import MemoryStore
 from tests.ledger.cluster import UNTIL_MS, TestCluster, result
@@ -44,8 +50,9 @@ async def blaming(cluster: TestCluster, folder: Path, *held: bytes) -> AsyncIter
             node=SimpleNamespace(ledger=cluster.state),
             pump=SimpleNamespace(writer=writer),
             blobs=blobs,
+            news=News(),
         )
-        yield Blaming(parts)
+        yield Blaming(parts, folder / "blame")
 
 
 async def exported(desk: Blaming, about: bytes, *, with_module: bool = False) -> BlameFile:
@@ -55,10 +62,11 @@ async def exported(desk: Blaming, about: bytes, *, with_module: bool = False) ->
     return file
 
 
-def stepped(state: bytes) -> TestCluster:
+def stepped(state: bytes, *, knows_task: bool = True) -> TestCluster:
     """A cluster whose ledger keeps a wrong step, as a bisected dispute leaves it."""
     cluster = TestCluster()
-    cluster.block((0, Admit(nonce=blames.NONCE, spec=blames.SPEC, until_ms=UNTIL_MS)))
+    if knows_task:
+        cluster.block((0, Admit(nonce=blames.NONCE, spec=blames.SPEC, until_ms=UNTIL_MS)))
     evidence = blames.wrong_step().evidence
     assert isinstance(evidence, WrongStep)
     entry = EvidenceEntry(
@@ -114,6 +122,55 @@ async def test_two_statements_are_exported_without_a_task(tmp_path: Path) -> Non
         file = await exported(desk, culprit)
     assert isinstance(file.evidence, Contradiction)
     assert check_blame_file(encode(file), pinned=cluster.id).valid
+
+
+async def test_a_certificate_outlives_the_task_and_the_state_that_it_is_about(
+    tmp_path: Path,
+) -> None:
+    evidence = blames.wrong_step().evidence
+    assert isinstance(evidence, WrongStep)
+    cluster = stepped(evidence.state)
+    culprit = cluster.node(blames.CULPRIT)
+    files = CertificateFiles(tmp_path / "blame")
+    async with (
+        blaming(cluster, tmp_path, evidence.state) as desk,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(desk.keep_certificates)
+        with trio.fail_after(10):
+            while not files.has(culprit):
+                await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert files.get(culprit) == encode(blames.wrong_step())
+    later = stepped(evidence.state, knows_task=False)
+    async with blaming(later, tmp_path, SUM, DATA) as desk:
+        assert (await desk.blames(ListBlames())).blames[0].exportable
+        assert await exported(desk, culprit) == blames.wrong_step()
+        whole = await exported(desk, culprit, with_module=True)
+        assert whole == blames.with_blobs(blames.wrong_step())
+        files.keep(culprit, b"damaged")
+        with pytest.raises(OperationError, match="is forgotten here"):
+            await exported(desk, culprit)
+
+
+async def test_a_conviction_that_is_told_is_kept_and_a_full_disk_ends_nothing(
+    tmp_path: Path,
+) -> None:
+    cluster = divergent()
+    (entry,) = [e for e in cluster.state.items().values() if isinstance(e, EvidenceEntry)]
+    (tmp_path / "blame").write_bytes(b"no folder")
+    files = CertificateFiles(tmp_path / "blame")
+    async with blaming(cluster, tmp_path) as desk, trio.open_nursery() as nursery:
+        nursery.start_soon(desk.keep_certificates)
+        await trio.sleep(0.2)
+        assert files.get(entry.culprit) is None
+        (tmp_path / "blame").unlink()
+        told = Told(NodeConvicted(entry.culprit, "another"), 1, 1)
+        with trio.fail_after(10):
+            while not files.has(entry.culprit):
+                desk._parts.news.tell(told)
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
 
 
 async def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ async def office(folder: Path) -> AsyncIterator[Office]:
             draw_secret=lambda size: b"s" * size,
             beacon_tip=partial(beacon_tip, seed),
             started_ms=now(),
+            certificates=folder / "blame",
         )
         nursery.start_soon(pump.run, perform, [Started()])
         with trio.fail_after(20):

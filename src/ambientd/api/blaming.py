@@ -1,16 +1,25 @@
 """Who was convicted, and the certificates that show it to strangers (protocols/13-blame.md)."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
 
+import structlog
+import trio
+from msgspec.structs import replace
+
+from ambientd.adapters.certificate_files import CertificateFiles
 from ambientd.api import replies, requests
 from ambientd.api.operations import OperationError, match_id
 from ambientd.api.views import name_of
 from ambientd.codec.canonical import decode, encode
 from ambientd.consensus.messages import EpochEnd
+from ambientd.errors import RemoteProtocolError, StoreError
 from ambientd.ledger.entries import EvidenceEntry
+from ambientd.ledger.events import LiarNamed, NodeConvicted
 from ambientd.ledger.evidence import EVIDENCE_OF_FALSE_STEP, EVIDENCE_OF_LIE
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import Digest, NodeId
+from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.blame import (
     BlamedTask,
     BlameFile,
@@ -21,11 +30,15 @@ from ambientd.model.blame import (
 )
 from ambientd.model.dispute import BEGINNING, SegmentVerdict, Trace
 from ambientd.model.genesis import FIRST_EPOCH
-from ambientd.node.stops import LOG_EVIDENCE, LogEvidence
-from ambientd.rules.blame_check import FILE_VERSION
+from ambientd.node.effect import Told
+from ambientd.node.stops import LOG_EVIDENCE, LogEvidence, culprit_of, follow_epochs
+from ambientd.rules.blame_check import FILE_BYTES_MAX, FILE_VERSION, check_blame_file
 from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.news import Tidings
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
+
+log = structlog.get_logger("ambientd.blame")
 
 REPLY_BYTES_MAX = 63 << 20
 """What fits a frame of the local socket."""
@@ -35,11 +48,37 @@ FalseStep = tuple[Trace | None, Trace | None]
 
 
 class Blaming:
-    """Answers who was convicted, and puts certificates together."""
+    """Answers who was convicted, and puts certificates together.
 
-    def __init__(self, parts: Parts) -> None:
+    The first certificate against each node is kept as a file as soon as it is convicted: the task
+    is forgotten after a while, and the state at the start of a stretch is any blob.
+    """
+
+    def __init__(self, parts: Parts, folder: Path | None) -> None:
         self._parts = parts
         self._state = parts.node.ledger
+        self._files = None if folder is None else CertificateFiles(folder)
+
+    async def keep_certificates(self) -> None:
+        """Keep what convicts each node, now and as it comes, until cancelled."""
+        while True:
+            async with self._parts.news.listen(_is_conviction) as news:
+                await self._keep_missing()
+                async for _ in news:
+                    await self._keep_missing()
+
+    async def _keep_missing(self) -> None:
+        if self._files is None:
+            return
+        for node in dict.fromkeys(entry.culprit for entry in _evidence(self._state)):
+            entry = self._state.conviction(node)
+            if entry is None or await trio.to_thread.run_sync(self._files.has, node):
+                continue
+            try:
+                data = encode(await self._certificate(entry, with_module=False))
+                await trio.to_thread.run_sync(self._files.keep, node, data)
+            except (OperationError, StoreError) as error:
+                log.warning("certificate not kept", node=node.hex()[:12], reason=str(error))
 
     async def blames(self, _: requests.ListBlames) -> replies.Blames:
         """List the evidence in the ledger, by node."""
@@ -51,31 +90,27 @@ class Blaming:
 
     def _info(self, entry: EvidenceEntry) -> replies.BlameInfo:
         task = entry.task
+        needs_task = task is not None and entry.receipt is not None
         return replies.BlameInfo(
             node=entry.culprit.hex(),
             name=name_of(self._state, entry.culprit),
             kind=entry.kind,
             task=None if task is None else task.hex(),
-            exportable=task is None or entry.receipt is None or self._state.task(task) is not None,
+            exportable=not needs_task
+            or self._state.task(cast("TaskId", task)) is not None
+            or (self._files is not None and self._files.has(entry.culprit)),
         )
 
     async def export(self, request: requests.ExportBlame) -> replies.BlameFileReply:
         """Give the certificate against a node, or the one from a task."""
         entry = self._find(request.about)
-        ends = await self._parts.pump.writer.call(ends_of)
-        evidence = await self._evidence(entry)
-        module = data = None
-        if request.with_module and not isinstance(evidence, Contradiction):
-            module, data = await self._inputs(evidence.task)
-        file = BlameFile(
-            version=FILE_VERSION,
-            genesis=self._state.genesis,
-            epochs=tuple(map(encode, ends[: self._epochs_needed(evidence, ends)])),
-            culprit=entry.culprit,
-            evidence=evidence,
-            module=module,
-            input=data,
-        )
+        try:
+            file = await self._certificate(entry, with_module=request.with_module)
+        except OperationError:
+            kept = await self._kept(entry)
+            if kept is None:
+                raise
+            file = await self._filled(kept) if request.with_module else kept
         written = encode(file)
         if len(written) > REPLY_BYTES_MAX:
             msg = f"the certificate has {len(written)} bytes, {REPLY_BYTES_MAX} can be given"
@@ -87,6 +122,47 @@ class Blaming:
             task=None if entry.task is None else entry.task.hex(),
             data=written,
         )
+
+    async def _kept(self, entry: EvidenceEntry) -> BlameFile | None:
+        """Give the certificate that is kept, if it is about the same receipt or statements."""
+        if self._files is None:
+            return None
+        data = await trio.to_thread.run_sync(self._files.get, entry.culprit)
+        if data is None:
+            return None
+        try:
+            file: BlameFile = decode(data, BlameFile, FILE_BYTES_MAX)
+        except RemoteProtocolError:
+            return None
+        is_it = not isinstance(file.evidence, Contradiction) and (
+            file.evidence.receipt == entry.receipt
+        )
+        return file if is_it else None
+
+    async def _certificate(self, entry: EvidenceEntry, *, with_module: bool) -> BlameFile:
+        """Put a certificate together; raise OperationError when something of it is gone."""
+        ends = await self._parts.pump.writer.call(ends_of)
+        evidence = await self._evidence(entry)
+        file = BlameFile(
+            version=FILE_VERSION,
+            genesis=self._state.genesis,
+            epochs=tuple(map(encode, ends[: self._epochs_needed(evidence, ends)])),
+            culprit=entry.culprit,
+            evidence=evidence,
+            module=None,
+            input=None,
+        )
+        report = check_blame_file(encode(file), follow=follow_epochs, judge=culprit_of)
+        if not report.valid:
+            raise _unknown(entry)
+        return await self._filled(file) if with_module else file
+
+    async def _filled(self, file: BlameFile) -> BlameFile:
+        """Add module and input, where there are any."""
+        if isinstance(file.evidence, Contradiction):
+            return file
+        module, data = await self._inputs(file.evidence.task)
+        return replace(file, module=module, input=data)
 
     def _find(self, name: str) -> EvidenceEntry:
         entries = list(_evidence(self._state))
@@ -117,7 +193,8 @@ class Blaming:
         task = self._task(entry)
         if entry.kind == EVIDENCE_OF_LIE:
             return WrongResult(task=task, receipt=entry.receipt, verdicts=entry.verdicts)
-        assert entry.kind == EVIDENCE_OF_FALSE_STEP, "no other evidence holds a receipt"
+        if entry.kind != EVIDENCE_OF_FALSE_STEP:
+            raise _unknown(entry)
         said: FalseStep = decode(entry.first, FalseStep)
         verdicts: tuple[SegmentVerdict, ...] = decode(entry.second, tuple[SegmentVerdict, ...])
         traces = tuple(dict.fromkeys(trace for trace in said if trace is not None))
@@ -171,6 +248,17 @@ class Blaming:
             if known is not None and referees <= set(known.epoch.members):
                 return number
         return len(ends)
+
+
+def _is_conviction(told: Tidings) -> bool:
+    return isinstance(told, Told) and isinstance(told.event, LiarNamed | NodeConvicted)
+
+
+def _unknown(entry: EvidenceEntry) -> OperationError:
+    """Say that a conviction rests on more than its evidence shows by itself."""
+    msg = f"the evidence against {entry.culprit.hex()[:12]} ({entry.kind}) needs the ledger"
+    hint = "`ambientctl task show` tells how its task was decided"
+    return OperationError("not_found", msg, hint)
 
 
 def _evidence(state: LedgerState) -> list[EvidenceEntry]:

@@ -82,6 +82,8 @@ class Owner:
     beacon_tip: Callable[[int], bytes]
     """Gives the tip of the beacon chain that belongs to a request for a seat, by its time."""
     started_ms: int
+    certificates: Path | None = None
+    """The folder of certificates against convicted nodes; none where nothing lasts."""
 
 
 class Desk:
@@ -97,7 +99,7 @@ class Desk:
         self.seating = Seating(owner.signer, owner.beacon_tip, parts)
         self.accounts = Accounts(owner.signer, parts)
         self.log = LogUpdates(parts)
-        self.blaming = Blaming(parts)
+        self.blaming = Blaming(parts, owner.certificates)
 
     async def keep_chronicle(self) -> None:
         """Follow the news for `task show`, until cancelled."""

@@ -48,6 +48,11 @@ class Places(msgspec.Struct, frozen=True):
         return self.data_dir / "node.voted"
 
     @property
+    def certificates(self) -> Path:
+        """Give the folder of certificates against convicted nodes."""
+        return self.data_dir / "blame"
+
+    @property
     def headers(self) -> Path:
         """Give the Bitcoin headers that were checked; anyone can fetch and check them again."""
         return self.data_dir / "bitcoin.headers"

@@ -1,0 +1,43 @@
+"""Blame certificates as files, one for each convicted node: the ledger forgets their tasks."""
+
+import os
+from pathlib import Path
+
+from ambientd.adapters.durable_files import sync_directory, write_synced
+from ambientd.errors import StoreError
+
+
+class CertificateFiles:
+    """A folder of certificates, named by the node that each convicts."""
+
+    def __init__(self, root: Path) -> None:
+        """Name the folder; it is made with the first certificate."""
+        self._root = root
+
+    def _path(self, node: bytes) -> Path:
+        return self._root / f"{node.hex()}.blame"
+
+    def has(self, node: bytes) -> bool:
+        """Tell whether a certificate against a node is here."""
+        return self._path(node).exists()
+
+    def get(self, node: bytes) -> bytes | None:
+        """Give the certificate against a node; None when there is none that can be read."""
+        try:
+            return self._path(node).read_bytes()
+        except OSError:
+            return None
+
+    def keep(self, node: bytes, data: bytes) -> None:
+        """Keep a certificate durably, in the place of an earlier one; raise StoreError."""
+        path = self._path(node)
+        draft = path.with_suffix(".draft")
+        try:
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft.unlink(missing_ok=True)
+            write_synced(draft, data)
+            os.replace(draft, path)
+            sync_directory(self._root)
+        except OSError as error:
+            msg = f"cannot keep {path}: {error.strerror}; make room or check the folder"
+            raise StoreError(msg) from error
