@@ -23,7 +23,7 @@ from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import OUTPUT, TestCluster, result
 
 LIE = result(b"a lie")
-SILENT = {"TaskCommitted", "RecordRejected"}
+SILENT = {"TaskCommitted", "RecordRejected", "HeadersTaken"}
 """What nobody has to be told: the first goes with slots, the second is for its author alone."""
 
 
@@ -67,6 +67,7 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     seen.setdefault("BondRaised", ledger.BondRaised(node, 7, 1))
     seen.setdefault("BondAskedBack", ledger.BondAskedBack(node, 7, 9, 1))
     seen.setdefault("BondReturned", ledger.BondReturned(node, 7))
+    seen.setdefault("HeadersTaken", ledger.HeadersTaken(7))
     seen.setdefault("AuditOpened", ledger.AuditOpened(task, task, AuditSource.BITCOIN))
     seen.setdefault("AuditUndecided", ledger.AuditUndecided(task))
     seen.setdefault("ResultSuspected", ledger.ResultSuspected(task, node, node))

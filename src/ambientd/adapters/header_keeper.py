@@ -49,6 +49,12 @@ class HeaderKeeper:
         own = self.chain
         return HeadersState(self._state, own.base_height, own.height, own.tip_hash)
 
+    def newest(self, count: int) -> tuple[int, tuple[bytes, ...]]:
+        """Give so many of the last headers, or fewer, and the first one's height."""
+        own = self.chain
+        first = max(own.base_height, own.height + 1 - count)
+        return first, tuple(own.header(height) for height in range(first, own.height + 1))
+
     async def keep(self, period_s: float) -> None:
         """Follow for ever; what a server does wrong is told and tried again."""
         while True:

@@ -18,6 +18,7 @@ from ambientd.ledger.state import LedgerState
 from ambientd.model.dispute import POINTS
 from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.record import Join, Record
+from ambientd.rules.header_window import HEADERS_KEPT
 from ambientd.rules.receipt_text import PLAIN_CHARS_MAX, plain_fault
 
 RECORD_BYTES_MAX = 512 * 1024
@@ -77,6 +78,7 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
         "header": (80, 80),
         "siblings": (32, 32),
         "following_headers": (80, 80),
+        "headers": (80, 80),
         "first": (0, 64 * 1024),
         "second": (0, 64 * 1024),
     }
@@ -88,6 +90,7 @@ ITEMS_MAX: Mapping[str, int] = MappingProxyType(
         "reports": 10_000,
         "commits": 1024,
         "following_headers": 2016,
+        "headers": HEADERS_KEPT,
         "cosignatures": MEMBERS_MAX,
         "members": MEMBERS_MAX,
         "beacon_tips": MEMBERS_MAX,

@@ -17,6 +17,7 @@ from ambientd.ledger import (
     conditions,
     disputes,
     forgetting,
+    headers,
     outages,
     peg,
     seats,
@@ -34,6 +35,7 @@ from ambientd.model.base import TaskId
 from ambientd.model.record import (
     Admit,
     Anchor,
+    BitcoinHeaders,
     Bond,
     Cancel,
     Checkpoint,
@@ -180,6 +182,8 @@ def _apply_cluster(
             return seats.begin(draft, body)
         case Transfer() | Bond() | Unbond():
             return accounts.move(draft, record, body)
+        case BitcoinHeaders():
+            return headers.take(draft, record, body)
         case _:
             assert_never(body)
 

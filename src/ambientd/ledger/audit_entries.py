@@ -55,3 +55,10 @@ class Unvested(Value, frozen=True):
 
     amount_msat: int
     due_ms: int
+
+
+class BitcoinWindow(Value, frozen=True):
+    """The last headers of the cluster's Bitcoin network, and the height of the first."""
+
+    first: int
+    headers: tuple[bytes, ...]

@@ -23,12 +23,15 @@ from ambientd.ledger.events import (
     ResultSuspected,
 )
 from ambientd.ledger.evidence import EVIDENCE_OF_LIE, evidence_name
+from ambientd.ledger.headers import window_of
 from ambientd.ledger.vesting import forfeit, window_ms
 from ambientd.model.base import TaskId
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import Revocation
 from ambientd.model.task import Assurance, Result, TaskState
 from ambientd.rules.auditing import AUDITORS, is_audited, lone_permille
+from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, double_sha256
+from ambientd.rules.header_window import Window
 from ambientd.rules.rewards import slot_fee_msat
 
 DRAWN_MAX = 64
@@ -38,6 +41,12 @@ REOPENED_MAX = 8
 COMMITTEE_SHARE = 4
 """The committee's chain draws in a later term, at the latest after a quarter of the window."""
 
+BITCOIN_SHARE = 2
+"""It draws for Bitcoin's, too, which has said nothing for half of the window."""
+
+DRAW_AHEAD = 3
+"""A block draws that comes so far after the last that the ledger knew: others may know more."""
+
 
 def await_draw(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     """Let an unreplicated answer wait for a seed that nobody knows yet."""
@@ -45,6 +54,7 @@ def await_draw(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
         worker=entry.slots[0].worker,
         settled_ms=draft.context.time_ms,
         term=draft.context.term,
+        height=window_of(draft.state).tip,
         fee_msat=slot_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas),
     )
     draft.put(audit_key(task), about)
@@ -66,23 +76,36 @@ def share_permille(draft: Draft, entry: TaskEntry) -> int:
 
 def draw(draft: Draft) -> None:
     """Draw which answers are audited, in the order in which they were settled."""
+    window = window_of(draft)
     for task in draft.state.audits.awaiting(draft.context.time_ms, DRAWN_MAX):
         about, entry = about_of(draft, task), draft.task(task)
         if about is None or entry is None:
             continue  # forgotten in this block
-        if not _is_ready(draft, about):
+        drawn_by = _seed(draft, window, about)
+        if drawn_by is None:
             break
-        drawn = replace(about, source=AuditSource.COMMITTEE, state=AuditState.PASSED)
-        if is_audited(draft.context.beacon, task, share_permille(draft, entry)):
+        source, seed = drawn_by
+        drawn = replace(about, source=source, state=AuditState.PASSED)
+        if is_audited(seed, task, share_permille(draft, entry)):
             _open(draft, task, drawn)
         else:
             draft.put(audit_key(task), drawn)
 
 
-def _is_ready(draft: Draft, about: AuditEntry) -> bool:
-    """Tell whether this beacon was unknown to who coordinated when the answer was settled."""
-    latest_ms = about.settled_ms + window_ms(draft) // COMMITTEE_SHARE
-    return draft.context.term != about.term or draft.context.time_ms >= latest_ms
+def _seed(draft: Draft, window: Window, about: AuditEntry) -> tuple[AuditSource, bytes] | None:
+    """Give what draws an answer: nobody knew it when the answer was settled; None before then."""
+    passed_ms = draft.context.time_ms - about.settled_ms
+    if about.height is not None:
+        height = about.height + DRAW_AHEAD
+        header = window.at(height)
+        tip = -1 if window.tip is None else window.tip
+        if header is not None and tip >= height + CONFIRMATIONS_MIN - 1:
+            return AuditSource.BITCOIN, double_sha256(header)
+        is_ready = passed_ms >= window_ms(draft) // BITCOIN_SHARE
+    else:
+        is_ready = passed_ms >= window_ms(draft) // COMMITTEE_SHARE
+        is_ready = is_ready or draft.context.term != about.term
+    return (AuditSource.COMMITTEE, draft.context.beacon) if is_ready else None
 
 
 def reopen(draft: Draft) -> None:

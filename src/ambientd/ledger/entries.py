@@ -4,7 +4,7 @@ from enum import IntEnum
 from typing import TypeAlias, cast
 
 from ambientd.codec.canonical import decode, encode
-from ambientd.ledger.audit_entries import AuditEntry, Unvested
+from ambientd.ledger.audit_entries import AuditEntry, BitcoinWindow, Unvested
 from ambientd.ledger.dispute_entries import DisputeEntry
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.genesis import FIRST_EPOCH, Profile
@@ -42,6 +42,7 @@ class Table(IntEnum):
     DISPUTE = 15
     AUDIT = 16
     UNVESTED = 17
+    HEADERS = 18
     PEG = 21
     PEG_NODE = 22
     PEG_COIN = 23
@@ -61,6 +62,7 @@ PRIORITY_MS = 60_000
 
 Key: TypeAlias = tuple[Table, bytes]
 META_KEY: Key = (Table.META, b"")
+HEADERS_KEY: Key = (Table.HEADERS, b"")
 
 
 def encode_key(key: Key) -> bytes:
@@ -436,6 +438,7 @@ Entry: TypeAlias = (
     | LastWord
     | AuditEntry
     | Unvested
+    | BitcoinWindow
     | PegEntry
     | PegNodeEntry
     | PegCoinEntry
@@ -462,6 +465,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.WORD: LastWord,
     Table.AUDIT: AuditEntry,
     Table.UNVESTED: Unvested,
+    Table.HEADERS: BitcoinWindow,
     Table.PEG: PegEntry,
     Table.PEG_NODE: PegNodeEntry,
     Table.PEG_COIN: PegCoinEntry,

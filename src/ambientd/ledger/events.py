@@ -151,6 +151,13 @@ class Paid:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadersTaken:
+    """The ledger knows the Bitcoin chain up to a height."""
+
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class AuditOpened:
     """An unreplicated answer is executed again, because it was drawn or its worker convicted."""
 
@@ -419,6 +426,7 @@ LedgerEvent: TypeAlias = (
     | WholeWanted
     | LiarNamed
     | Paid
+    | HeadersTaken
     | AuditOpened
     | ResultSuspected
     | ResultConfirmed

@@ -230,6 +230,13 @@ class PegPaid(Value, frozen=True, tag=27):
     proof: AnchorProof
 
 
+class BitcoinHeaders(Value, frozen=True, tag=20):
+    """Headers of the cluster's Bitcoin network, one after another, and the first one's height."""
+
+    height: int
+    headers: tuple[bytes, ...]
+
+
 ClusterBody: TypeAlias = (
     Join
     | Registry
@@ -249,6 +256,7 @@ ClusterBody: TypeAlias = (
     | Unbond
     | DisputeTrace
     | DisputeSegment
+    | BitcoinHeaders
 )
 """All but the peg's."""
 

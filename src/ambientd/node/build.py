@@ -18,13 +18,15 @@ from ambientd.ledger.state import LedgerState, first_epoch
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
 from ambientd.node.compaction import Compactor, LogKept, LogOptions
-from ambientd.node.core import Cores, Node
+from ambientd.node.core import Node
+from ambientd.node.cores import Cores
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LedgerStops, beacon_secrets, fraud_judge, options_of
 from ambientd.roles.anchorer import Anchorer, AnchorerOptions
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
 from ambientd.roles.disputer import Disputer
+from ambientd.roles.header_bringer import HeaderBringer
 from ambientd.roles.referee import Referee
 from ambientd.roles.reporter import Reporter
 from ambientd.roles.submitter import Submitter
@@ -116,6 +118,7 @@ def build_node(
         reporter=Reporter(own_id),
         checkpointer=Checkpointer(signer, genesis.rules.batch_ms),
         anchorer=Anchorer(options.anchors, own_id),
+        headers=HeaderBringer(),
         submitter=Submitter(own_id),
         telemetry=Telemetry(signer, options.telemetry, telemetry_epoch),
     )

@@ -5,7 +5,6 @@ Routes events between the cores and owns no rule. The daemon and the simulator r
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -44,6 +43,7 @@ from ambientd.model.message import JobMessage
 from ambientd.model.record import Fraud, NodeReport
 from ambientd.node import event as node_events
 from ambientd.node.compaction import Compactor, PersistSnapshot
+from ambientd.node.cores import Cores
 from ambientd.node.effect import (
     AllowNodes,
     BroadcastFrame,
@@ -62,37 +62,15 @@ from ambientd.node.installing import beacons_of, changes, pages_of, state_of
 from ambientd.node.proposals import Proposals
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence
-from ambientd.roles.anchorer import Anchorer, Overdue
-from ambientd.roles.checkpointer import Checkpointer
-from ambientd.roles.coordinator import Coordinator
-from ambientd.roles.disputer import Disputer
-from ambientd.roles.referee import Referee
-from ambientd.roles.reporter import Reporter
+from ambientd.roles.anchorer import Overdue
 from ambientd.roles.submitter import Submitter
-from ambientd.roles.worker import Worker
+from ambientd.rules.header_window import Window
 from ambientd.telemetry import messages as telemetry_messages
 from ambientd.telemetry.core import Telemetry
 
 LOG_FRAME = b"\x01"
 JOB_FRAME = b"\x02"
 JOB_BYTES_MAX = 64 * 1024
-
-
-@dataclass(slots=True)
-class Cores:
-    """The parts that a node routes between."""
-
-    log: Log
-    ledger: LedgerState
-    worker: Worker
-    coordinator: Coordinator
-    disputer: Disputer
-    referee: Referee
-    reporter: Reporter
-    checkpointer: Checkpointer
-    anchorer: Anchorer
-    submitter: Submitter
-    telemetry: Telemetry
 
 
 class Node:
@@ -168,6 +146,7 @@ class Node:
             cores.coordinator.next_deadline,
             cores.checkpointer.next_deadline(cores.ledger, leads=leads),
             cores.anchorer.next_deadline(cores.ledger, self._coordinator),
+            cores.headers.next_deadline(cores.ledger, leads=leads),
         )
         return max(min(each for each in due if each is not None), self._now + 1)
 
@@ -187,10 +166,10 @@ class Node:
                     self._proposals.add(body)
             case node_events.RecordOffered(record=record):
                 self._log(log_events.RecordSubmitted(encode(record)))
-            case node_events.AnchorProven(size=size, root=root, proof=proof):
-                self._roles(cores.anchorer.on_proven(size, root, proof, cores.ledger, now))
-            case node_events.AnchorSigned(size=size, root=root, raw_tx=raw_tx):
-                self._roles(cores.anchorer.on_signed(size, root, raw_tx))
+            case (
+                node_events.AnchorProven() | node_events.AnchorSigned() | node_events.HeadersSeen()
+            ):
+                self._on_bitcoin(event)
             case node_events.Started():
                 self._on_started()
             case node_events.GossipReceived(sender=sender, data=data):
@@ -212,6 +191,19 @@ class Node:
         self._propose()
         effects, self._out = self._out, []
         return effects
+
+    def _on_bitcoin(
+        self,
+        event: node_events.AnchorProven | node_events.AnchorSigned | node_events.HeadersSeen,
+    ) -> None:
+        cores = self._cores
+        match event:
+            case node_events.AnchorProven(size=size, root=root, proof=proof):
+                self._roles(cores.anchorer.on_proven(size, root, proof, cores.ledger, self._now))
+            case node_events.AnchorSigned(size=size, root=root, raw_tx=raw_tx):
+                self._roles(cores.anchorer.on_signed(size, root, raw_tx))
+            case node_events.HeadersSeen(height=height, headers=headers):
+                cores.headers.on_headers(Window(height, headers))
 
     def _propose(self) -> None:
         """Bring what this event made the node propose into the log, and what follows from that."""
@@ -273,6 +265,7 @@ class Node:
         self._roles(cores.coordinator.on_tick(cores.ledger, now))
         self._roles(cores.checkpointer.on_tick(cores.ledger, now, leads=leads))
         self._roles(cores.anchorer.on_tick(cores.ledger, now, self._coordinator))
+        self._roles(cores.headers.on_tick(cores.ledger, now, leads=leads))
 
     def _reports(self) -> tuple[NodeReport, ...]:
         """Give every node's condition: a node that cannot be reached takes no assignments."""

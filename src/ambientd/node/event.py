@@ -118,6 +118,14 @@ class AnchorProven:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadersSeen:
+    """This node's own chain has come further; its last headers, and the first one's height."""
+
+    height: int
+    headers: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AnchorSigned:
     """This node has signed and sent a transaction that carries a root."""
 
@@ -154,6 +162,7 @@ Event: TypeAlias = (
     | TraceMade
     | SegmentMade
     | AnchorProven
+    | HeadersSeen
     | AnchorSigned
     | Sampled
     | RoundTripMeasured

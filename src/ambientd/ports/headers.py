@@ -20,3 +20,7 @@ class Headers(Protocol):
     def status(self) -> HeadersState:
         """Tell how far the headers have come, without asking anybody."""
         ...
+
+    def newest(self, count: int) -> tuple[int, tuple[bytes, ...]]:
+        """Give so many of the last headers, or fewer, and the first one's height."""
+        ...

@@ -33,6 +33,8 @@ class Network:
     retargets: bool = True
     allows_slow_blocks: bool = False
     bounds_timewarp: bool = False
+    is_costly: bool = False
+    """Whether nobody mines a block only to choose who is audited."""
 
 
 _DIFFICULTY_ONE: Final = target_from_bits(0x1D00FFFF)
@@ -45,6 +47,7 @@ MAIN: Final = Network(
     _DIFFICULTY_ONE // 10**13,
     encode_header(1, bytes(32), _MERKLE_ROOT, 1231006505, 0x1D00FFFF, 2083236893),
     version_heights=(227_931, 363_725, 388_381),
+    is_costly=True,
 )
 TESTNET4: Final = Network(
     "testnet4",
@@ -59,6 +62,7 @@ SIGNET: Final = Network(
     _SIGNET_LIMIT,
     _SIGNET_LIMIT,
     encode_header(1, bytes(32), _MERKLE_ROOT, 1598918400, 0x1E0377AE, 52613770),
+    is_costly=True,
 )
 REGTEST: Final = Network(
     "regtest",

@@ -10,6 +10,7 @@ from ambientd.node.core import Node
 from ambientd.node.event import (
     FrameReceived,
     GossipReceived,
+    HeadersSeen,
     PeerConnected,
     PeerLost,
     RoundTripMeasured,
@@ -20,6 +21,7 @@ from ambientd.ports import transport as mesh
 from ambientd.ports.anchors import Anchors
 from ambientd.ports.headers import Headers
 from ambientd.ports.probe import Probe
+from ambientd.rules.header_window import HEADERS_KEPT
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.execution import Executor
 from ambientd.runtime.news import News
@@ -27,6 +29,7 @@ from ambientd.runtime.performer import Performer
 from ambientd.runtime.pump import Pump
 
 ROUND_TRIPS_S = 2.0
+HEADERS_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ async def run_node(
         nursery.start_soon(_samples, parts)
         if parts.anchors is not None:
             nursery.start_soon(parts.anchors.run, parts.pump.post)
+        if parts.headers is not None:
+            nursery.start_soon(_headers, parts, parts.headers)
         await serve(performer)
         nursery.cancel_scope.cancel()
 
@@ -102,6 +107,16 @@ async def _round_trips(parts: Parts) -> None:
             if round_trip_ms is not None:
                 measured = RoundTripMeasured(NodeId(peer), int(round_trip_ms * 1000))
                 await parts.pump.post(measured)
+
+
+async def _headers(parts: Parts, headers: Headers) -> None:
+    """Tell the node when its own chain has come further, or has turned to another branch."""
+    tip = b""
+    while True:
+        if headers.status().tip_hash != tip:
+            tip = headers.status().tip_hash
+            await parts.pump.post(HeadersSeen(*headers.newest(HEADERS_KEPT)))
+        await trio.sleep(HEADERS_S)
 
 
 async def _samples(parts: Parts) -> None:

@@ -1,0 +1,34 @@
+"""The parts of a node."""
+
+from dataclasses import dataclass
+
+from ambientd.consensus.log import Log
+from ambientd.ledger.state import LedgerState
+from ambientd.roles.anchorer import Anchorer
+from ambientd.roles.checkpointer import Checkpointer
+from ambientd.roles.coordinator import Coordinator
+from ambientd.roles.disputer import Disputer
+from ambientd.roles.header_bringer import HeaderBringer
+from ambientd.roles.referee import Referee
+from ambientd.roles.reporter import Reporter
+from ambientd.roles.submitter import Submitter
+from ambientd.roles.worker import Worker
+from ambientd.telemetry.core import Telemetry
+
+
+@dataclass(slots=True)
+class Cores:
+    """The parts that a node routes between."""
+
+    log: Log
+    ledger: LedgerState
+    worker: Worker
+    coordinator: Coordinator
+    disputer: Disputer
+    referee: Referee
+    reporter: Reporter
+    checkpointer: Checkpointer
+    anchorer: Anchorer
+    headers: HeaderBringer
+    submitter: Submitter
+    telemetry: Telemetry
