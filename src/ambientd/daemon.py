@@ -4,6 +4,7 @@ import argparse
 import faulthandler
 import functools
 import logging
+import os
 import random
 import signal
 import sys
@@ -28,6 +29,9 @@ from ambientd.adapters.engines import engine_for, installed, require
 from ambientd.adapters.host_memory import available_bytes
 from ambientd.adapters.keys import draw_secret
 from ambientd.adapters.libp2p import open_transport
+from ambientd.adapters.peg_file import PegFile
+from ambientd.adapters.peg_keys import SeedSigner, create_peg_key, load_peg_key
+from ambientd.adapters.peg_service import PegService
 from ambientd.adapters.probes.carbon import CarbonProbe
 from ambientd.adapters.probes.combined import device_probe
 from ambientd.adapters.probes.rapl import RaplMeter
@@ -50,17 +54,21 @@ from ambientd.config.options import (
 from ambientd.config.places import default_data_dir, socket_path_for
 from ambientd.consensus.options import TrustedEpoch
 from ambientd.errors import AmbientError, ConfigError, UsageError
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.execution import PAGE_BYTES, EngineCode, ExecutionLimits
 from ambientd.model.genesis import Profile
+from ambientd.model.record import PegBody
 from ambientd.node.build import NodeOptions, beacon_tip, build_node, signer_of
 from ambientd.node.compaction import LogOptions
 from ambientd.node.core import Node
+from ambientd.node.event import BodiesProposed
 from ambientd.ports.anchors import AnchorSent
 from ambientd.ports.store import Store
 from ambientd.ports.transport import HostPort, PeerAddress, Transport, TransportOptions
 from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS, Protection
 from ambientd.roles.anchoring.options import AnchoringOptions
+from ambientd.rules.peg_networks import peg_fault
 from ambientd.runtime.blobs import Blobs, SealedBlobs
 from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.joining import Joining, ask_to_join
@@ -82,6 +90,8 @@ COMPILED_FOLDER = "compiled"
 _LEAST_BUDGET_BYTES = memory_need_bytes(
     ExecutionLimits(memory_bytes_max=PAGE_BYTES, output_bytes_max=0), 0
 )
+
+PEG_PASSPHRASE = "AMBIENT_PEG_PASSPHRASE"  # noqa: S105 - the name of a variable
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -135,6 +145,31 @@ def _anchors(
         caps = replace(caps, rebroadcast_ms=5_000, look_ms=200, retry_ms=2_000, watch_ms=5_000)
     file = AnchorFile(identity.places.anchors)
     return ChainAnchors(opened.chain, wallet, file, caps, now, opened.fund, tell)
+
+
+def _peg(
+    identity: Identity,
+    opened: OpenChain | None,
+    ledger: LedgerState,
+    pump: Pump,
+    now: Callable[[], int],
+) -> PegService | None:
+    """Give this node's part in the peg, in a cluster that has one."""
+    if opened is None or peg_fault(identity.genesis) is not None:
+        return None
+    path, passphrase = identity.places.peg_key, os.environ.get(PEG_PASSPHRASE, "")
+    if path.exists() or ledger.peg_node(identity.node).key:
+        seed = load_peg_key(path, passphrase)
+    else:
+        seed = create_peg_key(path, passphrase)
+        log.warning("keep a copy of the peg's key: coins depend on it", path=str(path))
+    file = PegFile(identity.places.peg_book)
+    signer = SeedSigner(seed)
+
+    async def propose(body: PegBody) -> None:
+        await pump.post(BodiesProposed((body,)))
+
+    return PegService(identity.node, ledger, opened.chain, signer, file, now, propose)
 
 
 def _addresses(identity: Identity, listen: HostPort) -> tuple[str, ...]:
@@ -362,6 +397,7 @@ async def run_daemon(data_dir: Path) -> None:
         news = News()
         opened = await _chain(identity)
         anchors = _anchors(identity, opened, now, lambda sent: news.tell(AnchorTold(sent, now())))
+        peg = _peg(identity, opened, recovered.ledger, pump, now)
         meter = RaplMeter()
         blobs = Blobs(
             files,
@@ -379,6 +415,7 @@ async def run_daemon(data_dir: Path) -> None:
             probe=device_probe(data_dir, SystemClock(), meter, CarbonProbe(None)),
             anchors=anchors,
             headers=None if opened is None else opened.headers,
+            peg=peg,
             now=now,
             sample_s=config.telemetry.interval_ms / 1000,
             is_newcomer=is_newcomer,
@@ -387,6 +424,8 @@ async def run_daemon(data_dir: Path) -> None:
         async with trio.open_nursery() as nursery:
             if opened is not None and opened.poll_s is not None:
                 nursery.start_soon(opened.headers.keep, opened.poll_s)
+            if peg is not None:
+                nursery.start_soon(peg.run)
             await run_node(parts, serve)
             nursery.cancel_scope.cancel()
 

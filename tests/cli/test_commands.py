@@ -508,6 +508,8 @@ def test_a_certificate_is_verified_and_replayed_without_a_daemon(ctl: Ctl, tmp_p
         ("cluster", "invite"),
         ("member",),
         ("account",),
+        ("peg",),
+        ("peg", "withdraw"),
         ("account", "transfer"),
         ("backup", "restore"),
         ("join",),

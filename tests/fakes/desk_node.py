@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import trio
 
-from ambientd.api import operations, replies, requests
+from ambientd.api import operations, peg_values, replies, requests
 from ambientd.api.local_socket import Handler, SocketLimits, serve_local_socket
 
 NODE = "a1" * 32
@@ -31,6 +31,8 @@ class DeskNode:
         self.members_here: tuple[str, ...] = (NODE,)
         self.waiting_msat = 0
         self.held_by = ""
+        self.is_poor = False
+        self.has_coins: bool | None = True
         self.someone_lied = True
         self.cancelled = trio.Event()
         self.entered = trio.Event()
@@ -60,6 +62,11 @@ class DeskNode:
             "anchor.status": self.anchors,
             "anchor.retry": self.retry_anchors,
             "anchor.plan": self.plan_anchors,
+            "peg.address": self.peg_address,
+            "peg.list": self.peg_list,
+            "peg.withdraw": self.peg_withdraw,
+            "peg.raise": self.peg_raise,
+            "peg.audit": self.peg_audit,
             "events": self.events,
         }
 
@@ -90,6 +97,72 @@ class DeskNode:
         due = 3 if request.wish == "instead" else None
         return replies.SeatSaid(
             node=request.node or NODE, wish=request.wish, epoch=2, epoch_due=due
+        )
+
+    async def peg_address(self, request: peg_values.GetPegAddress) -> peg_values.PegAddressReply:
+        return peg_values.PegAddressReply(
+            address="bcrt1qexample",
+            index=1,
+            wallet=2,
+            network="regtest",
+            descriptor="wsh(…)#abcdefgh",
+            confirmations=6,
+            least_sat=10_000,
+            fee_sat=500,
+        )
+
+    def _payment(self, fee_sat: int) -> peg_values.PaymentInfo:
+        return peg_values.PaymentInfo(
+            payment=7,
+            kind="withdrawal",
+            state="signing",
+            amount_sat=20_000,
+            fee_sat=fee_sat,
+            versions=1,
+            signatures=1,
+            needed=3,
+            txid="cc" * 32,
+        )
+
+    async def peg_list(self, request: peg_values.ListPeg) -> peg_values.PegList:
+        if self.is_poor:
+            return peg_values.PegList(deposits=(), payments=())
+        seen = peg_values.DepositInfo(
+            outpoint="dd:0", value_sat=50_000, wallet=2, state="claimed", members=2
+        )
+        counted = peg_values.DepositInfo(
+            outpoint="ee:1", value_sat=60_000, wallet=1, state="counted", members=0
+        )
+        return peg_values.PegList(deposits=(seen, counted), payments=(self._payment(400),))
+
+    async def peg_withdraw(self, request: peg_values.Withdraw) -> peg_values.PaymentInfo:
+        self.requests.append(request)
+        return self._payment(400)
+
+    async def peg_raise(self, request: peg_values.RaiseFee) -> peg_values.PaymentInfo:
+        self.requests.append(request)
+        return self._payment(request.fee_sat)
+
+    async def peg_audit(self, request: peg_values.AuditPeg) -> peg_values.PegAudit:
+        coin = peg_values.CoinInfo(
+            outpoint="ee:1",
+            value_sat=60_000,
+            address="bcrt1qexample",
+            is_unspent=self.has_coins,
+        )
+        return peg_values.PegAudit(
+            network="regtest",
+            held_sat=60_000,
+            reserved_sat=0,
+            owed_msat=60_000_000,
+            in_sat=60_000,
+            out_sat=0,
+            fees_sat=0,
+            fault="",
+            descriptors=("wsh(…)#abcdefgh",),
+            coins=(coin,),
+            payments=(self._payment(400),),
+            missing_sat=60_000 if self.has_coins is False else 0,
         )
 
     async def account(self, request: requests.ShowAccount) -> replies.Account:

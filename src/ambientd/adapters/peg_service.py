@@ -1,10 +1,11 @@
 """A member's part in the peg on a real chain: carries out what the keeper decides."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 import trio
 
+from ambientd.adapters.anchor_wallet import address_of_script, script_of_address
 from ambientd.adapters.peg_file import PegFile
 from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
 from ambientd.ledger.peg_wallets import possession_digest
@@ -37,6 +38,9 @@ from ambientd.rules.bitcoin_codec import display
 
 log = structlog.get_logger("ambientd.peg")
 
+POLL_S = 30.0
+POLL_REGTEST_S = 1.0
+
 Propose = Callable[[PegBody], Awaitable[None]]
 
 
@@ -65,11 +69,25 @@ class PegService:
         self._told: set[int] = set()
         self._sent: set[bytes] = set()
 
-    async def run(self, pause_s: float) -> None:
+    async def unspent(self, scripts: Sequence[bytes]) -> frozenset[tuple[bytes, int]]:
+        """Give what the chain holds for these scripts."""
+        found = [utxo for script in scripts for utxo in await self._chain.utxos(script)]
+        return frozenset((utxo.txid, utxo.index) for utxo in found)
+
+    def script_of(self, address: str) -> bytes:
+        """Give the script of an address, if it is of this chain's network."""
+        script = script_of_address(address)
+        network = self._chain.network
+        if address_of_script(script, network) not in (address, address.lower()):
+            raise UsageError(f"{address} is no address of {network}: withdraw to one that is")
+        return script
+
+    async def run(self) -> None:
         """Keep the peg going, for ever."""
+        is_regtest = self._chain.network == "regtest"  # Bitcoin blocks come in seconds
         while True:
             await self.step()
-            await trio.sleep(pause_s)
+            await trio.sleep(POLL_REGTEST_S if is_regtest else POLL_S)
 
     async def step(self) -> None:
         """Look at the ledger and the chain once, and do what is due."""

@@ -62,6 +62,8 @@ class ClusterPlan(msgspec.Struct, frozen=True, kw_only=True):
     regions: tuple[str, ...] = ("local",)
     rules: Rules = Rules()
     liars: int = 0
+    peg: bool = False
+    """Nobody is granted anything: all credits come in as bitcoin (protocols/14)."""
 
 
 class FoundedNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,8 +117,8 @@ def _write_cluster(root: Path, plan: ClusterPlan, names: list[str], ports: list[
                 node=NodeId(Signer(seed, b"").public_key),
                 profile=Profile(name=name, region=region, kind=NodeKind.COMPUTE),
                 beacon_tip=beacon.tip(beacon_secret(seed)),
-                grant_msat=GRANT_MSAT,
-                bond_msat=BOND_MSAT,
+                grant_msat=0 if plan.peg else GRANT_MSAT,
+                bond_msat=0 if plan.peg else BOND_MSAT,
             )
         )
     genesis = Genesis(

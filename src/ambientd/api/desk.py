@@ -16,6 +16,7 @@ from ambientd.api.chronicle import Chronicle
 from ambientd.api.invitation import check_addresses, make_token, stays_on_this_machine
 from ambientd.api.log_updates import LogUpdates
 from ambientd.api.operations import OperationError, match_id
+from ambientd.api.pegging import Pegging
 from ambientd.api.seating import Seating
 from ambientd.api.standing import standing
 from ambientd.api.story import tell
@@ -98,6 +99,7 @@ class Desk:
         self.anchoring = Anchoring(owner.config.bitcoin, parts)
         self.seating = Seating(owner.signer, owner.beacon_tip, parts)
         self.accounts = Accounts(owner.signer, parts)
+        self.pegging = Pegging(owner.signer, parts)
         self.log = LogUpdates(parts)
         self.blaming = Blaming(parts, owner.certificates)
 

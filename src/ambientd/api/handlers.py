@@ -35,5 +35,10 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.ANCHOR_STATUS.name: desk.anchoring.status,
         operations.ANCHOR_RETRY.name: desk.anchoring.retry,
         operations.ANCHOR_PLAN.name: desk.anchoring.plan,
+        operations.PEG_ADDRESS.name: desk.pegging.address,
+        operations.PEG_LIST.name: desk.pegging.list_own,
+        operations.PEG_WITHDRAW.name: desk.pegging.withdraw,
+        operations.PEG_RAISE.name: desk.pegging.raise_fee,
+        operations.PEG_AUDIT.name: desk.pegging.audit,
         operations.EVENTS.name: desk.events,
     }

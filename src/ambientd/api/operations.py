@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from ambientd.api import replies, requests
+from ambientd.api import peg_values, replies, requests
 from ambientd.errors import AmbientError
 
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -82,6 +82,11 @@ ANCHOR_STATUS = Operation("anchor.status", requests.GetAnchors, replies.Anchors)
 LOG_UPDATE = Operation("log.update", requests.GetLogUpdate, replies.LogUpdateReply)
 ANCHOR_RETRY = Operation("anchor.retry", requests.RetryAnchors, replies.AnchorsRetried)
 ANCHOR_PLAN = Operation("anchor.plan", requests.PlanAnchors, replies.AnchorPlan)
+PEG_ADDRESS = Operation("peg.address", peg_values.GetPegAddress, peg_values.PegAddressReply)
+PEG_LIST = Operation("peg.list", peg_values.ListPeg, peg_values.PegList)
+PEG_WITHDRAW = Operation("peg.withdraw", peg_values.Withdraw, peg_values.PaymentInfo)
+PEG_RAISE = Operation("peg.raise", peg_values.RaiseFee, peg_values.PaymentInfo)
+PEG_AUDIT = Operation("peg.audit", peg_values.AuditPeg, peg_values.PegAudit)
 EVENTS = Operation("events", requests.FollowEvents, replies.Event, streaming=True)
 
 OPERATIONS: Mapping[str, Operation[Any, Any]] = {
@@ -112,6 +117,11 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         LOG_UPDATE,
         ANCHOR_RETRY,
         ANCHOR_PLAN,
+        PEG_ADDRESS,
+        PEG_LIST,
+        PEG_WITHDRAW,
+        PEG_RAISE,
+        PEG_AUDIT,
         EVENTS,
     )
 }

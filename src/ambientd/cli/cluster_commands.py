@@ -30,6 +30,7 @@ class CreateArguments(CommonArguments, Protocol):
     bitcoin: str
     bitcoin_network: str
     bitcoin_url: str
+    peg: bool
 
 
 class InviteArguments(CommonArguments, Protocol):
@@ -59,6 +60,7 @@ def create(arguments: CreateArguments) -> ExitCode:
         bitcoin=arguments.bitcoin,
         bitcoin_network=arguments.bitcoin_network,
         bitcoin_url=arguments.bitcoin_url,
+        peg=arguments.peg,
     )
     founded = create_cluster(Path(arguments.dir), arguments.members, plan)
     if arguments.as_json:

@@ -11,6 +11,7 @@ from ambientd.cli.parsing import group as _group
 from ambientd.cli.parsing import positive as _positive
 from ambientd.cli.parsing import seconds as _seconds
 from ambientd.cli.parsing import size as _size
+from ambientd.cli.peg_parsers import add_peg
 from ambientd.cli.proof_parsers import add_anchor, add_blame, add_headers, add_witness
 
 _DESCRIPTION = "Drive a node of an Ambient mesh: submit tasks, look around, check receipts."
@@ -37,6 +38,7 @@ def build_parser() -> Parser:
     _add_cluster(commands)
     _add_member(commands)
     add_account(commands)
+    add_peg(commands)
     _add_backup(commands)
     _add_demo(commands)
     return parser
@@ -292,6 +294,11 @@ def _add_cluster(commands: object) -> None:
         metavar="URL",
         default="",
         help="of the Bitcoin node or Esplora server; needed for esplora",
+    )
+    create.add_argument(
+        "--peg",
+        action="store_true",
+        help="credits come in as bitcoin and go out again; nobody begins with any",
     )
     invite = _command(
         cluster, "invite", "cluster_commands:invite", "a token that brings one more node in"

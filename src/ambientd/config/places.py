@@ -66,6 +66,16 @@ class Places(msgspec.Struct, frozen=True):
         """Give the anchor book: what was signed, before anybody else sees it."""
         return self.data_dir / "anchors.book"
 
+    @property
+    def peg_key(self) -> Path:
+        """Give the key with which this node signs for the peg, as a member."""
+        return self.data_dir / "peg.key"
+
+    @property
+    def peg_book(self) -> Path:
+        """Give what was signed for the peg, before a signature leaves."""
+        return self.data_dir / "peg.book"
+
     def embedded_chain(self, option: str) -> Path:
         """Give the embedded chain's folder; a relative option starts at the data directory."""
         return Path(os.path.normpath(self.data_dir / option))

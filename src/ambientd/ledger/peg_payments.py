@@ -54,15 +54,30 @@ SWEEP_PATIENCE_MS: Final = 3_600_000
 
 def peg_out(draft: Draft, record: Record, body: PegOut) -> str | None:
     """Take an amount from a node's balance, and decide with which coins it is paid."""
-    fault = peg_fault(draft.state.genesis)
-    if fault is not None:
-        return fault
     author, entry = record.author, draft.node(record.author)
     if entry is None or entry.tombstoned:
         return "only nodes that were never convicted move money"
     moves = draft.moves(author)
     if body.said_ms <= moves.said_ms:
         return "the account has been moved since"
+    payment = decided(draft, author, body)
+    if isinstance(payment, str):
+        return payment
+    peg = PegDraft(draft)
+    fault = fee_fault(payment, body.fee_sat, peg.wallets_of(payment))
+    if fault is not None:
+        return fault
+    draft.credit(author, -body.amount_sat * MSAT_PER_SAT)
+    draft.put_moves(author, replace(moves, said_ms=body.said_ms))
+    peg.begin(payment, body.amount_sat, body.said_ms)
+    return None
+
+
+def decided(draft: Draft, author: NodeId, body: PegOut) -> PegPayment | str:
+    """Give the payment that a request leads to, whatever its fee, or say why it leads to none."""
+    fault = peg_fault(draft.state.genesis)
+    if fault is not None:
+        return fault
     if not is_payable(body.script):
         return "the script is of no kind that has an address"
     amount_msat = body.amount_sat * MSAT_PER_SAT
@@ -79,7 +94,7 @@ def peg_out(draft: Draft, record: Record, body: PegOut) -> str | None:
     coins = chosen(peg.free(candidates), body.amount_sat)
     if coins is None:
         return "the federation's coins are under way: ask again when its payments are final"
-    payment = PegPayment(
+    return PegPayment(
         kind=PaymentKind.WITHDRAWAL,
         node=author,
         amount_sat=body.amount_sat,
@@ -89,13 +104,6 @@ def peg_out(draft: Draft, record: Record, body: PegOut) -> str | None:
         change_wallet=number,
         fees_sat=(body.fee_sat,),
     )
-    fault = fee_fault(payment, body.fee_sat, peg.wallets_of(payment))
-    if fault is not None:
-        return fault
-    draft.credit(author, -amount_msat)
-    draft.put_moves(author, replace(moves, said_ms=body.said_ms))
-    peg.begin(payment, body.amount_sat, body.said_ms)
-    return None
 
 
 def raise_fee(draft: Draft, record: Record, body: PegFee) -> str | None:

@@ -20,6 +20,7 @@ from ambientd.node.event import (
 from ambientd.ports import transport as mesh
 from ambientd.ports.anchors import Anchors
 from ambientd.ports.headers import Headers
+from ambientd.ports.peg import PegChain
 from ambientd.ports.probe import Probe
 from ambientd.rules.header_window import HEADERS_KEPT
 from ambientd.runtime.blobs import Blobs
@@ -48,6 +49,7 @@ class Parts:
     sample_s: float
     is_newcomer: bool = False
     headers: Headers | None = None
+    peg: PegChain | None = None
 
 
 async def run_node(

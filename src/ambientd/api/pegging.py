@@ -1,0 +1,249 @@
+"""The peg as its users see it: where to deposit, what is on its way, and whether it all adds up."""
+
+from collections.abc import Callable
+
+import trio
+
+from ambientd.api.operations import OperationError
+from ambientd.api.peg_values import (
+    AuditPeg,
+    CoinInfo,
+    DepositInfo,
+    GetPegAddress,
+    ListPeg,
+    PaymentInfo,
+    PegAddressReply,
+    PegAudit,
+    PegList,
+    RaiseFee,
+    Withdraw,
+)
+from ambientd.codec.signing import Signer
+from ambientd.errors import UsageError
+from ambientd.ledger.draft import BlockContext, Draft
+from ambientd.ledger.entries import PegCoinEntry, PegPaymentEntry, Table
+from ambientd.ledger.events import AddressGiven, PaymentVersioned, RecordRejected
+from ambientd.ledger.peg import imbalance
+from ambientd.ledger.peg_deposits import DEPOSIT_FEE_SAT, DEPOSIT_MIN_SAT
+from ambientd.ledger.peg_index import outpoint_of
+from ambientd.ledger.peg_payments import decided
+from ambientd.model.base import NodeId
+from ambientd.model.peg import CoinState
+from ambientd.model.record import PegAddress, PegBody, PegFee, PegOut
+from ambientd.node.event import BodiesProposed
+from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, display
+from ambientd.rules.peg_networks import peg_fault
+from ambientd.rules.peg_payments import fee_at, txid
+from ambientd.rules.peg_script import address, descriptor, locking_script
+from ambientd.runtime.service import Parts
+
+DEADLINE_S = 30.0
+RATE_SAT_KVB = 2_000
+COINS_SHOWN_MAX = 1_000
+
+
+class Pegging:
+    """Answers what concerns bitcoin coming in and going out."""
+
+    def __init__(self, signer: Signer, parts: Parts) -> None:
+        self._id = NodeId(signer.public_key)
+        self._parts = parts
+        self._state = parts.node.ledger
+        self._asking = trio.Lock()  # so that a rejection is of the one record under way
+
+    async def address(self, _: GetPegAddress) -> PegAddressReply:
+        """Give this node's address, which the log gives it first if it has none."""
+        self._check()
+        state = self._state
+        if not state.peg_node(self._id).index:
+            await self._bring(
+                PegAddress(),
+                lambda event: isinstance(event, AddressGiven) and event.node == self._id,
+            )
+        index, number = state.peg_node(self._id).index, state.peg.wallet
+        wallet = state.peg_index.wallets.get(number)
+        if wallet is None:
+            msg = "the committee has no wallet yet: not all of its members have said a key"
+            raise OperationError(
+                "not_ready", msg, "ask again when all members have a chain and run"
+            )
+        network = state.genesis.bitcoin_network
+        return PegAddressReply(
+            address=address(wallet, index, network),
+            index=index,
+            wallet=number,
+            network=network,
+            descriptor=descriptor(wallet, network),
+            confirmations=CONFIRMATIONS_MIN,
+            least_sat=DEPOSIT_MIN_SAT,
+            fee_sat=DEPOSIT_FEE_SAT,
+        )
+
+    async def list_own(self, _: ListPeg) -> PegList:
+        """List this node's deposits and payments, the newest payment first."""
+        self._check()
+        coins = ((key, entry) for key, entry in self._state.items().items())
+        deposits = [
+            _deposit(key[1], entry)
+            for key, entry in sorted(coins, key=lambda each: each[0])
+            if isinstance(entry, PegCoinEntry) and entry.node == self._id
+        ]
+        own = [each for each in self._payments() if each[1].payment.node == self._id]
+        payments = tuple(self._payment(number) for number, _ in reversed(own))
+        return PegList(deposits=tuple(deposits), payments=payments)
+
+    async def withdraw(self, request: Withdraw) -> PaymentInfo:
+        """Withdraw to an address; answer once the log has decided on the payment."""
+        self._check()
+        script = self._script(request.address)
+        async with self._asking:
+            said_ms = max(self._parts.now(), self._state.moves(self._id).said_ms + 1)
+            body = PegOut(script=script, amount_sat=request.amount_sat, fee_sat=0, said_ms=said_ms)
+            fee_sat = self._fee(body, request.rate_msat_vb or RATE_SAT_KVB)
+            body = PegOut(
+                script=script, amount_sat=request.amount_sat, fee_sat=fee_sat, said_ms=said_ms
+            )
+            event = await self._bring(
+                body,
+                lambda event: (
+                    isinstance(event, PaymentVersioned)
+                    and (event.node, event.said_ms) == (self._id, said_ms)
+                ),
+            )
+        assert isinstance(event, PaymentVersioned)
+        return self._payment(event.payment)
+
+    async def raise_fee(self, request: RaiseFee) -> PaymentInfo:
+        """Have a version with a higher fee signed."""
+        self._check()
+        async with self._asking:
+            await self._bring(
+                PegFee(payment=request.payment, fee_sat=request.fee_sat),
+                lambda event: (
+                    isinstance(event, PaymentVersioned) and event.payment == request.payment
+                ),
+            )
+        return self._payment(request.payment)
+
+    async def audit(self, _: AuditPeg) -> PegAudit:
+        """Compare the books with themselves, and with the chain if this node has one."""
+        self._check()
+        state, network = self._state, self._state.genesis.bitcoin_network
+        wallets, peg = state.peg_index.wallets, state.peg
+        coins = [
+            (key[1], entry)
+            for key, entry in sorted(state.items().items())
+            if key[0] is Table.PEG_COIN and isinstance(entry, PegCoinEntry)
+        ]
+        standing = [each for each in coins if each[1].state in (CoinState.HELD, CoinState.RESERVED)]
+        places = sorted({(entry.wallet, entry.index) for _, entry in standing})
+        unspent: frozenset[tuple[bytes, int]] | None = None
+        if self._parts.peg is not None:
+            scripts = [locking_script(wallets[number], index) for number, index in places]
+            unspent = await self._parts.peg.unspent(scripts)
+        shown, missing_sat = [], 0
+        for name, entry in standing:
+            outpoint = outpoint_of(name)
+            is_unspent = None if unspent is None else (outpoint.txid, outpoint.index) in unspent
+            if is_unspent is False and entry.state is CoinState.HELD:
+                missing_sat += entry.value_sat
+            shown.append(
+                CoinInfo(
+                    outpoint=f"{display(outpoint.txid)}:{outpoint.index}",
+                    value_sat=entry.value_sat,
+                    address=address(wallets[entry.wallet], entry.index, network),
+                    is_unspent=is_unspent,
+                )
+            )
+        held_sat = sum(state.peg_index.held_sat().values())
+        return PegAudit(
+            network=network,
+            held_sat=held_sat,
+            reserved_sat=sum(entry.value_sat for _, entry in standing) - held_sat,
+            owed_msat=state.total_msat(),
+            in_sat=peg.in_sat,
+            out_sat=peg.out_sat,
+            fees_sat=peg.fees_sat,
+            fault=imbalance(state) or "",
+            descriptors=tuple(descriptor(wallet, network) for _, wallet in sorted(wallets.items())),
+            coins=tuple(shown[:COINS_SHOWN_MAX]),
+            payments=tuple(self._payment(each) for each in state.peg_index.open_payments()),
+            missing_sat=missing_sat,
+        )
+
+    def _check(self) -> None:
+        fault = peg_fault(self._state.genesis)
+        if fault is not None:
+            hint = "found a cluster with `ambientctl cluster create --peg`"
+            raise OperationError("unavailable", fault, hint)
+
+    def _script(self, text: str) -> bytes:
+        if self._parts.peg is None:
+            msg = "this node has no Bitcoin chain to check the address with"
+            raise OperationError("unavailable", msg, "set [bitcoin] chain in config.toml")
+        try:
+            return self._parts.peg.script_of(text)
+        except UsageError as error:
+            raise OperationError("invalid", str(error)) from error
+
+    def _fee(self, body: PegOut, rate_msat_vb: int) -> int:
+        """Give the fee at a rate of the payment that the ledger would decide on now."""
+        state = self._state
+        context = BlockContext(index=0, term=0, time_ms=0, beacon=b"")
+        payment = decided(Draft(state, state, context), self._id, body)
+        if isinstance(payment, str):
+            raise OperationError("rejected", f"nothing was withdrawn: {payment}")
+        return fee_at(payment, state.peg_index.wallets, rate_msat_vb)
+
+    async def _bring(self, body: PegBody, is_done: Callable[[object], bool]) -> object:
+        kind = type(body).__name__.lower()
+        async with self._parts.news.listen() as news:
+            await self._parts.pump.post(BodiesProposed((body,)))
+            with trio.move_on_after(DEADLINE_S):
+                async for told in news:
+                    event = told.event
+                    if isinstance(event, RecordRejected):
+                        if (event.author, event.kind) == (self._id, kind):
+                            raise OperationError("rejected", f"nothing was done: {event.reason}")
+                    elif is_done(event):
+                        return event
+        msg = f"the committee did not take it within {DEADLINE_S:.0f} s"
+        hint = "it may still: look at `ambientctl peg deposits` before you ask again"
+        raise OperationError("unavailable", msg, hint)
+
+    def _payments(self) -> list[tuple[int, PegPaymentEntry]]:
+        numbers = range(1, self._state.peg.payments + 1)
+        found = ((number, self._state.peg_payment(number)) for number in numbers)
+        return [(number, entry) for number, entry in found if entry is not None]
+
+    def _payment(self, number: int) -> PaymentInfo:
+        entry = self._state.peg_payment(number)
+        assert entry is not None, "payments are never forgotten"
+        payment = entry.payment
+        last = len(payment.fees_sat) - 1
+        version = last if entry.final is None else entry.final
+        signatures = sum(word.version == version for word in entry.words)
+        needed = self._state.peg_index.wallets[payment.coins[0].wallet].threshold
+        state = "signing" if signatures < needed else "sent"
+        return PaymentInfo(
+            payment=number,
+            kind=payment.kind.name.lower(),
+            state=state if entry.final is None else "final",
+            amount_sat=payment.amount_sat or payment.total_sat,
+            fee_sat=payment.fees_sat[version],
+            versions=last + 1,
+            signatures=signatures,
+            needed=needed,
+            txid=display(txid(payment, version)),
+        )
+
+
+def _deposit(name: bytes, entry: PegCoinEntry) -> DepositInfo:
+    outpoint = outpoint_of(name)
+    return DepositInfo(
+        outpoint=f"{display(outpoint.txid)}:{outpoint.index}",
+        value_sat=entry.value_sat,
+        wallet=entry.wallet,
+        state="claimed" if entry.state is CoinState.CLAIMED else "counted",
+        members=len(entry.words),
+    )

@@ -1,0 +1,28 @@
+"""The commands about the peg, their options and help texts."""
+
+from ambientd.cli.parsing import command, group, positive, rate
+
+
+def add_peg(commands: object) -> None:
+    """Add `peg`."""
+    peg = group(commands, "peg", "bitcoin in and out of a cluster whose credits it stands behind")
+    command(peg, "address", "peg_commands:address", "where this node deposits")
+    command(peg, "deposits", "peg_commands:deposits", "what came in for this node, and goes out")
+    withdraw = command(
+        peg, "withdraw", "peg_commands:withdraw", "send credits of this node to a Bitcoin address"
+    )
+    withdraw.add_argument("address", metavar="ADDRESS", help="of the cluster's Bitcoin network")
+    withdraw.add_argument("amount_sat", metavar="SAT", type=positive, help="how much, in satoshi")
+    withdraw.add_argument(
+        "--rate",
+        metavar="SAT/VB",
+        type=rate,
+        default=0,
+        help="fee rate; the fee is taken from the amount (default: 2)",
+    )
+    raised = command(peg, "raise", "peg_commands:raise_fee", "pay more for a payment that waits")
+    raised.add_argument("payment", metavar="PAYMENT", type=positive, help="its number")
+    raised.add_argument("fee_sat", metavar="SAT", type=positive, help="the whole fee, in satoshi")
+    for parser in (withdraw, raised):
+        parser.add_argument("--yes", action="store_true", help="do not ask first")
+    command(peg, "audit", "peg_commands:audit", "whether the coins cover what the ledger owes")

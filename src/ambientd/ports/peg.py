@@ -1,0 +1,16 @@
+"""Peg: what the daemon's owner asks of the chain behind the peg."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class PegChain(Protocol):
+    """Tells which outputs are unspent, and which script an address stands for."""
+
+    async def unspent(self, scripts: Sequence[bytes]) -> frozenset[tuple[bytes, int]]:
+        """Give the outputs, by transaction and place, that these scripts can spend."""
+        ...
+
+    def script_of(self, address: str) -> bytes:
+        """Give the script of an address of the peg's network; UsageError when it is none."""
+        ...
