@@ -5,14 +5,17 @@ from collections.abc import Callable
 from ambientd.codec import merkle
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.effects import Committed, CommittedBlock
-from ambientd.consensus.messages import Message, Vote, block_hash
+from ambientd.consensus.messages import Append, Message, Vote, block_hash
 from ambientd.consensus.options import ConsensusOptions
 from sim.checkers import Checker, InvariantViolation, Kinds, blocks_in
 from sim.machine import Effect, Host
 from sim.replica import Replica
+from sim.world import EPOCH_MS
 
 STEP_MS_MAX = 10_000
 HAND_OVER_MS_MAX = 10_000
+LAG_MS_MAX = 21_000
+"""What a block may be behind the time, and its voter's clock as well."""
 
 
 class SoundBlocks(Checker):
@@ -61,6 +64,34 @@ class SoundBlocks(Checker):
         if merkle.root(leaves) != header.records_root or len(set(leaves)) != len(leaves):
             return "other records than the header names, or one twice"
         return None if all(map(self._is_valid, records)) else "a record that is not valid"
+
+
+class TimePasses(Checker):
+    """Nobody honest votes for a block that lets time stand still."""
+
+    effects: Kinds = ()
+
+    def __init__(self) -> None:
+        self._times: dict[bytes, tuple[int, bytes]] = {}
+        self._voted: set[tuple[bytes, bytes]] = set()
+
+    def saw_message(self, node: Host, message: Message, now: int) -> None:
+        """Hold the block of each vote against the time, and against its parent."""
+        if isinstance(message, Append):
+            header = message.header
+            self._times[block_hash(header)] = header.time_ms, header.parent_hash
+        if not (node.is_honest and isinstance(message, Vote)) or message.hash not in self._times:
+            return
+        if (node.key, message.hash) in self._voted:
+            return  # the same vote again
+        self._voted.add((node.key, message.hash))
+        time_ms, parent = self._times[message.hash]
+        before_ms = self._times[parent][0] if parent in self._times else None
+        lag_ms = EPOCH_MS + now - time_ms
+        catches_up = before_ms is not None and time_ms - before_ms == STEP_MS_MAX
+        if lag_ms > LAG_MS_MAX and not catches_up:
+            text = f"a vote for a block {lag_ms} ms behind, at {now} ms"
+            raise InvariantViolation("time passes", text)
 
 
 class TermsEnd(Checker):

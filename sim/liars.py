@@ -7,6 +7,7 @@ from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
 from ambientd.consensus import beacon
 from ambientd.consensus.certificates import Verifier
+from ambientd.consensus.core import Consensus
 from ambientd.consensus.effects import Broadcast, Send
 from ambientd.consensus.judging import root_due
 from ambientd.consensus.messages import (
@@ -29,6 +30,7 @@ from ambientd.consensus.messages import (
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.record_pool import RecordPool
 from ambientd.rules.verdicts import quorum
+from sim.block_checkers import STEP_MS_MAX
 from sim.games import Games
 from sim.lies import CROOKED, OUT_OF_TURN, Lie
 from sim.machine import Effect
@@ -46,6 +48,25 @@ class _Ignored(RecordPool):
         """Choose nothing."""
         del excluded
         return ()
+
+
+def _stall(machine: Consensus) -> None:
+    """Let a coordinator date each of its blocks as the parent."""
+    propose = machine._propose
+
+    def stalled(root: bytes, records: tuple[bytes, ...], now: int) -> None:
+        tree, parent = machine._tree, machine.high_qc.hash
+        honest = tree.time_ms
+
+        def shown(hash_: bytes) -> int | None:
+            time_ms = honest(hash_)
+            return time_ms if hash_ != parent or time_ms is None else time_ms - STEP_MS_MAX
+
+        tree.time_ms = shown  # type: ignore[method-assign]
+        propose(root, records, now)
+        tree.time_ms = honest  # type: ignore[method-assign]
+
+    machine._propose = stalled  # type: ignore[method-assign]
 
 
 class Liar(Replica):
@@ -72,6 +93,8 @@ class Liar(Replica):
         effects = list(super().boot(now))
         if self.lies == {Lie.CENSOR} and self.machine is not None:
             self.machine._pool = _Ignored(self.options)
+        if Lie.STALL in self.lies and self.machine is not None:
+            _stall(self.machine)
         return self._games.held_back(effects, self._others(), self._quorum, now)
 
     def settle(self, now: int) -> Sequence[Effect]:

@@ -26,11 +26,12 @@ class Lie(Enum):
     WITHHOLD = "shows its blocks to a bare quorum, and gives nobody what it lacks"
     SUBSET = "chooses among signatures: two certificates for one block, the lowest time-outs"
     REPLAY = "says again what others said in other terms and epochs"
+    STALL = "lets time stand still: dates its blocks as their parents"
 
 
 GAMES = (Lie.THROTTLE, Lie.WITHHOLD, Lie.SUBSET, Lie.REPLAY)
 """Lies with nothing made up: what others signed, shown late, to some, in part or again."""
-FIRST_LIES = tuple(lie for lie in Lie if lie not in GAMES)
+FIRST_LIES = tuple(lie for lie in Lie if lie not in (*GAMES, Lie.STALL))
 """What liars did at first; seeds kept from then mean these."""
 
 CROOKED = (Lie.CENSOR, Lie.BACKDATE, Lie.FALSE_ROOT, Lie.SWAP_BODY, Lie.GARBAGE, Lie.REPEAT)
@@ -38,7 +39,8 @@ CROOKED = (Lie.CENSOR, Lie.BACKDATE, Lie.FALSE_ROOT, Lie.SWAP_BODY, Lie.GARBAGE,
 OUT_OF_TURN = (Lie.USURP, Lie.IMPERSONATE, Lie.FORGE_TIMEOUT)
 
 
-def drawn_lies(first: random.Random, games: random.Random) -> frozenset[Lie]:
-    """Draw a liar's lies, the old ones from the source that they always came from."""
-    lies = {lie for lie in FIRST_LIES if first.randrange(3)}
-    return frozenset(lies | {lie for lie in GAMES if not games.randrange(3)})
+def drawn_lies(first: random.Random, games: random.Random, last: random.Random) -> frozenset[Lie]:
+    """Draw a liar's lies, the old ones from the sources that they always came from."""
+    lies: set[Lie] = {lie for lie in FIRST_LIES if first.randrange(3)}
+    lies |= {lie for lie in GAMES if not games.randrange(3)}
+    return frozenset(lies if last.randrange(4) else lies | {Lie.STALL})

@@ -11,7 +11,7 @@ from ambientd.consensus import beacon
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.safety import SafetyRules
 from ambientd.rules.verdicts import liars_max, quorum
-from sim.block_checkers import SoundBlocks, TermsEnd, check_named_roots
+from sim.block_checkers import SoundBlocks, TermsEnd, TimePasses, check_named_roots
 from sim.checkers import (
     Agreement,
     Certificates,
@@ -96,6 +96,7 @@ def _cast(options: ScenarioOptions, dice: random.Random) -> _Cast:
     unlucky = dice.sample(range(options.nodes), liars + silent)
     cast = _Cast()
     games = random.Random(options.seed * 24_593 + options.nodes)
+    stalls = random.Random(options.seed * 49_157 + options.nodes)
 
     def core_options(signer: Signer, secret: bytes) -> ConsensusOptions:
         own = ConsensusOptions(cluster, 0, members, seed, signer.public_key, tips, secret)
@@ -106,7 +107,7 @@ def _cast(options: ScenarioOptions, dice: random.Random) -> _Cast:
         own_seed = dice.randrange(2**32)
         replica: Replica
         if number in unlucky[:liars]:
-            lies = drawn_lies(dice, games)
+            lies = drawn_lies(dice, games, stalls)
             replica = Liar(core, signer, own_seed, lies if options.lies is None else options.lies)
         else:
             replica = Replica(core, signer, own_seed, options.rules())
@@ -190,6 +191,7 @@ def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
         CommitProofs(core),
         Certificates(core),
         SoundBlocks(core, is_valid),
+        TimePasses(),
         TermsEnd(options.tenure_ms),
         innocent,
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ambientd.consensus import follower, voter
+from ambientd.consensus import follower, judging, voter
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.core import Consensus
 from ambientd.consensus.effects import Effect, PersistSafety
@@ -210,6 +210,13 @@ LOG_MUTANTS = (
         "takes a block dated before its parent",
         (Patch(voter, "verdict", passing_over("block time")),),
         lies=("backdate",),
+    ),
+    Mutant(
+        "bears-standstill",
+        "votes for blocks however far they are behind its clock",
+        (Patch(judging, "_earliest_ms", always(0)),),
+        scenario="log-liars",
+        lies=("stall",),
     ),
     Mutant(
         "any-state-root",

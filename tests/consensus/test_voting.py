@@ -163,6 +163,29 @@ def test_a_block_more_than_a_second_ahead_waits_for_this_nodes_clock() -> None:
     assert sent(bench.tick(1, 200), Vote)
 
 
+def test_a_block_more_than_twenty_seconds_behind_gets_no_vote_and_accuses_nobody() -> None:
+    bench = started()
+    late = bench.block(0, 1, bench.genesis, time_ms=bench.now - 20_001)
+    effects = bench.receive(1, 0, late)
+    assert not sent(effects, Vote)
+    assert not of(effects, PeerFault)
+    assert sent(
+        bench.receive(2, 0, bench.block(0, 1, bench.genesis, time_ms=bench.now - 20_000)), Vote
+    )
+
+
+def test_a_block_that_catches_up_as_fast_as_it_may_gets_a_vote_however_far_behind() -> None:
+    bench = started()
+    old = bench.block(0, 1, bench.genesis, time_ms=bench.now - 60_000)
+    qc = bench.qc(old, 0, 2, 3)
+    for who in (1, 2):
+        bench.receive(who, 0, old)
+    slow = bench.block(0, 1, qc, revealed=1, time_ms=bench.now - 50_001)
+    assert not sent(bench.receive(1, 0, slow), Vote)
+    fast = bench.block(0, 1, qc, revealed=1, time_ms=bench.now - 50_000)
+    assert sent(bench.receive(2, 0, fast), Vote)
+
+
 def test_a_vote_waits_for_the_hosts_state_root_and_refuses_another() -> None:
     bench = started()
     first = bench.block(0, 1, bench.genesis)

@@ -1,5 +1,6 @@
 """The games of lying members: each is seen to be played, and no promise breaks."""
 
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -61,9 +62,9 @@ SEEDS = (3, 10, *(set(range(1, 13)) - {3, 10}))
 """First those in whose worlds a liar coordinates for a while, as the code is now."""
 
 
-def coordinating(lie: Lie | None, *faults: Fault) -> Ears:
+def coordinating(lie: Lie | None, *faults: Fault, time_ms: int = 30_000) -> Ears:
     """Give the first such world in which the liar coordinates for a while."""
-    worlds = (heard(lie, Fault.CRASH, *faults, seed=seed) for seed in SEEDS)
+    worlds = (heard(lie, Fault.CRASH, *faults, seed=seed, time_ms=time_ms) for seed in SEEDS)
     return next(ears for ears in worlds if len(paces(ears)) > 10)
 
 
@@ -117,6 +118,15 @@ def test_a_censoring_coordinator_goes_on_well_and_loses_its_term() -> None:
     terms = {append.header.term for _, _, append in ears.blocks()}
     gave_up = {message.term for _, message in ears.others if isinstance(message, Timeout)}
     assert terms & gave_up
+
+
+@pytest.mark.slow
+def test_a_stalling_coordinator_dates_its_blocks_alike_and_loses_its_term() -> None:
+    ears = coordinating(Lie.STALL, time_ms=50_000)
+    times = Counter(append.header.time_ms for _, _, append in ears.blocks())
+    assert max(times.values()) > 10
+    gave_up = {message.term for _, message in ears.others if isinstance(message, Timeout)}
+    assert {append.header.term for _, _, append in ears.blocks()} & gave_up
 
 
 def test_no_games_are_played_by_who_does_not_lie() -> None:

@@ -13,6 +13,8 @@ from ambientd.consensus.safety import SafetyRules
 
 BLOCK_TIME_STEP_MAX_MS = 10_000
 CLOCK_AHEAD_MAX_MS = 1_000
+CLOCK_BEHIND_MAX_MS = 20_000
+"""More than a member waits for a block where T0 is at its floor: two pauses of 6.4 s, 16 T0."""
 
 StateRootAt = Callable[[int], bytes | None]
 
@@ -22,6 +24,7 @@ class Wait(Enum):
 
     STATE_ROOT = "the host has not applied the log that far"
     CLOCK = "the block is ahead of this node's clock"
+    LATER_BLOCK = "the block is too far behind this node's clock, and does not catch up"
 
 
 def shape_fault(append: Append, committee: Committee) -> str | None:
@@ -102,6 +105,14 @@ def stop_fault(
     return succession_fault(epoch_of(options), block.begins)
 
 
+def _earliest_ms(parent_time_ms: int | None, now: int) -> int:
+    """Give what a block's time must at least be: close to now, or as far as it may go."""
+    earliest_ms = now - CLOCK_BEHIND_MAX_MS
+    if parent_time_ms is None:
+        return earliest_ms
+    return min(earliest_ms, parent_time_ms + BLOCK_TIME_STEP_MAX_MS)
+
+
 def verdict(
     block: Block,
     tree: BlockTree,
@@ -117,6 +128,9 @@ def verdict(
         parent_time_ms <= header.time_ms <= parent_time_ms + BLOCK_TIME_STEP_MAX_MS
     ):
         return "block time runs backwards or leaps from the parent's"
+    # A coordinator could let time stand still, and every lease with it. Who is late is no liar.
+    if header.time_ms < _earliest_ms(parent_time_ms, now):
+        return Wait.LATER_BLOCK
     if block.link is None:
         return "the beacon is not the proposer's next preimage"
     due = root_due(block.append.qc)

@@ -190,14 +190,14 @@ class Voter(Follower):
         append = block.append
         refusal = self._rules.refusal(self._safety, append.header, append.qc, append.tc)
         found = None if refusal else self._judge(block, now)
-        if isinstance(found, Wait):
+        if isinstance(found, Wait) and found is not Wait.LATER_BLOCK:
             clock_ms = append.header.time_ms - CLOCK_AHEAD_MAX_MS
             self._retry_at = clock_ms if found is Wait.CLOCK else now + ROOT_RETRY_MS
             return
         self._candidate = None
-        if found is not None:
+        if isinstance(found, str):
             self._out.add(PeerFault(append.header.proposer, found))
-        elif refusal is None:
+        elif refusal is None and found is None:
             self._vote(block, self._number, now)
 
     def _judge(self, block: Block, now: int) -> str | Wait | None:
