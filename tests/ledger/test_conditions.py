@@ -4,7 +4,7 @@ from ambientd.codec.canonical import encode
 from ambientd.ledger.entries import NodeEntry
 from ambientd.ledger.events import SlotReleased
 from ambientd.model.genesis import Rules
-from ambientd.model.record import Fraud, NodeReport, Registry
+from ambientd.model.record import Commits, Fraud, NodeReport, Registry
 from tests.ledger.cluster import TestCluster, rejections, result
 
 
@@ -152,3 +152,17 @@ def test_no_liar_brings_back_what_an_honest_member_said_before() -> None:
     assert "has spoken since" in rejections(events)[0]
     cluster.block((2, gone))
     assert not found(cluster, 0).accepting
+
+
+def test_a_worker_that_sealed_may_go_while_its_task_waits_for_another() -> None:
+    cluster = TestCluster(rules=Rules(lease_ms=1000))
+    task = cluster.admit()
+    sealed, late = (slot.worker for slot in cluster.task(task).slots)
+    cluster.block((0, Commits(commits=cluster.commits(task).commits[:1])))
+    others = [cluster.node(number) for number in range(4) if cluster.node(number) != sealed]
+    cluster.report(*(NodeReport(node=node, accepting=False) for node in sorted(others)))
+    cluster.block(after_ms=10_000)
+    assert [slot.worker for slot in cluster.task(task).slots] == [sealed, b""]
+    assert late != sealed
+    cluster.report(NodeReport(node=sealed, accepting=False))
+    assert cluster.task(task).deadline_ms == 0

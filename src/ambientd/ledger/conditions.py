@@ -123,4 +123,6 @@ def _shortened(slot: Slot, until_ms: int, lost: set[NodeId]) -> Slot:
 
 def _with_deadline(entry: TaskEntry) -> TaskEntry:
     due = [slot.deadline_ms for slot in entry.slots]
-    return replace(entry, deadline_ms=min(each for each in (*due, entry.deadline_ms) if each))
+    return replace(
+        entry, deadline_ms=min((each for each in (*due, entry.deadline_ms) if each), default=0)
+    )
