@@ -11,6 +11,7 @@ import pytest
 
 from ambientd.adapters.header_file import HeaderFile, decode_headers
 from ambientd.api import requests
+from ambientd.api.requests import SubmitTask
 from ambientd.cli import console
 from ambientd.codec.canonical import encode
 from ambientd.rules.bitcoin import REGTEST
@@ -221,6 +222,60 @@ def test_run_prints_the_output_and_nothing_else(live: Path, ctl: Ctl, tmp_path: 
     assert f"liars named: {LIAR[:12]}" in err
 
 
+def test_run_says_what_a_task_costs_and_who_sees_it(live: Path, ctl: Ctl, tmp_path: Path) -> None:
+    words = ("--gas-max", "1000000", "--price", "100", "--replicas", "3")
+    code, _, err = ctl("run", module(tmp_path), "--yes", *words)
+    assert code == 0
+    lines = err.splitlines()
+    assert lines[0].startswith("cost: 300,000 sat expected at most, 3 replicas: 100,000 sat for")
+    assert lines[1].startswith("held until it ends: 400,000 sat of 1,000,000 sat, 100,000 sat of")
+    assert lines[2] == "workers see the module and the input in the clear"
+
+
+def test_a_script_spends_no_more_than_it_may_unless_it_is_sure(
+    live: Path, node: DeskNode, ctl: Ctl, tmp_path: Path
+) -> None:
+    words = ("run", module(tmp_path), "--gas-max", "333334")
+    code, out, err = ctl(*words)
+    assert (code, out) == (2, "")
+    assert "holds 1,000.002 sat, and nobody can be asked about more than 1,000 sat" in err
+    assert not any(isinstance(request, SubmitTask) for request in node.requests)
+    assert ctl(*words, "--yes")[0] == 0
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1), ("", 1)])
+def test_at_a_terminal_run_asks_before_it_submits(
+    live: Path,
+    node: DeskNode,
+    ctl: Ctl,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    code: int,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
+    found, _, err = ctl("run", module(tmp_path))
+    assert found == code
+    assert "submit it? [y/N]" in err
+    assert any(isinstance(request, SubmitTask) for request in node.requests) == (code == 0)
+
+
+def test_what_run_is_told_of_workers_reaches_the_node(
+    live: Path, node: DeskNode, ctl: Ctl, tmp_path: Path
+) -> None:
+    words = ("--assurance", "quorum:5", "--class", "media", "--label", "region=eu")
+    words += ("--label", "engine!=wasmi", "--distinct", "owner", "--priority", "9")
+    words += ("--deadline", "60", "--attempts", "2", "--strategy", "carbon-aware")
+    assert ctl("run", module(tmp_path), *words)[0] == 0
+    (request,) = (each for each in node.requests if isinstance(each, SubmitTask))
+    assert (request.assurance, request.replicas) == ("quorum", 5)
+    assert (request.task_class, request.distinct) == ("media", ("owner",))
+    assert request.constraints == ("region=eu", "engine!=wasmi")
+    assert (request.priority, request.attempts_max) == (9, 2)
+    assert request.strategy == "carbon-aware"
+    assert request.deadline_ms > 1_700_000_000_000
+
+
 def test_run_reads_standard_input(
     live: Path, ctl: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,7 +354,7 @@ def test_the_same_nonce_is_the_same_task(
         (("run", "m.wasm", "--replicas", "65"), "at most 64"),
         (("run", "m.wasm", "--replicas", "-1"), "is not a number"),
         (("run", "m.wasm", "--timeout", "soon"), "is not a number of seconds"),
-        (("run", "m.wasm", "--assurance", "total"), "invalid choice"),
+        (("run", "m.wasm", "--assurance", "total"), "is none of none, audited"),
         (("run",), "required: MODULE.wasm"),
         ((), "required: COMMAND"),
         (("explode",), "invalid choice: 'explode'"),

@@ -43,6 +43,7 @@ class DeskNode:
             "status": self.status,
             "nodes": self.nodes,
             "task.submit": self.submit,
+            "task.quote": self.quote,
             "task.list": self.list_tasks,
             "task.show": self.show,
             "task.wait": self.wait,
@@ -246,6 +247,23 @@ class DeskNode:
             accepting=False,
         )
         return replies.Nodes(self_id=NODE, nodes=(node,))
+
+    async def quote(self, request: requests.QuoteTask) -> replies.Quote:
+        self.requests.append(request)
+        replicas = request.replicas or 2
+        fee = (request.gas_max or 1_000) * (request.price_msat_per_mgas or 1)
+        return replies.Quote(
+            assurance=request.assurance,
+            replicas=replicas,
+            replicas_max=replicas,
+            gas_max=request.gas_max or 1_000,
+            slot_fee_msat=fee,
+            likely_msat=fee * replicas,
+            escrow_msat=fee * (replicas + 1),
+            reserve_msat=fee,
+            balance_msat=10**9,
+            ask_above_msat=1_000_000,
+        )
 
     async def submit(self, request: requests.SubmitTask) -> replies.Submitted:
         self.requests.append(request)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trio
+from msgspec.structs import replace
 
 from ambientd import __version__
 from ambientd.api import replies, requests
@@ -20,6 +21,7 @@ from ambientd.api.pegging import Pegging
 from ambientd.api.seating import Seating
 from ambientd.api.standing import standing
 from ambientd.api.story import tell
+from ambientd.api.terms import check_limits, quote_of, spec_of
 from ambientd.api.troubles import LogSeen, convicted, troubles_of
 from ambientd.api.views import (
     name_of,
@@ -37,12 +39,11 @@ from ambientd.errors import ConfigError, LocalProtocolError, StoreError, UsageEr
 from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import RecordRejected, TaskAdmitted
-from ambientd.model.base import NodeId, TaskId
+from ambientd.model.base import DIGEST_BYTES, Digest, NodeId, TaskId
 from ambientd.model.record import Admit, Cancel
-from ambientd.model.task import TERMINAL, Assurance, TaskSpec, TaskState
+from ambientd.model.task import TERMINAL, TaskSpec, TaskState
 from ambientd.node.event import BodiesProposed
 from ambientd.ports.keys import DrawSecret
-from ambientd.rules.auditing import replicas_for
 from ambientd.rules.rewards import escrow_msat
 from ambientd.runtime.backup import write_backup
 from ambientd.runtime.news import is_about_a_task
@@ -55,15 +56,6 @@ TASK_ID_BYTES = 32
 ADMIT_DEADLINE_S = 30.0
 ADMIT_MS = 600_000
 CANCEL_DEADLINE_S = 30.0
-COLLUDERS_PERMILLE = 200
-"""A quorum that nobody has told the size of is large enough for so many colluders."""
-
-REPLICAS_BY_DEFAULT = {
-    Assurance.NONE: 1,
-    Assurance.REPLICATED: 2,
-    Assurance.AUDITED: 1,
-    Assurance.QUORUM: replicas_for(COLLUDERS_PERMILLE),
-}
 BATCH_DEADLINE_S = 30.0
 
 
@@ -230,43 +222,23 @@ class Desk:
         return hint_on_means(self._id) if is_short else ""
 
     async def _spec(self, request: requests.SubmitTask) -> TaskSpec:
-        limits, execution = self._owner.config.limits, self._owner.config.execution
-        for name, data, most in (
-            ("module", request.module, limits.module_bytes_max),
-            ("input", request.input, limits.input_bytes_max),
-        ):
-            if len(data) > most:
-                msg = f"the {name} has {len(data)} bytes, this node takes {most}"
-                raise OperationError("too_large", msg, "raise it under [limits] in config.toml")
-        if request.output_bytes_max > limits.output_bytes_max:
-            asked, most = request.output_bytes_max, limits.output_bytes_max
-            msg = f"an output of {asked} bytes is asked for, this node takes {most}"
-            raise OperationError("too_large", msg, "raise it under [limits] in config.toml")
-        for name, asked, most in (
-            ("gas", request.gas_max, execution.gas_max),
-            ("memory", request.memory_bytes_max, execution.memory_bytes_max),
-            ("wall-clock time", request.wall_ms_max, execution.wall_ms_max),
-        ):
-            if asked > most:
-                msg = f"a {name} limit of {asked} is asked for, this node executes up to {most}"
-                hint = "ask for less; other nodes may allow more: see [execution] in config.toml"
-                raise OperationError("too_large", msg, hint)
-        assurance = _assurance(request.assurance)
-        default = REPLICAS_BY_DEFAULT[assurance]
-        price = self._state.genesis.rules.price_msat_per_mgas_min
-        return TaskSpec(
-            module=await self._parts.blobs.put(request.module),
-            input=await self._parts.blobs.put(request.input),
-            module_size_bytes=len(request.module),
-            input_size_bytes=len(request.input),
-            gas_max=request.gas_max or execution.gas_max,
-            memory_bytes_max=request.memory_bytes_max or execution.memory_bytes_max,
-            wall_ms_max=request.wall_ms_max or execution.wall_ms_max,
-            output_bytes_max=request.output_bytes_max or min(limits.output_bytes_max, 16 << 20),
-            assurance=assurance,
-            replicas=request.replicas or default,
-            price_msat_per_mgas=request.price_msat_per_mgas or price,
-        )
+        config, blobs = self._owner.config, self._parts.blobs
+        check_limits(request, config, len(request.module), len(request.input))
+        module, data = await blobs.put(request.module), await blobs.put(request.input)
+        spec = spec_of(request, config, self._state.genesis.rules, module, data)
+        sizes = {
+            "module_size_bytes": len(request.module),
+            "input_size_bytes": len(request.input),
+        }
+        return replace(spec, **sizes)
+
+    async def quote(self, request: requests.QuoteTask) -> replies.Quote:
+        """Say what a task would cost; nothing is submitted."""
+        config = self._owner.config
+        check_limits(request, config, request.module_size_bytes, request.input_size_bytes)
+        nothing = Digest(bytes(DIGEST_BYTES))
+        spec = spec_of(request, config, self._state.genesis.rules, nothing, nothing)
+        return quote_of(spec, self._state, self._id, config.limits.spend_unasked_msat_max)
 
     def _check_room(self) -> None:
         """Refuse a task while too many of this node's are unfinished."""
@@ -489,12 +461,3 @@ class Desk:
         digits = name[: len(name) // 2 * 2]
         start = b"" if name.strip(string.hexdigits) else bytes.fromhex(digits)
         return (task for task, _ in self._state.tasks() if task.startswith(start))
-
-
-def _assurance(name: str) -> Assurance:
-    try:
-        return Assurance[name.upper()]
-    except KeyError:
-        names = ", ".join(each.name.lower() for each in Assurance)
-        msg = f"{name!r} is no assurance"
-        raise OperationError("invalid", msg, f"choose one of {names}") from None

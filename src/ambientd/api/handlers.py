@@ -14,6 +14,7 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.STATUS.name: desk.status,
         operations.NODES.name: desk.nodes,
         operations.TASK_SUBMIT.name: desk.submit,
+        operations.TASK_QUOTE.name: desk.quote,
         operations.TASK_LIST.name: desk.list_tasks,
         operations.TASK_SHOW.name: desk.show_task,
         operations.TASK_WAIT.name: desk.wait_for_task,

@@ -57,6 +57,7 @@ PING = Operation("ping", requests.Ping, replies.Pong)
 STATUS = Operation("status", requests.GetStatus, replies.Status)
 NODES = Operation("nodes", requests.ListNodes, replies.Nodes)
 TASK_SUBMIT = Operation("task.submit", requests.SubmitTask, replies.Submitted)
+TASK_QUOTE = Operation("task.quote", requests.QuoteTask, replies.Quote)
 TASK_LIST = Operation("task.list", requests.ListTasks, replies.Tasks)
 TASK_SHOW = Operation("task.show", requests.ShowTask, replies.Task)
 TASK_WAIT = Operation(
@@ -96,6 +97,7 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         STATUS,
         NODES,
         TASK_SUBMIT,
+        TASK_QUOTE,
         TASK_LIST,
         TASK_SHOW,
         TASK_WAIT,

@@ -36,8 +36,37 @@ class ListNodes(Request, frozen=True):
     """Who is in the cluster?"""
 
 
-class SubmitTask(Request, frozen=True):
-    """Execute a module on an input. Zero means: the node's default.
+Word = Annotated[str, Meta(max_length=64)]
+
+
+class Terms(Request, frozen=True, kw_only=True):
+    """What a task may use, and who shall work on it. Zero and nothing mean: the node's default.
+
+    A quorum that names no replicas is large enough for `colluders_permille`. Constraints are
+    `KEY=VALUE` or `KEY!=VALUE`; `deadline_ms` is a time, 0 for none.
+    """
+
+    assurance: str = "replicated"
+    replicas: Annotated[int, Meta(ge=0, le=64)] = 0
+    colluders_permille: Annotated[int, Meta(ge=0, le=500)] = 0
+    gas_max: Count = 0
+    memory_bytes_max: Count = 0
+    wall_ms_max: Count = 0
+    output_bytes_max: Count = 0
+    price_msat_per_mgas: Count = 0
+    task_class: Word = ""
+    constraints: Annotated[
+        tuple[Annotated[str, Meta(max_length=128)], ...], Meta(max_length=8)
+    ] = ()
+    distinct: Annotated[tuple[Word, ...], Meta(max_length=4)] | None = None
+    priority: Annotated[int, Meta(ge=0, le=9)] = 4
+    deadline_ms: Count = 0
+    attempts_max: Count = 0
+    strategy: Word = ""
+
+
+class SubmitTask(Terms, frozen=True, kw_only=True):
+    """Execute a module on an input.
 
     The same nonce, module, input and terms are the same task, submitted once however often
     it is asked; an empty nonce always makes a new task.
@@ -45,14 +74,14 @@ class SubmitTask(Request, frozen=True):
 
     module: Annotated[bytes, Meta(min_length=8)]
     input: bytes = b""
-    assurance: str = "replicated"
-    replicas: Annotated[int, Meta(ge=0, le=64)] = 0
-    gas_max: Count = 0
-    memory_bytes_max: Count = 0
-    wall_ms_max: Count = 0
-    output_bytes_max: Count = 0
-    price_msat_per_mgas: Count = 0
     nonce: Annotated[bytes, Meta(max_length=64)] = b""
+
+
+class QuoteTask(Terms, frozen=True):
+    """What would a task of these terms cost?"""
+
+    module_size_bytes: Count = 1
+    input_size_bytes: Count = 0
 
 
 class ListTasks(Request, frozen=True):

@@ -134,11 +134,16 @@ def tell(text: str) -> None:
     sys.stderr.flush()
 
 
+def is_terminal() -> bool:
+    """Tell whether somebody sits at standard input."""
+    return sys.stdin.isatty()
+
+
 def confirm(question: str, *, is_sure: bool) -> bool:
     """Ask before something that cannot be undone; raise UsageError where nobody can answer."""
     if is_sure:
         return True
-    if not sys.stdin.isatty():
+    if not is_terminal():
         raise UsageError("standard input is no terminal to ask at; if you are sure, add --yes")
     sys.stderr.write(f"{printable(question)} [y/N] ")
     sys.stderr.flush()

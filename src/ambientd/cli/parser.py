@@ -8,11 +8,11 @@ from ambientd.cli.parsing import add_common as _add_common
 from ambientd.cli.parsing import command as _command
 from ambientd.cli.parsing import count as _count
 from ambientd.cli.parsing import group as _group
-from ambientd.cli.parsing import positive as _positive
 from ambientd.cli.parsing import seconds as _seconds
 from ambientd.cli.parsing import size as _size
 from ambientd.cli.peg_parsers import add_peg
 from ambientd.cli.proof_parsers import add_anchor, add_blame, add_headers, add_witness
+from ambientd.cli.run_parser import add_run
 
 _DESCRIPTION = "Drive a node of an Ambient mesh: submit tasks, look around, check receipts."
 _EPILOG = """\
@@ -28,7 +28,7 @@ def build_parser() -> Parser:
     _add_common(parser, data_dir=chosen, as_json=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
     _add_looking(commands)
-    _add_run(commands)
+    add_run(commands)
     _add_task(commands)
     _add_receipt(commands)
     add_blame(commands)
@@ -57,60 +57,6 @@ def _add_looking(commands: object) -> None:
     )
     add_anchor(commands)
     _command(commands, "version", "node_commands:version", "print the version")
-
-
-def _add_run(commands: object) -> None:
-    run = _command(commands, "run", "run_command:run", "execute a module on the mesh")
-    run.add_argument("module", metavar="MODULE.wasm", help="a WebAssembly module")
-    run.add_argument(
-        "--input", metavar="FILE", help="the input; - is standard input (default: none)"
-    )
-    run.add_argument(
-        "--assurance",
-        choices=("none", "replicated"),
-        default="replicated",
-        help="how the task is verified (default: replicated)",
-    )
-    run.add_argument(
-        "--replicas",
-        type=_positive,
-        default=0,
-        metavar="K",
-        help="executions to compare (default: 2, without assurance 1)",
-    )
-    run.add_argument(
-        "--gas-max",
-        type=_positive,
-        default=0,
-        metavar="N",
-        help="gas it may use (default: [execution] gas_max of this node)",
-    )
-    run.add_argument(
-        "--price",
-        type=_count,
-        default=0,
-        metavar="N",
-        help="millisatoshi for a million gas (default: the least that the cluster takes)",
-    )
-    run.add_argument(
-        "--nonce",
-        metavar="HEX",
-        help="same nonce, module, input and terms: same task, executed once (default: random)",
-    )
-    run.add_argument("--output", metavar="FILE", help="put the output there (default: print it)")
-    run.add_argument("--receipt", metavar="FILE", help="put the receipt there")
-    run.add_argument("--no-wait", action="store_true", help="print the task's id and leave")
-    run.add_argument(
-        "--wait-anchor", action="store_true", help="wait until the receipt is in a Bitcoin block"
-    )
-    run.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=120.0,
-        metavar="S",
-        help="seconds to wait for the end of the task, and as long again for --wait-anchor "
-        "(default: 120)",
-    )
 
 
 def _add_task(commands: object) -> None:

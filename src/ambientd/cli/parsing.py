@@ -63,6 +63,17 @@ def group(commands: object, name: str, text: str) -> object:
     return parser.add_subparsers(metavar="COMMAND", required=True, dest="subcommand")
 
 
+def assurance(text: str) -> tuple[str, int]:
+    """Read how a task is verified: a level's name, and a quorum's size or 0."""
+    level, _, size_text = text.partition(":")
+    if level not in {"none", "audited", "replicated", "quorum"} or (
+        size_text and level != "quorum"
+    ):
+        msg = f"{text!r} is none of none, audited, replicated, quorum and quorum:K"
+        raise argparse.ArgumentTypeError(msg)
+    return level, positive(size_text) if ":" in text else 0
+
+
 def count(text: str) -> int:
     """Read a whole number."""
     if not (text.isascii() and text.isdigit()) or len(text) > 19:

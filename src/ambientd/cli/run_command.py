@@ -2,14 +2,18 @@
 
 import os
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
 from ambientd.cli.console import (
     CommonArguments,
     check_writable,
+    confirm,
     connect,
+    in_sat,
+    in_words,
+    is_terminal,
     print_bytes,
     print_json,
     print_line,
@@ -32,8 +36,15 @@ class RunArguments(CommonArguments, Protocol):
 
     module: str
     input: str | None
-    assurance: str
+    assurance: tuple[str, int]
     replicas: int
+    task_class: str
+    labels: list[str]
+    distinct: list[str] | None
+    priority: int
+    deadline: float
+    attempts: int
+    strategy: str
     gas_max: int
     price: int
     nonce: str | None
@@ -42,12 +53,16 @@ class RunArguments(CommonArguments, Protocol):
     no_wait: bool
     wait_anchor: bool
     timeout: float
+    yes: bool
 
 
 def run(arguments: RunArguments) -> ExitCode:
     """Execute a module on the mesh."""
     request = _request(arguments)
     with connect(arguments) as client:
+        if not _is_wanted(arguments, client, request):
+            tell("ambientctl: nothing was submitted")
+            return ExitCode.FAILED
         submitted = client.call(operations.TASK_SUBMIT, request)
         tell(f"task {submitted.task_id} {'is known already' if submitted.known else 'accepted'}")
         if arguments.no_wait:
@@ -68,11 +83,15 @@ def _request(arguments: RunArguments) -> requests.SubmitTask:
     if arguments.no_wait and (arguments.output or arguments.receipt or arguments.wait_anchor):
         msg = "--no-wait gives no output and no receipt; leave the other options away"
         raise UsageError(msg)
-    if arguments.assurance == "none" and arguments.replicas > 1:
-        msg = "--assurance none takes one replica; leave --replicas away or choose replicated"
+    level, size = arguments.assurance
+    if level in {"none", "audited"} and arguments.replicas > 1:
+        msg = f"--assurance {level} takes one replica; leave --replicas away or choose replicated"
         raise UsageError(msg)
-    if arguments.replicas > 64:
-        msg = f"--replicas {arguments.replicas}: at most 64 can be asked for"
+    if size and arguments.replicas:
+        raise UsageError("--assurance quorum:K says how many replicas; leave --replicas away")
+    replicas = size or arguments.replicas
+    if replicas > 64:
+        msg = f"--replicas {replicas}: at most 64 can be asked for"
         raise UsageError(msg)
     module = read_module(arguments.module)
     data = read_file(arguments.input, "input") if arguments.input else b""
@@ -82,11 +101,61 @@ def _request(arguments: RunArguments) -> requests.SubmitTask:
     return requests.SubmitTask(
         module=module,
         input=data,
-        assurance=arguments.assurance,
-        replicas=arguments.replicas,
+        assurance=level,
+        replicas=replicas,
         gas_max=arguments.gas_max,
         price_msat_per_mgas=arguments.price,
+        task_class=arguments.task_class,
+        constraints=tuple(arguments.labels),
+        distinct=None if arguments.distinct is None else tuple(arguments.distinct),
+        priority=arguments.priority,
+        deadline_ms=_deadline_ms(arguments.deadline),
+        attempts_max=arguments.attempts,
+        strategy=arguments.strategy,
         nonce=_nonce(arguments.nonce),
+    )
+
+
+def _deadline_ms(seconds: float) -> int:
+    return int((time.time() + seconds) * 1000) if seconds else 0  # noqa: TID251
+
+
+def _is_wanted(arguments: RunArguments, client: Client, request: requests.SubmitTask) -> bool:
+    """Say what the task may cost and who sees it, and ask whether that is meant.
+
+    Where nobody can be asked, small amounts are spent: a script that runs much says --yes.
+    """
+    terms: dict[str, Any] = {
+        name: getattr(request, name) for name in requests.Terms.__struct_fields__
+    }
+    terms["module_size_bytes"] = len(request.module)
+    terms["input_size_bytes"] = len(request.input)
+    quote = client.call(operations.TASK_QUOTE, requests.QuoteTask(**terms))
+    can_ask = is_terminal() and arguments.input != "-"
+    if not (can_ask or arguments.yes) and quote.escrow_msat > quote.ask_above_msat:
+        held, most = in_sat(quote.escrow_msat), in_sat(quote.ask_above_msat)
+        msg = (
+            f"the task holds {held}, and nobody can be asked about more than {most} "
+            "([limits] spend_unasked_msat_max); if you are sure, add --yes"
+        )
+        raise UsageError(msg)
+    for line in cost_lines(quote):
+        tell(line)
+    return not can_ask or confirm("submit it?", is_sure=arguments.yes)
+
+
+def cost_lines(quote: replies.Quote) -> tuple[str, ...]:
+    """Say what a task costs in the worst case and usually, and what everybody learns."""
+    each = f"{in_sat(quote.slot_fee_msat)} for each replica that uses all {quote.gas_max:,} gas"
+    if quote.replicas_max > quote.replicas:
+        each += f", {in_words(quote.replicas_max, 'replica')} where no trusted worker is free"
+    reserve = "an audit" if quote.replicas_max == 1 else "referees"
+    return (
+        f"cost: {in_sat(quote.likely_msat)} expected at most, "
+        f"{in_words(quote.replicas, 'replica')}: {each}",
+        f"held until it ends: {in_sat(quote.escrow_msat)} of {in_sat(quote.balance_msat)}, "
+        f"{in_sat(quote.reserve_msat)} of it for {reserve}; what is not used comes back",
+        "workers see the module and the input in the clear",
     )
 
 
@@ -210,6 +279,6 @@ def _report_unfinished(arguments: RunArguments, task_id: str) -> None:
             "gas": None,
             "output_sha256": None,
             "receipt": None,
-            "replicas": arguments.replicas or None,
+            "replicas": arguments.assurance[1] or arguments.replicas or None,
         }
     )

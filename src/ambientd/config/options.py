@@ -363,6 +363,17 @@ class LimitOptions(Options, frozen=True):
     tasks_pending_max: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Unfinished tasks this node submits at once.")
     ] = 10_000
+    spend_unasked_msat_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**53 - 1,
+            description=(
+                "What one task may hold of this node's credits where `ambientctl run` has no "
+                "terminal to ask at, in msat; more needs --yes."
+            ),
+        ),
+    ] = 1_000_000
     peers_max: Annotated[
         int, Meta(ge=1, le=10_000, description="Peers connected at the same time.")
     ] = 128

@@ -1,0 +1,151 @@
+"""What a caller asks for, as a specification, and what that may cost."""
+
+import re
+
+from ambientd.api import replies, requests
+from ambientd.api.operations import OperationError
+from ambientd.config.options import Config
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.genesis import Rules
+from ambientd.model.task import DEFAULT_CLASS, Assurance, Constraint, TaskSpec
+from ambientd.rules.auditing import is_trusted, replicas_for
+from ambientd.rules.rewards import escrow_msat, premium_msat, slot_fee_msat
+from ambientd.rules.terms import terms_fault
+
+COLLUDERS_PERMILLE = 200
+"""A quorum that nobody has told the size of is large enough for so many colluders."""
+
+DISTINCT_BY_DEFAULT = ("owner", "region")
+OUTPUT_BYTES_BY_DEFAULT = 16 << 20
+_CONSTRAINT = re.compile(r"([^=!]+)(!?=)([^=]+)")
+
+
+def check_limits(request: requests.Terms, config: Config, module: int, data: int) -> None:
+    """Refuse what this node would not execute itself; raise OperationError."""
+    limits, execution = config.limits, config.execution
+    for name, size_bytes, most in (
+        ("module", module, limits.module_bytes_max),
+        ("input", data, limits.input_bytes_max),
+    ):
+        if size_bytes > most:
+            msg = f"the {name} has {size_bytes} bytes, this node takes {most}"
+            raise OperationError("too_large", msg, "raise it under [limits] in config.toml")
+    if request.output_bytes_max > limits.output_bytes_max:
+        asked, most = request.output_bytes_max, limits.output_bytes_max
+        msg = f"an output of {asked} bytes is asked for, this node takes {most}"
+        raise OperationError("too_large", msg, "raise it under [limits] in config.toml")
+    for name, asked, most in (
+        ("gas", request.gas_max, execution.gas_max),
+        ("memory", request.memory_bytes_max, execution.memory_bytes_max),
+        ("wall-clock time", request.wall_ms_max, execution.wall_ms_max),
+    ):
+        if asked > most:
+            msg = f"a {name} limit of {asked} is asked for, this node executes up to {most}"
+            hint = "ask for less; other nodes may allow more: see [execution] in config.toml"
+            raise OperationError("too_large", msg, hint)
+
+
+def spec_of(
+    request: requests.Terms, config: Config, rules: Rules, module: Digest, data: Digest
+) -> TaskSpec:
+    """Give the specification that a caller means, with this node's defaults.
+
+    Only `terms_fault` says whether the cluster takes it; sizes are for the caller to fill in.
+    """
+    limits, execution = config.limits, config.execution
+    assurance = _assurance(request.assurance)
+    replicas = request.replicas or _replicas(assurance, request.colluders_permille)
+    is_compared = assurance is not Assurance.NONE
+    distinct = DISTINCT_BY_DEFAULT if request.distinct is None and is_compared else request.distinct
+    return TaskSpec(
+        module=module,
+        input=data,
+        module_size_bytes=1,
+        input_size_bytes=0,
+        gas_max=request.gas_max or execution.gas_max,
+        memory_bytes_max=request.memory_bytes_max or execution.memory_bytes_max,
+        wall_ms_max=request.wall_ms_max or execution.wall_ms_max,
+        output_bytes_max=request.output_bytes_max
+        or min(limits.output_bytes_max, OUTPUT_BYTES_BY_DEFAULT),
+        assurance=assurance,
+        replicas=replicas,
+        price_msat_per_mgas=request.price_msat_per_mgas or rules.price_msat_per_mgas_min,
+        task_class=request.task_class or DEFAULT_CLASS,
+        constraints=tuple(map(_constraint, request.constraints)),
+        distinct=distinct or (),
+        priority=request.priority,
+        deadline_ms=request.deadline_ms,
+        attempts_max=request.attempts_max,
+        strategy=request.strategy,
+    )
+
+
+def quote_of(
+    spec: TaskSpec, state: LedgerState, node: NodeId, ask_above_msat: int
+) -> replies.Quote:
+    """Say what a task may cost, and what is likely; raise OperationError for what nobody takes."""
+    rules = state.genesis.rules
+    fault = terms_fault(spec, rules, state.meta.time_ms)
+    if fault is not None:
+        raise OperationError("invalid", fault)
+    fee = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas)
+    held = escrow_msat(
+        spec.gas_max, spec.price_msat_per_mgas, spec.replicas_max, rules.audit_permille
+    )
+    likely = spec.replicas_max
+    if spec.assurance is Assurance.AUDITED and _anybody_trusted(spec, state, node):
+        likely = 1
+    premium = premium_msat(fee, rules.audit_permille) if likely == 1 else 0
+    return replies.Quote(
+        assurance=spec.assurance.name.lower(),
+        replicas=likely,
+        replicas_max=spec.replicas_max,
+        gas_max=spec.gas_max,
+        slot_fee_msat=fee,
+        likely_msat=likely * fee + premium,
+        escrow_msat=held,
+        reserve_msat=held - spec.replicas_max * fee,
+        balance_msat=state.balance_msat(node),
+        ask_above_msat=ask_above_msat,
+    )
+
+
+def _anybody_trusted(spec: TaskSpec, state: LedgerState, submitter: NodeId) -> bool:
+    now_ms = state.meta.time_ms
+    return any(
+        is_trusted(state.reputations.of(node, spec.task_class, now_ms).streak)
+        for node in state.fit_nodes()
+        if node != submitter
+    )
+
+
+def _replicas(assurance: Assurance, colluders_permille: int) -> int:
+    match assurance:
+        case Assurance.NONE | Assurance.AUDITED:
+            return 1
+        case Assurance.REPLICATED:
+            return 2
+        case Assurance.QUORUM:
+            try:
+                return replicas_for(colluders_permille or COLLUDERS_PERMILLE)
+            except ValueError as error:
+                raise OperationError("invalid", str(error)) from error
+
+
+def _assurance(name: str) -> Assurance:
+    try:
+        return Assurance[name.upper()]
+    except KeyError:
+        names = ", ".join(each.name.lower() for each in Assurance)
+        msg = f"{name!r} is no assurance"
+        raise OperationError("invalid", msg, f"choose one of {names}") from None
+
+
+def _constraint(text: str) -> Constraint:
+    found = _CONSTRAINT.fullmatch(text)
+    if found is None:
+        msg = f"{text!r} asks for nothing that a node can be"
+        raise OperationError("invalid", msg, "write KEY=VALUE or KEY!=VALUE")
+    key, sign, value = found.groups()
+    return Constraint(key=key, value=value, is_excluded=sign == "!=")

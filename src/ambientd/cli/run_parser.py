@@ -1,0 +1,117 @@
+"""The command that executes a module on the mesh, its options and help texts."""
+
+from ambientd.cli.parsing import Parser, assurance, command, count, positive, seconds
+
+
+def add_run(commands: object) -> None:
+    """Add `run`."""
+    run = command(commands, "run", "run_command:run", "execute a module on the mesh")
+    run.add_argument("module", metavar="MODULE.wasm", help="a WebAssembly module")
+    run.add_argument(
+        "--input", metavar="FILE", help="the input; - is standard input (default: none)"
+    )
+    _add_choices(run)
+    run.add_argument(
+        "--gas-max",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="gas it may use (default: [execution] gas_max of this node)",
+    )
+    run.add_argument(
+        "--price",
+        type=count,
+        default=0,
+        metavar="N",
+        help="millisatoshi for a million gas (default: the least that the cluster takes)",
+    )
+    run.add_argument(
+        "--nonce",
+        metavar="HEX",
+        help="same nonce, module, input and terms: same task, executed once (default: random)",
+    )
+    run.add_argument("--output", metavar="FILE", help="put the output there (default: print it)")
+    run.add_argument("--receipt", metavar="FILE", help="put the receipt there")
+    run.add_argument("--no-wait", action="store_true", help="print the task's id and leave")
+    run.add_argument(
+        "--wait-anchor", action="store_true", help="wait until the receipt is in a Bitcoin block"
+    )
+    run.add_argument(
+        "--timeout",
+        type=seconds,
+        default=120.0,
+        metavar="S",
+        help="seconds to wait for the end of the task, and as long again for --wait-anchor "
+        "(default: 120)",
+    )
+    run.add_argument("--yes", action="store_true", help="do not ask first")
+
+
+def _add_choices(run: Parser) -> None:
+    """Add who shall work on the task, and how that is verified."""
+    run.add_argument(
+        "--assurance",
+        metavar="LEVEL",
+        type=assurance,
+        default=("replicated", 0),
+        help="how the task is verified: none, audited, replicated, quorum or quorum:K, whose K is "
+        "by default enough for one in five who collude (default: replicated)",
+    )
+    run.add_argument(
+        "--replicas",
+        type=positive,
+        default=0,
+        metavar="K",
+        help="executions to compare (default: 2 when replicated)",
+    )
+    run.add_argument(
+        "--class",
+        dest="task_class",
+        default="",
+        metavar="NAME",
+        help="the sort of task it is, of those the cluster knows (default: general)",
+    )
+    run.add_argument(
+        "--label",
+        dest="labels",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="only on nodes that are this, or are not: KEY!=VALUE; of owner, region, kind, engine "
+        "and the owners' own labels",
+    )
+    run.add_argument(
+        "--distinct",
+        action="append",
+        metavar="KEY",
+        help="replicas differ in this label, where nodes allow (default: owner and region)",
+    )
+    run.add_argument(
+        "--priority",
+        type=int,
+        choices=range(10),
+        default=4,
+        metavar="N",
+        help="0 to 9: each step counts as a minute of waiting (default: 4)",
+    )
+    run.add_argument(
+        "--deadline",
+        type=seconds,
+        default=0.0,
+        metavar="S",
+        help="give up, and get the fee back, if not all have answered in S seconds",
+    )
+    run.add_argument(
+        "--attempts",
+        type=count,
+        default=0,
+        metavar="N",
+        help="workers to try for each replica (default: the cluster's)",
+    )
+    run.add_argument(
+        "--strategy",
+        default="",
+        metavar="NAME",
+        help="weighted, round-robin, least-loaded, latency-aware or carbon-aware (default: the "
+        "cluster's)",
+    )
