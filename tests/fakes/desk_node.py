@@ -12,6 +12,7 @@ import trio
 
 from ambientd.api import operations, peg_values, replies, requests
 from ambientd.api.local_socket import Handler, SocketLimits, serve_local_socket
+from ambientd.api.quotes import Quote
 
 NODE = "a1" * 32
 LIAR = "b2" * 32
@@ -248,11 +249,11 @@ class DeskNode:
         )
         return replies.Nodes(self_id=NODE, nodes=(node,))
 
-    async def quote(self, request: requests.QuoteTask) -> replies.Quote:
+    async def quote(self, request: requests.QuoteTask) -> Quote:
         self.requests.append(request)
         replicas = request.replicas or 2
         fee = (request.gas_max or 1_000) * (request.price_msat_per_mgas or 1)
-        return replies.Quote(
+        return Quote(
             assurance=request.assurance,
             replicas=replicas,
             replicas_max=replicas,

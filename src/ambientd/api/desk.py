@@ -18,6 +18,7 @@ from ambientd.api.invitation import check_addresses, make_token, stays_on_this_m
 from ambientd.api.log_updates import LogUpdates
 from ambientd.api.operations import OperationError, match_id
 from ambientd.api.pegging import Pegging
+from ambientd.api.quotes import Quote
 from ambientd.api.seating import Seating
 from ambientd.api.standing import standing
 from ambientd.api.story import tell
@@ -232,7 +233,7 @@ class Desk:
         }
         return replace(spec, **sizes)
 
-    async def quote(self, request: requests.QuoteTask) -> replies.Quote:
+    async def quote(self, request: requests.QuoteTask) -> Quote:
         """Say what a task would cost; nothing is submitted."""
         config = self._owner.config
         check_limits(request, config, request.module_size_bytes, request.input_size_bytes)

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from ambientd.api import peg_values, replies, requests
+from ambientd.api.quotes import Quote
 from ambientd.errors import AmbientError
 
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -57,7 +58,7 @@ PING = Operation("ping", requests.Ping, replies.Pong)
 STATUS = Operation("status", requests.GetStatus, replies.Status)
 NODES = Operation("nodes", requests.ListNodes, replies.Nodes)
 TASK_SUBMIT = Operation("task.submit", requests.SubmitTask, replies.Submitted)
-TASK_QUOTE = Operation("task.quote", requests.QuoteTask, replies.Quote)
+TASK_QUOTE = Operation("task.quote", requests.QuoteTask, Quote)
 TASK_LIST = Operation("task.list", requests.ListTasks, replies.Tasks)
 TASK_SHOW = Operation("task.show", requests.ShowTask, replies.Task)
 TASK_WAIT = Operation(

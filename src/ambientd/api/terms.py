@@ -2,8 +2,9 @@
 
 import re
 
-from ambientd.api import replies, requests
+from ambientd.api import requests
 from ambientd.api.operations import OperationError
+from ambientd.api.quotes import Quote
 from ambientd.config.options import Config
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
@@ -81,9 +82,7 @@ def spec_of(
     )
 
 
-def quote_of(
-    spec: TaskSpec, state: LedgerState, node: NodeId, ask_above_msat: int
-) -> replies.Quote:
+def quote_of(spec: TaskSpec, state: LedgerState, node: NodeId, ask_above_msat: int) -> Quote:
     """Say what a task may cost, and what is likely; raise OperationError for what nobody takes."""
     rules = state.genesis.rules
     fault = terms_fault(spec, rules, state.meta.time_ms)
@@ -97,7 +96,7 @@ def quote_of(
     if spec.assurance is Assurance.AUDITED and _anybody_trusted(spec, state, node):
         likely = 1
     premium = premium_msat(fee, rules.audit_permille) if likely == 1 else 0
-    return replies.Quote(
+    return Quote(
         assurance=spec.assurance.name.lower(),
         replicas=likely,
         replicas_max=spec.replicas_max,

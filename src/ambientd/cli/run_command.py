@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
+from ambientd.api.quotes import Quote
 from ambientd.cli.console import (
     CommonArguments,
     check_writable,
@@ -144,7 +145,7 @@ def _is_wanted(arguments: RunArguments, client: Client, request: requests.Submit
     return not can_ask or confirm("submit it?", is_sure=arguments.yes)
 
 
-def cost_lines(quote: replies.Quote) -> tuple[str, ...]:
+def cost_lines(quote: Quote) -> tuple[str, ...]:
     """Say what a task costs in the worst case and usually, and what everybody learns."""
     each = f"{in_sat(quote.slot_fee_msat)} for each replica that uses all {quote.gas_max:,} gas"
     if quote.replicas_max > quote.replicas:

@@ -1,0 +1,21 @@
+"""What a node answers when it is asked what a task would cost."""
+
+from ambientd.api.replies import Reply
+
+
+class Quote(Reply, frozen=True):
+    """What a task may cost: `likely_msat` if it uses all its gas, `escrow_msat` in any case.
+
+    A caller that nobody can ask should not spend more than `ask_above_msat`.
+    """
+
+    assurance: str
+    replicas: int
+    replicas_max: int
+    gas_max: int
+    slot_fee_msat: int
+    likely_msat: int
+    escrow_msat: int
+    reserve_msat: int
+    balance_msat: int
+    ask_above_msat: int
