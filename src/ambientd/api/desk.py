@@ -31,7 +31,10 @@ from ambientd.api.views import (
     receipt_state,
     task_line,
     task_reply,
+    why_not,
 )
+from ambientd.api.why import explain
+from ambientd.api.why_replies import Why
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import task_id
@@ -269,6 +272,12 @@ class Desk:
         task, entry = self._find(request.task)
         abort = self._parts.node.submitter.last_abort(task)
         return task_reply(self._state, task, entry, self._chronicle.of(task), abort)
+
+    async def why(self, request: requests.ExplainTask) -> Why:
+        """Explain why a task is where it is."""
+        task, entry = self._find(request.task)
+        told = why_not(self._parts.node.submitter.last_abort(task))
+        return explain(self._state, task, entry, told)
 
     async def wait_for_task(self, request: requests.WaitForTask) -> replies.Task:
         """Answer when the task has come as far as the caller wants, or the time is over."""

@@ -17,6 +17,7 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.TASK_QUOTE.name: desk.quote,
         operations.TASK_LIST.name: desk.list_tasks,
         operations.TASK_SHOW.name: desk.show_task,
+        operations.TASK_WHY.name: desk.why,
         operations.TASK_WAIT.name: desk.wait_for_task,
         operations.TASK_CANCEL.name: desk.cancel,
         operations.TASK_OUTPUT.name: desk.output,

@@ -12,6 +12,7 @@ import msgspec
 
 from ambientd.api import peg_values, replies, requests
 from ambientd.api.quotes import Quote
+from ambientd.api.why_replies import Why
 from ambientd.errors import AmbientError
 
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -61,6 +62,7 @@ TASK_SUBMIT = Operation("task.submit", requests.SubmitTask, replies.Submitted)
 TASK_QUOTE = Operation("task.quote", requests.QuoteTask, Quote)
 TASK_LIST = Operation("task.list", requests.ListTasks, replies.Tasks)
 TASK_SHOW = Operation("task.show", requests.ShowTask, replies.Task)
+TASK_WHY = Operation("task.why", requests.ExplainTask, Why)
 TASK_WAIT = Operation(
     "task.wait", requests.WaitForTask, replies.Task, deadline_ms=WAIT_MS_MAX + DEADLINE_MS
 )
@@ -101,6 +103,7 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         TASK_QUOTE,
         TASK_LIST,
         TASK_SHOW,
+        TASK_WHY,
         TASK_WAIT,
         TASK_CANCEL,
         TASK_OUTPUT,

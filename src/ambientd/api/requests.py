@@ -97,6 +97,12 @@ class ShowTask(Request, frozen=True):
     task: TaskName
 
 
+class ExplainTask(Request, frozen=True):
+    """Why a task is where it is; an unambiguous start of its id is enough."""
+
+    task: TaskName
+
+
 class WaitForTask(Request, frozen=True):
     """Answer when the task is final (or anchored), or as it stands when the time is over.
 

@@ -82,7 +82,8 @@ def task_line(task: TaskId, entry: TaskEntry) -> TaskLine:
     )
 
 
-def _why_not(abort: HeardAbort | None) -> str:
+def why_not(abort: HeardAbort | None) -> str:
+    """Say why a worker could not finish, as it told the submitter; nothing if none told."""
     return "" if abort is None else f"{abort.worker.hex()[:12]} says: {_CAUSES[abort.cause]}"
 
 
@@ -140,7 +141,7 @@ def task_reply(
             for slot in entry.slots
         ),
         outcome=NONE if result is None else outcome_name(result.kind),
-        reason=_why_not(abort) if result is None else result.reason,
+        reason=why_not(abort) if result is None else result.reason,
         gas=None if result is None else result.gas,
         output_sha256=result.output.hex() if result is not None and has_output else None,
         output_size_bytes=result.output_size_bytes if result is not None and has_output else None,

@@ -68,6 +68,8 @@ def _add_task(commands: object) -> None:
     listed.add_argument("--state", default="", metavar="STATE", help="in this state only")
     show = _command(task, "show", "task_commands:show", "everything about a task")
     show.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
+    why = _command(task, "why", "why_command:why", "why a task is where it is")
+    why.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
     cancel = _command(
         task, "cancel", "task_commands:cancel", "take a task back before its answers are sealed"
     )

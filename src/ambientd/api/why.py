@@ -1,0 +1,167 @@
+"""Why a task is where it is: what has happened, what it waits for, whom the scheduler sees."""
+
+from collections import Counter
+
+from ambientd.api.views import name_of
+from ambientd.api.why_replies import NodeWhy, StandingCount, Why
+from ambientd.ledger.audit_entries import AuditEntry, AuditState
+from ambientd.ledger.dispute_entries import DisputeState
+from ambientd.ledger.entries import Slot, TaskEntry, audit_key
+from ambientd.ledger.state import LedgerState
+from ambientd.ledger.weighing import Standing, weigh
+from ambientd.model.base import TaskId
+from ambientd.model.task import SlotState, TaskState, Verdict
+from ambientd.rules.verdicts import quorum
+
+NODES_TOLD_MAX = 100
+"""Nodes that are named one by one, those that may get the slot first; the counts are of all."""
+
+Grounds = tuple[str, str]
+"""Why a task is in its state, and what it waits for: nothing once it has ended."""
+
+VERDICTS = {
+    Verdict.NONE: "one worker answered, as was asked for; nobody else executed it",
+    Verdict.AGREED: "every worker gave the same answer",
+    Verdict.DIVERGENT: "the answers differed, and a quorum of the committee found which is right",
+    Verdict.INCONCLUSIVE: "the answers differed, and no quorum of the committee found the same",
+}
+
+AUDITS = {
+    AuditState.AWAITING: "whether it is audited is not drawn yet",
+    AuditState.PASSED: "it was not drawn to be audited",
+    AuditState.OPEN: "it is being audited",
+    AuditState.CONFIRMED: "an audit found the same",
+    AuditState.REFUTED: "an audit found another answer: it is revoked",
+    AuditState.UNDECIDED: "an audit came to no finding",
+}
+
+
+def explain(state: LedgerState, task: TaskId, entry: TaskEntry, aborts: str) -> Why:
+    """Explain a task; `aborts` is what its workers said of executions that they could not end."""
+    weighed = weigh(state, entry) if entry.state is TaskState.PENDING else []
+    weighed.sort(key=lambda each: (list(Standing).index(each.standing), each.node))
+    counts = Counter(each.standing for each in weighed)
+    text, waits_for = _grounds(state, task, entry, counts)
+    return Why(
+        task_id=task.hex(),
+        state=entry.state.name.lower(),
+        text=f"{text}; {aborts}" if aborts else text,
+        waits_for=waits_for,
+        until_ms=_until_ms(entry),
+        counts=tuple(
+            StandingCount(standing=standing.name.lower(), nodes=number, text=standing.value)
+            for standing, number in counts.items()
+        ),
+        nodes=tuple(
+            NodeWhy(
+                node=each.node.hex(),
+                name=name_of(state, each.node),
+                standing=each.standing.name.lower(),
+                text=each.standing.value,
+                open_slots=each.open_slots,
+                capacity=each.capacity,
+            )
+            for each in weighed[:NODES_TOLD_MAX]
+        ),
+    )
+
+
+def _until_ms(entry: TaskEntry) -> int | None:
+    """Give when time ends the waiting: the next deadline of a slot, a dispute, or the task."""
+    if entry.ended_ms:
+        return None
+    ends = [ms for ms in (entry.deadline_ms, entry.spec.deadline_ms) if ms]
+    return min(ends, default=None)
+
+
+def _grounds(
+    state: LedgerState, task: TaskId, entry: TaskEntry, counts: Counter[Standing]
+) -> Grounds:
+    match entry.state:
+        case TaskState.PENDING:
+            return _pending(entry, counts)
+        case TaskState.ASSIGNED:
+            return _assigned(state, entry)
+        case TaskState.COMMITTED:
+            return _committed(state, entry)
+        case TaskState.DISPUTED:
+            return _disputed(state, task, entry)
+        case TaskState.FINAL:
+            assert entry.settlement is not None, "a final task is settled"
+            return VERDICTS[entry.settlement.verdict] + _on_audit(state, task), ""
+        case TaskState.CANCELLED:
+            return "its submitter took it back", ""
+        case TaskState.EXPIRED:
+            return _expired(entry), ""
+
+
+def _pending(entry: TaskEntry, counts: Counter[Standing]) -> Grounds:
+    waiting = _slots(entry, SlotState.WAITING)
+    which = f"slot {', '.join(str(slot.slot) for slot in waiting)} has no worker"
+    tries = max((slot.attempt for slot in waiting), default=0)
+    again = f" (attempt {tries + 1}: earlier workers did not answer in time)" if tries else ""
+    if counts[Standing.FREE]:
+        return which + again, "the next block, which gives the slot to a free node"
+    if counts[Standing.QUEUE_FULL]:
+        busy = counts[Standing.QUEUE_FULL]
+        return (
+            f"{which}{again}: every node that it is for has its queue full",
+            f"one of {busy} nodes to be done with some work",
+        )
+    return f"{which}{again}: it is for none of the nodes", "a node that can take it, or its end"
+
+
+def _assigned(state: LedgerState, entry: TaskEntry) -> Grounds:
+    working = _slots(entry, SlotState.ASSIGNED)
+    sealed = len(entry.slots) - len(working)
+    text = f"{len(working)} of {len(entry.slots)} workers have it in hand"
+    if sealed:
+        text += f", {sealed} have sealed an answer"
+    return text, f"{_workers(state, working)} to answer; then another node gets the slot"
+
+
+def _committed(state: LedgerState, entry: TaskEntry) -> Grounds:
+    sealed = _slots(entry, SlotState.COMMITTED)
+    waits_for = f"{_workers(state, sealed)} to open what they sealed; then the referees answer"
+    return "every answer is sealed, so nobody can copy one", waits_for
+
+
+def _disputed(state: LedgerState, task: TaskId, entry: TaskEntry) -> Grounds:
+    needed, row = quorum(len(state.members)), state.dispute(task)
+    if row is not None and row.game is not None:
+        game = row.game
+        stretch = f"between gas {game.low.gas_index:,} and {game.until_gas:,}"
+        text = f"the answers differ {stretch} (round {game.round + 1})"
+        if row.state is DisputeState.SEGMENT:
+            return text, f"{needed} referees to find the same of that stretch"
+        silent = [
+            entry.slots[slot]
+            for slot, trace in zip(game.parties, game.traces, strict=True)
+            if trace is None
+        ]
+        return text, f"{_workers(state, silent)} to say how the execution went there"
+    spoken = len(entry.verdicts)
+    text = f"the answers differ; {spoken} of {len(state.members)} referees have executed it"
+    return text, f"{needed} referees to find the same"
+
+
+def _on_audit(state: LedgerState, task: TaskId) -> str:
+    """Say what has become of an answer that one worker gave alone."""
+    about = state.get(audit_key(task))
+    return f"; {AUDITS[about.state]}" if isinstance(about, AuditEntry) else ""
+
+
+def _expired(entry: TaskEntry) -> str:
+    if entry.spec.deadline_ms and entry.ended_ms >= entry.spec.deadline_ms:
+        return "it was not final by the deadline that its submitter gave"
+    attempts = max((slot.attempt for slot in entry.slots), default=0)
+    least = "some answers were sealed" if entry.answered else "nobody ever sealed an answer"
+    return f"{attempts} workers in turn did not answer in time; {least}"
+
+
+def _slots(entry: TaskEntry, state: SlotState) -> list[Slot]:
+    return [slot for slot in entry.slots if slot.state is state]
+
+
+def _workers(state: LedgerState, slots: list[Slot]) -> str:
+    return ", ".join(name_of(state, slot.worker) for slot in slots)
