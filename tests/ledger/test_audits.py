@@ -4,7 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256
 from ambientd.codec.statements import audit_id, result_root, revocation_leaf
+from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.audit_entries import AuditEntry, AuditSource, AuditState
 from ambientd.ledger.audits import REOPENED_MAX
 from ambientd.ledger.awaiting import awaited_ms
@@ -322,3 +324,22 @@ def test_an_auditor_is_no_dispute_of_its_own_however_large_the_task() -> None:
     decided(cluster, audit, result())
     assert about(cluster, task).state is AuditState.CONFIRMED
     assert not cluster.state.node(worker).tombstoned
+
+
+def test_who_is_audited_hangs_on_a_beacon_that_no_state_before_it_holds() -> None:
+    cluster = TestCluster(rules=Rules(audit_window_ms=100 * WINDOW_MS, audit_permille=500))
+    tasks = [alone(cluster, nonce=b"%d" % number)[0] for number in range(16)]
+    drawn_by = []
+    for beacon in (b"one", b"another"):
+        context = BlockContext(
+            index=cluster.index + 1,
+            term=cluster.term + 1,
+            time_ms=cluster.time_ms + 100,
+            beacon=sha256(beacon),
+            proposer=cluster.node(0),
+        )
+        writes = apply_block(cluster.state, context, []).writes
+        found = {task: writes.get(audit_key(task)) for task in tasks}
+        drawn_by.append([task for task, each in found.items() if each.state is AuditState.OPEN])
+        assert 0 < len(drawn_by[-1]) < len(tasks)
+    assert drawn_by[0] != drawn_by[1]

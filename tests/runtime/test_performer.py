@@ -16,7 +16,13 @@ from ambientd.adapters.blob_files import BlobFiles
 from ambientd.codec.statements import sign_record
 from ambientd.consensus.effects import PersistSafety
 from ambientd.errors import LocalProtocolError, UnreachableError, UsageError
-from ambientd.ledger.events import LiarNamed, NodeConvicted, NodeJoined
+from ambientd.ledger.events import (
+    LiarNamed,
+    NodeConvicted,
+    NodeJoined,
+    ResultRevoked,
+    ResultSuspected,
+)
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import AT_BEGINNING
@@ -286,6 +292,19 @@ async def test_every_node_logs_who_was_convicted_by_what_and_in_which_block(
     }
     named_line = said | {"evidence": "divergent-output", "task": task.hex()[:12], "index": 7}
     assert lines == [named_line, said | {"evidence": "log", "index": 8}]
+
+
+async def test_every_node_logs_whose_results_are_suspect_or_revoked(tmp_path: Path) -> None:
+    task = TaskId(b"t" * 32)
+    async with bench(tmp_path) as place:
+        with capture_logs() as lines:
+            place.performer(Told(ResultSuspected(task, MEMBER, GUEST), 7, 1))
+            place.performer(Told(ResultRevoked(task, MEMBER, GUEST, 3), 8, 1))
+    about = {"log_level": "warning", "task": task.hex()[:12], "submitter": MEMBER.hex()[:12]}
+    assert lines == [
+        about | {"event": "result suspect", "index": 7},
+        about | {"event": "result revoked", "index": 8},
+    ]
 
 
 async def test_faults_of_ever_new_peers_fill_no_memory(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Convictions in the daemon's log: who, for what, and in which block, on every node alike."""
+"""Convictions in the daemon's log, and what they take back, on every node alike."""
 
 import structlog
 
 from ambientd.ledger.entries import EvidenceEntry, Table
-from ambientd.ledger.events import LiarNamed, NodeConvicted
+from ambientd.ledger.events import LiarNamed, NodeConvicted, ResultRevoked, ResultSuspected
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.node.effect import Told
@@ -12,7 +12,7 @@ log = structlog.get_logger("ambientd.convictions")
 
 
 def warn_of_conviction(told: Told, ledger: LedgerState) -> None:
-    """Log an event that convicts a node; say nothing of any other."""
+    """Log what convicts a node, or takes back what it answered; say nothing of anything else."""
     match told.event:
         case NodeConvicted(node=node, kind=kind):
             log.warning("node convicted", evidence=kind, **_who(node, ledger), index=told.index)
@@ -22,6 +22,17 @@ def warn_of_conviction(told: Told, ledger: LedgerState) -> None:
             who = _who(node, ledger)
             log.warning(
                 "node convicted", evidence=kind, task=task.hex()[:12], **who, index=told.index
+            )
+        case (
+            ResultSuspected(task=task, submitter=submitter)
+            | ResultRevoked(task=task, submitter=submitter)
+        ):
+            is_revoked = isinstance(told.event, ResultRevoked)
+            log.warning(
+                "result revoked" if is_revoked else "result suspect",
+                task=task.hex()[:12],
+                submitter=submitter.hex()[:12],
+                index=told.index,
             )
         case _:
             pass
