@@ -137,9 +137,13 @@ class PegChain:
                     self.spends[each.outpoint] = transaction.txid
             self.unspent.update(transaction.outpoints())
 
-    def reorganise(self, depth: int, *, drops: bool) -> None:
-        """Replace the last blocks; payments from outside are lost for ever if it drops them."""
+    def reorganise(self, depth: int, *, drops: bool, leaving: bytes = b"") -> None:
+        """Replace the last blocks, without one transaction.
+
+        Payments from outside are lost for ever if it drops them.
+        """
         undone = [each for block in self.blocks[-depth:] for each in block.txs[1:]]
+        undone = [each for each in undone if each.txid != leaving]
         del self.blocks[-depth:]
         self.unspent.clear()
         self.spends.clear()
@@ -158,6 +162,13 @@ class PegChain:
         self.waiting = {txid: each for txid, each in self.waiting.items() if txid in alive}
         for _ in range(depth + 1):
             self.mine()
+
+    def forget(self, txid: bytes) -> None:
+        """Take a transaction out of the chain's youngest blocks and out of what waits."""
+        height = self.height_of(txid)
+        if height is not None:
+            self.reorganise(len(self.blocks) - height, drops=False, leaving=txid)
+        self.waiting.pop(txid, None)
 
     def height_of(self, txid: bytes) -> int | None:
         """Find a transaction in the best chain."""

@@ -93,21 +93,34 @@ class PegWorld:
 
     def run(self) -> None:
         """Live through the seed, then let everything come to rest."""
-        for keeper in self.keepers:
-            self._say(keeper, PegAddress())
+        self._ask_for_addresses()
         for _ in range(STEPS):
             self._happen()
-            self._step()
+            self.step()
         self.is_calm = True
         for keeper in self.keepers:
             keeper.is_up = True
         self.chain.rate_sat_kvb = 1_000
         for step in range(LAST_STEPS):
             self.chain.mine()
-            self._step()
+            self.step()
             if step > CONFIRMATIONS_MIN and not self.ledger.peg_index.open_payments():
                 break
         self._check_end()
+
+    def open(self) -> None:
+        """Have a wallet and addresses, and nothing else."""
+        self._ask_for_addresses()
+        while not self.ledger.peg.wallet:
+            self.step()
+
+    def owner(self) -> Keeper:
+        """Give who has the most."""
+        return max(self.keepers, key=lambda each: self.ledger.balance_msat(each.node))
+
+    def _ask_for_addresses(self) -> None:
+        for keeper in self.keepers:
+            self._say(keeper, PegAddress())
 
     # What happens
 
@@ -148,6 +161,14 @@ class PegWorld:
         most = self.ledger.balance_msat(keeper.node) // 1_000
         amount_sat = self.dice.randint(1, most + 100)
         fee_sat = self.dice.randint(150, 2_000)
+        body = PegOut(script=PAYEE, amount_sat=amount_sat, fee_sat=fee_sat, said_ms=self._next_ms())
+        self.asked[body.said_ms] = amount_sat
+        self._say(keeper, body)
+        if self.dice.random() < 0.3:
+            self._say(keeper, body)
+
+    def withdraw(self, keeper: Keeper, amount_sat: int, fee_sat: int) -> None:
+        """Ask for a withdrawal, at times twice."""
         body = PegOut(script=PAYEE, amount_sat=amount_sat, fee_sat=fee_sat, said_ms=self._next_ms())
         self.asked[body.said_ms] = amount_sat
         self._say(keeper, body)
@@ -241,7 +262,8 @@ class PegWorld:
     def _say(self, keeper: Keeper, body: Body) -> None:
         self.proposed.append(Record(author=keeper.node, body=body, signature=bytes(64)))
 
-    def _step(self) -> None:
+    def step(self, *, checks_coins: bool = True) -> None:
+        """Let the members work, then apply a block of what they say."""
         for keeper in self.keepers:
             if keeper.is_up:
                 self._work(keeper, peg.Ticked())
@@ -271,7 +293,8 @@ class PegWorld:
                 self._check_asked(event)
             elif isinstance(event, PaymentFinal):
                 self._check_final(event)
-        self._check_coins()
+        if checks_coins:
+            self._check_coins()
 
     def _work(self, keeper: Keeper, event: peg.Event) -> None:
         """Carry out what a member decides; it may crash between any two effects."""
