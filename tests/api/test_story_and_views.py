@@ -76,6 +76,12 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     seen.setdefault("PayWaits", ledger.PayWaits(task, node, 7, 9))
     seen.setdefault("PayLost", ledger.PayLost(task, node, 7))
     seen.setdefault("PremiumPaid", ledger.PremiumPaid(task, 7))
+    seen.setdefault("WalletFormed", ledger.WalletFormed(2))
+    seen.setdefault("AddressGiven", ledger.AddressGiven(node, 3))
+    seen.setdefault("DepositCredited", ledger.DepositCredited(node, bytes(32), 1, 7))
+    seen.setdefault("PaymentVersioned", ledger.PaymentVersioned(1, 0, node))
+    seen.setdefault("PaymentSigned", ledger.PaymentSigned(1, 0))
+    seen.setdefault("PaymentFinal", ledger.PaymentFinal(1, 0, bytes(32)))
     seen.setdefault("RecordRejected", ledger.RecordRejected(node, "admit", "no", None))
     assert set(seen) == {kind.__name__ for kind in get_args(ledger.LedgerEvent)}
     for name, event in seen.items():

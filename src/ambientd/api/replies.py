@@ -469,6 +469,12 @@ class EventKind(StrEnum):
     BOND_RAISED = "bond_raised"  # node, amount_msat
     BOND_ASKED_BACK = "bond_asked_back"  # node, amount_msat, due_ms
     BOND_RETURNED = "bond_returned"  # node, amount_msat
+    WALLET_FORMED = "wallet_formed"  # wallet
+    PEG_ADDRESS_GIVEN = "peg_address_given"  # node, index
+    DEPOSIT_CREDITED = "deposit_credited"  # node, coin, amount_msat
+    PAYMENT_VERSIONED = "payment_versioned"  # payment, version
+    PAYMENT_SIGNED = "payment_signed"  # payment, version
+    PAYMENT_FINAL = "payment_final"  # payment, version, txid
     SAFE_MODE_CHANGED = "safe_mode_changed"  # node, active, reasons
 
 

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from ambientd.api.audit_story import audit_line
 from ambientd.api.dispute_story import dispute_line
+from ambientd.api.peg_story import peg_line
 from ambientd.api.replies import Event, EventKind
 from ambientd.ledger import events as ledger
 from ambientd.model.execution import OutcomeKind
@@ -76,6 +77,15 @@ def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind, str,
             | ledger.AuditUndecided()
         ):
             return [audit_line(event)]
+        case (
+            ledger.WalletFormed()
+            | ledger.AddressGiven()
+            | ledger.DepositCredited()
+            | ledger.PaymentVersioned()
+            | ledger.PaymentSigned()
+            | ledger.PaymentFinal()
+        ):
+            return [peg_line(event)]
         case (
             ledger.SlotAssigned()
             | ledger.SlotReleased()

@@ -1,0 +1,50 @@
+"""What the peg does, in words and fields."""
+
+from typing import TypeAlias, assert_never
+
+from ambientd.api.replies import EventKind
+from ambientd.ledger import events as ledger
+from ambientd.rules.bitcoin_codec import display
+
+Fields: TypeAlias = dict[str, str | int | float | bool | list[str] | None]
+PegEvent: TypeAlias = (
+    ledger.WalletFormed
+    | ledger.AddressGiven
+    | ledger.DepositCredited
+    | ledger.PaymentVersioned
+    | ledger.PaymentSigned
+    | ledger.PaymentFinal
+)
+
+
+def peg_line(event: PegEvent) -> tuple[EventKind, str, Fields]:
+    """Put one such event into words."""
+    match event:
+        case ledger.WalletFormed(wallet=wallet):
+            text = f"the members' keys make wallet {wallet} of the federation"
+            return EventKind.WALLET_FORMED, text, {"wallet": wallet}
+        case ledger.AddressGiven(node=node, index=index):
+            fields: Fields = {"node": node.hex(), "index": index}
+            return EventKind.PEG_ADDRESS_GIVEN, f"{_short(node)} has address {index}", fields
+        case ledger.DepositCredited(node=node, txid=txid, output=output, amount_msat=amount):
+            coin = f"{display(txid)}:{output}"
+            fields = {"node": node.hex(), "coin": coin, "amount_msat": amount}
+            text = f"the deposit {coin} of {amount} msat is in the balance of {_short(node)}"
+            return EventKind.DEPOSIT_CREDITED, text, fields
+        case ledger.PaymentVersioned(payment=payment, version=version):
+            return EventKind.PAYMENT_VERSIONED, *_payment(payment, version, "waits for signatures")
+        case ledger.PaymentSigned(payment=payment, version=version):
+            return EventKind.PAYMENT_SIGNED, *_payment(payment, version, "is signed by a quorum")
+        case ledger.PaymentFinal(payment=payment, version=version, txid=txid):
+            text, said = _payment(payment, version, f"is final as {display(txid)}")
+            return EventKind.PAYMENT_FINAL, text, said | {"txid": display(txid)}
+        case _:
+            assert_never(event)
+
+
+def _payment(payment: int, version: int, what: str) -> tuple[str, Fields]:
+    return f"payment {payment}, version {version}, {what}", {"payment": payment, "version": version}
+
+
+def _short(identity: bytes) -> str:
+    return identity.hex()[:12]
