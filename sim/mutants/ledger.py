@@ -67,17 +67,18 @@ def _without_label(_: object) -> object:
     return lambda *arguments: arguments[1]
 
 
-def _nobody_submits(choose: Callable[..., object]) -> object:
-    def chosen(draft: Draft, task: TaskId, slot: object, _: NodeId, *rest: object) -> object:
-        return choose(draft, task, slot, NodeId(b""), *rest)
+def _nobody_submits(suitors: Callable[..., object]) -> object:
+    def found(look_up: object, task: TaskEntry, *rest: object, is_all: bool) -> object:
+        return suitors(look_up, replace(task, submitter=NodeId(b"")), *rest, is_all=is_all)
 
-    return chosen
+    return found
 
 
 def _convicts_the_late(_: object) -> object:
-    def blame(self: Draft, node: NodeId, weight: int) -> None:
+    def blame(self: Draft, node: NodeId, task: TaskEntry, *, is_withheld: bool) -> None:
+        del task, is_withheld
         entry = self.node(node)
-        if entry is not None and weight:
+        if entry is not None:
             self.put_node(node, replace(entry, tombstoned=True, accepting=False))
 
     return blame
@@ -271,7 +272,7 @@ LEDGER_MUTANTS = (
     bug(
         "submitter-serves-itself",
         "does not leave the submitter out when it gives out slots",
-        Patch(assigning, "_choose", _nobody_submits),
+        Patch(assigning, "suitors", _nobody_submits),
     ),
     bug(
         "most-agree",

@@ -303,6 +303,16 @@ class TrioHost(Resident):
             wall_ms_max=spec.wall_ms_max,
             output_bytes_max=spec.output_bytes_max,
             price_msat_per_mgas=spec.price_msat_per_mgas,
+            task_class=spec.task_class,
+            constraints=tuple(
+                f"{each.key}{'!=' if each.is_excluded else '='}{each.value}"
+                for each in spec.constraints
+            ),
+            distinct=spec.distinct,
+            priority=spec.priority,
+            deadline_ms=spec.deadline_ms,
+            attempts_max=spec.attempts_max,
+            strategy=spec.strategy,
             nonce=wish.nonce,
         )
         while not self._is_too_late(wish):
