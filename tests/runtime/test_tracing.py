@@ -235,6 +235,22 @@ async def test_one_wrong_step_is_in_the_answer_and_in_every_trace_behind_it(
         assert right.points[1] != wrong.points[1]
 
 
+async def test_an_audit_draws_the_random_numbers_of_the_audited_task(tmp_path: Path) -> None:
+    audit = TaskId(b"a" * 32)
+    async with holder(tmp_path) as place:
+        await place.blobs.put(module("wasi"))
+        drawing = spec_of(module("wasi"), DATA)
+
+        async def output(task: TaskId, seed_task: TaskId | None) -> bytes:
+            asked = Assignment(Purpose.SLOT, task, 0, 0)
+            ended = await place.executor.execute(Execute(asked, drawing, (), seed_task), lambda: 0)
+            assert ended.report is not None, ended
+            return ended.report.result.output
+
+        assert await output(audit, TASK) == await output(TASK, None)
+        assert await output(audit, None) != await output(TASK, None)
+
+
 async def test_a_wrong_output_has_a_right_trace_up_to_its_end(tmp_path: Path) -> None:
     lies = ExecutorLies(corrupt_output=True)
     async with holder(tmp_path / "a") as honest, holder(tmp_path / "b", lies) as liar:

@@ -273,6 +273,11 @@ class TaskEntry(Value, frozen=True):
         return len(self.slots) == 1 and self.audits is None
 
     @property
+    def seed_task(self) -> TaskId | None:
+        """Give the task that an audit does again, whose random numbers it draws; None of others."""
+        return None if self.audits is None else self.audits.task
+
+    @property
     def barred(self) -> frozenset[NodeId]:
         """Give who may have no slot of this task: nobody audits itself."""
         return frozenset() if self.audits is None else frozenset({self.audits.worker})

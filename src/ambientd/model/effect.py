@@ -57,11 +57,15 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Get module and input from their holders, execute, and report an ExecutionEnded."""
+    """Get module and input from their holders, execute, and report an ExecutionEnded.
+
+    What audits an answer draws the random numbers of the task that it executes again: `seed_task`.
+    """
 
     assignment: Assignment
     spec: TaskSpec
     holders: tuple[NodeId, ...]
+    seed_task: TaskId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class TraceWanted:
     base: KnownState
     low: TracePoint
     targets: tuple[int, ...]
+    seed_task: TaskId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class SegmentWanted:
     holders: tuple[NodeId, ...]
     start: KnownState
     until_gas: int
+    seed_task: TaskId | None = None
 
 
 @dataclass(frozen=True, slots=True)

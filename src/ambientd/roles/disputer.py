@@ -162,7 +162,8 @@ class Disputer:
         workers = (slot.worker for slot in entry.slots if slot.worker)
         holders = (entry.submitter, *sorted(entry.barred), *workers)
         stretch = Stretch(game.low, game.until_gas, game.claims)
-        wanted = TraceWanted(place, entry.spec, holders, base, game.low, targets(stretch))
+        cuts, seed_task = targets(stretch), entry.seed_task
+        wanted = TraceWanted(place, entry.spec, holders, base, game.low, cuts, seed_task)
         unsigned = Trace(
             task=place.task,
             party=self._id,

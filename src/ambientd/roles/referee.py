@@ -159,9 +159,10 @@ class Referee:
         workers = (slot.worker for slot in entry.slots if slot.worker)
         holders = (entry.submitter, *sorted(entry.barred), *workers)
         if work.place.purpose is Purpose.REFEREE or game is None:
-            return [Execute(work.place, entry.spec, holders)]
+            return [Execute(work.place, entry.spec, holders, entry.seed_task)]
         start = _offered(game, work.tries)
-        return [SegmentWanted(work.place, entry.spec, holders, start, game.until_gas)]
+        until_gas, seed_task = game.until_gas, entry.seed_task
+        return [SegmentWanted(work.place, entry.spec, holders, start, until_gas, seed_task)]
 
     def _found(
         self, work: Work, finding: DisputeStep | DisputeSegment, now: int

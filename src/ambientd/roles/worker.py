@@ -65,6 +65,7 @@ class Work:
     open_wanted: bool = False
     sends: int = 0
     due_ms: int = 0
+    seed_task: TaskId | None = None
 
 
 class Worker:
@@ -187,8 +188,9 @@ class Worker:
         place = Assignment(Purpose.SLOT, task, slot, attempt)
         # Who answered first may have module and input when the submitter has gone.
         holders = (entry.submitter, *sorted(entry.barred))
-        self._works[task, slot] = Work(place, entry.spec, holders, due_ms=now)
-        return [Execute(place, entry.spec, holders)]
+        work = Work(place, entry.spec, holders, due_ms=now, seed_task=entry.seed_task)
+        self._works[task, slot] = work
+        return [_execute(work)]
 
     def _want_open(self, task: TaskId) -> None:
         for key, work in self._works.items():
@@ -213,7 +215,7 @@ class Worker:
                 continue
             if work.phase is Phase.ABORTED:
                 self._works[key] = replace(work, phase=Phase.EXECUTING)
-                effects.append(Execute(work.assignment, work.spec, work.holders))
+                effects.append(_execute(work))
                 continue
             effects.append(self._delivery(work))
             self._works[key] = replace(work, sends=work.sends + 1, due_ms=now + RESEND_MS)
@@ -235,3 +237,7 @@ class Worker:
     def _require_coordinator(self) -> NodeId:
         assert self._coordinator is not None
         return self._coordinator
+
+
+def _execute(work: Work) -> Execute:
+    return Execute(work.assignment, work.spec, work.holders, work.seed_task)

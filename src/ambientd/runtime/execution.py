@@ -180,7 +180,8 @@ class Executor:
             outcome, prepared_hash = prepared, Digest(bytes(32))
         else:
             prepared_hash = Digest(prepared.prepared)
-            limits, seed = limits_of(spec), seed_of(effect.assignment.task)
+            limits = limits_of(spec)
+            seed = seed_of(effect.seed_task or effect.assignment.task)
             outcome = await self._pool.execute(prepared, data, limits, seed)
             if isinstance(outcome, ExecutionResult):
                 call = PausableCall(module, data, limits, seed)

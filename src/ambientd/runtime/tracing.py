@@ -85,7 +85,9 @@ class Tracer:
         if module is None or data is None:
             reason = "module or input could not be fetched from any holder"
             raise _stopped(reason, AbortCause.NOT_FETCHED)
-        return PausableCall(module, data, limits_of(spec), seed_of(effect.assignment.task))
+        return PausableCall(
+            module, data, limits_of(spec), seed_of(effect.seed_task or effect.assignment.task)
+        )
 
     async def _trace(self, effect: TraceWanted, run: PausingRun) -> TraceMade:
         stray_gas = self._lies.wrong_step_gas
