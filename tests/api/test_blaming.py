@@ -18,10 +18,11 @@ from ambientd.api.operations import OperationError
 from ambientd.api.requests import ExportBlame, ListBlames
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256
+from ambientd.codec.statements import audit_id
 from ambientd.ledger.entries import EvidenceEntry, Table
 from ambientd.ledger.events import NodeConvicted
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.blame import BlameFile, Contradiction, WrongStep
+from ambientd.model.blame import BlameFile, Contradiction, WrongResult, WrongStep
 from ambientd.model.record import Admit, Fraud
 from ambientd.node.effect import Told
 from ambientd.rules.blame_check import check_blame_file
@@ -30,6 +31,7 @@ from ambientd.runtime.news import News
 from ambientd.runtime.store_writer import StoreWriter
 from tests.fakes.memory_store import MemoryStore
 from tests.ledger.cluster import UNTIL_MS, TestCluster, result
+from tests.ledger.test_audits import ALL, alone, decided, drawn
 from tests.rules import blames
 from tests.rules.blames import DATA, SUM
 from tests.rules.receipts import LIE, divergent
@@ -189,3 +191,19 @@ async def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
         assert not (await desk.blames(ListBlames())).blames[0].exportable
         with pytest.raises(OperationError, match="is forgotten here"):
             await exported(desk, gone)
+
+
+async def test_a_lie_that_an_audit_found_is_exported_with_the_audits_findings(
+    tmp_path: Path,
+) -> None:
+    cluster = TestCluster(rules=ALL)
+    task, worker = alone(cluster, lie=True)
+    drawn(cluster)
+    audit = audit_id(task, 0)
+    cluster.work(audit)
+    decided(cluster, audit, result())
+    async with blaming(cluster, tmp_path) as desk:
+        file = await exported(desk, worker)
+    assert isinstance(file.evidence, WrongResult)
+    assert {verdict.task for verdict in file.evidence.verdicts} == {audit}
+    assert check_blame_file(encode(file), pinned=cluster.id).valid

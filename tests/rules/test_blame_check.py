@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
-from ambientd.codec.statements import sign_segment, sign_trace, sign_verdict
+from ambientd.codec.statements import audit_id, sign_segment, sign_trace, sign_verdict
+from ambientd.model.base import TaskId
 from ambientd.model.blame import BlameFile, Contradiction, WrongResult, WrongStep
 from ambientd.model.dispute import BEGINNING, TracePoint
 from ambientd.rules.blame_check import BlameReport, check_blame_file, state_of
@@ -97,6 +98,22 @@ def test_a_small_quorum_or_one_from_no_committee_convicts_nobody() -> None:
     guest = sign_verdict(CLUSTER.signer(40), TASK, evidence.verdicts[0].result)
     strangers = replace(evidence, verdicts=(*evidence.verdicts[:2], guest))
     assert failed(check(replace(wrong_result(), evidence=strangers))) == ["referees"]
+
+
+def test_the_findings_of_an_audit_are_about_the_task_that_it_executes_again() -> None:
+    evidence, found = result_(wrong_result()), blames.right().result()
+
+    def found_in(*tasks: TaskId) -> BlameReport:
+        verdicts = tuple(
+            sign_verdict(CLUSTER.signer(number), task, found)
+            for number, task in zip(blames.REFEREES, tasks, strict=True)
+        )
+        return check(replace(wrong_result(), evidence=replace(evidence, verdicts=verdicts)))
+
+    first, second = audit_id(TASK, 0), audit_id(TASK, 1)
+    assert found_in(second, second, second).valid
+    assert failed(found_in(first, second, second)) == ["referees"]
+    assert failed(found_in(*[audit_id(TASK, 16)] * 3)) == ["referees"]
 
 
 def test_referees_who_found_what_was_claimed_convict_nobody() -> None:
