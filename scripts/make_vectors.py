@@ -48,6 +48,7 @@ from ambientd.model.task import Assurance, Constraint
 from ambientd.rules.auditing import is_audited, lone_permille, replicas_for
 from ambientd.rules.notes import note_text, signed_note
 from ambientd.rules.receipt_check import check_receipt_file
+from scripts import audit_vectors
 from scripts.dispute_vectors import disputes
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import OUTPUT, UNTIL_MS, TestCluster, result, spec
@@ -532,6 +533,7 @@ DOCUMENTS = {
     "accounts": accounts,
     "receipts": receipts,
     "audits": audits,
+    "lone-answers": audit_vectors.vectors,
     "blame": blames.vectors,
     "peg": peg,
     "disputes": disputes,
