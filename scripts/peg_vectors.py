@@ -20,12 +20,12 @@ def cluster() -> TestCluster:
 def document(
     scene: TestCluster, block: Callable[..., None], blocks: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Live through a deposit and a withdrawal, and write them down."""
+    """Live through a peg-in and a peg-out, and write them down."""
     assert isinstance(scene, PegCluster)
     genesis_root = scene.state.root.hex()
     block(*(scene.key(number) for number in range(4)))
     block(*((number, PegAddress()) for number in range(4)))
-    word = scene.deposit(1, 200_000)
+    word = scene.peg_in(1, 200_000)
     block((0, word), (1, word))
     block((2, word), (3, word))
     block((1, scene.out(150_000)), (1, scene.out(500_000)))

@@ -2,7 +2,7 @@
 
 After every block of the log reserves equal liabilities and what was booked. No reorganisation is
 deeper than what members wait for, so at any time every coin that the ledger holds is on the chain,
-or on its way there again. In the end every withdrawal is paid exactly once.
+or on its way there again. In the end every peg-out is paid exactly once.
 `python -m sim.pegs FIRST LAST` runs it.
 """
 
@@ -127,7 +127,7 @@ class PegWorld:
     def _happen(self) -> None:
         chances = (
             (30, self._mine),
-            (12, self._deposit),
+            (12, self._peg_in),
             (10, self._withdraw),
             (5, self._raise_fee),
             (5, self._reorganise),
@@ -147,7 +147,7 @@ class PegWorld:
         for _ in range(self.dice.randint(1, 4)):
             self.chain.mine()
 
-    def _deposit(self) -> None:
+    def _peg_in(self) -> None:
         index, ledger = self.ledger.peg_index, self.ledger
         addresses = [at for at, _ in index.addresses()]
         if index.wallets and addresses:
@@ -168,7 +168,7 @@ class PegWorld:
             self._say(keeper, body)
 
     def withdraw(self, keeper: Keeper, amount_sat: int, fee_sat: int) -> None:
-        """Ask for a withdrawal, at times twice."""
+        """Ask for a peg-out, at times twice."""
         body = PegOut(script=PAYEE, amount_sat=amount_sat, fee_sat=fee_sat, said_ms=self._next_ms())
         self.asked[body.said_ms] = amount_sat
         self._say(keeper, body)
@@ -316,8 +316,8 @@ class PegWorld:
                     self._work(keeper, self._signed(keeper, effect))
                 case peg.SendPayment(raw=raw):
                     self.chain.send(raw)
-                case peg.LookForDeposits(places=places):
-                    for found in self._deposits(places):
+                case peg.LookForPegIns(places=places):
+                    for found in self._peg_ins(places):
                         self._work(keeper, found)
                 case peg.LookForPayment(number=number, txids=names):
                     for version, name in enumerate(names):
@@ -342,10 +342,10 @@ class PegWorld:
             signatures.append(secp256k1.sign(keeper.child(coin.index), digest))
         return peg.VersionSigned(effect.number, effect.version, tuple(signatures))
 
-    def _deposits(self, places: tuple[peg.Place, ...]) -> list[peg.DepositSeen]:
+    def _peg_ins(self, places: tuple[peg.Place, ...]) -> list[peg.PegInSeen]:
         wanted = {place.script: place for place in places}
         return [
-            peg.DepositSeen(wanted[output.script], outpoint.index, self.chain.proof(outpoint.txid))
+            peg.PegInSeen(wanted[output.script], outpoint.index, self.chain.proof(outpoint.txid))
             for outpoint, output in sorted(
                 self.chain.unspent.items(), key=lambda each: (each[0].txid, each[0].index)
             )
@@ -357,14 +357,14 @@ class PegWorld:
     def _check_asked(self, event: PaymentVersioned) -> None:
         if event.said_ms in self.paid:
             raise InvariantViolation(
-                "a withdrawal is paid once",
+                "a peg-out is paid once",
                 f"one request to withdraw is payment {event.payment} as well",
             )
         self.paid.add(event.said_ms)
         entry = self.ledger.peg_payment(event.payment)
         if entry is None or entry.payment.amount_sat != self.asked[event.said_ms]:
             raise InvariantViolation(
-                "a withdrawal is paid as asked",
+                "a peg-out is paid as asked",
                 f"payment {event.payment} is not what was asked for",
             )
 
@@ -404,7 +404,7 @@ class PegWorld:
                 raise InvariantViolation(
                     "one version is mined", f"{len(mined)} versions of payment {number} are mined"
                 )
-            if payment.kind is PaymentKind.WITHDRAWAL and entry.final is None:
+            if payment.kind is PaymentKind.PEG_OUT and entry.final is None:
                 raise InvariantViolation("payments come to an end", f"payment {number} has no end")
         for coin, name in self.chain.spends.items():
             entry_of = self.ledger.peg_coin(coin.txid, coin.index)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from ambientd.codec import secp256k1
-from ambientd.ledger import peg_deposits, peg_payments, peg_wallets
+from ambientd.ledger import peg_ins, peg_payments, peg_wallets
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import coin_key
 from ambientd.ledger.peg_wallets import PegDraft
@@ -33,7 +33,7 @@ def _outpoint(coin: PegCoin) -> Outpoint:
 
 
 def _forgets(_: object) -> object:
-    """Let spent deposits be forgotten, with their coins."""
+    """Let spent peg-ins be forgotten, with their coins."""
 
     def spend(peg: PegDraft, outpoint: Outpoint) -> None:
         peg.draft.drop(coin_key(outpoint.txid, outpoint.index))
@@ -47,7 +47,7 @@ def _deaf(put_moves: Callable[..., None]) -> object:
 
 
 PEG_MUTANTS: dict[str, tuple[Patch, ...]] = {
-    "one-word-credits": (Patch(peg_deposits, "is_seen_by_quorum", always(True)),),
+    "one-word-credits": (Patch(peg_ins, "is_seen_by_quorum", always(True)),),
     "one-word-ends": (Patch(peg_payments, "is_seen_by_quorum", always(True)),),
     "coins-unreserved": (Patch(PegDraft, "begin", _spends_nothing),),
     "change-forgotten": (Patch(peg_payments, "own_output", always(None)),),

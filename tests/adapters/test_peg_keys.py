@@ -10,7 +10,7 @@ from ambientd.codec import secp256k1
 from ambientd.codec.digest import sha256
 from ambientd.errors import ConfigError
 from ambientd.rules.peg_payments import digests
-from tests.rules.peg import coin, compact, wallet, withdrawal
+from tests.rules.peg import coin, compact, peg_out, wallet
 
 
 @pytest.mark.parametrize("passphrase", ["", "correct horse"])
@@ -55,7 +55,7 @@ async def test_a_seed_signs_as_embit_does() -> None:
     assert signer.key == root.get_public_key().serialize()
     assert signer.chain_code == root.chain_code
     ours = wallet(1, 1)
-    payment = withdrawal(ours, (coin(50_000, 5), coin(60_000, 0, number=2)), 100_000, 900)
+    payment = peg_out(ours, (coin(50_000, 5), coin(60_000, 0, number=2)), 100_000, 900)
     signatures = await signer.sign(payment, 0, {1: ours})
     for spent, digest, signature in zip(
         payment.coins, digests(payment, 0, {1: ours}), signatures, strict=True

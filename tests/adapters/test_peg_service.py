@@ -1,4 +1,4 @@
-"""The peg on a real chain: deposit, credit, withdrawal, a higher fee, another committee."""
+"""The peg on a real chain: peg-in, credit, peg-out, a higher fee, another committee."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -86,12 +86,12 @@ async def test_a_cluster_of_play_credits_says_so() -> None:
         await office(TestCluster()).address(GetPegAddress())
 
 
-async def test_a_withdrawal_is_decided_on_at_the_rate_that_was_asked_for() -> None:
+async def test_a_peg_out_is_decided_on_at_the_rate_that_was_asked_for() -> None:
     cluster, chain = opened(), Chain()
     cluster.fund(1, 200_000)
     desk = office(cluster, chain=chain)
     made = await desk.withdraw(Withdraw(address=ELSEWHERE, amount_sat=150_000, rate_msat_vb=3_000))
-    assert (made.payment, made.kind, made.state) == (1, "withdrawal", "signing")
+    assert (made.payment, made.kind, made.state) == (1, "peg-out", "signing")
     assert made.fee_sat == pytest.approx(3 * 222, abs=30)
     assert (made.signatures, made.needed) == (0, 3)
     raised = await desk.raise_fee(RaiseFee(payment=1, fee_sat=5_000))
@@ -99,10 +99,10 @@ async def test_a_withdrawal_is_decided_on_at_the_rate_that_was_asked_for() -> No
     with pytest.raises(OperationError, match="or more"):
         await desk.raise_fee(RaiseFee(payment=1, fee_sat=5_001))
     cluster.finish(1, 1)
-    cluster.block((0, cluster.deposit(1, 70_000)))
+    cluster.block((0, cluster.peg_in(1, 70_000)))
     listed = await desk.list_own(ListPeg())
     assert [each.state for each in listed.payments] == ["final"]
-    assert sorted((each.state, each.members) for each in listed.deposits) == [
+    assert sorted((each.state, each.members) for each in listed.peg_ins) == [
         ("claimed", 1),
         ("counted", 0),
     ]

@@ -15,21 +15,21 @@ def test_an_address_is_shown_with_what_to_know_of_it(live: Path, ctl: Ctl) -> No
     assert code == 0
     assert "bcrt1qexample" in out
     assert "10,000 sat; less is lost" in out
-    assert "ask again before each deposit" in err
+    assert "ask again before each peg-in" in err
     assert json.loads(ctl("peg", "address", "--json")[1])["index"] == 1
 
 
-def test_deposits_and_payments_are_listed(live: Path, ctl: Ctl, node: DeskNode) -> None:
+def test_peg_ins_and_payments_are_listed(live: Path, ctl: Ctl, node: DeskNode) -> None:
     code, out, _ = ctl("peg", "deposits")
     assert code == 0
     for part in ("seen by 2", "counted", "60,000 sat", "signing (1 of 3)", "cc" * 32):
         assert part in out
-    assert len(json.loads(ctl("peg", "deposits", "--json")[1])["deposits"]) == 2
+    assert len(json.loads(ctl("peg", "deposits", "--json")[1])["peg_ins"]) == 2
     node.is_poor = True
     assert "nothing has come in" in ctl("peg", "deposits")[1]
 
 
-def test_a_withdrawal_asks_first_and_goes_out_as_said(live: Path, ctl: Ctl, node: DeskNode) -> None:
+def test_a_peg_out_asks_first_and_goes_out_as_said(live: Path, ctl: Ctl, node: DeskNode) -> None:
     words = ("peg", "withdraw", "bcrt1qexample", "20000", "--rate", "1.5")
     assert ctl(*words)[0] == 2, "no terminal to ask at"
     assert node.requests == []

@@ -116,7 +116,7 @@ class DeskNode:
     def _payment(self, fee_sat: int) -> peg_values.PaymentInfo:
         return peg_values.PaymentInfo(
             payment=7,
-            kind="withdrawal",
+            kind="peg-out",
             state="signing",
             amount_sat=20_000,
             fee_sat=fee_sat,
@@ -128,14 +128,14 @@ class DeskNode:
 
     async def peg_list(self, request: peg_values.ListPeg) -> peg_values.PegList:
         if self.is_poor:
-            return peg_values.PegList(deposits=(), payments=())
-        seen = peg_values.DepositInfo(
+            return peg_values.PegList(peg_ins=(), payments=())
+        seen = peg_values.PegInInfo(
             outpoint="dd:0", value_sat=50_000, wallet=2, state="claimed", members=2
         )
-        counted = peg_values.DepositInfo(
+        counted = peg_values.PegInInfo(
             outpoint="ee:1", value_sat=60_000, wallet=1, state="counted", members=0
         )
-        return peg_values.PegList(deposits=(seen, counted), payments=(self._payment(400),))
+        return peg_values.PegList(peg_ins=(seen, counted), payments=(self._payment(400),))
 
     async def peg_withdraw(self, request: peg_values.Withdraw) -> peg_values.PaymentInfo:
         self.requests.append(request)

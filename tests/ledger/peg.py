@@ -68,7 +68,7 @@ class PegCluster(TestCluster):
     grant_msat: int = 0
     bond_msat: int = 0
     said_ms: int = 0
-    deposits: int = 0
+    peg_ins: int = 0
 
     def apply(self, signed: list[Record], *, after_ms: int = 100) -> list[LedgerEvent]:
         events = super().apply(signed, after_ms=after_ms)
@@ -103,11 +103,11 @@ class PegCluster(TestCluster):
         wallets = self.state.peg_index.wallets
         return locking_script(wallets[wallet or self.state.peg.wallet], index)
 
-    def deposit(self, number: int, value_sat: int, wallet: int | None = None) -> PegIn:
-        """Give a member's word on a fresh deposit."""
-        self.deposits += 1
+    def peg_in(self, number: int, value_sat: int, wallet: int | None = None) -> PegIn:
+        """Give a member's word on a fresh peg-in."""
+        self.peg_ins += 1
         wallet = wallet or self.state.peg.wallet
-        raw = paying(self.script(number, wallet), value_sat, self.deposits)
+        raw = paying(self.script(number, wallet), value_sat, self.peg_ins)
         return PegIn(node=self.node(number), wallet=wallet, output=0, proof=proof_of(raw))
 
     def quorum(self) -> range:
@@ -117,7 +117,7 @@ class PegCluster(TestCluster):
         return self.block(*((member, body) for member in self.quorum()))
 
     def fund(self, number: int, value_sat: int) -> list[LedgerEvent]:
-        return self.all_say(self.deposit(number, value_sat))
+        return self.all_say(self.peg_in(number, value_sat))
 
     def out(self, amount_sat: int, fee_sat: int = 500, script: bytes = PAYEE) -> PegOut:
         return PegOut(script=script, amount_sat=amount_sat, fee_sat=fee_sat, said_ms=self.next_ms())

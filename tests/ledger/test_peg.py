@@ -12,14 +12,14 @@ from ambientd.codec.statements import sign_record
 from ambientd.ledger.admission import is_admissible
 from ambientd.ledger.events import (
     AddressGiven,
-    DepositCredited,
     PaymentFinal,
     PaymentSigned,
     PaymentVersioned,
+    PegInCredited,
     WalletFormed,
 )
 from ambientd.ledger.peg import reserves_sat
-from ambientd.ledger.peg_deposits import CLAIMS_MAX, DEPOSIT_FEE_SAT, DEPOSIT_MIN_SAT
+from ambientd.ledger.peg_ins import CLAIMS_MAX, PEG_IN_FEE_SAT, PEG_IN_MIN_SAT
 from ambientd.ledger.peg_payments import SWEEP_PATIENCE_MS, VERSIONS_MAX
 from ambientd.model.genesis import Rules
 from ambientd.model.peg import CoinState, PaymentKind
@@ -101,35 +101,35 @@ def test_play_credits_are_never_withdrawn() -> None:
         assert "play credits" in said
 
 
-def test_a_deposit_is_credited_once_when_a_quorum_has_seen_it() -> None:
+def test_a_peg_in_is_credited_once_when_a_quorum_has_seen_it() -> None:
     cluster = opened()
-    word = cluster.deposit(1, 100_000)
+    word = cluster.peg_in(1, 100_000)
     assert cluster.block((0, word), (1, word)) == []
     outpoint = decode_transaction(word.proof.raw_tx).txid
-    amount_msat = (100_000 - DEPOSIT_FEE_SAT) * 1_000
-    credited = DepositCredited(cluster.node(1), outpoint, 0, amount_msat)
+    amount_msat = (100_000 - PEG_IN_FEE_SAT) * 1_000
+    credited = PegInCredited(cluster.node(1), outpoint, 0, amount_msat)
     assert cluster.block((0, word), (2, word)) == [credited]
     assert cluster.block((0, word), (3, word), (2, word)) == []
     assert cluster.state.balance_msat(cluster.node(1)) == amount_msat
-    assert cluster.state.meta.fee_pool_msat == DEPOSIT_FEE_SAT * 1_000
+    assert cluster.state.meta.fee_pool_msat == PEG_IN_FEE_SAT * 1_000
     assert reserves_sat(cluster.state) == 100_000
 
 
 def test_a_minority_makes_no_money() -> None:
     cluster = opened()
-    word = cluster.deposit(1, 100_000)
+    word = cluster.peg_in(1, 100_000)
     cluster.block((0, word), (1, word))
     cluster.block((0, word), (1, word))
     assert cluster.state.balance_msat(cluster.node(1)) == 0
     assert reserves_sat(cluster.state) == 0
 
 
-def test_what_is_no_deposit_is_refused() -> None:
+def test_what_is_no_peg_in_is_refused() -> None:
     cluster = opened()
     cluster.block(cluster.join(GUEST))
-    word = cluster.deposit(1, 100_000)
+    word = cluster.peg_in(1, 100_000)
     strange = paying(PAYEE, 100_000)
-    small = cluster.deposit(1, DEPOSIT_MIN_SAT - 1)
+    small = cluster.peg_in(1, PEG_IN_MIN_SAT - 1)
     shallow = replace(word, proof=proof_of(word.proof.raw_tx, confirmations=5))
     moved = replace(word, proof=replace(word.proof, siblings=(bytes(32),)))
     for author, body, reason in (
@@ -149,18 +149,18 @@ def test_what_is_no_deposit_is_refused() -> None:
     assert reserves_sat(cluster.state) == 0
 
 
-def test_one_liar_fills_nobodys_memory_with_deposits() -> None:
+def test_one_liar_fills_nobodys_memory_with_peg_ins() -> None:
     cluster = opened()
     for _ in range(CLAIMS_MAX):
-        cluster.block((3, cluster.deposit(3, 50_000)))
-    fresh = cluster.deposit(3, 50_000)
+        cluster.block((3, cluster.peg_in(3, 50_000)))
+    fresh = cluster.peg_in(3, 50_000)
     [said] = rejections(cluster.block((3, fresh)))
     assert "wait" in said
     assert cluster.all_say(fresh), "others go on"
     assert cluster.state.peg_node(cluster.node(0)).claims == 0
 
 
-def test_a_withdrawal_is_signed_sent_and_booked() -> None:
+def test_a_peg_out_is_signed_sent_and_booked() -> None:
     cluster = opened()
     cluster.fund(1, 200_000)
     body = cluster.out(150_000, fee_sat=700)
@@ -231,7 +231,7 @@ def test_an_overdraw_in_one_block_pays_once() -> None:
     assert cluster.state.peg.payments == 1
 
 
-def test_two_withdrawals_never_spend_one_coin() -> None:
+def test_two_peg_outs_never_spend_one_coin() -> None:
     cluster = opened()
     cluster.fund(1, 200_000)
     cluster.fund(2, 300_000)
@@ -342,14 +342,14 @@ def test_coins_follow_the_committee_and_the_pool_pays() -> None:
     assert sweep.kind is PaymentKind.SWEEP
     assert (len(sweep.coins), sweep.change_wallet) == (2, 2)
     fee_sat = sweep.fees_sat[0]
-    assert cluster.state.meta.fee_pool_msat == 2 * DEPOSIT_FEE_SAT * 1_000 - fee_sat * 1_000
+    assert cluster.state.meta.fee_pool_msat == 2 * PEG_IN_FEE_SAT * 1_000 - fee_sat * 1_000
     cluster.finish(1)
     assert cluster.all_say(cluster.seen(1)) == []
     assert cluster.state.peg_index.held_sat() == {2: 500_000 - fee_sat}
     assert cluster.wallet.threshold == 4
 
 
-def test_a_withdrawal_under_way_ends_though_the_committee_changes() -> None:
+def test_a_peg_out_under_way_ends_though_the_committee_changes() -> None:
     cluster = opened()
     cluster.fund(1, 200_000)
     cluster.block((1, cluster.out(100_000)))
@@ -365,10 +365,10 @@ def test_a_withdrawal_under_way_ends_though_the_committee_changes() -> None:
     assert sweep.coins[0].index == 0
 
 
-def test_a_late_deposit_is_brought_over_before_it_is_credited() -> None:
+def test_a_late_peg_in_is_brought_over_before_it_is_credited() -> None:
     cluster = opened()
     rotate(cluster, GUEST)
-    word = cluster.deposit(1, 100_000, wallet=1)
+    word = cluster.peg_in(1, 100_000, wallet=1)
     events = cluster.block(*((member, word) for member in range(4)))
     assert kinds(events) == [PaymentVersioned]
     assert cluster.balance_sat(1) == 0
@@ -377,7 +377,7 @@ def test_a_late_deposit_is_brought_over_before_it_is_credited() -> None:
     cluster.block(*(cluster.signed(member, 1) for member in range(3)))
     cluster.block(*((member, cluster.seen(1)) for member in range(4)))
     fee_sat = late.fees_sat[0]
-    assert cluster.balance_sat(1) == 100_000 - fee_sat - DEPOSIT_FEE_SAT
+    assert cluster.balance_sat(1) == 100_000 - fee_sat - PEG_IN_FEE_SAT
     assert cluster.state.peg_index.held_sat() == {2: 100_000 - fee_sat}
     assert cluster.block((0, word), (1, word)) == [], "not credited twice"
 
@@ -385,7 +385,7 @@ def test_a_late_deposit_is_brought_over_before_it_is_credited() -> None:
 def test_an_earlier_committee_makes_no_credits_out_of_its_own_coins() -> None:
     cluster = opened()
     rotate(cluster, GUEST)
-    word = cluster.deposit(1, 10_000_000, wallet=1)
+    word = cluster.peg_in(1, 10_000_000, wallet=1)
     cluster.block(*((member, word) for member in range(4)))
     assert cluster.balance_sat(1) == 0, "they may take it back before it is brought over"
     [said] = rejections(cluster.block((1, cluster.out(1_000_000))))
@@ -454,9 +454,9 @@ def test_the_peg_comes_back_from_a_store_as_it_was() -> None:
     assert ours.wallets == theirs.wallets
 
 
-def test_spent_deposits_are_remembered() -> None:
+def test_spent_peg_ins_are_remembered() -> None:
     cluster = opened()
-    word = cluster.deposit(1, 200_000)
+    word = cluster.peg_in(1, 200_000)
     cluster.all_say(word)
     cluster.block((1, cluster.out(100_000)))
     cluster.finish(1)

@@ -59,20 +59,20 @@ def test_bitcoin_comes_in_and_goes_out_and_the_books_agree(mesh: Cluster) -> Non
     pay(mesh.root, asked(daemon, "address")["address"], 500_000)
 
     def counted() -> bool:
-        return any(each["state"] == "counted" for each in asked(daemon, "deposits")["deposits"])
+        return any(each["state"] == "counted" for each in asked(daemon, "deposits")["peg_ins"])
 
-    mesh.until(counted, "the deposit counts", 60)
+    mesh.until(counted, "the peg-in counts", 60)
     away = mesh.daemons.pop()
     away.kill()
     assert ctl(daemon, "withdraw", "1nonsense", "100000", "--yes").returncode == 2
     payment = asked(daemon, "withdraw", PAYEE, "200000", "--yes")
-    assert (payment["kind"], payment["needed"]) == ("withdrawal", 3)
+    assert (payment["kind"], payment["needed"]) == ("peg-out", 3)
 
     def final() -> bool:
         [found] = asked(daemon, "deposits")["payments"]
         return found["state"] == "final"
 
-    mesh.until(final, "the withdrawal is final", 60)
+    mesh.until(final, "the peg-out is final", 60)
     away.start()
     mesh.daemons.append(away)
     audit = asked(daemon, "audit")

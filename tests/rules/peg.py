@@ -40,11 +40,11 @@ def coin(value_sat: int, index: int = 5, number: int = 1, wallet: int = 1) -> Pe
     )
 
 
-def withdrawal(
+def peg_out(
     own: PegWallet, coins: tuple[PegCoin, ...], amount_sat: int, *fees_sat: int
 ) -> PegPayment:
     return PegPayment(
-        kind=PaymentKind.WITHDRAWAL,
+        kind=PaymentKind.PEG_OUT,
         node=NodeId(sha256(b"payee")),
         amount_sat=amount_sat,
         script=PAYEE,

@@ -32,17 +32,15 @@ from ambientd.rules.peg_payments import (
     txid,
 )
 from ambientd.rules.peg_script import keys_of, locking_script, witness_script
-from tests.rules.peg import PAYEE, coin, root_key, signed_by, wallet, withdrawal
+from tests.rules.peg import PAYEE, coin, peg_out, root_key, signed_by, wallet
 
 
 @pytest.mark.parametrize(
     ("threshold", "count", "vsize"), [(2, 3, 189), (3, 5, 223), (7, 10, 339), (11, 15, 453)]
 )
-def test_a_withdrawal_has_the_size_that_was_measured(
-    threshold: int, count: int, vsize: int
-) -> None:
+def test_a_peg_out_has_the_size_that_was_measured(threshold: int, count: int, vsize: int) -> None:
     ours = wallet(threshold, count)
-    payment = withdrawal(ours, (coin(1_000_000),), 400_000, 2_000)
+    payment = peg_out(ours, (coin(1_000_000),), 400_000, 2_000)
     signed = signed_transaction(
         payment, 0, {1: ours}, signed_by(list(range(threshold)), payment, 0, {1: ours})
     )
@@ -65,7 +63,7 @@ def test_other_programs_read_and_sign_the_same(
     ours = wallet(3, 5)
     coins = tuple(coin(value, index=n, number=n + 1) for n, value in enumerate(values))
     amount_sat = sum(values) - (CHANGE_MIN_SAT if has_change else 0)
-    payment = withdrawal(ours, coins, amount_sat, 3_000, 4_000)
+    payment = peg_out(ours, coins, amount_sat, 3_000, 4_000)
     for version in (0, 1):
         _compare(payment, version, {1: ours}, missing)
     assert txid(payment, 0) != txid(payment, 1)
@@ -111,7 +109,7 @@ def _compare(
 
 def test_too_few_signatures_make_no_transaction() -> None:
     ours = wallet(3, 4)
-    payment = withdrawal(ours, (coin(50_000), coin(60_000, number=2)), 100_000, 1_000)
+    payment = peg_out(ours, (coin(50_000), coin(60_000, number=2)), 100_000, 1_000)
     signatures = signed_by([0, 1, 2], payment, 0, {1: ours})
     signatures[1].popitem()
     assert signed_transaction(payment, 0, {1: ours}, signatures) is None
@@ -119,7 +117,7 @@ def test_too_few_signatures_make_no_transaction() -> None:
 
 def test_a_signature_with_its_other_s_is_refused() -> None:
     ours = wallet(1, 1)
-    payment = withdrawal(ours, (coin(50_000),), 40_000, 1_000)
+    payment = peg_out(ours, (coin(50_000),), 40_000, 1_000)
     [digest] = digests(payment, 0, {1: ours})
     [[(key, good)]] = [list(each.items()) for each in signed_by([0], payment, 0, {1: ours})]
     high = secp256k1.ORDER - int.from_bytes(good[32:], "big")
@@ -131,7 +129,7 @@ def test_a_signature_with_its_other_s_is_refused() -> None:
 
 def test_every_version_spends_the_same_and_returns_the_same() -> None:
     ours = wallet(3, 4)
-    payment = withdrawal(ours, (coin(50_000), coin(60_000, number=2)), 70_000, 1_000, 9_000)
+    payment = peg_out(ours, (coin(50_000), coin(60_000, number=2)), 70_000, 1_000, 9_000)
     first, second = (decode_transaction(base_transaction(payment, each)) for each in (0, 1))
     assert [each.outpoint for each in first.inputs] == [each.outpoint for each in second.inputs]
     assert first.outputs[1] == second.outputs[1]
@@ -143,14 +141,14 @@ def test_every_version_spends_the_same_and_returns_the_same() -> None:
 @pytest.mark.parametrize("kind", [PaymentKind.SWEEP, PaymentKind.LATE])
 def test_a_sweep_has_one_output_which_bears_the_fee(kind: PaymentKind) -> None:
     ours = wallet(3, 4)
-    payment = replace(withdrawal(ours, (coin(50_000),), 0, 700), kind=kind, script=b"")
+    payment = replace(peg_out(ours, (coin(50_000),), 0, 700), kind=kind, script=b"")
     assert outputs(payment, 0) == [(49_300, locking_script(ours, 0))]
     assert own_output(payment) == 0
 
 
 def test_a_fee_is_capped_relayed_and_leaves_no_dust() -> None:
     ours = wallet(3, 4)
-    payment = withdrawal(ours, (coin(1_000_000),), 400_000, 0)
+    payment = peg_out(ours, (coin(1_000_000),), 400_000, 0)
     least = fee_at(payment, {1: ours}, 1_000)
     assert least == size_of(payment, {1: ours})
     assert fee_fault(payment, least, {1: ours}) is None

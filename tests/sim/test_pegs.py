@@ -32,8 +32,8 @@ def test_a_seed_is_the_same_world_again() -> None:
     assert first.ledger.root == second.ledger.root
 
 
-def with_a_counted_deposit() -> tuple[PegWorld, Outpoint]:
-    """Let a deposit be counted in a world in which nothing else happens."""
+def with_a_counted_peg_in() -> tuple[PegWorld, Outpoint]:
+    """Let a peg-in be counted in a world in which nothing else happens."""
     world = PegWorld(1)
     world.is_calm = True
     world.open()
@@ -48,8 +48,8 @@ def with_a_counted_deposit() -> tuple[PegWorld, Outpoint]:
     return world, outpoint
 
 
-def test_a_deeper_reorganisation_that_mines_a_deposit_again_changes_nothing() -> None:
-    world, outpoint = with_a_counted_deposit()
+def test_a_deeper_reorganisation_that_mines_a_peg_in_again_changes_nothing() -> None:
+    world, outpoint = with_a_counted_peg_in()
     world.chain.reorganise(CONFIRMATIONS_MIN + 2, drops=False)
     for _ in range(10):
         world.step()
@@ -57,8 +57,8 @@ def test_a_deeper_reorganisation_that_mines_a_deposit_again_changes_nothing() ->
     assert outpoint in world.chain.unspent
 
 
-def test_a_deposit_that_a_deeper_reorganisation_takes_back_is_missed_and_never_made_up() -> None:
-    world, outpoint = with_a_counted_deposit()
+def test_a_peg_in_that_a_deeper_reorganisation_takes_back_is_missed_and_never_made_up() -> None:
+    world, outpoint = with_a_counted_peg_in()
     world.chain.reorganise(CONFIRMATIONS_MIN + 2, drops=True)
     with pytest.raises(InvariantViolation, match="is not on the chain"):
         world.step()
@@ -67,7 +67,7 @@ def test_a_deposit_that_a_deeper_reorganisation_takes_back_is_missed_and_never_m
 
 
 def test_a_final_payment_that_a_deeper_reorganisation_undoes_is_sent_again() -> None:
-    world, _ = with_a_counted_deposit()
+    world, _ = with_a_counted_peg_in()
     world.withdraw(world.owner(), 100_000, 500)
     while not world.ledger.peg.out_sat:
         world.chain.mine()

@@ -17,13 +17,13 @@ from ambientd.ports.chain import Chain, Rejected
 from ambientd.ports.peg_signer import PegSigner
 from ambientd.roles.pegging.core import PegKeeper
 from ambientd.roles.pegging.events import (
-    DepositSeen,
     Effect,
     Event,
     KeySigned,
-    LookForDeposits,
     LookForPayment,
+    LookForPegIns,
     PaymentSeen,
+    PegInSeen,
     PersistBook,
     Place,
     ProposePeg,
@@ -120,8 +120,8 @@ class PegService:
                 return [VersionSigned(number, version, signatures)]
             case SendPayment(number=number, raw=raw):
                 await self._send(number, raw)
-            case LookForDeposits(places=places):
-                return [seen for place in places for seen in await self._deposits(place)]
+            case LookForPegIns(places=places):
+                return [seen for place in places for seen in await self._peg_ins(place)]
             case LookForPayment(number=number, txids=txids):
                 for version, txid in enumerate(txids):
                     proof = await self._proof(txid)
@@ -139,7 +139,7 @@ class PegService:
             self._sent.add(answer)
             log.info("payment of the peg broadcast", payment=number, txid=display(answer))
 
-    async def _deposits(self, place: Place) -> list[Event]:
+    async def _peg_ins(self, place: Place) -> list[Event]:
         tip = await self._chain.tip()
         found: list[Event] = []
         for utxo in await self._chain.utxos(place.script):
@@ -149,7 +149,7 @@ class PegService:
                 continue
             proof = await self._proof(utxo.txid)
             if proof is not None:
-                found.append(DepositSeen(place, utxo.index, proof))
+                found.append(PegInSeen(place, utxo.index, proof))
         return found
 
     async def _proof(self, txid: bytes) -> AnchorProof | None:

@@ -11,7 +11,7 @@ AmountSat = Annotated[int, Meta(ge=1, le=21 * 10**14)]
 
 
 class GetPegAddress(Request, frozen=True):
-    """Where does this node deposit? It asks the log for an address if it has none."""
+    """Where does this node peg in? It asks the log for an address if it has none."""
 
 
 class ListPeg(Request, frozen=True):
@@ -27,7 +27,7 @@ class Withdraw(Request, frozen=True):
 
 
 class RaiseFee(Request, frozen=True):
-    """Pay more for a withdrawal that waits."""
+    """Pay more for a peg-out that waits."""
 
     payment: Annotated[int, Meta(ge=1, le=2**53 - 1)]
     fee_sat: AmountSat
@@ -38,7 +38,7 @@ class AuditPeg(Request, frozen=True):
 
 
 class PegAddressReply(Reply, frozen=True):
-    """Where to deposit; the descriptor is of all addresses of the wallet."""
+    """Where to peg in; the descriptor is of all addresses of the wallet."""
 
     address: str
     index: int
@@ -50,7 +50,7 @@ class PegAddressReply(Reply, frozen=True):
     fee_sat: int
 
 
-class DepositInfo(Reply, frozen=True):
+class PegInInfo(Reply, frozen=True):
     """One output that came to a node's address."""
 
     outpoint: str
@@ -76,9 +76,9 @@ class PaymentInfo(Reply, frozen=True):
 
 
 class PegList(Reply, frozen=True):
-    """A node's deposits, and its withdrawals."""
+    """A node's peg-ins, and its peg-outs."""
 
-    deposits: tuple[DepositInfo, ...]
+    peg_ins: tuple[PegInInfo, ...]
     payments: tuple[PaymentInfo, ...]
 
 

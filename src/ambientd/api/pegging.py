@@ -1,4 +1,4 @@
-"""The peg as its users see it: where to deposit, what is on its way, and whether it all adds up."""
+"""The peg as its users see it: where to peg in, what is on its way, and whether it all adds up."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,12 @@ from ambientd.api.operations import OperationError
 from ambientd.api.peg_values import (
     AuditPeg,
     CoinInfo,
-    DepositInfo,
     GetPegAddress,
     ListPeg,
     PaymentInfo,
     PegAddressReply,
     PegAudit,
+    PegInInfo,
     PegList,
     RaiseFee,
     Withdraw,
@@ -24,8 +24,8 @@ from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import PegCoinEntry, PegPaymentEntry, Table
 from ambientd.ledger.events import AddressGiven, PaymentVersioned, RecordRejected
 from ambientd.ledger.peg import imbalance
-from ambientd.ledger.peg_deposits import DEPOSIT_FEE_SAT, DEPOSIT_MIN_SAT
 from ambientd.ledger.peg_index import outpoint_of
+from ambientd.ledger.peg_ins import PEG_IN_FEE_SAT, PEG_IN_MIN_SAT
 from ambientd.ledger.peg_payments import decided
 from ambientd.model.base import NodeId
 from ambientd.model.peg import CoinState
@@ -75,22 +75,22 @@ class Pegging:
             network=network,
             descriptor=descriptor(wallet, network),
             confirmations=CONFIRMATIONS_MIN,
-            least_sat=DEPOSIT_MIN_SAT,
-            fee_sat=DEPOSIT_FEE_SAT,
+            least_sat=PEG_IN_MIN_SAT,
+            fee_sat=PEG_IN_FEE_SAT,
         )
 
     async def list_own(self, _: ListPeg) -> PegList:
-        """List this node's deposits and payments, the newest payment first."""
+        """List this node's peg-ins and payments, the newest payment first."""
         self._check()
         coins = ((key, entry) for key, entry in self._state.items().items())
-        deposits = [
-            _deposit(key[1], entry)
+        peg_ins = [
+            _peg_in(key[1], entry)
             for key, entry in sorted(coins, key=lambda each: each[0])
             if isinstance(entry, PegCoinEntry) and entry.node == self._id
         ]
         own = [each for each in self._payments() if each[1].payment.node == self._id]
         payments = tuple(self._payment(number) for number, _ in reversed(own))
-        return PegList(deposits=tuple(deposits), payments=payments)
+        return PegList(peg_ins=tuple(peg_ins), payments=payments)
 
     async def withdraw(self, request: Withdraw) -> PaymentInfo:
         """Withdraw to an address; answer once the log has decided on the payment."""
@@ -227,7 +227,7 @@ class Pegging:
         state = "signing" if signatures < needed else "sent"
         return PaymentInfo(
             payment=number,
-            kind=payment.kind.name.lower(),
+            kind=payment.kind.name.lower().replace("_", "-"),
             state=state if entry.final is None else "final",
             amount_sat=payment.amount_sat or payment.total_sat,
             fee_sat=payment.fees_sat[version],
@@ -238,9 +238,9 @@ class Pegging:
         )
 
 
-def _deposit(name: bytes, entry: PegCoinEntry) -> DepositInfo:
+def _peg_in(name: bytes, entry: PegCoinEntry) -> PegInInfo:
     outpoint = outpoint_of(name)
-    return DepositInfo(
+    return PegInInfo(
         outpoint=f"{display(outpoint.txid)}:{outpoint.index}",
         value_sat=entry.value_sat,
         wallet=entry.wallet,

@@ -37,7 +37,7 @@ class RaiseArguments(CommonArguments, Protocol):
 
 
 def address(arguments: CommonArguments) -> ExitCode:
-    """Show where this node deposits."""
+    """Show where this node pegs in."""
     with connect(arguments) as client:
         answer = client.call(operations.PEG_ADDRESS, peg_values.GetPegAddress())
     if arguments.as_json:
@@ -49,11 +49,11 @@ def address(arguments: CommonArguments) -> ExitCode:
             ("network", answer.network),
             ("counts", f"after {answer.confirmations} confirmations"),
             ("least", f"{_sat(answer.least_sat)}; less is lost"),
-            ("fee", f"{_sat(answer.fee_sat)} of each deposit, for sweeping its coin later"),
+            ("fee", f"{_sat(answer.fee_sat)} of each peg-in, for sweeping its coin later"),
             ("wallet", f"{answer.wallet}: {answer.descriptor}"),
         ]
     )
-    tell("ask again before each deposit: when the committee changes, so does the address")
+    tell("ask again before each peg-in: when the committee changes, so does the address")
     return ExitCode.DONE
 
 
@@ -64,12 +64,12 @@ def deposits(arguments: CommonArguments) -> ExitCode:
     if arguments.as_json:
         print_json(answer)
         return ExitCode.DONE
-    if answer.deposits:
-        rows = [(each.outpoint, _sat(each.value_sat), _seen(each)) for each in answer.deposits]
-        print_table(("DEPOSIT", "AMOUNT", "STATE"), rows)
+    if answer.peg_ins:
+        rows = [(each.outpoint, _sat(each.value_sat), _seen(each)) for each in answer.peg_ins]
+        print_table(("PEG-IN", "AMOUNT", "STATE"), rows)
     if answer.payments:
         _print_payments(answer.payments)
-    if not answer.deposits and not answer.payments:
+    if not answer.peg_ins and not answer.payments:
         print_line("nothing has come in for this node; see `ambientctl peg address`")
     return ExitCode.DONE
 
@@ -156,10 +156,10 @@ def _print_payments(payments: tuple[peg_values.PaymentInfo, ...]) -> None:
     print_table(("PAYMENT", "KIND", "STATE", "AMOUNT", "FEE", "TRANSACTION"), rows)
 
 
-def _seen(deposit: peg_values.DepositInfo) -> str:
-    if deposit.state == "claimed":
-        return f"seen by {deposit.members}"
-    return deposit.state
+def _seen(peg_in: peg_values.PegInInfo) -> str:
+    if peg_in.state == "claimed":
+        return f"seen by {peg_in.members}"
+    return peg_in.state
 
 
 def _chain(answer: peg_values.PegAudit) -> str:

@@ -6,7 +6,7 @@ from ambientd.cli.parsing import command, group, positive, rate
 def add_peg(commands: object) -> None:
     """Add `peg`."""
     peg = group(commands, "peg", "bitcoin in and out of a cluster whose credits it stands behind")
-    command(peg, "address", "peg_commands:address", "where this node deposits")
+    command(peg, "address", "peg_commands:address", "where this node pegs in")
     command(peg, "deposits", "peg_commands:deposits", "what came in for this node, and goes out")
     withdraw = command(
         peg, "withdraw", "peg_commands:withdraw", "send credits of this node to a Bitcoin address"

@@ -377,7 +377,7 @@ class LastWord(Value, frozen=True):
 class PegEntry(Value, frozen=True):
     """The peg's numbers: how many there are of each, and what came in, left, and went in fees.
 
-    `leaving_sat` is what payments under way take from the accounts: withdrawals, fees of sweeps.
+    `leaving_sat` is what payments under way take from the accounts: peg-outs, fees of sweeps.
     """
 
     wallet: int = 0
@@ -404,7 +404,7 @@ class PegNodeEntry(Value, frozen=True):
 
 
 class PegCoinEntry(Value, frozen=True):
-    """An output that pays the federation; whose deposit it is, who has seen it, what spends it."""
+    """An output that pays the federation; whose peg-in it is, who has seen it, what spends it."""
 
     value_sat: int
     wallet: int

@@ -350,22 +350,22 @@ class BondReturned:
 
 @dataclass(frozen=True, slots=True)
 class WalletFormed:
-    """The committee's keys make a wallet, which deposits and change go to from now on."""
+    """The committee's keys make a wallet, which peg-ins and change go to from now on."""
 
     wallet: int
 
 
 @dataclass(frozen=True, slots=True)
 class AddressGiven:
-    """A node has an address to which it can deposit."""
+    """A node has an address at which it pegs in."""
 
     node: NodeId
     index: int
 
 
 @dataclass(frozen=True, slots=True)
-class DepositCredited:
-    """A deposit is in a node's balance."""
+class PegInCredited:
+    """A peg-in is in a node's balance."""
 
     node: NodeId
     txid: bytes
@@ -451,7 +451,7 @@ LedgerEvent: TypeAlias = (
     | BondReturned
     | WalletFormed
     | AddressGiven
-    | DepositCredited
+    | PegInCredited
     | PaymentVersioned
     | PaymentSigned
     | PaymentFinal

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from ambientd.ledger import peg_deposits, peg_payments, peg_wallets
+from ambientd.ledger import peg_ins, peg_payments, peg_wallets
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import PegCoinEntry
 from ambientd.ledger.state import LedgerState
@@ -29,7 +29,7 @@ def apply(draft: Draft, record: Record, body: PegBody) -> str | None:
         case PegAddress():
             return peg_wallets.give_address(draft, record)
         case PegIn():
-            return peg_deposits.peg_in(draft, record, body)
+            return peg_ins.peg_in(draft, record, body)
         case PegOut():
             return peg_payments.peg_out(draft, record, body)
         case PegFee():
@@ -52,7 +52,7 @@ def let_move(block: Draft) -> None:
 def reserves_sat(state: LedgerState) -> int:
     """Add up the coins that stand behind the credits: held, or spent by payments under way.
 
-    A deposit that came to an earlier wallet stands behind nothing until it is brought over.
+    A peg-in that came to an earlier wallet stands behind nothing until it is brought over.
     """
     late = {
         number

@@ -12,7 +12,7 @@ from ambientd.codec import secp256k1
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import PegCoinEntry, PegPaymentEntry, coin_key
 from ambientd.ledger.events import PaymentFinal, PaymentSigned, PaymentVersioned
-from ambientd.ledger.peg_deposits import (
+from ambientd.ledger.peg_ins import (
     credit,
     is_seen_by_quorum,
     proof_fault,
@@ -95,7 +95,7 @@ def decided(draft: Draft, author: NodeId, body: PegOut) -> PegPayment | str:
     if coins is None:
         return "the federation's coins are under way: ask again when its payments are final"
     return PegPayment(
-        kind=PaymentKind.WITHDRAWAL,
+        kind=PaymentKind.PEG_OUT,
         node=author,
         amount_sat=body.amount_sat,
         script=body.script,
@@ -120,7 +120,7 @@ def raise_fee(draft: Draft, record: Record, body: PegFee) -> str | None:
     least_sat = last_sat + fee_at(payment, wallets, RELAY_SAT_KVB)
     if body.fee_sat < least_sat:
         return f"a fee in the place of {last_sat} sat is {least_sat} sat or more, or is not relayed"
-    if payment.kind is PaymentKind.WITHDRAWAL:
+    if payment.kind is PaymentKind.PEG_OUT:
         fault = None if record.author == payment.node else "the payment is another node's"
     else:
         fault = _sweep_fee_fault(draft, record.author, entry, body.fee_sat)
@@ -251,7 +251,7 @@ def _end(peg: PegDraft, number: int, entry: PegPaymentEntry, version: int) -> No
         )
         peg.put_coin(Outpoint(name, place), back)
     numbers = peg.numbers
-    if payment.kind is PaymentKind.WITHDRAWAL:
+    if payment.kind is PaymentKind.PEG_OUT:
         peg.put_numbers(
             replace(
                 numbers,
@@ -275,7 +275,7 @@ def _end(peg: PegDraft, number: int, entry: PegPaymentEntry, version: int) -> No
 
 
 def _spend(peg: PegDraft, outpoint: Outpoint) -> None:
-    """Let a coin go; of a deposit its name is kept, so that it is not credited again."""
+    """Let a coin go; of a peg-in its name is kept, so that it is not credited again."""
     entry = cast("PegCoinEntry", peg.coin(outpoint))
     if entry.node == NOBODY:
         peg.draft.drop(coin_key(outpoint.txid, outpoint.index))

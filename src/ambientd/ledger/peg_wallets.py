@@ -176,7 +176,7 @@ def say_key(draft: Draft, record: Record, body: PegKey) -> str | None:
 
 
 def give_address(draft: Draft, record: Record) -> str | None:
-    """Give a node the address to which it deposits; it keeps its index for good."""
+    """Give a node the address at which it pegs in; it keeps its index for good."""
     fault = peg_fault(draft.state.genesis)
     if fault is not None:
         return fault

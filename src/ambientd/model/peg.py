@@ -36,11 +36,11 @@ class PegCoin(Value, frozen=True):
 class PaymentKind(IntEnum):
     """Why the federation's bitcoin moves."""
 
-    WITHDRAWAL = 0
+    PEG_OUT = 0
     SWEEP = 1
     """Coins of an earlier wallet go to the present one."""
     LATE = 2
-    """A deposit that came to an earlier wallet goes to the present one, then it is credited."""
+    """A peg-in that came to an earlier wallet goes to the present one, then it is credited."""
 
 
 class PegPayment(Value, frozen=True):
@@ -75,7 +75,7 @@ class CoinState(IntEnum):
     RESERVED = 2
     """A payment spends it."""
     SPENT = 3
-    """Kept so that no deposit is credited twice."""
+    """Kept so that no peg-in is credited twice."""
 
 
 class PegWord(Value, frozen=True):

@@ -177,7 +177,7 @@ class DisputeSegment(Value, frozen=True, tag=19):
 
 
 class PegIn(Value, frozen=True, tag=21):
-    """A member's word that it sees a deposit to a node's address deep in the best chain."""
+    """A member's word that it sees a peg-in to a node's address deep in the best chain."""
 
     node: NodeId
     wallet: int
@@ -212,7 +212,7 @@ class PegKey(Value, frozen=True, tag=24):
 
 
 class PegAddress(Value, frozen=True, tag=25):
-    """The author wants an address to which it can deposit."""
+    """The author wants an address at which it pegs in."""
 
 
 class PegFee(Value, frozen=True, tag=26):

@@ -1,7 +1,7 @@
 """The peg's transactions, worked out from what the log holds (protocols/14-peg.md section 4).
 
 Every version of a payment spends the same coins, so the chain takes one of them at most. The
-payee, or whoever's deposit came late, bears the fee; what comes back is the same in all versions.
+payee, or whoever's peg-in came late, bears the fee; what comes back is the same in all versions.
 """
 
 from bisect import bisect_left
@@ -82,13 +82,13 @@ def fee_at(payment: PegPayment, wallets: Wallets, sat_per_kvb: int) -> int:
 
 def _bearer_sat(payment: PegPayment) -> int:
     """Give the output that the fee is taken from."""
-    return payment.amount_sat if payment.kind is PaymentKind.WITHDRAWAL else payment.total_sat
+    return payment.amount_sat if payment.kind is PaymentKind.PEG_OUT else payment.total_sat
 
 
 def outputs(payment: PegPayment, version: int) -> list[tuple[int, bytes]]:
     """Give what a version pays: value and script, the payee first."""
     left_sat = _bearer_sat(payment) - payment.fees_sat[version]
-    if payment.kind is not PaymentKind.WITHDRAWAL:
+    if payment.kind is not PaymentKind.PEG_OUT:
         return [(left_sat, payment.change_script)]
     paid = [(left_sat, payment.script)]
     return [*paid, (payment.change_sat, payment.change_script)] if payment.change_sat else paid
@@ -96,7 +96,7 @@ def outputs(payment: PegPayment, version: int) -> list[tuple[int, bytes]]:
 
 def own_output(payment: PegPayment) -> int | None:
     """Give the place of the output that comes back to the federation."""
-    if payment.kind is not PaymentKind.WITHDRAWAL:
+    if payment.kind is not PaymentKind.PEG_OUT:
         return 0
     return 1 if payment.change_sat else None
 

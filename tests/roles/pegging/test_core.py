@@ -6,16 +6,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ambientd.errors import RemoteProtocolError
-from ambientd.ledger.peg_deposits import DEPOSIT_FEE_SAT
+from ambientd.ledger.peg_ins import PEG_IN_FEE_SAT
 from ambientd.model.record import PegFee, PegIn, PegKey, PegPaid
 from ambientd.roles.pegging.book import PegBook, decode_book, encode_book
 from ambientd.roles.pegging.core import AGAIN_MS, ENDED_KEPT, KEY_MS, LOOK_MS, PegKeeper
 from ambientd.roles.pegging.events import (
-    DepositSeen,
     KeySigned,
-    LookForDeposits,
     LookForPayment,
+    LookForPegIns,
     PaymentSeen,
+    PegInSeen,
     PersistBook,
     Place,
     ProposePeg,
@@ -154,12 +154,12 @@ def test_what_is_deep_in_the_chain_is_said_until_it_is_taken() -> None:
     member = keeper(cluster)
     effects = member.handle(Ticked(), cluster.state, now=NOW)
     assert LookForPayment(1, (txid(cluster.payment(1), 0),)) in effects
-    looks = [each for each in effects if isinstance(each, LookForDeposits)]
+    looks = [each for each in effects if isinstance(each, LookForPegIns)]
     assert {place.script for place in looks[0].places} == {cluster.script(n) for n in range(4)}
-    assert LookForDeposits not in kinds(member.handle(Ticked(), cluster.state, now=NOW + 1))
-    word = cluster.deposit(2, 50_000)
+    assert LookForPegIns not in kinds(member.handle(Ticked(), cluster.state, now=NOW + 1))
+    word = cluster.peg_in(2, 50_000)
     place = Place(cluster.node(2), 1, cluster.script(2))
-    seen = DepositSeen(place, 0, word.proof)
+    seen = PegInSeen(place, 0, word.proof)
     assert member.handle(seen, cluster.state, now=NOW) == [ProposePeg(word)]
     cluster.block((0, word))
     assert member.handle(seen, cluster.state, now=NOW) == []
@@ -171,7 +171,7 @@ def test_what_is_deep_in_the_chain_is_said_until_it_is_taken() -> None:
     cluster.block((1, paid), (2, paid), (1, word), (2, word))
     for late in (seen, event):
         assert keeper(cluster, 3).handle(late, cluster.state, now=NOW) == []
-    assert cluster.balance_sat(2) == 50_000 - DEPOSIT_FEE_SAT
+    assert cluster.balance_sat(2) == 50_000 - PEG_IN_FEE_SAT
     assert isinstance(word, PegIn)
     assert isinstance(paid, PegPaid)
     assert LOOK_MS

@@ -13,13 +13,13 @@ from ambientd.model.peg import CoinState, PegWallet
 from ambientd.model.record import PegIn, PegKey, PegPaid, PegSigned
 from ambientd.roles.pegging.book import PegBook
 from ambientd.roles.pegging.events import (
-    DepositSeen,
     Effect,
     Event,
     KeySigned,
-    LookForDeposits,
     LookForPayment,
+    LookForPegIns,
     PaymentSeen,
+    PegInSeen,
     PersistBook,
     Place,
     ProposePeg,
@@ -77,8 +77,8 @@ class PegKeeper:
             case VersionSigned(payment=payment, version=version, signatures=signatures):
                 body = PegSigned(payment=payment, version=version, signatures=signatures)
                 return [ProposePeg(body)]
-            case DepositSeen():
-                return self._on_deposit(event, ledger)
+            case PegInSeen():
+                return self._on_peg_in(event, ledger)
             case PaymentSeen():
                 return self._on_payment(event, ledger)
             case _:
@@ -100,7 +100,7 @@ class PegKeeper:
                 names = tuple(txid(entry.payment, version) for version in versions)
                 effects.append(LookForPayment(number, names))
         effects += self._send_ended(ledger, now)
-        if is_member and self._is_time("deposits", b"", now, LOOK_MS):
+        if is_member and self._is_time("peg-ins", b"", now, LOOK_MS):
             effects += self._look(ledger)
         if len(self._again_ms) > 4 * len(ledger.peg_index.open_payments()) + 4 * ENDED_KEPT:
             self._again_ms = {each: due for each, due in self._again_ms.items() if due > now}
@@ -171,9 +171,9 @@ class PegKeeper:
             number = numbers[wallet]
             places.append(Place(node, number, locking_script(index.wallets[number], at)))
         self._walked += len(places)
-        return [LookForDeposits(tuple(places))] if places else []
+        return [LookForPegIns(tuple(places))] if places else []
 
-    def _on_deposit(self, event: DepositSeen, ledger: LedgerState) -> list[Effect]:
+    def _on_peg_in(self, event: PegInSeen, ledger: LedgerState) -> list[Effect]:
         name = decode_transaction(event.proof.raw_tx).txid
         entry = ledger.peg_coin(name, event.output)
         if entry is not None and (entry.state is not CoinState.CLAIMED or self._id in entry.words):

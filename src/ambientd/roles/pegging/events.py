@@ -34,7 +34,7 @@ class VersionSigned:
 
 
 @dataclass(frozen=True, slots=True)
-class DepositSeen:
+class PegInSeen:
     """An output that pays an address is deep in the best chain."""
 
     place: "Place"
@@ -51,12 +51,12 @@ class PaymentSeen:
     proof: AnchorProof
 
 
-Event: TypeAlias = Ticked | KeySigned | VersionSigned | DepositSeen | PaymentSeen
+Event: TypeAlias = Ticked | KeySigned | VersionSigned | PegInSeen | PaymentSeen
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An address of a wallet, and whose deposits come there."""
+    """An address of a wallet, and whose peg-ins come there."""
 
     node: NodeId
     wallet: int
@@ -93,7 +93,7 @@ class SendPayment:
 
 
 @dataclass(frozen=True, slots=True)
-class LookForDeposits:
+class LookForPegIns:
     """Look at what was paid to some addresses."""
 
     places: tuple[Place, ...]
@@ -115,11 +115,5 @@ class ProposePeg:
 
 
 Effect: TypeAlias = (
-    PersistBook
-    | ProveKey
-    | SignVersion
-    | SendPayment
-    | LookForDeposits
-    | LookForPayment
-    | ProposePeg
+    PersistBook | ProveKey | SignVersion | SendPayment | LookForPegIns | LookForPayment | ProposePeg
 )

@@ -1,4 +1,4 @@
-"""Peg-ins: a deposit is credited once, when a quorum has seen it deep in the chain.
+"""Peg-ins: each is credited once, when a quorum has seen it deep in the chain.
 
 Implements protocols/14-peg.md section 3. Work on the networks that a peg may stand on is cheap,
 so a proof alone shows nothing: members say what they see in the best chain, each with the proof.
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import PegCoinEntry
-from ambientd.ledger.events import DepositCredited
+from ambientd.ledger.events import PegInCredited
 from ambientd.ledger.peg_wallets import SWEEP_SAT_KVB, PegDraft, moved
 from ambientd.model.base import NodeId
 from ambientd.model.peg import MSAT_PER_SAT, CoinState, PaymentKind
@@ -30,15 +30,15 @@ from ambientd.rules.peg_payments import fee_at
 from ambientd.rules.peg_script import locking_script
 from ambientd.rules.verdicts import quorum
 
-DEPOSIT_MIN_SAT: Final = 10_000
-DEPOSIT_FEE_SAT: Final = 500
-"""What a deposit pays into the fee pool: its coin will be swept when the committee changes."""
+PEG_IN_MIN_SAT: Final = 10_000
+PEG_IN_FEE_SAT: Final = 500
+"""What a peg-in pays into the fee pool: its coin will be swept when the committee changes."""
 CLAIMS_MAX: Final = 64
-"""Deposits that one member may have named first and that no quorum has seen yet."""
+"""Peg-ins that one member may have named first and that no quorum has seen yet."""
 
 
 def peg_in(draft: Draft, record: Record, body: PegIn) -> str | None:
-    """Take a member's word on a deposit; credit it when it completes a quorum."""
+    """Take a member's word on a peg-in; credit it when it completes a quorum."""
     fault = speaker_fault(draft, record.author)
     if fault is not None:
         return fault
@@ -46,12 +46,12 @@ def peg_in(draft: Draft, record: Record, body: PegIn) -> str | None:
     wallet, index = peg.wallet(body.wallet), peg.node(body.node).index
     if wallet is None or not index:
         return "there is no such wallet, or the node has no address"
-    found = _deposit(body)
+    found = _peg_in(body)
     if found is None or found[1].script != locking_script(wallet, index):
         return "the output does not pay the node's address"
     outpoint, output = found
-    if output.value_sat < DEPOSIT_MIN_SAT:
-        return f"a deposit of {output.value_sat} sat is below the least, {DEPOSIT_MIN_SAT} sat"
+    if output.value_sat < PEG_IN_MIN_SAT:
+        return f"a peg-in of {output.value_sat} sat is below the least, {PEG_IN_MIN_SAT} sat"
     entry = peg.coin(outpoint) or PegCoinEntry(
         value_sat=output.value_sat,
         wallet=body.wallet,
@@ -67,7 +67,7 @@ def peg_in(draft: Draft, record: Record, body: PegIn) -> str | None:
     if not entry.words:
         author = peg.node(record.author)
         if author.claims >= CLAIMS_MAX:
-            return f"{CLAIMS_MAX} deposits that this member named first wait for other members"
+            return f"{CLAIMS_MAX} peg-ins that this member named first wait for other members"
         peg.put_node(record.author, replace(author, claims=author.claims + 1))
     entry = replace(entry, words=(*entry.words, record.author))
     peg.put_coin(outpoint, entry)
@@ -105,7 +105,7 @@ def is_seen_by_quorum(draft: Draft, words: tuple[NodeId, ...]) -> bool:
     return len(set(words) & set(members)) >= quorum(len(members))
 
 
-def _deposit(body: PegIn) -> tuple[Outpoint, Output] | None:
+def _peg_in(body: PegIn) -> tuple[Outpoint, Output] | None:
     try:
         transaction = decode_transaction(body.proof.raw_tx)
     except RemoteProtocolError:
@@ -115,7 +115,7 @@ def _deposit(body: PegIn) -> tuple[Outpoint, Output] | None:
 
 
 def _take(peg: PegDraft, outpoint: Outpoint, entry: PegCoinEntry) -> None:
-    """Take a deposit in; one that came to an earlier wallet is brought to the present one first."""
+    """Take a peg-in; one that came to an earlier wallet is brought to the present one first."""
     first = peg.node(entry.words[0])
     peg.put_node(entry.words[0], replace(first, claims=first.claims - 1))
     entry = replace(entry, state=CoinState.HELD, words=())
@@ -134,10 +134,10 @@ def _take(peg: PegDraft, outpoint: Outpoint, entry: PegCoinEntry) -> None:
 def credit(peg: PegDraft, node: NodeId, value_sat: int, outpoint: Outpoint) -> None:
     """Add what has come to the present wallet to a node's balance."""
     draft, numbers = peg.draft, peg.numbers
-    amount_msat = (value_sat - DEPOSIT_FEE_SAT) * MSAT_PER_SAT
+    amount_msat = (value_sat - PEG_IN_FEE_SAT) * MSAT_PER_SAT
     draft.credit(node, amount_msat)
     meta = draft.meta
-    pool_msat = meta.fee_pool_msat + DEPOSIT_FEE_SAT * MSAT_PER_SAT
+    pool_msat = meta.fee_pool_msat + PEG_IN_FEE_SAT * MSAT_PER_SAT
     draft.put_meta(replace(meta, fee_pool_msat=pool_msat))
     peg.put_numbers(replace(numbers, in_sat=numbers.in_sat + value_sat))
-    draft.tell(DepositCredited(node, outpoint.txid, outpoint.index, amount_msat))
+    draft.tell(PegInCredited(node, outpoint.txid, outpoint.index, amount_msat))
