@@ -1,7 +1,7 @@
 """What befalls a world and when, as a list that can be stored, shortened and laid out again."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
@@ -215,6 +215,32 @@ def draw_disks(
         elif Fault.AMNESIA in faults:
             happenings.append(Forgets(time_ms, node, dice.choice([60, 300, 2_000])))
     return tuple(happenings)
+
+
+def misfit(
+    happening: Happening, nodes: int, faults: frozenset[Fault], *, has_disks: bool
+) -> str | None:
+    """Say why a happening cannot befall a world of so many nodes; None when it can."""
+    befallen: Iterable[int] = ()
+    match happening:
+        case WeatherTurns():
+            pass
+        case Reorganises():
+            if Fault.REORGANISATION not in faults:
+                return "nobody anchors in this world; add reorganisation to its faults"
+        case Parts(groups=groups):
+            if len(groups) != nodes:
+                return f"it has {len(groups)} groups; give one for each of the {nodes} nodes"
+        case Deafens(pairs=pairs):
+            befallen = (node for pair in pairs for node in pair)
+        case Fills() | Rots() | Tears() if not has_disks:
+            return "only whole nodes have disks; take a scenario with nodes"
+        case Rots(table=table) if table not in set(StoreTable):
+            return f"there is no table {table!r}; there are {', '.join(StoreTable)}"
+        case _:
+            befallen = (happening.node,)
+    wrong = [node for node in befallen if not 0 <= node < nodes]
+    return f"there is no node {wrong[0]}; they are 0 to {nodes - 1}" if wrong else None
 
 
 def lay(

@@ -6,12 +6,13 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
 from ambientd.model.genesis import Rules
 from sim import cluster, scenarios
 from sim.checkers import InvariantViolation
 from sim.faults import ALL_FAULTS, BY_LABEL, LOG, NODE, Fault, labels, named
-from sim.happenings import Happening
+from sim.happenings import Happening, misfit
 from sim.lies import Lie
 from sim.mutants import MUTANTS, mutated
 from sim.quick import quick
@@ -173,7 +174,7 @@ def refusal(plan: Plan) -> str | None:
             return f"{what}: {value} is no number from {least} to {most}"
     if plan.time_ms < TIME_MS_MIN:
         return f"time: a world of {plan.time_ms} ms is too short; give it {TIME_MS_MIN} or more"
-    return _foreign(plan, SCENARIOS[plan.scenario].world)
+    return _foreign(plan, SCENARIOS[plan.scenario].world) or _misplaced(plan)
 
 
 def _foreign(plan: Plan, world: str) -> str | None:
@@ -193,6 +194,20 @@ def _foreign(plan: Plan, world: str) -> str | None:
         if world == LOG and SCENARIOS[scenario].world == NODE:
             return f"mutant {plan.mutant!r}: {where}, where it changes nothing; take {scenario}"
     return _untold(plan, world)
+
+
+def _misplaced(plan: Plan) -> str | None:
+    """Say which of a plan's own happenings befalls nobody in its world."""
+    if not plan.happenings:
+        return None
+    names = nodes_of(replace(plan, happenings=()))
+    nodes = sum(not name.endswith(scenarios.SILENT) for name in names)
+    is_log = SCENARIOS[plan.scenario].world == LOG
+    for number, happening in enumerate(plan.happenings, start=1):
+        fault = misfit(happening, nodes, plan.effective_faults, has_disks=not is_log)
+        if fault is not None:
+            return f"happening {number}, at {happening.at_ms} ms: {fault}"
+    return None
 
 
 def _untold(plan: Plan, world: str) -> str | None:

@@ -34,6 +34,9 @@ from sim.seasons import Storm, drawn, storms_of, work_times
 from sim.stage import Observer
 from sim.world import World
 
+SILENT = ", silent"
+"""Ends the names of those that never start."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScenarioOptions:
@@ -169,7 +172,7 @@ def names_of(options: ScenarioOptions) -> tuple[str, ...]:
     running, silent = [], []
     for number, replica in enumerate(cast.replicas):
         if replica in cast.silent:
-            silent.append(f"member {number}, silent")
+            silent.append(f"member {number}{SILENT}")
         elif number < options.nodes:
             running.append(f"member {number}")
         else:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sim.__main__ import main
-from sim.happenings import WeatherTurns
+from sim.happenings import Crashes, Deafens, Fills, Parts, Pauses, Reorganises, Rots, WeatherTurns
 from sim.plans import Finding, Plan, attempt, drawn_happenings, from_json, judge, nodes_of, refusal
 from sim.report import _words, render
 from sim.shrink import Shrinker
@@ -163,6 +164,30 @@ def test_what_cannot_be_done_is_refused_before_the_work(
         main(arguments)
     assert refused.value.code == 2
     assert arguments[-1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("plan", "says"),
+    [
+        (Plan("log", 1, 4, happenings=(Crashes(1_000, 5, 0, 60),)), "no node 5; they are 0 to 4"),
+        (Plan("log", 1, 4, happenings=(Pauses(1_000, -1, 2_000),)), "no node -1"),
+        (Plan("log", 1, 4, happenings=(Deafens(1_000, ((0, 9),), 2_000),)), "no node 9"),
+        (Plan("node", 1, 4, happenings=(Parts(1_000, (0, 1), 2_000),)), "each of the 6 nodes"),
+        (Plan("log", 1, 4, happenings=(Fills(1_000, 0, 2_000),)), "only whole nodes have disks"),
+        (Plan("node", 1, 4, happenings=(Rots(1_000, 0, "rain", 0, 2_000),)), "no table 'rain'"),
+        (Plan("node-calm", 1, happenings=(Reorganises(9, 1, 9, forgets=False),)), "nobody anchors"),
+    ],
+)
+def test_a_plan_whose_happening_befalls_nobody_is_refused(plan: Plan, says: str) -> None:
+    refused = refusal(plan)
+    assert refused is not None
+    assert refused.startswith("happening 1, at ")
+    assert says in refused
+
+
+def test_a_plan_as_it_was_drawn_is_not_refused() -> None:
+    for plan in (Plan("log", 3, 7), Plan("node", 3, 4)):
+        assert refusal(replace(plan, happenings=drawn_happenings(plan))) is None
 
 
 def test_a_page_tells_endings_in_words() -> None:
