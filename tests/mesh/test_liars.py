@@ -1,5 +1,7 @@
 """Real daemons find a worker out that is wrong in one step, and a stranger sees it for himself."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,8 +77,12 @@ class Client:
     def output(self, task: str) -> bytes:
         return self.node.ask(TASK_OUTPUT, GetOutput(task=task)).data
 
-    def blame(self, about: str) -> bytes:
-        return self.node.ask(BLAME_EXPORT, ExportBlame(about=about)).data
+
+def ctl(*words: str | Path) -> tuple[int, str]:
+    """Run a command as a person does; give its exit code and what it printed."""
+    command = [sys.executable, "-m", "ambientd.cli.main", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout
 
 
 def test_one_wrong_step_is_found_convicted_and_shown_to_a_stranger(tmp_path: Path) -> None:
@@ -93,20 +99,32 @@ def test_one_wrong_step_is_found_convicted_and_shown_to_a_stranger(tmp_path: Pat
         assert done.liars == (status.node,)
         (blame,) = client.node.ask(BLAME_LIST, ListBlames()).blames
         assert (blame.node, blame.task, blame.kind) == (status.node, task, "false-step")
-        data, fingerprint = client.blame(status.node), bytes.fromhex(status.fingerprint)
+        fingerprint = status.fingerprint
+        path = tmp_path / "liar.blame"
+        code, out = ctl("--data-dir", client.node.data_dir, "blame", "export", task, "-o", path)
+        assert (code, out) == (0, f"{path}\n")
+        kept = client.node.data_dir / "blame" / f"{status.node}.blame"
+        assert kept.read_bytes() == path.read_bytes()
+    data = path.read_bytes()
     file: BlameFile = decode(data, BlameFile)
     assert isinstance(file.evidence, WrongStep)
     stretch = file.evidence.verdicts[0]
     assert stretch.start.gas_index < 17_000_100 <= stretch.until_gas + 100
     assert stretch.until_gas - stretch.start.gas_index <= 1_000_000
     assert len(data) - len(file.evidence.state) < 16 << 10
-    given = Replay("wasmtime", module("sum"), count.to_bytes(4, "little"))
-    report = check_blame(data, fingerprint, given)
-    assert report.valid, report.checks
-    assert report.checks[-1].name == "replay"
+    blobs = {"--module": module("sum"), "--input": count.to_bytes(4, "little")}
+    given: list[str | Path] = ["--cluster", fingerprint]
+    for option, blob in blobs.items():
+        (tmp_path / option).write_bytes(blob)
+        given += [option, tmp_path / option]
+    code, out = ctl("blame", "verify", path, *given)
+    assert code == 0, out
+    assert "ok    replay" in out
+    assert out.endswith(f"node {status.node} lied\n")
     for at in (len(data) // 50, len(data) - 5):
-        bent = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-        assert not check_blame(bent, fingerprint, given).valid
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        code, out = ctl("blame", "verify", path, *given)
+        assert (code, "FAIL" in out) == (4, True)
 
 
 def test_two_liars_of_different_kinds_are_both_named_and_every_answer_is_right(
