@@ -78,7 +78,7 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     seen.setdefault("PremiumPaid", ledger.PremiumPaid(task, 7))
     seen.setdefault("WalletFormed", ledger.WalletFormed(2))
     seen.setdefault("AddressGiven", ledger.AddressGiven(node, 3))
-    seen.setdefault("DepositCredited", ledger.DepositCredited(node, bytes(32), 1, 7))
+    seen.setdefault("PegInCredited", ledger.PegInCredited(node, bytes(32), 1, 7))
     seen.setdefault("PaymentVersioned", ledger.PaymentVersioned(1, 0, node))
     seen.setdefault("PaymentSigned", ledger.PaymentSigned(1, 0))
     seen.setdefault("PaymentFinal", ledger.PaymentFinal(1, 0, bytes(32)))

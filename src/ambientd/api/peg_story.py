@@ -10,7 +10,7 @@ Fields: TypeAlias = dict[str, str | int | float | bool | list[str] | None]
 PegEvent: TypeAlias = (
     ledger.WalletFormed
     | ledger.AddressGiven
-    | ledger.DepositCredited
+    | ledger.PegInCredited
     | ledger.PaymentVersioned
     | ledger.PaymentSigned
     | ledger.PaymentFinal
@@ -26,11 +26,11 @@ def peg_line(event: PegEvent) -> tuple[EventKind, str, Fields]:
         case ledger.AddressGiven(node=node, index=index):
             fields: Fields = {"node": node.hex(), "index": index}
             return EventKind.PEG_ADDRESS_GIVEN, f"{_short(node)} has address {index}", fields
-        case ledger.DepositCredited(node=node, txid=txid, output=output, amount_msat=amount):
+        case ledger.PegInCredited(node=node, txid=txid, output=output, amount_msat=amount):
             coin = f"{display(txid)}:{output}"
             fields = {"node": node.hex(), "coin": coin, "amount_msat": amount}
-            text = f"the deposit {coin} of {amount} msat is in the balance of {_short(node)}"
-            return EventKind.DEPOSIT_CREDITED, text, fields
+            text = f"the peg-in {coin} of {amount} msat is in the balance of {_short(node)}"
+            return EventKind.PEG_IN_CREDITED, text, fields
         case ledger.PaymentVersioned(payment=payment, version=version):
             return EventKind.PAYMENT_VERSIONED, *_payment(payment, version, "waits for signatures")
         case ledger.PaymentSigned(payment=payment, version=version):

@@ -471,7 +471,7 @@ class EventKind(StrEnum):
     BOND_RETURNED = "bond_returned"  # node, amount_msat
     WALLET_FORMED = "wallet_formed"  # wallet
     PEG_ADDRESS_GIVEN = "peg_address_given"  # node, index
-    DEPOSIT_CREDITED = "deposit_credited"  # node, coin, amount_msat
+    PEG_IN_CREDITED = "peg_in_credited"  # node, coin, amount_msat
     PAYMENT_VERSIONED = "payment_versioned"  # payment, version
     PAYMENT_SIGNED = "payment_signed"  # payment, version
     PAYMENT_FINAL = "payment_final"  # payment, version, txid

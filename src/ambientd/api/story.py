@@ -80,7 +80,7 @@ def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind, str,
         case (
             ledger.WalletFormed()
             | ledger.AddressGiven()
-            | ledger.DepositCredited()
+            | ledger.PegInCredited()
             | ledger.PaymentVersioned()
             | ledger.PaymentSigned()
             | ledger.PaymentFinal()
