@@ -13,7 +13,6 @@ from sim.machine import Delivery, Effect, Host
 from sim.node_machine import Persisted
 from sim.vices import Resident
 
-
 AUDIT_MS = 20_000
 """All attempts of an audit with liars in it, and its dispute."""
 
