@@ -29,6 +29,7 @@ from ambientd.telemetry.core import TelemetryOptions
 from sim.anchor_chain import AnchorChain
 from sim.anchor_checkers import LogsAnchors, check_anchors
 from sim.audit_checkers import FairAudits, PayVests, check_audits
+from sim.dispute_checkers import FairDisputes
 from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, draw_disks, lay
 from sim.histories import History
@@ -63,7 +64,7 @@ from sim.task_checkers import (
     SealedAnswers,
     SignedAnswers,
 )
-from sim.vices import DRAWN_VICES, WORKER_VICES, Resident, Vice, Wish
+from sim.vices import DRAWN_VICES, PARTY_VICES, WORKER_VICES, Resident, Vice, Wish
 from sim.wallets import TURN_MS, Wallet
 from sim.word_checkers import NewerWords
 from sim.world import EPOCH_MS, World
@@ -75,8 +76,12 @@ STRANGERS = 3
 LOOKS = 4
 LAST_TASK_MS_BEFORE_END = 15_000
 UNTIL_MS = EPOCH_MS + 3_600_000
+LARGE_GAS = 2_000_000_000
+ROUND_MS = 6_000
 CLOCKS_MS = 1_000  # what clocks and block time may differ by
 REPLICAS = (1, 2, 2, 2, 3)
+FAIR = frozenset({Fault.LIAR, Fault.BAD_WORKER, Fault.DISPUTES})
+"""Faults that keep nobody who is honest from saying what it owes."""
 SHORT_LOG = LogOptions(snapshot_blocks=16, kept_blocks=8)
 RULES = Rules(
     lease_ms=2_000,
@@ -130,6 +135,7 @@ class Cast:
     members: list[Resident] = field(default_factory=list)
     joiners: list[Resident] = field(default_factory=list)
     chain: AnchorChain | None = None
+    is_stormy: bool = True
 
     @property
     def hosts(self) -> list[Resident]:
@@ -215,8 +221,13 @@ def _chain(options: ClusterOptions) -> AnchorChain | None:
 
 def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
     """Give out the parts: up to f members and one guest may have a vice."""
-    genesis = genesis_of(options.members, replace(RULES, keep_ms=options.keep_ms))
-    cast = Cast(genesis, chain=_chain(options))
+    rules = replace(RULES, keep_ms=options.keep_ms)
+    if Fault.DISPUTES in options.faults:
+        rules = replace(rules, round_ms=ROUND_MS)
+    genesis = genesis_of(options.members, rules)
+    players = random.Random(options.seed * 6_029 + options.members)
+    is_stormy = bool(options.faults - FAIR)
+    cast = Cast(genesis, chain=_chain(options), is_stormy=is_stormy)
     may_lie = Fault.LIAR in options.faults
     replays = Fault.SEATS in options.faults and random.Random(options.seed + 2).randrange(2)
     recalls = Fault.MONEY in options.faults and random.Random(options.seed + 3).randrange(2)
@@ -233,6 +244,8 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             vices = frozenset({Vice.LIE})
         elif not is_member and place == 1 and Fault.BAD_WORKER in options.faults:
             vices = frozenset({WORKER_VICES[options.seed % len(WORKER_VICES)]})
+        if vices and Fault.DISPUTES in options.faults and players.randrange(4):
+            vices = frozenset({players.choice(PARTY_VICES)})
         if vices and options.vices is not None:
             vices = options.vices
         elif vices:
@@ -271,6 +284,7 @@ def _schedule_tasks(
 ) -> None:
     """Let honest members submit all along, and take some tasks back again."""
     world, eyes = kit.world, random.Random(options.seed + 1)
+    large = random.Random(options.seed * 6_037)
     submitters = [host for host in cast.members if host.is_honest]
     end = options.time_ms - LAST_TASK_MS_BEFORE_END
     times = work_times(storms, 1_000, end, options.task_every_ms, dice)
@@ -279,6 +293,8 @@ def _schedule_tasks(
         replicas = min(dice.choice(options.replicas), options.members)
         assurance = Assurance.NONE if replicas == 1 else Assurance.REPLICATED
         spec = kit.spec(serial, assurance, replicas)
+        if Fault.DISPUTES in options.faults and large.randrange(4):
+            spec = replace(spec, gas_max=LARGE_GAS, price_msat_per_mgas=1)
         until_ms = min(UNTIL_MS, EPOCH_MS + time_ms + options.keep_ms - CLOCKS_MS)
         admit = Admit(nonce=b"%d" % serial, spec=spec, until_ms=until_ms)
         task = task_id(NodeId(host.key), admit.nonce, admit.spec)
@@ -408,7 +424,8 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
     """Put every checker into a world; give the one that counts convictions."""
     genesis = cast.genesis
     log = first_options(genesis)
-    names = HonestKeepTheirName(frozenset(host.key for host in cast.honest))
+    honest = frozenset(host.key for host in cast.honest)
+    names = HonestKeepTheirName(honest)
     world.observers += [
         EpochsInside(log, lambda record: is_admissible(record, log.cluster)),
         Onlookers(
@@ -421,6 +438,7 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
                 SignedAnswers(genesis),
                 SealedAnswers(),
                 FairVerdicts(),
+                FairDisputes(honest, is_fair=not cast.is_stormy),
                 OthersFirst(),
                 CosignedBatches(genesis),
                 DecidedSeats(),

@@ -54,6 +54,11 @@ class Fault(Enum):
         (NODE,),
         "members anchor; Bitcoin blocks are undone, also below six confirmations, and fees rise",
     )
+    DISPUTES = (
+        "disputes",
+        (NODE,),
+        "tasks so large that a dispute is bisected, and liars with a way to play it",
+    )
     MONEY = ("money", (NODE,), "owners pass credits on, bond, and ask for bonds back, also in vain")
     LIAR = ("liar", (LOG, NODE), "up to f members and a guest lie, in the ways listed below")
 
@@ -73,6 +78,7 @@ FIRST_FAULTS = ALL_FAULTS - {
     Fault.SHORT_LOG,
     Fault.SEATS,
     Fault.REORGANISATION,
+    Fault.DISPUTES,
     Fault.MONEY,
 }
 """What worlds had at first; seeds kept from then mean these."""

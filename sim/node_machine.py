@@ -18,6 +18,8 @@ from ambientd.model.effect import (
     ExecutionReport,
     HearAnchor,
     LeaveAnchors,
+    SegmentWanted,
+    TraceWanted,
 )
 from ambientd.model.record import Cancel, Record
 from ambientd.node.build import NodeOptions, build_node
@@ -49,6 +51,7 @@ from ambientd.ports.store import Store
 from ambientd.runtime.persistence import recover, writes_of
 from sim.machine import Delivery, Effect
 from sim.node_store import CommittedRows
+from sim.parties import TARDY_MS_MAX, followed, traced, waits_to_echo
 from sim.vices import Resident, Vice, Wish, work_ms
 from sim.wallets import hand_on
 
@@ -58,6 +61,7 @@ ROUND_TRIP_MS = 5_000
 SAMPLE_MS = 5_000
 EXECUTION_MS_MAX = 400
 ABORTS_PERMILLE = 30
+ECHO_MS = 200
 
 FRAME, GOSSIP, KEEPALIVE = b"F", b"G", b"K"
 
@@ -76,7 +80,7 @@ class KeptAlive:
 
 @dataclass(slots=True)
 class _Running:
-    effect: Execute
+    effect: Execute | TraceWanted | SegmentWanted
     started_ms: int
     ends_ms: int
 
@@ -182,9 +186,13 @@ class NodeHost(Resident):
         """Let time pass: end executions, lose silent peers, read the probes, tick the node."""
         events: list[Event] = []
         for place, running in list(self._running.items()):
-            if now >= running.ends_ms:
-                del self._running[place]
-                events.append(self._ended(running))
+            if now < running.ends_ms:
+                continue
+            if isinstance(running.effect, TraceWanted) and waits_to_echo(self, running.effect):
+                running.ends_ms = now + ECHO_MS
+                continue
+            del self._running[place]
+            events += self._ended(running)
         for peer, heard_ms in list(self._heard.items()):
             if now - heard_ms > SILENT_MS_MAX:
                 del self._heard[peer]
@@ -228,14 +236,18 @@ class NodeHost(Resident):
             rest += self.twisted(effect)
         return [Persisted(persist), *rest] if persist else rest
 
-    def _ended(self, running: _Running) -> ExecutionEnded:
+    def _ended(self, running: _Running) -> Sequence[Event]:
         effect = running.effect
         place, spec = effect.assignment, effect.spec
         reachable = self._heard.keys() | {NodeId(self.key)}
         if not reachable & set(effect.holders):
-            return ExecutionEnded(place, spec, None, "nobody who has the module is up")
+            return [ExecutionEnded(place, spec, None, "nobody who has the module is up")]
         if self._dice.randrange(1000) < self.aborts_permille:
-            return ExecutionEnded(place, spec, None, "the wall-clock limit was reached")
+            return [ExecutionEnded(place, spec, None, "the wall-clock limit was reached")]
+        if isinstance(effect, TraceWanted):
+            return traced(self, effect)
+        if isinstance(effect, SegmentWanted):
+            return [followed(self, effect)]
         report = ExecutionReport(
             result=self.answer(spec),
             engine="sim",
@@ -245,7 +257,7 @@ class NodeHost(Resident):
             energy_mj=None,
             energy_source="none",
         )
-        return ExecutionEnded(place, spec, report)
+        return [ExecutionEnded(place, spec, report)]
 
     # What it does
 
@@ -264,7 +276,7 @@ class NodeHost(Resident):
                 return Delivery(None, GOSSIP + data)
             case KeptAlive():
                 return Delivery(None, KEEPALIVE)
-            case Execute():
+            case Execute() | TraceWanted() | SegmentWanted():
                 self._start(effect)
             case Abandon(assignment=assignment):
                 self._running.pop(assignment, None)
@@ -284,12 +296,14 @@ class NodeHost(Resident):
         if self.wanted and any(isinstance(effect, PersistLedger) for effect in effects):
             self.open_wishes(self.ledger)
 
-    def _start(self, effect: Execute) -> None:
+    def _start(self, effect: Execute | TraceWanted | SegmentWanted) -> None:
         if effect.assignment in self._running or not self.answers:
             return
         if self.declines(effect):
             return
         drawn_ms = 1 + self._dice.randrange(EXECUTION_MS_MAX)
+        if Vice.TARDY in self.vices and isinstance(effect, TraceWanted):
+            drawn_ms += self._dice.randrange(TARDY_MS_MAX)
         ends_ms = self._now + work_ms(drawn_ms, self.vices)
         self._running[effect.assignment] = _Running(effect, self._now, ends_ms)
 

@@ -103,6 +103,18 @@ SCENARIOS = MappingProxyType(
             "whole nodes whose tasks have one worker each, some of them liars",
             replicas=(1,),
         ),
+        "node-disputes": Scenario(
+            NODE,
+            _in(NODE, Fault.LIAR, Fault.BAD_WORKER, Fault.DISPUTES),
+            "whole nodes in fair weather whose large tasks are disputed, and bisected",
+            replicas=(2, 2, 3),
+        ),
+        "node-games": Scenario(
+            NODE,
+            _in(NODE, Fault.LIAR, Fault.DISPUTES, Fault.SEATS, Fault.DELAY, Fault.CRASH),
+            "whole nodes that crash, and whose committee changes, while disputes are bisected",
+            replicas=(2, 2, 3),
+        ),
         "node-money": Scenario(
             NODE,
             _in(NODE, Fault.MONEY, Fault.SEATS, Fault.DELAY, Fault.CRASH, Fault.LIAR),

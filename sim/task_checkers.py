@@ -120,6 +120,8 @@ class FairVerdicts(EntryChecker):
         root = result_root(settlement.result)
         if settlement.verdict is Verdict.INCONCLUSIVE:
             return None
+        if settlement.verdict is Verdict.BISECTED:
+            return self._bisected_fault(ledger, entry, said)
         if not entry.verdicts:
             unanimous = said == {root} and len(entry.receipts) == entry.spec.replicas
             return None if unanimous else "answers that differ, or too few, were called agreed"
@@ -128,8 +130,23 @@ class FairVerdicts(EntryChecker):
             return "too few referees decided"
         if root != result_root(honest_answer(entry.spec)):
             return "a quorum of referees found what is not so"
+        return self._liars_fault(ledger, entry)
+
+    def _bisected_fault(
+        self, ledger: LedgerState, entry: TaskEntry, said: set[Digest]
+    ) -> str | None:
+        """One honest answer among those that are open wins against all others."""
+        true = result_root(honest_answer(entry.spec))
+        assert entry.settlement is not None
+        if true in said and result_root(entry.settlement.result) != true:
+            return "a liar won a dispute against the truth"
+        return self._liars_fault(ledger, entry)
+
+    def _liars_fault(self, ledger: LedgerState, entry: TaskEntry) -> str | None:
+        assert entry.settlement is not None
+        root = result_root(entry.settlement.result)
         liars = {s.receipt.worker for s in entry.receipts if result_root(s.receipt.result) != root}
-        named = set(settlement.liars)
+        named = set(entry.settlement.liars)
         convicted = {liar for liar in liars if self._is_convicted(ledger, liar)}
         return None if liars == named == convicted else "a liar was not convicted, or another was"
 

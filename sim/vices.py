@@ -24,7 +24,7 @@ from ambientd.consensus.messages import (
 )
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.effect import Execute, Purpose
+from ambientd.model.effect import Execute, Purpose, SegmentWanted, TraceWanted
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.message import CommitSent, JobMessage, RevealSent
@@ -93,10 +93,27 @@ class Vice(Enum):
     MISLEAD = "offers states of its own making, and other pages than those asked for"
     REPLAY = "says again, as it was and as if it was new, what was said in epochs before"
     RECALL = "coordinates, and brings older words of others on nodes, seats and money back"
+    WRONG_OUTPUT = "lies about an execution's end alone, and is true all along before it"
+    WRONG_TRACE = "lies about an execution from its first instruction on"
+    WRONG_STEP = "takes one false step in an execution, and goes on from there"
+    WRONG_ONCE = "is false at one place of an execution, and true behind it but for its end"
+    WRONG_EVERYWHERE = "makes up another execution each time it is asked"
+    OTHERS_END = "says that its execution stood where the other party's ended"
+    ECHO = "says as a party what the other party has said"
+    GARBAGE_STATE = "takes one false step, and shows the referees a state that is none"
+    STRAY = "answers rightly, and tells of another execution than the one that led there"
+    SILENT = "lies, and says nothing as a party"
+    TWICE = "lies, and signs two traces of each round"
+    TARDY = "lies, and takes its time as a party, at times too much"
+    UNPAUSABLE = "lies, and says that it cannot pause the execution"
 
 
-LATER_VICES = (Vice.MISLEAD, Vice.REPLAY, Vice.RECALL)
-"""Who misleads comes with short logs, who replays with seats, who recalls with money."""
+_VICES = tuple(Vice)
+PARTY_VICES = _VICES[_VICES.index(Vice.WRONG_OUTPUT) : _VICES.index(Vice.UNPAUSABLE) + 1]
+"""What a liar does when its answer is disputed."""
+LATER_VICES = (Vice.MISLEAD, Vice.REPLAY, Vice.RECALL, *PARTY_VICES)
+"""Who misleads comes with short logs, who replays with seats, who recalls with money; who has a
+way to play its disputes with large tasks."""
 DRAWN_VICES = tuple(vice for vice in Vice if vice not in LATER_VICES)
 """What members are drawn from."""
 WORKER_VICES = (Vice.SLOW, Vice.IDLE, Vice.FORGE, Vice.MEDDLE, Vice.LAZY, Vice.COPY)
@@ -117,6 +134,8 @@ def output_by(
     """Give output and gas that a worker answers with."""
     if Vice.LIE in vices:
         return tagged("sim/lie/1", data, key), gas_max
+    if vices & (frozenset(PARTY_VICES) - {Vice.STRAY}):
+        return tagged("sim/lie/1", data, key), gas_of(output_of(module, data), gas_max)
     if Vice.COLLUDE in vices:
         return tagged("sim/lie/1", data), gas_max
     if vices & {Vice.LAZY, Vice.COPY}:
@@ -198,10 +217,10 @@ class Resident(ABC):
 
     # How it lies to others
 
-    def declines(self, effect: Execute) -> bool:
+    def declines(self, effect: Execute | TraceWanted | SegmentWanted) -> bool:
         """Tell whether it lets a task lie, against all rules."""
-        is_referee = effect.assignment.purpose is Purpose.REFEREE
-        return (Vice.MUTE if is_referee else Vice.IDLE) in self.vices
+        shirking = {Purpose.SLOT: Vice.IDLE, Purpose.TRACE: Vice.SILENT}
+        return shirking.get(effect.assignment.purpose, Vice.MUTE) in self.vices
 
     def twisted(self, effect: NodeEffect) -> list[NodeEffect]:
         """Forge answers, replay, make two of an equivocator's proposal, each for some others."""

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from sim.mutants.audits import AUDIT_MUTANTS
+from sim.mutants.disputes import DISPUTE_MUTANTS
 from sim.mutants.ledger import LEDGER_MUTANTS
 from sim.mutants.log import LOG_MUTANTS
 from sim.mutants.patch import Mutant, replaced
 
 MUTANTS: dict[str, Mutant] = {
-    mutant.name: mutant for mutant in (*LOG_MUTANTS, *LEDGER_MUTANTS, *AUDIT_MUTANTS)
+    mutant.name: mutant
+    for mutant in (*LOG_MUTANTS, *LEDGER_MUTANTS, *AUDIT_MUTANTS, *DISPUTE_MUTANTS)
 }
 
 
