@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from ambientd.codec.statements import task_id
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import LedgerEvent
@@ -84,9 +86,10 @@ class Cluster:
         log: LogOptions | None = None,
         anchors: Callable[[int], AnchorerOptions] = lambda _: AnchorerOptions(),
         boots: bool = True,
+        network: str = "regtest",
     ) -> None:
         self.world = World(seed)
-        self.genesis = genesis_of(members, rules)
+        self.genesis = replace(genesis_of(members, rules), bitcoin_network=network)
         self.cast = Cast(self.genesis)
         self.serial = 0
         self.tasks: list[TaskId] = []
