@@ -3,6 +3,8 @@
 import dataclasses
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ambientd.codec.canonical import decode, encode
@@ -388,3 +390,49 @@ def test_each_task_is_settled_once() -> None:
     assert len(finals) == 1
     assert finals[0].settlement.verdict is Verdict.BISECTED
     assert finals[0].settlement.result == result(gas=GAS)
+
+
+FAULTY = 2
+"""Of seven members: whose findings are made up."""
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.data())
+def test_whatever_is_said_in_any_order_no_honest_node_is_convicted(
+    data: st.DataObject,
+) -> None:
+    vices = st.sampled_from([*TraceVice])
+    words = tuple(data.draw(st.permutations([None, None, data.draw(vices), data.draw(vices)])))
+    liars = [slot for slot, word in enumerate(words) if word is not None]
+    match = Match(words, lies_alike=data.draw(st.booleans()))
+    for _ in range(data.draw(st.integers(0, 30))):
+        row = match.row
+        if match.entry.state is not TaskState.DISPUTED or row is None or row.game is None:
+            break
+        slot = data.draw(st.sampled_from(row.game.parties))
+        match data.draw(st.integers(0, 6)):
+            case 0 | 1 | 2:
+                word = words[slot]
+                if slot in liars and data.draw(st.booleans()):
+                    word = data.draw(st.one_of(vices, st.just("pass")))
+                salt = b"" if slot not in liars else data.draw(st.sampled_from([b"", b"x"]))
+                match.cluster.block(match.tell(slot, match.trace(slot, word, salt)))
+            case 3:
+                referee = data.draw(st.integers(0, 6))
+                end = match.game.claims[data.draw(st.integers(0, 1))]
+                true = match.found()
+                said = end if referee < FAULTY or true is None else true
+                if referee < FAULTY or true is not None:
+                    match.cluster.block(match.segment(referee, said))
+            case 4:
+                match.cluster.block(after_ms=data.draw(st.integers(1, 900)))
+            case _:
+                match.step()
+    entry = match.play()
+    honest = [slot for slot in range(len(words)) if slot not in liars]
+    faulty = {match.cluster.node(number) for number in range(FAULTY)}
+    for slot in honest:
+        assert match.worker(slot) in faulty or not match.is_convicted(slot)
+    settled = entry.settlement
+    assert settled is not None
+    assert settled.verdict is Verdict.INCONCLUSIVE or settled.result == match.true.result
