@@ -247,6 +247,14 @@ def test_no_damage_makes_the_check_raise_or_hold(data: st.DataObject, name: str)
     assert not check_blame_file(bytes(whole), pinned=CLUSTER.id).valid
 
 
+def test_a_task_beyond_all_limits_is_no_task() -> None:
+    evidence = result_(wrong_result())
+    for change in ({"memory_bytes_max": 1}, {"gas_max": 1 << 63}, {"wall_ms_max": -1}):
+        task = replace(evidence.task, spec=replace(evidence.task.spec, **change))
+        bent = replace(wrong_result(), evidence=replace(evidence, task=task))
+        assert failed(check(bent))[0] == "task"
+
+
 def test_long_lists_are_refused_before_anything_is_computed() -> None:
     evidence = result_(wrong_result())
     many = replace(evidence, verdicts=evidence.verdicts[:1] * 129)

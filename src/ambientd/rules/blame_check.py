@@ -32,6 +32,7 @@ from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Fraud
 from ambientd.rules.bisection import Stretch, targets
 from ambientd.rules.blame_text import blame_text_fault, trust_in_blame
+from ambientd.rules.executions import limits_of
 from ambientd.rules.receipt_check import EPOCHS_MAX, Check
 from ambientd.rules.receipt_epochs import FollowEpochs, only_founders, way_text
 from ambientd.rules.verdicts import contradicts, quorum
@@ -171,8 +172,12 @@ def _check_committee(exam: _Examination, follow: FollowEpochs) -> None:
 
 
 def _check_task(exam: _Examination, task: BlamedTask) -> TaskId:
-    name = task_id(task.submitter, task.nonce, task.spec)
-    exam.note("task", None, f"{name.hex()}, of submitter {_short(task.submitter)}")
+    name, fault = task_id(task.submitter, task.nonce, task.spec), None
+    try:
+        limits_of(task.spec)
+    except ValueError as error:
+        fault = f"nobody executes such a task: {error}"
+    exam.note("task", fault, f"{name.hex()}, of submitter {_short(task.submitter)}")
     return name
 
 
