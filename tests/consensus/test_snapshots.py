@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ambientd.codec.canonical import decode, encode
-from ambientd.codec.state_pages import encode_page
+from ambientd.codec.state_pages import decode_page, encode_page
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.effects import Effect, PeerFault, Send, SnapshotFetched
 from ambientd.consensus.epochs import Endless, Epoch
@@ -90,6 +90,7 @@ def test_no_snapshot_is_taken_at_the_end_of_an_epoch() -> None:
 
 
 @given(st.binary(max_size=300))
+@example(encode_page(()))
 def test_any_bytes_are_refused_or_are_a_page(data: bytes) -> None:
     try:
         message = decode_message(encode_message(Pages((data,))))
@@ -99,7 +100,15 @@ def test_any_bytes_are_refused_or_are_a_page(data: bytes) -> None:
     assert fetcher.take_offer(BENCH.key(1), TAKEN.offer, BENCH.options, 0) is None
     fetcher.step(0, 0)
     assert isinstance(message, Pages)
-    assert fetcher.take_pages(BENCH.key(1), message, 0) is not None
+    assert (fetcher.take_pages(BENCH.key(1), message, 0) is None) == is_page(data)
+
+
+def is_page(data: bytes) -> bool:
+    try:
+        decode_page(data)
+    except RemoteProtocolError:
+        return False
+    return True
 
 
 def test_a_snapshot_reads_and_writes_the_same_bytes() -> None:
