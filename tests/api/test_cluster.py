@@ -100,6 +100,12 @@ def test_all_nodes_share_one_embedded_chain(tmp_path: Path) -> None:
     assert folders == {tmp_path / "chain"}
 
 
+def test_who_founds_a_peg_grants_nothing(tmp_path: Path) -> None:
+    founded = create_cluster(tmp_path, 2, msgspec.structs.replace(PLAN, peg=True))
+    members = load_genesis(founded.nodes[0].data_dir / "genesis.bin").members
+    assert {(each.grant_msat, each.bond_msat) for each in members} == {(0, 0)}
+
+
 def test_liars_are_the_last_nodes(tmp_path: Path) -> None:
     founded = create_cluster(tmp_path, 4, msgspec.structs.replace(PLAN, liars=1))
     lies = [load_config(node.data_dir).faults.lie for node in founded.nodes]
@@ -125,6 +131,8 @@ def test_a_third_of_the_others_may_lie(members: int, liars: int) -> None:
         (4, ClusterPlan(bitcoin_network="signet"), "takes no address and no network"),
         (4, ClusterPlan(base_port=65_534), "do not exist"),
         (4, ClusterPlan(base_port=0), "do not exist"),
+        (4, ClusterPlan(bitcoin="off", peg=True), "a peg needs a Bitcoin chain"),
+        (21, ClusterPlan(peg=True), "a peg has at most 20 members"),
     ],
 )
 def test_a_plan_that_makes_no_sense_writes_nothing(

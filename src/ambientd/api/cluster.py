@@ -30,6 +30,7 @@ from ambientd.errors import ConfigError, RemoteProtocolError, StoreError, UsageE
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
 from ambientd.node.build import beacon_secret
+from ambientd.rules.peg_script import SIGNERS_MAX
 from ambientd.rules.verdicts import liars_max
 
 GENESIS_VERSION = 1
@@ -204,6 +205,11 @@ def _check_plan(members: int, plan: ClusterPlan) -> None:
         msg = f"{plan.name!r}: a cluster's name has 1 to 63 characters that can be printed"
         raise UsageError(msg)
     _check_chain(plan)
+    if plan.peg and plan.bitcoin == "off":
+        raise UsageError("a peg needs a Bitcoin chain: leave --peg or --bitcoin off away")
+    if plan.peg and members > SIGNERS_MAX:
+        msg = f"a peg has at most {SIGNERS_MAX} members, whose keys stand in one script"
+        raise UsageError(msg)
     last = plan.base_port + members - 1
     if not 1 <= plan.base_port <= last <= 65_535:
         msg = f"ports {plan.base_port} to {last} do not exist; choose a base port from 1024 on"
