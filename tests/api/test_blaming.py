@@ -207,3 +207,21 @@ async def test_a_lie_that_an_audit_found_is_exported_with_the_audits_findings(
     assert isinstance(file.evidence, WrongResult)
     assert {verdict.task for verdict in file.evidence.verdicts} == {audit}
     assert check_blame_file(encode(file), pinned=cluster.id).valid
+
+
+async def test_an_auditor_that_lied_is_blamed_in_the_words_of_the_task_that_it_audited(
+    tmp_path: Path,
+) -> None:
+    cluster = TestCluster(rules=ALL)
+    task, _ = alone(cluster)
+    drawn(cluster)
+    audit = audit_id(task, 0)
+    auditor = cluster.task(audit).slots[0].worker
+    cluster.work(audit, {0: result(b"a lie")})
+    decided(cluster, audit, result())
+    async with blaming(cluster, tmp_path) as desk:
+        file = await exported(desk, auditor)
+    assert isinstance(file.evidence, WrongResult)
+    assert file.evidence.receipt.receipt.task == audit
+    assert file.evidence.task.nonce == cluster.task(task).nonce
+    assert check_blame_file(encode(file), pinned=cluster.id).valid

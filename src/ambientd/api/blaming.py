@@ -209,6 +209,8 @@ class Blaming:
     def _task(self, entry: EvidenceEntry) -> BlamedTask:
         assert entry.task is not None, "it holds a receipt"
         found = self._state.task(entry.task)
+        if found is not None and found.audits is not None:
+            found = self._state.task(found.audits.task)
         if found is None:
             msg = f"task {entry.task.hex()[:12]} is forgotten here: its specification is gone"
             hint = "whoever exported the certificate or holds the receipt still has it"

@@ -29,7 +29,7 @@ from ambientd.model.base import TaskId
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import Revocation
 from ambientd.model.task import Assurance, Result, TaskState
-from ambientd.rules.auditing import AUDITORS, is_audited, lone_permille
+from ambientd.rules.auditing import AUDITORS, audit_spec, is_audited, lone_permille
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, double_sha256
 from ambientd.rules.header_window import Window
 from ambientd.rules.rewards import slot_fee_msat
@@ -132,7 +132,7 @@ def _open(draft: Draft, task: TaskId, about: AuditEntry) -> None:
         nonce=b"",
         until_ms=entry.until_ms,
         admit_signature=b"",
-        spec=replace(entry.spec, assurance=Assurance.NONE, replicas=AUDITORS, deadline_ms=0),
+        spec=audit_spec(entry.spec),
         state=TaskState.PENDING,
         admitted_ms=draft.context.time_ms,
         escrow_msat=escrow,

@@ -1,6 +1,9 @@
 """Who works alone, and whose work is done again (VERIFICATION, Assurance; ADR 28)."""
 
+from msgspec.structs import replace
+
 from ambientd.codec.digest import tagged
+from ambientd.model.task import Assurance, TaskSpec
 
 AUDIT_PERMILLE = 100
 """Of the answers that are audited at all so many are, however good their worker's record."""
@@ -20,6 +23,11 @@ ERROR_PPB = 1_000
 
 COLLUDERS_PERMILLE_MAX = 500
 DRAW_BITS = 64
+
+
+def audit_spec(spec: TaskSpec) -> TaskSpec:
+    """Give what an auditor is asked: the same execution, by it alone, however late."""
+    return replace(spec, assurance=Assurance.NONE, replicas=AUDITORS, deadline_ms=0)
 
 
 def is_trusted(streak: int) -> bool:

@@ -30,6 +30,7 @@ from ambientd.model.dispute import BEGINNING, SegmentVerdict, Trace, TracePoint
 from ambientd.model.genesis import MEMBERS_MAX, Genesis
 from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Fraud
+from ambientd.rules.auditing import audit_spec
 from ambientd.rules.bisection import Stretch, targets
 from ambientd.rules.blame_text import blame_text_fault, trust_in_blame
 from ambientd.rules.executions import limits_of
@@ -183,11 +184,13 @@ def _check_task(exam: _Examination, task: BlamedTask) -> TaskId:
 
 def _check_receipt(exam: _Examination, task: BlamedTask, signed: SignedReceipt) -> None:
     receipt, fault = signed.receipt, None
+    name = task_id(task.submitter, task.nonce, task.spec)
+    is_audit = receipt.task in {audit_id(name, number) for number in range(AUDITS_MAX)}
     if receipt.worker != exam.file.culprit or not verify_receipt(signed, exam.cluster):
         fault = f"{_short(exam.file.culprit)} did not sign this receipt"
-    elif receipt.task != task_id(task.submitter, task.nonce, task.spec):
+    elif receipt.task != name and not is_audit:
         fault = "the receipt answers another task"
-    elif receipt.spec != spec_hash(task.spec):
+    elif receipt.spec != spec_hash(audit_spec(task.spec) if is_audit else task.spec):
         fault = "the receipt answers another specification"
     found = f"{_short(receipt.worker)} signed {_claim(receipt.result.output)}"
     exam.note("receipt", fault, f"{found}, {receipt.result.gas} gas")
