@@ -1,11 +1,12 @@
 """What must hold of bisected disputes: short, fair to who is honest, and proven to everybody."""
 
 from ambientd.codec.canonical import decode
-from ambientd.ledger.entries import EvidenceEntry, Table
+from ambientd.ledger.entries import EvidenceEntry, Table, TaskEntry
 from ambientd.ledger.events import PartyBlamed, RoundBegan, SegmentReached
 from ambientd.ledger.evidence import EVIDENCE_OF_FALSE_STEP
 from ambientd.model.dispute import BEGINNING, SEGMENT_GAS, SegmentVerdict, Trace
 from ambientd.model.genesis import FIRST_EPOCH
+from ambientd.model.task import Verdict
 from ambientd.node.effect import Told
 from ambientd.rules.verdicts import quorum
 from sim.checkers import InvariantViolation, Kinds
@@ -51,12 +52,22 @@ class FairDisputes(EntryChecker):
                 pass
 
     def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
-        """Replay the evidence of a false step."""
-        del table, name
+        """Replay the evidence of a false step; the truth wins where an honest node says it."""
+        del table
+        if isinstance(entry, TaskEntry) and self._lost(entry):
+            self._fail("the truth wins disputes", "a liar won against it", name, now)
         if isinstance(entry, EvidenceEntry) and entry.kind == EVIDENCE_OF_FALSE_STEP:
             fault = self._fault(node, entry)
             if fault is not None:
                 self._fail("a false step is proven", fault, entry.task or b"", now)
+
+    def _lost(self, entry: TaskEntry) -> bool:
+        """Tell whether an honest worker's answer lost a bisected dispute."""
+        settled = entry.settlement
+        if settled is None or settled.verdict is not Verdict.BISECTED:
+            return False
+        workers = {signed.receipt.worker for signed in entry.receipts}
+        return bool(workers & self._honest) and settled.result != true_run(entry.spec).result
 
     def _fault(self, node: Resident, entry: EvidenceEntry) -> str | None:
         traces: tuple[Trace | None, Trace | None] = decode(

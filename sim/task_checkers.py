@@ -121,7 +121,7 @@ class FairVerdicts(EntryChecker):
         if settlement.verdict is Verdict.INCONCLUSIVE:
             return None
         if settlement.verdict is Verdict.BISECTED:
-            return self._bisected_fault(ledger, entry, said)
+            return self._liars_fault(ledger, entry)
         if not entry.verdicts:
             unanimous = said == {root} and len(entry.receipts) == entry.spec.replicas
             return None if unanimous else "answers that differ, or too few, were called agreed"
@@ -130,16 +130,6 @@ class FairVerdicts(EntryChecker):
             return "too few referees decided"
         if root != result_root(honest_answer(entry.spec)):
             return "a quorum of referees found what is not so"
-        return self._liars_fault(ledger, entry)
-
-    def _bisected_fault(
-        self, ledger: LedgerState, entry: TaskEntry, said: set[Digest]
-    ) -> str | None:
-        """One honest answer among those that are open wins against all others."""
-        true = result_root(honest_answer(entry.spec))
-        assert entry.settlement is not None
-        if true in said and result_root(entry.settlement.result) != true:
-            return "a liar won a dispute against the truth"
         return self._liars_fault(ledger, entry)
 
     def _liars_fault(self, ledger: LedgerState, entry: TaskEntry) -> str | None:

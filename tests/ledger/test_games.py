@@ -102,6 +102,17 @@ def test_a_right_answer_with_a_wrong_trace_costs_its_worker_everything_but_not_t
     assert match.worker(0) not in paid
 
 
+def test_where_nobody_is_honest_a_lie_may_win_as_where_all_agree_on_one() -> None:
+    match = Match((None, TraceVice.WRONG_OUTPUT))
+    match.words = (TraceVice.WRONG_TRACE, TraceVice.WRONG_OUTPUT)
+    match.runs[0] = dataclasses.replace(match.true, false_from=0, own=b"own")
+    entry = match.play()
+    assert entry.settlement is not None
+    assert entry.settlement.verdict is Verdict.BISECTED
+    assert entry.settlement.result == match.runs[1].result != match.true.result
+    assert match.is_convicted(0)
+
+
 def test_silence_is_blamed_and_unpaid_and_proves_nothing() -> None:
     match = Match(("silent", None))
     match.runs[0] = match.true  # its answer is wrong all the same
