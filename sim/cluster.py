@@ -7,7 +7,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from ambientd.codec.digest import sha256, tagged
+from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint, grant_payload, join_payload, sign_record, task_id
 from ambientd.consensus import beacon
@@ -15,7 +15,7 @@ from ambientd.consensus.options import ConsensusOptions
 from ambientd.ledger.admission import is_admissible
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.state import LedgerState, first_epoch
-from ambientd.model.base import Digest, NodeId
+from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
 from ambientd.model.record import Admit, Cancel, Join, Record
 from ambientd.model.task import Assurance, TaskSpec, TaskState, Verdict
@@ -29,6 +29,14 @@ from ambientd.telemetry.core import TelemetryOptions
 from sim.anchor_chain import AnchorChain
 from sim.anchor_checkers import LogsAnchors, check_anchors
 from sim.audit_checkers import FairAudits, PayVests, check_audits
+from sim.choices import (
+    REFUSED_BY_GUESTS,
+    AskedWorkers,
+    KeptDeadlines,
+    SharedWeeks,
+    choosy,
+    task_spec,
+)
 from sim.dispute_checkers import FairDisputes
 from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, draw_disks, lay
@@ -105,6 +113,7 @@ class ClusterOptions:
     task_every_ms: int = 700
     keep_ms: int = RULES.keep_ms
     replicas: tuple[int, ...] = REPLICAS  # what submitters choose from
+    chooses: bool = False  # whether tasks ask for certain workers, and have deadlines
     happenings: tuple[Happening, ...] | None = None  # None: drawn from the seed
     vices: frozenset[Vice] | None = None  # None: drawn from the seed
 
@@ -183,7 +192,12 @@ def join_record(genesis: Genesis, inviter_seed: bytes, seed: bytes, number: int)
     expires_ms = EPOCH_MS + 3_600_000
     draft = Join(
         node=NodeId(newcomer.public_key),
-        profile=Profile(name=f"joiner-{number}", region="sim", kind=NodeKind.EDGE),
+        profile=Profile(
+            name=f"joiner-{number}",
+            region="sim",
+            kind=NodeKind.EDGE,
+            refuses=(REFUSED_BY_GUESTS,),
+        ),
         inviter=NodeId(inviter.public_key),
         invite_key=invite.public_key,
         expires_ms=expires_ms,
@@ -193,23 +207,6 @@ def join_record(genesis: Genesis, inviter_seed: bytes, seed: bytes, number: int)
     signature = invite.sign("join", join_payload(draft))
     fields = {name: getattr(draft, name) for name in draft.__struct_fields__}
     return sign_record(newcomer, Join(**(fields | {"invite_signature": signature})))
-
-
-def task_spec(serial: int, assurance: Assurance, replicas: int) -> TaskSpec:
-    """Give a small task that differs from every other."""
-    return TaskSpec(
-        module=Digest(sha256(b"module")),
-        input=Digest(sha256(b"input %d" % serial)),
-        module_size_bytes=100,
-        input_size_bytes=10,
-        gas_max=10_000_000,
-        memory_bytes_max=1 << 20,
-        wall_ms_max=500,
-        output_bytes_max=1_000,
-        assurance=assurance,
-        replicas=replicas,
-        price_msat_per_mgas=100,
-    )
 
 
 def _chain(options: ClusterOptions) -> AnchorChain | None:
@@ -295,6 +292,8 @@ def _schedule_tasks(
         spec = kit.spec(serial, assurance, replicas)
         if Fault.DISPUTES in options.faults and large.randrange(4):
             spec = replace(spec, gas_max=LARGE_GAS, price_msat_per_mgas=1)
+        if options.chooses:
+            spec = choosy(spec, serial, EPOCH_MS + time_ms)
         until_ms = min(UNTIL_MS, EPOCH_MS + time_ms + options.keep_ms - CLOCKS_MS)
         admit = Admit(nonce=b"%d" % serial, spec=spec, until_ms=until_ms)
         task = task_id(NodeId(host.key), admit.nonce, admit.spec)
@@ -439,6 +438,7 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
                 SealedAnswers(),
                 FairVerdicts(),
                 FairDisputes(honest, is_fair=not cast.is_stormy),
+                *(AskedWorkers(), KeptDeadlines(), SharedWeeks()),
                 OthersFirst(),
                 CosignedBatches(genesis),
                 DecidedSeats(),

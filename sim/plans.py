@@ -44,6 +44,7 @@ class Scenario:
     tenure_ms: int = 600_000
     keep_ms: int = Rules().keep_ms
     replicas: tuple[int, ...] = cluster.REPLICAS
+    chooses: bool = False
 
 
 def _in(world: str, *faults: Fault) -> frozenset[Fault]:
@@ -114,6 +115,12 @@ SCENARIOS = MappingProxyType(
             _in(NODE, Fault.LIAR, Fault.DISPUTES, Fault.SEATS, Fault.DELAY, Fault.CRASH),
             "whole nodes that crash, and whose committee changes, while disputes are bisected",
             replicas=(2, 2, 3),
+        ),
+        "node-choices": Scenario(
+            NODE,
+            _in(NODE, Fault.BAD_WORKER, Fault.DELAY, Fault.CRASH, Fault.PARTITION),
+            "whole nodes whose tasks choose their workers, and have deadlines",
+            chooses=True,
         ),
         "node-money": Scenario(
             NODE,
@@ -254,6 +261,7 @@ def _cluster_options(plan: Plan) -> cluster.ClusterOptions:
         time_ms=plan.time_ms,
         keep_ms=SCENARIOS[plan.scenario].keep_ms,
         replicas=SCENARIOS[plan.scenario].replicas,
+        chooses=SCENARIOS[plan.scenario].chooses,
         happenings=plan.happenings,
         vices=None if plan.lies is None else frozenset(Vice[name.upper()] for name in plan.lies),
     )

@@ -17,7 +17,7 @@ from ambientd.ledger.events import SlotAssigned
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
-from ambientd.model.task import TaskState, Verdict
+from ambientd.model.task import DEFAULT_CLASS, Assurance, TaskState, Verdict
 from ambientd.node.effect import Told
 from ambientd.rules.notes import note_text
 from sim.checkers import InvariantViolation, Kinds
@@ -123,7 +123,9 @@ class FairVerdicts(EntryChecker):
         if settlement.verdict is Verdict.BISECTED:
             return self._liars_fault(ledger, entry)
         if not entry.verdicts:
-            unanimous = said == {root} and len(entry.receipts) == entry.spec.replicas
+            is_audited = entry.spec.assurance is Assurance.AUDITED
+            asked = len(entry.slots) if is_audited else entry.spec.replicas
+            unanimous = said == {root} and len(entry.receipts) == asked
             return None if unanimous else "answers that differ, or too few, were called agreed"
         found = {v.referee for v in entry.verdicts if result_root(v.result) == root}
         if not any(len(found & seats) >= needed(len(seats)) for seats in _committees(ledger)):
@@ -182,6 +184,8 @@ class OthersFirst(NodeChecker):
             if entry is None or entry.submitter != effect.event.worker:
                 return
             known = {entry.submitter, *entry.tried, *(slot.worker for slot in entry.slots)}
+            if entry.spec.constraints or entry.spec.task_class != DEFAULT_CLASS:
+                return  # others who could work may be none of those that it asks for
             if self._others.get(node.key, frozenset()) - known:
                 text = f"task {effect.event.task.hex()[:12]} at {now} ms"
                 raise InvariantViolation("others work before the submitter", text)

@@ -210,7 +210,8 @@ class Resident(ABC):
     def _is_granted(self, wish: Wish, ledger: LedgerState) -> bool:
         if isinstance(wish, Admit):
             is_there = ledger.task(task_id(NodeId(self.key), wish.nonce, wish.spec)) is not None
-            return is_there or ledger.meta.time_ms > wish.until_ms + TOO_LATE_MS
+            is_over = 0 < wish.spec.deadline_ms <= ledger.meta.time_ms
+            return is_there or is_over or ledger.meta.time_ms > wish.until_ms + TOO_LATE_MS
         if isinstance(wish, Record) and isinstance(wish.body, Join):
             return ledger.node(wish.body.node) is not None
         return True

@@ -18,22 +18,25 @@ from ambientd.ledger import (
     assigning,
     seats,
     settling,
+    suitors,
     tasks,
     upkeep,
 )
+from ambientd.ledger.assigning import fill
 from ambientd.ledger.draft import BlockContext, Draft
-from ambientd.ledger.entries import EvidenceEntry, TaskEntry, Topic
+from ambientd.ledger.entries import EvidenceEntry, NodeEntry, TaskEntry, Topic
 from ambientd.ledger.events import BondReturned
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Cancel, Record
-from ambientd.model.task import Commit, SlotState, TaskState
+from ambientd.model.task import DEFAULT_CLASS, Commit, SlotState, TaskSpec, TaskState
 from ambientd.node import core
 from ambientd.node.compaction import Compactor, PersistSnapshot
 from ambientd.roles import anchorer, checkpointer
 from ambientd.roles.anchoring.core import Anchoring
 from ambientd.roles.anchoring.events import Effect as AnchoringEffect
 from ambientd.roles.anchoring.events import PersistBook
+from ambientd.rules import reputation
 from ambientd.runtime import persistence
 from sim.mutants.patch import Patch, always, bug
 
@@ -229,7 +232,44 @@ def _keeps_no_book(handle: Callable[..., list[AnchoringEffect]]) -> object:
     return handled
 
 
+def _takes_refused(suits: Callable[..., bool]) -> object:
+    def suited(node: NodeEntry | None, spec: TaskSpec) -> bool:
+        return suits(node, replace(spec, task_class=DEFAULT_CLASS))
+
+    return suited
+
+
 LEDGER_MUTANTS = (
+    bug(
+        "asks-for-nothing",
+        "gives out slots without a look at what a task asks for",
+        Patch(suitors, "satisfies", always(True)),
+        scenario="node-choices",
+    ),
+    bug(
+        "takes-refused",
+        "gives out work that its owner refuses",
+        Patch(suitors, "suits", _takes_refused),
+        scenario="node-choices",
+    ),
+    bug(
+        "trusts-anybody",
+        "lets anybody work alone where trust is asked for",
+        Patch(assigning, "is_trusted", always(True)),
+        scenario="node-choices",
+    ),
+    bug(
+        "works-past-deadlines",
+        "looks for workers when a task's own deadline is over",
+        Patch(tasks, "miss_deadline", lambda _: fill),
+        scenario="node-choices",
+    ),
+    bug(
+        "one-praises-all",
+        "counts all that a single submitter makes up",
+        Patch(reputation, "SUBMITTER_SHARE", lambda _: 1),
+        scenario="node-choices",
+    ),
     bug("pays-twice", "pays each worker twice", Patch(settling, "_payments", _twice)),
     bug("keeps-escrow", "never empties the escrow", Patch(Draft, "move_escrow", always(None))),
     bug("credits-twice", "credits each amount twice", Patch(Draft, "credit", _credits_twice)),

@@ -16,7 +16,7 @@ from ambientd.model.task import Assurance, TaskSpec
 from ambientd.node.build import NodeOptions
 from ambientd.ports.transport import HostPort
 from sim.checkers import InvariantViolation
-from sim.cluster import task_spec
+from sim.choices import task_spec
 from sim.disk import DiskLost
 from sim.machine import Delivery, Effect
 from sim.network import Network

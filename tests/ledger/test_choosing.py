@@ -191,6 +191,16 @@ def test_once_all_answers_are_sealed_a_deadline_takes_nobody_its_pay() -> None:
     assert cluster.task(task).state is TaskState.FINAL
 
 
+def test_nobody_else_is_asked_when_an_answer_stays_sealed_past_the_deadline() -> None:
+    cluster = with_guests()
+    task = cluster.admit(deadline_ms=cluster.time_ms + 1_000)
+    cluster.block((0, cluster.commits(task)))
+    cluster.block(after_ms=6_000)
+    ended = cluster.task(task)
+    assert (ended.state, ended.payments) == (TaskState.EXPIRED, ())
+    assert all(entry.open_slots == 0 for entry in map(cluster.state.node, cluster.state.nodes()))
+
+
 def test_an_outage_puts_a_deadline_off() -> None:
     cluster = with_guests()
     nowhere = (Constraint(key="region", value="mars"),)

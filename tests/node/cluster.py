@@ -18,13 +18,13 @@ from ambientd.node.effect import PeerMisbehaved
 from ambientd.node.event import AnchorProven, BodiesProposed
 from ambientd.roles.anchorer import AnchorerOptions
 from ambientd.telemetry.core import TelemetryOptions
+from sim.choices import task_spec
 from sim.cluster import (
     RULES,
     Cast,
     genesis_of,
     join_record,
     seed_of,
-    task_spec,
     want,
     watch,
 )

@@ -40,7 +40,8 @@ from ambientd.node.roots import KEPT_MAX, RecentRoots
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence, fraud_judge
 from ambientd.telemetry.batch import FIRST_HASH, sign_batch
 from ambientd.telemetry.core import EVIDENCE_KIND
-from sim.cluster import UNTIL_MS, task_spec
+from sim.choices import task_spec
+from sim.cluster import UNTIL_MS
 from sim.world import EPOCH_MS
 from tests.node.cluster import Cluster
 

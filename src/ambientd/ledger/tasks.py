@@ -284,7 +284,8 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     if entry.state is TaskState.DISPUTED:
         disputes.run_out(draft, task, entry)
         return
-    if entry.expires_ms and entry.expires_ms <= now and entry.state in BEFORE_SEALED:
+    is_over = 0 < entry.expires_ms <= now
+    if is_over and entry.state in BEFORE_SEALED:
         miss_deadline(draft, task, entry)
         return
     # Once an answer is open, another worker could copy it: the referees answer instead of one.
@@ -305,6 +306,8 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     attempts_max = entry.spec.attempts_max or draft.state.genesis.rules.attempts_max
     if is_open:
         disputes.begin(draft, task, entry)
+    elif is_over:
+        miss_deadline(draft, task, entry)
     elif any(slot.attempt >= attempts_max for slot in slots):
         expire_task(draft, task, entry)
     else:
