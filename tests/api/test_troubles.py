@@ -4,8 +4,15 @@ from msgspec.structs import asdict
 
 from ambientd.api.replies import TroubleKind
 from ambientd.api.troubles import DEEDS, SILENT_MS, LogSeen, convicted, troubles_of
+from ambientd.cli.blame_commands import KINDS
 from ambientd.ledger.entries import EvidenceEntry
-from ambientd.ledger.evidence import EVIDENCE_OF_LIE, EVIDENCE_OF_TWO_VERDICTS
+from ambientd.ledger.evidence import (
+    EVIDENCE_OF_FALSE_STEP,
+    EVIDENCE_OF_LIE,
+    EVIDENCE_OF_TWO_SEGMENTS,
+    EVIDENCE_OF_TWO_TRACES,
+    EVIDENCE_OF_TWO_VERDICTS,
+)
 from ambientd.model.base import NodeId, TaskId
 from ambientd.node.stops import LOG_EVIDENCE
 from ambientd.telemetry.core import EVIDENCE_KIND
@@ -54,12 +61,13 @@ def test_a_convicted_node_is_told_by_what_and_that_a_new_key_may_join() -> None:
     assert "its answer was false" in found.text
     assert "tombstoned for good" in found.text
     assert "`ambientctl join TOKEN`" in found.hint
-    assert "`ambientctl events`" in found.hint
+    assert "`ambientctl blame verify`" in found.hint
 
 
 def test_every_kind_of_evidence_is_put_into_words() -> None:
-    kinds = {EVIDENCE_OF_LIE, EVIDENCE_OF_TWO_VERDICTS, LOG_EVIDENCE, EVIDENCE_KIND, "receipt"}
-    assert set(DEEDS) == kinds
+    kinds = {EVIDENCE_OF_LIE, EVIDENCE_OF_FALSE_STEP, "receipt", LOG_EVIDENCE, EVIDENCE_KIND}
+    kinds |= {EVIDENCE_OF_TWO_VERDICTS, EVIDENCE_OF_TWO_TRACES, EVIDENCE_OF_TWO_SEGMENTS}
+    assert set(DEEDS) == set(KINDS) == kinds
     for kind in kinds:
         assert DEEDS[kind] in convicted(evidence(kind)).text
 

@@ -97,6 +97,8 @@ def test_one_wrong_step_is_found_convicted_and_shown_to_a_stranger(tmp_path: Pat
         status = mesh.daemons[3].status()
         assert status is not None
         assert done.liars == (status.node,)
+        (evidence,) = done.evidence
+        assert (evidence.culprit, evidence.kind) == (status.node, "false-step")
         (blame,) = client.node.ask(BLAME_LIST, ListBlames()).blames
         assert (blame.node, blame.task, blame.kind) == (status.node, task, "false-step")
         fingerprint = status.fingerprint

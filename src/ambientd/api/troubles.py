@@ -36,6 +36,9 @@ def troubles_of(seen: LogSeen) -> tuple[Trouble, ...]:
 
 DEEDS = {
     "divergent-output": "a quorum of the committee found that its answer was false",
+    "false-step": "a quorum of the committee found a step that its execution does not take",
+    "trace": "its key has signed two different traces of one round",
+    "segment": "its key has signed two different findings on one stretch",
     "receipt": "its key has signed two different answers to one assignment",
     "verdict": "its key has signed two different findings on one task",
     "log": "its key has signed two statements on the log that exclude each other",
@@ -54,7 +57,8 @@ def convicted(evidence: EvidenceEntry) -> Trouble:
         "tombstoned for good: no work, no tasks, no new seat; its bond is gone, its balance stays",
         hint="if that was no lie, see whether the key is in use twice or an older store was put "
         "back; a new key joins in a new folder: `ambientctl cluster invite` at a member, "
-        "`ambientctl join TOKEN` here; the daemon's log and `ambientctl events` tell of them all",
+        "`ambientctl join TOKEN` here; `ambientctl blame list` shows all that convicts, and "
+        "`ambientctl blame verify` checks it",
     )
 
 

@@ -21,7 +21,7 @@ from ambientd.codec.signing import Signer
 from ambientd.codec.statements import file_payload
 from ambientd.consensus.messages import EpochEnd
 from ambientd.ledger.entries import CheckpointEntry, EvidenceEntry, Table, TaskEntry
-from ambientd.ledger.evidence import EVIDENCE_OF_LIE, evidence_name
+from ambientd.ledger.evidence import EVIDENCE_OF_FALSE_STEP, EVIDENCE_OF_LIE, evidence_name
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import AbortCause, EngineCode, OutcomeKind
@@ -88,13 +88,18 @@ def why_not(abort: HeardAbort | None) -> str:
 
 
 def _evidence(state: LedgerState, task: TaskId, liar: NodeId) -> EvidenceInfo | None:
-    found = state.get((Table.EVIDENCE, evidence_name(EVIDENCE_OF_LIE, task, liar)))
-    if not isinstance(found, EvidenceEntry):
+    kinds = (EVIDENCE_OF_LIE, EVIDENCE_OF_FALSE_STEP)
+    kept = (state.get((Table.EVIDENCE, evidence_name(kind, task, liar))) for kind in kinds)
+    found = next((each for each in kept if isinstance(each, EvidenceEntry)), None)
+    if found is None:
         return None
+    detail = f"its signed receipt against {len(found.verdicts)} signed findings of the committee"
+    if found.kind == EVIDENCE_OF_FALSE_STEP:
+        detail = "one signed step of its execution against signed findings of the committee"
     return EvidenceInfo(
         culprit=liar.hex(),
         kind=found.kind,
-        detail=f"its signed receipt against {len(found.verdicts)} signed findings of the committee",
+        detail=detail,
         reputation_before=found.reputation_before_permille / 1000,
         reputation_after=0.0,
     )
