@@ -10,8 +10,11 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import file_payload, receipt_hash, sign_receipt
+from ambientd.ledger.entries import reputation_key
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.record import Anchor
+from ambientd.model.reputation import Reputation
+from ambientd.model.task import Assurance, Constraint
 from ambientd.rules.bitcoin import REGTEST, SIGNET
 from ambientd.rules.header_chain import Extended, HeaderChain
 from ambientd.rules.receipt_check import (
@@ -498,3 +501,46 @@ def test_an_anchor_with_too_few_headers_above_it_is_not_valid() -> None:
 def test_headers_of_another_network_prove_nothing() -> None:
     data, _ = on_a_chain()
     assert "headers are of signet" in chain_check(data, HeaderChain(SIGNET)).detail
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"assurance": Assurance.AUDITED, "replicas": 1}, "not all of the task's workers lied"),
+        (
+            {"assurance": Assurance.QUORUM, "replicas": 4},
+            "4 drawn ones are all of them in one of 625 cases or fewer",
+        ),
+        (
+            {
+                "constraints": (
+                    Constraint(key="region", value="eu-central"),
+                    Constraint(key="engine", value="wasmi", is_excluded=True),
+                )
+            },
+            "region eu-central, engine not wasmi. Labels are not checked",
+        ),
+    ],
+)
+def test_what_an_assurance_is_worth_is_said_in_words(changes: dict, sentence: str) -> None:
+    cluster = TestCluster()
+    cluster.work(cluster.admit(**changes))
+    cluster.close_batch()
+    report = check_receipt_file(encode(file_of(cluster, b"n")))
+    assert report.valid, report.checks
+    assert any(sentence in each for each in report.trust)
+
+
+def test_of_a_trusted_worker_alone_it_is_said_how_it_earned_that() -> None:
+    cluster = TestCluster()
+    known = Reputation(good=12_000_000, bad=3_000_000, streak=10, day=10**6)
+    writes = {reputation_key(cluster.node(n), "general"): known for n in range(4)}
+    for state in (cluster.state, cluster.replica):
+        state.commit(0, writes, state.tree.updated(writes))
+    cluster.work(cluster.admit(assurance=Assurance.AUDITED, replicas=1))
+    cluster.close_batch()
+    file = file_of(cluster, b"n")
+    report = check_receipt_file(encode(file))
+    assert report.valid, report.checks
+    assert len(file.receipts) == 1
+    assert any("after 10 verified answers to such tasks" in each for each in report.trust)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from ambientd.model.base import NodeId
 from ambientd.model.receipt import ReceiptFile
-from ambientd.model.task import Verdict
+from ambientd.model.task import Assurance, Verdict
+from ambientd.rules.auditing import TRUSTED_STREAK
 from ambientd.rules.bitcoin import MAIN, display
 from ambientd.rules.receipt_epochs import FollowedEpoch
 from ambientd.rules.verdicts import quorum
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ambientd.rules.header_chain import HeaderChain
 
 _DAY_S = 86_400
+COLLUDERS_ONE_IN = 5
 
 
 def utc(time_s: int) -> str:
@@ -79,12 +81,23 @@ def _about_epoch(trusted: FollowedEpoch) -> str:
 def _about_answer(file: ReceiptFile, committees: Sequence[frozenset[NodeId]]) -> list[str]:
     members, sentences = len(committees[-1]), []
     if file.settlement.verdict is Verdict.NONE:
+        why = (
+            f", trusted to work alone after {TRUSTED_STREAK} verified answers to such tasks"
+            if file.spec.assurance is Assurance.AUDITED
+            else ""
+        )
         sentences.append(
-            "The one worker: nobody else executed the task. An audit may have found it wrong since "
-            "this file was made; a new one says so."
+            f"The one worker{why}: nobody else executed the task. An audit may have found it wrong "
+            "since this file was made; a new one says so."
         )
     elif file.settlement.verdict is Verdict.AGREED and not file.verdicts:
         sentences.append("That not all of the task's workers lied in the same way.")
+        if file.spec.assurance is Assurance.QUORUM:
+            workers = len(file.receipts)
+            sentences.append(
+                f"That few nodes collude: if a fifth of all do, {workers} drawn ones are all of "
+                f"them in one of {COLLUDERS_ONE_IN**workers:,} cases or fewer."
+            )
     elif file.settlement.verdict is Verdict.BISECTED:
         sentences.append(
             "That one of the task's workers told the truth: it then won against all who did not."
@@ -95,6 +108,15 @@ def _about_answer(file: ReceiptFile, committees: Sequence[frozenset[NodeId]]) ->
         needed = quorum(min(benches, default=members))
         sentences.append(
             f"That of the {len(file.verdicts)} referees no {needed} lied in the same way."
+        )
+    if file.spec.constraints:
+        asked = ", ".join(
+            f"{each.key} {'not ' if each.is_excluded else ''}{each.value}"
+            for each in file.spec.constraints
+        )
+        sentences.append(
+            f"The owners of the workers for what these are, and the submitter for asking for it: "
+            f"{asked}. Labels are not checked."
         )
     if any(signed.receipt.worker == file.submitter for signed in file.receipts):
         sentences.append("The submitter, who was one of the workers.")
