@@ -28,7 +28,7 @@ from ambientd.codec.statements import (
 from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.entries import encode_entry, encode_key
 from ambientd.ledger.events import RecordRejected
-from ambientd.model.genesis import Rules
+from ambientd.model.genesis import Label, Rules
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.record import (
     Anchor,
@@ -51,7 +51,7 @@ from ambientd.rules.receipt_check import check_receipt_file
 from scripts import audit_vectors
 from scripts.dispute_vectors import disputes
 from tests.ledger.bitcoin import anchor_proof
-from tests.ledger.cluster import OUTPUT, UNTIL_MS, TestCluster, result, spec
+from tests.ledger.cluster import OUTPUT, UNTIL_MS, TestCluster, profile, result, spec
 from tests.model.values import plain
 from tests.rules import blames
 from tests.rules.receipts import LIE, file_of
@@ -414,6 +414,47 @@ def accounts() -> dict[str, Any]:
     }
 
 
+def choices() -> dict[str, Any]:
+    """Vectors of protocols/03-records.md section 6: who gets what, as tasks ask for it."""
+    from ambientd.codec.statements import task_id
+    from ambientd.model.record import Admit
+
+    scene = _Scene()
+    cluster = scene.cluster
+    genesis_root = cluster.state.root
+    homes = [profile(f"guest-{number}") for number in range(4)]
+    homes = [replace(home, owner=f"o{place % 3}", region="us") for place, home in enumerate(homes)]
+    homes[3] = replace(homes[3], refuses=("media",), labels=(Label(key="rack", value="7"),))
+    scene.block(
+        *(cluster.join(50 + n, invite=900 + n, profile=home) for n, home in enumerate(homes))
+    )
+    us = (Constraint(key="region", value="us"),)
+    racked = Constraint(key="rack", value="7", is_excluded=True)
+    late = cluster.time_ms + 4_000
+    wanted: list[dict[str, Any]] = [
+        {"constraints": us, "distinct": ("owner",)},
+        {"constraints": (*us, racked), "replicas": 3},
+        {"constraints": us, "task_class": "media", "replicas": 4, "deadline_ms": late},
+        {"assurance": Assurance.AUDITED, "replicas": 1, "strategy": "least-loaded"},
+        {"assurance": Assurance.QUORUM, "replicas": 5, "priority": 9, "attempts_max": 1},
+    ]
+    for number, terms in enumerate(wanted):
+        body = Admit(nonce=b"%d" % number, spec=spec(**terms), until_ms=UNTIL_MS)
+        scene.block((0, body))
+    first = task_id(cluster.node(0), b"0", spec(**wanted[0]))
+    scene.block((0, cluster.commits(first)))
+    scene.block((0, cluster.settle(first)))
+    scene.block(after_ms=1_900)
+    scene.block(after_ms=1_900)
+    return {
+        "document": "protocols/03-records.md",
+        "genesis": encode(cluster.genesis).hex(),
+        "cluster": cluster.id.hex(),
+        "state_root_of_genesis": genesis_root.hex(),
+        "blocks": scene.blocks,
+    }
+
+
 def receipts() -> dict[str, Any]:
     """Vectors of protocols/06-receipts.md: files, and what their check must say."""
     from tests.rules import receipts as scenes
@@ -531,6 +572,7 @@ DOCUMENTS = {
     "merkle": trees,
     "records": records,
     "accounts": accounts,
+    "choices": choices,
     "receipts": receipts,
     "audits": audits,
     "lone-answers": audit_vectors.vectors,

@@ -176,9 +176,9 @@ def test_an_independent_program_reads_the_peg_s_vectors() -> None:
     assert witness.stack[-1].hex() == document["addresses"][2]["witness_script"]
 
 
-BLOCKS = {name: vectors(name) for name in ("records", "accounts", "lone-answers", "peg")} | {
-    game["name"]: game for game in vectors("disputes")["games"]
-}
+BLOCKS = {
+    name: vectors(name) for name in ("records", "accounts", "choices", "lone-answers", "peg")
+} | {game["name"]: game for game in vectors("disputes")["games"]}
 
 
 @pytest.mark.parametrize("name", BLOCKS)
