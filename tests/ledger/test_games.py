@@ -16,7 +16,7 @@ from ambientd.model.dispute import SEGMENT_GAS, SegmentVerdict, Trace, TracePoin
 from ambientd.model.genesis import Rules
 from ambientd.model.record import DisputeTrace, Epoch, Fraud
 from ambientd.model.task import TaskState, Verdict
-from sim.traces import TraceVice
+from sim.traces import Run, TraceVice
 from tests.ledger.cluster import rejections, result
 from tests.ledger.games import GAS, GAS_MAX, Match, Word
 
@@ -239,6 +239,37 @@ def test_the_same_word_twice_is_once_and_another_word_is_evidence() -> None:
     first, second = decode(found.first, Trace), decode(found.second, Trace)
     assert (first.round, second.round) == (0, 0)
     assert first.points != second.points
+
+
+def test_many_different_words_leave_the_row_as_large_as_two() -> None:
+    match = Match((TraceVice.WRONG_STEP, None))
+    match.cluster.block(match.tell(0, match.trace(0)))
+    for number in range(3):
+        other = match.trace(0, TraceVice.WRONG_EVERYWHERE, salt=b"%d" % number)
+        match.cluster.block(match.tell(0, other))
+    assert match.row is not None
+    assert match.row.unpaid == (match.worker(0),)
+
+
+class Uneven(Match):
+    """A match in which only the first liar claims much gas."""
+
+    def _run(self, slot: int, word: Word) -> Run:
+        if slot == 0:
+            return super()._run(slot, word)
+        gas = self.liar_gas
+        self.liar_gas = 20
+        try:
+            return super()._run(slot, word)
+        finally:
+            self.liar_gas = gas
+
+
+def test_a_game_without_a_round_follows_one_that_a_segment_decided() -> None:
+    match = Uneven((TraceVice.WRONG_STEP, None, TraceVice.WRONG_OUTPUT), gas=10)
+    check_honest_won(match)
+    reached = [each for each in match.events if isinstance(each, SegmentReached)]
+    assert [each.game for each in reached] == [0, 1]
 
 
 def test_a_pass_ends_the_bisection_and_blames_nobody() -> None:

@@ -3,7 +3,7 @@
 A row of its own says how far a disputed task is; without one, referees execute the whole.
 
 TRACING ─► TRACING     the stretch is cut again, or two other parties play
-   │  └──► SEGMENT ─► TRACING, or the task is settled
+   │  └──► SEGMENT ─► TRACING or SEGMENT of the next game, or the task is settled
    └─────────┴──────► WHOLE     a party is silent or passes, or no quorum comes together
 """
 
@@ -46,7 +46,7 @@ STATE_OVERHEAD_BYTES_MAX = 96 << 20
 
 NEXT = {
     DisputeState.TRACING: frozenset(DisputeState),
-    DisputeState.SEGMENT: frozenset({DisputeState.TRACING, DisputeState.WHOLE}),
+    DisputeState.SEGMENT: frozenset(DisputeState),
     DisputeState.WHOLE: frozenset[DisputeState](),
 }
 
@@ -139,7 +139,8 @@ def _again(draft: Draft, row: DisputeEntry, before: Trace, said: Trace) -> Rejec
         return "a trace with a wrong signature"
     first, second = encode(before), encode(said)
     convict_of_two(draft, EVIDENCE_OF_TWO_TRACES, said.task, said.party, first, second)
-    draft.put_dispute(said.task, replace(row, unpaid=(*row.unpaid, said.party)))
+    if said.party not in row.unpaid:  # a third word adds nothing: the row shall not grow with it
+        draft.put_dispute(said.task, replace(row, unpaid=(*row.unpaid, said.party)))
     return None
 
 
