@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
 from ambientd.codec.statements import audit_id, sign_segment, sign_trace, sign_verdict
-from ambientd.model.base import TaskId
+from ambientd.model.base import Digest, TaskId
 from ambientd.model.blame import BlameFile, Contradiction, WrongResult, WrongStep
 from ambientd.model.dispute import BEGINNING, TracePoint
+from ambientd.rules.bisection import Stretch, targets
 from ambientd.rules.blame_check import BlameReport, check_blame_file, state_of
 from tests.rules import blames
 from tests.rules.blames import CLUSTER, CULPRIT, TASK, wrong_at_once, wrong_result, wrong_step
@@ -173,6 +174,36 @@ def test_an_honest_party_cannot_be_framed_with_its_traces_and_true_findings() ->
             state=b"" if state is None else state.data,  # type: ignore[union-attr]
         )
         assert not check(blames.file(evidence)).valid
+
+
+def test_a_stretch_that_ends_before_it_begins_frames_nobody() -> None:
+    """Whoever goes on from behind a target comes to no point of it, and no lie is in that."""
+    honest, until_gas = blames.right(), blames.until_gas_of_all()
+    first = blames.trace(BEGINNING, until_gas, honest)
+    start = first.points[5]
+    second = blames.trace(start, first.points[6].gas_index, honest)
+    asked = targets(Stretch(BEGINNING, until_gas, (BEGINNING, BEGINNING)))[0]
+    end = honest.point(start.gas_index + 1)
+    verdicts = tuple(
+        sign_segment(CLUSTER.signer(n), TASK, 0, start, asked, end) for n in blames.REFEREES
+    )
+    evidence = WrongStep(
+        task=blames.BLAMED,
+        receipt=blames.receipt(honest.result()),
+        traces=(first, second),
+        verdicts=verdicts,
+        state=honest.at(start.gas_index).data,  # type: ignore[union-attr]
+    )
+    assert failed(check(blames.file(evidence))) == ["traces"]
+
+
+def test_a_pass_beside_a_trace_is_no_contradiction() -> None:
+    said = blames.trace(BEGINNING, blames.until_gas_of_all(), blames.right())
+    nothing = replace(said, points=(), state=Digest(bytes(32)), state_size_bytes=0)
+    passed = sign_trace(CLUSTER.signer(CULPRIT), nothing)
+    for one, two in ((said, passed), (passed, said)):
+        words = Contradiction(kind="trace", first=encode(one), second=encode(two))
+        assert failed(check(blames.file(words))) == ["statements"]
 
 
 def test_a_state_is_the_one_that_was_signed() -> None:

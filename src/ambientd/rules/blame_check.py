@@ -7,8 +7,6 @@ Implements protocols/13-blame.md section 3, all but the replay, which takes an e
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from msgspec.structs import replace
-
 from ambientd.codec.canonical import decode
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import (
@@ -26,7 +24,7 @@ from ambientd.codec.statements import (
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.blame import BlamedTask, BlameFile, Contradiction, WrongResult, WrongStep
-from ambientd.model.dispute import BEGINNING, SegmentVerdict, Trace, TracePoint
+from ambientd.model.dispute import BEGINNING, TracePoint
 from ambientd.model.genesis import MEMBERS_MAX, Genesis
 from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Fraud
@@ -253,7 +251,9 @@ def _check_traces(exam: _Examination, evidence: WrongStep, name: TaskId) -> None
     elif evidence.verdicts:
         verdict = evidence.verdicts[0]
         claims = claims_of(evidence)
-        if verdict.start not in starts:
+        if verdict.until_gas <= verdict.start.gas_index:
+            fault = f"a stretch to {verdict.until_gas} does not begin at {verdict.start.gas_index}"
+        elif verdict.start not in starts:
             fault = f"{culprit} never said that its execution stood at the start"
         elif not claims:
             fault = f"{culprit} never said where it was at gas index {verdict.until_gas}"
@@ -324,7 +324,7 @@ def _check_contradiction(
     fraud = Fraud(
         culprit=file.culprit, kind=evidence.kind, first=evidence.first, second=evidence.second
     )
-    proven = contradicts(fraud, exam.cluster) or two_words(evidence, exam.cluster) == file.culprit
+    proven = contradicts(fraud, exam.cluster)
     if not proven:
         proven = judge(file.genesis, file.epochs, evidence) == file.culprit
     fault = None if proven else f"the statements do not convict {_short(file.culprit)}"
@@ -332,36 +332,6 @@ def _check_contradiction(
         f"{_short(file.culprit)} signed two statements ({evidence.kind}) that exclude each other"
     )
     exam.note("statements", fault, found)
-
-
-def two_words(evidence: Contradiction, cluster: bytes) -> NodeId | None:
-    """Give who signed two different traces of one round, or findings on one segment."""
-    try:
-        if evidence.kind == "trace":
-            one: Trace = decode(evidence.first, Trace)
-            two: Trace = decode(evidence.second, Trace)
-            same = (one.task, one.party, one.game, one.round) == (
-                two.task,
-                two.party,
-                two.game,
-                two.round,
-            )
-            signed = verify_trace(one, cluster) and verify_trace(two, cluster)
-            differ = replace(one, signature=b"") != replace(two, signature=b"")
-            return one.party if same and differ and signed else None
-        if evidence.kind == "segment":
-            return _two_segments(evidence, cluster)
-    except RemoteProtocolError:
-        return None
-    return None
-
-
-def _two_segments(evidence: Contradiction, cluster: bytes) -> NodeId | None:
-    one: SegmentVerdict = decode(evidence.first, SegmentVerdict)
-    two: SegmentVerdict = decode(evidence.second, SegmentVerdict)
-    places = {(each.task, each.referee, each.start, each.until_gas) for each in (one, two)}
-    signed = verify_segment(one, cluster) and verify_segment(two, cluster)
-    return one.referee if len(places) == 1 and one.end != two.end and signed else None
 
 
 def _check_blobs(exam: _Examination, task: BlamedTask) -> None:

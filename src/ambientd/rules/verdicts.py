@@ -140,7 +140,7 @@ def _two_traces(fraud: Fraud, cluster: bytes) -> bool:
 def _two_segments(fraud: Fraud, cluster: bytes) -> bool:
     first: SegmentVerdict = decode(fraud.first, SegmentVerdict)
     second: SegmentVerdict = decode(fraud.second, SegmentVerdict)
-    places = {(s.task, s.game, s.start, s.until_gas, s.referee) for s in (first, second)}
+    places = {(s.task, s.start, s.until_gas, s.referee) for s in (first, second)}
     return (
         len(places) == 1
         and first.referee == fraud.culprit
