@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import sign_record
+from ambientd.ledger import peg_ins, peg_payments
 from ambientd.ledger.admission import is_admissible
 from ambientd.ledger.events import (
     AddressGiven,
@@ -477,3 +478,74 @@ def test_what_is_too_long_is_not_admissible() -> None:
         replace(cluster.key(0)[1], key=bytes(65)),
     ):
         assert not is_admissible(encode(sign_record(signer, body)), cluster.id)
+
+
+def change_key(cluster: PegCluster, root: int) -> None:
+    """Let the first member say another key, which makes another wallet."""
+    cluster.block(after_ms=RULES.keep_ms)
+    cluster.block(cluster.key(0, root=root))
+
+
+def finish_without_first(cluster: PegCluster, number: int) -> None:
+    cluster.block(*(cluster.signed(member, number) for member in (1, 2, 3)))
+    cluster.all_say(cluster.seen(number))
+
+
+def test_a_coin_that_is_not_worth_its_sweep_holds_up_no_other_wallet() -> None:
+    cluster = opened(rules=RULES)
+    cluster.fund(1, 200_000)
+    cluster.block((1, cluster.out(199_000)))
+    change_key(cluster, 50)
+    finish_without_first(cluster, 1)
+    assert cluster.state.peg_index.held_sat() == {1: 1_000}
+    cluster.fund(2, 300_000)
+    change_key(cluster, 51)
+    assert {coin.wallet for coin in cluster.payment(2).coins} == {2}
+    finish_without_first(cluster, 2)
+    assert cluster.state.peg_index.held_sat().keys() == {1, 3}
+    assert cluster.block() == []
+
+
+def test_a_sweep_takes_as_many_coins_as_the_pool_can_pay_for() -> None:
+    cluster = opened(rules=RULES)
+    cluster.fund(1, 200_000)
+    change_key(cluster, 50)
+    finish_without_first(cluster, 1)
+    cluster.fund(1, 300_000)
+    change_key(cluster, 51)
+    [coin] = cluster.payment(2).coins
+    assert coin.value_sat == 300_000, "the larger one alone"
+
+
+def test_an_empty_pool_holds_up_no_peg_out() -> None:
+    cluster = opened(rules=RULES)
+    cluster.fund(1, 200_000)
+    change_key(cluster, 50)
+    finish_without_first(cluster, 1)
+    change_key(cluster, 51)
+    assert cluster.state.peg.payments == 1, "the pool cannot pay a second sweep"
+    assert rejections(cluster.block((1, cluster.out(100_000)))) == []
+    payment = cluster.payment(2)
+    assert ({coin.wallet for coin in payment.coins}, payment.change_wallet) == ({2}, 3)
+    finish_without_first(cluster, 2)
+    assert cluster.state.peg_index.held_sat().keys() == {3}
+
+
+def test_late_peg_ins_that_nobody_signs_hold_up_no_peg_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(peg_ins, "OPEN_MAX", 2)
+    monkeypatch.setattr(peg_payments, "OPEN_MAX", 2)
+    cluster = opened(rules=RULES)
+    cluster.fund(1, 200_000)
+    change_key(cluster, 50)
+    finish_without_first(cluster, 1)
+    for _ in range(2):
+        cluster.all_say(cluster.peg_in(2, 10_000, wallet=1))
+    third = cluster.peg_in(2, 10_000, wallet=1)
+    [said] = rejections(cluster.all_say(third))
+    assert "late peg-ins are under way" in said
+    assert rejections(cluster.block((1, cluster.out(100_000)))) == []
+    finish_without_first(cluster, 2)
+    assert rejections(cluster.block((2, third))) == [], "it waited for its turn"
+    assert cluster.state.peg_index.count_open(PaymentKind.LATE) == 2

@@ -1,6 +1,7 @@
 """What the peg looks up in the state without walking it; derived from the entries."""
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import cast
 
@@ -13,7 +14,7 @@ from ambientd.ledger.entries import (
     Table,
 )
 from ambientd.model.base import NodeId
-from ambientd.model.peg import CoinState, PegWallet
+from ambientd.model.peg import CoinState, PaymentKind, PegWallet
 from ambientd.rules.bitcoin_codec import Outpoint
 from ambientd.rules.peg_payments import COINS_MAX
 
@@ -33,6 +34,7 @@ class PegIndex:
         """Every wallet there was."""
         self._held: dict[int, list[Valued]] = {}
         self._open: list[int] = []
+        self._kinds: Counter[PaymentKind] = Counter()
         self._addresses: dict[int, NodeId] = {}
         self._keys: dict[bytes, NodeId] = {}
 
@@ -65,8 +67,10 @@ class PegIndex:
         is_there = self._open[place : place + 1] == [number]
         if entry.final is None and not is_there:
             self._open.insert(place, number)
+            self._kinds[entry.payment.kind] += 1
         elif entry.final is not None and is_there:
             del self._open[place]
+            self._kinds[entry.payment.kind] -= 1
 
     def _see_node(self, node: NodeId, before: PegNodeEntry | None, entry: PegNodeEntry) -> None:
         if before is not None and before.key != entry.key:
@@ -86,10 +90,13 @@ class PegIndex:
             return held[min(place, largest) :]
         return held[place : place + most] + held[largest:]
 
-    def coins_before(self, wallet: int, count: int) -> tuple[int, list[Valued]] | None:
-        """Give the largest coins of the earliest wallet that has any, before a wallet."""
-        earliest = min(self._held, default=wallet)
-        return None if earliest >= wallet else (earliest, self._held[earliest][-count:])
+    def wallets_before(self, wallet: int) -> list[int]:
+        """Give the wallets before one that have coins, in their order."""
+        return sorted(number for number in self._held if number < wallet)
+
+    def coins_before(self, wallet: int, count: int) -> Iterator[list[Valued]]:
+        """Walk the wallets before one; of each, give the largest coins, by value."""
+        return (self._held[number][-count:] for number in self.wallets_before(wallet))
 
     def held_sat(self) -> Mapping[int, int]:
         """Add up what can be spent from each wallet."""
@@ -100,6 +107,10 @@ class PegIndex:
     def open_payments(self) -> list[int]:
         """Give the payments that are not final, in their order; not to be changed."""
         return self._open
+
+    def count_open(self, kind: PaymentKind) -> int:
+        """Count the payments of a kind that are not final."""
+        return self._kinds[kind]
 
     def owner_of(self, key: bytes) -> NodeId | None:
         """Give who has said a key."""

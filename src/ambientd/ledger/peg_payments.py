@@ -13,6 +13,7 @@ from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import PegCoinEntry, PegPaymentEntry, coin_key
 from ambientd.ledger.events import PaymentFinal, PaymentSigned, PaymentVersioned
 from ambientd.ledger.peg_ins import (
+    OPEN_MAX,
     credit,
     is_seen_by_quorum,
     proof_fault,
@@ -47,7 +48,6 @@ from ambientd.rules.peg_payments import (
 )
 from ambientd.rules.peg_script import child_key, locking_script
 
-OPEN_MAX: Final = 1_024
 VERSIONS_MAX: Final = 16
 SWEEP_PATIENCE_MS: Final = 3_600_000
 
@@ -88,10 +88,9 @@ def decided(draft: Draft, author: NodeId, body: PegOut) -> PegPayment | str:
     wallet = peg.wallet(number)
     if wallet is None:
         return "the committee has no wallet yet: not all of its members have said a key"
-    if len(draft.state.peg_index.open_payments()) >= OPEN_MAX:
-        return f"{OPEN_MAX} payments are under way: ask again when some are final"
-    candidates = draft.state.peg_index.candidates(number, body.amount_sat)
-    coins = chosen(peg.free(candidates), body.amount_sat)
+    if draft.state.peg_index.count_open(PaymentKind.PEG_OUT) >= OPEN_MAX:
+        return f"{OPEN_MAX} peg-outs are under way: ask again when some are final"
+    coins = _coins(peg, body.amount_sat)
     if coins is None:
         return "the federation's coins are under way: ask again when its payments are final"
     return PegPayment(
@@ -104,6 +103,16 @@ def decided(draft: Draft, author: NodeId, body: PegOut) -> PegPayment | str:
         change_wallet=number,
         fees_sat=(body.fee_sat,),
     )
+
+
+def _coins(peg: PegDraft, amount_sat: int) -> list[Outpoint] | None:
+    """Choose in the present wallet, or in the latest that will do: an empty pool sweeps nothing."""
+    index, number = peg.draft.state.peg_index, peg.numbers.wallet
+    for wallet in (number, *reversed(index.wallets_before(number))):
+        coins = chosen(peg.free(index.candidates(wallet, amount_sat)), amount_sat)
+        if coins is not None:
+            return coins
+    return None
 
 
 def raise_fee(draft: Draft, record: Record, body: PegFee) -> str | None:

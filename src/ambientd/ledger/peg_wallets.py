@@ -227,24 +227,39 @@ def _signers(peg: PegDraft) -> tuple[PegSigner, ...] | None:
 
 
 def let_sweep(draft: Draft) -> None:
-    """Begin to move coins of the earliest wallet to the present one, as many as one payment may."""
+    """Begin to move coins of an earlier wallet to the present one, as many as one payment may.
+
+    What is not worth its fee stays where it is, and holds up no other wallet's coins.
+    """
     peg = PegDraft(draft)
-    numbers = peg.numbers
-    found = draft.state.peg_index.coins_before(numbers.wallet, COINS_MAX)
-    present = peg.wallet(numbers.wallet)
-    if found is None or present is None:
+    number = peg.numbers.wallet
+    present = peg.wallet(number)
+    if present is None:
         return
-    coins = peg.spent([outpoint for _, outpoint in peg.free(found[1])])
-    if not coins:
-        return
-    payment = moved(PaymentKind.SWEEP, NOBODY, coins, numbers.wallet, present)
-    fee_sat = fee_at(payment, peg.wallets_of(payment), SWEEP_SAT_KVB)
-    meta = draft.meta
-    if meta.fee_pool_msat < fee_sat * MSAT_PER_SAT or payment.total_sat < fee_sat + CHANGE_MIN_SAT:
-        return
-    pool_msat = meta.fee_pool_msat - fee_sat * MSAT_PER_SAT
-    draft.put_meta(replace(meta, fee_pool_msat=pool_msat))
-    peg.begin(replace(payment, fees_sat=(fee_sat,)), fee_sat)
+    for held in draft.state.peg_index.coins_before(number, COINS_MAX):
+        payment = _affordable(peg, peg.free(held), number, present)
+        if payment is not None:
+            meta, [fee_sat] = draft.meta, payment.fees_sat
+            pool_msat = meta.fee_pool_msat - fee_sat * MSAT_PER_SAT
+            draft.put_meta(replace(meta, fee_pool_msat=pool_msat))
+            peg.begin(payment, fee_sat)
+            return
+
+
+def _affordable(
+    peg: PegDraft, coins: list[tuple[int, Outpoint]], number: int, wallet: PegWallet
+) -> PegPayment | None:
+    """Give the sweep of all these coins, or of the larger half, and so on; None when too dear."""
+    while coins:
+        outpoints = [outpoint for _, outpoint in coins]
+        payment = moved(PaymentKind.SWEEP, NOBODY, peg.spent(outpoints), number, wallet)
+        fee_sat = fee_at(payment, peg.wallets_of(payment), SWEEP_SAT_KVB)
+        if payment.total_sat < fee_sat + CHANGE_MIN_SAT:
+            return None
+        if fee_sat * MSAT_PER_SAT <= peg.draft.meta.fee_pool_msat:
+            return replace(payment, fees_sat=(fee_sat,))
+        coins = coins[(len(coins) + 1) // 2 :]
+    return None
 
 
 def moved(
