@@ -183,7 +183,8 @@ class OthersFirst(NodeChecker):
             entry = node.ledger.task(effect.event.task)
             if entry is None or entry.submitter != effect.event.worker:
                 return
-            known = {entry.submitter, *entry.tried, *(slot.worker for slot in entry.slots)}
+            known = {entry.submitter, *entry.tried, *entry.barred}
+            known |= {slot.worker for slot in entry.slots}
             if entry.spec.constraints or entry.spec.task_class != DEFAULT_CLASS:
                 return  # others who could work may be none of those that it asks for
             if self._others.get(node.key, frozenset()) - known:
