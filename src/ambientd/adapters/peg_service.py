@@ -8,12 +8,13 @@ import trio
 from ambientd.adapters.anchor_wallet import address_of_script, script_of_address
 from ambientd.adapters.peg_file import PegFile
 from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
+from ambientd.ledger.peg_ins import PEG_IN_MIN_SAT
 from ambientd.ledger.peg_wallets import possession_digest
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import PegBody
-from ambientd.ports.chain import Chain, Rejected
+from ambientd.ports.chain import Chain, Rejected, Tip, Utxo
 from ambientd.ports.peg_signer import PegSigner
 from ambientd.roles.pegging.core import PegKeeper
 from ambientd.roles.pegging.events import (
@@ -33,7 +34,7 @@ from ambientd.roles.pegging.events import (
     Ticked,
     VersionSigned,
 )
-from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, NETWORKS, check_inclusion
+from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, NETWORKS, check_inclusion, strip_witness
 from ambientd.rules.bitcoin_codec import display
 
 log = structlog.get_logger("ambientd.peg")
@@ -41,6 +42,7 @@ log = structlog.get_logger("ambientd.peg")
 POLL_S = 30.0
 POLL_REGTEST_S = 1.0
 
+_WAITS = (UnreachableError, RemoteProtocolError, UsageError)
 Propose = Callable[[PegBody], Awaitable[None]]
 
 
@@ -96,7 +98,7 @@ class PegService:
             for effect in self._keeper.handle(waiting.pop(0), self._ledger, now=self._now()):
                 try:
                     waiting += await self._perform(effect)
-                except (UnreachableError, RemoteProtocolError, UsageError) as error:
+                except _WAITS as error:
                     log.warning("the peg waits, nothing is lost", reason=str(error))
         for number, fault in sorted(self._keeper.alarms.items()):
             if number not in self._told:
@@ -121,7 +123,7 @@ class PegService:
             case SendPayment(number=number, raw=raw):
                 await self._send(number, raw)
             case LookForPegIns(places=places):
-                return [seen for place in places for seen in await self._peg_ins(place)]
+                return await self._peg_ins(places)
             case LookForPayment(number=number, txids=txids):
                 for version, txid in enumerate(txids):
                     proof = await self._proof(txid)
@@ -139,18 +141,32 @@ class PegService:
             self._sent.add(answer)
             log.info("payment of the peg broadcast", payment=number, txid=display(answer))
 
-    async def _peg_ins(self, place: Place) -> list[Event]:
+    async def _peg_ins(self, places: Sequence[Place]) -> list[Event]:
+        """Look at each place; anybody may pay what the chain cannot list, and hides no other so."""
         tip = await self._chain.tip()
         found: list[Event] = []
-        for utxo in await self._chain.utxos(place.script):
-            known = self._ledger.peg_coin(utxo.txid, utxo.index)
-            is_said = known is not None and (not known.words or self._id in known.words)
-            if is_said or tip.height - utxo.height + 1 < CONFIRMATIONS_MIN:
-                continue
-            proof = await self._proof(utxo.txid)
-            if proof is not None:
-                found.append(PegInSeen(place, utxo.index, proof))
+        for place in places:
+            try:
+                for utxo in await self._chain.utxos(place.script):
+                    if self._is_due(utxo, tip):
+                        found += await self._peg_in(place, utxo)
+            except _WAITS as error:
+                log.warning("an address of the peg waits", node=place.node.hex(), reason=str(error))
         return found
+
+    def _is_due(self, utxo: Utxo, tip: Tip) -> bool:
+        known = self._ledger.peg_coin(utxo.txid, utxo.index)
+        is_said = known is not None and (not known.words or self._id in known.words)
+        is_deep = tip.height - utxo.height + 1 >= CONFIRMATIONS_MIN
+        return is_deep and not is_said and utxo.value_sat >= PEG_IN_MIN_SAT
+
+    async def _peg_in(self, place: Place, utxo: Utxo) -> list[Event]:
+        try:
+            proof = await self._proof(utxo.txid)
+        except RemoteProtocolError as error:
+            log.warning("a peg-in waits", txid=display(utxo.txid), reason=str(error))
+            return []
+        return [] if proof is None else [PegInSeen(place, utxo.index, proof)]
 
     async def _proof(self, txid: bytes) -> AnchorProof | None:
         """Collect the proof of a deep transaction, checked as the ledger does; else None."""
@@ -161,6 +177,7 @@ class PegService:
         raw_tx = await self._chain.raw_tx(txid)
         if place is None or branch is None or raw_tx is None:
             return None
+        raw_tx = strip_witness(raw_tx)  # the log takes 100 kB, and no proof is of the witness
         following = tuple(
             [await self._chain.header(place.height + step) for step in range(1, CONFIRMATIONS_MIN)]
         )

@@ -37,6 +37,7 @@ from ambientd.rules.peg_script import child_key, locking_script
 AGAIN_MS: Final = 20_000
 LOOK_MS: Final = 10_000
 KEY_MS: Final = 60_000
+WORD_MS: Final = 60_000
 PLACES_A_LOOK: Final = 64
 ENDED_KEPT: Final = 16
 """Final payments that are sent again now and then: a reorganisation may have undone them."""
@@ -78,7 +79,7 @@ class PegKeeper:
                 body = PegSigned(payment=payment, version=version, signatures=signatures)
                 return [ProposePeg(body)]
             case PegInSeen():
-                return self._on_peg_in(event, ledger)
+                return self._on_peg_in(event, ledger, now)
             case PaymentSeen():
                 return self._on_payment(event, ledger)
             case _:
@@ -173,10 +174,13 @@ class PegKeeper:
         self._walked += len(places)
         return [LookForPegIns(tuple(places))] if places else []
 
-    def _on_peg_in(self, event: PegInSeen, ledger: LedgerState) -> list[Effect]:
+    def _on_peg_in(self, event: PegInSeen, ledger: LedgerState, now: int) -> list[Effect]:
         name = decode_transaction(event.proof.raw_tx).txid
         entry = ledger.peg_coin(name, event.output)
         if entry is not None and (entry.state is not CoinState.CLAIMED or self._id in entry.words):
+            return []
+        outpoint = name + event.output.to_bytes(4, "big")
+        if not self._is_time("peg-in", outpoint, now, WORD_MS):
             return []
         place = event.place
         body = PegIn(node=place.node, wallet=place.wallet, output=event.output, proof=event.proof)

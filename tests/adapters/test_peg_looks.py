@@ -1,0 +1,143 @@
+"""What a member makes of outputs that strangers send to the peg's addresses."""
+
+from pathlib import Path
+
+import trio
+
+from ambientd.adapters.peg_file import PegFile
+from ambientd.adapters.peg_keys import SeedSigner
+from ambientd.adapters.peg_service import PegService
+from ambientd.codec.digest import sha256
+from ambientd.errors import RemoteProtocolError
+from ambientd.ledger.peg_ins import PEG_IN_MIN_SAT
+from ambientd.model.receipt import AnchorProof
+from ambientd.model.record import PegBody, PegIn
+from ambientd.ports.chain import Inclusion, MerkleBranch, Tip, Utxo
+from ambientd.rules.bitcoin import decode_transaction, double_sha256, strip_witness
+from tests.ledger.peg import PegCluster, paying, proof_of
+
+HEIGHT = 101
+
+
+class StrangeChain:
+    """Holds what it was given; one script's outputs it cannot list."""
+
+    network = "regtest"
+
+    def __init__(self) -> None:
+        self.proofs: dict[bytes, AnchorProof] = {}
+        self.raws: dict[bytes, bytes] = {}
+        self.found: dict[bytes, list[Utxo]] = {}
+        self.poisoned = b""
+
+    def pay(self, script: bytes, value_sat: int, mark: int, witness: bytes = b"") -> None:
+        """Mine a payment to a script; a witness is put into its bytes as the chain gives them."""
+        raw = paying(script, value_sat, mark)
+        txid = double_sha256(raw)
+        self.proofs[txid] = proof_of(raw)
+        self.raws[txid] = raw[:4] + b"\x00\x01" + raw[4:-4] + witness + raw[-4:] if witness else raw
+        utxo = Utxo(txid, 0, value_sat, script, HEIGHT)
+        self.found.setdefault(script, []).append(utxo)
+
+    async def tip(self) -> Tip:
+        await trio.lowlevel.checkpoint()
+        return Tip(HEIGHT + 5, bytes(32))
+
+    async def utxos(self, script: bytes) -> list[Utxo]:
+        await trio.lowlevel.checkpoint()
+        if script == self.poisoned:
+            raise RemoteProtocolError("too many unspent outputs")
+        return self.found.get(script, [])
+
+    async def confirmations(self, txid: bytes) -> int:
+        await trio.lowlevel.checkpoint()
+        return 6 if txid in self.proofs else 0
+
+    async def inclusion(self, txid: bytes) -> Inclusion:
+        await trio.lowlevel.checkpoint()
+        return Inclusion(double_sha256(self.proofs[txid].header), HEIGHT)
+
+    async def merkle_branch(self, txid: bytes) -> MerkleBranch:
+        await trio.lowlevel.checkpoint()
+        proof = self.proofs[txid]
+        self.following = proof.following_headers
+        return MerkleBranch(proof.header, txid, proof.index, proof.siblings)
+
+    async def raw_tx(self, txid: bytes) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return self.raws[txid]
+
+    async def header(self, height: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return self.following[height - HEIGHT - 1]
+
+
+def looking(cluster: PegCluster, chain: StrangeChain, folder: Path) -> tuple[list[PegIn], ...]:
+    """Let a member look twice, a little while apart, at a log that does not answer."""
+    said: list[PegIn] = []
+    now = [1_000_000]
+
+    async def propose(body: PegBody) -> None:
+        await trio.lowlevel.checkpoint()
+        assert isinstance(body, PegIn)
+        said.append(body)
+
+    async def main() -> tuple[list[PegIn], ...]:
+        service = PegService(
+            cluster.node(0),
+            cluster.state,
+            chain,  # type: ignore[arg-type]
+            SeedSigner(sha256(b"peg 0")),
+            PegFile(folder / "peg.book"),
+            lambda: now[0],
+            propose,
+        )
+        looks = []
+        for _ in range(2):
+            await service.step()
+            looks.append(list(said))
+            said.clear()
+            now[0] += 15_000
+        return tuple(looks)
+
+    return trio.run(main)
+
+
+def opened() -> tuple[PegCluster, StrangeChain]:
+    cluster = PegCluster()
+    cluster.open()
+    return cluster, StrangeChain()
+
+
+def test_dust_is_not_spoken_of(tmp_path: Path) -> None:
+    cluster, chain = opened()
+    for mark in range(3):
+        chain.pay(cluster.script(1), PEG_IN_MIN_SAT - 1, mark)
+    assert looking(cluster, chain, tmp_path) == ([], [])
+
+
+def test_a_peg_in_is_not_said_at_every_look(tmp_path: Path) -> None:
+    cluster, chain = opened()
+    chain.pay(cluster.script(1), PEG_IN_MIN_SAT, 1)
+    first, second = looking(cluster, chain, tmp_path)
+    assert (len(first), second) == (1, [])
+
+
+def test_an_address_that_the_chain_cannot_list_hides_no_other(tmp_path: Path) -> None:
+    cluster, chain = opened()
+    chain.poisoned = cluster.script(0)
+    for number in (1, 2, 3):
+        chain.pay(cluster.script(number), 50_000, number)
+    first, _ = looking(cluster, chain, tmp_path)
+    assert {body.node for body in first} == {cluster.node(number) for number in (1, 2, 3)}
+
+
+def test_a_proof_carries_no_witness(tmp_path: Path) -> None:
+    cluster, chain = opened()
+    item = b"\x01\xfe" + (150_000).to_bytes(4, "little") + bytes(150_000)
+    chain.pay(cluster.script(1), 50_000, 1, witness=item)
+    [body], _ = looking(cluster, chain, tmp_path)
+    [utxo] = chain.found[cluster.script(1)]
+    assert body.proof.raw_tx == strip_witness(chain.raws[utxo.txid])
+    assert decode_transaction(body.proof.raw_tx).txid == utxo.txid
+    assert cluster.all_say(body), "it is no larger than what the log takes"
