@@ -46,7 +46,7 @@ def choosy(spec: TaskSpec, serial: int, now_ms: int) -> TaskSpec:
     later = now_ms + WAITS_MS
     return (
         spec,
-        replace(spec, task_class=REFUSED_BY_GUESTS, priority=9),
+        replace(spec, task_class=REFUSED_BY_GUESTS, priority=9, deadline_ms=later),
         replace(spec, constraints=(wanted,), distinct=("kind", "region"), deadline_ms=later),
         replace(spec, constraints=(replace(wanted, is_excluded=True),), deadline_ms=later),
         replace(spec, assurance=Assurance.AUDITED, replicas=1, deadline_ms=later),
