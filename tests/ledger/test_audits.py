@@ -258,6 +258,31 @@ def test_an_audit_is_forgotten_with_its_answer_and_its_money_is_not() -> None:
     assert Paid(task, worker, 500) in told(cluster, Paid)
 
 
+def test_an_audit_that_ends_with_its_answer_amid_an_outage_has_ended_for_good() -> None:
+    cluster = TestCluster(rules=Rules(audit_permille=1000, keep_ms=WINDOW_MS, lease_ms=10**6))
+    wanted = spec(assurance=Assurance.NONE, replicas=1)
+    cluster.block((0, Admit(nonce=b"n", spec=wanted, until_ms=cluster.time_ms + 1_000)))
+    task = next(task for task, _ in cluster.state.tasks())
+    cluster.work(task)
+    cluster.close_batch()
+    drawn(cluster)
+    assert cluster.state.task(audit_id(task, 0)) is not None
+    cluster.leap(after_ms=2 * WINDOW_MS)
+    assert cluster.task(audit_id(task, 0)).state is TaskState.EXPIRED
+    assert cluster.state.open_tasks() == []
+    assert cluster.state.meta.escrow_msat == 0
+
+
+def test_an_answer_that_is_drawn_as_its_worker_is_convicted_has_one_audit() -> None:
+    cluster = TestCluster(rules=ALL)
+    task, _ = alone(cluster, lie=True)
+    convicted_otherwise(cluster, task)
+    cluster.term += 1
+    cluster.block()
+    assert len(told(cluster, AuditOpened)) == 1
+    assert [entry.audits is None for _, entry in cluster.state.open_tasks()] == [False]
+
+
 def test_an_audit_is_paid_as_far_as_the_reserve_reaches() -> None:
     cluster = TestCluster(rules=Rules(audit_window_ms=WINDOW_MS, audit_permille=1000))
     task, _ = alone(cluster)

@@ -235,6 +235,22 @@ def test_a_higher_priority_goes_first_and_starves_nobody() -> None:
     assert cluster.state.waiting_tasks()[-1] == last
 
 
+@pytest.mark.parametrize("place", [0, 8, 17, 31])
+def test_tasks_that_nobody_can_take_hold_up_no_other_wherever_it_stands(place: int) -> None:
+    cluster = with_guests()
+    cluster.report(*(NodeReport(node=cluster.node(n), accepting=False) for n in GUESTS))
+    there = (Constraint(key="region", value="mars"),)
+    tasks = [
+        cluster.admit(nonce=b"%d" % number, constraints=HERE if number == place else there)
+        for number in range(32)
+    ]
+    assert cluster.state.waiting_tasks().index(tasks[place]) == place
+    cluster.report(*(NodeReport(node=cluster.node(n), accepting=True) for n in GUESTS))
+    for _ in range(8):
+        cluster.block()
+    assert cluster.task(tasks[place]).state is TaskState.ASSIGNED
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(

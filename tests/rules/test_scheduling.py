@@ -166,3 +166,8 @@ def test_claiming_an_engine_that_few_run_wins_no_more_slots_than_weight_does() -
         claimed = [replace(c, traits=(claim,)) if p < 2 else c for p, c in enumerate(same)]
         chosen = [select(claimed, seed, "weighted", [of("a")]) for seed in seeds(200)]
         assert chosen == [select(same, seed, "weighted") for seed in seeds(200)]
+
+
+def test_whoever_has_no_weight_left_is_chosen_where_there_is_nobody_else() -> None:
+    worst = crowd(2, bond_msat=0, reputation_permille=0, open_slots=1_000, capacity=1_024)
+    assert len(drawn(worst, draws=50)) == 2

@@ -120,7 +120,8 @@ def _let_time_pass(block: Draft) -> None:
         _advance(block, task)
     waiting = state.waiting_tasks()
     # Every other block begins elsewhere: a few tasks that nobody can take hold up no others.
-    start = context.index * FRUITLESS_MAX % len(waiting) if waiting and context.index % 2 else 0
+    turn = context.index // 2 if context.index % 2 else 0
+    start = turn * FRUITLESS_MAX % len(waiting) if waiting else 0
     fruitless, handled = 0, set(late)
     for task in waiting[start:]:
         if task in handled:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ambientd.codec.statements import audit_id, result_root, revocation_leaf
 from ambientd.ledger.assigning import fill
 from ambientd.ledger.audit_entries import AuditEntry, AuditSource, AuditState
+from ambientd.ledger.audit_index import is_reopened_by_a_lie
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import Audited, EvidenceEntry, Slot, TaskEntry, audit_key
 from ambientd.ledger.events import (
@@ -112,8 +113,8 @@ def reopen(draft: Draft) -> None:
     """Audit answers that stand on nobody's word any more."""
     for task in draft.state.audits.suspects(REOPENED_MAX):
         about, entry = about_of(draft, task), draft.task(task)
-        if about is None or entry is None:
-            continue  # forgotten in this block
+        if about is None or entry is None or not is_reopened_by_a_lie(about):
+            continue  # forgotten in this block, or drawn
         draft.tell(ResultSuspected(task, entry.submitter, about.worker))
         forfeit(draft, about.worker, task)
         _open(draft, task, replace(about, source=AuditSource.LIE))

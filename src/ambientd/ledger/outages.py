@@ -23,7 +23,10 @@ def outage_ms(draft: Draft) -> int:
 
 def postpone(draft: Draft, lost_ms: int) -> None:
     """Move all deadlines by the time that was lost."""
-    for task, entry in draft.state.open_tasks():
+    for task, _ in draft.state.open_tasks():
+        entry = draft.task(task)
+        assert entry is not None, "an index names tasks that exist"
+        # An audit may have ended with its answer in this very block: it has no deadline any more.
         if entry.deadline_ms:
             slots = tuple(_postponed(slot, lost_ms) for slot in entry.slots)
             later = replace(entry, slots=slots, deadline_ms=entry.deadline_ms + lost_ms)

@@ -62,9 +62,10 @@ def _ticket(seed: bytes, node: NodeId) -> int:
 
 
 def _weight(candidate: Candidate) -> int:
-    """Give min(bond, cap) x R, spread over the load that is already there."""
+    """Give min(bond, cap) x R, spread over the load that is already there; never nothing."""
     bond = 1 + min(candidate.bond_msat, BOND_CAP_MSAT) // 1_000_000
-    return bond * (1 + candidate.reputation_permille) * 1000 // (1 + candidate.open_slots)
+    weight = bond * (1 + candidate.reputation_permille) * 1000 // (1 + candidate.open_slots)
+    return max(1, weight)
 
 
 def _weighted(candidates: Sequence[Candidate], seed: bytes) -> Candidate:
