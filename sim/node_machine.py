@@ -51,7 +51,7 @@ from ambientd.ports.store import Store
 from ambientd.runtime.persistence import recover, writes_of
 from sim.machine import Delivery, Effect
 from sim.node_store import CommittedRows
-from sim.parties import TARDY_MS_MAX, followed, traced, waits_to_echo
+from sim.parties import TARDY_MS_MAX, SilentParty, followed, traced, waits_to_echo
 from sim.vices import Resident, Vice, Wish, work_ms
 from sim.wallets import hand_on
 
@@ -153,6 +153,8 @@ class NodeHost(Resident):
             self._dice,
             found.kept,
         )
+        if Vice.SILENT in self.vices:
+            self.node._cores.disputer = SilentParty(self.signer)
         self._forget()
         self._allowed = found.ledger.allowed_nodes()
         wishes = [self._wish(each) for each in self.open_wishes(found.ledger)]

@@ -4,17 +4,33 @@ from msgspec.structs import replace
 
 from ambientd.codec.digest import tagged
 from ambientd.codec.statements import end_point, result_root, sign_trace
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.dispute import Trace
-from ambientd.model.effect import SegmentWanted, TraceWanted
+from ambientd.model.effect import RoleEffect, SegmentWanted, TraceWanted
 from ambientd.model.execution import AbortCause
 from ambientd.model.record import DisputeTrace
 from ambientd.model.task import TaskSpec
 from ambientd.node.event import BodiesProposed, Event, ExecutionEnded, SegmentMade, TraceMade
+from ambientd.roles.disputer import Disputer
 from sim.traces import Run, TraceVice, follows, lie, told
 from sim.vices import Resident, Vice, honest_answer
 
 TARDY_MS_MAX = 9_000
+
+
+class SilentParty(Disputer):
+    """Owes its traces, and neither says one nor passes."""
+
+    @property
+    def next_deadline(self) -> int | None:
+        """Wait for nothing."""
+        return None
+
+    def on_tick(self, state: LedgerState, now: int) -> list[RoleEffect]:
+        """Let the time pass."""
+        del state, now
+        return []
 
 
 def true_run(spec: TaskSpec) -> Run:

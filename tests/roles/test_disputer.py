@@ -10,7 +10,7 @@ from ambientd.model.task import TaskState
 from ambientd.roles.disputer import INSIST_MS, RETRY_MS, Disputer
 from sim.traces import TraceVice
 from tests.ledger.cluster import START_MS
-from tests.ledger.games import Match
+from tests.ledger.games import RULES, Match
 from tests.roles.stage import kinds
 
 NOW = START_MS + 1_000
@@ -96,7 +96,7 @@ def test_what_a_host_could_not_do_is_tried_again() -> None:
     assert role.on_aborted(wanted.assignment, AbortCause.NOT_FETCHED, NOW) == []
     assert role.on_tick(match.cluster.state, NOW + RETRY_MS - 1) == []
     assert role.on_tick(match.cluster.state, NOW + RETRY_MS) == [wanted]
-    assert role.next_deadline is None
+    assert role.next_deadline == match.entry.deadline_ms - RULES.round_ms // 2
 
 
 def test_a_module_that_cannot_be_paused_is_passed_on() -> None:
@@ -107,6 +107,26 @@ def test_a_module_that_cannot_be_paused_is_passed_on() -> None:
     assert proposed.body.trace.is_pass
     events = match.cluster.block((match.number(match.worker(0)), proposed.body))
     assert not any(type(each).__name__ == "RecordRejected" for each in events)
+
+
+def test_a_trace_that_is_not_there_in_time_is_passed_on_rather_than_withheld() -> None:
+    for aborts in (False, True):
+        match, role, wanted = began()
+        if aborts:  # as an engine does whose stack is too small, however often it tries
+            role.on_aborted(wanted.assignment, AbortCause.OTHER, NOW)
+        last_ms = match.entry.deadline_ms - match.cluster.state.genesis.rules.round_ms // 2
+        effects = role.on_tick(match.cluster.state, last_ms - 1)
+        assert not any(isinstance(each, Propose) for each in effects)
+        assert role.next_deadline == last_ms
+        abandoned, proposed = role.on_tick(match.cluster.state, last_ms)
+        assert abandoned == Abandon(wanted.assignment)
+        assert isinstance(proposed, Propose)
+        assert isinstance(proposed.body, DisputeTrace)
+        assert proposed.body.trace.is_pass
+        assert role.on_trace(wanted.assignment, (), AT_BEGINNING, last_ms) == []
+        match.cluster.block((match.number(match.worker(0)), proposed.body))
+        entry = match.play()
+        assert match.worker(0) in {each.node for each in entry.payments}
 
 
 def test_a_restarted_party_says_the_same_again() -> None:

@@ -1,8 +1,9 @@
 """Disputer: a worker whose answer is disputed says, round by round, how it came to it.
 
 What it owes follows from the ledger alone (protocols/12):  TRACING -> SAID -> in the log. A module
-that cannot be paused is passed on to the referees. An execution gives the same trace each time, so
-nothing needs to be kept: after a restart it is made, and said, again.
+that cannot be paused is passed on to the referees, and so is one whose trace is not there shortly
+before the round ends: a pass costs nothing, silence does. An execution gives the same trace each
+time, so nothing needs to be kept: after a restart it is made, and said, again.
 """
 
 from dataclasses import dataclass, replace
@@ -41,11 +42,15 @@ INSIST_MS = 3_000
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One trace that this node owes; `due_ms` is when it is made or said again."""
+    """One trace that this node owes; `due_ms` is when it is made or said again.
+
+    Without a trace by `pass_ms` it passes.
+    """
 
     place: Assignment
     unsigned: Trace
     wanted: TraceWanted
+    pass_ms: int
     said: DisputeTrace | None = None
     due_ms: int | None = None
 
@@ -61,8 +66,10 @@ class Disputer:
 
     @property
     def next_deadline(self) -> int | None:
-        """Give when something is made or said again."""
-        due = (work.due_ms for work in self._works.values() if work.due_ms is not None)
+        """Give when something is made or said again, or passed on."""
+        works = self._works.values()
+        due = [work.due_ms for work in works if work.due_ms is not None]
+        due += [work.pass_ms for work in works if work.said is None]
         return min(due, default=None)
 
     def resume(self, state: LedgerState) -> list[RoleEffect]:
@@ -110,18 +117,29 @@ class Disputer:
         """Begin again what is due, and say again what the ledger does not show yet."""
         effects: list[RoleEffect] = []
         for task, work in list(self._works.items()):
-            if work.due_ms is None or now < work.due_ms:
+            passes = work.said is None and now >= work.pass_ms
+            if not passes and (work.due_ms is None or now < work.due_ms):
                 continue
             effects += self._look(task, state)
             if self._works.get(task) is not work:
                 continue
-            if work.said is None:
+            if passes:
+                effects += self._pass_in_time(work, state, now)
+            elif work.said is None:
                 self._works[task] = replace(work, due_ms=None)
                 effects.append(work.wanted)
             else:
                 self._works[task] = replace(work, due_ms=now + INSIST_MS)
                 effects.append(Propose(work.said))
         return effects
+
+    def _pass_in_time(self, work: Work, state: LedgerState, now: int) -> list[RoleEffect]:
+        """Give a trace up that is not there in time, unless the ledger has given it more."""
+        pass_ms = _pass_ms(work.place.task, state)
+        if now < pass_ms:
+            self._works[work.place.task] = replace(work, pass_ms=pass_ms)
+            return []
+        return [Abandon(work.place), *self._say(work, (), AT_BEGINNING, now)]
 
     def _look(self, task: TaskId, state: LedgerState) -> list[RoleEffect]:
         """Take up the trace that the ledger wants of this node, and drop what it does not."""
@@ -176,7 +194,8 @@ class Disputer:
             state_size_bytes=0,
             signature=b"",
         )
-        self._works[place.task] = Work(place, unsigned, wanted)
+        pass_ms = _pass_ms(place.task, state)
+        self._works[place.task] = Work(place, unsigned, wanted, pass_ms)
         return wanted
 
     def _say(
@@ -192,3 +211,10 @@ class Disputer:
         place = work.place.task
         self._works[place] = replace(work, said=said, due_ms=now + INSIST_MS)
         return [Propose(said)]
+
+
+def _pass_ms(task: TaskId, state: LedgerState) -> int:
+    """Give when it is time to pass: what is said then is still in the log in time."""
+    entry = state.task(task)
+    assert entry is not None, "a game is about a task"
+    return entry.deadline_ms - state.genesis.rules.round_ms // 2
