@@ -82,7 +82,7 @@ class FairAudits(EntryChecker):
         audited = ledger.task(task)
         if audited is None:
             return None
-        said = result_root(audited.receipts[0].receipt.result)
+        said = result_root(audited.answer_of(about.worker).receipt.result)
         is_right = said == result_root(honest_answer(audited.spec))
         if about.state is AuditState.CONFIRMED:
             self.confirmed += 1

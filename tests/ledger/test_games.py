@@ -8,10 +8,20 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ambientd.codec.canonical import decode, encode
+from ambientd.codec.statements import audit_id
+from ambientd.ledger.audit_entries import AuditSource
 from ambientd.ledger.dispute_entries import DisputeState
 from ambientd.ledger.entries import EvidenceEntry
-from ambientd.ledger.events import PartyBlamed, SegmentReached, TaskFinal, WholeWanted
-from ambientd.model.base import Digest, NodeId
+from ambientd.ledger.events import (
+    AuditOpened,
+    Paid,
+    PartyBlamed,
+    ResultRevoked,
+    SegmentReached,
+    TaskFinal,
+    WholeWanted,
+)
+from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import SEGMENT_GAS, SegmentVerdict, Trace, TracePoint
 from ambientd.model.genesis import Rules
 from ambientd.model.record import DisputeTrace, Epoch, Fraud
@@ -478,3 +488,49 @@ def test_whatever_is_said_in_any_order_no_honest_node_is_convicted(
     settled = entry.settlement
     assert settled is not None
     assert settled.verdict is Verdict.INCONCLUSIVE or settled.result == match.true.result
+
+
+def left_by_a_dispute() -> tuple[Match, TaskId]:
+    """Two liars by themselves: the first false step names one, the other's answer is left."""
+    match = Match((TraceVice.WRONG_STEP, TraceVice.WRONG_EVERYWHERE))
+    match.play()
+    return match, audit_id(match.task, 0)
+
+
+def test_what_a_dispute_leaves_on_one_workers_word_is_audited_at_once() -> None:
+    match, audit = left_by_a_dispute()
+    lone = match.entry.lone_worker
+    assert lone is not None
+    assert match.entry.settlement is not None
+    assert match.entry.settlement.result != match.true.result, "a lie is left"
+    opened = [event for event in match.cluster.events if isinstance(event, AuditOpened)]
+    assert opened == [AuditOpened(match.task, audit, AuditSource.DISPUTE)]
+    assert match.cluster.task(audit).slots[0].worker != lone
+
+
+def test_two_liars_by_themselves_are_both_named_and_earn_nothing() -> None:
+    match, audit = left_by_a_dispute()
+    cluster = match.cluster
+    lone = match.entry.lone_worker
+    cluster.work(audit, {0: match.true.result})
+    for referee in range(match.members):
+        if cluster.task(audit).state is TaskState.DISPUTED:
+            cluster.block(cluster.finding(audit, referee, match.true.result))
+    assert {match.is_convicted(slot) for slot in (0, 1)} == {True}
+    revoked = [event for event in cluster.events if isinstance(event, ResultRevoked)]
+    assert [(event.task, event.worker) for event in revoked] == [(match.task, lone)]
+    paid = {event.node for event in cluster.events if isinstance(event, Paid)}
+    assert not paid & {match.worker(0), match.worker(1)}
+
+
+def test_an_honest_answer_that_a_dispute_leaves_is_confirmed_and_paid() -> None:
+    match = Match((TraceVice.WRONG_STEP, None))
+    match.play()
+    cluster, honest = match.cluster, match.worker(1)
+    assert match.entry.lone_worker == honest
+    before = cluster.state.reputation_permille(honest)
+    cluster.work(audit_id(match.task, 0), {0: match.true.result})
+    if honest != match.entry.submitter:
+        assert cluster.state.reputation_permille(honest) > before
+    cluster.block(after_ms=cluster.genesis.rules.audit_window_ms)
+    assert honest in {event.node for event in cluster.events if isinstance(event, Paid)}

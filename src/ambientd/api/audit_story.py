@@ -21,6 +21,7 @@ _DRAWN = {
     AuditSource.COMMITTEE: "drawn by the committee's hash chain",
     AuditSource.BITCOIN: "drawn by a Bitcoin block",
     AuditSource.LIE: "who vouched for the answer is convicted",
+    AuditSource.DISPUTE: "a dispute has left the answer of one worker",
 }
 
 

@@ -23,6 +23,7 @@ class AuditSource(IntEnum):
     COMMITTEE = 1
     BITCOIN = 2
     LIE = 3
+    DISPUTE = 4
 
 
 class AuditEntry(Value, frozen=True):

@@ -26,10 +26,10 @@ from ambientd.ledger.events import (
 from ambientd.ledger.evidence import EVIDENCE_OF_LIE, evidence_name
 from ambientd.ledger.headers import window_of
 from ambientd.ledger.vesting import forfeit, window_ms
-from ambientd.model.base import TaskId
+from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import Revocation
-from ambientd.model.task import Assurance, Result, TaskState
+from ambientd.model.task import Assurance, Result, TaskState, Verdict
 from ambientd.rules.auditing import AUDITORS, audit_spec, is_audited, lone_permille
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, double_sha256
 from ambientd.rules.header_window import Window
@@ -49,16 +49,27 @@ DRAW_AHEAD = 3
 """A block draws that comes so far after the last that the ledger knew: others may know more."""
 
 
-def await_draw(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
-    """Let an unreplicated answer wait for a seed that nobody knows yet."""
+def await_draw(draft: Draft, task: TaskId, entry: TaskEntry, lone: NodeId) -> None:
+    """Let an answer of one worker wait for a seed that nobody knows yet.
+
+    What a dispute has left is audited at once: that others lied shows nothing of who is left.
+    """
     about = AuditEntry(
-        worker=entry.slots[0].worker,
+        worker=lone,
         settled_ms=draft.context.time_ms,
         term=draft.context.term,
         height=window_of(draft.state).tip,
         fee_msat=slot_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas),
     )
-    draft.put(audit_key(task), about)
+    if _is_left(entry):
+        _open(draft, task, replace(about, source=AuditSource.DISPUTE))
+    else:
+        draft.put(audit_key(task), about)
+
+
+def _is_left(entry: TaskEntry) -> bool:
+    """Tell whether an answer of one worker is what a dispute has left."""
+    return entry.settlement is not None and entry.settlement.verdict is Verdict.BISECTED
 
 
 def about_of(draft: Draft, task: TaskId) -> AuditEntry | None:
@@ -68,6 +79,8 @@ def about_of(draft: Draft, task: TaskId) -> AuditEntry | None:
 
 def share_permille(draft: Draft, entry: TaskEntry) -> int:
     """Give the share of answers like this one that is audited: trusted workers' by their streak."""
+    if _is_left(entry):
+        return 1000
     permille = draft.state.genesis.rules.audit_permille
     if entry.spec.assurance is not Assurance.AUDITED:
         return permille
@@ -148,9 +161,10 @@ def _open(draft: Draft, task: TaskId, about: AuditEntry) -> None:
 def confirms(draft: Draft, entry: TaskEntry, found: Result) -> bool:
     """Tell whether a result is the audited one; True for what audits nothing."""
     audited = None if entry.audits is None else draft.task(entry.audits.task)
-    if audited is None:
+    if entry.audits is None or audited is None:
         return True
-    return result_root(audited.receipts[0].receipt.result) == result_root(found)
+    answer = audited.answer_of(entry.audits.worker).receipt
+    return result_root(answer.result) == result_root(found)
 
 
 def conclude(draft: Draft, audit: TaskId, entry: TaskEntry, found: Result | None) -> None:
@@ -190,7 +204,7 @@ def _revoke(
         culprit=worker,
         kind=EVIDENCE_OF_LIE,
         task=task,
-        receipt=audited.receipts[0],
+        receipt=audited.answer_of(worker),
         verdicts=tuple(v for v in entry.verdicts if result_root(v.result) == root),
     )
     draft.convict(evidence_name(EVIDENCE_OF_LIE, task, worker), evidence)

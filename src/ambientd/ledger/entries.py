@@ -18,7 +18,7 @@ from ambientd.model.receipt import (
 )
 from ambientd.model.record import Epoch, NodeReport, SeatWish
 from ambientd.model.reputation import Reputation
-from ambientd.model.task import Commit, SlotState, TaskSpec, TaskState
+from ambientd.model.task import Commit, SlotState, TaskSpec, TaskState, Verdict
 
 
 class Table(IntEnum):
@@ -271,6 +271,19 @@ class TaskEntry(Value, frozen=True):
     def is_unreplicated(self) -> bool:
         """Whether one worker answers alone, so that only an audit can tell whether it lied."""
         return len(self.slots) == 1 and self.audits is None
+
+    @property
+    def lone_worker(self) -> NodeId | None:
+        """Give on whose word alone a settled answer stands: no other worker or referee gave it."""
+        settled = self.settlement
+        if settled is None or settled.verdict not in {Verdict.NONE, Verdict.BISECTED}:
+            return None
+        same = [each.receipt for each in self.receipts if each.receipt.result == settled.result]
+        return same[0].worker if len(same) == 1 else None
+
+    def answer_of(self, worker: NodeId) -> SignedReceipt:
+        """Give a worker's opened answer; it has one."""
+        return next(signed for signed in self.receipts if signed.receipt.worker == worker)
 
     @property
     def seed_task(self) -> TaskId | None:

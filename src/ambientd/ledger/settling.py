@@ -10,7 +10,7 @@ from ambientd.codec.statements import (
     verdict_hash,
 )
 from ambientd.ledger.assigning import give_back
-from ambientd.ledger.audits import await_draw, conclude, share_permille
+from ambientd.ledger.audits import await_draw, conclude, confirms, share_permille
 from ambientd.ledger.dispute_entries import RefereedGas
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import EvidenceEntry, Payment, TaskEntry, dispute_key
@@ -170,10 +170,12 @@ def _finish(
     verified = {Verdict.AGREED, Verdict.DIVERGENT, Verdict.BISECTED}
     if verdict in verified and result.kind != OutcomeKind.REFUSED:
         for worker in workers:
-            if worker != entry.submitter:
+            # What stands on one worker's word is verified by its audit.
+            if worker not in {entry.submitter, entry.lone_worker}:
                 draft.praise(worker, entry)
     draft.tell(TaskFinal(task, settlement, leaf))
-    payments = _payments(entry, result, workers, liars, refereed)
+    refuted = () if confirms(draft, entry, result) else entry.barred
+    payments = _payments(entry, result, workers, {*liars, *refuted}, refereed)
     _close(draft, task, entry, TaskState.FINAL, payments)
 
 
@@ -181,7 +183,7 @@ def _payments(
     entry: TaskEntry,
     result: Result,
     workers: list[NodeId],
-    liars: tuple[NodeId, ...],
+    liars: set[NodeId],
     refereed: tuple[RefereedGas, ...] = (),
 ) -> list[Payment]:
     """Pay workers for verified gas, and referees who were right from the reserve.
@@ -220,14 +222,16 @@ def _close(
     if entry.audits is not None:
         paid = _within(paid, entry.escrow_msat)
         paid_msat = sum(payment.amount_msat for payment in paid)
-    if state is TaskState.FINAL and entry.is_unreplicated:
-        premium = premium_msat(paid_msat, share_permille(draft, entry))
+    lone = entry.lone_worker
+    waiting = [payment for payment in paid if payment.node == lone]
+    if lone is not None:
+        premium = premium_msat(sum(p.amount_msat for p in waiting), share_permille(draft, entry))
         draft.move_reserve(premium)
         draft.tell(PremiumPaid(task, premium))
-        let_wait(draft, task, paid)
-        await_draw(draft, task, entry)
-    else:
-        for payment in paid:
+        let_wait(draft, task, waiting)
+        await_draw(draft, task, entry, lone)
+    for payment in paid:
+        if payment.node != lone:
             draft.credit(payment.node, payment.amount_msat)
             draft.tell(Paid(task, payment.node, payment.amount_msat))
     rest = entry.escrow_msat - fee_msat - premium - paid_msat
