@@ -4,7 +4,7 @@ from ambientd.codec.canonical import decode
 from ambientd.ledger.entries import EvidenceEntry, Table, TaskEntry
 from ambientd.ledger.events import PartyBlamed, RoundBegan, SegmentReached
 from ambientd.ledger.evidence import EVIDENCE_OF_FALSE_STEP
-from ambientd.model.dispute import BEGINNING, SEGMENT_GAS, SegmentVerdict, Trace
+from ambientd.model.dispute import BEGINNING, SEGMENT_GAS, FalseStep, SegmentVerdict
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.task import Verdict
 from ambientd.node.effect import Told
@@ -70,9 +70,7 @@ class FairDisputes(EntryChecker):
         return bool(workers & self._honest) and settled.result != true_run(entry.spec).result
 
     def _fault(self, node: Resident, entry: EvidenceEntry) -> str | None:
-        traces: tuple[Trace | None, Trace | None] = decode(
-            entry.first, tuple[Trace | None, Trace | None]
-        )
+        traces: FalseStep = decode(entry.first, FalseStep)
         findings: tuple[SegmentVerdict, ...] = decode(entry.second, tuple[SegmentVerdict, ...])
         task = node.ledger.task(entry.task) if entry.task is not None else None
         if task is None or entry.receipt is None:

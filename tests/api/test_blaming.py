@@ -18,11 +18,12 @@ from ambientd.api.operations import OperationError
 from ambientd.api.requests import ExportBlame, ListBlames
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256
-from ambientd.codec.statements import audit_id
+from ambientd.codec.statements import audit_id, sign_trace
 from ambientd.ledger.entries import EvidenceEntry, Table
 from ambientd.ledger.events import NodeConvicted
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.blame import BlameFile, Contradiction, WrongResult, WrongStep
+from ambientd.model.dispute import KnownState
 from ambientd.model.record import Admit, Fraud
 from ambientd.node.effect import Told
 from ambientd.rules.blame_check import check_blame_file
@@ -64,20 +65,29 @@ async def exported(desk: Blaming, about: bytes, *, with_module: bool = False) ->
     return file
 
 
-def stepped(state: bytes, *, knows_task: bool = True) -> TestCluster:
-    """A cluster whose ledger keeps a wrong step, as a bisected dispute leaves it."""
+def stepped(state: bytes, *, knows_task: bool = True, shown: bytes | None = None) -> TestCluster:
+    """A cluster whose ledger keeps a wrong step, as a bisected dispute leaves it.
+
+    The culprit showed the true state at its start, or other bytes.
+    """
     cluster = TestCluster()
     if knows_task:
         cluster.block((0, Admit(nonce=blames.NONCE, spec=blames.SPEC, until_ms=UNTIL_MS)))
     evidence = blames.wrong_step().evidence
     assert isinstance(evidence, WrongStep)
+    last, claimed = evidence.traces
+    others = KnownState(point=last.low, state=last.state, state_size_bytes=last.state_size_bytes)
+    if shown is not None:
+        false = replace(last, state=Digest(sha256(shown)), state_size_bytes=len(shown))
+        last = sign_trace(cluster.signer(blames.CULPRIT), false)
+    traces = (last, claimed)
     entry = EvidenceEntry(
         culprit=cluster.node(blames.CULPRIT),
         kind="false-step",
         task=blames.TASK,
         receipt=evidence.receipt,
         verdicts=(),
-        first=encode(evidence.traces),
+        first=encode((*traces, others)),
         second=encode(evidence.verdicts),
     )
     writes = {(Table.EVIDENCE, sha256(state)): entry}
@@ -111,6 +121,21 @@ async def test_a_wrong_step_is_exported_with_the_state_at_its_start(tmp_path: Pa
     async with blaming(cluster, tmp_path / "b") as desk:
         with pytest.raises(OperationError, match="holds the state"):
             await exported(desk, blames.TASK)
+
+
+@pytest.mark.parametrize("shown", [b"no state at all", blames.wrong_step().evidence.state[:-1]])  # type: ignore[union-attr]
+async def test_who_shows_no_true_state_is_named_with_the_others(
+    tmp_path: Path, shown: bytes
+) -> None:
+    evidence = blames.wrong_step().evidence
+    assert isinstance(evidence, WrongStep)
+    cluster = stepped(evidence.state, shown=shown)
+    for folder, held in (("held", (shown, evidence.state)), ("withheld", (evidence.state,))):
+        async with blaming(cluster, tmp_path / folder, *held) as desk:
+            file = await exported(desk, cluster.node(blames.CULPRIT))
+        assert isinstance(file.evidence, WrongStep)
+        assert file.evidence.state == evidence.state
+        assert check_blame_file(encode(file), pinned=cluster.id).valid
 
 
 async def test_two_statements_are_exported_without_a_task(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ambientd.ledger.events import (
     WholeWanted,
 )
 from ambientd.model.base import Digest, NodeId, TaskId
-from ambientd.model.dispute import SEGMENT_GAS, SegmentVerdict, Trace, TracePoint
+from ambientd.model.dispute import SEGMENT_GAS, FalseStep, SegmentVerdict, Trace, TracePoint
 from ambientd.model.genesis import Rules
 from ambientd.model.record import DisputeTrace, Epoch, Fraud
 from ambientd.model.task import TaskState, Verdict
@@ -398,11 +398,12 @@ def test_the_evidence_holds_all_that_shows_the_false_step() -> None:
     found = match.cluster.state.conviction(match.worker(1))
     assert isinstance(found, EvidenceEntry)
     assert found.kind == "false-step"
-    traces = decode(found.first, tuple[Trace | None, Trace | None])
+    said: FalseStep = decode(found.first, FalseStep)
     findings = decode(found.second, tuple[SegmentVerdict, ...])
-    last, claimed = traces
+    last, claimed, shown = said
     assert last is not None
     assert claimed is not None
+    assert shown == match.true.known(last.low)
     assert {each.start for each in findings} == {last.low}
     [end] = {each.end for each in findings}
     [until] = {each.until_gas for each in findings}

@@ -28,11 +28,16 @@ from ambientd.model.blame import (
     WrongResult,
     WrongStep,
 )
-from ambientd.model.dispute import BEGINNING, SegmentVerdict, Trace
+from ambientd.model.dispute import BEGINNING, FalseStep, KnownState, SegmentVerdict
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.node.effect import Told
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence, culprit_of, follow_epochs
-from ambientd.rules.blame_check import FILE_BYTES_MAX, FILE_VERSION, check_blame_file
+from ambientd.rules.blame_check import (
+    FILE_BYTES_MAX,
+    FILE_VERSION,
+    check_blame_file,
+    state_of,
+)
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.news import Tidings
 from ambientd.runtime.persistence import ends_of
@@ -42,9 +47,6 @@ log = structlog.get_logger("ambientd.blame")
 
 REPLY_BYTES_MAX = 63 << 20
 """What fits a frame of the local socket."""
-
-FalseStep = tuple[Trace | None, Trace | None]
-"""How the ledger keeps a party's word: on the stretch's start, and on its end."""
 
 
 class Blaming:
@@ -197,14 +199,12 @@ class Blaming:
             raise _unknown(entry)
         said: FalseStep = decode(entry.first, FalseStep)
         verdicts: tuple[SegmentVerdict, ...] = decode(entry.second, tuple[SegmentVerdict, ...])
-        traces = tuple(dict.fromkeys(trace for trace in said if trace is not None))
-        return WrongStep(
-            task=task,
-            receipt=entry.receipt,
-            traces=traces,
-            verdicts=verdicts,
-            state=await self._start(entry, traces, verdicts[0]),
+        last, claimed, others = said
+        traces = tuple(dict.fromkeys(each for each in (last, claimed) if each is not None))
+        step = WrongStep(
+            task=task, receipt=entry.receipt, traces=traces, verdicts=verdicts, state=b""
         )
+        return await self._with_state(step, entry.culprit, others)
 
     def _task(self, entry: EvidenceEntry) -> BlamedTask:
         assert entry.task is not None, "it holds a receipt"
@@ -217,18 +217,26 @@ class Blaming:
             raise OperationError("not_found", msg, hint)
         return BlamedTask(submitter=found.submitter, nonce=found.nonce, spec=found.spec)
 
-    async def _start(
-        self, entry: EvidenceEntry, traces: Sequence[Trace], verdict: SegmentVerdict
-    ) -> bytes:
-        """Bring the state at the stretch's start; the referees have fetched it, too."""
-        if verdict.start == BEGINNING:
-            return b""
-        trace = next((each for each in traces if each.low == verdict.start), None)
-        assert trace is not None, "the party has said where its state is"
-        holders = (entry.culprit, *self._state.members)
-        return await _brought(
-            self._parts.blobs, trace.state, trace.state_size_bytes, holders, "the state"
-        )
+    async def _with_state(
+        self, step: WrongStep, culprit: NodeId, others: KnownState | None
+    ) -> WrongStep:
+        """Bring the state at the stretch's start, which the referees have fetched, too.
+
+        The culprit may have shown another one, or none: then it is as the other party showed it.
+        """
+        start = step.verdicts[0].start
+        if start == BEGINNING:
+            return step
+        shown = [] if others is None else [(others.state, others.state_size_bytes)]
+        shown += [(t.state, t.state_size_bytes) for t in step.traces if t.low == start]
+        holders = (culprit, *self._state.members)
+        for digest, size_bytes in dict.fromkeys(shown):
+            data = await self._parts.blobs.fetch(digest, size_bytes, holders)
+            found = replace(step, state=data or b"")
+            if not isinstance(state_of(found), str):
+                return found
+        msg = "nobody who can be reached holds the state at the start of the step"
+        raise OperationError("unavailable", msg, "ask again when other nodes are up")
 
     async def _inputs(self, task: BlamedTask) -> tuple[bytes, bytes]:
         holders, spec, blobs = (task.submitter,), task.spec, self._parts.blobs

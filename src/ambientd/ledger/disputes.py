@@ -32,7 +32,7 @@ from ambientd.ledger.evidence import (
 )
 from ambientd.ledger.settling import convict_of_two, settle_bisected, settle_dispute
 from ambientd.model.base import NodeId, TaskId
-from ambientd.model.dispute import SegmentVerdict, Trace, TracePoint
+from ambientd.model.dispute import BEGINNING, KnownState, SegmentVerdict, Trace, TracePoint
 from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import DisputeSegment, DisputeTrace, Record
 from ambientd.model.task import SlotState, TaskSpec, TaskState
@@ -308,7 +308,7 @@ def _convict(
         task=task,
         receipt=receipt,
         verdicts=(),
-        first=encode((game.traces[place], game.claimed[place])),
+        first=encode((game.traces[place], game.claimed[place], _shown(game, 1 - place))),
         second=encode(agreeing),
     )
     draft.convict(evidence_name(EVIDENCE_OF_FALSE_STEP, task, culprit), evidence)
@@ -355,6 +355,14 @@ def _stretch(game: Game) -> Stretch:
 def _receipt(slot: Slot) -> SignedReceipt:
     assert slot.receipt is not None, "a party has opened its answer"
     return slot.receipt
+
+
+def _shown(game: Game, place: int) -> KnownState | None:
+    """Give the start of the stretch as one party showed it; the other may have shown none."""
+    trace = game.traces[place]
+    if trace is None or game.low == BEGINNING:
+        return None
+    return KnownState(point=game.low, state=trace.state, state_size_bytes=trace.state_size_bytes)
 
 
 def _worker(entry: TaskEntry, slot: int) -> NodeId:

@@ -58,6 +58,11 @@ class Trace(Value, frozen=True):
         return not self.points and not self.state_size_bytes
 
 
+FalseStep = tuple[Trace | None, Trace | None, KnownState | None]
+"""What shows where a convicted party began and came to: its trace of the stretch's start, the one
+with its claim (none: its receipt), and the start as the other party showed it."""
+
+
 class SegmentVerdict(Value, frozen=True):
     """A referee's execution of the disputed stretch, from the agreed start (domain `segment`).
 
