@@ -21,7 +21,13 @@ from ambientd.ledger.events import (
 )
 from ambientd.ledger.peg import reserves_sat
 from ambientd.ledger.peg_ins import CLAIMS_MAX, PEG_IN_FEE_SAT, PEG_IN_MIN_SAT
-from ambientd.ledger.peg_payments import SWEEP_PATIENCE_MS, VERSIONS_MAX
+from ambientd.ledger.peg_payments import (
+    OWN_VERSIONS_MAX,
+    PEG_OUT_MIN_SAT,
+    PEG_OUT_PATIENCE_MS,
+    SWEEP_PATIENCE_MS,
+    VERSIONS_MAX,
+)
 from ambientd.model.genesis import Rules
 from ambientd.model.peg import CoinState, PaymentKind
 from ambientd.model.record import (
@@ -211,10 +217,11 @@ def test_who_may_not_withdraw_moves_nothing() -> None:
         (1, cluster.out(50_000, script=b"\x6a" + bytes(25)), "no kind"),
         (1, cluster.out(50_000, fee_sat=1), "relay"),
         (1, cluster.out(150_000, fee_sat=120_000), "limit"),
-        (1, cluster.out(600, fee_sat=300), "dust"),
-        (1, cluster.out(600, fee_sat=50_000), "dust"),
-        (1, cluster.out(600, fee_sat=2**53 - 1), "limit"),
-        (1, cluster.out(0), "dust"),
+        (1, cluster.out(PEG_OUT_MIN_SAT, fee_sat=9_500), "dust"),
+        (1, cluster.out(PEG_OUT_MIN_SAT, fee_sat=50_000), "dust"),
+        (1, cluster.out(PEG_OUT_MIN_SAT, fee_sat=2**53 - 1), "limit"),
+        (1, cluster.out(PEG_OUT_MIN_SAT - 1), "below the least"),
+        (1, cluster.out(0), "below the least"),
         (77, cluster.out(600), "never convicted"),
     ):
         [said] = rejections(cluster.block((author, body)))
@@ -254,7 +261,7 @@ def test_a_fee_is_raised_and_either_version_may_be_mined() -> None:
         [said] = rejections(cluster.block((1, PegFee(payment=1, fee_sat=501))))
         assert "or more" in said
         [said] = rejections(cluster.block((2, PegFee(payment=1, fee_sat=9_000))))
-        assert "another node's" in said
+        assert "24 h" in said
         [event] = cluster.block((1, PegFee(payment=1, fee_sat=9_000)))
         assert event == PaymentVersioned(1, 1, cluster.node(1))
         cluster.finish(1, final)
@@ -267,11 +274,32 @@ def test_a_fee_is_raised_and_either_version_may_be_mined() -> None:
 def test_versions_are_few() -> None:
     cluster = opened()
     cluster.fund(1, 200_000)
-    cluster.block((1, cluster.out(150_000)))
-    for step in range(1, VERSIONS_MAX):
-        assert not rejections(cluster.block((1, PegFee(payment=1, fee_sat=500 + step * 300))))
-    [said] = rejections(cluster.block((1, PegFee(payment=1, fee_sat=50_000))))
+    cluster.block(cluster.join(GUEST))
+    cluster.block((1, Transfer(to=cluster.node(GUEST), amount_msat=150_000_000, said_ms=1)))
+    cluster.block((GUEST, cluster.out(150_000)))
+    for step in range(1, OWN_VERSIONS_MAX):
+        assert not rejections(cluster.block((GUEST, PegFee(payment=1, fee_sat=500 + step * 300))))
+    [said] = rejections(cluster.block((GUEST, PegFee(payment=1, fee_sat=50_000))))
+    assert "many versions" in said
+    for step in range(OWN_VERSIONS_MAX, VERSIONS_MAX):
+        body = PegFee(payment=1, fee_sat=500 + step * 300)
+        assert not rejections(cluster.leap((0, body), after_ms=PEG_OUT_PATIENCE_MS))
+    [said] = rejections(cluster.block((0, PegFee(payment=1, fee_sat=50_000))))
     assert "versions already" in said
+
+
+def test_a_peg_out_that_is_too_cheap_keeps_nobodys_coins_for_ever() -> None:
+    cluster = opened()
+    cluster.fund(1, 1_000_000)
+    cluster.block((1, cluster.out(PEG_OUT_MIN_SAT, fee_sat=300)))
+    [said] = rejections(cluster.block((2, PegFee(payment=1, fee_sat=900))))
+    assert "24 h" in said
+    cluster.leap(after_ms=PEG_OUT_PATIENCE_MS)
+    [said] = rejections(cluster.block((2, PegFee(payment=1, fee_sat=901))))
+    assert "three times" in said
+    assert kinds(cluster.block((2, PegFee(payment=1, fee_sat=900)))) == [PaymentVersioned]
+    cluster.finish(1, 1)
+    assert cluster.state.peg.out_sat == PEG_OUT_MIN_SAT - 900
 
 
 def test_a_bad_signature_is_refused() -> None:
@@ -401,7 +429,7 @@ def test_a_sweep_waits_for_its_fee_and_is_raised_step_by_step() -> None:
     first = cluster.payment(1).fees_sat[0]
     body = PegFee(payment=1, fee_sat=first + first)
     [said] = rejections(cluster.block((0, body)))
-    assert "hour" in said
+    assert "1 h" in said
     [said] = rejections(cluster.block((GUEST + 1, body)))
     assert "members" in said
     cluster.block(after_ms=SWEEP_PATIENCE_MS)

@@ -48,8 +48,13 @@ from ambientd.rules.peg_payments import (
 )
 from ambientd.rules.peg_script import child_key, locking_script
 
+PEG_OUT_MIN_SAT: Final = 10_000
+"""Less could not bear a fee that is mined when fees are high, and would keep its coins for long."""
 VERSIONS_MAX: Final = 16
+OWN_VERSIONS_MAX: Final = 8
+"""How many of them may be of who withdraws; the others are the members' to make."""
 SWEEP_PATIENCE_MS: Final = 3_600_000
+PEG_OUT_PATIENCE_MS: Final = 24 * 3_600_000
 
 
 def peg_out(draft: Draft, record: Record, body: PegOut) -> str | None:
@@ -80,6 +85,8 @@ def decided(draft: Draft, author: NodeId, body: PegOut) -> PegPayment | str:
         return fault
     if not is_payable(body.script):
         return "the script is of no kind that has an address"
+    if body.amount_sat < PEG_OUT_MIN_SAT:
+        return f"a peg-out of {body.amount_sat} sat is below the least, {PEG_OUT_MIN_SAT} sat"
     amount_msat = body.amount_sat * MSAT_PER_SAT
     if body.amount_sat > AMOUNT_MAX_SAT or amount_msat > draft.balance_msat(author):
         return f"the balance is {draft.balance_msat(author)} msat, less than {amount_msat}"
@@ -129,10 +136,11 @@ def raise_fee(draft: Draft, record: Record, body: PegFee) -> str | None:
     least_sat = last_sat + fee_at(payment, wallets, RELAY_SAT_KVB)
     if body.fee_sat < least_sat:
         return f"a fee in the place of {last_sat} sat is {least_sat} sat or more, or is not relayed"
-    if payment.kind is PaymentKind.PEG_OUT:
-        fault = None if record.author == payment.node else "the payment is another node's"
+    is_own = payment.kind is PaymentKind.PEG_OUT and record.author == payment.node
+    if is_own and len(payment.fees_sat) < OWN_VERSIONS_MAX:
+        fault = None
     else:
-        fault = _sweep_fee_fault(draft, record.author, entry, body.fee_sat)
+        fault = _step_fault(draft, record.author, entry, body.fee_sat)
     fault = fault or fee_fault(payment, body.fee_sat, wallets)
     if fault is not None:
         return fault
@@ -147,15 +155,15 @@ def raise_fee(draft: Draft, record: Record, body: PegFee) -> str | None:
     return None
 
 
-def _sweep_fee_fault(
-    draft: Draft, author: NodeId, entry: PegPaymentEntry, fee_sat: int
-) -> str | None:
-    """Let members raise what is not theirs step by step alone."""
+def _step_fault(draft: Draft, author: NodeId, entry: PegPaymentEntry, fee_sat: int) -> str | None:
+    """Let members raise what is not theirs step by step alone; its coins are everybody's."""
     payment = entry.payment
-    if author not in draft.state.members and author != payment.node:
-        return "only committee members raise the fee of a sweep"
-    if draft.context.time_ms < entry.made_ms + SWEEP_PATIENCE_MS:
-        return "the last version is less than an hour old"
+    is_peg_out = payment.kind is PaymentKind.PEG_OUT
+    if author not in draft.state.members and (is_peg_out or author != payment.node):
+        return "only committee members raise the fee of what is another's, or has many versions"
+    patience_ms = PEG_OUT_PATIENCE_MS if is_peg_out else SWEEP_PATIENCE_MS
+    if draft.context.time_ms < entry.made_ms + patience_ms:
+        return f"the last version is less than {patience_ms // 3_600_000} h old"
     if fee_sat > 3 * payment.fees_sat[-1]:
         return "a step is to three times the last fee at most"
     more_msat = (fee_sat - payment.fees_sat[-1]) * MSAT_PER_SAT
