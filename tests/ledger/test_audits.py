@@ -368,3 +368,16 @@ def test_who_is_audited_hangs_on_a_beacon_that_no_state_before_it_holds() -> Non
         drawn_by.append([task for task, each in found.items() if each.state is AuditState.OPEN])
         assert 0 < len(drawn_by[-1]) < len(tasks)
     assert drawn_by[0] != drawn_by[1]
+
+
+def test_an_audit_that_only_the_audited_node_could_do_ends_with_its_window() -> None:
+    cluster = TestCluster(members=1, rules=ALL)
+    task, worker = alone(cluster)
+    drawn(cluster)
+    audit = audit_id(task, 0)
+    assert cluster.task(audit).state is TaskState.PENDING
+    for _ in range(2):
+        cluster.block(after_ms=WINDOW_MS)
+    assert cluster.task(audit).state is TaskState.EXPIRED
+    assert told(cluster, AuditUndecided) == [AuditUndecided(task)]
+    assert Paid(task, worker, 500) in told(cluster, Paid)

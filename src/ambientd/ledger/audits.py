@@ -152,6 +152,8 @@ def _open(draft: Draft, task: TaskId, about: AuditEntry) -> None:
         escrow_msat=escrow,
         slots=tuple(Slot(slot=number, attempt=0) for number in range(AUDITORS)),
         audits=Audited(task=task, worker=about.worker),
+        # The only node that suits the task may be the one that is audited.
+        expires_ms=draft.context.time_ms + window_ms(draft),
     )
     draft.put(audit_key(task), replace(about, state=AuditState.OPEN, round=about.round + 1))
     draft.tell(AuditOpened(task, audit, about.source))
