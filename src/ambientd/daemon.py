@@ -57,7 +57,6 @@ from ambientd.errors import AmbientError, ConfigError, UsageError
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.execution import PAGE_BYTES, EngineCode, ExecutionLimits
-from ambientd.model.genesis import Profile
 from ambientd.model.record import PegBody
 from ambientd.node.build import NodeOptions, beacon_tip, build_node, signer_of
 from ambientd.node.compaction import LogOptions
@@ -185,9 +184,7 @@ async def _come_in(
     token = identity.invitation
     if token is None:
         return
-    chosen = identity.config.node
-    profile = Profile(name=chosen.name, region=chosen.region, kind=chosen.kind)
-    body = make_join(token, identity.node, profile)
+    body = make_join(token, identity.node, identity.config.node.profile)
     record = sign_record(signer_of(identity.seed, identity.genesis), body)
     peers = (parse_bootstrap(address) for address in token.addresses)
     members = tuple(PeerAddress(peer.node, peer.host, peer.port) for peer in peers)

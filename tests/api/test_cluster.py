@@ -37,7 +37,7 @@ from ambientd.config.places import Places
 from ambientd.consensus import beacon
 from ambientd.errors import ConfigError, UsageError
 from ambientd.model.base import NodeId
-from ambientd.model.genesis import NodeKind, Profile
+from ambientd.model.genesis import Label, NodeKind, Profile
 from ambientd.node.build import beacon_secret
 
 PLAN = ClusterPlan(created_ms=1_000, base_port=21_000)
@@ -292,3 +292,22 @@ def test_nothing_is_written_for_a_join_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "c" / "x").touch()
     with pytest.raises(ConfigError, match="not empty"):
         join_cluster(tmp_path / "c", token, text, JoinPlan(now_ms=5))
+
+
+def test_what_an_owner_says_of_a_device_is_in_its_profile(tmp_path: Path) -> None:
+    text = token_of(tmp_path / "c", expires_ms=10)
+    plan = JoinPlan(now_ms=5, owner="ada", labels=("disk=ssd",), refuses=("media",))
+    join_cluster(tmp_path / "n", read_token(text), text, plan)
+    profile = load_config(tmp_path / "n").node.profile
+    assert (profile.owner, profile.refuses) == ("ada", ("media",))
+    assert profile.labels == (Label(key="disk", value="ssd"),)
+
+
+@pytest.mark.parametrize("labels", [("Disk=ssd",), ("owner=eve",), ("disk=ssd", "disk=hdd")])
+def test_labels_that_no_node_can_have_are_refused_before_anything_is_written(
+    tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    text = token_of(tmp_path / "c", expires_ms=10)
+    with pytest.raises(UsageError, match="label"):
+        join_cluster(tmp_path / "n", read_token(text), text, JoinPlan(now_ms=5, labels=labels))
+    assert not (tmp_path / "n").exists()

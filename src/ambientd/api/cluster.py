@@ -17,6 +17,7 @@ from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint
 from ambientd.config.options import (
     Bootstrap,
+    Config,
     check_dialable,
     is_loopback,
     join_address,
@@ -30,6 +31,7 @@ from ambientd.errors import ConfigError, RemoteProtocolError, StoreError, UsageE
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
 from ambientd.node.build import beacon_secret
+from ambientd.rules.labels import profile_fault
 from ambientd.rules.peg_script import SIGNERS_MAX
 from ambientd.rules.verdicts import liars_max
 
@@ -359,6 +361,9 @@ class JoinPlan(msgspec.Struct, frozen=True, kw_only=True):
     name: str = "node"
     region: str = "local"
     kind: str = "compute"
+    owner: str = ""
+    labels: tuple[str, ...] = ()
+    refuses: tuple[str, ...] = ()
     listen: str = ""
 
 
@@ -379,12 +384,21 @@ def join_cluster(data_dir: Path, token: JoinToken, token_text: str, plan: JoinPl
         listen = join_address(WILDCARD_HOST, free_ports(BASE_PORT, 1, WILDCARD_HOST)[0])
     split_address(listen)
     chosen: dict[str, dict[str, object]] = {
-        "node": {"name": plan.name, "region": plan.region, "kind": plan.kind},
+        "node": {
+            "name": plan.name,
+            "region": plan.region,
+            "kind": plan.kind,
+            "owner": plan.owner,
+            "labels": plan.labels,
+            "refuses": plan.refuses,
+        },
         "transport": {"listen": listen, "bootstrap": list(token.addresses)},
         "bitcoin": {"chain": "off"},
     }
     text = render_config(chosen)
-    _parse_own(text)
+    fault = profile_fault(_parse_own(text).node.profile)
+    if fault is not None:
+        raise UsageError(fault)
     _claim(data_dir)
     places = Places(data_dir)
     try:
@@ -405,8 +419,8 @@ def join_cluster(data_dir: Path, token: JoinToken, token_text: str, plan: JoinPl
     )
 
 
-def _parse_own(text: str) -> None:
+def _parse_own(text: str) -> Config:
     """Check a config before anything is written, so that a wrong option leaves no folder."""
     from ambientd.config.load import parse_config
 
-    parse_config(text, "options given")
+    return parse_config(text, "options given")

@@ -47,6 +47,9 @@ class JoinArguments(CommonArguments, Protocol):
     name: str
     region: str
     kind: str
+    owner: str
+    label: list[str]
+    refuse: list[str]
 
 
 def create(arguments: CreateArguments) -> ExitCode:
@@ -129,6 +132,9 @@ def join(arguments: JoinArguments) -> ExitCode:
         name=arguments.name,
         region=arguments.region,
         kind=arguments.kind,
+        owner=arguments.owner,
+        labels=tuple(arguments.label),
+        refuses=tuple(arguments.refuse),
         listen=arguments.listen,
     )
     node = join_cluster(data_dir_of(arguments), token, text, plan)

@@ -291,6 +291,23 @@ def _add_join(commands: object) -> None:
         default="compute",
         help="what it is (default: compute)",
     )
+    join.add_argument(
+        "--owner", default="", metavar="NAME", help="whose it is; replicas go to different owners"
+    )
+    join.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="something that submitters can ask for; again for more",
+    )
+    join.add_argument(
+        "--refuse",
+        action="append",
+        default=[],
+        metavar="CLASS",
+        help="take no tasks of this class; again for more",
+    )
 
 
 def _add_member(commands: object) -> None:

@@ -11,11 +11,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from ambientd.config.node_options import NodeOptions, Options
 from ambientd.config.urls import Url, parse_url
 from ambientd.errors import ConfigError
 from ambientd.model.base import NodeId
 from ambientd.model.execution import GAS_CEILING
-from ambientd.model.genesis import NodeKind
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -66,32 +66,6 @@ class Lie(StrEnum):
     NONE = "none"
     CORRUPT_OUTPUT = "corrupt_output"
     WRONG_STEP = "wrong_step"
-
-
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One section of config.toml."""
-
-
-class NodeOptions(Options, frozen=True):
-    """Who this node is. Its identity is the key file beside this one, not a name."""
-
-    name: Annotated[
-        str,
-        Meta(
-            max_length=63,
-            pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$",
-            description="A name for people: letters, digits, '.', '_' and '-'.",
-        ),
-    ] = "node"
-    region: Annotated[
-        str,
-        Meta(
-            max_length=63,
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-            description="Where the device stands, in a word for people; it decides nothing yet.",
-        ),
-    ] = "local"
-    kind: Annotated[NodeKind, Meta(description="What sort of device this is.")] = NodeKind.COMPUTE
 
 
 class TransportOptions(Options, frozen=True):
