@@ -1,5 +1,6 @@
 """A node's owner asks for an address, withdraws, raises a fee, and adds everything up."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from ambientd.errors import UsageError
 from ambientd.node.effect import Told
 from ambientd.node.event import BodiesProposed
 from ambientd.rules.bitcoin import Outpoint
+from ambientd.rules.peg_payments import txid
 from ambientd.runtime.news import News
 from tests.ledger.cluster import TestCluster
 from tests.ledger.peg import PegCluster
@@ -26,10 +28,15 @@ class Chain:
 
     def __init__(self) -> None:
         self.found: frozenset[tuple[bytes, int]] = frozenset()
+        self.sent: frozenset[bytes] = frozenset()
 
     async def unspent(self, scripts: object) -> frozenset[tuple[bytes, int]]:
         await trio.lowlevel.checkpoint()
         return self.found
+
+    async def known(self, txids: Sequence[bytes]) -> frozenset[bytes]:
+        await trio.lowlevel.checkpoint()
+        return self.sent & frozenset(txids)
 
     def script_of(self, address: str) -> bytes:
         if address != ELSEWHERE:
@@ -134,6 +141,9 @@ async def test_an_audit_finds_what_the_chain_does_not_have() -> None:
     assert (alone.held_sat, alone.reserved_sat, alone.fault) == (100_000, 200_000, "")
     assert alone.owed_msat == 300_000_000
     assert {coin.is_unspent for coin in alone.coins} == {None}
+    taken = await office(cluster, chain=chain).audit(AuditPeg())
+    assert taken.missing_sat == 300_000, "no payment of the ledger's took the reserved coin"
+    chain.sent = frozenset({txid(cluster.payment(1), 0)})
     missing = await office(cluster, chain=chain).audit(AuditPeg())
     assert missing.missing_sat == 100_000, "a coin that is being spent may be gone"
     held = cluster.state.peg_index.candidates(1, 0)

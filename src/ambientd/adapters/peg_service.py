@@ -76,6 +76,11 @@ class PegService:
         found = [utxo for script in scripts for utxo in await self._chain.utxos(script)]
         return frozenset((utxo.txid, utxo.index) for utxo in found)
 
+    async def known(self, txids: Sequence[bytes]) -> frozenset[bytes]:
+        """Give those transactions that the chain has or waits for."""
+        found = [txid for txid in txids if await self._chain.raw_tx(txid) is not None]
+        return frozenset(found)
+
     def script_of(self, address: str) -> bytes:
         """Give the script of an address, if it is of this chain's network."""
         script = script_of_address(address)

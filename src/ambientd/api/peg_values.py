@@ -106,4 +106,4 @@ class PegAudit(Reply, frozen=True):
     coins: tuple[CoinInfo, ...]
     payments: tuple[PaymentInfo, ...]
     missing_sat: int
-    """Coins that are held and that the chain does not have."""
+    """Coins that the chain does not have, and that no payment of the ledger's has spent."""

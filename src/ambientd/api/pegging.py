@@ -141,11 +141,12 @@ class Pegging:
         if self._parts.peg is not None:
             scripts = [locking_script(wallets[number], index) for number, index in places]
             unspent = await self._parts.peg.unspent(scripts)
+        spending = await self._spending(standing, unspent)
         shown, missing_sat = [], 0
         for name, entry in standing:
             outpoint = outpoint_of(name)
             is_unspent = None if unspent is None else (outpoint.txid, outpoint.index) in unspent
-            if is_unspent is False and entry.state is CoinState.HELD:
+            if is_unspent is False and entry.payment not in spending:
                 missing_sat += entry.value_sat
             shown.append(
                 CoinInfo(
@@ -170,6 +171,29 @@ class Pegging:
             payments=tuple(self._payment(each) for each in state.peg_index.open_payments()),
             missing_sat=missing_sat,
         )
+
+    async def _spending(
+        self,
+        standing: list[tuple[bytes, PegCoinEntry]],
+        unspent: frozenset[tuple[bytes, int]] | None,
+    ) -> set[int]:
+        """Give the payments that took the coins which are gone: the chain has a version of each."""
+        if self._parts.peg is None or unspent is None:
+            return set()
+        gone = {
+            entry.payment
+            for name, entry in standing
+            if (name[:32], outpoint_of(name).index) not in unspent
+        }
+        found = set()
+        for number in sorted(gone):
+            entry = self._state.peg_payment(number)
+            if entry is not None:
+                payment = entry.payment
+                names = [txid(payment, version) for version in range(len(payment.fees_sat))]
+                if await self._parts.peg.known(names):
+                    found.add(number)
+        return found
 
     def _check(self) -> None:
         fault = peg_fault(self._state.genesis)

@@ -196,14 +196,12 @@ def sign(draft: Draft, record: Record, body: PegSigned) -> str | None:
         return None
     if len(body.signatures) != len(payment.coins):
         return f"{len(body.signatures)} signatures for {len(payment.coins)} coins"
-    signed = zip(
-        payment.coins, digests(payment, body.version, wallets), body.signatures, strict=True
-    )
-    for coin, digest, signature in signed:
-        key = _key_at(wallets[coin.wallet], author, coin.index)
-        if key is None:
-            return "the author has no key in the wallet that pays"
-        if not secp256k1.verify(key, digest, signature):
+    keys = [_key_at(wallets[coin.wallet], author, coin.index) for coin in payment.coins]
+    if None in keys:
+        return "the author has no key in the wallet that pays"
+    found = digests(payment, body.version, wallets)
+    for key, digest, signature in zip(keys, found, body.signatures, strict=True):
+        if key is None or not secp256k1.verify(key, digest, signature):
             return "a signature does not hold for this version"
     word = PegWord(member=author, version=body.version, signatures=body.signatures)
     peg.put_payment(body.payment, replace(entry, words=(*entry.words, word)))

@@ -11,6 +11,10 @@ class PegChain(Protocol):
         """Give the outputs, by transaction and place, that these scripts can spend."""
         ...
 
+    async def known(self, txids: Sequence[bytes]) -> frozenset[bytes]:
+        """Give those of these transactions that are mined, or wait to be."""
+        ...
+
     def script_of(self, address: str) -> bytes:
         """Give the script of an address of the peg's network; UsageError when it is none."""
         ...
