@@ -14,7 +14,6 @@ from ambientd.config.load import line_of, load_config, parse_config
 from ambientd.config.options import (
     Config,
     Lie,
-    NodeKind,
     is_loopback,
     is_wildcard,
     join_address,
@@ -23,6 +22,7 @@ from ambientd.config.options import (
 from ambientd.config.places import Places, default_data_dir, ensure_private_dir, socket_path_for
 from ambientd.config.template import render_config
 from ambientd.errors import ConfigError
+from ambientd.model.genesis import NodeKind
 
 PEER = "ab" * 32 + "@10.0.0.7:4400"
 

@@ -21,9 +21,10 @@ from ambientd.api.peg_values import (
 from ambientd.codec.signing import Signer
 from ambientd.errors import UsageError
 from ambientd.ledger.draft import BlockContext, Draft
-from ambientd.ledger.entries import PegCoinEntry, PegPaymentEntry, Table
+from ambientd.ledger.entries import Table
 from ambientd.ledger.events import AddressGiven, PaymentVersioned, RecordRejected
 from ambientd.ledger.peg import imbalance
+from ambientd.ledger.peg_entries import PegCoinEntry, PegPaymentEntry
 from ambientd.ledger.peg_index import outpoint_of
 from ambientd.ledger.peg_ins import PEG_IN_FEE_SAT, PEG_IN_MIN_SAT
 from ambientd.ledger.peg_payments import decided

@@ -6,9 +6,10 @@ from typing import TypeAlias, cast
 from ambientd.codec.canonical import decode, encode
 from ambientd.ledger.audit_entries import AuditEntry, BitcoinWindow, Unvested
 from ambientd.ledger.dispute_entries import DisputeEntry
+from ambientd.ledger.peg_entries import PegCoinEntry, PegEntry, PegNodeEntry, PegPaymentEntry
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.genesis import FIRST_EPOCH, Profile
-from ambientd.model.peg import CoinState, PegPayment, PegSight, PegWallet, PegWord
+from ambientd.model.peg import PegWallet
 from ambientd.model.receipt import (
     AnchorProof,
     CheckpointNote,
@@ -385,57 +386,6 @@ class LastWord(Value, frozen=True):
     """When an author last spoke on a topic, by its own clock."""
 
     said_ms: int
-
-
-class PegEntry(Value, frozen=True):
-    """The peg's numbers: how many there are of each, and what came in, left, and went in fees.
-
-    `leaving_sat` is what payments under way take from the accounts: peg-outs, fees of sweeps.
-    """
-
-    wallet: int = 0
-    addresses: int = 0
-    payments: int = 0
-    leaving_sat: int = 0
-    in_sat: int = 0
-    out_sat: int = 0
-    fees_sat: int = 0
-
-
-class PegNodeEntry(Value, frozen=True):
-    """A node's part in the peg: its key as a member, its address's index, its unconfirmed words.
-
-    Index 0 is of the federation's own change, so a node without an address has it.
-    """
-
-    key: bytes = b""
-    chain_code: bytes = b""
-    said_ms: int = 0
-    since_ms: int = 0
-    index: int = 0
-    claims: int = 0
-
-
-class PegCoinEntry(Value, frozen=True):
-    """An output that pays the federation; whose peg-in it is, who has seen it, what spends it."""
-
-    value_sat: int
-    wallet: int
-    index: int
-    state: CoinState
-    node: NodeId
-    words: tuple[NodeId, ...] = ()
-    payment: int = 0
-
-
-class PegPaymentEntry(Value, frozen=True):
-    """A payment with its versions' signatures, and which version is final once one is."""
-
-    payment: PegPayment
-    made_ms: int
-    words: tuple[PegWord, ...] = ()
-    sights: tuple[PegSight, ...] = ()
-    final: int | None = None
 
 
 Entry: TypeAlias = (

@@ -4,7 +4,7 @@ from typing import assert_never
 
 from ambientd.ledger import peg_ins, peg_payments, peg_wallets
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import PegCoinEntry
+from ambientd.ledger.peg_entries import PegCoinEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.model.peg import MSAT_PER_SAT, CoinState, PaymentKind
 from ambientd.model.record import (

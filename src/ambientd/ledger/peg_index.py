@@ -5,14 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from ambientd.ledger.entries import (
-    Entry,
-    Key,
-    PegCoinEntry,
-    PegNodeEntry,
-    PegPaymentEntry,
-    Table,
-)
+from ambientd.ledger.entries import Entry, Key, Table
+from ambientd.ledger.peg_entries import PegCoinEntry, PegNodeEntry, PegPaymentEntry
 from ambientd.model.base import NodeId
 from ambientd.model.peg import CoinState, PaymentKind, PegWallet
 from ambientd.rules.bitcoin_codec import Outpoint

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import PegCoinEntry
 from ambientd.ledger.events import PegInCredited
+from ambientd.ledger.peg_entries import PegCoinEntry
 from ambientd.ledger.peg_wallets import SWEEP_SAT_KVB, PegDraft, moved
 from ambientd.model.base import NodeId
 from ambientd.model.peg import MSAT_PER_SAT, CoinState, PaymentKind

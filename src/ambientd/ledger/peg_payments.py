@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from ambientd.codec import secp256k1
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import PegCoinEntry, PegPaymentEntry, coin_key
+from ambientd.ledger.entries import coin_key
 from ambientd.ledger.events import PaymentFinal, PaymentSigned, PaymentVersioned
+from ambientd.ledger.peg_entries import PegCoinEntry, PegPaymentEntry
 from ambientd.ledger.peg_ins import (
     OPEN_MAX,
     credit,

@@ -15,10 +15,6 @@ from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import (
     PEG_KEY,
     EpochEntry,
-    PegCoinEntry,
-    PegEntry,
-    PegNodeEntry,
-    PegPaymentEntry,
     coin_key,
     epoch_key,
     payment_key,
@@ -26,6 +22,7 @@ from ambientd.ledger.entries import (
     wallet_key,
 )
 from ambientd.ledger.events import AddressGiven, PaymentVersioned, WalletFormed
+from ambientd.ledger.peg_entries import PegCoinEntry, PegEntry, PegNodeEntry, PegPaymentEntry
 from ambientd.model.base import NodeId
 from ambientd.model.peg import (
     MSAT_PER_SAT,

@@ -29,10 +29,6 @@ from ambientd.ledger.entries import (
     Meta,
     Moves,
     NodeEntry,
-    PegCoinEntry,
-    PegEntry,
-    PegNodeEntry,
-    PegPaymentEntry,
     SeatEntry,
     Table,
     TaskEntry,
@@ -49,6 +45,7 @@ from ambientd.ledger.entries import (
     tip_key,
     word_key,
 )
+from ambientd.ledger.peg_entries import PegCoinEntry, PegEntry, PegNodeEntry, PegPaymentEntry
 from ambientd.ledger.peg_index import PegIndex
 from ambientd.ledger.reputation_index import ReputationIndex
 from ambientd.ledger.state_tree import StateTree

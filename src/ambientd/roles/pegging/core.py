@@ -6,7 +6,7 @@ nobody can have it sign another payee or fee. Whatever has no answer in the log 
 
 from typing import Final, assert_never
 
-from ambientd.ledger.entries import PegPaymentEntry
+from ambientd.ledger.peg_entries import PegPaymentEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.peg import CoinState, PegWallet
