@@ -8,10 +8,12 @@ from ambientd.api.story import tell
 from ambientd.api.views import node_info, receipt_file, receipt_state, task_line, task_reply
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
+from ambientd.codec.statements import audit_id
 from ambientd.ledger import events as ledger
 from ambientd.ledger.audit_entries import AuditSource
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.execution import AbortCause
+from ambientd.model.genesis import Rules
 from ambientd.model.record import Anchor, Cancel, SeatWish
 from ambientd.model.task import Assurance, TaskState
 from ambientd.node.effect import Told
@@ -216,3 +218,13 @@ def test_a_task_without_an_outcome_says_why_its_worker_gave_up(cause: AbortCause
     assert reason.startswith(f"{worker.hex()[:12]} says: ")
     cluster.work(task)
     assert task_reply(cluster.state, task, cluster.task(task), (), heard).reason == ""
+
+
+def test_an_audit_in_a_list_names_the_task_that_it_audits() -> None:
+    cluster = TestCluster(rules=Rules(audit_window_ms=8_000, audit_permille=1000))
+    task = cluster.admit(assurance=Assurance.NONE, replicas=1)
+    cluster.work(task)
+    cluster.block(after_ms=2_000)
+    audit = audit_id(task, 0)
+    assert task_line(audit, cluster.task(audit)).audits == task.hex()
+    assert task_line(task, cluster.task(task)).audits is None

@@ -139,6 +139,7 @@ class TaskLine(Reply, frozen=True):
     replicas: int
     submitter: str
     submitted_ms: int
+    audits: str | None = None
 
 
 class Tasks(Reply, frozen=True):

@@ -79,6 +79,7 @@ def task_line(task: TaskId, entry: TaskEntry) -> TaskLine:
         replicas=len(entry.slots),
         submitter=entry.submitter.hex(),
         submitted_ms=entry.admitted_ms,
+        audits=None if entry.audits is None else entry.audits.task.hex(),
     )
 
 

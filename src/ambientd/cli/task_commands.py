@@ -78,7 +78,7 @@ def _task_row(task: replies.TaskLine) -> tuple[str, ...]:
         task.verdict,
         "-" if task.gas is None else f"{task.gas:,}",
         str(task.replicas),
-        short(task.submitter),
+        short(task.submitter) if task.audits is None else f"audit of {short(task.audits)}",
     )
 
 
