@@ -146,3 +146,11 @@ def test_a_bisection_names_the_stretch_and_who_is_to_speak() -> None:
     told = why(match.cluster, match.task)
     assert told.text == f"the answers differ between gas 0 and {GAS + 1:,} (round 1)"
     assert all(match.worker(slot).hex()[:12] in told.waits_for for slot in (0, 1))
+    match.play()
+    told = why(match.cluster, match.task)
+    assert told.text.startswith(VERDICTS[Verdict.BISECTED])
+
+
+def test_every_verdict_and_every_state_of_an_audit_is_told() -> None:
+    assert set(VERDICTS) == set(Verdict)
+    assert set(AUDITS) == set(AuditState)

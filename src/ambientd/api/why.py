@@ -24,6 +24,7 @@ VERDICTS = {
     Verdict.AGREED: "every worker gave the same answer",
     Verdict.DIVERGENT: "the answers differed, and a quorum of the committee found which is right",
     Verdict.INCONCLUSIVE: "the answers differed, and no quorum of the committee found the same",
+    Verdict.BISECTED: "the answers differed, and who was wrong was traced to a false step",
 }
 
 AUDITS = {
@@ -97,7 +98,8 @@ def _grounds(
 
 def _pending(entry: TaskEntry, counts: Counter[Standing]) -> Grounds:
     waiting = _slots(entry, SlotState.WAITING)
-    which = f"slot {', '.join(str(slot.slot) for slot in waiting)} has no worker"
+    numbers = ", ".join(str(slot.slot) for slot in waiting)
+    which = f"slot {numbers} has no worker" if len(waiting) == 1 else f"slots {numbers} have none"
     tries = max((slot.attempt for slot in waiting), default=0)
     again = f" (attempt {tries + 1}: earlier workers did not answer in time)" if tries else ""
     if counts[Standing.FREE]:
