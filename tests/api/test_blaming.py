@@ -18,21 +18,26 @@ from ambientd.api.operations import OperationError
 from ambientd.api.requests import ExportBlame, ListBlames
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256
-from ambientd.codec.statements import audit_id, sign_trace
+from ambientd.codec.statements import audit_id, fingerprint, sign_trace
 from ambientd.ledger.entries import EvidenceEntry, Table
 from ambientd.ledger.events import NodeConvicted
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.blame import BlameFile, Contradiction, WrongResult, WrongStep
 from ambientd.model.dispute import KnownState
-from ambientd.model.record import Admit, Fraud
+from ambientd.model.record import Admit, Fraud, SeatWish
 from ambientd.node.effect import Told
+from ambientd.node.stops import follow_epochs
+from ambientd.ports.store import Store
 from ambientd.rules.blame_check import check_blame_file
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.news import News
 from ambientd.runtime.store_writer import StoreWriter
+from sim.vices import Vice
 from tests.fakes.memory_store import MemoryStore
 from tests.ledger.cluster import UNTIL_MS, TestCluster, result
 from tests.ledger.test_audits import ALL, alone, decided, drawn
+from tests.node.cluster import Cluster
 from tests.rules import blames
 from tests.rules.blames import DATA, SUM
 from tests.rules.receipts import LIE, divergent
@@ -41,6 +46,15 @@ from tests.rules.receipts import LIE, divergent
 @asynccontextmanager
 async def blaming(cluster: TestCluster, folder: Path, *held: bytes) -> AsyncIterator[Blaming]:
     """What answers on a node with this ledger that holds these blobs."""
+    async with blaming_with(cluster.state, MemoryStore(), folder, *held) as desk:
+        yield desk
+
+
+@asynccontextmanager
+async def blaming_with(
+    ledger: LedgerState, store: Store, folder: Path, *held: bytes
+) -> AsyncIterator[Blaming]:
+    """What answers on a node with this ledger and this store."""
 
     async def nobody(peer: NodeId, digest: bytes, size_bytes: int) -> None:
         return None
@@ -48,9 +62,9 @@ async def blaming(cluster: TestCluster, folder: Path, *held: bytes) -> AsyncIter
     blobs = Blobs(BlobFiles(folder), nobody, list)
     for data in held:
         await blobs.put(data)
-    async with StoreWriter(MemoryStore()) as writer:
+    async with StoreWriter(store) as writer:
         parts: Any = SimpleNamespace(
-            node=SimpleNamespace(ledger=cluster.state),
+            node=SimpleNamespace(ledger=ledger),
             pump=SimpleNamespace(writer=writer),
             blobs=blobs,
             news=News(),
@@ -250,3 +264,19 @@ async def test_an_auditor_that_lied_is_blamed_in_the_words_of_the_task_that_it_a
     assert file.evidence.receipt.receipt.task == audit
     assert file.evidence.task.nonce == cluster.task(task).nonce
     assert check_blame_file(encode(file), pinned=cluster.id).valid
+
+
+async def test_a_quorum_of_a_committee_that_has_become_smaller_is_enough(tmp_path: Path) -> None:
+    cluster = Cluster(members=5, vices={2: Vice.LIE})
+    cluster.run(1_000)
+    cluster.vote_on_seat(4, SeatWish.OUT, [4])
+    cluster.until_epoch(2)
+    liar = NodeId(cluster.hosts[2].key)
+    while cluster.ledger().conviction(liar) is None:
+        cluster.until_closed(cluster.submit())
+    async with blaming_with(cluster.ledger(), cluster.hosts[0].store, tmp_path) as desk:
+        file = await exported(desk, liar)
+    assert isinstance(file.evidence, WrongResult)
+    assert (len(file.evidence.verdicts), len(file.epochs)) == (3, 1)
+    pinned = fingerprint(cluster.genesis)
+    assert check_blame_file(encode(file), pinned=pinned, follow=follow_epochs).valid

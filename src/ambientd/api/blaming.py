@@ -38,6 +38,7 @@ from ambientd.rules.blame_check import (
     check_blame_file,
     state_of,
 )
+from ambientd.rules.verdicts import quorum
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.news import Tidings
 from ambientd.runtime.persistence import ends_of
@@ -246,7 +247,7 @@ class Blaming:
         )
 
     def _epochs_needed(self, evidence: Evidence, ends: Sequence[EpochEnd]) -> int:
-        """Give how many ends of epochs lead to the committee that all referees belong to."""
+        """Give how many ends of epochs lead to a committee that the referees are a quorum of."""
         if isinstance(evidence, Contradiction):
             if evidence.kind != LOG_EVIDENCE:
                 return 0
@@ -255,7 +256,8 @@ class Blaming:
         referees = {verdict.referee for verdict in evidence.verdicts}
         for number in range(len(ends) + 1):
             known = self._state.epoch_entry(FIRST_EPOCH + number)
-            if known is not None and referees <= set(known.epoch.members):
+            seats = set() if known is None else set(known.epoch.members)
+            if referees <= seats and len(referees) >= quorum(len(seats)):
                 return number
         return len(ends)
 
