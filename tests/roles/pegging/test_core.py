@@ -7,9 +7,17 @@ from msgspec.structs import replace
 
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.peg_ins import PEG_IN_FEE_SAT
+from ambientd.model.genesis import Rules
 from ambientd.model.record import PegFee, PegIn, PegKey, PegPaid
 from ambientd.roles.pegging.book import PegBook, decode_book, encode_book
-from ambientd.roles.pegging.core import AGAIN_MS, ENDED_KEPT, KEY_MS, LOOK_MS, PegKeeper
+from ambientd.roles.pegging.core import (
+    AGAIN_MS,
+    ENDED_KEPT,
+    KEY_MS,
+    LOOK_MS,
+    PLACES_A_LOOK,
+    PegKeeper,
+)
 from ambientd.roles.pegging.events import (
     KeySigned,
     LookForPayment,
@@ -175,6 +183,23 @@ def test_what_is_deep_in_the_chain_is_said_until_it_is_taken() -> None:
     assert isinstance(word, PegIn)
     assert isinstance(paid, PegPaid)
     assert LOOK_MS
+
+
+def test_many_earlier_wallets_hold_up_no_look_at_the_present_one() -> None:
+    cluster = PegCluster(rules=Rules(keep_ms=1))
+    cluster.open()
+    for root in range(50, 90):
+        cluster.block(cluster.key(0, root=root))
+    member = keeper(cluster, 1)
+    walked = set()
+    for look in range(10):
+        effects = member.handle(Ticked(), cluster.state, now=NOW + look * LOOK_MS)
+        [found] = [each for each in effects if isinstance(each, LookForPegIns)]
+        assert len(found.places) <= PLACES_A_LOOK
+        now_there = {place.script for place in found.places if place.wallet == 41}
+        assert now_there == {cluster.script(number) for number in range(4)}
+        walked |= {place.script for place in found.places}
+    assert len(walked) == 4 * 41, "the earlier ones have their turns"
 
 
 def test_signatures_become_a_record() -> None:

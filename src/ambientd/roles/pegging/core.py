@@ -52,7 +52,7 @@ class PegKeeper:
         self._book = book
         self._key = key
         self._again_ms: dict[tuple[str, bytes], int] = {}
-        self._walked = 0
+        self._walked = [0, 0]
         self.alarms: dict[int, str] = {}
         """Payments that this member refuses to sign, and why."""
 
@@ -160,18 +160,23 @@ class PegKeeper:
         return effects
 
     def _look(self, ledger: LedgerState) -> list[Effect]:
-        """Look at some addresses after others: those of the present wallet and of the earlier."""
-        index = ledger.peg_index
+        """Look at some addresses after others: the present wallet's, some of the earlier ones'."""
+        index, present = ledger.peg_index, ledger.peg.wallet
+        earlier = sorted(set(index.wallets) - {present}, reverse=True)
+        groups = (
+            ((present,) if present else (), 3 * PLACES_A_LOOK // 4),
+            (earlier, PLACES_A_LOOK // 4),
+        )
         addresses = list(index.addresses())
-        count = len(addresses) * len(index.wallets)
-        numbers = sorted(index.wallets, reverse=True)
         places = []
-        for step in range(min(count, PLACES_A_LOOK)):
-            wallet, place = divmod((self._walked + step) % count, len(addresses))
-            at, node = addresses[place]
-            number = numbers[wallet]
-            places.append(Place(node, number, locking_script(index.wallets[number], at)))
-        self._walked += len(places)
+        for group, (numbers, most) in enumerate(groups):
+            count = len(addresses) * len(numbers)
+            for step in range(min(count, most)):
+                wallet, place = divmod((self._walked[group] + step) % count, len(addresses))
+                at, node = addresses[place]
+                script = locking_script(index.wallets[numbers[wallet]], at)
+                places.append(Place(node, numbers[wallet], script))
+            self._walked[group] += min(count, most)
         return [LookForPegIns(tuple(places))] if places else []
 
     def _on_peg_in(self, event: PegInSeen, ledger: LedgerState, now: int) -> list[Effect]:
