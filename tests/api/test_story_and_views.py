@@ -21,8 +21,10 @@ from ambientd.ports.anchors import AnchorSent
 from ambientd.roles.submitter import HeardAbort
 from ambientd.rules.receipt_check import check_receipt_file
 from ambientd.runtime.news import AnchorTold
+from sim.traces import TraceVice
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import OUTPUT, TestCluster, result
+from tests.ledger.games import Match
 
 LIE = result(b"a lie")
 SILENT = {"TaskCommitted", "RecordRejected", "HeadersTaken"}
@@ -228,3 +230,12 @@ def test_an_audit_in_a_list_names_the_task_that_it_audits() -> None:
     audit = audit_id(task, 0)
     assert task_line(audit, cluster.task(audit)).audits == task.hex()
     assert task_line(task, cluster.task(task)).audits is None
+
+
+def test_a_task_that_a_dispute_left_to_one_worker_shows_what_its_audit_costs() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    entry = match.play()
+    shown = task_reply(match.cluster.state, match.task, entry, ())
+    paid = sum(payment.amount_msat for payment in shown.payments)
+    assert shown.premium_msat > 0
+    assert paid + shown.premium_msat + shown.refunded_msat == entry.escrow_msat

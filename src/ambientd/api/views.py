@@ -174,11 +174,13 @@ def task_reply(
 
 def _premium_msat(state: LedgerState, entry: TaskEntry) -> int:
     """Give what a task may pay for audits: nothing when its answer is checked at once."""
-    if not entry.is_unreplicated or (entry.ended_ms and entry.settlement is None):
+    if entry.audits is not None or (entry.ended_ms and entry.lone_worker is None):
         return 0
     if entry.settlement is not None:
         paid = sum(payment.amount_msat for payment in entry.payments)
         return entry.escrow_msat - paid - entry.refunded_msat
+    if len(entry.slots) > 1:
+        return 0
     fee = slot_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
     permille = state.genesis.rules.audit_permille
     if entry.spec.assurance is Assurance.AUDITED:

@@ -269,11 +269,6 @@ class TaskEntry(Value, frozen=True):
         return tuple(slot.receipt for slot in self.slots if slot.receipt is not None)
 
     @property
-    def is_unreplicated(self) -> bool:
-        """Whether one worker answers alone, so that only an audit can tell whether it lied."""
-        return len(self.slots) == 1 and self.audits is None
-
-    @property
     def lone_worker(self) -> NodeId | None:
         """Give on whose word alone a settled answer stands: no other worker or referee gave it."""
         settled = self.settlement
