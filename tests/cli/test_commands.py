@@ -314,7 +314,17 @@ def test_a_task_not_done_in_time_goes_on(live: Path, ctl: Ctl, tmp_path: Path) -
     code, out, err = ctl("run", module(tmp_path, SLOW), "--timeout", "0.05", "--json")
     assert code == 1
     assert decoded(out)["outcome"] == "assigned"
-    assert "goes on; follow it with `ambientctl task show" in err
+    assert "goes on; `ambientctl task why" in err
+
+
+def test_labels_that_no_request_can_hold_are_named(live: Path, ctl: Ctl, tmp_path: Path) -> None:
+    many = [word for number in range(9) for word in ("--label", f"k{number}=v")]
+    code, _, err = ctl("run", module(tmp_path), *many)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--label is given 9 times; at most 8" in err
+    code, _, err = ctl("run", module(tmp_path), "--label", "k=" + "x" * 200)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "has 202 characters; at most 128" in err
 
 
 def test_an_anchor_not_there_in_time_ends_with_one(live: Path, ctl: Ctl, tmp_path: Path) -> None:
@@ -434,6 +444,17 @@ def test_a_task_is_shown_from_the_start_of_its_id(live: Path, ctl: Ctl, tmp_path
     assert "22:13:20.123  admitted" in out
     assert task[:12] in ctl("task", "list")[1]
     assert decoded(ctl("task", "show", task[:8], "--json")[1])["task_id"] == task
+
+
+def test_an_output_that_was_revoked_is_not_given_in_silence(
+    live: Path, ctl: Ctl, tmp_path: Path, node: DeskNode
+) -> None:
+    task = ctl("run", module(tmp_path), "--no-wait")[1].strip()
+    shown, data = node.tasks[task]
+    node.tasks[task] = (msgspec.structs.replace(shown, standing="revoked"), data)
+    code, _, err = ctl("task", "output", task)
+    assert (code, err) == (0, "answer: revoked\n")
+    assert decoded(ctl("task", "output", task, "--json")[1])["standing"] == "revoked"
 
 
 def test_outputs_and_receipts_are_fetched(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.desk_node import DeskNode, served
+from tests.fakes.desk_node import SLOW, DeskNode, served
 
 pytestmark = pytest.mark.net
 COMMAND = [sys.executable, "-m", "ambientd.cli.main"]
@@ -50,6 +50,26 @@ def test_an_interrupt_ends_with_130_and_no_traceback(node: DeskNode, data_dir: P
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=10)
         assert (process.returncode, err) == (130, "")
+
+
+def test_an_interrupted_run_says_that_the_task_goes_on(
+    node: DeskNode, data_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "m.wasm").write_bytes(SLOW)
+    with served(data_dir / "ambientd.sock", node.handlers()):
+        process = subprocess.Popen(
+            [*COMMAND, "--data-dir", str(data_dir), "run", str(tmp_path / "m.wasm")],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=CLEAN,
+        )
+        assert process.stderr is not None
+        assert any("task assigned" in line for line in iter(process.stderr.readline, ""))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert err.startswith("ambientctl: the task goes on; `ambientctl task cancel ")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("no_color", [False, True])

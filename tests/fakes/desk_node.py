@@ -321,7 +321,7 @@ class DeskNode:
         task, data = self.find(request.task)
         if task.outcome != "completed":
             raise operations.OperationError("not_found", "the task has no output")
-        return replies.Output(task_id=task.task_id, data=data, sha256="")
+        return replies.Output(task_id=task.task_id, data=data, sha256="", standing=task.standing)
 
     async def receipt(self, request: requests.GetReceipt) -> replies.ReceiptFileReply:
         task, _ = self.find(request.task)

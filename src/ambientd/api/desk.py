@@ -363,7 +363,12 @@ class Desk:
         if data is None:
             msg = f"nobody who can be reached holds the output of task {task.hex()[:12]}"
             raise OperationError("unavailable", msg, "ask again when its workers are up")
-        return replies.Output(task_id=task.hex(), data=data, sha256=result.output.hex())
+        return replies.Output(
+            task_id=task.hex(),
+            data=data,
+            sha256=result.output.hex(),
+            standing=standing(self._state, task),
+        )
 
     async def receipt(self, request: requests.GetReceipt) -> replies.ReceiptFileReply:
         """Give a receipt file; a task that is just final waits for its batch to be closed."""

@@ -242,11 +242,12 @@ class Task(Reply, frozen=True):
 
 
 class Output(Reply, frozen=True):
-    """A task's output."""
+    """A task's output, and how far it can be relied on if one worker gave it alone."""
 
     task_id: str
     data: bytes
     sha256: str
+    standing: str = ""
 
 
 class ReceiptFileReply(Reply, frozen=True):

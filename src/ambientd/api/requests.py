@@ -11,6 +11,10 @@ NodeName = Annotated[str, Meta(max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Amount = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 
+LABELS_MAX = 8
+LABEL_CHARS_MAX = 128
+"""What `run --label` can ask for, and in how many characters each."""
+
 INVITE_MS = 24 * 3_600_000
 
 
@@ -56,7 +60,7 @@ class Terms(Request, frozen=True, kw_only=True):
     price_msat_per_mgas: Count = 0
     task_class: Word = ""
     constraints: Annotated[
-        tuple[Annotated[str, Meta(max_length=128)], ...], Meta(max_length=8)
+        tuple[Annotated[str, Meta(max_length=LABEL_CHARS_MAX)], ...], Meta(max_length=LABELS_MAX)
     ] = ()
     distinct: Annotated[tuple[Word, ...], Meta(max_length=4)] | None = None
     priority: Annotated[int, Meta(ge=0, le=9)] = 4

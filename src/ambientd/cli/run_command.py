@@ -2,11 +2,14 @@
 
 import os
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
 from ambientd.api.quotes import Quote
+from ambientd.api.requests import LABEL_CHARS_MAX, LABELS_MAX
 from ambientd.cli.console import (
     CommonArguments,
     check_writable,
@@ -69,15 +72,27 @@ def run(arguments: RunArguments) -> ExitCode:
         if arguments.no_wait:
             _report_unfinished(arguments, submitted.task_id)
             return ExitCode.DONE
-        task = wait_for(client, submitted.task_id, "final", arguments.timeout, told=True)
+        with _staying(submitted.task_id):
+            task = wait_for(client, submitted.task_id, "final", arguments.timeout, told=True)
         if task.state not in TERMINAL_STATES:
             tell(
                 f"ambientctl: the task is {task.state} after {arguments.timeout:g} s and goes on; "
-                f"follow it with `ambientctl task show {short(task.task_id)}`"
+                f"`ambientctl task why {short(task.task_id)}` says what it waits for, "
+                "`ambientctl task cancel` takes it back"
             )
             _report(arguments, task, None)
             return ExitCode.FAILED
         return _finish(arguments, client, task)
+
+
+@contextmanager
+def _staying(task: str) -> Iterator[None]:
+    """Say on Ctrl-C that the task is not taken back by that."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        tell(f"ambientctl: the task goes on; `ambientctl task cancel {short(task)}` takes it back")
+        raise
 
 
 def _request(arguments: RunArguments) -> requests.SubmitTask:
@@ -94,6 +109,7 @@ def _request(arguments: RunArguments) -> requests.SubmitTask:
     if replicas > 64:
         msg = f"--replicas {replicas}: at most 64 can be asked for"
         raise UsageError(msg)
+    _check_labels(arguments.labels)
     module = read_module(arguments.module)
     data = read_file(arguments.input, "input") if arguments.input else b""
     for path in (arguments.output, arguments.receipt):
@@ -115,6 +131,16 @@ def _request(arguments: RunArguments) -> requests.SubmitTask:
         strategy=arguments.strategy,
         nonce=_nonce(arguments.nonce),
     )
+
+
+def _check_labels(labels: Sequence[str]) -> None:
+    if len(labels) > LABELS_MAX:
+        msg = f"--label is given {len(labels)} times; at most {LABELS_MAX} can be asked for"
+        raise UsageError(msg)
+    long = next((each for each in labels if len(each) > LABEL_CHARS_MAX), None)
+    if long is not None:
+        msg = f"--label {long[:20]}... has {len(long)} characters; at most {LABEL_CHARS_MAX} can be"
+        raise UsageError(msg)
 
 
 def _deadline_ms(seconds: float) -> int:
@@ -227,7 +253,9 @@ def _finish(arguments: RunArguments, client: Client, task: replies.Task) -> Exit
 
 
 def _remedy(task: replies.Task) -> str:
-    """Say what lets a task go further that came to the end of its gas."""
+    """Say what lets a task go further that came to the end of its gas, or its time."""
+    if task.state == "expired":
+        return f": see `ambientctl task why {short(task.task_id)}`"
     if task.outcome != "out_of_gas":
         return ""
     more = f"--gas-max {2 * task.gas_max}, say"

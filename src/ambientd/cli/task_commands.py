@@ -16,6 +16,7 @@ from ambientd.cli.console import (
     print_line,
     print_table,
     short,
+    tell,
     write_file,
 )
 from ambientd.cli.exit_codes import ExitCode
@@ -182,6 +183,8 @@ def output(arguments: OutputArguments) -> ExitCode:
         answer = client.call(operations.TASK_OUTPUT, requests.GetOutput(task=name))
     if arguments.output:
         write_file(arguments.output, answer.data)
+    if answer.standing and not arguments.as_json:
+        tell(f"answer: {answer.standing}")
     if arguments.as_json:
         print_json(
             {
@@ -189,6 +192,7 @@ def output(arguments: OutputArguments) -> ExitCode:
                 "output_sha256": answer.sha256,
                 "size_bytes": len(answer.data),
                 "output": arguments.output,
+                "standing": answer.standing,
             }
         )
     elif not arguments.output:
