@@ -217,7 +217,7 @@ async def test_a_conviction_that_is_told_is_kept_and_a_full_disk_ends_nothing(
 async def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
     async with blaming(TestCluster(), tmp_path / "a") as desk:
         assert (await desk.blames(ListBlames())).blames == ()
-        with pytest.raises(OperationError, match="no convicted node"):
+        with pytest.raises(OperationError, match="is no convicted node, and no task that"):
             await exported(desk, bytes(32))
     cluster = divergent()
     (key,) = [k for k, e in cluster.state.items().items() if isinstance(e, EvidenceEntry)]

@@ -28,6 +28,7 @@ def test_its_receipt_holds_and_names_the_liar_and_what_is_to_be_trusted() -> Non
     assert found["agreement"].ok, found["agreement"].detail
     assert file.settlement.liars[0].hex()[:16] in found["agreement"].detail
     assert any("told the truth" in sentence for sentence in report.trust)
+    assert any("whose step was false" in sentence for sentence in report.trust)
 
 
 def test_a_settlement_that_does_not_follow_from_its_receipts_is_refused() -> None:

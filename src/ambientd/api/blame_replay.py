@@ -50,7 +50,7 @@ def check_blame(data: bytes, pinned: bytes | None, replay: Replay) -> BlameRepor
         return report
     task = file.evidence.task
     given = [
-        Check(name, sha256(blob) == digest, f"{digest.hex()}, as given")
+        _given(name, sha256(blob), digest)
         for name, blob, digest in (
             ("given module", replay.module, task.spec.module),
             ("given input", replay.input, task.spec.input),
@@ -67,6 +67,13 @@ def check_blame(data: bytes, pinned: bytes | None, replay: Replay) -> BlameRepor
     check = _replayed(file, replay, module, data_in)
     trust = _check(data, pinned, replayed=True).trust if check.ok else report.trust
     return replace(report, checks=(*report.checks, check), trust=trust)
+
+
+def _given(name: str, found: bytes, meant: bytes) -> Check:
+    if found == meant:
+        return Check(name, True, f"{meant.hex()}, as given")
+    text = f"the file given has the hash {found.hex()}, the task is about {meant.hex()}"
+    return Check(name, False, text)
 
 
 def _check(data: bytes, pinned: bytes | None, *, replayed: bool = False) -> BlameReport:

@@ -173,9 +173,12 @@ class Blaming:
         names |= {entry.task.hex() for entry in entries if entry.task is not None}
         hint = "`ambientctl blame list` shows who was convicted"
         try:
-            whole = match_id(name, names, "convicted node or of a task that convicted one")
+            whole = match_id(name, names, "convicted node")
         except OperationError as error:
-            raise OperationError(error.code, error.message, error.hint or hint) from None
+            if error.code != "not_found":
+                raise
+            msg = f"{name} is no convicted node, and no task that convicted one"
+            raise OperationError(error.code, msg, hint) from None
         ours = [e for e in entries if e.task is not None and e.task.hex() == whole]
         if len({entry.culprit for entry in ours}) > 1:
             msg = f"task {whole[:12]} convicted more than one node"

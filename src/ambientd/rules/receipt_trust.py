@@ -99,9 +99,11 @@ def _about_answer(file: ReceiptFile, committees: Sequence[frozenset[NodeId]]) ->
                 f"them in one of {COLLUDERS_ONE_IN**workers:,} cases or fewer."
             )
     elif file.settlement.verdict is Verdict.BISECTED:
-        sentences.append(
-            "That one of the task's workers told the truth: it then won against all who did not."
-        )
+        sentences += [
+            "That one of the task's workers told the truth: it then won against all who did not.",
+            "The members for whose step was false: the file does not show it. `ambientctl blame "
+            "export` at a node gives the proof.",
+        ]
     else:
         referees = {verdict.referee for verdict in file.verdicts}
         benches = [len(seats) for seats in committees if referees <= seats]
