@@ -392,6 +392,44 @@ def test_another_committee_decides_a_segment_from_its_own_findings() -> None:
     assert match.is_convicted(1)
 
 
+def let_sit(match: Match, *numbers: int) -> None:
+    members = tuple(sorted(match.cluster.node(number) for number in numbers))
+    tips = (bytes(32),) * len(members)
+    body = Epoch(number=2, members=members, seed=Digest(bytes(32)), beacon_tips=tips)
+    match.cluster.block((0, body))
+
+
+def test_a_smaller_committee_needs_no_finding_that_it_has_already() -> None:
+    segment = segment_match()
+    end = segment.found()
+    assert end is not None
+    segment.cluster.block(*(segment.segment(referee, end) for referee in range(4)))
+    whole = Match((None, TraceVice.WRONG_STEP), gas=10**6, liar_gas=10**6)
+    for referee in range(4):
+        whole.cluster.block(whole.cluster.finding(whole.task, referee, whole.true.result))
+    for match in (segment, whole):
+        assert match.entry.state is TaskState.DISPUTED  # four of seven are no quorum
+        let_sit(match, 0, 1, 2, 3, 6)
+        match.cluster.block()
+        assert match.entry.state is TaskState.FINAL
+        assert match.is_convicted(1)
+        assert not match.is_convicted(0)
+
+
+def test_a_committee_that_comes_late_has_time_for_its_findings() -> None:
+    segment = segment_match()
+    whole = Match((None, TraceVice.WRONG_STEP), gas=10**6, liar_gas=10**6)
+    for match in (segment, whole):
+        wait_ms = match.entry.deadline_ms - match.cluster.time_ms
+        match.cluster.block(after_ms=wait_ms - 200)
+        state = match.row
+        let_sit(match, *range(2, 7))
+        match.cluster.block(after_ms=wait_ms // 2)
+        assert match.entry.state is TaskState.DISPUTED
+        assert match.row == state
+        check_honest_won(match)
+
+
 def test_the_evidence_holds_all_that_shows_the_false_step() -> None:
     match = Match((None, TraceVice.WRONG_STEP))
     check_honest_won(match)

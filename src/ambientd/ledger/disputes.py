@@ -37,7 +37,7 @@ from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import DisputeSegment, DisputeTrace, Record
 from ambientd.model.task import SlotState, TaskSpec, TaskState
 from ambientd.rules.bisection import Claims, Stretch, narrowed, targets, trace_fault, whole
-from ambientd.rules.verdicts import most_said, quorum
+from ambientd.rules.verdicts import decided, most_said, quorum
 
 Rejection = str | None
 
@@ -70,12 +70,19 @@ def begin(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
 
 
 def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
-    """End a dispute's present step, whose time is over."""
-    row = draft.dispute(task)
+    """End a dispute's present step, whose time is over.
+
+    A smaller committee than the one before may have a quorum without another finding.
+    """
+    row, needed = draft.dispute(task), quorum(len(draft.state.members))
     if row is None or row.game is None:
-        settle_dispute(draft, task, entry, None)
+        settle_dispute(draft, task, entry, decided(entry.verdicts, needed))
     elif row.state is DisputeState.SEGMENT:
-        _want_whole(draft, task, entry, row, "no quorum of referees agreed on the segment")
+        end = _found(row.game, needed)
+        if end is not None:
+            _decide(draft, task, entry, row, row.game, end)
+        else:
+            _want_whole(draft, task, entry, row, "no quorum of referees agreed on the segment")
     else:
         traces = zip(row.game.parties, row.game.traces, strict=True)
         silent = [_worker(entry, slot) for slot, trace in traces if trace is None]
@@ -186,11 +193,35 @@ def _count(draft: Draft, task: TaskId, entry: TaskEntry, row: DisputeEntry, game
 
 
 def keep_members(draft: Draft, task: TaskId, members: frozenset[NodeId]) -> None:
-    """Forget what former members have found: a segment is decided by one committee."""
-    row = draft.dispute(task)
-    if row is not None and row.game is not None and row.game.verdicts:
-        kept = tuple(each for each in row.game.verdicts if each.referee in members)
-        draft.put_dispute(task, replace(row, game=replace(row.game, verdicts=kept)))
+    """Forget what former members have found: one committee decides, and has time to.
+
+    What it has found already is counted in the next block, which is the first of its own.
+    """
+    entry, row = draft.task(task), draft.dispute(task)
+    if entry is None or entry.state is not TaskState.DISPUTED:
+        return
+    needed = quorum(len(members))
+    if row is None or row.game is None:
+        kept = tuple(each for each in entry.verdicts if each.referee in members)
+        entry = replace(entry, verdicts=kept)
+        is_decided = decided(kept, needed) is not None
+    elif row.state is DisputeState.SEGMENT:
+        found = tuple(each for each in row.game.verdicts if each.referee in members)
+        row = replace(row, game=replace(row.game, verdicts=found))
+        draft.put_dispute(task, row)
+        is_decided = row.game is not None and _found(row.game, needed) is not None
+    else:
+        return
+    wait_ms = 0 if is_decided else draft.state.genesis.rules.dispute_ms + working_ms(entry.spec)
+    draft.put_task(task, replace(entry, deadline_ms=draft.context.time_ms + wait_ms))
+
+
+def _found(game: Game, needed: int) -> TracePoint | None:
+    """Give the end that so many referees found; None when there is none yet."""
+    if not game.verdicts:
+        return None
+    end, votes = most_said([verdict.end for verdict in game.verdicts])
+    return end if votes >= needed else None
 
 
 # From one step to the next

@@ -120,11 +120,7 @@ def begin(draft: Draft, body: Epoch) -> str | None:
 def _forget_findings(draft: Draft, members: frozenset[NodeId]) -> None:
     """Let only the new committee decide what is disputed: a settlement has one committee."""
     for task, _ in draft.state.open_tasks():
-        entry = draft.task(task)
         disputes.keep_members(draft, task, members)
-        if entry is not None and entry.verdicts:
-            kept = tuple(verdict for verdict in entry.verdicts if verdict.referee in members)
-            draft.put_task(task, replace(entry, verdicts=kept))
 
 
 def let_due(draft: Draft) -> None:
