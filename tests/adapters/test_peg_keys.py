@@ -33,6 +33,13 @@ def test_a_wrong_passphrase_opens_nothing(tmp_path: Path, wrong: str) -> None:
         load_peg_key(path, wrong)
 
 
+def test_a_passphrase_for_a_file_that_is_not_sealed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "peg.key"
+    create_peg_key(path)
+    with pytest.raises(ConfigError, match="not sealed"):
+        load_peg_key(path, "correct horse")
+
+
 def test_a_file_that_is_open_to_others_broken_or_missing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "peg.key"
     with pytest.raises(ConfigError, match="backup"):

@@ -77,6 +77,9 @@ def load_peg_key(path: Path, passphrase: str = "") -> bytes:
     finally:
         os.close(handle)
     if data.startswith(_OPEN) and len(data) == len(_OPEN) + SEED_SIZE:
+        if passphrase:
+            msg = f"{path} is not sealed: unset the passphrase, which protects nothing, to use it"
+            raise ConfigError(msg)
         return data[len(_OPEN) :]
     if not data.startswith(_SEALED) or len(data) != _FILE_SIZE_MAX:
         raise ConfigError(f"{path} is no key file of the peg: restore it from a backup")
