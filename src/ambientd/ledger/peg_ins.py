@@ -33,8 +33,6 @@ from ambientd.rules.verdicts import quorum
 PEG_IN_MIN_SAT: Final = 10_000
 PEG_IN_FEE_SAT: Final = 500
 """What a peg-in pays into the fee pool: its coin will be swept when the committee changes."""
-OPEN_MAX: Final = 1_024
-"""Peg-outs that are under way, and late peg-ins: who brings the latter holds up no peg-out."""
 CLAIMS_MAX: Final = 64
 """Peg-ins that one member may have named first and that no quorum has seen yet."""
 
@@ -74,7 +72,7 @@ def peg_in(draft: Draft, record: Record, body: PegIn) -> str | None:
     entry = replace(entry, words=(*entry.words, record.author))
     peg.put_coin(outpoint, entry)
     if is_seen_by_quorum(draft, entry.words):
-        return _take(peg, outpoint, entry)
+        _take(peg, outpoint, entry)
     return None
 
 
@@ -116,7 +114,7 @@ def _peg_in(body: PegIn) -> tuple[Outpoint, Output] | None:
     return outputs[body.output] if body.output < len(outputs) else None
 
 
-def _take(peg: PegDraft, outpoint: Outpoint, entry: PegCoinEntry) -> str | None:
+def _take(peg: PegDraft, outpoint: Outpoint, entry: PegCoinEntry) -> None:
     """Take a peg-in; one that came to an earlier wallet is brought to the present one first."""
     first = peg.node(entry.words[0])
     peg.put_node(entry.words[0], replace(first, claims=first.claims - 1))
@@ -125,15 +123,12 @@ def _take(peg: PegDraft, outpoint: Outpoint, entry: PegCoinEntry) -> str | None:
     numbers = peg.numbers
     if entry.wallet == numbers.wallet:
         credit(peg, entry.node, entry.value_sat, outpoint)
-        return None
-    if peg.draft.state.peg_index.count_open(PaymentKind.LATE) >= OPEN_MAX:
-        return f"{OPEN_MAX} late peg-ins are under way"
+        return
     present = peg.wallet(numbers.wallet)
     assert present is not None, "a wallet follows every earlier one"
     late = moved(PaymentKind.LATE, entry.node, peg.spent([outpoint]), numbers.wallet, present)
     fee_sat = fee_at(late, peg.wallets_of(late), SWEEP_SAT_KVB)
     peg.begin(replace(late, fees_sat=(fee_sat,)), 0)
-    return None
 
 
 def credit(peg: PegDraft, node: NodeId, value_sat: int, outpoint: Outpoint) -> None:

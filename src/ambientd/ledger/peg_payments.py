@@ -14,7 +14,6 @@ from ambientd.ledger.entries import coin_key
 from ambientd.ledger.events import PaymentFinal, PaymentSigned, PaymentVersioned
 from ambientd.ledger.peg_entries import PegCoinEntry, PegPaymentEntry
 from ambientd.ledger.peg_ins import (
-    OPEN_MAX,
     credit,
     is_seen_by_quorum,
     proof_fault,
@@ -49,6 +48,8 @@ from ambientd.rules.peg_payments import (
 )
 from ambientd.rules.peg_script import child_key, locking_script
 
+OPEN_MAX: Final = 1_024
+"""Peg-outs that are under way. Others do not count: an earlier wallet may never sign its own."""
 PEG_OUT_MIN_SAT: Final = 10_000
 """Less could not bear a fee that is mined when fees are high, and would keep its coins for long."""
 VERSIONS_MAX: Final = 16

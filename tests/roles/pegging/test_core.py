@@ -159,6 +159,8 @@ def test_a_member_says_its_key_until_the_ledger_has_it() -> None:
 
 def test_what_is_deep_in_the_chain_is_said_until_it_is_taken() -> None:
     cluster = with_payment()
+    assert LookForPayment not in kinds(keeper(cluster).handle(Ticked(), cluster.state, now=NOW))
+    cluster.block(*(cluster.signed(number, 1) for number in cluster.quorum()))
     member = keeper(cluster)
     effects = member.handle(Ticked(), cluster.state, now=NOW)
     assert LookForPayment(1, (txid(cluster.payment(1), 0),)) in effects

@@ -4,6 +4,7 @@ Implements protocols/14-peg.md section 5. It builds every transaction from its o
 nobody can have it sign another payee or fee. Whatever has no answer in the log is said again.
 """
 
+from collections import Counter
 from typing import Final, assert_never
 
 from ambientd.ledger.peg_entries import PegPaymentEntry
@@ -95,6 +96,8 @@ class PegKeeper:
             entry = ledger.peg_payment(number)
             assert entry is not None, "an index names payments that exist"
             effects += self._sign(ledger, number, entry, now)
+            if not _is_signed(ledger, entry):
+                continue  # nor is it on the chain, and some an earlier wallet may never sign
             effects += self._send(ledger, number, entry, now)
             if is_member and self._is_time("payment", _name(number), now, LOOK_MS):
                 versions = range(len(entry.payment.fees_sat))
@@ -200,6 +203,12 @@ class PegKeeper:
             return []
         body = PegPaid(payment=event.payment, version=event.version, proof=event.proof)
         return [ProposePeg(body)]
+
+
+def _is_signed(ledger: LedgerState, entry: PegPaymentEntry) -> bool:
+    """Tell whether a version may be on the chain: members sign in the log alone."""
+    needed = ledger.peg_index.wallets[entry.payment.coins[0].wallet].threshold
+    return max(Counter(word.version for word in entry.words).values(), default=0) >= needed
 
 
 def combined(ledger: LedgerState, entry: PegPaymentEntry, version: int) -> bytes | None:
