@@ -63,6 +63,8 @@ class LedgerPopulation:
 
     def _moves(self, task: TaskId, entry: TaskEntry) -> Iterator[tuple[int, Body]]:
         if entry.state is TaskState.ASSIGNED:
+            if any(slot.worker in self.convicted for slot in entry.slots):
+                return
             answer = self._answer(task, entry)
             yield 0, self.cluster.commits(task, dict.fromkeys(range(len(entry.slots)), answer))
         elif entry.state is TaskState.COMMITTED:

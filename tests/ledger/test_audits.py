@@ -2,6 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
@@ -10,13 +11,23 @@ from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.audit_entries import AuditEntry, AuditSource, AuditState
 from ambientd.ledger.audits import REOPENED_MAX
 from ambientd.ledger.awaiting import awaited_ms
-from ambientd.ledger.entries import EvidenceEntry, Leaf, Table, audit_key, leaf_key
+from ambientd.ledger.entries import (
+    META_KEY,
+    Account,
+    EvidenceEntry,
+    Leaf,
+    Table,
+    audit_key,
+    leaf_key,
+    reputation_key,
+)
 from ambientd.ledger.events import (
     AuditOpened,
     AuditUndecided,
     LiarNamed,
     Paid,
     PayLost,
+    PremiumPaid,
     ResultConfirmed,
     ResultRevoked,
     ResultSuspected,
@@ -24,11 +35,13 @@ from ambientd.ledger.events import (
 )
 from ambientd.ledger.evidence import EVIDENCE_OF_LIE, evidence_name
 from ambientd.model.base import NodeId, TaskId
-from ambientd.model.genesis import Rules
+from ambientd.model.genesis import NodeKind, Profile, Rules
 from ambientd.model.receipt import Revocation
 from ambientd.model.record import Admit, Cancel, Fraud
-from ambientd.model.task import Assurance, TaskState
+from ambientd.model.reputation import Reputation
+from ambientd.model.task import Assurance, Constraint, TaskState
 from ambientd.rules.auditing import is_audited
+from ambientd.rules.reputation import UNIT
 from ambientd.rules.verdicts import convicts
 from tests.ledger.cluster import BOND_MSAT, TestCluster, rejections, result, spec
 
@@ -73,6 +86,27 @@ def convicted_otherwise(cluster: TestCluster, task: TaskId) -> None:
     worker = cluster.task(task).slots[0].worker
     first, second = (encode(cluster.receipt(task, 0, each)) for each in (result(), LIE))
     cluster.block((0, Fraud(culprit=worker, kind="receipt", first=first, second=second)))
+
+
+def rewritten(cluster: TestCluster, writes: dict) -> None:
+    """Put entries into both replicas."""
+    for state in (cluster.state, cluster.replica):
+        state.commit(cluster.index, writes, state.tree.updated(writes))
+
+
+def fill_reserve(cluster: TestCluster, amount_msat: int) -> None:
+    """Let a node's credits be what premiums have brought."""
+    payer = (Table.ACCOUNT, cluster.node(3))
+    balance_msat = cluster.state.balance_msat(cluster.node(3)) - amount_msat
+    reserve_msat = cluster.state.meta.reserve_msat + amount_msat
+    meta = replace(cluster.state.meta, reserve_msat=reserve_msat)
+    rewritten(cluster, {META_KEY: meta, payer: Account(balance_msat=balance_msat)})
+
+
+def streaks(cluster: TestCluster, nodes: list[NodeId], streak: int) -> None:
+    """Let nodes have so many verified outcomes since their last fault."""
+    known = Reputation(good=12 * UNIT, bad=3 * UNIT, streak=streak, day=10**6)
+    rewritten(cluster, {reputation_key(node, "general"): known for node in nodes})
 
 
 def test_an_audit_that_finds_the_same_confirms_the_answer() -> None:
@@ -271,6 +305,81 @@ def test_an_audit_that_ends_with_its_answer_amid_an_outage_has_ended_for_good() 
     assert cluster.task(audit_id(task, 0)).state is TaskState.EXPIRED
     assert cluster.state.open_tasks() == []
     assert cluster.state.meta.escrow_msat == 0
+
+
+def test_who_gets_itself_convicted_takes_nothing_out_of_the_reserve() -> None:
+    cluster = TestCluster(rules=NONE)
+    for number in (50, 51):
+        profile = Profile(name=f"guest-{number}", region="mars", kind=NodeKind.EDGE)
+        cluster.block(cluster.join(number, invite=900 + number, profile=profile))
+    fill_reserve(cluster, 10_000)
+    there = (Constraint(key="region", value="mars"),)
+    task = cluster.admit(assurance=Assurance.NONE, replicas=1, constraints=there)
+    cluster.work(task)
+    cluster.block(after_ms=10 * WINDOW_MS)
+    assert len(told(cluster, Paid)) == 1, "the pay has vested"
+    convicted_otherwise(cluster, task)
+    cluster.block()
+    audit = audit_id(task, 0)
+    assert cluster.task(audit).slots[0].worker in {cluster.node(50), cluster.node(51)}
+    cluster.work(audit)
+    assert about(cluster, task).state is AuditState.CONFIRMED
+    assert cluster.task(audit).payments == ()
+    assert cluster.state.meta.reserve_msat == 10_000
+
+
+def test_a_lost_bond_pays_for_audits_as_far_as_it_reaches() -> None:
+    cluster = TestCluster(rules=NONE, bond_msat=5_000)
+    fill_reserve(cluster, 50_000)
+    tasks = [alone(cluster, nonce=b"%d" % number) for number in range(40)]
+    cluster.block(after_ms=11 * WINDOW_MS)
+    liar = tasks[0][1]
+    own = [task for task, worker in tasks if worker == liar]
+    assert len(own) > 3
+    convicted_otherwise(cluster, own[0])
+    while cluster.state.audits.suspects(1):
+        cluster.block()
+    paid_for = [cluster.task(audit_id(task, 0)).escrow_msat for task in own]
+    assert paid_for == [2_000, 2_000, 1_000] + [0] * (len(own) - 3)
+    assert cluster.restarted().root == cluster.state.root
+
+
+def test_a_share_is_drawn_for_which_a_premium_was_paid_whatever_the_worker_does_then() -> None:
+    cluster = TestCluster(rules=Rules(audit_window_ms=WINDOW_MS, audit_permille=100))
+    nodes = [cluster.node(number) for number in range(4)]
+    streaks(cluster, nodes, 300)
+    tasks = [
+        cluster.admit(nonce=b"%d" % n, assurance=Assurance.AUDITED, replicas=1) for n in range(40)
+    ]
+    for task in tasks:
+        cluster.work(task)
+    assert {event.amount_msat for event in told(cluster, PremiumPaid)} == {55}
+    assert {about(cluster, task).permille for task in tasks} == {110}
+    streaks(cluster, nodes, 0)
+    waiting = {task for task in tasks if about(cluster, task).state is AuditState.AWAITING}
+    assert waiting
+    cluster.term += 1
+    cluster.block()
+    for task in waiting:
+        is_open = about(cluster, task).state is AuditState.OPEN
+        assert is_open == is_audited(cluster.beacon, task, 110)
+
+
+def test_a_referee_is_not_paid_for_finding_out_itself() -> None:
+    cluster = TestCluster(rules=ALL)
+    task, worker = alone(cluster, lie=True)
+    fill_reserve(cluster, 10_000)
+    drawn(cluster)
+    audit = audit_id(task, 0)
+    auditor = cluster.task(audit).slots[0].worker
+    cluster.work(audit)
+    others = [number for number in range(4) if cluster.node(number) not in {worker, auditor}]
+    (own,) = (number for number in range(4) if cluster.node(number) == worker)
+    for referee in (own, *others):
+        cluster.block(cluster.finding(audit, referee, result()))
+    assert about(cluster, task).state is AuditState.REFUTED
+    paid = {payment.node for payment in cluster.task(audit).payments}
+    assert paid == {auditor, *(cluster.node(number) for number in others)}
 
 
 def test_an_answer_that_is_drawn_as_its_worker_is_convicted_has_one_audit() -> None:

@@ -20,7 +20,7 @@ from tests.ledger.population import LIE, LedgerPopulation
 pytestmark = pytest.mark.slow
 
 WORKERS, COLLUDERS, TASKS = 40, 12, 1_500
-SEEDS = (1, 2, 3, 4)
+SEEDS = (1, 2, 3, 4, 5, 6)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,9 @@ def expected() -> list[PopulationOutcome]:
 
 
 def test_the_ledger_takes_every_record_and_no_slot_away(played: LedgerPopulation) -> None:
+    """A worker that is convicted loses what it has in hand."""
     assert played.told(RecordRejected) == []
-    assert played.told(SlotReleased) == []
+    assert {event.worker for event in played.told(SlotReleased)} <= played.convicted
 
 
 def test_the_ledger_convicts_colluders_alone_and_as_many_as_the_rules_do(
@@ -60,9 +61,11 @@ def test_the_ledger_opens_as_many_audits_and_replicas_as_the_rules_do(
     audits = len(played.told(AuditOpened))
     reopened = len(played.told(ResultSuspected))
     replicas = len(played.told(SlotRevealed)) - TASKS - audits
-    for counted, kind in ((audits - reopened, "audits"), (reopened, "reopened")):
-        mean = sum(outcome.executions[kind] for outcome in expected) / len(expected)
-        assert counted == pytest.approx(mean, rel=0.35), kind
+    mean = sum(outcome.executions["audits"] for outcome in expected) / len(expected)
+    assert audits - reopened == pytest.approx(mean, rel=0.35)
+    # A single conviction, sooner or later, makes a large difference.
+    counts = [outcome.executions["reopened"] for outcome in expected]
+    assert 0.65 * min(counts) <= reopened <= 1.35 * max(counts)
     most = max(outcome.executions["replicas"] for outcome in expected)
     assert replicas <= 2 * most
     compute = len(played.told(SlotRevealed)) / TASKS

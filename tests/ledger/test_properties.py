@@ -259,5 +259,10 @@ def test_before_the_time_that_it_waits_for_no_block_without_records_changes_a_ta
         wait_ms = (UNTIL_MS if awaited is None else awaited) - cluster.time_ms - 1
         if wait_ms > 0:
             before = dict(cluster.state.tasks())
-            assert cluster.leap(after_ms=min(wait_ms, STEP_MS_MAX)) == []
-            assert dict(cluster.state.tasks()) == before
+            cluster.leap(after_ms=min(wait_ms, STEP_MS_MAX))
+            after = dict(cluster.state.tasks())
+            # The draw of an audit waits for no time: some block makes it, and gives the audit out.
+            assert {task: entry for task, entry in after.items() if not entry.audits} == {
+                task: entry for task, entry in before.items() if not entry.audits
+            }
+            assert before.keys() <= after.keys()

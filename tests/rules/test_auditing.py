@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from ambientd.rules.auditing import (
     AUDIT_PERMILLE,
     ERROR_PPB,
+    audit_spec,
     is_audited,
     is_trusted,
     lone_permille,
     replicas_for,
 )
+from tests.ledger.cluster import spec
 
 SEED = bytes(range(32))
 TASKS = st.binary(min_size=32, max_size=32)
@@ -113,3 +115,10 @@ def test_another_seed_audits_other_tasks() -> None:
     first = {number for number in range(2000) if is_audited(SEED, task(number))}
     second = {number for number in range(2000) if is_audited(bytes(32), task(number))}
     assert len(first & second) < min(len(first), len(second)) // 3
+
+
+def test_who_audits_is_drawn_whatever_the_task_asked_for_and_one_silence_ends_nothing() -> None:
+    asked = spec(strategy="carbon-aware", attempts_max=1, deadline_ms=7, priority=9)
+    audit = audit_spec(asked)
+    assert (audit.strategy, audit.attempts_max, audit.deadline_ms) == ("weighted", 0, 0)
+    assert (audit.module, audit.input, audit.gas_max) == (asked.module, asked.input, asked.gas_max)

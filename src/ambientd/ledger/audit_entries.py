@@ -3,6 +3,7 @@
 from enum import IntEnum
 
 from ambientd.model.base import NodeId, Value
+from ambientd.rules.auditing import AUDITORS
 
 
 class AuditState(IntEnum):
@@ -29,7 +30,8 @@ class AuditSource(IntEnum):
 class AuditEntry(Value, frozen=True):
     """What becomes of an unreplicated answer; its worker and who confirmed it vouch for it.
 
-    `fee_msat` is what one slot of the task costs at most. `term` and `height` are the log's and the
+    `fee_msat` is what one slot of the task costs at most, and `permille` the share of such answers
+    that is audited, for which its premium was paid. `term` and `height` are the log's and the
     Bitcoin headers' at the settlement; `round` counts its audits, and `revocation` is the leaf that
     takes it back.
     """
@@ -42,6 +44,7 @@ class AuditEntry(Value, frozen=True):
     source: AuditSource = AuditSource.NOTHING
     round: int = 0
     fee_msat: int = 0
+    permille: int = 0
     confirmed_by: tuple[NodeId, ...] = ()
     revocation: int | None = None
 
@@ -50,12 +53,26 @@ class AuditEntry(Value, frozen=True):
         """Give on whose word the answer stands."""
         return (self.worker, *self.confirmed_by)
 
+    @property
+    def cost_msat(self) -> int:
+        """Give what an audit costs at most: its auditors, and the referees of a dispute."""
+        return self.fee_msat * (AUDITORS + 1)
+
 
 class Unvested(Value, frozen=True):
     """A worker's pay for an answer that it gave alone; it vests then, if nothing comes up."""
 
     amount_msat: int
     due_ms: int
+
+
+class Refill(Value, frozen=True):
+    """What is left of a convict's bond for audits of the answers that it vouched for.
+
+    It lies in the reserve with all the rest.
+    """
+
+    left_msat: int
 
 
 class BitcoinWindow(Value, frozen=True):

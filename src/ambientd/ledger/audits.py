@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ambientd.codec.statements import audit_id, result_root, revocation_leaf
 from ambientd.ledger.assigning import fill
-from ambientd.ledger.audit_entries import AuditEntry, AuditSource, AuditState
+from ambientd.ledger.audit_entries import AuditEntry, AuditSource, AuditState, Refill
 from ambientd.ledger.audit_index import is_reopened_by_a_lie
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import Audited, EvidenceEntry, Slot, TaskEntry, audit_key
@@ -60,9 +60,10 @@ def await_draw(draft: Draft, task: TaskId, entry: TaskEntry, lone: NodeId) -> No
         term=draft.context.term,
         height=window_of(draft.state).tip,
         fee_msat=slot_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas),
+        permille=share_permille(draft, entry),
     )
     if _is_left(entry):
-        _open(draft, task, replace(about, source=AuditSource.DISPUTE))
+        _open(draft, task, replace(about, source=AuditSource.DISPUTE), about.cost_msat)
     else:
         draft.put(audit_key(task), about)
 
@@ -100,8 +101,8 @@ def draw(draft: Draft) -> None:
             break
         source, seed = drawn_by
         drawn = replace(about, source=source, state=AuditState.PASSED)
-        if is_audited(seed, task, share_permille(draft, entry)):
-            _open(draft, task, drawn)
+        if is_audited(seed, task, about.permille):
+            _open(draft, task, drawn, about.cost_msat)
         else:
             draft.put(audit_key(task), drawn)
 
@@ -129,16 +130,27 @@ def reopen(draft: Draft) -> None:
         if about is None or entry is None or not is_reopened_by_a_lie(about):
             continue  # forgotten in this block, or drawn
         draft.tell(ResultSuspected(task, entry.submitter, about.worker))
-        forfeit(draft, about.worker, task)
-        _open(draft, task, replace(about, source=AuditSource.LIE))
+        found_msat = forfeit(draft, about.worker, task)
+        for voucher in about.vouchers:
+            found_msat += _refill_msat(draft, voucher, about.cost_msat - found_msat)
+        _open(draft, task, replace(about, source=AuditSource.LIE), found_msat)
 
 
-def _open(draft: Draft, task: TaskId, about: AuditEntry) -> None:
+def _refill_msat(draft: Draft, convict: NodeId, wanted_msat: int) -> int:
+    """Take from what a convict's bond has left for such audits, which the reserve holds."""
+    refill = draft.refill(convict)
+    taken_msat = max(0, min(wanted_msat, refill.left_msat))
+    if taken_msat:
+        draft.put_refill(convict, Refill(left_msat=refill.left_msat - taken_msat))
+    return taken_msat
+
+
+def _open(draft: Draft, task: TaskId, about: AuditEntry, most_msat: int) -> None:
     """Let others execute a task again, which the reserve pays for as far as it reaches."""
     entry = draft.task(task)
     assert entry is not None, "an answer is forgotten with its task"
     audit = audit_id(task, about.round)
-    escrow = min(draft.meta.reserve_msat, about.fee_msat * (AUDITORS + 1))
+    escrow = min(draft.meta.reserve_msat, about.cost_msat, most_msat)
     draft.move_reserve(-escrow)
     draft.move_escrow(escrow)
     opened = TaskEntry(

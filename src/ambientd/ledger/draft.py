@@ -6,6 +6,7 @@ from typing import Protocol, cast
 from msgspec.structs import replace
 
 from ambientd.codec.merkle import Frontier
+from ambientd.ledger.audit_entries import Refill
 from ambientd.ledger.dispute_entries import DisputeEntry
 from ambientd.ledger.entries import (
     META_KEY,
@@ -26,6 +27,7 @@ from ambientd.ledger.entries import (
     epoch_key,
     leaf_key,
     moves_key,
+    refill_key,
     reputation_key,
     word_key,
 )
@@ -151,6 +153,14 @@ class Draft:
         """Write what a node's owner has said of its account."""
         self.put(moves_key(node), moves)
 
+    def refill(self, convict: NodeId) -> Refill:
+        """Give what is left of a convict's bond for audits of the answers that it vouched for."""
+        return cast("Refill", self.get(refill_key(convict)) or Refill(left_msat=0))
+
+    def put_refill(self, convict: NodeId, refill: Refill) -> None:
+        """Write what is left of a convict's bond for audits."""
+        self.put(refill_key(convict), refill)
+
     def speaks(self, topic: Topic, author: NodeId, said_ms: int) -> bool:
         """Note when an author speaks; False for what it said before, or at the same time.
 
@@ -231,6 +241,8 @@ class Draft:
         pool_msat = meta.fee_pool_msat + lost_msat - refill_msat
         reserve_msat = meta.reserve_msat + refill_msat
         self.put_meta(replace(meta, fee_pool_msat=pool_msat, reserve_msat=reserve_msat))
+        if refill_msat:
+            self.put_refill(culprit, Refill(left_msat=refill_msat))
         if moves.waiting_msat:
             self.put_moves(culprit, replace(moves, waiting_msat=0, due_ms=0))
         self.put_node(culprit, replace(entry, bond_msat=0, tombstoned=True, accepting=False))

@@ -4,7 +4,7 @@ from enum import IntEnum
 from typing import TypeAlias, cast
 
 from ambientd.codec.canonical import decode, encode
-from ambientd.ledger.audit_entries import AuditEntry, BitcoinWindow, Unvested
+from ambientd.ledger.audit_entries import AuditEntry, BitcoinWindow, Refill, Unvested
 from ambientd.ledger.dispute_entries import DisputeEntry
 from ambientd.ledger.peg_entries import PegCoinEntry, PegEntry, PegNodeEntry, PegPaymentEntry
 from ambientd.model.base import Digest, NodeId, TaskId, Value
@@ -44,6 +44,7 @@ class Table(IntEnum):
     AUDIT = 16
     UNVESTED = 17
     HEADERS = 18
+    REFILL = 19
     PEG = 21
     PEG_NODE = 22
     PEG_COIN = 23
@@ -122,6 +123,11 @@ def audit_key(task: TaskId) -> Key:
 def unvested_key(worker: NodeId, task: TaskId) -> Key:
     """Give the key of a worker's pay for a task that has not vested."""
     return Table.UNVESTED, worker + task
+
+
+def refill_key(convict: NodeId) -> Key:
+    """Give the key of what is left of a convict's bond for audits."""
+    return Table.REFILL, convict
 
 
 def dispute_key(task: TaskId) -> Key:
@@ -402,6 +408,7 @@ Entry: TypeAlias = (
     | AuditEntry
     | Unvested
     | BitcoinWindow
+    | Refill
     | PegEntry
     | PegNodeEntry
     | PegCoinEntry
@@ -429,6 +436,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.AUDIT: AuditEntry,
     Table.UNVESTED: Unvested,
     Table.HEADERS: BitcoinWindow,
+    Table.REFILL: Refill,
     Table.PEG: PegEntry,
     Table.PEG_NODE: PegNodeEntry,
     Table.PEG_COIN: PegCoinEntry,

@@ -53,12 +53,13 @@ def vest(draft: Draft, worker: NodeId, task: TaskId) -> None:
         draft.tell(Paid(task, worker, amount_msat))
 
 
-def forfeit(draft: Draft, worker: NodeId, task: TaskId) -> None:
-    """Take from a convicted worker what has not vested of its pay for a task."""
+def forfeit(draft: Draft, worker: NodeId, task: TaskId) -> int:
+    """Take from a convicted worker what has not vested of its pay for a task; say how much."""
     amount_msat = _taken(draft, worker, task)
     if amount_msat:
         draft.move_reserve(amount_msat)
         draft.tell(PayLost(task, worker, amount_msat))
+    return amount_msat
 
 
 def _taken(draft: Draft, worker: NodeId, task: TaskId) -> int:

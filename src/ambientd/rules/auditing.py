@@ -14,6 +14,8 @@ AUDITORS = 1
 AUDITS_MAX = 4
 """How often one answer is audited at most: again when all who vouched for it are convicted."""
 
+AUDIT_STRATEGY = "weighted"
+
 TRUSTED_STREAK = 10
 NEW_FACTOR = 3
 """By so many shares more a worker is audited that has just become trusted."""
@@ -26,8 +28,20 @@ DRAW_BITS = 64
 
 
 def audit_spec(spec: TaskSpec) -> TaskSpec:
-    """Give what an auditor is asked: the same execution, by it alone, however late."""
-    return replace(spec, assurance=Assurance.NONE, replicas=AUDITORS, deadline_ms=0)
+    """Give what an auditor is asked: the same execution, by it alone, however late.
+
+    It is drawn by bond and reputation: other strategies go by what nodes say of themselves, so who
+    is the greenest would work on nearly all tasks and audit them, too. And one node's silence ends
+    no audit.
+    """
+    return replace(
+        spec,
+        assurance=Assurance.NONE,
+        replicas=AUDITORS,
+        deadline_ms=0,
+        attempts_max=0,
+        strategy=AUDIT_STRATEGY,
+    )
 
 
 def is_trusted(streak: int) -> bool:
