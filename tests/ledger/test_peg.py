@@ -6,6 +6,7 @@
 import pytest
 from msgspec.structs import replace
 
+from ambientd.codec import secp256k1
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import sign_record
@@ -325,6 +326,26 @@ def test_a_bad_signature_is_refused() -> None:
     entry = cluster.state.peg_payment(1)
     assert entry is not None
     assert len(entry.words) == 1
+
+
+def test_one_forger_makes_nobody_check_many_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = opened()
+    cluster.fund(1, 200_000)
+    cluster.block((1, cluster.out(100_000)))
+    _, good = cluster.signed(0, 1)
+    bad = replace(good, signatures=(bytes(63) + b"\1",))
+    checked = []
+    verify = secp256k1.verify
+
+    def counted(*words: bytes) -> bool:
+        checked.append(words)
+        return verify(*words)
+
+    monkeypatch.setattr(secp256k1, "verify", counted)
+    events = cluster.block((0, bad), (0, bad), (0, good), cluster.signed(1, 1))
+    assert ["did not hold" in said for said in rejections(events)] == [False, True, True]
+    assert len(checked) == 2 * 2, "two replicas apply each block"
+    assert rejections(cluster.block((0, good))) == []
 
 
 def test_a_minority_pays_nothing() -> None:

@@ -29,9 +29,10 @@ from ambientd.ledger.admission import decode_record, is_admissible
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.events import LedgerEvent, RecordRejected
+from ambientd.ledger.peg_payments import BAD_SIGNATURE
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.state_tree import StateTree
-from ambientd.model.base import TaskId
+from ambientd.model.base import NodeId, TaskId
 from ambientd.model.record import (
     Admit,
     Anchor,
@@ -48,6 +49,7 @@ from ambientd.model.record import (
     Fraud,
     Join,
     PegBody,
+    PegSigned,
     Record,
     Registry,
     SeatAsked,
@@ -60,6 +62,8 @@ from ambientd.model.task import TERMINAL
 
 FRUITLESS_MAX = 8
 """Waiting tasks that a block tries in vain before it leaves the rest for the next."""
+
+ONE_FORGERY = "a signature of this author in this block did not hold: no other is looked at"
 
 ProveFraud = Callable[[Fraud], bool]
 
@@ -94,9 +98,15 @@ def apply_block(
     audits.reopen(block)
     vesting.release(block)
     _let_time_pass(block)
+    forgers: set[NodeId] = set()
     for record in records:
         step = Draft(state, block, context)
-        rejection = _apply(step, record, prove_fraud)
+        if isinstance(record.body, PegSigned) and record.author in forgers:
+            rejection: str | None = ONE_FORGERY
+        else:
+            rejection = _apply(step, record, prove_fraud)
+        if rejection == BAD_SIGNATURE:
+            forgers.add(record.author)
         if rejection is None:
             block.take_over(step)
         else:

@@ -56,6 +56,7 @@ VERSIONS_MAX: Final = 16
 OWN_VERSIONS_MAX: Final = 8
 """How many of them may be of who withdraws; the others are the members' to make."""
 SWEEP_PATIENCE_MS: Final = 3_600_000
+BAD_SIGNATURE: Final = "a signature does not hold for this version"
 PEG_OUT_PATIENCE_MS: Final = 24 * 3_600_000
 
 
@@ -204,7 +205,7 @@ def sign(draft: Draft, record: Record, body: PegSigned) -> str | None:
     found = digests(payment, body.version, wallets)
     for key, digest, signature in zip(keys, found, body.signatures, strict=True):
         if key is None or not secp256k1.verify(key, digest, signature):
-            return "a signature does not hold for this version"
+            return BAD_SIGNATURE
     word = PegWord(member=author, version=body.version, signatures=body.signatures)
     peg.put_payment(body.payment, replace(entry, words=(*entry.words, word)))
     if len(of_version) + 1 == threshold:
