@@ -194,6 +194,25 @@ async def test_a_certificate_outlives_the_task_and_the_state_that_it_is_about(
             await exported(desk, culprit)
 
 
+async def test_a_certificate_whose_state_nobody_holds_is_kept_as_soon_as_somebody_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ambientd.api.blaming.RETRY_S", 0.05)
+    evidence = blames.wrong_step().evidence
+    assert isinstance(evidence, WrongStep)
+    cluster = stepped(evidence.state)
+    files = CertificateFiles(tmp_path / "blame")
+    async with blaming(cluster, tmp_path) as desk, trio.open_nursery() as nursery:
+        nursery.start_soon(desk.keep_certificates)
+        await trio.sleep(0.2)
+        assert not files.has(cluster.node(blames.CULPRIT))
+        await desk._parts.blobs.put(evidence.state)
+        with trio.fail_after(10):
+            while not files.has(cluster.node(blames.CULPRIT)):
+                await trio.sleep(0.02)
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_conviction_that_is_told_is_kept_and_a_full_disk_ends_nothing(
     tmp_path: Path,
 ) -> None:

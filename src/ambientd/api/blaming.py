@@ -1,6 +1,8 @@
 """Who was convicted, and the certificates that show it to strangers (protocols/13-blame.md)."""
 
+import contextlib
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import cast
 
@@ -46,6 +48,8 @@ from ambientd.runtime.service import Parts
 
 log = structlog.get_logger("ambientd.blame")
 
+RETRY_S = 60.0
+
 REPLY_BYTES_MAX = 63 << 20
 """What fits a frame of the local socket."""
 
@@ -66,13 +70,17 @@ class Blaming:
         """Keep what convicts each node, now and as it comes, until cancelled."""
         while True:
             async with self._parts.news.listen(_is_conviction) as news:
-                await self._keep_missing()
-                async for _ in news:
-                    await self._keep_missing()
+                with contextlib.suppress(trio.EndOfChannel):
+                    while True:
+                        wait_s = RETRY_S if await self._keep_missing() else inf
+                        with trio.move_on_after(wait_s):
+                            await news.receive()
 
-    async def _keep_missing(self) -> None:
+    async def _keep_missing(self) -> bool:
+        """Keep what is not there yet; tell whether something could be there a little later."""
         if self._files is None:
-            return
+            return False
+        is_retried = False
         for node in dict.fromkeys(entry.culprit for entry in _evidence(self._state)):
             entry = self._state.conviction(node)
             if entry is None or await trio.to_thread.run_sync(self._files.has, node):
@@ -82,6 +90,9 @@ class Blaming:
                 await trio.to_thread.run_sync(self._files.keep, node, data)
             except (OperationError, StoreError) as error:
                 log.warning("certificate not kept", node=node.hex()[:12], reason=str(error))
+                # Peers that hold the state may come; the disk may have room again.
+                is_retried |= isinstance(error, StoreError) or error.code == "unavailable"
+        return is_retried
 
     async def blames(self, _: requests.ListBlames) -> replies.Blames:
         """List the evidence in the ledger, by node."""
