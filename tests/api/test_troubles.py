@@ -3,7 +3,7 @@
 from msgspec.structs import asdict
 
 from ambientd.api.replies import TroubleKind
-from ambientd.api.troubles import DEEDS, SILENT_MS, LogSeen, convicted, troubles_of
+from ambientd.api.troubles import DEEDS, SILENT_MS, LogSeen, convicted, troubles_of, unsigned
 from ambientd.cli.blame_commands import KINDS
 from ambientd.ledger.entries import EvidenceEntry
 from ambientd.ledger.evidence import (
@@ -93,3 +93,10 @@ def test_a_log_that_stands_while_something_waits_names_its_coordinator() -> None
     assert "for 42 s though records (2 here) and open tasks wait" in text
     assert "coordinator node2 of term 3, which is away" in text
     assert "which is away" not in told(silent_ms=20_000, is_awaited=True)[TroubleKind.LOG_STANDS]
+
+
+def test_what_is_not_signed_for_the_peg_is_told_with_its_reason() -> None:
+    found = unsigned("a reason")
+    assert found.kind is TroubleKind.PEG_UNSIGNED
+    assert found.text.endswith("a reason")
+    assert "peg.key" in found.hint

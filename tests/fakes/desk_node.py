@@ -11,6 +11,7 @@ import msgspec
 import trio
 
 from ambientd.api import operations, peg_values, replies, requests
+from ambientd.api.blame_replies import BlameFileReply, BlameInfo, Blames
 from ambientd.api.local_socket import Handler, SocketLimits, serve_local_socket
 from ambientd.api.quotes import Quote
 
@@ -327,19 +328,19 @@ class DeskNode:
         task, _ = self.find(request.task)
         return replies.ReceiptFileReply(task_id=task.task_id, data=b"rcpt", receipt=task.receipt)
 
-    async def blames(self, request: requests.ListBlames) -> replies.Blames:
-        blame = replies.BlameInfo(
+    async def blames(self, request: requests.ListBlames) -> Blames:
+        blame = BlameInfo(
             node=LIAR,
             name=f"liar ({LIAR[:12]})",
             kind="false-step",
             task="cc" * 32,
             exportable=True,
         )
-        return replies.Blames(blames=(blame,) if self.someone_lied else ())
+        return Blames(blames=(blame,) if self.someone_lied else ())
 
-    async def export_blame(self, request: requests.ExportBlame) -> replies.BlameFileReply:
+    async def export_blame(self, request: requests.ExportBlame) -> BlameFileReply:
         self.requests.append(request)
-        return replies.BlameFileReply(
+        return BlameFileReply(
             node=LIAR, name="liar", kind="false-step", task="cc" * 32, data=b"blm"
         )
 

@@ -68,7 +68,7 @@ class PegService:
         self._now = now
         self._propose = propose
         self._keeper = PegKeeper(self_id, file.load(), signer.key)
-        self._told: set[int] = set()
+        self._told: set[str] = set()
         self._sent: set[bytes] = set()
 
     async def unspent(self, scripts: Sequence[bytes]) -> frozenset[tuple[bytes, int]]:
@@ -105,10 +105,14 @@ class PegService:
                     waiting += await self._perform(effect)
                 except _WAITS as error:
                     log.warning("the peg waits, nothing is lost", reason=str(error))
-        for number, fault in sorted(self._keeper.alarms.items()):
-            if number not in self._told:
-                self._told.add(number)
-                log.error("A PAYMENT OF THE PEG IS NOT SIGNED HERE", payment=number, reason=fault)
+        for fault in self.faults():
+            if fault not in self._told:
+                self._told.add(fault)
+                log.error("PAYMENTS OF THE PEG ARE NOT SIGNED HERE", reason=fault)
+
+    def faults(self) -> tuple[str, ...]:
+        """Say what this member does not sign though it should, and why."""
+        return self._keeper.faults(self._ledger)
 
     async def _perform(self, effect: Effect) -> list[Event]:
         match effect:

@@ -11,7 +11,8 @@ import trio
 from msgspec.structs import replace
 
 from ambientd.adapters.certificate_files import CertificateFiles
-from ambientd.api import replies, requests
+from ambientd.api import requests
+from ambientd.api.blame_replies import BlameFileReply, BlameInfo, Blames
 from ambientd.api.operations import OperationError, match_id
 from ambientd.api.views import name_of
 from ambientd.codec.canonical import decode, encode
@@ -94,18 +95,18 @@ class Blaming:
                 is_retried |= isinstance(error, StoreError) or error.code == "unavailable"
         return is_retried
 
-    async def blames(self, _: requests.ListBlames) -> replies.Blames:
+    async def blames(self, _: requests.ListBlames) -> Blames:
         """List the evidence in the ledger, by node."""
         found = sorted(
             (self._info(entry) for entry in _evidence(self._state)),
             key=lambda each: (each.name, each.node, each.kind, each.task or ""),
         )
-        return replies.Blames(blames=tuple(found))
+        return Blames(blames=tuple(found))
 
-    def _info(self, entry: EvidenceEntry) -> replies.BlameInfo:
+    def _info(self, entry: EvidenceEntry) -> BlameInfo:
         task = entry.task
         needs_task = task is not None and entry.receipt is not None
-        return replies.BlameInfo(
+        return BlameInfo(
             node=entry.culprit.hex(),
             name=name_of(self._state, entry.culprit),
             kind=entry.kind,
@@ -115,7 +116,7 @@ class Blaming:
             or (self._files is not None and self._files.has(entry.culprit)),
         )
 
-    async def export(self, request: requests.ExportBlame) -> replies.BlameFileReply:
+    async def export(self, request: requests.ExportBlame) -> BlameFileReply:
         """Give the certificate against a node, or the one from a task."""
         entry = self._find(request.about)
         try:
@@ -129,7 +130,7 @@ class Blaming:
         if len(written) > REPLY_BYTES_MAX:
             msg = f"the certificate has {len(written)} bytes, {REPLY_BYTES_MAX} can be given"
             raise OperationError("too_large", msg, "leave --with-module out")
-        return replies.BlameFileReply(
+        return BlameFileReply(
             node=entry.culprit.hex(),
             name=name_of(self._state, entry.culprit),
             kind=entry.kind,

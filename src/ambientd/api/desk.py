@@ -23,7 +23,7 @@ from ambientd.api.seating import Seating
 from ambientd.api.standing import standing
 from ambientd.api.story import tell
 from ambientd.api.terms import check_limits, quote_of, spec_of
-from ambientd.api.troubles import LogSeen, convicted, troubles_of
+from ambientd.api.troubles import LogSeen, convicted, troubles_of, unsigned
 from ambientd.api.views import (
     name_of,
     node_info,
@@ -147,6 +147,7 @@ class Desk:
                 *self._conviction(),
                 *troubles_of(self._log_seen()),
                 *self.anchoring.troubles(),
+                *map(unsigned, () if self._parts.peg is None else self._parts.peg.faults()),
             ),
         )
 

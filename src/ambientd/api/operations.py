@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from ambientd.api import peg_values, replies, requests
+from ambientd.api.blame_replies import BlameFileReply, Blames
 from ambientd.api.quotes import Quote
 from ambientd.api.why_replies import Why
 from ambientd.errors import AmbientError
@@ -69,8 +70,8 @@ TASK_WAIT = Operation(
 TASK_CANCEL = Operation("task.cancel", requests.CancelTask, replies.Task)
 TASK_OUTPUT = Operation("task.output", requests.GetOutput, replies.Output)
 RECEIPT_GET = Operation("receipt.get", requests.GetReceipt, replies.ReceiptFileReply)
-BLAME_LIST = Operation("blame.list", requests.ListBlames, replies.Blames)
-BLAME_EXPORT = Operation("blame.export", requests.ExportBlame, replies.BlameFileReply)
+BLAME_LIST = Operation("blame.list", requests.ListBlames, Blames)
+BLAME_EXPORT = Operation("blame.export", requests.ExportBlame, BlameFileReply)
 CLUSTER_INVITE = Operation("cluster.invite", requests.Invite, replies.Invitation)
 MEMBER_LIST = Operation("member.list", requests.ListMembers, replies.Members)
 MEMBER_ASK = Operation("member.ask", requests.AskForSeat, replies.SeatSaid)

@@ -57,6 +57,7 @@ class TroubleKind(StrEnum):
     NO_QUORUM = "no_quorum"
     LOG_STANDS = "log_stands"
     ANCHOR_LATE = "anchor_late"
+    PEG_UNSIGNED = "peg_unsigned"
 
 
 class Trouble(Reply, frozen=True):
@@ -257,32 +258,6 @@ class ReceiptFileReply(Reply, frozen=True):
     data: bytes
     receipt: ReceiptState
     standing: str = ""
-
-
-class BlameInfo(Reply, frozen=True):
-    """What convicted a node; a certificate needs the task, unless it is two statements alone."""
-
-    node: str
-    name: str
-    kind: str
-    task: str | None
-    exportable: bool
-
-
-class Blames(Reply, frozen=True):
-    """The evidence in the ledger."""
-
-    blames: tuple[BlameInfo, ...]
-
-
-class BlameFileReply(Reply, frozen=True):
-    """A blame certificate in canonical bytes."""
-
-    node: str
-    name: str
-    kind: str
-    task: str | None
-    data: bytes
 
 
 class Invitation(Reply, frozen=True):

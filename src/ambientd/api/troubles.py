@@ -62,6 +62,16 @@ def convicted(evidence: EvidenceEntry) -> Trouble:
     )
 
 
+def unsigned(fault: str) -> Trouble:
+    """Give what is told of payments of the peg that this member does not sign."""
+    return Trouble(
+        kind=TroubleKind.PEG_UNSIGNED,
+        text=f"this node does not sign for the peg: {fault}",
+        hint="put back the copy of peg.key or peg.book that belongs to this node, and start "
+        "ambientd again; the other members sign meanwhile, as long as there are enough of them",
+    )
+
+
 def late_anchor(
     late: Overdue, now: int, name: Callable[[NodeId], str], *, has_chain: bool
 ) -> Trouble:

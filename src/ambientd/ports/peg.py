@@ -1,4 +1,4 @@
-"""Peg: what the daemon's owner asks of the chain behind the peg."""
+"""Peg: what the daemon's owner asks of the chain behind the peg, and of the key."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -17,4 +17,8 @@ class PegChain(Protocol):
 
     def script_of(self, address: str) -> bytes:
         """Give the script of an address of the peg's network; UsageError when it is none."""
+        ...
+
+    def faults(self) -> tuple[str, ...]:
+        """Say what this member does not sign though it should, and why."""
         ...

@@ -157,6 +157,15 @@ def test_a_member_says_its_key_until_the_ledger_has_it() -> None:
     assert member.handle(Ticked(), cluster.state, now=NOW + 2 * KEY_MS) == []
 
 
+def test_a_key_that_is_not_the_one_of_a_wallet_in_use_is_said() -> None:
+    cluster = with_payment()
+    assert keeper(cluster).faults(cluster.state) == ()
+    astray = PegKeeper(cluster.node(0), PegBook(), own_key(1)[0])
+    assert SignVersion not in kinds(astray.handle(Ticked(), cluster.state, now=NOW))
+    [fault] = astray.faults(cluster.state)
+    assert fault == "the key in peg.key is not the one that this node has in wallet 1"
+
+
 def test_what_is_deep_in_the_chain_is_said_until_it_is_taken() -> None:
     cluster = with_payment()
     assert LookForPayment not in kinds(keeper(cluster).handle(Ticked(), cluster.state, now=NOW))

@@ -57,6 +57,20 @@ class PegKeeper:
         self.alarms: dict[int, str] = {}
         """Payments that this member refuses to sign, and why."""
 
+    def faults(self, ledger: LedgerState) -> tuple[str, ...]:
+        """Say what this member does not sign though it should, and why."""
+        index = ledger.peg_index
+        held = index.held_sat()
+        used = [n for n in sorted(index.wallets) if n == ledger.peg.wallet or held.get(n)]
+        keys = [
+            f"the key in peg.key is not the one that this node has in wallet {number}"
+            for number in used
+            for signer in index.wallets[number].signers
+            if signer.member == self._id and signer.key != self._key
+        ]
+        alarms = [f"payment {number}: {fault}" for number, fault in sorted(self.alarms.items())]
+        return (*keys, *alarms)
+
     def handle(self, event: Event, ledger: LedgerState, *, now: int) -> list[Effect]:
         """Advance by one event; the book is on disk before a signer is asked."""
         if peg_fault(ledger.genesis) is not None:
