@@ -68,16 +68,19 @@ def test_only_the_last_day_is_kept() -> None:
     assert window.first == FIRST + 3
 
 
-def test_the_target_moves_at_the_end_of_a_period_only_and_by_four_at_most() -> None:
+def test_headers_follow_each_other_whatever_heights_are_claimed_for_them() -> None:
+    window = taken(begun(), 7, ROW[6:8])
+    assert (window.first, list(window.headers)) == (FIRST, ROW[:8])
+    later = taken(Window(), FIRST + 9, ROW[2:5])
+    assert taken(later, 70, ROW[1:]).first == FIRST + 8, "a heavier row is counted from the kept"
+
+
+def test_the_target_moves_once_and_by_four_at_most() -> None:
     time_s = decode_header(ROW[5]).time_s + 600
     harder, hardest = mine(ROW[5], time_s, HARDER), mine(ROW[5], time_s, HARDEST)
-    for first, header, is_taken in (
-        (2016 * 3 - 6, harder, True),
-        (2016 * 3 - 5, harder, False),
-        (2016 * 3 - 6, hardest, False),
-    ):
-        window = taken(Window(), first, ROW[:6])
-        found = extended(window, REGTEST, first + 6, [header])
+    back = mine(harder, time_s + 600)
+    for headers, is_taken in (([harder], True), ([hardest], False), ([harder, back], False)):
+        found = extended(begun(), REGTEST, FIRST + 6, headers)
         assert isinstance(found, Window) == is_taken, found
 
 
