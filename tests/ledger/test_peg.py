@@ -432,6 +432,17 @@ def test_a_late_peg_in_is_brought_over_before_it_is_credited() -> None:
     assert cluster.block((0, word), (1, word)) == [], "not credited twice"
 
 
+def test_who_speaks_first_makes_no_peg_in_late_when_keys_come_back() -> None:
+    cluster = opened(rules=RULES)
+    change_key(cluster, 50)
+    change_key(cluster, 0)
+    assert cluster.script(1, 1) == cluster.script(1, 3)
+    word = cluster.peg_in(1, 100_000)
+    events = cluster.block((3, replace(word, wallet=1)), (0, word), (1, word))
+    assert kinds(events) == [PegInCredited]
+    assert cluster.state.peg_index.held_sat() == {3: 100_000}
+
+
 def test_an_earlier_committee_makes_no_credits_out_of_its_own_coins() -> None:
     cluster = opened()
     rotate(cluster, GUEST)

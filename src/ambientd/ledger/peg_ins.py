@@ -118,15 +118,18 @@ def _take(peg: PegDraft, outpoint: Outpoint, entry: PegCoinEntry) -> None:
     """Take a peg-in; one that came to an earlier wallet is brought to the present one first."""
     first = peg.node(entry.words[0])
     peg.put_node(entry.words[0], replace(first, claims=first.claims - 1))
-    entry = replace(entry, state=CoinState.HELD, words=())
+    number = peg.numbers.wallet
+    present = peg.wallet(number)
+    assert present is not None, "a wallet follows every earlier one"
+    # When keys come back, so do addresses: who spoke first does not choose between the wallets.
+    is_present = peg.wallet(entry.wallet) == present
+    wallet = number if is_present else entry.wallet
+    entry = replace(entry, state=CoinState.HELD, words=(), wallet=wallet)
     peg.put_coin(outpoint, entry)
-    numbers = peg.numbers
-    if entry.wallet == numbers.wallet:
+    if is_present:
         credit(peg, entry.node, entry.value_sat, outpoint)
         return
-    present = peg.wallet(numbers.wallet)
-    assert present is not None, "a wallet follows every earlier one"
-    late = moved(PaymentKind.LATE, entry.node, peg.spent([outpoint]), numbers.wallet, present)
+    late = moved(PaymentKind.LATE, entry.node, peg.spent([outpoint]), number, present)
     fee_sat = fee_at(late, peg.wallets_of(late), SWEEP_SAT_KVB)
     peg.begin(replace(late, fees_sat=(fee_sat,)), 0)
 
