@@ -163,17 +163,23 @@ async def test_a_referee_comes_from_the_state_of_a_party_to_the_same_end(tmp_pat
             assert first.end == points[0]
 
 
-async def test_a_state_that_has_not_its_root_is_never_executed(tmp_path: Path) -> None:
+async def test_a_state_that_has_not_its_root_or_gas_index_is_never_executed(tmp_path: Path) -> None:
     async with holder(tmp_path) as place:
         points = (await trace(place, wanted((60_000, 120_000)))).points
         start = (await trace(place, wanted((70_000,), points[0]))).start
-        for false in (
-            replace_point(start, points[1]),
-            KnownState(point=points[0], state=Digest(sha256(SUM)), state_size_bytes=len(SUM)),
+        early = replace(start.point, gas_index=start.point.gas_index + 50_000)
+        for false, reason in (
+            (replace_point(start, replace(points[0], root=bytes(32))), "not that of its root"),
+            (replace_point(start, early), "not that of its gas index"),
+            (
+                KnownState(point=points[0], state=Digest(sha256(SUM)), state_size_bytes=len(SUM)),
+                "not that of its gas index",
+            ),
         ):
             ended = await segment(place, false, 120_000)
             assert isinstance(ended, ExecutionEnded)
-            assert "not that of its root" in ended.aborted
+            assert reason in ended.aborted
+            assert not ended.host_failed
         missing = KnownState(point=points[0], state=Digest(bytes(32)), state_size_bytes=9)
         ended = await segment(place, missing, 120_000)
         assert isinstance(ended, ExecutionEnded)

@@ -8,7 +8,7 @@ runs (protocols/08, 12). Whatever this host could not do is an abort.
 import structlog
 
 from ambientd.codec.statements import end_point
-from ambientd.errors import AmbientError
+from ambientd.errors import AmbientError, RemoteProtocolError
 from ambientd.model.dispute import AT_BEGINNING, KnownState, TracePoint
 from ambientd.model.effect import SegmentWanted, TraceWanted
 from ambientd.model.execution import AbortCause, Aborted, ExecutionResult
@@ -31,6 +31,15 @@ log = structlog.get_logger("ambientd.tracing")
 
 def _stopped(reason: str, cause: AbortCause = AbortCause.OTHER) -> PausingStoppedError:
     return PausingStoppedError(Aborted(reason=reason, cause=cause))
+
+
+def _gas_index(state: PausedState) -> int | None:
+    """Read where a state says that it stands; None when it is no state."""
+    try:
+        header = state.header
+    except RemoteProtocolError:
+        return None
+    return header.limits.gas_max - header.gas_left
 
 
 class Tracer:
@@ -162,7 +171,11 @@ class Tracer:
         if data is None:
             reason = "the state could not be fetched from any holder"
             raise _stopped(reason, AbortCause.NOT_FETCHED)
-        return PausedState(root=start.point.root, data=data)
+        state = PausedState(root=start.point.root, data=data)
+        if _gas_index(state) != start.point.gas_index:
+            # Its parties agree on a false place: the stretch would be as long as they like.
+            raise _stopped("the state is not that of its gas index", AbortCause.NOT_FETCHED)
+        return state
 
     def _end(self, outcome: ExecutionResult, prepared: bytes) -> TracePoint:
         return end_point(result_of(self._lies.told(outcome), prepared))
