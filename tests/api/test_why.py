@@ -32,7 +32,9 @@ def test_a_task_that_no_node_fits_says_what_each_lacks() -> None:
     task = cluster.admit(constraints=nowhere)
     told = why(cluster, task)
     assert (told.state, told.until_ms) == ("pending", None)
-    assert "none of the nodes" in told.text
+    assert told.text.startswith("slots 0, 1 have no worker: it is for none of the nodes")
+    assert told.text.endswith(", as it asks for region=nowhere")
+    assert told.nodes[0].name == cluster.state.node(cluster.node(0)).profile.name
     assert set(standings(told).values()) == {Standing.UNLIKE.name.lower()}
     assert [(each.standing, each.nodes) for each in told.counts] == [("unlike", 4)]
 

@@ -9,7 +9,7 @@ from ambientd.ledger.dispute_entries import DisputeState
 from ambientd.ledger.entries import Slot, TaskEntry, audit_key
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.weighing import Standing, weigh
-from ambientd.model.base import TaskId
+from ambientd.model.base import NodeId, TaskId
 from ambientd.model.task import SlotState, TaskState, Verdict
 from ambientd.rules.verdicts import quorum
 
@@ -56,7 +56,7 @@ def explain(state: LedgerState, task: TaskId, entry: TaskEntry, aborts: str) -> 
         nodes=tuple(
             NodeWhy(
                 node=each.node.hex(),
-                name=name_of(state, each.node),
+                name=_name(state, each.node),
                 standing=each.standing.name.lower(),
                 text=each.standing.value,
                 open_slots=each.open_slots,
@@ -65,6 +65,11 @@ def explain(state: LedgerState, task: TaskId, entry: TaskEntry, aborts: str) -> 
             for each in weighed[:NODES_TOLD_MAX]
         ),
     )
+
+
+def _name(state: LedgerState, node: NodeId) -> str:
+    entry = state.node(node)
+    return "" if entry is None else entry.profile.name
 
 
 def _until_ms(entry: TaskEntry) -> int | None:
@@ -99,7 +104,8 @@ def _grounds(
 def _pending(entry: TaskEntry, counts: Counter[Standing]) -> Grounds:
     waiting = _slots(entry, SlotState.WAITING)
     numbers = ", ".join(str(slot.slot) for slot in waiting)
-    which = f"slot {numbers} has no worker" if len(waiting) == 1 else f"slots {numbers} have none"
+    which = f"slot {numbers} has" if len(waiting) == 1 else f"slots {numbers} have"
+    which += " no worker"
     tries = max((slot.attempt for slot in waiting), default=0)
     again = f" (attempt {tries + 1}: earlier workers did not answer in time)" if tries else ""
     if counts[Standing.FREE]:
@@ -110,7 +116,12 @@ def _pending(entry: TaskEntry, counts: Counter[Standing]) -> Grounds:
             f"{which}{again}: every node that it is for has its queue full",
             f"one of {busy} nodes to be done with some work",
         )
-    return f"{which}{again}: it is for none of the nodes", "a node that can take it, or its end"
+    asked = ", ".join(
+        f"{each.key}{'!=' if each.is_excluded else '='}{each.value}"
+        for each in entry.spec.constraints
+    )
+    none = "it is for none of the nodes" + (f", as it asks for {asked}" if asked else "")
+    return f"{which}{again}: {none}", "a node that can take it, or its end"
 
 
 def _assigned(state: LedgerState, entry: TaskEntry) -> Grounds:

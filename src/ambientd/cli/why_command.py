@@ -44,5 +44,8 @@ def _fields(answer: Why) -> list[tuple[str, str]]:
         fields.append(("waits for", answer.waits_for))
         until = "no end of its own: `ambientctl task cancel` takes it back"
         fields.append(("until", until if answer.until_ms is None else at_time(answer.until_ms)))
-    fields += [(in_words(each.nodes, "node"), each.text) for each in answer.counts]
+    fields += [
+        (in_words(each.nodes, "node"), each.text if each.nodes == 1 else f"each {each.text}")
+        for each in answer.counts
+    ]
     return fields
