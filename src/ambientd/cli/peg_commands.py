@@ -102,10 +102,11 @@ def raise_fee(arguments: RaiseArguments) -> ExitCode:
 
 
 def audit(arguments: CommonArguments) -> ExitCode:
-    """Compare coins with what is owed; fail when they do not cover it."""
+    """Compare coins with what is owed; fail when they do not cover it, or nobody looked."""
     with connect(arguments) as client:
         answer = client.call(operations.PEG_AUDIT, peg_values.AuditPeg())
-    is_sound = not answer.fault and not answer.missing_sat
+    is_seen = all(coin.is_unspent is not None for coin in answer.coins)
+    is_sound = is_seen and not answer.fault and not answer.missing_sat
     if arguments.as_json:
         print_json(answer)
         return ExitCode.DONE if is_sound else ExitCode.NOT_VERIFIED
