@@ -5,19 +5,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from ambientd.ledger.apply import LATE_MAX
 from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.entries import PRIORITY_MS, NodeEntry, Table, reputation_key
 from ambientd.ledger.events import SlotAssigned
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.genesis import Label, NodeKind, Profile, Rules
 from ambientd.model.receipt import SignedReceipt
-from ambientd.model.record import NodeReport, Settle
+from ambientd.model.record import Admit, NodeReport, Settle
 from ambientd.model.reputation import Reputation
 from ambientd.model.task import Assurance, Constraint, SlotState, TaskState, Verdict
 from ambientd.rules.auditing import TRUSTED_STREAK
 from ambientd.rules.reputation import UNIT
 from ambientd.rules.rewards import cancel_fee_msat
-from tests.ledger.cluster import GRANT_MSAT, START_MS, TestCluster, rejections
+from tests.ledger.cluster import GRANT_MSAT, START_MS, TestCluster, rejections, spec
 
 GUESTS = range(50, 58)
 REGIONS = ("eu", "us")
@@ -164,6 +165,23 @@ def test_a_task_that_nobody_took_by_its_deadline_expires_and_is_refunded() -> No
     cluster.block(after_ms=1_000)
     assert cluster.task(task).state is TaskState.EXPIRED
     assert cluster.state.balance_msat(cluster.node(0)) == GRANT_MSAT
+
+
+def test_of_tasks_whose_deadlines_come_together_a_block_ends_a_bounded_number() -> None:
+    cluster = with_guests()
+    there = (Constraint(key="region", value="mars"),)
+    wanted = spec(constraints=there, deadline_ms=cluster.time_ms + 10_000)
+    admits = (
+        (0, Admit(nonce=b"%d" % number, spec=wanted, until_ms=cluster.time_ms + 10_000))
+        for number in range(LATE_MAX + 10)
+    )
+    cluster.block(*admits)
+    cluster.block(after_ms=8_000)
+    assert len(cluster.state.open_tasks()) == LATE_MAX + 10
+    for left in (10, 0):
+        cluster.leap(after_ms=1_950)
+        assert len(cluster.state.open_tasks()) == left
+        assert awaited_ms(cluster.state) == (cluster.time_ms - 50 if left else None)
 
 
 def test_who_has_sealed_an_answer_by_the_deadline_gets_a_tenth_and_nobody_is_blamed() -> None:

@@ -65,6 +65,9 @@ FRUITLESS_MAX = 8
 
 ONE_FORGERY = "a signature of this author in this block did not hold: no other is looked at"
 
+LATE_MAX = 256
+"""Tasks whose deadline has come and that a block advances; the next blocks do the rest."""
+
 ProveFraud = Callable[[Fraud], bool]
 
 
@@ -126,14 +129,14 @@ def _let_time_pass(block: Draft) -> None:
         outages.postpone(block, lost_ms)
     # The index is of the deadlines before the block; all of them moved alike.
     late = state.late_tasks(context.time_ms - lost_ms)
-    for task in late:
+    for task in late[:LATE_MAX]:
         _advance(block, task)
     waiting = state.waiting_tasks()
     # Every other block begins elsewhere: a few tasks that nobody can take hold up no others.
     turn = context.index // 2 if context.index % 2 else 0
     start = turn * FRUITLESS_MAX % len(waiting) if waiting else 0
     fruitless, handled = 0, set(late)
-    for task in waiting[start:]:
+    for task in waiting[start:] + waiting[:start]:
         if task in handled:
             continue
         if not _advance(block, task):
