@@ -9,6 +9,7 @@ from ambientd.api.why_replies import Why
 from ambientd.ledger.audit_entries import AuditState
 from ambientd.ledger.weighing import Standing
 from ambientd.model.base import NodeId, TaskId
+from ambientd.model.genesis import Rules
 from ambientd.model.record import Cancel, NodeReport
 from ambientd.model.task import Assurance, Constraint, TaskState, Verdict
 from sim.traces import TraceVice
@@ -76,6 +77,17 @@ def test_who_is_awaited_and_until_when_is_told() -> None:
     assert told.text.endswith("somebody says: this device is busy")
     cluster.block((0, cluster.commits(task)))
     assert "to open" in why(cluster, task).waits_for
+
+
+def test_a_tasks_own_deadline_is_told_as_it_counts() -> None:
+    cluster = TestCluster()
+    asked_ms = cluster.time_ms + 3_000
+    task = cluster.admit(deadline_ms=asked_ms)
+    assert why(cluster, task).until_ms == asked_ms
+    cluster.leap(after_ms=60_000)
+    assert why(cluster, task).until_ms == asked_ms + 60_000 - Rules().t0_ms
+    cluster.block((0, cluster.commits(task)))
+    assert why(cluster, task).until_ms == cluster.time_ms + Rules().reveal_ms
 
 
 def test_a_dispute_counts_the_referees() -> None:

@@ -73,11 +73,11 @@ def _name(state: LedgerState, node: NodeId) -> str:
 
 
 def _until_ms(entry: TaskEntry) -> int | None:
-    """Give when time ends the waiting: the next deadline of a slot, a dispute, or the task."""
-    if entry.ended_ms:
-        return None
-    ends = [ms for ms in (entry.deadline_ms, entry.spec.deadline_ms) if ms]
-    return min(ends, default=None)
+    """Give when time ends the waiting: the next deadline of a slot, a dispute, or the task.
+
+    The task's own is among them until every answer is sealed, later by outages than it asked for.
+    """
+    return None if entry.ended_ms or not entry.deadline_ms else entry.deadline_ms
 
 
 def _grounds(
