@@ -211,20 +211,16 @@ class Population:
                 heappush(self._due, (number + self.options.audit_delay, number))
 
     def _team(self, task: bytes, beacon: bytes) -> list[Worker]:
-        """Draw who executes a task: one of the trusted alone if there is one, else two."""
-        if self.options.rule is Rule.AMBIENT:
-            alone = self._drawn(task, beacon, [], 0, only_trusted=True)
-            if alone is not None:
-                return [alone]
+        """Draw who executes a task: one who is trusted alone, anybody else with a second."""
         first = self._drawn(task, beacon, [], 0)
-        assert first is not None, "somebody is left"
-        if self.options.rule is Rule.BOINC and first.is_trusted:
-            is_checked = auditing.is_audited(beacon, task, 1000 // first.found.streak)
-            if not is_checked:
-                return [first]
-        second = self._drawn(task, beacon, [first], 1)
-        assert second is not None, "a population is larger than any set of replicas"
-        return [first, second]
+        if first.is_trusted and not self._is_checked(first, task, beacon):
+            return [first]
+        return [first, self._drawn(task, beacon, [first], 1)]
+
+    def _is_checked(self, first: Worker, task: bytes, beacon: bytes) -> bool:
+        """Tell whether even a trusted worker gets a second: now and then by BOINC's rule."""
+        is_boinc = self.options.rule is Rule.BOINC
+        return is_boinc and auditing.is_audited(beacon, task, 1000 // first.found.streak)
 
     def _drawn(
         self,
@@ -232,17 +228,14 @@ class Population:
         beacon: bytes,
         taken: Sequence[Worker],
         slot: int,
-        *,
-        only_trusted: bool = False,
-    ) -> Worker | None:
+    ) -> Worker:
         """Draw a worker as the ledger does."""
         seed = slot_seed(beacon, task, slot, 0)
         held = {worker.node for worker in taken}
         drawn = [node for node in sample(self._fit, seed, SAMPLE_NODES) if node not in held]
-        if only_trusted:
-            drawn = [node for node in drawn if self.workers[node].is_trusted]
         node = select([self._candidates[node] for node in drawn], seed, "weighted")
-        return None if node is None else self.workers[node]
+        assert node is not None, "a population is larger than any set of replicas"
+        return self.workers[node]
 
     def _lies(self, team: Sequence[Worker], streak: int) -> bool:
         if not all(worker.colludes for worker in team):

@@ -1,7 +1,7 @@
 """What tasks ask of their workers, and when: classes, constraints, trust, priority, deadlines."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -119,13 +119,18 @@ def test_a_strategy_is_the_tasks_own() -> None:
 # Assurance
 
 
-def test_an_audited_task_is_for_one_trusted_worker_alone() -> None:
+def test_an_audited_task_is_for_its_worker_alone_if_that_is_trusted() -> None:
     cluster = with_guests()
-    trust(cluster, GUESTS[2], GUESTS[5])
-    for number in range(6):
+    trusted = GUESTS[2:6]
+    trust(cluster, *trusted)
+    alone = {cluster.node(number) for number in trusted}
+    seen = set()
+    for number in range(24):
         task = cluster.admit(nonce=b"%d" % number, assurance=Assurance.AUDITED, replicas=1)
-        (slot,) = cluster.task(task).slots
-        assert slot.worker in {cluster.node(GUESTS[2]), cluster.node(GUESTS[5])}
+        slots = cluster.task(task).slots
+        assert len(slots) == (1 if slots[0].worker in alone else 2)
+        seen.add(len(slots))
+    assert seen == {1, 2}
 
 
 def test_trust_in_one_class_is_none_in_another() -> None:
@@ -270,6 +275,7 @@ def test_tasks_that_nobody_can_take_hold_up_no_other_wherever_it_stands(place: i
 
 
 @settings(max_examples=40, deadline=None)
+@example([("eu", 2, False, "media"), ("eu", 3, False, "general"), ("eu", 2, False, "media")], {50})
 @given(
     st.lists(
         st.tuples(
@@ -297,8 +303,9 @@ def test_the_log_rests_exactly_when_a_block_would_give_no_work(
     cluster.report(*(NodeReport(node=cluster.node(n), accepting=True) for n in sorted(away)[:2]))
     for _ in range(3):
         expected = awaited_ms(cluster.state) == 0
-        given = any(isinstance(event, SlotAssigned) for event in cluster.block(after_ms=1))
-        assert given == expected
+        # Each second block begins its walk somewhere else, and may not come to a task that waits.
+        events = cluster.block(after_ms=1) + cluster.block(after_ms=1)
+        assert any(isinstance(event, SlotAssigned) for event in events) == expected
 
 
 def _prepared() -> TestCluster:

@@ -127,15 +127,19 @@ def _choose(
         for node in suitors(draft.node, entry, drawn, is_all=is_all)
     ]
     strategy = entry.spec.strategy or draft.state.genesis.rules.strategy
-    if entry.spec.assurance is Assurance.AUDITED and len(entry.slots) == 1:
-        trusted = [c for c in candidates if c.is_trusted and c.node != entry.submitter]
-        alone = select(trusted, seed, strategy)
-        if alone is not None or not any(c.has_room for c in candidates):
-            return alone, entry
+    used = [_candidate(draft, node, entry.spec) for node in sorted(holders(entry))]
+    worker = select(candidates, seed, strategy, used)
+    is_alone = entry.spec.assurance is Assurance.AUDITED and len(entry.slots) == 1
+    if worker is not None and is_alone and not _is_trusted(draft, worker, entry):
         checked = (Slot(slot=place, attempt=0) for place in range(1, CHECKED_REPLICAS))
         entry = replace(entry, slots=(*entry.slots, *checked))
-    used = [_candidate(draft, node, entry.spec) for node in sorted(holders(entry))]
-    return select(candidates, seed, strategy, used), entry
+    return worker, entry
+
+
+def _is_trusted(draft: Draft, worker: NodeId, entry: TaskEntry) -> bool:
+    """Tell whether a worker may answer alone: never for itself."""
+    found = draft.reputation(worker, entry.spec.task_class)
+    return is_trusted(found.streak) and worker != entry.submitter
 
 
 def _candidate(draft: Draft, node: NodeId, spec: TaskSpec) -> Candidate:
@@ -152,6 +156,5 @@ def _candidate(draft: Draft, node: NodeId, spec: TaskSpec) -> Candidate:
         carbon_g_per_kwh=entry.carbon_g_per_kwh,
         open_slots=entry.open_slots,
         capacity=entry.capacity,
-        is_trusted=is_trusted(found.streak),
         traits=tuple(value_of(entry.profile, entry.engine, key) for key in traits_of(spec)),
     )

@@ -17,8 +17,6 @@ AUDITS_MAX = 4
 AUDIT_STRATEGY = "weighted"
 
 TRUSTED_STREAK = 10
-NEW_FACTOR = 3
-"""By so many shares more a worker is audited that has just become trusted."""
 
 ERROR_PPB = 1_000
 """A quorum is large enough for a wrong answer in a million."""
@@ -52,10 +50,10 @@ def is_trusted(streak: int) -> bool:
 def lone_permille(streak: int, permille: int = AUDIT_PERMILLE) -> int:
     """Give the share of a trusted worker's lone answers that is audited: more while it is new.
 
-    Four times the usual share at first, then falling to it as 1/streak. Answers that nobody audited
-    add nothing to the streak, so a liar stays at the larger share.
+    Twice the usual share at first, then falling to it as 1/streak. Answers that nobody audited add
+    nothing to the streak, so a liar stays at the larger share.
     """
-    extra = NEW_FACTOR * permille * TRUSTED_STREAK // max(streak, TRUSTED_STREAK)
+    extra = permille * TRUSTED_STREAK // max(streak, TRUSTED_STREAK)
     return min(1000, permille + extra)
 
 

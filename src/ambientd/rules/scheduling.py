@@ -27,7 +27,6 @@ class Candidate:
     carbon_g_per_kwh: int
     open_slots: int
     capacity: int
-    is_trusted: bool = False
     traits: tuple[str, ...] = ()
     """What replicas should differ in, an engine or a region, say; empty where it is not known."""
 
