@@ -347,7 +347,7 @@ def test_a_lost_bond_pays_for_audits_as_far_as_it_reaches() -> None:
 def test_a_share_is_drawn_for_which_a_premium_was_paid_whatever_the_worker_does_then() -> None:
     cluster = TestCluster(rules=Rules(audit_window_ms=WINDOW_MS, audit_permille=100))
     nodes = [cluster.node(number) for number in range(4)]
-    streaks(cluster, nodes, 300)
+    streaks(cluster, nodes, 100)
     tasks = [
         cluster.admit(nonce=b"%d" % n, assurance=Assurance.AUDITED, replicas=1) for n in range(40)
     ]
