@@ -232,6 +232,14 @@ def test_run_says_what_a_task_costs_and_who_sees_it(live: Path, ctl: Ctl, tmp_pa
     assert lines[2] == "workers see the module and the input in the clear"
 
 
+def test_run_says_that_no_node_can_take_what_is_asked_for(
+    live: Path, ctl: Ctl, tmp_path: Path
+) -> None:
+    _, _, err = ctl("run", module(tmp_path), "--yes", "--label", "region=nowhere")
+    said = "0 nodes of the cluster can take it now, 2 are needed: it waits until more can"
+    assert said in err.splitlines()
+
+
 def test_a_script_spends_no_more_than_it_may_unless_it_is_sure(
     live: Path, node: DeskNode, ctl: Ctl, tmp_path: Path
 ) -> None:

@@ -265,6 +265,7 @@ class DeskNode:
             reserve_msat=fee,
             balance_msat=10**9,
             ask_above_msat=1_000_000,
+            suited=0 if "region=nowhere" in request.constraints else 8,
         )
 
     async def submit(self, request: requests.SubmitTask) -> replies.Submitted:

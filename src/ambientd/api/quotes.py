@@ -6,7 +6,8 @@ from ambientd.api.replies import Reply
 class Quote(Reply, frozen=True):
     """What a task may cost: `likely_msat` if it uses all its gas, `escrow_msat` in any case.
 
-    A caller that nobody can ask should not spend more than `ask_above_msat`.
+    A caller that nobody can ask should not spend more than `ask_above_msat`. `suited` nodes are
+    what the task asks for, now and as their owners say.
     """
 
     assurance: str
@@ -19,3 +20,4 @@ class Quote(Reply, frozen=True):
     reserve_msat: int
     balance_msat: int
     ask_above_msat: int
+    suited: int

@@ -7,6 +7,7 @@ from ambientd.api.operations import OperationError
 from ambientd.api.quotes import Quote
 from ambientd.config.options import Config
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.suitors import suits
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.genesis import Rules
 from ambientd.model.task import DEFAULT_CLASS, Assurance, Constraint, TaskSpec
@@ -93,7 +94,7 @@ def quote_of(spec: TaskSpec, state: LedgerState, node: NodeId, ask_above_msat: i
         spec.gas_max, spec.price_msat_per_mgas, spec.replicas_max, rules.audit_permille
     )
     likely = spec.replicas_max
-    if spec.assurance is Assurance.AUDITED and _anybody_trusted(spec, state, node):
+    if spec.assurance is Assurance.AUDITED and _are_mostly_trusted(spec, state, node):
         likely = 1
     premium = premium_msat(fee, rules.audit_permille) if likely == 1 else 0
     return Quote(
@@ -107,16 +108,16 @@ def quote_of(spec: TaskSpec, state: LedgerState, node: NodeId, ask_above_msat: i
         reserve_msat=held - spec.replicas_max * fee,
         balance_msat=state.balance_msat(node),
         ask_above_msat=ask_above_msat,
+        suited=sum(suits(state.node(each), spec) for each in state.fit_nodes()),
     )
 
 
-def _anybody_trusted(spec: TaskSpec, state: LedgerState, submitter: NodeId) -> bool:
+def _are_mostly_trusted(spec: TaskSpec, state: LedgerState, submitter: NodeId) -> bool:
+    """Tell whether the worker that is drawn is rather one that is trusted to work alone."""
     now_ms = state.meta.time_ms
-    return any(
-        is_trusted(state.reputations.of(node, spec.task_class, now_ms).streak)
-        for node in state.fit_nodes()
-        if node != submitter
-    )
+    others = [node for node in state.fit_nodes() if node != submitter]
+    found = (state.reputations.of(node, spec.task_class, now_ms) for node in others)
+    return 2 * sum(is_trusted(each.streak) for each in found) > len(others)
 
 
 def _replicas(assurance: Assurance, colluders_permille: int) -> int:

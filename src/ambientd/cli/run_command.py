@@ -175,15 +175,19 @@ def cost_lines(quote: Quote) -> tuple[str, ...]:
     """Say what a task costs in the worst case and usually, and what everybody learns."""
     each = f"{in_sat(quote.slot_fee_msat)} for each replica that uses all {quote.gas_max:,} gas"
     if quote.replicas_max > quote.replicas:
-        each += f", {in_words(quote.replicas_max, 'replica')} where no trusted worker is free"
+        each += f", {in_words(quote.replicas_max, 'replica')} unless the worker drawn is trusted"
     reserve = "an audit" if quote.replicas_max == 1 else "referees"
-    return (
+    lines = (
         f"cost: {in_sat(quote.likely_msat)} expected at most, "
         f"{in_words(quote.replicas, 'replica')}: {each}",
         f"held until it ends: {in_sat(quote.escrow_msat)} of {in_sat(quote.balance_msat)}, "
         f"{in_sat(quote.reserve_msat)} of it for {reserve}; what is not used comes back",
         "workers see the module and the input in the clear",
     )
+    if quote.suited >= quote.replicas:
+        return lines
+    here = f"{in_words(quote.suited, 'node')} of the cluster can take it now"
+    return (*lines, f"{here}, {quote.replicas} are needed: it waits until more can")
 
 
 def _nonce(text: str | None) -> bytes:
