@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ambientd.adapters.certificate_files import CertificateFiles
+from ambientd.adapters.certificate_files import FOLDER_BYTES_MAX, CertificateFiles
 from ambientd.errors import StoreError
 
 NODE = b"n" * 32
@@ -35,3 +35,11 @@ def test_a_folder_that_cannot_be_had_is_told(tmp_path: Path) -> None:
     (tmp_path / "blame").write_bytes(b"")
     with pytest.raises(StoreError, match="make room or check the folder"):
         CertificateFiles(tmp_path / "blame").keep(NODE, b"data")
+
+
+def test_a_folder_that_is_full_takes_no_more_and_says_what_to_do(tmp_path: Path) -> None:
+    with (tmp_path / "other.blame").open("wb") as other:
+        other.truncate(FOLDER_BYTES_MAX)
+    with pytest.raises(StoreError, match="move certificates that you have seen elsewhere"):
+        CertificateFiles(tmp_path).keep(NODE, b"data")
+    assert not CertificateFiles(tmp_path).has(NODE)

@@ -3,7 +3,15 @@
 from msgspec.structs import asdict
 
 from ambientd.api.replies import TroubleKind
-from ambientd.api.troubles import DEEDS, SILENT_MS, LogSeen, convicted, troubles_of, unsigned
+from ambientd.api.troubles import (
+    DEEDS,
+    SILENT_MS,
+    LogSeen,
+    convicted,
+    convicted_members,
+    troubles_of,
+    unsigned,
+)
 from ambientd.cli.blame_commands import KINDS
 from ambientd.ledger.entries import EvidenceEntry
 from ambientd.ledger.evidence import (
@@ -62,6 +70,14 @@ def test_a_convicted_node_is_told_by_what_and_that_a_new_key_may_join() -> None:
     assert "tombstoned for good" in found.text
     assert "`ambientctl join TOKEN`" in found.hint
     assert "`ambientctl blame verify`" in found.hint
+
+
+def test_members_hear_of_convicted_ones_that_keep_their_seats() -> None:
+    found = convicted_members(["node5", "node6"], 6)
+    assert found.kind == TroubleKind.CONVICTED_MEMBERS
+    assert found.text.startswith("2 of 6 members are convicted and keep their seats: node5, node6")
+    assert "of 6 members 1 may lie" in found.text
+    assert "`ambientctl member remove NODE`" in found.hint
 
 
 def test_every_kind_of_evidence_is_put_into_words() -> None:

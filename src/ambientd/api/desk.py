@@ -23,7 +23,7 @@ from ambientd.api.seating import Seating
 from ambientd.api.standing import standing
 from ambientd.api.story import tell
 from ambientd.api.terms import check_limits, quote_of, spec_of
-from ambientd.api.troubles import LogSeen, convicted, troubles_of, unsigned
+from ambientd.api.troubles import LogSeen, convicted, convicted_members, troubles_of, unsigned
 from ambientd.api.views import (
     name_of,
     node_info,
@@ -152,11 +152,18 @@ class Desk:
         )
 
     def _conviction(self) -> tuple[replies.Trouble, ...]:
-        entry = self._state.node(self._id)
-        if entry is None or not entry.tombstoned:
+        if self._is_tombstoned(self._id):
+            evidence = self._state.conviction(self._id)
+            return () if evidence is None else (convicted(evidence),)
+        members = self._state.members
+        guilty = [name_of(self._state, each) for each in members if self._is_tombstoned(each)]
+        if not guilty or self._id not in members:
             return ()
-        evidence = self._state.conviction(self._id)
-        return () if evidence is None else (convicted(evidence),)
+        return (convicted_members(guilty, len(members)),)
+
+    def _is_tombstoned(self, node: NodeId) -> bool:
+        entry = self._state.node(node)
+        return entry is not None and entry.tombstoned
 
     def _log_seen(self) -> LogSeen:
         node, state, now = self._parts.node, self._state, self._parts.now()

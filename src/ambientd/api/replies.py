@@ -53,6 +53,7 @@ class TroubleKind(StrEnum):
     """What can be wrong with a node's part in the log, or with its receipts."""
 
     CONVICTED = "convicted"
+    CONVICTED_MEMBERS = "convicted_members"
     VOTE_LOST = "vote_lost"
     NO_QUORUM = "no_quorum"
     LOG_STANDS = "log_stands"

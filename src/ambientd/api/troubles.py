@@ -7,7 +7,7 @@ from ambientd.api.replies import Trouble, TroubleKind
 from ambientd.ledger.entries import EvidenceEntry
 from ambientd.model.base import NodeId
 from ambientd.roles.anchorer import Overdue
-from ambientd.rules.verdicts import quorum
+from ambientd.rules.verdicts import liars_max, quorum
 
 SILENT_MS = 15_000
 """At rest a block is committed each 13 s; older than this is the last one only when all stands."""
@@ -69,6 +69,17 @@ def unsigned(fault: str) -> Trouble:
         text=f"this node does not sign for the peg: {fault}",
         hint="put back the copy of peg.key or peg.book that belongs to this node, and start "
         "ambientd again; the other members sign meanwhile, as long as there are enough of them",
+    )
+
+
+def convicted_members(names: Sequence[str], members: int) -> Trouble:
+    """Give what a member's owner is told of convicted members, whose seats nobody has taken yet."""
+    most = liars_max(members)
+    return Trouble(
+        kind=TroubleKind.CONVICTED_MEMBERS,
+        text=f"{len(names)} of {members} members are convicted and keep their seats: "
+        f"{', '.join(names)}; they vote and coordinate, and of {members} members {most} may lie",
+        hint="`ambientctl member remove NODE`, by owners of a quorum of the members, lets one go",
     )
 
 
