@@ -364,7 +364,7 @@ def build(
         sponsor = next(member for member in cast.members if member.is_honest)
         joins_at = 500 + dice.randrange(2_000)
         world.at(joins_at, lambda h=sponsor, r=record: want(world, h, r))  # type: ignore[misc]
-    storms = storms_of(options.time_ms, dice)
+    storms = storms_of(options.time_ms, options.members, dice)
     honest = [number for number, host in enumerate(cast.hosts) if host.is_honest]
     more = random.Random(options.seed * 8_191 + options.members)
     happenings = drawn(storms, len(cast.hosts), honest, [], options.faults, (dice, more))

@@ -137,7 +137,7 @@ def build(
         world.add(replica, skew)
         if replica not in cast.silent:
             world.at(dice.randrange(300), lambda key=replica.key: world.start(key))  # type: ignore[misc]
-    storms = storms_of(options.time_ms, dice)
+    storms = storms_of(options.time_ms, options.nodes, dice)
     happenings = _happenings(options, cast, dice, storms)
     keys = [replica.key for replica in cast.replicas if replica not in cast.silent]
     lay(world, keys, happenings, *(storm.heals_ms for storm in storms))

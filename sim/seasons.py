@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
+from ambientd.rules.verdicts import liars_max
 from sim.faults import Fault
 from sim.happenings import (
     CALM_RATE_MSAT_VB,
@@ -24,7 +25,8 @@ from sim.happenings import (
 
 CALM_MS_MIN = 25_000
 RECOVERY_MS_MAX = 10_000
-# After a storm in a long world who is gone for good may be next in turn, f times, 16 T0 each time.
+# Who lies or is gone for good may be next in turn, f times, 16 T0 each time (protocols/05).
+LONGEST_TERM_MS = 6_400
 LATE_RECOVERY_MS_MAX = CALM_MS_MIN
 LONG_MS = 1_500_000  # always more than one storm
 STORM_MS = (15_000, 30_000)
@@ -49,11 +51,12 @@ class Storm:
         return self.heals_ms + self.recovery_ms_max
 
 
-def storms_of(time_ms: int, dice: random.Random) -> tuple[Storm, ...]:
+def storms_of(time_ms: int, members: int, dice: random.Random) -> tuple[Storm, ...]:
     """Give the storms of a world; the last one leaves time to come to rest."""
     last_ms = time_ms - CALM_MS_MIN
     if time_ms < LONG_MS:
-        return (Storm(0, max(last_ms, time_ms // 4), RECOVERY_MS_MAX),)
+        recovery_ms = max(RECOVERY_MS_MAX, liars_max(members) * LONGEST_TERM_MS)
+        return (Storm(0, max(last_ms, time_ms // 4), recovery_ms),)
     storms = [Storm(0, dice.randrange(*STORM_MS))]
     while (begins_ms := storms[-1].heals_ms + dice.randrange(*LULL_MS)) + STORM_MS[1] < last_ms:
         storms.append(Storm(begins_ms, begins_ms + dice.randrange(*STORM_MS)))

@@ -74,4 +74,10 @@ EXHIBITS = (
         "into the log, and nobody brought it again: the log kept the undone anchor for ever.",
         "67399b3",
     ),
+    Exhibit(
+        Plan("log", 7_304, 10, 40_000),
+        "A liar, another one, and a member that had lost its vote were next in turn after a storm, "
+        "each for a term of the longest time-out: the world itself gave them too little time.",
+        "%s",
+    ),
 )

@@ -14,8 +14,8 @@ from sim.soak import HOUR_MS, long_plans
 
 def test_a_short_world_is_one_storm_and_busy_throughout() -> None:
     dice = random.Random(1)
-    assert storms_of(60_000, dice) == (Storm(0, 35_000, RECOVERY_MS_MAX),)
-    assert work_times(storms_of(60_000, dice), 500, 45_000, 150, dice) == list(
+    assert storms_of(60_000, 4, dice) == (Storm(0, 35_000, RECOVERY_MS_MAX),)
+    assert work_times(storms_of(60_000, 4, dice), 500, 45_000, 150, dice) == list(
         range(500, 45_000, 150)
     )
     assert dice.random() == random.Random(1).random()
@@ -24,7 +24,7 @@ def test_a_short_world_is_one_storm_and_busy_throughout() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_long_world_has_storms_far_apart_and_ends_calm(seed: int) -> None:
     for time_ms in (LONG_MS, HOUR_MS):
-        storms = storms_of(time_ms, random.Random(seed))
+        storms = storms_of(time_ms, 4, random.Random(seed))
         assert len(storms) > 1
         assert storms[-1].heals_ms <= time_ms - CALM_MS_MIN
         for before, after in pairwise(storms):
