@@ -78,6 +78,6 @@ EXHIBITS = (
         Plan("log", 7_304, 10, 40_000),
         "A liar, another one, and a member that had lost its vote were next in turn after a storm, "
         "each for a term of the longest time-out: the world itself gave them too little time.",
-        "%s",
+        "2477dca",
     ),
 )
