@@ -45,10 +45,10 @@ class NewerWords(NodeChecker):
             self._heard.pop(node.key, None)
         for change in ledger_changes(effect) if node.is_honest else []:
             assert isinstance(node, Resident)
-            if change.is_leap:
-                self._heard.pop(node.key, None)
-                continue
             epoch = node.ledger.epoch.number
+            if change.is_leap:
+                self._heard[node.key] = _heard_in(change, epoch)
+                continue
             heard = self._heard.setdefault(node.key, _Heard(epoch))
             fault = self._seats_fault(change, heard) or self._moves_fault(change, heard)
             if heard.epoch == epoch:
@@ -111,3 +111,14 @@ class NewerWords(NodeChecker):
                     return f"{name.hex()[:12]} moved its money by an older word"
                 heard.moves[name] = entry.said_ms
         return None
+
+
+def _heard_in(change: PersistLedger, epoch: int) -> _Heard:
+    """Take the words of a whole state, which a node has from others."""
+    heard = _Heard(epoch)
+    for (table, name), entry in change.writes.items():
+        if table is Table.SEAT and isinstance(entry, SeatEntry):
+            heard.words[name] = frozenset(entry.words)
+            for word in entry.words:
+                heard.seats[word.member] = max(word.said_ms, heard.seats.get(word.member, -1))
+    return heard

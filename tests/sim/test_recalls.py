@@ -32,12 +32,17 @@ def test_what_others_have_said_comes_into_blocks_again() -> None:
 
 
 @pytest.mark.slow
-def test_a_world_has_words_that_are_brought_again() -> None:
+def test_some_worlds_have_words_that_are_brought_again() -> None:
+    assert any(recalled_in(seed) for seed in range(1, 9)), "a liar must be in office for that"
+
+
+def recalled_in(seed: int) -> int:
+    """Count the words that a world's liar brings again."""
     words = NewerWords()
     faults = frozenset({Fault.LIAR, Fault.SEATS, Fault.CRASH})
     vices = frozenset({Vice.RECALL})
-    run(ClusterOptions(1, faults=faults, time_ms=40_000, vices=vices), [words])
-    assert words.recalled > 0
+    run(ClusterOptions(seed, faults=faults, time_ms=40_000, vices=vices), [words])
+    return words.recalled
 
 
 @pytest.mark.slow
