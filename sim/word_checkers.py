@@ -47,7 +47,7 @@ class NewerWords(NodeChecker):
             assert isinstance(node, Resident)
             epoch = node.ledger.epoch.number
             if change.is_leap:
-                self._heard[node.key] = _heard_in(change, epoch)
+                _take(change, self._heard.setdefault(node.key, _Heard(epoch)))
                 continue
             heard = self._heard.setdefault(node.key, _Heard(epoch))
             fault = self._seats_fault(change, heard) or self._moves_fault(change, heard)
@@ -113,12 +113,10 @@ class NewerWords(NodeChecker):
         return None
 
 
-def _heard_in(change: PersistLedger, epoch: int) -> _Heard:
-    """Take the words of a whole state, which a node has from others."""
-    heard = _Heard(epoch)
+def _take(change: PersistLedger, heard: _Heard) -> None:
+    """Take the words of a state that a node has from others, as far as it differs from its own."""
     for (table, name), entry in change.writes.items():
         if table is Table.SEAT and isinstance(entry, SeatEntry):
             heard.words[name] = frozenset(entry.words)
             for word in entry.words:
                 heard.seats[word.member] = max(word.said_ms, heard.seats.get(word.member, -1))
-    return heard
