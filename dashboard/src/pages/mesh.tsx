@@ -1,0 +1,122 @@
+/** The mesh at a glance: this node, the map, and who is in it. */
+
+import { type Asked, useCall, useLive } from "../api/live";
+import type { NodeInfo, Status } from "../api/table";
+import { conditionOf } from "../parts/condition";
+import { NodeMap } from "../parts/node_map";
+import { Answered, Facts, Table } from "../parts/panel";
+import { brief, clock, count, lasting, latency, sat, words } from "../parts/words";
+import { to } from "../route";
+
+const LATEST = 12;
+const NODES_MS = 5_000;
+
+/** The first page. */
+export function MeshPage({ status }: { status: Asked<Status> }) {
+  const nodes = useCall("nodes", {}, NODES_MS);
+  return (
+    <>
+      <h1>Mesh</h1>
+      <Answered of={status}>{(answer) => <StatusPanel status={answer} />}</Answered>
+      {(status.answer ?? status.problem) && (
+        <Answered of={nodes}>
+          {({ nodes: all, self_id }) => (
+            <>
+              <section className="panel">
+                <h2>Map</h2>
+                <NodeMap nodes={all} selfId={self_id} />
+              </section>
+              <section className="panel">
+                <h2>Nodes ({count(all.length)})</h2>
+                <NodeTable nodes={all} selfId={self_id} />
+              </section>
+              <Latest />
+            </>
+          )}
+        </Answered>
+      )}
+    </>
+  );
+}
+
+function StatusPanel({ status }: { status: Status }) {
+  const tasks = Object.entries(status.tasks)
+    .filter(([, much]) => much > 0)
+    .map(([state, much]) => `${count(much)} ${words(state)}`);
+  return (
+    <section className="panel" aria-label="This node">
+      {status.troubles.map(({ kind, text, hint }) => (
+        <p key={kind + text} className="bad" role="alert">
+          {text}: {hint}
+        </p>
+      ))}
+      <Facts
+        of={[
+          ["node", `${status.name} (${brief(status.node)})`],
+          ["cluster", status.cluster],
+          ["log", `term ${count(status.term)}, height ${count(status.committed_height)}`],
+          ["peers", count(status.peers.length)],
+          ["health", status.health_percent === null ? "–" : `${status.health_percent} %`],
+          ["tasks", tasks.join(", ") || "none"],
+          ["chain", `${status.chain.kind}, ${status.chain.state}`],
+          ["balance", sat(status.balance_msat)],
+          ["up", lasting(status.uptime_ms)],
+          ["version", status.version],
+        ]}
+      />
+    </section>
+  );
+}
+
+function NodeTable({ nodes, selfId }: { nodes: readonly NodeInfo[]; selfId: string }) {
+  return (
+    <Table
+      caption="Nodes"
+      columns={["name", "id", "condition", "health", "trust", "kind", "region", "engine", "link"]}
+      rows={nodes}
+      none="No node is known yet."
+      keyOf={(node) => node.id}
+      cells={(node) => {
+        const [tone, condition] = conditionOf(node);
+        return [
+          <a key="name" href={to("nodes", node.id)}>
+            {node.name || brief(node.id)}
+            {node.id === selfId && " (this one)"}
+          </a>,
+          <span key="id" className="mono">
+            {brief(node.id)}
+          </span>,
+          <span key="condition" className={tone}>
+            {condition}
+          </span>,
+          node.health_percent === null ? "–" : `${node.health_percent} %`,
+          node.reputation.toFixed(2),
+          node.committee ? `${node.kind}, member` : node.kind,
+          node.region,
+          node.engine,
+          latency(node.link_us),
+        ];
+      }}
+    />
+  );
+}
+
+function Latest() {
+  const { events } = useLive();
+  return (
+    <section className="panel">
+      <h2>Latest</h2>
+      {events.length === 0 && (
+        <p className="faint">Nothing has happened since this page was opened.</p>
+      )}
+      <ul className="events">
+        {events.slice(0, LATEST).map((event) => (
+          <li key={`${event.time_ms} ${event.kind} ${event.text}`}>
+            <time dateTime={new Date(event.time_ms).toISOString()}>{clock(event.time_ms)}</time>{" "}
+            {event.text}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}

@@ -1,0 +1,149 @@
+/** The registry: which modules are published, and what a publisher says of a version. */
+
+import { useState } from "react";
+import { useCall } from "../api/live";
+import type { ManifestInfo, ModuleInfo } from "../api/table";
+import { Answered, type Fact, Facts, Table } from "../parts/panel";
+import { brief, clock, count } from "../parts/words";
+import { to } from "../route";
+
+const LIMIT = 200;
+/** A version never changes; whether it is yanked may. */
+const LOOK_MS = 60_000;
+
+/** The modules with a text in name, summary or publisher. */
+export function ModulesPage() {
+  const [text, setText] = useState("");
+  const modules = useCall("module.list", { text, limit: LIMIT });
+  return (
+    <>
+      <h1>Modules</h1>
+      <label>
+        Search{" "}
+        <input
+          type="search"
+          maxLength={100}
+          value={text}
+          onChange={(event) => setText(event.target.value)}
+        />
+      </label>
+      <Answered of={modules}>
+        {(answer) => (
+          <section className="panel">
+            <p className="faint">
+              {count(answer.modules.length)} of {count(answer.total)}
+            </p>
+            <Table
+              caption="Modules"
+              columns={["module", "newest", "publisher", "summary"]}
+              rows={answer.modules}
+              none="None is published. `ambientctl module publish` publishes one."
+              keyOf={(module) => `${module.publisher}/${module.name}`}
+              cells={(module) => [
+                <a key="module" href={to("modules", module.publisher, module.name)}>
+                  {module.name}
+                </a>,
+                module.version || "–",
+                <a key="publisher" href={to("nodes", module.publisher)}>
+                  {module.publisher_name} <span className="mono">{brief(module.publisher)}</span>
+                </a>,
+                module.convicted ? (
+                  <span key="summary" className="bad">
+                    convicted publisher
+                  </span>
+                ) : (
+                  module.summary
+                ),
+              ]}
+            />
+          </section>
+        )}
+      </Answered>
+    </>
+  );
+}
+
+/** One module, at its newest version or the one that is chosen. */
+export function ModulePage({ publisher, name }: { publisher: string; name: string }) {
+  const [version, setVersion] = useState("");
+  const module = useCall("module.show", { publisher, name, version }, LOOK_MS);
+  return (
+    <>
+      <h1>{name}</h1>
+      <Answered of={module}>{(answer) => <Version of={answer} onChoose={setVersion} />}</Answered>
+    </>
+  );
+}
+
+function Version({ of, onChoose }: { of: ModuleInfo; onChoose: (version: string) => void }) {
+  const { shown } = of;
+  const exact = `${brief(of.publisher)}/${of.name}@${shown.version}`;
+  const kept = of.here ? "on this node" : "not on this node";
+  return (
+    <section className="panel">
+      <p>{of.summary}</p>
+      <label>
+        Version{" "}
+        <select value={shown.version} onChange={(event) => onChoose(event.target.value)}>
+          {of.versions.map((each) => (
+            <option key={each.version} value={each.version}>
+              {each.version}
+              {each.yanked && " (yanked)"}
+            </option>
+          ))}
+        </select>
+      </label>
+      {shown.yanked && (
+        <p className="bad" role="alert">
+          Its publisher advises against this version: {shown.yanked}
+        </p>
+      )}
+      {of.convicted && (
+        <p className="bad" role="alert">
+          Its publisher was convicted of a lie.
+        </p>
+      )}
+      <Facts
+        of={[
+          [
+            "publisher",
+            <a key="publisher" href={to("nodes", of.publisher)}>
+              {of.publisher_name} <span className="mono">{of.publisher}</span>
+            </a>,
+          ],
+          [
+            "SHA-256",
+            <span key="sha256" className="mono" data-testid="sha256">
+              {shown.module_sha256}
+            </span>,
+          ],
+          [
+            "size",
+            `${count(shown.module_size_bytes)} bytes, ${kept}${of.pinned ? ", pinned" : ""}`,
+          ],
+          ["published", clock(shown.published_ms)],
+          ...said(of.manifest, of.problem),
+        ]}
+      />
+      <p>
+        <code>ambientctl run {exact} --input FILE</code>
+      </p>
+    </section>
+  );
+}
+
+/** Give what its publisher says; nobody else vouches for it, so a source is shown, never linked. */
+function said(manifest: ManifestInfo | null, problem: string): Fact[] {
+  if (manifest === null) return [["manifest", `not known: ${problem}`]];
+  const price = manifest.price_msat_per_mgas;
+  return [
+    ["interface", manifest.interface],
+    ["gas", `at most ${count(manifest.gas_max)}`],
+    ["memory", `at most ${count(manifest.memory_bytes_max)} bytes`],
+    ["time", `at most ${count(manifest.wall_ms_max)} ms`],
+    ["output", `at most ${count(manifest.output_bytes_max)} bytes`],
+    ["price", price ? `${count(price)} msat for a million gas is advised` : "none is advised"],
+    ["licence", `${manifest.licence} (its publisher’s word)`],
+    ["source", manifest.source_url || "none named"],
+  ];
+}

@@ -1,0 +1,207 @@
+/** The mesh as a map: nodes coloured by their condition, drawn on a canvas so that thousands move. */
+
+import {
+  forceCollide,
+  forceLink,
+  forceManyBody,
+  forceSimulation,
+  forceX,
+  forceY,
+  type Simulation,
+  type SimulationLinkDatum,
+  type SimulationNodeDatum,
+} from "d3-force";
+import { type MouseEvent, useEffect, useRef } from "react";
+import type { NodeInfo } from "../api/table";
+import { to } from "../route";
+import { colourOf, useScheme } from "./colours";
+import { conditionOf } from "./condition";
+import { latency } from "./words";
+
+const HEIGHT_PX = 360;
+const RADIUS_PX = 7;
+const NAMED_MAX = 60;
+const NEAR_US = 20_000;
+const FAR_US = 100_000;
+const TONES = ["good", "wait", "bad", "faint"] as const;
+
+interface Dot extends SimulationNodeDatum {
+  readonly id: string;
+  info: NodeInfo;
+}
+
+interface Link extends SimulationLinkDatum<Dot> {
+  source: Dot | string;
+  target: Dot | string;
+  /** One way, as measured from here; null when nothing was. */
+  readonly us: number | null;
+}
+
+interface Scene {
+  readonly simulation: Simulation<Dot, Link>;
+  dots: Dot[];
+  links: readonly Link[];
+  colours: Readonly<Record<string, string>>;
+}
+
+/** Draws the nodes; the table below it says the same in words. */
+export function NodeMap({ nodes, selfId }: { nodes: readonly NodeInfo[]; selfId: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const scene = useRef<Scene | null>(null);
+  const scheme = useScheme();
+
+  useEffect(() => {
+    const simulation = forceSimulation<Dot, Link>([])
+      .force("charge", forceManyBody().strength(-120).distanceMax(240).theta(1.2))
+      .force("collide", forceCollide(RADIUS_PX + 2))
+      .force("x", forceX(0).strength(0.04))
+      .force("y", forceY(0).strength(0.07));
+    scene.current = { simulation, dots: [], links: [], colours: {} };
+    simulation.on("tick", () => {
+      if (canvas.current && scene.current) draw(canvas.current, scene.current);
+    });
+    return () => {
+      simulation.stop();
+    };
+  }, []);
+
+  useEffect(() => {
+    const { current } = scene;
+    if (current === null || canvas.current === null) return;
+    const { parentElement } = canvas.current;
+    current.colours = Object.fromEntries(
+      TONES.map((tone) => [tone, parentElement ? colourOf(parentElement, `--${tone}`) : ""]),
+    );
+    const before = new Map(current.dots.map((dot) => [dot.id, dot]));
+    const hasChanged = nodes.length !== before.size || nodes.some(({ id }) => !before.has(id));
+    current.dots = nodes.map((info) =>
+      Object.assign(before.get(info.id) ?? { id: info.id }, { info }),
+    );
+    const { simulation, dots } = current;
+    const isHere = nodes.some(({ id }) => id === selfId);
+    current.links = nodes
+      .filter(({ id, connected }) => isHere && connected && id !== selfId)
+      .map(({ id, link_us }) => ({ source: selfId, target: id, us: link_us }));
+    if (hasChanged) simulation.nodes(dots);
+    // It puts the dots in the place of their names.
+    simulation.force(
+      "link",
+      forceLink<Dot, Link>([...current.links])
+        .id((dot) => dot.id)
+        .distance(({ us }) => lengthOf(us))
+        .strength(0.05),
+    );
+    if (hasChanged) simulation.alpha(0.6).restart();
+    else draw(canvas.current, current);
+  }, [nodes, selfId, scheme]);
+
+  function open(event: MouseEvent<HTMLCanvasElement>) {
+    const box = event.currentTarget.getBoundingClientRect();
+    const [x, y] = [
+      event.clientX - box.left - box.width / 2,
+      event.clientY - box.top - box.height / 2,
+    ];
+    const dot = scene.current?.simulation.find(x, y, 2 * RADIUS_PX);
+    if (dot) location.hash = to("nodes", dot.id);
+  }
+
+  return (
+    <canvas
+      ref={canvas}
+      className="map"
+      style={{ height: HEIGHT_PX }}
+      onClick={open}
+      role="img"
+      aria-label={`A map of ${nodes.length} nodes; the table below says the same in words.`}
+    />
+  );
+}
+
+/** The farther a node is, the longer its link: twice the time, 15 pixels more. */
+function lengthOf(us: number | null): number {
+  return us === null ? 120 : Math.min(200, 60 + 15 * Math.log2(1 + us / 1000));
+}
+
+function toneOf(us: number): (typeof TONES)[number] {
+  if (us < NEAR_US) return "good";
+  return us < FAR_US ? "wait" : "bad";
+}
+
+function positionOf({ x = 0, y = 0 }: Dot): readonly [x: number, y: number] {
+  return [x, y];
+}
+
+function draw(canvas: HTMLCanvasElement, { dots, links, colours }: Scene): void {
+  const [width, height, scale] = [canvas.clientWidth, canvas.clientHeight, devicePixelRatio || 1];
+  if (canvas.width !== width * scale || canvas.height !== height * scale) {
+    canvas.width = width * scale;
+    canvas.height = height * scale;
+  }
+  const context = canvas.getContext("2d");
+  if (context === null) return;
+  const style = getComputedStyle(canvas);
+  context.setTransform(scale, 0, 0, scale, (width * scale) / 2, (height * scale) / 2);
+  context.clearRect(-width / 2, -height / 2, width, height);
+  context.font = "12px system-ui";
+  drawLinks(context, links, colours, dots.length <= NAMED_MAX);
+  drawDots(context, dots, colours, style.color);
+}
+
+/** Draw the links that were measured, all of one colour at once. */
+function drawLinks(
+  context: CanvasRenderingContext2D,
+  links: readonly Link[],
+  colours: Scene["colours"],
+  isNamed: boolean,
+): void {
+  context.lineWidth = 1;
+  for (const tone of TONES) {
+    context.beginPath();
+    for (const { source, target, us } of links) {
+      if (us === null || toneOf(us) !== tone) continue;
+      if (typeof source === "string" || typeof target === "string") continue;
+      const [[x, y], [u, v]] = [positionOf(source), positionOf(target)];
+      context.moveTo(x, y);
+      context.lineTo(u, v);
+      if (isNamed) {
+        context.fillStyle = colours.faint ?? "";
+        context.fillText(latency(us), (x + u) / 2 + 4, (y + v) / 2 - 4);
+      }
+    }
+    context.strokeStyle = colours[tone] ?? "";
+    context.stroke();
+  }
+}
+
+function drawDots(
+  context: CanvasRenderingContext2D,
+  dots: readonly Dot[],
+  colours: Scene["colours"],
+  text: string,
+): void {
+  const members = new Path2D();
+  for (const tone of TONES) {
+    context.beginPath();
+    for (const dot of dots) {
+      if (conditionOf(dot.info)[0] !== tone) continue;
+      const [x, y] = positionOf(dot);
+      const radius = dot.info.committee ? RADIUS_PX : RADIUS_PX - 2;
+      const path = dot.info.committee ? [context, members] : [context];
+      for (const each of path) {
+        each.moveTo(x + radius, y);
+        each.arc(x, y, radius, 0, 2 * Math.PI);
+      }
+    }
+    context.fillStyle = colours[tone] ?? "";
+    context.fill();
+  }
+  context.lineWidth = 2;
+  context.strokeStyle = text;
+  context.stroke(members);
+  context.fillStyle = text;
+  if (dots.length > NAMED_MAX) return;
+  for (const dot of dots) {
+    const [x, y] = positionOf(dot);
+    context.fillText(dot.info.name, x + RADIUS_PX + 3, y + 4);
+  }
+}
