@@ -15,13 +15,14 @@ from tests.ledger.games import Match, Word
 
 
 @dataclass
-class _Written(TestCluster):
+class Written(TestCluster):
     """A cluster whose blocks are written down as they are applied."""
 
     blocks: list[dict[str, Any]] = field(default_factory=list)
     genesis_root: str = ""
 
     def apply(self, signed: list[Record], *, after_ms: int = 100) -> list[LedgerEvent]:
+        """Apply one block, and write it down."""
         self.genesis_root = self.genesis_root or self.state.root.hex()
         events = super().apply(signed, after_ms=after_ms)
         self.blocks.append(
@@ -60,10 +61,10 @@ def disputes() -> dict[str, Any]:
 
 
 def _game(name: str, words: tuple[Word, ...]) -> dict[str, Any]:
-    match = Match(words, members=4, cluster_type=_Written)
+    match = Match(words, members=4, cluster_type=Written)
     match.play()
     cluster = match.cluster
-    assert isinstance(cluster, _Written)
+    assert isinstance(cluster, Written)
     return {
         "name": name,
         "genesis": encode(cluster.genesis).hex(),

@@ -17,10 +17,11 @@ from ambientd.codec.statements import (
     commitment,
     epoch_hash,
     epoch_leaf,
-    file_payload,
+    manifest_hash,
     receipt_hash,
     result_root,
     settlement_leaf,
+    sign_manifest,
     sign_record,
     spec_hash,
     verdict_hash,
@@ -29,7 +30,8 @@ from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.entries import encode_entry, encode_key
 from ambientd.ledger.events import RecordRejected
 from ambientd.model.genesis import Label, Rules
-from ambientd.model.receipt import ReceiptFile
+from ambientd.model.module import SignedManifest
+from ambientd.model.offer import Closed, SlotName
 from ambientd.model.record import (
     Anchor,
     Body,
@@ -37,6 +39,7 @@ from ambientd.model.record import (
     Cancel,
     Checkpoint,
     NodeReport,
+    Offer,
     Registry,
     SeatAsked,
     SeatVote,
@@ -46,15 +49,16 @@ from ambientd.model.record import (
 )
 from ambientd.model.task import Assurance, Constraint
 from ambientd.rules.auditing import is_audited, lone_permille, replicas_for
-from ambientd.rules.notes import note_text, signed_note
-from ambientd.rules.receipt_check import check_receipt_file
+from ambientd.rules.notes import note_text
 from scripts import audit_vectors
 from scripts.dispute_vectors import disputes
+from scripts.learning_vectors import learning
+from scripts.receipt_vectors import receipts
 from tests.ledger.bitcoin import anchor_proof
-from tests.ledger.cluster import OUTPUT, UNTIL_MS, TestCluster, profile, result, spec
+from tests.ledger.cluster import UNTIL_MS, TestCluster, profile, result, spec
 from tests.model.values import plain
 from tests.rules import blames
-from tests.rules.receipts import LIE, file_of
+from tests.rules.receipts import LIE
 
 FOLDER = Path(__file__).parents[1] / "protocols" / "vectors"
 CHOOSY: dict[str, Any] = {
@@ -455,77 +459,6 @@ def choices() -> dict[str, Any]:
     }
 
 
-def receipts() -> dict[str, Any]:
-    """Vectors of protocols/06-receipts.md: files, and what their check must say."""
-    from tests.rules import receipts as scenes
-
-    made = {
-        "agreed and anchored": scenes.agreed(),
-        "agreed, anchor pending": scenes.agreed(anchored=False),
-        "agreed, nothing cosigned yet": scenes.agreed(anchored=False, closed=False),
-        "divergent": scenes.divergent(),
-        "inconclusive": scenes.inconclusive(),
-        "one worker": scenes.single(),
-        "one worker, convicted since": scenes.suspect(),
-        "one worker, revoked": scenes.revoked(),
-        "a worker that did not open its answer": scenes.withheld(),
-        "signed in batches": scenes.batched(),
-    }
-    files = [_checked(name, file_of(each, b"n"), each.id) for name, each in made.items()]
-    cluster = made["agreed and anchored"]
-    good = file_of(cluster, b"n")
-    assert good.note is not None
-    lies: list[tuple[str, dict[str, Any]]] = [
-        ("another time", {"settlement": replace(good.settlement, settled_ms=1)}),
-        ("a receipt left out", {"receipts": good.receipts[:1]}),
-        ("another specification", {"spec": spec(gas_max=9_999_999)}),
-        ("too few cosignatures", {"note": replace(good.note, cosignatures=())}),
-        ("no headers after the anchor", {"anchor": anchor_proof(good.note.root, 1)}),
-        ("a stranger issued it", {"issuer": cluster.signer(70).public_key}),
-    ]
-    for name, changes in lies:
-        signer = cluster.signer(70 if "issuer" in changes else 0)
-        bent = replace(good, **changes)
-        bent = replace(bent, signature=signer.sign("receipt-file", file_payload(bent)))
-        files.append(_checked(name, bent, cluster.id))
-    batched = file_of(made["signed in batches"], b"n")
-    for name, changes in (
-        ("a batch signature under another specification", {"spec": spec(gas_max=9_999_999)}),
-        ("a batch signature of another place", {"admit_signature": _moved(batched)}),
-    ):
-        bent = replace(batched, **changes)
-        bent = replace(bent, signature=cluster.signer(0).sign("receipt-file", file_payload(bent)))
-        files.append(_checked(name, bent, cluster.id))
-    unsigned = replace(good, signature=bytes(64))
-    files.append(_checked("the issuer's signature missing", unsigned, cluster.id))
-    names = {cluster.node(number): f"node-{number}" for number in range(4)}
-    return {
-        "document": "protocols/06-receipts.md",
-        "output": OUTPUT.hex(),
-        "files": files,
-        "note": signed_note(cluster.id, good.note, names),
-    }
-
-
-def _moved(file: ReceiptFile) -> bytes:
-    """Give the submitter's batch signature as if it were of the neighbour in the batch."""
-    index = file.admit_signature[67] ^ 1
-    return file.admit_signature[:67] + bytes([index]) + file.admit_signature[68:]
-
-
-def _checked(name: str, file: ReceiptFile, cluster: bytes) -> dict[str, Any]:
-    report = check_receipt_file(encode(file), pinned=cluster)
-    failed = [check.name for check in report.checks if not check.ok]
-    return {
-        "name": name,
-        "cluster": cluster.hex(),
-        "file": encode(file).hex(),
-        "valid": report.valid,
-        "checks": [check.name for check in report.checks],
-        "failed": failed,
-    }
-
-
 def audits() -> dict[str, Any]:
     """Draws of audits, the shares that are audited, and how large a quorum is (03 §10)."""
     tasks = [sha256(b"task %d" % number) for number in range(8)]
@@ -543,7 +476,7 @@ def audits() -> dict[str, Any]:
         ],
         "lone_shares": [
             {"streak": streak, "permille": permille, "share": lone_permille(streak, permille)}
-            for streak in (0, 10, 11, 30, 1000, 100_000)
+            for streak in (0, 10, 19, 20, 30, 100_000)
             for permille in (0, 100, 300)
         ],
         "quorums": [
@@ -555,6 +488,92 @@ def audits() -> dict[str, Any]:
             for share in (0, 100, 200, 330, 500)
             for error in (1, 1_000, 10**9)
         ],
+    }
+
+
+def offers() -> dict[str, Any]:
+    """Vectors of protocols/03-records.md section 11: a node is paused, and hands a slot back."""
+    from ambientd.codec.statements import task_id
+    from ambientd.model.record import Admit
+
+    scene = _Scene()
+    cluster = scene.cluster
+    genesis_root = cluster.state.root
+    task = task_id(cluster.node(0), b"n", spec())
+    scene.block((0, Admit(nonce=b"n", spec=spec(), until_ms=UNTIL_MS)))
+    slot = cluster.task(task).slots[0]
+    worker = next(n for n in range(cluster.members) if cluster.node(n) == slot.worker)
+    name = SlotName(task=task, slot=0, attempt=0)
+    paused = Offer(closed=Closed.PAUSED, refuses=(), hands_back=(name,), said_ms=1)
+    scene.block((worker, paused))
+    scene.block((worker, paused))  # words that are brought again
+    scene.block((worker, Offer(closed=Closed.OPEN, refuses=(), hands_back=(), said_ms=2)))
+    picky = Offer(closed=Closed.OPEN, refuses=("media",), hands_back=(), said_ms=3)
+    scene.block((worker, picky), after_ms=1_000)
+    scene.block((0, Admit(nonce=b"m", spec=spec(task_class="media"), until_ms=UNTIL_MS)))
+    return {
+        "document": "protocols/03-records.md",
+        "genesis": encode(cluster.genesis).hex(),
+        "cluster": cluster.id.hex(),
+        "state_root_of_genesis": genesis_root.hex(),
+        "blocks": scene.blocks,
+    }
+
+
+def _refused_manifests(cluster: TestCluster, right: SignedManifest) -> list[dict[str, str]]:
+    """Manifests that no reader takes: signed by others, changed since, or out of bounds."""
+    said = right.manifest
+    bent: dict[str, dict[str, Any]] = {
+        "a path for a name": {"name": "../sums"},
+        "a word for a version": {"version": "latest"},
+        "build metadata": {"version": "1.0.0+1"},
+        "a control character": {"summary": "\x1b[2J"},
+        "no gas": {"gas_max": 0},
+        "an unknown interface": {"interface": "python"},
+        "no licence": {"licence": ""},
+        "a script for a source": {"source_url": "javascript:alert(1)"},
+        "a hash of no source": {"source_url": ""},
+        "a summary that is too long": {"summary": "a" * 101},
+    }
+    found = {why: sign_manifest(cluster.signer(1), replace(said, **bent[why])) for why in bent}
+    found["signed by another"] = sign_manifest(cluster.signer(2), said)
+    found["changed since"] = replace(right, manifest=replace(said, version="1.0.1"))
+    found["not signed"] = replace(right, signature=bytes(64))
+    return [{"name": why, "signed": encode(each).hex()} for why, each in found.items()]
+
+
+def modules_published() -> dict[str, Any]:
+    """Vectors of protocols/15-modules.md: signed manifests, and a name's versions."""
+    from ambientd.model.record import Yank
+    from tests.ledger.publishing import manifest, publish
+
+    scene = _Scene()
+    cluster = scene.cluster
+    genesis_root = cluster.state.root
+    publisher = cluster.node(1)
+    silent = {"summary": "", "source_url": "", "source_sha256": b"", "price_msat_per_mgas": 0}
+    said = [manifest(publisher), manifest(publisher, version="1.1.0-rc.1", **silent)]
+    signed = [sign_manifest(cluster.signer(1), each) for each in said]
+    first, second = (
+        publish(version=each.version, summary=each.summary, manifest=manifest_hash(by))
+        for each, by in zip(said, signed, strict=True)
+    )
+    scene.block((1, first))
+    scene.block((1, first), (1, second))  # the first is there already
+    scene.block((1, publish(manifest=bytes(32))))  # what a version names never changes
+    scene.block((1, publish(version="1.1.0-alpha")))  # below another of its line
+    scene.block((1, Yank(name="sums", version="1.0.0", reason="adds wrongly")))
+    scene.block((2, Yank(name="sums", version="1.1.0-rc.1", reason="not mine")))
+    return {
+        "document": "protocols/15-modules.md",
+        "genesis": encode(cluster.genesis).hex(),
+        "cluster": cluster.id.hex(),
+        "state_root_of_genesis": genesis_root.hex(),
+        "manifests": [
+            {"signed": encode(each).hex(), "sha256": manifest_hash(each).hex()} for each in signed
+        ],
+        "refused": _refused_manifests(cluster, signed[0]),
+        "blocks": scene.blocks,
     }
 
 
@@ -573,12 +592,15 @@ DOCUMENTS = {
     "records": records,
     "accounts": accounts,
     "choices": choices,
+    "offers": offers,
     "receipts": receipts,
     "audits": audits,
     "lone-answers": audit_vectors.vectors,
     "blame": blames.vectors,
     "peg": peg,
+    "modules-published": modules_published,
     "disputes": disputes,
+    "learning": learning,
 }
 
 

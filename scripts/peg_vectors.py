@@ -4,23 +4,26 @@ from collections.abc import Callable
 from typing import Any
 
 from ambientd.codec.canonical import encode
-from ambientd.model.record import PegAddress, PegFee
+from ambientd.model.genesis import Rules
+from ambientd.model.record import PegAddress, PegFee, PegMoved
 from ambientd.rules.peg_payments import base_transaction, digests, signed_transaction, size_of, txid
 from ambientd.rules.peg_script import address, descriptor, locking_script, witness_script
 from tests.ledger.cluster import TestCluster
 from tests.ledger.peg import PegCluster
 from tests.rules.peg import signed_by
 
+NAMES = ("regtest", "testnet4", "main")
+
 
 def cluster() -> TestCluster:
-    """Give a cluster that has a peg."""
-    return PegCluster()
+    """Give a cluster whose peg is bounded."""
+    return PegCluster(rules=Rules(peg_sat_max=250_000))
 
 
 def document(
     scene: TestCluster, block: Callable[..., None], blocks: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Live through a peg-in and a peg-out, and write them down."""
+    """Live through a peg-in, peg-outs, and a peg-in that waits, and write them down."""
     assert isinstance(scene, PegCluster)
     genesis_root = scene.state.root.hex()
     block(*(scene.key(number) for number in range(4)))
@@ -34,6 +37,24 @@ def document(
     payment = scene.payment(1)
     seen = scene.seen(1, 1)
     block(*((member, seen) for member in range(3)))
+    block((1, scene.out(20_000)))
+    block(*(scene.signed(member, 2) for member in range(3)))
+    second = scene.seen(2)
+    block(*((member, second) for member in range(3)))
+    block((1, scene.out(10_000)))
+    first = scene.seen(1, 0)
+    moved = PegMoved(payment=1, version=0, turn=0, proof=first.proof)
+    block(*((member, moved) for member in range(3)))
+    block(*(scene.signed(member, 2) for member in range(3)), (0, moved))
+    again = scene.seen(2)
+    block(*((member, again) for member in range(3)))
+    waits = scene.peg_in(2, 230_000)
+    block(*((member, waits) for member in range(3)))
+    block(*(scene.signed(member, 3) for member in range(3)), (3, waits))
+    third = scene.seen(3)
+    block(*((member, third) for member in range(3)))
+    block((3, waits))
+    assert scene.state.peg.in_sat == 430_000
     wallets = scene.state.peg_index.wallets
     signed = signed_transaction(payment, 1, wallets, signed_by([0, 1, 2], payment, 1, wallets))
     assert signed is not None
@@ -46,9 +67,7 @@ def document(
                 "index": index,
                 "witness_script": witness_script(wallets[1], index).hex(),
                 "script": locking_script(wallets[1], index).hex(),
-                "address": {
-                    name: address(wallets[1], index, name) for name in ("regtest", "testnet4")
-                },
+                "address": {name: address(wallets[1], index, name) for name in NAMES},
             }
             for index in (0, 1, 2, 1_000)
         ],

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Founds the mesh of compose.yml once: four nodes, HTTP on each, one token for Prometheus.
+set -eu
+mesh=${MESH:-/var/lib/ambient}
+shown=${SHOWN:-/run/ambient}
+if [ ! -e "$mesh/node1/config.toml" ]; then
+  ambientctl cluster create "$mesh" --members 4
+  for number in 1 2 3 4; do
+    # The first is published to this machine alone; what scrapes the others is beside them.
+    host=127.0.0.1
+    [ "$number" -ne 1 ] || host=0.0.0.0
+    options="enabled = true\nlisten = \"$host:448$((number - 1))\""
+    options="$options\nbehind_proxy = true\ntokens = \"../http.tokens\""
+    sed -i "s|^\[http\]\$|[http]\n$options|" "$mesh/node$number/config.toml"
+  done
+fi
+if [ ! -e "$shown/prometheus.token" ]; then
+  ambientctl --data-dir "$mesh/node1" token create prometheus --scope read \
+    --expires-in 31536000 --quiet > "$shown/prometheus.token"
+  chmod 0444 "$shown/prometheus.token"
+fi

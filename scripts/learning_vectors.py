@@ -1,0 +1,56 @@
+"""The test vectors of protocols/16-learning.md: studies by blocks, and how groups are drawn."""
+
+from typing import Any
+
+from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256
+from ambientd.model.base import NodeId
+from ambientd.model.learning import Plan
+from ambientd.rules.studies import drawn, groups_of, threshold_of
+from scripts.dispute_vectors import Written
+from tests.ledger.studies import GUESTS, OPEN, PRIVATE, Studied
+
+SILENT: dict[str, tuple[Plan, tuple[tuple[int, ...], ...]]] = {
+    "open": (OPEN, (tuple(GUESTS), tuple(GUESTS)[:4])),
+    "private": (PRIVATE, (tuple(GUESTS), tuple(GUESTS))),
+    "rounds that fail": (OPEN, ((), (), ())),
+}
+
+
+def learning() -> dict[str, Any]:
+    """Vectors of protocols/16-learning.md."""
+    return {
+        "document": "protocols/16-learning.md",
+        "draws": [_draw(count, size) for count, size in ((1, 2), (5, 2), (7, 3), (20, 8))],
+        "studies": [_study(name, *what) for name, what in SILENT.items()],
+    }
+
+
+def _draw(count: int, size: int) -> dict[str, Any]:
+    nodes = [NodeId(sha256(b"participant %d" % number)) for number in range(count)]
+    seed = sha256(b"round")
+    groups = groups_of(nodes, seed, size)
+    return {
+        "roster": [node.hex() for node in nodes],
+        "seed": seed.hex(),
+        "order": [node.hex() for node in drawn(nodes, seed)],
+        "group_size": size,
+        "groups": [[node.hex() for node in group] for group in groups],
+        "thresholds": [threshold_of(PRIVATE, len(group)) for group in groups],
+    }
+
+
+def _study(name: str, plan: Plan, rounds: tuple[tuple[int, ...], ...]) -> dict[str, Any]:
+    study = Studied(plan=plan, cluster_type=Written)
+    for number, guests in enumerate(rounds):
+        study.play(guests, b"model %d" % number)
+    cluster = study.cluster
+    assert isinstance(cluster, Written)
+    return {
+        "name": name,
+        "genesis": encode(cluster.genesis).hex(),
+        "cluster": cluster.id.hex(),
+        "study": study.study.hex(),
+        "state_root_of_genesis": cluster.genesis_root,
+        "blocks": cluster.blocks,
+    }

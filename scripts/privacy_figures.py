@@ -1,0 +1,86 @@
+"""Write protocols/vectors/privacy.json: what dp-accounting says of the terms in it.
+
+dp-accounting pins old versions of what we use, so this runs in a virtual environment of its own:
+
+    python3 -m venv v && v/bin/pip install dp-accounting==0.6.0
+    PYTHONPATH=src v/bin/python scripts/privacy_figures.py
+
+For each clip, noise and number of releases: the epsilon that dp-accounting converts our Renyi curve
+to, the one of its Gaussian mechanism by its RDP accountant, and the one of the exact Skellam
+distribution in one dimension by privacy loss distributions, which lies below any true bound.
+"""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dp_accounting import GaussianDpEvent, SelfComposedDpEvent
+from dp_accounting.pld import privacy_loss_distribution
+from dp_accounting.rdp import RdpAccountant, compute_epsilon
+from scipy.special import ive
+
+from ambientd.rules.learning.privacy import ORDERS, Terms, divergence, spent
+
+OUT = Path(__file__).parent.parent / "protocols" / "vectors" / "privacy.json"
+DELTA = 1e-5
+CASES = [
+    (500_000, 4_000, 11, 60),
+    (500_000, 8_000, 11, 60),
+    (500_000, 16_000, 6, 60),
+    (1_000_000, 1_000, 6, 1),
+    (250_000, 2_000, 8, 10),
+    (5_000_000, 30_000, 11, 300),
+]
+
+
+def one_dimension(terms: Terms, releases: int) -> float:
+    """Give epsilon of the exact distribution, moved by the whole clip along one axis."""
+    variance = terms.variance * terms.survivors_min
+    reach = 14 * int(variance**0.5) + 50
+    numbers = np.arange(-reach, reach + 1)
+    probabilities = ive(np.abs(numbers), variance)
+    lower = {int(k): float(np.log(p)) for k, p in zip(numbers, probabilities, strict=True) if p}
+    upper = {k + terms.clip_units: p for k, p in lower.items()}
+    loss = privacy_loss_distribution.from_two_probability_mass_functions(
+        lower, upper, value_discretization_interval=1e-3
+    )
+    return float(loss.self_compose(releases).get_epsilon_for_delta(DELTA))
+
+
+def figures(clip: int, noise: int, survivors: int, releases: int) -> dict[str, Any]:
+    """Give one case with what dp-accounting says of it."""
+    terms = Terms(clip, noise, survivors)
+    curve = [releases * float(divergence(terms, order)) for order in ORDERS]
+    gaussian = RdpAccountant()
+    gaussian.compose(SelfComposedDpEvent(GaussianDpEvent(noise / 1000), releases))
+    return {
+        "clip_micro": clip,
+        "noise_milli": noise,
+        "survivors_min": survivors,
+        "releases": releases,
+        "bits": terms.bits,
+        "clip_units": terms.clip_units,
+        "variance": terms.variance,
+        "epsilon_micro": spent(terms, releases).epsilon_micro,
+        "dp_accounting": {
+            "of_our_curve": float(compute_epsilon(ORDERS, curve, DELTA)[0]),
+            "gaussian": float(gaussian.get_epsilon(DELTA)),
+            "one_dimension": one_dimension(terms, releases),
+        },
+    }
+
+
+def main() -> None:
+    """Write the file."""
+    content = {
+        "source": f"dp-accounting {version('dp-accounting')}",
+        "delta": DELTA,
+        "cases": [figures(*case) for case in CASES],
+    }
+    OUT.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
+
+
+if __name__ == "__main__":
+    main()

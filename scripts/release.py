@@ -1,0 +1,102 @@
+"""Writes what a release changes in the tree: python -m scripts.release VERSION.
+
+The version goes where it is kept, the fragments of changelog.d become a chapter of CHANGELOG.md
+and are deleted. It commits nothing; it says what to do next.
+"""
+
+import datetime
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+KINDS = ("security", "removed", "changed", "added", "fixed")
+KEPT_IN = (
+    ("pyproject.toml", re.compile(r'^version = "(.+)"$', re.MULTILINE)),
+    ("src/ambientd/__init__.py", re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)),
+)
+HEAD = "# Changelog\n"
+NEXT = """\
+written: {version}. Next:
+  make packages check-wheel native-wheels
+  git add -A && git commit -m "Release {version}" && git tag v{version}
+"""
+
+
+class ReleaseError(Exception):
+    """What keeps a release from being made."""
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Give a version's numbers; raise ReleaseError if it has another form than 1.2.3."""
+    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+        msg = f"{version!r}: a version is three numbers, such as 0.2.0"
+        raise ReleaseError(msg)
+    return tuple(map(int, version.split(".")))
+
+
+def version_of(root: Path) -> str:
+    """Give the version of a tree; raise ReleaseError if its files tell several."""
+    found = {name: form.search((root / name).read_text("utf-8")) for name, form in KEPT_IN}
+    versions = {name: match[1] if match else "none" for name, match in found.items()}
+    if len(set(versions.values())) != 1:
+        msg = f"the files disagree about the version: {versions}"
+        raise ReleaseError(msg)
+    return versions["pyproject.toml"]
+
+
+def fragments(root: Path) -> dict[str, list[Path]]:
+    """Give the fragments by kind; raise ReleaseError for one whose name says none."""
+    found: dict[str, list[Path]] = {kind: [] for kind in KINDS}
+    for path in sorted((root / "changelog.d").glob("*.md")):
+        if path.name == "README.md":
+            continue
+        parts = path.name.split(".")
+        if len(parts) != 3 or parts[1] not in KINDS:
+            msg = f"{path}: call it TOPIC.KIND.md, KIND one of {', '.join(KINDS)}"
+            raise ReleaseError(msg)
+        found[parts[1]].append(path)
+    return found
+
+
+def chapter(version: str, date: str, by_kind: dict[str, list[Path]]) -> str:
+    """Give what a release adds to the changelog."""
+    lines = [f"## {version} ({date})", ""]
+    for kind, paths in by_kind.items():
+        if paths:
+            lines += [f"### {kind.capitalize()}", ""]
+            lines += [f"- {' '.join(path.read_text('utf-8').split())}" for path in paths]
+            lines += [""]
+    return "\n".join(lines)
+
+
+def release(root: Path, version: str, date: str) -> None:
+    """Write version and changelog of a release into a tree."""
+    present = version_of(root)
+    if numbers(version) <= numbers(present):
+        msg = f"{version} does not come after {present}"
+        raise ReleaseError(msg)
+    by_kind = fragments(root)
+    if not any(by_kind.values()):
+        msg = "changelog.d has nothing to tell; a release changes something"
+        raise ReleaseError(msg)
+    changelog = root / "CHANGELOG.md"
+    before = changelog.read_text("utf-8").removeprefix(HEAD) if changelog.exists() else ""
+    changelog.write_text(f"{HEAD}\n{chapter(version, date, by_kind)}{before}", "utf-8")
+    for name, form in KEPT_IN:
+        text = (root / name).read_text("utf-8")
+        start, end = form.search(text).span(1)  # type: ignore[union-attr]  # version_of found it
+        (root / name).write_text(text[:start] + version + text[end:], "utf-8")
+    for paths in by_kind.values():
+        for path in paths:
+            path.unlink()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("say which: make release VERSION=0.2.0")
+    try:
+        release(ROOT, sys.argv[1], datetime.datetime.now(datetime.UTC).date().isoformat())
+    except ReleaseError as error:
+        sys.exit(f"no release: {error}")
+    print(NEXT.format(version=sys.argv[1]), end="")
