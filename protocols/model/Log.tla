@@ -16,7 +16,8 @@ EXTENDS Integers, Sequences, FiniteSets, TLC
 CONSTANTS
   Honest,        \* Honest[e]: the honest members of epoch e, for e in 1..Len(Honest)
   HonestQuorum,  \* HonestQuorum[e]: honest signatures that complete a certificate
-  TermMax, LengthMax, Values, Mutant
+  TermMax, LengthMax, Values, Mutant,
+  StepsMax       \* how many steps a run takes from the beginning; 0 for as many as there are
 
 Epochs == 1..Len(Honest)
 Members == UNION {Honest[e] : e \in Epochs}
@@ -131,6 +132,9 @@ Next ==
   \/ \E m \in Members : Crash(m)
 
 Spec == Init /\ [][Next]_vars
+
+\* Lets a run end that would take days.  TLC checks what one more step leads to as well.
+WithinSteps == StepsMax = 0 \/ TLCGet("level") <= StepsMax
 
 ---------------------------------------------------------------------------
 \* What must hold.
