@@ -32,6 +32,7 @@ WIDE_INTEGERS = ("-Xclang", "-fexperimental-max-bitint-width=256")
 MODULES = {
     "csv-stats/stats": (*WASI, *WIDE_INTEGERS),
     "file-hash/hash": FREESTANDING,
+    "fixed-cnn/train": FREESTANDING,
     "fixed-train/train": FREESTANDING,
     "hello-compute/hello": FREESTANDING,
     "image-classify/classify": FREESTANDING,

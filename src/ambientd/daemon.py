@@ -6,52 +6,57 @@ import functools
 import logging
 import os
 import random
-import signal
+import resource
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import structlog
 import trio
 
 from ambientd import __version__
 from ambientd.adapters.anchor_file import AnchorFile
 from ambientd.adapters.anchor_service import ChainAnchors
-from ambientd.adapters.anchor_wallet import AnchorWallet
+from ambientd.adapters.anchor_wallet import anchor_wallet
 from ambientd.adapters.blob_files import BlobFiles
 from ambientd.adapters.chains import OpenChain, anchorer_options, open_chain
 from ambientd.adapters.compiled_files import CompiledFiles, compiled_key
+from ambientd.adapters.consent_file import ConsentFile
 from ambientd.adapters.data_dir import DataDir
 from ambientd.adapters.durable_files import sync_directory, write_synced
 from ambientd.adapters.engines import engine_for, installed, require
 from ambientd.adapters.host_memory import available_bytes
 from ambientd.adapters.keys import draw_secret
+from ambientd.adapters.learner_opening import open_learner
 from ambientd.adapters.libp2p import open_transport
-from ambientd.adapters.peg_file import PegFile
-from ambientd.adapters.peg_keys import SeedSigner, create_peg_key, load_peg_key
+from ambientd.adapters.owner_file import OwnerFile
+from ambientd.adapters.passphrases import find_passphrase
+from ambientd.adapters.peg_keys import open_signing, replaced_signing
 from ambientd.adapters.peg_service import PegService
-from ambientd.adapters.probes.carbon import CarbonProbe
-from ambientd.adapters.probes.combined import device_probe
-from ambientd.adapters.probes.rapl import RaplMeter
+from ambientd.adapters.pin_file import PinFile
+from ambientd.adapters.probes.combined import device_sensors
+from ambientd.adapters.service_manager import ServiceManager
+from ambientd.adapters.slim_structlog import structlog
 from ambientd.adapters.stores import STORE_NAMES, open_store
+from ambientd.adapters.surroundings import DeviceSurroundings
 from ambientd.adapters.system_clock import SystemClock
+from ambientd.adapters.trail_files import TrailFiles
 from ambientd.api.desk import Desk, Owner
 from ambientd.api.handlers import build_handlers
-from ambientd.api.identity import Identity, check_key, check_store, read_identity
+from ambientd.api.identity import Identity, check_key, check_store, read_identity, sealed_keys
 from ambientd.api.invitation import make_join
 from ambientd.api.local_socket import SocketLimits, serve_local_socket
-from ambientd.codec.digest import tagged
+from ambientd.api.outlets import run_outlets
+from ambientd.api.trail_keeping import TrailKeeper, trailed
 from ambientd.codec.statements import sign_record
 from ambientd.config.options import (
     ChainKind,
-    Config,
     EngineChoice,
     Lie,
     parse_bootstrap,
 )
-from ambientd.config.places import default_data_dir, socket_path_for
+from ambientd.config.places import Places, default_data_dir, socket_path_for
 from ambientd.consensus.options import TrustedEpoch
 from ambientd.errors import AmbientError, ConfigError, UsageError
 from ambientd.ledger.state import LedgerState
@@ -69,15 +74,19 @@ from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS, Protection
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.rules.peg_networks import peg_fault
 from ambientd.runtime.blobs import Blobs, SealedBlobs
-from ambientd.runtime.execution import Executor, ExecutorOptions
+from ambientd.runtime.execution import Executor, executor_options
 from ambientd.runtime.joining import Joining, ask_to_join
-from ambientd.runtime.lies import ExecutorLies
+from ambientd.runtime.learning import LearningHost
 from ambientd.runtime.news import AnchorTold, News
+from ambientd.runtime.ownership import Ownership
 from ambientd.runtime.performer import TELEMETRY_TOPIC, Performer
 from ambientd.runtime.persistence import Recovered, StoredBlocks, first_safety, recover
+from ambientd.runtime.pins import Pins
 from ambientd.runtime.pump import Pump
+from ambientd.runtime.retention import Sweeper
 from ambientd.runtime.service import Parts, run_node
 from ambientd.runtime.store_writer import StoreWriter
+from ambientd.runtime.uploads import Uploads
 from ambientd.runtime.worker_options import WorkerPoolOptions, memory_need_bytes
 from ambientd.runtime.workers import WorkerPool, open_worker_pool
 from ambientd.telemetry.core import TelemetryOptions
@@ -89,8 +98,6 @@ COMPILED_FOLDER = "compiled"
 _LEAST_BUDGET_BYTES = memory_need_bytes(
     ExecutionLimits(memory_bytes_max=PAGE_BYTES, output_bytes_max=0), 0
 )
-
-PEG_PASSPHRASE = "AMBIENT_PEG_PASSPHRASE"  # noqa: S105 - the name of a variable
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -113,6 +120,7 @@ def _transport_options(identity: Identity) -> TransportOptions:
         bootstrap=bootstrap if identity.invitation is None else (),
         topics=frozenset({TELEMETRY_TOPIC}),
         connections_max=max(2, identity.config.limits.peers_max * 2),
+        bandwidth_bytes_per_day=identity.config.telemetry.bandwidth_bytes_per_day,
     )
 
 
@@ -134,8 +142,7 @@ def _anchors(
     """Give the way into Bitcoin."""
     if opened is None:
         return None
-    wallet_seed = tagged("ambient/anchor-wallet/1", identity.seed)
-    wallet = AnchorWallet(wallet_seed, identity.genesis.bitcoin_network)
+    wallet = anchor_wallet(identity.seed, identity.genesis.bitcoin_network)
     bitcoin = identity.config.bitcoin
     caps = AnchoringOptions(
         fee_sat_max=bitcoin.fee_sat_max, fee_sat_a_day_max=bitcoin.fee_sat_a_day_max
@@ -148,6 +155,7 @@ def _anchors(
 
 def _peg(
     identity: Identity,
+    passphrase: str,
     opened: OpenChain | None,
     ledger: LedgerState,
     pump: Pump,
@@ -156,19 +164,17 @@ def _peg(
     """Give this node's part in the peg, in a cluster that has one."""
     if opened is None or peg_fault(identity.genesis) is not None:
         return None
-    path, passphrase = identity.places.peg_key, os.environ.get(PEG_PASSPHRASE, "")
-    if path.exists() or ledger.peg_node(identity.node).key:
-        seed = load_peg_key(path, passphrase)
-    else:
-        seed = create_peg_key(path, passphrase)
-        log.warning("keep a copy of the peg's key: coins depend on it", path=str(path))
-    file = PegFile(identity.places.peg_book)
-    signer = SeedSigner(seed)
+    places = identity.places
+    if not places.peg_key.exists():
+        log.warning("KEEP A COPY OF THE PEG'S KEY: coins depend on it", path=str(places.peg_key))
+    is_said = bool(ledger.peg_node(identity.node).key)
+    signer, file = open_signing(places.peg_key, places.peg_book, passphrase, is_said=is_said)
+    replaced = replaced_signing(places.peg_key, places.peg_book, passphrase)
 
     async def propose(body: PegBody) -> None:
         await pump.post(BodiesProposed((body,)))
 
-    return PegService(identity.node, ledger, opened.chain, signer, file, now, propose)
+    return PegService(identity.node, ledger, opened.chain, signer, file, now, propose, replaced)
 
 
 def _addresses(identity: Identity, listen: HostPort) -> tuple[str, ...]:
@@ -233,6 +239,8 @@ def _build_node(
     now_ms: int,
 ) -> Node:
     config = identity.config
+    if config.faults.lie is not Lie.NONE:
+        log.warning("THIS NODE LIES ON PURPOSE", lie=config.faults.lie.value)
     options = NodeOptions(
         genesis=identity.genesis,
         seed=identity.seed,
@@ -310,21 +318,14 @@ async def _open_pool(identity: Identity, stack: AsyncExitStack) -> WorkerPool:
     return pool
 
 
-def _executor_options(config: Config) -> ExecutorOptions:
-    chosen, faults = config.execution, config.faults
-    return ExecutorOptions(
-        memory_bytes_max=chosen.memory_bytes_max,
-        wall_ms_max=chosen.wall_ms_max,
-        gas_max=chosen.gas_max,
-        at_once_max=chosen.workers + 1,
-        lies=ExecutorLies(
-            corrupt_output=faults.lie is Lie.CORRUPT_OUTPUT,
-            wrong_step_gas=faults.wrong_step_gas if faults.lie is Lie.WRONG_STEP else None,
-        ),
-    )
+def _learning(identity: Identity, blobs: Blobs, files: BlobFiles) -> LearningHost:
+    learner = functools.partial(open_learner, identity.places.data_dir)
+    return LearningHost(learner, ConsentFile(identity.places.consents), blobs, files)
 
 
-async def _serve(identity: Identity, parts: Parts, pool: WorkerPool, performer: Performer) -> None:
+async def _serve(
+    identity: Identity, parts: Parts, pool: WorkerPool, uploads: Uploads, performer: Performer
+) -> None:
     """Answer the owner until told to stop."""
     config, transport = identity.config, parts.transport
     owner = Owner(
@@ -339,34 +340,37 @@ async def _serve(identity: Identity, parts: Parts, pool: WorkerPool, performer: 
         draw_secret=draw_secret,
         beacon_tip=functools.partial(beacon_tip, identity.seed),
         started_ms=parts.now(),
+        data_dir=identity.places.data_dir,
         certificates=identity.places.certificates,
     )
     desk = Desk(owner, parts)
     async with trio.open_nursery() as nursery:
         path = socket_path_for(identity.places.data_dir, config.api.socket)
-        nursery.start_soon(desk.keep_chronicle)
-        nursery.start_soon(desk.blaming.keep_certificates)
+        nursery.start_soon(run_outlets, desk, owner, parts)
         nursery.start_soon(_come_in, identity, parts.node, transport, performer)
         limits = SocketLimits(connections_max=config.api.connections_max)
-        handlers = build_handlers(desk)
+        keeper = TrailKeeper(TrailFiles(identity.places.trail), parts.now)
+        nursery.start_soon(keeper.run)
+        handlers = trailed(build_handlers(desk), keeper)
         await nursery.start(functools.partial(serve_local_socket, path, handlers, limits=limits))
+        if config.http.enabled:
+            from ambientd.api.rest.serving import serve_rest  # its price is for those who use it
+
+            serve = functools.partial(serve_rest, config.http, identity.places)
+            await nursery.start(serve, handlers, uploads, keeper, parts.now)
         listen = str(transport.address)
         log.info("ready", node=identity.node.hex()[:12], listen=listen, socket=str(path))
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for number in signals:
-                log.info("stopping", signal=signal.Signals(number).name)
-                break
+        told = await ServiceManager.of(os.environ).stand_by()
+        log.info("stopping", signal=told.name)
         nursery.cancel_scope.cancel()
 
 
-async def run_daemon(data_dir: Path) -> None:
+async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
     """Run the node of a data directory until SIGTERM or SIGINT, then stop cleanly."""
-    identity = read_identity(data_dir)
+    identity = read_identity(data_dir, passphrase)
     config, genesis = identity.config, identity.genesis
     is_newcomer = identity.invitation is not None
     now = _steady_now()
-    if config.faults.lie is not Lie.NONE:
-        log.warning("THIS NODE LIES ON PURPOSE", lie=config.faults.lie.value)
     async with AsyncExitStack() as stack:
         stack.enter_context(DataDir(data_dir))
         check_store(identity)
@@ -394,8 +398,9 @@ async def run_daemon(data_dir: Path) -> None:
         news = News()
         opened = await _chain(identity)
         anchors = _anchors(identity, opened, now, lambda sent: news.tell(AnchorTold(sent, now())))
-        peg = _peg(identity, opened, recovered.ledger, pump, now)
-        meter = RaplMeter()
+        peg = _peg(identity, passphrase, opened, recovered.ledger, pump, now)
+        sensors = device_sensors(data_dir, config, SystemClock())
+        device = DeviceSurroundings(SystemClock())
         blobs = Blobs(
             files,
             transport.request_blob,
@@ -406,19 +411,24 @@ async def run_daemon(data_dir: Path) -> None:
             node=node,
             pump=pump,
             transport=transport,
-            executor=Executor(pool, blobs, meter, _executor_options(config), pool.pausing),
+            executor=Executor(pool, blobs, sensors.meter, executor_options(config), pool.pausing),
             blobs=blobs,
             news=news,
-            probe=device_probe(data_dir, SystemClock(), meter, CarbonProbe(None)),
+            probe=sensors.probe,
             anchors=anchors,
             headers=None if opened is None else opened.headers,
             peg=peg,
             now=now,
             sample_s=config.telemetry.interval_ms / 1000,
+            owner=Ownership(OwnerFile(identity.places.owner), device, pool, now),
+            learning=_learning(identity, blobs, files),
             is_newcomer=is_newcomer,
+            pins=Pins(PinFile(identity.places.module_pins)),
         )
-        serve = functools.partial(_serve, identity, parts, pool)
+        kept = functools.partial(parts.pins.kept, recovered.ledger, identity.node)
+        serve = functools.partial(_serve, identity, parts, pool, Uploads(files, sealed))
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(Sweeper(files, recovered.ledger, config.retention, now, kept).run)
             if opened is not None and opened.poll_s is not None:
                 nursery.start_soon(opened.headers.keep, opened.poll_s)
             if peg is not None:
@@ -442,13 +452,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one node until it is told to stop."""
     parser = argparse.ArgumentParser("ambientd", description="Run one node of an Ambient mesh.")
     parser.add_argument("--data-dir", type=Path, help="the node's folder (key, config, genesis)")
+    parser.add_argument(
+        "--passphrase-file", type=Path, metavar="FILE", help="what opens sealed key files"
+    )
     parser.add_argument("--verbose", action="store_true", help="log what only developers want")
     parser.add_argument("--version", action="version", version=f"ambientd {__version__}")
     chosen = parser.parse_args(arguments)
     faulthandler.enable()  # a crash in foreign code leaves its place in the log
     _configure_logging(verbose=chosen.verbose)
+    # Its memory holds keys that may lie sealed on disk: no crash writes them there.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
-        trio.run(run_daemon, chosen.data_dir or default_data_dir())
+        data_dir = chosen.data_dir or default_data_dir()
+        passphrase = find_passphrase(chosen.passphrase_file, sealed_keys(Places(data_dir)))
+        trio.run(run_daemon, data_dir, passphrase)
     except AmbientError as error:
         return _complain(error)
     except BaseExceptionGroup as group:

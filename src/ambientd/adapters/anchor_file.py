@@ -1,58 +1,25 @@
-"""The anchor book on disk: what was signed is here before anybody else sees it."""
+"""The anchor book on disk."""
 
 from pathlib import Path
 from typing import Final
 
-from ambientd.adapters.durable_files import sync_directory, write_synced
-from ambientd.errors import ConfigError, RemoteProtocolError, StoreError
+from ambientd.adapters.book_file import BookFile, BookKind
 from ambientd.roles.anchoring.book import AnchorBook, decode_book, encode_book
 
-MAGIC: Final = b"AMBANC\x00\x01"
+_KIND: Final = BookKind(
+    magic=b"AMBANC\x00\x01",
+    empty=AnchorBook,
+    encode=encode_book,
+    decode=decode_book,
+    name="anchor book",
+    contents="the anchors",
+    contents_in="the anchors in",
+    danger="pay twice for an anchor that is under way",
+)
 
 
-class AnchorFile:
-    """One file, replaced as a whole."""
+class AnchorFile(BookFile[AnchorBook]):
+    """The anchors that a node has signed, and how far each is."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def load(self) -> AnchorBook:
-        """Read the book; an empty one when there is no file.
-
-        Raises:
-            ConfigError: when the file is no anchor book.
-            StoreError: when it cannot be read.
-        """
-        try:
-            data = self._path.read_bytes()
-        except FileNotFoundError:
-            return AnchorBook()
-        except OSError as error:
-            msg = f"the anchors in {self._path} cannot be read: {error.strerror}"
-            raise StoreError(msg) from error
-        try:
-            if not data.startswith(MAGIC):
-                raise RemoteProtocolError("it does not begin as one")
-            return decode_book(data[len(MAGIC) :])
-        except RemoteProtocolError as error:
-            msg = (
-                f"{self._path} is no anchor book: {error}. Put back the one that was there; "
-                "without it the node may pay twice for an anchor that is under way"
-            )
-            raise ConfigError(msg) from error
-
-    def save(self, book: AnchorBook) -> None:
-        """Put the book in the place of the one before it, and force it to disk.
-
-        Raises:
-            StoreError: when the disk refuses; the book before is still there.
-        """
-        fresh = self._path.with_name(self._path.name + ".new")
-        try:
-            fresh.unlink(missing_ok=True)
-            write_synced(fresh, MAGIC + encode_book(book))
-            fresh.replace(self._path)
-            sync_directory(self._path.parent)
-        except OSError as error:
-            msg = f"the anchors cannot be written to {self._path}: {error.strerror}"
-            raise StoreError(msg) from error
+        super().__init__(path, _KIND)

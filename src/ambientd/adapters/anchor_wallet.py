@@ -14,11 +14,13 @@ from embit.networks import NETWORKS as EMBIT_NETWORKS
 from embit.psbt import PSBT
 from embit.transaction import Transaction, TransactionInput, TransactionOutput
 
+from ambientd.codec.digest import tagged
 from ambientd.errors import ConfigError, LocalProtocolError, UsageError
 from ambientd.model.base import Digest
 from ambientd.roles.anchoring.book import Coin
 from ambientd.rules.anchor_costs import DUST_SAT
 from ambientd.rules.bitcoin import NETWORKS, ROOT_SIZE, commitment_script
+from ambientd.rules.peg_script import descriptor_checksum
 
 SEED_SIZE: Final = 32
 _REPLACEABLE: Final = 0xFFFFFFFD  # BIP 125
@@ -59,7 +61,10 @@ def _embit_network(name: str) -> dict[str, Any]:
 
 
 class AnchorWallet:
-    """One key; signs the anchors that were decided on, and keeps no state."""
+    """One key; signs the anchors that were decided on, and keeps no state.
+
+    Any watch-only wallet follows it by its descriptor, of whose addresses it uses the first.
+    """
 
     def __init__(self, seed: bytes, network: str) -> None:
         """Derive the key from 32 secret bytes.
@@ -74,9 +79,14 @@ class AnchorWallet:
             msg = f"unknown Bitcoin network {network!r}: choose one of {', '.join(NETWORKS)}"
             raise ConfigError(msg)
         embit_network = _embit_network(network)
-        path = f"m/84h/{embit_network['bip32']}h/0h/0/0"
-        self._key = bip32.HDKey.from_seed(seed).derive(path).key
+        root = bip32.HDKey.from_seed(seed)
+        path = f"84h/{embit_network['bip32']}h/0h"
+        account = root.derive(f"m/{path}")
+        self._key = account.derive("m/0/0").key
         locking = script.p2wpkh(self._key)
+        public = account.to_public().to_base58(version=embit_network["xpub"])
+        text = f"wpkh([{root.my_fingerprint.hex()}/{path}]{public}/0/*)"
+        self.descriptor = f"{text}#{descriptor_checksum(text)}"
         self.script = bytes(locking.data)
         self.address = str(locking.address(embit_network))
 
@@ -104,3 +114,8 @@ class AnchorWallet:
         signatures = psbt.sign_with(self._key)
         assert signatures == len(coins), "every coin pays our own key"
         return bytes(finalize_psbt(psbt).serialize())
+
+
+def anchor_wallet(node_seed: bytes, network: str) -> AnchorWallet:
+    """Give the wallet that a node's identity key leads to: what keeps one keeps the other."""
+    return AnchorWallet(tagged("ambient/anchor-wallet/1", node_seed), network)

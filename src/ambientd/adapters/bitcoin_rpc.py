@@ -3,6 +3,8 @@
 The client is blocking and runs in one trio thread at a time; a daemon asks little.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -16,6 +18,7 @@ from ambientd.rules.bitcoin import (
     COINBASE_MATURITY,
     HEADER_SIZE,
     NETWORKS,
+    Outpoint,
     Transaction,
     decode_header,
     decode_transaction,
@@ -40,6 +43,9 @@ _ALREADY_WAITS = "already have transaction"  # btcd refuses what waits with it a
 _ABANDON: dict[str, Any] = {"abandon_on_cancel": True}
 _REJECTIONS = frozenset({-22, -25, -26})
 _NAMES: Final = {"mainnet": "main"}  # btcd's name of the main network
+UTXOS_MAX: Final = 1_000
+"""Outputs of one script that are looked at, the largest ones."""
+_SCRIPTS_A_SCAN: Final = 64
 _SEARCH_PAGE: Final = 100
 _SEARCH_PAGES_MAX: Final = 50
 
@@ -206,12 +212,23 @@ class BitcoinRpcChain:
 
     async def utxos(self, script_pubkey: bytes) -> list[Utxo]:
         """List what can be spent from a script now; a scan takes minutes on the main network."""
+        return await self.utxos_of([script_pubkey])
+
+    async def utxos_of(self, scripts: Sequence[bytes]) -> list[Utxo]:
+        """List the same of several scripts by one scan; btcd searches for one after the other."""
+        wanted = list(dict.fromkeys(scripts))
+        found: list[Utxo] = []
+        for first in range(0, len(wanted), _SCRIPTS_A_SCAN):
+            found += await self._scanned(wanted[first : first + _SCRIPTS_A_SCAN])
+        return sorted(found, key=lambda utxo: (-utxo.value_sat, utxo.txid, utxo.index))
+
+    async def _scanned(self, scripts: list[bytes]) -> list[Utxo]:
         try:
-            descriptor = {"desc": f"raw({script_pubkey.hex()})"}
-            scan = await self._call("scantxoutset", "start", [descriptor])
+            descriptors = [{"desc": f"raw({script.hex()})"} for script in scripts]
+            scan = await self._call("scantxoutset", "start", descriptors)
         except RpcError as error:
             if error.code == METHOD_NOT_FOUND:
-                return await self._searched_utxos(script_pubkey)
+                return [utxo for one in scripts for utxo in await self._searched_utxos(one)]
             raise self._refused("scantxoutset", error) from None
         try:
             height = int(scan["height"])
@@ -220,7 +237,7 @@ class BitcoinRpcChain:
                     txid=from_display(one["txid"]),
                     index=int(one["vout"]),
                     value_sat=int(Decimal(one["amount"]) * _SAT),
-                    script=script_pubkey,
+                    script=bytes.fromhex(one["scriptPubKey"]),
                     height=int(one["height"]),
                 )
                 for one in scan["unspents"]
@@ -228,12 +245,16 @@ class BitcoinRpcChain:
             ]
         except (TypeError, KeyError, ValueError) as error:
             raise self._senseless("scantxoutset", error) from None
-        found.sort(key=lambda utxo: (-utxo.value_sat, utxo.txid, utxo.index))
-        return [utxo for utxo in found if await self._is_unspent(utxo)]
+        if not {utxo.script for utxo in found} <= set(scripts):
+            fault = ValueError("an output pays none of the scripts that were asked for")
+            raise self._senseless("scantxoutset", fault)
+        # A scan sees only what is mined; strangers who pay much dust cost no question each.
+        found = _largest(found, UTXOS_MAX)
+        return [each for each in found if await self.is_unspent(Outpoint(each.txid, each.index))]
 
-    async def _is_unspent(self, utxo: Utxo) -> bool:
-        """Whether nothing that waits spends it; a scan sees only what is mined."""
-        return await self._asked("gettxout", display(utxo.txid), utxo.index, True) is not None
+    async def is_unspent(self, coin: Outpoint) -> bool:
+        """Tell whether nothing has spent an output; btcd does not look at what waits."""
+        return await self._asked("gettxout", display(coin.txid), coin.index, True) is not None
 
     async def _searched_utxos(self, script_pubkey: bytes) -> list[Utxo]:
         """List the same from btcd's index of addresses, which gives whole transactions."""
@@ -303,6 +324,17 @@ class BitcoinRpcChain:
     async def aclose(self) -> None:
         """Close the connection."""
         await trio.to_thread.run_sync(self._client.close, limiter=self._limiter)
+
+
+def _largest(found: list[Utxo], most: int) -> list[Utxo]:
+    """Give the largest outputs of each script, as many as are looked at."""
+    seen: Counter[bytes] = Counter()
+    kept = []
+    for utxo in sorted(found, key=lambda each: (-each.value_sat, each.txid, each.index)):
+        seen[utxo.script] += 1
+        if seen[utxo.script] <= most:
+            kept.append(utxo)
+    return kept
 
 
 def _bytes(value: object) -> bytes:

@@ -11,11 +11,14 @@ import logging
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+from ambientd.adapters.blob_drafts import BlobDraft
 from ambientd.adapters.durable_files import sync_directory, write_synced
 from ambientd.codec.digest import sha256
 from ambientd.errors import StoreError, UsageError
+from ambientd.ports.retention import SweepPlan
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +28,8 @@ QUOTA_BYTES = 10 * 1024 * 1024 * 1024
 MEMORY_BYTES = 4 * 1024 * 1024
 MEMORY_BLOB_BYTES_MAX = 64 * 1024
 DAMAGED_FILES_MAX = 32
+NOTED_EVERY_MS = 3_600_000
+"""How exact a file's time is while its blob is needed: it is not written at every sweep."""
 
 
 class BlobFiles:
@@ -47,6 +52,8 @@ class BlobFiles:
         self._memory_bytes = 0
         self._lock = threading.Lock()
         self._drafts = itertools.count()
+        self._held: AbstractSet[bytes] = frozenset()
+        self._used_since: set[bytes] = set()  # the last sweep began
         try:
             for folder in (root, root / "draft", root / "damaged"):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -87,6 +94,8 @@ class BlobFiles:
         name = sha256(data)
         path = self._path(name)
         if self.get(name) is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(path)  # it is needed as if it were new
             return name
         self._reserve(len(data))
         try:
@@ -110,8 +119,11 @@ class BlobFiles:
     def _reserve(self, size_bytes: int) -> None:
         """Take room for a blob; the ones that nobody used for the longest time make way."""
         with self._lock:
-            while self._sizes and self._used_bytes + size_bytes > self._quota_bytes:
-                self._forget(next(iter(self._sizes)))
+            while self._used_bytes + size_bytes > self._quota_bytes:
+                oldest = next((each for each in self._sizes if each not in self._held), None)
+                if oldest is None:
+                    break
+                self._forget(oldest)
             if self._used_bytes + size_bytes > self._quota_bytes:
                 msg = (
                     f"the blob folder {self.root} holds {self._used_bytes} of "
@@ -130,9 +142,50 @@ class BlobFiles:
         with contextlib.suppress(FileNotFoundError):
             self._path(name).unlink()
 
+    def begin_sweep(self) -> None:
+        """Note from now on what is used: it is not removed until the next sweep begins."""
+        with self._lock:
+            self._used_since = set()
+
+    def sweep(self, plan: SweepPlan) -> int:
+        """Remove the blobs of one part whose time is over; give how many went.
+
+        A file's time says when its blob was needed last, put back by what its kind is kept less
+        than the longest: after the ledger has forgotten the task, it alone tells.
+        """
+        with self._lock:
+            self._held = plan.held
+            names = [name for name in self._sizes if name[0] % plan.parts == plan.part]
+        return sum(self._sweep_one(name, plan) for name in names)
+
+    def _sweep_one(self, name: bytes, plan: SweepPlan) -> bool:
+        path = self._path(name)
+        try:
+            noted_ms = path.stat().st_mtime_ns // 1_000_000
+            needed_ms = noted_ms
+            if name in plan.held:
+                needed_ms = max(noted_ms, plan.now_ms - plan.now_ms % NOTED_EVERY_MS)
+            elif noted_ms <= plan.due_ms.get(name, 0):  # else it was put again after that time
+                needed_ms = plan.due_ms[name] - plan.longest_ms
+            if needed_ms != noted_ms:
+                os.utime(path, ns=(needed_ms * 1_000_000, needed_ms * 1_000_000))
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            msg = f"cannot sweep blob {name.hex()} in {self.root}: {error.strerror}"
+            raise StoreError(msg) from error
+        if name in plan.held or needed_ms + plan.longest_ms > plan.now_ms:
+            return False
+        with self._lock:
+            if name in self._used_since:
+                return False
+            self._forget(name)
+        return True
+
     def _use(self, name: bytes, size_bytes: int) -> None:
         """Note that a blob is here and wanted now."""
         with self._lock:
+            self._used_since.add(name)
             self._sizes.pop(name, None)
             self._sizes[name] = size_bytes
 
@@ -140,9 +193,45 @@ class BlobFiles:
         with self._lock:
             self._used_bytes -= size_bytes
 
+    def begin(self) -> BlobDraft:
+        """Begin a blob whose bytes come one piece after the other."""
+        path = self.root / "draft" / f"{os.getpid()}.{next(self._drafts)}"
+        try:
+            return BlobDraft(self, path, self._blob_bytes_max)
+        except OSError as error:
+            msg = f"cannot write into {self.root}: {error.strerror}; check the folder and its disk"
+            raise StoreError(msg) from error
+
+    def reserve(self, size_bytes: int) -> None:
+        """Take room for a piece of a draft; raise StoreError when there is none."""
+        self._reserve(size_bytes)
+
+    def release(self, size_bytes: int) -> None:
+        """Give room back that a draft took."""
+        self._release(size_bytes)
+
+    def adopt(self, name: bytes, draft: Path, size_bytes: int) -> None:
+        """Make a whole draft, whose hash is `name` and whose room is taken, a blob."""
+        if self.get(name) is not None:
+            draft.unlink()
+            self._release(size_bytes)
+            return
+        try:
+            self._link(draft, self._path(name))
+        except FileExistsError:
+            self._release(size_bytes)
+        except BaseException:
+            self._release(size_bytes)
+            raise
+        self._use(name, size_bytes)
+
     def _write(self, path: Path, data: bytes) -> None:
         draft = self.root / "draft" / f"{os.getpid()}.{next(self._drafts)}"
         write_synced(draft, data)
+        self._link(draft, path)
+
+    def _link(self, draft: Path, path: Path) -> None:
+        """Put a draft under its name, durably; the draft goes."""
         try:
             try:
                 path.parent.mkdir(mode=0o700)
@@ -166,6 +255,7 @@ class BlobFiles:
             kept = self._memory.get(name)
             if kept is not None:
                 self._memory.move_to_end(name)
+                self._used_since.add(name)
                 if name in self._sizes:
                     self._sizes[name] = self._sizes.pop(name)
                 return kept

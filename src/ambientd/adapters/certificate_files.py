@@ -1,9 +1,8 @@
 """Blame certificates as files, one for each convicted node: the ledger forgets their tasks."""
 
-import os
 from pathlib import Path
 
-from ambientd.adapters.durable_files import sync_directory, write_synced
+from ambientd.adapters.durable_files import replace_synced
 from ambientd.errors import StoreError
 
 FOLDER_BYTES_MAX = 1 << 30
@@ -38,10 +37,7 @@ class CertificateFiles:
         draft = path.with_suffix(".draft")
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft.unlink(missing_ok=True)
-            write_synced(draft, data)
-            os.replace(draft, path)
-            sync_directory(self._root)
+            replace_synced(path, draft, data)
         except OSError as error:
             msg = f"cannot keep {path}: {error.strerror}; make room or check the folder"
             raise StoreError(msg) from error

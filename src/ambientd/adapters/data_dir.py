@@ -9,6 +9,26 @@ from types import TracebackType
 from ambientd.errors import ConfigError, StoreError
 
 
+def holder_of(path: Path) -> str | None:
+    """Name the process that holds a folder; None when nobody does. Nothing is taken or changed."""
+    try:
+        lock = os.open(path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _holder(lock)
+    finally:
+        os.close(lock)
+    return None
+
+
+def _holder(lock: int) -> str:
+    number = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+    return f"process {number}" if number.isdigit() else "another process"
+
+
 class DataDir:
     """The folder of one daemon, locked for as long as this object is open."""
 
@@ -37,10 +57,8 @@ class DataDir:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip()
             msg = (
-                f"the data directory {self.path} is in use by "
-                f"{f'process {holder}' if holder.isdigit() else 'another process'}: "
+                f"the data directory {self.path} is in use by {_holder(self._lock)}: "
                 "stop it, or give this node a data directory of its own"
             )
             raise ConfigError(msg) from error

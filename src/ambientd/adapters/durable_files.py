@@ -24,3 +24,11 @@ def write_synced(path: Path, data: bytes) -> None:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def replace_synced(path: Path, draft: Path, data: bytes) -> None:
+    """Put a file in the place of an earlier one, durably; a draft that a crash left goes."""
+    draft.unlink(missing_ok=True)
+    write_synced(draft, data)
+    draft.replace(path)
+    sync_directory(path.parent)

@@ -4,8 +4,7 @@ wasmtime comes with the package. The others are compiled from `native/engines` w
 (`make engines`) and found by their import name; nothing of an engine is loaded before it is opened.
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
+from ambientd.adapters.packages import installed_version
 from ambientd.errors import ConfigError
 from ambientd.ports.engine import Engine
 
@@ -17,14 +16,8 @@ NATIVE_VERSION = "0.2.0"  # of native/engines; a build of another one is as good
 
 def installed() -> tuple[str, ...]:
     """Name the engines that can be opened here, in a fixed order; wasmtime always can."""
-    return ENGINE_NAMES if _native_version() == NATIVE_VERSION else ENGINE_NAMES[:1]
-
-
-def _native_version() -> str | None:
-    try:
-        return version(_NATIVE_PACKAGE)
-    except PackageNotFoundError:
-        return None
+    is_native = installed_version(_NATIVE_PACKAGE) == NATIVE_VERSION
+    return ENGINE_NAMES if is_native else ENGINE_NAMES[:1]
 
 
 def engine_for(node: bytes) -> str:
@@ -42,7 +35,7 @@ def require(name: str) -> str:
         msg = f"there is no engine called {name!r}. Choose one of {', '.join(ENGINE_NAMES)}"
         raise ConfigError(msg)
     if name not in installed():
-        found = _native_version()
+        found = installed_version(_NATIVE_PACKAGE)
         state = (
             "not installed" if found is None else f"installed in version {found}, too old or new"
         )

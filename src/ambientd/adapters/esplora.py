@@ -8,9 +8,11 @@ a server cannot show; `adapters.header_keeper` checks it against headers of our 
 import hashlib
 import math
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
+import structlog
 import trio
 from msgspec import Meta
 
@@ -26,6 +28,7 @@ from ambientd.rules.bitcoin import (
     NETWORKS,
     TRANSACTION_SIZE_MAX,
     Branch,
+    Outpoint,
     decode_header,
     decode_transaction,
     display,
@@ -36,8 +39,13 @@ from ambientd.rules.bitcoin import (
     root_from_branch,
 )
 
+log = structlog.get_logger("ambientd.esplora")
+
 TIMEOUT_S: Final = 20.0
-UTXOS_MAX: Final = 100
+UTXOS_MAX: Final = 1_000
+"""Outputs of one script that are looked at, the largest ones."""
+CHECKED_MAX: Final = 16_384
+"""Outputs whose transactions are not asked for again; so a long list costs little but once."""
 FEE_TARGET_BLOCKS: Final = "6"
 _SMALL_BYTES: Final = 4_096
 _LIST_BYTES: Final = 2_000_000  # the ids of a Bitcoin block of the smallest transactions
@@ -77,6 +85,10 @@ class _Unspent(msgspec.Struct):
     status: _TxStatus
 
 
+class _Outspend(msgspec.Struct):
+    spent: bool
+
+
 class _Block(msgspec.Struct):
     id: str
     version: Annotated[int, Meta(ge=-(1 << 31), le=0xFFFFFFFF)]
@@ -100,6 +112,8 @@ class EsploraChain:
         self._timeout_s = timeout_s
         self._client = HttpClient(self._url, timeout_s)
         self._limiter = trio.CapacityLimiter(1)
+        self._checked: dict[Outpoint, tuple[int, bytes, bool]] = {}
+        self._told: set[bytes] = set()
 
     @property
     def network(self) -> str:
@@ -273,7 +287,12 @@ class EsploraChain:
     async def utxos(self, script_pubkey: bytes) -> list[Utxo]:
         """List the largest outputs that can be spent from a script now, each seen in its bytes."""
         path = f"/scripthash/{hashlib.sha256(script_pubkey).hexdigest()}/utxo"
-        listed = self._decoded(path, await self._required(path, _LIST_BYTES), list[_Unspent])
+        status, answer = await self._request("GET", path, _LIST_BYTES)
+        if status == 400:  # so servers answer when a script has more outputs than they list
+            raise self._crowded(script_pubkey)
+        if status != 200:
+            raise self._refused(path, status)
+        listed = self._decoded(path, answer, list[_Unspent])
         mined = [
             Utxo(
                 self._hash(path, one.txid.encode()),
@@ -286,22 +305,50 @@ class EsploraChain:
             if one.status.confirmed and one.status.block_height is not None
         ]
         mined.sort(key=lambda utxo: (-utxo.value_sat, utxo.txid, utxo.index))
+        if len(mined) > UTXOS_MAX and script_pubkey not in self._told:
+            self._told.add(script_pubkey)
+            log.warning(
+                "only the most valuable outputs of a script are looked at: spend some of them, and "
+                "the others are seen",
+                most=UTXOS_MAX,
+                script=script_pubkey.hex(),
+                outputs=len(mined),
+            )
         height = (await self.tip()).height
         return [utxo for utxo in mined[:UTXOS_MAX] if await self._is_mature(path, utxo, height)]
 
+    async def utxos_of(self, scripts: Sequence[bytes]) -> list[Utxo]:
+        """List the same of several scripts, one after the other."""
+        found = [utxo for script in dict.fromkeys(scripts) for utxo in await self.utxos(script)]
+        return sorted(found, key=lambda utxo: (-utxo.value_sat, utxo.txid, utxo.index))
+
+    async def is_unspent(self, coin: Outpoint) -> bool:
+        """Tell whether an output is there and nothing spends it; of what is unknown, nothing is."""
+        path = f"/tx/{display(coin.txid)}/outspend/{coin.index}"
+        raw = await self.raw_tx(coin.txid)
+        if raw is None or coin.index >= len(decode_transaction(raw).outputs):
+            return False
+        return not self._decoded(path, await self._required(path), _Outspend).spent
+
     async def _is_mature(self, path: str, utxo: Utxo, height: int) -> bool:
         """Whether an output can be spent in the next Bitcoin block; it must be what was said."""
-        raw = await self.raw_tx(utxo.txid)
-        if raw is None:
-            return False  # it was replaced, or reorganised away
-        transaction = decode_transaction(raw)
-        outputs = transaction.outputs
-        if utxo.index >= len(outputs) or (
-            (outputs[utxo.index].value_sat, outputs[utxo.index].script)
-            != (utxo.value_sat, utxo.script)
-        ):
+        coin = Outpoint(utxo.txid, utxo.index)
+        if coin not in self._checked:
+            raw = await self.raw_tx(utxo.txid)
+            if raw is None:
+                return False  # it was replaced, or reorganised away
+            transaction = decode_transaction(raw)
+            outputs = transaction.outputs
+            if utxo.index >= len(outputs):
+                raise self._senseless(path, "an output is not what its transaction says")
+            if len(self._checked) == CHECKED_MAX:
+                del self._checked[next(iter(self._checked))]
+            output = outputs[utxo.index]
+            self._checked[coin] = (output.value_sat, output.script, transaction.is_coinbase)
+        value_sat, script, is_coinbase = self._checked[coin]
+        if (value_sat, script) != (utxo.value_sat, utxo.script):
             raise self._senseless(path, "an output is not what its transaction says")
-        return not transaction.is_coinbase or height + 1 - utxo.height >= COINBASE_MATURITY
+        return not is_coinbase or height + 1 - utxo.height >= COINBASE_MATURITY
 
     async def _required(self, path: str, size_max: int = _SMALL_BYTES) -> bytes:
         """Ask for what every chain has."""
@@ -360,6 +407,14 @@ class EsploraChain:
             advice = "it moved: put the address that a browser ends at into the configuration"
         msg = f"the Esplora server at {self._url} answers {path} with HTTP {status}: {advice}"
         return UnreachableError(msg)
+
+    def _crowded(self, script: bytes) -> RemoteProtocolError:
+        msg = (
+            f"the Esplora server at {self._url} does not list what script {script.hex()} was paid, "
+            "often because it is too much: name a server that lists more (electrs: "
+            "--utxos-limit), or a Bitcoin Core node, in the configuration"
+        )
+        return RemoteProtocolError(msg)
 
     def _senseless(self, path: str, why: object) -> RemoteProtocolError:
         msg = f"the answer of {self._url} to {path} makes no sense: {str(why)[:200]}"

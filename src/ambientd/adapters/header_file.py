@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from ambientd.adapters.durable_files import sync_directory, write_synced
+from ambientd.adapters.durable_files import replace_synced
 from ambientd.errors import ConfigError, RemoteProtocolError, StoreError
 from ambientd.rules.bitcoin import HEADER_SIZE, NETWORKS, Network, double_sha256
 from ambientd.rules.bitcoin_networks import RETARGET_BLOCKS
@@ -143,11 +143,7 @@ class HeaderFile:
     def _read(self, network: Network, base_height: int) -> HeaderChain:
         if not self._path.exists():
             chain = HeaderChain(network, base_height, checkpoints(network))
-            fresh = self._path.with_suffix(".new")
-            fresh.unlink(missing_ok=True)
-            write_synced(fresh, encode_headers(chain))
-            fresh.replace(self._path)
-            sync_directory(self._path.parent)
+            replace_synced(self._path, self._path.with_suffix(".new"), encode_headers(chain))
             return chain
         try:
             chain = salvage_headers(self._path.read_bytes())

@@ -7,6 +7,7 @@ import http.client
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from ambientd.config.urls import Url
@@ -26,7 +27,12 @@ class HttpClient:
         self._connection: http.client.HTTPConnection | None = None
 
     def request(
-        self, method: str, path: str, size_max: int, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        size_max: int,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
         """Give status and body of an answer.
 
@@ -36,24 +42,31 @@ class HttpClient:
         """
         with self._lock:
             deadline_s = time.monotonic() + self._timeout_s
+            told = {"User-Agent": "ambient", **(headers or {})}
             was_kept = self._connection is not None
             try:
-                return self._send(method, path, size_max, body, deadline_s)
+                return self._send(method, path, size_max, body, told, deadline_s)
             except (http.client.HTTPException, OSError) as error:
                 self._disconnect()
                 if not was_kept or time.monotonic() >= deadline_s:
                     raise self._unreachable(error) from None
             try:  # the server has closed a connection that was kept
-                return self._send(method, path, size_max, body, deadline_s)
+                return self._send(method, path, size_max, body, told, deadline_s)
             except (http.client.HTTPException, OSError) as error:
                 self._disconnect()
                 raise self._unreachable(error) from None
 
     def _send(
-        self, method: str, path: str, size_max: int, body: bytes | None, deadline_s: float
+        self,
+        method: str,
+        path: str,
+        size_max: int,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        deadline_s: float,
     ) -> tuple[int, bytes]:
         connection = self._connect()
-        connection.request(method, self._url.path + path, body, {"User-Agent": "ambient"})
+        connection.request(method, self._url.path + path, body, dict(headers))
         with connection.getresponse() as reply:
             chunks: list[bytes] = []
             room = size_max + 1

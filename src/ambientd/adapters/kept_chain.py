@@ -4,13 +4,14 @@ Tip, heights and confirmations come from headers that were checked; where a tran
 server says, and the header it names must be ours. The rest is passed on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ambientd.adapters.header_keeper import HeaderKeeper
 from ambientd.errors import RemoteProtocolError, UsageError
 from ambientd.ports.chain import Chain, Inclusion, MerkleBranch, Rejected, Tip, Utxo
-from ambientd.rules.bitcoin import display, double_sha256
+from ambientd.rules.bitcoin import Outpoint, display, double_sha256
 
 PLACES_MAX: Final = 64
 
@@ -136,3 +137,11 @@ class KeptChain:
     async def utxos(self, script_pubkey: bytes) -> list[Utxo]:
         """List what can be spent from a script now."""
         return await self._chain.utxos(script_pubkey)
+
+    async def is_unspent(self, coin: Outpoint) -> bool:
+        """Tell whether nothing has spent an output."""
+        return await self._chain.is_unspent(coin)
+
+    async def utxos_of(self, scripts: Sequence[bytes]) -> list[Utxo]:
+        """List the same of several scripts."""
+        return await self._chain.utxos_of(scripts)

@@ -28,6 +28,11 @@ class NativeInstance:
         self.global_value = instance.global_value
         self.close = instance.close
 
+    def leave_out(self, page: int) -> None:
+        """Refuse: where the memory lies, this binding does not say."""
+        msg = f"this engine cannot leave page {page} out; say `--engine wasmtime`"
+        raise EngineFailureError(msg)
+
     def set_global(self, name: str, value: int) -> None:
         """Write an exported i64 global."""
         try:

@@ -1,99 +1,150 @@
-"""A member's key of the peg in a file, mode 0600, with a passphrase or without.
+"""A member's key of the peg, and the book of what it has signed: neither is used alone.
 
-The file is a seed (BIP 32). With a passphrase it is sealed: scrypt, then ChaCha20-Poly1305.
+The key file is a seed (BIP 32), sealed or not. A key that lost its book may have signed a coin away
+that it no longer knows of, so it signs nothing more: another key takes its place, with a book of
+its own (protocols/14-peg.md section 5).
 """
 
 import hmac
-import os
-import stat
 from collections.abc import Mapping
 from hashlib import sha512
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
-from ambientd.adapters.durable_files import sync_directory, write_synced
-from ambientd.adapters.keys import draw_secret
+from ambientd.adapters.durable_files import replace_synced, sync_directory
+from ambientd.adapters.keys import KeyKind, create_key, load_key
+from ambientd.adapters.peg_file import PegFile
 from ambientd.codec import secp256k1
-from ambientd.errors import ConfigError
+from ambientd.errors import ConfigError, StoreError
 from ambientd.model.peg import PegPayment, PegWallet
+from ambientd.roles.pegging.book import PegBook
 from ambientd.rules.peg_payments import digests
 from ambientd.rules.peg_script import child_tweak
 
-SEED_SIZE: Final = 32
-_OPEN: Final = b"AMBPEG\x00\x01"
-_SEALED: Final = b"AMBPEG\x00\x02"
-_SALT_SIZE: Final = 16
-_NONCE_SIZE: Final = 12
-_TAG_SIZE: Final = 16
-_SCRYPT_N: Final = 2**15  # 32 MiB, a tenth of a second
-_FILE_SIZE_MAX: Final = len(_SEALED) + _SALT_SIZE + _NONCE_SIZE + SEED_SIZE + _TAG_SIZE
+_REPLACE: Final = "`ambientctl key replace-peg`, with the daemon stopped"
+PEG_KEY: Final = KeyKind(
+    name="peg's key file",
+    mark=b"AMBPEG\x00\x01",
+    sealed_mark=b"AMBPEG\x00\x03",
+    when_there=f"coins may depend on it; another one takes its place with {_REPLACE}",
+    when_missing=f"put back the copy that you kept, or let another key take its place: {_REPLACE}",
+    when_broken=f"put back the copy that you kept, or let another key take its place: {_REPLACE}",
+)
 
 
-def create_peg_key(path: Path, passphrase: str = "") -> bytes:
-    """Draw a seed and keep it in a new file; an existing one is never touched.
+def open_signing(
+    key: Path, book: Path, passphrase: str = "", *, is_said: bool
+) -> tuple["SeedSigner", PegFile]:
+    """Give the signer and its book; make both for a node that never had them.
 
-    Raises:
-        ConfigError: when there is a file already, or the folder cannot be written.
-    """
-    seed = draw_secret(SEED_SIZE)
-    data = _OPEN + seed
-    if passphrase:
-        salt, nonce = draw_secret(_SALT_SIZE), draw_secret(_NONCE_SIZE)
-        sealed = ChaCha20Poly1305(_stretched(passphrase, salt)).encrypt(nonce, seed, _SEALED)
-        data = _SEALED + salt + nonce + sealed
-    try:
-        write_synced(path, data)
-        sync_directory(path.parent)
-    except FileExistsError as error:
-        msg = f"the peg's key file {path} exists already: coins may depend on it"
-        raise ConfigError(msg) from error
-    except OSError as error:
-        msg = f"cannot write the peg's key file {path}: {error.strerror}; check folder and disk"
-        raise ConfigError(msg) from error
-    return seed
-
-
-def load_peg_key(path: Path, passphrase: str = "") -> bytes:
-    """Read the seed.
+    `is_said` tells whether the ledger has a key of this node.
 
     Raises:
-        ConfigError: when the file is missing, open to others, malformed, or sealed otherwise.
+        ConfigError: when one of them is lost, or does not open.
+        StoreError: when the disk refuses.
     """
+    file = PegFile(book)
+    if _plan_of(key).exists():
+        msg = f"the change of the key in {key} was interrupted: finish it with {_REPLACE}"
+        raise ConfigError(msg)
+    if not is_said and not key.exists():
+        return create_signing(key, book, passphrase)
+    seed = load_key(key, passphrase, PEG_KEY)
+    if not book.exists():
+        msg = (
+            f"{book} is missing: without it the key in {key} may sign a coin away twice, so it "
+            "signs nothing more. Put the book back if it was moved, never an older copy of it; "
+            f"else let another key take its place: {_REPLACE}"
+        )
+        raise ConfigError(msg)
+    return SeedSigner(seed), file
+
+
+def replaced_signing(
+    key: Path, book: Path, passphrase: str = ""
+) -> list[tuple["SeedSigner", PegFile]]:
+    """Give the keys that others took the place of, and that still have their books.
+
+    Raises:
+        ConfigError: when one does not open.
+    """
+    found, number = [], 1
+    while _aside(key, number).exists() or _aside(book, number).exists():
+        if _aside(key, number).exists() and _aside(book, number).exists():
+            seed = load_key(_aside(key, number), passphrase, PEG_KEY)
+            found.append((SeedSigner(seed), PegFile(_aside(book, number))))
+        number += 1
+    return found
+
+
+def create_signing(key: Path, book: Path, passphrase: str = "") -> tuple["SeedSigner", PegFile]:
+    """Draw a key, after its book: one that is there without a book has lost it."""
+    file = PegFile(book)
+    if not book.exists():
+        file.save(PegBook())
+    return SeedSigner(create_key(key, passphrase, PEG_KEY)), file
+
+
+def replace_signing(key: Path, book: Path, passphrase: str = "") -> list[Path]:
+    """Let a new key with a book of its own take the place of what is there, which is set aside.
+
+    A plan is on disk first. What a crash interrupts the next call finishes, under the same number:
+    an old key stays beside its own book, and never comes to lie beside another's.
+
+    Raises:
+        ConfigError: when the plan is damaged, or the new key cannot be written.
+        StoreError: when the disk refuses.
+    """
+    plan = _plan_of(key)
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        number, names = _read_plan(plan) if plan.exists() else _write_plan(plan, key, book)
+        moved = []
+        for path in (key, book):
+            place = _aside(path, number)
+            if path.name not in names:
+                continue
+            if not place.exists() and path.exists():
+                path.rename(place)
+                sync_directory(path.parent)
+            if place.exists():  # else somebody took it away in between
+                moved.append(place)
+        if not key.exists():
+            create_signing(key, book, passphrase)
+        plan.unlink()
+        sync_directory(plan.parent)
     except OSError as error:
-        msg = f"cannot read the peg's key file {path}: {error.strerror}; restore it from a backup"
-        raise ConfigError(msg) from error
-    try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
-            msg = f"the peg's key file {path} is no plain file of its owner alone: chmod 600 {path}"
-            raise ConfigError(msg)
-        data = os.read(handle, _FILE_SIZE_MAX + 1)
-    finally:
-        os.close(handle)
-    if data.startswith(_OPEN) and len(data) == len(_OPEN) + SEED_SIZE:
-        if passphrase:
-            msg = f"{path} is not sealed: unset the passphrase, which protects nothing, to use it"
-            raise ConfigError(msg)
-        return data[len(_OPEN) :]
-    if not data.startswith(_SEALED) or len(data) != _FILE_SIZE_MAX:
-        raise ConfigError(f"{path} is no key file of the peg: restore it from a backup")
-    salt, rest = data[len(_SEALED) :][:_SALT_SIZE], data[len(_SEALED) + _SALT_SIZE :]
-    cipher = ChaCha20Poly1305(_stretched(passphrase, salt))
-    try:
-        return cipher.decrypt(rest[:_NONCE_SIZE], rest[_NONCE_SIZE:], _SEALED)
-    except InvalidTag as error:
-        msg = f"the passphrase does not open {path}: try again, or restore the file from a backup"
-        raise ConfigError(msg) from error
+        raise StoreError(f"{error.filename}: cannot be replaced: {error.strerror}") from error
+    return moved
 
 
-def _stretched(passphrase: str, salt: bytes) -> bytes:
-    return Scrypt(salt=salt, length=32, n=_SCRYPT_N, r=8, p=1).derive(passphrase.encode())
+def _plan_of(key: Path) -> Path:
+    return key.with_name(f"{key.name}.replacing")
+
+
+def _write_plan(plan: Path, key: Path, book: Path) -> tuple[int, list[str]]:
+    """Choose the next free number for what is there, and write both down."""
+    number = 1
+    while any(_aside(path, number).exists() for path in (key, book)):
+        number += 1
+    names = [path.name for path in (key, book) if path.exists()]
+    draft = plan.with_name(f"{plan.name}.new")
+    replace_synced(plan, draft, " ".join([str(number), *names]).encode())
+    return number, names
+
+
+def _read_plan(plan: Path) -> tuple[int, list[str]]:
+    words = plan.read_text("utf-8", "replace").split()
+    if not words or not words[0].isdecimal():
+        msg = (
+            f"{plan} is damaged: keys and books beside it belong together by their numbers; put "
+            "those that were in use back under their own names, and delete it"
+        )
+        raise ConfigError(msg)
+    return int(words[0]), words[1:]
+
+
+def _aside(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.replaced-{number}")
 
 
 class SeedSigner:

@@ -1,6 +1,7 @@
 """A member's part in the peg on a real chain: carries out what the keeper decides."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 import trio
@@ -8,19 +9,23 @@ import trio
 from ambientd.adapters.anchor_wallet import address_of_script, script_of_address
 from ambientd.adapters.peg_file import PegFile
 from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
-from ambientd.ledger.peg_ins import PEG_IN_MIN_SAT
+from ambientd.ledger.peg_ins import PEG_IN_MIN_SAT, is_to_say
 from ambientd.ledger.peg_wallets import possession_digest
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import PegBody
 from ambientd.ports.chain import Chain, Rejected, Tip, Utxo
+from ambientd.ports.peg import Arrival
 from ambientd.ports.peg_signer import PegSigner
 from ambientd.roles.pegging.core import PegKeeper
 from ambientd.roles.pegging.events import (
+    CoinsSeen,
     Effect,
     Event,
     KeySigned,
+    Look,
+    LookForCoins,
     LookForPayment,
     LookForPegIns,
     PaymentSeen,
@@ -34,7 +39,13 @@ from ambientd.roles.pegging.events import (
     Ticked,
     VersionSigned,
 )
-from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, NETWORKS, check_inclusion, strip_witness
+from ambientd.rules.bitcoin import (
+    CONFIRMATIONS_MIN,
+    NETWORKS,
+    Outpoint,
+    check_inclusion,
+    strip_witness,
+)
 from ambientd.rules.bitcoin_codec import display
 
 log = structlog.get_logger("ambientd.peg")
@@ -46,8 +57,17 @@ _WAITS = (UnreachableError, RemoteProtocolError, UsageError)
 Propose = Callable[[PegBody], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    """A key with its book, and what decides what it signs."""
+
+    signer: PegSigner
+    file: PegFile
+    keeper: PegKeeper
+
+
 class PegService:
-    """One member's keeper with its signer, its book and its chain."""
+    """One member's keepers with their signers and books, and its chain."""
 
     def __init__(
         self,
@@ -58,23 +78,43 @@ class PegService:
         file: PegFile,
         now: Callable[[], int],
         propose: Propose,
+        replaced: Sequence[tuple[PegSigner, PegFile]] = (),
     ) -> None:
-        """Take up what the book holds."""
+        """Take up what the books hold; replaced keys go on signing for the wallets they are in."""
         self._id = self_id
         self._ledger = ledger
         self._chain = chain
-        self._signer = signer
-        self._file = file
         self._now = now
         self._propose = propose
-        self._keeper = PegKeeper(self_id, file.load(), signer.key)
+        self._hand = _Hand(signer, file, PegKeeper(self_id, file.load(), signer.key))
+        self._replaced = tuple(
+            _Hand(each, book, PegKeeper(self_id, book.load(), each.key, is_replaced=True))
+            for each, book in replaced
+        )
         self._told: set[str] = set()
         self._sent: set[bytes] = set()
 
-    async def unspent(self, scripts: Sequence[bytes]) -> frozenset[tuple[bytes, int]]:
-        """Give what the chain holds for these scripts."""
-        found = [utxo for script in scripts for utxo in await self._chain.utxos(script)]
-        return frozenset((utxo.txid, utxo.index) for utxo in found)
+    async def unspent(self, coins: Sequence[Outpoint]) -> frozenset[Outpoint]:
+        """Give those that nothing has spent, asked for one by one.
+
+        What an address holds is no answer: anybody may pay there what fills every list.
+        """
+        return frozenset([coin for coin in coins if await self._chain.is_unspent(coin)])
+
+    async def arrivals(self, scripts: Sequence[bytes]) -> tuple[Arrival, ...]:
+        """Give what the chain holds for these scripts now, the youngest block's with it."""
+        tip = await self._chain.tip()
+        found = await self._chain.utxos_of(scripts)
+        return tuple(
+            Arrival(
+                script=utxo.script,
+                txid=utxo.txid,
+                output=utxo.index,
+                value_sat=utxo.value_sat,
+                confirmations=max(1, tip.height - utxo.height + 1),
+            )
+            for utxo in found
+        )
 
     async def known(self, txids: Sequence[bytes]) -> frozenset[bytes]:
         """Give those transactions that the chain has or waits for."""
@@ -98,13 +138,14 @@ class PegService:
 
     async def step(self) -> None:
         """Look at the ledger and the chain once, and do what is due."""
-        waiting: list[Event] = [Ticked()]
-        while waiting:
-            for effect in self._keeper.handle(waiting.pop(0), self._ledger, now=self._now()):
-                try:
-                    waiting += await self._perform(effect)
-                except _WAITS as error:
-                    log.warning("the peg waits, nothing is lost", reason=str(error))
+        for hand in (self._hand, *self._replaced):
+            waiting: list[Event] = [Ticked()]
+            while waiting:
+                for effect in hand.keeper.handle(waiting.pop(0), self._ledger, now=self._now()):
+                    try:
+                        waiting += await self._perform(effect, hand)
+                    except _WAITS as error:
+                        log.warning("the peg waits, nothing is lost", reason=str(error))
         for fault in self.faults():
             if fault not in self._told:
                 self._told.add(fault)
@@ -112,22 +153,23 @@ class PegService:
 
     def faults(self) -> tuple[str, ...]:
         """Say what this member does not sign though it should, and why."""
-        return self._keeper.faults(self._ledger)
+        also = [hand.signer.key for hand in self._replaced if hand.keeper.signs]
+        return self._hand.keeper.faults(self._ledger, also)
 
-    async def _perform(self, effect: Effect) -> list[Event]:
+    async def _perform(self, effect: Effect, hand: _Hand) -> list[Event]:
         match effect:
             case PersistBook(book=book):
                 # A disk that refuses ends the daemon: nothing is signed that is not written.
-                await trio.to_thread.run_sync(self._file.save, book)
+                await trio.to_thread.run_sync(hand.file.save, book)
             case ProveKey():
-                signer = self._signer
+                signer = hand.signer
                 digest = possession_digest(
                     self._ledger.cluster, self._id, signer.key, signer.chain_code
                 )
                 return [KeySigned(signer.key, signer.chain_code, await signer.prove(digest))]
             case SignVersion(number=number, version=version, payment=payment):
                 wallets = self._ledger.peg_index.wallets
-                signatures = await self._signer.sign(payment, version, wallets)
+                signatures = await hand.signer.sign(payment, version, wallets)
                 return [VersionSigned(number, version, signatures)]
             case SendPayment(number=number, raw=raw):
                 await self._send(number, raw)
@@ -138,6 +180,8 @@ class PegService:
                     proof = await self._proof(txid)
                     if proof is not None:
                         return [PaymentSeen(number, version, proof)]
+            case LookForCoins(looks=looks):
+                return [await self._coins(looks)]
             case ProposePeg(body=body):
                 await self._propose(body)
         return []
@@ -151,23 +195,42 @@ class PegService:
             log.info("payment of the peg broadcast", payment=number, txid=display(answer))
 
     async def _peg_ins(self, places: Sequence[Place]) -> list[Event]:
-        """Look at each place; anybody may pay what the chain cannot list, and hides no other so."""
+        """Look at all places; a script that stands in two is of the first, the latest wallet."""
         tip = await self._chain.tip()
+        of_script = {place.script: place for place in reversed(places)}
         found: list[Event] = []
+        for utxo in await self._listed(places):
+            if self._is_due(utxo, tip):
+                found += await self._peg_in(of_script[utxo.script], utxo)
+        return found
+
+    async def _listed(self, places: Sequence[Place]) -> list[Utxo]:
+        """List what all hold; anybody may pay what the chain cannot list, and hides no other so."""
+        try:
+            return await self._chain.utxos_of([place.script for place in places])
+        except (RemoteProtocolError, UsageError) as error:
+            log.info("the peg's addresses are looked at one by one", reason=str(error))
+        found = []
         for place in places:
             try:
-                for utxo in await self._chain.utxos(place.script):
-                    if self._is_due(utxo, tip):
-                        found += await self._peg_in(place, utxo)
+                found += await self._chain.utxos(place.script)
             except _WAITS as error:
                 log.warning("an address of the peg waits", node=place.node.hex(), reason=str(error))
         return found
 
     def _is_due(self, utxo: Utxo, tip: Tip) -> bool:
         known = self._ledger.peg_coin(utxo.txid, utxo.index)
-        is_said = known is not None and (not known.words or self._id in known.words)
         is_deep = tip.height - utxo.height + 1 >= CONFIRMATIONS_MIN
-        return is_deep and not is_said and utxo.value_sat >= PEG_IN_MIN_SAT
+        is_due = is_deep and utxo.value_sat >= PEG_IN_MIN_SAT
+        return is_due and is_to_say(self._ledger, known, self._id)
+
+    async def _coins(self, looks: Sequence[Look]) -> Event:
+        """Look for coins; what a payment may have spent is there when its transaction is known."""
+        found = set(await self.unspent([look.coin for look in looks if not look.is_reserved]))
+        for look in looks:
+            if look.is_reserved and await self._chain.raw_tx(look.coin.txid) is not None:
+                found.add(look.coin)
+        return CoinsSeen(tuple(look.coin for look in looks), frozenset(found))
 
     async def _peg_in(self, place: Place, utxo: Utxo) -> list[Event]:
         try:

@@ -6,8 +6,9 @@ bits, gas and call depth are the rewriter's; the stack is so large that its limi
 """
 
 import ctypes
+import re
+import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 from wasmtime import (
@@ -29,12 +30,15 @@ from wasmtime import (
 from wasmtime import Instance as NativeInstance
 from wasmtime._func import enter_wasm
 
-from ambientd.model.execution import TrapReason
+from ambientd.adapters.packages import installed_version
+from ambientd.errors import ConfigError
+from ambientd.model.execution import PAGE_BYTES, TrapReason
 from ambientd.ports.engine import (
     EngineFailureError,
     HostCalls,
     ModuleInvalidError,
     ModuleShape,
+    PageLeftOutError,
     TrapError,
 )
 from ambientd.wasm.imports import BOUND
@@ -47,6 +51,9 @@ GUARD_BYTES = 32 << 20
 TABLE_ELEMENTS_MAX = 1 << 18
 TABLES_MAX = 8
 _MAGIC = b"\0asm"
+
+_PROTECTION_NONE = 0
+_FAULT = re.compile(r"memory fault at wasm address 0x([0-9a-f]{1,8}) ")
 
 _I32, _I64 = 0, 1  # kinds of values in the C interface
 _KINDS = {"i": _I32, "l": _I64}
@@ -113,6 +120,7 @@ class WasmtimeInstance:
         # The memory never moves, so neither does its first byte.
         start = _ffi.wasmtime_memory_data(self._context, self._memory)
         self._base = ctypes.addressof(start.contents)
+        self._left_out: set[int] = set()
 
     def _export(self, name: str) -> Any:  # noqa: ANN401 - a C union, told apart by its reader
         found = self._found.get(name)
@@ -132,11 +140,33 @@ class WasmtimeInstance:
 
     def read(self, address: int, size_bytes: int) -> bytes:
         """Copy bytes out of the linear memory; the caller has checked the range."""
+        if self._left_out:
+            self._require(address, size_bytes)
         return ctypes.string_at(self._base + address, size_bytes)
 
     def write(self, address: int, data: bytes) -> None:
         """Copy bytes into the linear memory; the caller has checked the range."""
+        if self._left_out:
+            self._require(address, len(data))
         ctypes.memmove(self._base + address, data, len(data))
+
+    def leave_out(self, page: int) -> None:
+        """Take every right to a page: code that touches it traps, anything else ends the process.
+
+        Memory lies where it lay, and growing it gives rights to what is new alone.
+        """
+        place = ctypes.c_void_p(self._base + page * PAGE_BYTES)
+        size, none = ctypes.c_size_t(PAGE_BYTES), ctypes.c_int(_PROTECTION_NONE)
+        if sys.platform != "linux" or ctypes.CDLL(None).mprotect(place, size, none) != 0:
+            msg = f"page {page} of the memory cannot be left out on this platform"
+            raise EngineFailureError(msg)
+        self._left_out.add(page)
+
+    def _require(self, address: int, size_bytes: int) -> None:
+        """Raise PageLeftOutError if some of these bytes are not known."""
+        for page in range(address // PAGE_BYTES, -(-(address + size_bytes) // PAGE_BYTES)):
+            if page in self._left_out:
+                raise PageLeftOutError(page)
 
     def global_value(self, name: str) -> int:
         """Read an exported integer global."""
@@ -174,6 +204,8 @@ class WasmtimeInstance:
                 if error:
                     raise WasmtimeError._from_ptr(error)
         except Trap as trap:
+            if self._left_out and trap.trap_code is TrapCode.MEMORY_OUT_OF_BOUNDS:
+                raise self._missed(trap.message) from None
             raise _translate(trap) from None
         except WasmtimeError as failure:
             msg = f"wasmtime failed: {failure}"
@@ -181,6 +213,16 @@ class WasmtimeInstance:
         if not result_kinds:
             return None
         return int(results[0].of.i32 if result_kinds == "i" else results[0].of.i64)
+
+    def _missed(self, message: str) -> PageLeftOutError:
+        """Name the page that a fault was in.
+
+        A fault behind the memory's end cannot be told from one here with certainty, as modules
+        choose some of the words around it. So it is never an outcome, and the page is only a hint.
+        """
+        found = _FAULT.search(message)
+        page = None if found is None else int(found[1], 16) // PAGE_BYTES
+        return PageLeftOutError(page if page in self._left_out else None)
 
     def close(self) -> None:
         """Give back the store and its memory at once."""
@@ -253,7 +295,11 @@ class WasmtimeEngine:
     name = "wasmtime"
 
     def __init__(self) -> None:
-        self.version = version("wasmtime")
+        found = installed_version("wasmtime")
+        if found is None:  # compiled code is kept by version, so none may be guessed
+            msg = "the package wasmtime does not say its version. Install ambientd anew"
+            raise ConfigError(msg)
+        self.version = found
         self._engine = Engine(self.configuration())
 
     def configuration(self) -> Config:

@@ -1,13 +1,25 @@
 """A node's account as its owner sees it: what it has, what is at risk, and how to move it."""
 
+from collections.abc import Iterator
+
 import trio
 
 from ambientd.api import replies, requests
-from ambientd.api.operations import OperationError, match_id
+from ambientd.api.account_values import (
+    AccountLine,
+    History,
+    HistoryEntry,
+    ListAccounts,
+    ShowHistory,
+)
+from ambientd.api.account_values import Accounts as AccountList
+from ambientd.api.operations import OperationError
+from ambientd.api.paging import page
+from ambientd.api.views import find_node
 from ambientd.codec.signing import Signer
-from ambientd.ledger.accounts import is_seated, workers
+from ambientd.ledger.accounts import is_seated
 from ambientd.ledger.audit_entries import Unvested
-from ambientd.ledger.entries import unvested_key
+from ambientd.ledger.entries import TaskEntry, unvested_key
 from ambientd.ledger.events import BondAskedBack, BondRaised, RecordRejected, Transferred
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
@@ -16,6 +28,7 @@ from ambientd.node.event import BodiesProposed
 from ambientd.runtime.service import Parts
 
 MOVE_DEADLINE_S = 30.0
+_LATEST_MS = 2**53
 REJECTED = frozenset({"transfer", "bond", "unbond"})
 
 
@@ -31,6 +44,32 @@ class Accounts:
     async def show(self, request: requests.ShowAccount) -> replies.Account:
         """Show one node's account; no name means this node's."""
         return account(self._state, self._find(request.node))
+
+    async def list_all(self, request: ListAccounts) -> AccountList:
+        """List everybody's accounts."""
+        nodes = self._state.nodes()
+        found, following = page(nodes, bytes.hex, request.limit, request.after)
+        lines = (_line(self._state, node) for node in found)
+        return AccountList(
+            accounts=tuple(each for each in lines if each is not None),
+            total=len(nodes),
+            next=following,
+        )
+
+    async def history(self, request: ShowHistory) -> History:
+        """Tell what tasks moved of one node's credits."""
+        node = self._find(request.node)
+        entry = self._state.node(node)
+        assert entry is not None, "it was found in the ledger"
+        entries = [each for task in self._state.tasks() for each in _moved(self._state, node, task)]
+        shown, following = page(entries, _newest_first, request.limit, request.after)
+        return History(
+            node=node.hex(),
+            name=entry.profile.name,
+            entries=tuple(shown),
+            total=len(entries),
+            next=following,
+        )
 
     async def transfer(self, request: requests.TransferCredits) -> replies.AccountMoved:
         """Pass credits of this node on; answer once the ledger has it."""
@@ -58,8 +97,7 @@ class Accounts:
         if name is None:
             msg = "this node has not seen yet that it is in the cluster"
             raise OperationError("not_ready", msg, "wait until `ambientctl nodes` lists it here")
-        known = (node.hex() for node in self._state.nodes())
-        return NodeId(bytes.fromhex(match_id(name, known, "node")))
+        return find_node(self._state, name)
 
     def _said_ms(self) -> int:
         return max(self._parts.now(), self._state.moves(self._id).said_ms + 1)
@@ -127,6 +165,42 @@ def account(state: LedgerState, node: NodeId) -> replies.Account:
     )
 
 
+def _line(state: LedgerState, node: NodeId) -> AccountLine | None:
+    entry = state.node(node)
+    if entry is None:
+        return None
+    return AccountLine(
+        node=node.hex(),
+        name=entry.profile.name,
+        balance_msat=state.balance_msat(node),
+        bond_msat=entry.bond_msat,
+        waiting_msat=state.moves(node).waiting_msat,
+        tombstoned=entry.tombstoned,
+    )
+
+
+def _moved(
+    state: LedgerState, node: NodeId, item: tuple[TaskId, TaskEntry]
+) -> Iterator[HistoryEntry]:
+    """Give what one task moved of a node's credits."""
+    task, entry = item
+    time_ms = entry.ended_ms or entry.admitted_ms
+    found = [
+        ("unvested" if _unvested_msat(state, node, task) else "pay", each.amount_msat)
+        for each in entry.payments
+        if each.node == node
+    ]
+    if entry.submitter == node and entry.audits is None:
+        kind = "fee" if entry.ended_ms else "escrow"
+        found.append((kind, entry.refunded_msat - entry.escrow_msat))
+    for kind, amount_msat in found:
+        yield HistoryEntry(time_ms=time_ms, kind=kind, task=task.hex(), amount_msat=amount_msat)
+
+
+def _newest_first(entry: HistoryEntry) -> str:
+    return f"{_LATEST_MS - entry.time_ms:014x}{entry.task}{entry.kind}"
+
+
 def _unvested_msat(state: LedgerState, node: NodeId, task: TaskId) -> int:
     pay = state.get(unvested_key(node, task))
     return pay.amount_msat if isinstance(pay, Unvested) else 0
@@ -136,7 +210,7 @@ def _held_by(state: LedgerState, node: NodeId) -> str:
     """Say what a bond waits for beside its time."""
     if is_seated(state, node):
         return "seat"
-    return "task" if node in workers(state) else ""
+    return "task" if state.tasks_by.has_work(node) else ""
 
 
 def hint_on_means(node: NodeId) -> str:

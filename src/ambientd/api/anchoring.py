@@ -2,7 +2,9 @@
 
 from functools import partial
 
-from ambientd.api import replies, requests
+from msgspec.structs import replace
+
+from ambientd.api import anchor_replies, replies, requests
 from ambientd.api.operations import OperationError
 from ambientd.api.story import anchor_txid, op_return
 from ambientd.api.troubles import late_anchor
@@ -18,9 +20,14 @@ from ambientd.rules.anchor_costs import (
     anchor_vsize,
     cost,
 )
+from ambientd.rules.bitcoin import decode_header, display
 from ambientd.runtime.service import Parts
 
 PLAN_RATES_MSAT_VB = (RELAY_RATE_MSAT_VB, FALLBACK_RATE_MSAT_VB, 10_000, 50_000)
+
+WAITING = "waiting"
+OVERTAKEN = "in a later anchor"
+"""Of a root that was never anchored by itself: a later one was, which holds its receipts."""
 
 
 class Anchoring:
@@ -44,14 +51,16 @@ class Anchoring:
             headers=headers_status(self._parts.headers),
         )
 
-    async def status(self, request: requests.GetAnchors) -> replies.Anchors:
+    async def status(self, request: requests.GetAnchors) -> anchor_replies.Anchors:
         """Tell how far receipts have come on the way into Bitcoin blocks."""
-        return replies.Anchors(
+        return anchor_replies.Anchors(
             chain=self.chain(),
             receipts=self._state.receipt_log_size(),
             receipts_anchored=self._state.anchored_size(),
             anchors=tuple(self._list(request.limit)),
             troubles=self.troubles(),
+            network=self._state.genesis.bitcoin_network,
+            explorer=self._options.explorer_url.rstrip("/"),
         )
 
     def troubles(self) -> tuple[replies.Trouble, ...]:
@@ -63,23 +72,27 @@ class Anchoring:
         has_chain = self._parts.anchors is not None
         return (late_anchor(overdue, now, partial(name_of, self._state), has_chain=has_chain),)
 
-    def _list(self, limit: int) -> list[replies.AnchorInfo]:
+    def _list(self, limit: int) -> list[anchor_replies.AnchorInfo]:
         progress = {} if self._parts.anchors is None else self._parts.anchors.progress()
         found = []
-        for size in self._state.checkpoint_sizes()[:limit]:
+        sizes = self._state.checkpoint_sizes()
+        for size, before in zip(sizes[:limit], [*sizes[1:], 0], strict=False):
             closed = self._state.checkpoint(size)
             if closed is not None:
-                found.append(_info(closed, progress.get(closed.note.root)))
+                told = _info(closed, progress.get(closed.note.root))
+                if told.state == WAITING and size <= self._state.anchored_size():
+                    told = replace(told, state=OVERTAKEN)
+                found.append(replace(told, receipts=size - before))
         return found
 
-    async def retry(self, _: requests.RetryAnchors) -> replies.AnchorsRetried:
+    async def retry(self, _: requests.RetryAnchors) -> anchor_replies.AnchorsRetried:
         """Look at the chain now, and send again whatever waits."""
         anchors = self._anchors()
         anchors.retry()
         under_way = sum(each.state != "proven" for each in anchors.progress().values())
-        return replies.AnchorsRetried(anchors=under_way, chain=self.chain())
+        return anchor_replies.AnchorsRetried(anchors=under_way, chain=self.chain())
 
-    async def plan(self, request: requests.PlanAnchors) -> replies.AnchorPlan:
+    async def plan(self, request: requests.PlanAnchors) -> anchor_replies.AnchorPlan:
         """Work out what anchors cost at some fee rates, before anything is spent."""
         options, estimate = self._options, None
         if self._parts.anchors is not None:
@@ -96,7 +109,7 @@ class Anchoring:
         rates = request.rates_msat_vb or (*known, *PLAN_RATES_MSAT_VB)
         day_max = options.fee_sat_a_day_max
         costs = [cost(rate, period_ms, request.receipts_a_day) for rate in sorted(set(rates))]
-        return replies.AnchorPlan(
+        return anchor_replies.AnchorPlan(
             network=self._state.genesis.bitcoin_network,
             vsize=anchor_vsize(1),
             period_ms=period_ms,
@@ -105,7 +118,7 @@ class Anchoring:
             fee_sat_max=options.fee_sat_max,
             fee_sat_a_day_max=day_max,
             costs=tuple(
-                replies.AnchorCost(
+                anchor_replies.AnchorCost(
                     rate_msat_vb=each.rate_msat_vb,
                     anchor_sat=each.anchor_sat,
                     day_msat=each.day_msat,
@@ -124,14 +137,15 @@ class Anchoring:
         return self._parts.anchors
 
 
-def _info(closed: CheckpointEntry, moving: AnchorProgress | None) -> replies.AnchorInfo:
+def _info(closed: CheckpointEntry, moving: AnchorProgress | None) -> anchor_replies.AnchorInfo:
     """Tell of one batch; what this node knows of its chain counts more than the log's proof."""
     size, root = closed.note.size, closed.note.root
     fee_sat = None if moving is None or not moving.fee_sat else moving.fee_sat
     versions = None if moving is None else moving.versions
     is_lost = moving is not None and moving.is_lost
     if closed.anchor is not None and not is_lost:
-        return replies.AnchorInfo(
+        header = decode_header(closed.anchor.header)
+        return anchor_replies.AnchorInfo(
             size=size,
             root=root.hex(),
             state="anchored",
@@ -141,9 +155,11 @@ def _info(closed: CheckpointEntry, moving: AnchorProgress | None) -> replies.Anc
             op_return=op_return(root),
             fee_sat=fee_sat,
             versions=versions,
+            block=display(header.hash),
+            block_ms=header.time_s * 1000,
         )
-    state = "waiting" if moving is None else moving.state
-    return replies.AnchorInfo(
+    state = WAITING if moving is None else moving.state
+    return anchor_replies.AnchorInfo(
         size=size,
         root=root.hex(),
         state=f"undone by a reorganisation, {state}" if is_lost else state,

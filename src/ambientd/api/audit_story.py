@@ -3,10 +3,10 @@
 from typing import TypeAlias, assert_never
 
 from ambientd.api.replies import EventKind
+from ambientd.api.story_words import Fields, Line, short
 from ambientd.ledger import events as ledger
 from ambientd.ledger.audit_entries import AuditSource
 
-Fields: TypeAlias = dict[str, str | int | float | bool | list[str] | None]
 AuditEvent: TypeAlias = (
     ledger.AuditOpened
     | ledger.AuditUndecided
@@ -25,27 +25,27 @@ _DRAWN = {
 }
 
 
-def audit_line(event: AuditEvent) -> tuple[EventKind, str, Fields]:
+def audit_line(event: AuditEvent) -> Line:
     """Put one such event into words."""
     fields: Fields = {"task": event.task.hex()}
     match event:
         case ledger.PayWaits(node=node, amount_msat=amount, due_ms=due_ms):
-            text = f"{_short(node)} has earned {amount} msat, which vest after the audit window"
+            text = f"{short(node)} has earned {amount} msat, which vest after the audit window"
             return EventKind.PAY_WAITS, text, fields | _of(node, amount) | {"due_ms": due_ms}
         case ledger.PayLost(node=node, amount_msat=amount):
-            text = f"{_short(node)} loses {amount} msat that had not vested"
+            text = f"{short(node)} loses {amount} msat that had not vested"
             return EventKind.PAY_LOST, text, fields | _of(node, amount)
         case ledger.AuditOpened(audit=audit, source=source):
-            text = f"audited as {_short(audit)}: {_DRAWN[source]}"
+            text = f"audited as {short(audit)}: {_DRAWN[source]}"
             return EventKind.AUDIT_OPENED, text, fields | {"audit": audit.hex()}
         case ledger.ResultSuspected(worker=worker):
-            text = f"suspect: {_short(worker)}, who answered alone, is convicted; it is audited"
+            text = f"suspect: {short(worker)}, who answered alone, is convicted; it is audited"
             return EventKind.RESULT_SUSPECTED, text, fields | {"node": worker.hex()}
         case ledger.ResultConfirmed(worker=worker):
-            text = f"the audit has found what {_short(worker)} answered"
+            text = f"the audit has found what {short(worker)} answered"
             return EventKind.RESULT_CONFIRMED, text, fields | {"node": worker.hex()}
         case ledger.ResultRevoked(worker=worker, leaf=leaf):
-            text = f"revoked: the answer of {_short(worker)} is wrong, as the committee has found"
+            text = f"revoked: the answer of {short(worker)} is wrong, as the committee has found"
             return EventKind.RESULT_REVOKED, text, fields | {"node": worker.hex(), "leaf": leaf}
         case ledger.AuditUndecided():
             return EventKind.AUDIT_UNDECIDED, "the audit came to no result", fields
@@ -58,7 +58,3 @@ def audit_line(event: AuditEvent) -> tuple[EventKind, str, Fields]:
 
 def _of(node: bytes, amount_msat: int) -> Fields:
     return {"node": node.hex(), "amount_msat": amount_msat}
-
-
-def _short(identity: bytes) -> str:
-    return identity.hex()[:12]

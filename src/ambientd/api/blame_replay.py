@@ -4,20 +4,25 @@ What is executed runs in a locked-down process of this machine; the module and t
 anyone's, so nothing of them is believed before it is held against what was signed.
 """
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from ambientd.api.module_pausing import PausingProcess
-from ambientd.api.module_process import ModuleProcess
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import end_point, task_id
 from ambientd.model.base import TaskId
 from ambientd.model.blame import BlamedTask, BlameFile, Contradiction, WrongResult, WrongStep
-from ambientd.model.dispute import BEGINNING, TracePoint
+from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import Aborted, ExecutionResult, OutcomeKind
+from ambientd.model.genesis import Genesis
 from ambientd.model.task import Result
-from ambientd.node.stops import culprit_of, follow_epochs
 from ambientd.ports.paused_state import PausedState
-from ambientd.ports.worker_protocol import ModulePrepared, ModuleRefused, StateRefused
+from ambientd.ports.worker_protocol import (
+    ModulePrepared,
+    ModuleRefused,
+    PageLeftOut,
+    StateRefused,
+)
 from ambientd.rules.blame_check import (
     BlameReport,
     check_blame_file,
@@ -25,8 +30,9 @@ from ambientd.rules.blame_check import (
     point_text,
 )
 from ambientd.rules.executions import limits_of, result_of, seed_of
-from ambientd.rules.receipt_check import Check
-from ambientd.wasm.prepare import REWRITER_VERSION
+from ambientd.rules.file_checks import Check
+from ambientd.rules.receipt_epochs import FollowedEpoch
+from ambientd.wasm.state import decode_header
 
 REPLAY = "replay"
 NO_MODULE = bytes(32)  # what a result names as prepared where the module was refused
@@ -34,17 +40,24 @@ NO_MODULE = bytes(32)  # what a result names as prepared where the module was re
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What is at hand to do an execution again, and where."""
+    """What is at hand to do an execution again, and where: in a process that may still start."""
 
-    engine: str
+    process: PausingProcess
     module: bytes | None = None
     input: bytes | None = None
-    sandbox_required: bool = True
 
 
 def check_blame(data: bytes, pinned: bytes | None, replay: Replay) -> BlameReport:
-    """Check a certificate; execute what it is about if module and input are there."""
-    report = _check(data, pinned)
+    """Check a certificate; execute what it is about if module and input are there.
+
+    Ends the process in any case.
+    """
+    with closing(replay.process):
+        return _checked(data, pinned, replay)
+
+
+def _checked(data: bytes, pinned: bytes | None, replay: Replay) -> BlameReport:
+    report = check_words(data, pinned)
     file = report.file
     if file is None or isinstance(file.evidence, Contradiction):
         return report
@@ -58,15 +71,22 @@ def check_blame(data: bytes, pinned: bytes | None, replay: Replay) -> BlameRepor
         if blob is not None
     ]
     report = replace(report, checks=(*report.checks, *given))
-    module = file.module if replay.module is None else replay.module
-    data_in = file.input if replay.input is None else replay.input
-    if data_in is None and sha256(b"") == task.spec.input:
-        data_in = b""
+    module, data_in = blobs_of(file, replay)
     if module is None or data_in is None or not report.valid:
         return report
     check = _replayed(file, replay, module, data_in)
-    trust = _check(data, pinned, replayed=True).trust if check.ok else report.trust
+    trust = check_words(data, pinned, replayed=True).trust if check.ok else report.trust
     return replace(report, checks=(*report.checks, check), trust=trust)
+
+
+def blobs_of(file: BlameFile, replay: Replay) -> tuple[bytes | None, bytes | None]:
+    """Give module and input, as they are at hand; an empty input always is."""
+    module = file.module if replay.module is None else replay.module
+    data = file.input if replay.input is None else replay.input
+    is_empty = not isinstance(file.evidence, Contradiction) and (
+        file.evidence.task.spec.input == sha256(b"")
+    )
+    return module, b"" if data is None and is_empty else data
 
 
 def _given(name: str, found: bytes, meant: bytes) -> Check:
@@ -76,10 +96,22 @@ def _given(name: str, found: bytes, meant: bytes) -> Check:
     return Check(name, False, text)
 
 
-def _check(data: bytes, pinned: bytes | None, *, replayed: bool = False) -> BlameReport:
-    return check_blame_file(
-        data, pinned=pinned, follow=follow_epochs, judge=culprit_of, replayed=replayed
-    )
+def check_words(data: bytes, pinned: bytes | None, *, replayed: bool = False) -> BlameReport:
+    """Check all of a certificate but what executing tells."""
+    return check_blame_file(data, pinned=pinned, follow=_follow, judge=_judge, replayed=replayed)
+
+
+# Few certificates need the log's rules, and importing them takes longer than checking the others.
+def _follow(genesis: Genesis, ends: tuple[bytes, ...]) -> tuple[FollowedEpoch, ...] | str:
+    from ambientd.node.stops import follow_epochs
+
+    return follow_epochs(genesis, ends)
+
+
+def _judge(genesis: Genesis, ends: tuple[bytes, ...], found: Contradiction) -> bytes | None:
+    from ambientd.node.stops import culprit_of
+
+    return culprit_of(genesis, ends, found)
 
 
 def _replayed(file: BlameFile, replay: Replay, module: bytes, data: bytes) -> Check:
@@ -92,11 +124,6 @@ def _replayed(file: BlameFile, replay: Replay, module: bytes, data: bytes) -> Ch
 def _whole(evidence: WrongResult, replay: Replay, module: bytes, data: bytes) -> Check:
     """Execute the whole task and hold the result against both."""
     claimed, found = evidence.receipt.receipt.result, evidence.verdicts[0].result
-    if found.rewriter_version != REWRITER_VERSION:
-        return _failed(
-            f"the module was prepared by version {found.rewriter_version}, this program has "
-            f"{REWRITER_VERSION}; use a program of that version"
-        )
     here = _result(evidence, replay, module, data)
     if isinstance(here, str):
         return _failed(here)
@@ -106,7 +133,13 @@ def _whole(evidence: WrongResult, replay: Replay, module: bytes, data: bytes) ->
 
 def _result(evidence: WrongResult, replay: Replay, module: bytes, data: bytes) -> Result | str:
     spec, seed = evidence.task.spec, seed_of(_name(evidence.task))
-    with ModuleProcess(replay.engine, sandbox_required=replay.sandbox_required) as process:
+    version = evidence.verdicts[0].result.rewriter_version
+    with replay.process as process:
+        if process.hello.rewriter_version != version:
+            return (
+                f"the module was prepared by version {version}, this program has "
+                f"{process.hello.rewriter_version}; use a program of that version"
+            )
         prepared = process.prepare(module)
         match prepared:
             case Aborted():
@@ -124,37 +157,65 @@ def _result(evidence: WrongResult, replay: Replay, module: bytes, data: bytes) -
                 )
 
 
-def _stretch(evidence: WrongStep, replay: Replay, module: bytes, data: bytes) -> Check:
-    """Execute the stretch from the state in the file and hold its end against both."""
-    here = _end(evidence, replay, module, data)
-    if isinstance(here, str):
-        return _failed(here)
-    is_found = here == evidence.verdicts[0].end
-    return _compared(point_text(here), is_claimed=here in claims_of(evidence), is_found=is_found)
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The stretch of a wrong step, in a process that has the module ready."""
 
+    evidence: WrongStep
+    process: PausingProcess
+    made: ModulePrepared
+    data: bytes
 
-def _end(evidence: WrongStep, replay: Replay, module: bytes, data: bytes) -> TracePoint | str:
-    spec, seed = evidence.task.spec, seed_of(_name(evidence.task))
-    start, until_gas = evidence.verdicts[0].start, evidence.verdicts[0].until_gas
-    state = None if start == BEGINNING else PausedState(root=start.root, data=evidence.state)
-    with PausingProcess(replay.engine, sandbox_required=replay.sandbox_required) as process:
-        made = process.prepare(module)
+    @classmethod
+    def prepared(
+        cls, evidence: WrongStep, process: PausingProcess, module: bytes, data: bytes
+    ) -> "Stretch | str":
+        """Make the module pausable there, or say why it is not the state's."""
+        made = process.prepare_pausable(module)
         if not isinstance(made, ModulePrepared):
             return made.reason
-        digest = sha256(made.module)
-        if state is not None and state.header.module != digest:
+        if evidence.state and decode_header(evidence.state).module != sha256(made.module):
             return "the state is of another module, or was made by another version of this program"
-        stop = process.execute_until(
-            digest, data, limits_of(spec), seed, pause_at=until_gas, state=state
+        return cls(evidence, process, made, data)
+
+    def replayed(self, state: bytes) -> TracePoint | StateRefused | PageLeftOut | Aborted:
+        """Execute it from a state, or from the beginning without one, and tell where it leads."""
+        verdict, spec = self.evidence.verdicts[0], self.evidence.task.spec
+        stop = self.process.replay(
+            sha256(self.made.module),
+            self.data,
+            limits_of(spec),
+            seed_of(_name(self.evidence.task)),
+            pause_at=verdict.until_gas,
+            state=PausedState(root=verdict.start.root, data=state) if state else None,
         )
-    match stop:
-        case PausedState():
-            header = stop.header
-            return TracePoint(gas_index=header.limits.gas_max - header.gas_left, root=stop.root)
-        case ExecutionResult():
-            return end_point(result_of(stop, made.beneath))
-        case StateRefused() | Aborted():
-            return stop.reason
+        if isinstance(stop, ExecutionResult):
+            return end_point(result_of(stop, self.made.beneath))
+        return stop
+
+    def fault(self, stop: TracePoint | StateRefused | PageLeftOut | Aborted) -> str:
+        """Say why the stretch led nowhere, or to a wrong end."""
+        match stop:
+            case TracePoint():
+                return f"it leads to {point_text(stop)}"
+            case PageLeftOut():
+                page = "memory" if stop.page is None else f"page {stop.page} of the memory"
+                return f"it touches {page}, which is left out"
+            case _:
+                return stop.reason
+
+
+def _stretch(evidence: WrongStep, replay: Replay, module: bytes, data: bytes) -> Check:
+    """Execute the stretch from the state in the file and hold its end against both."""
+    with replay.process as process:
+        stretch = Stretch.prepared(evidence, process, module, data)
+        if isinstance(stretch, str):
+            return _failed(stretch)
+        here = stretch.replayed(evidence.state)
+    if not isinstance(here, TracePoint):
+        return _failed(stretch.fault(here))
+    is_found = here == evidence.verdicts[0].end
+    return _compared(point_text(here), is_claimed=here in claims_of(evidence), is_found=is_found)
 
 
 def _name(task: BlamedTask) -> TaskId:

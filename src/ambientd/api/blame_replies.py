@@ -14,9 +14,10 @@ class BlameInfo(Reply, frozen=True):
 
 
 class Blames(Reply, frozen=True):
-    """The evidence in the ledger."""
+    """The evidence in the ledger; `next` is where the list goes on."""
 
     blames: tuple[BlameInfo, ...]
+    next: str | None = None
 
 
 class BlameFileReply(Reply, frozen=True):

@@ -1,6 +1,7 @@
 """Who was convicted, and the certificates that show it to strangers (protocols/13-blame.md)."""
 
 import contextlib
+import re
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
@@ -13,8 +14,11 @@ from msgspec.structs import replace
 from ambientd.adapters.certificate_files import CertificateFiles
 from ambientd.api import requests
 from ambientd.api.blame_replies import BlameFileReply, BlameInfo, Blames
-from ambientd.api.operations import OperationError, match_id
-from ambientd.api.views import name_of
+from ambientd.api.materials import brought
+from ambientd.api.naming import match_node
+from ambientd.api.operations import OperationError
+from ambientd.api.paging import check_place, page
+from ambientd.api.views import name_of, names_of
 from ambientd.codec.canonical import decode, encode
 from ambientd.consensus.messages import EpochEnd
 from ambientd.errors import RemoteProtocolError, StoreError
@@ -22,7 +26,7 @@ from ambientd.ledger.entries import EvidenceEntry
 from ambientd.ledger.events import LiarNamed, NodeConvicted
 from ambientd.ledger.evidence import EVIDENCE_OF_FALSE_STEP, EVIDENCE_OF_LIE
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.base import NodeId, TaskId
 from ambientd.model.blame import (
     BlamedTask,
     BlameFile,
@@ -42,7 +46,6 @@ from ambientd.rules.blame_check import (
     state_of,
 )
 from ambientd.rules.verdicts import quorum
-from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.news import Tidings
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
@@ -95,13 +98,12 @@ class Blaming:
                 is_retried |= isinstance(error, StoreError) or error.code == "unavailable"
         return is_retried
 
-    async def blames(self, _: requests.ListBlames) -> Blames:
+    async def blames(self, request: requests.ListBlames) -> Blames:
         """List the evidence in the ledger, by node."""
-        found = sorted(
-            (self._info(entry) for entry in _evidence(self._state)),
-            key=lambda each: (each.name, each.node, each.kind, each.task or ""),
-        )
-        return Blames(blames=tuple(found))
+        known = (self._info(entry) for entry in _evidence(self._state))
+        check_place(request.after, _PLACE)
+        found, following = page(known, _by_name, request.limit, request.after)
+        return Blames(blames=tuple(found), next=following)
 
     def _info(self, entry: EvidenceEntry) -> BlameInfo:
         task = entry.task
@@ -181,15 +183,16 @@ class Blaming:
 
     def _find(self, name: str) -> EvidenceEntry:
         entries = list(_evidence(self._state))
-        names = {entry.culprit.hex() for entry in entries}
-        names |= {entry.task.hex() for entry in entries if entry.task is not None}
+        called = names_of(self._state)
+        names = {node: called.get(node, "") for node in (each.culprit.hex() for each in entries)}
+        names |= {entry.task.hex(): "" for entry in entries if entry.task is not None}
         hint = "`ambientctl blame list` shows who was convicted"
         try:
-            whole = match_id(name, names, "convicted node")
+            whole = match_node(name, names, "convicted node")
         except OperationError as error:
             if error.code != "not_found":
                 raise
-            msg = f"{name} is no convicted node, and no task that convicted one"
+            msg = f"{name!r} is no convicted node, and no task that convicted one"
             raise OperationError(error.code, msg, hint) from None
         ours = [e for e in entries if e.task is not None and e.task.hex() == whole]
         if len({entry.culprit for entry in ours}) > 1:
@@ -257,8 +260,8 @@ class Blaming:
     async def _inputs(self, task: BlamedTask) -> tuple[bytes, bytes]:
         holders, spec, blobs = (task.submitter,), task.spec, self._parts.blobs
         return (
-            await _brought(blobs, spec.module, spec.module_size_bytes, holders, "the module"),
-            await _brought(blobs, spec.input, spec.input_size_bytes, holders, "the input"),
+            await brought(blobs, spec.module, spec.module_size_bytes, holders, "the module"),
+            await brought(blobs, spec.input, spec.input_size_bytes, holders, "the input"),
         )
 
     def _epochs_needed(self, evidence: Evidence, ends: Sequence[EpochEnd]) -> int:
@@ -288,15 +291,12 @@ def _unknown(entry: EvidenceEntry) -> OperationError:
     return OperationError("not_found", msg, hint)
 
 
+_PLACE = re.compile(r".*/[0-9a-f]{64}/[a-z_-]+/([0-9a-f]{64})?")
+
+
+def _by_name(blame: BlameInfo) -> str:
+    return "/".join((blame.name, blame.node, blame.kind, blame.task or ""))
+
+
 def _evidence(state: LedgerState) -> list[EvidenceEntry]:
     return [entry for entry in state.items().values() if isinstance(entry, EvidenceEntry)]
-
-
-async def _brought(
-    blobs: Blobs, digest: Digest, size_bytes: int, holders: Sequence[NodeId], what: str
-) -> bytes:
-    data = await blobs.fetch(digest, size_bytes, holders)
-    if data is None:
-        msg = f"nobody who can be reached holds {what}"
-        raise OperationError("unavailable", msg, "ask again when other nodes are up")
-    return data

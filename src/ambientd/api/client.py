@@ -1,6 +1,7 @@
 """The blocking client of the local socket; starts in milliseconds, so it imports almost nothing."""
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 CONNECT_TIMEOUT_S = 5.0
 _GRACE_S = 5.0
+_ROOM_AFTER_S = 0.02
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -127,16 +129,36 @@ class Client:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             connection.settimeout(CONNECT_TIMEOUT_S)
             try:
-                connection.connect(str(self._path))
+                self._reach(connection)
             except OSError as error:
                 connection.close()
                 raise self._unreachable(error) from error
             self._socket = connection
         return self._socket
 
+    def _reach(self, connection: socket.socket) -> None:
+        """Connect; wait for room where many others ask at once."""
+        until = time.monotonic() + CONNECT_TIMEOUT_S
+        while True:
+            try:
+                connection.connect(str(self._path))
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(_ROOM_AFTER_S)
+            else:
+                return
+
     def _unreachable(self, error: OSError) -> UnreachableError:
         if isinstance(error, PermissionError):
             todo = "run as the daemon's user or as root"
+        elif isinstance(error, BlockingIOError):
+            todo = "too many others ask it at once: try again"
+        elif not self._data_dir.is_dir():
+            todo = (
+                f"{self._data_dir} is no node's folder: name one with --data-dir or "
+                "AMBIENT_DATA_DIR, or make one: `ambientctl cluster create`, `ambientctl join`"
+            )
         else:
             todo = f"is ambientd running? start it with: ambientd --data-dir {self._data_dir}"
         reason = "timed out" if isinstance(error, TimeoutError) else error.strerror or str(error)

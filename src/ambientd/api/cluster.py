@@ -4,15 +4,15 @@ import errno
 import ipaddress
 import re
 import socket
-from enum import Enum
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from ambientd.adapters.keys import create_key
 from ambientd.adapters.system_clock import SystemClock
+from ambientd.api.genesis_files import GENESIS_VERSION, write_genesis
 from ambientd.api.invitation import JoinToken
-from ambientd.codec.canonical import decode, encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint
 from ambientd.config.options import (
@@ -27,15 +27,16 @@ from ambientd.config.places import Places
 from ambientd.config.template import render_config
 from ambientd.config.urls import parse_url
 from ambientd.consensus import beacon
-from ambientd.errors import ConfigError, RemoteProtocolError, StoreError, UsageError
+from ambientd.errors import ConfigError, StoreError, UsageError
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
 from ambientd.node.build import beacon_secret
+from ambientd.rules import peg_networks
+from ambientd.rules.bitcoin import AMOUNT_MAX_SAT, NETWORKS
 from ambientd.rules.labels import profile_fault
 from ambientd.rules.peg_script import SIGNERS_MAX
 from ambientd.rules.verdicts import liars_max
 
-GENESIS_VERSION = 1
 MEMBERS_MAX = 64
 BASE_PORT = 4400
 LISTEN_HOST = "127.0.0.1"
@@ -46,9 +47,10 @@ GRANT_MSAT = 1_000_000_000
 BOND_MSAT = 100_000_000
 
 
+NUMBER = "{}"
+"""Stands in a host for the number of the node."""
 CHAINS = ("embedded", "rpc", "esplora", "off")
-# Anchors on the main network are paid with real coins; nobody has audited the keys' handling.
-CHEAP_NETWORKS = ("regtest", "signet", "testnet4")
+ACCEPT = "--accept-unaudited-mainnet-peg"
 
 
 class ClusterPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,10 +65,27 @@ class ClusterPlan(msgspec.Struct, frozen=True, kw_only=True):
     bitcoin_url: str = ""
     block_interval_ms: int = 1_000
     regions: tuple[str, ...] = ("local",)
+    owner: str = ""
+    labels: tuple[str, ...] = ()
+    refuses: tuple[str, ...] = ()
+    """What every founder says of itself; `join` says it for those who come later."""
     rules: Rules = Rules()
     liars: int = 0
     peg: bool = False
     """Nobody is granted anything: all credits come in as bitcoin (protocols/14)."""
+    peg_sat_max: int = 0
+    """The most that the peg holds; 0: no bound, but on the main network a small one."""
+    accepts_unaudited_peg: bool = False
+    """On the main network: the founder knows what nobody has audited."""
+
+    @property
+    def is_spread(self) -> bool:
+        """Tell whether each node has a machine of its own, by a {} in the host."""
+        return NUMBER in self.host
+
+    def host_of(self, number: int) -> str:
+        """Give where the node of this number, from 1 up, is dialled."""
+        return self.host.replace(NUMBER, str(number))
 
 
 class FoundedNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,8 +116,11 @@ def create_cluster(root: Path, members: int, plan: ClusterPlan | None = None) ->
     """
     plan = plan if plan is not None else ClusterPlan()
     _check_plan(members, plan)
-    listen_host = _listen_host(plan.host)
-    ports = free_ports(plan.base_port, members, listen_host)
+    _profile_of(_said_of("node1", plan.regions[0], plan))
+    if plan.is_spread:
+        ports = [plan.base_port] * members  # of other machines: nothing is known of theirs
+    else:
+        ports = free_ports(plan.base_port, members, _listen_host(plan.host))
     _claim(root)
     names = [f"node{number}" for number in range(1, members + 1)]
     try:
@@ -106,6 +128,21 @@ def create_cluster(root: Path, members: int, plan: ClusterPlan | None = None) ->
     except OSError as error:
         msg = f"{error.filename or root}: cannot be written: {error.strerror}; free space or move"
         raise StoreError(msg) from error
+
+
+def warnings_of(plan: ClusterPlan) -> tuple[str, ...]:
+    """Say what the founder of a cluster on the main network must know."""
+    if plan.bitcoin_network != peg_networks.MAIN:
+        return ()
+    anchors = (
+        "anchors are paid with REAL BITCOIN by a key on each member's machine, which nobody has "
+        "audited: send it little, and bound fee_sat_a_day_max in [bitcoin]"
+    )
+    if not plan.peg:
+        return (anchors,)
+    most_sat = _rules(plan).peg_sat_max
+    peg = f"the peg holds REAL BITCOIN, at most {most_sat} sat; NOT AUDITED"
+    return (anchors, *(f"{peg}: {each}" for each in peg_networks.UNAUDITED))
 
 
 def _write_cluster(root: Path, plan: ClusterPlan, names: list[str], ports: list[int]) -> Founded:
@@ -118,7 +155,7 @@ def _write_cluster(root: Path, plan: ClusterPlan, names: list[str], ports: list[
         members.append(
             Member(
                 node=NodeId(Signer(seed, b"").public_key),
-                profile=Profile(name=name, region=region, kind=NodeKind.COMPUTE),
+                profile=_profile_of(_said_of(name, region, plan)),
                 beacon_tip=beacon.tip(beacon_secret(seed)),
                 grant_msat=0 if plan.peg else GRANT_MSAT,
                 bond_msat=0 if plan.peg else BOND_MSAT,
@@ -130,21 +167,23 @@ def _write_cluster(root: Path, plan: ClusterPlan, names: list[str], ports: list[
         created_ms=SystemClock().unix_ms() if plan.created_ms is None else plan.created_ms,
         bitcoin_network="none" if plan.bitcoin == "off" else plan.bitcoin_network,
         members=tuple(members),
-        rules=plan.rules,
+        rules=_rules(plan),
     )
     peers = [
-        Bootstrap(node=member.node, host=plan.host, port=port)
-        for member, port in zip(members, ports, strict=True)
+        Bootstrap(node=member.node, host=plan.host_of(number), port=port)
+        for number, (member, port) in enumerate(zip(members, ports, strict=True), 1)
     ]
     nodes: list[FoundedNode] = []
     for number, member in enumerate(members):
         lies = number >= len(members) - plan.liars
         places = Places(root / names[number])
         others = [str(peer) for peer in peers if peer.node != member.node]
-        listen = join_address(_listen_host(plan.host), ports[number])
-        chosen = _founding_options(plan, member.profile, listen, others, lies=lies)
-        if _listen_host(plan.host) != plan.host:
-            chosen["transport"]["advertise"] = join_address(plan.host, ports[number])
+        host = plan.host_of(number + 1)
+        listen = join_address(_listen_host(host), ports[number])
+        said = _said_of(member.profile.name, member.profile.region, plan)
+        chosen = _founding_options(plan, said, listen, others, lies=lies)
+        if _listen_host(host) != host:
+            chosen["transport"]["advertise"] = join_address(host, ports[number])
         places.config.write_text(render_config(chosen), encoding="utf-8")
         write_genesis(places, genesis)
         nodes.append(
@@ -159,11 +198,42 @@ def _write_cluster(root: Path, plan: ClusterPlan, names: list[str], ports: list[
     return Founded(fingerprint=fingerprint(genesis), name=plan.name, nodes=tuple(nodes))
 
 
+def _rules(plan: ClusterPlan) -> Rules:
+    """Give the plan's rules, with the peg's among them."""
+    most_sat = plan.peg_sat_max
+    if not plan.accepts_unaudited_peg:
+        return replace(plan.rules, peg_sat_max=most_sat)
+    most_sat = most_sat or peg_networks.MAIN_SAT_DEFAULT
+    said = peg_networks.NOT_AUDITED
+    return replace(plan.rules, peg_sat_max=most_sat, peg_acknowledged=said)
+
+
+def _said_of(name: str, region: str, plan: ClusterPlan) -> dict[str, object]:
+    """Give what a founder says of itself, as options of the section `node`."""
+    return {
+        "name": name,
+        "region": region,
+        "kind": NodeKind.COMPUTE.value,
+        "owner": plan.owner,
+        "labels": plan.labels,
+        "refuses": plan.refuses,
+    }
+
+
+def _profile_of(said: dict[str, object]) -> Profile:
+    """Read what a node says of itself; raise before anything is written."""
+    profile = _parse_own(render_config({"node": said})).node.profile
+    fault = profile_fault(profile)
+    if fault is not None:
+        raise UsageError(fault)
+    return profile
+
+
 def _founding_options(
-    plan: ClusterPlan, profile: Profile, listen: str, others: list[str], *, lies: bool
+    plan: ClusterPlan, said: dict[str, object], listen: str, others: list[str], *, lies: bool
 ) -> dict[str, dict[str, object]]:
     chosen: dict[str, dict[str, object]] = {
-        "node": {"name": profile.name, "region": profile.region, "kind": profile.kind.value},
+        "node": said,
         "transport": {"listen": listen, "bootstrap": others},
         "bitcoin": {
             "chain": plan.bitcoin,
@@ -188,11 +258,13 @@ def _check_chain(plan: ClusterPlan) -> None:
     if not is_served and (plan.bitcoin_url or plan.bitcoin_network != "regtest"):
         msg = f"chain {plan.bitcoin!r} takes no address and no network; choose rpc or esplora"
         raise UsageError(msg)
-    if plan.bitcoin_network not in CHEAP_NETWORKS:
-        msg = f"network {plan.bitcoin_network!r} is not one of {', '.join(CHEAP_NETWORKS)}"
+    if plan.bitcoin_network not in NETWORKS:
+        msg = f"network {plan.bitcoin_network!r} is not one of {', '.join(sorted(NETWORKS))}"
         raise UsageError(msg)
+    if plan.bitcoin == "esplora" and not plan.bitcoin_url:
+        raise UsageError("chain 'esplora' needs an address: give --bitcoin-url URL")
     try:
-        if plan.bitcoin == "esplora" or plan.bitcoin_url:
+        if plan.bitcoin_url:
             parse_url(plan.bitcoin_url)
     except ConfigError as error:
         msg = f"the Bitcoin server: {error}"
@@ -207,22 +279,46 @@ def _check_plan(members: int, plan: ClusterPlan) -> None:
         msg = f"{plan.name!r}: a cluster's name has 1 to 63 characters that can be printed"
         raise UsageError(msg)
     _check_chain(plan)
-    if plan.peg and plan.bitcoin == "off":
-        raise UsageError("a peg needs a Bitcoin chain: leave --peg or --bitcoin off away")
-    if plan.peg and members > SIGNERS_MAX:
-        msg = f"a peg has at most {SIGNERS_MAX} members, whose keys stand in one script"
-        raise UsageError(msg)
-    last = plan.base_port + members - 1
+    _check_peg(members, plan)
+    last = plan.base_port if plan.is_spread else plan.base_port + members - 1
     if not 1 <= plan.base_port <= last <= 65_535:
         msg = f"ports {plan.base_port} to {last} do not exist; choose a base port from 1024 on"
         raise UsageError(msg)
-    _check_host(plan.host)
+    if plan.is_spread and plan.bitcoin == "embedded":
+        msg = f"host {plan.host}: the embedded chain is of one machine; choose another, or none"
+        raise UsageError(msg)
+    _check_host(plan.host_of(members))
     if not 0 <= plan.liars <= liars_max(members):
         msg = (
             f"{plan.liars} of {members} members cannot lie: a committee of n bears at most "
             f"(n-1)/3 liars, here {liars_max(members)}; take more nodes or fewer liars"
         )
         raise UsageError(msg)
+
+
+def _check_peg(members: int, plan: ClusterPlan) -> None:
+    """Refuse a peg that cannot be, or that nobody was warned of."""
+    if plan.peg and plan.bitcoin == "off":
+        raise UsageError("a peg needs a Bitcoin chain: leave --peg or --bitcoin off away")
+    if plan.peg and members > SIGNERS_MAX:
+        msg = f"a peg has at most {SIGNERS_MAX} members, whose keys stand in one script"
+        raise UsageError(msg)
+    if plan.peg_sat_max and not plan.peg:
+        raise UsageError("--peg-sat-max bounds a peg: give --peg, or leave it away")
+    is_main = plan.peg and plan.bitcoin_network == peg_networks.MAIN
+    if plan.accepts_unaudited_peg and not is_main:
+        msg = f"{ACCEPT} is for a peg on the main network alone: leave it away"
+        raise UsageError(msg)
+    if is_main and not plan.accepts_unaudited_peg:
+        msg = (
+            "a peg on the main network WAS NOT AUDITED, and whoever pegs in may lose all of it: "
+            f"{'; '.join(peg_networks.UNAUDITED)}. Anchors need no peg: leave --peg away; "
+            f"if all that the peg will hold may be lost, give {ACCEPT}"
+        )
+        raise UsageError(msg)
+    most_sat = peg_networks.MAIN_SAT_MAX if is_main else AMOUNT_MAX_SAT
+    if not 0 <= plan.peg_sat_max <= most_sat:
+        raise UsageError(f"--peg-sat-max: at most {most_sat} sat here, not {plan.peg_sat_max}")
 
 
 def _check_host(host: str) -> None:
@@ -292,73 +388,16 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
-def write_genesis(places: Places, genesis: Genesis) -> None:
-    """Write the genesis as canonical bytes, and once more for people."""
-    places.genesis.write_bytes(encode(genesis))
-    readable = {"fingerprint": fingerprint(genesis).hex(), **_readable_struct(genesis)}
-    text = msgspec.json.format(msgspec.json.encode(readable), indent=2)
-    places.genesis_json.write_bytes(text + b"\n")
-
-
-def load_genesis(path: Path) -> Genesis:
-    """Read a node's genesis; raise ConfigError when it is missing or damaged."""
-    try:
-        genesis: Genesis = decode(path.read_bytes(), Genesis)
-    except OSError as error:
-        msg = f"{path}: cannot be read: {error.strerror}; is this a node's folder?"
-        raise ConfigError(msg) from error
-    except RemoteProtocolError as error:
-        msg = f"{path}: is damaged ({error}); copy it from another node of the cluster"
-        raise ConfigError(msg) from error
-    _compare(path, genesis)
-    if genesis.version != GENESIS_VERSION:
-        msg = f"{path}: has version {genesis.version}, this program knows {GENESIS_VERSION}"
-        raise ConfigError(msg)
-    return genesis
-
-
-def _compare(path: Path, genesis: Genesis) -> None:
-    """Compare a genesis with the fingerprint beside it, if it is still there."""
-    beside = Places(path.parent).genesis_json
-    try:
-        named = msgspec.json.decode(beside.read_bytes(), type=_Named).fingerprint
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
-        return
-    if named != fingerprint(genesis).hex():
-        msg = (
-            f"{path}: is damaged: it is not what {beside.name} beside it names; copy both from any "
-            "other node of the cluster, and leave key and store as they are"
-        )
-        raise ConfigError(msg)
-
-
-class _Named(msgspec.Struct, frozen=True):
-    fingerprint: str
-
-
-def _readable_struct(value: msgspec.Struct) -> dict[str, object]:
-    return {name: _readable(getattr(value, name)) for name in value.__struct_fields__}
-
-
-def _readable(value: object) -> object:
-    match value:
-        case bytes():
-            return value.hex()
-        case msgspec.Struct():
-            return _readable_struct(value)
-        case tuple():
-            return [_readable(item) for item in value]
-        case Enum():
-            return value.value
-        case _:
-            return value
+_NAME_CHARS_MAX = 63
 
 
 class JoinPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What the owner of a joining device decides."""
 
     now_ms: int | None = None
-    name: str = "node"
+    name: str = ""
+    """Empty for that of the host."""
+
     region: str = "local"
     kind: str = "compute"
     owner: str = ""
@@ -382,23 +421,23 @@ def join_cluster(data_dir: Path, token: JoinToken, token_text: str, plan: JoinPl
     listen = plan.listen
     if not listen:
         listen = join_address(WILDCARD_HOST, free_ports(BASE_PORT, 1, WILDCARD_HOST)[0])
-    split_address(listen)
+    name = plan.name or host_name(split_address(listen)[1])
+    said: dict[str, object] = {
+        "name": name,
+        "region": plan.region,
+        "kind": plan.kind,
+        "owner": plan.owner,
+        "labels": plan.labels,
+        "refuses": plan.refuses,
+    }
+    _profile_of(said)
     chosen: dict[str, dict[str, object]] = {
-        "node": {
-            "name": plan.name,
-            "region": plan.region,
-            "kind": plan.kind,
-            "owner": plan.owner,
-            "labels": plan.labels,
-            "refuses": plan.refuses,
-        },
+        "node": said,
         "transport": {"listen": listen, "bootstrap": list(token.addresses)},
         "bitcoin": {"chain": "off"},
     }
     text = render_config(chosen)
-    fault = profile_fault(_parse_own(text).node.profile)
-    if fault is not None:
-        raise UsageError(fault)
+    _parse_own(text)
     _claim(data_dir)
     places = Places(data_dir)
     try:
@@ -412,11 +451,17 @@ def join_cluster(data_dir: Path, token: JoinToken, token_text: str, plan: JoinPl
         raise StoreError(msg) from error
     return FoundedNode(
         node=NodeId(Signer(seed, b"").public_key),
-        name=plan.name,
+        name=name,
         data_dir=data_dir,
         listen=listen,
         lies=False,
     )
+
+
+def host_name(port: int) -> str:
+    """Give what this host is called, as a node can be; where it has no name of its own, a port."""
+    host = re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname().partition(".")[0]).lstrip("_-")
+    return host[:_NAME_CHARS_MAX] if host not in {"", "localhost"} else f"node-{port}"
 
 
 def _parse_own(text: str) -> Config:

@@ -1,7 +1,7 @@
 """The desk: what the owner of a node asks it, answered from its committed state."""
 
 import string
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,33 +13,52 @@ from ambientd.api import replies, requests
 from ambientd.api.accounts import Accounts, hint_on_means
 from ambientd.api.anchoring import Anchoring
 from ambientd.api.blaming import Blaming
+from ambientd.api.census import Census, count_tasks, reputations
+from ambientd.api.census_replies import Readiness
+from ambientd.api.charting import Charting
 from ambientd.api.chronicle import Chronicle
+from ambientd.api.doctoring import Doctoring
 from ambientd.api.invitation import check_addresses, make_token, stays_on_this_machine
+from ambientd.api.learning import Learning
 from ambientd.api.log_updates import LogUpdates
-from ambientd.api.operations import OperationError, match_id
+from ambientd.api.materials import Materials, find_task
+from ambientd.api.operations import OperationError
+from ambientd.api.owning import Owning
 from ambientd.api.pegging import Pegging
 from ambientd.api.quotes import Quote
+from ambientd.api.registry import Registry
 from ambientd.api.seating import Seating
+from ambientd.api.shelf import named_or_given
 from ambientd.api.standing import standing
 from ambientd.api.story import tell
+from ambientd.api.task_pages import OPEN, STATES, task_page, total_of
 from ambientd.api.terms import check_limits, quote_of, spec_of
-from ambientd.api.troubles import LogSeen, convicted, convicted_members, troubles_of, unsigned
+from ambientd.api.troubles import (
+    LogSeen,
+    convicted,
+    convicted_members,
+    profile_differs,
+    troubles_of,
+    unaudited_peg,
+    unsigned,
+)
+from ambientd.api.verifying import Verifier
 from ambientd.api.views import (
     name_of,
-    node_info,
     receipt_file,
     receipt_state,
     task_line,
     task_reply,
     why_not,
 )
+from ambientd.api.webhooks import Webhooks
 from ambientd.api.why import explain
 from ambientd.api.why_replies import Why
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import task_id
 from ambientd.config.options import Config
-from ambientd.errors import ConfigError, LocalProtocolError, StoreError, UsageError
+from ambientd.errors import ConfigError, StoreError, UsageError
 from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import RecordRejected, TaskAdmitted
@@ -56,6 +75,8 @@ from ambientd.runtime.service import Parts
 from ambientd.telemetry.safe_mode import Mode
 
 NONCE_BYTES = 16
+MODULE_BYTES_MIN = 8
+_TOO_LATE = "`ambientctl task why` says where it is"
 TASK_ID_BYTES = 32
 ADMIT_DEADLINE_S = 30.0
 ADMIT_MS = 600_000
@@ -79,6 +100,7 @@ class Owner:
     beacon_tip: Callable[[int], bytes]
     """Gives the tip of the beacon chain that belongs to a request for a seat, by its time."""
     started_ms: int
+    data_dir: Path | None = None
     certificates: Path | None = None
     """The folder of certificates against convicted nodes; none where nothing lasts."""
 
@@ -92,12 +114,24 @@ class Desk:
         self._state = parts.node.ledger
         self._id = NodeId(owner.signer.public_key)
         self._chronicle = Chronicle()
+        self.on_submitted: Callable[[TaskId], None] = lambda _: None
+        """Told of each task that somebody asks for here."""
+        self.verifier = Verifier(self._state.cluster)
+        self.census = Census(self._id, owner.engine, parts)
+        self.charting = Charting(parts)
         self.anchoring = Anchoring(owner.config.bitcoin, parts)
         self.seating = Seating(owner.signer, owner.beacon_tip, parts)
         self.accounts = Accounts(owner.signer, parts)
         self.pegging = Pegging(owner.signer, parts)
         self.log = LogUpdates(parts)
+        self.registry = Registry(owner.signer, parts, owner.config.limits.module_bytes_max)
+        classes = self._state.genesis.rules.classes
+        self.owning = Owning(self._id, parts, classes, owner.config)
+        self.materials = Materials(parts)
+        self.learning = Learning(self._id, parts, owner.draw_secret)
         self.blaming = Blaming(parts, owner.certificates)
+        self.doctoring = Doctoring(owner.config, parts)
+        self.webhooks = Webhooks(owner.config.webhook, owner.data_dir, self._id, owner.name, parts)
 
     async def keep_chronicle(self) -> None:
         """Follow the news for `task show`, until cancelled."""
@@ -110,13 +144,23 @@ class Desk:
         """Say that somebody is there."""
         return replies.Pong(version=__version__, now_ms=self._parts.now())
 
+    async def ready(self, _: requests.GetReadiness) -> Readiness:
+        """Say that this node can take part, or raise OperationError saying why not."""
+        node = self._parts.node
+        why = [each.kind.replace("_", " ") for each in troubles_of(self._log_seen())]
+        if not self._state.applied_index:
+            why.append("it has no block yet")
+        if node.coordinator is None:
+            why.append("its term has no coordinator")
+        if why:
+            msg = f"this node cannot take part: {', '.join(why)}"
+            raise OperationError("unready", msg, "`ambientctl status` tells more")
+        return Readiness(ready=True)
+
     async def status(self, _: requests.GetStatus) -> replies.Status:
         """Say how this node is."""
         node, state, owner = self._parts.node, self._state, self._owner
-        counts: dict[str, int] = {each.name.lower(): 0 for each in TaskState}
-        for _task, entry in state.tasks():
-            counts[entry.state.name.lower()] += 1
-        condition = node.telemetry.view(self._parts.now(), self._reputations()).get(self._id)
+        condition = node.telemetry.view(self._parts.now(), reputations(self._state)).get(self._id)
         mode = node.telemetry.mode
         return replies.Status(
             node=self._id.hex(),
@@ -136,17 +180,25 @@ class Desk:
                 active=mode is not Mode.NORMAL,
                 reasons=tuple(reason.name.lower() for reason in node.telemetry.trip_reasons),
             ),
-            tasks=counts,
+            tasks=count_tasks(state),
             engine=owner.engine,
             engines_installed=owner.engines_installed,
             sandbox=replies.Sandbox(active=owner.protections, missing=owner.protections_missing),
             chain=self.anchoring.chain(),
             balance_msat=state.balance_msat(self._id),
             faults=owner.config.faults.lie.value,
+            silent_ms=max(0, self._parts.now() - state.meta.time_ms),
+            owner=self.owning.standing,
             troubles=(
                 *self._conviction(),
+                *profile_differs(
+                    owner.config.node.profile,
+                    state.node(self._id),
+                    has_offered=state.offer(self._id).said_ms > 0,
+                ),
                 *troubles_of(self._log_seen()),
                 *self.anchoring.troubles(),
+                *unaudited_peg(state.genesis),
                 *map(unsigned, () if self._parts.peg is None else self._parts.peg.faults()),
             ),
         )
@@ -181,19 +233,6 @@ class Desk:
             silent_ms=min(now - state.meta.time_ms, now - self._owner.started_ms),
         )
 
-    async def nodes(self, _: requests.ListNodes) -> replies.Nodes:
-        """List everybody in the cluster."""
-        view = self._parts.node.telemetry.view(self._parts.now(), self._reputations())
-        connected = self._parts.transport.peers()
-        found = []
-        for node in self._state.nodes():
-            condition = view.get(node)
-            health = None if condition is None else condition.health.score_permille // 10
-            is_here = node == self._id or node in connected
-            engine = self._owner.engine if node == self._id else None
-            found.append(node_info(self._state, node, health, connected=is_here, engine=engine))
-        return replies.Nodes(self_id=self._id.hex(), nodes=tuple(found))
-
     async def submit(self, request: requests.SubmitTask) -> replies.Submitted:
         """Keep the blobs, bring the task into the log, and answer once it is in."""
         spec = await self._spec(request)
@@ -206,6 +245,7 @@ class Desk:
             msg = f"the task was not admitted: {self._chronicle.rejected[task]}"
             raise OperationError("rejected", msg, "ask again with another nonce")
         self._check_room()
+        self.on_submitted(task)
         async with self._parts.news.listen() as news:
             until_ms = self._parts.now() + min(ADMIT_MS, self._state.genesis.rules.keep_ms // 2)
             admit = Admit(nonce=nonce, spec=spec, until_ms=until_ms)
@@ -235,14 +275,15 @@ class Desk:
 
     async def _spec(self, request: requests.SubmitTask) -> TaskSpec:
         config, blobs = self._owner.config, self._parts.blobs
-        check_limits(request, config, len(request.module), len(request.input))
-        module, data = await blobs.put(request.module), await blobs.put(request.input)
-        spec = spec_of(request, config, self._state.genesis.rules, module, data)
-        sizes = {
-            "module_size_bytes": len(request.module),
-            "input_size_bytes": len(request.input),
-        }
-        return replace(spec, **sizes)
+        module = await named_or_given(blobs, "module", request.module, request.module_sha256)
+        data = await named_or_given(blobs, "input", request.input, request.input_sha256)
+        if len(module) < MODULE_BYTES_MIN:
+            msg = f"a module has {MODULE_BYTES_MIN} bytes at least, this one {len(module)}"
+            raise OperationError("invalid", msg, "give a WebAssembly module, or a blob's SHA-256")
+        check_limits(request, config, len(module), len(data))
+        kept = await blobs.put(module), await blobs.put(data)
+        spec = spec_of(request, config, self._state.genesis.rules, *kept)
+        return replace(spec, module_size_bytes=len(module), input_size_bytes=len(data))
 
     async def quote(self, request: requests.QuoteTask) -> Quote:
         """Say what a task would cost; nothing is submitted."""
@@ -255,7 +296,7 @@ class Desk:
     def _check_room(self) -> None:
         """Refuse a task while too many of this node's are unfinished."""
         most = self._owner.config.limits.tasks_pending_max
-        own = sum(entry.submitter == self._id for _, entry in self._state.open_tasks())
+        own = self._state.tasks_by.open_of(self._id)
         if own >= most:
             msg = f"{own} tasks of this node are unfinished, it submits at most {most} at once"
             raise OperationError("busy", msg, "wait for some of them, or raise [limits]")
@@ -263,17 +304,12 @@ class Desk:
     async def list_tasks(self, request: requests.ListTasks) -> replies.Tasks:
         """List the ledger's tasks, the newest first."""
         wanted = request.state.lower()
-        names = {each.name.lower() for each in TaskState}
-        if wanted and wanted not in names:
+        if wanted and wanted not in STATES | {OPEN}:
             msg = f"{request.state!r} is no state of a task"
-            raise OperationError("invalid", msg, f"choose one of {', '.join(sorted(names))}")
-        lines = [
-            task_line(task, entry)
-            for task, entry in self._state.tasks()
-            if not wanted or entry.state.name.lower() == wanted
-        ]
-        lines.sort(key=lambda line: (-line.submitted_ms, line.task_id))
-        return replies.Tasks(tasks=tuple(lines[: request.limit]), total=len(lines))
+            raise OperationError("invalid", msg, f"choose {OPEN}, or {', '.join(sorted(STATES))}")
+        shown, following = task_page(self._state, wanted, request.limit, request.after)
+        lines = tuple(task_line(task, entry) for task, entry in shown)
+        return replies.Tasks(tasks=lines, total=total_of(self._state, wanted), next=following)
 
     async def show_task(self, request: requests.ShowTask) -> replies.Task:
         """Tell everything about a task."""
@@ -285,7 +321,7 @@ class Desk:
         """Explain why a task is where it is."""
         task, entry = self._find(request.task)
         told = why_not(self._parts.node.submitter.last_abort(task))
-        return explain(self._state, task, entry, told)
+        return explain(self._state, task, entry, told, self._chronicle.given(task))
 
     async def wait_for_task(self, request: requests.WaitForTask) -> replies.Task:
         """Answer when the task has come as far as the caller wants, or the time is over."""
@@ -324,7 +360,8 @@ class Desk:
         """Take a task of this node back, and answer once the log has decided."""
         task, entry = self._find(request.task)
         if entry.submitter != self._id:
-            raise OperationError("rejected", "only its submitter can cancel a task")
+            who = f"that is {name_of(self._state, entry.submitter)}: ask its owner"
+            raise OperationError("rejected", "only its submitter can cancel a task", who)
         if self._is_cancellable(task):
             await self._cancel(task)
         return await self.show_task(requests.ShowTask(task=task.hex()))
@@ -339,7 +376,7 @@ class Desk:
                         case RecordRejected(kind="cancel", task=rejected, reason=reason) if (
                             rejected == task
                         ):
-                            raise OperationError("rejected", reason)
+                            raise OperationError("rejected", reason, _TOO_LATE)
                         case _:
                             if not self._is_cancellable(task):
                                 return
@@ -355,7 +392,7 @@ class Desk:
         if entry.state in {TaskState.PENDING, TaskState.ASSIGNED}:
             return True
         state = entry.state.name.lower()
-        raise OperationError("rejected", f"a task that is {state} cannot be cancelled")
+        raise OperationError("rejected", f"a task that is {state} cannot be cancelled", _TOO_LATE)
 
     async def output(self, request: requests.GetOutput) -> replies.Output:
         """Give a task's output, from here or from whoever has it."""
@@ -456,31 +493,5 @@ class Desk:
         is_whole = len(name) == 2 * TASK_ID_BYTES and not name.strip(string.hexdigits)
         return name.lower() if is_whole else self._find(name)[0].hex()
 
-    def _reputations(self) -> dict[NodeId, int]:
-        return {node: self._state.reputation_permille(node) for node in self._state.nodes()}
-
     def _find(self, name: str) -> tuple[TaskId, TaskEntry]:
-        whole = self._by_whole_id(name)
-        if whole is not None:
-            return whole
-        known = (task.hex() for task in self._alike(name))
-        task = TaskId(bytes.fromhex(match_id(name, known)))
-        entry = self._state.task(task)
-        if entry is None:
-            msg = "a task that the ledger lists is not in it"
-            raise LocalProtocolError(msg)
-        return task, entry
-
-    def _by_whole_id(self, name: str) -> tuple[TaskId, TaskEntry] | None:
-        """Look a whole id up, which programs use, without a walk over all tasks."""
-        if len(name) != 2 * TASK_ID_BYTES or name.strip(string.hexdigits):
-            return None
-        task = TaskId(bytes.fromhex(name))
-        entry = self._state.task(task)
-        return None if entry is None else (task, entry)
-
-    def _alike(self, name: str) -> Iterator[TaskId]:
-        """Give the tasks whose id starts with the whole bytes of a name."""
-        digits = name[: len(name) // 2 * 2]
-        start = b"" if name.strip(string.hexdigits) else bytes.fromhex(digits)
-        return (task for task, _ in self._state.tasks() if task.startswith(start))
+        return find_task(self._state, name)

@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from ambientd.api.replies import EventKind
+from ambientd.api.story_words import Fields, Line, short
 from ambientd.ledger import events as ledger
 
 DisputeEvent = (
@@ -14,8 +15,6 @@ DisputeEvent = (
     | ledger.WholeWanted
     | ledger.RefereeSpoke
 )
-Fields = dict[str, str | int | float | bool | list[str] | None]
-Line = tuple[EventKind, str, Fields]
 
 
 def dispute_line(event: DisputeEvent) -> Line:
@@ -26,15 +25,15 @@ def dispute_line(event: DisputeEvent) -> Line:
             return EventKind.TASK_DISPUTED, "the answers are disputed", fields
         case ledger.RoundBegan(game=game, round=number, low_gas=low, until_gas=until):
             first, second = event.parties
-            names = f"{_short(first)} and {_short(second)}"
+            names = f"{short(first)} and {short(second)}"
             text = f"round {number + 1}: {names} differ between gas {low} and {until}"
             fields |= {"game": game, "round": number, "low_gas": low, "until_gas": until}
             return EventKind.ROUND_BEGAN, text, fields | {"parties": [first.hex(), second.hex()]}
         case ledger.PartySpoke(round=number, party=party):
-            text = f"round {number + 1}: {_short(party)} has signed how it got to its answer"
+            text = f"round {number + 1}: {short(party)} has signed how it got to its answer"
             return EventKind.PARTY_SPOKE, text, fields | {"round": number, "node": party.hex()}
         case ledger.PartyBlamed(party=party):
-            text = f"{_short(party)} did not say in time how it got to its answer: it is not paid"
+            text = f"{short(party)} did not say in time how it got to its answer: it is not paid"
             return EventKind.PARTY_BLAMED, text, fields | {"node": party.hex()}
         case ledger.SegmentReached(start_gas=start, until_gas=until):
             text = f"the referees execute from gas {start} to {until}"
@@ -43,11 +42,7 @@ def dispute_line(event: DisputeEvent) -> Line:
             text = f"the referees execute the whole: {reason}"
             return EventKind.WHOLE_WANTED, text, fields | {"reason": reason}
         case ledger.RefereeSpoke(verdict=verdict):
-            text = f"referee {_short(verdict.referee)} has signed its finding"
+            text = f"referee {short(verdict.referee)} has signed its finding"
             return EventKind.REFEREE_SPOKE, text, fields | {"node": verdict.referee.hex()}
         case _:
             assert_never(event)
-
-
-def _short(identity: bytes) -> str:
-    return identity.hex()[:12]

@@ -6,7 +6,14 @@ from ambientd.api.replies import EnergyInfo
 from ambientd.ledger.entries import Leaf, TaskEntry, leaf_key
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
-from ambientd.rules.energy import SAMPLES_MAX, EnergyDoubt, EnergyUse, doubt_of, energy_use
+from ambientd.rules.energy import (
+    SAMPLES_MAX,
+    EnergyDoubt,
+    EnergyUse,
+    doubt_of,
+    energy_use,
+    is_modelled,
+)
 
 LEAVES_MAX = 1_024
 """How far back a node's other receipts are looked for."""
@@ -28,6 +35,7 @@ def energy_infos(state: LedgerState, task: TaskId, entry: TaskEntry) -> tuple[En
             millijoules=slot.receipt.receipt.energy_mj,
             source=slot.receipt.receipt.energy_source,
             doubt=_doubt(state, task, slot.worker, energy_use(slot.receipt.receipt)),
+            modelled=is_modelled(slot.receipt.receipt.energy_source),
         )
         for slot in entry.slots
         if slot.receipt is not None

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from ambientd.api import operations
+from ambientd.api import learning_operations, operations
+from ambientd.api.answering import Handler
 from ambientd.api.desk import Desk
-from ambientd.api.local_socket import Handler
 
 
 def build_handlers(desk: Desk) -> Mapping[str, Handler]:
@@ -12,7 +12,11 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
     return {
         operations.PING.name: desk.ping,
         operations.STATUS.name: desk.status,
-        operations.NODES.name: desk.nodes,
+        operations.READY.name: desk.ready,
+        operations.NODES.name: desk.census.nodes,
+        operations.NODE_SHOW.name: desk.census.show,
+        operations.TELEMETRY_SHOW.name: desk.charting.telemetry,
+        operations.CLUSTER_SHOW.name: desk.census.cluster,
         operations.TASK_SUBMIT.name: desk.submit,
         operations.TASK_QUOTE.name: desk.quote,
         operations.TASK_LIST.name: desk.list_tasks,
@@ -21,7 +25,12 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.TASK_WAIT.name: desk.wait_for_task,
         operations.TASK_CANCEL.name: desk.cancel,
         operations.TASK_OUTPUT.name: desk.output,
+        operations.TASK_MATERIAL.name: desk.materials.material,
         operations.RECEIPT_GET.name: desk.receipt,
+        operations.RECEIPT_VERIFY.name: desk.verifier.receipt,
+        operations.HEADERS_VERIFY.name: desk.verifier.headers,
+        operations.SPLIT_VERIFY.name: desk.verifier.split,
+        operations.BLAME_VERIFY.name: desk.verifier.blame,
         operations.BLAME_LIST.name: desk.blaming.blames,
         operations.BLAME_EXPORT.name: desk.blaming.export,
         operations.CLUSTER_INVITE.name: desk.invite,
@@ -29,9 +38,18 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.MEMBER_ASK.name: desk.seating.ask,
         operations.MEMBER_VOTE.name: desk.seating.vote,
         operations.ACCOUNT_SHOW.name: desk.accounts.show,
+        operations.ACCOUNT_LIST.name: desk.accounts.list_all,
+        operations.ACCOUNT_HISTORY.name: desk.accounts.history,
         operations.ACCOUNT_TRANSFER.name: desk.accounts.transfer,
         operations.ACCOUNT_BOND.name: desk.accounts.bond,
         operations.ACCOUNT_UNBOND.name: desk.accounts.unbond,
+        operations.MODULE_LIST.name: desk.registry.list,
+        operations.MODULE_SHOW.name: desk.registry.show,
+        operations.MODULE_PUBLISH.name: desk.registry.publish,
+        operations.MODULE_YANK.name: desk.registry.yank,
+        operations.MODULE_BRING.name: desk.registry.bring,
+        operations.MODULE_PIN.name: desk.registry.pin,
+        operations.MODULE_UNPIN.name: desk.registry.unpin,
         operations.BACKUP_CREATE.name: desk.back_up,
         operations.LOG_UPDATE.name: desk.log.update,
         operations.ANCHOR_STATUS.name: desk.anchoring.status,
@@ -39,8 +57,23 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.ANCHOR_PLAN.name: desk.anchoring.plan,
         operations.PEG_ADDRESS.name: desk.pegging.address,
         operations.PEG_LIST.name: desk.pegging.list_own,
+        operations.PEG_QUOTE.name: desk.pegging.quote,
         operations.PEG_WITHDRAW.name: desk.pegging.withdraw,
         operations.PEG_RAISE.name: desk.pegging.raise_fee,
         operations.PEG_AUDIT.name: desk.pegging.audit,
+        operations.OWNER_SHOW.name: desk.owning.show,
+        operations.OWNER_SET.name: desk.owning.change,
+        operations.PAUSE.name: desk.owning.pause,
+        operations.RESUME.name: desk.owning.resume,
+        operations.DOCTOR_LOOK.name: desk.doctoring.look,
+        operations.WEBHOOK_TEST.name: desk.webhooks.test,
+        learning_operations.FL_START.name: desk.learning.start,
+        learning_operations.FL_LIST.name: desk.learning.list,
+        learning_operations.FL_SHOW.name: desk.learning.show,
+        learning_operations.FL_STOP.name: desk.learning.stop,
+        learning_operations.FL_JOIN.name: desk.learning.join,
+        learning_operations.FL_LEAVE.name: desk.learning.leave,
+        learning_operations.FL_EXPORT.name: desk.learning.export,
+        learning_operations.FL_RECEIPT.name: desk.learning.receipt,
         operations.EVENTS.name: desk.events,
     }

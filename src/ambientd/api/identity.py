@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ambientd.adapters.keys import load_key
+from ambientd.adapters.keys import NODE_KEY, KeyKind, is_sealed, load_key
+from ambientd.adapters.peg_keys import PEG_KEY
 from ambientd.adapters.stores import STORE_NAMES
-from ambientd.api.cluster import load_genesis
+from ambientd.api.genesis_files import load_genesis
 from ambientd.api.invitation import TOKEN_BYTES_MAX, JoinToken, read_token
 from ambientd.codec.statements import fingerprint
 from ambientd.config.load import load_config
@@ -34,11 +35,30 @@ class Identity:
         return NodeId(signer_of(self.seed, self.genesis).public_key)
 
 
-def read_identity(data_dir: Path) -> Identity:
+def key_files(places: Places) -> list[tuple[Path, KeyKind]]:
+    """Give the key files that are there."""
+    replaced = sorted(places.data_dir.glob(f"{places.peg_key.name}.replaced-*"))
+    kinds = ((places.key, NODE_KEY), *((path, PEG_KEY) for path in (places.peg_key, *replaced)))
+    return [(path, kind) for path, kind in kinds if path.exists()]
+
+
+def sealed_keys(places: Places) -> list[Path]:
+    """Give those that need a passphrase."""
+    return [path for path, kind in key_files(places) if is_sealed(path, kind)]
+
+
+def check_keys(places: Places) -> None:
+    """Raise ConfigError naming a key file that is neither sealed nor a key."""
+    for path, kind in key_files(places):
+        if not is_sealed(path, kind):
+            load_key(path, kind=kind)
+
+
+def read_identity(data_dir: Path, passphrase: str = "") -> Identity:
     """Read config, key and genesis; raise ConfigError naming what is wrong."""
     places = Places(data_dir)
     config = load_config(data_dir)
-    seed, genesis = load_key(places.key), load_genesis(places.genesis)
+    seed, genesis = load_key(places.key, passphrase), load_genesis(places.genesis)
     return Identity(places, config, seed, genesis, _read_invitation(places, genesis))
 
 

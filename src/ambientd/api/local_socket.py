@@ -7,7 +7,7 @@ input ends at most its own connection, so that a broken script cannot take the n
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -16,6 +16,8 @@ import msgspec
 import structlog
 import trio
 
+from ambientd.api.answering import Handler, failed_inside, failure_of, only_cause, within
+from ambientd.api.callers import CALLER
 from ambientd.api.frames import (
     LENGTH_BYTES,
     ReplyFrame,
@@ -26,33 +28,19 @@ from ambientd.api.frames import (
     pack,
     read,
 )
-from ambientd.api.operations import OPERATIONS, Failure, Operation, OperationError
+from ambientd.api.operations import OPERATIONS, Failure, OperationError
 from ambientd.api.socket_file import SocketFile
 from ambientd.errors import (
     AmbientError,
-    ConfigError,
     RemoteProtocolError,
-    StoreError,
-    UnreachableError,
-    UsageError,
 )
 
 log = structlog.get_logger("ambientd.local_socket")
-
-Answer = Awaitable[msgspec.Struct] | AsyncIterator[msgspec.Struct]
-Handler = Callable[[Any], Answer]
 
 _BACKLOG = 32
 _READ_CHUNK_BYTES = 256 * 1024
 _LARGE_BYTES = 1024 * 1024
 _LARGE_AT_ONCE = 4
-_CODES: tuple[tuple[type[AmbientError], str], ...] = (
-    (UsageError, "invalid"),
-    (ConfigError, "config"),
-    (UnreachableError, "unavailable"),
-    (StoreError, "store"),
-    (RemoteProtocolError, "protocol"),
-)
 
 
 class TaskStatus(Protocol):
@@ -125,6 +113,7 @@ class LocalSocket:
         async with stream:
             try:
                 self._check_caller(stream)
+                CALLER.set(f"user {_peer_user(stream.socket)}")
                 self._connections += 1
                 try:
                     await self._converse(_Caller(stream))
@@ -150,7 +139,7 @@ class LocalSocket:
             raise OperationError("busy", msg, "try again, or raise [api] connections_max")
 
     async def _refuse(self, stream: trio.SocketStream, error: AmbientError) -> None:
-        frame = ReplyFrame(id=0, kind=ReplyKind.ERROR, body=body_of(_failure(error)))
+        frame = ReplyFrame(id=0, kind=ReplyKind.ERROR, body=body_of(failure_of(error)))
         with trio.move_on_after(1.0):
             try:
                 await stream.send_all(pack(frame))
@@ -192,16 +181,15 @@ class LocalSocket:
         try:
             await self._perform(caller, frame)
         except AmbientError as error:
-            return _failure(error)
+            return failure_of(error)
         except _CallerGoneError:
             raise
         except Exception as error:  # supervision: a bug in one answer, not of the node
-            cause = _only_cause(error)
+            cause = only_cause(error)
             if isinstance(cause, AmbientError):
-                return _failure(cause)
+                return failure_of(cause)
             log.exception("operation failed", operation=frame.op)
-            message = f"{frame.op} failed inside the daemon"
-            return Failure(code="internal", message=message, hint="its log has the details")
+            return failed_inside(frame.op)
         return None
 
     async def _perform(self, caller: _Caller, frame: RequestFrame) -> None:
@@ -216,7 +204,7 @@ class LocalSocket:
         if operation.streaming:
             await self._stream(caller, frame.id, cast("Any", answer))
             return
-        response = await _within(operation, cast("Awaitable[msgspec.Struct]", answer))
+        response = await within(operation, cast("Awaitable[msgspec.Struct]", answer))
         await self._send(caller, frame.id, ReplyKind.DONE, response)
 
     async def _stream(self, caller: _Caller, call: int, items: Any) -> None:  # noqa: ANN401
@@ -263,26 +251,3 @@ def _peer_user(connection: trio.socket.SocketType) -> int | None:
     size = struct.calcsize("3i")
     credentials = connection.getsockopt(socket.SOL_SOCKET, option, size)
     return int(struct.unpack("3i", credentials)[1])
-
-
-async def _within(
-    operation: Operation[Any, Any], answer: Awaitable[msgspec.Struct]
-) -> msgspec.Struct:
-    with trio.move_on_after(operation.deadline_ms / 1000):
-        return await answer
-    msg = f"{operation.name} took longer than {operation.deadline_ms} ms"
-    raise OperationError("timeout", msg, "try again; `ambientctl status` tells how the node is")
-
-
-def _only_cause(error: BaseException) -> BaseException:
-    """Look into groups that hold one error: nurseries wrap what a handler raises."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-def _failure(error: AmbientError) -> Failure:
-    if isinstance(error, OperationError):
-        return Failure(code=error.code, message=error.message, hint=error.hint)
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), "internal")
-    return Failure(code=code, message=str(error))

@@ -51,7 +51,10 @@ def check_module(
     kind = PausingProcess if pausable else ModuleProcess
     with kind(engine, sandbox_required=sandbox_required) as process:
         hello = process.hello
-        reply = process.prepare(module)
+        if isinstance(process, PausingProcess):
+            reply = process.prepare_pausable(module)
+        else:
+            reply = process.prepare(module)
     report = ModuleReport(
         accepted=None,
         engine=engine,

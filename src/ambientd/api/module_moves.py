@@ -45,7 +45,7 @@ def execute_part(
     if resumed is not None:
         check_fit(resumed.header, call, pause_at, resumed_name)
     with PausingProcess(engine, sandbox_required=call.sandbox_required) as process:
-        reply = process.prepare(call.module)
+        reply = process.prepare_pausable(call.module)
         if not isinstance(reply, ModulePrepared):
             return _runs(answer(process.hello, None, ended(reply), 0.0), ended(reply))
         digest = sha256(reply.module)
@@ -149,7 +149,7 @@ def _trace(
 ) -> tuple[Trace, int | None]:
     """Trace on one engine; the first one finds out which steps all of them take."""
     with PausingProcess(engine, sandbox_required=call.sandbox_required) as process:
-        reply = process.prepare(call.module)
+        reply = process.prepare_pausable(call.module)
         if not isinstance(reply, ModulePrepared):
             return Trace(answer=answer(process.hello, None, ended(reply), 0.0)), gas_step
         digest, limits = sha256(reply.module), call.limits

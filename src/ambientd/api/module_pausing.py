@@ -5,6 +5,7 @@ from typing import ClassVar
 from ambientd.api.module_process import ModuleProcess
 from ambientd.errors import RemoteProtocolError, UsageError
 from ambientd.model.base import DIGEST_BYTES
+from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult
 from ambientd.ports.paused_state import (
     PausedState,
@@ -21,10 +22,13 @@ from ambientd.ports.worker_protocol import (
     ExecutionTraced,
     ModulePrepared,
     ModuleRefused,
+    PageLeftOut,
     PreparePausable,
+    ReplayStretch,
     StatePiece,
     StateRefused,
     StateTaken,
+    StretchReplayed,
     TraceExecution,
     is_plausible_trace,
 )
@@ -67,7 +71,7 @@ class PausingProcess(ModuleProcess):
 
     options: ClassVar[tuple[str, ...]] = ("--pausing",)
 
-    def prepare(self, module: bytes) -> ModulePrepared | ModuleRefused | Aborted:
+    def prepare_pausable(self, module: bytes) -> ModulePrepared | ModuleRefused | Aborted:
         """Make a module pausable and have the engine validate and compile it."""
         return self._prepared(PreparePausable(module=module, cpu_ms_max=PREPARE_CPU_MS_MAX))
 
@@ -100,6 +104,38 @@ class PausingProcess(ModuleProcess):
             case ExecutionPaused() if pause_at is not None:
                 return self._paused(reply, request)
             case StateRefused() if state is not None:
+                return StateRefused(reason=reply.reason[:REASON_CHARACTERS_MAX])
+            case _:
+                return self._ended(reply, limits)
+
+    def replay(
+        self,
+        module: bytes,
+        data: bytes,
+        limits: ExecutionLimits,
+        seed: bytes,
+        *,
+        pause_at: int,
+        state: PausedState | None,
+    ) -> TracePoint | ExecutionResult | StateRefused | PageLeftOut | Aborted:
+        """Execute one stretch, from a state that may have pages left out; tell where it leads."""
+        failed = None if state is None else self._hand_over(state)
+        if failed is not None:
+            return failed
+        request = ReplayStretch(
+            prepared=module,
+            input=data,
+            limits=limits,
+            seed=seed,
+            pause_at=pause_at,
+            root=None if state is None else state.root,
+        )
+        match reply := self._ask(request, limits.wall_ms_max, "the execution"):
+            case StretchReplayed(point=point):
+                return point
+            case PageLeftOut():
+                return reply
+            case StateRefused():
                 return StateRefused(reason=reply.reason[:REASON_CHARACTERS_MAX])
             case _:
                 return self._ended(reply, limits)

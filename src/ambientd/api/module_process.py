@@ -69,7 +69,11 @@ class _LostError(Exception):
 
 
 class ModuleProcess:
-    """A worker process of one engine, for as long as a `with` block lasts."""
+    """A worker process of one engine, for as long as a `with` block lasts.
+
+    It starts when this is made, and is greeted where the block begins: whoever has something else
+    to do meanwhile makes it early, and closes it if it comes to no block.
+    """
 
     options: ClassVar[tuple[str, ...]] = ()
 
@@ -91,12 +95,18 @@ class ModuleProcess:
             self._replies = self._process.stdout.fileno()
             os.set_blocking(self._requests, False)
             os.set_blocking(self._replies, False)
-            self.hello = self._greeting(engine, sandbox_required=sandbox_required)
         except BaseException:
             self.close()
             raise
+        self._engine, self._sandbox_required = engine, sandbox_required
 
     def __enter__(self) -> Self:
+        assert self._process.returncode is None, "a process serves one block"
+        try:
+            self.hello = self._greeting()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -183,7 +193,8 @@ class ModuleProcess:
             case _:
                 return self._nonsense()
 
-    def _greeting(self, engine: str, *, sandbox_required: bool) -> Hello:
+    def _greeting(self) -> Hello:
+        engine = self._engine
         try:
             hello = self._receive(HELLO_BYTES_MAX, time.monotonic() + _START_MS_MAX / 1000)
         except (TimeoutError, _LostError) as error:
@@ -196,7 +207,7 @@ class ModuleProcess:
             msg = f"the worker process for {engine} does not say hello; install ambientd anew"
             raise ConfigError(msg)
         missing = sorted(REQUIRED_PROTECTIONS - set(hello.protections))
-        if missing and sandbox_required:
+        if missing and self._sandbox_required:
             msg = (
                 f"this platform cannot lock worker processes down: missing {', '.join(missing)}; "
                 "use a newer Linux kernel, or `--sandbox best-effort` for modules that you trust"

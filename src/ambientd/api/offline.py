@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ambientd.errors import RemoteProtocolError, UsageError
+from ambientd.errors import ConfigError, RemoteProtocolError, UsageError
 
 if TYPE_CHECKING:
     from ambientd.adapters.timestamps import Stamped
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ambientd.rules.header_chain import HeaderChain
     from ambientd.rules.receipt_check import ReceiptReport
     from ambientd.rules.receipt_epochs import FollowedEpoch
+    from ambientd.rules.round_check import RoundReport
 
 RECEIPT_BYTES_MAX = 16 * 1024 * 1024
 HEADERS_BYTES_MAX = 1024 * 1024 * 1024
@@ -36,6 +37,28 @@ def check_receipt(
     )
 
 
+def check_round(
+    data: bytes, pinned: bytes | None = None, model: bytes | None = None
+) -> "RoundReport":
+    """Check the file of a round of federated learning; fingerprint and model when given."""
+    from ambientd.rules.round_check import check_round_file
+
+    return check_round_file(data, pinned=pinned, model=model, follow=_follow_epochs)
+
+
+def exported_model(data: bytes, name: str) -> bytes:
+    """Give the numbers of a model that was exported as .npz; raise UsageError naming the file."""
+    try:
+        from ambientd.adapters.learning import npz_file  # numpy, for those who learn
+    except ImportError as error:
+        msg = f"{error.name} is not installed here: pip install 'numpy>=2' brings it"
+        raise UsageError(msg) from error
+    try:
+        return npz_file.read(data)
+    except ConfigError as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
 def _follow_epochs(
     genesis: "Genesis", ends: tuple[bytes, ...]
 ) -> "tuple[FollowedEpoch, ...] | str":
@@ -45,7 +68,7 @@ def _follow_epochs(
     return follow_epochs(genesis, ends)
 
 
-def read_headers(data: bytes) -> "HeaderChain":
+def read_headers(data: bytes, name: str) -> "HeaderChain":
     """Check a file of Bitcoin headers from its base to its tip.
 
     Raises:
@@ -56,7 +79,8 @@ def read_headers(data: bytes) -> "HeaderChain":
     try:
         return decode_headers(data)
     except RemoteProtocolError as error:
-        raise UsageError(str(error)) from error
+        msg = f"{name}: {error}; `ambientctl headers sync` fetches another"
+        raise UsageError(msg) from error
 
 
 def stamp(data: bytes, *, batch: bool) -> "Stamped":

@@ -5,101 +5,398 @@ are hex, times milliseconds since 1970, amounts millisatoshi. Requests refuse un
 replies ignore them, so an older ambientctl understands a newer daemon.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-import msgspec
-
-from ambientd.api import peg_values, replies, requests
+from ambientd.api import (
+    account_values,
+    anchor_replies,
+    doctor_values,
+    owner_values,
+    peg_values,
+    registry_values,
+    replies,
+    requests,
+)
 from ambientd.api.blame_replies import BlameFileReply, Blames
+from ambientd.api.blob_values import BlobKept, BlobReply, GetBlob, PutBlob
+from ambientd.api.census_replies import Cluster, Readiness
+from ambientd.api.learning_operations import LEARNING
+from ambientd.api.material_values import GetMaterial, Material
+from ambientd.api.operation import DEADLINE_MS, Failure, Operation, OperationError
 from ambientd.api.quotes import Quote
+from ambientd.api.routes import Scope, get, post, put
+from ambientd.api.telemetry_values import NodeTelemetry, ShowTelemetry
+from ambientd.api.verify_values import (
+    Verified,
+    VerifyBlame,
+    VerifyHeaders,
+    VerifyReceipt,
+    VerifySplit,
+)
+from ambientd.api.webhook_values import TestWebhook, WebhookTested
 from ambientd.api.why_replies import Why
-from ambientd.errors import AmbientError
 
-Q = TypeVar("Q", bound=msgspec.Struct)
-R = TypeVar("R", bound=msgspec.Struct)
+__all__ = ["DEADLINE_MS", "Failure", "Operation", "OperationError"]
 
-DEADLINE_MS = 60_000
 WAIT_MS_MAX = 3_600_000
-NAME_CHARS_MIN = 4
 
 
-class OperationError(AmbientError):
-    """A request that a node refuses; `code` is for programs, `hint` says what to do."""
-
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.hint = hint
-
-    def __str__(self) -> str:
-        """Give message and hint in one line."""
-        return f"{self.message}; {self.hint}" if self.hint else self.message
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """An OperationError on the wire."""
-
-    code: str
-    message: str
-    hint: str = ""
-
-
-class Operation(msgspec.Struct, Generic[Q, R], frozen=True):
-    """One row: a name, both shapes, and how long an answer may take."""
-
-    name: str
-    request: type[Q]
-    response: type[R]
-    streaming: bool = False
-    deadline_ms: int = DEADLINE_MS
-
-
-PING = Operation("ping", requests.Ping, replies.Pong)
-STATUS = Operation("status", requests.GetStatus, replies.Status)
-NODES = Operation("nodes", requests.ListNodes, replies.Nodes)
-TASK_SUBMIT = Operation("task.submit", requests.SubmitTask, replies.Submitted)
-TASK_QUOTE = Operation("task.quote", requests.QuoteTask, Quote)
-TASK_LIST = Operation("task.list", requests.ListTasks, replies.Tasks)
-TASK_SHOW = Operation("task.show", requests.ShowTask, replies.Task)
-TASK_WHY = Operation("task.why", requests.ExplainTask, Why)
+PING = Operation(
+    "ping", requests.Ping, replies.Pong, get("/health", "whether somebody is there", Scope.OPEN)
+)
+READY = Operation(
+    "ready",
+    requests.GetReadiness,
+    Readiness,
+    get("/ready", "whether this node can take part; if not, why", Scope.OPEN),
+)
+STATUS = Operation("status", requests.GetStatus, replies.Status, get("/status", "how this node is"))
+NODES = Operation(
+    "nodes", requests.ListNodes, replies.Nodes, get("/nodes", "who is in the cluster")
+)
+NODE_SHOW = Operation(
+    "node.show",
+    requests.ShowNode,
+    replies.NodeInfo,
+    get("/nodes/{node}", "one node of the cluster"),
+)
+TELEMETRY_SHOW = Operation(
+    "telemetry.show",
+    ShowTelemetry,
+    NodeTelemetry,
+    get("/telemetry/{node}", "what a node said of itself over the last hour or day"),
+)
+CLUSTER_SHOW = Operation(
+    "cluster.show", requests.ShowCluster, Cluster, get("/cluster", "the cluster in figures")
+)
+TASK_SUBMIT = Operation(
+    "task.submit",
+    requests.SubmitTask,
+    replies.Submitted,
+    post("/tasks", Scope.SUBMIT, "execute a module on an input", status=201, names="nonce"),
+)
+TASK_QUOTE = Operation(
+    "task.quote", requests.QuoteTask, Quote, post("/quotes", Scope.READ, "what a task would cost")
+)
+TASK_LIST = Operation(
+    "task.list", requests.ListTasks, replies.Tasks, get("/tasks", "tasks, the newest first")
+)
+TASK_SHOW = Operation(
+    "task.show", requests.ShowTask, replies.Task, get("/tasks/{task}", "everything about a task")
+)
+TASK_WHY = Operation(
+    "task.why", requests.ExplainTask, Why, get("/tasks/{task}/why", "why a task is where it is")
+)
 TASK_WAIT = Operation(
-    "task.wait", requests.WaitForTask, replies.Task, deadline_ms=WAIT_MS_MAX + DEADLINE_MS
+    "task.wait",
+    requests.WaitForTask,
+    replies.Task,
+    get("/tasks/{task}/wait", "a task, once it is final or anchored"),
+    deadline_ms=WAIT_MS_MAX + DEADLINE_MS,
 )
-TASK_CANCEL = Operation("task.cancel", requests.CancelTask, replies.Task)
-TASK_OUTPUT = Operation("task.output", requests.GetOutput, replies.Output)
-RECEIPT_GET = Operation("receipt.get", requests.GetReceipt, replies.ReceiptFileReply)
-BLAME_LIST = Operation("blame.list", requests.ListBlames, Blames)
-BLAME_EXPORT = Operation("blame.export", requests.ExportBlame, BlameFileReply)
-CLUSTER_INVITE = Operation("cluster.invite", requests.Invite, replies.Invitation)
-MEMBER_LIST = Operation("member.list", requests.ListMembers, replies.Members)
-MEMBER_ASK = Operation("member.ask", requests.AskForSeat, replies.SeatSaid)
-MEMBER_VOTE = Operation("member.vote", requests.VoteOnSeat, replies.SeatSaid)
-ACCOUNT_SHOW = Operation("account.show", requests.ShowAccount, replies.Account)
-ACCOUNT_TRANSFER = Operation("account.transfer", requests.TransferCredits, replies.AccountMoved)
-ACCOUNT_BOND = Operation("account.bond", requests.RaiseBond, replies.AccountMoved)
-ACCOUNT_UNBOND = Operation("account.unbond", requests.AskBondBack, replies.AccountMoved)
+TASK_CANCEL = Operation(
+    "task.cancel",
+    requests.CancelTask,
+    replies.Task,
+    post("/tasks/{task}/cancel", Scope.SUBMIT, "take a task back before its answers are sealed"),
+)
+TASK_OUTPUT = Operation(
+    "task.output",
+    requests.GetOutput,
+    replies.Output,
+    get("/tasks/{task}/output", "the output of a task", raw="data"),
+)
+TASK_MATERIAL = Operation(
+    "task.material",
+    GetMaterial,
+    Material,
+    post("/tasks/{task}/material", Scope.ADMIN, "what a task was executed with"),
+)
+RECEIPT_GET = Operation(
+    "receipt.get",
+    requests.GetReceipt,
+    replies.ReceiptFileReply,
+    get("/tasks/{task}/receipt", "the receipt file of a task", raw="data"),
+)
+RECEIPT_VERIFY = Operation(
+    "receipt.verify",
+    VerifyReceipt,
+    Verified,
+    post("/receipts/verify", Scope.READ, "whether a receipt file holds"),
+)
+HEADERS_VERIFY = Operation(
+    "headers.verify",
+    VerifyHeaders,
+    Verified,
+    post("/headers/verify", Scope.READ, "whether a file of Bitcoin headers holds"),
+)
+SPLIT_VERIFY = Operation(
+    "split.verify",
+    VerifySplit,
+    Verified,
+    post("/splits/verify", Scope.READ, "whether evidence shows two receipt logs of one cluster"),
+)
+BLAME_VERIFY = Operation(
+    "blame.verify",
+    VerifyBlame,
+    Verified,
+    post("/blames/verify", Scope.READ, "whether the statements in a blame certificate hold"),
+)
+BLAME_LIST = Operation(
+    "blame.list", requests.ListBlames, Blames, get("/blames", "who was convicted, and by what")
+)
+BLAME_EXPORT = Operation(
+    "blame.export",
+    requests.ExportBlame,
+    BlameFileReply,
+    get("/blames/{about}", "the certificate against a node", raw="data"),
+)
+CLUSTER_INVITE = Operation(
+    "cluster.invite",
+    requests.Invite,
+    replies.Invitation,
+    post("/invitations", Scope.ADMIN, "a token that brings one more node in", status=201),
+)
+MEMBER_LIST = Operation(
+    "member.list",
+    requests.ListMembers,
+    replies.Members,
+    get("/members", "the committee, and who asks for a seat"),
+)
+MEMBER_ASK = Operation(
+    "member.ask",
+    requests.AskForSeat,
+    replies.SeatSaid,
+    post("/members/ask", Scope.ADMIN, "ask for a seat for this node; a quorum decides"),
+)
+MEMBER_VOTE = Operation(
+    "member.vote",
+    requests.VoteOnSeat,
+    replies.SeatSaid,
+    post("/members/vote", Scope.ADMIN, "say whether a node shall sit"),
+)
+ACCOUNT_SHOW = Operation(
+    "account.show",
+    requests.ShowAccount,
+    replies.Account,
+    get("/account", "balance, bond, and what is under way"),
+)
+ACCOUNT_LIST = Operation(
+    "account.list",
+    account_values.ListAccounts,
+    account_values.Accounts,
+    get("/accounts", "what everybody has"),
+)
+ACCOUNT_HISTORY = Operation(
+    "account.history",
+    account_values.ShowHistory,
+    account_values.History,
+    get("/account/history", "what tasks moved of a node's credits, the newest first"),
+)
+ACCOUNT_TRANSFER = Operation(
+    "account.transfer",
+    requests.TransferCredits,
+    replies.AccountMoved,
+    post("/account/transfer", Scope.ADMIN, "send credits of this node to another"),
+)
+ACCOUNT_BOND = Operation(
+    "account.bond",
+    requests.RaiseBond,
+    replies.AccountMoved,
+    post("/account/bond", Scope.ADMIN, "put credits of this node at risk"),
+)
+ACCOUNT_UNBOND = Operation(
+    "account.unbond",
+    requests.AskBondBack,
+    replies.AccountMoved,
+    post(
+        "/account/unbond",
+        Scope.ADMIN,
+        "ask for bond of this node back, which stays at risk for a while",
+    ),
+)
 BACKUP_CREATE = Operation(
-    "backup.create", requests.CreateBackup, replies.BackupMade, deadline_ms=WAIT_MS_MAX
+    "backup.create",
+    requests.CreateBackup,
+    replies.BackupMade,
+    post("/backups", Scope.ADMIN, "write the log to a file; the node goes on", status=201),
+    deadline_ms=WAIT_MS_MAX,
 )
-ANCHOR_STATUS = Operation("anchor.status", requests.GetAnchors, replies.Anchors)
-LOG_UPDATE = Operation("log.update", requests.GetLogUpdate, replies.LogUpdateReply)
-ANCHOR_RETRY = Operation("anchor.retry", requests.RetryAnchors, replies.AnchorsRetried)
-ANCHOR_PLAN = Operation("anchor.plan", requests.PlanAnchors, replies.AnchorPlan)
-PEG_ADDRESS = Operation("peg.address", peg_values.GetPegAddress, peg_values.PegAddressReply)
-PEG_LIST = Operation("peg.list", peg_values.ListPeg, peg_values.PegList)
-PEG_WITHDRAW = Operation("peg.withdraw", peg_values.Withdraw, peg_values.PaymentInfo)
-PEG_RAISE = Operation("peg.raise", peg_values.RaiseFee, peg_values.PaymentInfo)
-PEG_AUDIT = Operation("peg.audit", peg_values.AuditPeg, peg_values.PegAudit)
-EVENTS = Operation("events", requests.FollowEvents, replies.Event, streaming=True)
+ANCHOR_STATUS = Operation(
+    "anchor.status",
+    requests.GetAnchors,
+    anchor_replies.Anchors,
+    get("/anchors", "chain and latest anchors"),
+)
+LOG_UPDATE = Operation(
+    "log.update",
+    requests.GetLogUpdate,
+    replies.LogUpdateReply,
+    get("/log/update", "the receipt log's newest head, for witnesses"),
+)
+ANCHOR_RETRY = Operation(
+    "anchor.retry",
+    requests.RetryAnchors,
+    anchor_replies.AnchorsRetried,
+    post("/anchors/retry", Scope.ADMIN, "look at the chain and send again, now"),
+)
+ANCHOR_PLAN = Operation(
+    "anchor.plan",
+    requests.PlanAnchors,
+    anchor_replies.AnchorPlan,
+    get("/anchors/plan", "what anchors cost, before anything is spent"),
+)
+PEG_ADDRESS = Operation(
+    "peg.address",
+    peg_values.GetPegAddress,
+    peg_values.PegAddressReply,
+    post("/peg/address", Scope.ADMIN, "where this node pegs in"),
+)
+PEG_LIST = Operation(
+    "peg.list",
+    peg_values.ListPeg,
+    peg_values.PegList,
+    get("/peg", "what came in for this node, and what goes out"),
+)
+PEG_QUOTE = Operation(
+    "peg.quote",
+    peg_values.QuoteWithdrawal,
+    peg_values.WithdrawalQuote,
+    post("/peg/quotes", Scope.READ, "what a withdrawal would cost"),
+)
+PEG_WITHDRAW = Operation(
+    "peg.withdraw",
+    peg_values.Withdraw,
+    peg_values.PaymentInfo,
+    post("/peg/withdraw", Scope.ADMIN, "send credits of this node to a Bitcoin address"),
+)
+PEG_RAISE = Operation(
+    "peg.raise",
+    peg_values.RaiseFee,
+    peg_values.PaymentInfo,
+    post("/peg/raise", Scope.ADMIN, "pay more for a payment that waits"),
+)
+PEG_AUDIT = Operation(
+    "peg.audit",
+    peg_values.AuditPeg,
+    peg_values.PegAudit,
+    get("/peg/audit", "whether the coins cover what the ledger owes"),
+)
+OWNER_SHOW = Operation(
+    "owner.show",
+    owner_values.ShowOwner,
+    owner_values.OwnerReply,
+    get("/owner", "the rules, and what they mean now"),
+)
+OWNER_SET = Operation(
+    "owner.set",
+    owner_values.SetOwner,
+    owner_values.OwnerReply,
+    post("/owner", Scope.ADMIN, "change rules at once; what is not named stays"),
+)
+PAUSE = Operation(
+    "pause",
+    owner_values.Pause,
+    owner_values.OwnerReply,
+    post("/owner/pause", Scope.ADMIN, "take no more work on this device"),
+)
+RESUME = Operation(
+    "resume",
+    owner_values.Resume,
+    owner_values.OwnerReply,
+    post("/owner/resume", Scope.ADMIN, "take work again after a pause"),
+)
+DOCTOR_LOOK = Operation(
+    "doctor.look",
+    doctor_values.LookRound,
+    doctor_values.Looks,
+    get("/doctor/look", "how peers see this node: reached or not, clocks, versions"),
+)
+MODULE_LIST = Operation(
+    "module.list",
+    registry_values.ListModules,
+    registry_values.Modules,
+    get("/modules", "published modules, by name"),
+)
+MODULE_SHOW = Operation(
+    "module.show",
+    registry_values.ShowModule,
+    registry_values.ModuleInfo,
+    get("/modules/{publisher}/{name}", "everything about a published module"),
+)
+MODULE_PUBLISH = Operation(
+    "module.publish",
+    registry_values.PublishModule,
+    registry_values.ModulePublished,
+    post("/modules", Scope.ADMIN, "publish a version as this node, for a fee", status=201),
+)
+MODULE_YANK = Operation(
+    "module.yank",
+    registry_values.YankModule,
+    registry_values.ModuleInfo,
+    post(
+        "/modules/{publisher}/{name}/yank",
+        Scope.ADMIN,
+        "advise against a version of this node's own",
+    ),
+)
+MODULE_BRING = Operation(
+    "module.bring",
+    registry_values.BringModule,
+    registry_values.ModuleInfo,
+    post("/modules/{publisher}/{name}/bring", Scope.SUBMIT, "have a version's bytes on this node"),
+)
+MODULE_PIN = Operation(
+    "module.pin",
+    registry_values.PinModule,
+    registry_values.ModuleInfo,
+    post(
+        "/modules/{publisher}/{name}/pin",
+        Scope.ADMIN,
+        "keep a version here, and what its name means",
+    ),
+)
+MODULE_UNPIN = Operation(
+    "module.unpin",
+    registry_values.UnpinModule,
+    registry_values.Unpinned,
+    post("/modules/{publisher}/{name}/unpin", Scope.ADMIN, "let a pinned version go"),
+)
+WEBHOOK_TEST = Operation(
+    "webhook.test",
+    TestWebhook,
+    WebhookTested,
+    post("/webhook/test", Scope.ADMIN, "post an event of kind `test` to the node's webhook"),
+)
+BLOB_PUT = Operation(
+    "blob.put",
+    PutBlob,
+    BlobKept,
+    put("/blobs/{sha256}", Scope.SUBMIT, "keep bytes for a task, under their SHA-256"),
+    deadline_ms=WAIT_MS_MAX,
+)
+BLOB_GET = Operation(
+    "blob.get", GetBlob, BlobReply, get("/blobs/{sha256}", "the bytes of a SHA-256", raw="data")
+)
+EVENTS = Operation(
+    "events",
+    requests.FollowEvents,
+    replies.Event,
+    get("/events", "tell what happens, as it does"),
+    streaming=True,
+)
 
 OPERATIONS: Mapping[str, Operation[Any, Any]] = {
     operation.name: operation
     for operation in (
         PING,
+        READY,
         STATUS,
         NODES,
+        NODE_SHOW,
+        TELEMETRY_SHOW,
+        CLUSTER_SHOW,
         TASK_SUBMIT,
         TASK_QUOTE,
         TASK_LIST,
@@ -108,7 +405,12 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         TASK_WAIT,
         TASK_CANCEL,
         TASK_OUTPUT,
+        TASK_MATERIAL,
         RECEIPT_GET,
+        RECEIPT_VERIFY,
+        HEADERS_VERIFY,
+        SPLIT_VERIFY,
+        BLAME_VERIFY,
         BLAME_LIST,
         BLAME_EXPORT,
         CLUSTER_INVITE,
@@ -116,6 +418,8 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         MEMBER_ASK,
         MEMBER_VOTE,
         ACCOUNT_SHOW,
+        ACCOUNT_LIST,
+        ACCOUNT_HISTORY,
         ACCOUNT_TRANSFER,
         ACCOUNT_BOND,
         ACCOUNT_UNBOND,
@@ -126,30 +430,26 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         ANCHOR_PLAN,
         PEG_ADDRESS,
         PEG_LIST,
+        PEG_QUOTE,
         PEG_WITHDRAW,
         PEG_RAISE,
         PEG_AUDIT,
+        OWNER_SHOW,
+        OWNER_SET,
+        PAUSE,
+        RESUME,
+        DOCTOR_LOOK,
+        MODULE_LIST,
+        MODULE_SHOW,
+        MODULE_PUBLISH,
+        MODULE_YANK,
+        MODULE_BRING,
+        MODULE_PIN,
+        MODULE_UNPIN,
+        WEBHOOK_TEST,
+        *LEARNING,
+        BLOB_PUT,
+        BLOB_GET,
         EVENTS,
     )
 }
-
-
-def match_id(prefix: str, known: Iterable[str], what: str = "task") -> str:
-    """Find the one identifier that starts with `prefix`; raise OperationError for none or two."""
-    wanted = prefix.lower()
-    if len(wanted) < NAME_CHARS_MIN or wanted.strip("0123456789abcdef"):
-        hint = f"give the {what}'s id in hex, or at least its first {NAME_CHARS_MIN} digits"
-        msg = f"{prefix!r} is not the id of a {what}"
-        raise OperationError("invalid", msg, hint)
-    first: str | None = None
-    for candidate in known:
-        if candidate.startswith(wanted):
-            if first is not None and candidate != first:
-                msg = f"more than one {what} starts with {prefix}"
-                raise OperationError("ambiguous", msg, "give more digits of the id")
-            first = candidate
-    if first is None:
-        hint = "`ambientctl task list` shows the ones this node knows" if what == "task" else ""
-        msg = f"no {what} {prefix} is known here"
-        raise OperationError("not_found", msg, hint)
-    return first

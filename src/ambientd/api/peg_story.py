@@ -3,10 +3,10 @@
 from typing import TypeAlias, assert_never
 
 from ambientd.api.replies import EventKind
+from ambientd.api.story_words import Fields, Line, short
 from ambientd.ledger import events as ledger
 from ambientd.rules.bitcoin_codec import display
 
-Fields: TypeAlias = dict[str, str | int | float | bool | list[str] | None]
 PegEvent: TypeAlias = (
     ledger.WalletFormed
     | ledger.AddressGiven
@@ -17,7 +17,7 @@ PegEvent: TypeAlias = (
 )
 
 
-def peg_line(event: PegEvent) -> tuple[EventKind, str, Fields]:
+def peg_line(event: PegEvent) -> Line:
     """Put one such event into words."""
     match event:
         case ledger.WalletFormed(wallet=wallet):
@@ -25,11 +25,11 @@ def peg_line(event: PegEvent) -> tuple[EventKind, str, Fields]:
             return EventKind.WALLET_FORMED, text, {"wallet": wallet}
         case ledger.AddressGiven(node=node, index=index):
             fields: Fields = {"node": node.hex(), "index": index}
-            return EventKind.PEG_ADDRESS_GIVEN, f"{_short(node)} has address {index}", fields
+            return EventKind.PEG_ADDRESS_GIVEN, f"{short(node)} has address {index}", fields
         case ledger.PegInCredited(node=node, txid=txid, output=output, amount_msat=amount):
             coin = f"{display(txid)}:{output}"
             fields = {"node": node.hex(), "coin": coin, "amount_msat": amount}
-            text = f"the peg-in {coin} of {amount} msat is in the balance of {_short(node)}"
+            text = f"the peg-in {coin} of {amount} msat is in the balance of {short(node)}"
             return EventKind.PEG_IN_CREDITED, text, fields
         case ledger.PaymentVersioned(payment=payment, version=version):
             return EventKind.PAYMENT_VERSIONED, *_payment(payment, version, "waits for signatures")
@@ -44,7 +44,3 @@ def peg_line(event: PegEvent) -> tuple[EventKind, str, Fields]:
 
 def _payment(payment: int, version: int, what: str) -> tuple[str, Fields]:
     return f"payment {payment}, version {version}, {what}", {"payment": payment, "version": version}
-
-
-def _short(identity: bytes) -> str:
-    return identity.hex()[:12]

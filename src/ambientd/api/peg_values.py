@@ -1,5 +1,6 @@
 """What is asked of a node about the peg, and what it answers; amounts in satoshi."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
@@ -8,6 +9,7 @@ from ambientd.api.replies import Reply
 from ambientd.api.requests import Request
 
 AmountSat = Annotated[int, Meta(ge=1, le=21 * 10**14)]
+BitcoinAddress = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
 class GetPegAddress(Request, frozen=True):
@@ -18,12 +20,20 @@ class ListPeg(Request, frozen=True):
     """What came in for this node, and what goes out?"""
 
 
-class Withdraw(Request, frozen=True):
-    """Send some of this node's credits to a Bitcoin address; a rate in msat/vB, 0 for 2 sat/vB."""
+class QuoteWithdrawal(Request, frozen=True):
+    """What would a peg-out cost now? A rate in msat/vB, 0 for 2 sat/vB; nothing is moved."""
 
-    address: Annotated[str, Meta(min_length=1, max_length=100)]
+    address: BitcoinAddress
     amount_sat: AmountSat
     rate_msat_vb: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
+
+
+class Withdraw(Request, frozen=True):
+    """Send some of this node's credits to a Bitcoin address; the fee goes off the amount."""
+
+    address: BitcoinAddress
+    amount_sat: AmountSat
+    fee_sat: AmountSat
 
 
 class RaiseFee(Request, frozen=True):
@@ -48,6 +58,37 @@ class PegAddressReply(Reply, frozen=True):
     confirmations: int
     least_sat: int
     fee_sat: int
+    most_sat: int
+    """The most that the whole peg holds, 0 for no bound: a peg-in that does not fit waits."""
+    room_sat: int
+    """How much of that is left."""
+    unaudited: tuple[str, ...]
+    """On the main network: what nobody has audited."""
+
+
+class WithdrawalQuote(Reply, frozen=True):
+    """A peg-out before anything is moved: what goes off the balance, and what arrives of it."""
+
+    amount_sat: int
+    fee_sat: int
+    arrives_sat: int
+
+
+class PegInState(StrEnum):
+    """How far an output that came to a node's address is."""
+
+    TOO_SMALL = "too-small"
+    CONFIRMING = "confirming"
+    AWAITED = "awaited"
+    """Deep enough; no member has said yet that it sees it."""
+    CLAIMED = "claimed"
+    LATE = "late"
+    """It came to an earlier wallet, and a payment is bringing it to the present one."""
+    WAITING = "waiting"
+    """A quorum has seen it; the peg may not hold so much until enough has gone out."""
+    TOO_LARGE = "too-large"
+    """A quorum has seen it; it is above all that the peg may hold, or bring over."""
+    COUNTED = "counted"
 
 
 class PegInInfo(Reply, frozen=True):
@@ -56,9 +97,19 @@ class PegInInfo(Reply, frozen=True):
     outpoint: str
     value_sat: int
     wallet: int
-    state: str
+    is_late: bool
+    """Whether that is an earlier wallet than the present one."""
+    state: PegInState
     members: int
     """How many members have said that they see it; those of a counted one are not kept."""
+    members_needed: int
+    confirmations: int | None
+    """None for what the ledger alone knows: it is counted, or this node sees no chain."""
+    confirmations_needed: int
+    due_s: int | None
+    """About how long until it is deep enough, where Bitcoin blocks come at their usual pace."""
+    payment: int
+    """What brings a late one over, 0 for any other."""
 
 
 class PaymentInfo(Reply, frozen=True):
@@ -69,6 +120,8 @@ class PaymentInfo(Reply, frozen=True):
     state: str
     amount_sat: int
     fee_sat: int
+    arrives_sat: int
+    """What is paid to who withdraws, or comes to the present wallet."""
     versions: int
     signatures: int
     needed: int
@@ -80,6 +133,8 @@ class PegList(Reply, frozen=True):
 
     peg_ins: tuple[PegInInfo, ...]
     payments: tuple[PaymentInfo, ...]
+    unseen: str
+    """Why peg-ins that do not count yet may be missing here; empty when the chain was asked."""
 
 
 class CoinInfo(Reply, frozen=True):
@@ -97,6 +152,8 @@ class PegAudit(Reply, frozen=True):
     network: str
     held_sat: int
     reserved_sat: int
+    waiting_sat: int
+    """What came in and waits below the bound: it is at the federation's addresses, and not owed."""
     owed_msat: int
     in_sat: int
     out_sat: int
@@ -107,3 +164,7 @@ class PegAudit(Reply, frozen=True):
     payments: tuple[PaymentInfo, ...]
     missing_sat: int
     """Coins that the chain does not have, and that no payment of the ledger's has spent."""
+    most_sat: int
+    """The most that the peg holds, 0 for no bound."""
+    unaudited: tuple[str, ...]
+    """On the main network: what nobody has audited."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import trio
 
 from ambientd.api.operations import OperationError
+from ambientd.api.peg_ins import on_the_way, peg_ins
 from ambientd.api.peg_values import (
     AuditPeg,
     CoinInfo,
@@ -13,10 +14,11 @@ from ambientd.api.peg_values import (
     PaymentInfo,
     PegAddressReply,
     PegAudit,
-    PegInInfo,
     PegList,
+    QuoteWithdrawal,
     RaiseFee,
     Withdraw,
+    WithdrawalQuote,
 )
 from ambientd.codec.signing import Signer
 from ambientd.errors import UsageError
@@ -26,16 +28,17 @@ from ambientd.ledger.events import AddressGiven, PaymentVersioned, RecordRejecte
 from ambientd.ledger.peg import imbalance
 from ambientd.ledger.peg_entries import PegCoinEntry, PegPaymentEntry
 from ambientd.ledger.peg_index import outpoint_of
-from ambientd.ledger.peg_ins import PEG_IN_FEE_SAT, PEG_IN_MIN_SAT
+from ambientd.ledger.peg_ins import PEG_IN_FEE_SAT, PEG_IN_MIN_SAT, room_sat
 from ambientd.ledger.peg_payments import decided
 from ambientd.model.base import NodeId
 from ambientd.model.peg import CoinState
 from ambientd.model.record import PegAddress, PegBody, PegFee, PegOut
 from ambientd.node.event import BodiesProposed
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, display
-from ambientd.rules.peg_networks import peg_fault
-from ambientd.rules.peg_payments import fee_at, txid
-from ambientd.rules.peg_script import address, descriptor, locking_script
+from ambientd.rules.bitcoin_codec import Outpoint
+from ambientd.rules.peg_networks import peg_fault, unaudited
+from ambientd.rules.peg_payments import fee_at, fee_fault, outputs, txid
+from ambientd.rules.peg_script import address, descriptor
 from ambientd.runtime.service import Parts
 
 DEADLINE_S = 30.0
@@ -50,6 +53,7 @@ class Pegging:
         self._id = NodeId(signer.public_key)
         self._parts = parts
         self._state = parts.node.ledger
+        self._auditing = trio.Lock()
         self._asking = trio.Lock()  # so that a rejection is of the one record under way
 
     async def address(self, _: GetPegAddress) -> PegAddressReply:
@@ -78,20 +82,31 @@ class Pegging:
             confirmations=CONFIRMATIONS_MIN,
             least_sat=PEG_IN_MIN_SAT,
             fee_sat=PEG_IN_FEE_SAT,
+            most_sat=state.genesis.rules.peg_sat_max,
+            room_sat=max(0, room_sat(state, state.peg)),
+            unaudited=unaudited(network),
         )
 
     async def list_own(self, _: ListPeg) -> PegList:
         """List this node's peg-ins and payments, the newest payment first."""
         self._check()
-        coins = ((key, entry) for key, entry in self._state.items().items())
-        peg_ins = [
-            _peg_in(key[1], entry)
-            for key, entry in sorted(coins, key=lambda each: each[0])
-            if isinstance(entry, PegCoinEntry) and entry.node == self._id
-        ]
+        arrivals, unseen = await on_the_way(self._state, self._id, self._parts.peg)
+        found = tuple(peg_ins(self._state, self._id, arrivals))
         own = [each for each in self._payments() if each[1].payment.node == self._id]
         payments = tuple(self._payment(number) for number, _ in reversed(own))
-        return PegList(peg_ins=tuple(peg_ins), payments=payments)
+        return PegList(peg_ins=found, payments=payments, unseen=unseen)
+
+    async def quote(self, request: QuoteWithdrawal) -> WithdrawalQuote:
+        """Say what a peg-out would cost now; move nothing."""
+        self._check()
+        script = self._script(request.address)
+        body = PegOut(script=script, amount_sat=request.amount_sat, fee_sat=0, said_ms=0)
+        fee_sat = self._fee(body, request.rate_msat_vb or RATE_SAT_KVB)
+        return WithdrawalQuote(
+            amount_sat=request.amount_sat,
+            fee_sat=fee_sat,
+            arrives_sat=request.amount_sat - fee_sat,
+        )
 
     async def withdraw(self, request: Withdraw) -> PaymentInfo:
         """Withdraw to an address; answer once the log has decided on the payment."""
@@ -99,10 +114,11 @@ class Pegging:
         script = self._script(request.address)
         async with self._asking:
             said_ms = max(self._parts.now(), self._state.moves(self._id).said_ms + 1)
-            body = PegOut(script=script, amount_sat=request.amount_sat, fee_sat=0, said_ms=said_ms)
-            fee_sat = self._fee(body, request.rate_msat_vb or RATE_SAT_KVB)
             body = PegOut(
-                script=script, amount_sat=request.amount_sat, fee_sat=fee_sat, said_ms=said_ms
+                script=script,
+                amount_sat=request.amount_sat,
+                fee_sat=request.fee_sat,
+                said_ms=said_ms,
             )
             event = await self._bring(
                 body,
@@ -129,24 +145,29 @@ class Pegging:
     async def audit(self, _: AuditPeg) -> PegAudit:
         """Compare the books with themselves, and with the chain if this node has one."""
         self._check()
+        if self._auditing.locked():  # each asks the chain for every coin
+            raise OperationError("busy", "an audit is under way", "ask again when it has ended")
+        async with self._auditing:
+            return await self._audited()
+
+    async def _audited(self) -> PegAudit:
         state, network = self._state, self._state.genesis.bitcoin_network
         wallets, peg = state.peg_index.wallets, state.peg
         coins = [
             (key[1], entry)
-            for key, entry in sorted(state.items().items())
+            for key, entry in state.items().items()
             if key[0] is Table.PEG_COIN and isinstance(entry, PegCoinEntry)
         ]
-        standing = [each for each in coins if each[1].state in (CoinState.HELD, CoinState.RESERVED)]
-        places = sorted({(entry.wallet, entry.index) for _, entry in standing})
-        unspent: frozenset[tuple[bytes, int]] | None = None
+        held = (CoinState.HELD, CoinState.RESERVED)
+        standing = sorted((each for each in coins if each[1].state in held), key=lambda e: e[0])
+        unspent: frozenset[Outpoint] | None = None
         if self._parts.peg is not None:
-            scripts = [locking_script(wallets[number], index) for number, index in places]
-            unspent = await self._parts.peg.unspent(scripts)
+            unspent = await self._parts.peg.unspent([outpoint_of(name) for name, _ in standing])
         spending = await self._spending(standing, unspent)
         shown, missing_sat = [], 0
         for name, entry in standing:
             outpoint = outpoint_of(name)
-            is_unspent = None if unspent is None else (outpoint.txid, outpoint.index) in unspent
+            is_unspent = None if unspent is None else outpoint in unspent
             if is_unspent is False and entry.payment not in spending:
                 missing_sat += entry.value_sat
             shown.append(
@@ -162,6 +183,7 @@ class Pegging:
             network=network,
             held_sat=held_sat,
             reserved_sat=sum(entry.value_sat for _, entry in standing) - held_sat,
+            waiting_sat=sum(e.value_sat for _, e in coins if e.state is CoinState.WAITING),
             owed_msat=state.total_msat(),
             in_sat=peg.in_sat,
             out_sat=peg.out_sat,
@@ -171,21 +193,19 @@ class Pegging:
             coins=tuple(shown[:COINS_SHOWN_MAX]),
             payments=tuple(self._payment(each) for each in state.peg_index.open_payments()),
             missing_sat=missing_sat,
+            most_sat=state.genesis.rules.peg_sat_max,
+            unaudited=unaudited(network),
         )
 
     async def _spending(
         self,
         standing: list[tuple[bytes, PegCoinEntry]],
-        unspent: frozenset[tuple[bytes, int]] | None,
+        unspent: frozenset[Outpoint] | None,
     ) -> set[int]:
         """Give the payments that took the coins which are gone: the chain has a version of each."""
         if self._parts.peg is None or unspent is None:
             return set()
-        gone = {
-            entry.payment
-            for name, entry in standing
-            if (name[:32], outpoint_of(name).index) not in unspent
-        }
+        gone = {entry.payment for name, entry in standing if outpoint_of(name) not in unspent}
         found = set()
         for number in sorted(gone):
             entry = self._state.peg_payment(number)
@@ -200,12 +220,12 @@ class Pegging:
         fault = peg_fault(self._state.genesis)
         if fault is not None:
             hint = "found a cluster with `ambientctl cluster create --peg`"
-            raise OperationError("unavailable", fault, hint)
+            raise OperationError("rejected", fault, hint)
 
     def _script(self, text: str) -> bytes:
         if self._parts.peg is None:
             msg = "this node has no Bitcoin chain to check the address with"
-            raise OperationError("unavailable", msg, "set [bitcoin] chain in config.toml")
+            raise OperationError("rejected", msg, "set [bitcoin] chain in config.toml")
         try:
             return self._parts.peg.script_of(text)
         except UsageError as error:
@@ -214,11 +234,16 @@ class Pegging:
     def _fee(self, body: PegOut, rate_msat_vb: int) -> int:
         """Give the fee at a rate of the payment that the ledger would decide on now."""
         state = self._state
+        wallets = state.peg_index.wallets
         context = BlockContext(index=0, term=0, time_ms=0, beacon=b"")
         payment = decided(Draft(state, state, context), self._id, body)
         if isinstance(payment, str):
             raise OperationError("rejected", f"nothing was withdrawn: {payment}")
-        return fee_at(payment, state.peg_index.wallets, rate_msat_vb)
+        fee_sat = fee_at(payment, wallets, rate_msat_vb)
+        fault = fee_fault(payment, fee_sat, wallets)
+        if fault is not None:
+            raise OperationError("rejected", f"nothing was withdrawn: {fault}")
+        return fee_sat
 
     async def _bring(self, body: PegBody, is_done: Callable[[object], bool]) -> object:
         kind = type(body).__name__.lower()
@@ -256,19 +281,9 @@ class Pegging:
             state=state if entry.final is None else "final",
             amount_sat=payment.amount_sat or payment.total_sat,
             fee_sat=payment.fees_sat[version],
+            arrives_sat=outputs(payment, version)[0][0],
             versions=last + 1,
             signatures=signatures,
             needed=needed,
             txid=display(txid(payment, version)),
         )
-
-
-def _peg_in(name: bytes, entry: PegCoinEntry) -> PegInInfo:
-    outpoint = outpoint_of(name)
-    return PegInInfo(
-        outpoint=f"{display(outpoint.txid)}:{outpoint.index}",
-        value_sat=entry.value_sat,
-        wallet=entry.wallet,
-        state="claimed" if entry.state is CoinState.CLAIMED else "counted",
-        members=len(entry.words),
-    )

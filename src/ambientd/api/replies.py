@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from ambientd.api.owner_standing import OwnerStanding
+
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """A node's side of an operation."""
@@ -59,6 +61,8 @@ class TroubleKind(StrEnum):
     LOG_STANDS = "log_stands"
     ANCHOR_LATE = "anchor_late"
     PEG_UNSIGNED = "peg_unsigned"
+    PEG_NOT_AUDITED = "peg_not_audited"
+    PROFILE_DIFFERS = "profile_differs"
 
 
 class Trouble(Reply, frozen=True):
@@ -94,6 +98,9 @@ class Status(Reply, frozen=True):
     faults: str = "none"
     epoch: int = 1
     troubles: tuple[Trouble, ...] = ()
+    silent_ms: int = 0
+    """Since the last block was committed."""
+    owner: OwnerStanding = OwnerStanding()
 
 
 class NodeInfo(Reply, frozen=True):
@@ -114,13 +121,29 @@ class NodeInfo(Reply, frozen=True):
     tombstoned: bool
     accepting: bool
     """Whether the ledger gives it work, when it has room."""
+    load_percent: int | None = None
+    latency_us: int | None = None
+    """To this node and back, as far as it is known here."""
+    open_slots: int = 0
+    capacity: int | None = None
+    closed: str = ""
+    """Why its owner lets it take none, as the ledger has it; nothing when it takes some."""
+    owner: str = ""
+    labels: tuple[str, ...] = ()
+    refuses: tuple[str, ...] = ()
+    """What its owner says of it, as the ledger has it."""
+    link_us: int | None = None
+    """One way from here, as measured lately; null when nothing was."""
+    causes: tuple[str, ...] = ()
+    """The breakers that hold it in safe mode, as it says itself."""
 
 
 class Nodes(Reply, frozen=True):
-    """Everybody in the cluster; the answering node is `self`."""
+    """Who is in the cluster; the answering node is `self`, `next` is where the list goes on."""
 
     self_id: str
     nodes: tuple[NodeInfo, ...]
+    next: str | None = None
 
 
 class Submitted(Reply, frozen=True):
@@ -145,10 +168,11 @@ class TaskLine(Reply, frozen=True):
 
 
 class Tasks(Reply, frozen=True):
-    """Tasks, the newest first; `total` counts all that match."""
+    """Tasks, the newest first; `total` counts all that match, `next` is where the list goes on."""
 
     tasks: tuple[TaskLine, ...]
     total: int
+    next: str | None = None
 
 
 class SlotInfo(Reply, frozen=True):
@@ -179,9 +203,11 @@ class EnergyInfo(Reply, frozen=True):
     source: str
     doubt: str = ""
     """Why the figure cannot be true; empty when nothing speaks against it."""
+    modelled: bool = False
+    """Whether it was computed from a model, as nothing measures it there."""
 
 
-class PaymentInfo(Reply, frozen=True):
+class WorkerPay(Reply, frozen=True):
     """What one worker was paid."""
 
     worker: str
@@ -230,7 +256,7 @@ class Task(Reply, frozen=True):
     escrow_msat: int
     paid_msat: int
     refunded_msat: int
-    payments: tuple[PaymentInfo, ...]
+    payments: tuple[WorkerPay, ...]
     energy: tuple[EnergyInfo, ...]
     receipt: ReceiptState
     history: tuple[HistoryLine, ...]
@@ -241,6 +267,13 @@ class Task(Reply, frozen=True):
     """Of an answer that one worker gave alone: unaudited, audited, suspect or revoked, in words."""
     premium_msat: int = 0
     """What an answer of one worker alone pays for audits; the most of it until it has ended."""
+    task_class: str = ""
+    constraints: tuple[str, ...] = ()
+    distinct: tuple[str, ...] = ()
+    priority: int = 4
+    deadline_ms: int | None = None
+    strategy: str = ""
+    attempts_max: int = 0
 
 
 class Output(Reply, frozen=True):
@@ -278,61 +311,6 @@ class LogUpdateReply(Reply, frozen=True):
 
     size: int
     update: bytes
-
-
-class AnchorInfo(Reply, frozen=True):
-    """One root of the receipt log on its way into a Bitcoin block; `op_return` is what it says."""
-
-    size: int
-    root: str
-    state: str
-    txid: str | None = None
-    height: int | None = None
-    confirmations: int | None = None
-    op_return: str | None = None
-    fee_sat: int | None = None
-    """What the newest version pays, where this node has signed it."""
-    versions: int | None = None
-
-
-class Anchors(Reply, frozen=True):
-    """The chain, the receipts that wait, and the latest anchors, the newest first."""
-
-    chain: ChainStatus
-    receipts: int
-    receipts_anchored: int
-    anchors: tuple[AnchorInfo, ...]
-    troubles: tuple[Trouble, ...] = ()
-
-
-class AnchorsRetried(Reply, frozen=True):
-    """How many anchors are under way, and what the chain said before it was asked again."""
-
-    anchors: int
-    chain: ChainStatus
-
-
-class AnchorCost(Reply, frozen=True):
-    """What anchoring costs at one fee rate; not `allowed` is what the node's caps forbid."""
-
-    rate_msat_vb: int
-    anchor_sat: int
-    day_msat: int
-    receipt_msat: int
-    allowed: bool
-
-
-class AnchorPlan(Reply, frozen=True):
-    """What anchors would cost, cheapest first; nothing is spent by asking."""
-
-    network: str
-    vsize: int
-    period_ms: int
-    receipts_a_day: int
-    estimate_msat_vb: int | None
-    fee_sat_max: int
-    fee_sat_a_day_max: int
-    costs: tuple[AnchorCost, ...]
 
 
 class SeatWordInfo(Reply, frozen=True):
@@ -432,7 +410,7 @@ class EventKind(StrEnum):
     PAY_LOST = "pay_lost"  # task, node, amount_msat
     PREMIUM_PAID = "premium_paid"  # task, amount_msat
     TASK_REFUNDED = "task_refunded"  # task, amount_msat
-    TASK_ENERGY = "task_energy"  # task, node, millijoules | null, source
+    TASK_ENERGY = "task_energy"  # task, node, millijoules | null, source, modelled
     TASK_ENDED = "task_ended"  # task, state, outcome, verdict, gas
     BATCH_CLOSED = "batch_closed"  # size, root
     ANCHOR_SENT = "anchor_sent"  # root, txid, op_return
@@ -440,6 +418,8 @@ class EventKind(StrEnum):
     COORDINATOR_ELECTED = "coordinator_elected"  # term, node
     NODE_JOINED = "node_joined"  # node, name
     NODE_CONVICTED = "node_convicted"  # node, kind
+    NODE_CLOSED = "node_closed"  # node, reason
+    NODE_OPENED = "node_opened"  # node
     SEAT_SPOKEN = "seat_spoken"  # node, speaker, wish
     EPOCH_DUE = "epoch_due"  # epoch, members
     EPOCH_BEGAN = "epoch_began"  # epoch, members
@@ -453,6 +433,14 @@ class EventKind(StrEnum):
     PAYMENT_VERSIONED = "payment_versioned"  # payment, version
     PAYMENT_SIGNED = "payment_signed"  # payment, version
     PAYMENT_FINAL = "payment_final"  # payment, version, txid
+    MODULE_PUBLISHED = "module_published"  # node, name, version, manifest
+    MODULE_YANKED = "module_yanked"  # node, name, version, reason
+    STUDY_BEGAN = "study_began"  # study, node
+    STUDY_JOINED = "study_joined"  # study, node, is_in
+    STUDY_ROUND_MOVED = "study_round_moved"  # study, round, state
+    STUDY_ROUND_HEARD = "study_round_heard"  # study, round, state, node
+    STUDY_ROUND_ENDED = "study_round_ended"  # study, round, state, survivors, correct, total, leaf
+    STUDY_ENDED = "study_ended"  # study, state, reason
     SAFE_MODE_CHANGED = "safe_mode_changed"  # node, active, reasons
 
 

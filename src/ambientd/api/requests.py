@@ -8,8 +8,16 @@ from msgspec import Meta
 TaskName = Annotated[str, Meta(max_length=64)]
 NodeName = Annotated[str, Meta(max_length=64)]
 """Whoever looks a name up refuses an empty one; only a missing one can mean something else."""
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+"""A number that a record holds; the log drops one with a larger number without a word."""
 Amount = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+PAGE_MAX = 1000
+PageSize = Annotated[int, Meta(ge=1, le=PAGE_MAX)]
+Cursor = Annotated[str, Meta(max_length=300)]
+"""Where a list goes on: the `next` of the page before it."""
 
 LABELS_MAX = 8
 LABEL_CHARS_MAX = 128
@@ -36,8 +44,25 @@ class GetStatus(Request, frozen=True):
     """How is this node?"""
 
 
+class GetReadiness(Request, frozen=True):
+    """Can this node take part in the log now?"""
+
+
 class ListNodes(Request, frozen=True):
     """Who is in the cluster?"""
+
+    limit: PageSize = PAGE_MAX
+    after: Cursor = ""
+
+
+class ShowNode(Request, frozen=True):
+    """Everything about one node: its id, an unambiguous start of it, or its name."""
+
+    node: NodeName
+
+
+class ShowCluster(Request, frozen=True):
+    """The cluster in figures."""
 
 
 Word = Annotated[str, Meta(max_length=64)]
@@ -73,11 +98,14 @@ class SubmitTask(Terms, frozen=True, kw_only=True):
     """Execute a module on an input.
 
     The same nonce, module, input and terms are the same task, submitted once however often
-    it is asked; an empty nonce always makes a new task.
+    it is asked; an empty nonce always makes a new task. A module or an input that this node
+    has already, as a blob, is named by its SHA-256 instead.
     """
 
-    module: Annotated[bytes, Meta(min_length=8)]
+    module: bytes = b""
+    module_sha256: Sha256 | None = None
     input: bytes = b""
+    input_sha256: Sha256 | None = None
     nonce: Annotated[bytes, Meta(max_length=64)] = b""
 
 
@@ -89,10 +117,11 @@ class QuoteTask(Terms, frozen=True):
 
 
 class ListTasks(Request, frozen=True):
-    """Which tasks does the ledger hold? The newest first."""
+    """Which tasks does the ledger hold? The newest first; `open` are all that have not ended."""
 
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 50
+    limit: PageSize = 50
     state: str = ""
+    after: Cursor = ""
 
 
 class ShowTask(Request, frozen=True):
@@ -140,6 +169,9 @@ class GetReceipt(Request, frozen=True):
 
 class ListBlames(Request, frozen=True):
     """Who was convicted, and by what?"""
+
+    limit: PageSize = PAGE_MAX
+    after: Cursor = ""
 
 
 class ExportBlame(Request, frozen=True):

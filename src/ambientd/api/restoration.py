@@ -6,7 +6,7 @@ from pathlib import Path
 from ambientd.adapters.data_dir import DataDir
 from ambientd.adapters.durable_files import sync_directory, write_synced
 from ambientd.adapters.stores import STORE_NAMES, open_store
-from ambientd.api.cluster import load_genesis
+from ambientd.api.genesis_files import load_genesis
 from ambientd.config.load import load_config
 from ambientd.config.places import Places
 from ambientd.errors import ConfigError, StoreError

@@ -6,7 +6,8 @@ import trio
 
 from ambientd.api import replies, requests
 from ambientd.api.accounts import hint_on_means
-from ambientd.api.operations import OperationError, match_id
+from ambientd.api.operations import OperationError
+from ambientd.api.views import find_node
 from ambientd.codec.signing import Signer
 from ambientd.ledger.entries import Topic
 from ambientd.ledger.events import RecordRejected, SeatSpoken
@@ -106,8 +107,7 @@ class Seating:
     def _find(self, name: str | None) -> NodeId:
         if name is None:
             return self._id
-        known = (node.hex() for node in self._state.nodes())
-        return NodeId(bytes.fromhex(match_id(name, known, "node")))
+        return find_node(self._state, name)
 
     async def _say(self, body: SeatAsked | SeatVote, node: NodeId) -> replies.SeatSaid:
         if self._state.node(self._id) is None:
@@ -135,7 +135,9 @@ class Seating:
         raise OperationError("unavailable", msg, hint)
 
     def _hint_on(self, body: SeatAsked | SeatVote) -> str:
-        """Say what to do about a request that is rejected for want of money."""
+        """Say what to do about a request that is rejected for want of money, or without need."""
+        if isinstance(body, SeatAsked) and self._id in self._state.members:
+            return "`ambientctl account bond AMOUNT` puts more at risk"
         bond_msat = body.bond_msat if isinstance(body, SeatAsked) else 0
         is_short = self._state.balance_msat(self._id) < bond_msat
         return hint_on_means(self._id) if is_short else ""

@@ -4,18 +4,21 @@ from typing import assert_never
 
 from ambientd.api.audit_story import audit_line
 from ambientd.api.dispute_story import dispute_line
+from ambientd.api.learning_story import learning_line
 from ambientd.api.peg_story import peg_line
 from ambientd.api.replies import Event, EventKind
+from ambientd.api.story_words import Fields, Line, short
 from ambientd.ledger import events as ledger
+from ambientd.ledger import learning_events as learning
+from ambientd.ledger.weighing import closed_standing
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.record import SeatWish
 from ambientd.model.task import TaskState
 from ambientd.ports.anchors import AnchorSent
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, MAGIC, double_sha256, strip_witness
 from ambientd.rules.bitcoin_codec import display
+from ambientd.rules.energy import is_modelled
 from ambientd.runtime.news import Tidings
-
-Fields = dict[str, str | int | float | bool | list[str] | None]
 
 
 def outcome_name(kind: int) -> str:
@@ -33,10 +36,6 @@ def op_return(root: bytes) -> str:
     return (MAGIC + root).hex()
 
 
-def _short(identity: bytes) -> str:
-    return identity.hex()[:12]
-
-
 def tell(told: Tidings) -> list[Event]:
     """Put one decided event into words; some make two lines."""
     return [
@@ -45,7 +44,7 @@ def tell(told: Tidings) -> list[Event]:
     ]
 
 
-def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind, str, Fields]]:
+def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[Line]:
     match event:
         case (
             ledger.TaskAdmitted()
@@ -87,6 +86,15 @@ def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind, str,
         ):
             return [peg_line(event)]
         case (
+            learning.StudyBegan()
+            | learning.StudyJoined()
+            | learning.RoundMoved()
+            | learning.RoundHeard()
+            | learning.RoundEnded()
+            | learning.StudyEnded()
+        ):
+            return [learning_line(event)]
+        case (
             ledger.SlotAssigned()
             | ledger.SlotReleased()
             | ledger.SlotCommitted()
@@ -97,17 +105,17 @@ def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind, str,
             return _other_lines(event)
 
 
-def _task_lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]]:
+def _task_lines(event: ledger.LedgerEvent) -> list[Line]:
     match event:
         case ledger.TaskAdmitted(task=task, escrow_msat=escrow):
             text = f"accepted, {escrow} msat in escrow"
             return [(EventKind.TASK_ADMITTED, text, {"task": task.hex(), "escrow_msat": escrow})]
         case ledger.Paid(task=task, node=node, amount_msat=amount):
-            text = f"{_short(node)} is paid {amount} msat"
+            text = f"{short(node)} is paid {amount} msat"
             paid: Fields = {"task": task.hex(), "node": node.hex(), "amount_msat": amount}
             return [(EventKind.TASK_PAID, text, paid)]
         case ledger.Refunded(task=task, node=node, amount_msat=amount):
-            text = f"{amount} msat go back to {_short(node)}"
+            text = f"{amount} msat go back to {short(node)}"
             back: Fields = {"task": task.hex(), "node": node.hex(), "amount_msat": amount}
             return [(EventKind.TASK_REFUNDED, text, back)]
         case ledger.TaskFinal(task=task, settlement=settlement):
@@ -132,10 +140,10 @@ def _task_lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]
             return []
 
 
-def _slot_lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]]:
+def _slot_lines(event: ledger.LedgerEvent) -> list[Line]:
     match event:
         case ledger.SlotAssigned(task=task, slot=slot, attempt=attempt, worker=worker):
-            text = f"slot {slot} assigned to {_short(worker)}"
+            text = f"slot {slot} assigned to {short(worker)}"
             fields: Fields = {
                 "task": task.hex(),
                 "slot": slot,
@@ -144,15 +152,15 @@ def _slot_lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]
             }
             return [(EventKind.TASK_ASSIGNED, text, fields)]
         case ledger.SlotReleased(task=task, slot=slot, worker=worker, reason=reason):
-            text = f"slot {slot} taken from {_short(worker)}: it {reason}"
+            text = f"slot {slot} taken from {short(worker)}: it {reason}"
             fields = {"task": task.hex(), "slot": slot, "node": worker.hex(), "reason": reason}
             return [(EventKind.TASK_RELEASED, text, fields)]
         case ledger.SlotCommitted(task=task, slot=slot, worker=worker):
-            text = f"slot {slot}: {_short(worker)} has sealed its answer"
+            text = f"slot {slot}: {short(worker)} has sealed its answer"
             fields = {"task": task.hex(), "slot": slot, "node": worker.hex()}
             return [(EventKind.TASK_COMMITTED, text, fields)]
         case ledger.SlotRevealed(task=task, slot=slot, worker=worker, receipt=signed):
-            text = f"slot {slot}: {_short(worker)} has opened its answer"
+            text = f"slot {slot}: {short(worker)} has opened its answer"
             fields = {"task": task.hex(), "slot": slot, "node": worker.hex()}
             receipt = signed.receipt
             energy: Fields = {
@@ -160,9 +168,12 @@ def _slot_lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]
                 "node": worker.hex(),
                 "millijoules": receipt.energy_mj,
                 "source": receipt.energy_source,
+                "modelled": is_modelled(receipt.energy_source),
             }
             used = "unknown" if receipt.energy_mj is None else f"{receipt.energy_mj} mJ"
-            said = f"energy at {_short(worker)}: {used} ({receipt.energy_source})"
+            if is_modelled(receipt.energy_source):
+                used += ", modelled, not measured"
+            said = f"energy at {short(worker)}: {used} ({receipt.energy_source})"
             return [
                 (EventKind.TASK_REVEALED, text, fields),
                 (EventKind.TASK_ENERGY, said, energy),
@@ -171,7 +182,7 @@ def _slot_lines(event: ledger.LedgerEvent) -> list[tuple[EventKind, str, Fields]
             return []
 
 
-def _other_lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind, str, Fields]]:
+def _other_lines(event: ledger.LedgerEvent | AnchorSent) -> list[Line]:
     match event:
         case ledger.LiarNamed(node=node, task=task, evidence=evidence):
             before = event.reputation_before_permille / 1000
@@ -183,10 +194,10 @@ def _other_lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind
                 "reputation_after": 0.0,
                 "bond_lost_msat": event.bond_lost_msat,
             }
-            text = f"{_short(node)} is named a liar; reputation {before} -> 0.0"
+            text = f"{short(node)} is named a liar; reputation {before} -> 0.0"
             return [(EventKind.LIAR_NAMED, text, fields)]
         case ledger.CheckpointClosed(size=size, root=root):
-            text = f"{size} receipts under root {_short(root)}, cosigned by a quorum"
+            text = f"{size} receipts under root {short(root)}, cosigned by a quorum"
             return [(EventKind.BATCH_CLOSED, text, {"size": size, "root": root.hex()})]
         case AnchorSent(root=root, txid=txid):
             carried = op_return(root)
@@ -200,7 +211,7 @@ def _other_lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind
             ]
         case ledger.BatchAnchored(size=size, root=root, proof=proof):
             txid = anchor_txid(proof.raw_tx)
-            text = f"root {_short(root)} is anchored in Bitcoin block {proof.height}"
+            text = f"root {short(root)} is anchored in Bitcoin block {proof.height}"
             fields = {
                 "size": size,
                 "root": root.hex(),
@@ -212,8 +223,15 @@ def _other_lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind
         case ledger.NodeJoined(node=node, name=name):
             text = f"{name} has joined"
             return [(EventKind.NODE_JOINED, text, {"node": node.hex(), "name": name})]
+        case ledger.NodeOffered(node=node, closed=closed):
+            if not closed:
+                text = f"{short(node)} takes work: its owner lets it"
+                return [(EventKind.NODE_OPENED, text, {"node": node.hex()})]
+            reason = closed_standing(closed).value
+            text = f"{short(node)} takes no work: {reason}"
+            return [(EventKind.NODE_CLOSED, text, {"node": node.hex(), "reason": reason})]
         case ledger.NodeConvicted(node=node, kind=kind):
-            text = f"{_short(node)} has contradicted itself ({kind})"
+            text = f"{short(node)} has contradicted itself ({kind})"
             return [(EventKind.NODE_CONVICTED, text, {"node": node.hex(), "kind": kind})]
         case ledger.SeatSpoken() | ledger.EpochDue() | ledger.EpochBegan():
             return [_committee_line(event)]
@@ -224,24 +242,40 @@ def _other_lines(event: ledger.LedgerEvent | AnchorSent) -> list[tuple[EventKind
             | ledger.BondReturned()
         ):
             return [_money_line(event)]
+        case ledger.ModulePublished() | ledger.ModuleYanked():
+            return [_module_line(event)]
         case _:
             return []
 
 
+def _module_line(event: ledger.ModulePublished | ledger.ModuleYanked) -> Line:
+    name = f"{short(event.publisher)}/{event.name}@{event.version}"
+    fields: Fields = {
+        "node": event.publisher.hex(),
+        "name": event.name,
+        "version": event.version,
+    }
+    if isinstance(event, ledger.ModulePublished):
+        manifest = {"manifest": event.manifest.hex()}
+        return EventKind.MODULE_PUBLISHED, f"{name} is published", fields | manifest
+    text = f"{name} is advised against: {event.reason}"
+    return EventKind.MODULE_YANKED, text, fields | {"reason": event.reason}
+
+
 def _committee_line(
     event: ledger.SeatSpoken | ledger.EpochDue | ledger.EpochBegan,
-) -> tuple[EventKind, str, Fields]:
+) -> Line:
     match event:
         case ledger.SeatSpoken(speaker=speaker, node=node, wish=wish):
             said = wish.name.lower()
             fields: Fields = {"node": node.hex(), "speaker": speaker.hex(), "wish": said}
-            text = f"{_short(speaker)} wants {_short(node)} {said} of the committee"
+            text = f"{short(speaker)} wants {short(node)} {said} of the committee"
             if wish is SeatWish.IN:
-                text = f"{_short(speaker)} wants {_short(node)} in the committee"
+                text = f"{short(speaker)} wants {short(node)} in the committee"
             if speaker == node:
-                text = f"{_short(node)} wants {'a' if wish else 'no'} seat in the committee"
+                text = f"{short(node)} wants {'a' if wish else 'no'} seat in the committee"
             elif wish is SeatWish.INSTEAD:
-                text = f"{_short(speaker)} wants {_short(node)} in the committee, for another"
+                text = f"{short(speaker)} wants {short(node)} in the committee, for another"
             return EventKind.SEAT_SPOKEN, text, fields
         case ledger.EpochDue(number=number, members=members):
             names = [member.hex() for member in members]
@@ -257,12 +291,12 @@ def _committee_line(
 
 def _money_line(
     event: ledger.Transferred | ledger.BondRaised | ledger.BondAskedBack | ledger.BondReturned,
-) -> tuple[EventKind, str, Fields]:
-    who, amount_msat = _short(event.node), event.amount_msat
+) -> Line:
+    who, amount_msat = short(event.node), event.amount_msat
     fields: Fields = {"node": event.node.hex(), "amount_msat": amount_msat}
     match event:
         case ledger.Transferred(to=to):
-            text = f"{who} has sent {amount_msat} msat to {_short(to)}"
+            text = f"{who} has sent {amount_msat} msat to {short(to)}"
             return EventKind.CREDITS_TRANSFERRED, text, fields | {"to": to.hex()}
         case ledger.BondRaised():
             return EventKind.BOND_RAISED, f"{who} has put {amount_msat} msat at risk", fields

@@ -11,9 +11,9 @@ from ambientd.ledger.suitors import suits
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.genesis import Rules
 from ambientd.model.task import DEFAULT_CLASS, Assurance, Constraint, TaskSpec
-from ambientd.rules.auditing import is_trusted, replicas_for
+from ambientd.rules.auditing import is_trusted, lone_permille, replicas_for
 from ambientd.rules.rewards import escrow_msat, premium_msat, slot_fee_msat
-from ambientd.rules.terms import terms_fault
+from ambientd.rules.terms import QUORUM_MIN, terms_fault
 
 COLLUDERS_PERMILLE = 200
 """A quorum that nobody has told the size of is large enough for so many colluders."""
@@ -88,15 +88,17 @@ def quote_of(spec: TaskSpec, state: LedgerState, node: NodeId, ask_above_msat: i
     rules = state.genesis.rules
     fault = terms_fault(spec, rules, state.meta.time_ms)
     if fault is not None:
-        raise OperationError("invalid", fault)
+        raise OperationError("invalid", fault, "`ambientctl run --help` says what can be asked for")
+    _check_nodes(spec, state.able_nodes())
     fee = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas)
     held = escrow_msat(
         spec.gas_max, spec.price_msat_per_mgas, spec.replicas_max, rules.audit_permille
     )
-    likely = spec.replicas_max
-    if spec.assurance is Assurance.AUDITED and _are_mostly_trusted(spec, state, node):
-        likely = 1
-    premium = premium_msat(fee, rules.audit_permille) if likely == 1 else 0
+    likely, permille = spec.replicas_max, rules.audit_permille
+    streak = _middle_streak(spec, state, node)
+    if spec.assurance is Assurance.AUDITED and is_trusted(streak):
+        likely, permille = 1, lone_permille(streak, permille)
+    premium = premium_msat(fee, permille) if likely == 1 else 0
     return Quote(
         assurance=spec.assurance.name.lower(),
         replicas=likely,
@@ -112,12 +114,26 @@ def quote_of(spec: TaskSpec, state: LedgerState, node: NodeId, ask_above_msat: i
     )
 
 
-def _are_mostly_trusted(spec: TaskSpec, state: LedgerState, submitter: NodeId) -> bool:
-    """Tell whether the worker that is drawn is rather one that is trusted to work alone."""
+def _check_nodes(spec: TaskSpec, able: int) -> None:
+    """Refuse more replicas than the cluster has nodes for, naming what is possible."""
+    if spec.replicas_max <= able:
+        return
+    msg = f"{spec.replicas_max} replicas are asked for, this cluster can give {able}"
+    possible = "`--assurance none`"
+    if able > 1:
+        possible = f"`--assurance replicated --replicas {able}`"
+    if spec.assurance is Assurance.QUORUM and able >= QUORUM_MIN:
+        possible = f"`--assurance quorum:{able}`"
+    raise OperationError("invalid", msg, f"{possible} is possible")
+
+
+def _middle_streak(spec: TaskSpec, state: LedgerState, submitter: NodeId) -> int:
+    """Give the streak that half of the workers that may be drawn do not exceed."""
     now_ms = state.meta.time_ms
     others = [node for node in state.fit_nodes() if node != submitter]
     found = (state.reputations.of(node, spec.task_class, now_ms) for node in others)
-    return 2 * sum(is_trusted(each.streak) for each in found) > len(others)
+    streaks = sorted(each.streak for each in found)
+    return streaks[(len(streaks) - 1) // 2] if streaks else 0
 
 
 def _replicas(assurance: Assurance, colluders_permille: int) -> int:
@@ -149,3 +165,8 @@ def _constraint(text: str) -> Constraint:
         raise OperationError("invalid", msg, "write KEY=VALUE or KEY!=VALUE")
     key, sign, value = found.groups()
     return Constraint(key=key, value=value, is_excluded=sign == "!=")
+
+
+def constraint_text(constraint: Constraint) -> str:
+    """Write a constraint as callers do."""
+    return f"{constraint.key}{'!=' if constraint.is_excluded else '='}{constraint.value}"

@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ambientd.api.replies import Trouble, TroubleKind
-from ambientd.ledger.entries import EvidenceEntry
+from ambientd.ledger.entries import EvidenceEntry, NodeEntry
 from ambientd.model.base import NodeId
+from ambientd.model.genesis import Genesis, Profile
 from ambientd.roles.anchorer import Overdue
+from ambientd.rules.peg_networks import MAIN, UNAUDITED, peg_fault
 from ambientd.rules.verdicts import liars_max, quorum
 
 SILENT_MS = 15_000
@@ -62,14 +64,52 @@ def convicted(evidence: EvidenceEntry) -> Trouble:
     )
 
 
+def unaudited_peg(genesis: Genesis) -> tuple[Trouble, ...]:
+    """Give what everybody is told whose cluster has a peg on the main network."""
+    if genesis.bitcoin_network != MAIN or peg_fault(genesis) is not None:
+        return ()
+    trouble = Trouble(
+        kind=TroubleKind.PEG_NOT_AUDITED,
+        text="this cluster's peg holds BITCOIN OF THE MAIN NETWORK and WAS NOT AUDITED: "
+        f"{'; '.join(UNAUDITED)}",
+        hint=f"peg in no more than can be lost; the peg holds at most {genesis.rules.peg_sat_max} "
+        "sat; `ambientctl peg audit` compares coins and books",
+    )
+    return (trouble,)
+
+
 def unsigned(fault: str) -> Trouble:
     """Give what is told of payments of the peg that this member does not sign."""
     return Trouble(
         kind=TroubleKind.PEG_UNSIGNED,
         text=f"this node does not sign for the peg: {fault}",
-        hint="put back the copy of peg.key or peg.book that belongs to this node, and start "
-        "ambientd again; the other members sign meanwhile, as long as there are enough of them",
+        hint="after `ambientctl key replace-peg` this ends when the others have moved the coins; "
+        "else put back the peg.key and peg.book that belong to this node, never an older copy of "
+        "the book; the other members sign meanwhile, as long as there are enough of them",
     )
+
+
+def profile_differs(
+    said: Profile, known: NodeEntry | None, *, has_offered: bool = False
+) -> tuple[Trouble, ...]:
+    """Give what is told when config.toml says of a node what the cluster does not know.
+
+    Once its owner `has_offered` something else, what config.toml lets it refuse means nothing.
+    """
+    if known is None:
+        return ()
+    names = [name for name in Profile.__struct_fields__ if name != "refuses" or not has_offered]
+    differing = [name for name in names if getattr(known.profile, name) != getattr(said, name)]
+    if not differing:
+        return ()
+    trouble = Trouble(
+        kind=TroubleKind.PROFILE_DIFFERS,
+        text=f"[node] in config.toml was changed ({', '.join(differing)}), which has no effect: "
+        "the cluster keeps what a node said when it came in",
+        hint="put the old values back; to say something else, join anew with a new key: "
+        "`ambientctl cluster invite` at a member, `ambientctl join TOKEN` in a new folder",
+    )
+    return (trouble,)
 
 
 def convicted_members(names: Sequence[str], members: int) -> Trouble:

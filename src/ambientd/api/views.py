@@ -3,26 +3,29 @@
 from collections.abc import Sequence
 
 from ambientd.api.energy import energy_infos
+from ambientd.api.naming import match_node
 from ambientd.api.replies import (
     EvidenceInfo,
     HeadersStatus,
     HistoryLine,
     NodeInfo,
-    PaymentInfo,
     ReceiptState,
     SlotInfo,
     Task,
     TaskLine,
+    WorkerPay,
 )
 from ambientd.api.standing import batch_of, doubt, standing
 from ambientd.api.story import anchor_txid, outcome_name
+from ambientd.api.terms import constraint_text
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import file_payload
 from ambientd.consensus.messages import EpochEnd
-from ambientd.ledger.entries import CheckpointEntry, EvidenceEntry, Table, TaskEntry
+from ambientd.ledger.entries import CheckpointEntry, EvidenceEntry, Slot, Table, TaskEntry
 from ambientd.ledger.evidence import EVIDENCE_OF_FALSE_STEP, EVIDENCE_OF_LIE, evidence_name
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.weighing import closed_standing
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import AbortCause, EngineCode, OutcomeKind
 from ambientd.model.genesis import FIRST_EPOCH
@@ -34,6 +37,7 @@ from ambientd.rules.auditing import TRUSTED_STREAK, lone_permille
 from ambientd.rules.bitcoin_codec import display
 from ambientd.rules.receipt_check import FILE_VERSION
 from ambientd.rules.rewards import premium_msat, slot_fee_msat
+from ambientd.telemetry.condition import Condition, causes_of
 
 NONE = "none"
 _CAUSES = {
@@ -137,15 +141,7 @@ def task_reply(
         input_sha256=spec.input.hex(),
         gas_max=spec.gas_max,
         price_msat_per_mgas=spec.price_msat_per_mgas,
-        slots=tuple(
-            SlotInfo(
-                slot=slot.slot,
-                attempt=slot.attempt,
-                worker=slot.worker.hex(),
-                state=slot.state.name.lower(),
-            )
-            for slot in entry.slots
-        ),
+        slots=tuple(map(_slot_info, entry.slots)),
         outcome=NONE if result is None else outcome_name(result.kind),
         reason=why_not(abort) if result is None else result.reason,
         gas=None if result is None else result.gas,
@@ -161,14 +157,30 @@ def task_reply(
         pooled_msat=0 if settled is not None or not entry.ended_ms else left,
         premium_msat=_premium_msat(state, entry),
         payments=tuple(
-            PaymentInfo(worker=payment.node.hex(), amount_msat=payment.amount_msat)
-            for payment in entry.payments
+            WorkerPay(worker=each.node.hex(), amount_msat=each.amount_msat)
+            for each in entry.payments
         ),
         energy=energy_infos(state, task, entry),
         receipt=receipt_state(state, entry),
         history=history,
         audits=None if entry.audits is None else entry.audits.task.hex(),
         standing=standing(state, task),
+        task_class=spec.task_class,
+        constraints=tuple(map(constraint_text, spec.constraints)),
+        distinct=spec.distinct,
+        priority=spec.priority,
+        deadline_ms=spec.deadline_ms or None,
+        strategy=spec.strategy or state.genesis.rules.strategy,
+        attempts_max=spec.attempts_max or state.genesis.rules.attempts_max,
+    )
+
+
+def _slot_info(slot: Slot) -> SlotInfo:
+    return SlotInfo(
+        slot=slot.slot,
+        attempt=slot.attempt,
+        worker=slot.worker.hex(),
+        state=slot.state.name.lower(),
     )
 
 
@@ -191,7 +203,7 @@ def _premium_msat(state: LedgerState, entry: TaskEntry) -> int:
 def node_info(
     state: LedgerState,
     node: NodeId,
-    health_percent: int | None,
+    condition: Condition | None,
     *,
     connected: bool,
     engine: str | None = None,
@@ -202,6 +214,7 @@ def node_info(
     """
     entry = state.node(node)
     assert entry is not None, "nodes are listed from the ledger"
+    load = None if condition is None else condition.load_permille
     return NodeInfo(
         id=node.hex(),
         name=entry.profile.name,
@@ -209,7 +222,7 @@ def node_info(
         kind=entry.profile.kind.value,
         committee=entry.is_member,
         connected=connected,
-        health_percent=health_percent,
+        health_percent=None if condition is None else condition.health.score_permille // 10,
         reputation=state.reputation_permille(node) / 1000,
         safe_mode=entry.safe_mode,
         engine=engine or _engine(entry.engine),
@@ -217,7 +230,24 @@ def node_info(
         bond_msat=entry.bond_msat,
         tombstoned=entry.tombstoned,
         accepting=entry.is_fit,
+        load_percent=None if load is None else load // 10,
+        latency_us=None if condition is None else condition.latency_us,
+        open_slots=entry.open_slots,
+        capacity=entry.capacity,
+        owner=entry.profile.owner,
+        labels=tuple(f"{each.key}={each.value}" for each in entry.profile.labels),
+        refuses=entry.profile.refuses,
+        link_us=None if condition is None else condition.link_us,
+        causes=causes(condition),
+        closed=closed_standing(entry.closed).value if entry.closed else "",
     )
+
+
+def causes(condition: Condition | None) -> tuple[str, ...]:
+    """Give the breakers that hold a node in safe mode, as it says itself."""
+    if condition is None or not condition.safe_mode:
+        return ()
+    return causes_of(condition.observations)
 
 
 def _engine(code: int) -> str:
@@ -275,6 +305,19 @@ def name_of(state: LedgerState, node: NodeId) -> str:
     entry = state.node(node)
     short = node.hex()[:12]
     return short if entry is None else f"{entry.profile.name} ({short})"
+
+
+def names_of(state: LedgerState) -> dict[str, str]:
+    """Give what each node calls itself, by its id."""
+    return {
+        node.hex(): "" if entry is None else entry.profile.name
+        for node, entry in ((each, state.node(each)) for each in state.nodes())
+    }
+
+
+def find_node(state: LedgerState, text: str) -> NodeId:
+    """Find the node that a person means; raise OperationError for none or two."""
+    return NodeId(bytes.fromhex(match_node(text, names_of(state))))
 
 
 def headers_status(headers: Headers | None) -> HeadersStatus | None:

@@ -1,14 +1,18 @@
 """Why a task is where it is: what has happened, what it waits for, whom the scheduler sees."""
 
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 
+from ambientd.api.terms import constraint_text
 from ambientd.api.views import name_of
+from ambientd.api.why_given import Given, slots_given
 from ambientd.api.why_replies import NodeWhy, StandingCount, Why
 from ambientd.ledger.audit_entries import AuditEntry, AuditState
 from ambientd.ledger.dispute_entries import DisputeState
 from ambientd.ledger.entries import Slot, TaskEntry, audit_key
 from ambientd.ledger.state import LedgerState
-from ambientd.ledger.weighing import Standing, weigh
+from ambientd.ledger.weighing import CLOSED_STANDINGS, Standing, waits_for_room, weigh
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.task import SlotState, TaskState, Verdict
 from ambientd.rules.verdicts import quorum
@@ -37,8 +41,17 @@ AUDITS = {
 }
 
 
-def explain(state: LedgerState, task: TaskId, entry: TaskEntry, aborts: str) -> Why:
-    """Explain a task; `aborts` is what its workers said of executions that they could not end."""
+def explain(
+    state: LedgerState,
+    task: TaskId,
+    entry: TaskEntry,
+    aborts: str,
+    given: Mapping[int, Given] = MappingProxyType({}),
+) -> Why:
+    """Explain a task; `aborts` is what its workers said of executions that they could not end.
+
+    `given` is what is remembered of how its slots were given.
+    """
     weighed = weigh(state, entry) if entry.state is TaskState.PENDING else []
     weighed.sort(key=lambda each: (list(Standing).index(each.standing), each.node))
     counts = Counter(each.standing for each in weighed)
@@ -48,7 +61,7 @@ def explain(state: LedgerState, task: TaskId, entry: TaskEntry, aborts: str) -> 
         state=entry.state.name.lower(),
         text=f"{text}; {aborts}" if aborts else text,
         waits_for=waits_for,
-        until_ms=_until_ms(entry),
+        until_ms=_until_ms(state, entry),
         counts=tuple(
             StandingCount(standing=standing.name.lower(), nodes=number, text=standing.value)
             for standing, number in counts.items()
@@ -64,6 +77,7 @@ def explain(state: LedgerState, task: TaskId, entry: TaskEntry, aborts: str) -> 
             )
             for each in weighed[:NODES_TOLD_MAX]
         ),
+        slots=slots_given(state, entry, given),
     )
 
 
@@ -72,12 +86,14 @@ def _name(state: LedgerState, node: NodeId) -> str:
     return "" if entry is None else entry.profile.name
 
 
-def _until_ms(entry: TaskEntry) -> int | None:
+def _until_ms(state: LedgerState, entry: TaskEntry) -> int | None:
     """Give when time ends the waiting: the next deadline of a slot, a dispute, or the task.
 
     The task's own is among them until every answer is sealed, later by outages than it asked for.
     """
-    return None if entry.ended_ms or not entry.deadline_ms else entry.deadline_ms
+    if entry.ended_ms or not entry.deadline_ms:
+        return None
+    return state.in_block_time(entry.deadline_ms)
 
 
 def _grounds(
@@ -85,7 +101,7 @@ def _grounds(
 ) -> Grounds:
     match entry.state:
         case TaskState.PENDING:
-            return _pending(entry, counts)
+            return _pending(state, entry, counts)
         case TaskState.ASSIGNED:
             return _assigned(state, entry)
         case TaskState.COMMITTED:
@@ -101,26 +117,30 @@ def _grounds(
             return _expired(entry), ""
 
 
-def _pending(entry: TaskEntry, counts: Counter[Standing]) -> Grounds:
+def _pending(state: LedgerState, entry: TaskEntry, counts: Counter[Standing]) -> Grounds:
     waiting = _slots(entry, SlotState.WAITING)
     numbers = ", ".join(str(slot.slot) for slot in waiting)
     which = f"slot {numbers} has" if len(waiting) == 1 else f"slots {numbers} have"
     which += " no worker"
     tries = max((slot.attempt for slot in waiting), default=0)
-    again = f" (attempt {tries + 1}: earlier workers did not answer in time)" if tries else ""
+    again = f" (attempt {tries + 1}: earlier workers did not answer in time, or had to stop)"
+    again = again if tries else ""
+    busy = counts[Standing.QUEUE_FULL]
+    if counts[Standing.FREE] and waits_for_room(state, entry):
+        text = f"{which}{again}: {busy} nodes with most of the weight have their queues full"
+        return text, "enough of them to have room that chance chooses, and not who fills queues"
     if counts[Standing.FREE]:
         return which + again, "the next block, which gives the slot to a free node"
-    if counts[Standing.QUEUE_FULL]:
-        busy = counts[Standing.QUEUE_FULL]
+    if busy:
         return (
             f"{which}{again}: every node that it is for has its queue full",
             f"one of {busy} nodes to be done with some work",
         )
-    asked = ", ".join(
-        f"{each.key}{'!=' if each.is_excluded else '='}{each.value}"
-        for each in entry.spec.constraints
-    )
+    asked = ", ".join(map(constraint_text, entry.spec.constraints))
     none = "it is for none of the nodes" + (f", as it asks for {asked}" if asked else "")
+    closed = sum(counts[standing] for standing in CLOSED_STANDINGS)
+    if closed:
+        none += f"; owners of {closed} let theirs take no work now"
     return f"{which}{again}: {none}", "a node that can take it, or its end"
 
 

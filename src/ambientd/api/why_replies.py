@@ -4,7 +4,7 @@ from ambientd.api.replies import Reply
 
 
 class StandingCount(Reply, frozen=True):
-    """How many nodes stand alike for a task that waits."""
+    """How many nodes stand alike for a slot that waits, or stood when it was given."""
 
     standing: str
     nodes: int
@@ -12,7 +12,7 @@ class StandingCount(Reply, frozen=True):
 
 
 class NodeWhy(Reply, frozen=True):
-    """What the scheduler sees in one node for a task that waits."""
+    """What the scheduler sees in one node for a slot that waits, or saw when it gave one."""
 
     node: str
     name: str
@@ -20,6 +20,23 @@ class NodeWhy(Reply, frozen=True):
     text: str
     open_slots: int
     capacity: int
+
+
+class SlotWhy(Reply, frozen=True):
+    """Who has a slot, and how it was given; without `given_ms` this daemon does not know any more.
+
+    `chance_percent` is what the draw by weight had for it; other strategies take the best.
+    """
+
+    slot: int
+    attempt: int
+    node: str
+    name: str
+    given_ms: int | None = None
+    strategy: str = ""
+    chance_percent: int | None = None
+    counts: tuple[StandingCount, ...] = ()
+    nodes: tuple[NodeWhy, ...] = ()
 
 
 class Why(Reply, frozen=True):
@@ -32,3 +49,4 @@ class Why(Reply, frozen=True):
     until_ms: int | None
     counts: tuple[StandingCount, ...] = ()
     nodes: tuple[NodeWhy, ...] = ()
+    slots: tuple[SlotWhy, ...] = ()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ambientd.adapters.durable_files import sync_directory, write_synced
+from ambientd.adapters.durable_files import replace_synced
 from ambientd.adapters.keys import create_key, load_key
 from ambientd.adapters.system_clock import SystemClock
 from ambientd.codec.canonical import decode, encode
@@ -152,10 +152,7 @@ class WitnessFolder:
     def _write(self, name: str, data: bytes) -> None:
         draft = self._folder / f".{name}"
         try:
-            draft.unlink(missing_ok=True)
-            write_synced(draft, data)
-            draft.replace(self._folder / name)
-            sync_directory(self._folder)
+            replace_synced(self._folder / name, draft, data)
         except OSError as error:
             msg = f"{self._folder / name}: cannot be written: {error.strerror}"
             raise StoreError(msg) from error

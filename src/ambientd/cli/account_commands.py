@@ -1,19 +1,22 @@
-"""ambientctl account show, transfer, bond, unbond: a node's credits."""
+"""ambientctl account show, list, history, transfer, bond, unbond: a node's credits."""
 
 from typing import Protocol
 
 from ambientd.api import operations, replies, requests
+from ambientd.api.account_values import AccountLine, Accounts, ListAccounts, ShowHistory
 from ambientd.cli.console import (
     CommonArguments,
     confirm,
     connect,
+    in_sat,
     in_sat_and_msat,
     on_day,
     print_fields,
     print_json,
     print_line,
+    print_table,
     short,
-    tell,
+    warn,
 )
 from ambientd.cli.exit_codes import ExitCode
 
@@ -27,6 +30,12 @@ class ShowArguments(CommonArguments, Protocol):
     """Options of `account show`."""
 
     node: str | None
+
+
+class HistoryArguments(ShowArguments, Protocol):
+    """Options of `account history`."""
+
+    limit: int
 
 
 class AmountArguments(CommonArguments, Protocol):
@@ -51,6 +60,47 @@ def show(arguments: ShowArguments) -> ExitCode:
         print_json(account)
     else:
         print_fields(_fields(account))
+    return ExitCode.DONE
+
+
+def list_all(arguments: CommonArguments) -> ExitCode:
+    """List everybody's accounts, page by page."""
+    with connect(arguments) as client:
+        answer = client.call(operations.ACCOUNT_LIST, ListAccounts())
+        found = list(answer.accounts)
+        while answer.next is not None:
+            answer = client.call(operations.ACCOUNT_LIST, ListAccounts(after=answer.next))
+            found += answer.accounts
+    if arguments.as_json:
+        print_json(Accounts(accounts=tuple(found), total=answer.total))
+        return ExitCode.DONE
+    rows = [
+        (short(each.node), each.name, *map(in_sat, _amounts(each)), "convicted" * each.tombstoned)
+        for each in found
+    ]
+    print_table(("ID", "NAME", "BALANCE", "BOND", "ON ITS WAY BACK", ""), rows)
+    return ExitCode.DONE
+
+
+def _amounts(line: AccountLine) -> tuple[int, int, int]:
+    return line.balance_msat, line.bond_msat, line.waiting_msat
+
+
+def history(arguments: HistoryArguments) -> ExitCode:
+    """Tell what tasks moved of a node's credits."""
+    request = ShowHistory(node=arguments.node, limit=arguments.limit)
+    with connect(arguments) as client:
+        answer = client.call(operations.ACCOUNT_HISTORY, request)
+    if arguments.as_json:
+        print_json(answer)
+        return ExitCode.DONE
+    rows = [
+        (on_day(each.time_ms), each.kind, in_sat(each.amount_msat), short(each.task))
+        for each in answer.entries
+    ]
+    print_table(("TIME", "WHAT", "AMOUNT", "TASK"), rows)
+    if answer.next is not None:
+        print_line(f"{len(rows)} of {answer.total:,} that the ledger still holds")
     return ExitCode.DONE
 
 
@@ -96,7 +146,7 @@ def unbond(arguments: AmountArguments) -> ExitCode:
 
 
 def _nothing_moved() -> ExitCode:
-    tell("nothing was moved")
+    warn("nothing was moved")
     return ExitCode.FAILED
 
 

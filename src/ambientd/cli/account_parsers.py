@@ -1,8 +1,8 @@
 """The commands about credits, their options and help texts."""
 
-from ambientd.cli.parsing import amount, command, group
+from ambientd.cli.parsing import NODE, amount, command, group, limit
 
-_AMOUNT = "how much: 1500 or 1500msat, or 1.5sat"
+_AMOUNT = "how much: 1500 or 1500msat, 1.5sat or 0.0001btc"
 
 
 def add_account(commands: object) -> None:
@@ -13,14 +13,23 @@ def add_account(commands: object) -> None:
         "node",
         metavar="NODE",
         nargs="?",
-        help="its id, or an unambiguous start of it (default: this node)",
+        help=f"{NODE} (default: this node)",
+    )
+    command(account, "list", "account_commands:list_all", "what everybody has")
+    history = command(
+        account,
+        "history",
+        "account_commands:history",
+        "what tasks moved of a node's credits, the newest first",
+    )
+    history.add_argument("node", metavar="NODE", nargs="?", help=f"{NODE} (default: this node)")
+    history.add_argument(
+        "--limit", type=limit, default=50, metavar="N", help="how many (default: 50)"
     )
     transfer = command(
         account, "transfer", "account_commands:transfer", "send credits of this node to another"
     )
-    transfer.add_argument(
-        "to", metavar="NODE", help="who gets them: its id, or an unambiguous start of it"
-    )
+    transfer.add_argument("to", metavar="NODE", help=f"who gets them: {NODE}")
     bond = command(account, "bond", "account_commands:bond", "put credits of this node at risk")
     unbond = command(
         account,

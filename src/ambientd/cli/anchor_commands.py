@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from ambientd.api import operations, replies, requests
+from ambientd.api import anchor_replies, operations, requests
 from ambientd.cli.console import (
     CommonArguments,
     connect,
@@ -110,13 +110,13 @@ def plan(arguments: PlanArguments) -> ExitCode:
     return ExitCode.DONE
 
 
-def _ask(arguments: ListArguments) -> replies.Anchors:
-    request = requests.GetAnchors(limit=min(max(arguments.limit, 1), 1000))
+def _ask(arguments: ListArguments) -> anchor_replies.Anchors:
+    request = requests.GetAnchors(limit=arguments.limit)
     with connect(arguments) as client:
         return client.call(operations.ANCHOR_STATUS, request)
 
 
-def _row(anchor: replies.AnchorInfo) -> tuple[str, ...]:
+def _row(anchor: anchor_replies.AnchorInfo) -> tuple[str, ...]:
     return (
         short(anchor.root),
         str(anchor.size),
@@ -127,12 +127,12 @@ def _row(anchor: replies.AnchorInfo) -> tuple[str, ...]:
     )
 
 
-def _costs(anchor: replies.AnchorInfo) -> tuple[str, ...]:
+def _costs(anchor: anchor_replies.AnchorInfo) -> tuple[str, ...]:
     fee = "-" if anchor.fee_sat is None else f"{anchor.fee_sat:,} sat"
     return fee, "-" if anchor.versions is None else str(anchor.versions)
 
 
-def _cost_row(each: replies.AnchorCost) -> tuple[str, ...]:
+def _cost_row(each: anchor_replies.AnchorCost) -> tuple[str, ...]:
     return (
         f"{each.rate_msat_vb / 1_000:g}",
         f"{each.anchor_sat:,} sat",

@@ -1,24 +1,34 @@
 """ambientctl blame: who was convicted, and evidence that a stranger checks by itself."""
 
+from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ambientd.api import operations, requests
 from ambientd.cli.console import (
     CommonArguments,
-    check_writable,
     connect,
     print_json,
     print_line,
     print_table,
-    read_file,
-    read_module,
     short,
     tell,
-    write_file,
 )
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.files import (
+    STANDARD_STREAM,
+    check_writable,
+    read_file,
+    read_module,
+    report_beside,
+    write_file,
+)
 from ambientd.cli.receipt_commands import fingerprint_of, report_lines
+from ambientd.errors import UsageError
+
+if TYPE_CHECKING:
+    from ambientd.api.blame_replay import Replay
+    from ambientd.api.module_pausing import PausingProcess
 
 # What convicts, in the words of people; a kind that is not here is shown as it is.
 KINDS = {
@@ -41,8 +51,8 @@ class ExportArguments(CommonArguments, Protocol):
     with_module: bool
 
 
-class VerifyArguments(CommonArguments, Protocol):
-    """Options of `blame verify`."""
+class ReplayArguments(CommonArguments, Protocol):
+    """Options of what executes a certificate's step again."""
 
     file: str
     cluster: str | None
@@ -78,38 +88,87 @@ def export(arguments: ExportArguments) -> ExitCode:
         answer = client.call(operations.BLAME_EXPORT, request)
     path = arguments.output or f"{short(answer.node)}.blame"
     write_file(path, answer.data)
-    if arguments.as_json:
-        print_json(
-            {
-                "node": answer.node,
-                "kind": answer.kind,
-                "task": answer.task,
-                "blame": path,
-                "size_bytes": len(answer.data),
-            }
-        )
-    else:
+    with report_beside(path):
+        if arguments.as_json:
+            print_json(
+                {
+                    "node": answer.node,
+                    "kind": answer.kind,
+                    "task": answer.task,
+                    "blame": path,
+                    "size_bytes": len(answer.data),
+                }
+            )
+            return ExitCode.DONE
         tell(f"{answer.name} signed {KINDS.get(answer.kind, answer.kind)}")
-        print_line(path)
+        if path != STANDARD_STREAM:
+            print_line(path)
     return ExitCode.DONE
 
 
-def verify(arguments: VerifyArguments) -> ExitCode:
-    """Check a certificate offline, and do again what it is about."""
-    from ambientd.api.blame_replay import Replay, check_blame
+class SlimArguments(ReplayArguments, Protocol):
+    """Options of `blame slim`."""
+
+    output: str | None
+
+
+def _started(arguments: ReplayArguments) -> "PausingProcess":
+    """Start a process: it takes as long as the checks to import, so both begin at once."""
+    from ambientd.api.module_pausing import PausingProcess
     from ambientd.api.module_process import engines_named
+
+    (engine,) = engines_named(arguments.engine)
+    return PausingProcess(engine, sandbox_required=arguments.sandbox == "required")
+
+
+def _read(arguments: ReplayArguments, process: "PausingProcess") -> "tuple[bytes, Replay]":
+    from ambientd.api.blame_replay import Replay
     from ambientd.rules.blame_check import FILE_BYTES_MAX
 
-    pinned = fingerprint_of(arguments.cluster)
     data = read_file(arguments.file, "blame certificate", FILE_BYTES_MAX)
-    (engine,) = engines_named(arguments.engine)
-    replay = Replay(
-        engine=engine,
-        module=read_module(arguments.module) if arguments.module else None,
-        input=read_file(arguments.input, "input") if arguments.input else None,
-        sandbox_required=arguments.sandbox == "required",
-    )
-    report = check_blame(data, pinned, replay)
+    module = read_module(arguments.module) if arguments.module else None
+    data_in = read_file(arguments.input, "input") if arguments.input else None
+    return data, Replay(process, module, data_in)
+
+
+def slim(arguments: SlimArguments) -> ExitCode:
+    """Write a certificate anew, without the pages of memory that its step does not touch."""
+    path = arguments.output or f"{Path(arguments.file).stem}-slim.blame"
+    check_writable(path)
+    pinned = fingerprint_of(arguments.cluster)
+    with closing(_started(arguments)) as process:
+        from ambientd.api.blame_replay import check_words
+        from ambientd.api.blame_slim import slimmed
+
+        data, replay = _read(arguments, process)
+        report = check_words(data, pinned)
+        if report.file is None or not report.valid:
+            for line in report_lines(Path(arguments.file).name, report):
+                print_line(line)
+            return ExitCode.NOT_VERIFIED
+        try:
+            made = slimmed(report.file, replay)
+        except UsageError as error:
+            msg = f"{arguments.file}: {error}"
+            raise UsageError(msg) from error
+    write_file(path, made)
+    with report_beside(path):
+        if arguments.as_json:
+            sizes = {"size_bytes": len(made), "size_bytes_before": len(data)}
+            print_json({"blame": path, **sizes})
+        elif path != STANDARD_STREAM:
+            print_line(f"{path}: {len(made):,} bytes instead of {len(data):,}")
+    return ExitCode.DONE
+
+
+def verify(arguments: ReplayArguments) -> ExitCode:
+    """Check a certificate offline, and do again what it is about."""
+    pinned = fingerprint_of(arguments.cluster)
+    with closing(_started(arguments)) as process:
+        from ambientd.api.blame_replay import check_blame
+
+        data, replay = _read(arguments, process)
+        report = check_blame(data, pinned, replay)
     culprit = None if report.file is None else report.file.culprit.hex()
     if arguments.as_json:
         print_json(

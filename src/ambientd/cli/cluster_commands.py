@@ -10,10 +10,11 @@ from ambientd.cli.console import (
     data_dir_of,
     print_json,
     print_line,
-    read_file,
     tell,
+    warn,
 )
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.files import read_file
 from ambientd.errors import UsageError
 
 _TOKEN_BYTES_MAX = 64 * 1024
@@ -31,6 +32,11 @@ class CreateArguments(CommonArguments, Protocol):
     bitcoin_network: str
     bitcoin_url: str
     peg: bool
+    peg_sat_max: int
+    accept_unaudited_mainnet_peg: bool
+    owner: str
+    label: list[str]
+    refuse: list[str]
 
 
 class InviteArguments(CommonArguments, Protocol):
@@ -54,7 +60,7 @@ class JoinArguments(CommonArguments, Protocol):
 
 def create(arguments: CreateArguments) -> ExitCode:
     """Write the folders of a new cluster's nodes."""
-    from ambientd.api.cluster import ClusterPlan, create_cluster
+    from ambientd.api.cluster import ClusterPlan, create_cluster, warnings_of
 
     plan = ClusterPlan(
         name=arguments.name,
@@ -64,8 +70,15 @@ def create(arguments: CreateArguments) -> ExitCode:
         bitcoin_network=arguments.bitcoin_network,
         bitcoin_url=arguments.bitcoin_url,
         peg=arguments.peg,
+        peg_sat_max=arguments.peg_sat_max,
+        accepts_unaudited_peg=arguments.accept_unaudited_mainnet_peg,
+        owner=arguments.owner,
+        labels=tuple(arguments.label),
+        refuses=tuple(arguments.refuse),
     )
     founded = create_cluster(Path(arguments.dir), arguments.members, plan)
+    for each in warnings_of(plan):
+        warn(each)
     if arguments.as_json:
         print_json(
             {
@@ -105,7 +118,7 @@ def invite(arguments: InviteArguments) -> ExitCode:
         print_json(answer)
     else:
         if answer.loopback:
-            tell(
+            warn(
                 f"only this machine can use the token: it names {_hosts(answer.addresses)}; "
                 "for other devices see [transport] listen and advertise in config.toml"
             )
@@ -122,6 +135,7 @@ def join(arguments: JoinArguments) -> ExitCode:
     """Write the folder of a node that joins when its daemon starts."""
     from ambientd.api.cluster import JoinPlan, join_cluster
     from ambientd.api.invitation import read_token
+    from ambientd.api.troubles import unaudited_peg
     from ambientd.codec.statements import fingerprint
 
     text = arguments.token
@@ -138,11 +152,14 @@ def join(arguments: JoinArguments) -> ExitCode:
         listen=arguments.listen,
     )
     node = join_cluster(data_dir_of(arguments), token, text, plan)
+    for trouble in unaudited_peg(token.genesis):
+        warn(f"{trouble.text}; {trouble.hint}")
     cluster = fingerprint(token.genesis).hex()
     if arguments.as_json:
         print_json(
             {
                 "id": node.node.hex(),
+                "name": node.name,
                 "cluster": token.genesis.name,
                 "fingerprint": cluster,
                 "data_dir": str(node.data_dir),
@@ -150,6 +167,8 @@ def join(arguments: JoinArguments) -> ExitCode:
             }
         )
         return ExitCode.DONE
-    print_line(f"node {node.node.hex()} may join cluster {token.genesis.name} ({cluster})")
+    print_line(
+        f"node {node.name} {node.node.hex()} may join cluster {token.genesis.name} ({cluster})"
+    )
     print_line(f"start it: ambientd --data-dir {node.data_dir}")
     return ExitCode.DONE

@@ -1,19 +1,24 @@
-"""What every command needs: the daemon's socket, files, and three ways to print."""
+"""What every command needs: the daemon's socket, and three ways to print."""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from ambientd.api.client import Client
-from ambientd.config.places import Places, default_data_dir, socket_path_for
+from ambientd.config.local_socket import socket_path_of
+from ambientd.config.places import default_data_dir
 from ambientd.errors import UsageError
 
-FILE_BYTES_MAX = 60 * 1024 * 1024
 SHORT_ID_CHARS = 12
+_RED, _PLAIN = "\x1b[1;31m", "\x1b[0m"
+_ROOM_MIN = 20
+_WIDTH_UNKNOWN = 80
 
 
 class CommonArguments(Protocol):
@@ -21,6 +26,7 @@ class CommonArguments(Protocol):
 
     data_dir: str | None
     as_json: bool
+    quiet: bool
 
 
 def data_dir_of(arguments: CommonArguments) -> Path:
@@ -31,83 +37,7 @@ def data_dir_of(arguments: CommonArguments) -> Path:
 def connect(arguments: CommonArguments) -> Client:
     """Give a client of the node's daemon; the connection opens with the first call."""
     data_dir = data_dir_of(arguments)
-    return Client(socket_path_for(data_dir, _socket_option(data_dir)), data_dir)
-
-
-def _socket_option(data_dir: Path) -> str:
-    """Read [api] socket, but parse the file only when it seems to set one: TOML costs 13 ms."""
-    try:
-        text = Places(data_dir).config.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
-    if not any("socket" in line.partition("#")[0] for line in text.splitlines()):
-        return ""
-    from ambientd.config.load import parse_config
-
-    return parse_config(text, str(Places(data_dir).config)).api.socket
-
-
-def read_file(path: str, what: str, size_bytes_max: int = FILE_BYTES_MAX) -> bytes:
-    """Read a file, or standard input for "-"; raise UsageError naming it."""
-    try:
-        if path == "-":
-            data = sys.stdin.buffer.read(size_bytes_max + 1)
-        else:
-            with Path(path).open("rb") as file:
-                data = file.read(size_bytes_max + 1)
-    except OSError as error:
-        msg = f"{path}: cannot read the {what}: {error.strerror}; check the path"
-        raise UsageError(msg) from error
-    if len(data) > size_bytes_max:
-        msg = f"{path}: the {what} has more than {size_bytes_max} bytes; make it smaller"
-        raise UsageError(msg)
-    return data
-
-
-def read_module(path: str) -> bytes:
-    """Read a module; raise UsageError for a file that is none, or larger than any node takes."""
-    from ambientd.wasm.limits import PrepareLimits
-
-    module = read_file(path, "module", PrepareLimits().module_bytes_max)
-    if module[:4] != b"\0asm":
-        what = "no WebAssembly binary" if module else "empty"
-        msg = f"{path}: is {what}; compile it to .wasm first"
-        raise UsageError(msg)
-    return module
-
-
-def check_writable(path: str) -> None:
-    """Refuse a path that cannot become a file, before anything is paid for."""
-    target = Path(path)
-    folder = target.parent
-    if target.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        msg = f"{path}: cannot be written; name a file in a folder that exists and is writable"
-        raise UsageError(msg)
-
-
-def write_file(path: str, data: bytes) -> None:
-    """Write a file whole or not at all; raise UsageError naming it."""
-    target = Path(path)
-    if target.exists() and not target.is_file():
-        _write_in_place(target, data)  # a pipe or /dev/stdout is written, never replaced
-        return
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(data)
-        draft.replace(target)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        msg = f"{path}: cannot be written: {error.strerror}; free space or choose another path"
-        raise UsageError(msg) from error
-
-
-def _write_in_place(target: Path, data: bytes) -> None:
-    try:
-        with target.open("wb") as file:
-            file.write(data)
-    except OSError as error:
-        msg = f"{target}: cannot be written: {error.strerror}; choose another path"
-        raise UsageError(msg) from error
+    return Client(socket_path_of(data_dir), data_dir)
 
 
 def print_json(value: object) -> None:
@@ -121,17 +51,42 @@ def print_line(text: str = "") -> None:
     sys.stdout.write(printable(text) + "\n")
 
 
-def print_bytes(data: bytes) -> None:
-    """Print bytes as they are."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+_is_quiet: ContextVar[bool] = ContextVar("is_quiet", default=False)
+
+
+def be_quiet(*, is_quiet: bool) -> None:
+    """Decide whether progress is told in this run of a command."""
+    _is_quiet.set(is_quiet)
 
 
 def tell(text: str) -> None:
-    """Tell progress; it never mixes with the answer."""
+    """Tell progress, unless nobody wants to hear it; it never mixes with the answer."""
+    if not _is_quiet.get():
+        warn(text)
+
+
+def warn(text: str) -> None:
+    """Tell what has gone wrong, in one line, whoever listens."""
     sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
+
+
+def is_watched() -> bool:
+    """Tell whether somebody looks at standard error, and wants to see that something goes on."""
+    is_seen = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return is_seen and not _is_quiet.get()
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show that something goes on, and for how long, to whoever looks."""
+    if not is_watched():
+        yield
+        return
+    from ambientd.cli.drawing import spinner
+
+    with spinner(text):
+        yield
 
 
 def is_terminal() -> bool:
@@ -161,36 +116,58 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
+def is_drawn() -> bool:
+    """Tell whether somebody looks at standard output who sees colours and widths."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:
-    """Print names and values in two columns."""
+    """Print names and values in two columns; on a terminal, as wide as it is."""
     width = max(len(name) for name, _ in fields)
+    room = _terminal_width() - width - 2 if is_drawn() else 0
+    has_colours = is_drawn() and not os.environ.get("NO_COLOR")
     for name, value in fields:
-        print_line(f"{name:<{width}}  {value}".rstrip())
+        label = f"{printable(name):<{width}}"
+        if has_colours and name.isupper():
+            label = f"{_RED}{label}{_PLAIN}"
+        first, *others = _wrapped(printable(value), room)
+        sys.stdout.write(f"{label}  {first}".rstrip() + "\n")
+        for line in others:
+            print_line(" " * (width + 2) + line)
+
+
+def _terminal_width() -> int:
+    chosen = os.environ.get("COLUMNS", "")
+    if chosen.isascii() and chosen.isdigit():
+        return int(chosen)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except OSError:
+        return _WIDTH_UNKNOWN
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    """Break a text into lines, but no word; where there is hardly any room, into one."""
+    if len(text) <= room or room < _ROOM_MIN:
+        return [text]
+    from textwrap import wrap
+
+    return wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: drawn on a terminal, plain columns for everything else."""
-    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-        _draw_table(columns, rows)
+    if is_drawn():
+        from ambientd.cli.drawing import draw
+        from ambientd.cli.parts import Table
+
+        draw([Table(columns, rows)])
         return
     cells = [[printable(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(len(row[number]) for row in cells) for number in range(len(columns))]
     for row in cells:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print_line(line.rstrip())
-
-
-def _draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(table)  # honours NO_COLOR
 
 
 def short(identifier: str | None) -> str:

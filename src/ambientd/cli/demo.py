@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
-from ambientd.cli.console import CommonArguments, in_words, print_line, short, tell
+from ambientd.cli.console import CommonArguments, in_words, print_line, short, warn
 from ambientd.cli.demo_mesh import Mesh, MeshError
 from ambientd.cli.demo_stage import (
     EventFeed,
@@ -57,7 +57,7 @@ def run(arguments: DemoArguments) -> ExitCode:
             return demo.play()
         except MeshError as error:
             story.tell("failed", f"the demonstration failed: {error}")
-            tell(f"ambientctl: {error}; look again with --keep, the logs are DIR/node*/daemon.log")
+            warn(f"ambientctl: {error}; look again with --keep, the logs are DIR/node*/daemon.log")
             return ExitCode.FAILED
         finally:
             demo.end()
@@ -138,7 +138,7 @@ class Demo:
         how = "" if gently else ", some by force"
         self._story.tell("stopped", f"{count} and the Bitcoin chain stopped{how}")
         if not chain_ended:
-            tell(f"ambientctl: the chain in {self._root / 'chain'} still runs; it ends by itself")
+            warn(f"ambientctl: the chain in {self._root / 'chain'} still runs; it ends by itself")
 
     def _found(self) -> Mesh:
         from ambientd.api.cluster import ClusterPlan, create_cluster

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ambientd.api import replies
+from ambientd.api import anchor_replies, replies
 from ambientd.api.replies import EventKind
 from ambientd.cli.console import in_sat, print_json, print_line, short
 
@@ -55,12 +55,12 @@ class Story:
         """Tell an event that a daemon reported."""
         self.tell(event.kind, self._wording(event), **_without_clashes(event.fields))
 
-    def anchor_sent(self, anchor: replies.AnchorInfo) -> None:
+    def anchor_sent(self, anchor: anchor_replies.AnchorInfo) -> None:
         """Tell which transaction carries a root."""
         fields = msgspec.structs.asdict(anchor)
         self.tell(EventKind.ANCHOR_SENT, _sending(fields), **fields)
 
-    def anchor_confirmed(self, anchor: replies.AnchorInfo) -> None:
+    def anchor_confirmed(self, anchor: anchor_replies.AnchorInfo) -> None:
         """Tell how deep an anchor is."""
         fields = msgspec.structs.asdict(anchor)
         self.tell(EventKind.ANCHOR_CONFIRMED, _confirmation(fields), **fields)
@@ -138,7 +138,8 @@ def _energy(fields: Fields) -> str:
     named = f" ({source})" if source and source != "unknown" else ""
     used = fields.get("millijoules")
     if isinstance(used, (int, float)):
-        return f"{used / 1000:.3f} J{named}"
+        basis = " modelled, not measured" if fields.get("modelled") else ""
+        return f"{used / 1000:.3f} J{basis}{named}"
     return f"unknown{named}"
 
 

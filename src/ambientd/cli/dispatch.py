@@ -5,19 +5,27 @@ import sys
 from importlib import import_module
 
 from ambientd.api.operations import OperationError
-from ambientd.cli.console import printable
+from ambientd.cli.console import be_quiet, printable
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.parser import build_parser
 from ambientd.errors import AmbientError, UnreachableError
 
 _CODES_OF_NODE_FAULTS = frozenset({"unavailable", "timeout", "busy", "forbidden"})
 _BROKEN_PIPE = 141
+COMPLETE = "__complete"
+"""What the shells' scripts run; no command for people."""
 
 
 def dispatch(argv: list[str] | None) -> int:
     """Run one command; give its exit code. An interrupt is the caller's affair."""
+    words = sys.argv[1:] if argv is None else argv
     try:
-        arguments = build_parser().parse_args(argv)
+        if words[:1] == [COMPLETE]:
+            from ambientd.cli.completing import complete
+
+            return complete(words[1:])
+        arguments = build_parser(words).parse_args(words)
+        be_quiet(is_quiet=arguments.quiet)
         module, function = arguments.run.split(":")
         command = getattr(import_module(f"ambientd.cli.{module}"), function)
         code = int(command(arguments))
@@ -35,7 +43,7 @@ def dispatch(argv: list[str] | None) -> int:
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}"
+        return f"{place}{error.strerror or error}; see that it is there, yours, and has room"
     return printable(" ".join(str(error).split()))
 
 

@@ -6,16 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ambientd.cli.console import (
-    CommonArguments,
-    check_writable,
-    data_dir_of,
-    print_json,
-    print_line,
-    read_file,
-    write_file,
-)
+from ambientd.cli.console import CommonArguments, data_dir_of, print_json, print_line
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.files import check_writable, read_file, report_beside, write_file
 
 if TYPE_CHECKING:
     from ambientd.rules.header_chain import HeaderChain
@@ -48,7 +41,8 @@ def check(arguments: CheckArguments) -> ExitCode:
     """Check a file of headers, and show what other people's tip is to be compared with."""
     from ambientd.api.offline import HEADERS_BYTES_MAX, read_headers
 
-    _show(arguments, read_headers(read_file(arguments.file, "header file", HEADERS_BYTES_MAX)))
+    data = read_file(arguments.file, "header file", HEADERS_BYTES_MAX)
+    _show(arguments, read_headers(data, arguments.file))
     return ExitCode.DONE
 
 
@@ -59,7 +53,8 @@ def export(arguments: ExportArguments) -> ExitCode:
     check_writable(arguments.file)
     chain, data = export_headers(data_dir_of(arguments))
     write_file(arguments.file, data)
-    _show(arguments, chain)
+    with report_beside(arguments.file):
+        _show(arguments, chain)
     return ExitCode.DONE
 
 

@@ -15,6 +15,7 @@ from ambientd.cli.console import (
     print_table,
     short,
     tell,
+    warn,
 )
 from ambientd.cli.exit_codes import ExitCode
 
@@ -126,7 +127,7 @@ def _let_go(arguments: LeaveArguments, name: str | None) -> ExitCode:
             if arguments.yes:
                 tell(loss)
             if not confirm(f"{loss}; let {who} go?", is_sure=arguments.yes):
-                tell("nothing was said")
+                warn("nothing was said")
                 return ExitCode.FAILED
         request = requests.VoteOnSeat(wish="out", node=node.node)
         answer = client.call(operations.MEMBER_VOTE, request)

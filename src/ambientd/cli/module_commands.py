@@ -3,30 +3,32 @@
 The file may be anyone's: it is prepared, compiled and executed in locked-down processes only.
 """
 
-import contextlib
 import statistics
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from ambientd.cli.console import (
     CommonArguments,
-    check_writable,
     in_words,
-    print_bytes,
     print_fields,
     print_json,
     print_line,
     print_table,
-    read_file,
-    read_module,
     short,
     tell,
-    write_file,
+    warn,
 )
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.files import (
+    STANDARD_STREAM,
+    check_writable,
+    read_file,
+    read_module,
+    report_beside,
+    write_file,
+)
 from ambientd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from ambientd.model.execution import ExecutionLimits
     from ambientd.wasm.state import StateHeader
 
-STANDARD_STREAM = "-"
 _CHECKED_WITH = "wasmtime"
 _RUNS_MAX = 10_000
 _SEED_CHARS = 64
@@ -104,25 +105,21 @@ def check(arguments: FileArguments) -> ExitCode:
 
 def prepare(arguments: PrepareArguments) -> ExitCode:
     """Write the prepared module, which is what engines execute."""
-    to_stream = arguments.output == STANDARD_STREAM
-    if not to_stream:
-        check_writable(arguments.output)
+    check_writable(arguments.output)
     report, prepared = _report_on(arguments, pausable=arguments.pausable)
-    with _report_beside(to_stream):
+    if prepared is not None:
+        write_file(arguments.output, prepared)
+    with report_beside(arguments.output):
         if prepared is None:
             if arguments.as_json:
                 print_json(report)
             else:
                 _print_refusal(arguments.file, report)
             return ExitCode.FAILED
-        if not to_stream:
-            write_file(arguments.output, prepared)
         if arguments.as_json:
             print_json({**msgspec.to_builtins(report), "output": arguments.output})
         else:
             print_line(f"{arguments.output}: {report.prepared_sha256}")
-    if to_stream:
-        print_bytes(prepared)
     return ExitCode.DONE
 
 
@@ -138,7 +135,7 @@ def run(arguments: RunArguments) -> ExitCode:
     if not 1 <= arguments.runs <= _RUNS_MAX:
         msg = f"--runs {arguments.runs}: say a number from 1 to {_RUNS_MAX}"
         raise UsageError(msg)
-    if arguments.output and arguments.output != STANDARD_STREAM:
+    if arguments.output:
         check_writable(arguments.output)
     engines = engines_named(arguments.engine)
     return finish_run(arguments, verify_determinism(call_of(arguments), engines, arguments.runs))
@@ -146,20 +143,17 @@ def run(arguments: RunArguments) -> ExitCode:
 
 def finish_run(arguments: RunArguments, done: "Runs") -> ExitCode:
     """Write the output, print the answers and say how the command ends."""
-    to_stream = arguments.output == STANDARD_STREAM
     output = done.output if done.agreed else None
-    if arguments.output and not to_stream and output is not None:
+    if arguments.output and output is not None:
         write_file(arguments.output, output)
-    with _report_beside(to_stream):
+    with report_beside(arguments.output):
         if arguments.as_json:
             print_json(_run_as_json(arguments, done, written=output is not None))
         else:
             _print_run(arguments, done)
     if arguments.log and not arguments.as_json:
         for line in done.log.decode("utf-8", "replace").splitlines():
-            tell(line)
-    if to_stream and output is not None:
-        print_bytes(output)
+            warn(line)
     return ending(done.answers, done.agreed)
 
 
@@ -297,16 +291,6 @@ def _limits(arguments: CallArguments, resumed: "StateHeader | None") -> "Executi
         unit = ", in milliseconds" if field == "wall_ms_max" else ""
         msg = f"{_OPTIONS[field]}: the value {problem}{unit}"
         raise UsageError(msg) from error
-
-
-@contextlib.contextmanager
-def _report_beside(to_stream: bool) -> Iterator[None]:
-    """Send the report to standard error where standard output carries the bytes."""
-    if not to_stream:
-        yield
-        return
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
 
 
 def _run_as_json(arguments: RunArguments, done: "Runs", *, written: bool) -> dict[str, object]:

@@ -7,20 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from ambientd.cli.console import (
-    check_writable,
-    in_words,
-    print_fields,
-    print_json,
-    print_line,
-    print_table,
-    read_file,
-    tell,
-    write_file,
-)
+from ambientd.cli.console import in_words, print_fields, print_json, print_line, print_table, tell
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.files import STANDARD_STREAM, check_writable, read_file, write_file
 from ambientd.cli.module_commands import (
-    STANDARD_STREAM,
     CallArguments,
     RunArguments,
     call_of,
@@ -78,7 +68,7 @@ def _check_options(arguments: RunArguments) -> None:
         raise UsageError(problem)
     if arguments.state is not None:
         check_writable(arguments.state)
-    if arguments.output not in (None, STANDARD_STREAM):
+    if arguments.output is not None:
         check_writable(arguments.output)
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from ambientd import __version__
 from ambientd.api import operations, replies, requests
+from ambientd.api.client import Client
 from ambientd.cli.console import (
     CommonArguments,
     at_time,
@@ -19,6 +20,12 @@ from ambientd.cli.console import (
     short,
 )
 from ambientd.cli.exit_codes import ExitCode
+
+
+class NodesArguments(CommonArguments, Protocol):
+    """Options of `nodes`."""
+
+    node: str | None
 
 
 class EventsArguments(CommonArguments, Protocol):
@@ -64,6 +71,7 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
         ("peers", f"{len(answer.peers)} connected, committee of {answer.committee}"),
         ("health", "unknown" if answer.health_percent is None else f"{answer.health_percent} %"),
         ("safe mode", _safe_mode(answer.safe_mode)),
+        ("owner", answer.owner.text + ("" if answer.owner.told else " (the mesh is not told yet)")),
         ("tasks", ", ".join(tasks) or "none"),
         ("engine", f"{answer.engine} (installed: {', '.join(answer.engines_installed)})"),
         ("sandbox", _sandbox(answer.sandbox)),
@@ -110,10 +118,13 @@ def _headers(headers: replies.HeadersStatus | None) -> list[tuple[str, str]]:
     return [("headers", f"{headers.state}; {span} checked, tip {headers.tip}")]
 
 
-def nodes(arguments: CommonArguments) -> ExitCode:
-    """List the cluster's nodes."""
+def nodes(arguments: NodesArguments) -> ExitCode:
+    """List the cluster's nodes, or tell everything about one."""
     with connect(arguments) as client:
-        answer = client.call(operations.NODES, requests.ListNodes())
+        if arguments.node is not None:
+            asked = requests.ShowNode(node=arguments.node)
+            return _tell_node(arguments, client.call(operations.NODE_SHOW, asked))
+        answer = all_nodes(client)
     if arguments.as_json:
         print_json(answer)
         return ExitCode.DONE
@@ -123,7 +134,43 @@ def nodes(arguments: CommonArguments) -> ExitCode:
     return ExitCode.DONE
 
 
-def _node_row(node: replies.NodeInfo, self_id: str) -> tuple[str, ...]:
+def all_nodes(client: Client) -> replies.Nodes:
+    """Give everybody in the cluster, page by page."""
+    answer = client.call(operations.NODES, requests.ListNodes())
+    found = list(answer.nodes)
+    while answer.next is not None:
+        answer = client.call(operations.NODES, requests.ListNodes(after=answer.next))
+        found += answer.nodes
+    return replies.Nodes(self_id=answer.self_id, nodes=tuple(found))
+
+
+def _tell_node(arguments: NodesArguments, node: replies.NodeInfo) -> ExitCode:
+    if arguments.as_json:
+        print_json(node)
+        return ExitCode.DONE
+    latency = "unknown" if node.latency_us is None else f"{node.latency_us / 1000:.1f} ms"
+    work = f"{node.open_slots} of {node.capacity or 1} in hand"
+    fields = [
+        ("node", f"{node.name} {node.id}"),
+        ("state", node_state(node, "")),
+        ("seat", "in the committee" if node.committee else "none"),
+        ("is", f"{node.kind}, region {node.region}, owner {node.owner or 'unnamed'}"),
+        ("labels", ", ".join(node.labels) or "none"),
+        ("refuses", ", ".join(node.refuses) or "no class of tasks"),
+        ("engine", node.engine),
+        ("work", work if node.load_percent is None else f"{work}, load {node.load_percent} %"),
+        ("health", "unknown" if node.health_percent is None else f"{node.health_percent} %"),
+        ("latency", latency),
+        *([("safe mode", ", ".join(node.causes))] if node.causes else []),
+        ("reputation", f"{node.reputation:.3f}"),
+        ("balance", f"{in_sat(node.balance_msat)}, bond {in_sat(node.bond_msat)}"),
+    ]
+    print_fields(fields)
+    return ExitCode.DONE
+
+
+def node_state(node: replies.NodeInfo, self_id: str) -> str:
+    """Say how a node is, in a word or two."""
     if node.tombstoned:
         state = "convicted"
     elif node.safe_mode:
@@ -132,15 +179,21 @@ def _node_row(node: replies.NodeInfo, self_id: str) -> tuple[str, ...]:
         state = "this node"
     else:
         state = "connected" if node.connected else "away"
-    if not node.accepting and not node.tombstoned and not node.safe_mode:
+    if node.closed and not node.tombstoned:
+        state += f", {node.closed}"
+    elif not node.accepting and not node.tombstoned and not node.safe_mode:
         state += ", takes no work"
+    return state
+
+
+def _node_row(node: replies.NodeInfo, self_id: str) -> tuple[str, ...]:
     return (
         short(node.id),
         node.name,
         node.region,
         node.kind,
         "committee" if node.committee else "worker",
-        state,
+        node_state(node, self_id),
         node.engine,
         "-" if node.health_percent is None else f"{node.health_percent} %",
         f"{node.reputation:.3f}",

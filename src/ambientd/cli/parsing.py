@@ -4,6 +4,14 @@ import argparse
 import sys
 from typing import NoReturn
 
+NODE = "its name, or its id or the start of it, if no other node is meant by that"
+"""How a node is named, wherever one is."""
+
+
+WHERE_TO = "where to; - is standard output"
+LINES_MAX = 1000
+"""How many lines of a list a node gives at once."""
+
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as every other error of ambientctl."""
@@ -41,6 +49,12 @@ def add_common(parser: argparse.ArgumentParser, **defaults: object) -> None:
         dest="as_json",
         default=defaults.get("as_json", argparse.SUPPRESS),
         help="print JSON, for programs",
+    )
+    parser.add_argument(
+        "--quiet",
+        action="store_true",
+        default=defaults.get("quiet", argparse.SUPPRESS),
+        help="say nothing but the answer and errors",
     )
 
 
@@ -102,6 +116,30 @@ def seconds(text: str) -> float:
     return value
 
 
+def span(text: str) -> float:
+    """Read a span of seconds that is not over at once."""
+    value = seconds(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("0 seconds are over at once: more than 0")
+    return value
+
+
+def word(text: str) -> str:
+    """Read a name that is not empty; who wants the default leaves the option away."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty: name one, or leave the option away")
+    return text
+
+
+def limit(text: str) -> int:
+    """Read how many lines to show."""
+    value = positive(text)
+    if value > LINES_MAX:
+        msg = f"{text} is too many: {LINES_MAX} or fewer"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
 def size(text: str) -> int:
     """Read a number of bytes, with a unit or without."""
     units = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -113,20 +151,36 @@ def size(text: str) -> int:
     return int(number) * units.get(unit, 1)
 
 
+_DECIMALS = {"msat": 0, "sat": 3, "btc": 11}
+"""How many decimals of each unit a millisatoshi is away."""
+
+
 def amount(text: str) -> int:
-    """Read an amount of credits, in millisatoshi or, with the unit, in satoshi."""
-    is_sat = text.endswith("sat") and not text.endswith("msat")
-    number = text.removesuffix("msat").removesuffix("sat")
-    whole, _, decimals = number.partition(".")
-    digits = f"{whole}{decimals:0<3}" if is_sat else number
-    is_number = digits.isascii() and digits.isdigit() and len(decimals) <= 3
+    """Read an amount of credits: in millisatoshi or, with the unit, in satoshi or bitcoin."""
+    unit = next((each for each in _DECIMALS if text.lower().endswith(each)), "")
+    whole, _, decimals = text[: len(text) - len(unit)].partition(".")
+    places = _DECIMALS.get(unit, 0)
+    digits = f"{whole}{decimals:0<{places}}"
+    is_number = digits.isascii() and digits.isdigit() and len(decimals) <= places
     if is_number and int(digits) >= 2**53:
         msg = f"{text!r} is a larger amount than any account holds: at most {2**53 - 1}msat"
         raise argparse.ArgumentTypeError(msg)
     if not is_number or int(digits) == 0:
-        msg = f"{text!r} is not an amount above 0, such as 1500, 1500msat or 1.5sat"
+        msg = f"{text!r} is not an amount above 0, such as 1500, 1500msat, 1.5sat or 0.0001btc"
         raise argparse.ArgumentTypeError(msg)
     return int(digits)
+
+
+def whole_sat(text: str) -> int:
+    """Read an amount of bitcoin, in satoshi; the unit is said, as elsewhere none is msat."""
+    amount_msat = amount(text)
+    if text[-1].isdigit():
+        msg = f"{text!r} has no unit: write {text}sat, or say it in btc or msat"
+        raise argparse.ArgumentTypeError(msg)
+    if amount_msat % 1_000:
+        msg = f"{text!r} is no whole number of satoshi, of which bitcoin has no parts"
+        raise argparse.ArgumentTypeError(msg)
+    return amount_msat // 1_000
 
 
 def rate(text: str) -> int:

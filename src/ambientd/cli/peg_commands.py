@@ -1,18 +1,21 @@
 """ambientctl peg address, deposits, withdraw, raise, audit: bitcoin in and out."""
 
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from ambientd.api import operations, peg_values
+from ambientd.api.peg_values import PegInState
 from ambientd.cli.console import (
     CommonArguments,
     confirm,
     connect,
     in_sat,
+    in_words,
     print_fields,
     print_json,
     print_line,
     print_table,
     tell,
+    warn,
 )
 from ambientd.cli.exit_codes import ExitCode
 
@@ -49,10 +52,12 @@ def address(arguments: CommonArguments) -> ExitCode:
             ("network", answer.network),
             ("counts", f"after {answer.confirmations} confirmations"),
             ("least", f"{_sat(answer.least_sat)}; less is lost"),
+            ("room", _room(answer)),
             ("fee", f"{_sat(answer.fee_sat)} of each peg-in, for sweeping its coin later"),
             ("wallet", f"{answer.wallet}: {answer.descriptor}"),
         ]
     )
+    _warn_of(answer.unaudited)
     tell("ask again before each peg-in: when the committee changes, so does the address")
     return ExitCode.DONE
 
@@ -65,35 +70,46 @@ def deposits(arguments: CommonArguments) -> ExitCode:
         print_json(answer)
         return ExitCode.DONE
     if answer.peg_ins:
-        rows = [(each.outpoint, _sat(each.value_sat), _seen(each)) for each in answer.peg_ins]
+        rows = [(each.outpoint, _sat(each.value_sat), _progress(each)) for each in answer.peg_ins]
         print_table(("PEG-IN", "AMOUNT", "STATE"), rows)
     if answer.payments:
         _print_payments(answer.payments)
     if not answer.peg_ins and not answer.payments:
         print_line("nothing has come in for this node; see `ambientctl peg address`")
+    if answer.unseen:
+        tell(f"peg-ins that do not count yet may be missing here: {answer.unseen}")
     return ExitCode.DONE
 
 
 def withdraw(arguments: WithdrawArguments) -> ExitCode:
     """Send credits to a Bitcoin address."""
-    amount = _sat(arguments.amount_sat)
-    question = f"withdraw {amount}, less the fee, to {arguments.address}? it cannot be taken back"
-    if not confirm(question, is_sure=arguments.yes):
-        tell("nothing was withdrawn")
-        return ExitCode.FAILED
-    request = peg_values.Withdraw(
+    wanted = peg_values.QuoteWithdrawal(
         address=arguments.address, amount_sat=arguments.amount_sat, rate_msat_vb=arguments.rate
     )
     with connect(arguments) as client:
+        quote = client.call(operations.PEG_QUOTE, wanted)
+        text = (
+            f"{_sat(quote.amount_sat)} go off the balance, {_sat(quote.fee_sat)} of it in fees; "
+            f"{_sat(quote.arrives_sat)} arrive at {arguments.address}"
+        )
+        if arguments.yes:
+            tell(text)
+        if not confirm(f"{text}; it cannot be taken back: withdraw?", is_sure=arguments.yes):
+            warn("nothing was withdrawn")
+            return ExitCode.FAILED
+        request = peg_values.Withdraw(
+            address=arguments.address, amount_sat=arguments.amount_sat, fee_sat=quote.fee_sat
+        )
         answer = client.call(operations.PEG_WITHDRAW, request)
     return _report(arguments, answer)
 
 
 def raise_fee(arguments: RaiseArguments) -> ExitCode:
     """Pay more for a payment that waits."""
-    question = f"pay {_sat(arguments.fee_sat)} in all for payment {arguments.payment}?"
+    paid = f"pay {_sat(arguments.fee_sat)} in all for payment {arguments.payment}"
+    question = f"{paid}? as much less arrives as that is above its last fee"
     if not confirm(question, is_sure=arguments.yes):
-        tell("nothing was raised")
+        warn("nothing was raised")
         return ExitCode.FAILED
     request = peg_values.RaiseFee(payment=arguments.payment, fee_sat=arguments.fee_sat)
     with connect(arguments) as client:
@@ -113,7 +129,9 @@ def audit(arguments: CommonArguments) -> ExitCode:
     print_fields(
         [
             ("network", answer.network),
+            ("at most", _sat(answer.most_sat) if answer.most_sat else "no bound"),
             ("coins", f"{_sat(answer.held_sat)}, and {_sat(answer.reserved_sat)} being spent"),
+            ("waiting", f"{_sat(answer.waiting_sat)} besides, which does not count yet"),
             ("owed", in_sat(answer.owed_msat)),
             ("came in", _sat(answer.in_sat)),
             ("went out", f"{_sat(answer.out_sat)}, and {_sat(answer.fees_sat)} in fees"),
@@ -121,6 +139,7 @@ def audit(arguments: CommonArguments) -> ExitCode:
             ("chain", _chain(answer)),
         ]
     )
+    _warn_of(answer.unaudited)
     for each in answer.descriptors:
         print_line(each)
     rows = [
@@ -132,6 +151,20 @@ def audit(arguments: CommonArguments) -> ExitCode:
     if answer.payments:
         _print_payments(answer.payments)
     return ExitCode.DONE if is_sound else ExitCode.NOT_VERIFIED
+
+
+def _room(answer: peg_values.PegAddressReply) -> str:
+    if not answer.most_sat:
+        return "no bound"
+    return (
+        f"{_sat(answer.room_sat)} of {_sat(answer.most_sat)} that the peg holds at most; "
+        "a peg-in that does not fit waits, one above that for ever"
+    )
+
+
+def _warn_of(unaudited: tuple[str, ...]) -> None:
+    for each in unaudited:
+        warn(f"REAL BITCOIN, NOT AUDITED: {each}")
 
 
 def _report(arguments: CommonArguments, payment: peg_values.PaymentInfo) -> ExitCode:
@@ -150,17 +183,43 @@ def _print_payments(payments: tuple[peg_values.PaymentInfo, ...]) -> None:
             f"{each.state} ({each.signatures} of {each.needed})",
             _sat(each.amount_sat),
             _sat(each.fee_sat),
+            _sat(each.arrives_sat),
             each.txid,
         )
         for each in payments
     ]
-    print_table(("PAYMENT", "KIND", "STATE", "AMOUNT", "FEE", "TRANSACTION"), rows)
+    print_table(("PAYMENT", "KIND", "STATE", "AMOUNT", "FEE", "ARRIVES", "TRANSACTION"), rows)
 
 
-def _seen(peg_in: peg_values.PegInInfo) -> str:
-    if peg_in.state == "claimed":
-        return f"seen by {peg_in.members}"
-    return peg_in.state
+def _progress(peg_in: peg_values.PegInInfo) -> str:
+    deep = f"{peg_in.confirmations} of {peg_in.confirmations_needed} confirmations"
+    after = ", then brought over from the earlier wallet" if peg_in.is_late else ""
+    match peg_in.state:
+        case PegInState.TOO_SMALL:
+            return "too small ever to count: lost"
+        case PegInState.CONFIRMING:
+            return f"{deep}, {_when(peg_in)}{after}"
+        case PegInState.AWAITED:
+            return f"{deep}, waits for the members to see it{after}"
+        case PegInState.CLAIMED:
+            return f"seen by {peg_in.members} of the {peg_in.members_needed} members needed{after}"
+        case PegInState.WAITING:
+            return f"waits: the peg holds as much as it may, until enough has gone out{after}"
+        case PegInState.TOO_LARGE:
+            return "above the most that the peg may ever take at once: it is never credited"
+        case PegInState.LATE:
+            return f"credited when payment {peg_in.payment} has brought it over"
+        case PegInState.COUNTED:
+            return "counted"
+        case _:
+            assert_never(peg_in.state)
+
+
+def _when(peg_in: peg_values.PegInInfo) -> str:
+    if peg_in.due_s is not None:
+        return f"credited in about {in_words(peg_in.due_s // 60, 'minute')}"
+    left = peg_in.confirmations_needed - (peg_in.confirmations or 0)
+    return f"credited after {in_words(left, 'Bitcoin block')} more"
 
 
 def _chain(answer: peg_values.PegAudit) -> str:

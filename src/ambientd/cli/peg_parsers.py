@@ -1,6 +1,8 @@
 """The commands about the peg, their options and help texts."""
 
-from ambientd.cli.parsing import command, group, positive, rate
+from ambientd.cli.parsing import command, group, positive, rate, whole_sat
+
+_AMOUNT = "with its unit: 20000sat or 0.0002btc"
 
 
 def add_peg(commands: object) -> None:
@@ -12,7 +14,9 @@ def add_peg(commands: object) -> None:
         peg, "withdraw", "peg_commands:withdraw", "send credits of this node to a Bitcoin address"
     )
     withdraw.add_argument("address", metavar="ADDRESS", help="of the cluster's Bitcoin network")
-    withdraw.add_argument("amount_sat", metavar="SAT", type=positive, help="how much, in satoshi")
+    withdraw.add_argument(
+        "amount_sat", metavar="AMOUNT", type=whole_sat, help=f"how much, {_AMOUNT}"
+    )
     withdraw.add_argument(
         "--rate",
         metavar="SAT/VB",
@@ -22,7 +26,9 @@ def add_peg(commands: object) -> None:
     )
     raised = command(peg, "raise", "peg_commands:raise_fee", "pay more for a payment that waits")
     raised.add_argument("payment", metavar="PAYMENT", type=positive, help="its number")
-    raised.add_argument("fee_sat", metavar="SAT", type=positive, help="the whole fee, in satoshi")
+    raised.add_argument(
+        "fee_sat", metavar="AMOUNT", type=whole_sat, help=f"the whole fee, {_AMOUNT}"
+    )
     for parser in (withdraw, raised):
         parser.add_argument("--yes", action="store_true", help="do not ask first")
     command(peg, "audit", "peg_commands:audit", "whether the coins cover what the ledger owes")

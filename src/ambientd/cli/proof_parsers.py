@@ -1,6 +1,16 @@
 """The commands about anchors, and those that check or fetch proofs and need no daemon."""
 
-from ambientd.cli.parsing import Parser, command, count, group, positive, rate, seconds
+from ambientd.cli.parsing import (
+    WHERE_TO,
+    Parser,
+    command,
+    count,
+    group,
+    limit,
+    positive,
+    rate,
+    span,
+)
 
 
 def add_anchor(commands: object) -> None:
@@ -12,7 +22,7 @@ def add_anchor(commands: object) -> None:
     ):
         listed = command(anchor, name, f"anchor_commands:{run}", text)
         listed.add_argument(
-            "--limit", type=count, default=most, metavar="N", help=f"how many (default: {most})"
+            "--limit", type=limit, default=most, metavar="N", help=f"how many (default: {most})"
         )
     command(anchor, "retry", "anchor_commands:retry", "look at the chain and send again, now")
     plan = command(
@@ -35,7 +45,7 @@ def add_anchor(commands: object) -> None:
     )
     plan.add_argument(
         "--every",
-        type=seconds,
+        type=span,
         default=0.0,
         metavar="S",
         help="seconds from one anchor to the next (default: as configured)",
@@ -50,9 +60,16 @@ def add_blame(commands: object) -> None:
         blame, "export", "blame_commands:export", "write the certificate against a node"
     )
     export.add_argument(
-        "about", metavar="NODE|TASK", help="a convicted node, or the task that convicted one"
+        "about",
+        metavar="NODE|TASK",
+        help="a convicted node's name or id, or the id of the task that convicted one",
     )
-    export.add_argument("-o", "--output", metavar="FILE", help="where to (default: NODE.blame)")
+    export.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help=f"{WHERE_TO} (default: NODE.blame)",
+    )
     export.add_argument(
         "--with-module", action="store_true", help="put the module and the input into it as well"
     )
@@ -62,16 +79,30 @@ def add_blame(commands: object) -> None:
         "blame_commands:verify",
         "check a certificate, and do again what it is about; no daemon, no network",
     )
-    verify.add_argument("file", metavar="FILE", help="a blame certificate")
-    verify.add_argument(
+    _add_replay(verify)
+    slim = command(
+        blame,
+        "slim",
+        "blame_commands:slim",
+        "write a certificate without the memory that its step does not touch; no daemon",
+    )
+    _add_replay(slim)
+    slim.add_argument(
+        "-o", "--output", metavar="FILE", help=f"{WHERE_TO} (default: NAME-slim.blame)"
+    )
+
+
+def _add_replay(parser: Parser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a blame certificate")
+    parser.add_argument(
         "--cluster", metavar="FINGERPRINT", help="the cluster you trust, from `ambientctl status`"
     )
-    verify.add_argument("--module", metavar="FILE", help="the task's module, if it is not inside")
-    verify.add_argument("--input", metavar="FILE", help="the task's input, if it is not inside")
-    verify.add_argument(
+    parser.add_argument("--module", metavar="FILE", help="the task's module, if it is not inside")
+    parser.add_argument("--input", metavar="FILE", help="the task's input, if it is not inside")
+    parser.add_argument(
         "--engine", default="wasmtime", metavar="NAME", help="what executes it (default: wasmtime)"
     )
-    verify.add_argument(
+    parser.add_argument(
         "--sandbox",
         choices=("required", "best-effort"),
         default="required",
@@ -116,7 +147,7 @@ def add_witness(commands: object) -> None:
     _add_folder(run)
     run.add_argument(
         "--period",
-        type=seconds,
+        type=span,
         default=60.0,
         metavar="S",
         help="seconds between two looks (default: 60)",

@@ -4,18 +4,9 @@ from pathlib import Path
 from typing import Protocol
 
 from ambientd.api import operations, requests
-from ambientd.cli.console import (
-    CommonArguments,
-    check_writable,
-    connect,
-    print_json,
-    print_line,
-    read_file,
-    short,
-    tell,
-    write_file,
-)
+from ambientd.cli.console import CommonArguments, connect, print_json, print_line, short, tell, warn
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.files import STANDARD_STREAM, check_writable, read_file, report_beside, write_file
 from ambientd.cli.task_commands import receipt_sentence, task_name
 from ambientd.errors import UsageError
 
@@ -57,23 +48,25 @@ def get(arguments: GetArguments) -> ExitCode:
         answer = client.call(operations.RECEIPT_GET, requests.GetReceipt(task=name))
     path = arguments.output or f"{short(answer.task_id)}.receipt"
     write_file(path, answer.data)
-    if arguments.as_json:
-        print_json(
-            {
-                "task_id": answer.task_id,
-                "receipt": path,
-                "size_bytes": len(answer.data),
-                "state": answer.receipt.state,
-                "standing": answer.standing,
-                "height": answer.receipt.height,
-                "confirmations": answer.receipt.confirmations,
-            }
-        )
-    else:
+    with report_beside(path):
+        if arguments.as_json:
+            print_json(
+                {
+                    "task_id": answer.task_id,
+                    "receipt": path,
+                    "size_bytes": len(answer.data),
+                    "state": answer.receipt.state,
+                    "standing": answer.standing,
+                    "height": answer.receipt.height,
+                    "confirmations": answer.receipt.confirmations,
+                }
+            )
+            return ExitCode.DONE
         tell(f"receipt: {receipt_sentence(answer.receipt)}")
         if answer.standing:
-            tell(f"answer: {answer.standing}")
-        print_line(path)
+            warn(f"answer: {answer.standing}")
+        if path != STANDARD_STREAM:
+            print_line(path)
     return ExitCode.DONE
 
 
@@ -92,7 +85,8 @@ def verify(arguments: VerifyArguments) -> ExitCode:
     output = read_file(arguments.output, "output") if arguments.output else None
     headers = None
     if arguments.headers:
-        headers = read_headers(read_file(arguments.headers, "header", HEADERS_BYTES_MAX))
+        found = read_file(arguments.headers, "header", HEADERS_BYTES_MAX)
+        headers = read_headers(found, arguments.headers)
     report = check_receipt(data, pinned, output, headers, epoch)
     if arguments.as_json:
         print_json(
@@ -122,6 +116,7 @@ def export(arguments: ExportArguments) -> ExitCode:
     data = read_file(arguments.file, "receipt", RECEIPT_BYTES_MAX)
     stamped = stamp(data, batch=arguments.batch)
     document = str(target.with_suffix(""))
+    _check_unlike(document, stamped.document)
     write_file(document, stamped.document)
     write_file(arguments.ots, stamped.timestamp)
     if arguments.as_json:
@@ -132,6 +127,13 @@ def export(arguments: ExportArguments) -> ExitCode:
         tell(f"{document}: what is stamped; check both with: ots verify {arguments.ots}")
         print_line(arguments.ots)
     return ExitCode.DONE
+
+
+def _check_unlike(document: str, data: bytes) -> None:
+    """Refuse to put what is stamped in the place of another file, such as the receipt itself."""
+    if Path(document).is_file() and read_file(document, "file that is there") != data:
+        msg = f"{document}: is there already and is not what is stamped; give --ots another name"
+        raise UsageError(msg)
 
 
 class _Check(Protocol):

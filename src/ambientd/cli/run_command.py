@@ -3,36 +3,48 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
+from ambientd.api.module_names import is_exact_module, is_module
 from ambientd.api.quotes import Quote
 from ambientd.api.requests import LABEL_CHARS_MAX, LABELS_MAX
 from ambientd.cli.console import (
     CommonArguments,
-    check_writable,
     confirm,
     connect,
     in_sat,
     in_words,
     is_terminal,
-    print_bytes,
+    is_watched,
     print_json,
     print_line,
-    read_file,
-    read_module,
     short,
     tell,
-    write_file,
+    warn,
+    working,
 )
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.files import (
+    STANDARD_STREAM,
+    check_writable,
+    print_bytes,
+    read_file,
+    read_module,
+    report_beside,
+    write_file,
+)
+from ambientd.cli.named_modules import brought, with_module
 from ambientd.errors import UsageError
 
 TERMINAL_STATES = frozenset({"final", "cancelled", "expired"})
 _WAIT_MS_MAX = 3_600_000
 _NONCE_BYTES = 16
+_LARGE_BYTES = 4 << 20
+_UNSEEN_MS = 700
+"""How long a wait is not worth drawing anything."""
 
 
 class RunArguments(CommonArguments, Protocol):
@@ -42,13 +54,13 @@ class RunArguments(CommonArguments, Protocol):
     input: str | None
     assurance: tuple[str, int]
     replicas: int
-    task_class: str
+    task_class: str | None
     labels: list[str]
     distinct: list[str] | None
     priority: int
     deadline: float
     attempts: int
-    strategy: str
+    strategy: str | None
     gas_max: int
     price: int
     nonce: str | None
@@ -64,18 +76,23 @@ def run(arguments: RunArguments) -> ExitCode:
     """Execute a module on the mesh."""
     request = _request(arguments)
     with connect(arguments) as client:
-        if not _is_wanted(arguments, client, request):
-            tell("ambientctl: nothing was submitted")
+        size_bytes = len(request.module)
+        if is_exact_module(arguments.module):
+            info = brought(client, arguments.module)
+            size_bytes = info.shown.module_size_bytes
+            request = with_module(request, info)
+        if not _is_wanted(arguments, client, request, size_bytes):
+            warn("ambientctl: nothing was submitted")
             return ExitCode.FAILED
-        submitted = client.call(operations.TASK_SUBMIT, request)
+        submitted = _submit(client, request)
         tell(f"task {submitted.task_id} {'is known already' if submitted.known else 'accepted'}")
         if arguments.no_wait:
             _report_unfinished(arguments, submitted.task_id)
             return ExitCode.DONE
         with _staying(submitted.task_id):
-            task = wait_for(client, submitted.task_id, "final", arguments.timeout, told=True)
+            task = wait_for(client, submitted.task_id, "final", arguments.timeout)
         if task.state not in TERMINAL_STATES:
-            tell(
+            warn(
                 f"ambientctl: the task is {task.state} after {arguments.timeout:g} s and goes on; "
                 f"`ambientctl task why {short(task.task_id)}` says what it waits for, "
                 "`ambientctl task cancel` takes it back"
@@ -85,13 +102,22 @@ def run(arguments: RunArguments) -> ExitCode:
         return _finish(arguments, client, task)
 
 
+def _submit(client: Client, request: requests.SubmitTask) -> replies.Submitted:
+    """Hand the task to the node; large ones take long enough to be seen."""
+    size_bytes = len(request.module) + len(request.input)
+    with ExitStack() as stack:
+        if size_bytes > _LARGE_BYTES:
+            stack.enter_context(working(f"handing {size_bytes >> 20} MiB to the node"))
+        return client.call(operations.TASK_SUBMIT, request)
+
+
 @contextmanager
 def _staying(task: str) -> Iterator[None]:
     """Say on Ctrl-C that the task is not taken back by that."""
     try:
         yield
     except KeyboardInterrupt:
-        tell(f"ambientctl: the task goes on; `ambientctl task cancel {short(task)}` takes it back")
+        warn(f"ambientctl: the task goes on; `ambientctl task cancel {short(task)}` takes it back")
         raise
 
 
@@ -110,7 +136,8 @@ def _request(arguments: RunArguments) -> requests.SubmitTask:
         msg = f"--replicas {replicas}: at most 64 can be asked for"
         raise UsageError(msg)
     _check_labels(arguments.labels)
-    module = read_module(arguments.module)
+    _check_streams(arguments)
+    module = b"" if is_exact_module(arguments.module) else _module_file(arguments.module)
     data = read_file(arguments.input, "input") if arguments.input else b""
     for path in (arguments.output, arguments.receipt):
         if path:
@@ -122,15 +149,34 @@ def _request(arguments: RunArguments) -> requests.SubmitTask:
         replicas=replicas,
         gas_max=arguments.gas_max,
         price_msat_per_mgas=arguments.price,
-        task_class=arguments.task_class,
+        task_class=arguments.task_class or "",
         constraints=tuple(arguments.labels),
         distinct=None if arguments.distinct is None else tuple(arguments.distinct),
         priority=arguments.priority,
         deadline_ms=_deadline_ms(arguments.deadline),
         attempts_max=arguments.attempts,
-        strategy=arguments.strategy,
+        strategy=arguments.strategy or "",
         nonce=_nonce(arguments.nonce),
     )
+
+
+def _module_file(path: str) -> bytes:
+    """Read a module's file; whoever means a published one hears how it is named."""
+    try:
+        return read_module(path)
+    except UsageError as error:
+        if not is_module(path):
+            raise
+        msg = f"{error}; a published module is run by PUBLISHER/NAME@VERSION"
+        raise UsageError(msg) from error
+
+
+def _check_streams(arguments: RunArguments) -> None:
+    if arguments.module == arguments.input == STANDARD_STREAM:
+        msg = "module and input cannot both come from standard input; name a file for one"
+        raise UsageError(msg)
+    if arguments.receipt == STANDARD_STREAM and arguments.output in {None, STANDARD_STREAM}:
+        raise UsageError("output and receipt cannot both go to standard output; name files")
 
 
 def _check_labels(labels: Sequence[str]) -> None:
@@ -147,7 +193,9 @@ def _deadline_ms(seconds: float) -> int:
     return int((time.time() + seconds) * 1000) if seconds else 0  # noqa: TID251
 
 
-def _is_wanted(arguments: RunArguments, client: Client, request: requests.SubmitTask) -> bool:
+def _is_wanted(
+    arguments: RunArguments, client: Client, request: requests.SubmitTask, size_bytes: int
+) -> bool:
     """Say what the task may cost and who sees it, and ask whether that is meant.
 
     Where nobody can be asked, small amounts are spent: a script that runs much says --yes.
@@ -155,10 +203,10 @@ def _is_wanted(arguments: RunArguments, client: Client, request: requests.Submit
     terms: dict[str, Any] = {
         name: getattr(request, name) for name in requests.Terms.__struct_fields__
     }
-    terms["module_size_bytes"] = len(request.module)
+    terms["module_size_bytes"] = size_bytes
     terms["input_size_bytes"] = len(request.input)
     quote = client.call(operations.TASK_QUOTE, requests.QuoteTask(**terms))
-    can_ask = is_terminal() and arguments.input != "-"
+    can_ask = is_terminal() and STANDARD_STREAM not in {arguments.module, arguments.input}
     if not (can_ask or arguments.yes) and quote.escrow_msat > quote.ask_above_msat:
         held, most = in_sat(quote.escrow_msat), in_sat(quote.ask_above_msat)
         msg = (
@@ -187,7 +235,18 @@ def cost_lines(quote: Quote) -> tuple[str, ...]:
     if quote.suited >= quote.replicas:
         return lines
     here = f"{in_words(quote.suited, 'node')} of the cluster can take it now"
-    return (*lines, f"{here}, {quote.replicas} are needed: it waits until more can")
+    return (*lines, f"{here}, {quote.replicas} are needed: it waits until more can{_less(quote)}")
+
+
+def _less(quote: Quote) -> str:
+    """Name what could be asked for instead of more replicas than there are nodes for."""
+    from ambientd.rules.terms import QUORUM_MIN
+
+    if quote.assurance == "quorum" and quote.suited >= QUORUM_MIN:
+        return f"; `--assurance quorum:{quote.suited}` is possible now"
+    if quote.assurance in {"quorum", "replicated"} and quote.suited >= 2:
+        return f"; `--assurance replicated --replicas {quote.suited}` is possible now"
+    return ""
 
 
 def _nonce(text: str | None) -> bytes:
@@ -203,36 +262,41 @@ def _nonce(text: str | None) -> bytes:
     return nonce
 
 
-def wait_for(
-    client: Client, task_id: str, until: str, timeout_s: float, *, told: bool
-) -> replies.Task:
+def wait_for(client: Client, task_id: str, until: str, timeout_s: float) -> replies.Task:
     """Wait until a task is final or anchored, or the time is over; give it as it then stands."""
     deadline_s = time.monotonic() + timeout_s
-    seen = ""
-    while True:
-        left_ms = max(0, int((deadline_s - time.monotonic()) * 1000))
-        wait_ms = min(left_ms, _WAIT_MS_MAX) if seen else 0  # look first, then wait for a change
-        request = requests.WaitForTask(task=task_id, until=until, seen=seen, timeout_ms=wait_ms)
-        task = client.call(operations.TASK_WAIT, request)
-        state = task.receipt.state if until == "anchored" else task.state
-        if told and state != seen:
-            tell(f"receipt {state}" if until == "anchored" else f"task {state}")
-        seen = state
-        reached = (
-            task.receipt.state == "anchored"
-            if until == "anchored"
-            else task.state in (TERMINAL_STATES)
-        )
-        if reached or left_ms == 0 or (until == "anchored" and state == "none"):
-            return task
+    seen, is_drawn = "", not is_watched()
+    with ExitStack() as stack:
+        while True:
+            left_ms = max(0, int((deadline_s - time.monotonic()) * 1000))
+            most_ms = _WAIT_MS_MAX if is_drawn else _UNSEEN_MS
+            wait_ms = min(left_ms, most_ms) if seen else 0  # look first, then wait for a change
+            request = requests.WaitForTask(task=task_id, until=until, seen=seen, timeout_ms=wait_ms)
+            task = client.call(operations.TASK_WAIT, request)
+            state = task.receipt.state if until == "anchored" else task.state
+            if state != seen:
+                tell(f"receipt {state}" if until == "anchored" else f"task {state}")
+            elif not is_drawn:
+                stack.enter_context(working(f"waiting until the task is {until}"))
+                is_drawn = True
+            seen = state
+            if _is_reached(task, until) or left_ms == 0:
+                return task
+
+
+def _is_reached(task: replies.Task, until: str) -> bool:
+    """Tell whether a task, or its receipt, has come so far, or goes no further."""
+    if until == "anchored":
+        return task.receipt.state in {"anchored", "none"}
+    return task.state in TERMINAL_STATES
 
 
 def _finish(arguments: RunArguments, client: Client, task: replies.Task) -> ExitCode:
     code = ExitCode.DONE
     if arguments.wait_anchor and task.state == "final":
-        task = wait_for(client, task.task_id, "anchored", arguments.timeout, told=True)
+        task = wait_for(client, task.task_id, "anchored", arguments.timeout)
         if task.receipt.state != "anchored":
-            tell(
+            warn(
                 f"ambientctl: the receipt is not anchored after {arguments.timeout:g} s; get it "
                 f"later with `ambientctl receipt get {short(task.task_id)}`; "
                 "`ambientctl anchor status` says what it waits for"
@@ -246,13 +310,16 @@ def _finish(arguments: RunArguments, client: Client, task: replies.Task) -> Exit
     receipt = _save_receipt(arguments, client, task)
     if output is None:
         reason = f": {task.reason}" if task.reason else ""
-        tell(f"ambientctl: task {short(task.task_id)} ended {_ending(task)}{reason}{_remedy(task)}")
+        warn(f"ambientctl: task {short(task.task_id)} ended {_ending(task)}{reason}{_remedy(task)}")
         code = ExitCode.FAILED
     if task.liars:
         tell(f"liars named: {', '.join(short(liar) for liar in task.liars)}")
-    _report(arguments, task, receipt)
+    streamed = STANDARD_STREAM in {arguments.output, arguments.receipt}
+    with report_beside(STANDARD_STREAM if streamed else None):
+        _report(arguments, task, receipt)
     if output is not None and not arguments.output and not arguments.as_json:
-        print_bytes(output)
+        instead = f"the task is done: `ambientctl task output {short(task.task_id)} -o FILE` has it"
+        print_bytes(output, instead=instead)
     return code
 
 

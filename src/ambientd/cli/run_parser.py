@@ -1,12 +1,16 @@
 """The command that executes a module on the mesh, its options and help texts."""
 
-from ambientd.cli.parsing import Parser, assurance, command, count, positive, seconds
+from ambientd.cli.parsing import WHERE_TO, Parser, assurance, command, positive, seconds, span, word
 
 
 def add_run(commands: object) -> None:
     """Add `run`."""
     run = command(commands, "run", "run_command:run", "execute a module on the mesh")
-    run.add_argument("module", metavar="MODULE.wasm", help="a WebAssembly module")
+    run.add_argument(
+        "module",
+        metavar="MODULE.wasm",
+        help="a file, or PUBLISHER/NAME@VERSION as published",
+    )
     run.add_argument(
         "--input", metavar="FILE", help="the input; - is standard input (default: none)"
     )
@@ -20,7 +24,7 @@ def add_run(commands: object) -> None:
     )
     run.add_argument(
         "--price",
-        type=count,
+        type=positive,
         default=0,
         metavar="N",
         help="millisatoshi for a million gas (default: the least that the cluster takes)",
@@ -30,7 +34,12 @@ def add_run(commands: object) -> None:
         metavar="HEX",
         help="same nonce, module, input and terms: same task, executed once (default: random)",
     )
-    run.add_argument("--output", metavar="FILE", help="put the output there (default: print it)")
+    run.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help=f"the output: {WHERE_TO} (default: print it)",
+    )
     run.add_argument("--receipt", metavar="FILE", help="put the receipt there")
     run.add_argument("--no-wait", action="store_true", help="print the task's id and leave")
     run.add_argument(
@@ -67,7 +76,7 @@ def _add_choices(run: Parser) -> None:
     run.add_argument(
         "--class",
         dest="task_class",
-        default="",
+        type=word,
         metavar="NAME",
         help="the sort of task it is, of those the cluster knows (default: general)",
     )
@@ -96,21 +105,21 @@ def _add_choices(run: Parser) -> None:
     )
     run.add_argument(
         "--deadline",
-        type=seconds,
+        type=span,
         default=0.0,
         metavar="S",
         help="give up, and get the fee back, if not all have answered in S seconds",
     )
     run.add_argument(
         "--attempts",
-        type=count,
+        type=positive,
         default=0,
         metavar="N",
         help="workers to try for each replica (default: the cluster's)",
     )
     run.add_argument(
         "--strategy",
-        default="",
+        type=word,
         metavar="NAME",
         help="weighted, round-robin, least-loaded, latency-aware or carbon-aware (default: the "
         "cluster's)",

@@ -3,31 +3,38 @@
 from typing import Protocol
 
 from ambientd.api import operations, replies, requests
+from ambientd.api.naming import NAME_CHARS_MIN
 from ambientd.cli.console import (
     CommonArguments,
     at_time,
-    check_writable,
     connect,
     in_sat,
     in_words,
-    print_bytes,
+    on_day,
     print_fields,
     print_json,
     print_line,
     print_table,
     short,
-    tell,
-    write_file,
+    warn,
 )
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.files import check_writable, print_bytes, report_beside, write_file
 from ambientd.errors import UsageError
+
+_ASSURANCES = {
+    "none": "compared with none; lies are found by audits alone",
+    "audited": "compared with a second unless its worker is trusted; audited by chance",
+    "replicated": "compared with each other; the committee decides where they differ",
+    "quorum": "all of which must agree; the committee decides where they differ",
+}
 
 
 class ListArguments(CommonArguments, Protocol):
     """Options of `task list`."""
 
     limit: int
-    state: str
+    state: str | None
 
 
 class TaskArguments(CommonArguments, Protocol):
@@ -45,7 +52,7 @@ class OutputArguments(TaskArguments, Protocol):
 def task_name(text: str) -> str:
     """Check the form of a task's id before a daemon is asked; raise UsageError."""
     name = text.lower()
-    least = operations.NAME_CHARS_MIN
+    least = NAME_CHARS_MIN
     if not least <= len(name) <= 64 or name.strip("0123456789abcdef"):
         msg = f"{text!r} is not the id of a task; give 64 hex digits, or at least the first {least}"
         raise UsageError(msg)
@@ -54,7 +61,7 @@ def task_name(text: str) -> str:
 
 def list_tasks(arguments: ListArguments) -> ExitCode:
     """List tasks, the newest first."""
-    request = requests.ListTasks(limit=min(max(arguments.limit, 1), 1000), state=arguments.state)
+    request = requests.ListTasks(limit=arguments.limit, state=arguments.state or "")
     with connect(arguments) as client:
         answer = client.call(operations.TASK_LIST, request)
     if arguments.as_json:
@@ -130,7 +137,8 @@ def _task_fields(task: replies.Task) -> list[tuple[str, str]]:
         ("task", task.task_id),
         ("state", task.state),
         ("submitter", task.submitter),
-        ("assurance", f"{task.assurance}, {in_words(task.replicas, 'replica')}"),
+        ("assurance", _assurance(task)),
+        *_choices(task),
         ("module", task.module_sha256),
         ("input", task.input_sha256),
         ("outcome", f"{task.outcome}{reason}"),
@@ -151,6 +159,31 @@ def _task_fields(task: replies.Task) -> list[tuple[str, str]]:
     ]
 
 
+def _assurance(task: replies.Task) -> str:
+    """Say how a task is verified."""
+    word = _ASSURANCES.get(task.assurance, "")
+    return f"{task.assurance}: {in_words(task.replicas, 'replica')}{word and ', '}{word}"
+
+
+def _choices(task: replies.Task) -> list[tuple[str, str]]:
+    """Say what the submitter chose of how, when and by whom; an older daemon does not tell."""
+    if not task.task_class:
+        return []
+    until = "none"
+    if task.deadline_ms is not None:
+        until = f"all answers by {on_day(task.deadline_ms)}, or the fee comes back"
+    fields = [
+        ("class", f"{task.task_class}, priority {task.priority} of 0 to 9"),
+        ("deadline", until),
+        ("scheduling", f"{task.strategy}, {in_words(task.attempts_max, 'attempt')} a replica"),
+    ]
+    if task.constraints:
+        fields.append(("only on", ", ".join(task.constraints)))
+    if task.distinct:
+        fields.append(("replicas by", f"different {', '.join(task.distinct)}, where nodes allow"))
+    return fields
+
+
 def evidence_sentence(fault: replies.EvidenceInfo) -> str:
     """Say who was convicted of what, and what it cost."""
     text = f"{short(fault.culprit)} convicted of {fault.kind}: {fault.detail}"
@@ -163,8 +196,9 @@ def energy_sentence(item: replies.EnergyInfo) -> str:
     """Say what an execution used and who says so."""
     used = "unknown" if item.millijoules is None else f"{item.millijoules / 1000:.3f} J"
     source = f" ({item.source})" if item.source not in ("", "unknown") else ""
+    basis = " modelled, not measured" if item.modelled else ""
     doubt = f", implausible: {item.doubt}" if item.doubt else ""
-    return f"{short(item.worker)} {used}{source}{doubt}"
+    return f"{short(item.worker)} {used}{basis}{source}{doubt}"
 
 
 def receipt_sentence(receipt: replies.ReceiptState) -> str:
@@ -184,17 +218,18 @@ def output(arguments: OutputArguments) -> ExitCode:
     if arguments.output:
         write_file(arguments.output, answer.data)
     if answer.standing and not arguments.as_json:
-        tell(f"answer: {answer.standing}")
+        warn(f"answer: {answer.standing}")
     if arguments.as_json:
-        print_json(
-            {
-                "task_id": answer.task_id,
-                "output_sha256": answer.sha256,
-                "size_bytes": len(answer.data),
-                "output": arguments.output,
-                "standing": answer.standing,
-            }
-        )
+        with report_beside(arguments.output):
+            print_json(
+                {
+                    "task_id": answer.task_id,
+                    "output_sha256": answer.sha256,
+                    "size_bytes": len(answer.data),
+                    "output": arguments.output,
+                    "standing": answer.standing,
+                }
+            )
     elif not arguments.output:
         print_bytes(answer.data)
     return ExitCode.DONE

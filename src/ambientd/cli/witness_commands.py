@@ -2,26 +2,18 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ambientd.api import operations, requests
-from ambientd.cli.console import (
-    CommonArguments,
-    check_writable,
-    connect,
-    print_json,
-    print_line,
-    read_file,
-    short,
-    tell,
-    write_file,
-)
+from ambientd.cli.console import CommonArguments, connect, print_json, print_line, short, tell, warn
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.files import check_writable, read_file, report_beside, write_file
 from ambientd.cli.receipt_commands import fingerprint_of
 from ambientd.errors import UnreachableError
 
 if TYPE_CHECKING:
     from ambientd.api.witnessing import Witnessed, WitnessFolder
+    from ambientd.model.genesis import Genesis
     from ambientd.model.witness import LogUpdate
 
 
@@ -97,10 +89,11 @@ def offer(arguments: OfferArguments) -> ExitCode:
     check_writable(arguments.file)
     data = _ask(arguments, arguments.since)
     write_file(arguments.file, data)
-    if arguments.as_json:
-        print_json({"file": arguments.file})
-    else:
-        print_line(f"{arguments.file} written")
+    with report_beside(arguments.file):
+        if arguments.as_json:
+            print_json({"file": arguments.file})
+        else:
+            print_line(f"{arguments.file} written")
     return ExitCode.DONE
 
 
@@ -115,14 +108,38 @@ def check(arguments: CheckArguments) -> ExitCode:
         else:
             print_line(f"nothing is proven: {found}")
         return ExitCode.NOT_VERIFIED
+    evidence, names = found.evidence, _names(found.evidence.genesis)
+    heads: list[dict[str, Any]] = [
+        {
+            "size": head.note.size,
+            "root": head.note.root.hex(),
+            "signed_by": [member.hex() for member in signers],
+        }
+        for head, signers in zip((evidence.first, evidence.second), found.signers, strict=True)
+    ]
     both = [member.hex() for member in found.both]
     if arguments.as_json:
-        print_json({"split": True, "cluster": found.cluster.hex(), "signed_both": both})
+        cluster = found.cluster.hex()
+        print_json({"split": True, "cluster": cluster, "signed_both": both, "heads": heads})
         return ExitCode.DONE
     print_line(f"proven: cluster {found.cluster.hex()} signed two logs that cannot be one")
+    for place, head in zip(("one", "other"), heads, strict=True):
+        print_line(f"the {place}: {head['size']} receipts, root {head['root']}")
+        print_line("  signed by " + ", ".join(_called(each, names) for each in head["signed_by"]))
+    if evidence.prefix is not None:
+        root = evidence.prefix.root.hex()
+        print_line(f"the first {evidence.prefix.size} receipts of the larger have root {root}")
     for member in both:
-        print_line(f"member {member} signed both")
+        print_line(f"member {member} ({names.get(member, 'no founder')}) signed both")
     return ExitCode.DONE
+
+
+def _names(genesis: "Genesis") -> dict[str, str]:
+    return {member.node.hex(): member.profile.name for member in genesis.members}
+
+
+def _called(member: str, names: dict[str, str]) -> str:
+    return f"{names[member]} {short(member)}" if member in names else short(member)
 
 
 def _warn(pinned: str | None, folder: "WitnessFolder", update: "LogUpdate") -> None:
@@ -131,7 +148,7 @@ def _warn(pinned: str | None, folder: "WitnessFolder", update: "LogUpdate") -> N
         from ambientd.codec.statements import fingerprint
 
         name = fingerprint(update.genesis).hex()
-        tell(f"watching cluster {name}, which anyone can have invented: --cluster pins it")
+        warn(f"watching cluster {name}, which anyone can have invented: --cluster pins it")
 
 
 def _ask(arguments: CommonArguments, since: int) -> bytes:

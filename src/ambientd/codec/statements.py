@@ -11,6 +11,9 @@ from ambientd.codec.signing import Signer, verify
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import SegmentVerdict, Trace, TracePoint
 from ambientd.model.genesis import Genesis
+from ambientd.model.learning import Plan, RoundReceipt, StudyId
+from ambientd.model.learning_record import FlStudy
+from ambientd.model.module import Manifest, SignedManifest
 from ambientd.model.receipt import (
     Receipt,
     ReceiptFile,
@@ -60,6 +63,22 @@ def settlement_leaf(settlement: Settlement) -> Digest:
 def revocation_leaf(revocation: Revocation) -> Digest:
     """Give the receipt log's leaf hash of a revocation; a settlement has more fields."""
     return Digest(leaf_hash(encode(revocation)))
+
+
+def study_id(author: NodeId, body: FlStudy) -> StudyId:
+    """Name a study: the same author, nonce, plan, terms and first model are the same study."""
+    what = encode((body.plan, body.terms, body.initial, body.model_size_bytes))
+    return StudyId(tagged("ambient/study/1", author, body.nonce, what))
+
+
+def plan_hash(plan: Plan) -> Digest:
+    """Name what a study does."""
+    return Digest(tagged("ambient/plan/1", encode(plan)))
+
+
+def round_leaf(receipt: RoundReceipt) -> Digest:
+    """Give the receipt log's leaf hash of a round; no other leaf has as many fields."""
+    return Digest(leaf_hash(encode(receipt)))
 
 
 def audit_id(task: TaskId, number: int) -> TaskId:
@@ -206,6 +225,22 @@ def verify_segment(verdict: SegmentVerdict, cluster: bytes) -> bool:
     """Tell whether the named referee signed the finding."""
     payload = _segment_payload(verdict)
     return verify(verdict.referee, "segment", cluster, payload, verdict.signature)
+
+
+def sign_manifest(signer: Signer, manifest: Manifest) -> SignedManifest:
+    """Sign what this node says of a module that it publishes."""
+    return SignedManifest(manifest=manifest, signature=signer.sign("manifest", encode(manifest)))
+
+
+def verify_manifest(signed: SignedManifest, cluster: bytes) -> bool:
+    """Tell whether the named publisher signed the manifest."""
+    manifest = signed.manifest
+    return verify(manifest.publisher, "manifest", cluster, encode(manifest), signed.signature)
+
+
+def manifest_hash(signed: SignedManifest) -> Digest:
+    """Name a signed manifest."""
+    return Digest(sha256(encode(signed)))
 
 
 def end_point(result: Result) -> TracePoint:

@@ -10,6 +10,7 @@ from ambientd.config.options import (
     ChainKind,
     Config,
     check_dialable,
+    is_loopback,
     parse_bootstrap,
     split_address,
 )
@@ -155,6 +156,7 @@ def _check_meaning(config: Config, text: str, where: str) -> None:
     except ConfigError as error:
         raise _fault(where, text, ("transport", "bootstrap"), str(error)) from error
 
+    _check_http(config, text, where)
     try:
         if config.bitcoin.chain is ChainKind.RPC:
             config.bitcoin.rpc_address()
@@ -165,6 +167,39 @@ def _check_meaning(config: Config, text: str, where: str) -> None:
             parse_url(config.bitcoin.esplora_url)
     except ConfigError as error:
         raise _fault(where, text, ("bitcoin", "esplora_url"), str(error)) from error
+    for option, url in (
+        (("webhook", "url"), config.webhook.url),
+        (("traces", "url"), config.traces.url),
+        (("bitcoin", "explorer_url"), config.bitcoin.explorer_url),
+    ):
+        try:
+            if url:
+                parse_url(url)
+        except ConfigError as error:
+            raise _fault(where, text, option, str(error)) from error
+
+
+def _check_http(config: Config, text: str, where: str) -> None:
+    http = config.http
+    try:
+        host, _ = split_address(http.listen)
+    except ConfigError as error:
+        raise _fault(where, text, ("http", "listen"), str(error)) from error
+    if bool(http.tls_cert) != bool(http.tls_key):
+        missing = "tls_key" if http.tls_cert else "tls_cert"
+        raise _fault(where, text, ("http", missing), "a certificate and its key go together")
+    if http.tls_client_ca and not http.tls_cert:
+        complaint = "callers can show certificates over TLS only: set tls_cert and tls_key too"
+        raise _fault(where, text, ("http", "tls_client_ca"), complaint)
+    if is_loopback(host):
+        return
+    if http.open_on_loopback:
+        complaint = f"{host} can be reached from other machines, who would all be let in"
+        raise _fault(where, text, ("http", "open_on_loopback"), complaint)
+    if not http.tls_cert and not http.behind_proxy:
+        complaint = f"{host} can be reached from other machines, and tokens would cross in clear; "
+        complaint += "set tls_cert and tls_key, or behind_proxy if something before it has TLS"
+        raise _fault(where, text, ("http", "listen"), complaint)
 
 
 def _fault(where: str, text: str, names: tuple[str, ...], complaint: str) -> ConfigError:

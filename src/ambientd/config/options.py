@@ -11,7 +11,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from ambientd.config.http_options import HttpOptions
 from ambientd.config.node_options import NodeOptions, Options
+from ambientd.config.outlet_options import TraceOptions, WebhookOptions
+from ambientd.config.retention_options import RetentionOptions
+from ambientd.config.telemetry_options import TelemetryOptions
 from ambientd.config.urls import Url, parse_url
 from ambientd.errors import ConfigError
 from ambientd.model.base import NodeId
@@ -218,14 +222,6 @@ class LogOptions(Options, frozen=True):
     ] = False
 
 
-class TelemetryOptions(Options, frozen=True):
-    """What this node tells its peers of its condition."""
-
-    interval_ms: Annotated[
-        int, Meta(ge=100, le=600_000, description="Time between two observations, in ms.")
-    ] = 10_000
-
-
 class BitcoinOptions(Options, frozen=True):
     """Where the receipt log's roots are anchored."""
 
@@ -260,6 +256,14 @@ class BitcoinOptions(Options, frozen=True):
         Meta(
             max_length=300,
             description='Where the paths of an Esplora server begin, often with "/api" at the end.',
+        ),
+    ] = ""
+    explorer_url: Annotated[
+        str,
+        Meta(
+            max_length=300,
+            description="Where the dashboard's links to blocks lead: URL/tx/TXID, URL/block/HASH. "
+            "Empty: no links, as an explorer learns from them who looks at what.",
         ),
     ] = ""
     headers_from: Annotated[
@@ -386,12 +390,16 @@ class Config(Options, frozen=True):
     node: NodeOptions = NodeOptions()
     transport: TransportOptions = TransportOptions()
     api: ApiOptions = ApiOptions()
+    http: HttpOptions = HttpOptions()
     execution: ExecutionOptions = ExecutionOptions()
     store: StoreOptions = StoreOptions()
     log: LogOptions = LogOptions()
     telemetry: TelemetryOptions = TelemetryOptions()
     bitcoin: BitcoinOptions = BitcoinOptions()
     limits: LimitOptions = LimitOptions()
+    retention: RetentionOptions = RetentionOptions()
+    webhook: WebhookOptions = WebhookOptions()
+    traces: TraceOptions = TraceOptions()
     faults: FaultOptions = FaultOptions()
 
     def listen_address(self) -> tuple[str, int]:

@@ -1,6 +1,5 @@
 """Where the files of a node are."""
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -48,6 +47,26 @@ class Places(msgspec.Struct, frozen=True):
         return self.data_dir / "node.voted"
 
     @property
+    def trail(self) -> Path:
+        """Give the folder of the audit trail."""
+        return self.data_dir / "trail"
+
+    @property
+    def owner(self) -> Path:
+        """Give what the owner lets the node do, as `ambientctl owner` and `pause` have it."""
+        return self.data_dir / "owner.json"
+
+    @property
+    def module_pins(self) -> Path:
+        """Give which modules are pinned, and what their names mean."""
+        return self.data_dir / "modules.lock"
+
+    @property
+    def consents(self) -> Path:
+        """Give which of this device's data its owner lets each study use."""
+        return self.data_dir / "learning.json"
+
+    @property
     def certificates(self) -> Path:
         """Give the folder of certificates against convicted nodes."""
         return self.data_dir / "blame"
@@ -75,6 +94,10 @@ class Places(msgspec.Struct, frozen=True):
     def peg_book(self) -> Path:
         """Give what was signed for the peg, before a signature leaves."""
         return self.data_dir / "peg.book"
+
+    def http_file(self, option: str) -> Path:
+        """Give a file of the HTTP front end; a relative one starts at the data directory."""
+        return Path(os.path.normpath(self.data_dir / Path(option).expanduser()))
 
     def embedded_chain(self, option: str) -> Path:
         """Give the embedded chain's folder; a relative option starts at the data directory."""
@@ -132,5 +155,7 @@ def socket_path_for(data_dir: Path, option: str = "") -> Path:
     path = absolute / "ambientd.sock"
     if len(os.fsencode(path)) <= SOCKET_PATH_BYTES_MAX:
         return path
+    import hashlib  # which takes milliseconds, for paths that hardly anybody has
+
     name = hashlib.sha256(os.fsencode(absolute)).hexdigest()[:16]
     return runtime_dir() / f"{name}.sock"

@@ -41,7 +41,7 @@ def render_config(chosen: Mapping[str, Mapping[str, object]] | None = None) -> s
 
 
 def _comment(text: str) -> list[str]:
-    return [f"# {line}" for line in textwrap.wrap(text, _WIDTH - 2)]
+    return [f"# {line}" for line in textwrap.wrap(" ".join(text.split()), _WIDTH - 2)]
 
 
 def _describe(annotation: Any) -> str:  # noqa: ANN401
@@ -57,6 +57,8 @@ def _describe(annotation: Any) -> str:  # noqa: ANN401
 
 def _toml(value: object | None, default: object) -> tuple[str, str]:
     if value is None:
+        if isinstance(default, tuple):  # a comment has one line
+            return "# ", f"[{', '.join(map(_literal, default))}]"
         return "# ", _literal(default)
     return "", _literal(value)
 

@@ -7,6 +7,7 @@ is not kept here; a block carries its parent's certificate.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import attrgetter
 
 from ambientd.codec import merkle
 from ambientd.consensus import beacon
@@ -16,6 +17,7 @@ from ambientd.consensus.effects import Committed, CommittedBlock
 from ambientd.consensus.epochs import Epoch, ReadStop, carried_beacons
 from ambientd.consensus.messages import Append, EpochEnd, Header, Position, QuorumCertificate
 
+_RECORDS = attrgetter("record_hashes")
 ABANDONED_MAX = 16_384  # a host finds the rows of those beyond at its next start
 
 
@@ -78,7 +80,7 @@ class BlockTree:
     @property
     def holds_records(self) -> bool:
         """Tell whether any record is in a block that is not committed."""
-        return any(block.record_hashes for block in self.blocks.values())
+        return any(map(_RECORDS, self.blocks.values()))  # asked at every step
 
     def holds(self, hash_: bytes) -> bool:
         """Tell whether this hash is the head or a block above it."""
@@ -86,7 +88,8 @@ class BlockTree:
 
     def count_at(self, position: Position) -> int:
         """Give how many blocks stand at this position."""
-        return sum(block.position == position for block in self.blocks.values())
+        headers = [block.append.header for block in self.blocks.values()]
+        return sum((header.term, header.index) == position for header in headers)
 
     def add(self, block: Block) -> Block:
         """Link a block whose parent is held; give it back with its beacon link."""
@@ -213,7 +216,7 @@ class BlockTree:
     def _prune(self) -> list[bytes]:
         """Drop what does not descend from the head; give the hashes."""
         alive: dict[bytes, Block] = {}
-        by_index = sorted(self.blocks.values(), key=lambda block: block.position.index)
+        by_index = sorted(self.blocks.values(), key=lambda block: block.append.header.index)
         for block in by_index:
             if block.parent_hash == self.head_qc.hash or block.parent_hash in alive:
                 alive[block.hash] = block

@@ -4,7 +4,7 @@ The host carries out a list front to back. Persist effects come first and must b
 (fsync) before anything after them leaves the node.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.messages import (
@@ -19,24 +19,21 @@ from ambientd.consensus.messages import (
 from ambientd.consensus.safety import SafetyState
 
 
-@dataclass(frozen=True, slots=True)
-class PersistBlock:
+class PersistBlock(msgspec.Struct, frozen=True):
     """Keep an uncommitted block until a `Committed` holds it or names it in `dropped`."""
 
     hash: bytes
     block: Append
 
 
-@dataclass(frozen=True, slots=True)
-class PersistSafety:
+class PersistSafety(msgspec.Struct, frozen=True):
     """Replace the safety state, atomically; one of an older epoch is of no more use."""
 
     state: SafetyState
     epoch: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CommittedBlock:
+class CommittedBlock(msgspec.Struct, frozen=True):
     """A final block, its certificate, and its certified child: the commit proof.
 
     `child` is in the same term as the block (a proof by itself), or the block is an ancestor
@@ -55,8 +52,7 @@ class CommittedBlock:
         return self.block.header.index
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(msgspec.Struct, frozen=True):
     """Apply these blocks, in order; keep the last one and `beacons` as the head.
 
     `dropped` names persisted blocks that can never be committed any more: delete them. With
@@ -70,8 +66,7 @@ class Committed:
     end: EpochEnd | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotFetched:
+class SnapshotFetched(msgspec.Struct, frozen=True):
     """A later state is here, proven and whole: build it from the pages and go on from it.
 
     The host keeps it, with the block and the ends, in one write; then it says `Installed`. What
@@ -91,23 +86,20 @@ class SnapshotFetched:
         return CommittedBlock(self.snapshot.block, qc.hash, qc, child, child_qc)
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Send to one node."""
 
     to: bytes
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Broadcast:
+class Broadcast(msgspec.Struct, frozen=True):
     """Send to every other member; the host also relays it to observers."""
 
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class EvidenceFound:
+class EvidenceFound(msgspec.Struct, frozen=True):
     """A key lied, provably; said once a culprit."""
 
     culprit: bytes
@@ -115,24 +107,21 @@ class EvidenceFound:
     epoch: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CoordinatorChanged:
+class CoordinatorChanged(msgspec.Struct, frozen=True):
     """A term began."""
 
     term: int
     coordinator: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PeerFault:
+class PeerFault(msgspec.Struct, frozen=True):
     """A peer broke the protocol; nothing was changed by what it sent."""
 
     sender: bytes
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordRefused:
+class RecordRefused(msgspec.Struct, frozen=True):
     """A submitted record is not kept, and why."""
 
     record_hash: bytes

@@ -1,13 +1,12 @@
 """What the host tells the log. `now` goes beside each: Unix ms that never run backwards."""
 
-from dataclasses import dataclass
+import msgspec
 
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.messages import Message
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """The node is up; comes once, before anything else.
 
     `awaited_ms` is the block time that the ledger waits for: 0 when the next block changes
@@ -17,13 +16,11 @@ class Started:
     awaited_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """A deadline may have passed (`Consensus.next_deadline`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True):
     """The host has applied every `Committed` so far: state roots it lacked may be known now.
 
     `awaited_ms` as in Started.
@@ -32,8 +29,7 @@ class Applied:
     awaited_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(msgspec.Struct, frozen=True):
     """The host has taken the state of the last `SnapshotFetched`, which has these beacons.
 
     `awaited_ms` as in Started.
@@ -43,30 +39,26 @@ class Installed:
     awaited_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MessageReceived:
+class MessageReceived(msgspec.Struct, frozen=True):
     """A peer, authenticated by the transport, sent a message."""
 
     sender: bytes
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class RecordSubmitted:
+class RecordSubmitted(msgspec.Struct, frozen=True):
     """This node wants a record in the log."""
 
     record: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RecordSettled:
+class RecordSettled(msgspec.Struct, frozen=True):
     """This node no longer wants the record with this leaf hash."""
 
     record_hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RoundTripMeasured:
+class RoundTripMeasured(msgspec.Struct, frozen=True):
     """The transport measured a round trip to a member."""
 
     round_trip_ms: int

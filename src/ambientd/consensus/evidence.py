@@ -36,13 +36,16 @@ class EvidenceWatch:
 
     def saw_vote(self, vote: Vote) -> Evidence | None:
         """Take in a vote."""
-        votes = self._votes.setdefault(vote.member, {})
+        votes = self._votes.get(vote.member)
+        if votes is None:
+            votes = self._votes[vote.member] = {}
         first = votes.setdefault(vote.position, vote)
         while len(votes) > VOTES_PER_MEMBER_MAX:
             del votes[next(iter(votes))]
         if first.hash != vote.hash:
             return EquivocalVotes(first, vote)
-        for timeout in self._timeouts.get(vote.member, {}).values():
+        timeouts = self._timeouts.get(vote.member)
+        for timeout in timeouts.values() if timeouts else ():
             if _hides(vote, timeout):
                 return _hidden(vote, timeout)
         return None

@@ -9,6 +9,8 @@ proof to whoever is still there.
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
+
 from ambientd.consensus import beacon
 from ambientd.consensus.catch_up import EpochSource, FetchLimit, serve_ended
 from ambientd.consensus.certificates import Committee, Verifier
@@ -289,7 +291,7 @@ class Log:
         for effect in self._fetcher.step(self.current.head_index, now):
             if isinstance(effect, SnapshotFetched):
                 dropped = self.current.superseded(effect.snapshot.index)
-                self._fetched = replace(effect, dropped=dropped)
+                self._fetched = msgspec.structs.replace(effect, dropped=dropped)
                 effects.append(self._fetched)
             else:
                 effects.append(effect)

@@ -19,6 +19,8 @@ class Pacemaker:
         self._failures = 0
         self._round_trips: list[int] = []
         self._smoothed_p99_ms = 0
+        self.t0_ms = options.t0_ms
+        """T0: the floor, or four times the smoothed p99 round trip."""
         self._rest_ms = 0  # the longest pause of the present rest
         self._roused_at = 0
         self._rests = 0
@@ -26,16 +28,14 @@ class Pacemaker:
         self.progressed_at = 0
 
     @property
-    def t0_ms(self) -> int:
-        """Give T0: the floor, or four times the smoothed p99 round trip."""
-        ceiling = self._options.t0_ms * BACKOFF_MAX
-        return min(max(self._options.t0_ms, 4 * self._smoothed_p99_ms), ceiling)
-
-    @property
     def patience_ms(self) -> int:
-        """Give T of the current term; at rest one proposal may be lost on top of that."""
-        patience_ms = self.t0_ms * min(1 << min(self._failures, 4), BACKOFF_MAX)
-        return patience_ms + 2 * self._rest_ms
+        """Give T of the current term; at rest one proposal may be lost on top of that.
+
+        One bound for what was measured and what failed: who measured a storm waits no longer
+        for a term than the others after it.
+        """
+        longest_ms = self._options.t0_ms * BACKOFF_MAX
+        return min(self.t0_ms << self._failures, longest_ms) + 2 * self._rest_ms
 
     @property
     def heartbeat_ms(self) -> int:
@@ -85,3 +85,5 @@ class Pacemaker:
             p99 = sorted(self._round_trips)[WINDOW * 99 // 100]
             self._smoothed_p99_ms = (self._smoothed_p99_ms + p99) // 2
             self._round_trips = []
+            floor_ms = self._options.t0_ms
+            self.t0_ms = min(max(floor_ms, 4 * self._smoothed_p99_ms), floor_ms * BACKOFF_MAX)

@@ -10,8 +10,9 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import NodeEntry, SeatEntry, seat_key
+from ambientd.ledger.entries import NodeEntry, seat_key
 from ambientd.ledger.events import BondAskedBack, BondRaised, BondReturned, Transferred
+from ambientd.ledger.seat_entries import SeatEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.record import Bond, Record, Transfer, Unbond
@@ -99,15 +100,9 @@ def wait_anew(draft: Draft, node: NodeId) -> None:
 def give_back(draft: Draft) -> None:
     """Give back what has waited long enough, where nothing of its owner's is open."""
     state = draft.state
-    due = state.bonds_due(draft.context.time_ms)
-    start = draft.context.index * DUE_LOOKED_AT_MAX % len(due) if due else 0
-    looked_at = (due[start:] + due[:start])[:DUE_LOOKED_AT_MAX]
-    idle = [
-        node for node in looked_at if not is_seated(state, node) and not _has_lease(state, node)
-    ]
-    busy = workers(state) if idle else frozenset()
-    for node in idle:
-        if node not in busy:
+    start = draft.context.index * DUE_LOOKED_AT_MAX
+    for node in state.bonds_due(draft.context.time_ms, start, DUE_LOOKED_AT_MAX):
+        if not is_seated(state, node) and not state.tasks_by.has_work(node):
             moves = draft.moves(node)
             draft.credit(node, moves.waiting_msat)
             draft.put_moves(node, replace(moves, waiting_msat=0, due_ms=0))
@@ -118,17 +113,6 @@ def is_seated(state: LedgerState, node: NodeId) -> bool:
     """Tell whether a node has a seat in the committee, or gets one with the next epoch."""
     due = state.epoch_due
     return node in state.members or (due is not None and node in due.members)
-
-
-def workers(state: LedgerState) -> frozenset[NodeId]:
-    """Give who has a slot of a task that has not ended: leased, sealed, opened or disputed."""
-    return frozenset(slot.worker for _, entry in state.open_tasks() for slot in entry.slots)
-
-
-def _has_lease(state: LedgerState, node: NodeId) -> bool:
-    """Tell what spares a look at all tasks."""
-    entry = state.node(node)
-    return entry is not None and entry.open_slots > 0
 
 
 def _wait_end(draft: Draft) -> int:

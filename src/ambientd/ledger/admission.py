@@ -17,6 +17,7 @@ from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.state import LedgerState
 from ambientd.model.dispute import POINTS
 from ambientd.model.genesis import MEMBERS_MAX
+from ambientd.model.learning import PARTICIPANTS_MAX
 from ambientd.model.record import Join, Record
 from ambientd.rules.header_window import HEADERS_KEPT
 from ambientd.rules.receipt_text import PLAIN_CHARS_MAX, plain_fault
@@ -45,6 +46,8 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
                 "culprit",
                 "to",
                 "party",
+                "survivors",
+                "left_out",
             ),
             _KEY,
         ),
@@ -53,6 +56,7 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
                 "task",
                 "spec",
                 "module",
+                "manifest",
                 "prepared",
                 "input",
                 "output",
@@ -63,6 +67,14 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
                 "beacon_tip",
                 "beacon_tips",
                 "state",
+                "study",
+                "initial",
+                "update",
+                "digest",
+                "after",
+                "mask_key",
+                "seal_key",
+                "self_commitment",
             ),
             _DIGEST,
         ),
@@ -95,6 +107,8 @@ ITEMS_MAX: Mapping[str, int] = MappingProxyType(
         "members": MEMBERS_MAX,
         "beacon_tips": MEMBERS_MAX,
         "points": POINTS,
+        "survivors": PARTICIPANTS_MAX,
+        "left_out": PARTICIPANTS_MAX,
     }
 )
 """How many items a list field may have, where it is not `LIST_ITEMS_MAX`."""

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from msgspec.structs import replace
-
 from ambientd.codec.statements import task_id
 from ambientd.ledger import (
     accounts,
@@ -18,6 +16,9 @@ from ambientd.ledger import (
     disputes,
     forgetting,
     headers,
+    learning,
+    modules,
+    offers,
     outages,
     peg,
     seats,
@@ -33,6 +34,7 @@ from ambientd.ledger.peg_payments import BAD_SIGNATURE
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.state_tree import StateTree
 from ambientd.model.base import NodeId, TaskId
+from ambientd.model.learning_record import LearningBody
 from ambientd.model.record import (
     Admit,
     Anchor,
@@ -48,8 +50,10 @@ from ambientd.model.record import (
     Epoch,
     Fraud,
     Join,
+    Offer,
     PegBody,
     PegSigned,
+    Publish,
     Record,
     Registry,
     SeatAsked,
@@ -57,6 +61,7 @@ from ambientd.model.record import (
     Settle,
     Transfer,
     Unbond,
+    Yank,
 )
 from ambientd.model.task import TERMINAL
 
@@ -64,6 +69,9 @@ FRUITLESS_MAX = 8
 """Waiting tasks that a block tries in vain before it leaves the rest for the next."""
 
 ONE_FORGERY = "a signature of this author in this block did not hold: no other is looked at"
+
+WALKED_MAX = 64
+"""Waiting tasks that a block looks at; the next blocks give out the rest, where there is room."""
 
 LATE_MAX = 256
 """Tasks whose deadline has come and that a block advances; the next blocks do the rest."""
@@ -93,13 +101,14 @@ def apply_block(
 ) -> BlockResult:
     """Work out what a committed block does to the state."""
     block = Draft(state, state, context)
-    block.put_meta(replace(state.meta, time_ms=context.time_ms))
+    outages.let_run(block)
     upkeep.revealed(block)
     forgetting.forget_ended(block)
     accounts.give_back(block)
     audits.draw(block)
     audits.reopen(block)
     vesting.release(block)
+    conditions.shorten_leases(block)
     _let_time_pass(block)
     forgers: set[NodeId] = set()
     for record in records:
@@ -118,27 +127,22 @@ def apply_block(
             block.tell(RecordRejected(record.author, kind, rejection, about))
     seats.let_due(block)
     peg.let_move(block)
+    learning.let_move(block)
     return BlockResult(tuple(block.events), block.writes, state.tree.updated(block.writes))
 
 
 def _let_time_pass(block: Draft) -> None:
     """Do what time does to tasks: first those that are late, then those that wait for workers."""
     state, context = block.state, block.context
-    lost_ms = outages.outage_ms(block)
-    if lost_ms:
-        outages.postpone(block, lost_ms)
-    # The index is of the deadlines before the block; all of them moved alike.
-    late = state.late_tasks(context.time_ms - lost_ms)
-    for task in late[:LATE_MAX]:
+    for task in state.tasks_by.late(block.running_ms, LATE_MAX):
         _advance(block, task)
-    waiting = state.waiting_tasks()
     # Every other block begins elsewhere: a few tasks that nobody can take hold up no others.
     turn = context.index // 2 if context.index % 2 else 0
-    start = turn * FRUITLESS_MAX % len(waiting) if waiting else 0
-    fruitless, handled = 0, set(late)
-    for task in waiting[start:] + waiting[:start]:
-        if task in handled:
-            continue
+    fruitless = 0
+    for task in state.tasks_by.waiting_part(turn * FRUITLESS_MAX, WALKED_MAX):
+        entry = state.task(task)
+        if entry is None or 0 < entry.deadline_ms <= block.running_ms:
+            continue  # late: that comes first
         if not _advance(block, task):
             fruitless += 1
             if fruitless == FRUITLESS_MAX:
@@ -161,6 +165,8 @@ def _apply(draft: Draft, record: Record, prove_fraud: ProveFraud) -> str | None:
     body = record.body
     if isinstance(body, PegBody):
         return peg.apply(draft, record, body)
+    if isinstance(body, LearningBody):
+        return learning.apply(draft, record, body)
     return _apply_cluster(draft, record, body, prove_fraud)
 
 
@@ -178,10 +184,8 @@ def _apply_cluster(
             return tasks.settle(draft, body)
         case DisputeStep() | DisputeTrace() | DisputeSegment():
             return _apply_dispute(draft, record, body)
-        case Join():
-            return upkeep.join(draft, record, body)
-        case Registry():
-            return conditions.registry(draft, record, body)
+        case Join() | Registry() | Offer():
+            return _apply_node(draft, record, body)
         case Checkpoint():
             return upkeep.checkpoint(draft, body)
         case Anchor():
@@ -198,8 +202,20 @@ def _apply_cluster(
             return accounts.move(draft, record, body)
         case BitcoinHeaders():
             return headers.take(draft, record, body)
+        case Publish() | Yank():
+            return modules.take(draft, record, body)
         case _:
             assert_never(body)
+
+
+def _apply_node(draft: Draft, record: Record, body: Join | Registry | Offer) -> str | None:
+    match body:
+        case Join():
+            return upkeep.join(draft, record, body)
+        case Registry():
+            return conditions.registry(draft, record, body)
+        case Offer():
+            return offers.take(draft, record, body)
 
 
 def _apply_dispute(

@@ -30,10 +30,10 @@ class AuditSource(IntEnum):
 class AuditEntry(Value, frozen=True):
     """What becomes of an unreplicated answer; its worker and who confirmed it vouch for it.
 
-    `fee_msat` is what one slot of the task costs at most, and `permille` the share of such answers
-    that is audited, for which its premium was paid. `term` and `height` are the log's and the
-    Bitcoin headers' at the settlement; `round` counts its audits, and `revocation` is the leaf that
-    takes it back.
+    `pay_msat` is what the answer's gas costs, and `permille` the share of such answers that is
+    audited, for which its premium was paid. `term` and `height` are the log's and the Bitcoin
+    headers' at the settlement; `round` counts its audits, and `revocation` is the leaf that takes
+    it back.
     """
 
     worker: NodeId
@@ -43,7 +43,7 @@ class AuditEntry(Value, frozen=True):
     state: AuditState = AuditState.AWAITING
     source: AuditSource = AuditSource.NOTHING
     round: int = 0
-    fee_msat: int = 0
+    pay_msat: int = 0
     permille: int = 0
     confirmed_by: tuple[NodeId, ...] = ()
     revocation: int | None = None
@@ -55,8 +55,12 @@ class AuditEntry(Value, frozen=True):
 
     @property
     def cost_msat(self) -> int:
-        """Give what an audit costs at most: its auditors, and the referees of a dispute."""
-        return self.fee_msat * (AUDITORS + 1)
+        """Give what is set aside for an audit: for its auditors, and for referees as much.
+
+        It goes by what the answer claims and paid premiums for, not by what its task allowed: else
+        whoever allows much and uses little would lock the reserve for nothing.
+        """
+        return self.pay_msat * (AUDITORS + 1)
 
 
 class Unvested(Value, frozen=True):

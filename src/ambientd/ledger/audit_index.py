@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TypeVar
 
 from ambientd.ledger.audit_entries import AuditEntry, AuditState, Unvested
+from ambientd.ledger.turns import part
 from ambientd.model.base import DIGEST_BYTES, NodeId, TaskId
 from ambientd.rules.auditing import AUDITS_MAX
 
@@ -21,7 +22,7 @@ class AuditIndex:
         self._awaiting: list[tuple[int, TaskId]] = []
         self._suspects: list[tuple[int, TaskId]] = []
         self._vouched: dict[NodeId, dict[TaskId, AuditEntry]] = {}
-        self._fees_msat: Counter[NodeId] = Counter()
+        self._pay_msat: Counter[NodeId] = Counter()
         self._convicted: set[NodeId] = set()
 
     def put(self, task: TaskId, before: AuditEntry | None, entry: AuditEntry | None) -> None:
@@ -48,9 +49,9 @@ class AuditIndex:
         """Give the first answers that are to be audited because all who vouched are convicted."""
         return [task for _, task in self._suspects[:count]]
 
-    def fees_msat(self, node: NodeId) -> int:
-        """Add up the slot fees of the answers that a conviction of a node may reopen."""
-        return self._fees_msat[node]
+    def pay_msat(self, node: NodeId) -> int:
+        """Add up what the answers cost that a conviction of a node may reopen."""
+        return self._pay_msat[node]
 
     def _is_suspect(self, entry: AuditEntry) -> bool:
         return all(node in self._convicted for node in entry.vouchers)
@@ -62,7 +63,7 @@ class AuditIndex:
             return
         for node in entry.vouchers:
             self._vouched.setdefault(node, {})[task] = entry
-            self._fees_msat[node] += entry.fee_msat
+            self._pay_msat[node] += entry.pay_msat
         if self._is_suspect(entry):
             insort(self._suspects, (entry.settled_ms, task))
 
@@ -74,7 +75,7 @@ class AuditIndex:
             return
         for node in entry.vouchers:
             del self._vouched[node][task]
-            self._fees_msat[node] -= entry.fee_msat
+            self._pay_msat[node] -= entry.pay_msat
         if self._is_suspect(entry):
             _remove(self._suspects, place)
 
@@ -92,10 +93,10 @@ class VestingIndex:
         if entry is not None:
             insort(self._waiting, (entry.due_ms, name))
 
-    def due(self, time_ms: int) -> list[tuple[NodeId, TaskId]]:
-        """Give the pay that has waited long enough, the longest first."""
+    def due(self, time_ms: int, start: int, most: int) -> list[tuple[NodeId, TaskId]]:
+        """Give some of the pay that has waited long enough, from a place on, the longest first."""
         end = bisect_right(self._waiting, time_ms, key=lambda each: each[0])
-        return [_worker_and_task(name) for _, name in self._waiting[:end]]
+        return [_worker_and_task(name) for _, name in part(self._waiting, end, start, most)]
 
     def of(self, worker: NodeId) -> list[tuple[TaskId, int]]:
         """Give for which tasks a worker's pay waits, and when it is due, the first due first."""

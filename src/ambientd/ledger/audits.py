@@ -6,6 +6,7 @@ awaiting ─► passed          a conviction of all who vouched for an answer op
                 └─► undecided
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 from msgspec.structs import replace
@@ -33,7 +34,7 @@ from ambientd.model.task import Assurance, Result, TaskState, Verdict
 from ambientd.rules.auditing import AUDITORS, audit_spec, is_audited, lone_permille
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, double_sha256
 from ambientd.rules.header_window import Window
-from ambientd.rules.rewards import slot_fee_msat
+from ambientd.rules.rewards import reward_msat, slot_fee_msat
 
 DRAWN_MAX = 64
 REOPENED_MAX = 8
@@ -54,12 +55,13 @@ def await_draw(draft: Draft, task: TaskId, entry: TaskEntry, lone: NodeId) -> No
 
     What a dispute has left is audited at once: that others lied shows nothing of who is left.
     """
+    assert entry.settlement is not None, "an answer is settled before it is drawn"
     about = AuditEntry(
         worker=lone,
         settled_ms=draft.context.time_ms,
         term=draft.context.term,
         height=window_of(draft.state).tip,
-        fee_msat=slot_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas),
+        pay_msat=reward_msat(entry.settlement.result.gas, entry.spec.price_msat_per_mgas),
         permille=share_permille(draft, entry),
     )
     if _is_left(entry):
@@ -145,6 +147,28 @@ def _refill_msat(draft: Draft, convict: NodeId, wanted_msat: int) -> int:
     return taken_msat
 
 
+def owed_msat(audit: TaskEntry) -> int:
+    """Give what finding out a lie costs at most: who lies in an audit owes it; else nothing."""
+    fee_msat = slot_fee_msat(audit.spec.gas_max, audit.spec.price_msat_per_mgas)
+    return 0 if audit.audits is None else fee_msat * (AUDITORS + 1)
+
+
+def topped_up(
+    draft: Draft, audit: TaskEntry, culprits: Sequence[NodeId], most_msat: int
+) -> TaskEntry:
+    """Let what an audit's culprits have lost pay for what was not set aside for it.
+
+    A liar that claims little gas has little set aside for who finds out how much it takes.
+    """
+    for culprit in culprits:
+        wanted_msat = min(most_msat - audit.escrow_msat, draft.meta.reserve_msat)
+        found_msat = _refill_msat(draft, culprit, wanted_msat)
+        draft.move_reserve(-found_msat)
+        draft.move_escrow(found_msat)
+        audit = replace(audit, escrow_msat=audit.escrow_msat + found_msat)
+    return audit
+
+
 def _open(draft: Draft, task: TaskId, about: AuditEntry, most_msat: int) -> None:
     """Let others execute a task again, which the reserve pays for as far as it reaches."""
     entry = draft.task(task)
@@ -165,7 +189,7 @@ def _open(draft: Draft, task: TaskId, about: AuditEntry, most_msat: int) -> None
         slots=tuple(Slot(slot=number, attempt=0) for number in range(AUDITORS)),
         audits=Audited(task=task, worker=about.worker),
         # The only node that suits the task may be the one that is audited.
-        expires_ms=draft.context.time_ms + window_ms(draft),
+        expires_ms=draft.running_ms + window_ms(draft),
     )
     draft.put(audit_key(task), replace(about, state=AuditState.OPEN, round=about.round + 1))
     draft.tell(AuditOpened(task, audit, about.source))
@@ -199,7 +223,7 @@ def conclude(draft: Draft, audit: TaskId, entry: TaskEntry, found: Result | None
         draft.put(audit_key(task), confirmed)
         draft.tell(ResultConfirmed(task, about.worker))
         if found.kind != OutcomeKind.REFUSED and about.worker != audited.submitter:
-            draft.praise(about.worker, audited)
+            draft.praise(about.worker, entry)
     else:
         _revoke(draft, audit, entry, audited, found)
 
@@ -221,7 +245,8 @@ def _revoke(
         receipt=audited.answer_of(worker),
         verdicts=tuple(v for v in entry.verdicts if result_root(v.result) == root),
     )
-    draft.convict(evidence_name(EVIDENCE_OF_LIE, task, worker), evidence)
+    name = evidence_name(EVIDENCE_OF_LIE, task, worker)
+    draft.convict(name, evidence, owed_msat(entry))
     forfeit(draft, worker, task)
     revocation = Revocation(
         task=task,

@@ -9,16 +9,22 @@ from typing import cast
 
 from msgspec.structs import replace
 
+from ambientd.ledger.assigning import next_deadline
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import NodeEntry, Slot, TaskEntry, Topic, report_key
+from ambientd.ledger.entries import NodeEntry, Slot, Topic, report_key
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.record import NodeReport, Record, Registry
 from ambientd.model.task import SlotState
 from ambientd.rules.verdicts import liars_max
 
+GONE_LOOKED_AT_MAX = 64
+SHORTENED_MAX = 256
+"""Nodes that take no work, and leases of theirs, that a block looks at, and shortens, at most."""
+
 
 def registry(draft: Draft, record: Record, body: Registry) -> str | None:
-    """Take one member's word on the nodes; whoever is found gone keeps no slots for long."""
+    """Take one member's word on the nodes."""
     member = record.author
     author = draft.node(member)
     if member not in draft.state.members or author is None or author.tombstoned:
@@ -33,9 +39,8 @@ def registry(draft: Draft, record: Record, body: Registry) -> str | None:
         if draft.get(key) != report:
             draft.put(key, report)
             changed[report.node] = None
-    lost = {node for node in changed if _is_lost(draft, node)}
-    if lost:
-        _shorten_leases(draft, lost)
+    for node in changed:
+        _find(draft, node)
     return None
 
 
@@ -50,14 +55,13 @@ def _is_out_of_range(report: NodeReport) -> bool:
     )
 
 
-def _is_lost(draft: Draft, node: NodeId) -> bool:
-    """Work out a node's condition anew; tell whether it has just stopped taking work."""
+def _find(draft: Draft, node: NodeId) -> None:
+    """Work out a node's condition anew."""
     before = draft.node(node)
     assert before is not None, "reports are on known nodes"
     after = _found(before, _reports(draft, node), liars_max(len(draft.state.members)))
     if after != before:
         draft.put_node(node, after)
-    return before.accepting and not after.accepting
 
 
 def _reports(draft: Draft, node: NodeId) -> list[NodeReport]:
@@ -105,24 +109,29 @@ def _told(before: int, values: list[int], liars: int) -> int:
     return value if values.count(value) > liars else before
 
 
-def _shorten_leases(draft: Draft, lost: set[NodeId]) -> None:
-    until_ms = draft.context.time_ms + draft.state.genesis.rules.lease_ms
-    for task, _ in draft.state.open_tasks():
+def shorten_leases(draft: Draft) -> None:
+    """Let who takes no work any more keep its slots for one lease at most.
+
+    A block looks at some such nodes, others with each block, and at so many of their slots.
+    """
+    until_ms = draft.running_ms + draft.state.genesis.rules.lease_ms
+    start = draft.context.index * GONE_LOOKED_AT_MAX
+    leases = draft.state.tasks_by.leases
+    for worker, task in leases.overlong(until_ms, start, GONE_LOOKED_AT_MAX, SHORTENED_MAX):
         entry = draft.task(task)
-        if entry is None or not any(slot.worker in lost for slot in entry.slots):
-            continue
-        slots = tuple(_shortened(slot, until_ms, lost) for slot in entry.slots)
-        draft.put_task(task, _with_deadline(replace(entry, slots=slots)))
+        assert entry is not None, "an index names tasks that exist"
+        slots = tuple(_shortened(slot, until_ms, worker) for slot in entry.slots)
+        entry = replace(entry, slots=slots)
+        draft.put_task(task, replace(entry, deadline_ms=next_deadline(entry)))
 
 
-def _shortened(slot: Slot, until_ms: int, lost: set[NodeId]) -> Slot:
-    if slot.worker in lost and slot.state is SlotState.ASSIGNED:
+def are_overlong(state: LedgerState) -> bool:
+    """Tell whether the next block has leases to shorten."""
+    until_ms = state.meta.running_ms + state.genesis.rules.lease_ms
+    return state.tasks_by.leases.are_overlong(until_ms)
+
+
+def _shortened(slot: Slot, until_ms: int, worker: NodeId) -> Slot:
+    if slot.worker == worker and slot.state is SlotState.ASSIGNED:
         return replace(slot, deadline_ms=min(slot.deadline_ms, until_ms))
     return slot
-
-
-def _with_deadline(entry: TaskEntry) -> TaskEntry:
-    due = [slot.deadline_ms for slot in entry.slots]
-    return replace(
-        entry, deadline_ms=min((each for each in (*due, entry.deadline_ms) if each), default=0)
-    )

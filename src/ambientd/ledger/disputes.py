@@ -142,8 +142,9 @@ def _again(draft: Draft, row: DisputeEntry, before: Trace, said: Trace) -> Rejec
         return None
     if said.is_pass:
         return "a pass by a party that has said how it got to its answer"
-    if not verify_trace(said, draft.state.cluster):
-        return "a trace with a wrong signature"
+    if not all(verify_trace(each, draft.state.cluster) for each in (before, said)):
+        # What is kept was signed when it was taken: in a form that traces do not have any more.
+        return "a trace with a wrong signature, or beside one of another form"
     first, second = encode(before), encode(said)
     convict_of_two(draft, EVIDENCE_OF_TWO_TRACES, said.task, said.party, first, second)
     if said.party not in row.unpaid:  # a third word adds nothing: the row shall not grow with it
@@ -169,7 +170,7 @@ def segment(draft: Draft, record: Record, body: DisputeSegment) -> Rejection:
         return "a finding with a wrong signature"
     for before in game.verdicts:
         if before.referee == said.referee:
-            if before.end != said.end:
+            if before.end != said.end and verify_segment(before, draft.state.cluster):
                 kind = EVIDENCE_OF_TWO_SEGMENTS
                 convict_of_two(draft, kind, said.task, said.referee, encode(before), encode(said))
             return None
@@ -213,7 +214,7 @@ def keep_members(draft: Draft, task: TaskId, members: frozenset[NodeId]) -> None
     else:
         return
     wait_ms = 0 if is_decided else draft.state.genesis.rules.dispute_ms + working_ms(entry.spec)
-    draft.put_task(task, replace(entry, deadline_ms=draft.context.time_ms + wait_ms))
+    draft.put_task(task, replace(entry, deadline_ms=draft.running_ms + wait_ms))
 
 
 def _found(game: Game, needed: int) -> TracePoint | None:
@@ -356,7 +357,7 @@ def _want_whole(
 
 def _leave_to_referees(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     wait_ms = draft.state.genesis.rules.dispute_ms + working_ms(entry.spec)
-    until_ms = draft.context.time_ms + wait_ms
+    until_ms = draft.running_ms + wait_ms
     draft.put_task(task, replace(entry, state=TaskState.DISPUTED, deadline_ms=until_ms))
 
 
@@ -372,7 +373,7 @@ def _put(
     """Write where a dispute stands, and until when."""
     assert state in NEXT[row.state], "a dispute goes on as the table says"
     draft.put_dispute(task, replace(row, state=state, game=game))
-    until_ms = draft.context.time_ms + wait_ms
+    until_ms = draft.running_ms + wait_ms
     draft.put_task(task, replace(entry, state=TaskState.DISPUTED, deadline_ms=until_ms))
 
 

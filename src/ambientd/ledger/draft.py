@@ -10,12 +10,12 @@ from ambientd.ledger.audit_entries import Refill
 from ambientd.ledger.dispute_entries import DisputeEntry
 from ambientd.ledger.entries import (
     META_KEY,
+    STUDIES_KEY,
     Account,
     Entry,
     EpochEntry,
     EvidenceEntry,
     Key,
-    LastWord,
     Leaf,
     Meta,
     Moves,
@@ -27,16 +27,22 @@ from ambientd.ledger.entries import (
     epoch_key,
     leaf_key,
     moves_key,
+    offer_key,
     refill_key,
     reputation_key,
+    round_key,
+    study_key,
     word_key,
 )
 from ambientd.ledger.events import LedgerEvent, LiarNamed, NodeConvicted
+from ambientd.ledger.learning_entries import RoundEntry, Studies, StudyEntry
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.word_entries import LastWord, OfferEntry
 from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.learning import StudyId
 from ambientd.model.reputation import Reputation
 from ambientd.rules import reputation
-from ambientd.rules.auditing import AUDITORS
+from ambientd.rules.auditing import AUDITORS, earns_trust
 
 NOBODY = NodeId(b"")
 
@@ -102,6 +108,11 @@ class Draft:
         """Give what there is one of."""
         return cast("Meta", self.get(META_KEY))
 
+    @property
+    def running_ms(self) -> int:
+        """Give the block's running time."""
+        return self.meta.running_ms
+
     def put_meta(self, meta: Meta) -> None:
         """Write what there is one of."""
         self.put(META_KEY, meta)
@@ -153,6 +164,14 @@ class Draft:
         """Write what a node's owner has said of its account."""
         self.put(moves_key(node), moves)
 
+    def offer(self, node: NodeId) -> OfferEntry:
+        """Give what a node's owner lets it take."""
+        return cast("OfferEntry", self.get(offer_key(node)) or OfferEntry())
+
+    def put_offer(self, node: NodeId, offer: OfferEntry) -> None:
+        """Write what a node's owner lets it take."""
+        self.put(offer_key(node), offer)
+
     def refill(self, convict: NodeId) -> Refill:
         """Give what is left of a convict's bond for audits of the answers that it vouched for."""
         return cast("Refill", self.get(refill_key(convict)) or Refill(left_msat=0))
@@ -183,6 +202,31 @@ class Draft:
         meta = self.meta
         self.put_meta(replace(meta, escrow_msat=meta.escrow_msat + amount_msat))
 
+    @property
+    def studies(self) -> Studies:
+        """Give which studies there are."""
+        return cast("Studies", self.get(STUDIES_KEY) or Studies())
+
+    def put_studies(self, studies: Studies) -> None:
+        """Write which studies there are."""
+        self.put(STUDIES_KEY, studies)
+
+    def study(self, study: StudyId) -> StudyEntry | None:
+        """Give a study."""
+        return cast("StudyEntry | None", self.get(study_key(study)))
+
+    def put_study(self, study: StudyId, entry: StudyEntry) -> None:
+        """Write a study."""
+        self.put(study_key(study), entry)
+
+    def round(self, study: StudyId, number: int) -> RoundEntry | None:
+        """Give a round of a study."""
+        return cast("RoundEntry | None", self.get(round_key(study, number)))
+
+    def put_round(self, study: StudyId, number: int, entry: RoundEntry) -> None:
+        """Write a round of a study."""
+        self.put(round_key(study, number), entry)
+
     # The receipt log
 
     def append_leaf(self, digest: Digest, task: TaskId) -> int:
@@ -208,7 +252,10 @@ class Draft:
         return reputation.overall_permille(found, self.context.time_ms)
 
     def praise(self, node: NodeId, task: TaskEntry) -> None:
-        """Count a verified outcome of a task."""
+        """Count a verified outcome of a task, if its submitter could not choose who verifies it."""
+        strategy = self.state.genesis.rules.strategy
+        if not earns_trust(task.spec, strategy, (slot.attempt for slot in task.slots)):
+            return
         before = self.reputation(node, task.spec.task_class)
         self._put_reputation(
             node, task, reputation.verified(before, task.submitter, self.context.time_ms)
@@ -226,8 +273,11 @@ class Draft:
         if after != self.reputation(node, task.spec.task_class):
             self.put(reputation_key(node, task.spec.task_class), after)
 
-    def convict(self, name: Digest, evidence: EvidenceEntry) -> None:
-        """Take everything from a proven liar, and keep what proves it."""
+    def convict(self, name: Digest, evidence: EvidenceEntry, owed_msat: int = 0) -> None:
+        """Take everything from a proven liar, and keep what proves it.
+
+        Of its bond so much is kept for audits as its answers may cost, and as this one owes.
+        """
         culprit = evidence.culprit
         entry = self.node(culprit)
         if entry is None or self.get((Table.EVIDENCE, name)) is not None:
@@ -236,8 +286,8 @@ class Draft:
         self.put((Table.EVIDENCE, name), replace(evidence, reputation_before_permille=before))
         meta, moves = self.meta, self.moves(culprit)
         lost_msat = entry.bond_msat + moves.waiting_msat
-        # What its other answers may cost to audit, and to dispute.
-        refill_msat = min(lost_msat, self.state.audits.fees_msat(culprit) * (AUDITORS + 1))
+        others_msat = self.state.audits.pay_msat(culprit) * (AUDITORS + 1)
+        refill_msat = min(lost_msat, others_msat + owed_msat)
         pool_msat = meta.fee_pool_msat + lost_msat - refill_msat
         reserve_msat = meta.reserve_msat + refill_msat
         self.put_meta(replace(meta, fee_pool_msat=pool_msat, reserve_msat=reserve_msat))

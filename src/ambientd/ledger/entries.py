@@ -6,7 +6,18 @@ from typing import TypeAlias, cast
 from ambientd.codec.canonical import decode, encode
 from ambientd.ledger.audit_entries import AuditEntry, BitcoinWindow, Refill, Unvested
 from ambientd.ledger.dispute_entries import DisputeEntry
-from ambientd.ledger.peg_entries import PegCoinEntry, PegEntry, PegNodeEntry, PegPaymentEntry
+from ambientd.ledger.learning_entries import RoundEntry, Studies, StudyEntry
+from ambientd.ledger.module_entries import ModuleEntry, PublisherEntry
+from ambientd.ledger.peg_entries import (
+    PegChangeEntry,
+    PegCoinEntry,
+    PegEndEntry,
+    PegEntry,
+    PegNodeEntry,
+    PegPaymentEntry,
+)
+from ambientd.ledger.seat_entries import SeatEntry, UsedTip
+from ambientd.ledger.word_entries import LastWord, OfferEntry
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.genesis import FIRST_EPOCH, Profile
 from ambientd.model.peg import PegWallet
@@ -17,7 +28,7 @@ from ambientd.model.receipt import (
     Settlement,
     SignedReceipt,
 )
-from ambientd.model.record import Epoch, NodeReport, SeatWish
+from ambientd.model.record import Epoch, NodeReport
 from ambientd.model.reputation import Reputation
 from ambientd.model.task import Commit, SlotState, TaskSpec, TaskState, Verdict
 
@@ -50,6 +61,14 @@ class Table(IntEnum):
     PEG_COIN = 23
     PEG_PAYMENT = 24
     PEG_WALLET = 25
+    OFFER = 26
+    PEG_CHANGE = 27
+    PEG_END = 28
+    MODULE = 29
+    PUBLISHER = 30
+    STUDIES = 31
+    STUDY = 32
+    ROUND = 33
 
 
 class Topic(IntEnum):
@@ -135,6 +154,21 @@ def dispute_key(task: TaskId) -> Key:
     return Table.DISPUTE, task
 
 
+def offer_key(node: NodeId) -> Key:
+    """Give the key of what a node's owner lets it take."""
+    return Table.OFFER, node
+
+
+def module_key(publisher: NodeId, name: str) -> Key:
+    """Give the key of a publisher's module."""
+    return Table.MODULE, publisher + name.encode()
+
+
+def publisher_key(node: NodeId) -> Key:
+    """Give the key of how much a node has published."""
+    return Table.PUBLISHER, node
+
+
 def tip_key(tip: bytes) -> Key:
     """Give the key of a beacon tip that was used."""
     return Table.TIP, tip
@@ -163,10 +197,24 @@ def wallet_key(number: int) -> Key:
     return Table.PEG_WALLET, number.to_bytes(8, "big")
 
 
+STUDIES_KEY: Key = (Table.STUDIES, b"")
+
+
+def study_key(study: bytes) -> Key:
+    """Give the key of a study."""
+    return Table.STUDY, study
+
+
+def round_key(study: bytes, number: int) -> Key:
+    """Give the key of a study's round."""
+    return Table.ROUND, study + number.to_bytes(4, "big")
+
+
 class Meta(Value, frozen=True):
     """What there is one of: the receipt log's edges, the pools, the clock.
 
-    Leaves below `kept_from` are forgotten, and `kept_edge` is the tree's right edge there.
+    Leaves below `kept_from` are forgotten, and `kept_edge` is the tree's right edge there. What
+    outages took of block time is `lost_ms`; the rest is *running time*, which deadlines are of.
     """
 
     time_ms: int = 0
@@ -179,6 +227,12 @@ class Meta(Value, frozen=True):
     escrow_msat: int = 0
     fee_pool_msat: int = 0
     reserve_msat: int = 0
+    lost_ms: int = 0
+
+    @property
+    def running_ms(self) -> int:
+        """Give the running time."""
+        return self.time_ms - self.lost_ms
 
 
 class Account(Value, frozen=True):
@@ -203,11 +257,17 @@ class NodeEntry(Value, frozen=True):
     capacity: int = 1
     open_slots: int = 0
     engine: int = 0
+    closed: int = 0
+    """Why its owner lets it take no work (`Closed`); 0 when it takes some."""
+
+    queued_ms: int = 0
+    """The time that its open slots may take, one after the other."""
 
     @property
     def is_fit(self) -> bool:
         """Whether the node takes work."""
-        return self.accepting and not self.tombstoned and not self.safe_mode
+        is_well = self.accepting and not self.tombstoned and not self.safe_mode
+        return is_well and not self.closed
 
 
 class Slot(Value, frozen=True):
@@ -262,7 +322,7 @@ class TaskEntry(Value, frozen=True):
     """What this task audits, if it is an audit: nobody admitted it, and the reserve pays for it."""
 
     expires_ms: int = 0
-    """When the task is late as a whole: its deadline, later by outages; 0 for never."""
+    """When the task is late as a whole, in running time; 0 for never."""
 
     @property
     def queued_ms(self) -> int:
@@ -344,34 +404,6 @@ class EpochEntry(Value, frozen=True):
     due: Epoch | None = None
 
 
-class SeatWord(Value, frozen=True):
-    """What one node last said about a seat."""
-
-    member: NodeId
-    wish: SeatWish
-    said_ms: int
-
-
-class SeatEntry(Value, frozen=True):
-    """A node's last request for a seat, and what was said about it since its seat last changed."""
-
-    beacon_tip: bytes = b""
-    asked_ms: int = 0
-    is_asking: bool = False
-    words: tuple[SeatWord, ...] = ()
-
-
-class UsedTip(Value, frozen=True):
-    """A beacon tip that has begun an epoch's chain, and how far its member has revealed it since.
-
-    No chain begins there twice.
-    """
-
-    epoch: int
-    value: bytes
-    count: int
-
-
 class Moves(Value, frozen=True):
     """When a node's owner last moved its money, and the bond that is on its way back.
 
@@ -381,12 +413,6 @@ class Moves(Value, frozen=True):
     said_ms: int = 0
     waiting_msat: int = 0
     due_ms: int = 0
-
-
-class LastWord(Value, frozen=True):
-    """When an author last spoke on a topic, by its own clock."""
-
-    said_ms: int
 
 
 Entry: TypeAlias = (
@@ -405,6 +431,7 @@ Entry: TypeAlias = (
     | UsedTip
     | Moves
     | LastWord
+    | OfferEntry
     | AuditEntry
     | Unvested
     | BitcoinWindow
@@ -414,7 +441,14 @@ Entry: TypeAlias = (
     | PegCoinEntry
     | PegPaymentEntry
     | PegWallet
+    | PegChangeEntry
+    | PegEndEntry
     | DisputeEntry
+    | ModuleEntry
+    | PublisherEntry
+    | Studies
+    | StudyEntry
+    | RoundEntry
 )
 
 ENTRY_TYPES: dict[Table, type[Entry]] = {
@@ -442,7 +476,15 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.PEG_COIN: PegCoinEntry,
     Table.PEG_PAYMENT: PegPaymentEntry,
     Table.PEG_WALLET: PegWallet,
+    Table.PEG_CHANGE: PegChangeEntry,
+    Table.PEG_END: PegEndEntry,
     Table.DISPUTE: DisputeEntry,
+    Table.OFFER: OfferEntry,
+    Table.MODULE: ModuleEntry,
+    Table.PUBLISHER: PublisherEntry,
+    Table.STUDIES: Studies,
+    Table.STUDY: StudyEntry,
+    Table.ROUND: RoundEntry,
 }
 
 

@@ -1,9 +1,11 @@
 """What the ledger tells after each block; roles, people and programs live on these."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ambientd.ledger.audit_entries import AuditSource
+from ambientd.ledger.choices import Choice
+from ambientd.ledger.learning_events import LearningEvent
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import SegmentVerdict
 from ambientd.model.receipt import AnchorProof, RefereeVerdict, Settlement, SignedReceipt
@@ -28,6 +30,8 @@ class SlotAssigned:
     attempt: int
     worker: NodeId
     deadline_ms: int
+    choice: Choice | None = field(default=None, compare=False, repr=False)
+    """Why it went to this worker, for whoever explains it; nothing follows from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +274,14 @@ class NodeConvicted:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeOffered:
+    """A node's owner lets it take work; or none, for the reason `closed`, if that is not 0."""
+
+    node: NodeId
+    closed: int
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointClosed:
     """A batch of receipts has a cosigned head."""
 
@@ -401,6 +413,26 @@ class PaymentFinal:
 
 
 @dataclass(frozen=True, slots=True)
+class ModulePublished:
+    """A version of a module is in the registry."""
+
+    publisher: NodeId
+    name: str
+    version: str
+    manifest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleYanked:
+    """A publisher advises against a version of its module."""
+
+    publisher: NodeId
+    name: str
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRejected:
     """A record changed nothing."""
 
@@ -440,6 +472,7 @@ LedgerEvent: TypeAlias = (
     | TaskClosed
     | NodeJoined
     | NodeConvicted
+    | NodeOffered
     | CheckpointClosed
     | BatchAnchored
     | SeatSpoken
@@ -455,5 +488,8 @@ LedgerEvent: TypeAlias = (
     | PaymentVersioned
     | PaymentSigned
     | PaymentFinal
+    | ModulePublished
+    | ModuleYanked
+    | LearningEvent
     | RecordRejected
 )

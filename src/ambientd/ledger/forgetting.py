@@ -25,7 +25,7 @@ def forget_ended(draft: Draft) -> None:
     before_ms = draft.context.time_ms - state.genesis.rules.keep_ms
     edge = Frontier(meta.kept_from, tuple(meta.kept_edge))
     present: Digest | None = None
-    for task, leaf in state.ended_tasks(before_ms, FORGOTTEN_MAX):
+    for task, leaf in state.tasks_by.ended(before_ms, FORGOTTEN_MAX):
         if leaf is not None:
             if leaf >= meta.checkpoint_size:
                 break

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from ambientd.ledger import peg_ins, peg_payments, peg_wallets
+from ambientd.ledger import peg_ends, peg_ins, peg_payments, peg_wallets
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.peg_entries import PegCoinEntry
 from ambientd.ledger.state import LedgerState
@@ -13,6 +13,7 @@ from ambientd.model.record import (
     PegFee,
     PegIn,
     PegKey,
+    PegMoved,
     PegOut,
     PegPaid,
     PegSigned,
@@ -38,6 +39,8 @@ def apply(draft: Draft, record: Record, body: PegBody) -> str | None:
             return peg_payments.sign(draft, record, body)
         case PegPaid():
             return peg_payments.paid(draft, record, body)
+        case PegMoved():
+            return peg_ends.moved(draft, record, body)
         case _:
             assert_never(body)
 
@@ -45,6 +48,7 @@ def apply(draft: Draft, record: Record, body: PegBody) -> str | None:
 def let_move(block: Draft) -> None:
     """Let the wallet follow the committee and coins follow the wallet, after a block's records."""
     if peg_fault(block.state.genesis) is None:
+        peg_ends.forget(block)
         peg_wallets.let_form(block)
         peg_wallets.let_sweep(block)
 

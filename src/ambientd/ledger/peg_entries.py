@@ -45,6 +45,20 @@ class PegCoinEntry(Value, frozen=True):
     payment: int = 0
 
 
+class PegChangeEntry(Value, frozen=True):
+    """What a coin that came back to the federation is called, whichever version it came back in."""
+
+    root: bytes
+
+
+class PegEndEntry(Value, frozen=True):
+    """Since when a payment is final, how often another version was, and who sees another now."""
+
+    ended_ms: int
+    turn: int = 0
+    sights: tuple[PegSight, ...] = ()
+
+
 class PegPaymentEntry(Value, frozen=True):
     """A payment with its versions' signatures, and which version is final once one is."""
 

@@ -4,26 +4,20 @@ Implements protocols/14-peg.md sections 4 and 5. A payment's coins are reserved 
 versions is deep in the chain, and no version spends others, so nothing is paid twice.
 """
 
-from typing import Final, cast
+from typing import Final
 
 from msgspec.structs import replace
 
 from ambientd.codec import secp256k1
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import coin_key
-from ambientd.ledger.events import PaymentFinal, PaymentSigned, PaymentVersioned
-from ambientd.ledger.peg_entries import PegCoinEntry, PegPaymentEntry
-from ambientd.ledger.peg_ins import (
-    credit,
-    is_seen_by_quorum,
-    proof_fault,
-    speaker_fault,
-)
-from ambientd.ledger.peg_wallets import NOBODY, PegDraft
+from ambientd.ledger.events import PaymentSigned, PaymentVersioned
+from ambientd.ledger.peg_ends import end, is_awaited, is_awaiting
+from ambientd.ledger.peg_entries import PegPaymentEntry
+from ambientd.ledger.peg_ins import is_seen_by_quorum, proof_fault, speaker_fault
+from ambientd.ledger.peg_wallets import PegDraft
 from ambientd.model.base import NodeId
 from ambientd.model.peg import (
     MSAT_PER_SAT,
-    CoinState,
     PaymentKind,
     PegPayment,
     PegSight,
@@ -42,8 +36,6 @@ from ambientd.rules.peg_payments import (
     fee_at,
     fee_fault,
     is_payable,
-    outputs,
-    own_output,
     txid,
 )
 from ambientd.rules.peg_script import child_key, locking_script
@@ -56,6 +48,7 @@ VERSIONS_MAX: Final = 16
 OWN_VERSIONS_MAX: Final = 8
 """How many of them may be of who withdraws; the others are the members' to make."""
 SWEEP_PATIENCE_MS: Final = 3_600_000
+AWAITS: Final = "a coin of the payment is yet to come back"
 BAD_SIGNATURE: Final = "a signature does not hold for this version"
 PEG_OUT_PATIENCE_MS: Final = 24 * 3_600_000
 
@@ -148,8 +141,10 @@ def raise_fee(draft: Draft, record: Record, body: PegFee) -> str | None:
     if fault is not None:
         return fault
     if payment.kind is PaymentKind.SWEEP:
+        if is_awaited(peg, body.payment, payment):
+            return "another payment counts on what comes back of this one"
         more_sat = body.fee_sat - last_sat
-        _move_from_pool(peg, more_sat)
+        peg.move_from_pool(more_sat)
     version = len(payment.fees_sat)
     payment = replace(payment, fees_sat=(*payment.fees_sat, body.fee_sat))
     made_ms = draft.context.time_ms
@@ -172,15 +167,18 @@ def _step_fault(draft: Draft, author: NodeId, entry: PegPaymentEntry, fee_sat: i
     more_msat = (fee_sat - payment.fees_sat[-1]) * MSAT_PER_SAT
     if payment.kind is PaymentKind.SWEEP and more_msat > draft.meta.fee_pool_msat:
         return "the fee pool does not hold so much"
+    # Else one liar could raise it while signers are away, until they sign what nobody had to pay.
+    if not _is_signed(draft, entry):
+        return "the last version is not signed: nobody knows yet whether it pays too little"
     return None
 
 
-def _move_from_pool(peg: PegDraft, amount_sat: int) -> None:
-    """Set aside for a fee; a negative amount goes back."""
-    meta, numbers = peg.draft.meta, peg.numbers
-    pool_msat = meta.fee_pool_msat - amount_sat * MSAT_PER_SAT
-    peg.draft.put_meta(replace(meta, fee_pool_msat=pool_msat))
-    peg.put_numbers(replace(numbers, leaving_sat=numbers.leaving_sat + amount_sat))
+def _is_signed(draft: Draft, entry: PegPaymentEntry) -> bool:
+    """Tell whether the newest version has its signatures, so that it can be mined."""
+    last = len(entry.payment.fees_sat) - 1
+    wallets = PegDraft(draft).wallets_of(entry.payment)
+    count = sum(word.version == last for word in entry.words)
+    return count >= max(wallet.threshold for wallet in wallets.values())
 
 
 def sign(draft: Draft, record: Record, body: PegSigned) -> str | None:
@@ -190,6 +188,8 @@ def sign(draft: Draft, record: Record, body: PegSigned) -> str | None:
     if entry is None or entry.final is not None:
         return "there is no such payment under way"
     payment, author = entry.payment, record.author
+    if is_awaiting(peg, payment):
+        return AWAITS
     if body.version >= len(payment.fees_sat):
         return "there is no such version of the payment"
     of_version = [word for word in entry.words if word.version == body.version]
@@ -231,6 +231,8 @@ def paid(draft: Draft, record: Record, body: PegPaid) -> str | None:
         return "there is no such payment, or no such version of it"
     if entry.final is not None:
         return None
+    if is_awaiting(peg, entry.payment):
+        return AWAITS
     sight = PegSight(member=record.author, version=body.version)
     if sight in entry.sights:
         return None
@@ -246,56 +248,5 @@ def paid(draft: Draft, record: Record, body: PegPaid) -> str | None:
     peg.put_payment(body.payment, entry)
     words = tuple(each.member for each in entry.sights if each.version == body.version)
     if is_seen_by_quorum(draft, words):
-        _end(peg, body.payment, entry, body.version)
+        return end(peg, body.payment, entry, body.version)
     return None
-
-
-def _end(peg: PegDraft, number: int, entry: PegPaymentEntry, version: int) -> None:
-    """Book a final payment: its coins are gone, what came back is held."""
-    draft, payment = peg.draft, entry.payment
-    name = txid(payment, version)
-    for coin in payment.coins:
-        _spend(peg, Outpoint(coin.txid, coin.output))
-    place = own_output(payment)
-    fee_sat = payment.fees_sat[version]
-    if place is not None:
-        value_sat = outputs(payment, version)[place][0]
-        back = PegCoinEntry(
-            value_sat=value_sat,
-            wallet=payment.change_wallet,
-            index=CHANGE_INDEX,
-            state=CoinState.HELD,
-            node=NOBODY,
-        )
-        peg.put_coin(Outpoint(name, place), back)
-    numbers = peg.numbers
-    if payment.kind is PaymentKind.PEG_OUT:
-        peg.put_numbers(
-            replace(
-                numbers,
-                leaving_sat=numbers.leaving_sat - payment.amount_sat,
-                out_sat=numbers.out_sat + payment.amount_sat - fee_sat,
-                fees_sat=numbers.fees_sat + fee_sat,
-            )
-        )
-    elif payment.kind is PaymentKind.SWEEP:
-        # An earlier version has cost less than what was set aside for the last one.
-        _move_from_pool(peg, fee_sat - payment.fees_sat[-1])
-        numbers = peg.numbers
-        leaving_sat = numbers.leaving_sat - fee_sat
-        fees_sat = numbers.fees_sat + fee_sat
-        peg.put_numbers(replace(numbers, leaving_sat=leaving_sat, fees_sat=fees_sat))
-    else:
-        credit(peg, payment.node, payment.total_sat - fee_sat, Outpoint(name, 0))
-    kept = tuple(word for word in entry.words if word.version == version)
-    peg.put_payment(number, replace(entry, words=kept, sights=(), final=version))
-    draft.tell(PaymentFinal(number, version, name))
-
-
-def _spend(peg: PegDraft, outpoint: Outpoint) -> None:
-    """Let a coin go; of a peg-in its name is kept, so that it is not credited again."""
-    entry = cast("PegCoinEntry", peg.coin(outpoint))
-    if entry.node == NOBODY:
-        peg.draft.drop(coin_key(outpoint.txid, outpoint.index))
-    else:
-        peg.put_coin(outpoint, replace(entry, state=CoinState.SPENT))

@@ -15,6 +15,8 @@ from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import (
     PEG_KEY,
     EpochEntry,
+    Key,
+    Table,
     coin_key,
     epoch_key,
     payment_key,
@@ -22,7 +24,14 @@ from ambientd.ledger.entries import (
     wallet_key,
 )
 from ambientd.ledger.events import AddressGiven, PaymentVersioned, WalletFormed
-from ambientd.ledger.peg_entries import PegCoinEntry, PegEntry, PegNodeEntry, PegPaymentEntry
+from ambientd.ledger.peg_entries import (
+    PegChangeEntry,
+    PegCoinEntry,
+    PegEndEntry,
+    PegEntry,
+    PegNodeEntry,
+    PegPaymentEntry,
+)
 from ambientd.model.base import NodeId
 from ambientd.model.peg import (
     MSAT_PER_SAT,
@@ -47,6 +56,16 @@ from ambientd.rules.verdicts import quorum
 
 SWEEP_SAT_KVB: Final = 2_000
 NOBODY: Final = NodeId(b"")
+
+
+def change_key(txid: bytes, output: int) -> Key:
+    """Give the key of what a coin that came back to the federation is called."""
+    return Table.PEG_CHANGE, txid + output.to_bytes(4, "big")
+
+
+def end_key(number: int) -> Key:
+    """Give the key of a payment's end."""
+    return Table.PEG_END, number.to_bytes(8, "big")
 
 
 class PegDraft:
@@ -90,9 +109,49 @@ class PegDraft:
         """Write a coin."""
         self.draft.put(coin_key(outpoint.txid, outpoint.index), entry)
 
+    def drop_coin(self, outpoint: Outpoint) -> None:
+        """Forget a coin, with what it is called."""
+        self.draft.drop(coin_key(outpoint.txid, outpoint.index))
+        if self.root(outpoint):
+            self.draft.drop(change_key(outpoint.txid, outpoint.index))
+
+    def root(self, outpoint: Outpoint) -> bytes:
+        """Give what a coin is called whichever version it came back in; empty for a peg-in's."""
+        found = self.draft.get(change_key(outpoint.txid, outpoint.index))
+        return found.root if isinstance(found, PegChangeEntry) else b""
+
+    def put_root(self, outpoint: Outpoint, root: bytes) -> None:
+        """Write what a coin is called."""
+        self.draft.put(change_key(outpoint.txid, outpoint.index), PegChangeEntry(root=root))
+
+    def end(self, number: int) -> PegEndEntry:
+        """Give a final payment's end."""
+        found = self.draft.get(end_key(number))
+        now_ms = self.draft.context.time_ms
+        return found if isinstance(found, PegEndEntry) else PegEndEntry(ended_ms=now_ms)
+
+    def put_end(self, number: int, entry: PegEndEntry) -> None:
+        """Write a payment's end."""
+        self.draft.put(end_key(number), entry)
+
+    def drop_end(self, number: int) -> None:
+        """Forget that a payment is final."""
+        self.draft.drop(end_key(number))
+
+    def move_from_pool(self, amount_sat: int) -> None:
+        """Set aside for a fee; a negative amount goes back."""
+        meta, numbers = self.draft.meta, self.numbers
+        pool_msat = meta.fee_pool_msat - amount_sat * MSAT_PER_SAT
+        self.draft.put_meta(replace(meta, fee_pool_msat=pool_msat))
+        self.put_numbers(replace(numbers, leaving_sat=numbers.leaving_sat + amount_sat))
+
     def payment(self, number: int) -> PegPaymentEntry | None:
         """Give a payment."""
         return cast("PegPaymentEntry | None", self.draft.get(payment_key(number)))
+
+    def drop_payment(self, number: int) -> None:
+        """Forget a payment."""
+        self.draft.drop(payment_key(number))
 
     def put_payment(self, number: int, entry: PegPaymentEntry) -> None:
         """Write a payment."""

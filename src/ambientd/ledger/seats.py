@@ -13,18 +13,9 @@ from ambientd.codec.statements import epoch_hash, epoch_leaf
 from ambientd.ledger import disputes
 from ambientd.ledger.accounts import wait_anew
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import (
-    EpochEntry,
-    SeatEntry,
-    SeatWord,
-    Table,
-    Topic,
-    UsedTip,
-    epoch_key,
-    seat_key,
-    tip_key,
-)
+from ambientd.ledger.entries import EpochEntry, Table, Topic, epoch_key, seat_key, tip_key
 from ambientd.ledger.events import EpochBegan, EpochDue, SeatSpoken
+from ambientd.ledger.seat_entries import SeatEntry, SeatWord, UsedTip
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.record import Epoch, Record, SeatAsked, SeatVote, SeatWish
@@ -119,7 +110,7 @@ def begin(draft: Draft, body: Epoch) -> str | None:
 
 def _forget_findings(draft: Draft, members: frozenset[NodeId]) -> None:
     """Let only the new committee decide what is disputed: a settlement has one committee."""
-    for task, _ in draft.state.open_tasks():
+    for task in draft.state.tasks_by.disputed:
         disputes.keep_members(draft, task, members)
 
 
@@ -150,6 +141,8 @@ def _next_members(draft: Draft, present: Epoch) -> tuple[NodeId, ...]:
     """Give who sits next: first who leaves, then who takes such a seat, a lower's, or a new one."""
     limit = seats_replaced_max(len(present.members))
     wishes = {node: _decided(draft, node, present) for node in _spoken_of(draft, present)}
+    if all(wish is None for wish in wishes.values()):
+        return present.members  # as after nearly every block: nothing is to be ranked
     lowest = sorted(present.members, key=lambda node: (_standing(draft, node), node))
     out = [node for node in lowest if wishes.get(node) is SeatWish.OUT][:limit]
     asking = [node for node, wish in wishes.items() if wish in _INWARD and _may_sit(draft, node)]

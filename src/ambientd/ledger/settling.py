@@ -10,7 +10,14 @@ from ambientd.codec.statements import (
     verdict_hash,
 )
 from ambientd.ledger.assigning import give_back
-from ambientd.ledger.audits import await_draw, conclude, confirms, share_permille
+from ambientd.ledger.audits import (
+    await_draw,
+    conclude,
+    confirms,
+    owed_msat,
+    share_permille,
+    topped_up,
+)
 from ambientd.ledger.dispute_entries import RefereedGas
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import EvidenceEntry, Payment, TaskEntry, dispute_key
@@ -56,7 +63,7 @@ def settle_dispute(draft: Draft, task: TaskId, entry: TaskEntry, found: Result |
             receipt=signed,
             verdicts=agreeing,
         )
-        draft.convict(name, evidence)
+        draft.convict(name, evidence, owed_msat(entry))
     liars = tuple(signed.receipt.worker for signed in lying)
     row = draft.dispute(task)
     unpaid = () if row is None else row.unpaid
@@ -174,8 +181,12 @@ def _finish(
             if worker not in {entry.submitter, entry.lone_worker}:
                 draft.praise(worker, entry)
     draft.tell(TaskFinal(task, settlement, leaf))
-    refuted = () if confirms(draft, entry, result) else entry.barred
+    refuted = () if confirms(draft, entry, result) else tuple(entry.barred)
     payments = _payments(entry, result, workers, {*liars, *refuted}, refereed)
+    if entry.audits is not None:
+        conclude(draft, task, entry, None if verdict is Verdict.INCONCLUSIVE else result)
+        wanted_msat = sum(payment.amount_msat for payment in payments)
+        entry = topped_up(draft, entry, (*liars, *refuted), wanted_msat)
     _close(draft, task, entry, TaskState.FINAL, payments)
 
 
@@ -215,7 +226,7 @@ def _close(
     fee_msat: int = 0,
 ) -> None:
     """Empty the escrow: payments and the pool's fee first, the rest back to the submitter."""
-    give_back(draft, entry.slots)
+    give_back(draft, entry)
     paid = [payment for payment in payments if payment.amount_msat > 0]
     paid_msat = sum(payment.amount_msat for payment in paid)
     premium = 0
@@ -258,10 +269,8 @@ def _close(
     if draft.dispute(task) is not None:
         draft.drop(dispute_key(task))
     draft.tell(TaskClosed(task, state))
-    if ended.audits is not None:
-        settled = ended.settlement
-        is_decided = settled is not None and settled.verdict is not Verdict.INCONCLUSIVE
-        conclude(draft, task, ended, settled.result if settled and is_decided else None)
+    if ended.audits is not None and ended.settlement is None:
+        conclude(draft, task, ended, None)
 
 
 def _within(payments: list[Payment], escrow_msat: int) -> list[Payment]:

@@ -4,11 +4,9 @@ Entries change in one way only: `commit` takes the writes of a whole block. The 
 are derived from the entries and kept in step by the same call.
 """
 
-import itertools
 from bisect import bisect_left, bisect_right, insort
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TypeVar, cast
+from typing import cast
 
 from ambientd.codec.statements import fingerprint
 from ambientd.errors import ConfigError
@@ -18,46 +16,56 @@ from ambientd.ledger.dispute_entries import DisputeEntry
 from ambientd.ledger.entries import (
     META_KEY,
     PEG_KEY,
+    STUDIES_KEY,
     Account,
     CheckpointEntry,
     Entry,
     EpochEntry,
     EvidenceEntry,
     Key,
-    LastWord,
     Leaf,
     Meta,
     Moves,
     NodeEntry,
-    SeatEntry,
     Table,
     TaskEntry,
     Topic,
-    UsedTip,
     coin_key,
     dispute_key,
     epoch_key,
     moves_key,
+    offer_key,
     payment_key,
     peg_node_key,
     report_key,
+    reputation_key,
+    round_key,
     seat_key,
+    study_key,
     tip_key,
     word_key,
 )
+from ambientd.ledger.learning_entries import RoundEntry, Studies, StudyEntry
+from ambientd.ledger.module_entries import ModuleEntry
+from ambientd.ledger.module_index import ModuleIndex
 from ambientd.ledger.peg_entries import PegCoinEntry, PegEntry, PegNodeEntry, PegPaymentEntry
 from ambientd.ledger.peg_index import PegIndex
 from ambientd.ledger.reputation_index import ReputationIndex
+from ambientd.ledger.room_index import RoomIndex
+from ambientd.ledger.seat_entries import SeatEntry, UsedTip
 from ambientd.ledger.state_tree import StateTree
+from ambientd.ledger.task_index import TaskIndex, keep
+from ambientd.ledger.turns import part
+from ambientd.ledger.word_entries import LastWord, OfferEntry
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
+from ambientd.model.learning import StudyId
 from ambientd.model.peg import MSAT_PER_SAT
 from ambientd.model.record import Epoch, NodeReport
-from ambientd.model.task import TERMINAL, TaskState
+from ambientd.model.reputation import Reputation
+from ambientd.rules import reputation
 from ambientd.rules.founding import genesis_fault
 from ambientd.rules.receipt_tree import ReceiptTree
-
-Placed = TypeVar("Placed", tuple[int, TaskId], tuple[int, int, TaskId])
 
 
 def first_epoch(genesis: Genesis) -> Epoch:
@@ -81,13 +89,10 @@ class LedgerState:
         self.applied_index = index
         self.tree = StateTree().updated(items)
         self._items: dict[Key, Entry] = {}
-        self._open: list[tuple[int, TaskId]] = []
-        self._open_of: Counter[NodeId] = Counter()
-        self._deadlines: list[tuple[int, TaskId]] = []
-        self._waiting: list[tuple[int, TaskId]] = []
-        self._ended: list[tuple[int, int, TaskId]] = []
+        self.tasks_by = TaskIndex()
         self._nodes: list[NodeId] = []
         self._fit: list[NodeId] = []
+        self.room = RoomIndex()
         self._tombstones: set[NodeId] = set()
         self._checkpoints: list[int] = []
         self._anchored: list[int] = []
@@ -99,6 +104,7 @@ class LedgerState:
         """Where the receipt log last named the present epoch; nowhere in the first one."""
         self.peg_index = PegIndex()
         self.reputations = ReputationIndex()
+        self.modules = ModuleIndex()
         meta = cast("Meta", items[META_KEY])
         self._receipts = ReceiptTree(start=meta.kept_from, edge=meta.kept_edge)
         self._index(items)
@@ -150,9 +156,9 @@ class LedgerState:
             self._items[key] = entry
             match entry:
                 case TaskEntry():
-                    self._index_task(TaskId(key[1]), cast("TaskEntry | None", before), entry)
+                    self.tasks_by.see(TaskId(key[1]), cast("TaskEntry | None", before), entry)
                 case NodeEntry():
-                    self._index_node(NodeId(key[1]), entry)
+                    self._index_node(NodeId(key[1]), cast("NodeEntry | None", before), entry)
                 case Leaf(digest=digest, task=task):
                     leaves.append((key[1], digest))
                     if not task:
@@ -171,6 +177,8 @@ class LedgerState:
                 case AuditEntry():
                     known = cast("AuditEntry | None", before)
                     self.audits.put(TaskId(key[1]), known, entry)
+                case ModuleEntry():
+                    self.modules.see(key[1], entry)
                 case Unvested():
                     self.vesting.put(key[1], cast("Unvested | None", before), entry)
                 case _:
@@ -184,7 +192,7 @@ class LedgerState:
 
     def _forget(self, key: Key, before: Entry | None) -> None:
         if isinstance(before, TaskEntry):
-            _remove(self._ended, _when_ended(TaskId(key[1]), before))
+            self.tasks_by.see(TaskId(key[1]), before, None)
         elif isinstance(before, AuditEntry):
             self.audits.put(TaskId(key[1]), before, None)
         elif isinstance(before, Unvested):
@@ -194,29 +202,11 @@ class LedgerState:
                 if before.note.size in sizes:
                     sizes.remove(before.note.size)
 
-    def _index_task(self, task: TaskId, before: TaskEntry | None, entry: TaskEntry) -> None:
-        """Keep what a block has to look at sorted, so that no block looks at every task."""
-        if before is not None and before.state not in TERMINAL:
-            if before.deadline_ms:
-                _remove(self._deadlines, (before.deadline_ms, task))
-            if before.state is TaskState.PENDING:
-                _remove(self._waiting, (before.queued_ms, task))
-            _remove(self._open, (before.admitted_ms, task))
-            self._open_of[before.submitter] -= before.audits is None
-        if entry.state in TERMINAL:
-            if before is None or before.state not in TERMINAL:
-                insort(self._ended, _when_ended(task, entry))
-            return
-        insort(self._open, (entry.admitted_ms, task))
-        self._open_of[entry.submitter] += entry.audits is None
-        if entry.deadline_ms:
-            insort(self._deadlines, (entry.deadline_ms, task))
-        if entry.state is TaskState.PENDING:
-            insort(self._waiting, (entry.queued_ms, task))
-
-    def _index_node(self, node: NodeId, entry: NodeEntry) -> None:
-        _keep(self._nodes, node, is_kept=True)
-        _keep(self._fit, node, is_kept=entry.is_fit)
+    def _index_node(self, node: NodeId, before: NodeEntry | None, entry: NodeEntry) -> None:
+        self.room.see(before, entry)
+        keep(self._nodes, node, is_kept=True)
+        keep(self._fit, node, is_kept=entry.is_fit)
+        self.tasks_by.leases.see_node(node, is_gone=not entry.accepting)
         if entry.tombstoned:
             self._tombstones.add(node)
             self.audits.convict(node)
@@ -269,30 +259,18 @@ class LedgerState:
 
     def open_tasks(self) -> list[tuple[TaskId, TaskEntry]]:
         """Give the tasks that have not ended, by the time of their admission, then by task."""
-        return [(task, cast("TaskEntry", self._items[Table.TASK, task])) for _, task in self._open]
-
-    def open_tasks_of(self, submitter: NodeId) -> int:
-        """Count a submitter's tasks that have not ended, their audits not among them."""
-        return self._open_of[submitter]
+        tasks = (task for _, task in self.tasks_by.open)
+        return [(task, cast("TaskEntry", self._items[Table.TASK, task])) for task in tasks]
 
     @property
     def first_deadline(self) -> int | None:
-        """Give the first moment at which an open task is late; None when none can be."""
-        return self._deadlines[0][0] if self._deadlines else None
+        """Give the block time at which an open task is late first; None when none can be."""
+        deadlines = self.tasks_by.deadlines
+        return self.in_block_time(deadlines[0][0]) if deadlines else None
 
-    def late_tasks(self, time_ms: int) -> list[TaskId]:
-        """Give the open tasks whose deadline has come, the earliest first."""
-        end = bisect_right(self._deadlines, time_ms, key=lambda each: each[0])
-        return [task for _, task in self._deadlines[:end]]
-
-    def ended_tasks(self, before_ms: int, count: int) -> list[tuple[TaskId, int | None]]:
-        """Give the first tasks that ended by then, with their leaves, which ascend."""
-        found = itertools.takewhile(lambda each: each[0] <= before_ms, self._ended[:count])
-        return [(task, None if leaf < 0 else leaf) for _, leaf, task in found]
-
-    def waiting_tasks(self) -> list[TaskId]:
-        """Give the tasks with a slot that nobody has, by priority and age."""
-        return [task for _, task in self._waiting]
+    def in_block_time(self, deadline_ms: int) -> int:
+        """Give a deadline in block time, as it is if no outage comes."""
+        return deadline_ms + self.meta.lost_ms
 
     def node(self, node: NodeId) -> NodeEntry | None:
         """Give a node."""
@@ -366,6 +344,19 @@ class LedgerState:
         """Give an output that pays the federation."""
         return cast("PegCoinEntry | None", self._items.get(coin_key(txid, output)))
 
+    @property
+    def studies(self) -> Studies:
+        """Give which studies there are."""
+        return cast("Studies", self._items.get(STUDIES_KEY) or Studies())
+
+    def study(self, study: StudyId) -> StudyEntry | None:
+        """Give a study."""
+        return cast("StudyEntry | None", self._items.get(study_key(study)))
+
+    def round(self, study: StudyId, number: int) -> RoundEntry | None:
+        """Give a round of a study."""
+        return cast("RoundEntry | None", self._items.get(round_key(study, number)))
+
     def peg_payment(self, number: int) -> PegPaymentEntry | None:
         """Give a payment of the federation."""
         return cast("PegPaymentEntry | None", self._items.get(payment_key(number)))
@@ -374,14 +365,23 @@ class LedgerState:
         """Give what a node may spend."""
         return cast("Account", self._items.get((Table.ACCOUNT, node)) or Account()).balance_msat
 
+    def offer(self, node: NodeId) -> OfferEntry:
+        """Give what a node's owner lets it take."""
+        return cast("OfferEntry", self._items.get(offer_key(node)) or OfferEntry())
+
     def moves(self, node: NodeId) -> Moves:
         """Give what a node's owner has said of its account, and the bond that waits."""
         return cast("Moves", self._items.get(moves_key(node)) or Moves())
 
-    def bonds_due(self, time_ms: int) -> list[NodeId]:
-        """Give the nodes whose bond has waited long enough, who has waited longest first."""
+    def bonds_due(self, time_ms: int, start: int, most: int) -> list[NodeId]:
+        """Give some of the nodes whose bond has waited long enough, the longest first."""
         end = bisect_right(self._bonds_waiting, time_ms, key=lambda each: each[0])
-        return [node for _, node in self._bonds_waiting[:end]]
+        return [node for _, node in part(self._bonds_waiting, end, start, most)]
+
+    def reputation(self, node: NodeId, task_class: str) -> Reputation:
+        """Give what is known of a node's work in a class, as of the last block."""
+        found = cast("Reputation | None", self._items.get(reputation_key(node, task_class)))
+        return reputation.as_of(found or reputation.UNKNOWN, self.meta.time_ms)
 
     def reputation_permille(self, node: NodeId) -> int:
         """Give what verified outcomes say of a node; nothing once it is convicted."""
@@ -463,24 +463,3 @@ class LedgerState:
             elif isinstance(entry, Unvested):
                 total += entry.amount_msat
         return total
-
-
-def _keep(nodes: list[NodeId], node: NodeId, *, is_kept: bool) -> None:
-    """Put a node into a sorted list, or take it out; either may be done already."""
-    place = bisect_left(nodes, node)
-    is_there = place < len(nodes) and nodes[place] == node
-    if is_kept and not is_there:
-        nodes.insert(place, node)
-    elif is_there and not is_kept:
-        del nodes[place]
-
-
-def _when_ended(task: TaskId, entry: TaskEntry) -> tuple[int, int, TaskId]:
-    """Order ended tasks by time; leaves ascend with it, and those without one come first."""
-    return entry.ended_ms, -1 if entry.leaf is None else entry.leaf, task
-
-
-def _remove(kept: list[Placed], item: Placed) -> None:
-    place = bisect_left(kept, item)
-    assert kept[place] == item, "an index is kept in step with the entries"
-    del kept[place]

@@ -1,11 +1,19 @@
 """Whom a slot would be given to: the one rule of giving work out and of waiting for it (03 §6)."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from ambientd.ledger.entries import NodeEntry, TaskEntry
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
-from ambientd.model.task import SlotState, TaskSpec
-from ambientd.rules.labels import satisfies
+from ambientd.model.reputation import Reputation
+from ambientd.model.task import Assurance, SlotState, TaskSpec
+from ambientd.rules.labels import satisfies, traits_of, value_of
+from ambientd.rules.reputation import NEWCOMER_OUTCOMES_MAX, outcomes, permille
+from ambientd.rules.scheduling import WEIGHTED, Candidate
+
+SAMPLE_NODES = 64
+"""Of more fit nodes than this a slot looks at so many, which the seed picks; never at all."""
 
 LookUp = Callable[[NodeId], NodeEntry | None]
 
@@ -37,4 +45,56 @@ def suits(node: NodeEntry | None, spec: TaskSpec) -> bool:
         and node.is_fit
         and spec.task_class not in node.profile.refuses
         and satisfies(node.profile, node.engine, spec.constraints)
+    )
+
+
+def is_checked(task: TaskEntry) -> bool:
+    """Tell whether chance alone may choose who answers: somebody relies on it, as on an audit."""
+    return task.spec.assurance is not Assurance.NONE or task.audits is not None
+
+
+def strategy_of(state: LedgerState, spec: TaskSpec) -> str:
+    """Give the strategy that chooses among those whom a task's slot is for."""
+    return spec.strategy or state.genesis.rules.strategy
+
+
+def is_crowded(state: LedgerState, task: TaskEntry) -> bool:
+    """Tell whether too few of many nodes have room for chance to choose among some of them.
+
+    A slot that waits looks at others with each block: at last at those, by chance, most of whom
+    are friends and have room, whoever has filled the queues of all others.
+    """
+    if len(state.fit_nodes()) <= SAMPLE_NODES or state.room.is_enough:
+        return False
+    return is_checked(task) and strategy_of(state, task.spec) == WEIGHTED
+
+
+class Register(Protocol):
+    """The nodes as a draft or a state knows them, and what they have earned."""
+
+    def node(self, node: NodeId) -> NodeEntry | None:
+        """Give a node."""
+        ...
+
+    def reputation(self, node: NodeId, task_class: str) -> Reputation:
+        """Give what a node has earned in a class."""
+        ...
+
+
+def candidate(register: Register, node: NodeId, spec: TaskSpec) -> Candidate:
+    """Give what the scheduler looks at in a node."""
+    entry = register.node(node)
+    assert entry is not None, "only nodes that are known suit"
+    found = register.reputation(node, spec.task_class)
+    return Candidate(
+        node=node,
+        bond_msat=entry.bond_msat,
+        reputation_permille=permille(found.good, found.bad),
+        newcomer=outcomes(found) < NEWCOMER_OUTCOMES_MAX,
+        load_percent=entry.load_percent,
+        latency_ms=entry.latency_ms,
+        carbon_g_per_kwh=entry.carbon_g_per_kwh,
+        open_slots=entry.open_slots,
+        capacity=entry.capacity,
+        traits=tuple(value_of(entry.profile, entry.engine, key) for key in traits_of(spec)),
     )

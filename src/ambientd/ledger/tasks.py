@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from ambientd.codec.statements import (
     commitment,
-    result_root,
     spec_hash,
     task_id,
     verify_commit,
@@ -19,9 +18,9 @@ from ambientd.codec.statements import (
 from ambientd.ledger import disputes
 from ambientd.ledger.assigning import (
     fill,
+    leave_queue,
     next_deadline,
     release,
-    revealed,
     withhold,
 )
 from ambientd.ledger.audits import confirms
@@ -56,7 +55,7 @@ from ambientd.model.task import (
 )
 from ambientd.rules.rewards import escrow_msat
 from ambientd.rules.terms import terms_fault
-from ambientd.rules.verdicts import agreed, decided, quorum, still_possible
+from ambientd.rules.verdicts import agreed, decided, differ, quorum, still_possible
 
 Rejection = str | None
 """Why a record changes nothing; None when it does, or when it is here already."""
@@ -74,7 +73,7 @@ def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
     fault = _until_fault(draft, body.until_ms) or _spec_fault(draft, submitter, spec)
     if fault is not None:
         return fault
-    if draft.state.open_tasks_of(submitter) >= OPEN_TASKS_MAX:
+    if draft.state.tasks_by.open_of(submitter) >= OPEN_TASKS_MAX:
         return f"the submitter has {OPEN_TASKS_MAX} open tasks: wait for some to end, or cancel"
     permille = draft.state.genesis.rules.audit_permille
     escrow = escrow_msat(spec.gas_max, spec.price_msat_per_mgas, spec.replicas_max, permille)
@@ -93,7 +92,7 @@ def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
         admitted_ms=draft.context.time_ms,
         escrow_msat=escrow,
         slots=tuple(Slot(slot=number, attempt=0) for number in range(spec.replicas)),
-        expires_ms=spec.deadline_ms,
+        expires_ms=spec.deadline_ms and spec.deadline_ms - draft.meta.lost_ms,
     )
     draft.tell(TaskAdmitted(task, escrow))
     fill(draft, task, entry)
@@ -163,10 +162,11 @@ def _commit(draft: Draft, commit: Commit) -> Rejection:
     if not verify_commit(commit, draft.state.cluster):
         return "a sealed answer with a wrong signature"
     sealed = replace(slot, state=SlotState.COMMITTED, commit=commit, deadline_ms=0)
+    leave_queue(draft, entry.spec, slot)
     entry = replace(_with_slot(entry, sealed), answered=True)
     draft.tell(SlotCommitted(commit.task, slot.slot, slot.worker))
     if all(each.state in {SlotState.COMMITTED, SlotState.REVEALED} for each in entry.slots):
-        until_ms = draft.context.time_ms + draft.state.genesis.rules.reveal_ms
+        until_ms = draft.running_ms + draft.state.genesis.rules.reveal_ms
         slots = tuple(
             replace(each, deadline_ms=until_ms) if each.state is SlotState.COMMITTED else each
             for each in entry.slots
@@ -193,7 +193,6 @@ def settle(draft: Draft, body: Settle) -> Rejection:
             fault = opened
         elif opened is not None:
             entry = _with_slot(entry, opened)
-            revealed(draft, opened.worker)
             draft.tell(SlotRevealed(body.task, opened.slot, opened.worker, signed))
     if not draft.events:
         return fault
@@ -245,7 +244,7 @@ def dispute_step(draft: Draft, record: Record, body: DisputeStep) -> Rejection:
         return "a finding on no known task"
     for said in entry.verdicts:
         if said.referee == verdict.referee:
-            if result_root(said.result) != result_root(verdict.result):
+            if differ(said, verdict) and verify_verdict(said, draft.state.cluster):
                 convict_referee(draft, verdict.task, said, verdict)
             return None
     if entry.state in TERMINAL:
@@ -280,7 +279,7 @@ def _verdict_fault(draft: Draft, record: Record, verdict: RefereeVerdict) -> Rej
 
 def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     """Do what time does to a task: assign what waits, take late slots away, end disputes."""
-    now = draft.context.time_ms
+    now = draft.running_ms
     if entry.state is TaskState.DISPUTED:
         disputes.run_out(draft, task, entry)
         return
@@ -298,8 +297,10 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
             if entry.answered:
                 draft.blame(slot.worker, entry, is_withheld=sealed)
             reason = "did not open its answer" if sealed else "did not answer in time"
-            take = withhold if is_open else release
-            slots.append(take(draft, task, slot, reason))
+            if is_open:
+                slots.append(withhold(draft, task, slot, reason))
+            else:
+                slots.append(release(draft, task, entry.spec, slot, reason))
         else:
             slots.append(slot)
     entry = replace(entry, slots=tuple(slots))

@@ -14,10 +14,10 @@ from ambientd.ledger.entries import (
     Invite,
     NodeEntry,
     Table,
-    UsedTip,
     tip_key,
 )
 from ambientd.ledger.events import BatchAnchored, CheckpointClosed, NodeJoined
+from ambientd.ledger.seat_entries import UsedTip
 from ambientd.model.base import Digest
 from ambientd.model.record import Anchor, Checkpoint, Fraud, Join, Record
 from ambientd.rules.anchor_proofs import supersedes

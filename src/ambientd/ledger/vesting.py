@@ -33,9 +33,9 @@ def let_wait(draft: Draft, task: TaskId, payments: Sequence[Payment]) -> None:
 
 def release(draft: Draft) -> None:
     """Let pay vest whose window is over, unless the draw or the audit is still to come."""
-    due = draft.state.vesting.due(draft.context.time_ms)
-    start = draft.context.index * DUE_LOOKED_AT_MAX % len(due) if due else 0
-    for worker, task in (due[start:] + due[:start])[:DUE_LOOKED_AT_MAX]:
+    start = draft.context.index * DUE_LOOKED_AT_MAX
+    due = draft.state.vesting.due(draft.context.time_ms, start, DUE_LOOKED_AT_MAX)
+    for worker, task in due:
         about = cast("AuditEntry | None", draft.get(audit_key(task)))
         if about is None or about.state not in {AuditState.AWAITING, AuditState.OPEN}:
             vest(draft, worker, task)

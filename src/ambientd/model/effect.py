@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import KnownState, TracePoint
+from ambientd.model.learning_effect import LearningEffect
 from ambientd.model.message import JobMessage
 from ambientd.model.record import Body
 from ambientd.model.task import Result, TaskSpec
@@ -166,4 +167,5 @@ RoleEffect: TypeAlias = (
     | AnchorRoot
     | HearAnchor
     | LeaveAnchors
+    | LearningEffect
 )

@@ -70,6 +70,10 @@ class Rules(Value, frozen=True):
     audit_permille: int = 100
     classes: tuple[str, ...] = ("general", "inference", "learning", "media")
     """What sorts of tasks there are: reputation is earned in each by itself."""
+    peg_sat_max: int = 0
+    """The most that the peg holds, 0 for no bound; what does not fit waits."""
+    peg_acknowledged: str = ""
+    """On the main network: the name of what its founders know that nobody has audited."""
 
 
 class Genesis(Value, frozen=True):

@@ -76,6 +76,10 @@ class CoinState(IntEnum):
     """A payment spends it."""
     SPENT = 3
     """Kept so that no peg-in is credited twice."""
+    AWAITED = 4
+    """A payment spends it that was final, and comes back when the payment before is final again."""
+    WAITING = 5
+    """A quorum has seen it, and the peg may not hold so much at present."""
 
 
 class PegWord(Value, frozen=True):

@@ -6,6 +6,8 @@ from typing import TypeAlias
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.dispute import SegmentVerdict, Trace
 from ambientd.model.genesis import Profile
+from ambientd.model.learning_record import LearningBody
+from ambientd.model.offer import SlotName
 from ambientd.model.receipt import AnchorProof, CheckpointNote, RefereeVerdict, SignedReceipt
 from ambientd.model.task import Commit, TaskSpec
 
@@ -230,6 +232,50 @@ class PegPaid(Value, frozen=True, tag=27):
     proof: AnchorProof
 
 
+class Offer(Value, frozen=True, tag=28):
+    """What work the author's owner lets it take from now on, and the slots that it hands back.
+
+    `closed` is why it takes none (`Closed`), 0 when it takes some; `refuses` are the classes of
+    tasks that it takes none of. `said_ms` orders what the author says of this.
+    """
+
+    closed: int
+    refuses: tuple[str, ...]
+    hands_back: tuple[SlotName, ...]
+    said_ms: int
+
+
+class PegMoved(Value, frozen=True, tag=29):
+    """A member's word that another version of a final payment is deep in the best chain.
+
+    `turn` is how often another version has become the final one: older words count no more.
+    """
+
+    payment: int
+    version: int
+    turn: int
+    proof: AnchorProof
+
+
+class Publish(Value, frozen=True, tag=30):
+    """The author publishes a version of a module; `manifest` names the signed manifest's bytes."""
+
+    name: str
+    version: str
+    summary: str
+    manifest: Digest
+    module: Digest
+    module_size_bytes: int
+
+
+class Yank(Value, frozen=True, tag=31):
+    """The author advises against a version that it published, and says why; nothing goes away."""
+
+    name: str
+    version: str
+    reason: str
+
+
 class BitcoinHeaders(Value, frozen=True, tag=20):
     """Headers of the cluster's Bitcoin network, one after another, and the first one's height."""
 
@@ -256,13 +302,16 @@ ClusterBody: TypeAlias = (
     | Unbond
     | DisputeTrace
     | DisputeSegment
+    | Offer
     | BitcoinHeaders
+    | Publish
+    | Yank
 )
-"""All but the peg's."""
+"""All but those of the peg and of federated learning."""
 
-PegBody: TypeAlias = PegIn | PegOut | PegSigned | PegKey | PegAddress | PegFee | PegPaid
+PegBody: TypeAlias = PegIn | PegOut | PegSigned | PegKey | PegAddress | PegFee | PegPaid | PegMoved
 
-Body: TypeAlias = ClusterBody | PegBody
+Body: TypeAlias = ClusterBody | PegBody | LearningBody
 
 
 class Record(Value, frozen=True):

@@ -20,6 +20,7 @@ from ambientd.model.genesis import Genesis
 from ambientd.node.compaction import Compactor, LogKept, LogOptions
 from ambientd.node.core import Node
 from ambientd.node.cores import Cores
+from ambientd.node.learning import Learning
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LedgerStops, beacon_secrets, fraud_judge, options_of
 from ambientd.roles.anchorer import Anchorer, AnchorerOptions
@@ -27,6 +28,7 @@ from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
 from ambientd.roles.disputer import Disputer
 from ambientd.roles.header_bringer import HeaderBringer
+from ambientd.roles.offerer import Offerer
 from ambientd.roles.referee import Referee
 from ambientd.roles.reporter import Reporter
 from ambientd.roles.submitter import Submitter
@@ -115,10 +117,12 @@ def build_node(
         coordinator=Coordinator(own_id),
         disputer=Disputer(signer),
         referee=Referee(signer),
+        learning=Learning(own_id),
         reporter=Reporter(own_id),
         checkpointer=Checkpointer(signer, genesis.rules.batch_ms),
         anchorer=Anchorer(options.anchors, own_id),
         headers=HeaderBringer(),
+        offerer=Offerer(own_id),
         submitter=Submitter(own_id),
         telemetry=Telemetry(signer, options.telemetry, telemetry_epoch),
     )

@@ -25,23 +25,17 @@ from ambientd.ledger.events import LedgerEvent, NodeJoined
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.effect import (
-    Abandon,
-    AnchorRoot,
     BroadcastJob,
-    Execute,
-    FetchBlob,
-    HearAnchor,
-    LeaveAnchors,
     Propose,
     Purpose,
     RoleEffect,
-    SegmentWanted,
     SendJob,
-    TraceWanted,
 )
 from ambientd.model.message import JobMessage
+from ambientd.model.offer import Wish
 from ambientd.model.record import Fraud, NodeReport
 from ambientd.node import event as node_events
+from ambientd.node.bitcoin import on_bitcoin
 from ambientd.node.compaction import Compactor, PersistSnapshot
 from ambientd.node.cores import Cores
 from ambientd.node.effect import (
@@ -59,12 +53,12 @@ from ambientd.node.effect import (
     Told,
 )
 from ambientd.node.installing import beacons_of, changes, pages_of, state_of
+from ambientd.node.learning_event import Aggregated, Gathered, LearningFailed, ScoreMade, Trained
 from ambientd.node.proposals import Proposals
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence
 from ambientd.roles.anchorer import Overdue
 from ambientd.roles.submitter import Submitter
-from ambientd.rules.header_window import Window
 from ambientd.telemetry import messages as telemetry_messages
 from ambientd.telemetry.core import Telemetry
 
@@ -117,6 +111,11 @@ class Node:
         """Give who leads, as far as this node knows."""
         return self._coordinator
 
+    @property
+    def slots_in_hand(self) -> int:
+        """Count the slots that this node owes an answer for."""
+        return self._cores.worker.busy
+
     def overdue_anchor(self, now: int) -> Overdue | None:
         """Tell of a batch that waits for its anchor longer than it should."""
         return self._cores.anchorer.overdue(self._cores.ledger, now, self._coordinator)
@@ -142,13 +141,15 @@ class Node:
             cores.worker.next_deadline,
             cores.disputer.next_deadline,
             cores.referee.next_deadline,
+            cores.learning.next_deadline,
             cores.reporter.next_deadline(cores.ledger),
             cores.coordinator.next_deadline,
             cores.checkpointer.next_deadline(cores.ledger, leads=leads),
             cores.anchorer.next_deadline(cores.ledger, self._coordinator),
             cores.headers.next_deadline(cores.ledger, leads=leads),
+            cores.offerer.next_deadline(cores.ledger, cores.worker.unwanted),
         )
-        return max(min(each for each in due if each is not None), self._now + 1)
+        return max(min([each for each in due if each is not None]), self._now + 1)
 
     def handle(self, event: node_events.Event, *, now: int) -> list[NodeEffect]:
         """Advance by one event; persist effects are to be carried out before all others."""
@@ -164,46 +165,48 @@ class Node:
             case node_events.BodiesProposed(bodies=bodies):
                 for body in bodies:
                     self._proposals.add(body)
+            case node_events.OwnerWished(wish=wish):
+                self._on_wish(wish)
             case node_events.RecordOffered(record=record):
                 self._log(log_events.RecordSubmitted(encode(record)))
             case (
                 node_events.AnchorProven() | node_events.AnchorSigned() | node_events.HeadersSeen()
             ):
-                self._on_bitcoin(event)
+                self._roles(on_bitcoin(event, cores, now))
+            case Trained() | ScoreMade() | Gathered() | Aggregated() | LearningFailed():
+                self._roles(cores.learning.on_done(event, cores.ledger, now))
             case node_events.Started():
                 self._on_started()
             case node_events.GossipReceived(sender=sender, data=data):
                 self._telemetry(telemetry_messages.BatchReceived(sender, data))
-            case node_events.Sampled(observations=observations):
-                self._telemetry(telemetry_messages.Sampled(observations))
+            case telemetry_messages.Sampled() | telemetry_messages.TransferMeasured():
+                self._telemetry(event)
             case node_events.RoundTripMeasured(peer=peer, round_trip_us=round_trip_us):
                 self._telemetry(telemetry_messages.RoundTripMeasured(peer, round_trip_us))
                 if peer in cores.ledger.members:
                     self._log(log_events.RoundTripMeasured(-(-round_trip_us // 1000)))
-            case node_events.PeerConnected(peer=peer):
-                self._connected.add(peer)
-                cores.reporter.hasten()
-            case node_events.PeerLost(peer=peer):
-                self._connected.discard(peer)
-                cores.reporter.hasten()
+            case node_events.PeerConnected() | node_events.PeerLost():
+                self._on_peer(event)
             case _:
                 assert_never(event)
         self._propose()
         effects, self._out = self._out, []
         return effects
 
-    def _on_bitcoin(
-        self,
-        event: node_events.AnchorProven | node_events.AnchorSigned | node_events.HeadersSeen,
-    ) -> None:
+    def _on_wish(self, wish: Wish) -> None:
+        """Heed the owner here at once, and tell the mesh."""
         cores = self._cores
-        match event:
-            case node_events.AnchorProven(size=size, root=root, proof=proof):
-                self._roles(cores.anchorer.on_proven(size, root, proof, cores.ledger, self._now))
-            case node_events.AnchorSigned(size=size, root=root, raw_tx=raw_tx):
-                self._roles(cores.anchorer.on_signed(size, root, raw_tx))
-            case node_events.HeadersSeen(height=height, headers=headers):
-                cores.headers.on_headers(Window(height, headers))
+        self._telemetry(telemetry_messages.CapacityChanged(wish.capacity))
+        self._roles(cores.worker.on_wish(wish))
+        cores.offerer.on_wish(wish)
+        self._roles(cores.offerer.on_tick(cores.ledger, cores.worker.unwanted, self._now))
+
+    def _on_peer(self, event: node_events.PeerConnected | node_events.PeerLost) -> None:
+        if isinstance(event, node_events.PeerConnected):
+            self._connected.add(event.peer)
+        else:
+            self._connected.discard(event.peer)
+        self._cores.reporter.hasten()
 
     def _propose(self) -> None:
         """Bring what this event made the node propose into the log, and what follows from that."""
@@ -228,6 +231,7 @@ class Node:
         self._roles(cores.worker.resume(cores.ledger, self._now))
         self._roles(cores.disputer.resume(cores.ledger))
         self._roles(cores.referee.resume(cores.ledger))
+        self._roles(cores.learning.resume(cores.ledger))
 
     def _on_frame(self, event: node_events.FrameReceived) -> None:
         try:
@@ -260,12 +264,14 @@ class Node:
         self._roles(cores.worker.on_tick(now))
         self._roles(cores.disputer.on_tick(cores.ledger, now))
         self._roles(cores.referee.on_tick(cores.ledger, now))
+        self._roles(cores.learning.on_tick(now))
         if cores.reporter.is_due(cores.ledger, now):
             self._roles(cores.reporter.on_reports(self._reports(), cores.ledger, now))
         self._roles(cores.coordinator.on_tick(cores.ledger, now))
         self._roles(cores.checkpointer.on_tick(cores.ledger, now, leads=leads))
         self._roles(cores.anchorer.on_tick(cores.ledger, now, self._coordinator))
         self._roles(cores.headers.on_tick(cores.ledger, now, leads=leads))
+        self._roles(cores.offerer.on_tick(cores.ledger, cores.worker.unwanted, now))
 
     def _reports(self) -> tuple[NodeReport, ...]:
         """Give every node's condition: a node that cannot be reached takes no assignments."""
@@ -424,6 +430,7 @@ class Node:
         self._roles(cores.worker.on_ledger(event, cores.ledger, now))
         self._roles(cores.disputer.on_ledger(event, cores.ledger))
         self._roles(cores.referee.on_ledger(event, cores.ledger))
+        self._roles(cores.learning.on_ledger(event, cores.ledger))
         self._roles(cores.submitter.on_ledger(event, cores.ledger))
 
     def _roles(self, effects: Iterable[RoleEffect]) -> None:
@@ -441,19 +448,8 @@ class Node:
                     frame = JOB_FRAME + encode(message)
                     members = self._cores.ledger.members
                     self._out += [SendFrame(to, frame) for to in members if to != self._id]
-                case (
-                    Execute()
-                    | TraceWanted()
-                    | SegmentWanted()
-                    | Abandon()
-                    | FetchBlob()
-                    | AnchorRoot()
-                    | HearAnchor()
-                    | LeaveAnchors()
-                ):
-                    self._out.append(effect)
                 case _:
-                    assert_never(effect)
+                    self._out.append(effect)  # typed: each kind left is one of the runtime's
 
     def _telemetry(self, event: telemetry_messages.Event) -> None:
         for effect in self._cores.telemetry.handle(event, now=self._now):

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from ambientd.consensus.log import Log
 from ambientd.ledger.state import LedgerState
+from ambientd.node.learning import Learning
 from ambientd.roles.anchorer import Anchorer
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
 from ambientd.roles.disputer import Disputer
 from ambientd.roles.header_bringer import HeaderBringer
+from ambientd.roles.offerer import Offerer
 from ambientd.roles.referee import Referee
 from ambientd.roles.reporter import Reporter
 from ambientd.roles.submitter import Submitter
@@ -26,9 +28,11 @@ class Cores:
     coordinator: Coordinator
     disputer: Disputer
     referee: Referee
+    learning: Learning
     reporter: Reporter
     checkpointer: Checkpointer
     anchorer: Anchorer
     headers: HeaderBringer
+    offerer: Offerer
     submitter: Submitter
     telemetry: Telemetry

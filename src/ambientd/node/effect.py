@@ -1,8 +1,9 @@
 """What a node asks of the runtime; persist effects are on disk before anything else leaves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from ambientd.consensus.effects import Committed, PersistBlock, PersistSafety
 from ambientd.ledger.entries import Entry, Key
@@ -18,12 +19,12 @@ from ambientd.model.effect import (
     SegmentWanted,
     TraceWanted,
 )
+from ambientd.model.learning_effect import LearningEffect
 from ambientd.node.compaction import PersistSnapshot
 from ambientd.telemetry.messages import BatchAccepted, IdentitySeenElsewhere, SafeModeChanged
 
 
-@dataclass(frozen=True, slots=True)
-class PersistLedger:
+class PersistLedger(msgspec.Struct, frozen=True):
     """Keep committed blocks and what they changed, in one transaction.
 
     `epoch` is the one that the last block leaves: the next one where `committed` has an end.
@@ -37,44 +38,38 @@ class PersistLedger:
     is_leap: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PersistTelemetryEpoch:
+class PersistTelemetryEpoch(msgspec.Struct, frozen=True):
     """Keep the count of this node's starts before telemetry of a new epoch leaves."""
 
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class SendFrame:
+class SendFrame(msgspec.Struct, frozen=True):
     """Send to one peer."""
 
     to: NodeId
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class BroadcastFrame:
+class BroadcastFrame(msgspec.Struct, frozen=True):
     """Send to every peer."""
 
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PublishGossip:
+class PublishGossip(msgspec.Struct, frozen=True):
     """Gossip this node's own telemetry."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class AllowNodes:
+class AllowNodes(msgspec.Struct, frozen=True):
     """The allow-list has changed."""
 
     nodes: frozenset[NodeId]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """The log has decided something that people and programs may wait for."""
 
     event: LedgerEvent
@@ -82,31 +77,27 @@ class Told:
     time_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionChanged:
+class ConditionChanged(msgspec.Struct, frozen=True):
     """The telemetry core has news for people: a node's condition or this node's mode."""
 
     news: BatchAccepted | IdentitySeenElsewhere | SafeModeChanged
 
 
-@dataclass(frozen=True, slots=True)
-class CoordinatorElected:
+class CoordinatorElected(msgspec.Struct, frozen=True):
     """A term began."""
 
     term: int
     coordinator: NodeId
 
 
-@dataclass(frozen=True, slots=True)
-class PeerMisbehaved:
+class PeerMisbehaved(msgspec.Struct, frozen=True):
     """A peer broke the protocol: count it, and drop the peer when it goes on."""
 
     peer: NodeId
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordDropped:
+class RecordDropped(msgspec.Struct, frozen=True):
     """A record that this node proposed was not taken, and why."""
 
     record_hash: bytes
@@ -135,4 +126,5 @@ NodeEffect: TypeAlias = (
     | AnchorRoot
     | HearAnchor
     | LeaveAnchors
+    | LearningEffect
 )

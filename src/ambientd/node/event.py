@@ -1,74 +1,74 @@
 """What the runtime tells a node."""
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.dispute import KnownState, TracePoint
 from ambientd.model.effect import Assignment, ExecutionReport
 from ambientd.model.execution import AbortCause
+from ambientd.model.offer import Wish
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Body, Record
 from ambientd.model.task import TaskSpec
-from ambientd.model.telemetry import Observation
+from ambientd.node.learning_event import LearningDone
+from ambientd.telemetry.messages import Sampled, TransferMeasured
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """The node begins or resumes; what it owes from before is taken up again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ticked:
+class Ticked(msgspec.Struct, frozen=True):
     """Time has passed."""
 
 
-@dataclass(frozen=True, slots=True)
-class FrameReceived:
+class FrameReceived(msgspec.Struct, frozen=True):
     """A peer sent a frame."""
 
     sender: NodeId
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class GossipReceived:
+class GossipReceived(msgspec.Struct, frozen=True):
     """A peer's telemetry arrived by gossip."""
 
     sender: NodeId
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PeerConnected:
+class PeerConnected(msgspec.Struct, frozen=True):
     """A peer can be reached now."""
 
     peer: NodeId
 
 
-@dataclass(frozen=True, slots=True)
-class PeerLost:
+class PeerLost(msgspec.Struct, frozen=True):
     """A peer cannot be reached any more."""
 
     peer: NodeId
 
 
-@dataclass(frozen=True, slots=True)
-class BodiesProposed:
+class BodiesProposed(msgspec.Struct, frozen=True):
     """The owner of this node wants bodies signed, all at once, and brought into the log."""
 
     bodies: tuple[Body, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordOffered:
+class OwnerWished(msgspec.Struct, frozen=True):
+    """The owner of this node lets it take work, or none, and which."""
+
+    wish: Wish
+
+
+class RecordOffered(msgspec.Struct, frozen=True):
     """A record signed by somebody who is not yet a peer, to be brought into the log."""
 
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionEnded:
+class ExecutionEnded(msgspec.Struct, frozen=True):
     """An execution came to its outcome, or was aborted, which is no outcome.
 
     `aborted` says why. The host is at fault when `host_failed`; a task is not tried again here
@@ -85,8 +85,7 @@ class ExecutionEnded:
     cause: AbortCause = AbortCause.OTHER
 
 
-@dataclass(frozen=True, slots=True)
-class TraceMade:
+class TraceMade(msgspec.Struct, frozen=True):
     """A trace came out: a point for each target, and the state at its beginning as a kept blob.
 
     An execution that did not get so far ends as an ExecutionEnded that was aborted.
@@ -97,8 +96,7 @@ class TraceMade:
     start: KnownState
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentMade:
+class SegmentMade(msgspec.Struct, frozen=True):
     """A disputed stretch was executed; `end` is where that led.
 
     When it could not be done, or the state is not that of its root, an ExecutionEnded says so.
@@ -108,8 +106,7 @@ class SegmentMade:
     end: TracePoint
 
 
-@dataclass(frozen=True, slots=True)
-class AnchorProven:
+class AnchorProven(msgspec.Struct, frozen=True):
     """A root has its confirmations."""
 
     size: int
@@ -117,16 +114,14 @@ class AnchorProven:
     proof: AnchorProof
 
 
-@dataclass(frozen=True, slots=True)
-class HeadersSeen:
+class HeadersSeen(msgspec.Struct, frozen=True):
     """This node's own chain has come further; its last headers, and the first one's height."""
 
     height: int
     headers: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AnchorSigned:
+class AnchorSigned(msgspec.Struct, frozen=True):
     """This node has signed and sent a transaction that carries a root."""
 
     size: int
@@ -134,15 +129,7 @@ class AnchorSigned:
     raw_tx: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """The device's probes were read."""
-
-    observations: tuple[Observation, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RoundTripMeasured:
+class RoundTripMeasured(msgspec.Struct, frozen=True):
     """A heartbeat to a peer came back."""
 
     peer: NodeId
@@ -157,6 +144,7 @@ Event: TypeAlias = (
     | PeerConnected
     | PeerLost
     | BodiesProposed
+    | OwnerWished
     | RecordOffered
     | ExecutionEnded
     | TraceMade
@@ -166,4 +154,6 @@ Event: TypeAlias = (
     | AnchorSigned
     | Sampled
     | RoundTripMeasured
+    | TransferMeasured
+    | LearningDone
 )

@@ -4,7 +4,8 @@ from ambientd.codec.state_pages import decode_page
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.effects import SnapshotFetched
 from ambientd.errors import LocalProtocolError, RemoteProtocolError
-from ambientd.ledger.entries import Entry, Key, UsedTip, decode_entry, decode_key, tip_key
+from ambientd.ledger.entries import Entry, Key, decode_entry, decode_key, tip_key
+from ambientd.ledger.seat_entries import UsedTip
 from ambientd.ledger.state import LedgerState
 
 

@@ -5,10 +5,11 @@ endpoint and what to do, when nothing answers, and `RemoteProtocolError` when an
 sense. Nothing a chain says is taken for true where `rules.bitcoin` can check it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ambientd.rules.bitcoin import Branch
+from ambientd.rules.bitcoin import Branch, Outpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,17 @@ class Chain(Protocol):
         """Estimate the fee rate for the next hours, or None when the network gives no estimate."""
         ...
 
+    async def is_unspent(self, coin: Outpoint) -> bool:
+        """Tell whether an output is there, mined or waiting, and nothing mined spends it.
+
+        A node that can tell says the same of what waits. However much else its script holds.
+        """
+        ...
+
     async def utxos(self, script_pubkey: bytes) -> list[Utxo]:
-        """List what can be spent from a script now, largest first."""
+        """List what can be spent from a script now, largest first; of very much, the largest."""
+        ...
+
+    async def utxos_of(self, scripts: Sequence[bytes]) -> list[Utxo]:
+        """List the same of several scripts, largest first: one search where a node can do that."""
         ...

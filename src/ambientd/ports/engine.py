@@ -29,6 +29,15 @@ class EngineFailureError(AmbientError):
     """The engine gave up for a reason of its own, such as a full host stack."""
 
 
+class PageLeftOutError(AmbientError):
+    """The module touched memory that is not known here: no outcome, and no host's failure."""
+
+    def __init__(self, page: int | None) -> None:
+        which = "memory" if page is None else f"page {page} of the memory"
+        super().__init__(f"{which} is left out, and the execution touches it")
+        self.page = page
+
+
 class HostCalls(Protocol):
     """What a module's imports lead to; an exception from `call` ends the execution unchanged."""
 
@@ -50,6 +59,10 @@ class Instance(Protocol):
 
     def write(self, address: int, data: bytes) -> None:
         """Copy bytes into the linear memory."""
+        ...
+
+    def leave_out(self, page: int) -> None:
+        """Let nobody touch a page; whatever does raises PageLeftOutError or ends the process."""
         ...
 
     def global_value(self, name: str) -> int:

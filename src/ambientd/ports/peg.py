@@ -1,14 +1,37 @@
 """Peg: what the daemon's owner asks of the chain behind the peg, and of the key."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+from ambientd.rules.bitcoin_codec import Outpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A mined output that nobody has spent, and how deep it is."""
+
+    script: bytes
+    txid: bytes
+    output: int
+    value_sat: int
+    confirmations: int
 
 
 class PegChain(Protocol):
     """Tells which outputs are unspent, and which script an address stands for."""
 
-    async def unspent(self, scripts: Sequence[bytes]) -> frozenset[tuple[bytes, int]]:
-        """Give the outputs, by transaction and place, that these scripts can spend."""
+    async def unspent(self, coins: Sequence[Outpoint]) -> frozenset[Outpoint]:
+        """Give those of these outputs that nothing has spent."""
+        ...
+
+    async def arrivals(self, scripts: Sequence[bytes]) -> tuple[Arrival, ...]:
+        """Give what the chain holds for these scripts now, the youngest block's with it.
+
+        Raises:
+            UnreachableError: when the chain does not answer.
+            RemoteProtocolError: when what it says makes no sense, or is too much to list.
+        """
         ...
 
     async def known(self, txids: Sequence[bytes]) -> frozenset[bytes]:

@@ -17,22 +17,46 @@ class Probe(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EnergyReading:
-    """Energy used since the meter started, in microjoules; None when nothing measures it."""
+    """Energy used since the meter started, in microjoules; None when nothing tells it.
+
+    `busy_ms` is the processor time that all programs together have used by then.
+    """
 
     energy_uj: int | None
     source: str
+    at_ms: int = 0
+    busy_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyUsed:
+    """What the whole device used between two readings."""
+
+    energy_uj: int | None
+    source: str
+    elapsed_ms: int = 0
+    busy_ms: int = 0
 
 
 class EnergyMeter(Protocol):
     """A counter of energy that never goes back, whatever the hardware's counter does."""
 
     def read(self) -> EnergyReading:
-        """Give the energy so far; the difference of two readings is what lay between."""
+        """Give the energy so far; two readings within a second are one, see ADR 51."""
+        ...
+
+    def since(self, mark: EnergyReading) -> EnergyUsed:
+        """Give what was used since a reading; over the second before it if that is the latest."""
         ...
 
 
-def energy_between(before: EnergyReading, after: EnergyReading) -> EnergyReading:
+def energy_between(before: EnergyReading, after: EnergyReading) -> EnergyUsed:
     """Give what was used between two readings; unknown unless one source measured both."""
     if before.energy_uj is None or after.energy_uj is None or before.source != after.source:
-        return EnergyReading(None, "unknown")
-    return EnergyReading(after.energy_uj - before.energy_uj, after.source)
+        return EnergyUsed(None, "unknown")
+    return EnergyUsed(
+        after.energy_uj - before.energy_uj,
+        after.source,
+        after.at_ms - before.at_ms,
+        after.busy_ms - before.busy_ms,
+    )

@@ -5,9 +5,10 @@ coroutines. Nothing is ever half written: a batch is one atomic, durable transac
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 
@@ -33,8 +34,7 @@ class StoreTable(StrEnum):
     LOCAL = "local"
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True):
     """Insert a row, or replace the one with this key."""
 
     table: StoreTable
@@ -42,8 +42,7 @@ class Put:
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True):
     """Remove a row; removing a row that is not there is no error."""
 
     table: StoreTable

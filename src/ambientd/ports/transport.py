@@ -100,6 +100,7 @@ class TransportOptions:
     blob_streams_max: int = 32
     blob_streams_per_peer_max: int = 8
     blob_deadline_s: float = 30.0
+    bandwidth_bytes_per_day: int = 48 * 1024 * 1024
     join_deadline_s: float = 10.0
     joins_per_s: float = 2.0
     joins_burst: int = 10
@@ -183,6 +184,18 @@ ConnectionEvent: TypeAlias = PeerConnected | PeerLost
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """How a peer sees this node: did it reach the port, or not try (None); and what it says itself.
+
+    `clock_ms` is how far its clock is ahead of ours, less the answer's way.
+    """
+
+    reached: bool | None
+    clock_ms: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """What has passed between this node and one peer since it was first allowed."""
 
@@ -235,6 +248,14 @@ class Transport(Protocol):
 
     async def request_blob(self, peer: NodeId, digest: bytes, size_bytes_max: int) -> bytes | None:
         """Fetch a blob; None when the peer lacks it, lies about it, or takes too long."""
+        ...
+
+    async def look(self, peer: NodeId, port: int) -> Look | None:
+        """Ask a connected peer to dial our port and to say its time; None without an answer."""
+        ...
+
+    async def bandwidth(self, peer: NodeId) -> int | None:
+        """Measure how fast bytes come from a peer, in kbit/s; None over budget or unanswered."""
         ...
 
     async def request_join(self, address: PeerAddress, payload: bytes) -> bytes:

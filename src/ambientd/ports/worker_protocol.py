@@ -170,6 +170,20 @@ class TraceTargets(Value, frozen=True, tag=24):
     root: bytes | None
 
 
+class ReplayStretch(Value, frozen=True, tag=26):
+    """Execute a loaded pausable module from the kept state, which may have pages left out.
+
+    To the first checkpoint from `pause_at` on, or to its end; without a root from the beginning.
+    """
+
+    prepared: bytes
+    input: bytes
+    limits: ExecutionLimits
+    seed: bytes
+    pause_at: int
+    root: bytes | None
+
+
 class ModulePrepared(Value, frozen=True, tag=4):
     """The prepared module; it is also loaded.
 
@@ -267,8 +281,26 @@ class TargetsTraced(Value, frozen=True, tag=25):
     gas_reached: int
 
 
+class StretchReplayed(Value, frozen=True, tag=27):
+    """Where the execution stands."""
+
+    point: TracePoint
+
+
+class PageLeftOut(Value, frozen=True, tag=28):
+    """The stretch touches memory that is left out: this page, if it can be told which."""
+
+    page: int | None
+
+
 PausingRequest: TypeAlias = (
-    PreparePausable | TakeState | GiveState | ExecutePausable | TraceExecution | TraceTargets
+    PreparePausable
+    | TakeState
+    | GiveState
+    | ExecutePausable
+    | TraceExecution
+    | TraceTargets
+    | ReplayStretch
 )
 Request: TypeAlias = (
     PrepareModule | LoadModule | ExecuteModule | GiveCompiled | RestoreModule | PausingRequest
@@ -289,6 +321,8 @@ Reply: TypeAlias = (
     | ExecutionPaused
     | ExecutionTraced
     | TargetsTraced
+    | StretchReplayed
+    | PageLeftOut
 )
 
 
@@ -299,7 +333,7 @@ def reply_bytes_max(request: Request) -> int:
             asked = 2 * _LIMITS.prepared_bytes_max + _LIMITS.module_bytes_max
         case GiveCompiled():
             asked = COMPILED_BYTES_MAX
-        case ExecuteModule() | ExecutePausable() | TraceTargets():
+        case ExecuteModule() | ExecutePausable() | TraceTargets() | ReplayStretch():
             asked = request.limits.output_bytes_max + request.limits.log_bytes_max
         case TraceExecution():
             asked = FRAME_BYTES_MAX

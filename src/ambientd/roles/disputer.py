@@ -3,7 +3,8 @@
 What it owes follows from the ledger alone (protocols/12):  TRACING -> SAID -> in the log. A module
 that cannot be paused is passed on to the referees, and so is one whose trace is not there shortly
 before the round ends: a pass costs nothing, silence does. An execution gives the same trace each
-time, so nothing needs to be kept: after a restart it is made, and said, again.
+time, so nothing needs to be kept: after a restart it is made, and said, again. A program that came
+with another version of the rewriter executes otherwise than its node's answer says, so it passes.
 """
 
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ from ambientd.model.effect import (
 from ambientd.model.execution import AbortCause
 from ambientd.model.record import DisputeTrace
 from ambientd.rules.bisection import Stretch, targets
+from ambientd.rules.executions import is_foreign
 
 RETRY_MS = 1_000
 INSIST_MS = 3_000
@@ -136,7 +138,7 @@ class Disputer:
     def _pass_in_time(self, work: Work, state: LedgerState, now: int) -> list[RoleEffect]:
         """Give a trace up that is not there in time, unless the ledger has given it more."""
         pass_ms = _pass_ms(work.place.task, state)
-        if now < pass_ms:
+        if work.pass_ms and now < pass_ms:
             self._works[work.place.task] = replace(work, pass_ms=pass_ms)
             return []
         return [Abandon(work.place), *self._say(work, (), AT_BEGINNING, now)]
@@ -153,9 +155,10 @@ class Disputer:
             del self._works[task]
             if work.said is None:
                 effects.append(Abandon(work.place))
+        wanted = None
         if game is not None and place is not None:
-            effects.append(self._begin(place, game, state))
-        return effects
+            wanted = self._begin(place, game, state)
+        return effects if wanted is None else [*effects, wanted]
 
     def _game(self, task: TaskId, state: LedgerState) -> Game | None:
         """Give the game whose round waits for this node; None when none does."""
@@ -172,7 +175,7 @@ class Disputer:
         ]
         return game if own else None
 
-    def _begin(self, place: Assignment, game: Game, state: LedgerState) -> TraceWanted:
+    def _begin(self, place: Assignment, game: Game, state: LedgerState) -> TraceWanted | None:
         entry = state.task(place.task)
         assert entry is not None, "a game is about a task"
         kept = self._kept.get(place.task, AT_BEGINNING)
@@ -194,9 +197,16 @@ class Disputer:
             state_size_bytes=0,
             signature=b"",
         )
-        pass_ms = _pass_ms(place.task, state)
+        pass_ms = 0 if self._is_foreign(place.task, state) else _pass_ms(place.task, state)
         self._works[place.task] = Work(place, unsigned, wanted, pass_ms)
-        return wanted
+        return wanted if pass_ms else None
+
+    def _is_foreign(self, task: TaskId, state: LedgerState) -> bool:
+        entry = state.task(task)
+        assert entry is not None, "a game is about a task"
+        return is_foreign(
+            signed.receipt.result for signed in entry.receipts if signed.receipt.worker == self._id
+        )
 
     def _say(
         self, work: Work, points: tuple[TracePoint, ...], start: KnownState, now: int
@@ -217,4 +227,4 @@ def _pass_ms(task: TaskId, state: LedgerState) -> int:
     """Give when it is time to pass: what is said then is still in the log in time."""
     entry = state.task(task)
     assert entry is not None, "a game is about a task"
-    return entry.deadline_ms - state.genesis.rules.round_ms // 2
+    return state.in_block_time(entry.deadline_ms) - state.genesis.rules.round_ms // 2

@@ -62,8 +62,14 @@ class HeaderBringer:
 
     def _lacking(self, state: LedgerState) -> BitcoinHeaders | None:
         """Give the headers above the last that both know; all that are seen when there is none."""
-        seen, known = self._seen.headers, frozenset(window_of(state).headers)
-        if not seen or seen[-1] in known or costly_network(state.genesis) is None:
+        seen = self._seen.headers
+        if not seen or costly_network(state.genesis) is None:
+            return None
+        kept = window_of(state).headers
+        if seen[-1] in kept[-1:]:
+            return None  # as nearly always
+        known = frozenset(kept)
+        if seen[-1] in known:
             return None
         place = len(seen) - 1
         while place > 0 and seen[place - 1] not in known:

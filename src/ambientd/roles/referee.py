@@ -33,6 +33,7 @@ from ambientd.model.effect import (
 )
 from ambientd.model.record import DisputeSegment, DisputeStep
 from ambientd.model.task import Result, TaskState
+from ambientd.rules.executions import is_foreign
 
 RETRY_MS = 2_000
 INSIST_MS = 5_000
@@ -143,6 +144,8 @@ class Referee:
             return None
         if entry.state is not TaskState.DISPUTED:
             return None
+        if is_foreign(signed.receipt.result for signed in entry.receipts):
+            return None  # nobody is to be convicted by the rules of another version
         if row is None or row.state is DisputeState.WHOLE:
             spoken = entry.has_verdict_of(self._id)
             return None if spoken else Assignment(Purpose.REFEREE, task, 0, 0)

@@ -1,6 +1,8 @@
 """Worker: execute what the ledger assigns, seal the answer, open it when all have sealed.
 
 State of one slot:  EXECUTING -> SEALED -> OPENED; a slot that the ledger takes away is dropped.
+While its owner lets the node take no work, what the log assigns it all the same is UNWANTED, as is
+at any time what asks for more than the owner allows: the log would let it lie here for its lease.
 An answer travels to the coordinator; when it stays out of the log, the worker proposes it itself.
 """
 
@@ -11,7 +13,7 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import sign_commit, sign_receipt, spec_hash
-from ambientd.ledger.entries import TaskEntry
+from ambientd.ledger.entries import Slot, TaskEntry
 from ambientd.ledger.events import (
     LedgerEvent,
     SlotAssigned,
@@ -33,6 +35,7 @@ from ambientd.model.effect import (
 )
 from ambientd.model.execution import AbortCause
 from ambientd.model.message import AbortSent, CommitSent, RevealSent
+from ambientd.model.offer import SlotName, Wish
 from ambientd.model.receipt import Receipt, SignedReceipt
 from ambientd.model.record import Commits, Settle
 from ambientd.model.task import SlotState, TaskSpec, TaskState
@@ -49,8 +52,13 @@ class Phase(Enum):
 
     EXECUTING = auto()
     ABORTED = auto()
+    UNWANTED = auto()
     SEALED = auto()
     OPENED = auto()
+
+
+RESTING = frozenset({Phase.EXECUTING, Phase.UNWANTED})
+"""Phases in which there is nothing to send or to try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,8 @@ class Work:
     sends: int = 0
     due_ms: int = 0
     seed_task: TaskId | None = None
+    in_log: bool = False
+    """Its seal is in the log from before a start: it is to be opened, whatever the owner wants."""
 
 
 class Worker:
@@ -77,6 +87,7 @@ class Worker:
         self._nonce_secret = nonce_secret
         self._works: dict[tuple[TaskId, int], Work] = {}
         self._coordinator: NodeId | None = None
+        self._is_closed = False
 
     @property
     def busy(self) -> int:
@@ -87,7 +98,32 @@ class Worker:
     def next_deadline(self) -> int | None:
         """Give when something is sent or tried again."""
         works = self._works.values()
-        return min((w.due_ms for w in works if w.phase is not Phase.EXECUTING), default=None)
+        return min((w.due_ms for w in works if w.phase not in RESTING), default=None)
+
+    @property
+    def unwanted(self) -> tuple[SlotName, ...]:
+        """Give the slots that the owner wants handed back."""
+        places = [w.assignment for w in self._works.values() if w.phase is Phase.UNWANTED]
+        return tuple(
+            SlotName(task=place.task, slot=place.slot, attempt=place.attempt) for place in places
+        )
+
+    def on_wish(self, wish: Wish) -> list[RoleEffect]:
+        """Take work or take none, as the owner wants; what is sealed is opened either way."""
+        self._is_closed = bool(wish.closed)
+        effects: list[RoleEffect] = []
+        for key, work in self._works.items():
+            if work.in_log:
+                continue
+            if not wish.closed and work.phase is Phase.UNWANTED:
+                self._works[key] = replace(work, phase=Phase.EXECUTING)
+                effects.append(_execute(work))
+            elif wish.closed and work.phase is Phase.ABORTED:
+                self._works[key] = replace(work, phase=Phase.UNWANTED)
+            elif wish.closed and wish.stops and work.phase is Phase.EXECUTING:
+                self._works[key] = replace(work, phase=Phase.UNWANTED)
+                effects.append(Abandon(work.assignment))
+        return effects
 
     def resume(self, state: LedgerState, now: int) -> list[RoleEffect]:
         """Take up the slots that the ledger says are ours."""
@@ -95,7 +131,7 @@ class Worker:
         for task, entry in state.open_tasks():
             for slot in entry.slots:
                 if slot.worker == self._id and slot.state in OWED:
-                    effects += self._begin(task, slot.slot, slot.attempt, entry, now)
+                    effects += self._begin(task, slot, entry, now)
             if entry.state is TaskState.COMMITTED:
                 self._want_open(task)
         return effects
@@ -103,10 +139,11 @@ class Worker:
     def on_ledger(self, event: LedgerEvent, state: LedgerState, now: int) -> list[RoleEffect]:
         """React to what the log has decided."""
         match event:
-            case SlotAssigned(task=task, slot=slot, attempt=attempt, worker=worker):
+            case SlotAssigned(task=task, slot=number, attempt=attempt, worker=worker):
                 if worker == self._id:
                     entry = state.task(task)
-                    return [] if entry is None else self._begin(task, slot, attempt, entry, now)
+                    slot = Slot(slot=number, attempt=attempt)
+                    return [] if entry is None else self._begin(task, slot, entry, now)
             case SlotReleased(task=task, slot=slot, worker=worker):
                 if worker == self._id:
                     return self._drop([(task, slot)])
@@ -165,13 +202,15 @@ class Worker:
     def on_aborted(
         self, assignment: Assignment, cause: AbortCause, now: int, *, declined: bool = False
     ) -> list[RoleEffect]:
-        """Tell the submitter why, and try again later; the lease runs out if it never works."""
+        """Tell the submitter why, and try again later; hand back what the owner never allows."""
         key = (assignment.task, assignment.slot)
         work = self._works.get(key)
         if work is None or work.assignment != assignment:
             return []
-        if declined:
+        if declined and work.in_log:
             del self._works[key]
+        elif declined or (self._is_closed and not work.in_log):
+            self._works[key] = replace(work, phase=Phase.UNWANTED)
         else:
             self._works[key] = replace(work, phase=Phase.ABORTED, due_ms=now + ABORTED_RETRY_MS)
         task, slot, attempt = assignment.task, assignment.slot, assignment.attempt
@@ -182,14 +221,19 @@ class Worker:
         """Send again what the log does not show yet."""
         return self._send_due(now)
 
-    def _begin(
-        self, task: TaskId, slot: int, attempt: int, entry: TaskEntry, now: int
-    ) -> list[RoleEffect]:
-        place = Assignment(Purpose.SLOT, task, slot, attempt)
+    def _begin(self, task: TaskId, slot: Slot, entry: TaskEntry, now: int) -> list[RoleEffect]:
+        place = Assignment(Purpose.SLOT, task, slot.slot, slot.attempt)
         # Who answered first may have module and input when the submitter has gone.
         holders = (entry.submitter, *sorted(entry.barred))
-        work = Work(place, entry.spec, holders, due_ms=now, seed_task=entry.seed_task)
-        self._works[task, slot] = work
+        in_log = slot.state is SlotState.COMMITTED
+        work = Work(
+            place, entry.spec, holders, due_ms=now, seed_task=entry.seed_task, in_log=in_log
+        )
+        if self._is_closed and not in_log:
+            work = replace(work, phase=Phase.UNWANTED)
+        self._works[task, slot.slot] = work
+        if work.phase is Phase.UNWANTED:
+            return []
         return [_execute(work)]
 
     def _want_open(self, task: TaskId) -> None:
@@ -211,7 +255,7 @@ class Worker:
     def _send_due(self, now: int) -> list[RoleEffect]:
         effects: list[RoleEffect] = []
         for key, work in self._works.items():
-            if work.phase is Phase.EXECUTING or now < work.due_ms:
+            if work.phase in RESTING or now < work.due_ms:
                 continue
             if work.phase is Phase.ABORTED:
                 self._works[key] = replace(work, phase=Phase.EXECUTING)

@@ -1,4 +1,6 @@
-"""Who works alone, and whose work is done again (VERIFICATION, Assurance; ADR 28)."""
+"""Who works alone, and whose work is done again (VERIFICATION, Assurance; ADR 28 and 34)."""
+
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -15,8 +17,14 @@ AUDITS_MAX = 4
 """How often one answer is audited at most: again when all who vouched for it are convicted."""
 
 AUDIT_STRATEGY = "weighted"
+"""Chance alone: all other strategies go by what nodes say of themselves."""
 
 TRUSTED_STREAK = 10
+PROBATION_STREAK = 20
+"""Until so many verified outcomes a trusted worker's lone answers are on probation (ADR 34)."""
+
+PROBATION_TIMES = 10
+"""So many times the usual share of these is audited: all of them, of a tenth."""
 
 ERROR_PPB = 1_000
 """A quorum is large enough for a wrong answer in a million."""
@@ -47,14 +55,24 @@ def is_trusted(streak: int) -> bool:
     return streak >= TRUSTED_STREAK
 
 
-def lone_permille(streak: int, permille: int = AUDIT_PERMILLE) -> int:
-    """Give the share of a trusted worker's lone answers that is audited: more while it is new.
+def earns_trust(spec: TaskSpec, strategy: str, attempts: Iterable[int]) -> bool:
+    """Tell whether chance alone chose the workers of these slots, under a cluster's strategy.
 
-    Twice the usual share at first, then falling to it as 1/streak. Answers that nobody audited add
-    nothing to the streak, so a liar stays at the larger share.
+    Constraints choose them, strategies let them choose themselves, and who serves an input to its
+    friends only lets all others miss their turn: then friends would confirm each other's answers.
     """
-    extra = permille * TRUSTED_STREAK // max(streak, TRUSTED_STREAK)
-    return min(1000, permille + extra)
+    is_drawn = (spec.strategy or strategy) == AUDIT_STRATEGY
+    return is_drawn and not spec.constraints and not any(attempts)
+
+
+def lone_permille(streak: int, permille: int = AUDIT_PERMILLE) -> int:
+    """Give the share of a trusted worker's lone answers that is audited: nearly all at first.
+
+    Whoever lies once it is trusted is found before its lies are accepted. Answers that nobody
+    audited add nothing to the streak, so no probation ends by waiting.
+    """
+    times = PROBATION_TIMES if streak < PROBATION_STREAK else 1
+    return min(1000, permille * times)
 
 
 def is_audited(seed: bytes, task: bytes, permille: int = AUDIT_PERMILLE) -> bool:

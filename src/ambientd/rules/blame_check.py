@@ -5,7 +5,7 @@ Implements protocols/13-blame.md section 3, all but the replay, which takes an e
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ambientd.codec.canonical import decode
 from ambientd.codec.digest import sha256
@@ -32,10 +32,19 @@ from ambientd.rules.auditing import audit_spec
 from ambientd.rules.bisection import Stretch, targets
 from ambientd.rules.blame_text import blame_text_fault, trust_in_blame
 from ambientd.rules.executions import limits_of
-from ambientd.rules.receipt_check import EPOCHS_MAX, Check
+from ambientd.rules.file_checks import (
+    EPOCHS_MAX,
+    Check,
+    Examination,
+    Report,
+    benches,
+    counts_fault,
+    founders_fault,
+    version_fault,
+)
 from ambientd.rules.receipt_epochs import FollowEpochs, only_founders, way_text
 from ambientd.rules.verdicts import contradicts, quorum
-from ambientd.wasm.state import State, decode_state
+from ambientd.wasm.state import State, decode_partial, decode_state, is_partial
 
 FILE_VERSION = 1
 FILE_BYTES_MAX = 256 << 20
@@ -53,40 +62,22 @@ def judge_none(_: Genesis, __: tuple[bytes, ...], ___: Contradiction) -> bytes |
 
 
 @dataclass(frozen=True, slots=True)
-class BlameReport:
-    """What a check of a certificate found; `file` is None when the bytes are none."""
-
-    checks: tuple[Check, ...]
-    trust: tuple[str, ...]
-    file: BlameFile | None = None
-
-    @property
-    def valid(self) -> bool:
-        """Whether every check held."""
-        return bool(self.checks) and all(check.ok for check in self.checks)
+class BlameReport(Report[BlameFile]):
+    """What a check of a certificate found."""
 
 
 @dataclass(slots=True)
-class _Examination:
-    """A decoded file, what is derived from it once, and the findings so far."""
-
-    file: BlameFile
-    cluster: bytes
-    committees: list[frozenset[NodeId]]
-    checks: list[Check] = field(default_factory=list)
-
-    def note(self, name: str, fault: str | None, found: str) -> None:
-        """Write down a finding: the fault, or what was found when there is none."""
-        self.checks.append(Check(name, fault is None, found if fault is None else fault))
+class _Examination(Examination[BlameFile]):
+    """The examination of a blame certificate."""
 
     def bench_fault(self, referees: Sequence[NodeId]) -> str | None:
         """Say why these are not a quorum of one committee, each once; None when they are."""
         if len(set(referees)) != len(referees):
             return "one referee is counted twice"
-        benches = [len(seats) for seats in self.committees if set(referees) <= seats]
-        if not benches:
+        sizes = benches(self.committees, set(referees))
+        if not sizes:
             return "the referees are not all members of one committee"
-        needed = quorum(min(benches))
+        needed = quorum(min(sizes))
         if len(referees) < needed:
             return f"{len(referees)} referees said so, {needed} are needed"
         return None
@@ -112,7 +103,7 @@ def check_blame_file(
     founders = frozenset(member.node for member in file.genesis.members)
     exam = _Examination(file, fingerprint(file.genesis), [founders])
     exam.note("format", None, f"version {file.version}, {len(data)} bytes in canonical form")
-    _check_cluster(exam, pinned)
+    exam.check_cluster(pinned)
     if file.epochs:
         _check_committee(exam, follow)
     match file.evidence:
@@ -130,11 +121,9 @@ def check_blame_file(
 
 def _shape_fault(file: BlameFile) -> str | None:
     """Bound all lists before anything is computed over them."""
-    if file.version != FILE_VERSION:
-        return f"version {file.version} is unknown here, only {FILE_VERSION} is; update the program"
-    members = [member.node for member in file.genesis.members]
-    if not 0 < len(members) <= MEMBERS_MAX or len(set(members)) != len(members):
-        return f"the genesis must name 1 to {MEMBERS_MAX} different members"
+    fault = version_fault(file.version, FILE_VERSION) or founders_fault(file.genesis)
+    if fault is not None:
+        return fault
     counts = [("epochs", len(file.epochs), EPOCHS_MAX)]
     if isinstance(file.evidence, Contradiction):
         if (file.module, file.input) != (None, None):
@@ -144,21 +133,7 @@ def _shape_fault(file: BlameFile) -> str | None:
         counts.append(("bytes of nonce", len(file.evidence.task.nonce), NONCE_BYTES_MAX))
     if isinstance(file.evidence, WrongStep):
         counts.append(("traces", len(file.evidence.traces), TRACES_MAX))
-    for name, count, most in counts:
-        if count > most:
-            return f"{count} {name} are more than the {most} allowed"
-    return blame_text_fault(file)
-
-
-def _check_cluster(exam: _Examination, pinned: bytes | None) -> None:
-    name = f"{exam.cluster.hex()} ({len(exam.committees[0])} founding members)"
-    if pinned is None:
-        exam.note("cluster", None, f"{name}, as the file says; nothing was given to compare it to")
-        return
-    fault = None
-    if pinned != exam.cluster:
-        fault = f"the file is from cluster {exam.cluster.hex()}, not from {pinned.hex()}"
-    exam.note("cluster", fault, f"{name}, as pinned")
+    return counts_fault(counts) or blame_text_fault(file)
 
 
 def _check_committee(exam: _Examination, follow: FollowEpochs) -> None:
@@ -300,14 +275,17 @@ def _check_state(exam: _Examination, evidence: WrongStep) -> None:
     if isinstance(state, str):
         exam.note("state", state, "")
     else:
-        exam.note("state", None, f"{len(state.pages)} pages of memory, of the root that was signed")
+        pages = f"{len(state.pages)} pages of memory"
+        if state.left_out is not None:
+            pages += f", {len(state.left_out.pages)} of them left out"
+        exam.note("state", None, f"{pages}, of the root that was signed")
 
 
 def state_of(evidence: WrongStep) -> State | str:
     """Give the state at the start of the stretch, or what is wrong with it."""
     start = evidence.verdicts[0].start
     try:
-        state = decode_state(evidence.state)
+        state = (decode_partial if is_partial(evidence.state) else decode_state)(evidence.state)
     except RemoteProtocolError as error:
         return str(error)
     if state.gas_index != start.gas_index or state.root() != start.root:

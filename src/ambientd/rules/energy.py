@@ -18,6 +18,10 @@ TDP_WATT: Mapping[NodeKind, int] = MappingProxyType(
 """The most heat that devices of a kind are built to lose; two sockets of 400 W at the top."""
 IDLE_MILLIWATT = 100
 """Less than this no device draws that executes anything."""
+MODEL_SOURCE = "model:"
+"""What the source of every figure begins with that nothing measured."""
+SHARE_MARK = "/cpu"
+"""What the source of a figure ends in that is an execution's share of its device's energy."""
 SHORT_MS = 100
 """Counters tick each millisecond or so: of anything shorter the mean power says nothing."""
 SAMPLES_MIN = 8
@@ -42,6 +46,7 @@ class EnergyUse:
     energy_mj: int
     duration_ms: int
     gas: int
+    is_share: bool = False
 
     @property
     def per_mgas(self) -> int | None:
@@ -54,7 +59,22 @@ def energy_use(receipt: Receipt) -> EnergyUse | None:
     if receipt.energy_mj is None:
         return None
     duration_ms = max(0, receipt.finished_ms - receipt.started_ms)
-    return EnergyUse(receipt.energy_mj, duration_ms, receipt.result.gas)
+    is_share = receipt.energy_source.endswith(SHARE_MARK)
+    return EnergyUse(receipt.energy_mj, duration_ms, receipt.result.gas, is_share)
+
+
+def is_modelled(source: str) -> bool:
+    """Tell whether a figure was computed from a model rather than measured."""
+    return source.startswith(MODEL_SOURCE)
+
+
+def share_mj(energy_uj: int, elapsed_ms: int, busy_ms: int, cpu_ns: int) -> int:
+    """Give an execution's share of what its device used, by processor time.
+
+    What an idle core costs belongs to nobody: less than one core's time is never divided by.
+    """
+    whole_ns = max(elapsed_ms, busy_ms, 1) * 1_000_000
+    return energy_uj * min(cpu_ns, whole_ns) // whole_ns // 1000
 
 
 def doubt_of(
@@ -68,7 +88,8 @@ def doubt_of(
         return EnergyDoubt.ABOVE_POWER
     if use.duration_ms < SHORT_MS:
         return None
-    if use.energy_mj * 1000 < IDLE_MILLIWATT * use.duration_ms:
+    # An execution that waited for a core has a share of nothing for that long.
+    if not use.is_share and use.energy_mj * 1000 < IDLE_MILLIWATT * use.duration_ms:
         return EnergyDoubt.BELOW_IDLE
     return EnergyDoubt.OUT_OF_LINE if _is_out_of_line(use, others) else None
 

@@ -1,5 +1,7 @@
 """What a task's executions are given, and what replicas must agree on of what came out."""
 
+from collections.abc import Iterable
+
 from ambientd.codec.digest import sha256, tagged
 from ambientd.model.base import Digest, TaskId
 from ambientd.model.execution import ExecutionLimits, ExecutionResult
@@ -35,6 +37,16 @@ def result_of(outcome: ExecutionResult, prepared: bytes) -> Result:
         prepared=Digest(prepared),
         rewriter_version=REWRITER_VERSION,
     )
+
+
+def is_foreign(results: Iterable[Result]) -> bool:
+    """Tell whether none of these results is of this program's version of the rewriter.
+
+    Then this program was updated since, or was not yet: what it would find is of other rules than
+    those that they answered by, and says nothing about them.
+    """
+    versions = {result.rewriter_version for result in results}
+    return bool(versions) and REWRITER_VERSION not in versions
 
 
 def _plain(reason: str) -> str:

@@ -4,7 +4,7 @@ from ambientd.codec.signing import PUBLIC_KEY_BYTES
 from ambientd.model.execution import GAS_CEILING
 from ambientd.model.genesis import MEMBERS_MAX, Genesis
 from ambientd.model.task import DEFAULT_CLASS
-from ambientd.rules.bitcoin import NETWORKS
+from ambientd.rules.bitcoin import AMOUNT_MAX_SAT, NETWORKS
 from ambientd.rules.labels import is_key, profile_fault
 from ambientd.rules.scheduling import STRATEGIES
 from ambientd.rules.terms import PRICE_MSAT_PER_MGAS_MAX
@@ -55,6 +55,7 @@ def _rules_fault(genesis: Genesis) -> str | None:
         ("price", rules.price_msat_per_mgas_min, 0, PRICE_MSAT_PER_MGAS_MAX),
         ("audit_window_ms", rules.audit_window_ms, 1, TIME_MS_MAX),
         ("audit_permille", rules.audit_permille, 0, 1000),
+        ("peg_sat_max", rules.peg_sat_max, 0, AMOUNT_MAX_SAT),
     ):
         if not lowest <= value <= highest:
             return f"rule {name} is {value}; it must lie between {lowest} and {highest}"

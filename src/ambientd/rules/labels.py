@@ -4,7 +4,7 @@ Owners say what they like: a label chooses among nodes, and proves nothing about
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ambientd.model.execution import EngineCode
 from ambientd.model.genesis import Profile
@@ -59,12 +59,19 @@ def profile_fault(profile: Profile) -> str | None:
     if profile.owner and not is_word(profile.owner):
         return f"the owner is {profile.owner!r}, not a word of letters, digits, '.', '_' and '-'"
     keys = [label.key for label in profile.labels]
-    if len(keys) > LABELS_MAX or len(profile.refuses) > REFUSED_CLASSES_MAX:
-        return f"a node has at most {LABELS_MAX} labels and refuses {REFUSED_CLASSES_MAX} classes"
+    if len(keys) > LABELS_MAX:
+        return f"a node has at most {LABELS_MAX} labels"
     if len(set(keys)) != len(keys) or {*OF_THE_PROFILE, OF_THE_ENGINE} & set(keys):
         return "a label's key is there twice, or names what every node has"
     bad = [
         label.key for label in profile.labels if not (is_key(label.key) and is_word(label.value))
     ]
-    bad += [name for name in profile.refuses if not is_key(name)]
-    return f"{bad[0]!r} is no label, or no class" if bad else None
+    return f"{bad[0]!r} is no label" if bad else refusals_fault(profile.refuses)
+
+
+def refusals_fault(classes: Sequence[str]) -> str | None:
+    """Say why a node cannot refuse these classes of tasks, or None."""
+    if len(classes) > REFUSED_CLASSES_MAX:
+        return f"a node refuses at most {REFUSED_CLASSES_MAX} classes"
+    bad = [name for name in classes if not is_key(name)]
+    return f"{bad[0]!r} is no class" if bad else None

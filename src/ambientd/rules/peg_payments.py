@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from ambientd.codec.digest import tagged
 from ambientd.model.peg import PaymentKind, PegCoin, PegPayment, PegWallet
 from ambientd.rules.bitcoin_codec import Outpoint, compact_size, double_sha256
 from ambientd.rules.peg_script import keys_of, witness_script
@@ -94,11 +95,33 @@ def outputs(payment: PegPayment, version: int) -> list[tuple[int, bytes]]:
     return [*paid, (payment.change_sat, payment.change_script)] if payment.change_sat else paid
 
 
-def own_output(payment: PegPayment) -> int | None:
-    """Give the place of the output that comes back to the federation."""
-    if payment.kind is not PaymentKind.PEG_OUT:
-        return 0
-    return 1 if payment.change_sat else None
+def own_outputs(payment: PegPayment) -> range:
+    """Give the places of the outputs that come back to the federation."""
+    return range(int(payment.kind is PaymentKind.PEG_OUT), len(outputs(payment, 0)))
+
+
+def named(payment: PegPayment, roots: Sequence[bytes]) -> list[PegCoin]:
+    """Give a payment's coins by what they are called, whichever versions they came back in.
+
+    Only one version of the payment before is ever mined, so a name stands for one coin at most
+    in any chain; what it is worth may depend on that version's fee.
+    """
+    found = (
+        replace(coin, txid=root, value_sat=0) if root else coin
+        for coin, root in zip(payment.coins, roots, strict=True)
+    )
+    return sorted(found, key=lambda coin: (coin.txid[::-1], coin.output))
+
+
+def change_root(payment: PegPayment, roots: Sequence[bytes]) -> bytes:
+    """Name what comes back of a payment by what it spends, which all versions have in common."""
+    names = (coin.txid + coin.output.to_bytes(4, "big") for coin in named(payment, roots))
+    return tagged("ambient/peg-change/1", *names)
+
+
+def awaited_txid(number: int) -> bytes:
+    """Give what stands for a payment's transaction until it is known which one is mined."""
+    return tagged("ambient/peg-awaited/1", number.to_bytes(8, "big"))
 
 
 def base_transaction(payment: PegPayment, version: int) -> bytes:

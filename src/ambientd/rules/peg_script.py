@@ -63,6 +63,7 @@ def keys_of(wallet: PegWallet, index: int) -> list[bytes]:
     return sorted(child_key(each.key, each.chain_code, index) for each in wallet.signers)
 
 
+@lru_cache(maxsize=4096)
 def witness_script(wallet: PegWallet, index: int) -> bytes:
     """Give the script of one address: so many of these keys sign."""
     keys = keys_of(wallet, index)
@@ -70,6 +71,7 @@ def witness_script(wallet: PegWallet, index: int) -> bytes:
     return _number(wallet.threshold) + pushed + _number(len(keys)) + bytes([_CHECKMULTISIG])
 
 
+@lru_cache(maxsize=4096)
 def locking_script(wallet: PegWallet, index: int) -> bytes:
     """Give what an output pays to: the hash of the witness script (BIP 141)."""
     return b"\x00\x20" + sha256(witness_script(wallet, index)).digest()

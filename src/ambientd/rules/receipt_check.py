@@ -4,13 +4,12 @@ Every check is named and says what it found; what no arithmetic can show is said
 `check_receipt_file` never raises, whatever bytes it is given.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ambientd.codec.canonical import decode
 from ambientd.codec.digest import sha256
-from ambientd.codec.merkle import root_from_inclusion
-from ambientd.codec.signing import verify, verify_note
+from ambientd.codec.signing import verify
 from ambientd.codec.statements import (
     file_payload,
     fingerprint,
@@ -31,16 +30,24 @@ from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.receipt import ReceiptFile, SignedReceipt
 from ambientd.model.record import Admit, Record
 from ambientd.model.task import Assurance, Verdict
+from ambientd.rules.anchor_checks import anchor_fault
 from ambientd.rules.bitcoin import (
     CONFIRMATIONS_MIN,
     HEIGHT_MAX,
-    MAIN,
-    NETWORKS,
-    Branch,
-    check_anchor,
 )
 from ambientd.rules.bitcoin_codec import decode_header, display
-from ambientd.rules.notes import note_text
+from ambientd.rules.file_checks import (
+    EPOCHS_MAX,
+    Check,
+    Examination,
+    Report,
+    benches,
+    counts_fault,
+    founders_fault,
+    inclusion_fault,
+    note_fault,
+    version_fault,
+)
 from ambientd.rules.receipt_disputes import bisected_fault, bisected_text, refereed_text
 from ambientd.rules.receipt_doubt import doubt_fault
 from ambientd.rules.receipt_epochs import (
@@ -61,43 +68,19 @@ FILE_VERSION = 4
 FILE_BYTES_MAX = 1024 * 1024
 RECEIPTS_MAX = 64
 PATH_MAX = 64
-EPOCHS_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at."""
-
-    name: str
-    ok: bool
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiptReport:
-    """What a check of a receipt file found; `file` is None when the bytes are none."""
-
-    checks: tuple[Check, ...]
-    trust: tuple[str, ...]
-    file: ReceiptFile | None = None
-
-    @property
-    def valid(self) -> bool:
-        """Whether every check held."""
-        return bool(self.checks) and all(check.ok for check in self.checks)
+class ReceiptReport(Report[ReceiptFile]):
+    """What a check of a receipt file found."""
 
 
 @dataclass(slots=True)
-class _Examination:
-    """A decoded file, what is derived from it once, and the findings so far."""
+class _Examination(Examination[ReceiptFile]):
+    """The examination of a receipt file; the last committee cosigned its note."""
 
-    file: ReceiptFile
-    cluster: bytes
-    committees: list[frozenset[NodeId]]
-    """The founders, then that of each later epoch; the last one cosigned the note."""
     epochs: tuple[FollowedEpoch, ...] = ()
     trusted: FollowedEpoch | None = None
-    checks: list[Check] = field(default_factory=list)
 
     @property
     def members(self) -> frozenset[NodeId]:
@@ -111,12 +94,10 @@ class _Examination:
 
     def benches(self) -> list[int]:
         """Give the sizes of the committees that all referees belong to, the first ones first."""
-        referees = {verdict.referee for verdict in self.file.verdicts}
-        return [len(members) for members in self.committees if referees <= members]
+        return benches(self.committees, {verdict.referee for verdict in self.file.verdicts})
 
-    def note(self, name: str, fault: str | None, found: str) -> None:
-        """Write down a finding: the fault, or what was found when there is none."""
-        self.checks.append(Check(name, fault is None, found if fault is None else fault))
+
+_EMPTY = "the file is empty: get the receipt again, with `ambientctl receipt get TASK`"
 
 
 def check_receipt_file(
@@ -129,6 +110,8 @@ def check_receipt_file(
     trusted_epoch: bytes | None = None,
 ) -> ReceiptReport:
     """Check a `*.receipt` file against what is given: fingerprint, output, headers, an epoch."""
+    if not data:
+        return ReceiptReport((Check("format", False, _EMPTY),), ())
     try:
         file: ReceiptFile = decode(data, ReceiptFile, FILE_BYTES_MAX)
     except RemoteProtocolError as error:
@@ -139,7 +122,7 @@ def check_receipt_file(
     founders = frozenset(member.node for member in file.genesis.members)
     exam = _Examination(file, fingerprint(file.genesis), [founders])
     exam.note("format", None, f"version {file.version}, {len(data)} bytes in canonical form")
-    _check_cluster(exam, pinned)
+    exam.check_cluster(pinned)
     if file.epochs or trusted_epoch is not None:
         _check_committee(exam, follow, trusted_epoch)
     _check_issuer(exam)
@@ -171,39 +154,28 @@ def check_receipt_file(
 
 def _shape_fault(file: ReceiptFile) -> str | None:
     """Bound all lists before anything is computed over them."""
-    if file.version != FILE_VERSION:
-        return f"version {file.version} is unknown here, only {FILE_VERSION} is; update the program"
-    members = [member.node for member in file.genesis.members]
-    if not 0 < len(members) <= MEMBERS_MAX or len(set(members)) != len(members):
-        return f"the genesis must name 1 to {MEMBERS_MAX} different members"
     cosignatures = () if file.note is None else file.note.cosignatures
     epoch_path = () if file.epoch_leaf is None else file.epoch_leaf.path
-    for name, count, most in (
+    counts = (
         ("receipts", len(file.receipts), RECEIPTS_MAX),
         ("verdicts", len(file.verdicts), MEMBERS_MAX),
         ("path", len(file.path), PATH_MAX),
         ("epoch's path", len(epoch_path), PATH_MAX),
         ("epochs", len(file.epochs), EPOCHS_MAX),
         ("cosignatures", len(cosignatures), MEMBERS_MAX),
-    ):
-        if count > most:
-            return f"{count} {name} are more than the {most} allowed"
+    )
+    fault = (
+        version_fault(file.version, FILE_VERSION)
+        or founders_fault(file.genesis)
+        or counts_fault(counts)
+    )
+    if fault is not None:
+        return fault
     if file.anchor is not None and not 0 <= file.anchor.height <= HEIGHT_MAX:
         return f"the anchor claims height {file.anchor.height}; heights are 0 to {HEIGHT_MAX}"
     if any(len(step) != DIGEST_BYTES for step in (*file.path, *epoch_path)):
         return f"a step of the path is not {DIGEST_BYTES} bytes long"
     return file_text_fault(file)
-
-
-def _check_cluster(exam: _Examination, pinned: bytes | None) -> None:
-    name = f"{exam.cluster.hex()} ({len(exam.members)} founding members)"
-    if pinned is None:
-        exam.note("cluster", None, f"{name}, as the file says; nothing was given to compare it to")
-        return
-    fault = None
-    if pinned != exam.cluster:
-        fault = f"the file is from cluster {exam.cluster.hex()}, not from {pinned.hex()}"
-    exam.note("cluster", fault, f"{name}, as pinned")
 
 
 def _check_committee(exam: _Examination, follow: FollowEpochs, trusted_epoch: bytes | None) -> None:
@@ -389,12 +361,7 @@ def _check_inclusion(exam: _Examination) -> None:
         exam.note("inclusion", None, "pending: there is no head yet that it could lead to")
         return
     leaf = settlement_leaf(file.settlement)
-    root = root_from_inclusion(leaf, file.leaf_index, file.note.size, file.path)
-    fault = None
-    if not 0 <= file.leaf_index < file.note.size:
-        fault = f"leaf {file.leaf_index} is outside the checkpoint's {file.note.size} leaves"
-    elif root is None or root != file.note.root:
-        fault = f"the path does not lead from leaf {file.leaf_index} to the checkpoint's root"
+    fault = inclusion_fault(leaf, file.leaf_index, file.path, file.note)
     exam.note("inclusion", fault, f"leaf {file.leaf_index} of {file.note.size}")
 
 
@@ -411,47 +378,20 @@ def _check_note(exam: _Examination) -> None:
         open_batch = "the receipt's batch is not closed yet: ask again in a few seconds"
         exam.note("checkpoint", open_batch, "")
         return
-    text = note_text(exam.cluster, note.size, note.root)
-    fault = None
-    for cosignature in note.cosignatures:
-        if cosignature.member not in exam.members:
-            fault = f"{_short(cosignature.member)} cosigned and is no member"
-        elif not verify_note(cosignature.member, text, cosignature.signature):
-            fault = f"the cosignature of member {_short(cosignature.member)} does not fit"
-    signers = {cosignature.member for cosignature in note.cosignatures}
-    if fault is None and not exam.needed <= len(signers) == len(note.cosignatures):
-        fault = f"{len(signers)} members cosigned, {exam.needed} different ones are needed"
-    found = f"{len(signers)} of {len(exam.members)} members cosigned, {exam.needed} needed"
+    fault, found = note_fault(note, exam.cluster, exam.members)
     exam.note("checkpoint", fault, found)
 
 
 def _check_anchor(exam: _Examination) -> int | None:
     """Check the anchor; give its Bitcoin block's time in seconds when it holds."""
     note, anchor = exam.file.note, exam.file.anchor
-    if anchor is None:
-        exam.note("anchor", None, "pending: not in a Bitcoin block yet")
+    if anchor is not None and note is None:
+        exam.note("anchor", "an anchor without a checkpoint", "")
         return None
-    network = NETWORKS.get(exam.file.genesis.bitcoin_network)
-    if note is None or network is None:
-        fault = "an anchor without a checkpoint" if note is None else "an unknown Bitcoin network"
-        exam.note("anchor", fault, "")
-        return None
-    branch = Branch(anchor.index, anchor.siblings)
-    checked = check_anchor(
-        note.root, anchor.raw_tx, branch, anchor.header, anchor.following_headers, network
-    )
-    if not checked.passed or checked.time_s is None:
-        fault = "; ".join(f"{step.name}: {step.detail}" for step in checked.faults)
-        exam.note("anchor", fault or "no header", "")
-        return None
-    block = display(decode_header(anchor.header).hash)
-    found = (
-        f"Bitcoin block {block} ({network.name}), mined {utc(checked.time_s)}, "
-        f"{checked.confirmations} confirmations"
-    )
-    exam.note("anchor", None, found)
-    # Elsewhere blocks cost next to nothing, so their clocks say nothing.
-    return checked.time_s if network is MAIN else None
+    root = b"" if note is None else note.root
+    fault, found, time_s = anchor_fault(root, anchor, exam.file.genesis.bitcoin_network)
+    exam.note("anchor", fault, found)
+    return time_s
 
 
 def _check_chain(exam: _Examination, chain: "HeaderChain") -> None:

@@ -8,6 +8,7 @@ from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Assurance, Verdict
 from ambientd.rules.auditing import TRUSTED_STREAK
 from ambientd.rules.bitcoin import MAIN, display
+from ambientd.rules.file_checks import benches
 from ambientd.rules.receipt_epochs import FollowedEpoch
 from ambientd.rules.verdicts import quorum
 
@@ -106,8 +107,7 @@ def _about_answer(file: ReceiptFile, committees: Sequence[frozenset[NodeId]]) ->
         ]
     else:
         referees = {verdict.referee for verdict in file.verdicts}
-        benches = [len(seats) for seats in committees if referees <= seats]
-        needed = quorum(min(benches, default=members))
+        needed = quorum(min(benches(committees, referees), default=members))
         sentences.append(
             f"That of the {len(file.verdicts)} referees no {needed} lied in the same way."
         )

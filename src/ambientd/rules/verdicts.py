@@ -19,7 +19,7 @@ from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.dispute import SegmentVerdict, Trace
 from ambientd.model.execution import OutcomeKind
-from ambientd.model.receipt import RefereeVerdict, SignedReceipt
+from ambientd.model.receipt import Receipt, RefereeVerdict, SignedReceipt
 from ambientd.model.record import Fraud
 from ambientd.model.task import Result
 from ambientd.rules.auditing import AUDITS_MAX
@@ -80,6 +80,16 @@ def still_possible(verdicts: Sequence[RefereeVerdict], members: int) -> bool:
     return max(votes.values(), default=0) + silent >= quorum(members)
 
 
+def differ(one: Receipt | RefereeVerdict, other: Receipt | RefereeVerdict) -> bool:
+    """Tell whether two results of one task exclude each other.
+
+    Those of two versions of the rewriter do not: who was updated meanwhile came to both in truth.
+    """
+    first, second = one.result, other.result
+    is_same_version = first.rewriter_version == second.rewriter_version
+    return is_same_version and result_root(first) != result_root(second)
+
+
 def contradicts(fraud: Fraud, cluster: bytes) -> bool:
     """Tell whether two statements of one worker or referee exclude each other."""
     try:
@@ -104,7 +114,7 @@ def _two_receipts(fraud: Fraud, cluster: bytes) -> bool:
     return (
         len(places) == 1
         and first.receipt.worker == fraud.culprit
-        and result_root(first.receipt.result) != result_root(second.receipt.result)
+        and differ(first.receipt, second.receipt)
         and verify_receipt(first, cluster)
         and verify_receipt(second, cluster)
     )
@@ -116,7 +126,7 @@ def _two_verdicts(fraud: Fraud, cluster: bytes) -> bool:
     return (
         first.task == second.task
         and first.referee == second.referee == fraud.culprit
-        and result_root(first.result) != result_root(second.result)
+        and differ(first, second)
         and verify_verdict(first, cluster)
         and verify_verdict(second, cluster)
     )

@@ -15,8 +15,9 @@ from ambientd.codec.statements import fingerprint
 from ambientd.model.base import DIGEST_BYTES, NodeId
 from ambientd.model.genesis import MEMBERS_MAX, Genesis
 from ambientd.model.witness import LogUpdate, Prefix, SignedHead, SplitView
+from ambientd.rules.file_checks import EPOCHS_MAX
 from ambientd.rules.notes import note_text
-from ambientd.rules.receipt_check import EPOCHS_MAX, PATH_MAX
+from ambientd.rules.receipt_check import PATH_MAX
 from ambientd.rules.receipt_epochs import FollowEpochs
 from ambientd.rules.verdicts import quorum
 
@@ -158,8 +159,20 @@ def proves(prefix: Prefix, size: int, root: bytes) -> bool:
 class SplitProven:
     """A split view holds; these members signed both heads, as far as one can tell by name."""
 
-    cluster: bytes
-    both: tuple[NodeId, ...]
+    evidence: SplitView
+    signers: tuple[tuple[NodeId, ...], tuple[NodeId, ...]]
+    """Who signed the first head, and the second."""
+
+    @property
+    def cluster(self) -> bytes:
+        """Give the cluster's fingerprint."""
+        return fingerprint(self.evidence.genesis)
+
+    @property
+    def both(self) -> tuple[NodeId, ...]:
+        """Give who signed both."""
+        first, second = self.signers
+        return tuple(sorted(set(first) & set(second)))
 
 
 def check_split(evidence: SplitView, follow: FollowEpochs) -> SplitProven | str:
@@ -176,4 +189,5 @@ def check_split(evidence: SplitView, follow: FollowEpochs) -> SplitProven | str:
     outcome = witness.compare(evidence.second, evidence.prefix)
     if not isinstance(outcome, Split):
         return "the two heads do not contradict each other, as far as this file shows"
-    return SplitProven(fingerprint(evidence.genesis), tuple(sorted(signers[0] & signers[1])))
+    first, second = (tuple(sorted(each)) for each in signers)
+    return SplitProven(evidence, (first, second))

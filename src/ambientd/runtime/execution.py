@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from ambientd.codec.digest import sha256
+from ambientd.config.options import Config, Lie
 from ambientd.errors import AmbientError
 from ambientd.model.base import Digest
 from ambientd.model.effect import Execute, ExecutionReport, Purpose, SegmentWanted, TraceWanted
@@ -21,9 +22,11 @@ from ambientd.model.execution import (
 )
 from ambientd.node.event import ExecutionEnded, SegmentMade, TraceMade
 from ambientd.ports.module_cache import ReadyModule
-from ambientd.ports.probe import EnergyMeter, energy_between
+from ambientd.ports.probe import EnergyMeter, EnergyUsed
+from ambientd.rules.energy import SHARE_MARK, share_mj
 from ambientd.rules.executions import limits_of, result_of, seed_of
 from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.cpu_share import CpuSpent
 from ambientd.runtime.lies import TRUTH, ExecutorLies
 from ambientd.runtime.pausing_workers import PausableCall, PausingWorkers
 from ambientd.runtime.tracing import Tracer
@@ -47,6 +50,21 @@ class ExecutorOptions:
     gas_max: int
     at_once_max: int = 4
     lies: ExecutorLies = TRUTH
+
+
+def executor_options(config: Config) -> ExecutorOptions:
+    """Give what a device's configuration lets it execute."""
+    chosen, faults = config.execution, config.faults
+    return ExecutorOptions(
+        memory_bytes_max=chosen.memory_bytes_max,
+        wall_ms_max=chosen.wall_ms_max,
+        gas_max=chosen.gas_max,
+        at_once_max=chosen.workers + 1,
+        lies=ExecutorLies(
+            corrupt_output=faults.lie is Lie.CORRUPT_OUTPUT,
+            wrong_step_gas=faults.wrong_step_gas if faults.lie is Lie.WRONG_STEP else None,
+        ),
+    )
 
 
 @dataclass(slots=True)
@@ -98,12 +116,19 @@ class Engines(Protocol):
         """Give the engine's version."""
         ...
 
-    async def prepare(self, source: bytes, module: bytes) -> ReadyModule | Refused | Aborted:
+    async def prepare(
+        self, source: bytes, module: bytes, spent: CpuSpent | None = None
+    ) -> ReadyModule | Refused | Aborted:
         """Bring a module, named by the SHA-256 of its bytes, into the form that is executed."""
         ...
 
     async def execute(
-        self, module: ReadyModule, data: bytes, limits: ExecutionLimits, seed: bytes
+        self,
+        module: ReadyModule,
+        data: bytes,
+        limits: ExecutionLimits,
+        seed: bytes,
+        spent: CpuSpent | None = None,
     ) -> ExecutionResult | Aborted:
         """Execute a prepared module on an input."""
         ...
@@ -156,11 +181,7 @@ class Executor:
 
     async def _execute(self, effect: Execute, clock: Callable[[], int]) -> ExecutionEnded:
         spec = effect.spec
-        if (
-            spec.memory_bytes_max > self._options.memory_bytes_max
-            or spec.wall_ms_max > self._options.wall_ms_max
-            or spec.gas_max > self._options.gas_max
-        ):
+        if not self._is_allowed(effect):
             reason = "the task asks for more than this device's owner allows"
             return self._aborted(effect, reason, AbortCause.NOT_ALLOWED)
         module = await self._blobs.fetch(spec.module, spec.module_size_bytes, effect.holders)
@@ -169,8 +190,8 @@ class Executor:
             reason = "module or input could not be fetched from any holder"
             return self._aborted(effect, reason, AbortCause.NOT_FETCHED)
         started_ms = clock()
-        energy_before = self._meter.read()
-        prepared = await self._prepare(spec.module, module, clock)
+        energy_before, spent = self._meter.read(), CpuSpent()
+        prepared = await self._prepare(spec.module, module, clock, spent)
         if isinstance(prepared, Refused):
             outcome: ExecutionResult | Aborted = ExecutionResult(
                 kind=OutcomeKind.REFUSED, reason=prepared.reason, output=b"", gas=0, log=b""
@@ -182,14 +203,14 @@ class Executor:
             prepared_hash = Digest(prepared.prepared)
             limits = limits_of(spec)
             seed = seed_of(effect.seed_task or effect.assignment.task)
-            outcome = await self._pool.execute(prepared, data, limits, seed)
+            outcome = await self._pool.execute(prepared, data, limits, seed, spent)
             if isinstance(outcome, ExecutionResult):
                 call = PausableCall(module, data, limits, seed)
                 outcome = await self._told(outcome, call)
         if isinstance(outcome, Aborted):
             self._forget(spec.module)  # the module's compiled form may be the reason
             return self._aborted(effect, outcome.reason, outcome.cause)
-        energy = energy_between(energy_before, self._meter.read())
+        energy_mj, energy_source = _share(self._meter.since(energy_before), spent)
         output = outcome.output
         if effect.assignment.purpose is Purpose.SLOT and not await self._blobs.has(sha256(output)):
             self._blobs.sealed.seal(effect.assignment.task, sha256(output))
@@ -200,10 +221,20 @@ class Executor:
             engine_version=self._pool.engine_version,
             started_ms=started_ms,
             finished_ms=clock(),
-            energy_mj=None if energy.energy_uj is None else energy.energy_uj // 1000,
-            energy_source=energy.source,
+            energy_mj=energy_mj,
+            energy_source=energy_source,
         )
         return ExecutionEnded(effect.assignment, spec, report)
+
+    def _is_allowed(self, effect: Execute) -> bool:
+        """Tell whether this device's owner lets it do this; a member referees what is long, too.
+
+        Else whoever lies in tasks beyond the usual limits would find no referee to be convicted by.
+        """
+        spec, options = effect.spec, self._options
+        is_short = spec.wall_ms_max <= options.wall_ms_max and spec.gas_max <= options.gas_max
+        is_owed = effect.assignment.purpose is not Purpose.SLOT
+        return spec.memory_bytes_max <= options.memory_bytes_max and (is_short or is_owed)
 
     async def _told(
         self, outcome: ExecutionResult, call: PausableCall
@@ -214,7 +245,7 @@ class Executor:
         return self._options.lies.told(outcome)
 
     async def _prepare(
-        self, digest: Digest, module: bytes, clock: Callable[[], int]
+        self, digest: Digest, module: bytes, clock: Callable[[], int], spent: CpuSpent
     ) -> ReadyModule | Refused | Aborted:
         known = self._prepared.get(digest)
         if known is not None:
@@ -223,7 +254,7 @@ class Executor:
         failed = self._failures.find(digest, clock())
         if failed is not None:
             return failed
-        prepared = await self._pool.prepare(digest, module)
+        prepared = await self._pool.prepare(digest, module, spent)
         if isinstance(prepared, Aborted):
             if prepared.cause is AbortCause.PREPARATION:
                 self._failures.note(digest, prepared, clock())
@@ -250,8 +281,18 @@ class Executor:
     ) -> ExecutionEnded:
         log.warning("execution aborted", task=effect.assignment.task.hex()[:12], reason=reason)
         place, spec = effect.assignment, effect.spec
-        declined = cause is AbortCause.NOT_ALLOWED
+        # More memory than the owner lends will not be there later either.
+        is_too_large = cause is AbortCause.MEMORY and place.purpose is Purpose.SLOT
+        declined = is_too_large or cause is AbortCause.NOT_ALLOWED
         return ExecutionEnded(place, spec, None, reason, host_failed, declined, cause)
+
+
+def _share(used: EnergyUsed, spent: CpuSpent) -> tuple[int | None, str]:
+    """Give what of the device's energy went into one execution, and what tells so."""
+    if used.energy_uj is None or spent.ns is None:
+        return None, "unknown"
+    energy_mj = share_mj(used.energy_uj, used.elapsed_ms, used.busy_ms, spent.ns)
+    return energy_mj, f"{used.source}{SHARE_MARK}"
 
 
 def _size_bytes(prepared: ReadyModule | Refused) -> int:

@@ -3,8 +3,17 @@
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 import trio
+
+
+@dataclass(slots=True, eq=False)
+class _Loan:
+    """So much for one who asks; less than asked for when the budget has shrunk below that."""
+
+    size_bytes: int
+    turn: trio.Event = field(default_factory=trio.Event)
 
 
 class MemoryBudget:
@@ -13,41 +22,47 @@ class MemoryBudget:
     def __init__(self, total_bytes: int) -> None:
         self.total_bytes = total_bytes
         self.free_bytes = total_bytes
-        self._waiting: deque[tuple[int, trio.Event]] = deque()
+        self._waiting: deque[_Loan] = deque()
 
     @contextlib.asynccontextmanager
     async def reserve(self, size_bytes: int) -> AsyncIterator[None]:
         """Hold this much, at most the whole budget, for the length of the block."""
-        await self._take(size_bytes)
+        loan = _Loan(min(size_bytes, self.total_bytes))
+        await self._take(loan)
         try:
             yield
         finally:
-            self._give(size_bytes)
+            self._give(loan)
 
-    async def _take(self, size_bytes: int) -> None:
-        assert size_bytes <= self.total_bytes, "would wait for ever"
-        if not self._waiting and size_bytes <= self.free_bytes:
-            self.free_bytes -= size_bytes
+    def resize(self, total_bytes: int) -> None:
+        """Lend so much from now on; what is lent already comes back in its own time."""
+        self.free_bytes += total_bytes - self.total_bytes
+        self.total_bytes = total_bytes
+        for loan in self._waiting:
+            loan.size_bytes = min(loan.size_bytes, total_bytes)  # else it would wait for ever
+        self._serve()
+
+    async def _take(self, loan: _Loan) -> None:
+        if not self._waiting and loan.size_bytes <= self.free_bytes:
+            self.free_bytes -= loan.size_bytes
             return
-        turn = trio.Event()
-        entry = (size_bytes, turn)
-        self._waiting.append(entry)
+        self._waiting.append(loan)
         try:
-            await turn.wait()
+            await loan.turn.wait()
         except trio.Cancelled:
-            if turn.is_set():
-                self._give(size_bytes)
+            if loan.turn.is_set():
+                self._give(loan)
             else:
-                self._waiting.remove(entry)
+                self._waiting.remove(loan)
                 self._serve()  # the one behind may fit
             raise
 
-    def _give(self, size_bytes: int) -> None:
-        self.free_bytes += size_bytes
+    def _give(self, loan: _Loan) -> None:
+        self.free_bytes += loan.size_bytes
         self._serve()
 
     def _serve(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self.free_bytes:
-            size_bytes, turn = self._waiting.popleft()
-            self.free_bytes -= size_bytes
-            turn.set()
+        while self._waiting and self._waiting[0].size_bytes <= self.free_bytes:
+            loan = self._waiting.popleft()
+            self.free_bytes -= loan.size_bytes
+            loan.turn.set()

@@ -76,7 +76,7 @@ class PausingWorkers:
     ) -> None:
         self._options = options
         self._memory = memory
-        self._crew = WorkerCrew(
+        self.crew = WorkerCrew(
             options,
             nursery,
             groups,
@@ -90,7 +90,7 @@ class PausingWorkers:
 
     async def close(self) -> None:
         """End the process, if there is one."""
-        await self._crew.close()
+        await self.crew.close()
 
     @contextlib.asynccontextmanager
     async def begin(self, call: PausableCall) -> AsyncIterator["PausingRun | Refused"]:
@@ -106,19 +106,19 @@ class PausingWorkers:
         need_bytes += _STATE_COPIES * limits.memory_bytes_max
         await self._open()
         async with (
-            self._crew.lend() as process,
+            self.crew.lend() as process,
             self._memory.reserve(min(need_bytes, self._memory.total_bytes)),
         ):
             made = await self._make_pausable(process, call.module)
             if isinstance(made, Refused):
                 yield made
             else:
-                yield PausingRun(self._crew, process, call, *made)
+                yield PausingRun(self.crew, process, call, *made)
 
     async def _open(self) -> None:
         async with self._opening:
             if not self._is_open:
-                failure = await self._crew.open()
+                failure = await self.crew.open()
                 if failure is not None:
                     raise PausingStoppedError(Aborted(reason=str(failure)))
                 self._is_open = True
@@ -133,11 +133,11 @@ class PausingWorkers:
             return known
         request = PreparePausable(module=module, cpu_ms_max=self._options.prepare_cpu_ms_max)
         limit_ms, what = self._options.prepare_wall_ms_max, "making the module pausable"
-        reply = await self._crew.reply_within(process, process.ask(request), limit_ms, what)
+        reply = await self.crew.reply_within(process, process.ask(request), limit_ms, what)
         if isinstance(reply, ModuleRefused):
             return Refused(reply.reason[:REASON_CHARACTERS_MAX])
         if not isinstance(reply, ModulePrepared):
-            raise PausingStoppedError(await self._crew.no_answer(process, reply))
+            raise PausingStoppedError(await self.crew.no_answer(process, reply))
         made = sha256(reply.module), reply.beneath
         process.loaded.clear()  # of one module at a time is it known that it is still there
         process.loaded[made[0]] = source

@@ -8,6 +8,7 @@ import trio
 
 from ambientd.errors import LocalProtocolError, StoreError
 from ambientd.ledger.events import TaskClosed, TaskCommitted
+from ambientd.ledger.learning_events import RoundEnded
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.effect import (
@@ -22,6 +23,13 @@ from ambientd.model.effect import (
     TraceWanted,
 )
 from ambientd.model.execution import AbortCause
+from ambientd.model.learning_effect import (
+    AggregateWanted,
+    GatherWanted,
+    LearningEffect,
+    ScoreWanted,
+    TrainWanted,
+)
 from ambientd.node.effect import (
     AllowNodes,
     BroadcastFrame,
@@ -40,6 +48,7 @@ from ambientd.ports.transport import Transport
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.convictions import warn_of_conviction
 from ambientd.runtime.execution import Executor
+from ambientd.runtime.learning import LearningHost
 from ambientd.runtime.news import News
 from ambientd.runtime.pump import Pump
 from ambientd.telemetry.messages import BatchAccepted, SafeModeChanged
@@ -64,6 +73,14 @@ class Counters:
     faults: dict[NodeId, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What does the work that the node asks of this device: tasks, and rounds of learning."""
+
+    executor: Executor
+    learning: LearningHost
+
+
 class Performer:
     """Carries out a node's effects in one nursery."""
 
@@ -72,7 +89,7 @@ class Performer:
         nursery: trio.Nursery,
         pump: Pump,
         transport: Transport,
-        executor: Executor,
+        workshop: Workshop,
         blobs: Blobs,
         news: News,
         now: Callable[[], int],
@@ -84,7 +101,8 @@ class Performer:
         self._nursery = nursery
         self._pump = pump
         self._transport = transport
-        self._executor = executor
+        self._executor = workshop.executor
+        self._learning = workshop.learning
         self._blobs = blobs
         self._news = news
         self._now = now
@@ -107,6 +125,8 @@ class Performer:
             case Told(event=event):
                 if isinstance(event, TaskCommitted | TaskClosed):
                     self._blobs.sealed.open(event.task)
+                if isinstance(event, RoundEnded):
+                    self._nursery.start_soon(self._learning.hear, event)
                 warn_of_conviction(effect, self._ledger)
                 self._news.tell(effect)
             case Execute() | TraceWanted() | SegmentWanted():
@@ -114,6 +134,8 @@ class Performer:
             case Abandon(assignment=assignment):
                 if (scope := self._running.get(assignment)) is not None:
                     scope.cancel()
+            case TrainWanted() | ScoreWanted() | GatherWanted() | AggregateWanted():
+                self._nursery.start_soon(self._learn, effect)
             case FetchBlob():
                 self._nursery.start_soon(self._fetch, effect)
             case AnchorRoot() | HearAnchor() | LeaveAnchors():
@@ -205,6 +227,9 @@ class Performer:
                 await self._pump.post(ended)
         finally:
             del self._running[effect.assignment]
+
+    async def _learn(self, effect: LearningEffect) -> None:
+        await self._pump.post(await self._learning.carry_out(effect))
 
     async def _fetch(self, effect: FetchBlob) -> None:
         name = effect.digest.hex()[:12]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ambientd import __version__
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.state_pages import STATE_VERSION
 from ambientd.codec.statements import fingerprint
@@ -20,7 +21,7 @@ from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.node.compaction import LogKept, PersistSnapshot
 from ambientd.node.effect import NodeEffect, PersistLedger, PersistTelemetryEpoch
 from ambientd.ports.store import Delete, Put, Store, StoreTable, Write, Writer
-from ambientd.runtime.row_versions import bring_up
+from ambientd.runtime.row_versions import ROW_VERSION, bring_up
 
 SAFETY_KEY = b"safety"
 HEAD_KEY = b"head"
@@ -150,10 +151,12 @@ def recover(store: Store, genesis: Genesis) -> Recovered:
         return _recover(store, genesis)
     except (RemoteProtocolError, ValueError) as error:
         msg = (
-            f"the store does not hold what this version wrote: {error}; "
-            "see first that genesis.bin is the same as on any other node of the cluster; if it is, "
-            "move the store away and restore a backup, or move the data directory away and join "
-            "again as a new node (a key whose store is lost never votes again)"
+            f"the store does not hold what ambientd {__version__} writes (rows of version "
+            f"{ROW_VERSION}, ledger of version {STATE_VERSION}): {error}; if another version of "
+            "ambientd wrote it, run that one; if not, see that genesis.bin is the same as on any "
+            "other node of the cluster; if it is, move the store away and restore a backup, or "
+            "move the data directory away and join again as a new node (a key whose store is lost "
+            "never votes again)"
         )
         raise StoreError(msg) from error
 

@@ -1,20 +1,22 @@
 """One running node: pump, transport, executions, probes, all under one nursery."""
 
+import functools
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
 from ambientd.model.base import NodeId
 from ambientd.node.core import Node
+from ambientd.node.effect import ConditionChanged, NodeEffect
 from ambientd.node.event import (
     FrameReceived,
     GossipReceived,
     HeadersSeen,
+    OwnerWished,
     PeerConnected,
     PeerLost,
     RoundTripMeasured,
-    Sampled,
     Started,
 )
 from ambientd.ports import transport as mesh
@@ -25,12 +27,19 @@ from ambientd.ports.probe import Probe
 from ambientd.rules.header_window import HEADERS_KEPT
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.execution import Executor
+from ambientd.runtime.learning import LearningHost
 from ambientd.runtime.news import News
-from ambientd.runtime.performer import Performer
+from ambientd.runtime.ownership import Ownership
+from ambientd.runtime.performer import Performer, Workshop
+from ambientd.runtime.pins import Pins
 from ambientd.runtime.pump import Pump
+from ambientd.telemetry.messages import BatchAccepted, Sampled, TransferMeasured
+from ambientd.telemetry.series import Series
 
 ROUND_TRIPS_S = 2.0
 HEADERS_S = 10.0
+BANDWIDTH_S = 540.0
+BANDWIDTH_FIRST_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +56,13 @@ class Parts:
     anchors: Anchors | None
     now: Callable[[], int]
     sample_s: float
+    owner: Ownership
+    learning: LearningHost
     is_newcomer: bool = False
     headers: Headers | None = None
     peg: PegChain | None = None
+    series: Series = field(default_factory=Series)
+    pins: Pins = field(default_factory=Pins)
 
 
 async def run_node(
@@ -62,7 +75,7 @@ async def run_node(
             nursery,
             parts.pump,
             parts.transport,
-            parts.executor,
+            Workshop(parts.executor, parts.learning),
             parts.blobs,
             parts.news,
             parts.now,
@@ -70,18 +83,31 @@ async def run_node(
             ledger=parts.node.ledger,
             is_open=not parts.is_newcomer,
         )
-        nursery.start_soon(parts.pump.run, performer, [Started()])
+        # What the owner wants counts from the first moment on.
+        perform = functools.partial(_perform, parts, performer)
+        first = (OwnerWished(parts.owner.wish), Started())
+        nursery.start_soon(parts.pump.run, perform, first)
+        nursery.start_soon(parts.owner.run, parts.pump.post)
         nursery.start_soon(_frames, parts)
         nursery.start_soon(_connections, parts)
         nursery.start_soon(_gossip, parts)
         nursery.start_soon(_round_trips, parts)
         nursery.start_soon(_samples, parts)
+        nursery.start_soon(_bandwidth, parts)
         if parts.anchors is not None:
             nursery.start_soon(parts.anchors.run, parts.pump.post)
         if parts.headers is not None:
             nursery.start_soon(_headers, parts, parts.headers)
         await serve(performer)
         nursery.cancel_scope.cancel()
+
+
+def _perform(parts: Parts, performer: Performer, effect: NodeEffect) -> None:
+    """Carry out an effect; what a node said of itself is kept for people as well."""
+    if isinstance(effect, ConditionChanged) and isinstance(effect.news, BatchAccepted):
+        said = effect.news.batch
+        parts.series.note(said.node, said.observations, parts.now())
+    performer(effect)
 
 
 async def _frames(parts: Parts) -> None:
@@ -108,7 +134,22 @@ async def _round_trips(parts: Parts) -> None:
             round_trip_ms = parts.transport.round_trip_ms(peer)
             if round_trip_ms is not None:
                 measured = RoundTripMeasured(NodeId(peer), int(round_trip_ms * 1000))
+                parts.series.note_link(measured.peer, measured.round_trip_us, parts.now())
                 await parts.pump.post(measured)
+
+
+async def _bandwidth(parts: Parts) -> None:
+    """Measure against one peer after the other, unless this network costs its owner money."""
+    await trio.sleep(BANDWIDTH_FIRST_S)
+    last = b""
+    while True:
+        peers = sorted(parts.transport.peers())
+        if peers and not parts.owner.seen.metered_link:
+            last = next((peer for peer in peers if peer > last), peers[0])
+            kbit_per_s = await parts.transport.bandwidth(NodeId(last))
+            if kbit_per_s is not None:
+                await parts.pump.post(TransferMeasured(kbit_per_s))
+        await trio.sleep(BANDWIDTH_S)
 
 
 async def _headers(parts: Parts, headers: Headers) -> None:

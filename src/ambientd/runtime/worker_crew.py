@@ -64,6 +64,11 @@ class WorkerCrew:
         """The process ids, for supervision."""
         return tuple(sorted(process.pid for process in self._all))
 
+    @property
+    def pids_at_work(self) -> tuple[int, ...]:
+        """The ids of the processes that have started, and may have something to do."""
+        return tuple(sorted(process.pid for process in self._all if process.has_started))
+
     async def open(self) -> ConfigError | None:
         """Start all processes at once; tell why if one does not come up."""
         failures: list[ConfigError] = []
@@ -240,6 +245,7 @@ class WorkerCrew:
         held = frozenset(hello.protections) - {Protection.CONTROL_GROUP}
         self.protections &= held | ({Protection.CONTROL_GROUP} if in_group else set())
         self.hello = hello
+        process.has_started = True
         return process
 
     def _check(self, hello: Hello) -> None:

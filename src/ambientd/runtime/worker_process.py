@@ -45,6 +45,7 @@ class WorkerProcess:
     # Prepared module to the submitted one: who compiled it may have named another's digest.
     loaded: dict[bytes, bytes] = field(default_factory=dict)
     uses: int = 0
+    has_started: bool = False
     lent_since_look: bool = False
     _received: bytearray = field(default_factory=bytearray)
     _is_closed: bool = False

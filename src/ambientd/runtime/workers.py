@@ -43,6 +43,7 @@ from ambientd.ports.worker_protocol import (
     is_plausible,
 )
 from ambientd.runtime.control_groups import delegated_groups
+from ambientd.runtime.cpu_share import CpuShare, CpuSpent
 from ambientd.runtime.memory_budget import MemoryBudget
 from ambientd.runtime.pausing_workers import PausingWorkers
 from ambientd.runtime.worker_crew import WorkerCrew
@@ -69,6 +70,7 @@ class WorkerPool:
     ) -> None:
         groups = delegated_groups()
         self._options = options
+        self._nursery = nursery
         self._cache = cache
         self._executors = WorkerCrew(
             options, nursery, groups, size=options.size, uses_max=options.executions_max
@@ -77,6 +79,7 @@ class WorkerPool:
             options, nursery, groups, size=options.preparers, uses_max=options.preparations_max
         )
         self._memory = MemoryBudget(options.budget_bytes)
+        self._share = CpuShare(self._pids_at_work)
         self.pausing = PausingWorkers(options, nursery, groups, self._memory)
         self._calls = 0
 
@@ -107,6 +110,29 @@ class WorkerPool:
         return self._preparers.pids
 
     @property
+    def size(self) -> int:
+        """How many executions run at once, at most."""
+        return self._options.size
+
+    @property
+    def cores(self) -> int:
+        """How many cores this device has."""
+        return self._share.cores
+
+    def hold_to(self, cpu_percent: int, memory_bytes_max: int) -> None:
+        """Hold all processes together to so much, from now on; 0 bytes for the whole budget.
+
+        What runs goes on with the memory that it was lent.
+        """
+        self._share.set_percent(cpu_percent)
+        budget = self._options.budget_bytes
+        self._memory.resize(min(budget, memory_bytes_max or budget))
+
+    def _pids_at_work(self) -> tuple[int, ...]:
+        crews = (self._executors, self._preparers, self.pausing.crew)
+        return tuple(pid for crew in crews for pid in crew.pids_at_work)
+
+    @property
     def memory_free_bytes(self) -> int:
         """How much of the memory budget is not lent now."""
         return self._memory.free_bytes
@@ -125,6 +151,7 @@ class WorkerPool:
             starting.start_soon(start, self._preparers)
         if failures:
             raise failures[0]
+        self._nursery.start_soon(self._share.run)
 
     async def close(self) -> None:
         """End every process."""
@@ -132,10 +159,13 @@ class WorkerPool:
         await self._preparers.close()
         await self.pausing.close()
 
-    async def prepare(self, source: bytes, module: bytes) -> ReadyModule | Refused | Aborted:
+    async def prepare(
+        self, source: bytes, module: bytes, spent: CpuSpent | None = None
+    ) -> ReadyModule | Refused | Aborted:
         """Rewrite, validate and compile a submitted module, unless it is kept from last time.
 
-        `source` is the module's SHA-256. The module is as hostile as can be.
+        `source` is the module's SHA-256. The module is as hostile as can be. What that takes of
+        the processor is added to `spent`.
         """
         if len(module) > _MODULE_BYTES_MAX:
             return Refused(
@@ -159,7 +189,8 @@ class WorkerPool:
                 need_bytes = min(self._options.preparation_bytes, self._memory.total_bytes)
                 async with self._memory.reserve(need_bytes):
                     process.hold_to(need_bytes)
-                    ready = await self._prepare(process, source, module)
+                    with (spent or CpuSpent()).by(process.pid):
+                        ready = await self._prepare(process, source, module)
         if isinstance(ready, Aborted):
             return Aborted(reason=ready.reason, cause=AbortCause.PREPARATION)
         if self._cache is not None and isinstance(ready, ReadyModule):
@@ -219,9 +250,14 @@ class WorkerPool:
         )
 
     async def execute(
-        self, module: ReadyModule, data: bytes, limits: ExecutionLimits, seed: bytes
+        self,
+        module: ReadyModule,
+        data: bytes,
+        limits: ExecutionLimits,
+        seed: bytes,
+        spent: CpuSpent | None = None,
     ) -> ExecutionResult | Aborted:
-        """Execute a ready module once; `seed` feeds its random numbers."""
+        """Execute a ready module once; `seed` feeds its random numbers, `spent` is added to."""
         if len(seed) != SEED_BYTES:
             msg = f"the seed has {len(seed)} bytes, it needs {SEED_BYTES}"
             raise LocalProtocolError(msg)
@@ -243,7 +279,8 @@ class WorkerPool:
                 self._executors.lend(module.prepared) as process,
                 self._memory.reserve(need_bytes),
             ):
-                return await self._execute(process, module, data, limits, seed)
+                with (spent or CpuSpent()).by(process.pid):
+                    return await self._execute(process, module, data, limits, seed)
 
     async def _execute(
         self,

@@ -1,9 +1,9 @@
 """Telemetry batches on the wire: form, sign, decode, verify, compare (protocols/07 section 2)."""
 
-import itertools
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import attrgetter, ge
 
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import tagged
@@ -22,18 +22,32 @@ _SOURCE = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?\Z")
 _PRIORITY = {measure.value: rank for rank, measure in enumerate(Measure)}
 # An array of six fields, then 32 bytes: what every batch in canonical form begins with.
 _HEAD = b"\x96\xc4\x20"
+# The same fields without the signature, which is the last one and has two bytes before it.
+_FIVE_FIELDS = b"\x95"
+_SIGNATURE_FIELD_BYTES = 2 + SIGNATURE_BYTES
 # The header of an observation array grows by two bytes beyond 15 entries.
 _ARRAY_HEADER_GROWTH = 2
 
 
-def _payload(batch: TelemetryBatch) -> bytes:
+def stated(batch: TelemetryBatch) -> bytes:
+    """Give the bytes that are signed and hashed: all but the signature."""
     fields = (batch.node, batch.epoch, batch.seq, batch.observations, batch.prev_hash)
     return encode(fields)
 
 
-def batch_hash(batch: TelemetryBatch) -> Digest:
+def stated_in(data: bytes) -> bytes:
+    """Give the same of a batch that is encoded and was found to be sound; encodes nothing anew."""
+    return _FIVE_FIELDS + data[1:-_SIGNATURE_FIELD_BYTES]
+
+
+def hash_of(statement: bytes) -> Digest:
     """Name a batch by what it states; its signature is no part of that."""
-    return Digest(tagged("ambient/telemetry-batch/1", _payload(batch)))
+    return Digest(tagged("ambient/telemetry-batch/1", statement))
+
+
+def batch_hash(batch: TelemetryBatch) -> Digest:
+    """Name a batch."""
+    return hash_of(stated(batch))
 
 
 def is_sound(observation: Observation) -> bool:
@@ -59,7 +73,6 @@ def author_of(data: bytes) -> NodeId | None:
 def decode_batch(data: bytes) -> TelemetryBatch:
     """Read and validate a batch, all but its signature; raise RemoteProtocolError."""
     batch: TelemetryBatch = decode(data, TelemetryBatch, BATCH_BYTES_MAX)
-    names = [observation.name for observation in batch.observations]
     if (
         len(batch.node) != PUBLIC_KEY_BYTES
         or len(batch.prev_hash) != DIGEST_BYTES
@@ -70,20 +83,30 @@ def decode_batch(data: bytes) -> TelemetryBatch:
         msg = "telemetry has an epoch or sequence number out of range"
     elif batch.seq == 0 and batch.prev_hash != FIRST_HASH:
         msg = "the first telemetry of an epoch names a batch before it"
-    elif len(names) > OBSERVATIONS_MAX:
-        msg = f"telemetry has {len(names)} observations, at most {OBSERVATIONS_MAX} are allowed"
-    elif any(first >= second for first, second in itertools.pairwise(names)):
-        msg = "telemetry has observations out of order"
-    elif not all(map(is_sound, batch.observations)):
-        msg = "telemetry has an observation with a wrong name, source or value"
     else:
-        return batch
+        fault = observations_fault(batch.observations)
+        if fault is None:
+            return batch
+        msg = fault
     raise RemoteProtocolError(msg)
 
 
-def verify_batch(batch: TelemetryBatch, cluster: bytes) -> bool:
-    """Tell whether the named node signed the batch."""
-    return verify(batch.node, "telemetry", cluster, _payload(batch), batch.signature)
+def observations_fault(observations: tuple[Observation, ...]) -> str | None:
+    """Give what is wrong with a batch's observations, None for nothing."""
+    names = [observation.name for observation in observations]
+    if len(names) > OBSERVATIONS_MAX:
+        return f"telemetry has {len(names)} observations, at most {OBSERVATIONS_MAX} are allowed"
+    if any(map(ge, names, names[1:])):
+        return "telemetry has observations out of order"
+    if not all(map(is_sound, observations)):
+        return "telemetry has an observation with a wrong name, source or value"
+    return None
+
+
+def verify_batch(batch: TelemetryBatch, cluster: bytes, statement: bytes | None = None) -> bool:
+    """Tell whether the named node signed the batch; `statement` spares encoding it anew."""
+    said = stated(batch) if statement is None else statement
+    return verify(batch.node, "telemetry", cluster, said, batch.signature)
 
 
 def sign_batch(
@@ -94,34 +117,37 @@ def sign_batch(
     prev_hash: Digest,
 ) -> TelemetryBatch:
     """Sign what fits of the sound observations, the most needed first, within 1 KiB."""
-    node = NodeId(signer.public_key)
-    empty = encode((node, epoch, seq, (), prev_hash, bytes(SIGNATURE_BYTES)))
-    room = BATCH_BYTES_MAX - len(empty) - _ARRAY_HEADER_GROWTH
-    sound = [each for each in observations if is_sound(each)]
-    first = {each.name: each for each in reversed(sound)}
-    kept = tuple(first[name] for name in sorted(first))
-    if len(kept) > OBSERVATIONS_MAX or len(encode(kept)) > room:
-        kept = _most_needed(sound, room)
+    node, kept = NodeId(signer.public_key), in_order(tuple(observations))
+    statement = encode((node, epoch, seq, kept, prev_hash))
+    if len(kept) > OBSERVATIONS_MAX or len(statement) + _SIGNATURE_FIELD_BYTES > BATCH_BYTES_MAX:
+        empty = encode((node, epoch, seq, (), prev_hash, bytes(SIGNATURE_BYTES)))
+        kept = _most_needed(kept, BATCH_BYTES_MAX - len(empty) - _ARRAY_HEADER_GROWTH)
+        statement = encode((node, epoch, seq, kept, prev_hash))
     return TelemetryBatch(
         node=node,
         epoch=epoch,
         seq=seq,
         observations=kept,
         prev_hash=prev_hash,
-        signature=signer.sign("telemetry", encode((node, epoch, seq, kept, prev_hash))),
+        signature=signer.sign("telemetry", statement),
     )
 
 
-def _most_needed(sound: Iterable[Observation], room: int) -> tuple[Observation, ...]:
-    """Choose what travels when not all has room; sorted by name, no name twice."""
-    chosen: dict[str, Observation] = {}
-    for observation in sorted(sound, key=_need):
+def in_order(observations: tuple[Observation, ...]) -> tuple[Observation, ...]:
+    """Give the sound ones sorted by name, the first of each name."""
+    first = {each.name: each for each in reversed(observations) if is_sound(each)}
+    return tuple(first[name] for name in sorted(first))
+
+
+def _most_needed(found: Iterable[Observation], room: int) -> tuple[Observation, ...]:
+    """Choose what travels when not all has room; sorted by name."""
+    kept: list[Observation] = []
+    for observation in sorted(found, key=_need):
         size_bytes = len(encode(observation))
-        fits = size_bytes <= room and len(chosen) < OBSERVATIONS_MAX
-        if fits and observation.name not in chosen:
-            chosen[observation.name] = observation
+        if size_bytes <= room and len(kept) < OBSERVATIONS_MAX:
+            kept.append(observation)
             room -= size_bytes
-    return tuple(chosen[name] for name in sorted(chosen))
+    return tuple(sorted(kept, key=attrgetter("name")))
 
 
 def _need(observation: Observation) -> tuple[int, str]:

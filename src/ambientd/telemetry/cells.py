@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import msgspec
+
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer, verify
@@ -52,16 +54,14 @@ class Roster:
         return cell_number(node, len(self.cells))
 
 
-@dataclass(frozen=True, slots=True)
-class SendBatch:
+class SendBatch(msgspec.Struct, frozen=True):
     """Send this node's encoded batch to its head."""
 
     to: NodeId
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SendReport:
+class SendReport(msgspec.Struct, frozen=True):
     """Send an encoded report to every member of the committee."""
 
     data: bytes

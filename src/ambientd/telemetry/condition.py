@@ -1,13 +1,15 @@
 """A node's condition as seen from here, and its coarse form for the log (section 8)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from ambientd.model.base import NodeId
 from ambientd.model.record import NodeReport
-from ambientd.model.telemetry import Measure, Observation, TelemetryBatch
+from ambientd.model.telemetry import Measure, Observation
 from ambientd.telemetry.batch import decode_batch
 from ambientd.telemetry.health import Health, HealthInputs
+from ambientd.telemetry.safe_mode import Reason
 
 HEALTH_STEP_PERCENT = 5
 LOAD_STEP_PERCENT = 10
@@ -69,16 +71,43 @@ class Readings:
         )
 
 
-def readings_of(batch: TelemetryBatch) -> Readings:
+def readings_of(observations: Iterable[Observation]) -> Readings:
     """Pick what decides out of a batch; a negative value is impossible and thus not known."""
     values: dict[Measure, int] = {}
-    for observation in batch.observations:
+    for observation in observations:
         value = observation.value
         if value is not None and value >= 0:
             measure = _DECIDING.get(observation.name)
             if measure is not None:
                 values[measure] = value
     return Readings(values)
+
+
+_TRIPPED = "tripped: "
+_BETWEEN = ", "
+
+
+def with_causes(
+    observations: tuple[Observation, ...], reasons: tuple[Reason, ...]
+) -> tuple[Observation, ...]:
+    """Name the breakers that have tripped as the source of the safe mode flag."""
+    if not reasons:
+        return observations
+    source = _TRIPPED + _BETWEEN.join(each.value for each in reasons)
+    flag = Measure.SAFE_MODE.value
+    return tuple(
+        Observation(name=flag, value=each.value, source=source) if each.name == flag else each
+        for each in observations
+    )
+
+
+def causes_of(observations: Iterable[Observation]) -> tuple[str, ...]:
+    """Give the breakers that a node names; a later version may name one not known here."""
+    for each in observations:
+        if each.name == Measure.SAFE_MODE and each.source.startswith(_TRIPPED):
+            said = each.source.removeprefix(_TRIPPED).split(_BETWEEN)
+            return tuple(word for word in said if word.isalpha())
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +124,8 @@ class Condition:
     engine: int
     load_permille: int | None
     latency_us: int | None
+    link_us: int | None
+    """As measured from here, one way."""
     carbon_g_per_kwh: int | None
     health: Health
     data: bytes

@@ -7,7 +7,9 @@ disk before a later Publish leaves; a node that reuses an epoch would contradict
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import TypeAlias, assert_never
+
+import msgspec
 
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
@@ -22,9 +24,10 @@ from ambientd.telemetry.batch import (
     FIRST_HASH,
     INTEGER_MAX,
     author_of,
-    batch_hash,
     decode_batch,
+    hash_of,
     sign_batch,
+    stated_in,
     verify_batch,
 )
 from ambientd.telemetry.condition import (
@@ -34,6 +37,7 @@ from ambientd.telemetry.condition import (
     Readings,
     buckets,
     readings_of,
+    with_causes,
 )
 from ambientd.telemetry.health import health
 from ambientd.telemetry.messages import Effect, Event
@@ -42,7 +46,12 @@ from ambientd.telemetry.safe_mode import Mode, Reason, SafeMode, SafeModeOptions
 
 EVIDENCE_KIND = "telemetry"
 OWN_SOURCE = "ambientd"
-_NO_READINGS = (messages.Ticked, messages.BatchReceived, messages.MembersChanged)
+_NO_READINGS = (
+    messages.Ticked,
+    messages.BatchReceived,
+    messages.CapacityChanged,
+    messages.MembersChanged,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +80,11 @@ class TelemetryOptions:
             raise ValueError(msg)
 
 
-@dataclass(slots=True)
-class _Register:
+_Seen: TypeAlias = tuple[int | None, int | None, bool]
+"""A round trip measured from here, a reputation, and whether the node is not silent."""
+
+
+class _Register(msgspec.Struct):
     """The last batch of one node, encoded, with what decides picked out."""
 
     data: bytes
@@ -81,6 +93,8 @@ class _Register:
     digest: Digest
     heard_ms: int
     readings: Readings
+    reported: tuple[_Seen, NodeReport] | None
+    """The last report made of these readings, and what else it was made of."""
 
 
 class Telemetry:
@@ -98,6 +112,7 @@ class Telemetry:
         self._last_hash = FIRST_HASH
         self._sampled: tuple[Observation, ...] | None = None
         self._running = 0
+        self._capacity = options.capacity
         self._members: frozenset[NodeId] = frozenset()
         self._registers: dict[NodeId, _Register] = {}
         self._accused: set[NodeId] = set()
@@ -158,11 +173,22 @@ class Telemetry:
                 self._safe_mode.note_outcome(now, succeeded=event.succeeded)
             case messages.ExecutionsChanged():
                 self._running = event.running
+            case messages.CapacityChanged():
+                return self._on_capacity(event.capacity, now)
             case messages.MembersChanged():
                 self._on_members(event.nodes)
             case _:
                 assert_never(event)
         return []
+
+    def _on_capacity(self, capacity: int | None, now: int) -> list[Effect]:
+        """Tell a change of capacity at once, as it decides how much work comes."""
+        before = self._capacity
+        most = self._options.capacity
+        self._capacity = most if capacity is None else min(most, capacity)
+        if self._capacity == before or self._sampled is None:
+            return []
+        return self._publish(now)
 
     def _on_members(self, nodes: frozenset[NodeId]) -> None:
         self._members = nodes
@@ -206,34 +232,28 @@ class Telemetry:
         if not self._epoch_persisted:
             effects.append(messages.PersistEpoch(self._epoch))
             self._epoch_persisted = True
-        observations = [
-            each
-            for each in (*self._own_observations(now), *(self._sampled or ()))
-            if each.name in self._options.published
-        ]
+        observations = self._observations(now)
         batch = sign_batch(self._signer, self._epoch, self._seq, observations, self._last_hash)
         data = encode(batch)
-        own = _register(batch, data, now)
+        own = _register(batch, data, stated_in(data), now)
         self._registers[self._node] = own
         self._last_hash = own.digest
         self._seq += 1
         self._published_ms = now
         return [*effects, messages.BatchAccepted(batch), messages.Publish(data)]
 
-    def _own_observations(self, now: int) -> list[Observation]:
-        """Give what the node knows of itself without a probe; it wins over a probe's word."""
-        latency_us = self._round_trips.latency_us_of_all(now)
-        bandwidth = self._transfers.bandwidth_kbit_per_s(now)
-        mode = 0 if self._safe_mode.mode is Mode.NORMAL else 1000
-        capacity, engine = self._options.capacity * 1000, self._options.engine * 1000
-        return [
-            Observation(name=Measure.SAFE_MODE, value=mode, source=OWN_SOURCE),
-            Observation(name=Measure.CAPACITY, value=capacity, source=OWN_SOURCE),
-            Observation(name=Measure.EXECUTIONS, value=self._running * 1000, source=OWN_SOURCE),
-            Observation(name=Measure.ENGINE, value=engine, source=OWN_SOURCE),
-            Observation(name=Measure.LATENCY, value=latency_us, source="round-trips"),
-            Observation(name=Measure.BANDWIDTH, value=bandwidth, source="transfers"),
-        ]
+    def _observations(self, now: int) -> tuple[Observation, ...]:
+        """Give what may leave of what is known; a node's own word wins over a probe's."""
+        own = (
+            0 if self._safe_mode.mode is Mode.NORMAL else 1000,
+            self._capacity * 1000,
+            self._running * 1000,
+            self._options.engine * 1000,
+            self._round_trips.latency_us_of_all(now),
+            self._transfers.bandwidth_kbit_per_s(now),
+        )
+        observations = chosen(own, self._sampled or (), self._options.published)
+        return with_causes(observations, self._safe_mode.reasons)
 
     # Learning
 
@@ -252,11 +272,12 @@ class Telemetry:
             return [messages.Penalise(sender, str(error))]
         if held is not None and (batch.epoch, batch.seq) < (held.epoch, held.seq):
             return []
-        if not verify_batch(batch, self._signer.cluster):
+        statement = stated_in(data)
+        if not verify_batch(batch, self._signer.cluster, statement):
             return [messages.Penalise(sender, "telemetry with a wrong signature")]
         if author == self._node:
             return self._on_own_batch(batch)
-        return self._learn(batch, data, held, now)
+        return self._learn(batch, _register(batch, data, statement, now), held, now)
 
     def _on_own_batch(self, batch: TelemetryBatch) -> list[Effect]:
         """Move past what others hold of this node, or they would ignore all it says."""
@@ -272,10 +293,9 @@ class Telemetry:
         return [messages.IdentitySeenElsewhere(batch.epoch)]
 
     def _learn(
-        self, batch: TelemetryBatch, data: bytes, held: _Register | None, now: int
+        self, batch: TelemetryBatch, fresh: _Register, held: _Register | None, now: int
     ) -> list[Effect]:
         """Let the last writer win; of two that contradict each other, the smaller hash."""
-        fresh = _register(batch, data, now)
         effects: list[Effect] = []
         if held is not None:
             same = (batch.epoch, batch.seq) == (held.epoch, held.seq)
@@ -283,9 +303,11 @@ class Telemetry:
             if (same and fresh.digest != held.digest) or (
                 follows and batch.prev_hash != held.digest
             ):
-                effects += self._accuse(batch.node, held.data, data)
+                effects += self._accuse(batch.node, held.data, fresh.data)
             if same and fresh.digest >= held.digest:
                 return effects
+            if fresh.readings == held.readings:
+                fresh.reported = held.reported
         elif len(self._registers) >= self._options.nodes_max and not self._evict(now):
             return []
         self._registers[batch.node] = fresh
@@ -317,24 +339,42 @@ class Telemetry:
             node: self._condition(node, now, known.get(node)) for node in sorted(self._registers)
         }
 
+    def condition(self, node: NodeId, now: int) -> Condition | None:
+        """Give one node's condition, reputation aside; None when nothing was heard of it."""
+        return self._condition(node, now, None) if node in self._registers else None
+
     def reports(
         self, now: int, reputations: Mapping[NodeId, int] | None = None
     ) -> tuple[NodeReport, ...]:
         """Give every node's condition in coarse buckets, for a REGISTRY record."""
-        return tuple(buckets(condition) for condition in self.view(now, reputations).values())
+        known = reputations or {}
+        return tuple(
+            self._coarse(node, register, now, known.get(node))
+            for node, register in sorted(self._registers.items())
+        )
 
     def report(self, node: NodeId, now: int, reputation: int | None = None) -> NodeReport | None:
         """Give one node's condition in the same form; None when nothing was heard of it."""
-        return buckets(self._condition(node, now, reputation)) if node in self._registers else None
+        register = self._registers.get(node)
+        return None if register is None else self._coarse(node, register, now, reputation)
+
+    def _coarse(
+        self, node: NodeId, register: _Register, now: int, reputation: int | None
+    ) -> NodeReport:
+        """Give the last report again while nothing has changed that it is made of."""
+        is_heard = now - register.heard_ms <= self._options.stale_ms
+        seen = (self._round_trips.latency_us(node, now), reputation, is_heard)
+        if register.reported is None or register.reported[0] != seen:
+            register.reported = seen, buckets(self._condition(node, now, reputation))
+        return register.reported[1]
 
     def _condition(self, node: NodeId, now: int, reputation: int | None) -> Condition:
         register = self._registers[node]
         readings = register.readings
         age_ms = now - register.heard_ms
         # What was measured from here counts more than what the node says of itself.
-        latency_us = self._round_trips.latency_us(node, now)
-        if latency_us is None:
-            latency_us = readings.of(Measure.LATENCY)
+        link_us = self._round_trips.latency_us(node, now)
+        latency_us = readings.of(Measure.LATENCY) if link_us is None else link_us
         capacity = min(CAPACITY_MAX, (readings.of(Measure.CAPACITY) or 0) // 1000)
         safe_mode = bool(readings.of(Measure.SAFE_MODE))
         carbon = readings.of(Measure.CARBON)
@@ -349,18 +389,42 @@ class Telemetry:
             engine=min(ENGINE_CODE_MAX, (readings.of(Measure.ENGINE) or 0) // 1000),
             load_permille=readings.load_permille,
             latency_us=latency_us,
+            link_us=link_us,
             carbon_g_per_kwh=None if carbon is None else carbon // 1000,
             health=health(readings.health_inputs(latency_us, reputation)),
             data=register.data,
         )
 
 
-def _register(batch: TelemetryBatch, data: bytes, now: int) -> _Register:
+_OWN = (
+    (Measure.SAFE_MODE, OWN_SOURCE),
+    (Measure.CAPACITY, OWN_SOURCE),
+    (Measure.EXECUTIONS, OWN_SOURCE),
+    (Measure.ENGINE, OWN_SOURCE),
+    (Measure.LATENCY, "round-trips"),
+    (Measure.BANDWIDTH, "transfers"),
+)
+"""What a node knows of itself without a probe, and what measured it."""
+
+
+def chosen(
+    own: tuple[int | None, ...], sampled: tuple[Observation, ...], published: frozenset[str]
+) -> tuple[Observation, ...]:
+    """Give as observations what a node knows of itself, and its probes', as far as they leave."""
+    first = (
+        Observation(name=measure, value=value, source=source)
+        for (measure, source), value in zip(_OWN, own, strict=True)
+    )
+    return tuple(each for each in (*first, *sampled) if each.name in published)
+
+
+def _register(batch: TelemetryBatch, data: bytes, statement: bytes, now: int) -> _Register:
     return _Register(
         data=data,
         epoch=batch.epoch,
         seq=batch.seq,
-        digest=batch_hash(batch),
+        digest=hash_of(statement),
         heard_ms=now,
-        readings=readings_of(batch),
+        readings=readings_of(batch.observations),
+        reported=None,
     )

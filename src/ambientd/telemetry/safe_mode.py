@@ -76,29 +76,28 @@ class Breaker:
         self._since_ms: int | None = None
         self.tripped = False
 
-    @property
-    def is_moving(self) -> bool:
-        """Tell whether the breaker has tripped, or a wait of it runs."""
-        return self.tripped or self._since_ms is not None
+    def update(self, reading: int | None, now: int) -> bool:
+        """Take a reading; tell whether the breaker has tripped, or a wait of it runs.
 
-    def update(self, reading: int | None, now: int) -> None:
-        """Take a reading; None is not known, and ends any wait."""
-        limits = self._threshold
+        None is not known, and ends any wait.
+        """
+        limits, tripped = self._threshold, self.tripped
         if reading is None:
             self._since_ms = None
-            return
-        if self.tripped:
+            return tripped
+        if tripped:
             contrary, wait_ms = reading < limits.recover_below, limits.recover_after_ms
         else:
             contrary, wait_ms = reading > limits.trip_above, limits.trip_after_ms
         if not contrary:
             self._since_ms = None
-            return
+            return tripped
         if self._since_ms is None:
             self._since_ms = now
         if now - self._since_ms >= wait_ms:
-            self.tripped = not self.tripped
+            self.tripped = not tripped
             self._since_ms = None
+        return self.tripped or self._since_ms is not None
 
 
 class SafeMode:
@@ -147,15 +146,20 @@ class SafeMode:
         self, temperature_milli_celsius: int | None, latency_us: int | None, running: int, now: int
     ) -> Mode:
         """Take all readings and give the mode; `running` executions hold up the draining."""
+        if self.is_steady and temperature_milli_celsius is None and latency_us is None:
+            return self.mode  # nothing is known, nothing was counted: no breaker moves
         if now - self._failed_ms >= self._options.quiet_ms:
             self._errors = 0
         readings = (temperature_milli_celsius, latency_us, self._size_bytes, self._errors)
+        self._is_moving = False
         for (_, breaker), reading in zip(self._breakers, readings, strict=True):
-            breaker.update(reading, now)
-        self._is_moving = any(breaker.is_moving for _, breaker in self._breakers)
+            self._is_moving |= breaker.update(reading, now)
         self._size_bytes = 0
         # A breaker that has tripped is moving as well.
-        self._signal(Signal.TRIPPED if self._is_moving and self.reasons else Signal.RECOVERED)
+        has_tripped = self._is_moving and any(breaker.tripped for _, breaker in self._breakers)
+        if self.mode is Mode.NORMAL and not has_tripped:
+            return self.mode
+        self._signal(Signal.TRIPPED if has_tripped else Signal.RECOVERED)
         if running == 0:
             self._signal(Signal.DRAINED)
         return self.mode

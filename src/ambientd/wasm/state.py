@@ -1,11 +1,12 @@
 """Execution states: everything a paused execution is, its canonical bytes and root (protocols/08).
 
 The root is the head of an RFC 9162 tree over a header and the pages of memory, so a single page
-can be shown to belong to it. Zero pages are not carried.
+can be shown to belong to it. Zero pages are not carried. Where only one stretch of gas is to be
+executed, the pages that it does not touch may be left out; hashes stand for them (§6).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from ambientd.codec import canonical, merkle
@@ -19,6 +20,7 @@ from ambientd.model.execution import (
     PAGE_BYTES,
     ExecutionLimits,
 )
+from ambientd.wasm.left_out import LeftOut, blocks, hashes_of
 
 STATE_VERSION = 1
 VALUE_BYTES = 8
@@ -29,6 +31,7 @@ PAGES_MAX = MEMORY_BYTES_CEILING // PAGE_BYTES
 
 ZERO_PAGE = bytes(PAGE_BYTES)
 _LENGTH_BYTES = 4
+_PARTIAL_MARK = b"\xff" * _LENGTH_BYTES  # where other states have the length of their header
 _HEADER_BYTES_MAX = 1_024
 STATE_BYTES_MAX = (
     _LENGTH_BYTES
@@ -76,6 +79,8 @@ class State:
     values: bytes
     host: bytes
     pages: tuple[bytes, ...]
+    left_out: LeftOut | None = None
+    """Pages that are not known: zero among `pages`, and not to be read there."""
 
     @property
     def gas_index(self) -> int:
@@ -88,7 +93,8 @@ class State:
 
     def root(self) -> bytes:
         """Return what two executions must agree on at the same gas index."""
-        return merkle.root(self.leaves())
+        leaves = self.leaves()
+        return merkle.root(leaves) if self.left_out is None else self.left_out.root(leaves)
 
     def proof(self, page: int) -> list[bytes]:
         """Return the inclusion proof of a page, or of the header for page -1."""
@@ -121,8 +127,18 @@ def verify_page(
     return found == root
 
 
+def leave_out(state: State, pages: Collection[int]) -> State:
+    """Give a state without these pages, of the same root."""
+    assert state.left_out is None, "of pages that are not known nothing can be said"
+    kept = tuple(ZERO_PAGE if index in pages else page for index, page in enumerate(state.pages))
+    return replace(state, pages=kept, left_out=hashes_of(pages, state.leaves()))
+
+
 def encode_state(state: State) -> bytes:
-    """Give the canonical bytes: header, which pages are not zero, values, host, those pages."""
+    """Give the canonical bytes: header, which pages are not zero, values, host, those pages.
+
+    Where pages are left out: a mark, and behind the rest which ones, and the hashes for them.
+    """
     header = canonical.encode(state.header)
     carried = 0
     pages = []
@@ -132,12 +148,48 @@ def encode_state(state: State) -> bytes:
             pages.append(page)
     present = carried.to_bytes(_present_bytes(len(state.pages)), "little")
     size = len(header).to_bytes(_LENGTH_BYTES, "big")
-    return b"".join((size, header, present, state.values, state.host, *pages))
+    whole = b"".join((size, header, present, state.values, state.host, *pages))
+    if state.left_out is None:
+        return whole
+    unknown = sum(1 << page for page in state.left_out.pages)
+    which = unknown.to_bytes(_present_bytes(len(state.pages)), "little")
+    hashes = (state.left_out.hashes[block] for block in blocks(state.left_out.pages))
+    return b"".join((_PARTIAL_MARK, whole, which, *hashes))
 
 
 def decode_state(data: bytes) -> State:
     """Read one state; raise RemoteProtocolError unless `data` is its canonical form."""
     pieces = _Pieces(data)
+    state, _ = _decoded(pieces)
+    if not pieces.done():
+        raise _bad("is longer than its contents")
+    return state
+
+
+def is_partial(data: bytes) -> bool:
+    """Tell whether these are the bytes of a state with pages left out."""
+    return data.startswith(_PARTIAL_MARK)
+
+
+def decode_partial(data: bytes) -> State:
+    """Read a state with pages left out; raise RemoteProtocolError unless it is canonical."""
+    pieces = _Pieces(data)
+    if pieces.take(_LENGTH_BYTES) != _PARTIAL_MARK:
+        raise _bad("leaves no pages out")
+    state, carried = _decoded(pieces)
+    count = state.header.pages
+    bits = int.from_bytes(pieces.take(_present_bytes(count)), "little")
+    if not bits or bits >> count or bits & carried:
+        raise _bad("leaves out no pages, or such as it carries or does not have")
+    pages = frozenset(page for page in range(count) if bits >> page & 1)
+    hashes = {block: pieces.take(DIGEST_BYTES) for block in blocks(pages)}
+    if not pieces.done():
+        raise _bad("is longer than its contents")
+    return replace(state, left_out=LeftOut(pages, hashes))
+
+
+def _decoded(pieces: "_Pieces") -> tuple[State, int]:
+    """Read header, values, host and pages, and which pages are carried."""
     header = _header(pieces)
     carried = int.from_bytes(pieces.take(_present_bytes(header.pages)), "little")
     if carried >> header.pages:
@@ -147,14 +199,15 @@ def decode_state(data: bytes) -> State:
     if sha256(values) != header.values or sha256(host) != header.host:
         raise _bad("does not hold the values that its header names")
     pages = tuple(_pages(pieces, carried, header.pages))
-    if not pieces.done():
-        raise _bad("is longer than its contents")
-    return State(header, values, host, pages)
+    return State(header, values, host, pages), carried
 
 
 def decode_header(data: bytes) -> StateHeader:
     """Read the header alone: whether it is true of the rest is not looked at."""
-    return _header(_Pieces(data))
+    pieces = _Pieces(data)
+    if is_partial(data):
+        pieces.take(_LENGTH_BYTES)
+    return _header(pieces)
 
 
 def _header(pieces: "_Pieces") -> StateHeader:

@@ -7,6 +7,7 @@ opcodes are in their shortest form, and reserved bytes are zero.
 
 import re
 from collections import defaultdict
+from functools import cache
 
 from ambientd.wasm.leb import decode_unsigned
 from ambientd.wasm.opcodes import OPCODES, Immediate, Opcode
@@ -72,7 +73,6 @@ _INSTRUCTION = b"|".join(
     )
 )
 _EACH = re.compile(_INSTRUCTION + rb"|[\x00-\xff]", re.DOTALL)  # what fits nothing: one byte
-_RUN = re.compile(b"(?:" + _INSTRUCTION + b")*+", re.DOTALL)
 _BRANCH_TABLE = 0x0E
 _LONG_TABLE = re.compile(rb"\x0e[\x80-\xff]")  # or bytes that look like one, which does no harm
 
@@ -82,6 +82,12 @@ _FOREIGN = {
     0x12: "tail calls", 0x13: "tail calls", 0x14: "typed references",
     0x15: "typed references", 0xFB: "garbage collection", 0xFE: "threads",
 }  # fmt: skip
+
+
+@cache
+def _run() -> re.Pattern[bytes]:
+    """Return what matches as many instructions as fit; few modules need it, so not at import."""
+    return re.compile(b"(?:" + _INSTRUCTION + b")*+", re.DOTALL)
 
 
 def tokenise(data: bytes, start: int, end: int, targets_max: int) -> list[bytes]:
@@ -97,7 +103,7 @@ def _tokenise_around_tables(data: bytes, start: int, end: int, targets_max: int)
     tokens: list[bytes] = []
     position = start
     while position < end:
-        run = _RUN.match(data, position, end)
+        run = _run().match(data, position, end)
         stop = run.end() if run else position
         tokens += _EACH.findall(data, position, stop)
         if stop == end:

@@ -21,6 +21,7 @@ from ambientd.ports.worker_protocol import TRACE_POINTS_MAX
 from ambientd.wasm.host import Host
 from ambientd.wasm.host_wasi import WorldState
 from ambientd.wasm.interface import GAS_EXPORT, START_EXPORT
+from ambientd.wasm.left_out import LeftOut
 from ambientd.wasm.pausing import (
     GROW_EXPORT,
     LOAD_EXPORT,
@@ -128,6 +129,7 @@ class PausableExecution(Execution):
         self._seed = seed
         self._values = _Values(self.host)
         self._held: _Held | None = None  # where the instance stands, if it is paused
+        self._left_out: LeftOut | None = None
 
     @classmethod
     def resume(cls, module: PausableModule, state: State, data: bytes) -> "PausableExecution":
@@ -211,8 +213,10 @@ class PausableExecution(Execution):
         )
         self._values.out = []
         host = canonical.encode(self.host.snapshot())
+        unknown = frozenset[int]() if self._left_out is None else self._left_out.pages
         pages = tuple(
-            _page(instance, address) for address in range(0, instance.memory_bytes(), PAGE_BYTES)
+            ZERO_PAGE if page in unknown else _page(instance, page * PAGE_BYTES)
+            for page in range(instance.memory_bytes() // PAGE_BYTES)
         )
         header = StateHeader(
             version=STATE_VERSION,
@@ -232,7 +236,7 @@ class PausableExecution(Execution):
         if gas_left < 0:
             # Gas ran out since the last look: the next charge, just ahead, ends the execution.
             return self.run_until(None)
-        return Paused(State(header, values, host, pages))
+        return Paused(State(header, values, host, pages, self._left_out))
 
     def _restore(self, state: State) -> None:
         instance = self.instance
@@ -243,6 +247,10 @@ class PausableExecution(Execution):
         for index, page in enumerate(state.pages):
             if index < pages_now or page is not ZERO_PAGE:
                 instance.write(index * PAGE_BYTES, page)
+        if state.left_out is not None:
+            self._left_out = state.left_out
+            for number in sorted(state.left_out.pages):
+                instance.leave_out(number)
         world: WorldState = canonical.decode(state.host, WorldState, HOST_BYTES_MAX)
         self.host.restore(world)
         self._held = _Held(state.values, state.header.gas_left, Stage(state.header.stage))

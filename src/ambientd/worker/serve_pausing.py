@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError
+from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import Aborted
-from ambientd.ports.engine import CompiledModule, EngineFailureError
+from ambientd.ports.engine import CompiledModule, EngineFailureError, PageLeftOutError
 from ambientd.ports.worker_protocol import (
     REASON_CHARACTERS_MAX,
     STATE_PIECE_BYTES,
@@ -22,12 +23,15 @@ from ambientd.ports.worker_protocol import (
     ModulePrepared,
     ModuleRefused,
     ModuleUnknown,
+    PageLeftOut,
     PreparePausable,
+    ReplayStretch,
     Reply,
     Request,
     StatePiece,
     StateRefused,
     StateTaken,
+    StretchReplayed,
     TakeState,
     TargetsTraced,
     TraceExecution,
@@ -43,7 +47,13 @@ from ambientd.wasm.pausing import (
     make_pausable,
 )
 from ambientd.wasm.prepare import Refused
-from ambientd.wasm.state import STATE_BYTES_MAX, decode_state, encode_state
+from ambientd.wasm.state import (
+    STATE_BYTES_MAX,
+    decode_partial,
+    decode_state,
+    encode_state,
+    is_partial,
+)
 from ambientd.worker.pausing import (
     PausableExecution,
     PausableModule,
@@ -75,7 +85,7 @@ class PausingSession(Session):
                 return self._take(request)
             case GiveState():
                 return self._give(request.offset)
-            case ExecutePausable() | TraceExecution() | TraceTargets():
+            case ExecutePausable() | TraceExecution() | TraceTargets() | ReplayStretch():
                 module = self._ready(request.prepared, request.seed, request.limits)
                 if isinstance(module, ModuleUnknown | ExecutionAborted):
                     return module
@@ -86,6 +96,8 @@ class PausingSession(Session):
                     return _trace(pausable, request)
                 if isinstance(request, TraceTargets):
                     return self._trace_targets(pausable, request)
+                if isinstance(request, ReplayStretch):
+                    return self._replay(pausable, request)
                 return self._execute_pausable(pausable, request)
             case _:
                 self._pieces = []  # an ordinary execution shall have the memory
@@ -160,14 +172,34 @@ class PausingSession(Session):
             return ExecutionAborted(aborted=result)
         return TargetsTraced(points=points, result=result, gas_reached=gas_reached)
 
+    def _replay(self, module: PausableModule, request: ReplayStretch) -> Reply:
+        try:
+            execution = self._entered(module, request)
+            try:
+                stop = execution.run_until(request.pause_at)
+            finally:
+                execution.close()
+        except RemoteProtocolError as error:
+            return StateRefused(reason=str(error)[:REASON_CHARACTERS_MAX])
+        except PageLeftOutError as missed:
+            return PageLeftOut(page=missed.page)
+        if isinstance(stop, Paused):
+            point = TracePoint(gas_index=stop.state.gas_index, root=stop.state.root())
+            return StretchReplayed(point=point)
+        if isinstance(stop.result, Aborted):
+            return ExecutionAborted(aborted=stop.result)
+        return Executed(result=stop.result)
+
     def _entered(
-        self, module: PausableModule, request: ExecutePausable | TraceTargets
+        self, module: PausableModule, request: ExecutePausable | TraceTargets | ReplayStretch
     ) -> PausableExecution:
         """Begin, or take the kept state up; raise RemoteProtocolError if it does not fit."""
         encoded, self._pieces = b"".join(self._pieces), []
         if request.root is None:
             return PausableExecution(module, request.input, request.limits, request.seed)
-        state = decode_state(encoded)
+        # Only a replay, which hands no state on, can do without pages.
+        is_whole = not isinstance(request, ReplayStretch) or not is_partial(encoded)
+        state = (decode_state if is_whole else decode_partial)(encoded)
         del encoded  # memory for the instance
         if (state.header.limits, state.header.seed) != (request.limits, request.seed):
             msg = "the execution state is of other limits or another seed"

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import trio
 
+from ambientd.adapters.libp2p.bandwidth import BANDWIDTH_PROTOCOL, Bandwidth
 from ambientd.adapters.libp2p.dialler import Dialler
 from ambientd.adapters.libp2p.exchanges import (
     BLOB_PROTOCOL,
@@ -27,10 +28,12 @@ from ambientd.adapters.libp2p.guard import Counters, contain, shielded
 from ambientd.adapters.libp2p.host import Notifee, build_host, connections_to, dial, run_host
 from ambientd.adapters.libp2p.identity import PeerId, node_id_of, peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS, Inbox, Link, Meter
+from ambientd.adapters.libp2p.looks import LOOK_PROTOCOL, Looks
 from ambientd.errors import LocalProtocolError, UnreachableError
 from ambientd.ports.transport import (
     ConnectionEvent,
     HostPort,
+    Look,
     NodeId,
     PeerAddress,
     PeerConnected,
@@ -77,6 +80,9 @@ class Libp2pTransport:
         )
         self._blobs = Blobs(self._host, options, self._counters, serve_blob)
         self._joining = Joining(self._host, options, self._counters, serve_join)
+        self._looks = Looks(self._host, self._counters)
+        budget = options.bandwidth_bytes_per_day
+        self._bandwidth = Bandwidth(self._host, self._counters, budget)
 
         self._links: dict[NodeId, Link] = {}
         self._opening: set[NodeId] = set()
@@ -99,6 +105,10 @@ class Libp2pTransport:
             FRAMES_PROTOCOL, self._members_only("frames", self._accept_link)
         )
         self._host.set_stream_handler(BLOB_PROTOCOL, self._members_only("blob", self._blobs.serve))
+        self._host.set_stream_handler(LOOK_PROTOCOL, self._members_only("look", self._looks.serve))
+        self._host.set_stream_handler(
+            BANDWIDTH_PROTOCOL, self._members_only("bandwidth", self._bandwidth.serve)
+        )
         self._host.set_stream_handler(JOIN_PROTOCOL, self._closing("join", self._joining.serve))
 
     # The port: plain questions and orders.
@@ -151,6 +161,14 @@ class Libp2pTransport:
         if peer not in self._links:
             return None
         return await self._blobs.request(peer, digest, size_bytes_max)
+
+    async def look(self, peer: NodeId, port: int) -> Look | None:
+        """Ask a peer to dial our port and to say its time."""
+        return await self._looks.ask(peer, port) if peer in self._links else None
+
+    async def bandwidth(self, peer: NodeId) -> int | None:
+        """Measure how fast bytes come from a peer, in kbit/s."""
+        return await self._bandwidth.measure(peer) if peer in self._links else None
 
     async def request_join(self, address: PeerAddress, payload: bytes) -> bytes:
         """Ask a node to let us in."""

@@ -103,5 +103,6 @@ def _battery() -> Observation:
         battery = read() if read is not None else None
     except (OSError, ValueError):
         battery = None
-    value = None if battery is None else round(battery.percent * 1000)
+    percent = -1 if battery is None else battery.percent
+    value = round(percent * 1000) if 0 <= percent <= 100 else None
     return Observation(name=Measure.BATTERY, value=value, source="psutil:battery")

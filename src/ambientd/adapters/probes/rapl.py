@@ -1,21 +1,20 @@
 """Energy of the processor packages, from the kernel's RAPL counters."""
 
-import re
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ambientd.adapters.probes.sysfs import label, read_integer, read_text
-from ambientd.model.telemetry import Measure, Observation
+from ambientd.adapters.probes.sysfs import entries, label, read_integer, read_text
 from ambientd.ports.clock import Clock
-from ambientd.ports.probe import EnergyReading, energy_between
+from ambientd.ports.probe import EnergyReading
 
-POWERCAP_ROOT = Path("/sys/class/powercap")
 UNKNOWN = EnergyReading(None, "unknown")
 
+# No package draws 2 kW: more than that means that the counter began anew, as after a suspend.
+_UJ_PER_MS_MAX = 2_000_000
+_SLACK_MS = 1_000
 # Sub-zones (intel-rapl:0:0) are parts of a package; the mmio twins count the same energy again.
-_ZONE = re.compile(r"intel-rapl:\d+\Z")
+_ZONE = r"intel-rapl:\d+"
 
 
 @dataclass(slots=True)
@@ -27,7 +26,7 @@ class _Zone:
     last_uj: int
     total_uj: int = 0
 
-    def advance(self) -> bool:
+    def advance(self, elapsed_ms: int) -> bool:
         """Add what was used since the last look; a counter that fell has wrapped once."""
         now_uj = read_integer(self.path / "energy_uj")
         if now_uj is None or not 0 <= now_uj <= self.range_uj:
@@ -35,8 +34,10 @@ class _Zone:
         used_uj = now_uj - self.last_uj
         if used_uj < 0:
             used_uj += self.range_uj + 1
-        self.total_uj += used_uj
         self.last_uj = now_uj
+        if used_uj > _UJ_PER_MS_MAX * (elapsed_ms + _SLACK_MS):
+            return False
+        self.total_uj += used_uj
         return True
 
 
@@ -46,28 +47,36 @@ class RaplMeter:
     A counter wraps after minutes to hours under load, so read at least once a minute.
     """
 
-    def __init__(self, root: Path = POWERCAP_ROOT) -> None:
+    def __init__(self, clock: Clock, root: Path) -> None:
         self._lock = threading.Lock()
+        self._clock = clock
         self._zones = _zones(root)
+        self._read_ms = clock.monotonic_ms()
         names = "+".join(label(read_text(zone.path / "name")) for zone in self._zones)
-        self._source = f"rapl:{names}"[:64]
+        # Room is left for the word that a share of it adds.
+        self._source = f"rapl:{names}"[:56]
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether there is a counter that this process may read."""
+        return bool(self._zones)
 
     def read(self) -> EnergyReading:
         """Give the energy since the meter started."""
         with self._lock:
-            if not self._zones or not all(zone.advance() for zone in self._zones):
+            now_ms = self._clock.monotonic_ms()
+            elapsed_ms, self._read_ms = now_ms - self._read_ms, now_ms
+            # Each of them, even when one cannot be read: else it would wrap unseen.
+            advanced = [zone.advance(elapsed_ms) for zone in self._zones]
+            if not advanced or not all(advanced):
                 return UNKNOWN
             return EnergyReading(sum(zone.total_uj for zone in self._zones), self._source)
 
 
 def _zones(root: Path) -> list[_Zone]:
     """Find the packages whose counter can be read; none when one of them cannot."""
-    try:
-        paths = sorted(path for path in root.iterdir() if _ZONE.match(path.name))
-    except OSError:
-        return []
     zones = []
-    for path in paths:
+    for path in entries(root, _ZONE):
         if not (read_text(path / "name") or "").startswith("package"):
             continue
         last_uj = read_integer(path / "energy_uj")
@@ -76,25 +85,3 @@ def _zones(root: Path) -> list[_Zone]:
             return []
         zones.append(_Zone(path, range_uj, last_uj))
     return zones
-
-
-class PowerProbe:
-    """The mean power between two reads, from any energy meter."""
-
-    def __init__(self, meter: RaplMeter, clock: Clock) -> None:
-        self._meter = meter
-        self._clock = clock
-        self._last = meter.read()
-        self._last_ms = clock.monotonic_ms()
-
-    def read(self) -> Sequence[Observation]:
-        """Give the power since the last read."""
-        now, now_ms = self._meter.read(), self._clock.monotonic_ms()
-        used, elapsed_ms = energy_between(self._last, now), now_ms - self._last_ms
-        self._last, self._last_ms = now, now_ms
-        value = None
-        if used.energy_uj is not None and elapsed_ms > 0:
-            # Microjoules a millisecond are milliwatts.
-            value = used.energy_uj // elapsed_ms
-        source = "rapl" if now.energy_uj is None else now.source
-        return [Observation(name=Measure.POWER, value=value, source=source)]

@@ -3,21 +3,19 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ambientd.adapters.probes.sysfs import label, read_integer, read_text
+from ambientd.adapters.probes.sysfs import entries, label, read_integer, read_text
 from ambientd.model.telemetry import Measure, Observation
 
-THERMAL_ROOT = Path("/sys/class/thermal")
-HWMON_ROOT = Path("/sys/class/hwmon")
 PROCESSOR_CHIPS = frozenset({"coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal"})
 
 # Sensors that are not wired report nonsense such as -273 or 255 °C.
-_PLAUSIBLE_MILLI_CELSIUS = range(-40_000, 150_001)
+PLAUSIBLE_MILLI_CELSIUS = range(-40_000, 150_001)
 
 
 class ThermalProbe:
     """Gives `temperature_celsius` of the hottest plausible sensor."""
 
-    def __init__(self, thermal_root: Path = THERMAL_ROOT, hwmon_root: Path = HWMON_ROOT) -> None:
+    def __init__(self, thermal_root: Path, hwmon_root: Path) -> None:
         self._thermal_root = thermal_root
         self._hwmon_root = hwmon_root
 
@@ -26,19 +24,19 @@ class ThermalProbe:
         found = [
             (value, source)
             for value, source in (*self._zones(), *self._chips())
-            if value is not None and value in _PLAUSIBLE_MILLI_CELSIUS
+            if value is not None and value in PLAUSIBLE_MILLI_CELSIUS
         ]
         value, source = max(found, default=(None, "thermal"))
         return [Observation(name=Measure.TEMPERATURE, value=value, source=source)]
 
     def _zones(self) -> Iterator[tuple[int | None, str]]:
-        for zone in sorted(self._thermal_root.glob("thermal_zone*")):
+        for zone in entries(self._thermal_root, r"thermal_zone.*"):
             name = label(read_text(zone / "type"))
             yield read_integer(zone / "temp"), f"thermal:{name}"
 
     def _chips(self) -> Iterator[tuple[int | None, str]]:
-        for chip in sorted(self._hwmon_root.glob("hwmon*")):
+        for chip in entries(self._hwmon_root, r"hwmon.*"):
             name = read_text(chip / "name")
             if name in PROCESSOR_CHIPS:
-                for sensor in sorted(chip.glob("temp*_input")):
+                for sensor in entries(chip, r"temp.*_input"):
                     yield read_integer(sensor), f"hwmon:{name}"

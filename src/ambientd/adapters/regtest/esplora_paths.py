@@ -14,6 +14,7 @@ from ambientd.adapters.regtest.node import RegtestNode
 from ambientd.adapters.regtest.tx_proof import encode_tx_proof
 from ambientd.errors import RemoteProtocolError
 from ambientd.rules.bitcoin import (
+    Outpoint,
     decode_block,
     decode_header,
     decode_transaction,
@@ -25,6 +26,7 @@ from ambientd.rules.bitcoin import (
 PREFIX: Final = "/esplora"
 BLOCKS_IN_ONE_ANSWER: Final = 10
 _HASH: Final = "([0-9a-f]{64})"
+_OUTPOINT: Final = "[0-9a-f]{64}/outspend/[0-9]{1,9}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class EsploraPaths:
                 (f"/tx/{_HASH}/status", self._tx_status),
                 (f"/tx/{_HASH}/merkle-proof", self._merkle_proof),
                 (f"/tx/{_HASH}/merkleblock-proof", self._merkleblock_proof),
+                (f"/tx/({_OUTPOINT})", self._outspend),
                 (f"/scripthash/{_HASH}/utxo", self._utxo),
                 ("/fee-estimates()", self._fee_estimates),
             )
@@ -198,6 +201,16 @@ class EsploraPaths:
         block_hash = self._node.index.hashes[height]
         header = self._raw_header(display(block_hash))
         return encode_tx_proof(header, self._ids(block_hash), {from_display(txid)}).hex()
+
+    def _outspend(self, place: str) -> object:
+        """Say as Esplora that nothing spends what nobody knows."""
+        txid, _, number = place.partition("/outspend/")
+        outpoint = Outpoint(from_display(txid), int(number))
+        found = self._node.transaction(outpoint.txid)
+        if found is None or outpoint.index >= len(found[0].outputs):
+            return {"spent": False}
+        is_unspent = self._node.mempool.coin(outpoint) is not None
+        return {"spent": not is_unspent or self._node.mempool.spends(outpoint)}
 
     def _utxo(self, script_hash: str) -> object:
         node = self._node

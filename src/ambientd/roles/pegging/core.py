@@ -4,19 +4,25 @@ Implements protocols/14-peg.md section 5. It builds every transaction from its o
 nobody can have it sign another payee or fee. Whatever has no answer in the log is said again.
 """
 
+from bisect import bisect_right
 from collections import Counter
-from typing import Final, assert_never
+from collections.abc import Collection
+from typing import Final, assert_never, cast
 
 from ambientd.ledger.peg_entries import PegPaymentEntry
+from ambientd.ledger.peg_ins import is_to_say
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
-from ambientd.model.peg import CoinState, PegWallet
-from ambientd.model.record import PegIn, PegKey, PegPaid, PegSigned
+from ambientd.model.peg import CoinState, PaymentKind, PegPayment, PegWallet
+from ambientd.model.record import PegIn, PegKey, PegMoved, PegPaid, PegSigned
 from ambientd.roles.pegging.book import PegBook
 from ambientd.roles.pegging.events import (
+    CoinsSeen,
     Effect,
     Event,
     KeySigned,
+    Look,
+    LookForCoins,
     LookForPayment,
     LookForPegIns,
     PaymentSeen,
@@ -30,7 +36,7 @@ from ambientd.roles.pegging.events import (
     Ticked,
     VersionSigned,
 )
-from ambientd.rules.bitcoin import decode_transaction
+from ambientd.rules.bitcoin import Outpoint, decode_transaction, display
 from ambientd.rules.peg_networks import peg_fault
 from ambientd.rules.peg_payments import signed_transaction, txid
 from ambientd.rules.peg_script import child_key, locking_script
@@ -40,25 +46,53 @@ LOOK_MS: Final = 10_000
 KEY_MS: Final = 60_000
 WORD_MS: Final = 60_000
 PLACES_A_LOOK: Final = 64
-ENDED_KEPT: Final = 16
-"""Final payments that are sent again now and then: a reorganisation may have undone them."""
+COINS_MS: Final = 30_000
+COINS_A_LOOK: Final = 64
+COINS_TOLD: Final = 3
+ENDED_MS: Final = 30 * AGAIN_MS
+ENDED_A_TIME: Final = 16
+"""Final payments that are sent again, and looked for, at a time: a reorganisation may undo them."""
 
 
 class PegKeeper:
     """One node's part in the peg, as member of the wallets that it has a key in."""
 
-    def __init__(self, self_id: NodeId, book: PegBook, key: bytes) -> None:
-        """Take up what was signed; `key` is the signer's."""
+    def __init__(
+        self, self_id: NodeId, book: PegBook, key: bytes, *, is_replaced: bool = False
+    ) -> None:
+        """Take up what was signed; `key` is the signer's.
+
+        A key whose place another has taken signs for the wallets that it is in, and no more.
+        """
         self._id = self_id
         self._book = book
         self._key = key
+        self._is_replaced = is_replaced
         self._again_ms: dict[tuple[str, bytes], int] = {}
         self._walked = [0, 0]
+        self._looked_at = 0
+        self._under_way: tuple[int, ...] = ()
+        self._outdated = ""
+        """How it was found that the book is an older one than this key's last."""
+        self._ended_walked = 0
+        self._coins_walked = (b"", 0)
+        self._has_looked = False
+        """Whether every coin was looked for since the start, one that is missing among them."""
+        self._looked: set[Outpoint] = set()
+        self._missing: set[Outpoint] = set()
         self.alarms: dict[int, str] = {}
         """Payments that this member refuses to sign, and why."""
 
-    def faults(self, ledger: LedgerState) -> tuple[str, ...]:
-        """Say what this member does not sign though it should, and why."""
+    @property
+    def signs(self) -> bool:
+        """Tell whether nothing has shown yet that the book is an older copy."""
+        return not self._outdated
+
+    def faults(self, ledger: LedgerState, also: Collection[bytes] = ()) -> tuple[str, ...]:
+        """Say what this member does not sign though it should, and why.
+
+        `also` are the replaced keys that it signs with besides.
+        """
         index = ledger.peg_index
         held = index.held_sat()
         used = [n for n in sorted(index.wallets) if n == ledger.peg.wallet or held.get(n)]
@@ -66,10 +100,22 @@ class PegKeeper:
             f"the key in peg.key is not the one that this node has in wallet {number}"
             for number in used
             for signer in index.wallets[number].signers
-            if signer.member == self._id and signer.key != self._key
+            if signer.member == self._id and signer.key not in (self._key, *also)
         ]
         alarms = [f"payment {number}: {fault}" for number, fault in sorted(self.alarms.items())]
-        return (*keys, *alarms)
+        outdated = [self._outdated] if self._outdated else []
+        return (*keys, *outdated, *alarms, *self._lost())
+
+    def _lost(self) -> list[str]:
+        """Say which coins are missing, the first ones by name."""
+        names = sorted(f"{display(each.txid)}:{each.index}" for each in self._missing)
+        if not names:
+            return []
+        shown = ", ".join(names[:COINS_TOLD]) + (", ..." if len(names) > COINS_TOLD else "")
+        return [
+            f"this member's chain lacks {len(names)} of the coins that the ledger holds: it signs "
+            f"no peg-out until they are there: {shown}"
+        ]
 
     def handle(self, event: Event, ledger: LedgerState, *, now: int) -> list[Effect]:
         """Advance by one event; the book is on disk before a signer is asked."""
@@ -97,11 +143,23 @@ class PegKeeper:
                 return self._on_peg_in(event, ledger, now)
             case PaymentSeen():
                 return self._on_payment(event, ledger)
+            case CoinsSeen(looked=looked, found=found):
+                self._missing -= set(looked)
+                self._missing |= set(looked) - found
+                self._looked |= set(looked)
+                if not self._has_looked and standing(ledger) <= self._looked:
+                    self._has_looked = True
+                    self._looked.clear()
+                return []
             case _:
                 assert_never(event)
 
     def _on_tick(self, ledger: LedgerState, now: int) -> list[Effect]:
         effects: list[Effect] = []
+        self._compare_book(ledger)
+        if self._is_replaced:
+            effects = self._sign_all(ledger, now)
+            return effects + self._look_for_coins(ledger, now)
         is_member = self._id in ledger.members
         said = ledger.peg_node(self._id).key
         if is_member and said != self._key and self._is_time("key", b"", now, KEY_MS):
@@ -117,11 +175,22 @@ class PegKeeper:
                 versions = range(len(entry.payment.fees_sat))
                 names = tuple(txid(entry.payment, version) for version in versions)
                 effects.append(LookForPayment(number, names))
-        effects += self._send_ended(ledger, now)
+        if self._is_time("ended", b"", now, ENDED_MS):
+            effects += self._tend_ended(ledger, is_member=is_member)
         if is_member and self._is_time("peg-ins", b"", now, LOOK_MS):
             effects += self._look(ledger)
-        if len(self._again_ms) > 4 * len(ledger.peg_index.open_payments()) + 4 * ENDED_KEPT:
+        if is_member:
+            effects += self._look_for_coins(ledger, now)
+        if len(self._again_ms) > 4 * len(ledger.peg_index.open_payments()) + 4:
             self._again_ms = {each: due for each, due in self._again_ms.items() if due > now}
+        return effects
+
+    def _sign_all(self, ledger: LedgerState, now: int) -> list[Effect]:
+        effects: list[Effect] = []
+        for number in ledger.peg_index.open_payments():
+            entry = ledger.peg_payment(number)
+            assert entry is not None, "an index names payments that exist"
+            effects += self._sign(ledger, number, entry, now)
         return effects
 
     def _is_time(self, what: str, name: bytes, now: int, pause_ms: int) -> bool:
@@ -130,6 +199,28 @@ class PegKeeper:
             return False
         self._again_ms[what, name] = now + pause_ms
         return True
+
+    def _compare_book(self, ledger: LedgerState) -> None:
+        """Look for a signature by this key in the log that the book does not know of.
+
+        What is signed is in the book first, so such a book was put back from an older copy.
+        """
+        known = {pledge.payment for pledge in self._book.pledges}
+        last = ledger.peg.payments
+        for number in (*self._under_way, *range(self._looked_at + 1, last + 1)):
+            entry = ledger.peg_payment(number)
+            if number not in known and entry is not None and self._has_signed(ledger, entry):
+                self._outdated = (
+                    f"the log has this key's signature of payment {number}, of which peg.book "
+                    "does not know: the book is an older copy, and the key signs nothing more; "
+                    "`ambientctl key replace-peg` lets another take its place"
+                )
+        self._looked_at, self._under_way = last, tuple(ledger.peg_index.open_payments())
+
+    def _has_signed(self, ledger: LedgerState, entry: PegPaymentEntry) -> bool:
+        wallet = ledger.peg_index.wallets[entry.payment.coins[0].wallet]
+        has_key = any(each.member == self._id and each.key == self._key for each in wallet.signers)
+        return has_key and any(word.member == self._id for word in entry.words)
 
     def _sign(
         self, ledger: LedgerState, number: int, entry: PegPaymentEntry, now: int
@@ -141,13 +232,19 @@ class PegKeeper:
         signs = any(each.member == self._id and each.key == self._key for each in wallet.signers)
         if not signs or self._id in words or len(words) >= wallet.threshold:
             return []
-        fault = self._book.fault(number, payment)
+        if self._is_waiting(ledger, payment):
+            return []
+        roots = ledger.peg_index.roots(payment)
+        fault = self._outdated or self._book.fault(number, payment, roots)
         if fault is not None:
             self.alarms[number] = fault
             return []
+        self.alarms.pop(number, None)
         if not self._is_time("sign", _name(number) + bytes([version]), now, AGAIN_MS):
             return []
-        book = self._book.pledged(number, payment)
+        last = ledger.peg.payments
+        book = self._book.without(lambda each: each <= last and ledger.peg_payment(each) is None)
+        book = book.pledged(number, payment, roots)
         effects: list[Effect] = [] if book is self._book else [PersistBook(book)]
         self._book = book
         return [*effects, SignVersion(number, version, payment)]
@@ -156,25 +253,61 @@ class PegKeeper:
         self, ledger: LedgerState, number: int, entry: PegPaymentEntry, now: int
     ) -> list[Effect]:
         """Send the newest version that is complete."""
-        for version in reversed(range(len(entry.payment.fees_sat))):
-            raw = combined(ledger, entry, version)
-            if raw is not None:
-                name = _name(number) + bytes([version])
-                is_time = self._is_time("send", name, now, AGAIN_MS)
-                return [SendPayment(number, raw)] if is_time else []
-        return []
+        words = Counter(word.version for word in entry.words)
+        needed = ledger.peg_index.wallets[entry.payment.coins[0].wallet].threshold
+        version = max(each for each, count in words.items() if count >= needed)
+        if not self._is_time("send", _name(number) + bytes([version]), now, AGAIN_MS):
+            return []
+        raw = combined(ledger, entry, version)
+        return [] if raw is None else [SendPayment(number, raw)]
 
-    def _send_ended(self, ledger: LedgerState, now: int) -> list[Effect]:
+    def _is_waiting(self, ledger: LedgerState, payment: PegPayment) -> bool:
+        """Tell whether a coin is yet to come back, or a peg-out could take what others are owed."""
+        is_blind = not self._has_looked or bool(self._missing)
+        if is_blind and payment.kind is PaymentKind.PEG_OUT:
+            return True
+        entries = (ledger.peg_coin(coin.txid, coin.output) for coin in payment.coins)
+        return any(entry is not None and entry.state is CoinState.AWAITED for entry in entries)
+
+    def _tend_ended(self, ledger: LedgerState, *, is_member: bool) -> list[Effect]:
+        """Send final payments again, and look whether other versions are mined.
+
+        The last ones each time, others in turn: few reorganisations are deep.
+        """
         effects: list[Effect] = []
-        last = ledger.peg.payments
-        for number in range(max(1, last - ENDED_KEPT + 1), last + 1):
+        older = ledger.peg_index.last_ended(ENDED_A_TIME + self._ended_walked, ENDED_A_TIME)
+        self._ended_walked = self._ended_walked + len(older) if older else 0
+        numbers = [*ledger.peg_index.last_ended(0, ENDED_A_TIME), *older]
+        for number in numbers:
             entry = ledger.peg_payment(number)
-            if entry is None or entry.final is None:
-                continue
-            if self._is_time("ended", _name(number), now, 30 * AGAIN_MS):
-                raw = combined(ledger, entry, entry.final)
-                effects += [] if raw is None else [SendPayment(number, raw)]
+            assert entry is not None, "an index names payments that exist"
+            assert entry.final is not None, "only final payments have an end"
+            raw = combined(ledger, entry, entry.final)
+            effects += [] if raw is None else [SendPayment(number, raw)]
+            versions = range(len(entry.payment.fees_sat))
+            if is_member and len(versions) > 1:
+                names = tuple(txid(entry.payment, version) for version in versions)
+                effects.append(LookForPayment(number, names))
         return effects
+
+    def _look_for_coins(self, ledger: LedgerState, now: int) -> list[Effect]:
+        """Look for some of the coins that the ledger holds after others, and for the missing."""
+        if not self._is_time("coins", b"", now, COINS_MS):
+            return []
+        coins = standing(ledger)
+        self._missing &= coins
+        names = sorted(coins, key=_order)
+        place = bisect_right(names, self._coins_walked, key=_order)
+        due = (names[place:] + names[:place])[:COINS_A_LOOK]
+        if due:
+            self._coins_walked = _order(due[-1])
+        due += [each for each in sorted(self._missing, key=_order) if each not in due]
+        looks = []
+        for name in due:
+            entry = ledger.peg_coin(name.txid, name.index)
+            assert entry is not None, "an index names coins that exist"
+            looks.append(Look(name, is_reserved=entry.state is CoinState.RESERVED))
+        return [LookForCoins(tuple(looks))] if looks else []
 
     def _look(self, ledger: LedgerState) -> list[Effect]:
         """Look at some addresses after others: the present wallet's, some of the earlier ones'."""
@@ -199,7 +332,7 @@ class PegKeeper:
     def _on_peg_in(self, event: PegInSeen, ledger: LedgerState, now: int) -> list[Effect]:
         name = decode_transaction(event.proof.raw_tx).txid
         entry = ledger.peg_coin(name, event.output)
-        if entry is not None and (entry.state is not CoinState.CLAIMED or self._id in entry.words):
+        if not is_to_say(ledger, entry, self._id):
             return []
         outpoint = name + event.output.to_bytes(4, "big")
         if not self._is_time("peg-in", outpoint, now, WORD_MS):
@@ -210,13 +343,40 @@ class PegKeeper:
 
     def _on_payment(self, event: PaymentSeen, ledger: LedgerState) -> list[Effect]:
         entry = ledger.peg_payment(event.payment)
-        if entry is None or entry.final is not None:
+        if entry is None:
             return []
+        if entry.final is not None:
+            return self._on_ended(event, ledger, entry.final)
         said = {sight.member: sight.version for sight in entry.sights}
         if said.get(self._id) == event.version:
             return []
         body = PegPaid(payment=event.payment, version=event.version, proof=event.proof)
         return [ProposePeg(body)]
+
+    def _on_ended(self, event: PaymentSeen, ledger: LedgerState, final: int) -> list[Effect]:
+        """Say that another version is in the place of the final one, or that it is not any more."""
+        end = ledger.peg_index.ends.get(event.payment)
+        if end is None:
+            return []
+        said = {sight.member: sight.version for sight in end.sights}
+        if said.get(self._id, final) == event.version:
+            return []
+        body = PegMoved(
+            payment=event.payment, version=event.version, turn=end.turn, proof=event.proof
+        )
+        return [ProposePeg(body)]
+
+
+def standing(ledger: LedgerState) -> set[Outpoint]:
+    """Give the coins that must be there: held, or spent by payments under way; none awaited."""
+    coins = set(ledger.peg_index.held())
+    for number in ledger.peg_index.open_payments():
+        payment = cast("PegPaymentEntry", ledger.peg_payment(number)).payment
+        for coin in payment.coins:
+            entry = ledger.peg_coin(coin.txid, coin.output)
+            if entry is not None and entry.state is not CoinState.AWAITED:
+                coins.add(Outpoint(coin.txid, coin.output))
+    return coins
 
 
 def _is_signed(ledger: LedgerState, entry: PegPaymentEntry) -> bool:
@@ -240,6 +400,10 @@ def combined(ledger: LedgerState, entry: PegPaymentEntry, version: int) -> bytes
 
 def _keys(wallet: PegWallet, index: int) -> dict[NodeId, bytes]:
     return {each.member: child_key(each.key, each.chain_code, index) for each in wallet.signers}
+
+
+def _order(coin: Outpoint) -> tuple[bytes, int]:
+    return coin.txid, coin.index
 
 
 def _name(number: int) -> bytes:

@@ -8,6 +8,7 @@ from ambientd.model.peg import PegPayment
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import PegBody
 from ambientd.roles.pegging.book import PegBook
+from ambientd.rules.bitcoin_codec import Outpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,15 @@ class PaymentSeen:
     proof: AnchorProof
 
 
-Event: TypeAlias = Ticked | KeySigned | VersionSigned | PegInSeen | PaymentSeen
+@dataclass(frozen=True, slots=True)
+class CoinsSeen:
+    """Which of the coins that were looked for are in the best chain, or wait to be mined."""
+
+    looked: tuple[Outpoint, ...]
+    found: frozenset[Outpoint]
+
+
+Event: TypeAlias = Ticked | KeySigned | VersionSigned | PegInSeen | PaymentSeen | CoinsSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,21 @@ class LookForPayment:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """A coin to look for; a payment may have spent one that is reserved."""
+
+    coin: Outpoint
+    is_reserved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LookForCoins:
+    """Look whether coins that the ledger holds are there."""
+
+    looks: tuple[Look, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProposePeg:
     """Bring the author's word into the log."""
 
@@ -115,5 +139,12 @@ class ProposePeg:
 
 
 Effect: TypeAlias = (
-    PersistBook | ProveKey | SignVersion | SendPayment | LookForPegIns | LookForPayment | ProposePeg
+    PersistBook
+    | ProveKey
+    | SignVersion
+    | SendPayment
+    | LookForPegIns
+    | LookForPayment
+    | LookForCoins
+    | ProposePeg
 )

@@ -1,0 +1,171 @@
+"""The port's learner: reads an owner's data, trains, scores, aggregates, exports."""
+
+import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ambientd.adapters.learning import fixed, networks, onnx_file, samples
+from ambientd.adapters.learning.samples import Samples
+from ambientd.codec.digest import tagged
+from ambientd.errors import ConfigError
+from ambientd.model.base import Digest
+from ambientd.model.learning import NO_MODULE, Plan, Score
+from ambientd.ports.learning import AggregatedModel, Contribution, TrainedUpdate
+from ambientd.rules.learning import models
+from ambientd.rules.learning.averaging import average
+from ambientd.rules.learning.models import Model
+from ambientd.rules.learning.privacy import Terms
+from ambientd.rules.learning.vectors import applied, decoded, encoded, to_floats
+from ambientd.rules.studies import AGGREGATIONS
+
+RunModule = Callable[[Digest, bytes], bytes]
+"""Executes a module by its hash on an input, in a worker, and gives its output."""
+
+_PASSES_MAX: Final = 1_000
+_BATCH_MAX: Final = 4_096
+_RATE_MICRO_MAX: Final = 100_000_000
+
+
+def _plan_fault(plan: Plan, run_module: RunModule | None) -> str | None:
+    model = models.parsed(plan.model)
+    networks.at_once(model, 1)
+    if plan.trainer not in {"numpy", "wasm"}:
+        return f"no trainer is called {plan.trainer!r}; say numpy or wasm"
+    if not 1 <= plan.passes <= _PASSES_MAX or not 1 <= plan.batch <= _BATCH_MAX:
+        return f"passes lie between 1 and {_PASSES_MAX}, a batch between 1 and {_BATCH_MAX}"
+    if not 1 <= plan.rate_micro <= _RATE_MICRO_MAX or not 0 <= plan.prox_micro <= _RATE_MICRO_MAX:
+        return "the rate lies between 0.000001 and 100, and prox between 0 and 100"
+    if plan.aggregation not in AGGREGATIONS:
+        return f"no rule of aggregation is called {plan.aggregation!r}"
+    if plan.is_private:
+        Terms(plan.clip_micro, plan.noise_milli, 1)
+    if plan.trainer == "numpy":
+        return None
+    if plan.module == NO_MODULE or run_module is None:
+        return "the trainer wasm needs a module, and a node that executes modules"
+    if plan.prox_micro:
+        return "the trainers in fixed point have no prox; say trainer = numpy"
+    if plan.batch > fixed.BATCH_MAX:
+        return f"the trainers in fixed point have batches of {fixed.BATCH_MAX} at most"
+    if fixed.rate_shift(plan.batch, plan.rate_micro) > fixed.RATE_SHIFT_MAX:
+        return "the rate is too small for the trainers in fixed point"
+    return fixed.model_fault(model)
+
+
+class NumpyLearner:
+    """Trains on data in a folder; executes trainers in WebAssembly where the node can."""
+
+    def __init__(self, folder: Path | None, run_module: RunModule | None) -> None:
+        self._folder = folder
+        self._run_module = run_module
+
+    def plan_fault(self, plan: Plan) -> str | None:
+        """Say why a plan cannot be carried out; None when it can."""
+        try:
+            return _plan_fault(plan, self._run_module)
+        except ConfigError as error:
+            return str(error)
+
+    def data_fault(self, plan: Plan, data: str) -> str | None:
+        """Say why a plan cannot be carried out on an owner's data; None when it can."""
+        try:
+            self._data(models.parsed(plan.model), data)
+        except ConfigError as error:
+            return str(error)
+        return None
+
+    def initial(self, plan: Plan) -> bytes:
+        """Give the model that the plan's seed leads to."""
+        return models.initial(models.parsed(plan.model), plan.seed)
+
+    def _data(self, model: Model, data: str) -> tuple[Samples, Samples]:
+        found = samples.read(data, self._folder)
+        if not len(found):
+            raise ConfigError(f"{data}: there is no sample in this part; name another")
+        if found.inputs.shape[1] != model.inputs or int(found.labels.max()) >= model.classes:
+            raise ConfigError(
+                f"{data}: {found.inputs.shape[1]} numbers a sample and labels up to "
+                f"{found.labels.max()}, but the model takes {model.inputs} and "
+                f"{model.classes} classes; name other data for this study"
+            )
+        return samples.split(found)
+
+    def train(self, plan: Plan, model: bytes, data: str, number: int) -> TrainedUpdate:
+        """Train a model on the data that the owner named, for the round of this number."""
+        shape = models.parsed(plan.model)
+        before = decoded(model, shape.count)
+        training, _ = self._data(shape, data)
+        if plan.trainer == "wasm":
+            after = self._fixed(plan, shape, model, training, number)
+        else:
+            how = networks.Training(
+                plan.passes, plan.batch, plan.rate_micro / 1e6, plan.prox_micro / 1e6
+            )
+            seed = tagged("fl-training", plan.seed, number.to_bytes(4, "big"))
+            after = networks.trained(shape, model, training, how, seed)
+        change = decoded(after, shape.count).astype(np.int64) - before
+        return TrainedUpdate(encoded(change), len(training))
+
+    def _fixed(
+        self, plan: Plan, shape: Model, model: bytes, training: Samples, number: int
+    ) -> bytes:
+        assert self._run_module is not None
+        given = fixed.task_input(
+            shape,
+            model,
+            training,
+            first=number * plan.passes % fixed.PASSES_MAX,
+            passes=plan.passes,
+            batch=plan.batch,
+            shift=fixed.rate_shift(plan.batch, plan.rate_micro),
+            seed=int.from_bytes(plan.seed[:4], "little"),
+        )
+        return fixed.task_model(shape, self._run_module(plan.module, given))
+
+    def score(
+        self, plan: Plan, model: bytes, data: str, samples_max: int = samples.SAMPLES_MAX
+    ) -> Score:
+        """Try a model on the held-out part of the data that the owner named, or some of it."""
+        shape = models.parsed(plan.model)
+        decoded(model, shape.count)
+        _, held_out = self._data(shape, data)
+        found = networks.scored(shape, model, held_out.at(np.arange(len(held_out))[:samples_max]))
+        return Score(
+            correct=found.correct, total=found.total, loss_micro=round(found.loss * 1_000_000)
+        )
+
+    def aggregate(
+        self, plan: Plan, model: bytes, updates: Iterable[Contribution]
+    ) -> AggregatedModel:
+        """Make the next model, with equal bytes on every device; the updates are read once."""
+        count = models.parsed(plan.model).count
+        pairs = ((item.update, item.samples) for item in updates)
+        found = average(plan.aggregation, pairs, count, plan.poisoned_permille)
+        return AggregatedModel(applied(model, found.update), found.left_out)
+
+    def export(self, plan: Plan, model: bytes, form: str) -> bytes:
+        """Give a model as a file of the form `npz` or `onnx`."""
+        shape = models.parsed(plan.model)
+        decoded(model, shape.count)
+        if form == "onnx":
+            return onnx_file.written(shape, to_floats(model).astype(np.float32))
+        if form != "npz":
+            raise ConfigError(f"a model is exported as npz or onnx, not as {form!r}")
+        file = io.BytesIO()
+        arrays = {}
+        numbers, at = to_floats(model), 0
+        for place, layer in enumerate(shape.layers, start=1):
+            end = at + layer.units * layer.inputs
+            arrays[f"weights{place}"] = numbers[at:end].reshape(layer.units, layer.inputs)
+            arrays[f"biases{place}"] = numbers[end : end + layer.units]
+            at = end + layer.units
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+        return file.getvalue()
+
+
+def make_learner(folder: Path | None = None, run_module: RunModule | None = None) -> NumpyLearner:
+    """Make a learner whose relative data lie in the folder."""
+    return NumpyLearner(folder, run_module)

@@ -1,0 +1,207 @@
+"""Perceptrons and a small convolution in NumPy floats: scores, losses, gradients, training."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ambientd.adapters.learning.samples import Samples
+from ambientd.codec.digest import tagged
+from ambientd.errors import ConfigError
+from ambientd.rules.learning.models import FILTER, Kind, Model
+from ambientd.rules.learning.vectors import from_floats, to_floats
+
+Floats = npt.NDArray[np.float64]
+WORK_MAX: Final = 10**13
+"""Products in a round's training: about an hour of one core."""
+_SCORED_AT_ONCE: Final = 1024
+NUMBERS_AT_ONCE: Final = 1 << 25
+"""Numbers that samples take on their way through a model: 256 MiB of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How a participant trains: passes over its data, batches, rate, and FedProx' pull."""
+
+    passes: int
+    batch: int
+    rate: float
+    prox: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """How a model does on samples."""
+
+    correct: int
+    total: int
+    loss: float
+
+
+def _work_a_sample(model: Model) -> int:
+    """Give the products of one sample's way through a model."""
+    if model.kind is Kind.MLP:
+        return model.count
+    return model.count + 4 * FILTER**2 * model.sizes[1] * model.pooled**2
+
+
+def at_once(model: Model, samples: int) -> int:
+    """Give how many of so many samples memory has room for at once; raise ConfigError if none."""
+    each = sum(model.sizes)
+    if model.kind is Kind.CNN:
+        # Four places of each filter before the maximum, as much again beside it, and what they see.
+        each += model.pooled**2 * (8 * model.sizes[1] + 8 * FILTER**2)
+    if each > NUMBERS_AT_ONCE:
+        raise ConfigError("one sample's way through the model takes more memory than is given")
+    return min(samples, NUMBERS_AT_ONCE // each)
+
+
+def _unpacked(model: Model, numbers: Floats) -> list[tuple[Floats, Floats]]:
+    """Give views of each layer's weights and biases."""
+    layers, at = [], 0
+    for layer in model.layers:
+        weights = numbers[at : at + layer.units * layer.inputs].reshape(layer.units, layer.inputs)
+        at += layer.units * layer.inputs
+        layers.append((weights, numbers[at : at + layer.units]))
+        at += layer.units
+    return layers
+
+
+def _patches(model: Model, inputs: Floats) -> Floats:
+    """Give what the filters look at: samples, pooled rows and columns, 2 x 2, 3 x 3."""
+    side = model.sizes[0]
+    images = inputs.reshape(-1, side, side)
+    windows = np.lib.stride_tricks.sliding_window_view(images, (FILTER, FILTER), axis=(1, 2))
+    pooled = model.pooled
+    kept = windows[:, : 2 * pooled, : 2 * pooled]
+    grouped = kept.reshape(len(images), pooled, 2, pooled, 2, FILTER * FILTER)
+    return np.ascontiguousarray(grouped.transpose(0, 1, 3, 2, 4, 5)).reshape(
+        len(images), pooled * pooled, 4, FILTER * FILTER
+    )
+
+
+class Network:
+    """A model with its numbers as floats."""
+
+    def __init__(self, model: Model, numbers: Floats) -> None:
+        self.model = model
+        self.numbers = numbers
+        self._layers = _unpacked(model, numbers)
+
+    def _forward(self, inputs: Floats) -> tuple[Floats, list[Floats]]:
+        """Give scores, and what the way back needs."""
+        kept = [inputs]
+        layers = self._layers
+        here = inputs
+        if self.model.kind is Kind.CNN:
+            weights, biases = layers[0]
+            patches = _patches(self.model, inputs)
+            scores = patches @ weights.T + biases
+            best = scores.argmax(axis=2)
+            pooled = np.take_along_axis(scores, best[:, :, None, :], axis=2)[:, :, 0, :]
+            # By filter, then by place.
+            here = np.maximum(pooled, 0).transpose(0, 2, 1).reshape(len(inputs), -1)
+            kept = [patches, best.astype(np.float64), here]
+            layers = layers[1:]
+        for place, (weights, biases) in enumerate(layers):
+            here = here @ weights.T + biases
+            if place + 1 < len(layers):
+                here = np.maximum(here, 0)
+                kept.append(here)
+        return here, kept
+
+    def gradient(self, inputs: Floats, labels: npt.NDArray[np.int64]) -> Floats:
+        """Give the gradient of the mean cross-entropy."""
+        scores, kept = self._forward(inputs)
+        error = _softmax(scores)
+        error[np.arange(len(labels)), labels] -= 1
+        error /= len(labels)
+        found = np.zeros_like(self.numbers)
+        slots = _unpacked(self.model, found)
+        is_cnn = self.model.kind is Kind.CNN
+        for place in range(len(self._layers) - 1, int(is_cnn) - 1, -1):
+            below = kept[place + 1] if is_cnn else kept[place]
+            slots[place][0][:] = error.T @ below
+            slots[place][1][:] = error.sum(axis=0)
+            if place:
+                error = (error @ self._layers[place][0]) * (below > 0)
+        if is_cnn:
+            self._filters_gradient(error, kept, slots[0])
+        return found
+
+    def _filters_gradient(
+        self, error: Floats, kept: list[Floats], slot: tuple[Floats, Floats]
+    ) -> None:
+        patches, best = kept[0], kept[1].astype(np.int64)
+        filters = self.model.sizes[1]
+        by_place = error.reshape(len(error), filters, -1).transpose(0, 2, 1)
+        for number in range(filters):
+            picked = np.take_along_axis(patches, best[:, :, number, None, None], axis=2)[:, :, 0]
+            slot[0][number] = np.einsum("np,npk->k", by_place[:, :, number], picked)
+            slot[1][number] = by_place[:, :, number].sum()
+
+    def scored(self, samples: Samples) -> Scored:
+        """Count what is right, and sum the losses."""
+        correct, loss = 0, 0.0
+        few = at_once(self.model, _SCORED_AT_ONCE)
+        for at in range(0, len(samples.labels), few):
+            labels = samples.labels[at : at + few]
+            scores, _ = self._forward(samples.inputs[at : at + few].astype(np.float64))
+            correct += int((scores.argmax(axis=1) == labels).sum())
+            chances = _softmax(scores)[np.arange(len(labels)), labels]
+            loss -= float(np.log(np.maximum(chances, 1e-12)).sum())
+        return Scored(correct, len(samples.labels), loss)
+
+
+def _softmax(scores: Floats) -> Floats:
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    chances: Floats = powers / powers.sum(axis=1, keepdims=True)
+    return chances
+
+
+def _batches(count: int, how: Training, seed: bytes) -> Iterator[npt.NDArray[np.int64]]:
+    for number in range(how.passes):
+        digest = tagged("fl-shuffle", seed, number.to_bytes(4, "big"))
+        order = np.random.default_rng(int.from_bytes(digest, "big")).permutation(count)
+        for at in range(0, count, how.batch):
+            yield order[at : at + how.batch]
+
+
+def trained(model: Model, before: bytes, samples: Samples, how: Training, seed: bytes) -> bytes:
+    """Give the model after training, in Q16; FedProx pulls towards what it was before.
+
+    Raises:
+        ConfigError: when that would take beyond measure.
+    """
+    work = how.passes * len(samples) * _work_a_sample(model)
+    if work > WORK_MAX:
+        raise ConfigError(
+            f"{how.passes} passes over {len(samples)} samples with {model.count} numbers are more "
+            "than a node does in one round; name less data, or leave the study"
+        )
+    start = to_floats(before)
+    network = Network(model, start.copy())
+    # Too high a rate ends in infinities, which Q16 clamps; that is the study's own business.
+    with np.errstate(all="ignore"):
+        _descend(network, start, samples, how, seed)
+    return from_floats(network.numbers)
+
+
+def _descend(network: Network, start: Floats, samples: Samples, how: Training, seed: bytes) -> None:
+    few = at_once(network.model, how.batch)
+    for chosen in _batches(len(samples.labels), how, seed):
+        step = np.zeros_like(start)
+        for at in range(0, len(chosen), few):
+            part = chosen[at : at + few]
+            inputs = samples.inputs[part].astype(np.float64)
+            step += network.gradient(inputs, samples.labels[part]) * (len(part) / len(chosen))
+        if how.prox:
+            step += how.prox * (network.numbers - start)
+        network.numbers -= how.rate * step
+
+
+def scored(model: Model, numbers: bytes, samples: Samples) -> Scored:
+    """Score a model in Q16."""
+    return Network(model, to_floats(numbers)).scored(samples)

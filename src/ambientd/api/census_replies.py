@@ -1,0 +1,27 @@
+"""What a node answers about the cluster as a whole, and about its own part in it."""
+
+from ambientd.api.replies import Reply
+
+
+class Readiness(Reply, frozen=True):
+    """This node takes part; one that cannot answers with an error that says why."""
+
+    ready: bool
+
+
+class Cluster(Reply, frozen=True):
+    """A cluster in figures, as this node's ledger has them; `anchored` and `receipts` count."""
+
+    name: str
+    fingerprint: str
+    term: int
+    coordinator: str | None
+    committed_height: int
+    time_ms: int
+    epoch: int
+    committee: int
+    nodes: int
+    connected: int
+    tasks: dict[str, int]
+    receipts: int
+    anchored: int

@@ -1,0 +1,289 @@
+"""Federated learning as its users see it: studies, who takes part, and what rounds came to."""
+
+from collections.abc import Callable
+
+import trio
+
+from ambientd.api.learning_values import (
+    ExportModel,
+    GetRound,
+    JoinStudy,
+    LeaveStudy,
+    ListStudies,
+    ModelFile,
+    RoundFileReply,
+    RoundInfo,
+    ShowStudy,
+    StartStudy,
+    StopStudy,
+    Studies,
+    StudyDetail,
+    StudyInfo,
+)
+from ambientd.api.materials import brought
+from ambientd.api.naming import match_id
+from ambientd.api.operations import OperationError
+from ambientd.api.round_files import round_file
+from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256
+from ambientd.codec.statements import study_id
+from ambientd.ledger.events import CheckpointClosed, RecordRejected
+from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
+from ambientd.ledger.learning_events import StudyBegan, StudyEnded, StudyJoined
+from ambientd.model.base import NodeId
+from ambientd.model.learning import Plan, RoundFile, RoundState, StudyId, Terms
+from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy, StudyBody
+from ambientd.node.event import BodiesProposed
+from ambientd.ports.learning import Consent
+from ambientd.rules.studies import study_fault
+from ambientd.runtime.persistence import ends_of
+from ambientd.runtime.service import Parts
+
+DEADLINE_S = 30.0
+UNTIL_MS = 600_000
+MICRO = 1_000_000
+BATCH_DEADLINE_S = 10.0
+RECEIPT_BYTES_MAX = 1024 * 1024
+
+
+class Learning:
+    """Answers what concerns studies."""
+
+    def __init__(self, own_id: NodeId, parts: Parts, draw: Callable[[int], bytes]) -> None:
+        self._id = own_id
+        self._parts = parts
+        self._state = parts.node.ledger
+        self._host = parts.learning
+        self._draw = draw
+        self._asking = trio.Lock()  # so that a rejection is of the one record under way
+
+    async def start(self, request: StartStudy) -> StudyInfo:
+        """Begin a study; answer once the log has it."""
+        plan = Plan(
+            model=request.model,
+            trainer=request.trainer,
+            aggregation=request.aggregation,
+            seed=sha256(request.seed.to_bytes(8, "big")),
+            passes=request.passes,
+            batch=request.batch,
+            rate_micro=round(request.rate * MICRO),
+            prox_micro=round(request.prox * MICRO),
+            poisoned_permille=round(request.poisoned * 1_000),
+        )
+        learner = await self._host.learner()
+        fault = learner.plan_fault(plan)
+        if fault is not None:
+            raise OperationError("invalid", f"the study cannot be carried out: {fault}")
+        model = await trio.to_thread.run_sync(learner.initial, plan)
+        body = FlStudy(
+            nonce=self._draw(16),
+            name=request.name,
+            plan=plan,
+            terms=_terms(request),
+            initial=await self._parts.blobs.put(model),
+            model_size_bytes=len(model),
+            until_ms=self._parts.now() + UNTIL_MS,
+        )
+        fault = study_fault(body)
+        if fault is not None:
+            raise OperationError("invalid", fault)
+        study = study_id(self._id, body)
+        await self._bring(
+            body, lambda event: isinstance(event, StudyBegan) and event.study == study
+        )
+        return self._info(study)
+
+    async def list(self, _: ListStudies) -> Studies:
+        """List the studies, those that go on first."""
+        known = self._state.studies
+        ended = [each.study for each in reversed(known.ended)]
+        return Studies(studies=[self._info(study) for study in (*known.open, *ended)])
+
+    async def show(self, request: ShowStudy) -> StudyDetail:
+        """Show a study with its rounds."""
+        study = self._find(request.study)
+        entry = self._entry(study)
+        numbers = range(1, entry.round + 1)
+        found = ((number, self._state.round(study, number)) for number in numbers)
+        rounds = [_round(number, row) for number, row in found if row is not None]
+        return StudyDetail(study=self._info(study), rounds=rounds)
+
+    async def stop(self, request: StopStudy) -> StudyInfo:
+        """End a study of this node."""
+        study = self._find(request.study)
+        if self._entry(study).is_open:
+            await self._bring(
+                FlStop(study=study),
+                lambda event: isinstance(event, StudyEnded) and event.study == study,
+            )
+        return self._info(study)
+
+    async def join(self, request: JoinStudy) -> StudyInfo:
+        """Note which data the study may use here, durably, then tell the log."""
+        study = self._find(request.study)
+        entry = self._entry(study)
+        if not entry.is_open:
+            raise OperationError("invalid", f"study {study.hex()[:12]} is over")
+        learner = await self._host.learner()
+        fault = learner.plan_fault(entry.plan)
+        if fault is not None:
+            raise OperationError("invalid", f"the study cannot be carried out here: {fault}")
+        fault = await trio.to_thread.run_sync(learner.data_fault, entry.plan, request.data)
+        if fault is not None:
+            raise OperationError("invalid", fault)
+        self._consent(study, Consent(request.data))
+        await self._say(FlJoin(study=study, said_ms=self._said_ms(entry)))
+        return self._info(study)
+
+    async def leave(self, request: LeaveStudy) -> StudyInfo:
+        """Withdraw the consent here at once, then tell the log."""
+        study = self._find(request.study)
+        entry = self._entry(study)
+        self._consent(study, None)
+        if entry.is_open and self._id in entry.participants:
+            await self._say(FlLeave(study=study, said_ms=self._said_ms(entry)))
+        return self._info(study)
+
+    async def export(self, request: ExportModel) -> ModelFile:
+        """Give the present model as a file."""
+        study = self._find(request.study)
+        entry = self._entry(study)
+        row = self._state.round(study, entry.round)
+        holders = (entry.author, *(() if row is None else row.aggregators))
+        size_bytes = entry.model_size_bytes
+        model = await brought(self._parts.blobs, entry.model, size_bytes, holders, "the model")
+        learner = await self._host.learner()
+        form = request.form.value
+        data = await trio.to_thread.run_sync(learner.export, entry.plan, model, form)
+        return ModelFile(data=data, round=entry.done)
+
+    async def receipt(self, request: GetRound) -> RoundFileReply:
+        """Give what shows a stranger a round's outcome, once its batch is closed."""
+        study, number = self._find(request.study), request.round
+        row = self._state.round(study, number)
+        if row is None or not row.receipt:
+            hint = "`ambientctl fl show` lists the rounds"
+            raise OperationError("not_ready", f"round {number} has not ended", hint)
+        holders = (self._entry(study).author, *row.survivors)
+        size_bytes = RECEIPT_BYTES_MAX
+        kept = await brought(
+            self._parts.blobs, row.receipt, size_bytes, holders, "the round's receipt"
+        )
+        ends = await self._parts.pump.writer.call(ends_of)
+        async with self._parts.news.listen() as news:
+            file = round_file(self._state, study, number, kept, ends)
+            with trio.move_on_after(0 if isinstance(file, RoundFile) else BATCH_DEADLINE_S):
+                async for told in news:
+                    if isinstance(told.event, CheckpointClosed):
+                        break
+        file = round_file(self._state, study, number, kept, ends)
+        if isinstance(file, str):
+            raise OperationError("not_ready", file, "ask again in a few seconds")
+        state = "pending" if file.anchor is None else "anchored"
+        return RoundFileReply(data=encode(file), round=number, state=state)
+
+    def _find(self, text: str) -> StudyId:
+        known = self._state.studies
+        names = [study.hex() for study in (*known.open, *(each.study for each in known.ended))]
+        return StudyId(bytes.fromhex(match_id(text, names, "study")))
+
+    def _entry(self, study: StudyId) -> StudyEntry:
+        entry = self._state.study(study)
+        assert entry is not None, "the list names studies that exist"
+        return entry
+
+    def _said_ms(self, entry: StudyEntry) -> int:
+        before = [each.said_ms for each in entry.consents if each.node == self._id]
+        return max([self._parts.now(), *(said_ms + 1 for said_ms in before)])
+
+    def _consent(self, study: StudyId, consent: Consent | None) -> None:
+        """Keep a consent, and those to studies that the ledger still knows."""
+        consents = {
+            each: kept
+            for each, kept in self._host.consents.load().items()
+            if self._state.study(each) is not None
+        }
+        consents.pop(study, None)
+        if consent is not None:
+            consents[study] = consent
+        self._host.consents.keep(consents)
+
+    async def _say(self, body: FlJoin | FlLeave) -> None:
+        await self._bring(
+            body,
+            lambda event: (
+                isinstance(event, StudyJoined)
+                and (event.study, event.node) == (body.study, self._id)
+            ),
+        )
+
+    async def _bring(self, body: StudyBody, is_done: Callable[[object], bool]) -> None:
+        """Propose a record, and wait until the log has decided on it."""
+        kind = type(body).__name__.lower()
+        async with self._asking, self._parts.news.listen() as news:
+            await self._parts.pump.post(BodiesProposed((body,)))
+            with trio.move_on_after(DEADLINE_S):
+                async for told in news:
+                    event = told.event
+                    if isinstance(event, RecordRejected):
+                        if (event.author, event.kind) == (self._id, kind):
+                            raise OperationError("rejected", f"nothing was done: {event.reason}")
+                    elif is_done(event):
+                        return
+        msg = f"the committee did not take it within {DEADLINE_S:.0f} s"
+        raise OperationError("unavailable", msg, "it may still: look at `ambientctl fl list`")
+
+    def _info(self, study: StudyId) -> StudyInfo:
+        entry = self._entry(study)
+        plan, terms = entry.plan, entry.terms
+        return StudyInfo(
+            study=study.hex(),
+            name=entry.name,
+            author=entry.author.hex(),
+            state=entry.state.name.lower(),
+            reason=entry.reason,
+            model=plan.model,
+            trainer=plan.trainer,
+            aggregation=plan.aggregation,
+            private=plan.is_private,
+            rounds=terms.rounds,
+            done=entry.done,
+            round=entry.round,
+            participants=[node.hex() for node in entry.participants],
+            participants_min=terms.participants_min,
+            takes_part=self._id in entry.participants,
+            digest=entry.model.hex(),
+        )
+
+
+def _terms(request: StartStudy) -> Terms:
+    return Terms(
+        rounds=request.rounds,
+        participants_min=request.participants_min,
+        wanted=request.wanted or request.participants_min,
+        invite_ms=round(request.invite_s * 1_000),
+        train_ms=round(request.train_s * 1_000),
+        step_ms=round(request.step_s * 1_000),
+        samples_max=request.samples_max,
+    )
+
+
+def _round(number: int, row: RoundEntry) -> RoundInfo:
+    has_ended = row.state in {RoundState.DONE, RoundState.FAILED}
+    score = row.score
+    return RoundInfo(
+        round=number,
+        state=row.state.name.lower(),
+        participants=len(row.roster),
+        updates=row.updates if has_ended else len(row.contributed),
+        survivors=len(row.survivors),
+        left_out=[node.hex() for node in row.left_out],
+        correct=score.correct,
+        total=score.total,
+        loss=score.loss_micro / MICRO / score.total if score.total else None,
+        model=row.after.hex(),
+        receipt=row.receipt.hex(),
+        began_ms=row.began_ms,
+        ended_ms=row.ended_ms,
+        reason=row.reason,
+    )

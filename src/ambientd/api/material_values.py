@@ -1,0 +1,23 @@
+"""What `task.material` is asked, and what it answers."""
+
+from ambientd.api.replies import Reply
+from ambientd.api.requests import Request, TaskName
+
+
+class GetMaterial(Request, frozen=True):
+    """With what was a task executed?"""
+
+    task: TaskName
+
+
+class Material(Reply, frozen=True):
+    """All that an execution depends on: whoever executes again comes to the same end."""
+
+    task_id: str
+    module: bytes
+    input: bytes
+    seed: bytes
+    gas_max: int
+    memory_bytes_max: int
+    wall_ms_max: int
+    output_bytes_max: int

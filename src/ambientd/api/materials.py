@@ -1,0 +1,90 @@
+"""What a task was executed with, for who wants to see for themselves what it does."""
+
+import string
+from collections.abc import Iterator, Sequence
+
+from ambientd.api.frames import FRAME_BYTES_MAX
+from ambientd.api.material_values import GetMaterial, Material
+from ambientd.api.naming import match_id
+from ambientd.api.operations import OperationError
+from ambientd.errors import LocalProtocolError
+from ambientd.ledger.entries import TaskEntry
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import DIGEST_BYTES, Digest, NodeId, TaskId
+from ambientd.rules.executions import seed_of
+from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.service import Parts
+
+_ROOM_BYTES = 64 * 1024
+"""What an answer needs besides."""
+
+
+class Materials:
+    """Brings modules and inputs together again."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._state = parts.node.ledger
+
+    async def material(self, request: GetMaterial) -> Material:
+        """Give all that a task's executions depend on."""
+        task, entry = find_task(self._state, request.task)
+        spec, blobs = entry.spec, self._parts.blobs
+        size_bytes = spec.module_size_bytes + spec.input_size_bytes
+        if size_bytes > FRAME_BYTES_MAX - _ROOM_BYTES:
+            msg = f"module and input have {size_bytes} bytes, more than one answer holds"
+            raise OperationError("too_large", msg, "whoever submitted the task has both as files")
+        holders = (entry.submitter, *(slot.worker for slot in entry.slots))
+        seeded = task if entry.audits is None else entry.audits.task
+        return Material(
+            task_id=task.hex(),
+            module=await brought(blobs, spec.module, spec.module_size_bytes, holders, "the module"),
+            input=await brought(blobs, spec.input, spec.input_size_bytes, holders, "the input"),
+            seed=seed_of(seeded),
+            gas_max=spec.gas_max,
+            memory_bytes_max=spec.memory_bytes_max,
+            wall_ms_max=spec.wall_ms_max,
+            output_bytes_max=spec.output_bytes_max,
+        )
+
+
+async def brought(
+    blobs: Blobs, digest: Digest, size_bytes: int, holders: Sequence[NodeId], what: str
+) -> bytes:
+    """Give a blob from here or from whoever has it; raise OperationError when nobody does."""
+    data = await blobs.fetch(digest, size_bytes, holders)
+    if data is None:
+        msg = f"nobody who can be reached holds {what}"
+        hint = "ask again when other nodes are up; what is old is removed ([retention])"
+        raise OperationError("unavailable", msg, hint)
+    return data
+
+
+def find_task(state: LedgerState, name: str) -> tuple[TaskId, TaskEntry]:
+    """Find the task that a person means; raise OperationError for none or two."""
+    whole = _by_whole_id(state, name)
+    if whole is not None:
+        return whole
+    known = (task.hex() for task in _alike(state, name))
+    task = TaskId(bytes.fromhex(match_id(name, known)))
+    entry = state.task(task)
+    if entry is None:
+        msg = "a task that the ledger lists is not in it"
+        raise LocalProtocolError(msg)
+    return task, entry
+
+
+def _by_whole_id(state: LedgerState, name: str) -> tuple[TaskId, TaskEntry] | None:
+    """Look a whole id up, which programs use, without a walk over all tasks."""
+    if len(name) != 2 * DIGEST_BYTES or name.strip(string.hexdigits):
+        return None
+    task = TaskId(bytes.fromhex(name))
+    entry = state.task(task)
+    return None if entry is None else (task, entry)
+
+
+def _alike(state: LedgerState, name: str) -> Iterator[TaskId]:
+    """Give the tasks whose id starts with the whole bytes of a name."""
+    digits = name[: len(name) // 2 * 2]
+    start = b"" if name.strip(string.hexdigits) else bytes.fromhex(digits)
+    return (task for task, _ in state.tasks() if task.startswith(start))

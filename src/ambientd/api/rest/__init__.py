@@ -1,0 +1,1 @@
+"""The REST front end: the table of operations over HTTP."""

@@ -1,0 +1,89 @@
+"""Checks files that callers bring, one at a time and beside the node's own work."""
+
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from ambientd.api.offline import check_receipt, read_headers, tip_of
+from ambientd.api.verify_values import (
+    CheckInfo,
+    Verified,
+    VerifyBlame,
+    VerifyHeaders,
+    VerifyReceipt,
+    VerifySplit,
+)
+from ambientd.errors import UsageError
+from ambientd.rules.file_checks import Report
+
+
+class Verifier:
+    """Answers whether files that others gave hold."""
+
+    def __init__(self, cluster: bytes) -> None:
+        self._cluster = cluster
+        self._turn = trio.CapacityLimiter(1)
+
+    async def receipt(self, request: VerifyReceipt) -> Verified:
+        """Check a receipt file."""
+        pinned = self._pinned(request.cluster)
+        epoch = None if request.epoch is None else bytes.fromhex(request.epoch)
+        return await self._checked(lambda: self._receipt(request, pinned, epoch))
+
+    @staticmethod
+    def _receipt(request: VerifyReceipt, pinned: bytes, epoch: bytes | None) -> Report[Any]:
+        headers = None if request.headers is None else read_headers(request.headers, "headers")
+        return check_receipt(request.receipt, pinned, request.output, headers, epoch)
+
+    async def headers(self, request: VerifyHeaders) -> Verified:
+        """Check a file of Bitcoin headers, from its base to its tip."""
+        return await trio.to_thread.run_sync(_headers, request.headers, limiter=self._turn)
+
+    async def split(self, request: VerifySplit) -> Verified:
+        """Check a witness's evidence of two logs."""
+        return await trio.to_thread.run_sync(_split, request.evidence, limiter=self._turn)
+
+    async def blame(self, request: VerifyBlame) -> Verified:
+        """Check the statements in a blame certificate."""
+        from ambientd.api.blame_replay import check_words  # its price is for those who ask
+
+        pinned = self._pinned(request.cluster)
+        return await self._checked(lambda: check_words(request.blame, pinned))
+
+    def _pinned(self, named: str | None) -> bytes:
+        return self._cluster if named is None else bytes.fromhex(named)
+
+    async def _checked(self, check: Callable[[], Report[Any]]) -> Verified:
+        report = await trio.to_thread.run_sync(check, limiter=self._turn)
+        checks = (CheckInfo(name=e.name, ok=e.ok, detail=e.detail) for e in report.checks)
+        return Verified(valid=report.valid, checks=tuple(checks), trust=tuple(report.trust))
+
+
+def _headers(data: bytes) -> Verified:
+    try:
+        chain = read_headers(data, "headers")
+    except UsageError as error:
+        return _found(str(error), is_valid=False, name="headers")
+    tip = tip_of(chain)
+    span = f"{chain.network.name}, {chain.base_height} to {chain.height}"
+    detail = f"{span}, tip {tip.hash} of {tip.time}"
+    trust = f"that {tip.hash} is in the chain that others see"
+    return _found(detail, is_valid=True, name="headers", trust=(trust,))
+
+
+def _split(data: bytes) -> Verified:
+    from ambientd.api.witnessing import check_evidence  # its price is for those who ask
+
+    found = check_evidence(data)
+    if isinstance(found, str):
+        return _found(found, is_valid=False, name="split")
+    both = ", ".join(member.hex()[:12] for member in found.both)
+    detail = f"cluster {found.cluster.hex()} signed two logs that cannot be one; both: {both}"
+    return _found(detail, is_valid=True, name="split")
+
+
+def _found(detail: str, *, is_valid: bool, name: str, trust: tuple[str, ...] = ()) -> Verified:
+    return Verified(
+        valid=is_valid, checks=(CheckInfo(name=name, ok=is_valid, detail=detail),), trust=trust
+    )

@@ -1,0 +1,310 @@
+"""ambientctl fl: studies of federated learning, and this node's part in them."""
+
+import sys
+import time
+import tomllib
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from ambientd.api import learning_operations as operations
+from ambientd.api.client import Client
+from ambientd.api.learning_values import (
+    ExportModel,
+    GetRound,
+    JoinStudy,
+    LeaveStudy,
+    ListStudies,
+    ModelForm,
+    RoundInfo,
+    ShowStudy,
+    StartStudy,
+    StopStudy,
+    StudyInfo,
+)
+from ambientd.cli.console import (
+    CommonArguments,
+    connect,
+    print_fields,
+    print_json,
+    print_line,
+    print_table,
+    short,
+    tell,
+    warn,
+)
+from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.files import check_new, check_writable, read_file, write_file
+from ambientd.cli.receipt_commands import fingerprint_of, report_lines
+from ambientd.errors import UsageError
+
+FILE_BYTES_MAX = 64 * 1024
+MODEL_BYTES_MAX = 64 * 1024 * 1024
+LOOK_S = 0.5
+_OPEN = frozenset({"inviting", "running"})
+
+
+class StartArguments(CommonArguments, Protocol):
+    """Options of `fl start`."""
+
+    file: str
+
+
+class StudyArguments(CommonArguments, Protocol):
+    """Options of commands on one study."""
+
+    study: str
+
+
+class WatchArguments(StudyArguments, Protocol):
+    """Options of `fl watch`."""
+
+    timeout: float
+
+
+class JoinArguments(StudyArguments, Protocol):
+    """Options of `fl join`."""
+
+    data: str
+
+
+class ExportArguments(StudyArguments, Protocol):
+    """Options of `fl export`."""
+
+    out: str
+    force: bool
+
+
+class ReceiptArguments(StudyArguments, Protocol):
+    """Options of `fl receipt`."""
+
+    round: int
+    out: str | None
+
+
+class VerifyArguments(CommonArguments, Protocol):
+    """Options of `fl verify`."""
+
+    file: str
+    cluster: str | None
+    model: str | None
+
+
+def read_study(path: str) -> StartStudy:
+    """Read what is to be trained from a TOML file; raise UsageError naming what is wrong."""
+    try:
+        found = tomllib.loads(read_file(path, "study", FILE_BYTES_MAX).decode())
+        return msgspec.convert(found, StartStudy)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        msg = f"{path}: {error}; docs/cli.md lists the fields of a study"
+        raise UsageError(msg) from error
+
+
+def start(arguments: StartArguments) -> ExitCode:
+    """Begin a study."""
+    request = read_study(arguments.file)
+    with connect(arguments) as client:
+        answer = client.call(operations.FL_START, request)
+    if arguments.as_json:
+        print_json(answer)
+        return ExitCode.DONE
+    print_line(answer.study)
+    tell(f"nodes take part with `ambientctl fl join {short(answer.study)} --data WHERE`")
+    return ExitCode.DONE
+
+
+def list_studies(arguments: CommonArguments) -> ExitCode:
+    """List the studies."""
+    with connect(arguments) as client:
+        answer = client.call(operations.FL_LIST, ListStudies())
+    if arguments.as_json:
+        print_json(answer)
+        return ExitCode.DONE
+    if not answer.studies:
+        print_line("no study is known; `ambientctl fl start` begins one")
+        return ExitCode.DONE
+    columns = ("STUDY", "NAME", "STATE", "ROUNDS", "PARTICIPANTS", "HERE")
+    print_table(columns, [_row(each) for each in answer.studies])
+    return ExitCode.DONE
+
+
+def _row(study: StudyInfo) -> Sequence[str]:
+    return (
+        short(study.study),
+        study.name,
+        study.state,
+        f"{study.done} of {study.rounds}",
+        str(len(study.participants)),
+        "takes part" if study.takes_part else "-",
+    )
+
+
+def show(arguments: StudyArguments) -> ExitCode:
+    """Show a study, round by round."""
+    with connect(arguments) as client:
+        answer = client.call(operations.FL_SHOW, ShowStudy(study=arguments.study))
+    if arguments.as_json:
+        print_json(answer)
+        return ExitCode.DONE
+    study = answer.study
+    print_fields(
+        [
+            ("study", study.study),
+            ("name", study.name),
+            ("begun by", study.author),
+            ("state", study.state + (f": {study.reason}" if study.reason else "")),
+            ("model", f"{study.model}, SHA-256 {study.digest}"),
+            ("training", f"{study.trainer}, {study.aggregation}, updates are not private"),
+            ("rounds", f"{study.done} of {study.rounds}"),
+            ("participants", ", ".join(map(short, study.participants)) or "none"),
+        ]
+    )
+    if answer.rounds:
+        print_line()
+        columns = ("ROUND", "STATE", "UPDATES", "COUNTED", "LEFT OUT", "ACCURACY", "LOSS")
+        print_table(columns, [_round_row(each) for each in answer.rounds])
+    return ExitCode.DONE
+
+
+def _round_row(each: RoundInfo) -> Sequence[str]:
+    counted = each.survivors - len(each.left_out)
+    loss = "-" if each.loss is None else f"{each.loss:.3f}"
+    row = (str(each.round), each.state, str(each.updates), str(counted))
+    return (*row, str(len(each.left_out)), _accuracy(each), loss)
+
+
+def _accuracy(each: RoundInfo) -> str:
+    return f"{each.correct / each.total:.1%}" if each.total else "-"
+
+
+def watch(arguments: WatchArguments) -> ExitCode:
+    """Tell each round as it ends, until the study has."""
+    end_s = time.monotonic() + arguments.timeout
+    with connect(arguments) as client:
+        return _follow(arguments, client, end_s)
+
+
+def _follow(arguments: WatchArguments, client: Client, end_s: float) -> ExitCode:
+    told = 0
+    while True:
+        answer = client.call(operations.FL_SHOW, ShowStudy(study=arguments.study))
+        ended = [each for each in answer.rounds if each.ended_ms and each.round > told]
+        for each in ended:
+            told = each.round
+            if arguments.as_json:
+                print_json(each)
+            else:
+                print_line(_sentence(each))
+        if ended:
+            sys.stdout.flush()
+        study = answer.study
+        if study.state not in _OPEN:
+            reason = f": {study.reason}" if study.reason else ""
+            tell(f"study {short(study.study)} is {study.state}{reason}")
+            return ExitCode.DONE if study.state == "done" else ExitCode.FAILED
+        if time.monotonic() > end_s:
+            warn(f"ambientctl: study {short(study.study)} is still {study.state}")
+            return ExitCode.FAILED
+        time.sleep(LOOK_S)
+
+
+def _sentence(each: RoundInfo) -> str:
+    if each.state == "failed":
+        return f"round {each.round}: failed: {each.reason}"
+    counted = each.survivors - len(each.left_out)
+    text = f"round {each.round}: {counted} of {each.updates} updates"
+    return f"{text}, accuracy {_accuracy(each)}" if each.total else text
+
+
+def stop(arguments: StudyArguments) -> ExitCode:
+    """End a study."""
+    with connect(arguments) as client:
+        answer = client.call(operations.FL_STOP, StopStudy(study=arguments.study))
+    return _report(arguments, answer, f"study {short(answer.study)} is {answer.state}")
+
+
+def join(arguments: JoinArguments) -> ExitCode:
+    """Take part in a study."""
+    request = JoinStudy(study=arguments.study, data=arguments.data)
+    with connect(arguments) as client:
+        answer = client.call(operations.FL_JOIN, request)
+    text = (
+        f"this node takes part in study {short(answer.study)}; others see its updates, not its data"
+    )
+    return _report(arguments, answer, text)
+
+
+def leave(arguments: StudyArguments) -> ExitCode:
+    """Take part no more."""
+    with connect(arguments) as client:
+        answer = client.call(operations.FL_LEAVE, LeaveStudy(study=arguments.study))
+    return _report(arguments, answer, f"this node takes no part in study {short(answer.study)}")
+
+
+def export(arguments: ExportArguments) -> ExitCode:
+    """Write a study's present model to a file."""
+    ending = arguments.out.rpartition(".")[2]
+    if ending not in set(ModelForm):
+        msg = f"{arguments.out}: a model is written as .npz or .onnx; choose one of these endings"
+        raise UsageError(msg)
+    check_writable(arguments.out)
+    check_new(arguments.out, is_forced=arguments.force)
+    request = ExportModel(study=arguments.study, form=ModelForm(ending))
+    with connect(arguments) as client:
+        answer = client.call(operations.FL_EXPORT, request)
+    write_file(arguments.out, answer.data)
+    if arguments.as_json:
+        print_json({"file": arguments.out, "round": answer.round})
+    else:
+        print_line(f"{arguments.out}: the model after {answer.round} rounds")
+    return ExitCode.DONE
+
+
+def receipt(arguments: ReceiptArguments) -> ExitCode:
+    """Write what shows a stranger a round's outcome."""
+    request = GetRound(study=arguments.study, round=arguments.round)
+    with connect(arguments) as client:
+        answer = client.call(operations.FL_RECEIPT, request)
+    path = arguments.out or f"{arguments.study[:12]}-{arguments.round}.round"
+    write_file(path, answer.data)
+    if arguments.as_json:
+        print_json({"file": path, "round": answer.round, "state": answer.state})
+    else:
+        print_line(path)
+    return ExitCode.DONE
+
+
+def verify(arguments: VerifyArguments) -> ExitCode:
+    """Check a round's file offline."""
+    from ambientd.api.offline import RECEIPT_BYTES_MAX, check_round
+
+    data = read_file(arguments.file, "round", RECEIPT_BYTES_MAX)
+    model = _model_of(arguments.model) if arguments.model else None
+    report = check_round(data, fingerprint_of(arguments.cluster), model)
+    if arguments.as_json:
+        checks = [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in report.checks]
+        print_json({"valid": report.valid, "checks": checks, "trust": list(report.trust)})
+    else:
+        for line in report_lines(arguments.file, report):
+            print_line(line)
+    return ExitCode.DONE if report.valid else ExitCode.NOT_VERIFIED
+
+
+def _model_of(path: str) -> bytes:
+    """Read a model as a round names it, from an export or as it lies among the blobs."""
+    from ambientd.api.offline import exported_model
+
+    data = read_file(path, "model", MODEL_BYTES_MAX)
+    if path.endswith(".onnx"):
+        msg = f"{path}: an .onnx is not compared; `ambientctl fl export --out FILE.npz` is"
+        raise UsageError(msg)
+    return exported_model(data, path) if path.endswith(".npz") else data
+
+
+def _report(arguments: CommonArguments, answer: StudyInfo, text: str) -> ExitCode:
+    if arguments.as_json:
+        print_json(answer)
+    else:
+        print_line(text)
+    return ExitCode.DONE

@@ -1,0 +1,81 @@
+"""ambientctl task logs: what a task's module wrote to its standard error, executed again here.
+
+No worker is asked: an execution depends on module, input, seed and limits alone, so this machine
+comes to the same end, and sees by the way whether it is the one that the ledger has.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from ambientd.api import operations, replies, requests
+from ambientd.api.material_values import GetMaterial
+from ambientd.cli.console import connect, print_json, print_line, short, tell, warn, working
+from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.task_commands import TaskArguments, task_name
+
+
+class LogsArguments(TaskArguments, Protocol):
+    """Options of `task logs`."""
+
+    engine: str
+    sandbox: str
+
+
+def logs(arguments: LogsArguments) -> ExitCode:
+    """Execute a task again here, and print what its module says on the way."""
+    from ambientd.api.module_process import engines_named
+    from ambientd.api.module_runs import ABORTED, ModuleCall, verify_determinism
+    from ambientd.model.execution import ExecutionLimits
+
+    (engine,) = engines_named(arguments.engine)
+    name = task_name(arguments.task)
+    with connect(arguments) as client:
+        material = client.call(operations.TASK_MATERIAL, GetMaterial(task=name))
+        task = client.call(operations.TASK_SHOW, requests.ShowTask(task=material.task_id))
+    call = ModuleCall(
+        module=material.module,
+        data=material.input,
+        limits=ExecutionLimits(
+            memory_bytes_max=material.memory_bytes_max,
+            wall_ms_max=material.wall_ms_max,
+            gas_max=material.gas_max,
+            output_bytes_max=material.output_bytes_max,
+        ),
+        seed=material.seed,
+        sandbox_required=arguments.sandbox == "required",
+    )
+    with working("executing the task again here"):
+        done = verify_determinism(call, (engine,), 1)
+    [answer] = done.answers
+    found = (answer.outcome, answer.gas, answer.output_sha256)
+    agrees = None if answer.outcome == ABORTED else _agrees(task, found)
+    log = done.log.decode("utf-8", "replace")
+    if arguments.as_json:
+        shown = msgspec.to_builtins(answer)
+        print_json({"task_id": task.task_id, "log": log, "agrees": agrees, **shown})
+    else:
+        for line in log.splitlines():
+            print_line(line)
+        if not log:
+            tell("the module wrote nothing to its standard error")
+    if answer.outcome == ABORTED:
+        warn(f"ambientctl: the execution here did not end: {answer.reason}; try another --engine")
+        return ExitCode.FAILED
+    here = f"executed again here on {answer.engine}: {answer.outcome}, {answer.gas:,} gas"
+    if agrees is False:
+        warn(
+            f"ambientctl: {here}, output {short(answer.output_sha256)}; the ledger has "
+            f"{task.outcome}, {task.gas or 0:,} gas, output {short(task.output_sha256)}: see "
+            f"`ambientctl task show {short(task.task_id)}`"
+        )
+        return ExitCode.NOT_VERIFIED
+    tell(f"{here}, {'as the ledger has it' if agrees else 'which the ledger has not yet'}")
+    return ExitCode.DONE
+
+
+def _agrees(task: replies.Task, found: tuple[str, int | None, str | None]) -> bool | None:
+    """Tell whether the ledger has the same end; None while it has none."""
+    if task.state != "final" or task.outcome == "none" or task.verdict == "inconclusive":
+        return None
+    return found == (task.outcome, task.gas, task.output_sha256)

@@ -1,0 +1,25 @@
+"""What can go wrong with a task that the mesh has accepted."""
+
+from ambientd.api import replies
+from ambientd.errors import AmbientError
+
+
+class TaskFailedError(AmbientError):
+    """The task has ended, and not with an output: its own outcome, or it was never executed."""
+
+    def __init__(self, task: replies.Task) -> None:
+        outcome = task.outcome or task.state
+        because = f": {task.reason}" if task.reason else ""
+        super().__init__(f"task {task.task_id[:12]} ended as {outcome}{because}")
+        self.task = task
+
+
+class TaskUnfinishedError(AmbientError):
+    """The task goes on; it was waited for as long as was asked."""
+
+    def __init__(self, task: replies.Task, timeout_s: float) -> None:
+        super().__init__(
+            f"task {task.task_id[:12]} is {task.state} after {timeout_s:g} s and goes on; "
+            "wait longer, ask why(), or cancel() it"
+        )
+        self.task = task

@@ -1,0 +1,136 @@
+"""What the ledger holds of studies and their rounds (protocols/16-learning.md)."""
+
+from ambientd.model.base import Digest, NodeId, Value
+from ambientd.model.learning import (
+    Contributed,
+    Plan,
+    RoundState,
+    Score,
+    StudyId,
+    StudyState,
+    Terms,
+)
+
+NOTHING_SCORED = Score(correct=0, total=0, loss_micro=0)
+
+
+class EndedStudy(Value, frozen=True):
+    """A study that is over, and since when."""
+
+    study: StudyId
+    author: NodeId
+    ended_ms: int
+
+
+class Studies(Value, frozen=True):
+    """Which studies there are: those that go on, ascending, and the others in order of ending."""
+
+    open: tuple[StudyId, ...] = ()
+    ended: tuple[EndedStudy, ...] = ()
+
+
+class Consent(Value, frozen=True):
+    """What a node's owner last said of a study: whether the node takes part in it."""
+
+    node: NodeId
+    is_in: bool
+    said_ms: int
+
+
+class StudyEntry(Value, frozen=True):
+    """A study: its plan, who takes part, the present model, and how far it is.
+
+    `round` is the number of the round under way or of the last one, `done` how many came to a
+    model, and `failures` how many in a row did not. `until_ms` is an invitation's end in running
+    time.
+    """
+
+    author: NodeId
+    name: str
+    plan: Plan
+    terms: Terms
+    model: Digest
+    model_size_bytes: int
+    state: StudyState
+    admitted_ms: int
+    until_ms: int
+    round: int = 0
+    done: int = 0
+    failures: int = 0
+    reason: str = ""
+    consents: tuple[Consent, ...] = ()
+    ended_ms: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the study goes on."""
+        return self.state in {StudyState.INVITING, StudyState.RUNNING}
+
+    @property
+    def participants(self) -> tuple[NodeId, ...]:
+        """Give who takes part, in ascending order."""
+        return tuple(said.node for said in self.consents if said.is_in)
+
+
+class Announced(Value, frozen=True):
+    """A participant's keys of one round, and what binds it to its own mask."""
+
+    node: NodeId
+    mask_key: bytes
+    seal_key: bytes
+    self_commitment: bytes
+
+
+class Shown(Value, frozen=True):
+    """A blob that a participant has made for a step: its sealed shares, or the opened ones."""
+
+    node: NodeId
+    digest: Digest
+    size_bytes: int
+
+
+class Finding(Value, frozen=True):
+    """An aggregator's word on what a round comes to."""
+
+    node: NodeId
+    after: Digest
+    left_out: tuple[NodeId, ...]
+
+
+class Scored(Value, frozen=True):
+    """A participant's word on the round's model."""
+
+    node: NodeId
+    score: Score
+
+
+class RoundEntry(Value, frozen=True):
+    """A round: who is in it, and what each has said; short once it has ended.
+
+    `aggregators` are the committee at the round's beginning in a drawn order, and `turn` is how
+    often more of them were asked. `receipt` is the hash of the round's receipt, `leaf` its place.
+    """
+
+    state: RoundState
+    began_ms: int
+    due_ms: int
+    seed: bytes
+    before: Digest
+    after: Digest
+    roster: tuple[NodeId, ...] = ()
+    aggregators: tuple[NodeId, ...] = ()
+    turn: int = 0
+    keys: tuple[Announced, ...] = ()
+    shares: tuple[Shown, ...] = ()
+    contributed: tuple[Contributed, ...] = ()
+    survivors: tuple[NodeId, ...] = ()
+    opened: tuple[Shown, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    left_out: tuple[NodeId, ...] = ()
+    scores: tuple[Scored, ...] = ()
+    score: Score = NOTHING_SCORED
+    reason: str = ""
+    updates: int = 0
+    leaf: int = 0
+    receipt: Digest = Digest(b"")
+    ended_ms: int = 0

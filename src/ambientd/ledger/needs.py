@@ -1,0 +1,67 @@
+"""Which blobs the ledger's tasks still need, and since when the others are needed no more."""
+
+from dataclasses import dataclass
+
+from ambientd.ledger.audit_entries import AuditEntry, AuditState
+from ambientd.ledger.audit_index import is_reopened_by_a_lie
+from ambientd.ledger.entries import TaskEntry, audit_key
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import Digest, TaskId
+from ambientd.model.task import TERMINAL
+
+UNDECIDED = frozenset({AuditState.AWAITING, AuditState.OPEN})
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a task has brought; `ended_ms` is when it was needed last, None while it still is."""
+
+    inputs: tuple[Digest, ...]
+    outputs: tuple[Digest, ...]
+    ended_ms: int | None
+
+
+def need_of(state: LedgerState, task: TaskId, entry: TaskEntry) -> Need:
+    """Give the blobs of a task, and whether anybody may still ask for them."""
+    opened = (signed.receipt.result.output for signed in entry.receipts)
+    settled = () if entry.settlement is None else (entry.settlement.result.output,)
+    is_needed = (
+        entry.state not in TERMINAL
+        or _may_be_audited(state, task)
+        or (entry.leaf is not None and entry.leaf >= state.anchored_size())
+    )
+    return Need(
+        inputs=(entry.spec.module, entry.spec.input, *_disputed_states(state, task)),
+        outputs=(*settled, *opened),
+        ended_ms=None if is_needed else entry.ended_ms,
+    )
+
+
+def _disputed_states(state: LedgerState, task: TaskId) -> tuple[Digest, ...]:
+    """Give the states from which the parties of a dispute, and its referees, go on."""
+    row = state.dispute(task)
+    if row is None or row.game is None:
+        return ()
+    return tuple(said.state for said in (*row.game.traces, *row.game.claimed) if said is not None)
+
+
+def _may_be_audited(state: LedgerState, task: TaskId) -> bool:
+    """Tell whether an answer may yet be executed again: to audit it, or as its worker lied."""
+    about = state.get(audit_key(task))
+    if not isinstance(about, AuditEntry):
+        return False
+    return about.state in UNDECIDED or is_reopened_by_a_lie(about)
+
+
+def studies_need(state: LedgerState) -> set[Digest]:
+    """Give the blobs of the studies that go on: models, and the updates of the present round."""
+    needed: set[Digest] = set()
+    for study in state.studies.open:
+        entry = state.study(study)
+        assert entry is not None, "the list names studies that exist"
+        needed.add(entry.model)
+        row = state.round(study, entry.round)
+        if row is not None:
+            needed |= {each.update for each in row.contributed}
+            needed |= {each.after for each in row.findings}
+    return needed

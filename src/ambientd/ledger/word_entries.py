@@ -1,0 +1,21 @@
+"""When authors last spoke, so that what they said before is not brought again."""
+
+from ambientd.model.base import Value
+
+
+class OfferEntry(Value, frozen=True):
+    """When a node's owner last said what work it takes, by its own clock and by block time.
+
+    On `day` (of block time) the node has handed back so many slots.
+    """
+
+    said_ms: int = 0
+    taken_ms: int = 0
+    day: int = 0
+    handed_back: int = 0
+
+
+class LastWord(Value, frozen=True):
+    """When an author last spoke on a topic, by its own clock."""
+
+    said_ms: int

@@ -1,0 +1,138 @@
+"""Federated learning: what a study is, and what its rounds leave behind (protocols/16)."""
+
+from enum import IntEnum
+from typing import NewType
+
+from ambientd.model.base import Digest, NodeId, Value
+from ambientd.model.genesis import Genesis
+from ambientd.model.receipt import AnchorProof, CheckpointNote
+
+StudyId = NewType("StudyId", bytes)
+
+PARTICIPANTS_MAX = 256
+"""Nodes that ever take part in one study."""
+
+MODEL_BYTES_MAX = 64 * 1024 * 1024
+"""A model is one blob: as many parameters as fit, four bytes each."""
+
+NO_MODULE = Digest(bytes(32))
+
+
+class StudyState(IntEnum):
+    """How far a study is."""
+
+    INVITING = 0
+    RUNNING = 1
+    DONE = 2
+    STOPPED = 3
+    FAILED = 4
+
+
+class RoundState(IntEnum):
+    """What a round waits for; KEYS, SHARES and UNMASKING in private mode alone."""
+
+    KEYS = 0
+    SHARES = 1
+    TRAINING = 2
+    SURVIVORS = 3
+    UNMASKING = 4
+    AGGREGATING = 5
+    EVALUATING = 6
+    DONE = 7
+    FAILED = 8
+
+
+class Plan(Value, frozen=True):
+    """What a study does: numbers are integers, a model's parameters fixed-point Q16.
+
+    `clip_micro` is the norm that an update is clipped to, 0 for none; `noise_milli` the noise
+    multiplier. `group_size` and `threshold` are of secure aggregation; a threshold of 0 is two
+    thirds of the group and one more. `poisoned_permille` is the share of liars that the
+    aggregation is to stand.
+    """
+
+    model: str
+    trainer: str
+    aggregation: str
+    seed: bytes
+    module: Digest = NO_MODULE
+    passes: int = 1
+    batch: int = 32
+    rate_micro: int = 100_000
+    prox_micro: int = 0
+    poisoned_permille: int = 0
+    clip_micro: int = 0
+    noise_milli: int = 0
+    group_size: int = 0
+    threshold: int = 0
+    is_private: bool = False
+
+
+class Terms(Value, frozen=True):
+    """How a study's rounds go: how many, with whom, and how long each step may take.
+
+    An invitation ends early once `wanted` nodes have joined. `train_ms` is for a participant's
+    training, `step_ms` for any other step. No update counts for more than `samples_max`.
+    """
+
+    rounds: int
+    participants_min: int
+    wanted: int
+    invite_ms: int
+    train_ms: int
+    step_ms: int
+    samples_max: int = 1_000_000
+
+
+class Score(Value, frozen=True):
+    """What a model gets right on held-out data, and the loss summed over it, in millionths."""
+
+    correct: int
+    total: int
+    loss_micro: int
+
+
+class Contributed(Value, frozen=True):
+    """One participant's update in a round: the blob's hash, and how many samples it is of."""
+
+    node: NodeId
+    update: Digest
+    samples: int
+
+
+class RoundReceipt(Value, frozen=True):
+    """A leaf of the receipt log: what a round made of which updates (protocols/16 section 7).
+
+    `survivors` are whose updates count, in ascending order; `left_out` those of them that the
+    aggregation dropped. A round that failed leaves the model as it was, and still has spent what
+    `contributed` shows: updates that left their participants.
+    """
+
+    study: StudyId
+    round: int
+    plan: Digest
+    state: RoundState
+    before: Digest
+    after: Digest
+    contributed: tuple[Contributed, ...]
+    survivors: tuple[NodeId, ...]
+    left_out: tuple[NodeId, ...]
+    aggregators: tuple[NodeId, ...]
+    score: Score
+    began_ms: int
+    ended_ms: int
+
+
+class RoundFile(Value, frozen=True):
+    """Everything a stranger needs to check offline what a round came to (`*.round`)."""
+
+    version: int
+    genesis: Genesis
+    plan: Plan
+    receipt: RoundReceipt
+    leaf_index: int
+    path: tuple[Digest, ...]
+    epochs: tuple[bytes, ...]
+    """How each epoch before the note's ended, as the proofs of the log (05 section 11)."""
+    note: CheckpointNote
+    anchor: AnchorProof | None

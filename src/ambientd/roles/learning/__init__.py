@@ -1,0 +1,1 @@
+"""A node's parts in federated learning: it trains, and it aggregates."""

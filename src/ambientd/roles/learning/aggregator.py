@@ -1,0 +1,93 @@
+"""Aggregator: brings a round's updates together, says whose came, and makes the next model.
+
+A member of the committee is asked in an order drawn for the round (protocols/16 section 4). What it
+owes follows from the ledger alone; whoever coordinates meanwhile changes nothing about it.
+"""
+
+from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
+from ambientd.ledger.learning_words import asked, speakers
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.effect import RoleEffect
+from ambientd.model.learning import RoundState, StudyId
+from ambientd.model.learning_effect import (
+    AggregateWanted,
+    GatherWanted,
+    LearningEffect,
+    Place,
+    Step,
+)
+from ambientd.model.learning_record import FlResult, FlSurvivors
+from ambientd.roles.learning.duties import Duties
+from ambientd.roles.learning.under_way import model_of, rounds
+from ambientd.rules.studies import viable
+
+
+class Aggregator:
+    """One member's part in the rounds that it is drawn for."""
+
+    def __init__(self, own_id: NodeId) -> None:
+        self._id = own_id
+        self._duties = Duties()
+
+    @property
+    def next_deadline(self) -> int | None:
+        """Give when something is done or said again."""
+        return self._duties.next_deadline
+
+    def look(self, state: LedgerState) -> list[RoleEffect]:
+        """Take up what the rounds under way want of this node."""
+        wanted = (self._wanted(study, entry, row) for study, entry, row in rounds(state))
+        return self._duties.owe({each.place: each for each in wanted if each is not None})
+
+    def on_tick(self, now: int) -> list[RoleEffect]:
+        """Do and say again what is due."""
+        return self._duties.on_tick(now)
+
+    def on_gathered(
+        self, place: Place, held: tuple[NodeId, ...], state: LedgerState, now: int
+    ) -> list[RoleEffect]:
+        """Name the survivors, if they are enough; else look again later."""
+        entry, row = state.study(place.study), state.round(place.study, place.round)
+        if self._duties.wanted(place) is None or entry is None or row is None:
+            return []
+        survivors = viable(entry.plan, row.roster, row.seed, held)
+        if len(survivors) < entry.terms.participants_min:
+            self._duties.fail(place, now)
+            return []
+        body = FlSurvivors(study=place.study, round=place.round, survivors=survivors)
+        return self._duties.say(place, body, now)
+
+    def on_aggregated(
+        self, place: Place, after: Digest, left_out: tuple[NodeId, ...], now: int
+    ) -> list[RoleEffect]:
+        """Say which model the round comes to."""
+        if self._duties.wanted(place) is None:
+            return []
+        ordered = tuple(sorted(left_out))
+        body = FlResult(study=place.study, round=place.round, after=after, left_out=ordered)
+        return self._duties.say(place, body, now)
+
+    def on_failed(self, place: Place, now: int, *, declined: bool) -> None:
+        """Try again later, unless it cannot be done here at all: another is asked in time."""
+        if not declined:
+            self._duties.fail(place, now)
+
+    def _wanted(self, study: StudyId, entry: StudyEntry, row: RoundEntry) -> LearningEffect | None:
+        if entry.plan.is_private or self._id not in asked(entry, row):
+            return None
+        # The rest of the step is for the word on its way into the log.
+        number, wait_ms = entry.round, entry.terms.step_ms * 3 // 4
+        match row.state:
+            case RoundState.SURVIVORS:
+                place = Place(study, number, Step.GATHER)
+                return GatherWanted(place, row.contributed, entry.model_size_bytes, wait_ms)
+            case RoundState.AGGREGATING:
+                if self._id in speakers(row):
+                    return None
+                place = Place(study, number, Step.AGGREGATE)
+                survivors = set(row.survivors)
+                kept = tuple(each for each in row.contributed if each.node in survivors)
+                return AggregateWanted(place, entry.plan, model_of(entry, row), kept, wait_ms)
+            case _:
+                return None

@@ -1,0 +1,65 @@
+"""Offerer: says in the log what work this node's owner lets it take, and hands slots back.
+
+The log is told what differs from what it has, at once, and again when that does not show there.
+"""
+
+from ambientd.ledger.offers import HANDED_BACK_A_RECORD
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId
+from ambientd.model.effect import Propose, RoleEffect
+from ambientd.model.offer import NOTHING_SAID, SlotName, Wish
+from ambientd.model.record import Offer
+
+AGAIN_MS = 2_000
+"""Longer than an offer stands at least, by block time that may lag behind."""
+
+
+class Offerer:
+    """One node's offer to the mesh."""
+
+    def __init__(self, self_id: NodeId) -> None:
+        self._id = self_id
+        self._wish = NOTHING_SAID
+        self._due_ms = 0
+
+    @property
+    def wish(self) -> Wish:
+        """Give what the owner wants."""
+        return self._wish
+
+    def on_wish(self, wish: Wish) -> None:
+        """Take what the owner wants from now on."""
+        self._wish = wish
+
+    def next_deadline(self, state: LedgerState, unwanted: tuple[SlotName, ...]) -> int | None:
+        """Give when to speak; not at all while the ledger has what the owner wants."""
+        return self._due_ms if self._differs(state, unwanted) else None
+
+    def on_tick(
+        self, state: LedgerState, unwanted: tuple[SlotName, ...], now: int
+    ) -> list[RoleEffect]:
+        """Say what differs, and hand back what is not wanted."""
+        if now < self._due_ms or not self._differs(state, unwanted):
+            return []
+        self._due_ms = now + AGAIN_MS
+        body = Offer(
+            closed=self._wish.closed,
+            refuses=self._refuses(state),
+            hands_back=unwanted[:HANDED_BACK_A_RECORD],
+            # A clock that was set back must not silence the owner.
+            said_ms=max(now, state.offer(self._id).said_ms + 1),
+        )
+        return [Propose(body)]
+
+    def _refuses(self, state: LedgerState) -> tuple[str, ...]:
+        entry = state.node(self._id)
+        known = () if entry is None else entry.profile.refuses
+        return known if self._wish.refuses is None else self._wish.refuses
+
+    def _differs(self, state: LedgerState, unwanted: tuple[SlotName, ...]) -> bool:
+        entry = state.node(self._id)
+        if entry is None or entry.tombstoned:
+            return False
+        if self._wish.closed != entry.closed:
+            return True
+        return bool(unwanted) or self._refuses(state) != entry.profile.refuses

@@ -1,0 +1,1 @@
+"""The mathematics of federated learning: secure sums, privacy, rules of aggregation."""

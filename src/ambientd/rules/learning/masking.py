@@ -1,0 +1,104 @@
+"""Masks over vectors of 32-bit numbers, and the sum of a group without them (protocols/17)."""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ambientd.codec.agreement import derived, stream_pieces
+from ambientd.codec.digest import tagged
+from ambientd.errors import RemoteProtocolError
+from ambientd.model.base import NodeId
+from ambientd.rules.learning.secure import (
+    BadShareError,
+    Group,
+    mask_secret,
+    own_mask_seed,
+    pair_secret,
+    recovered,
+)
+
+NUMBER_BYTES: Final = 4
+# Numbers modulo 2^32, little-endian everywhere: digests are the same on every device.
+_Numbers = npt.NDArray[np.uint32]
+_LITTLE: Final = np.dtype("<u4")
+
+
+def _numbers(data: bytes | memoryview) -> _Numbers:
+    return np.frombuffer(data, dtype=_LITTLE)
+
+
+def _own_key(seed: bytes, round_id: bytes) -> bytes:
+    return derived(seed, tagged("fl-own-mask-stream", round_id))
+
+
+def _pair_key(pair: bytes, round_id: bytes, one: NodeId, other: NodeId) -> bytes:
+    low, high = sorted((one, other))
+    return derived(pair, tagged("fl-pair-stream", round_id, low, high))
+
+
+def _mask(total: _Numbers, key: bytes, *, is_added: bool) -> None:
+    """Add a key's stream to numbers in place, or take it away."""
+    at = 0
+    for piece in stream_pieces(key, NUMBER_BYTES * len(total)):
+        numbers = _numbers(piece)
+        part = total[at : at + len(numbers)]
+        if is_added:
+            part += numbers
+        else:
+            part -= numbers
+        at += len(numbers)
+
+
+def masked(secret: bytes, me: NodeId, group: Group, values: bytes, round_id: bytes) -> bytes:
+    """Mask our numbers towards every other member whose dealing is committed.
+
+    Two uploads under the same masks give away their difference: keep the upload and send it again.
+
+    Raises:
+        BadShareError: when a member's key is none.
+    """
+    total = _numbers(values).copy()
+    _mask(total, _own_key(own_mask_seed(secret, round_id), round_id), is_added=True)
+    for other in sorted(set(group) - {me}):
+        pair = pair_secret(mask_secret(secret, round_id), other, group[other].mask_public)
+        _mask(total, _pair_key(pair, round_id, me, other), is_added=me < other)
+    return total.tobytes()
+
+
+def unmasked(
+    group: Group,
+    survivors: Collection[NodeId],
+    threshold: int,
+    uploads: Mapping[NodeId, bytes],
+    opened: Mapping[NodeId, bytes],
+    dealt: Mapping[NodeId, Mapping[NodeId, bytes]],
+    round_id: bytes,
+    count: int,
+) -> bytes:
+    """Give the sum of the survivors' `count` numbers: int32, little-endian.
+
+    Raises:
+        BadShareError: naming the member whose words do not fit; what it opened can be left out.
+        RemoteProtocolError: when too few survived, or too few shares were opened.
+    """
+    present = sorted(set(survivors) & set(group))
+    if len(present) < threshold:
+        raise RemoteProtocolError(
+            f"{len(present)} members of the group survived, {threshold} are needed"
+        )
+    for node in present:
+        if len(uploads.get(node, b"")) != NUMBER_BYTES * count:
+            raise BadShareError(node, f"its upload does not hold the model's {count} numbers")
+    found = recovered(group, present, threshold, opened, dealt, round_id)
+    total = np.zeros(count, dtype=_LITTLE)
+    for node in present:
+        total += _numbers(uploads[node])
+        _mask(total, _own_key(found.own_mask_seeds[node], round_id), is_added=False)
+    for gone, own in found.mask_secrets.items():
+        for node in present:
+            pair = pair_secret(own, gone, group[node].mask_public)
+            # What the survivor did with it, undone.
+            _mask(total, _pair_key(pair, round_id, gone, node), is_added=gone < node)
+    return total.view(np.dtype("<i4")).tobytes()
