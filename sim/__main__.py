@@ -27,6 +27,8 @@ from sim.fleet import GUESTS, LAST_TASK_MS_BEFORE_END, SETTLED_MS, FleetOptions
 from sim.hunt import SEEDS_MAX, Hunt, hunt_all
 from sim.museum import EXHIBITS
 from sim.mutants import MUTANTS
+from sim.peg_sweep import PEG, attempt_peg, judge_peg, peg_plan
+from sim.pegs import NODES
 from sim.plans import (
     COMMITTEES,
     FAST,
@@ -108,7 +110,23 @@ def _plan(options: argparse.Namespace, seed: int, nodes: int) -> Plan:
 def _on_run(options: argparse.Namespace) -> int:
     if options.scenario == POPULATION:
         return _show_population(options.seed)
+    if options.scenario == PEG:
+        return _show_peg(options.seed)
     return _show_plan(_plan(options, options.seed, options.nodes or 4))
+
+
+def _show_peg(seed: int) -> int:
+    """Run a world of the peg and describe it, or tell what it broke."""
+    found = judge_peg(seed)
+    if isinstance(found, Finding):
+        _tell(found)
+        return 1
+    _say(
+        f"seed {found.seed}: {found.payments} payments, {found.wallets} wallets, "
+        f"{found.in_sat} sat came in, {found.deep} deep reorganisations, {found.moved} final "
+        f"payments mined as another version\nstate {found.state_root}"
+    )
+    return 0
 
 
 def _show_population(seed: int) -> int:
@@ -131,9 +149,14 @@ def _show_population(seed: int) -> int:
 
 def _on_sweep(options: argparse.Namespace) -> int:
     sizes = (options.nodes,) if options.nodes else options.sizes
-    made = [_plan(options, seed, sizes[seed % len(sizes)]) for seed in options.seeds]
+    is_peg = options.scenario == PEG
+    made = [
+        peg_plan(seed) if is_peg else _plan(options, seed, sizes[seed % len(sizes)])
+        for seed in options.seeds
+    ]
+    run = attempt_peg if is_peg else attempt
     worlds = broken = 0
-    for finding in sweep(made, options.jobs, options.minutes):
+    for finding in sweep(made, options.jobs, options.minutes, run):
         worlds += 1
         if finding is not None:
             broken += 1
@@ -267,6 +290,7 @@ OF_A_WORLD: Mapping[str, object] = {
     **dict.fromkeys(("nodes", "faults", "lies", "mutant")),
     "world": FAST,
     "time_ms": TIME_MS,
+    "sizes": COMMITTEES,
 }
 
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
@@ -306,9 +330,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         return made
 
-    ran = world("run", "run one world, or a population of workers", POPULATION)
+    ran = world("run", "run one world, or a population of workers", POPULATION, PEG)
     ran.add_argument("--seed", type=at_least(0, SEED_MAX), default=1)
-    sweeping = world("sweep", "run many worlds")
+    sweeping = world("sweep", "run many worlds", PEG)
     sweeping.add_argument("--seeds", type=seeds, default=range(1, 101), help="first..last")
     sweeping.add_argument(
         "--sizes", type=sizes(NODES_MAX), default=COMMITTEES, help="of committees: 4,7,10"
@@ -354,10 +378,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _chosen(options: argparse.Namespace) -> str | None:
-    """Say what of a world was chosen for a population, which has none."""
+    """Say what of a world was chosen for a population or a peg, which have no such choice."""
+    is_peg = options.scenario == PEG
+    what = f"a world of the peg has {NODES} members" if is_peg else "a population is rules alone"
     for name, usual in OF_A_WORLD.items():
-        if getattr(options, name) != usual:
-            return f"--{name.replace('_', '-')}: a population is rules alone; it takes a --seed"
+        allowed = (usual, NODES) if is_peg and name == "nodes" else (usual,)
+        if getattr(options, name, usual) not in allowed:
+            return f"--{name.replace('_', '-')}: {what}; it takes a seed"
     return None
 
 
@@ -366,10 +393,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command in ("run", "sweep", "shrink"):
-        of_rules = options.scenario == POPULATION
-        refused = _chosen(options) if of_rules else refusal(_plan(options, 0, 1))
+        is_other = options.scenario in (POPULATION, PEG)
+        refused = _chosen(options) if is_other else refusal(_plan(options, 0, 1))
         if refused is not None:
             parser.error(f"{options.command}: {refused}")
+    if options.command == "soak" and options.long and options.scenario != list(SOAKED):
+        parser.error("soak: --long has worlds of its own; name no scenario beside it")
     return COMMANDS[options.command](options)
 
 

@@ -11,7 +11,7 @@ from sim.anchor_chain import AnchorChain
 from sim.checkers import InvariantViolation, Kinds
 from sim.disk import DiskLost
 from sim.machine import Effect, Host
-from sim.node_checkers import NodeChecker, ledger_changes
+from sim.node_checkers import NodeChecker, written
 from sim.node_machine import Persisted
 from sim.vices import Resident
 from sim.wallets import Wallet
@@ -31,8 +31,8 @@ class LogsAnchors(NodeChecker):
         """Follow each batch's anchor, as each honest node has it."""
         if isinstance(effect, DiskLost):
             self._kept = {key: kept for key, kept in self._kept.items() if key[0] != node.key}
-        for change in ledger_changes(effect) if self._chain is not None and node.is_honest else ():
-            for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
+        for _, rows in written(effect) if self._chain is not None and node.is_honest else ():
+            for table, name, entry, _ in rows:
                 if table is Table.CHECKPOINT and isinstance(entry, CheckpointEntry):
                     fault = self._fault((node.key, name), entry)
                     if fault is not None:

@@ -43,9 +43,9 @@ def names(text: str) -> tuple[str, ...]:
 
 def seeds(text: str) -> range:
     """Read one seed, or the first and the last of many."""
-    first, _, last = text.partition("..")
+    first, dots, last = text.partition("..")
     try:
-        lowest, highest = int(first), int(last or first)
+        lowest, highest = int(first), int(last if dots else first)
     except ValueError as error:
         msg = f"seeds look like 1..200, not {text!r}"
         raise argparse.ArgumentTypeError(msg) from error

@@ -11,7 +11,7 @@ from ambientd.model.base import DIGEST_BYTES, NodeId, TaskId
 from sim.checkers import InvariantViolation, Kinds
 from sim.disk import DiskLost
 from sim.machine import Effect, Host
-from sim.node_checkers import NodeChecker, ledger_changes
+from sim.node_checkers import NodeChecker, written
 from sim.node_machine import Persisted
 from sim.task_checkers import EntryChecker
 from sim.vices import Resident, honest_answer
@@ -32,11 +32,11 @@ class PayVests(NodeChecker):
         """Follow what waits, as each honest node has it."""
         if isinstance(effect, DiskLost):
             self._times.pop(node.key, None)
-        for change in ledger_changes(effect) if node.is_honest else []:
+        for change, rows in written(effect) if node.is_honest else ():
             assert isinstance(node, Resident)
             time_ms = cast("Meta", change.writes[META_KEY]).time_ms
             begun_ms = self._times.get(node.key, 0)
-            for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
+            for table, name, entry, _ in rows:
                 if table is not Table.UNVESTED:
                     continue
                 if entry is not None:

@@ -157,8 +157,7 @@ class JustifiedVotes(Checker):
             raise InvariantViolation("votes in a new term are justified", text)
 
 
-@dataclass(frozen=True, slots=True)
-class Leapt(Committed):
+class Leapt(Committed, frozen=True):
     """A node went over to the state after a block, without those before it."""
 
 

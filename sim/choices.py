@@ -4,8 +4,8 @@ from msgspec.structs import replace
 
 from ambientd.codec.digest import sha256
 from ambientd.ledger.entries import NodeEntry, Table, TaskEntry
-from ambientd.model.base import Digest, NodeId
-from ambientd.model.genesis import NodeKind
+from ambientd.model.base import DIGEST_BYTES, Digest, NodeId
+from ambientd.model.genesis import NodeKind, Rules
 from ambientd.model.reputation import Reputation
 from ambientd.model.task import Assurance, Constraint, SlotState, TaskSpec, TaskState
 from sim.checkers import InvariantViolation
@@ -104,9 +104,9 @@ class KeptDeadlines(PlainChecker):
         """Look at tasks that are written while somebody still owes an answer."""
         del table
         if isinstance(entry, TaskEntry) and entry.state in {TaskState.PENDING, TaskState.ASSIGNED}:
-            time_ms = node.ledger.meta.time_ms
+            time_ms = node.ledger.meta.running_ms
             if 0 < entry.expires_ms <= time_ms:
-                text = f"task {name.hex()[:12]} at block time {time_ms}, by {now} ms"
+                text = f"task {name.hex()[:12]} at running time {time_ms}, by {now} ms"
                 raise InvariantViolation("deadlines are kept", text)
 
 
@@ -122,3 +122,40 @@ class SharedWeeks(EntryChecker):
             if sum(counts) != entry.counted or max(counts, default=0) > most:
                 text = f"{name[:4].hex()} by {now} ms: {counts}"
                 raise InvariantViolation("a week is of many submitters", text)
+
+
+class ChanceAlone(PlainChecker):
+    """Nobody is trusted for more than it did where chance alone chose who works.
+
+    It counts in the ledger's tasks: for worlds in which none is forgotten.
+    """
+
+    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
+        """Count a worker's tasks of a class that nobody chose it for."""
+        del table
+        if not isinstance(entry, Reputation):
+            return
+        worker, task_class = NodeId(name[:DIGEST_BYTES]), name[DIGEST_BYTES:].decode()
+        own = [
+            each
+            for _, each in node.ledger.tasks()
+            if each.state is TaskState.FINAL
+            and each.spec.task_class == task_class
+            and (worker in each.barred or any(slot.worker == worker for slot in each.slots))
+        ]
+        earned = sum(_is_by_chance(each) for each in own)
+        if entry.streak > earned:
+            text = f"{name[:4].hex()} by {now} ms: {entry.streak} of {earned} outcomes"
+            raise InvariantViolation("trust is earned by chance alone", text)
+
+
+def _is_by_chance(entry: TaskEntry) -> bool:
+    spec = entry.spec
+    is_drawn = spec.strategy in {"", "weighted"} and not spec.constraints
+    return is_drawn and not any(slot.attempt for slot in entry.slots)
+
+
+def checkers_of_choices(keep_ms: int) -> list[EntryChecker]:
+    """Give what judges who works; trust can be counted where no task is forgotten."""
+    counted = [ChanceAlone()] if keep_ms == Rules().keep_ms else []
+    return [AskedWorkers(), KeptDeadlines(), SharedWeeks(), *counted]

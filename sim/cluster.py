@@ -29,14 +29,7 @@ from ambientd.telemetry.core import TelemetryOptions
 from sim.anchor_chain import AnchorChain
 from sim.anchor_checkers import LogsAnchors, check_anchors
 from sim.audit_checkers import FairAudits, PayVests, check_audits
-from sim.choices import (
-    REFUSED_BY_GUESTS,
-    AskedWorkers,
-    KeptDeadlines,
-    SharedWeeks,
-    choosy,
-    task_spec,
-)
+from sim.choices import REFUSED_BY_GUESTS, checkers_of_choices, choosy, task_spec
 from sim.dispute_checkers import FairDisputes
 from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, draw_disks, lay
@@ -54,6 +47,7 @@ from sim.node_checkers import (
 )
 from sim.node_epochs import DecidedSeats, EpochsInside, Owners, check_epochs
 from sim.node_machine import NodeHost
+from sim.publishers import NamesLast, Publishers
 from sim.seasons import (
     CALM_MS_MIN,
     Storm,
@@ -63,6 +57,7 @@ from sim.seasons import (
     work_times,
 )
 from sim.stage import Kit, Observer, Stage
+from sim.students import SoundRounds, Students, check_studies
 from sim.task_checkers import (
     CosignedBatches,
     FairVerdicts,
@@ -114,6 +109,7 @@ class ClusterOptions:
     keep_ms: int = RULES.keep_ms
     replicas: tuple[int, ...] = REPLICAS  # what submitters choose from
     chooses: bool = False  # whether tasks ask for certain workers, and have deadlines
+    learns: bool = False  # whether there are studies of federated learning
     happenings: tuple[Happening, ...] | None = None  # None: drawn from the seed
     vices: frozenset[Vice] | None = None  # None: drawn from the seed
 
@@ -218,9 +214,8 @@ def _chain(options: ClusterOptions) -> AnchorChain | None:
 
 def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
     """Give out the parts: up to f members and one guest may have a vice."""
-    rules = replace(RULES, keep_ms=options.keep_ms)
-    if Fault.DISPUTES in options.faults:
-        rules = replace(rules, round_ms=ROUND_MS)
+    round_ms = ROUND_MS if Fault.DISPUTES in options.faults else RULES.round_ms
+    rules = replace(RULES, keep_ms=options.keep_ms, round_ms=round_ms)
     genesis = genesis_of(options.members, rules)
     players = random.Random(options.seed * 6_029 + options.members)
     is_stormy = bool(options.faults - FAIR)
@@ -358,9 +353,8 @@ def build(
     for host in cast.hosts:
         kit.add(host, dice.randint(-400, 400) if Fault.SKEW in options.faults else 0)
         world.at(dice.randrange(300), lambda key=host.key: world.start(key))  # type: ignore[misc]
-    inviter = cast.members[0]
     for number, host in enumerate(cast.joiners):
-        record = join_record(cast.genesis, inviter.options.seed, host.options.seed, number)
+        record = join_record(cast.genesis, cast.members[0].options.seed, host.options.seed, number)
         sponsor = next(member for member in cast.members if member.is_honest)
         joins_at = 500 + dice.randrange(2_000)
         world.at(joins_at, lambda h=sponsor, r=record: want(world, h, r))  # type: ignore[misc]
@@ -373,8 +367,7 @@ def build(
     happenings += draw_disks(honest, unneeded, options.faults, disks, storms[0].heals_ms)
     if cast.chain is not None:
         happenings += drawn_reorganisations(storms, cast.chain.rng)
-    if options.happenings is not None:
-        happenings = options.happenings
+    happenings = happenings if options.happenings is None else options.happenings
     history = History()
     keys = [host.key for host in cast.hosts]
     lay(world, keys, happenings, *(storm.heals_ms for storm in storms), chain=cast.chain)
@@ -388,6 +381,11 @@ def build(
     if Fault.MONEY in options.faults:
         money = random.Random(options.seed * 10_007 + options.members)
         Purses(world, cast.hosts, money).schedule(options.time_ms - LAST_TASK_MS_BEFORE_END)
+    if Fault.MODULES in options.faults:
+        publishing = random.Random(options.seed * 11_003 + options.members)
+        Publishers(world, cast.hosts, publishing).schedule(options.time_ms - CALM_MS_MIN)
+    if options.learns:
+        Students(world, cast.hosts, options.seed).schedule(options.time_ms - CALM_MS_MIN, UNTIL_MS)
     _schedule_tasks(kit, cast, history, options, storms, dice)
     return world, cast, history, happenings
 
@@ -438,15 +436,17 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
                 SealedAnswers(),
                 FairVerdicts(),
                 FairDisputes(honest, is_fair=not cast.is_stormy),
-                *(AskedWorkers(), KeptDeadlines(), SharedWeeks()),
+                *checkers_of_choices(genesis.rules.keep_ms),
                 OthersFirst(),
                 CosignedBatches(genesis),
                 DecidedSeats(),
                 BondsWait(genesis.rules.keep_ms),
-                FairAudits(frozenset(host.key for host in cast.honest)),
+                FairAudits(honest),
                 PayVests(genesis.rules.audit_window_ms),
                 LogsAnchors(cast.chain),
                 NewerWords(),
+                NamesLast(),
+                SoundRounds(),
                 InvitedOnly(frozenset(host.key for host in cast.hosts)),
                 OpenAreDue(LEASE_MS_MAX),
                 names,
@@ -468,6 +468,7 @@ def run(
     if cast.chain is not None:
         check_anchors(cast.chain, cast.honest)
     check_audits(cast.honest)
+    check_studies(cast.honest)
     history.check()
     check_epochs(first_options(cast.genesis), cast.honest)
     ledger = cast.honest[0].ledger

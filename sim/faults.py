@@ -60,6 +60,11 @@ class Fault(Enum):
         "tasks so large that a dispute is bisected, and liars with a way to play it",
     )
     MONEY = ("money", (NODE,), "owners pass credits on, bond, and ask for bonds back, also in vain")
+    MODULES = (
+        "modules",
+        (NODE,),
+        "owners publish modules and advise against them, also under versions that are taken",
+    )
     LIAR = ("liar", (LOG, NODE), "up to f members and a guest lie, in the ways listed below")
 
     def __init__(self, label: str, worlds: tuple[str, ...], text: str) -> None:
@@ -80,6 +85,7 @@ FIRST_FAULTS = ALL_FAULTS - {
     Fault.REORGANISATION,
     Fault.DISPUTES,
     Fault.MONEY,
+    Fault.MODULES,
 }
 """What worlds had at first; seeds kept from then mean these."""
 

@@ -157,7 +157,7 @@ def build(options: FleetOptions) -> Fleet:
 
     light = [LightHost(each, roster, committee, LIGHT, reaches, dice) for each in signers]
     for each in light:
-        world.add(each, dice.randint(-400, 400), hears_all=False)
+        world.add(each, dice.randint(-400, 400), is_light=True)
         world.at(dice.randrange(1_000), partial(world.start, each.key))
     fleet = Fleet(world, cast, roster, light, {})
     _schedule(fleet, options, dice)

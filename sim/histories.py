@@ -14,7 +14,7 @@ from ambientd.model.task import TaskState
 from sim.checkers import InvariantViolation
 from sim.disk import DiskLost
 from sim.machine import Effect, Host
-from sim.node_checkers import NodeChecker, ledger_changes
+from sim.node_checkers import NodeChecker, written
 from sim.vices import Resident
 
 
@@ -59,9 +59,9 @@ class History(NodeChecker):
             self.shown.append(Shown(node.key, None, 0, None))
         if not node.is_honest:
             return
-        for change in ledger_changes(effect):
+        for change, rows in written(effect):
             index = change.committed.blocks[-1].index
-            for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
+            for table, name, entry, _ in rows:
                 if table is Table.TASK and isinstance(entry, TaskEntry | None):
                     self._saw_state(name, index, entry, now)
 

@@ -96,9 +96,9 @@ class LightHost:
         assert self._telemetry is not None, "the node is up"
         if data[:1] != BATCH:
             return None
-        return self._carry(
-            self._telemetry.handle(messages.BatchReceived(NodeId(sender), data[1:]), now=now), now
-        )
+        effects = self._telemetry.handle(messages.BatchReceived(NodeId(sender), data[1:]), now=now)
+        is_heard = len(effects) == 1 and isinstance(effects[0], messages.BatchAccepted)
+        return None if is_heard else self._carry(effects, now)
 
     def tick(self, now: int) -> Sequence[Effect]:
         """Let time pass: read the probes, check the breakers, report as head."""
@@ -114,8 +114,8 @@ class LightHost:
         for node in cell.candidates(now):
             if node == self.key or self._reaches(node):
                 cell.found(node)
-            else:
-                cell.lost(node)
+                break  # whom else it reaches makes no difference now
+            cell.lost(node)
         deliveries = self._carry(telemetry.handle(event, now=now), now)
         if cell.is_due(now):
             report = cell.on_reports(telemetry.reports(now), now)

@@ -1,14 +1,14 @@
 """What the world can run: anything sans-IO, with a host that executes its effects."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 Effect = object
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One effect in the world's terms: bytes for a peer, or for all when `to` is None."""
 
     to: bytes | None

@@ -1,11 +1,10 @@
 """What owners do with their credits in worlds of whole nodes, and what must hold of bonds."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from ambientd.ledger.accounts import workers
 from ambientd.ledger.entries import META_KEY, Entry, Key, Meta, Moves, Table
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
@@ -14,8 +13,8 @@ from ambientd.node.effect import PersistLedger
 from sim.checkers import InvariantViolation, Kinds
 from sim.disk import DiskLost
 from sim.machine import Effect, Host
-from sim.node_checkers import NodeChecker, ledger_changes
-from sim.node_machine import Persisted
+from sim.node_checkers import NodeChecker, written
+from sim.node_machine import Persisted, Row
 from sim.stage import Stage
 from sim.vices import Resident
 
@@ -131,16 +130,17 @@ class BondsWait(NodeChecker):
         """Follow what waits, as each honest node has it."""
         if isinstance(effect, DiskLost):
             self._seen.pop(node.key, None)
-        changes = ledger_changes(effect) if node.is_honest else []
-        for change in changes:
+        for change, rows in written(effect) if node.is_honest else ():
             assert isinstance(node, Resident)
             is_last = node.ledger.applied_index == change.committed.blocks[-1].index
             if change.is_leap or not is_last:
                 self._seen.pop(node.key, None)  # what was in between is not seen
             else:
-                self._saw_change(node, change, now)
+                self._saw_change(node, change, rows, now)
 
-    def _saw_change(self, node: Resident, change: PersistLedger, now: int) -> None:
+    def _saw_change(
+        self, node: Resident, change: PersistLedger, rows: Iterable[Row], now: int
+    ) -> None:
         ledger = node.ledger
         time_ms = _time_of(change.writes)
         seen = self._seen.get(node.key)
@@ -151,7 +151,7 @@ class BondsWait(NodeChecker):
             return
         is_exact = len(change.committed.blocks) == 1
         at_ms = time_ms if is_exact else seen.time_ms
-        for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
+        for table, name, entry, _ in rows:
             if table is Table.MOVES and isinstance(entry, Moves):
                 owner = NodeId(name)
                 before_msat = seen.waiting.get(owner, 0)
@@ -167,7 +167,7 @@ class BondsWait(NodeChecker):
         seen.since_ms.update(dict.fromkeys(seen.members - members, at_ms))
         seen.time_ms, seen.members = time_ms, members
         has_waiting = any(seen.waiting.values())
-        seen.busy = workers(ledger) if has_waiting else frozenset()
+        seen.busy = _workers(ledger) if has_waiting else frozenset()
 
     def _fault(
         self, ledger: LedgerState, seen: _Seen, owner: NodeId, time_ms: int, *, is_exact: bool
@@ -181,6 +181,11 @@ class BondsWait(NodeChecker):
         if is_exact and owner in seen.members:
             return "it came back to a member"
         return "its owner has open work" if is_exact and owner in seen.busy else None
+
+
+def _workers(ledger: LedgerState) -> frozenset[NodeId]:
+    """Give who has a slot of a task that has not ended, by a look at all of them."""
+    return frozenset(slot.worker for _, entry in ledger.open_tasks() for slot in entry.slots)
 
 
 def _time_of(writes: Mapping[Key, Entry | None]) -> int:

@@ -51,6 +51,8 @@ class Network:
         if (sender, to) in self.unheard:
             return []
         weather = self.weather
+        if not (weather.loss or weather.duplication):
+            return [self._delay()]
         draw = self.random.random
         if weather.loss and draw() * 1000 < weather.loss:
             return []

@@ -1,20 +1,20 @@
 """What must hold of whole nodes, judged from outside: by what they persist, tell and send."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ambientd.codec.canonical import encode
 from ambientd.ledger.entries import NodeEntry, Table, TaskEntry
 from ambientd.ledger.events import Paid
-from ambientd.model.task import TERMINAL
+from ambientd.model.task import TERMINAL, TaskState
 from ambientd.node.effect import PeerMisbehaved, PersistLedger, Told
 from sim.checkers import Checker, InvariantViolation, Kinds, Together
 from sim.disk import DiskLost
 from sim.machine import Delivery, Effect, Host
-from sim.node_machine import Persisted
+from sim.node_machine import Persisted, Row
 from sim.vices import Resident
 
 AUDIT_MS = 20_000
-"""All attempts of an audit with liars in it, and its dispute."""
+"""All attempts of an audit with liars in it, and its dispute; and of a task with idle workers."""
 
 
 class NodeChecker(Checker):
@@ -31,6 +31,11 @@ class Onlookers(Together):
 
     def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
         """Look away."""
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Pass on what changes the ledger, or is told."""
+        if type(effect) is not Persisted or effect.changes:
+            super().saw_effect(node, effect, now)
 
 
 class EqualRoots(NodeChecker):
@@ -102,8 +107,8 @@ class FinalIsFinal(NodeChecker):
         """Compare each written entry with what was final before."""
         if isinstance(effect, DiskLost):
             self._ended = {key: ended for key, ended in self._ended.items() if key[0] != node.key}
-        for change in ledger_changes(effect):
-            for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
+        for _, rows in written(effect):
+            for table, name, entry, _ in rows:
                 if entry is None:
                     continue  # forgotten, which changes nothing that is final
                 if table is Table.TASK:
@@ -160,8 +165,8 @@ class HonestKeepTheirName(NodeChecker):
                 text = f"{effect.reason}, {now} ms"
                 raise InvariantViolation("honest nodes do not misbehave", text)
             return
-        for change in ledger_changes(effect):
-            for (_, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
+        for _, rows in written(effect):
+            for _, name, entry, _ in rows:
                 if isinstance(entry, NodeEntry) and entry.tombstoned:
                     self.convicted.add(name)
                     if name in self._honest:
@@ -181,11 +186,12 @@ def check_ends(hosts: Sequence[Resident]) -> None:
             text = f"{len(host.wanted)} wishes of a node were never granted"
             raise InvariantViolation("a wanted record is committed", text)
         since_ms = ledger.meta.time_ms - AUDIT_MS
-        # Audits open by themselves, some of them just before the end.
+        # Audits open by themselves, some of them just before the end; idle workers use up leases.
         open_tasks = [
             (task, entry)
             for task, entry in ledger.open_tasks()
-            if entry.audits is None or entry.admitted_ms < since_ms
+            if entry.admitted_ms < since_ms
+            or not (entry.audits is not None or _is_leased(entry, ledger.meta.running_ms))
         ]
         if open_tasks:
             task, entry = open_tasks[0]
@@ -194,8 +200,18 @@ def check_ends(hosts: Sequence[Resident]) -> None:
             raise InvariantViolation("every admitted task ends", text)
 
 
-def ledger_changes(effect: Effect) -> list[PersistLedger]:
+def _is_leased(entry: TaskEntry, now_ms: int) -> bool:
+    """Tell whether a later attempt at a task is under way: the first ones came to nothing."""
+    held = [slot for slot in entry.slots if slot.deadline_ms > now_ms]
+    return entry.state is TaskState.ASSIGNED and any(slot.attempt for slot in held)
+
+
+def ledger_changes(effect: Effect) -> Sequence[PersistLedger]:
     """Give the steps of the ledger that an effect makes durable."""
-    if not isinstance(effect, Persisted):
-        return []
-    return [each for each in effect.effects if isinstance(each, PersistLedger)]
+    return effect.changes if isinstance(effect, Persisted) else ()
+
+
+def written(effect: Effect) -> Iterator[tuple[PersistLedger, tuple[Row, ...]]]:
+    """Give each step of the ledger that an effect makes durable, with what it writes."""
+    if isinstance(effect, Persisted):
+        yield from zip(effect.changes, effect.rows, strict=True)

@@ -7,8 +7,10 @@ transaction before anything leaves, executions take a while, peers that fall sil
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ambientd.consensus.log import Log
+from ambientd.ledger.entries import Entry, Table
 from ambientd.model.base import NodeId
 from ambientd.model.effect import (
     Abandon,
@@ -21,6 +23,14 @@ from ambientd.model.effect import (
     SegmentWanted,
     TraceWanted,
 )
+from ambientd.model.learning_effect import (
+    AggregateWanted,
+    GatherWanted,
+    ScoreWanted,
+    TrainWanted,
+)
+from ambientd.model.offer import NOTHING_SAID
+from ambientd.model.offer import Wish as OwnerWish
 from ambientd.model.record import Cancel, Record
 from ambientd.node.build import NodeOptions, build_node
 from ambientd.node.effect import (
@@ -39,19 +49,21 @@ from ambientd.node.event import (
     ExecutionEnded,
     FrameReceived,
     GossipReceived,
+    OwnerWished,
     PeerConnected,
     PeerLost,
     RecordOffered,
     RoundTripMeasured,
-    Sampled,
     Started,
     Ticked,
 )
 from ambientd.ports.store import Store
 from ambientd.runtime.persistence import recover, writes_of
+from ambientd.telemetry.messages import Sampled
 from sim.machine import Delivery, Effect
 from sim.node_store import CommittedRows
-from sim.parties import TARDY_MS_MAX, SilentParty, followed, traced, waits_to_echo
+from sim.parties import ECHO_MS, TARDY_MS_MAX, SilentParty, followed, traced, waits_to_echo
+from sim.pupils import Pupil
 from sim.vices import Resident, Vice, Wish, work_ms
 from sim.wallets import hand_on
 
@@ -61,16 +73,37 @@ ROUND_TRIP_MS = 5_000
 SAMPLE_MS = 5_000
 EXECUTION_MS_MAX = 400
 ABORTS_PERMILLE = 30
-ECHO_MS = 200
 
 FRAME, GOSSIP, KEEPALIVE = b"F", b"G", b"K"
 
 
-@dataclass(frozen=True, slots=True)
-class Persisted:
-    """All persist effects of one step: one transaction."""
+Row: TypeAlias = tuple[Table, bytes, Entry | None, int]
+"""What a key of the ledger holds now, and a mark that equal rows share."""
 
-    effects: tuple[Persist, ...]
+
+class Persisted:
+    """All persist effects of one step: one transaction; what many checkers ask, worked out once."""
+
+    __slots__ = ("_rows", "changes", "effects")
+
+    def __init__(self, effects: tuple[Persist, ...]) -> None:
+        self.effects = effects
+        self.changes = tuple(each for each in effects if isinstance(each, PersistLedger))
+        self._rows: tuple[tuple[Row, ...], ...] | None = None
+
+    @property
+    def rows(self) -> tuple[tuple[Row, ...], ...]:
+        """Give what each step of the ledger writes, sorted by key."""
+        if self._rows is None:
+            self._rows = tuple(map(_rows_of, self.changes))
+        return self._rows
+
+
+def _rows_of(change: PersistLedger) -> tuple[Row, ...]:
+    writes = change.writes
+    return tuple(
+        (*key, writes[key], hash((int(key[0]), key[1], writes[key]))) for key in sorted(writes)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +134,12 @@ class NodeHost(Resident):
         self.faults: list[PeerMisbehaved] = []
         self.aborts_permille = ABORTS_PERMILLE
         self.answers = True
+        self.owner_wish = NOTHING_SAID
         self._forget()
 
     def _forget(self) -> None:
         self._running: dict[Assignment, _Running] = {}
+        self._pupil = Pupil(NodeId(self.key), self._dice, self.vices)
         self._heard: dict[NodeId, int] = {}
         self._measures_at: dict[NodeId, int] = {}
         self._allowed: frozenset[NodeId] = frozenset()
@@ -126,17 +161,16 @@ class NodeHost(Resident):
         """Give when the node or its host wants the next tick."""
         if self.node is None:
             return None
-        heard = min(self._heard.values(), default=None)
-        silent_ms = [] if heard is None else [heard + SILENT_MS_MAX + 1]
-        anchors_ms = None if self.notary is None else self.notary.next_deadline
-        return min(
-            self.node.next_deadline,
-            self._keepalive_at,
-            self._sample_at,
-            *silent_ms,
-            *(running.ends_ms for running in self._running.values()),
-            *(() if anchors_ms is None else (anchors_ms,)),
-        )
+        due = [self.node.next_deadline, self._keepalive_at, self._sample_at]
+        if self._heard:
+            due.append(min(self._heard.values()) + SILENT_MS_MAX + 1)
+        if self._running:
+            due += [running.ends_ms for running in self._running.values()]
+        if (lessons_ms := self._pupil.next_deadline) is not None:
+            due.append(lessons_ms)
+        if self.notary is not None and (anchors_ms := self.notary.next_deadline) is not None:
+            due.append(anchors_ms)
+        return min(due)
 
     # What happens to it
 
@@ -158,7 +192,8 @@ class NodeHost(Resident):
         self._forget()
         self._allowed = found.ledger.allowed_nodes()
         wishes = [self._wish(each) for each in self.open_wishes(found.ledger)]
-        return self._step([Started(), *wishes, Ticked()], now)
+        owner = [] if self.owner_wish is NOTHING_SAID else [OwnerWished(self.owner_wish)]
+        return self._step([*owner, Started(), *wishes, Ticked()], now)
 
     def crash(self) -> None:
         """Lose everything but the store."""
@@ -195,6 +230,7 @@ class NodeHost(Resident):
                 continue
             del self._running[place]
             events += self._ended(running)
+        events += self._pupil.done(frozenset(self._heard), now)
         for peer, heard_ms in list(self._heard.items()):
             if now - heard_ms > SILENT_MS_MAX:
                 del self._heard[peer]
@@ -217,6 +253,11 @@ class NodeHost(Resident):
         """Take what the owner wants, across crashes, until the ledger shows it."""
         self.keep(wish)
         return self._step([self._wish(wish)], now)
+
+    def heed(self, wish: OwnerWish, now: int) -> Sequence[Effect]:
+        """Take what the owner lets the node do from now on, across crashes."""
+        self.owner_wish = wish
+        return self._step([OwnerWished(wish)], now)
 
     def _wish(self, wish: Wish) -> Event:
         return RecordOffered(wish) if isinstance(wish, Record) else BodiesProposed((wish,))
@@ -280,6 +321,8 @@ class NodeHost(Resident):
                 return Delivery(None, KEEPALIVE)
             case Execute() | TraceWanted() | SegmentWanted():
                 self._start(effect)
+            case TrainWanted() | ScoreWanted() | GatherWanted() | AggregateWanted():
+                self._pupil.begin(effect, self._now)
             case Abandon(assignment=assignment):
                 self._running.pop(assignment, None)
             case AllowNodes(nodes=nodes):

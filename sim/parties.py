@@ -17,6 +17,7 @@ from sim.traces import Run, TraceVice, follows, lie, told
 from sim.vices import Resident, Vice, honest_answer
 
 TARDY_MS_MAX = 9_000
+ECHO_MS = 200
 
 
 class SilentParty(Disputer):
@@ -78,7 +79,7 @@ def traced(host: Resident, effect: TraceWanted) -> list[Event]:
     return made
 
 
-def followed(host: Resident, effect: SegmentWanted) -> Event:
+def followed(host: Resident, effect: SegmentWanted) -> SegmentMade | ExecutionEnded:
     """Give where a node says that a disputed stretch leads."""
     place, spec = effect.assignment, effect.spec
     run, vice = own_run(host, spec)

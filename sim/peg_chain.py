@@ -29,10 +29,11 @@ _CHECKMULTISIG = 0xAE
 
 @dataclass(frozen=True)
 class Mined:
-    """A Bitcoin block: its header and its transactions."""
+    """A Bitcoin block: its header, its transactions and their names."""
 
     header: bytes
     txs: tuple[Transaction, ...]
+    names: tuple[bytes, ...]
 
 
 def payment_from_outside(script: bytes, value_sat: int, mark: int) -> bytes:
@@ -51,6 +52,10 @@ class PegChain:
     waiting: dict[bytes, Transaction] = field(default_factory=dict)
     unspent: dict[Outpoint, Output] = field(default_factory=dict)
     spends: dict[Outpoint, bytes] = field(default_factory=dict)
+    heights: dict[bytes, int] = field(default_factory=dict)
+    kept: dict[bytes, Transaction] = field(default_factory=dict)
+    were_deep: set[bytes] = field(default_factory=set)
+    favoured: set[bytes] = field(default_factory=set)
     count: int = 0
     rate_sat_kvb: int = 1_000
 
@@ -80,6 +85,11 @@ class PegChain:
             del self.waiting[rival.txid]
         self.waiting[transaction.txid] = transaction
         return None
+
+    def keep(self, raw: bytes) -> None:
+        """Let a miner keep a transaction for later."""
+        transaction = decode_transaction(raw)
+        self.kept[transaction.txid] = transaction
 
     def _rivals(self, transaction: Transaction) -> list[Transaction]:
         outpoints = {each.outpoint for each in transaction.inputs}
@@ -113,6 +123,8 @@ class PegChain:
         spent = [self.unspent.get(each.outpoint) for each in transaction.inputs]
         if None in spent:
             return transaction.raw[4:6] != b"\x00\x01"
+        if transaction.txid in self.favoured:
+            return True
         return self._fee(transaction) * 1_000 >= self.rate_sat_kvb * transaction.vsize
 
     def _add(self, chosen: list[Transaction]) -> None:
@@ -120,48 +132,80 @@ class PegChain:
         coinbase = decode_transaction(payment_from_outside(b"\x51", 1, self.count))
         txs = (coinbase, *chosen)
         previous = double_sha256(self.blocks[-1].header) if self.blocks else bytes(32)
-        root = merkle_root([each.txid for each in txs])
+        names = tuple(each.txid for each in txs)
+        root = merkle_root(names)
         nonce = 0
         while True:
             header = encode_header(4, previous, root, TIME_S + self.count, BITS, nonce)
             if int.from_bytes(double_sha256(header), "little") <= REGTEST.pow_limit:
                 break
             nonce += 1
-        self.blocks.append(Mined(header, txs))
-        self._apply(txs)
+        self.heights.update(dict.fromkeys(names, len(self.blocks)))
+        self.blocks.append(Mined(header, txs, names))
+        self._apply(self.blocks[-1])
 
-    def _apply(self, txs: Sequence[Transaction]) -> None:
-        for transaction in txs:
+    def _apply(self, block: Mined) -> None:
+        for transaction, name in zip(block.txs, block.names, strict=True):
             for each in transaction.inputs:
                 if self.unspent.pop(each.outpoint, None) is not None:
-                    self.spends[each.outpoint] = transaction.txid
-            self.unspent.update(transaction.outpoints())
+                    self.spends[each.outpoint] = name
+            for place, output in enumerate(transaction.outputs):
+                self.unspent[Outpoint(name, place)] = output
 
-    def reorganise(self, depth: int, *, drops: bool, leaving: bytes = b"") -> None:
+    def reorganise(
+        self, depth: int, *, drops: bool, leaving: bytes = b"", swaps: bool = False
+    ) -> None:
         """Replace the last blocks, without one transaction.
 
-        Payments from outside are lost for ever if it drops them.
+        Payments from outside are lost for ever if it drops them. If it swaps, then what was ever
+        signed may be mined in the place of what spends the same.
         """
         undone = [each for block in self.blocks[-depth:] for each in block.txs[1:]]
         undone = [each for each in undone if each.txid != leaving]
         del self.blocks[-depth:]
         self.unspent.clear()
         self.spends.clear()
-        for block in self.blocks:
-            self._apply(block.txs)
+        self.heights.clear()
+        for height, block in enumerate(self.blocks):
+            self.heights.update(dict.fromkeys(block.names, height))
+            self._apply(block)
         for transaction in undone:
             is_ours = transaction.raw[4:6] == b"\x00\x01"
-            if is_ours or not drops:
-                self.waiting[transaction.txid] = transaction
-        alive = {
-            txid
-            for txid, each in self.waiting.items()
-            if each.raw[4:6] != b"\x00\x01"
-            or all(self._output(spent.outpoint) is not None for spent in each.inputs)
-        }
-        self.waiting = {txid: each for txid, each in self.waiting.items() if txid in alive}
+            mined = self._swapped(transaction) if is_ours and swaps else transaction
+            if (is_ours or not drops) and not self._rivals(mined):
+                self.waiting[mined.txid] = mined
+                self.favoured.add(mined.txid)
+        self._drop_orphans()
         for _ in range(depth + 1):
             self.mine()
+
+    def _swapped(self, transaction: Transaction) -> Transaction:
+        """Give a transaction, or at times another that spends the same."""
+        spent = {each.outpoint for each in transaction.inputs}
+        rivals = [
+            each
+            for txid, each in self.kept.items()
+            if txid != transaction.txid and spent & {other.outpoint for other in each.inputs}
+        ]
+        return self.rng.choice(rivals) if rivals and self.rng.random() < 0.7 else transaction
+
+    def _drop_orphans(self) -> None:
+        """Forget what spends what is not there any more."""
+        while True:
+            orphans = [
+                txid
+                for txid, each in self.waiting.items()
+                if each.raw[4:6] == b"\x00\x01"
+                and not all(self._output(spent.outpoint) for spent in each.inputs)
+            ]
+            for txid in orphans:
+                del self.waiting[txid]
+            if not orphans:
+                return
+
+    def has(self, txid: bytes) -> bool:
+        """Tell whether a transaction is mined, or waits."""
+        return txid in self.heights or txid in self.waiting
 
     def forget(self, txid: bytes) -> None:
         """Take a transaction out of the chain's youngest blocks and out of what waits."""
@@ -172,23 +216,22 @@ class PegChain:
 
     def height_of(self, txid: bytes) -> int | None:
         """Find a transaction in the best chain."""
-        for height, block in enumerate(self.blocks):
-            if any(each.txid == txid for each in block.txs):
-                return height
-        return None
+        return self.heights.get(txid)
 
     def is_deep(self, txid: bytes) -> bool:
         """Tell whether a transaction has the confirmations that count."""
         height = self.height_of(txid)
-        return height is not None and len(self.blocks) - height >= CONFIRMATIONS_MIN
+        if height is None or len(self.blocks) - height < CONFIRMATIONS_MIN:
+            return False
+        self.were_deep.add(txid)
+        return True
 
     def proof(self, txid: bytes) -> AnchorProof:
         """Prove where a transaction is mined."""
         height = self.height_of(txid)
         assert height is not None, "only what is mined is proven"
         block = self.blocks[height]
-        names = [each.txid for each in block.txs]
-        branch = merkle_branch(names, names.index(txid))
+        branch = merkle_branch(block.names, block.names.index(txid))
         following = self.blocks[height + 1 :][: CONFIRMATIONS_MIN - 1]
         return AnchorProof(
             raw_tx=block.txs[branch.index].raw,

@@ -1,53 +1,48 @@
 """Worlds of the peg: members, a chain that reorganises, a liar, replays, crashes, new committees.
 
-After every block of the log reserves equal liabilities and what was booked. No reorganisation is
-deeper than what members wait for, so at any time every coin that the ledger holds is on the chain,
-or on its way there again. In the end every peg-out is paid exactly once.
-`python -m sim.pegs FIRST LAST` runs it.
+After every block of the log reserves equal liabilities and what was booked. Some reorganisations
+are deeper than what members wait for, and mine other versions of payments than those that were
+final. Peg-ins come back, so that every one that the ledger holds is on the chain, or on its way
+there again. In the end every peg-out is paid exactly once, and the chain has what the books say.
+`python -m sim sweep peg --seeds 1..100` runs them.
 """
 
 import random
-from argparse import ArgumentParser
 from hashlib import sha256
 
 from ambientd.codec import secp256k1
 from ambientd.ledger.apply import apply_block
 from ambientd.ledger.draft import BlockContext
-from ambientd.ledger.events import PaymentFinal, PaymentVersioned
+from ambientd.ledger.events import PaymentFinal, PaymentSigned, PaymentVersioned
 from ambientd.ledger.peg import imbalance
 from ambientd.ledger.peg_wallets import possession_digest
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
-from ambientd.model.peg import CoinState, PaymentKind
-from ambientd.model.receipt import AnchorProof
+from ambientd.model.peg import CoinState
 from ambientd.model.record import (
     Body,
     PegAddress,
     PegFee,
-    PegIn,
     PegOut,
-    PegPaid,
-    PegSigned,
     Record,
-    SeatAsked,
-    SeatVote,
-    SeatWish,
 )
 from ambientd.roles.pegging import events as peg
 from ambientd.roles.pegging.book import PegBook
-from ambientd.roles.pegging.core import PegKeeper
-from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, Outpoint, decode_transaction
-from ambientd.rules.peg_payments import base_transaction, digests, txid
+from ambientd.roles.pegging.core import PegKeeper, combined
+from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, Outpoint
+from ambientd.rules.peg_payments import CHANGE_INDEX, digests, txid
 from ambientd.rules.peg_script import child_tweak, locking_script
 from sim.checkers import InvariantViolation
-from sim.peg_chain import PegChain, payment_from_outside
+from sim.peg_chain import PegChain
+from sim.peg_troubles import PegTroubles
 
 START_MS = 1_700_000_000_000
 NODES = 5
 PAYEE = b"\x00\x14" + bytes(20)
 STEPS = 160
-LAST_STEPS = 240
+LAST_STEPS = 1_200
+"""A world ends once it is at rest; in seed 31 the fee pool takes 1,000 steps to fill."""
 STEP_MS = 5_000
 
 
@@ -89,24 +84,37 @@ class PegWorld:
         self.said_ms = 0
         self.asked: dict[int, int] = {}
         self.paid: set[int] = set()
+        self.deep = 0
+        self.moved = 0
         self.is_calm = False
+        self.is_deep = self.dice.random() < 0.5
+        """Whether this is a world of many payments and deep reorganisations."""
 
     def run(self) -> None:
         """Live through the seed, then let everything come to rest."""
         self._ask_for_addresses()
+        troubles = PegTroubles(self)
         for _ in range(STEPS):
-            self._happen()
+            troubles.happen()
             self.step()
         self.is_calm = True
         for keeper in self.keepers:
             keeper.is_up = True
         self.chain.rate_sat_kvb = 1_000
         for step in range(LAST_STEPS):
+            if step % 60 == 59:
+                self._fill_pool()
             self.chain.mine()
             self.step()
-            if step > CONFIRMATIONS_MIN and not self.ledger.peg_index.open_payments():
+            if step > CONFIRMATIONS_MIN and self._is_at_rest():
                 break
         self._check_end()
+
+    def _fill_pool(self) -> None:
+        """Let somebody peg in: a dearer sweep may wait until the fee pool can pay it."""
+        at, _ = next(self.ledger.peg_index.addresses())
+        wallet = self.ledger.peg_index.wallets[self.ledger.peg.wallet]
+        self.chain.pay(locking_script(wallet, at), 20_000)
 
     def open(self) -> None:
         """Have a wallet and addresses, and nothing else."""
@@ -120,146 +128,29 @@ class PegWorld:
 
     def _ask_for_addresses(self) -> None:
         for keeper in self.keepers:
-            self._say(keeper, PegAddress())
-
-    # What happens
-
-    def _happen(self) -> None:
-        chances = (
-            (30, self._mine),
-            (12, self._peg_in),
-            (10, self._withdraw),
-            (5, self._raise_fee),
-            (5, self._reorganise),
-            (6, self._change_rate),
-            (6, self._go_or_come),
-            (6, self._crash),
-            (8, self._replay),
-            (10, self._lie),
-            (4, self._change_committee),
-        )
-        [happening] = self.dice.choices(
-            [each for _, each in chances], [weight for weight, _ in chances]
-        )
-        happening()
-
-    def _mine(self) -> None:
-        for _ in range(self.dice.randint(1, 4)):
-            self.chain.mine()
-
-    def _peg_in(self) -> None:
-        index, ledger = self.ledger.peg_index, self.ledger
-        addresses = [at for at, _ in index.addresses()]
-        if index.wallets and addresses:
-            is_late = self.dice.random() < 0.2
-            number = self.dice.choice(sorted(index.wallets)) if is_late else ledger.peg.wallet
-            script = locking_script(index.wallets[number], self.dice.choice(addresses))
-            self.chain.pay(script, self.dice.randint(9_000, 1_000_000))
-
-    def _withdraw(self) -> None:
-        keeper = self.dice.choice(self.keepers)
-        most = self.ledger.balance_msat(keeper.node) // 1_000
-        amount_sat = self.dice.randint(1, most + 100)
-        fee_sat = self.dice.randint(150, 2_000)
-        body = PegOut(script=PAYEE, amount_sat=amount_sat, fee_sat=fee_sat, said_ms=self._next_ms())
-        self.asked[body.said_ms] = amount_sat
-        self._say(keeper, body)
-        if self.dice.random() < 0.3:
-            self._say(keeper, body)
+            self.say(keeper, PegAddress())
 
     def withdraw(self, keeper: Keeper, amount_sat: int, fee_sat: int) -> None:
         """Ask for a peg-out, at times twice."""
-        body = PegOut(script=PAYEE, amount_sat=amount_sat, fee_sat=fee_sat, said_ms=self._next_ms())
+        body = PegOut(script=PAYEE, amount_sat=amount_sat, fee_sat=fee_sat, said_ms=self.next_ms())
         self.asked[body.said_ms] = amount_sat
-        self._say(keeper, body)
+        self.say(keeper, body)
         if self.dice.random() < 0.3:
-            self._say(keeper, body)
+            self.say(keeper, body)
 
-    def _raise_fee(self) -> None:
-        numbers = self.ledger.peg_index.open_payments()
-        if numbers:
-            number = self.dice.choice(numbers)
-            entry = self.ledger.peg_payment(number)
-            assert entry is not None
-            author = next(
-                (each for each in self.keepers if each.node == entry.payment.node), self.keepers[0]
-            )
-            fee_sat = entry.payment.fees_sat[-1] * self.dice.randint(2, 3)
-            self._say(author, PegFee(payment=number, fee_sat=fee_sat))
-
-    def _reorganise(self) -> None:
-        depth = min(self.dice.randint(1, CONFIRMATIONS_MIN - 1), len(self.chain.blocks) - 1)
-        if depth > 0:
-            self.chain.reorganise(depth, drops=self.dice.random() < 0.4)
-
-    def _change_rate(self) -> None:
-        self.chain.rate_sat_kvb = self.dice.choice([1_000, 1_000, 3_000, 8_000])
-
-    def _go_or_come(self) -> None:
-        keeper = self.dice.choice(self.keepers)
-        keeper.is_up = not keeper.is_up
-
-    def _crash(self) -> None:
-        self.dice.choice(self.keepers).start()
-
-    def _replay(self) -> None:
-        """Let whoever coordinates bring older records again."""
-        if self.history:
-            self.proposed += self.dice.sample(self.history, min(8, len(self.history)))
-
-    def _lie(self) -> None:
-        """Let one member say what is not so, with proofs of a chain that only it has."""
-        index = self.ledger.peg_index
-        kind = self.dice.randrange(3)
-        if kind == 0 and index.wallets:
-            at, node = next(index.addresses())
-            number = self.ledger.peg.wallet
-            script = locking_script(index.wallets[number], at)
-            raw = payment_from_outside(script, 5_000_000, 10**6 + self._next_ms())
-            proof = self._forged(raw)
-            self._say(self.liar, PegIn(node=node, wallet=number, output=0, proof=proof))
-        for number in index.open_payments():
-            entry = self.ledger.peg_payment(number)
-            assert entry is not None
-            payment = entry.payment
-            version = len(payment.fees_sat) - 1
-            if kind == 1:
-                junk = tuple(self.dice.randbytes(64) for _ in payment.coins)
-                body = PegSigned(payment=number, version=version, signatures=junk)
-                self._say(self.liar, body)
-            elif kind == 2:
-                proof = self._forged(base_transaction(payment, version))
-                self._say(self.liar, PegPaid(payment=number, version=version, proof=proof))
-
-    def _forged(self, raw: bytes) -> AnchorProof:
-        forged, transaction = PegChain(self.dice), decode_transaction(raw)
-        forged.mine([transaction])
-        for _ in range(CONFIRMATIONS_MIN):
-            forged.mine()
-        return forged.proof(transaction.txid)
-
-    def _change_committee(self) -> None:
-        """Let a member go, or one come back, which makes another wallet."""
-        out = [each for each in self.keepers if each.node not in self.ledger.members]
-        if not out and self.ledger.epoch_due is None:
-            keeper = self.dice.choice(self.keepers)
-            word = SeatVote(node=keeper.node, wish=SeatWish.OUT, said_ms=self._next_ms())
-            self._say(keeper, word)
-        for keeper in out:
-            tip = sha256(b"tip %d" % self._next_ms()).digest()
-            self._say(keeper, SeatAsked(beacon_tip=tip, bond_msat=0, asked_ms=self.said_ms))
-            for other in self.keepers:
-                if other is not keeper:
-                    word = SeatVote(node=keeper.node, wish=SeatWish.IN, said_ms=self._next_ms())
-                    self._say(other, word)
+    def raise_to(self, keeper: Keeper, payment: int, fee_sat: int) -> None:
+        """Ask for a version with a higher fee."""
+        self.say(keeper, PegFee(payment=payment, fee_sat=fee_sat))
 
     # The log and the members
 
-    def _next_ms(self) -> int:
+    def next_ms(self) -> int:
+        """Give the next time that anybody says."""
         self.said_ms += 1
         return self.said_ms
 
-    def _say(self, keeper: Keeper, body: Body) -> None:
+    def say(self, keeper: Keeper, body: Body) -> None:
+        """Propose a member's record for the next block."""
         self.proposed.append(Record(author=keeper.node, body=body, signature=bytes(64)))
 
     def step(self, *, checks_coins: bool = True) -> None:
@@ -269,7 +160,7 @@ class PegWorld:
                 self._work(keeper, peg.Ticked())
         due = self.ledger.epoch_due
         if due is not None:
-            self._say(self.keepers[0], due)
+            self.say(self.keepers[0], due)
         self.now += STEP_MS
         records, self.proposed = self.proposed, []
         self.dice.shuffle(records)
@@ -293,12 +184,25 @@ class PegWorld:
                 self._check_asked(event)
             elif isinstance(event, PaymentFinal):
                 self._check_final(event)
+            elif isinstance(event, PaymentSigned):
+                self._keep_signed(event)
         if checks_coins:
             self._check_coins()
 
+    def _keep_signed(self, event: PaymentSigned) -> None:
+        """Let somebody keep a version that is complete: it may be mined at any time."""
+        entry = self.ledger.peg_payment(event.payment)
+        assert entry is not None
+        raw = combined(self.ledger, entry, event.version)
+        if raw is not None:  # else its coins have other names since, in this very block
+            self.chain.keep(raw)
+
     def _work(self, keeper: Keeper, event: peg.Event) -> None:
         """Carry out what a member decides; it may crash between any two effects."""
-        for effect in keeper.core.handle(event, self.ledger, now=self.now):
+        core = keeper.core
+        for effect in core.handle(event, self.ledger, now=self.now):
+            if keeper.core is not core:
+                return  # it crashed when it heard of what came before
             if not self.is_calm and self.dice.random() < 0.01:
                 keeper.start()
                 return
@@ -324,9 +228,11 @@ class PegWorld:
                         if self.chain.is_deep(name):
                             proof = self.chain.proof(name)
                             self._work(keeper, peg.PaymentSeen(number, version, proof))
+                case peg.LookForCoins(looks=looks):
+                    self._work(keeper, self._coins(looks))
                 case peg.ProposePeg(body=body):
                     if self.is_calm or keeper is not self.liar or self.dice.random() < 0.5:
-                        self._say(keeper, body)
+                        self.say(keeper, body)
 
     def _signed(self, keeper: Keeper, effect: peg.SignVersion) -> peg.VersionSigned:
         payment = effect.payment
@@ -352,6 +258,17 @@ class PegWorld:
             if output.script in wanted and self.chain.is_deep(outpoint.txid)
         ]
 
+    def _coins(self, looks: tuple[peg.Look, ...]) -> peg.CoinsSeen:
+        chain = self.chain
+        found = frozenset(
+            look.coin
+            for look in looks
+            if look.coin in chain.unspent
+            or look.coin.txid in chain.waiting
+            or (look.is_reserved and chain.has(look.coin.txid))
+        )
+        return peg.CoinsSeen(tuple(look.coin for look in looks), found)
+
     # What must hold
 
     def _check_asked(self, event: PaymentVersioned) -> None:
@@ -369,7 +286,10 @@ class PegWorld:
             )
 
     def _check_final(self, event: PaymentFinal) -> None:
-        if not self.chain.is_deep(event.txid):
+        end = self.ledger.peg_index.ends[event.payment]
+        self.moved += bool(end.turn)
+        # Older words may be brought again after a deep reorganisation.
+        if not self.chain.is_deep(event.txid) and event.txid not in self.chain.were_deep:
             raise InvariantViolation(
                 "final is deep in the chain",
                 f"payment {event.payment} is final and not in the chain",
@@ -380,13 +300,29 @@ class PegWorld:
         alive = set(self.chain.unspent) | {
             outpoint for each in self.chain.waiting.values() for outpoint, _ in each.outpoints()
         }
-        for wallet in self.ledger.peg_index.wallets:
-            for value_sat, outpoint in self.ledger.peg_index.candidates(wallet, 0):
-                if outpoint not in alive:
-                    raise InvariantViolation(
-                        "what is held is on the chain",
-                        f"a held coin of {value_sat} sat is not on the chain",
-                    )
+        for outpoint in self.ledger.peg_index.held():
+            entry = self.ledger.peg_coin(outpoint.txid, outpoint.index)
+            assert entry is not None
+            # What came back may have another name after a deep reorganisation, until members see.
+            is_sure = not self.deep or entry.index != CHANGE_INDEX
+            if is_sure and outpoint not in alive:
+                raise InvariantViolation(
+                    "what is held is on the chain",
+                    f"a held coin of {entry.value_sat} sat is not on the chain",
+                )
+
+    def _is_at_rest(self) -> bool:
+        """Tell whether all payments are final, and mined as the ledger says."""
+        ledger = self.ledger
+        if ledger.peg_index.open_payments():
+            return False
+        for number in range(1, ledger.peg.payments + 1):
+            entry = ledger.peg_payment(number)
+            assert entry is not None
+            assert entry.final is not None
+            if not self.chain.is_deep(txid(entry.payment, entry.final)):
+                return False
+        return True
 
     def _check_end(self) -> None:
         left = self.ledger.peg_index.open_payments()
@@ -404,8 +340,23 @@ class PegWorld:
                 raise InvariantViolation(
                     "one version is mined", f"{len(mined)} versions of payment {number} are mined"
                 )
-            if payment.kind is PaymentKind.PEG_OUT and entry.final is None:
-                raise InvariantViolation("payments come to an end", f"payment {number} has no end")
+            if entry.final is None or names[entry.final] != mined[0]:
+                raise InvariantViolation(
+                    "payments come to an end", f"payment {number} is final as it was not mined"
+                )
+        paid_sat = sum(
+            output.value_sat for output in self.chain.unspent.values() if output.script == PAYEE
+        )
+        if paid_sat != self.ledger.peg.out_sat:
+            raise InvariantViolation(
+                "what is owed is paid once",
+                f"payees have {paid_sat} sat, the books say {self.ledger.peg.out_sat}",
+            )
+        for outpoint in self.ledger.peg_index.held():
+            if outpoint not in self.chain.unspent:
+                raise InvariantViolation(
+                    "what is held is on the chain", f"the chain lacks {outpoint.txid.hex()}"
+                )
         for coin, name in self.chain.spends.items():
             entry_of = self.ledger.peg_coin(coin.txid, coin.index)
             if entry_of is not None and entry_of.state is not CoinState.SPENT:
@@ -434,30 +385,3 @@ def _genesis(keepers: list[Keeper]) -> Genesis:
         ),
         rules=Rules(keep_ms=60_000),
     )
-
-
-def main() -> None:
-    """Run worlds of the peg, one a seed."""
-    parser = ArgumentParser(prog="python -m sim.pegs", description=main.__doc__)
-    parser.add_argument("first", type=int)
-    parser.add_argument("last", type=int)
-    arguments = parser.parse_args()
-    totals = [0, 0, 0]
-    for seed in range(arguments.first, arguments.last + 1):
-        world = PegWorld(seed)
-        try:
-            world.run()
-        except InvariantViolation as error:
-            raise SystemExit(f"seed {seed}: {error}") from error
-        numbers = world.ledger.peg
-        totals = [
-            totals[0] + numbers.payments,
-            totals[1] + numbers.wallet,
-            totals[2] + numbers.in_sat,
-        ]
-    worlds = arguments.last - arguments.first + 1
-    print(f"{worlds} worlds: {totals[0]} payments, {totals[1]} wallets, {totals[2]} sat came in")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()

@@ -45,6 +45,7 @@ class Scenario:
     keep_ms: int = Rules().keep_ms
     replicas: tuple[int, ...] = cluster.REPLICAS
     chooses: bool = False
+    learns: bool = False
 
 
 def _in(world: str, *faults: Fault) -> frozenset[Fault]:
@@ -127,6 +128,17 @@ SCENARIOS = MappingProxyType(
             _in(NODE, Fault.MONEY, Fault.SEATS, Fault.DELAY, Fault.CRASH, Fault.LIAR),
             "whole nodes that move money, and forget tasks within seconds",
             keep_ms=8_000,
+        ),
+        "node-modules": Scenario(
+            NODE,
+            _in(NODE, Fault.MODULES, Fault.DELAY, Fault.CRASH, Fault.PARTITION, Fault.LIAR),
+            "whole nodes that publish modules, crashes and liars amid it",
+        ),
+        "node-learning": Scenario(
+            NODE,
+            _in(NODE, Fault.LIAR, Fault.DELAY, Fault.CRASH, Fault.PARTITION, Fault.SEATS),
+            "whole nodes that train models together; participants and aggregators lie and drop out",
+            learns=True,
         ),
     }
 )
@@ -262,6 +274,7 @@ def _cluster_options(plan: Plan) -> cluster.ClusterOptions:
         keep_ms=SCENARIOS[plan.scenario].keep_ms,
         replicas=SCENARIOS[plan.scenario].replicas,
         chooses=SCENARIOS[plan.scenario].chooses,
+        learns=SCENARIOS[plan.scenario].learns,
         happenings=plan.happenings,
         vices=None if plan.lies is None else frozenset(Vice[name.upper()] for name in plan.lies),
     )

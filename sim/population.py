@@ -12,11 +12,19 @@ from enum import Enum
 from heapq import heappop, heappush
 
 from ambientd.codec.digest import tagged
-from ambientd.ledger.assigning import SAMPLE_NODES
+from ambientd.errors import ConfigError
+from ambientd.ledger.suitors import SAMPLE_NODES
 from ambientd.model.base import NodeId
 from ambientd.model.reputation import Reputation
+from ambientd.model.task import TaskSpec
 from ambientd.rules import auditing, reputation
-from ambientd.rules.scheduling import Candidate, sample, select, slot_seed
+from ambientd.rules.scheduling import (
+    SLOTS_PER_CAPACITY,
+    Candidate,
+    sample,
+    select,
+    slot_seed,
+)
 from ambientd.rules.verdicts import quorum
 
 COMMITTEE = 7
@@ -25,6 +33,9 @@ TASK_MS = 10_000
 """60,000 tasks a week."""
 PARTS = 60
 """A run is counted in so many parts of equal length."""
+BLOCKS_MAX = 1_000
+FARMED_EACH = 4
+"""Colluders who farm trust give themselves a task each time that others had so many."""
 
 
 class Rule(Enum):
@@ -55,6 +66,11 @@ class PopulationOptions:
     lying: Lying = Lying.ONCE_TRUSTED
     audit_delay: int = 300
     """Tasks between an answer and its audit, as six confirmations take an hour."""
+    farmed: TaskSpec | None = None
+    """What colluders submit so that only they verify it; they execute nothing of it."""
+
+    crowded_permille: int = 0
+    """Of all workers, honest ones whose queues colluders keep full with tasks of their own."""
 
 
 @dataclass(slots=True)
@@ -63,6 +79,7 @@ class Worker:
 
     node: NodeId
     colludes: bool
+    open_slots: int = 0
     found: Reputation = reputation.UNKNOWN
     convicted: bool = False
     done: int = 0
@@ -75,7 +92,7 @@ class Worker:
         return auditing.is_trusted(self.found.streak)
 
     def candidate(self, now_ms: int) -> Candidate:
-        """Give what the selection sees; all bonds and loads are equal."""
+        """Give what the selection sees; all bonds are equal."""
         now = reputation.as_of(self.found, now_ms)
         return Candidate(
             node=self.node,
@@ -85,7 +102,7 @@ class Worker:
             load_percent=0,
             latency_ms=0,
             carbon_g_per_kwh=0,
-            open_slots=0,
+            open_slots=self.open_slots,
             capacity=1,
         )
 
@@ -116,8 +133,10 @@ class PopulationOutcome:
     """What became of a population; workers' executions by what they were for."""
 
     options: PopulationOptions
+    given_wrong_in: tuple[int, ...]
+    """Wrong answers that nobody differed from at first, by the part of the run."""
     accepted_wrong_in: tuple[int, ...]
-    """Wrong answers by the part of the run in which they were accepted."""
+    """Those of them that were accepted: their draw passed them, or their auditor backed them."""
     standing_wrong_in: tuple[int, ...]
     """Those of them that nobody has found out."""
     executions: dict[str, int]
@@ -127,6 +146,11 @@ class PopulationOutcome:
     own_tasks_until_found: tuple[int, ...]
     """Of each convicted colluder, its tasks since its first lie, in ascending order."""
     tasks_until_revoked: tuple[int, ...]
+    farmed_outcomes: int = 0
+    """Outcomes that colluders verified for each other, and that were counted."""
+
+    blocks_waited: int = 0
+    """Blocks in which a slot was given to nobody, as too many workers were busy."""
 
     @property
     def compute(self) -> float:
@@ -134,8 +158,18 @@ class PopulationOutcome:
         return sum(self.executions.values()) / self.options.tasks
 
     @property
+    def given_wrong(self) -> int:
+        """Count the wrong answers that were given."""
+        return sum(self.given_wrong_in)
+
+    @property
+    def given_wrong_late(self) -> int:
+        """Count those of the second half."""
+        return sum(self.given_wrong_in[PARTS // 2 :])
+
+    @property
     def accepted_wrong(self) -> int:
-        """Count the wrong answers."""
+        """Count the wrong answers that were accepted."""
         return sum(self.accepted_wrong_in)
 
     @property
@@ -171,13 +205,21 @@ class Population:
         self.options = options
         nodes = [NodeId(self._hash("node", number)) for number in range(options.workers)]
         colluders = options.workers * options.colluders_permille // 1000
-        self.workers = {node: Worker(node, place < colluders) for place, node in enumerate(nodes)}
+        crowded = colluders + options.workers * options.crowded_permille // 1000
+        self.workers = {
+            node: Worker(
+                node, place < colluders, SLOTS_PER_CAPACITY * (colluders <= place < crowded)
+            )
+            for place, node in enumerate(nodes)
+        }
         self.answers: list[Answer] = []
         self.executions: Counter[str] = Counter()
         self._fit = sorted(nodes)
         self._candidates = {node: worker.candidate(0) for node, worker in self.workers.items()}
         self._due: list[tuple[int, int]] = []
         self._suspects: list[Answer] = []
+        self._farmed_outcomes = 0
+        self._blocks_waited = 0
 
     def run(self) -> PopulationOutcome:
         """Give out every task, then end the audits that are under way."""
@@ -186,8 +228,10 @@ class Population:
                 for worker in self.workers.values():
                     self._candidates[worker.node] = worker.candidate(number * TASK_MS)
             self._execute(number)
+            self._farm(number)
             self._audit_until(number)
-        self._audit_until(self.options.tasks + self.options.audit_delay)
+        for number in range(self.options.audit_delay + 1):
+            self._audit_until(self.options.tasks + number)
         return self._outcome()
 
     def _hash(self, what: str, number: int) -> bytes:
@@ -210,6 +254,18 @@ class Population:
             if auditing.is_audited(self._hash("bitcoin", number), task, share):
                 heappush(self._due, (number + self.options.audit_delay, number))
 
+    def _farm(self, number: int) -> None:
+        """Let two colluders verify a task for each other that was submitted for the two of them."""
+        farmed = self.options.farmed
+        if farmed is None or number % FARMED_EACH:
+            return
+        free = [each for each in self.workers.values() if each.colludes and not each.convicted]
+        first = number // FARMED_EACH
+        pair = [free[(first + place) % len(free)] for place in range(min(2, len(free)))]
+        if auditing.earns_trust(farmed, auditing.AUDIT_STRATEGY, [0] * len(pair)):
+            self._praise(pair, number, Answer(number, wrong=False, said_by=pair))
+            self._farmed_outcomes += len(pair)
+
     def _team(self, task: bytes, beacon: bytes) -> list[Worker]:
         """Draw who executes a task: one who is trusted alone, anybody else with a second."""
         first = self._drawn(task, beacon, [], 0)
@@ -229,13 +285,18 @@ class Population:
         taken: Sequence[Worker],
         slot: int,
     ) -> Worker:
-        """Draw a worker as the ledger does."""
-        seed = slot_seed(beacon, task, slot, 0)
+        """Draw a worker as the ledger does, block by block until enough of them have room."""
         held = {worker.node for worker in taken}
-        drawn = [node for node in sample(self._fit, seed, SAMPLE_NODES) if node not in held]
-        node = select([self._candidates[node] for node in drawn], seed, "weighted")
-        assert node is not None, "a population is larger than any set of replicas"
-        return self.workers[node]
+        for _ in range(BLOCKS_MAX):
+            seed = slot_seed(beacon, task, slot, 0)
+            drawn = [node for node in sample(self._fit, seed, SAMPLE_NODES) if node not in held]
+            node = select([self._candidates[node] for node in drawn], seed, "weighted")
+            if node is not None:
+                return self.workers[node]
+            self._blocks_waited += 1
+            beacon = tagged("ambient/population/later", beacon)
+        msg = f"{task.hex()[:12]} waited for {BLOCKS_MAX} blocks: too many workers are busy"
+        raise ConfigError(msg)
 
     def _lies(self, team: Sequence[Worker], streak: int) -> bool:
         if not all(worker.colludes for worker in team):
@@ -306,7 +367,8 @@ class Population:
         found = [worker for worker in self.workers.values() if worker.convicted]
         return PopulationOutcome(
             options=self.options,
-            accepted_wrong_in=self._by_part(wrong),
+            given_wrong_in=self._by_part(wrong),
+            accepted_wrong_in=self._by_part([each for each in wrong if self._is_accepted(each)]),
             standing_wrong_in=self._by_part([each for each in wrong if each.stands_wrong]),
             executions=dict(self.executions),
             colluders=sum(worker.colludes for worker in self.workers.values()),
@@ -318,7 +380,14 @@ class Population:
             tasks_until_revoked=tuple(
                 sorted(a.revoked_at - a.number for a in wrong if a.revoked_at is not None)
             ),
+            farmed_outcomes=self._farmed_outcomes,
+            blocks_waited=self._blocks_waited,
         )
+
+    def _is_accepted(self, answer: Answer) -> bool:
+        """Tell whether an answer outlived its draw: all are drawn after the same time."""
+        due = answer.number + (self.options.audit_delay if len(answer.said_by) == 1 else 0)
+        return answer.revoked_at is None or answer.revoked_at > due
 
     def _by_part(self, answers: Sequence[Answer]) -> tuple[int, ...]:
         counts = Counter(answer.number * PARTS // self.options.tasks for answer in answers)

@@ -18,6 +18,7 @@ HEADINGS = (
     "rules",
     "colluders",
     "lie",
+    "given",
     "accepted",
     "2nd half",
     "standing",
@@ -37,8 +38,8 @@ class Aim:
     """What a population under the daemon's rules is to keep to."""
 
     colluders_permille: int
-    standing_max: float
-    standing_late_max: float
+    accepted_max: float
+    accepted_late_max: float
     compute_max: float
 
 
@@ -52,8 +53,9 @@ def cells(outcome: PopulationOutcome) -> tuple[str, ...]:
         outcome.options.rule.value,
         f"{outcome.options.colluders_permille / 10:.1f} %",
         outcome.options.lying.value,
-        f"{outcome.accepted_wrong / tasks:.2%}",
-        f"{2 * outcome.accepted_wrong_late / tasks:.2%}",
+        f"{outcome.given_wrong / tasks:.2%}",
+        f"{outcome.accepted_wrong / tasks:.3%}",
+        f"{2 * outcome.accepted_wrong_late / tasks:.3%}",
         f"{outcome.standing_wrong / tasks:.2%}",
         f"{2 * outcome.standing_wrong_late / tasks:.2%}",
         f"{outcome.compute:.3f}",
@@ -82,8 +84,8 @@ def missed(outcome: PopulationOutcome) -> list[str]:
         if options.colluders_permille != aim.colluders_permille:
             continue
         for what, value, most in (
-            ("wrong results standing", outcome.standing_wrong / tasks, aim.standing_max),
-            ("of the 2nd half", 2 * outcome.standing_wrong_late / tasks, aim.standing_late_max),
+            ("wrong results accepted", outcome.accepted_wrong / tasks, aim.accepted_max),
+            ("of the 2nd half", 2 * outcome.accepted_wrong_late / tasks, aim.accepted_late_max),
             ("compute", outcome.compute, aim.compute_max),
         ):
             if value > most:

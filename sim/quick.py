@@ -12,11 +12,14 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from ambientd.codec import ed25519, signing
+from ambientd.codec import ed25519, secp256k1, signing
 from ambientd.consensus import certificates, core, follower, messages
-from ambientd.telemetry import cells
-from sim import checkers, replica
+from ambientd.node import core as node
+from ambientd.telemetry import batch, cells
+from ambientd.telemetry import core as telemetry
+from sim import checkers, peg_chain, replica
 from sim.mutants.patch import Patch, replaced
+from sim.shared import SharedBlocks
 
 REMEMBERED = 8192
 
@@ -41,6 +44,28 @@ class QuickKeys:
         return signature == blake2b(public_key + message).digest()
 
 
+class QuickCurve:
+    """Signatures on Bitcoin's curve for the simulator, in the form of the real ones."""
+
+    key_of = staticmethod(lru_cache(maxsize=4096)(secp256k1.key_of))
+
+    @classmethod
+    def sign(cls, secret: int, digest: bytes) -> bytes:
+        """Give 64 bytes that stand for this key and digest."""
+        return cls._signature(cls.key_of(secret), digest)
+
+    @classmethod
+    def verify(cls, key: bytes, digest: bytes, signature: bytes) -> bool:
+        """Tell whether `sign` gave this signature for this key and digest."""
+        return signature == cls._signature(key, digest)
+
+    @staticmethod
+    def _signature(key: bytes, digest: bytes) -> bytes:
+        # Both numbers lie between 1 and half of the curve's order, as those of the real ones do.
+        found = blake2b(key + digest).digest()
+        return b"\x01" + found[1:32] + b"\x01" + found[33:]
+
+
 def _remembering(function: Callable[..., Any]) -> Callable[..., Any]:
     return lru_cache(maxsize=REMEMBERED)(function)
 
@@ -48,7 +73,16 @@ def _remembering(function: Callable[..., Any]) -> Callable[..., Any]:
 _PATCHES = (
     Patch(signing, "ed25519", lambda _: QuickKeys),
     Patch(messages, "decode_message", _remembering),
+    Patch(secp256k1, "sign", lambda _: QuickCurve.sign),
+    Patch(secp256k1, "verify", lambda _: QuickCurve.verify),
+    Patch(peg_chain, "verify", lambda _: QuickCurve.verify),
     Patch(cells, "decode", _remembering),
+    Patch(node, "apply_block", SharedBlocks),
+    Patch(batch, "in_order", _remembering),
+    Patch(batch, "observations_fault", _remembering),
+    Patch(telemetry, "readings_of", _remembering),
+    Patch(telemetry, "chosen", _remembering),
+    Patch(telemetry, "hash_of", _remembering),
     Patch(replica, "decode_message", _remembering),
     Patch(checkers, "decode_message", _remembering),
     Patch(messages, "block_hash", _remembering),

@@ -25,7 +25,7 @@ from sim.happenings import (
 
 CALM_MS_MIN = 25_000
 RECOVERY_MS_MAX = 10_000
-# Who lies or is gone for good may be next in turn, f times, 16 T0 each time (protocols/05).
+# Who lies or is gone for good may be next in turn, f times, 6.4 s each time (protocols/05).
 LONGEST_TERM_MS = 6_400
 LATE_RECOVERY_MS_MAX = CALM_MS_MIN
 LONG_MS = 1_500_000  # always more than one storm

@@ -158,25 +158,30 @@ def _has_time(
 
 
 def sweep(
-    plans: Sequence[Plan], jobs: int, minutes: float | None = None
+    plans: Sequence[Plan],
+    jobs: int,
+    minutes: float | None = None,
+    run: Callable[[Plan], Finding | None] = attempt,
 ) -> Iterator[Finding | None]:
     """Run worlds, all of them or until the time is up; give what each broke, None for nothing."""
     ends = None if minutes is None else time.monotonic() + minutes * 60
     columns = (TextColumn("sweeping"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, transient=True, console=Console(stderr=True)) as progress:
         bar = progress.add_task("", total=len(plans))
-        for finding in _found(plans, jobs, ends):
+        for finding in _found(plans, jobs, ends, run):
             progress.advance(bar)
             yield finding
 
 
-def _found(plans: Sequence[Plan], jobs: int, ends: float | None) -> Iterator[Finding | None]:
+def _found(
+    plans: Sequence[Plan], jobs: int, ends: float | None, run: Callable[[Plan], Finding | None]
+) -> Iterator[Finding | None]:
     if jobs == 1:
         for number, plan in enumerate(plans):
             if number == 0 or ends is None or time.monotonic() < ends:
-                yield attempt(plan)
+                yield run(plan)
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         for first in range(0, len(plans), jobs * WAITING):
             if first == 0 or ends is None or time.monotonic() < ends:
-                yield from pool.map(attempt, plans[first : first + jobs * WAITING])
+                yield from pool.map(run, plans[first : first + jobs * WAITING])

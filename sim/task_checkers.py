@@ -23,7 +23,7 @@ from ambientd.rules.notes import note_text
 from sim.checkers import InvariantViolation, Kinds
 from sim.disk import DiskLost
 from sim.machine import Effect, Host
-from sim.node_checkers import NodeChecker, ledger_changes
+from sim.node_checkers import NodeChecker, ledger_changes, written
 from sim.node_machine import Persisted
 from sim.vices import Resident, honest_answer
 
@@ -38,18 +38,18 @@ class EntryChecker(NodeChecker):
     """Sees each distinct entry that honest nodes write, once."""
 
     def __init__(self) -> None:
-        self._seen: set[tuple[Table, bytes, int]] = set()
+        self._seen: set[int] = set()
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Pass on what is new."""
         if not node.is_honest:
             return
-        for change in ledger_changes(effect):
+        seen = self._seen
+        for _, rows in written(effect):
             assert isinstance(node, Resident)
-            for (table, name), entry in sorted(change.writes.items(), key=lambda each: each[0]):
-                mark = (table, name, hash(entry))
-                if entry is not None and mark not in self._seen:
-                    self._seen.add(mark)
+            for table, name, entry, mark in rows:
+                if mark not in seen and entry is not None:
+                    seen.add(mark)
                     self.saw_entry(node, table, name, entry, now)
 
     def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
@@ -173,23 +173,31 @@ class OthersFirst(NodeChecker):
         if isinstance(effect, DiskLost):
             self._fit.pop(node.key, None)
         if changes := ledger_changes(effect):
-            before, after = self._fit.get(node.key, frozenset()), _fit(node.ledger)
             blocks = sum(len(change.committed.blocks) for change in changes)
             tables = {table for change in changes for table, _ in change.writes}
-            is_plain = blocks == 1 and Table.REPORT not in tables
+            known = self._fit.get(node.key)
+            before = frozenset() if known is None else known
+            after = _fit(node.ledger) if known is None or Table.NODE in tables else known
+            is_plain = blocks == 1 and not {Table.REPORT, Table.OFFER} & tables
             self._others[node.key] = before & after if is_plain else frozenset()
             self._fit[node.key] = after
         if isinstance(effect, Told) and isinstance(effect.event, SlotAssigned):
             entry = node.ledger.task(effect.event.task)
             if entry is None or entry.submitter != effect.event.worker:
                 return
-            known = {entry.submitter, *entry.tried, *entry.barred}
-            known |= {slot.worker for slot in entry.slots}
+            barred = {entry.submitter, *entry.tried, *entry.barred}
+            barred |= {slot.worker for slot in entry.slots}
             if entry.spec.constraints or entry.spec.task_class != DEFAULT_CLASS:
                 return  # others who could work may be none of those that it asks for
-            if self._others.get(node.key, frozenset()) - known:
+            others = self._others.get(node.key, frozenset()) - barred
+            if any(_takes(node.ledger, each, entry.spec.task_class) for each in others):
                 text = f"task {effect.event.task.hex()[:12]} at {now} ms"
                 raise InvariantViolation("others work before the submitter", text)
+
+
+def _takes(ledger: LedgerState, node: NodeId, task_class: str) -> bool:
+    entry = ledger.node(node)
+    return entry is not None and task_class not in entry.profile.refuses
 
 
 def _fit(ledger: LedgerState) -> frozenset[NodeId]:
@@ -252,6 +260,6 @@ class OpenAreDue(EntryChecker):
         if not isinstance(entry, TaskEntry) or entry.state is not TaskState.ASSIGNED:
             return
         latest = max((slot.deadline_ms for slot in entry.slots), default=0)
-        if latest > node.ledger.meta.time_ms + self._lease_ms_max:
+        if latest > node.ledger.meta.running_ms + self._lease_ms_max:
             text = f"task {name.hex()[:12]} at {now} ms"
             raise InvariantViolation("leases end", text)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from ambientd.ledger.admission import decode_record
-from ambientd.ledger.entries import Moves, SeatEntry, SeatWord, Table
+from ambientd.ledger.entries import Moves, Table
+from ambientd.ledger.seat_entries import SeatEntry, SeatWord
 from ambientd.model.base import DIGEST_BYTES, NodeId
 from ambientd.model.record import Registry
 from ambientd.node.effect import PersistLedger

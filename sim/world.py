@@ -24,6 +24,7 @@ class FastPlace(Place[Machine]):
 
     incarnation: int = 0
     wakes_at: int | None = None
+    is_light: bool = False
 
 
 class World:
@@ -51,16 +52,20 @@ class World:
         """Put a happening into the trace."""
         self._trace.update(repr((self.now, *parts)).encode())
 
-    def add(self, host: Machine, skew_ms: int = 0, *, hears_all: bool = True) -> None:
-        """Put a node into the world; it starts when `start` says so."""
-        self.places[host.key] = FastPlace(host, skew_ms)
-        if hears_all:
+    def add(self, host: Machine, skew_ms: int = 0, *, is_light: bool = False) -> None:
+        """Put a node into the world; it starts when `start` says so.
+
+        A light one gets what is sent to it alone, and checkers do not look at what it does.
+        """
+        self.places[host.key] = FastPlace(host, skew_ms, is_light=is_light)
+        if not is_light:
             self._audience.append(host.key)
 
     def at(self, time_ms: int, action: Callable[[], None]) -> None:
         """Do something at a time."""
         self._sequence += 1
-        heapq.heappush(self._heap, (max(time_ms, self.now), self._sequence, action))
+        due_ms = max(time_ms, self.now)
+        heapq.heappush(self._heap, (due_ms, self._sequence, action))
 
     def run(self, until_ms: int) -> None:
         """Let everything up to `until_ms` happen."""
@@ -149,7 +154,7 @@ class World:
 
     def _carry_out(self, place: FastPlace, effects: Sequence[Effect]) -> None:
         """Carry effects out one by one; a crash may come between any two."""
-        observers = self.observers
+        observers = () if place.is_light else self.observers
         while effects:
             for effect in effects:
                 if place.crashes_now():
@@ -177,7 +182,7 @@ class World:
         sender = place.host.key
         digest = hashlib.sha256(delivery.data).digest()
         self._trace.update(b"%d send %b %b %b" % (self.now, sender, delivery.to or b"", digest))
-        for observer in self.observers:
+        for observer in () if place.is_light else self.observers:
             observer.saw_delivery(place.host, delivery, self.now)
         receivers = [delivery.to] if delivery.to is not None else self._audience
         for to in receivers:
@@ -193,7 +198,7 @@ class World:
             self.at(place.paused_until, partial(self._deliver, sender, place, data))
         elif place.is_up:
             self.delivered += 1
-            effects = place.host.receive(sender, data, self.local(place))
+            effects = place.host.receive(sender, data, EPOCH_MS + self.now + place.skew_ms)
             if effects is not None:
                 self._carry_out(place, effects)
 
@@ -201,8 +206,9 @@ class World:
         deadline = place.host.next_deadline
         if deadline is None or not place.is_up:
             return
-        wakes_at = max(deadline - EPOCH_MS - place.skew_ms, self.now)
-        if place.wakes_at is not None and self.now <= place.wakes_at <= wakes_at:
+        now, scheduled = self.now, place.wakes_at
+        wakes_at = max(deadline - EPOCH_MS - place.skew_ms, now)
+        if scheduled is not None and now <= scheduled <= wakes_at:
             return  # an earlier wake is scheduled and will look again
         self._wake_at(place, wakes_at)
 
@@ -217,4 +223,4 @@ class World:
         if place.paused_until > self.now:
             self._wake_at(place, place.paused_until)
         else:
-            self._carry_out(place, place.host.tick(self.local(place)))
+            self._carry_out(place, place.host.tick(EPOCH_MS + self.now + place.skew_ms))

@@ -80,4 +80,10 @@ EXHIBITS = (
         "each for a term of the longest time-out: the world itself gave them too little time.",
         "2477dca",
     ),
+    Exhibit(
+        Plan("log", 802_974_104_346, 3, 3_600_000),
+        "A member that had measured slow round trips in a storm was patient for 23 s after it, "
+        "while all that the other had was its own 1.6 s: nobody ended the term of a silent one.",
+        "2c86a7c",
+    ),
 )

@@ -8,10 +8,17 @@ from sim.mutants.disputes import DISPUTE_MUTANTS
 from sim.mutants.ledger import LEDGER_MUTANTS
 from sim.mutants.log import LOG_MUTANTS
 from sim.mutants.patch import Mutant, replaced
+from sim.mutants.registry import REGISTRY_MUTANTS
 
 MUTANTS: dict[str, Mutant] = {
     mutant.name: mutant
-    for mutant in (*LOG_MUTANTS, *LEDGER_MUTANTS, *AUDIT_MUTANTS, *DISPUTE_MUTANTS)
+    for mutant in (
+        *LOG_MUTANTS,
+        *LEDGER_MUTANTS,
+        *AUDIT_MUTANTS,
+        *DISPUTE_MUTANTS,
+        *REGISTRY_MUTANTS,
+    )
 }
 
 

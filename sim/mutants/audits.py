@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from ambientd.ledger import audits, tasks, vesting
+from ambientd.ledger import audits, draft, tasks, vesting
 from ambientd.ledger.audit_entries import AuditEntry, AuditState
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import TaskEntry, audit_key, unvested_key
@@ -40,6 +40,12 @@ def _left_there(taken: Callable[..., int]) -> object:
 
 
 AUDIT_MUTANTS = (
+    bug(
+        "friends-vouch",
+        "lets tasks earn trust whose submitter chose the workers",
+        Patch(draft, "earns_trust", always(True)),
+        scenario="node-choices",
+    ),
     bug(
         "audits-itself",
         "lets a worker audit its own answer",

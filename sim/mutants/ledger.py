@@ -26,6 +26,7 @@ from ambientd.ledger.assigning import fill
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import EvidenceEntry, NodeEntry, TaskEntry, Topic
 from ambientd.ledger.events import BondReturned
+from ambientd.ledger.task_index import TaskIndex
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Cancel, Record
@@ -360,8 +361,7 @@ LEDGER_MUTANTS = (
     bug(
         "forgets-open-work",
         "gives bonds back to workers whose answers are still disputed",
-        Patch(accounts, "workers", always(frozenset())),
-        Patch(accounts, "_has_lease", always(False)),
+        Patch(TaskIndex, "has_work", always(False)),
         scenario="node-money",
     ),
     bug(

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from ambientd.codec import secp256k1
-from ambientd.ledger import peg_ins, peg_payments, peg_wallets
+from ambientd.ledger import peg_ends, peg_ins, peg_payments, peg_wallets
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import coin_key
+from ambientd.ledger.peg_index import PegIndex
 from ambientd.ledger.peg_wallets import PegDraft
 from ambientd.model.peg import PegCoin, PegPayment
 from ambientd.roles.pegging.core import PegKeeper
@@ -41,6 +42,15 @@ def _forgets(_: object) -> object:
     return spend
 
 
+def _unnamed(_: object) -> object:
+    """Call coins that came back by their txids alone."""
+
+    def unnamed(_: PegIndex, payment: PegPayment) -> list[bytes]:
+        return [b""] * len(payment.coins)
+
+    return unnamed
+
+
 def _deaf(put_moves: Callable[..., None]) -> object:
     """Take what an owner says of its account as often as it is brought."""
     return lambda draft, node, moves: put_moves(draft, node, replace(moves, said_ms=0))
@@ -50,10 +60,15 @@ PEG_MUTANTS: dict[str, tuple[Patch, ...]] = {
     "one-word-credits": (Patch(peg_ins, "is_seen_by_quorum", always(True)),),
     "one-word-ends": (Patch(peg_payments, "is_seen_by_quorum", always(True)),),
     "coins-unreserved": (Patch(PegDraft, "begin", _spends_nothing),),
-    "change-forgotten": (Patch(peg_payments, "own_output", always(None)),),
-    "spent-forgotten": (Patch(peg_payments, "_spend", _forgets),),
+    "change-forgotten": (Patch(peg_ends, "own_outputs", always(range(0))),),
+    "spent-forgotten": (Patch(peg_ends, "_spend", _forgets),),
     "requests-again": (Patch(Draft, "put_moves", _deaf),),
     "junk-signatures": (Patch(secp256k1, "verify", always(True)),),
     "sweeps-too-cheap": (Patch(peg_wallets, "fee_at", always(1)),),
+    "one-word-moves": (Patch(peg_ends, "is_seen_by_quorum", always(True)),),
+    "moves-leave-change": (Patch(peg_ends._Reopening, "exchange", always(None)),),
+    "moves-unseen": (Patch(PegKeeper, "_on_ended", always([])),),
+    "undone-stays-booked": (Patch(peg_ends, "_unbook", always(None)),),
+    "pledges-by-txid": (Patch(PegIndex, "roots", _unnamed),),
     "never-sent": (Patch(PegKeeper, "_send", always([])),),
 }

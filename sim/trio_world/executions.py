@@ -7,14 +7,22 @@ import trio
 
 from ambientd.codec.digest import sha256
 from ambientd.model.base import Digest
+from ambientd.model.effect import SegmentWanted, TraceWanted
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult, OutcomeKind
 from ambientd.model.telemetry import Observation
+from ambientd.node.event import ExecutionEnded, SegmentMade, TraceMade
 from ambientd.ports.module_cache import ReadyModule
-from ambientd.ports.probe import EnergyReading
+from ambientd.ports.probe import EnergyReading, EnergyUsed
+from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.cpu_share import CpuSpent
+from ambientd.runtime.execution import Executor, ExecutorOptions
+from ambientd.runtime.pump import Pump
 from ambientd.wasm.interface import Interface
-from sim.vices import Vice, output_by, prepared_of, work_ms
+from sim.parties import ECHO_MS, TARDY_MS_MAX, followed, traced, waits_to_echo
+from sim.vices import Resident, Vice, output_by, prepared_of, work_ms
 
 EXECUTION_MS_MAX = 400
+LIMITS = ExecutorOptions(memory_bytes_max=1 << 30, wall_ms_max=30_000, gas_max=10**10)
 
 
 class PretendedEngines:
@@ -31,20 +39,33 @@ class PretendedEngines:
         self._aborts_permille = aborts_permille
         self._vices = vices
 
-    async def prepare(self, source: bytes, module: bytes) -> ReadyModule:
+    async def prepare(
+        self, source: bytes, module: bytes, spent: CpuSpent | None = None
+    ) -> ReadyModule:
         """Call a module prepared."""
-        del module
+        del module, spent
         name = prepared_of(Digest(source))
         return ReadyModule(source, name, Interface.AMBIENT, (), b"", is_compiled=False)
 
+    async def work(self, effect: TraceWanted | SegmentWanted | None = None) -> bool:
+        """Take the time of an execution, or of a part of one; tell whether it came to its end."""
+        drawn_ms = 1 + self._dice.randrange(EXECUTION_MS_MAX)
+        if Vice.TARDY in self._vices and isinstance(effect, TraceWanted):
+            drawn_ms += self._dice.randrange(TARDY_MS_MAX)
+        await trio.sleep(work_ms(drawn_ms, self._vices) / 1000)
+        return self._dice.randrange(1000) >= self._aborts_permille
+
     async def execute(
-        self, module: ReadyModule, data: bytes, limits: ExecutionLimits, seed: bytes
+        self,
+        module: ReadyModule,
+        data: bytes,
+        limits: ExecutionLimits,
+        seed: bytes,
+        spent: CpuSpent | None = None,
     ) -> ExecutionResult | Aborted:
         """Wait, and give an output."""
-        del seed
-        drawn_ms = 1 + self._dice.randrange(EXECUTION_MS_MAX)
-        await trio.sleep(work_ms(drawn_ms, self._vices) / 1000)
-        if self._dice.randrange(1000) < self._aborts_permille:
+        del seed, spent
+        if not await self.work():
             return Aborted(reason="the wall-clock limit was reached")
         name = Digest(sha256(data))
         source = Digest(module.source)
@@ -52,6 +73,33 @@ class PretendedEngines:
         return ExecutionResult(
             kind=OutcomeKind.COMPLETED, reason="", output=output, gas=gas, log=b""
         )
+
+
+class PretendedExecutor(Executor):
+    """Executes whole tasks by its engines, and parts of disputed ones as `sim.parties` tells."""
+
+    def __init__(self, host: Resident, pump: Pump, engines: PretendedEngines, blobs: Blobs) -> None:
+        super().__init__(engines, blobs, NoMeter(), LIMITS)
+        self._host = host
+        self._pump = pump
+        self._engines = engines
+
+    async def trace(
+        self, effect: TraceWanted | SegmentWanted
+    ) -> TraceMade | SegmentMade | ExecutionEnded:
+        """Wait, and tell where the execution stands, in truth or as the host's vices have it."""
+        if not await self._engines.work(effect):
+            reason = "the wall-clock limit was reached"
+            return ExecutionEnded(effect.assignment, effect.spec, None, reason)
+        if isinstance(effect, SegmentWanted):
+            return followed(self._host, effect)
+        while waits_to_echo(self._host, effect):  # noqa: ASYNC110 - the ledger tells no event
+            await trio.sleep(ECHO_MS / 1000)
+        made, *others = traced(self._host, effect)
+        for event in others:  # what it says by itself, beside what it was asked
+            await self._pump.post(event)
+        assert isinstance(made, TraceMade | ExecutionEnded), "a trace, or why there is none"
+        return made
 
 
 class NoSensors:
@@ -68,6 +116,10 @@ class NoMeter:
     def read(self) -> EnergyReading:
         """Say so."""
         return EnergyReading(None, "none")
+
+    def since(self, mark: EnergyReading) -> EnergyUsed:
+        """Say so."""
+        return EnergyUsed(None, mark.source)
 
 
 class Shelf:

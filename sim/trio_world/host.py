@@ -9,15 +9,15 @@ from typing import cast
 import trio
 
 from ambientd.api import operations
+from ambientd.api.answering import Handler
 from ambientd.api.desk import Desk, Owner
 from ambientd.api.handlers import build_handlers
-from ambientd.api.local_socket import Handler
 from ambientd.api.operations import OperationError
 from ambientd.api.requests import CancelTask, SubmitTask
 from ambientd.codec.canonical import encode
 from ambientd.config.options import Config
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.effect import Execute
+from ambientd.model.effect import Execute, SegmentWanted, TraceWanted
 from ambientd.model.record import Admit, Cancel, Record
 from ambientd.model.task import Assurance
 from ambientd.node.build import NodeOptions, beacon_tip, build_node
@@ -34,18 +34,22 @@ from ambientd.node.event import BodiesProposed, Event, RecordOffered
 from ambientd.ports.store import Store
 from ambientd.ports.transport import HostPort, PeerAddress, TransportOptions
 from ambientd.runtime.blobs import Blobs, SealedBlobs
-from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.joining import Joining
+from ambientd.runtime.learning import LearningHost
 from ambientd.runtime.news import News
+from ambientd.runtime.ownership import Ownership
 from ambientd.runtime.performer import TELEMETRY_TOPIC, Performer
 from ambientd.runtime.persistence import StoredBlocks, recover
 from ambientd.runtime.pump import Perform, Pump
 from ambientd.runtime.service import Parts, run_node
+from sim.learners import RememberedConsents, WholeNumbers
 from sim.machine import Delivery, Effect
 from sim.node_machine import ABORTS_PERMILLE, FRAME, GOSSIP, SAMPLE_MS, Persisted
+from sim.parties import SilentParty
 from sim.trio_world.anchors import SimulatedAnchors
-from sim.trio_world.executions import NoMeter, NoSensors, PretendedEngines, Shelf
+from sim.trio_world.executions import NoSensors, PretendedEngines, PretendedExecutor, Shelf
 from sim.trio_world.medium import Medium
+from sim.trio_world.owner import CalmDevice, KeptTerms, NoCaps
 from sim.trio_world.sky import now_ms
 from sim.trio_world.transport import MemoryTransport, open_memory_transport
 from sim.trio_world.writer import ThreadlessWriter, open_threadless
@@ -112,8 +116,11 @@ class WatchedPump(Pump):
                 if not around.may_go_on():
                     return
                 self._host.sees(each)
-                if not (isinstance(each, Execute) and self._host.declines(each)):
-                    perform(each)
+                if isinstance(each, Execute | TraceWanted | SegmentWanted) and (
+                    self._host.declines(each)
+                ):
+                    continue
+                perform(each)
 
         await super()._carry_out(effects, watched)
 
@@ -126,6 +133,7 @@ class TrioHost(Resident):
         self.around: Around
         self.open_store: Callable[[], Store] = lambda: self.disk
         self.shelf = Shelf()
+        self.terms = KeptTerms()
         self.life: Life | None = None
         self.aborts_permille = ABORTS_PERMILLE
 
@@ -146,6 +154,8 @@ class TrioHost(Resident):
                 self._dice,
                 found.kept,
             )
+            if Vice.SILENT in self.vices:
+                node._cores.disputer = SilentParty(self.signer)
             pump = WatchedPump(node, writer, self)
             joining = Joining(pump, found.ledger, around.now)
             sealed = SealedBlobs(self.shelf)
@@ -169,18 +179,19 @@ class TrioHost(Resident):
 
     def _parts(self, node: Node, pump: Pump, transport: MemoryTransport, blobs: Blobs) -> Parts:
         engines = PretendedEngines(self.key, self._dice, self.aborts_permille, self.vices)
-        limits = ExecutorOptions(memory_bytes_max=1 << 30, wall_ms_max=30_000, gas_max=10**10)
         return Parts(
             node=node,
             pump=pump,
             transport=transport,
-            executor=Executor(engines, blobs, NoMeter(), limits),
+            executor=PretendedExecutor(self, pump, engines, blobs),
             blobs=blobs,
             news=News(),
             probe=NoSensors(),
             anchors=self._anchors(),
             now=self.around.now,
             sample_s=SAMPLE_MS / 1000,
+            owner=Ownership(self.terms, CalmDevice(), NoCaps(), self.around.now),
+            learning=LearningHost(WholeNumbers, RememberedConsents(), blobs, self.shelf),
         )
 
     def _anchors(self) -> SimulatedAnchors | None:

@@ -18,6 +18,7 @@ from ambientd.ports.transport import (
     JOIN_BYTES_MAX,
     ConnectionEvent,
     HostPort,
+    Look,
     NodeId,
     PeerAddress,
     PeerConnected,
@@ -133,6 +134,16 @@ class MemoryTransport:
             self._counters["blob_refused"] += 1
             return None
         return data
+
+    async def look(self, peer: NodeId, port: int) -> Look | None:
+        """Say nothing: there is no port to dial in this world."""
+        del peer, port
+        return None
+
+    async def bandwidth(self, peer: NodeId) -> int | None:
+        """Say nothing: bytes take no room in this world."""
+        del peer
+        return None
 
     async def request_join(self, address: PeerAddress, payload: bytes) -> bytes:
         """Ask a node to let us in."""

@@ -1,0 +1,37 @@
+"""Bugs of the registry, in which a name does not mean for ever what it meant."""
+
+from collections.abc import Callable
+from typing import cast
+
+from msgspec.structs import replace
+
+from ambientd.ledger import modules
+from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import module_key
+from ambientd.ledger.module_entries import ModuleEntry
+from ambientd.model.record import Publish, Record
+from sim.mutants.patch import Mutant, Patch, bug
+
+
+def _replaces(publish: Callable[[Draft, Record, Publish], str | None]) -> object:
+    """Publish a version again in the place of what it meant."""
+
+    def published(draft: Draft, record: Record, body: Publish) -> str | None:
+        key = module_key(record.author, body.name)
+        entry = cast("ModuleEntry | None", draft.get(key))
+        if entry is not None:
+            others = tuple(each for each in entry.versions if each.version != body.version)
+            draft.put(key, replace(entry, versions=others))
+        return publish(draft, record, body)
+
+    return published
+
+
+REGISTRY_MUTANTS: tuple[Mutant, ...] = (
+    bug(
+        "replaces-versions",
+        "lets a publisher replace what a version means",
+        Patch(modules, "_publish", _replaces),
+        scenario="node-modules",
+    ),
+)

@@ -1,0 +1,109 @@
+"""What simulated nodes do for rounds of federated learning.
+
+Updates and models are names here: hashes of what they were made of, so that whoever works rightly
+comes to the same. Liars make them up, leave others out, or stay silent.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from ambientd.codec.digest import sha256, tagged
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.learning import Contributed, Score
+from ambientd.model.learning_effect import (
+    AggregateWanted,
+    GatherWanted,
+    LearningEffect,
+    Place,
+    ScoreWanted,
+    TrainWanted,
+)
+from ambientd.node.learning_event import (
+    Aggregated,
+    Gathered,
+    LearningDone,
+    LearningFailed,
+    ScoreMade,
+    Trained,
+)
+from sim.vices import Vice
+
+WORK_MS_MAX = 400
+FAILS_PERMILLE = 30
+LATE_PERMILLE = 100
+LATE_MS = 4_000
+SAMPLES = 10
+PARAMETER_BYTES = 40
+SILENT = frozenset({Vice.IDLE, Vice.MUTE})
+
+
+def update_of(model: Digest, node: bytes, number: int) -> Digest:
+    """Name the update that a node's training leads to."""
+    return Digest(tagged("sim/update/1", model, node, number.to_bytes(4, "big")))
+
+
+def model_of(before: Digest, contributed: Sequence[Contributed]) -> Digest:
+    """Name the model that updates make of the one before."""
+    return Digest(tagged("sim/model/1", before, *(each.update for each in contributed)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    effect: LearningEffect
+    ends_ms: int
+
+
+class Pupil:
+    """What one device does for rounds; a crash loses what it was at."""
+
+    def __init__(self, own_id: NodeId, dice: random.Random, vices: frozenset[Vice]) -> None:
+        self._id = own_id
+        self._dice = dice
+        self._vices = vices
+        self._lessons: dict[Place, _Lesson] = {}
+
+    @property
+    def next_deadline(self) -> int | None:
+        """Give when something is done."""
+        return min((lesson.ends_ms for lesson in self._lessons.values()), default=None)
+
+    def forget(self) -> None:
+        """Lose what was under way."""
+        self._lessons.clear()
+
+    def begin(self, effect: LearningEffect, now: int) -> None:
+        """Take up what a round wants; the silent never end it, and some are late."""
+        if self._vices & SILENT:
+            return
+        late_ms = LATE_MS if self._dice.randrange(1_000) < LATE_PERMILLE else 0
+        ends_ms = now + 1 + late_ms + self._dice.randrange(WORK_MS_MAX)
+        self._lessons[effect.place] = _Lesson(effect, ends_ms)
+
+    def done(self, reachable: frozenset[NodeId], now: int) -> list[LearningDone]:
+        """Give what has been done by now."""
+        ended = [each for each in self._lessons.values() if each.ends_ms <= now]
+        for lesson in ended:
+            del self._lessons[lesson.effect.place]
+        return [self._outcome(lesson.effect, reachable) for lesson in ended]
+
+    def _outcome(self, effect: LearningEffect, reachable: frozenset[NodeId]) -> LearningDone:
+        place, lies = effect.place, bool(self._vices)
+        if self._dice.randrange(1_000) < FAILS_PERMILLE:
+            return LearningFailed(place, "nobody who has the model is up")
+        made_up = Digest(sha256(b"made up" + self._dice.randbytes(8))) if lies else None
+        match effect:
+            case TrainWanted(model=model):
+                update = made_up or update_of(model.digest, self._id, place.round)
+                return Trained(place, update, SAMPLES)
+            case ScoreWanted():
+                return ScoreMade(place, Score(correct=SAMPLES - lies, total=SAMPLES, loss_micro=1))
+            case GatherWanted(contributed=contributed):
+                nodes = tuple(each.node for each in contributed)
+                held = tuple(node for node in nodes if node in reachable or node == self._id)
+                return Gathered(place, held[lies:])
+            case AggregateWanted(model=model, contributed=contributed):
+                return Aggregated(place, made_up or model_of(model.digest, contributed), ())
+            case _:
+                assert_never(effect)

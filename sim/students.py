@@ -1,0 +1,120 @@
+"""Studies in worlds of whole nodes: what owners say of them, and what must hold of their rounds."""
+
+import random
+from collections.abc import Sequence
+
+from ambientd.codec.digest import sha256
+from ambientd.codec.statements import study_id
+from ambientd.ledger.entries import Table
+from ambientd.ledger.learning import due_ms
+from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
+from ambientd.ledger.learning_rounds import ENDED
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.learning import Plan, RoundState, Terms
+from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy
+from sim.checkers import InvariantViolation
+from sim.pupils import PARAMETER_BYTES, model_of
+from sim.stage import Stage
+from sim.task_checkers import EntryChecker
+from sim.vices import Resident
+
+
+class Students:
+    """What owners say of studies: they begin some, join, leave, come back, and end their own."""
+
+    def __init__(self, world: Stage, hosts: Sequence[Resident], seed: int) -> None:
+        self._world = world
+        self._hosts = hosts
+        self._dice = random.Random(seed * 13_007 + len(hosts))
+
+    def schedule(self, end_ms: int, until_ms: int) -> None:
+        """Lay out what is said up to a time; studies may begin until the other, in block time."""
+        for number, at in enumerate(range(FROM_MS, end_ms, STUDY_EVERY_MS)):
+            author = self._dice.choice(self._hosts)
+            body = _study(number, until_ms)
+            study = study_id(NodeId(author.key), body)
+            self._say(at, author, body)
+            for host in self._hosts:
+                joins_at = at + 300 + self._dice.randrange(1_500)
+                self._say(joins_at, host, FlJoin(study=study, said_ms=joins_at))
+                if self._dice.randrange(6) == 0:
+                    leaves_at = joins_at + self._dice.randrange(6_000)
+                    self._say(leaves_at, host, FlLeave(study=study, said_ms=leaves_at))
+            if self._dice.randrange(6) == 0:
+                stopper = self._dice.choice([author, *self._hosts])
+                self._say(at + self._dice.randrange(9_000), stopper, FlStop(study=study))
+
+    def _say(self, at: int, host: Resident, body: FlStudy | FlJoin | FlLeave | FlStop) -> None:
+        def speak() -> None:
+            self._world.act(host.key, lambda now: host.want(body, now))
+
+        self._world.at(at, speak)
+
+
+FROM_MS = 3_000
+STUDY_EVERY_MS = 8_000
+
+
+def _study(number: int, until_ms: int) -> FlStudy:
+    return FlStudy(
+        nonce=b"%d" % number,
+        name=f"study-{number}",
+        plan=Plan(model="names", trainer="sim", aggregation="fedavg", seed=bytes(32)),
+        terms=Terms(
+            rounds=3, participants_min=4, wanted=5, invite_ms=2_000, train_ms=2_500, step_ms=1_500
+        ),
+        initial=Digest(sha256(b"model %d" % number)),
+        model_size_bytes=PARAMETER_BYTES,
+        until_ms=until_ms,
+    )
+
+
+class SoundRounds(EntryChecker):
+    """Rounds go forward; survivors and updates are said once; models are what the updates make."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._survivors: dict[bytes, tuple[NodeId, ...]] = {}
+        self._updates: dict[tuple[bytes, NodeId], Digest] = {}
+        self._ended: dict[bytes, RoundEntry] = {}
+        self.done: set[bytes] = set()
+        self.failed: set[bytes] = set()
+
+    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
+        """Look at a study, or at a round."""
+        del node, table
+        if isinstance(entry, StudyEntry) and entry.done > entry.terms.rounds:
+            raise InvariantViolation("studies end", f"{entry.done} rounds at {now} ms")
+        if isinstance(entry, RoundEntry):
+            fault = self._fault(name, entry)
+            if fault is not None:
+                raise InvariantViolation("rounds are sound", f"{fault}, at {now} ms")
+
+    def _fault(self, name: bytes, row: RoundEntry) -> str | None:
+        if row.survivors and self._survivors.setdefault(name, row.survivors) != row.survivors:
+            return "a round has two sets of survivors"
+        for said in row.contributed:
+            if self._updates.setdefault((name, said.node), said.update) != said.update:
+                return "a participant has two updates in one round"
+        if row.state is RoundState.EVALUATING:
+            kept = [said for said in row.contributed if said.node in set(row.survivors)]
+            if row.after != model_of(row.before, kept):
+                return "liars alone made a model"
+        if row.state in ENDED:
+            (self.done if row.state is RoundState.DONE else self.failed).add(name)
+            if self._ended.setdefault(name, row) != row:
+                return "a round ended twice"
+            if row.state is RoundState.FAILED and row.after != row.before:
+                return "a round that failed made a model"
+        return None
+
+
+def check_studies(honest: Sequence[Resident]) -> None:
+    """Find no round whose step's time is over: everybody's ledger has let it go on."""
+    for host in honest:
+        if host.node is None:
+            continue
+        due = due_ms(host.ledger)
+        if due is not None and due <= host.ledger.meta.time_ms:
+            text = f"a step of {host.key.hex()[:12]} was due at {due}"
+            raise InvariantViolation("no round waits for ever", text)
