@@ -43,6 +43,10 @@ def test_the_template_documents_every_option() -> None:
             assert f"\n# {option.name} = " in text
 
 
+def test_the_template_has_no_holes_in_its_sentences() -> None:
+    assert not [line for line in render_config().splitlines() if "  " in line.strip()]
+
+
 def test_every_default_in_the_template_is_the_default() -> None:
     live = "\n".join(
         line[2:] if line.startswith("# ") and " = " in line and line[2].islower() else line
@@ -117,6 +121,7 @@ def test_the_template_refuses_options_that_do_not_exist() -> None:
         ("[transport]\nbootstrap = [1]", 2, "every entry must be a text in quotes"),
         ('[bitcoin]\nchain = "core"', 2, 'Bitcoin Core is reached by "rpc"'),
         ('[bitcoin]\nchain = "esplora"', 1, "[bitcoin] esplora_url: address "),
+        ('[bitcoin]\nexplorer_url = "x"', 2, "[bitcoin] explorer_url: address "),
         (
             '[bitcoin]\nchain = "rpc"\nrpc_url = "https://x"',
             3,

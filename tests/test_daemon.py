@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ambientd.adapters.keys import change_passphrase
 from ambientd.config.places import Places
 from ambientd.daemon import EXIT_USAGE
 from tests.runtime.support import found_cluster
 
-WITHOUT_ENGINES = "from ambientd.adapters import engines; engines._native_version = lambda: None"
+WITHOUT_ENGINES = (
+    "from ambientd.adapters import engines; engines.installed_version = lambda _: None"
+)
 
 
 def complaint(folder: Path, line: str, first: str = "") -> str:
@@ -41,3 +44,37 @@ def test_an_engine_that_is_not_here_is_named_with_the_place_that_asks_for_it(
 ) -> None:
     text = complaint(tmp_path, 'engine = "wasmer"', WITHOUT_ENGINES)
     assert text.startswith("[execution] engine = 'wasmer': the engine wasmer is not installed")
+
+
+def test_a_sealed_key_is_not_guessed_at(tmp_path: Path) -> None:
+    found_cluster(tmp_path)
+    places, words = Places(tmp_path / "node1"), tmp_path / "words"
+    change_passphrase(places.key, "", "correct horse")
+    words.write_text("correct hors\n")
+    words.chmod(0o600)
+    command = [sys.executable, "-m", "ambientd.daemon", "--data-dir", str(places.data_dir)]
+    for options, reason in (
+        ([], f"{places.key} is sealed: give its passphrase with --passphrase-file FILE"),
+        (["--passphrase-file", str(words)], f"the passphrase does not open {places.key}"),
+    ):
+        ended = subprocess.run(
+            [*command, *options],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            text=True,
+        )
+        assert (ended.returncode, reason in ended.stderr) == (EXIT_USAGE, True), ended.stderr
+
+
+def test_a_crash_leaves_no_keys_in_a_file(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys\n"
+        "from ambientd.daemon import main\n"
+        "ended = main(['--data-dir', sys.argv[1]])\n"
+        "print(resource.getrlimit(resource.RLIMIT_CORE)[0])\n"
+        "sys.exit(ended)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "none")]
+    ended = subprocess.run(command, capture_output=True, timeout=60, text=True)
+    assert (ended.returncode, ended.stdout) == (EXIT_USAGE, "0\n")

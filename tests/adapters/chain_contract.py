@@ -3,103 +3,37 @@
 The Bitcoin blocks are mined here and handed in by `submitblock`, which all of them take.
 """
 
-import time
-from collections.abc import Sequence
-
 import pytest
 
 from ambientd.adapters.anchor_wallet import AnchorWallet
+from ambientd.adapters.esplora import UTXOS_MAX
 from ambientd.adapters.regtest import miner
-from ambientd.adapters.regtest.mempool import Entry
-from ambientd.adapters.rpc_client import RpcClient
 from ambientd.errors import UsageError
 from ambientd.ports.chain import Chain, Rejected, Utxo
 from ambientd.rules.bitcoin import (
     HEADER_SIZE,
     REGTEST,
+    Outpoint,
     Transaction,
     check_anchor,
-    decode_block,
     decode_header,
     decode_transaction,
-    display,
     double_sha256,
-    from_display,
     merkle_root,
     root_from_branch,
 )
 from tests.adapters.anchors import anchor_of
+from tests.adapters.ground import FEE_SAT, Ground
+from tests.adapters.peg_contract import PegContract
 
-FEE_SAT = 1_000
 ROOT = bytes(range(32))
-MATURE = 110
 
 
 def wallet(number: int) -> AnchorWallet:
     return AnchorWallet(bytes([number]) * 32, "regtest")
 
 
-class Ground:
-    """A regtest network that a test can move: its node takes blocks and holds coins anyone has."""
-
-    def __init__(self, rpc: RpcClient) -> None:
-        self.rpc = rpc
-        self.coins: list[tuple[bytes, int]] = []
-        self.mine(MATURE)
-
-    def height(self) -> int:
-        return int(self.rpc.call("getblockcount"))
-
-    def hash_at(self, height: int) -> bytes:
-        return from_display(self.rpc.call("getblockhash", height))
-
-    def mine(
-        self,
-        count: int = 1,
-        transactions: Sequence[Transaction] = (),
-        *,
-        script: bytes = miner.OPEN_SCRIPT,
-        above: int | None = None,
-    ) -> list[bytes]:
-        """Mine blocks, the first with these transactions; `above`: a branch from that height on."""
-        height = self.height() if above is None else above
-        previous, hashes = self.hash_at(height), []
-        raw = self.rpc.call("getblockheader", display(previous), False)
-        time_s = decode_header(bytes.fromhex(raw)).time_s
-        for number in range(count):
-            # A branch has other times than what it replaces, so that its blocks are others.
-            time_s = max(int(time.time()) - 3600, time_s + (1 if above is None else 2))
-            entries = [Entry(each, fee_sat=0) for each in transactions] if not number else []
-            block = miner.mine(previous, height + 1 + number, time_s, script, entries)
-            # Bitcoin Core says "inconclusive" of a block that is not in its best chain yet.
-            assert self.rpc.call("submitblock", block.hex()) in {None, "inconclusive"}
-            previous = double_sha256(block[:HEADER_SIZE])
-            hashes.append(previous)
-            if script == miner.OPEN_SCRIPT and above is None:
-                self.coins.append((self._coinbase(block), height + 1 + number))
-        return hashes
-
-    @staticmethod
-    def _coinbase(block: bytes) -> bytes:
-        return decode_block(block)[1][0].txid
-
-    def spend(self, *outputs: tuple[int, bytes], coin: bytes | None = None) -> Transaction:
-        """Pay outputs out of a coin of its own, the rest back to anyone."""
-        txid, value_sat = coin or self.ripe_coin(), 50 * 100_000_000
-        rest = value_sat - FEE_SAT - sum(value for value, _ in outputs)
-        raw = miner.open_spend([(txid, 0)], [*outputs, (rest, miner.OPEN_SCRIPT)])
-        return decode_transaction(raw)
-
-    def ripe_coin(self) -> bytes:
-        """Give a coin that can be spent and whose height is before the first halving."""
-        while self.coins[0][1] + 100 > self.height():
-            self.mine(1)
-        txid, height = self.coins.pop(0)
-        assert height < miner.HALVING_INTERVAL, "the tests use more coins than planned"
-        return txid
-
-
-class ChainContract:
+class ChainContract(PegContract):
     """Inherit and provide the fixtures `ground`, and `chain` on the same network."""
 
     async def test_it_names_its_network(self, chain: Chain) -> None:
@@ -241,6 +175,21 @@ class ChainContract:
             Utxo(paid.txid, 0, 20_000, payee.script, height),
         ]
 
+    async def test_what_several_scripts_can_spend_is_listed_at_once(
+        self, chain: Chain, ground: Ground
+    ) -> None:
+        first, second, third = wallet(36).script, wallet(37).script, wallet(38).script
+        assert await chain.utxos_of([]) == []
+        paid = ground.spend((20_000, first), (90_000, second), (70_000, first), (5_000, third))
+        ground.mine(1, [paid])
+        listed = await chain.utxos_of([first, second, first, wallet(39).script])
+        assert [(each.value_sat, each.script) for each in listed] == [
+            (90_000, second),
+            (70_000, first),
+            (20_000, first),
+        ]
+        assert {(each.txid, each.height) for each in listed} == {(paid.txid, ground.height())}
+
     async def test_what_a_waiting_transaction_spends_is_listed_no_more(
         self, chain: Chain, ground: Ground
     ) -> None:
@@ -254,6 +203,45 @@ class ChainContract:
         assert await chain.utxos(payer.script) == [
             Utxo(anchor.txid, 1, anchor.outputs[1].value_sat, payer.script, ground.height())
         ]
+
+    async def test_a_coin_is_there_until_something_mined_spends_it(
+        self, chain: Chain, ground: Ground
+    ) -> None:
+        payer = wallet(40)
+        paid = ground.spend((50_000, payer.script))
+        coin = Outpoint(paid.txid, 0)
+        assert not await chain.is_unspent(coin), "nobody knows it"
+        ground.mine(1, [paid])
+        assert await chain.is_unspent(coin)
+        assert not await chain.is_unspent(Outpoint(paid.txid, 9))
+        anchor = anchor_of(payer, await chain.utxos(payer.script), ROOT)
+        ground.mine(1, [decode_transaction(anchor.raw)])
+        assert not await chain.is_unspent(coin)
+        assert await chain.is_unspent(Outpoint(anchor.txid, 1))
+
+    async def test_a_coin_is_there_whatever_strangers_pay_to_its_script(
+        self, chain: Chain, ground: Ground
+    ) -> None:
+        script = wallet(41).script
+        paid = ground.spend(*[(20_000 + number, script) for number in range(UTXOS_MAX + 1)])
+        ground.mine(1, [paid])
+        assert await chain.is_unspent(Outpoint(paid.txid, 0)), "the smallest of many"
+
+    async def test_a_replacement_takes_the_place_of_an_anchor_that_waits(
+        self, chain: Chain, ground: Ground
+    ) -> None:
+        payer = wallet(35)
+        ground.mine(1, [ground.spend((50_000, payer.script), (30_000, payer.script))])
+        coins = await chain.utxos(payer.script)
+        first, second = anchor_of(payer, coins, ROOT), anchor_of(payer, coins, ROOT, 2_000)
+        assert await chain.broadcast(first.raw) == first.txid
+        assert await chain.broadcast(second.raw) == second.txid
+        assert await chain.raw_tx(first.txid) is None
+        assert await chain.raw_tx(second.txid) == second.raw
+        assert isinstance(await chain.broadcast(first.raw), Rejected)
+        ground.mine(1, [decode_transaction(second.raw)])
+        [left] = await chain.utxos(payer.script)
+        assert (left.txid, left.value_sat) == (second.txid, 78_000)
 
     async def test_a_young_coinbase_cannot_be_spent(self, chain: Chain, ground: Ground) -> None:
         finder = wallet(33)

@@ -34,7 +34,7 @@ from ambientd.rules.bitcoin import (
     committed_roots,
     decode_transaction,
 )
-from tests.adapters.chain_contract import Ground
+from tests.adapters.ground import Ground
 from tests.adapters.regtest.running import running
 from tests.rules.receipts import agreed
 

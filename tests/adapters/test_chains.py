@@ -7,11 +7,13 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from ambientd.adapters.bitcoin_rpc import BitcoinRpcChain
+from ambientd.adapters.anchor_wallet import anchor_wallet
+from ambientd.adapters.bitcoin_rpc import UTXOS_MAX, BitcoinRpcChain
 from ambientd.adapters.esplora import EsploraChain
 from ambientd.adapters.header_file import HeaderFile
 from ambientd.adapters.header_keeper import HeaderKeeper
@@ -21,8 +23,12 @@ from ambientd.adapters.rpc_client import RpcClient, RpcEndpoint, RpcError
 from ambientd.errors import ConfigError, UnreachableError
 from ambientd.ports.chain import Chain
 from ambientd.rules.bitcoin import REGTEST
-from tests.adapters.chain_contract import ChainContract, Ground
+from ambientd.rules.peg_script import address, descriptor, locking_script
+from tests.adapters.chain_contract import ChainContract
+from tests.adapters.ground import Ground
 from tests.adapters.regtest.running import running
+from tests.missing import missing
+from tests.rules.peg import wallet
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 
@@ -52,9 +58,8 @@ def btcd_program() -> Path:
     """Find btcd; a skip says how to build it, and where it must be there it is a failure."""
     path = cached(f"btcd-{BTCD_VERSION}") / "btcd"
     if not path.exists():
-        missing = "" if shutil.which("go") else ", for which Go is missing"
-        refuse = pytest.fail if os.environ.get("AMBIENT_PROGRAMS") == "1" else pytest.skip
-        refuse(f"btcd is not built: run `make btcd`{missing}")
+        lack = "" if shutil.which("go") else ", for which Go is missing"
+        missing(f"btcd is not built: run `make btcd`{lack}")
     return path
 
 
@@ -137,6 +142,17 @@ class TestEmbedded(ChainContract):
         yield opened
         await opened.aclose()
 
+    async def test_dust_that_strangers_pay_hides_nothing_larger_and_costs_little(
+        self, chain: Chain, ground: Ground
+    ) -> None:
+        script, other = b"\x00\x14" + bytes(20), b"\x51"
+        dust = [(1_000 + number, script) for number in range(UTXOS_MAX + 2)]
+        ground.mine(1, [ground.spend((90_000, script), *dust), ground.spend((5_000, other))])
+        listed = await chain.utxos_of([script, other])
+        of_script = [each.value_sat for each in listed if each.script == script]
+        assert of_script == [90_000, *range(1_001 + UTXOS_MAX, 1_002, -1)]
+        assert 5_000 in {each.value_sat for each in listed if each.script == other}
+
 
 class TestEsplora(ChainContract):
     """Our server of Esplora's shape, on top of the embedded chain."""
@@ -201,6 +217,18 @@ class TestBitcoinCore(RpcContract):
     @pytest.fixture
     def ground(self, bitcoind_ground: Ground) -> Ground:
         return bitcoind_ground
+
+    def test_it_reads_our_descriptors_and_adds_up_what_they_hold(self, ground: Ground) -> None:
+        ours, paying = wallet(3, 4), anchor_wallet(bytes(32), "regtest")
+        text = descriptor(ours, "regtest")
+        derived = ground.rpc.call("deriveaddresses", text, [0, 3])
+        assert derived == [address(ours, index, "regtest") for index in range(4)]
+        assert ground.rpc.call("deriveaddresses", paying.descriptor, [0, 0]) == [paying.address]
+        scan = [{"desc": text, "range": 5}]
+        before = ground.rpc.call("scantxoutset", "start", scan)["total_amount"]
+        ground.mine(1, [ground.spend(*((30_000, locking_script(ours, each)) for each in (0, 3)))])
+        after = ground.rpc.call("scantxoutset", "start", scan)["total_amount"]
+        assert after - before == Decimal("0.0006")
 
 
 def wait_for(client: RpcClient, process: subprocess.Popen[bytes]) -> None:

@@ -30,14 +30,14 @@ def test_an_unknown_engine_is_refused_with_the_names_of_the_known() -> None:
 
 
 def test_a_missing_engine_is_refused_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ambientd.adapters.engines._native_version", lambda: None)
+    monkeypatch.setattr("ambientd.adapters.engines.installed_version", lambda _: None)
     assert installed() == ("wasmtime",)
     with pytest.raises(ConfigError, match=r"wasmi is not installed.*make engines"):
         open_engine("wasmi")
 
 
 def test_a_build_of_another_version_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ambientd.adapters.engines._native_version", lambda: "0.1.0")
+    monkeypatch.setattr("ambientd.adapters.engines.installed_version", lambda _: "0.1.0")
     assert installed() == ("wasmtime",)
     with pytest.raises(ConfigError, match=r"wasmer is installed in version 0.1.0.*make engines"):
         open_engine("wasmer")
@@ -51,7 +51,7 @@ def test_the_version_that_is_asked_for_is_the_one_that_is_built_here() -> None:
 def test_an_engine_that_must_be_there_is_tested_even_if_it_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ambientd.adapters.engines._native_version", lambda: None)
+    monkeypatch.setattr("ambientd.adapters.engines.installed_version", lambda _: None)
     monkeypatch.delenv("AMBIENT_ENGINES", raising=False)
     assert engines() == ["wasmtime"]
     monkeypatch.setenv("AMBIENT_ENGINES", "wasmi, wasmtime")

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from structlog.testing import capture_logs
 
 from ambientd.adapters import esplora
 from ambientd.adapters.esplora import EsploraChain
@@ -223,6 +224,38 @@ async def test_outputs_must_be_what_their_transactions_say() -> None:
     foreign = {**listed, "txid": display(COINBASE.txid), "vout": 1, "value": 0}
     with pytest.raises(RemoteProtocolError, match="not what its transaction says"):
         await asked(ASKS["utxos"], told({SCRIPT_PATH: [foreign]}))
+
+
+async def test_a_script_with_more_outputs_than_the_server_lists_is_no_failure_of_the_server() -> (
+    None
+):
+    with pytest.raises(RemoteProtocolError, match="--utxos-limit"):
+        await asked(ASKS["utxos"], lambda _: (400, b"Too many unspent outputs"))
+
+
+async def test_of_very_many_outputs_the_largest_are_looked_at_and_each_is_asked_for_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(esplora, "UTXOS_MAX", 3)
+    listed = {"txid": display(SPEND.txid), "vout": 0, "value": 4_000, "status": STATUS}
+    strangers = [{**listed, "txid": f"{number:064x}", "value": 5_000} for number in range(1, 4)]
+    known: dict[str, object] = {SCRIPT_PATH: [listed]}
+
+    async def look(chain: EsploraChain) -> None:
+        assert len(await chain.utxos(b"\x51")) == 1
+        known[f"{TX}/hex"] = None  # asked for again, it would not be there
+        assert len(await chain.utxos(b"\x51")) == 1
+        known[SCRIPT_PATH] = [listed, *strangers]
+        assert [await chain.utxos(b"\x51") for _ in range(2)] == [[], []]
+        known[SCRIPT_PATH] = [listed, *strangers[1:]]
+        assert len(await chain.utxos(b"\x51")) == 1
+
+    def answer(path: str) -> tuple[int, bytes]:
+        return told(known)(path)
+
+    with capture_logs() as said:
+        await asked(look, answer)
+    assert [(each["outputs"], "spend some" in each["event"]) for each in said] == [(4, True)]
 
 
 async def test_a_young_coinbase_is_left_out_and_a_waiting_output_too() -> None:

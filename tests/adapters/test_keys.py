@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from ambientd.adapters.keys import create_key, draw_secret, load_key
+from ambientd.adapters.keys import (
+    NODE_KEY,
+    KeyKind,
+    change_passphrase,
+    create_key,
+    draw_secret,
+    is_sealed,
+    load_key,
+)
+from ambientd.adapters.peg_keys import PEG_KEY
+from ambientd.adapters.sealing import sealed
 from ambientd.errors import ConfigError
 
 
@@ -52,6 +62,93 @@ def test_a_key_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
     path.chmod(mode)
     with pytest.raises(ConfigError, match=f"mode {mode:04o}.: chmod 600 {path}"):
         load_key(path)
+
+
+each_kind = pytest.mark.parametrize("kind", [NODE_KEY, PEG_KEY], ids=["node", "peg"])
+
+
+@each_kind
+def test_a_sealed_key_comes_back_with_its_passphrase_alone(tmp_path: Path, kind: KeyKind) -> None:
+    path = tmp_path / "some.key"
+    seed = create_key(path, "correct horse", kind)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert is_sealed(path, kind)
+    assert seed not in path.read_bytes()
+    assert load_key(path, "correct horse", kind) == seed
+    with pytest.raises(ConfigError, match="does not open"):
+        load_key(path, "correct hors", kind)
+    with pytest.raises(ConfigError, match="is sealed: give its passphrase"):
+        load_key(path, "", kind)
+
+
+@pytest.mark.slow
+@each_kind
+def test_a_key_that_an_earlier_version_sealed_opens_until_it_is_sealed_anew(
+    tmp_path: Path, kind: KeyKind
+) -> None:
+    path, seed = tmp_path / "some.key", bytes(range(32))
+    mark = kind.sealed_mark[:-1] + b"\x02"
+    path.write_bytes(mark + sealed(seed, "correct horse", mark))
+    path.chmod(0o600)
+    assert is_sealed(path, kind)
+    assert load_key(path, "correct horse", kind) == seed
+    change_passphrase(path, "correct horse", "battery staple", kind)
+    assert path.read_bytes().startswith(kind.sealed_mark)
+    assert load_key(path, "battery staple", kind) == seed
+
+
+@each_kind
+def test_a_passphrase_for_a_file_that_is_not_sealed_is_refused(
+    tmp_path: Path, kind: KeyKind
+) -> None:
+    path = tmp_path / "some.key"
+    create_key(path, kind=kind)
+    with pytest.raises(ConfigError, match="not sealed: seal it with `ambientctl key passphrase`"):
+        load_key(path, "correct horse", kind)
+
+
+@pytest.mark.slow
+@each_kind
+def test_passphrases_are_set_changed_and_removed(tmp_path: Path, kind: KeyKind) -> None:
+    path = tmp_path / "some.key"
+    seed = create_key(path, kind=kind)
+    for old, new in (("", "first"), ("first", "second"), ("second", "")):
+        change_passphrase(path, old, new, kind)
+        assert load_key(path, new, kind) == seed
+        assert is_sealed(path, kind) is bool(new)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in tmp_path.iterdir()] == ["some.key"]
+
+
+def test_a_wrong_old_passphrase_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "node.key"
+    create_key(path, "first")
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="does not open"):
+        change_passphrase(path, "other", "second")
+    assert path.read_bytes() == before
+
+
+def test_letters_that_keyboards_write_in_two_ways_are_one(tmp_path: Path) -> None:
+    path = tmp_path / "node.key"
+    seed = create_key(path, "Schl\u00fcssel")
+    assert load_key(path, "Schlu\u0308ssel") == seed
+
+
+@pytest.mark.slow
+@each_kind
+def test_every_damaged_byte_of_a_sealed_key_is_noticed(tmp_path: Path, kind: KeyKind) -> None:
+    path = tmp_path / "some.key"
+    create_key(path, "correct horse", kind)
+    data = path.read_bytes()
+    for place in (0, 8, 24, len(data) - 1):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(ConfigError):
+            load_key(path, "correct horse", kind)
+    for size in (0, 8, 30, len(data) - 1):
+        path.write_bytes(data[:size])
+        with pytest.raises(ConfigError):
+            load_key(path, "correct horse", kind)
 
 
 @pytest.mark.parametrize("size", [0, 31, 33, 100_000])

@@ -1,5 +1,6 @@
 """What a member makes of outputs that strangers send to the peg's addresses."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import trio
@@ -11,9 +12,9 @@ from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.peg_ins import PEG_IN_MIN_SAT
 from ambientd.model.receipt import AnchorProof
-from ambientd.model.record import PegBody, PegIn
+from ambientd.model.record import PegBody, PegIn, PegSigned
 from ambientd.ports.chain import Inclusion, MerkleBranch, Tip, Utxo
-from ambientd.rules.bitcoin import decode_transaction, double_sha256, strip_witness
+from ambientd.rules.bitcoin import Outpoint, decode_transaction, double_sha256, strip_witness
 from tests.ledger.peg import PegCluster, paying, proof_of
 
 HEIGHT = 101
@@ -49,6 +50,14 @@ class StrangeChain:
             raise RemoteProtocolError("too many unspent outputs")
         return self.found.get(script, [])
 
+    async def utxos_of(self, scripts: Sequence[bytes]) -> list[Utxo]:
+        return [utxo for script in scripts for utxo in await self.utxos(script)]
+
+    async def is_unspent(self, coin: Outpoint) -> bool:
+        await trio.lowlevel.checkpoint()
+        listed = (utxo for found in self.found.values() for utxo in found)
+        return any(Outpoint(utxo.txid, utxo.index) == coin for utxo in listed)
+
     async def confirmations(self, txid: bytes) -> int:
         await trio.lowlevel.checkpoint()
         return 6 if txid in self.proofs else 0
@@ -63,9 +72,9 @@ class StrangeChain:
         self.following = proof.following_headers
         return MerkleBranch(proof.header, txid, proof.index, proof.siblings)
 
-    async def raw_tx(self, txid: bytes) -> bytes:
+    async def raw_tx(self, txid: bytes) -> bytes | None:
         await trio.lowlevel.checkpoint()
-        return self.raws[txid]
+        return self.raws.get(txid)
 
     async def header(self, height: int) -> bytes:
         await trio.lowlevel.checkpoint()
@@ -141,3 +150,69 @@ def test_a_proof_carries_no_witness(tmp_path: Path) -> None:
     assert body.proof.raw_tx == strip_witness(chain.raws[utxo.txid])
     assert decode_transaction(body.proof.raw_tx).txid == utxo.txid
     assert cluster.all_say(body), "it is no larger than what the log takes"
+
+
+def test_no_peg_out_is_signed_while_the_chain_lacks_a_coin(tmp_path: Path) -> None:
+    cluster, chain = opened()
+    chain.pay(cluster.script(1), 200_000, 1)
+    [body], _ = looking(cluster, chain, tmp_path)
+    cluster.all_say(body)
+    [utxo] = chain.found.pop(cluster.script(1))
+    cluster.fund(2, 400_000)
+    cluster.block((2, cluster.out(300_000)))
+    said, faults = signing(cluster, chain, tmp_path)
+    assert said == []
+    assert "lacks 2 of the coins" in faults[0], "the second was never there"
+    chain.found[cluster.script(1)] = [utxo]
+    [spent] = cluster.payment(1).coins
+    chain.raws[spent.txid] = b"mined, and spent by the payment"
+    said, faults = signing(cluster, chain, tmp_path)
+    assert [each.payment for each in said] == [1]
+    assert faults == ()
+
+
+def test_what_strangers_pay_to_the_address_of_a_coin_does_not_hide_it(tmp_path: Path) -> None:
+    cluster, chain = opened()
+    chain.pay(cluster.script(1), 200_000, 1)
+    chain.pay(cluster.script(1), 20_000, 2)
+    said, _ = looking(cluster, chain, tmp_path)
+    for body in said:
+        cluster.all_say(body)
+    cluster.block((1, cluster.out(100_000)))
+    chain.poisoned = cluster.script(1)
+    signed, faults = signing(cluster, chain, tmp_path)
+    assert ([each.payment for each in signed], faults) == ([1], ())
+
+
+def signing(
+    cluster: PegCluster, chain: StrangeChain, folder: Path
+) -> tuple[list[PegSigned], tuple[str, ...]]:
+    """Let a member look for coins, and then sign what it would."""
+    said: list[PegSigned] = []
+    now = [1_000_000]
+
+    async def propose(body: PegBody) -> None:
+        await trio.lowlevel.checkpoint()
+        if isinstance(body, PegSigned):
+            said.append(body)
+
+    async def main() -> tuple[str, ...]:
+        signer = SeedSigner(sha256(b"peg 0"))
+        file = PegFile(folder / "peg.book")
+        service = PegService(
+            cluster.node(0),
+            cluster.state,
+            chain,
+            signer,
+            file,
+            lambda: now[0],
+            propose,  # type: ignore[arg-type]
+        )
+        await service.step()
+        said.clear()
+        now[0] += 40_000
+        await service.step()
+        return service.faults()
+
+    faults = trio.run(main)
+    return said, faults

@@ -10,8 +10,11 @@ from ambientd.api.operations import OperationError
 from ambientd.api.requests import GetAnchors, PlanAnchors, RetryAnchors
 from ambientd.config.options import BitcoinOptions
 from ambientd.errors import UnreachableError
+from ambientd.model.record import Anchor
 from ambientd.ports.anchors import AnchorProgress, ChainState
 from ambientd.roles.anchorer import Overdue
+from ambientd.rules.bitcoin import decode_header, display
+from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import TestCluster
 from tests.rules.receipts import agreed
 
@@ -64,6 +67,11 @@ async def test_an_anchor_is_told_as_the_log_has_it_and_with_what_this_node_paid(
     cluster = agreed()
     [told] = (await office(cluster, None).status(GetAnchors())).anchors
     assert (told.state, told.height, told.confirmations, told.fee_sat) == ("anchored", 101, 7, None)
+    closed = cluster.state.checkpoint(told.size)
+    assert closed is not None
+    assert closed.anchor is not None
+    header = decode_header(closed.anchor.header)
+    assert (told.block, told.block_ms) == (display(header.hash), header.time_s * 1000)
     proven = AnchorProgress("proven", "ab", 101, 7, fee_sat=314, versions=2)
     answer = await office(cluster, Anchors(**{root_of(cluster): proven})).status(GetAnchors())
     [told] = answer.anchors
@@ -78,6 +86,20 @@ async def test_an_anchor_that_this_node_saw_undone_is_not_told_as_anchored() -> 
     [told] = (await office(cluster, anchors).status(GetAnchors())).anchors
     assert told.state == "undone by a reorganisation, broadcast"
     assert (told.txid, told.height) == ("ab", None)
+
+
+async def test_a_root_that_a_later_anchor_holds_waits_for_nothing() -> None:
+    cluster = agreed(anchored=False)
+    cluster.work(cluster.admit(nonce=b"later"))
+    cluster.close_batch()
+    before = (await office(cluster, None).status(GetAnchors())).anchors
+    assert [each.state for each in before] == ["waiting", "waiting"]
+    size = cluster.state.checkpoint_size()
+    root = cluster.state.receipt_log_root(size)
+    cluster.block((0, Anchor(size=size, root=root, proof=anchor_proof(root))))
+    told = (await office(cluster, None).status(GetAnchors())).anchors
+    assert [each.state for each in told] == ["anchored", "in a later anchor"]
+    assert sum(each.receipts for each in told) == size
 
 
 async def test_an_overdue_batch_is_told_with_whose_turn_is_next_and_the_option_to_set() -> None:

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from ambientd.api.blame_replay import Replay, check_blame
+from ambientd.api.module_pausing import PausingProcess
 from ambientd.codec.canonical import encode
 from ambientd.codec.statements import end_point, sign_segment, sign_verdict
 from ambientd.model.blame import BlameFile, WrongResult, WrongStep
@@ -17,8 +18,12 @@ ENGINE = engines()[0]
 check = partial(check_blame, pinned=CLUSTER.id)
 
 
+def here(engine: str = ENGINE, module: bytes | None = None, data: bytes | None = None) -> Replay:
+    return Replay(PausingProcess(engine), module, data)
+
+
 def replayed(file: BlameFile, engine: str = ENGINE) -> tuple[bool, str]:
-    report = check(encode(blames.with_blobs(file)), replay=Replay(engine))
+    report = check(encode(blames.with_blobs(file)), replay=here(engine))
     last = report.checks[-1]
     assert last.name == "replay", report.checks
     assert last.ok is report.valid
@@ -35,15 +40,15 @@ def test_every_engine_comes_to_what_the_members_found(engine: str) -> None:
 
 def test_module_and_input_may_come_from_elsewhere() -> None:
     data = encode(wrong_step())
-    without = check(data, replay=Replay(ENGINE))
+    without = check(data, replay=here(ENGINE))
     assert without.valid
     assert any("nothing was executed here" in each for each in without.trust)
-    report = check(data, replay=Replay(ENGINE, SUM, DATA))
+    report = check(data, replay=here(ENGINE, SUM, DATA))
     assert report.valid
     names = [each.name for each in report.checks]
     assert names[-3:] == ["given module", "given input", "replay"]
     assert not any("nothing was executed here" in each for each in report.trust)
-    wrong = check(data, replay=Replay(ENGINE, b"another", DATA))
+    wrong = check(data, replay=here(ENGINE, b"another", DATA))
     [fault] = [each for each in wrong.checks if not each.ok]
     assert fault.name == "given module"
     assert "the file given has the hash" in fault.detail
@@ -87,5 +92,5 @@ def test_a_result_of_another_version_is_not_compared() -> None:
 
 
 def test_what_is_no_certificate_is_executed_by_nobody() -> None:
-    assert not check(b"nothing", replay=Replay("no engine")).valid
-    assert check(encode(blames.contradiction("receipt")), replay=Replay("no engine")).valid
+    assert not check(b"nothing", replay=here()).valid
+    assert check(encode(blames.contradiction("receipt")), replay=here()).valid

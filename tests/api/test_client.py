@@ -5,11 +5,12 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from ambientd.api import frames, operations, replies, requests
+from ambientd.api import frames, naming, operations, replies, requests
 from ambientd.api.client import Client
 from ambientd.errors import UnreachableError
 from tests.fakes.desk_node import NODE, DeskNode, served
@@ -85,6 +86,30 @@ def test_a_dead_daemons_socket_is_unreachable(path: Path) -> None:
         Client(path).call(operations.PING, requests.Ping())
 
 
+def test_a_daemon_that_many_ask_at_once_is_waited_for(path: Path) -> None:
+    waiting = []
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(path))
+        busy.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                waiting.append(socket.socket(socket.AF_UNIX))
+                waiting[-1].setblocking(False)
+                waiting[-1].connect(str(path))
+
+        def serve() -> None:
+            for _ in waiting:  # the last of them is the client's: it came to no place before
+                busy.accept()[0].close()
+
+        later = threading.Timer(0.1, serve)
+        later.start()
+        with pytest.raises(UnreachableError, match="went away"):
+            Client(path).call(operations.PING, requests.Ping())
+        later.join()
+    for each in waiting:
+        each.close()
+
+
 @pytest.mark.parametrize("data", [b"", b"\0\0", b"\xff\xff\xff\xff", b"\0\0\0\3abc"])
 def test_what_is_no_daemon_is_unreachable_not_a_traceback(path: Path, data: bytes) -> None:
     thread = answering(path, data)
@@ -134,7 +159,7 @@ def test_starting_the_client_imports_no_heavy_library() -> None:
     ("prefix", "found"), [("aaaa", "aaaa11"), ("AAAA1", "aaaa11"), ("aaab", "aaab22")]
 )
 def test_an_unambiguous_start_of_an_id_is_enough(prefix: str, found: str) -> None:
-    assert operations.match_id(prefix, ["aaaa11", "aaab22", "aaab22"]) == found
+    assert naming.match_id(prefix, ["aaaa11", "aaab22", "aaab22"]) == found
 
 
 @pytest.mark.parametrize(
@@ -142,5 +167,30 @@ def test_an_unambiguous_start_of_an_id_is_enough(prefix: str, found: str) -> Non
 )
 def test_an_unclear_id_is_refused(prefix: str, code: str) -> None:
     with pytest.raises(operations.OperationError) as refusal:
-        operations.match_id(prefix, ["abcd1", "abcd2"])
+        naming.match_id(prefix, ["abcd1", "abcd2"])
     assert refusal.value.code == code
+
+
+NAMED = {"aaaa11": "attic", "aaab22": "cellar", "bbbb33": "aaaa"} | dict.fromkeys(
+    ("cccc44", "dddd55"), "twin"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("attic", "aaaa11"), ("AAAB", "aaab22"), ("bbbb33", "bbbb33"), ("cccc", "cccc44")],
+)
+def test_a_node_is_named_as_its_owner_does_or_by_the_start_of_its_id(text: str, found: str) -> None:
+    assert naming.match_node(text, NAMED) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("twin", "ambiguous"), ("aaaa", "ambiguous"), ("aaa", "not_found"), ("", "not_found")],
+)
+def test_a_node_is_never_guessed(text: str, code: str) -> None:
+    with pytest.raises(operations.OperationError) as refusal:
+        naming.match_node(text, NAMED)
+    assert refusal.value.code == code
+    if code == "ambiguous" and text == "twin":
+        assert "twin cccc44, twin dddd55" in str(refusal.value)

@@ -16,10 +16,12 @@ from ambientd.api.cluster import (
     JoinPlan,
     create_cluster,
     free_ports,
+    host_name,
     join_cluster,
     liars_max,
-    load_genesis,
+    warnings_of,
 )
+from ambientd.api.genesis_files import load_genesis
 from ambientd.api.invitation import (
     JoinToken,
     check_addresses,
@@ -32,6 +34,7 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer, verify
 from ambientd.codec.statements import fingerprint, grant_payload, join_payload
 from ambientd.config.load import load_config
+from ambientd.config.node_options import NodeOptions
 from ambientd.config.options import ChainKind, Lie
 from ambientd.config.places import Places
 from ambientd.consensus import beacon
@@ -39,8 +42,14 @@ from ambientd.errors import ConfigError, UsageError
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Label, NodeKind, Profile
 from ambientd.node.build import beacon_secret
+from ambientd.rules.peg_networks import MAIN_SAT_DEFAULT, NOT_AUDITED, UNAUDITED, peg_fault
 
 PLAN = ClusterPlan(created_ms=1_000, base_port=21_000)
+
+
+def on_main(**changes: object) -> ClusterPlan:
+    plan = msgspec.structs.replace(PLAN, bitcoin="rpc", bitcoin_network="main")
+    return msgspec.structs.replace(plan, **changes)
 
 
 def token_of(root: Path, expires_ms: int = 10_000) -> str:
@@ -49,6 +58,21 @@ def token_of(root: Path, expires_ms: int = 10_000) -> str:
     signer = Signer(load_key(places.key), founded.fingerprint)
     address = f"{signer.public_key.hex()}@127.0.0.1:4400"
     return make_token(load_genesis(places.genesis), signer, (address,), bytes(32), expires_ms)
+
+
+def test_nodes_on_machines_of_their_own_are_dialled_there_at_the_same_port(tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(PLAN, host="ambient-{}.mesh", bitcoin="off")
+    founded = create_cluster(tmp_path / "c", 3, plan)
+    configs = [load_config(node.data_dir) for node in founded.nodes]
+    hosts = [config.transport.advertise for config in configs]
+    assert hosts == ["ambient-1.mesh:21000", "ambient-2.mesh:21000", "ambient-3.mesh:21000"]
+    assert {config.transport.listen for config in configs} == {"0.0.0.0:21000"}
+    assert [f"{peer.host}:{peer.port}" for peer in configs[1].bootstrap_peers()] == hosts[::2]
+
+
+def test_machines_of_their_own_share_no_embedded_chain(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="embedded chain is of one machine"):
+        create_cluster(tmp_path / "c", 3, msgspec.structs.replace(PLAN, host="ambient-{}"))
 
 
 def test_every_node_gets_key_config_and_the_same_genesis(tmp_path: Path) -> None:
@@ -106,6 +130,26 @@ def test_who_founds_a_peg_grants_nothing(tmp_path: Path) -> None:
     assert {(each.grant_msat, each.bond_msat) for each in members} == {(0, 0)}
 
 
+def test_anchors_alone_go_to_the_main_network_without_a_peg(tmp_path: Path) -> None:
+    founded = create_cluster(tmp_path, 2, on_main())
+    genesis = load_genesis(founded.nodes[0].data_dir / "genesis.bin")
+    assert (genesis.bitcoin_network, genesis.rules.peg_acknowledged) == ("main", "")
+    assert "not audited" in str(peg_fault(genesis))
+    assert "REAL BITCOIN" in warnings_of(on_main())[0]
+    assert warnings_of(PLAN) == ()
+
+
+@pytest.mark.parametrize(("most_sat", "held_sat"), [(0, MAIN_SAT_DEFAULT), (50_000, 50_000)])
+def test_a_peg_on_the_main_network_says_in_the_genesis_what_its_founders_know(
+    tmp_path: Path, most_sat: int, held_sat: int
+) -> None:
+    plan = on_main(peg=True, accepts_unaudited_peg=True, peg_sat_max=most_sat)
+    rules = load_genesis(create_cluster(tmp_path, 2, plan).nodes[0].data_dir / "genesis.bin").rules
+    assert (rules.peg_acknowledged, rules.peg_sat_max) == (NOT_AUDITED, held_sat)
+    assert len(warnings_of(plan)) == 1 + len(UNAUDITED)
+    assert all(f"at most {held_sat} sat" in each for each in warnings_of(plan)[1:])
+
+
 def test_liars_are_the_last_nodes(tmp_path: Path) -> None:
     founded = create_cluster(tmp_path, 4, msgspec.structs.replace(PLAN, liars=1))
     lies = [load_config(node.data_dir).faults.lie for node in founded.nodes]
@@ -125,8 +169,19 @@ def test_a_third_of_the_others_may_lie(members: int, liars: int) -> None:
         (65, PLAN, "1 to 64 members"),
         (4, ClusterPlan(liars=2), "fewer liars"),
         (4, ClusterPlan(bitcoin="core"), "embedded, rpc, esplora, off"),
-        (4, ClusterPlan(bitcoin="esplora"), "the Bitcoin server: address"),
-        (4, ClusterPlan(bitcoin="rpc", bitcoin_network="main"), "is not one of regtest, signet"),
+        (4, ClusterPlan(bitcoin="esplora"), "give --bitcoin-url URL"),
+        (4, ClusterPlan(bitcoin="esplora", bitcoin_url="x"), "the Bitcoin server: address"),
+        (4, ClusterPlan(bitcoin="rpc", bitcoin_network="mainnet"), "is not one of main, regtest"),
+        (4, ClusterPlan(bitcoin_network="main"), "takes no address and no network"),
+        (4, on_main(peg=True), "WAS NOT AUDITED"),
+        (4, on_main(accepts_unaudited_peg=True), "for a peg on the main network alone"),
+        (4, ClusterPlan(peg=True, accepts_unaudited_peg=True), "on the main network alone"),
+        (4, on_main(peg_sat_max=10_000), "bounds a peg"),
+        (
+            4,
+            on_main(peg=True, accepts_unaudited_peg=True, peg_sat_max=10_000_001),
+            "at most 10000000 sat",
+        ),
         (4, ClusterPlan(bitcoin="off", bitcoin_url="http://h"), "takes no address"),
         (4, ClusterPlan(bitcoin_network="signet"), "takes no address and no network"),
         (4, ClusterPlan(base_port=65_534), "do not exist"),
@@ -173,6 +228,23 @@ def test_a_host_that_nobody_can_dial_founds_nothing(tmp_path: Path, host: str) -
     with pytest.raises(UsageError):
         create_cluster(tmp_path / "c", 1, msgspec.structs.replace(PLAN, host=host))
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("_Attic's box.example.org", "Attic-s-box"),
+        ("localhost.localdomain", "node-4407"),
+        ("", "node-4407"),
+        ("x" * 200, "x" * 63),
+    ],
+)
+def test_a_newcomer_is_called_as_its_host(
+    monkeypatch: pytest.MonkeyPatch, host: str, name: str
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    assert host_name(4407) == name
+    assert NodeOptions(name=name).profile.name == name
 
 
 def test_a_newcomer_listens_for_its_whole_network_unless_told_otherwise(tmp_path: Path) -> None:
@@ -311,3 +383,24 @@ def test_labels_that_no_node_can_have_are_refused_before_anything_is_written(
     with pytest.raises(UsageError, match="label"):
         join_cluster(tmp_path / "n", read_token(text), text, JoinPlan(now_ms=5, labels=labels))
     assert not (tmp_path / "n").exists()
+
+
+def test_what_a_founder_says_of_its_nodes_is_in_config_and_genesis(tmp_path: Path) -> None:
+    said = {"owner": "ada", "labels": ("disk=ssd",), "refuses": ("media",)}
+    founded = create_cluster(tmp_path / "c", 2, msgspec.structs.replace(PLAN, **said))
+    genesis = load_genesis(Places(founded.nodes[0].data_dir).genesis)
+    for node, member in zip(founded.nodes, genesis.members, strict=True):
+        assert load_config(node.data_dir).node.profile == member.profile
+        assert (member.profile.owner, member.profile.refuses) == ("ada", ("media",))
+        assert member.profile.labels == (Label(key="disk", value="ssd"),)
+
+
+@pytest.mark.parametrize(
+    ("said", "error"), [({"labels": ("owner=eve",)}, UsageError), ({"owner": "a b"}, ConfigError)]
+)
+def test_nothing_is_founded_of_nodes_that_cannot_be(
+    tmp_path: Path, said: dict[str, object], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        create_cluster(tmp_path / "c", 2, msgspec.structs.replace(PLAN, **said))
+    assert not (tmp_path / "c").exists()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ambientd.adapters.stores import STORE_NAMES
-from ambientd.api.cluster import ClusterPlan, JoinPlan, create_cluster, join_cluster, load_genesis
+from ambientd.api.cluster import ClusterPlan, JoinPlan, create_cluster, join_cluster
+from ambientd.api.genesis_files import load_genesis
 from ambientd.api.identity import check_key, check_store, read_identity
 from ambientd.api.invitation import make_token, read_token
 from ambientd.api.restoration import restore_node

@@ -12,7 +12,8 @@ import pytest
 import trio
 
 from ambientd.api import frames, operations, replies, requests
-from ambientd.api.local_socket import Handler, LocalSocket, SocketLimits, serve_local_socket
+from ambientd.api.answering import Handler
+from ambientd.api.local_socket import LocalSocket, SocketLimits, serve_local_socket
 from ambientd.api.socket_file import open_socket
 from ambientd.errors import ConfigError, StoreError
 from tests.fakes.desk_node import DeskNode

@@ -5,7 +5,7 @@ import wasmtime
 
 from ambientd.api.module_advice import advice_on, advice_on_ending
 from ambientd.model.execution import Aborted, ExecutionResult, OutcomeKind
-from ambientd.wasm import Refused, prepare
+from ambientd.wasm.prepare import Refused, prepare
 
 ABI = """(func (export "alloc") (param i32) (result i32) i32.const 0)
 (func (export "run") (param i32 i32) (result i64) i64.const 0)"""

@@ -71,7 +71,7 @@ def wide(size_bytes: int) -> bytes:
 
 def ready(process: PausingProcess, source: bytes) -> bytes:
     """Prepare a module there and give the digest to call it by."""
-    made = process.prepare(source)
+    made = process.prepare_pausable(source)
     assert isinstance(made, ModulePrepared), made
     return sha256(made.module)
 
@@ -215,7 +215,7 @@ def test_a_module_that_cannot_be_paused_is_refused_with_the_reason() -> None:
         (func (export "_start") (table.set (i32.const 0) (ref.null func))))""")
     )
     with PausingProcess(ENGINES[0]) as process:
-        refused = process.prepare(source)
+        refused = process.prepare_pausable(source)
     assert isinstance(refused, ModuleRefused)
     assert refused.reason.startswith("the module can run, but not be paused: ")
     assert "table.set" in refused.reason
@@ -225,7 +225,7 @@ def test_a_module_is_made_pausable_there_as_it_is_here() -> None:
     here = make_pausable(module("echo"))
     assert isinstance(here, Pausable)
     with PausingProcess(ENGINES[0]) as process:
-        there = process.prepare(module("echo"))
+        there = process.prepare_pausable(module("echo"))
     assert isinstance(there, ModulePrepared)
     assert there.module == here.module
 

@@ -100,8 +100,8 @@ def test_a_process_that_starts_badly_is_not_used(
     how: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_astray(how, tmp_path, monkeypatch)
-    with pytest.raises(ConfigError, match=problem):
-        ModuleProcess("wasmtime")
+    with pytest.raises(ConfigError, match=problem), ModuleProcess("wasmtime"):
+        pass
 
 
 def test_a_missing_protection_can_be_allowed(
@@ -154,3 +154,10 @@ def test_an_engine_that_is_not_installed_says_how_to_get_it() -> None:
         pytest.skip("it is installed here")
     with pytest.raises(UsageError, match="`make engines`"):
         engines_named("wasmi")
+
+
+def test_a_process_that_was_made_early_can_end_unused() -> None:
+    process = ModuleProcess("wasmtime")
+    assert process.close() != 0
+    with pytest.raises(AssertionError, match="one block"), process:
+        pass

@@ -6,18 +6,31 @@ from typing import Any, cast
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from ambientd.api.operations import OperationError
-from ambientd.api.peg_values import AuditPeg, GetPegAddress, ListPeg, RaiseFee, Withdraw
+from ambientd.api.peg_values import (
+    AuditPeg,
+    GetPegAddress,
+    ListPeg,
+    PegInInfo,
+    PegInState,
+    QuoteWithdrawal,
+    RaiseFee,
+    Withdraw,
+)
 from ambientd.api.pegging import Pegging
-from ambientd.errors import UsageError
+from ambientd.errors import UnreachableError, UsageError
+from ambientd.model.genesis import Rules
 from ambientd.node.effect import Told
 from ambientd.node.event import BodiesProposed
-from ambientd.rules.bitcoin import Outpoint
+from ambientd.ports.peg import Arrival
+from ambientd.rules.bitcoin import Outpoint, decode_transaction
 from ambientd.rules.peg_payments import txid
 from ambientd.runtime.news import News
 from tests.ledger.cluster import TestCluster
 from tests.ledger.peg import PegCluster
+from tests.ledger.test_peg import GUEST, rotate
 from tests.rules.peg import PAYEE
 
 ELSEWHERE = "bcrt1qelsewhere"
@@ -27,12 +40,23 @@ class Chain:
     """What a chain has."""
 
     def __init__(self) -> None:
-        self.found: frozenset[tuple[bytes, int]] = frozenset()
+        self.found: frozenset[Outpoint] = frozenset()
         self.sent: frozenset[bytes] = frozenset()
+        self.coming: list[Arrival] = []
+        self.is_away = False
+        self.is_slow = False
 
-    async def unspent(self, scripts: object) -> frozenset[tuple[bytes, int]]:
+    async def unspent(self, coins: Sequence[Outpoint]) -> frozenset[Outpoint]:
         await trio.lowlevel.checkpoint()
-        return self.found
+        return self.found & frozenset(coins)
+
+    async def arrivals(self, scripts: Sequence[bytes]) -> tuple[Arrival, ...]:
+        await trio.lowlevel.checkpoint()
+        if self.is_away:
+            raise UnreachableError("nothing answers at the port")
+        if self.is_slow:
+            await trio.sleep(60)
+        return tuple(each for each in self.coming if each.script in scripts)
 
     async def known(self, txids: Sequence[bytes]) -> frozenset[bytes]:
         await trio.lowlevel.checkpoint()
@@ -97,12 +121,17 @@ async def test_a_peg_out_is_decided_on_at_the_rate_that_was_asked_for() -> None:
     cluster, chain = opened(), Chain()
     cluster.fund(1, 200_000)
     desk = office(cluster, chain=chain)
-    made = await desk.withdraw(Withdraw(address=ELSEWHERE, amount_sat=150_000, rate_msat_vb=3_000))
+    wanted = QuoteWithdrawal(address=ELSEWHERE, amount_sat=150_000, rate_msat_vb=3_000)
+    quote = await desk.quote(wanted)
+    assert quote.arrives_sat == 150_000 - quote.fee_sat
+    made = await desk.withdraw(
+        Withdraw(address=ELSEWHERE, amount_sat=150_000, fee_sat=quote.fee_sat)
+    )
     assert (made.payment, made.kind, made.state) == (1, "peg-out", "signing")
     assert made.fee_sat == pytest.approx(3 * 222, abs=30)
     assert (made.signatures, made.needed) == (0, 3)
     raised = await desk.raise_fee(RaiseFee(payment=1, fee_sat=5_000))
-    assert (raised.fee_sat, raised.versions) == (5_000, 2)
+    assert (raised.fee_sat, raised.arrives_sat, raised.versions) == (5_000, 145_000, 2)
     with pytest.raises(OperationError, match="or more"):
         await desk.raise_fee(RaiseFee(payment=1, fee_sat=5_001))
     cluster.finish(1, 1)
@@ -126,10 +155,87 @@ async def test_what_cannot_be_withdrawn_moves_nothing(
     cluster.fund(1, 200_000)
     desk = office(cluster, chain=Chain())
     with pytest.raises(OperationError, match=reason):
-        await desk.withdraw(Withdraw(address=address, amount_sat=amount_sat))
+        await desk.quote(QuoteWithdrawal(address=address, amount_sat=amount_sat))
+    with pytest.raises(OperationError, match=reason):
+        await desk.withdraw(Withdraw(address=address, amount_sat=amount_sat, fee_sat=500))
     with pytest.raises(OperationError, match="no Bitcoin chain"):
-        await office(cluster).withdraw(Withdraw(address=ELSEWHERE, amount_sat=5_000))
+        await office(cluster).withdraw(Withdraw(address=ELSEWHERE, amount_sat=5_000, fee_sat=500))
+    with pytest.raises(OperationError, match="is above the limit of 100000"):
+        await desk.quote(
+            QuoteWithdrawal(address=ELSEWHERE, amount_sat=150_000, rate_msat_vb=1_000_000)
+        )
     assert cluster.state.peg.payments == 0
+
+
+async def test_a_peg_in_is_followed_from_its_first_confirmation_to_the_balance(
+    autojump_clock: MockClock,
+) -> None:
+    cluster, chain = opened(), Chain()
+    desk = office(cluster, chain=chain)
+    body = cluster.peg_in(1, 70_000)
+    name = decode_transaction(body.proof.raw_tx).txid
+
+    async def seen(confirmations: int) -> PegInInfo:
+        script = cluster.script(1)
+        chain.coming = [
+            Arrival(script, name, 0, 70_000, confirmations),
+            Arrival(script, bytes(32), 7, 9_999, 50),
+            Arrival(cluster.script(2), bytes(32), 8, 70_000, 50),
+        ]
+        listed = await desk.list_own(ListPeg())
+        [found] = [each for each in listed.peg_ins if each.state is not PegInState.TOO_SMALL]
+        assert (len(listed.peg_ins), listed.unseen) == (2, "")
+        assert (found.value_sat, found.wallet, found.is_late) == (70_000, 1, False)
+        return found
+
+    first = await seen(2)
+    assert (first.state, first.confirmations, first.confirmations_needed) == ("confirming", 2, 6)
+    assert first.due_s is None, "on regtest Bitcoin blocks come when somebody makes them"
+    assert (await seen(9)).state is PegInState.AWAITED
+    cluster.block((0, body))
+    claimed = await seen(9)
+    assert (claimed.state, claimed.members, claimed.members_needed) == ("claimed", 1, 3)
+    assert claimed.confirmations == 6
+    cluster.block((1, body), (2, body))
+    assert (await seen(9)).state is PegInState.COUNTED
+    chain.is_slow = True
+    slow = await desk.list_own(ListPeg())
+    assert "more than 20 s" in slow.unseen
+    chain.is_slow, chain.is_away = False, True
+    away = await desk.list_own(ListPeg())
+    assert "nothing answers" in away.unseen
+    assert [each.state for each in away.peg_ins] == ["counted"]
+
+
+async def test_a_late_peg_in_is_shown_as_late_until_it_is_brought_over() -> None:
+    cluster, chain = opened(), Chain()
+    cluster.fund(1, 200_000)
+    old = cluster.script(1)
+    rotate(cluster, GUEST)
+    chain.coming = [Arrival(old, bytes(32), 7, 50_000, 1)]
+    desk = office(cluster, chain=chain)
+    first, *_ = (await desk.list_own(ListPeg())).peg_ins
+    assert (first.state, first.wallet, first.is_late) == ("confirming", 1, True)
+    chain.coming = []
+    cluster.all_say(cluster.peg_in(1, 50_000, wallet=1))
+    late, *_ = (await desk.list_own(ListPeg())).peg_ins
+    assert (late.state, late.payment) == ("late", 2)
+    cluster.finish(2)
+    brought = (await desk.list_own(ListPeg())).peg_ins
+    assert {each.state for each in brought} == {"counted"}
+
+
+async def test_what_waits_below_the_bound_is_told_from_what_can_never_count() -> None:
+    cluster = PegCluster(rules=Rules(peg_sat_max=100_000))
+    cluster.open()
+    cluster.fund(2, 70_000)
+    for value_sat in (40_000, 100_001):
+        cluster.all_say(cluster.peg_in(1, value_sat))
+    desk = office(cluster)
+    found = {each.value_sat: each.state for each in (await desk.list_own(ListPeg())).peg_ins}
+    assert found == {40_000: "waiting", 100_001: "too-large"}
+    audit = await desk.audit(AuditPeg())
+    assert (audit.held_sat, audit.waiting_sat, audit.fault) == (70_000, 140_001, "")
 
 
 async def test_an_audit_finds_what_the_chain_does_not_have() -> None:
@@ -147,11 +253,25 @@ async def test_an_audit_finds_what_the_chain_does_not_have() -> None:
     missing = await office(cluster, chain=chain).audit(AuditPeg())
     assert missing.missing_sat == 100_000, "a coin that is being spent may be gone"
     held = cluster.state.peg_index.candidates(1, 0)
-    chain.found = frozenset(_name(outpoint) for _, outpoint in held)
+    chain.found = frozenset(outpoint for _, outpoint in held)
     there = await office(cluster, chain=chain).audit(AuditPeg())
     assert there.missing_sat == 0
     assert len(there.descriptors) == 1
 
 
-def _name(outpoint: Outpoint) -> tuple[bytes, int]:
-    return outpoint.txid, outpoint.index
+async def test_one_audit_at_a_time_asks_the_chain() -> None:
+    cluster, chain = opened(), Chain()
+    cluster.fund(1, 200_000)
+    desk, refused = office(cluster, chain=chain), []
+
+    async def audit() -> None:
+        try:
+            await desk.audit(AuditPeg())
+        except OperationError as error:
+            refused.append(error.code)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(audit)
+    assert refused == ["busy", "busy"]
+    assert (await desk.audit(AuditPeg())).held_sat == 200_000

@@ -1,5 +1,6 @@
 """What a ledger decides, played through for real and put into words and replies."""
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -10,10 +11,12 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import audit_id
 from ambientd.ledger import events as ledger
+from ambientd.ledger import learning_events as learning
 from ambientd.ledger.audit_entries import AuditSource
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.execution import AbortCause
 from ambientd.model.genesis import Rules
+from ambientd.model.learning import RoundReceipt, RoundState, Score, StudyId, StudyState
 from ambientd.model.record import Anchor, Cancel, SeatWish
 from ambientd.model.task import Assurance, TaskState
 from ambientd.node.effect import Told
@@ -25,6 +28,7 @@ from sim.traces import TraceVice
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import OUTPUT, TestCluster, result
 from tests.ledger.games import Match
+from tests.telemetry.test_condition import GOOD
 
 LIE = result(b"a lie")
 SILENT = {"TaskCommitted", "RecordRejected", "HeadersTaken"}
@@ -59,6 +63,7 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     node, task = cluster.node(0), TaskId(bytes(32))
     seen.setdefault("NodeConvicted", ledger.NodeConvicted(node, "log"))
     pair = (node, cluster.node(1))
+    seen.setdefault("NodeOffered", ledger.NodeOffered(node, 1))
     seen.setdefault("RoundBegan", ledger.RoundBegan(task, 0, 1, pair, 5, 9))
     seen.setdefault("PartySpoke", ledger.PartySpoke(task, 0, 1, node))
     seen.setdefault("PartyBlamed", ledger.PartyBlamed(task, 0, node))
@@ -86,6 +91,30 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     seen.setdefault("PaymentVersioned", ledger.PaymentVersioned(1, 0, node))
     seen.setdefault("PaymentSigned", ledger.PaymentSigned(1, 0))
     seen.setdefault("PaymentFinal", ledger.PaymentFinal(1, 0, bytes(32)))
+    seen.setdefault("ModulePublished", ledger.ModulePublished(node, "sums", "1.0.0", task))
+    seen.setdefault("ModuleYanked", ledger.ModuleYanked(node, "sums", "1.0.0", "it was wrong"))
+    study = StudyId(bytes(32))
+    seen.setdefault("StudyBegan", learning.StudyBegan(study, node))
+    seen.setdefault("StudyJoined", learning.StudyJoined(study, node, is_in=True))
+    seen.setdefault("RoundMoved", learning.RoundMoved(study, 1, RoundState.TRAINING))
+    seen.setdefault("RoundHeard", learning.RoundHeard(study, 1, RoundState.TRAINING, node))
+    ended = RoundReceipt(
+        study=study,
+        round=1,
+        plan=task,
+        state=RoundState.DONE,
+        before=task,
+        after=task,
+        contributed=(),
+        survivors=(),
+        left_out=(),
+        aggregators=(),
+        score=Score(correct=0, total=0, loss_micro=0),
+        began_ms=1,
+        ended_ms=2,
+    )
+    seen.setdefault("RoundEnded", learning.RoundEnded(ended, 0, ""))
+    seen.setdefault("StudyEnded", learning.StudyEnded(study, StudyState.DONE, ""))
     seen.setdefault("RecordRejected", ledger.RecordRejected(node, "admit", "no", None))
     assert set(seen) == {kind.__name__ for kind in get_args(ledger.LedgerEvent)}
     for name, event in seen.items():
@@ -205,9 +234,18 @@ def test_a_task_that_nobody_checked_says_so(assurance: Assurance) -> None:
     assert (reply.assurance, reply.verdict) == ("none", "none")
     assert reply.output_sha256 == sha256(OUTPUT).hex()
     assert Digest(sha256(OUTPUT)) == cluster.task(task).settlement.result.output
-    assert (
-        node_info(cluster.state, NodeId(cluster.node(0)), 93, connected=True).health_percent == 93
-    )
+
+
+def test_a_node_is_told_with_its_load_and_what_it_has_in_hand() -> None:
+    cluster = TestCluster()
+    cluster.admit()
+    node = NodeId(cluster.node(0))
+    seen = replace(GOOD, node=node, load_permille=251, latency_us=1_500)
+    info = node_info(cluster.state, node, seen, connected=True)
+    assert (info.health_percent, info.load_percent) == (seen.health.score_permille // 10, 25)
+    assert (info.latency_us, info.capacity) == (1_500, 1)
+    unheard = node_info(cluster.state, node, None, connected=False)
+    assert (unheard.health_percent, unheard.load_percent, unheard.latency_us) == (None,) * 3
 
 
 @pytest.mark.parametrize("cause", AbortCause)

@@ -1,6 +1,6 @@
 """What a node's owner is told when the log stands still, or the node votes no more."""
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from ambientd.api.replies import TroubleKind
 from ambientd.api.troubles import (
@@ -9,11 +9,13 @@ from ambientd.api.troubles import (
     LogSeen,
     convicted,
     convicted_members,
+    profile_differs,
     troubles_of,
+    unaudited_peg,
     unsigned,
 )
 from ambientd.cli.blame_commands import KINDS
-from ambientd.ledger.entries import EvidenceEntry
+from ambientd.ledger.entries import EvidenceEntry, NodeEntry
 from ambientd.ledger.evidence import (
     EVIDENCE_OF_FALSE_STEP,
     EVIDENCE_OF_LIE,
@@ -22,8 +24,11 @@ from ambientd.ledger.evidence import (
     EVIDENCE_OF_TWO_VERDICTS,
 )
 from ambientd.model.base import NodeId, TaskId
+from ambientd.model.genesis import NodeKind, Profile, Rules
 from ambientd.node.stops import LOG_EVIDENCE
+from ambientd.rules.peg_networks import NOT_AUDITED, UNAUDITED
 from ambientd.telemetry.core import EVIDENCE_KIND
+from tests.ledger.peg import PegCluster
 
 WELL = {
     "is_member": True,
@@ -111,8 +116,30 @@ def test_a_log_that_stands_while_something_waits_names_its_coordinator() -> None
     assert "which is away" not in told(silent_ms=20_000, is_awaited=True)[TroubleKind.LOG_STANDS]
 
 
+def test_a_peg_with_real_bitcoin_is_told_of_for_ever() -> None:
+    rules = Rules(peg_acknowledged=NOT_AUDITED, peg_sat_max=50_000)
+    (found,) = unaudited_peg(PegCluster(network="main", rules=rules).genesis)
+    assert found.kind is TroubleKind.PEG_NOT_AUDITED
+    assert all(each in found.text for each in UNAUDITED)
+    assert "at most 50000 sat" in found.hint
+    assert unaudited_peg(PegCluster(network="main").genesis) == ()
+    assert unaudited_peg(PegCluster(network="signet", rules=rules).genesis) == ()
+
+
 def test_what_is_not_signed_for_the_peg_is_told_with_its_reason() -> None:
     found = unsigned("a reason")
     assert found.kind is TroubleKind.PEG_UNSIGNED
     assert found.text.endswith("a reason")
     assert "peg.key" in found.hint
+
+
+def test_a_profile_changed_after_the_node_came_in_is_told() -> None:
+    known = Profile(name="attic", region="local", kind=NodeKind.EDGE)
+    entry = NodeEntry(profile=known, is_member=True)
+    assert profile_differs(known, entry) == profile_differs(known, None) == ()
+    (told,) = profile_differs(replace(known, owner="ada", refuses=("media",)), entry)
+    assert told.kind is TroubleKind.PROFILE_DIFFERS
+    assert "changed (owner, refuses), which has no effect" in told.text
+    assert "join" in told.hint
+    offered = replace(known, refuses=("media",))
+    assert profile_differs(offered, entry, has_offered=True) == ()

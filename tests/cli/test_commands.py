@@ -12,7 +12,7 @@ import pytest
 from ambientd.adapters.header_file import HeaderFile, decode_headers
 from ambientd.api import requests
 from ambientd.api.requests import SubmitTask
-from ambientd.cli import console
+from ambientd.cli import console, files
 from ambientd.codec.canonical import encode
 from ambientd.rules.bitcoin import REGTEST
 from tests.cli.conftest import Ctl
@@ -64,6 +64,7 @@ def test_status_names_node_cluster_and_what_the_sandbox_lacks(live: Path, ctl: C
     [
         (("status",), "coordinator"),
         (("nodes",), "nodes"),
+        (("telemetry",), "lines"),
         (("task", "list"), "tasks"),
         (("anchor", "status"), "anchors"),
         (("anchor", "list"), "anchors"),
@@ -76,6 +77,8 @@ def test_status_names_node_cluster_and_what_the_sandbox_lacks(live: Path, ctl: C
         (("member", "remove", "abcd", "--yes"), "wish"),
         (("member", "leave", "--yes"), "wish"),
         (("account", "show"), "balance_msat"),
+        (("account", "list"), "accounts"),
+        (("account", "history", "b2b2"), "entries"),
         (("account", "transfer", "b2b2", "5", "--yes"), "account"),
         (("account", "bond", "5", "--yes"), "account"),
         (("account", "unbond", "5", "--yes"), "account"),
@@ -92,6 +95,38 @@ def test_every_command_prints_json_on_request(
         assert key in decoded(out)
 
 
+def test_telemetry_is_a_line_of_bars_with_the_last_the_least_and_the_most(
+    live: Path, ctl: Ctl, node: DeskNode
+) -> None:
+    code, out, _ = ctl("telemetry", "node1", "--span", "day")
+    heading, _, line = out.splitlines()
+    assert (code, heading) == (0, f"node1 {NODE[:12]}, steps of 10 s; 1.2 Wh; safe mode: hot")
+    assert line.split() == ["temperature_celsius", "°C", "90.0", "40.0", "90.0", "▁▄█"]
+    node.is_poor = True
+    assert ctl("telemetry")[1] == (
+        f"node1 {NODE[:12]}: nothing is kept of it here; ask at the node itself\n"
+    )
+
+
+def test_nodes_on_every_page_are_listed(live: Path, ctl: Ctl, node: DeskNode) -> None:
+    assert "second" not in ctl("nodes")[1]
+    node.has_second_page = True
+    assert "second" in ctl("nodes")[1]
+    assert '"name":"second"' in ctl("nodes", "--json")[1]
+    assert "2 of 2 members here" in ctl("top", "--times", "1")[1]
+
+
+def test_one_node_is_told_with_what_its_owner_says_of_it(live: Path, ctl: Ctl) -> None:
+    code, out, _ = ctl("nodes", "node1")
+    assert code == 0
+    told = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert told["labels"] == "disk=ssd"
+    assert told["is"] == "compute, region local, owner ada"
+    assert told["refuses"] == "media"
+    assert decoded(ctl("nodes", NODE[:6], "--json")[1])["id"] == NODE
+    assert ctl("nodes", "nobody")[0] == 2
+
+
 def test_the_committee_and_what_is_said_about_seats_are_shown(live: Path, ctl: Ctl) -> None:
     code, out, _ = ctl("member", "list")
     assert code == 0
@@ -103,6 +138,14 @@ def test_the_committee_and_what_is_said_about_seats_are_shown(live: Path, ctl: C
     assert "ambientctl member admit" in ctl("member", "ask", "--bond", "5")[1]
     assert "epoch 3 is due" in ctl("member", "admit", "abcd", "--instead")[1]
     assert "epoch 2 goes on" in ctl("member", "leave", "--yes")[1]
+
+
+def test_accounts_on_every_page_are_listed_and_what_tasks_moved(live: Path, ctl: Ctl) -> None:
+    listed = ctl("account", "list")[1].splitlines()
+    assert [line.split()[1] for line in listed[1:]] == ["evil\ufffd[31m", "second"]
+    told = ctl("account", "history", "--limit", "2")[1].splitlines()
+    assert [line.split()[3:] for line in told[1:3]] == [["fee", "-1.5", "sat", "ab" * 6]] * 2
+    assert told[3:] == ["2 of 70 that the ledger still holds"]
 
 
 def test_an_account_is_shown_in_satoshi_and_millisatoshi(
@@ -325,6 +368,23 @@ def test_a_task_not_done_in_time_goes_on(live: Path, ctl: Ctl, tmp_path: Path) -
     assert "goes on; `ambientctl task why" in err
 
 
+def test_why_says_how_each_slot_was_given_or_that_it_is_not_known(
+    live: Path, ctl: Ctl, tmp_path: Path
+) -> None:
+    task = decoded(ctl("run", module(tmp_path, TRAPS), "--json")[1])["task_id"]
+    code, out, _ = ctl("task", "why", task)
+    assert code == 0
+    assert "slot 0 went to lab in attempt 2, at " in out
+    assert "by the strategy weighted, in which it had 40 of 100 chances\n" in out
+    assert "1 node" in out
+    row = next(line for line in out.splitlines() if line.endswith("got the slot") and "lab" in line)
+    assert "1 of 2" in row
+    assert "WHEN THE SLOT WAS GIVEN, IT" in out
+    assert "slot 1 went to attic; among whom is not known any more here" in out
+    slots = decoded(ctl("task", "why", task, "--json")[1])["slots"]
+    assert [each["given_ms"] for each in slots] == [1_700_000_000_000, None]
+
+
 def test_labels_that_no_request_can_hold_are_named(live: Path, ctl: Ctl, tmp_path: Path) -> None:
     many = [word for number in range(9) for word in ("--label", f"k{number}=v")]
     code, _, err = ctl("run", module(tmp_path), *many)
@@ -489,7 +549,7 @@ def test_a_cluster_is_founded_and_a_second_device_joins(
     ctl: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ambientd.adapters.keys import load_key
-    from ambientd.api.cluster import load_genesis
+    from ambientd.api.genesis_files import load_genesis
     from ambientd.api.invitation import make_token
     from ambientd.codec.signing import Signer
 
@@ -509,6 +569,30 @@ def test_a_cluster_is_founded_and_a_second_device_joins(
     assert (code, decoded(out)["fingerprint"]) == (0, answer["fingerprint"])
     code, out, _ = ctl("cluster", "create", tmp_path / "d", "--members", "1")
     assert f"ambientd --data-dir {tmp_path}/d/node1" in out
+
+
+def test_who_joins_a_peg_with_real_bitcoin_is_told_what_was_not_audited(
+    ctl: Ctl, tmp_path: Path
+) -> None:
+    from ambientd.adapters.keys import load_key
+    from ambientd.api.genesis_files import load_genesis
+    from ambientd.api.invitation import make_token
+    from ambientd.codec.signing import Signer
+
+    on_main = ("--members", "1", "--bitcoin", "rpc", "--bitcoin-network", "main")
+    code, _, err = ctl("cluster", "create", tmp_path / "a", *on_main)
+    assert (code, "anchors are paid with REAL BITCOIN" in err, "AUDITED" in err) == (0, True, False)
+    code, _, err = ctl("cluster", "create", tmp_path / "b", *on_main, "--peg")
+    assert (code, "give --accept-unaudited-mainnet-peg" in err) == (2, True)
+    accepted = ("--peg", "--accept-unaudited-mainnet-peg", "--json")
+    code, out, err = ctl("cluster", "create", tmp_path / "c", *on_main, *accepted)
+    assert (code, err.count("NOT AUDITED: ")) == (0, 5)
+    node1 = tmp_path / "c" / "node1"
+    signer = Signer(load_key(node1 / "node.key"), bytes.fromhex(str(decoded(out)["fingerprint"])))
+    address = f"{signer.public_key.hex()}@127.0.0.1:4400"
+    token = make_token(load_genesis(node1 / "genesis.bin"), signer, (address,), bytes(32), 2**60)
+    code, _, err = ctl("join", token, "--data-dir", tmp_path / "second")
+    assert (code, "BITCOIN OF THE MAIN NETWORK and WAS NOT AUDITED" in err) == (0, True)
 
 
 def test_a_file_that_is_no_receipt_does_not_verify(ctl: Ctl, tmp_path: Path) -> None:
@@ -577,6 +661,7 @@ def test_a_certificate_is_verified_and_replayed_without_a_daemon(ctl: Ctl, tmp_p
         ("blame",),
         ("blame", "export"),
         ("blame", "verify"),
+        ("blame", "slim"),
         ("headers",),
         ("headers", "check"),
         ("headers", "sync"),
@@ -605,6 +690,18 @@ def test_help_is_as_agreed(ctl: Ctl, words: tuple[str, ...]) -> None:
     assert code == 0
     golden = GOLDEN / f"{'-'.join(('help', *words))}.txt"
     assert out == golden.read_text(), f"if this is meant, write it to {golden.name}"
+
+
+def test_what_cannot_be_slimmed_says_why_and_writes_nothing(ctl: Ctl, tmp_path: Path) -> None:
+    step, bent, out = tmp_path / "step.blame", tmp_path / "bent.blame", tmp_path / "slim.blame"
+    step.write_bytes(encode(blames.with_blobs(blames.wrong_step())))
+    code, _, err = ctl("blame", "slim", step, "-o", out)
+    assert (code, "step.blame: its stretch touches all pages" in err) == (2, True)
+    wrong = msgspec.structs.replace(blames.wrong_step(), culprit=blames.CLUSTER.node(0))
+    bent.write_bytes(encode(wrong))
+    code, shown, _ = ctl("blame", "slim", bent, "-o", out)
+    assert (code, "FAIL  receipt" in shown) == (4, True)
+    assert not out.exists()
 
 
 def test_text_of_a_peer_cannot_forge_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -673,10 +770,10 @@ def test_amounts_are_exact() -> None:
 
 
 def test_a_pipe_is_written_in_place(tmp_path: Path) -> None:
-    console.write_file("/dev/null", b"x")
+    files.write_file("/dev/null", b"x")
     assert Path("/dev/null").is_char_device()
     with pytest.raises(console.UsageError, match="cannot be written"):
-        console.write_file(str(tmp_path), b"x")
+        files.write_file(str(tmp_path), b"x")
 
 
 def test_a_file_of_headers_is_checked_and_its_tip_shown(ctl: Ctl, tmp_path: Path) -> None:
@@ -724,8 +821,14 @@ def test_a_witness_takes_heads_from_files_and_proves_a_split(ctl: Ctl, tmp_path:
     assert (code, answer["outcome"], answer["size"]) == (4, "split", 5)
     code, out, _ = ctl("witness", "check", answer["evidence"])
     assert (code, out.count("signed both")) == (0, 3)
+    assert f"the one: 5 receipts, root {log.tree.root(5).hex()}" in out
+    assert f"the other: 9 receipts, root {other.tree.root(9).hex()}" in out
+    assert f"the first 5 receipts of the larger have root {other.tree.root(5).hex()}" in out
     code, out, _ = ctl("witness", "check", answer["evidence"], "--json")
-    assert decoded(out)["split"] is True
+    answer = decoded(out)
+    assert answer["split"] is True
+    assert [head["size"] for head in answer["heads"]] == [5, 9]
+    assert set(answer["signed_both"]) == set(answer["heads"][1]["signed_by"])
     code, out, _ = ctl("witness", "check", tmp_path / "first")
     assert (code, out.startswith("nothing is proven: ")) == (4, True)
 
@@ -735,7 +838,8 @@ def test_a_file_that_has_no_headers_is_refused_in_one_line(ctl: Ctl, tmp_path: P
     path.write_bytes(b"no headers")
     code, _, err = ctl("headers", "check", str(path))
     assert code == 2
-    assert err == "ambientctl: this is no file of Bitcoin headers\n"
+    said = f"ambientctl: {path}: this is no file of Bitcoin headers; "
+    assert err == f"{said}`ambientctl headers sync` fetches another\n"
 
 
 def test_a_timestamp_wants_the_name_that_its_client_reads(ctl: Ctl, tmp_path: Path) -> None:
@@ -746,9 +850,28 @@ def test_a_timestamp_wants_the_name_that_its_client_reads(ctl: Ctl, tmp_path: Pa
     code, out, _ = ctl("receipt", "export", str(path), "--ots", str(tmp_path / "r.ots"))
     assert (code, out) == (0, f"{tmp_path / 'r.ots'}\n")
     assert (tmp_path / "r").read_bytes()[:1] == b"\0"
+    assert ctl("receipt", "export", str(path), "--ots", str(tmp_path / "r.ots"))[0] == 0
     path.write_bytes(b"no receipt")
     code, _, err = ctl("receipt", "export", str(path), "--ots", str(tmp_path / "r.ots"))
     assert (code, "does not hold" in err) == (2, True)
+
+
+def test_a_timestamp_never_takes_the_place_of_its_receipt(ctl: Ctl, tmp_path: Path) -> None:
+    path = tmp_path / "r.receipt"
+    receipt = encode(file_of(agreed(), b"n"))
+    path.write_bytes(receipt)
+    code, _, err = ctl("receipt", "export", str(path), "--ots", f"{path}.ots")
+    assert (code, f"{path}: is there already" in err) == (2, True)
+    assert path.read_bytes() == receipt
+    assert not Path(f"{path}.ots").exists()
+
+
+def test_what_names_no_study_and_no_data_is_refused_before_a_daemon_is_asked(ctl: Ctl) -> None:
+    for name in ("12", "digits", "0" * 65):
+        code, _, err = ctl("fl", "show", name)
+        assert (code, f"{name!r} is no study's id" in err) == (2, True)
+    code, _, err = ctl("fl", "join", "1234", "--data", "")
+    assert (code, "it names no data" in err) == (2, True)
 
 
 @pytest.mark.parametrize("option", ["--replicas", "--gas-max"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ambientd.api import replies
+from ambientd.api import anchor_replies, replies
 from ambientd.api.cluster import ClusterPlan, create_cluster
 from ambientd.cli.demo import accuracy_of, replicas_of
 from ambientd.cli.demo_mesh import Mesh, MeshError
@@ -106,6 +106,10 @@ def event(kind: str, **fields: str | int | float | None) -> replies.Event:
         (event("task_refunded", amount_msat=1000), "1 sat of the escrow go back"),
         (event("task_energy", node=NODE, millijoules=1500, source="rapl"), "1.500 J (rapl)"),
         (
+            event("task_energy", node=NODE, millijoules=1500, source="model:a", modelled=True),
+            "1.500 J modelled, not measured (model:a)",
+        ),
+        (
             event("task_energy", node=NODE, millijoules=None),
             f"energy of node1 ({NODE[:12]}): unknown",
         ),
@@ -133,7 +137,7 @@ def test_every_step_has_its_words(
 def test_an_anchor_is_told_from_the_mempool_to_the_block(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    anchor = replies.AnchorInfo(
+    anchor = anchor_replies.AnchorInfo(
         size=1, root="ab" * 32, state="broadcast", txid="t", op_return="414d4231" + "ab" * 32
     )
     story = Story(as_json=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ambientd.api.peg_values import RaiseFee, Withdraw
+from ambientd.rules.peg_networks import UNAUDITED
 from tests.cli.conftest import Ctl
 from tests.fakes.desk_node import DeskNode
 
@@ -19,29 +20,73 @@ def test_an_address_is_shown_with_what_to_know_of_it(live: Path, ctl: Ctl) -> No
     assert json.loads(ctl("peg", "address", "--json")[1])["index"] == 1
 
 
+@pytest.mark.parametrize("words", [("peg", "address"), ("peg", "audit")])
+def test_on_the_main_network_all_is_said_that_was_not_audited(
+    live: Path, ctl: Ctl, node: DeskNode, words: tuple[str, ...]
+) -> None:
+    assert "AUDITED" not in ctl(*words)[2]
+    node.network = "main"
+    _, out, err = ctl(*words)
+    assert err.count("REAL BITCOIN, NOT AUDITED: ") == len(UNAUDITED)
+    assert "1,000,000 sat" in out
+    assert json.loads(ctl(*words, "--json")[1])["unaudited"] == list(UNAUDITED)
+
+
 def test_peg_ins_and_payments_are_listed(live: Path, ctl: Ctl, node: DeskNode) -> None:
     code, out, _ = ctl("peg", "deposits")
     assert code == 0
-    for part in ("seen by 2", "counted", "60,000 sat", "signing (1 of 3)", "cc" * 32):
+    for part in (
+        "10,000 sat  2 of 6 confirmations, credited in about 40 minutes\n",
+        "credited after 4 Bitcoin blocks more, then brought over from the earlier wallet",
+        "9,999 sat   too small ever to count",
+        "6 of 6 confirmations, waits for the members",
+        "seen by 2 of the 3 members needed",
+        "credited when payment 9 has brought it over",
+        "waits: the peg holds as much as it may",
+        "60,000 sat  counted",
+        "signing (1 of 3)",
+        "cc" * 32,
+    ):
         assert part in out
-    assert len(json.loads(ctl("peg", "deposits", "--json")[1])["peg_ins"]) == 2
+    first = json.loads(ctl("peg", "deposits", "--json")[1])["peg_ins"][0]
+    assert (first["state"], first["confirmations"], first["due_s"]) == ("confirming", 2, 2_400)
     node.is_poor = True
-    assert "nothing has come in" in ctl("peg", "deposits")[1]
+    _, out, err = ctl("peg", "deposits")
+    assert "nothing has come in" in out
+    assert "may be missing here: the chain is away" in err
 
 
 def test_a_peg_out_asks_first_and_goes_out_as_said(live: Path, ctl: Ctl, node: DeskNode) -> None:
-    words = ("peg", "withdraw", "bcrt1qexample", "20000", "--rate", "1.5")
+    words = ("peg", "withdraw", "bcrt1qexample", "20000sat", "--rate", "1.5")
     assert ctl(*words)[0] == 2, "no terminal to ask at"
     assert node.requests == []
-    code, out, _ = ctl(*words, "--yes")
-    assert (code, "20,000 sat" in out) == (0, True)
+    code, out, err = ctl(*words, "--yes")
+    assert (code, "20,000 sat  400 sat  19,600 sat" in out) == (0, True)
+    assert "20,000 sat go off the balance, 300 sat of it in fees; 19,700 sat arrive at" in err
     assert json.loads(ctl(*words, "--yes", "--json")[1])["payment"] == 7
-    wanted = Withdraw(address="bcrt1qexample", amount_sat=20_000, rate_msat_vb=1_500)
+    wanted = Withdraw(address="bcrt1qexample", amount_sat=20_000, fee_sat=300)
     assert node.requests == [wanted, wanted]
 
 
+@pytest.mark.parametrize("amount", ["20000sat", "0.0002btc", "20000000msat", "0.0002BTC"])
+def test_amounts_are_read_as_elsewhere(live: Path, ctl: Ctl, node: DeskNode, amount: str) -> None:
+    assert ctl("peg", "withdraw", "bcrt1qexample", amount, "--yes")[0] == 0
+    assert node.requests == [Withdraw(address="bcrt1qexample", amount_sat=20_000, fee_sat=400)]
+
+
+@pytest.mark.parametrize(
+    ("amount", "reason"),
+    [("20000", "write 20000sat"), ("1500msat", "no whole number of satoshi"), ("0sat", "above 0")],
+)
+def test_an_amount_that_may_be_meant_otherwise_is_refused(
+    ctl: Ctl, amount: str, reason: str
+) -> None:
+    code, _, err = ctl("peg", "withdraw", "bcrt1qexample", amount, "--yes")
+    assert (code, reason in err) == (2, True)
+
+
 def test_a_fee_is_raised(live: Path, ctl: Ctl, node: DeskNode) -> None:
-    assert "900 sat" in ctl("peg", "raise", "7", "900", "--yes")[1]
+    assert "900 sat" in ctl("peg", "raise", "7", "900sat", "--yes")[1]
     assert node.requests == [RaiseFee(payment=7, fee_sat=900)]
 
 

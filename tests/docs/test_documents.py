@@ -11,7 +11,7 @@ from ambientd.cli.parser import build_parser
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = sorted(
     path
-    for folder in ("", "docs", "docs/adr", "protocols", "examples")
+    for folder in ("", "docs", "docs/adr", "docs/tutorials", "deploy", "protocols", "examples")
     for path in (ROOT / folder).glob("*.md")
 )
 README = (ROOT / "README.md").read_text()
@@ -32,7 +32,7 @@ def test_every_make_target_of_the_readme_exists() -> None:
 
 def test_every_command_of_the_readme_is_understood() -> None:
     parser = build_parser()
-    commands = re.findall(r"^    (?:echo \w+ \| )?ambientctl ([^#\n]+)", README, re.MULTILINE)
+    commands = re.findall(r"^(?:echo \w+ \| )?ambientctl ([^#\n<>]+)", README, re.MULTILINE)
     assert len(commands) >= 8
     for command in commands:
         parser.parse_args(shlex.split(command))

@@ -9,11 +9,31 @@ from typing import Any
 
 import msgspec
 import trio
+from msgspec.structs import replace
 
-from ambientd.api import operations, peg_values, replies, requests
+from ambientd.api import (
+    account_values,
+    anchor_replies,
+    naming,
+    operations,
+    peg_values,
+    replies,
+    requests,
+)
+from ambientd.api.answering import Handler
 from ambientd.api.blame_replies import BlameFileReply, BlameInfo, Blames
-from ambientd.api.local_socket import Handler, SocketLimits, serve_local_socket
+from ambientd.api.census_replies import Cluster, Readiness
+from ambientd.api.local_socket import SocketLimits, serve_local_socket
+from ambientd.api.material_values import GetMaterial, Material
+from ambientd.api.owner_standing import OwnerStanding
+from ambientd.api.owner_values import OwnerReply, Pause, SetOwner
+from ambientd.api.peg_values import PegInState
 from ambientd.api.quotes import Quote
+from ambientd.api.requests import Request
+from ambientd.api.telemetry_values import NodeTelemetry, SeriesLine, ShowTelemetry
+from ambientd.api.webhook_values import TestWebhook, WebhookTested
+from ambientd.api.why_replies import NodeWhy, SlotWhy, StandingCount, Why
+from ambientd.rules.peg_networks import unaudited
 
 NODE = "a1" * 32
 LIAR = "b2" * 32
@@ -35,7 +55,12 @@ class DeskNode:
         self.held_by = ""
         self.is_poor = False
         self.has_coins: bool | None = True
+        self.network = "regtest"
         self.someone_lied = True
+        self.has_second_page = False
+        self.material: Material
+        self.later: list[dict[str, Any]] = []
+        """What becomes of a task, one change each time that somebody waits for it."""
         self.cancelled = trio.Event()
         self.entered = trio.Event()
 
@@ -43,12 +68,18 @@ class DeskNode:
         return {
             "ping": self.ping,
             "status": self.status,
+            "ready": self.ready,
             "nodes": self.nodes,
+            "node.show": self.node,
+            "cluster.show": self.cluster,
+            "telemetry.show": self.telemetry,
             "task.submit": self.submit,
             "task.quote": self.quote,
             "task.list": self.list_tasks,
             "task.show": self.show,
             "task.wait": self.wait,
+            "task.why": self.why,
+            "task.material": self.executed_with,
             "task.cancel": self.cancel,
             "task.output": self.output,
             "receipt.get": self.receipt,
@@ -59,17 +90,26 @@ class DeskNode:
             "member.ask": self.ask,
             "member.vote": self.vote,
             "account.show": self.account,
+            "account.list": self.accounts,
+            "account.history": self.history,
             "account.transfer": self.transfer,
             "account.bond": self.bond,
             "account.unbond": self.unbond,
             "anchor.status": self.anchors,
             "anchor.retry": self.retry_anchors,
             "anchor.plan": self.plan_anchors,
+            "backup.create": self.backup,
             "peg.address": self.peg_address,
             "peg.list": self.peg_list,
+            "peg.quote": self.peg_quote,
             "peg.withdraw": self.peg_withdraw,
             "peg.raise": self.peg_raise,
             "peg.audit": self.peg_audit,
+            "owner.show": self.owner,
+            "owner.set": self.owner,
+            "pause": self.owner,
+            "resume": self.owner,
+            "webhook.test": self.try_webhook,
             "events": self.events,
         }
 
@@ -93,6 +133,39 @@ class DeskNode:
             self_id=NODE, epoch=2, epoch_hash="ab" * 32, since_height=7, quorum=1, seats=seats
         )
 
+    async def owner(self, request: Request) -> OwnerReply:
+        self.requests.append(request)
+        standing = OwnerStanding()
+        is_small = isinstance(request, SetOwner) and request.memory_bytes_max == 2**20
+        if isinstance(request, Pause):
+            standing = OwnerStanding(closed="paused", text="paused by owner", told=False)
+        return OwnerReply(
+            standing=standing,
+            running=2,
+            cpu_percent=50,
+            memory_bytes_max=2**30,
+            hours=("Mon-Fri 18:00-08:00",),
+            time_zone="CET (UTC+01:00)",
+            on_battery=False,
+            on_metered=True,
+            metered_links=("usb0",),
+            refuses=("media",),
+            paused=isinstance(request, Pause),
+            paused_until_ms=0,
+            capacity=1,
+            inputs_kept_ms=7 * 86_400_000,
+            outputs_kept_ms=36 * 3_600_000,
+            notes=("1 MiB are too few; say more",) if is_small else (),
+        )
+
+    async def try_webhook(self, _: TestWebhook) -> WebhookTested:
+        taken = not self.is_poor
+        text = "it answered 204" if taken else "it answered 401"
+        status = 204 if taken else 401
+        return WebhookTested(
+            url="http://x", event="evt_1", status=status, delivered=taken, text=text
+        )
+
     async def ask(self, request: requests.AskForSeat) -> replies.SeatSaid:
         return replies.SeatSaid(node=NODE, wish="in", epoch=2, epoch_due=None)
 
@@ -102,16 +175,24 @@ class DeskNode:
             node=request.node or NODE, wish=request.wish, epoch=2, epoch_due=due
         )
 
+    async def backup(self, request: requests.CreateBackup) -> replies.BackupMade:
+        return replies.BackupMade(
+            path=request.path, height=70, state_root="ab" * 32, size_bytes=4_096, from_height=7
+        )
+
     async def peg_address(self, request: peg_values.GetPegAddress) -> peg_values.PegAddressReply:
         return peg_values.PegAddressReply(
             address="bcrt1qexample",
             index=1,
             wallet=2,
-            network="regtest",
+            network=self.network,
             descriptor="wsh(…)#abcdefgh",
             confirmations=6,
             least_sat=10_000,
             fee_sat=500,
+            most_sat=1_000_000 if self.network == "main" else 0,
+            room_sat=940_000,
+            unaudited=unaudited(self.network),
         )
 
     def _payment(self, fee_sat: int) -> peg_values.PaymentInfo:
@@ -121,6 +202,7 @@ class DeskNode:
             state="signing",
             amount_sat=20_000,
             fee_sat=fee_sat,
+            arrives_sat=20_000 - fee_sat,
             versions=1,
             signatures=1,
             needed=3,
@@ -129,14 +211,38 @@ class DeskNode:
 
     async def peg_list(self, request: peg_values.ListPeg) -> peg_values.PegList:
         if self.is_poor:
-            return peg_values.PegList(peg_ins=(), payments=())
-        seen = peg_values.PegInInfo(
-            outpoint="dd:0", value_sat=50_000, wallet=2, state="claimed", members=2
+            return peg_values.PegList(peg_ins=(), payments=(), unseen="the chain is away")
+        first = peg_values.PegInInfo(
+            outpoint="aa:0",
+            value_sat=10_000,
+            wallet=2,
+            is_late=False,
+            state=PegInState.CONFIRMING,
+            members=0,
+            members_needed=3,
+            confirmations=2,
+            confirmations_needed=6,
+            due_s=2_400,
+            payment=0,
         )
-        counted = peg_values.PegInInfo(
-            outpoint="ee:1", value_sat=60_000, wallet=1, state="counted", members=0
+        found = (
+            first,
+            replace(first, due_s=None, wallet=1, is_late=True),
+            replace(first, state=PegInState.TOO_SMALL, value_sat=9_999),
+            replace(first, state=PegInState.AWAITED, confirmations=6),
+            replace(first, state=PegInState.CLAIMED, members=2, value_sat=50_000),
+            replace(first, state=PegInState.LATE, payment=9),
+            replace(first, state=PegInState.WAITING),
+            replace(first, state=PegInState.COUNTED, confirmations=None, value_sat=60_000),
         )
-        return peg_values.PegList(peg_ins=(seen, counted), payments=(self._payment(400),))
+        return peg_values.PegList(peg_ins=found, payments=(self._payment(400),), unseen="")
+
+    async def peg_quote(self, request: peg_values.QuoteWithdrawal) -> peg_values.WithdrawalQuote:
+        fee_sat = request.rate_msat_vb // 5 or 400
+        arrives_sat = request.amount_sat - fee_sat
+        return peg_values.WithdrawalQuote(
+            amount_sat=request.amount_sat, fee_sat=fee_sat, arrives_sat=arrives_sat
+        )
 
     async def peg_withdraw(self, request: peg_values.Withdraw) -> peg_values.PaymentInfo:
         self.requests.append(request)
@@ -154,9 +260,10 @@ class DeskNode:
             is_unspent=self.has_coins,
         )
         return peg_values.PegAudit(
-            network="regtest",
+            network=self.network,
             held_sat=60_000,
             reserved_sat=0,
+            waiting_sat=0,
             owed_msat=60_000_000,
             in_sat=60_000,
             out_sat=0,
@@ -166,6 +273,8 @@ class DeskNode:
             coins=(coin,),
             payments=(self._payment(400),),
             missing_sat=60_000 if self.has_coins is False else 0,
+            most_sat=1_000_000 if self.network == "main" else 0,
+            unaudited=unaudited(self.network),
         )
 
     async def account(self, request: requests.ShowAccount) -> replies.Account:
@@ -181,6 +290,23 @@ class DeskNode:
             escrow_msat=0,
             tombstoned=not own,
             time_ms=NOW_MS,
+        )
+
+    async def accounts(self, request: account_values.ListAccounts) -> account_values.Accounts:
+        name, node = ("second", LIAR) if request.after else ("evil\x1b[31m", NODE)
+        line = account_values.AccountLine(
+            node=node, name=name, balance_msat=5, bond_msat=1_000, waiting_msat=0, tombstoned=False
+        )
+        return account_values.Accounts(
+            accounts=(line,), total=2, next=None if request.after else NODE
+        )
+
+    async def history(self, request: account_values.ShowHistory) -> account_values.History:
+        fee = account_values.HistoryEntry(
+            time_ms=NOW_MS, kind="fee", task="ab" * 32, amount_msat=-1_500
+        )
+        return account_values.History(
+            node=NODE, name="node1", entries=(fee,) * request.limit, total=70, next="on"
         )
 
     async def _moved(self, kind: str, request: Any, to: str | None = None) -> replies.AccountMoved:
@@ -235,6 +361,9 @@ class DeskNode:
         node = replies.NodeInfo(
             id=NODE,
             name="evil\x1b[31m",
+            owner="ada",
+            labels=("disk=ssd",),
+            refuses=("media",),
             region="local",
             kind="compute",
             committee=True,
@@ -248,7 +377,54 @@ class DeskNode:
             tombstoned=False,
             accepting=False,
         )
+        if self.has_second_page and not request.after:
+            return replies.Nodes(self_id=NODE, nodes=(node,), next=NODE)
+        if request.after:
+            node = msgspec.structs.replace(node, id=LIAR, name="second")
         return replies.Nodes(self_id=NODE, nodes=(node,))
+
+    async def ready(self, request: requests.GetReadiness) -> Readiness:
+        if self.is_poor:
+            raise operations.OperationError("unready", "no quorum", "start the others")
+        return Readiness(ready=True)
+
+    async def node(self, request: requests.ShowNode) -> replies.NodeInfo:
+        naming.match_node(request.node, {NODE: "node1"})
+        return (await self.nodes(requests.ListNodes())).nodes[0]
+
+    async def telemetry(self, request: ShowTelemetry) -> NodeTelemetry:
+        hot = SeriesLine(
+            name="temperature_celsius", unit="°C", source="thermal", values=(None, 40.0, 60.0, 90.0)
+        )
+        return NodeTelemetry(
+            node=NODE,
+            name="node1",
+            span=request.span,
+            from_ms=NOW_MS - 40_000,
+            step_ms=10_000,
+            kept=not self.is_poor,
+            safe_mode=True,
+            causes=("hot",),
+            energy_wh=1.25,
+            lines=() if self.is_poor else (hot,),
+        )
+
+    async def cluster(self, request: requests.ShowCluster) -> Cluster:
+        return Cluster(
+            name="test",
+            fingerprint="cd" * 32,
+            term=3,
+            coordinator=NODE,
+            committed_height=41,
+            time_ms=NOW_MS,
+            epoch=2,
+            committee=4,
+            nodes=1,
+            connected=0,
+            tasks={"final": len(self.tasks)},
+            receipts=0,
+            anchored=0,
+        )
 
     async def quote(self, request: requests.QuoteTask) -> Quote:
         self.requests.append(request)
@@ -282,7 +458,7 @@ class DeskNode:
         return replies.Submitted(task_id=name)
 
     def find(self, name: str) -> tuple[replies.Task, bytes]:
-        return self.tasks[operations.match_id(name, self.tasks)]
+        return self.tasks[naming.match_id(name, self.tasks)]
 
     async def list_tasks(self, request: requests.ListTasks) -> replies.Tasks:
         lines = [
@@ -305,10 +481,49 @@ class DeskNode:
 
     async def wait(self, request: requests.WaitForTask) -> replies.Task:
         self.requests.append(request)
-        task, _ = self.find(request.task)
-        if task.state != "final" and request.seen in {"", task.state}:
+        task, data = self.find(request.task)
+        if self.later:
+            task = msgspec.structs.replace(task, **self.later.pop(0))
+            self.tasks[task.task_id] = (task, data)
+        elif task.state != "final" and request.seen in {"", task.state}:
             await trio.sleep(request.timeout_ms / 1000)
         return task
+
+    async def executed_with(self, request: GetMaterial) -> Material:
+        return self.material
+
+    async def why(self, request: requests.ExplainTask) -> Why:
+        task, _ = self.find(request.task)
+        return Why(
+            task_id=task.task_id,
+            state=task.state,
+            text="its workers have it in hand",
+            waits_for="" if task.state == "final" else "its workers to answer",
+            until_ms=None,
+            slots=(
+                SlotWhy(
+                    slot=0,
+                    attempt=1,
+                    node=LIAR,
+                    name="lab",
+                    given_ms=1_700_000_000_000,
+                    strategy="weighted",
+                    chance_percent=40,
+                    counts=(StandingCount(standing="chosen", nodes=1, text="got the slot"),),
+                    nodes=(
+                        NodeWhy(
+                            node=LIAR,
+                            name="lab",
+                            standing="chosen",
+                            text="got the slot",
+                            open_slots=1,
+                            capacity=2,
+                        ),
+                    ),
+                ),
+                SlotWhy(slot=1, attempt=0, node=LIAR, name="attic"),
+            ),
+        )
 
     async def cancel(self, request: requests.CancelTask) -> replies.Task:
         task, data = self.find(request.task)
@@ -353,8 +568,8 @@ class DeskNode:
             loopback=self.dialled_at.startswith("127."),
         )
 
-    async def anchors(self, request: requests.GetAnchors) -> replies.Anchors:
-        anchor = replies.AnchorInfo(
+    async def anchors(self, request: requests.GetAnchors) -> anchor_replies.Anchors:
+        anchor = anchor_replies.AnchorInfo(
             size=4,
             root="ee" * 32,
             state="anchored",
@@ -364,7 +579,7 @@ class DeskNode:
             fee_sat=1_570,
             versions=2,
         )
-        return replies.Anchors(
+        return anchor_replies.Anchors(
             chain=replies.ChainStatus(kind="embedded", state="ready", height=116),
             receipts=4,
             receipts_anchored=4,
@@ -376,13 +591,13 @@ class DeskNode:
             ),
         )
 
-    async def retry_anchors(self, _: requests.RetryAnchors) -> replies.AnchorsRetried:
+    async def retry_anchors(self, _: requests.RetryAnchors) -> anchor_replies.AnchorsRetried:
         chain = replies.ChainStatus(kind="embedded", state="out of funds: 0 sat", height=116)
-        return replies.AnchorsRetried(anchors=1, chain=chain)
+        return anchor_replies.AnchorsRetried(anchors=1, chain=chain)
 
-    async def plan_anchors(self, request: requests.PlanAnchors) -> replies.AnchorPlan:
+    async def plan_anchors(self, request: requests.PlanAnchors) -> anchor_replies.AnchorPlan:
         costs = tuple(
-            replies.AnchorCost(
+            anchor_replies.AnchorCost(
                 rate_msat_vb=rate,
                 anchor_sat=rate * 157 // 1_000,
                 day_msat=rate * 157,
@@ -391,7 +606,7 @@ class DeskNode:
             )
             for rate in request.rates_msat_vb
         )
-        return replies.AnchorPlan(
+        return anchor_replies.AnchorPlan(
             network="regtest",
             vsize=157,
             period_ms=request.period_ms,
@@ -447,10 +662,16 @@ def _task(name: str, request: requests.SubmitTask, outcome: str, state: str) -> 
         escrow_msat=0,
         paid_msat=1_500,
         refunded_msat=500,
-        payments=(replies.PaymentInfo(worker=NODE, amount_msat=1_500),),
+        payments=(replies.WorkerPay(worker=NODE, amount_msat=1_500),),
         energy=(replies.EnergyInfo(worker=NODE, slot=0, millijoules=None, source="no RAPL"),),
         receipt=replies.ReceiptState(state="batched" if final else "none"),
         history=(replies.HistoryLine(time_ms=NOW_MS, text="admitted"),),
+        task_class=request.task_class or "general",
+        constraints=request.constraints,
+        distinct=request.distinct or (),
+        deadline_ms=request.deadline_ms or None,
+        strategy=request.strategy or "weighted",
+        attempts_max=request.attempts_max or 4,
     )
 
 

@@ -46,6 +46,7 @@ from ambientd.model.record import (
 from ambientd.model.task import Assurance, Result, SlotState, TaskSpec
 from ambientd.rules.notes import note_text
 from ambientd.rules.verdicts import quorum
+from ambientd.wasm.prepare import REWRITER_VERSION
 
 START_MS = 1_700_000_000_000
 UNTIL_MS = START_MS + 3_600_000
@@ -115,7 +116,7 @@ def result(
         output_size_bytes=len(output),
         gas=gas,
         prepared=Digest(sha256(prepared)),
-        rewriter_version=1,
+        rewriter_version=REWRITER_VERSION,
     )
 
 

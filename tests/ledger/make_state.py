@@ -8,10 +8,13 @@ import json
 from ambientd.codec.canonical import encode
 from ambientd.codec.state_pages import STATE_VERSION
 from ambientd.ledger.entries import encode_entry, encode_key
-from ambientd.model.record import Anchor, Bond, NodeReport, SeatAsked, Unbond
+from ambientd.model.offer import Closed
+from ambientd.model.record import Anchor, Bond, NodeReport, Offer, SeatAsked, Unbond, Yank
 from ambientd.model.task import Assurance
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import TestCluster, result, seed_of
+from tests.ledger.publishing import publish
+from tests.ledger.studies import begin_study
 from tests.ledger.test_migration import FOLDER
 
 GUEST = 50
@@ -27,6 +30,9 @@ def played() -> TestCluster:
     cluster.block((0, Bond(amount_msat=9_000, said_ms=1)), (0, Unbond(amount_msat=1, said_ms=2)))
     asked = SeatAsked(beacon_tip=seed_of(GUEST), bond_msat=0, asked_ms=1)
     cluster.block((GUEST, asked))
+    cluster.block((GUEST, Offer(closed=Closed.PAUSED, refuses=(), hands_back=(), said_ms=1)))
+    cluster.block((1, publish("sums")), (1, publish("sums", "1.1.0")))
+    cluster.block((1, Yank(name="sums", version="1.0.0", reason="adds wrongly")))
     cluster.close_batch()
     size = cluster.state.receipt_log_size()
     root = cluster.state.receipt_log_root(size)
@@ -34,6 +40,7 @@ def played() -> TestCluster:
     disputed = cluster.admit(nonce=b"disputed")
     cluster.work(disputed, {1: result(b"lie")})
     cluster.block(*(cluster.finding(disputed, referee, result()) for referee in range(3)))
+    begin_study(cluster, GUEST)
     cluster.admit(nonce=b"open")
     return cluster
 

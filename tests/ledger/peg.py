@@ -144,9 +144,13 @@ class PegCluster(TestCluster):
         raw = base_transaction(self.payment(number), version)
         return PegPaid(payment=number, version=version, proof=proof_of(raw))
 
+    def sign_all(self, number: int, version: int = 0) -> list[LedgerEvent]:
+        """Have so many sign a version as it takes."""
+        return self.block(*(self.signed(member, number, version) for member in self.quorum()))
+
     def finish(self, number: int, version: int = 0) -> list[LedgerEvent]:
         """Sign a version by so many as it takes, and see it deep in the chain."""
-        self.block(*(self.signed(member, number, version) for member in self.quorum()))
+        self.sign_all(number, version)
         return self.all_say(self.seen(number, version))
 
     def balance_sat(self, number: int) -> float:

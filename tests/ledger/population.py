@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from ambientd.ledger.audit_entries import AuditEntry
+from ambientd.ledger.audits import COMMITTEE_SHARE
 from ambientd.ledger.entries import NodeEntry, TaskEntry
 from ambientd.ledger.events import LedgerEvent
 from ambientd.model.base import NodeId, TaskId
@@ -28,6 +29,8 @@ class LedgerPopulation:
     workers: int
     colluders: int
     answers: dict[TaskId, Result] = field(default_factory=dict)
+    audit_delay: int = 0
+    """Tasks between an answer and the draw of its audit, as it came out."""
 
     def __post_init__(self) -> None:
         rules = Rules(audit_window_ms=WINDOW_MS)
@@ -41,11 +44,14 @@ class LedgerPopulation:
 
     def run(self, tasks: int) -> None:
         """Admit tasks, a few in each round, and go on until all have ended."""
+        begin_ms = self.cluster.time_ms
         for first in range(0, tasks, AT_ONCE):
             admits = [self._admit(number) for number in range(first, first + AT_ONCE)]
             self._block(*admits)
             while self.cluster.state.open_tasks():
                 self._block()
+        draw_ms = WINDOW_MS // COMMITTEE_SHARE
+        self.audit_delay = tasks * draw_ms // (self.cluster.time_ms - begin_ms)
         for _ in range(WINDOW_MS // 100):
             self._block()
 

@@ -1,5 +1,6 @@
 """Audits: who is drawn, who audits, what follows, and what a lie opens again."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -212,7 +213,7 @@ def test_the_lost_bond_refills_the_reserve_by_what_the_other_answers_may_cost() 
     own = [task for task, worker in tasks if worker == liar]
     convicted_otherwise(cluster, own[0])
     meta = cluster.state.meta
-    assert meta.reserve_msat == len(own) * 2 * 1000
+    assert meta.reserve_msat == len(own) * 2 * 500
     assert meta.reserve_msat + meta.fee_pool_msat == BOND_MSAT
 
 
@@ -268,7 +269,7 @@ def test_nobody_but_time_ends_an_audit() -> None:
     drawn(cluster)
     events = cluster.block((0, Cancel(task=audit_id(task, 0))))
     assert rejections(events) == ["an audit cannot be cancelled"]
-    assert cluster.state.open_tasks_of(cluster.node(0)) == 0
+    assert cluster.state.tasks_by.open_of(cluster.node(0)) == 0
 
 
 def test_an_audit_is_forgotten_with_its_answer_and_its_money_is_not() -> None:
@@ -335,12 +336,12 @@ def test_a_lost_bond_pays_for_audits_as_far_as_it_reaches() -> None:
     cluster.block(after_ms=11 * WINDOW_MS)
     liar = tasks[0][1]
     own = [task for task, worker in tasks if worker == liar]
-    assert len(own) > 3
+    assert len(own) > 5
     convicted_otherwise(cluster, own[0])
     while cluster.state.audits.suspects(1):
         cluster.block()
     paid_for = [cluster.task(audit_id(task, 0)).escrow_msat for task in own]
-    assert paid_for == [2_000, 2_000, 1_000] + [0] * (len(own) - 3)
+    assert paid_for == [1_000] * 5 + [0] * (len(own) - 5)
     assert cluster.restarted().root == cluster.state.root
 
 
@@ -353,8 +354,8 @@ def test_a_share_is_drawn_for_which_a_premium_was_paid_whatever_the_worker_does_
     ]
     for task in tasks:
         cluster.work(task)
-    assert {event.amount_msat for event in told(cluster, PremiumPaid)} == {55}
-    assert {about(cluster, task).permille for task in tasks} == {110}
+    assert {event.amount_msat for event in told(cluster, PremiumPaid)} == {50}
+    assert {about(cluster, task).permille for task in tasks} == {100}
     streaks(cluster, nodes, 0)
     waiting = {task for task in tasks if about(cluster, task).state is AuditState.AWAITING}
     assert waiting
@@ -362,7 +363,7 @@ def test_a_share_is_drawn_for_which_a_premium_was_paid_whatever_the_worker_does_
     cluster.block()
     for task in waiting:
         is_open = about(cluster, task).state is AuditState.OPEN
-        assert is_open == is_audited(cluster.beacon, task, 110)
+        assert is_open == is_audited(cluster.beacon, task, 100)
 
 
 def test_a_referee_is_not_paid_for_finding_out_itself() -> None:
@@ -397,11 +398,51 @@ def test_an_audit_is_paid_as_far_as_the_reserve_reaches() -> None:
     task, _ = alone(cluster)
     assert cluster.state.meta.reserve_msat == 500
     drawn(cluster)
-    assert cluster.task(audit_id(task, 0)).escrow_msat == 500, "less than two slot fees"
+    assert cluster.task(audit_id(task, 0)).escrow_msat == 500, "less than twice the pay"
     cluster.work(audit_id(task, 0))
     paid = cluster.task(audit_id(task, 0)).payments
     assert sum(payment.amount_msat for payment in paid) == 500
     assert cluster.state.meta.reserve_msat == 0
+
+
+def test_who_allows_much_gas_and_uses_little_locks_none_of_the_reserve() -> None:
+    """What an audit locks goes by what its task's premium was paid for."""
+    cluster = TestCluster(rules=ALL, grant_msat=10**12)
+    fill_reserve(cluster, 10_000)
+    greedy = [
+        cluster.admit(nonce=b"%d" % n, assurance=Assurance.NONE, replicas=1, gas_max=10**12)
+        for n in range(5)
+    ]
+    for task in greedy:
+        cluster.work(task, {0: result(gas=1)})
+    modest, _ = alone(cluster)
+    drawn(cluster)
+    assert [cluster.task(audit_id(task, 0)).escrow_msat for task in greedy] == [2] * 5
+    assert cluster.task(audit_id(modest, 0)).escrow_msat == 1_000
+    assert cluster.state.meta.reserve_msat >= 9_000
+
+
+@pytest.mark.parametrize("bond_msat", [BOND_MSAT, 0])
+def test_who_finds_more_gas_than_was_claimed_is_paid_by_who_claimed_it(bond_msat: int) -> None:
+    """And where that has nothing, by nobody: the premiums of others are not for it."""
+    cluster = TestCluster(rules=ALL, bond_msat=bond_msat)
+    task = cluster.admit(assurance=Assurance.NONE, replicas=1)
+    cluster.work(task, {0: result(b"lie", gas=1)})
+    fill_reserve(cluster, 10_000)
+    drawn(cluster)
+    audit = audit_id(task, 0)
+    assert cluster.task(audit).escrow_msat == 2
+    auditor = cluster.task(audit).slots[0].worker
+    reserve_msat = cluster.state.meta.reserve_msat
+    cluster.work(audit)
+    decided(cluster, audit, result())
+    assert about(cluster, task).state is AuditState.REFUTED
+    paid = {each.node: each.amount_msat for each in cluster.task(audit).payments}
+    assert cluster.state.meta.reserve_msat >= reserve_msat
+    if bond_msat:
+        assert paid[auditor] >= 500
+    else:
+        assert sum(paid.values()) <= 2
 
 
 @settings(max_examples=30, deadline=None)

@@ -19,7 +19,8 @@ def test_a_ledger_without_tasks_waits_for_nothing() -> None:
 
 def test_a_task_under_way_waits_for_its_first_deadline() -> None:
     cluster = TestCluster()
-    late, early = cluster.admit(wall_ms_max=9_000), cluster.admit(nonce=b"m")
+    late = cluster.admit(wall_ms_max=9_000, gas_max=10**9)
+    early = cluster.admit(nonce=b"m")
     assert awaited_ms(cluster.state) == cluster.task(early).deadline_ms
     assert cluster.task(early).deadline_ms < cluster.task(late).deadline_ms
 
@@ -48,7 +49,7 @@ def test_a_task_that_waits_behind_full_queues_waits_for_those_at_work() -> None:
     cluster = TestCluster(members=2)
     for number in range(10):
         cluster.admit(nonce=b"%d" % number, assurance=Assurance.NONE, replicas=1)
-    assert cluster.state.waiting_tasks()
+    assert cluster.state.tasks_by.waiting_part(0, 10**6)
     assert awaited_ms(cluster.state) == cluster.state.first_deadline
 
 
@@ -56,7 +57,7 @@ def test_of_many_tasks_that_wait_not_all_are_looked_at() -> None:
     cluster = TestCluster()
     for number in range(100):
         cluster.admit(nonce=b"%d" % number, assurance=Assurance.NONE, replicas=1)
-        few = len(cluster.state.waiting_tasks()) <= LOOKED_AT_MAX
+        few = len(cluster.state.tasks_by.waiting_part(0, 10**6)) <= LOOKED_AT_MAX
         due_ms = cluster.state.first_deadline
         assert awaited_ms(cluster.state) == (due_ms if few else 0), "the submitter alone has room"
     assert not few

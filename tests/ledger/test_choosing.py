@@ -5,6 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from ambientd.codec.statements import audit_id
 from ambientd.ledger.apply import LATE_MAX
 from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.entries import PRIORITY_MS, NodeEntry, Table, reputation_key
@@ -12,7 +13,7 @@ from ambientd.ledger.events import SlotAssigned
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.genesis import Label, NodeKind, Profile, Rules
 from ambientd.model.receipt import SignedReceipt
-from ambientd.model.record import Admit, NodeReport, Settle
+from ambientd.model.record import Admit, Commits, NodeReport, Settle
 from ambientd.model.reputation import Reputation
 from ambientd.model.task import Assurance, Constraint, SlotState, TaskState, Verdict
 from ambientd.rules.auditing import TRUSTED_STREAK
@@ -251,11 +252,11 @@ def test_a_higher_priority_goes_first_and_starves_nobody() -> None:
     early = cluster.admit(nonce=b"early", priority=1)
     cluster.block(after_ms=1_000)
     high = cluster.admit(nonce=b"high", priority=9)
-    assert cluster.state.waiting_tasks()[0] == high
-    assert set(cluster.state.waiting_tasks()[1:]) == {low, early}
+    assert cluster.state.tasks_by.waiting_part(0, 10**6)[0] == high
+    assert set(cluster.state.tasks_by.waiting_part(0, 10**6)[1:]) == {low, early}
     cluster.block(after_ms=9 * PRIORITY_MS)
     last = cluster.admit(nonce=b"last", priority=9)
-    assert cluster.state.waiting_tasks()[-1] == last
+    assert cluster.state.tasks_by.waiting_part(0, 10**6)[-1] == last
 
 
 @pytest.mark.parametrize("place", [0, 8, 17, 31])
@@ -267,7 +268,7 @@ def test_tasks_that_nobody_can_take_hold_up_no_other_wherever_it_stands(place: i
         cluster.admit(nonce=b"%d" % number, constraints=HERE if number == place else there)
         for number in range(32)
     ]
-    assert cluster.state.waiting_tasks().index(tasks[place]) == place
+    assert cluster.state.tasks_by.waiting_part(0, 10**6).index(tasks[place]) == place
     cluster.report(*(NodeReport(node=cluster.node(n), accepting=True) for n in GUESTS))
     for _ in range(8):
         cluster.block()
@@ -339,6 +340,70 @@ def test_a_lone_answer_earns_no_reputation_by_itself(assurance: Assurance) -> No
     before = cluster.state.reputations.of(worker, "general", cluster.time_ms)
     cluster.work(task)
     assert cluster.state.reputations.of(worker, "general", cluster.time_ms) == before
+
+
+def streaks(cluster: TestCluster, task: TaskId) -> list[int]:
+    workers = [NodeId(slot.worker) for slot in cluster.task(task).slots]
+    found = (cluster.state.reputations.of(w, "general", cluster.time_ms) for w in workers)
+    return [each.streak for each in found]
+
+
+@pytest.mark.parametrize(
+    ("asked", "earned"),
+    [
+        ({}, 1),
+        ({"distinct": ("owner",)}, 1),
+        ({"constraints": HERE}, 0),
+        ({"strategy": "carbon-aware"}, 0),
+    ],
+)
+def test_who_was_chosen_by_the_submitter_earns_no_trust_by_agreeing(
+    asked: dict[str, object], earned: int
+) -> None:
+    cluster = with_guests()
+    task = cluster.admit(**asked)
+    cluster.work(task)
+    assert cluster.task(task).state is TaskState.FINAL
+    assert streaks(cluster, task) == [earned, earned]
+
+
+def test_who_is_asked_because_others_missed_their_turn_earns_no_trust() -> None:
+    """A submitter can serve its input to its friends alone."""
+    cluster = with_guests(rules=Rules(lease_ms=1_000))
+    task = cluster.admit()
+    first = cluster.commits(task).commits[:1]
+    cluster.block((0, Commits(commits=first)))
+    cluster.block(after_ms=2_500)
+    assert [slot.attempt for slot in cluster.task(task).slots] == [0, 1]
+    cluster.work(task)
+    assert cluster.task(task).state is TaskState.FINAL
+    assert streaks(cluster, task) == [0, 0]
+
+
+def test_who_was_chosen_by_the_submitter_is_blamed_like_anybody() -> None:
+    cluster = with_guests()
+    trust(cluster, *GUESTS)
+    task = cluster.admit(constraints=HERE)
+    workers = [slot.worker for slot in cluster.task(task).slots]
+    cluster.block((0, cluster.commits(task)))
+    cluster.block(after_ms=2 * Rules().reveal_ms)
+    found = [cluster.state.reputations.of(NodeId(w), "general", cluster.time_ms) for w in workers]
+    assert [each.streak for each in found] == [0, 0]
+
+
+@pytest.mark.parametrize(("asked", "earned"), [({}, 1), ({"constraints": HERE}, 0)])
+def test_an_audit_earns_trust_only_where_chance_chose_the_auditor(
+    asked: dict[str, object], earned: int
+) -> None:
+    """Whatever the strategy of the audited task was: an audit's own is to draw."""
+    cluster = with_guests(rules=Rules(audit_window_ms=3_000, audit_permille=1000))
+    task = cluster.admit(assurance=Assurance.NONE, replicas=1, strategy="carbon-aware", **asked)
+    cluster.work(task)
+    cluster.block(after_ms=3_000)
+    audit = audit_id(task, 0)
+    cluster.work(audit)
+    assert cluster.task(audit).state is TaskState.FINAL
+    assert streaks(cluster, task) == streaks(cluster, audit) == [earned]
 
 
 def test_a_convicted_node_has_no_reputation_and_comes_back_by_no_invitation() -> None:

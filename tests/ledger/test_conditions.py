@@ -1,11 +1,15 @@
 import pytest
 
 from ambientd.codec.canonical import encode
+from ambientd.codec.statements import task_id
+from ambientd.ledger.awaiting import awaited_ms
+from ambientd.ledger.conditions import SHORTENED_MAX
 from ambientd.ledger.entries import NodeEntry
 from ambientd.ledger.events import SlotReleased
 from ambientd.model.genesis import Rules
-from ambientd.model.record import Commits, Fraud, NodeReport, Registry
-from tests.ledger.cluster import TestCluster, rejections, result
+from ambientd.model.record import Admit, Commits, Fraud, NodeReport, Registry
+from ambientd.model.task import Assurance
+from tests.ledger.cluster import UNTIL_MS, TestCluster, rejections, result, spec
 
 
 def test_only_members_report_conditions_and_only_of_known_nodes() -> None:
@@ -34,9 +38,50 @@ def test_a_node_that_went_away_keeps_its_slots_only_for_a_lease() -> None:
     worker = cluster.task(task).slots[0].worker
     away = NodeReport(node=worker, accepting=False)
     cluster.report(away)
+    assert awaited_ms(cluster.state) == 0
+    cluster.block()
+    assert awaited_ms(cluster.state) == cluster.time_ms + 1000
     events = cluster.block(after_ms=1000)
     released = [event.worker for event in events if isinstance(event, SlotReleased)]
     assert released == [worker]
+
+
+def test_a_convicted_node_keeps_its_slots_only_for_a_lease() -> None:
+    cluster = TestCluster(rules=Rules(lease_ms=1000))
+    task = cluster.admit(wall_ms_max=600_000)
+    worker = cluster.task(task).slots[0].worker
+    said = (cluster.receipt(task, 0), cluster.receipt(task, 0, result(b"lie")))
+    first, second = map(encode, said)
+    cluster.block((0, Fraud(culprit=worker, kind="receipt", first=first, second=second)))
+    cluster.block()
+    events = cluster.block(after_ms=1000)
+    assert [event.worker for event in events if isinstance(event, SlotReleased)] == [worker]
+
+
+def test_of_leases_that_nodes_left_behind_a_block_shortens_some_and_the_next_the_rest() -> None:
+    """All are gone at once, and hold more slots than a block looks at."""
+    rules = Rules(lease_ms=10_000)
+    cluster = TestCluster(rules=rules, grant_msat=10**12)
+    roomy = tuple(NodeReport(node=cluster.node(n), accepting=True, capacity=64) for n in range(4))
+    cluster.report(*roomy)
+    wanted = spec(wall_ms_max=600_000, gas_max=12 * 10**9, assurance=Assurance.NONE, replicas=1)
+    tasks = [task_id(cluster.node(0), b"%d" % number, wanted) for number in range(600)]
+    for first in range(0, len(tasks), 100):
+        nonces = (b"%d" % number for number in range(first, first + 100))
+        admits = (Admit(nonce=nonce, spec=wanted, until_ms=UNTIL_MS) for nonce in nonces)
+        cluster.block(*((0, admit) for admit in admits))
+    assert awaited_ms(cluster.state) != 0
+    cluster.report(*(NodeReport(node=cluster.node(n), accepting=False) for n in range(4)))
+
+    def longer() -> int:
+        end = cluster.state.meta.running_ms + rules.lease_ms
+        return sum(cluster.task(task).deadline_ms > end for task in tasks)
+
+    left = [longer()]
+    while awaited_ms(cluster.state) == 0:
+        cluster.block()
+        left.append(longer())
+    assert left == [600, 600 - SHORTENED_MAX, 600 - 2 * SHORTENED_MAX, 0]
 
 
 # One liar decides nothing

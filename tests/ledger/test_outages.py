@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ambientd.ledger.outages import STEP_MS_MAX
 from ambientd.model.genesis import Rules
@@ -9,7 +11,12 @@ T0_MS = Rules().t0_ms
 
 
 def time_left_ms(cluster: TestCluster, task: bytes) -> int:
-    return cluster.task(task).deadline_ms - cluster.time_ms
+    return cluster.task(task).deadline_ms - cluster.state.meta.running_ms
+
+
+def slots_left_ms(cluster: TestCluster, task: bytes) -> list[int]:
+    running_ms = cluster.state.meta.running_ms
+    return [slot.deadline_ms - running_ms for slot in cluster.task(task).slots]
 
 
 def test_a_minutes_outage_expires_nothing_though_block_time_catches_up_in_large_steps() -> None:
@@ -25,13 +32,15 @@ def test_a_step_that_shows_an_outage_takes_no_more_from_a_deadline_than_an_ordin
     cluster = TestCluster()
     task = cluster.admit()
     left = time_left_ms(cluster, task)
-    slots_left = [slot.deadline_ms - cluster.time_ms for slot in cluster.task(task).slots]
+    slots_left = [
+        slot.deadline_ms - cluster.state.meta.running_ms for slot in cluster.task(task).slots
+    ]
     cluster.leap(after_ms=3_600_000)
     assert time_left_ms(cluster, task) == left - T0_MS
-    assert [slot.deadline_ms - cluster.time_ms for slot in cluster.task(task).slots] == [
-        each - T0_MS for each in slots_left
-    ]
-    assert cluster.restarted().late_tasks(cluster.time_ms) == []
+    assert [
+        slot.deadline_ms - cluster.state.meta.running_ms for slot in cluster.task(task).slots
+    ] == [each - T0_MS for each in slots_left]
+    assert cluster.restarted().tasks_by.late(cluster.state.meta.running_ms, 10**6) == []
 
 
 @pytest.mark.parametrize(("step_ms", "counted_ms"), [(1, 1), (2_000, 2_000), (2_001, T0_MS)])
@@ -62,3 +71,16 @@ def test_an_outage_leaves_sealed_answers_and_disputes_their_time() -> None:
     cluster.block((0, cluster.settle(task, lie)))
     assert cluster.leap(after_ms=3_600_000) == []
     assert cluster.task(task).state is TaskState.DISPUTED
+
+
+@given(st.lists(st.integers(1, 20_000), min_size=1, max_size=12))
+def test_an_outage_moves_deadlines_without_writing_any_task(steps: list[int]) -> None:
+    cluster = TestCluster(rules=Rules(lease_ms=10**7))
+    task = cluster.admit()
+    entry, left = cluster.task(task), time_left_ms(cluster, task)
+    for step_ms in steps:
+        cluster.leap(after_ms=step_ms)
+    used_ms = sum(step if step <= STEP_MS_MAX else T0_MS for step in steps)
+    assert cluster.task(task) is entry
+    assert time_left_ms(cluster, task) == left - used_ms
+    assert cluster.state.first_deadline == cluster.time_ms + left - used_ms

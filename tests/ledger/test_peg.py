@@ -41,7 +41,7 @@ from ambientd.model.record import (
     SeatWish,
     Transfer,
 )
-from ambientd.rules.bitcoin import decode_transaction
+from ambientd.rules.bitcoin import Outpoint, decode_transaction
 from ambientd.rules.peg_payments import fee_at, signed_transaction, txid
 from ambientd.rules.peg_script import keys_of
 from tests.ledger.cluster import TestCluster, rejections
@@ -159,13 +159,32 @@ def test_what_is_no_peg_in_is_refused() -> None:
 
 def test_one_liar_fills_nobodys_memory_with_peg_ins() -> None:
     cluster = opened()
-    for _ in range(CLAIMS_MAX):
-        cluster.block((3, cluster.peg_in(3, 50_000)))
-    fresh = cluster.peg_in(3, 50_000)
-    [said] = rejections(cluster.block((3, fresh)))
+    claims = [cluster.peg_in(3, 50_000) for _ in range(CLAIMS_MAX + 1)]
+    [said] = rejections(cluster.block(*((3, each) for each in claims)))
     assert "wait" in said
+    fresh = cluster.peg_in(3, 50_000)
     assert cluster.all_say(fresh), "others go on"
     assert cluster.state.peg_node(cluster.node(0)).claims == 0
+
+
+def test_a_claim_that_nobody_else_sees_gives_way_to_a_later_one() -> None:
+    cluster = opened()
+    claims = [cluster.peg_in(3, 50_000) for _ in range(CLAIMS_MAX + 2)]
+    *earlier, later, last = claims
+    cluster.block(*((3, each) for each in earlier))
+    shared = min(earlier, key=lambda each: decode_transaction(each.proof.raw_tx).txid)
+    cluster.block((0, shared))
+    assert rejections(cluster.block((3, later))) == []
+    kept = set(cluster.state.peg_index.claims(cluster.node(3)))
+    names = {Outpoint(decode_transaction(each.proof.raw_tx).txid, 0) for each in claims}
+    assert (len(kept), cluster.state.peg_node(cluster.node(3)).claims) == (CLAIMS_MAX, CLAIMS_MAX)
+    assert Outpoint(decode_transaction(shared.proof.raw_tx).txid, 0) in kept, "another has seen it"
+    assert Outpoint(decode_transaction(later.proof.raw_tx).txid, 0) in kept
+    [gone] = names - kept - {Outpoint(decode_transaction(last.proof.raw_tx).txid, 0)}
+    [again] = [each for each in earlier if decode_transaction(each.proof.raw_tx).txid == gone.txid]
+    assert cluster.all_say(again), "what was forgotten can be said again"
+    assert rejections(cluster.block((3, last))) == []
+    assert cluster.state.peg_node(cluster.node(3)).claims == CLAIMS_MAX
 
 
 def test_a_peg_out_is_signed_sent_and_booked() -> None:
@@ -283,6 +302,7 @@ def test_versions_are_few() -> None:
     [said] = rejections(cluster.block((GUEST, PegFee(payment=1, fee_sat=50_000))))
     assert "many versions" in said
     for step in range(OWN_VERSIONS_MAX, VERSIONS_MAX):
+        cluster.sign_all(1, step - 1)
         body = PegFee(payment=1, fee_sat=500 + step * 300)
         assert not rejections(cluster.leap((0, body), after_ms=PEG_OUT_PATIENCE_MS))
     [said] = rejections(cluster.block((0, PegFee(payment=1, fee_sat=50_000))))
@@ -298,9 +318,27 @@ def test_a_peg_out_that_is_too_cheap_keeps_nobodys_coins_for_ever() -> None:
     cluster.leap(after_ms=PEG_OUT_PATIENCE_MS)
     [said] = rejections(cluster.block((2, PegFee(payment=1, fee_sat=901))))
     assert "three times" in said
+    [said] = rejections(cluster.block((2, PegFee(payment=1, fee_sat=900))))
+    assert "is not signed" in said
+    cluster.sign_all(1)
     assert kinds(cluster.block((2, PegFee(payment=1, fee_sat=900)))) == [PaymentVersioned]
     cluster.finish(1, 1)
     assert cluster.state.peg.out_sat == PEG_OUT_MIN_SAT - 900
+
+
+def test_a_liar_raises_no_fee_while_signers_are_away() -> None:
+    cluster = opened()
+    cluster.fund(1, 1_000_000)
+    cluster.block((1, cluster.out(500_000, fee_sat=500)))
+    cluster.sign_all(1)
+    cluster.leap(after_ms=PEG_OUT_PATIENCE_MS)
+    assert rejections(cluster.block((3, PegFee(payment=1, fee_sat=1_500)))) == []
+    for _ in range(3):
+        cluster.leap(after_ms=PEG_OUT_PATIENCE_MS)
+        [said] = rejections(cluster.block((3, PegFee(payment=1, fee_sat=4_500))))
+        assert "is not signed" in said
+    cluster.sign_all(1, 1)
+    assert rejections(cluster.block((3, PegFee(payment=1, fee_sat=4_500)))) == []
 
 
 def test_a_bad_signature_is_refused() -> None:
@@ -432,6 +470,24 @@ def test_a_late_peg_in_is_brought_over_before_it_is_credited() -> None:
     assert cluster.block((0, word), (1, word)) == [], "not credited twice"
 
 
+def test_a_late_peg_in_and_a_sweep_under_way_outlive_another_change_of_keys() -> None:
+    cluster = opened(rules=RULES)
+    cluster.fund(1, 200_000)
+    change_key(cluster, 50)
+    cluster.block(*(cluster.signed(member, 1) for member in (1, 2)))
+    cluster.all_say(cluster.peg_in(2, 100_000, wallet=1))
+    change_key(cluster, 51)
+    assert cluster.state.peg_index.open_payments() == [1, 2], "a sweep, and a late peg-in"
+    cluster.block(cluster.signed(3, 1))
+    cluster.all_say(cluster.seen(1))
+    finish_without_first(cluster, 2)
+    assert cluster.balance_sat(2) == 100_000 - cluster.payment(2).fees_sat[0] - PEG_IN_FEE_SAT
+    number = cluster.state.peg.payments
+    assert cluster.payment(number).kind is PaymentKind.SWEEP, "what they brought goes on"
+    finish_without_first(cluster, number)
+    assert 3 in cluster.state.peg_index.held_sat()
+
+
 def test_who_speaks_first_makes_no_peg_in_late_when_keys_come_back() -> None:
     cluster = opened(rules=RULES)
     change_key(cluster, 50)
@@ -475,8 +531,8 @@ def test_a_sweep_waits_for_its_fee_and_is_raised_step_by_step() -> None:
     )
     if raised == first + pool_sat:
         return
+    cluster.sign_all(1)
     assert rejections(cluster.block((0, PegFee(payment=1, fee_sat=raised)))) == []
-    cluster.block(*(cluster.signed(member, 1, 0) for member in range(3)))
     cluster.block(*((member, cluster.seen(1, 0)) for member in range(4)))
     assert cluster.state.peg.fees_sat == first, "the rest went back to the pool"
     assert cluster.state.meta.fee_pool_msat == pool_sat * 1_000

@@ -32,11 +32,11 @@ def played() -> Iterator[LedgerPopulation]:
 
 
 @pytest.fixture(scope="module")
-def expected() -> list[PopulationOutcome]:
+def expected(played: LedgerPopulation) -> list[PopulationOutcome]:
     """Give the same population by the rules alone, on some seeds."""
-    share = 1000 * COLLUDERS // WORKERS
+    share, delay = 1000 * COLLUDERS // WORKERS, played.audit_delay
     return [
-        run(PopulationOptions(seed, Rule.AMBIENT, WORKERS, TASKS, share, audit_delay=40))
+        run(PopulationOptions(seed, Rule.AMBIENT, WORKERS, TASKS, share, audit_delay=delay))
         for seed in SEEDS
     ]
 
@@ -61,11 +61,10 @@ def test_the_ledger_opens_as_many_audits_and_replicas_as_the_rules_do(
     audits = len(played.told(AuditOpened))
     reopened = len(played.told(ResultSuspected))
     replicas = len(played.told(SlotRevealed)) - TASKS - audits
-    mean = sum(outcome.executions["audits"] for outcome in expected) / len(expected)
-    assert audits - reopened == pytest.approx(mean, rel=0.35)
-    # A single conviction, sooner or later, makes a large difference.
-    counts = [outcome.executions["reopened"] for outcome in expected]
-    assert 0.65 * min(counts) <= reopened <= 1.35 * max(counts)
+    both = [each.executions["audits"] + each.executions["reopened"] for each in expected]
+    assert audits == pytest.approx(sum(both) / len(both), rel=0.1)
+    # An audit takes blocks here: what is drawn meanwhile is not opened by the conviction.
+    assert 0 < reopened <= 1.35 * max(outcome.executions["reopened"] for outcome in expected)
     most = max(outcome.executions["replicas"] for outcome in expected)
     assert replicas <= 2 * most
     compute = len(played.told(SlotRevealed)) / TASKS

@@ -1,7 +1,9 @@
 """Random streams of records, good and bad: what must hold whatever comes."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import cast
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -9,10 +11,12 @@ from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
 from ambientd.codec.statements import commitment, settlement_leaf, sign_commit
+from ambientd.ledger.assigning import working_ms
 from ambientd.ledger.awaiting import awaited_ms
-from ambientd.ledger.entries import Table, TaskEntry
+from ambientd.ledger.entries import NodeEntry, Table, TaskEntry
 from ambientd.ledger.events import Paid, TaskFinal
 from ambientd.ledger.outages import STEP_MS_MAX
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.genesis import Rules
 from ambientd.model.record import (
@@ -28,6 +32,7 @@ from ambientd.model.record import (
     Settle,
 )
 from ambientd.model.task import TERMINAL, Assurance, SlotState
+from ambientd.rules.scheduling import backing, has_room
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import UNTIL_MS, TestCluster, result, spec
 
@@ -186,17 +191,23 @@ class Stream:
                 leaf = state.get((Table.LEAF, event.leaf.to_bytes(8, "big")))
                 assert leaf.digest == settlement_leaf(entry.settlement)
         escrow = 0
-        held = dict.fromkeys(state.nodes(), 0)
+        queues = dict.fromkeys(state.nodes(), (0, 0))
         for task, entry in state.tasks():
             if entry.state in TERMINAL:
                 self.finals.setdefault(task, entry)
                 continue
             escrow += entry.escrow_msat
             for slot in entry.slots:
-                if slot.state in {SlotState.ASSIGNED, SlotState.COMMITTED}:
-                    held[slot.worker] += 1
+                if slot.state is SlotState.ASSIGNED:
+                    held, queued_ms = queues[slot.worker]
+                    queues[slot.worker] = held + 1, queued_ms + working_ms(entry.spec)
         assert state.meta.escrow_msat == escrow
-        assert held == {node: state.node(node).open_slots for node in state.nodes()}
+        nodes = [(node, state.node(node)) for node in state.nodes()]
+        assert queues == {node: (entry.open_slots, entry.queued_ms) for node, entry in nodes}
+        fit = [entry for _, entry in nodes if entry.is_fit]
+        free = [entry for entry in fit if has_room(entry.open_slots, entry.capacity)]
+        whole, part = (sum(backing(entry.bond_msat) for entry in each) for each in (fit, free))
+        assert state.room.is_enough == (2 * part >= whole)
         assert all(state.balance_msat(node) >= 0 for node in state.nodes())
 
 
@@ -214,9 +225,34 @@ def test_whatever_comes_money_is_conserved_ends_are_final_and_replicas_agree(
         stream.step()
     again = stream.cluster.restarted()
     assert again.items() == stream.cluster.state.items()
-    assert again.waiting_tasks() == stream.cluster.state.waiting_tasks()
-    end = stream.cluster.time_ms + 10**9
-    assert again.late_tasks(end) == stream.cluster.state.late_tasks(end)
+    found, kept = again.tasks_by, stream.cluster.state.tasks_by
+    assert found.waiting == kept.waiting
+    assert found.deadlines == kept.deadlines
+    assert found.disputed == kept.disputed
+    assert list(found.newest_after(None)) == list(kept.newest_after(None))
+    assert +found.in_state == +kept.in_state == Counter(each.state for _, each in again.tasks())
+    everything = (0, 0, 10**6, 10**6)
+    assert found.leases.overlong(*everything) == kept.leases.overlong(*everything)
+    assert kept.leases.overlong(*everything) == left_behind(again)
+    for node in again.nodes():
+        assert found.has_work(node) == kept.has_work(node) == (node in workers(again))
+
+
+def workers(state: LedgerState) -> frozenset[NodeId]:
+    """Give who has a slot of a task that has not ended, by a look at all of them."""
+    return frozenset(slot.worker for _, entry in state.open_tasks() for slot in entry.slots)
+
+
+def left_behind(state: LedgerState) -> list[tuple[NodeId, TaskId]]:
+    """Give the leases of nodes that take no work, by a look at all tasks."""
+    held = [
+        (slot.worker, slot.deadline_ms, task)
+        for task, entry in state.open_tasks()
+        for slot in entry.slots
+        if slot.state is SlotState.ASSIGNED
+    ]
+    gone = [node for node in state.nodes() if not cast("NodeEntry", state.node(node)).accepting]
+    return [(worker, task) for worker, _, task in sorted(held) if worker in gone]
 
 
 @settings(

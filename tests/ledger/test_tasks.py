@@ -381,7 +381,7 @@ def test_tasks_that_nobody_can_take_hold_up_no_others() -> None:
     for _ in range(20):
         cluster.block()
     assert cluster.task(single).state is TaskState.ASSIGNED
-    assert len(cluster.state.waiting_tasks()) == 40
+    assert len(cluster.state.tasks_by.waiting_part(0, 10**6)) == 40
 
 
 # Cancelling

@@ -40,11 +40,11 @@ def test_an_invited_node_joins_with_nothing_and_may_work() -> None:
 def test_newcomers_get_work() -> None:
     cluster = TestCluster()
     cluster.block(cluster.join(50))
-    workers = {
-        slot.worker
-        for number in range(60)
-        for slot in cluster.task(cluster.admit(nonce=b"%d" % number)).slots
-    }
+    workers: set[NodeId] = set()
+    for number in range(60):
+        task = cluster.admit(nonce=b"%d" % number)
+        workers |= {slot.worker for slot in cluster.task(task).slots}
+        cluster.work(task)
     assert cluster.node(50) in workers
 
 

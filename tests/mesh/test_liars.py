@@ -11,6 +11,7 @@ import pytest
 
 from ambientd.api.blame_replay import Replay, check_blame
 from ambientd.api.cluster import ClusterPlan
+from ambientd.api.module_pausing import PausingProcess
 from ambientd.api.operations import BLAME_EXPORT, BLAME_LIST, TASK_OUTPUT, TASK_SUBMIT, TASK_WAIT
 from ambientd.api.replies import Task
 from ambientd.api.requests import ExportBlame, GetOutput, ListBlames, SubmitTask, WaitForTask
@@ -144,7 +145,7 @@ def test_two_liars_of_different_kinds_are_both_named_and_every_answer_is_right(
         blamed = {each.node for each in client.node.ask(BLAME_LIST, ListBlames()).blames}
         liars = {mesh.daemons[number].status().node for number in lies}  # type: ignore[union-attr]
         assert blamed == liars
-        given = Replay("wasmtime")
         for node in sorted(blamed):
             answer = client.node.ask(BLAME_EXPORT, ExportBlame(about=node, with_module=True))
+            given = Replay(PausingProcess("wasmtime"))
             assert check_blame(answer.data, None, given).valid

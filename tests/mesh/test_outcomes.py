@@ -1,5 +1,7 @@
 """Whatever a module does, its task ends with an outcome of its own, and the mesh goes on."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -356,3 +358,24 @@ def test_every_node_tells_the_same_of_every_task(mesh: Cluster, node: Daemon) ->
     reserve = sum(task.premium_msat - (task.paid_msat if task.audits else 0) for task in tasks)
     total = bonds_and_balances + unvested + reserve
     assert total == 4 * (1_000_000_000 + 100_000_000), "money was made or lost"
+
+
+def ctl(node: Daemon, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ambientd.cli.main", "--data-dir", str(node.data_dir)]
+    return subprocess.run([*command, *map(str, words)], capture_output=True, text=True)
+
+
+def test_a_person_watches_a_task_and_reads_its_log(node: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "wasi.wasm").write_bytes(module("wasi"))
+    task = ctl(node, "run", tmp_path / "wasi.wasm", "--no-wait", "--yes").stdout.strip()
+    watched = ctl(node, "task", "watch", task[:12], "--timeout", "60")
+    assert watched.returncode == 0, watched.stderr
+    assert watched.stdout.count("has sealed its answer") == 2
+    assert "task          final, outcome completed" in watched.stdout
+    logged = ctl(node, "task", "logs", task[:12])
+    assert (logged.returncode, logged.stdout) == (0, "hi\n"), logged.stderr
+    assert "as the ledger has it" in logged.stderr
+    seen = ctl(node, "top", "--times", "1").stdout
+    assert "4 of 4 members here" in seen
+    assert all(f"node{number}" in seen for number in (1, 2, 3, 4))
+    assert "labels" in ctl(node, "nodes", "node2").stdout

@@ -12,17 +12,20 @@ import trio
 
 from ambientd.adapters.regtest.launcher import EmbeddedChain, EmbeddedRegtest
 from ambientd.api.cluster import ClusterPlan
+from ambientd.model.genesis import Rules
 from tests.mesh.cluster import Cluster, Daemon
 
 pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
 
 BLOCK_MS = 300
+KEEP_MS = 10_000
 PAYEE = "bcrt1qqyqszqgpqyqszqgpqyqszqgpqyqszqgpvxat9t"
 
 
 @pytest.fixture
 def mesh(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path / "mesh", 4, ClusterPlan(block_interval_ms=BLOCK_MS, peg=True))
+    plan = ClusterPlan(block_interval_ms=BLOCK_MS, peg=True, rules=Rules(keep_ms=KEEP_MS))
+    cluster = Cluster(tmp_path / "mesh", 4, plan)
     try:
         cluster.start()
         yield cluster
@@ -32,8 +35,12 @@ def mesh(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def ctl(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
+    return of_node(daemon, "peg", *words)
+
+
+def of_node(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ambientd.cli.main", "--data-dir", str(daemon.data_dir)]
-    return subprocess.run([*command, "peg", *words], capture_output=True, text=True)
+    return subprocess.run([*command, *words], capture_output=True, text=True)
 
 
 def asked(daemon: Daemon, *words: str) -> dict[str, Any]:
@@ -53,10 +60,18 @@ def pay(root: Path, address: str, value_sat: int) -> None:
     trio.run(fund)
 
 
-def test_bitcoin_comes_in_and_goes_out_and_the_books_agree(mesh: Cluster) -> None:
+def test_bitcoin_comes_in_and_goes_out_and_the_books_agree(
+    mesh: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     daemon = mesh.daemons[0]
     mesh.until(lambda: ctl(daemon, "address").returncode == 0, "there is a wallet", 30)
     pay(mesh.root, asked(daemon, "address")["address"], 500_000)
+
+    def coming() -> bool:
+        [found, *_] = asked(daemon, "deposits")["peg_ins"] or [{"confirmations": None}]
+        return found["confirmations"] is not None
+
+    mesh.until(coming, "the peg-in is seen before it counts", 30)
 
     def counted() -> bool:
         return any(each["state"] == "counted" for each in asked(daemon, "deposits")["peg_ins"])
@@ -64,8 +79,8 @@ def test_bitcoin_comes_in_and_goes_out_and_the_books_agree(mesh: Cluster) -> Non
     mesh.until(counted, "the peg-in counts", 60)
     away = mesh.daemons.pop()
     away.kill()
-    assert ctl(daemon, "withdraw", "1nonsense", "100000", "--yes").returncode == 2
-    payment = asked(daemon, "withdraw", PAYEE, "200000", "--yes")
+    assert ctl(daemon, "withdraw", "1nonsense", "100000sat", "--yes").returncode == 2
+    payment = asked(daemon, "withdraw", PAYEE, "0.002btc", "--yes")
     assert (payment["kind"], payment["needed"]) == ("peg-out", 3)
 
     def final() -> bool:
@@ -80,3 +95,39 @@ def test_bitcoin_comes_in_and_goes_out_and_the_books_agree(mesh: Cluster) -> Non
     assert audit["owed_msat"] == 300_000_000
     assert audit["in_sat"] == audit["held_sat"] + audit["out_sat"] + audit["fees_sat"]
     assert (daemon.data_dir / "peg.key").stat().st_mode & 0o777 == 0o600
+    a_lost_book_costs_the_key_and_coins_follow_the_new_one(mesh, monkeypatch)
+
+
+def a_lost_book_costs_the_key_and_coins_follow_the_new_one(
+    mesh: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the same mesh, as it takes half a minute to get one that has coins."""
+    daemon, other = mesh.daemons[1], mesh.daemons[0]
+    daemon.stop()
+    folder = daemon.data_dir
+    (folder / "peg.book").unlink()
+    daemon.start()
+    assert daemon.process is not None
+    assert daemon.process.wait(30) == 2
+    said = (folder / "log").read_text().splitlines()[-1]
+    assert "peg.book is missing: without it the key in" in said
+    words = mesh.root / "words"
+    words.write_text("correct horse\n")
+    words.chmod(0o600)
+    assert of_node(daemon, "key", "passphrase", "--new-file", str(words)).returncode == 0
+    monkeypatch.setenv("AMBIENT_PASSPHRASE", "correct horse")
+    assert of_node(daemon, "key", "replace-peg", "--yes").returncode == 0
+    daemon.start()
+
+    def moved() -> bool:
+        audit = asked(other, "audit")
+        return len(audit["descriptors"]) == 2 and not audit["payments"]
+
+    mesh.until(moved, "the coins are in the wallet of the new key", 90)
+    audit = asked(daemon, "audit")
+    assert (audit["fault"], audit["missing_sat"]) == ("", 0)
+    assert asked(daemon, "address")["descriptor"] == audit["descriptors"][1]
+    assert {coin["is_unspent"] for coin in audit["coins"]} == {True}
+    status = daemon.status()
+    assert status is not None
+    assert [each.kind for each in status.troubles] == []

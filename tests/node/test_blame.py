@@ -19,7 +19,6 @@ from ambientd.runtime.persistence import ends_of
 from ambientd.telemetry.core import EVIDENCE_KIND
 from tests.ledger.cluster import result
 from tests.node.cluster import Cluster
-from tests.node.test_epoch_receipts import batched
 from tests.node.test_hostile import contradiction
 from tests.node.test_penalties import (
     CLUSTER,
@@ -29,6 +28,7 @@ from tests.node.test_penalties import (
     two_blocks,
     two_votes,
 )
+from tests.node.three_epochs import batched
 
 
 def certificate(evidence: Contradiction, culprit: bytes = LIAR.public_key) -> BlameFile:

@@ -4,7 +4,6 @@ import pytest
 from msgspec.structs import replace
 
 from ambientd.api.offline import check_receipt
-from ambientd.api.views import receipt_file
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256
 from ambientd.codec.signing import Signer
@@ -17,50 +16,20 @@ from ambientd.consensus.messages import (
     records_root,
     vote_payload,
 )
-from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.base import Digest, NodeId
 from ambientd.model.receipt import CheckpointNote, Cosignature, ReceiptFile
-from ambientd.model.record import Epoch, SeatWish
+from ambientd.model.record import Epoch
 from ambientd.node.stops import follow_epochs
 from ambientd.rules.notes import note_text
 from ambientd.rules.receipt_check import EPOCHS_MAX, ReceiptReport, check_receipt_file
 from ambientd.runtime.persistence import ends_of
 from tests.node.cluster import Cluster
-
-CHANGES = 2
+from tests.node.three_epochs import CHANGES, file_of, three_epochs
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Cluster:
-    """A cluster with a task settled and batched in each of three epochs; the first four leave."""
-    cluster = Cluster(guests=1, checked=False)
-    cluster.run(1_000)
-    cluster.join(0)
-    cluster.tasks = [batched(cluster)]
-    cluster.ask_for_seat(4)
-    cluster.vote_on_seat(4, SeatWish.IN, range(3))
-    cluster.until_epoch(2)
-    cluster.tasks.append(batched(cluster))
-    cluster.vote_on_seat(3, SeatWish.OUT, [3])
-    cluster.until_epoch(3)
-    cluster.tasks.append(batched(cluster))
-    return cluster
-
-
-def batched(cluster: Cluster) -> TaskId:
-    """Let a task be settled and its batch closed in the present epoch."""
-    task = cluster.submit()
-    leaf = cluster.until_closed(task).leaf
-    assert leaf is not None
-    cluster.until(cluster.everywhere(lambda state: state.checkpoint_covering(leaf) is not None))
-    return task
-
-
-def file_of(cluster: Cluster, place: int, issuer: int = 0) -> ReceiptFile:
-    host = cluster.hosts[issuer]
-    entry = cluster.entry(cluster.tasks[place])
-    file = receipt_file(cluster.ledger(), entry, host.signer, ends_of(host.store))
-    assert file is not None
-    return file
+    return three_epochs()
 
 
 def reissued(cluster: Cluster, file: ReceiptFile, **changes: object) -> ReceiptReport:

@@ -34,12 +34,12 @@ from ambientd.node.event import (
     GossipReceived,
     RecordOffered,
     RoundTripMeasured,
-    Sampled,
 )
 from ambientd.node.roots import KEPT_MAX, RecentRoots
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence, fraud_judge
 from ambientd.telemetry.batch import FIRST_HASH, sign_batch
 from ambientd.telemetry.core import EVIDENCE_KIND
+from ambientd.telemetry.messages import Sampled
 from sim.choices import task_spec
 from sim.cluster import UNTIL_MS
 from sim.world import EPOCH_MS

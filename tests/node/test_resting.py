@@ -45,7 +45,7 @@ def test_a_lease_ends_in_time_though_the_log_rests_meanwhile() -> None:
         cluster.run(2_000)
     left_ms = slot.deadline_ms - cluster.ledger().meta.time_ms
     assert left_ms > LEASE_MS - 5_000
-    assert blocks_in(cluster, left_ms - 2_000) < 60  # awake, it would be 270
+    assert blocks_in(cluster, left_ms - 2_000) < 100  # awake, it would be 270
     assert cluster.entry(task).slots[0].attempt == 0
     cluster.run(4_000)
     assert cluster.entry(task).slots[0].attempt == 1 or cluster.entry(task).state is TaskState.FINAL

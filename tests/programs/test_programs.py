@@ -5,8 +5,6 @@ The small modules are committed and held by their hashes. The Go program is buil
 """
 
 import hashlib
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +19,7 @@ from ambientd.ports.module_cache import ReadyModule
 from ambientd.wasm.prepare import Prepared, prepare
 from ambientd.worker.execution import execute
 from tests.engines import engines
+from tests.missing import missing
 from tests.runtime.pools import pool_of
 from tests.runtime.pools import prepare as prepare_in
 
@@ -240,11 +239,7 @@ async def test_a_locked_down_worker_serves_the_host_calls_as_well(engine: str) -
 
 def require_go_program() -> Path:
     if not GO_PROGRAM.exists():
-        message = f"{GO_PROGRAM} is missing; build it with `make -C tests/programs go`"
-        require: Callable[[str], None] = (
-            pytest.fail if os.environ.get("AMBIENT_PROGRAMS") == "1" else pytest.skip
-        )
-        require(message)
+        missing(f"{GO_PROGRAM} is missing; build it with `make -C tests/programs go`")
     return GO_PROGRAM
 
 

@@ -22,7 +22,9 @@ from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
+from ambientd.node.stops import follow_epochs
 from ambientd.rules.blame_check import check_blame_file
+from ambientd.rules.modules import read_manifest
 from ambientd.rules.receipt_check import check_receipt_file
 from scripts.make_vectors import DOCUMENTS, FOLDER, written
 from tests.model.values import model_types
@@ -32,6 +34,21 @@ STRUCTS = {kind.__name__: kind for kind in model_types()}
 
 def vectors(title: str) -> dict[str, Any]:
     return json.loads((FOLDER / f"{title}.json").read_text("utf-8"))
+
+
+def test_an_independent_implementation_reads_the_manifests() -> None:
+    document = vectors("modules-published")
+    cluster = bytes.fromhex(document["cluster"])
+    for vector in document["manifests"]:
+        data = bytes.fromhex(vector["signed"])
+        assert hashlib.sha256(data).hexdigest() == vector["sha256"]
+        manifest, signature = msgpack.unpackb(data)
+        statement = by_hand("ambient/manifest/1", cluster, msgpack.packb(manifest))
+        Ed25519PublicKey.from_public_bytes(manifest[0]).verify(signature, statement)
+        assert read_manifest(data, cluster).name == manifest[1]
+    for vector in document["refused"]:
+        with pytest.raises(RemoteProtocolError):
+            read_manifest(bytes.fromhex(vector["signed"]), cluster)
 
 
 def unreadable(value: Any) -> Any:
@@ -177,8 +194,19 @@ def test_an_independent_program_reads_the_peg_s_vectors() -> None:
 
 
 BLOCKS = {
-    name: vectors(name) for name in ("records", "accounts", "choices", "lone-answers", "peg")
-} | {game["name"]: game for game in vectors("disputes")["games"]}
+    name: vectors(name)
+    for name in (
+        "records",
+        "accounts",
+        "choices",
+        "offers",
+        "lone-answers",
+        "peg",
+        "modules-published",
+    )
+}
+BLOCKS |= {game["name"]: game for game in vectors("disputes")["games"]}
+BLOCKS |= {f"study: {study['name']}": study for study in vectors("learning")["studies"]}
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -203,6 +231,19 @@ def test_the_blocks_replay_to_the_same_roots(name: str) -> None:
         assert [type(event).__name__ for event in done.events] == block["events"]
         assert done.root.hex() == block["state_root"]
         state.commit(context.index, done.writes, done.tree)
+
+
+@pytest.mark.parametrize("draw", vectors("learning")["draws"])
+def test_groups_are_drawn_as_the_document_says(draw: dict[str, Any]) -> None:
+    seed = bytes.fromhex(draw["seed"])
+    roster = [bytes.fromhex(node) for node in draw["roster"]]
+    order = sorted(roster, key=lambda node: by_hand("ambient/round-order/1", seed, node))
+    assert [node.hex() for node in order] == draw["order"]
+    count = max(1, len(roster) // draw["group_size"])
+    assert draw["groups"] == [
+        sorted(node.hex() for node in order[number::count]) for number in range(count)
+    ]
+    assert draw["thresholds"] == [2 * len(group) // 3 + 1 for group in draw["groups"]]
 
 
 def test_the_state_root_follows_from_the_entries_alone() -> None:
@@ -269,9 +310,8 @@ def test_blame_certificates_are_judged_as_written() -> None:
 
 def test_receipt_files_are_judged_as_written() -> None:
     for vector in vectors("receipts")["files"]:
-        report = check_receipt_file(
-            bytes.fromhex(vector["file"]), pinned=bytes.fromhex(vector["cluster"])
-        )
+        data, pinned = bytes.fromhex(vector["file"]), bytes.fromhex(vector["cluster"])
+        report = check_receipt_file(data, pinned=pinned, follow=follow_epochs)
         assert report.valid is vector["valid"], vector["name"]
         assert [check.name for check in report.checks if not check.ok] == vector["failed"]
         assert [check.name for check in report.checks] == vector["checks"]

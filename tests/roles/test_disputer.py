@@ -11,6 +11,7 @@ from ambientd.roles.disputer import INSIST_MS, RETRY_MS, Disputer
 from sim.traces import TraceVice
 from tests.ledger.cluster import START_MS
 from tests.ledger.games import RULES, Match
+from tests.ledger.test_updates import older
 from tests.roles.stage import kinds
 
 NOW = START_MS + 1_000
@@ -150,3 +151,19 @@ def test_a_dispute_that_is_over_is_abandoned() -> None:
 def test_both_parties_are_asked() -> None:
     match, _, _ = began()
     assert kinds(party(match, 1).resume(match.cluster.state)) == ["TraceWanted"]
+
+
+def test_a_node_that_was_updated_since_its_answer_passes_and_traces_nothing() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    older(match.cluster, match)
+    role = party(match)
+    assert role.on_ledger(rounds(match.events)[0], match.cluster.state) == []
+    assert role.next_deadline == 0
+    [abandoned, proposed] = role.on_tick(match.cluster.state, NOW)
+    assert isinstance(abandoned, Abandon)
+    assert isinstance(proposed, Propose)
+    assert isinstance(proposed.body, DisputeTrace)
+    assert proposed.body.trace.is_pass
+    events = match.cluster.block((match.number(match.worker(0)), proposed.body))
+    assert not any(type(each).__name__ == "RecordRejected" for each in events)
+    assert not match.is_convicted(0)

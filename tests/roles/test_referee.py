@@ -11,6 +11,7 @@ from ambientd.roles.referee import INSIST_MS, RETRY_MS, Referee
 from sim.traces import TraceVice
 from tests.ledger.cluster import START_MS, TestCluster, result
 from tests.ledger.games import Match
+from tests.ledger.test_updates import older
 from tests.roles.stage import kinds
 
 NOW = START_MS + 1_000
@@ -154,3 +155,12 @@ def test_a_segment_without_quorum_gives_way_to_the_whole() -> None:
         each for event in match.late() for each in role.on_ledger(event, match.cluster.state)
     ]
     assert kinds(effects) == ["Abandon", "Execute"]
+
+
+def test_a_member_finds_nothing_where_every_answer_is_of_another_version() -> None:
+    match = Match((None, TraceVice.WRONG_STEP))
+    while match.row is not None and match.row.state is DisputeState.TRACING:
+        match.step()
+    assert kinds(referee(match.cluster).resume(match.cluster.state)) == ["SegmentWanted"]
+    older(match.cluster, match)
+    assert referee(match.cluster).resume(match.cluster.state) == []

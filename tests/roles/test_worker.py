@@ -222,5 +222,5 @@ def test_what_the_owner_does_not_want_executed_is_not_tried_again() -> None:
     stage = Stage()
     stage.tell()
     stage.worker.on_aborted(stage.place, AbortCause.NOT_ALLOWED, NOW, declined=True)
-    assert stage.worker.busy == 0
+    assert [name.task for name in stage.worker.unwanted] == [stage.task], "it is handed back"
     assert stage.worker.on_tick(NOW + 60_000) == []

@@ -1,5 +1,7 @@
 """Real blame certificates: what was signed is signed, what was executed was executed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -180,6 +182,40 @@ def file(evidence: WrongResult | WrongStep | Contradiction, culprit: int = CULPR
     )
 
 
+@contextmanager
+def about(source: bytes) -> Iterator[None]:
+    """Let the certificates be about another module, for as long as a `with` block lasts."""
+    names = ("SUM", "SPEC", "TASK", "BLAMED")
+    before, kept = {name: globals()[name] for name in names}, (right, wrong, wrong_step)
+    asked = replace(SPEC, module=Digest(sha256(source)), module_size_bytes=len(source))
+    task = task_id(SUBMITTER, NONCE, asked)
+    blamed = BlamedTask(submitter=SUBMITTER, nonce=NONCE, spec=asked)
+    globals().update(zip(names, (source, asked, task, blamed), strict=True))
+    for each in kept:
+        each.cache_clear()
+    try:
+        yield
+    finally:
+        globals().update(before)
+        for each in kept:
+            each.cache_clear()
+
+
+# Writes into each of twelve pages, then for long into the eighth.
+WIDE = """(module (memory (export "memory") 13)
+  (func (export "alloc") (param i32) (result i32) (i32.const 0))
+  (func (export "run") (param i32 i32) (result i64) (local $at i32) (local $n i32)
+    (local.set $n (i32.load (i32.const 0)))
+    (loop $page
+      (i32.store (local.get $at) (i32.add (local.get $at) (i32.const 1)))
+      (local.set $at (i32.add (local.get $at) (i32.const 0x10000)))
+      (br_if $page (i32.lt_u (local.get $at) (i32.const 0xc0000))))
+    (loop $again
+      (i32.store (i32.const 0x70000) (i32.add (i32.load (i32.const 0x70000)) (local.get $n)))
+      (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+    (i64.const 0x0007000000000004)))"""
+
+
 @cache
 def wrong_result() -> BlameFile:
     found = right().result()
@@ -236,9 +272,10 @@ def wrong_at_once() -> BlameFile:
     return file(step)
 
 
-def contradiction(kind: str) -> BlameFile:
+def contradiction(kind: str, versions_apart: int = 0) -> BlameFile:
     signer = CLUSTER.signer(CULPRIT)
     one, two = right().result(), wrong().result()
+    two = replace(two, rewriter_version=two.rewriter_version + versions_apart)
     match kind:
         case "receipt":
             said = receipt(one), receipt(two)
@@ -288,6 +325,7 @@ def scenes() -> list[tuple[str, BlameFile]]:
         ("nobody was asked for that gas index", _refereed(at_once, found, lie.gas_index)),
         ("another module", replace(at_once, module=b"another")),
         ("no contradiction", replace(contradiction("receipt"), culprit=CLUSTER.node(1))),
+        *((f"a {kind} of each of two rewriters", contradiction(kind, 1)) for kind in KINDS[:2]),
     ]
 
 

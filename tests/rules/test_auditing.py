@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ambientd.model.task import Constraint
 from ambientd.rules.auditing import (
     AUDIT_PERMILLE,
     ERROR_PPB,
     audit_spec,
+    earns_trust,
     is_audited,
     is_trusted,
     lone_permille,
@@ -78,19 +80,48 @@ def test_trust_takes_ten_verified_outcomes(streak: int) -> None:
     assert is_trusted(streak) == (streak >= 10)
 
 
+@pytest.mark.parametrize(
+    ("asked", "strategy", "attempts", "earns"),
+    [
+        ({}, "weighted", (0, 0), True),
+        ({"strategy": "weighted"}, "carbon-aware", (0, 0), True),
+        ({"distinct": ("owner", "region")}, "weighted", (0, 0), True),
+        ({"constraints": (Constraint(key="owner", value="me"),)}, "weighted", (0, 0), False),
+        (
+            {"constraints": (Constraint(key="owner", value="others", is_excluded=True),)},
+            "weighted",
+            (0, 0),
+            False,
+        ),
+        ({"strategy": "carbon-aware"}, "weighted", (0, 0), False),
+        ({}, "latency-aware", (0, 0), False),
+        ({}, "weighted", (0, 1), False),
+    ],
+)
+def test_trust_is_earned_only_where_chance_alone_chose_the_workers(
+    asked: dict[str, object], strategy: str, attempts: tuple[int, ...], earns: bool
+) -> None:
+    assert earns_trust(spec(**asked), strategy, attempts) == earns
+
+
 @given(st.integers(0, 2**53), st.integers(0, 1000))
 def test_a_longer_streak_is_audited_less_but_never_below_the_usual_share(
     streak: int, permille: int
 ) -> None:
     assert permille <= lone_permille(streak + 1, permille) <= lone_permille(streak, permille)
-    assert lone_permille(streak, permille) <= min(1000, 2 * permille)
+    assert lone_permille(streak, permille) <= min(1000, 10 * permille)
 
 
-@pytest.mark.parametrize("streak", [10, 25, 100])
-def test_a_trusted_worker_is_audited_in_a_tenth_of_its_tasks_and_once_more_in_its_streak(
+@given(st.integers(0, 19))
+def test_the_first_lone_answers_of_a_trusted_worker_are_all_audited(streak: int) -> None:
+    assert lone_permille(streak) == 1000
+
+
+@pytest.mark.parametrize("streak", [20, 25, 100])
+def test_a_worker_that_has_been_trusted_for_long_is_audited_in_a_tenth_of_its_tasks(
     streak: int,
 ) -> None:
-    draws, share = 100_000, 0.1 + 1 / streak
+    draws, share = 100_000, 0.1
     audited = sum(is_audited(SEED, task(n), lone_permille(streak)) for n in range(draws))
     expected = [draws * share, draws * (1 - share)]
     assert chi_squared([audited, draws - audited], expected) < CRITICAL_1_DEGREE

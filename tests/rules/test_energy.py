@@ -10,6 +10,7 @@ from ambientd.rules.energy import (
     EnergyDoubt,
     EnergyUse,
     doubt_of,
+    is_modelled,
 )
 
 WRAP_MJ = (1 << 32) // 1000
@@ -65,3 +66,14 @@ def test_more_energy_is_never_less_suspect_of_too_much(
     if doubt_of(EnergyUse(energy_mj, duration_ms, gas), kind) is EnergyDoubt.ABOVE_POWER:
         more = EnergyUse(energy_mj * 2 + 1, duration_ms, gas)
         assert doubt_of(more, kind) is EnergyDoubt.ABOVE_POWER
+
+
+def test_a_share_of_little_is_no_sign_of_a_counter_that_lies() -> None:
+    kind = NodeKind.EDGE
+    assert doubt_of(EnergyUse(1, 10_000, 0), kind) is EnergyDoubt.BELOW_IDLE
+    assert doubt_of(EnergyUse(1, 10_000, 0, is_share=True), kind) is None
+
+
+def test_a_model_is_known_by_its_source() -> None:
+    assert is_modelled("model:3-7W/cpu")
+    assert not is_modelled("rapl:package-0/cpu")

@@ -64,12 +64,12 @@ def changed(**changes: object) -> Profile:
         (changed(name="x" * 65), "at most 64 characters"),
         (changed(owner="a b"), "the owner is 'a b'"),
         (changed(labels=tuple(Label(key=f"k{n}", value="1") for n in range(17))), "16 labels"),
-        (changed(refuses=tuple(f"c{n}" for n in range(17))), "refuses 16 classes"),
+        (changed(refuses=tuple(f"c{n}" for n in range(17))), "refuses at most 16 classes"),
         (changed(labels=(*LABELS, LABELS[0])), "twice"),
         (changed(labels=(Label(key="region", value="eu"),)), "names what every node has"),
         (changed(labels=(Label(key="Gpu", value="1"),)), "'Gpu' is no label"),
         (changed(labels=(Label(key="gpu", value="1\n"),)), "'gpu' is no label"),
-        (changed(refuses=("",)), "'' is no label, or no class"),
+        (changed(refuses=("",)), "'' is no class"),
     ],
 )
 def test_a_profile_that_could_mislead_or_flood_is_refused(profile: Profile, fault: str) -> None:

@@ -1,5 +1,6 @@
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,11 @@ from ambientd.rules.scheduling import (
     BOND_CAP_MSAT,
     STRATEGIES,
     Candidate,
+    contenders,
     sample,
     select,
     slot_seed,
+    weight,
 )
 
 ESTABLISHED = Candidate(
@@ -57,7 +60,7 @@ def test_nobody_is_chosen_where_nobody_has_room(strategy: str) -> None:
     assert select([], seeds(1)[0], strategy) is None
     assert select(crowd(3, open_slots=16), seeds(1)[0], strategy) is None
     one_free = [*crowd(3, open_slots=16)[:2], *crowd(3)[2:]]
-    assert select(one_free, seeds(1)[0], strategy) == one_free[2].node
+    assert select(one_free, seeds(1)[0], strategy, is_checked=False) == one_free[2].node
 
 
 def test_equal_candidates_are_drawn_equally_often() -> None:
@@ -68,7 +71,7 @@ def test_equal_candidates_are_drawn_equally_often() -> None:
 def test_bond_times_reputation_is_what_weighs() -> None:
     strong, weak = crowd(2)
     counts = drawn([strong, replace(weak, bond_msat=BOND_CAP_MSAT // 10)])
-    assert counts[strong.node] > 8 * counts[weak.node]
+    assert counts[strong.node] > 5 * counts[weak.node]
     counts = drawn([strong, replace(weak, reputation_permille=100)])
     assert counts[strong.node] > 6 * counts[weak.node]
     counts = drawn([strong, replace(weak, bond_msat=10 * BOND_CAP_MSAT)])
@@ -83,8 +86,59 @@ def test_newcomers_get_about_one_slot_in_ten() -> None:
 
 def test_who_is_less_busy_is_preferred() -> None:
     busy, free = crowd(2)
-    counts = drawn([replace(busy, open_slots=9), free])
-    assert counts[free.node] > 6 * counts[busy.node]
+    assert drawn([replace(busy, open_slots=1), free]) == {free.node: 2000}
+
+
+def test_a_checked_slot_waits_until_half_of_the_weight_has_room() -> None:
+    full = crowd(7, open_slots=16)
+    for places in range(8):
+        candidates = [replace(c, open_slots=0) if p < places else c for p, c in enumerate(full)]
+        assert (select(candidates, seeds(1)[0], "weighted") is None) == (places < 4)
+        unchecked = select(candidates, seeds(1)[0], "weighted", is_checked=False)
+        assert (unchecked is None) == (places == 0)
+
+
+queues = st.tuples(st.integers(0, 20), st.integers(1, 4), st.integers(0, 5), st.booleans())
+
+
+@given(st.lists(queues, min_size=1, max_size=12), st.data())
+def test_filling_queues_doubles_nobodys_part_of_the_chance(
+    about: list[tuple[int, int, int, bool]], data: st.DataObject
+) -> None:
+    nodes = [
+        replace(
+            ESTABLISHED,
+            node=NodeId(bytes([place]) * 32),
+            open_slots=slots,
+            capacity=capacity,
+            bond_msat=bond * 100_000_000,
+        )
+        for place, (slots, capacity, bond, _) in enumerate(about)
+    ]
+    theirs = {c.node for c, (_, _, _, colludes) in zip(nodes, about, strict=True) if colludes}
+    among = contenders(nodes, data.draw(st.binary(min_size=32, max_size=32)), "weighted")
+    if among:
+        part = Fraction(sum(weight(c) for c in nodes if c.node in theirs), sum(map(weight, nodes)))
+        chance = Fraction(
+            sum(weight(c) for c in among if c.node in theirs), sum(map(weight, among))
+        )
+        assert chance <= 2 * part
+
+
+def test_the_least_busy_take_what_nobody_checks_however_few_they_are() -> None:
+    candidates = [*crowd(9, open_slots=1)[:8], crowd(9)[8]]
+    found = {select(candidates, seed, "weighted", is_checked=False) for seed in seeds(50)}
+    assert found == {candidates[8].node}
+    assert len(drawn(candidates, draws=200)) == 9
+
+
+def test_newcomers_have_no_turn_while_most_of_them_are_busy() -> None:
+    newcomers = [replace(c, newcomer=True, open_slots=16) for c in crowd(9)[4:]]
+    free = replace(newcomers[0], open_slots=0)
+    share = drawn([*crowd(4), free, *newcomers[1:]])[free.node] / 2000
+    assert share < 0.25, "one of five newcomers, drawn like any other"
+    alone = drawn([*crowd(4), free])[free.node] / 2000
+    assert alone > share + 0.05
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from ambientd.api.cluster import ClusterPlan, create_cluster, load_genesis
+from ambientd.api.cluster import ClusterPlan, create_cluster
+from ambientd.api.genesis_files import load_genesis
 from ambientd.config.places import Places
 from ambientd.model.genesis import Genesis
 from ambientd.node.build import NodeOptions, build_node

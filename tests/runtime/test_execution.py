@@ -11,7 +11,8 @@ from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.effect import Assignment, Execute, Purpose
 from ambientd.model.execution import AbortCause, Aborted
 from ambientd.model.task import Assurance, TaskSpec
-from ambientd.ports.probe import EnergyReading
+from ambientd.node.event import ExecutionEnded
+from ambientd.ports.probe import EnergyReading, EnergyUsed
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.execution import (
     FAILURES_KEPT_MAX,
@@ -23,6 +24,7 @@ from ambientd.runtime.execution import (
 )
 
 TOO_LARGE = Aborted(reason="preparing took too much", cause=AbortCause.PREPARATION)
+TOO_MUCH_MEMORY = Aborted(reason="this device lends less memory", cause=AbortCause.MEMORY)
 BUSY = Aborted(reason="every worker process is busy", cause=AbortCause.BUSY)
 
 
@@ -35,7 +37,7 @@ class UnablePool:
         self.asked = 0
         self.answer = answer
 
-    async def prepare(self, source: bytes, code: bytes) -> Aborted:
+    async def prepare(self, source: bytes, code: bytes, spent: object) -> Aborted:
         await trio.lowlevel.checkpoint()
         self.asked += 1
         return self.answer
@@ -44,6 +46,9 @@ class UnablePool:
 class NoMeter:
     def read(self) -> EnergyReading:
         return EnergyReading(None, "unknown")
+
+    def since(self, mark: EnergyReading) -> EnergyUsed:
+        return EnergyUsed(None, mark.source)
 
 
 class Stage:
@@ -60,6 +65,15 @@ class Stage:
         self.executor = Executor(pool, self.blobs, NoMeter(), options)
 
     async def assign(self, attempt: int, now_ms: int, code: bytes = b"a module") -> str:
+        return (await self.ended(attempt, now_ms, code)).aborted
+
+    async def ended(
+        self,
+        attempt: int,
+        now_ms: int,
+        code: bytes = b"a module",
+        purpose: Purpose = Purpose.SLOT,
+    ) -> ExecutionEnded:
         await self.blobs.put(code)
         await self.blobs.put(b"")
         spec = TaskSpec(
@@ -75,10 +89,10 @@ class Stage:
             replicas=1,
             price_msat_per_mgas=1,
         )
-        place = Assignment(Purpose.SLOT, TaskId(bytes(32)), 0, attempt)
+        place = Assignment(purpose, TaskId(bytes(32)), 0, attempt)
         ended = await self.executor.execute(Execute(place, spec, ()), lambda: now_ms)
         assert ended.report is None
-        return ended.aborted
+        return ended
 
 
 async def test_a_module_that_was_too_much_twice_is_answered_without_another_try(
@@ -98,6 +112,15 @@ async def test_a_module_that_was_too_much_is_tried_again_after_a_while(tmp_path:
         await stage.assign(attempt, 1_000)
     await stage.assign(3, 1_000 + FAILURES_KEPT_MS)
     assert stage.pool.asked == FAILURES_MAX + 1
+
+
+async def test_a_slot_that_needs_more_memory_than_is_lent_is_declined_and_refereeing_is_not(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path, TOO_MUCH_MEMORY)
+    assert (await stage.ended(0, 1_000)).declined
+    assert not (await stage.ended(1, 1_000, purpose=Purpose.REFEREE)).declined
+    assert not (await Stage(tmp_path / "busy", BUSY).ended(0, 1_000)).declined
 
 
 async def test_a_busy_device_holds_nothing_against_a_module(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +50,21 @@ from ambientd.node.effect import (
     Told,
 )
 from ambientd.node.event import Event, ExecutionEnded, RecordOffered
-from ambientd.ports.probe import EnergyReading
+from ambientd.ports.probe import EnergyReading, EnergyUsed
 from ambientd.ports.transport import PeerAddress
 from ambientd.runtime import performer as module
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.joining import ACCEPTED, Joining, ask_to_join
+from ambientd.runtime.learning import LearningHost
 from ambientd.runtime.lies import ExecutorLies
 from ambientd.runtime.news import News
-from ambientd.runtime.performer import Performer
+from ambientd.runtime.performer import Performer, Workshop
 from ambientd.runtime.worker_options import WorkerPoolOptions
 from ambientd.runtime.workers import open_worker_pool
 from ambientd.telemetry.messages import SafeModeChanged
 from ambientd.telemetry.safe_mode import Mode
+from sim.learners import RememberedConsents, WholeNumbers
 from tests.ledger.cluster import TestCluster, result
 from tests.modules.compiled import module as compiled
 
@@ -121,14 +123,13 @@ class Inbox:
 
 
 class Meter:
-    """A thousand microjoules a reading."""
-
-    def __init__(self) -> None:
-        self.used = 0
+    """A million joules in any millisecond."""
 
     def read(self) -> EnergyReading:
-        self.used += 1_000_000
-        return EnergyReading(self.used, "meter")
+        return EnergyReading(0, "meter")
+
+    def since(self, mark: EnergyReading) -> EnergyUsed:
+        return EnergyUsed(10**12, mark.source, elapsed_ms=1000)
 
 
 class Anchors:
@@ -147,7 +148,7 @@ class NoPool:
 
     engine = engine_version = "none"
 
-    async def prepare(self, source: bytes, code: bytes) -> Any:
+    async def prepare(self, source: bytes, code: bytes, spent: object) -> Any:
         await trio.sleep_forever()
 
 
@@ -176,7 +177,8 @@ async def bench(
     async def nobody(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
         return None
 
-    blobs = Blobs(BlobFiles(folder, quota_bytes=quota_bytes), nobody, list)
+    files = BlobFiles(folder, quota_bytes=quota_bytes)
+    blobs = Blobs(files, nobody, list)
     most: dict[str, Any] = {
         "memory_bytes_max": 1 << 24,
         "wall_ms_max": 5_000,
@@ -189,7 +191,7 @@ async def bench(
             nursery,
             inbox,
             wire,
-            executor,
+            Workshop(executor, LearningHost(WholeNumbers, RememberedConsents(), blobs, files)),
             blobs,
             news,
             lambda: 1_000,
@@ -385,7 +387,10 @@ async def test_an_execution_reports_its_outcome_its_time_and_its_energy(tmp_path
             found = ended.report.result
             assert (found.kind, found.output) == (kind, hashlib.sha256(output).digest())
             assert await place.blobs.get(found.output) == output
-            assert (ended.report.energy_mj, ended.report.energy_source) == (1000, "meter")
+            assert ended.report.energy_source == "meter/cpu"
+            # A million joules a second of one core: what the processes took of it, in microseconds.
+            assert ended.report.energy_mj is not None
+            assert (ended.report.energy_mj > 0) or kind is OutcomeKind.REFUSED
             assert (ended.report.started_ms, ended.report.finished_ms) == (1000, 1000)
             was_prepared = bytes(ended.report.result.prepared) != bytes(32)
             assert was_prepared == (kind is not OutcomeKind.REFUSED)
@@ -428,6 +433,17 @@ async def test_what_this_device_cannot_do_is_no_outcome(
         assert isinstance(ended, ExecutionEnded)
         assert ended.report is None
         assert reason in ended.aborted
+
+
+async def test_a_member_referees_what_is_longer_than_its_owner_allows_for_slots(
+    tmp_path: Path,
+) -> None:
+    async with open_worker_pool(WorkerPoolOptions(size=1)) as pool, bench(tmp_path, pool) as place:
+        longer = await execute_of(place, "echo", b"x", wall_ms_max=3_600_000, gas_max=10**15)
+        place.performer(replace(longer, assignment=Assignment(Purpose.REFEREE, TASK, 0, 0)))
+        ended = await place.inbox.next()
+        assert isinstance(ended, ExecutionEnded)
+        assert ended.report is not None
 
 
 async def test_an_output_that_does_not_fit_on_the_disk_ends_no_daemon(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ambientd.model.effect import Assignment, Execute, Purpose, SegmentWanted, T
 from ambientd.model.execution import AbortCause
 from ambientd.model.task import Assurance, TaskSpec
 from ambientd.node.event import ExecutionEnded, SegmentMade, TraceMade
-from ambientd.ports.probe import EnergyReading
+from ambientd.ports.probe import EnergyReading, EnergyUsed
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.lies import TRUTH, ExecutorLies
@@ -44,6 +44,9 @@ UNPAUSABLE = bytes(
 class Meter:
     def read(self) -> EnergyReading:
         return EnergyReading(None, "unknown")
+
+    def since(self, mark: EnergyReading) -> EnergyUsed:
+        return EnergyUsed(None, mark.source)
 
 
 @dataclass

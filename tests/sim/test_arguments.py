@@ -44,6 +44,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("run log --world trio", "'trio'", "scenarios with nodes"),
         ("sweep log --minutes 0", "'0'", "above 0"),
         ("sweep log --sizes 4,101", "'4,101'", "1 to 100"),
+        ("sweep log --seeds 5..", "'5..'", "1..200"),
+        ("sweep peg --sizes 4,7", "--sizes", "it takes a seed"),
+        ("soak log --long", "--long", "no scenario"),
     ],
 )
 def test_what_cannot_be_run_or_would_test_nothing_is_refused(

@@ -7,7 +7,7 @@ import pytest
 from sim.__main__ import main
 from sim.faults import ALL_FAULTS, LOG, Fault, catalogue, labels, named
 from sim.happenings import Deafens, Forgets, Parts, Pauses, WeatherTurns
-from sim.plans import Plan, drawn_happenings
+from sim.plans import SCENARIOS, Plan, drawn_happenings
 from sim.scenarios import ScenarioOptions, build
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "simulator.md"
@@ -17,6 +17,12 @@ def test_the_document_has_the_catalogue_of_the_code(capsys: pytest.CaptureFixtur
     assert catalogue() in DOCUMENT.read_text(encoding="utf-8")
     assert main(["faults"]) == 0
     assert capsys.readouterr().out == catalogue() + "\n"
+
+
+def test_the_document_names_every_scenario_as_the_code_does() -> None:
+    lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
+    said = {f"| `{name}` | {each.text} |" for name, each in SCENARIOS.items()}
+    assert said <= set(lines)
 
 
 def test_each_fault_has_one_name() -> None:

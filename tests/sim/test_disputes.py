@@ -106,10 +106,30 @@ def test_a_step_in_two_thousand_million_gas_is_localised_within_eight_rounds_and
 
 
 @pytest.mark.slow
-def test_daemons_that_cannot_pause_pass_and_their_referees_execute_the_whole() -> None:
+def test_daemons_bisect_their_disputes_as_simulated_nodes_do() -> None:
     for seed in SEEDS:
-        told = heard(seed, Vice.WRONG_STEP, TrioKit).of(WholeWanted)
-        if "a party cannot pause the execution" in {each.reason for each in told}:
+        ears = heard(seed, Vice.WRONG_STEP, TrioKit)
+        settled = {each.settlement.verdict for each in ears.of(TaskFinal)}
+        if ears.of(RoundBegan) and Verdict.BISECTED in settled:
+            assert ears.of(LiarNamed)
+            return
+    pytest.fail("no world had a dispute that was bisected")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("vice", "reason"),
+    [
+        (Vice.UNPAUSABLE, "a party cannot pause the execution"),
+        (Vice.SILENT, "a party did not say how it got to its answer"),
+    ],
+)
+def test_where_a_daemon_says_nothing_the_referees_execute_the_whole(
+    vice: Vice, reason: str
+) -> None:
+    for seed in SEEDS:
+        told = heard(seed, vice, TrioKit).of(WholeWanted)
+        if reason in {each.reason for each in told}:
             return
     pytest.fail("no world had a large dispute")
 
@@ -129,16 +149,16 @@ def test_disputes_are_fair_in_many_worlds(scenario: str, seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "promise"),
+    ("name", "seed", "promise"),
     [
-        ("compares-one-point", "disputes are short"),
-        ("few-referees", "a false step is proven"),
-        ("spares-losers", "verdicts are fair"),
+        ("compares-one-point", 1, "disputes are short"),
+        ("few-referees", 1, "a false step is proven"),
+        ("spares-losers", 2, "verdicts are fair"),
     ],
 )
-def test_bugs_of_disputes_are_caught(name: str, promise: str) -> None:
+def test_bugs_of_disputes_are_caught(name: str, seed: int, promise: str) -> None:
     assert name in {mutant.name for mutant in DISPUTE_MUTANTS}
-    found = judge(Plan("node-disputes", 1, 4, 40_000, mutant=name))
+    found = judge(Plan("node-disputes", seed, 4, 40_000, mutant=name))
     assert getattr(found, "invariant", None) == promise
 
 

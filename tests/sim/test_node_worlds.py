@@ -32,7 +32,8 @@ def test_a_seed_means_the_same_cluster_under_any_hash_seed() -> None:
 @pytest.mark.real_keys
 def test_in_fair_weather_every_task_is_agreed_on() -> None:
     outcome = run(ClusterOptions(1, joiners=1, faults=frozenset(), time_ms=30_000))
-    assert outcome.tasks == len(range(1_000, 15_000, 700))
+    wanted = len(range(1_000, 15_000, 700))
+    assert wanted <= outcome.tasks <= wanted + 3, "those that were submitted, and a few audits"
     assert set(outcome.endings) <= {"agreed", "none", "cancelled"}
     assert outcome.closed == outcome.receipts > 0
     assert outcome.convicted == 0

@@ -1,7 +1,9 @@
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
+from ambientd.model.task import Constraint
 from sim.__main__ import main
 from sim.detection import (
     percentile,
@@ -12,6 +14,7 @@ from sim.detection import (
 from sim.population import Lying, PopulationOptions, PopulationOutcome, Rule, run
 from sim.population_page import section
 from sim.population_table import AIMS, HEADINGS, Aim, cells, missed
+from tests.ledger.cluster import spec
 
 SHARES = [aim.colluders_permille for aim in AIMS]
 
@@ -35,7 +38,8 @@ def small(rule: Rule, share: int, lying: Lying = Lying.ONCE_TRUSTED) -> Populati
 def test_patient_colluders_are_found_once_they_lie_and_their_answers_revoked(aim: Aim) -> None:
     outcome = small(Rule.AMBIENT, aim.colluders_permille)
     assert outcome.convicted > outcome.colluders * 3 // 4
-    assert outcome.standing_wrong < outcome.accepted_wrong // 10
+    assert outcome.standing_wrong < outcome.given_wrong // 10
+    assert outcome.accepted_wrong < outcome.given_wrong // 2
     assert outcome.compute <= aim.compute_max
 
 
@@ -57,6 +61,33 @@ def test_who_lies_only_where_two_colluders_meet_stops_once_workers_are_trusted()
     assert outcome.accepted_wrong_late == 0
 
 
+def test_who_lets_only_friends_verify_its_tasks_earns_no_trust_by_them() -> None:
+    """Were they counted, colluders would all be trusted before they have executed anything."""
+    options = small(Rule.AMBIENT, 333).options
+    friends = spec(constraints=(Constraint(key="owner", value="friends"),))
+    chosen, counted = (run(replace(options, farmed=farmed)) for farmed in (friends, spec()))
+    assert chosen.farmed_outcomes == 0
+    assert chosen.accepted_wrong_in == small(Rule.AMBIENT, 333).accepted_wrong_in
+    assert counted.farmed_outcomes > 10 * counted.colluders
+    tenth = len(counted.accepted_wrong_in) // 10
+    early, earned = (sum(each.accepted_wrong_in[:tenth]) for each in (counted, chosen))
+    assert early > 2 * earned
+
+
+def test_filling_the_queues_of_honest_workers_gains_colluders_nothing_that_lasts() -> None:
+    options = replace(small(Rule.AMBIENT, 200).options, crowded_permille=300)
+    crowded, calm = run(options), small(Rule.AMBIENT, 200)
+    assert crowded.accepted_wrong <= 3 * calm.accepted_wrong
+    assert crowded.standing_wrong == 0
+    assert crowded.convicted == calm.convicted
+
+
+def test_slots_wait_where_most_workers_are_busy() -> None:
+    options = PopulationOptions(workers=90, tasks=200, colluders_permille=200)
+    waits = [run(replace(options, crowded_permille=most)).blocks_waited for most in (0, 500)]
+    assert waits[0] == 0 < waits[1]
+
+
 def test_a_population_without_colluders_has_no_dispute() -> None:
     outcome = small(Rule.AMBIENT, 0)
     assert (outcome.accepted_wrong, outcome.convicted, outcome.disputes) == (0, 0, 0)
@@ -74,7 +105,7 @@ def test_every_execution_is_counted_once() -> None:
     assert outcome.executions["first"] == outcome.options.tasks
     assert set(outcome.executions) == {"first", "replicas", "audits", "reopened"}
     assert outcome.compute == sum(outcome.executions.values()) / outcome.options.tasks
-    revoked = outcome.accepted_wrong - outcome.standing_wrong
+    revoked = outcome.given_wrong - outcome.standing_wrong
     assert outcome.convicted <= outcome.disputes == revoked
 
 
@@ -83,7 +114,7 @@ def test_a_population_that_misses_its_aims_is_told_of() -> None:
     assert len(cells(outcome)) == len(HEADINGS)
     options = PopulationOptions(tasks=1_000)
     wrong = (10,) * 60
-    bad = PopulationOutcome(options, wrong, wrong, {"first": 2_000}, 0, 0, 0, (), ())
+    bad = PopulationOutcome(options, wrong, wrong, wrong, {"first": 2_000}, 0, 0, 0, (), ())
     assert len(missed(bad)) == 2
 
 

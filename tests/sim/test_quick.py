@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ambientd.codec import ed25519, signing
+from ambientd.codec import ed25519, secp256k1, signing
 from ambientd.codec.digest import sha256
-from sim.quick import QuickKeys, quick
+from sim.pegs import PegWorld
+from sim.quick import QuickCurve, QuickKeys, quick
 from sim.scenarios import ScenarioOptions, run
 
 
@@ -69,3 +70,29 @@ def test_a_world_is_the_same_with_real_keys() -> None:
     assert signing.ed25519 is ed25519
     assert (real.committed, real.records, real.terms) == (fast.committed, fast.records, fast.terms)
     assert (real.messages, real.convicted) == (fast.messages, fast.convicted)
+
+
+CURVES = pytest.mark.parametrize("curve", [secp256k1, QuickCurve], ids=["secp256k1", "quick"])
+
+
+@CURVES
+@given(secret=st.integers(1, secp256k1.ORDER - 1), digest=st.binary(min_size=32, max_size=32))
+def test_a_signature_on_the_curve_holds_for_its_key_and_digest_alone(
+    curve: type[QuickCurve], secret: int, digest: bytes
+) -> None:
+    key, signature = curve.key_of(secret), curve.sign(secret, digest)
+    assert key == secp256k1.key_of(secret)
+    assert signature == curve.sign(secret, digest)
+    assert curve.verify(key, digest, signature)
+    assert not curve.verify(key, sha256(digest), signature)
+    assert not curve.verify(curve.key_of(secret % 1_000 + 1), sha256(digest), signature)
+    assert 0 < int.from_bytes(signature[32:], "big") <= secp256k1.ORDER // 2
+
+
+@pytest.mark.slow
+def test_a_world_of_the_peg_is_the_same_with_the_real_curve() -> None:
+    real, fast = PegWorld(3), PegWorld(3)
+    real.run()
+    with quick():
+        fast.run()
+    assert (real.ledger.peg, real.moved) == (fast.ledger.peg, fast.moved)

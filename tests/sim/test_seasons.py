@@ -44,9 +44,9 @@ def test_all_that_befalls_a_long_world_heals_in_time() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("scenario", "nodes"), [("log", 4), ("node", 3)])
-def test_the_promises_hold_in_a_long_world(scenario: str, nodes: int) -> None:
-    outcome = judge(Plan(scenario, 2, nodes, LONG_MS))
+@pytest.mark.parametrize(("scenario", "seed", "nodes"), [("log", 2, 4), ("node", 3, 3)])
+def test_the_promises_hold_in_a_long_world(scenario: str, seed: int, nodes: int) -> None:
+    outcome = judge(Plan(scenario, seed, nodes, LONG_MS))
     assert not isinstance(outcome, Finding), outcome
     if isinstance(outcome, Outcome):
         assert outcome.committed < LONG_MS // 200  # it rested

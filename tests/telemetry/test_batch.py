@@ -17,9 +17,12 @@ from ambientd.telemetry.batch import (
     batch_hash,
     contradict,
     decode_batch,
+    hash_of,
     is_evidence,
     is_sound,
     sign_batch,
+    stated,
+    stated_in,
     verify_batch,
 )
 from tests.telemetry.builders import CLUSTER, PEER, SIGNERS, chain, data, observation, signed
@@ -40,6 +43,14 @@ def test_a_signed_batch_fits_decodes_and_verifies(given_ones: list[Observation])
     assert verify_batch(batch, CLUSTER)
     assert author_of(data(batch)) == batch.node == PEER
     assert set(batch.observations) <= set(given_ones)
+
+
+@given(observations)
+def test_what_a_batch_states_is_read_off_its_bytes(given_ones: list[Observation]) -> None:
+    batch = sign_batch(SIGNERS[1], 7, INTEGER_MAX, given_ones, Digest(b"h" * 32))
+    assert stated_in(data(batch)) == stated(batch)
+    assert verify_batch(batch, CLUSTER, stated_in(data(batch)))
+    assert hash_of(stated_in(data(batch))) == batch_hash(batch)
 
 
 def test_the_most_needed_observations_travel_when_room_is_short() -> None:

@@ -13,10 +13,13 @@ from ambientd.telemetry.condition import (
     Condition,
     Readings,
     buckets,
+    causes_of,
     readings_of,
+    with_causes,
 )
 from ambientd.telemetry.health import Health
-from tests.telemetry.builders import signed
+from ambientd.telemetry.safe_mode import Reason
+from tests.telemetry.builders import observation, signed
 
 whole = st.integers(0, 2**53)
 maybe = st.none() | whole
@@ -32,6 +35,7 @@ GOOD = Condition(
     engine=2,
     load_permille=131,
     latency_us=1_001,
+    link_us=None,
     carbon_g_per_kwh=301,
     health=Health(789, 1000),
     data=b"",
@@ -97,4 +101,14 @@ def test_a_links_speed_stands_in_for_transfers_that_were_not_measured() -> None:
 
 def test_negative_and_unknown_readings_are_not_known() -> None:
     batch = signed(value=-5, carbon_g_per_kwh=None, latency_ms=7, whatever_count=3)
-    assert readings_of(batch) == Readings({Measure.LATENCY: 7})
+    assert readings_of(batch.observations) == Readings({Measure.LATENCY: 7})
+
+
+def test_causes_of_safe_mode_travel_as_the_source_of_its_flag() -> None:
+    flag = observation("safe_mode_flag", 1000, "ambientd")
+    said = with_causes((flag, observation()), (Reason.HOT, Reason.FAILING))
+    assert causes_of(said) == ("hot", "failing")
+    assert said[1] == observation()
+    assert with_causes((flag,), ()) == (flag,)
+    assert causes_of((flag,)) == ()
+    assert causes_of((observation("safe_mode_flag", 1000, "tripped: <b>, wet"),)) == ("wet",)

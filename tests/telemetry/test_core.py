@@ -12,6 +12,7 @@ from ambientd.model.base import NodeId
 from ambientd.model.execution import EngineCode
 from ambientd.model.telemetry import Measure, TelemetryBatch
 from ambientd.telemetry.batch import FIRST_HASH, INTEGER_MAX, batch_hash, decode_batch, is_evidence
+from ambientd.telemetry.condition import buckets
 from ambientd.telemetry.core import Telemetry, TelemetryOptions
 from ambientd.telemetry.messages import (
     BatchAccepted,
@@ -131,7 +132,7 @@ def test_a_change_of_mode_is_told_at_once() -> None:
     effects = core.handle(hot, now=2_000)
     assert effects[0] == SafeModeChanged(Mode.DRAINING, (Reason.HOT,))
     (batch,) = published(effects)
-    assert observation(Measure.SAFE_MODE, 1000, "ambientd") in batch.observations
+    assert observation(Measure.SAFE_MODE, 1000, "tripped: hot") in batch.observations
     core.handle(ExecutionsChanged(0), now=2_500)
     assert core.handle(Ticked(), now=2_600) == []
     assert core.handle(Ticked(), now=3_000)[0] == SafeModeChanged(Mode.SAFE, (Reason.HOT,))
@@ -378,6 +379,35 @@ def test_reports_are_sorted_and_coarse() -> None:
     assert {report.capacity for report in reports} == {1, 1024}
     health = core.view(0, {PEER: 500})[PEER].health
     assert (health.score_permille, health.known_permille) == (80 + 50, 200)
+
+
+HAPPENINGS = st.one_of(
+    st.tuples(st.just("said"), st.sampled_from((0, 20_000, 90_000))),
+    st.tuples(st.just("measured"), st.sampled_from((1_000, 60_000))),
+    st.tuples(st.just("judged"), st.sampled_from((100, 900))),
+    st.tuples(st.just("silent"), st.sampled_from((1_000, 40_000))),
+)
+
+
+@given(st.lists(HAPPENINGS, max_size=12))
+def test_a_report_says_what_the_view_shows_whatever_was_reported_before(
+    happenings: list[tuple[str, int]],
+) -> None:
+    core, now, reputation = fresh(), 0, 500
+    receive(core, signed(1, capacity_slots=2_000), now)
+    for seq, (kind, value) in enumerate(happenings, start=1):
+        match kind:
+            case "said":
+                receive(core, signed(1, seq=seq, value=value, capacity_slots=2_000), now)
+            case "measured":
+                core.handle(RoundTripMeasured(PEER, value), now=now)
+            case "judged":
+                reputation = value
+            case _:
+                now += value
+        shown = core.view(now, {PEER: reputation})[PEER]
+        assert core.report(PEER, now, reputation) == buckets(shown)
+        assert core.reports(now, {PEER: reputation}) == (buckets(shown),)
 
 
 def test_carbon_is_shown_in_whole_grams() -> None:

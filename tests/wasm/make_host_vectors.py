@@ -9,8 +9,8 @@ from ambientd.adapters.engines import open_engine
 from ambientd.codec.digest import sha256
 from ambientd.model.execution import ExecutionLimits, ExecutionResult
 from ambientd.ports.engine import Engine
-from ambientd.wasm import REWRITER_VERSION, Prepared, prepare
 from ambientd.wasm.imports import WASI_FUNCTIONS
+from ambientd.wasm.prepare import REWRITER_VERSION, Prepared, prepare
 from ambientd.worker.execution import execute
 from tests.wasm.scripts import Call, Script, hasher, verifier
 from tests.wasm.signatures import cases

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from ambientd.codec.digest import sha256
-from ambientd.wasm import REWRITER_VERSION, Prepared, PrepareLimits, prepare
+from ambientd.wasm.limits import PrepareLimits
+from ambientd.wasm.prepare import REWRITER_VERSION, Prepared, prepare
 from tests.wasm.programs import Program
 from tests.wasm.running import Instance, Seen, module
 from tests.wasm.test_behaviour import AROUND as TOOLS

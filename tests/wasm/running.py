@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import wasmtime
 
 from ambientd.adapters.wasmtime_engine import STACK_BYTES_MAX, allow_stack
-from ambientd.wasm import DEPTH_EXPORT, GAS_EXPORT, START_EXPORT, Prepared, prepare
+from ambientd.wasm.interface import DEPTH_EXPORT, GAS_EXPORT, START_EXPORT
 from ambientd.wasm.limits import PrepareLimits
+from ambientd.wasm.prepare import Prepared, prepare
 
 GAS = 1 << 40
 Value = int | float

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ambientd.wasm import PrepareLimits
+from ambientd.wasm.limits import PrepareLimits
 from tests.wasm.running import Instance, module, prepared, valid
 
 PROGRAMS: dict[str, tuple[str, list[tuple[int | float, ...]]]] = {

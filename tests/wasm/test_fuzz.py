@@ -3,7 +3,7 @@
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ambientd.wasm import Prepared, Refused, prepare
+from ambientd.wasm.prepare import Prepared, Refused, prepare
 from tests.wasm.programs import Program
 from tests.wasm.running import Instance, module, prepared, valid
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from ambientd.wasm import DEPTH_EXPORT, START_EXPORT, Prepared, PrepareLimits, prepare
+from ambientd.wasm.interface import DEPTH_EXPORT, START_EXPORT
+from ambientd.wasm.limits import PrepareLimits
+from ambientd.wasm.prepare import Prepared, prepare
 from tests.wasm.running import Instance, gas_of, module, prepared
 
 # name, function, arguments, gas: entry + instructions, written out

@@ -9,9 +9,9 @@ import pytest
 from ambientd.adapters.engines import open_engine
 from ambientd.codec.digest import sha256
 from ambientd.ports.engine import Engine
-from ambientd.wasm import REWRITER_VERSION, Prepared, prepare
 from ambientd.wasm.host_crypto import CRYPTO_SERVED
 from ambientd.wasm.host_wasi import WASI_SERVED
+from ambientd.wasm.prepare import REWRITER_VERSION, Prepared, prepare
 from tests.engines import engines
 from tests.wasm.make_host_vectors import PATH, Run, described, outcome_of, runs
 from tests.wasm.signatures import cases

@@ -5,11 +5,11 @@ import wasmtime
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ambientd.wasm import Prepared, Refused, prepare
 from ambientd.wasm.leb import encode_unsigned
 from ambientd.wasm.limits import PrepareLimits
 from ambientd.wasm.opcodes import OPCODES, Immediate
 from ambientd.wasm.pausing import Pausable, make_pausable
+from ambientd.wasm.prepare import Prepared, Refused, prepare
 from ambientd.wasm.signatures import EFFECTS
 from tests.wasm.programs import Program
 from tests.wasm.running import module, valid

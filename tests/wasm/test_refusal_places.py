@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ambientd.wasm import PrepareLimits
 from ambientd.wasm.leb import encode_unsigned
+from ambientd.wasm.limits import PrepareLimits
 from ambientd.wasm.opcodes import OPCODES
 from ambientd.wasm.sections import Section
 from tests.wasm import test_refusals as catalogue

@@ -2,10 +2,12 @@
 
 import pytest
 
-from ambientd.wasm import Interface, Prepared, PrepareLimits, Refused, prepare
+from ambientd.wasm.interface import Interface
 from ambientd.wasm.leb import encode_unsigned
+from ambientd.wasm.limits import PrepareLimits
 from ambientd.wasm.names import name_of
 from ambientd.wasm.opcodes import OPCODES
+from ambientd.wasm.prepare import Prepared, Refused, prepare
 from tests.wasm.running import ABI, module, prepared, valid
 
 MAGIC = b"\0asm\x01\0\0\0"

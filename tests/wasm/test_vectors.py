@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ambientd.codec.digest import sha256
-from ambientd.wasm import REWRITER_VERSION, Prepared, Refused, prepare
+from ambientd.wasm.prepare import REWRITER_VERSION, Prepared, Refused, prepare
 from tests.wasm.make_vectors import DEPTH_MAX, PATH, execute
 
 VECTORS = json.loads(PATH.read_text())

@@ -8,7 +8,14 @@ import wasmtime
 from ambientd.codec.digest import sha256
 from ambientd.model.execution import PAGE_BYTES, ExecutionLimits
 from ambientd.wasm.pausing import PAUSER_VERSION, Refused, make_pausable
-from ambientd.wasm.state import STATE_VERSION, encode_state
+from ambientd.wasm.state import (
+    STATE_VERSION,
+    Stage,
+    State,
+    StateHeader,
+    encode_state,
+    leave_out,
+)
 from ambientd.worker.pausing import PausableExecution, Paused
 from tests.wasm.running import module
 from tests.wasm.test_pausing import REFUSED
@@ -76,6 +83,50 @@ def vector(name: str, source: bytes, data: bytes) -> dict[str, object]:
     }
 
 
+LEFT_OUT = ({1}, {1, 2}, {2, 4, 5, 6, 7, 10}, set(range(11)))
+
+
+def partial_states() -> dict[str, object]:
+    """Say what stands for pages that are left out of a state of eleven pages."""
+    pages = tuple(bytes([number % 3]) * PAGE_BYTES for number in range(11))
+    header = StateHeader(
+        version=STATE_VERSION,
+        module=bytes(32),
+        input=bytes(32),
+        seed=SEED,
+        limits=ExecutionLimits(),
+        stage=Stage.RUN,
+        gas_left=5,
+        values=sha256(b""),
+        values_count=0,
+        host=sha256(b""),
+        host_bytes=0,
+        pages=len(pages),
+    )
+    whole = State(header, b"", b"", pages)
+    partial = []
+    for missing in LEFT_OUT:
+        state = leave_out(whole, missing)
+        left_out = state.left_out
+        assert left_out is not None
+        partial.append(
+            {
+                "left_out": sorted(missing),
+                "subtrees": [
+                    {"first_leaf": start, "leaves": size, "hash": found.hex()}
+                    for (start, size), found in left_out.hashes.items()
+                ],
+                "state_sha256": sha256(encode_state(state)).hex(),
+            }
+        )
+    return {
+        "page_bytes": [page[0] for page in pages],
+        "state": encode_state(leave_out(whole, set(range(len(pages))))).hex(),
+        "root": whole.root().hex(),
+        "partial": partial,
+    }
+
+
 def build() -> dict[str, object]:
     refused = []
     for problem, fields in REFUSED.items():
@@ -87,6 +138,7 @@ def build() -> dict[str, object]:
         "state_version": STATE_VERSION,
         "pausable": [vector(*entry) for entry in sources()],
         "refused": refused,
+        "partial": partial_states(),
     }
 
 

@@ -15,7 +15,7 @@ from ambientd.model.execution import ExecutionLimits, ExecutionResult, OutcomeKi
 from ambientd.ports.engine import Engine
 from ambientd.wasm.prepare import Prepared, prepare
 from ambientd.worker.execution import execute
-from tests.worker import training
+from tests.worker import cnn_training, training
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -310,4 +310,66 @@ def test_fixed_train_traps_on_what_its_description_does_not_allow(
     engine: Engine, data: bytes
 ) -> None:
     result = run(engine, EXAMPLES / TRAINER, data)
+    assert (result.kind, result.reason) == (OutcomeKind.TRAPPED, "unreachable")
+
+
+# ---- fixed-cnn
+
+CNN = "fixed-cnn/train.wasm"
+
+
+def pictures(**changes: int) -> bytes:
+    """The digits that fixed-train is tried with, for a small convolution."""
+    header = training.Header(8, 2, 10, 12, 6, 0, 2, 4, 3, 4, 9, 0)._replace(**changes)
+    return struct.pack("<12I", *header) + SAMPLE[48 : 48 + 65 * (header.train + header.test)]
+
+
+def test_fixed_cnn_learns_to_read_digits(engine: Engine) -> None:
+    output = completed(
+        engine, CNN, pictures(hidden=8, train=600, test=200, passes=12, batch=8, rate=5)
+    )
+    assert struct.unpack("<2I", output[:8]) == (597, 189)
+    assert hashlib.sha256(output).hexdigest() == (
+        "ad99148b985cb88b14760bffbfd0b52edc38906c6cbc8854f0ed80ae09626556"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"rate": 0, "scale": 0},  # everything runs into the bounds
+        {"rate": 12, "seed": 0xFFFFFFFF, "batch": 7},
+        {"passes": 0},
+        {"hidden": 1, "batch": 1, "pass_first": 65_535},
+    ],
+)
+def test_fixed_cnn_follows_its_description_bit_for_bit(
+    engine: Engine, changes: dict[str, int]
+) -> None:
+    data = pictures(**changes)
+    assert completed(engine, CNN, data) == cnn_training.train(data)
+
+
+def test_fixed_cnn_cut_into_tasks_gives_the_same_weights(engine: Engine) -> None:
+    whole = completed(engine, CNN, pictures(passes=3))
+    first = completed(engine, CNN, pictures(passes=1))
+    rest = pictures(passes=2, pass_first=1, weights_given=1)
+    assert completed(engine, CNN, rest[:48] + first[8:] + rest[48:]) == whole
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", pictures()[:-1], pictures() + b"\0", pictures(weights_given=1)),
+        *(pictures(hidden=0), pictures(hidden=114), pictures(inputs=3), pictures(inputs=33)),
+        *(pictures(classes=1), pictures(classes=257), pictures(batch=0), pictures(batch=1025)),
+        *(pictures(rate=25), pictures(scale=17), pictures(passes=65_537), pictures(inputs=7)),
+        pictures()[:-1] + b"\x0a",
+    ],
+)
+def test_fixed_cnn_traps_on_what_its_description_does_not_allow(
+    engine: Engine, data: bytes
+) -> None:
+    result = run(engine, EXAMPLES / CNN, data)
     assert (result.kind, result.reason) == (OutcomeKind.TRAPPED, "unreachable")

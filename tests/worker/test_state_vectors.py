@@ -7,9 +7,9 @@ import pytest
 from ambientd.codec.digest import sha256
 from ambientd.model.execution import PAGE_BYTES, ExecutionLimits
 from ambientd.wasm.pausing import PAUSER_VERSION, Refused, make_pausable
-from ambientd.wasm.state import STATE_VERSION
+from ambientd.wasm.state import STATE_VERSION, decode_partial
 from tests.engines import engines
-from tests.worker.make_state_vectors import PATH, states
+from tests.worker.make_state_vectors import PATH, partial_states, states
 from tests.worker.test_pausing import made
 
 VECTORS = json.loads(PATH.read_text("utf-8"))
@@ -30,6 +30,13 @@ def test_an_execution_has_the_same_states(engine: str, vector: dict[str, object]
     limits = ExecutionLimits(gas_max=gas_max, memory_bytes_max=pages * PAGE_BYTES)
     found = states(source, bytes.fromhex(str(vector["input"])), limits, engine)
     assert found == {key: vector[key] for key in found}
+
+
+def test_what_stands_for_pages_that_are_left_out_is_the_same() -> None:
+    found = partial_states()
+    assert found == VECTORS["partial"]
+    state = decode_partial(bytes.fromhex(str(found["state"])))
+    assert state.root().hex() == found["root"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda vector: vector["reason_contains"])

@@ -6,11 +6,10 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from ambientd.adapters.probes.carbon import CarbonProbe
-from ambientd.adapters.probes.combined import device_probe
+from ambientd.adapters.probes.combined import device_sensors
 from ambientd.adapters.probes.psutil_probe import PsutilProbe
-from ambientd.adapters.probes.rapl import RaplMeter
 from ambientd.adapters.system_clock import SystemClock
+from ambientd.config.options import Config
 from ambientd.model.telemetry import Measure
 from ambientd.telemetry.batch import FIRST_HASH, is_sound, sign_batch
 from tests.adapters.probes.fixtures import HandClock
@@ -22,7 +21,7 @@ def values(probe: PsutilProbe) -> dict[str, int | None]:
 
 
 def test_everything_this_device_tells_is_sound_and_fits_in_a_batch(tmp_path: Path) -> None:
-    probe = device_probe(tmp_path, SystemClock(), RaplMeter(), CarbonProbe(300))
+    probe = device_sensors(tmp_path, Config(), SystemClock()).probe
     probe.read()
     found = probe.read()
     assert all(is_sound(each) for each in found)
@@ -97,33 +96,6 @@ def test_a_battery_is_read_where_there_is_one(
     charged = SimpleNamespace(percent=87.5)
     monkeypatch.setattr(psutil, "sensors_battery", lambda: charged, raising=False)
     assert values(PsutilProbe(tmp_path, HandClock()))[Measure.BATTERY] == 87_500
-
-
-@pytest.mark.parametrize(
-    ("configured", "text", "value", "source"),
-    [
-        (300, None, 300_000, "config"),
-        (None, None, None, "config"),
-        (300, "412\n", 412_000, "file"),
-        (None, "412", 412_000, "file"),
-        (300, "many", 300_000, "config"),
-        (300, "-1", 300_000, "config"),
-        (None, "99999", None, "file"),
-    ],
-)
-def test_carbon_comes_from_the_file_or_the_configuration(
-    tmp_path: Path, configured: int | None, text: str | None, value: int | None, source: str
-) -> None:
-    path = None if text is None else tmp_path / "carbon"
-    if path is not None and text is not None:
-        path.write_text(text)
-    (found,) = CarbonProbe(configured, path).read()
-    assert (found.value, found.source) == (value, source)
-
-
-def test_a_missing_carbon_file_is_unknown_or_the_configured_number(tmp_path: Path) -> None:
-    assert CarbonProbe(None, tmp_path / "none").read()[0].value is None
-    assert CarbonProbe(250, tmp_path / "none").read()[0].value == 250_000
 
 
 def test_the_systems_clocks_run() -> None:

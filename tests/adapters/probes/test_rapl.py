@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ambientd.adapters.probes.rapl import UNKNOWN, PowerProbe, RaplMeter
-from ambientd.model.telemetry import Measure, Observation
-from ambientd.ports.probe import EnergyReading, energy_between
+from ambientd.adapters.probes.rapl import UNKNOWN, RaplMeter
+from ambientd.ports.probe import EnergyReading, EnergyUsed, energy_between
 from tests.adapters.probes.fixtures import HandClock, write
 
 RANGE_UJ = 1_000_000
@@ -20,16 +19,16 @@ def package(root: Path, number: int, energy_uj: object, name: str = "") -> Path:
 
 def test_energy_is_counted_from_the_meters_start(tmp_path: Path) -> None:
     zone = package(tmp_path, 0, 400)
-    meter = RaplMeter(tmp_path)
+    meter = RaplMeter(HandClock(), tmp_path)
     before = meter.read()
     assert before == EnergyReading(0, "rapl:package-0")
     write(zone, energy_uj=1_400)
-    assert energy_between(before, meter.read()) == EnergyReading(1_000, "rapl:package-0")
+    assert energy_between(before, meter.read()) == EnergyUsed(1_000, "rapl:package-0")
 
 
 def test_a_counter_that_wraps_goes_on_counting(tmp_path: Path) -> None:
     zone = package(tmp_path, 0, RANGE_UJ - 10)
-    meter = RaplMeter(tmp_path)
+    meter = RaplMeter(HandClock(), tmp_path)
     for value, total in ((5, 16), (RANGE_UJ, RANGE_UJ + 11), (0, RANGE_UJ + 12)):
         write(zone, energy_uj=value)
         assert meter.read().energy_uj == total
@@ -40,7 +39,7 @@ def test_packages_are_summed_and_their_parts_are_not_counted_twice(tmp_path: Pat
     write(tmp_path / "intel-rapl:0:0", name="core", energy_uj=0, max_energy_range_uj=RANGE_UJ)
     write(tmp_path / "intel-rapl-mmio:0", name="package-0", energy_uj=0, max_energy_range_uj=9)
     package(tmp_path, 2, 0, name="psys")
-    meter = RaplMeter(tmp_path)
+    meter = RaplMeter(HandClock(), tmp_path)
     write(tmp_path / "intel-rapl:0:0", energy_uj=500)
     write(tmp_path / "intel-rapl:2", energy_uj=500)
     for zone in zones:
@@ -61,37 +60,16 @@ def test_what_cannot_be_read_is_unknown(tmp_path: Path, broken: str) -> None:
         broken, tmp_path / "powercap"
     )
     (tmp_path / "empty").mkdir()
-    assert RaplMeter(root).read() == UNKNOWN
+    assert RaplMeter(HandClock(), root).read() == UNKNOWN
 
 
 def test_a_counter_that_vanishes_makes_the_energy_unknown_until_it_is_back(tmp_path: Path) -> None:
     zone = package(tmp_path, 0, 0)
-    meter = RaplMeter(tmp_path)
+    meter = RaplMeter(HandClock(), tmp_path)
     before = meter.read()
     (zone / "energy_uj").unlink()
-    assert energy_between(before, meter.read()) == UNKNOWN
+    assert energy_between(before, meter.read()).energy_uj is None
     write(zone, energy_uj=RANGE_UJ + 5)
     assert meter.read() == UNKNOWN
     write(zone, energy_uj=50)
     assert energy_between(before, meter.read()).energy_uj == 50
-
-
-def test_readings_of_two_sources_have_no_difference() -> None:
-    assert energy_between(EnergyReading(1, "rapl:a"), EnergyReading(2, "rapl:b")) == UNKNOWN
-
-
-def test_power_is_the_mean_since_the_last_read(tmp_path: Path) -> None:
-    zone, clock = package(tmp_path, 0, 0), HandClock()
-    probe = PowerProbe(RaplMeter(tmp_path), clock)
-    clock.now_ms = 10
-    write(zone, energy_uj=150_000)
-    source = "rapl:package-0"
-    assert probe.read() == [Observation(name=Measure.POWER, value=15_000, source=source)]
-    assert probe.read() == [Observation(name=Measure.POWER, value=None, source=source)]
-
-
-def test_power_without_counters_is_unknown(tmp_path: Path) -> None:
-    clock = HandClock()
-    probe = PowerProbe(RaplMeter(tmp_path), clock)
-    clock.now_ms = 10
-    assert probe.read() == [Observation(name=Measure.POWER, value=None, source="rapl")]

@@ -1,0 +1,150 @@
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from ambientd.adapters.engines import installed, open_engine
+from ambientd.adapters.learning import npz_file
+from ambientd.adapters.learning.learner import make_learner
+from ambientd.errors import ConfigError, RemoteProtocolError
+from ambientd.model.base import Digest
+from ambientd.model.execution import ExecutionLimits, ExecutionResult, OutcomeKind
+from ambientd.model.learning import Plan
+from ambientd.ports.learning import Contribution
+from ambientd.rules.learning import vectors
+from ambientd.wasm.prepare import Prepared, prepare
+from ambientd.worker.execution import execute
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+PLAN = Plan(
+    model="mlp:64,32,10", trainer="numpy", aggregation="fedavg", seed=b"s" * 32, passes=2, batch=16,
+    rate_micro=200_000,
+)  # fmt: skip
+
+
+def modules() -> dict[str, bytes]:
+    return {
+        "cnn:8,4,10": (EXAMPLES / "fixed-cnn" / "train.wasm").read_bytes(),
+        "mlp:64,16,10": (EXAMPLES / "fixed-train" / "train.wasm").read_bytes(),
+    }
+
+
+def runner(engine_name: str):  # noqa: ANN201
+    by_hash = {hashlib.sha256(module).digest(): module for module in modules().values()}
+    engine = open_engine(engine_name)
+
+    def run(module: Digest, data: bytes) -> bytes:
+        prepared = prepare(by_hash[module])
+        assert isinstance(prepared, Prepared)
+        result = execute(engine.compile(prepared.module), data, ExecutionLimits(), bytes(32))
+        assert isinstance(result, ExecutionResult)
+        assert result.kind is OutcomeKind.COMPLETED, result
+        return result.output
+
+    return run
+
+
+def test_ten_participants_learn_together_without_showing_their_data() -> None:
+    learner = make_learner()
+    assert learner.plan_fault(PLAN) is None
+    model = learner.initial(PLAN)
+    for number in range(8):
+        updates = []
+        for part in range(1, 11):
+            trained = learner.train(PLAN, model, f"digits:{part}/10", number)
+            updates.append(Contribution(trained.update, trained.samples))
+        aggregated = learner.aggregate(PLAN, model, iter(updates))
+        assert aggregated.left_out == ()
+        model = aggregated.model
+    scores = [learner.score(PLAN, model, f"digits:{part}/10") for part in range(1, 11)]
+    total = sum(score.total for score in scores)
+    assert total > 340
+    assert sum(score.correct for score in scores) / total > 0.9
+
+
+def test_training_again_gives_the_same_update_and_another_round_another() -> None:
+    learner = make_learner()
+    model = learner.initial(PLAN)
+    first = learner.train(PLAN, model, "digits:1/10", 1)
+    assert first == learner.train(PLAN, model, "digits:1/10", 1)
+    assert first != learner.train(PLAN, model, "digits:1/10", 2)
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_every_engine_trains_the_same_update(name: str) -> None:
+    module = Digest(hashlib.sha256(modules()[name]).digest())
+    plan = replace(PLAN, model=name, trainer="wasm", module=module, passes=6)
+    found = set()
+    for engine in installed():
+        learner = make_learner(None, runner(engine))
+        assert learner.plan_fault(plan) is None
+        model = learner.initial(plan)
+        trained = learner.train(plan, model, "digits:3/10", 3)
+        after = vectors.applied(model, vectors.decoded(trained.update))
+        before_score = learner.score(plan, model, "digits:3/10")
+        assert learner.score(plan, after, "digits:3/10").correct > before_score.correct
+        found.add(hashlib.sha256(trained.update).hexdigest())
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"model": "mlp:1"}, {"trainer": "torch"}, {"passes": 0}, {"batch": 0}, {"batch": 5000}),
+        *({"rate_micro": 0}, {"prox_micro": -1}, {"aggregation": "best"}, {"trainer": "wasm"}),
+        {"is_private": True, "clip_micro": 0},
+        {"is_private": True, "clip_micro": 200_000_000, "noise_milli": 500_000},
+        {"trainer": "wasm", "module": bytes(31) + b"1", "model": "mlp:64,8,8,10"},
+        {"trainer": "wasm", "module": bytes(31) + b"1", "model": "mlp:2000,8,10"},
+        {"trainer": "wasm", "module": bytes(31) + b"1", "prox_micro": 1},
+        {"trainer": "wasm", "module": bytes(31) + b"1", "batch": 2000},
+        {"trainer": "wasm", "module": bytes(31) + b"1", "rate_micro": 1, "batch": 1000},
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_says_why(changes: dict[str, object]) -> None:
+    fault = make_learner(None, lambda _module, data: data).plan_fault(replace(PLAN, **changes))
+    assert fault
+    assert len(fault) < 200
+
+
+def test_data_of_another_shape_and_bytes_of_another_model_are_refused(tmp_path: Path) -> None:
+    learner = make_learner(tmp_path)
+    (tmp_path / "a.csv").write_text("a,label\n1,0\n1,1\n")
+    model = learner.initial(PLAN)
+    with pytest.raises(ConfigError, match="name other data"):
+        learner.train(PLAN, model, "a.csv", 0)
+    with pytest.raises(RemoteProtocolError):
+        learner.train(PLAN, model[4:], "digits", 0)
+    with pytest.raises(RemoteProtocolError):
+        learner.score(PLAN, b"", "digits")
+
+
+def test_a_model_comes_out_as_arrays() -> None:
+    learner = make_learner()
+    model = learner.initial(PLAN)
+    with np.load(io.BytesIO(learner.export(PLAN, model, "npz"))) as arrays:
+        shapes = {name: arrays[name].shape for name in arrays}
+        flat = np.concatenate([arrays[name].ravel() for name in arrays])
+    assert shapes == {
+        "weights1": (32, 64), "biases1": (32,), "weights2": (10, 32), "biases2": (10,),
+    }  # fmt: skip
+    assert vectors.from_floats(flat) == model
+    assert npz_file.read(learner.export(PLAN, model, "npz")) == model
+    with pytest.raises(ConfigError, match="fl export"):
+        npz_file.read(b"no model")
+    with pytest.raises(ConfigError, match="npz or onnx"):
+        learner.export(PLAN, model, "h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"), [("mlp:64,32,10", "a14a4e057510094a"), ("cnn:8,8,10", "df181dce6a6f4123")]
+)
+def test_a_model_comes_out_as_onnx(name: str, digest: str) -> None:
+    """The digests are of files from which ONNX Runtime 1.31 computed our own scores."""
+    plan = replace(PLAN, model=name)
+    learner = make_learner()
+    file = learner.export(plan, learner.initial(plan), "onnx")
+    assert hashlib.sha256(file).hexdigest()[:16] == digest

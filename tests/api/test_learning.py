@@ -1,0 +1,79 @@
+"""A person begins a study, lets the node take part, follows it, and has the model as a file."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from ambientd.api import learning_values as values
+from ambientd.api.offline import check_round
+from ambientd.api.operations import OperationError
+from sim.learners import PARAMETERS, bytes_of
+from tests.api.test_desk import Office, office
+
+STUDY = values.StartStudy(
+    name="mean", model="numbers", rounds=3, participants_min=1, train_s=20, step_s=20
+)
+
+
+async def ended(place: Office, study: str) -> values.StudyDetail:
+    while True:
+        found = await place.desk.learning.show(values.ShowStudy(study=study))
+        if found.study.state not in {"inviting", "running"}:
+            return found
+        await trio.sleep(0.05)
+
+
+async def test_a_study_goes_from_its_beginning_to_a_model(tmp_path: Path) -> None:
+    async with office(tmp_path) as place:
+        learning = place.desk.learning
+        begun = await learning.start(STUDY)
+        assert (begun.state, begun.takes_part) == ("inviting", False)
+        with pytest.raises(OperationError, match="nowhere: no whole number"):
+            await learning.join(values.JoinStudy(study=begun.study, data="nowhere"))
+        assert place.parts.learning.consents.load() == {}
+        joined = await learning.join(values.JoinStudy(study=begun.study[:8], data="8000"))
+        assert joined.takes_part
+        found = await ended(place, begun.study)
+        assert (found.study.state, found.study.done) == ("done", 3)
+        assert [(each.state, each.updates, each.total) for each in found.rounds] == [
+            ("done", 1, PARAMETERS)
+        ] * 3
+        given = await learning.receipt(values.GetRound(study=begun.study, round=2))
+        report = check_round(given.data, place.node.ledger.cluster)
+        assert report.valid, report.checks
+        assert report.file is not None
+        assert report.file.receipt.after.hex() == found.rounds[1].model
+        exported = await learning.export(values.ExportModel(study=begun.study))
+        assert exported.round == 3
+        assert len(exported.data) == len(bytes_of([0] * PARAMETERS))
+        listed = await learning.list(values.ListStudies())
+        assert [each.study for each in listed.studies] == [begun.study]
+        with pytest.raises(OperationError, match="is over"):
+            await learning.join(values.JoinStudy(study=begun.study, data="1"))
+
+
+async def test_a_node_that_leaves_withdraws_its_consent(tmp_path: Path) -> None:
+    async with office(tmp_path) as place:
+        learning = place.desk.learning
+        begun = await learning.start(
+            values.StartStudy(name="two", model="numbers", participants_min=2)
+        )
+        await learning.join(values.JoinStudy(study=begun.study, data="1"))
+        assert len(place.parts.learning.consents.load()) == 1
+        left = await learning.leave(values.LeaveStudy(study=begun.study))
+        assert not left.takes_part
+        assert place.parts.learning.consents.load() == {}
+        stopped = await learning.stop(values.StopStudy(study=begun.study))
+        assert stopped.state == "stopped"
+        again = await learning.stop(values.StopStudy(study=begun.study))
+        assert again.state == "stopped"
+
+
+async def test_what_cannot_be_a_study_is_refused_with_a_reason(tmp_path: Path) -> None:
+    async with office(tmp_path) as place:
+        wrong = values.StartStudy(name="x", model="m", aggregation="none")
+        with pytest.raises(OperationError, match="aggregation 'none'"):
+            await place.desk.learning.start(wrong)
+        with pytest.raises(OperationError, match="no study"):
+            await place.desk.learning.show(values.ShowStudy(study="abcd1234"))

@@ -1,0 +1,236 @@
+"""The dashboard in a real browser, served by real daemons."""
+
+import gzip
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ambientd
+from ambientd.api.invitation import read_token
+from ambientd.api.operations import MODULE_PUBLISH
+from ambientd.api.registry_values import PublishModule
+from ambientd.client import Mesh
+from tests.browser.conftest import Open, http_port
+from tests.mesh.cluster import Cluster
+from tests.modules import compiled
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
+
+AXE = Path(__file__).parents[2] / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
+PAGES = (
+    "",
+    "tasks",
+    "submit",
+    "modules",
+    "anchors",
+    "committee",
+    "account",
+    "peg",
+    "invite",
+    "blames",
+    "verify",
+)
+PHONE = {"width": 360, "height": 740}
+
+
+def a_task(mesh: Cluster, data: bytes) -> str:
+    with Mesh(mesh.daemons[0].data_dir) as library:
+        task = library.run(compiled.module("echo"), data)
+        task.wait()
+        mesh.until(lambda: task.show().receipt.state in {"batched", "anchored"}, "a checkpoint")
+        return task.task_id
+
+
+def test_a_task_is_submitted_watched_and_its_receipt_checked_in_the_page(
+    page: Open, tmp_path: Path
+) -> None:
+    module, data = tmp_path / "echo.wasm", tmp_path / "input"
+    module.write_bytes(compiled.module("echo"))
+    data.write_bytes(b"from a browser")
+    at = page("submit")
+    at.get_by_label("Module").set_input_files(module)
+    at.get_by_label("Input").set_input_files(data)
+    at.get_by_role("button", name="Show what it costs").click()
+    at.get_by_role("button", name="Submit it").click()
+    at.get_by_test_id("state").get_by_text("final").wait_for()
+    at.get_by_role("button", name="Show the output").click()
+    at.get_by_text("from a browser").wait_for()
+    at.get_by_text("batched").or_(at.get_by_text("anchored")).first.wait_for()
+    at.get_by_role("button", name="Check the receipt").click()
+    verdict = at.get_by_test_id("verdict")
+    verdict.wait_for()
+    assert "✓ valid" in str(verdict.text_content())
+    assert at.get_by_test_id("why").text_content() == "every worker gave the same answer"
+
+
+def test_what_happens_is_shown_without_asking(page: Open, mesh: Cluster) -> None:
+    at = page("tasks")
+    at.get_by_test_id("link").get_by_text("live").wait_for()
+    task = a_task(mesh, b"watched")
+    at.locator(f"a[href='#/tasks/{task}']").wait_for()
+
+
+def test_a_receipt_is_checked_without_a_network_and_a_changed_one_refused(
+    browser: "Browser", mesh: Cluster, tmp_path: Path
+) -> None:
+    with Mesh(mesh.daemons[0].data_dir) as library:
+        receipt = library.task(a_task(mesh, b"offline")).receipt()
+    whole, changed = tmp_path / "whole.receipt", tmp_path / "changed.receipt"
+    whole.write_bytes(receipt)
+    changed.write_bytes(receipt[:900] + bytes([receipt[900] ^ 1]) + receipt[901:])
+    context = browser.new_context()
+    at = context.new_page()
+    at.goto(f"http://127.0.0.1:{http_port(mesh, 0)}/verify.html")
+    context.set_offline(True)
+    for file, says in ((whole, "✓ valid"), (changed, "✗ not valid")):
+        at.get_by_label("Receipt").set_input_files(file)
+        at.get_by_test_id("verdict").get_by_text(file.name).wait_for()
+        assert says in str(at.get_by_test_id("verdict").text_content())
+    context.close()
+
+
+def test_a_node_that_is_killed_is_seen_to_be_away_and_to_come_back(
+    page: Open, mesh: Cluster
+) -> None:
+    at = page("")
+    row = at.get_by_role("row").filter(has_text="node4")
+    row.get_by_text("takes work").wait_for()
+    mesh.daemons[3].kill()
+    row.get_by_text("away").wait_for()
+    mesh.daemons[3].start()
+    row.get_by_text("takes work").wait_for()
+
+
+def test_the_page_finds_its_daemon_again_after_a_restart(page: Open, mesh: Cluster) -> None:
+    at = page("")
+    at.get_by_test_id("link").get_by_text("live").wait_for()
+    mesh.daemons[0].stop()
+    at.get_by_test_id("link").get_by_text("away").wait_for()
+    mesh.daemons[0].start()
+    at.get_by_test_id("link").get_by_text("live").wait_for()
+    task = a_task(mesh, b"afterwards")
+    at.goto(f"http://127.0.0.1:{http_port(mesh, 0)}/#/tasks/{task}")
+    at.get_by_test_id("state").get_by_text("final").wait_for()
+
+
+def test_a_published_module_is_searched_and_shown(page: Open, mesh: Cluster) -> None:
+    wanted = PublishModule(
+        name="echo",
+        version="1.0.0",
+        summary="gives back what it is given",
+        interface="ambient",
+        gas_max=1_000_000,
+        memory_bytes_max=1 << 20,
+        wall_ms_max=1_000,
+        output_bytes_max=1_000,
+        licence="MIT",
+        module=compiled.module("echo"),
+    )
+    with Mesh(mesh.daemons[0].data_dir) as library:
+        done = library.call(MODULE_PUBLISH, wanted)
+    at = page("modules")
+    at.get_by_label("Search").fill("gives back")
+    at.get_by_role("link", name="echo").click()
+    at.get_by_test_id("sha256").get_by_text(done.module_sha256).wait_for()
+    at.get_by_text("MIT (its publisher’s word)").wait_for()
+    at.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert at.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert violations(at) == []
+
+
+def test_a_nodes_charts_are_drawn_and_said_in_words(page: Open) -> None:
+    at = page("nodes/node2")
+    at.locator("figure canvas").first.wait_for()
+    memory = at.get_by_text("memory available: last").first
+    memory.wait_for()
+    assert " %" in str(memory.text_content())
+    at.get_by_text("from here: last").first.wait_for()
+    at.get_by_text("Figures of Load").click()
+    at.get_by_role("columnheader", name="memory available (%)").wait_for()
+    at.get_by_label("the last day").check()
+    at.locator("figure canvas").first.wait_for()
+
+
+def test_an_invitation_is_made_and_every_account_has_a_page(page: Open, mesh: Cluster) -> None:
+    task = a_task(mesh, b"paid for")
+    at = page("invite")
+    at.get_by_label("It expires in").select_option("an hour")
+    at.get_by_role("button", name="Make a join token").click()
+    command = str(at.get_by_test_id("join").text_content())
+    assert read_token(command.removeprefix("ambientctl join ")).genesis.name == "ambient"
+    at = page("account")
+    at.locator(f"a[href='#/tasks/{task}']").wait_for()
+    at.get_by_role("region", name="Accounts").get_by_role("link", name="node3").click()
+    at.get_by_role("heading", name="Account of node3").wait_for()
+
+
+def test_a_batch_is_on_the_timeline_with_its_block_and_no_link_that_nobody_chose(
+    page: Open, mesh: Cluster
+) -> None:
+    a_task(mesh, b"anchored")
+    at = page("anchors")
+    at.locator(".timeline li[data-state=anchored]").first.get_by_text("confirmations").wait_for()
+    assert at.locator(".timeline a").count() == 0
+
+
+def test_charts_are_loaded_by_the_pages_that_have_some(page: Open) -> None:
+    at = page("")
+    at.get_by_role("heading", name="Mesh", exact=True).wait_for()
+    at.get_by_test_id("link").get_by_text("live").wait_for()
+    loaded = at.evaluate("performance.getEntriesByType('resource').map(({ name }) => name)")
+    assert not any("telemetry" in name for name in loaded)
+
+
+def test_all_pages_together_stay_below_what_a_slow_link_brings_at_once() -> None:
+    folder = Path(ambientd.__file__).parent / "dashboard"
+    files = [folder / "index.html", *(folder / "assets").iterdir()]
+    assert sum(len(gzip.compress(each.read_bytes())) for each in files) < 110_000
+
+
+def violations(page: "Page") -> list[Any]:
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found: dict[str, Any] = page.evaluate("axe.run()")
+    return [
+        (each["id"], each["nodes"][0]["html"])
+        for each in found["violations"]
+        if each["impact"] in {"serious", "critical"}
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_nothing_stands_in_the_way_of_a_screen_reader(
+    page: Open, mesh: Cluster, scheme: Any
+) -> None:
+    task = a_task(mesh, b"read aloud " + scheme.encode())
+    for path in (*PAGES, f"tasks/{task}", "nodes/node2"):
+        at = page(path)
+        at.emulate_media(color_scheme=scheme)
+        at.get_by_role("heading", level=1).wait_for()
+        at.get_by_test_id("link").get_by_text("live").wait_for()
+        assert violations(at) == [], path
+        at.close()
+
+
+def test_pages_fit_a_phone(page: Open, mesh: Cluster) -> None:
+    task = a_task(mesh, b"on a phone")
+    for path in (*PAGES, f"tasks/{task}", "nodes/node2"):
+        at = page(path)
+        at.set_viewport_size(PHONE)  # type: ignore[arg-type]
+        at.get_by_role("heading", level=1).wait_for()
+        width = at.evaluate("document.documentElement.scrollWidth")
+        assert width <= PHONE["width"], path
+        at.close()
+
+
+def test_every_page_is_reached_by_keyboard(page: Open) -> None:
+    at = page("")
+    at.get_by_test_id("link").get_by_text("live").wait_for()
+    reached = set()
+    for _ in range(2 + len(PAGES)):
+        at.keyboard.press("Tab")
+        reached.add(at.evaluate("document.activeElement.textContent"))
+    assert {"Skip to the content", "Mesh", "Tasks", "Verify"} <= reached

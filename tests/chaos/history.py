@@ -1,0 +1,103 @@
+"""What was seen from outside while things went wrong, and whether every promise held."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ambientd.api.replies import Task
+
+
+@dataclass
+class History:
+    """Everything that clients were told; several threads write it."""
+
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    acknowledged: dict[str, bytes] = field(default_factory=dict)
+    """Task to the nonce it was asked for by."""
+    unanswered: list[bytes] = field(default_factory=list)
+    """Nonces of questions that got no answer, or a refusal."""
+    coordinators: dict[tuple[int, int], set[str]] = field(default_factory=lambda: defaultdict(set))
+    """(epoch, term) to all who were said to lead it, by any node at any time."""
+    waits_s: list[float] = field(default_factory=list)
+    merged: int = 0
+    """Questions without an answer whose task was in the log when they were asked again."""
+
+    def acknowledge(self, task: str, nonce: bytes, waited_s: float, *, was_known: bool) -> None:
+        """Note a task that a node has said to be in the log."""
+        with self._lock:
+            self.acknowledged[task] = nonce
+            self.merged += was_known
+            self.waits_s.append(waited_s)
+
+    def miss(self, nonce: bytes) -> None:
+        """Note a question without a good answer."""
+        with self._lock:
+            self.unanswered.append(nonce)
+
+    def see(self, epoch: int, term: int, coordinator: str | None) -> None:
+        """Note whom a node takes for the coordinator."""
+        if coordinator is not None:
+            with self._lock:
+                self.coordinators[epoch, term].add(coordinator)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one node has it, when all is calm again."""
+
+    tasks: Mapping[str, Task]
+    receipts: Mapping[str, str]
+    """Task to what is wrong with its receipt file, offline; nothing when it verifies."""
+    total_msat: int
+    """All credits of its ledger, read from its disk."""
+
+
+def faults(history: History, endings: Mapping[str, Ending], minted_msat: int) -> list[str]:
+    """List every broken promise; an empty list is a good history."""
+    found = [
+        f"term {term} of epoch {epoch} had {len(who)} coordinators"
+        for (epoch, term), who in sorted(history.coordinators.items())
+        if len(who) > 1
+    ]
+    for name, ending in sorted(endings.items()):
+        lost = sorted(set(history.acknowledged) - set(ending.tasks))
+        found += [f"{name} has lost the acknowledged task {task[:12]}" for task in lost]
+        if ending.total_msat != minted_msat:
+            found.append(f"{name} has {ending.total_msat} msat, of {minted_msat} that there are")
+        for task in ending.tasks.values():
+            found += [f"{name}: {fault}" for fault in _task_faults(task)]
+        found += [
+            f"{name}: the receipt of {task[:12]} does not verify: {fault}"
+            for task, fault in sorted(ending.receipts.items())
+            if fault
+        ]
+    return found + _differences(endings)
+
+
+def _task_faults(task: Task) -> list[str]:
+    name = task.task_id[:12]
+    workers = [payment.worker for payment in task.payments]
+    found = []
+    if task.state != "final":
+        found.append(f"{name} is {task.state}, not final")
+    if len(set(workers)) < len(workers) or len(workers) > task.replicas:
+        found.append(f"{name} has paid {len(workers)} workers of {task.replicas}, or one twice")
+    if task.paid_msat != sum(payment.amount_msat for payment in task.payments):
+        found.append(f"{name} has paid another sum than its payments")
+    return found
+
+
+def _differences(endings: Mapping[str, Ending]) -> list[str]:
+    """Say where two nodes disagree about how a task ended."""
+    seen: dict[str, dict[tuple[object, ...], str]] = defaultdict(dict)
+    for name, ending in sorted(endings.items()):
+        for task in ending.tasks.values():
+            payments = tuple((each.worker, each.amount_msat) for each in task.payments)
+            outcome = (task.state, task.outcome, task.output_sha256, task.refunded_msat, payments)
+            seen[task.task_id].setdefault(outcome, name)
+    return [
+        f"{' and '.join(sorted(named.values()))} disagree about {task[:12]}"
+        for task, named in sorted(seen.items())
+        if len(named) > 1
+    ]

@@ -1,0 +1,183 @@
+"""What changes while one looks: `top`, `task watch`, and how a terminal shows it."""
+
+import io
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ambientd.api import replies
+from ambientd.cli import console
+from ambientd.cli.main import main
+from tests.cli.conftest import Ctl
+from tests.fakes.desk_node import NODE, NOW_MS, SLOW, DeskNode
+
+pytestmark = pytest.mark.net
+SETTLED = replies.ReceiptState(state="settled")
+ANCHORED = replies.ReceiptState(state="anchored", height=101, confirmations=6)
+
+
+class Screen(io.StringIO):
+    """A terminal of 100 columns that remembers what was written."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", "40")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return Screen()
+
+
+@pytest.fixture
+def slow(live: Path, ctl: Ctl, node: DeskNode, tmp_path: Path) -> str:
+    """Give a task that is assigned, and becomes final when somebody has waited twice."""
+    (tmp_path / "m.wasm").write_bytes(SLOW)
+    task = ctl("run", tmp_path / "m.wasm", "--no-wait")[1].strip()
+    lines = [
+        replies.HistoryLine(time_ms=NOW_MS + number, text=text)
+        for number, text in enumerate(("admitted", "sealed", "evil\x1b[2J\nline", "paid"))
+    ]
+    node.later = [
+        {"state": "committed", "history": tuple(lines[:2])},
+        {
+            "state": "final",
+            "outcome": "completed",
+            "receipt": SETTLED,
+            "history": tuple(lines[:3]),
+        },
+        {"history": tuple(lines)},
+        {"receipt": ANCHORED},
+    ]
+    return task
+
+
+def test_a_watched_task_tells_each_line_once_and_what_it_waits_for(ctl: Ctl, slow: str) -> None:
+    code, out, err = ctl("task", "watch", slow[:8])
+    assert (code, err) == (0, "")
+    assert [line.split("  ", 1)[1].strip() for line in out.splitlines()] == [
+        "admitted",
+        "its workers to answer",
+        "assigned, outcome none, receipt none",
+        "sealed",
+        "committed, outcome none, receipt none",
+        "evil\ufffd[2J\ufffdline",
+        "final, outcome completed, receipt settled",
+        "paid",
+    ]
+
+
+def test_a_task_is_watched_until_its_receipt_is_anchored(ctl: Ctl, slow: str) -> None:
+    code, out, _ = ctl("task", "watch", slow, "--wait-anchor")
+    assert code == 0
+    assert out.splitlines()[-1].endswith("anchored at height 101, 6 confirmations")
+
+
+def test_a_program_is_told_each_state_of_a_watched_task(ctl: Ctl, slow: str) -> None:
+    code, out, _ = ctl("task", "watch", slow, "--json")
+    told = [msgspec.json.decode(line, type=replies.Task) for line in out.splitlines()]
+    assert code == 0
+    assert [task.state for task in told] == ["assigned", "committed", "final", "final"]
+
+
+def test_a_watch_that_ends_before_its_task_says_so(ctl: Ctl, slow: str, node: DeskNode) -> None:
+    node.later = []
+    code, _, err = ctl("task", "watch", slow, "--timeout", "0.2")
+    assert code == 1
+    assert err.startswith("ambientctl: the task is assigned, its receipt none, after 0.2 s; ")
+    assert f"`ambientctl task why {slow[:12]}`" in err
+
+
+def test_a_task_that_failed_ends_its_watch_with_one(ctl: Ctl, slow: str, node: DeskNode) -> None:
+    node.later = [{"state": "final", "outcome": "trapped"}]
+    assert ctl("task", "watch", slow)[0] == 1
+
+
+def test_a_terminal_shows_a_task_in_place(
+    slow: str, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", screen)
+    assert main(["task", "watch", slow]) == 0
+    shown = screen.getvalue()
+    assert "WHAT HAPPENED" in shown
+    assert "waits for" in shown
+    assert "\x1b[32mfinal" in shown
+    assert "evil\x1b" not in shown
+
+
+def test_top_shows_nodes_tasks_and_how_late_the_log_is(live: Path, ctl: Ctl, slow: str) -> None:
+    code, out, err = ctl("top", "--times", "2", "--every", "0.01")
+    assert (code, err) == (0, "")
+    first, second = out.split("\n\ncluster  ")
+    assert "ended a second" not in first
+    assert "0.0 ended a second" in second
+    assert "1 of 1 member here" in out
+    assert f"{slow[:12]}" in out
+    assert "evil\ufffd[31m" in out
+    assert "TROUBLE" in out
+
+
+def test_top_for_programs_is_one_line_a_look(live: Path, ctl: Ctl) -> None:
+    code, out, _ = ctl("top", "--times", "2", "--every", "0.01", "--json")
+    assert code == 0
+    for line in out.splitlines():
+        assert set(msgspec.json.decode(line)) == {"status", "nodes", "tasks"}
+    assert len(out.splitlines()) == 2
+
+
+def test_a_terminal_shows_top_on_a_screen_of_its_own_and_gives_it_back(
+    live: Path, ctl: Ctl, screen: Screen, node: DeskNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupted)
+    monkeypatch.setattr(sys, "stdout", screen)
+    assert main(["top"]) == 130
+    shown = screen.getvalue()
+    assert shown.startswith("\x1b[?1049h")
+    assert "\x1b[?1049l" in shown
+    assert NODE[:12] in shown
+
+
+def test_long_values_keep_to_their_column_and_troubles_stand_out(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", "40")
+    console.print_fields([("node", "ab" * 32), ("TROUBLE", "nothing moves, though it should move")])
+    assert screen.getvalue().splitlines() == [
+        "node     " + "ab" * 32,
+        "\x1b[1;31mTROUBLE\x1b[0m  nothing moves, though it should",
+        "         move",
+    ]
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_no_colours_where_nobody_wants_them(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv(name, value)
+    console.print_fields([("TROUBLE", "x")])
+    console.print_table(("STATE", "NAME"), [("convicted", "x")])
+    assert "\x1b[1;31m" not in screen.getvalue()
+    assert "\x1b[31m" not in screen.getvalue()
+
+
+def test_whoever_waits_at_a_terminal_sees_that_something_goes_on(
+    live: Path, ctl: Ctl, screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.wasm").write_bytes(SLOW)
+    monkeypatch.setattr(sys, "stderr", screen)
+    words = ["run", str(tmp_path / "m.wasm"), "--timeout", "0.8", "--yes"]
+    assert main(words) == 1
+    assert "waiting until the task is final" in screen.getvalue()
+    screen.truncate(0)
+    assert main([*words, "--quiet"]) == 1
+    assert "waiting" not in screen.getvalue()

@@ -1,0 +1,93 @@
+"""ambientctl starts in milliseconds: what is imported, and which parsers are built."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ambientd.cli.parser import COMMANDS, adder, build_parser
+from ambientd.cli.parsing import Parser
+from tests.cli.conftest import Ctl
+
+SLOW_TO_IMPORT = {
+    *("rich", "trio", "cryptography", "asyncio", "json", "logging", "dataclasses", "hashlib"),
+    *("shutil", "subprocess", "tempfile", "tomllib", "numpy", "ssl", "http", "email", "sqlite3"),
+    *("wasmtime", "embit", "structlog"),
+}
+
+
+def names_of(parser: Parser) -> tuple[str, ...]:
+    """Give the commands that a parser takes."""
+    actions = parser._actions
+    [chosen] = (each for each in actions if isinstance(each, argparse._SubParsersAction))
+    return tuple(chosen.choices)
+
+
+@pytest.mark.net
+def test_status_imports_nothing_that_takes_long(live: Path) -> None:
+    look = (
+        "import sys\nfrom ambientd.cli.main import main\n"
+        f"code = main(['--data-dir', {str(live)!r}, 'status', '--json'])\n"
+        "print(*sys.modules, file=sys.stderr)\nsys.exit(code)"
+    )
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
+    done = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, text=True, env=clean, check=False
+    )
+    assert (done.returncode, done.stdout[:8]) == (0, '{"node":')
+    imported = set(done.stderr.split())
+    assert imported & SLOW_TO_IMPORT == set()
+    assert {each.split(".")[1] for each in imported if each.startswith("ambientd.")} <= {
+        "api",
+        "cli",
+        "config",
+        "errors",
+    }
+
+
+@pytest.mark.parametrize(("names", "add"), COMMANDS, ids=lambda value: str(value)[:20])
+def test_each_row_of_the_table_adds_what_it_names(names: tuple[str, ...], add: str) -> None:
+    parser = Parser(prog="x")
+    adder(add)(parser.add_subparsers())
+    assert names_of(parser) == names
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "status",
+        "--json status",
+        "--data-dir nodes status",
+        "--data-dir=nodes --quiet status",
+        "status --data-dir nodes",
+    ],
+)
+def test_the_command_is_found_among_options(line: str) -> None:
+    assert "status" in names_of(build_parser(line.split()))
+    assert "demo" not in names_of(build_parser(line.split()))
+    assert build_parser(line.split()).parse_args(line.split()).command == "status"
+
+
+@pytest.mark.parametrize("line", ["", "--help", "statsu", "--data-dir"])
+def test_without_a_command_all_are_known(line: str) -> None:
+    assert len(names_of(build_parser(line.split()))) == sum(len(names) for names, _ in COMMANDS)
+
+
+@pytest.mark.net
+def test_a_quiet_command_says_only_its_answer_and_what_went_wrong(
+    live: Path, ctl: Ctl, tmp_path: Path
+) -> None:
+    module = tmp_path / "m.wasm"
+    module.write_bytes(b"\0asm\1\0\0\0echo")
+    data = tmp_path / "input"
+    data.write_text("hallo")
+    assert ctl("--quiet", "run", module, "--input", data) == (0, "hallo", "")
+    module.write_bytes(b"\0asm\1\0\0\0trap")
+    code, out, err = ctl("run", module, "--quiet")
+    assert (code, out) == (1, "")
+    assert err.startswith("ambientctl: task ")
+    assert err.count("\n") == 1
+    assert ctl("task", "list")[1].count("\n") == 3  # and the next command is not quiet any more

@@ -1,0 +1,45 @@
+"""What is shipped for Prometheus and Grafana speaks of metrics that a node really has."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ambientd.api.replies import EventKind
+from ambientd.api.rest.metrics import _GAUGES
+from ambientd.model.task import TaskState
+from scripts.grafana_dashboard import FILE, dashboard
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+KNOWN = {f"ambient_{name}" for name in _GAUGES} | {
+    "ambient_tasks",
+    "ambient_events_total",
+    "ambient_http_seconds_bucket",
+    "ambient_http_seconds_count",
+}
+SHIPPED = ("prometheus/alerts.yml", "prometheus/alerts_test.yml", "grafana/ambient.json")
+
+
+@pytest.mark.parametrize("path", SHIPPED)
+def test_every_metric_that_is_asked_for_is_one_that_a_node_has(path: str) -> None:
+    text = (DEPLOY / path).read_text(encoding="utf-8")
+    asked = set(re.findall(r"\bambient_[a-z_]+\b", text))
+    assert asked
+    assert asked <= KNOWN
+    kinds = set(re.findall(r'kind=\\?"([a-z_]+)', text))
+    assert kinds <= {kind.value for kind in EventKind}
+    states = set(re.findall(r'state=\\?"([a-z_]+)', text))
+    assert states <= {state.name.lower() for state in TaskState}
+
+
+def test_the_dashboard_is_the_one_its_script_writes() -> None:
+    assert json.loads(FILE.read_text(encoding="utf-8")) == dashboard()
+
+
+def test_every_alert_is_tested() -> None:
+    rules = (DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8")
+    tests = (DEPLOY / "prometheus/alerts_test.yml").read_text(encoding="utf-8")
+    named = re.findall(r"alert: (\w+)", rules)
+    assert len(named) == 10
+    assert set(named) == set(re.findall(r"alertname: (\w+)", tests))

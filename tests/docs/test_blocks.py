@@ -1,0 +1,41 @@
+"""Whoever types what README and tutorials say gets what they say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.reader import BLOCK, OF_THE_CHECKOUT, ROOT, Block, Reader, blocks_of, lacking
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
+
+
+@pytest.mark.mesh
+@pytest.mark.slow
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_what_a_reader_types_does_what_the_document_says(tmp_path: Path, path: Path) -> None:
+    with Reader(tmp_path / "reader") as reader:
+        wrong = list(reader.read(blocks_of(path)))
+    assert not wrong, "\n\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_block_is_one_that_is_typed(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.count("\n```") == 2 * len(BLOCK.findall(text))
+    assert {block.language for block in blocks_of(path)} <= {"sh", "text"}
+    assert not re.search(r"^    (?:ambient|make|\$)", text, re.MULTILINE), "indented commands"
+
+
+def test_targets_that_the_reader_does_not_make_are_made_by_every_change() -> None:
+    passed = (ROOT / ".ci" / "run").read_text("utf-8")
+    for path in DOCUMENTS:
+        for block in blocks_of(path):
+            for said in OF_THE_CHECKOUT.findall(block.text):
+                assert said.startswith(". ") or re.search(rf"\b{said}\b", passed), said
+
+
+def test_an_answer_has_every_line_that_is_told_where_dots_are_anything() -> None:
+    told = Block("text", "", "", "HELLO\ncluster a, fingerprint …\n")
+    assert list(lacking(told, "cluster a, fingerprint 12\n  HELLO\n")) == []
+    assert list(lacking(told, "HELLO!\ncluster a, fingerprint 12\n")) == ["HELLO"]

@@ -1,0 +1,65 @@
+"""A release: the changelog out of its fragments, the version wherever it is kept."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from scripts.release import KEPT_IN, ROOT, ReleaseError, fragments, numbers, release, version_of
+
+
+def tree(folder: Path, **pieces: str) -> Path:
+    """Copy what keeps the version, beside fragments by the name of their file."""
+    for name, _ in KEPT_IN:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "changelog.d").mkdir()
+    (folder / "changelog.d" / "README.md").write_text("what this is")
+    for name, text in pieces.items():
+        (folder / "changelog.d" / f"{name.replace('__', '.')}.md").write_text(text)
+    return folder
+
+
+def test_this_tree_tells_one_version_and_every_fragment_says_its_kind() -> None:
+    assert numbers(version_of(ROOT))
+    assert any(fragments(ROOT).values())
+
+
+def test_a_release_joins_the_fragments_by_kind_and_deletes_them(tmp_path: Path) -> None:
+    root = tree(tmp_path, b__added="Second\nline.\n", a__added="First.\n", c__security="Closed.\n")
+    release(root, "9.0.0", "2030-01-02")
+    assert version_of(root) == "9.0.0"
+    assert [path.name for path in (root / "changelog.d").iterdir()] == ["README.md"]
+    added = "### Added\n\n- First.\n- Second line.\n"
+    chapter = f"## 9.0.0 (2030-01-02)\n\n### Security\n\n- Closed.\n\n{added}"
+    assert (root / "CHANGELOG.md").read_text() == f"# Changelog\n\n{chapter}"
+
+
+def test_the_newest_release_stands_first(tmp_path: Path) -> None:
+    root = tree(tmp_path, a__fixed="One.")
+    release(root, "8.0.0", "2030-01-02")
+    (root / "changelog.d" / "b.fixed.md").write_text("Two.")
+    release(root, "9.0.0", "2030-01-03")
+    text = (root / "CHANGELOG.md").read_text()
+    assert text.count("# Changelog\n") == 1
+    assert text.index("## 9.0.0") < text.index("## 8.0.0")
+
+
+@pytest.mark.parametrize("version", ["0.0.1", "0.1.0", "9.0", "9.0.0rc1", ""])
+def test_a_version_that_does_not_come_next_changes_nothing(tmp_path: Path, version: str) -> None:
+    root = tree(tmp_path, a__fixed="One.")
+    before = version_of(root)
+    with pytest.raises(ReleaseError):
+        release(root, version, "2030-01-02")
+    assert version_of(root) == before
+    assert not (root / "CHANGELOG.md").exists()
+
+
+def test_a_release_that_changes_nothing_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match="nothing to tell"):
+        release(tree(tmp_path), "9.0.0", "2030-01-02")
+
+
+def test_a_fragment_of_no_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match="KIND one of"):
+        release(tree(tmp_path, a__news="One."), "9.0.0", "2030-01-02")

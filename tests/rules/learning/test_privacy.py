@@ -1,0 +1,109 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ambientd.errors import ConfigError
+from ambientd.rules.learning import privacy
+from ambientd.rules.learning.privacy import Terms
+
+VECTORS = Path(__file__).parents[3] / "protocols" / "vectors" / "privacy.json"
+CASES = json.loads(VECTORS.read_text())["cases"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"noise {case['noise_milli']}")
+def test_the_accountant_agrees_with_dp_accounting(case: dict[str, Any]) -> None:
+    terms = Terms(case["clip_micro"], case["noise_milli"], case["survivors_min"])
+    assert (terms.bits, terms.clip_units, terms.variance) == (
+        case["bits"],
+        case["clip_units"],
+        case["variance"],
+    )
+    found = privacy.spent(terms, case["releases"])
+    assert found == privacy.Spent(case["epsilon_micro"], 10_000)
+    theirs = case["dp_accounting"]
+    epsilon = case["epsilon_micro"] / 1e6
+    assert epsilon == pytest.approx(theirs["of_our_curve"], rel=1e-5)
+    assert epsilon >= theirs["of_our_curve"]
+    # The exact distribution cannot cost more than the bound; the continuous one costs about that.
+    assert theirs["one_dimension"] <= epsilon
+    assert epsilon == pytest.approx(theirs["gaussian"], rel=0.03)
+
+
+some_terms = st.builds(
+    Terms,
+    clip_micro=st.integers(10_000, 2_000_000),
+    noise_milli=st.integers(100, 20_000),
+    survivors_min=st.integers(1, 43),
+)
+
+
+@settings(max_examples=40)
+@given(terms=some_terms, releases=st.integers(0, 500), more=st.integers(1, 50))
+def test_what_was_spent_only_grows(terms: Terms, releases: int, more: int) -> None:
+    before, after = privacy.spent(terms, releases), privacy.spent(terms, releases + more)
+    assert before.epsilon_micro is not None
+    assert after.epsilon_micro is not None
+    assert before.epsilon_micro < after.epsilon_micro
+
+
+@settings(max_examples=40)
+@given(terms=some_terms, other=some_terms)
+def test_costs_of_two_studies_add_up(terms: Terms, other: Terms) -> None:
+    first, second = privacy.cost(terms), privacy.cost(other)
+    assert first is not None
+    assert second is not None
+    both = privacy.composed(first, second)
+    assert both == privacy.composed(second, first)
+    assert privacy.epsilon_micro(both) >= max(map(privacy.epsilon_micro, (first, second)))
+
+
+@settings(max_examples=20)
+@given(terms=some_terms, budget=st.integers(0, 20_000_000))
+def test_a_budget_holds_exactly_the_releases_that_are_said_to_fit(
+    terms: Terms, budget: int
+) -> None:
+    count = privacy.releases_max(terms, budget)
+    fits = privacy.spent(terms, count).epsilon_micro
+    over = privacy.spent(terms, count + 1).epsilon_micro
+    assert fits is not None
+    assert over is not None
+    assert fits <= budget < over or count == 10**6
+
+
+@given(terms=some_terms)
+def test_the_noise_of_the_fewest_survivors_is_what_was_asked(terms: Terms) -> None:
+    asked = (terms.noise_milli * terms.clip_units) ** 2
+    assert terms.variance * terms.survivors_min * 10**6 >= asked
+    # All of it fits into 32 bits, for the largest group.
+    reach = 17 * (int(terms.variance**0.5) + 2) + 64
+    assert privacy.GROUP_SIZE_MAX * (terms.clip_units + reach) < 2**31
+
+
+def test_without_noise_no_privacy_is_claimed() -> None:
+    terms = Terms(500_000, 0, 6)
+    assert privacy.cost(terms) is None
+    assert privacy.spent(terms, 1) == privacy.Spent(None, 10_000)
+    assert privacy.spent(terms, 0) == privacy.Spent(0, 10_000)
+    assert privacy.releases_max(terms, 10**9) == 0
+
+
+@pytest.mark.parametrize(
+    ("clip", "noise", "survivors"),
+    [
+        (0, 1, 1),
+        (256_000_001, 1, 1),
+        (1, -1, 1),
+        (1, 1_000_001, 1),
+        (500_000, 1, 0),
+        (500_000, 1, 65),
+        (200_000_000, 500_000, 6),
+        (10, 1000, 6),
+    ],
+)
+def test_terms_that_cannot_be_kept_are_refused(clip: int, noise: int, survivors: int) -> None:
+    with pytest.raises(ConfigError):
+        Terms(clip, noise, survivors)
