@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from ambientd.api.blame_replay import Replay, check_blame
+from ambientd.api.module_pausing import PausingProcess
 from ambientd.api.operations import BLAME_EXPORT, BLAME_LIST, NODES
 from ambientd.api.replies import Task
 from ambientd.api.requests import ExportBlame, ListBlames, ListNodes
@@ -71,7 +72,7 @@ def main() -> None:
     print(f"{wrong} wrong; {', '.join(f'{n} {name}' for name, n in verdicts.most_common())}")
     print(f"{'node':8} {'lie':20} {'convicted for':20} {'task':>5} {'bytes':>8}  certificate")
     for each in blames:
-        report = check_blame(files[each.node], None, Replay("wasmtime"))
+        report = check_blame(files[each.node], None, Replay(PausingProcess("wasmtime")))
         replayed = report.valid and report.checks[-1].name == "replay"
         print(
             f"{names[each.node]:8} {KINDS.get(liars.get(each.node, 0), 'none'):20} {each.kind:20} "

@@ -14,7 +14,7 @@ import psutil
 import trio
 
 from ambientd.adapters.keys import load_key
-from ambientd.api.cluster import load_genesis
+from ambientd.api.genesis_files import load_genesis
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint, sign_records

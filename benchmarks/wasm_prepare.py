@@ -4,8 +4,9 @@ import argparse
 import time
 from pathlib import Path
 
-from ambientd.wasm import Prepared, PrepareLimits, prepare
 from ambientd.wasm.leb import encode_unsigned
+from ambientd.wasm.limits import PrepareLimits
+from ambientd.wasm.prepare import Prepared, prepare
 from ambientd.wasm.sections import MAGIC, ORDER, Module, Section, decode_module
 from benchmarks.mesh import machine, report
 
