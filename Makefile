@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SEED ?= 1
 MINUTES ?= 10
+EXAMPLES ?= 30
 JOBS ?= 2
 
-.PHONY: bitcoind btcd byzantine engines fuzz fuzz-blame fuzz-decoder help setup demo test check fmt lint types imports tidy cov sim soak mutants population model bench bench-failover bench-liars bench-wasm wasm docs lock clean
+.PHONY: manifests check-deploy packages check-wheel native-wheels release test-alerts bitcoind btcd byzantine check-dashboard dashboard engines fuzz fuzz-blame fuzz-decoder fuzz-rest help setup demo test check fmt lint types imports tidy cov sim soak test-browser screenshots measure-dashboard mutants peg-worlds population model bench bench-failover bench-liars bench-wasm wasm docs man lock clean audit site
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -30,7 +31,51 @@ demo: $(VENV)/.runtime  ## One real task: four daemons, one liar, a receipt, a B
 	@$(BIN)/ambientctl demo
 
 test: $(VENV)/.dev  ## Run the test suite, the bug museum with it: make test JOBS=4
-	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not hunt"
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not hunt and not browser"
+
+dashboard/node_modules: dashboard/package-lock.json
+	npm --prefix dashboard ci --loglevel=error --no-fund --no-audit
+	@touch $@
+
+dashboard:  ## Build the dashboard into the package, where Node.js 20 or newer is
+	@command -v npm >/dev/null || { echo "no dashboard: Node.js is missing; install it and say make dashboard again"; exit 1; }
+	@$(MAKE) --no-print-directory dashboard/node_modules
+	npm --prefix dashboard run --silent build
+
+check-dashboard: dashboard/node_modules  ## Types, lint and tests of the dashboard
+	npm --prefix dashboard run --silent check
+	npm --prefix dashboard test --silent
+
+$(VENV)/.browser: $(VENV)/.dev requirements/browser.txt
+	@$(PIP) install --no-deps --require-hashes --prefer-binary -r requirements/browser.txt
+	@touch $@
+
+test-browser: $(VENV)/.browser dashboard  ## The dashboard in a real Chromium against real daemons
+	$(BIN)/pytest -q -m browser tests/browser
+
+screenshots: $(VENV)/.browser dashboard  ## Take the README's pictures of the dashboard, with real daemons and a real Chromium
+	$(BIN)/python -m scripts.screenshots
+
+measure-dashboard: $(VENV)/.browser dashboard  ## Paint, size, layout and axe of every page, in a real Chromium
+	$(BIN)/python -m scripts.dashboard_checks
+
+PROMTOOL ?= promtool
+
+test-alerts:  ## The alert rules under Prometheus' own test tool (Debian: apt install prometheus)
+	cd deploy/prometheus && $(PROMTOOL) test rules alerts_test.yml && $(PROMTOOL) check config --syntax-only prometheus.yml
+
+peg-worlds: $(VENV)/.dev  ## 10,000 worlds of the peg with crashes and deep reorganisations: make peg-worlds MINUTES=60 JOBS=2
+	$(BIN)/python -m sim sweep peg --seeds 1..10000 --jobs $(JOBS) --minutes $(MINUTES)
+
+.PHONY: chaos bench-memory
+chaos: $(VENV)/.dev  ## Seven daemons on a bad network, eight troubles, a checker (Linux, as root; minutes; nothing outside their namespaces is touched)
+	$(BIN)/python -m tests.chaos --seed $(SEED)
+
+bench-memory: $(VENV)/.dev  ## What an idle daemon holds in memory, and which imports hold it
+	$(BIN)/python -m benchmarks.memory
+
+model: $(VENV)/.dev  ## The log's model checked with TLC, the largest runs too (half an hour of a core; needs Java and Maven)
+	$(BIN)/python -m scripts.model --large
 
 mutants: $(VENV)/.dev  ## Plant every deliberate bug and see that the simulator catches it
 	$(BIN)/python -m sim mutants
@@ -127,6 +172,14 @@ fuzz: $(VENV)/.fuzz  ## Differential testing of all installed engines: make fuzz
 fuzz-decoder: $(VENV)/.fuzz  ## Coverage-guided fuzzing of module preparation: make fuzz-decoder MINUTES=10
 	$(BIN)/python -m tests.fuzz.decoder --minutes $(MINUTES) --seed $(SEED)
 
+$(VENV)/.rest: $(VENV)/.dev requirements/rest.txt
+	@echo "setting up the prober of the REST API ..."
+	@$(PIP) install --no-deps --require-hashes --prefer-binary -r requirements/rest.txt
+	@touch $@
+
+fuzz-rest: $(VENV)/.rest  ## Probe the REST API of a live daemon by its OpenAPI document: make fuzz-rest EXAMPLES=100
+	$(BIN)/python -m tests.fuzz.rest --examples $(EXAMPLES) --seed $(SEED)
+
 fuzz-blame: $(VENV)/.fuzz  ## Coverage-guided fuzzing of blame certificates: make fuzz-blame MINUTES=10
 	$(BIN)/python -m tests.fuzz.certificates --minutes $(MINUTES) --seed $(SEED)
 
@@ -162,15 +215,86 @@ $(VENV)/.wasm: requirements/wasm.txt
 wasm: $(VENV)/.wasm  ## Build the reference modules from source and check their hashes
 	@$(BIN)/python examples/build.py
 
+# What describes, draws and checks what we ship; its packages never meet those of the daemon.
+TOOLS := $(VENV)/tools
+
+$(TOOLS)/.ready: requirements/tools.txt
+	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	@echo "setting up the tools for packages, documents and deployments ..."
+	@$(TOOLS)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes --prefer-binary -r requirements/tools.txt
+	@touch $@
+
+# Programs of others that read what we ship for them; outside the clone, for the next run.
+PROGRAMS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ambientd/programs
+HELM := $(PROGRAMS)/v3.22.0/helm
+COMPOSE := $(PROGRAMS)/v2.16.2/cmd
+ACTIONLINT := $(PROGRAMS)/v1.7.12/actionlint
+
+$(HELM): MODULE := helm.sh/helm/v3/cmd/helm
+$(COMPOSE): MODULE := github.com/compose-spec/compose-go/v2/cmd
+$(ACTIONLINT): MODULE := github.com/rhysd/actionlint/cmd/actionlint
+$(HELM) $(COMPOSE) $(ACTIONLINT):
+	@echo "building $(MODULE), which takes minutes the first time ..."
+	@GOBIN=$(@D) go install $(MODULE)@$(notdir $(@D))
+
+MANIFESTS := deploy/kubernetes/ambient.yaml
+# Everything that can be switched on and that Kubernetes itself knows.
+EVERYTHING := --set workers.enabled=true --set network.nodesFrom={192.0.2.0/24} --set members.spread=preferred
+
+manifests: $(HELM)  ## Write the plain Kubernetes manifests, out of the chart
+	$(HELM) template --kube-version 1.34 ambient deploy/chart > $(MANIFESTS)
+
+check-deploy: $(TOOLS)/.ready $(HELM) $(COMPOSE) $(ACTIONLINT)  ## Dockerfile, Compose, chart, manifests, workflows under the tools that know them (needs Go)
+	$(TOOLS)/bin/hadolint Dockerfile
+	$(COMPOSE) deploy/compose/compose.yml > /dev/null
+	$(HELM) lint --strict --kube-version 1.34 deploy/chart --set workers.enabled=true --set serviceMonitor.enabled=true
+	@mkdir -p build
+	$(HELM) template --kube-version 1.34 ambient deploy/chart > build/manifests.yaml
+	diff $(MANIFESTS) build/manifests.yaml || { echo "$(MANIFESTS): not what the chart gives; say make manifests"; exit 1; }
+	$(HELM) template --kube-version 1.34 ambient deploy/chart $(EVERYTHING) > build/everything.yaml
+	$(TOOLS)/bin/kubernetes-validate --strict --quiet $(MANIFESTS) build/everything.yaml
+	$(ACTIONLINT)
+
+packages: $(VENV)/.dev dashboard  ## Wheel and sdist with the dashboard, into dist/, the same bytes from the same sources
+	$(BIN)/python -m scripts.packages
+
+check-wheel: packages $(TOOLS)/.ready  ## Install the wheel where nothing else is, use it, list what it needs (CycloneDX), remove it
+	$(BIN)/python -m scripts.check_wheel --describe $(TOOLS)/bin/cyclonedx-py
+	npm --prefix dashboard sbom --sbom-format cyclonedx --omit dev > dist/dashboard.cdx.json
+
+native-wheels: $(VENV)/.runtime requirements/engines.txt  ## Wheels of the engines wasmer and wasmi, into dist/ (needs Rust)
+	@$(PIP) install --no-deps --require-hashes --prefer-binary -r requirements/engines.txt
+	@PATH="$(CURDIR)/$(BIN):$$PATH" MATURIN_PEP517_ARGS="--compatibility pypi" $(PIP) wheel --no-deps --no-build-isolation -w dist ./native/engines
+	@ls dist/ambientd_engines-*.whl
+
+release: $(VENV)/.dev  ## Write version and changelog of a release: make release VERSION=0.2.0
+	$(BIN)/python -m scripts.release $(VERSION)
+
+# A package that cannot be asked about counts as one that nobody looked at: the audit fails.
+audit: $(TOOLS)/.ready dashboard/node_modules  ## Known faults of what we depend on; needs PyPI's own service
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/runtime.txt
+	npm --prefix dashboard audit --omit dev
+
+site: $(VENV)/.dev $(TOOLS)/.ready  ## The documents as pages that need no network, into build/site; every link checked
+	$(BIN)/python -m scripts.pages
+	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --strict --quiet --config-file build/mkdocs.yml
+	$(BIN)/python -m scripts.pages --check
+
 docs: $(VENV)/.dev  ## Check that the documents' snippets and links hold
 	$(BIN)/python -m pytest -q tests/docs
+
+man: $(VENV)/.dev  ## Write the manual pages of ambientctl, out of its parsers
+	@$(BIN)/python scripts/manual.py
 
 lock:  ## Resolve the hash-pinned requirements again (needs uv)
 	uv pip compile pyproject.toml requirements/build.in --extra regtest --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/runtime.txt --custom-compile-command "make lock"
 	uv pip compile requirements/engines.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/engines.txt --custom-compile-command "make lock"
 	uv pip compile pyproject.toml requirements/build.in --extra dev --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/dev.txt -c requirements/runtime.txt --custom-compile-command "make lock"
 	uv pip compile requirements/fuzz.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/fuzz.txt --custom-compile-command "make lock"
+	uv pip compile requirements/rest.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/rest.txt -c requirements/dev.txt --custom-compile-command "make lock"
 	uv pip compile requirements/wasm.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/wasm.txt --custom-compile-command "make lock"
+	uv pip compile requirements/tools.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/tools.txt --custom-compile-command "make lock"
+	uv pip compile requirements/browser.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/browser.txt -c requirements/dev.txt --custom-compile-command "make lock"
 
 clean:  ## Remove everything that was built
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov .coverage* dist build
