@@ -9,8 +9,8 @@ import pytest
 
 from ambientd.api import anchor_replies, replies
 from ambientd.api.cluster import ClusterPlan, create_cluster
+from ambientd.api.local_daemons import DaemonsError, LocalDaemons
 from ambientd.cli.demo import accuracy_of, replicas_of
-from ambientd.cli.demo_mesh import Mesh, MeshError
 from ambientd.cli.demo_stage import EventFeed, signals_as_interrupts, stage_folder, undisturbed
 from ambientd.cli.demo_story import Story
 from ambientd.config.places import Places, socket_path_for
@@ -34,7 +34,7 @@ def test_accuracy_is_the_share_of_digits_that_agree(
 
 @pytest.mark.parametrize(("output", "labels"), [(b"", b"1"), (b"12", b"1"), (b"", b"")])
 def test_what_cannot_be_compared_is_no_accuracy(output: bytes, labels: bytes) -> None:
-    with pytest.raises(MeshError):
+    with pytest.raises(DaemonsError):
         accuracy_of(output, labels)
 
 
@@ -172,10 +172,10 @@ def test_events_come_to_whoever_waits(tmp_path: Path) -> None:
 @pytest.mark.net
 def test_a_mesh_is_not_ready_while_a_node_takes_no_work(tmp_path: Path) -> None:
     founded = create_cluster(tmp_path, 1, ClusterPlan(base_port=23_100, bitcoin="off"))
-    mesh = Mesh(founded)
+    mesh = LocalDaemons(founded)
     with (
         served(socket_path_for(founded.nodes[0].data_dir), DeskNode().handlers()),
-        pytest.raises(MeshError, match=r"node1 is not ready .* evil.* takes no work"),
+        pytest.raises(DaemonsError, match=r"node1 is not ready .* evil.* takes no work"),
     ):
         mesh.wait_ready(0)
 
@@ -185,10 +185,10 @@ def test_a_mesh_is_not_ready_while_a_node_takes_no_work(tmp_path: Path) -> None:
 def test_a_daemon_that_ends_early_is_named_with_its_last_words(tmp_path: Path) -> None:
     founded = create_cluster(tmp_path, 1, ClusterPlan(base_port=23_000, bitcoin="off"))
     Places(founded.nodes[0].data_dir).config.write_text("[nodes]\n")
-    mesh = Mesh(founded)
+    mesh = LocalDaemons(founded)
     mesh.start()
     try:
-        with pytest.raises(MeshError, match=r"node1 ended with status 2: .*did you mean 'node'"):
+        with pytest.raises(DaemonsError, match=r"node1 ended with status 2: .*did you mean 'node'"):
             mesh.wait_ready(30.0)
     finally:
         assert mesh.stop()

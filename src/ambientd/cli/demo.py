@@ -1,14 +1,13 @@
 """ambientctl demo: a mesh on this machine, a liar caught, a receipt in a Bitcoin block."""
 
-import os
 import time
 from pathlib import Path
 from typing import Protocol
 
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
+from ambientd.api.local_daemons import DaemonsError, LocalDaemons, own_base_port
 from ambientd.cli.console import CommonArguments, in_words, print_line, short, warn
-from ambientd.cli.demo_mesh import Mesh, MeshError
 from ambientd.cli.demo_stage import (
     EventFeed,
     signals_as_interrupts,
@@ -55,7 +54,7 @@ def run(arguments: DemoArguments) -> ExitCode:
         demo = Demo(arguments, root, story)
         try:
             return demo.play()
-        except MeshError as error:
+        except DaemonsError as error:
             story.tell("failed", f"the demonstration failed: {error}")
             warn(f"ambientctl: {error}; look again with --keep, the logs are DIR/node*/daemon.log")
             return ExitCode.FAILED
@@ -97,7 +96,7 @@ class Demo:
         self._arguments = arguments
         self._root = root
         self._story = story
-        self._mesh: Mesh | None = None
+        self._mesh: LocalDaemons | None = None
         self._feed: EventFeed | None = None
         self._tasks: set[str] = set()
         self._watchers: list[Client] = []
@@ -140,18 +139,18 @@ class Demo:
         if not chain_ended:
             warn(f"ambientctl: the chain in {self._root / 'chain'} still runs; it ends by itself")
 
-    def _found(self) -> Mesh:
+    def _found(self) -> LocalDaemons:
         from ambientd.api.cluster import ClusterPlan, create_cluster
 
         members, liars = self._arguments.nodes, _liars(self._arguments)
         plan = ClusterPlan(
             name="demo",
-            base_port=20_000 + os.getpid() % 600 * NODES_MAX,
+            base_port=own_base_port(),
             block_interval_ms=BLOCK_INTERVAL_MS,
             liars=liars,
         )
         founded = create_cluster(self._root, members, plan)
-        mesh = Mesh(founded)
+        mesh = LocalDaemons(founded)
         self._fingerprint = founded.fingerprint
         self._story.names = mesh.names
         self._story.tell(
@@ -167,7 +166,7 @@ class Demo:
             self._story.tell("liar_planted", f"{name} will corrupt its outputs", node=liar)
         return mesh
 
-    def _gather(self, mesh: Mesh) -> None:
+    def _gather(self, mesh: LocalDaemons) -> None:
         self._mesh = mesh
         mesh.start()
         pids = [node.process.pid for node in mesh.nodes if node.process is not None]
@@ -183,7 +182,7 @@ class Demo:
         self._feed = EventFeed(mesh.nodes[0].client())
         self._watchers = [node.client() for node in mesh.nodes]
 
-    def _catch(self, mesh: Mesh, client: Client) -> replies.Task:
+    def _catch(self, mesh: LocalDaemons, client: Client) -> replies.Task:
         """Submit until every liar is named; give the task that caught one."""
         chosen: replies.Task | None = None
         for number in range(1, TASKS_MAX + 1):
@@ -201,10 +200,10 @@ class Demo:
             )
         if chosen is None:
             msg = "no task was submitted"
-            raise MeshError(msg)
+            raise DaemonsError(msg)
         return chosen
 
-    def _one_task(self, mesh: Mesh, client: Client, number: int) -> replies.Task:
+    def _one_task(self, mesh: LocalDaemons, client: Client, number: int) -> replies.Task:
         request = requests.SubmitTask(
             module=(DATA / "classify.wasm").read_bytes(),
             input=(DATA / "digits-100.bin").read_bytes(),
@@ -230,7 +229,7 @@ class Demo:
             if time.monotonic() - submitted_s > TASK_DEADLINE_S:
                 mesh.check_alive()
                 msg = f"task {short(task_id)} is still {task.state} after {TASK_DEADLINE_S:g} s"
-                raise MeshError(msg)
+                raise DaemonsError(msg)
         self._hear_the_end(task_id)
         self._tell_end(task, number)
         return task
@@ -376,7 +375,7 @@ class Demo:
         return report
 
     def _conclude(
-        self, mesh: Mesh, accuracy: float | None, report: Report, *, anchored: bool
+        self, mesh: LocalDaemons, accuracy: float | None, report: Report, *, anchored: bool
     ) -> ExitCode:
         keep = self._arguments.keep
         fields = {
@@ -426,11 +425,11 @@ def replicas_of(number: int, nodes: int) -> int:
 
 
 def accuracy_of(output: bytes, labels: bytes) -> float:
-    """Give the share of digits that agree; raise MeshError when they cannot be compared."""
+    """Give the share of digits that agree; raise DaemonsError when they cannot be compared."""
     found, wanted = _digits(output), _digits(labels)
     if not wanted or len(found) != len(wanted):
         msg = f"the output names {len(found)} digits, the labels {len(wanted)}"
-        raise MeshError(msg)
+        raise DaemonsError(msg)
     return sum(a == b for a, b in zip(found, wanted, strict=True)) / len(wanted)
 
 

@@ -5,13 +5,14 @@
     with Mesh() as mesh:
         print(mesh.run("hello.wasm", b"hello").output())
 
-`AsyncMesh` is the same for trio and asyncio; `MeshExecutor` stands where a
-`concurrent.futures.Executor` stood.
+`LocalMesh` starts one on this machine; `AsyncMesh` is the same for trio and asyncio;
+`MeshExecutor` stands where a `concurrent.futures.Executor` stood.
 """
 
 from ambientd.api.operations import OperationError
 from ambientd.client.async_mesh import AsyncMesh, AsyncTask, Terms
 from ambientd.client.failures import TaskFailedError, TaskUnfinishedError
+from ambientd.client.local import LocalMesh
 from ambientd.client.mesh import Mesh, MeshExecutor, Task
 from ambientd.errors import AmbientError, UnreachableError
 
@@ -19,6 +20,7 @@ __all__ = [
     "AmbientError",
     "AsyncMesh",
     "AsyncTask",
+    "LocalMesh",
     "Mesh",
     "MeshExecutor",
     "OperationError",

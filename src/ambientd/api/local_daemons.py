@@ -1,4 +1,4 @@
-"""The daemons of a demonstration: started, asked, and always ended, each by its own pid."""
+"""Daemons of one cluster on this machine: started, asked, and ended, each by its own pid."""
 
 import os
 import signal
@@ -16,15 +16,23 @@ from ambientd.config.places import socket_path_for
 from ambientd.errors import AmbientError
 
 STOP_DEADLINE_S = 15.0
+_PORTS_FROM = 20_000
+_PORTS_EACH = 16
+_PROCESSES = 600
 _PAUSE_S = 0.1
 _TAIL_CHARS = 1_500
 
 
-class MeshError(AmbientError):
-    """The daemons do not do what a demonstration needs."""
+class DaemonsError(AmbientError):
+    """Daemons that were started do not do what they were started for."""
 
 
-class MeshNode(msgspec.Struct):
+def own_base_port() -> int:
+    """Give where this process looks for free ports, apart from where most others look."""
+    return _PORTS_FROM + os.getpid() % _PROCESSES * _PORTS_EACH
+
+
+class LocalDaemon(msgspec.Struct):
     """One node's folder and, while it runs, its process."""
 
     founded: FoundedNode
@@ -41,11 +49,11 @@ class MeshNode(msgspec.Struct):
         return Client(socket_path_for(data_dir), data_dir)
 
 
-class Mesh:
+class LocalDaemons:
     """All daemons of one cluster on this machine."""
 
     def __init__(self, founded: Founded) -> None:
-        self.nodes = [MeshNode(node) for node in founded.nodes]
+        self.nodes = [LocalDaemon(node) for node in founded.nodes]
         self.names = {node.node.hex(): node.name for node in founded.nodes}
         self.liars = [node.node.hex() for node in founded.nodes if node.lies]
 
@@ -82,14 +90,14 @@ class Mesh:
             if time.monotonic() > end_s:
                 name = waiting[0].founded.name
                 msg = f"{name} is not ready after {deadline_s:g} s; it {lacks}"
-                raise MeshError(msg)
+                raise DaemonsError(msg)
             time.sleep(_PAUSE_S)
         if first is None:
             msg = "a mesh without nodes is never ready"
-            raise MeshError(msg)
+            raise DaemonsError(msg)
         return first
 
-    def _look(self, node: MeshNode) -> tuple[replies.Status | None, str]:
+    def _look(self, node: LocalDaemon) -> tuple[replies.Status | None, str]:
         """Ask a node how it is; give its answer and what it lacks to be ready, if anything."""
         try:
             with node.client() as client:
@@ -104,14 +112,14 @@ class Mesh:
         return status, f"knows from the ledger that {idle} takes no work" if idle else ""
 
     def check_alive(self) -> None:
-        """Raise MeshError with its last words when a daemon has ended."""
+        """Raise DaemonsError with its last words when a daemon has ended."""
         for node in self.nodes:
             if node.process is not None and node.process.poll() is not None:
                 msg = (
                     f"{node.founded.name} ended with status {node.process.returncode}: "
                     f"{_last_words(node.log)}"
                 )
-                raise MeshError(msg)
+                raise DaemonsError(msg)
 
     def stop(self) -> bool:
         """End all daemons, gently first; tell whether none had to be killed."""
