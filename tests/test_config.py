@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ambientd.config import places
-from ambientd.config.load import line_of, load_config, parse_config
+from ambientd.config.faults import read_config
+from ambientd.config.lines import line_of
+from ambientd.config.load import load_config, parse_config
 from ambientd.config.options import (
     Config,
     Lie,
@@ -141,10 +143,82 @@ def test_mistakes_are_named_with_file_line_and_key(text: str, line: int, words: 
     assert words in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["x =", "[node]\nname = 'a'\nname = 'b'", "[node", "a = [" * 9])
-def test_what_is_no_toml_is_a_config_error_with_its_line(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"not valid TOML: .*(line|end of document)"):
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("x =", 1, "a value is missing, here: x ="),
+        ("[node]\nname = 'a'\nname = 'b'", 3, "it is set a second time; keep one"),
+        ("[node]\n[http]\n[node]", 3, "this section stands a second time"),
+        ("\n[node", 2, 'a section ends with "]": [node]'),
+        ("a = [" * 9, 1, "a value"),
+        ("[node]\nname = attic # mine", 2, 'a text stands in quotes: name = "attic"'),
+        ("[http]\nenabled = True", 2, "write enabled = true"),
+        ("[http]\nenabled = yes", 2, "write true or false"),
+        ('[node]\nname = "attic', 2, "a text is never closed"),
+        ('[node]\nlabels = ["a=b"', 2, "a list is never closed"),
+        ('[api]\nsocket = "C:\\p"', 2, 'a "\\" in double quotes is written twice'),
+        ('[node]\nname: "attic"', 2, 'a key is followed by "=" and its value'),
+        ('[node]\nname = "a" "b"', 2, "one setting a line"),
+        ("[node]\n?", 2, "neither a section, nor a setting, nor a comment"),
+        ("a = " + "[" * 5000, None, "too deeply"),
+    ],
+)
+def test_what_is_no_toml_is_said_in_plain_words(text: str, line: int | None, words: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_config(text, "/x/config.toml")
+    place = f", line {line}" if line else ""
+    assert str(error.value).startswith(f"/x/config.toml{place}: not valid TOML: ")
+    assert words in str(error.value)
+
+
+def test_all_faults_of_a_config_are_found_each_with_its_line_and_key() -> None:
+    text = """
+[nod]
+[node]
+nmae = "x"
+kind = "phone"
+[execution]
+workers = "2"
+gas_max = 0
+wall-ms-max = 5
+[transport]
+listen = "4400"
+advertise = "0.0.0.0:1"
+"""
+    config, faults = read_config(text)
+    assert [(fault.line, fault.key) for fault in faults] == [
+        (2, ""),
+        (4, "[node] nmae"),
+        (9, "[execution] wall-ms-max"),
+        (5, "[node] kind"),
+        (7, "[execution] workers"),
+        (8, "[execution] gas_max"),
+        (11, "[transport] listen"),
+        (12, "[transport] advertise"),
+    ]
+    assert config.execution == Config().execution
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('name = "x"', "'name' stands in no section; did you mean 'name' of [node]?"),
+        ("[node]\nworkers = 3", "unknown key 'workers'; did you mean 'workers' of [execution]?"),
+        ("node.nmae = 'x'", "[node] nmae: unknown key 'nmae'; did you mean 'name'?"),
+        ("node = { nmae = 'x' }", "[node] nmae: unknown key 'nmae'; did you mean 'name'?"),
+        ("[node.labels]\nroom = 'attic'", "[node] labels: must be a list, not a section"),
+        ("[http.tls]\ncert = 'x'", "[http] tls: unknown key 'tls'"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_told_where_it_belongs(text: str, words: str) -> None:
+    with pytest.raises(ConfigError) as error:
         parse_config(text)
+    assert words in str(error.value)
+
+
+def test_a_setting_that_cannot_be_read_brings_no_second_fault_with_it() -> None:
+    _, faults = read_config("[http]\ntls_cert = 3\ntls_key = 'k'")
+    assert [fault.key for fault in faults] == ["[http] tls_cert"]
 
 
 @given(st.text(alphabet='[]=.#"ab \nnodename1', max_size=60))

@@ -435,7 +435,7 @@ def test_the_same_nonce_is_the_same_task(
         (("run", "m.wasm", "--assurance", "total"), "is none of none, audited"),
         (("run",), "required: MODULE.wasm"),
         ((), "required: COMMAND"),
-        (("explode",), "invalid choice: 'explode'"),
+        (("explode",), "'explode' is no command; did you mean export?"),
         (("--stat",), "required: COMMAND"),
         (("task", "show", "xyzt"), "'xyzt' is not the id of a task"),
         (("task", "show", "ab"), "at least the first 4"),

@@ -76,6 +76,29 @@ def test_without_a_command_all_are_known(line: str) -> None:
     assert len(names_of(build_parser(line.split()))) == sum(len(names) for names, _ in COMMANDS)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("statsu", "'statsu' is no command; did you mean status?; see `ambientctl --help`"),
+        ("cancel x", "'cancel' is no command; did you mean `task cancel`?"),
+        ("task lst", "did you mean list?; see `ambientctl task --help`"),
+        ("qqqq", "'qqqq' is no command; there are status, nodes, "),
+        ("run x --inptu y", "there is no option --inptu; did you mean --input?"),
+        ("run x --inptu=y", "there is no option --inptu; did you mean --input?"),
+        ("run x --qqqq", "there is no option --qqqq; see `ambientctl run --help`"),
+        ("version a b", "'a' is one word too many; see `ambientctl version --help`"),
+        ("token create x --scope rea", "--scope: 'rea' is none of read, submit, admin; did you"),
+        ("completion fsh", "shell: 'fsh' is none of bash, zsh, fish; did you mean fish?"),
+    ],
+)
+def test_what_may_have_been_meant_is_said(ctl: Ctl, line: str, words: str) -> None:
+    code, out, err = ctl(*line.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("ambientctl: ")
+    assert words in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.net
 def test_a_quiet_command_says_only_its_answer_and_what_went_wrong(
     live: Path, ctl: Ctl, tmp_path: Path

@@ -75,6 +75,7 @@ COMMANDS: Sequence[tuple[tuple[str, ...], str]] = (
     (("member",), "member_parsers:add_member"),
     (("pause", "resume", "owner"), "owner_parsers:add_owner"),
     (("doctor",), "owner_parsers:add_doctor"),
+    (("config",), "config_parsers:add_config"),
     (("trail",), "owner_parsers:add_trail"),
     (("account",), "account_parsers:add_account"),
     (("peg",), "peg_parsers:add_peg"),

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 NODE = "its name, or its id or the start of it, if no other node is meant by that"
@@ -26,6 +27,54 @@ class Parser(argparse.ArgumentParser):
         first = message[:1].lower() + message[1:]
         sys.stderr.write(f"ambientctl: {first}; see `{self.prog} --help`\n")
         sys.exit(2)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Refuse words that no option takes where the command is known that lacks them."""
+        chosen, left = super().parse_known_args(args, namespace)
+        if left:
+            name, _, _ = left[0].partition("=")
+            if name.startswith("-"):
+                self.error(f"there is no option {name}{meant(name, self._option_string_actions)}")
+            self.error(f"{left[0]!r} is one word too many")
+        return chosen, left
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        known = tuple(map(str, action.choices or ()))
+        if known and value not in (action.choices or ()):
+            is_command = isinstance(action, argparse._SubParsersAction)
+            what = "is no command" if is_command else f"is none of {', '.join(known)}"
+            hint = meant(str(value), known)
+            if is_command and not hint:
+                hint = meant_below(str(value), action.choices or ())
+            if is_command and not hint:
+                hint = f"; there are {', '.join(known)}"
+            place = "" if is_command else f"{_named(action)}: "
+            self.error(f"{place}{value!r} {what}{hint}")
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Say which known word may be meant, or nothing."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, tuple(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def meant_below(word: str, parsers: object) -> str:
+    """Say in which of these commands there is one of that name, as `cancel` is in `task`."""
+    found = [
+        f"`{name} {word}`"
+        for name, parser in dict(parsers).items()  # type: ignore[call-overload]
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction) and word in action.choices
+    ]
+    return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
+def _named(action: argparse.Action) -> str:
+    return "/".join(action.option_strings) or str(action.metavar or action.dest)
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
