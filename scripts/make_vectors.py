@@ -1,4 +1,4 @@
-"""Write the test vectors of protocols 00 to 03, 06 and 13: `python -m scripts.make_vectors`.
+"""Write the test vectors of protocols 00 to 03, 06, 11 and 13: `python -m scripts.make_vectors`.
 
 Everything is derived from fixed seeds, so the files change only when the protocol does.
 """
@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from ambientd.codec import merkle
@@ -21,6 +22,7 @@ from ambientd.codec.statements import (
     receipt_hash,
     result_root,
     settlement_leaf,
+    sign_commit,
     sign_manifest,
     sign_record,
     spec_hash,
@@ -29,7 +31,16 @@ from ambientd.codec.statements import (
 from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.entries import encode_entry, encode_key
 from ambientd.ledger.events import RecordRejected
+from ambientd.model.base import Digest
 from ambientd.model.genesis import Label, Rules
+from ambientd.model.message import (
+    PARCEL_BYTES_MAX,
+    AbortSent,
+    CommitSent,
+    JobMessage,
+    ParcelSent,
+    RevealSent,
+)
 from ambientd.model.module import SignedManifest
 from ambientd.model.offer import Closed, SlotName
 from ambientd.model.record import (
@@ -48,6 +59,7 @@ from ambientd.model.record import (
     Unbond,
 )
 from ambientd.model.task import Assurance, Constraint
+from ambientd.node.core import job_frame
 from ambientd.rules.auditing import is_audited, lone_permille, replicas_for
 from ambientd.rules.notes import note_text
 from scripts import audit_vectors
@@ -585,6 +597,36 @@ def peg() -> dict[str, Any]:
     return peg_vectors.document(scene.cluster, scene.block, scene.blocks)
 
 
+def jobs() -> dict[str, Any]:
+    """Vectors of protocols/11-jobs.md."""
+    cluster = TestCluster()
+    task = cluster.admit()
+    signed, small = cluster.receipt(task, 0), b"a small input"
+    commit = sign_commit(cluster.signer(0), signed.receipt)
+    right, wrong = Digest(sha256(small)), Digest(sha256(b"another"))
+    messages: list[tuple[str, JobMessage]] = [
+        ("a sealed answer", CommitSent(commit=commit)),
+        ("an opened answer", RevealSent(receipt=signed)),
+        ("an execution that was not finished", AbortSent(task=task, slot=0, attempt=1, cause=6)),
+        ("an input with its assignment", ParcelSent(task=task, digest=right, data=small)),
+    ]
+    large = bytes(PARCEL_BYTES_MAX + 1)
+    refused = [
+        ("wrong bytes for a digest", ParcelSent(task=task, digest=wrong, data=small)),
+        ("no bytes", ParcelSent(task=task, digest=Digest(sha256(b"")), data=b"")),
+        ("too large", ParcelSent(task=task, digest=Digest(sha256(large)), data=large)),
+    ]
+    return {
+        "document": "protocols/11-jobs.md",
+        "messages": [
+            {"name": name, "fields": readable(fields), "frame": job_frame(message).hex()}
+            for name, message in messages
+            for fields in [msgspec.msgpack.decode(encode(message))]
+        ],
+        "refused": [{"name": name, "frame": job_frame(each).hex()} for name, each in refused],
+    }
+
+
 DOCUMENTS = {
     "encoding": encoding,
     "signatures": signatures,
@@ -601,6 +643,7 @@ DOCUMENTS = {
     "modules-published": modules_published,
     "disputes": disputes,
     "learning": learning,
+    "jobs": jobs,
 }
 
 

@@ -132,6 +132,10 @@ class Shelf:
         """Give a blob's bytes, or None."""
         return self._blobs.get(digest)
 
+    def remembered(self, digest: bytes) -> bytes | None:
+        """Give a blob's bytes, or None: all are in memory."""
+        return self._blobs.get(digest)
+
     def put(self, data: bytes) -> bytes:
         """Keep a blob and give its SHA-256."""
         name = sha256(data)

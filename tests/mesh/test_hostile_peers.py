@@ -21,10 +21,13 @@ from ambientd.adapters.libp2p.transport import FRAMES_PROTOCOL
 from ambientd.api.cluster import ClusterPlan
 from ambientd.api.operations import TASK_SUBMIT, TASK_WAIT
 from ambientd.api.requests import SubmitTask, WaitForTask
+from ambientd.codec.digest import sha256
 from ambientd.codec.signing import Signer
 from ambientd.config.load import load_config
+from ambientd.model.base import Digest, TaskId
 from ambientd.model.genesis import Rules
-from ambientd.node.core import JOB_FRAME, LOG_FRAME
+from ambientd.model.message import PARCEL_BYTES_MAX, ParcelSent
+from ambientd.node.core import JOB_FRAME, LOG_FRAME, job_frame
 from ambientd.ports.transport import HostPort, TransportOptions
 from tests.adapters.libp2p.test_hostility import GOSSIP_ATTACKS, MESHSUB
 from tests.mesh.cluster import Cluster, Daemon
@@ -85,6 +88,11 @@ def framed(*payloads: bytes) -> bytes:
     return hello + b"".join(encode_frame(FrameKind.DATA, payload) for payload in payloads)
 
 
+def parcel(data: bytes, named: bytes | None = None) -> bytes:
+    digest = Digest(sha256(data if named is None else named))
+    return job_frame(ParcelSent(task=TaskId(b"?" * 32), digest=digest, data=data))
+
+
 ATTACKS = {
     **{f"gossip, {case}": (MESHSUB, data) for case, data in GOSSIP_ATTACKS.items()},
     "frame of an unknown kind": (FRAMES_PROTOCOL, struct.pack("!IB", 8, 9) + b"12345678"),
@@ -101,6 +109,16 @@ ATTACKS = {
         framed(*[JOB_FRAME + os.urandom(size) for size in (0, 1, 50, 60_000)]),
     ),
     "nested arrays for a job message": (FRAMES_PROTOCOL, framed(JOB_FRAME + b"\x91" * 60_000)),
+    "parcels that nobody asked for, too many": (
+        FRAMES_PROTOCOL,
+        framed(*[parcel(number.to_bytes(4, "big") * 4_000) for number in range(200)]),
+    ),
+    "many small parcels that nobody asked for": (
+        FRAMES_PROTOCOL,
+        framed(*[parcel(b"%d" % number) for number in range(3_000)]),
+    ),
+    "parcels with wrong bytes": (FRAMES_PROTOCOL, framed(*[parcel(b"a", b"b")] * 20)),
+    "a parcel above its size": (FRAMES_PROTOCOL, framed(parcel(bytes(PARCEL_BYTES_MAX + 1)))),
     "short blob request": (BLOB_PROTOCOL, b"d"),
     "blob that is not there": (BLOB_PROTOCOL, b"d" * 32),
     "huge join request": (JOIN_PROTOCOL, struct.pack("!I", 1 << 30)),

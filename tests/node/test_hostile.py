@@ -3,6 +3,7 @@
 import pytest
 
 from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import sign_record
 from ambientd.consensus.messages import (
@@ -14,13 +15,13 @@ from ambientd.consensus.messages import (
     vote_payload,
 )
 from ambientd.ledger.events import NodeConvicted
-from ambientd.model.base import Digest, NodeId
-from ambientd.model.message import CosignRequested
+from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.message import PARCEL_BYTES_MAX, CosignRequested, ParcelSent
 from ambientd.model.record import Admit, Fraud
 from ambientd.model.task import Assurance
 from ambientd.model.telemetry import Observation
 from ambientd.node.build import NodeOptions
-from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, Node
+from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, Node, job_frame
 from ambientd.node.effect import (
     ConditionChanged,
     NodeEffect,
@@ -107,6 +108,29 @@ def test_a_frame_that_does_not_decode_is_held_against_its_sender(frame: bytes) -
 def test_a_job_message_of_an_outsider_is_held_against_it() -> None:
     [effect] = Alone().poke(FrameReceived(STRANGER, job()))
     assert effect == PeerMisbehaved(STRANGER, "job message of a node outside the cluster")
+
+
+def test_wrong_bytes_for_a_digest_are_held_against_their_sender() -> None:
+    alone = Alone()
+    task, digest = TaskId(bytes(32)), Digest(sha256(b"right"))
+    frame = job_frame(ParcelSent(task=task, digest=digest, data=b"wrong"))
+    [effect] = alone.poke(FrameReceived(alone.peer, frame))
+    assert isinstance(effect, PeerMisbehaved)
+    assert effect.peer == alone.peer
+
+
+def test_a_parcel_above_its_size_is_held_against_its_sender() -> None:
+    alone = Alone()
+    data = bytes(PARCEL_BYTES_MAX + 1)
+    large = ParcelSent(task=TaskId(bytes(32)), digest=Digest(sha256(data)), data=data)
+    [effect] = alone.poke(FrameReceived(alone.peer, job_frame(large)))
+    assert isinstance(effect, PeerMisbehaved)
+
+
+def test_a_parcel_of_an_outsider_is_held_against_it() -> None:
+    parcel = ParcelSent(task=TaskId(bytes(32)), digest=Digest(sha256(b"x")), data=b"x")
+    [effect] = Alone().poke(FrameReceived(STRANGER, job_frame(parcel)))
+    assert isinstance(effect, PeerMisbehaved)
 
 
 def test_a_question_that_has_no_answer_is_left_unanswered() -> None:

@@ -22,11 +22,15 @@ from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
+from ambientd.model.message import JobMessage
+from ambientd.node.core import JOB_BYTES_MAX, job_frame
 from ambientd.node.stops import follow_epochs
+from ambientd.roles.courier import Courier
 from ambientd.rules.blame_check import check_blame_file
 from ambientd.rules.modules import read_manifest
 from ambientd.rules.receipt_check import check_receipt_file
 from scripts.make_vectors import DOCUMENTS, FOLDER, written
+from tests.ledger.cluster import TestCluster
 from tests.model.values import model_types
 
 STRUCTS = {kind.__name__: kind for kind in model_types()}
@@ -81,6 +85,27 @@ def test_an_independent_encoder_writes_the_same_bytes(part: str) -> None:
             assert encode(decode(raw, STRUCTS[vector["struct"]])) == raw
         else:
             assert encode(msgspec.msgpack.decode(raw)) == raw
+
+
+def test_an_independent_encoder_writes_the_same_job_messages() -> None:
+    for vector in vectors("jobs")["messages"]:
+        frame = bytes.fromhex(vector["frame"])
+        packed = msgpack.packb(unreadable(vector["fields"]), use_bin_type=True)
+        assert (frame[:1], packed) == (b"\x02", frame[1:]), vector["name"]
+        message: JobMessage = decode(frame[1:], JobMessage, JOB_BYTES_MAX)
+        assert job_frame(message) == frame, vector["name"]
+
+
+def test_parcels_that_are_none_are_refused() -> None:
+    courier, state = Courier(NodeId(b"r" * 32)), TestCluster().state
+
+    def hear(frame: bytes) -> None:
+        message: JobMessage = decode(frame[1:], JobMessage, JOB_BYTES_MAX)
+        courier.on_message(NodeId(b"s" * 32), message, state)
+
+    for vector in vectors("jobs")["refused"]:
+        with pytest.raises(RemoteProtocolError):
+            hear(bytes.fromhex(vector["frame"]))
 
 
 def test_bent_encodings_are_refused() -> None:

@@ -1,13 +1,22 @@
 """A worker executes what is its own, seals before it opens, and insists when nobody listens."""
 
 import pytest
+from msgspec.structs import replace
 
 from ambientd.codec.statements import commitment, verify_commit, verify_receipt
 from ambientd.ledger.events import SlotAssigned, SlotReleased, TaskClosed, TaskCommitted
 from ambientd.model.base import Digest, TaskId
-from ambientd.model.effect import Abandon, Assignment, Execute, Propose, Purpose, SendJob
+from ambientd.model.effect import (
+    Abandon,
+    Assignment,
+    Execute,
+    Propose,
+    Purpose,
+    SendJob,
+    SendParcel,
+)
 from ambientd.model.execution import AbortCause
-from ambientd.model.message import AbortSent, CommitSent, RevealSent
+from ambientd.model.message import PARCEL_BYTES_MAX, AbortSent, CommitSent, RevealSent
 from ambientd.model.record import Commits, Settle
 from ambientd.model.task import SlotState, TaskState
 from ambientd.roles.worker import ABORTED_RETRY_MS, RESEND_MS, SENDS_BEFORE_PROPOSING, Worker
@@ -75,7 +84,8 @@ def test_an_answer_stays_sealed_until_all_have_sealed() -> None:
     for turn in range(1, SENDS_BEFORE_PROPOSING):
         assert kinds(stage.worker.on_tick(NOW + turn * RESEND_MS)) == ["SendJob"]
     committed = TaskCommitted(stage.task)
-    [opened] = stage.worker.on_ledger(committed, stage.cluster.state, NOW)
+    opened, parcel = stage.worker.on_ledger(committed, stage.cluster.state, NOW)
+    assert parcel == SendParcel(stage.cluster.node(0), stage.task, result().output)
     assert isinstance(opened, SendJob)
     assert isinstance(opened.message, RevealSent)
     assert isinstance(sent.message, CommitSent)
@@ -98,6 +108,26 @@ def test_a_worker_that_is_not_heard_proposes_its_answer_itself(opened: bool, bod
     assert kinds(effects) == ["SendJob"] * (SENDS_BEFORE_PROPOSING - 1) + ["Propose"]
     assert isinstance(effects[-1], Propose)
     assert isinstance(effects[-1].body, body)
+
+
+@pytest.mark.parametrize("size_bytes", [0, PARCEL_BYTES_MAX + 1])
+def test_an_output_that_is_empty_or_large_is_left_to_be_fetched(size_bytes: int) -> None:
+    stage = Stage()
+    stage.tell()
+    answer = replace(result(), output_size_bytes=size_bytes)
+    stage.worker.on_report(stage.place, report(answer), ZEROS, NOW)
+    effects = stage.worker.on_ledger(TaskCommitted(stage.task), stage.cluster.state, NOW)
+    assert kinds(effects) == ["Propose"]
+
+
+def test_the_first_slots_worker_alone_hands_the_output_over() -> None:
+    stage = Stage()
+    second = stage.cluster.task(stage.task).slots[1].worker
+    stage.number = number_of(stage.cluster, second)
+    stage.worker, stage.place = stage.fresh(), place(stage.cluster, stage.task, 1)
+    stage.sealed()
+    effects = stage.worker.on_ledger(TaskCommitted(stage.task), stage.cluster.state, NOW)
+    assert kinds(effects) == ["SendJob"]
 
 
 def test_without_a_coordinator_a_worker_proposes_at_once() -> None:

@@ -66,6 +66,26 @@ async def test_a_blob_above_the_cap_is_not_even_asked_for(tmp_path: Path) -> Non
     assert mesh.asked == []
 
 
+async def test_a_small_blob_that_came_by_itself_is_not_asked_for(tmp_path: Path) -> None:
+    mesh = Mesh(B)
+    blobs = blobs_of(tmp_path, mesh)
+    blobs.parcels.put(B, NAME, DATA)
+    assert await blobs.fetch(NAME, len(DATA), (B,)) == DATA
+    assert mesh.asked == []
+    assert await blobs.get(NAME) == DATA, "what came is kept"
+
+
+async def test_a_small_blob_that_does_not_come_is_asked_for_soon(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    mesh = Mesh(B)
+    # `put` is a thread's: virtual time must not run meanwhile.
+    begin_s = trio.current_time()
+    assert await blobs_of(tmp_path, mesh).fetch(NAME, len(DATA), (B,)) == DATA
+    assert mesh.asked == [B]
+    assert trio.current_time() - begin_s < 1
+
+
 @pytest.mark.parametrize("holders", [(C,), ()])
 async def test_those_who_want_the_same_blob_at_once_share_one_fetch(
     tmp_path: Path, holders: tuple[NodeId, ...], monkeypatch: pytest.MonkeyPatch

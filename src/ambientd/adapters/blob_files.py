@@ -251,14 +251,9 @@ class BlobFiles:
         can be fetched and kept again.
         """
         path = self._path(name)
-        with self._lock:
-            kept = self._memory.get(name)
-            if kept is not None:
-                self._memory.move_to_end(name)
-                self._used_since.add(name)
-                if name in self._sizes:
-                    self._sizes[name] = self._sizes.pop(name)
-                return kept
+        kept = self.remembered(name)
+        if kept is not None:
+            return kept
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -272,6 +267,17 @@ class BlobFiles:
         self._use(name, len(data))
         self._remember(name, data)
         return data
+
+    def remembered(self, name: bytes) -> bytes | None:
+        """Give the bytes with this hash if they are in memory, without a look at the disk."""
+        with self._lock:
+            kept = self._memory.get(name)
+            if kept is not None:
+                self._memory.move_to_end(name)
+                self._used_since.add(name)
+                if name in self._sizes:
+                    self._sizes[name] = self._sizes.pop(name)
+            return kept
 
     def _set_aside(self, path: Path, name: bytes, size_bytes: int) -> None:
         place = self.root / "damaged" / name.hex()

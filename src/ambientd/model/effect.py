@@ -133,6 +133,24 @@ class FetchBlob:
 
 
 @dataclass(frozen=True, slots=True)
+class SendParcel:
+    """Send a small blob of a task to who needs it next, before it asks."""
+
+    to: NodeId
+    task: TaskId
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class TakeParcel:
+    """A peer has sent the bytes of this digest: hold them, within its room, for who needs them."""
+
+    sender: NodeId
+    digest: Digest
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class AnchorRoot:
     """Put a checkpoint's root into a Bitcoin transaction and report an AnchorProven."""
 
@@ -164,6 +182,8 @@ RoleEffect: TypeAlias = (
     | SegmentWanted
     | Abandon
     | FetchBlob
+    | SendParcel
+    | TakeParcel
     | AnchorRoot
     | HearAnchor
     | LeaveAnchors

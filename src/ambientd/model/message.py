@@ -10,6 +10,9 @@ from ambientd.model.task import Commit
 
 ANCHOR_BYTES_MAX = 4_000
 
+PARCEL_BYTES_MAX = 16 * 1024
+"""What travels with the word of a task; larger blobs have streams of their own."""
+
 
 class CommitSent(Value, frozen=True, tag=1):
     """A worker hands its sealed answer to the coordinator."""
@@ -59,6 +62,20 @@ class AnchorShown(Value, frozen=True, tag=6):
     raw_tx: Annotated[bytes, Meta(max_length=ANCHOR_BYTES_MAX)]
 
 
+class ParcelSent(Value, frozen=True, tag=7):
+    """A task's small blob: its input with the assignment, or its output with the opened answer."""
+
+    task: TaskId
+    digest: Digest
+    data: Annotated[bytes, Meta(min_length=1, max_length=PARCEL_BYTES_MAX)]
+
+
 JobMessage: TypeAlias = (
-    CommitSent | RevealSent | CosignRequested | CosignatureSent | AbortSent | AnchorShown
+    CommitSent
+    | RevealSent
+    | CosignRequested
+    | CosignatureSent
+    | AbortSent
+    | AnchorShown
+    | ParcelSent
 )

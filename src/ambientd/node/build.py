@@ -26,6 +26,7 @@ from ambientd.node.stops import LedgerStops, beacon_secrets, fraud_judge, option
 from ambientd.roles.anchorer import Anchorer, AnchorerOptions
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
+from ambientd.roles.courier import Courier
 from ambientd.roles.disputer import Disputer
 from ambientd.roles.header_bringer import HeaderBringer
 from ambientd.roles.offerer import Offerer
@@ -124,6 +125,7 @@ def build_node(
         headers=HeaderBringer(),
         offerer=Offerer(own_id),
         submitter=Submitter(own_id),
+        courier=Courier(own_id),
         telemetry=Telemetry(signer, options.telemetry, telemetry_epoch),
     )
     return Node(signer, cores, roots, fraud_judge(ledger), Compactor(options.log, kept))

@@ -67,6 +67,11 @@ JOB_FRAME = b"\x02"
 JOB_BYTES_MAX = 64 * 1024
 
 
+def job_frame(message: JobMessage) -> bytes:
+    """Give the frame that carries a job message."""
+    return JOB_FRAME + encode(message)
+
+
 class Node:
     """One node's cores behind one `handle`."""
 
@@ -255,6 +260,7 @@ class Node:
         self._roles(cores.checkpointer.on_message(sender, message, cores.ledger))
         cores.submitter.on_message(sender, message, cores.ledger)
         self._roles(cores.anchorer.on_message(sender, message, cores.ledger))
+        self._roles(cores.courier.on_message(sender, message, cores.ledger))
 
     def _on_tick(self) -> None:
         cores, now = self._cores, self._now
@@ -432,6 +438,7 @@ class Node:
         self._roles(cores.referee.on_ledger(event, cores.ledger))
         self._roles(cores.learning.on_ledger(event, cores.ledger))
         self._roles(cores.submitter.on_ledger(event, cores.ledger))
+        self._roles(cores.courier.on_ledger(event, cores.ledger))
 
     def _roles(self, effects: Iterable[RoleEffect]) -> None:
         """Carry out what a role wants; a message to oneself takes the short way."""
@@ -443,9 +450,9 @@ class Node:
                     if to == self._id:
                         self._on_job(self._id, message)
                     else:
-                        self._out.append(SendFrame(to, JOB_FRAME + encode(message)))
+                        self._out.append(SendFrame(to, job_frame(message)))
                 case BroadcastJob(message=message):
-                    frame = JOB_FRAME + encode(message)
+                    frame = job_frame(message)
                     members = self._cores.ledger.members
                     self._out += [SendFrame(to, frame) for to in members if to != self._id]
                 case _:

@@ -8,6 +8,7 @@ from ambientd.node.learning import Learning
 from ambientd.roles.anchorer import Anchorer
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
+from ambientd.roles.courier import Courier
 from ambientd.roles.disputer import Disputer
 from ambientd.roles.header_bringer import HeaderBringer
 from ambientd.roles.offerer import Offerer
@@ -35,4 +36,5 @@ class Cores:
     headers: HeaderBringer
     offerer: Offerer
     submitter: Submitter
+    courier: Courier
     telemetry: Telemetry

@@ -17,6 +17,8 @@ from ambientd.model.effect import (
     HearAnchor,
     LeaveAnchors,
     SegmentWanted,
+    SendParcel,
+    TakeParcel,
     TraceWanted,
 )
 from ambientd.model.learning_effect import LearningEffect
@@ -123,6 +125,8 @@ NodeEffect: TypeAlias = (
     | SegmentWanted
     | Abandon
     | FetchBlob
+    | SendParcel
+    | TakeParcel
     | AnchorRoot
     | HearAnchor
     | LeaveAnchors

@@ -9,6 +9,8 @@ import trio
 from ambientd.codec.digest import sha256
 from ambientd.errors import StoreError
 from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.message import PARCEL_BYTES_MAX
+from ambientd.runtime.parcels import Parcels
 
 log = structlog.get_logger("ambientd.blobs")
 
@@ -16,6 +18,7 @@ BLOB_BYTES_MAX = 64 * 1024 * 1024
 EMPTY = sha256(b"")
 FETCH_ROUNDS = 3
 FETCH_PAUSE_S = 0.25
+PARCEL_PATIENCE_S = 0.1
 
 RequestBlob = Callable[[NodeId, bytes, int], Awaitable[bytes | None]]
 
@@ -25,6 +28,10 @@ class BlobFiles(Protocol):
 
     def get(self, digest: bytes) -> bytes | None:
         """Give a blob's verified bytes, or None."""
+        ...
+
+    def remembered(self, digest: bytes) -> bytes | None:
+        """Give a blob's verified bytes if they are in memory, at once."""
         ...
 
     def put(self, data: bytes) -> bytes:
@@ -75,9 +82,17 @@ class Blobs:
         self._request = request
         self._peers = peers
         self._fetching: dict[bytes, trio.Event] = {}
+        self.parcels = Parcels()
+
+    def remembered(self, digest: bytes) -> bytes | None:
+        """Give a blob that is in memory, at once."""
+        return self._files.remembered(digest)
 
     async def get(self, digest: bytes) -> bytes | None:
         """Give a blob that is here."""
+        found = self._files.remembered(digest)
+        if found is not None:
+            return found
         return await trio.to_thread.run_sync(self._files.get, digest)
 
     async def has(self, digest: bytes) -> bool:
@@ -102,10 +117,32 @@ class Blobs:
             found = await self.get(digest)
             if found is not None or size_bytes > BLOB_BYTES_MAX:
                 return found
+            found = await self._parcel(digest, size_bytes, holders)
+            if found is not None:
+                await self._keep(digest, found)
+                return found
             return await self._fetch(digest, size_bytes, holders)
         finally:
             del self._fetching[digest]
             done.set()
+
+    async def _parcel(
+        self, digest: Digest, size_bytes: int, holders: Sequence[NodeId]
+    ) -> bytes | None:
+        """Give what the first holder sends by itself; it may be on its way still."""
+        if size_bytes > PARCEL_BYTES_MAX:
+            return None
+        found = self.parcels.take(digest)
+        if found is None and holders and holders[0] in self._peers():
+            found = await self.parcels.await_one(digest, PARCEL_PATIENCE_S)
+        return found
+
+    async def _keep(self, digest: Digest, data: bytes) -> None:
+        try:
+            await self.put(data)
+        except StoreError as error:
+            # What others make this node bring must not end it when its disk is full.
+            log.warning("blob not kept", digest=digest.hex()[:12], reason=str(error))
 
     async def _fetch(
         self, digest: Digest, size_bytes: int, holders: Sequence[NodeId]
@@ -117,10 +154,6 @@ class Blobs:
             for peer in asked:
                 data = await self._request(peer, digest, size_bytes)
                 if data is not None:
-                    try:
-                        await self.put(data)
-                    except StoreError as error:
-                        # What others make this node bring must not end it when its disk is full.
-                        log.warning("blob not kept", digest=digest.hex()[:12], reason=str(error))
+                    await self._keep(digest, data)
                     return data
         return None

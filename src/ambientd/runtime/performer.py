@@ -20,6 +20,8 @@ from ambientd.model.effect import (
     HearAnchor,
     LeaveAnchors,
     SegmentWanted,
+    SendParcel,
+    TakeParcel,
     TraceWanted,
 )
 from ambientd.model.execution import AbortCause
@@ -30,6 +32,8 @@ from ambientd.model.learning_effect import (
     ScoreWanted,
     TrainWanted,
 )
+from ambientd.model.message import ParcelSent
+from ambientd.node.core import job_frame
 from ambientd.node.effect import (
     AllowNodes,
     BroadcastFrame,
@@ -136,8 +140,8 @@ class Performer:
                     scope.cancel()
             case TrainWanted() | ScoreWanted() | GatherWanted() | AggregateWanted():
                 self._nursery.start_soon(self._learn, effect)
-            case FetchBlob():
-                self._nursery.start_soon(self._fetch, effect)
+            case FetchBlob() | SendParcel() | TakeParcel():
+                self._move_blob(effect)
             case AnchorRoot() | HearAnchor() | LeaveAnchors():
                 if self._anchors is not None:
                     _hand_on(effect, self._anchors)
@@ -181,6 +185,17 @@ class Performer:
             self.counters.frames_sent += 1
         else:
             self.counters.frames_unsent += 1
+
+    def _move_blob(self, effect: FetchBlob | SendParcel | TakeParcel) -> None:
+        match effect:
+            case FetchBlob():
+                self._nursery.start_soon(self._fetch, effect)
+            case TakeParcel(sender=sender, digest=digest, data=data):
+                self._blobs.parcels.put(sender, digest, data)
+            case SendParcel(to=to, task=task, digest=digest):
+                known = self._blobs.remembered(digest)
+                if known is not None:  # else whoever misses it fetches it
+                    self._send(to, job_frame(ParcelSent(task=task, digest=digest, data=known)))
 
     def _count_fault(self, peer: NodeId, reason: str) -> None:
         """Count a breach; every so many of them, a peer has to stay away for a while."""
