@@ -3,6 +3,7 @@
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from ambientd.ledger.peg_ends import KEPT_MS
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import (
     PegIn,
@@ -16,7 +17,7 @@ from ambientd.model.record import (
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, decode_transaction
 from ambientd.rules.peg_payments import base_transaction
 from ambientd.rules.peg_script import locking_script
-from sim.peg_chain import PegChain, payment_from_outside
+from sim.peg_chain import TIME_S, PegChain, payment_from_outside
 
 if TYPE_CHECKING:
     from sim.pegs import PegWorld
@@ -121,7 +122,10 @@ class PegTroubles:
 
     def _wait(self) -> None:
         """Let hours pass, so that members may raise the fees of what is everybody's."""
-        self.world.now += self.dice.randint(1, 26) * 3_600_000
+        for_ms = self.dice.randint(1, 26) * 3_600_000
+        # What is forgotten is undone no more, and this world undoes everything.
+        if self.world.now + for_ms < TIME_S * 1_000 + 9 * KEPT_MS // 10:
+            self.world.now += for_ms
 
     def _change_rate(self) -> None:
         self.chain.rate_sat_kvb = self.dice.choice([1_000, 1_000, 3_000, 8_000])

@@ -6,8 +6,9 @@
 import pytest
 from msgspec.structs import replace
 
-from ambientd.ledger import peg_ends, peg_payments
+from ambientd.ledger import peg_ends, peg_payments, peg_wallets
 from ambientd.ledger.events import LedgerEvent, PaymentFinal, PaymentVersioned
+from ambientd.ledger.peg_wallets import PegDraft
 from ambientd.model.genesis import Rules
 from ambientd.model.peg import CoinState
 from ambientd.model.record import PegFee, PegMoved
@@ -193,30 +194,126 @@ def held_sat(cluster: PegCluster) -> int:
     return sum(cluster.state.peg_index.held_sat().values())
 
 
-def test_a_sweep_costs_the_pool_what_the_mined_version_costs() -> None:
+def kept_sat(cluster: PegCluster) -> int:
+    """Give what leaves the accounts though no payment is under way."""
+    assert not cluster.state.peg_index.open_payments()
+    return cluster.state.peg.leaving_sat
+
+
+def test_what_a_dearer_version_costs_more_is_kept_until_none_can_be_mined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     cluster = swept()
     pool_msat, before_sat = cluster.state.meta.fee_pool_msat, held_sat(cluster)
+    assert kept_sat(cluster) == 200
     [event] = move(cluster, 1, 1)
     assert isinstance(event, PaymentFinal)
-    assert cluster.state.meta.fee_pool_msat == pool_msat - 200_000
-    assert held_sat(cluster) == before_sat - 200
+    assert cluster.state.meta.fee_pool_msat == pool_msat, "it was set aside when it was decided"
+    assert (held_sat(cluster), kept_sat(cluster)) == (before_sat - 200, 0)
+    move(cluster, 1, 0, turn=1)
+    assert (held_sat(cluster), kept_sat(cluster)) == (before_sat, 200)
+    monkeypatch.setattr(peg_ends, "KEPT_MS", 0)
+    cluster.block()
+    assert (cluster.state.meta.fee_pool_msat, kept_sat(cluster)) == (pool_msat + 200_000, 0)
 
 
-def test_a_sweep_that_costs_more_waits_for_the_pool() -> None:
-    cluster = swept(more_sat=300)
+def test_an_empty_pool_holds_up_no_dearer_version_that_is_mined() -> None:
+    cluster = swept(more_sat=600)
+    assert cluster.state.meta.fee_pool_msat < 600_000
+    assert PaymentFinal in map(type, move(cluster, 1, 1))
+
+
+def test_what_a_late_peg_in_may_cost_more_is_credited_when_it_can_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = funded(rules=RULES)
+    cluster.block(after_ms=RULES.keep_ms)
+    cluster.block(cluster.key(0, root=50))
+    finish_without_first(cluster, 1)
+    cluster.all_say(cluster.peg_in(2, 20_000, wallet=1))
+    sign_without_first(cluster, 2)
+    cluster.block(after_ms=10_000)
+    fee_sat = cluster.payment(2).fees_sat[0]
+    cluster.block((2, PegFee(payment=2, fee_sat=2 * fee_sat)))
+    finish_without_first(cluster, 2)
+    assert cluster.balance_sat(2) == 20_000 - 500 - 2 * fee_sat
+    move(cluster, 2, 1)
+    assert cluster.balance_sat(2) == 20_000 - 500 - 2 * fee_sat, "whichever version is mined"
+    move(cluster, 2, 0, turn=1)
+    monkeypatch.setattr(peg_ends, "KEPT_MS", 0)
+    cluster.block()
+    assert cluster.balance_sat(2) == 20_000 - 500 - fee_sat
+
+
+def test_coins_are_chosen_by_the_least_that_they_may_turn_out_to_be_worth() -> None:
+    cluster = swept()
+    kept = held_sat(cluster) - 10_000
+    cluster.block((1, cluster.out(kept - 1_199)))
+    assert len(cluster.payment(2).coins) == 2, "with version 1 one coin would leave 999 sat"
+    move(cluster, 1, 1)
+    assert cluster.payment(2).change_sat == 999 + 10_000
+    alone = swept()
+    alone.block((1, alone.out(kept - 1_200)))
+    move(alone, 1, 1)
+    assert alone.payment(2).change_sat == 1_000
+
+
+def test_what_came_back_is_worth_what_it_is_once_no_other_version_can_be_mined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = swept()
+    kept = held_sat(cluster) - 10_000
+    monkeypatch.setattr(peg_ends, "KEPT_MS", 0)
+    cluster.block()
+    cluster.block((1, cluster.out(kept - 1_199)))
+    assert len(cluster.payment(2).coins) == 1
+
+
+def swept_of(monkeypatch: pytest.MonkeyPatch, value_sat: int) -> PegCluster:
+    """Give a cluster that has one coin in all, and sweeps it, at 1 sat/vB."""
+    cluster = funded(rules=RULES)
+    cluster.block((1, cluster.out(400_000 - value_sat)))
+    cluster.finish(1)
+    monkeypatch.setattr(peg_wallets, "SWEEP_SAT_KVB", 1_000)
+    cluster.block(after_ms=RULES.keep_ms)
+    cluster.block(cluster.key(0, root=50))
+    sign_without_first(cluster, 2)
+    cluster.block(after_ms=10_000)
+    return cluster
+
+
+def test_no_version_of_a_sweep_leaves_less_than_what_comes_back_is_worth_at_least(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = swept_of(monkeypatch, 1_400)
+    [said] = rejections(cluster.block((0, PegFee(payment=2, fee_sat=401))))
+    assert "999 sat are left" in said
+    assert rejections(cluster.block((0, PegFee(payment=2, fee_sat=400)))) == []
+
+
+def test_no_sweep_begins_that_a_dearer_version_before_it_could_leave_too_little_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = swept_of(monkeypatch, 1_600)
+    assert rejections(cluster.block((0, PegFee(payment=2, fee_sat=500)))) == []
+    finish_without_first(cluster, 2)
+    monkeypatch.setattr(peg_wallets, "SWEEP_SAT_KVB", 2_000)
     cluster.block(after_ms=RULES.keep_ms)
     cluster.block(cluster.key(0, root=51))
-    assert cluster.state.meta.fee_pool_msat < 300_000, "another sweep has begun"
-    said = rejections(move(cluster, 1, 1))
-    assert "fee pool" in said[-1]
-    for _ in range(2):
-        cluster.fund(2, 10_000)
-    assert PaymentFinal in map(type, cluster.block((3, moved_word(cluster, 1, 1))))
+    cluster.fund(2, 10_000)
+    assert cluster.state.peg_index.open_payments() == [], "1,100 sat may be all that is there"
+    monkeypatch.setattr(peg_ends, "KEPT_MS", 0)
+    cluster.block()
+    assert cluster.payment(3).total_sat == 1_415, "now it is sure that there are more"
 
 
-def test_a_peg_out_that_a_dearer_sweep_leaves_too_little_for_keeps_the_books_as_they_are() -> None:
+def test_a_payment_that_could_not_be_paid_with_less_keeps_the_books_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     cluster = swept()
-    assert rejections(cluster.block((1, cluster.out(398_500)))) == []
+    with monkeypatch.context() as patch:  # as a ledger decided that knew no least value
+        patch.setattr(PegDraft, "least_of", lambda *_: {})
+        assert rejections(cluster.block((1, cluster.out(398_500)))) == []
     [coin] = cluster.payment(2).coins
     said = rejections(move(cluster, 1, 1))
     assert "could not be paid" in said[-1]

@@ -177,6 +177,24 @@ def test_chosen_coins_pay_and_leave_no_dust(values: list[int], amount_sat: int) 
     assert change == 0 or change >= CHANGE_MIN_SAT
 
 
+@given(
+    st.lists(st.tuples(st.integers(2_000, 100_000), st.integers(0, 2_000)), max_size=60),
+    st.integers(1, 1_000_000),
+)
+def test_chosen_coins_leave_no_dust_whatever_they_turn_out_to_be_worth(
+    values: list[tuple[int, int]], amount_sat: int
+) -> None:
+    coins = _sorted([value for value, _ in values])
+    less = {outpoint: values[place][1] for place, (_, outpoint) in enumerate(coins)}
+    least = {outpoint: value - less[outpoint] for value, outpoint in coins if less[outpoint]}
+    found = chosen(coins, amount_sat, least)
+    if found is not None:
+        worth = {outpoint: value for value, outpoint in coins}
+        most_sat = sum(worth[each] for each in found) - amount_sat
+        least_sat = most_sat - sum(less[each] for each in found)
+        assert most_sat == least_sat == 0 or least_sat >= CHANGE_MIN_SAT
+
+
 def test_the_smallest_coin_that_suffices_is_taken() -> None:
     coins = _sorted([20_000, 30_000, 30_500, 90_000])
     assert chosen(coins, 30_000) == [coins[1][1]]

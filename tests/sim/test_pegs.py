@@ -27,12 +27,6 @@ def test_reserves_equal_liabilities_in_every_world(seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_world_goes_on_until_the_fee_pool_can_pay_for_a_dearer_version() -> None:
-    with quick():
-        PegWorld(31).run()  # at rest a thousand blocks after the last trouble
-
-
-@pytest.mark.slow
 def test_a_seed_is_the_same_world_again() -> None:
     first, second = PegWorld(3), PegWorld(3)
     first.run()

@@ -12,7 +12,9 @@ from ambientd.ledger.peg_entries import (
     PegChangeEntry,
     PegCoinEntry,
     PegEndEntry,
+    PegEntries,
     PegEntry,
+    PegLeastEntry,
     PegNodeEntry,
     PegPaymentEntry,
 )
@@ -69,6 +71,7 @@ class Table(IntEnum):
     STUDIES = 31
     STUDY = 32
     ROUND = 33
+    PEG_LEAST = 34
 
 
 class Topic(IntEnum):
@@ -436,13 +439,7 @@ Entry: TypeAlias = (
     | Unvested
     | BitcoinWindow
     | Refill
-    | PegEntry
-    | PegNodeEntry
-    | PegCoinEntry
-    | PegPaymentEntry
-    | PegWallet
-    | PegChangeEntry
-    | PegEndEntry
+    | PegEntries
     | DisputeEntry
     | ModuleEntry
     | PublisherEntry
@@ -478,6 +475,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.PEG_WALLET: PegWallet,
     Table.PEG_CHANGE: PegChangeEntry,
     Table.PEG_END: PegEndEntry,
+    Table.PEG_LEAST: PegLeastEntry,
     Table.DISPUTE: DisputeEntry,
     Table.OFFER: OfferEntry,
     Table.MODULE: ModuleEntry,

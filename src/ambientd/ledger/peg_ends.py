@@ -11,10 +11,21 @@ from msgspec.structs import replace
 
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.events import PaymentFinal, PaymentVersioned
-from ambientd.ledger.peg_entries import PegCoinEntry, PegEndEntry, PegPaymentEntry
-from ambientd.ledger.peg_ins import credit, is_seen_by_quorum, proof_fault, speaker_fault
+from ambientd.ledger.peg_entries import (
+    PegCoinEntry,
+    PegEndEntry,
+    PegLeastEntry,
+    PegPaymentEntry,
+)
+from ambientd.ledger.peg_ins import (
+    credit,
+    credit_kept,
+    is_seen_by_quorum,
+    proof_fault,
+    speaker_fault,
+)
 from ambientd.ledger.peg_wallets import NOBODY, PegDraft
-from ambientd.model.peg import MSAT_PER_SAT, CoinState, PaymentKind, PegCoin, PegPayment, PegSight
+from ambientd.model.peg import CoinState, PaymentKind, PegCoin, PegPayment, PegSight
 from ambientd.model.record import PegMoved, Record
 from ambientd.rules.bitcoin import Outpoint, decode_transaction
 from ambientd.rules.peg_payments import (
@@ -52,9 +63,8 @@ def end(peg: PegDraft, number: int, entry: PegPaymentEntry, version: int) -> str
         else:
             peg.put_coin(back, _change(payment, value_sat))
         peg.put_root(back, root)
-    _book(peg, entry.payment, version)
-    if payment.kind is PaymentKind.LATE:
-        credit(peg, payment.node, payment.total_sat - payment.fees_sat[version], Outpoint(name, 0))
+        peg.put_least(back, _least(peg, number, payment))
+    _book(peg, payment, version)
     peg.put_payment(number, replace(entry, sights=(), final=version))
     peg.put_end(number, PegEndEntry(ended_ms=peg.draft.context.time_ms))
     peg.draft.tell(PaymentFinal(number, version, name))
@@ -96,8 +106,6 @@ def _move(peg: PegDraft, number: int, entry: PegPaymentEntry, version: int) -> s
     payment, final = entry.payment, cast("int", entry.final)
     more_sat = payment.fees_sat[version] - payment.fees_sat[final]
     is_peg_out = payment.kind is PaymentKind.PEG_OUT
-    if not is_peg_out and more_sat * MSAT_PER_SAT > peg.draft.meta.fee_pool_msat:
-        return POOL_FAULT
     before, after = txid(payment, final), txid(payment, version)
     chain = _Reopening(peg)
     for place in own_outputs(payment):
@@ -106,8 +114,6 @@ def _move(peg: PegDraft, number: int, entry: PegPaymentEntry, version: int) -> s
         fault = chain.exchange(Outpoint(before, place), back, value_sat, is_back=True)
         if fault is not None:
             return fault
-    if not is_peg_out:
-        peg.move_from_pool(more_sat)
     numbers = peg.numbers
     peg.put_numbers(
         replace(
@@ -124,7 +130,6 @@ def _move(peg: PegDraft, number: int, entry: PegPaymentEntry, version: int) -> s
     return None
 
 
-POOL_FAULT: Final = "the fee pool does not hold what this version costs more: say it again later"
 VALUE_FAULT: Final = "a payment that spends what came back could not be paid with what this leaves"
 FORGOTTEN_FAULT: Final = "what came back was spent by a payment that is not known any more"
 
@@ -144,16 +149,18 @@ class _Reopening:
         entry = peg.coin(before)
         if entry is None:
             return FORGOTTEN_FAULT
-        root = peg.root(before) or before.txid
+        root, least = peg.root(before) or before.txid, peg.least(before)
         peg.drop_coin(before)
         if entry.state is CoinState.HELD:
             if is_back:
                 peg.put_coin(after, replace(entry, value_sat=value_sat))
                 peg.put_root(after, root)
+                peg.put_least(after, least)
             return None
         state = CoinState.RESERVED if is_back else CoinState.AWAITED
         peg.put_coin(after, replace(entry, value_sat=value_sat, state=state))
         peg.put_root(after, root)
+        peg.put_least(after, least)
         coin = PegCoin(
             txid=after.txid,
             output=after.index,
@@ -179,9 +186,7 @@ class _Reopening:
         if _worth(again) != _worth(payment) and not _is_worth_enough(payment, again):
             return VALUE_FAULT
         if entry.final is not None:
-            fault = _unbook(peg, payment, entry.final)
-            if fault is not None:
-                return fault
+            _unbook(peg, payment, entry.final)
             peg.drop_end(number)
             name = txid(payment, entry.final)
             if not all(_take_back(peg, each) for each in again.coins):
@@ -240,6 +245,7 @@ def forget(draft: Draft) -> None:
             spent = peg.coin(outpoint)
             if spent is not None and spent.node == NOBODY:
                 peg.drop_coin(outpoint)
+        _return_kept(peg, entry.payment, entry.final)
         peg.drop_payment(number)
         peg.drop_end(number)
 
@@ -267,45 +273,63 @@ def _change(payment: PegPayment, value_sat: int) -> PegCoinEntry:
     )
 
 
+def _least(peg: PegDraft, number: int, payment: PegPayment) -> PegLeastEntry | None:
+    """Give the least that comes back of a payment, and by which payment that is not sure yet."""
+    entries = (peg.least(Outpoint(coin.txid, coin.output)) for coin in payment.coins)
+    doubts = [entry.payment for entry in entries if entry is not None]
+    is_peg_out = payment.kind is PaymentKind.PEG_OUT
+    if not is_peg_out and len(payment.fees_sat) > 1:
+        doubts = [number]  # it ends after all that it spends, and is forgotten after them
+    if not doubts:
+        return None
+    left_sat = payment.change_sat if is_peg_out else payment.total_sat - payment.fees_sat[-1]
+    last = max(doubts, key=lambda each: (peg.end(each).ended_ms, each))
+    return PegLeastEntry(least_sat=left_sat - peg.less_sat(payment), payment=last)
+
+
 def _book(peg: PegDraft, payment: PegPayment, version: int) -> None:
-    """Count what left: what a payee got, and the fee; what was set aside for more goes back."""
-    fee_sat = payment.fees_sat[version]
+    """Count what left: what a payee got, and the fee; what a dearer version costs more is kept."""
+    fee_sat, kept_sat = payment.fees_sat[version], _kept_sat(payment, version)
     if payment.kind is PaymentKind.LATE:
+        outpoint = Outpoint(txid(payment, version), 0)
+        credit(peg, payment.node, payment.total_sat - fee_sat, outpoint, kept_sat)
         return
+    _count(peg, payment, fee_sat, 1)
+
+
+def _kept_sat(payment: PegPayment, version: int) -> int:
+    """Give what is kept of a final sweep or late peg-in: another version may be dearer."""
+    if payment.kind is PaymentKind.PEG_OUT:
+        return 0
+    return payment.fees_sat[-1] - payment.fees_sat[version]
+
+
+def _return_kept(peg: PegDraft, payment: PegPayment, version: int) -> None:
+    """Give back what was kept, once no other version can become the final one."""
+    kept_sat = _kept_sat(payment, version)
     if payment.kind is PaymentKind.SWEEP:
-        peg.move_from_pool(fee_sat - payment.fees_sat[-1])
-    amount_sat = payment.amount_sat if payment.kind is PaymentKind.PEG_OUT else fee_sat
-    numbers = peg.numbers
-    peg.put_numbers(
-        replace(
-            numbers,
-            leaving_sat=numbers.leaving_sat - amount_sat,
-            out_sat=numbers.out_sat + amount_sat - fee_sat,
-            fees_sat=numbers.fees_sat + fee_sat,
-        )
-    )
+        peg.move_from_pool(-kept_sat)
+    elif kept_sat:
+        credit_kept(peg, payment.node, kept_sat, Outpoint(txid(payment, version), 0))
 
 
-def _unbook(peg: PegDraft, payment: PegPayment, version: int) -> str | None:
+def _unbook(peg: PegDraft, payment: PegPayment, version: int) -> None:
     """Count again as leaving what did not leave after all."""
-    fee_sat = payment.fees_sat[version]
     assert payment.kind is not PaymentKind.LATE, "late peg-ins spend nothing that came back"
-    if payment.kind is PaymentKind.SWEEP:
-        more_sat = payment.fees_sat[-1] - fee_sat
-        if more_sat * MSAT_PER_SAT > peg.draft.meta.fee_pool_msat:
-            return POOL_FAULT
-        peg.move_from_pool(more_sat)
-    amount_sat = payment.amount_sat if payment.kind is PaymentKind.PEG_OUT else fee_sat
-    numbers = peg.numbers
+    _count(peg, payment, payment.fees_sat[version], -1)
+
+
+def _count(peg: PegDraft, payment: PegPayment, fee_sat: int, sign: int) -> None:
+    is_peg_out, numbers = payment.kind is PaymentKind.PEG_OUT, peg.numbers
+    amount_sat = payment.amount_sat if is_peg_out else fee_sat
     peg.put_numbers(
         replace(
             numbers,
-            leaving_sat=numbers.leaving_sat + amount_sat,
-            out_sat=numbers.out_sat - amount_sat + fee_sat,
-            fees_sat=numbers.fees_sat - fee_sat,
+            leaving_sat=numbers.leaving_sat - sign * amount_sat,
+            out_sat=numbers.out_sat + sign * (amount_sat - fee_sat),
+            fees_sat=numbers.fees_sat + sign * fee_sat,
         )
     )
-    return None
 
 
 def _spend(peg: PegDraft, outpoint: Outpoint) -> None:

@@ -1,7 +1,9 @@
 """What the ledger holds of the peg (protocols/14-peg.md)."""
 
+from typing import TypeAlias
+
 from ambientd.model.base import NodeId, Value
-from ambientd.model.peg import CoinState, PegPayment, PegSight, PegWord
+from ambientd.model.peg import CoinState, PegPayment, PegSight, PegWallet, PegWord
 
 
 class PegEntry(Value, frozen=True):
@@ -51,6 +53,16 @@ class PegChangeEntry(Value, frozen=True):
     root: bytes
 
 
+class PegLeastEntry(Value, frozen=True):
+    """The least that a coin which came back is worth, whichever versions are mined before it.
+
+    As long as `payment` is known, which of its versions that is may change.
+    """
+
+    least_sat: int
+    payment: int
+
+
 class PegEndEntry(Value, frozen=True):
     """Since when a payment is final, how often another version was, and who sees another now."""
 
@@ -67,3 +79,15 @@ class PegPaymentEntry(Value, frozen=True):
     words: tuple[PegWord, ...] = ()
     sights: tuple[PegSight, ...] = ()
     final: int | None = None
+
+
+PegEntries: TypeAlias = (
+    PegEntry
+    | PegNodeEntry
+    | PegCoinEntry
+    | PegPaymentEntry
+    | PegWallet
+    | PegChangeEntry
+    | PegLeastEntry
+    | PegEndEntry
+)

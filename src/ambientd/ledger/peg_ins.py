@@ -213,13 +213,24 @@ def _take(peg: PegDraft, outpoint: Outpoint, entry: PegCoinEntry) -> None:
     peg.begin(replace(late, fees_sat=(fee_sat,)), 0)
 
 
-def credit(peg: PegDraft, node: NodeId, value_sat: int, outpoint: Outpoint) -> None:
-    """Add what has come to the present wallet to a node's balance."""
+def credit(
+    peg: PegDraft, node: NodeId, value_sat: int, outpoint: Outpoint, kept_sat: int = 0
+) -> None:
+    """Add what has come to the present wallet to a node's balance, less what is kept of it."""
     draft, numbers = peg.draft, peg.numbers
-    amount_msat = (value_sat - PEG_IN_FEE_SAT) * MSAT_PER_SAT
+    amount_msat = (value_sat - PEG_IN_FEE_SAT - kept_sat) * MSAT_PER_SAT
     draft.credit(node, amount_msat)
     meta = draft.meta
     pool_msat = meta.fee_pool_msat + PEG_IN_FEE_SAT * MSAT_PER_SAT
     draft.put_meta(replace(meta, fee_pool_msat=pool_msat))
-    peg.put_numbers(replace(numbers, in_sat=numbers.in_sat + value_sat))
+    leaving_sat, in_sat = numbers.leaving_sat + kept_sat, numbers.in_sat + value_sat
+    peg.put_numbers(replace(numbers, leaving_sat=leaving_sat, in_sat=in_sat))
     draft.tell(PegInCredited(node, outpoint.txid, outpoint.index, amount_msat))
+
+
+def credit_kept(peg: PegDraft, node: NodeId, kept_sat: int, outpoint: Outpoint) -> None:
+    """Add what was kept of a late peg-in to a node's balance, as no dearer version comes now."""
+    draft, numbers = peg.draft, peg.numbers
+    draft.credit(node, kept_sat * MSAT_PER_SAT)
+    peg.put_numbers(replace(numbers, leaving_sat=numbers.leaving_sat - kept_sat))
+    draft.tell(PegInCredited(node, outpoint.txid, outpoint.index, kept_sat * MSAT_PER_SAT))

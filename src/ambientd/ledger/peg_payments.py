@@ -112,7 +112,8 @@ def _coins(peg: PegDraft, amount_sat: int) -> list[Outpoint] | None:
     """Choose in the present wallet, or in the latest that will do: an empty pool sweeps nothing."""
     index, number = peg.draft.state.peg_index, peg.numbers.wallet
     for wallet in (number, *reversed(index.wallets_before(number))):
-        coins = chosen(peg.free(index.candidates(wallet, amount_sat)), amount_sat)
+        free = peg.free(index.candidates(wallet, amount_sat))
+        coins = chosen(free, amount_sat, peg.least_of(outpoint for _, outpoint in free))
         if coins is not None:
             return coins
     return None
@@ -137,7 +138,8 @@ def raise_fee(draft: Draft, record: Record, body: PegFee) -> str | None:
         fault = None
     else:
         fault = _step_fault(draft, record.author, entry, body.fee_sat)
-    fault = fault or fee_fault(payment, body.fee_sat, wallets)
+    less_sat = 0 if payment.kind is PaymentKind.PEG_OUT else peg.less_sat(payment)
+    fault = fault or fee_fault(payment, body.fee_sat, wallets, less_sat)
     if fault is not None:
         return fault
     if payment.kind is PaymentKind.SWEEP:

@@ -5,6 +5,7 @@ committee have said a key; coins of earlier wallets are then swept to it, and wh
 taken from the fee pool.
 """
 
+from collections.abc import Iterable
 from typing import Final, cast
 
 from msgspec.structs import replace
@@ -29,6 +30,7 @@ from ambientd.ledger.peg_entries import (
     PegCoinEntry,
     PegEndEntry,
     PegEntry,
+    PegLeastEntry,
     PegNodeEntry,
     PegPaymentEntry,
 )
@@ -61,6 +63,11 @@ NOBODY: Final = NodeId(b"")
 def change_key(txid: bytes, output: int) -> Key:
     """Give the key of what a coin that came back to the federation is called."""
     return Table.PEG_CHANGE, txid + output.to_bytes(4, "big")
+
+
+def least_key(outpoint: Outpoint) -> Key:
+    """Give the key of the least that a coin is worth."""
+    return Table.PEG_LEAST, outpoint.txid + outpoint.index.to_bytes(4, "big")
 
 
 def end_key(number: int) -> Key:
@@ -114,11 +121,37 @@ class PegDraft:
         self.draft.drop(coin_key(outpoint.txid, outpoint.index))
         if self.root(outpoint):
             self.draft.drop(change_key(outpoint.txid, outpoint.index))
+        self.put_least(outpoint, None)
 
     def root(self, outpoint: Outpoint) -> bytes:
         """Give what a coin is called whichever version it came back in; empty for a peg-in's."""
         found = self.draft.get(change_key(outpoint.txid, outpoint.index))
         return found.root if isinstance(found, PegChangeEntry) else b""
+
+    def least(self, outpoint: Outpoint) -> PegLeastEntry | None:
+        """Give the least that a coin is worth, as long as that is not known for sure."""
+        found = self.draft.get(least_key(outpoint))
+        is_open = isinstance(found, PegLeastEntry) and self.payment(found.payment) is not None
+        return cast("PegLeastEntry", found) if is_open else None
+
+    def least_of(self, outpoints: Iterable[Outpoint]) -> dict[Outpoint, int]:
+        """Give the least that coins are worth, of those that may turn out to be worth less."""
+        found = ((each, self.least(each)) for each in outpoints)
+        return {each: entry.least_sat for each, entry in found if entry is not None}
+
+    def less_sat(self, payment: PegPayment) -> int:
+        """Give how much less a payment's coins may turn out to be worth than they are now."""
+        coins = {Outpoint(each.txid, each.output): each.value_sat for each in payment.coins}
+        least = self.least_of(coins)
+        return sum(coins[each] - least_sat for each, least_sat in least.items())
+
+    def put_least(self, outpoint: Outpoint, entry: PegLeastEntry | None) -> None:
+        """Write the least that a coin is worth, or that it is worth what it is."""
+        key = least_key(outpoint)
+        if entry is not None:
+            self.draft.put(key, entry)
+        elif self.draft.get(key) is not None:
+            self.draft.drop(key)
 
     def put_root(self, outpoint: Outpoint, root: bytes) -> None:
         """Write what a coin is called."""
@@ -310,7 +343,7 @@ def _affordable(
         outpoints = [outpoint for _, outpoint in coins]
         payment = moved(PaymentKind.SWEEP, NOBODY, peg.spent(outpoints), number, wallet)
         fee_sat = fee_at(payment, peg.wallets_of(payment), SWEEP_SAT_KVB)
-        if payment.total_sat < fee_sat + CHANGE_MIN_SAT:
+        if payment.total_sat - peg.less_sat(payment) < fee_sat + CHANGE_MIN_SAT:
             return None
         if fee_sat * MSAT_PER_SAT <= peg.draft.meta.fee_pool_msat:
             return replace(payment, fees_sat=(fee_sat,))

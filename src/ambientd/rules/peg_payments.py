@@ -6,6 +6,7 @@ payee, or whoever's peg-in came late, bears the fee; what comes back is the same
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from msgspec.structs import replace
@@ -41,38 +42,49 @@ def is_payable(script: bytes) -> bool:
     )
 
 
-def chosen(coins: Sequence[tuple[int, Outpoint]], amount_sat: int) -> list[Outpoint] | None:
+def chosen(
+    coins: Sequence[tuple[int, Outpoint]],
+    amount_sat: int,
+    least_sat: Mapping[Outpoint, int] = MappingProxyType({}),
+) -> list[Outpoint] | None:
     """Choose coins, sorted by value, that pay an amount exactly or leave enough change; or None.
 
-    The smallest coin that does alone; else the largest ones, as few as do.
+    The smallest coin that does alone; else the largest ones, as few as do. Some may turn out to
+    be worth less (`least_sat`): what they leave is enough even so.
     """
     place = bisect_left(coins, amount_sat, key=lambda each: each[0])
     for value_sat, outpoint in coins[place : place + COINS_MAX]:
-        if _leaves_enough(value_sat - amount_sat):
+        if _leaves_enough(value_sat - amount_sat, least_sat.get(outpoint, value_sat) - amount_sat):
             return [outpoint]
-    total_sat, taken = 0, []
+    left_sat, left_least_sat, taken = -amount_sat, -amount_sat, []
     for value_sat, outpoint in reversed(coins[-COINS_MAX:]):
-        total_sat += value_sat
+        left_sat += value_sat
+        left_least_sat += least_sat.get(outpoint, value_sat)
         taken.append(outpoint)
-        if total_sat >= amount_sat and _leaves_enough(total_sat - amount_sat):
+        if _leaves_enough(left_sat, left_least_sat):
             return taken
     return None
 
 
-def _leaves_enough(change_sat: int) -> bool:
-    return change_sat == 0 or change_sat >= CHANGE_MIN_SAT
+def _leaves_enough(change_sat: int, least_sat: int) -> bool:
+    return change_sat == 0 == least_sat or least_sat >= CHANGE_MIN_SAT
 
 
-def fee_fault(payment: PegPayment, fee_sat: int, wallets: Wallets) -> str | None:
-    """Say why a payment cannot bear a fee, or None when it can."""
+def fee_fault(payment: PegPayment, fee_sat: int, wallets: Wallets, less_sat: int = 0) -> str | None:
+    """Say why a payment cannot bear a fee, or None when it can.
+
+    `less_sat` is what its coins may turn out to be worth less than they are now.
+    """
     least = fee_at(payment, wallets, RELAY_SAT_KVB)
     if fee_sat < least:
         return f"a fee of {fee_sat} sat is below the {least} sat at which nodes relay this payment"
     if fee_sat > FEE_MAX_SAT:
         return f"a fee of {fee_sat} sat is above the limit of {FEE_MAX_SAT}"
-    left = _bearer_sat(payment) - fee_sat
-    if left < PAYEE_MIN_SAT:
-        return f"after a fee of {fee_sat} sat, {left} sat are left: dust, which nodes do not relay"
+    is_peg_out = payment.kind is PaymentKind.PEG_OUT
+    left = _bearer_sat(payment) - fee_sat - less_sat
+    floor = PAYEE_MIN_SAT if is_peg_out else CHANGE_MIN_SAT
+    if left < floor:
+        return f"after a fee of {fee_sat} sat, {left} sat are left, less than {floor}: dust"
     return None
 
 
