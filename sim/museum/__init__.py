@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from sim.faults import FIRST_FAULTS, Fault, labels
 from sim.happenings import Rots
-from sim.plans import TRIO, Plan
+from sim.peg_sweep import PEG, attempt_peg
+from sim.plans import TRIO, Finding, Plan, attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,12 @@ class Exhibit:
     plan: Plan
     wrong: str
     mended: str
+
+
+def visited(exhibit: Exhibit) -> Finding | None:
+    """Run an exhibit's world again; give what it broke, or None as it must be."""
+    run = attempt_peg if exhibit.plan.scenario == PEG else attempt
+    return run(exhibit.plan)
 
 
 _MORE_FAULTS = {
@@ -85,5 +92,12 @@ EXHIBITS = (
         "A member that had measured slow round trips in a storm was patient for 23 s after it, "
         "while all that the other had was its own 1.6 s: nobody ended the term of a silent one.",
         "2c86a7c",
+    ),
+    Exhibit(
+        Plan(PEG, 181_716_342_558, 5),
+        "A deep reorganisation mined a dearer version of a sweep, which left less than the next "
+        "sweep had been decided with. No member's word on it was taken, so a coin stayed missing "
+        "for ever, and no peg-out was signed any more.",
+        "e0ca138",
     ),
 )
