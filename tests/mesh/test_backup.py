@@ -40,6 +40,7 @@ def troubles_of(daemon: Daemon) -> tuple[Trouble, ...]:
 @pytest.mark.parametrize("engine", ["sqlite", ROCKSDB])
 def test_a_node_comes_back_from_a_backup_and_follows(tmp_path: Path, engine: str) -> None:
     cluster, file = Cluster(tmp_path / "mesh", 4, PLAN), tmp_path / "node.backup"
+    key, sealed = tmp_path / "backup.key", tmp_path / "node.backup.age"
     victim = cluster.daemons[3]
     folder = victim.data_dir
     config = folder / "config.toml"
@@ -47,7 +48,11 @@ def test_a_node_comes_back_from_a_backup_and_follows(tmp_path: Path, engine: str
     stores = {"sqlite": "node.db", "rocksdb": "node.rocks"}
     try:
         cluster.start()
-        assert "heights 0 to" in ctl("--data-dir", str(folder), "backup", "create", str(file))
+        there = ("--data-dir", str(folder), "backup")
+        assert "heights 0 to" in ctl(*there, "create", str(file))
+        public = ctl(*there, "key", str(key)).strip()
+        assert ", sealed" in ctl(*there, "create", str(sealed), "--to", public)
+        assert ": whole, block " in ctl(*there, "verify", str(sealed), "--identity", str(key))
         with pytest.raises(ConfigError, match="in use by process"):
             restore_node(folder, file)
         victim.stop()

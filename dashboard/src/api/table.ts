@@ -115,6 +115,7 @@ export interface BackupMade {
   readonly state_root: string;
   readonly size_bytes: number;
   readonly from_height: number;
+  readonly sealed: boolean;
 }
 
 /** A blame certificate in canonical bytes. */
@@ -209,6 +210,7 @@ export interface CoinInfo {
 /** Write the node's log to a new file on its machine. */
 export interface CreateBackup {
   readonly path: string;
+  readonly recipients?: readonly (string)[];
 }
 
 /** What one replica used; null with the reason as source when the device cannot tell. */
@@ -1167,7 +1169,7 @@ export interface Trouble {
 }
 
 /** What can be wrong with a node's part in the log, or with its receipts. */
-export type TroubleKind = "anchor_late" | "convicted" | "convicted_members" | "log_stands" | "no_quorum" | "peg_not_audited" | "peg_unsigned" | "profile_differs" | "vote_lost";
+export type TroubleKind = "anchor_late" | "backup_fails" | "convicted" | "convicted_members" | "log_stands" | "no_quorum" | "peg_not_audited" | "peg_unsigned" | "profile_differs" | "vote_lost";
 
 /** Let a pinned version go. */
 export interface UnpinModule {

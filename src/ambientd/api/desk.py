@@ -12,6 +12,7 @@ from ambientd import __version__
 from ambientd.api import replies, requests
 from ambientd.api.accounts import Accounts, hint_on_means
 from ambientd.api.anchoring import Anchoring
+from ambientd.api.backups import Backups
 from ambientd.api.blaming import Blaming
 from ambientd.api.census import Census, count_tasks, reputations
 from ambientd.api.census_replies import Readiness
@@ -58,7 +59,7 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import task_id
 from ambientd.config.options import Config
-from ambientd.errors import ConfigError, StoreError, UsageError
+from ambientd.errors import ConfigError
 from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import RecordRejected, TaskAdmitted
@@ -68,7 +69,6 @@ from ambientd.model.task import TERMINAL, TaskSpec, TaskState
 from ambientd.node.event import BodiesProposed
 from ambientd.ports.keys import DrawSecret
 from ambientd.rules.rewards import escrow_msat
-from ambientd.runtime.backup import write_backup
 from ambientd.runtime.news import is_about_a_task
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
@@ -130,6 +130,9 @@ class Desk:
         self.materials = Materials(parts)
         self.learning = Learning(self._id, parts, owner.draw_secret)
         self.blaming = Blaming(parts, owner.certificates)
+        self.backups = Backups(
+            owner.config.backup, self._state.cluster, owner.name, parts.pump.writer, parts.now
+        )
         self.doctoring = Doctoring(owner.config, parts)
         self.webhooks = Webhooks(owner.config.webhook, owner.data_dir, self._id, owner.name, parts)
 
@@ -198,6 +201,7 @@ class Desk:
                 ),
                 *troubles_of(self._log_seen()),
                 *self.anchoring.troubles(),
+                *self.backups.troubles(),
                 *unaudited_peg(state.genesis),
                 *map(unsigned, () if self._parts.peg is None else self._parts.peg.faults()),
             ),
@@ -459,24 +463,6 @@ class Desk:
             expires_ms=expires_ms,
             addresses=self._owner.addresses,
             loopback=stays_on_this_machine(self._owner.addresses),
-        )
-
-    async def back_up(self, request: requests.CreateBackup) -> replies.BackupMade:
-        """Write the log to a file, while the node goes on."""
-        path = Path(request.path)
-        try:
-            writer, cluster = self._parts.pump.writer, self._state.cluster
-            made, size_bytes = await write_backup(writer, cluster, path)
-        except UsageError as error:
-            raise OperationError("invalid", str(error)) from error
-        except StoreError as error:
-            raise OperationError("store", str(error)) from error
-        return replies.BackupMade(
-            path=str(path),
-            height=made.height,
-            state_root=made.root.hex(),
-            size_bytes=size_bytes,
-            from_height=made.base,
         )
 
     async def events(self, request: requests.FollowEvents) -> AsyncIterator[replies.Event]:

@@ -50,7 +50,7 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.MODULE_BRING.name: desk.registry.bring,
         operations.MODULE_PIN.name: desk.registry.pin,
         operations.MODULE_UNPIN.name: desk.registry.unpin,
-        operations.BACKUP_CREATE.name: desk.back_up,
+        operations.BACKUP_CREATE.name: desk.backups.make,
         operations.LOG_UPDATE.name: desk.log.update,
         operations.ANCHOR_STATUS.name: desk.anchoring.status,
         operations.ANCHOR_RETRY.name: desk.anchoring.retry,

@@ -63,6 +63,7 @@ class TroubleKind(StrEnum):
     PEG_UNSIGNED = "peg_unsigned"
     PEG_NOT_AUDITED = "peg_not_audited"
     PROFILE_DIFFERS = "profile_differs"
+    BACKUP_FAILS = "backup_fails"
 
 
 class Trouble(Reply, frozen=True):
@@ -453,6 +454,7 @@ class BackupMade(Reply, frozen=True):
     size_bytes: int
     from_height: int = 0
     """The lowest height that it can restore."""
+    sealed: bool = False
 
 
 class Event(Reply, frozen=True):

@@ -233,6 +233,10 @@ class CreateBackup(Request, frozen=True):
     """Write the node's log to a new file on its machine."""
 
     path: Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^/")]
+    recipients: Annotated[
+        tuple[Annotated[str, Meta(max_length=128)], ...], Meta(max_length=16)
+    ] = ()
+    """Public keys of age that it is sealed to; none: it lies in the clear."""
 
 
 class GetAnchors(Request, frozen=True):

@@ -1,21 +1,27 @@
-"""Making a node's store of a backup: needs no daemon, and allows none beside it."""
+"""Checking a backup, and making a node's store of it: needs no daemon."""
 
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from ambientd.adapters.age_files import create_identity, is_sealed, unseal
 from ambientd.adapters.data_dir import DataDir
 from ambientd.adapters.durable_files import sync_directory, write_synced
 from ambientd.adapters.stores import STORE_NAMES, open_store
 from ambientd.api.genesis_files import load_genesis
 from ambientd.config.load import load_config
+from ambientd.config.options import StoreEngine
 from ambientd.config.places import Places
-from ambientd.errors import ConfigError, StoreError
+from ambientd.errors import ConfigError, StoreError, UsageError
 from ambientd.runtime.backup import Restored, read_manifest, read_rows, restore
 
 DRAFT_FOLDER = "restoring"
+CLEAR_NAME = "clear.backup"
 
 
-def restore_node(data_dir: Path, file: Path, height: int | None = None) -> Restored:
+def restore_node(
+    data_dir: Path, file: Path, height: int | None = None, identity: Path | None = None
+) -> Restored:
     """Fill a data directory that has config, key and genesis, but no store.
 
     The key is marked as one that has voted before anything is restored: it follows the log from
@@ -34,16 +40,17 @@ def restore_node(data_dir: Path, file: Path, height: int | None = None) -> Resto
                 raise ConfigError(msg)
         draft = data_dir / DRAFT_FOLDER
         try:
-            read_manifest(next(read_rows(file)), file)
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(mode=0o700)
+            clear = _in_the_clear(file, identity, draft)
+            read_manifest(next(read_rows(clear)), file)
             if not places.voted_mark.exists():
                 words = b"this key may have voted before its store was restored from a backup\n"
                 write_synced(places.voted_mark, words)
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(mode=0o700)
             name = STORE_NAMES[config.store.engine]
             store = open_store(draft, config.store.engine)
             try:
-                done = restore(file, store, genesis, height)
+                done = restore(clear, store, genesis, height)
             finally:
                 store.close()
             sync_directory(draft)
@@ -55,3 +62,36 @@ def restore_node(data_dir: Path, file: Path, height: int | None = None) -> Resto
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return done
+
+
+def verify_backup(genesis_file: Path, file: Path, identity: Path | None = None) -> Restored:
+    """Check every block, certificate and state root of a backup, as restoring it would."""
+    genesis = load_genesis(genesis_file)
+    try:
+        with TemporaryDirectory(prefix="ambient-backup-") as folder:
+            clear = _in_the_clear(file, identity, Path(folder))
+            store = open_store(Path(folder), StoreEngine.SQLITE)
+            try:
+                return restore(clear, store, genesis)
+            finally:
+                store.close()
+    except OSError as error:
+        raise StoreError(f"cannot check {file}: {error.filename}: {error.strerror}") from error
+
+
+def _in_the_clear(file: Path, identity: Path | None, folder: Path) -> Path:
+    """Give a backup that can be read: itself, or what it holds, in a folder that will go."""
+    if not is_sealed(file):
+        return file
+    if identity is None:
+        raise UsageError(f"{file} is sealed: name the secret key that opens it with --identity")
+    clear = folder / CLEAR_NAME
+    clear.touch(mode=0o600)
+    with clear.open("wb") as opened:
+        unseal(file, opened, identity)
+    return clear
+
+
+def draw_backup_key(file: Path) -> str:
+    """Draw a secret key into a new file; give the public key that backups are sealed to."""
+    return create_identity(file)

@@ -15,6 +15,7 @@ from ambientd.cli.console import (
 )
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import STANDARD_STREAM
+from ambientd.config.places import Places
 from ambientd.errors import UsageError
 
 
@@ -22,13 +23,26 @@ class CreateArguments(CommonArguments, Protocol):
     """Options of `backup create`."""
 
     file: str
+    to: list[str]
 
 
-class RestoreArguments(CommonArguments, Protocol):
-    """Options of `backup restore`."""
+class VerifyArguments(CommonArguments, Protocol):
+    """Options of `backup verify`."""
 
     file: str
+    identity: str | None
+
+
+class RestoreArguments(VerifyArguments, Protocol):
+    """Options of `backup restore`."""
+
     height: int | None
+
+
+class KeyArguments(CommonArguments, Protocol):
+    """Options of `backup key`."""
+
+    file: str
 
 
 def create(arguments: CreateArguments) -> ExitCode:
@@ -37,17 +51,50 @@ def create(arguments: CreateArguments) -> ExitCode:
         raise UsageError("the daemon writes a backup itself, into a file: name one instead of -")
     path = str(Path(arguments.file).absolute())
     with connect(arguments) as client, working(f"writing the log to {arguments.file}"):
-        made = client.call(operations.BACKUP_CREATE, requests.CreateBackup(path=path))
+        request = requests.CreateBackup(path=path, recipients=tuple(arguments.to))
+        made = client.call(operations.BACKUP_CREATE, request)
     if arguments.as_json:
         print_json(made)
     else:
         heights = f"heights {made.from_height} to {made.height}"
-        print_line(f"{made.path}: {made.size_bytes} bytes, {heights}")
+        sealed = ", sealed" if made.sealed else ""
+        print_line(f"{made.path}: {made.size_bytes} bytes, {heights}{sealed}")
         tell(
             "NO KEY IS IN IT: keep copies of config.toml, node.key and, of a member of a peg, "
             "peg.key apart from the device; never a copy of peg.book"
         )
     return ExitCode.DONE
+
+
+def verify(arguments: VerifyArguments) -> ExitCode:
+    """Check a backup as restoring it would, without a daemon and without a change."""
+    from ambientd.api.restoration import verify_backup
+
+    genesis = Places(data_dir_of(arguments)).genesis
+    with working("checking every block"):
+        done = verify_backup(genesis, Path(arguments.file), _identity_of(arguments))
+    if arguments.as_json:
+        print_json({"file": arguments.file, "height": done.height, "state_root": done.root.hex()})
+    else:
+        print_line(f"{arguments.file}: whole, block {done.height}, state root {done.root.hex()}")
+    return ExitCode.DONE
+
+
+def key(arguments: KeyArguments) -> ExitCode:
+    """Draw a key pair for sealed backups."""
+    from ambientd.api.restoration import draw_backup_key
+
+    recipient = draw_backup_key(Path(arguments.file))
+    if arguments.as_json:
+        print_json({"file": arguments.file, "recipient": recipient})
+    else:
+        print_line(recipient)
+        tell(f"{arguments.file} alone opens what is sealed to it: keep it apart from the node")
+    return ExitCode.DONE
+
+
+def _identity_of(arguments: VerifyArguments) -> Path | None:
+    return Path(arguments.identity) if arguments.identity else None
 
 
 def restore(arguments: RestoreArguments) -> ExitCode:
@@ -56,7 +103,8 @@ def restore(arguments: RestoreArguments) -> ExitCode:
 
     data_dir = data_dir_of(arguments)
     with working("checking every block and restoring it"):
-        done = restore_node(data_dir, Path(arguments.file), arguments.height)
+        file, identity = Path(arguments.file), _identity_of(arguments)
+        done = restore_node(data_dir, file, arguments.height, identity)
     if arguments.as_json:
         print_json(
             {

@@ -1,5 +1,7 @@
 """The commands about seats, backups and the demonstration, their options and help texts."""
 
+from argparse import ArgumentParser
+
 from ambientd.cli.parsing import NODE, command, count, group
 
 
@@ -44,6 +46,21 @@ def add_backup(commands: object) -> None:
         backup, "create", "backup_commands:create", "write the log to a file; the node goes on"
     )
     create.add_argument("file", metavar="FILE", help="a new file")
+    create.add_argument(
+        "--to",
+        action="append",
+        default=[],
+        metavar="AGE1...",
+        help="seal it to this public key; say it again for others (default: it lies in the clear)",
+    )
+    verify = command(
+        backup,
+        "verify",
+        "backup_commands:verify",
+        "check every block and certificate of a copy; needs no daemon",
+    )
+    verify.add_argument("file", metavar="FILE", help="of `ambientctl backup create`")
+    _add_identity(verify)
     restore = command(
         backup,
         "restore",
@@ -57,6 +74,22 @@ def add_backup(commands: object) -> None:
         default=None,
         metavar="H",
         help="as of this block, or a little before (default: all)",
+    )
+    _add_identity(restore)
+    key = command(
+        backup,
+        "key",
+        "backup_commands:key",
+        "draw a secret key that copies can be sealed to; print the public one",
+    )
+    key.add_argument("file", metavar="FILE", help="a new file; keep it apart from the node")
+
+
+def _add_identity(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--identity",
+        metavar="FILE",
+        help="the secret key that opens a sealed copy, of `backup key` or of age",
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from ambientd.config.backup_options import BackupOptions
 from ambientd.config.http_options import HttpOptions
 from ambientd.config.node_options import NodeOptions, Options
 from ambientd.config.outlet_options import TraceOptions, WebhookOptions
@@ -398,6 +399,7 @@ class Config(Options, frozen=True):
     bitcoin: BitcoinOptions = BitcoinOptions()
     limits: LimitOptions = LimitOptions()
     retention: RetentionOptions = RetentionOptions()
+    backup: BackupOptions = BackupOptions()
     webhook: WebhookOptions = WebhookOptions()
     traces: TraceOptions = TraceOptions()
     faults: FaultOptions = FaultOptions()

@@ -14,9 +14,10 @@ the log from then on and never votes again (`Places.voted_mark`).
 import functools
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 import trio
@@ -99,26 +100,28 @@ class Restored:
     of_height: int
 
 
-async def write_backup(writer: Writer, cluster: bytes, path: Path) -> tuple[Manifest, int]:
-    """Write a new file, mode 0600, while the store goes on; give its manifest and size."""
-    manifest, before, child = await writer.call(lambda store: _head_of(store, cluster))
+Seal = Callable[[BinaryIO, BinaryIO], None]
+"""Writes what one file holds, sealed, into another; may take long."""
+
+
+async def write_backup(
+    writer: Writer, cluster: bytes, path: Path, seal: Seal | None = None
+) -> tuple[Manifest, int]:
+    """Write a new file, mode 0600, while the store goes on; give its manifest and size.
+
+    What is to be sealed waits in a file without a name, which a crash takes with it.
+    """
     draft = path.with_name(path.name + ".new")
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
-            digest = hashlib.sha256()
-            _write_row(file, digest, 0, MAGIC + encode(manifest))
-            for number, row in enumerate(before, 1):
-                _write_row(file, digest, number, row)
-            written = 1 + len(before)
-            for first in range(manifest.base + 1, manifest.height + 1, PORTION):
-                last = min(first + PORTION, manifest.height + 1)
-                rows = await writer.call(functools.partial(_blocks, first=first, last=last))
-                for number, row in enumerate(rows, written):
-                    _write_row(file, digest, number, row)
-                written += len(rows)
-            _write_row(file, digest, written, child)
-            file.write(digest.digest())
+            if seal is None:
+                manifest = await _write_rows(writer, cluster, file)
+            else:
+                with TemporaryFile(dir=path.parent) as clear:
+                    manifest = await _write_rows(writer, cluster, clear)
+                    clear.seek(0)
+                    await trio.to_thread.run_sync(seal, clear, file)
             file.flush()
             size_bytes = file.tell()
             await trio.to_thread.run_sync(os.fsync, file.fileno())
@@ -133,6 +136,25 @@ async def write_backup(writer: Writer, cluster: bytes, path: Path) -> tuple[Mani
     finally:
         draft.unlink(missing_ok=True)
     return manifest, size_bytes
+
+
+async def _write_rows(writer: Writer, cluster: bytes, file: BinaryIO) -> Manifest:
+    """Write manifest, rows and their digest."""
+    manifest, before, child = await writer.call(lambda store: _head_of(store, cluster))
+    digest = hashlib.sha256()
+    _write_row(file, digest, 0, MAGIC + encode(manifest))
+    for number, row in enumerate(before, 1):
+        _write_row(file, digest, number, row)
+    written = 1 + len(before)
+    for first in range(manifest.base + 1, manifest.height + 1, PORTION):
+        last = min(first + PORTION, manifest.height + 1)
+        rows = await writer.call(functools.partial(_blocks, first=first, last=last))
+        for number, row in enumerate(rows, written):
+            _write_row(file, digest, number, row)
+        written += len(rows)
+    _write_row(file, digest, written, child)
+    file.write(digest.digest())
+    return manifest
 
 
 def _head_of(store: Store, cluster: bytes) -> tuple[Manifest, list[bytes], bytes]:

@@ -1,0 +1,163 @@
+"""Copies of a node's log: one when the owner asks, and one each period when the config says so."""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import structlog
+import trio
+
+from ambientd.adapters.age_files import recipients_of, seal
+from ambientd.api import replies, requests
+from ambientd.api.operations import OperationError
+from ambientd.config.backup_options import BackupOptions
+from ambientd.errors import AmbientError, ConfigError, StoreError, UsageError
+from ambientd.ports.store import Writer
+from ambientd.runtime.backup import Seal, write_backup
+
+log = structlog.get_logger("ambientd.backups")
+
+LOOK_S = 60.0
+AGAIN_MS = 600_000
+"""After one that failed."""
+_SAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class Backups:
+    """Makes the copies of one node's log."""
+
+    def __init__(
+        self,
+        options: BackupOptions,
+        cluster: bytes,
+        name: str,
+        writer: Writer,
+        now: Callable[[], int],
+    ) -> None:
+        self._options = options
+        self._cluster = cluster
+        self._writer = writer
+        self._now = now
+        self._name = _SAFE.sub("-", name)
+        self._failed_ms: int | None = None
+        self._fault = ""
+
+    async def make(self, request: requests.CreateBackup) -> replies.BackupMade:
+        """Write the log to a file, while the node goes on."""
+        try:
+            return await self._write(Path(request.path), request.recipients)
+        except UsageError as error:
+            raise OperationError("invalid", str(error)) from error
+        except StoreError as error:
+            raise OperationError("store", str(error)) from error
+
+    async def _write(self, path: Path, recipients: Sequence[str]) -> replies.BackupMade:
+        sealing: Seal | None = None
+        if recipients:
+            sealing = partial(seal, recipients=recipients_of(recipients))
+        made, size_bytes = await write_backup(self._writer, self._cluster, path, sealing)
+        return replies.BackupMade(
+            path=str(path),
+            height=made.height,
+            state_root=made.root.hex(),
+            size_bytes=size_bytes,
+            from_height=made.base,
+            sealed=bool(recipients),
+        )
+
+    async def keep(self) -> None:
+        """Make a copy each period and delete the oldest, until cancelled.
+
+        Raises:
+            ConfigError: a public key in the config is none.
+        """
+        if not self._options.folder:
+            return
+        try:
+            recipients_of(self._options.recipients)
+        except UsageError as error:
+            raise ConfigError(f"[backup] recipients: {error}") from error
+        while True:
+            await self.look()
+            await trio.sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """Make a copy if one is due, and delete the oldest."""
+        if self._is_due():
+            await self._make_next()
+
+    def _is_due(self) -> bool:
+        now_ms = self._now()
+        if self._failed_ms is not None and now_ms < self._failed_ms + AGAIN_MS:
+            return False
+        try:
+            kept = self._kept()
+        except OSError as error:
+            self._fails(f"cannot read {self._options.folder}: {error.strerror}")
+            return False
+        return not kept or now_ms >= kept[-1][0] + self._options.every_ms
+
+    async def _make_next(self) -> None:
+        folder = Path(self._options.folder)
+        path = folder / self._file_name(self._now())
+        try:
+            self._clear_drafts(folder)
+            made = await self._write(path, self._options.recipients)
+            for _, old in self._kept()[: -self._options.kept]:
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            self._fails(f"cannot tidy {self._options.folder}: {error.strerror}")
+        except AmbientError as error:
+            self._fails(str(error))
+        else:
+            self._failed_ms, self._fault = None, ""
+            log.info("backup made", path=made.path, height=made.height, size_bytes=made.size_bytes)
+
+    def _clear_drafts(self, folder: Path) -> None:
+        """Remove what a crash amid a copy left."""
+        for left in folder.glob(f"{self._name}-*.backup*.new"):
+            left.unlink(missing_ok=True)
+
+    def _fails(self, fault: str) -> None:
+        if fault != self._fault:
+            log.error("NO BACKUP WAS MADE", reason=fault)
+        self._failed_ms, self._fault = self._now(), fault
+
+    def _file_name(self, now_ms: int) -> str:
+        moment = datetime.fromtimestamp(now_ms / 1000, UTC)
+        ending = ".age" if self._options.recipients else ""
+        return f"{self._name}-{moment:%Y%m%dT%H%M%SZ}.backup{ending}"
+
+    def _kept(self) -> list[tuple[int, Path]]:
+        """Give the copies that this node made by itself and when, the oldest first."""
+        form = re.compile(re.escape(self._name) + r"-(\d{8}T\d{6}Z)\.backup(?:\.age)?")
+        found = []
+        for path in Path(self._options.folder).iterdir():
+            match = form.fullmatch(path.name)
+            moment = None if match is None else _read_moment(match[1])
+            if moment is not None:
+                found.append((moment, path))
+        return sorted(found)
+
+    def troubles(self) -> tuple[replies.Trouble, ...]:
+        """Give what keeps copies from being made; nothing when all is well or none are wanted."""
+        if not self._fault:
+            return ()
+        trouble = replies.Trouble(
+            kind=replies.TroubleKind.BACKUP_FAILS,
+            text=f"no backup is made: {self._fault}",
+            hint="see that the folder of [backup] is there, that the daemon may write to it, and "
+            "that it has room; the next try is within ten minutes",
+        )
+        return (trouble,)
+
+
+def _read_moment(text: str) -> int | None:
+    """Read a file's moment as Unix milliseconds; None for what is no moment."""
+    try:
+        moment = datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return int(moment.timestamp() * 1000)

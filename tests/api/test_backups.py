@@ -1,0 +1,155 @@
+"""Copies of the log by the clock: when one is due, which stay, and what is said when none is."""
+
+from pathlib import Path
+
+import pytest
+
+from ambientd.adapters.age_files import create_identity, is_sealed
+from ambientd.api.backups import AGAIN_MS, Backups
+from ambientd.api.genesis_files import write_genesis
+from ambientd.api.replies import TroubleKind
+from ambientd.api.requests import CreateBackup
+from ambientd.api.restoration import verify_backup
+from ambientd.codec.statements import fingerprint
+from ambientd.config.backup_options import HOUR_MS, BackupOptions
+from ambientd.config.places import Places
+from ambientd.errors import ConfigError, StoreError, UsageError
+from ambientd.runtime.store_writer import StoreWriter
+from tests.fakes.memory_store import MemoryStore
+from tests.node.cluster import Cluster
+
+BEGIN_MS = 1_760_000_000_000
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Cluster:
+    cluster = Cluster()
+    cluster.until_closed(cluster.submit())
+    cluster.run(2_000)
+    return cluster
+
+
+def store_of(cluster: Cluster) -> MemoryStore:
+    store = cluster.hosts[0].store
+    assert isinstance(store, MemoryStore)
+    return store.copy()
+
+
+def began() -> int:
+    return BEGIN_MS
+
+
+class Looking:
+    """A node that looks after its copies, at moments that the test chooses."""
+
+    def __init__(self, writer: StoreWriter, options: BackupOptions, cluster: Cluster) -> None:
+        self.now_ms = BEGIN_MS
+        self.backups = Backups(
+            options, fingerprint(cluster.genesis), "a b", writer, lambda: self.now_ms
+        )
+
+    async def after(self, hours: float) -> None:
+        """Look every ten minutes for so long."""
+        end_ms = self.now_ms + round(hours * HOUR_MS)
+        while self.now_ms < end_ms:
+            await self.backups.look()
+            self.now_ms += HOUR_MS // 6
+
+
+def copies_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("a-b-2025*"))
+
+
+async def test_a_copy_each_period_and_no_more_than_are_kept(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "other-20250101T000000Z.backup").write_bytes(b"of another node")
+    (tmp_path / "a-b-99999999T999999Z.backup").write_bytes(b"of no moment")
+    options = BackupOptions(folder=str(tmp_path), every_hours=6, kept=2)
+    async with StoreWriter(store_of(cluster)) as writer:
+        node = Looking(writer, options, cluster)
+        await node.after(hours=5)
+        first = copies_in(tmp_path)
+        assert first == ["a-b-20251009T085320Z.backup"]
+        await node.after(hours=20)
+        assert copies_in(tmp_path) == [
+            "a-b-20251010T025320Z.backup",
+            "a-b-20251010T085320Z.backup",
+        ]
+        assert node.backups.troubles() == ()
+    assert (tmp_path / "other-20250101T000000Z.backup").exists()
+    assert (tmp_path / "a-b-99999999T999999Z.backup").exists()
+
+
+async def test_a_node_that_starts_again_counts_the_copies_it_made_before(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "a-b-20251009T085300Z.backup").touch()
+    (tmp_path / "a-b-20251009T085310Z.backup.new").touch()
+    options = BackupOptions(folder=str(tmp_path), every_hours=6)
+    async with StoreWriter(store_of(cluster)) as writer:
+        node = Looking(writer, options, cluster)
+        await node.after(hours=5)
+        assert len(copies_in(tmp_path)) == 2, "one copy, and what a crash left of another"
+        await node.after(hours=2)
+        assert len(copies_in(tmp_path)) == 2
+        assert not any(name.endswith(".new") for name in copies_in(tmp_path))
+
+
+async def test_a_folder_that_is_gone_is_a_trouble_until_it_is_back(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gone"
+    async with StoreWriter(store_of(cluster)) as writer:
+        node = Looking(writer, BackupOptions(folder=str(folder)), cluster)
+        await node.backups.look()
+        (trouble,) = node.backups.troubles()
+        assert trouble.kind is TroubleKind.BACKUP_FAILS
+        assert str(folder) in trouble.text
+        folder.mkdir()
+        await node.backups.look()
+        assert copies_in(folder) == [], "it waits a while before it tries again"
+        node.now_ms += AGAIN_MS
+        await node.backups.look()
+        assert node.backups.troubles() == ()
+        assert len(copies_in(folder)) == 1
+
+
+async def test_a_sealed_copy_is_whole_for_whoever_has_the_key(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    identity, other = tmp_path / "key", tmp_path / "other"
+    recipient = create_identity(identity)
+    create_identity(other)
+    write_genesis(Places(tmp_path), cluster.genesis)
+    genesis = Places(tmp_path).genesis
+    file = tmp_path / "copies" / "one.age"
+    file.parent.mkdir()
+    async with StoreWriter(store_of(cluster)) as writer:
+        backups = Backups(
+            BackupOptions(), fingerprint(cluster.genesis), "n", writer, lambda: BEGIN_MS
+        )
+        made = await backups.make(CreateBackup(path=str(file), recipients=(recipient,)))
+    assert made.sealed
+    assert is_sealed(file)
+    assert [path.name for path in file.parent.iterdir()] == ["one.age"]
+    done = verify_backup(genesis, file, identity)
+    assert (done.height, done.root.hex()) == (made.height, made.state_root)
+    with pytest.raises(UsageError, match="is sealed: name the secret key"):
+        verify_backup(genesis, file)
+    with pytest.raises(StoreError, match="is not sealed to a key of"):
+        verify_backup(genesis, file, other)
+
+
+async def test_a_public_key_that_is_none_ends_the_daemon_with_words(tmp_path: Path) -> None:
+    options = BackupOptions(folder=str(tmp_path), recipients=("age1nobody",))
+    async with StoreWriter(MemoryStore()) as writer:
+        backups = Backups(options, b"c" * 32, "n", writer, began)
+        with pytest.raises(
+            ConfigError, match=r"\[backup\] recipients: \"age1nobody\" is no public"
+        ):
+            await backups.keep()
+
+
+def test_hours_are_hours() -> None:
+    assert BackupOptions(every_hours=24).every_ms == 24 * HOUR_MS == 86_400_000
