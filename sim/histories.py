@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ambientd.ledger.entries import Table, TaskEntry
 from ambientd.model.base import TaskId
 from ambientd.model.task import TaskState
+from ambientd.rules.lessons import LESSON_CLASS
 from sim.checkers import InvariantViolation
 from sim.disk import DiskLost
 from sim.machine import Effect, Host
@@ -67,8 +68,8 @@ class History(NodeChecker):
 
     def _saw_state(self, task: bytes, index: int, entry: TaskEntry | None, now: int) -> None:
         is_known = task in self._indexes
-        if (not is_known) if entry is None else (entry.audits is not None):
-            return  # an audit, which nobody asked for
+        if (not is_known) if entry is None else _is_of_the_ledger(entry):
+            return
         state, submitter = (None, b"") if entry is None else (entry.state, entry.submitter)
         known = self._states.get((task, index))
         if known is None:
@@ -110,3 +111,8 @@ class History(NodeChecker):
     @staticmethod
     def _break(text: str) -> None:
         raise InvariantViolation("histories are linearizable", text)
+
+
+def _is_of_the_ledger(entry: TaskEntry) -> bool:
+    """Tell whether nobody asked for a task: an audit, or a participant's training."""
+    return entry.audits is not None or entry.spec.task_class == LESSON_CLASS

@@ -48,6 +48,10 @@ class WholeNumbers:
         update = bytes_of((target - each) // PARTS for each in numbers_of(model))
         return TrainedUpdate(update, SAMPLES)
 
+    def lesson_data(self, plan: Plan, data: str) -> bytes:  # noqa: ARG002 - the port's
+        """Give the number itself."""
+        return bytes_of([int(data)])
+
     def score(
         self,
         plan: Plan,  # noqa: ARG002 - the port's

@@ -11,7 +11,8 @@ from typing import assert_never
 
 from ambientd.codec.digest import sha256, tagged
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.learning import Contributed, Score
+from ambientd.model.effect import ExecutionReport
+from ambientd.model.learning import Contributed, Lesson, Score
 from ambientd.model.learning_effect import (
     AggregateWanted,
     GatherWanted,
@@ -28,14 +29,15 @@ from ambientd.node.learning_event import (
     ScoreMade,
     Trained,
 )
-from sim.vices import Vice
+from ambientd.rules.lessons import data_samples
+from sim.vices import Vice, answer_of, output_by
 
 WORK_MS_MAX = 400
 FAILS_PERMILLE = 30
 LATE_PERMILLE = 100
 LATE_MS = 4_000
 SAMPLES = 10
-PARAMETER_BYTES = 40
+PARAMETER_BYTES = 24
 SILENT = frozenset({Vice.IDLE, Vice.MUTE})
 
 
@@ -94,6 +96,8 @@ class Pupil:
             return LearningFailed(place, "nobody who has the model is up")
         made_up = Digest(sha256(b"made up" + self._dice.randbytes(8))) if lies else None
         match effect:
+            case TrainWanted(lesson=lesson) if lesson is not None:
+                return self._lesson(place, lesson)
             case TrainWanted(model=model):
                 update = made_up or update_of(model.digest, self._id, place.round)
                 return Trained(place, update, SAMPLES)
@@ -107,3 +111,19 @@ class Pupil:
                 return Aggregated(place, made_up or model_of(model.digest, contributed), ())
             case _:
                 assert_never(effect)
+
+    def _lesson(self, place: Place, lesson: Lesson) -> Trained:
+        """Train as any task is executed; who lies about tasks lies about this."""
+        spec = lesson.spec
+        output, gas = output_by(self._id, self._vices, spec.module, spec.input, spec.gas_max)
+        result = answer_of(spec, output, gas)
+        report = ExecutionReport(
+            result=result,
+            engine="simulated",
+            engine_version="1",
+            started_ms=0,
+            finished_ms=0,
+            energy_mj=None,
+            energy_source="unknown",
+        )
+        return Trained(place, result.output, data_samples(lesson.parts), report)

@@ -3,6 +3,8 @@
 import random
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import study_id
 from ambientd.ledger.entries import Table
@@ -10,10 +12,10 @@ from ambientd.ledger.learning import due_ms
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
 from ambientd.ledger.learning_rounds import ENDED
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.learning import Plan, RoundState, Terms
+from ambientd.model.learning import NO_MODULE, Plan, RoundState, StudyId, Terms
 from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy
 from sim.checkers import InvariantViolation
-from sim.pupils import PARAMETER_BYTES, model_of
+from sim.pupils import PARAMETER_BYTES, SAMPLES, model_of
 from sim.stage import Stage
 from sim.task_checkers import EntryChecker
 from sim.vices import Resident
@@ -31,12 +33,12 @@ class Students:
         """Lay out what is said up to a time; studies may begin until the other, in block time."""
         for number, at in enumerate(range(FROM_MS, end_ms, STUDY_EVERY_MS)):
             author = self._dice.choice(self._hosts)
-            body = _study(number, until_ms)
+            body = _study(number, until_ms, is_proven=number % 2 == 0)
             study = study_id(NodeId(author.key), body)
             self._say(at, author, body)
             for host in self._hosts:
                 joins_at = at + 300 + self._dice.randrange(1_500)
-                self._say(joins_at, host, FlJoin(study=study, said_ms=joins_at))
+                self._say(joins_at, host, _join(study, host, body, joins_at))
                 if self._dice.randrange(6) == 0:
                     leaves_at = joins_at + self._dice.randrange(6_000)
                     self._say(leaves_at, host, FlLeave(study=study, said_ms=leaves_at))
@@ -55,14 +57,30 @@ FROM_MS = 3_000
 STUDY_EVERY_MS = 8_000
 
 
-def _study(number: int, until_ms: int) -> FlStudy:
+MODEL = "mlp:1,1,2"
+"""Its trainer gives 32 bytes, as simulated executions do."""
+
+
+def _join(study: StudyId, host: Resident, body: FlStudy, at: int) -> FlJoin:
+    """Take part, with the hash of data of its own where training is proven."""
+    if body.plan.module == NO_MODULE:
+        return FlJoin(study=study, said_ms=at)
+    return FlJoin(study=study, said_ms=at, data=Digest(sha256(host.key)), samples=SAMPLES)
+
+
+def _study(number: int, until_ms: int, *, is_proven: bool = False) -> FlStudy:
+    plan = Plan(model=MODEL, trainer="sim", aggregation="fedavg", seed=bytes(32))
+    terms = Terms(
+        rounds=3, participants_min=4, wanted=5, invite_ms=2_000, train_ms=2_500, step_ms=1_500
+    )
+    if is_proven:
+        plan = replace(plan, module=Digest(sha256(b"trainer")))
+        terms = replace(terms, module_size_bytes=100, audits=2)
     return FlStudy(
         nonce=b"%d" % number,
         name=f"study-{number}",
-        plan=Plan(model="names", trainer="sim", aggregation="fedavg", seed=bytes(32)),
-        terms=Terms(
-            rounds=3, participants_min=4, wanted=5, invite_ms=2_000, train_ms=2_500, step_ms=1_500
-        ),
+        plan=plan,
+        terms=terms,
         initial=Digest(sha256(b"model %d" % number)),
         model_size_bytes=PARAMETER_BYTES,
         until_ms=until_ms,

@@ -59,7 +59,8 @@ def prepared_of(module: Digest) -> Digest:
     return Digest(tagged("sim/prepared/1", module))
 
 
-def _answer(spec: TaskSpec, output: bytes, gas: int) -> Result:
+def answer_of(spec: TaskSpec, output: bytes, gas: int) -> Result:
+    """Give the result that an output is."""
     return Result(
         kind=OutcomeKind.COMPLETED,
         reason="",
@@ -74,7 +75,7 @@ def _answer(spec: TaskSpec, output: bytes, gas: int) -> Result:
 def honest_answer(spec: TaskSpec) -> Result:
     """Give the one result that every honest engine has for a task."""
     output = output_of(spec.module, spec.input)
-    return _answer(spec, output, gas_of(output, spec.gas_max))
+    return answer_of(spec, output, gas_of(output, spec.gas_max))
 
 
 class Vice(Enum):
@@ -262,7 +263,7 @@ class Resident(ABC):
     def answer(self, spec: TaskSpec) -> Result:
         """Give what it says the task comes to."""
         made = output_by(self.key, self.vices, spec.module, spec.input, spec.gas_max)
-        return _answer(spec, *made)
+        return answer_of(spec, *made)
 
     def _copied(self, frame: bytes) -> bytes:
         """Open what the others hand out once all answers are sealed, not what it has sealed."""

@@ -2,7 +2,6 @@
 
 import argparse
 import faulthandler
-import functools
 import logging
 import os
 import random
@@ -11,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -76,7 +76,7 @@ from ambientd.rules.peg_networks import peg_fault
 from ambientd.runtime.blobs import Blobs, SealedBlobs
 from ambientd.runtime.execution import Executor, executor_options
 from ambientd.runtime.joining import Joining, ask_to_join
-from ambientd.runtime.learning import LearningHost
+from ambientd.runtime.learning import ExecuteTask, LearningHost
 from ambientd.runtime.news import AnchorTold, News
 from ambientd.runtime.ownership import Ownership
 from ambientd.runtime.performer import TELEMETRY_TOPIC, Performer
@@ -318,9 +318,10 @@ async def _open_pool(identity: Identity, stack: AsyncExitStack) -> WorkerPool:
     return pool
 
 
-def _learning(identity: Identity, blobs: Blobs, files: BlobFiles) -> LearningHost:
-    learner = functools.partial(open_learner, identity.places.data_dir)
-    return LearningHost(learner, ConsentFile(identity.places.consents), blobs, files)
+def _learning(identity: Identity, blobs: Blobs, files: BlobFiles, run: ExecuteTask) -> LearningHost:
+    learner = partial(open_learner, identity.places.data_dir)
+    consents = ConsentFile(identity.places.consents)
+    return LearningHost(learner, consents, blobs, files, run)
 
 
 async def _serve(
@@ -338,7 +339,7 @@ async def _serve(
         protections_missing=tuple(sorted(set(Protection) - pool.protections)),
         addresses=_addresses(identity, transport.address),
         draw_secret=draw_secret,
-        beacon_tip=functools.partial(beacon_tip, identity.seed),
+        beacon_tip=partial(beacon_tip, identity.seed),
         started_ms=parts.now(),
         data_dir=identity.places.data_dir,
         certificates=identity.places.certificates,
@@ -352,11 +353,11 @@ async def _serve(
         keeper = TrailKeeper(TrailFiles(identity.places.trail), parts.now)
         nursery.start_soon(keeper.run)
         handlers = trailed(build_handlers(desk), keeper)
-        await nursery.start(functools.partial(serve_local_socket, path, handlers, limits=limits))
+        await nursery.start(partial(serve_local_socket, path, handlers, limits=limits))
         if config.http.enabled:
             from ambientd.api.rest.serving import serve_rest  # its price is for those who use it
 
-            serve = functools.partial(serve_rest, config.http, identity.places)
+            serve = partial(serve_rest, config.http, identity.places)
             await nursery.start(serve, handlers, uploads, keeper, parts.now)
         listen = str(transport.address)
         log.info("ready", node=identity.node.hex()[:12], listen=listen, socket=str(path))
@@ -407,11 +408,12 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
             lambda: [NodeId(peer) for peer in sorted(transport.peers())],
             sealed,
         )
+        executor = Executor(pool, blobs, sensors.meter, executor_options(config), pool.pausing)
         parts = Parts(
             node=node,
             pump=pump,
             transport=transport,
-            executor=Executor(pool, blobs, sensors.meter, executor_options(config), pool.pausing),
+            executor=executor,
             blobs=blobs,
             news=news,
             probe=sensors.probe,
@@ -421,19 +423,18 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
             now=now,
             sample_s=config.telemetry.interval_ms / 1000,
             owner=Ownership(OwnerFile(identity.places.owner), device, pool, now),
-            learning=_learning(identity, blobs, files),
+            learning=_learning(identity, blobs, files, partial(executor.execute, clock=now)),
             is_newcomer=is_newcomer,
             pins=Pins(PinFile(identity.places.module_pins)),
         )
-        kept = functools.partial(parts.pins.kept, recovered.ledger, identity.node)
-        serve = functools.partial(_serve, identity, parts, pool, Uploads(files, sealed))
+        kept = partial(parts.pins.kept, recovered.ledger, identity.node)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Sweeper(files, recovered.ledger, config.retention, now, kept).run)
             if opened is not None and opened.poll_s is not None:
                 nursery.start_soon(opened.headers.keep, opened.poll_s)
             if peg is not None:
                 nursery.start_soon(peg.run)
-            await run_node(parts, serve)
+            await run_node(parts, partial(_serve, identity, parts, pool, Uploads(files, sealed)))
             nursery.cancel_scope.cancel()
 
 

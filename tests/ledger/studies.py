@@ -57,7 +57,7 @@ def study_body(plan: Plan = OPEN, nonce: bytes = b"n", **changes: int) -> FlStud
         plan=plan,
         terms=terms(**changes),
         initial=Digest(sha256(b"model")),
-        model_size_bytes=40,
+        model_size_bytes=92,
         until_ms=UNTIL_MS,
     )
 

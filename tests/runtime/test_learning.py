@@ -3,6 +3,7 @@
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -231,12 +232,12 @@ async def test_updates_are_gathered_and_make_the_next_model(tmp_path: Path) -> N
             )
             assert gathered == Gathered(place(Step.GATHER), tuple(nodes[:2]))
         wanted = AggregateWanted(
-            place(Step.AGGREGATE), OPEN, await model(blobs), tuple(contributed), 3_000
+            place(Step.AGGREGATE), OPEN, await model(blobs), tuple(contributed), len(START), 3_000
         )
         done = await learning.carry_out(wanted)
         assert isinstance(done, Aggregated)
         assert await blobs.get(done.after) == bytes_of([50] * PARAMETERS)
-        missing = AggregateWanted(place(Step.AGGREGATE), OPEN, await model(blobs), (lost,), 3_000)
+        missing = replace(wanted, contributed=(lost,))
         assert isinstance(await learning.carry_out(missing), LearningFailed)
 
 
@@ -281,7 +282,7 @@ async def test_an_update_shown_only_to_who_named_the_survivors_comes_from_there(
     before = Model(await blobs.put(START), len(START), (namer,))
     liar = Contributed(node=NodeId(b"l" * 32), update=Digest(sha256(update)), samples=1)
     done = await learning.carry_out(
-        AggregateWanted(place(Step.AGGREGATE), OPEN, before, (liar,), 3_000)
+        AggregateWanted(place(Step.AGGREGATE), OPEN, before, (liar,), len(START), 3_000)
     )
     assert isinstance(done, Aggregated)
     assert asked == [namer]

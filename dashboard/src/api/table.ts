@@ -975,7 +975,7 @@ export interface StandingCount {
   readonly text: string;
 }
 
-/** Invite nodes to train a model together; every field but the first two may be left out. `poisoned` is the share of liars that the aggregation is to stand. An invitation ends after `invite_s`, or once `wanted` nodes take part (0: `participants_min`). */
+/** Invite nodes to train a model together; every field but the first two may be left out. `poisoned` is the share of liars that the aggregation is to stand. An invitation ends after `invite_s`, or once `wanted` nodes take part (0: `participants_min`), which are as many as a round has. `module` is the trainer of `trainer = "wasm"`; of so many updates of each round as `audits` says, others execute the training again. */
 export interface StartStudy {
   readonly name: string;
   readonly model: string;
@@ -991,6 +991,8 @@ export interface StartStudy {
   readonly prox?: number;
   readonly poisoned?: number;
   readonly samples_max?: number;
+  readonly module?: string;
+  readonly audits?: number;
   readonly invite_s?: number;
   readonly train_s?: number;
   readonly step_s?: number;

@@ -15,7 +15,7 @@ from ambientd.model.blame import BlamedTask, BlameFile, Contradiction, WrongResu
 from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import Aborted, ExecutionResult, OutcomeKind
 from ambientd.model.genesis import Genesis
-from ambientd.model.task import Result
+from ambientd.model.task import Result, TaskSpec
 from ambientd.ports.paused_state import PausedState
 from ambientd.ports.worker_protocol import (
     ModulePrepared,
@@ -31,6 +31,7 @@ from ambientd.rules.blame_check import (
 )
 from ambientd.rules.executions import limits_of, result_of, seed_of
 from ambientd.rules.file_checks import Check
+from ambientd.rules.lessons import input_of
 from ambientd.rules.receipt_epochs import FollowedEpoch
 from ambientd.wasm.state import decode_header
 
@@ -63,18 +64,18 @@ def _checked(data: bytes, pinned: bytes | None, replay: Replay) -> BlameReport:
         return report
     task = file.evidence.task
     given = [
-        _given(name, sha256(blob), digest)
-        for name, blob, digest in (
-            ("given module", replay.module, task.spec.module),
-            ("given input", replay.input, task.spec.input),
+        _given(name, found, digest)
+        for name, found, digest in (
+            ("given module", _hash(replay.module), task.spec.module),
+            ("given input", _hash(replay.input, task.spec), task.spec.input),
         )
-        if blob is not None
+        if found is not None
     ]
     report = replace(report, checks=(*report.checks, *given))
     module, data_in = blobs_of(file, replay)
     if module is None or data_in is None or not report.valid:
         return report
-    check = _replayed(file, replay, module, data_in)
+    check = _replayed(file, replay, module, input_of(task.spec, data_in)[1])
     trust = check_words(data, pinned, replayed=True).trust if check.ok else report.trust
     return replace(report, checks=(*report.checks, check), trust=trust)
 
@@ -87,6 +88,13 @@ def blobs_of(file: BlameFile, replay: Replay) -> tuple[bytes | None, bytes | Non
         file.evidence.task.spec.input == sha256(b"")
     )
     return module, b"" if data is None and is_empty else data
+
+
+def _hash(blob: bytes | None, spec: TaskSpec | None = None) -> bytes | None:
+    """Give the hash by which a task knows its module, or its input."""
+    if blob is None:
+        return None
+    return sha256(blob) if spec is None else input_of(spec, blob)[0]
 
 
 def _given(name: str, found: bytes, meant: bytes) -> Check:

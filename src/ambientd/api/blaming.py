@@ -45,6 +45,7 @@ from ambientd.rules.blame_check import (
     check_blame_file,
     state_of,
 )
+from ambientd.rules.lessons import lesson_parts, whole_input
 from ambientd.rules.verdicts import quorum
 from ambientd.runtime.news import Tidings
 from ambientd.runtime.persistence import ends_of
@@ -259,10 +260,15 @@ class Blaming:
 
     async def _inputs(self, task: BlamedTask) -> tuple[bytes, bytes]:
         holders, spec, blobs = (task.submitter,), task.spec, self._parts.blobs
-        return (
-            await brought(blobs, spec.module, spec.module_size_bytes, holders, "the module"),
-            await brought(blobs, spec.input, spec.input_size_bytes, holders, "the input"),
-        )
+        module = await brought(blobs, spec.module, spec.module_size_bytes, holders, "the module")
+        data = await brought(blobs, spec.input, spec.input_size_bytes, holders, "the input")
+        parts = lesson_parts(spec, data)
+        if parts is None:
+            return module, data
+        sizes = (parts.model_size_bytes, parts.data_size_bytes)
+        model = await brought(blobs, parts.model, sizes[0], holders, "the model before")
+        samples = await brought(blobs, parts.data, sizes[1], holders, "the data")
+        return module, whole_input(parts, model, samples)
 
     def _epochs_needed(self, evidence: Evidence, ends: Sequence[EpochEnd]) -> int:
         """Give how many ends of epochs lead to a committee that the referees are a quorum of."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import trio
+from msgspec.structs import replace
 
 from ambientd.api.learning_values import (
     ExportModel,
@@ -30,11 +31,13 @@ from ambientd.codec.statements import study_id
 from ambientd.ledger.events import CheckpointClosed, RecordRejected
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
 from ambientd.ledger.learning_events import StudyBegan, StudyEnded, StudyJoined
-from ambientd.model.base import NodeId
-from ambientd.model.learning import Plan, RoundFile, RoundState, StudyId, Terms
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.learning import NO_MODULE, Plan, RoundFile, RoundState, StudyId, Terms
 from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy, StudyBody
 from ambientd.node.event import BodiesProposed
 from ambientd.ports.learning import Consent
+from ambientd.rules.lessons import data_bytes, is_proven
+from ambientd.rules.model_shapes import parsed
 from ambientd.rules.studies import study_fault
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
@@ -69,12 +72,15 @@ class Learning:
             rate_micro=round(request.rate * MICRO),
             prox_micro=round(request.prox * MICRO),
             poisoned_permille=round(request.poisoned * 1_000),
+            module=Digest(sha256(request.module)) if request.module else NO_MODULE,
         )
         learner = await self._host.learner()
         fault = learner.plan_fault(plan)
         if fault is not None:
             raise OperationError("invalid", f"the study cannot be carried out: {fault}")
         model = await trio.to_thread.run_sync(learner.initial, plan)
+        if request.module:
+            await self._parts.blobs.put(request.module)
         body = FlStudy(
             nonce=self._draw(16),
             name=request.name,
@@ -131,8 +137,13 @@ class Learning:
         fault = await trio.to_thread.run_sync(learner.data_fault, entry.plan, request.data)
         if fault is not None:
             raise OperationError("invalid", fault)
+        body = FlJoin(study=study, said_ms=self._said_ms(entry))
+        if is_proven(entry.plan):
+            rows = await trio.to_thread.run_sync(learner.lesson_data, entry.plan, request.data)
+            samples = len(rows) // data_bytes(parsed(entry.plan.model), 1)
+            body = replace(body, data=Digest(sha256(rows)), samples=samples)
         self._consent(study, Consent(request.data))
-        await self._say(FlJoin(study=study, said_ms=self._said_ms(entry)))
+        await self._say(body)
         return self._info(study)
 
     async def leave(self, request: LeaveStudy) -> StudyInfo:
@@ -265,6 +276,8 @@ def _terms(request: StartStudy) -> Terms:
         train_ms=round(request.train_s * 1_000),
         step_ms=round(request.step_s * 1_000),
         samples_max=request.samples_max,
+        module_size_bytes=len(request.module),
+        audits=request.audits,
     )
 
 

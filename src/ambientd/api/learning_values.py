@@ -20,7 +20,9 @@ class StartStudy(Request, frozen=True):
     """Invite nodes to train a model together; every field but the first two may be left out.
 
     `poisoned` is the share of liars that the aggregation is to stand. An invitation ends after
-    `invite_s`, or once `wanted` nodes take part (0: `participants_min`).
+    `invite_s`, or once `wanted` nodes take part (0: `participants_min`), which are as many as a
+    round has. `module` is the trainer of `trainer = "wasm"`; of so many updates of each round as
+    `audits` says, others execute the training again.
     """
 
     name: Text
@@ -37,6 +39,8 @@ class StartStudy(Request, frozen=True):
     prox: Factor = 0.0
     poisoned: Share = 0.0
     samples_max: Annotated[int, Meta(ge=1, le=2**32)] = 1_000_000
+    module: bytes = b""
+    audits: Annotated[int, Meta(ge=0, le=4)] = 0
     invite_s: Seconds = 600.0
     train_s: Seconds = 600.0
     step_s: Seconds = 60.0

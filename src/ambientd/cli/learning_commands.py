@@ -4,6 +4,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -91,10 +92,16 @@ class VerifyArguments(CommonArguments, Protocol):
     model: str | None
 
 
+MODULE_BYTES_MAX = 1 << 20
+
+
 def read_study(path: str) -> StartStudy:
     """Read what is to be trained from a TOML file; raise UsageError naming what is wrong."""
     try:
         found = tomllib.loads(read_file(path, "study", FILE_BYTES_MAX).decode())
+        if isinstance(named := found.get("module"), str):
+            module = Path(path).parent / named
+            found["module"] = read_file(str(module), "module", MODULE_BYTES_MAX)
         return msgspec.convert(found, StartStudy)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         msg = f"{path}: {error}; docs/cli.md lists the fields of a study"

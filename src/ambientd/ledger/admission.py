@@ -75,6 +75,7 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
                 "mask_key",
                 "seal_key",
                 "self_commitment",
+                "data",
             ),
             _DIGEST,
         ),

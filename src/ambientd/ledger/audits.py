@@ -65,7 +65,7 @@ def await_draw(draft: Draft, task: TaskId, entry: TaskEntry, lone: NodeId) -> No
         permille=share_permille(draft, entry),
     )
     if _is_left(entry):
-        _open(draft, task, replace(about, source=AuditSource.DISPUTE), about.cost_msat)
+        open_audit(draft, task, replace(about, source=AuditSource.DISPUTE), about.cost_msat)
     else:
         draft.put(audit_key(task), about)
 
@@ -104,7 +104,7 @@ def draw(draft: Draft) -> None:
         source, seed = drawn_by
         drawn = replace(about, source=source, state=AuditState.PASSED)
         if is_audited(seed, task, about.permille):
-            _open(draft, task, drawn, about.cost_msat)
+            open_audit(draft, task, drawn, about.cost_msat)
         else:
             draft.put(audit_key(task), drawn)
 
@@ -135,7 +135,7 @@ def reopen(draft: Draft) -> None:
         found_msat = forfeit(draft, about.worker, task)
         for voucher in about.vouchers:
             found_msat += _refill_msat(draft, voucher, about.cost_msat - found_msat)
-        _open(draft, task, replace(about, source=AuditSource.LIE), found_msat)
+        open_audit(draft, task, replace(about, source=AuditSource.LIE), found_msat)
 
 
 def _refill_msat(draft: Draft, convict: NodeId, wanted_msat: int) -> int:
@@ -169,7 +169,7 @@ def topped_up(
     return audit
 
 
-def _open(draft: Draft, task: TaskId, about: AuditEntry, most_msat: int) -> None:
+def open_audit(draft: Draft, task: TaskId, about: AuditEntry, most_msat: int) -> None:
     """Let others execute a task again, which the reserve pays for as far as it reaches."""
     entry = draft.task(task)
     assert entry is not None, "an answer is forgotten with its task"

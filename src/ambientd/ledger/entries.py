@@ -4,20 +4,11 @@ from enum import IntEnum
 from typing import TypeAlias, cast
 
 from ambientd.codec.canonical import decode, encode
+from ambientd.ledger import peg_entries as peg
 from ambientd.ledger.audit_entries import AuditEntry, BitcoinWindow, Refill, Unvested
 from ambientd.ledger.dispute_entries import DisputeEntry
-from ambientd.ledger.learning_entries import RoundEntry, Studies, StudyEntry
+from ambientd.ledger.learning_entries import LessonEntry, RoundEntry, Studies, StudyEntry
 from ambientd.ledger.module_entries import ModuleEntry, PublisherEntry
-from ambientd.ledger.peg_entries import (
-    PegChangeEntry,
-    PegCoinEntry,
-    PegEndEntry,
-    PegEntries,
-    PegEntry,
-    PegLeastEntry,
-    PegNodeEntry,
-    PegPaymentEntry,
-)
 from ambientd.ledger.seat_entries import SeatEntry, UsedTip
 from ambientd.ledger.word_entries import LastWord, OfferEntry
 from ambientd.model.base import Digest, NodeId, TaskId, Value
@@ -72,6 +63,7 @@ class Table(IntEnum):
     STUDY = 32
     ROUND = 33
     PEG_LEAST = 34
+    LESSON = 35
 
 
 class Topic(IntEnum):
@@ -201,6 +193,11 @@ def wallet_key(number: int) -> Key:
 
 
 STUDIES_KEY: Key = (Table.STUDIES, b"")
+
+
+def lesson_key(task: TaskId) -> Key:
+    """Give the key of what a participant has signed of its training."""
+    return Table.LESSON, task
 
 
 def study_key(study: bytes) -> Key:
@@ -439,13 +436,14 @@ Entry: TypeAlias = (
     | Unvested
     | BitcoinWindow
     | Refill
-    | PegEntries
+    | peg.PegEntries
     | DisputeEntry
     | ModuleEntry
     | PublisherEntry
     | Studies
     | StudyEntry
     | RoundEntry
+    | LessonEntry
 )
 
 ENTRY_TYPES: dict[Table, type[Entry]] = {
@@ -468,14 +466,14 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.UNVESTED: Unvested,
     Table.HEADERS: BitcoinWindow,
     Table.REFILL: Refill,
-    Table.PEG: PegEntry,
-    Table.PEG_NODE: PegNodeEntry,
-    Table.PEG_COIN: PegCoinEntry,
-    Table.PEG_PAYMENT: PegPaymentEntry,
+    Table.PEG: peg.PegEntry,
+    Table.PEG_NODE: peg.PegNodeEntry,
+    Table.PEG_COIN: peg.PegCoinEntry,
+    Table.PEG_PAYMENT: peg.PegPaymentEntry,
     Table.PEG_WALLET: PegWallet,
-    Table.PEG_CHANGE: PegChangeEntry,
-    Table.PEG_END: PegEndEntry,
-    Table.PEG_LEAST: PegLeastEntry,
+    Table.PEG_CHANGE: peg.PegChangeEntry,
+    Table.PEG_END: peg.PegEndEntry,
+    Table.PEG_LEAST: peg.PegLeastEntry,
     Table.DISPUTE: DisputeEntry,
     Table.OFFER: OfferEntry,
     Table.MODULE: ModuleEntry,
@@ -483,6 +481,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.STUDIES: Studies,
     Table.STUDY: StudyEntry,
     Table.ROUND: RoundEntry,
+    Table.LESSON: LessonEntry,
 }
 
 

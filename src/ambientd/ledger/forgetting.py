@@ -11,7 +11,7 @@ from ambientd.codec.statements import audit_id
 from ambientd.ledger import vesting
 from ambientd.ledger.audit_entries import AuditEntry, AuditState
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import Leaf, Payment, Table, audit_key, leaf_key
+from ambientd.ledger.entries import Leaf, Payment, Table, audit_key, leaf_key, lesson_key
 from ambientd.ledger.settling import expire_task
 from ambientd.model.base import Digest, TaskId
 
@@ -40,6 +40,8 @@ def forget_ended(draft: Draft) -> None:
         for payment in _payments(draft, task):
             vesting.vest(draft, payment.node, task)
         _forget_audit(draft, task)
+        if draft.get(lesson_key(task)) is not None:
+            draft.drop(lesson_key(task))
         draft.drop((Table.TASK, task))
     if edge.size == meta.kept_from:
         return

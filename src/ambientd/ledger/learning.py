@@ -9,7 +9,7 @@ from typing import assert_never, cast
 from msgspec.structs import replace
 
 from ambientd.codec.statements import study_id
-from ambientd.ledger import learning_rounds
+from ambientd.ledger import learning_rounds, lessons
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import round_key, study_key
 from ambientd.ledger.learning_entries import (
@@ -23,6 +23,7 @@ from ambientd.ledger.learning_words import asked, said
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.learning import (
+    NO_DATA,
     PARTICIPANTS_MAX,
     RoundState,
     StudyId,
@@ -44,10 +45,12 @@ from ambientd.model.learning_record import (
     RoundBody,
 )
 from ambientd.model.record import Record
+from ambientd.rules.lessons import data_fault, is_proven
 from ambientd.rules.studies import (
     study_fault,
     viable,
 )
+from ambientd.rules.study_price import study_price_msat
 
 STUDIES_OPEN_MAX = 16
 """Studies that go on at once in a cluster: a block looks at each."""
@@ -98,6 +101,15 @@ def _start(draft: Draft, record: Record, body: FlStudy) -> Rejection:
     fault = _room_fault(draft, record.author)
     if fault is not None:
         return fault
+    rules = draft.state.genesis.rules
+    price_msat = study_price_msat(
+        body.plan, body.terms, len(draft.state.members), rules.price_msat_per_mgas_min
+    )
+    balance_msat = draft.balance_msat(record.author)
+    if balance_msat < price_msat:
+        return f"the study may cost {price_msat} msat, its author has {balance_msat}"
+    draft.credit(record.author, -price_msat)
+    draft.move_escrow(price_msat)
     studies = draft.studies
     draft.put_studies(replace(studies, open=tuple(sorted((*studies.open, study)))))
     entry = StudyEntry(
@@ -110,6 +122,7 @@ def _start(draft: Draft, record: Record, body: FlStudy) -> Rejection:
         state=StudyState.INVITING,
         admitted_ms=now_ms,
         until_ms=draft.running_ms + body.terms.invite_ms,
+        escrow_msat=price_msat,
     )
     draft.put_study(study, entry)
     draft.tell(StudyBegan(study, record.author))
@@ -163,11 +176,37 @@ def _consent(draft: Draft, record: Record, body: FlJoin | FlLeave) -> Rejection:
         return "a node leaves no study that it has not joined"
     if not before and len(others) >= PARTICIPANTS_MAX:
         return f"{PARTICIPANTS_MAX} nodes have joined this study: there is room for no more"
-    word = Consent(node=record.author, is_in=is_in, said_ms=body.said_ms)
+    word = _word(record.author, body, before)
+    fault = _data_fault(entry, word, before)
+    if fault is not None:
+        return fault
     consents = sorted([*others, word], key=lambda each: each.node)
     draft.put_study(body.study, replace(entry, consents=tuple(consents)))
     draft.tell(StudyJoined(body.study, record.author, is_in))
     return None
+
+
+def _word(author: NodeId, body: FlJoin | FlLeave, before: list[Consent]) -> Consent:
+    """Give what an owner says; who leaves keeps what it has committed to."""
+    if isinstance(body, FlJoin):
+        return Consent(
+            node=author, is_in=True, said_ms=body.said_ms, data=body.data, samples=body.samples
+        )
+    return replace(before[0], is_in=False, said_ms=body.said_ms)
+
+
+def _data_fault(entry: StudyEntry, word: Consent, before: list[Consent]) -> Rejection:
+    """Say why a node cannot take part on these data: they are named once, and never changed."""
+    said = (word.data, word.samples)
+    if not is_proven(entry.plan):
+        return None if said == (NO_DATA, 0) else "nothing is proven in this study: name no data"
+    if before and (before[0].data, before[0].samples) != said:
+        return "the author has joined with other data, and trains on those or not at all"
+    if word.data == NO_DATA:
+        return "training is proven in this study: name the hash of what is trained on"
+    if word.samples > entry.terms.samples_max:
+        return f"{word.samples} samples, and an update counts for {entry.terms.samples_max}"
+    return data_fault(entry.plan, word.samples)
 
 
 # What is said of a round
@@ -187,6 +226,10 @@ def _say(draft: Draft, record: Record, body: RoundBody) -> Rejection:
     after = said(record.author, body, entry, row)
     if isinstance(after, str):
         return after
+    if isinstance(body, FlUpdate):
+        fault = lessons.take(draft, record.author, body, entry, row)
+        if fault is not None:
+            return fault
     if after != row:
         draft.put_round(body.study, entry.round, after)
         draft.tell(RoundHeard(body.study, entry.round, row.state, record.author))
@@ -206,6 +249,8 @@ def _survivors(
     named = set(body.survivors)
     if len(named) != len(body.survivors) or not named <= held:
         return "survivors are nodes whose updates are in the log, each once"
+    if not all(is_trusted(draft, node) for node in named):
+        return "a survivor was convicted meanwhile"
     survivors = viable(entry.plan, row.roster, row.seed, named)
     if survivors != body.survivors:
         return "survivors are in ascending order, and in groups that enough are left of"
@@ -260,7 +305,8 @@ def _forget(block: Draft) -> None:
         assert entry is not None, "the list names studies that exist"
         first = max(1, entry.round - left + 1)
         for number in range(first, entry.round + 1):
-            block.drop(round_key(study, number))
+            if block.round(study, number) is not None:
+                block.drop(round_key(study, number))
         left -= entry.round - first + 2
         if first > 1:
             block.put_study(study, replace(entry, round=first - 1))

@@ -2,7 +2,9 @@
 
 from ambientd.model.base import Digest, NodeId, Value
 from ambientd.model.learning import (
+    NO_DATA,
     Contributed,
+    LessonInput,
     Plan,
     RoundState,
     Score,
@@ -10,6 +12,7 @@ from ambientd.model.learning import (
     StudyState,
     Terms,
 )
+from ambientd.model.receipt import SignedReceipt
 
 NOTHING_SCORED = Score(correct=0, total=0, loss_micro=0)
 
@@ -30,11 +33,13 @@ class Studies(Value, frozen=True):
 
 
 class Consent(Value, frozen=True):
-    """What a node's owner last said of a study: whether the node takes part in it."""
+    """What a node's owner last said of a study: whether it takes part, and on which data."""
 
     node: NodeId
     is_in: bool
     said_ms: int
+    data: Digest = NO_DATA
+    samples: int = 0
 
 
 class StudyEntry(Value, frozen=True):
@@ -42,7 +47,7 @@ class StudyEntry(Value, frozen=True):
 
     `round` is the number of the round under way or of the last one, `done` how many came to a
     model, and `failures` how many in a row did not. `until_ms` is an invitation's end in running
-    time.
+    time. `escrow_msat` is what is left of the price that its author has set aside.
     """
 
     author: NodeId
@@ -60,6 +65,7 @@ class StudyEntry(Value, frozen=True):
     reason: str = ""
     consents: tuple[Consent, ...] = ()
     ended_ms: int = 0
+    escrow_msat: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -70,6 +76,13 @@ class StudyEntry(Value, frozen=True):
     def participants(self) -> tuple[NodeId, ...]:
         """Give who takes part, in ascending order."""
         return tuple(said.node for said in self.consents if said.is_in)
+
+
+class LessonEntry(Value, frozen=True):
+    """What a participant has signed of its training, until its round has ended or audits have."""
+
+    receipt: SignedReceipt
+    parts: LessonInput
 
 
 class Announced(Value, frozen=True):

@@ -13,7 +13,9 @@ from msgspec.structs import replace
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256, tagged
 from ambientd.codec.statements import plan_hash, round_leaf
+from ambientd.ledger import lessons
 from ambientd.ledger.draft import Draft
+from ambientd.ledger.entries import round_key
 from ambientd.ledger.learning_entries import (
     NOTHING_SCORED,
     EndedStudy,
@@ -26,10 +28,11 @@ from ambientd.ledger.learning_words import asked, speakers, trainees
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.learning import RoundReceipt, RoundState, Score, StudyId, StudyState
 from ambientd.rules.studies import drawn, equal_findings, groups_of, viable
+from ambientd.rules.study_price import FAILURES_MAX, round_price_msat
 from ambientd.rules.verdicts import most_said
 
-FAILURES_MAX = 3
-"""Rounds in a row that may fail before a study does."""
+ROUNDS_KEPT = 64
+"""Rounds of one study that the ledger keeps; who wants older ones keeps their receipts."""
 
 NEXT: Mapping[RoundState, frozenset[RoundState]] = MappingProxyType(
     {
@@ -61,6 +64,17 @@ def begin(draft: Draft, study: StudyId, entry: StudyEntry) -> None:
         reason = f"{len(roster)} nodes take part, and at least {least} are needed"
         end_study(draft, study, entry, StudyState.FAILED, reason)
         return
+    members = draft.state.members
+    price_msat = round_price_msat(
+        entry.plan, entry.terms, len(members), draft.state.genesis.rules.price_msat_per_mgas_min
+    )
+    if entry.escrow_msat < price_msat:
+        reason = "what its author has set aside is used up"
+        end_study(draft, study, entry, StudyState.FAILED, reason)
+        return
+    draft.move_escrow(-price_msat)
+    draft.put_meta(replace(draft.meta, fee_pool_msat=draft.meta.fee_pool_msat + price_msat))
+    entry = replace(entry, escrow_msat=entry.escrow_msat - price_msat)
     number = entry.round + 1
     place = number.to_bytes(8, "big")
     seed = tagged("ambient/round-seed/1", draft.context.beacon, study, place)
@@ -73,12 +87,19 @@ def begin(draft: Draft, study: StudyId, entry: StudyEntry) -> None:
         seed=seed,
         before=entry.model,
         after=entry.model,
-        roster=tuple(sorted(roster)),
-        aggregators=drawn(draft.state.members, seed),
+        roster=tuple(sorted(drawn(roster, seed)[: entry.terms.wanted])),
+        aggregators=drawn(members, seed),
     )
     draft.put_study(study, replace(entry, state=StudyState.RUNNING, round=number))
+    _forget_before(draft, study, number - ROUNDS_KEPT)
     draft.put_round(study, number, row)
     draft.tell(RoundMoved(study, number, state))
+
+
+def _forget_before(draft: Draft, study: StudyId, last: int) -> None:
+    """Forget a round that ended long ago; its receipt is in the receipt log for good."""
+    if last > 0:
+        draft.drop(round_key(study, last))
 
 
 def is_trusted(draft: Draft, node: NodeId) -> bool:
@@ -136,6 +157,9 @@ def _go_on(draft: Draft, study: StudyId, entry: StudyEntry, row: RoundEntry) -> 
         reason = f"{len(left)} participants were left after {name}, and {least} are needed"
         finish(draft, study, entry, row, RoundState.FAILED, reason)
     else:
+        if row.state is RoundState.TRAINING:
+            entry = lessons.draw(draft, study, entry, row)
+            draft.put_study(study, entry)
         move(draft, study, entry, row, after)
 
 
@@ -201,6 +225,7 @@ def finish(
 ) -> None:
     """End a round, leave its receipt in the receipt log, and go on with the study."""
     assert state in NEXT[row.state], "a round goes on as the table says"
+    lessons.drop_rest(draft, study, entry, row)
     score = pooled(row)
     receipt = RoundReceipt(
         study=study,
@@ -271,7 +296,12 @@ def end_study(
 ) -> None:
     """End a study."""
     ended_ms = draft.context.time_ms
-    draft.put_study(study, replace(entry, state=state, reason=reason, ended_ms=ended_ms))
+    if entry.escrow_msat:
+        draft.move_escrow(-entry.escrow_msat)
+        draft.credit(entry.author, entry.escrow_msat)
+    draft.put_study(
+        study, replace(entry, state=state, reason=reason, ended_ms=ended_ms, escrow_msat=0)
+    )
     studies, ended = draft.studies, EndedStudy(study=study, author=entry.author, ended_ms=ended_ms)
     still = tuple(each for each in studies.open if each != study)
     draft.put_studies(Studies(open=still, ended=(*studies.ended, ended)))

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from ambientd.ledger.audit_entries import AuditEntry, AuditState
 from ambientd.ledger.audit_index import is_reopened_by_a_lie
-from ambientd.ledger.entries import TaskEntry, audit_key
+from ambientd.ledger.entries import TaskEntry, audit_key, lesson_key
+from ambientd.ledger.learning_entries import LessonEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, TaskId
+from ambientd.model.learning import NO_DATA, NO_MODULE
 from ambientd.model.task import TERMINAL
 
 UNDECIDED = frozenset({AuditState.AWAITING, AuditState.OPEN})
@@ -31,10 +33,20 @@ def need_of(state: LedgerState, task: TaskId, entry: TaskEntry) -> Need:
         or (entry.leaf is not None and entry.leaf >= state.anchored_size())
     )
     return Need(
-        inputs=(entry.spec.module, entry.spec.input, *_disputed_states(state, task)),
+        inputs=(
+            *(entry.spec.module, entry.spec.input),
+            *_lesson_parts(state, entry.seed_task or task),
+            *_disputed_states(state, task),
+        ),
         outputs=(*settled, *opened),
         ended_ms=None if is_needed else entry.ended_ms,
     )
+
+
+def _lesson_parts(state: LedgerState, task: TaskId) -> tuple[Digest, ...]:
+    """Give what a lesson's input is put together of."""
+    known = state.get(lesson_key(task))
+    return (known.parts.model, known.parts.data) if isinstance(known, LessonEntry) else ()
 
 
 def _disputed_states(state: LedgerState, task: TaskId) -> tuple[Digest, ...]:
@@ -59,7 +71,8 @@ def studies_need(state: LedgerState) -> set[Digest]:
     for study in state.studies.open:
         entry = state.study(study)
         assert entry is not None, "the list names studies that exist"
-        needed.add(entry.model)
+        needed |= {entry.model, entry.plan.module} - {NO_MODULE}
+        needed |= {each.data for each in entry.consents} - {NO_DATA}
         row = state.round(study, entry.round)
         if row is not None:
             needed |= {each.update for each in row.contributed}

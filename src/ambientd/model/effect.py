@@ -19,6 +19,7 @@ class Purpose(Enum):
     REFEREE = "referee"
     TRACE = "trace"
     SEGMENT = "segment"
+    LESSON = "lesson"
 
 
 @dataclass(frozen=True, slots=True)

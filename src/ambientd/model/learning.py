@@ -3,9 +3,10 @@
 from enum import IntEnum
 from typing import NewType
 
-from ambientd.model.base import Digest, NodeId, Value
+from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.genesis import Genesis
 from ambientd.model.receipt import AnchorProof, CheckpointNote
+from ambientd.model.task import TaskSpec
 
 StudyId = NewType("StudyId", bytes)
 
@@ -16,6 +17,7 @@ MODEL_BYTES_MAX = 64 * 1024 * 1024
 """A model is one blob: as many parameters as fit, four bytes each."""
 
 NO_MODULE = Digest(bytes(32))
+NO_DATA = Digest(bytes(32))
 
 
 class StudyState(IntEnum):
@@ -72,7 +74,8 @@ class Terms(Value, frozen=True):
     """How a study's rounds go: how many, with whom, and how long each step may take.
 
     An invitation ends early once `wanted` nodes have joined. `train_ms` is for a participant's
-    training, `step_ms` for any other step. No update counts for more than `samples_max`.
+    training, `step_ms` for any other step. No update counts for more than `samples_max`. Where a
+    module trains, `module_size_bytes` is its size, and `audits` updates of a round are audited.
     """
 
     rounds: int
@@ -82,6 +85,28 @@ class Terms(Value, frozen=True):
     train_ms: int
     step_ms: int
     samples_max: int = 1_000_000
+    module_size_bytes: int = 0
+    audits: int = 0
+
+
+class LessonInput(Value, frozen=True):
+    """What a lesson's input is put together of; its hash is the input that the task names."""
+
+    header: bytes
+    model: Digest
+    model_size_bytes: int
+    data: Digest
+    data_size_bytes: int
+
+
+class Lesson(Value, frozen=True):
+    """A participant's training in one round, as the task that anybody can execute again."""
+
+    task: TaskId
+    submitter: NodeId
+    nonce: bytes
+    spec: TaskSpec
+    parts: LessonInput
 
 
 class Score(Value, frozen=True):

@@ -5,7 +5,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.learning import Contributed, Plan, StudyId
+from ambientd.model.learning import Contributed, Lesson, LessonInput, Plan, StudyId
 
 
 class Step(Enum):
@@ -43,6 +43,7 @@ class TrainWanted:
     plan: Plan
     model: Model
     samples_max: int
+    lesson: Lesson | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,16 @@ class ScoreWanted:
 
 @dataclass(frozen=True, slots=True)
 class GatherWanted:
-    """Bring updates here, and report as Gathered whose came in `wait_ms`."""
+    """Bring updates here, and report as Gathered whose came in `wait_ms`.
+
+    Of whom is audited, `audited` holds what the training was given: it has to come here, too.
+    """
 
     place: Place
     contributed: tuple[Contributed, ...]
     size_bytes: int
     wait_ms: int
+    audited: tuple[tuple[NodeId, LessonInput], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class AggregateWanted:
     plan: Plan
     model: Model
     contributed: tuple[Contributed, ...]
+    size_bytes: int
     wait_ms: int
 
 

@@ -3,7 +3,8 @@
 from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId, Value
-from ambientd.model.learning import Plan, Score, StudyId, Terms
+from ambientd.model.learning import NO_DATA, Plan, Score, StudyId, Terms
+from ambientd.model.receipt import SignedReceipt
 
 
 class FlStudy(Value, frozen=True, tag=32):
@@ -28,10 +29,15 @@ class FlStop(Value, frozen=True, tag=33):
 
 
 class FlJoin(Value, frozen=True, tag=34):
-    """The author's owner lets it take part in a study; `said_ms` orders what it says of it."""
+    """The author's owner lets it take part in a study; `said_ms` orders what it says of it.
+
+    Where training is proven, `data` is the hash of what it trains on, and `samples` how many.
+    """
 
     study: StudyId
     said_ms: int
+    data: Digest = NO_DATA
+    samples: int = 0
 
 
 class FlLeave(Value, frozen=True, tag=35):
@@ -61,12 +67,16 @@ class FlShares(Value, frozen=True, tag=37):
 
 
 class FlUpdate(Value, frozen=True, tag=38):
-    """The author's update, as a blob: plain in open mode, masked in private mode."""
+    """The author's update, as a blob: plain in open mode, masked in private mode.
+
+    Where training is proven the update is the lesson's output, and `receipt` is of the lesson.
+    """
 
     study: StudyId
     round: int
     update: Digest
     samples: int
+    receipt: SignedReceipt | None = None
 
 
 class FlSurvivors(Value, frozen=True, tag=39):

@@ -118,7 +118,7 @@ def build_node(
         coordinator=Coordinator(own_id),
         disputer=Disputer(signer),
         referee=Referee(signer),
-        learning=Learning(own_id),
+        learning=Learning(signer),
         reporter=Reporter(own_id),
         checkpointer=Checkpointer(signer, genesis.rules.batch_ms),
         anchorer=Anchorer(options.anchors, own_id),

@@ -324,6 +324,8 @@ class Node:
                 self._roles(
                     cores.worker.on_aborted(place, event.cause, now, declined=event.declined)
                 )
+            case Purpose.LESSON:
+                pass  # its runtime hears of it
 
     def _log(self, event: log_events.Event) -> None:
         """Advance the log, and everything that follows from what it commits, in order."""

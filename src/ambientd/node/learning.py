@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from ambientd.codec.signing import Signer
 from ambientd.ledger.events import LedgerEvent
 from ambientd.ledger.learning_events import LearningEvent
 from ambientd.ledger.state import LedgerState
@@ -23,9 +24,9 @@ from ambientd.roles.learning.participant import Participant
 class Learning:
     """One node as participant and as aggregator."""
 
-    def __init__(self, own_id: NodeId) -> None:
-        self.participant = Participant(own_id)
-        self.aggregator = Aggregator(own_id)
+    def __init__(self, signer: Signer) -> None:
+        self.participant = Participant(signer)
+        self.aggregator = Aggregator(NodeId(signer.public_key))
 
     @property
     def next_deadline(self) -> int | None:
@@ -48,8 +49,8 @@ class Learning:
     def on_done(self, event: LearningDone, state: LedgerState, now: int) -> list[RoleEffect]:
         """Take what was done here for a round."""
         match event:
-            case Trained(place=place, update=update, samples=samples):
-                return self.participant.on_trained(place, update, samples, now)
+            case Trained(place=place, update=update, samples=samples, report=report):
+                return self.participant.on_trained(place, update, samples, report, now)
             case ScoreMade(place=place, score=score):
                 return self.participant.on_score(place, score, now)
             case Gathered(place=place, held=held):

@@ -5,6 +5,7 @@ from typing import TypeAlias
 import msgspec
 
 from ambientd.model.base import Digest, NodeId
+from ambientd.model.effect import ExecutionReport
 from ambientd.model.learning import Score
 from ambientd.model.learning_effect import Place
 
@@ -15,6 +16,7 @@ class Trained(msgspec.Struct, frozen=True):
     place: Place
     update: Digest
     samples: int
+    report: ExecutionReport | None = None
 
 
 class ScoreMade(msgspec.Struct, frozen=True):

@@ -54,6 +54,10 @@ class Learner(Protocol):
         """Train a model on the data that the owner named, for the round of this number."""
         ...
 
+    def lesson_data(self, plan: Plan, data: str) -> bytes:
+        """Give the samples of the owner's data to train on, as a trainer in a module takes them."""
+        ...
+
     def score(self, plan: Plan, model: bytes, data: str, samples_max: int) -> Score:
         """Try a model on the held-out part of the data that the owner named, or some of it."""
         ...

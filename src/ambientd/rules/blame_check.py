@@ -42,6 +42,7 @@ from ambientd.rules.file_checks import (
     founders_fault,
     version_fault,
 )
+from ambientd.rules.lessons import input_of
 from ambientd.rules.receipt_epochs import FollowEpochs, only_founders, way_text
 from ambientd.rules.verdicts import contradicts, quorum
 from ambientd.wasm.state import State, decode_partial, decode_state, is_partial
@@ -318,7 +319,8 @@ def _check_blobs(exam: _Examination, task: BlamedTask) -> None:
         ("input", exam.file.input, task.spec.input),
     ):
         if data is not None:
-            fault = None if sha256(data) == digest else f"the {name} is not the task's"
+            found = input_of(task.spec, data)[0] if name == "input" else sha256(data)
+            fault = None if found == digest else f"the {name} is not the task's"
             exam.note(name, fault, f"{digest.hex()}, {len(data)} bytes")
 
 

@@ -1,16 +1,19 @@
 """Studies: which plans are allowed, who aggregates a round, and who shares masks with whom."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from ambientd.codec.digest import tagged
 from ambientd.model.base import NodeId
 from ambientd.model.learning import (
     MODEL_BYTES_MAX,
+    NO_MODULE,
     PARTICIPANTS_MAX,
     Plan,
     Terms,
 )
 from ambientd.model.learning_record import FlStudy
+from ambientd.rules.lessons import LESSON_MODULE_BYTES_MAX, is_proven, model_bytes, trainer_fault
 from ambientd.rules.receipt_text import plain_fault
 from ambientd.rules.verdicts import liars_max
 
@@ -23,6 +26,14 @@ AGGREGATIONS = ("fedavg", "fedprox", "multi-krum", "trimmed-mean", "median")
 PRIVATE_AGGREGATIONS = ("fedavg", "median")
 NAME_CHARS_MAX = 64
 
+AUDITS_MAX = 4
+"""Updates of one round that are audited at most: 64 of all studies' rounds in one block."""
+
+NEEDED: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"multi-krum": (2, 3), "trimmed-mean": (2, 1), "median": (2, 1)}
+)
+"""For f liars a rule needs so many times f participants, and so many more."""
+
 
 def study_fault(body: FlStudy) -> str | None:
     """Name what no study may be like; None when it may."""
@@ -31,7 +42,10 @@ def study_fault(body: FlStudy) -> str | None:
         return f"a model of {body.model_size_bytes} bytes: 4 for each parameter, 64 MiB at most"
     texts = (("name", body.name), ("model", plan.model), ("trainer", plan.trainer))
     faults = (plain_fault(what, text, NAME_CHARS_MAX) for what, text in texts)
-    return next(filter(None, faults), None) or _terms_fault(terms) or _plan_fault(plan, terms)
+    fault = next(filter(None, faults), None) or _terms_fault(terms) or _plan_fault(plan, terms)
+    if fault is None and is_proven(plan) and body.model_size_bytes != model_bytes(plan):
+        return f"{plan.model} has {model_bytes(plan)} bytes, not {body.model_size_bytes}"
+    return fault
 
 
 def _terms_fault(terms: Terms) -> str | None:
@@ -48,8 +62,9 @@ def _terms_fault(terms: Terms) -> str | None:
 def _plan_fault(plan: Plan, terms: Terms) -> str | None:
     if plan.aggregation not in AGGREGATIONS:
         return f"aggregation {plan.aggregation!r}: one of {', '.join(AGGREGATIONS)}"
-    if plan.poisoned_permille >= 500:
-        return "no aggregation stands half of the participants"
+    fault = _liars_fault(plan, terms) or _proof_fault(plan, terms)
+    if fault is not None:
+        return fault
     if not plan.is_private:
         is_plain = not (plan.noise_milli or plan.group_size or plan.threshold)
         return None if is_plain else "noise, groups and thresholds are of private mode alone"
@@ -60,6 +75,42 @@ def _plan_fault(plan: Plan, terms: Terms) -> str | None:
     if plan.threshold and not plan.group_size // 2 < plan.threshold <= plan.group_size:
         return "a threshold is more than half of a group, and at most all of it"
     return None if plan.clip_micro else "private mode needs a norm to clip updates to"
+
+
+def _liars_fault(plan: Plan, terms: Terms) -> str | None:
+    """Say why an aggregation does not stand the liars that a plan expects."""
+    if plan.poisoned_permille >= 500:
+        return "no aggregation stands half of the participants"
+    liars = -(-terms.participants_min * plan.poisoned_permille // 1000)
+    needed = NEEDED.get(plan.aggregation)
+    if needed is None:
+        if liars and not plan.is_private:
+            return f"{plan.aggregation} stands no poisoned participant: say {', '.join(NEEDED)}"
+        return None
+    if plan.prox_micro:
+        return f"prox is of fedprox, and the aggregation is {plan.aggregation}"
+    times, more = needed
+    if not plan.is_private and terms.participants_min < times * liars + more:
+        return (
+            f"{plan.aggregation} stands {liars} liars among {times * liars + more} participants "
+            f"or more: participants_min is {terms.participants_min}"
+        )
+    return None
+
+
+def _proof_fault(plan: Plan, terms: Terms) -> str | None:
+    """Say what is contradictory about how participants prove their training."""
+    if terms.audits > AUDITS_MAX:
+        return f"{terms.audits} audits of a round: {AUDITS_MAX} are allowed"
+    if plan.module == NO_MODULE:
+        if terms.audits or terms.module_size_bytes:
+            return "only what a module trains can be audited: name one, or no audits"
+        return None
+    if plan.is_private:
+        return "an audit shows the data: nothing is proven in private mode, so name no module"
+    if not 0 < terms.module_size_bytes <= LESSON_MODULE_BYTES_MAX:
+        return f"a trainer's module has 1 to {LESSON_MODULE_BYTES_MAX} bytes"
+    return trainer_fault(plan)
 
 
 def drawn(members: Iterable[NodeId], seed: bytes) -> tuple[NodeId, ...]:

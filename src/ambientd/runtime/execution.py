@@ -11,7 +11,7 @@ import trio
 from ambientd.codec.digest import sha256
 from ambientd.config.options import Config, Lie
 from ambientd.errors import AmbientError
-from ambientd.model.base import Digest
+from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import Execute, ExecutionReport, Purpose, SegmentWanted, TraceWanted
 from ambientd.model.execution import (
     AbortCause,
@@ -20,11 +20,13 @@ from ambientd.model.execution import (
     ExecutionResult,
     OutcomeKind,
 )
+from ambientd.model.learning import LessonInput
 from ambientd.node.event import ExecutionEnded, SegmentMade, TraceMade
 from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.probe import EnergyMeter, EnergyUsed
 from ambientd.rules.energy import SHARE_MARK, share_mj
 from ambientd.rules.executions import limits_of, result_of, seed_of
+from ambientd.rules.lessons import joined, lesson_parts
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.cpu_share import CpuSpent
 from ambientd.runtime.lies import TRUTH, ExecutorLies
@@ -186,6 +188,9 @@ class Executor:
             return self._aborted(effect, reason, AbortCause.NOT_ALLOWED)
         module = await self._blobs.fetch(spec.module, spec.module_size_bytes, effect.holders)
         data = await self._blobs.fetch(spec.input, spec.input_size_bytes, effect.holders)
+        parts = None if data is None else lesson_parts(spec, data)
+        if parts is not None:
+            data = await self._lesson_input(parts, effect.holders)
         if module is None or data is None:
             reason = "module or input could not be fetched from any holder"
             return self._aborted(effect, reason, AbortCause.NOT_FETCHED)
@@ -225,6 +230,12 @@ class Executor:
             energy_source=energy_source,
         )
         return ExecutionEnded(effect.assignment, spec, report)
+
+    async def _lesson_input(self, parts: LessonInput, holders: tuple[NodeId, ...]) -> bytes | None:
+        """Put a lesson's input together; each part is fetched by its own hash."""
+        model = await self._blobs.fetch(parts.model, parts.model_size_bytes, holders)
+        data = await self._blobs.fetch(parts.data, parts.data_size_bytes, holders)
+        return None if model is None or data is None else joined(parts, model, data)
 
     def _is_allowed(self, effect: Execute) -> bool:
         """Tell whether this device's owner lets it do this; a member referees what is long, too.

@@ -6,17 +6,20 @@ its round has ended. What an owner lets a study use is read anew each time, befo
 after it, so a word of the owner counts at once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
 from ambientd.errors import AmbientError, ConfigError, RemoteProtocolError
 from ambientd.ledger.learning_events import RoundEnded
 from ambientd.model.base import NodeId
-from ambientd.model.learning import Contributed, StudyId
+from ambientd.model.effect import Assignment, Execute, Purpose
+from ambientd.model.execution import OutcomeKind
+from ambientd.model.learning import Contributed, Lesson, StudyId
 from ambientd.model.learning_effect import (
     AggregateWanted,
     GatherWanted,
@@ -26,6 +29,7 @@ from ambientd.model.learning_effect import (
     ScoreWanted,
     TrainWanted,
 )
+from ambientd.node.event import ExecutionEnded
 from ambientd.node.learning_event import (
     Aggregated,
     Gathered,
@@ -35,6 +39,7 @@ from ambientd.node.learning_event import (
     Trained,
 )
 from ambientd.ports.learning import Consents, Contribution, Learner
+from ambientd.rules.lessons import data_samples
 from ambientd.runtime.blobs import BlobFiles, Blobs
 
 log = structlog.get_logger("ambientd.learning")
@@ -43,6 +48,7 @@ FETCHES_AT_ONCE = 4
 GATHER_PASSES = 3
 
 Made = TypeVar("Made")
+ExecuteTask = Callable[[Execute], Awaitable[ExecutionEnded]]
 
 _ABANDON: dict[str, Any] = {"abandon_on_cancel": True}
 
@@ -56,12 +62,14 @@ class LearningHost:
         consents: Consents,
         blobs: Blobs,
         files: BlobFiles,
+        execute: ExecuteTask | None = None,
     ) -> None:
         self.consents = consents
         self._make_learner = learner
         self._learner: Learner | None = None
         self._blobs = blobs
         self._files = files
+        self._execute = execute
         self._own, self._others = trio.Lock(), trio.Lock()
         self._wanted: set[Place] = set()
 
@@ -93,8 +101,7 @@ class LearningHost:
             case ScoreWanted():
                 return await self._score(effect)
             case GatherWanted():
-                held = await self._gather(effect.contributed, effect.size_bytes, effect.wait_ms)
-                return Gathered(effect.place, held)
+                return await self._gather_all(effect)
             case AggregateWanted():
                 return await self._aggregate(effect)
 
@@ -129,11 +136,43 @@ class LearningHost:
         await self._model(effect.model)
         async with self._own:
             self._check_wanted(place)
+            if effect.lesson is not None:
+                return await self._do_lesson(effect, effect.lesson, learner)
             data, model = self._data(place.study), await self._model(effect.model)
             made = await _worked_out(lambda: learner.train(plan, model, data, place.round))
         self._data(place.study)  # whoever withdrew it meanwhile shows nothing of what came of it
         update = await self._blobs.put(made.update)
         return Trained(place, update, min(made.samples, effect.samples_max))
+
+    async def _do_lesson(self, effect: TrainWanted, lesson: Lesson, learner: Learner) -> Trained:
+        """Train in the sandbox, as auditors will: on what this node committed to and nothing else.
+
+        What it trains on is kept as a blob that whoever audits it is given.
+        """
+        place, parts = effect.place, lesson.parts
+        if self._execute is None:
+            msg = "this node executes no modules"
+            raise ConfigError(msg)
+        if not await self._blobs.has(parts.data):
+            source = self._data(place.study)
+            rows = await _worked_out(lambda: learner.lesson_data(effect.plan, source))
+            if await self._blobs.put(rows) != parts.data:
+                msg = f"{source}: these are not the data that this node has joined the study with"
+                raise ConfigError(msg)
+        if not await self._blobs.has(lesson.spec.input):
+            await self._blobs.put(encode(parts))
+        assignment = Assignment(Purpose.LESSON, lesson.task, 0, 0)
+        ended = await self._execute(Execute(assignment, lesson.spec, effect.model.holders))
+        if ended.report is None:
+            msg = f"training could not be executed: {ended.aborted}"
+            raise ValueError(msg)
+        result = ended.report.result
+        if result.kind != OutcomeKind.COMPLETED:
+            why = result.reason or OutcomeKind(result.kind).name.lower()
+            msg = f"training ended without a model: {why}"
+            raise ConfigError(msg)
+        self._data(place.study)
+        return Trained(place, result.output, data_samples(parts), ended.report)
 
     async def _score(self, effect: ScoreWanted) -> LearningDone:
         place, plan = effect.place, effect.plan
@@ -154,10 +193,24 @@ class LearningHost:
             msg = f"round {place.round} of study {place.study.hex()[:12]} is over"
             raise ConfigError(msg)
 
+    async def _gather_all(self, effect: GatherWanted) -> Gathered:
+        """Bring updates here; of whom is audited, also what the training was given."""
+        audited = dict(effect.audited)
+        said = [each for each in effect.contributed if each.node in audited]
+        given = [replace(each, update=audited[each.node].data) for each in said]
+        sizes = {each.node: audited[each.node].data_size_bytes for each in said}
+        wait_ms = effect.wait_ms // 2 if given else effect.wait_ms
+        shown = set(await self._gather(given, sizes, wait_ms)) if given else set()
+        for node in shown:
+            await self._blobs.put(encode(audited[node]))
+        left = [each for each in effect.contributed if each.node not in set(audited) - shown]
+        lengths = dict.fromkeys((each.node for each in left), effect.size_bytes)
+        return Gathered(effect.place, await self._gather(left, lengths, wait_ms))
+
     async def _gather(
         self,
         contributed: Sequence[Contributed],
-        size_bytes: int,
+        sizes: Mapping[NodeId, int],
         wait_ms: int,
         others: Sequence[NodeId] = (),
     ) -> tuple[NodeId, ...]:
@@ -177,7 +230,9 @@ class LearningHost:
             room = trio.Semaphore(FETCHES_AT_ONCE)
             async with trio.open_nursery() as nursery:
                 for said in missing:
-                    nursery.start_soon(self._bring, said, size_bytes, others, room, share_s, held)
+                    nursery.start_soon(
+                        self._bring, said, sizes[said.node], others, room, share_s, held
+                    )
         return tuple(sorted(held))
 
     async def _bring(
@@ -206,8 +261,8 @@ class LearningHost:
         contributed = sorted(effect.contributed, key=lambda said: said.node)
         # Whoever named the survivors has their updates: a participant that shows its own to that
         # one alone ends no round.
-        size_bytes, others = effect.model.size_bytes, effect.model.holders
-        held = await self._gather(contributed, size_bytes, effect.wait_ms, others)
+        sizes = dict.fromkeys((said.node for said in contributed), effect.size_bytes)
+        held = await self._gather(contributed, sizes, effect.wait_ms, effect.model.holders)
         if len(held) < len(contributed):
             msg = f"{len(contributed) - len(held)} updates could not be fetched from any holder"
             raise ValueError(msg)

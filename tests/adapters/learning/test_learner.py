@@ -10,11 +10,13 @@ from ambientd.adapters.engines import installed, open_engine
 from ambientd.adapters.learning import npz_file
 from ambientd.adapters.learning.learner import make_learner
 from ambientd.errors import ConfigError, RemoteProtocolError
-from ambientd.model.base import Digest
+from ambientd.model.base import Digest, NodeId
 from ambientd.model.execution import ExecutionLimits, ExecutionResult, OutcomeKind
-from ambientd.model.learning import Plan
+from ambientd.model.learning import Lesson, Plan, StudyId, Terms
 from ambientd.ports.learning import Contribution
 from ambientd.rules.learning import vectors
+from ambientd.rules.lessons import joined as lesson_input
+from ambientd.rules.lessons import lesson_of
 from ambientd.wasm.prepare import Prepared, prepare
 from ambientd.worker.execution import execute
 
@@ -30,6 +32,16 @@ def modules() -> dict[str, bytes]:
         "cnn:8,4,10": (EXAMPLES / "fixed-cnn" / "train.wasm").read_bytes(),
         "mlp:64,16,10": (EXAMPLES / "fixed-train" / "train.wasm").read_bytes(),
     }
+
+
+def lesson_on(plan: Plan, model: bytes, rows: bytes) -> Lesson:
+    node, samples = NodeId(b"n" * 32), len(rows) // 65
+    terms = Terms(
+        rounds=1, participants_min=1, wanted=1, invite_ms=1, train_ms=1, step_ms=1,
+        module_size_bytes=1_000,
+    )  # fmt: skip
+    digests = (Digest(hashlib.sha256(each).digest()) for each in (model, rows))
+    return lesson_of(StudyId(bytes(32)), 3, node, plan, terms, *digests, samples, 1)
 
 
 def runner(engine_name: str):  # noqa: ANN201
@@ -79,14 +91,18 @@ def test_every_engine_trains_the_same_update(name: str) -> None:
     plan = replace(PLAN, model=name, trainer="wasm", module=module, passes=6)
     found = set()
     for engine in installed():
-        learner = make_learner(None, runner(engine))
+        learner = make_learner()
         assert learner.plan_fault(plan) is None
         model = learner.initial(plan)
-        trained = learner.train(plan, model, "digits:3/10", 3)
-        after = vectors.applied(model, vectors.decoded(trained.update))
+        rows = learner.lesson_data(plan, "digits:3/10")
+        lesson = lesson_on(plan, model, rows)
+        output = runner(engine)(module, lesson_input(lesson.parts, model, rows))
+        assert len(output) == lesson.spec.output_bytes_max
+        after = learner.aggregate(plan, model, [Contribution(output, 1)]).model
+        assert after == output[8:], "one update alone is the next model"
         before_score = learner.score(plan, model, "digits:3/10")
         assert learner.score(plan, after, "digits:3/10").correct > before_score.correct
-        found.add(hashlib.sha256(trained.update).hexdigest())
+        found.add(hashlib.sha256(output).hexdigest())
     assert len(found) == 1
 
 
@@ -105,7 +121,7 @@ def test_every_engine_trains_the_same_update(name: str) -> None:
     ],
 )
 def test_a_plan_that_cannot_be_carried_out_says_why(changes: dict[str, object]) -> None:
-    fault = make_learner(None, lambda _module, data: data).plan_fault(replace(PLAN, **changes))
+    fault = make_learner().plan_fault(replace(PLAN, **changes))
     assert fault
     assert len(fault) < 200
 

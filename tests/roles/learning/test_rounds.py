@@ -29,7 +29,7 @@ EVERY = tuple(GUESTS)
 
 
 def learning(study: Studied, number: int) -> Learning:
-    return Learning(study.cluster.node(number))
+    return Learning(study.cluster.signer(number))
 
 
 def drawn(study: Studied, place: int) -> int:

@@ -1,7 +1,7 @@
 """The port's learner: reads an owner's data, trains, scores, aggregates, exports."""
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -10,8 +10,7 @@ import numpy as np
 from ambientd.adapters.learning import fixed, networks, onnx_file, samples
 from ambientd.adapters.learning.samples import Samples
 from ambientd.codec.digest import tagged
-from ambientd.errors import ConfigError
-from ambientd.model.base import Digest
+from ambientd.errors import ConfigError, RemoteProtocolError
 from ambientd.model.learning import NO_MODULE, Plan, Score
 from ambientd.ports.learning import AggregatedModel, Contribution, TrainedUpdate
 from ambientd.rules.learning import models
@@ -19,17 +18,15 @@ from ambientd.rules.learning.averaging import average
 from ambientd.rules.learning.models import Model
 from ambientd.rules.learning.privacy import Terms
 from ambientd.rules.learning.vectors import applied, decoded, encoded, to_floats
+from ambientd.rules.lessons import is_proven, trainer_fault
 from ambientd.rules.studies import AGGREGATIONS
-
-RunModule = Callable[[Digest, bytes], bytes]
-"""Executes a module by its hash on an input, in a worker, and gives its output."""
 
 _PASSES_MAX: Final = 1_000
 _BATCH_MAX: Final = 4_096
 _RATE_MICRO_MAX: Final = 100_000_000
 
 
-def _plan_fault(plan: Plan, run_module: RunModule | None) -> str | None:
+def _plan_fault(plan: Plan) -> str | None:
     model = models.parsed(plan.model)
     networks.at_once(model, 1)
     if plan.trainer not in {"numpy", "wasm"}:
@@ -43,29 +40,22 @@ def _plan_fault(plan: Plan, run_module: RunModule | None) -> str | None:
     if plan.is_private:
         Terms(plan.clip_micro, plan.noise_milli, 1)
     if plan.trainer == "numpy":
-        return None
-    if plan.module == NO_MODULE or run_module is None:
-        return "the trainer wasm needs a module, and a node that executes modules"
-    if plan.prox_micro:
-        return "the trainers in fixed point have no prox; say trainer = numpy"
-    if plan.batch > fixed.BATCH_MAX:
-        return f"the trainers in fixed point have batches of {fixed.BATCH_MAX} at most"
-    if fixed.rate_shift(plan.batch, plan.rate_micro) > fixed.RATE_SHIFT_MAX:
-        return "the rate is too small for the trainers in fixed point"
-    return fixed.model_fault(model)
+        return None if plan.module == NO_MODULE else "a module trains: say trainer = wasm"
+    if plan.module == NO_MODULE or plan.is_private:
+        return "the trainer wasm needs a module, and an open study: say module = FILE.wasm"
+    return trainer_fault(plan)
 
 
 class NumpyLearner:
     """Trains on data in a folder; executes trainers in WebAssembly where the node can."""
 
-    def __init__(self, folder: Path | None, run_module: RunModule | None) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._run_module = run_module
 
     def plan_fault(self, plan: Plan) -> str | None:
         """Say why a plan cannot be carried out; None when it can."""
         try:
-            return _plan_fault(plan, self._run_module)
+            return _plan_fault(plan)
         except ConfigError as error:
             return str(error)
 
@@ -98,32 +88,19 @@ class NumpyLearner:
         shape = models.parsed(plan.model)
         before = decoded(model, shape.count)
         training, _ = self._data(shape, data)
-        if plan.trainer == "wasm":
-            after = self._fixed(plan, shape, model, training, number)
-        else:
-            how = networks.Training(
-                plan.passes, plan.batch, plan.rate_micro / 1e6, plan.prox_micro / 1e6
-            )
-            seed = tagged("fl-training", plan.seed, number.to_bytes(4, "big"))
-            after = networks.trained(shape, model, training, how, seed)
+        how = networks.Training(
+            plan.passes, plan.batch, plan.rate_micro / 1e6, plan.prox_micro / 1e6
+        )
+        seed = tagged("fl-training", plan.seed, number.to_bytes(4, "big"))
+        after = networks.trained(shape, model, training, how, seed)
         change = decoded(after, shape.count).astype(np.int64) - before
         return TrainedUpdate(encoded(change), len(training))
 
-    def _fixed(
-        self, plan: Plan, shape: Model, model: bytes, training: Samples, number: int
-    ) -> bytes:
-        assert self._run_module is not None
-        given = fixed.task_input(
-            shape,
-            model,
-            training,
-            first=number * plan.passes % fixed.PASSES_MAX,
-            passes=plan.passes,
-            batch=plan.batch,
-            shift=fixed.rate_shift(plan.batch, plan.rate_micro),
-            seed=int.from_bytes(plan.seed[:4], "little"),
-        )
-        return fixed.task_model(shape, self._run_module(plan.module, given))
+    def lesson_data(self, plan: Plan, data: str) -> bytes:
+        """Give the samples of the owner's data to train on, as a trainer in a module takes them."""
+        shape = models.parsed(plan.model)
+        training, _ = self._data(shape, data)
+        return fixed.rows(shape, training)
 
     def score(
         self, plan: Plan, model: bytes, data: str, samples_max: int = samples.SAMPLES_MAX
@@ -141,9 +118,9 @@ class NumpyLearner:
         self, plan: Plan, model: bytes, updates: Iterable[Contribution]
     ) -> AggregatedModel:
         """Make the next model, with equal bytes on every device; the updates are read once."""
-        count = models.parsed(plan.model).count
-        pairs = ((item.update, item.samples) for item in updates)
-        found = average(plan.aggregation, pairs, count, plan.poisoned_permille)
+        shape = models.parsed(plan.model)
+        pairs = _plain(plan, shape, model, updates)
+        found = average(plan.aggregation, pairs, shape.count, plan.poisoned_permille)
         return AggregatedModel(applied(model, found.update), found.left_out)
 
     def export(self, plan: Plan, model: bytes, form: str) -> bytes:
@@ -166,6 +143,20 @@ class NumpyLearner:
         return file.getvalue()
 
 
-def make_learner(folder: Path | None = None, run_module: RunModule | None = None) -> NumpyLearner:
+def _plain(
+    plan: Plan, shape: Model, model: bytes, updates: Iterable[Contribution]
+) -> Iterator[tuple[bytes, int]]:
+    """Give updates as differences; where training is proven they come as the trainer's output."""
+    for item in updates:
+        update = item.update
+        if is_proven(plan):
+            try:
+                update = encoded(fixed.change(shape, model, update))
+            except RemoteProtocolError:
+                update = b""  # malformed, so it is left out
+        yield update, item.samples
+
+
+def make_learner(folder: Path | None = None) -> NumpyLearner:
     """Make a learner whose relative data lie in the folder."""
-    return NumpyLearner(folder, run_module)
+    return NumpyLearner(folder)

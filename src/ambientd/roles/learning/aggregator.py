@@ -19,7 +19,7 @@ from ambientd.model.learning_effect import (
 )
 from ambientd.model.learning_record import FlResult, FlSurvivors
 from ambientd.roles.learning.duties import Duties
-from ambientd.roles.learning.under_way import model_of, rounds
+from ambientd.roles.learning.under_way import audited_of, model_of, rounds, update_bytes
 from ambientd.rules.studies import viable
 
 
@@ -37,7 +37,7 @@ class Aggregator:
 
     def look(self, state: LedgerState) -> list[RoleEffect]:
         """Take up what the rounds under way want of this node."""
-        wanted = (self._wanted(study, entry, row) for study, entry, row in rounds(state))
+        wanted = (self._wanted(state, study, entry, row) for study, entry, row in rounds(state))
         return self._duties.owe({each.place: each for each in wanted if each is not None})
 
     def on_tick(self, now: int) -> list[RoleEffect]:
@@ -51,7 +51,8 @@ class Aggregator:
         entry, row = state.study(place.study), state.round(place.study, place.round)
         if self._duties.wanted(place) is None or entry is None or row is None:
             return []
-        survivors = viable(entry.plan, row.roster, row.seed, held)
+        trusted = [node for node in held if _is_trusted(state, node)]
+        survivors = viable(entry.plan, row.roster, row.seed, trusted)
         if len(survivors) < entry.terms.participants_min:
             self._duties.fail(place, now)
             return []
@@ -73,21 +74,31 @@ class Aggregator:
         if not declined:
             self._duties.fail(place, now)
 
-    def _wanted(self, study: StudyId, entry: StudyEntry, row: RoundEntry) -> LearningEffect | None:
+    def _wanted(
+        self, state: LedgerState, study: StudyId, entry: StudyEntry, row: RoundEntry
+    ) -> LearningEffect | None:
         if entry.plan.is_private or self._id not in asked(entry, row):
             return None
         # The rest of the step is for the word on its way into the log.
         number, wait_ms = entry.round, entry.terms.step_ms * 3 // 4
+        size_bytes = update_bytes(entry)
         match row.state:
             case RoundState.SURVIVORS:
                 place = Place(study, number, Step.GATHER)
-                return GatherWanted(place, row.contributed, entry.model_size_bytes, wait_ms)
+                audited = audited_of(state, study, entry, row)
+                return GatherWanted(place, row.contributed, size_bytes, wait_ms, audited)
             case RoundState.AGGREGATING:
                 if self._id in speakers(row):
                     return None
                 place = Place(study, number, Step.AGGREGATE)
                 survivors = set(row.survivors)
                 kept = tuple(each for each in row.contributed if each.node in survivors)
-                return AggregateWanted(place, entry.plan, model_of(entry, row), kept, wait_ms)
+                model = model_of(entry, row)
+                return AggregateWanted(place, entry.plan, model, kept, size_bytes, wait_ms)
             case _:
                 return None
+
+
+def _is_trusted(state: LedgerState, node: NodeId) -> bool:
+    known = state.node(node)
+    return known is not None and not known.tombstoned

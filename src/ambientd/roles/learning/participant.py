@@ -4,12 +4,15 @@ What it owes follows from the ledger alone, so a restart takes it up again. A no
 not named data for a study, or has no more to spend, stays silent: the round goes on without it.
 """
 
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import sign_receipt, spec_hash
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
 from ambientd.ledger.learning_words import asked, speakers
+from ambientd.ledger.lessons import lesson_in
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.effect import RoleEffect
-from ambientd.model.learning import RoundState, Score, StudyId
+from ambientd.model.effect import ExecutionReport, RoleEffect
+from ambientd.model.learning import NO_DATA, Lesson, RoundState, Score, StudyId
 from ambientd.model.learning_effect import (
     LearningEffect,
     Model,
@@ -19,6 +22,7 @@ from ambientd.model.learning_effect import (
     TrainWanted,
 )
 from ambientd.model.learning_record import FlScore, FlUpdate
+from ambientd.model.receipt import Receipt, SignedReceipt
 from ambientd.roles.learning.duties import Duties
 from ambientd.roles.learning.under_way import model_of, rounds
 
@@ -26,8 +30,9 @@ from ambientd.roles.learning.under_way import model_of, rounds
 class Participant:
     """One node's part in the studies that its owner lets it join."""
 
-    def __init__(self, own_id: NodeId) -> None:
-        self._id = own_id
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._id = NodeId(signer.public_key)
         self._duties = Duties()
 
     @property
@@ -38,7 +43,7 @@ class Participant:
     def look(self, state: LedgerState) -> list[RoleEffect]:
         """Take up what the rounds under way want of this node."""
         wanted = (
-            self._wanted(study, entry, row)
+            self._wanted(state, study, entry, row)
             for study, entry, row in rounds(state)
             if self._id in entry.participants
         )
@@ -48,12 +53,47 @@ class Participant:
         """Do and say again what is due."""
         return self._duties.on_tick(now)
 
-    def on_trained(self, place: Place, update: Digest, samples: int, now: int) -> list[RoleEffect]:
-        """Say which update this node has for the round."""
-        if self._duties.wanted(place) is None:
+    def on_trained(
+        self,
+        place: Place,
+        update: Digest,
+        samples: int,
+        report: ExecutionReport | None,
+        now: int,
+    ) -> list[RoleEffect]:
+        """Say which update this node has for the round, signed where training is proven."""
+        wanted = self._duties.wanted(place)
+        if not isinstance(wanted, TrainWanted):
             return []
-        body = FlUpdate(study=place.study, round=place.round, update=update, samples=samples)
+        receipt = None
+        if wanted.lesson is not None and report is not None:
+            receipt = self._receipt(wanted.lesson, report)
+        body = FlUpdate(
+            study=place.study, round=place.round, update=update, samples=samples, receipt=receipt
+        )
         return self._duties.say(place, body, now)
+
+    def _receipt(self, lesson: Lesson, report: ExecutionReport) -> SignedReceipt:
+        """Sign what the training came to; there is no seal, so the nonce hides nothing."""
+        receipt = Receipt(
+            task=lesson.task,
+            slot=0,
+            attempt=0,
+            worker=self._id,
+            spec=spec_hash(lesson.spec),
+            module=lesson.spec.module,
+            input=lesson.spec.input,
+            result=report.result,
+            engine=report.engine,
+            engine_version=report.engine_version,
+            nonce=Digest(lesson.nonce),
+            started_ms=report.started_ms,
+            finished_ms=report.finished_ms,
+            telemetry=NO_DATA,
+            energy_mj=report.energy_mj,
+            energy_source=report.energy_source,
+        )
+        return sign_receipt(self._signer, receipt)
 
     def on_score(self, place: Place, score: Score, now: int) -> list[RoleEffect]:
         """Say how good the round's model is here."""
@@ -67,7 +107,9 @@ class Participant:
         if not declined:
             self._duties.fail(place, now)
 
-    def _wanted(self, study: StudyId, entry: StudyEntry, row: RoundEntry) -> LearningEffect | None:
+    def _wanted(
+        self, state: LedgerState, study: StudyId, entry: StudyEntry, row: RoundEntry
+    ) -> LearningEffect | None:
         # The update below is plain: nobody who joined a private study may show it.
         if entry.plan.is_private or self._id not in asked(entry, row):
             return None
@@ -77,7 +119,9 @@ class Participant:
                 if self._id in speakers(row):
                     return None
                 model = model_of(entry, row)
-                return TrainWanted(Place(study, number, Step.TRAIN), entry.plan, model, most)
+                place = Place(study, number, Step.TRAIN)
+                lesson = lesson_in(state, study, entry, row, self._id)
+                return TrainWanted(place, entry.plan, model, most, lesson)
             case RoundState.EVALUATING:
                 if self._id in speakers(row):
                     return None

@@ -1,9 +1,12 @@
 """The rounds under way, as the ledger has them."""
 
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
+from ambientd.ledger.lessons import lesson_in
 from ambientd.ledger.state import LedgerState
-from ambientd.model.learning import StudyId, StudyState
+from ambientd.model.base import NodeId
+from ambientd.model.learning import LessonInput, StudyId, StudyState
 from ambientd.model.learning_effect import Model
+from ambientd.rules.lessons import is_proven, output_bytes
 
 
 def rounds(state: LedgerState) -> list[tuple[StudyId, StudyEntry, RoundEntry]]:
@@ -21,3 +24,20 @@ def rounds(state: LedgerState) -> list[tuple[StudyId, StudyEntry, RoundEntry]]:
 def model_of(entry: StudyEntry, row: RoundEntry) -> Model:
     """Give the model that a round begins with."""
     return Model(row.before, entry.model_size_bytes, (entry.author, *row.aggregators))
+
+
+def update_bytes(entry: StudyEntry) -> int:
+    """Give how long an update is: where training is proven, it is what the trainer gives."""
+    return output_bytes(entry.plan) if is_proven(entry.plan) else entry.model_size_bytes
+
+
+def audited_of(
+    state: LedgerState, study: StudyId, entry: StudyEntry, row: RoundEntry
+) -> tuple[tuple[NodeId, LessonInput], ...]:
+    """Give whose updates of a round were drawn to be audited, and what their training was given."""
+    found = []
+    for said in row.contributed:
+        lesson = lesson_in(state, study, entry, row, said.node)
+        if lesson is not None and state.task(lesson.task) is not None:
+            found.append((said.node, lesson.parts))
+    return tuple(found)

@@ -1,0 +1,35 @@
+"""What a study costs its author: its records as tasks cost, and the audits of its updates."""
+
+from ambientd.model.execution import ExecutionLimits
+from ambientd.model.learning import Plan, Terms
+from ambientd.rules.auditing import AUDITORS
+from ambientd.rules.rewards import slot_fee_msat
+
+RECORD_GAS = 10_000_000
+"""A record of a round costs what a task of so much gas does, at the cluster's least price."""
+
+FAILURES_MAX = 3
+"""Rounds in a row that may fail before a study does."""
+
+WORDS_OPEN = 2
+WORDS_PRIVATE = 4
+"""What each participant says in a round: its update and score; keys, shares, update, openings."""
+
+
+def round_price_msat(plan: Plan, terms: Terms, members: int, price_msat_per_mgas: int) -> int:
+    """Give what a round's records cost: all that may be said in it, whoever is silent."""
+    words = WORDS_PRIVATE if plan.is_private else WORDS_OPEN
+    records = words * terms.wanted + 2 * members
+    return slot_fee_msat(records * RECORD_GAS, price_msat_per_mgas)
+
+
+def audit_price_msat(gas_max: int, price_msat_per_mgas: int) -> int:
+    """Give what an audit may cost at most: its auditors, and the referees as much."""
+    return slot_fee_msat(gas_max, price_msat_per_mgas) * (AUDITORS + 1)
+
+
+def study_price_msat(plan: Plan, terms: Terms, members: int, price_msat_per_mgas: int) -> int:
+    """Give what is set aside: every round, as many as may fail in a row, and all audits."""
+    each = round_price_msat(plan, terms, members, price_msat_per_mgas)
+    each += terms.audits * audit_price_msat(ExecutionLimits().gas_max, price_msat_per_mgas)
+    return (terms.rounds + FAILURES_MAX) * each
