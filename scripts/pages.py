@@ -26,7 +26,13 @@ NAVIGATION = (
         "Tutorials",
         tuple(
             f"docs/tutorials/{name}.md"
-            for name in ("first-task", "write-a-module", "aeroplane", "operate-a-cluster")
+            for name in (
+                "first-task",
+                "write-a-module",
+                "aeroplane",
+                "operate-a-cluster",
+                "playbooks",
+            )
         ),
     ),
     ("Reference", ("docs/cli.md", "docs/api.md", "docs/python.md")),
