@@ -1,5 +1,6 @@
 """What must hold of anchors in worlds of whole nodes: in the log, and in the chain at the end."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ambientd.ledger.entries import CheckpointEntry, Table
@@ -16,6 +17,9 @@ from sim.node_machine import Persisted
 from sim.vices import Resident
 from sim.wallets import Wallet
 
+CONTENDED_MAX = 8
+"""Two anchors of a root may both be in the chain, and a proof of each under way: no more turns."""
+
 
 class LogsAnchors(NodeChecker):
     """An anchor in the log was mined once; another block's takes its place only with more work."""
@@ -25,21 +29,24 @@ class LogsAnchors(NodeChecker):
     def __init__(self, chain: AnchorChain | None) -> None:
         self._chain = chain
         self._kept: dict[tuple[bytes, bytes], AnchorProof] = {}
+        self._contended: Counter[tuple[bytes, bytes]] = Counter()
         self.replaced = 0
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Follow each batch's anchor, as each honest node has it."""
         if isinstance(effect, DiskLost):
             self._kept = {key: kept for key, kept in self._kept.items() if key[0] != node.key}
-        for _, rows in written(effect) if self._chain is not None and node.is_honest else ():
+        for step, rows in written(effect) if self._chain is not None and node.is_honest else ():
             for table, name, entry, _ in rows:
                 if table is Table.CHECKPOINT and isinstance(entry, CheckpointEntry):
-                    fault = self._fault((node.key, name), entry)
+                    fault = self._fault((node.key, name), entry, has_leapt=step.is_leap)
                     if fault is not None:
                         text = f"{fault}, size {entry.note.size} at {now} ms"
                         raise InvariantViolation("the log's anchors only gain work", text)
 
-    def _fault(self, key: tuple[bytes, bytes], entry: CheckpointEntry) -> str | None:
+    def _fault(
+        self, key: tuple[bytes, bytes], entry: CheckpointEntry, *, has_leapt: bool
+    ) -> str | None:
         assert self._chain is not None, "somebody anchors"
         known, found = self._kept.get(key), entry.anchor
         if found is None:
@@ -54,9 +61,15 @@ class LogsAnchors(NodeChecker):
         # Each of the chain's headers has the same work.
         if len(found.following_headers) <= len(known.following_headers):
             return "an anchor gave way to one with no more work"
-        return (
-            "an anchor gave way to one of its own block" if found.header == known.header else None
-        )
+        # What a node has leapt over may have been another block's.
+        if found.header == known.header and not has_leapt:
+            return "an anchor gave way to one of its own block"
+        was, now = (double_sha256(each.header) for each in (known, found))
+        if was != now and self._chain.holds(was) and self._chain.holds(now):
+            self._contended[key] += 1
+        if self._contended[key] > CONTENDED_MAX:
+            return "anchors that are all in the best chain take turns"
+        return None
 
 
 def check_anchors(chain: AnchorChain, hosts: Sequence[Resident]) -> None:

@@ -1,46 +1,33 @@
-"""Seeded worlds for anchoring: two members' wallets on one chain that does its worst.
+"""Seeded worlds for anchoring: members' wallets, one log, one chain that does its worst.
 
 Roots are wanted, fees rise, coins are stolen, the chain is reorganised and forgets, members crash
-between any two effects and hear of each other's anchors or not. In some worlds a member has no
-chain for long, or never, and the other takes its turn. Then calm comes, and the checkers ask: is
-every wanted root in the best chain, or one that holds it; did no wallet bring a root into it twice,
-and did none pay for what the log had an anchor of? In a few worlds reorganisations are so deep that
-they undo what made a member begin anew; there a root may come twice, but none may be lost.
+between any two effects and hear of each other's anchors or not. Seats are taken away and given,
+members are lost for good, and a liar brings anchors of its own making into the log. In some worlds
+a member has no chain for long, or never, and the others take their turns. Then calm comes, and the
+checkers ask: is every wanted root in the best chain, or one that holds it; are the log's anchors;
+did no wallet bring a root into it twice; and did none pay for what the log had an anchor of? In
+gentle worlds, whose fees and coins stay as they are, each of these roots must be there exactly
+once. In a few worlds reorganisations are so deep that they undo what made a member begin anew;
+there a root may come twice, but none may be lost.
 `python -m sim.anchors FIRST LAST` runs it.
 """
 
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from ambientd.model.base import Digest
-from ambientd.roles.anchoring.book import AnchorBook, Stage, decode_book, encode_book
-from ambientd.roles.anchoring.core import Anchoring
-from ambientd.roles.anchoring.events import (
-    Answered,
-    AskForFunds,
-    ChainAway,
-    ChainSeen,
-    CollectProof,
-    Effect,
-    Event,
-    LookAtChain,
-    PersistBook,
-    ProofTaken,
-    RootLost,
-    RootsSettled,
-    RootWanted,
-    SendTransaction,
-    TheirsHeard,
-    Ticked,
-)
+from ambientd.roles.anchoring.book import Coin, Place, Stage
+from ambientd.roles.anchoring.events import AnchorLogged, TheirsHeard, Ticked
+from ambientd.roles.anchoring.logged import FOLLOWING_MAX
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.rules.anchor_costs import DAY_MS
+from ambientd.rules.bitcoin import decode_transaction
 from sim.anchor_chain import AnchorChain
+from sim.anchor_members import AnchorLog, BrokenError, Member
 from sim.arguments import Parser, at_least
-from sim.wallets import UnsignedPurse
 
 STEP_MS = 300_000
 STEPS = 120
@@ -48,109 +35,15 @@ CALM_STEPS = 150
 DEPTH_SAFE = 5
 TURN_STEPS = 24
 OPTIONS = AnchoringOptions(
-    fee_sat_max=6_000, fee_sat_a_day_max=20_000, look_ms=STEP_MS, retry_ms=STEP_MS, watch_ms=STEP_MS
+    fee_sat_max=6_000,
+    fee_sat_a_day_max=20_000,
+    look_ms=STEP_MS,
+    retry_ms=STEP_MS,
+    watch_ms=STEP_MS,
+    deep_blocks=60,
 )
-
-
-class BrokenError(AssertionError):
-    """A checker's finding."""
-
-
-class Member:
-    """One member: its core, its disk, and the roots whose proofs it has handed on."""
-
-    def __init__(self, name: int, world: "AnchorWorld") -> None:
-        self.purse = UnsignedPurse(name)
-        self.world = world
-        self.disk = encode_book(AnchorBook())
-        self.wanted: dict[Digest, int] = {}
-        self.proven: dict[Digest, bytes] = {}
-        self.settled = 0
-        self.has_chain = True
-        self.core = self._restored()
-
-    def _restored(self) -> Anchoring:
-        return Anchoring(OPTIONS, self.purse, decode_book(self.disk), "here")
-
-    def crash(self) -> None:
-        """Lose all but the disk; the newest root is asked for again, as after any start."""
-        self.core = self._restored()
-        self.handle(RootsSettled(self.settled))
-        if self.wanted:
-            root = max(self.wanted, key=lambda each: self.wanted[each])
-            if root not in self.proven and self.wanted[root] > self.settled:
-                self.handle(RootWanted(self.wanted[root], root))
-
-    @property
-    def has_begun_anew(self) -> bool:
-        """Whether a version was given up for good."""
-        return any(progress.entry.void for progress in self.core.progress())
-
-    def want(self, size: int, root: Digest) -> None:
-        """Ask for a root to be anchored."""
-        self.wanted[root] = size
-        self.handle(RootWanted(size, root))
-
-    def settle(self, size: int) -> None:
-        """Learn that the log has an anchor of a batch."""
-        self.settled = max(self.settled, size)
-        self.handle(RootsSettled(self.settled))
-
-    def handle(self, event: Event) -> None:
-        """Advance the core, and carry out what it wants, or crash in the middle."""
-        queue = [event]
-        while queue:
-            effects = self.core.handle(queue.pop(0), now=self.world.now)
-            for effect in effects:
-                if self.world.strikes("crash", 0.01):
-                    self.crash()
-                    return
-                answer = self._perform(effect)
-                if answer is not None:
-                    queue.append(answer)
-
-    def _perform(self, effect: Effect) -> Event | None:
-        world, chain = self.world, self.world.chain
-        match effect:
-            case PersistBook(book=book):
-                self._check_need(book)
-                self.disk = encode_book(book)
-            case LookAtChain(look=look):
-                if not self.has_chain or world.strikes("away", 0.05):
-                    return ChainAway("nobody answers")
-                return ChainSeen(chain.look(look, self.purse.script))
-            case SendTransaction():
-                if effect.is_ours and effect.raw not in {
-                    version.raw
-                    for entry in decode_book(self.disk).roots
-                    for version in entry.versions
-                }:
-                    raise BrokenError("sent before it was on disk")
-                if not self.has_chain or world.strikes("away", 0.05):
-                    return ChainAway("nobody answers")
-                refusal = chain.send(effect.raw)
-                if effect.is_ours:
-                    world.tell(self, TheirsHeard(effect.root, effect.raw))
-                return Answered(effect.txid, refusal)
-            case CollectProof(root=root, place=place):
-                if place != chain.place_of(place.txid):
-                    return None
-                self.proven[root] = place.block_hash
-                world.settled = max(world.settled, effect.size)
-                return ProofTaken(root, place)
-            case AskForFunds() | RootLost():
-                pass
-        return None
-
-    def _check_need(self, book: AnchorBook) -> None:
-        """Find a batch that is paid for now though the log has its anchor."""
-        before = {entry.root: entry for entry in decode_book(self.disk).roots}
-        for entry in book.roots:
-            had = before.get(entry.root)
-            is_begun = had is not None and any(each.coins for each in had.transactions)
-            is_settled = entry.size <= self.settled and not entry.reorganised
-            if is_settled and entry.newest_is_ours and not is_begun:
-                raise BrokenError(f"size {entry.size} is paid for though the log has its anchor")
+DEPTH_DEEP = 40
+BOTTOMLESS = replace(OPTIONS, deep_blocks=10_000)
 
 
 @dataclass
@@ -163,6 +56,12 @@ class Report:
     thefts: int
     crashes: int
     versions: int
+    seats: int
+    gone: int
+    lost: int
+    replaced: int
+    lies: int
+    gentle: int
 
 
 class AnchorWorld:
@@ -173,12 +72,20 @@ class AnchorWorld:
         self.now = 10 * DAY_MS
         self.chain = AnchorChain(self.rng)
         self.is_calm = False
-        self.has_thief = self.rng.random() < 0.3
-        self.is_deep = self.rng.random() < 0.2
+        self.is_gentle = self.rng.random() < 0.25
+        self.has_thief = not self.is_gentle and self.rng.random() < 0.3
+        self.has_liar = self.rng.random() < 0.1
+        self.is_deep = self.rng.random() < 0.25
+        # In a bottomless world nearly all blocks may be undone, and all are watched for ever.
+        self.is_bottomless = self.is_deep and self.rng.random() < 0.4
+        self.options = BOTTOMLESS if self.is_bottomless else OPTIONS
         self.counts: dict[str, int] = {}
-        self.settled = 0
+        self.log = AnchorLog()
         self.wanted: dict[int, tuple[int, Digest]] = {}
-        self.members = [Member(1, self), Member(2, self)]
+        self.seats: list[Member] = []
+        count = self.rng.choice((2, 2, 3, 4, 5))
+        self.members = [Member(1 + name, self) for name in range(count)]
+        self.seats = self.members[: max(2, count - self.rng.randrange(3))]
         # A member whose chain has been off from the first day, or goes away for a while.
         self.is_cut_off = self.rng.random() < 0.2
         self.outage = range(0)
@@ -188,7 +95,8 @@ class AnchorWorld:
             begin = self.rng.randrange(STEPS)
             self.outage = range(begin, begin + self.rng.randrange(STEPS))
         for member in self.members:
-            self.chain.fund(member.purse.script, self.rng.randrange(500, 30_000))
+            value_sat = 50_000 if self.is_gentle else self.rng.randrange(500, 30_000)
+            self.chain.fund(member.purse.script, value_sat)
         for _ in range(self.rng.randrange(10)):
             self.chain.mine()
 
@@ -196,15 +104,19 @@ class AnchorWorld:
         """Let a fault come now, or not."""
         came = not self.is_calm and self.rng.random() < probability
         if came:
-            self.counts[fault] = self.counts.get(fault, 0) + 1
+            self.count(fault)
         return came
 
+    def count(self, what: str) -> None:
+        """Count something that a report tells."""
+        self.counts[what] = self.counts.get(what, 0) + 1
+
     def tell(self, sender: Member, event: TheirsHeard) -> None:
-        """Let the other member hear, mostly."""
-        if not self.strikes("unheard", 0.2):
-            for member in self.members:
-                if member is not sender:
-                    member.core.handle(event, now=self.now)
+        """Let the other members hear, mostly."""
+        for member in self.members:
+            is_deaf = member is sender or member.is_gone
+            if not is_deaf and (self.is_gentle or not self.strikes("unheard", 0.2)):
+                member.core.handle(event, now=self.now)
 
     def play(self) -> Report:
         """Run to the end and check."""
@@ -216,14 +128,14 @@ class AnchorWorld:
             if self.rng.random() < 0.08:
                 size += 1
                 root = Digest(sha256(b"root %d" % size).digest())
-                chosen = self.members if self.strikes("two at once", 0.2) else [self._any()]
+                together = not self.is_gentle and self.strikes("two at once", 0.2)
+                chosen = list(self.seats) if together else [self._any()]
                 self.wanted[size] = (step, root)
                 for member in chosen:
                     member.want(size, root)
             self._take_turns(step)
             self._trouble()
-            for member in self.members:
-                member.handle(Ticked())
+            self._live()
         self._calm()
         self._check()
         return Report(
@@ -233,25 +145,68 @@ class AnchorWorld:
             thefts=self.counts.get("theft", 0),
             crashes=self.counts.get("crash", 0),
             versions=len([tx for tx in self.chain.seen.values() if tx.roots]),
+            seats=self.counts.get("seats", 0),
+            gone=self.counts.get("gone", 0),
+            lost=self.counts.get("lost", 0),
+            replaced=self.log.replaced,
+            lies=self.counts.get("lie", 0),
+            gentle=self.is_gentle,
         )
 
+    def _live(self) -> None:
+        """Let each member that is there do what is due."""
+        for member in self.members:
+            if not member.is_gone:
+                member.follow()
+                member.handle(Ticked())
+                member.insist()
+
     def _any(self) -> Member:
-        return self.rng.choice(self.members)
+        return self.rng.choice(self.seats)
 
     def _take_turns(self, step: int) -> None:
-        """Show the members what the log has; what it lacks after a while each of them wants."""
-        for member in self.members:
-            if member.settled < self.settled:
-                member.settle(self.settled)
+        """Let the committee want what the log lacks after a while, one member after the other."""
         for size, (since, root) in self.wanted.items():
-            if size > self.settled and step == since + TURN_STEPS:
-                for member in self.members:
-                    if root not in member.wanted:
-                        member.want(size, root)
+            waited = step - since
+            if size <= self.log.settled or waited % TURN_STEPS:
+                continue
+            member = self.seats[(waited // TURN_STEPS - 1) % len(self.seats)]
+            if waited and root not in member.wanted:
+                member.want(size, root)
+
+    def _change_committee(self) -> None:
+        """Take a seat away, give one, or lose a member for good; one with a chain keeps a seat."""
+        rng = self.rng
+        free = [each for each in self.members if not each.has_seat and not each.is_gone]
+        if free and rng.random() < 0.5:
+            self.seats.insert(rng.randrange(len(self.seats) + 1), rng.choice(free))
+            self.count("seats")
+            return
+        leaves = self._any()
+        stay = [each for each in self.seats if each is not leaves]
+        if any(each is not self.members[0] for each in stay):
+            self.seats = stay
+            self.count("seats")
+            if rng.random() < 0.3:
+                leaves.is_gone = True
+                self.count("gone")
+
+    def _lie(self) -> None:
+        """Bring an anchor into the log that was never mined: any member can where work is cheap."""
+        size, (_, root) = self.rng.choice(list(self.wanted.items()))
+        coin = Coin(txid=self.rng.randbytes(32), index=0, value_sat=1_000)
+        raw = self._any().purse.sign([coin], root, 0)
+        place = Place(
+            txid=decode_transaction(raw).txid,
+            height=self.rng.randrange(2 * self.chain.height + 2),
+            block_hash=self.rng.randbytes(32),
+        )
+        following = self.rng.choice((5, 6, 20, 60, 2_016))
+        self.log.put(AnchorLogged(size, root, raw, place, following), self.chain)
 
     def _trouble(self) -> None:
         chain, rng = self.chain, self.rng
-        if rng.random() < 0.1:
+        if not self.is_gentle and rng.random() < 0.1:
             chain.rate_msat_vb = rng.choice((1_000, 1_500, 3_000, 8_000, 20_000, 60_000))
         if self.strikes("forgotten", 0.05):
             chain.forget()
@@ -262,18 +217,23 @@ class AnchorWorld:
         if self.strikes("reorganisation", 0.04):
             # What a deeper one undoes may be what made a member begin anew.
             is_safe = self.has_thief or any(member.has_begun_anew for member in self.members)
-            most = DEPTH_SAFE if is_safe and not self.is_deep else 40
+            most = DEPTH_SAFE if is_safe and not self.is_deep else DEPTH_DEEP
+            most = chain.height if self.is_bottomless else most
             chain.reorganise(rng.randrange(1, min(most, chain.height) + 1))
         if rng.random() < 0.5:
             chain.mine()
         if self.strikes("crash", 0.01):
             self._any().crash()
+        if len(self.members) > 2 and rng.random() < 0.03:
+            self._change_committee()
+        if self.has_liar and self.wanted and self.strikes("lie", 0.02):
+            self._lie()
 
     def _calm(self) -> None:
         """Nothing fails any more, and coins come; blocks want more than the fallback rate."""
         self.is_calm = True
         self.members[0].has_chain = not self.is_cut_off
-        self.chain.rate_msat_vb = 3_000
+        self.chain.rate_msat_vb = 1_000 if self.is_gentle else 3_000
         for step in range(CALM_STEPS):
             self.now += STEP_MS * 2
             self._take_turns(STEPS + step)
@@ -281,8 +241,7 @@ class AnchorWorld:
                 for member in self.members:
                     self.chain.fund(member.purse.script, 50_000)
             self.chain.mine()
-            for member in self.members:
-                member.handle(Ticked())
+            self._live()
 
     def _check(self) -> None:
         anchored: dict[Digest, list[bytes]] = {}
@@ -290,30 +249,38 @@ class AnchorWorld:
             for tx in block.txs:
                 for root in tx.roots:
                     anchored.setdefault(Digest(root), []).append(tx.pays[1][1])
+        # A lie about a batch whose anchor is watched no more makes somebody pay for it again.
+        is_lied_to = "lie" in self.counts
         for root, owners in anchored.items():
-            if len(set(owners)) != len(owners) and not self.is_deep:
+            if len(set(owners)) != len(owners) and not self.is_deep and not is_lied_to:
                 raise BrokenError(
                     f"root {root.hex()[:8]} is twice in the chain, paid by one wallet"
                 )
+            if self.is_gentle and not is_lied_to and len(owners) > 1:
+                raise BrokenError(f"root {root.hex()[:8]} is {len(owners)} times in the chain")
         sizes = {root: size for size, (_, root) in self.wanted.items()}
         largest = max((sizes[root] for root in anchored), default=0)
         if max(sizes.values(), default=0) > largest:
             raise BrokenError(f"the batches above size {largest} are lost")
-        for member in self.members:
-            if not member.has_chain:
-                continue
-            for progress in member.core.progress():
-                entry = progress.entry
-                if entry.stage is not Stage.PROVEN or entry.place is None:
-                    raise BrokenError(
-                        f"root of size {entry.size} is {entry.stage.name}: {progress.note}"
-                    )
-                if self.chain.blocks[entry.place.height].hash != entry.place.block_hash:
-                    raise BrokenError(
-                        f"root of size {entry.size} is proven in no block of the chain"
-                    )
-                if member.proven.get(entry.root) != entry.place.block_hash:
-                    raise BrokenError(f"the last proof of size {entry.size} is of another block")
+        for size, anchor in self.log.anchors.items():
+            is_there = self.chain.holds(anchor.place.block_hash)
+            if not is_there and anchor.following < FOLLOWING_MAX:
+                raise BrokenError(f"the log's anchor of size {size} is in no block of the chain")
+            if anchor.root not in anchored and anchor.following < FOLLOWING_MAX:
+                raise BrokenError(f"the root of size {size} has left the chain for good")
+        for member in self.seats:
+            if member.has_chain:
+                self._check_book(member)
+
+    def _check_book(self, member: Member) -> None:
+        for progress in member.core.progress():
+            entry = progress.entry
+            if entry.stage is not Stage.PROVEN or entry.place is None:
+                raise BrokenError(
+                    f"root of size {entry.size} is {entry.stage.name}: {progress.note}"
+                )
+            if self.chain.blocks[entry.place.height].hash != entry.place.block_hash:
+                raise BrokenError(f"root of size {entry.size} is proven in no block of the chain")
 
 
 def play(seed: int) -> Report:

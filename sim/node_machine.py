@@ -20,8 +20,10 @@ from ambientd.model.effect import (
     ExecutionReport,
     HearAnchor,
     LeaveAnchors,
+    SeatAnchors,
     SegmentWanted,
     TraceWanted,
+    WatchAnchor,
 )
 from ambientd.model.learning_effect import (
     AggregateWanted,
@@ -327,8 +329,9 @@ class NodeHost(Resident):
                 self._running.pop(assignment, None)
             case AllowNodes(nodes=nodes):
                 self._allowed = nodes
-            case AnchorRoot() | HearAnchor() | LeaveAnchors() if self.notary is not None:
-                hand_on(effect, self.notary)
+            case AnchorRoot() | HearAnchor() | LeaveAnchors() | WatchAnchor() | SeatAnchors():
+                if self.notary is not None:
+                    hand_on(effect, self.notary)
             case Told():
                 self.told.append(effect)
             case PeerMisbehaved():

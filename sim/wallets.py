@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ambientd.model.base import Digest
-from ambientd.model.effect import AnchorRoot, HearAnchor, LeaveAnchors
+from ambientd.model.effect import (
+    AnchorRoot,
+    HearAnchor,
+    LeaveAnchors,
+    SeatAnchors,
+    WatchAnchor,
+)
+from ambientd.model.receipt import AnchorProof
 from ambientd.node.event import AnchorProven, AnchorSigned
 from ambientd.roles.anchoring.book import AnchorBook, Coin, Progress, decode_book, encode_book
 from ambientd.roles.anchoring.core import Anchoring
@@ -26,9 +33,11 @@ from ambientd.roles.anchoring.events import (
     RootLost,
     RootsSettled,
     RootWanted,
+    SeatTold,
     SendTransaction,
     TheirsHeard,
     Ticked,
+    logged,
 )
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.rules.bitcoin import commitment_script, compact_size
@@ -86,6 +95,14 @@ class Notary(Protocol):
         """Sign nothing new up to this batch: the log has its anchor."""
         ...
 
+    def watch(self, size: int, root: Digest, proof: AnchorProof) -> None:
+        """See to it that an anchor which the log has stays in the best chain."""
+        ...
+
+    def seat(self, place: int | None, members: int) -> None:
+        """Learn of this node's place in the committee."""
+        ...
+
     def due(self, now: int) -> list[Told]:
         """Do what is to be done; give what the node must hear of."""
         ...
@@ -99,7 +116,9 @@ class Notary(Protocol):
         ...
 
 
-def hand_on(effect: AnchorRoot | HearAnchor | LeaveAnchors, notary: Notary) -> None:
+def hand_on(
+    effect: AnchorRoot | HearAnchor | LeaveAnchors | WatchAnchor | SeatAnchors, notary: Notary
+) -> None:
     """Tell whoever anchors what the node wants of it."""
     match effect:
         case AnchorRoot(size=size, root=root):
@@ -108,6 +127,10 @@ def hand_on(effect: AnchorRoot | HearAnchor | LeaveAnchors, notary: Notary) -> N
             notary.hear(root, raw_tx)
         case LeaveAnchors(size=size):
             notary.leave(size)
+        case WatchAnchor(size=size, root=root, proof=proof):
+            notary.watch(size, root, proof)
+        case SeatAnchors(place=place, members=members):
+            notary.seat(place, members)
 
 
 class Wallet:
@@ -145,6 +168,14 @@ class Wallet:
     def leave(self, size: int) -> None:
         """Sign nothing new up to this batch."""
         self._inbox.append(RootsSettled(size))
+
+    def watch(self, size: int, root: Digest, proof: AnchorProof) -> None:
+        """See to it that an anchor which the log has stays in the best chain."""
+        self._inbox.append(logged(size, root, proof))
+
+    def seat(self, place: int | None, members: int) -> None:
+        """Learn of this node's place in the committee."""
+        self._inbox.append(SeatTold(place, members))
 
     def due(self, now: int) -> list[Told]:
         """Let the core decide, carry that out, and take the chain's answers in."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import trio
 
 from ambientd.model.base import Digest
+from ambientd.model.receipt import AnchorProof
 from ambientd.ports.anchors import AnchorProgress, ChainState, Post
 from sim.wallets import Notary
 
@@ -42,6 +43,16 @@ class SimulatedAnchors:
     def leave(self, size: int) -> None:
         """Sign nothing new up to this batch."""
         self._notary.leave(size)
+        self._woken.set()
+
+    def watch(self, size: int, root: Digest, proof: AnchorProof) -> None:
+        """See to it that an anchor which the log has stays in the best chain."""
+        self._notary.watch(size, root, proof)
+        self._woken.set()
+
+    def seat(self, place: int | None, members: int) -> None:
+        """Learn of this node's place in the committee."""
+        self._notary.seat(place, members)
         self._woken.set()
 
     def retry(self) -> None:

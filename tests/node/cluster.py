@@ -10,6 +10,7 @@ from ambientd.ledger.events import LedgerEvent
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import Rules
+from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Admit, Body, SeatAsked, SeatVote, SeatWish
 from ambientd.model.task import Assurance
 from ambientd.node.build import NodeOptions, beacon_tip
@@ -59,6 +60,12 @@ class PromptNotary:
 
     def leave(self, size: int) -> None:
         """Prove it all the same."""
+
+    def watch(self, size: int, root: Digest, proof: AnchorProof) -> None:
+        """Take the chain for one that is never undone."""
+
+    def seat(self, place: int | None, members: int) -> None:
+        """Anchor all that is wanted."""
 
     def due(self, now: int) -> list[Told]:
         due = [each for each in self._wanted if self.has_chain and now >= each[0]]

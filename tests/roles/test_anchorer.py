@@ -282,7 +282,7 @@ def test_a_proof_from_another_block_under_more_work_is_proposed_and_no_other_one
     assert anchorer.on_tick(cluster.state, NOW + 2 * PROPOSE_AGAIN_MS, NEXT) == []
 
 
-def test_what_was_signed_is_shown_to_the_members_and_heard_of_while_a_batch_has_no_anchor() -> None:
+def test_what_was_signed_is_shown_to_the_members_and_heard_of() -> None:
     cluster = closed()
     root = cluster.state.receipt_log_root(1)
     [told] = anchorer_of(DAILY).on_signed(1, root, b"raw")
@@ -297,7 +297,27 @@ def test_what_was_signed_is_shown_to_the_members_and_heard_of_while_a_batch_has_
     off = anchorer_of(AnchorerOptions(enabled=False))
     assert off.on_message(other, shown, cluster.state) == []
     anchored(cluster, 1)
-    assert anchorer.on_message(other, shown, cluster.state) == []
+    # The log's anchor may have been undone, and only whoever watches the chain knows.
+    assert anchorer.on_message(other, shown, cluster.state) == [HearAnchor(root, b"raw")]
+    newest = [AnchorRoot(size=2, root=closed(1, cluster).state.receipt_log_root(2))]
+    assert [
+        each
+        for each in anchorer.on_tick(cluster.state, NOW + 2 * DAILY.period_ms, SELF)
+        if isinstance(each, AnchorRoot)
+    ] == newest, "and is not taken up in the place of the newest batch"
+
+
+def test_a_proof_that_comes_without_a_seat_waits_for_one() -> None:
+    cluster = closed()
+    anchorer = anchorer_of(DAILY, STRANGER)
+    proof = anchor_proof(cluster.state.receipt_log_root(1))
+    assert prove(anchorer, cluster, proof) == []
+    assert anchorer.next_deadline(cluster.state, SELF) is None
+    assert anchorer.on_tick(cluster.state, NOW + PROPOSE_AGAIN_MS, SELF) == []
+    # The same, had it a seat now.
+    anchorer._id = NEXT
+    proposed = anchorer.on_tick(cluster.state, NOW + PROPOSE_AGAIN_MS, SELF)
+    assert Propose(Anchor(size=1, root=cluster.state.receipt_log_root(1), proof=proof)) in proposed
 
 
 def test_options_that_make_no_sense_are_refused() -> None:

@@ -33,10 +33,14 @@ from ambientd.model.effect import (
     Execute,
     FetchBlob,
     HearAnchor,
+    LeaveAnchors,
     Purpose,
+    SeatAnchors,
     TraceWanted,
+    WatchAnchor,
 )
 from ambientd.model.execution import AbortCause, OutcomeKind
+from ambientd.model.receipt import AnchorProof
 from ambientd.model.task import Assurance, TaskSpec
 from ambientd.node.effect import (
     AllowNodes,
@@ -65,6 +69,7 @@ from ambientd.runtime.workers import open_worker_pool
 from ambientd.telemetry.messages import SafeModeChanged
 from ambientd.telemetry.safe_mode import Mode
 from sim.learners import RememberedConsents, WholeNumbers
+from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import TestCluster, result
 from tests.modules.compiled import module as compiled
 
@@ -141,6 +146,15 @@ class Anchors:
 
     def hear(self, root: Digest, raw_tx: bytes) -> None:
         self.asked.append((root, raw_tx))
+
+    def leave(self, size: int) -> None:
+        self.asked.append((size,))
+
+    def watch(self, size: int, root: Digest, proof: AnchorProof) -> None:
+        self.asked.append((size, root, proof.height))
+
+    def seat(self, place: int | None, members: int) -> None:
+        self.asked.append((place, members))
 
 
 class NoPool:
@@ -331,9 +345,13 @@ async def test_roots_and_what_others_have_sent_go_to_the_anchors_if_there_are_an
     async with bench(tmp_path, anchors=anchors) as place:
         place.performer(AnchorRoot(3, root))
         place.performer(HearAnchor(root, b"raw"))
-    assert anchors.asked == [(3, root), (root, b"raw")]
+        place.performer(SeatAnchors(None, 4))
+        place.performer(WatchAnchor(3, root, anchor_proof(root, height=9)))
+        place.performer(LeaveAnchors(3))
+    assert anchors.asked == [(3, root), (root, b"raw"), (None, 4), (3, root, 9), (3,)]
     async with bench(tmp_path) as place:
         place.performer(AnchorRoot(3, root))
+        place.performer(WatchAnchor(3, root, anchor_proof(root)))
         place.performer(HearAnchor(root, b"raw"))
         await trio.testing.wait_all_tasks_blocked()
         assert place.inbox.receive.statistics().current_buffer_used == 0

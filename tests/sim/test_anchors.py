@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
-from ambientd.roles.anchoring.book import AnchoredRoot
+from ambientd.roles.anchoring.book import AnchoredRoot, Stage
 from ambientd.roles.anchoring.core import Anchoring
-from ambientd.roles.anchoring.events import PersistBook, RootsSettled, SendTransaction
-from sim.anchors import AnchorWorld, BrokenError, main, play
+from ambientd.roles.anchoring.events import AnchorLogged, PersistBook, RootsSettled, SendTransaction
+from ambientd.roles.anchoring.logged import LoggedAnchors
+from ambientd.roles.anchoring.open_book import OpenBook
+from sim.anchor_members import BrokenError
+from sim.anchors import AnchorWorld, main, play
 
 
 @pytest.mark.slow
@@ -16,16 +19,17 @@ def test_no_root_is_lost_and_none_is_paid_for_twice() -> None:
     assert sum(report.reorganisations for report in reports) > 200
     assert sum(report.thefts for report in reports) > 50
     assert sum(report.versions - report.roots for report in reports) > 100
+    assert sum(report.replaced for report in reports) > 100
+    assert sum(report.seats for report in reports) > 100
+    assert sum(report.gone for report in reports) > 20
+    assert sum(report.lies for report in reports) > 20
+    assert sum(report.gentle for report in reports) > 20
 
 
 def test_a_seed_is_replayed_to_the_letter(capsys: pytest.CaptureFixture[str]) -> None:
     assert play(7) == play(7)
     assert main(["7", "8"]) == 0
     assert capsys.readouterr().out.startswith("2 worlds, 0 broken: ")
-
-
-def test_a_child_of_a_replaced_version_does_not_keep_its_parent_from_being_replaced() -> None:
-    assert play(6_265).roots == 10
 
 
 def forgetful_handle(self: Anchoring, event: Any, *, now: int) -> Any:
@@ -46,6 +50,21 @@ def nobody_else(self: AnchorWorld, step: int) -> None:
     del self, step
 
 
+def childish(self: OpenBook, entry: AnchoredRoot) -> bool:
+    made = {version.txid for version in entry.versions}
+    return any(
+        coin.txid in made
+        for other in self.entries(Stage.SENT)
+        if other.root != entry.root
+        for version in other.versions
+        for coin in version.coins
+    )
+
+
+def unwatched(self: Anchoring, event: Any, *, now: int) -> Any:
+    return [] if isinstance(event, AnchorLogged) else HANDLE(self, event, now=now)
+
+
 HANDLE = Anchoring.handle
 MUTANTS: dict[str, tuple[type, str, Any, str]] = {
     "nothing is persisted": (Anchoring, "handle", forgetful_handle, "before it was on disk"),
@@ -61,6 +80,9 @@ MUTANTS: dict[str, tuple[type, str, Any, str]] = {
     ),
     "what the log has is not left": (Anchoring, "handle", deaf_handle, "the log has its anchor"),
     "nobody takes over": (AnchorWorld, "_take_turns", nobody_else, "lost"),
+    "what the log has is not watched": (Anchoring, "handle", unwatched, "the log's anchor of size"),
+    "whoever is undone is nobody's": (LoggedAnchors, "patience", lambda *_: None, ""),
+    "a child of a replaced version counts": (OpenBook, "has_child", childish, ""),
     "old versions are not looked for": (
         AnchoredRoot,
         "transactions",

@@ -33,10 +33,12 @@ from ambientd.roles.anchoring.events import (
     RootLost,
     RootsSettled,
     RootWanted,
+    SeatTold,
     SendTransaction,
     TheirsHeard,
     Ticked,
     View,
+    logged,
 )
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.rules.anchor_costs import RATE_MSAT_VB_MAX
@@ -95,6 +97,14 @@ class ChainAnchors:
     def leave(self, size: int) -> None:
         """Sign nothing new up to this batch: the log has its anchor."""
         self._post(RootsSettled(size))
+
+    def watch(self, size: int, root: Digest, proof: AnchorProof) -> None:
+        """See to it that an anchor which the log has stays in the best chain, whoever made it."""
+        self._post(logged(size, root, proof))
+
+    def seat(self, place: int | None, members: int) -> None:
+        """Learn when it is this node's turn to anchor what was undone; without a place, never."""
+        self._post(SeatTold(place, members))
 
     def retry(self) -> None:
         """Try again at once whatever waits."""

@@ -413,6 +413,10 @@ class LedgerState:
         sizes = self._checkpoints[: bisect_right(self._checkpoints, leaf)]
         return [size for size in sizes if size != self.meta.checkpoint_size]
 
+    def anchored_sizes(self, count: int) -> list[int]:
+        """Give the sizes of the newest batches with an anchor, so many at most."""
+        return self._anchored[-count:]
+
     # The receipt log
 
     def receipt_log_start(self) -> int:

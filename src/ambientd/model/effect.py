@@ -8,6 +8,7 @@ from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import KnownState, TracePoint
 from ambientd.model.learning_effect import LearningEffect
 from ambientd.model.message import JobMessage
+from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Body
 from ambientd.model.task import Result, TaskSpec
 
@@ -174,6 +175,23 @@ class LeaveAnchors:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class WatchAnchor:
+    """The log has this anchor: see to it that it stays in the best chain, whoever made it."""
+
+    size: int
+    root: Digest
+    proof: AnchorProof
+
+
+@dataclass(frozen=True, slots=True)
+class SeatAnchors:
+    """This node's place in the committee, none without a seat: when it anchors what was undone."""
+
+    place: int | None
+    members: int
+
+
 RoleEffect: TypeAlias = (
     Propose
     | SendJob
@@ -188,5 +206,7 @@ RoleEffect: TypeAlias = (
     | AnchorRoot
     | HearAnchor
     | LeaveAnchors
+    | WatchAnchor
+    | SeatAnchors
     | LearningEffect
 )

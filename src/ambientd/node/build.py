@@ -23,6 +23,7 @@ from ambientd.node.cores import Cores
 from ambientd.node.learning import Learning
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LedgerStops, beacon_secrets, fraud_judge, options_of
+from ambientd.roles.anchor_watch import AnchorWatch
 from ambientd.roles.anchorer import Anchorer, AnchorerOptions
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
@@ -122,6 +123,7 @@ def build_node(
         reporter=Reporter(own_id),
         checkpointer=Checkpointer(signer, genesis.rules.batch_ms),
         anchorer=Anchorer(options.anchors, own_id),
+        anchor_watch=AnchorWatch(own_id, is_enabled=options.anchors.enabled),
         headers=HeaderBringer(),
         offerer=Offerer(own_id),
         submitter=Submitter(own_id),

@@ -151,6 +151,7 @@ class Node:
             cores.coordinator.next_deadline,
             cores.checkpointer.next_deadline(cores.ledger, leads=leads),
             cores.anchorer.next_deadline(cores.ledger, self._coordinator),
+            cores.anchor_watch.next_deadline(cores.ledger),
             cores.headers.next_deadline(cores.ledger, leads=leads),
             cores.offerer.next_deadline(cores.ledger, cores.worker.unwanted),
         )
@@ -237,6 +238,7 @@ class Node:
         self._roles(cores.disputer.resume(cores.ledger))
         self._roles(cores.referee.resume(cores.ledger))
         self._roles(cores.learning.resume(cores.ledger))
+        cores.anchor_watch.resume()
 
     def _on_frame(self, event: node_events.FrameReceived) -> None:
         try:
@@ -276,6 +278,7 @@ class Node:
         self._roles(cores.coordinator.on_tick(cores.ledger, now))
         self._roles(cores.checkpointer.on_tick(cores.ledger, now, leads=leads))
         self._roles(cores.anchorer.on_tick(cores.ledger, now, self._coordinator))
+        self._roles(cores.anchor_watch.on_tick(cores.ledger))
         self._roles(cores.headers.on_tick(cores.ledger, now, leads=leads))
         self._roles(cores.offerer.on_tick(cores.ledger, cores.worker.unwanted, now))
 
@@ -435,6 +438,7 @@ class Node:
         if isinstance(event, NodeJoined):
             self._let_in()
         cores.coordinator.on_ledger(event)
+        cores.anchor_watch.on_ledger(event)
         self._roles(cores.worker.on_ledger(event, cores.ledger, now))
         self._roles(cores.disputer.on_ledger(event, cores.ledger))
         self._roles(cores.referee.on_ledger(event, cores.ledger))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ambientd.consensus.log import Log
 from ambientd.ledger.state import LedgerState
 from ambientd.node.learning import Learning
+from ambientd.roles.anchor_watch import AnchorWatch
 from ambientd.roles.anchorer import Anchorer
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
@@ -33,6 +34,7 @@ class Cores:
     reporter: Reporter
     checkpointer: Checkpointer
     anchorer: Anchorer
+    anchor_watch: AnchorWatch
     headers: HeaderBringer
     offerer: Offerer
     submitter: Submitter

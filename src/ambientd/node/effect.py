@@ -16,10 +16,12 @@ from ambientd.model.effect import (
     FetchBlob,
     HearAnchor,
     LeaveAnchors,
+    SeatAnchors,
     SegmentWanted,
     SendParcel,
     TakeParcel,
     TraceWanted,
+    WatchAnchor,
 )
 from ambientd.model.learning_effect import LearningEffect
 from ambientd.node.compaction import PersistSnapshot
@@ -130,5 +132,7 @@ NodeEffect: TypeAlias = (
     | AnchorRoot
     | HearAnchor
     | LeaveAnchors
+    | WatchAnchor
+    | SeatAnchors
     | LearningEffect
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from ambientd.model.base import Digest
+from ambientd.model.receipt import AnchorProof
 from ambientd.node.event import AnchorProven, AnchorSigned
 
 Post: TypeAlias = Callable[[AnchorProven | AnchorSigned], Awaitable[None]]
@@ -61,6 +62,14 @@ class Anchors(Protocol):
 
     def leave(self, size: int) -> None:
         """Sign nothing new up to this batch: the log has its anchor."""
+        ...
+
+    def watch(self, size: int, root: Digest, proof: AnchorProof) -> None:
+        """See to it that an anchor which the log has stays in the best chain, whoever made it."""
+        ...
+
+    def seat(self, place: int | None, members: int) -> None:
+        """Learn when it is this node's turn to anchor what was undone; without a place, never."""
         ...
 
     def retry(self) -> None:

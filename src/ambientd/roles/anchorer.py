@@ -95,7 +95,7 @@ class Anchorer:
         if state.anchored_size() > self._settled:
             return 0
         due_ms = self._turn_ms(state, coordinator)
-        if not self._proven:
+        if not self._proven or self._id not in state.members:
             return due_ms
         if any(_is_settled(state, each) for each in self._proven.values()):
             return 0
@@ -111,7 +111,8 @@ class Anchorer:
         for size, proven in sorted(self._proven.items()):
             if _is_settled(state, proven):
                 del self._proven[size]
-        if self._proven and now >= self._propose_at_ms:
+        # Without a seat they wait for one: nobody would take them.
+        if self._proven and self._id in state.members and now >= self._propose_at_ms:
             self._propose_at_ms = now + PROPOSE_AGAIN_MS
             effects += [Propose(body) for _, body in sorted(self._proven.items())]
         due_ms = self._planned_ms(state)
@@ -209,6 +210,8 @@ class Anchorer:
         self._proven[size] = proven
         if len(self._proven) > PROOFS_MAX:
             del self._proven[min(self._proven)]
+        if self._id not in state.members:
+            return []
         self._propose_at_ms = now + PROPOSE_AGAIN_MS
         return [Propose(proven)]
 
@@ -219,13 +222,14 @@ class Anchorer:
     def on_message(
         self, sender: NodeId, message: JobMessage, state: LedgerState
     ) -> list[RoleEffect]:
-        """Listen to what a member says it has sent for a batch that has no anchor yet."""
+        """Listen to what a member says it has sent for a batch, also for one undone since."""
         if not isinstance(message, AnchorShown) or sender not in state.members:
             return []
         closed = state.checkpoint(message.size)
-        if closed is None or closed.anchor is not None or closed.note.root != message.root:
+        if closed is None or closed.note.root != message.root:
             return []
-        self._shown = max(self._shown, message.size)
+        if closed.anchor is None:
+            self._shown = max(self._shown, message.size)
         if not self._options.enabled:
             return []
         return [HearAnchor(message.root, message.raw_tx)]

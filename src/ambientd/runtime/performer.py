@@ -19,10 +19,12 @@ from ambientd.model.effect import (
     FetchBlob,
     HearAnchor,
     LeaveAnchors,
+    SeatAnchors,
     SegmentWanted,
     SendParcel,
     TakeParcel,
     TraceWanted,
+    WatchAnchor,
 )
 from ambientd.model.execution import AbortCause
 from ambientd.model.learning_effect import (
@@ -142,7 +144,7 @@ class Performer:
                 self._nursery.start_soon(self._learn, effect)
             case FetchBlob() | SendParcel() | TakeParcel():
                 self._move_blob(effect)
-            case AnchorRoot() | HearAnchor() | LeaveAnchors():
+            case AnchorRoot() | HearAnchor() | LeaveAnchors() | WatchAnchor() | SeatAnchors():
                 if self._anchors is not None:
                     _hand_on(effect, self._anchors)
             case AllowNodes(nodes=nodes):
@@ -257,7 +259,9 @@ class Performer:
                 log.warning("blob could not be fetched", digest=name)
 
 
-def _hand_on(effect: AnchorRoot | HearAnchor | LeaveAnchors, anchors: Anchors) -> None:
+def _hand_on(
+    effect: AnchorRoot | HearAnchor | LeaveAnchors | WatchAnchor | SeatAnchors, anchors: Anchors
+) -> None:
     """Tell whoever anchors what the node wants of it."""
     match effect:
         case AnchorRoot(size=size, root=root):
@@ -266,3 +270,7 @@ def _hand_on(effect: AnchorRoot | HearAnchor | LeaveAnchors, anchors: Anchors) -
             anchors.hear(root, raw_tx)
         case LeaveAnchors(size=size):
             anchors.leave(size)
+        case WatchAnchor(size=size, root=root, proof=proof):
+            anchors.watch(size, root, proof)
+        case SeatAnchors(place=place, members=members):
+            anchors.seat(place, members)

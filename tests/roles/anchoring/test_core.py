@@ -19,7 +19,7 @@ from ambientd.roles.anchoring.book import (
     decode_book,
     encode_book,
 )
-from ambientd.roles.anchoring.core import HEARD_KEPT_MAX, THEIRS_BYTES_MAX, Anchoring
+from ambientd.roles.anchoring.core import Anchoring
 from ambientd.roles.anchoring.events import (
     Answered,
     AskForFunds,
@@ -41,6 +41,7 @@ from ambientd.roles.anchoring.events import (
     Ticked,
     View,
 )
+from ambientd.roles.anchoring.logged import HEARD_KEPT_MAX, THEIRS_BYTES_MAX
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.roles.anchoring.purse import Payment, Short, bumped_fee, first_fee, pay
 from ambientd.rules.anchor_costs import DUST_SAT, INPUTS_MAX, anchor_vsize

@@ -1,7 +1,10 @@
 """The anchor book: every root under way and what was signed for it, as it stands on disk."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum
+
+from msgspec.structs import replace
 
 from ambientd.codec.canonical import decode, encode
 from ambientd.errors import RemoteProtocolError
@@ -9,6 +12,7 @@ from ambientd.model.base import Digest, Value
 from ambientd.rules.bitcoin import Outpoint
 
 BOOK_VERSION = 1
+THEIRS_A_ROOT_MAX = 4
 
 
 class Stage(Enum):
@@ -110,6 +114,11 @@ class AnchoredRoot(Value, frozen=True):
         return self.newest is not None and bool(self.newest.coins)
 
     @property
+    def has_own(self) -> bool:
+        """Whether anything was signed here, also what is given up."""
+        return any(version.coins for version in self.transactions)
+
+    @property
     def transactions(self) -> tuple[Version, ...]:
         """Give all that may be found in a Bitcoin block."""
         return (*self.versions, *self.void)
@@ -122,6 +131,35 @@ class AnchoredRoot(Value, frozen=True):
             if version.coins and not set(version.coins) & set(coins):
                 coins = (*coins, version.coins[0])
         return coins
+
+    def may_adopt(self, version: Version) -> bool:
+        """Tell whether a transaction is new, and one of not too many of other members."""
+        theirs = sum(not each.coins for each in self.versions)
+        return theirs < THEIRS_A_ROOT_MAX and version.txid not in {
+            each.txid for each in self.transactions
+        }
+
+    def following(self, version: Version) -> "AnchoredRoot":
+        """Add another member's version, in the place of its oldest where there are too many."""
+        if version.txid in {each.txid for each in self.transactions}:
+            return self
+        theirs = [each for each in self.versions if not each.coins]
+        left_out = theirs[0] if len(theirs) >= THEIRS_A_ROOT_MAX else None
+        kept = tuple(each for each in self.versions if each != left_out)
+        return replace(self, versions=(*kept, version))
+
+    def found(self, place: Place) -> "AnchoredRoot":
+        """Give the root where it is now; a version that was void is none any more."""
+        back = tuple(each for each in self.void if each.txid == place.txid)
+        void = tuple(each for each in self.void if each not in back)
+        return replace(self, place=place, versions=(*back, *self.versions), void=void)
+
+    def without(self, gone: Container[Outpoint], void_max: int) -> "AnchoredRoot":
+        """Give up the versions of our own of which a coin is gone, and what others have sent."""
+        own = [version for version in self.versions if version.coins]
+        void = [each for each in own if any(coin.outpoint in gone for coin in each.coins)]
+        left = tuple(each for each in own if each not in void)
+        return replace(self, versions=left, void=(*self.void, *void)[-void_max:])
 
 
 @dataclass(frozen=True, slots=True)

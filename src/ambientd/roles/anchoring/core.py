@@ -8,15 +8,15 @@ Implements protocols/06-receipts.md section 10. A root goes its way by the table
 What is signed is in the book on disk before it is sent, so a crash never pays twice: `PersistBook`
 comes first among the effects of an event. Every version of a root spends a coin of all earlier
 ones, so at most one is mined; a root begins anew only when such a coin was spent elsewhere, six
-Bitcoin blocks deep.
+Bitcoin blocks deep. What the log has an anchor of is watched too, whoever made it.
 """
 
 from typing import assert_never
 
 from msgspec.structs import replace
 
-from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import Digest
+from ambientd.roles.anchoring import events
 from ambientd.roles.anchoring.book import (
     AnchorBook,
     AnchoredRoot,
@@ -27,37 +27,23 @@ from ambientd.roles.anchoring.book import (
     Turn,
     Version,
 )
-from ambientd.roles.anchoring.events import (
-    Answered,
-    AskForFunds,
-    ChainAway,
-    ChainSeen,
-    CollectProof,
-    Effect,
-    Event,
-    Look,
-    LookAtChain,
-    PersistBook,
-    ProofTaken,
-    RetryAsked,
-    RootLost,
-    RootsSettled,
-    RootWanted,
-    SendTransaction,
-    TheirsHeard,
-    Ticked,
-    View,
+from ambientd.roles.anchoring.events import Effect, Event, View
+from ambientd.roles.anchoring.hindrances import Hindrances
+from ambientd.roles.anchoring.logged import (
+    PATIENCE_WITH_THEIRS,
+    Heard,
+    LoggedAnchors,
+    LoggedProof,
+    Seat,
+    carries,
 )
+from ambientd.roles.anchoring.looking import Sight, Unseen, look_at
 from ambientd.roles.anchoring.open_book import OpenBook
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.roles.anchoring.purse import FeeOf, Purse, Short, bumped_fee, first_fee, pay
-from ambientd.rules.bitcoin import committed_roots, decode_transaction
+from ambientd.rules.bitcoin import decode_transaction
 
-THEIRS_BYTES_MAX = 4_000
-THEIRS_A_ROOT_MAX = 4
-HEARD_KEPT_MAX = 16
 VERSIONS_MAX = 64
-PATIENCE_WITH_THEIRS = 2
 
 
 class Anchoring:
@@ -74,11 +60,11 @@ class Anchoring:
         self._address = address
         self._height: int | None = None
         self._away: str | None = None
-        self._notes: dict[Digest, str] = {}
-        self._refused: dict[Digest, str] = {}
-        self._heard: dict[Digest, bytes] = {}
+        self._hindrances = Hindrances()
+        self._heard = Heard()
+        self._logged = LoggedAnchors()
+        self._unseen = Unseen(PATIENCE_WITH_THEIRS * options.bump_ms)
         self._sent_ms: dict[bytes, int] = {}
-        self._missing_since: dict[Digest, int | None] = {}
         # What took the place of an undone proof may not have come into the log before a crash.
         self._again = {entry.root for entry in book.roots if entry.reorganised}
         self._settled = 0
@@ -97,7 +83,7 @@ class Anchoring:
     @property
     def alarm(self) -> str | None:
         """Say why anchoring does not move, or give None."""
-        return self._away or next(iter((*self._notes.values(), *self._refused.values())), None)
+        return self._away or next(iter(self._hindrances), None)
 
     @property
     def height(self) -> int | None:
@@ -108,7 +94,7 @@ class Anchoring:
         """Tell of every root, oldest first."""
         found = []
         for entry in self._book.entries():
-            note = self._notes.get(entry.root) or self._refused.get(entry.root) or ""
+            note = self._hindrances.of(entry.root)
             found.append(Progress(entry, self._confirmations(entry), note))
         return found
 
@@ -116,36 +102,32 @@ class Anchoring:
         """Advance by one event; the book is on disk before anything else is done."""
         self._now = now
         match event:
-            case RootWanted(size=size, root=root):
+            case events.RootWanted(size=size, root=root):
                 self._want(size, root)
-            case RootsSettled(size=size):
+            case events.RootsSettled(size=size):
                 self._settled = size
-                for each in self._book.entries(Stage.WAITING):
-                    if self._is_settled(each):
-                        self._drop(each)
-            case TheirsHeard(root=root, raw=raw):
+                self._leave()
+            case events.AnchorLogged():
+                self._take_logged(event)
+            case events.SeatTold(place=place, members=members):
+                self._logged.seat = Seat(place, members)
+                self._leave()
+            case events.TheirsHeard(root=root, raw=raw):
                 self._hear(root, raw)
-            case Ticked():
-                if not self._is_looking and self._look_ms is not None and now >= self._look_ms:
-                    self._is_looking = True
-                    self._out.append(LookAtChain(self._look()))
-            case ChainSeen(view=view):
+            case events.Ticked():
+                self._tick()
+            case events.ChainSeen(view=view):
                 self._see(view)
-            case ChainAway(reason=reason):
+            case events.ChainAway(reason=reason):
                 self._is_looking = False
                 self._away = reason
                 self._sent_ms.clear()
                 self._look_ms = now + self._options.retry_ms
-            case Answered(txid=txid, refusal=refusal):
+            case events.Answered(txid=txid, refusal=refusal):
                 self._answer(txid, refusal)
-            case ProofTaken(root=root, place=place):
-                entry = self._book.get(root)
-                if entry is not None and entry.place == place:
-                    self._again.discard(root)
-                    self._book.turn(entry, Turn.PROVED)
-                    for old in self._book.oldest_proven(self._options.proven_kept_max):
-                        self._drop(old)
-            case RetryAsked():
+            case events.ProofTaken(root=root, place=place):
+                self._prove(root, place)
+            case events.RetryAsked():
                 self._sent_ms.clear()
                 self._look_ms = now if self._book.entries() else None
             case _:
@@ -154,7 +136,7 @@ class Anchoring:
         book = self._book.close()
         if book != self._saved:
             self._saved = book
-            effects.insert(0, PersistBook(book))
+            effects.insert(0, events.PersistBook(book))
         return effects
 
     # What is wanted
@@ -169,73 +151,84 @@ class Anchoring:
         for entry in self._book.entries(Stage.WAITING):
             if entry.size < size:
                 self._drop(entry)
-        entry = self._book.put(AnchoredRoot(size=size, root=root))
-        if root in self._heard:
-            self._adopt(entry, self._heard.pop(root))
+        self._adopt_heard(self._book.put(AnchoredRoot(size=size, root=root)))
+
+    def _leave(self) -> None:
+        """Begin nothing that the log has, nor anything without a seat."""
+        for each in self._book.entries(Stage.WAITING):
+            if self._is_settled(each) or not self._logged.may_sign:
+                self._drop(each)
 
     def _is_settled(self, entry: AnchoredRoot) -> bool:
         """Tell whether the log has an anchor of a batch, of which no proof of ours was undone."""
         return entry.size <= self._settled and not entry.reorganised
 
-    def _hear(self, root: Digest, raw: bytes) -> None:
-        try:
-            fits = len(raw) <= THEIRS_BYTES_MAX
-            holds = fits and root in committed_roots(decode_transaction(raw))
-        except RemoteProtocolError:
+    def _take_logged(self, logged: events.AnchorLogged) -> None:
+        """Watch an anchor that the log has, whoever made it."""
+        place, root = logged.place, logged.root
+        version = Version(raw=logged.raw, txid=place.txid)
+        self._logged.put(root, LoggedProof(place.block_hash, logged.following))
+        entry = self._book.get(root)
+        self._look_ms = self._now
+        if entry is None:
+            watched = AnchoredRoot(size=logged.size, root=root, versions=(version,), place=place)
+            self._book.put(replace(watched, stage=Stage.PROVEN, since_ms=self._now))
+            self._unseen.put(root)
+            self._forget_oldest()
             return
-        if not holds:
+        entry = self._book.put(entry.following(version))
+        if entry.stage is Stage.WAITING and entry.versions:  # what is void is looked for anyway
+            self._book.turn(entry, Turn.ADOPTED)
+        elif entry.place is not None and not self._logged.is_of(entry):
+            # A root may be there twice. Where the log's anchor is there, it is as good as ours.
+            self._book.put(replace(entry, place=place, since_ms=self._now))
+            self._unseen.put(root)
+
+    def _forget_oldest(self) -> None:
+        for old in self._book.oldest(self._options.proven_kept_max):
+            self._drop(old)
+
+    def _hear(self, root: Digest, raw: bytes) -> None:
+        if not carries(raw, root):
             return
         entry = self._book.get(root)
-        if entry is None:
-            self._heard[root] = raw
-            if len(self._heard) > HEARD_KEPT_MAX:
-                del self._heard[next(iter(self._heard))]
-        elif entry.stage in {Stage.WAITING, Stage.SENT}:
+        if entry is not None and entry.stage in {Stage.WAITING, Stage.SENT}:
+            self._adopt(entry, raw)
+        else:  # whoever shows it may know already that the one before was undone
+            self._heard.put(root, raw)
+
+    def _adopt_heard(self, entry: AnchoredRoot) -> None:
+        if (raw := self._heard.take(entry.root)) is not None:
             self._adopt(entry, raw)
 
     def _adopt(self, entry: AnchoredRoot, raw: bytes) -> None:
         """Follow another member's transaction instead of paying for a second one."""
         version = Version(raw=raw, txid=decode_transaction(raw).txid)
-        theirs = sum(not each.coins for each in entry.versions)
-        if theirs >= THEIRS_A_ROOT_MAX or version.txid in {each.txid for each in entry.versions}:
+        if not entry.may_adopt(version):
             return
-        if not entry.versions:
-            entry = replace(entry, since_ms=self._now, since_height=self._known_height)
-        self._notes.pop(entry.root, None)
-        self._book.turn(replace(entry, versions=(*entry.versions, version)), Turn.ADOPTED)
+        if not entry.newest_is_ours:
+            entry = replace(entry, since_ms=self._now, since_height=-1)
+        self._hindrances.notes.pop(entry.root, None)
+        self._book.turn(entry.following(version), Turn.ADOPTED)
         self._look_ms = self._now
 
     # What is looked at
 
-    def _look(self) -> Look:
-        sent = self._book.entries(Stage.SENT)
-        placed = self._book.entries(Stage.MINED, Stage.PROVEN)
-        heights = {entry.place.height for entry in placed if entry.place}
-        if not self._in_doubt:
-            # While the highest Bitcoin block with a proven root is there, all below it are.
-            mined = self._book.entries(Stage.MINED)
-            heights = {entry.place.height for entry in mined if entry.place}
-            highest = self._book.highest_proven()
-            heights |= set() if highest is None else {highest}
-        suspects = [entry for entry in sent if entry.root in self._missing_since]
-        return Look(
-            txids=tuple(
-                version.txid
-                for entry in self._book.entries(Stage.WAITING, Stage.SENT)
-                for version in entry.transactions
-            ),
-            heights=tuple(sorted(heights)),
-            waiting=tuple(version.txid for entry in suspects for version in entry.versions),
-            coins=bool(suspects or self._book.entries(Stage.WAITING))
-            or any(self._is_stuck(entry) for entry in sent),
+    def _tick(self) -> None:
+        if self._is_looking or self._look_ms is None or self._now < self._look_ms:
+            return
+        self._is_looking = True
+        look = look_at(
+            self._book, self._unseen, self._hindrances.suspects, self._is_stuck, self._in_doubt
         )
+        self._out.append(events.LookAtChain(look))
 
     def _see(self, view: View) -> None:
         """Take in what the chain says, then do what follows from it."""
         self._is_looking = self._look_again = False
         self._away = None
         if view.height < self._known_height:
-            self._missing_since = dict.fromkeys(self._missing_since)
+            self._hindrances.begin_anew()
         self._height = view.height
         was_in_doubt = self._in_doubt
         self._in_doubt = False
@@ -250,34 +243,48 @@ class Anchoring:
                 case Stage.SENT:
                     self._push(entry, view)
                 case Stage.MINED | Stage.PROVEN:
+                    if entry.root in self._unseen:
+                        continue
                     if entry.stage is Stage.MINED or entry.root in self._again:
                         self._collect(entry)
+                    elif self._is_deep(entry):
+                        self._drop(entry)
                 case _:
                     assert_never(entry.stage)
         self._schedule()
 
     def _place(self, entry: AnchoredRoot, view: View) -> None:
         """Find out whether a root came into the best chain, or left it."""
-        if entry.place is not None and entry.place.height in view.hashes:
+        if entry.place is not None and entry.root in self._unseen:
+            self._locate(entry, entry.place, view)
+        elif entry.place is not None and entry.place.height in view.hashes:
             if view.hashes[entry.place.height] != entry.place.block_hash:
                 self._lose(entry, view)
         elif entry.stage in {Stage.WAITING, Stage.SENT}:
             if entry.since_height < 0:
                 entry = self._book.put(replace(entry, since_height=view.height))
-            for version in entry.transactions:
-                place = view.places.get(version.txid)
-                if place is not None:
-                    self._find(entry, version, place)
-                    break
+            place = self._logged.best(entry, view.places)
+            if place is not None:
+                self._find(entry, place)
 
-    def _find(self, entry: AnchoredRoot, version: Version, place: Place) -> None:
+    def _locate(self, entry: AnchoredRoot, claimed: Place, view: View) -> None:
+        """Look for what the log has at the height that it claims, then by its transaction."""
+        match self._unseen.see(entry, claimed, view, self._now):
+            case Place() as place:
+                entry = self._book.put(entry.found(place))
+                if not self._logged.is_of(entry):
+                    self._again.add(entry.root)
+            case Sight.LOOK_AGAIN:
+                self._look_again = True
+            case Sight.GONE:
+                self._lose(entry, view)
+            case Sight.THERE | Sight.NOT_YET:
+                pass
+
+    def _find(self, entry: AnchoredRoot, place: Place) -> None:
         """Take a version that was mined; one that was void is none any more."""
-        self._clear(entry.root)
-        found = replace(entry, place=place)
-        if version in entry.void:
-            void = tuple(each for each in entry.void if each != version)
-            found = replace(found, versions=(version, *entry.versions), void=void)
-        self._book.turn(found, Turn.MINED)
+        self._hindrances.clear(entry.root)
+        self._book.turn(entry.found(place), Turn.MINED)
 
     def _lose(self, entry: AnchoredRoot, view: View) -> None:
         """Take a root back that a reorganisation has undone, and send it again."""
@@ -285,7 +292,7 @@ class Anchoring:
         was_proven = entry.stage is Stage.PROVEN
         if was_proven:
             self._in_doubt = True
-            self._out.append(RootLost(entry.size, entry.root))
+            self._out.append(events.RootLost(entry.size, entry.root))
         for version in entry.versions:
             self._sent_ms.pop(version.txid, None)
         lost = replace(
@@ -295,14 +302,14 @@ class Anchoring:
             since_height=view.height,
             reorganised=entry.reorganised + was_proven,
         )
-        self._book.turn(lost, Turn.REORGANISED)
+        self._adopt_heard(self._book.turn(lost, Turn.REORGANISED))
 
     def _schedule(self) -> None:
         """Look again soon while something moves, seldom while all is proven."""
         options = self._options
         if self._look_again or self._in_doubt:
             pause_ms = 0
-        elif self._again or self._book.entries(Stage.SENT, Stage.MINED):
+        elif self._again or self._unseen or self._book.entries(Stage.SENT, Stage.MINED):
             pause_ms = options.look_ms
         elif self._book.entries(Stage.WAITING):
             pause_ms = options.retry_ms
@@ -314,10 +321,12 @@ class Anchoring:
 
     def _begin(self, entry: AnchoredRoot, view: View) -> None:
         """Sign the first version of our own."""
+        if not self._logged.may_sign:
+            return
         if view.coins is None:
             self._look_again = True
             return
-        self._notes.pop(entry.root, None)
+        self._hindrances.notes.pop(entry.root, None)
         self._sign(entry, (), self._book.free(view.coins), first_fee(self._rate(view)))
 
     def _rate(self, view: View) -> int:
@@ -333,7 +342,8 @@ class Anchoring:
             return False
         newest = entry.newest
         more_sat = payment.fee_sat - (0 if newest is None else newest.fee_sat)
-        fault = self._cap_fault(payment.fee_sat, more_sat)
+        day_sat = self._book.spent_today(self._now) + more_sat
+        fault = self._options.cap_fault(payment.fee_sat, day_sat)
         if fault is not None:
             self._wait(entry, fault)
             return False
@@ -341,7 +351,7 @@ class Anchoring:
         raw = self._purse.sign(payment.coins, entry.root, payment.fee_sat)
         txid = decode_transaction(raw).txid
         version = Version(raw=raw, txid=txid, fee_sat=payment.fee_sat, coins=payment.coins)
-        self._clear(entry.root)
+        self._hindrances.clear(entry.root)
         signed = replace(
             entry,
             versions=(*entry.versions, version),
@@ -352,21 +362,12 @@ class Anchoring:
         self._send(signed, version)
         return True
 
-    def _cap_fault(self, fee_sat: int, more_sat: int) -> str | None:
-        options = self._options
-        if fee_sat > options.fee_sat_max:
-            return f"a fee of {fee_sat} sat is above the cap {options.fee_sat_max}"
-        day_sat = self._book.spent_today(self._now) + more_sat
-        if options.fee_sat_a_day_max and day_sat > options.fee_sat_a_day_max:
-            return f"{day_sat} sat in one day is above the cap {options.fee_sat_a_day_max}"
-        return None
-
     def _run_short(self, entry: AnchoredRoot, short: Short) -> None:
         """Wait for the change of an anchor under way, or ask a person for coins."""
         is_change_to_come = any(each.newest_is_ours for each in self._book.entries(Stage.SENT))
         if is_change_to_come and entry.stage is Stage.WAITING:
             return
-        self._out.append(AskForFunds(short.needed_sat))
+        self._out.append(events.AskForFunds(short.needed_sat))
         self._wait(
             entry,
             f"out of funds: {short.available_sat} sat, an anchor needs {short.needed_sat}; "
@@ -375,7 +376,7 @@ class Anchoring:
 
     def _wait(self, entry: AnchoredRoot, reason: str) -> None:
         """Say why a root does not move; what was signed already gets another period."""
-        self._notes[entry.root] = reason
+        self._hindrances.notes[entry.root] = reason
         if entry.stage is Stage.SENT:
             since = replace(entry, since_ms=self._now, since_height=self._known_height)
             self._book.put(since)
@@ -385,10 +386,10 @@ class Anchoring:
         if any(version.txid not in view.places for version in entry.versions):
             self._look_again = True  # it was mined when the look was asked for
             return
-        if entry.root in self._missing_since and view.coins is not None:
+        if entry.root in self._hindrances.suspects and view.coins is not None:
             entry = self._judge(entry, view, view.coins)
         is_void = entry.stage is Stage.WAITING
-        is_stuck = entry.root not in self._missing_since and self._is_stuck(entry)
+        is_stuck = entry.root not in self._hindrances.suspects and self._is_stuck(entry)
         if self._is_settled(entry) and (is_void or is_stuck) and not entry.newest_is_ours:
             self._drop(entry)
             return
@@ -419,16 +420,19 @@ class Anchoring:
     def _send(self, entry: AnchoredRoot, version: Version) -> None:
         self._sent_ms[version.txid] = self._now
         ours = bool(version.coins)
-        self._out.append(SendTransaction(entry.size, entry.root, version.txid, version.raw, ours))
+        self._out.append(
+            events.SendTransaction(entry.size, entry.root, version.txid, version.raw, ours)
+        )
 
     def _is_stuck(self, entry: AnchoredRoot) -> bool:
         """Tell whether the newest version has waited so long that another is to be signed."""
         # Replacing the parent would undo the child. The child is replaced, and pays for both.
-        if len(entry.versions) >= VERSIONS_MAX or self._book.has_child(entry):
+        is_full = len(entry.versions) >= VERSIONS_MAX
+        times = self._logged.patience(entry)
+        if is_full or times is None or self._book.has_child(entry):
             return False
         if entry.newest is not None and entry.shared_coins != entry.newest.coins:
             return True
-        times = 1 if entry.newest_is_ours else PATIENCE_WITH_THEIRS
         blocks = self._known_height - entry.since_height if entry.since_height >= 0 else 0
         return (
             blocks >= times * self._options.bump_blocks
@@ -437,47 +441,43 @@ class Anchoring:
 
     def _answer(self, txid: bytes, refusal: str | None) -> None:
         for entry in self._book.entries(Stage.SENT):
-            if all(version.txid != txid for version in entry.versions):
-                continue
-            if refusal is None:
-                self._refused.pop(entry.root, None)
-            else:
-                self._refused[entry.root] = f"the chain refused the anchor: {refusal}"
-                if entry.newest_is_ours:
-                    self._missing_since.setdefault(entry.root, None)
+            if any(version.txid == txid for version in entry.versions):
+                self._hindrances.answer(entry.root, refusal)
+                if refusal is not None and entry.newest_is_ours:
+                    self._hindrances.suspect(entry.root)
 
     def _judge(self, entry: AnchoredRoot, view: View, unspent: tuple[Coin, ...]) -> AnchoredRoot:
         """Find out whether a coin was spent elsewhere, and for how long; then begin anew."""
         gone = self._book.gone(entry, unspent)
         if not gone or any(version.txid in view.waiting for version in entry.versions):
-            self._missing_since.pop(entry.root)
-            self._notes.pop(entry.root, None)
+            self._hindrances.acquit(entry.root)
             return entry
-        since = self._missing_since[entry.root]
-        if since is None:
-            since = self._missing_since[entry.root] = view.height
-        self._notes[entry.root] = (
-            "a coin of the anchor was spent elsewhere; it is anchored anew once that is certain"
-        )
-        if view.height - since < self._options.confirmations:
+        if self._hindrances.missing_for(entry.root, view.height) < self._options.confirmations:
             return entry
-        self._clear(entry.root)
-        left = tuple(
-            version
-            for version in entry.versions
-            if version.coins and not any(coin.outpoint in gone for coin in version.coins)
-        )
-        void = tuple(each for each in entry.versions if each.coins and each not in left)
-        kept = replace(entry, versions=left, void=(*entry.void, *void)[-VERSIONS_MAX:])
-        return self._book.put(kept) if left else self._book.turn(kept, Turn.ABANDONED)
+        self._hindrances.clear(entry.root)
+        kept = entry.without(gone, VERSIONS_MAX)
+        return self._book.put(kept) if kept.versions else self._book.turn(kept, Turn.ABANDONED)
 
     # What is proved
 
     def _collect(self, entry: AnchoredRoot) -> None:
         """Ask for the proof once it is deep enough: deeper than the one it takes the place of."""
-        needed = self._options.confirmations + entry.reorganised
-        if entry.place is not None and self._confirmations(entry) >= needed:
-            self._out.append(CollectProof(entry.size, entry.root, entry.place, needed - 1))
+        needed = self._logged.needed(entry, self._options.confirmations)
+        if needed is None:  # a later batch holds its receipts
+            self._again.discard(entry.root)
+            self._book.turn(entry, Turn.PROVED)
+        elif entry.place is not None and self._confirmations(entry) >= needed:
+            self._out.append(events.CollectProof(entry.size, entry.root, entry.place, needed - 1))
+
+    def _prove(self, root: Digest, place: Place) -> None:
+        entry = self._book.get(root)
+        if entry is not None and entry.place == place:
+            self._again.discard(root)
+            self._book.turn(entry, Turn.PROVED)
+            self._forget_oldest()
+
+    def _is_deep(self, entry: AnchoredRoot) -> bool:
+        return not self._in_doubt and self._confirmations(entry) >= self._options.deep_blocks
 
     def _confirmations(self, entry: AnchoredRoot) -> int:
         return 0 if entry.place is None else max(0, self._known_height - entry.place.height + 1)
@@ -486,15 +486,11 @@ class Anchoring:
     def _known_height(self) -> int:
         return -1 if self._height is None else self._height
 
-    def _clear(self, root: Digest) -> None:
-        """Forget what stood in a root's way."""
-        for reasons in (self._notes, self._refused):
-            reasons.pop(root, None)
-        self._missing_since.pop(root, None)
-
     def _drop(self, entry: AnchoredRoot) -> None:
         self._book.drop(entry)
+        self._logged.drop(entry.root)
+        self._unseen.drop(entry.root)
         self._again.discard(entry.root)
-        self._clear(entry.root)
+        self._hindrances.clear(entry.root)
         for version in entry.versions:
             self._sent_ms.pop(version.txid, None)

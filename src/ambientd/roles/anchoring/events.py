@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ambientd.model.base import Digest
+from ambientd.model.receipt import AnchorProof
 from ambientd.roles.anchoring.book import AnchorBook, Coin, Place
+from ambientd.rules.bitcoin import decode_header, decode_transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,25 @@ class RootsSettled:
     """The log has an anchor of the batch of this size, and so of all before it."""
 
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorLogged:
+    """The log has this anchor of a root; at which height `place` is, the proof only claims."""
+
+    size: int
+    root: Digest
+    raw: bytes
+    place: Place
+    following: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeatTold:
+    """This node's place in the committee, or that it has none, and how many members there are."""
+
+    place: int | None
+    members: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +118,18 @@ class RetryAsked:
     """The owner wants everything that waits tried again now."""
 
 
+def logged(size: int, root: Digest, proof: AnchorProof) -> AnchorLogged:
+    """Tell of an anchor as the log has it."""
+    txid = decode_transaction(proof.raw_tx).txid
+    place = Place(txid=txid, height=proof.height, block_hash=decode_header(proof.header).hash)
+    return AnchorLogged(size, root, proof.raw_tx, place, len(proof.following_headers))
+
+
 Event: TypeAlias = (
     RootWanted
     | RootsSettled
+    | AnchorLogged
+    | SeatTold
     | TheirsHeard
     | Ticked
     | ChainSeen

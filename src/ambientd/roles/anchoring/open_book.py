@@ -1,6 +1,6 @@
 """The anchor book while it is worked with: entries by root, oldest first, and what follows."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from msgspec.structs import replace
 
@@ -43,15 +43,22 @@ class OpenBook:
         """Forget a root."""
         del self._entries[entry.root]
 
-    def oldest_proven(self, kept_max: int) -> list[AnchoredRoot]:
-        """Give the proven roots beyond those that are watched."""
+    def oldest(self, kept_max: int) -> list[AnchoredRoot]:
+        """Give the smallest batches beyond what is watched: proven, or others' and undone."""
         proven = self.entries(Stage.PROVEN)
-        return proven[: max(0, len(proven) - kept_max)]
+        theirs = [
+            each for each in self.entries(Stage.SENT) if each.reorganised and not each.has_own
+        ]
+        beyond = []
+        for kept in (proven, theirs):
+            kept.sort(key=lambda entry: entry.size)
+            beyond += kept[: max(0, len(kept) - kept_max)]
+        return beyond
 
-    def highest_proven(self) -> int | None:
-        """Give the height of the highest Bitcoin block with a proven root."""
-        heights = [entry.place.height for entry in self.entries(Stage.PROVEN) if entry.place]
-        return max(heights, default=None)
+    def highest_proven(self, unseen: Container[Digest]) -> int | None:
+        """Give the height of the highest Bitcoin block with a proven root, of those seen there."""
+        proven = (entry for entry in self.entries(Stage.PROVEN) if entry.root not in unseen)
+        return max((entry.place.height for entry in proven if entry.place), default=None)
 
     def has_child(self, entry: AnchoredRoot) -> bool:
         """Tell whether another root's anchor, itself not mined, spends the newest version's change.
