@@ -8,8 +8,12 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 
 from ambientd.codec.digest import sha256
-from ambientd.model.learning import Plan, Score, StudyId
+from ambientd.model.base import NodeId
+from ambientd.model.learning import Circle, Plan, Score, StudyId
+from ambientd.model.private_book import Book
 from ambientd.ports.learning import AggregatedModel, Consent, Contribution, TrainedUpdate
+from ambientd.rules.learning.circles import SummedModel, Words
+from ambientd.rules.learning.private_rounds import concealed, summed
 
 PARAMETERS = 10
 SAMPLES = 10
@@ -78,6 +82,16 @@ class WholeNumbers:
         ]
         return AggregatedModel(bytes_of(after), ())
 
+    def conceal(
+        self, plan: Plan, update: bytes, secret: bytes, me: NodeId, circle: Circle, rid: bytes
+    ) -> bytes:
+        """Mask as every learner does."""
+        return concealed(plan, update, secret, me, circle, rid)
+
+    def sum_up(self, plan: Plan, model: bytes, circles: Iterable[Words], rid: bytes) -> SummedModel:
+        """Add up as every learner does."""
+        return summed(plan, model, circles, rid)
+
     def export(self, plan: Plan, model: bytes, form: str) -> bytes:  # noqa: ARG002 - the port's
         """Give the numbers as they are."""
         return model
@@ -96,3 +110,18 @@ class RememberedConsents:
     def keep(self, consents: Mapping[StudyId, Consent]) -> None:
         """Take them."""
         self._kept = dict(consents)
+
+
+class RememberedBook:
+    """A node's book of private mode, kept as long as the process."""
+
+    def __init__(self, book: Book | None = None) -> None:
+        self._book = book or Book()
+
+    def load(self) -> Book:
+        """Give the book."""
+        return self._book
+
+    def keep(self, book: Book) -> None:
+        """Take it."""
+        self._book = book

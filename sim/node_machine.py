@@ -25,12 +25,7 @@ from ambientd.model.effect import (
     TraceWanted,
     WatchAnchor,
 )
-from ambientd.model.learning_effect import (
-    AggregateWanted,
-    GatherWanted,
-    ScoreWanted,
-    TrainWanted,
-)
+from ambientd.model.learning_effect import RoundWish
 from ambientd.model.offer import NOTHING_SAID
 from ambientd.model.offer import Wish as OwnerWish
 from ambientd.model.record import Cancel, Record
@@ -323,7 +318,7 @@ class NodeHost(Resident):
                 return Delivery(None, KEEPALIVE)
             case Execute() | TraceWanted() | SegmentWanted():
                 self._start(effect)
-            case TrainWanted() | ScoreWanted() | GatherWanted() | AggregateWanted():
+            case RoundWish():
                 self._pupil.begin(effect, self._now)
             case Abandon(assignment=assignment):
                 self._running.pop(assignment, None)

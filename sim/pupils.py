@@ -7,7 +7,6 @@ comes to the same. Liars make them up, leave others out, or stay silent.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
 
 from ambientd.codec.digest import sha256, tagged
 from ambientd.model.base import Digest, NodeId
@@ -16,8 +15,8 @@ from ambientd.model.learning import Contributed, Lesson, Score
 from ambientd.model.learning_effect import (
     AggregateWanted,
     GatherWanted,
-    LearningEffect,
     Place,
+    RoundWish,
     ScoreWanted,
     TrainWanted,
 )
@@ -53,7 +52,7 @@ def model_of(before: Digest, contributed: Sequence[Contributed]) -> Digest:
 
 @dataclass(frozen=True, slots=True)
 class _Lesson:
-    effect: LearningEffect
+    effect: RoundWish
     ends_ms: int
 
 
@@ -75,7 +74,7 @@ class Pupil:
         """Lose what was under way."""
         self._lessons.clear()
 
-    def begin(self, effect: LearningEffect, now: int) -> None:
+    def begin(self, effect: RoundWish, now: int) -> None:
         """Take up what a round wants; the silent never end it, and some are late."""
         if self._vices & SILENT:
             return
@@ -90,7 +89,7 @@ class Pupil:
             del self._lessons[lesson.effect.place]
         return [self._outcome(lesson.effect, reachable) for lesson in ended]
 
-    def _outcome(self, effect: LearningEffect, reachable: frozenset[NodeId]) -> LearningDone:
+    def _outcome(self, effect: RoundWish, reachable: frozenset[NodeId]) -> LearningDone:
         place, lies = effect.place, bool(self._vices)
         if self._dice.randrange(1_000) < FAILS_PERMILLE:
             return LearningFailed(place, "nobody who has the model is up")
@@ -110,7 +109,7 @@ class Pupil:
             case AggregateWanted(model=model, contributed=contributed):
                 return Aggregated(place, made_up or model_of(model.digest, contributed), ())
             case _:
-                assert_never(effect)
+                return LearningFailed(place, "names cannot be summed in secret", declined=True)
 
     def _lesson(self, place: Place, lesson: Lesson) -> Trained:
         """Train as any task is executed; who lies about tasks lies about this."""

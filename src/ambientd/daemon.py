@@ -35,6 +35,7 @@ from ambientd.adapters.passphrases import find_passphrase
 from ambientd.adapters.peg_keys import open_signing, replaced_signing
 from ambientd.adapters.peg_service import PegService
 from ambientd.adapters.pin_file import PinFile
+from ambientd.adapters.private_book_file import PrivateBookFile
 from ambientd.adapters.probes.combined import device_sensors
 from ambientd.adapters.service_manager import ServiceManager
 from ambientd.adapters.slim_structlog import structlog
@@ -82,6 +83,7 @@ from ambientd.runtime.ownership import Ownership
 from ambientd.runtime.performer import TELEMETRY_TOPIC, Performer
 from ambientd.runtime.persistence import Recovered, StoredBlocks, first_safety, recover
 from ambientd.runtime.pins import Pins
+from ambientd.runtime.private_rounds import PrivateRounds
 from ambientd.runtime.pump import Pump
 from ambientd.runtime.retention import Sweeper
 from ambientd.runtime.service import Parts, run_node
@@ -321,7 +323,9 @@ async def _open_pool(identity: Identity, stack: AsyncExitStack) -> WorkerPool:
 def _learning(identity: Identity, blobs: Blobs, files: BlobFiles, run: ExecuteTask) -> LearningHost:
     learner = partial(open_learner, identity.places.data_dir)
     consents = ConsentFile(identity.places.consents)
-    return LearningHost(learner, consents, blobs, files, run)
+    book = PrivateBookFile(identity.places.private_book)
+    private = PrivateRounds(identity.node, book, draw_secret, blobs, files)
+    return LearningHost(learner, consents, blobs, files, run, private)
 
 
 async def _serve(

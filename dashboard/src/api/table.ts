@@ -161,6 +161,24 @@ export interface BringModule {
   readonly version: string;
 }
 
+/** What private studies have spent on this node, each and together, at this delta. */
+export interface Budget {
+  readonly studies: readonly (BudgetInfo)[];
+  readonly epsilon: number | null;
+  readonly delta: number;
+}
+
+/** One private study on this node; no `epsilon` where no bound is claimed. `releases` are updates that were shown within sums, `wasted` those that came to nothing; both count. `releases_left` is how many more the limit has room for; null without one. */
+export interface BudgetInfo {
+  readonly study: string;
+  readonly name: string;
+  readonly epsilon: number | null;
+  readonly limit: number | null;
+  readonly releases: number;
+  readonly wasted: number;
+  readonly releases_left: number | null;
+}
+
 /** Take a task back; only its submitter can, and only before all answers are sealed. */
 export interface CancelTask {
   readonly task: string;
@@ -272,6 +290,9 @@ export interface GetBlob {
   readonly sha256: string;
 }
 
+/** What has this node shown in private studies, and what has that spent? */
+export type GetBudget = Readonly<Record<string, never>>;
+
 /** What is the receipt log's newest head, and did it grow from the first `since` receipts? */
 export interface GetLogUpdate {
   readonly since?: number;
@@ -355,6 +376,7 @@ export interface Invite {
 export interface JoinStudy {
   readonly study: string;
   readonly data: string;
+  readonly epsilon?: number | null;
 }
 
 /** Let this node take part in a study no more. */
@@ -713,6 +735,27 @@ export interface Pong {
   readonly now_ms: number;
 }
 
+/** What a private study asks of its participants, and what it has spent on this node. `epsilon_round` is the cost of one release, `epsilon_rounds` that of one in every round; null without noise. `spent` and `limit` are of the node that answers: its own word on its own book. */
+export interface Privacy {
+  readonly clip: number;
+  readonly noise: number;
+  readonly group: number;
+  readonly threshold: number;
+  readonly delta: number;
+  readonly epsilon_round: number | null;
+  readonly epsilon_rounds: number | null;
+  readonly spent: number | null;
+  readonly limit: number | null;
+  readonly releases: number;
+  readonly wasted: number;
+}
+
+/** What private studies have spent here, together; no `epsilon` where nothing bounds it. */
+export interface PrivacyStanding {
+  readonly studies: number;
+  readonly epsilon: number | null;
+}
+
 /** Publish a version of a module as this node, for a fee; its name then means it for ever. Limits are what a task asks for unless its submitter says otherwise; a price of 0 advises nothing. The module comes as bytes, or as the SHA-256 of a blob that is on this node. */
 export interface PublishModule {
   readonly name: string;
@@ -824,7 +867,7 @@ export interface RoundFileReply {
   readonly state: string;
 }
 
-/** One round; `correct` of `total` held-out samples were right with its model. */
+/** One round; `correct` of `total` held-out samples were right with its model. `epsilon` is what a participant has spent that showed an update in each round up to this one. `faulty` are those whose shares were false. */
 export interface RoundInfo {
   readonly round: number;
   readonly state: string;
@@ -840,6 +883,8 @@ export interface RoundInfo {
   readonly began_ms: number;
   readonly ended_ms: number;
   readonly reason: string;
+  readonly epsilon: number | null;
+  readonly faulty: readonly (string)[];
 }
 
 /** Whether a circuit breaker has tripped, and why. */
@@ -975,7 +1020,7 @@ export interface StandingCount {
   readonly text: string;
 }
 
-/** Invite nodes to train a model together; every field but the first two may be left out. `poisoned` is the share of liars that the aggregation is to stand. An invitation ends after `invite_s`, or once `wanted` nodes take part (0: `participants_min`), which are as many as a round has. `module` is the trainer of `trainer = "wasm"`; of so many updates of each round as `audits` says, others execute the training again. */
+/** Invite nodes to train a model together; every field but the first two may be left out. `poisoned` is the share of liars that the aggregation is to stand. An invitation ends after `invite_s`, or once `wanted` nodes take part (0: `participants_min`), which are as many as a round has. `module` is the trainer of `trainer = "wasm"`; of so many updates of each round as `audits` says, others execute the training again. In `private` mode updates are clipped to the norm `clip`, `noise` times that is added to each sum, and groups of `group` or more (0: 8) are summed in secret; `threshold` (0: two thirds and one more) of each must not drop out. */
 export interface StartStudy {
   readonly name: string;
   readonly model: string;
@@ -990,6 +1035,11 @@ export interface StartStudy {
   readonly rate?: number;
   readonly prox?: number;
   readonly poisoned?: number;
+  readonly private?: boolean;
+  readonly clip?: number;
+  readonly noise?: number;
+  readonly group?: number;
+  readonly threshold?: number;
   readonly samples_max?: number;
   readonly module?: string;
   readonly audits?: number;
@@ -1024,6 +1074,7 @@ export interface Status {
   readonly troubles: readonly (Trouble)[];
   readonly silent_ms: number;
   readonly owner: OwnerStanding;
+  readonly privacy: PrivacyStanding;
 }
 
 /** End a study that this node began. */
@@ -1060,6 +1111,7 @@ export interface StudyInfo {
   readonly participants_min: number;
   readonly takes_part: boolean;
   readonly digest: string;
+  readonly privacy: Privacy | null;
 }
 
 /** Execute a module on an input. The same nonce, module, input and terms are the same task, submitted once however often it is asked; an empty nonce always makes a new task. A module or an input that this node has already, as a blob, is named by its SHA-256 instead. */
@@ -1313,6 +1365,7 @@ export interface Operations {
   "cluster.show": { request: ShowCluster; answer: Cluster };
   "doctor.look": { request: LookRound; answer: Looks };
   "events": { request: FollowEvents; answer: Event };
+  "fl.budget": { request: GetBudget; answer: Budget };
   "fl.export": { request: ExportModel; answer: ModelFile };
   "fl.join": { request: JoinStudy; answer: StudyInfo };
   "fl.leave": { request: LeaveStudy; answer: StudyInfo };
@@ -1385,6 +1438,7 @@ export const ROUTES = {
   "cluster.show": { method: "GET", path: "/cluster" },
   "doctor.look": { method: "GET", path: "/doctor/look" },
   "events": { method: "GET", path: "/events" },
+  "fl.budget": { method: "GET", path: "/privacy" },
   "fl.export": { method: "GET", path: "/studies/{study}/model" },
   "fl.join": { method: "POST", path: "/studies/{study}/join" },
   "fl.leave": { method: "POST", path: "/studies/{study}/leave" },

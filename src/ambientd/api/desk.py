@@ -192,6 +192,7 @@ class Desk:
             faults=owner.config.faults.lie.value,
             silent_ms=max(0, self._parts.now() - state.meta.time_ms),
             owner=self.owning.standing,
+            privacy=self.learning.standing(),
             troubles=(
                 *self._conviction(),
                 *profile_differs(

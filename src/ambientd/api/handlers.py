@@ -67,6 +67,13 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.RESUME.name: desk.owning.resume,
         operations.DOCTOR_LOOK.name: desk.doctoring.look,
         operations.WEBHOOK_TEST.name: desk.webhooks.test,
+        **_learning(desk),
+        operations.EVENTS.name: desk.events,
+    }
+
+
+def _learning(desk: Desk) -> Mapping[str, Handler]:
+    return {
         learning_operations.FL_START.name: desk.learning.start,
         learning_operations.FL_LIST.name: desk.learning.list,
         learning_operations.FL_SHOW.name: desk.learning.show,
@@ -75,5 +82,5 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         learning_operations.FL_LEAVE.name: desk.learning.leave,
         learning_operations.FL_EXPORT.name: desk.learning.export,
         learning_operations.FL_RECEIPT.name: desk.learning.receipt,
-        operations.EVENTS.name: desk.events,
+        learning_operations.FL_BUDGET.name: desk.learning.budget,
     }

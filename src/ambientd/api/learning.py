@@ -5,8 +5,11 @@ from collections.abc import Callable
 import trio
 from msgspec.structs import replace
 
+from ambientd.api.learning_privacy import budget_of, epsilon_of, privacy_of
 from ambientd.api.learning_values import (
+    Budget,
     ExportModel,
+    GetBudget,
     GetRound,
     JoinStudy,
     LeaveStudy,
@@ -24,6 +27,7 @@ from ambientd.api.learning_values import (
 from ambientd.api.materials import brought
 from ambientd.api.naming import match_id
 from ambientd.api.operations import OperationError
+from ambientd.api.replies import PrivacyStanding
 from ambientd.api.round_files import round_file
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
@@ -36,6 +40,7 @@ from ambientd.model.learning import NO_MODULE, Plan, RoundFile, RoundState, Stud
 from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy, StudyBody
 from ambientd.node.event import BodiesProposed
 from ambientd.ports.learning import Consent
+from ambientd.roles.learning import book as lines
 from ambientd.rules.lessons import data_bytes, is_proven
 from ambientd.rules.model_shapes import parsed
 from ambientd.rules.studies import study_fault
@@ -45,6 +50,7 @@ from ambientd.runtime.service import Parts
 DEADLINE_S = 30.0
 UNTIL_MS = 600_000
 MICRO = 1_000_000
+GROUP_SIZE = 8
 BATCH_DEADLINE_S = 10.0
 RECEIPT_BYTES_MAX = 1024 * 1024
 
@@ -73,6 +79,11 @@ class Learning:
             prox_micro=round(request.prox * MICRO),
             poisoned_permille=round(request.poisoned * 1_000),
             module=Digest(sha256(request.module)) if request.module else NO_MODULE,
+            clip_micro=round(request.clip * MICRO),
+            noise_milli=round(request.noise * 1_000),
+            group_size=(request.group or GROUP_SIZE) if request.private else request.group,
+            threshold=request.threshold,
+            is_private=request.private,
         )
         learner = await self._host.learner()
         fault = learner.plan_fault(plan)
@@ -111,7 +122,7 @@ class Learning:
         entry = self._entry(study)
         numbers = range(1, entry.round + 1)
         found = ((number, self._state.round(study, number)) for number in numbers)
-        rounds = [_round(number, row) for number, row in found if row is not None]
+        rounds = _rounds(entry, [(n, row) for n, row in found if row is not None])
         return StudyDetail(study=self._info(study), rounds=rounds)
 
     async def stop(self, request: StopStudy) -> StudyInfo:
@@ -142,9 +153,41 @@ class Learning:
             rows = await trio.to_thread.run_sync(learner.lesson_data, entry.plan, request.data)
             samples = len(rows) // data_bytes(parsed(entry.plan.model), 1)
             body = replace(body, data=Digest(sha256(rows)), samples=samples)
-        self._consent(study, Consent(request.data))
-        await self._say(body)
+        limit_micro = _limit_micro(entry, request.epsilon)
+        if not entry.plan.is_private:
+            await self._join(body, request.data)
+            return self._info(study)
+        private = self._host.private_part()
+        known = (await private.book()).of(study)
+        await private.write(lambda book: lines.allow(book, study, limit_micro))
+        try:
+            await self._join(body, request.data)
+        except OperationError as error:
+            if error.code == "rejected":
+                await private.write(lambda book: lines.take_back(book, study, known))
+            raise
         return self._info(study)
+
+    async def _join(self, body: FlJoin, data: str) -> None:
+        """Consent, and tell the log; a consent to what the log refuses is not left behind."""
+        study = body.study
+        before = self._host.consents.load().get(study)
+        self._consent(study, Consent(data))
+        try:
+            await self._say(body)
+        except OperationError as error:
+            if error.code == "rejected":
+                self._consent(study, before)
+            raise
+
+    def standing(self) -> PrivacyStanding:
+        """Tell in short what private studies have spent here."""
+        found = budget_of(self._host.book(), self._state)
+        return PrivacyStanding(studies=len(found.studies), epsilon=found.epsilon)
+
+    async def budget(self, _: GetBudget) -> Budget:
+        """Tell what private studies have spent here."""
+        return budget_of(self._host.book(), self._state)
 
     async def leave(self, request: LeaveStudy) -> StudyInfo:
         """Withdraw the consent here at once, then tell the log."""
@@ -247,6 +290,7 @@ class Learning:
     def _info(self, study: StudyId) -> StudyInfo:
         entry = self._entry(study)
         plan, terms = entry.plan, entry.terms
+        own = self._host.book().of(study) if plan.is_private else None
         return StudyInfo(
             study=study.hex(),
             name=entry.name,
@@ -264,6 +308,7 @@ class Learning:
             participants_min=terms.participants_min,
             takes_part=self._id in entry.participants,
             digest=entry.model.hex(),
+            privacy=privacy_of(entry, own),
         )
 
 
@@ -279,6 +324,36 @@ def _terms(request: StartStudy) -> Terms:
         module_size_bytes=len(request.module),
         audits=request.audits,
     )
+
+
+def _limit_micro(entry: StudyEntry, epsilon: float | None) -> int | None:
+    """Give what an owner lets a study spend; raise OperationError for what says nothing of it."""
+    plan, fault = entry.plan, ""
+    once, in_all = epsilon_of(plan, 1), epsilon_of(plan, entry.terms.rounds)
+    if not plan.is_private:
+        fault = "an open study hides nothing: there is no epsilon to limit" if epsilon else ""
+    elif once is None or in_all is None:
+        fault = "this study adds no noise: nothing bounds its epsilon" if epsilon else ""
+    else:
+        costs = f"one round costs {once:.3f}, all {entry.terms.rounds} cost {in_all:.3f}"
+        if epsilon is None:
+            fault = f"say with --epsilon how much privacy this study may spend here: {costs}"
+        elif epsilon < once:
+            fault = f"epsilon {epsilon:g} has room for no round: {costs}"
+    if fault:
+        raise OperationError("invalid", fault)
+    return None if epsilon is None else round(epsilon * MICRO)
+
+
+def _rounds(entry: StudyEntry, rows: list[tuple[int, RoundEntry]]) -> list[RoundInfo]:
+    found, shown = [], 0
+    for number, row in rows:
+        info = _round(number, row)
+        shown += bool(info.updates)
+        if entry.plan.is_private:
+            info = replace(info, epsilon=epsilon_of(entry.plan, shown))
+        found.append(info)
+    return found
 
 
 def _round(number: int, row: RoundEntry) -> RoundInfo:
@@ -299,4 +374,5 @@ def _round(number: int, row: RoundEntry) -> RoundInfo:
         began_ms=row.began_ms,
         ended_ms=row.ended_ms,
         reason=row.reason,
+        faulty=tuple(node.hex() for node in row.faulty),
     )

@@ -51,4 +51,21 @@ FL_RECEIPT = Operation(
     get("/studies/{study}/rounds/{round}", "what shows a stranger a round's outcome", raw="data"),
 )
 
-LEARNING = (FL_START, FL_LIST, FL_SHOW, FL_STOP, FL_JOIN, FL_LEAVE, FL_EXPORT, FL_RECEIPT)
+FL_BUDGET = Operation(
+    "fl.budget",
+    values.GetBudget,
+    values.Budget,
+    get("/privacy", "what private studies have spent on this node"),
+)
+
+LEARNING = (
+    FL_START,
+    FL_LIST,
+    FL_SHOW,
+    FL_STOP,
+    FL_JOIN,
+    FL_LEAVE,
+    FL_EXPORT,
+    FL_RECEIPT,
+    FL_BUDGET,
+)

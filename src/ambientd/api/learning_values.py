@@ -22,7 +22,9 @@ class StartStudy(Request, frozen=True):
     `poisoned` is the share of liars that the aggregation is to stand. An invitation ends after
     `invite_s`, or once `wanted` nodes take part (0: `participants_min`), which are as many as a
     round has. `module` is the trainer of `trainer = "wasm"`; of so many updates of each round as
-    `audits` says, others execute the training again.
+    `audits` says, others execute the training again. In `private` mode updates are clipped to the
+    norm `clip`, `noise` times that is added to each sum, and groups of `group` or more (0: 8) are
+    summed in secret; `threshold` (0: two thirds and one more) of each must not drop out.
     """
 
     name: Text
@@ -38,6 +40,11 @@ class StartStudy(Request, frozen=True):
     rate: Factor = 0.1
     prox: Factor = 0.0
     poisoned: Share = 0.0
+    private: bool = False
+    clip: Factor = 0.0
+    noise: Factor = 0.0
+    group: Annotated[int, Meta(ge=0, le=64)] = 0
+    threshold: Annotated[int, Meta(ge=0, le=64)] = 0
     samples_max: Annotated[int, Meta(ge=1, le=2**32)] = 1_000_000
     module: bytes = b""
     audits: Annotated[int, Meta(ge=0, le=4)] = 0
@@ -67,6 +74,8 @@ class JoinStudy(Request, frozen=True):
 
     study: StudyName
     data: Annotated[str, Meta(min_length=1, max_length=4_096)]
+    epsilon: Annotated[float, Meta(ge=0, le=10_000)] | None = None
+    """What a private study may spend of this node's privacy, in all its rounds."""
 
 
 class LeaveStudy(Request, frozen=True):
@@ -104,8 +113,60 @@ class RoundFileReply(Reply, frozen=True):
     state: str
 
 
+class GetBudget(Request, frozen=True):
+    """What has this node shown in private studies, and what has that spent?"""
+
+
+class BudgetInfo(Reply, frozen=True):
+    """One private study on this node; no `epsilon` where no bound is claimed.
+
+    `releases` are updates that were shown within sums, `wasted` those that came to nothing; both
+    count. `releases_left` is how many more the limit has room for; null without one.
+    """
+
+    study: str
+    name: str
+    epsilon: float | None
+    limit: float | None
+    releases: int
+    wasted: int
+    releases_left: int | None
+
+
+class Budget(Reply, frozen=True):
+    """What private studies have spent on this node, each and together, at this delta."""
+
+    studies: list[BudgetInfo]
+    epsilon: float | None
+    delta: float
+
+
+class Privacy(Reply, frozen=True):
+    """What a private study asks of its participants, and what it has spent on this node.
+
+    `epsilon_round` is the cost of one release, `epsilon_rounds` that of one in every round; null
+    without noise. `spent` and `limit` are of the node that answers: its own word on its own book.
+    """
+
+    clip: float
+    noise: float
+    group: int
+    threshold: int
+    delta: float
+    epsilon_round: float | None
+    epsilon_rounds: float | None
+    spent: float | None
+    limit: float | None
+    releases: int
+    wasted: int
+
+
 class RoundInfo(Reply, frozen=True):
-    """One round; `correct` of `total` held-out samples were right with its model."""
+    """One round; `correct` of `total` held-out samples were right with its model.
+
+    `epsilon` is what a participant has spent that showed an update in each round up to this one.
+    `faulty` are those whose shares were false.
+    """
 
     round: int
     state: str
@@ -121,6 +182,8 @@ class RoundInfo(Reply, frozen=True):
     began_ms: int
     ended_ms: int
     reason: str
+    epsilon: float | None = None
+    faulty: tuple[str, ...] = ()
 
 
 class StudyInfo(Reply, frozen=True):
@@ -142,6 +205,7 @@ class StudyInfo(Reply, frozen=True):
     participants_min: int
     takes_part: bool
     digest: str
+    privacy: Privacy | None = None
 
 
 class Studies(Reply, frozen=True):

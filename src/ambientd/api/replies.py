@@ -74,6 +74,13 @@ class Trouble(Reply, frozen=True):
     hint: str
 
 
+class PrivacyStanding(Reply, frozen=True):
+    """What private studies have spent here, together; no `epsilon` where nothing bounds it."""
+
+    studies: int = 0
+    epsilon: float | None = 0.0
+
+
 class Status(Reply, frozen=True):
     """How a node is; `coordinator` is null while a term has none."""
 
@@ -102,6 +109,7 @@ class Status(Reply, frozen=True):
     silent_ms: int = 0
     """Since the last block was committed."""
     owner: OwnerStanding = OwnerStanding()
+    privacy: PrivacyStanding = PrivacyStanding()
 
 
 class NodeInfo(Reply, frozen=True):

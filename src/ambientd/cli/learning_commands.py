@@ -13,6 +13,7 @@ from ambientd.api import learning_operations as operations
 from ambientd.api.client import Client
 from ambientd.api.learning_values import (
     ExportModel,
+    GetBudget,
     GetRound,
     JoinStudy,
     LeaveStudy,
@@ -37,6 +38,13 @@ from ambientd.cli.console import (
 )
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import check_new, check_writable, read_file, write_file
+from ambientd.cli.privacy_words import (
+    budget_row,
+    epsilon_text,
+    joined_text,
+    privacy_fields,
+    together_text,
+)
 from ambientd.cli.receipt_commands import fingerprint_of, report_lines
 from ambientd.errors import UsageError
 
@@ -68,6 +76,7 @@ class JoinArguments(StudyArguments, Protocol):
     """Options of `fl join`."""
 
     data: str
+    epsilon: float | None
 
 
 class ExportArguments(StudyArguments, Protocol):
@@ -162,7 +171,8 @@ def show(arguments: StudyArguments) -> ExitCode:
             ("begun by", study.author),
             ("state", study.state + (f": {study.reason}" if study.reason else "")),
             ("model", f"{study.model}, SHA-256 {study.digest}"),
-            ("training", f"{study.trainer}, {study.aggregation}, updates are not private"),
+            ("training", f"{study.trainer}, {study.aggregation}"),
+            *privacy_fields(study),
             ("rounds", f"{study.done} of {study.rounds}"),
             ("participants", ", ".join(map(short, study.participants)) or "none"),
         ]
@@ -170,7 +180,11 @@ def show(arguments: StudyArguments) -> ExitCode:
     if answer.rounds:
         print_line()
         columns = ("ROUND", "STATE", "UPDATES", "COUNTED", "LEFT OUT", "ACCURACY", "LOSS")
-        print_table(columns, [_round_row(each) for each in answer.rounds])
+        rows = [_round_row(each) for each in answer.rounds]
+        if study.private:
+            columns = (*columns[:-2], "EPSILON", "FALSE SHARES")
+            rows = [_private_row(each) for each in answer.rounds]
+        print_table(columns, rows)
     return ExitCode.DONE
 
 
@@ -179,6 +193,11 @@ def _round_row(each: RoundInfo) -> Sequence[str]:
     loss = "-" if each.loss is None else f"{each.loss:.3f}"
     row = (str(each.round), each.state, str(each.updates), str(counted))
     return (*row, str(len(each.left_out)), _accuracy(each), loss)
+
+
+def _private_row(each: RoundInfo) -> Sequence[str]:
+    # Nobody scores a private model: what is right on held-out data would tell of it.
+    return (*_round_row(each)[:-2], epsilon_text(each.epsilon), str(len(each.faulty)))
 
 
 def _accuracy(each: RoundInfo) -> str:
@@ -217,10 +236,11 @@ def _follow(arguments: WatchArguments, client: Client, end_s: float) -> ExitCode
 
 
 def _sentence(each: RoundInfo) -> str:
+    cost = "" if each.epsilon is None else f", epsilon {epsilon_text(each.epsilon)} at most so far"
     if each.state == "failed":
-        return f"round {each.round}: failed: {each.reason}"
+        return f"round {each.round}: failed: {each.reason}{cost}"
     counted = each.survivors - len(each.left_out)
-    text = f"round {each.round}: {counted} of {each.updates} updates"
+    text = f"round {each.round}: {counted} of {each.updates} updates{cost}"
     return f"{text}, accuracy {_accuracy(each)}" if each.total else text
 
 
@@ -233,13 +253,26 @@ def stop(arguments: StudyArguments) -> ExitCode:
 
 def join(arguments: JoinArguments) -> ExitCode:
     """Take part in a study."""
-    request = JoinStudy(study=arguments.study, data=arguments.data)
+    request = JoinStudy(study=arguments.study, data=arguments.data, epsilon=arguments.epsilon)
     with connect(arguments) as client:
         answer = client.call(operations.FL_JOIN, request)
-    text = (
-        f"this node takes part in study {short(answer.study)}; others see its updates, not its data"
-    )
-    return _report(arguments, answer, text)
+    return _report(arguments, answer, joined_text(answer))
+
+
+def budget(arguments: CommonArguments) -> ExitCode:
+    """Show what private studies have spent on this node."""
+    with connect(arguments) as client:
+        answer = client.call(operations.FL_BUDGET, GetBudget())
+    if arguments.as_json:
+        print_json(answer)
+        return ExitCode.DONE
+    if not answer.studies:
+        print_line("no private study was ever let in here: nothing is spent")
+        return ExitCode.DONE
+    columns = ("STUDY", "NAME", "EPSILON", "ALLOWED", "RELEASES", "WASTED", "LEFT")
+    print_table(columns, [budget_row(each) for each in answer.studies])
+    print_line(together_text(answer))
+    return ExitCode.DONE
 
 
 def leave(arguments: StudyArguments) -> ExitCode:

@@ -43,6 +43,13 @@ def add_fl(commands: object) -> None:
         required=True,
         help="FILE.csv, FILE.npz, a folder of images, or digits:K/N; it stays on this device",
     )
+    join.add_argument(
+        "--epsilon",
+        metavar="EPSILON",
+        type=_epsilon,
+        help="what a private study may spend of this node's privacy, in all its rounds",
+    )
+    command(fl, "budget", "learning_commands:budget", "what private studies have spent here")
     export.add_argument(
         "--out", metavar="FILE", required=True, help="a name ending in .npz or .onnx"
     )
@@ -57,6 +64,17 @@ def _study(text: str) -> str:
         msg = f"{text!r} is no study's id; give its first {_DIGITS_MIN} hex digits, or more"
         raise argparse.ArgumentTypeError(msg)
     return name
+
+
+def _epsilon(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number <= 10_000:
+        msg = f"{text!r} is no epsilon: say a number above 0, such as 4"
+        raise argparse.ArgumentTypeError(msg)
+    return number
 
 
 def _place(text: str) -> str:

@@ -20,6 +20,7 @@ from ambientd.cli.console import (
     short,
 )
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.privacy_words import standing_text
 
 
 class NodesArguments(CommonArguments, Protocol):
@@ -79,6 +80,9 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
         *_headers(answer.chain.headers),
         ("balance", in_sat(answer.balance_msat)),
     ]
+    if answer.privacy.studies:
+        spent = standing_text(answer.privacy.epsilon)
+        fields.append(("privacy", f"{spent}, private studies: {answer.privacy.studies}"))
     if answer.faults != "none":
         fields.append(("FAULTS", f"this node lies on purpose: {answer.faults}"))
     return fields + trouble_fields(answer.troubles)

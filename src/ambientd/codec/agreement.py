@@ -19,6 +19,7 @@ KEY_BYTES: Final = 32
 SEAL_BYTES: Final = 16
 """By how much a sealed message is longer."""
 
+_ANY_SECRET: Final = b"\x11" * KEY_BYTES
 _NONCE: Final = bytes(12)
 _COUNTER: Final = bytes(16)
 _PIECE_BYTES: Final = 1 << 17
@@ -41,6 +42,11 @@ def agreed(secret: bytes, public_key: bytes) -> bytes | None:
         return _private(secret).exchange(X25519PublicKey.from_public_bytes(public_key))
     except ValueError:
         return None
+
+
+def is_agreeable(public_key: bytes) -> bool:
+    """Tell whether a key is one of X25519, and not of small order: every secret says the same."""
+    return agreed(_ANY_SECRET, public_key) is not None
 
 
 def derived(secret: bytes, purpose: bytes) -> bytes:

@@ -67,6 +67,11 @@ class Places(msgspec.Struct, frozen=True):
         return self.data_dir / "learning.json"
 
     @property
+    def private_book(self) -> Path:
+        """Give what this node has shown in private studies, and what that has spent."""
+        return self.data_dir / "learning.book"
+
+    @property
     def certificates(self) -> Path:
         """Give the folder of certificates against convicted nodes."""
         return self.data_dir / "blame"

@@ -172,6 +172,8 @@ def _consent(draft: Draft, record: Record, body: FlJoin | FlLeave) -> Rejection:
     if before and body.said_ms <= before[0].said_ms:
         return "the author has said something else of this study since"
     is_in = isinstance(body, FlJoin)
+    if is_in and record.author in entry.barred:
+        return "the author's shares in a round of this study were false: it takes part no more"
     if not before and not is_in:
         return "a node leaves no study that it has not joined"
     if not before and len(others) >= PARTICIPANTS_MAX:

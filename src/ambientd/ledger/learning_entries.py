@@ -3,11 +3,13 @@
 from ambientd.model.base import Digest, NodeId, Value
 from ambientd.model.learning import (
     NO_DATA,
+    Announced,
     Contributed,
     LessonInput,
     Plan,
     RoundState,
     Score,
+    Shown,
     StudyId,
     StudyState,
     Terms,
@@ -66,6 +68,8 @@ class StudyEntry(Value, frozen=True):
     consents: tuple[Consent, ...] = ()
     ended_ms: int = 0
     escrow_msat: int = 0
+    barred: tuple[NodeId, ...] = ()
+    """Who lied with shares in a round: they take part in no further one."""
 
     @property
     def is_open(self) -> bool:
@@ -85,29 +89,13 @@ class LessonEntry(Value, frozen=True):
     parts: LessonInput
 
 
-class Announced(Value, frozen=True):
-    """A participant's keys of one round, and what binds it to its own mask."""
-
-    node: NodeId
-    mask_key: bytes
-    seal_key: bytes
-    self_commitment: bytes
-
-
-class Shown(Value, frozen=True):
-    """A blob that a participant has made for a step: its sealed shares, or the opened ones."""
-
-    node: NodeId
-    digest: Digest
-    size_bytes: int
-
-
 class Finding(Value, frozen=True):
-    """An aggregator's word on what a round comes to."""
+    """An aggregator's word on what a round comes to, and who lied with shares in it."""
 
     node: NodeId
     after: Digest
     left_out: tuple[NodeId, ...]
+    faulty: tuple[NodeId, ...] = ()
 
 
 class Scored(Value, frozen=True):
@@ -147,3 +135,4 @@ class RoundEntry(Value, frozen=True):
     leaf: int = 0
     receipt: Digest = Digest(b"")
     ended_ms: int = 0
+    faulty: tuple[NodeId, ...] = ()

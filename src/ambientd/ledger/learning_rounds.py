@@ -5,6 +5,7 @@ KEYS ─► SHARES ─► TRAINING ─► SURVIVORS ─► UNMASKING ─► AGGR
 A step ends when all have said what it waits for, or at its deadline; with too few, in FAILED.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
@@ -58,7 +59,8 @@ ENDED = frozenset({RoundState.DONE, RoundState.FAILED})
 
 def begin(draft: Draft, study: StudyId, entry: StudyEntry) -> None:
     """Begin the next round with all who take part."""
-    roster = [node for node in entry.participants if is_trusted(draft, node)]
+    willing = (node for node in entry.participants if node not in entry.barred)
+    roster = [node for node in willing if is_trusted(draft, node)]
     if len(roster) < entry.terms.participants_min:
         least = entry.terms.participants_min
         reason = f"{len(roster)} nodes take part, and at least {least} are needed"
@@ -209,10 +211,27 @@ def _conclude(draft: Draft, study: StudyId, entry: StudyEntry, row: RoundEntry) 
         return False
     row = replace(row, after=found[0], left_out=found[1])
     if entry.plan.is_private:
-        finish(draft, study, entry, row, RoundState.DONE)
+        _conclude_private(draft, study, entry, row)
     else:
         move(draft, study, entry, row, RoundState.EVALUATING)
     return True
+
+
+def _conclude_private(draft: Draft, study: StudyId, entry: StudyEntry, row: RoundEntry) -> None:
+    """End a round of private mode; whom f + 1 aggregators name for false shares is barred."""
+    trusted = [each for each in row.findings if is_trusted(draft, each.node)]
+    named = Counter(node for each in trusted for node in each.faulty)
+    least = equal_findings(len(row.aggregators))
+    faulty = tuple(sorted(node for node, votes in named.items() if votes >= least))
+    barred = tuple(sorted({*entry.barred, *faulty}))
+    entry, row = replace(entry, barred=barred), replace(row, faulty=faulty)
+    left = len(row.survivors) - len(row.left_out)
+    if left < entry.terms.participants_min:
+        needed = entry.terms.participants_min
+        reason = f"sums of {left} participants could be known, and of {needed} are needed"
+        finish(draft, study, entry, replace(row, after=row.before), RoundState.FAILED, reason)
+    else:
+        finish(draft, study, entry, row, RoundState.DONE)
 
 
 def finish(
@@ -262,6 +281,7 @@ def finish(
         receipt=Digest(sha256(encode(receipt))),
         ended_ms=draft.context.time_ms,
         updates=len(row.contributed),
+        faulty=row.faulty,
     )
     draft.put_round(study, entry.round, ended)
     draft.tell(RoundEnded(receipt, leaf, reason))

@@ -6,16 +6,15 @@ from typing import Protocol, TypeVar, assert_never
 
 from msgspec.structs import replace
 
+from ambientd.codec.agreement import is_agreeable
 from ambientd.ledger.learning_entries import (
-    Announced,
     Finding,
     RoundEntry,
     Scored,
-    Shown,
     StudyEntry,
 )
-from ambientd.model.base import NodeId
-from ambientd.model.learning import Contributed, RoundState
+from ambientd.model.base import DIGEST_BYTES, NodeId
+from ambientd.model.learning import Announced, Contributed, RoundState, Shown
 from ambientd.model.learning_record import (
     FlKeys,
     FlResult,
@@ -130,6 +129,10 @@ def _keys(author: NodeId, body: FlKeys, row: RoundEntry) -> RoundEntry | str:
         seal_key=body.seal_key,
         self_commitment=body.self_commitment,
     )
+    if not (is_agreeable(body.mask_key) and is_agreeable(body.seal_key)):
+        return "a key that nobody can agree on a secret with"
+    if len(body.self_commitment) != DIGEST_BYTES:
+        return f"a commitment has {DIGEST_BYTES} bytes"
     keys = _added(row.keys, word)
     return keys if isinstance(keys, str) else replace(row, keys=keys)
 
@@ -167,6 +170,9 @@ def _result(author: NodeId, body: FlResult, row: RoundEntry) -> RoundEntry | str
     is_ordered = list(body.left_out) == sorted(set(body.left_out))
     if not is_ordered or not set(body.left_out) <= set(row.survivors):
         return "left out are some of the survivors, each once, in ascending order"
-    finding = Finding(node=author, after=body.after, left_out=body.left_out)
+    is_ordered = list(body.faulty) == sorted(set(body.faulty))
+    if not is_ordered or not set(body.faulty) <= {each.node for each in row.shares}:
+        return "false shares are of some of those who dealt, each once, in ascending order"
+    finding = Finding(node=author, after=body.after, left_out=body.left_out, faulty=body.faulty)
     findings = _added(row.findings, finding)
     return findings if isinstance(findings, str) else replace(row, findings=findings)

@@ -125,6 +125,44 @@ class Contributed(Value, frozen=True):
     samples: int
 
 
+class Announced(Value, frozen=True):
+    """A participant's keys of one round, and what binds it to its own mask."""
+
+    node: NodeId
+    mask_key: bytes
+    seal_key: bytes
+    self_commitment: bytes
+
+
+class Shown(Value, frozen=True):
+    """A blob that a participant has made for a step: its sealed shares, or the opened ones."""
+
+    node: NodeId
+    digest: Digest
+    size_bytes: int
+
+
+class Circle(Value, frozen=True):
+    """A group of private mode as the log has it: who was drawn, and whose shares are in the log.
+
+    `members` and `dealt` are in ascending order of nodes.
+    """
+
+    members: tuple[Announced, ...]
+    threshold: int
+    dealt: tuple[Shown, ...]
+
+    @property
+    def nodes(self) -> tuple[NodeId, ...]:
+        """Give who was drawn."""
+        return tuple(each.node for each in self.members)
+
+    @property
+    def dealers(self) -> tuple[NodeId, ...]:
+        """Give who masks its values towards the others."""
+        return tuple(each.node for each in self.dealt)
+
+
 class RoundReceipt(Value, frozen=True):
     """A leaf of the receipt log: what a round made of which updates (protocols/16 section 7).
 

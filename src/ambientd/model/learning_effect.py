@@ -5,7 +5,15 @@ from enum import Enum
 from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.learning import Contributed, Lesson, LessonInput, Plan, StudyId
+from ambientd.model.learning import (
+    Circle,
+    Contributed,
+    Lesson,
+    LessonInput,
+    Plan,
+    Shown,
+    StudyId,
+)
 
 
 class Step(Enum):
@@ -15,6 +23,9 @@ class Step(Enum):
     GATHER = "gather"
     AGGREGATE = "aggregate"
     SCORE = "score"
+    KEYS = "keys"
+    DEAL = "deal"
+    OPEN = "open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +47,16 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainWanted:
-    """Train the model on this node's own data, keep the update as a blob, report a Trained."""
+class RoundWish:
+    """What a round wants done here, and the place that it is for."""
 
     place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class TrainWanted(RoundWish):
+    """Train the model on this node's own data, keep the update as a blob, report a Trained."""
+
     plan: Plan
     model: Model
     samples_max: int
@@ -47,34 +64,33 @@ class TrainWanted:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreWanted:
+class ScoreWanted(RoundWish):
     """Say how good a model is on this node's own held-out data; report a ScoreMade."""
 
-    place: Place
     plan: Plan
     model: Model
     samples_max: int
 
 
 @dataclass(frozen=True, slots=True)
-class GatherWanted:
+class GatherWanted(RoundWish):
     """Bring updates here, and report as Gathered whose came in `wait_ms`.
 
-    Of whom is audited, `audited` holds what the training was given: it has to come here, too.
+    Of whom is audited, `audited` holds what the training was given: it has to come here, too. In
+    private mode so has what was dealt in each of `circles`.
     """
 
-    place: Place
     contributed: tuple[Contributed, ...]
     size_bytes: int
     wait_ms: int
     audited: tuple[tuple[NodeId, LessonInput], ...] = ()
+    circles: tuple[Circle, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class AggregateWanted:
+class AggregateWanted(RoundWish):
     """Make the next model of the present one and of updates; report an Aggregated."""
 
-    place: Place
     plan: Plan
     model: Model
     contributed: tuple[Contributed, ...]
@@ -82,4 +98,49 @@ class AggregateWanted:
     wait_ms: int
 
 
-LearningEffect: TypeAlias = TrainWanted | ScoreWanted | GatherWanted | AggregateWanted
+@dataclass(frozen=True, slots=True)
+class KeysWanted(RoundWish):
+    """Keep a secret for a round of private mode, and report its keys as KeysMade."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class DealWanted(RoundWish):
+    """Seal shares of the round's secrets for each of the circle; report a SharesDealt."""
+
+    circle: Circle
+
+
+@dataclass(frozen=True, slots=True)
+class ConcealWanted(RoundWish):
+    """Train, clip, add noise, mask; write down what that spends, then report a Trained."""
+
+    plan: Plan
+    model: Model
+    circle: Circle
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWanted(RoundWish):
+    """Write down whose shares are opened, open them, and report a SharesOpened."""
+
+    circle: Circle
+    survivors: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SumWanted(RoundWish):
+    """Take the masks off the sums of circles, make the next model of them; report Aggregated."""
+
+    plan: Plan
+    model: Model
+    circles: tuple[Circle, ...]
+    contributed: tuple[Contributed, ...]
+    opened: tuple[Shown, ...]
+    wait_ms: int
+
+
+OpenEffect: TypeAlias = TrainWanted | ScoreWanted | GatherWanted | AggregateWanted
+PrivateEffect: TypeAlias = KeysWanted | DealWanted | ConcealWanted | OpenWanted | SumWanted
+LearningEffect: TypeAlias = OpenEffect | PrivateEffect

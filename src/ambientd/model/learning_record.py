@@ -97,12 +97,16 @@ class FlUnmask(Value, frozen=True, tag=40):
 
 
 class FlResult(Value, frozen=True, tag=41):
-    """An aggregator's word on the model that a round came to."""
+    """An aggregator's word on the model that a round came to.
+
+    `faulty` are those whose shares are shown to be false by what they signed; private mode alone.
+    """
 
     study: StudyId
     round: int
     after: Digest
     left_out: tuple[NodeId, ...]
+    faulty: tuple[NodeId, ...] = ()
 
 
 class FlScore(Value, frozen=True, tag=42):

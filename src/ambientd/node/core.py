@@ -53,7 +53,7 @@ from ambientd.node.effect import (
     Told,
 )
 from ambientd.node.installing import beacons_of, changes, pages_of, state_of
-from ambientd.node.learning_event import Aggregated, Gathered, LearningFailed, ScoreMade, Trained
+from ambientd.node.learning_event import LearningReport
 from ambientd.node.proposals import Proposals
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence
@@ -179,7 +179,7 @@ class Node:
                 node_events.AnchorProven() | node_events.AnchorSigned() | node_events.HeadersSeen()
             ):
                 self._roles(on_bitcoin(event, cores, now))
-            case Trained() | ScoreMade() | Gathered() | Aggregated() | LearningFailed():
+            case LearningReport():
                 self._roles(cores.learning.on_done(event, cores.ledger, now))
             case node_events.Started():
                 self._on_started()

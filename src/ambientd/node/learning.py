@@ -12,9 +12,13 @@ from ambientd.model.learning_effect import Step
 from ambientd.node.learning_event import (
     Aggregated,
     Gathered,
+    GaveUp,
+    KeysMade,
     LearningDone,
     LearningFailed,
     ScoreMade,
+    SharesDealt,
+    SharesOpened,
     Trained,
 )
 from ambientd.roles.learning.aggregator import Aggregator
@@ -55,8 +59,16 @@ class Learning:
                 return self.participant.on_score(place, score, now)
             case Gathered(place=place, held=held):
                 return self.aggregator.on_gathered(place, held, state, now)
-            case Aggregated(place=place, after=after, left_out=left_out):
-                return self.aggregator.on_aggregated(place, after, left_out, now)
+            case Aggregated(place=place, after=after, left_out=left_out, faulty=faulty):
+                return self.aggregator.on_aggregated(place, after, left_out, faulty, now)
+            case KeysMade(place=place, keys=keys):
+                return self.participant.on_keys(place, keys, now)
+            case SharesDealt(place=place, digest=digest, size_bytes=size_bytes):
+                return self.participant.on_dealt(place, digest, size_bytes, now)
+            case SharesOpened(place=place, digest=digest, size_bytes=size_bytes):
+                return self.participant.on_opened(place, digest, size_bytes, now)
+            case GaveUp(place=place):
+                return self.participant.on_gave_up(place, state, now)
             case LearningFailed(place=place, declined=declined):
                 owner = self.participant if place.step in _OWN_DATA else self.aggregator
                 owner.on_failed(place, now, declined=declined)
@@ -65,4 +77,4 @@ class Learning:
                 assert_never(event)
 
 
-_OWN_DATA = frozenset({Step.TRAIN, Step.SCORE})
+_OWN_DATA = frozenset({Step.TRAIN, Step.SCORE, Step.KEYS, Step.DEAL, Step.OPEN})

@@ -6,47 +6,85 @@ import msgspec
 
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import ExecutionReport
-from ambientd.model.learning import Score
+from ambientd.model.learning import Announced, Score
 from ambientd.model.learning_effect import Place
 
 
-class Trained(msgspec.Struct, frozen=True):
-    """An update was made, and is kept here as a blob."""
+class LearningReport(msgspec.Struct, frozen=True):
+    """What was done here for a round, or could not be."""
 
     place: Place
+
+
+class Trained(LearningReport, frozen=True):
+    """An update was made, and is kept here as a blob."""
+
     update: Digest
     samples: int
     report: ExecutionReport | None = None
 
 
-class ScoreMade(msgspec.Struct, frozen=True):
+class ScoreMade(LearningReport, frozen=True):
     """A model was tried on this node's own held-out data."""
 
-    place: Place
     score: Score
 
 
-class Gathered(msgspec.Struct, frozen=True):
+class Gathered(LearningReport, frozen=True):
     """These nodes' updates are here."""
 
-    place: Place
     held: tuple[NodeId, ...]
 
 
-class Aggregated(msgspec.Struct, frozen=True):
+class Aggregated(LearningReport, frozen=True):
     """The next model was made, and is kept here as a blob."""
 
-    place: Place
     after: Digest
     left_out: tuple[NodeId, ...]
+    faulty: tuple[NodeId, ...] = ()
 
 
-class LearningFailed(msgspec.Struct, frozen=True):
+class KeysMade(LearningReport, frozen=True):
+    """This node's secret of a round is kept; these are its keys."""
+
+    keys: Announced
+
+
+class SharesDealt(LearningReport, frozen=True):
+    """Sealed shares for the circle are kept here as a blob."""
+
+    digest: Digest
+    size_bytes: int
+
+
+class SharesOpened(LearningReport, frozen=True):
+    """Opened shares are kept here as a blob; whom they are for was written down before."""
+
+    digest: Digest
+    size_bytes: int
+
+
+class GaveUp(LearningReport, frozen=True):
+    """This node is to leave a study: its budget is spent, or went to rounds without a model."""
+
+    reason: str
+
+
+class LearningFailed(LearningReport, frozen=True):
     """It could not be done here now; `declined` when it would not be later either."""
 
-    place: Place
     reason: str
     declined: bool = False
 
 
-LearningDone: TypeAlias = Trained | ScoreMade | Gathered | Aggregated | LearningFailed
+LearningDone: TypeAlias = (
+    Trained
+    | ScoreMade
+    | Gathered
+    | Aggregated
+    | KeysMade
+    | SharesDealt
+    | SharesOpened
+    | GaveUp
+    | LearningFailed
+)

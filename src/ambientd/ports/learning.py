@@ -4,7 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from ambientd.model.learning import Plan, Score, StudyId
+from ambientd.model.base import NodeId
+from ambientd.model.learning import Circle, Plan, Score, StudyId
+from ambientd.model.private_book import Book
+from ambientd.rules.learning.circles import SummedModel, Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,16 @@ class Learner(Protocol):
         """Make the next model, with equal bytes on every device; the updates are read once."""
         ...
 
+    def conceal(
+        self, plan: Plan, update: bytes, secret: bytes, me: NodeId, circle: Circle, rid: bytes
+    ) -> bytes:
+        """Clip, noise and mask an update for a circle; the same bytes again for equal arguments."""
+        ...
+
+    def sum_up(self, plan: Plan, model: bytes, circles: Iterable[Words], rid: bytes) -> SummedModel:
+        """Take the masks off circles' sums and make the next model, with equal bytes everywhere."""
+        ...
+
     def export(self, plan: Plan, model: bytes, form: str) -> bytes:
         """Give a model as a file of the form `npz` or `onnx`."""
         ...
@@ -89,4 +102,16 @@ class Consents(Protocol):
 
     def keep(self, consents: Mapping[StudyId, Consent]) -> None:
         """Put them on disk durably; raise StoreError when that fails."""
+        ...
+
+
+class Books(Protocol):
+    """Where a node's own book of private mode lies: `adapters.private_book_file`."""
+
+    def load(self) -> Book:
+        """Read it; raise ConfigError when it cannot be read."""
+        ...
+
+    def keep(self, book: Book) -> None:
+        """Put it on disk durably, all of it or nothing; raise StoreError when that fails."""
         ...

@@ -7,28 +7,33 @@ after it, so a word of the owner counts at once.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 import structlog
 import trio
-from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
 from ambientd.errors import AmbientError, ConfigError, RemoteProtocolError
 from ambientd.ledger.learning_events import RoundEnded
-from ambientd.model.base import NodeId
+from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import Assignment, Execute, Purpose
 from ambientd.model.execution import OutcomeKind
-from ambientd.model.learning import Contributed, Lesson, StudyId
+from ambientd.model.learning import Circle, Contributed, Lesson, StudyId
 from ambientd.model.learning_effect import (
     AggregateWanted,
+    ConcealWanted,
+    DealWanted,
     GatherWanted,
+    KeysWanted,
     LearningEffect,
     Model,
+    OpenWanted,
     Place,
     ScoreWanted,
+    SumWanted,
     TrainWanted,
 )
+from ambientd.model.private_book import Book
 from ambientd.node.event import ExecutionEnded
 from ambientd.node.learning_event import (
     Aggregated,
@@ -39,13 +44,13 @@ from ambientd.node.learning_event import (
     Trained,
 )
 from ambientd.ports.learning import Consents, Contribution, Learner
+from ambientd.rules.learning.circles import Words, round_id
 from ambientd.rules.lessons import data_samples
 from ambientd.runtime.blobs import BlobFiles, Blobs
+from ambientd.runtime.gathering import Sought, gather
+from ambientd.runtime.private_rounds import PrivateRounds
 
 log = structlog.get_logger("ambientd.learning")
-
-FETCHES_AT_ONCE = 4
-GATHER_PASSES = 3
 
 Made = TypeVar("Made")
 ExecuteTask = Callable[[Execute], Awaitable[ExecutionEnded]]
@@ -63,7 +68,9 @@ class LearningHost:
         blobs: Blobs,
         files: BlobFiles,
         execute: ExecuteTask | None = None,
+        private: PrivateRounds | None = None,
     ) -> None:
+        self._private = private
         self.consents = consents
         self._make_learner = learner
         self._learner: Learner | None = None
@@ -101,9 +108,24 @@ class LearningHost:
             case ScoreWanted():
                 return await self._score(effect)
             case GatherWanted():
-                return await self._gather_all(effect)
+                return Gathered(effect.place, await self._gather(effect))
             case AggregateWanted():
                 return await self._aggregate(effect)
+            case KeysWanted():
+                self._data(effect.place.study)
+                await self.learner()
+                return await self.private_part().keys(effect)
+            case DealWanted():
+                self._data(effect.place.study)
+                return await self.private_part().deal(effect)
+            case ConcealWanted():
+                return await self._conceal(effect)
+            case OpenWanted():
+                return await self.private_part().open(effect)
+            case SumWanted():
+                return await self._sum_up(effect)
+            case _:
+                assert_never(effect)
 
     async def hear(self, ended: RoundEnded) -> None:
         """Keep a round's receipt, so that it can be exported long after the ledger forgot it."""
@@ -111,9 +133,11 @@ class LearningHost:
         over = {each for each in self._wanted if each.study == study and each.round <= number}
         self._wanted -= over
         try:
+            if self._private is not None:
+                await self._private.hear(ended.receipt)
             await self._blobs.put(encode(ended.receipt))
         except AmbientError as error:
-            log.warning("a round's receipt was not kept", reason=str(error))
+            log.warning("a round's end was not kept", reason=str(error))
 
     def _data(self, study: StudyId) -> str:
         consent = self.consents.load().get(study)
@@ -193,67 +217,33 @@ class LearningHost:
             msg = f"round {place.round} of study {place.study.hex()[:12]} is over"
             raise ConfigError(msg)
 
-    async def _gather_all(self, effect: GatherWanted) -> Gathered:
+    async def _gather(self, effect: GatherWanted) -> tuple[NodeId, ...]:
         """Bring updates here; of whom is audited, also what the training was given."""
-        audited = dict(effect.audited)
-        said = [each for each in effect.contributed if each.node in audited]
-        given = [replace(each, update=audited[each.node].data) for each in said]
-        sizes = {each.node: audited[each.node].data_size_bytes for each in said}
-        wait_ms = effect.wait_ms // 2 if given else effect.wait_ms
-        shown = set(await self._gather(given, sizes, wait_ms)) if given else set()
-        for node in shown:
-            await self._blobs.put(encode(audited[node]))
-        left = [each for each in effect.contributed if each.node not in set(audited) - shown]
-        lengths = dict.fromkeys((each.node for each in left), effect.size_bytes)
-        return Gathered(effect.place, await self._gather(left, lengths, wait_ms))
-
-    async def _gather(
-        self,
-        contributed: Sequence[Contributed],
-        sizes: Mapping[NodeId, int],
-        wait_ms: int,
-        others: Sequence[NodeId] = (),
-    ) -> tuple[NodeId, ...]:
-        """Bring updates here, a few at a time; give whose came in time.
-
-        Each has its share of the time, so that who answers slowly holds up nobody else's.
-        """
-        held: set[NodeId] = set()
-        end_s = trio.current_time() + wait_ms / 1_000
-        for number in range(GATHER_PASSES):
-            missing = [said for said in contributed if said.node not in held]
-            left_s = end_s - trio.current_time()
-            if not missing or left_s <= 0:
-                break
-            turns = -(-len(missing) // FETCHES_AT_ONCE)
-            share_s = left_s / turns / (1 if number + 1 == GATHER_PASSES else 2)
-            room = trio.Semaphore(FETCHES_AT_ONCE)
-            async with trio.open_nursery() as nursery:
-                for said in missing:
-                    nursery.start_soon(
-                        self._bring, said, sizes[said.node], others, room, share_s, held
-                    )
+        given = [Sought(node, parts.data, parts.data_size_bytes) for node, parts in effect.audited]
+        wait_ms = effect.wait_ms // (1 + bool(given) + bool(effect.circles))
+        shown = await gather(self._blobs, given, wait_ms)
+        unshown = set()
+        for node, parts in effect.audited:
+            if node in shown:
+                await self._blobs.put(encode(parts))
+            else:
+                unshown.add(node)
+        said = [each for each in effect.contributed if each.node not in unshown]
+        held = await gather(self._blobs, _updates(said, effect.size_bytes), wait_ms)
+        if effect.circles:
+            held &= await self._complete(effect.circles, wait_ms)
         return tuple(sorted(held))
 
-    async def _bring(
-        self,
-        said: Contributed,
-        size_bytes: int,
-        others: Sequence[NodeId],
-        room: trio.Semaphore,
-        share_s: float,
-        held: set[NodeId],
-    ) -> None:
-        """Bring one update here, and note if it came."""
-        async with room:
-            with trio.move_on_after(share_s):
-                try:
-                    data = await self._blobs.fetch(said.update, size_bytes, (*others, said.node))
-                except AmbientError as error:
-                    log.warning("an update was not kept", reason=str(error))
-                    return
-                if data is not None and len(data) == size_bytes:
-                    held.add(said.node)
+    async def _complete(self, circles: Sequence[Circle], wait_ms: int) -> frozenset[NodeId]:
+        """Give the members of those circles all of whose shares can be brought here."""
+        dealt = [
+            Sought(each.node, each.digest, each.size_bytes, circle.nodes)
+            for circle in circles
+            for each in circle.dealt
+        ]
+        held = await gather(self._blobs, dealt, wait_ms)
+        whole = (circle for circle in circles if held >= set(circle.dealers))
+        return frozenset(node for circle in whole for node in circle.nodes)
 
     async def _aggregate(self, effect: AggregateWanted) -> LearningDone:
         learner = await self.learner()
@@ -261,11 +251,7 @@ class LearningHost:
         contributed = sorted(effect.contributed, key=lambda said: said.node)
         # Whoever named the survivors has their updates: a participant that shows its own to that
         # one alone ends no round.
-        sizes = dict.fromkeys((said.node for said in contributed), effect.size_bytes)
-        held = await self._gather(contributed, sizes, effect.wait_ms, effect.model.holders)
-        if len(held) < len(contributed):
-            msg = f"{len(contributed) - len(held)} updates could not be fetched from any holder"
-            raise ValueError(msg)
+        await self._bring_all(contributed, effect.size_bytes, effect.model, effect.wait_ms)
 
         def updates() -> Iterator[Contribution]:
             """Read one update after another: together they may be more than fits in memory."""
@@ -283,6 +269,108 @@ class LearningHost:
         after = await self._blobs.put(made.model)
         left_out = tuple(contributed[number].node for number in made.left_out)
         return Aggregated(effect.place, after, left_out)
+
+    async def _bring_all(
+        self, contributed: Sequence[Contributed], size_bytes: int, model: Model, wait_ms: int
+    ) -> None:
+        sought = _updates(contributed, size_bytes, model.holders)
+        held = await gather(self._blobs, sought, wait_ms)
+        if len(held) < len(contributed):
+            msg = f"{len(contributed) - len(held)} updates could not be fetched from any holder"
+            raise ValueError(msg)
+
+    async def _sum_up(self, effect: SumWanted) -> LearningDone:
+        """Make the next model of circles' sums, whose masks opened shares take away."""
+        learner = await self.learner()
+        await self._model(effect.model)
+        wait_ms = effect.wait_ms // 3
+        size_bytes = effect.model.size_bytes
+        await self._bring_all(effect.contributed, size_bytes, effect.model, wait_ms)
+        # Whoever keeps its opened shares back from this node alone ends nothing: others suffice.
+        opened_by = [
+            Sought(each.node, each.digest, each.size_bytes, effect.model.holders)
+            for each in effect.opened
+        ]
+        held = await gather(self._blobs, opened_by, wait_ms)
+        opened = {e.node: e.digest for e in effect.opened if e.node in held}
+        uploads = {each.node: each.update for each in effect.contributed}
+        private = self.private_part()
+        circles = []
+        for circle in effect.circles:
+            members, dealings = set(circle.nodes), await private.dealings(circle, wait_ms)
+            words = Words(
+                circle,
+                tuple(sorted(members & set(uploads))),
+                FiledBlobs(self._files, {n: d for n, d in uploads.items() if n in members}),
+                dealings,
+                FiledBlobs(self._files, {n: d for n, d in opened.items() if n in members}),
+            )
+            circles.append(words)
+        rid = round_id(effect.place.study, effect.place.round)
+        async with self._others:
+            self._check_wanted(effect.place)
+            model = await self._model(effect.model)
+            made = await _worked_out(lambda: learner.sum_up(effect.plan, model, circles, rid))
+        for node in made.faulty:
+            log.warning("shares were false", node=node.hex()[:12], round=effect.place.round)
+        after = await self._blobs.put(made.model)
+        return Aggregated(effect.place, after, made.left_out, made.faulty)
+
+    async def _conceal(self, effect: ConcealWanted) -> LearningDone:
+        """Train, and show what came of it within a sum alone."""
+        place, plan, private = effect.place, effect.plan, self.private_part()
+        self._data(place.study)
+        learner = await self.learner()
+        await private.check(effect)
+        await self._model(effect.model)
+        async with self._own:
+            self._check_wanted(place)
+            data, model = self._data(place.study), await self._model(effect.model)
+            made = await _worked_out(lambda: learner.train(plan, model, data, place.round))
+            self._data(place.study)  # whoever withdrew it meanwhile spends nothing for it
+            self._check_wanted(place)
+            return await private.conceal(effect, made.update, learner)
+
+    def book(self) -> Book:
+        """Give what this node has shown in private studies."""
+        return Book() if self._private is None else self._private.books.load()
+
+    def private_part(self) -> PrivateRounds:
+        """Give this node's part in private mode; raise ConfigError without a book to write in."""
+        if self._private is None:
+            msg = "this device keeps no book of what private studies spend"
+            raise ConfigError(msg)
+        return self._private
+
+
+class FiledBlobs(Mapping[NodeId, bytes]):
+    """Blobs of nodes, each read when it is asked for: together they may be more than memory."""
+
+    def __init__(self, files: BlobFiles, digests: Mapping[NodeId, Digest]) -> None:
+        self._files = files
+        self._digests = digests
+
+    def __getitem__(self, node: NodeId) -> bytes:
+        """Read a node's blob; raise ValueError for one that is here no more: nobody's fault."""
+        data = self._files.get(self._digests[node])
+        if data is None:
+            msg = f"the blob of node {node.hex()[:12]} is here no more"
+            raise ValueError(msg)
+        return data
+
+    def __iter__(self) -> Iterator[NodeId]:
+        """Go through the nodes."""
+        return iter(self._digests)
+
+    def __len__(self) -> int:
+        """Count the nodes."""
+        return len(self._digests)
+
+
+def _updates(
+    contributed: Sequence[Contributed], size_bytes: int, others: tuple[NodeId, ...] = ()
+) -> list[Sought]:
+    return [Sought(each.node, each.update, size_bytes, others) for each in contributed]
 
 
 async def _worked_out(work: Callable[[], Made]) -> Made:

@@ -27,13 +27,7 @@ from ambientd.model.effect import (
     WatchAnchor,
 )
 from ambientd.model.execution import AbortCause
-from ambientd.model.learning_effect import (
-    AggregateWanted,
-    GatherWanted,
-    LearningEffect,
-    ScoreWanted,
-    TrainWanted,
-)
+from ambientd.model.learning_effect import LearningEffect, RoundWish
 from ambientd.model.message import ParcelSent
 from ambientd.node.core import job_frame
 from ambientd.node.effect import (
@@ -140,7 +134,7 @@ class Performer:
             case Abandon(assignment=assignment):
                 if (scope := self._running.get(assignment)) is not None:
                     scope.cancel()
-            case TrainWanted() | ScoreWanted() | GatherWanted() | AggregateWanted():
+            case RoundWish():
                 self._nursery.start_soon(self._learn, effect)
             case FetchBlob() | SendParcel() | TakeParcel():
                 self._move_blob(effect)

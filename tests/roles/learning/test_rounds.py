@@ -7,6 +7,7 @@ from ambientd.model.effect import Propose, RoleEffect
 from ambientd.model.learning import RoundState, Score
 from ambientd.model.learning_effect import (
     AggregateWanted,
+    ConcealWanted,
     GatherWanted,
     LearningEffect,
     ScoreWanted,
@@ -100,7 +101,9 @@ def test_who_joined_a_private_study_shows_no_plain_update() -> None:
     for _ in range(2):
         study.say(*EVERY)
     assert study.state is RoundState.TRAINING
-    assert learning(study, EVERY[0]).resume(study.cluster.state) == []
+    wanted = the_one(learning(study, EVERY[0]).resume(study.cluster.state))
+    assert isinstance(wanted, ConcealWanted)
+    assert study.cluster.node(EVERY[0]) in wanted.circle.dealers
 
 
 def test_only_the_aggregators_that_are_asked_gather_and_aggregate() -> None:

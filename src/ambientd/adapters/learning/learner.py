@@ -11,12 +11,15 @@ from ambientd.adapters.learning import fixed, networks, onnx_file, samples
 from ambientd.adapters.learning.samples import Samples
 from ambientd.codec.digest import tagged
 from ambientd.errors import ConfigError, RemoteProtocolError
-from ambientd.model.learning import NO_MODULE, Plan, Score
+from ambientd.model.base import NodeId
+from ambientd.model.learning import NO_MODULE, Circle, Plan, Score
 from ambientd.ports.learning import AggregatedModel, Contribution, TrainedUpdate
 from ambientd.rules.learning import models
 from ambientd.rules.learning.averaging import average
+from ambientd.rules.learning.circles import SummedModel, Words
 from ambientd.rules.learning.models import Model
 from ambientd.rules.learning.privacy import Terms
+from ambientd.rules.learning.private_rounds import concealed, summed
 from ambientd.rules.learning.vectors import applied, decoded, encoded, to_floats
 from ambientd.rules.lessons import is_proven, trainer_fault
 from ambientd.rules.studies import AGGREGATIONS
@@ -122,6 +125,17 @@ class NumpyLearner:
         pairs = _plain(plan, shape, model, updates)
         found = average(plan.aggregation, pairs, shape.count, plan.poisoned_permille)
         return AggregatedModel(applied(model, found.update), found.left_out)
+
+    def conceal(
+        self, plan: Plan, update: bytes, secret: bytes, me: NodeId, circle: Circle, rid: bytes
+    ) -> bytes:
+        """Clip, noise and mask an update for a circle; the same bytes again for equal arguments."""
+        return concealed(plan, update, secret, me, circle, rid)
+
+    def sum_up(self, plan: Plan, model: bytes, circles: Iterable[Words], rid: bytes) -> SummedModel:
+        """Take the masks off circles' sums and make the next model, with equal bytes everywhere."""
+        decoded(model, models.parsed(plan.model).count)
+        return summed(plan, model, circles, rid)
 
     def export(self, plan: Plan, model: bytes, form: str) -> bytes:
         """Give a model as a file of the form `npz` or `onnx`."""

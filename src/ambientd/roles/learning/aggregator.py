@@ -5,7 +5,7 @@ owes follows from the ledger alone; whoever coordinates meanwhile changes nothin
 """
 
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
-from ambientd.ledger.learning_words import asked, speakers
+from ambientd.ledger.learning_words import asked, speakers, trainees
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import RoleEffect
@@ -16,10 +16,17 @@ from ambientd.model.learning_effect import (
     LearningEffect,
     Place,
     Step,
+    SumWanted,
 )
 from ambientd.model.learning_record import FlResult, FlSurvivors
 from ambientd.roles.learning.duties import Duties
-from ambientd.roles.learning.under_way import audited_of, model_of, rounds, update_bytes
+from ambientd.roles.learning.under_way import (
+    audited_of,
+    circles,
+    model_of,
+    rounds,
+    update_bytes,
+)
 from ambientd.rules.studies import viable
 
 
@@ -60,13 +67,24 @@ class Aggregator:
         return self._duties.say(place, body, now)
 
     def on_aggregated(
-        self, place: Place, after: Digest, left_out: tuple[NodeId, ...], now: int
+        self,
+        place: Place,
+        after: Digest,
+        left_out: tuple[NodeId, ...],
+        faulty: tuple[NodeId, ...],
+        now: int,
     ) -> list[RoleEffect]:
-        """Say which model the round comes to."""
+        """Say which model the round comes to, and who lied with shares."""
         if self._duties.wanted(place) is None:
             return []
         ordered = tuple(sorted(left_out))
-        body = FlResult(study=place.study, round=place.round, after=after, left_out=ordered)
+        body = FlResult(
+            study=place.study,
+            round=place.round,
+            after=after,
+            left_out=ordered,
+            faulty=tuple(sorted(faulty)),
+        )
         return self._duties.say(place, body, now)
 
     def on_failed(self, place: Place, now: int, *, declined: bool) -> None:
@@ -77,8 +95,9 @@ class Aggregator:
     def _wanted(
         self, state: LedgerState, study: StudyId, entry: StudyEntry, row: RoundEntry
     ) -> LearningEffect | None:
-        if entry.plan.is_private or self._id not in asked(entry, row):
+        if self._id not in asked(entry, row):
             return None
+        groups = circles(entry, row) if entry.plan.is_private else []
         # The rest of the step is for the word on its way into the log.
         number, wait_ms = entry.round, entry.terms.step_ms * 3 // 4
         size_bytes = update_bytes(entry)
@@ -86,7 +105,9 @@ class Aggregator:
             case RoundState.SURVIVORS:
                 place = Place(study, number, Step.GATHER)
                 audited = audited_of(state, study, entry, row)
-                return GatherWanted(place, row.contributed, size_bytes, wait_ms, audited)
+                trained = set(trainees(entry, row))
+                held = tuple(each for each in groups if trained & set(each.nodes))
+                return GatherWanted(place, row.contributed, size_bytes, wait_ms, audited, held)
             case RoundState.AGGREGATING:
                 if self._id in speakers(row):
                     return None
@@ -94,7 +115,10 @@ class Aggregator:
                 survivors = set(row.survivors)
                 kept = tuple(each for each in row.contributed if each.node in survivors)
                 model = model_of(entry, row)
-                return AggregateWanted(place, entry.plan, model, kept, size_bytes, wait_ms)
+                if not entry.plan.is_private:
+                    return AggregateWanted(place, entry.plan, model, kept, size_bytes, wait_ms)
+                summed = tuple(each for each in groups if survivors & set(each.nodes))
+                return SumWanted(place, entry.plan, model, summed, kept, row.opened, wait_ms)
             case _:
                 return None
 

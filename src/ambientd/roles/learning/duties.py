@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ambientd.model.effect import Propose, RoleEffect
 from ambientd.model.learning_effect import LearningEffect, Place
-from ambientd.model.learning_record import RoundBody
+from ambientd.model.learning_record import FlLeave, RoundBody
 
 RETRY_MS = 1_000
 RETRY_MS_MAX = 64_000
@@ -24,7 +24,7 @@ class Duty:
     """
 
     wanted: LearningEffect
-    said: RoundBody | None = None
+    said: RoundBody | FlLeave | None = None
     due_ms: int | None = None
     wait_ms: int = RETRY_MS
 
@@ -57,7 +57,7 @@ class Duties:
         duty = self._duties.get(place)
         return None if duty is None or duty.said is not None else duty.wanted
 
-    def say(self, place: Place, body: RoundBody, now: int) -> list[RoleEffect]:
+    def say(self, place: Place, body: RoundBody | FlLeave, now: int) -> list[RoleEffect]:
         """Propose what was done."""
         duty = self._duties[place]
         self._duties[place] = replace(duty, said=body, due_ms=now + INSIST_MS)

@@ -4,6 +4,8 @@ What it owes follows from the ledger alone, so a restart takes it up again. A no
 not named data for a study, or has no more to spend, stays silent: the round goes on without it.
 """
 
+from msgspec.structs import replace
+
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import sign_receipt, spec_hash
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
@@ -12,19 +14,30 @@ from ambientd.ledger.lessons import lesson_in
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import ExecutionReport, RoleEffect
-from ambientd.model.learning import NO_DATA, Lesson, RoundState, Score, StudyId
+from ambientd.model.learning import NO_DATA, Announced, Lesson, RoundState, Score, StudyId
 from ambientd.model.learning_effect import (
+    ConcealWanted,
+    DealWanted,
+    KeysWanted,
     LearningEffect,
     Model,
+    OpenWanted,
     Place,
     ScoreWanted,
     Step,
     TrainWanted,
 )
-from ambientd.model.learning_record import FlScore, FlUpdate
+from ambientd.model.learning_record import (
+    FlKeys,
+    FlLeave,
+    FlScore,
+    FlShares,
+    FlUnmask,
+    FlUpdate,
+)
 from ambientd.model.receipt import Receipt, SignedReceipt
 from ambientd.roles.learning.duties import Duties
-from ambientd.roles.learning.under_way import model_of, rounds
+from ambientd.roles.learning.under_way import circles, model_of, rounds
 
 
 class Participant:
@@ -102,6 +115,44 @@ class Participant:
         body = FlScore(study=place.study, round=place.round, score=score)
         return self._duties.say(place, body, now)
 
+    def on_keys(self, place: Place, keys: Announced, now: int) -> list[RoleEffect]:
+        """Say this node's keys for a round of private mode."""
+        if self._duties.wanted(place) is None:
+            return []
+        body = FlKeys(
+            study=place.study,
+            round=place.round,
+            mask_key=keys.mask_key,
+            seal_key=keys.seal_key,
+            self_commitment=keys.self_commitment,
+        )
+        return self._duties.say(place, body, now)
+
+    def on_dealt(self, place: Place, digest: Digest, size_bytes: int, now: int) -> list[RoleEffect]:
+        """Say where the sealed shares are."""
+        if self._duties.wanted(place) is None:
+            return []
+        body = FlShares(study=place.study, round=place.round, digest=digest, size_bytes=size_bytes)
+        return self._duties.say(place, body, now)
+
+    def on_opened(
+        self, place: Place, digest: Digest, size_bytes: int, now: int
+    ) -> list[RoleEffect]:
+        """Say where the opened shares are."""
+        if self._duties.wanted(place) is None:
+            return []
+        body = FlUnmask(study=place.study, round=place.round, digest=digest, size_bytes=size_bytes)
+        return self._duties.say(place, body, now)
+
+    def on_gave_up(self, place: Place, state: LedgerState, now: int) -> list[RoleEffect]:
+        """Leave a study that this node has no more budget for, so that nobody waits for it."""
+        entry = state.study(place.study)
+        if self._duties.wanted(place) is None or entry is None:
+            return []
+        before = [said.said_ms for said in entry.consents if said.node == self._id]
+        body = FlLeave(study=place.study, said_ms=max([now, *(each + 1 for each in before)]))
+        return self._duties.say(place, body, now)
+
     def on_failed(self, place: Place, now: int, *, declined: bool) -> None:
         """Try again later, unless it cannot be done here at all."""
         if not declined:
@@ -110,23 +161,41 @@ class Participant:
     def _wanted(
         self, state: LedgerState, study: StudyId, entry: StudyEntry, row: RoundEntry
     ) -> LearningEffect | None:
-        # The update below is plain: nobody who joined a private study may show it.
-        if entry.plan.is_private or self._id not in asked(entry, row):
+        if self._id not in asked(entry, row) or self._id in speakers(row):
             return None
+        if entry.plan.is_private:
+            return self._wanted_in_private(study, entry, row)
         number, most = entry.round, entry.terms.samples_max
         match row.state:
             case RoundState.TRAINING:
-                if self._id in speakers(row):
-                    return None
                 model = model_of(entry, row)
                 place = Place(study, number, Step.TRAIN)
                 lesson = lesson_in(state, study, entry, row, self._id)
                 return TrainWanted(place, entry.plan, model, most, lesson)
             case RoundState.EVALUATING:
-                if self._id in speakers(row):
-                    return None
                 holders = tuple(each.node for each in row.findings)
                 after = Model(row.after, entry.model_size_bytes, holders)
                 return ScoreWanted(Place(study, number, Step.SCORE), entry.plan, after, most)
+            case _:
+                return None
+
+    def _wanted_in_private(
+        self, study: StudyId, entry: StudyEntry, row: RoundEntry
+    ) -> LearningEffect | None:
+        number = entry.round
+        if row.state is RoundState.KEYS:
+            return KeysWanted(Place(study, number, Step.KEYS), entry.plan)
+        own = [circle for circle in circles(entry, row) if self._id in circle.nodes]
+        match row.state:
+            case RoundState.SHARES:
+                # What others have dealt meanwhile changes nothing about what is dealt here.
+                alone = replace(own[0], dealt=())
+                return DealWanted(Place(study, number, Step.DEAL), alone)
+            case RoundState.TRAINING:
+                place, model = Place(study, number, Step.TRAIN), model_of(entry, row)
+                return ConcealWanted(place, entry.plan, model, own[0])
+            case RoundState.UNMASKING:
+                kept = tuple(node for node in row.survivors if node in own[0].nodes)
+                return OpenWanted(Place(study, number, Step.OPEN), own[0], kept)
             case _:
                 return None

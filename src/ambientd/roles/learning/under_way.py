@@ -1,12 +1,14 @@
 """The rounds under way, as the ledger has them."""
 
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
+from ambientd.ledger.learning_rounds import groups_of_round
 from ambientd.ledger.lessons import lesson_in
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
-from ambientd.model.learning import LessonInput, StudyId, StudyState
+from ambientd.model.learning import Circle, LessonInput, StudyId, StudyState
 from ambientd.model.learning_effect import Model
 from ambientd.rules.lessons import is_proven, output_bytes
+from ambientd.rules.studies import threshold_of
 
 
 def rounds(state: LedgerState) -> list[tuple[StudyId, StudyEntry, RoundEntry]]:
@@ -41,3 +43,14 @@ def audited_of(
         if lesson is not None and state.task(lesson.task) is not None:
             found.append((said.node, lesson.parts))
     return tuple(found)
+
+
+def circles(entry: StudyEntry, row: RoundEntry) -> list[Circle]:
+    """Give the groups of a round of private mode, once its keys are in the log."""
+    found = []
+    for group in groups_of_round(entry, row):
+        members, threshold = set(group), threshold_of(entry.plan, len(group))
+        keys = tuple(each for each in row.keys if each.node in members)
+        dealt = tuple(each for each in row.shares if each.node in members)
+        found.append(Circle(members=keys, threshold=threshold, dealt=dealt))
+    return found

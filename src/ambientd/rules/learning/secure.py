@@ -54,6 +54,10 @@ class BadShareError(RemoteProtocolError):
         self.node = node
 
 
+class FalseDealerError(BadShareError):
+    """What a member dealt is not what it published: nobody's sum with it can be known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """What a member publishes before anything else."""
@@ -323,10 +327,12 @@ def recovered(
         value = joined({_place(holder): pool[dealer][holder] for holder in found}) or b""
         if dealer in survivors:
             if _commitment(value, round_id) != group[dealer].self_commitment:
-                raise BadShareError(dealer, "it dealt shares of another mask than it committed to")
+                raise FalseDealerError(
+                    dealer, "it dealt shares of another mask than it committed to"
+                )
             seeds[dealer] = value
         else:
             if not value or agreement_key(value) != group[dealer].mask_public:
-                raise BadShareError(dealer, "it dealt shares of another key than it published")
+                raise FalseDealerError(dealer, "it dealt shares of another key than it published")
             secrets[dealer] = value
     return Recovered(seeds, secrets)

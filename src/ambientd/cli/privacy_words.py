@@ -1,0 +1,100 @@
+"""What private mode hides and costs, as a person reads it."""
+
+from collections.abc import Sequence
+from math import exp
+
+from ambientd.api.learning_values import Budget, BudgetInfo, Privacy, StudyInfo
+from ambientd.cli.console import short
+
+_EXACT_UP_TO = 5.0
+
+
+def epsilon_text(epsilon: float | None) -> str:
+    """Give an epsilon as text; a dash where no bound is claimed."""
+    return "-" if epsilon is None else f"{epsilon:.3f}"
+
+
+def standing_text(epsilon: float | None) -> str:
+    """Say in short what was spent."""
+    return "no bound on epsilon" if epsilon is None else f"epsilon {epsilon_text(epsilon)} spent"
+
+
+def privacy_fields(study: StudyInfo) -> list[tuple[str, str]]:
+    """Tell what a study hides, and what that has cost here."""
+    privacy = study.privacy
+    if privacy is None:
+        return [("privacy", "none: whoever holds an update may learn much of the data behind it")]
+    groups = f"sums over groups of {privacy.group} or more, {privacy.threshold} of whom stay"
+    if privacy.epsilon_round is None:
+        return [("privacy", f"{groups}; no noise, so no epsilon is claimed")]
+    noise = f"clipped to {privacy.clip:g}, noise {privacy.noise:g}"
+    return [
+        ("privacy", f"{groups}; {noise}"),
+        ("epsilon", f"{_costs(study, privacy)}, at delta {privacy.delta:g}"),
+        ("spent here", _spent_here(privacy)),
+    ]
+
+
+def _costs(study: StudyInfo, privacy: Privacy) -> str:
+    return (
+        f"{epsilon_text(privacy.epsilon_round)} for one round, "
+        f"{epsilon_text(privacy.epsilon_rounds)} for {study.rounds}"
+    )
+
+
+def _spent_here(privacy: Privacy) -> str:
+    if privacy.limit is None and not privacy.releases:
+        return "nothing: this node has no part in it"
+    wasted = f", {privacy.wasted} of them for nothing" if privacy.wasted else ""
+    return (
+        f"epsilon {epsilon_text(privacy.spent)} of {epsilon_text(privacy.limit)} allowed, "
+        f"{privacy.releases} updates shown within sums{wasted}"
+    )
+
+
+def joined_text(study: StudyInfo) -> str:
+    """Say what taking part shows of this node, and what it does not."""
+    begun = f"this node takes part in study {short(study.study)}"
+    privacy = study.privacy
+    if privacy is None:
+        return f"{begun}; others see its updates, not its data"
+    hidden = (
+        f"{begun}, in private mode.\n"
+        "Hidden: its data, how much of it there is, and its update. Others see sums over groups "
+        f"of {privacy.group} or more.\n"
+        "Not hidden: that and when it takes part, the sums, and the models made of them. If all "
+        "others of a group work together, its own share of the noise alone covers its update."
+    )
+    if privacy.epsilon_round is None:
+        return f"{hidden}\nNo noise is added: what the sums tell of one participant has no bound."
+    return f"{hidden}\n{_meaning(study, privacy)}"
+
+
+def _meaning(study: StudyInfo, privacy: Privacy) -> str:
+    assert privacy.epsilon_round is not None
+    odds = exp(privacy.epsilon_round)
+    factor = f"{odds:.2f}" if privacy.epsilon_round < _EXACT_UP_TO else f"{odds:.0f}"
+    return (
+        f"Cost: epsilon {_costs(study, privacy)}, at delta {privacy.delta:g}; "
+        f"{epsilon_text(privacy.limit)} are allowed here, then this node leaves. Whatever somebody "
+        "concludes from one round's sum is at most e^epsilon times as likely with this node's data "
+        f"as without (here {factor} times), but for a chance of delta. It holds while a threshold "
+        "of each group adds its noise. Failed rounds cost as much as others."
+    )
+
+
+def budget_row(each: BudgetInfo) -> Sequence[str]:
+    """Give a study's line of the budget."""
+    left = "-" if each.releases_left is None else str(each.releases_left)
+    limits = (epsilon_text(each.epsilon), epsilon_text(each.limit))
+    return (short(each.study), each.name, *limits, str(each.releases), str(each.wasted), left)
+
+
+def together_text(budget: Budget) -> str:
+    """Say what all studies cost together."""
+    if budget.epsilon is None:
+        return "together: no bound, since something was shown without noise"
+    return (
+        f"together: epsilon {epsilon_text(budget.epsilon)} at delta {budget.delta:g}, whichever "
+        "studies are put side by side"
+    )

@@ -1,0 +1,60 @@
+"""Bringing many nodes' blobs here in a given time, so that who answers slowly holds up nobody."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from ambientd.errors import AmbientError
+from ambientd.model.base import Digest, NodeId
+from ambientd.runtime.blobs import Blobs
+
+log = structlog.get_logger("ambientd.learning")
+
+FETCHES_AT_ONCE = 4
+GATHER_PASSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """A node's blob, of exactly this size, and who else is likely to have it."""
+
+    node: NodeId
+    digest: Digest
+    size_bytes: int
+    others: tuple[NodeId, ...] = ()
+
+
+async def gather(blobs: Blobs, sought: Sequence[Sought], wait_ms: int) -> frozenset[NodeId]:
+    """Bring blobs here, a few at a time; give whose came in time. Each has its share of it."""
+    held: set[NodeId] = set()
+    end_s = trio.current_time() + wait_ms / 1_000
+    for number in range(GATHER_PASSES):
+        missing = [each for each in sought if each.node not in held]
+        left_s = end_s - trio.current_time()
+        if not missing or left_s <= 0:
+            break
+        turns = -(-len(missing) // FETCHES_AT_ONCE)
+        share_s = left_s / turns / (1 if number + 1 == GATHER_PASSES else 2)
+        room = trio.Semaphore(FETCHES_AT_ONCE)
+        async with trio.open_nursery() as nursery:
+            for each in missing:
+                nursery.start_soon(_bring, blobs, each, room, share_s, held)
+    return frozenset(held)
+
+
+async def _bring(
+    blobs: Blobs, sought: Sought, room: trio.Semaphore, share_s: float, held: set[NodeId]
+) -> None:
+    """Bring one blob here, and note if it came."""
+    async with room:
+        with trio.move_on_after(share_s):
+            holders = (*sought.others, sought.node)
+            try:
+                data = await blobs.fetch(sought.digest, sought.size_bytes, holders)
+            except AmbientError as error:
+                log.warning("an update was not kept", reason=str(error))
+                return
+            if data is not None and len(data) == sought.size_bytes:
+                held.add(sought.node)
