@@ -35,6 +35,7 @@ NAVIGATION = (
             )
         ),
     ),
+    ("Architecture", ("docs/architecture.md",)),
     ("Reference", ("docs/cli.md", "docs/api.md", "docs/python.md")),
     (
         "Running it",
@@ -75,7 +76,7 @@ def lay_out() -> None:
     """Copy every document to where it stands, and write the navigation over them."""
     shutil.rmtree(PAGES, ignore_errors=True)
     names = [name for name in tracked("*.md") if not name.startswith(("src/", "tests/"))]
-    for name in names:
+    for name in (*names, *tracked("docs/images/*.svg")):
         (PAGES / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, PAGES / name)
     navigation = [
