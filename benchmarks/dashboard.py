@@ -63,11 +63,31 @@ def nodes(count: int) -> dict[str, Any]:
     }
 
 
+def links(count: int) -> dict[str, Any]:
+    """Give this node's links and those that others told, as `links` answers."""
+    draw = random.Random(2)
+    told = [(0, each) for each in range(1, min(count, 64))]
+    told += [(draw.randrange(count), draw.randrange(count)) for _ in range(count)]
+    rows = [
+        {
+            "by": f"{one:064x}",
+            "to": f"{other:064x}",
+            "one_way_us": draw.randrange(200_000),
+            "age_ms": 0 if one == 0 else draw.randrange(600_000),
+        }
+        for one, other in told
+        if one != other
+    ]
+    return {"self_id": f"{0:064x}", "links": rows}
+
+
 def answer(route: Route, mesh: dict[str, Any]) -> None:
     """Answer what the page asks for."""
     path = route.request.url.removeprefix(SITE)
     if path.startswith("/api/v1/nodes"):
         route.fulfill(json=mesh)
+    elif path.startswith("/api/v1/links"):
+        route.fulfill(json=links(len(mesh["nodes"])))
     elif path.startswith("/api/"):
         route.fulfill(status=503, body=json.dumps({"title": "not measured"}))
     else:

@@ -57,6 +57,7 @@ from ambientd.node.build import beacon_tip
 from ambientd.node.core import Node
 from ambientd.node.effect import NodeEffect, Told
 from ambientd.node.event import BodiesProposed, Started
+from ambientd.ports.transport import HostPort
 from ambientd.rules.executions import seed_of
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.learning import LearningHost
@@ -78,6 +79,8 @@ ADDRESS = "127.0.0.1:4400"
 
 class Alone:
     """The mesh of a node that has no peers."""
+
+    address = HostPort("127.0.0.1", 4400)
 
     def peers(self) -> frozenset[bytes]:
         return frozenset()

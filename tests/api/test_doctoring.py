@@ -8,6 +8,7 @@ import trio
 from ambientd.api.doctor_values import LookRound
 from ambientd.api.doctoring import FRESH_MS, PEERS_ASKED_MAX, Doctoring
 from ambientd.config.options import Config
+from ambientd.model.base import NodeId
 from ambientd.ports.transport import Look
 from ambientd.runtime.service import Parts
 
@@ -34,7 +35,7 @@ async def test_many_who_want_to_know_at_once_make_peers_be_asked_once() -> None:
     ledger = SimpleNamespace(members=(mesh.peers()[8],), meta=SimpleNamespace(time_ms=0))
     node = SimpleNamespace(ledger=ledger)
     parts = SimpleNamespace(transport=mesh, node=node, now=lambda: mesh.now_ms)
-    doctoring = Doctoring(Config(), cast("Parts", parts))
+    doctoring = Doctoring(NodeId(bytes(32)), Config(), cast("Parts", parts))
     found: list[Any] = []
 
     async def look() -> None:

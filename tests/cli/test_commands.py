@@ -116,6 +116,21 @@ def test_nodes_on_every_page_are_listed(live: Path, ctl: Ctl, node: DeskNode) ->
     assert "2 of 2 members here" in ctl("top", "--times", "1")[1]
 
 
+def test_status_and_nodes_say_how_peers_see_this_node_and_each_other(live: Path, ctl: Ctl) -> None:
+    assert (
+        "3 peers asked, 20 seconds ago; 2 of 3 that tried reach port 4400; 3 of 3 have a link to it"
+    ) in ctl("status")[1]
+    code, out, _ = ctl("nodes", "--links")
+    heads, own, told = out.splitlines()
+    assert code == 0
+    assert heads.split() == ["NODE", "HAS", "A", "LINK", "TO", "ONE", "WAY", "SAID"]
+    assert own.split()[-3:] == ["1.2", "ms", "now"]
+    assert told.split()[-4:] == ["unknown", "7", "s", "ago"]
+    shown = msgspec.json.decode(ctl("nodes", "--links", "--json")[1])
+    assert [each["one_way_us"] for each in shown["links"]] == [1_250, None]
+    assert ctl("nodes", "node1", "--links")[0] == 2
+
+
 def test_one_node_is_told_with_what_its_owner_says_of_it(live: Path, ctl: Ctl) -> None:
     code, out, _ = ctl("nodes", "node1")
     assert code == 0

@@ -30,6 +30,7 @@ from ambientd.api.owner_values import OwnerReply, Pause, SetOwner
 from ambientd.api.peg_values import PegInState
 from ambientd.api.quotes import Quote
 from ambientd.api.requests import Request
+from ambientd.api.seen_values import LinksTold, LinkTold, ListLinks, Seen
 from ambientd.api.telemetry_values import NodeTelemetry, SeriesLine, ShowTelemetry
 from ambientd.api.webhook_values import TestWebhook, WebhookTested
 from ambientd.api.why_replies import NodeWhy, SlotWhy, StandingCount, Why
@@ -71,6 +72,7 @@ class DeskNode:
             "ready": self.ready,
             "nodes": self.nodes,
             "node.show": self.node,
+            "links": self.links,
             "cluster.show": self.cluster,
             "telemetry.show": self.telemetry,
             "task.submit": self.submit,
@@ -329,6 +331,11 @@ class DeskNode:
     async def ping(self, request: requests.Ping) -> replies.Pong:
         return replies.Pong(version="0", now_ms=NOW_MS)
 
+    async def links(self, request: ListLinks) -> LinksTold:
+        told = LinkTold(by=LIAR, to=NODE, one_way_us=None, age_ms=7_500)
+        own = LinkTold(by=NODE, to=LIAR, one_way_us=1_250, age_ms=0)
+        return LinksTold(self_id=NODE, links=(own, told))
+
     async def status(self, request: requests.GetStatus) -> replies.Status:
         return replies.Status(
             node=NODE,
@@ -350,6 +357,7 @@ class DeskNode:
             sandbox=replies.Sandbox(active=("seccomp",), missing=("landlock",)),
             chain=replies.ChainStatus(kind="embedded", state="ready", height=107),
             balance_msat=999_999_500,
+            seen=Seen(port=4400, answered=3, tried=3, reached=2, saying=3, linked=3, age_ms=20_000),
             troubles=(
                 replies.Trouble(
                     kind=replies.TroubleKind.NO_QUORUM, text="no quorum", hint="start the others"

@@ -384,6 +384,20 @@ export interface LeaveStudy {
   readonly study: string;
 }
 
+/** A link as the node `by` sees it; `one_way_us` is null where it has measured nothing. */
+export interface LinkTold {
+  readonly by: string;
+  readonly to: string;
+  readonly one_way_us: number | null;
+  readonly age_ms: number;
+}
+
+/** The links of this node and of those that it asked lately. */
+export interface LinksTold {
+  readonly self_id: string;
+  readonly links: readonly (LinkTold)[];
+}
+
 /** What does everybody have? */
 export interface ListAccounts {
   readonly limit?: number;
@@ -395,6 +409,9 @@ export interface ListBlames {
   readonly limit?: number;
   readonly after?: string;
 }
+
+/** Which links do the nodes have, by their own word? */
+export type ListLinks = Readonly<Record<string, never>>;
 
 /** Who keeps the log, and what was said about seats? */
 export type ListMembers = Readonly<Record<string, never>>;
@@ -926,6 +943,17 @@ export interface SeatWordInfo {
   readonly wish: string;
 }
 
+/** What peers said of this node in the last ten minutes. Of those that `answered`, `tried` dialled its port and `reached` found it there; `saying` told their links, and `linked` have one to it. `age_ms` is that of the newest answer, null if none. */
+export interface Seen {
+  readonly port: number;
+  readonly answered: number;
+  readonly tried: number;
+  readonly reached: number;
+  readonly saying: number;
+  readonly linked: number;
+  readonly age_ms: number | null;
+}
+
 /** One measure over time; `source` is what measured it last, null is not known. */
 export interface SeriesLine {
   readonly name: string;
@@ -1075,6 +1103,7 @@ export interface Status {
   readonly silent_ms: number;
   readonly owner: OwnerStanding;
   readonly privacy: PrivacyStanding;
+  readonly seen: Seen;
 }
 
 /** End a study that this node began. */
@@ -1223,7 +1252,7 @@ export interface Trouble {
 }
 
 /** What can be wrong with a node's part in the log, or with its receipts. */
-export type TroubleKind = "anchor_late" | "backup_fails" | "convicted" | "convicted_members" | "log_stands" | "no_quorum" | "peg_not_audited" | "peg_unsigned" | "profile_differs" | "vote_lost";
+export type TroubleKind = "anchor_late" | "backup_fails" | "convicted" | "convicted_members" | "invisible" | "log_stands" | "no_quorum" | "peg_not_audited" | "peg_unsigned" | "profile_differs" | "vote_lost";
 
 /** Let a pinned version go. */
 export interface UnpinModule {
@@ -1375,6 +1404,7 @@ export interface Operations {
   "fl.start": { request: StartStudy; answer: StudyInfo };
   "fl.stop": { request: StopStudy; answer: StudyInfo };
   "headers.verify": { request: VerifyHeaders; answer: Verified };
+  "links": { request: ListLinks; answer: LinksTold };
   "log.update": { request: GetLogUpdate; answer: LogUpdateReply };
   "member.ask": { request: AskForSeat; answer: SeatSaid };
   "member.list": { request: ListMembers; answer: Members };
@@ -1448,6 +1478,7 @@ export const ROUTES = {
   "fl.start": { method: "POST", path: "/studies" },
   "fl.stop": { method: "POST", path: "/studies/{study}/stop" },
   "headers.verify": { method: "POST", path: "/headers/verify" },
+  "links": { method: "GET", path: "/links" },
   "log.update": { method: "GET", path: "/log/update" },
   "member.ask": { method: "POST", path: "/members/ask" },
   "member.list": { method: "GET", path: "/members" },

@@ -1,19 +1,22 @@
 /** The mesh at a glance: this node, the map, and who is in it. */
 
 import { type Asked, useCall, useLive } from "../api/live";
-import type { NodeInfo, Status } from "../api/table";
+import type { LinkTold, NodeInfo, Seen, Status } from "../api/table";
 import { conditionOf } from "../parts/condition";
 import { NodeMap } from "../parts/node_map";
 import { Answered, Facts, Table } from "../parts/panel";
 import { brief, clock, count, lasting, latency, sat, words } from "../parts/words";
 import { to } from "../route";
 
+const NO_LINKS: readonly LinkTold[] = [];
+const LINKS_LISTED = 200;
 const LATEST = 12;
 const NODES_MS = 5_000;
 
 /** The first page. */
 export function MeshPage({ status }: { status: Asked<Status> }) {
   const nodes = useCall("nodes", {}, NODES_MS);
+  const links = useCall("links", {}, NODES_MS);
   return (
     <>
       <h1>Mesh</h1>
@@ -24,12 +27,13 @@ export function MeshPage({ status }: { status: Asked<Status> }) {
             <>
               <section className="panel">
                 <h2>Map</h2>
-                <NodeMap nodes={all} selfId={self_id} />
+                <NodeMap nodes={all} links={links.answer?.links ?? NO_LINKS} />
               </section>
               <section className="panel">
                 <h2>Nodes ({count(all.length)})</h2>
                 <NodeTable nodes={all} selfId={self_id} />
               </section>
+              <LinksPanel nodes={all} links={links.answer?.links ?? NO_LINKS} />
               <Latest />
             </>
           )}
@@ -56,6 +60,7 @@ function StatusPanel({ status }: { status: Status }) {
           ["cluster", status.cluster],
           ["log", `term ${count(status.term)}, height ${count(status.committed_height)}`],
           ["peers", count(status.peers.length)],
+          ["seen by others", seen(status.seen)],
           ["health", status.health_percent === null ? "–" : `${status.health_percent} %`],
           ["tasks", tasks.join(", ") || "none"],
           ["chain", `${status.chain.kind}, ${status.chain.state}`],
@@ -98,6 +103,40 @@ function NodeTable({ nodes, selfId }: { nodes: readonly NodeInfo[]; selfId: stri
         ];
       }}
     />
+  );
+}
+
+/** Say how peers see this node. */
+function seen({ answered, tried, reached, port, saying, linked, age_ms }: Seen): string {
+  if (age_ms === null) return "no peer was asked yet";
+  const said = [`${count(answered)} asked, ${lasting(age_ms)} ago`];
+  if (tried > 0) said.push(`${count(reached)} of ${count(tried)} reach port ${port}`);
+  if (saying > 0) said.push(`${count(linked)} of ${count(saying)} have a link to it`);
+  return said.join("; ");
+}
+
+function LinksPanel({ nodes, links }: { nodes: readonly NodeInfo[]; links: readonly LinkTold[] }) {
+  const names = new Map(nodes.map(({ id, name }) => [id, name]));
+  const nameOf = (id: string) => <a href={to("nodes", id)}>{names.get(id) || brief(id)}</a>;
+  return (
+    <section className="panel">
+      <details>
+        <summary>Links, as the nodes themselves say ({count(links.length)})</summary>
+        <Table
+          caption="Links"
+          columns={["node", "has a link to", "one way", "said"]}
+          rows={links.slice(0, LINKS_LISTED)}
+          none="No node has said anything of its links yet."
+          keyOf={({ by, to: other }) => by + other}
+          cells={({ by, to: other, one_way_us, age_ms }) => [
+            nameOf(by),
+            nameOf(other),
+            latency(one_way_us),
+            age_ms === 0 ? "now" : `${lasting(age_ms)} ago`,
+          ]}
+        />
+      </details>
+    </section>
   );
 }
 

@@ -12,11 +12,13 @@ import {
   type SimulationNodeDatum,
 } from "d3-force";
 import { type MouseEvent, useEffect, useRef } from "react";
-import type { NodeInfo } from "../api/table";
+import type { LinkTold, NodeInfo } from "../api/table";
 import { to } from "../route";
 import { colourOf, useScheme } from "./colours";
 import { conditionOf } from "./condition";
 import { latency } from "./words";
+
+type Point = readonly [x: number, y: number];
 
 const HEIGHT_PX = 360;
 const RADIUS_PX = 7;
@@ -33,7 +35,7 @@ interface Dot extends SimulationNodeDatum {
 interface Link extends SimulationLinkDatum<Dot> {
   source: Dot | string;
   target: Dot | string;
-  /** One way, as measured from here; null when nothing was. */
+  /** One way, as one of the two has measured it; null when none has. */
   readonly us: number | null;
 }
 
@@ -42,10 +44,19 @@ interface Scene {
   dots: Dot[];
   links: readonly Link[];
   colours: Readonly<Record<string, string>>;
+  text: string;
+  /** Where the dots of each colour are, members among them: found anew with the nodes alone. */
+  tones: ReadonlyMap<string, readonly Dot[]>;
 }
 
-/** Draws the nodes; the table below it says the same in words. */
-export function NodeMap({ nodes, selfId }: { nodes: readonly NodeInfo[]; selfId: string }) {
+/** Draws the nodes and who is linked to whom by their own word; the tables below say the same. */
+export function NodeMap({
+  nodes,
+  links,
+}: {
+  nodes: readonly NodeInfo[];
+  links: readonly LinkTold[];
+}) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const scene = useRef<Scene | null>(null);
   const scheme = useScheme();
@@ -56,7 +67,7 @@ export function NodeMap({ nodes, selfId }: { nodes: readonly NodeInfo[]; selfId:
       .force("collide", forceCollide(RADIUS_PX + 2))
       .force("x", forceX(0).strength(0.04))
       .force("y", forceY(0).strength(0.07));
-    scene.current = { simulation, dots: [], links: [], colours: {} };
+    scene.current = { simulation, dots: [], links: [], colours: {}, text: "", tones: new Map() };
     simulation.on("tick", () => {
       if (canvas.current && scene.current) draw(canvas.current, scene.current);
     });
@@ -78,10 +89,11 @@ export function NodeMap({ nodes, selfId }: { nodes: readonly NodeInfo[]; selfId:
       Object.assign(before.get(info.id) ?? { id: info.id }, { info }),
     );
     const { simulation, dots } = current;
-    const isHere = nodes.some(({ id }) => id === selfId);
-    current.links = nodes
-      .filter(({ id, connected }) => isHere && connected && id !== selfId)
-      .map(({ id, link_us }) => ({ source: selfId, target: id, us: link_us }));
+    current.text = getComputedStyle(canvas.current).color;
+    current.tones = new Map(
+      TONES.map((tone) => [tone, dots.filter(({ info }) => conditionOf(info)[0] === tone)]),
+    );
+    current.links = linksOf(links, new Set(dots.map(({ id }) => id)));
     if (hasChanged) simulation.nodes(dots);
     // It puts the dots in the place of their names.
     simulation.force(
@@ -93,7 +105,7 @@ export function NodeMap({ nodes, selfId }: { nodes: readonly NodeInfo[]; selfId:
     );
     if (hasChanged) simulation.alpha(0.6).restart();
     else draw(canvas.current, current);
-  }, [nodes, selfId, scheme]);
+  }, [nodes, links, scheme]);
 
   function open(event: MouseEvent<HTMLCanvasElement>) {
     const box = event.currentTarget.getBoundingClientRect();
@@ -117,6 +129,17 @@ export function NodeMap({ nodes, selfId }: { nodes: readonly NodeInfo[]; selfId:
   );
 }
 
+/** Give a link for each pair that has one by the word of either; the first word is the newest. */
+function linksOf(told: readonly LinkTold[], known: ReadonlySet<string>): readonly Link[] {
+  const found = new Map<string, Link>();
+  for (const { by, to: target, one_way_us: us } of told) {
+    if (by === target || !known.has(by) || !known.has(target)) continue;
+    const pair = by < target ? by + target : target + by;
+    if ((found.get(pair)?.us ?? null) === null) found.set(pair, { source: by, target, us });
+  }
+  return [...found.values()];
+}
+
 /** The farther a node is, the longer its link: twice the time, 15 pixels more. */
 function lengthOf(us: number | null): number {
   return us === null ? 120 : Math.min(200, 60 + 15 * Math.log2(1 + us / 1000));
@@ -127,11 +150,12 @@ function toneOf(us: number): (typeof TONES)[number] {
   return us < FAR_US ? "wait" : "bad";
 }
 
-function positionOf({ x = 0, y = 0 }: Dot): readonly [x: number, y: number] {
+function positionOf({ x = 0, y = 0 }: Dot): Point {
   return [x, y];
 }
 
-function draw(canvas: HTMLCanvasElement, { dots, links, colours }: Scene): void {
+function draw(canvas: HTMLCanvasElement, scene: Scene): void {
+  const { dots, links, colours } = scene;
   const [width, height, scale] = [canvas.clientWidth, canvas.clientHeight, devicePixelRatio || 1];
   if (canvas.width !== width * scale || canvas.height !== height * scale) {
     canvas.width = width * scale;
@@ -139,15 +163,14 @@ function draw(canvas: HTMLCanvasElement, { dots, links, colours }: Scene): void 
   }
   const context = canvas.getContext("2d");
   if (context === null) return;
-  const style = getComputedStyle(canvas);
   context.setTransform(scale, 0, 0, scale, (width * scale) / 2, (height * scale) / 2);
   context.clearRect(-width / 2, -height / 2, width, height);
   context.font = "12px system-ui";
   drawLinks(context, links, colours, dots.length <= NAMED_MAX);
-  drawDots(context, dots, colours, style.color);
+  drawDots(context, scene);
 }
 
-/** Draw the links that were measured, all of one colour at once. */
+/** Draw the links, all of one colour at once: faint where nobody has measured. */
 function drawLinks(
   context: CanvasRenderingContext2D,
   links: readonly Link[],
@@ -158,12 +181,12 @@ function drawLinks(
   for (const tone of TONES) {
     context.beginPath();
     for (const { source, target, us } of links) {
-      if (us === null || toneOf(us) !== tone) continue;
+      if ((us === null ? "faint" : toneOf(us)) !== tone) continue;
       if (typeof source === "string" || typeof target === "string") continue;
       const [[x, y], [u, v]] = [positionOf(source), positionOf(target)];
       context.moveTo(x, y);
       context.lineTo(u, v);
-      if (isNamed) {
+      if (isNamed && us !== null) {
         context.fillStyle = colours.faint ?? "";
         context.fillText(latency(us), (x + u) / 2 + 4, (y + v) / 2 - 4);
       }
@@ -173,31 +196,27 @@ function drawLinks(
   }
 }
 
-function drawDots(
-  context: CanvasRenderingContext2D,
-  dots: readonly Dot[],
-  colours: Scene["colours"],
-  text: string,
-): void {
-  const members = new Path2D();
-  for (const tone of TONES) {
+function drawDots(context: CanvasRenderingContext2D, { dots, colours, text, tones }: Scene): void {
+  for (const [tone, all] of tones) {
     context.beginPath();
-    for (const dot of dots) {
-      if (conditionOf(dot.info)[0] !== tone) continue;
+    for (const dot of all) {
       const [x, y] = positionOf(dot);
       const radius = dot.info.committee ? RADIUS_PX : RADIUS_PX - 2;
-      const path = dot.info.committee ? [context, members] : [context];
-      for (const each of path) {
-        each.moveTo(x + radius, y);
-        each.arc(x, y, radius, 0, 2 * Math.PI);
-      }
+      context.moveTo(x + radius, y);
+      context.arc(x, y, radius, 0, 2 * Math.PI);
     }
     context.fillStyle = colours[tone] ?? "";
     context.fill();
   }
+  context.beginPath();
+  for (const dot of dots.filter(({ info }) => info.committee)) {
+    const [x, y] = positionOf(dot);
+    context.moveTo(x + RADIUS_PX, y);
+    context.arc(x, y, RADIUS_PX, 0, 2 * Math.PI);
+  }
   context.lineWidth = 2;
   context.strokeStyle = text;
-  context.stroke(members);
+  context.stroke();
   context.fillStyle = text;
   if (dots.length > NAMED_MAX) return;
   for (const dot of dots) {

@@ -38,6 +38,7 @@ from ambientd.api.troubles import (
     LogSeen,
     convicted,
     convicted_members,
+    invisible,
     profile_differs,
     troubles_of,
     unaudited_peg,
@@ -133,7 +134,7 @@ class Desk:
         self.backups = Backups(
             owner.config.backup, self._state.cluster, owner.name, parts.pump.writer, parts.now
         )
-        self.doctoring = Doctoring(owner.config, parts)
+        self.doctoring = Doctoring(self._id, owner.config, parts)
         self.webhooks = Webhooks(owner.config.webhook, owner.data_dir, self._id, owner.name, parts)
 
     async def keep_chronicle(self) -> None:
@@ -164,7 +165,7 @@ class Desk:
         """Say how this node is."""
         node, state, owner = self._parts.node, self._state, self._owner
         condition = node.telemetry.view(self._parts.now(), reputations(self._state)).get(self._id)
-        mode = node.telemetry.mode
+        mode, seen = node.telemetry.mode, self.doctoring.seen()
         return replies.Status(
             node=self._id.hex(),
             name=owner.name,
@@ -193,6 +194,7 @@ class Desk:
             silent_ms=max(0, self._parts.now() - state.meta.time_ms),
             owner=self.owning.standing,
             privacy=self.learning.standing(),
+            seen=seen,
             troubles=(
                 *self._conviction(),
                 *profile_differs(
@@ -201,6 +203,7 @@ class Desk:
                     has_offered=state.offer(self._id).said_ms > 0,
                 ),
                 *troubles_of(self._log_seen()),
+                *invisible(seen),
                 *self.anchoring.troubles(),
                 *self.backups.troubles(),
                 *unaudited_peg(state.genesis),

@@ -34,7 +34,7 @@ def look_at_daemon(status: Status, nodes: Nodes, looks: Looks) -> list[Finding]:
         *_committee(status),
         _chain(status),
         _work(status, own),
-        *map(_trouble, status.troubles),
+        *(_trouble(each) for each in status.troubles if each.kind is not TroubleKind.INVISIBLE),
     ]
 
 

@@ -66,6 +66,7 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.PAUSE.name: desk.owning.pause,
         operations.RESUME.name: desk.owning.resume,
         operations.DOCTOR_LOOK.name: desk.doctoring.look,
+        operations.LINKS.name: desk.doctoring.links,
         operations.WEBHOOK_TEST.name: desk.webhooks.test,
         **_learning(desk),
         operations.EVENTS.name: desk.events,

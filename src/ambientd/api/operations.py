@@ -17,6 +17,7 @@ from ambientd.api import (
     registry_values,
     replies,
     requests,
+    seen_values,
 )
 from ambientd.api.blame_replies import BlameFileReply, Blames
 from ambientd.api.blob_values import BlobKept, BlobReply, GetBlob, PutBlob
@@ -54,6 +55,12 @@ READY = Operation(
 STATUS = Operation("status", requests.GetStatus, replies.Status, get("/status", "how this node is"))
 NODES = Operation(
     "nodes", requests.ListNodes, replies.Nodes, get("/nodes", "who is in the cluster")
+)
+LINKS = Operation(
+    "links",
+    seen_values.ListLinks,
+    seen_values.LinksTold,
+    get("/links", "who is linked to whom, by the nodes' own word"),
 )
 NODE_SHOW = Operation(
     "node.show",
@@ -395,6 +402,7 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         STATUS,
         NODES,
         NODE_SHOW,
+        LINKS,
         TELEMETRY_SHOW,
         CLUSTER_SHOW,
         TASK_SUBMIT,

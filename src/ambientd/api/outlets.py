@@ -22,6 +22,7 @@ async def run_outlets(desk: Desk, owner: Owner, parts: Parts) -> None:
         nursery.start_soon(desk.keep_chronicle)
         nursery.start_soon(desk.blaming.keep_certificates)
         nursery.start_soon(kept_up, "backups", desk.backups.keep)
+        nursery.start_soon(kept_up, "looks", desk.doctoring.run)
         nursery.start_soon(kept_up, "webhooks", partial(desk.webhooks.run, desk.status))
         options = owner.config.traces
         if options.url:

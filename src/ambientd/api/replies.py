@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from ambientd.api.owner_standing import OwnerStanding
+from ambientd.api.seen_values import Seen
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +65,7 @@ class TroubleKind(StrEnum):
     PEG_NOT_AUDITED = "peg_not_audited"
     PROFILE_DIFFERS = "profile_differs"
     BACKUP_FAILS = "backup_fails"
+    INVISIBLE = "invisible"
 
 
 class Trouble(Reply, frozen=True):
@@ -110,6 +112,8 @@ class Status(Reply, frozen=True):
     """Since the last block was committed."""
     owner: OwnerStanding = OwnerStanding()
     privacy: PrivacyStanding = PrivacyStanding()
+    seen: Seen = Seen()
+    """What peers lately said of this node."""
 
 
 class NodeInfo(Reply, frozen=True):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ambientd.api.replies import Trouble, TroubleKind
+from ambientd.api.seen_values import Seen
 from ambientd.ledger.entries import EvidenceEntry, NodeEntry
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis, Profile
@@ -108,6 +109,27 @@ def profile_differs(
         "the cluster keeps what a node said when it came in",
         hint="put the old values back; to say something else, join anew with a new key: "
         "`ambientctl cluster invite` at a member, `ambientctl join TOKEN` in a new folder",
+    )
+    return (trouble,)
+
+
+def invisible(seen: Seen) -> tuple[Trouble, ...]:
+    """Give what is told when peers that looked for this node did not find it."""
+    if not seen.is_invisible:
+        return ()
+    if seen.tried and not seen.reached:
+        text = (
+            f"fine but invisible: none of {seen.tried} peers that tried reaches this node at port "
+            f"{seen.port}; nodes that it does not dial itself never meet it"
+        )
+    else:
+        text = f"fine but invisible: none of {seen.saying} peers says that it has a link to here"
+    trouble = Trouble(
+        kind=TroubleKind.INVISIBLE,
+        text=text,
+        hint=f"open TCP port {seen.port} in this device's firewall and forward it in its router; "
+        "or set [transport] advertise to the address that is forwarded; `ambientctl doctor` asks "
+        "again",
     )
     return (trouble,)
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from ambientd import __version__
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
+from ambientd.api.seen_values import ListLinks, Seen
 from ambientd.cli.console import (
     CommonArguments,
     at_time,
@@ -21,12 +22,14 @@ from ambientd.cli.console import (
 )
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.privacy_words import standing_text
+from ambientd.errors import UsageError
 
 
 class NodesArguments(CommonArguments, Protocol):
     """Options of `nodes`."""
 
     node: str | None
+    links: bool
 
 
 class EventsArguments(CommonArguments, Protocol):
@@ -70,6 +73,7 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
         ("term", f"{answer.term} of epoch {answer.epoch}, coordinator {coordinator}"),
         ("log", f"{in_words(answer.committed_height, 'block')} committed"),
         ("peers", f"{len(answer.peers)} connected, committee of {answer.committee}"),
+        ("seen", seen_text(answer.seen)),
         ("health", "unknown" if answer.health_percent is None else f"{answer.health_percent} %"),
         ("safe mode", _safe_mode(answer.safe_mode)),
         ("owner", answer.owner.text + ("" if answer.owner.told else " (the mesh is not told yet)")),
@@ -86,6 +90,19 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
     if answer.faults != "none":
         fields.append(("FAULTS", f"this node lies on purpose: {answer.faults}"))
     return fields + trouble_fields(answer.troubles)
+
+
+def seen_text(seen: Seen) -> str:
+    """Say how peers see this node."""
+    if seen.age_ms is None:
+        return "no peer was asked yet"
+    said = in_words(seen.answered, "peer")
+    words = [f"{said} asked, {in_words(seen.age_ms // 1000, 'second')} ago"]
+    if seen.tried:
+        words.append(f"{seen.reached} of {seen.tried} that tried reach port {seen.port}")
+    if seen.saying:
+        words.append(f"{seen.linked} of {seen.saying} have a link to it")
+    return "; ".join(words)
 
 
 def trouble_fields(troubles: Sequence[replies.Trouble]) -> list[tuple[str, str]]:
@@ -124,6 +141,8 @@ def _headers(headers: replies.HeadersStatus | None) -> list[tuple[str, str]]:
 
 def nodes(arguments: NodesArguments) -> ExitCode:
     """List the cluster's nodes, or tell everything about one."""
+    if arguments.links:
+        return _tell_links(arguments)
     with connect(arguments) as client:
         if arguments.node is not None:
             asked = requests.ShowNode(node=arguments.node)
@@ -135,6 +154,29 @@ def nodes(arguments: NodesArguments) -> ExitCode:
     columns = ("ID", "NAME", "REGION", "KIND", "ROLE", "STATE", "ENGINE", "HEALTH", "REPUTATION")
     rows = [_node_row(node, answer.self_id) for node in answer.nodes]
     print_table((*columns, "BALANCE", "BOND"), rows)
+    return ExitCode.DONE
+
+
+def _tell_links(arguments: NodesArguments) -> ExitCode:
+    """List who is linked to whom, by the word of those that peers were asked of."""
+    if arguments.node is not None:
+        raise UsageError("--links is of the whole mesh: leave NODE or --links away")
+    with connect(arguments) as client:
+        answer = client.call(operations.LINKS, ListLinks())
+        names = {each.id: each.name for each in all_nodes(client).nodes}
+    if arguments.as_json:
+        print_json(answer)
+        return ExitCode.DONE
+    rows = [
+        (
+            f"{names.get(each.by, '?')} ({short(each.by)})",
+            f"{names.get(each.to, '?')} ({short(each.to)})",
+            "unknown" if each.one_way_us is None else f"{each.one_way_us / 1000:.1f} ms",
+            "now" if each.by == answer.self_id else f"{each.age_ms // 1000} s ago",
+        )
+        for each in answer.links
+    ]
+    print_table(("NODE", "HAS A LINK TO", "ONE WAY", "SAID"), rows)
     return ExitCode.DONE
 
 

@@ -8,6 +8,9 @@ def add_looking(commands: object) -> None:
     command(commands, "status", "node_commands:status", "how this node is")
     nodes = command(commands, "nodes", "node_commands:nodes", "who is in the cluster")
     nodes.add_argument("node", metavar="NODE", nargs="?", help=f"everything about this one: {NODE}")
+    nodes.add_argument(
+        "--links", action="store_true", help="who is linked to whom, as the nodes themselves say"
+    )
     events = command(commands, "events", "node_commands:events", "tell what happens, as it does")
     events.add_argument(
         "--task",

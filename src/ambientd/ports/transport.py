@@ -184,15 +184,25 @@ ConnectionEvent: TypeAlias = PeerConnected | PeerLost
 
 
 @dataclass(frozen=True, slots=True)
+class LinkSeen:
+    """A link that a peer has to a node, and how long a frame takes on it; None if not measured."""
+
+    node_id: NodeId
+    one_way_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """How a peer sees this node: did it reach the port, or not try (None); and what it says itself.
 
-    `clock_ms` is how far its clock is ahead of ours, less the answer's way.
+    `clock_ms` is how far its clock is ahead of ours, less the answer's way. `links` are those that
+    it has, ours among them; None of a peer that does not say.
     """
 
     reached: bool | None
     clock_ms: int
     version: str
+    links: tuple[LinkSeen, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

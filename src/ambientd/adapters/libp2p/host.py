@@ -10,6 +10,7 @@ from typing import Any
 import trio
 from libp2p.abc import INotifee
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify.identify import identify_handler_for
@@ -340,6 +341,22 @@ async def dial(host: Host, peer_id: PeerId, address: HostPort) -> Connection:
     """
     found = await trio.socket.getaddrinfo(address.host, address.port, type=trio.socket.SOCK_STREAM)
     return await host.get_network().dial_addr(_multiaddr(*found[0][4][:2]), peer_id)
+
+
+async def answers_as(host: Host, peer_id: PeerId, at: HostPort) -> bool:
+    """Tell whether it is this peer that listens there, on a connection that ends at once.
+
+    Whatever else stands behind the address, such as another node of the same home, is not the peer.
+    """
+    stream = await trio.open_tcp_stream(at.host, at.port)
+    try:
+        raw = RawConnection(tcp.TrioTCPStream(stream), True)
+        await host.get_network().upgrader.upgrade_security(raw, True, peer_id)
+    except (BaseLibp2pError, trio.BrokenResourceError, trio.ClosedResourceError):
+        return False
+    finally:
+        await trio.aclose_forcefully(stream)
+    return True
 
 
 def connections_to(host: Host, peer: NodeId) -> list[Connection]:

@@ -28,11 +28,12 @@ from ambientd.adapters.libp2p.guard import Counters, contain, shielded
 from ambientd.adapters.libp2p.host import Notifee, build_host, connections_to, dial, run_host
 from ambientd.adapters.libp2p.identity import PeerId, node_id_of, peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS, Inbox, Link, Meter
-from ambientd.adapters.libp2p.looks import LOOK_PROTOCOL, Looks
+from ambientd.adapters.libp2p.looks import LOOK_1, LOOK_2, Looks
 from ambientd.errors import LocalProtocolError, UnreachableError
 from ambientd.ports.transport import (
     ConnectionEvent,
     HostPort,
+    LinkSeen,
     Look,
     NodeId,
     PeerAddress,
@@ -80,7 +81,7 @@ class Libp2pTransport:
         )
         self._blobs = Blobs(self._host, options, self._counters, serve_blob)
         self._joining = Joining(self._host, options, self._counters, serve_join)
-        self._looks = Looks(self._host, self._counters)
+        self._looks = Looks(self._host, self._counters, self._seen_links)
         budget = options.bandwidth_bytes_per_day
         self._bandwidth = Bandwidth(self._host, self._counters, budget)
 
@@ -105,7 +106,8 @@ class Libp2pTransport:
             FRAMES_PROTOCOL, self._members_only("frames", self._accept_link)
         )
         self._host.set_stream_handler(BLOB_PROTOCOL, self._members_only("blob", self._blobs.serve))
-        self._host.set_stream_handler(LOOK_PROTOCOL, self._members_only("look", self._looks.serve))
+        for look in (LOOK_1, LOOK_2):
+            self._host.set_stream_handler(look, self._members_only("look", self._looks.serve))
         self._host.set_stream_handler(
             BANDWIDTH_PROTOCOL, self._members_only("bandwidth", self._bandwidth.serve)
         )
@@ -224,6 +226,14 @@ class Libp2pTransport:
         if link is None or link.round_trip_s is None:
             return None
         return link.round_trip_s * 1000
+
+    def _seen_links(self) -> list[LinkSeen]:
+        """Give the links that are up, as whoever asks may know them."""
+        ways = {peer: self.round_trip_ms(peer) for peer in sorted(self.peers())}
+        return [
+            LinkSeen(peer, None if way_ms is None else int(way_ms * 500))
+            for peer, way_ms in ways.items()
+        ]
 
     def traffic(self, peer: NodeId) -> Traffic:
         """Give the peer's counters."""
