@@ -43,6 +43,7 @@ NAVIGATION = (
             "docs/deployment.md",
             "deploy/README.md",
             "SECURITY.md",
+            "docs/self-audit.md",
             "docs/observability.md",
             "docs/benchmarks.md",
         ),

@@ -3,13 +3,16 @@
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMED = re.compile(r"`(test_\w+)`")
 DEFINED = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)
 
 
-def test_every_test_that_the_simulator_s_page_names_is_there() -> None:
-    page = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["simulator.md", "self-audit.md"])
+def test_every_test_that_a_page_names_is_there(name: str) -> None:
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     named = set(NAMED.findall(page))
     there = {
         name
