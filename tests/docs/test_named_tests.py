@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMED = re.compile(r"`(test_\w+)`")
-DEFINED = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)
+DEFINED = re.compile(r"^ *(?:async )?def (test_\w+)", re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["simulator.md", "self-audit.md"])
