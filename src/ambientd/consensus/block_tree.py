@@ -7,7 +7,6 @@ is not kept here; a block carries its parent's certificate.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import attrgetter
 
 from ambientd.codec import merkle
 from ambientd.consensus import beacon
@@ -17,7 +16,6 @@ from ambientd.consensus.effects import Committed, CommittedBlock
 from ambientd.consensus.epochs import Epoch, ReadStop, carried_beacons
 from ambientd.consensus.messages import Append, EpochEnd, Header, Position, QuorumCertificate
 
-_RECORDS = attrgetter("record_hashes")
 ABANDONED_MAX = 16_384  # a host finds the rows of those beyond at its next start
 
 
@@ -70,17 +68,14 @@ class BlockTree:
         self.head_qc = head.qc if head is not None and is_above_root else root
         self.beacons = list(beacons)
         self.blocks: dict[bytes, Block] = {}
+        self.holds_records = False
+        """Whether any record is in a block that is not committed: asked at every step."""
         self._abandoned: dict[bytes, int] = {}  # hash to index: on disk, but not in the tree
 
     @property
     def head_index(self) -> int:
         """Give the index of the last committed block; 0 before the first."""
         return self.head_qc.position.index
-
-    @property
-    def holds_records(self) -> bool:
-        """Tell whether any record is in a block that is not committed."""
-        return any(map(_RECORDS, self.blocks.values()))  # asked at every step
 
     def holds(self, hash_: bytes) -> bool:
         """Tell whether this hash is the head or a block above it."""
@@ -104,6 +99,7 @@ class BlockTree:
             block.hash, block.append, block.record_hashes, block.size_bytes, link, begins
         )
         self.blocks[block.hash] = linked
+        self.holds_records = self.holds_records or bool(linked.record_hashes)
         self._abandoned.pop(block.hash, None)
         return linked
 
@@ -182,7 +178,8 @@ class BlockTree:
             dropped = [*self._prune(), *self._past_hope()]
             return Committed(blocks, tuple(self.beacons), tuple(dropped))
         dropped = [*self.blocks, *self._abandoned]
-        self.blocks, self._abandoned = {}, {}
+        self._keep({})
+        self._abandoned = {}
         end = EpochEnd(last.append.records[0], _proof(links[len(chain) - 1 :]))
         beacons = carried_beacons(self._committee.members, self.beacons, last.begins)
         return Committed(blocks, beacons, tuple(dropped), end)
@@ -204,7 +201,11 @@ class BlockTree:
         for block in self.blocks.values():
             if block.hash not in kept:
                 self.abandon(block.hash, block.position.index)
-        self.blocks = kept
+        self._keep(kept)
+
+    def _keep(self, blocks: dict[bytes, Block]) -> None:
+        self.blocks = blocks
+        self.holds_records = any(block.record_hashes for block in blocks.values())
 
     def _past_hope(self) -> list[bytes]:
         """Give up the abandoned blocks that the head has passed: nothing brings them back."""
@@ -221,7 +222,7 @@ class BlockTree:
             if block.parent_hash == self.head_qc.hash or block.parent_hash in alive:
                 alive[block.hash] = block
         dropped = [hash_ for hash_ in self.blocks if hash_ not in alive]
-        self.blocks = alive
+        self._keep(alive)
         return dropped
 
 

@@ -118,36 +118,37 @@ class Consensus(Voter):
     @property
     def next_deadline(self) -> int | None:
         """Give when the host must send the next Tick; None when nothing is due, ever."""
-        due = [self._catch_up.deadline, self._forwarding.deadline, self._retry_at]
+        due = (self._catch_up.deadline, self._forwarding.deadline, self._retry_at)
+        times = [at for at in due if at is not None]
         if self._is_voter:
             gave_up = self._safety.max_timed_out >= self.term
-            due.append(self._resend_at if gave_up else self._pacemaker.deadline)
+            times.append(self._resend_at if gave_up else self._pacemaker.deadline)
             wakes_at = self._wakes_at
-            due.append(wakes_at if wakes_at is not None and wakes_at > self._now else None)
+            if wakes_at is not None and wakes_at > self._now:
+                times.append(wakes_at)
         if self._ballot is not None:
-            due.append(self._resend_at)
-        elif self._may_propose() and self._retry_at is None:
-            due.append(self._heartbeat_at)
+            times.append(self._resend_at)
+        elif self.is_coordinator and self._retry_at is None and self._may_propose():
+            times.append(self._heartbeat_at)
             waiting = self._pool.waiting(self._under_way())
             if waiting is not None:
-                due.append(waiting[0] + self.options.batch_ms)
-        times = [at for at in due if at is not None]
+                times.append(waiting[0] + self.options.batch_ms)
         return max(min(times), self._now + 1) if times else None
 
     def handle(self, event: EpochEvent, *, now: int) -> list[Effect]:
         """Advance by one event; persist effects come before send effects (section 4)."""
         self._now = max(self._now, now)
         match event:
-            case Started():
-                self._awaited_ms = event.awaited_ms
-                self._on_started(now)
+            case MessageReceived():
+                if event.sender != self.options.self_id:
+                    self._on_message(event, now)
             case Tick():
                 pass
             case Applied():
                 self._awaited_ms = event.awaited_ms
-            case MessageReceived():
-                if event.sender != self.options.self_id:
-                    self._on_message(event, now)
+            case Started():
+                self._awaited_ms = event.awaited_ms
+                self._on_started(now)
             case RecordSubmitted():
                 reason = self._take_record(event.record, None, now)
                 if reason:
@@ -287,13 +288,16 @@ class Consensus(Voter):
         self._pacemaker.rest(now, self._rest_ms(now))
         if self._is_voter:
             self._watch_the_clock(now)
-        self._try_vote(now)
+        if self._candidate is not None:
+            self._try_vote(now)
         while self._try_propose(now):
             pass
         if self._notice is not None and self._retry_at is None:
             self._out.add(Broadcast(QcNotice(self._notice, None)))
             self._notice = None
-        self._out.add(*self._forwarding.step(self.term, self.coordinator, self._under_way(), now))
+        if self._forwarding.is_due(now):
+            sends = self._forwarding.step(self.term, self.coordinator, self._under_way(), now)
+            self._out.add(*sends)
         self._fetch_what_is_missing(now)
         self._pacemaker.rest(now, self._rest_ms(now))
 
@@ -306,16 +310,17 @@ class Consensus(Voter):
 
     def _rest_ms(self, now: int) -> int:
         """Give the longest pause; 0 when, as far as is known here, somebody waits (section 6)."""
-        somebody_waits = (
-            self._safety.high_qc.position.term != self.term
+        if (
+            self._tree.holds_records
             or len(self._pool) > 0
+            or self._safety.high_qc.position.term != self.term
             or self._is_doubted
-            or self._tree.holds_records
-        )
+        ):
+            return 0
         wakes_at = self._wakes_at
         if wakes_at is None:
-            return 0 if somebody_waits else REST_MS_MAX
-        return 0 if somebody_waits or now >= wakes_at else NAP_MS_MAX
+            return REST_MS_MAX
+        return 0 if now >= wakes_at else NAP_MS_MAX
 
     def _count_vote(self, ballot: Ballot, vote: Vote, now: int) -> None:
         qc = ballot.count(vote)

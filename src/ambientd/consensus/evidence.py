@@ -15,6 +15,7 @@ from ambientd.consensus.messages import (
 BLOCKS_MAX = 256
 VOTES_PER_MEMBER_MAX = 64
 TIMEOUTS_PER_MEMBER_MAX = 16
+_NO_VOTES: dict[Position, Vote] = {}
 
 
 class EvidenceWatch:
@@ -52,8 +53,15 @@ class EvidenceWatch:
 
     def saw_qc(self, qc: QuorumCertificate) -> list[Evidence]:
         """Take in the votes inside a certificate."""
-        votes = [Vote(qc.position, qc.parent_term, qc.hash, *entry) for entry in qc.signatures]
-        return [found for vote in votes if (found := self.saw_vote(vote)) is not None]
+        found: list[Evidence] = []
+        for member, signature in qc.signatures:
+            known = self._votes.get(member, _NO_VOTES).get(qc.position)
+            if known is not None and known.hash == qc.hash and member not in self._timeouts:
+                continue  # this very vote, and nothing that it could contradict
+            evidence = self.saw_vote(Vote(qc.position, qc.parent_term, qc.hash, member, signature))
+            if evidence is not None:
+                found.append(evidence)
+        return found
 
     def saw_timeout(self, timeout: Timeout) -> Evidence | None:
         """Take in a time-out; the lowest one a term is the one that convicts."""

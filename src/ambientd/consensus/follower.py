@@ -83,7 +83,7 @@ class Follower:
         self._proven_end: EpochEnd | None = None
         self.end: EpochEnd | None = None
         self._restore(restored)
-        self.term = self._safety.term
+        self._take_term(self._safety.term)
 
     def _restore(self, restored: Restored | None) -> None:
         genesis = self._verifier.genesis
@@ -110,15 +110,11 @@ class Follower:
 
     # What the host may look at.
 
-    @property
-    def coordinator(self) -> bytes:
-        """Give the current term's coordinator."""
-        return self.committee.coordinator(self.term)
-
-    @property
-    def is_coordinator(self) -> bool:
-        """Tell whether this node coordinates the current term."""
-        return self.coordinator == self.options.self_id
+    def _take_term(self, term: int) -> None:
+        """Be in a term; who coordinates it is asked at every step."""
+        self.term = term
+        self.coordinator = self.committee.coordinator(term)
+        self.is_coordinator = self.coordinator == self.options.self_id
 
     @property
     def head_index(self) -> int:
@@ -368,7 +364,7 @@ class Follower:
                 self._pool.settle(merkle.leaf_hash(record))
 
     def _enter(self, term: int, now: int, *, failed: bool) -> None:
-        self.term = term
+        self._take_term(term)
         self._held = {h: held for h, held in self._held.items() if held[1].header.term >= term}
         self._pacemaker.entered(now, failed=failed)
         self._forwarding.changed()

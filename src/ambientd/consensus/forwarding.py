@@ -56,6 +56,10 @@ class Forwarding:
         if size_bytes * 2 <= options.block_bytes_max and records * 2 <= options.records_max:
             self._roomy_at = now
 
+    def is_due(self, now: int) -> bool:
+        """Tell whether `step` has anything to look at."""
+        return bool(self._fresh) or (self._due_at is not None and now >= self._due_at)
+
     def step(
         self, term: int, coordinator: bytes, excluded: Container[bytes], now: int
     ) -> list[Send | Broadcast]:
@@ -102,6 +106,8 @@ class Forwarding:
 
     def is_censored(self, term: int, excluded: Container[bytes], now: int) -> bool:
         """Tell whether a record stayed out for T_include although blocks had room."""
+        if not len(self._pool):
+            return False
         patience = self._options.include_ms
         return any(
             entry.forwarded_term == term
