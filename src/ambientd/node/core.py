@@ -65,6 +65,7 @@ from ambientd.telemetry.core import Telemetry
 LOG_FRAME = b"\x01"
 JOB_FRAME = b"\x02"
 JOB_BYTES_MAX = 64 * 1024
+NEVER_MS = 2**63 - 1
 
 
 def job_frame(message: JobMessage) -> bytes:
@@ -95,6 +96,8 @@ class Node:
         self._connected: set[NodeId] = set()
         self._log_queue: deque[log_events.Event] = deque()
         self._draining = False
+        self._roles_due_ms: int | None = None
+        """When a core other than the log next wants a tick; None when that may have changed."""
 
     @property
     def ledger(self) -> LedgerState:
@@ -138,10 +141,16 @@ class Node:
     @property
     def next_deadline(self) -> int:
         """Give when a core next wants a tick."""
+        if self._roles_due_ms is None:
+            self._roles_due_ms = self._due_ms_of_roles()
+        log_ms = self._cores.log.next_deadline
+        due_ms = self._roles_due_ms if log_ms is None else min(log_ms, self._roles_due_ms)
+        return max(due_ms, self._now + 1)
+
+    def _due_ms_of_roles(self) -> int:
         cores = self._cores
         leads = cores.coordinator.leads
         due = (
-            cores.log.next_deadline,
             cores.telemetry.next_deadline,
             cores.worker.next_deadline,
             cores.disputer.next_deadline,
@@ -155,11 +164,11 @@ class Node:
             cores.headers.next_deadline(cores.ledger, leads=leads),
             cores.offerer.next_deadline(cores.ledger, cores.worker.unwanted),
         )
-        return max(min([each for each in due if each is not None]), self._now + 1)
+        return min((each for each in due if each is not None), default=NEVER_MS)
 
     def handle(self, event: node_events.Event, *, now: int) -> list[NodeEffect]:
         """Advance by one event; persist effects are to be carried out before all others."""
-        self._now = now
+        self._begin(event, now)
         cores = self._cores
         match event:
             case node_events.FrameReceived():
@@ -198,6 +207,11 @@ class Node:
         self._propose()
         effects, self._out = self._out, []
         return effects
+
+    def _begin(self, event: node_events.Event, now: int) -> None:
+        self._now = now
+        if not isinstance(event, node_events.FrameReceived):
+            self._roles_due_ms = None  # what a frame may change, it changes where it does so
 
     def _on_wish(self, wish: Wish) -> None:
         """Heed the owner here at once, and tell the mesh."""
@@ -255,6 +269,7 @@ class Node:
 
     def _on_job(self, sender: NodeId, message: JobMessage) -> None:
         cores = self._cores
+        self._roles_due_ms = None
         if cores.ledger.node(sender) is None:
             self._out.append(PeerMisbehaved(sender, "job message of a node outside the cluster"))
             return
@@ -374,6 +389,7 @@ class Node:
 
     def _on_coordinator(self, term: int, coordinator: NodeId) -> None:
         self._coordinator = coordinator
+        self._roles_due_ms = None
         self._out.append(CoordinatorElected(term, coordinator))
         self._cores.coordinator.on_coordinator(coordinator)
         self._roles(self._cores.worker.on_coordinator(coordinator, self._now))
@@ -386,6 +402,7 @@ class Node:
     def _apply(self, committed: log_effects.Committed) -> None:
         """Run committed blocks through the ledger, then tell the roles and the owner."""
         ledger = self._cores.ledger
+        self._roles_due_ms = None
         writes: dict[Key, Entry | None] = {}
         events: list[tuple[LedgerEvent, BlockContext]] = []
         snapshots: list[PersistSnapshot] = []
@@ -418,6 +435,7 @@ class Node:
     def _install(self, fetched: log_effects.SnapshotFetched) -> None:
         """Go over to a later state that the log has proven; what happened meanwhile is not told."""
         ledger = self._cores.ledger
+        self._roles_due_ms = None
         later = state_of(fetched, ledger)
         writes, head_index = changes(ledger, later), ledger.applied_index
         ledger.become(later)
