@@ -12,7 +12,7 @@ from ambientd.node import core
 from sim.checkers import InvariantViolation
 from sim.cluster import ClusterOptions, genesis_of, run
 from sim.mutants.patch import Patch, replaced
-from sim.shared import CHECKED_EVERY, SharedBlocks
+from sim.shared import CHECKED_EVERY, PROVES_ITSELF, SharedBlocks
 
 CALM = ClusterOptions(seed=3, members=3, faults=frozenset(), time_ms=32_000)
 GENESIS = genesis_of(3)
@@ -80,6 +80,49 @@ def test_a_node_that_began_from_its_store_applies_its_blocks_itself() -> None:
         roots = {take(shared, node, context).root for node in (first, restarted, leapt)}
         assert len(roots) == 1
     assert (shared.shared, real.calls) == (1, 10)
+
+
+def restarted_of(node: LedgerState) -> LedgerState:
+    return LedgerState.from_items(GENESIS, node.items(), node.applied_index)
+
+
+def test_a_node_that_began_from_its_store_goes_along_once_it_has_proven_itself() -> None:
+    real = Counted()
+    shared, first = SharedBlocks(real), LedgerState.from_genesis(GENESIS)
+    given = contexts()
+    take(shared, first, next(given))
+    restarted = restarted_of(first)
+    for _, context in zip(range(PROVES_ITSELF + 10), given, strict=False):
+        assert take(shared, first, context).root == take(shared, restarted, context).root
+    assert (shared.shared, real.calls) == (10, 1 + 2 * PROVES_ITSELF + 10)
+    assert restarted.tree is first.tree
+
+
+def test_a_node_that_derived_something_else_never_goes_along() -> None:
+    class Wrong:
+        of: LedgerState | None = None
+
+        def __call__(
+            self,
+            state: LedgerState,
+            context: BlockContext,
+            records: Sequence[Record],
+            prove_fraud: ProveFraud,
+        ) -> BlockResult:
+            late_ms = context.index % 2 if state is self.of else 0
+            time_ms = context.time_ms + late_ms
+            own = BlockContext(context.index, 1, time_ms, context.beacon, hash=context.hash)
+            return apply_block(state, own, records, prove_fraud)
+
+    wrong, given = Wrong(), contexts()
+    shared, first = SharedBlocks(wrong), LedgerState.from_genesis(GENESIS)
+    take(shared, first, next(given))
+    wrong.of = restarted_of(first)
+    differed = 0
+    for _, context in zip(range(2 * PROVES_ITSELF), given, strict=False):
+        differed += take(shared, first, context).root != take(shared, wrong.of, context).root
+    assert differed >= PROVES_ITSELF
+    assert shared.shared == 0
 
 
 def test_a_block_of_the_same_name_and_other_records_is_applied() -> None:
