@@ -11,9 +11,8 @@ from ambientd.model.base import DIGEST_BYTES, NodeId, TaskId
 from sim.checkers import InvariantViolation, Kinds
 from sim.disk import DiskLost
 from sim.machine import Effect, Host
-from sim.node_checkers import NodeChecker, written
+from sim.node_checkers import EntryChecker, NodeChecker, written
 from sim.node_machine import Persisted
-from sim.task_checkers import EntryChecker
 from sim.vices import Resident, honest_answer
 
 

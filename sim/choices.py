@@ -10,8 +10,7 @@ from ambientd.model.reputation import Reputation
 from ambientd.model.task import Assurance, Constraint, SlotState, TaskSpec, TaskState
 from sim.checkers import InvariantViolation
 from sim.machine import Effect, Host
-from sim.node_checkers import ledger_changes
-from sim.task_checkers import EntryChecker
+from sim.node_checkers import EntryChecker, ledger_changes
 from sim.vices import Resident
 
 REFUSED_BY_GUESTS = "media"

@@ -1,6 +1,7 @@
 """A world of whole nodes: tasks all along, a lying worker, an equivocating coordinator, faults."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -373,19 +374,20 @@ def build(
     lay(world, keys, happenings, *(storm.heals_ms for storm in storms), chain=cast.chain)
     if Fault.SYBIL in options.faults:
         _schedule_strangers(world, cast, more, storms[0].heals_ms)
+    end_ms = options.time_ms - CALM_MS_MIN
     if Fault.SEATS in options.faults:
         forgets = bool(options.faults & {Fault.AMNESIA, Fault.BIT_ROT})
         idle = frozenset(keys[number] for number in unneeded if forgets)
         seats = random.Random(options.seed * 5_003 + options.members)
-        Owners(world, cast.hosts, idle, seats).schedule(options.time_ms - CALM_MS_MIN)
+        Owners(world, cast.hosts, idle, seats).schedule(storms, end_ms)
     if Fault.MONEY in options.faults:
         money = random.Random(options.seed * 10_007 + options.members)
-        Purses(world, cast.hosts, money).schedule(options.time_ms - LAST_TASK_MS_BEFORE_END)
+        Purses(world, cast.hosts, money).schedule(storms, options.time_ms - LAST_TASK_MS_BEFORE_END)
     if Fault.MODULES in options.faults:
         publishing = random.Random(options.seed * 11_003 + options.members)
-        Publishers(world, cast.hosts, publishing).schedule(options.time_ms - CALM_MS_MIN)
+        Publishers(world, cast.hosts, publishing).schedule(storms, end_ms)
     if options.learns:
-        Students(world, cast.hosts, options.seed).schedule(options.time_ms - CALM_MS_MIN, UNTIL_MS)
+        Students(world, cast.hosts, options.seed).schedule(storms, end_ms, UNTIL_MS)
     _schedule_tasks(kit, cast, history, options, storms, dice)
     return world, cast, history, happenings
 
@@ -472,16 +474,12 @@ def run(
     history.check()
     check_epochs(first_options(cast.genesis), cast.honest)
     ledger = cast.honest[0].ledger
-    tasks = [entry for _, entry in ledger.tasks()]
-    endings: dict[str, int] = {}
-    for entry in tasks:
-        said = _ending(entry)
-        endings[said] = endings.get(said, 0) + 1
+    endings = Counter(_ending(entry) for _, entry in ledger.tasks())
     return ClusterOutcome(
         options.seed,
         options.members,
         ledger.applied_index,
-        len(tasks),
+        endings.total(),
         dict(sorted(endings.items())),
         ledger.receipt_log_size(),
         ledger.checkpoint_size(),

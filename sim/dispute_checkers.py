@@ -11,9 +11,9 @@ from ambientd.node.effect import Told
 from ambientd.rules.verdicts import quorum
 from sim.checkers import InvariantViolation, Kinds
 from sim.machine import Effect, Host
+from sim.node_checkers import EntryChecker
 from sim.node_machine import Persisted
 from sim.parties import true_run
-from sim.task_checkers import EntryChecker
 from sim.vices import Resident
 
 ROUNDS_MAX = 8

@@ -15,6 +15,7 @@ from sim.disk import DiskLost
 from sim.machine import Effect, Host
 from sim.node_checkers import NodeChecker, written
 from sim.node_machine import Persisted, Row
+from sim.seasons import Storm, work_times
 from sim.stage import Stage
 from sim.vices import Resident
 
@@ -39,7 +40,7 @@ class Purses:
         founders = (member.node for member in hosts[0].options.genesis.members)
         self._left_msat = dict.fromkeys(founders, ALLOWANCE_MSAT)
 
-    def schedule(self, end_ms: int) -> None:
+    def schedule(self, storms: Sequence[Storm], end_ms: int) -> None:
         """Lay out moves up to a time; guests are given something first, which they put at risk."""
         guests = [host for host in self._hosts if NodeId(host.key) not in self._left_msat]
         for guest in guests:
@@ -49,7 +50,7 @@ class Purses:
             self._world.at(at, partial(self._transfer, giver, to, GIFT_MSAT))
             self._world.at(at + STEP_MS, partial(self._bond, guest, GIFT_MSAT))
             self._world.at(at + 2 * STEP_MS, partial(self._unbond, guest, GIFT_MSAT // 2))
-        for at in range(WELCOME_MS, end_ms, MOVE_EVERY_MS):
+        for at in work_times(storms, WELCOME_MS, end_ms, MOVE_EVERY_MS, self._dice):
             self._world.at(at + self._dice.randrange(MOVE_EVERY_MS), self._move)
 
     def _move(self) -> None:

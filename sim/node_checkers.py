@@ -29,6 +29,13 @@ class NodeChecker(Checker):
 class Onlookers(Together):
     """Shows what nodes persist and tell to several checkers, to each only what it judges."""
 
+    def __init__(self, checkers: Sequence[Checker]) -> None:
+        super().__init__(checkers)
+        first = FirstWritten()
+        for each in checkers:
+            if isinstance(each, EntryChecker):
+                each.first = first
+
     def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
         """Look away."""
 
@@ -36,6 +43,44 @@ class Onlookers(Together):
         """Pass on what changes the ledger, or is told."""
         if type(effect) is not Persisted or effect.changes:
             super().saw_effect(node, effect, now)
+
+
+class FirstWritten:
+    """Finds what is written for the first time, once for all who look at the same effect."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._effect: Effect | None = None
+        self._rows: list[Row] = []
+
+    def rows(self, effect: Effect) -> list[Row]:
+        """Give the rows of an effect that no node wrote before; asked again, the same."""
+        if effect is not self._effect:
+            seen, self._effect, self._rows = self._seen, effect, []
+            for _, rows in written(effect):
+                for row in rows:
+                    if row[3] not in seen and row[2] is not None:
+                        seen.add(row[3])
+                        self._rows.append(row)
+        return self._rows
+
+
+class EntryChecker(NodeChecker):
+    """Sees each distinct entry that honest nodes write, once."""
+
+    def __init__(self) -> None:
+        self.first = FirstWritten()
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
+        """Pass on what is new."""
+        if not node.is_honest:
+            return
+        for table, name, entry, _ in self.first.rows(effect):
+            assert isinstance(node, Resident)
+            self.saw_entry(node, table, name, entry, now)
+
+    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
+        """Look at an entry."""
 
 
 class EqualRoots(NodeChecker):

@@ -34,12 +34,15 @@ from sim.disk import DiskLost
 from sim.epoch_checkers import EndProofs, EndsAreFinal, OwnCertificates
 from sim.machine import Delivery, Effect, Host
 from sim.money import KEPT_MSAT
+from sim.node_checkers import EntryChecker
 from sim.node_machine import FRAME, Persisted
 from sim.replica import unlabelled
+from sim.seasons import Storm, work_times
 from sim.stage import Stage
-from sim.task_checkers import EntryChecker, needed
+from sim.task_checkers import needed
 from sim.vices import Resident
 
+FROM_MS = 3_000
 WISH_EVERY_MS = 4_000
 EARLY_MAX = 10_000
 
@@ -186,9 +189,9 @@ class Owners:
         self._dice = dice
         self._leaving: set[NodeId] = set()  # who wants to leave, shown by the ledger or not yet
 
-    def schedule(self, end_ms: int) -> None:
+    def schedule(self, storms: Sequence[Storm], end_ms: int) -> None:
         """Lay out wishes up to a time."""
-        for at in range(3_000, end_ms, WISH_EVERY_MS):
+        for at in work_times(storms, FROM_MS, end_ms, WISH_EVERY_MS, self._dice):
             self._world.at(at + self._dice.randrange(1_000), self._wish)
 
     def _honest(self) -> list[Resident]:

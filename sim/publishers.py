@@ -13,6 +13,7 @@ from sim.disk import DiskLost
 from sim.machine import Effect, Host
 from sim.node_checkers import NodeChecker, written
 from sim.node_machine import Persisted
+from sim.seasons import Storm, work_times
 from sim.stage import Stage
 from sim.vices import Resident
 
@@ -32,9 +33,9 @@ class Publishers:
         self._hosts = hosts
         self._dice = dice
 
-    def schedule(self, end_ms: int) -> None:
+    def schedule(self, storms: Sequence[Storm], end_ms: int) -> None:
         """Lay out what is said up to a time."""
-        for at in range(FROM_MS, end_ms, PUBLISH_EVERY_MS):
+        for at in work_times(storms, FROM_MS, end_ms, PUBLISH_EVERY_MS, self._dice):
             self._world.at(at + self._dice.randrange(PUBLISH_EVERY_MS), self._say)
 
     def _say(self) -> None:

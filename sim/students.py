@@ -15,9 +15,10 @@ from ambientd.model.base import Digest, NodeId
 from ambientd.model.learning import NO_MODULE, Plan, RoundState, StudyId, Terms
 from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy
 from sim.checkers import InvariantViolation
+from sim.node_checkers import EntryChecker
 from sim.pupils import PARAMETER_BYTES, SAMPLES, model_of
+from sim.seasons import Storm, work_times
 from sim.stage import Stage
-from sim.task_checkers import EntryChecker
 from sim.vices import Resident
 
 
@@ -29,9 +30,10 @@ class Students:
         self._hosts = hosts
         self._dice = random.Random(seed * 13_007 + len(hosts))
 
-    def schedule(self, end_ms: int, until_ms: int) -> None:
+    def schedule(self, storms: Sequence[Storm], end_ms: int, until_ms: int) -> None:
         """Lay out what is said up to a time; studies may begin until the other, in block time."""
-        for number, at in enumerate(range(FROM_MS, end_ms, STUDY_EVERY_MS)):
+        times_ms = work_times(storms, FROM_MS, end_ms, STUDY_EVERY_MS, self._dice)
+        for number, at in enumerate(times_ms):
             author = self._dice.choice(self._hosts)
             body = _study(number, until_ms, is_proven=number % 2 == 0)
             study = study_id(NodeId(author.key), body)

@@ -23,7 +23,7 @@ from ambientd.rules.notes import note_text
 from sim.checkers import InvariantViolation, Kinds
 from sim.disk import DiskLost
 from sim.machine import Effect, Host
-from sim.node_checkers import NodeChecker, ledger_changes, written
+from sim.node_checkers import EntryChecker, NodeChecker, ledger_changes
 from sim.node_machine import Persisted
 from sim.vices import Resident, honest_answer
 
@@ -32,28 +32,6 @@ def needed(members: int) -> int:
     """Give how many members any two majorities of which share an honest one."""
     liars = (members - 1) // 3
     return (members + liars) // 2 + 1
-
-
-class EntryChecker(NodeChecker):
-    """Sees each distinct entry that honest nodes write, once."""
-
-    def __init__(self) -> None:
-        self._seen: set[int] = set()
-
-    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
-        """Pass on what is new."""
-        if not node.is_honest:
-            return
-        seen = self._seen
-        for _, rows in written(effect):
-            assert isinstance(node, Resident)
-            for table, name, entry, mark in rows:
-                if mark not in seen and entry is not None:
-                    seen.add(mark)
-                    self.saw_entry(node, table, name, entry, now)
-
-    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
-        """Look at an entry."""
 
 
 class SignedAnswers(EntryChecker):
