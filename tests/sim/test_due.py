@@ -25,7 +25,7 @@ class AsksAgain:
         assert isinstance(node, Resident)
         if node.node is not None and node.node._roles_due_ms is not None:
             self.asked += 1
-            assert node.node._roles_due_ms == node.node._due_ms_of_roles()
+            assert node.node._roles_due_ms == node.node._cores.due_ms(node.node.coordinator)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

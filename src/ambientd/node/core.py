@@ -65,7 +65,6 @@ from ambientd.telemetry.core import Telemetry
 LOG_FRAME = b"\x01"
 JOB_FRAME = b"\x02"
 JOB_BYTES_MAX = 64 * 1024
-NEVER_MS = 2**63 - 1
 
 
 def job_frame(message: JobMessage) -> bytes:
@@ -142,29 +141,10 @@ class Node:
     def next_deadline(self) -> int:
         """Give when a core next wants a tick."""
         if self._roles_due_ms is None:
-            self._roles_due_ms = self._due_ms_of_roles()
+            self._roles_due_ms = self._cores.due_ms(self._coordinator)
         log_ms = self._cores.log.next_deadline
         due_ms = self._roles_due_ms if log_ms is None else min(log_ms, self._roles_due_ms)
         return max(due_ms, self._now + 1)
-
-    def _due_ms_of_roles(self) -> int:
-        cores = self._cores
-        leads = cores.coordinator.leads
-        due = (
-            cores.telemetry.next_deadline,
-            cores.worker.next_deadline,
-            cores.disputer.next_deadline,
-            cores.referee.next_deadline,
-            cores.learning.next_deadline,
-            cores.reporter.next_deadline(cores.ledger),
-            cores.coordinator.next_deadline,
-            cores.checkpointer.next_deadline(cores.ledger, leads=leads),
-            cores.anchorer.next_deadline(cores.ledger, self._coordinator),
-            cores.anchor_watch.next_deadline(cores.ledger),
-            cores.headers.next_deadline(cores.ledger, leads=leads),
-            cores.offerer.next_deadline(cores.ledger, cores.worker.unwanted),
-        )
-        return min((each for each in due if each is not None), default=NEVER_MS)
 
     def handle(self, event: node_events.Event, *, now: int) -> list[NodeEffect]:
         """Advance by one event; persist effects are to be carried out before all others."""

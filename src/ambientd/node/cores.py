@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ambientd.consensus.log import Log
 from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId
 from ambientd.node.learning import Learning
 from ambientd.roles.anchor_watch import AnchorWatch
 from ambientd.roles.anchorer import Anchorer
@@ -18,6 +19,8 @@ from ambientd.roles.reporter import Reporter
 from ambientd.roles.submitter import Submitter
 from ambientd.roles.worker import Worker
 from ambientd.telemetry.core import Telemetry
+
+NEVER_MS = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -40,3 +43,22 @@ class Cores:
     submitter: Submitter
     courier: Courier
     telemetry: Telemetry
+
+    def due_ms(self, coordinator: NodeId | None) -> int:
+        """Give when a part other than the log next wants a tick; 0 is at once."""
+        leads = self.coordinator.leads
+        due = (
+            self.telemetry.next_deadline,
+            self.worker.next_deadline,
+            self.disputer.next_deadline,
+            self.referee.next_deadline,
+            self.learning.next_deadline,
+            self.reporter.next_deadline(self.ledger),
+            self.coordinator.next_deadline,
+            self.checkpointer.next_deadline(self.ledger, leads=leads),
+            self.anchorer.next_deadline(self.ledger, coordinator),
+            self.anchor_watch.next_deadline(self.ledger),
+            self.headers.next_deadline(self.ledger, leads=leads),
+            self.offerer.next_deadline(self.ledger, self.worker.unwanted),
+        )
+        return min((each for each in due if each is not None), default=NEVER_MS)
