@@ -76,11 +76,12 @@ class Participant:
     ) -> list[RoleEffect]:
         """Say which update this node has for the round, signed where training is proven."""
         wanted = self._duties.wanted(place)
-        if not isinstance(wanted, TrainWanted):
+        if not isinstance(wanted, TrainWanted | ConcealWanted):
             return []
         receipt = None
-        if wanted.lesson is not None and report is not None:
-            receipt = self._receipt(wanted.lesson, report)
+        lesson = wanted.lesson if isinstance(wanted, TrainWanted) else None
+        if lesson is not None and report is not None:
+            receipt = self._receipt(lesson, report)
         body = FlUpdate(
             study=place.study, round=place.round, update=update, samples=samples, receipt=receipt
         )
