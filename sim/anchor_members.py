@@ -88,6 +88,7 @@ class Around(Protocol):
     log: AnchorLog
     seats: list["Member"]
     options: AnchoringOptions
+    begun: dict[int, int]
 
     def strikes(self, fault: str, probability: float) -> bool:
         """Let a fault come now, or not."""
@@ -224,7 +225,7 @@ class Member:
             return ChainAway("nobody answers")
         refusal = self.world.chain.send(effect.raw)
         if effect.is_ours and self.has_seat:
-            self.world.tell(self, TheirsHeard(effect.root, effect.raw))
+            self.world.tell(self, TheirsHeard(effect.size, effect.root, effect.raw))
         return Answered(effect.txid, refusal)
 
     def _check_need(self, book: AnchorBook) -> None:
@@ -235,12 +236,15 @@ class Member:
             known = set() if had is None else {each.txid for each in had.transactions}
             new = [each for each in entry.versions if each.coins and each.txid not in known]
             is_begun = had is not None and had.has_own
+            anchor = self.world.log.anchors.get(entry.size)
+            is_undone = anchor and not self.world.chain.holds(anchor.place.block_hash)
             is_settled = entry.size <= self._settled and not entry.reorganised
-            if is_settled and new and not is_begun:
+            if is_settled and not is_undone and new and not is_begun:
                 raise BrokenError(f"size {entry.size} is paid for though the log has its anchor")
             if new and self._seats and self not in self._seats:
                 raise BrokenError(f"size {entry.size} is paid for without a seat")
-            anchor = self.world.log.anchors.get(entry.size)
+            if new and anchor is None and not is_begun:
+                self.world.begun[entry.size] = self.world.begun.get(entry.size, 0) + 1
             if new and anchor is not None and not is_begun and self._told.get(entry.size) == anchor:
                 self._check_absence(entry.size, anchor)
 

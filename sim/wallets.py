@@ -87,7 +87,7 @@ class Notary(Protocol):
         """Have a closed batch's root anchored."""
         ...
 
-    def hear(self, root: Digest, raw_tx: bytes) -> None:
+    def hear(self, size: int, root: Digest, raw_tx: bytes) -> None:
         """Learn of an anchor that another member has signed."""
         ...
 
@@ -123,8 +123,8 @@ def hand_on(
     match effect:
         case AnchorRoot(size=size, root=root):
             notary.want(size, root)
-        case HearAnchor(root=root, raw_tx=raw_tx):
-            notary.hear(root, raw_tx)
+        case HearAnchor(size=size, root=root, raw_tx=raw_tx):
+            notary.hear(size, root, raw_tx)
         case LeaveAnchors(size=size):
             notary.leave(size)
         case WatchAnchor(size=size, root=root, proof=proof):
@@ -161,9 +161,9 @@ class Wallet:
         """Have a closed batch's root anchored."""
         self._inbox.append(RootWanted(size, root))
 
-    def hear(self, root: Digest, raw_tx: bytes) -> None:
+    def hear(self, size: int, root: Digest, raw_tx: bytes) -> None:
         """Learn of an anchor that another member has signed."""
-        self._inbox.append(TheirsHeard(root, raw_tx))
+        self._inbox.append(TheirsHeard(size, root, raw_tx))
 
     def leave(self, size: int) -> None:
         """Sign nothing new up to this batch."""

@@ -100,4 +100,10 @@ EXHIBITS = (
         "for ever, and no peg-out was signed any more.",
         "e0ca138",
     ),
+    Exhibit(
+        Plan("node", 806_657_055_094, 4),
+        "Each anchor was watched only by the member that had made it. One that lost its seat could "
+        "not bring the new proof of an undone anchor into the log, and nobody else looked.",
+        "29991ca",
+    ),
 )

@@ -35,9 +35,9 @@ class SimulatedAnchors:
         self._notary.want(size, root)
         self._woken.set()
 
-    def hear(self, root: Digest, raw_tx: bytes) -> None:
+    def hear(self, size: int, root: Digest, raw_tx: bytes) -> None:
         """Learn of an anchor that another member has signed."""
-        self._notary.hear(root, raw_tx)
+        self._notary.hear(size, root, raw_tx)
         self._woken.set()
 
     def leave(self, size: int) -> None:

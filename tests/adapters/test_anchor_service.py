@@ -414,7 +414,7 @@ async def test_a_member_adopts_what_another_has_sent_instead_of_paying_as_well(
         async with first.works(), second.works():
             first.anchors.want(1, ROOT)
             await until(lambda: bool(first.signed))
-            second.anchors.hear(ROOT, first.signed[0].raw_tx)
+            second.anchors.hear(1, ROOT, first.signed[0].raw_tx)
             second.anchors.want(1, ROOT)
             await until(lambda: second.state() == "broadcast")
             moved.mine(6, [last(first)])

@@ -55,7 +55,7 @@ class PromptNotary:
     def want(self, size: int, root: Digest) -> None:
         self._wanted.append((EPOCH_MS + self._world.now + ANCHOR_MS, size, root))
 
-    def hear(self, root: Digest, raw_tx: bytes) -> None:
+    def hear(self, size: int, root: Digest, raw_tx: bytes) -> None:
         """Know better."""
 
     def leave(self, size: int) -> None:

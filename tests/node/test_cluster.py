@@ -242,7 +242,7 @@ def test_what_one_member_has_sent_for_a_batch_is_heard_of_by_the_others() -> Non
     assert frames.keys() == set(first.ledger.members) - {NodeId(cluster.hosts[0].key)}
     frame = frames[NodeId(cluster.hosts[1].key)]
     heard = second.handle(FrameReceived(NodeId(cluster.hosts[0].key), frame), now=now)
-    assert HearAnchor(root, b"raw") in heard
+    assert HearAnchor(1, root, b"raw") in heard
 
 
 def test_a_task_can_be_taken_back() -> None:

@@ -290,7 +290,7 @@ def test_what_was_signed_is_shown_to_the_members_and_heard_of() -> None:
     assert told == BroadcastJob(shown)
     other, stranger = cluster.state.members[1], NodeId(b"\x09" * 32)
     anchorer = anchorer_of(DAILY)
-    assert anchorer.on_message(other, shown, cluster.state) == [HearAnchor(root, b"raw")]
+    assert anchorer.on_message(other, shown, cluster.state) == [HearAnchor(1, root, b"raw")]
     assert anchorer.on_message(stranger, shown, cluster.state) == []
     for wrong in (changed(shown, size=2), changed(shown, root=bytes(32))):
         assert anchorer.on_message(other, wrong, cluster.state) == []
@@ -298,7 +298,7 @@ def test_what_was_signed_is_shown_to_the_members_and_heard_of() -> None:
     assert off.on_message(other, shown, cluster.state) == []
     anchored(cluster, 1)
     # The log's anchor may have been undone, and only whoever watches the chain knows.
-    assert anchorer.on_message(other, shown, cluster.state) == [HearAnchor(root, b"raw")]
+    assert anchorer.on_message(other, shown, cluster.state) == [HearAnchor(1, root, b"raw")]
     newest = [AnchorRoot(size=2, root=closed(1, cluster).state.receipt_log_root(2))]
     assert [
         each

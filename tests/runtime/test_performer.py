@@ -144,7 +144,7 @@ class Anchors:
     def want(self, size: int, root: Digest) -> None:
         self.asked.append((size, root))
 
-    def hear(self, root: Digest, raw_tx: bytes) -> None:
+    def hear(self, size: int, root: Digest, raw_tx: bytes) -> None:
         self.asked.append((root, raw_tx))
 
     def leave(self, size: int) -> None:
@@ -344,7 +344,7 @@ async def test_roots_and_what_others_have_sent_go_to_the_anchors_if_there_are_an
     anchors, root = Anchors(), Digest(bytes(32))
     async with bench(tmp_path, anchors=anchors) as place:
         place.performer(AnchorRoot(3, root))
-        place.performer(HearAnchor(root, b"raw"))
+        place.performer(HearAnchor(3, root, b"raw"))
         place.performer(SeatAnchors(None, 4))
         place.performer(WatchAnchor(3, root, anchor_proof(root, height=9)))
         place.performer(LeaveAnchors(3))
@@ -352,7 +352,7 @@ async def test_roots_and_what_others_have_sent_go_to_the_anchors_if_there_are_an
     async with bench(tmp_path) as place:
         place.performer(AnchorRoot(3, root))
         place.performer(WatchAnchor(3, root, anchor_proof(root)))
-        place.performer(HearAnchor(root, b"raw"))
+        place.performer(HearAnchor(3, root, b"raw"))
         await trio.testing.wait_all_tasks_blocked()
         assert place.inbox.receive.statistics().current_buffer_used == 0
 

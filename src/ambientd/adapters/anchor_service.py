@@ -89,10 +89,10 @@ class ChainAnchors:
         """Have a root anchored."""
         self._post(RootWanted(size, root))
 
-    def hear(self, root: Digest, raw_tx: bytes) -> None:
+    def hear(self, size: int, root: Digest, raw_tx: bytes) -> None:
         """Learn of an anchor that another member has signed."""
         if len(self._inbox) < HEARD_WAITING_MAX:
-            self._post(TheirsHeard(root, raw_tx))
+            self._post(TheirsHeard(size, root, raw_tx))
 
     def leave(self, size: int) -> None:
         """Sign nothing new up to this batch: the log has its anchor."""

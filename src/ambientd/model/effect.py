@@ -164,6 +164,7 @@ class AnchorRoot:
 class HearAnchor:
     """Another member has sent this transaction to anchor a root: no second one is needed."""
 
+    size: int
     root: Digest
     raw_tx: bytes
 

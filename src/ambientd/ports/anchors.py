@@ -56,7 +56,7 @@ class Anchors(Protocol):
         """Have a closed batch's root anchored."""
         ...
 
-    def hear(self, root: Digest, raw_tx: bytes) -> None:
+    def hear(self, size: int, root: Digest, raw_tx: bytes) -> None:
         """Learn of an anchor that another member has signed."""
         ...
 

@@ -232,7 +232,7 @@ class Anchorer:
             self._shown = max(self._shown, message.size)
         if not self._options.enabled:
             return []
-        return [HearAnchor(message.root, message.raw_tx)]
+        return [HearAnchor(message.size, message.root, message.raw_tx)]
 
 
 def _is_settled(state: LedgerState, proven: Anchor) -> bool:

@@ -260,8 +260,8 @@ def _hand_on(
     match effect:
         case AnchorRoot(size=size, root=root):
             anchors.want(size, root)
-        case HearAnchor(root=root, raw_tx=raw_tx):
-            anchors.hear(root, raw_tx)
+        case HearAnchor(size=size, root=root, raw_tx=raw_tx):
+            anchors.hear(size, root, raw_tx)
         case LeaveAnchors(size=size):
             anchors.leave(size)
         case WatchAnchor(size=size, root=root, proof=proof):

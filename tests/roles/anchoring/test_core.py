@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ambientd.errors import ConfigError, RemoteProtocolError
 from ambientd.model.base import Digest
 from ambientd.roles.anchoring.book import (
+    HEARD_KEPT_MAX,
     AnchorBook,
     AnchoredRoot,
     Coin,
@@ -41,7 +42,7 @@ from ambientd.roles.anchoring.events import (
     Ticked,
     View,
 )
-from ambientd.roles.anchoring.logged import HEARD_KEPT_MAX, THEIRS_BYTES_MAX
+from ambientd.roles.anchoring.logged import THEIRS_BYTES_MAX
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.roles.anchoring.purse import Payment, Short, bumped_fee, first_fee, pay
 from ambientd.rules.anchor_costs import DUST_SAT, INPUTS_MAX, anchor_vsize
@@ -327,7 +328,7 @@ def test_a_root_that_the_log_has_an_anchor_of_is_left_and_its_alarm_ends() -> No
 def test_another_member_s_anchor_that_is_not_mined_is_left_where_the_log_has_one() -> None:
     for is_settled in (True, False):
         desk = wanting()
-        desk.tell(TheirsHeard(ROOT, theirs()))
+        desk.tell(TheirsHeard(1, ROOT, theirs()))
         assert desk.sent() is not None
         desk.tell(RootsSettled(1 if is_settled else 0))
         desk.height += 2 * OPTIONS.bump_blocks - 1
@@ -549,7 +550,7 @@ def test_a_refused_version_is_replaced_in_time_while_an_older_one_waits() -> Non
 def test_what_another_member_has_sent_is_adopted_instead_of_paying() -> None:
     for is_heard_first in (True, False):
         desk = Desk()
-        events: list[Event] = [TheirsHeard(ROOT, theirs()), RootWanted(1, ROOT)]
+        events: list[Event] = [TheirsHeard(1, ROOT, theirs()), RootWanted(1, ROOT)]
         for event in events if is_heard_first else reversed(events):
             desk.tell(event)
         sent = desk.sent()
@@ -571,21 +572,36 @@ def test_what_another_member_has_sent_is_adopted_instead_of_paying() -> None:
 )
 def test_what_is_no_anchor_of_the_root_is_not_adopted(raw: bytes) -> None:
     desk = wanting()
-    desk.tell(TheirsHeard(ROOT, raw))
+    desk.tell(TheirsHeard(1, ROOT, raw))
     assert desk.entry().stage is Stage.WAITING
+
+
+def test_what_another_member_has_sent_is_followed_and_proved_and_never_paid_for() -> None:
+    desk = Desk()
+    desk.tell(TheirsHeard(1, ROOT, theirs()))
+    desk.height += 50 * OPTIONS.bump_blocks
+    sent = desk.sent()
+    assert sent is not None
+    assert not sent.is_ours
+    assert desk.book.day_fee_sat == 0
+    again = Desk(book=desk.book)
+    again.mine(sent.txid)
+    again.height += 5
+    assert CollectProof(1, ROOT, again.places[sent.txid], 5) in again.see()
 
 
 def test_what_is_heard_is_bounded() -> None:
     desk = Desk()
     for number in range(HEARD_KEPT_MAX + 1):
         root = Digest(bytes([number]) * 32)
-        desk.tell(TheirsHeard(root, theirs(root)))
+        desk.tell(TheirsHeard(number + 1, root, theirs(root)))
+    assert [entry.size for entry in desk.book.roots] == list(range(2, HEARD_KEPT_MAX + 2))
     desk.tell(RootWanted(1, Digest(bytes(32))))
     assert desk.entry(Digest(bytes(32))).versions == ()
     for number in range(10):
         raw = THEIRS.sign([coin(9_000, number + 1)], ROOT, 500)
         desk.tell(RootWanted(2, ROOT))
-        desk.tell(TheirsHeard(ROOT, raw))
+        desk.tell(TheirsHeard(1, ROOT, raw))
     assert len(desk.entry().versions) == 4
 
 

@@ -10,6 +10,7 @@ from ambientd.roles.anchoring.events import (
     PersistBook,
     ProofTaken,
     RootLost,
+    RootsSettled,
     RootWanted,
     SeatTold,
     SendTransaction,
@@ -188,7 +189,7 @@ def test_each_root_has_its_own_order_of_members() -> None:
 def test_what_is_shown_for_an_undone_batch_is_adopted_and_given_time() -> None:
     desk = undone()
     desk.height += PATIENCE_BLOCKS - 1
-    desk.tell(TheirsHeard(ROOT, ANEW))
+    desk.tell(TheirsHeard(1, ROOT, ANEW))
     assert not signed(desk)
     desk.height += 1
     assert not signed(desk), "what was shown has its own time"
@@ -197,7 +198,7 @@ def test_what_is_shown_for_an_undone_batch_is_adopted_and_given_time() -> None:
 
 def test_what_is_shown_before_the_loss_is_seen_is_adopted_with_it() -> None:
     desk = watching()
-    desk.tell(TheirsHeard(ROOT, ANEW))
+    desk.tell(TheirsHeard(1, ROOT, ANEW))
     del desk.places[TXID]
     desk.hashes[100] = OTHER_HASH
     desk.see()
@@ -207,7 +208,7 @@ def test_what_is_shown_before_the_loss_is_seen_is_adopted_with_it() -> None:
 def test_the_log_s_anchor_is_followed_even_after_as_many_as_may_be_adopted() -> None:
     desk = wanting()
     for number in range(THEIRS_A_ROOT_MAX):
-        desk.tell(TheirsHeard(ROOT, THEIRS.sign([coin(9_000 + number)], ROOT, 500)))
+        desk.tell(TheirsHeard(1, ROOT, THEIRS.sign([coin(9_000 + number)], ROOT, 500)))
     desk.tell(logged())
     versions = desk.entry().versions
     assert len(versions) == THEIRS_A_ROOT_MAX
@@ -286,3 +287,13 @@ def test_a_root_that_waits_here_follows_the_log_s_anchor_instead_of_paying() -> 
     desk.coins = (coin(),)
     assert not signed(desk)
     assert desk.entry().stage is Stage.MINED
+
+
+def test_a_root_under_way_is_not_left_while_the_log_s_anchor_of_it_is_not_seen() -> None:
+    desk = wanting()
+    assert signed(desk)
+    desk.tell(logged())
+    desk.tell(RootsSettled(1))
+    desk.height += 50 * PATIENCE_BLOCKS
+    desk.see()
+    assert desk.entry().stage is Stage.SENT

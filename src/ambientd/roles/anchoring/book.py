@@ -13,6 +13,7 @@ from ambientd.rules.bitcoin import Outpoint
 
 BOOK_VERSION = 1
 THEIRS_A_ROOT_MAX = 4
+HEARD_KEPT_MAX = 16
 
 
 class Stage(Enum):

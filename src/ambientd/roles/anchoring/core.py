@@ -62,6 +62,7 @@ class Anchoring:
         self._away: str | None = None
         self._hindrances = Hindrances()
         self._heard = Heard()
+        self._wanted: set[Digest] = set()
         self._logged = LoggedAnchors()
         self._unseen = Unseen(PATIENCE_WITH_THEIRS * options.bump_ms)
         self._sent_ms: dict[bytes, int] = {}
@@ -92,11 +93,10 @@ class Anchoring:
 
     def progress(self) -> list[Progress]:
         """Tell of every root, oldest first."""
-        found = []
-        for entry in self._book.entries():
-            note = self._hindrances.of(entry.root)
-            found.append(Progress(entry, self._confirmations(entry), note))
-        return found
+        return [
+            Progress(entry, self._confirmations(entry), self._hindrances.of(entry.root))
+            for entry in self._book.entries()
+        ]
 
     def handle(self, event: Event, *, now: int) -> list[Effect]:
         """Advance by one event; the book is on disk before anything else is done."""
@@ -112,8 +112,8 @@ class Anchoring:
             case events.SeatTold(place=place, members=members):
                 self._logged.seat = Seat(place, members)
                 self._leave()
-            case events.TheirsHeard(root=root, raw=raw):
-                self._hear(root, raw)
+            case events.TheirsHeard(size=size, root=root, raw=raw):
+                self._hear(size, root, raw)
             case events.Ticked():
                 self._tick()
             case events.ChainSeen(view=view):
@@ -143,8 +143,8 @@ class Anchoring:
 
     def _want(self, size: int, root: Digest) -> None:
         self._look_ms = self._now
-        known = self._book.get(root)
-        if known is not None:
+        self._wanted.add(root)
+        if self._book.get(root) is not None:
             self._again.add(root)
             return
         # A later root holds all that an earlier one does: nothing is to be paid for the earlier.
@@ -160,11 +160,12 @@ class Anchoring:
                 self._drop(each)
 
     def _is_settled(self, entry: AnchoredRoot) -> bool:
-        """Tell whether the log has an anchor of a batch, of which no proof of ours was undone."""
-        return entry.size <= self._settled and not entry.reorganised
+        """Tell whether the log has a batch's anchor, and none of its own was undone or unseen."""
+        is_open = entry.reorganised or self._logged.has(entry.root)
+        return entry.size <= self._settled and not is_open
 
     def _take_logged(self, logged: events.AnchorLogged) -> None:
-        """Watch an anchor that the log has, whoever made it."""
+        """Watch an anchor that the log has; where it is there, it is as good as one of ours."""
         place, root = logged.place, logged.root
         version = Version(raw=logged.raw, txid=place.txid)
         self._logged.put(root, LoggedProof(place.block_hash, logged.following))
@@ -180,19 +181,22 @@ class Anchoring:
         if entry.stage is Stage.WAITING and entry.versions:  # what is void is looked for anyway
             self._book.turn(entry, Turn.ADOPTED)
         elif entry.place is not None and not self._logged.is_of(entry):
-            # A root may be there twice. Where the log's anchor is there, it is as good as ours.
             self._book.put(replace(entry, place=place, since_ms=self._now))
             self._unseen.put(root)
 
     def _forget_oldest(self) -> None:
-        for old in self._book.oldest(self._options.proven_kept_max):
+        for old in self._book.oldest(self._options.proven_kept_max, self._wanted):
             self._drop(old)
 
-    def _hear(self, root: Digest, raw: bytes) -> None:
+    def _hear(self, size: int, root: Digest, raw: bytes) -> None:
+        """Follow what another member has sent: it may be lost before it has the proof."""
         if not carries(raw, root):
             return
         entry = self._book.get(root)
-        if entry is not None and entry.stage in {Stage.WAITING, Stage.SENT}:
+        if entry is None and size > self._settled:
+            self._adopt(self._book.put(AnchoredRoot(size=size, root=root)), raw)
+            self._forget_oldest()
+        elif entry is not None and entry.stage in {Stage.WAITING, Stage.SENT}:
             self._adopt(entry, raw)
         else:  # whoever shows it may know already that the one before was undone
             self._heard.put(root, raw)
@@ -230,8 +234,7 @@ class Anchoring:
         if view.height < self._known_height:
             self._hindrances.begin_anew()
         self._height = view.height
-        was_in_doubt = self._in_doubt
-        self._in_doubt = False
+        was_in_doubt, self._in_doubt = self._in_doubt, False
         for entry in self._book.entries():
             self._place(entry, view)
         # With every place looked at, what was found lost leaves no doubt.
@@ -390,7 +393,8 @@ class Anchoring:
             entry = self._judge(entry, view, view.coins)
         is_void = entry.stage is Stage.WAITING
         is_stuck = entry.root not in self._hindrances.suspects and self._is_stuck(entry)
-        if self._is_settled(entry) and (is_void or is_stuck) and not entry.newest_is_ours:
+        is_late = is_void or self._has_waited(entry, PATIENCE_WITH_THEIRS)
+        if self._is_settled(entry) and is_late and not entry.newest_is_ours:
             self._drop(entry)
             return
         if is_void:
@@ -427,17 +431,16 @@ class Anchoring:
     def _is_stuck(self, entry: AnchoredRoot) -> bool:
         """Tell whether the newest version has waited so long that another is to be signed."""
         # Replacing the parent would undo the child. The child is replaced, and pays for both.
-        is_full = len(entry.versions) >= VERSIONS_MAX
-        times = self._logged.patience(entry)
-        if is_full or times is None or self._book.has_child(entry):
+        times = self._logged.patience(entry, is_wanted=entry.root in self._wanted)
+        if times is None or len(entry.versions) >= VERSIONS_MAX or self._book.has_child(entry):
             return False
         if entry.newest is not None and entry.shared_coins != entry.newest.coins:
             return True
+        return self._has_waited(entry, times)
+
+    def _has_waited(self, entry: AnchoredRoot, times: int) -> bool:
         blocks = self._known_height - entry.since_height if entry.since_height >= 0 else 0
-        return (
-            blocks >= times * self._options.bump_blocks
-            or self._now - entry.since_ms >= times * self._options.bump_ms
-        )
+        return self._options.is_over(times, blocks, self._now - entry.since_ms)
 
     def _answer(self, txid: bytes, refusal: str | None) -> None:
         for entry in self._book.entries(Stage.SENT):
@@ -490,6 +493,7 @@ class Anchoring:
         self._book.drop(entry)
         self._logged.drop(entry.root)
         self._unseen.drop(entry.root)
+        self._wanted.discard(entry.root)
         self._again.discard(entry.root)
         self._hindrances.clear(entry.root)
         for version in entry.versions:

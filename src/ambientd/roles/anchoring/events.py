@@ -74,6 +74,7 @@ class SeatTold:
 class TheirsHeard:
     """Another member says that it has signed this anchor of a root."""
 
+    size: int
     root: Digest
     raw: bytes
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import Digest
-from ambientd.roles.anchoring.book import AnchoredRoot, Place
+from ambientd.roles.anchoring.book import HEARD_KEPT_MAX, AnchoredRoot, Place
 from ambientd.rules.bitcoin import committed_roots, decode_transaction
 
 THEIRS_BYTES_MAX = 4_000
-HEARD_KEPT_MAX = 16
 FOLLOWING_MAX = 144
 """More headers after an anchor's own, a day of them, are not waited for."""
 PATIENCE_WITH_THEIRS = 2
@@ -59,6 +58,10 @@ class LoggedAnchors:
         """Keep what the log has of a root."""
         self._proofs[root] = proof
 
+    def has(self, root: Digest) -> bool:
+        """Tell whether the log has a proof of a root itself."""
+        return root in self._proofs
+
     def drop(self, root: Digest) -> None:
         """Forget a root that is watched no more."""
         self._proofs.pop(root, None)
@@ -86,20 +89,23 @@ class LoggedAnchors:
             needed = max(needed, proof.following + 2)
         return needed if needed <= FOLLOWING_MAX + 1 else None
 
-    def patience(self, entry: AnchoredRoot) -> int | None:
-        """Give how many periods a root's newest version may wait for; None is for ever."""
+    def patience(self, entry: AnchoredRoot, *, is_wanted: bool) -> int | None:
+        """Give how many periods a root's newest version may wait for; None is for ever.
+
+        What nobody wants of this member, as it is another's turn, is followed and no more.
+        """
         if not self.may_sign:
             return None
         if entry.newest_is_ours:
             return 1
         if entry.root not in self._proofs:
-            return PATIENCE_WITH_THEIRS
+            return PATIENCE_WITH_THEIRS if is_wanted else None
         turn = None if self.seat is None else self.seat.turn(entry.root)
         return None if turn is None else PATIENCE_WITH_THEIRS * (1 + turn)
 
 
 class Heard:
-    """The last transaction that a member has shown for each root that nothing is done for yet."""
+    """The last transaction that a member has shown for a root that has its anchor already."""
 
     def __init__(self) -> None:
         self._raws: dict[Digest, bytes] = {}

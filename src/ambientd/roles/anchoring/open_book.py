@@ -5,7 +5,15 @@ from collections.abc import Container, Iterable
 from msgspec.structs import replace
 
 from ambientd.model.base import Digest
-from ambientd.roles.anchoring.book import TURNS, AnchorBook, AnchoredRoot, Coin, Stage, Turn
+from ambientd.roles.anchoring.book import (
+    HEARD_KEPT_MAX,
+    TURNS,
+    AnchorBook,
+    AnchoredRoot,
+    Coin,
+    Stage,
+    Turn,
+)
 from ambientd.rules.anchor_costs import DAY_MS
 from ambientd.rules.bitcoin import Outpoint
 
@@ -43,16 +51,19 @@ class OpenBook:
         """Forget a root."""
         del self._entries[entry.root]
 
-    def oldest(self, kept_max: int) -> list[AnchoredRoot]:
-        """Give the smallest batches beyond what is watched: proven, or others' and undone."""
-        proven = self.entries(Stage.PROVEN)
-        theirs = [
-            each for each in self.entries(Stage.SENT) if each.reorganised and not each.has_own
-        ]
+    def oldest(self, kept_max: int, wanted: Container[Digest]) -> list[AnchoredRoot]:
+        """Give the smallest batches beyond what is watched: proven, undone, or merely heard of."""
+        theirs = [entry for entry in self.entries(Stage.SENT) if not entry.has_own]
+        undone = [entry for entry in theirs if entry.reorganised]
+        heard = [each for each in theirs if not each.reorganised and each.root not in wanted]
         beyond = []
-        for kept in (proven, theirs):
-            kept.sort(key=lambda entry: entry.size)
-            beyond += kept[: max(0, len(kept) - kept_max)]
+        for entries, most in (
+            (self.entries(Stage.PROVEN), kept_max),
+            (undone, kept_max),
+            (heard, HEARD_KEPT_MAX),
+        ):
+            entries.sort(key=lambda entry: entry.size)
+            beyond += entries[: max(0, len(entries) - most)]
         return beyond
 
     def highest_proven(self, unseen: Container[Digest]) -> int | None:

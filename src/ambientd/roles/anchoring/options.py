@@ -39,6 +39,10 @@ class AnchoringOptions:
                 msg = f"anchoring: {name} is {getattr(self, name)}; it must be above 0"
                 raise ConfigError(msg)
 
+    def is_over(self, periods: int, blocks: int, waited_ms: int) -> bool:
+        """Tell whether so many periods of patience are over."""
+        return blocks >= periods * self.bump_blocks or waited_ms >= periods * self.bump_ms
+
     def cap_fault(self, fee_sat: int, day_sat: int) -> str | None:
         """Say why a fee, with which a day's fees come to `day_sat`, is not paid, or give None."""
         if fee_sat > self.fee_sat_max:
