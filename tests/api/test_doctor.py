@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from ambientd import __version__
+from ambientd.api import doctor_folder
 from ambientd.api.cluster import ClusterPlan, create_cluster
 from ambientd.api.doctor_daemon import look_at_daemon
 from ambientd.api.doctor_folder import look_at_folder
@@ -24,6 +25,8 @@ from ambientd.api.replies import (
     Trouble,
     TroubleKind,
 )
+from ambientd.config.module_pins import Pin, encode_pins
+from ambientd.config.places import Places
 
 OWN, OTHER = "a1" * 32, "b2" * 32
 STATUS = Status(
@@ -245,3 +248,28 @@ def test_the_worst_finding_decides() -> None:
         Finding(name="x", grade=grade, text="", advice="") for grade in (Grade.WARN, Grade.OK)
     )
     assert Checkup(running=True, findings=findings).worst is Grade.WARN
+
+
+def test_pinned_modules_that_are_not_here_are_named(folder: Path) -> None:
+    places = Places(folder)
+    assert doctor_folder._pins(places) == []
+    pin = Pin(
+        written="acme",
+        publisher="ab" * 32,
+        name="sums",
+        version="1.0.0",
+        module="cd" * 32,
+        manifest="ef" * 32,
+    )
+    places.module_pins.write_bytes(encode_pins((pin,)))
+    for text in (pin.module, pin.manifest):
+        [found] = doctor_folder._pins(places)
+        assert found.grade is Grade.WARN
+        assert found.advice.endswith("`ambientctl module pin acme/sums@1.0.0`")
+        places.blob(text).parent.mkdir(parents=True)
+        places.blob(text).write_bytes(b"x")
+    [found] = doctor_folder._pins(places)
+    assert found.grade is Grade.OK
+    places.module_pins.write_text("[")
+    [found] = doctor_folder._pins(places)
+    assert found.grade is Grade.FAIL

@@ -85,6 +85,32 @@ async def test_what_is_published_is_found_shown_and_brought(tmp_path: Path) -> N
         assert await registry.bring(bring(publisher=done.publisher[:10])) == shown
 
 
+async def test_without_a_version_the_one_that_is_pinned_is_brought(tmp_path: Path) -> None:
+    async with counter(tmp_path) as (registry, _):
+        await registry.publish(WORDS)
+        await registry.publish(replace(WORDS, version="1.1.0"))
+        none = await refused(registry, bring(""))
+        assert (none.code, "none is pinned here" in none.message) == ("not_found", True)
+        await registry.pin(PinModule(publisher="node1", name="echo", version="1.0.0"))
+        assert (await registry.bring(bring(""))).shown.version == "1.0.0"
+        await registry.pin(PinModule(publisher="node1", name="echo", version="1.1.0"))
+        both = await refused(registry, bring(""))
+        assert "2 versions are pinned: 1.0.0, 1.1.0" in both.message
+        await registry.unpin(UnpinModule(publisher="node1", name="echo", version="1.0.0"))
+        assert (await registry.bring(bring(""))).shown.version == "1.1.0"
+
+
+async def test_all_names_of_the_same_bytes_are_shown(tmp_path: Path) -> None:
+    async with counter(tmp_path) as (registry, _):
+        done = await registry.publish(WORDS)
+        await registry.publish(replace(WORDS, name="parrot"))
+        shown = await registry.show(ShowModule(publisher="node1", name="parrot"))
+        assert shown.published_as == (
+            f"{done.publisher}/echo@1.0.0",
+            f"{done.publisher}/parrot@1.0.0",
+        )
+
+
 async def test_a_version_that_is_there_is_not_replaced(tmp_path: Path) -> None:
     async with counter(tmp_path) as (registry, _):
         await registry.publish(WORDS)

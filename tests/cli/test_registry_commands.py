@@ -53,7 +53,12 @@ def test_a_name_that_is_none_is_said_in_one_line(
     assert problem in err
 
 
-def test_a_published_module_is_run_by_its_exact_version(ctl: Ctl, folder: Path) -> None:
+def test_a_name_without_a_version_is_a_pinned_modules_where_no_folder_is_of_that_name(
+    ctl: Ctl, folder: Path
+) -> None:
+    code, _, err = ctl("run", "acme/sums", "--yes")
+    assert (code, err.count("\n")) == (3, 1), "the node is asked what is pinned, and none runs"
+    (folder / "acme").mkdir()
     code, _, err = ctl("run", "acme/sums", "--yes")
     assert (code, err.count("\n")) == (2, 1)
     assert "a published module is run by PUBLISHER/NAME@VERSION" in err

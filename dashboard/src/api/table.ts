@@ -154,11 +154,11 @@ export interface BlobReply {
   readonly data: string;
 }
 
-/** Have the module's bytes on this node, checked against the ledger, to run it by SHA-256. */
+/** Have the module's bytes on this node, checked against the ledger, to run it by SHA-256. Without a version it is the one that is pinned here. */
 export interface BringModule {
   readonly publisher: string;
   readonly name: string;
-  readonly version: string;
+  readonly version?: string;
 }
 
 /** What private studies have spent on this node, each and together, at this delta. */
@@ -525,6 +525,7 @@ export interface ModuleInfo {
   readonly here: boolean;
   readonly pinned: boolean;
   readonly versions: readonly (VersionInfo)[];
+  readonly published_as: readonly (string)[];
 }
 
 /** A published module in a list; `version` is the newest that can be advised, or empty. */
@@ -1213,6 +1214,7 @@ export interface Task {
   readonly deadline_ms: number | null;
   readonly strategy: string;
   readonly attempts_max: number;
+  readonly published_as: readonly (string)[];
 }
 
 /** A task in a list. */

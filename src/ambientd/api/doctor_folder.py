@@ -14,6 +14,7 @@ from ambientd.adapters.data_dir import holder_of
 from ambientd.adapters.durable_files import sync_directory
 from ambientd.adapters.engines import installed, require
 from ambientd.adapters.owner_file import OwnerFile
+from ambientd.adapters.pin_file import PinFile
 from ambientd.adapters.stores import STORE_NAMES, open_store
 from ambientd.api.doctor_values import Finding, failed, fails, fine, warns
 from ambientd.api.genesis_files import load_genesis
@@ -53,6 +54,7 @@ def look_at_folder(data_dir: Path, *, is_running: bool) -> list[Finding]:
         _keys(places),
         _cluster(places),
         _owner(places, config),
+        *_pins(places),
         _disk(data_dir),
         _sync(data_dir),
     ]
@@ -108,6 +110,25 @@ def _owner(places: Places, config: Config | None) -> Finding:
         text, _, advice = note.rpartition("; ")
         return warns("owner", text, advice)
     return fine("owner", "your rules can be read")
+
+
+def _pins(places: Places) -> list[Finding]:
+    """Look whether what is pinned lies here; nothing to say where nothing is."""
+    try:
+        pins = PinFile(places.module_pins).load()
+    except AmbientError as error:
+        return [failed("pins", error)]
+    lost = [
+        f"{pin.written}/{pin.name}@{pin.version}"
+        for pin in pins
+        if not all(places.blob(text).is_file() for text in (pin.module, pin.manifest))
+    ]
+    if lost:
+        text = f"pinned, and not on this device: {', '.join(lost[:5])}"
+        return [warns("pins", text, f"fetch it again: `ambientctl module pin {lost[0]}`")]
+    if not pins:
+        return []
+    return [fine("pins", f"{len(pins)} of modules, all on this device")]
 
 
 def _disk(data_dir: Path) -> Finding:

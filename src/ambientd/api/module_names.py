@@ -44,6 +44,12 @@ def is_module(text: str) -> bool:
     return _NAMED.fullmatch(text) is not None
 
 
+def could_be_pinned(text: str) -> bool:
+    """Tell whether a text is a name without a version, which means what is pinned under it."""
+    found = _NAMED.fullmatch(text)
+    return found is not None and found[1] not in {".", ".."} and not found[3]
+
+
 def is_exact_module(text: str) -> bool:
     """Tell whether a text is a published module's name with a version, and so hardly a file's."""
     found = _NAMED.fullmatch(text)

@@ -1,12 +1,19 @@
 """The registry as a node's owner uses it: publish, search, look, bring, pin (protocols/15)."""
 
 import trio
+from msgspec.structs import replace
 
 from ambientd.api import registry_values as values
 from ambientd.api.accounts import hint_on_means
 from ambientd.api.operations import OperationError
 from ambientd.api.paging import page
-from ambientd.api.registry_views import chosen, manifest_info, module_line, version_info
+from ambientd.api.registry_views import (
+    chosen,
+    manifest_info,
+    module_line,
+    published_as,
+    version_info,
+)
 from ambientd.api.shelf import named_or_given
 from ambientd.api.views import find_node, name_of
 from ambientd.codec.canonical import encode
@@ -71,6 +78,8 @@ class Registry:
 
     async def bring(self, request: values.BringModule) -> values.ModuleInfo:
         """Have a version's bytes and its manifest here, each what the ledger says."""
+        if not request.version:
+            request = replace(request, version=self._pinned_version(request))
         publisher, entry, version = self._find_one(request)
         await self._bring(publisher, request.name, version)
         return await self._info(publisher, request.name, entry, version)
@@ -184,6 +193,19 @@ class Registry:
         pinned = self._parts.pins.publisher_of(request.publisher, request.name)
         return find_node(self._state, request.publisher) if pinned is None else pinned
 
+    def _pinned_version(self, request: values.NamedModule) -> str:
+        """Give the one version that is pinned here; nothing chooses among several."""
+        publisher = self._publisher(request)
+        pinned = self._parts.pins.versions_of(publisher, request.name)
+        if len(pinned) == 1:
+            return pinned[0]
+        hint = f"write {_written(request)}@VERSION"
+        if not pinned:
+            msg = f"{_written(request)} names no version, and none is pinned here"
+            raise OperationError("not_found", msg, f"{hint}, or pin one: `ambientctl module pin`")
+        msg = f"of {_written(request)} {len(pinned)} versions are pinned: {', '.join(pinned)}"
+        raise OperationError("invalid", msg, hint)
+
     def _find(self, request: values.NamedModule) -> tuple[NodeId, ModuleEntry]:
         publisher = self._publisher(request)
         entry = self._state.modules.get(publisher, request.name)
@@ -259,6 +281,7 @@ class Registry:
             here=await self._parts.blobs.has(version.module),
             pinned=self._parts.pins.of(publisher, name, version.version) is not None,
             versions=tuple(version_info(each) for each in reversed(entry.versions)),
+            published_as=published_as(self._state, version.module),
         )
 
     def _is_taken(self, body: Publish) -> bool:

@@ -40,7 +40,12 @@ class OneVersion(NamedModule, frozen=True):
 
 
 class BringModule(OneVersion, frozen=True):
-    """Have the module's bytes on this node, checked against the ledger, to run it by SHA-256."""
+    """Have the module's bytes on this node, checked against the ledger, to run it by SHA-256.
+
+    Without a version it is the one that is pinned here.
+    """
+
+    version: Version = ""
 
 
 class PinModule(OneVersion, frozen=True):
@@ -153,6 +158,8 @@ class ModuleInfo(Reply, frozen=True):
     here: bool
     pinned: bool
     versions: tuple[VersionInfo, ...]
+    published_as: tuple[str, ...] = ()
+    """All names of these bytes, this one among them, as PUBLISHER/NAME@VERSION with whole ids."""
 
 
 class ModulePublished(Reply, frozen=True):

@@ -3,7 +3,7 @@
 from ambientd.api import registry_values as values
 from ambientd.ledger.module_entries import ModuleEntry, ModuleVersion
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import NodeId
+from ambientd.model.base import Digest, NodeId
 from ambientd.model.module import Manifest
 from ambientd.rules.versions import is_prerelease, version_order
 
@@ -41,6 +41,12 @@ def module_line(state: LedgerState, publisher: NodeId, name: str) -> values.Modu
         versions=len(entry.versions),
         convicted=node.tombstoned,
     )
+
+
+def published_as(state: LedgerState, module: Digest) -> tuple[str, ...]:
+    """Give the names under which these bytes are published, with whole ids, as names may repeat."""
+    found = state.modules.published_as(module)
+    return tuple(f"{node.hex()}/{name}@{version.version}" for node, name, version in found)
 
 
 def version_info(version: ModuleVersion) -> values.VersionInfo:

@@ -287,6 +287,8 @@ class Task(Reply, frozen=True):
     deadline_ms: int | None = None
     strategy: str = ""
     attempts_max: int = 0
+    published_as: tuple[str, ...] = ()
+    """Names under which its module is published, as PUBLISHER/NAME@VERSION with whole ids."""
 
 
 class Output(Reply, frozen=True):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ambientd.api.energy import energy_infos
 from ambientd.api.naming import match_node
+from ambientd.api.registry_views import published_as
 from ambientd.api.replies import (
     EvidenceInfo,
     HeadersStatus,
@@ -138,6 +139,7 @@ def task_reply(
         assurance=spec.assurance.name.lower(),
         replicas=len(entry.slots),
         module_sha256=spec.module.hex(),
+        published_as=published_as(state, spec.module),
         input_sha256=spec.input.hex(),
         gas_max=spec.gas_max,
         price_msat_per_mgas=spec.price_msat_per_mgas,

@@ -1,5 +1,6 @@
 """ambientctl module publish, search, show, pin, unpin, yank: modules by name."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -8,6 +9,7 @@ from ambientd.api import operations, registry_values
 from ambientd.api.module_names import exact_module, written_module
 from ambientd.api.registry_values import ModuleInfo
 from ambientd.cli.console import (
+    SHORT_ID_CHARS,
     CommonArguments,
     confirm,
     connect,
@@ -211,6 +213,7 @@ def _report(arguments: CommonArguments, info: ModuleInfo) -> ExitCode:
             "versions",
             ", ".join(each.version + " (yanked)" * bool(each.yanked) for each in info.versions),
         ),
+        *published_fields(info.published_as),
     ]
     print_fields(fields)
     for line in warnings(info):
@@ -232,6 +235,12 @@ def _manifest_fields(info: ModuleInfo) -> list[tuple[str, str]]:
         ("licence", f"{said.licence} (its publisher's word)"),
         ("source", source),
     ]
+
+
+def published_fields(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Say under which names the same bytes are published; nothing where under none."""
+    shown = (f"{name[:SHORT_ID_CHARS]}{name[name.index('/') :]}" for name in names)
+    return [("published as", ", ".join(shown))] if names else []
 
 
 def limits_text(said: registry_values.ManifestInfo) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
-from ambientd.api.module_names import is_exact_module, is_module
+from ambientd.api.module_names import is_module
 from ambientd.api.quotes import Quote
 from ambientd.api.requests import LABEL_CHARS_MAX, LABELS_MAX
 from ambientd.cli.console import (
@@ -36,7 +36,7 @@ from ambientd.cli.files import (
     report_beside,
     write_file,
 )
-from ambientd.cli.named_modules import brought, with_module
+from ambientd.cli.named_modules import brought, is_named, with_module
 from ambientd.errors import UsageError
 
 TERMINAL_STATES = frozenset({"final", "cancelled", "expired"})
@@ -77,7 +77,7 @@ def run(arguments: RunArguments) -> ExitCode:
     request = _request(arguments)
     with connect(arguments) as client:
         size_bytes = len(request.module)
-        if is_exact_module(arguments.module):
+        if is_named(arguments.module):
             info = brought(client, arguments.module)
             size_bytes = info.shown.module_size_bytes
             request = with_module(request, info)
@@ -137,7 +137,7 @@ def _request(arguments: RunArguments) -> requests.SubmitTask:
         raise UsageError(msg)
     _check_labels(arguments.labels)
     _check_streams(arguments)
-    module = b"" if is_exact_module(arguments.module) else _module_file(arguments.module)
+    module = b"" if is_named(arguments.module) else _module_file(arguments.module)
     data = read_file(arguments.input, "input") if arguments.input else b""
     for path in (arguments.output, arguments.receipt):
         if path:

@@ -20,6 +20,7 @@ from ambientd.cli.console import (
 )
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import check_writable, print_bytes, report_beside, write_file
+from ambientd.cli.registry_commands import published_fields
 from ambientd.errors import UsageError
 
 _ASSURANCES = {
@@ -140,6 +141,7 @@ def _task_fields(task: replies.Task) -> list[tuple[str, str]]:
         ("assurance", _assurance(task)),
         *_choices(task),
         ("module", task.module_sha256),
+        *published_fields(task.published_as),
         ("input", task.input_sha256),
         ("outcome", f"{task.outcome}{reason}"),
         ("output", f"{task.output_sha256 or '-'}{size}"),

@@ -61,6 +61,10 @@ class Places(msgspec.Struct, frozen=True):
         """Give which modules are pinned, and what their names mean."""
         return self.data_dir / "modules.lock"
 
+    def blob(self, sha256: str) -> Path:
+        """Give where the blob of this SHA-256, in hex, lies if it is here."""
+        return self.data_dir / "blobs" / sha256[:2] / sha256[2:]
+
     @property
     def consents(self) -> Path:
         """Give which of this device's data its owner lets each study use."""

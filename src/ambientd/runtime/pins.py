@@ -47,6 +47,11 @@ class Pins:
         place = publisher.hex(), name, version
         return next((each for each in self._pins if each.place == place), None)
 
+    def versions_of(self, publisher: NodeId, name: str) -> list[str]:
+        """Give the versions of a module that are pinned."""
+        place = publisher.hex(), name
+        return [each.version for each in self._pins if (each.publisher, each.name) == place]
+
     def add(self, pin: Pin) -> None:
         """Take a pin, in the place of one of the same version."""
         others = (each for each in self._pins if each.place != pin.place)
