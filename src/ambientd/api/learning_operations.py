@@ -55,7 +55,7 @@ FL_BUDGET = Operation(
     "fl.budget",
     values.GetBudget,
     values.Budget,
-    get("/privacy", "what private studies have spent on this node"),
+    get("/privacy", "what private studies have spent here"),
 )
 
 LEARNING = (
