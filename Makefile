@@ -183,6 +183,37 @@ fuzz-rest: $(VENV)/.rest  ## Probe the REST API of a live daemon by its OpenAPI 
 fuzz-blame: $(VENV)/.fuzz  ## Coverage-guided fuzzing of blame certificates: make fuzz-blame MINUTES=10
 	$(BIN)/python -m tests.fuzz.certificates --minutes $(MINUTES) --seed $(SEED)
 
+# Validity proofs (protocols/18): what verifies, what executes images, and, apart from these, what proves.
+PROOFS := native/proofs
+RUST_TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+VERIFIER_SOURCES := $(wildcard $(PROOFS)/verifier/Cargo.* $(PROOFS)/verifier/src/*)
+PROVER_SOURCES := $(wildcard $(addprefix $(PROOFS)/prover/,Cargo.* patch.py kernels/* published/Cargo.* src/*)) $(VERIFIER_SOURCES)
+# The registers of this machine, or KERNELS=portable for those that every machine has.
+KERNELS ?= $(if $(shell grep -sw avx2 /proc/cpuinfo),native,portable)
+
+$(BIN)/ambient-verify: $(VERIFIER_SOURCES) | $(VENV)/.runtime
+	@echo "building the verifier of proofs ..."
+	@cargo build --quiet --release --locked --manifest-path $(PROOFS)/verifier/Cargo.toml --target-dir $(RUST_TARGET)
+	@install $(RUST_TARGET)/release/ambient-verify $@
+
+$(BIN)/ambient-execute: $(PROVER_SOURCES) | $(VENV)/.runtime
+	@echo "building what executes images ..."
+	@$(PYTHON) $(PROOFS)/prover/patch.py --portable build/proofs-portable
+	@cd build/proofs-portable && cargo build --quiet --release --locked --no-default-features --target-dir $(RUST_TARGET)/proofs
+	@install $(RUST_TARGET)/proofs/release/ambient-prove $@
+
+$(BIN)/ambient-prove: $(PROVER_SOURCES) | $(VENV)/.runtime
+	@echo "building the prover with $(KERNELS) kernels, which takes some 10 minutes of two cores the first time ..."
+	@$(PYTHON) $(PROOFS)/prover/patch.py $(if $(filter portable,$(KERNELS)),--portable) build/proofs-$(KERNELS)
+	@cd build/proofs-$(KERNELS) && DOCS_RS=1 $(if $(filter native,$(KERNELS)),CXXFLAGS="-O3 -march=native" RUSTFLAGS="-C target-cpu=native",CXXFLAGS=-O3) \
+		cargo build --quiet --release --locked --target-dir $(RUST_TARGET)/proofs-$(KERNELS)
+	@install $(RUST_TARGET)/proofs-$(KERNELS)/release/ambient-prove $@
+
+.PHONY: verifier proofs
+verifier: $(BIN)/ambient-verify $(BIN)/ambient-execute $(VENV)/.wasm  ## Build what verifies proofs, and what executes images (needs Rust)
+
+proofs: verifier $(BIN)/ambient-prove  ## Build the prover as well: KERNELS=native or portable (needs Rust and a C++ compiler)
+
 bench: $(VENV)/.dev  ## Measure tasks and the log on real daemons
 	$(BIN)/python -m benchmarks.task_latency
 	$(BIN)/python -m benchmarks.task_throughput

@@ -68,6 +68,7 @@ COMMANDS: Sequence[tuple[tuple[str, ...], str]] = (
     (("task",), "task_parsers:add_task"),
     (("receipt",), "task_parsers:add_receipt"),
     (("blame",), "proof_parsers:add_blame"),
+    (("proof",), "proof_parsers:add_proof"),
     (("headers",), "proof_parsers:add_headers"),
     (("witness",), "proof_parsers:add_witness"),
     (("module",), "module_parsers:add_module"),

@@ -110,6 +110,29 @@ def _add_replay(parser: Parser) -> None:
     )
 
 
+def add_proof(commands: object) -> None:
+    """Add `proof` and its commands."""
+    proof = group(commands, "proof", "validity proofs: check an execution without repeating it")
+    verify = command(
+        proof, "verify", "proof_commands:verify", "check a validity proof; no daemon, no network"
+    )
+    verify.add_argument("file", metavar="FILE", help="a validity proof")
+    verify.add_argument(
+        "--image", metavar="ID|FILE", help="the module's image, or its id: what must be proven"
+    )
+    verify.add_argument("--module", metavar="FILE", help="the module that it must be about")
+    verify.add_argument("--input", metavar="FILE", help="the input that it must be about")
+    verify.add_argument("--output", metavar="FILE", help="the output that it must be about")
+    verify.add_argument(
+        "--salt", metavar="HEX", help="the salt, where input and output are named by salted hashes"
+    )
+    verify.add_argument(
+        "--verifier",
+        metavar="PATH",
+        help="the program ambient-verify (default: beside Python, or on the search path)",
+    )
+
+
 def add_headers(commands: object) -> None:
     """Add `headers` and its commands."""
     headers = group(commands, "headers", "fetch and check Bitcoin headers; no daemon")

@@ -1,0 +1,122 @@
+//! Executes an image: gives its statement and output, and the segments that would be proven.
+
+use std::cell::{Cell, RefCell};
+
+use ambient_verify::image;
+use ambient_verify::statement::{Hash, STATEMENT_BYTES, Statement, digest};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use risc0_binfmt::ByteAddr;
+use risc0_circuit_rv32im::execute::testutil;
+use risc0_circuit_rv32im::execute::{CycleLimit, Segment, Syscall, SyscallContext};
+use risc0_circuit_rv32im::{MAX_INSN_CYCLES, MAX_INSN_CYCLES_LOWER_PO2};
+use risc0_zkp::core::digest::Digest;
+
+use crate::options::Options;
+
+/// An execution with its statement; `segments` are what is proven of it.
+pub struct Executed {
+    #[cfg_attr(not(feature = "prove"), allow(dead_code))]
+    pub image: Hash,
+    #[cfg_attr(not(feature = "prove"), allow(dead_code))]
+    pub statement: [u8; STATEMENT_BYTES],
+    pub decoded: Statement,
+    pub output: Vec<u8>,
+    pub segments: Vec<Segment>,
+    pub user_cycles: u64,
+}
+
+impl Executed {
+    /// Cycles that are proven: each segment's, up to its power of two.
+    pub fn padded_cycles(&self) -> u64 {
+        self.segments.iter().map(|segment| 1 << segment.po2).sum()
+    }
+
+    pub fn described(&self) -> String {
+        format!(
+            "outcome={} gas={} output_bytes={} user_cycles={} padded_cycles={} segments={}",
+            self.decoded.outcome_shown().replace(' ', ""),
+            self.decoded.gas,
+            self.output.len(),
+            self.user_cycles,
+            self.padded_cycles(),
+            self.segments.len(),
+        )
+    }
+}
+
+pub fn execute(options: &Options) -> Result<Executed> {
+    let elf = std::fs::read(&options.image).with_context(|| options.image.clone())?;
+    let mut memory = image::memory(&elf).map_err(|why| anyhow!("{}: {why}", options.image))?;
+    let image = memory.image_id().as_bytes().try_into()?;
+    let input = match &options.input {
+        Some(path) => std::fs::read(path).with_context(|| path.clone())?,
+        None => Vec::new(),
+    };
+    let host =
+        Host { words: given(options, &input)?, read: Cell::new(0), seen: RefCell::default() };
+    // An instruction may take so many cycles; a small segment must not end in the middle of one.
+    let longest = if options.segment >= 15 { MAX_INSN_CYCLES } else { MAX_INSN_CYCLES_LOWER_PO2 };
+    let limit = CycleLimit::Hard(options.cycles_max);
+    let session = testutil::execute(memory, options.segment, longest, limit, &host, None)
+        .with_context(|| too_long(options))?;
+    let end = session.result.claim.terminate_state.context("the execution did not end")?;
+    ensure!(u32::from(end.a0) == 0, "the image gave up with code {}", u32::from(end.a0));
+    let Some((statement, output)) = host.seen.into_inner() else {
+        bail!("the image made no statement")
+    };
+    let expected = Digest::from(digest(&statement));
+    ensure!(session.result.claim.output == Some(expected), "the image's digest is another one");
+    let decoded = Statement::decode(&statement).map_err(|why| anyhow!(why))?;
+    let user_cycles = session.result.user_cycles;
+    Ok(Executed { image, statement, decoded, output, segments: session.segments, user_cycles })
+}
+
+fn too_long(options: &Options) -> String {
+    format!("stopped; if for its length, raise --cycles-max ({})", options.cycles_max)
+}
+
+/// What the image reads: salt, limits, and the input behind its size.
+fn given(options: &Options, input: &[u8]) -> Result<Vec<u8>> {
+    let mut words = u32::from(options.salt.is_some()).to_le_bytes().to_vec();
+    words.extend(options.salt.unwrap_or_default());
+    for limit in [options.gas, options.memory, options.output_max] {
+        words.extend(limit.to_le_bytes());
+    }
+    words.extend(u32::try_from(input.len())?.to_le_bytes());
+    words.extend(input);
+    Ok(words)
+}
+
+type Seen = Option<([u8; STATEMENT_BYTES], Vec<u8>)>;
+
+struct Host {
+    words: Vec<u8>,
+    read: Cell<usize>,
+    seen: RefCell<Seen>,
+}
+
+impl Syscall for Host {
+    fn host_read(&self, ctx: &mut impl SyscallContext, fd: u32, buffer: &mut [u8]) -> Result<u32> {
+        if fd != 0 {
+            let mut words = [0; 3];
+            for (word, at) in words.iter_mut().zip((fd & !3..).step_by(4)) {
+                *word = ctx.peek_u32(ByteAddr(at))?;
+            }
+            let [output, size, statement] = words;
+            let statement = ctx.peek_region(ByteAddr(statement), STATEMENT_BYTES)?;
+            let statement = statement.try_into().map_err(|_| anyhow!("a statement is cut"))?;
+            let output = ctx.peek_region(ByteAddr(output), size as usize)?;
+            *self.seen.borrow_mut() = Some((statement, output));
+            return Ok(0);
+        }
+        let at = self.read.get();
+        let part = self.words.get(at..at + buffer.len()).context("the image read too far")?;
+        buffer.copy_from_slice(part);
+        self.read.set(at + buffer.len());
+        Ok(buffer.len() as u32)
+    }
+
+    fn host_write(&self, _: &mut impl SyscallContext, _: u32, _: &[u8]) -> Result<u32> {
+        bail!("the image writes to the host")
+    }
+}

@@ -1,0 +1,6 @@
+//! Proofs of executions (protocols/18): the file, the statement, and whether it holds.
+
+pub mod file;
+pub mod image;
+pub mod statement;
+pub mod verify;

@@ -1,0 +1,107 @@
+"""Translate a module into the image that proofs of it are about: `python -m scripts.proof_image`.
+
+The same module, preparation, translation and compiler give the same bytes, so that anyone finds
+the same image id (protocols/18 §4). The compiler is the clang in the wheel that
+requirements/wasm.txt pins (`make wasm` sets it up).
+"""
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import wasmtime
+
+from ambientd.adapters.wasmtime_engine import WasmtimeEngine
+from ambientd.ports.engine import ModuleInvalidError
+from ambientd.wasm.c_module import Translated, translate
+from ambientd.wasm.interface import Interface
+from ambientd.wasm.prepare import Prepared, prepare
+from ambientd.wasm.refusal import RefusalError
+
+GUEST = Path(__file__).resolve().parent.parent / "native" / "proofs" / "guest"
+FLAGS = (
+    *("--target=riscv32-freestanding", "-mcpu=generic_rv32+m", "-ffreestanding", "-nostdlib"),
+    *("-std=gnu2x", "-O2", "-g0", "-w", "-fno-sanitize=all", "-fno-stack-protector"),
+    *("-fno-builtin", "-ffunction-sections", "-fdata-sections", "-fno-pic"),
+    *("-fno-strict-aliasing", "-fwrapv", "-fno-unwind-tables"),
+    *("-Wl,--gc-sections", "-Wl,--strip-all", "-Wl,-z,max-page-size=4", "-Wl,--build-id=none"),
+)
+
+
+class ImageError(Exception):
+    """The module has no image; says why."""
+
+
+def translated(module: bytes) -> Translated:
+    """Prepare, validate and translate a submitted module."""
+    prepared = prepare(module)
+    if not isinstance(prepared, Prepared):
+        raise ImageError(prepared.reason)
+    if prepared.interface is not Interface.AMBIENT:
+        raise ImageError(
+            "it is a WASI command; only modules of the ambient interface can be proven"
+        )
+    try:
+        WasmtimeEngine().compile(prepared.module)
+        return translate(prepared.module, hashlib.sha256(module).digest())
+    except ModuleInvalidError as invalid:
+        raise ImageError(f"the module is not valid: {invalid}") from None
+    except RefusalError as refusal:
+        place = "" if refusal.function is None else f"function {refusal.function}: "
+        named = f"{refusal.instruction}: " if refusal.instruction else ""
+        raise ImageError(f"{place}{named}{refusal.problem}. {refusal.remedy}") from None
+
+
+def build(module: bytes) -> bytes:
+    """Give the image of a submitted module, an ELF file."""
+    made = translated(module)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for header in ("runtime.h", "main.h"):
+            (folder / header).write_bytes((GUEST / header).read_bytes())
+        (folder / "module.c").write_text(made.text, "ascii")
+        placed = [
+            f"  .memory{n} 0x{at:08x} : {{ KEEP(*(.memory{n})) }}"
+            for n, at in enumerate(made.data_at)
+        ]
+        script = (GUEST / "image.ld").read_text("utf-8").replace("@DATA@", "\n".join(placed))
+        (folder / "image.ld").write_text(script, "ascii")
+        # The cache holds nothing but the compiler's own parts, by their contents.
+        done = subprocess.run(
+            [sys.executable, "-m", "ziglang", "cc", *FLAGS, "-Wl,-T,image.ld", "-o", "image.elf",
+             "module.c"],
+            cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise ImageError(f"the translation does not compile:\n{done.stderr[-2000:]}")
+        return (folder / "image.elf").read_bytes()
+
+
+def main() -> int:
+    """Write the image of a module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("module", type=Path, help="a submitted module")
+    parser.add_argument("-o", "--output", type=Path, help="where to write the image")
+    parser.add_argument("--c", action="store_true", help="show the translation in C instead")
+    arguments = parser.parse_args()
+    try:
+        module = arguments.module.read_bytes()
+        if arguments.c:
+            print(translated(module).text)
+            return 0
+        image = build(module)
+    except (ImageError, OSError, wasmtime.WasmtimeError) as problem:
+        print(f"{arguments.module}: {problem}", file=sys.stderr)
+        return 1
+    output = arguments.output or arguments.module.with_suffix(".elf")
+    output.write_bytes(image)
+    print(f"{output}: {len(image)} bytes, SHA-256 {hashlib.sha256(image).hexdigest()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

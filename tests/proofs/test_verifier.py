@@ -1,0 +1,156 @@
+"""A real proof is accepted, and nothing like it (protocols/18 §5, §6)."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.main import main
+from scripts.proof_image import build
+from tests.missing import missing
+from tests.proofs.images import program
+
+ROOT = Path(__file__).parents[2]
+VECTORS = ROOT / "protocols" / "vectors"
+PROOF, INPUT, OUTPUT = (VECTORS / f"execution.{kind}" for kind in ("proof", "input", "output"))
+MODULE = ROOT / "examples" / "image-classify" / "classify.wasm"
+# Where each field of the file lies, and how long it is.
+FIELDS = {
+    "magic": (0, 8), "version": (8, 4), "image": (12, 32), "module": (44, 32), "input": (76, 32),
+    "output": (108, 32), "salted": (140, 4), "outcome": (144, 4), "reason": (148, 4),
+    "detail": (152, 4), "gas_max": (156, 8), "gas": (164, 8), "memory_bytes_max": (172, 8),
+    "output_bytes_max": (180, 8), "segments": (188, 4), "words": (192, 4),
+}  # fmt: skip
+SEAL_AT = 196
+NOT_VERIFIED = 4
+WHOLE = PROOF.read_bytes()
+
+
+def verified(path: Path, *more: object) -> tuple[int, str]:
+    done = subprocess.run(
+        [str(program("ambient-verify")), str(path), *map(str, more)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def changed(at: int, bit: int = 1) -> bytes:
+    data = bytearray(PROOF.read_bytes())
+    data[at] ^= bit
+    return bytes(data)
+
+
+def test_a_real_proof_is_verified_with_all_that_it_is_about() -> None:
+    code, told = verified(PROOF, "--module", MODULE, "--input", INPUT, "--output", OUTPUT)
+    assert code == 0, told
+    assert "outcome   completed" in told
+    assert "gas       7487 of 10000000000" in told
+    assert "not checked: that the image is the module's" in told
+    assert PROOF.stat().st_size < 256 << 10
+
+
+def test_the_image_of_the_proof_is_the_one_that_its_module_is_translated_into(
+    tmp_path: Path,
+) -> None:
+    try:
+        import ziglang  # noqa: F401
+    except ImportError:
+        missing("the compiler of images is missing: say make verifier")
+    image = tmp_path / "image.elf"
+    image.write_bytes(build(MODULE.read_bytes()))
+    code, told = verified(PROOF, "--image", image)
+    assert code == 0, told
+    assert "not checked" not in told
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_proof_with_any_field_changed_is_refused(field: str, tmp_path: Path) -> None:
+    start, size = FIELDS[field]
+    for at in {start, start + size // 2, start + size - 1}:
+        for bit in (1, 0x80):
+            path = tmp_path / "changed.proof"
+            path.write_bytes(changed(at, bit))
+            code, told = verified(path)
+            assert code == NOT_VERIFIED, (field, at, bit, told)
+            assert "verified in" not in told
+
+
+def places() -> Iterator[int]:
+    """The seal's first words, which are its claim; then a place in each of its regions."""
+    size = PROOF.stat().st_size
+    yield from range(SEAL_AT, SEAL_AT + 4 * 64, 12)
+    yield from range(SEAL_AT + 4 * 64, size, (size - SEAL_AT) // 96)
+    yield size - 1
+
+
+def test_a_proof_with_any_part_of_its_seal_changed_is_refused(tmp_path: Path) -> None:
+    path, tried = tmp_path / "changed.proof", 0
+    for at in places():
+        path.write_bytes(changed(at))
+        code, told = verified(path)
+        assert code == NOT_VERIFIED, (at, told)
+        tried += 1
+    assert tried >= 100
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (lambda: b"", "it is empty"),
+        (lambda: WHOLE[:5], "it ends too early, after 5 bytes"),
+        (lambda: WHOLE[:190], "it ends too early"),
+        (lambda: WHOLE[:-1], "it ends too early"),
+        (lambda: WHOLE[: len(WHOLE) // 2], "it ends too early"),
+        (lambda: WHOLE + b"\0", "1 bytes follow behind its end"),
+        (MODULE.read_bytes, "it is no proof of an execution"),
+        (lambda: changed(11, 2), "it is of version 3"),
+        (lambda: changed(191, 1), "it has 0 segments"),
+        (lambda: changed(12), "it is a proof of another image than it says"),
+        (lambda: changed(171), "it proves another statement than it says"),
+        (lambda: changed(147, 4), "names no known outcome"),
+    ],
+)
+def test_words_tell_what_is_wrong(data: Callable[[], bytes], words: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.proof"
+    path.write_bytes(data())
+    code, told = verified(path)
+    assert code == NOT_VERIFIED
+    assert words in told
+
+
+def test_a_proof_of_something_else_is_refused_by_what_it_differs_in() -> None:
+    for options, words in (
+        (("--image", "00" * 32), "you asked about 0000"),
+        (("--module", INPUT), "it is about another module"),
+        (("--input", OUTPUT), "it is about another input"),
+        (("--output", INPUT), "it is about another output"),
+        (("--salt", "00" * 32), "without a salt"),
+    ):
+        code, told = verified(PROOF, *options)
+        assert code == NOT_VERIFIED
+        assert words in told
+
+
+def test_the_command_line_hands_it_to_the_verifier(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--verifier", str(program("ambient-verify"))]
+    assert main(["proof", "verify", str(PROOF), *where, "--json"]) == ExitCode.DONE
+    told = json.loads(capsys.readouterr().out)
+    assert told["valid"]
+    assert told["outcome"] == "completed"
+    path = tmp_path / "cut.proof"
+    path.write_bytes(WHOLE[:1000])
+    assert main(["proof", "verify", str(path), *where]) == ExitCode.NOT_VERIFIED
+    assert "ends too early" in capsys.readouterr().out
+
+
+def test_without_a_verifier_it_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["proof", "verify", str(PROOF), "--verifier", str(tmp_path / "none")])
+    assert code == ExitCode.USAGE
+    assert "make verifier" in capsys.readouterr().err
