@@ -48,6 +48,7 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
                 "party",
                 "survivors",
                 "left_out",
+                "faulty",
             ),
             _KEY,
         ),
@@ -110,6 +111,7 @@ ITEMS_MAX: Mapping[str, int] = MappingProxyType(
         "points": POINTS,
         "survivors": PARTICIPANTS_MAX,
         "left_out": PARTICIPANTS_MAX,
+        "faulty": PARTICIPANTS_MAX,
     }
 )
 """How many items a list field may have, where it is not `LIST_ITEMS_MAX`."""
