@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ambientd.adapters.table_files import cannot_write, draft_of
-from ambientd.errors import UsageError
+from ambientd.errors import ConfigError, UsageError
 from ambientd.ports.tables import Cell, Column, Kind
 
 GROUP_ROWS = 16_384
+WITHOUT_PYARROW = "Parquet needs pyarrow, which is not installed: pip install 'pyarrow>=22'"
 
 
 class ParquetTable:
@@ -20,10 +21,7 @@ class ParquetTable:
             import pyarrow
             import pyarrow.parquet
         except ImportError as error:
-            msg = (
-                "Parquet needs pyarrow, which is not installed: pip install 'pyarrow>=22', "
-                "or take --format csv or jsonl"
-            )
+            msg = f"{WITHOUT_PYARROW}, or take --format csv or jsonl"
             raise UsageError(msg) from error
         kinds: dict[Kind, Any] = {
             Kind.TEXT: pyarrow.string(),
@@ -73,3 +71,39 @@ class ParquetTable:
             self._writer.close()
         finally:
             self._draft.unlink(missing_ok=True)
+
+
+def read_parquet(
+    path: Path, rows_max: int, columns_max: int, bytes_max: int
+) -> dict[str, Sequence[float]]:
+    """Give a file's columns of numbers, a few rows unpacked at a time.
+
+    Raises:
+        ConfigError: without pyarrow.
+        ValueError: for no such file, a column that holds anything else, or more than is asked for.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ConfigError(f"{path}: {WITHOUT_PYARROW}") from error
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        names = file.schema_arrow.names
+        if len(names) > columns_max or len(set(names)) != len(names):
+            raise ValueError(f"{len(names)} columns; {columns_max} are read, each of its own name")
+        for kind in file.schema_arrow.types:
+            if not (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind)):
+                raise ValueError(f"a column holds {kind}, and not numbers")
+        rows, size_bytes, batches = 0, 0, []
+        for batch in file.iter_batches(batch_size=GROUP_ROWS):
+            rows, size_bytes = rows + batch.num_rows, size_bytes + batch.nbytes
+            if rows > rows_max or size_bytes > bytes_max:
+                raise ValueError("more than is read of a table")
+            batches.append(batch)
+        table = pyarrow.Table.from_batches(batches, file.schema_arrow)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(str(error)) from error
+    if any(column.null_count for column in table.columns):
+        raise ValueError("a row has no number in a column")
+    return {name: table[name].to_numpy() for name in names}

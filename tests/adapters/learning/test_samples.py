@@ -1,6 +1,9 @@
+import contextlib
 import io
 import struct
 import zipfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ambientd.adapters.learning import samples
+from ambientd.adapters.learning import png, samples
 from ambientd.errors import ConfigError
 
 
@@ -49,10 +52,100 @@ def test_one_table_reads_the_same_from_every_kind_of_file(tmp_path: Path) -> Non
         (tmp_path / "a" / str(label)).mkdir(parents=True)
         data = b"P5\n2 2\n255\n" + row.tobytes()
         (tmp_path / "a" / str(label) / "picture.pgm").write_bytes(data)
-    for name in ("a.npz", "a.csv", "a"):
+        (tmp_path / "b" / str(label)).mkdir(parents=True)
+        (tmp_path / "b" / str(label) / "picture.PNG").write_bytes(png_of(row.reshape(2, 2, 1)))
+    pyarrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet")
+    columns = {"a": [0.0, 1], "label": labels, "b": [1.0, 0], "c": [0.2, 0], "d": [0.4, 0.8]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    for name in ("a.npz", "a.csv", "a", "b", "a.parquet"):
         found = samples.read(name, tmp_path)
         assert np.allclose(found.inputs, pixels / 255)
         assert list(found.labels) == [0, 1]
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png_of(pixels: np.ndarray, kinds: Sequence[int] = (), head: bytes | None = None) -> bytes:
+    """Write a PNG: each row filtered by its kind, as an encoder chooses them."""
+    height, width, channels = pixels.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    rows, above = [], np.zeros(width * channels, dtype=int)
+    for number, row in enumerate(pixels.reshape(height, -1).astype(int)):
+        left = np.concatenate([np.zeros(channels, dtype=int), row[:-channels]])
+        corner = np.concatenate([np.zeros(channels, dtype=int), above[:-channels]])
+        near = np.stack([left, above, corner])
+        best = np.abs(near - (left + above - corner)).argmin(axis=0)
+        paeth = np.take_along_axis(near, best[None], axis=0)[0]
+        guesses = (0 * row, left, above, (left + above) // 2, paeth)
+        chosen = kinds[number % len(kinds)] if kinds else 0
+        rows.append(bytes([chosen]) + ((row - guesses[chosen]) % 256).astype(np.uint8).tobytes())
+        above = row
+    head = head or struct.pack(">2I5B", width, height, 8, kind, 0, 0, 0)
+    body = zlib.compress(b"".join(rows))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        (chunk(b"IHDR", head), chunk(b"tEXt", b"a note"), chunk(b"IDAT", body), chunk(b"IEND", b""))
+    )
+
+
+SIDE = st.integers(1, 6)
+
+
+@given(data=st.data(), channels=st.integers(1, 4), height=SIDE, width=SIDE)
+def test_a_png_reads_back_whatever_its_rows_are_filtered_by(
+    data: st.DataObject, channels: int, height: int, width: int
+) -> None:
+    size = height * width * channels
+    raw = data.draw(st.binary(min_size=size, max_size=size))
+    pixels = np.frombuffer(raw, dtype=np.uint8).reshape(height, width, channels)
+    kinds = data.draw(st.lists(st.integers(0, 4), min_size=1, max_size=6))
+    shown = pixels[:, :, : {1: 1, 2: 1, 3: 3, 4: 3}[channels]]
+    assert (png.read(png_of(pixels, kinds), 1 << 16) == shown.reshape(-1)).all()
+
+
+def test_a_png_that_is_none_is_refused() -> None:
+    good = png_of(np.zeros((3, 4, 1), dtype=np.uint8))
+    heads = [
+        struct.pack(">2I5B", *size, *kind)
+        for size, kind in (
+            ((4, 4), (8, 0, 0, 0, 0)), ((4, 2), (8, 0, 0, 0, 0)), ((4, 3), (16, 0, 0, 0, 0)),
+            ((4, 3), (8, 3, 0, 0, 0)), ((4, 3), (8, 0, 0, 0, 1)), ((0, 3), (8, 0, 0, 0, 0)),
+            ((1 << 31, 1 << 31), (8, 0, 0, 0, 0)), ((300, 300), (8, 0, 0, 0, 0)),
+        )
+    ]  # fmt: skip
+    bad = [png_of(np.zeros((3, 4, 1), dtype=np.uint8), head=head) for head in heads]
+    bad += [good[:-12], good[:20], good[:40] + b"x" + good[41:], b"", b"GIF89a"]
+    bad.append(png_of(np.zeros((3, 4, 1), dtype=np.uint8)).replace(b"IHDR", b"JHDR"))
+    for data in bad:
+        with pytest.raises(
+            ValueError, match=r"PNG|size|channel|large|unpacked|pixels|checksum|early"
+        ):
+            png.read(data, 1 << 16)
+
+
+@given(data=st.binary(max_size=100), at=st.integers(0, 80))
+def test_no_bytes_get_past_the_reader_of_pictures(data: bytes, at: int) -> None:
+    good = png_of(np.arange(12, dtype=np.uint8).reshape(3, 4, 1))
+    changed = good[:at] + data + good[at + len(data) :]
+    with contextlib.suppress(ValueError):
+        assert len(png.read(changed, 1 << 16)) <= 1 << 16
+
+
+def test_a_parquet_file_that_is_no_table_of_numbers_is_refused(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "a.parquet"
+    assert "Parquet" in refused(path, b"no parquet")
+    for columns in (
+        *({"a": [1.0]}, {"label": [1]}, {"a": ["x"], "label": [1]}, {"a": [1.0], "label": [-1]}),
+        *({"a": [1.0, None], "label": [1, 2]}, {"a": [1.0], "label": [0.5]}),
+        {"a": [float("nan")], "label": [1]},
+    ):
+        file = io.BytesIO()
+        pyarrow.parquet.write_table(pyarrow.table(columns), file)
+        refused(path, file.getvalue())
 
 
 def refused(path: Path, data: bytes) -> str:

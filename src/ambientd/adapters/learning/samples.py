@@ -3,7 +3,8 @@
     digits             the 1,797 digits of 8 x 8 that come along (UCI, by scikit-learn)
     data.csv           a header, the column `label`, numbers in all others
     data.npz           arrays `inputs` and `labels`
-    pictures/          a folder for each class, with PGM pictures of one size in it
+    data.parquet       the column `label`, numbers in all others (needs pyarrow)
+    pictures/          a folder for each class, with PGM or PNG pictures of one size in it
     PLACE:3/10         the third of ten parts of it, unlike one another: Dirichlet(1) by class
 
 What is read is the owner's own, and yet a file from somewhere: nothing in it is executed, and no
@@ -26,6 +27,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ambientd.adapters.learning import png
+from ambientd.adapters.parquet_table import read_parquet
 from ambientd.codec.digest import tagged
 from ambientd.errors import ConfigError
 
@@ -38,6 +41,7 @@ VALUE_MAX: Final = 1_000_000
 HELD_OUT: Final = 5
 """One sample in five is held out, to score models with."""
 
+_PICTURES: Final = frozenset({".pgm", ".png"})
 _LINE_MAX: Final = 1 << 20
 _PICTURE_BYTES_MAX: Final = 1 << 20
 _SOURCE: Final = re.compile(r"(.+?)(?::(\d{1,4})/(\d{1,4}))?", re.ASCII)
@@ -179,13 +183,38 @@ def _pgm(path: Path) -> npt.NDArray[np.uint8]:
     return np.frombuffer(pixels, dtype=np.uint8)
 
 
+def _picture(path: Path) -> npt.NDArray[np.uint8]:
+    if path.suffix.lower() == ".pgm":
+        return _pgm(path)
+    with path.open("rb") as file:
+        data = file.read(_PICTURE_BYTES_MAX + 1)
+    if len(data) > _PICTURE_BYTES_MAX:
+        raise ConfigError(f"{path}: larger than a megabyte")
+    try:
+        return png.read(data, INPUTS_MAX)
+    except ValueError as error:
+        raise ConfigError(f"{path}: no PNG picture that is read here: {error}") from None
+
+
+def _read_parquet(path: Path) -> Samples:
+    try:
+        columns = read_parquet(path, SAMPLES_MAX, INPUTS_MAX + 1, BYTES_MAX)
+        labels = np.asarray(columns.pop("label", ()))
+        inputs = np.stack([np.asarray(each) for each in columns.values()], axis=1)
+    except ValueError as error:
+        raise ConfigError(
+            f"{path}: no Parquet file with the column `label`, and numbers in all others ({error})"
+        ) from None
+    return _checked(str(path), inputs, labels)
+
+
 def _read_folder(path: Path) -> Samples:
     pictures: list[npt.NDArray[np.uint8]] = []
     labels: list[int] = []
     classes = sorted(entry for entry in path.iterdir() if entry.is_dir())
     for label, folder in enumerate(classes[:CLASSES_MAX]):
-        for file in sorted(folder.glob("*.pgm")):
-            picture = _pgm(file)
+        for file in sorted(each for each in folder.iterdir() if each.suffix.lower() in _PICTURES):
+            picture = _picture(file)
             if pictures and len(picture) != len(pictures[0]):
                 raise ConfigError(f"{file}: not of the size of the first picture")
             if len(pictures) * len(picture) > BYTES_MAX // 4 or len(pictures) == SAMPLES_MAX:
@@ -193,7 +222,7 @@ def _read_folder(path: Path) -> Samples:
             pictures.append(picture)
             labels.append(label)
     if not pictures:
-        raise ConfigError(f"{path}: no folder of a class with PGM pictures in it")
+        raise ConfigError(f"{path}: no folder of a class with PGM or PNG pictures in it")
     return _checked(str(path), _scaled(np.stack(pictures)), np.array(labels))
 
 
@@ -202,13 +231,15 @@ def _read_digits(path: Path) -> Samples:
     return _checked("digits", inputs.astype(np.float32) / 16, labels)
 
 
-_READERS: Final = MappingProxyType({".csv": _read_csv, ".npz": _read_npz, "/": _read_folder})
+_READERS: Final = MappingProxyType(
+    {".csv": _read_csv, ".npz": _read_npz, ".parquet": _read_parquet, "/": _read_folder}
+)
 
 
 def _reader(path: Path) -> Callable[[Path], Samples]:
     kind = "/" if path.is_dir() else path.suffix.lower()
     if (reader := _READERS.get(kind)) is None:
-        raise ConfigError(f"{path}: data are a .csv or .npz file, or a folder of pictures")
+        raise ConfigError(f"{path}: data are a .csv, .npz or .parquet file, or a folder")
     return reader
 
 
