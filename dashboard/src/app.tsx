@@ -11,6 +11,7 @@ import { MeshPage } from "./pages/mesh";
 import { ModulePage, ModulesPage } from "./pages/modules";
 import { NodePage } from "./pages/node";
 import { PegPage } from "./pages/peg";
+import { StudiesPage, StudyPage } from "./pages/studies";
 import { SubmitPage } from "./pages/submit";
 import { TaskPage } from "./pages/task";
 import { TasksPage } from "./pages/tasks";
@@ -24,6 +25,7 @@ const PAGES = [
   ["tasks", "Tasks"],
   ["submit", "Submit"],
   ["modules", "Modules"],
+  ["studies", "Studies"],
   ["anchors", "Anchors"],
   ["committee", "Committee"],
   ["account", "Account"],
@@ -83,6 +85,7 @@ function Page() {
     tasks: () => (id ? <TaskPage id={id} cluster={cluster} /> : <TasksPage />),
     submit: () => <SubmitPage />,
     modules: () => (id && name ? <ModulePage publisher={id} name={name} /> : <ModulesPage />),
+    studies: () => (id ? <StudyPage id={id} /> : <StudiesPage />),
     anchors: () => <AnchorsPage />,
     committee: () => <CommitteePage />,
     account: () => <AccountPage key={id} id={id} />,

@@ -8,6 +8,8 @@ import pytest
 
 import ambientd
 from ambientd.api.invitation import read_token
+from ambientd.api.learning_operations import FL_JOIN, FL_SHOW, FL_START
+from ambientd.api.learning_values import JoinStudy, ShowStudy, StartStudy
 from ambientd.api.operations import MODULE_PUBLISH
 from ambientd.api.registry_values import PublishModule
 from ambientd.client import Mesh
@@ -26,6 +28,7 @@ PAGES = (
     "tasks",
     "submit",
     "modules",
+    "studies",
     "anchors",
     "committee",
     "account",
@@ -234,3 +237,23 @@ def test_every_page_is_reached_by_keyboard(page: Open) -> None:
         at.keyboard.press("Tab")
         reached.add(at.evaluate("document.activeElement.textContent"))
     assert {"Skip to the content", "Mesh", "Tasks", "Verify"} <= reached
+
+
+def test_a_study_is_shown_round_by_round(page: Open, mesh: Cluster) -> None:
+    founder = mesh.daemons[0]
+    request = StartStudy(
+        name="shown", model="mlp:64,8,10", rounds=3, participants_min=1, invite_s=30.0, train_s=30.0
+    )
+    begun = founder.ask(FL_START, request)
+    founder.ask(FL_JOIN, JoinStudy(study=begun.study, data="digits:1/20"))
+    mesh.until(
+        lambda: founder.ask(FL_SHOW, ShowStudy(study=begun.study)).study.state == "done",
+        "the study is done",
+    )
+    at = page("studies")
+    at.locator(f"a[href='#/studies/{begun.study}']").click()
+    at.get_by_text("Accuracy on held-out data", exact=True).wait_for()
+    rows = at.get_by_role("region", name="Rounds").locator("tbody tr")
+    assert rows.count() == 3
+    assert "%" in str(rows.last.text_content())
+    at.get_by_text("all can have the updates").wait_for()

@@ -1,0 +1,141 @@
+/** Federated learning: the studies, and what the rounds of one came to. */
+
+import { useMemo } from "react";
+import { useCall } from "../api/live";
+import type { RoundInfo, StudyDetail, StudyInfo } from "../api/table";
+import { Chart } from "../parts/chart";
+import { Answered, type Fact, Facts, Table } from "../parts/panel";
+import { brief, count, figure, sat, words } from "../parts/words";
+import { to } from "../route";
+
+const LIMIT = 200;
+
+/** The studies that the ledger knows, those that go on first. */
+export function StudiesPage() {
+  const studies = useCall("fl.list", { limit: LIMIT });
+  return (
+    <>
+      <h1>Studies</h1>
+      <Answered of={studies}>
+        {(answer) => (
+          <section className="panel">
+            <Table
+              caption="Studies"
+              columns={["study", "state", "rounds", "participants", "model", "this node"]}
+              rows={answer.studies}
+              none="None is known. `ambientctl fl start` begins one."
+              keyOf={(study) => study.study}
+              cells={(study) => [
+                <a key="study" href={to("studies", study.study)}>
+                  {study.name} <span className="mono">{brief(study.study)}</span>
+                </a>,
+                words(study.state),
+                `${count(study.done)} of ${count(study.rounds)}`,
+                count(study.participants.length),
+                study.model,
+                study.takes_part ? "takes part" : "–",
+              ]}
+            />
+            {answer.next !== null && <p className="faint">There are more of them.</p>}
+          </section>
+        )}
+      </Answered>
+    </>
+  );
+}
+
+/** One study: how good its model became, who took part, and what others can see. */
+export function StudyPage({ id }: { id: string }) {
+  const study = useCall("fl.show", { study: id });
+  return <Answered of={study}>{(answer) => <Study of={answer} />}</Answered>;
+}
+
+function Study({ of: { study, rounds } }: { of: StudyDetail }) {
+  return (
+    <>
+      <h1>{study.name}</h1>
+      <section className="panel">
+        <Facts of={factsOf(study)} />
+      </section>
+      <Curves rounds={rounds} />
+      <section className="panel">
+        <Table
+          caption="Rounds"
+          columns={["round", "state", "in it", "fell out", "left out", "accuracy", "loss"]}
+          rows={rounds}
+          none="No round has begun."
+          keyOf={(round) => String(round.round)}
+          cells={(round) => [
+            String(round.round),
+            round.reason ? `${words(round.state)}: ${round.reason}` : words(round.state),
+            count(round.participants),
+            count(round.ended_ms ? round.participants - round.survivors : null),
+            round.left_out.length ? round.left_out.map(brief).join(", ") : "–",
+            accuracy(round) === null ? "–" : `${figure(accuracy(round))} %`,
+            figure(round.loss),
+          ]}
+        />
+      </section>
+    </>
+  );
+}
+
+function factsOf(study: StudyInfo): Fact[] {
+  return [
+    ["study", <span className="mono">{study.study}</span>],
+    ["state", study.reason ? `${words(study.state)}: ${study.reason}` : words(study.state)],
+    ["begun by", <a href={to("nodes", study.author)}>{brief(study.author)}</a>],
+    ["model", study.model],
+    ["training", `${study.trainer}, ${study.aggregation}`],
+    ["rounds", `${count(study.done)} of ${count(study.rounds)}`],
+    ["take part", nodes(study.participants)],
+    ["took part earlier", nodes(study.earlier)],
+    ["left of the price", sat(study.escrow_msat)],
+    ["privacy", privacyOf(study)],
+  ];
+}
+
+function nodes(of: readonly string[]) {
+  if (of.length === 0) return "nobody";
+  return of.map((node) => (
+    <a key={node} className="mono" href={to("nodes", node)}>
+      {brief(node)}{" "}
+    </a>
+  ));
+}
+
+/** Say what others can see; what a participant has spent is on its own device alone. */
+function privacyOf(study: StudyInfo): string {
+  if (study.private)
+    return "updates are masked and noised; what that cost, each participant's own device knows";
+  if (study.audits)
+    return `none: all can have the updates, and auditors the data of ${count(study.audits)} a round`;
+  return "none: all can have the updates, from which data can be told in part";
+}
+
+function Curves({ rounds }: { rounds: readonly RoundInfo[] }) {
+  const ended = useMemo(() => rounds.filter((round) => round.ended_ms > 0), [rounds]);
+  const times = useMemo(() => ended.map((round) => round.ended_ms), [ended]);
+  const right = useMemo(
+    () => [{ name: "accuracy", unit: "%", values: ended.map(accuracy) }],
+    [ended],
+  );
+  const people = useMemo(
+    () => [
+      { name: "in the round", unit: "", values: ended.map((round) => round.participants) },
+      { name: "survivors", unit: "", values: ended.map((round) => round.survivors) },
+    ],
+    [ended],
+  );
+  if (ended.length < 2) return null;
+  return (
+    <section className="panel charts">
+      <Chart title="Accuracy on held-out data" times={times} lines={right} />
+      <Chart title="Participants" times={times} lines={people} />
+    </section>
+  );
+}
+
+function accuracy({ correct, total }: RoundInfo): number | null {
+  return total === 0 ? null : (100 * correct) / total;
+}
