@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from ambientd.api import learning_values as values
 from ambientd.api.offline import check_round
@@ -36,9 +37,8 @@ async def test_a_study_goes_from_its_beginning_to_a_model(tmp_path: Path) -> Non
         assert joined.takes_part
         found = await ended(place, begun.study)
         assert (found.study.state, found.study.done) == ("done", 3)
-        assert [(each.state, each.updates, each.total) for each in found.rounds] == [
-            ("done", 1, PARAMETERS)
-        ] * 3
+        told = [(each.state, each.participants, each.updates, each.total) for each in found.rounds]
+        assert told == [("done", 1, 1, PARAMETERS)] * 3
         given = await learning.receipt(values.GetRound(study=begun.study, round=2))
         report = check_round(given.data, place.node.ledger.cluster)
         assert report.valid, report.checks
@@ -68,6 +68,9 @@ async def test_a_node_that_leaves_withdraws_its_consent(tmp_path: Path) -> None:
         assert stopped.state == "stopped"
         again = await learning.stop(values.StopStudy(study=begun.study))
         assert again.state == "stopped"
+        assert again.participants == []
+        assert again.earlier == (place.owner.signer.public_key.hex(),), "still told"
+        assert again.escrow_msat == 0 < begun.escrow_msat
 
 
 async def test_what_cannot_be_a_study_is_refused_with_a_reason(tmp_path: Path) -> None:
@@ -77,3 +80,50 @@ async def test_what_cannot_be_a_study_is_refused_with_a_reason(tmp_path: Path) -
             await place.desk.learning.start(wrong)
         with pytest.raises(OperationError, match="no study"):
             await place.desk.learning.show(values.ShowStudy(study="abcd1234"))
+
+
+async def test_studies_and_rounds_come_in_pages(tmp_path: Path) -> None:
+    async with office(tmp_path) as place:
+        learning = place.desk.learning
+        requests = [replace(STUDY, samples_max=1_000 + number) for number in range(4)]
+        begun = [(await learning.start(each)).study for each in requests]
+        await learning.stop(values.StopStudy(study=begun[0]))
+        await learning.join(values.JoinStudy(study=begun[1], data="8000"))
+        await ended(place, begun[1])
+        seen, after = [], ""
+        while True:
+            found = await learning.list(values.ListStudies(limit=1, after=after))
+            seen += [each.study for each in found.studies]
+            if found.next is None:
+                break
+            after = found.next
+        assert seen == [*sorted(begun[2:]), begun[1], begun[0]], "open ones first, then the latest"
+        first = await learning.show(values.ShowStudy(study=begun[1], limit=2))
+        assert ([each.round for each in first.rounds], first.next) == ([1, 2], 2)
+        rest = await learning.show(values.ShowStudy(study=begun[1], after=2))
+        assert ([each.round for each in rest.rounds], rest.next) == ([3], None)
+        with pytest.raises(OperationError, match="no place"):
+            await learning.list(values.ListStudies(after="2/x"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"aggregation": "multi-krum", "poisoned": 0.3, "participants_min": 5}, "7 participants"),
+        ({"aggregation": "median", "poisoned": 0.4, "participants_min": 4}, "5 participants"),
+        ({"aggregation": "fedavg", "poisoned": 0.1}, "stands no poisoned"),
+        ({"aggregation": "median", "prox": 0.1}, "prox is of fedprox"),
+        ({"audits": 2}, "name one, or no audits"),
+        ({"participants_min": 5, "wanted": 3}, "as many wanted as needed"),
+        ({"trainer": "wasm", "module": b"m", "model": "mlp:4,3,3,2"}, "one hidden layer"),
+        ({"trainer": "wasm", "module": b"m" * (1 << 21), "model": "mlp:4,3,2"}, "module has"),
+    ],
+)
+async def test_limits_that_contradict_one_another_are_refused_before_anything_is_sent(
+    tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    async with office(tmp_path) as place:
+        request = values.StartStudy(**({"name": "x", "model": "numbers"} | changes))  # type: ignore[arg-type]
+        with pytest.raises(OperationError, match=said):
+            await place.desk.learning.start(request)
+        assert place.node.ledger.studies.open == ()

@@ -372,7 +372,7 @@ export interface Invite {
   readonly expires_in_ms?: number;
 }
 
-/** Let this node train on this data for a study; `data` stays on this device. */
+/** Let this node train on this data for a study; who audits its training is given them. */
 export interface JoinStudy {
   readonly study: string;
   readonly data: string;
@@ -433,7 +433,10 @@ export interface ListNodes {
 export type ListPeg = Readonly<Record<string, never>>;
 
 /** Which studies go on, and which have ended lately? */
-export type ListStudies = Readonly<Record<string, never>>;
+export interface ListStudies {
+  readonly limit?: number;
+  readonly after?: string;
+}
 
 /** Which tasks does the ledger hold? The newest first; `open` are all that have not ended. */
 export interface ListTasks {
@@ -1005,9 +1008,11 @@ export interface ShowNode {
 /** What does the owner let this node do? */
 export type ShowOwner = Readonly<Record<string, never>>;
 
-/** One study with its rounds; its id, or an unambiguous start of it. */
+/** One study with its rounds after one; its id, or an unambiguous start of it. */
 export interface ShowStudy {
   readonly study: string;
+  readonly limit?: number;
+  readonly after?: number;
 }
 
 /** Everything about one task; an unambiguous start of its id is enough. */
@@ -1112,18 +1117,20 @@ export interface StopStudy {
   readonly study: string;
 }
 
-/** The studies that the ledger knows, those that go on first. */
+/** The studies that the ledger knows, open ones first; `next` is where the list goes on. */
 export interface Studies {
   readonly studies: readonly (StudyInfo)[];
+  readonly next: string | null;
 }
 
-/** A study and its rounds, the first one first. */
+/** A study and the rounds that the ledger keeps; `next` is the round after which it goes on. */
 export interface StudyDetail {
   readonly study: StudyInfo;
   readonly rounds: readonly (RoundInfo)[];
+  readonly next: number | null;
 }
 
-/** A study; `takes_part` is of the node that answers. */
+/** A study; `takes_part` is of the node that answers, `earlier` are those who do no more. */
 export interface StudyInfo {
   readonly study: string;
   readonly name: string;
@@ -1142,6 +1149,9 @@ export interface StudyInfo {
   readonly takes_part: boolean;
   readonly digest: string;
   readonly privacy: Privacy | null;
+  readonly earlier: readonly (string)[];
+  readonly audits: number;
+  readonly escrow_msat: number;
 }
 
 /** Execute a module on an input. The same nonce, module, input and terms are the same task, submitted once however often it is asked; an empty nonce always makes a new task. A module or an input that this node has already, as a blob, is named by its SHA-256 instead. */

@@ -1,5 +1,6 @@
 """Federated learning as its users see it: studies, who takes part, and what rounds came to."""
 
+import re
 from collections.abc import Callable
 
 import trio
@@ -27,6 +28,7 @@ from ambientd.api.learning_values import (
 from ambientd.api.materials import brought
 from ambientd.api.naming import match_id
 from ambientd.api.operations import OperationError
+from ambientd.api.paging import check_place, page
 from ambientd.api.replies import PrivacyStanding
 from ambientd.api.round_files import round_file
 from ambientd.codec.canonical import encode
@@ -35,6 +37,7 @@ from ambientd.codec.statements import study_id
 from ambientd.ledger.events import CheckpointClosed, RecordRejected
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
 from ambientd.ledger.learning_events import StudyBegan, StudyEnded, StudyJoined
+from ambientd.ledger.learning_rounds import ROUNDS_KEPT
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.learning import NO_MODULE, Plan, RoundFile, RoundState, StudyId, Terms
 from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy, StudyBody
@@ -53,6 +56,8 @@ MICRO = 1_000_000
 GROUP_SIZE = 8
 BATCH_DEADLINE_S = 10.0
 RECEIPT_BYTES_MAX = 1024 * 1024
+PLACE_MS = 10**15
+_PLACE = re.compile(r"0/[0-9a-f]{64}|1/[0-9]{16}/[0-9a-f]{64}")
 
 
 class Learning:
@@ -110,20 +115,27 @@ class Learning:
         )
         return self._info(study)
 
-    async def list(self, _: ListStudies) -> Studies:
-        """List the studies, those that go on first."""
+    async def list(self, request: ListStudies) -> Studies:
+        """List the studies, those that go on first, then the others, the last one first."""
+        check_place(request.after, _PLACE)
         known = self._state.studies
-        ended = [each.study for each in reversed(known.ended)]
-        return Studies(studies=[self._info(study) for study in (*known.open, *ended)])
+        places = {f"0/{study.hex()}": study for study in known.open}
+        for each in known.ended:
+            places[f"1/{PLACE_MS - each.ended_ms:016d}/{each.study.hex()}"] = each.study
+        found, following = page(places, str, request.limit, request.after)
+        return Studies(studies=[self._info(places[name]) for name in found], next=following)
 
     async def show(self, request: ShowStudy) -> StudyDetail:
         """Show a study with its rounds."""
         study = self._find(request.study)
         entry = self._entry(study)
-        numbers = range(1, entry.round + 1)
+        numbers = range(max(0, entry.round - ROUNDS_KEPT) + 1, entry.round + 1)
         found = ((number, self._state.round(study, number)) for number in numbers)
-        rounds = _rounds(entry, [(n, row) for n, row in found if row is not None])
-        return StudyDetail(study=self._info(study), rounds=rounds)
+        every = _rounds(entry, [(n, row) for n, row in found if row is not None])
+        left = [each for each in every if each.round > request.after]
+        rounds = left[: request.limit]
+        following = rounds[-1].round if len(left) > len(rounds) else None
+        return StudyDetail(study=self._info(study), rounds=rounds, next=following)
 
     async def stop(self, request: StopStudy) -> StudyInfo:
         """End a study of this node."""
@@ -287,9 +299,16 @@ class Learning:
         msg = f"the committee did not take it within {DEADLINE_S:.0f} s"
         raise OperationError("unavailable", msg, "it may still: look at `ambientctl fl list`")
 
+    def _earlier(self, entry: StudyEntry) -> tuple[NodeId, ...]:
+        """Give who took part and does no more: it has left, or was convicted."""
+        known = ((each, self._state.node(each.node)) for each in entry.consents)
+        return tuple(
+            said.node for said, node in known if not said.is_in or node is None or node.tombstoned
+        )
+
     def _info(self, study: StudyId) -> StudyInfo:
         entry = self._entry(study)
-        plan, terms = entry.plan, entry.terms
+        plan, terms, earlier = entry.plan, entry.terms, self._earlier(entry)
         own = self._host.book().of(study) if plan.is_private else None
         return StudyInfo(
             study=study.hex(),
@@ -304,11 +323,14 @@ class Learning:
             rounds=terms.rounds,
             done=entry.done,
             round=entry.round,
-            participants=[node.hex() for node in entry.participants],
+            participants=[n.hex() for n in entry.participants if n not in earlier],
             participants_min=terms.participants_min,
             takes_part=self._id in entry.participants,
             digest=entry.model.hex(),
             privacy=privacy_of(entry, own),
+            earlier=tuple(node.hex() for node in earlier),
+            audits=terms.audits,
+            escrow_msat=entry.escrow_msat,
         )
 
 
@@ -346,7 +368,8 @@ def _limit_micro(entry: StudyEntry, epsilon: float | None) -> int | None:
 
 
 def _rounds(entry: StudyEntry, rows: list[tuple[int, RoundEntry]]) -> list[RoundInfo]:
-    found, shown = [], 0
+    # Of rounds that are forgotten it is not known whether updates left their nodes: they count.
+    found, shown = [], rows[0][0] - 1 if rows else 0
     for number, row in rows:
         info = _round(number, row)
         shown += bool(info.updates)
@@ -362,7 +385,7 @@ def _round(number: int, row: RoundEntry) -> RoundInfo:
     return RoundInfo(
         round=number,
         state=row.state.name.lower(),
-        participants=len(row.roster),
+        participants=row.asked if has_ended else len(row.roster),
         updates=row.updates if has_ended else len(row.contributed),
         survivors=len(row.survivors),
         left_out=[node.hex() for node in row.left_out],

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from ambientd.api.replies import Reply
-from ambientd.api.requests import Request
+from ambientd.api.requests import PAGE_MAX, Cursor, PageSize, Request
 
 StudyName = Annotated[str, Meta(min_length=4, max_length=64)]
 Text = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -56,11 +56,16 @@ class StartStudy(Request, frozen=True):
 class ListStudies(Request, frozen=True):
     """Which studies go on, and which have ended lately?"""
 
+    limit: PageSize = PAGE_MAX
+    after: Cursor = ""
+
 
 class ShowStudy(Request, frozen=True):
-    """One study with its rounds; its id, or an unambiguous start of it."""
+    """One study with its rounds after one; its id, or an unambiguous start of it."""
 
     study: StudyName
+    limit: PageSize = PAGE_MAX
+    after: Annotated[int, Meta(ge=0, le=2**31)] = 0
 
 
 class StopStudy(Request, frozen=True):
@@ -70,7 +75,7 @@ class StopStudy(Request, frozen=True):
 
 
 class JoinStudy(Request, frozen=True):
-    """Let this node train on this data for a study; `data` stays on this device."""
+    """Let this node train on this data for a study; who audits its training is given them."""
 
     study: StudyName
     data: Annotated[str, Meta(min_length=1, max_length=4_096)]
@@ -187,7 +192,7 @@ class RoundInfo(Reply, frozen=True):
 
 
 class StudyInfo(Reply, frozen=True):
-    """A study; `takes_part` is of the node that answers."""
+    """A study; `takes_part` is of the node that answers, `earlier` are those who do no more."""
 
     study: str
     name: str
@@ -206,19 +211,24 @@ class StudyInfo(Reply, frozen=True):
     takes_part: bool
     digest: str
     privacy: Privacy | None = None
+    earlier: tuple[str, ...] = ()
+    audits: int = 0
+    escrow_msat: int = 0
 
 
 class Studies(Reply, frozen=True):
-    """The studies that the ledger knows, those that go on first."""
+    """The studies that the ledger knows, open ones first; `next` is where the list goes on."""
 
     studies: list[StudyInfo]
+    next: str | None = None
 
 
 class StudyDetail(Reply, frozen=True):
-    """A study and its rounds, the first one first."""
+    """A study and the rounds that the ledger keeps; `next` is the round after which it goes on."""
 
     study: StudyInfo
     rounds: list[RoundInfo]
+    next: int | None = None
 
 
 class ModelFile(Reply, frozen=True):

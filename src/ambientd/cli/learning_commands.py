@@ -66,6 +66,12 @@ class StudyArguments(CommonArguments, Protocol):
     study: str
 
 
+class ListArguments(CommonArguments, Protocol):
+    """Options of `fl list`."""
+
+    limit: int
+
+
 class WatchArguments(StudyArguments, Protocol):
     """Options of `fl watch`."""
 
@@ -91,6 +97,7 @@ class ReceiptArguments(StudyArguments, Protocol):
 
     round: int
     out: str | None
+    force: bool
 
 
 class VerifyArguments(CommonArguments, Protocol):
@@ -130,10 +137,10 @@ def start(arguments: StartArguments) -> ExitCode:
     return ExitCode.DONE
 
 
-def list_studies(arguments: CommonArguments) -> ExitCode:
+def list_studies(arguments: ListArguments) -> ExitCode:
     """List the studies."""
     with connect(arguments) as client:
-        answer = client.call(operations.FL_LIST, ListStudies())
+        answer = client.call(operations.FL_LIST, ListStudies(limit=arguments.limit))
     if arguments.as_json:
         print_json(answer)
         return ExitCode.DONE
@@ -142,6 +149,8 @@ def list_studies(arguments: CommonArguments) -> ExitCode:
         return ExitCode.DONE
     columns = ("STUDY", "NAME", "STATE", "ROUNDS", "PARTICIPANTS", "HERE")
     print_table(columns, [_row(each) for each in answer.studies])
+    if answer.next is not None:
+        tell("there are more: --limit N shows so many")
     return ExitCode.DONE
 
 
@@ -164,6 +173,7 @@ def show(arguments: StudyArguments) -> ExitCode:
         print_json(answer)
         return ExitCode.DONE
     study = answer.study
+    earlier = [("took part earlier", ", ".join(map(short, study.earlier)))] if study.earlier else []
     print_fields(
         [
             ("study", study.study),
@@ -175,6 +185,7 @@ def show(arguments: StudyArguments) -> ExitCode:
             *privacy_fields(study),
             ("rounds", f"{study.done} of {study.rounds}"),
             ("participants", ", ".join(map(short, study.participants)) or "none"),
+            *earlier,
         ]
     )
     if answer.rounds:
@@ -214,7 +225,8 @@ def watch(arguments: WatchArguments) -> ExitCode:
 def _follow(arguments: WatchArguments, client: Client, end_s: float) -> ExitCode:
     told = 0
     while True:
-        answer = client.call(operations.FL_SHOW, ShowStudy(study=arguments.study))
+        # The round under way is shown again until it has ended.
+        answer = client.call(operations.FL_SHOW, ShowStudy(study=arguments.study, after=told))
         ended = [each for each in answer.rounds if each.ended_ms and each.round > told]
         for each in ended:
             told = each.round
@@ -303,10 +315,12 @@ def export(arguments: ExportArguments) -> ExitCode:
 
 def receipt(arguments: ReceiptArguments) -> ExitCode:
     """Write what shows a stranger a round's outcome."""
+    path = arguments.out or f"{arguments.study[:12]}-{arguments.round}.round"
+    check_writable(path)
+    check_new(path, is_forced=arguments.force)
     request = GetRound(study=arguments.study, round=arguments.round)
     with connect(arguments) as client:
         answer = client.call(operations.FL_RECEIPT, request)
-    path = arguments.out or f"{arguments.study[:12]}-{arguments.round}.round"
     write_file(path, answer.data)
     if arguments.as_json:
         print_json({"file": path, "round": answer.round, "state": answer.state})

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ambientd.cli.parsing import command, group, positive, seconds
+from ambientd.cli.parsing import command, group, limit, positive, seconds
 
 _STUDY = "the study's id, or its first digits"
 _DIGITS_MIN = 4
@@ -15,7 +15,10 @@ def add_fl(commands: object) -> None:
         fl, "start", "learning_commands:start", "invite nodes to train a model together"
     )
     start.add_argument("file", metavar="STUDY.toml", help="what is to be trained, and how")
-    command(fl, "list", "learning_commands:list_studies", "the studies and their states")
+    listed = command(fl, "list", "learning_commands:list_studies", "the studies and their states")
+    listed.add_argument(
+        "--limit", type=limit, default=50, metavar="N", help="how many (default: 50)"
+    )
     show = command(fl, "show", "learning_commands:show", "one study with its rounds")
     watch = command(fl, "watch", "learning_commands:watch", "follow a study to its end")
     watch.add_argument(
@@ -41,7 +44,7 @@ def add_fl(commands: object) -> None:
         metavar="WHERE",
         type=_place,
         required=True,
-        help="FILE.csv, FILE.npz, a folder of images, or digits:K/N; it stays on this device",
+        help="FILE.csv, .npz or .parquet, a folder of images, or digits:K/N",
     )
     join.add_argument(
         "--epsilon",
@@ -53,7 +56,8 @@ def add_fl(commands: object) -> None:
     export.add_argument(
         "--out", metavar="FILE", required=True, help="a name ending in .npz or .onnx"
     )
-    export.add_argument("--force", action="store_true", help="replace a file that is there")
+    for parser in (export, receipt):
+        parser.add_argument("--force", action="store_true", help="replace a file that is there")
     receipt.add_argument("round", metavar="ROUND", type=positive, help="its number")
     receipt.add_argument("--out", metavar="FILE", help="where to (default: STUDY-ROUND.round)")
 

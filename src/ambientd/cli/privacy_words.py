@@ -57,7 +57,8 @@ def joined_text(study: StudyInfo) -> str:
     begun = f"this node takes part in study {short(study.study)}"
     privacy = study.privacy
     if privacy is None:
-        return f"{begun}; others see its updates, not its data"
+        seen = "see its updates, and whoever audits its training its data"
+        return f"{begun}; others {seen if study.audits else 'see its updates, not its data'}"
     hidden = (
         f"{begun}, in private mode.\n"
         "Hidden: its data, how much of it there is, and its update. Others see sums over groups "

@@ -109,7 +109,8 @@ class RoundEntry(Value, frozen=True):
     """A round: who is in it, and what each has said; short once it has ended.
 
     `aggregators` are the committee at the round's beginning in a drawn order, and `turn` is how
-    often more of them were asked. `receipt` is the hash of the round's receipt, `leaf` its place.
+    often more of them were asked. Once it has ended `asked` is how many were in it, `receipt` the
+    hash of the round's receipt, `leaf` its place.
     """
 
     state: RoundState
@@ -136,3 +137,4 @@ class RoundEntry(Value, frozen=True):
     receipt: Digest = Digest(b"")
     ended_ms: int = 0
     faulty: tuple[NodeId, ...] = ()
+    asked: int = 0

@@ -282,6 +282,7 @@ def finish(
         ended_ms=draft.context.time_ms,
         updates=len(row.contributed),
         faulty=row.faulty,
+        asked=len(row.roster),
     )
     draft.put_round(study, entry.round, ended)
     draft.tell(RoundEnded(receipt, leaf, reason))
