@@ -91,7 +91,7 @@ def test_a_healthy_node_is_fine_in_everything() -> None:
     ("status", "nodes", "looks", "name", "grade", "text"),
     [
         ({"version": "9.9"}, {}, {}, "daemon", Grade.WARN, "the daemon is 9.9"),
-        ({"peers": ()}, {}, {}, "peers", Grade.FAIL, "0 of 1 other nodes"),
+        ({"peers": ()}, {}, {}, "peers", Grade.FAIL, "0 of 1 other node connected"),
         ({}, {"connected": False}, {}, "peers", Grade.WARN, "members away: b2"),
         (
             {},
@@ -99,7 +99,7 @@ def test_a_healthy_node_is_fine_in_everything() -> None:
             {"peers": (replace(LOOK, reached=False),)},
             "reachable",
             Grade.FAIL,
-            "fine but invisible: 0 of 1 peers reach port 4400",
+            "fine but invisible: 0 of 1 peer reached port 4400",
         ),
         (
             {},

@@ -67,6 +67,6 @@ def test_whom_nobody_finds_is_told_and_nobody_else() -> None:
     assert invisible(Seen(port=4_400, answered=3, saying=3, linked=3)) == ()
     assert invisible(Seen(port=4_400, answered=3, tried=3, reached=1)) == ()
     [trouble] = invisible(Seen(port=4_400, answered=3, tried=2, saying=3, linked=3))
-    assert "none of 2 peers that tried reaches this node at port 4400" in trouble.text
+    assert "of 2 peers that tried none reaches this node at port 4400" in trouble.text
     [trouble] = invisible(Seen(port=4_400, answered=3, tried=2, reached=2, saying=3))
-    assert "none of 3 peers says that it has a link to here" in trouble.text
+    assert "of 3 peers none says that it has a link to here" in trouble.text

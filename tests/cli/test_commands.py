@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from ambientd.adapters.header_file import HeaderFile, decode_headers
-from ambientd.api import requests
+from ambientd.api import replies, requests
 from ambientd.api.requests import SubmitTask
 from ambientd.cli import console, files
 from ambientd.codec.canonical import encode
@@ -364,6 +364,23 @@ def test_run_json_keeps_its_contract(live: Path, ctl: Ctl, tmp_path: Path) -> No
     assert answer["output_sha256"] == hashlib.sha256(bytes(range(256))).hexdigest()
     assert len(str(answer["task_id"])) == 64
     assert (tmp_path / "out").read_bytes() == bytes(range(256))
+    assert (tmp_path / "r").read_bytes() == b"rcpt"
+
+
+def test_run_waits_for_a_receipt_that_a_quorum_has_signed_and_says_for_how_long(
+    live: Path, ctl: Ctl, node: DeskNode, tmp_path: Path
+) -> None:
+    settled = {"receipt": replies.ReceiptState(state="settled")}
+    node.later = [settled, settled, {"receipt": replies.ReceiptState(state="batched")}]
+    call = ("run", module(tmp_path), "--receipt", tmp_path / "r")
+    code, _, err = ctl(*call)
+    assert code == 0
+    assert "waiting up to 30 s until a quorum has signed for the receipt" in err
+    assert "receipt batched" in err
+    node.later = [settled, settled]
+    code, _, err = ctl(*call, "--timeout", "0")
+    assert code == 0
+    assert "after 0 s no quorum has signed for the receipt" in err
     assert (tmp_path / "r").read_bytes() == b"rcpt"
 
 
@@ -830,7 +847,7 @@ def test_a_witness_takes_heads_from_files_and_proves_a_split(ctl: Ctl, tmp_path:
     assert (code, out.startswith("followed to 5 receipts, root ")) == (0, True)
     assert "which anyone can have invented: --cluster pins it" in err
     code, out, _ = ctl("witness", "take", folder, tmp_path / "first", "--offline")
-    assert (code, out) == (0, "nothing new: 5 receipts were seen\n")
+    assert (code, out) == (0, "nothing new: 5 receipts seen\n")
     code, out, _ = ctl("witness", "take", folder, tmp_path / "other", "--offline", "--json")
     answer = decoded(out)
     assert (code, answer["outcome"], answer["size"]) == (4, "split", 5)
@@ -838,7 +855,7 @@ def test_a_witness_takes_heads_from_files_and_proves_a_split(ctl: Ctl, tmp_path:
     assert (code, out.count("signed both")) == (0, 3)
     assert f"the one: 5 receipts, root {log.tree.root(5).hex()}" in out
     assert f"the other: 9 receipts, root {other.tree.root(9).hex()}" in out
-    assert f"the first 5 receipts of the larger have root {other.tree.root(5).hex()}" in out
+    assert f"the root of the first 5 receipts of the larger is {other.tree.root(5).hex()}" in out
     code, out, _ = ctl("witness", "check", answer["evidence"], "--json")
     answer = decoded(out)
     assert answer["split"] is True

@@ -64,6 +64,24 @@ def test_a_task_that_has_not_ended_has_a_log_and_nothing_to_compare(
     assert "which the ledger has not yet" in err
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"state": "cancelled", "outcome": "none"}, "the task was cancelled"),
+        ({"state": "expired", "outcome": "none"}, "the task was expired"),
+        ({"outcome": "none", "verdict": "inconclusive"}, "the task is without an answer"),
+    ],
+)
+def test_the_log_of_a_task_that_will_have_no_answer_says_that_nothing_confirms_it(
+    ctl: Ctl, task: str, node: DeskNode, changed: dict[str, str], words: str
+) -> None:
+    shown, data = node.tasks[task]
+    node.tasks[task] = (msgspec.structs.replace(shown, **changed), data)
+    code, out, err = ctl("task", "logs", task)
+    assert (code, out) == (0, "hi\n")
+    assert f"which nothing confirms: {words}, and the ledger will never have one" in err
+
+
 def test_a_log_of_nothing_says_so(ctl: Ctl, task: str, node: DeskNode) -> None:
     node.material = msgspec.structs.replace(node.material, module=compiled.module("echo"))
     assert "the module wrote nothing" in ctl("task", "logs", task)[2]

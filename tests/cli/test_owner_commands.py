@@ -111,11 +111,14 @@ def test_the_trail_is_read_without_a_daemon(ctl: Ctl, data_dir: Path, tmp_path: 
     trail.append(1_700_000_000_000, "user 7", "pause", {"for_ms": "5"}, "done")
     assert ctl("trail", "tail")[1].endswith("UTC  user 7  pause for_ms=5  done\n")
     code, out, _ = ctl("trail", "verify")
-    assert (code, out.splitlines()[0]) == (0, "1 entries from number 1 on follow each other")
+    assert (code, out.splitlines()[0]) == (
+        0,
+        "1 entry from number 1 on, each with the hash of the one before",
+    )
     head = out.splitlines()[1].removeprefix("head ")
     assert ctl("trail", "verify", "--head", head)[0] == 0
     target = tmp_path / "trail.jsonl"
-    assert ctl("trail", "export", target)[1] == f"1 entries in {target}\n"
+    assert ctl("trail", "export", target)[1] == f"1 entry in {target}\n"
     code, _, err = ctl("trail", "export", target)
     assert (code, "is there already" in err, "--force" in err) == (2, True, True)
     assert ctl("trail", "export", target, "--force")[0] == 0

@@ -33,6 +33,12 @@ def test_what_is_installed_is_what_is_removed(ctl: Ctl, tmp_path: Path) -> None:
     assert files_below(root) == ["etc/hostname"]
 
 
+def test_where_nothing_was_installed_that_is_said(ctl: Ctl, tmp_path: Path) -> None:
+    code, out, err = ctl("service", "uninstall", "--root", tmp_path)
+    assert (code, out) == (0, "")
+    assert err == f"nothing was installed below {tmp_path}, and nothing was removed\n"
+
+
 def test_programs_are_told_what_was_written_and_removed(ctl: Ctl, tmp_path: Path) -> None:
     places = [str(tmp_path / place) for _, place in FILES]
     out = ctl("service", "install", "--root", tmp_path, "--json")[1]

@@ -74,6 +74,9 @@ class Accounts:
     async def transfer(self, request: requests.TransferCredits) -> replies.AccountMoved:
         """Pass credits of this node on; answer once the ledger has it."""
         to = self._find(request.to)
+        if to == self._id:
+            msg = f"{request.to} is this node itself, whose credits these are already"
+            raise OperationError("invalid", msg, "name another node: `ambientctl nodes` lists them")
         async with self._moving:
             said_ms = self._said_ms()
             await self._move(Transfer(to=to, amount_msat=request.amount_msat, said_ms=said_ms))

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from ambientd import __version__
+from ambientd.api.counting import in_words
 from ambientd.api.doctor_values import Finding, Looks, fails, fine, warns
 from ambientd.api.replies import NodeInfo, Nodes, Status, Trouble, TroubleKind
 
@@ -48,7 +49,7 @@ def _version(status: Status) -> Finding:
 def _peers(status: Status, nodes: Nodes) -> Finding:
     others = len(nodes.nodes) - 1
     away = [node.name for node in nodes.nodes if node.committee and not node.connected]
-    text = f"{len(status.peers)} of {others} other nodes are connected"
+    text = f"{len(status.peers)} of {in_words(others, 'other node')} connected"
     if others and not status.peers:
         return fails(
             "peers",
@@ -69,10 +70,14 @@ def _reached(looks: Looks, nodes: int) -> Finding:
     if nodes == 1:
         return fine("reachable", "this is the only node")
     if not tried:
-        asked = f"{looks.asked} peers were asked" if looks.asked else "no peer is connected to ask"
+        asked = (
+            f"asked: {in_words(looks.asked, 'peer')}"
+            if looks.asked
+            else "no peer is connected to ask"
+        )
         text = f"nobody tried port {looks.port}: {asked}"
         return warns("reachable", text, "ask again in half a minute, with peers connected")
-    text = f"{reached} of {len(tried)} peers reach port {looks.port} here"
+    text = f"{reached} of {in_words(len(tried), 'peer')} reached port {looks.port} here"
     if reached == len(tried):
         return fine("reachable", text)
     if not reached:
@@ -94,7 +99,7 @@ def _clock(looks: Looks) -> Finding:
             return fails("clock", text, _SYNC)
         return warns("clock", "no peer said its time", "ask again with peers connected")
     off_ms, ahead = abs(looks.clock_ms), "behind" if looks.clock_ms > 0 else "ahead of"
-    text = f"{off_ms / 1000:.1f} s {ahead} the median of {len(looks.peers)} peers"
+    text = f"{off_ms / 1000:.1f} s {ahead} the median of {in_words(len(looks.peers), 'peer')}"
     if off_ms >= CLOCK_FAIL_MS:
         return fails("clock", text, _SYNC)
     return warns("clock", text, _SYNC) if off_ms >= CLOCK_WARN_MS else fine("clock", text)
@@ -107,10 +112,10 @@ def _mesh_version(looks: Looks) -> Finding:
     differing = sorted(version for version in others if version != __version__)
     if differing:
         told = ", ".join(f"{others[each]} run {each}" for each in differing)
-        text = f"this node runs {__version__}, of {others.total()} peers {told}"
+        text = f"this node runs {__version__}, of {in_words(others.total(), 'peer')} {told}"
         advice = "all nodes of a cluster run one version: install the newer one everywhere"
         return warns("versions", text, advice)
-    return fine("versions", f"all {others.total()} peers that were asked run {__version__}")
+    return fine("versions", f"{in_words(others.total(), 'peer')} asked, all on {__version__}")
 
 
 def _committee(status: Status) -> list[Finding]:

@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from ambientd.api.audit_story import audit_line
+from ambientd.api.counting import in_words
 from ambientd.api.dispute_story import dispute_line
 from ambientd.api.learning_story import learning_line
 from ambientd.api.peg_story import peg_line
@@ -197,7 +198,7 @@ def _other_lines(event: ledger.LedgerEvent | AnchorSent) -> list[Line]:
             text = f"{short(node)} is named a liar; reputation {before} -> 0.0"
             return [(EventKind.LIAR_NAMED, text, fields)]
         case ledger.CheckpointClosed(size=size, root=root):
-            text = f"{size} receipts under root {short(root)}, cosigned by a quorum"
+            text = f"{in_words(size, 'receipt')} under root {short(root)}, cosigned by a quorum"
             return [(EventKind.BATCH_CLOSED, text, {"size": size, "root": root.hex()})]
         case AnchorSent(root=root, txid=txid):
             carried = op_return(root)
@@ -279,11 +280,11 @@ def _committee_line(
             return EventKind.SEAT_SPOKEN, text, fields
         case ledger.EpochDue(number=number, members=members):
             names = [member.hex() for member in members]
-            text = f"epoch {number} is decided on: {len(names)} members"
+            text = f"epoch {number} is decided on: {in_words(len(names), 'member')}"
             return EventKind.EPOCH_DUE, text, {"epoch": number, "members": names}
         case ledger.EpochBegan(number=number, members=members):
             names = [member.hex() for member in members]
-            text = f"epoch {number} began with {len(names)} members"
+            text = f"epoch {number} began with {in_words(len(names), 'member')}"
             return EventKind.EPOCH_BEGAN, text, {"epoch": number, "members": names}
         case _:
             assert_never(event)

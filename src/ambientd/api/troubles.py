@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ambientd.api.counting import in_words
 from ambientd.api.replies import Trouble, TroubleKind
 from ambientd.api.seen_values import Seen
 from ambientd.ledger.entries import EvidenceEntry, NodeEntry
@@ -119,11 +120,12 @@ def invisible(seen: Seen) -> tuple[Trouble, ...]:
         return ()
     if seen.tried and not seen.reached:
         text = (
-            f"fine but invisible: none of {seen.tried} peers that tried reaches this node at port "
-            f"{seen.port}; nodes that it does not dial itself never meet it"
+            f"fine but invisible: of {in_words(seen.tried, 'peer')} that tried none reaches this "
+            f"node at port {seen.port}; nodes that it does not dial itself never meet it"
         )
     else:
-        text = f"fine but invisible: none of {seen.saying} peers says that it has a link to here"
+        asked = in_words(seen.saying, "peer")
+        text = f"fine but invisible: of {asked} none says that it has a link to here"
     trouble = Trouble(
         kind=TroubleKind.INVISIBLE,
         text=text,
@@ -157,8 +159,8 @@ def late_anchor(
     waited_s = (now - late.since_ms) // 1000
     return Trouble(
         kind=TroubleKind.ANCHOR_LATE,
-        text=f"the newest batch ({late.size} receipts) has waited {waited_s} s for its anchor: "
-        f"coordinator {name(late.coordinator)} has not anchored it{turn}{coming}",
+        text=f"the newest batch ({in_words(late.size, 'receipt')}) has waited {waited_s} s for its "
+        f"anchor: coordinator {name(late.coordinator)} has not anchored it{turn}{coming}",
         hint=f'a member without a chain (`chain = "off"`) anchors nothing{here}: set `chain` under '
         '[bitcoin] in its config.toml to "embedded", "rpc" or "esplora", and start ambientd again; '
         "no receipt is lost, a later batch holds every earlier one",

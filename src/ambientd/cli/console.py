@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from ambientd.api.client import Client
+from ambientd.api.counting import in_words as in_words  # noqa: PLC0414  (commands have it from here)
 from ambientd.config.local_socket import socket_path_of
 from ambientd.config.places import default_data_dir
 from ambientd.errors import UsageError
@@ -186,11 +187,6 @@ def in_sat(amount_msat: int) -> str:
 def in_sat_and_msat(amount_msat: int) -> str:
     """Write an amount of credits for people and as commands take it."""
     return f"{in_sat(amount_msat)} ({amount_msat} msat)"
-
-
-def in_words(count: int, noun: str) -> str:
-    """Write a count with its noun."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def on_day(time_ms: int) -> str:

@@ -326,7 +326,11 @@ class Demo:
 
     def _tell_receipt(self, receipt: replies.ReceiptState) -> None:
         where = f" in Bitcoin block {receipt.height}" if receipt.height is not None else ""
-        depth = "" if receipt.confirmations is None else f", {receipt.confirmations} confirmations"
+        depth = (
+            ""
+            if receipt.confirmations is None
+            else f", {in_words(receipt.confirmations, 'confirmation')}"
+        )
         self._story.tell(
             "receipt",
             f"receipt {receipt.state}{where}{depth}",

@@ -28,6 +28,7 @@ from ambientd.api.learning_values import (
 from ambientd.cli.console import (
     CommonArguments,
     connect,
+    in_words,
     print_fields,
     print_json,
     print_line,
@@ -309,7 +310,7 @@ def export(arguments: ExportArguments) -> ExitCode:
     if arguments.as_json:
         print_json({"file": arguments.out, "round": answer.round})
     else:
-        print_line(f"{arguments.out}: the model after {answer.round} rounds")
+        print_line(f"{arguments.out}: the model after {in_words(answer.round, 'round')}")
     return ExitCode.DONE
 
 

@@ -12,6 +12,7 @@ from ambientd.api import operations, replies, requests
 from ambientd.api.material_values import GetMaterial
 from ambientd.cli.console import connect, print_json, print_line, short, tell, warn, working
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.run_command import TERMINAL_STATES
 from ambientd.cli.task_commands import TaskArguments, task_name
 
 
@@ -70,8 +71,16 @@ def logs(arguments: LogsArguments) -> ExitCode:
             f"`ambientctl task show {short(task.task_id)}`"
         )
         return ExitCode.NOT_VERIFIED
-    tell(f"{here}, {'as the ledger has it' if agrees else 'which the ledger has not yet'}")
+    tell(f"{here}, {'as the ledger has it' if agrees else _why_unknown(task)}")
     return ExitCode.DONE
+
+
+def _why_unknown(task: replies.Task) -> str:
+    """Say why the ledger has no end that this one could be compared with."""
+    if task.state not in TERMINAL_STATES:
+        return f"which the ledger has not yet: the task is {task.state}"
+    how = "is without an answer" if task.state == "final" else f"was {task.state}"
+    return f"which nothing confirms: the task {how}, and the ledger will never have one"
 
 
 def _agrees(task: replies.Task, found: tuple[str, int | None, str | None]) -> bool | None:

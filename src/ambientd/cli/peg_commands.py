@@ -50,7 +50,7 @@ def address(arguments: CommonArguments) -> ExitCode:
         [
             ("address", answer.address),
             ("network", answer.network),
-            ("counts", f"after {answer.confirmations} confirmations"),
+            ("counts", f"after {in_words(answer.confirmations, 'confirmation')}"),
             ("least", f"{_sat(answer.least_sat)}; less is lost"),
             ("room", _room(answer)),
             ("fee", f"{_sat(answer.fee_sat)} of each peg-in, for sweeping its coin later"),
@@ -192,7 +192,7 @@ def _print_payments(payments: tuple[peg_values.PaymentInfo, ...]) -> None:
 
 
 def _progress(peg_in: peg_values.PegInInfo) -> str:
-    deep = f"{peg_in.confirmations} of {peg_in.confirmations_needed} confirmations"
+    deep = f"{peg_in.confirmations} of {in_words(peg_in.confirmations_needed, 'confirmation')}"
     after = ", then brought over from the earlier wallet" if peg_in.is_late else ""
     match peg_in.state:
         case PegInState.TOO_SMALL:

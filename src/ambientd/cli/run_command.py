@@ -39,6 +39,9 @@ from ambientd.cli.files import (
 from ambientd.cli.named_modules import brought, is_named, with_module
 from ambientd.errors import UsageError
 
+RECEIPT_WAIT_S = 30.0
+"""So long `--receipt` waits for what makes a receipt one that strangers believe."""
+
 TERMINAL_STATES = frozenset({"final", "cancelled", "expired"})
 _WAIT_MS_MAX = 3_600_000
 _NONCE_BYTES = 16
@@ -273,9 +276,10 @@ def wait_for(client: Client, task_id: str, until: str, timeout_s: float) -> repl
             wait_ms = min(left_ms, most_ms) if seen else 0  # look first, then wait for a change
             request = requests.WaitForTask(task=task_id, until=until, seen=seen, timeout_ms=wait_ms)
             task = client.call(operations.TASK_WAIT, request)
-            state = task.receipt.state if until == "anchored" else task.state
+            is_receipt = until != "final"
+            state = task.receipt.state if is_receipt else task.state
             if state != seen:
-                tell(f"receipt {state}" if until == "anchored" else f"task {state}")
+                tell(f"receipt {state}" if is_receipt else f"task {state}")
             elif not is_drawn:
                 stack.enter_context(working(f"waiting until the task is {until}"))
                 is_drawn = True
@@ -288,6 +292,8 @@ def _is_reached(task: replies.Task, until: str) -> bool:
     """Tell whether a task, or its receipt, has come so far, or goes no further."""
     if until == "anchored":
         return task.receipt.state in {"anchored", "none"}
+    if until == "batched":
+        return task.receipt.state in {"batched", "anchored", "none"}
     return task.state in TERMINAL_STATES
 
 
@@ -302,6 +308,8 @@ def _finish(arguments: RunArguments, client: Client, task: replies.Task) -> Exit
                 "`ambientctl anchor status` says what it waits for"
             )
             code = ExitCode.FAILED
+    elif arguments.receipt and task.state == "final":
+        task = _with_receipt(arguments, client, task)
     output: bytes | None = None
     if task.outcome == "completed":
         output = client.call(operations.TASK_OUTPUT, requests.GetOutput(task=task.task_id)).data
@@ -321,6 +329,21 @@ def _finish(arguments: RunArguments, client: Client, task: replies.Task) -> Exit
         instead = f"the task is done: `ambientctl task output {short(task.task_id)} -o FILE` has it"
         print_bytes(output, instead=instead)
     return code
+
+
+def _with_receipt(arguments: RunArguments, client: Client, task: replies.Task) -> replies.Task:
+    """Wait until a quorum has signed for the receipt; say so when it has not in time."""
+    limit_s = min(arguments.timeout, RECEIPT_WAIT_S)
+    if task.receipt.state == "settled":
+        tell(f"waiting up to {limit_s:g} s until a quorum has signed for the receipt")
+        task = wait_for(client, task.task_id, "batched", limit_s)
+    if task.receipt.state == "settled":
+        warn(
+            f"ambientctl: after {limit_s:g} s no quorum has signed for the receipt; what is "
+            "written has no anchor to come: get it again later with "
+            f"`ambientctl receipt get {short(task.task_id)}`"
+        )
+    return task
 
 
 def _remedy(task: replies.Task) -> str:

@@ -71,6 +71,9 @@ def uninstall(arguments: FileArguments) -> ExitCode:
     if is_live:
         _run("systemctl", "daemon-reload")
     _answer(arguments, "removed", list(map(str, present)))
+    if not present:
+        tell(f"nothing was installed below {arguments.root}, and nothing was removed")
+        return ExitCode.DONE
     tell(f"what stays: {DATA_DIR} with the node's keys, and the user ambient; without them for")
     tell(f"good: rm -r {DATA_DIR} && userdel ambient")
     return ExitCode.DONE

@@ -207,7 +207,8 @@ def receipt_sentence(receipt: replies.ReceiptState) -> str:
     """Say how far a receipt has come."""
     if receipt.height is None:
         return receipt.state
-    return f"{receipt.state} at height {receipt.height}, {receipt.confirmations or 0} confirmations"
+    deep = in_words(receipt.confirmations or 0, "confirmation")
+    return f"{receipt.state} at height {receipt.height}, {deep}"
 
 
 def output(arguments: OutputArguments) -> ExitCode:

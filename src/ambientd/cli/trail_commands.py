@@ -4,7 +4,14 @@ from typing import Protocol
 
 import msgspec
 
-from ambientd.cli.console import CommonArguments, data_dir_of, on_day, print_json, print_line
+from ambientd.cli.console import (
+    CommonArguments,
+    data_dir_of,
+    in_words,
+    on_day,
+    print_json,
+    print_line,
+)
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import check_new, report_beside, write_file
 
@@ -52,9 +59,12 @@ def verify(arguments: VerifyArguments) -> ExitCode:
     if arguments.as_json:
         print_json(found)
     elif found.fault:
-        print_line(f"broken after {found.entries} entries: {found.fault}")
+        print_line(f"broken after {in_words(found.entries, 'entry', 'entries')}: {found.fault}")
     else:
-        print_line(f"{found.entries} entries from number {found.first} on follow each other")
+        print_line(
+            f"{in_words(found.entries, 'entry', 'entries')} from number {found.first} on, "
+            "each with the hash of the one before"
+        )
         print_line(f"head {found.last}:{found.head}")
     return ExitCode.NOT_VERIFIED if found.fault else ExitCode.DONE
 
@@ -70,5 +80,5 @@ def export(arguments: ExportArguments) -> ExitCode:
         if arguments.as_json:
             print_json({"file": arguments.file, "entries": len(lines)})
         else:
-            print_line(f"{len(lines)} entries in {arguments.file}")
+            print_line(f"{in_words(len(lines), 'entry', 'entries')} in {arguments.file}")
     return ExitCode.DONE

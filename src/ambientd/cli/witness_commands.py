@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ambientd.api import operations, requests
-from ambientd.cli.console import CommonArguments, connect, print_json, print_line, short, tell, warn
+from ambientd.cli.console import (
+    CommonArguments,
+    connect,
+    in_words,
+    print_json,
+    print_line,
+    short,
+    tell,
+    warn,
+)
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import check_writable, read_file, report_beside, write_file
 from ambientd.cli.receipt_commands import fingerprint_of
@@ -124,11 +133,11 @@ def check(arguments: CheckArguments) -> ExitCode:
         return ExitCode.DONE
     print_line(f"proven: cluster {found.cluster.hex()} signed two logs that cannot be one")
     for place, head in zip(("one", "other"), heads, strict=True):
-        print_line(f"the {place}: {head['size']} receipts, root {head['root']}")
+        print_line(f"the {place}: {in_words(head['size'], 'receipt')}, root {head['root']}")
         print_line("  signed by " + ", ".join(_called(each, names) for each in head["signed_by"]))
     if evidence.prefix is not None:
-        root = evidence.prefix.root.hex()
-        print_line(f"the first {evidence.prefix.size} receipts of the larger have root {root}")
+        root, first = evidence.prefix.root.hex(), in_words(evidence.prefix.size, "receipt")
+        print_line(f"the root of the first {first} of the larger is {root}")
     for member in both:
         print_line(f"member {member} ({names.get(member, 'no founder')}) signed both")
     return ExitCode.DONE
@@ -163,9 +172,10 @@ def _tell(arguments: CommonArguments, found: "Witnessed") -> ExitCode:
     code = ExitCode.DONE
     match found.outcome:
         case Followed(head):
-            text = f"followed to {head.note.size} receipts, root {short(head.note.root.hex())}"
+            size = in_words(head.note.size, "receipt")
+            text = f"followed to {size}, root {short(head.note.root.hex())}"
         case NothingNew():
-            text = f"nothing new: {found.size} receipts were seen"
+            text = f"nothing new: {in_words(found.size, 'receipt')} seen"
         case Unproven(reason):
             text, code = f"not followed: {reason}", ExitCode.FAILED
         case Refused(reason):
