@@ -5,12 +5,13 @@ from typing import Any
 
 from ambientd.codec.canonical import encode
 from ambientd.model.genesis import Rules
-from ambientd.model.record import PegAddress, PegFee, PegMoved
+from ambientd.model.record import PegAddress, PegFee, PegMoved, PegReturn
+from ambientd.rules.bitcoin import decode_transaction
 from ambientd.rules.peg_payments import base_transaction, digests, signed_transaction, size_of, txid
 from ambientd.rules.peg_script import address, descriptor, locking_script, witness_script
 from tests.ledger.cluster import TestCluster
 from tests.ledger.peg import PegCluster
-from tests.rules.peg import signed_by
+from tests.rules.peg import PAYEE, signed_by
 
 NAMES = ("regtest", "testnet4", "main")
 
@@ -55,6 +56,14 @@ def document(
     block(*((member, third) for member in range(3)))
     block((3, waits))
     assert scene.state.peg.in_sat == 430_000
+    small = scene.peg_in(3, 4_000)
+    name = decode_transaction(small.proof.raw_tx).txid
+    back = PegReturn(txid=name, output=0, script=PAYEE, fee_sat=300, said_ms=scene.next_ms())
+    block((0, small), (3, back))
+    block(*((member, small) for member in range(3)))
+    block(*(scene.signed(member, 4) for member in range(3)))
+    returned = scene.seen(4)
+    block(*((member, returned) for member in range(3)))
     wallets = scene.state.peg_index.wallets
     signed = signed_transaction(payment, 1, wallets, signed_by([0, 1, 2], payment, 1, wallets))
     assert signed is not None

@@ -15,7 +15,7 @@ from ambientd.model.record import (
     SeatWish,
 )
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, decode_transaction
-from ambientd.rules.peg_payments import base_transaction
+from ambientd.rules.peg_payments import PEG_IN_MIN_SAT, base_transaction
 from ambientd.rules.peg_script import locking_script
 from sim.peg_chain import TIME_S, PegChain, payment_from_outside
 
@@ -50,6 +50,7 @@ class PegTroubles:
             (8, 4, self._replay),
             (10, 4, self._lie),
             (4, 4, self._change_committee),
+            (4, 4, self._take_back),
         )
         [happening] = self.dice.choices(
             [each for _, _, each in chances],
@@ -85,7 +86,9 @@ class PegTroubles:
             is_late = self.dice.random() < 0.2
             number = self.dice.choice(sorted(index.wallets)) if is_late else ledger.peg.wallet
             script = locking_script(index.wallets[number], self.dice.choice(addresses))
-            self.chain.pay(script, self.dice.randint(9_000, 1_000_000))
+            least_sat = 600 if self.dice.random() < 0.2 else 9_000
+            most_sat = 11_000 if least_sat == 600 else 1_000_000
+            self.chain.pay(script, self.dice.randint(least_sat, most_sat))
 
     def _withdraw(self) -> None:
         keeper = self.dice.choice(self.keepers)
@@ -93,6 +96,27 @@ class PegTroubles:
         amount_sat = self.dice.randint(1, most + 100)
         fee_sat = self.dice.randint(150, 2_000)
         self.world.withdraw(keeper, amount_sat, fee_sat)
+
+    def _take_back(self) -> None:
+        """Let somebody ask for what came in and is never credited, or for any other output."""
+        owners = dict(self.ledger.peg_index.addresses())
+        wallets = self.ledger.peg_index.wallets
+        of_script = {
+            locking_script(wallet, at): node
+            for wallet in wallets.values()
+            for at, node in owners.items()
+        }
+        found = [
+            (outpoint, output)
+            for outpoint, output in self.chain.unspent.items()
+            if output.script in of_script
+        ]
+        small = [each for each in found if each[1].value_sat < PEG_IN_MIN_SAT]
+        choices = small if small and self.dice.random() < 0.8 else found
+        if choices:
+            outpoint, output = self.dice.choice(choices)
+            owner = next(each for each in self.keepers if each.node == of_script[output.script])
+            self.world.take_back(owner, outpoint, self.dice.randint(150, 2_000))
 
     def _raise_fee(self) -> None:
         numbers = self.ledger.peg_index.open_payments()

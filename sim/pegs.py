@@ -13,9 +13,9 @@ from hashlib import sha256
 from ambientd.codec import secp256k1
 from ambientd.ledger.apply import apply_block
 from ambientd.ledger.draft import BlockContext
-from ambientd.ledger.events import PaymentFinal, PaymentSigned, PaymentVersioned
 from ambientd.ledger.peg import imbalance
 from ambientd.ledger.peg_ends import FORGOTTEN_MAX, KEPT_MS
+from ambientd.ledger.peg_events import PaymentFinal, PaymentSigned, PaymentVersioned
 from ambientd.ledger.peg_wallets import possession_digest
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
@@ -26,13 +26,14 @@ from ambientd.model.record import (
     PegAddress,
     PegFee,
     PegOut,
+    PegReturn,
     Record,
 )
 from ambientd.roles.pegging import events as peg
 from ambientd.roles.pegging.book import PegBook
 from ambientd.roles.pegging.core import PegKeeper, combined
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, Outpoint
-from ambientd.rules.peg_payments import CHANGE_INDEX, digests, txid
+from ambientd.rules.peg_payments import CHANGE_INDEX, digests, outputs, txid
 from ambientd.rules.peg_script import child_tweak
 from sim.checkers import InvariantViolation
 from sim.peg_chain import PegChain
@@ -41,6 +42,7 @@ from sim.peg_troubles import PegTroubles
 START_MS = 1_700_000_000_000
 NODES = 5
 PAYEE = b"\x00\x14" + bytes(20)
+SENDER = b"\x00\x14" + bytes(19) + b"\x01"
 STEPS = 160
 LAST_STEPS = 600
 """A world ends once it is at rest; of the seeds 1 to 400 none took more than 133 steps."""
@@ -87,6 +89,7 @@ class PegWorld:
         self.paid: set[int] = set()
         self.deep = 0
         self.moved = 0
+        self.returned = 0
         self.is_calm = False
         self.is_deep = self.dice.random() < 0.5
         """Whether this is a world of many payments and deep reorganisations."""
@@ -119,8 +122,9 @@ class PegWorld:
         for number in self.ledger.peg_index.open_payments():
             entry = self.ledger.peg_payment(number)
             assert entry is not None
-            left_sat += entry.payment.fees_sat[-1]
-            if entry.payment.kind is not PaymentKind.SWEEP:
+            kind = entry.payment.kind
+            left_sat += entry.payment.fees_sat[-1] if kind is PaymentKind.SWEEP else 0
+            if kind is PaymentKind.PEG_OUT:
                 raise InvariantViolation("payments come to an end", f"payment {number} began late")
         if self.ledger.peg_index.ends or self.ledger.peg.leaving_sat != left_sat:
             raise InvariantViolation(
@@ -149,6 +153,17 @@ class PegWorld:
         self.say(keeper, body)
         if self.dice.random() < 0.3:
             self.say(keeper, body)
+
+    def take_back(self, keeper: Keeper, coin: Outpoint, fee_sat: int) -> None:
+        """Ask for something back, to a payee who gets nothing else."""
+        body = PegReturn(
+            txid=coin.txid,
+            output=coin.index,
+            script=SENDER,
+            fee_sat=fee_sat,
+            said_ms=self.next_ms(),
+        )
+        self.say(keeper, body)
 
     def raise_to(self, keeper: Keeper, payment: int, fee_sat: int) -> None:
         """Ask for a version with a higher fee."""
@@ -364,6 +379,7 @@ class PegWorld:
                 "what is owed is paid once",
                 f"payees have {paid_sat} sat, the books say {self.ledger.peg.out_sat}",
             )
+        self._check_returned()
         for outpoint in self.ledger.peg_index.held():
             if outpoint not in self.chain.unspent:
                 raise InvariantViolation(
@@ -371,11 +387,29 @@ class PegWorld:
                 )
         for coin, name in self.chain.spends.items():
             entry_of = self.ledger.peg_coin(coin.txid, coin.index)
-            if entry_of is not None and entry_of.state is not CoinState.SPENT:
+            gone = (CoinState.SPENT, CoinState.RETURNED)
+            if entry_of is not None and entry_of.state not in gone:
                 raise InvariantViolation(
                     "what is held is on the chain",
                     f"a coin was spent by {name.hex()} behind the ledger",
                 )
+
+    def _check_returned(self) -> None:
+        """Compare what went back with what the ledger decided: no more, and nothing credited."""
+        entries = [
+            self.ledger.peg_payment(number) for number in range(1, self.ledger.peg.payments + 1)
+        ]
+        back = [entry for entry in entries if entry and entry.payment.kind is PaymentKind.RETURN]
+        self.returned = len(back)
+        owed_sat = sum(outputs(each.payment, each.final or 0)[0][0] for each in back)
+        paid_sat = sum(
+            output.value_sat for output in self.chain.unspent.values() if output.script == SENDER
+        )
+        if paid_sat != owed_sat:
+            raise InvariantViolation(
+                "what goes back goes back once",
+                f"senders have {paid_sat} sat, the ledger decided on {owed_sat}",
+            )
 
 
 def _genesis(keepers: list[Keeper]) -> Genesis:

@@ -36,7 +36,7 @@ def _outpoint(coin: PegCoin) -> Outpoint:
 def _forgets(_: object) -> object:
     """Let spent peg-ins be forgotten, with their coins."""
 
-    def spend(peg: PegDraft, outpoint: Outpoint) -> None:
+    def spend(peg: PegDraft, outpoint: Outpoint, *_: object) -> None:
         peg.draft.drop(coin_key(outpoint.txid, outpoint.index))
 
     return spend

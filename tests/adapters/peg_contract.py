@@ -7,7 +7,7 @@ from ambientd.adapters.anchor_wallet import script_of_address
 from ambientd.ledger.peg import reserves_sat
 from ambientd.ledger.peg_ins import PEG_IN_FEE_SAT
 from ambientd.model.peg import PaymentKind
-from ambientd.model.record import PegFee
+from ambientd.model.record import PegFee, PegReturn
 from ambientd.ports.chain import Chain, Rejected
 from ambientd.roles.pegging.core import ENDED_MS
 from ambientd.rules.bitcoin import Transaction, decode_transaction
@@ -106,13 +106,38 @@ class PegContract:
         fee_sat = cluster.payment(3).fees_sat[0]
         assert cluster.balance_sat(2) == 50_000 - fee_sat - PEG_IN_FEE_SAT
         assert await federation.on_chain_sat() == left_sat + 50_000 - fee_sat
+        await self.check_return(chain, federation)
         self.check_read(heard, federation, tmp_path)
+
+    async def check_return(self, chain: Chain, federation: Federation) -> None:
+        """Send back what is too small to be credited, from its own worth."""
+        cluster, sender = federation.cluster, b"\x00\x14" + bytes(19) + b"\x07"
+        before_sat = await federation.on_chain_sat()
+        await federation.pay(federation.address(3), 4_000)
+        [coin] = await chain.utxos(script_of_address(federation.address(3)))
+        asked = PegReturn(
+            txid=coin.txid,
+            output=coin.index,
+            script=sender,
+            fee_sat=400,
+            said_ms=cluster.next_ms(),
+        )
+        cluster.block((3, asked))
+        await federation.mine(5)
+        await federation.settle(2)
+        payment = cluster.payment(4)
+        assert payment.kind is PaymentKind.RETURN
+        await federation.mine(6)
+        await federation.settle(2)
+        assert [each.value_sat for each in await chain.utxos(sender)] == [3_600]
+        assert cluster.state.peg_index.open_payments() == []
+        assert await federation.on_chain_sat() == reserves_sat(cluster.state) == before_sat
 
     def check_read(self, heard: Overheard, federation: Federation, folder: Path) -> None:
         """Have another program verify all that the chain has taken."""
         values = {
             txid(payment, version): [spent.value_sat for spent in payment.coins]
-            for payment in map(federation.cluster.payment, (1, 2, 3))
+            for payment in map(federation.cluster.payment, (1, 2, 3, 4))
             for version in range(len(payment.fees_sat))
         }
         assert {each.txid for each in heard.taken} == set(values)

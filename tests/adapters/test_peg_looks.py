@@ -10,11 +10,11 @@ from ambientd.adapters.peg_keys import SeedSigner
 from ambientd.adapters.peg_service import PegService
 from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError
-from ambientd.ledger.peg_ins import PEG_IN_MIN_SAT
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import PegBody, PegIn, PegSigned
 from ambientd.ports.chain import Inclusion, MerkleBranch, Tip, Utxo
 from ambientd.rules.bitcoin import Outpoint, decode_transaction, double_sha256, strip_witness
+from ambientd.rules.peg_payments import PEG_IN_MIN_SAT
 from tests.ledger.peg import PegCluster, paying, proof_of
 
 HEIGHT = 101

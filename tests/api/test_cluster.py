@@ -182,6 +182,7 @@ def test_a_third_of_the_others_may_lie(members: int, liars: int) -> None:
             on_main(peg=True, accepts_unaudited_peg=True, peg_sat_max=10_000_001),
             "at most 10000000 sat",
         ),
+        (4, ClusterPlan(peg=True, peg_sat_max=19_999), "20000 sat or more"),
         (4, ClusterPlan(bitcoin="off", bitcoin_url="http://h"), "takes no address"),
         (4, ClusterPlan(bitcoin_network="signet"), "takes no address and no network"),
         (4, ClusterPlan(base_port=65_534), "do not exist"),

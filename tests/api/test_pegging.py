@@ -15,8 +15,10 @@ from ambientd.api.peg_values import (
     ListPeg,
     PegInInfo,
     PegInState,
+    QuoteReturn,
     QuoteWithdrawal,
     RaiseFee,
+    ReturnPegIn,
     Withdraw,
 )
 from ambientd.api.pegging import Pegging
@@ -25,7 +27,7 @@ from ambientd.model.genesis import Rules
 from ambientd.node.effect import Told
 from ambientd.node.event import BodiesProposed
 from ambientd.ports.peg import Arrival
-from ambientd.rules.bitcoin import Outpoint, decode_transaction
+from ambientd.rules.bitcoin import Outpoint, decode_transaction, display
 from ambientd.rules.peg_payments import txid
 from ambientd.runtime.news import News
 from tests.ledger.cluster import TestCluster
@@ -236,6 +238,75 @@ async def test_what_waits_below_the_bound_is_told_from_what_can_never_count() ->
     assert found == {40_000: "waiting", 100_001: "too-large"}
     audit = await desk.audit(AuditPeg())
     assert (audit.held_sat, audit.waiting_sat, audit.fault) == (70_000, 140_001, "")
+
+
+async def test_what_is_never_credited_goes_back_where_its_owner_says() -> None:
+    cluster, chain = opened(), Chain()
+    desk = office(cluster, chain=chain)
+    body = cluster.peg_in(1, 4_000)
+    name = decode_transaction(body.proof.raw_tx).txid
+    outpoint = f"{display(name)}:0"
+
+    async def seen() -> PegInInfo:
+        [found] = (await desk.list_own(ListPeg())).peg_ins
+        return found
+
+    wanted = QuoteReturn(outpoint=outpoint, address=ELSEWHERE)
+    with pytest.raises(OperationError, match="no such output"):
+        await desk.quote_return(wanted)
+    chain.coming = [Arrival(cluster.script(1), name, 0, 4_000, 7)]
+    small = await seen()
+    assert small.state is PegInState.TOO_SMALL
+    quote = await desk.quote_return(wanted)
+    assert quote.fee_sat < 2 * small.return_sat, "a shorter script, at twice the rate"
+    assert (quote.value_sat, quote.arrives_sat) == (4_000, 4_000 - quote.fee_sat)
+    asked = ReturnPegIn(outpoint=outpoint, address=ELSEWHERE, fee_sat=quote.fee_sat)
+    assert (await desk.give_back(asked)).payment == 0
+    assert (await seen()).state is PegInState.RETURN_ASKED
+    cluster.block((0, body))
+    assert ((await seen()).state, (await seen()).members) == ("return-asked", 1)
+    cluster.block((1, body), (2, body))
+    assert ((await seen()).state, (await seen()).payment) == ("returning", 1)
+    with pytest.raises(OperationError, match="goes back already"):
+        await desk.give_back(asked)
+    cluster.finish(1)
+    chain.coming = []
+    assert (await seen()).state is PegInState.RETURNED
+    [payment] = (await desk.list_own(ListPeg())).payments
+    assert (payment.kind, payment.arrives_sat) == ("return", 4_000 - quote.fee_sat)
+
+
+async def test_what_finds_no_room_goes_back_at_once() -> None:
+    cluster = PegCluster(rules=Rules(peg_sat_max=50_000))
+    cluster.open()
+    body = cluster.peg_in(1, 60_000)
+    cluster.all_say(body)
+    desk = office(cluster, chain=Chain())
+    outpoint = f"{display(decode_transaction(body.proof.raw_tx).txid)}:0"
+    asked = ReturnPegIn(outpoint=outpoint, address=ELSEWHERE, fee_sat=500)
+    told = await desk.give_back(asked)
+    assert (told.payment, told.arrives_sat) == (1, 59_500)
+
+
+async def test_what_cannot_go_back_is_refused_with_the_reason() -> None:
+    cluster, chain = opened(), Chain()
+    cluster.fund(1, 20_000)
+    [(_, coin)] = cluster.state.peg_index.candidates(1, 0)
+    desk = office(cluster, chain=chain)
+    chain.coming = [
+        Arrival(cluster.script(1), bytes(31) + b"\x01", 0, 10_000, 1),
+        Arrival(cluster.script(1), bytes(31) + b"\x02", 0, 600, 6),
+    ]
+    for name, reason in (
+        (coin.txid, "it is credited"),
+        (bytes(31) + b"\x01", "it will be credited"),
+        (bytes(31) + b"\x02", "dust"),
+    ):
+        asked = ReturnPegIn(outpoint=f"{display(name)}:0", address=ELSEWHERE, fee_sat=400)
+        with pytest.raises(OperationError, match=reason):
+            await desk.give_back(asked)
+    dust = [each for each in (await desk.list_own(ListPeg())).peg_ins if each.value_sat == 600]
+    assert [each.return_sat for each in dust] == [0]
 
 
 async def test_an_audit_finds_what_the_chain_does_not_have() -> None:

@@ -12,6 +12,7 @@ from ambientd.codec.digest import sha256
 from ambientd.codec.statements import audit_id
 from ambientd.ledger import events as ledger
 from ambientd.ledger import learning_events as learning
+from ambientd.ledger import peg_events as peg
 from ambientd.ledger.audit_entries import AuditSource
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.execution import AbortCause
@@ -85,12 +86,13 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     seen.setdefault("PayWaits", ledger.PayWaits(task, node, 7, 9))
     seen.setdefault("PayLost", ledger.PayLost(task, node, 7))
     seen.setdefault("PremiumPaid", ledger.PremiumPaid(task, 7))
-    seen.setdefault("WalletFormed", ledger.WalletFormed(2))
-    seen.setdefault("AddressGiven", ledger.AddressGiven(node, 3))
-    seen.setdefault("PegInCredited", ledger.PegInCredited(node, bytes(32), 1, 7))
-    seen.setdefault("PaymentVersioned", ledger.PaymentVersioned(1, 0, node))
-    seen.setdefault("PaymentSigned", ledger.PaymentSigned(1, 0))
-    seen.setdefault("PaymentFinal", ledger.PaymentFinal(1, 0, bytes(32)))
+    seen.setdefault("WalletFormed", peg.WalletFormed(2))
+    seen.setdefault("AddressGiven", peg.AddressGiven(node, 3))
+    seen.setdefault("PegInCredited", peg.PegInCredited(node, bytes(32), 1, 7))
+    seen.setdefault("ReturnAsked", peg.ReturnAsked(node, bytes(32), 1, 7))
+    seen.setdefault("PaymentVersioned", peg.PaymentVersioned(1, 0, node))
+    seen.setdefault("PaymentSigned", peg.PaymentSigned(1, 0))
+    seen.setdefault("PaymentFinal", peg.PaymentFinal(1, 0, bytes(32)))
     seen.setdefault("ModulePublished", ledger.ModulePublished(node, "sums", "1.0.0", task))
     seen.setdefault("ModuleYanked", ledger.ModuleYanked(node, "sums", "1.0.0", "it was wrong"))
     study = StudyId(bytes(32))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ambientd.api.peg_values import RaiseFee, Withdraw
+from ambientd.api.peg_values import RaiseFee, ReturnPegIn, Withdraw
 from ambientd.rules.peg_networks import UNAUDITED
 from tests.cli.conftest import Ctl
 from tests.fakes.desk_node import DeskNode
@@ -15,7 +15,7 @@ def test_an_address_is_shown_with_what_to_know_of_it(live: Path, ctl: Ctl) -> No
     code, out, err = ctl("peg", "address")
     assert code == 0
     assert "bcrt1qexample" in out
-    assert "10,000 sat; less is lost" in out
+    assert "10,000 sat; less is not credited" in out
     assert "ask again before each peg-in" in err
     assert json.loads(ctl("peg", "address", "--json")[1])["index"] == 1
 
@@ -38,7 +38,13 @@ def test_peg_ins_and_payments_are_listed(live: Path, ctl: Ctl, node: DeskNode) -
     for part in (
         "10,000 sat  2 of 6 confirmations, credited in about 40 minutes\n",
         "credited after 4 Bitcoin blocks more, then brought over from the earlier wallet",
-        "9,999 sat   too small ever to count",
+        "9,999 sat   too small to count: `ambientctl peg return",
+        "ADDRESS` sends it back for 200 sat or more",
+        "700 sat     too small to count: nor would enough be left",
+        "above the most that the peg may ever take at once: `ambientctl peg return",
+        "goes back once it is deep enough and seen by 1 of the 3 members needed",
+        "goes back with payment 8",
+        "went back",
         "6 of 6 confirmations, waits for the members",
         "seen by 2 of the 3 members needed",
         "credited when payment 9 has brought it over",
@@ -83,6 +89,22 @@ def test_an_amount_that_may_be_meant_otherwise_is_refused(
 ) -> None:
     code, _, err = ctl("peg", "withdraw", "bcrt1qexample", amount, "--yes")
     assert (code, reason in err) == (2, True)
+
+
+def test_what_is_never_credited_is_sent_back(live: Path, ctl: Ctl, node: DeskNode) -> None:
+    outpoint = "ab" * 32 + ":1"
+    words = ("peg", "return", outpoint, "bcrt1qexample", "--rate", "1.5")
+    assert ctl(*words)[0] == 2, "no terminal to ask at"
+    assert node.requests == []
+    code, out, err = ctl(*words, "--yes")
+    assert (code, "payment 8 brings it back" in out) == (0, True)
+    assert "4,000 sat go back, 300 sat of it in fees; 3,700 sat arrive at bcrt1qexample" in err
+    assert json.loads(ctl(*words, "--yes", "--json")[1])["payment"] == 8
+    wanted = ReturnPegIn(outpoint=outpoint, address="bcrt1qexample", fee_sat=300)
+    assert node.requests == [wanted, wanted]
+    node.is_poor = True
+    assert "once enough members have seen it" in ctl(*words, "--yes")[1]
+    assert ctl("peg", "return", "ab:1", "bcrt1qexample", "--yes")[0] != 0
 
 
 def test_a_fee_is_raised(live: Path, ctl: Ctl, node: DeskNode) -> None:

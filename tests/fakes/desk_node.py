@@ -104,6 +104,8 @@ class DeskNode:
             "peg.address": self.peg_address,
             "peg.list": self.peg_list,
             "peg.quote": self.peg_quote,
+            "peg.return.quote": self.peg_return_quote,
+            "peg.return": self.peg_return,
             "peg.withdraw": self.peg_withdraw,
             "peg.raise": self.peg_raise,
             "peg.audit": self.peg_audit,
@@ -230,7 +232,12 @@ class DeskNode:
         found = (
             first,
             replace(first, due_s=None, wallet=1, is_late=True),
-            replace(first, state=PegInState.TOO_SMALL, value_sat=9_999),
+            replace(first, state=PegInState.TOO_SMALL, value_sat=9_999, return_sat=200),
+            replace(first, state=PegInState.TOO_SMALL, value_sat=700),
+            replace(first, state=PegInState.TOO_LARGE, return_sat=200),
+            replace(first, state=PegInState.RETURN_ASKED, members=1),
+            replace(first, state=PegInState.RETURNING, payment=8),
+            replace(first, state=PegInState.RETURNED),
             replace(first, state=PegInState.AWAITED, confirmations=6),
             replace(first, state=PegInState.CLAIMED, members=2, value_sat=50_000),
             replace(first, state=PegInState.LATE, payment=9),
@@ -249,6 +256,22 @@ class DeskNode:
     async def peg_withdraw(self, request: peg_values.Withdraw) -> peg_values.PaymentInfo:
         self.requests.append(request)
         return self._payment(400)
+
+    async def peg_return_quote(self, request: peg_values.QuoteReturn) -> peg_values.ReturnInfo:
+        return self._return(request.outpoint, request.rate_msat_vb // 5 or 400)
+
+    async def peg_return(self, request: peg_values.ReturnPegIn) -> peg_values.ReturnInfo:
+        self.requests.append(request)
+        return self._return(request.outpoint, request.fee_sat, 0 if self.is_poor else 8)
+
+    def _return(self, outpoint: str, fee_sat: int, payment: int = 0) -> peg_values.ReturnInfo:
+        return peg_values.ReturnInfo(
+            outpoint=outpoint,
+            value_sat=4_000,
+            fee_sat=fee_sat,
+            arrives_sat=4_000 - fee_sat,
+            payment=payment,
+        )
 
     async def peg_raise(self, request: peg_values.RaiseFee) -> peg_values.PaymentInfo:
         self.requests.append(request)

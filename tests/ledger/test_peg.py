@@ -12,7 +12,8 @@ from ambientd.codec.digest import sha256
 from ambientd.codec.statements import sign_record
 from ambientd.ledger import peg_payments
 from ambientd.ledger.admission import is_admissible
-from ambientd.ledger.events import (
+from ambientd.ledger.peg import reserves_sat
+from ambientd.ledger.peg_events import (
     AddressGiven,
     PaymentFinal,
     PaymentSigned,
@@ -20,8 +21,7 @@ from ambientd.ledger.events import (
     PegInCredited,
     WalletFormed,
 )
-from ambientd.ledger.peg import reserves_sat
-from ambientd.ledger.peg_ins import CLAIMS_MAX, PEG_IN_FEE_SAT, PEG_IN_MIN_SAT
+from ambientd.ledger.peg_ins import CLAIMS_MAX, PEG_IN_FEE_SAT
 from ambientd.ledger.peg_payments import (
     OWN_VERSIONS_MAX,
     PEG_OUT_MIN_SAT,
@@ -42,7 +42,7 @@ from ambientd.model.record import (
     Transfer,
 )
 from ambientd.rules.bitcoin import Outpoint, decode_transaction
-from ambientd.rules.peg_payments import fee_at, signed_transaction, txid
+from ambientd.rules.peg_payments import PEG_IN_MIN_SAT, fee_at, signed_transaction, txid
 from ambientd.rules.peg_script import keys_of
 from tests.ledger.cluster import TestCluster, rejections
 from tests.ledger.peg import PegCluster, paying, proof_of

@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from ambientd.ledger import peg_ends, peg_payments, peg_wallets
-from ambientd.ledger.events import LedgerEvent, PaymentFinal, PaymentVersioned
+from ambientd.ledger.events import LedgerEvent
+from ambientd.ledger.peg_events import PaymentFinal, PaymentVersioned
 from ambientd.ledger.peg_wallets import PegDraft
 from ambientd.model.genesis import Rules
 from ambientd.model.peg import CoinState

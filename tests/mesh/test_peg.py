@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
 
 BLOCK_MS = 300
 KEEP_MS = 10_000
+SENDER = "bcrt1qqgpqyqszqgpqyqszqgpqyqszqgpqyqszazmwwa"
 PAYEE = "bcrt1qqyqszqgpqyqszqgpqyqszqgpqyqszqgpvxat9t"
 
 
@@ -95,7 +96,26 @@ def test_bitcoin_comes_in_and_goes_out_and_the_books_agree(
     assert audit["owed_msat"] == 300_000_000
     assert audit["in_sat"] == audit["held_sat"] + audit["out_sat"] + audit["fees_sat"]
     assert (daemon.data_dir / "peg.key").stat().st_mode & 0o777 == 0o600
+    what_is_too_small_goes_back(mesh)
     a_lost_book_costs_the_key_and_coins_follow_the_new_one(mesh, monkeypatch)
+
+
+def what_is_too_small_goes_back(mesh: Cluster) -> None:
+    """On the same mesh: an output that is never credited is sent elsewhere by the members."""
+    daemon = mesh.daemons[1]
+    pay(mesh.root, asked(daemon, "address")["address"], 4_000)
+
+    def seen(state: str) -> Callable[[], bool]:
+        return lambda: [each["state"] for each in asked(daemon, "deposits")["peg_ins"]] == [state]
+
+    mesh.until(seen("too-small"), "the owner sees it", 30)
+    [found] = asked(daemon, "deposits")["peg_ins"]
+    assert "peg return" in ctl(daemon, "deposits").stdout
+    told = asked(daemon, "return", found["outpoint"], SENDER, "--yes")
+    assert told["arrives_sat"] == 4_000 - told["fee_sat"]
+    mesh.until(seen("returned"), "it went back", 90)
+    audit = asked(daemon, "audit")
+    assert (audit["held_sat"], audit["fault"], audit["missing_sat"]) == (300_000, "", 0)
 
 
 def a_lost_book_costs_the_key_and_coins_follow_the_new_one(

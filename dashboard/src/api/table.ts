@@ -721,10 +721,11 @@ export interface PegInInfo {
   readonly confirmations_needed: number;
   readonly due_s: number | null;
   readonly payment: number;
+  readonly return_sat: number;
 }
 
 /** How far an output that came to a node's address is. */
-export type PegInState = "awaited" | "claimed" | "confirming" | "counted" | "late" | "too-large" | "too-small" | "waiting";
+export type PegInState = "awaited" | "claimed" | "confirming" | "counted" | "late" | "return-asked" | "returned" | "returning" | "too-large" | "too-small" | "waiting";
 
 /** A node's peg-ins, and its peg-outs. */
 export interface PegList {
@@ -815,6 +816,13 @@ export interface Quote {
   readonly suited: number;
 }
 
+/** What would it cost to send back what is never credited? Nothing is moved. */
+export interface QuoteReturn {
+  readonly outpoint: string;
+  readonly address: string;
+  readonly rate_msat_vb?: number;
+}
+
 /** What would a task of these terms cost? */
 export interface QuoteTask {
   readonly module_size_bytes?: number;
@@ -880,6 +888,22 @@ export type Resume = Readonly<Record<string, never>>;
 
 /** Look at the chain now, and send again whatever waits. */
 export type RetryAnchors = Readonly<Record<string, never>>;
+
+/** What goes back: its worth, the fee, and what arrives of it. */
+export interface ReturnInfo {
+  readonly outpoint: string;
+  readonly value_sat: number;
+  readonly fee_sat: number;
+  readonly arrives_sat: number;
+  readonly payment: number;
+}
+
+/** Send back what came to this node's address and is never credited; the fee goes off it. */
+export interface ReturnPegIn {
+  readonly outpoint: string;
+  readonly address: string;
+  readonly fee_sat: number;
+}
 
 /** A round's receipt, for `ambientctl fl verify`; `state` is pending, or anchored. */
 export interface RoundFileReply {
@@ -1438,6 +1462,8 @@ export interface Operations {
   "peg.list": { request: ListPeg; answer: PegList };
   "peg.quote": { request: QuoteWithdrawal; answer: WithdrawalQuote };
   "peg.raise": { request: RaiseFee; answer: PaymentInfo };
+  "peg.return": { request: ReturnPegIn; answer: ReturnInfo };
+  "peg.return.quote": { request: QuoteReturn; answer: ReturnInfo };
   "peg.withdraw": { request: Withdraw; answer: PaymentInfo };
   "ping": { request: Ping; answer: Pong };
   "ready": { request: GetReadiness; answer: Readiness };
@@ -1512,6 +1538,8 @@ export const ROUTES = {
   "peg.list": { method: "GET", path: "/peg" },
   "peg.quote": { method: "POST", path: "/peg/quotes" },
   "peg.raise": { method: "POST", path: "/peg/raise" },
+  "peg.return": { method: "POST", path: "/peg/returns" },
+  "peg.return.quote": { method: "POST", path: "/peg/return-quotes" },
   "peg.withdraw": { method: "POST", path: "/peg/withdraw" },
   "ping": { method: "GET", path: "/health" },
   "ready": { method: "GET", path: "/ready" },

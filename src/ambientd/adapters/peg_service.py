@@ -9,7 +9,7 @@ import trio
 from ambientd.adapters.anchor_wallet import address_of_script, script_of_address
 from ambientd.adapters.peg_file import PegFile
 from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
-from ambientd.ledger.peg_ins import PEG_IN_MIN_SAT, is_to_say
+from ambientd.ledger.peg_ins import Sighted, is_to_say
 from ambientd.ledger.peg_wallets import possession_digest
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
@@ -200,8 +200,9 @@ class PegService:
         of_script = {place.script: place for place in reversed(places)}
         found: list[Event] = []
         for utxo in await self._listed(places):
-            if self._is_due(utxo, tip):
-                found += await self._peg_in(of_script[utxo.script], utxo)
+            place = of_script[utxo.script]
+            if self._is_due(place, utxo, tip):
+                found += await self._peg_in(place, utxo)
         return found
 
     async def _listed(self, places: Sequence[Place]) -> list[Utxo]:
@@ -218,11 +219,11 @@ class PegService:
                 log.warning("an address of the peg waits", node=place.node.hex(), reason=str(error))
         return found
 
-    def _is_due(self, utxo: Utxo, tip: Tip) -> bool:
-        known = self._ledger.peg_coin(utxo.txid, utxo.index)
+    def _is_due(self, place: Place, utxo: Utxo, tip: Tip) -> bool:
+        outpoint = Outpoint(utxo.txid, utxo.index)
+        sighted = Sighted(outpoint, utxo.value_sat, place.node, place.wallet)
         is_deep = tip.height - utxo.height + 1 >= CONFIRMATIONS_MIN
-        is_due = is_deep and utxo.value_sat >= PEG_IN_MIN_SAT
-        return is_due and is_to_say(self._ledger, known, self._id)
+        return is_deep and is_to_say(self._ledger, sighted, self._id)
 
     async def _coins(self, looks: Sequence[Look]) -> Event:
         """Look for coins; what a payment may have spent is there when its transaction is known."""

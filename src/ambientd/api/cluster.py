@@ -317,6 +317,9 @@ def _check_peg(members: int, plan: ClusterPlan) -> None:
         )
         raise UsageError(msg)
     most_sat = peg_networks.MAIN_SAT_MAX if is_main else AMOUNT_MAX_SAT
+    least_sat = peg_networks.BOUND_MIN_SAT
+    if 0 < plan.peg_sat_max < least_sat:
+        raise UsageError(f"--peg-sat-max: {least_sat} sat or more, not {plan.peg_sat_max}")
     if not 0 <= plan.peg_sat_max <= most_sat:
         raise UsageError(f"--peg-sat-max: at most {most_sat} sat here, not {plan.peg_sat_max}")
 

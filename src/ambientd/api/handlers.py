@@ -55,12 +55,7 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.ANCHOR_STATUS.name: desk.anchoring.status,
         operations.ANCHOR_RETRY.name: desk.anchoring.retry,
         operations.ANCHOR_PLAN.name: desk.anchoring.plan,
-        operations.PEG_ADDRESS.name: desk.pegging.address,
-        operations.PEG_LIST.name: desk.pegging.list_own,
-        operations.PEG_QUOTE.name: desk.pegging.quote,
-        operations.PEG_WITHDRAW.name: desk.pegging.withdraw,
-        operations.PEG_RAISE.name: desk.pegging.raise_fee,
-        operations.PEG_AUDIT.name: desk.pegging.audit,
+        **_of_the_peg(desk),
         operations.OWNER_SHOW.name: desk.owning.show,
         operations.OWNER_SET.name: desk.owning.change,
         operations.PAUSE.name: desk.owning.pause,
@@ -84,4 +79,17 @@ def _learning(desk: Desk) -> Mapping[str, Handler]:
         learning_operations.FL_EXPORT.name: desk.learning.export,
         learning_operations.FL_RECEIPT.name: desk.learning.receipt,
         learning_operations.FL_BUDGET.name: desk.learning.budget,
+    }
+
+
+def _of_the_peg(desk: Desk) -> Mapping[str, Handler]:
+    return {
+        operations.PEG_ADDRESS.name: desk.pegging.address,
+        operations.PEG_LIST.name: desk.pegging.list_own,
+        operations.PEG_QUOTE.name: desk.pegging.quote,
+        operations.PEG_WITHDRAW.name: desk.pegging.withdraw,
+        operations.PEG_RAISE.name: desk.pegging.raise_fee,
+        operations.PEG_RETURN_QUOTE.name: desk.pegging.quote_return,
+        operations.PEG_RETURN.name: desk.pegging.give_back,
+        operations.PEG_AUDIT.name: desk.pegging.audit,
     }

@@ -284,6 +284,18 @@ PEG_RAISE = Operation(
     peg_values.PaymentInfo,
     post("/peg/raise", Scope.ADMIN, "pay more for a payment that waits"),
 )
+PEG_RETURN_QUOTE = Operation(
+    "peg.return.quote",
+    peg_values.QuoteReturn,
+    peg_values.ReturnInfo,
+    post("/peg/return-quotes", Scope.READ, "what it would cost to send back what is not credited"),
+)
+PEG_RETURN = Operation(
+    "peg.return",
+    peg_values.ReturnPegIn,
+    peg_values.ReturnInfo,
+    post("/peg/returns", Scope.ADMIN, "send back what came in and is never credited"),
+)
 PEG_AUDIT = Operation(
     "peg.audit",
     peg_values.AuditPeg,
@@ -441,6 +453,8 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         PEG_QUOTE,
         PEG_WITHDRAW,
         PEG_RAISE,
+        PEG_RETURN_QUOTE,
+        PEG_RETURN,
         PEG_AUDIT,
         OWNER_SHOW,
         OWNER_SET,

@@ -8,14 +8,17 @@ import trio
 from ambientd.api.peg_values import PegInInfo, PegInState
 from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
 from ambientd.ledger.entries import Table, coin_key
-from ambientd.ledger.peg_entries import PegCoinEntry
+from ambientd.ledger.peg_entries import PegCoinEntry, PegReturnEntry
 from ambientd.ledger.peg_index import outpoint_of
-from ambientd.ledger.peg_ins import PEG_IN_MIN_SAT, is_earlier, most_sat
+from ambientd.ledger.peg_ins import is_earlier, most_sat
+from ambientd.ledger.peg_returns import asked_for, payment_of
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.peg import CoinState, PaymentKind
 from ambientd.ports.peg import Arrival, PegChain
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, NETWORKS, display
+from ambientd.rules.bitcoin_codec import Outpoint
+from ambientd.rules.peg_payments import PEG_IN_MIN_SAT, RELAY_SAT_KVB, fee_at, fee_fault
 from ambientd.rules.peg_script import locking_script
 from ambientd.rules.verdicts import quorum
 
@@ -23,6 +26,9 @@ WALLETS_LOOKED_AT: Final = 16
 """The present wallet and some before it: how many addresses one answer may ask the chain for."""
 SHOWN_MAX: Final = 1_000
 BLOCK_S: Final = 600
+RETURNABLE: Final = (PegInState.TOO_SMALL, PegInState.WAITING, PegInState.TOO_LARGE)
+_LONGEST: Final = b"\x00\x20" + bytes(32)
+"""Of all scripts that have an address none is longer."""
 DEADLINE_S: Final = 20.0
 
 
@@ -62,28 +68,35 @@ def peg_ins(state: LedgerState, node: NodeId, arrivals: dict[bytes, Arrival]) ->
     return [*fresh, *sorted(found, key=lambda each: each.state is PegInState.COUNTED)][:SHOWN_MAX]
 
 
+def addresses_of(state: LedgerState, node: NodeId) -> dict[bytes, int]:
+    """Give the scripts of a node's addresses, and the wallet that each is of."""
+    index = state.peg_node(node).index
+    wallets = sorted(state.peg_index.wallets.items())[-WALLETS_LOOKED_AT:]
+    # A key that comes back brings its address back: the later wallet is the one that counts.
+    return {locking_script(wallet, index): number for number, wallet in wallets}
+
+
 def _fresh(
     state: LedgerState, node: NodeId, arrivals: Iterable[tuple[bytes, Arrival]]
 ) -> list[PegInInfo]:
     """List what the ledger knows nothing of, the deepest first."""
-    index = state.peg_node(node).index
-    wallets = sorted(state.peg_index.wallets.items())[-WALLETS_LOOKED_AT:]
-    # A key that comes back brings its address back: the later wallet is the one that counts.
-    numbers = {locking_script(wallet, index): number for number, wallet in wallets}
-    found = []
+    numbers, found = addresses_of(state, node), []
     for name, arrival in sorted(arrivals, key=lambda each: (-each[1].confirmations, each[0])):
         if state.peg_coin(arrival.txid, arrival.output) is not None:
             continue
         is_deep = arrival.confirmations >= CONFIRMATIONS_MIN
         progress = PegInState.AWAITED if is_deep else PegInState.CONFIRMING
-        is_dust = arrival.value_sat < PEG_IN_MIN_SAT
+        if arrival.value_sat < PEG_IN_MIN_SAT:
+            outpoint = Outpoint(arrival.txid, arrival.output)
+            is_asked = asked_for(state.items().get, node, outpoint) is not None
+            progress = PegInState.RETURN_ASKED if is_asked else PegInState.TOO_SMALL
         found.append(
             _info(
                 state,
                 name,
                 value_sat=arrival.value_sat,
                 wallet=numbers[arrival.script],
-                progress=PegInState.TOO_SMALL if is_dust else progress,
+                progress=progress,
                 arrival=arrival,
             )
         )
@@ -96,10 +109,15 @@ def _known(
     progress, bringing = PegInState.COUNTED, 0
     payment = state.peg_payment(entry.payment) if entry.payment else None
     if entry.state is CoinState.CLAIMED:
-        progress = PegInState.CLAIMED
+        is_small = entry.value_sat < PEG_IN_MIN_SAT
+        progress = PegInState.RETURN_ASKED if is_small else PegInState.CLAIMED
+    elif entry.state is CoinState.RETURNED:
+        progress = PegInState.RETURNED
     elif entry.state is CoinState.WAITING:
         is_large = entry.value_sat > most_sat(state, is_late=is_earlier(state, entry.wallet))
         progress = PegInState.TOO_LARGE if is_large else PegInState.WAITING
+    elif payment is not None and payment.payment.kind is PaymentKind.RETURN:
+        progress, bringing = PegInState.RETURNING, entry.payment
     elif payment is not None and payment.payment.kind is PaymentKind.LATE:
         bringing = entry.payment
         progress = PegInState.LATE if payment.final is None else PegInState.COUNTED
@@ -142,4 +160,14 @@ def _info(
         confirmations_needed=CONFIRMATIONS_MIN,
         due_s=(CONFIRMATIONS_MIN - deep) * BLOCK_S if is_due and deep is not None else None,
         payment=payment,
+        return_sat=_return_sat(state, wallet, value_sat) if progress in RETURNABLE else 0,
     )
+
+
+def _return_sat(state: LedgerState, wallet: int, value_sat: int) -> int:
+    """Give what the way back costs at least; 0 when too little would be left."""
+    asked = PegReturnEntry(txid=bytes(32), output=0, script=_LONGEST, fee_sat=0, said_ms=0)
+    payment = payment_of(asked, NodeId(b""), value_sat, wallet, 0)
+    wallets = state.peg_index.wallets
+    fee_sat = fee_at(payment, wallets, RELAY_SAT_KVB)
+    return fee_sat if fee_fault(payment, fee_sat, wallets) is None else 0

@@ -1,41 +1,37 @@
 """What the peg does, in words and fields."""
 
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from ambientd.api.replies import EventKind
 from ambientd.api.story_words import Fields, Line, short
-from ambientd.ledger import events as ledger
+from ambientd.ledger import peg_events as peg
 from ambientd.rules.bitcoin_codec import display
 
-PegEvent: TypeAlias = (
-    ledger.WalletFormed
-    | ledger.AddressGiven
-    | ledger.PegInCredited
-    | ledger.PaymentVersioned
-    | ledger.PaymentSigned
-    | ledger.PaymentFinal
-)
 
-
-def peg_line(event: PegEvent) -> Line:
+def peg_line(event: peg.PegEvent) -> Line:
     """Put one such event into words."""
     match event:
-        case ledger.WalletFormed(wallet=wallet):
+        case peg.WalletFormed(wallet=wallet):
             text = f"the members' keys make wallet {wallet} of the federation"
             return EventKind.WALLET_FORMED, text, {"wallet": wallet}
-        case ledger.AddressGiven(node=node, index=index):
+        case peg.AddressGiven(node=node, index=index):
             fields: Fields = {"node": node.hex(), "index": index}
             return EventKind.PEG_ADDRESS_GIVEN, f"{short(node)} has address {index}", fields
-        case ledger.PegInCredited(node=node, txid=txid, output=output, amount_msat=amount):
+        case peg.PegInCredited(node=node, txid=txid, output=output, amount_msat=amount):
             coin = f"{display(txid)}:{output}"
             fields = {"node": node.hex(), "coin": coin, "amount_msat": amount}
             text = f"the peg-in {coin} of {amount} msat is in the balance of {short(node)}"
             return EventKind.PEG_IN_CREDITED, text, fields
-        case ledger.PaymentVersioned(payment=payment, version=version):
+        case peg.ReturnAsked(node=node, txid=txid, output=output):
+            coin = f"{display(txid)}:{output}"
+            fields = {"node": node.hex(), "coin": coin}
+            text = f"{short(node)} wants {coin} back, which is never credited"
+            return EventKind.PEG_RETURN_ASKED, text, fields
+        case peg.PaymentVersioned(payment=payment, version=version):
             return EventKind.PAYMENT_VERSIONED, *_payment(payment, version, "waits for signatures")
-        case ledger.PaymentSigned(payment=payment, version=version):
+        case peg.PaymentSigned(payment=payment, version=version):
             return EventKind.PAYMENT_SIGNED, *_payment(payment, version, "is signed by a quorum")
-        case ledger.PaymentFinal(payment=payment, version=version, txid=txid):
+        case peg.PaymentFinal(payment=payment, version=version, txid=txid):
             text, said = _payment(payment, version, f"is final as {display(txid)}")
             return EventKind.PAYMENT_FINAL, text, said | {"txid": display(txid)}
         case _:

@@ -9,6 +9,7 @@ from ambientd.api.replies import Reply
 from ambientd.api.requests import Request
 
 AmountSat = Annotated[int, Meta(ge=1, le=21 * 10**14)]
+OutpointText = Annotated[str, Meta(pattern="^[0-9a-f]{64}:[0-9]{1,9}$")]
 BitcoinAddress = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
@@ -33,6 +34,22 @@ class Withdraw(Request, frozen=True):
 
     address: BitcoinAddress
     amount_sat: AmountSat
+    fee_sat: AmountSat
+
+
+class QuoteReturn(Request, frozen=True):
+    """What would it cost to send back what is never credited? Nothing is moved."""
+
+    outpoint: OutpointText
+    address: BitcoinAddress
+    rate_msat_vb: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
+
+
+class ReturnPegIn(Request, frozen=True):
+    """Send back what came to this node's address and is never credited; the fee goes off it."""
+
+    outpoint: OutpointText
+    address: BitcoinAddress
     fee_sat: AmountSat
 
 
@@ -74,6 +91,17 @@ class WithdrawalQuote(Reply, frozen=True):
     arrives_sat: int
 
 
+class ReturnInfo(Reply, frozen=True):
+    """What goes back: its worth, the fee, and what arrives of it."""
+
+    outpoint: str
+    value_sat: int
+    fee_sat: int
+    arrives_sat: int
+    payment: int
+    """The payment that brings it back; 0 before members have seen it, and for a quote."""
+
+
 class PegInState(StrEnum):
     """How far an output that came to a node's address is."""
 
@@ -89,6 +117,10 @@ class PegInState(StrEnum):
     TOO_LARGE = "too-large"
     """A quorum has seen it; it is above all that the peg may hold, or bring over."""
     COUNTED = "counted"
+    RETURN_ASKED = "return-asked"
+    """It is never credited, and goes back once enough members have seen it."""
+    RETURNING = "returning"
+    RETURNED = "returned"
 
 
 class PegInInfo(Reply, frozen=True):
@@ -109,7 +141,9 @@ class PegInInfo(Reply, frozen=True):
     due_s: int | None
     """About how long until it is deep enough, where Bitcoin blocks come at their usual pace."""
     payment: int
-    """What brings a late one over, 0 for any other."""
+    """What brings a late one over, or one back that is never credited; 0 for any other."""
+    return_sat: int = 0
+    """What it costs at least to send back what is not credited; 0 where that cannot be."""
 
 
 class PaymentInfo(Reply, frozen=True):

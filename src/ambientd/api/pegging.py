@@ -6,6 +6,7 @@ import trio
 
 from ambientd.api.operations import OperationError
 from ambientd.api.peg_ins import on_the_way, peg_ins
+from ambientd.api.peg_returning import Returnable, begun, outpoint_in, returnable
 from ambientd.api.peg_values import (
     AuditPeg,
     CoinInfo,
@@ -15,8 +16,11 @@ from ambientd.api.peg_values import (
     PegAddressReply,
     PegAudit,
     PegList,
+    QuoteReturn,
     QuoteWithdrawal,
     RaiseFee,
+    ReturnInfo,
+    ReturnPegIn,
     Withdraw,
     WithdrawalQuote,
 )
@@ -24,20 +28,21 @@ from ambientd.codec.signing import Signer
 from ambientd.errors import UsageError
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import Table
-from ambientd.ledger.events import AddressGiven, PaymentVersioned, RecordRejected
+from ambientd.ledger.events import RecordRejected
 from ambientd.ledger.peg import imbalance
 from ambientd.ledger.peg_entries import PegCoinEntry, PegPaymentEntry
+from ambientd.ledger.peg_events import AddressGiven, PaymentVersioned, ReturnAsked
 from ambientd.ledger.peg_index import outpoint_of
-from ambientd.ledger.peg_ins import PEG_IN_FEE_SAT, PEG_IN_MIN_SAT, room_sat
+from ambientd.ledger.peg_ins import PEG_IN_FEE_SAT, room_sat
 from ambientd.ledger.peg_payments import decided
 from ambientd.model.base import NodeId
 from ambientd.model.peg import CoinState
-from ambientd.model.record import PegAddress, PegBody, PegFee, PegOut
+from ambientd.model.record import PegAddress, PegBody, PegFee, PegOut, PegReturn
 from ambientd.node.event import BodiesProposed
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, display
 from ambientd.rules.bitcoin_codec import Outpoint
 from ambientd.rules.peg_networks import peg_fault, unaudited
-from ambientd.rules.peg_payments import fee_at, fee_fault, outputs, txid
+from ambientd.rules.peg_payments import PEG_IN_MIN_SAT, fee_at, fee_fault, outputs, txid
 from ambientd.rules.peg_script import address, descriptor
 from ambientd.runtime.service import Parts
 
@@ -129,6 +134,41 @@ class Pegging:
             )
         assert isinstance(event, PaymentVersioned)
         return self._payment(event.payment)
+
+    async def quote_return(self, request: QuoteReturn) -> ReturnInfo:
+        """Say what it would cost to send something back; move nothing."""
+        self._check()
+        script = self._script(request.address)
+        found = await self._returnable(request.outpoint)
+        return found.quote(script, request.rate_msat_vb or RATE_SAT_KVB)
+
+    async def give_back(self, request: ReturnPegIn) -> ReturnInfo:
+        """Send back what is never credited; answer once the log has where to."""
+        self._check()
+        script = self._script(request.address)
+        found = await self._returnable(request.outpoint)
+        found.told(script, request.fee_sat)
+        async with self._asking:
+            said_ms = max(self._parts.now(), self._state.moves(self._id).said_ms + 1)
+            body = PegReturn(
+                txid=found.outpoint.txid,
+                output=found.outpoint.index,
+                script=script,
+                fee_sat=request.fee_sat,
+                said_ms=said_ms,
+            )
+            await self._bring(
+                body,
+                lambda event: (
+                    isinstance(event, ReturnAsked)
+                    and (event.node, event.said_ms) == (self._id, said_ms)
+                ),
+            )
+        payment = begun(self._state, self._id, found.outpoint)
+        return found.told(script, request.fee_sat, payment)
+
+    async def _returnable(self, text: str) -> Returnable:
+        return await returnable(self._state, self._id, self._parts.peg, outpoint_in(text))
 
     async def raise_fee(self, request: RaiseFee) -> PaymentInfo:
         """Have a version with a higher fee signed."""

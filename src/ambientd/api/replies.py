@@ -445,6 +445,7 @@ class EventKind(StrEnum):
     WALLET_FORMED = "wallet_formed"  # wallet
     PEG_ADDRESS_GIVEN = "peg_address_given"  # node, index
     PEG_IN_CREDITED = "peg_in_credited"  # node, coin, amount_msat
+    PEG_RETURN_ASKED = "peg_return_asked"  # node, coin
     PAYMENT_VERSIONED = "payment_versioned"  # payment, version
     PAYMENT_SIGNED = "payment_signed"  # payment, version
     PAYMENT_FINAL = "payment_final"  # payment, version, txid

@@ -11,6 +11,7 @@ from ambientd.api.replies import Event, EventKind
 from ambientd.api.story_words import Fields, Line, short
 from ambientd.ledger import events as ledger
 from ambientd.ledger import learning_events as learning
+from ambientd.ledger import peg_events as peg
 from ambientd.ledger.weighing import closed_standing
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.record import SeatWish
@@ -78,12 +79,13 @@ def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[Line]:
         ):
             return [audit_line(event)]
         case (
-            ledger.WalletFormed()
-            | ledger.AddressGiven()
-            | ledger.PegInCredited()
-            | ledger.PaymentVersioned()
-            | ledger.PaymentSigned()
-            | ledger.PaymentFinal()
+            peg.WalletFormed()
+            | peg.AddressGiven()
+            | peg.PegInCredited()
+            | peg.ReturnAsked()
+            | peg.PaymentVersioned()
+            | peg.PaymentSigned()
+            | peg.PaymentFinal()
         ):
             return [peg_line(event)]
         case (

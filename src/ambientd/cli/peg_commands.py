@@ -1,4 +1,4 @@
-"""ambientctl peg address, deposits, withdraw, raise, audit: bitcoin in and out."""
+"""ambientctl peg address, deposits, withdraw, return, raise, audit: bitcoin in and out."""
 
 from typing import Protocol, assert_never
 
@@ -31,6 +31,15 @@ class WithdrawArguments(CommonArguments, Protocol):
     yes: bool
 
 
+class ReturnArguments(CommonArguments, Protocol):
+    """Options of `peg return`."""
+
+    outpoint: str
+    address: str
+    rate: int
+    yes: bool
+
+
 class RaiseArguments(CommonArguments, Protocol):
     """Options of `peg raise`."""
 
@@ -51,7 +60,7 @@ def address(arguments: CommonArguments) -> ExitCode:
             ("address", answer.address),
             ("network", answer.network),
             ("counts", f"after {in_words(answer.confirmations, 'confirmation')}"),
-            ("least", f"{_sat(answer.least_sat)}; less is lost"),
+            ("least", f"{_sat(answer.least_sat)}; less is not credited, see `peg return`"),
             ("room", _room(answer)),
             ("fee", f"{_sat(answer.fee_sat)} of each peg-in, for sweeping its coin later"),
             ("wallet", f"{answer.wallet}: {answer.descriptor}"),
@@ -102,6 +111,36 @@ def withdraw(arguments: WithdrawArguments) -> ExitCode:
         )
         answer = client.call(operations.PEG_WITHDRAW, request)
     return _report(arguments, answer)
+
+
+def give_back(arguments: ReturnArguments) -> ExitCode:
+    """Send back what came in and is never credited."""
+    wanted = peg_values.QuoteReturn(
+        outpoint=arguments.outpoint, address=arguments.address, rate_msat_vb=arguments.rate
+    )
+    with connect(arguments) as client:
+        quote = client.call(operations.PEG_RETURN_QUOTE, wanted)
+        text = (
+            f"{_sat(quote.value_sat)} go back, {_sat(quote.fee_sat)} of it in fees; "
+            f"{_sat(quote.arrives_sat)} arrive at {arguments.address}"
+        )
+        if arguments.yes:
+            tell(text)
+        if not confirm(f"{text}; it cannot be taken back: return it?", is_sure=arguments.yes):
+            warn("nothing was returned")
+            return ExitCode.FAILED
+        request = peg_values.ReturnPegIn(
+            outpoint=arguments.outpoint, address=arguments.address, fee_sat=quote.fee_sat
+        )
+        answer = client.call(operations.PEG_RETURN, request)
+    if arguments.as_json:
+        print_json(answer)
+        return ExitCode.DONE
+    if answer.payment:
+        print_line(f"payment {answer.payment} brings it back: see `ambientctl peg deposits`")
+    else:
+        print_line("it goes back once enough members have seen it: see `ambientctl peg deposits`")
+    return ExitCode.DONE
 
 
 def raise_fee(arguments: RaiseArguments) -> ExitCode:
@@ -196,7 +235,7 @@ def _progress(peg_in: peg_values.PegInInfo) -> str:
     after = ", then brought over from the earlier wallet" if peg_in.is_late else ""
     match peg_in.state:
         case PegInState.TOO_SMALL:
-            return "too small ever to count: lost"
+            return f"too small to count: {_way_back(peg_in)}"
         case PegInState.CONFIRMING:
             return f"{deep}, {_when(peg_in)}{after}"
         case PegInState.AWAITED:
@@ -204,15 +243,32 @@ def _progress(peg_in: peg_values.PegInInfo) -> str:
         case PegInState.CLAIMED:
             return f"seen by {peg_in.members} of the {peg_in.members_needed} members needed{after}"
         case PegInState.WAITING:
-            return f"waits: the peg holds as much as it may, until enough has gone out{after}"
+            waits = "waits: the peg holds as much as it may, until enough has gone out"
+            return f"{waits}{after}; or {_way_back(peg_in)}"
         case PegInState.TOO_LARGE:
-            return "above the most that the peg may ever take at once: it is never credited"
+            return f"above the most that the peg may ever take at once: {_way_back(peg_in)}"
         case PegInState.LATE:
             return f"credited when payment {peg_in.payment} has brought it over"
         case PegInState.COUNTED:
             return "counted"
+        case PegInState.RETURN_ASKED:
+            seen = f"{peg_in.members} of the {peg_in.members_needed} members needed"
+            return f"goes back once it is deep enough and seen by {seen}"
+        case PegInState.RETURNING:
+            return f"goes back with payment {peg_in.payment}"
+        case PegInState.RETURNED:
+            return "went back"
         case _:
             assert_never(peg_in.state)
+
+
+def _way_back(peg_in: peg_values.PegInInfo) -> str:
+    if not peg_in.return_sat:
+        return "nor would enough be left after the fee to send it back"
+    return (
+        f"`ambientctl peg return {peg_in.outpoint} ADDRESS` sends it back "
+        f"for {_sat(peg_in.return_sat)} or more"
+    )
 
 
 def _when(peg_in: peg_values.PegInInfo) -> str:

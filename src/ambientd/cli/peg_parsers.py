@@ -24,11 +24,23 @@ def add_peg(commands: object) -> None:
         default=0,
         help="fee rate; the fee is taken from the amount (default: 2)",
     )
+    back = command(
+        peg, "return", "peg_commands:give_back", "send back what came in and is never credited"
+    )
+    back.add_argument("outpoint", metavar="OUTPOINT", help="as `peg deposits` names it")
+    back.add_argument("address", metavar="ADDRESS", help="where to, on the same Bitcoin network")
+    back.add_argument(
+        "--rate",
+        metavar="SAT/VB",
+        type=rate,
+        default=0,
+        help="fee rate; the fee is taken from what goes back (default: 2)",
+    )
     raised = command(peg, "raise", "peg_commands:raise_fee", "pay more for a payment that waits")
     raised.add_argument("payment", metavar="PAYMENT", type=positive, help="its number")
     raised.add_argument(
         "fee_sat", metavar="AMOUNT", type=whole_sat, help=f"the whole fee, {_AMOUNT}"
     )
-    for parser in (withdraw, raised):
+    for parser in (withdraw, back, raised):
         parser.add_argument("--yes", action="store_true", help="do not ask first")
     command(peg, "audit", "peg_commands:audit", "whether the coins cover what the ledger owes")

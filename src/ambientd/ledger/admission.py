@@ -55,6 +55,7 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
         **dict.fromkeys(
             (
                 "task",
+                "txid",
                 "spec",
                 "module",
                 "manifest",

@@ -64,6 +64,7 @@ class Table(IntEnum):
     ROUND = 33
     PEG_LEAST = 34
     LESSON = 35
+    PEG_RETURN = 36
 
 
 class Topic(IntEnum):
@@ -474,6 +475,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.PEG_CHANGE: peg.PegChangeEntry,
     Table.PEG_END: peg.PegEndEntry,
     Table.PEG_LEAST: peg.PegLeastEntry,
+    Table.PEG_RETURN: peg.PegReturnEntry,
     Table.DISPUTE: DisputeEntry,
     Table.OFFER: OfferEntry,
     Table.MODULE: ModuleEntry,

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from ambientd.ledger.audit_entries import AuditSource
 from ambientd.ledger.choices import Choice
 from ambientd.ledger.learning_events import LearningEvent
+from ambientd.ledger.peg_events import PegEvent
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import SegmentVerdict
 from ambientd.model.receipt import AnchorProof, RefereeVerdict, Settlement, SignedReceipt
@@ -361,58 +362,6 @@ class BondReturned:
 
 
 @dataclass(frozen=True, slots=True)
-class WalletFormed:
-    """The committee's keys make a wallet, which peg-ins and change go to from now on."""
-
-    wallet: int
-
-
-@dataclass(frozen=True, slots=True)
-class AddressGiven:
-    """A node has an address at which it pegs in."""
-
-    node: NodeId
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class PegInCredited:
-    """A peg-in is in a node's balance."""
-
-    node: NodeId
-    txid: bytes
-    output: int
-    amount_msat: int
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentVersioned:
-    """The log has decided on a version of a payment: the wallet's members are to sign it."""
-
-    payment: int
-    version: int
-    node: NodeId
-    said_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentSigned:
-    """A version of a payment has the signatures it needs: anybody can send it."""
-
-    payment: int
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentFinal:
-    """A version of a payment is deep in the chain."""
-
-    payment: int
-    version: int
-    txid: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class ModulePublished:
     """A version of a module is in the registry."""
 
@@ -482,12 +431,7 @@ LedgerEvent: TypeAlias = (
     | BondRaised
     | BondAskedBack
     | BondReturned
-    | WalletFormed
-    | AddressGiven
-    | PegInCredited
-    | PaymentVersioned
-    | PaymentSigned
-    | PaymentFinal
+    | PegEvent
     | ModulePublished
     | ModuleYanked
     | LearningEvent

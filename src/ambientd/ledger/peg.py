@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from ambientd.ledger import peg_ends, peg_ins, peg_payments, peg_wallets
+from ambientd.ledger import peg_ends, peg_ins, peg_payments, peg_returns, peg_wallets
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.peg_entries import PegCoinEntry
 from ambientd.ledger.state import LedgerState
@@ -16,6 +16,7 @@ from ambientd.model.record import (
     PegMoved,
     PegOut,
     PegPaid,
+    PegReturn,
     PegSigned,
     Record,
 )
@@ -41,6 +42,8 @@ def apply(draft: Draft, record: Record, body: PegBody) -> str | None:
             return peg_payments.paid(draft, record, body)
         case PegMoved():
             return peg_ends.moved(draft, record, body)
+        case PegReturn():
+            return peg_returns.ask(draft, record, body)
         case _:
             assert_never(body)
 
@@ -56,12 +59,14 @@ def let_move(block: Draft) -> None:
 def reserves_sat(state: LedgerState) -> int:
     """Add up the coins that stand behind the credits: held, or spent by payments under way.
 
-    A peg-in that came to an earlier wallet stands behind nothing until it is brought over.
+    A peg-in that came to an earlier wallet stands behind nothing until it is brought over, and
+    what goes back never does.
     """
-    late = {
+    others = {
         number
         for number in state.peg_index.open_payments()
-        if (entry := state.peg_payment(number)) and entry.payment.kind is PaymentKind.LATE
+        if (entry := state.peg_payment(number))
+        and entry.payment.kind in (PaymentKind.LATE, PaymentKind.RETURN)
     }
     standing = (CoinState.HELD, CoinState.RESERVED)
     return sum(
@@ -69,7 +74,7 @@ def reserves_sat(state: LedgerState) -> int:
         for entry in state.items().values()
         if isinstance(entry, PegCoinEntry)
         and entry.state in standing
-        and not (entry.state is CoinState.RESERVED and entry.payment in late)
+        and not (entry.state is CoinState.RESERVED and entry.payment in others)
     )
 
 

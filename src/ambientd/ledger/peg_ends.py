@@ -10,13 +10,13 @@ from typing import Final, cast
 from msgspec.structs import replace
 
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.events import PaymentFinal, PaymentVersioned
 from ambientd.ledger.peg_entries import (
     PegCoinEntry,
     PegEndEntry,
     PegLeastEntry,
     PegPaymentEntry,
 )
+from ambientd.ledger.peg_events import PaymentFinal, PaymentVersioned
 from ambientd.ledger.peg_ins import (
     credit,
     credit_kept,
@@ -24,6 +24,7 @@ from ambientd.ledger.peg_ins import (
     proof_fault,
     speaker_fault,
 )
+from ambientd.ledger.peg_returns import close
 from ambientd.ledger.peg_wallets import NOBODY, PegDraft
 from ambientd.model.peg import CoinState, PaymentKind, PegCoin, PegPayment, PegSight
 from ambientd.model.record import PegMoved, Record
@@ -31,6 +32,7 @@ from ambientd.rules.bitcoin import Outpoint, decode_transaction
 from ambientd.rules.peg_payments import (
     CHANGE_INDEX,
     CHANGE_MIN_SAT,
+    PEG_IN_MIN_SAT,
     awaited_txid,
     change_root,
     outputs,
@@ -51,7 +53,7 @@ def end(peg: PegDraft, number: int, entry: PegPaymentEntry, version: int) -> str
     payment, name = entry.payment, txid(entry.payment, version)
     root = change_root(payment, roots(peg, payment))
     for coin in payment.coins:
-        _spend(peg, Outpoint(coin.txid, coin.output))
+        _spend(peg, Outpoint(coin.txid, coin.output), payment.kind)
     chain = _Reopening(peg)
     for place in own_outputs(payment):
         value_sat = outputs(payment, version)[place][0]
@@ -65,6 +67,7 @@ def end(peg: PegDraft, number: int, entry: PegPaymentEntry, version: int) -> str
         peg.put_root(back, root)
         peg.put_least(back, _least(peg, number, payment))
     _book(peg, payment, version)
+    close(peg, payment.node, number)
     peg.put_payment(number, replace(entry, sights=(), final=version))
     peg.put_end(number, PegEndEntry(ended_ms=peg.draft.context.time_ms))
     peg.draft.tell(PaymentFinal(number, version, name))
@@ -114,15 +117,16 @@ def _move(peg: PegDraft, number: int, entry: PegPaymentEntry, version: int) -> s
         fault = chain.exchange(Outpoint(before, place), back, value_sat, is_back=True)
         if fault is not None:
             return fault
-    numbers = peg.numbers
-    peg.put_numbers(
-        replace(
-            numbers,
-            leaving_sat=numbers.leaving_sat - (0 if is_peg_out else more_sat),
-            out_sat=numbers.out_sat - (more_sat if is_peg_out else 0),
-            fees_sat=numbers.fees_sat + more_sat,
+    if payment.kind is not PaymentKind.RETURN:
+        numbers = peg.numbers
+        peg.put_numbers(
+            replace(
+                numbers,
+                leaving_sat=numbers.leaving_sat - (0 if is_peg_out else more_sat),
+                out_sat=numbers.out_sat - (more_sat if is_peg_out else 0),
+                fees_sat=numbers.fees_sat + more_sat,
+            )
         )
-    )
     peg.put_payment(number, replace(entry, final=version))
     ended = peg.end(number)
     peg.put_end(number, replace(ended, turn=ended.turn + 1, sights=()))
@@ -243,7 +247,7 @@ def forget(draft: Draft) -> None:
         for coin in entry.payment.coins:
             outpoint = Outpoint(coin.txid, coin.output)
             spent = peg.coin(outpoint)
-            if spent is not None and spent.node == NOBODY:
+            if spent is not None and (spent.node == NOBODY or spent.value_sat < PEG_IN_MIN_SAT):
                 peg.drop_coin(outpoint)
         _return_kept(peg, entry.payment, entry.final)
         peg.drop_payment(number)
@@ -290,6 +294,8 @@ def _least(peg: PegDraft, number: int, payment: PegPayment) -> PegLeastEntry | N
 def _book(peg: PegDraft, payment: PegPayment, version: int) -> None:
     """Count what left: what a payee got, and the fee; what a dearer version costs more is kept."""
     fee_sat, kept_sat = payment.fees_sat[version], _kept_sat(payment, version)
+    if payment.kind is PaymentKind.RETURN:
+        return
     if payment.kind is PaymentKind.LATE:
         outpoint = Outpoint(txid(payment, version), 0)
         credit(peg, payment.node, payment.total_sat - fee_sat, outpoint, kept_sat)
@@ -299,7 +305,7 @@ def _book(peg: PegDraft, payment: PegPayment, version: int) -> None:
 
 def _kept_sat(payment: PegPayment, version: int) -> int:
     """Give what is kept of a final sweep or late peg-in: another version may be dearer."""
-    if payment.kind is PaymentKind.PEG_OUT:
+    if payment.goes_out:
         return 0
     return payment.fees_sat[-1] - payment.fees_sat[version]
 
@@ -332,10 +338,12 @@ def _count(peg: PegDraft, payment: PegPayment, fee_sat: int, sign: int) -> None:
     )
 
 
-def _spend(peg: PegDraft, outpoint: Outpoint) -> None:
+def _spend(peg: PegDraft, outpoint: Outpoint, kind: PaymentKind) -> None:
     """Let a coin go; its name is kept: a peg-in's for ever, others' as long as the payment's."""
     entry = cast("PegCoinEntry", peg.coin(outpoint))
-    peg.put_coin(outpoint, replace(entry, state=CoinState.SPENT))
+    is_back = kind is PaymentKind.RETURN
+    state = CoinState.RETURNED if is_back else CoinState.SPENT
+    peg.put_coin(outpoint, replace(entry, state=state))
 
 
 def _take_back(peg: PegDraft, coin: PegCoin) -> bool:

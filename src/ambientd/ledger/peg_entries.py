@@ -63,6 +63,17 @@ class PegLeastEntry(Value, frozen=True):
     payment: int
 
 
+class PegReturnEntry(Value, frozen=True):
+    """What a node wants back, where to, for which fee; the payment once that has begun."""
+
+    txid: bytes
+    output: int
+    script: bytes
+    fee_sat: int
+    said_ms: int
+    payment: int = 0
+
+
 class PegEndEntry(Value, frozen=True):
     """Since when a payment is final, how often another version was, and who sees another now."""
 
@@ -89,5 +100,6 @@ PegEntries: TypeAlias = (
     | PegWallet
     | PegChangeEntry
     | PegLeastEntry
+    | PegReturnEntry
     | PegEndEntry
 )

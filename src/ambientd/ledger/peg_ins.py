@@ -4,14 +4,16 @@ Implements protocols/14-peg.md section 3. Work on the networks that a peg may st
 so a proof alone shows nothing: members say what they see in the best chain, each with the proof.
 """
 
+from dataclasses import dataclass
 from typing import Final, cast
 
 from msgspec.structs import replace
 
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.events import PegInCredited
 from ambientd.ledger.peg_entries import PegCoinEntry, PegEntry, PegPaymentEntry
+from ambientd.ledger.peg_events import PegInCredited
+from ambientd.ledger.peg_returns import begin, small_fault
 from ambientd.ledger.peg_wallets import SWEEP_SAT_KVB, PegDraft, moved
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
@@ -28,11 +30,10 @@ from ambientd.rules.bitcoin import (
     decode_transaction,
 )
 from ambientd.rules.peg_networks import peg_fault
-from ambientd.rules.peg_payments import fee_at
+from ambientd.rules.peg_payments import PEG_IN_MIN_SAT, fee_at
 from ambientd.rules.peg_script import locking_script
 from ambientd.rules.verdicts import quorum
 
-PEG_IN_MIN_SAT: Final = 10_000
 PEG_IN_FEE_SAT: Final = 500
 """What a peg-in pays into the fee pool: its coin will be swept when the committee changes."""
 CLAIMS_MAX: Final = 64
@@ -53,8 +54,9 @@ def peg_in(draft: Draft, record: Record, body: PegIn) -> str | None:
     if found is None or found[1].script != locking_script(wallet, index):
         return "the output does not pay the node's address"
     outpoint, output = found
-    if output.value_sat < PEG_IN_MIN_SAT:
-        return f"a peg-in of {output.value_sat} sat is below the least, {PEG_IN_MIN_SAT} sat"
+    fault = small_fault(draft.get, wallet, body.node, outpoint, output.value_sat)
+    if fault is not None:
+        return fault
     entry = peg.coin(outpoint) or PegCoinEntry(
         value_sat=output.value_sat,
         wallet=body.wallet,
@@ -84,7 +86,10 @@ def peg_in(draft: Draft, record: Record, body: PegIn) -> str | None:
         first = peg.node(entry.words[0])
         peg.put_node(entry.words[0], replace(first, claims=first.claims - 1))
         entry = replace(entry, state=CoinState.WAITING, words=())
-        if _fits(peg, entry):
+        if entry.value_sat < PEG_IN_MIN_SAT:
+            peg.put_coin(outpoint, entry)
+            begin(peg, outpoint, entry)
+        elif _fits(peg, entry):
             _take(peg, outpoint, entry)
         else:
             peg.put_coin(outpoint, entry)
@@ -109,8 +114,23 @@ def _forget_one(peg: PegDraft, member: NodeId) -> bool:
     return True
 
 
-def is_to_say(state: LedgerState, entry: PegCoinEntry | None, member: NodeId) -> bool:
+@dataclass(frozen=True, slots=True)
+class Sighted:
+    """An output that a member sees at a node's address in a wallet."""
+
+    outpoint: Outpoint
+    value_sat: int
+    node: NodeId
+    wallet: int
+
+
+def is_to_say(state: LedgerState, sighted: Sighted, member: NodeId) -> bool:
     """Tell whether the ledger waits for this member's word on a peg-in."""
+    wallet = state.peg_index.wallets[sighted.wallet]
+    outpoint, get = sighted.outpoint, state.items().get
+    if small_fault(get, wallet, sighted.node, outpoint, sighted.value_sat) is not None:
+        return False
+    entry = state.peg_coin(outpoint.txid, outpoint.index)
     if entry is None:
         return True
     if entry.state is CoinState.WAITING:

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from ambientd.codec import secp256k1
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.events import PaymentSigned, PaymentVersioned
 from ambientd.ledger.peg_ends import end, is_awaited, is_awaiting
 from ambientd.ledger.peg_entries import PegPaymentEntry
+from ambientd.ledger.peg_events import PaymentSigned, PaymentVersioned
 from ambientd.ledger.peg_ins import is_seen_by_quorum, proof_fault, speaker_fault
 from ambientd.ledger.peg_wallets import PegDraft
 from ambientd.model.base import NodeId
@@ -133,12 +133,14 @@ def raise_fee(draft: Draft, record: Record, body: PegFee) -> str | None:
     least_sat = last_sat + fee_at(payment, wallets, RELAY_SAT_KVB)
     if body.fee_sat < least_sat:
         return f"a fee in the place of {last_sat} sat is {least_sat} sat or more, or is not relayed"
-    is_own = payment.kind is PaymentKind.PEG_OUT and record.author == payment.node
+    if payment.kind is PaymentKind.RETURN and record.author != payment.node:
+        return "only its owner pays more for what goes back"
+    is_own = payment.goes_out and record.author == payment.node
     if is_own and len(payment.fees_sat) < OWN_VERSIONS_MAX:
         fault = None
     else:
         fault = _step_fault(draft, record.author, entry, body.fee_sat)
-    less_sat = 0 if payment.kind is PaymentKind.PEG_OUT else peg.less_sat(payment)
+    less_sat = 0 if payment.goes_out else peg.less_sat(payment)
     fault = fault or fee_fault(payment, body.fee_sat, wallets, less_sat)
     if fault is not None:
         return fault

@@ -24,7 +24,6 @@ from ambientd.ledger.entries import (
     peg_node_key,
     wallet_key,
 )
-from ambientd.ledger.events import AddressGiven, PaymentVersioned, WalletFormed
 from ambientd.ledger.peg_entries import (
     PegChangeEntry,
     PegCoinEntry,
@@ -34,6 +33,7 @@ from ambientd.ledger.peg_entries import (
     PegNodeEntry,
     PegPaymentEntry,
 )
+from ambientd.ledger.peg_events import AddressGiven, PaymentVersioned, WalletFormed
 from ambientd.model.base import NodeId
 from ambientd.model.peg import (
     MSAT_PER_SAT,

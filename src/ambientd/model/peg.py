@@ -41,6 +41,8 @@ class PaymentKind(IntEnum):
     """Coins of an earlier wallet go to the present one."""
     LATE = 2
     """A peg-in that came to an earlier wallet goes to the present one, then it is credited."""
+    RETURN = 3
+    """What came in and is never credited goes back, from its own worth."""
 
 
 class PegPayment(Value, frozen=True):
@@ -54,6 +56,11 @@ class PegPayment(Value, frozen=True):
     change_script: bytes
     change_wallet: int
     fees_sat: tuple[int, ...]
+
+    @property
+    def goes_out(self) -> bool:
+        """Tell whether it pays somebody outside, who bears its fee."""
+        return self.kind in (PaymentKind.PEG_OUT, PaymentKind.RETURN)
 
     @property
     def total_sat(self) -> int:
@@ -80,6 +87,8 @@ class CoinState(IntEnum):
     """A payment spends it that was final, and comes back when the payment before is final again."""
     WAITING = 5
     """A quorum has seen it, and the peg may not hold so much at present."""
+    RETURNED = 6
+    """It went back; kept so that it is never credited."""
 
 
 class PegWord(Value, frozen=True):

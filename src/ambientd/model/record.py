@@ -257,6 +257,19 @@ class PegMoved(Value, frozen=True, tag=29):
     proof: AnchorProof
 
 
+class PegReturn(Value, frozen=True, tag=43):
+    """What came to the author's address and is never credited is to go back, less the fee.
+
+    `said_ms` orders it among what the author says of its account.
+    """
+
+    txid: bytes
+    output: int
+    script: bytes
+    fee_sat: int
+    said_ms: int
+
+
 class Publish(Value, frozen=True, tag=30):
     """The author publishes a version of a module; `manifest` names the signed manifest's bytes."""
 
@@ -309,7 +322,9 @@ ClusterBody: TypeAlias = (
 )
 """All but those of the peg and of federated learning."""
 
-PegBody: TypeAlias = PegIn | PegOut | PegSigned | PegKey | PegAddress | PegFee | PegPaid | PegMoved
+PegBody: TypeAlias = (
+    PegIn | PegOut | PegSigned | PegKey | PegAddress | PegFee | PegPaid | PegMoved | PegReturn
+)
 
 Body: TypeAlias = ClusterBody | PegBody | LearningBody
 

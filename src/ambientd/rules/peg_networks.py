@@ -20,6 +20,8 @@ UNAUDITED: Final = (
 """What nobody has audited, for whoever puts coins of the main network at stake."""
 MAIN_SAT_MAX: Final = 10_000_000
 """The most that a genesis may let a peg on the main network hold."""
+BOUND_MIN_SAT: Final = 20_000
+"""The least bound: a late peg-in of the least that counts fits below half of it."""
 MAIN_SAT_DEFAULT: Final = 1_000_000
 
 
@@ -33,9 +35,11 @@ def peg_fault(genesis: Genesis) -> str | None:
                 "genesis does not say that its founders know"
             )
         if not 0 < rules.peg_sat_max <= MAIN_SAT_MAX:
-            return f"on the main network a peg holds at most 1 to {MAIN_SAT_MAX} sat"
+            return f"on the main network a peg holds at most {BOUND_MIN_SAT} to {MAIN_SAT_MAX} sat"
     elif network not in PEG_NETWORKS:
         return f"there is no peg on the Bitcoin network {network!r}"
+    if 0 < rules.peg_sat_max < BOUND_MIN_SAT:
+        return f"a peg that holds less than {BOUND_MIN_SAT} sat has no room for a late peg-in"
     if any(member.grant_msat or member.bond_msat for member in genesis.members):
         return "this cluster's founders were granted play credits, which no bitcoin stands behind"
     return None

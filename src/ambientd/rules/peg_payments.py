@@ -12,11 +12,13 @@ from typing import Final
 from msgspec.structs import replace
 
 from ambientd.codec.digest import tagged
-from ambientd.model.peg import PaymentKind, PegCoin, PegPayment, PegWallet
+from ambientd.model.peg import PegCoin, PegPayment, PegWallet
 from ambientd.rules.bitcoin_codec import Outpoint, compact_size, double_sha256
 from ambientd.rules.peg_script import keys_of, witness_script
 
 COINS_MAX: Final = 32
+PEG_IN_MIN_SAT: Final = 10_000
+"""Less would cost more to bring over, sweep and prove than it brings."""
 CHANGE_MIN_SAT: Final = 1_000  # Bitcoin Core relays no output to a script hash below 330
 PAYEE_MIN_SAT: Final = 546  # the highest such limit of all kinds of outputs
 FEE_MAX_SAT: Final = 100_000
@@ -80,9 +82,8 @@ def fee_fault(payment: PegPayment, fee_sat: int, wallets: Wallets, less_sat: int
         return f"a fee of {fee_sat} sat is below the {least} sat at which nodes relay this payment"
     if fee_sat > FEE_MAX_SAT:
         return f"a fee of {fee_sat} sat is above the limit of {FEE_MAX_SAT}"
-    is_peg_out = payment.kind is PaymentKind.PEG_OUT
     left = _bearer_sat(payment) - fee_sat - less_sat
-    floor = PAYEE_MIN_SAT if is_peg_out else CHANGE_MIN_SAT
+    floor = PAYEE_MIN_SAT if payment.goes_out else CHANGE_MIN_SAT
     if left < floor:
         return f"after a fee of {fee_sat} sat, {left} sat are left, less than {floor}: dust"
     return None
@@ -95,13 +96,13 @@ def fee_at(payment: PegPayment, wallets: Wallets, sat_per_kvb: int) -> int:
 
 def _bearer_sat(payment: PegPayment) -> int:
     """Give the output that the fee is taken from."""
-    return payment.amount_sat if payment.kind is PaymentKind.PEG_OUT else payment.total_sat
+    return payment.amount_sat if payment.goes_out else payment.total_sat
 
 
 def outputs(payment: PegPayment, version: int) -> list[tuple[int, bytes]]:
     """Give what a version pays: value and script, the payee first."""
     left_sat = _bearer_sat(payment) - payment.fees_sat[version]
-    if payment.kind is not PaymentKind.PEG_OUT:
+    if not payment.goes_out:
         return [(left_sat, payment.change_script)]
     paid = [(left_sat, payment.script)]
     return [*paid, (payment.change_sat, payment.change_script)] if payment.change_sat else paid
@@ -109,7 +110,7 @@ def outputs(payment: PegPayment, version: int) -> list[tuple[int, bytes]]:
 
 def own_outputs(payment: PegPayment) -> range:
     """Give the places of the outputs that come back to the federation."""
-    return range(int(payment.kind is PaymentKind.PEG_OUT), len(outputs(payment, 0)))
+    return range(int(payment.goes_out), len(outputs(payment, 0)))
 
 
 def named(payment: PegPayment, roots: Sequence[bytes]) -> list[PegCoin]:

@@ -9,7 +9,7 @@ from ambientd.errors import RemoteProtocolError
 from ambientd.ledger import peg_ends
 from ambientd.ledger.peg_ins import PEG_IN_FEE_SAT
 from ambientd.model.genesis import Rules
-from ambientd.model.record import PegFee, PegIn, PegKey, PegMoved, PegPaid
+from ambientd.model.record import PegFee, PegIn, PegKey, PegMoved, PegPaid, PegReturn
 from ambientd.roles.pegging.book import PegBook, decode_book, encode_book
 from ambientd.roles.pegging.core import (
     AGAIN_MS,
@@ -265,6 +265,23 @@ def test_what_is_deep_in_the_chain_is_said_until_it_is_taken() -> None:
     assert cluster.balance_sat(2) == 50_000 - PEG_IN_FEE_SAT
     assert isinstance(word, PegIn)
     assert isinstance(paid, PegPaid)
+
+
+def test_a_member_says_what_is_too_small_only_when_it_is_wanted_back() -> None:
+    cluster = PegCluster()
+    cluster.open()
+    word = cluster.peg_in(2, 4_000)
+    member, place = keeper(cluster), Place(cluster.node(2), 1, cluster.script(2))
+    seen = PegInSeen(place, 0, word.proof)
+    assert member.handle(seen, cluster.state, now=NOW) == []
+    name = decode_transaction(word.proof.raw_tx).txid
+    said_ms = cluster.next_ms()
+    back = PegReturn(txid=name, output=0, script=PAYEE, fee_sat=300, said_ms=said_ms)
+    cluster.block((2, back))
+    assert member.handle(seen, cluster.state, now=NOW) == [ProposePeg(word)]
+    cluster.block((0, word), (1, word), (2, word))
+    assert member.handle(seen, cluster.state, now=NOW) == [], "a quorum has seen it"
+    assert standing(cluster.state) == set(), "nobody is owed it: it halts nothing"
     assert LOOK_MS
 
 

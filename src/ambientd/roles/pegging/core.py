@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import Final, assert_never, cast
 
 from ambientd.ledger.peg_entries import PegPaymentEntry
-from ambientd.ledger.peg_ins import is_to_say
+from ambientd.ledger.peg_ins import Sighted, is_to_say
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.peg import CoinState, PaymentKind, PegPayment, PegWallet
@@ -330,14 +330,14 @@ class PegKeeper:
         return [LookForPegIns(tuple(places))] if places else []
 
     def _on_peg_in(self, event: PegInSeen, ledger: LedgerState, now: int) -> list[Effect]:
-        name = decode_transaction(event.proof.raw_tx).txid
-        entry = ledger.peg_coin(name, event.output)
-        if not is_to_say(ledger, entry, self._id):
+        place, outputs = event.place, decode_transaction(event.proof.raw_tx).outpoints()
+        outpoint, output = outputs[event.output]
+        sighted = Sighted(outpoint, output.value_sat, place.node, place.wallet)
+        if not is_to_say(ledger, sighted, self._id):
             return []
-        outpoint = name + event.output.to_bytes(4, "big")
-        if not self._is_time("peg-in", outpoint, now, WORD_MS):
+        name = outpoint.txid + outpoint.index.to_bytes(4, "big")
+        if not self._is_time("peg-in", name, now, WORD_MS):
             return []
-        place = event.place
         body = PegIn(node=place.node, wallet=place.wallet, output=event.output, proof=event.proof)
         return [ProposePeg(body)]
 
@@ -368,10 +368,15 @@ class PegKeeper:
 
 
 def standing(ledger: LedgerState) -> set[Outpoint]:
-    """Give the coins that must be there: held, or spent by payments under way; none awaited."""
+    """Give the coins that must be there: held, or spent by payments under way; none awaited.
+
+    Late peg-ins, and what goes back, stand behind nobody's credits.
+    """
     coins = set(ledger.peg_index.held())
     for number in ledger.peg_index.open_payments():
         payment = cast("PegPaymentEntry", ledger.peg_payment(number)).payment
+        if payment.kind in (PaymentKind.LATE, PaymentKind.RETURN):
+            continue
         for coin in payment.coins:
             entry = ledger.peg_coin(coin.txid, coin.output)
             if entry is not None and entry.state is not CoinState.AWAITED:
