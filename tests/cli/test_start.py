@@ -19,6 +19,16 @@ SLOW_TO_IMPORT = {
 }
 
 
+NEEDED_OF_API = {
+    f"ambientd.api.{name}"
+    for name in (
+        *("client", "counting", "frames", "looking_operations", "operation", "owner_standing"),
+        *("replies", "requests", "routes", "seen_values"),
+    )
+}
+"""What `status` has of the API's types: those of the other operations take as long again."""
+
+
 def names_of(parser: Parser) -> tuple[str, ...]:
     """Give the commands that a parser takes."""
     actions = parser._actions
@@ -40,6 +50,7 @@ def test_status_imports_nothing_that_takes_long(live: Path) -> None:
     assert (done.returncode, done.stdout[:8]) == (0, '{"node":')
     imported = set(done.stderr.split())
     assert imported & SLOW_TO_IMPORT == set()
+    assert {each for each in imported if each.startswith("ambientd.api.")} == NEEDED_OF_API
     assert {each.split(".")[1] for each in imported if each.startswith("ambientd.")} <= {
         "api",
         "cli",

@@ -19,7 +19,7 @@ from ambientd.api.frames import (
     pack,
     read,
 )
-from ambientd.api.operations import Failure, Operation, OperationError
+from ambientd.api.operation import Failure, Operation, OperationError
 from ambientd.errors import RemoteProtocolError, UnreachableError
 
 Q = TypeVar("Q", bound=msgspec.Struct)

@@ -17,12 +17,12 @@ from ambientd.api import (
     registry_values,
     replies,
     requests,
-    seen_values,
 )
 from ambientd.api.blame_replies import BlameFileReply, Blames
 from ambientd.api.blob_values import BlobKept, BlobReply, GetBlob, PutBlob
 from ambientd.api.census_replies import Cluster, Readiness
 from ambientd.api.learning_operations import LEARNING
+from ambientd.api.looking_operations import EVENTS, LINKS, NODE_SHOW, NODES, STATUS
 from ambientd.api.material_values import GetMaterial, Material
 from ambientd.api.operation import DEADLINE_MS, Failure, Operation, OperationError
 from ambientd.api.quotes import Quote
@@ -38,7 +38,17 @@ from ambientd.api.verify_values import (
 from ambientd.api.webhook_values import TestWebhook, WebhookTested
 from ambientd.api.why_replies import Why
 
-__all__ = ["DEADLINE_MS", "Failure", "Operation", "OperationError"]
+__all__ = [
+    "DEADLINE_MS",
+    "EVENTS",
+    "LINKS",
+    "NODES",
+    "NODE_SHOW",
+    "STATUS",
+    "Failure",
+    "Operation",
+    "OperationError",
+]
 
 WAIT_MS_MAX = 3_600_000
 
@@ -51,22 +61,6 @@ READY = Operation(
     requests.GetReadiness,
     Readiness,
     get("/ready", "whether this node can take part; if not, why", Scope.OPEN),
-)
-STATUS = Operation("status", requests.GetStatus, replies.Status, get("/status", "how this node is"))
-NODES = Operation(
-    "nodes", requests.ListNodes, replies.Nodes, get("/nodes", "who is in the cluster")
-)
-LINKS = Operation(
-    "links",
-    seen_values.ListLinks,
-    seen_values.LinksTold,
-    get("/links", "who is linked to whom, by the nodes' own word"),
-)
-NODE_SHOW = Operation(
-    "node.show",
-    requests.ShowNode,
-    replies.NodeInfo,
-    get("/nodes/{node}", "one node of the cluster"),
 )
 TELEMETRY_SHOW = Operation(
     "telemetry.show",
@@ -397,13 +391,6 @@ BLOB_PUT = Operation(
 )
 BLOB_GET = Operation(
     "blob.get", GetBlob, BlobReply, get("/blobs/{sha256}", "the bytes of a SHA-256", raw="data")
-)
-EVENTS = Operation(
-    "events",
-    requests.FollowEvents,
-    replies.Event,
-    get("/events", "tell what happens, as it does"),
-    streaming=True,
 )
 
 OPERATIONS: Mapping[str, Operation[Any, Any]] = {

@@ -4,7 +4,7 @@ import os
 import sys
 from importlib import import_module
 
-from ambientd.api.operations import OperationError
+from ambientd.api.operation import OperationError
 from ambientd.cli.console import be_quiet, printable
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.parser import build_parser

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ambientd import __version__
-from ambientd.api import operations, replies, requests
+from ambientd.api import looking_operations as operations
+from ambientd.api import replies, requests
 from ambientd.api.client import Client
 from ambientd.api.seen_values import ListLinks, Seen
 from ambientd.cli.console import (

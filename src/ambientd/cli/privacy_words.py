@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from math import exp
+from typing import TYPE_CHECKING
 
-from ambientd.api.learning_values import Budget, BudgetInfo, Privacy, StudyInfo
 from ambientd.cli.console import short
+
+if TYPE_CHECKING:  # `status` says a line of this, and needs none of those types
+    from ambientd.api.learning_values import Budget, BudgetInfo, Privacy, StudyInfo
 
 _EXACT_UP_TO = 5.0
 
@@ -19,7 +22,7 @@ def standing_text(epsilon: float | None) -> str:
     return "no bound on epsilon" if epsilon is None else f"epsilon {epsilon_text(epsilon)} spent"
 
 
-def privacy_fields(study: StudyInfo) -> list[tuple[str, str]]:
+def privacy_fields(study: "StudyInfo") -> list[tuple[str, str]]:
     """Tell what a study hides, and what that has cost here."""
     privacy = study.privacy
     if privacy is None:
@@ -35,14 +38,14 @@ def privacy_fields(study: StudyInfo) -> list[tuple[str, str]]:
     ]
 
 
-def _costs(study: StudyInfo, privacy: Privacy) -> str:
+def _costs(study: "StudyInfo", privacy: "Privacy") -> str:
     return (
         f"{epsilon_text(privacy.epsilon_round)} for one round, "
         f"{epsilon_text(privacy.epsilon_rounds)} for {study.rounds}"
     )
 
 
-def _spent_here(privacy: Privacy) -> str:
+def _spent_here(privacy: "Privacy") -> str:
     if privacy.limit is None and not privacy.releases:
         return "nothing: this node has no part in it"
     wasted = f", {privacy.wasted} of them for nothing" if privacy.wasted else ""
@@ -52,7 +55,7 @@ def _spent_here(privacy: Privacy) -> str:
     )
 
 
-def joined_text(study: StudyInfo) -> str:
+def joined_text(study: "StudyInfo") -> str:
     """Say what taking part shows of this node, and what it does not."""
     begun = f"this node takes part in study {short(study.study)}"
     privacy = study.privacy
@@ -71,7 +74,7 @@ def joined_text(study: StudyInfo) -> str:
     return f"{hidden}\n{_meaning(study, privacy)}"
 
 
-def _meaning(study: StudyInfo, privacy: Privacy) -> str:
+def _meaning(study: "StudyInfo", privacy: "Privacy") -> str:
     assert privacy.epsilon_round is not None
     odds = exp(privacy.epsilon_round)
     factor = f"{odds:.2f}" if privacy.epsilon_round < _EXACT_UP_TO else f"{odds:.0f}"
@@ -84,14 +87,14 @@ def _meaning(study: StudyInfo, privacy: Privacy) -> str:
     )
 
 
-def budget_row(each: BudgetInfo) -> Sequence[str]:
+def budget_row(each: "BudgetInfo") -> Sequence[str]:
     """Give a study's line of the budget."""
     left = "-" if each.releases_left is None else str(each.releases_left)
     limits = (epsilon_text(each.epsilon), epsilon_text(each.limit))
     return (short(each.study), each.name, *limits, str(each.releases), str(each.wasted), left)
 
 
-def together_text(budget: Budget) -> str:
+def together_text(budget: "Budget") -> str:
     """Say what all studies cost together."""
     if budget.epsilon is None:
         return "together: no bound, since something was shown without noise"
