@@ -11,19 +11,20 @@ from typing import Any
 import pytest
 import trio
 
+from ambientd.adapters import anchor_service
 from ambientd.adapters.anchor_file import AnchorFile
 from ambientd.adapters.anchor_service import ChainAnchors
 from ambientd.adapters.anchor_wallet import AnchorWallet
 from ambientd.adapters.bitcoin_rpc import BitcoinRpcChain
 from ambientd.adapters.regtest.launcher import EmbeddedChain, EmbeddedRegtest
 from ambientd.api.story import anchor_txid
-from ambientd.errors import ConfigError
+from ambientd.errors import ConfigError, UnreachableError
 from ambientd.model.base import Digest
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Anchor
 from ambientd.node.event import AnchorProven, AnchorSigned
 from ambientd.ports.anchors import AnchorSent
-from ambientd.ports.chain import Chain, Rejected
+from ambientd.ports.chain import Chain, Rejected, Tip
 from ambientd.roles.anchoring.book import Coin
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.rules.bitcoin import (
@@ -205,6 +206,62 @@ async def test_a_chain_that_is_killed_in_the_middle_is_started_and_gone_on_with(
             await until(lambda: bool(member.proofs))
         assert holds(member.proofs[0], ROOT)
         assert chain_pid(tmp_path) != first
+
+
+async def test_a_chain_that_hangs_is_a_trouble_until_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anchor_service, "ANSWER_MS", 300)
+    async with chain(tmp_path) as embedded:
+        member = Member(embedded, tmp_path / "book", fund=embedded.fund)
+        async with member.works():
+            member.anchors.want(1, ROOT)
+            await until(lambda: bool(member.sent))
+            assert member.anchors.status().trouble is None
+            process = chain_pid(tmp_path)
+            os.kill(process, signal.SIGSTOP)
+            try:
+                await until(lambda: member.anchors.status().trouble is not None)
+                told = member.anchors.status()
+                assert "the regtest chain has not answered for" in (told.trouble or "")
+                assert told.state == told.trouble
+            finally:
+                os.kill(process, signal.SIGCONT)
+            await until(lambda: member.anchors.status().trouble is None)
+            await until(lambda: bool(member.proofs))
+
+
+class Behind:
+    """A real chain whose node says that it has not downloaded all of it."""
+
+    def __init__(self, inner: EmbeddedRegtest) -> None:
+        self.inner = inner
+        self.is_behind = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def tip(self) -> Tip:
+        if self.is_behind:
+            raise UnreachableError("still downloading the chain: it has 1 of 9 Bitcoin blocks")
+        return await self.inner.tip()
+
+
+async def test_nothing_is_signed_by_a_tip_that_is_none_and_the_owner_is_told(
+    tmp_path: Path,
+) -> None:
+    async with chain(tmp_path) as embedded:
+        await embedded.fund(WALLET.address)
+        behind = Behind(embedded)
+        async with Member(behind, tmp_path / "book").works() as member:
+            member.anchors.want(1, ROOT)
+            await until(lambda: member.anchors.status().trouble is not None)
+            assert "1 of 9 Bitcoin blocks" in (member.anchors.status().trouble or "")
+            assert member.state() == "waiting"
+            assert member.sent == []
+            behind.is_behind = False
+            await until(lambda: bool(member.sent))
+            assert member.anchors.status().trouble is None
 
 
 class Forgetful:

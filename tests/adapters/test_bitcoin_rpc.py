@@ -1,5 +1,6 @@
 """The Chain port over a real regtest process, and over servers that talk nonsense."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -182,14 +183,14 @@ class Scripted(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def scripted(*replies: tuple[int, bytes]) -> Iterator[BitcoinRpcChain]:
+def scripted(*replies: tuple[int, bytes], network: str = "regtest") -> Iterator[BitcoinRpcChain]:
     with HTTPServer(("127.0.0.1", 0), Scripted) as server:
         server.replies = list(replies)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield BitcoinRpcChain(
-                RpcEndpoint(server.server_address[1], user="u", password="p"), "regtest"
+                RpcEndpoint(server.server_address[1], user="u", password="p"), network
             )
         finally:
             server.shutdown()
@@ -216,6 +217,36 @@ async def test_a_node_that_talks_nonsense_is_a_protocol_error(body: bytes) -> No
     with scripted((200, body)) as chain:
         with pytest.raises(RemoteProtocolError):
             await chain.tip()
+        await chain.aclose()
+
+
+def described(**more: object) -> tuple[int, bytes]:
+    info = {"blocks": 100, "bestblockhash": "11" * 32, **more}
+    return 200, json.dumps({"result": info, "error": None}).encode()
+
+
+@pytest.mark.parametrize(
+    ("network", "more", "is_behind"),
+    [
+        ("main", {"headers": 100, "initialblockdownload": True}, True),
+        ("signet", {"headers": 900_000, "initialblockdownload": True}, True),
+        ("main", {"headers": 107, "initialblockdownload": False}, True),
+        ("main", {"headers": 107}, True),
+        ("main", {"headers": 106, "initialblockdownload": False}, False),
+        ("main", {}, False),
+        ("regtest", {"headers": 100, "initialblockdownload": True}, False),
+        ("regtest", {"headers": 200, "initialblockdownload": True}, True),
+    ],
+)
+async def test_a_node_that_still_downloads_has_no_tip_and_says_how_far_it_is(
+    network: str, more: dict[str, object], is_behind: bool
+) -> None:
+    with scripted(described(**more), network=network) as chain:
+        if is_behind:
+            with pytest.raises(UnreachableError, match=r"has 100 of \d+ .*anchors wait"):
+                await chain.tip()
+        else:
+            assert (await chain.tip()).height == 100
         await chain.aclose()
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ambientd.adapters.header_file import HeaderFile
-from ambientd.adapters.header_keeper import FOLLOWING, FUTURE_S_MAX, PORTION, HeaderKeeper
+from ambientd.adapters.header_keeper import FOLLOWING, FUTURE_S_MAX, PORTION, STALE_S, HeaderKeeper
 from ambientd.adapters.kept_chain import KeptChain
 from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
 from ambientd.ports.chain import Inclusion, Tip
@@ -256,6 +256,24 @@ async def test_a_server_is_not_asked_again_for_a_while(
 
 def kept(server: HeaderServer, path: Path) -> KeptChain:
     return KeptChain(server, keeper_of(server, path))
+
+
+@pytest.mark.parametrize(("network", "is_stale"), [("signet", True), ("regtest", False)])
+async def test_a_tip_that_is_hours_old_is_none_where_bitcoin_blocks_come_by_themselves(
+    tmp_path: Path, network: str, is_stale: bool
+) -> None:
+    server = HeaderServer(10)
+    server.network = network
+    newest_s = decode_header(bytes(server.raw[-HEADER_SIZE:])).time_s
+    young = keeper_of(server, tmp_path, newest_s + STALE_S)
+    assert (await KeptChain(server, young).tip()).height == 10
+    old = KeptChain(server, keeper_of(server, tmp_path, newest_s + STALE_S + 1))
+    if is_stale:
+        with pytest.raises(UnreachableError, match=r"at height 10, is 6 hours old.*Anchors wait"):
+            await old.tip()
+    else:
+        assert (await old.tip()).height == 10
+    assert old.network == network
 
 
 async def test_confirmations_are_counted_on_our_own_headers(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from ambientd.api.anchoring import Anchoring
 from ambientd.api.operations import OperationError
 from ambientd.api.requests import GetAnchors, PlanAnchors, RetryAnchors
-from ambientd.config.options import BitcoinOptions
+from ambientd.config.options import BitcoinOptions, ChainKind
 from ambientd.errors import UnreachableError
 from ambientd.model.record import Anchor
 from ambientd.ports.anchors import AnchorProgress, ChainState
@@ -28,13 +28,14 @@ class Anchors:
         self.known = {bytes.fromhex(root): each for root, each in progress.items()}
         self.rate: int | None = None
         self.is_away = False
+        self.trouble: str | None = None
         self.retries = 0
 
     def progress(self) -> dict[bytes, AnchorProgress]:
         return self.known
 
     def status(self) -> ChainState:
-        return ChainState("ready", 110, "regtest")
+        return ChainState(self.trouble or "ready", 110, "regtest", self.trouble)
 
     def leave(self, size: int) -> None:
         raise AssertionError
@@ -118,6 +119,20 @@ async def test_an_overdue_batch_is_told_with_whose_turn_is_next_and_the_option_t
     assert f"({three.hex()[:12]}); no member's turn is left" in told.text
     assert "this node has none" not in told.hint
     assert office(cluster, None).troubles() == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [(ChainKind.EMBEDDED, "started again by itself"), (ChainKind.RPC, "that [bitcoin] names")],
+)
+async def test_a_chain_that_hangs_is_told_with_what_to_do(kind: ChainKind, remedy: str) -> None:
+    anchors = Anchors()
+    assert office(agreed(), anchors).troubles() == ()
+    anchors.trouble = "the chain has not answered for 20 s: it hangs"
+    [told] = office(agreed(), anchors, BitcoinOptions(chain=kind)).troubles()
+    assert told.kind == "chain_away"
+    assert told.text == f"nothing is anchored now: {anchors.trouble}"
+    assert remedy in told.hint
 
 
 async def test_a_retry_counts_what_is_under_way_and_needs_a_chain() -> None:

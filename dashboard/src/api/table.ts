@@ -1288,7 +1288,7 @@ export interface Trouble {
 }
 
 /** What can be wrong with a node's part in the log, or with its receipts. */
-export type TroubleKind = "anchor_late" | "backup_fails" | "convicted" | "convicted_members" | "invisible" | "log_stands" | "no_quorum" | "peg_not_audited" | "peg_unsigned" | "profile_differs" | "vote_lost";
+export type TroubleKind = "anchor_late" | "backup_fails" | "chain_away" | "convicted" | "convicted_members" | "invisible" | "log_stands" | "no_quorum" | "peg_not_audited" | "peg_unsigned" | "profile_differs" | "vote_lost";
 
 /** Let a pinned version go. */
 export interface UnpinModule {

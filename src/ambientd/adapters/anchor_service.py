@@ -50,6 +50,9 @@ log = structlog.get_logger("ambientd.anchors")
 HEARD_WAITING_MAX = 256
 LOOKS_MAX = 5
 TOLD_KEPT_MAX = 64
+ANSWER_MS = 15_000
+SCAN_MS = 900_000
+"""How long the chain may take to answer, and to look for a wallet's coins, before that is told."""
 
 _STATES = {
     Stage.WAITING: "waiting",
@@ -84,6 +87,9 @@ class ChainAnchors:
         self._woken = trio.Event()
         self._told: deque[bytes] = deque(maxlen=TOLD_KEPT_MAX)
         self._alarm: str | None = None
+        self._away: str | None = None
+        self._asked_ms: int | None = None
+        self._patience_ms = ANSWER_MS
 
     def want(self, size: int, root: Digest) -> None:
         """Have a root anchored."""
@@ -117,7 +123,16 @@ class ChainAnchors:
     def status(self) -> ChainState:
         """Tell what the chain last said."""
         detail = f"{self._chain.network}, anchors are paid from {self._wallet.address}"
-        return ChainState(self._core.alarm or "ready", self._core.height, detail)
+        trouble = self._hanging() or self._away
+        state = trouble or self._core.alarm or "ready"
+        return ChainState(state, self._core.height, detail, trouble)
+
+    def _hanging(self) -> str | None:
+        """Say that the chain has owed an answer for long, if it has."""
+        if self._asked_ms is None or self._now() < self._asked_ms + self._patience_ms:
+            return None
+        waited_s = (self._now() - self._asked_ms) // 1000
+        return f"the {self._chain.network} chain has not answered for {waited_s} s: it hangs"
 
     async def fee_rate_msat_vb(self) -> int | None:
         """Give the chain's own estimate."""
@@ -149,11 +164,26 @@ class ChainAnchors:
         """Let the core decide, carry that out, and take the chain's answers in."""
         for effect in self._core.handle(event, now=self._now()):
             try:
-                answer = await self._perform(effect, post)
+                answer = await self._asked(effect, post)
             except (UnreachableError, RemoteProtocolError, UsageError) as error:
-                answer = ChainAway(str(error))
+                self._away = str(error)
+                answer = ChainAway(self._away)
             if answer is not None:
                 self._inbox.append(answer)
+
+    async def _asked(self, effect: Effect, post: Post) -> Event | None:
+        """Carry out an effect, and know meanwhile since when an answer is owed."""
+        # A node goes through all that is unspent for a wallet's coins.
+        is_scan = isinstance(effect, LookAtChain) and effect.look.coins
+        is_slow = is_scan and self._chain.network != "regtest"
+        self._asked_ms, self._patience_ms = self._now(), SCAN_MS if is_slow else ANSWER_MS
+        try:
+            answer = await self._perform(effect, post)
+        finally:
+            self._asked_ms = None
+        if isinstance(answer, ChainSeen):
+            self._away = None
+        return answer
 
     def _tell_alarm(self) -> None:
         """Log a reason to wait once, when it comes and when it goes."""

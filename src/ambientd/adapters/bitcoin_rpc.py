@@ -30,6 +30,8 @@ from ambientd.rules.bitcoin import (
 )
 
 FEE_TARGET_BLOCKS = 6
+BEHIND_BLOCKS_MAX: Final = 6
+"""So many Bitcoin blocks a node may know the headers of, and lack, before its tip is no tip."""
 _SAT = 100_000_000
 _VB_PER_KVB = 1_000
 
@@ -86,9 +88,26 @@ class BitcoinRpcChain:
         """Give the newest Bitcoin block."""
         info = await self._asked("getblockchaininfo")
         try:
+            self._check_synchronised(info)
             return Tip(int(info["blocks"]), from_display(info["bestblockhash"]))
         except (TypeError, KeyError, ValueError) as error:
             raise self._senseless("getblockchaininfo", error) from None
+
+    def _check_synchronised(self, info: dict[str, Any]) -> None:
+        """Refuse the tip of a node that still downloads: what is mined looks as if it were not.
+
+        On regtest a node says so of any chain whose last Bitcoin block is a day old.
+        """
+        blocks, headers = int(info["blocks"]), int(info.get("headers", 0))
+        is_downloading = info.get("initialblockdownload") is True and self._network != "regtest"
+        if is_downloading or headers > blocks + BEHIND_BLOCKS_MAX:
+            msg = (
+                f"the Bitcoin node at {self._client.endpoint} is still downloading the chain: it "
+                f"has {blocks} of {max(blocks, headers)} Bitcoin blocks it knows of; anchors wait "
+                "until it has all, and go on by themselves; `bitcoin-cli getblockchaininfo` there "
+                "shows how far it is"
+            )
+            raise UnreachableError(msg)
 
     async def block_hash(self, height: int) -> bytes:
         """Give the hash at a height of the best chain."""

@@ -14,7 +14,7 @@ from ambientd.adapters.header_file import HeaderFile
 from ambientd.errors import AmbientError, RemoteProtocolError, UnreachableError, UsageError
 from ambientd.ports.chain import Chain, Tip
 from ambientd.ports.headers import HeadersState
-from ambientd.rules.bitcoin import HEADER_SIZE, HEIGHT_MAX, double_sha256
+from ambientd.rules.bitcoin import HEADER_SIZE, HEIGHT_MAX, decode_header, double_sha256
 from ambientd.rules.bitcoin_networks import RETARGET_BLOCKS
 from ambientd.rules.header_chain import Extended, HeaderChain, HeaderFault
 
@@ -23,6 +23,9 @@ log = structlog.get_logger("ambientd.headers")
 PORTION: Final = RETARGET_BLOCKS
 FUTURE_S_MAX: Final = 2 * 3600
 TURNS_MAX: Final = 5
+STALE_S: Final = 6 * 3600
+"""Six hours without a Bitcoin block come once in ten million years of a whole network."""
+SOLITARY: Final = frozenset({"regtest"})
 FOLLOWING: Final = "following"
 Progress = Callable[[int, int], None]
 
@@ -48,6 +51,25 @@ class HeaderKeeper:
         """Tell how far the headers have come."""
         own = self.chain
         return HeadersState(self._state, own.base_height, own.height, own.tip_hash)
+
+    def check_fresh(self) -> None:
+        """Refuse a tip that is hours old: its server still downloads, or is cut off.
+
+        Raises:
+            UnreachableError: on a network whose Bitcoin blocks come by themselves.
+        """
+        if self._chain.network in SOLITARY:
+            return
+        own = self.chain
+        age_s = int(self._unix_s()) - decode_header(own.header(own.height)).time_s
+        if age_s > STALE_S:
+            msg = (
+                f"the newest Bitcoin block that the server of {self._chain.network} has, at height "
+                f"{own.height}, is {age_s // 3600} hours old: it is still downloading the chain, "
+                "or cut off from the network. Anchors wait until it has newer ones: see to that "
+                "server and its peers, or name another under [bitcoin]; and compare this clock"
+            )
+            raise UnreachableError(msg)
 
     def newest(self, count: int) -> tuple[int, tuple[bytes, ...]]:
         """Give so many of the last headers, or fewer, and the first one's height."""

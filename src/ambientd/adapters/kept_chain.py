@@ -40,8 +40,9 @@ class KeptChain:
         return self._chain.network
 
     async def tip(self) -> Tip:
-        """Give the newest Bitcoin block whose header was checked."""
+        """Give the newest Bitcoin block whose header was checked, unless that is hours old."""
         await self._keeper.follow(age_s=self._age_s)
+        self._keeper.check_fresh()
         own = self._keeper.chain
         return Tip(own.height, own.tip_hash)
 

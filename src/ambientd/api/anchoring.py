@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from ambientd.api import anchor_replies, replies, requests
 from ambientd.api.operations import OperationError
 from ambientd.api.story import anchor_txid, op_return
-from ambientd.api.troubles import late_anchor
+from ambientd.api.troubles import chain_away, late_anchor
 from ambientd.api.views import headers_status, name_of
 from ambientd.config.options import BitcoinOptions
 from ambientd.errors import AmbientError
@@ -65,12 +65,15 @@ class Anchoring:
 
     def troubles(self) -> tuple[replies.Trouble, ...]:
         """Give why receipts wait, beyond what the chain's own state says."""
-        now = self._parts.now()
+        now, anchors = self._parts.now(), self._parts.anchors
+        found = []
+        if anchors is not None and (reason := anchors.status().trouble) is not None:
+            found.append(chain_away(reason, self._options.chain.value))
         overdue = self._parts.node.overdue_anchor(now)
-        if overdue is None:
-            return ()
-        has_chain = self._parts.anchors is not None
-        return (late_anchor(overdue, now, partial(name_of, self._state), has_chain=has_chain),)
+        if overdue is not None:
+            name = partial(name_of, self._state)
+            found.append(late_anchor(overdue, now, name, has_chain=anchors is not None))
+        return tuple(found)
 
     def _list(self, limit: int) -> list[anchor_replies.AnchorInfo]:
         progress = {} if self._parts.anchors is None else self._parts.anchors.progress()

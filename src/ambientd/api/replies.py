@@ -61,6 +61,7 @@ class TroubleKind(StrEnum):
     NO_QUORUM = "no_quorum"
     LOG_STANDS = "log_stands"
     ANCHOR_LATE = "anchor_late"
+    CHAIN_AWAY = "chain_away"
     PEG_UNSIGNED = "peg_unsigned"
     PEG_NOT_AUDITED = "peg_not_audited"
     PROFILE_DIFFERS = "profile_differs"

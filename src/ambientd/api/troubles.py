@@ -167,6 +167,22 @@ def late_anchor(
     )
 
 
+def chain_away(reason: str, kind: str) -> Trouble:
+    """Give what is told of a chain that does not answer, hangs, or is behind."""
+    remedy = "see to the server that [bitcoin] names, or name another and start ambientd again"
+    if kind == "embedded":
+        remedy = (
+            "end the process `python -m ambientd.adapters.regtest` of this data folder, if it is "
+            "there: it is started again by itself, and its chain is kept"
+        )
+    return Trouble(
+        kind=TroubleKind.CHAIN_AWAY,
+        text=f"nothing is anchored now: {reason}",
+        hint=f"{remedy}; `ambientctl anchor retry` looks at once; no receipt is lost, anchors go "
+        "on where they were",
+    )
+
+
 def _lost_vote(seen: LogSeen) -> Trouble | None:
     if not seen.is_member or seen.may_vote:
         return None

@@ -38,11 +38,12 @@ class AnchorSent:
 
 @dataclass(frozen=True, slots=True)
 class ChainState:
-    """The chain, for people."""
+    """The chain, for people; `trouble` says why it is of no use now."""
 
     state: str
     height: int | None
     detail: str
+    trouble: str | None = None
 
 
 class Anchors(Protocol):

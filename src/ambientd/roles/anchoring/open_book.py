@@ -78,8 +78,11 @@ class OpenBook:
         in the place of the newest.
         """
         newest = entry.newest
-        return newest is not None and any(
-            coin.txid == newest.txid for coin in self._coins_in_use(entry)
+        # What is taken for another member's is not replaced, only joined by one of ours.
+        return (
+            newest is not None
+            and entry.newest_is_ours
+            and any(coin.txid == newest.txid for coin in self._coins_in_use(entry))
         )
 
     def gone(self, entry: AnchoredRoot, unspent: Iterable[Coin]) -> set[Outpoint]:
