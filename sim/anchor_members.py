@@ -89,6 +89,7 @@ class Around(Protocol):
     seats: list["Member"]
     options: AnchoringOptions
     begun: dict[int, int]
+    anew: set[Digest]
 
     def strikes(self, fault: str, probability: float) -> bool:
         """Let a fault come now, or not."""
@@ -195,6 +196,7 @@ class Member:
         match effect:
             case PersistBook(book=book):
                 self._check_need(book)
+                self.world.anew |= {entry.root for entry in book.roots if entry.void}
                 self.disk = encode_book(book)
             case LookAtChain(look=look):
                 if not self.has_chain or world.strikes("away", 0.05):

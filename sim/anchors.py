@@ -7,9 +7,9 @@ a member has no chain for long, or never, and the others take their turns. Then 
 checkers ask: is every wanted root in the best chain, or one that holds it; are the log's anchors;
 did no wallet bring a root into it twice; and did none pay for what the log had an anchor of? In
 gentle worlds, whose fees and coins stay as they are, each of these roots must be there exactly
-once, unless two members began with it before the log had its anchor. In deep worlds
-reorganisations undo what made a member begin anew; there a root may come twice, but none may be
-lost. `python -m sim.anchors FIRST LAST` runs it.
+once, unless two members began with it before the log had its anchor, or one began anew. In deep
+worlds reorganisations undo what made a member begin anew; there a root may come twice, but none
+may be lost. `python -m sim.anchors FIRST LAST` runs it.
 """
 
 import random
@@ -63,6 +63,7 @@ class Report:
     lies: int
     gentle: int
     apart: int
+    anew: int
 
 
 class AnchorWorld:
@@ -83,6 +84,8 @@ class AnchorWorld:
         self.counts: dict[str, int] = {}
         # How many members began with a batch before the log had an anchor of it.
         self.begun: dict[int, int] = {}
+        # Roots with which a member began anew, as a coin of its anchor was gone.
+        self.anew: set[Digest] = set()
         self.log = AnchorLog()
         self.wanted: dict[int, tuple[int, Digest]] = {}
         self.seats: list[Member] = []
@@ -155,6 +158,7 @@ class AnchorWorld:
             lies=self.counts.get("lie", 0),
             gentle=self.is_gentle,
             apart=sum(members > 1 for members in self.begun.values()),
+            anew=len(self.anew),
         )
 
     def _live(self) -> None:
@@ -255,7 +259,9 @@ class AnchorWorld:
                     anchored.setdefault(Digest(root), []).append(tx.pays[1][1])
         # A lie about a batch whose anchor is watched no more makes somebody pay for it again.
         is_lied_to = "lie" in self.counts
-        apart = {self.wanted[size][1] for size, members in self.begun.items() if members > 1}
+        apart = self.anew | {
+            self.wanted[size][1] for size, members in self.begun.items() if members > 1
+        }
         for root, owners in anchored.items():
             if len(set(owners)) != len(owners) and not self.is_deep and not is_lied_to:
                 raise BrokenError(

@@ -156,10 +156,9 @@ class AnchoredRoot(Value, frozen=True):
         return replace(self, place=place, versions=(*back, *self.versions), void=void)
 
     def without(self, gone: Container[Outpoint], void_max: int) -> "AnchoredRoot":
-        """Give up the versions of our own of which a coin is gone, and what others have sent."""
-        own = [version for version in self.versions if version.coins]
-        void = [each for each in own if any(coin.outpoint in gone for coin in each.coins)]
-        left = tuple(each for each in own if each not in void)
+        """Give up the versions of our own of which a coin is gone."""
+        void = [each for each in self.versions if any(coin.outpoint in gone for coin in each.coins)]
+        left = tuple(each for each in self.versions if each not in void)
         return replace(self, versions=left, void=(*self.void, *void)[-void_max:])
 
 

@@ -161,7 +161,7 @@ class Anchoring:
 
     def _is_settled(self, entry: AnchoredRoot) -> bool:
         """Tell whether the log has a batch's anchor, and none of its own was undone or unseen."""
-        is_open = entry.reorganised or self._logged.has(entry.root)
+        is_open = (entry.reorganised and entry.has_own) or self._logged.has(entry.root)
         return entry.size <= self._settled and not is_open
 
     def _take_logged(self, logged: events.AnchorLogged) -> None:
@@ -431,7 +431,7 @@ class Anchoring:
     def _is_stuck(self, entry: AnchoredRoot) -> bool:
         """Tell whether the newest version has waited so long that another is to be signed."""
         # Replacing the parent would undo the child. The child is replaced, and pays for both.
-        times = self._logged.patience(entry, is_wanted=entry.root in self._wanted)
+        times = self._logged.patience(entry, is_wanted=entry.root in self._wanted or entry.has_own)
         if times is None or len(entry.versions) >= VERSIONS_MAX or self._book.has_child(entry):
             return False
         if entry.newest is not None and entry.shared_coins != entry.newest.coins:
@@ -452,13 +452,13 @@ class Anchoring:
     def _judge(self, entry: AnchoredRoot, view: View, unspent: tuple[Coin, ...]) -> AnchoredRoot:
         """Find out whether a coin was spent elsewhere, and for how long; then begin anew."""
         gone = self._book.gone(entry, unspent)
-        if not gone or any(version.txid in view.waiting for version in entry.versions):
+        if not gone or any(each.txid in view.waiting for each in entry.versions if each.coins):
             self._hindrances.acquit(entry.root)
             return entry
         if self._hindrances.missing_for(entry.root, view.height) < self._options.confirmations:
             return entry
         self._hindrances.clear(entry.root)
-        kept = entry.without(gone, VERSIONS_MAX)
+        kept = replace(entry.without(gone, VERSIONS_MAX), since_ms=self._now, since_height=-1)
         return self._book.put(kept) if kept.versions else self._book.turn(kept, Turn.ABANDONED)
 
     # What is proved
