@@ -124,7 +124,7 @@ class PegContract:
         )
         cluster.block((3, asked))
         await federation.mine(5)
-        await federation.settle(2)
+        await federation.settle(3)
         payment = cluster.payment(4)
         assert payment.kind is PaymentKind.RETURN
         await federation.mine(6)

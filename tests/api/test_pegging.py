@@ -47,9 +47,16 @@ class Chain:
         self.coming: list[Arrival] = []
         self.is_away = False
         self.is_slow = False
+        self.answers = 0
+        """How often a slow one answers at once."""
 
     async def unspent(self, coins: Sequence[Outpoint]) -> frozenset[Outpoint]:
         await trio.lowlevel.checkpoint()
+        if self.is_away:
+            raise UnreachableError("nothing answers at the port")
+        if self.is_slow and self.answers == 0:
+            await trio.sleep(60)
+        self.answers -= 1
         return self.found & frozenset(coins)
 
     async def arrivals(self, scripts: Sequence[bytes]) -> tuple[Arrival, ...]:
@@ -62,6 +69,8 @@ class Chain:
 
     async def known(self, txids: Sequence[bytes]) -> frozenset[bytes]:
         await trio.lowlevel.checkpoint()
+        if self.is_slow:
+            await trio.sleep(60)
         return self.sent & frozenset(txids)
 
     def script_of(self, address: str) -> bytes:
@@ -328,6 +337,33 @@ async def test_an_audit_finds_what_the_chain_does_not_have() -> None:
     there = await office(cluster, chain=chain).audit(AuditPeg())
     assert there.missing_sat == 0
     assert len(there.descriptors) == 1
+
+
+async def test_an_audit_of_a_chain_that_hangs_says_so_in_time(
+    autojump_clock: MockClock,
+) -> None:
+    cluster, chain = opened(), Chain()
+    cluster.fund(1, 200_000)
+    cluster.fund(2, 100_000)
+    desk = office(cluster, chain=chain)
+    held = [outpoint for _, outpoint in cluster.state.peg_index.candidates(1, 0)]
+    chain.is_slow, chain.answers, chain.found = True, 1, frozenset(held)
+    began_s = trio.current_time()
+    hangs = await desk.audit(AuditPeg())
+    assert trio.current_time() - began_s < 10
+    assert "did not say within 8 s whether" in hangs.unseen
+    assert "1 of 2 coins were looked for" in hangs.unseen
+    assert {coin.is_unspent for coin in hangs.coins} == {True, None}
+    assert (hangs.missing_sat, hangs.fault) == (0, ""), "what was not seen is not called missing"
+    cluster.block((1, cluster.out(150_000)))
+    chain.answers, chain.found = 9, frozenset()
+    gone = await desk.audit(AuditPeg())
+    assert "whether it has" in gone.unseen
+    assert gone.missing_sat == 100_000, "of the other nobody knows whether its payment took it"
+    chain.is_slow, chain.is_away = False, True
+    away = await desk.audit(AuditPeg())
+    assert "nothing answers" in away.unseen
+    assert "0 of 2 coins" in away.unseen
 
 
 async def test_one_audit_at_a_time_asks_the_chain() -> None:

@@ -129,3 +129,6 @@ def test_an_audit_compares_books_and_chain(
     assert "reserves equal liabilities" in out
     found, out, _ = ctl("peg", "audit", "--json")
     assert (found, json.loads(out)["held_sat"]) == (code, 60_000)
+    node.is_poor = True
+    found, out, _ = ctl("peg", "audit")
+    assert (found, "NOT ALL IS KNOWN: the chain did not say it" in out) == (4, True)

@@ -285,6 +285,7 @@ class DeskNode:
             is_unspent=self.has_coins,
         )
         return peg_values.PegAudit(
+            unseen="the chain did not say it" if self.is_poor else "",
             network=self.network,
             held_sat=60_000,
             reserved_sat=0,

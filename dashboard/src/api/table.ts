@@ -706,6 +706,7 @@ export interface PegAudit {
   readonly missing_sat: number;
   readonly most_sat: number;
   readonly unaudited: readonly (string)[];
+  readonly unseen: string;
 }
 
 /** One output that came to a node's address. */

@@ -202,3 +202,5 @@ class PegAudit(Reply, frozen=True):
     """The most that the peg holds, 0 for no bound."""
     unaudited: tuple[str, ...]
     """On the main network: what nobody has audited."""
+    unseen: str = ""
+    """What the chain did not say in time, or why; empty when every coin was looked for."""

@@ -6,6 +6,7 @@ import trio
 
 from ambientd.api.operations import OperationError
 from ambientd.api.peg_ins import on_the_way, peg_ins
+from ambientd.api.peg_looking import Looker
 from ambientd.api.peg_returning import Returnable, begun, outpoint_in, returnable
 from ambientd.api.peg_values import (
     AuditPeg,
@@ -40,7 +41,6 @@ from ambientd.model.peg import CoinState
 from ambientd.model.record import PegAddress, PegBody, PegFee, PegOut, PegReturn
 from ambientd.node.event import BodiesProposed
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, display
-from ambientd.rules.bitcoin_codec import Outpoint
 from ambientd.rules.peg_networks import peg_fault, unaudited
 from ambientd.rules.peg_payments import PEG_IN_MIN_SAT, fee_at, fee_fault, outputs, txid
 from ambientd.rules.peg_script import address, descriptor
@@ -200,16 +200,13 @@ class Pegging:
         ]
         held = (CoinState.HELD, CoinState.RESERVED)
         standing = sorted((each for each in coins if each[1].state in held), key=lambda e: e[0])
-        unspent: frozenset[Outpoint] | None = None
-        if self._parts.peg is not None:
-            unspent = await self._parts.peg.unspent([outpoint_of(name) for name, _ in standing])
-        spending = await self._spending(standing, unspent)
+        looker = None if self._parts.peg is None else Looker(self._parts.peg)
+        unspent = await self._looked_for(looker, standing)
         shown, missing_sat = [], 0
         for name, entry in standing:
             outpoint = outpoint_of(name)
-            is_unspent = None if unspent is None else outpoint in unspent
-            if is_unspent is False and entry.payment not in spending:
-                missing_sat += entry.value_sat
+            is_unspent, is_missing = unspent.get(name, (None, False))
+            missing_sat += entry.value_sat if is_missing else 0
             shown.append(
                 CoinInfo(
                     outpoint=f"{display(outpoint.txid)}:{outpoint.index}",
@@ -235,26 +232,38 @@ class Pegging:
             missing_sat=missing_sat,
             most_sat=state.genesis.rules.peg_sat_max,
             unaudited=unaudited(network),
+            unseen=looker.unseen if looker is not None else "",
         )
 
-    async def _spending(
-        self,
-        standing: list[tuple[bytes, PegCoinEntry]],
-        unspent: frozenset[Outpoint] | None,
-    ) -> set[int]:
-        """Give the payments that took the coins which are gone: the chain has a version of each."""
-        if self._parts.peg is None or unspent is None:
-            return set()
-        gone = {entry.payment for name, entry in standing if outpoint_of(name) not in unspent}
-        found = set()
-        for number in sorted(gone):
-            entry = self._state.peg_payment(number)
-            if entry is not None:
-                payment = entry.payment
-                names = [txid(payment, version) for version in range(len(payment.fees_sat))]
-                if await self._parts.peg.known(names):
-                    found.add(number)
+    async def _looked_for(
+        self, looker: Looker | None, standing: list[tuple[bytes, PegCoinEntry]]
+    ) -> dict[bytes, tuple[bool | None, bool]]:
+        """Tell of each coin whether it is unspent, and whether it is missing; as far as is known.
+
+        A coin that is gone is not missing if the chain has the payment that took it.
+        """
+        if looker is None:
+            return {}
+        entries = dict(standing)
+        unspent = await looker.unspent([outpoint_of(name) for name in entries])
+        found: dict[bytes, tuple[bool | None, bool]] = {}
+        sent: dict[int, bool | None] = {}
+        for name, entry in entries.items():
+            is_unspent = unspent.get(outpoint_of(name))
+            if is_unspent is False and entry.payment not in sent:
+                sent[entry.payment] = await self._is_sent(looker, entry.payment)
+            is_gone = is_unspent is False
+            is_sure = not is_gone or sent[entry.payment] is not None
+            is_missing = is_gone and sent[entry.payment] is False
+            found[name] = (is_unspent if is_sure else None, is_missing)
         return found
+
+    async def _is_sent(self, looker: Looker, number: int) -> bool | None:
+        entry = self._state.peg_payment(number)
+        if entry is None:
+            return False
+        payment = entry.payment
+        return await looker.knows([txid(payment, each) for each in range(len(payment.fees_sat))])
 
     def _check(self) -> None:
         fault = peg_fault(self._state.genesis)

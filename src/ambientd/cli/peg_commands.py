@@ -161,7 +161,7 @@ def audit(arguments: CommonArguments) -> ExitCode:
     with connect(arguments) as client:
         answer = client.call(operations.PEG_AUDIT, peg_values.AuditPeg())
     is_seen = all(coin.is_unspent is not None for coin in answer.coins)
-    is_sound = is_seen and not answer.fault and not answer.missing_sat
+    is_sound = is_seen and not answer.unseen and not answer.fault and not answer.missing_sat
     if arguments.as_json:
         print_json(answer)
         return ExitCode.DONE if is_sound else ExitCode.NOT_VERIFIED
@@ -279,6 +279,8 @@ def _when(peg_in: peg_values.PegInInfo) -> str:
 
 
 def _chain(answer: peg_values.PegAudit) -> str:
+    if answer.unseen:
+        return f"NOT ALL IS KNOWN: {answer.unseen}"
     if any(coin.is_unspent is None for coin in answer.coins):
         return "this node has none: compare the coins below with one"
     if answer.missing_sat:
