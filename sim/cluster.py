@@ -58,7 +58,7 @@ from sim.seasons import (
     work_times,
 )
 from sim.stage import Kit, Observer, Stage
-from sim.students import SoundRounds, Students, check_studies
+from sim.students import Students, check_studies, checkers_of_studies
 from sim.task_checkers import (
     CosignedBatches,
     FairVerdicts,
@@ -111,6 +111,7 @@ class ClusterOptions:
     replicas: tuple[int, ...] = REPLICAS  # what submitters choose from
     chooses: bool = False  # whether tasks ask for certain workers, and have deadlines
     learns: bool = False  # whether there are studies of federated learning
+    in_private: bool = False  # whether they are of private mode
     happenings: tuple[Happening, ...] | None = None  # None: drawn from the seed
     vices: frozenset[Vice] | None = None  # None: drawn from the seed
 
@@ -387,7 +388,8 @@ def build(
         publishing = random.Random(options.seed * 11_003 + options.members)
         Publishers(world, cast.hosts, publishing).schedule(storms, end_ms)
     if options.learns:
-        Students(world, cast.hosts, options.seed).schedule(storms, end_ms, UNTIL_MS)
+        students = Students(world, cast.hosts, options.seed, in_private=options.in_private)
+        students.schedule(storms, end_ms, UNTIL_MS)
     _schedule_tasks(kit, cast, history, options, storms, dice)
     return world, cast, history, happenings
 
@@ -448,7 +450,7 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
                 LogsAnchors(cast.chain),
                 NewerWords(),
                 NamesLast(),
-                SoundRounds(),
+                *checkers_of_studies(),
                 InvitedOnly(frozenset(host.key for host in cast.hosts)),
                 OpenAreDue(LEASE_MS_MAX),
                 names,

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from ambientd.consensus.log import Log
 from ambientd.ledger.entries import Entry, Table
+from ambientd.ledger.learning_events import RoundEnded
 from ambientd.model.base import NodeId
 from ambientd.model.effect import (
     Abandon,
@@ -57,6 +58,7 @@ from ambientd.node.event import (
 from ambientd.ports.store import Store
 from ambientd.runtime.persistence import recover, writes_of
 from ambientd.telemetry.messages import Sampled
+from sim.learners import RememberedBook
 from sim.machine import Delivery, Effect
 from sim.node_store import CommittedRows
 from sim.parties import ECHO_MS, TARDY_MS_MAX, SilentParty, followed, traced, waits_to_echo
@@ -132,11 +134,12 @@ class NodeHost(Resident):
         self.aborts_permille = ABORTS_PERMILLE
         self.answers = True
         self.owner_wish = NOTHING_SAID
+        self.book = RememberedBook()  # on disk: it outlives crashes
         self._forget()
 
     def _forget(self) -> None:
         self._running: dict[Assignment, _Running] = {}
-        self._pupil = Pupil(NodeId(self.key), self._dice, self.vices)
+        self._pupil = Pupil(NodeId(self.key), self._dice, self.vices, self.book)
         self._heard: dict[NodeId, int] = {}
         self._measures_at: dict[NodeId, int] = {}
         self._allowed: frozenset[NodeId] = frozenset()
@@ -328,6 +331,8 @@ class NodeHost(Resident):
                 if self.notary is not None:
                     hand_on(effect, self.notary)
             case Told():
+                if isinstance(effect.event, RoundEnded):
+                    self._pupil.private.hear(effect.event.receipt)
                 self.told.append(effect)
             case PeerMisbehaved():
                 self.faults.append(effect)

@@ -46,6 +46,7 @@ class Scenario:
     replicas: tuple[int, ...] = cluster.REPLICAS
     chooses: bool = False
     learns: bool = False
+    in_private: bool = False
 
 
 def _in(world: str, *faults: Fault) -> frozenset[Fault]:
@@ -139,6 +140,13 @@ SCENARIOS = MappingProxyType(
             _in(NODE, Fault.LIAR, Fault.DELAY, Fault.CRASH, Fault.PARTITION, Fault.SEATS),
             "whole nodes that train models together; participants and aggregators lie and drop out",
             learns=True,
+        ),
+        "node-private": Scenario(
+            NODE,
+            _in(NODE, Fault.LIAR, Fault.DELAY, Fault.CRASH, Fault.PARTITION, Fault.SEATS),
+            "whole nodes that train in private: books are written first, budgets are kept",
+            learns=True,
+            in_private=True,
         ),
     }
 )
@@ -275,6 +283,7 @@ def _cluster_options(plan: Plan) -> cluster.ClusterOptions:
         replicas=SCENARIOS[plan.scenario].replicas,
         chooses=SCENARIOS[plan.scenario].chooses,
         learns=SCENARIOS[plan.scenario].learns,
+        in_private=SCENARIOS[plan.scenario].in_private,
         happenings=plan.happenings,
         vices=None if plan.lies is None else frozenset(Vice[name.upper()] for name in plan.lies),
     )

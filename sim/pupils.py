@@ -29,6 +29,8 @@ from ambientd.node.learning_event import (
     Trained,
 )
 from ambientd.rules.lessons import data_samples
+from sim.learners import RememberedBook
+from sim.private_pupils import PrivatePupil
 from sim.vices import Vice, answer_of, output_by
 
 WORK_MS_MAX = 400
@@ -59,8 +61,16 @@ class _Lesson:
 class Pupil:
     """What one device does for rounds; a crash loses what it was at."""
 
-    def __init__(self, own_id: NodeId, dice: random.Random, vices: frozenset[Vice]) -> None:
+    def __init__(
+        self,
+        own_id: NodeId,
+        dice: random.Random,
+        vices: frozenset[Vice],
+        book: RememberedBook | None = None,
+    ) -> None:
         self._id = own_id
+        private = book or RememberedBook()
+        self.private = PrivatePupil(own_id, dice, private, lies=bool(vices))
         self._dice = dice
         self._vices = vices
         self._lessons: dict[Place, _Lesson] = {}
@@ -109,7 +119,9 @@ class Pupil:
             case AggregateWanted(model=model, contributed=contributed):
                 return Aggregated(place, made_up or model_of(model.digest, contributed), ())
             case _:
-                return LearningFailed(place, "names cannot be summed in secret", declined=True)
+                done = self.private.outcome(effect)
+                assert done is not None, "a wish that nobody knows"
+                return done
 
     def _lesson(self, place: Place, lesson: Lesson) -> Trained:
         """Train as any task is executed; who lies about tasks lies about this."""

@@ -15,7 +15,8 @@ from ambientd.model.base import Digest, NodeId
 from ambientd.model.learning import NO_MODULE, Plan, RoundState, StudyId, Terms
 from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy
 from sim.checkers import InvariantViolation
-from sim.node_checkers import EntryChecker
+from sim.node_checkers import EntryChecker, NodeChecker
+from sim.private_checkers import PrivateBooks
 from sim.pupils import PARAMETER_BYTES, SAMPLES, model_of
 from sim.seasons import Storm, work_times
 from sim.stage import Stage
@@ -25,8 +26,11 @@ from sim.vices import Resident
 class Students:
     """What owners say of studies: they begin some, join, leave, come back, and end their own."""
 
-    def __init__(self, world: Stage, hosts: Sequence[Resident], seed: int) -> None:
+    def __init__(
+        self, world: Stage, hosts: Sequence[Resident], seed: int, *, in_private: bool = False
+    ) -> None:
         self._world = world
+        self._in_private = in_private
         self._hosts = hosts
         self._dice = random.Random(seed * 13_007 + len(hosts))
 
@@ -35,7 +39,8 @@ class Students:
         times_ms = work_times(storms, FROM_MS, end_ms, STUDY_EVERY_MS, self._dice)
         for number, at in enumerate(times_ms):
             author = self._dice.choice(self._hosts)
-            body = _study(number, until_ms, is_proven=number % 2 == 0)
+            is_proven = number % 2 == 0 and not self._in_private
+            body = _study(number, until_ms, is_proven=is_proven, is_private=self._in_private)
             study = study_id(NodeId(author.key), body)
             self._say(at, author, body)
             for host in self._hosts:
@@ -70,12 +75,17 @@ def _join(study: StudyId, host: Resident, body: FlStudy, at: int) -> FlJoin:
     return FlJoin(study=study, said_ms=at, data=Digest(sha256(host.key)), samples=SAMPLES)
 
 
-def _study(number: int, until_ms: int, *, is_proven: bool = False) -> FlStudy:
+def _study(
+    number: int, until_ms: int, *, is_proven: bool = False, is_private: bool = False
+) -> FlStudy:
     plan = Plan(model=MODEL, trainer="sim", aggregation="fedavg", seed=bytes(32))
     terms = Terms(
         rounds=3, participants_min=4, wanted=5, invite_ms=2_000, train_ms=2_500, step_ms=1_500
     )
-    if is_proven:
+    if is_private:
+        plan = replace(plan, clip_micro=1_000_000, noise_milli=8_000, group_size=3, is_private=True)
+        terms = replace(terms, participants_min=3)
+    elif is_proven:
         plan = replace(plan, module=Digest(sha256(b"trainer")))
         terms = replace(terms, module_size_bytes=100, audits=2)
     return FlStudy(
@@ -127,6 +137,11 @@ class SoundRounds(EntryChecker):
             if row.state is RoundState.FAILED and row.after != row.before:
                 return "a round that failed made a model"
         return None
+
+
+def checkers_of_studies() -> tuple[NodeChecker, ...]:
+    """Give what looks at studies of both modes."""
+    return SoundRounds(), PrivateBooks()
 
 
 def check_studies(honest: Sequence[Resident]) -> None:

@@ -11,6 +11,7 @@ from ambientd.model.learning import Contributed, RoundState
 from sim.checkers import InvariantViolation
 from sim.cluster import ClusterOptions, run
 from sim.faults import Fault
+from sim.private_checkers import PrivateBooks
 from sim.pupils import model_of
 from sim.students import SoundRounds
 
@@ -36,6 +37,16 @@ def test_rounds_come_to_models_and_fail_amid_crashes_and_liars() -> None:
     run(ClusterOptions(2, faults=FAULTS, time_ms=45_000, learns=True), [rounds])
     assert len(rounds.done) > 3
     assert rounds.failed
+
+
+@pytest.mark.slow
+def test_rounds_in_private_keep_books_and_budgets_amid_crashes_and_liars() -> None:
+    rounds, books = SoundRounds(), PrivateBooks()
+    options = ClusterOptions(18, faults=FAULTS, time_ms=45_000, learns=True, in_private=True)
+    run(options, [rounds, books])
+    assert books.opened
+    assert rounds.failed
+    assert books.done
 
 
 @pytest.mark.parametrize(
