@@ -137,7 +137,7 @@ def test_an_empty_receipt_file_is_called_empty(ctl: Ctl, tmp_path: Path) -> None
     (tmp_path / "a.receipt").touch()
     code, out, _ = ctl("receipt", "verify", tmp_path / "a.receipt")
     assert code == 4
-    assert "the file is empty: get the receipt again" in out
+    assert "this is no receipt file, it is empty: get it again" in out
 
 
 @pytest.mark.parametrize("count", ["0", "1001"])

@@ -17,6 +17,9 @@ LINES_MAX = 1000
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as every other error of ambientctl."""
 
+    if_too_many = ""
+    """What a command says to one word too many, where people often give two."""
+
     def __init__(self, **options: object) -> None:
         options.setdefault("allow_abbrev", False)
         options.setdefault("formatter_class", _Help)
@@ -37,7 +40,7 @@ class Parser(argparse.ArgumentParser):
             name, _, _ = left[0].partition("=")
             if name.startswith("-"):
                 self.error(f"there is no option {name}{meant(name, self._option_string_actions)}")
-            self.error(f"{left[0]!r} is one word too many")
+            self.error(f"{left[0]!r} is one word too many{self.if_too_many}")
         return chosen, left
 
     def _check_value(self, action: argparse.Action, value: object) -> None:

@@ -85,7 +85,8 @@ def verify(arguments: VerifyArguments) -> ExitCode:
     output = read_file(arguments.output, "output") if arguments.output else None
     headers = None
     if arguments.headers:
-        found = read_file(arguments.headers, "header", HEADERS_BYTES_MAX)
+        check_headers_there(arguments.headers)
+        found = read_file(arguments.headers, "Bitcoin headers", HEADERS_BYTES_MAX)
         headers = read_headers(found, arguments.headers)
     report = check_receipt(data, pinned, output, headers, epoch)
     if arguments.as_json:
@@ -96,13 +97,23 @@ def verify(arguments: VerifyArguments) -> ExitCode:
                     {"name": check.name, "ok": check.ok, "detail": check.detail}
                     for check in report.checks
                 ],
-                "trust": list(report.trust),
+                "trust": list(report.trust) if report.valid else [],
             }
         )
     else:
         for line in report_lines(Path(arguments.file).name, report):
             print_line(line)
     return ExitCode.DONE if report.valid else ExitCode.NOT_VERIFIED
+
+
+def check_headers_there(path: str) -> None:
+    """Refuse a file of headers that is not there, and say how to get one."""
+    if path != STANDARD_STREAM and not Path(path).exists():
+        msg = (
+            f"--headers {path}: there is no such file; `ambientctl headers export FILE` writes the "
+            "headers that a node keeps, `ambientctl headers sync FILE` fetches them without one"
+        )
+        raise UsageError(msg)
 
 
 def export(arguments: ExportArguments) -> ExitCode:
@@ -165,13 +176,13 @@ class Report(Protocol):
 
 
 def report_lines(name: str, report: Report) -> list[str]:
-    """Say each check, what remains to be trusted, and the conclusion."""
+    """Say each check, what remains to be trusted where all held, and the conclusion."""
     width = max((len(check.name) for check in report.checks), default=0)
     lines = [
         f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<{width}}  {check.detail}".rstrip()
         for check in report.checks
     ]
-    if report.trust:
+    if report.trust and report.valid:
         lines += ["", "What you still have to trust:"]
         lines += [f"- {sentence}" for sentence in report.trust]
     return [*lines, "", f"{name}: {'valid' if report.valid else 'NOT VALID'}"]

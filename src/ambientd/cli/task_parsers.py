@@ -74,6 +74,7 @@ def add_receipt(commands: object) -> None:
     verify = command(
         receipt, "verify", "receipt_commands:verify", "check a receipt; no daemon, no network"
     )
+    verify.if_too_many = ": one receipt is checked at a time, so name the files one after the other"
     verify.add_argument("file", metavar="FILE", help="a receipt file")
     verify.add_argument(
         "--cluster", metavar="FINGERPRINT", help="the cluster you trust, from `ambientctl status`"

@@ -97,7 +97,13 @@ class _Examination(Examination[ReceiptFile]):
         return benches(self.committees, {verdict.referee for verdict in self.file.verdicts})
 
 
-_EMPTY = "the file is empty: get the receipt again, with `ambientctl receipt get TASK`"
+_EMPTY = "this is no receipt file, it is empty: get it again, with `ambientctl receipt get TASK`"
+
+
+_FOREIGN = (
+    "this is no receipt file, or one that was cut or changed on its way: get it again, with "
+    "`ambientctl receipt get TASK`"
+)
 
 
 def check_receipt_file(
@@ -112,10 +118,13 @@ def check_receipt_file(
     """Check a `*.receipt` file against what is given: fingerprint, output, headers, an epoch."""
     if not data:
         return ReceiptReport((Check("format", False, _EMPTY),), ())
+    if len(data) > FILE_BYTES_MAX:
+        much = f"this is no receipt file: those have at most {FILE_BYTES_MAX} bytes"
+        return ReceiptReport((Check("format", False, much),), ())
     try:
         file: ReceiptFile = decode(data, ReceiptFile, FILE_BYTES_MAX)
-    except RemoteProtocolError as error:
-        return ReceiptReport((Check("format", False, f"this is no receipt file: {error}"),), ())
+    except RemoteProtocolError:  # which byte it was helps nobody
+        return ReceiptReport((Check("format", False, _FOREIGN),), ())
     fault = _shape_fault(file)
     if fault is not None:
         return ReceiptReport((Check("format", False, fault),), ())
