@@ -136,6 +136,11 @@ class Shelf:
         """Give a blob's bytes, or None: all are in memory."""
         return self._blobs.get(digest)
 
+    def size_of(self, digest: bytes) -> int | None:
+        """Give how long a blob is, or None."""
+        data = self._blobs.get(digest)
+        return None if data is None else len(data)
+
     def put(self, data: bytes) -> bytes:
         """Keep a blob and give its SHA-256."""
         name = sha256(data)

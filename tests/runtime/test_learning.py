@@ -1,6 +1,7 @@
 """What rounds ask of a device is brought, worked out and kept; what it cannot do is told."""
 
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -239,6 +240,59 @@ async def test_updates_are_gathered_and_make_the_next_model(tmp_path: Path) -> N
         assert await blobs.get(done.after) == bytes_of([50] * PARAMETERS)
         missing = replace(wanted, contributed=(lost,))
         assert isinstance(await learning.carry_out(missing), LearningFailed)
+
+
+LARGE = 40_000
+
+
+class CountingFiles(BlobFiles):
+    """Counts how often a blob's bytes are asked for."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, quota_bytes=1 << 24)
+        self.reads: Counter[bytes] = Counter()
+
+    def get(self, name: bytes) -> bytes | None:
+        self.reads[name] += 1
+        return super().get(name)
+
+
+async def test_updates_that_are_here_and_the_model_are_read_once_each(tmp_path: Path) -> None:
+    files = CountingFiles(tmp_path)
+
+    async def nobody(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        return None
+
+    blobs = Blobs(files, nobody, list)
+    learning = LearningHost(WholeNumbers, RememberedConsents({}), blobs, files)
+    start = bytes(4 * LARGE)
+    before = await model(blobs, start)
+    said = []
+    for number in range(5):
+        update = await blobs.put(bytes_of([1 << number] * LARGE))
+        said.append(Contributed(node=NodeId(bytes([number]) * 32), update=update, samples=1))
+    files.reads.clear()
+    gather = GatherWanted(place(Step.GATHER), tuple(said), len(start), 3_000)
+    assert isinstance(await learning.carry_out(gather), Gathered)
+    assert files.reads.total() == 0, "whether a blob is here is known without its bytes"
+    wanted = AggregateWanted(place(Step.AGGREGATE), OPEN, before, tuple(said), len(start), 3_000)
+    done = await learning.carry_out(wanted)
+    assert isinstance(done, Aggregated)
+    del files.reads[done.after]
+    assert files.reads == Counter([before.digest, *(each.update for each in said)])
+
+
+async def test_an_update_that_was_damaged_on_disk_is_looked_for_again(tmp_path: Path) -> None:
+    async with host(tmp_path) as (learning, blobs):
+        update = bytes(200_000)
+        digest = await blobs.put(update)
+        [kept] = [each for each in tmp_path.rglob("*") if each.is_file()]
+        kept.write_bytes(b"x" * len(update))
+        said = Contributed(node=HERE, update=digest, samples=1)
+        before = await model(blobs, bytes(len(update)))
+        kept.write_bytes(b"x" * len(update))
+        wanted = AggregateWanted(place(Step.AGGREGATE), OPEN, before, (said,), len(update), 300)
+        assert isinstance(await learning.carry_out(wanted), LearningFailed)
 
 
 async def test_who_answers_no_request_holds_up_nobody_elses_update(tmp_path: Path) -> None:

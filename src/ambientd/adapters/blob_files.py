@@ -296,6 +296,15 @@ class BlobFiles:
         """Tell whether a blob of this name is kept; its bytes are checked when they are read."""
         return self._path(name).is_file()
 
+    def size_of(self, name: bytes) -> int | None:
+        """Give how long a blob is that is kept, without a look at the disk."""
+        with self._lock:
+            size_bytes = self._sizes.get(name)
+            if size_bytes is not None:
+                self._sizes.move_to_end(name)
+                self._used_since.add(name)
+            return size_bytes
+
     def delete(self, name: bytes) -> None:
         """Forget a blob; forgetting an unknown one is no error."""
         self._path(name)

@@ -34,6 +34,10 @@ class BlobFiles(Protocol):
         """Give a blob's verified bytes if they are in memory, at once."""
         ...
 
+    def size_of(self, digest: bytes) -> int | None:
+        """Give how long a blob is that is kept, at once; its bytes are checked when read."""
+        ...
+
     def put(self, data: bytes) -> bytes:
         """Keep a blob durably and give its SHA-256."""
         ...
@@ -125,6 +129,16 @@ class Blobs:
         finally:
             del self._fetching[digest]
             done.set()
+
+    async def bring(
+        self, digest: Digest, size_bytes: int, holders: Sequence[NodeId] = ()
+    ) -> int | None:
+        """Have a blob here, without reading it if it is; give its size, None when nobody has it."""
+        here = self._files.size_of(digest)
+        if here is not None:
+            return here
+        data = await self.fetch(digest, size_bytes, holders)
+        return None if data is None else len(data)
 
     async def _parcel(
         self, digest: Digest, size_bytes: int, holders: Sequence[NodeId]

@@ -52,9 +52,9 @@ async def _bring(
         with trio.move_on_after(share_s):
             holders = (*sought.others, sought.node)
             try:
-                data = await blobs.fetch(sought.digest, sought.size_bytes, holders)
+                size_bytes = await blobs.bring(sought.digest, sought.size_bytes, holders)
             except AmbientError as error:
                 log.warning("an update was not kept", reason=str(error))
                 return
-            if data is not None and len(data) == sought.size_bytes:
+            if size_bytes == sought.size_bytes:
                 held.add(sought.node)

@@ -146,18 +146,23 @@ class LearningHost:
             raise ConfigError(msg)
         return consent.data
 
+    async def _bring_model(self, model: Model) -> None:
+        """Have a model here before the turn comes; it is read, once, when it has."""
+        size_bytes = await self._blobs.bring(model.digest, model.size_bytes, model.holders)
+        if size_bytes != model.size_bytes:
+            raise ValueError(_not_fetched(model))
+
     async def _model(self, model: Model) -> bytes:
         data = await self._blobs.fetch(model.digest, model.size_bytes, model.holders)
         if data is None or len(data) != model.size_bytes:
-            msg = f"model {model.digest.hex()} could not be fetched from any holder"
-            raise ValueError(msg)
+            raise ValueError(_not_fetched(model))
         return data
 
     async def _train(self, effect: TrainWanted) -> LearningDone:
         place, plan = effect.place, effect.plan
         self._data(place.study)
         learner = await self.learner()
-        await self._model(effect.model)
+        await self._bring_model(effect.model)
         async with self._own:
             self._check_wanted(place)
             if effect.lesson is not None:
@@ -202,7 +207,7 @@ class LearningHost:
         place, plan = effect.place, effect.plan
         self._data(place.study)
         learner = await self.learner()
-        await self._model(effect.model)
+        await self._bring_model(effect.model)
         async with self._own:
             self._check_wanted(place)
             data, model = self._data(place.study), await self._model(effect.model)
@@ -247,7 +252,7 @@ class LearningHost:
 
     async def _aggregate(self, effect: AggregateWanted) -> LearningDone:
         learner = await self.learner()
-        await self._model(effect.model)
+        await self._bring_model(effect.model)
         contributed = sorted(effect.contributed, key=lambda said: said.node)
         # Whoever named the survivors has their updates: a participant that shows its own to that
         # one alone ends no round.
@@ -282,7 +287,7 @@ class LearningHost:
     async def _sum_up(self, effect: SumWanted) -> LearningDone:
         """Make the next model of circles' sums, whose masks opened shares take away."""
         learner = await self.learner()
-        await self._model(effect.model)
+        await self._bring_model(effect.model)
         wait_ms = effect.wait_ms // 3
         size_bytes = effect.model.size_bytes
         await self._bring_all(effect.contributed, size_bytes, effect.model, wait_ms)
@@ -322,7 +327,7 @@ class LearningHost:
         self._data(place.study)
         learner = await self.learner()
         await private.check(effect)
-        await self._model(effect.model)
+        await self._bring_model(effect.model)
         async with self._own:
             self._check_wanted(place)
             data, model = self._data(place.study), await self._model(effect.model)
@@ -382,3 +387,7 @@ def _failed(place: Place, error: Exception, *, declined: bool) -> LearningFailed
     reason = str(error) or type(error).__name__
     log.warning("not done for a study", step=place.step.value, reason=reason)
     return LearningFailed(place, reason, declined=declined)
+
+
+def _not_fetched(model: Model) -> str:
+    return f"model {model.digest.hex()} could not be fetched from any holder"
