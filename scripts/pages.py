@@ -30,6 +30,7 @@ NAVIGATION = (
                 "first-task",
                 "write-a-module",
                 "aeroplane",
+                "prove-an-execution",
                 "operate-a-cluster",
                 "playbooks",
             )

@@ -66,7 +66,8 @@ class Reader:
     def __enter__(self) -> Self:
         """Sit down."""
         self.folder.mkdir()
-        (self.folder / "examples").symlink_to(ROOT / "examples")
+        for name in ("examples", "protocols", "scripts"):
+            (self.folder / name).symlink_to(ROOT / name)
         return self
 
     def __exit__(self, *_: object) -> None:
