@@ -75,7 +75,7 @@ function Navigation() {
 }
 
 function Page() {
-  const [page = "", id, name] = useRoute();
+  const [page = "", id, name, version] = useRoute();
   const status = useCall("status", {});
   if (status.problem?.status === 401) return <TokenForm onToken={status.refresh} />;
   const cluster = status.answer?.fingerprint ?? "";
@@ -83,7 +83,9 @@ function Page() {
     "": () => <MeshPage status={status} />,
     nodes: () => <NodePage id={id ?? ""} />,
     tasks: () => (id ? <TaskPage id={id} cluster={cluster} /> : <TasksPage />),
-    submit: () => <SubmitPage />,
+    submit: () => (
+      <SubmitPage key={`${id}/${name}`} name={id && name ? `${id}/${name}@${version}` : ""} />
+    ),
     modules: () => (id && name ? <ModulePage publisher={id} name={name} /> : <ModulesPage />),
     studies: () => (id ? <StudyPage id={id} /> : <StudiesPage />),
     anchors: () => <AnchorsPage />,

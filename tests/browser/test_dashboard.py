@@ -70,6 +70,55 @@ def test_a_task_is_submitted_watched_and_its_receipt_checked_in_the_page(
     assert at.get_by_test_id("why").text_content() == "every worker gave the same answer"
 
 
+def test_a_task_is_submitted_by_a_published_modules_name(
+    page: Open, mesh: Cluster, tmp_path: Path
+) -> None:
+    wanted = PublishModule(
+        name="parrot",
+        version="2.0.0",
+        summary="says it again",
+        interface="ambient",
+        gas_max=2_000_000,
+        memory_bytes_max=1 << 20,
+        wall_ms_max=1_000,
+        output_bytes_max=1_000,
+        licence="MIT",
+        module=compiled.module("echo"),
+    )
+    with Mesh(mesh.daemons[0].data_dir) as library:
+        done = library.call(MODULE_PUBLISH, wanted)
+    data = tmp_path / "input"
+    data.write_bytes(b"by name")
+    at = page("submit")
+    at.get_by_label("or a published one").fill("no name")
+    at.get_by_role("button", name="Show what it costs").click()
+    at.get_by_role("alert").get_by_text("this names no module").wait_for()
+    at = page(f"modules/{done.publisher}/parrot")
+    at.get_by_role("link", name="submit a task with it here").click()
+    assert at.get_by_label("or a published one").input_value() == (f"{done.publisher}/parrot@2.0.0")
+    at.get_by_label("Input").set_input_files(data)
+    at.get_by_role("button", name="Show what it costs").click()
+    at.get_by_test_id("named").get_by_text(done.module_sha256).wait_for()
+    at.get_by_role("button", name="Submit it").click()
+    at.get_by_test_id("state").get_by_text("final").wait_for()
+    at.get_by_text("of at most 2,000,000").wait_for()
+    at.get_by_role("button", name="Show the output").click()
+    at.get_by_text("by name", exact=True).wait_for()
+
+
+def test_links_as_other_nodes_say_are_listed_and_drawn(page: Open) -> None:
+    at = page("")
+    at.get_by_text("reach port").wait_for()
+    at.get_by_text("Links, as the nodes themselves say").click()
+    rows = at.get_by_role("region", name="Links").get_by_role("row")
+    rows.filter(has_text="node2").filter(has_text="node3").filter(has_text="ago").first.wait_for()
+    drawn = at.locator("canvas.map").evaluate(
+        "map => map.getContext('2d').getImageData(0, 0, map.width, map.height).data.some(Boolean)"
+    )
+    assert drawn
+    assert violations(at) == []
+
+
 def test_what_happens_is_shown_without_asking(page: Open, mesh: Cluster) -> None:
     at = page("tasks")
     at.get_by_test_id("link").get_by_text("live").wait_for()

@@ -126,8 +126,15 @@ function Version({ of, onChoose }: { of: ModuleInfo; onChoose: (version: string)
         ]}
       />
       <p>
-        <code>ambientctl run {exact} --input FILE</code>
+        <code>ambientctl run {exact} --input FILE</code>, or{" "}
+        <a href={to("submit", of.publisher, of.name, shown.version)}>submit a task with it here</a>
       </p>
+      {of.published_as.length > 1 && (
+        <p className="faint">
+          The same bytes are published as{" "}
+          {of.published_as.map((each) => each.replace(/^(.{12})[^/]*/, "$1")).join(", ")}.
+        </p>
+      )}
     </section>
   );
 }
