@@ -1,0 +1,60 @@
+"""Lanes compute what numbers compute (native/proofs/prover/kernels/lanes.h)."""
+
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.missing import missing
+
+KERNELS = Path(__file__).parents[2] / "native" / "proofs" / "prover" / "kernels"
+PRIME = 15 * (1 << 27) + 1
+EDGES = (0, 1, 2, PRIME - 1, PRIME - 2, PRIME // 2, 1 << 30)
+PROGRAM = """
+#include <cstdio>
+#include "lanes.h"
+using namespace ambient_lanes;
+int main() {
+  uint32_t a[kLanes], b[kLanes], out[3][kLanes];
+  while (true) {
+    for (size_t i = 0; i < kLanes; i++)
+      if (scanf("%u %u", &a[i], &b[i]) != 2) return 0;
+    store(out[0], sum(load(a), load(b)));
+    store(out[1], difference(load(a), load(b)));
+    store(out[2], product(load(a), load(b)));
+    for (size_t i = 0; i < kLanes; i++)
+      printf("%u %u %u %u\\n", out[0][i], out[1][i], out[2][i], product(a[i], b[i]));
+  }
+}
+"""
+
+
+def test_sums_differences_and_products_are_those_of_the_field(tmp_path: Path) -> None:
+    compiler = shutil.which("c++")
+    if compiler is None:
+        missing("no C++ compiler")
+    try:
+        flags = Path("/proc/cpuinfo").read_text("ascii", "replace").split()
+    except OSError:
+        flags = []
+    wide = [flag for flag in ("avx512f", "avx2") if flag in flags][:1]
+    if not wide:
+        return  # this machine builds the portable kernels, which are the published ones
+    (tmp_path / "lanes.cpp").write_text(PROGRAM, "ascii")
+    built = tmp_path / "lanes"
+    subprocess.run(
+        [compiler, "-O2", "-std=c++17", f"-m{wide[0]}", f"-I{KERNELS}", "-o", str(built),
+         str(tmp_path / "lanes.cpp")],
+        check=True,
+    )  # fmt: skip
+    rng = random.Random(1)
+    pairs = [(a, b) for a in EDGES for b in EDGES]
+    pairs += [(rng.randrange(PRIME), rng.randrange(PRIME)) for _ in range(16_000 - len(pairs))]
+    given = "\n".join(f"{a} {b}" for a, b in pairs)
+    told = subprocess.run([str(built)], input=given, capture_output=True, text=True, check=True)
+    rows = [tuple(map(int, line.split())) for line in told.stdout.splitlines()]
+    montgomery = pow(1 << 32, -1, PRIME)
+    assert rows == [
+        ((a + b) % PRIME, (a - b) % PRIME, a * b * montgomery % PRIME, a * b * montgomery % PRIME)
+        for a, b in pairs
+    ]
