@@ -6,9 +6,10 @@ A participant trains one step on one picture, as small devices do. The gradient 
 row is the error of its unit times the picture; that of its bias is the error alone. Whoever sees
 the update divides one by the other, and has the picture (Phong et al. 2017): no guess, no search.
 
-The same division is then done with what is seen in private mode: the sum of a group of 16, without
-and with noise. The figure is the correlation of what comes out with the picture: 1 is the picture
-itself; the mean of all digits, which everybody knows, comes last for comparison.
+The same division is then done with what is seen in private mode: the masked update that everybody
+can fetch, made by the code that daemons run; and the sum of a group of 16, without and with noise.
+The figure is the correlation of what comes out with the picture: 1 is the picture itself; the mean
+of all digits, which everybody knows, comes last for comparison.
 """
 
 import argparse
@@ -19,14 +20,18 @@ import numpy.typing as npt
 from ambientd.adapters.learning import networks, samples
 from ambientd.adapters.learning.networks import Training
 from ambientd.adapters.learning.samples import Samples
-from ambientd.rules.learning import models, vectors
+from ambientd.model.base import NodeId
+from ambientd.model.learning import NO_MODULE, Circle, Plan, Shown, StudyId
+from ambientd.rules.learning import circles, models, vectors
 from ambientd.rules.learning.noise import quantised
 from ambientd.rules.learning.privacy import Terms, spent
+from ambientd.rules.learning.private_rounds import concealed
 
 MODEL = models.parsed("mlp:64,32,10")
 GROUP = 16
 THRESHOLD = 2 * GROUP // 3 + 1
 PICTURES = 40
+MASKED = "masked update in private mode"
 SHADES = " .:-=+*#%@"
 Floats = npt.NDArray[np.float64]
 
@@ -66,6 +71,29 @@ def summed(updates: list[Floats], terms: Terms, number: int) -> Floats:
     return mean
 
 
+def masked_upload(update: Floats, number: int) -> Floats:
+    """Give what a participant of a private study really hands out, as everybody can fetch it."""
+    rid = circles.round_id(StudyId(b"inversion"), number)
+    secrets = {NodeId(bytes([each]) * 32): bytes([each, number]) * 16 for each in range(GROUP)}
+    keys = tuple(circles.announced(secret, node, rid) for node, secret in secrets.items())
+    dealt = tuple(Shown(node=node, digest=NO_MODULE, size_bytes=0) for node in secrets)
+    circle = Circle(members=keys, threshold=THRESHOLD, dealt=dealt)
+    plan = Plan(
+        model="mlp:64,32,10",
+        trainer="numpy",
+        aggregation="fedavg",
+        seed=bytes(32),
+        clip_micro=1_000_000,
+        noise_milli=1_000,
+        group_size=GROUP,
+        is_private=True,
+    )
+    me, secret = next(iter(secrets.items()))
+    shown = concealed(plan, vectors.from_floats(update), secret, me, circle, rid)
+    numbers: Floats = np.frombuffer(shown, "<i4").astype(np.float64)
+    return numbers
+
+
 def drawn(picture: Floats) -> list[str]:
     """Draw 8 x 8 pixels with letters."""
     scaled = np.clip((picture - picture.min()) / (np.ptp(picture) or 1), 0, 1)
@@ -79,6 +107,7 @@ def figures() -> tuple[dict[str, float], list[list[str]]]:
     model = models.initial(MODEL, b"inversion")
     views = {
         "update in the open": None,
+        MASKED: None,
         f"sum of {GROUP}": Terms(1_000_000, 0, THRESHOLD),
         f"sum of {GROUP} with noise 1": Terms(1_000_000, 1_000, THRESHOLD),
     }
@@ -93,7 +122,10 @@ def figures() -> tuple[dict[str, float], list[list[str]]]:
             drawings.append(drawn(picture))
         seen["mean of all digits"].append(likeness(known, picture))
         for what, terms in views.items():
-            shown = updates[0] if terms is None else summed(updates, terms, number)
+            if what == MASKED:
+                shown = masked_upload(updates[0], number)
+            else:
+                shown = updates[0] if terms is None else summed(updates, terms, number)
             found = inverted(shown)
             seen[what].append(abs(likeness(found, picture)))
             if not number:
@@ -113,7 +145,7 @@ def main() -> None:
     assert cost is not None
     print(f"noise 1 costs epsilon {cost / 1e6:.2f} a round at delta 1e-5")
     if options.show:
-        titles = ("the picture", "in the open", "in a sum", "with noise")
+        titles = ("the picture", "in the open", "masked", "in a sum", "with noise")
         print("   ".join(f"{title:16}" for title in titles))
         for lines in zip(*drawings, strict=True):
             print("   ".join(lines))
