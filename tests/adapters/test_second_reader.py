@@ -7,10 +7,11 @@ import pytest
 from msgspec.structs import replace
 
 from ambientd.adapters.anchor_wallet import AnchorWallet, anchor_wallet
+from ambientd.adapters.regtest.miner import OPEN_SCRIPT, mine
 from ambientd.model.base import Digest
 from ambientd.model.peg import PaymentKind, PegPayment, PegWallet
 from ambientd.roles.anchoring.book import Coin
-from ambientd.rules.bitcoin import decode_transaction
+from ambientd.rules.bitcoin import decode_block, decode_transaction
 from ambientd.rules.peg_payments import digests, outputs, signed_transaction, txid
 from ambientd.rules.peg_script import address, descriptor, locking_script
 from tests.adapters.second_reader import Reading, addresses, readings
@@ -98,6 +99,20 @@ def test_payments_of_the_peg_in_all_their_versions(tmp_path: Path) -> None:
         assert list(reading.paid) == outputs(payment, version)
         where = [address(wallets[1], spent.index, "regtest") for spent in payment.coins]
         assert list(reading.spent) == where
+
+
+def test_coinbases_that_the_embedded_chain_makes(tmp_path: Path) -> None:
+    """Not the faucet's payments: bitcoinlib reads no coin that anyone may spend.
+
+    It writes a coinbase's witness otherwise, so its bytes are not compared.
+    """
+    heights = (1, 17, 300, 70_000)
+    blocks = [mine(bytes(32), height, 1_700_000_000, OPEN_SCRIPT, []) for height in heights]
+    raws = [decode_block(block)[1][0].raw for block in blocks]
+    for raw, reading in zip(raws, read(tmp_path, raws, [(0,)] * len(raws)), strict=True):
+        ours = decode_transaction(raw)
+        assert (reading.txid, reading.vsize) == (ours.txid, ours.vsize)
+        assert list(reading.paid) == [(each.value_sat, each.script) for each in ours.outputs]
 
 
 def test_what_is_not_signed_as_it_stands_does_not_verify(tmp_path: Path) -> None:

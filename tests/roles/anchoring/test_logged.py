@@ -1,8 +1,11 @@
 """What the log has an anchor of is watched by every member, whoever made it."""
 
+import random
+
 import pytest
 
 from ambientd.model.base import Digest
+from ambientd.node.event import AnchorProven, AnchorSigned
 from ambientd.roles.anchoring.book import THEIRS_A_ROOT_MAX, Place, Stage
 from ambientd.roles.anchoring.events import (
     AnchorLogged,
@@ -18,7 +21,9 @@ from ambientd.roles.anchoring.events import (
 )
 from ambientd.roles.anchoring.logged import FOLLOWING_MAX, PATIENCE_WITH_THEIRS, Seat
 from ambientd.roles.anchoring.options import AnchoringOptions
-from ambientd.rules.bitcoin import decode_transaction
+from ambientd.rules.bitcoin import decode_transaction, double_sha256
+from sim.anchor_chain import AnchorChain
+from sim.wallets import Told, Wallet
 from tests.roles.anchoring.test_core import (
     HASH,
     LATER,
@@ -297,3 +302,69 @@ def test_a_root_under_way_is_not_left_while_the_log_s_anchor_of_it_is_not_seen()
     desk.height += 50 * PATIENCE_BLOCKS
     desk.see()
     assert desk.entry().stage is Stage.SENT
+
+
+def test_two_members_that_anchor_a_root_at_once_keep_the_peace() -> None:
+    """Both have paid before they hear of each other: the log's anchor is good for both."""
+    chain = AnchorChain(random.Random(1))
+    members = [Wallet(number, chain) for number in (1, 2)]
+    for wallet in members:
+        wallet.want(1, ROOT)
+    told: list[Told] = []
+    for step in range(60):
+        for wallet in members:
+            told += wallet.due(step * 1_000)
+        chain.mine()
+    signed_by_both = {each.raw_tx for each in told if isinstance(each, AnchorSigned)}
+    assert len(signed_by_both) == 2, "each has paid"
+    first, *_ = [each for each in told if isinstance(each, AnchorProven)]
+    later: list[Told] = []
+    for wallet in members:
+        wallet.watch(1, ROOT, first.proof)
+    for step in range(60, 120):
+        for wallet in members:
+            later += wallet.due(step * 1_000)
+        chain.mine()
+    assert later == [], "neither pays again, nor brings its own proof in the other's place"
+    places = [wallet.progress[0].entry.place for wallet in members]
+    logged_hash = double_sha256(first.proof.header)
+    assert [place and place.block_hash for place in places] == [logged_hash] * 2
+
+
+def test_a_cap_that_is_reached_holds_up_no_undone_anchor_of_others() -> None:
+    desk = undone()
+    desk.rate, desk.coins = 1_000_000, (coin(9_000_000),)
+    desk.height += PATIENCE_BLOCKS
+    assert not signed(desk)
+    assert "above the cap" in (desk.core.alarm or "")
+    desk.mine(TXID, desk.height, OTHER_HASH)
+    desk.height += 6
+    assert [each for each in desk.see() if isinstance(each, CollectProof)]
+    assert desk.core.alarm is None
+
+
+def test_who_has_no_coins_still_sends_and_proves_an_undone_anchor_of_others() -> None:
+    desk = undone()
+    desk.coins = ()
+    desk.height += PATIENCE_BLOCKS
+    assert not signed(desk)
+    assert "out of funds" in (desk.core.alarm or "")
+    desk.mine(TXID, desk.height, OTHER_HASH)
+    desk.height += 6
+    assert [each for each in desk.see() if isinstance(each, CollectProof)]
+
+
+def test_a_root_of_others_that_the_log_never_had_is_left_once_a_later_one_is_there() -> None:
+    desk = Desk()
+    desk.tell(TheirsHeard(1, ROOT, RAW))
+    desk.mine(TXID, 100)
+    desk.height += 5
+    [asked] = [each for each in desk.see() if isinstance(each, CollectProof)]
+    desk.tell(ProofTaken(ROOT, asked.place))
+    del desk.places[TXID]
+    desk.hashes[100] = OTHER_HASH
+    desk.see()
+    desk.tell(RootsSettled(2))
+    desk.height += PATIENCE_BLOCKS
+    desk.see()
+    assert desk.book.roots == ()
