@@ -141,7 +141,11 @@ class Shelf:
         data = self._blobs.get(digest)
         return None if data is None else len(data)
 
-    def put(self, data: bytes) -> bytes:
+    def is_fresh(self, digest: bytes) -> bool:
+        """Tell whether a blob is here: to put it again changes nothing."""
+        return digest in self._blobs
+
+    def put(self, data: bytes, *, is_synced: bool = True) -> bytes:  # noqa: ARG002 - no disk
         """Keep a blob and give its SHA-256."""
         name = sha256(data)
         self._blobs[name] = data

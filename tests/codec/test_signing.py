@@ -10,6 +10,7 @@ from ambientd.codec.digest import sha256, tagged
 from ambientd.codec.signing import (
     BATCH_SIGNATURE_BYTES_MAX,
     BATCH_STATEMENTS_MAX,
+    SIGNATURE_BYTES,
     Signer,
     verify,
     verify_note,
@@ -148,3 +149,15 @@ def test_no_statement_takes_anothers_place(count: int, data: st.DataObject) -> N
 @given(st.binary(max_size=500))
 def test_any_bytes_for_a_signature_verify_nothing_and_never_raise(signature: bytes) -> None:
     assert not holds(b"payload", signature)
+
+
+def test_statements_of_several_domains_share_a_signature_and_none_passes_for_another() -> None:
+    signer = Signer(bytes(32), b"cluster")
+    said = [("receipt", b"one"), ("commit", b"one"), ("record", b"two")]
+    signatures = signer.sign_together(said)
+    assert len({each[:SIGNATURE_BYTES] for each in signatures}) == 1
+    for domain, payload in said:
+        held = [verify(signer.public_key, domain, b"cluster", payload, s) for s in signatures]
+        assert held == [(domain, payload) == each for each in said]
+    assert signer.sign_together([]) == []
+    assert signer.sign_together(said[:1]) == [signer.sign("receipt", b"one")]

@@ -2,9 +2,11 @@ from ambientd.codec.canonical import decode
 from ambientd.codec.digest import sha256
 from ambientd.codec.signing import SIGNATURE_BYTES, Signer
 from ambientd.codec.statements import sign_record, verify_record
-from ambientd.model.base import TaskId
-from ambientd.model.record import Cancel, Record
-from ambientd.node.proposals import REMEMBERED_BYTES_MAX, Proposals
+from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.effect import Propose
+from ambientd.model.record import Cancel, Commits, Record
+from ambientd.model.task import Commit
+from ambientd.node.proposals import COMMITS_MAX, REMEMBERED_BYTES_MAX, Proposals
 
 SIGNER = Signer(sha256(b"proposals"), sha256(b"cluster"))
 
@@ -57,3 +59,27 @@ def test_old_records_are_forgotten_before_they_fill_the_memory() -> None:
         proposed(proposals, 10 + number)
     assert proposed(proposals, 1) != first[:1]
     assert record_of(proposed(proposals, 1)[0]).body == cancel(1)
+
+
+def test_sealed_answers_gathered_at_once_share_records_and_all_else_passes() -> None:
+    proposals = Proposals(SIGNER)
+    answers = [seal(number) for number in range(COMMITS_MAX + 1)]
+    settle = Propose(cancel(1))
+    assert proposals.gather([*(Propose(Commits(commits=(each,))) for each in answers), settle]) == [
+        settle
+    ]
+    records = [record_of(data).body for data in proposals.take()]
+    assert records == [Commits(commits=tuple(answers[:-1])), Commits(commits=(answers[-1],))]
+    assert proposals.take() == []
+
+
+def seal(number: int) -> Commit:
+    name = Digest(sha256(b"%d" % number))
+    return Commit(
+        task=TaskId(name),
+        slot=0,
+        attempt=0,
+        worker=NodeId(SIGNER.public_key),
+        commitment=name,
+        signature=bytes(SIGNATURE_BYTES),
+    )

@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from ambientd.codec.signing import SIGNATURE_BYTES
 from ambientd.codec.statements import commitment, verify_commit, verify_receipt
 from ambientd.ledger.events import SlotAssigned, SlotReleased, TaskClosed, TaskCommitted
 from ambientd.model.base import Digest, TaskId
@@ -12,19 +13,26 @@ from ambientd.model.effect import (
     Execute,
     Propose,
     Purpose,
+    RoleEffect,
     SendJob,
     SendParcel,
 )
 from ambientd.model.execution import AbortCause
 from ambientd.model.message import PARCEL_BYTES_MAX, AbortSent, CommitSent, RevealSent
 from ambientd.model.record import Commits, Settle
-from ambientd.model.task import SlotState, TaskState
+from ambientd.model.task import Result, SlotState, TaskState
 from ambientd.roles.worker import ABORTED_RETRY_MS, RESEND_MS, SENDS_BEFORE_PROPOSING, Worker
 from tests.ledger.cluster import START_MS, TestCluster, result
 from tests.roles.stage import kinds, number_of, place, report
 
 NOW = START_MS + 1_000
 ZEROS = Digest(bytes(32))
+
+
+def reported(worker: Worker, where: Assignment, answer: Result | None = None) -> list[RoleEffect]:
+    """Let a worker hear of an execution, as the last thing of a moment."""
+    worker.on_report(where, report(answer), ZEROS)
+    return worker.seal(NOW)
 
 
 class Stage:
@@ -46,11 +54,11 @@ class Stage:
         events, state = self.cluster.events, self.cluster.state
         return [effect for event in events for effect in self.worker.on_ledger(event, state, NOW)]
 
-    def sealed(self) -> list[object]:
+    def sealed(self) -> list[RoleEffect]:
         """Bring the worker to its sealed answer."""
         self.worker.on_coordinator(self.coordinator, NOW)
         self.tell()
-        return list(self.worker.on_report(self.place, report(), ZEROS, NOW))
+        return reported(self.worker, self.place)
 
 
 def test_a_worker_executes_its_own_slots_only() -> None:
@@ -115,7 +123,7 @@ def test_an_output_that_is_empty_or_large_is_left_to_be_fetched(size_bytes: int)
     stage = Stage()
     stage.tell()
     answer = replace(result(), output_size_bytes=size_bytes)
-    stage.worker.on_report(stage.place, report(answer), ZEROS, NOW)
+    reported(stage.worker, stage.place, answer)
     effects = stage.worker.on_ledger(TaskCommitted(stage.task), stage.cluster.state, NOW)
     assert kinds(effects) == ["Propose"]
 
@@ -133,7 +141,7 @@ def test_the_first_slots_worker_alone_hands_the_output_over() -> None:
 def test_without_a_coordinator_a_worker_proposes_at_once() -> None:
     stage = Stage()
     stage.tell()
-    [effect] = stage.worker.on_report(stage.place, report(), ZEROS, NOW)
+    [effect] = reported(stage.worker, stage.place)
     assert isinstance(effect, Propose)
     assert stage.worker.on_tick(NOW + 1) == []
 
@@ -149,12 +157,12 @@ def test_a_new_coordinator_is_told_at_once() -> None:
 def test_a_report_that_nobody_waits_for_is_dropped() -> None:
     stage = Stage()
     stage.sealed()
-    again = stage.worker.on_report(stage.place, report(result(b"other")), ZEROS, NOW)
+    again = reported(stage.worker, stage.place, result(b"other"))
     stale = Assignment(Purpose.SLOT, stage.task, 0, 7)
     unknown = Assignment(Purpose.SLOT, TaskId(bytes(32)), 0, 0)
     assert again == []
     for each in (stale, unknown):
-        assert stage.worker.on_report(each, report(), ZEROS, NOW) == []
+        assert reported(stage.worker, each) == []
 
 
 def test_what_a_host_could_not_do_is_tried_again() -> None:
@@ -169,7 +177,7 @@ def test_what_a_host_could_not_do_is_tried_again() -> None:
     stage.worker.on_aborted(stage.place, AbortCause.OTHER, NOW)
     assert stage.worker.on_tick(NOW + ABORTED_RETRY_MS - 1) == []
     assert kinds(stage.worker.on_tick(NOW + ABORTED_RETRY_MS)) == ["Execute"]
-    assert kinds(stage.worker.on_report(stage.place, report(), ZEROS, NOW)) == ["Propose"]
+    assert kinds(reported(stage.worker, stage.place)) == ["Propose"]
 
 
 @pytest.mark.parametrize("declined", [True, False])
@@ -213,7 +221,7 @@ def test_a_restarted_worker_takes_its_slots_up_again() -> None:
     state = stage.cluster.restarted()
     assert kinds(again.resume(state, NOW)) == ["Execute"]
     again.on_coordinator(stage.coordinator, NOW)
-    assert again.on_report(stage.place, report(), ZEROS, NOW) == [first]
+    assert reported(again, stage.place) == [first]
 
 
 def test_a_worker_that_restarts_after_sealing_opens_the_same_answer() -> None:
@@ -228,7 +236,7 @@ def test_a_worker_that_restarts_after_sealing_opens_the_same_answer() -> None:
     again = stage.fresh()
     assert kinds(again.resume(cluster.state, NOW)) == ["Execute"]
     again.on_coordinator(stage.coordinator, NOW)
-    [opened] = again.on_report(stage.place, report(), ZEROS, NOW)
+    [opened] = reported(again, stage.place)
     assert isinstance(opened, SendJob)
     assert isinstance(opened.message, RevealSent)
     cluster.block((0, Settle(task=stage.task, receipts=(opened.message.receipt,))))
@@ -254,3 +262,38 @@ def test_what_the_owner_does_not_want_executed_is_not_tried_again() -> None:
     stage.worker.on_aborted(stage.place, AbortCause.NOT_ALLOWED, NOW, declined=True)
     assert [name.task for name in stage.worker.unwanted] == [stage.task], "it is handed back"
     assert stage.worker.on_tick(NOW + 60_000) == []
+
+
+def test_a_receipt_and_its_seal_share_one_signature() -> None:
+    stage = Stage()
+    [sent] = stage.sealed()
+    opened, _ = stage.worker.on_ledger(TaskCommitted(stage.task), stage.cluster.state, NOW)
+    assert isinstance(sent, SendJob)
+    assert isinstance(opened, SendJob)
+    assert isinstance(sent.message, CommitSent)
+    assert isinstance(opened.message, RevealSent)
+    commit, receipt = sent.message.commit, opened.message.receipt
+    assert commit.signature[:SIGNATURE_BYTES] == receipt.signature[:SIGNATURE_BYTES]
+    assert verify_commit(commit, stage.cluster.id)
+    assert verify_receipt(receipt, stage.cluster.id)
+
+
+def test_an_answer_reported_twice_in_one_moment_is_signed_once() -> None:
+    stage = Stage()
+    stage.tell()
+    stage.worker.on_report(stage.place, report(), ZEROS)
+    stage.worker.on_report(stage.place, report(), ZEROS)
+    assert kinds(stage.worker.seal(NOW)) == ["Propose"]
+    assert stage.worker.seal(NOW) == []
+
+
+def test_a_slot_taken_away_before_its_answer_was_signed_is_not_answered() -> None:
+    stage = Stage()
+    stage.tell()
+    stage.worker.on_report(stage.place, report(), ZEROS)
+    stage.worker.on_ledger(
+        SlotReleased(stage.task, 0, stage.cluster.node(stage.number), "late"),
+        stage.cluster.state,
+        NOW,
+    )
+    assert stage.worker.seal(NOW) == []

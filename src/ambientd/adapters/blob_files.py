@@ -10,12 +10,13 @@ import itertools
 import logging
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from ambientd.adapters.blob_drafts import BlobDraft
-from ambientd.adapters.durable_files import sync_directory, write_synced
+from ambientd.adapters.durable_files import sync_directory, write_new
 from ambientd.codec.digest import sha256
 from ambientd.errors import StoreError, UsageError
 from ambientd.ports.retention import SweepPlan
@@ -28,6 +29,7 @@ QUOTA_BYTES = 10 * 1024 * 1024 * 1024
 MEMORY_BYTES = 4 * 1024 * 1024
 MEMORY_BLOB_BYTES_MAX = 64 * 1024
 DAMAGED_FILES_MAX = 32
+FRESH_S = 1.0
 NOTED_EVERY_MS = 3_600_000
 """How exact a file's time is while its blob is needed: it is not written at every sweep."""
 
@@ -50,6 +52,7 @@ class BlobFiles:
         self._memory_bytes_max = memory_bytes
         self._memory: OrderedDict[bytes, bytes] = OrderedDict()
         self._memory_bytes = 0
+        self._noted: dict[bytes, float] = {}
         self._lock = threading.Lock()
         self._drafts = itertools.count()
         self._held: AbstractSet[bytes] = frozenset()
@@ -80,9 +83,10 @@ class BlobFiles:
         text = name.hex()
         return self.root / text[:2] / text[2:]
 
-    def put(self, data: bytes) -> bytes:
-        """Keep a blob durably and give its name.
+    def put(self, data: bytes, *, is_synced: bool = True) -> bytes:
+        """Keep a blob, durably unless others hold it as well, and give its name.
 
+        What a power cut leaves of one that was not synced is found out by its hash.
         Raises UsageError for a blob above the size cap, StoreError for a full quota or disk.
         """
         if len(data) > self._blob_bytes_max:
@@ -96,10 +100,11 @@ class BlobFiles:
         if self.get(name) is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.utime(path)  # it is needed as if it were new
+            self._note(name)
             return name
         self._reserve(len(data))
         try:
-            self._write(path, data)
+            self._write(path, data, is_synced=is_synced)
         except FileExistsError:
             # Another thread was faster with the same bytes.
             self._release(len(data))
@@ -114,7 +119,21 @@ class BlobFiles:
             raise
         self._use(name, len(data))
         self._remember(name, data)
+        self._note(name)
         return name
+
+    def is_fresh(self, name: bytes) -> bool:
+        """Tell whether a blob is in memory and was put so lately that to put it again is idle."""
+        with self._lock:
+            noted_s = self._noted.get(name)
+            is_known = name in self._memory
+        return is_known and noted_s is not None and time.monotonic() - noted_s < FRESH_S
+
+    def _note(self, name: bytes) -> None:
+        """Note when a blob that is in memory was put."""
+        with self._lock:
+            if name in self._memory:
+                self._noted[name] = time.monotonic()
 
     def _reserve(self, size_bytes: int) -> None:
         """Take room for a blob; the ones that nobody used for the longest time make way."""
@@ -137,6 +156,7 @@ class BlobFiles:
         """Remove a blob; the caller holds the lock."""
         self._used_bytes -= self._sizes.pop(name, 0)
         kept = self._memory.pop(name, None)
+        self._noted.pop(name, None)
         if kept is not None:
             self._memory_bytes -= len(kept)
         with contextlib.suppress(FileNotFoundError):
@@ -225,13 +245,13 @@ class BlobFiles:
             raise
         self._use(name, size_bytes)
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: Path, data: bytes, *, is_synced: bool) -> None:
         draft = self.root / "draft" / f"{os.getpid()}.{next(self._drafts)}"
-        write_synced(draft, data)
-        self._link(draft, path)
+        write_new(draft, data, is_synced=is_synced)
+        self._link(draft, path, is_synced=is_synced)
 
-    def _link(self, draft: Path, path: Path) -> None:
-        """Put a draft under its name, durably; the draft goes."""
+    def _link(self, draft: Path, path: Path, *, is_synced: bool = True) -> None:
+        """Put a draft under its name; the draft goes."""
         try:
             try:
                 path.parent.mkdir(mode=0o700)
@@ -242,7 +262,8 @@ class BlobFiles:
             os.link(draft, path)
         finally:
             draft.unlink(missing_ok=True)
-        sync_directory(path.parent)
+        if is_synced:
+            sync_directory(path.parent)
 
     def get(self, name: bytes) -> bytes | None:
         """Give the bytes with this hash, or None.
@@ -320,7 +341,8 @@ class BlobFiles:
             self._memory[name] = data
             self._memory.move_to_end(name)
             while self._memory_bytes > self._memory_bytes_max:
-                _, oldest = self._memory.popitem(last=False)
+                gone, oldest = self._memory.popitem(last=False)
+                self._noted.pop(gone, None)
                 self._memory_bytes -= len(oldest)
 
 

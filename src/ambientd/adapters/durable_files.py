@@ -15,12 +15,18 @@ def sync_directory(path: Path) -> None:
 
 def write_synced(path: Path, data: bytes) -> None:
     """Write a new file, mode 0600, and force its bytes to disk; nothing is left on failure."""
+    write_new(path, data, is_synced=True)
+
+
+def write_new(path: Path, data: bytes, *, is_synced: bool) -> None:
+    """Write a new file, mode 0600, forced to disk or not; nothing is left on failure."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if is_synced:
+                file.flush()
+                os.fsync(file.fileno())
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -58,19 +58,20 @@ class Signer:
 
     def sign_batch(self, domain: str, payloads: Sequence[bytes]) -> list[bytes]:
         """Sign many payloads at once: a batch signature for each, a plain one for one alone."""
-        if len(payloads) == 1:
-            return [self.sign(domain, payloads[0])]
+        return self.sign_together([(domain, payload) for payload in payloads])
+
+    def sign_together(self, said: Sequence[tuple[str, bytes]]) -> list[bytes]:
+        """Sign payloads of any domains, each beside its domain, with one signature over them."""
         signatures: list[bytes] = []
-        for first in range(0, len(payloads), BATCH_STATEMENTS_MAX):
-            part = payloads[first : first + BATCH_STATEMENTS_MAX]
-            signatures += self._sign_tree(domain, part)
+        for first in range(0, len(said), BATCH_STATEMENTS_MAX):
+            signatures += self._sign_tree(said[first : first + BATCH_STATEMENTS_MAX])
         return signatures
 
-    def _sign_tree(self, domain: str, payloads: Sequence[bytes]) -> list[bytes]:
-        count = len(payloads)
+    def _sign_tree(self, said: Sequence[tuple[str, bytes]]) -> list[bytes]:
+        count = len(said)
         if count == 1:
-            return [self.sign(domain, payloads[0])]
-        leaves = [leaf_hash(_statement(domain, self.cluster, payload)) for payload in payloads]
+            return [self.sign(*said[0])]
+        leaves = [leaf_hash(_statement(domain, self.cluster, payload)) for domain, payload in said]
         root, paths = inclusion_proofs(leaves)
         signature = self.sign("batch", _batch_payload(count, root))
         return [

@@ -149,24 +149,49 @@ def _commit_payload(task: TaskId, slot: int, attempt: int, sealed: Digest) -> by
     return encode((task, slot, attempt, sealed))
 
 
-def sign_commit(signer: Signer, receipt: Receipt) -> Commit:
-    """Seal and sign a receipt's answer."""
-    sealed = commitment(receipt)
-    payload = _commit_payload(receipt.task, receipt.slot, receipt.attempt, sealed)
+def _payload_of(commit: Commit) -> bytes:
+    return _commit_payload(commit.task, commit.slot, commit.attempt, commit.commitment)
+
+
+def _unsigned_commit(receipt: Receipt) -> Commit:
     return Commit(
         task=receipt.task,
         slot=receipt.slot,
         attempt=receipt.attempt,
         worker=receipt.worker,
-        commitment=sealed,
-        signature=signer.sign("commit", payload),
+        commitment=commitment(receipt),
+        signature=b"",
     )
+
+
+def _with_signature(commit: Commit, signature: bytes) -> Commit:
+    return replace(commit, signature=signature)
+
+
+def sign_commit(signer: Signer, receipt: Receipt) -> Commit:
+    """Seal and sign a receipt's answer."""
+    unsigned = _unsigned_commit(receipt)
+    return _with_signature(unsigned, signer.sign("commit", _payload_of(unsigned)))
+
+
+def sign_answers(signer: Signer, receipts: Sequence[Receipt]) -> list[tuple[SignedReceipt, Commit]]:
+    """Sign receipts and their sealed answers, all with one signature.
+
+    What a path shows of a receipt is a hash over its secret nonce: it tells nothing of the answer.
+    """
+    unsigned = [_unsigned_commit(receipt) for receipt in receipts]
+    said = [("receipt", encode(receipt)) for receipt in receipts]
+    said += [("commit", _payload_of(commit)) for commit in unsigned]
+    signatures = signer.sign_together(said)
+    count = len(receipts)
+    signed = map(SignedReceipt, receipts, signatures[:count])
+    commits = map(_with_signature, unsigned, signatures[count:])
+    return list(zip(signed, commits, strict=True))
 
 
 def verify_commit(commit: Commit, cluster: bytes) -> bool:
     """Tell whether the named worker sealed this answer."""
-    payload = _commit_payload(commit.task, commit.slot, commit.attempt, commit.commitment)
-    return verify(commit.worker, "commit", cluster, payload, commit.signature)
+    return verify(commit.worker, "commit", cluster, _payload_of(commit), commit.signature)
 
 
 def sign_verdict(signer: Signer, task: TaskId, result: Result) -> RefereeVerdict:

@@ -36,6 +36,7 @@ from ambientd.consensus.events import (
     EpochEvent,
     MessageReceived,
     RecordSettled,
+    RecordsSubmitted,
     RecordSubmitted,
     RoundTripMeasured,
     Started,
@@ -150,10 +151,10 @@ class Consensus(Voter):
                 self._awaited_ms = event.awaited_ms
                 self._on_started(now)
             case RecordSubmitted():
-                reason = self._take_record(event.record, None, now)
-                if reason:
-                    hash_ = merkle.leaf_hash(event.record)
-                    self._out.add(RecordRefused(hash_, reason))
+                self._submit(event.record, now)
+            case RecordsSubmitted():
+                for record in event.records:
+                    self._submit(record, now)
             case RecordSettled():
                 self._pool.drop(event.record_hash)
             case RoundTripMeasured():
@@ -329,6 +330,11 @@ class Consensus(Voter):
             self._ballot = None
             self._notice = qc
             self._learn_qc(qc, self.options.self_id, now)
+
+    def _submit(self, record: bytes, now: int) -> None:
+        reason = self._take_record(record, None, now)
+        if reason:
+            self._out.add(RecordRefused(merkle.leaf_hash(record), reason))
 
     def _may_propose(self) -> bool:
         """Tell whether this node may open a ballot on its highest certificate now."""

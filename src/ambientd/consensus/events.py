@@ -52,6 +52,12 @@ class RecordSubmitted(msgspec.Struct, frozen=True):
     record: bytes
 
 
+class RecordsSubmitted(msgspec.Struct, frozen=True):
+    """This node wants records in the log, which travel together."""
+
+    records: tuple[bytes, ...]
+
+
 class RecordSettled(msgspec.Struct, frozen=True):
     """This node no longer wants the record with this leaf hash."""
 
@@ -65,7 +71,14 @@ class RoundTripMeasured(msgspec.Struct, frozen=True):
 
 
 EpochEvent = (
-    Started | Tick | Applied | MessageReceived | RecordSubmitted | RecordSettled | RoundTripMeasured
+    Started
+    | Tick
+    | Applied
+    | MessageReceived
+    | RecordSubmitted
+    | RecordsSubmitted
+    | RecordSettled
+    | RoundTripMeasured
 )
 """What one epoch's log is told."""
 Event = EpochEvent | Installed

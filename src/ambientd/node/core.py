@@ -146,10 +146,34 @@ class Node:
         due_ms = self._roles_due_ms if log_ms is None else min(log_ms, self._roles_due_ms)
         return max(due_ms, self._now + 1)
 
-    def handle(self, event: node_events.Event, *, now: int) -> list[NodeEffect]:
-        """Advance by one event; persist effects are to be carried out before all others."""
-        self._begin(event, now)
-        cores = self._cores
+    def handle(
+        self, event: node_events.Event, *, now: int, is_last: bool = True
+    ) -> list[NodeEffect]:
+        """Advance by one event; persist effects are to be carried out before all others.
+
+        After the last event of several that come at once, what they made the node say is signed.
+        """
+        self._now = now
+        if not isinstance(event, node_events.FrameReceived):
+            self._roles_due_ms = None  # what a frame may change, it changes where it does so
+        self._take(event)
+        return self.finish() if is_last else self._drained()
+
+    def finish(self) -> list[NodeEffect]:
+        """Sign what the events so far made the node say, all at once, and bring it on its way."""
+        if sealed := self._cores.worker.seal(self._now):
+            self._roles_due_ms = None
+            self._roles(sealed)
+        while records := self._proposals.take():
+            self._log(log_events.RecordsSubmitted(tuple(records)))
+        return self._drained()
+
+    def _drained(self) -> list[NodeEffect]:
+        effects, self._out = self._out, []
+        return effects
+
+    def _take(self, event: node_events.Event) -> None:
+        cores, now = self._cores, self._now
         match event:
             case node_events.FrameReceived():
                 self._on_frame(event)
@@ -184,14 +208,6 @@ class Node:
                 self._on_peer(event)
             case _:
                 assert_never(event)
-        self._propose()
-        effects, self._out = self._out, []
-        return effects
-
-    def _begin(self, event: node_events.Event, now: int) -> None:
-        self._now = now
-        if not isinstance(event, node_events.FrameReceived):
-            self._roles_due_ms = None  # what a frame may change, it changes where it does so
 
     def _on_wish(self, wish: Wish) -> None:
         """Heed the owner here at once, and tell the mesh."""
@@ -207,12 +223,6 @@ class Node:
         else:
             self._connected.discard(event.peer)
         self._cores.reporter.hasten()
-
-    def _propose(self) -> None:
-        """Bring what this event made the node propose into the log, and what follows from that."""
-        while records := self._proposals.take():
-            for record in records:
-                self._log(log_events.RecordSubmitted(record))
 
     def _on_started(self) -> None:
         cores = self._cores
@@ -253,7 +263,8 @@ class Node:
         if cores.ledger.node(sender) is None:
             self._out.append(PeerMisbehaved(sender, "job message of a node outside the cluster"))
             return
-        self._roles(cores.coordinator.on_message(sender, message, cores.ledger, self._now))
+        gathered = cores.coordinator.on_message(sender, message, cores.ledger, self._now)
+        self._roles(self._proposals.gather(gathered))
         self._roles(cores.checkpointer.on_message(sender, message, cores.ledger))
         cores.submitter.on_message(sender, message, cores.ledger)
         self._roles(cores.anchorer.on_message(sender, message, cores.ledger))
@@ -270,7 +281,7 @@ class Node:
         self._roles(cores.learning.on_tick(now))
         if cores.reporter.is_due(cores.ledger, now):
             self._roles(cores.reporter.on_reports(self._reports(), cores.ledger, now))
-        self._roles(cores.coordinator.on_tick(cores.ledger, now))
+        self._roles(self._proposals.gather(cores.coordinator.on_tick(cores.ledger, now)))
         self._roles(cores.checkpointer.on_tick(cores.ledger, now, leads=leads))
         self._roles(cores.anchorer.on_tick(cores.ledger, now, self._coordinator))
         self._roles(cores.anchor_watch.on_tick(cores.ledger))
@@ -306,7 +317,7 @@ class Node:
                     self._roles(cores.referee.on_result(place.task, report.result, now))
                 else:
                     digest = cores.telemetry.last_hash
-                    self._roles(cores.worker.on_report(place, report, digest, now))
+                    cores.worker.on_report(place, report, digest)
 
     def _on_aborted(self, event: node_events.ExecutionEnded) -> None:
         cores, place, now = self._cores, event.assignment, self._now

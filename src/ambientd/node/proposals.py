@@ -1,11 +1,18 @@
 """What this node proposes: bodies of one event share a signature (protocols/01 section 5)."""
 
+from collections.abc import Iterable
+
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import sign_records
-from ambientd.model.record import Body
+from ambientd.model.effect import Propose, RoleEffect
+from ambientd.model.record import Body, Commits
+from ambientd.model.task import Commit
 
 REMEMBERED_BYTES_MAX = 256 * 1024
+
+COMMITS_MAX = 64
+"""Sealed answers in one record: about 20 KiB, so that a block has room for what others bring."""
 
 
 class Proposals:
@@ -18,6 +25,7 @@ class Proposals:
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
         self._waiting: dict[Body, None] = {}
+        self._sealed: list[Commit] = []
         self._signed: dict[Body, bytes] = {}
         self._size_bytes = 0
 
@@ -25,8 +33,22 @@ class Proposals:
         """Propose a body together with the others of this event."""
         self._waiting[body] = None
 
+    def gather(self, effects: Iterable[RoleEffect]) -> list[RoleEffect]:
+        """Put sealed answers that a coordinator proposes into common records; give the rest."""
+        rest: list[RoleEffect] = []
+        for effect in effects:
+            match effect:
+                case Propose(body=Commits(commits=commits)):
+                    self._sealed += commits
+                case _:
+                    rest.append(effect)
+        return rest
+
     def take(self) -> list[bytes]:
         """Give what waits, as signed records in the order of proposing."""
+        for first in range(0, len(self._sealed), COMMITS_MAX):
+            self.add(Commits(commits=tuple(self._sealed[first : first + COMMITS_MAX])))
+        self._sealed = []
         if not self._waiting:
             return []
         bodies, self._waiting = list(self._waiting), {}

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
-from ambientd.codec.statements import sign_commit, sign_receipt, spec_hash
+from ambientd.codec.statements import sign_answers, spec_hash
 from ambientd.ledger.entries import Slot, TaskEntry
 from ambientd.ledger.events import (
     LedgerEvent,
@@ -39,7 +39,7 @@ from ambientd.model.message import PARCEL_BYTES_MAX, AbortSent, CommitSent, Reve
 from ambientd.model.offer import SlotName, Wish
 from ambientd.model.receipt import Receipt, SignedReceipt
 from ambientd.model.record import Commits, Settle
-from ambientd.model.task import SlotState, TaskSpec, TaskState
+from ambientd.model.task import Commit, SlotState, TaskSpec, TaskState
 
 RESEND_MS = 500
 SENDS_BEFORE_PROPOSING = 3
@@ -71,6 +71,7 @@ class Work:
     holders: tuple[NodeId, ...]
     phase: Phase = Phase.EXECUTING
     receipt: SignedReceipt | None = None
+    commit: Commit | None = None
     open_wanted: bool = False
     sends: int = 0
     due_ms: int = 0
@@ -87,6 +88,7 @@ class Worker:
         self._id = NodeId(signer.public_key)
         self._nonce_secret = nonce_secret
         self._works: dict[tuple[TaskId, int], Work] = {}
+        self._unsigned: list[Receipt] = []
         self._coordinator: NodeId | None = None
         self._is_closed = False
 
@@ -165,13 +167,11 @@ class Worker:
                 self._works[key] = replace(work, due_ms=now)
         return self._send_due(now)
 
-    def on_report(
-        self, place: Assignment, report: ExecutionReport, telemetry: Digest, now: int
-    ) -> list[RoleEffect]:
-        """Seal a finished execution and send the seal."""
+    def on_report(self, place: Assignment, report: ExecutionReport, telemetry: Digest) -> None:
+        """Take a finished execution; `seal` signs it, together with others that end just now."""
         work = self._works.get((place.task, place.slot))
         if work is None or work.assignment != place or work.phase is not Phase.EXECUTING:
-            return []
+            return
         nonce = tagged(
             "ambient/nonce/1", self._nonce_secret, place.task, encode((place.slot, place.attempt))
         )
@@ -193,12 +193,28 @@ class Worker:
             energy_mj=report.energy_mj,
             energy_source=report.energy_source,
         )
-        signed = sign_receipt(self._signer, receipt)
-        phase = Phase.OPENED if work.open_wanted else Phase.SEALED
-        self._works[place.task, place.slot] = replace(
-            work, phase=phase, receipt=signed, sends=0, due_ms=now
-        )
+        self._unsigned.append(receipt)
+
+    def seal(self, now: int) -> list[RoleEffect]:
+        """Sign what was reported, all at once, and send the seals."""
+        if not self._unsigned:
+            return []
+        reported, self._unsigned = self._unsigned, []
+        wanted = {(each.task, each.slot): each for each in reported if self._is_wanted(each)}
+        for signed, commit in sign_answers(self._signer, list(wanted.values())):
+            key = (signed.receipt.task, signed.receipt.slot)
+            work = self._works[key]
+            phase = Phase.OPENED if work.open_wanted else Phase.SEALED
+            self._works[key] = replace(
+                work, phase=phase, receipt=signed, commit=commit, sends=0, due_ms=now
+            )
         return self._send_due(now)
+
+    def _is_wanted(self, receipt: Receipt) -> bool:
+        """Tell whether a slot is still held, in this attempt, and its answer not signed yet."""
+        work = self._works.get((receipt.task, receipt.slot))
+        is_held = work is not None and work.assignment.attempt == receipt.attempt
+        return is_held and work is not None and work.phase is Phase.EXECUTING
 
     def on_aborted(
         self, assignment: Assignment, cause: AbortCause, now: int, *, declined: bool = False
@@ -280,15 +296,15 @@ class Worker:
     def _delivery(self, work: Work) -> RoleEffect:
         """Give the message for the coordinator, or the record when it seems not to listen."""
         assert work.receipt is not None
+        assert work.commit is not None
         insist = work.sends >= SENDS_BEFORE_PROPOSING or self._coordinator is None
         if work.phase is Phase.OPENED:
             if insist:
                 return Propose(Settle(task=work.assignment.task, receipts=(work.receipt,)))
             return SendJob(self._require_coordinator(), RevealSent(receipt=work.receipt))
-        commit = sign_commit(self._signer, work.receipt.receipt)
         if insist:
-            return Propose(Commits(commits=(commit,)))
-        return SendJob(self._require_coordinator(), CommitSent(commit=commit))
+            return Propose(Commits(commits=(work.commit,)))
+        return SendJob(self._require_coordinator(), CommitSent(commit=work.commit))
 
     def _require_coordinator(self) -> NodeId:
         assert self._coordinator is not None

@@ -1,5 +1,6 @@
 """Blobs as the daemon uses them: kept on disk, fetched from whoever holds them."""
 
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -18,7 +19,7 @@ BLOB_BYTES_MAX = 64 * 1024 * 1024
 EMPTY = sha256(b"")
 FETCH_ROUNDS = 3
 FETCH_PAUSE_S = 0.25
-PARCEL_PATIENCE_S = 0.1
+PARCEL_PATIENCE_S = 0.5
 
 RequestBlob = Callable[[NodeId, bytes, int], Awaitable[bytes | None]]
 
@@ -38,8 +39,12 @@ class BlobFiles(Protocol):
         """Give how long a blob is that is kept, at once; its bytes are checked when read."""
         ...
 
-    def put(self, data: bytes) -> bytes:
-        """Keep a blob durably and give its SHA-256."""
+    def put(self, data: bytes, *, is_synced: bool = True) -> bytes:
+        """Keep a blob, durably unless others hold it as well, and give its SHA-256."""
+        ...
+
+    def is_fresh(self, digest: bytes) -> bool:
+        """Tell whether a blob is in memory and was put just now."""
         ...
 
 
@@ -66,6 +71,8 @@ class SealedBlobs:
 
     async def serve(self, digest: bytes) -> bytes | None:
         """Give a peer a blob, or None when it is not here or sealed."""
+        if digest == EMPTY:
+            return b""
         if digest in self._sealed:
             return None
         return await trio.to_thread.run_sync(self._files.get, digest)
@@ -94,6 +101,8 @@ class Blobs:
 
     async def get(self, digest: bytes) -> bytes | None:
         """Give a blob that is here."""
+        if digest == EMPTY:
+            return b""
         found = self._files.remembered(digest)
         if found is not None:
             return found
@@ -104,13 +113,25 @@ class Blobs:
         return await self.get(digest) is not None
 
     async def put(self, data: bytes) -> Digest:
-        """Keep a blob and give its SHA-256."""
+        """Keep a blob durably and give its SHA-256."""
+        if len(data) <= PARCEL_BYTES_MAX:
+            digest = Digest(sha256(data))
+            if digest == EMPTY or self._files.is_fresh(digest):
+                return digest
         return Digest(await trio.to_thread.run_sync(self._files.put, data))
 
     async def fetch(
-        self, digest: Digest, size_bytes: int, holders: Sequence[NodeId] = ()
+        self,
+        digest: Digest,
+        size_bytes: int,
+        holders: Sequence[NodeId] = (),
+        *,
+        is_synced: bool = True,
     ) -> bytes | None:
-        """Give a blob from here, its holders, or any peer; None when nobody has it."""
+        """Give a blob from here, its holders, or any peer; None when nobody has it.
+
+        It is kept: durably, or as well as the system does by itself where who sent it keeps it.
+        """
         if digest == EMPTY:
             return b""
         while (waiting := self._fetching.get(digest)) is not None:
@@ -118,14 +139,17 @@ class Blobs:
         # Claimed before anything is awaited: else two who looked at once would both fetch.
         done = self._fetching[digest] = trio.Event()
         try:
-            found = await self.get(digest)
-            if found is not None or size_bytes > BLOB_BYTES_MAX:
-                return found
-            found = await self._parcel(digest, size_bytes, holders)
-            if found is not None:
-                await self._keep(digest, found)
-                return found
-            return await self._fetch(digest, size_bytes, holders)
+            came = self.parcels.take(digest)
+            if came is None:
+                found = await self.get(digest)
+                if found is not None or size_bytes > BLOB_BYTES_MAX:
+                    return found
+                came = await self._parcel(digest, size_bytes, holders)
+            if came is None:
+                came = await self._fetch(digest, size_bytes, holders)
+            if came is not None:
+                await self._keep(digest, came, is_synced=is_synced)
+            return came
         finally:
             del self._fetching[digest]
             done.set()
@@ -144,16 +168,14 @@ class Blobs:
         self, digest: Digest, size_bytes: int, holders: Sequence[NodeId]
     ) -> bytes | None:
         """Give what the first holder sends by itself; it may be on its way still."""
-        if size_bytes > PARCEL_BYTES_MAX:
+        if size_bytes > PARCEL_BYTES_MAX or not holders or holders[0] not in self._peers():
             return None
-        found = self.parcels.take(digest)
-        if found is None and holders and holders[0] in self._peers():
-            found = await self.parcels.await_one(digest, PARCEL_PATIENCE_S)
-        return found
+        return await self.parcels.await_one(digest, PARCEL_PATIENCE_S)
 
-    async def _keep(self, digest: Digest, data: bytes) -> None:
+    async def _keep(self, digest: Digest, data: bytes, *, is_synced: bool) -> None:
+        put = functools.partial(self._files.put, data, is_synced=is_synced)
         try:
-            await self.put(data)
+            await trio.to_thread.run_sync(put)
         except StoreError as error:
             # What others make this node bring must not end it when its disk is full.
             log.warning("blob not kept", digest=digest.hex()[:12], reason=str(error))
@@ -168,6 +190,5 @@ class Blobs:
             for peer in asked:
                 data = await self._request(peer, digest, size_bytes)
                 if data is not None:
-                    await self._keep(digest, data)
                     return data
         return None

@@ -187,7 +187,9 @@ class Executor:
             reason = "the task asks for more than this device's owner allows"
             return self._aborted(effect, reason, AbortCause.NOT_ALLOWED)
         module = await self._blobs.fetch(spec.module, spec.module_size_bytes, effect.holders)
-        data = await self._blobs.fetch(spec.input, spec.input_size_bytes, effect.holders)
+        data = await self._blobs.fetch(
+            spec.input, spec.input_size_bytes, effect.holders, is_synced=False
+        )
         parts = None if data is None else lesson_parts(spec, data)
         if parts is not None:
             data = await self._lesson_input(parts, effect.holders)

@@ -227,17 +227,19 @@ class Performer:
         self._nursery.start_soon(self._execute, effect)
 
     async def _execute(self, effect: Execute | TraceWanted | SegmentWanted) -> None:
+        ended: Event | None = None
         try:
             with self._running[effect.assignment]:
-                ended: Event
                 if isinstance(effect, Execute):
                     ended = await self._executor.execute(effect, self._now)
                 else:
                     ended = await self._executor.trace(effect)
-                self.counters.executions += 1
-                await self._pump.post(ended)
         finally:
+            # Before the node hears of it: it may want the same once more.
             del self._running[effect.assignment]
+        if ended is not None:
+            self.counters.executions += 1
+            await self._pump.post(ended)
 
     async def _learn(self, effect: LearningEffect) -> None:
         await self._pump.post(await self._learning.carry_out(effect))

@@ -47,23 +47,28 @@ class Pump:
         """Handle events until cancelled."""
         batch = deque(first)
         while True:
-            effects = self._handle_some(batch)
+            effects, due_ms = self._handle_some(batch)
             await self._carry_out(effects, perform)
             if not batch:
-                wait_s = (self._node.next_deadline - self._now()) / 1000
-                batch = await self._next_batch(wait_s)
+                batch = await self._next_batch((due_ms - self._now()) / 1000)
 
-    def _handle_some(self, batch: deque[Event]) -> list[NodeEffect]:
-        """Handle events for one slice of time: what is to be sent does not wait for all of them."""
+    def _handle_some(self, batch: deque[Event]) -> tuple[list[NodeEffect], int]:
+        """Handle events for one slice of time, and give what follows and when the node is due.
+
+        What is to be sent does not wait for all events.
+        """
         begin = now = self._now()
         effects: list[NodeEffect] = []
         while batch and now < begin + SLICE_MS:
-            effects += self._node.handle(batch.popleft(), now=now)
+            effects += self._node.handle(batch.popleft(), now=now, is_last=False)
             now = self._now()
+        effects += self._node.finish()
+        due_ms = self._node.next_deadline
         # What has arrived comes first: it may well be what the clock waits for.
-        if not batch and now >= self._node.next_deadline:
+        if not batch and now >= due_ms:
             effects += self._node.handle(Ticked(), now=now)
-        return effects
+            due_ms = self._node.next_deadline
+        return effects, due_ms
 
     async def _carry_out(self, effects: list[NodeEffect], perform: Perform) -> None:
         writes: list[Write] = []
