@@ -70,5 +70,6 @@ PEG_MUTANTS: dict[str, tuple[Patch, ...]] = {
     "moves-unseen": (Patch(PegKeeper, "_on_ended", always([])),),
     "undone-stays-booked": (Patch(peg_ends, "_unbook", always(None)),),
     "pledges-by-txid": (Patch(PegIndex, "roots", _unnamed),),
+    "kept-for-ever": (Patch(peg_ends, "_return_kept", always(None)),),
     "never-sent": (Patch(PegKeeper, "_send", always([])),),
 }
