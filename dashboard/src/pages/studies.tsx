@@ -51,6 +51,7 @@ export function StudyPage({ id }: { id: string }) {
 }
 
 function Study({ of: { study, rounds } }: { of: StudyDetail }) {
+  const last = study.private ? ["epsilon", "false shares"] : ["accuracy", "loss"];
   return (
     <>
       <h1>{study.name}</h1>
@@ -61,7 +62,7 @@ function Study({ of: { study, rounds } }: { of: StudyDetail }) {
       <section className="panel">
         <Table
           caption="Rounds"
-          columns={["round", "state", "in it", "fell out", "left out", "accuracy", "loss"]}
+          columns={["round", "state", "in it", "fell out", "left out", ...last]}
           rows={rounds}
           none="No round has begun."
           keyOf={(round) => String(round.round)}
@@ -71,13 +72,20 @@ function Study({ of: { study, rounds } }: { of: StudyDetail }) {
             count(round.participants),
             count(round.ended_ms ? round.participants - round.survivors : null),
             round.left_out.length ? round.left_out.map(brief).join(", ") : "–",
-            accuracy(round) === null ? "–" : `${figure(accuracy(round))} %`,
-            figure(round.loss),
+            ...(study.private ? privateCells(round) : openCells(round)),
           ]}
         />
       </section>
     </>
   );
+}
+
+function openCells(round: RoundInfo): string[] {
+  return [accuracy(round) === null ? "–" : `${figure(accuracy(round))} %`, figure(round.loss)];
+}
+
+function privateCells(round: RoundInfo): string[] {
+  return [figure(round.epsilon), round.faulty.map(brief).join(", ") || "–"];
 }
 
 function factsOf(study: StudyInfo): Fact[] {
@@ -92,6 +100,7 @@ function factsOf(study: StudyInfo): Fact[] {
     ["took part earlier", nodes(study.earlier)],
     ["left of the price", sat(study.escrow_msat)],
     ["privacy", privacyOf(study)],
+    ...costs(study),
   ];
 }
 
@@ -104,10 +113,26 @@ function nodes(of: readonly string[]) {
   ));
 }
 
-/** Say what others can see; what a participant has spent is on its own device alone. */
+/** Say what a private study costs, and what this node has spent: its own book has it, no other. */
+function costs({ privacy, rounds }: StudyInfo): Fact[] {
+  if (privacy === null) return [];
+  if (privacy.epsilon_round === null) return [["epsilon", "no noise, so nothing is claimed"]];
+  const once = figure(privacy.epsilon_round);
+  const all = figure(privacy.epsilon_rounds);
+  const limit = privacy.limit === null ? "nothing is allowed" : `${figure(privacy.limit)} allowed`;
+  const wasted = privacy.wasted ? `, ${count(privacy.wasted)} of them for nothing` : "";
+  return [
+    ["epsilon", `${once} for one round, ${all} for ${count(rounds)}, at delta ${privacy.delta}`],
+    [
+      "spent here",
+      `${figure(privacy.spent)}, ${limit}; ${count(privacy.releases)} updates within sums${wasted}`,
+    ],
+  ];
+}
+
+/** Say what others can see. */
 function privacyOf(study: StudyInfo): string {
-  if (study.private)
-    return "updates are masked and noised; what that cost, each participant's own device knows";
+  if (study.private) return "only sums over groups can be read; who takes part, all can see";
   if (study.audits)
     return `none: all can have the updates, and auditors the data of ${count(study.audits)} a round`;
   return "none: all can have the updates, from which data can be told in part";
