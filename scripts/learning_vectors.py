@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
-from ambientd.model.base import NodeId
-from ambientd.model.learning import Plan
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.learning import Plan, StudyId
+from ambientd.rules.lessons import joined, lesson_of, whole_input
 from ambientd.rules.studies import drawn, groups_of, threshold_of
 from scripts.dispute_vectors import Written
-from tests.ledger.studies import GUESTS, OPEN, PRIVATE, Studied
+from tests.ledger.studies import GUESTS, OPEN, PRIVATE, Studied, terms
 
 SILENT: dict[str, tuple[Plan, tuple[tuple[int, ...], ...]]] = {
     "open": (OPEN, (tuple(GUESTS), tuple(GUESTS)[:4])),
@@ -22,7 +25,33 @@ def learning() -> dict[str, Any]:
     return {
         "document": "protocols/16-learning.md",
         "draws": [_draw(count, size) for count, size in ((1, 2), (5, 2), (7, 3), (20, 8))],
+        "lesson": _lesson(),
         "studies": [_study(name, *what) for name, what in SILENT.items()],
+    }
+
+
+def _lesson() -> dict[str, Any]:
+    """A participant's training in round 3, its input put together of its parts."""
+    model, data = b"model" * 20, bytes(range(50))
+    plan = replace(OPEN, trainer="wasm", module=Digest(sha256(b"trainer")), passes=2, batch=8)
+    study, node = StudyId(sha256(b"study")), NodeId(sha256(b"participant"))
+    limits = terms(module_size_bytes=1_000, audits=2)
+    hashes = (Digest(sha256(model)), Digest(sha256(data)))
+    lesson = lesson_of(study, 3, node, plan, limits, *hashes, 10, 1)
+    parts = replace(lesson.parts, model_size_bytes=len(model), data_size_bytes=len(data))
+    return {
+        "study": study.hex(),
+        "round": 3,
+        "node": node.hex(),
+        "plan": encode(plan).hex(),
+        "terms": encode(limits).hex(),
+        "nonce": lesson.nonce.hex(),
+        "spec": encode(lesson.spec).hex(),
+        "task": lesson.task.hex(),
+        "manifest": encode(lesson.parts).hex(),
+        "whole": whole_input(parts, model, data).hex(),
+        "input": sha256(encode(parts)).hex(),
+        "joined": joined(parts, model, data).hex(),
     }
 
 

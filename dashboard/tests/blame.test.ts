@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { checkBlameFile } from "../src/blame/check";
+import { checkBlameFile, inputHash } from "../src/blame/check";
 import { readState } from "../src/blame/state";
 import { hex } from "../src/codec/bytes";
 import { unhex, vectors } from "./vectors";
@@ -48,4 +48,15 @@ test("a state with pages left out has the root of the whole one", () => {
   expect(hex(readState(unhex(state)).root)).toBe(root);
   expect(readState(unhex(state)).pagesLeftOut).toBeGreaterThan(0);
   expect(() => readState(unhex(`${state}00`))).toThrow("longer");
+});
+
+interface Lesson {
+  lesson: { whole: string; input: string; joined: string };
+}
+
+test("the input of a training is known by the hashes of its parts", () => {
+  const { whole, input } = vectors<Lesson>("learning").lesson;
+  expect(hex(inputHash("fl-training", unhex(whole)))).toBe(input);
+  expect(hex(inputHash("general", unhex(whole)))).not.toBe(input);
+  expect(hex(inputHash("fl-training", unhex(`${whole}00`)))).not.toBe(input);
 });

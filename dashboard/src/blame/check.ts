@@ -4,7 +4,15 @@
  */
 
 import { type Bytes, bigEndian, equal, hex, sha256, tagged } from "../codec/bytes";
-import { DecodeError, decode, encodeList, encodeNumber, encodeText } from "../codec/canonical";
+import {
+  DecodeError,
+  decode,
+  encodeBytes,
+  encodeList,
+  encodeNumber,
+  encodeText,
+} from "../codec/canonical";
+import { bytes, list } from "../codec/fields";
 import { verify } from "../codec/signing";
 import { verdictIsSigned } from "../receipt/agreement";
 import { followEpochs, quorum } from "../receipt/committees";
@@ -25,6 +33,7 @@ const MEMBERS_MAX = 128;
 const EPOCHS_MAX = 1024;
 const AUDITS_MAX = 16;
 const AUDIT_STRATEGY = "weighted";
+const LESSON_CLASS = "fl-training";
 const POINTS = 15n;
 const SEGMENT_GAS = 1_000_000n;
 const PLAIN = /^[\x20-\x7e]*$/;
@@ -339,8 +348,32 @@ function checkBlobs(exam: Examination, { task }: WrongResult | WrongStep): void 
   for (const name of ["module", "input"] as const) {
     const data = exam.file[name];
     if (data === null) continue;
-    const fault = equal(sha256(data), task.spec[name]) ? null : `the ${name} is not the task's`;
+    const found = name === "input" ? inputHash(task.spec.taskClass, data) : sha256(data);
+    const fault = equal(found, task.spec[name]) ? null : `the ${name} is not the task's`;
     note(exam, name, fault, `${hex(task.spec[name])}, ${data.length} bytes`);
+  }
+}
+
+/** Give the hash by which a task knows an input: a participant's training names its parts. */
+export function inputHash(taskClass: string, data: Bytes): Bytes {
+  if (taskClass !== LESSON_CLASS) return sha256(data);
+  const parts = partsOf(data);
+  if (parts === null) return sha256(data);
+  const [header, model, samples] = parts;
+  const named = [model, samples].flatMap((part) => [
+    encodeBytes(sha256(part)),
+    encodeNumber(BigInt(part.length)),
+  ]);
+  return sha256(encodeList(encodeBytes(header), ...named));
+}
+
+function partsOf(data: Bytes): readonly [Bytes, Bytes, Bytes] | null {
+  try {
+    const [header, model, samples] = list(bytes, 3, 3)(decode(data, FILE_BYTES_MAX), "input");
+    return header && model && samples ? [header, model, samples] : null;
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    return null;
   }
 }
 
