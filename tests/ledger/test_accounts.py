@@ -222,9 +222,9 @@ def test_what_an_owner_says_counts_once_and_in_its_order() -> None:
     ("author", "amount_msat", "said_ms", "reason"),
     [
         (77, 1, 9, "only nodes that were never convicted"),
-        (OTHER, 1, 9, "less than 1"),
-        (GUEST, 6_001, 9, "less than 6001"),
-        (GUEST, 2**53 - 1, 9, "less than 9007199254740991"),
+        (OTHER, 1, 9, "less than 1 msat"),
+        (GUEST, 6_001, 9, "less than 6001 msat"),
+        (GUEST, 2**53 - 1, 9, "less than 9007199254740991 msat"),
         (GUEST, 0, 9, "an amount of nothing"),
         (GUEST, 1, 1, "moved since"),
         (3, 1, 9, "only nodes that were never convicted"),

@@ -81,7 +81,7 @@ def _unbond(draft: Draft, author: NodeId, entry: NodeEntry, body: Unbond) -> str
     if isinstance(seat, SeatEntry) and seat.is_asking:
         return "the node asks for a seat, and the members decide on what it has at risk"
     if body.amount_msat > entry.bond_msat:
-        return f"the bond is {entry.bond_msat} msat, less than {body.amount_msat}"
+        return f"the bond is {entry.bond_msat} msat, less than {body.amount_msat} msat"
     draft.put_node(author, replace(entry, bond_msat=entry.bond_msat - body.amount_msat))
     moves = draft.moves(author)
     waiting_msat, due_ms = moves.waiting_msat + body.amount_msat, _wait_end(draft)
@@ -120,4 +120,4 @@ def _wait_end(draft: Draft) -> int:
 
 
 def _too_little(draft: Draft, node: NodeId, amount_msat: int) -> str:
-    return f"the balance is {draft.balance_msat(node)} msat, less than {amount_msat}"
+    return f"the balance is {draft.balance_msat(node)} msat, less than {amount_msat} msat"
