@@ -311,7 +311,9 @@ async def test_an_owner_moves_money_and_hears_why_not(tmp_path: Path) -> None:
         assert (moved.kind, moved.to, moved.account.balance_msat) == ("bond", None, 5)
         assert moved.account.bond_msat == before.bond_msat + before.balance_msat - 5
         assert await accounts.show(ShowAccount(node=before.node[:8])) == moved.account
-        with pytest.raises(OperationError, match=r"less than 6 msat; .*account transfer") as refused:
+        with pytest.raises(
+            OperationError, match=r"less than 6 msat; .*account transfer"
+        ) as refused:
             await accounts.bond(RaiseBond(amount_msat=6))
         assert refused.value.code == "rejected"
         with pytest.raises(OperationError, match=r"is this node itself.*name another node"):
