@@ -170,3 +170,28 @@ def test_everything_put_is_given_back(
     blobs = BlobFiles(tmp_path_factory.mktemp("blobs"), memory_bytes=300)
     names = [blobs.put(each) for each in data]
     assert [blobs.get(name) for name in names] == data
+
+
+def test_what_was_not_forced_to_disk_is_once_it_must_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def noting(handle: int) -> None:
+        synced.append(handle)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    files = BlobFiles(tmp_path)
+    files.put(b"the first in its folder")
+    del synced[:]
+    name = files.put(b"brought", is_synced=False)
+    assert not files.is_fresh(name), "it may be put as if it were not here"
+    before = len(synced)
+    assert files.put(b"brought") == name
+    assert len(synced) == before + 2, "the file, and its name"
+    assert files.is_fresh(name)
+    files.put(b"brought")
+    assert len(synced) == before + 2
+    assert BlobFiles(tmp_path).get(name) == b"brought"

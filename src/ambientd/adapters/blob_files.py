@@ -53,6 +53,7 @@ class BlobFiles:
         self._memory: OrderedDict[bytes, bytes] = OrderedDict()
         self._memory_bytes = 0
         self._noted: dict[bytes, float] = {}
+        self._unsynced: set[bytes] = set()
         self._lock = threading.Lock()
         self._drafts = itertools.count()
         self._held: AbstractSet[bytes] = frozenset()
@@ -100,14 +101,21 @@ class BlobFiles:
         if self.get(name) is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.utime(path)  # it is needed as if it were new
+                if is_synced:
+                    self._sync(name, path)
             self._note(name)
             return name
         self._reserve(len(data))
+        if not is_synced:
+            with self._lock:
+                self._unsynced.add(name)  # before it is there for others
         try:
             self._write(path, data, is_synced=is_synced)
         except FileExistsError:
             # Another thread was faster with the same bytes.
             self._release(len(data))
+            if is_synced:
+                self._sync(name, path)
         except OSError as error:
             self._release(len(data))
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -122,8 +130,22 @@ class BlobFiles:
         self._note(name)
         return name
 
+    def _sync(self, name: bytes, path: Path) -> None:
+        """Make durable what was kept before without being forced to disk."""
+        with self._lock:
+            if name not in self._unsynced:
+                return
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        sync_directory(path.parent)
+        with self._lock:
+            self._unsynced.discard(name)
+
     def is_fresh(self, name: bytes) -> bool:
-        """Tell whether a blob is in memory and was put so lately that to put it again is idle."""
+        """Tell whether a blob is in memory, and was put durably just now."""
         with self._lock:
             noted_s = self._noted.get(name)
             is_known = name in self._memory
@@ -132,7 +154,7 @@ class BlobFiles:
     def _note(self, name: bytes) -> None:
         """Note when a blob that is in memory was put."""
         with self._lock:
-            if name in self._memory:
+            if name in self._memory and name not in self._unsynced:
                 self._noted[name] = time.monotonic()
 
     def _reserve(self, size_bytes: int) -> None:
@@ -157,6 +179,7 @@ class BlobFiles:
         self._used_bytes -= self._sizes.pop(name, 0)
         kept = self._memory.pop(name, None)
         self._noted.pop(name, None)
+        self._unsynced.discard(name)
         if kept is not None:
             self._memory_bytes -= len(kept)
         with contextlib.suppress(FileNotFoundError):
