@@ -168,6 +168,15 @@ def test_an_invalid_module_has_no_image() -> None:
         translated(broken)
 
 
+def test_an_image_salts_what_it_names(tmp_path: Path) -> None:
+    # What executes images compares both names with those that it computes itself.
+    submitted = (EXAMPLES / "file-hash" / "hash.wasm").read_bytes()
+    salt = ("--salt", "5a" * 32)
+    for size in (0, 55, 56, 63, 64, 600, 640, 1500):
+        executed = by_image(image(submitted), bytes(size), LIMITS, tmp_path, *salt)
+        assert executed.outcome == by_engine(submitted, bytes(size), LIMITS)
+
+
 def test_an_image_is_the_same_bytes_every_time() -> None:
     submitted = (EXAMPLES / "noop" / "noop.wasm").read_bytes()
     made = image(submitted)

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use ambient_verify::image;
-use ambient_verify::statement::{Hash, STATEMENT_BYTES, Statement, digest};
+use ambient_verify::statement::{Hash, STATEMENT_BYTES, Statement, committed, digest};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use risc0_binfmt::ByteAddr;
 use risc0_circuit_rv32im::execute::testutil;
@@ -67,6 +67,10 @@ pub fn execute(options: &Options) -> Result<Executed> {
     let expected = Digest::from(digest(&statement));
     ensure!(session.result.claim.output == Some(expected), "the image's digest is another one");
     let decoded = Statement::decode(&statement).map_err(|why| anyhow!(why))?;
+    let salt = options.salt.as_ref();
+    let stated =
+        decoded.input == committed(salt, &input) && decoded.output == committed(salt, &output);
+    ensure!(stated, "the image names another input or output than it had");
     let user_cycles = session.result.user_cycles;
     Ok(Executed { image, statement, decoded, output, segments: session.segments, user_cycles })
 }
