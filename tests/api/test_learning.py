@@ -127,3 +127,35 @@ async def test_limits_that_contradict_one_another_are_refused_before_anything_is
         with pytest.raises(OperationError, match=said):
             await place.desk.learning.start(request)
         assert place.node.ledger.studies.open == ()
+
+
+PRIVATE = values.StartStudy(
+    name="secret-mean",
+    model="mlp:1,1,2",
+    participants_min=2,
+    private=True,
+    clip=1.0,
+    noise=4.0,
+    group=2,
+)
+
+
+async def test_a_refused_join_of_a_private_study_leaves_no_consent_and_says_what_rounds_cost(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path) as place:
+        learning = place.desk.learning
+        begun = await learning.start(PRIVATE)
+        assert begun.privacy is not None
+        assert begun.privacy.epsilon_round is not None
+        for epsilon, why in ((None, "say with --epsilon"), (0.1, "has room for no round")):
+            asked = values.JoinStudy(study=begun.study, data="1", epsilon=epsilon)
+            with pytest.raises(OperationError, match=why):
+                await learning.join(asked)
+            assert place.parts.learning.consents.load() == {}
+        assert (await learning.budget(values.GetBudget())).studies == []
+        open_study = await learning.start(STUDY)
+        asked = values.JoinStudy(study=open_study.study, data="1", epsilon=1.0)
+        with pytest.raises(OperationError, match="hides nothing"):
+            await learning.join(asked)
+        assert place.parts.learning.consents.load() == {}
