@@ -31,8 +31,8 @@ wanted = 4
 passes = 5
 rate = 0.2
 invite_s = 60
-train_s = 20
-step_s = 5
+train_s = 30
+step_s = 15
 """
 
 
@@ -73,9 +73,9 @@ def test_a_private_study_runs_to_its_end_and_what_it_spent_is_shown(
         mesh.until(lambda d=daemon: study[:12] in ctl(d, "fl", "list"), "the study is known")
         data = ("--data", f"digits:{number}/4", "--epsilon", "8")
         assert "Hidden: its data" in ctl(daemon, "fl", "join", study[:12], *data)
-    mesh.until(lambda: answered(founder, "fl", "show", study)["study"]["done"] >= 1, "done", 60)
+    mesh.until(lambda: answered(founder, "fl", "show", study)["study"]["done"] >= 1, "done", 150)
     last.kill()
-    watched = ctl(founder, "fl", "watch", study[:12], "--timeout", "180")
+    watched = ctl(founder, "fl", "watch", study[:12], "--timeout", "300")
     assert "epsilon" in watched
     found = answered(founder, "fl", "show", study)
     assert found["study"]["state"] == "done"

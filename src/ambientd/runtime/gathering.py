@@ -44,6 +44,21 @@ async def gather(blobs: Blobs, sought: Sequence[Sought], wait_ms: int) -> frozen
     return frozenset(held)
 
 
+async def gather_each(
+    blobs: Blobs, batches: Sequence[Sequence[Sought]], wait_ms: int
+) -> list[frozenset[NodeId]]:
+    """Bring several kinds of blobs here at once: none of them takes another's time."""
+    found: list[frozenset[NodeId]] = [frozenset()] * len(batches)
+
+    async def bring(place: int, sought: Sequence[Sought]) -> None:
+        found[place] = await gather(blobs, sought, wait_ms)
+
+    async with trio.open_nursery() as nursery:
+        for place, sought in enumerate(batches):
+            nursery.start_soon(bring, place, sought)
+    return found
+
+
 async def _bring(
     blobs: Blobs, sought: Sought, room: trio.Semaphore, share_s: float, held: set[NodeId]
 ) -> None:

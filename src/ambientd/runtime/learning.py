@@ -47,10 +47,13 @@ from ambientd.ports.learning import Consents, Contribution, Learner
 from ambientd.rules.learning.circles import Words, round_id
 from ambientd.rules.lessons import data_samples
 from ambientd.runtime.blobs import BlobFiles, Blobs
-from ambientd.runtime.gathering import Sought, gather
+from ambientd.runtime.gathering import Sought, gather, gather_each
 from ambientd.runtime.private_rounds import PrivateRounds
 
 log = structlog.get_logger("ambientd.learning")
+
+HELD_WAIT_MS = 1_000
+"""For what is here already."""
 
 Made = TypeVar("Made")
 ExecuteTask = Callable[[Execute], Awaitable[ExecutionEnded]]
@@ -225,7 +228,7 @@ class LearningHost:
     async def _gather(self, effect: GatherWanted) -> tuple[NodeId, ...]:
         """Bring updates here; of whom is audited, also what the training was given."""
         given = [Sought(node, parts.data, parts.data_size_bytes) for node, parts in effect.audited]
-        wait_ms = effect.wait_ms // (1 + bool(given) + bool(effect.circles))
+        wait_ms = effect.wait_ms // 2 if given else effect.wait_ms
         shown = await gather(self._blobs, given, wait_ms)
         unshown = set()
         for node, parts in effect.audited:
@@ -234,21 +237,13 @@ class LearningHost:
             else:
                 unshown.add(node)
         said = [each for each in effect.contributed if each.node not in unshown]
-        held = await gather(self._blobs, _updates(said, effect.size_bytes), wait_ms)
+        batches = (_updates(said, effect.size_bytes), _dealt(effect.circles))
+        held, dealt = await gather_each(self._blobs, batches, wait_ms)
         if effect.circles:
-            held &= await self._complete(effect.circles, wait_ms)
+            # Without all that was dealt in a circle, nobody could take its masks away.
+            whole = (circle for circle in effect.circles if dealt >= set(circle.dealers))
+            held &= frozenset(node for circle in whole for node in circle.nodes)
         return tuple(sorted(held))
-
-    async def _complete(self, circles: Sequence[Circle], wait_ms: int) -> frozenset[NodeId]:
-        """Give the members of those circles all of whose shares can be brought here."""
-        dealt = [
-            Sought(each.node, each.digest, each.size_bytes, circle.nodes)
-            for circle in circles
-            for each in circle.dealt
-        ]
-        held = await gather(self._blobs, dealt, wait_ms)
-        whole = (circle for circle in circles if held >= set(circle.dealers))
-        return frozenset(node for circle in whole for node in circle.nodes)
 
     async def _aggregate(self, effect: AggregateWanted) -> LearningDone:
         learner = await self.learner()
@@ -288,21 +283,21 @@ class LearningHost:
         """Make the next model of circles' sums, whose masks opened shares take away."""
         learner = await self.learner()
         await self._bring_model(effect.model)
-        wait_ms = effect.wait_ms // 3
-        size_bytes = effect.model.size_bytes
-        await self._bring_all(effect.contributed, size_bytes, effect.model, wait_ms)
+        holders, size_bytes = effect.model.holders, effect.model.size_bytes
+        updates = _updates(effect.contributed, size_bytes, holders)
         # Whoever keeps its opened shares back from this node alone ends nothing: others suffice.
-        opened_by = [
-            Sought(each.node, each.digest, each.size_bytes, effect.model.holders)
-            for each in effect.opened
-        ]
-        held = await gather(self._blobs, opened_by, wait_ms)
+        shown = [Sought(e.node, e.digest, e.size_bytes, holders) for e in effect.opened]
+        batches = (updates, shown, _dealt(effect.circles))
+        came, held, _ = await gather_each(self._blobs, batches, effect.wait_ms)
+        if len(came) < len(updates):
+            msg = f"{len(updates) - len(came)} updates could not be fetched from any holder"
+            raise ValueError(msg)
         opened = {e.node: e.digest for e in effect.opened if e.node in held}
         uploads = {each.node: each.update for each in effect.contributed}
         private = self.private_part()
         circles = []
         for circle in effect.circles:
-            members, dealings = set(circle.nodes), await private.dealings(circle, wait_ms)
+            members, dealings = set(circle.nodes), await private.dealings(circle, HELD_WAIT_MS)
             words = Words(
                 circle,
                 tuple(sorted(members & set(uploads))),
@@ -370,6 +365,14 @@ class FiledBlobs(Mapping[NodeId, bytes]):
     def __len__(self) -> int:
         """Count the nodes."""
         return len(self._digests)
+
+
+def _dealt(circles: Sequence[Circle]) -> list[Sought]:
+    return [
+        Sought(each.node, each.digest, each.size_bytes, circle.nodes)
+        for circle in circles
+        for each in circle.dealt
+    ]
 
 
 def _updates(
