@@ -127,6 +127,8 @@ class Pupil:
         """Train as any task is executed; who lies about tasks lies about this."""
         spec = lesson.spec
         output, gas = output_by(self._id, self._vices, spec.module, spec.input, spec.gas_max)
+        if Vice.POISON in self._vices:
+            output = tagged("sim/poison/1", self._id, spec.input)
         result = answer_of(spec, output, gas)
         report = ExecutionReport(
             result=result,

@@ -7,20 +7,22 @@ from msgspec.structs import replace
 
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import study_id
-from ambientd.ledger.entries import Table
+from ambientd.ledger.audit_entries import AuditEntry, AuditState
+from ambientd.ledger.entries import Table, TaskEntry
 from ambientd.ledger.learning import due_ms
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
 from ambientd.ledger.learning_rounds import ENDED
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.learning import NO_MODULE, Plan, RoundState, StudyId, Terms
 from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy
+from ambientd.rules.lessons import LESSON_CLASS
 from sim.checkers import InvariantViolation
 from sim.node_checkers import EntryChecker, NodeChecker
 from sim.private_checkers import PrivateBooks
 from sim.pupils import PARAMETER_BYTES, SAMPLES, model_of
 from sim.seasons import Storm, work_times
 from sim.stage import Stage
-from sim.vices import Resident
+from sim.vices import Resident, honest_answer
 
 
 class Students:
@@ -32,13 +34,16 @@ class Students:
         self._world = world
         self._in_private = in_private
         self._hosts = hosts
+        members = {member.node for member in hosts[0].options.genesis.members}
+        # Whoever begins a study pays for it; guests are given little, and late.
+        self._founders = [host for host in hosts if NodeId(host.key) in members]
         self._dice = random.Random(seed * 13_007 + len(hosts))
 
     def schedule(self, storms: Sequence[Storm], end_ms: int, until_ms: int) -> None:
         """Lay out what is said up to a time; studies may begin until the other, in block time."""
         times_ms = work_times(storms, FROM_MS, end_ms, STUDY_EVERY_MS, self._dice)
         for number, at in enumerate(times_ms):
-            author = self._dice.choice(self._hosts)
+            author = self._dice.choice(self._founders)
             is_proven = number % 2 == 0 and not self._in_private
             body = _study(number, until_ms, is_proven=is_proven, is_private=self._in_private)
             study = study_id(NodeId(author.key), body)
@@ -153,3 +158,34 @@ def check_studies(honest: Sequence[Resident]) -> None:
         if due is not None and due <= host.ledger.meta.time_ms:
             text = f"a step of {host.key.hex()[:12]} was due at {due}"
             raise InvariantViolation("no round waits for ever", text)
+
+
+class ProvenTraining(EntryChecker):
+    """What audits of participants' training came to: lies are refuted, and nothing true is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lessons: dict[bytes, TaskEntry] = {}
+        self.confirmed: set[bytes] = set()
+        self.refuted: set[bytes] = set()
+
+    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
+        """Look at a lesson that was drawn, or at what became of its audit."""
+        del node, table
+        if isinstance(entry, TaskEntry) and _is_lesson(entry):
+            self._lessons[name] = entry
+        if isinstance(entry, AuditEntry) and name in self._lessons:
+            lesson = self._lessons[name]
+            said = lesson.answer_of(entry.worker).receipt.result
+            is_true = said == honest_answer(lesson.spec)
+            if entry.state is AuditState.CONFIRMED:
+                self.confirmed.add(name)
+            elif entry.state is AuditState.REFUTED:
+                self.refuted.add(name)
+                if is_true:
+                    text = f"true training was called a lie at {now} ms"
+                    raise InvariantViolation("training is judged rightly", text)
+
+
+def _is_lesson(entry: TaskEntry) -> bool:
+    return entry.spec.task_class == LESSON_CLASS and entry.audits is None

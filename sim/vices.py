@@ -107,12 +107,13 @@ class Vice(Enum):
     TWICE = "lies, and signs two traces of each round"
     TARDY = "lies, and takes its time as a party, at times too much"
     UNPAUSABLE = "lies, and says that it cannot pause the execution"
+    POISON = "makes up what its training gave, and answers tasks rightly"
 
 
 _VICES = tuple(Vice)
 PARTY_VICES = _VICES[_VICES.index(Vice.WRONG_OUTPUT) : _VICES.index(Vice.UNPAUSABLE) + 1]
 """What a liar does when its answer is disputed."""
-LATER_VICES = (Vice.MISLEAD, Vice.REPLAY, Vice.RECALL, *PARTY_VICES)
+LATER_VICES = (Vice.MISLEAD, Vice.REPLAY, Vice.RECALL, Vice.POISON, *PARTY_VICES)
 """Who misleads comes with short logs, who replays with seats, who recalls with money; who has a
 way to play its disputes with large tasks."""
 DRAWN_VICES = tuple(vice for vice in Vice if vice not in LATER_VICES)

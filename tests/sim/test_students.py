@@ -13,7 +13,8 @@ from sim.cluster import ClusterOptions, run
 from sim.faults import Fault
 from sim.private_checkers import PrivateBooks
 from sim.pupils import model_of
-from sim.students import SoundRounds
+from sim.students import ProvenTraining, SoundRounds
+from sim.vices import Vice
 
 FAULTS = frozenset({Fault.LIAR, Fault.CRASH, Fault.DELAY, Fault.PARTITION})
 NODE = NodeId(b"n" * 32)
@@ -47,6 +48,22 @@ def test_rounds_in_private_keep_books_and_budgets_amid_crashes_and_liars() -> No
     assert books.opened
     assert rounds.failed
     assert books.done
+
+
+@pytest.mark.slow
+def test_a_poisoner_is_refuted_by_audits_and_nobody_else_is() -> None:
+    rounds, proven = SoundRounds(), ProvenTraining()
+    options = ClusterOptions(
+        9,
+        faults=frozenset({Fault.LIAR}),
+        time_ms=30_000,
+        learns=True,
+        vices=frozenset({Vice.POISON}),
+    )
+    run(options, [rounds, proven])
+    assert rounds.done
+    assert proven.confirmed
+    assert proven.refuted
 
 
 @pytest.mark.parametrize(
