@@ -149,7 +149,7 @@ class Anchoring:
             return
         # A later root holds all that an earlier one does: nothing is to be paid for the earlier.
         for entry in self._book.entries(Stage.WAITING):
-            if entry.size < size:
+            if entry.size < size and not self._logged.has(entry.root):
                 self._drop(entry)
         self._adopt_heard(self._book.put(AnchoredRoot(size=size, root=root)))
 
