@@ -11,6 +11,7 @@ from ambientd.errors import ConfigError, RemoteProtocolError
 from ambientd.model.base import Digest
 from ambientd.roles.anchoring.book import (
     HEARD_KEPT_MAX,
+    THEIRS_BYTES_MAX,
     AnchorBook,
     AnchoredRoot,
     Coin,
@@ -42,7 +43,6 @@ from ambientd.roles.anchoring.events import (
     Ticked,
     View,
 )
-from ambientd.roles.anchoring.logged import THEIRS_BYTES_MAX
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.roles.anchoring.purse import Payment, Short, bumped_fee, first_fee, pay
 from ambientd.rules.anchor_costs import DUST_SAT, INPUTS_MAX, anchor_vsize

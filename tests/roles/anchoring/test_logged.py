@@ -5,8 +5,16 @@ import random
 import pytest
 
 from ambientd.model.base import Digest
+from ambientd.model.receipt import AnchorProof
 from ambientd.node.event import AnchorProven, AnchorSigned
-from ambientd.roles.anchoring.book import THEIRS_A_ROOT_MAX, Place, Stage
+from ambientd.roles.anchoring.book import (
+    THEIRS_A_ROOT_MAX,
+    THEIRS_BYTES_MAX,
+    Place,
+    Stage,
+    decode_book,
+    encode_book,
+)
 from ambientd.roles.anchoring.events import (
     AnchorLogged,
     CollectProof,
@@ -19,9 +27,10 @@ from ambientd.roles.anchoring.events import (
     SendTransaction,
     TheirsHeard,
 )
+from ambientd.roles.anchoring.events import logged as logged_proof
 from ambientd.roles.anchoring.logged import FOLLOWING_MAX, PATIENCE_WITH_THEIRS, Seat
 from ambientd.roles.anchoring.options import AnchoringOptions
-from ambientd.rules.bitcoin import decode_transaction, double_sha256
+from ambientd.rules.bitcoin import compact_size, decode_transaction, double_sha256
 from sim.anchor_chain import AnchorChain
 from sim.wallets import Told, Wallet
 from tests.roles.anchoring.test_core import (
@@ -368,3 +377,52 @@ def test_a_root_of_others_that_the_log_never_had_is_left_once_a_later_one_is_the
     desk.height += PATIENCE_BLOCKS
     desk.see()
     assert desk.book.roots == ()
+
+
+def padded(raw: bytes, junk: int) -> bytes:
+    """Give a transaction with a witness that nothing proves."""
+    witness = b"\x01" + compact_size(junk) + bytes(junk)
+    return raw[:4] + b"\x00\x01" + raw[4:-4] + witness + raw[-4:]
+
+
+def long_anchor(root: Digest, mark: int) -> AnchorProof:
+    """Give what the largest record takes of an anchor: its witness is of no use to anybody."""
+    raw = padded(THEIRS.sign([coin(9_000, mark)], root, 300), 99_000)
+    header = bytes([mark]) * 80
+    return AnchorProof(
+        raw_tx=raw, index=0, siblings=(), height=100, header=header, following_headers=(header,) * 5
+    )
+
+
+def test_anchors_with_witnesses_of_any_length_leave_the_book_small_enough_to_be_read() -> None:
+    desk = Desk()
+    for size in range(1, OPTIONS.proven_kept_max + 1):
+        root = Digest(size.to_bytes(32, "big"))
+        for mark in range(THEIRS_A_ROOT_MAX):
+            desk.tell(logged_proof(size, root, long_anchor(root, mark)))
+    written = encode_book(desk.book)
+    assert len(written) < OPTIONS.proven_kept_max * THEIRS_A_ROOT_MAX * THEIRS_BYTES_MAX
+    assert decode_book(written) == desk.book
+
+
+def test_an_anchor_too_long_to_be_kept_is_watched_and_signed_anew_and_never_sent() -> None:
+    desk = Desk()
+    first = int.from_bytes(ROOT[:8], "big")
+    desk.tell(SeatTold(first % 4, 4))
+    proof = long_anchor(ROOT, 1)
+    told = logged_proof(1, ROOT, proof)
+    desk.mine(told.place.txid, 100, told.place.block_hash)
+    desk.height = 105
+    desk.tell(told)
+    desk.see()
+    assert desk.entry().stage is Stage.PROVEN
+    del desk.places[told.place.txid]
+    desk.hashes[100] = OTHER_HASH
+    effects = desk.see()
+    assert RootLost(1, ROOT) in effects
+    assert not [each for each in effects if isinstance(each, SendTransaction)]
+    desk.tell(TheirsHeard(1, ROOT, ANEW))
+    desk.see()
+    assert desk.entry().newest == desk.entry().versions[-1], "what can be sent is"
+    desk.height += PATIENCE_BLOCKS
+    assert signed(desk)

@@ -13,6 +13,7 @@ from ambientd.rules.bitcoin import Outpoint
 
 BOOK_VERSION = 1
 THEIRS_A_ROOT_MAX = 4
+THEIRS_BYTES_MAX = 4_000
 HEARD_KEPT_MAX = 16
 
 
@@ -69,7 +70,10 @@ class Coin(Value, frozen=True):
 
 
 class Version(Value, frozen=True):
-    """One signed transaction that carries a root; another member's has no coins of ours."""
+    """One signed transaction that carries a root; another member's has no coins of ours.
+
+    Without its bytes it can only be looked for.
+    """
 
     raw: bytes
     txid: bytes
@@ -105,9 +109,10 @@ class AnchoredRoot(Value, frozen=True):
 
     @property
     def newest(self) -> Version | None:
-        """Give the last version of our own, else the last one that was heard of."""
+        """Give the last version of our own, else the last one heard of that can be sent."""
         own = [version for version in self.versions if version.coins]
-        return next(reversed(own or list(self.versions)), None)
+        heard = [version for version in self.versions if version.raw]
+        return next(reversed(own or heard or list(self.versions)), None)
 
     @property
     def newest_is_ours(self) -> bool:

@@ -408,7 +408,7 @@ class Anchoring:
         newest = entry.newest
         assert newest is not None, "what was sent has a version"
         sent_ms = self._sent_ms.get(newest.txid)
-        if sent_ms is None or self._now >= sent_ms + self._options.rebroadcast_ms:
+        if newest.raw and (sent_ms is None or self._now >= sent_ms + self._options.rebroadcast_ms):
             self._send(entry, newest)
 
     def _bump(self, entry: AnchoredRoot, view: View) -> bool:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from ambientd.model.base import Digest
 from ambientd.model.receipt import AnchorProof
-from ambientd.roles.anchoring.book import AnchorBook, Coin, Place
+from ambientd.roles.anchoring.book import THEIRS_BYTES_MAX, AnchorBook, Coin, Place
 from ambientd.rules.bitcoin import decode_header, decode_transaction
 
 
@@ -53,7 +53,10 @@ class RootsSettled:
 
 @dataclass(frozen=True, slots=True)
 class AnchorLogged:
-    """The log has this anchor of a root; at which height `place` is, the proof only claims."""
+    """The log has this anchor of a root; at which height `place` is, the proof only claims.
+
+    `raw` is empty where it is too long to be kept: it is watched by its name, and never sent.
+    """
 
     size: int
     root: Digest
@@ -120,10 +123,14 @@ class RetryAsked:
 
 
 def logged(size: int, root: Digest, proof: AnchorProof) -> AnchorLogged:
-    """Tell of an anchor as the log has it."""
+    """Tell of an anchor as the log has it.
+
+    Nothing proves a witness, so whoever brings a proof may make it as long as a record may be.
+    """
+    raw = proof.raw_tx if len(proof.raw_tx) <= THEIRS_BYTES_MAX else b""
     txid = decode_transaction(proof.raw_tx).txid
     place = Place(txid=txid, height=proof.height, block_hash=decode_header(proof.header).hash)
-    return AnchorLogged(size, root, proof.raw_tx, place, len(proof.following_headers))
+    return AnchorLogged(size, root, raw, place, len(proof.following_headers))
 
 
 Event: TypeAlias = (

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import Digest
-from ambientd.roles.anchoring.book import HEARD_KEPT_MAX, AnchoredRoot, Place
+from ambientd.roles.anchoring.book import (
+    HEARD_KEPT_MAX,
+    THEIRS_BYTES_MAX,
+    AnchoredRoot,
+    Place,
+)
 from ambientd.rules.bitcoin import committed_roots, decode_transaction
 
-THEIRS_BYTES_MAX = 4_000
 FOLLOWING_MAX = 144
 """More headers after an anchor's own, a day of them, are not waited for."""
 PATIENCE_WITH_THEIRS = 2
