@@ -13,6 +13,7 @@ import trio.testing
 from msgspec.structs import replace as replace_struct
 
 from ambientd.adapters.blob_files import BlobFiles
+from ambientd.adapters.private_book_file import PrivateBookFile
 from ambientd.api.account_values import ListAccounts, ShowHistory
 from ambientd.api.desk import Desk, Owner
 from ambientd.api.material_values import GetMaterial
@@ -63,6 +64,7 @@ from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.learning import LearningHost
 from ambientd.runtime.news import News
 from ambientd.runtime.ownership import Ownership
+from ambientd.runtime.private_rounds import PrivateRounds
 from ambientd.runtime.pump import Pump
 from ambientd.runtime.service import Parts
 from ambientd.runtime.store_writer import StoreWriter
@@ -118,6 +120,7 @@ async def office(folder: Path) -> AsyncIterator[Office]:
         news = News()
         files = BlobFiles(folder / "blobs", quota_bytes=2**30)
         signer = Signer(seed, fingerprint(genesis))
+        book = PrivateBookFile(folder / "learning.book")
 
         async def learn(effect: LearningEffect) -> None:
             await pump.post(await parts.learning.carry_out(effect))
@@ -144,7 +147,15 @@ async def office(folder: Path) -> AsyncIterator[Office]:
             now=now,
             sample_s=1.0,
             owner=Ownership(KeptTerms(), CalmDevice(), NoCaps(), now),
-            learning=LearningHost(WholeNumbers, RememberedConsents(), blobs, files),
+            learning=LearningHost(
+                WholeNumbers,
+                RememberedConsents(),
+                blobs,
+                files,
+                private=PrivateRounds(
+                    NodeId(signer.public_key), book, lambda size: b"s" * size, blobs, files
+                ),
+            ),
         )
         owner = Owner(
             signer=signer,

@@ -6,9 +6,14 @@ import pytest
 import trio
 from msgspec.structs import replace
 
+from ambientd.api import learning as api_learning
 from ambientd.api import learning_values as values
 from ambientd.api.offline import check_round
 from ambientd.api.operations import OperationError
+from ambientd.model.base import Digest
+from ambientd.model.learning import StudyId
+from ambientd.model.learning_record import FlJoin
+from ambientd.model.private_book import Book
 from sim.learners import PARAMETERS, bytes_of
 from tests.api.test_desk import Office, office
 
@@ -159,3 +164,31 @@ async def test_a_refused_join_of_a_private_study_leaves_no_consent_and_says_what
         with pytest.raises(OperationError, match="hides nothing"):
             await learning.join(asked)
         assert place.parts.learning.consents.load() == {}
+
+
+async def test_a_join_that_the_log_refuses_leaves_what_was_consented_to_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(study: StudyId, said_ms: int) -> FlJoin:
+        return FlJoin(study=study, said_ms=said_ms, data=Digest(b"d" * 32), samples=1)
+
+    async with office(tmp_path) as place:
+        learning, host = place.desk.learning, place.parts.learning
+        study = (await learning.start(PRIVATE)).study
+        first = values.JoinStudy(study=study, data="1", epsilon=5.0)
+        with monkeypatch.context() as patched:
+            patched.setattr(api_learning, "FlJoin", refused)
+            with pytest.raises(OperationError, match="name no data"):
+                await learning.join(first)
+            assert (host.consents.load(), host.book()) == ({}, Book()), "as if nothing was asked"
+        await learning.join(first)
+        consents, book = host.consents.load(), host.book()
+        assert [each.data for each in consents.values()] == ["1"]
+        with monkeypatch.context() as patched:
+            patched.setattr(api_learning, "FlJoin", refused)
+            with pytest.raises(OperationError, match="name no data"):
+                await learning.join(values.JoinStudy(study=study, data="2", epsilon=50.0))
+        assert (host.consents.load(), host.book()) == (consents, book), "nor other data, nor more"
+        await learning.join(values.JoinStudy(study=study, data="2", epsilon=50.0))
+        assert [each.data for each in host.consents.load().values()] == ["2"]
+        assert [each.limit_micro for each in host.book().studies] == [50_000_000]

@@ -38,6 +38,7 @@ from ambientd.node.learning_event import (
 )
 from ambientd.ports.learning import Consent
 from ambientd.roles.learning import book as lines
+from ambientd.rules.learning.secure import DEALT_BYTES
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.learning import LearningHost
 from ambientd.runtime.private_rounds import PrivateRounds
@@ -202,6 +203,41 @@ async def test_a_round_of_devices_comes_to_a_model_near_the_mean_though_one_drop
     assert again == made, "every aggregator comes to the same bytes"
 
 
+async def test_dealings_that_liars_show_only_to_who_named_the_survivors_come_from_there(
+    devices: list[Device], tmp_path: Path
+) -> None:
+    play = await dealt(devices)
+    said, opened = [], []
+    for device in devices:
+        done = await play.conceal(device)
+        assert isinstance(done, Trained), done
+        said.append(Contributed(node=device.id, update=done.update, samples=done.samples))
+    ids = tuple(each.id for each in devices)
+    for device in devices:
+        shown = await device.do(play.opening(ids))
+        assert isinstance(shown, SharesOpened), shown
+        opened.append(Shown(node=device.id, digest=shown.digest, size_bytes=shown.size_bytes))
+    namer, start = NodeId(b"n" * 32), Model(Digest(sha256(START)), len(START), (NodeId(b"n" * 32),))
+
+    async def ask(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        found = (device.files.get(digest) for device in devices)
+        data = next((data for data in found if data is not None), None)
+        return data if peer == namer else None
+
+    await devices[0].blobs.put(START)
+    files = BlobFiles(tmp_path / "other", quota_bytes=1 << 20)
+    blobs, other = Blobs(files, ask, list), NodeId(b"o" * 32)
+    private = PrivateRounds(other, CrashingBook(tmp_path / "other.book"), bytes, blobs, files)
+    host = LearningHost(WholeNumbers, RememberedConsents({}), blobs, files, private=private)
+    made = await host.carry_out(
+        SumWanted(
+            place(Step.AGGREGATE), PLAN, start, (play.circle,), tuple(said), tuple(opened), 6_000
+        )
+    )
+    assert isinstance(made, Aggregated), made
+    assert (made.left_out, made.faulty) == ((), ())
+
+
 @pytest.mark.parametrize("crash", ["before", "after"])
 async def test_a_crash_at_the_write_of_a_release_shows_nothing_and_is_paid_for_once(
     devices: list[Device], crash: str
@@ -266,7 +302,7 @@ async def test_shares_are_opened_for_one_set_alone_across_a_crash(
     assert refused.declined
 
 
-async def test_a_dealer_whose_shares_do_not_open_costs_nobody_anything(
+async def test_a_dealer_whose_shares_do_not_open_costs_nobody_anything_that_sees_it(
     devices: list[Device],
 ) -> None:
     play, device = await dealt(devices), devices[0]
@@ -280,6 +316,24 @@ async def test_a_dealer_whose_shares_do_not_open_costs_nobody_anything(
     own = device.book.load().of(STUDY)
     assert own is not None
     assert own.releases == 0
+
+
+async def test_a_dealer_that_cheats_some_alone_costs_the_others_a_release(
+    devices: list[Device],
+) -> None:
+    """What protocols/16 section 9 says: nobody sees what others were dealt."""
+    play = await dealt(devices)
+    good = await devices[2].blobs.get(play.circle.dealt[2].digest)
+    assert good is not None
+    # What it dealt to the second alone, behind what the first was dealt.
+    bad = good[:DEALT_BYTES] + bytes(DEALT_BYTES) + good[2 * DEALT_BYTES :]
+    broken = Shown(node=devices[2].id, digest=await devices[2].blobs.put(bad), size_bytes=len(bad))
+    dealt_by = [broken if each.node == broken.node else each for each in play.circle.dealt]
+    play.circle = Circle(members=play.circle.members, threshold=3, dealt=tuple(dealt_by))
+    assert isinstance(await play.conceal(devices[0]), Trained)
+    assert isinstance(await play.conceal(devices[1]), LearningFailed)
+    known = [device.book.load().of(STUDY) for device in devices[:2]]
+    assert [each.releases for each in known if each is not None] == [1, 0]
 
 
 async def test_without_consent_or_budget_a_device_says_no_keys(devices: list[Device]) -> None:

@@ -9,6 +9,7 @@ from ambientd.errors import ConfigError, UsageError
 from ambientd.ports.tables import Cell, Column, Kind
 
 GROUP_ROWS = 16_384
+BATCH_BYTES = 1 << 24
 WITHOUT_PYARROW = "Parquet needs pyarrow, which is not installed: pip install 'pyarrow>=22'"
 
 
@@ -95,8 +96,13 @@ def read_parquet(
         for kind in file.schema_arrow.types:
             if not (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind)):
                 raise ValueError(f"a column holds {kind}, and not numbers")
+        row_bytes = sum(kind.bit_width for kind in file.schema_arrow.types) // 8
+        if row_bytes * file.metadata.num_rows > bytes_max:
+            raise ValueError("more than is read of a table")
         rows, size_bytes, batches = 0, 0, []
-        for batch in file.iter_batches(batch_size=GROUP_ROWS):
+        # Equal numbers are packed to nothing: what is unpacked at once goes by the columns too.
+        at_once = max(1, min(GROUP_ROWS, BATCH_BYTES // max(1, row_bytes)))
+        for batch in file.iter_batches(batch_size=at_once):
             rows, size_bytes = rows + batch.num_rows, size_bytes + batch.nbytes
             if rows > rows_max or size_bytes > bytes_max:
                 raise ValueError("more than is read of a table")

@@ -287,7 +287,8 @@ class LearningHost:
         updates = _updates(effect.contributed, size_bytes, holders)
         # Whoever keeps its opened shares back from this node alone ends nothing: others suffice.
         shown = [Sought(e.node, e.digest, e.size_bytes, holders) for e in effect.opened]
-        batches = (updates, shown, _dealt(effect.circles))
+        # A circle of liars shows its dealings to whoever named it alone: that one has them.
+        batches = (updates, shown, _dealt(effect.circles, holders))
         came, held, _ = await gather_each(self._blobs, batches, effect.wait_ms)
         if len(came) < len(updates):
             msg = f"{len(updates) - len(came)} updates could not be fetched from any holder"
@@ -367,9 +368,9 @@ class FiledBlobs(Mapping[NodeId, bytes]):
         return len(self._digests)
 
 
-def _dealt(circles: Sequence[Circle]) -> list[Sought]:
+def _dealt(circles: Sequence[Circle], others: tuple[NodeId, ...] = ()) -> list[Sought]:
     return [
-        Sought(each.node, each.digest, each.size_bytes, circle.nodes)
+        Sought(each.node, each.digest, each.size_bytes, (*others, *circle.nodes))
         for circle in circles
         for each in circle.dealt
     ]

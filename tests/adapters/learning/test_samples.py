@@ -3,14 +3,16 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ambientd.adapters import parquet_table
 from ambientd.adapters.learning import png, samples
 from ambientd.errors import ConfigError
 
@@ -148,6 +150,34 @@ def test_a_parquet_file_that_is_no_table_of_numbers_is_refused(tmp_path: Path) -
         refused(path, file.getvalue())
 
 
+def test_a_parquet_file_of_few_bytes_and_many_numbers_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(samples, "BYTES_MAX", 1 << 21)
+    monkeypatch.setattr(parquet_table, "BATCH_BYTES", 1 << 16)
+    rows = 16_384
+    columns = {"label": np.ones(rows, dtype=int)} | {str(n): np.zeros(rows) for n in range(64)}
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    assert path.stat().st_size < 1 << 16
+    unpacked: list[int] = []
+    batches = pyarrow.parquet.ParquetFile.iter_batches
+
+    def counted(file: object, batch_size: int) -> Iterator[Any]:
+        for batch in batches(file, batch_size):
+            unpacked.append(batch.nbytes)
+            yield batch
+
+    monkeypatch.setattr(pyarrow.parquet.ParquetFile, "iter_batches", counted)
+    assert "more than is read" in refused(path, path.read_bytes())
+    assert not unpacked, "what it says of itself is too much"
+    pyarrow.parquet.write_table(pyarrow.table(columns).slice(0, 2_000), path)
+    assert len(samples.read(str(path))) == 2_000
+    assert max(unpacked) < 1 << 17
+
+
 def refused(path: Path, data: bytes) -> str:
     path.write_bytes(data)
     with pytest.raises(ConfigError) as caught:
@@ -204,6 +234,27 @@ def test_an_array_that_unpacks_to_more_than_it_says_is_refused(
     np.savez_compressed(file, inputs=np.zeros((1000, 1001)), labels=np.zeros(1000, dtype=int))
     assert len(file.getvalue()) < 20_000
     assert "claim another size" in refused(tmp_path / "a.npz", file.getvalue())
+
+
+def test_a_header_that_is_huge_itself_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("inputs.npy", "labels.npy"):
+            archive.writestr(name, b"\x93NUMPY\2\0" + struct.pack("<I", 1 << 24) + bytes(1 << 24))
+    assert len(file.getvalue()) < 1 << 16
+    read: list[int] = []
+    unpacked = zipfile.ZipExtFile.read
+
+    def counted(part: zipfile.ZipExtFile, size: int | None = -1) -> bytes:
+        data = unpacked(part, size)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", counted)
+    assert "another version" in refused(tmp_path / "a.npz", file.getvalue())
+    assert sum(read) < 1 << 10
 
 
 def test_a_header_that_claims_a_huge_array_is_refused(tmp_path: Path) -> None:

@@ -5,10 +5,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as changed
 
 from ambientd.errors import ConfigError
+from ambientd.model.base import NodeId
 from ambientd.rules.learning import privacy
 from ambientd.rules.learning.privacy import Terms
+from ambientd.rules.studies import GROUP_MAX, groups_of, threshold_of
+from tests.ledger.studies import PRIVATE
 
 VECTORS = Path(__file__).parents[3] / "protocols" / "vectors" / "privacy.json"
 CASES = json.loads(VECTORS.read_text())["cases"]
@@ -83,6 +87,18 @@ def test_the_noise_of_the_fewest_survivors_is_what_was_asked(terms: Terms) -> No
     assert privacy.GROUP_SIZE_MAX * (terms.clip_units + reach) < 2**31
 
 
+@pytest.mark.parametrize("size", range(2, GROUP_MAX + 1))
+def test_every_group_that_may_be_drawn_has_terms(size: int) -> None:
+    plan = changed(PRIVATE, group_size=size)
+    whole = changed(plan, threshold=size)
+    for count in range(size, 2 * size):
+        nodes = [NodeId(b"%d" % number) for number in range(count)]
+        (group,) = groups_of(nodes, bytes(32), size)
+        for each in (plan, whole):
+            terms = Terms(each.clip_micro, each.noise_milli, threshold_of(each, len(group)))
+            assert terms.survivors_min <= len(group)
+
+
 def test_without_noise_no_privacy_is_claimed() -> None:
     terms = Terms(500_000, 0, 6)
     assert privacy.cost(terms) is None
@@ -99,7 +115,7 @@ def test_without_noise_no_privacy_is_claimed() -> None:
         (1, -1, 1),
         (1, 1_000_001, 1),
         (500_000, 1, 0),
-        (500_000, 1, 65),
+        (500_000, 1, 128),
         (200_000_000, 500_000, 6),
         (10, 1000, 6),
     ],

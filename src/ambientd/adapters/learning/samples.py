@@ -101,11 +101,10 @@ def _scaled(inputs: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
 def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[np.generic]:
     """Read one array; the size in its header must be that of the bytes that follow."""
     with archive.open(f"{name}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        else:
-            shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(file)
+        # Headers of later versions claim up to 4 GiB, which NumPy reads before it looks at them.
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError(f"{name} are an array of another version than 1.0")
+        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
         if dtype.kind not in "fiu" or is_fortran:
             raise ValueError(f"{name} are numbers, in the order of C")
         body = file.read(BYTES_MAX + 1)

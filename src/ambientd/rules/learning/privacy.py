@@ -23,7 +23,8 @@ from ambientd.errors import ConfigError
 ORDERS: Final = (*range(2, 65), 72, 80, 96, 128, 192, 256, 512, 1024)
 DELTA_PPB: Final = 10_000
 """The delta that is spoken of: 1e-5."""
-GROUP_SIZE_MAX: Final = 64
+GROUP_SIZE_MAX: Final = 127
+"""Groups of 64 are asked for at most, and what is left over joins them: less than twice as many."""
 FRACTION_BITS: Final = 16
 NOISE_MILLI_MAX: Final = 1_000_000
 
