@@ -94,7 +94,7 @@ MUTANTS: dict[str, tuple[type, str, Any, str]] = {
     "what the log has is not left": (Anchoring, "handle", deaf_handle, "the log has its anchor"),
     "nobody takes over": (AnchorWorld, "_take_turns", nobody_else, "lost"),
     "what the log has is not watched": (Anchoring, "handle", unwatched, "the log's anchor of size"),
-    "whoever is undone is nobody's": (LoggedAnchors, "patience", lambda *_: None, ""),
+    "whoever is undone is nobody's": (LoggedAnchors, "patience", lambda *_, **__: None, ""),
     "a child of a replaced version counts": (OpenBook, "has_child", childish, ""),
     "old versions are not looked for": (
         AnchoredRoot,

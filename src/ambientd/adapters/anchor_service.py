@@ -15,7 +15,7 @@ from ambientd.model.receipt import AnchorProof
 from ambientd.node.event import AnchorProven, AnchorSigned
 from ambientd.ports.anchors import AnchorProgress, AnchorSent, ChainState, Post
 from ambientd.ports.chain import Chain, Rejected
-from ambientd.roles.anchoring.book import Coin, Place, Progress, Stage
+from ambientd.roles.anchoring.book import THEIRS_BYTES_MAX, Coin, Place, Progress, Stage
 from ambientd.roles.anchoring.core import Anchoring
 from ambientd.roles.anchoring.events import (
     Answered,
@@ -42,7 +42,7 @@ from ambientd.roles.anchoring.events import (
 )
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.rules.anchor_costs import RATE_MSAT_VB_MAX
-from ambientd.rules.bitcoin import NETWORKS, Branch, check_anchor
+from ambientd.rules.bitcoin import NETWORKS, Branch, check_anchor, strip_witness
 from ambientd.rules.bitcoin_codec import display
 
 log = structlog.get_logger("ambientd.anchors")
@@ -283,6 +283,10 @@ class ChainAnchors:
         if not check.passed:
             faults = ", ".join(f"{step.name} ({step.detail})" for step in check.faults)
             raise RemoteProtocolError(f"the chain's proof does not hold: {faults}")
+        if len(raw_tx) > THEIRS_BYTES_MAX:
+            # A miner may have another witness than was shown, longer than the log takes: no proof
+            # is of it, and a batch whose proof cannot be brought would hold up all later ones.
+            raw_tx = strip_witness(raw_tx)
         return AnchorProof(
             raw_tx=raw_tx,
             index=branch.index,
