@@ -141,6 +141,10 @@ class Shelf:
         data = self._blobs.get(digest)
         return None if data is None else len(data)
 
+    def is_unsynced(self, digest: bytes) -> bool:  # noqa: ARG002 - no disk
+        """Deny it: nothing is kept worse than the rest."""
+        return False
+
     def is_fresh(self, digest: bytes) -> bool:
         """Tell whether a blob is here: to put it again changes nothing."""
         return digest in self._blobs

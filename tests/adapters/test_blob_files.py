@@ -1,5 +1,6 @@
 """Blob files: names, quotas, damage, threads."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -195,3 +196,39 @@ def test_what_was_not_forced_to_disk_is_once_it_must_be(
     files.put(b"brought")
     assert len(synced) == before + 2
     assert BlobFiles(tmp_path).get(name) == b"brought"
+
+
+def test_a_draft_of_what_was_not_forced_to_disk_makes_it_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noting(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    files = BlobFiles(tmp_path)
+    name = files.put(b"brought", is_synced=False)
+    assert files.is_unsynced(name)
+    draft = files.begin()
+    draft.write(b"brought")
+    draft.keep(name)
+    assert str(file_of(files, name)) in synced
+    assert not files.is_unsynced(name)
+
+
+def test_a_disk_that_refuses_to_force_a_blob_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = BlobFiles(tmp_path)
+    name = files.put(b"brought", is_synced=False)
+
+    def refusing(handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", refusing)
+    with pytest.raises(StoreError, match=r"cannot keep blob .* check the folder"):
+        files.put(b"brought")
+    assert files.is_unsynced(name)

@@ -133,3 +133,28 @@ async def test_a_sealed_output_is_served_only_once_its_task_lets_it_go(tmp_path:
     assert await sealed.serve(name) is None
     sealed.open(two)
     assert await sealed.serve(name) == b"answer"
+
+
+async def test_a_blob_that_is_here_unsynced_is_synced_for_who_needs_it_durably(
+    tmp_path: Path,
+) -> None:
+    files = BlobFiles(tmp_path)
+    blobs = Blobs(files, Mesh(A).request, lambda: [A])
+    assert await blobs.fetch(NAME, len(DATA), is_synced=False) == DATA
+    assert files.is_unsynced(NAME)
+    assert await blobs.fetch(NAME, len(DATA), is_synced=False) == DATA
+    assert files.is_unsynced(NAME)
+    assert await blobs.fetch(NAME, len(DATA)) == DATA
+    assert not files.is_unsynced(NAME)
+
+
+async def test_what_a_power_cut_left_of_a_blob_does_not_count_as_here(tmp_path: Path) -> None:
+    file = tmp_path / NAME.hex()[:2] / NAME.hex()[2:]
+    file.parent.mkdir()
+    file.touch()
+    mesh = Mesh(A)
+    blobs = blobs_of(tmp_path, mesh)
+    assert await blobs.bring(NAME, len(DATA)) == len(DATA)
+    assert mesh.asked == [A]
+    assert await blobs.bring(NAME, len(DATA)) == len(DATA)
+    assert mesh.asked == [A]

@@ -16,7 +16,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from ambientd.adapters.blob_drafts import BlobDraft
-from ambientd.adapters.durable_files import sync_directory, write_new
+from ambientd.adapters.durable_files import sync_directory, sync_file, write_new
 from ambientd.codec.digest import sha256
 from ambientd.errors import StoreError, UsageError
 from ambientd.ports.retention import SweepPlan
@@ -118,10 +118,7 @@ class BlobFiles:
                 self._sync(name, path)
         except OSError as error:
             self._release(len(data))
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            advice = "make room on its disk" if full else "check the folder and its disk"
-            msg = f"cannot keep blob {name.hex()} in {self.root}: {error.strerror}; {advice}"
-            raise StoreError(msg) from error
+            raise self._not_kept(name, error) from error
         except BaseException:
             self._release(len(data))
             raise
@@ -135,14 +132,27 @@ class BlobFiles:
         with self._lock:
             if name not in self._unsynced:
                 return
-        handle = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        sync_directory(path.parent)
+            sync_file(path)
+            sync_directory(path.parent)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._not_kept(name, error) from error
         with self._lock:
             self._unsynced.discard(name)
+
+    def is_unsynced(self, name: bytes) -> bool:
+        """Tell whether a blob was kept as well as the system does by itself, and no better yet."""
+        with self._lock:
+            return name in self._unsynced
+
+    def _not_kept(self, name: bytes, error: OSError) -> StoreError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "make room on its disk" if full else "check the folder and its disk"
+        return StoreError(
+            f"cannot keep blob {name.hex()} in {self.root}: {error.strerror}; {advice}"
+        )
 
     def is_fresh(self, name: bytes) -> bool:
         """Tell whether a blob is in memory, and was put durably just now."""
@@ -255,14 +265,17 @@ class BlobFiles:
 
     def adopt(self, name: bytes, draft: Path, size_bytes: int) -> None:
         """Make a whole draft, whose hash is `name` and whose room is taken, a blob."""
+        path = self._path(name)
         if self.get(name) is not None:
             draft.unlink()
             self._release(size_bytes)
+            self._sync(name, path)
             return
         try:
-            self._link(draft, self._path(name))
+            self._link(draft, path)
         except FileExistsError:
             self._release(size_bytes)
+            self._sync(name, path)
         except BaseException:
             self._release(size_bytes)
             raise

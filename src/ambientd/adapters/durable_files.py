@@ -13,6 +13,15 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
+def sync_file(path: Path) -> None:
+    """Force to disk what a file holds."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Write a new file, mode 0600, and force its bytes to disk; nothing is left on failure."""
     write_new(path, data, is_synced=True)

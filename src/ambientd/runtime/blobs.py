@@ -43,6 +43,10 @@ class BlobFiles(Protocol):
         """Keep a blob, durably unless others hold it as well, and give its SHA-256."""
         ...
 
+    def is_unsynced(self, digest: bytes) -> bool:
+        """Tell whether a blob was put without being synced, and never synced since."""
+        ...
+
     def is_fresh(self, digest: bytes) -> bool:
         """Tell whether a blob is in memory and was put just now."""
         ...
@@ -142,6 +146,8 @@ class Blobs:
             came = self.parcels.take(digest)
             if came is None:
                 found = await self.get(digest)
+                if found is not None and is_synced and self._files.is_unsynced(digest):
+                    await self._keep(digest, found, is_synced=True)
                 if found is not None or size_bytes > BLOB_BYTES_MAX:
                     return found
                 came = await self._parcel(digest, size_bytes, holders)
@@ -159,7 +165,8 @@ class Blobs:
     ) -> int | None:
         """Have a blob here, without reading it if it is; give its size, None when nobody has it."""
         here = self._files.size_of(digest)
-        if here is not None:
+        # What a power cut left of a blob is shorter: whoever reads it finds that out.
+        if here == size_bytes and not self._files.is_unsynced(digest):
             return here
         data = await self.fetch(digest, size_bytes, holders)
         return None if data is None else len(data)
