@@ -1,6 +1,10 @@
 """Copies of the log by the clock: when one is due, which stay, and what is said when none is."""
 
+import errno
+import os
+import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -14,6 +18,7 @@ from ambientd.codec.statements import fingerprint
 from ambientd.config.backup_options import HOUR_MS, BackupOptions
 from ambientd.config.places import Places
 from ambientd.errors import ConfigError, StoreError, UsageError
+from ambientd.runtime.backup import write_backup
 from ambientd.runtime.store_writer import StoreWriter
 from tests.fakes.memory_store import MemoryStore
 from tests.node.cluster import Cluster
@@ -94,6 +99,79 @@ async def test_a_node_that_starts_again_counts_the_copies_it_made_before(
         await node.after(hours=2)
         assert len(copies_in(tmp_path)) == 2
         assert not any(name.endswith(".new") for name in copies_in(tmp_path))
+
+
+async def test_a_clock_that_leapt_ahead_and_back_keeps_no_copy_from_being_made(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    leapt = tmp_path / "a-b-21000101T000000Z.backup"
+    leapt.touch()
+    options = BackupOptions(folder=str(tmp_path), every_hours=6, kept=1)
+    async with StoreWriter(store_of(cluster)) as writer:
+        node = Looking(writer, options, cluster)
+        await node.after(hours=5)
+        assert copies_in(tmp_path) == ["a-b-20251009T085320Z.backup"]
+        assert not leapt.exists(), "nobody knows how old it is"
+
+
+async def test_a_failure_before_the_clock_was_set_back_is_tried_again(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gone"
+    async with StoreWriter(store_of(cluster)) as writer:
+        node = Looking(writer, BackupOptions(folder=str(folder)), cluster)
+        await node.backups.look()
+        folder.mkdir()
+        node.now_ms -= 100 * HOUR_MS
+        await node.backups.look()
+        assert node.backups.troubles() == ()
+
+
+async def test_what_another_node_is_writing_into_the_same_folder_is_left_alone(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    others = tmp_path / "a-b-c-20251009T085310Z.backup.new"
+    owners = tmp_path / "a-b-mine.backup.new"
+    others.touch()
+    owners.touch()
+    async with StoreWriter(store_of(cluster)) as writer:
+        await Looking(writer, BackupOptions(folder=str(tmp_path)), cluster).after(hours=1)
+    assert others.exists()
+    assert owners.exists()
+
+
+async def test_a_folder_of_sealed_copies_never_holds_a_clear_byte(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def auditing(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and str(arguments[0]).startswith(str(tmp_path / "share")):
+            opened.append(str(arguments[0]))
+
+    sys.addaudithook(auditing)
+    recipient = create_identity(tmp_path / "key")
+    file = tmp_path / "share" / "one.age"
+    file.parent.mkdir()
+    async with StoreWriter(store_of(cluster)) as writer:
+        backups = Backups(
+            BackupOptions(), fingerprint(cluster.genesis), "n", writer, lambda: BEGIN_MS
+        )
+        await backups.make(CreateBackup(path=str(file), recipients=(recipient,)))
+    assert opened == [f"{file}.new"]
+
+
+async def test_a_disk_that_fills_while_a_copy_is_sealed_is_named(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    def failing(clear: BinaryIO, sealed: BinaryIO) -> None:
+        clear.read(1)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with StoreWriter(store_of(cluster)) as writer:
+        with pytest.raises(StoreError, match="No space left"):
+            await write_backup(writer, b"c" * 32, tmp_path / "one.age", failing)
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_folder_that_is_gone_is_a_trouble_until_it_is_back(

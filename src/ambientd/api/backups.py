@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import structlog
 import trio
@@ -22,6 +23,9 @@ log = structlog.get_logger("ambientd.backups")
 LOOK_S = 60.0
 AGAIN_MS = 600_000
 """After one that failed."""
+NO_MOMENT = -1
+_T = TypeVar("_T")
+_ABANDON: dict[str, Any] = {"abandon_on_cancel": True}
 _SAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -41,6 +45,7 @@ class Backups:
         self._writer = writer
         self._now = now
         self._name = _SAFE.sub("-", name)
+        self._form = re.compile(re.escape(self._name) + r"-(\d{8}T\d{6}Z)\.backup(?:\.age)?")
         self._failed_ms: int | None = None
         self._fault = ""
 
@@ -85,28 +90,28 @@ class Backups:
 
     async def look(self) -> None:
         """Make a copy if one is due, and delete the oldest."""
-        if self._is_due():
+        if await self._is_due():
             await self._make_next()
 
-    def _is_due(self) -> bool:
-        now_ms = self._now()
-        if self._failed_ms is not None and now_ms < self._failed_ms + AGAIN_MS:
+    async def _is_due(self) -> bool:
+        now_ms, failed_ms = self._now(), self._failed_ms
+        if failed_ms is not None and failed_ms <= now_ms < failed_ms + AGAIN_MS:
             return False
         try:
-            kept = self._kept()
+            kept = await _aside(self._kept)
         except OSError as error:
             self._fails(f"cannot read {self._options.folder}: {error.strerror}")
             return False
-        return not kept or now_ms >= kept[-1][0] + self._options.every_ms
+        newest_ms = kept[-1][0] if kept else NO_MOMENT
+        return newest_ms == NO_MOMENT or now_ms >= newest_ms + self._options.every_ms
 
     async def _make_next(self) -> None:
         folder = Path(self._options.folder)
         path = folder / self._file_name(self._now())
         try:
-            self._clear_drafts(folder)
+            await _aside(partial(self._clear_drafts, folder))
             made = await self._write(path, self._options.recipients)
-            for _, old in self._kept()[: -self._options.kept]:
-                old.unlink(missing_ok=True)
+            await _aside(self._delete_oldest)
         except OSError as error:
             self._fails(f"cannot tidy {self._options.folder}: {error.strerror}")
         except AmbientError as error:
@@ -116,9 +121,14 @@ class Backups:
             log.info("backup made", path=made.path, height=made.height, size_bytes=made.size_bytes)
 
     def _clear_drafts(self, folder: Path) -> None:
-        """Remove what a crash amid a copy left."""
-        for left in folder.glob(f"{self._name}-*.backup*.new"):
-            left.unlink(missing_ok=True)
+        """Remove what a crash amid a copy left; others may be writing theirs here."""
+        for left in folder.iterdir():
+            if left.suffix == ".new" and self._form.fullmatch(left.stem):
+                left.unlink(missing_ok=True)
+
+    def _delete_oldest(self) -> None:
+        for _, old in self._kept()[: -self._options.kept]:
+            old.unlink(missing_ok=True)
 
     def _fails(self, fault: str) -> None:
         if fault != self._fault:
@@ -131,14 +141,17 @@ class Backups:
         return f"{self._name}-{moment:%Y%m%dT%H%M%SZ}.backup{ending}"
 
     def _kept(self) -> list[tuple[int, Path]]:
-        """Give the copies that this node made by itself and when, the oldest first."""
-        form = re.compile(re.escape(self._name) + r"-(\d{8}T\d{6}Z)\.backup(?:\.age)?")
-        found = []
+        """Give the copies that this node made by itself and when, the oldest first.
+
+        One that bears a later moment than now was made by a clock that went wrong. It may be of
+        any age: it holds no copy up, and is the first to go.
+        """
+        found, now_ms = [], self._now()
         for path in Path(self._options.folder).iterdir():
-            match = form.fullmatch(path.name)
+            match = self._form.fullmatch(path.name)
             moment = None if match is None else _read_moment(match[1])
             if moment is not None:
-                found.append((moment, path))
+                found.append((moment if moment <= now_ms else NO_MOMENT, path))
         return sorted(found)
 
     def troubles(self) -> tuple[replies.Trouble, ...]:
@@ -152,6 +165,11 @@ class Backups:
             "that it has room; the next try is within ten minutes",
         )
         return (trouble,)
+
+
+async def _aside(do: Callable[[], _T]) -> _T:
+    """Do it in a thread: a share that hangs must not hold the node up, nor its end."""
+    return await trio.to_thread.run_sync(do, **_ABANDON)
 
 
 def _read_moment(text: str) -> int | None:

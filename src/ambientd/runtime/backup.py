@@ -17,7 +17,6 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import BinaryIO
 
 import trio
@@ -44,7 +43,7 @@ from ambientd.consensus.messages import (
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.safety import SafetyRules
 from ambientd.consensus.snapshots import snapshot_fault
-from ambientd.errors import RemoteProtocolError, StoreError, UsageError
+from ambientd.errors import AmbientError, RemoteProtocolError, StoreError, UsageError
 from ambientd.ledger.apply import apply_block, decode_record
 from ambientd.ledger.draft import BlockContext
 from ambientd.ledger.entries import Entry, Key
@@ -109,7 +108,8 @@ async def write_backup(
 ) -> tuple[Manifest, int]:
     """Write a new file, mode 0600, while the store goes on; give its manifest and size.
 
-    What is to be sealed waits in a file without a name, which a crash takes with it.
+    What is to be sealed is so as it comes: it lies nowhere in the clear, for whoever keeps the
+    folder of the copies is not to read it.
     """
     draft = path.with_name(path.name + ".new")
     try:
@@ -118,10 +118,7 @@ async def write_backup(
             if seal is None:
                 manifest = await _write_rows(writer, cluster, file)
             else:
-                with TemporaryFile(dir=path.parent) as clear:
-                    manifest = await _write_rows(writer, cluster, clear)
-                    clear.seek(0)
-                    await trio.to_thread.run_sync(seal, clear, file)
+                manifest = await _write_sealed(writer, cluster, file, seal)
             file.flush()
             size_bytes = file.tell()
             await trio.to_thread.run_sync(os.fsync, file.fileno())
@@ -136,6 +133,40 @@ async def write_backup(
     finally:
         draft.unlink(missing_ok=True)
     return manifest, size_bytes
+
+
+async def _write_sealed(writer: Writer, cluster: bytes, file: BinaryIO, seal: Seal) -> Manifest:
+    """Write the rows into a pipe whose other end is sealed in a thread of its own."""
+    outlet, inlet = os.pipe()
+    clear, rows = os.fdopen(outlet, "rb"), os.fdopen(inlet, "wb")
+    sealing_fault: AmbientError | OSError | None = None
+    fault: AmbientError | OSError | None = None
+    manifest: Manifest | None = None
+
+    def drain() -> None:
+        with clear:
+            seal(clear, file)
+
+    async def sealing() -> None:
+        nonlocal sealing_fault
+        try:
+            await trio.to_thread.run_sync(drain)
+        except (AmbientError, OSError) as error:
+            sealing_fault = error
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sealing)
+        try:
+            with rows:
+                manifest = await _write_rows(writer, cluster, rows)
+        except (AmbientError, OSError) as error:
+            fault = error
+    clear.close()  # if it was cancelled before the thread began
+    # Where the sealing broke off, the rows break off because of it.
+    if (broken := sealing_fault or fault) is not None:
+        raise broken
+    assert manifest is not None, "nothing went wrong"
+    return manifest
 
 
 async def _write_rows(writer: Writer, cluster: bytes, file: BinaryIO) -> Manifest:
