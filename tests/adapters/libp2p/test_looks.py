@@ -10,9 +10,11 @@ from ambientd.adapters.libp2p.looks import (
     ADDRESS_DIALS_BURST,
     DIALS_BURST,
     LINKS_MAX,
+    PEERS_MAX,
+    Dials,
     encode_links,
 )
-from ambientd.ports.transport import LinkSeen
+from ambientd.ports.transport import LinkSeen, NodeId
 from tests.adapters.libp2p.support import node
 from tests.ports.transport_contract import NODES, at, until_connected
 
@@ -123,3 +125,17 @@ async def test_who_asks_for_no_dial_gets_none_and_a_stranger_no_answer() -> None
         assert look is not None
         assert look.reached is None
         assert await asking.look(NODES[3], 1) is None, "nobody is connected under that id"
+
+
+def test_whoever_comes_after_many_others_is_dialled_all_the_same() -> None:
+    dials = Dials()
+    for number in range(PEERS_MAX + 1):
+        peer = NodeId(number.to_bytes(32, "big"))
+        assert dials.may_dial(peer, f"10.0.{number >> 8}.{number & 255}", now_s=number * 1.0)
+
+
+def test_one_peer_with_many_addresses_takes_nobody_elses_place() -> None:
+    dials = Dials()
+    tried = [dials.may_dial(NODES[1], f"fd00::{number:x}", 0.0) for number in range(PEERS_MAX * 2)]
+    assert tried.count(True) == DIALS_BURST
+    assert dials.may_dial(NODES[2], "fd01::1", 0.0)

@@ -24,6 +24,11 @@ class TokenBucket:
         self._tokens -= amount
         return True
 
+    def is_full(self, now_s: float) -> bool:
+        """Tell whether nothing was taken lately: then it is like a new one."""
+        self._refill(now_s)
+        return self._tokens >= self._burst
+
     def _refill(self, now_s: float) -> None:
         if self._at_s is not None:
             gained = (now_s - self._at_s) * self._rate_per_s

@@ -55,6 +55,25 @@ class Reached(IntEnum):
     NOT_TRIED = 2
 
 
+class Dials:
+    """How often one dials back: seldom for each peer, and for each address."""
+
+    def __init__(self) -> None:
+        self._of_peers: dict[NodeId, TokenBucket] = {}
+        self._of_addresses: dict[str, TokenBucket] = {}
+
+    def may_dial(self, peer: NodeId, host: str, now_s: float) -> bool:
+        """Take one dial of what this peer has, and of what all peers behind its address have."""
+        of_peer = _bucket(self._of_peers, peer, DIALS_PER_S, DIALS_BURST, now_s)
+        # First the peer's own, or one peer's many addresses would fill the room for addresses.
+        if of_peer is None or not of_peer.take(1, now_s):
+            return False
+        of_address = _bucket(
+            self._of_addresses, host, ADDRESS_DIALS_PER_S, ADDRESS_DIALS_BURST, now_s
+        )
+        return of_address is not None and of_address.take(1, now_s)
+
+
 class Looks:
     """Both sides of the look protocol."""
 
@@ -63,8 +82,7 @@ class Looks:
         self._counters = counters
         self._links = links
         self._clock = SystemClock()
-        self._of_peers: dict[NodeId, TokenBucket] = {}
-        self._of_addresses: dict[str, TokenBucket] = {}
+        self._dials = Dials()
 
     async def ask(self, peer: NodeId, port: int) -> Look | None:
         """Ask a connected peer; None for whatever keeps an answer from arriving in time."""
@@ -96,7 +114,8 @@ class Looks:
             (port,) = _PORT.unpack(await read_exactly(stream, _PORT.size))
             remote = stream.muxed_conn.secured_conn.get_remote_address()
             reached = Reached.NOT_TRIED
-            if port and remote is not None and self._may_dial(peer, remote[0]):
+            now_s = trio.current_time()
+            if port and remote is not None and self._dials.may_dial(peer, remote[0], now_s):
                 is_reached = await self._is_reached(peer, HostPort(remote[0], port))
                 reached = Reached.YES if is_reached else Reached.NO
             version = __version__.encode("ascii")[:64]
@@ -105,15 +124,6 @@ class Looks:
                 answer += encode_links(self._links())
             await stream.write(answer)
             await finish(stream)
-
-    def _may_dial(self, peer: NodeId, host: str) -> bool:
-        """Take one dial of what this peer has, and of what all peers behind its address have."""
-        now_s = trio.current_time()
-        of_peer = _bucket(self._of_peers, peer, DIALS_PER_S, DIALS_BURST)
-        of_address = _bucket(self._of_addresses, host, ADDRESS_DIALS_PER_S, ADDRESS_DIALS_BURST)
-        if of_peer is None or of_address is None:
-            return False
-        return of_peer.take(1, now_s) and of_address.take(1, now_s)
 
     async def _is_reached(self, peer: NodeId, at: HostPort) -> bool:
         with trio.move_on_after(DIAL_S):
@@ -128,11 +138,14 @@ _K = TypeVar("_K")
 
 
 def _bucket(
-    buckets: dict[_K, TokenBucket], key: _K, per_s: float, burst: int
+    buckets: dict[_K, TokenBucket], key: _K, per_s: float, burst: int, now_s: float
 ) -> TokenBucket | None:
-    """Give what is left for one; None when there are too many to keep count of."""
+    """Give what is left for one; None when too many have taken lately to keep count of more."""
     if key not in buckets and len(buckets) >= PEERS_MAX:
-        return None
+        for full in [each for each, bucket in buckets.items() if bucket.is_full(now_s)]:
+            del buckets[full]
+        if len(buckets) >= PEERS_MAX:
+            return None
     return buckets.setdefault(key, TokenBucket(per_s, burst))
 
 
