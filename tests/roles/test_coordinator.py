@@ -140,3 +140,20 @@ def test_a_malformed_answer_is_not_gathered_with_the_others() -> None:
     assert coordinator.on_message(one.commit.worker, one, cluster.state, NOW) == [
         Propose(Commits(commits=(one.commit, two.commit)))
     ]
+
+
+def test_a_seal_that_is_on_its_way_into_the_log_is_not_proposed_again() -> None:
+    cluster = TestCluster()
+    task = cluster.admit()
+    coordinator = leading(cluster)
+    one, two = commits_of(cluster, task)
+    proposed = [
+        effect
+        for sent in (one, two, one, two)  # the log is slow, and the workers send again
+        for effect in coordinator.on_message(sent.commit.worker, sent, cluster.state, NOW)
+    ]
+    assert proposed == [Propose(Commits(commits=(one.commit, two.commit)))]
+    assert coordinator.on_tick(cluster.state, NOW + GATHER_MS) == []
+    coordinator.on_coordinator(cluster.node(0))
+    coordinator.on_message(one.commit.worker, one, cluster.state, NOW)
+    assert coordinator.on_message(two.commit.worker, two, cluster.state, NOW) == proposed

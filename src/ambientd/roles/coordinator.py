@@ -37,6 +37,8 @@ class Coordinator:
         self._id = self_id
         self._leads = False
         self._gathering: dict[TaskId, Gathering] = {}
+        self._proposed: dict[TaskId, dict[int, Commit]] = {}
+        """Sealed answers on their way into the log: again, they would be another record."""
 
     @property
     def leads(self) -> bool:
@@ -53,6 +55,7 @@ class Coordinator:
         """Take office or leave it; what was gathered before is sent again by the workers."""
         self._leads = coordinator == self._id
         self._gathering.clear()
+        self._proposed.clear()
 
     def on_message(
         self, sender: NodeId, message: JobMessage, state: LedgerState, now: int
@@ -72,7 +75,7 @@ class Coordinator:
         # answer would make the whole record inadmissible.
         if about.worker != sender or not _may_hold(entry, about.slot, sender):
             return []
-        if shape_fault(message) is not None:
+        if shape_fault(message) is not None or self._is_proposed(message):
             return []
         gathering = self._gather(about.task, now)
         if gathering is None:
@@ -88,7 +91,9 @@ class Coordinator:
         match event:
             case TaskClosed(task=task):
                 self._gathering.pop(task, None)
+                self._proposed.pop(task, None)
             case SlotCommitted(task=task, slot=slot):
+                self._proposed.get(task, {}).pop(slot, None)
                 if (gathering := self._gathering.get(task)) is not None:
                     gathering.commits.pop(slot, None)
             case _:
@@ -104,6 +109,13 @@ class Coordinator:
                 effects += self._propose(task, gathering, state)
                 del self._gathering[task]
         return effects
+
+    def _is_proposed(self, message: CommitSent | RevealSent) -> bool:
+        """Tell whether a seal is on its way; what gets lost there, its worker proposes itself."""
+        if not isinstance(message, CommitSent):
+            return False
+        commit = message.commit
+        return self._proposed.get(commit.task, {}).get(commit.slot) == commit
 
     def _gather(self, task: TaskId, now: int) -> Gathering | None:
         found = self._gathering.get(task)
@@ -128,14 +140,14 @@ class Coordinator:
             gathering.receipts.clear()
         return effects
 
-    @staticmethod
-    def _propose(task: TaskId, gathering: Gathering, state: LedgerState) -> list[RoleEffect]:
+    def _propose(self, task: TaskId, gathering: Gathering, state: LedgerState) -> list[RoleEffect]:
         entry = state.task(task)
         if entry is None:
             return []
         effects: list[RoleEffect] = []
         if gathering.commits and entry.state in {TaskState.PENDING, TaskState.ASSIGNED}:
             commits = tuple(gathering.commits[slot] for slot in sorted(gathering.commits))
+            self._proposed.setdefault(task, {}).update(gathering.commits)
             effects.append(Propose(Commits(commits=commits)))
         if gathering.receipts and entry.state is TaskState.COMMITTED:
             receipts = tuple(gathering.receipts[slot] for slot in sorted(gathering.receipts))
