@@ -56,6 +56,8 @@ def choosy(spec: TaskSpec, serial: int, now_ms: int) -> TaskSpec:
 class PlainChecker(EntryChecker):
     """Judges what one block did by the ledger behind that block."""
 
+    looks_at = "one block"
+
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Leave out what is written of several blocks at once."""
         if sum(len(change.committed.blocks) for change in ledger_changes(effect)) == 1:

@@ -1,6 +1,7 @@
 """What must hold of whole nodes, judged from outside: by what they persist, tell and send."""
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from ambientd.codec.canonical import encode
 from ambientd.ledger.entries import NodeEntry, Table, TaskEntry
@@ -31,10 +32,10 @@ class Onlookers(Together):
 
     def __init__(self, checkers: Sequence[Checker]) -> None:
         super().__init__(checkers)
-        first = FirstWritten()
+        firsts: dict[str, FirstWritten] = {}
         for each in checkers:
             if isinstance(each, EntryChecker):
-                each.first = first
+                each.first = firsts.setdefault(each.looks_at, FirstWritten())
 
     def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
         """Look away."""
@@ -67,6 +68,9 @@ class FirstWritten:
 
 class EntryChecker(NodeChecker):
     """Sees each distinct entry that honest nodes write, once."""
+
+    looks_at: ClassVar[str] = "all"
+    """Which effects: what is first among these was seen among others before."""
 
     def __init__(self) -> None:
         self.first = FirstWritten()

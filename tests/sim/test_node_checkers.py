@@ -13,12 +13,15 @@ from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import NodeKind, Profile
 from ambientd.node.effect import PeerMisbehaved, PersistLedger, Told
 from sim.checkers import InvariantViolation
+from sim.choices import PlainChecker
 from sim.machine import Delivery
 from sim.node_checkers import (
     Conservation,
+    EntryChecker,
     EqualRoots,
     FinalIsFinal,
     HonestKeepTheirName,
+    Onlookers,
     PaidOnce,
     check_ends,
 )
@@ -164,3 +167,30 @@ def test_a_world_gives_what_is_down_nothing_to_do() -> None:
     world.crash(host.key)
     assert not world.act(host.key, lambda now: host.feed([], now))
     assert host.next_deadline is None
+
+
+class Everything(EntryChecker):
+    """Notes the names of what it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[bytes] = []
+
+    def saw_entry(self, node: object, table: Table, name: bytes, entry: object, now: int) -> None:
+        self.names.append(name)
+
+
+class Plain(PlainChecker, Everything):
+    """Notes them of single blocks."""
+
+
+def test_what_was_seen_among_several_blocks_is_seen_once_more_in_one_alone() -> None:
+    _, recorder, _ = played()
+    (node, one), (_, other) = recorder.seen[0], recorder.seen[-1]
+    everything, plain = Everything(), Plain()
+    onlookers = Onlookers([everything, plain])
+    onlookers.saw_effect(node, Persisted((one, other)), 0)
+    assert everything.names
+    assert plain.names == []
+    onlookers.saw_effect(node, Persisted((one,)), 0)
+    assert plain.names == [name for _, name in sorted(one.writes)]
