@@ -1,5 +1,8 @@
+import contextlib
 import hashlib
 import io
+import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +156,26 @@ def test_a_model_comes_out_as_arrays() -> None:
         npz_file.read(b"no model")
     with pytest.raises(ConfigError, match="npz or onnx"):
         learner.export(PLAN, model, "h5")
+
+
+@pytest.mark.parametrize("shape", [f"({1 << 50},)", f"({1 << 80},)", "(-5,)", "()", "(2, 2)"])
+def test_an_array_that_claims_another_size_is_no_model(shape: str) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("weights1.npy", "biases1.npy"):
+            header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"
+            body = header.ljust(117).encode() + b"\n"
+            archive.writestr(name, b"\x93NUMPY\1\0" + struct.pack("<H", len(body)) + body)
+    with pytest.raises(ConfigError, match="fl export"):
+        npz_file.read(file.getvalue())
+
+
+def test_a_model_that_was_damaged_on_its_way_is_told_as_none() -> None:
+    learner = make_learner()
+    data = learner.export(PLAN, learner.initial(PLAN), "npz")
+    for at in range(0, len(data), len(data) // 200):
+        with contextlib.suppress(ConfigError):
+            npz_file.read(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
 
 
 @pytest.mark.parametrize(

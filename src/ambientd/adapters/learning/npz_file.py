@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -9,6 +10,11 @@ from ambientd.errors import ConfigError
 from ambientd.rules.learning.vectors import NUMBERS_MAX, from_floats
 
 _BYTES_MAX = NUMBERS_MAX * 8 + 1024 * 1024
+_FAULTS = (
+    *(ValueError, TypeError, LookupError, OSError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, OverflowError, MemoryError),
+)
+"""What NumPy and zipfile raise for files that claim or pack something odd."""
 
 
 def read(data: bytes) -> bytes:
@@ -22,5 +28,5 @@ def read(data: bytes) -> bytes:
             for layer in range(1, len(arrays.files) // 2 + 1):
                 parts += [arrays[f"weights{layer}"].ravel(), arrays[f"biases{layer}"].ravel()]
             return from_floats(np.concatenate(parts))
-    except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _FAULTS as error:
         raise ConfigError("is no .npz that `ambientctl fl export` wrote") from error
