@@ -8,20 +8,34 @@ import json
 from ambientd.codec.canonical import encode
 from ambientd.codec.state_pages import STATE_VERSION
 from ambientd.ledger.entries import encode_entry, encode_key
+from ambientd.model.genesis import Rules
 from ambientd.model.offer import Closed
-from ambientd.model.record import Anchor, Bond, NodeReport, Offer, SeatAsked, Unbond, Yank
+from ambientd.model.record import (
+    Anchor,
+    Bond,
+    NodeReport,
+    Offer,
+    PegFee,
+    PegReturn,
+    SeatAsked,
+    Unbond,
+    Yank,
+)
 from ambientd.model.task import Assurance
+from ambientd.rules.bitcoin import decode_transaction
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import TestCluster, result, seed_of
+from tests.ledger.peg import PegCluster
 from tests.ledger.publishing import publish
 from tests.ledger.studies import begin_study
 from tests.ledger.test_migration import FOLDER
+from tests.rules.peg import PAYEE
 
 GUEST = 50
 
 
 def played() -> TestCluster:
-    """Give a cluster in which something of every kind has happened."""
+    """Give a cluster in which something of every kind has happened, but for the peg."""
     cluster = TestCluster()
     cluster.block(cluster.join(GUEST))
     cluster.report(NodeReport(node=cluster.node(1), accepting=True, capacity=4))
@@ -45,19 +59,50 @@ def played() -> TestCluster:
     return cluster
 
 
+def pegged() -> PegCluster:
+    """Give a cluster with a peg, which grants nobody anything: every kind of its entries is there.
+
+    A sweep is final by its cheaper version, a peg-out and a return are under way, and another
+    return waits for members to see what it is of.
+    """
+    cluster = PegCluster(rules=Rules(keep_ms=60_000))
+    cluster.open()
+    cluster.fund(1, 400_000)
+    cluster.block(after_ms=60_000)
+    cluster.block(cluster.key(0, root=50))
+    cluster.fund(2, 10_000)
+    cluster.block(*(cluster.signed(member, 1) for member in (1, 2, 3)))
+    cluster.block(after_ms=3_600_000)
+    cluster.block((0, PegFee(payment=1, fee_sat=cluster.payment(1).fees_sat[0] + 200)))
+    cluster.all_say(cluster.seen(1))
+    cluster.block((1, cluster.out(100_000)))
+    cluster.block(cluster.signed(1, 2))
+    for words in (3, 1):
+        small = cluster.peg_in(2, 4_000)
+        asked = PegReturn(
+            txid=decode_transaction(small.proof.raw_tx).txid,
+            output=small.output,
+            script=PAYEE,
+            fee_sat=300,
+            said_ms=cluster.next_ms(),
+        )
+        cluster.block((2, asked), *((member, small) for member in range(words)))
+    return cluster
+
+
 def main() -> None:
-    """Write the file."""
-    cluster = played()
-    items = sorted(cluster.state.items().items())
-    document = {
-        "version": STATE_VERSION,
-        "genesis": encode(cluster.genesis).hex(),
-        "index": cluster.index,
-        "root": cluster.state.root.hex(),
-        "entries": [[encode_key(key).hex(), encode_entry(entry).hex()] for key, entry in items],
-    }
-    text = json.dumps(document, indent=1) + "\n"
-    (FOLDER / f"version-{STATE_VERSION}.json").write_text(text)
+    """Write the files."""
+    for prefix, cluster in (("", played()), ("peg-", pegged())):
+        items = sorted(cluster.state.items().items())
+        document = {
+            "version": STATE_VERSION,
+            "genesis": encode(cluster.genesis).hex(),
+            "index": cluster.index,
+            "root": cluster.state.root.hex(),
+            "entries": [[encode_key(key).hex(), encode_entry(entry).hex()] for key, entry in items],
+        }
+        text = json.dumps(document, indent=1) + "\n"
+        (FOLDER / f"{prefix}version-{STATE_VERSION}.json").write_text(text)
 
 
 if __name__ == "__main__":

@@ -8,23 +8,24 @@ import pytest
 
 from ambientd.codec.canonical import decode
 from ambientd.codec.state_pages import STATE_VERSION
-from ambientd.ledger.entries import decode_entry, decode_key
+from ambientd.ledger.entries import Table, decode_entry, decode_key
 from ambientd.ledger.migration import Rows, migrated
+from ambientd.ledger.peg import imbalance, reserves_sat
 from ambientd.ledger.state import LedgerState
 from ambientd.model.genesis import Genesis
 
 FOLDER = Path(__file__).parent / "states"
+PEG_TABLES = {table for table in Table if table.name.startswith("PEG")}
 
 
-def kept(version: int) -> tuple[dict[str, Any], Rows]:
-    document = json.loads((FOLDER / f"version-{version}.json").read_text())
+def kept(version: int, prefix: str = "") -> tuple[dict[str, Any], Rows]:
+    document = json.loads((FOLDER / f"{prefix}version-{version}.json").read_text())
     entries = document["entries"]
     return document, {bytes.fromhex(key): bytes.fromhex(value) for key, value in entries}
 
 
-@pytest.mark.parametrize("version", range(1, STATE_VERSION + 1))
-def test_a_state_of_any_version_becomes_one_of_this(version: int) -> None:
-    document, rows = kept(version)
+def migrated_state(version: int, prefix: str = "") -> tuple[LedgerState, Genesis]:
+    document, rows = kept(version, prefix)
     genesis: Genesis = decode(bytes.fromhex(document["genesis"]), Genesis)
     items = {
         decode_key(key): decode_entry(decode_key(key), value)
@@ -33,6 +34,20 @@ def test_a_state_of_any_version_becomes_one_of_this(version: int) -> None:
     state = LedgerState(genesis, items, document["index"])
     if version == STATE_VERSION:
         assert state.root.hex() == document["root"]
+    return state, genesis
+
+
+@pytest.mark.parametrize("version", range(1, STATE_VERSION + 1))
+def test_a_peg_of_any_version_becomes_one_of_this(version: int) -> None:
+    state, _ = migrated_state(version, "peg-")
+    assert {table for table, _ in state.items()} >= PEG_TABLES
+    assert imbalance(state) is None
+    assert reserves_sat(state) > 0
+
+
+@pytest.mark.parametrize("version", range(1, STATE_VERSION + 1))
+def test_a_state_of_any_version_becomes_one_of_this(version: int) -> None:
+    state, genesis = migrated_state(version)
     assert state.total_msat() == LedgerState.from_genesis(genesis).total_msat()
 
 
