@@ -7,7 +7,7 @@ import pytest
 import wasmtime
 
 from ambientd.model.execution import ExecutionLimits
-from scripts.proof_image import ImageError, build, translated
+from scripts.proof_image import FLAGS, FRAME_BYTES_MAX, ImageError, build, translated
 from tests.fuzz.finds import load
 from tests.missing import missing
 from tests.proofs.images import by_engine, by_image, sha256
@@ -158,6 +158,23 @@ def test_host_functions_and_commands_are_refused() -> None:
         translated(submitted)
     with pytest.raises(ImageError, match="WASI"):
         translated((EXAMPLES / "hello-compute" / "hello.wasm").read_bytes())
+
+
+def test_a_frame_that_could_step_over_the_end_of_the_stack_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A call weighs the same with 50 of these or with 5,000, and each takes 16 bytes of its frame.
+    asked = "(i8x16.bitmask (v128.load offset=%d (local.get $at)))"
+    added = f"(local.set $size (i32.add (local.get $size) {asked}))"
+    body = " ".join(added % (16 * n) for n in range(50))
+    submitted = module(f"{body} (i64.extend_i32_u (local.get $size))")
+    image(submitted)
+    named = f"-Wframe-larger-than={FRAME_BYTES_MAX}"
+    assert named in FLAGS
+    smaller = tuple(flag.replace(named, "-Wframe-larger-than=512") for flag in FLAGS)
+    monkeypatch.setattr("scripts.proof_image.FLAGS", smaller)
+    with pytest.raises(ImageError, match="exceeds limit"):
+        build(submitted)
 
 
 def test_an_invalid_module_has_no_image() -> None:
