@@ -29,6 +29,7 @@ from ambientd.adapters.engines import engine_for, installed, require
 from ambientd.adapters.host_memory import available_bytes
 from ambientd.adapters.keys import draw_secret
 from ambientd.adapters.learner_opening import open_learner
+from ambientd.adapters.leash import end_with_standard_input
 from ambientd.adapters.libp2p import open_transport
 from ambientd.adapters.owner_file import OwnerFile
 from ambientd.adapters.passphrases import find_passphrase
@@ -51,12 +52,7 @@ from ambientd.api.local_socket import SocketLimits, serve_local_socket
 from ambientd.api.outlets import run_outlets
 from ambientd.api.trail_keeping import TrailKeeper, trailed
 from ambientd.codec.statements import sign_record
-from ambientd.config.options import (
-    ChainKind,
-    EngineChoice,
-    Lie,
-    parse_bootstrap,
-)
+from ambientd.config.options import ChainKind, EngineChoice, Lie, parse_bootstrap
 from ambientd.config.places import Places, default_data_dir, socket_path_for
 from ambientd.consensus.options import TrustedEpoch
 from ambientd.errors import AmbientError, ConfigError, UsageError
@@ -460,6 +456,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--passphrase-file", type=Path, metavar="FILE", help="what opens sealed key files"
     )
+    parser.add_argument(
+        "--with-stdin", action="store_true", help="end when standard input does, as on SIGTERM"
+    )
     parser.add_argument("--verbose", action="store_true", help="log what only developers want")
     parser.add_argument("--version", action="version", version=f"ambientd {__version__}")
     chosen = parser.parse_args(arguments)
@@ -470,6 +469,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         data_dir = chosen.data_dir or default_data_dir()
         passphrase = find_passphrase(chosen.passphrase_file, sealed_keys(Places(data_dir)))
+        if chosen.with_stdin:
+            end_with_standard_input()
         trio.run(run_daemon, data_dir, passphrase)
     except AmbientError as error:
         return _complain(error)

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -37,6 +38,22 @@ def test_a_local_mesh_works_and_leaves_no_process_behind(tmp_path: Path) -> None
     assert not psutil.wait_procs(processes, timeout=5)[1]
     assert not processes_of(folder)
     assert (folder / "node1").is_dir(), "a folder of the caller's own stays"
+
+
+def test_a_local_mesh_ends_with_the_program_that_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "mesh"
+    text = f"from ambientd.client import LocalMesh; LocalMesh(1, folder={str(folder)!r}); input()"
+    with subprocess.Popen([sys.executable, "-c", text], stdin=subprocess.PIPE) as program:
+        deadline_s = time.monotonic() + 60
+        while not (folder / "node1" / "ambientd.sock").exists():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        nodes = [each for each in processes_of(folder) if str(folder / "node1") in each.cmdline()]
+        program.kill()
+    assert nodes
+    assert not psutil.wait_procs(nodes, timeout=20)[1]
+    for chain in processes_of(folder):
+        chain.terminate()  # it ends by itself once nobody has asked it for a minute
 
 
 def test_a_local_mesh_that_cannot_be_ready_in_time_ends_what_it_started(tmp_path: Path) -> None:

@@ -56,24 +56,27 @@ class LocalDaemons:
         self.nodes = [LocalDaemon(node) for node in founded.nodes]
         self.names = {node.node.hex(): node.name for node in founded.nodes}
         self.liars = [node.node.hex() for node in founded.nodes if node.lies]
+        self._leash: int | None = None
 
     def start(self) -> None:
-        """Start one process a node, in a session of its own so that Ctrl-C reaches only us."""
-        for node in self.nodes:
-            with node.log.open("ab") as log:
-                node.process = subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-m",
-                        "ambientd.daemon",
-                        "--data-dir",
-                        str(node.founded.data_dir),
-                    ],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+        """Start one process a node, in a session of its own so that Ctrl-C reaches only us.
+
+        Each ends when its standard input does: with us, even where we are killed.
+        """
+        theirs, self._leash = os.pipe()
+        command = [sys.executable, "-m", "ambientd.daemon", "--with-stdin", "--data-dir"]
+        try:
+            for node in self.nodes:
+                with node.log.open("ab") as log:
+                    node.process = subprocess.Popen(
+                        [*command, str(node.founded.data_dir)],
+                        stdin=theirs,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                    )
+        finally:
+            os.close(theirs)
 
     def wait_ready(self, deadline_s: float) -> replies.Status:
         """Wait until every node sees that all are there and take work; give the first's status."""
@@ -137,6 +140,9 @@ class LocalDaemons:
                 # It is not reaped yet, so the pid still names its session and nothing else.
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        if self._leash is not None:
+            os.close(self._leash)
+            self._leash = None
         return gently
 
 
