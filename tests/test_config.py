@@ -161,6 +161,7 @@ def test_mistakes_are_named_with_file_line_and_key(text: str, line: int, words: 
         ('[node]\nname = "a" "b"', 2, "one setting a line"),
         ("[node]\n?", 2, "neither a section, nor a setting, nor a comment"),
         ("a = " + "[" * 5000, None, "too deeply"),
+        ("a = " + "9" * 5000, None, "a number has too many digits"),
     ],
 )
 def test_what_is_no_toml_is_said_in_plain_words(text: str, line: int | None, words: str) -> None:

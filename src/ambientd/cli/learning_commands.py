@@ -120,7 +120,7 @@ def read_study(path: str) -> StartStudy:
             module = Path(path).parent / named
             found["module"] = read_file(str(module), "module", MODULE_BYTES_MAX)
         return msgspec.convert(found, StartStudy)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{path}: {error}; docs/cli.md lists the fields of a study"
         raise UsageError(msg) from error
 

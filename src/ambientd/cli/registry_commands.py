@@ -261,7 +261,7 @@ def _module_file(path: str) -> ModuleFile:
     data = read_file(path, "module's description", _MODULE_TOML_BYTES_MAX)
     try:
         return msgspec.toml.decode(data, type=ModuleFile)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{path}: does not read: {' '.join(str(error).split())}"
         raise UsageError(f"{msg}; `ambientctl module new` writes one to begin with") from error
 

@@ -52,7 +52,7 @@ def read_config(text: str) -> tuple[Config, tuple[Fault, ...]]:
     """Read a config; what is wrong is left out of it, and named."""
     try:
         tree = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         line, words = toml_fault(error, text)
         return Config(), (Fault(line, (), f"not valid TOML: {words}"),)
     found = list(_unknown(tree, text))

@@ -27,6 +27,8 @@ _WORDS = (
 
 def toml_fault(error: Exception, text: str) -> tuple[int | None, str]:
     """Give the line of a complaint of tomllib, and plain words; None where it is not one line's."""
+    if isinstance(error, ValueError) and not isinstance(error, TOMLDecodeError):
+        return None, "a number has too many digits"
     if not isinstance(error, TOMLDecodeError):
         return None, "lists or sections stand within one another too deeply"
     complaint = str(error)

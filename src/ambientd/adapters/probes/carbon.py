@@ -136,5 +136,5 @@ def _table(path: Path) -> dict[str, Any]:
     """Read lines of `region = number`."""
     try:
         return tomllib.loads(read_text(path) or "")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return {}
