@@ -73,10 +73,17 @@ def test_a_secret_key_is_for_its_owner_alone_and_never_overwritten(keys: tuple[P
         age_files.create_identity(path)
 
 
-@pytest.mark.parametrize("text", ["", "age1", "age1qqqq", "AGE-SECRET-KEY-1QQ", "ssh-ed25519 AAAA"])
+@pytest.mark.parametrize("text", ["", "age1", "age1qqqq", "ssh-ed25519 AAAA"])
 def test_what_is_no_public_key_is_refused_by_name(text: str) -> None:
     with pytest.raises(UsageError, match="is no public key of age"):
         age_files.recipients_of([text])
+
+
+@pytest.mark.parametrize("text", ["AGE-SECRET-KEY-1QQ", "age-secret-key-1qq"])
+def test_a_secret_key_in_the_place_of_a_public_one_is_not_printed(text: str) -> None:
+    with pytest.raises(UsageError, match="draw another") as error:
+        age_files.recipients_of([text])
+    assert text not in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["", "# only remarks\n", "AGE-SECRET-KEY-1QQ\n", "\xff\n"])

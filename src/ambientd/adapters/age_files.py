@@ -26,6 +26,12 @@ def recipients_of(texts: Sequence[str]) -> list[Recipient]:
         try:
             found.append(x25519.Recipient.from_str(text))
         except RecipientError as error:
+            if text.upper().startswith("AGE-SECRET-KEY-"):
+                msg = (
+                    "a secret key of age was given where a public one belongs, and may be in the "
+                    "history of a shell now: draw another with `ambientctl backup key FILE`"
+                )
+                raise UsageError(msg) from error
             msg = f'"{text}" is no public key of age: `ambientctl backup key FILE` prints one'
             raise UsageError(msg) from error
     return found
