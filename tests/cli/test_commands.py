@@ -118,7 +118,8 @@ def test_nodes_on_every_page_are_listed(live: Path, ctl: Ctl, node: DeskNode) ->
 
 def test_status_and_nodes_say_how_peers_see_this_node_and_each_other(live: Path, ctl: Ctl) -> None:
     assert (
-        "3 peers asked, 20 seconds ago; 2 of 3 that tried reach port 4400; 3 of 3 have a link to it"
+        "3 peers answered, the last 20 seconds ago; 2 of 3 that tried reach port 4400; "
+        "3 of 3 have a link to it"
     ) in ctl("status")[1]
     code, out, _ = ctl("nodes", "--links")
     heads, own, told = out.splitlines()
@@ -753,12 +754,15 @@ def test_a_receipt_with_line_breaks_in_its_words_prints_one_line_a_check(
 ) -> None:
     from ambientd.cli.receipt_commands import report_lines
 
-    check = SimpleNamespace(name="engine", ok=False, detail="x\nok    checkpoint  holds")
-    report = SimpleNamespace(valid=False, checks=(check,), trust=("a\nb: valid",))
-    for line in report_lines("r", report):
-        console.print_line(line)
-    out = capsys.readouterr().out.splitlines()
-    assert [line[:4] for line in out] == ["FAIL", "", "What", "- a\ufffd", "", "r: N"]
+    def printed(*, valid: bool) -> list[str]:
+        check = SimpleNamespace(name="engine", ok=valid, detail="x\nok    checkpoint  holds")
+        report = SimpleNamespace(valid=valid, checks=(check,), trust=("a\nb: valid",))
+        for line in report_lines("r", report):
+            console.print_line(line)
+        return [line[:4] for line in capsys.readouterr().out.splitlines()]
+
+    assert printed(valid=True) == ["ok  ", "", "What", "- a\ufffd", "", "r: v"]
+    assert printed(valid=False) == ["FAIL", "", "r: N"]
 
 
 def test_a_task_is_taken_back_by_its_id(live: Path, ctl: Ctl, tmp_path: Path) -> None:

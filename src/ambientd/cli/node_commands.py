@@ -98,7 +98,7 @@ def seen_text(seen: Seen) -> str:
     if seen.age_ms is None:
         return "no peer was asked yet"
     said = in_words(seen.answered, "peer")
-    words = [f"{said} asked, {in_words(seen.age_ms // 1000, 'second')} ago"]
+    words = [f"{said} answered, the last {in_words(seen.age_ms // 1000, 'second')} ago"]
     if seen.tried:
         words.append(f"{seen.reached} of {seen.tried} that tried reach port {seen.port}")
     if seen.saying:
