@@ -9,7 +9,7 @@ from ambientd.errors import ConfigError, UsageError
 from ambientd.ports.tables import Cell, Column, Kind
 
 GROUP_ROWS = 16_384
-BATCH_BYTES = 1 << 24
+BATCH_BYTES = 1 << 27
 WITHOUT_PYARROW = "Parquet needs pyarrow, which is not installed: pip install 'pyarrow>=22'"
 
 
