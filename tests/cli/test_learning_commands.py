@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from ambientd.api.learning_values import Privacy, StudyInfo
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.learning_commands import read_study
 from ambientd.cli.main import main
+from ambientd.cli.privacy_words import joined_text, privacy_fields
 from ambientd.errors import UsageError
 
 
@@ -36,11 +39,14 @@ def test_what_is_wrong_is_named_with_the_file(tmp_path: Path, text: str, said: s
 
 
 def test_a_module_is_read_from_beside_the_study(tmp_path: Path) -> None:
-    (tmp_path / "train.wasm").write_bytes(b"module")
+    (tmp_path / "train.wasm").write_bytes(b"\0asm module")
     path = tmp_path / "study.toml"
     path.write_text('name = "a"\nmodel = "mlp:4,3,2"\nmodule = "train.wasm"\naudits = 2\n')
     found = read_study(str(path))
-    assert (found.module, found.audits) == (b"module", 2)
+    assert (found.module, found.audits) == (b"\0asm module", 2)
+    (tmp_path / "train.wasm").write_bytes(b"(module)")
+    with pytest.raises(UsageError, match="no WebAssembly module"):
+        read_study(str(path))
     (tmp_path / "train.wasm").unlink()
     with pytest.raises(UsageError, match="train"):
         read_study(str(path))
@@ -56,3 +62,68 @@ def test_a_receipt_replaces_no_file_unless_told_to(
     assert "--force" in capsys.readouterr().err
     assert main([*arguments, "--force"]) == ExitCode.UNREACHABLE, "now it asks the daemon"
     assert there.read_bytes() == b"kept"
+
+
+OPEN = StudyInfo(
+    study="ab" * 32,
+    name="digits",
+    author="cd" * 32,
+    state="inviting",
+    reason="",
+    model="mlp:64,16,10",
+    trainer="wasm",
+    aggregation="fedavg",
+    private=False,
+    rounds=3,
+    done=0,
+    round=0,
+    participants=[],
+    participants_min=3,
+    takes_part=False,
+    digest="ef" * 32,
+)
+PRIVACY = Privacy(
+    clip=1.0,
+    noise=1.0,
+    group=3,
+    threshold=3,
+    delta=1e-5,
+    epsilon_round=4.753,
+    epsilon_rounds=30.127,
+    spent=0.0,
+    limit=8.0,
+    releases=0,
+    wasted=0,
+)
+
+
+def test_who_is_shown_the_data_is_said_before_and_after_joining() -> None:
+    audited = msgspec.structs.replace(OPEN, audits=1)
+    assert "auditors" in dict(privacy_fields(audited))["privacy"]
+    assert "auditors and members are given its data" in joined_text(audited)
+    assert "auditors" not in dict(privacy_fields(OPEN))["privacy"]
+    assert "its data stay here" in joined_text(OPEN)
+
+
+def test_what_a_private_study_hides_is_said_in_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = msgspec.structs.replace(OPEN, private=True, privacy=PRIVACY)
+
+    class Answering:
+        def __enter__(self) -> "Answering":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def call(self, *_: object) -> StudyInfo:
+            return private
+
+    monkeypatch.setattr("ambientd.cli.learning_commands.connect", lambda _: Answering())
+    arguments = ["--data-dir", str(tmp_path), "fl", "join", "abcd", "--data", "digits:1/4"]
+    assert main(arguments) == ExitCode.DONE
+    out = capsys.readouterr().out
+    assert out == joined_text(private) + "\n"
+    assert "\nHidden: " in out
+    assert "\ufffd" not in out

@@ -110,6 +110,7 @@ class VerifyArguments(CommonArguments, Protocol):
 
 
 MODULE_BYTES_MAX = 1 << 20
+WASM_MAGIC = b"\0asm"
 
 
 def read_study(path: str) -> StartStudy:
@@ -118,7 +119,10 @@ def read_study(path: str) -> StartStudy:
         found = tomllib.loads(read_file(path, "study", FILE_BYTES_MAX).decode())
         if isinstance(named := found.get("module"), str):
             module = Path(path).parent / named
-            found["module"] = read_file(str(module), "module", MODULE_BYTES_MAX)
+            code = found["module"] = read_file(str(module), "module", MODULE_BYTES_MAX)
+            if not code.startswith(WASM_MAGIC):
+                msg = f"{module}: is no WebAssembly module; name the file that was built"
+                raise UsageError(msg)
         return msgspec.convert(found, StartStudy)
     except (ValueError, RecursionError) as error:
         msg = f"{path}: {error}; docs/cli.md lists the fields of a study"
@@ -134,7 +138,8 @@ def start(arguments: StartArguments) -> ExitCode:
         print_json(answer)
         return ExitCode.DONE
     print_line(answer.study)
-    tell(f"nodes take part with `ambientctl fl join {short(answer.study)} --data WHERE`")
+    bound = " --epsilon EPSILON" if answer.privacy and answer.privacy.epsilon_round else ""
+    tell(f"nodes take part with `ambientctl fl join {short(answer.study)} --data WHERE{bound}`")
     return ExitCode.DONE
 
 
@@ -361,5 +366,6 @@ def _report(arguments: CommonArguments, answer: StudyInfo, text: str) -> ExitCod
     if arguments.as_json:
         print_json(answer)
     else:
-        print_line(text)
+        for line in text.splitlines():
+            print_line(line)
     return ExitCode.DONE

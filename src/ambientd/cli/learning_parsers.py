@@ -76,7 +76,7 @@ def _epsilon(text: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 < number <= 10_000:
-        msg = f"{text!r} is no epsilon: say a number above 0, such as 4"
+        msg = f"{text!r} is no epsilon: say one above 0, at most 10000, such as 4"
         raise argparse.ArgumentTypeError(msg)
     return number
 

@@ -26,7 +26,10 @@ def privacy_fields(study: "StudyInfo") -> list[tuple[str, str]]:
     """Tell what a study hides, and what that has cost here."""
     privacy = study.privacy
     if privacy is None:
-        return [("privacy", "none: whoever holds an update may learn much of the data behind it")]
+        words = "none: whoever holds an update may learn much of the data behind it"
+        if study.audits:
+            words += f"; auditors are given the data of {study.audits} of each round's participants"
+        return [("privacy", words)]
     groups = f"sums over groups of {privacy.group} or more, {privacy.threshold} of whom stay"
     if privacy.epsilon_round is None:
         return [("privacy", f"{groups}; no noise, so no epsilon is claimed")]
@@ -60,8 +63,10 @@ def joined_text(study: "StudyInfo") -> str:
     begun = f"this node takes part in study {short(study.study)}"
     privacy = study.privacy
     if privacy is None:
-        seen = "see its updates, and whoever audits its training its data"
-        return f"{begun}; others {seen if study.audits else 'see its updates, not its data'}"
+        data = "its data stay here"
+        if study.audits:
+            data = "auditors and members are given its data when it is drawn"
+        return f"{begun}; everybody can have its updates, which tell much of its data; {data}"
     hidden = (
         f"{begun}, in private mode.\n"
         "Hidden: its data, how much of it there is, and its update. Others see sums over groups "
