@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from ambientd.roles.anchoring.book import AnchoredRoot, Stage
+from ambientd.roles.anchoring.book import AnchoredRoot
 from ambientd.roles.anchoring.core import Anchoring
 from ambientd.roles.anchoring.events import AnchorLogged, PersistBook, RootsSettled, SendTransaction
 from ambientd.roles.anchoring.logged import LoggedAnchors
-from ambientd.roles.anchoring.open_book import OpenBook
 from sim.anchor_members import BrokenError
 from sim.anchors import AnchorWorld, main, play
 
@@ -63,17 +62,6 @@ def nobody_else(self: AnchorWorld, step: int) -> None:
     del self, step
 
 
-def childish(self: OpenBook, entry: AnchoredRoot) -> bool:
-    made = {version.txid for version in entry.versions}
-    return any(
-        coin.txid in made
-        for other in self.entries(Stage.SENT)
-        if other.root != entry.root
-        for version in other.versions
-        for coin in version.coins
-    )
-
-
 def unwatched(self: Anchoring, event: Any, *, now: int) -> Any:
     return [] if isinstance(event, AnchorLogged) else HANDLE(self, event, now=now)
 
@@ -95,7 +83,6 @@ MUTANTS: dict[str, tuple[type, str, Any, str]] = {
     "nobody takes over": (AnchorWorld, "_take_turns", nobody_else, "lost"),
     "what the log has is not watched": (Anchoring, "handle", unwatched, "the log's anchor of size"),
     "whoever is undone is nobody's": (LoggedAnchors, "patience", lambda *_, **__: None, ""),
-    "a child of a replaced version counts": (OpenBook, "has_child", childish, ""),
     "old versions are not looked for": (
         AnchoredRoot,
         "transactions",

@@ -306,6 +306,24 @@ def test_an_anchor_whose_change_is_spent_already_is_left_and_its_child_replaced(
     assert [len(entry.versions) for entry in desk.book.roots] == [1, 2]
 
 
+def test_a_child_of_a_version_that_was_replaced_keeps_nothing_from_being_replaced() -> None:
+    desk, txid = sending()
+    desk.height += OPTIONS.bump_blocks
+    desk.see()
+    desk.mine(txid)
+    desk.tell(RootWanted(2, LATER))
+    desk.coins = (Coin(txid=txid, index=1, value_sat=49_686),)
+    assert desk.sent() is not None
+    del desk.places[txid]
+    desk.hashes[desk.height] = OTHER_HASH
+    desk.coins = (coin(),)
+    desk.see()
+    assert [len(entry.versions) for entry in desk.book.roots] == [2, 1]
+    desk.height += OPTIONS.bump_blocks
+    desk.see()
+    assert [len(entry.versions) for entry in desk.book.roots] == [3, 2]
+
+
 def test_a_later_root_takes_the_place_of_one_for_which_nothing_is_signed() -> None:
     desk = wanting()
     desk.tell(RootWanted(2, LATER))
