@@ -222,11 +222,10 @@ async def test_a_sealed_copy_is_whole_for_whoever_has_the_key(
 async def test_a_public_key_that_is_none_ends_the_daemon_with_words(tmp_path: Path) -> None:
     options = BackupOptions(folder=str(tmp_path), recipients=("age1nobody",))
     async with StoreWriter(MemoryStore()) as writer:
-        backups = Backups(options, b"c" * 32, "n", writer, began)
         with pytest.raises(
             ConfigError, match=r"\[backup\] recipients: \"age1nobody\" is no public"
         ):
-            await backups.keep()
+            Backups(options, b"c" * 32, "n", writer, began)
 
 
 def test_hours_are_hours() -> None:

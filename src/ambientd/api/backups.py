@@ -30,7 +30,7 @@ _SAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class Backups:
-    """Makes the copies of one node's log."""
+    """Makes the copies of one node's log; raises ConfigError for a public key that is none."""
 
     def __init__(
         self,
@@ -40,6 +40,11 @@ class Backups:
         writer: Writer,
         now: Callable[[], int],
     ) -> None:
+        if options.recipients:  # else what reads them is never loaded
+            try:
+                recipients_of(options.recipients)
+            except UsageError as error:
+                raise ConfigError(f"[backup] recipients: {error}") from error
         self._options = options
         self._cluster = cluster
         self._writer = writer
@@ -73,17 +78,9 @@ class Backups:
         )
 
     async def keep(self) -> None:
-        """Make a copy each period and delete the oldest, until cancelled.
-
-        Raises:
-            ConfigError: a public key in the config is none.
-        """
+        """Make a copy each period and delete the oldest, until cancelled."""
         if not self._options.folder:
             return
-        try:
-            recipients_of(self._options.recipients)
-        except UsageError as error:
-            raise ConfigError(f"[backup] recipients: {error}") from error
         while True:
             await self.look()
             await trio.sleep(LOOK_S)

@@ -17,7 +17,11 @@ class BackupOptions(Options, frozen=True):
 
     folder: Annotated[
         str,
-        Meta(max_length=4096, description="Folder that is there; empty: no copies are made."),
+        Meta(
+            max_length=4096,
+            pattern=r"^(/.*)?$",
+            description="Folder that is there, by its whole path; empty: no copies are made.",
+        ),
     ] = ""
     every_hours: Annotated[
         int, Meta(ge=1, le=8_760, description="Hours from one copy to the next.")

@@ -25,6 +25,10 @@ class Counters:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
+    def count(self, kind: str) -> None:
+        """Count one more of a kind that is nobody's fault."""
+        self._counts[kind] += 1
+
     def note(self, kind: str, *, error: BaseException | None = None, **context: object) -> None:
         """Count one more of a kind."""
         self._counts[kind] += 1

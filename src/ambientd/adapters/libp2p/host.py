@@ -22,6 +22,7 @@ from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
+from libp2p.protocol_muxer.exceptions import MultiselectError
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as Noise
 from libp2p.tools.anyio_service import background_trio_service
@@ -118,6 +119,9 @@ class _Swarm(Swarm):  # type: ignore[misc]
         self._handshakes[host] += 1
         try:
             muxed = await self.upgrade_inbound_raw_conn(RawConnection(stream, False), maddr)
+        except MultiselectError:  # it hung up behind the keys, as whoever looks whether we answer
+            self._counters.count("hung_up_after_keys")
+            return
         except Exception as error:  # noqa: BLE001 - anything a stranger's bytes can provoke
             self._counters.note("handshake_failed", error=error)
             return
