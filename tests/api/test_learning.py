@@ -120,8 +120,12 @@ async def test_studies_and_rounds_come_in_pages(tmp_path: Path) -> None:
         ({"aggregation": "median", "prox": 0.1}, "prox is of fedprox"),
         ({"audits": 2}, "name one, or no audits"),
         ({"participants_min": 5, "wanted": 3}, "as many wanted as needed"),
-        ({"trainer": "wasm", "module": b"m", "model": "mlp:4,3,3,2"}, "one hidden layer"),
-        ({"trainer": "wasm", "module": b"m" * (1 << 21), "model": "mlp:4,3,2"}, "module has"),
+        ({"trainer": "wasm", "module": b"\0asm", "model": "mlp:4,3,3,2"}, "one hidden layer"),
+        ({"trainer": "wasm", "module": b"m", "model": "mlp:4,3,2"}, "is no WebAssembly binary"),
+        (
+            {"trainer": "wasm", "module": b"\0asm" + bytes(1 << 21), "model": "mlp:4,3,2"},
+            "module has",
+        ),
     ],
 )
 async def test_limits_that_contradict_one_another_are_refused_before_anything_is_sent(

@@ -45,7 +45,7 @@ def test_a_module_is_read_from_beside_the_study(tmp_path: Path) -> None:
     found = read_study(str(path))
     assert (found.module, found.audits) == (b"\0asm module", 2)
     (tmp_path / "train.wasm").write_bytes(b"(module)")
-    with pytest.raises(UsageError, match="no WebAssembly module"):
+    with pytest.raises(UsageError, match="no WebAssembly binary"):
         read_study(str(path))
     (tmp_path / "train.wasm").unlink()
     with pytest.raises(UsageError, match="train"):

@@ -29,6 +29,7 @@ from ambientd.api.materials import brought
 from ambientd.api.naming import match_id
 from ambientd.api.operations import OperationError
 from ambientd.api.paging import check_place, page
+from ambientd.api.registry import MODULE_MAGIC
 from ambientd.api.replies import PrivacyStanding
 from ambientd.api.round_files import round_file
 from ambientd.codec.canonical import encode
@@ -90,6 +91,8 @@ class Learning:
             threshold=request.threshold,
             is_private=request.private,
         )
+        if request.module and not request.module.startswith(MODULE_MAGIC):
+            raise OperationError("invalid", "the study's module is no WebAssembly binary")
         learner = await self._host.learner()
         fault = learner.plan_fault(plan)
         if fault is not None:

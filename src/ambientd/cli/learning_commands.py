@@ -38,7 +38,7 @@ from ambientd.cli.console import (
     warn,
 )
 from ambientd.cli.exit_codes import ExitCode
-from ambientd.cli.files import check_new, check_writable, read_file, write_file
+from ambientd.cli.files import check_new, check_writable, read_file, read_module, write_file
 from ambientd.cli.privacy_words import (
     budget_row,
     epsilon_text,
@@ -109,20 +109,12 @@ class VerifyArguments(CommonArguments, Protocol):
     model: str | None
 
 
-MODULE_BYTES_MAX = 1 << 20
-WASM_MAGIC = b"\0asm"
-
-
 def read_study(path: str) -> StartStudy:
     """Read what is to be trained from a TOML file; raise UsageError naming what is wrong."""
     try:
         found = tomllib.loads(read_file(path, "study", FILE_BYTES_MAX).decode())
         if isinstance(named := found.get("module"), str):
-            module = Path(path).parent / named
-            code = found["module"] = read_file(str(module), "module", MODULE_BYTES_MAX)
-            if not code.startswith(WASM_MAGIC):
-                msg = f"{module}: is no WebAssembly module; name the file that was built"
-                raise UsageError(msg)
+            found["module"] = read_module(str(Path(path).parent / named))
         return msgspec.convert(found, StartStudy)
     except (ValueError, RecursionError) as error:
         msg = f"{path}: {error}; docs/cli.md lists the fields of a study"
