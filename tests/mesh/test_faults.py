@@ -127,7 +127,7 @@ def test_a_wrong_or_missing_file_is_named(alone: Cluster, tmp_path: Path) -> Non
     config.write_text(good.replace("[telemetry]\n", "[telemetry]\ninterval = 5\n", 1))
     assert f"{config}, line {line + 1}: [telemetry] interval: unknown key 'interval'" in fault()
     config.write_text("[node\n")
-    assert f"{config}: not valid TOML" in fault()
+    assert f"{config}, line 1: not valid TOML" in fault()
     config.unlink()
     assert f"{config}: no such file; create a node with" in fault()
     config.write_text(good)

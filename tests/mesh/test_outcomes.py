@@ -338,7 +338,8 @@ def test_every_node_tells_the_same_of_every_task(mesh: Cluster, node: Daemon) ->
     for line in node.ask(TASK_LIST, ListTasks(limit=1000)).tasks:
         node.ask(TASK_WAIT, WaitForTask(task=line.task_id))
     known = {line.task_id: line for line in node.ask(TASK_LIST, ListTasks(limit=1000)).tasks}
-    assert {line.state for line in known.values()} == {"final", "cancelled"}
+    # Which tasks there are depends on which tests ran here before.
+    assert {line.state for line in known.values()} <= {"final", "cancelled"}
     for daemon in mesh.daemons:
         mesh.until(
             lambda d=daemon: (

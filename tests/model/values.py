@@ -61,8 +61,8 @@ def _of(info: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
             return st.lists(_of(item), max_size=3).map(tuple)
         case msgspec.inspect.TupleType(item_types=items):
             return st.tuples(*[_of(each) for each in items])
-        case msgspec.inspect.BytesType():
-            return st.binary(max_size=70)
+        case msgspec.inspect.BytesType(min_length=least):
+            return st.binary(min_size=least or 0, max_size=70)
         case msgspec.inspect.StrType():
             return TEXTS
         case msgspec.inspect.BoolType():

@@ -153,7 +153,7 @@ def test_disputes_are_fair_in_many_worlds(scenario: str, seed: int) -> None:
     [
         ("compares-one-point", 1, "disputes are short"),
         ("few-referees", 1, "a false step is proven"),
-        ("spares-losers", 2, "verdicts are fair"),
+        ("spares-losers", 3, "verdicts are fair"),
     ],
 )
 def test_bugs_of_disputes_are_caught(name: str, seed: int, promise: str) -> None:
