@@ -6,24 +6,31 @@
         print(mesh.run("hello.wasm", b"hello").output())
 
 `LocalMesh` starts one on this machine; `AsyncMesh` is the same for trio and asyncio;
-`MeshExecutor` stands where a `concurrent.futures.Executor` stood.
+`MeshExecutor` stands where a `concurrent.futures.Executor` stood. `Mesh.start_study`
+has nodes train a model together.
 """
 
+from ambientd.api.learning_values import StartStudy
 from ambientd.api.operations import OperationError
 from ambientd.client.async_mesh import AsyncMesh, AsyncTask, Terms
-from ambientd.client.failures import TaskFailedError, TaskUnfinishedError
+from ambientd.client.failures import StudyUnfinishedError, TaskFailedError, TaskUnfinishedError
 from ambientd.client.local import LocalMesh
 from ambientd.client.mesh import Mesh, MeshExecutor, Task
+from ambientd.client.studies import AsyncStudy, Study
 from ambientd.errors import AmbientError, UnreachableError
 
 __all__ = [
     "AmbientError",
     "AsyncMesh",
+    "AsyncStudy",
     "AsyncTask",
     "LocalMesh",
     "Mesh",
     "MeshExecutor",
     "OperationError",
+    "StartStudy",
+    "Study",
+    "StudyUnfinishedError",
     "Task",
     "TaskFailedError",
     "TaskUnfinishedError",

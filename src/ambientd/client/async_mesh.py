@@ -10,10 +10,12 @@ import anyio
 import msgspec
 
 from ambientd.api import operations, replies, requests
+from ambientd.api.learning_values import StartStudy, StudyInfo
 from ambientd.api.module_names import exact_module
 from ambientd.api.registry_values import BringModule, ModuleInfo
 from ambientd.client.failures import TaskFailedError, TaskUnfinishedError
 from ambientd.client.links import Link, LocalLink, is_lost
+from ambientd.client.studies import AsyncStudy, begun_study, every_study
 from ambientd.config.local_socket import socket_path_of
 from ambientd.config.places import default_data_dir
 from ambientd.errors import AmbientError
@@ -185,6 +187,18 @@ class AsyncMesh:
         if not isinstance(task_id, str):
             raise TypeError(f"a task is named by its id, a str in hex, not by {_kind(task_id)}")
         return AsyncTask(self, task_id)
+
+    async def start_study(self, plan: StartStudy) -> AsyncStudy:
+        """Invite nodes to train a model together; the log has it when this returns."""
+        return await begun_study(self, plan)
+
+    async def studies(self) -> list[StudyInfo]:
+        """List the studies that the ledger knows, those that go on first."""
+        return await every_study(self)
+
+    def study(self, study: str) -> AsyncStudy:
+        """Give a study that was begun before, by its id."""
+        return AsyncStudy(self, study)
 
     async def output_of(self, module: Module, data: bytes, **terms: Unpack[Terms]) -> bytes:
         """Give a module's output for one input; what is cut off takes its task back."""

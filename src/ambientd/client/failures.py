@@ -1,6 +1,7 @@
-"""What can go wrong with a task that the mesh has accepted."""
+"""What can go wrong with a task, or a study, that the mesh has accepted."""
 
 from ambientd.api import replies
+from ambientd.api.learning_values import StudyInfo
 from ambientd.errors import AmbientError
 
 
@@ -23,3 +24,14 @@ class TaskUnfinishedError(AmbientError):
             "wait longer, ask why(), or cancel() it"
         )
         self.task = task
+
+
+class StudyUnfinishedError(AmbientError):
+    """The study goes on; it was waited for as long as was asked."""
+
+    def __init__(self, study: StudyInfo, timeout_s: float) -> None:
+        super().__init__(
+            f"study {study.study[:12]} is {study.state} after {timeout_s:g} s and goes on; "
+            "wait longer, or stop() it"
+        )
+        self.study = study

@@ -11,6 +11,7 @@ from weakref import finalize
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from ambientd.api import operations, replies
+from ambientd.api.learning_values import StartStudy, StudyInfo
 from ambientd.api.registry_values import ModuleInfo
 from ambientd.client.async_mesh import (
     AT_ONCE,
@@ -23,6 +24,7 @@ from ambientd.client.async_mesh import (
     room_for,
 )
 from ambientd.client.links import Link
+from ambientd.client.studies import Study
 
 if TYPE_CHECKING:
     from ambientd.api.why_replies import Why
@@ -116,6 +118,18 @@ class Mesh(AbstractContextManager["Mesh"]):
     def task(self, task_id: str) -> Task:
         """Give a task that was submitted before, by its id."""
         return Task(self._portal, self._mesh.task(task_id))
+
+    def start_study(self, plan: StartStudy) -> Study:
+        """Invite nodes to train a model together; the log has it when this returns."""
+        return Study(self._portal, self._portal.call(self._mesh.start_study, plan))
+
+    def studies(self) -> list[StudyInfo]:
+        """List the studies that the ledger knows, those that go on first."""
+        return self._portal.call(self._mesh.studies)
+
+    def study(self, study: str) -> Study:
+        """Give a study that was begun before, by its id."""
+        return Study(self._portal, self._mesh.study(study))
 
     def map(
         self,
