@@ -493,7 +493,7 @@ async def test_a_place_that_no_page_has_given_is_refused_with_what_to_do(tmp_pat
         ):
             with pytest.raises(OperationError, match="no place in this list") as refused:
                 await ask
-            assert refused.value.code == "malformed"
+            assert refused.value.code == "invalid"
             assert "`next`" in refused.value.hint
 
 

@@ -195,7 +195,7 @@ async def test_a_request_with_wrong_fields_is_refused(path: Path) -> None:
         wrong = requests.WaitForTask(task="ab", timeout_ms=-1)
         assert "timeout_ms" in failure(await ask(path, frame("task.wait", wrong))).message
         extra = replies.Pong(version="0", now_ms=0)
-        assert failure(await ask(path, frame("ping", extra))).code == "protocol"
+        assert failure(await ask(path, frame("ping", extra))).code == "malformed"
 
 
 async def test_errors_of_a_handler_reach_the_caller_by_their_kind(path: Path) -> None:

@@ -28,7 +28,8 @@ from ambientd.api.frames import (
     pack,
     read,
 )
-from ambientd.api.operations import OPERATIONS, Failure, OperationError
+from ambientd.api.misfits import misfit_of
+from ambientd.api.operations import OPERATIONS, Failure, Operation, OperationError
 from ambientd.api.socket_file import SocketFile
 from ambientd.errors import (
     AmbientError,
@@ -199,7 +200,7 @@ class LocalSocket:
             known = ", ".join(sorted(self._handlers))
             msg = f"this node knows no operation {frame.op[:64]!r}"
             raise OperationError("unknown_operation", msg, f"it knows {known}")
-        request = read(frame.body, operation.request)
+        request = _fitting(frame.body, operation)
         answer = handler(request)
         if operation.streaming:
             await self._stream(caller, frame.id, cast("Any", answer))
@@ -241,6 +242,15 @@ async def serve_local_socket(
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
         task_status.started()
         await trio.serve_listeners(server.serve_connection, [listener])
+
+
+def _fitting(body: msgspec.Raw, operation: Operation[Any, Any]) -> Any:  # noqa: ANN401
+    """Decode a request; raise OperationError saying which field does not fit, and what would."""
+    try:
+        return msgspec.msgpack.decode(body, type=operation.request)
+    except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
+        msg = f"{operation.name} cannot be asked like this: {misfit_of(error)}"
+        raise OperationError("malformed", msg) from None
 
 
 def _peer_user(connection: trio.socket.SocketType) -> int | None:

@@ -31,4 +31,4 @@ def check_place(after: str, form: Pattern[str]) -> None:
     if after and form.fullmatch(after) is None:
         msg = f"after = {after[:16]!r} is no place in this list"
         hint = "give what the page before said as `next`, or leave it away to begin anew"
-        raise OperationError("malformed", msg, hint)
+        raise OperationError("invalid", msg, hint)

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from ambientd.api.misfits import misfit_of
 from ambientd.api.operations import Operation, OperationError
 from ambientd.api.routes import BASE_PATH, Method
 
@@ -129,7 +130,8 @@ def _converted(kind: Any, fields: dict[str, Any], *, lax: bool) -> Any:  # noqa:
     try:
         return msgspec.convert(fields, kind, strict=not lax)
     except (msgspec.MsgspecError, ValueError, OverflowError) as error:
-        raise OperationError("malformed", f"the request does not fit: {error}", _HINT) from None
+        msg = f"the request does not fit: {misfit_of(error)}"
+        raise OperationError("malformed", msg, _HINT) from None
 
 
 def _decoded_body(kind: Any, body: bytes) -> Any:  # noqa: ANN401
@@ -143,7 +145,8 @@ def _decoded_body(kind: Any, body: bytes) -> Any:  # noqa: ANN401
         except msgspec.ValidationError:
             return msgspec.convert(_whole(msgspec.json.decode(body)), kind)
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
-        raise OperationError("malformed", f"the body does not fit: {error}", _HINT) from None
+        msg = f"the body does not fit: {misfit_of(error)}"
+        raise OperationError("malformed", msg, _HINT) from None
 
 
 def _whole(value: Any) -> Any:  # noqa: ANN401
