@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,24 +19,37 @@ from ambientd.api.frames import (
     pack,
     read,
 )
-from ambientd.api.operation import Failure, Operation, OperationError
+from ambientd.api.operation import DEADLINE_MS, Failure, Operation, OperationError
 from ambientd.errors import RemoteProtocolError, UnreachableError
 
 Q = TypeVar("Q", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
 
 CONNECT_TIMEOUT_S = 5.0
+SLOW_S = 3.0
+"""After so long without an answer whoever waits is told; most answers take milliseconds."""
+AGAIN_S = 9.0
+_LEAST_S = 0.1
 _GRACE_S = 5.0
 _ROOM_AFTER_S = 0.02
 _CHUNK_BYTES = 256 * 1024
 
 
 class Client:
-    """One connection to a daemon's local socket, opened with the first call."""
+    """One connection to a daemon's local socket, opened with the first call.
 
-    def __init__(self, path: Path, data_dir: Path | None = None) -> None:
+    `on_slow` is called now and then while an answer that should be there is not.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        data_dir: Path | None = None,
+        on_slow: Callable[[], None] | None = None,
+    ) -> None:
         self._path = path
         self._data_dir = data_dir if data_dir is not None else path.parent
+        self._on_slow = on_slow
         self._socket: socket.socket | None = None
         self._calls = 0
 
@@ -94,7 +107,25 @@ class Client:
             pass  # the daemon refused before it read everything: its reason waits to be read
         except OSError as error:
             raise self._lost(error) from error
+        if self._on_slow is not None and _is_prompt(operation):
+            self._await_first_byte(connection, self._on_slow)
         return self._receive()
+
+    @staticmethod
+    def _await_first_byte(connection: socket.socket, on_slow: Callable[[], None]) -> None:
+        """Say that the answer is late; what goes wrong meanwhile is for `_receive` to tell."""
+        patience_s = connection.gettimeout() or 0.0
+        until, wait_s = time.monotonic() + patience_s, SLOW_S
+        with suppress(OSError):
+            while (left_s := until - time.monotonic()) > 0:
+                connection.settimeout(min(wait_s, left_s))
+                try:
+                    connection.recv(1, socket.MSG_PEEK)
+                    break
+                except TimeoutError:
+                    on_slow()
+                wait_s = AGAIN_S
+        connection.settimeout(max(until - time.monotonic(), _LEAST_S))
 
     def _receive(self) -> ReplyFrame:
         try:
@@ -171,3 +202,8 @@ class Client:
         else:
             msg = f"the daemon at {self._path} went away ({error}); its log may say why"
         return UnreachableError(msg)
+
+
+def _is_prompt(operation: Operation[Any, Any]) -> bool:
+    """Tell whether an answer is due at once: not of what waits for something, or writes much."""
+    return operation.deadline_ms <= DEADLINE_MS and not operation.streaming

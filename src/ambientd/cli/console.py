@@ -38,7 +38,19 @@ def data_dir_of(arguments: CommonArguments) -> Path:
 def connect(arguments: CommonArguments) -> Client:
     """Give a client of the node's daemon; the connection opens with the first call."""
     data_dir = data_dir_of(arguments)
-    return Client(socket_path_of(data_dir), data_dir)
+    path = socket_path_of(data_dir)
+
+    told: set[str] = set()
+
+    def say_why() -> None:
+        from ambientd.cli.waiting import late_text
+
+        text = late_text(path)
+        if text not in told:
+            tell(text)
+        told.add(text)
+
+    return Client(path, data_dir, say_why)
 
 
 def print_json(value: object) -> None:
