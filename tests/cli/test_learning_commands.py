@@ -1,15 +1,16 @@
 """What a person writes about a study is read whole, and what is wrong with it is named."""
 
+from io import StringIO
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from ambientd.api.learning_values import Privacy, StudyInfo
+from ambientd.api.learning_values import JoinStudy, Privacy, ShowStudy, StudyDetail, StudyInfo
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.learning_commands import read_study
 from ambientd.cli.main import main
-from ambientd.cli.privacy_words import joined_text, privacy_fields
+from ambientd.cli.privacy_words import joined_text, privacy_fields, terms_text
 from ambientd.errors import UsageError
 
 
@@ -97,33 +98,91 @@ PRIVACY = Privacy(
 )
 
 
-def test_who_is_shown_the_data_is_said_before_and_after_joining() -> None:
+def test_who_is_shown_the_data_is_said_before_joining() -> None:
     audited = msgspec.structs.replace(OPEN, audits=1)
     assert "auditors" in dict(privacy_fields(audited))["privacy"]
-    assert "auditors and members are given its data" in joined_text(audited)
+    assert "auditors and members are given its data" in terms_text(audited, None)
     assert "auditors" not in dict(privacy_fields(OPEN))["privacy"]
-    assert "its data stay here" in joined_text(OPEN)
+    assert "its data stay here" in terms_text(OPEN, None)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "said"),
+    [
+        (None, "(115.93 times after one round, 10^13 times at the most that may be spent)"),
+        (8.0, "at most 8.000 is spent here: this node leaves when one more round would pass that"),
+        (8.0, "(115.93 times after one round, 2,981 times at the most that may be spent)"),
+        (40.0, "10^13 times at the most"),
+        (4.8, "121.51 times at the most"),
+        (4.0, "(115.93 times after one round),"),
+    ],
+)
+def test_what_all_rounds_may_cost_is_said_and_that_some_may_be_left(
+    allowed: float | None, said: str
+) -> None:
+    private = msgspec.structs.replace(OPEN, private=True, privacy=PRIVACY)
+    assert said in terms_text(private, allowed)
+
+
+class Answering:
+    """Answers whatever is asked of a study, and remembers it."""
+
+    def __init__(self, study: StudyInfo) -> None:
+        self.study = study
+        self.asked: list[object] = []
+
+    def __enter__(self) -> "Answering":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def call(self, _: object, request: object) -> object:
+        self.asked.append(request)
+        return StudyDetail(self.study, []) if isinstance(request, ShowStudy) else self.study
+
+
+JOIN = ("fl", "join", "abcd", "--data", "digits:1/4", "--epsilon", "8")
+
+
+@pytest.fixture
+def private(monkeypatch: pytest.MonkeyPatch) -> Answering:
+    answering = Answering(msgspec.structs.replace(OPEN, private=True, privacy=PRIVACY))
+    monkeypatch.setattr("ambientd.cli.learning_commands.connect", lambda _: answering)
+    return answering
 
 
 def test_what_a_private_study_hides_is_said_in_lines(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    private: Answering, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    private = msgspec.structs.replace(OPEN, private=True, privacy=PRIVACY)
+    assert main([*JOIN]) == ExitCode.DONE
+    out, err = capsys.readouterr()
+    assert (out, err) == (joined_text(private.study) + "\n", terms_text(private.study, 8.0) + "\n")
+    assert "\nHidden: " in err
+    assert "\ufffd" not in err
 
-    class Answering:
-        def __enter__(self) -> "Answering":
-            return self
 
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def call(self, *_: object) -> StudyInfo:
-            return private
-
-    monkeypatch.setattr("ambientd.cli.learning_commands.connect", lambda _: Answering())
-    arguments = ["--data-dir", str(tmp_path), "fl", "join", "abcd", "--data", "digits:1/4"]
-    assert main(arguments) == ExitCode.DONE
-    out = capsys.readouterr().out
-    assert out == joined_text(private) + "\n"
-    assert "\nHidden: " in out
-    assert "\ufffd" not in out
+@pytest.mark.parametrize(
+    ("typed", "more", "code", "joins"),
+    [
+        ("\n", (), ExitCode.FAILED, 0),
+        ("y\n", (), ExitCode.DONE, 1),
+        ("", ("--yes",), ExitCode.DONE, 1),
+    ],
+)
+def test_at_a_terminal_nobody_takes_part_unasked(
+    private: Answering,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    more: tuple[str, ...],
+    code: ExitCode,
+    joins: int,
+) -> None:
+    keys = StringIO(typed)
+    monkeypatch.setattr(keys, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", keys)
+    assert main([*JOIN, *more]) == code
+    assert sum(isinstance(each, JoinStudy) for each in private.asked) == joins
+    err = capsys.readouterr().err
+    assert ("let this node train on digits:1/4 for it? [y/N]" in err) is (not more)

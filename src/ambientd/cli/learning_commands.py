@@ -27,8 +27,10 @@ from ambientd.api.learning_values import (
 )
 from ambientd.cli.console import (
     CommonArguments,
+    confirm,
     connect,
     in_words,
+    is_terminal,
     print_fields,
     print_json,
     print_line,
@@ -44,6 +46,7 @@ from ambientd.cli.privacy_words import (
     epsilon_text,
     joined_text,
     privacy_fields,
+    terms_text,
     together_text,
 )
 from ambientd.cli.receipt_commands import fingerprint_of, report_lines
@@ -84,6 +87,7 @@ class JoinArguments(StudyArguments, Protocol):
 
     data: str
     epsilon: float | None
+    yes: bool
 
 
 class ExportArguments(StudyArguments, Protocol):
@@ -262,9 +266,19 @@ def stop(arguments: StudyArguments) -> ExitCode:
 
 
 def join(arguments: JoinArguments) -> ExitCode:
-    """Take part in a study."""
+    """Take part in a study, once it was said what that shows and it is meant.
+
+    Where nobody can be asked the command itself is the consent.
+    """
     request = JoinStudy(study=arguments.study, data=arguments.data, epsilon=arguments.epsilon)
     with connect(arguments) as client:
+        found = client.call(operations.FL_SHOW, ShowStudy(study=arguments.study, limit=1)).study
+        for line in terms_text(found, arguments.epsilon).splitlines():
+            tell(line)
+        question = f"let this node train on {arguments.data} for it?"
+        if is_terminal() and not confirm(question, is_sure=arguments.yes):
+            warn("ambientctl: this node takes no part in it")
+            return ExitCode.FAILED
         answer = client.call(operations.FL_JOIN, request)
     return _report(arguments, answer, joined_text(answer))
 
@@ -358,6 +372,5 @@ def _report(arguments: CommonArguments, answer: StudyInfo, text: str) -> ExitCod
     if arguments.as_json:
         print_json(answer)
     else:
-        for line in text.splitlines():
-            print_line(line)
+        print_line(text)
     return ExitCode.DONE

@@ -52,6 +52,7 @@ def add_fl(commands: object) -> None:
         type=_epsilon,
         help="what a private study may spend of this node's privacy, in all its rounds",
     )
+    join.add_argument("--yes", action="store_true", help="do not ask first")
     command(fl, "budget", "learning_commands:budget", "what private studies have spent here")
     export.add_argument(
         "--out", metavar="FILE", required=True, help="a name ending in .npz or .onnx"

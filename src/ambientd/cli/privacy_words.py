@@ -1,7 +1,7 @@
 """What private mode hides and costs, as a person reads it."""
 
 from collections.abc import Sequence
-from math import exp
+from math import exp, log
 from typing import TYPE_CHECKING
 
 from ambientd.cli.console import short
@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # `status` says a line of this, and needs none of those types
     from ambientd.api.learning_values import Budget, BudgetInfo, Privacy, StudyInfo
 
 _EXACT_UP_TO = 5.0
+_DIGITS_MAX = 6
 
 
 def epsilon_text(epsilon: float | None) -> str:
@@ -58,38 +59,62 @@ def _spent_here(privacy: "Privacy") -> str:
     )
 
 
-def joined_text(study: "StudyInfo") -> str:
-    """Say what taking part shows of this node, and what it does not."""
-    begun = f"this node takes part in study {short(study.study)}"
+def terms_text(study: "StudyInfo", allowed: float | None) -> str:
+    """Say what taking part will show of this node, and what it will not; `allowed` is epsilon."""
+    begun = f"study {short(study.study)} {study.name!r}, {study.model}"
     privacy = study.privacy
     if privacy is None:
         data = "its data stay here"
         if study.audits:
             data = "auditors and members are given its data when it is drawn"
-        return f"{begun}; everybody can have its updates, which tell much of its data; {data}"
+        return (
+            f"{begun}: everybody can have this node's updates, which tell much of its data; {data}"
+        )
     hidden = (
         f"{begun}, in private mode.\n"
-        "Hidden: its data, how much of it there is, and its update. Others see sums over groups "
-        f"of {privacy.group} or more.\n"
+        "Hidden: this node's data, how much of it there is, and its update. Others see sums over "
+        f"groups of {privacy.group} or more.\n"
         "Not hidden: that and when it takes part, the sums, and the models made of them. If all "
         "others of a group work together, its own share of the noise alone covers its update."
     )
     if privacy.epsilon_round is None:
         return f"{hidden}\nNo noise is added: what the sums tell of one participant has no bound."
-    return f"{hidden}\n{_meaning(study, privacy)}"
+    return f"{hidden}\n{_meaning(study, privacy, allowed)}"
 
 
-def _meaning(study: "StudyInfo", privacy: "Privacy") -> str:
+def joined_text(study: "StudyInfo") -> str:
+    """Say that this node takes part."""
+    mode = ", in private mode" if study.private else ""
+    return f"this node takes part in study {short(study.study)}{mode}"
+
+
+def _meaning(study: "StudyInfo", privacy: "Privacy", allowed: float | None) -> str:
     assert privacy.epsilon_round is not None
-    odds = exp(privacy.epsilon_round)
-    factor = f"{odds:.2f}" if privacy.epsilon_round < _EXACT_UP_TO else f"{odds:.0f}"
+    most = privacy.epsilon_rounds
+    bound = "no epsilon is allowed yet: say with --epsilon how much"
+    if allowed is not None:
+        most = allowed if most is None else min(most, allowed)
+        bound = (
+            f"at most {epsilon_text(allowed)} is spent here: this node leaves when one more round "
+            "would pass that, so some may be left over"
+        )
+    factors = f"{_times(privacy.epsilon_round)} after one round"
+    if most is not None and most > privacy.epsilon_round:
+        factors += f", {_times(most)} at the most that may be spent"
     return (
-        f"Cost: epsilon {_costs(study, privacy)}, at delta {privacy.delta:g}; "
-        f"{epsilon_text(privacy.limit)} are allowed here, then this node leaves. Whatever somebody "
-        "concludes from one round's sum is at most e^epsilon times as likely with this node's data "
-        f"as without (here {factor} times), but for a chance of delta. It holds while a threshold "
-        "of each group adds its noise. Failed rounds cost as much as others."
+        f"Cost: epsilon {_costs(study, privacy)}, at delta {privacy.delta:g}; {bound}. Whatever "
+        "somebody concludes from what was shown is at most e^epsilon times as likely with this "
+        f"node's data as without ({factors}), but for a chance of delta. It holds while a "
+        "threshold of each group adds its noise. Failed rounds cost as much as others."
     )
+
+
+def _times(epsilon: float) -> str:
+    """Write e^epsilon for people; what has more than six digits is no bound for anybody."""
+    if epsilon < _EXACT_UP_TO:
+        return f"{exp(epsilon):.2f} times"
+    digits = epsilon / log(10)
+    return f"{exp(epsilon):,.0f} times" if digits < _DIGITS_MAX else f"10^{digits:.0f} times"
 
 
 def budget_row(each: "BudgetInfo") -> Sequence[str]:
