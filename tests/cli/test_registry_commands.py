@@ -61,7 +61,25 @@ def test_a_name_without_a_version_is_a_pinned_modules_where_no_folder_is_of_that
     (folder / "acme").mkdir()
     code, _, err = ctl("run", "acme/sums", "--yes")
     assert (code, err.count("\n")) == (2, 1)
-    assert "a published module is run by PUBLISHER/NAME@VERSION" in err
+    assert "a published module is run by `ambientctl run PUBLISHER/NAME@VERSION`" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "sums@1.0.0"), ", and 'sums' lacks its PUBLISHER/"),
+        (("run", "acme/sums@0.1"), ", and '0.1' is no version: write MAJOR.MINOR.PATCH"),
+        (("module", "run", "acme/sums@1.0.0"), "is run by `ambientctl run PUBLISHER/NAME@VERSION`"),
+        (("module", "check", "acme/sums"), "is run by `ambientctl run PUBLISHER/NAME@VERSION`"),
+    ],
+)
+def test_a_published_modules_name_in_the_place_of_a_file_is_answered_with_what_runs_it(
+    ctl: Ctl, folder: Path, words: tuple[str, ...], said: str
+) -> None:
+    code, out, err = ctl(*words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert "published" not in ctl("module", "check", "lost.wasm")[2]
 
 
 def test_what_cannot_be_published_is_said_before_a_node_is_asked(ctl: Ctl, folder: Path) -> None:

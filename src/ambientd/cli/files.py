@@ -34,12 +34,30 @@ def read_module(path: str) -> bytes:
     """Read a module; raise UsageError for a file that is none, or larger than any node takes."""
     from ambientd.wasm.limits import PrepareLimits
 
-    module = read_file(path, "module", PrepareLimits().module_bytes_max)
+    try:
+        module = read_file(path, "module", PrepareLimits().module_bytes_max)
+    except UsageError as error:
+        raise UsageError(f"{error}{_published(path)}") from error
     if module[:4] != b"\0asm":
         what = "no WebAssembly binary" if module else "empty"
         msg = f"{path}: is {what}; compile it to .wasm first"
         raise UsageError(msg)
     return module
+
+
+def _published(path: str) -> str:
+    """Tell whoever wrote a published module's name for a file how one is run, and what is amiss."""
+    from ambientd.api.module_names import is_module
+    from ambientd.rules.versions import version_fault
+
+    name, at, version = path.partition("@")
+    if not (at or is_module(path)) or Path(path).exists():
+        return ""
+    fault = version_fault(version) if at else None
+    if fault is None and at and "/" not in name:
+        fault = f"{name!r} lacks its PUBLISHER/"
+    because = f", and {fault}" if fault else ""
+    return f"; a published module is run by `ambientctl run PUBLISHER/NAME@VERSION`{because}"
 
 
 def check_writable(path: str) -> None:

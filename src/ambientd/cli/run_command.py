@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
-from ambientd.api.module_names import is_module
 from ambientd.api.quotes import Quote
 from ambientd.api.requests import LABEL_CHARS_MAX, LABELS_MAX
 from ambientd.cli.console import (
@@ -140,7 +139,7 @@ def _request(arguments: RunArguments) -> requests.SubmitTask:
         raise UsageError(msg)
     _check_labels(arguments.labels)
     _check_streams(arguments)
-    module = b"" if is_named(arguments.module) else _module_file(arguments.module)
+    module = b"" if is_named(arguments.module) else read_module(arguments.module)
     data = read_file(arguments.input, "input") if arguments.input else b""
     for path in (arguments.output, arguments.receipt):
         if path:
@@ -161,17 +160,6 @@ def _request(arguments: RunArguments) -> requests.SubmitTask:
         strategy=arguments.strategy or "",
         nonce=_nonce(arguments.nonce),
     )
-
-
-def _module_file(path: str) -> bytes:
-    """Read a module's file; whoever means a published one hears how it is named."""
-    try:
-        return read_module(path)
-    except UsageError as error:
-        if not is_module(path):
-            raise
-        msg = f"{error}; a published module is run by PUBLISHER/NAME@VERSION"
-        raise UsageError(msg) from error
 
 
 def _check_streams(arguments: RunArguments) -> None:

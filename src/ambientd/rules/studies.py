@@ -61,7 +61,7 @@ def _terms_fault(terms: Terms) -> str | None:
 
 def _plan_fault(plan: Plan, terms: Terms) -> str | None:
     if plan.aggregation not in AGGREGATIONS:
-        return f"aggregation {plan.aggregation!r}: one of {', '.join(AGGREGATIONS)}"
+        return f"aggregation {plan.aggregation!r} is none of {', '.join(AGGREGATIONS)}"
     fault = _liars_fault(plan, terms) or _proof_fault(plan, terms)
     if fault is not None:
         return fault
@@ -85,15 +85,16 @@ def _liars_fault(plan: Plan, terms: Terms) -> str | None:
     needed = NEEDED.get(plan.aggregation)
     if needed is None:
         if liars and not plan.is_private:
-            return f"{plan.aggregation} stands no poisoned participant: say {', '.join(NEEDED)}"
+            return f"{plan.aggregation} stands no poisoned participant; {', '.join(NEEDED)} do"
         return None
     if plan.prox_micro:
         return f"prox is of fedprox, and the aggregation is {plan.aggregation}"
     times, more = needed
     if not plan.is_private and terms.participants_min < times * liars + more:
         return (
-            f"{plan.aggregation} stands {liars} liars among {times * liars + more} participants "
-            f"or more: participants_min is {terms.participants_min}"
+            f"{plan.aggregation} stands {'1 liar' if liars == 1 else f'{liars} liars'} among "
+            f"{times * liars + more} participants or more: participants_min is "
+            f"{terms.participants_min}"
         )
     return None
 

@@ -53,8 +53,8 @@ class Terms:
     def __post_init__(self) -> None:
         if not 1 <= self.clip_micro <= _CLIP_MICRO_MAX:
             raise ConfigError(
-                f"a private study needs a clip between 0.000001 and 256, not {self.clip_micro} "
-                "millionths; set `clip` in the study"
+                "a private study needs a clip between 0.000001 and 256, not "
+                f"{self.clip_micro / _MICRO:g}; set `clip` in the study"
             )
         if not 0 <= self.noise_milli <= NOISE_MILLI_MAX:
             raise ConfigError("the noise is between 0 and 1000 times the clip; set `noise`")
