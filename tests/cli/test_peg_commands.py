@@ -104,7 +104,24 @@ def test_what_is_never_credited_is_sent_back(live: Path, ctl: Ctl, node: DeskNod
     assert node.requests == [wanted, wanted]
     node.is_poor = True
     assert "once enough members have seen it" in ctl(*words, "--yes")[1]
-    assert ctl("peg", "return", "ab:1", "bcrt1qexample", "--yes")[0] != 0
+
+
+@pytest.mark.parametrize(
+    "text", ["foo:0", "ab:1", "ab" * 32, "ab" * 32 + ":", "ab" * 32 + ":x", "zz" * 32 + ":1"]
+)
+def test_what_names_no_output_is_said_before_the_node_is_asked(
+    live: Path, ctl: Ctl, node: DeskNode, text: str
+) -> None:
+    code, _, err = ctl("peg", "return", text, "bcrt1qexample", "--yes")
+    assert (code, node.requests) == (2, [])
+    assert f"{text!r} is no output of a transaction: write the 64 hex digits" in err
+
+
+def test_an_output_may_be_named_in_capitals(live: Path, ctl: Ctl, node: DeskNode) -> None:
+    assert ctl("peg", "return", "AB" * 32 + ":01", "bcrt1qexample", "--yes")[0] == 0
+    [request] = node.requests
+    assert isinstance(request, ReturnPegIn)
+    assert request.outpoint == "ab" * 32 + ":1"
 
 
 def test_a_fee_is_raised(live: Path, ctl: Ctl, node: DeskNode) -> None:

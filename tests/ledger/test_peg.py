@@ -232,7 +232,7 @@ def test_who_may_not_withdraw_moves_nothing() -> None:
     cluster.fund(1, 200_000)
     for author, body, reason in (
         (2, cluster.out(10_000), "less than"),
-        (1, cluster.out(199_501), "less than"),
+        (1, cluster.out(199_501), "the balance is 199500 sat, less than 199501 sat"),
         (1, cluster.out(2**53 - 1), "less than"),
         (1, cluster.out(50_000, script=b"\x6a" + bytes(25)), "no kind"),
         (1, cluster.out(50_000, fee_sat=1), "relay"),

@@ -235,6 +235,20 @@ def whole_sat(text: str) -> int:
     return amount_msat // 1_000
 
 
+def outpoint(text: str) -> str:
+    """Read the name of a transaction's output, as lists of them write it."""
+    txid, _, index = text.strip().rpartition(":")
+    txid = txid.lower()
+    is_txid = len(txid) == 64 and set(txid) <= set("0123456789abcdef")
+    if not is_txid or not index.isascii() or not index.isdigit() or len(index) > 9:
+        msg = (
+            f"{text[:100]!r} is no output of a transaction: write the 64 hex digits of its id, a "
+            "colon and the output's number, as `peg deposits` does"
+        )
+        raise argparse.ArgumentTypeError(msg)
+    return f"{txid}:{int(index)}"
+
+
 def rate(text: str) -> int:
     """Read a fee rate in sat/vB with up to three decimals; give millisatoshi a virtual byte."""
     whole, _, decimals = text.partition(".")

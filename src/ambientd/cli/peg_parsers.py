@@ -1,6 +1,6 @@
 """The commands about the peg, their options and help texts."""
 
-from ambientd.cli.parsing import command, group, positive, rate, whole_sat
+from ambientd.cli.parsing import command, group, outpoint, positive, rate, whole_sat
 
 _AMOUNT = "with its unit: 20000sat or 0.0002btc"
 
@@ -27,7 +27,9 @@ def add_peg(commands: object) -> None:
     back = command(
         peg, "return", "peg_commands:give_back", "send back what came in and is never credited"
     )
-    back.add_argument("outpoint", metavar="OUTPOINT", help="as `peg deposits` names it")
+    back.add_argument(
+        "outpoint", metavar="OUTPOINT", type=outpoint, help="as `peg deposits` names it"
+    )
     back.add_argument("address", metavar="ADDRESS", help="where to, on the same Bitcoin network")
     back.add_argument(
         "--rate",

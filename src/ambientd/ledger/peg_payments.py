@@ -85,7 +85,8 @@ def decided(draft: Draft, author: NodeId, body: PegOut) -> PegPayment | str:
         return f"a peg-out of {body.amount_sat} sat is below the least, {PEG_OUT_MIN_SAT} sat"
     amount_msat = body.amount_sat * MSAT_PER_SAT
     if body.amount_sat > AMOUNT_MAX_SAT or amount_msat > draft.balance_msat(author):
-        return f"the balance is {draft.balance_msat(author)} msat, less than {amount_msat} msat"
+        has_sat = draft.balance_msat(author) // MSAT_PER_SAT
+        return f"the balance is {has_sat} sat, less than {body.amount_sat} sat"
     peg = PegDraft(draft)
     number = peg.numbers.wallet
     wallet = peg.wallet(number)
