@@ -13,9 +13,11 @@ from ambientd.ports.chain import Chain, Rejected, Utxo
 from ambientd.rules.bitcoin import (
     HEADER_SIZE,
     REGTEST,
+    TRANSACTION_SIZE_MAX,
     Outpoint,
     Transaction,
     check_anchor,
+    check_inclusion,
     decode_header,
     decode_transaction,
     double_sha256,
@@ -242,6 +244,23 @@ class ChainContract(PegContract):
         ground.mine(1, [decode_transaction(second.raw)])
         [left] = await chain.utxos(payer.script)
         assert (left.txid, left.value_sat) == (second.txid, 78_000)
+
+    async def test_what_was_mined_longer_than_nodes_pass_on_is_found_and_proved(
+        self, chain: Chain, ground: Ground
+    ) -> None:
+        sent = ground.long_spend()
+        assert len(sent.raw) > 600_000 > TRANSACTION_SIZE_MAX
+        ground.mine(6, [sent])
+        assert await chain.raw_tx(sent.txid) == sent.raw
+        assert await chain.confirmations(sent.txid) == 6
+        assert await chain.is_unspent(Outpoint(sent.txid, 0))
+        place, branch = await chain.inclusion(sent.txid), await chain.merkle_branch(sent.txid)
+        assert place is not None
+        assert branch is not None
+        raw = await chain.headers(place.height, place.height + 6)
+        headers = [raw[at : at + HEADER_SIZE] for at in range(0, len(raw), HEADER_SIZE)]
+        check = check_inclusion(sent.base, branch.branch, headers[0], headers[1:], REGTEST)
+        assert check.passed, check.faults
 
     async def test_a_young_coinbase_cannot_be_spent(self, chain: Chain, ground: Ground) -> None:
         finder = wallet(33)

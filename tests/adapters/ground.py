@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 
 from ambientd.adapters.regtest import miner
 from ambientd.adapters.regtest.mempool import Entry
 from ambientd.adapters.rpc_client import RpcClient
 from ambientd.rules.bitcoin import (
     HEADER_SIZE,
+    MINED_SIZE_MAX,
     Transaction,
+    compact_size,
     decode_block,
     decode_header,
     decode_transaction,
@@ -71,6 +74,20 @@ class Ground:
         rest = value_sat - FEE_SAT - sum(value for value, _ in outputs)
         raw = miner.open_spend([(txid, 0)], [*outputs, (rest, miner.OPEN_SCRIPT)])
         return decode_transaction(raw)
+
+    def long_spend(self, inputs: int = 3) -> Transaction:
+        """Give a transaction of some 209 kB of witness an input, longer than nodes pass on."""
+        script = b"\x6d" * 200 + b"\x51"  # OP_2DROP, and OP_TRUE
+        place = b"\x00\x20" + sha256(script).digest()
+        paid = self.spend(*[(50_000, place)] * inputs)
+        self.mine(1, [paid])
+        coins = [(paid.txid, number) for number in range(inputs)]
+        bare = miner.open_spend(coins, [(20_000, miner.OPEN_SCRIPT)])
+        piece = compact_size(520) + bytes(520)
+        witness = compact_size(401) + piece * 400 + compact_size(len(script)) + script
+        base = decode_transaction(bare).base
+        raw = base[:4] + b"\x00\x01" + base[4:-4] + witness * inputs + base[-4:]
+        return decode_transaction(raw, MINED_SIZE_MAX)
 
     def ripe_coin(self) -> bytes:
         """Give a coin that can be spent and whose height is before the first halving."""

@@ -12,8 +12,9 @@ from tests.adapters.test_anchor_service import ROOT, anchored, chain, holds
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 
 
+@pytest.mark.parametrize("size", [150_000, 450_000, 3_900_000])
 async def test_what_was_mined_with_a_witness_longer_than_a_record_is_proved_without_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     async with chain(tmp_path) as embedded:
         mined = embedded.raw_tx
@@ -23,7 +24,7 @@ async def test_what_was_mined_with_a_witness_longer_than_a_record_is_proved_with
             if raw is None:
                 return None
             base = strip_witness(raw)
-            witness = b"\x01" + compact_size(150_000) + bytes(150_000)
+            witness = b"\x01" + compact_size(size) + bytes(size)
             return base[:4] + b"\x00\x01" + base[4:-4] + witness + base[-4:]
 
         monkeypatch.setattr(embedded, "raw_tx", padded)

@@ -212,6 +212,15 @@ def test_a_malformed_transaction_is_refused(raw: bytes) -> None:
         decode_transaction(raw)
 
 
+def test_a_transaction_may_be_as_long_as_whoever_asks_says() -> None:
+    whole = transaction(b"\x51", witness=bytes(bitcoin.TRANSACTION_SIZE_MAX))
+    with pytest.raises(RemoteProtocolError, match="over the limit of 400000"):
+        decode_transaction(whole)
+    assert decode_transaction(whole, bitcoin.MINED_SIZE_MAX).raw == whole
+    with pytest.raises(RemoteProtocolError, match="over the limit of 4000000"):
+        decode_transaction(bytes(bitcoin.MINED_SIZE_MAX + 1), bitcoin.MINED_SIZE_MAX)
+
+
 def test_a_block_with_bytes_to_spare_or_too_few_is_refused() -> None:
     whole = GENESIS_HEADER + b"\x01" + GENESIS_COINBASE
     for raw in (

@@ -9,6 +9,7 @@ import trio
 
 from ambientd.adapters.anchor_file import AnchorFile
 from ambientd.adapters.anchor_wallet import AnchorWallet
+from ambientd.adapters.mined import mined_transaction
 from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
 from ambientd.model.base import Digest
 from ambientd.model.receipt import AnchorProof
@@ -42,7 +43,7 @@ from ambientd.roles.anchoring.events import (
 )
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.rules.anchor_costs import RATE_MSAT_VB_MAX
-from ambientd.rules.bitcoin import NETWORKS, Branch, check_anchor, strip_witness
+from ambientd.rules.bitcoin import NETWORKS, Branch, check_anchor
 from ambientd.rules.bitcoin_codec import display
 
 log = structlog.get_logger("ambientd.anchors")
@@ -267,6 +268,10 @@ class ChainAnchors:
         raw_tx = await self._chain.raw_tx(place.txid)
         if branch is None or raw_tx is None:
             return None
+        if len(raw_tx) > THEIRS_BYTES_MAX:
+            # A miner may have another witness than was shown, longer than the log takes: no proof
+            # is of it, and a batch whose proof cannot be brought would hold up all later ones.
+            raw_tx = (await mined_transaction(raw_tx)).base
         following = [
             await self._chain.header(place.height + step) for step in range(1, effect.following + 1)
         ]
@@ -283,10 +288,6 @@ class ChainAnchors:
         if not check.passed:
             faults = ", ".join(f"{step.name} ({step.detail})" for step in check.faults)
             raise RemoteProtocolError(f"the chain's proof does not hold: {faults}")
-        if len(raw_tx) > THEIRS_BYTES_MAX:
-            # A miner may have another witness than was shown, longer than the log takes: no proof
-            # is of it, and a batch whose proof cannot be brought would hold up all later ones.
-            raw_tx = strip_witness(raw_tx)
         return AnchorProof(
             raw_tx=raw_tx,
             index=branch.index,

@@ -11,6 +11,7 @@ from typing import Any, Final
 import trio
 
 from ambientd.adapters.anchor_wallet import address_of_script
+from ambientd.adapters.mined import mined_transaction
 from ambientd.adapters.rpc_client import RpcClient, RpcEndpoint, RpcError
 from ambientd.errors import ConfigError, RemoteProtocolError, UnreachableError, UsageError
 from ambientd.ports.chain import Inclusion, MerkleBranch, Rejected, Tip, Utxo
@@ -161,7 +162,7 @@ class BitcoinRpcChain:
             if error.code == NOT_FOUND:
                 return None
             raise self._refused("getrawtransaction", error) from None
-        if decode_transaction(raw).txid != txid:
+        if (await mined_transaction(raw)).txid != txid:
             raise self._senseless("getrawtransaction", "the bytes do not hash to the id")
         return raw
 
@@ -309,7 +310,7 @@ class BitcoinRpcChain:
                 raise self._refused("searchrawtransactions", error, "addrindex=1") from None
             if not isinstance(raws, list):
                 raise self._senseless("searchrawtransactions", "it is no list")
-            found += [decode_transaction(_bytes(raw)) for raw in raws]
+            found += [await mined_transaction(_bytes(raw)) for raw in raws]
             if len(raws) < _SEARCH_PAGE:
                 break
         return found

@@ -17,6 +17,7 @@ import trio
 from msgspec import Meta
 
 from ambientd.adapters.http_client import HttpClient
+from ambientd.adapters.mined import mined_transaction
 from ambientd.config.urls import parse_url
 from ambientd.errors import ConfigError, RemoteProtocolError, UnreachableError, UsageError
 from ambientd.ports.chain import Inclusion, MerkleBranch, Rejected, Tip, Utxo
@@ -25,10 +26,11 @@ from ambientd.rules.bitcoin import (
     COINBASE_MATURITY,
     HEADER_SIZE,
     HEIGHT_MAX,
+    MINED_SIZE_MAX,
     NETWORKS,
-    TRANSACTION_SIZE_MAX,
     Branch,
     Outpoint,
+    Transaction,
     decode_header,
     decode_transaction,
     display,
@@ -49,7 +51,7 @@ CHECKED_MAX: Final = 16_384
 FEE_TARGET_BLOCKS: Final = "6"
 _SMALL_BYTES: Final = 4_096
 _LIST_BYTES: Final = 2_000_000  # the ids of a Bitcoin block of the smallest transactions
-_HEX_BYTES: Final = 2 * TRANSACTION_SIZE_MAX
+_HEX_BYTES: Final = 2 * MINED_SIZE_MAX
 _ALREADY_IN_CHAIN: Final = "-27"
 _CODE: Final = re.compile(r"-\d{1,5}\b")
 _MESSAGE: Final = re.compile(r'"message":\s*"([^"]*)"')
@@ -210,14 +212,18 @@ class EsploraChain:
 
     async def raw_tx(self, txid: bytes) -> bytes | None:
         """Give a transaction's bytes, checked against its id."""
+        found = await self._transaction(txid)
+        return None if found is None else found.raw
+
+    async def _transaction(self, txid: bytes) -> Transaction | None:
         path = f"/tx/{display(txid)}/hex"
         answer = await self._get(path, _HEX_BYTES)
         if answer is None:
             return None
-        raw = self._bytes(path, answer)
-        if decode_transaction(raw).txid != txid:
+        found = await mined_transaction(self._bytes(path, answer))
+        if found.txid != txid:
             raise self._senseless(path, "the bytes do not hash to the id")
-        return raw
+        return found
 
     async def inclusion(self, txid: bytes) -> Inclusion | None:
         """Say where a transaction is mined in the best chain; its Merkle branch is verified."""
@@ -325,8 +331,8 @@ class EsploraChain:
     async def is_unspent(self, coin: Outpoint) -> bool:
         """Tell whether an output is there and nothing spends it; of what is unknown, nothing is."""
         path = f"/tx/{display(coin.txid)}/outspend/{coin.index}"
-        raw = await self.raw_tx(coin.txid)
-        if raw is None or coin.index >= len(decode_transaction(raw).outputs):
+        found = await self._transaction(coin.txid)
+        if found is None or coin.index >= len(found.outputs):
             return False
         return not self._decoded(path, await self._required(path), _Outspend).spent
 
@@ -334,10 +340,9 @@ class EsploraChain:
         """Whether an output can be spent in the next Bitcoin block; it must be what was said."""
         coin = Outpoint(utxo.txid, utxo.index)
         if coin not in self._checked:
-            raw = await self.raw_tx(utxo.txid)
-            if raw is None:
+            transaction = await self._transaction(utxo.txid)
+            if transaction is None:
                 return False  # it was replaced, or reorganised away
-            transaction = decode_transaction(raw)
             outputs = transaction.outputs
             if utxo.index >= len(outputs):
                 raise self._senseless(path, "an output is not what its transaction says")

@@ -7,6 +7,7 @@ import structlog
 import trio
 
 from ambientd.adapters.anchor_wallet import address_of_script, script_of_address
+from ambientd.adapters.mined import mined_transaction
 from ambientd.adapters.peg_file import PegFile
 from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
 from ambientd.ledger.peg_ins import Sighted, is_to_say
@@ -44,7 +45,6 @@ from ambientd.rules.bitcoin import (
     NETWORKS,
     Outpoint,
     check_inclusion,
-    strip_witness,
 )
 from ambientd.rules.bitcoin_codec import display
 
@@ -250,7 +250,8 @@ class PegService:
         raw_tx = await self._chain.raw_tx(txid)
         if place is None or branch is None or raw_tx is None:
             return None
-        raw_tx = strip_witness(raw_tx)  # the log takes 100 kB, and no proof is of the witness
+        # The log takes 100 kB, and no proof is of the witness.
+        raw_tx = (await mined_transaction(raw_tx)).base
         following = tuple(
             [await self._chain.header(place.height + step) for step in range(1, CONFIRMATIONS_MIN)]
         )

@@ -14,6 +14,9 @@ from ambientd.errors import RemoteProtocolError
 HASH_SIZE: Final = 32
 HEADER_SIZE: Final = 80
 TRANSACTION_SIZE_MAX: Final = 400_000
+"""What nodes pass on to each other, and what a proof may hold."""
+MINED_SIZE_MAX: Final = 4_000_000
+"""What a miner can put into a Bitcoin block, witness and all (BIP 141)."""
 COINBASE_MATURITY: Final = 100  # blocks until what a block creates can be spent
 AMOUNT_MAX_SAT: Final = 21_000_000 * 100_000_000
 
@@ -255,14 +258,14 @@ def _read_transaction(reader: _Reader) -> Transaction:
     )
 
 
-def decode_transaction(raw: bytes) -> Transaction:
+def decode_transaction(raw: bytes, size_max: int = TRANSACTION_SIZE_MAX) -> Transaction:
     """Read one transaction, with or without witness, and nothing after it.
 
     Raises:
         RemoteProtocolError: when the bytes are not exactly one well-formed transaction.
     """
-    if len(raw) > TRANSACTION_SIZE_MAX:
-        msg = f"a transaction of {len(raw)} bytes is over the limit of {TRANSACTION_SIZE_MAX}"
+    if len(raw) > size_max:
+        msg = f"a transaction of {len(raw)} bytes is over the limit of {size_max}"
         raise RemoteProtocolError(msg)
     reader = _Reader(raw)
     transaction = _read_transaction(reader)
