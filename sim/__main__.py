@@ -121,9 +121,10 @@ def _show_peg(seed: int) -> int:
     if isinstance(found, Finding):
         _tell(found)
         return 1
+    most = f" of at most {found.most_sat} at a time" if found.most_sat else ""
     _say(
         f"seed {found.seed}: {found.payments} payments, {found.wallets} wallets, "
-        f"{found.in_sat} sat came in, {found.deep} deep reorganisations, {found.moved} final "
+        f"{found.in_sat} sat came in{most}, {found.deep} deep reorganisations, {found.moved} final "
         f"payments mined as another version\nstate {found.state_root}"
     )
     return 0

@@ -22,6 +22,8 @@ class PegOutcome:
     """Reorganisations deeper than what members wait for."""
     moved: int
     """Final payments whose place another version took."""
+    most_sat: int
+    """What the peg may hold at most; 0 for no bound."""
     state_root: str
 
 
@@ -49,6 +51,7 @@ def judge_peg(seed: int) -> PegOutcome | Finding:
         in_sat=ledger.peg.in_sat,
         deep=world.deep,
         moved=world.moved,
+        most_sat=world.most_sat,
         state_root=ledger.root.hex(),
     )
 

@@ -4,6 +4,7 @@ After every block of the log reserves equal liabilities and what was booked. Som
 are deeper than what members wait for, and mine other versions of payments than those that were
 final. Peg-ins come back, so that every one that the ledger holds is on the chain, or on its way
 there again. In the end every peg-out is paid exactly once, and the chain has what the books say.
+In a quarter of the worlds the peg may hold only so much (`sim.peg_bounds`).
 `python -m sim sweep peg --seeds 1..100` runs them.
 """
 
@@ -36,6 +37,7 @@ from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, Outpoint
 from ambientd.rules.peg_payments import CHANGE_INDEX, digests, outputs, txid
 from ambientd.rules.peg_script import child_tweak
 from sim.checkers import InvariantViolation
+from sim.peg_bounds import BoundWatch, drawn_most_sat
 from sim.peg_chain import PegChain
 from sim.peg_troubles import PegTroubles
 
@@ -80,7 +82,9 @@ class PegWorld:
         self.chain = PegChain(self.dice)
         self.keepers = [Keeper(number) for number in range(NODES)]
         self.liar = self.keepers[-1]
-        self.ledger = LedgerState.from_genesis(_genesis(self.keepers))
+        self.most_sat = drawn_most_sat(seed)
+        self.ledger = LedgerState.from_genesis(_genesis(self.keepers, self.most_sat))
+        self.bound = BoundWatch(self.ledger)
         self.proposed: list[Record] = []
         self.history: list[Record] = []
         self.now = START_MS
@@ -112,6 +116,16 @@ class PegWorld:
                 break
         self._check_end()
         self._let_forget()
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Let members say what waits and fits, until nothing does."""
+        for _ in range(LAST_STEPS):
+            if not self.bound.fitting(self.chain.unspent):
+                return
+            self.chain.mine()
+            self.step()
+        raise InvariantViolation("what fits is counted", "a peg-in waits though there is room")
 
     def _let_forget(self) -> None:
         """Let so much time pass that no payment can be undone: all that was kept goes back."""
@@ -213,6 +227,7 @@ class PegWorld:
                 self._check_final(event)
             elif isinstance(event, PaymentSigned):
                 self._keep_signed(event)
+        self.bound.check(done.events)
         if checks_coins:
             self._check_coins()
 
@@ -412,7 +427,7 @@ class PegWorld:
             )
 
 
-def _genesis(keepers: list[Keeper]) -> Genesis:
+def _genesis(keepers: list[Keeper], most_sat: int) -> Genesis:
     profile = Profile(name="member", region="here", kind=NodeKind.COMPUTE)
     return Genesis(
         version=1,
@@ -429,5 +444,5 @@ def _genesis(keepers: list[Keeper]) -> Genesis:
             )
             for keeper in keepers
         ),
-        rules=Rules(keep_ms=60_000),
+        rules=Rules(keep_ms=60_000, peg_sat_max=most_sat),
     )

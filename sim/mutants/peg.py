@@ -9,8 +9,12 @@ from ambientd.ledger import peg_ends, peg_ins, peg_payments, peg_wallets
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import coin_key
 from ambientd.ledger.peg_index import PegIndex
+from ambientd.ledger.peg_ins import Sighted
 from ambientd.ledger.peg_wallets import PegDraft
-from ambientd.model.peg import PegCoin, PegPayment
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import NodeId
+from ambientd.model.peg import CoinState, PegCoin, PegPayment
+from ambientd.roles.pegging import core
 from ambientd.roles.pegging.core import PegKeeper
 from ambientd.rules.bitcoin import Outpoint
 from sim.mutants.patch import Patch, always
@@ -56,6 +60,17 @@ def _deaf(put_moves: Callable[..., None]) -> object:
     return lambda draft, node, moves: put_moves(draft, node, replace(moves, said_ms=0))
 
 
+def _unsaid(is_to_say: Callable[..., bool]) -> object:
+    """Say no peg-in again that waits for room."""
+
+    def silent(state: LedgerState, sighted: Sighted, member: NodeId) -> bool:
+        entry = state.peg_coin(sighted.outpoint.txid, sighted.outpoint.index)
+        is_waiting = entry is not None and entry.state is CoinState.WAITING
+        return not is_waiting and is_to_say(state, sighted, member)
+
+    return silent
+
+
 PEG_MUTANTS: dict[str, tuple[Patch, ...]] = {
     "one-word-credits": (Patch(peg_ins, "is_seen_by_quorum", always(True)),),
     "one-word-ends": (Patch(peg_payments, "is_seen_by_quorum", always(True)),),
@@ -71,5 +86,7 @@ PEG_MUTANTS: dict[str, tuple[Patch, ...]] = {
     "undone-stays-booked": (Patch(peg_ends, "_unbook", always(None)),),
     "pledges-by-txid": (Patch(PegIndex, "roots", _unnamed),),
     "kept-for-ever": (Patch(peg_ends, "_return_kept", always(None)),),
+    "bound-ignored": (Patch(peg_ins, "_fits", always(True)),),
+    "waits-for-ever": (Patch(core, "is_to_say", _unsaid),),
     "never-sent": (Patch(PegKeeper, "_send", always([])),),
 }

@@ -5,16 +5,21 @@ from contextlib import ExitStack
 import pytest
 
 from ambientd.ledger.peg import imbalance
+from ambientd.model.peg import CoinState
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, Outpoint
 from ambientd.rules.peg_payments import txid
 from ambientd.rules.peg_script import locking_script
 from sim.checkers import InvariantViolation
+from sim.museum import EXHIBITS
 from sim.mutants.patch import replaced
 from sim.mutants.peg import PEG_MUTANTS
+from sim.peg_bounds import MOST_SAT, drawn_most_sat
+from sim.peg_sweep import PEG
 from sim.pegs import PAYEE, PegWorld
 from sim.quick import quick
 
-SEEDS = (11, *range(1, 9))
+BOUNDED = (5, 7)
+SEEDS = (11, *range(1, 10))
 """The first has payments that spend what came back of payments that are undone."""
 
 
@@ -24,6 +29,31 @@ def test_reserves_equal_liabilities_in_every_world(seed: int) -> None:
     world = PegWorld(seed)
     world.run()
     assert world.ledger.peg.payments
+
+
+def test_some_worlds_have_a_bound_and_those_of_every_exhibit_have_none() -> None:
+    bounds = [drawn_most_sat(seed) for seed in range(400)]
+    assert 60 < sum(bound > 0 for bound in bounds) < 140
+    assert set(bounds) == {0, *MOST_SAT}
+    exhibits = [each.plan.seed for each in EXHIBITS if each.plan.scenario == PEG]
+    assert exhibits, "worlds that were kept before there were bounds"
+    assert {drawn_most_sat(seed) for seed in exhibits} == {0}
+
+
+@pytest.mark.slow
+def test_in_a_bounded_world_something_waits_and_all_that_fits_is_counted() -> None:
+    waited = 0
+    for seed in BOUNDED:
+        world = PegWorld(seed)
+        world.run()
+        assert world.most_sat
+        waited += sum(
+            entry is not None and entry.state is CoinState.WAITING
+            for coin in world.chain.unspent
+            for entry in [world.ledger.peg_coin(coin.txid, coin.index)]
+        )
+        assert not world.bound.fitting(world.chain.unspent)
+    assert waited
 
 
 @pytest.mark.slow
