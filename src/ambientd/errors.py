@@ -21,6 +21,10 @@ class StoreError(AmbientError):
     """The disk's: a full disk, a corrupted row, a store in use."""
 
 
+class DamagedError(StoreError):
+    """A file's, whose bytes are not what was written: damaged, cut off, forged or no such file."""
+
+
 class LocalProtocolError(AmbientError):
     """Ours: a bug that would break the protocol if it went on."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ambientd.adapters.durable_files import sync_directory, write_synced
-from ambientd.errors import ConfigError, StoreError, UsageError
+from ambientd.errors import ConfigError, DamagedError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,8 @@ def unseal(path: Path, clear: BinaryIO, identity: Path) -> None:
 
     Raises:
         ConfigError: the identity is not there, or is none.
-        StoreError: it is sealed to others, damaged, or the disk refuses.
+        DamagedError: it is sealed to others, or damaged.
+        StoreError: the disk refuses.
     """
     from pyrage import DecryptError, decrypt_io
 
@@ -68,10 +69,12 @@ def unseal(path: Path, clear: BinaryIO, identity: Path) -> None:
             decrypt_io(sealed, clear, keys)
     except DecryptError as error:
         msg = f"{path} is not sealed to a key of {identity}, or damaged at its head: {error}"
-        raise StoreError(msg) from error
+        raise DamagedError(msg) from error
     except OSError as error:
-        reason = error.strerror or "it is damaged, use another backup"
-        raise StoreError(f"cannot unseal {path}: {reason}") from error
+        if error.strerror is None:
+            msg = f"cannot unseal {path}: it is damaged, use another backup"
+            raise DamagedError(msg) from error
+        raise StoreError(f"cannot unseal {path}: {error.strerror}") from error
 
 
 def _identities(path: Path) -> list[Identity]:

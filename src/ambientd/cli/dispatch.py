@@ -8,7 +8,7 @@ from ambientd.api.operation import OperationError
 from ambientd.cli.console import be_quiet, printable
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.parser import build_parser
-from ambientd.errors import AmbientError, UnreachableError
+from ambientd.errors import AmbientError, DamagedError, UnreachableError
 
 _CODES_OF_NODE_FAULTS = frozenset({"unavailable", "timeout", "busy", "forbidden"})
 _BROKEN_PIPE = 141
@@ -50,6 +50,8 @@ def _one_line(error: Exception) -> str:
 def _exit_code(error: Exception) -> int:
     if isinstance(error, UnreachableError):
         return ExitCode.UNREACHABLE
+    if isinstance(error, DamagedError):
+        return ExitCode.NOT_VERIFIED
     if isinstance(error, OperationError):
         if error.code in _CODES_OF_NODE_FAULTS:
             return ExitCode.UNREACHABLE

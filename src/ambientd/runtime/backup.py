@@ -43,7 +43,13 @@ from ambientd.consensus.messages import (
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.safety import SafetyRules
 from ambientd.consensus.snapshots import snapshot_fault
-from ambientd.errors import AmbientError, RemoteProtocolError, StoreError, UsageError
+from ambientd.errors import (
+    AmbientError,
+    DamagedError,
+    RemoteProtocolError,
+    StoreError,
+    UsageError,
+)
 from ambientd.ledger.apply import apply_block, decode_record
 from ambientd.ledger.draft import BlockContext
 from ambientd.ledger.entries import Entry, Key
@@ -248,7 +254,7 @@ def _write_row(file: BinaryIO, digest: "hashlib._Hash", number: int, row: bytes)
 
 
 def read_rows(path: Path) -> Iterator[bytes]:
-    """Give the manifest's row, then each block's; raise StoreError naming the first bad one."""
+    """Give the manifest's row, then each block's; raise DamagedError naming the first bad one."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         begin = file.read(4 + CHECK_BYTES + len(MAGIC))[4 + CHECK_BYTES :]
@@ -262,10 +268,10 @@ def read_rows(path: Path) -> Iterator[bytes]:
             row = file.read(size) if size <= ROW_BYTES_MAX else b""
             if len(head) < 4 + CHECK_BYTES or len(row) < size or not row:
                 msg = f"{path} ends within its row {number}: take the backup again"
-                raise StoreError(msg)
+                raise DamagedError(msg)
             if head[4:] != _check(number, row):
                 msg = f"row {number} of {path} is damaged: use another backup"
-                raise StoreError(msg)
+                raise DamagedError(msg)
             digest.update(head)
             digest.update(row)
             if number == 0:
@@ -276,11 +282,11 @@ def read_rows(path: Path) -> Iterator[bytes]:
             number, left = number + 1, left - 1
         if file.read() != digest.digest():
             msg = f"the end of {path} is damaged: use another backup"
-            raise StoreError(msg)
+            raise DamagedError(msg)
 
 
 def read_manifest(row: bytes, path: Path) -> Manifest:
-    """Read the first row; raise StoreError when it is no backup's."""
+    """Read the first row; raise DamagedError when it is no backup's."""
     try:
         if row.startswith(MAGIC):
             return decode(row[len(MAGIC) :], Manifest)
@@ -289,8 +295,8 @@ def read_manifest(row: bytes, path: Path) -> Manifest:
     raise _no_backup(path)
 
 
-def _no_backup(path: Path) -> StoreError:
-    return StoreError(f"{path} is no backup that this version can read")
+def _no_backup(path: Path) -> DamagedError:
+    return DamagedError(f"{path} is no backup that this version can read")
 
 
 def restore(path: Path, store: Store, genesis: Genesis, height: int | None = None) -> Restored:
@@ -328,11 +334,11 @@ def restore(path: Path, store: Store, genesis: Genesis, height: int | None = Non
             replay.certify(manifest.certificate, height)
     except RemoteProtocolError as error:
         msg = f"{path}: block {replay.ledger.applied_index + 1}: {error}; use another backup"
-        raise StoreError(msg) from error
+        raise DamagedError(msg) from error
     reached = replay.ledger
     if height is None and (reached.applied_index, reached.root) != (manifest.height, manifest.root):
         msg = f"{path}: its blocks do not lead to the state it names; use another backup"
-        raise StoreError(msg)
+        raise DamagedError(msg)
     return Restored(reached.applied_index, reached.root, manifest.height)
 
 

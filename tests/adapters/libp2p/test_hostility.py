@@ -12,7 +12,7 @@ from libp2p.utils import encode_varint_prefixed
 
 from ambientd.adapters.libp2p.exchanges import BLOB_PROTOCOL, JOIN_PROTOCOL
 from ambientd.adapters.libp2p.frames import FrameKind, encode_frame, encode_probe
-from ambientd.adapters.libp2p.host import dial
+from ambientd.adapters.libp2p.host import answers_as, dial
 from ambientd.adapters.libp2p.identity import peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS
 from ambientd.adapters.libp2p.transport import FRAMES_PROTOCOL
@@ -149,6 +149,19 @@ async def test_bytes_that_are_no_handshake_and_silence_instead_of_one_are_surviv
         await friend.check_served()
         for stream in silent:
             await stream.aclose()
+
+
+async def test_who_hangs_up_behind_the_keys_is_counted_as_such_and_alarms_nobody() -> None:
+    async with (
+        victim(allowed=(FRIEND,)) as target,
+        friend_of(target) as friend,
+        raw_host(STRANGER) as looker,
+    ):
+        assert await answers_as(looker, peer_id_of(target.node), target.address)
+        await friend.until_counted("hung_up_after_keys")
+        await friend.check_served()
+        state = await friend.ask("state")
+        assert "handshake_failed" not in state["counters"]
 
 
 async def test_a_connection_that_breaks_off_is_survived() -> None:

@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from ambientd.adapters.libp2p.foreign import Manager
+from ambientd.adapters.libp2p.trouble_words import TROUBLE_WORDS
 
 log = structlog.get_logger("ambientd.transport")
 
@@ -35,12 +36,17 @@ class Counters:
         count = self._counts[kind]
         if count & (count - 1) == 0:
             if error is not None:
-                context["error"] = repr(error)[:200]
-            log.warning("peer_trouble", kind=kind, count=count, **context)
+                context["error"] = _named(error)
+            log.warning(TROUBLE_WORDS.get(kind, kind), kind=kind, count=count, **context)
 
     def snapshot(self) -> Mapping[str, int]:
         """Give a copy of all counts."""
         return dict(self._counts)
+
+
+def _named(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}"[:200] if text else type(error).__name__
 
 
 def contain(
