@@ -129,6 +129,17 @@ $(BTCD):
 
 btcd: $(BTCD)  ## Build an independent Bitcoin node for the tests (needs Go)
 
+# An independent server of S3 for the contract of copies.
+VERSITYGW_VERSION := v1.8.0
+VERSITYGW := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ambientd/programs/$(VERSITYGW_VERSION)/versitygw
+
+$(VERSITYGW):
+	@echo "building versitygw $(VERSITYGW_VERSION), which takes minutes the first time ..."
+	@GOBIN=$(dir $(VERSITYGW)) go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
+
+.PHONY: versitygw
+versitygw: $(VERSITYGW)  ## Build an independent server of S3 for the tests (needs Go)
+
 # Bitcoin Core, from the sources in a crate that the lock file pins; kept outside the clone as well.
 BITCOIND_VERSION := 0.4.1
 BITCOIND := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ambientd/bitcoind-$(BITCOIND_VERSION)/bitcoind

@@ -3,12 +3,15 @@
 import errno
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+import trio
 
-from ambientd.adapters.age_files import create_identity, is_sealed
+from ambientd.adapters.age_files import create_identity, is_sealed, recipients_of, seal
+from ambientd.adapters.copy_folder import CopyFolder
 from ambientd.api.backups import AGAIN_MS, Backups
 from ambientd.api.genesis_files import write_genesis
 from ambientd.api.replies import TroubleKind
@@ -18,12 +21,15 @@ from ambientd.codec.statements import fingerprint
 from ambientd.config.backup_options import HOUR_MS, BackupOptions
 from ambientd.config.places import Places
 from ambientd.errors import ConfigError, StoreError, UsageError
+from ambientd.model.base import NodeId
 from ambientd.runtime.backup import write_backup
 from ambientd.runtime.store_writer import StoreWriter
 from tests.fakes.memory_store import MemoryStore
 from tests.node.cluster import Cluster
 
 BEGIN_MS = 1_760_000_000_000
+CLUSTER = b"c" * 32
+NODE = NodeId(b"\xaa" * 32)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +56,7 @@ class Looking:
     def __init__(self, writer: StoreWriter, options: BackupOptions, cluster: Cluster) -> None:
         self.now_ms = BEGIN_MS
         self.backups = Backups(
-            options, fingerprint(cluster.genesis), "a b", writer, lambda: self.now_ms
+            options, fingerprint(cluster.genesis), NODE, "a b", writer, lambda: self.now_ms
         )
 
     async def after(self, hours: float) -> None:
@@ -62,40 +68,41 @@ class Looking:
 
 
 def copies_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("a-b-2025*"))
+    return sorted(path.name for path in folder.glob("a-b-aaaaaaaaaaaa-2025*"))
 
 
 async def test_a_copy_each_period_and_no_more_than_are_kept(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     (tmp_path / "other-20250101T000000Z.backup").write_bytes(b"of another node")
-    (tmp_path / "a-b-99999999T999999Z.backup").write_bytes(b"of no moment")
+    (tmp_path / "a-b-aaaaaaaaaaaa-99999999T999999Z.backup").write_bytes(b"of no moment")
     options = BackupOptions(folder=str(tmp_path), every_hours=6, kept=2)
     async with StoreWriter(store_of(cluster)) as writer:
         node = Looking(writer, options, cluster)
         await node.after(hours=5)
         first = copies_in(tmp_path)
-        assert first == ["a-b-20251009T085320Z.backup"]
+        assert first == ["a-b-aaaaaaaaaaaa-20251009T085320Z.backup"]
         await node.after(hours=20)
         assert copies_in(tmp_path) == [
-            "a-b-20251010T025320Z.backup",
-            "a-b-20251010T085320Z.backup",
+            "a-b-aaaaaaaaaaaa-20251010T025320Z.backup",
+            "a-b-aaaaaaaaaaaa-20251010T085320Z.backup",
         ]
         assert node.backups.troubles() == ()
     assert (tmp_path / "other-20250101T000000Z.backup").exists()
-    assert (tmp_path / "a-b-99999999T999999Z.backup").exists()
+    assert (tmp_path / "a-b-aaaaaaaaaaaa-99999999T999999Z.backup").exists()
 
 
 async def test_a_node_that_starts_again_counts_the_copies_it_made_before(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    (tmp_path / "a-b-20251009T085300Z.backup").touch()
-    (tmp_path / "a-b-20251009T085310Z.backup.new").touch()
+    (tmp_path / "a-b-aaaaaaaaaaaa-20251009T085300Z.backup").write_bytes(b"whole")
+    (tmp_path / "a-b-aaaaaaaaaaaa-20251009T085305Z.backup").touch()
+    (tmp_path / "a-b-aaaaaaaaaaaa-20251009T085310Z.backup.new").touch()
     options = BackupOptions(folder=str(tmp_path), every_hours=6)
     async with StoreWriter(store_of(cluster)) as writer:
         node = Looking(writer, options, cluster)
         await node.after(hours=5)
-        assert len(copies_in(tmp_path)) == 2, "one copy, and what a crash left of another"
+        assert len(copies_in(tmp_path)) == 3, "one copy, and what crashes left of others"
         await node.after(hours=2)
         assert len(copies_in(tmp_path)) == 2
         assert not any(name.endswith(".new") for name in copies_in(tmp_path))
@@ -104,13 +111,13 @@ async def test_a_node_that_starts_again_counts_the_copies_it_made_before(
 async def test_a_clock_that_leapt_ahead_and_back_keeps_no_copy_from_being_made(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    leapt = tmp_path / "a-b-21000101T000000Z.backup"
-    leapt.touch()
+    leapt = tmp_path / "a-b-aaaaaaaaaaaa-21000101T000000Z.backup"
+    leapt.write_bytes(b"whole")
     options = BackupOptions(folder=str(tmp_path), every_hours=6, kept=1)
     async with StoreWriter(store_of(cluster)) as writer:
         node = Looking(writer, options, cluster)
         await node.after(hours=5)
-        assert copies_in(tmp_path) == ["a-b-20251009T085320Z.backup"]
+        assert copies_in(tmp_path) == ["a-b-aaaaaaaaaaaa-20251009T085320Z.backup"]
         assert not leapt.exists(), "nobody knows how old it is"
 
 
@@ -155,10 +162,11 @@ async def test_a_folder_of_sealed_copies_never_holds_a_clear_byte(
     file.parent.mkdir()
     async with StoreWriter(store_of(cluster)) as writer:
         backups = Backups(
-            BackupOptions(), fingerprint(cluster.genesis), "n", writer, lambda: BEGIN_MS
+            BackupOptions(), fingerprint(cluster.genesis), NODE, "n", writer, lambda: BEGIN_MS
         )
         await backups.make(CreateBackup(path=str(file), recipients=(recipient,)))
-    assert opened == [f"{file}.new"]
+    taken = [str(file), str(file.parent)]  # a name, and the names in a folder: no bytes of it
+    assert opened == [f"{file}.new", *taken]
 
 
 async def test_a_disk_that_fills_while_a_copy_is_sealed_is_named(
@@ -170,8 +178,66 @@ async def test_a_disk_that_fills_while_a_copy_is_sealed_is_named(
 
     async with StoreWriter(store_of(cluster)) as writer:
         with pytest.raises(StoreError, match="No space left"):
-            await write_backup(writer, b"c" * 32, tmp_path / "one.age", failing)
+            await write_backup(
+                writer, fingerprint(cluster.genesis), CopyFolder(tmp_path), "one.age", failing
+            )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+async def test_a_disk_that_is_full_at_the_last_byte_leaves_no_copy(
+    cluster: Cluster, tmp_path: Path, sealed: bool
+) -> None:
+    recipients = [create_identity(tmp_path / "key")]
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    (folder / "one.new").symlink_to("/dev/full")
+    sealing = partial(seal, recipients=recipients_of(recipients)) if sealed else None
+    async with StoreWriter(store_of(cluster)) as writer:
+        with pytest.raises(StoreError, match="No space left"):
+            await write_backup(writer, CLUSTER, CopyFolder(folder), "one", sealing)
+    assert list(folder.iterdir()) == []
+
+
+async def test_a_share_that_hangs_holds_up_neither_the_node_nor_its_end(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "one.new")
+    async with StoreWriter(store_of(cluster)) as writer:
+        with trio.move_on_after(0.5) as scope:
+            await write_backup(writer, CLUSTER, CopyFolder(tmp_path), "one")
+    assert scope.cancelled_caught
+    os.close(os.open(tmp_path / "one.new", os.O_RDONLY))  # what hung goes on, to nothing
+    assert not (tmp_path / "one").exists()
+
+
+async def test_a_folder_needs_no_hard_links(cluster: Cluster, tmp_path: Path) -> None:
+    linked: list[str] = []
+    sys.addaudithook(lambda event, _: linked.append(event) if event == "os.link" else None)
+    async with StoreWriter(store_of(cluster)) as writer:
+        await write_backup(writer, CLUSTER, CopyFolder(tmp_path), "one")
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+    assert linked == []
+
+
+async def test_nodes_called_alike_that_share_a_folder_keep_their_own_copies(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    options = BackupOptions(folder=str(tmp_path), every_hours=6, kept=2)
+    moments_ms = [BEGIN_MS]
+    async with StoreWriter(store_of(cluster)) as writer:
+        nodes = [
+            Backups(
+                options, CLUSTER, NodeId(bytes([n]) * 32), "edge", writer, lambda: moments_ms[-1]
+            )
+            for n in (1, 2)
+        ]
+        while len(moments_ms) < 5:
+            for node in nodes:
+                await node.look()
+            moments_ms.append(moments_ms[-1] + 6 * HOUR_MS)
+    names = sorted(path.name[:17] for path in tmp_path.iterdir())
+    assert names == ["edge-010101010101"] * 2 + ["edge-020202020202"] * 2
 
 
 async def test_a_folder_that_is_gone_is_a_trouble_until_it_is_back(
@@ -205,7 +271,7 @@ async def test_a_sealed_copy_is_whole_for_whoever_has_the_key(
     file.parent.mkdir()
     async with StoreWriter(store_of(cluster)) as writer:
         backups = Backups(
-            BackupOptions(), fingerprint(cluster.genesis), "n", writer, lambda: BEGIN_MS
+            BackupOptions(), fingerprint(cluster.genesis), NODE, "n", writer, lambda: BEGIN_MS
         )
         made = await backups.make(CreateBackup(path=str(file), recipients=(recipient,)))
     assert made.sealed
@@ -225,7 +291,7 @@ async def test_a_public_key_that_is_none_ends_the_daemon_with_words(tmp_path: Pa
         with pytest.raises(
             ConfigError, match=r"\[backup\] recipients: \"age1nobody\" is no public"
         ):
-            Backups(options, b"c" * 32, "n", writer, began)
+            Backups(options, CLUSTER, NODE, "n", writer, began)
 
 
 def test_hours_are_hours() -> None:

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+from ambientd.adapters.copy_folder import CopyFolder
 from ambientd.codec.statements import fingerprint
 from ambientd.ledger.events import EpochBegan
 from ambientd.model.base import NodeId
 from ambientd.model.record import SeatWish
 from ambientd.model.task import TaskState, Verdict
-from ambientd.runtime.backup import restore, write_backup
+from ambientd.runtime.backup import write_backup
 from ambientd.runtime.persistence import ends_of, recover, writes_of
+from ambientd.runtime.restoring import restore
 from ambientd.runtime.store_writer import StoreWriter
 from sim.checkers import Checker
 from sim.machine import Delivery, Effect, Host
@@ -186,7 +188,9 @@ async def test_a_backup_holds_every_epoch_and_a_restoration_goes_through_them(
     cluster.until_closed(cluster.submit())
     path = tmp_path / "node.backup"
     async with StoreWriter(kept(cluster.hosts[4])) as writer:
-        manifest, _ = await write_backup(writer, fingerprint(cluster.genesis), path)
+        manifest, _ = await write_backup(
+            writer, fingerprint(cluster.genesis), CopyFolder(path.parent), path.name
+        )
     store = MemoryStore()
     done = restore(path, store, cluster.genesis)
     assert (done.height, done.root) == (manifest.height, manifest.root)

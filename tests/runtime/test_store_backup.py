@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from ambientd.adapters.copy_folder import CopyFolder
 from ambientd.adapters.sqlite_store import SqliteStore
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.statements import fingerprint
@@ -17,8 +18,9 @@ from ambientd.model.record import SeatWish
 from ambientd.node.compaction import LogOptions
 from ambientd.ports.store import StoreTable
 from ambientd.runtime import backup
-from ambientd.runtime.backup import read_rows, restore, write_backup
+from ambientd.runtime.backup import read_rows, write_backup
 from ambientd.runtime.persistence import HEAD_KEY, HeadRow, index_key, recover
+from ambientd.runtime.restoring import TELEMETRY_EPOCHS_AHEAD, restore
 from ambientd.runtime.store_writer import StoreWriter
 from tests.fakes.memory_store import MemoryStore
 from tests.node.cluster import Cluster
@@ -40,11 +42,17 @@ def kept(cluster: Cluster) -> MemoryStore:
     return store.copy()
 
 
+async def written(writer: StoreWriter, cluster: Cluster, path: Path) -> backup.Manifest:
+    place = CopyFolder(path.parent)
+    manifest, _ = await write_backup(writer, fingerprint(cluster.genesis), place, path.name)
+    return manifest
+
+
 @pytest.fixture
 async def saved(cluster: Cluster, tmp_path: Path) -> Path:
     path = tmp_path / "node.backup"
     async with StoreWriter(kept(cluster)) as writer:
-        await write_backup(writer, fingerprint(cluster.genesis), path)
+        await written(writer, cluster, path)
     return path
 
 
@@ -74,7 +82,7 @@ async def test_a_restored_key_has_no_votes_and_no_telemetry_epoch_twice(
     assert found.log is not None
     assert found.log.safety is None
     was = recover(before, cluster.genesis).telemetry_epoch
-    assert found.telemetry_epoch == was + backup.TELEMETRY_EPOCHS_AHEAD
+    assert found.telemetry_epoch == was + TELEMETRY_EPOCHS_AHEAD
 
 
 async def test_a_restoration_stops_at_the_height_that_was_asked_for(
@@ -149,7 +157,7 @@ def rewritten(source: Path, target: Path, rows: dict[int, bytes | None]) -> Path
         for number, row in enumerate(read_rows(source)):
             chosen = rows.get(number, row)
             if chosen is not None:
-                backup._write_row(file, digest, number, chosen)
+                file.write(backup._framed(digest, number, chosen))
         file.write(digest.digest())
     return target
 
@@ -187,13 +195,13 @@ async def test_what_cannot_be_restored_says_why(
         restore(saved, MemoryStore(), other.genesis)
     async with StoreWriter(MemoryStore()) as writer:
         with pytest.raises(UsageError, match="nothing to back up"):
-            await write_backup(writer, b"c" * 32, tmp_path / "empty")
+            await write_backup(writer, b"c" * 32, CopyFolder(tmp_path), "empty")
     before = saved.read_bytes()
     async with StoreWriter(kept(cluster)) as writer:
         with pytest.raises(UsageError, match="exists already and is not overwritten"):
-            await write_backup(writer, b"c" * 32, saved)
+            await write_backup(writer, b"c" * 32, CopyFolder(saved.parent), saved.name)
         with pytest.raises(StoreError, match="cannot write the backup"):
-            await write_backup(writer, b"c" * 32, tmp_path / "none" / "x")
+            await write_backup(writer, b"c" * 32, CopyFolder(tmp_path / "none"), "x")
     assert saved.read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["node.backup"]
 
@@ -217,7 +225,9 @@ async def test_a_backup_of_a_compacted_log_restores_from_its_snapshot_on(
 ) -> None:
     before, path = kept(compacted), tmp_path / "node.backup"
     async with StoreWriter(before.copy()) as writer:
-        manifest, _ = await write_backup(writer, fingerprint(compacted.genesis), path)
+        manifest, _ = await write_backup(
+            writer, fingerprint(compacted.genesis), CopyFolder(path.parent), path.name
+        )
     was = recover(before, compacted.genesis)
     assert manifest.base == was.kept.snapshots[0].index
     store = SqliteStore(tmp_path / "node.db")
@@ -239,7 +249,9 @@ async def test_a_backup_of_a_compacted_log_restores_from_its_snapshot_on(
 async def test_a_forged_snapshot_in_a_backup_is_refused(compacted: Cluster, tmp_path: Path) -> None:
     path = tmp_path / "node.backup"
     async with StoreWriter(kept(compacted)) as writer:
-        manifest, _ = await write_backup(writer, fingerprint(compacted.genesis), path)
+        manifest, _ = await write_backup(
+            writer, fingerprint(compacted.genesis), CopyFolder(path.parent), path.name
+        )
     rows = list(read_rows(path))
     place = 1 + manifest.ends
     snapshot = decode(rows[place], Snapshot)

@@ -10,8 +10,11 @@ from ambientd.errors import ConfigError, DamagedError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from io import BufferedReader
 
     from pyrage.x25519 import Identity, Recipient
+
+    from ambientd.ports.copies import Taker
 
 MAGIC: Final = b"age-encryption.org/v1\n"
 _IDENTITY_BYTES_MAX: Final = 64 * 1024
@@ -37,8 +40,11 @@ def recipients_of(texts: Sequence[str]) -> list[Recipient]:
     return found
 
 
-def seal(clear: BinaryIO, sealed: BinaryIO, recipients: Sequence[Recipient]) -> None:
-    """Seal what one file holds from where it stands into another; raise StoreError if it cannot."""
+def seal(clear: BufferedReader, sealed: Taker, recipients: Sequence[Recipient]) -> None:
+    """Seal what one file holds into another; raise StoreError if it cannot.
+
+    What the other refuses at the very end is not told: ask it.
+    """
     from pyrage import EncryptError, encrypt_io
 
     try:

@@ -4,17 +4,19 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 import trio
 
 from ambientd.adapters.age_files import recipients_of, seal
+from ambientd.adapters.copy_places import copy_of, place_of
 from ambientd.api import replies, requests
 from ambientd.api.operations import OperationError
 from ambientd.config.backup_options import BackupOptions
 from ambientd.errors import AmbientError, ConfigError, StoreError, UsageError
+from ambientd.model.base import NodeId
+from ambientd.ports.copies import CopyPlace
 from ambientd.ports.store import Writer
 from ambientd.runtime.backup import Seal, write_backup
 
@@ -24,18 +26,20 @@ LOOK_S = 60.0
 AGAIN_MS = 600_000
 """After one that failed."""
 NO_MOMENT = -1
+ID_CHARS = 12
 _T = TypeVar("_T")
 _ABANDON: dict[str, Any] = {"abandon_on_cancel": True}
 _SAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class Backups:
-    """Makes the copies of one node's log; raises ConfigError for a public key that is none."""
+    """Makes the copies of one node's log; raises ConfigError for a key or place that is none."""
 
     def __init__(
         self,
         options: BackupOptions,
         cluster: bytes,
+        node: NodeId,
         name: str,
         writer: Writer,
         now: Callable[[], int],
@@ -46,10 +50,12 @@ class Backups:
             except UsageError as error:
                 raise ConfigError(f"[backup] recipients: {error}") from error
         self._options = options
+        self._place = _place_of(options)
         self._cluster = cluster
         self._writer = writer
         self._now = now
-        self._name = _SAFE.sub("-", name)
+        # Nodes may be called alike, and may share a folder: none counts or deletes another's.
+        self._name = f"{_SAFE.sub('-', name)}-{node.hex()[:ID_CHARS]}"
         self._form = re.compile(re.escape(self._name) + r"-(\d{8}T\d{6}Z)\.backup(?:\.age)?")
         self._failed_ms: int | None = None
         self._fault = ""
@@ -57,19 +63,22 @@ class Backups:
     async def make(self, request: requests.CreateBackup) -> replies.BackupMade:
         """Write the log to a file, while the node goes on."""
         try:
-            return await self._write(Path(request.path), request.recipients)
-        except UsageError as error:
+            place, name = await _aside(partial(copy_of, request.path))
+            return await self._write(place, name, request.recipients)
+        except (ConfigError, UsageError) as error:
             raise OperationError("invalid", str(error)) from error
         except StoreError as error:
             raise OperationError("store", str(error)) from error
 
-    async def _write(self, path: Path, recipients: Sequence[str]) -> replies.BackupMade:
+    async def _write(
+        self, place: CopyPlace, name: str, recipients: Sequence[str]
+    ) -> replies.BackupMade:
         sealing: Seal | None = None
         if recipients:
             sealing = partial(seal, recipients=recipients_of(recipients))
-        made, size_bytes = await write_backup(self._writer, self._cluster, path, sealing)
+        made, size_bytes = await write_backup(self._writer, self._cluster, place, name, sealing)
         return replies.BackupMade(
-            path=str(path),
+            path=f"{place.where}/{name}",
             height=made.height,
             state_root=made.root.hex(),
             size_bytes=size_bytes,
@@ -79,7 +88,7 @@ class Backups:
 
     async def keep(self) -> None:
         """Make a copy each period and delete the oldest, until cancelled."""
-        if not self._options.folder:
+        if self._place is None:
             return
         while True:
             await self.look()
@@ -87,45 +96,42 @@ class Backups:
 
     async def look(self) -> None:
         """Make a copy if one is due, and delete the oldest."""
-        if await self._is_due():
-            await self._make_next()
+        if self._place is not None and await self._is_due(self._place):
+            await self._make_next(self._place)
 
-    async def _is_due(self) -> bool:
+    async def _is_due(self, place: CopyPlace) -> bool:
         now_ms, failed_ms = self._now(), self._failed_ms
         if failed_ms is not None and failed_ms <= now_ms < failed_ms + AGAIN_MS:
             return False
         try:
-            kept = await _aside(self._kept)
-        except OSError as error:
-            self._fails(f"cannot read {self._options.folder}: {error.strerror}")
+            kept = await _aside(partial(self._kept, place))
+        except StoreError as error:
+            self._fails(str(error))
             return False
         newest_ms = kept[-1][0] if kept else NO_MOMENT
         return newest_ms == NO_MOMENT or now_ms >= newest_ms + self._options.every_ms
 
-    async def _make_next(self) -> None:
-        folder = Path(self._options.folder)
-        path = folder / self._file_name(self._now())
+    async def _make_next(self, place: CopyPlace) -> None:
         try:
-            await _aside(partial(self._clear_drafts, folder))
-            made = await self._write(path, self._options.recipients)
-            await _aside(self._delete_oldest)
-        except OSError as error:
-            self._fails(f"cannot tidy {self._options.folder}: {error.strerror}")
+            await _aside(partial(self._clear_drafts, place))
+            name = self._file_name(self._now())
+            made = await self._write(place, name, self._options.recipients)
+            await _aside(partial(self._delete_oldest, place))
         except AmbientError as error:
             self._fails(str(error))
         else:
             self._failed_ms, self._fault = None, ""
             log.info("backup made", path=made.path, height=made.height, size_bytes=made.size_bytes)
 
-    def _clear_drafts(self, folder: Path) -> None:
+    def _clear_drafts(self, place: CopyPlace) -> None:
         """Remove what a crash amid a copy left; others may be writing theirs here."""
-        for left in folder.iterdir():
-            if left.suffix == ".new" and self._form.fullmatch(left.stem):
-                left.unlink(missing_ok=True)
+        for name in place.drafts():
+            if self._form.fullmatch(name):
+                place.drop_draft(name)
 
-    def _delete_oldest(self) -> None:
-        for _, old in self._kept()[: -self._options.kept]:
-            old.unlink(missing_ok=True)
+    def _delete_oldest(self, place: CopyPlace) -> None:
+        for _, name in self._kept(place)[: -self._options.kept]:
+            place.delete(name)
 
     def _fails(self, fault: str) -> None:
         if fault != self._fault:
@@ -137,18 +143,18 @@ class Backups:
         ending = ".age" if self._options.recipients else ""
         return f"{self._name}-{moment:%Y%m%dT%H%M%SZ}.backup{ending}"
 
-    def _kept(self) -> list[tuple[int, Path]]:
+    def _kept(self, place: CopyPlace) -> list[tuple[int, str]]:
         """Give the copies that this node made by itself and when, the oldest first.
 
         One that bears a later moment than now was made by a clock that went wrong. It may be of
         any age: it holds no copy up, and is the first to go.
         """
         found, now_ms = [], self._now()
-        for path in Path(self._options.folder).iterdir():
-            match = self._form.fullmatch(path.name)
+        for name in place.names():
+            match = self._form.fullmatch(name)
             moment = None if match is None else _read_moment(match[1])
             if moment is not None:
-                found.append((moment if moment <= now_ms else NO_MOMENT, path))
+                found.append((moment if moment <= now_ms else NO_MOMENT, name))
         return sorted(found)
 
     def troubles(self) -> tuple[replies.Trouble, ...]:
@@ -159,9 +165,20 @@ class Backups:
             kind=replies.TroubleKind.BACKUP_FAILS,
             text=f"no backup is made: {self._fault}",
             hint="see that the folder of [backup] is there, that the daemon may write to it, and "
-            "that it has room; the next try is within ten minutes",
+            "that it has room; of a bucket, the address and keys in the daemon's environment; the "
+            "next try is within ten minutes",
         )
         return (trouble,)
+
+
+def _place_of(options: BackupOptions) -> CopyPlace | None:
+    """Give the place of the copies by the clock; none: there are none."""
+    if not options.folder:
+        return None
+    try:
+        return place_of(options.folder)
+    except (ConfigError, UsageError) as error:
+        raise ConfigError(f"[backup] folder: {error}") from error
 
 
 async def _aside(do: Callable[[], _T]) -> _T:

@@ -132,7 +132,12 @@ class Desk:
         self.learning = Learning(self._id, parts, owner.draw_secret)
         self.blaming = Blaming(parts, owner.certificates)
         self.backups = Backups(
-            owner.config.backup, self._state.cluster, owner.name, parts.pump.writer, parts.now
+            owner.config.backup,
+            self._state.cluster,
+            self._id,
+            owner.name,
+            parts.pump.writer,
+            parts.now,
         )
         self.doctoring = Doctoring(self._id, owner.config, parts)
         self.webhooks = Webhooks(owner.config.webhook, owner.data_dir, self._id, owner.name, parts)

@@ -230,9 +230,10 @@ class AskBondBack(Request, frozen=True):
 
 
 class CreateBackup(Request, frozen=True):
-    """Write the node's log to a new file on its machine."""
+    """Write the node's log to a new file on its machine, or into a bucket."""
 
-    path: Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^/")]
+    path: Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^(/|s3://[^/]+/)")]
+    """Whole path, or s3://BUCKET/FOLDER/NAME with the keys of the daemon's environment."""
     recipients: Annotated[
         tuple[Annotated[str, Meta(max_length=128)], ...], Meta(max_length=16)
     ] = ()

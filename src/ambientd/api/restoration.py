@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ambientd.adapters.age_files import create_identity, is_sealed, unseal
+from ambientd.adapters.copy_places import copy_of, is_remote
 from ambientd.adapters.data_dir import DataDir
 from ambientd.adapters.durable_files import sync_directory, write_synced
 from ambientd.adapters.stores import STORE_NAMES, open_store
@@ -13,14 +14,16 @@ from ambientd.config.load import load_config
 from ambientd.config.options import StoreEngine
 from ambientd.config.places import Places
 from ambientd.errors import ConfigError, StoreError, UsageError
-from ambientd.runtime.backup import Restored, read_manifest, read_rows, restore
+from ambientd.runtime.backup import read_manifest, read_rows
+from ambientd.runtime.restoring import Restored, restore
 
 DRAFT_FOLDER = "restoring"
+FETCHED_NAME = "fetched.backup"
 CLEAR_NAME = "clear.backup"
 
 
 def restore_node(
-    data_dir: Path, file: Path, height: int | None = None, identity: Path | None = None
+    data_dir: Path, file: str | Path, height: int | None = None, identity: Path | None = None
 ) -> Restored:
     """Fill a data directory that has config, key and genesis, but no store.
 
@@ -42,8 +45,8 @@ def restore_node(
         try:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(mode=0o700)
-            clear = _in_the_clear(file, identity, draft)
-            read_manifest(next(read_rows(clear)), file)
+            clear = _in_the_clear(str(file), identity, draft)
+            read_manifest(next(read_rows(clear)), Path(file))
             if not places.voted_mark.exists():
                 words = b"this key may have voted before its store was restored from a backup\n"
                 write_synced(places.voted_mark, words)
@@ -64,12 +67,12 @@ def restore_node(
     return done
 
 
-def verify_backup(genesis_file: Path, file: Path, identity: Path | None = None) -> Restored:
+def verify_backup(genesis_file: Path, file: str | Path, identity: Path | None = None) -> Restored:
     """Check every block, certificate and state root of a backup, as restoring it would."""
     genesis = load_genesis(genesis_file)
     try:
         with TemporaryDirectory(prefix="ambient-backup-") as folder:
-            clear = _in_the_clear(file, identity, Path(folder))
+            clear = _in_the_clear(str(file), identity, Path(folder))
             store = open_store(Path(folder), StoreEngine.SQLITE)
             try:
                 return restore(clear, store, genesis)
@@ -79,17 +82,28 @@ def verify_backup(genesis_file: Path, file: Path, identity: Path | None = None) 
         raise StoreError(f"cannot check {file}: {error.filename}: {error.strerror}") from error
 
 
-def _in_the_clear(file: Path, identity: Path | None, folder: Path) -> Path:
+def _in_the_clear(text: str, identity: Path | None, folder: Path) -> Path:
     """Give a backup that can be read: itself, or what it holds, in a folder that will go."""
+    file = _fetched(text, folder) if is_remote(text) else Path(text)
     if not is_sealed(file):
         return file
     if identity is None:
-        raise UsageError(f"{file} is sealed: name the secret key that opens it with --identity")
+        raise UsageError(f"{text} is sealed: name the secret key that opens it with --identity")
     clear = folder / CLEAR_NAME
     clear.touch(mode=0o600)
     with clear.open("wb") as opened:
         unseal(file, opened, identity)
     return clear
+
+
+def _fetched(text: str, folder: Path) -> Path:
+    """Bring a copy here from where it lies."""
+    place, name = copy_of(text)
+    file = folder / FETCHED_NAME
+    file.touch(mode=0o600)
+    with file.open("wb") as opened:
+        place.fetch(name, opened)
+    return file
 
 
 def draw_backup_key(file: Path) -> str:

@@ -18,6 +18,8 @@ from ambientd.cli.files import STANDARD_STREAM
 from ambientd.config.places import Places
 from ambientd.errors import UsageError
 
+S3 = "s3://"
+
 
 class CreateArguments(CommonArguments, Protocol):
     """Options of `backup create`."""
@@ -49,7 +51,9 @@ def create(arguments: CreateArguments) -> ExitCode:
     """Let the daemon write its log to a file."""
     if arguments.file == STANDARD_STREAM:
         raise UsageError("the daemon writes a backup itself, into a file: name one instead of -")
-    path = str(Path(arguments.file).absolute())
+    path = arguments.file
+    if not path.startswith(S3):
+        path = str(Path(path).absolute())
     with connect(arguments) as client, working(f"writing the log to {arguments.file}"):
         request = requests.CreateBackup(path=path, recipients=tuple(arguments.to))
         made = client.call(operations.BACKUP_CREATE, request)
@@ -72,7 +76,7 @@ def verify(arguments: VerifyArguments) -> ExitCode:
 
     genesis = Places(data_dir_of(arguments)).genesis
     with working("checking every block"):
-        done = verify_backup(genesis, Path(arguments.file), _identity_of(arguments))
+        done = verify_backup(genesis, arguments.file, _identity_of(arguments))
     if arguments.as_json:
         print_json({"file": arguments.file, "height": done.height, "state_root": done.root.hex()})
     else:
@@ -103,8 +107,8 @@ def restore(arguments: RestoreArguments) -> ExitCode:
 
     data_dir = data_dir_of(arguments)
     with working("checking every block and restoring it"):
-        file, identity = Path(arguments.file), _identity_of(arguments)
-        done = restore_node(data_dir, file, arguments.height, identity)
+        identity = _identity_of(arguments)
+        done = restore_node(data_dir, arguments.file, arguments.height, identity)
     if arguments.as_json:
         print_json(
             {

@@ -45,7 +45,7 @@ def add_backup(commands: object) -> None:
     create = command(
         backup, "create", "backup_commands:create", "write the log to a file; the node goes on"
     )
-    create.add_argument("file", metavar="FILE", help="a new file")
+    create.add_argument("file", metavar="FILE", help="a new file, or s3://BUCKET/FOLDER/NAME")
     create.add_argument(
         "--to",
         action="append",
@@ -59,7 +59,7 @@ def add_backup(commands: object) -> None:
         "backup_commands:verify",
         "check every block and certificate of a copy; needs no daemon",
     )
-    verify.add_argument("file", metavar="FILE", help="of `ambientctl backup create`")
+    verify.add_argument("file", metavar="FILE", help="of `backup create`; also s3://...")
     _add_identity(verify)
     restore = command(
         backup,
@@ -67,7 +67,7 @@ def add_backup(commands: object) -> None:
         "backup_commands:restore",
         "make the store of a node that has none; its key never votes again",
     )
-    restore.add_argument("file", metavar="FILE", help="of `ambientctl backup create`")
+    restore.add_argument("file", metavar="FILE", help="of `backup create`; also s3://...")
     restore.add_argument(
         "--height",
         type=count,

@@ -19,8 +19,11 @@ class BackupOptions(Options, frozen=True):
         str,
         Meta(
             max_length=4096,
-            pattern=r"^(/.*)?$",
-            description="Folder that is there, by its whole path; empty: no copies are made.",
+            pattern=r"^(/.*|s3://[^/]+(/.*)?)?$",
+            description=(
+                "Folder that is there, by its whole path, or s3://BUCKET/FOLDER (docs/cli.md#backup"
+                "-create-backup-verify-backup-restore-backup-key); empty: no copies are made."
+            ),
         ),
     ] = ""
     every_hours: Annotated[

@@ -1,0 +1,238 @@
+"""One contract on both places of copies: a folder, and a bucket of an independent S3 server."""
+
+import io
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ambientd.adapters.age_files import create_identity
+from ambientd.adapters.copy_folder import FileDraft
+from ambientd.adapters.copy_places import copy_of, is_remote, place_of
+from ambientd.api.backups import Backups
+from ambientd.api.genesis_files import write_genesis
+from ambientd.api.replies import TroubleKind
+from ambientd.api.requests import CreateBackup
+from ambientd.api.restoration import verify_backup
+from ambientd.codec.statements import fingerprint
+from ambientd.config.backup_options import HOUR_MS, BackupOptions
+from ambientd.config.places import Places
+from ambientd.errors import ConfigError, StoreError, UsageError
+from ambientd.model.base import NodeId
+from ambientd.runtime.backup import write_backup
+from ambientd.runtime.store_writer import StoreWriter
+from tests.adapters.test_chains import cached, free_port
+from tests.fakes.memory_store import MemoryStore
+from tests.missing import missing
+from tests.node.cluster import Cluster
+
+pytestmark = [pytest.mark.net, pytest.mark.slow]
+
+ROOT = Path(__file__).parents[2]
+BUCKET = "copies"
+READY_S = 30.0
+PARTS_BYTES = 20 * 1024 * 1024
+"""More than two parts of an upload."""
+BEGIN_MS = 1_760_000_000_000
+NODE = NodeId(b"\xaa" * 32)
+
+
+def server_program() -> Path:
+    """Find the S3 server; a skip says how to build it."""
+    (version,) = re.findall(
+        r"^VERSITYGW_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    path = cached("programs") / version / "versitygw"
+    if not path.exists():
+        missing("versitygw is not built: run `make versitygw`")
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Start a server of S3 with one bucket; give what a program's environment says of it."""
+    folder, port = tmp_path_factory.mktemp("s3"), free_port()
+    buckets, sidecar = folder / "buckets", folder / "sidecar"
+    (buckets / BUCKET).mkdir(parents=True)
+    sidecar.mkdir()
+    keys = ["--access", "an-access-key", "--secret", "a-secret-key-of-tests"]
+    words = [*keys, "--port", f"127.0.0.1:{port}", "--quiet", "posix", "--sidecar", str(sidecar)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [server_program(), *words, str(buckets)], stdout=log, stderr=log, cwd=folder
+        )
+    told = {
+        "AWS_ACCESS_KEY_ID": "an-access-key",
+        "AWS_SECRET_ACCESS_KEY": "a-secret-key-of-tests",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    }
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in told.items():
+                patch.setenv(name, value)
+            end = time.monotonic() + READY_S
+            while True:
+                try:
+                    place_of(f"s3://{BUCKET}").names()
+                    break
+                except StoreError:
+                    said = (folder / "log").read_text()
+                    assert (process.poll(), time.monotonic() < end) == (None, True), said
+        yield told
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give an empty place of copies, as an owner writes it down."""
+    if request.param == "folder":
+        folder = tmp_path / "copies"
+        folder.mkdir()
+        return str(folder)
+    for name, value in request.getfixturevalue("server").items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{tmp_path.name}"
+
+
+def fetched(text: str, name: str) -> bytes:
+    into = io.BytesIO()
+    place_of(text).fetch(name, into)
+    return into.getvalue()
+
+
+@pytest.mark.parametrize("size_bytes", [1, PARTS_BYTES])
+def test_a_copy_is_there_when_it_is_whole_and_not_before(place: str, size_bytes: int) -> None:
+    whole, there = os.urandom(size_bytes), place_of(place)
+    draft = there.begin("one")
+    for first in range(0, size_bytes, 300_000):
+        draft.write(whole[first : first + 300_000])
+        assert there.names() == []
+    assert draft.keep() == size_bytes
+    assert there.names() == ["one"]
+    assert fetched(place, "one") == whole
+    draft.drop()
+    assert there.names() == ["one"], "what is kept is not dropped"
+    with pytest.raises(UsageError, match="one exists already and is not overwritten"):
+        there.begin("one")
+    there.delete("one")
+    there.delete("one")
+    assert there.names() == []
+    with pytest.raises(StoreError, match="one"):
+        fetched(place, "one")
+
+
+def test_a_copy_that_is_dropped_was_never_there(place: str) -> None:
+    there = place_of(place)
+    draft = there.begin("one")
+    draft.write(bytes(PARTS_BYTES))
+    draft.drop()
+    del draft
+    assert there.names() == []
+    assert there.drafts() == []
+
+
+def test_what_a_crash_left_is_no_copy_and_can_be_removed(place: str) -> None:
+    there = place_of(place)
+    draft = there.begin("one")
+    draft.write(b"half")
+    if isinstance(draft, FileDraft):
+        draft._file.close()
+    for name in there.drafts():
+        there.drop_draft(name)
+    assert (there.names(), there.drafts()) == ([], [])
+    if not is_remote(place):
+        (Path(place) / "two").touch()
+        assert (there.names(), there.drafts()) == ([], ["two"])
+        there.drop_draft("two")
+        assert not (Path(place) / "two").exists()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Cluster:
+    cluster = Cluster()
+    cluster.until_closed(cluster.submit())
+    cluster.run(2_000)
+    return cluster
+
+
+def store_of(cluster: Cluster) -> MemoryStore:
+    store = cluster.hosts[0].store
+    assert isinstance(store, MemoryStore)
+    return store.copy()
+
+
+async def test_a_node_copies_its_log_there_sealed_and_it_is_verified_from_there(
+    cluster: Cluster, place: str, tmp_path: Path
+) -> None:
+    identity = tmp_path / "key"
+    recipient = create_identity(identity)
+    write_genesis(Places(tmp_path), cluster.genesis)
+    async with StoreWriter(store_of(cluster)) as writer:
+        backups = Backups(
+            BackupOptions(), fingerprint(cluster.genesis), NODE, "n", writer, lambda: BEGIN_MS
+        )
+        asked = CreateBackup(path=f"{place}/one.age", recipients=(recipient,))
+        made = await backups.make(asked)
+    assert (made.path, made.sealed) == (f"{place}/one.age", True)
+    assert fetched(place, "one.age").startswith(b"age-encryption.org/v1\n")
+    assert made.size_bytes == len(fetched(place, "one.age"))
+    done = verify_backup(Places(tmp_path).genesis, f"{place}/one.age", identity)
+    assert (done.height, done.root.hex()) == (made.height, made.state_root)
+
+
+async def test_copies_by_the_clock_go_there_and_the_oldest_are_deleted(
+    cluster: Cluster, place: str
+) -> None:
+    others = place_of(place).begin("other-000000000000-20250101T000000Z.backup")
+    others.write(b"of another node")
+    others.keep()
+    moments_ms = [BEGIN_MS]
+    options = BackupOptions(folder=place, every_hours=6, kept=2)
+    async with StoreWriter(store_of(cluster)) as writer:
+        node = Backups(options, b"c" * 32, NODE, "n", writer, lambda: moments_ms[-1])
+        while len(moments_ms) < 5:
+            await node.look()
+            assert node.troubles() == ()
+            moments_ms.append(moments_ms[-1] + 6 * HOUR_MS)
+    assert sorted(place_of(place).names()) == [
+        "n-aaaaaaaaaaaa-20251009T205320Z.backup",
+        "n-aaaaaaaaaaaa-20251010T025320Z.backup",
+        "other-000000000000-20250101T000000Z.backup",
+    ]
+
+
+async def test_a_bucket_that_is_not_there_or_refuses_is_a_trouble_with_words(
+    cluster: Cluster, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    async with StoreWriter(store_of(cluster)) as writer:
+        with pytest.raises(StoreError, match="s3://nowhere/x is not there, or its bucket"):
+            await write_backup(writer, b"c" * 32, place_of("s3://nowhere"), "x")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+        options = BackupOptions(folder=f"s3://{BUCKET}/mine")
+        node = Backups(options, b"c" * 32, NODE, "n", writer, lambda: BEGIN_MS)
+        await node.look()
+        (trouble,) = node.troubles()
+    assert trouble.kind is TroubleKind.BACKUP_FAILS
+    assert f"s3://{BUCKET}/mine" in trouble.text
+    assert "another" not in trouble.text, "a secret is in no words"
+
+
+def test_an_address_without_a_bucket_or_a_name_is_refused() -> None:
+    for text in ("s3://", "s3:///x", "s3://copies", "s3://copies/"):
+        with pytest.raises(UsageError, match="name a "):
+            copy_of(text)
+
+
+def test_a_place_in_the_config_that_is_none_ends_the_daemon_with_words() -> None:
+    options = BackupOptions(folder="s3:///folder")
+    with pytest.raises(ConfigError, match=r"\[backup\] folder: s3:///folder: name a bucket"):
+        Backups(options, b"c" * 32, NODE, "n", None, lambda: BEGIN_MS)  # type: ignore[arg-type]
