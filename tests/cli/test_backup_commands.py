@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from ambientd.adapters.copy_folder import CopyFolder
 from ambientd.api.genesis_files import write_genesis
 from ambientd.codec.statements import fingerprint
 from ambientd.config.places import Places
@@ -23,7 +24,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     async def write() -> None:
         async with StoreWriter(cluster.hosts[0].store) as writer:
-            await write_backup(writer, fingerprint(cluster.genesis), folder / "whole")
+            await write_backup(writer, fingerprint(cluster.genesis), CopyFolder(folder), "whole")
 
     trio.run(write)
     write_genesis(Places(folder), cluster.genesis)
