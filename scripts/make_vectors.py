@@ -1,4 +1,4 @@
-"""Write the test vectors of protocols 00 to 03, 06, 11 and 13: `python -m scripts.make_vectors`.
+"""Write test vectors, of protocols 00 to 03, 06, 11, 13, 19: `python -m scripts.make_vectors`.
 
 Everything is derived from fixed seeds, so the files change only when the protocol does.
 """
@@ -63,6 +63,7 @@ from ambientd.node.core import job_frame
 from ambientd.rules.auditing import is_audited, lone_permille, replicas_for
 from ambientd.rules.notes import note_text
 from scripts import audit_vectors
+from scripts.bundle_vectors import bundles
 from scripts.dispute_vectors import disputes
 from scripts.learning_vectors import learning
 from scripts.receipt_vectors import receipts
@@ -644,6 +645,7 @@ DOCUMENTS = {
     "disputes": disputes,
     "learning": learning,
     "jobs": jobs,
+    "bundles": bundles,
 }
 
 

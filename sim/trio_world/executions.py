@@ -74,6 +74,23 @@ class PretendedEngines:
             kind=OutcomeKind.COMPLETED, reason="", output=output, gas=gas, log=b""
         )
 
+    async def execute_items(
+        self,
+        module: ReadyModule,
+        items: tuple[bytes, ...],
+        limits: ExecutionLimits,
+        seed: bytes,
+        spent: CpuSpent | None = None,
+    ) -> tuple[ExecutionResult, ...] | Aborted:
+        """Wait, and give an output for each item."""
+        results: list[ExecutionResult] = []
+        for item in items:
+            result = await self.execute(module, item, limits, seed, spent)
+            if isinstance(result, Aborted):
+                return result
+            results.append(result)
+        return tuple(results)
+
 
 class PretendedExecutor(Executor):
     """Executes whole tasks by its engines, and parts of disputed ones as `sim.parties` tells."""

@@ -35,6 +35,7 @@ from ambientd.model.blame import (
     WrongResult,
     WrongStep,
 )
+from ambientd.model.bundle import size_of
 from ambientd.model.dispute import BEGINNING, FalseStep, KnownState, SegmentVerdict
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.node.effect import Told
@@ -261,7 +262,8 @@ class Blaming:
     async def _inputs(self, task: BlamedTask) -> tuple[bytes, bytes]:
         holders, spec, blobs = (task.submitter,), task.spec, self._parts.blobs
         module = await brought(blobs, spec.module, spec.module_size_bytes, holders, "the module")
-        data = await brought(blobs, spec.input, spec.input_size_bytes, holders, "the input")
+        size_bytes = size_of(spec.input_size_bytes)
+        data = await brought(blobs, spec.input, size_bytes, holders, "the input")
         parts = lesson_parts(spec, data)
         if parts is None:
             return module, data

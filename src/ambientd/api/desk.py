@@ -14,6 +14,7 @@ from ambientd.api.accounts import Accounts, hint_on_means
 from ambientd.api.anchoring import Anchoring
 from ambientd.api.backups import Backups
 from ambientd.api.blaming import Blaming
+from ambientd.api.bundling import for_items, input_of, item_receipt, outcomes_of, output_of
 from ambientd.api.census import Census, count_tasks, reputations
 from ambientd.api.census_replies import Readiness
 from ambientd.api.charting import Charting
@@ -65,6 +66,7 @@ from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import RecordRejected, TaskAdmitted
 from ambientd.model.base import DIGEST_BYTES, Digest, NodeId, TaskId
+from ambientd.model.bundle import size_of
 from ambientd.model.record import Admit, Cancel
 from ambientd.model.task import TERMINAL, TaskSpec, TaskState
 from ambientd.node.event import BodiesProposed
@@ -293,10 +295,12 @@ class Desk:
         if len(module) < MODULE_BYTES_MIN:
             msg = f"a module has {MODULE_BYTES_MIN} bytes at least, this one {len(module)}"
             raise OperationError("invalid", msg, "give a WebAssembly module, or a blob's SHA-256")
+        data, extent = input_of(request, data)
         check_limits(request, config, len(module), len(data))
         kept = await blobs.put(module), await blobs.put(data)
         spec = spec_of(request, config, self._state.genesis.rules, *kept)
-        return replace(spec, module_size_bytes=len(module), input_size_bytes=len(data))
+        spec = for_items(spec, len(request.items)) if request.items else spec
+        return replace(spec, module_size_bytes=len(module), input_size_bytes=extent)
 
     async def quote(self, request: requests.QuoteTask) -> Quote:
         """Say what a task would cost; nothing is submitted."""
@@ -304,6 +308,7 @@ class Desk:
         check_limits(request, config, request.module_size_bytes, request.input_size_bytes)
         nothing = Digest(bytes(DIGEST_BYTES))
         spec = spec_of(request, config, self._state.genesis.rules, nothing, nothing)
+        spec = for_items(spec, request.items) if request.items else spec
         return quote_of(spec, self._state, self._id, config.limits.spend_unasked_msat_max)
 
     def _check_room(self) -> None:
@@ -413,17 +418,23 @@ class Desk:
         if entry.settlement is None:
             msg = f"task {task.hex()[:12]} has no output: it is {entry.state.name.lower()}"
             raise OperationError("not_ready", msg, "`ambientctl task show` tells more")
+        if request.item is not None:
+            outcomes = await outcomes_of(self._parts.blobs, entry)
+            data, digest = output_of(outcomes, request.item)
+            stands = standing(self._state, task)
+            return replies.Output(task_id=task.hex(), data=data, sha256=digest, standing=stands)
         result, liars = entry.settlement.result, entry.settlement.liars
         holders = [slot.worker for slot in entry.slots if slot.worker not in liars]
-        data: bytes | None = b""
-        if result.output_size_bytes:
-            data = await self._parts.blobs.fetch(result.output, result.output_size_bytes, holders)
-        if data is None:
+        found: bytes | None = b""
+        size_bytes = size_of(result.output_size_bytes)
+        if size_bytes:
+            found = await self._parts.blobs.fetch(result.output, size_bytes, holders)
+        if found is None:
             msg = f"nobody who can be reached holds the output of task {task.hex()[:12]}"
             raise OperationError("unavailable", msg, "ask again when its workers are up")
         return replies.Output(
             task_id=task.hex(),
-            data=data,
+            data=found,
             sha256=result.output.hex(),
             standing=standing(self._state, task),
         )
@@ -442,10 +453,12 @@ class Desk:
             msg = f"task {task.hex()[:12]} has no receipt yet"
             hint = "it comes when the task is final and its batch is closed, seconds later"
             raise OperationError("not_ready", msg, hint)
-        come = receipt_state(self._state, entry)
+        come, data = receipt_state(self._state, entry), encode(file)
+        if request.item is not None:
+            data = await item_receipt(self._parts.blobs, entry, request.item, data)
         return replies.ReceiptFileReply(
             task_id=task.hex(),
-            data=encode(file),
+            data=data,
             receipt=come,
             standing=standing(self._state, task),
         )

@@ -11,6 +11,7 @@ from ambientd.errors import LocalProtocolError
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import DIGEST_BYTES, Digest, NodeId, TaskId
+from ambientd.model.bundle import size_of
 from ambientd.rules.executions import seed_of
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.service import Parts
@@ -30,7 +31,8 @@ class Materials:
         """Give all that a task's executions depend on."""
         task, entry = find_task(self._state, request.task)
         spec, blobs = entry.spec, self._parts.blobs
-        size_bytes = spec.module_size_bytes + spec.input_size_bytes
+        input_bytes = size_of(spec.input_size_bytes)
+        size_bytes = spec.module_size_bytes + input_bytes
         if size_bytes > FRAME_BYTES_MAX - _ROOM_BYTES:
             msg = f"module and input have {size_bytes} bytes, more than one answer holds"
             raise OperationError("too_large", msg, "whoever submitted the task has both as files")
@@ -39,7 +41,7 @@ class Materials:
         return Material(
             task_id=task.hex(),
             module=await brought(blobs, spec.module, spec.module_size_bytes, holders, "the module"),
-            input=await brought(blobs, spec.input, spec.input_size_bytes, holders, "the input"),
+            input=await brought(blobs, spec.input, input_bytes, holders, "the input"),
             seed=seed_of(seeded),
             gas_max=spec.gas_max,
             memory_bytes_max=spec.memory_bytes_max,

@@ -24,17 +24,20 @@ def check_receipt(
     headers: "HeaderChain | None" = None,
     trusted_epoch: bytes | None = None,
 ) -> "ReceiptReport":
-    """Check a receipt file; fingerprint, output, headers and epoch are used when given."""
+    """Check a receipt file, also an item's, against whatever else is given."""
+    from ambientd.rules.item_check import read_item_receipt, with_item_checked
     from ambientd.rules.receipt_check import check_receipt_file
 
-    return check_receipt_file(
-        data,
+    item = read_item_receipt(data)
+    report = check_receipt_file(
+        data if item is None else item.receipt,
         pinned=pinned,
-        output=output,
+        output=output if item is None else None,
         headers=headers,
         follow=_follow_epochs,
         trusted_epoch=trusted_epoch,
     )
+    return report if item is None else with_item_checked(report, item, output)
 
 
 def check_round(

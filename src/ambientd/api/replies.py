@@ -290,6 +290,8 @@ class Task(Reply, frozen=True):
     attempts_max: int = 0
     published_as: tuple[str, ...] = ()
     """Names under which its module is published, as PUBLISHER/NAME@VERSION with whole ids."""
+    items: int | None = None
+    """How many inputs it has, if it is a bundle; gas and output are those of all together."""
 
 
 class Output(Reply, frozen=True):

@@ -5,6 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from ambientd.model.bundle import ITEMS_MAX
+
 TaskName = Annotated[str, Meta(max_length=64)]
 NodeName = Annotated[str, Meta(max_length=64)]
 """Whoever looks a name up refuses an empty one; only a missing one can mean something else."""
@@ -13,6 +15,9 @@ Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Amount = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+Place = Annotated[int, Meta(ge=0, lt=ITEMS_MAX)]
+"""Which item of a bundle, from 0."""
 
 PAGE_MAX = 1000
 PageSize = Annotated[int, Meta(ge=1, le=PAGE_MAX)]
@@ -99,7 +104,9 @@ class SubmitTask(Terms, frozen=True, kw_only=True):
 
     The same nonce, module, input and terms are the same task, submitted once however often
     it is asked; an empty nonce always makes a new task. A module or an input that this node
-    has already, as a blob, is named by its SHA-256 instead.
+    has already, as a blob, is named by its SHA-256 instead. `items` are many inputs in the place of
+    one: the module is executed on each by itself, with the gas and the time that are asked for, and
+    the output of the task is the bundle of their outcomes (protocols/19).
     """
 
     module: bytes = b""
@@ -107,6 +114,7 @@ class SubmitTask(Terms, frozen=True, kw_only=True):
     input: bytes = b""
     input_sha256: Sha256 | None = None
     nonce: Annotated[bytes, Meta(max_length=64)] = b""
+    items: Annotated[tuple[bytes, ...], Meta(max_length=ITEMS_MAX)] = ()
 
 
 class QuoteTask(Terms, frozen=True):
@@ -114,6 +122,7 @@ class QuoteTask(Terms, frozen=True):
 
     module_size_bytes: Count = 1
     input_size_bytes: Count = 0
+    items: Annotated[int, Meta(ge=0, le=ITEMS_MAX)] = 0
 
 
 class ListTasks(Request, frozen=True):
@@ -156,15 +165,17 @@ class CancelTask(Request, frozen=True):
 
 
 class GetOutput(Request, frozen=True):
-    """The output bytes of a task."""
+    """The output bytes of a task, or those of one item of a bundle; the first item is 0."""
 
     task: TaskName
+    item: Place | None = None
 
 
 class GetReceipt(Request, frozen=True):
-    """The receipt file of a task, as complete as it is now."""
+    """The receipt file of a task, or of one item of a bundle, as complete as it is now."""
 
     task: TaskName
+    item: Place | None = None
 
 
 class ListBlames(Request, frozen=True):

@@ -28,6 +28,7 @@ from ambientd.ledger.evidence import EVIDENCE_OF_FALSE_STEP, EVIDENCE_OF_LIE, ev
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.weighing import closed_standing
 from ambientd.model.base import NodeId, TaskId
+from ambientd.model.bundle import size_of
 from ambientd.model.execution import AbortCause, EngineCode, OutcomeKind
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.receipt import EpochLeaf, ReceiptFile
@@ -36,6 +37,7 @@ from ambientd.ports.headers import Headers
 from ambientd.roles.submitter import HeardAbort
 from ambientd.rules.auditing import TRUSTED_STREAK, lone_permille
 from ambientd.rules.bitcoin_codec import display
+from ambientd.rules.bundles import is_bundle
 from ambientd.rules.receipt_check import FILE_VERSION
 from ambientd.rules.rewards import premium_msat, slot_fee_msat
 from ambientd.telemetry.condition import Condition, causes_of
@@ -148,7 +150,10 @@ def task_reply(
         reason=why_not(abort) if result is None else result.reason,
         gas=None if result is None else result.gas,
         output_sha256=result.output.hex() if result is not None and has_output else None,
-        output_size_bytes=result.output_size_bytes if result is not None and has_output else None,
+        output_size_bytes=(
+            size_of(result.output_size_bytes) if result is not None and has_output else None
+        ),
+        items=spec.items if is_bundle(spec) else None,
         verdict=NONE if settled is None else settled.verdict.name.lower(),
         liars=tuple(liar.hex() for liar in liars),
         evidence=tuple(each for each in found if each is not None),

@@ -37,6 +37,7 @@ from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import DisputeSegment, DisputeTrace, Record
 from ambientd.model.task import SlotState, TaskSpec, TaskState
 from ambientd.rules.bisection import Claims, Stretch, narrowed, targets, trace_fault, whole
+from ambientd.rules.bundles import is_bundle
 from ambientd.rules.verdicts import decided, most_said, quorum
 
 Rejection = str | None
@@ -54,17 +55,19 @@ NEXT = {
 def begin(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     """Let the parties of a large task bisect it, and the referees execute any other at once.
 
-    An audit has one party, which differs from an answer that was paid for long ago.
+    An audit has one party, which differs from an answer that was paid for long ago. A bundle has no
+    state between its items, so nothing of it is ever shown in part.
     """
     draft.tell(TaskDisputed(task))
     gas = max(signed.receipt.result.gas for signed in entry.receipts)
     all_open = all(slot.state is SlotState.REVEALED for slot in entry.slots)
     is_large = gas > draft.state.genesis.rules.referee_gas_max
-    if is_large and all_open and entry.audits is None:
+    if is_large and all_open and entry.audits is None and not is_bundle(entry.spec):
         _next_game(draft, task, entry, DisputeEntry(state=DisputeState.TRACING))
     else:
         _leave_to_referees(draft, task, entry)
         reason = "an audit has no two parties" if is_large else "it takes little gas"
+        reason = "a bundle is executed whole" if is_bundle(entry.spec) else reason
         reason = reason if all_open else "an answer was sealed and never opened"
         draft.tell(WholeWanted(task, reason))
 

@@ -53,6 +53,7 @@ from ambientd.model.task import (
     TaskSpec,
     TaskState,
 )
+from ambientd.rules.bundles import extent_fits
 from ambientd.rules.rewards import escrow_msat
 from ambientd.rules.terms import terms_fault
 from ambientd.rules.verdicts import agreed, decided, differ, quorum, still_possible
@@ -223,7 +224,7 @@ def _opened(draft: Draft, entry: TaskEntry, signed: SignedReceipt) -> Slot | str
         return "an opened answer to another task"
     if (
         not 0 <= result.gas <= spec.gas_max
-        or not 0 <= result.output_size_bytes <= spec.output_bytes_max
+        or not extent_fits(result, spec)
         or result.kind not in set(OutcomeKind)
         or len(result.reason) > 1024
     ):

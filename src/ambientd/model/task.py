@@ -3,6 +3,7 @@
 from enum import IntEnum
 
 from ambientd.model.base import Digest, NodeId, TaskId, Value
+from ambientd.model.bundle import Bundle, Extent
 
 
 class Assurance(IntEnum):
@@ -73,13 +74,14 @@ class Constraint(Value, frozen=True):
 class TaskSpec(Value, frozen=True):
     """A task as its submitter signs it; module and input are named by SHA-256.
 
-    `deadline_ms` is block time, 0 for none; no strategy and 0 attempts mean the cluster's own.
+    `deadline_ms` is block time, 0 for none; no strategy and 0 attempts mean the cluster's own. Of a
+    bundle, gas, wall time and output are for all items together (protocols/19).
     """
 
     module: Digest
     input: Digest
     module_size_bytes: int
-    input_size_bytes: int
+    input_size_bytes: Extent
     gas_max: int
     memory_bytes_max: int
     wall_ms_max: int
@@ -96,6 +98,11 @@ class TaskSpec(Value, frozen=True):
     deadline_ms: int = 0
     attempts_max: int = 0
     strategy: str = ""
+
+    @property
+    def items(self) -> int:
+        """Count the inputs that the module is executed on, each by itself."""
+        return self.input_size_bytes.items if isinstance(self.input_size_bytes, Bundle) else 1
 
     @property
     def replicas_max(self) -> int:
@@ -123,7 +130,7 @@ class Result(Value, frozen=True):
     kind: int
     reason: str
     output: Digest
-    output_size_bytes: int
+    output_size_bytes: Extent
     gas: int
     prepared: Digest
     rewriter_version: int

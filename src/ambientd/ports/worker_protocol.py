@@ -14,12 +14,14 @@ compiled code never executes any: what hostile code could touch is never kept.
 """
 
 import signal
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
 from ambientd.model.base import DIGEST_BYTES, Value
+from ambientd.model.bundle import ITEMS_MAX, Items
 from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import (
     INPUT_BYTES_CEILING,
@@ -43,6 +45,7 @@ STATE_PIECE_BYTES = 16 << 20
 TRACE_POINTS_MAX = 1 << 16
 TARGETS_MAX = 64
 _LIMITS = PrepareLimits()
+_ITEM_BYTES = REASON_CHARACTERS_MAX  # what each outcome of a bundle has besides its output
 HELLO_BYTES_MAX = _OTHER_BYTES = 64 << 10  # what a reply has besides the bytes that were asked for
 
 
@@ -94,6 +97,18 @@ class ExecuteModule(Value, frozen=True, tag=3):
 
     prepared: bytes
     input: bytes
+    limits: ExecutionLimits
+    seed: bytes
+
+
+class ExecuteItems(Value, frozen=True, tag=29):
+    """Execute a loaded module on each item of a bundle; the limits are those of one item.
+
+    The wall clock and the size of the output are for all of them together.
+    """
+
+    prepared: bytes
+    items: Items
     limits: ExecutionLimits
     seed: bytes
 
@@ -229,6 +244,12 @@ class Executed(Value, frozen=True, tag=8):
     result: ExecutionResult
 
 
+class ItemsExecuted(Value, frozen=True, tag=30):
+    """The outcomes of the items in order; fewer than items when they grew too large together."""
+
+    results: Annotated[tuple[ExecutionResult, ...], Meta(max_length=ITEMS_MAX)]
+
+
 class ExecutionAborted(Value, frozen=True, tag=9):
     """No outcome: this process could not finish."""
 
@@ -303,7 +324,13 @@ PausingRequest: TypeAlias = (
     | ReplayStretch
 )
 Request: TypeAlias = (
-    PrepareModule | LoadModule | ExecuteModule | GiveCompiled | RestoreModule | PausingRequest
+    PrepareModule
+    | LoadModule
+    | ExecuteModule
+    | ExecuteItems
+    | GiveCompiled
+    | RestoreModule
+    | PausingRequest
 )
 Reply: TypeAlias = (
     Hello
@@ -314,6 +341,7 @@ Reply: TypeAlias = (
     | NotRestored
     | ModuleUnknown
     | Executed
+    | ItemsExecuted
     | ExecutionAborted
     | StateTaken
     | StatePiece
@@ -335,6 +363,8 @@ def reply_bytes_max(request: Request) -> int:
             asked = COMPILED_BYTES_MAX
         case ExecuteModule() | ExecutePausable() | TraceTargets() | ReplayStretch():
             asked = request.limits.output_bytes_max + request.limits.log_bytes_max
+        case ExecuteItems():
+            asked = request.limits.output_bytes_max + ITEMS_MAX * _ITEM_BYTES
         case TraceExecution():
             asked = FRAME_BYTES_MAX
         case GiveState():
@@ -360,6 +390,16 @@ def is_plausible(result: ExecutionResult, limits: ExecutionLimits) -> bool:
         and 0 <= result.gas <= limits.gas_max
         and len(result.reason) <= REASON_CHARACTERS_MAX
         and (result.kind is OutcomeKind.COMPLETED or not result.output)
+    )
+
+
+def are_plausible(results: Sequence[ExecutionResult], asked: ExecuteItems) -> bool:
+    """Tell whether the outcomes of a bundle's items lie within the limits of each and of all."""
+    outputs_bytes = sum(len(each.output) for each in results)
+    return (
+        len(results) <= len(asked.items)
+        and outputs_bytes <= asked.limits.output_bytes_max
+        and all(is_plausible(each, asked.limits) for each in results)
     )
 
 

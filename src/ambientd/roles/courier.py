@@ -11,6 +11,7 @@ from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import LedgerEvent, SlotAssigned
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
+from ambientd.model.bundle import size_of
 from ambientd.model.effect import RoleEffect, SendParcel, TakeParcel
 from ambientd.model.message import PARCEL_BYTES_MAX, JobMessage, ParcelSent
 
@@ -29,7 +30,7 @@ class Courier:
         if entry is None or entry.submitter != self._id:
             return []
         spec = entry.spec
-        if not 0 < spec.input_size_bytes <= PARCEL_BYTES_MAX:
+        if not 0 < size_of(spec.input_size_bytes) <= PARCEL_BYTES_MAX:
             return []
         return [SendParcel(event.worker, event.task, spec.input)]
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from ambientd.ledger.events import LedgerEvent, SlotAssigned, TaskFinal
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
+from ambientd.model.bundle import size_of
 from ambientd.model.effect import FetchBlob, RoleEffect
 from ambientd.model.execution import AbortCause
 from ambientd.model.message import AbortSent, JobMessage
@@ -75,7 +76,7 @@ class Submitter:
             return []
         liars = event.settlement.liars
         holders = tuple(slot.worker for slot in entry.slots if slot.worker not in liars)
-        return [FetchBlob(result.output, result.output_size_bytes, holders)]
+        return [FetchBlob(result.output, size_of(result.output_size_bytes), holders)]
 
 
 def _keep(kept: OrderedDict[K, V], key: K, value: V) -> None:

@@ -23,6 +23,7 @@ from ambientd.ledger.events import (
 )
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.bundle import size_of
 from ambientd.model.effect import (
     Abandon,
     Assignment,
@@ -272,7 +273,8 @@ class Worker:
         if entry is None or work is None or work.receipt is None or entry.submitter == self._id:
             return []
         result = work.receipt.receipt.result
-        if entry.audits is not None or not 0 < result.output_size_bytes <= PARCEL_BYTES_MAX:
+        size_bytes = size_of(result.output_size_bytes)
+        if entry.audits is not None or not 0 < size_bytes <= PARCEL_BYTES_MAX:
             return []
         return [SendParcel(entry.submitter, task, result.output)]
 

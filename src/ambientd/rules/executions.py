@@ -30,7 +30,7 @@ def result_of(outcome: ExecutionResult, prepared: bytes) -> Result:
     """Give what replicas must agree on."""
     return Result(
         kind=int(outcome.kind),
-        reason=_plain(outcome.reason),
+        reason=plain_reason(outcome.reason),
         output=Digest(sha256(outcome.output)),
         output_size_bytes=len(outcome.output),
         gas=outcome.gas,
@@ -49,7 +49,7 @@ def is_foreign(results: Iterable[Result]) -> bool:
     return bool(versions) and REWRITER_VERSION not in versions
 
 
-def _plain(reason: str) -> str:
+def plain_reason(reason: str) -> str:
     """Give a reason in the form that records take: short, printable ASCII."""
     kept = reason.encode("ascii", "replace").decode("ascii")[:REASON_CHARS_MAX]
     return "".join(each if each.isprintable() else "?" for each in kept)

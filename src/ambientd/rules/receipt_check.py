@@ -25,6 +25,7 @@ from ambientd.codec.statements import (
 )
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import DIGEST_BYTES, NodeId
+from ambientd.model.bundle import size_of
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.receipt import ReceiptFile, SignedReceipt
@@ -36,6 +37,7 @@ from ambientd.rules.bitcoin import (
     HEIGHT_MAX,
 )
 from ambientd.rules.bitcoin_codec import decode_header, display
+from ambientd.rules.bundles import extent_fits
 from ambientd.rules.file_checks import (
     EPOCHS_MAX,
     Check,
@@ -251,8 +253,8 @@ def _receipt_fault(exam: _Examination, signed: SignedReceipt) -> str | None:
         return f"the task has no slot {receipt.slot}"
     if not 0 <= receipt.result.gas <= spec.gas_max:
         return f"{receipt.result.gas} gas is outside the task's limit of {spec.gas_max}"
-    if not 0 <= receipt.result.output_size_bytes <= spec.output_bytes_max:
-        return "the output is larger than the task allows"
+    if not extent_fits(receipt.result, spec):
+        return "the output is larger than the task allows, or not of its items"
     if not OutcomeKind.COMPLETED <= receipt.result.kind <= OutcomeKind.REFUSED:
         return f"{receipt.result.kind} is no outcome"
     return None
@@ -435,10 +437,10 @@ def _check_output(exam: _Examination, output: bytes) -> None:
         fault = "the task has no answer to compare the output with"
     elif result.kind == OutcomeKind.REFUSED:
         fault = f"the task was refused ({result.reason}) and has no output"
-    elif digest != result.output or len(output) != result.output_size_bytes:
+    elif digest != result.output or len(output) != size_of(result.output_size_bytes):
         fault = (
             f"the output has hash {digest.hex()} and {len(output)} bytes, "
-            f"the receipt says {result.output.hex()} and {result.output_size_bytes}"
+            f"the receipt says {result.output.hex()} and {size_of(result.output_size_bytes)}"
         )
     exam.note("output", fault, f"{digest.hex()}, {len(output)} bytes")
 

@@ -1,5 +1,6 @@
 """What a task may ask for: the terms of a specification that need no state (protocols/03 §3)."""
 
+from ambientd.model.bundle import ITEMS_MAX, size_of
 from ambientd.model.execution import (
     GAS_CEILING,
     INPUT_BYTES_CEILING,
@@ -46,12 +47,13 @@ def _replicas_fault(spec: TaskSpec, rules: Rules) -> str | None:
 def _limits_fault(spec: TaskSpec, rules: Rules) -> str | None:
     for name, value, lowest, highest in (
         ("price", spec.price_msat_per_mgas, rules.price_msat_per_mgas_min, PRICE_MSAT_PER_MGAS_MAX),
-        ("gas limit", spec.gas_max, 1, GAS_CEILING),
+        ("number of items", spec.items, 1, ITEMS_MAX),
+        ("gas limit", spec.gas_max, spec.items, GAS_CEILING),
         ("memory limit", spec.memory_bytes_max, PAGE_BYTES, MEMORY_BYTES_CEILING),
         ("wall-clock limit", spec.wall_ms_max, 1, WALL_MS_CEILING),
         ("output limit", spec.output_bytes_max, 0, OUTPUT_BYTES_CEILING),
         ("module size", spec.module_size_bytes, 1, MODULE_BYTES_MAX),
-        ("input size", spec.input_size_bytes, 0, INPUT_BYTES_CEILING),
+        ("input size", size_of(spec.input_size_bytes), 0, INPUT_BYTES_CEILING),
         ("priority", spec.priority, 0, PRIORITY_MAX),
         ("number of attempts", spec.attempts_max, 0, rules.attempts_max),
     ):

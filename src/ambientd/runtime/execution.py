@@ -11,7 +11,8 @@ import trio
 from ambientd.codec.digest import sha256
 from ambientd.config.options import Config, Lie
 from ambientd.errors import AmbientError
-from ambientd.model.base import Digest, NodeId
+from ambientd.model.base import DIGEST_BYTES, Digest, NodeId
+from ambientd.model.bundle import size_of
 from ambientd.model.effect import Execute, ExecutionReport, Purpose, SegmentWanted, TraceWanted
 from ambientd.model.execution import (
     AbortCause,
@@ -21,9 +22,17 @@ from ambientd.model.execution import (
     OutcomeKind,
 )
 from ambientd.model.learning import LessonInput
+from ambientd.model.task import Result
 from ambientd.node.event import ExecutionEnded, SegmentMade, TraceMade
 from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.probe import EnergyMeter, EnergyUsed
+from ambientd.rules.bundles import (
+    bundle_result,
+    is_bundle,
+    item_limits_of,
+    items_of,
+    not_bundled,
+)
 from ambientd.rules.energy import SHARE_MARK, share_mj
 from ambientd.rules.executions import limits_of, result_of, seed_of
 from ambientd.rules.lessons import joined, lesson_parts
@@ -35,6 +44,9 @@ from ambientd.runtime.tracing import Tracer
 from ambientd.wasm.prepare import Refused
 
 log = structlog.get_logger("ambientd.execution")
+
+Answer = tuple[Result, bytes]
+"""What replicas must agree on, and the output."""
 
 PREPARED_BYTES_MAX = 64 * 1024 * 1024
 # Once may be this host's bad moment; the same module twice is the module.
@@ -135,6 +147,17 @@ class Engines(Protocol):
         """Execute a prepared module on an input."""
         ...
 
+    async def execute_items(
+        self,
+        module: ReadyModule,
+        items: tuple[bytes, ...],
+        limits: ExecutionLimits,
+        seed: bytes,
+        spent: CpuSpent | None = None,
+    ) -> tuple[ExecutionResult, ...] | Aborted:
+        """Execute a prepared module on each item of a bundle."""
+        ...
+
 
 class Executor:
     """Turns Execute effects into ExecutionEnded events."""
@@ -188,7 +211,7 @@ class Executor:
             return self._aborted(effect, reason, AbortCause.NOT_ALLOWED)
         module = await self._blobs.fetch(spec.module, spec.module_size_bytes, effect.holders)
         data = await self._blobs.fetch(
-            spec.input, spec.input_size_bytes, effect.holders, is_synced=False
+            spec.input, size_of(spec.input_size_bytes), effect.holders, is_synced=False
         )
         parts = None if data is None else lesson_parts(spec, data)
         if parts is not None:
@@ -199,31 +222,24 @@ class Executor:
         started_ms = clock()
         energy_before, spent = self._meter.read(), CpuSpent()
         prepared = await self._prepare(spec.module, module, clock, spent)
-        if isinstance(prepared, Refused):
-            outcome: ExecutionResult | Aborted = ExecutionResult(
-                kind=OutcomeKind.REFUSED, reason=prepared.reason, output=b"", gas=0, log=b""
-            )
-            prepared_hash = Digest(bytes(32))
-        elif isinstance(prepared, Aborted):
-            outcome, prepared_hash = prepared, Digest(bytes(32))
+        if isinstance(prepared, Aborted):
+            answer: Answer | Aborted = prepared
+        elif isinstance(prepared, Refused):
+            answer = _refused(prepared)
+        elif is_bundle(spec):
+            answer = await self._bundled(effect, prepared, data, spent)
         else:
-            prepared_hash = Digest(prepared.prepared)
-            limits = limits_of(spec)
-            seed = seed_of(effect.seed_task or effect.assignment.task)
-            outcome = await self._pool.execute(prepared, data, limits, seed, spent)
-            if isinstance(outcome, ExecutionResult):
-                call = PausableCall(module, data, limits, seed)
-                outcome = await self._told(outcome, call)
-        if isinstance(outcome, Aborted):
+            answer = await self._alone(effect, prepared, module, data, spent)
+        if isinstance(answer, Aborted):
             self._forget(spec.module)  # the module's compiled form may be the reason
-            return self._aborted(effect, outcome.reason, outcome.cause)
+            return self._aborted(effect, answer.reason, answer.cause)
         energy_mj, energy_source = _share(self._meter.since(energy_before), spent)
-        output = outcome.output
+        result, output = answer
         if effect.assignment.purpose is Purpose.SLOT and not await self._blobs.has(sha256(output)):
             self._blobs.sealed.seal(effect.assignment.task, sha256(output))
         await self._blobs.put(output)
         report = ExecutionReport(
-            result=result_of(outcome, prepared_hash),
+            result=result,
             engine=self._pool.engine,
             engine_version=self._pool.engine_version,
             started_ms=started_ms,
@@ -232,6 +248,31 @@ class Executor:
             energy_source=energy_source,
         )
         return ExecutionEnded(effect.assignment, spec, report)
+
+    async def _alone(
+        self, effect: Execute, ready: ReadyModule, module: bytes, data: bytes, spent: CpuSpent
+    ) -> Answer | Aborted:
+        limits, seed = limits_of(effect.spec), seed_of(effect.seed_task or effect.assignment.task)
+        outcome = await self._pool.execute(ready, data, limits, seed, spent)
+        if isinstance(outcome, ExecutionResult):
+            outcome = await self._told(outcome, PausableCall(module, data, limits, seed))
+        if isinstance(outcome, Aborted):
+            return outcome
+        return result_of(outcome, ready.prepared), outcome.output
+
+    async def _bundled(
+        self, effect: Execute, ready: ReadyModule, data: bytes, spent: CpuSpent
+    ) -> Answer | Aborted:
+        """Execute each item by itself; a lie about a bundle is one about its last item."""
+        spec, seed = effect.spec, seed_of(effect.seed_task or effect.assignment.task)
+        items = items_of(spec, data)
+        if items is None:
+            return result_of(not_bundled(), ready.prepared), b""
+        results = await self._pool.execute_items(ready, items, item_limits_of(spec), seed, spent)
+        if isinstance(results, Aborted):
+            return results
+        told = (*results[:-1], *map(self._options.lies.told, results[-1:]))
+        return bundle_result(told, spec, ready.prepared)
 
     async def _lesson_input(self, parts: LessonInput, holders: tuple[NodeId, ...]) -> bytes | None:
         """Put a lesson's input together; each part is fetched by its own hash."""
@@ -245,7 +286,8 @@ class Executor:
         Else whoever lies in tasks beyond the usual limits would find no referee to be convicted by.
         """
         spec, options = effect.spec, self._options
-        is_short = spec.wall_ms_max <= options.wall_ms_max and spec.gas_max <= options.gas_max
+        wall_ms, gas = options.wall_ms_max * spec.items, options.gas_max * spec.items
+        is_short = spec.wall_ms_max <= wall_ms and spec.gas_max <= gas
         is_owed = effect.assignment.purpose is not Purpose.SLOT
         return spec.memory_bytes_max <= options.memory_bytes_max and (is_short or is_owed)
 
@@ -298,6 +340,13 @@ class Executor:
         is_too_large = cause is AbortCause.MEMORY and place.purpose is Purpose.SLOT
         declined = is_too_large or cause is AbortCause.NOT_ALLOWED
         return ExecutionEnded(place, spec, None, reason, host_failed, declined, cause)
+
+
+def _refused(refused: Refused) -> Answer:
+    outcome = ExecutionResult(
+        kind=OutcomeKind.REFUSED, reason=refused.reason, output=b"", gas=0, log=b""
+    )
+    return result_of(outcome, Digest(bytes(DIGEST_BYTES))), b""
 
 
 def _share(used: EnergyUsed, spent: CpuSpent) -> tuple[int | None, str]:

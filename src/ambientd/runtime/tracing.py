@@ -9,6 +9,7 @@ import structlog
 
 from ambientd.codec.statements import end_point
 from ambientd.errors import AmbientError, RemoteProtocolError
+from ambientd.model.bundle import Bundle
 from ambientd.model.dispute import AT_BEGINNING, KnownState, TracePoint
 from ambientd.model.effect import SegmentWanted, TraceWanted
 from ambientd.model.execution import AbortCause, Aborted, ExecutionResult
@@ -89,6 +90,9 @@ class Tracer:
 
     async def _call(self, effect: TraceWanted | SegmentWanted) -> PausableCall:
         spec, holders = effect.spec, effect.holders
+        if isinstance(spec.input_size_bytes, Bundle):
+            reason = "a bundle is executed whole, item by item, and never in parts"
+            raise _stopped(reason, AbortCause.NOT_PAUSABLE)
         module = await self._blobs.fetch(spec.module, spec.module_size_bytes, holders)
         data = await self._blobs.fetch(spec.input, spec.input_size_bytes, holders)
         if module is None or data is None:

@@ -8,6 +8,7 @@ run here cannot have written into what is kept of it or of another module.
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from typing import TypeGuard
 
 import structlog
 import trio
@@ -28,8 +29,10 @@ from ambientd.ports.worker_protocol import (
     REASON_CHARACTERS_MAX,
     SEED_BYTES,
     Executed,
+    ExecuteItems,
     ExecuteModule,
     GiveCompiled,
+    ItemsExecuted,
     LoadModule,
     ModuleCompiled,
     ModuleLoaded,
@@ -40,6 +43,7 @@ from ambientd.ports.worker_protocol import (
     PrepareModule,
     Protection,
     Reply,
+    are_plausible,
     is_plausible,
 )
 from ambientd.runtime.control_groups import delegated_groups
@@ -258,12 +262,39 @@ class WorkerPool:
         spent: CpuSpent | None = None,
     ) -> ExecutionResult | Aborted:
         """Execute a ready module once; `seed` feeds its random numbers, `spent` is added to."""
-        if len(seed) != SEED_BYTES:
-            msg = f"the seed has {len(seed)} bytes, it needs {SEED_BYTES}"
+        request = ExecuteModule(prepared=module.prepared, input=data, limits=limits, seed=seed)
+        reply = await self._executed(module, request, len(data), spent)
+        assert not isinstance(reply, ItemsExecuted), "nobody asked for items"
+        return reply.result if isinstance(reply, Executed) else reply
+
+    async def execute_items(
+        self,
+        module: ReadyModule,
+        items: tuple[bytes, ...],
+        limits: ExecutionLimits,
+        seed: bytes,
+        spent: CpuSpent | None = None,
+    ) -> tuple[ExecutionResult, ...] | Aborted:
+        """Execute a ready module on each item, with the limits of one; fewer where too large."""
+        request = ExecuteItems(prepared=module.prepared, items=items, limits=limits, seed=seed)
+        reply = await self._executed(module, request, sum(map(len, items)), spent)
+        if isinstance(reply, Executed):  # the module does not load, so no item does
+            return tuple(reply.result for _ in items)
+        return reply.results if isinstance(reply, ItemsExecuted) else reply
+
+    async def _executed(
+        self,
+        module: ReadyModule,
+        request: ExecuteModule | ExecuteItems,
+        input_bytes: int,
+        spent: CpuSpent | None,
+    ) -> Executed | ItemsExecuted | Aborted:
+        if len(request.seed) != SEED_BYTES:
+            msg = f"the seed has {len(request.seed)} bytes, it needs {SEED_BYTES}"
             raise LocalProtocolError(msg)
-        if len(data) > INPUT_BYTES_CEILING:
-            return Aborted(reason=f"input of {len(data)} bytes, at most {INPUT_BYTES_CEILING}")
-        need_bytes = memory_need_bytes(limits, len(data))
+        if input_bytes > INPUT_BYTES_CEILING:
+            return Aborted(reason=f"input of {input_bytes} bytes, at most {INPUT_BYTES_CEILING}")
+        need_bytes = memory_need_bytes(request.limits, input_bytes)
         if need_bytes > self._memory.total_bytes:
             return Aborted(
                 reason=f"the execution needs {need_bytes} bytes of memory, this device lends its "
@@ -280,32 +311,28 @@ class WorkerPool:
                 self._memory.reserve(need_bytes),
             ):
                 with (spent or CpuSpent()).by(process.pid):
-                    return await self._execute(process, module, data, limits, seed)
+                    return await self._execute(process, module, request)
 
     async def _execute(
-        self,
-        process: WorkerProcess,
-        module: ReadyModule,
-        data: bytes,
-        limits: ExecutionLimits,
-        seed: bytes,
-    ) -> ExecutionResult | Aborted:
-        request = ExecuteModule(prepared=module.prepared, input=data, limits=limits, seed=seed)
+        self, process: WorkerProcess, module: ReadyModule, request: ExecuteModule | ExecuteItems
+    ) -> Executed | ItemsExecuted | Aborted:
         reply: Reply | Aborted = ModuleUnknown()
         if process.loaded.get(module.prepared) == module.source:
             reply = await self._ask_to_execute(process, request)
         if isinstance(reply, ModuleUnknown):  # not loaded yet, or evicted there in the meantime
             process.loaded.pop(module.prepared, None)
             refused = await self._load(process, module)
+            if isinstance(refused, ExecutionResult):
+                return Executed(result=refused)
             if refused is not None:
                 return refused
             reply = await self._ask_to_execute(process, request)
-        if isinstance(reply, Executed) and is_plausible(reply.result, limits):
-            return reply.result
+        if _answers(reply, request):
+            return reply
         return await self._executors.no_answer(process, reply)
 
     async def _ask_to_execute(
-        self, process: WorkerProcess, request: ExecuteModule
+        self, process: WorkerProcess, request: ExecuteModule | ExecuteItems
     ) -> Reply | Aborted:
         limit_ms = request.limits.wall_ms_max
         asking = process.ask(request)
@@ -361,6 +388,15 @@ class WorkerPool:
             yield True
         finally:
             self._calls -= 1
+
+
+def _answers(
+    reply: Reply | Aborted, request: ExecuteModule | ExecuteItems
+) -> TypeGuard[Executed | ItemsExecuted]:
+    """Tell whether a reply is to what was asked, and within the limits."""
+    if isinstance(request, ExecuteItems):
+        return isinstance(reply, ItemsExecuted) and are_plausible(reply.results, request)
+    return isinstance(reply, Executed) and is_plausible(reply.result, request.limits)
 
 
 @contextlib.asynccontextmanager

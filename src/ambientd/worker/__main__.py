@@ -15,6 +15,7 @@ from ambientd.ports.worker_protocol import (
     COMPILED_BYTES_MAX,
     FRAME_BYTES_MAX,
     SEED_BYTES,
+    ExecuteItems,
     ExecuteModule,
     GiveCompiled,
     Hello,
@@ -53,6 +54,10 @@ def warm_up(engine: Engine) -> None:
     )
     again: Request = canonical.decode(canonical.encode(request), Request, FRAME_BYTES_MAX)
     canonical.encode(session.answer(again))
+    bundle = ExecuteItems(
+        prepared=digest, items=(b"-",), limits=ExecutionLimits(), seed=bytes(SEED_BYTES)
+    )
+    canonical.encode(session.answer(bundle))
 
 
 def touch_heap() -> None:

@@ -22,9 +22,11 @@ from ambientd.ports.worker_protocol import (
     LENGTH_BYTES,
     SEED_BYTES,
     Executed,
+    ExecuteItems,
     ExecuteModule,
     ExecutionAborted,
     GiveCompiled,
+    ItemsExecuted,
     LoadModule,
     ModuleCompiled,
     ModuleLoaded,
@@ -38,6 +40,7 @@ from ambientd.ports.worker_protocol import (
     RestoreModule,
 )
 from ambientd.wasm.prepare import Refused, prepare
+from ambientd.worker.bundles import execute_items
 from ambientd.worker.execution import execute
 from ambientd.worker.lockdown import memory_is_there
 
@@ -108,6 +111,8 @@ class Session:
                 return self._load(request.prepared, request.cpu_ms_max)
             case ExecuteModule():
                 return self._execute(request)
+            case ExecuteItems():
+                return self._execute_items(request)
             case GiveCompiled():
                 return self._give_compiled(request.prepared)
             case RestoreModule():
@@ -178,6 +183,15 @@ class Session:
         if isinstance(result, Aborted):
             return ExecutionAborted(aborted=result)
         return Executed(result=result)
+
+    def _execute_items(self, request: ExecuteItems) -> Reply:
+        module = self._ready(request.prepared, request.seed, request.limits)
+        if isinstance(module, ModuleUnknown | ExecutionAborted):
+            return module
+        results = execute_items(module, request.items, request.limits, request.seed)
+        if isinstance(results, Aborted):
+            return ExecutionAborted(aborted=results)
+        return ItemsExecuted(results=results)
 
     def _ready(
         self, prepared: bytes, seed: bytes, limits: ExecutionLimits
