@@ -1,11 +1,20 @@
 """Files that callers bring, checked by a node for those who believe it."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ambientd.adapters.header_file import encode_headers
-from ambientd.api.verify_values import VerifyBlame, VerifyHeaders, VerifyReceipt, VerifySplit
+from ambientd.api.verify_values import (
+    VerifyBlame,
+    VerifyHeaders,
+    VerifyProof,
+    VerifyReceipt,
+    VerifySplit,
+)
 from ambientd.api.verifying import Verifier
 from ambientd.api.witnessing import WitnessFolder
 from ambientd.codec.statements import fingerprint
@@ -13,8 +22,28 @@ from ambientd.errors import UsageError
 from ambientd.rules.bitcoin import REGTEST
 from tests.adapters.test_header_file import filled
 from tests.ledger.cluster import OUTPUT
+from tests.proofs.images import program
 from tests.rules.logs import GENESIS, Log
 from tests.rules.receipts import agreed, data_of
+
+ROOT = Path(__file__).parents[2]
+VECTORS = ROOT / "protocols" / "vectors"
+PROOF, INPUT, OUTPUT_OF_PROOF = (
+    (VECTORS / f"execution.{kind}").read_bytes() for kind in ("proof", "input", "output")
+)
+PROVEN = ROOT / "examples" / "image-classify" / "classify.wasm"
+Install = Callable[[Path], None]
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Let a program stand beside this Python, where the node looks for the one that verifies."""
+
+    def installed(found: Path) -> None:
+        monkeypatch.setattr(sys, "executable", str(found.with_name("python")))
+        monkeypatch.setenv("PATH", "/nowhere")
+
+    return installed
 
 
 async def test_a_receipt_of_this_cluster_holds_and_a_changed_one_does_not() -> None:
@@ -76,3 +105,47 @@ async def test_a_receipt_is_checked_against_headers_and_output_that_come_with_it
     assert not (await verifier.receipt(VerifyReceipt(receipt=data, headers=elsewhere))).valid
     with pytest.raises(UsageError, match="headers: "):
         await verifier.receipt(VerifyReceipt(receipt=data, headers=b"none"))
+
+
+async def test_a_validity_proof_holds_with_what_it_is_about_and_nothing_like_it(
+    install: Install,
+) -> None:
+    install(program("ambient-verify"))
+    verifier = Verifier(b"\1" * 32)
+    whole = VerifyProof(
+        proof=PROOF, module=PROVEN.read_bytes(), input=INPUT, output=OUTPUT_OF_PROOF
+    )
+    found = await verifier.proof(whole)
+    assert (found.valid, {each.ok for each in found.checks}) == (True, {True})
+    told = {each.name: each.detail for each in found.checks}
+    assert (told["outcome"], told["gas"]) == ("completed", "7487 of 10000000000")
+    assert found.trust == ("that the image is the one that the module becomes",)
+    named = msgspec.structs.replace(whole, image=told["image"])
+    assert (await verifier.proof(named)).trust == ()
+    for wrong, said in (
+        ({"output": b"else"}, "another output"),
+        ({"input": b""}, "another input"),
+        ({"image": "0f" * 32}, "you asked about 0f0f"),
+        ({"salt": "0f" * 32}, "without a salt"),
+        ({"proof": PROOF[:-1]}, "not verified: proof: "),
+        ({"proof": b""}, "not verified: proof: "),
+        ({"proof": PROOF[:2000] + bytes([PROOF[2000] ^ 1]) + PROOF[2001:]}, "not verified"),
+    ):
+        refused = await verifier.proof(msgspec.structs.replace(whole, **wrong))
+        assert not refused.valid
+        assert said in refused.checks[0].detail
+
+
+async def test_a_node_without_the_program_says_so_and_one_that_hangs_is_ended(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier, asked = Verifier(b"\1" * 32), VerifyProof(proof=PROOF)
+    install(tmp_path / "ambient-verify")
+    with pytest.raises(UsageError, match="ambient-verify is not installed"):
+        await verifier.proof(asked)
+    hanging = tmp_path / "ambient-verify"
+    hanging.write_text("#!/bin/sh\nexec /bin/sleep 100\n")
+    hanging.chmod(0o700)
+    monkeypatch.setattr("ambientd.api.verifying.PROOF_S", 0.05)
+    with pytest.raises(UsageError, match="does not work"):
+        await verifier.proof(asked)

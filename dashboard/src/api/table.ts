@@ -1323,6 +1323,16 @@ export interface VerifyHeaders {
   readonly headers: string;
 }
 
+/** Does a validity proof of an execution hold, and is it about these files? `image` names what was proven to run; without it the proof may be of any program. Whoever asks believes this node; `ambientctl proof verify` needs no node. */
+export interface VerifyProof {
+  readonly proof: string;
+  readonly module?: string | null;
+  readonly input?: string | null;
+  readonly output?: string | null;
+  readonly image?: string | null;
+  readonly salt?: string | null;
+}
+
 /** Does a receipt file hold? Without a cluster's fingerprint it must be of this node's cluster. With a file of Bitcoin headers its anchor must be in their chain, with an output that must be the task's. Whoever asks believes this node; `ambientctl receipt verify` needs no node. */
 export interface VerifyReceipt {
   readonly receipt: string;
@@ -1467,6 +1477,7 @@ export interface Operations {
   "peg.return.quote": { request: QuoteReturn; answer: ReturnInfo };
   "peg.withdraw": { request: Withdraw; answer: PaymentInfo };
   "ping": { request: Ping; answer: Pong };
+  "proof.verify": { request: VerifyProof; answer: Verified };
   "ready": { request: GetReadiness; answer: Readiness };
   "receipt.get": { request: GetReceipt; answer: ReceiptFileReply };
   "receipt.verify": { request: VerifyReceipt; answer: Verified };
@@ -1543,6 +1554,7 @@ export const ROUTES = {
   "peg.return.quote": { method: "POST", path: "/peg/return-quotes" },
   "peg.withdraw": { method: "POST", path: "/peg/withdraw" },
   "ping": { method: "GET", path: "/health" },
+  "proof.verify": { method: "POST", path: "/proofs/verify" },
   "ready": { method: "GET", path: "/ready" },
   "receipt.get": { method: "GET", path: "/tasks/{task}/receipt" },
   "receipt.verify": { method: "POST", path: "/receipts/verify" },

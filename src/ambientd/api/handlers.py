@@ -31,6 +31,7 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.HEADERS_VERIFY.name: desk.verifier.headers,
         operations.SPLIT_VERIFY.name: desk.verifier.split,
         operations.BLAME_VERIFY.name: desk.verifier.blame,
+        operations.PROOF_VERIFY.name: desk.verifier.proof,
         operations.BLAME_LIST.name: desk.blaming.blames,
         operations.BLAME_EXPORT.name: desk.blaming.export,
         operations.CLUSTER_INVITE.name: desk.invite,

@@ -32,6 +32,7 @@ from ambientd.api.verify_values import (
     Verified,
     VerifyBlame,
     VerifyHeaders,
+    VerifyProof,
     VerifyReceipt,
     VerifySplit,
 )
@@ -143,6 +144,12 @@ BLAME_VERIFY = Operation(
     VerifyBlame,
     Verified,
     post("/blames/verify", Scope.READ, "whether the statements in a blame certificate hold"),
+)
+PROOF_VERIFY = Operation(
+    "proof.verify",
+    VerifyProof,
+    Verified,
+    post("/proofs/verify", Scope.READ, "whether a validity proof of an execution holds"),
 )
 BLAME_LIST = Operation(
     "blame.list", requests.ListBlames, Blames, get("/blames", "who was convicted, and by what")
@@ -418,6 +425,7 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         HEADERS_VERIFY,
         SPLIT_VERIFY,
         BLAME_VERIFY,
+        PROOF_VERIFY,
         BLAME_LIST,
         BLAME_EXPORT,
         CLUSTER_INVITE,

@@ -46,6 +46,21 @@ class VerifySplit(Request, frozen=True):
     evidence: File
 
 
+class VerifyProof(Request, frozen=True):
+    """Does a validity proof of an execution hold, and is it about these files?
+
+    `image` names what was proven to run; without it the proof may be of any program. Whoever asks
+    believes this node; `ambientctl proof verify` needs no node.
+    """
+
+    proof: File
+    module: File | None = None
+    input: File | None = None
+    output: File | None = None
+    image: Sha256 | None = None
+    salt: Sha256 | None = None
+
+
 class CheckInfo(Reply, frozen=True):
     """One thing that was looked at."""
 

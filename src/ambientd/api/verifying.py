@@ -1,21 +1,28 @@
 """Checks files that callers bring, one at a time and beside the node's own work."""
 
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import trio
 
 from ambientd.api.offline import check_receipt, read_headers, tip_of
+from ambientd.api.proof_program import ask_verifier, find_verifier
 from ambientd.api.verify_values import (
     CheckInfo,
     Verified,
     VerifyBlame,
     VerifyHeaders,
+    VerifyProof,
     VerifyReceipt,
     VerifySplit,
 )
 from ambientd.errors import UsageError
 from ambientd.rules.file_checks import Report
+
+PROOF_S = 20.0
+"""A proof takes milliseconds; this is for a machine that is very busy."""
 
 
 class Verifier:
@@ -51,6 +58,10 @@ class Verifier:
         pinned = self._pinned(request.cluster)
         return await self._checked(lambda: check_words(request.blame, pinned))
 
+    async def proof(self, request: VerifyProof) -> Verified:
+        """Check a validity proof, in a process of the program that is built for it."""
+        return await trio.to_thread.run_sync(_proof, request, limiter=self._turn)
+
     def _pinned(self, named: str | None) -> bytes:
         return self._cluster if named is None else bytes.fromhex(named)
 
@@ -81,6 +92,27 @@ def _split(data: bytes) -> Verified:
     both = ", ".join(member.hex()[:12] for member in found.both)
     detail = f"cluster {found.cluster.hex()} signed two logs that cannot be one; both: {both}"
     return _found(detail, is_valid=True, name="split")
+
+
+def _proof(request: VerifyProof) -> Verified:
+    command = [find_verifier(), "proof"]
+    with TemporaryDirectory(prefix="ambient-proof-") as name:
+        folder = Path(name)
+        for what in ("proof", "module", "input", "output"):
+            data: bytes | None = getattr(request, what)
+            if data is not None:
+                (folder / what).write_bytes(data)
+                command += [] if what == "proof" else [f"--{what}", what]
+        for what in ("image", "salt"):
+            text: str | None = getattr(request, what)
+            command += [] if text is None else [f"--{what}", text]
+        told = ask_verifier(command, PROOF_S, folder)
+    if not told.valid:
+        return _found(told.text.strip(), is_valid=False, name="proof")
+    checks = [CheckInfo(name="proof", ok=True, detail="its seals hold")]
+    checks += [CheckInfo(name=name, ok=True, detail=text) for name, text in told.fields.items()]
+    trust = () if request.image else ("that the image is the one that the module becomes",)
+    return Verified(valid=True, checks=tuple(checks), trust=trust)
 
 
 def _found(detail: str, *, is_valid: bool, name: str, trust: tuple[str, ...] = ()) -> Verified:

@@ -13,7 +13,7 @@ from tests.api.rest.support import site
 from tests.fakes.desk_node import DeskNode
 
 # What a command does without any node, or with a file.
-OTHERWISE_AT_A_TERMINAL = {"receipt.verify", "blame.verify", "blame.export"}
+OTHERWISE_AT_A_TERMINAL = {"receipt.verify", "blame.verify", "blame.export", "proof.verify"}
 DOCUMENT = describe(OPERATIONS.values())
 
 
