@@ -23,6 +23,7 @@ from ambientd.model.base import Digest
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Anchor
 from ambientd.node.event import AnchorProven, AnchorSigned
+from ambientd.ports.anchor_signer import AnchorSigner
 from ambientd.ports.anchors import AnchorSent
 from ambientd.ports.chain import Chain, Rejected, Tip
 from ambientd.roles.anchoring.book import Coin
@@ -99,7 +100,7 @@ class Member:
         chain: Chain,
         file: Path,
         *,
-        wallet: AnchorWallet = WALLET,
+        wallet: AnchorSigner = WALLET,
         options: AnchoringOptions = QUICK,
         fund: Callable[[str], Awaitable[object]] | None = None,
     ) -> None:

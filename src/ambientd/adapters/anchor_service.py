@@ -3,17 +3,19 @@
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 import trio
 
 from ambientd.adapters.anchor_file import AnchorFile
-from ambientd.adapters.anchor_wallet import AnchorWallet
 from ambientd.adapters.mined import mined_transaction
 from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
 from ambientd.model.base import Digest
 from ambientd.model.receipt import AnchorProof
 from ambientd.node.event import AnchorProven, AnchorSigned
+from ambientd.ports.anchor_signer import AnchorSigner
 from ambientd.ports.anchors import AnchorProgress, AnchorSent, ChainState, Post
 from ambientd.ports.chain import Chain, Rejected
 from ambientd.roles.anchoring.book import THEIRS_BYTES_MAX, Coin, Place, Progress, Stage
@@ -55,6 +57,8 @@ ANSWER_MS = 15_000
 SCAN_MS = 900_000
 """How long the chain may take to answer, and to look for a wallet's coins, before that is told."""
 
+# A signer that never answers must not hold up a shutdown.
+_ABANDON: dict[str, Any] = {"abandon_on_cancel": True}
 _STATES = {
     Stage.WAITING: "waiting",
     Stage.SENT: "broadcast",
@@ -63,13 +67,22 @@ _STATES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the core had come to when it last decided something."""
+
+    progress: tuple[Progress, ...]
+    alarm: str | None
+    height: int | None
+
+
 class ChainAnchors:
     """Anchors paid from one wallet on one chain, with their book on disk."""
 
     def __init__(
         self,
         chain: Chain,
-        wallet: AnchorWallet,
+        wallet: AnchorSigner,
         file: AnchorFile,
         options: AnchoringOptions,
         now: Callable[[], int],
@@ -87,9 +100,11 @@ class ChainAnchors:
         self._inbox: deque[Event] = deque()
         self._woken = trio.Event()
         self._told: deque[bytes] = deque(maxlen=TOLD_KEPT_MAX)
+        self._seen = self._as_seen()
         self._alarm: str | None = None
         self._away: str | None = None
         self._asked_ms: int | None = None
+        self._begun_ms: int | None = None
         self._patience_ms = ANSWER_MS
 
     def want(self, size: int, root: Digest) -> None:
@@ -119,17 +134,20 @@ class ChainAnchors:
 
     def progress(self) -> Mapping[bytes, AnchorProgress]:
         """Tell how far the roots under way have come."""
-        return {each.entry.root: _told(each) for each in self._core.progress()}
+        return {each.entry.root: _told(each) for each in self._seen.progress}
 
     def status(self) -> ChainState:
         """Tell what the chain last said."""
         detail = f"{self._chain.network}, anchors are paid from {self._wallet.address}"
         trouble = self._hanging() or self._away
-        state = trouble or self._core.alarm or "ready"
-        return ChainState(state, self._core.height, detail, trouble)
+        state = trouble or self._seen.alarm or "ready"
+        return ChainState(state, self._seen.height, detail, trouble)
 
     def _hanging(self) -> str | None:
-        """Say that the chain has owed an answer for long, if it has."""
+        """Say that the signer or the chain has owed an answer for long, if it has."""
+        if self._begun_ms is not None and self._now() >= self._begun_ms + ANSWER_MS:
+            waited_s = (self._now() - self._begun_ms) // 1000
+            return f"the anchors' signer has not answered for {waited_s} s: see to it"
         if self._asked_ms is None or self._now() < self._asked_ms + self._patience_ms:
             return None
         waited_s = (self._now() - self._asked_ms) // 1000
@@ -162,8 +180,15 @@ class ChainAnchors:
         self._woken.set()
 
     async def _advance(self, event: Event, post: Post) -> None:
-        """Let the core decide, carry that out, and take the chain's answers in."""
-        for effect in self._core.handle(event, now=self._now()):
+        """Let the core decide, carry that out, and take the chain's answers in.
+
+        It asks the signer, which may be a device: beside the loop, while others see what was.
+        """
+        now = self._begun_ms = self._now()
+        effects = await trio.to_thread.run_sync(self._decided, event, now, **_ABANDON)
+        self._begun_ms = None
+        self._seen = self._as_seen()
+        for effect in effects:
             try:
                 answer = await self._asked(effect, post)
             except (UnreachableError, RemoteProtocolError, UsageError) as error:
@@ -171,6 +196,13 @@ class ChainAnchors:
                 answer = ChainAway(self._away)
             if answer is not None:
                 self._inbox.append(answer)
+
+    def _decided(self, event: Event, now: int) -> list[Effect]:
+        return self._core.handle(event, now=now)
+
+    def _as_seen(self) -> _Seen:
+        core = self._core
+        return _Seen(tuple(core.progress()), core.alarm, core.height)
 
     async def _asked(self, effect: Effect, post: Post) -> Event | None:
         """Carry out an effect, and know meanwhile since when an answer is owed."""

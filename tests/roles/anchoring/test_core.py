@@ -212,6 +212,53 @@ def test_a_day_s_anchors_cost_no_more_than_their_cap() -> None:
     assert desk.book.day_fee_sat == 314
 
 
+class Device(UnsignedPurse):
+    """A signer that may be away."""
+
+    away = ""
+
+    def sign(self, coins: Sequence[Coin], root: Digest, fee_sat: int) -> bytes | str:
+        return self.away or super().sign(coins, root, fee_sat)
+
+
+def test_a_signer_that_is_away_costs_nothing_and_is_asked_again() -> None:
+    device = Device(1)
+    device.away = "plug it in"
+    desk = Desk()
+    desk.core = Anchoring(OPTIONS, device, AnchorBook(), "address")
+    desk.tell(RootWanted(1, ROOT))
+    assert desk.sent() is None
+    assert desk.core.alarm == "plug it in"
+    assert desk.book.day_fee_sat == 0
+    device.away = ""
+    sent = desk.sent()
+    assert sent is not None
+    assert desk.core.alarm is None
+    assert desk.book.day_fee_sat == desk.entry().versions[0].fee_sat > 0
+
+
+def test_a_stuck_anchor_whose_signer_is_away_is_sent_on_as_it_is() -> None:
+    device = Device(1)
+    desk = Desk()
+    desk.core = Anchoring(OPTIONS, device, AnchorBook(), "address")
+    desk.tell(RootWanted(1, ROOT))
+    first = desk.sent()
+    assert first is not None
+    device.away = "plug it in"
+    desk.height += OPTIONS.bump_blocks
+    desk.now += OPTIONS.bump_ms
+    assert desk.sent() == first
+    assert desk.core.alarm == "plug it in"
+    assert len(desk.entry().versions) == 1
+    device.away = ""
+    desk.height += OPTIONS.bump_blocks
+    desk.now += OPTIONS.bump_ms
+    raised = desk.sent()
+    assert raised is not None
+    assert raised.txid != first.txid
+    assert desk.core.alarm is None
+
+
 def test_an_anchor_is_sent_again_after_a_while_and_at_once_when_asked() -> None:
     desk, txid = sending()
     assert desk.sent() is None

@@ -347,11 +347,11 @@ class Anchoring:
         more_sat = payment.fee_sat - (0 if newest is None else newest.fee_sat)
         day_sat = self._book.spent_today(self._now) + more_sat
         fault = self._options.cap_fault(payment.fee_sat, day_sat)
-        if fault is not None:
-            self._wait(entry, fault)
+        raw = fault or self._purse.sign(payment.coins, entry.root, payment.fee_sat)
+        if isinstance(raw, str):
+            self._wait(entry, raw)
             return False
         self._book.spend(more_sat, self._now)
-        raw = self._purse.sign(payment.coins, entry.root, payment.fee_sat)
         txid = decode_transaction(raw).txid
         version = Version(raw=raw, txid=txid, fee_sat=payment.fee_sat, coins=payment.coins)
         self._hindrances.clear(entry.root)

@@ -18,10 +18,13 @@ FeeOf = Callable[[int], int]
 
 
 class Purse(Protocol):
-    """One wallet: signs, and keeps no state; the same request gives the same bytes."""
+    """One wallet's signer, in this process, on a device or on another machine; it may be slow."""
 
-    def sign(self, coins: Sequence[Coin], root: Digest, fee_sat: int) -> bytes:
-        """Sign the anchor of a root that spends exactly these coins and pays exactly this fee."""
+    def sign(self, coins: Sequence[Coin], root: Digest, fee_sat: int) -> bytes | str:
+        """Sign the anchor of a root that spends exactly these coins and pays exactly this fee.
+
+        Or say why there is no signature now: the root waits, and is asked for again.
+        """
         ...
 
 
