@@ -20,6 +20,7 @@ NEXT = """\
 written: {version}. Next:
   make packages check-wheel native-wheels
   git add -A && git commit -m "Release {version}" && git tag v{version}
+Then let tests/before.py name this commit: the next version must work beside this one.
 """
 
 

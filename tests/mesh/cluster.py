@@ -37,6 +37,8 @@ class Daemon:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self.process: subprocess.Popen[bytes] | None = None
+        self.python = Path(sys.executable)
+        """Whose program it runs."""
 
     def ask(self, operation: Operation[Any, R], request: object) -> R:
         with Client(socket_path_for(self.data_dir)) as client:
@@ -45,7 +47,7 @@ class Daemon:
     def start(self) -> None:
         with (self.data_dir / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ambientd.daemon", "--data-dir", str(self.data_dir)],
+                [self.python, "-m", "ambientd.daemon", "--data-dir", str(self.data_dir)],
                 stdout=log,
                 stderr=log,
             )

@@ -1,0 +1,83 @@
+"""The program as it was at an earlier commit, taken out of the repository's own history.
+
+`BEFORE` is the version that this one must work with side by side, and take over from: the last
+release, and until there is one, the last commit at which what is written, sent or agreed on
+changed in a way that earlier programs do not understand (ADR 22).
+"""
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from pathlib import Path
+
+from tests.missing import missing
+
+ROOT = Path(__file__).parents[1]
+BEFORE = "a894ab1a3f40694d8de2238a99b4d1fac230e93f"
+RENAMED = re.compile(r"^(\s*(?:from|import) )(ambientd|sim)\b", re.MULTILINE)
+VERSIONED = re.compile(r'^__version__ = ".*"', re.MULTILINE)
+VERSION = "0.0.1"
+"""What the earlier program calls itself here, so that nobody takes one for the other."""
+
+
+def unpack_before(folder: Path) -> Path:
+    """Unpack the sources of then; skip, or fail in CI, where a clone does not have them."""
+    if not _has_history():
+        missing(f"commit {BEFORE[:12]} is not in this clone: git fetch --unshallow")
+    folder.mkdir(parents=True, exist_ok=True)
+    packed = folder / "before.tar"
+    with packed.open("wb") as file:
+        command = ["git", "archive", BEFORE, "src/ambientd", "sim"]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=file)
+    with tarfile.open(packed) as opened:
+        opened.extractall(folder, filter="data")
+    packed.unlink()
+    place = folder / "src" / "ambientd" / "__init__.py"
+    text = re.sub(r'^__version__ = ".*"', f'__version__ = "{VERSION}"', place.read_text(), flags=8)
+    place.write_text(text)
+    return folder
+
+
+def _has_history() -> bool:
+    known = ["git", "cat-file", "-e", f"{BEFORE}^{{commit}}"]
+    if subprocess.run(known, cwd=ROOT, capture_output=True).returncode == 0:
+        return True
+    fetched = ["git", "fetch", "--quiet", "--depth", "1", "origin", BEFORE]
+    return subprocess.run(fetched, cwd=ROOT, capture_output=True, timeout=60).returncode == 0
+
+
+def environment_before(folder: Path) -> Path:
+    """Make an environment that runs the program of then on today's libraries; give its Python."""
+    source = unpack_before(folder / "sources") / "src"
+    python = folder / "environment" / "bin" / "python"
+    made = [sys.executable, "-m", "venv", "--without-pip", str(folder / "environment")]
+    subprocess.run(made, check=True)
+    names = {"base": str(folder / "environment"), "platbase": str(folder / "environment")}
+    libraries = Path(sysconfig.get_path("purelib", vars=names))
+    # What stands first counts first; files .pth of the second are not read, this checkout's least.
+    places = (str(source), sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    (libraries / "before.pth").write_text("\n".join(dict.fromkeys(places)) + "\n")
+    told = [str(python), "-I", "-c", "import ambientd; print(ambientd.__version__)"]
+    said = subprocess.run(told, check=True, capture_output=True, text=True).stdout
+    assert said == f"{VERSION}\n"
+    return python
+
+
+def import_before(folder: Path, prefix: str, was: str = "", becomes: str = "") -> None:
+    """Make the cores of then importable beside ours, their packages behind a prefix.
+
+    Where something is to be otherwise in them, it is so in all their sources.
+    """
+    unpack_before(folder)
+    for path in folder.rglob("*.py"):
+        text = path.read_text("utf-8")
+        changed = RENAMED.sub(rf"\1{prefix}\2", text)
+        changed = changed.replace(was, becomes) if was else changed
+        if changed != text:
+            path.write_text(changed, "utf-8")
+    os.rename(folder / "src" / "ambientd", folder / f"{prefix}ambientd")
+    os.rename(folder / "sim", folder / f"{prefix}sim")
+    sys.path.insert(0, str(folder))
