@@ -199,8 +199,9 @@ PROOFS := native/proofs
 RUST_TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 VERIFIER_SOURCES := $(wildcard $(PROOFS)/verifier/Cargo.* $(PROOFS)/verifier/src/*)
 PROVER_SOURCES := $(wildcard $(addprefix $(PROOFS)/prover/,Cargo.* patch.py kernels/* published/Cargo.* src/*)) $(VERIFIER_SOURCES)
-# The registers of this machine, or KERNELS=portable for those that every machine has.
-KERNELS ?= $(if $(shell grep -sw avx2 /proc/cpuinfo),native,portable)
+# The widest registers of this machine; portable: none in particular; published: the crates unchanged, to compare with.
+KERNELS ?= $(if $(shell grep -swm1 avx512f /proc/cpuinfo),avx512,$(if $(shell grep -swm1 avx2 /proc/cpuinfo),avx2,portable))
+KERNEL_FLAGS := $(if $(filter avx512,$(KERNELS)),-C target-feature=+avx512f)$(if $(filter avx2,$(KERNELS)),-C target-feature=+avx2)
 
 $(BIN)/ambient-verify: $(VERIFIER_SOURCES) | $(VENV)/.runtime
 	@echo "building the verifier of proofs ..."
@@ -209,21 +210,22 @@ $(BIN)/ambient-verify: $(VERIFIER_SOURCES) | $(VENV)/.runtime
 
 $(BIN)/ambient-execute: $(PROVER_SOURCES) | $(VENV)/.runtime
 	@echo "building what executes images ..."
-	@$(PYTHON) $(PROOFS)/prover/patch.py --portable build/proofs-portable
+	@$(PYTHON) $(PROOFS)/prover/patch.py --kernels portable build/proofs-portable
 	@cd build/proofs-portable && cargo build --quiet --release --locked --no-default-features --target-dir $(RUST_TARGET)/proofs
 	@install $(RUST_TARGET)/proofs/release/ambient-prove $@
 
 $(BIN)/ambient-prove: $(PROVER_SOURCES) | $(VENV)/.runtime
 	@echo "building the prover with $(KERNELS) kernels, which takes some 10 minutes of two cores the first time ..."
-	@$(PYTHON) $(PROOFS)/prover/patch.py $(if $(filter portable,$(KERNELS)),--portable) build/proofs-$(KERNELS)
-	@cd build/proofs-$(KERNELS) && DOCS_RS=1 $(if $(filter native,$(KERNELS)),CXXFLAGS="-O3 -march=native" RUSTFLAGS="-C target-cpu=native",CXXFLAGS=-O3) \
-		cargo build --quiet --release --locked --target-dir $(RUST_TARGET)/proofs-$(KERNELS)
+	@$(PYTHON) $(PROOFS)/prover/patch.py --kernels $(KERNELS) build/proofs-$(KERNELS)
+	@cd build/proofs-$(KERNELS) && DOCS_RS=1 CXXFLAGS=-O3 RUSTFLAGS="$(KERNEL_FLAGS)" \
+		cargo build --quiet --release $(if $(filter published,$(KERNELS)),--offline,--locked) --target-dir $(RUST_TARGET)/proofs-$(KERNELS)
 	@install $(RUST_TARGET)/proofs-$(KERNELS)/release/ambient-prove $@
+	@install $@ $@-$(KERNELS)
 
 .PHONY: verifier proofs
 verifier: $(BIN)/ambient-verify $(BIN)/ambient-execute $(VENV)/.wasm  ## Build what verifies proofs, and what executes images (needs Rust)
 
-proofs: verifier $(BIN)/ambient-prove  ## Build the prover as well: KERNELS=native or portable (needs Rust and a C++ compiler)
+proofs: verifier $(BIN)/ambient-prove  ## Build the prover as well: KERNELS=avx512, avx2 or portable (needs Rust and a C++ compiler)
 
 bench: $(VENV)/.dev  ## Measure tasks and the log on real daemons
 	$(BIN)/python -m benchmarks.task_latency

@@ -8,6 +8,7 @@ requirements/wasm.txt pins (`make wasm` sets it up).
 import argparse
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,12 @@ GUEST = Path(__file__).resolve().parent.parent / "native" / "proofs" / "guest"
 # Below the stack the machine faults, for 64 KiB. Two frames fit into that, so that no stack steps
 # over it to the machine's registers and the digest, which lie behind (protocols/18 §4).
 FRAME_BYTES_MAX = 32_768
+# The module is a stranger's, and a compiler can be made to think for hours.
+TEXT_BYTES_MAX = 32 << 20
+COMPILER_SECONDS_MAX = 120  # of a processor
+COMPILER_WAIT_S = 900
+COMPILER_BYTES_MAX = 3 << 30
+_LIMITED = 'ulimit -t "$0" && ulimit -d "$1" && shift && exec "$@"'
 FLAGS = (
     *("--target=riscv32-freestanding", "-mcpu=generic_rv32+m", "-ffreestanding", "-nostdlib"),
     *("-std=gnu2x", "-O2", "-g0", "-fno-sanitize=all", "-fno-stack-protector"),
@@ -63,6 +70,11 @@ def translated(module: bytes) -> Translated:
 def build(module: bytes) -> bytes:
     """Give the image of a submitted module, an ELF file."""
     made = translated(module)
+    if len(made.text) > TEXT_BYTES_MAX:
+        raise ImageError(
+            f"its translation has {len(made.text)} characters, at most {TEXT_BYTES_MAX} can be "
+            "compiled; make the module smaller"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for header in ("runtime.h", "main.h"):
@@ -74,15 +86,33 @@ def build(module: bytes) -> bytes:
         ]
         script = (GUEST / "image.ld").read_text("utf-8").replace("@DATA@", "\n".join(placed))
         (folder / "image.ld").write_text(script, "ascii")
-        # The cache holds nothing but the compiler's own parts, by their contents.
-        done = subprocess.run(
-            [sys.executable, "-m", "ziglang", "cc", *FLAGS, "-Wl,-T,image.ld", "-o", "image.elf",
-             "module.c"],
-            cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise ImageError(f"the translation does not compile:\n{done.stderr[-2000:]}")
+        _compile(folder)
         return (folder / "image.elf").read_bytes()
+
+
+def _compile(folder: Path) -> None:
+    """Compile the translation in a folder, in bounded time and memory."""
+    # The cache holds nothing but the compiler's own parts, by their contents.
+    compiler = [sys.executable, "-m", "ziglang", "cc", *FLAGS, "-Wl,-T,image.ld"]
+    limits = [str(COMPILER_SECONDS_MAX), str(COMPILER_BYTES_MAX >> 10)]
+    with subprocess.Popen(
+        ["sh", "-c", _LIMITED, *limits, *compiler, "-o", "image.elf", "module.c"],
+        cwd=folder, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace", start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            told, _ = process.communicate(timeout=COMPILER_WAIT_S)
+        except BaseException as stopped:
+            # What the compiler itself has started ends with it.
+            os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(stopped, subprocess.TimeoutExpired):
+                raise ImageError(f"the compiler took more than {COMPILER_WAIT_S} s") from None
+            raise
+    if process.returncode:
+        raise ImageError(
+            f"the translation does not compile within {COMPILER_SECONDS_MAX} s of a processor and "
+            f"{COMPILER_BYTES_MAX >> 20} MiB: {told[-2000:] or 'the compiler was stopped'}"
+        )
 
 
 def main() -> int:

@@ -177,6 +177,23 @@ def test_a_frame_that_could_step_over_the_end_of_the_stack_is_refused(
         build(submitted)
 
 
+def test_a_compiler_that_takes_too_long_or_too_much_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submitted = (EXAMPLES / "image-classify" / "classify.wasm").read_bytes()
+    image(submitted)
+    for limit, value in (
+        ("COMPILER_SECONDS_MAX", 0),
+        ("COMPILER_BYTES_MAX", 16 << 20),
+        ("COMPILER_WAIT_S", 0.01),
+        ("TEXT_BYTES_MAX", 1 << 10),
+    ):
+        with monkeypatch.context() as lower:
+            lower.setattr(f"scripts.proof_image.{limit}", value)
+            with pytest.raises(ImageError, match=r"compile"):
+                build(submitted)
+
+
 def test_an_invalid_module_has_no_image() -> None:
     body = wasmtime.wat2wasm(f"(module {ABI % '(i64.const 0)'} (func (param i32)))")
     # The added function has no result; give it one that nothing pushes.

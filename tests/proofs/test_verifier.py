@@ -1,6 +1,7 @@
 """A real proof is accepted, and nothing like it (protocols/18 §5, §6)."""
 
 import json
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ FIELDS = {
     "output_bytes_max": (180, 8), "segments": (188, 4), "words": (192, 4),
 }  # fmt: skip
 SEAL_AT = 196
+PO2_AT = SEAL_AT + 4 * 91  # behind the seal's version and the circuit's 90 public values
 NOT_VERIFIED = 4
 WHOLE = PROOF.read_bytes()
 
@@ -119,6 +121,52 @@ def test_words_tell_what_is_wrong(data: Callable[[], bytes], words: str, tmp_pat
     code, told = verified(path)
     assert code == NOT_VERIFIED
     assert words in told
+
+
+@pytest.mark.parametrize("po2", [0, 12, 21, 24, 25, 63, (1 << 32) - 1])
+def test_a_segment_of_a_length_that_no_soundness_is_stated_for_is_refused(
+    po2: int, tmp_path: Path
+) -> None:
+    data = bytearray(WHOLE)
+    assert int.from_bytes(data[PO2_AT : PO2_AT + 4], "little") == 15
+    data[PO2_AT : PO2_AT + 4] = po2.to_bytes(4, "little")
+    path = tmp_path / "long.proof"
+    path.write_bytes(data)
+    code, told = verified(path)
+    assert code == NOT_VERIFIED
+    assert f"2^{po2} cycles, 2^13 to 2^20 are possible" in told
+
+
+def test_files_that_would_take_memory_are_refused_before_they_do(tmp_path: Path) -> None:
+    path = tmp_path / "huge.proof"
+    path.write_bytes(WHOLE)
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    code, told = verified(path)
+    assert code == NOT_VERIFIED
+    assert "it has more than 33554880 bytes" in told
+    seals = bytearray(WHOLE)
+    seals[192:196] = (1 << 17 | 1).to_bytes(4)
+    path.write_bytes(seals)
+    assert "a seal of 131073 words" in verified(path)[1]
+
+
+def test_an_image_that_asks_for_all_memory_is_refused(tmp_path: Path) -> None:
+    header = b"\x7fELF\1\1\1".ljust(16, b"\0")
+    header += struct.pack("<HHIIIIIHHHHHH", 2, 243, 1, 0, 52, 0, 0, 52, 32, 2, 40, 0, 0)
+    loaded = struct.pack("<IIIIIIII", 1, 52, 0, 0, 4, (40 << 20), 7, 4)
+    path = tmp_path / "huge.elf"
+    path.write_bytes(header + 2 * loaded)
+    done = subprocess.run(
+        [str(program("ambient-verify")), "image", str(path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == NOT_VERIFIED
+    assert f"it fills {80 << 20} bytes" in done.stderr
+    path.write_bytes(header)
+    code, told = verified(PROOF, "--image", path)
+    assert code == NOT_VERIFIED
+    assert "its headers are cut" in told
 
 
 def test_a_proof_of_something_else_is_refused_by_what_it_differs_in() -> None:

@@ -2,10 +2,10 @@
 """Copies three crates as they were published, and changes the copies, into a folder to build in.
 
 Without a change of what is computed: the constraint evaluator and Poseidon2 go 8 or 16 rows at
-a time (`kernels/`), and big integers, which no image of ours asks for, are left out together
-with malachite, the one dependency under the LGPL. Every change names the text that it replaces,
-so that another release of a crate fails here and not in a proof. Proofs are judged by the
-verifier, which is built from the crates as published.
+a time (`kernels/`; not where the kernels are portable), and big integers, which no image of ours
+asks for, are left out together with malachite, the one dependency under the LGPL. Every change
+names the text that it replaces, so that another release of a crate fails here and not in a proof.
+Proofs are judged by the verifier, which is built from the crates as published.
 """
 
 import argparse
@@ -20,6 +20,9 @@ KERNELS = HERE / "kernels"
 CRATES = ("risc0-circuit-rv32im", "risc0-circuit-rv32im-sys", "risc0-zkp")
 CONFIG = "".join(f'[patch.crates-io.{name}]\npath = "patched/{name}"\n\n' for name in CRATES)
 EVALUATORS = 4
+# Rows at a time, by the registers of x86-64 that hold them.
+LANES = {"avx512": 16, "avx2": 8}
+END = "#ifdef __clang__\n#pragma clang attribute pop\n#endif\n"  # of what lanes.h begins
 
 
 def published() -> dict[str, Path]:
@@ -73,15 +76,15 @@ def leave_big_integers_out(crate: Path) -> None:
     manifest.write_text(text, "utf-8")
 
 
-def evaluate_in_lanes(circuit: Path, kernels: Path) -> None:
+def evaluate_in_lanes(circuit: Path, kernels: Path, lanes: int) -> None:
     """Let the constraint evaluator take as many rows at a time as a register holds."""
     folder = kernels / "kernels" / "cxx"
     for number in range(EVALUATORS):
         path = folder / f"rust_poly_fp_{number}.cpp"
-        text = in_lanes(path.read_text("utf-8"))
+        text = f"#define AMBIENT_LANES {lanes}\n" + in_lanes(path.read_text("utf-8"))
         if number == 0:
             text += (KERNELS / "entry.inc").read_text("utf-8")
-        (folder / f"lanes_{number}.cpp").write_text(text, "utf-8")
+        (folder / f"lanes_{number}.cpp").write_text(text + END, "utf-8")
         path.unlink()
     (folder / "eval_check.cpp").unlink()
     shutil.copyfile(KERNELS / "lanes.h", folder / "lanes.h")
@@ -112,6 +115,7 @@ def evaluate_in_lanes(circuit: Path, kernels: Path) -> None:
 def in_lanes(text: str) -> str:
     """Rewrite a published evaluator, which is generated and regular, to the types of lanes.h."""
     text = re.sub(r"^\s*//.*\n", "", text, flags=re.MULTILINE)
+    # Before any other header: what a file may use of the processor, it says first.
     text = text.replace('#include "fp.h"', '#include "lanes.h"')
     text = text.replace('#include "fpext.h"\n', "")
     text = text.replace("risc0::circuit::rv32im_v2", "ambient_lanes")
@@ -177,22 +181,36 @@ def hash_in_lanes(proofs: Path) -> None:
     )
 
 
-def lay_out(folder: Path, *, lanes: bool) -> None:
-    """Put the prover's sources and the changed crates into a folder; what is the same stays."""
-    made = folder.with_name(folder.name + ".new")
-    shutil.rmtree(made, ignore_errors=True)
-    crates = published()
+def change(crates: dict[str, Path], made: Path, lanes: int | None) -> None:
+    """Copy the crates, change the copies, and let cargo take them instead."""
     for name in CRATES:
         shutil.copytree(crates[name], made / "patched" / name)
     patched = {name: made / "patched" / name for name in CRATES}
     leave_big_integers_out(patched["risc0-circuit-rv32im"])
-    if lanes:
-        evaluate_in_lanes(patched["risc0-circuit-rv32im"], patched["risc0-circuit-rv32im-sys"])
+    if lanes is not None:
+        evaluate_in_lanes(
+            patched["risc0-circuit-rv32im"], patched["risc0-circuit-rv32im-sys"], lanes
+        )
         hash_in_lanes(patched["risc0-zkp"])
+    # Cargo judges copies as ours, but what only other builds of them use is no fault.
+    for copy in patched.values():
+        with (copy / "Cargo.toml").open("a", encoding="utf-8") as manifest:
+            manifest.write('\n[lints.rust]\ndead_code = "allow"\n')
     (made / ".cargo").mkdir()
     (made / ".cargo" / "config.toml").write_text(CONFIG, "utf-8")
+
+
+def lay_out(folder: Path, kernels: str) -> None:
+    """Put the prover's sources and the changed crates into a folder; what is the same stays."""
+    made = folder.with_name(folder.name + ".new")
+    shutil.rmtree(made, ignore_errors=True)
+    crates = published()
     shutil.copytree(HERE / "src", made / "src")
-    shutil.copyfile(HERE / "Cargo.lock", made / "Cargo.lock")
+    if kernels == "published":
+        shutil.copyfile(HERE / "published" / "Cargo.lock", made / "Cargo.lock")
+    else:
+        shutil.copyfile(HERE / "Cargo.lock", made / "Cargo.lock")
+        change(crates, made, LANES.get(kernels))
     manifest = (HERE / "Cargo.toml").read_text("utf-8")
     verifier = (HERE.parent / "verifier").as_posix()
     (made / "Cargo.toml").write_text(manifest.replace("../verifier", verifier), "utf-8")
@@ -210,6 +228,11 @@ def lay_out(folder: Path, *, lanes: bool) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where to build")
-    parser.add_argument("--portable", action="store_true", help="without the lanes of x86-64")
+    parser.add_argument(
+        "--kernels",
+        choices=(*LANES, "portable", "published"),
+        required=True,
+        help="rows at a time; portable: one; published: no change at all, to compare with",
+    )
     arguments = parser.parse_args()
-    lay_out(arguments.folder.absolute(), lanes=not arguments.portable)
+    lay_out(arguments.folder.absolute(), arguments.kernels)

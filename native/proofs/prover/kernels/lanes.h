@@ -1,6 +1,16 @@
 // BabyBear in Montgomery form, 16 lanes (AVX-512) or 8 (AVX2) at once: the values of the published
 // fp.h and fpext.h, bit for bit. The published evaluator is rewritten to these types (patch.py).
+// AMBIENT_LANES, 16 or 8, is defined before this is read, and this before any other header.
 #pragma once
+#if defined(__clang__) && AMBIENT_LANES == 16
+#pragma clang attribute push(__attribute__((target("avx512f"))), apply_to = function)
+#elif defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#elif AMBIENT_LANES == 16
+#pragma GCC target("avx512f")
+#else
+#pragma GCC target("avx2")
+#endif
 #include <cstddef>
 #include <cstdint>
 #include <immintrin.h>
@@ -21,7 +31,7 @@ constexpr uint32_t product(uint32_t a, uint32_t b) {
   return high >= kPrime ? high - kPrime : high;
 }
 
-#ifdef __AVX512F__
+#if AMBIENT_LANES == 16
 constexpr size_t kLanes = 16;
 using Lanes = __m512i;
 #define OF(operation) _mm512_##operation

@@ -5,10 +5,12 @@ use crate::statement::{Hash, STATEMENT_BYTES};
 pub const MAGIC: &[u8; 8] = b"AMBPROOF";
 pub const VERSION: u32 = 1;
 pub const SEGMENTS_MAX: u32 = 64;
-/// A seal of 2^21 cycles has less; a file cannot make us read more.
-pub const SEAL_WORDS_MAX: u32 = 1 << 18;
-pub const FILE_BYTES_MAX: u64 = 64 << 20;
+/// A seal of 2^20 cycles has some 65,000; a file cannot make us read more.
+pub const SEAL_WORDS_MAX: u32 = 1 << 17;
 const HEADER_BYTES: usize = 8 + 4 + 32 + STATEMENT_BYTES + 4;
+/// No file of this form is longer.
+pub const FILE_BYTES_MAX: u64 =
+    HEADER_BYTES as u64 + SEGMENTS_MAX as u64 * (4 + 4 * SEAL_WORDS_MAX as u64);
 
 /// One proof, decoded but not yet believed.
 #[derive(Clone, Debug)]

@@ -13,6 +13,8 @@ const USAGE: &str = "usage: ambient-verify FILE [--image ID|ELF] [--module FILE]
 [--output FILE] [--salt HEX]\n       ambient-verify image ELF\n\
 Exit code 0: all that was asked holds. 2: this text. 4: it does not hold.";
 const NOT_VERIFIED: u8 = 4;
+/// What a module, input, output or image may have; longer ones are not proven (protocols/18 §3).
+const OTHER_BYTES_MAX: u64 = 64 << 20;
 
 fn main() -> ExitCode {
     // What a hostile seal does to the published verifier is told as a refusal, not as a crash.
@@ -68,26 +70,26 @@ impl Options {
     }
 }
 
-fn read(path: &str) -> Result<Vec<u8>, String> {
+fn read(path: &str, bytes_max: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
         .map_err(|why| format!("{path}: {why}"))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("{path}: it has more than {FILE_BYTES_MAX} bytes"));
+    if bytes.len() as u64 > bytes_max {
+        return Err(format!("{path}: it has more than {bytes_max} bytes"));
     }
     Ok(bytes)
 }
 
 fn show_image(path: &str) -> Result<(), String> {
-    let id = image::id(&read(path)?).map_err(|why| format!("{path}: {why}"))?;
+    let id = image::id(&read(path, OTHER_BYTES_MAX)?).map_err(|why| format!("{path}: {why}"))?;
     println!("{}", hex(&id));
     Ok(())
 }
 
 fn check(path: &str, options: &Options) -> Result<(), String> {
     let told = |why: String| format!("{path}: {why}");
-    let proof = Proof::decode(&read(path)?).map_err(told)?;
+    let proof = Proof::decode(&read(path, FILE_BYTES_MAX)?).map_err(told)?;
     let known = options.image.as_deref().map(image_of).transpose()?;
     let started = Instant::now();
     let statement = verify::verify(&proof).map_err(told)?;
@@ -107,7 +109,7 @@ fn check(path: &str, options: &Options) -> Result<(), String> {
 fn image_of(text: &str) -> Result<Hash, String> {
     match unhex(text) {
         Some(id) => Ok(id),
-        None => image::id(&read(text)?).map_err(|why| format!("{text}: {why}")),
+        None => image::id(&read(text, OTHER_BYTES_MAX)?).map_err(|why| format!("{text}: {why}")),
     }
 }
 
@@ -128,7 +130,7 @@ fn matches(path: &str, options: &Options, statement: &Statement) -> Result<(), S
         ("output", &options.output, salt, &statement.output),
     ] {
         if let Some(file) = file
-            && committed(salt, &read(file)?) != *known
+            && committed(salt, &read(file, OTHER_BYTES_MAX)?) != *known
         {
             return Err(format!("{path}: it is about another {what} than {file}"));
         }

@@ -21,7 +21,6 @@ const REASONS: [&str; 14] = [
     "bad_output",
     "host_call",
 ];
-const COMPLETED: u32 = 0;
 const TRAPPED: u32 = 1;
 
 pub type Hash = [u8; 32];
@@ -90,10 +89,6 @@ impl Statement {
             "exit_code" => format!("{name} (exit_code:{})", self.detail),
             reason => format!("{name} ({reason})"),
         }
-    }
-
-    pub fn is_completed(&self) -> bool {
-        self.outcome == COMPLETED
     }
 }
 

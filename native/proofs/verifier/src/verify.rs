@@ -2,11 +2,19 @@
 
 use std::panic::catch_unwind;
 
-use risc0_circuit_rv32im::Rv32imV2Claim;
+use risc0_circuit_rv32im::{CircuitImpl, Rv32imV2Claim};
+use risc0_zkp::adapter::CircuitInfo as _;
 use risc0_zkp::core::digest::Digest;
 
 use crate::file::Proof;
 use crate::statement::{Statement, digest};
+
+/// Cycles of a segment, as a power of two: from the least that the circuit's own tables leave room
+/// in, to the most that upstream states its 97 bits for. The published verifier takes more.
+pub const SEGMENT_PO2_MIN: u32 = 13;
+pub const SEGMENT_PO2_MAX: u32 = 20;
+// Behind the version and the circuit's public values.
+const PO2_AT: usize = 1 + CircuitImpl::OUTPUT_SIZE;
 
 /// Verify a proof; gives its statement, or why it does not hold.
 pub fn verify(proof: &Proof) -> Result<Statement, String> {
@@ -43,6 +51,12 @@ pub fn verify(proof: &Proof) -> Result<Statement, String> {
 fn sealed(seal: &[u32]) -> Result<Rv32imV2Claim, String> {
     if seal.len() < 128 {
         return Err("the seal is too short".into());
+    }
+    let po2 = seal[PO2_AT];
+    if !(SEGMENT_PO2_MIN..=SEGMENT_PO2_MAX).contains(&po2) {
+        return Err(format!(
+            "it says 2^{po2} cycles, 2^{SEGMENT_PO2_MIN} to 2^{SEGMENT_PO2_MAX} are possible"
+        ));
     }
     // The published verifier indexes into what it is given; a hostile seal may end in a panic there.
     catch_unwind(|| {
