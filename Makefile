@@ -244,6 +244,22 @@ $(VENV)/etcd:
 bench-failover: $(VENV)/.dev $(VENV)/etcd  ## Kill coordinators, and etcd's leaders beside them (needs Go)
 	$(BIN)/python -m benchmarks.failover --etcd $(VENV)/etcd
 
+# Flower and Ray are some 530 MB; they never meet the daemon's packages.
+FLOWER := $(VENV)/flower
+
+$(FLOWER)/.ready: requirements/flower.txt
+	@test -x $(FLOWER)/bin/python || $(PYTHON) -m venv $(FLOWER)
+	@echo "installing Flower and Ray (530 MB) into $(FLOWER), for this comparison alone ..."
+	@$(FLOWER)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes --only-binary :all: -r requirements/flower.txt
+	@touch $@
+
+examples/federated-mnist/mnist.npz: | $(VENV)/.dev
+	$(BIN)/python examples/federated-mnist/fetch.py
+
+.PHONY: bench-flower
+bench-flower: $(VENV)/.dev $(FLOWER)/.ready examples/federated-mnist/mnist.npz  ## A study of 100 participants beside Flower (installs Flower and Ray, 530 MB, into a folder of their own; needs npm)
+	$(BIN)/python -m benchmarks.flower --flower $(FLOWER)/bin/python
+
 bench-liars: $(VENV)/.dev  ## Seven daemons, two of them liars, 200 tasks: all answers right, both named
 	$(BIN)/python -m benchmarks.liars
 
@@ -352,6 +368,7 @@ lock:  ## Resolve the hash-pinned requirements again (needs uv)
 	uv pip compile requirements/wasm.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/wasm.txt --custom-compile-command "make lock"
 	uv pip compile requirements/race.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/race.txt -c requirements/runtime.txt --custom-compile-command "make lock"
 	uv pip compile requirements/tools.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/tools.txt --custom-compile-command "make lock"
+	uv pip compile requirements/flower.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/flower.txt --custom-compile-command "make lock"
 	uv pip compile requirements/browser.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/browser.txt -c requirements/dev.txt --custom-compile-command "make lock"
 
 clean:  ## Remove everything that was built

@@ -112,13 +112,15 @@ class Network:
                 kept.append(here)
         return here, kept
 
-    def gradient(self, inputs: Floats, labels: npt.NDArray[np.int64]) -> Floats:
-        """Give the gradient of the mean cross-entropy."""
+    def gradient(
+        self, inputs: Floats, labels: npt.NDArray[np.int64], into: Floats | None = None
+    ) -> Floats:
+        """Give the gradient of the mean cross-entropy, in the array that is given, if one is."""
         scores, kept = self._forward(inputs)
         error = _softmax(scores)
         error[np.arange(len(labels)), labels] -= 1
         error /= len(labels)
-        found = np.zeros_like(self.numbers)
+        found = np.empty_like(self.numbers) if into is None else into  # every slot is written
         slots = _unpacked(self.model, found)
         is_cnn = self.model.kind is Kind.CNN
         for place in range(len(self._layers) - 1, int(is_cnn) - 1, -1):
@@ -175,31 +177,44 @@ def trained(model: Model, before: bytes, samples: Samples, how: Training, seed: 
     Raises:
         ConfigError: when that would take beyond measure.
     """
-    work = how.passes * len(samples) * _work_a_sample(model)
-    if work > WORK_MAX:
+    _check_work(model, len(samples), how)
+    return from_floats(descended(model, to_floats(before), samples, how, seed))
+
+
+def _check_work(model: Model, samples: int, how: Training) -> None:
+    if how.passes * samples * _work_a_sample(model) > WORK_MAX:
         raise ConfigError(
-            f"{how.passes} passes over {len(samples)} samples with {model.count} numbers are more "
+            f"{how.passes} passes over {samples} samples with {model.count} numbers are more "
             "than a node does in one round; name less data, or leave the study"
         )
-    start = to_floats(before)
+
+
+def descended(model: Model, start: Floats, samples: Samples, how: Training, seed: bytes) -> Floats:
+    """Give a model's numbers after training, in floats; raise ConfigError as `trained` does."""
+    _check_work(model, len(samples), how)
     network = Network(model, start.copy())
     # Too high a rate ends in infinities, which Q16 clamps; that is the study's own business.
     with np.errstate(all="ignore"):
         _descend(network, start, samples, how, seed)
-    return from_floats(network.numbers)
+    return network.numbers
 
 
 def _descend(network: Network, start: Floats, samples: Samples, how: Training, seed: bytes) -> None:
     few = at_once(network.model, how.batch)
+    # Arrays of a model's size are made once: the system clears each new one.
+    step, found = np.empty_like(start), np.empty_like(start)
     for chosen in _batches(len(samples.labels), how, seed):
-        step = np.zeros_like(start)
+        step[:] = 0
         for at in range(0, len(chosen), few):
             part = chosen[at : at + few]
             inputs = samples.inputs[part].astype(np.float64)
-            step += network.gradient(inputs, samples.labels[part]) * (len(part) / len(chosen))
+            found = network.gradient(inputs, samples.labels[part], found)
+            found *= len(part) / len(chosen)
+            step += found
         if how.prox:
             step += how.prox * (network.numbers - start)
-        network.numbers -= how.rate * step
+        step *= how.rate
+        network.numbers -= step
 
 
 def scored(model: Model, numbers: bytes, samples: Samples) -> Scored:
