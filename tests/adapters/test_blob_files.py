@@ -191,11 +191,38 @@ def test_what_was_not_forced_to_disk_is_once_it_must_be(
     assert not files.is_fresh(name), "it may be put as if it were not here"
     before = len(synced)
     assert files.put(b"brought") == name
-    assert len(synced) == before + 2, "the file, and its name"
+    assert len(synced) == before + 3, "the file, its name, and its folder's"
     assert files.is_fresh(name)
     files.put(b"brought")
-    assert len(synced) == before + 2
+    assert len(synced) == before + 3
     assert BlobFiles(tmp_path).get(name) == b"brought"
+
+
+def test_a_folder_that_was_made_without_force_is_durable_once_a_blob_in_it_must_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noting(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    files = BlobFiles(tmp_path)
+    del synced[:]
+    name = files.put(b"brought", is_synced=False)
+    assert synced == []
+    folder = file_of(files, name).parent
+    other = next(
+        each
+        for each in (b"%d" % number for number in range(10_000))
+        if hashlib.sha256(each).digest()[0] == name[0]
+    )
+    files.put(other)
+    assert synced[1:] == [str(tmp_path), str(folder)], "the folder's name, too"
+    files.put(b"brought")
+    assert synced[4:] == [str(folder)], "the folder's name is durable by now"
 
 
 def test_a_draft_of_what_was_not_forced_to_disk_makes_it_durable(

@@ -282,6 +282,53 @@ async def test_updates_that_are_here_and_the_model_are_read_once_each(tmp_path: 
     assert files.reads == Counter([before.digest, *(each.update for each in said)])
 
 
+async def test_what_others_keep_durably_is_not_forced_to_disk_here(tmp_path: Path) -> None:
+    start, update = bytes_of([5] * LARGE), bytes_of([1] * LARGE)
+    there = {sha256(each): each for each in (start, update)}
+
+    async def request(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        return there.get(digest)
+
+    files = BlobFiles(tmp_path, quota_bytes=1 << 24)
+    blobs = Blobs(files, request, list)
+    consents = RememberedConsents({STUDY: Consent("1000")})
+    learning = LearningHost(WholeNumbers, consents, blobs, files)
+    before = Model(Digest(sha256(start)), len(start), (HERE,))
+    trained = await learning.carry_out(TrainWanted(place(Step.TRAIN), OPEN, before, 1_000))
+    assert isinstance(trained, Trained)
+    assert files.is_unsynced(before.digest)
+    assert not files.is_unsynced(trained.update), "its own word needs its own bytes"
+    said = Contributed(node=HERE, update=Digest(sha256(update)), samples=1)
+    gather = GatherWanted(place(Step.GATHER), (said,), len(update), 3_000)
+    assert await learning.carry_out(gather) == Gathered(place(Step.GATHER), (HERE,))
+    wanted = AggregateWanted(place(Step.AGGREGATE), OPEN, before, (said,), len(update), 3_000)
+    done = await learning.carry_out(wanted)
+    assert isinstance(done, Aggregated)
+    assert files.is_unsynced(said.update)
+    assert not files.is_unsynced(done.after)
+
+
+async def test_a_model_whose_copy_a_power_cut_spoiled_is_brought_again(tmp_path: Path) -> None:
+    start = bytes(4 * LARGE)
+
+    async def request(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        return start
+
+    files = BlobFiles(tmp_path, quota_bytes=1 << 24)
+    blobs = Blobs(files, request, list)
+    consents = RememberedConsents({STUDY: Consent("1000")})
+    learning = LearningHost(WholeNumbers, consents, blobs, files)
+    before = Model(Digest(sha256(start)), len(start), (HERE,))
+    await blobs.bring(before.digest, before.size_bytes, before.holders, is_synced=False)
+    [kept] = [each for each in tmp_path.rglob("*") if each.is_file()]
+    kept.write_bytes(b"x" * len(start))
+    wanted = TrainWanted(place(Step.TRAIN), OPEN, before, 1_000)
+    failed = await learning.carry_out(wanted)
+    assert isinstance(failed, LearningFailed)
+    assert not failed.declined, "it is tried again"
+    assert isinstance(await learning.carry_out(wanted), Trained)
+
+
 async def test_an_update_that_was_damaged_on_disk_is_looked_for_again(tmp_path: Path) -> None:
     async with host(tmp_path) as (learning, blobs):
         update = bytes(200_000)

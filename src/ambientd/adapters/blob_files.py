@@ -54,6 +54,7 @@ class BlobFiles:
         self._memory_bytes = 0
         self._noted: dict[bytes, float] = {}
         self._unsynced: set[bytes] = set()
+        self._unsynced_folders: set[Path] = set()
         self._lock = threading.Lock()
         self._drafts = itertools.count()
         self._held: AbstractSet[bytes] = frozenset()
@@ -63,6 +64,7 @@ class BlobFiles:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for draft in (root / "draft").iterdir():
                 draft.unlink()
+            sync_directory(root)  # a process that ended may have left folders without
             self._sizes = _sizes_by_age(root)
             self._used_bytes = sum(self._sizes.values())
         except OSError as error:
@@ -134,7 +136,7 @@ class BlobFiles:
                 return
         try:
             sync_file(path)
-            sync_directory(path.parent)
+            self._sync_names(path.parent)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -288,18 +290,23 @@ class BlobFiles:
 
     def _link(self, draft: Path, path: Path, *, is_synced: bool = True) -> None:
         """Put a draft under its name; the draft goes."""
+        folder = path.parent
         try:
-            try:
-                path.parent.mkdir(mode=0o700)
-            except FileExistsError:
-                pass
-            else:
-                sync_directory(self.root)
+            if not folder.exists():
+                self._unsynced_folders.add(folder)  # before it is there for others
+                folder.mkdir(mode=0o700, exist_ok=True)
             os.link(draft, path)
         finally:
             draft.unlink(missing_ok=True)
         if is_synced:
-            sync_directory(path.parent)
+            self._sync_names(folder)
+
+    def _sync_names(self, folder: Path) -> None:
+        """Make a folder's names durable, and its own name, if nobody did before."""
+        if folder in self._unsynced_folders:
+            sync_directory(self.root)
+            self._unsynced_folders.discard(folder)
+        sync_directory(folder)
 
     def get(self, name: bytes) -> bytes | None:
         """Give the bytes with this hash, or None.

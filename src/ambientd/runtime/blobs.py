@@ -108,8 +108,8 @@ class Blobs:
         if digest == EMPTY:
             return b""
         found = self._files.remembered(digest)
-        if found is not None:
-            return found
+        if found is not None or self._files.size_of(digest) is None:
+            return found  # what is not kept needs no look at the disk
         return await trio.to_thread.run_sync(self._files.get, digest)
 
     async def has(self, digest: bytes) -> bool:
@@ -161,14 +161,19 @@ class Blobs:
             done.set()
 
     async def bring(
-        self, digest: Digest, size_bytes: int, holders: Sequence[NodeId] = ()
+        self,
+        digest: Digest,
+        size_bytes: int,
+        holders: Sequence[NodeId] = (),
+        *,
+        is_synced: bool = True,
     ) -> int | None:
         """Have a blob here, without reading it if it is; give its size, None when nobody has it."""
         here = self._files.size_of(digest)
-        # What a power cut left of a blob is shorter: whoever reads it finds that out.
-        if here == size_bytes and not self._files.is_unsynced(digest):
+        # What a power cut left of a blob is shorter, or wrong: whoever reads it finds that out.
+        if here == size_bytes and not (is_synced and self._files.is_unsynced(digest)):
             return here
-        data = await self.fetch(digest, size_bytes, holders)
+        data = await self.fetch(digest, size_bytes, holders, is_synced=is_synced)
         return None if data is None else len(data)
 
     async def _parcel(

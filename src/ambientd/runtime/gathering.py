@@ -26,8 +26,13 @@ class Sought:
     others: tuple[NodeId, ...] = ()
 
 
-async def gather(blobs: Blobs, sought: Sequence[Sought], wait_ms: int) -> frozenset[NodeId]:
-    """Bring blobs here, a few at a time; give whose came in time. Each has its share of it."""
+async def gather(
+    blobs: Blobs, sought: Sequence[Sought], wait_ms: int, *, is_synced: bool = True
+) -> frozenset[NodeId]:
+    """Bring blobs here, a few at a time; give whose came in time. Each has its share of it.
+
+    What whoever showed it keeps durably need not be synced here as well.
+    """
     held: set[NodeId] = set()
     end_s = trio.current_time() + wait_ms / 1_000
     for number in range(GATHER_PASSES):
@@ -40,18 +45,18 @@ async def gather(blobs: Blobs, sought: Sequence[Sought], wait_ms: int) -> frozen
         room = trio.Semaphore(FETCHES_AT_ONCE)
         async with trio.open_nursery() as nursery:
             for each in missing:
-                nursery.start_soon(_bring, blobs, each, room, share_s, held)
+                nursery.start_soon(_bring, blobs, each, room, share_s, held, is_synced)
     return frozenset(held)
 
 
 async def gather_each(
-    blobs: Blobs, batches: Sequence[Sequence[Sought]], wait_ms: int
+    blobs: Blobs, batches: Sequence[Sequence[Sought]], wait_ms: int, *, is_synced: bool = True
 ) -> list[frozenset[NodeId]]:
     """Bring several kinds of blobs here at once: none of them takes another's time."""
     found: list[frozenset[NodeId]] = [frozenset()] * len(batches)
 
     async def bring(place: int, sought: Sequence[Sought]) -> None:
-        found[place] = await gather(blobs, sought, wait_ms)
+        found[place] = await gather(blobs, sought, wait_ms, is_synced=is_synced)
 
     async with trio.open_nursery() as nursery:
         for place, sought in enumerate(batches):
@@ -60,14 +65,21 @@ async def gather_each(
 
 
 async def _bring(
-    blobs: Blobs, sought: Sought, room: trio.Semaphore, share_s: float, held: set[NodeId]
+    blobs: Blobs,
+    sought: Sought,
+    room: trio.Semaphore,
+    share_s: float,
+    held: set[NodeId],
+    is_synced: bool,
 ) -> None:
     """Bring one blob here, and note if it came."""
     async with room:
         with trio.move_on_after(share_s):
             holders = (*sought.others, sought.node)
             try:
-                size_bytes = await blobs.bring(sought.digest, sought.size_bytes, holders)
+                size_bytes = await blobs.bring(
+                    sought.digest, sought.size_bytes, holders, is_synced=is_synced
+                )
             except AmbientError as error:
                 log.warning("an update was not kept", reason=str(error))
                 return

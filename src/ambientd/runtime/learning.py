@@ -150,13 +150,19 @@ class LearningHost:
         return consent.data
 
     async def _bring_model(self, model: Model) -> None:
-        """Have a model here before the turn comes; it is read, once, when it has."""
-        size_bytes = await self._blobs.bring(model.digest, model.size_bytes, model.holders)
+        """Have a model here before the turn comes; it is read, once, when it has.
+
+        Whoever made it keeps it durably: a copy that a power cut spoils is brought again.
+        """
+        size_bytes = await self._blobs.bring(
+            model.digest, model.size_bytes, model.holders, is_synced=False
+        )
         if size_bytes != model.size_bytes:
             raise ValueError(_not_fetched(model))
 
-    async def _model(self, model: Model) -> bytes:
-        data = await self._blobs.fetch(model.digest, model.size_bytes, model.holders)
+    def _model(self, model: Model) -> bytes:
+        """Read a model that was brought, in a thread; one that is spoiled is brought again."""
+        data = self._files.get(model.digest)
         if data is None or len(data) != model.size_bytes:
             raise ValueError(_not_fetched(model))
         return data
@@ -170,8 +176,10 @@ class LearningHost:
             self._check_wanted(place)
             if effect.lesson is not None:
                 return await self._do_lesson(effect, effect.lesson, learner)
-            data, model = self._data(place.study), await self._model(effect.model)
-            made = await _worked_out(lambda: learner.train(plan, model, data, place.round))
+            data, model = self._data(place.study), effect.model
+            made = await _worked_out(
+                lambda: learner.train(plan, self._model(model), data, place.round)
+            )
         self._data(place.study)  # whoever withdrew it meanwhile shows nothing of what came of it
         update = await self._blobs.put(made.update)
         return Trained(place, update, min(made.samples, effect.samples_max))
@@ -213,9 +221,8 @@ class LearningHost:
         await self._bring_model(effect.model)
         async with self._own:
             self._check_wanted(place)
-            data, model = self._data(place.study), await self._model(effect.model)
-            most = effect.samples_max
-            score = await _worked_out(lambda: learner.score(plan, model, data, most))
+            data, model, most = self._data(place.study), effect.model, effect.samples_max
+            score = await _worked_out(lambda: learner.score(plan, self._model(model), data, most))
         self._data(place.study)
         return ScoreMade(place, score)
 
@@ -238,7 +245,9 @@ class LearningHost:
                 unshown.add(node)
         said = [each for each in effect.contributed if each.node not in unshown]
         batches = (_updates(said, effect.size_bytes), _dealt(effect.circles))
-        held, dealt = await gather_each(self._blobs, batches, wait_ms)
+        # An open round's updates are durable where they were made; a private one's cost a budget.
+        is_synced = bool(effect.circles)
+        held, dealt = await gather_each(self._blobs, batches, wait_ms, is_synced=is_synced)
         if effect.circles:
             # Without all that was dealt in a circle, nobody could take its masks away.
             whole = (circle for circle in effect.circles if dealt >= set(circle.dealers))
@@ -264,8 +273,9 @@ class LearningHost:
 
         async with self._others:
             self._check_wanted(effect.place)
-            model = await self._model(effect.model)
-            made = await _worked_out(lambda: learner.aggregate(effect.plan, model, updates()))
+            made = await _worked_out(
+                lambda: learner.aggregate(effect.plan, self._model(effect.model), updates())
+            )
         after = await self._blobs.put(made.model)
         left_out = tuple(contributed[number].node for number in made.left_out)
         return Aggregated(effect.place, after, left_out)
@@ -274,7 +284,7 @@ class LearningHost:
         self, contributed: Sequence[Contributed], size_bytes: int, model: Model, wait_ms: int
     ) -> None:
         sought = _updates(contributed, size_bytes, model.holders)
-        held = await gather(self._blobs, sought, wait_ms)
+        held = await gather(self._blobs, sought, wait_ms, is_synced=False)
         if len(held) < len(contributed):
             msg = f"{len(contributed) - len(held)} updates could not be fetched from any holder"
             raise ValueError(msg)
@@ -310,8 +320,9 @@ class LearningHost:
         rid = round_id(effect.place.study, effect.place.round)
         async with self._others:
             self._check_wanted(effect.place)
-            model = await self._model(effect.model)
-            made = await _worked_out(lambda: learner.sum_up(effect.plan, model, circles, rid))
+            made = await _worked_out(
+                lambda: learner.sum_up(effect.plan, self._model(effect.model), circles, rid)
+            )
         for node in made.faulty:
             log.warning("shares were false", node=node.hex()[:12], round=effect.place.round)
         after = await self._blobs.put(made.model)
@@ -326,8 +337,10 @@ class LearningHost:
         await self._bring_model(effect.model)
         async with self._own:
             self._check_wanted(place)
-            data, model = self._data(place.study), await self._model(effect.model)
-            made = await _worked_out(lambda: learner.train(plan, model, data, place.round))
+            data, model = self._data(place.study), effect.model
+            made = await _worked_out(
+                lambda: learner.train(plan, self._model(model), data, place.round)
+            )
             self._data(place.study)  # whoever withdrew it meanwhile spends nothing for it
             self._check_wanted(place)
             return await private.conceal(effect, made.update, learner)
