@@ -23,7 +23,7 @@ STEP_MS_MAX = 24 * 3_600_000
 GROUP_MAX = 64
 PARAMETER_BYTES = 4
 AGGREGATIONS = ("fedavg", "fedprox", "multi-krum", "trimmed-mean", "median")
-PRIVATE_AGGREGATIONS = ("fedavg", "median")
+PRIVATE_AGGREGATIONS = ("fedavg", "fedprox", "median")
 NAME_CHARS_MAX = 64
 
 AUDITS_MAX = 4
@@ -65,9 +65,13 @@ def _plan_fault(plan: Plan, terms: Terms) -> str | None:
     fault = _liars_fault(plan, terms) or _proof_fault(plan, terms)
     if fault is not None:
         return fault
+    if plan.prox_micro and plan.aggregation != "fedprox":
+        return f"prox is of fedprox, and the aggregation is {plan.aggregation}"
     if not plan.is_private:
-        is_plain = not (plan.noise_milli or plan.group_size or plan.threshold)
-        return None if is_plain else "noise, groups and thresholds are of private mode alone"
+        is_plain = not (plan.noise_milli or plan.group_size or plan.threshold or plan.clip_micro)
+        return None if is_plain else "clip, noise, group and threshold are of private mode alone"
+    if plan.poisoned_permille:
+        return "poisoned is of open studies: in private mode the median of groups stands some liars"
     if plan.aggregation not in PRIVATE_AGGREGATIONS:
         return "in private mode nobody sees one update: the mean, or a median of groups' means"
     if not 2 <= plan.group_size <= GROUP_MAX or terms.participants_min < plan.group_size:
@@ -87,8 +91,6 @@ def _liars_fault(plan: Plan, terms: Terms) -> str | None:
         if liars and not plan.is_private:
             return f"{plan.aggregation} stands no poisoned participant; {', '.join(NEEDED)} do"
         return None
-    if plan.prox_micro:
-        return f"prox is of fedprox, and the aggregation is {plan.aggregation}"
     times, more = needed
     if not plan.is_private and terms.participants_min < times * liars + more:
         return (
