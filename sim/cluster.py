@@ -53,6 +53,7 @@ from sim.seasons import (
     CALM_MS_MIN,
     Storm,
     drawn,
+    drawn_dropouts,
     drawn_reorganisations,
     storms_of,
     work_times,
@@ -207,13 +208,6 @@ def join_record(genesis: Genesis, inviter_seed: bytes, seed: bytes, number: int)
     return sign_record(newcomer, Join(**(fields | {"invite_signature": signature})))
 
 
-def _chain(options: ClusterOptions) -> AnchorChain | None:
-    """Give the Bitcoin chain of a world in which members anchor."""
-    if Fault.REORGANISATION not in options.faults:
-        return None
-    return AnchorChain(random.Random(options.seed * 4_099 + options.members))
-
-
 def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
     """Give out the parts: up to f members and one guest may have a vice."""
     round_ms = ROUND_MS if Fault.DISPUTES in options.faults else RULES.round_ms
@@ -221,7 +215,9 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
     genesis = genesis_of(options.members, rules)
     players = random.Random(options.seed * 6_029 + options.members)
     is_stormy = bool(options.faults - FAIR)
-    cast = Cast(genesis, chain=_chain(options), is_stormy=is_stormy)
+    chain = AnchorChain(random.Random(options.seed * 4_099 + options.members))
+    anchors = Fault.REORGANISATION in options.faults
+    cast = Cast(genesis, chain=chain if anchors else None, is_stormy=is_stormy)
     may_lie = Fault.LIAR in options.faults
     replays = Fault.SEATS in options.faults and random.Random(options.seed + 2).randrange(2)
     recalls = Fault.MONEY in options.faults and random.Random(options.seed + 3).randrange(2)
@@ -350,7 +346,11 @@ def build(
     """Lay out a world; give it with its cast, its history and what befalls it."""
     kit = kit or FastKit(options.seed)
     world = kit.world
-    dice = random.Random(options.seed * 6_131 + options.members)
+
+    def drawing(factor: int) -> random.Random:
+        return random.Random(options.seed * factor + options.members)
+
+    dice = drawing(6_131)
     cast = _cast(options, kit, dice)
     for host in cast.hosts:
         kit.add(host, dice.randint(-400, 400) if Fault.SKEW in options.faults else 0)
@@ -362,11 +362,12 @@ def build(
         world.at(joins_at, lambda h=sponsor, r=record: want(world, h, r))  # type: ignore[misc]
     storms = storms_of(options.time_ms, options.members, dice)
     honest = [number for number, host in enumerate(cast.hosts) if host.is_honest]
-    more = random.Random(options.seed * 8_191 + options.members)
+    more, disks = drawing(8_191), drawing(12_289)
     happenings = drawn(storms, len(cast.hosts), honest, [], options.faults, (dice, more))
-    disks = random.Random(options.seed * 12_289 + options.members)
     unneeded = _unneeded(options, cast, disks)
     happenings += draw_disks(honest, unneeded, options.faults, disks, storms[0].heals_ms)
+    if Fault.DROPOUTS in options.faults:
+        happenings += drawn_dropouts(storms, len(cast.hosts), drawing(14_009))
     if cast.chain is not None:
         happenings += drawn_reorganisations(storms, cast.chain.rng)
     happenings = happenings if options.happenings is None else options.happenings
@@ -379,16 +380,15 @@ def build(
     if Fault.SEATS in options.faults:
         forgets = bool(options.faults & {Fault.AMNESIA, Fault.BIT_ROT})
         idle = frozenset(keys[number] for number in unneeded if forgets)
-        seats = random.Random(options.seed * 5_003 + options.members)
-        Owners(world, cast.hosts, idle, seats).schedule(storms, end_ms)
+        Owners(world, cast.hosts, idle, drawing(5_003)).schedule(storms, end_ms)
     if Fault.MONEY in options.faults:
-        money = random.Random(options.seed * 10_007 + options.members)
-        Purses(world, cast.hosts, money).schedule(storms, options.time_ms - LAST_TASK_MS_BEFORE_END)
+        last_ms = options.time_ms - LAST_TASK_MS_BEFORE_END
+        Purses(world, cast.hosts, drawing(10_007)).schedule(storms, last_ms)
     if Fault.MODULES in options.faults:
-        publishing = random.Random(options.seed * 11_003 + options.members)
-        Publishers(world, cast.hosts, publishing).schedule(storms, end_ms)
-    if options.learns:
-        students = Students(world, cast.hosts, options.seed, in_private=options.in_private)
+        Publishers(world, cast.hosts, drawing(11_003)).schedule(storms, end_ms)
+    if options.learns or Fault.DROPOUTS in options.faults:
+        in_private = options.in_private if options.learns else options.seed % 2 == 1
+        students = Students(world, cast.hosts, options.seed, in_private=in_private)
         students.schedule(storms, end_ms, UNTIL_MS)
     _schedule_tasks(kit, cast, history, options, storms, dice)
     return world, cast, history, happenings

@@ -65,6 +65,11 @@ class Fault(Enum):
         (NODE,),
         "owners publish modules and advise against them, also under versions that are taken",
     )
+    DROPOUTS = (
+        "dropouts",
+        (NODE,),
+        "participants drop out amid rounds of federated learning, at times so many that they fail",
+    )
     LIAR = ("liar", (LOG, NODE), "up to f members and a guest lie, in the ways listed below")
 
     def __init__(self, label: str, worlds: tuple[str, ...], text: str) -> None:
@@ -86,6 +91,7 @@ FIRST_FAULTS = ALL_FAULTS - {
     Fault.DISPUTES,
     Fault.MONEY,
     Fault.MODULES,
+    Fault.DROPOUTS,
 }
 """What worlds had at first; seeds kept from then mean these."""
 

@@ -112,8 +112,16 @@ class Reorganises(Struct, frozen=True, tag="reorganisation"):
     forgets: bool
 
 
+class DropsOut(Struct, frozen=True, tag="dropout"):
+    """A participant does nothing more in rounds, and loses what it was at, until it is back."""
+
+    at_ms: int
+    node: int
+    until_ms: int
+
+
 NodeHappening: TypeAlias = (
-    WeatherTurns | Parts | Deafens | Crashes | Pauses | Forgets | Fills | Rots | Tears
+    WeatherTurns | Parts | Deafens | Crashes | Pauses | Forgets | Fills | Rots | Tears | DropsOut
 )
 Happening: TypeAlias = NodeHappening | Reorganises
 ROTTING = ("ledger", "committed", "block", "safety", "local")
@@ -217,6 +225,22 @@ def draw_disks(
     return tuple(happenings)
 
 
+def draw_dropouts(
+    nodes: int, begins_ms: int, heals_ms: int, dice: random.Random
+) -> list[Happening]:
+    """Draw participants that drop out of rounds in a storm: one, some, or all at once."""
+    happenings: list[Happening] = []
+    time_ms = begins_ms + dice.randrange(2_000, 8_000)
+    while time_ms < heals_ms:
+        gone = 1 + min(dice.randrange(nodes), dice.randrange(nodes))
+        for node in dice.sample(range(nodes), gone):
+            at_ms = min(time_ms + dice.randrange(1_500), heals_ms - 1)
+            until_ms = min(at_ms + dice.randrange(500, 6_000), heals_ms)
+            happenings.append(DropsOut(at_ms, node, until_ms))
+        time_ms += dice.randrange(3_000, 9_000)
+    return happenings
+
+
 def misfit(
     happening: Happening, nodes: int, faults: frozenset[Fault], *, has_disks: bool
 ) -> str | None:
@@ -233,6 +257,8 @@ def misfit(
                 return f"it has {len(groups)} groups; give one for each of the {nodes} nodes"
         case Deafens(pairs=pairs):
             befallen = (node for pair in pairs for node in pair)
+        case DropsOut() if Fault.DROPOUTS not in faults:
+            return "there are no studies to drop out of; add dropouts to this world's faults"
         case Fills() | Rots() | Tears() if not has_disks:
             return "only whole nodes have disks; take a scenario with nodes"
         case Rots(table=table) if table not in set(StoreTable):
@@ -263,6 +289,8 @@ def lay(
             world.at(happening.heals_ms, world.network.hear)
         elif isinstance(happening, Fills):
             world.at(happening.until_ms, partial(_calm, world, keys[happening.node]))
+        elif isinstance(happening, DropsOut):
+            world.at(happening.until_ms, partial(_take_part, world, keys[happening.node]))
         elif isinstance(happening, Rots):
             world.at(happening.repaired_ms, partial(_repair, world, keys[happening.node]))
     if chain is not None:
@@ -319,6 +347,8 @@ def _action(world: Stage, keys: Sequence[bytes], happening: NodeHappening) -> Ca
             return partial(_rot, world, keys[node], StoreTable(table), pick)
         case Tears(node=node, syncs=syncs, is_kept=is_kept):
             return partial(_tear, world, keys[node], syncs, is_kept)
+        case DropsOut(node=node):
+            return partial(_drop_out, world, keys[node])
 
 
 def _forget(world: Stage, key: bytes, back_ms: int) -> None:
@@ -335,10 +365,14 @@ def _forget(world: Stage, key: bytes, back_ms: int) -> None:
     world.restart_at(world.now + back_ms, key)
 
 
-def _disk(world: Stage, key: bytes) -> Disk:
+def _resident(world: Stage, key: bytes) -> Resident:
     host = world.host_of(key)
-    assert isinstance(host, Resident), "only whole nodes have disks"
-    return host.disk
+    assert isinstance(host, Resident), "only whole nodes have disks, or take part in rounds"
+    return host
+
+
+def _disk(world: Stage, key: bytes) -> Disk:
+    return _resident(world, key).disk
 
 
 def _fill(world: Stage, key: bytes) -> None:
@@ -353,6 +387,15 @@ def _calm(world: Stage, key: bytes) -> None:
 def _tear(world: Stage, key: bytes, syncs: int, is_kept: bool) -> None:
     world.note("tears", key, syncs, is_kept)
     _disk(world, key).tear_within(syncs, is_kept=is_kept)
+
+
+def _drop_out(world: Stage, key: bytes) -> None:
+    world.note("drops out", key)
+    _resident(world, key).drop_out()
+
+
+def _take_part(world: Stage, key: bytes) -> None:
+    _resident(world, key).has_dropped_out = False
 
 
 def _rot(world: Stage, key: bytes, table: StoreTable, pick: int) -> None:
@@ -378,5 +421,6 @@ def _heal(world: Stage, keys: Sequence[bytes]) -> None:
         world.spare(key)
         if isinstance(host := world.host_of(key), Resident):
             host.disk.calm()
+            host.has_dropped_out = False
             _repair(world, key)
         world.start(key)

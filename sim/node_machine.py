@@ -304,6 +304,11 @@ class NodeHost(Resident):
 
     # What it does
 
+    def drop_out(self) -> None:
+        """Lose what it was at in rounds as well."""
+        super().drop_out()
+        self._pupil.forget()
+
     def execute(self, effect: Effect) -> Delivery | None:
         """Carry out one effect on the store, or give what must be sent."""
         match effect:
@@ -322,7 +327,8 @@ class NodeHost(Resident):
             case Execute() | TraceWanted() | SegmentWanted():
                 self._start(effect)
             case RoundWish():
-                self._pupil.begin(effect, self._now)
+                if not self.has_dropped_out:
+                    self._pupil.begin(effect, self._now)
             case Abandon(assignment=assignment):
                 self._running.pop(assignment, None)
             case AllowNodes(nodes=nodes):

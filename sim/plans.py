@@ -54,6 +54,15 @@ def _in(world: str, *faults: Fault) -> frozenset[Fault]:
     return frozenset(fault for fault in chosen if world in fault.worlds)
 
 
+_LEARNING = (
+    Fault.LIAR,
+    Fault.DELAY,
+    Fault.CRASH,
+    Fault.PARTITION,
+    Fault.SEATS,
+    Fault.DROPOUTS,
+)
+
 SCENARIOS = MappingProxyType(
     {
         "log": Scenario(LOG, _in(LOG), "the log alone, all faults at once"),
@@ -137,13 +146,13 @@ SCENARIOS = MappingProxyType(
         ),
         "node-learning": Scenario(
             NODE,
-            _in(NODE, Fault.LIAR, Fault.DELAY, Fault.CRASH, Fault.PARTITION, Fault.SEATS),
+            _in(NODE, *_LEARNING),
             "whole nodes that train models together; participants and aggregators lie and drop out",
             learns=True,
         ),
         "node-private": Scenario(
             NODE,
-            _in(NODE, Fault.LIAR, Fault.DELAY, Fault.CRASH, Fault.PARTITION, Fault.SEATS),
+            _in(NODE, *_LEARNING),
             "whole nodes that train in private: books are written first, budgets are kept",
             learns=True,
             in_private=True,

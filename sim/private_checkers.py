@@ -19,6 +19,7 @@ class PrivateBooks(NodeChecker):
         self._shown: dict[tuple[bytes, bytes], set[int]] = {}
         self._curves: dict[tuple[bytes, bytes], tuple[int, ...]] = {}
         self._models: dict[bytes, Digest] = {}
+        self._trained: dict[bytes, set[int]] = {}
         self.done: set[bytes] = set()
         self.failed: set[bytes] = set()
         self.opened: set[bytes] = set()
@@ -41,6 +42,9 @@ class PrivateBooks(NodeChecker):
     def _round_fault(self, node: NodeHost, name: bytes, row: RoundEntry) -> str | None:
         study, number, me = StudyId(name[:32]), int.from_bytes(name[32:], "big"), NodeId(node.key)
         own = node.book.load().of(study)
+        trained = self._trained.setdefault(study, set())
+        if row.state is RoundState.TRAINING:
+            trained.add(number)
         if row.keys and row.state is RoundState.AGGREGATING:
             kept = [each.update for each in row.contributed if each.node in row.survivors]
             self._models[name] = sum_of(row.before, kept)
@@ -61,6 +65,8 @@ class PrivateBooks(NodeChecker):
             self._shown.setdefault(key, set()).add(number)
         if own.releases < len(self._shown.get(key, ())):
             return "something was shown that was not paid for"
+        if own.releases > len(trained):
+            return "a round's budget was spent twice"
         held = lines.own_round(node.book.load(), study, number)
         if held is None:
             return None

@@ -11,6 +11,7 @@ from sim.faults import labels
 from sim.happenings import (
     Crashes,
     Deafens,
+    DropsOut,
     Fills,
     Forgets,
     Happening,
@@ -183,7 +184,7 @@ def _bars(happening: Happening, weather_ends: int) -> list[tuple[int, str, int]]
             | Forgets(at_ms=at_ms, node=node, back_ms=back_ms)
         ):
             return [(1 + node, "crash", at_ms + back_ms)]
-        case Pauses(node=node, until_ms=until_ms):
+        case Pauses(node=node, until_ms=until_ms) | DropsOut(node=node, until_ms=until_ms):
             return [(1 + node, "pause", until_ms)]
         case Fills(node=node, until_ms=until_ms) | Rots(node=node, repaired_ms=until_ms):
             return [(1 + node, "disk", until_ms)]

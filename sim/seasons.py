@@ -20,6 +20,7 @@ from sim.happenings import (
     Parts,
     Reorganises,
     draw,
+    draw_dropouts,
     draw_more,
 )
 
@@ -129,6 +130,14 @@ def drawn_reorganisations(storms: Sequence[Storm], dice: random.Random) -> tuple
             depth = dice.choice(DEPTHS)
             happenings.append(Reorganises(at_ms, depth, CALM_RATE_MSAT_VB, forgets=False))
     return tuple(happenings)
+
+
+def drawn_dropouts(
+    storms: Sequence[Storm], nodes: int, dice: random.Random
+) -> tuple[Happening, ...]:
+    """Draw who drops out of rounds in each storm."""
+    found = (draw_dropouts(nodes, each.begins_ms, each.heals_ms, dice) for each in storms)
+    return tuple(happening for happenings in found for happening in happenings)
 
 
 def work_times(

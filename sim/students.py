@@ -104,6 +104,11 @@ def _study(
     )
 
 
+STUDY_BYTES = 32
+SUMMED = frozenset({RoundState.AGGREGATING, RoundState.EVALUATING, RoundState.DONE})
+"""States of a round that only enough survivors lead to."""
+
+
 class SoundRounds(EntryChecker):
     """Rounds go forward; survivors and updates are said once; models are what the updates make."""
 
@@ -112,18 +117,37 @@ class SoundRounds(EntryChecker):
         self._survivors: dict[bytes, tuple[NodeId, ...]] = {}
         self._updates: dict[tuple[bytes, NodeId], Digest] = {}
         self._ended: dict[bytes, RoundEntry] = {}
+        self._least: dict[bytes, int] = {}
+        self._left_msat: dict[tuple[bytes, bytes], tuple[int, int]] = {}
         self.done: set[bytes] = set()
         self.failed: set[bytes] = set()
 
     def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
         """Look at a study, or at a round."""
-        del node, table
-        if isinstance(entry, StudyEntry) and entry.done > entry.terms.rounds:
-            raise InvariantViolation("studies end", f"{entry.done} rounds at {now} ms")
+        del table
+        if isinstance(entry, StudyEntry):
+            self._least[name] = entry.terms.participants_min
+            if entry.done > entry.terms.rounds:
+                raise InvariantViolation("studies end", f"{entry.done} rounds at {now} ms")
+            if not self._pays_once(node, name, entry):
+                text = f"round {entry.round} at {now} ms"
+                raise InvariantViolation("a round is paid for once", text)
         if isinstance(entry, RoundEntry):
             fault = self._fault(name, entry)
             if fault is not None:
                 raise InvariantViolation("rounds are sound", f"{fault}, at {now} ms")
+
+    def _pays_once(self, node: Resident, name: bytes, entry: StudyEntry) -> bool:
+        """Tell whether a study's money never grows again, and each further round costs some."""
+        known = self._left_msat.get((node.key, name))
+        self._left_msat[node.key, name] = entry.round, entry.escrow_msat
+        if not entry.is_open:
+            return entry.escrow_msat == 0
+        if known is None:
+            return True
+        began, left_msat = known
+        is_next = entry.round > began
+        return entry.escrow_msat < left_msat if is_next else entry.escrow_msat <= left_msat
 
     def _fault(self, name: bytes, row: RoundEntry) -> str | None:
         if row.survivors and self._survivors.setdefault(name, row.survivors) != row.survivors:
@@ -131,6 +155,8 @@ class SoundRounds(EntryChecker):
         for said in row.contributed:
             if self._updates.setdefault((name, said.node), said.update) != said.update:
                 return "a participant has two updates in one round"
+        if row.state in SUMMED and len(row.survivors) < self._least.get(name[:STUDY_BYTES], 0):
+            return f"a round went on with {len(row.survivors)} survivors, too few of them"
         if row.state is RoundState.EVALUATING:
             kept = [said for said in row.contributed if said.node in set(row.survivors)]
             if row.after != model_of(row.before, kept):

@@ -158,6 +158,7 @@ class Resident(ABC):
         self.node: Node | None = None
         self.disk = Disk(self.key)
         self.has_lost_safety = False
+        self.has_dropped_out = False
         self.notary: Notary | None = None
         self.wanted: dict[bytes, Wish] = {}
         self._dice = dice
@@ -182,6 +183,10 @@ class Resident(ABC):
         """Lose what was voted for, and nothing else."""
         self.disk.forget(StoreTable.SAFETY)
         self._vote_no_more()
+
+    def drop_out(self) -> None:
+        """Do nothing more for rounds of federated learning, until its device is back."""
+        self.has_dropped_out = True
 
     def _vote_no_more(self) -> None:
         """Do as the daemon does that finds its mark and no safety state."""

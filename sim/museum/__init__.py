@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sim.faults import FIRST_FAULTS, Fault, labels
+from sim.faults import FIRST_FAULTS, NODE, Fault, labels
 from sim.happenings import Rots
 from sim.peg_sweep import PEG, attempt_peg
 from sim.plans import TRIO, Finding, Plan, attempt
@@ -35,6 +35,8 @@ _MORE_FAULTS = {
     Fault.SHORT_LOG,
 }
 _ALL_FAULTS = FIRST_FAULTS | _MORE_FAULTS | {Fault.SEATS}
+
+_FAULTS_THEN = frozenset(each for each in Fault if NODE in each.worlds) - {Fault.DROPOUTS}
 
 _ANCHOR_FAULTS = {
     Fault.REORGANISATION,
@@ -101,7 +103,7 @@ EXHIBITS = (
         "e0ca138",
     ),
     Exhibit(
-        Plan("node", 806_657_055_094, 4),
+        Plan("node", 806_657_055_094, 4, faults=labels(_FAULTS_THEN)),
         "Each anchor was watched only by the member that had made it. One that lost its seat could "
         "not bring the new proof of an undone anchor into the log, and nobody else looked.",
         "29991ca",

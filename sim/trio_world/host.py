@@ -18,6 +18,7 @@ from ambientd.codec.canonical import encode
 from ambientd.config.options import Config
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import Execute, SegmentWanted, TraceWanted
+from ambientd.model.learning_effect import RoundWish
 from ambientd.model.record import Admit, Cancel, Record
 from ambientd.model.task import Assurance
 from ambientd.node.build import NodeOptions, beacon_tip, build_node
@@ -119,6 +120,8 @@ class WatchedPump(Pump):
                 if isinstance(each, Execute | TraceWanted | SegmentWanted) and (
                     self._host.declines(each)
                 ):
+                    continue
+                if isinstance(each, RoundWish) and self._host.has_dropped_out:
                     continue
                 perform(each)
 

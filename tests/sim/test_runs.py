@@ -6,7 +6,17 @@ import pytest
 from msgspec.structs import replace
 
 from sim.__main__ import main
-from sim.happenings import Crashes, Deafens, Fills, Parts, Pauses, Reorganises, Rots, WeatherTurns
+from sim.happenings import (
+    Crashes,
+    Deafens,
+    DropsOut,
+    Fills,
+    Parts,
+    Pauses,
+    Reorganises,
+    Rots,
+    WeatherTurns,
+)
 from sim.plans import Finding, Plan, attempt, drawn_happenings, from_json, judge, nodes_of, refusal
 from sim.report import _words, render
 from sim.shrink import Shrinker
@@ -176,6 +186,7 @@ def test_what_cannot_be_done_is_refused_before_the_work(
         (Plan("log", 1, 4, happenings=(Fills(1_000, 0, 2_000),)), "only whole nodes have disks"),
         (Plan("node", 1, 4, happenings=(Rots(1_000, 0, "rain", 0, 2_000),)), "no table 'rain'"),
         (Plan("node-calm", 1, happenings=(Reorganises(9, 1, 9, forgets=False),)), "nobody anchors"),
+        (Plan("node-calm", 1, happenings=(DropsOut(9, 0, 99),)), "there are no studies"),
     ],
 )
 def test_a_plan_whose_happening_befalls_nobody_is_refused(plan: Plan, says: str) -> None:
