@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ambientd.codec import merkle
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.effects import Committed, CommittedBlock
-from ambientd.consensus.messages import Append, Message, Vote, block_hash
+from ambientd.consensus.messages import Append, Blocks, Message, Vote, block_hash
 from ambientd.consensus.options import ConsensusOptions
 from sim.checkers import Checker, InvariantViolation, Kinds, blocks_in
 from sim.machine import Effect, Host
@@ -22,6 +22,7 @@ class SoundBlocks(Checker):
     """Proposed and signed by the term's coordinator, dated in order, with the records it names."""
 
     effects: Kinds = (Committed,)
+    messages: Kinds = (Append, Blocks, Vote)
 
     def __init__(self, options: ConsensusOptions, is_valid: Callable[[bytes], bool]) -> None:
         self._committee = Committee(options.members, options.seed)

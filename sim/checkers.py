@@ -44,10 +44,12 @@ class InvariantViolation(AssertionError):  # noqa: N818  # a finding, not a faul
 class Checker:
     """Sees everything; judges nothing by itself.
 
-    `effects` names the kinds of effects that it judges; None is all of them.
+    `effects` names the kinds of effects that it judges, `messages` those of messages; None is all
+    of them.
     """
 
     effects: Kinds = None
+    messages: Kinds = None
 
     def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
         """Decode what a node sends and pass it on."""
@@ -66,13 +68,23 @@ class Together(Checker):
     def __init__(self, checkers: Sequence[Checker]) -> None:
         blind = Checker.saw_effect
         talk = [each for each in checkers if type(each).saw_message is not Checker.saw_message]
-        self._hears = [each.saw_message for each in talk]
+        self._hears = talk
+        self._hears_kind: dict[type, list[Callable[[Host, Message, int], None]]] = {}
         self._sees = [each for each in checkers if type(each).saw_effect is not blind]
         self._by_kind: dict[type, list[Callable[[Host, Effect, int], None]]] = {}
 
     def saw_message(self, node: Host, message: Message, now: int) -> None:
         """Pass a message on."""
-        for hear in self._hears:
+        kind = type(message)
+        hearing = self._hears_kind.get(kind)
+        if hearing is None:
+            hearing = [
+                each.saw_message
+                for each in self._hears
+                if each.messages is None or issubclass(kind, each.messages)
+            ]
+            self._hears_kind[kind] = hearing
+        for hear in hearing:
             hear(node, message, now)
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
@@ -99,6 +111,8 @@ class _Voter:
 class VoteDiscipline(Checker):
     """No vote after a time-out, none at or below an earlier one, also across crashes."""
 
+    messages: Kinds = (Vote, Timeout)
+
     def __init__(self) -> None:
         self._voters: dict[bytes, _Voter] = {}
 
@@ -123,6 +137,8 @@ class VoteDiscipline(Checker):
 class OneProposal(Checker):
     """An honest coordinator never proposes two blocks at one position, crashes or not."""
 
+    messages: Kinds = (Append,)
+
     def __init__(self) -> None:
         self._proposed: dict[Position, bytes] = {}
 
@@ -138,6 +154,8 @@ class OneProposal(Checker):
 
 class JustifiedVotes(Checker):
     """An honest vote for a term's first block has a time-out certificate that allows the parent."""
+
+    messages: Kinds = (Append, Blocks, Vote)
 
     def __init__(self, options: ConsensusOptions) -> None:
         self._verifier = Verifier(options, Committee(options.members, options.seed))
@@ -242,6 +260,7 @@ class Certificates(Checker):
     """One certificate a position; whatever is certified later contains what is committed."""
 
     effects: Kinds = (Committed,)
+    messages: Kinds = (Append, Blocks, QcNotice, Timeout)
 
     def __init__(self, options: ConsensusOptions) -> None:
         self._verifier = Verifier(options, Committee(options.members, options.seed))

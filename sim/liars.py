@@ -82,6 +82,7 @@ class Liar(Replica):
         self._now = 0
         self._number = options.members.index(options.self_id)
         self._headers: dict[bytes, Header] = {}
+        self._own_below: dict[bytes, int] = {}
         self._qcs: dict[QuorumCertificate, None] = {}
         self._tcs: dict[int, TimeoutCertificate] = {}
         self._ballots: dict[bytes, tuple[Append, dict[int, bytes]]] = {}
@@ -374,10 +375,14 @@ class Liar(Replica):
 
     def _revealed(self, hash_: bytes) -> int | None:
         """Count its own blocks below a hash; None when a header on the way is unknown."""
-        count = 0
+        way: list[bytes] = []
         while (header := self._headers.get(hash_)) is not None:
-            count += header.proposer == self.key
-            if header.index == 1:
+            way.append(hash_)
+            if header.index == 1 or header.parent_hash in self._own_below:
+                count = self._own_below.get(header.parent_hash, 0)
+                for known in reversed(way):
+                    count += self._headers[known].proposer == self.key
+                    self._own_below[known] = count
                 return count
             hash_ = header.parent_hash
         return 0 if not self._headers or hash_ == self._genesis() else None

@@ -157,7 +157,7 @@ class World:
         observers = () if place.is_light else self.observers
         while effects:
             for effect in effects:
-                if place.crashes_now():
+                if place.crash_countdown is not None and place.crashes_now():
                     self.crash(place.host.key)
                     self.restart_at(self.now + place.back_ms, place.host.key)
                     return

@@ -111,6 +111,9 @@ class Consensus(Voter):
         self._awaited_ms: int | None = None
         self._proposed_at = 0
         self._now = 0
+        self._saw_to_at = 0
+        self._known_due_at: int | None = None
+        self._is_due_stale = True
 
     @property
     def _heartbeat_at(self) -> int:
@@ -119,6 +122,12 @@ class Consensus(Voter):
     @property
     def next_deadline(self) -> int | None:
         """Give when the host must send the next Tick; None when nothing is due, ever."""
+        is_known = not self._is_due_stale and not len(self._pool)
+        due_at = self._known_due_at if is_known else self._due_at()
+        return None if due_at is None else max(due_at, self._now + 1)
+
+    def _due_at(self) -> int | None:
+        """Work out what is due next; it stays so until something changes here."""
         due = (self._catch_up.deadline, self._forwarding.deadline, self._retry_at)
         times = [at for at in due if at is not None]
         if self._is_voter:
@@ -134,18 +143,42 @@ class Consensus(Voter):
             waiting = self._pool.waiting(self._under_way())
             if waiting is not None:
                 times.append(waiting[0] + self.options.batch_ms)
-        return max(min(times), self._now + 1) if times else None
+        self._known_due_at = min(times, default=None)
+        self._is_due_stale = False
+        return self._known_due_at
+
+    def _is_quiet(self, now: int) -> bool:
+        """Tell whether there is nothing to see to that there was not the last time.
+
+        Only asked when nothing changed since; what waits in the pool may be due at any time.
+        """
+        if self._is_disturbed or self._retry_at is not None or len(self._pool):
+            return False
+        return now < self._quiet_until()
+
+    def _quiet_until(self) -> int:
+        """Give before when nothing is due that hosts are told of, or that is done in passing."""
+        due_at = self._due_at() if self._is_due_stale else self._known_due_at
+        times = [at for at in (due_at, self._forwarding.looks_at) if at is not None]
+        if self._own_timeout is None:
+            times.append(self._pacemaker.deadline)
+        wakes_at = self._wakes_at
+        if wakes_at is not None and wakes_at > self._saw_to_at:
+            times.append(wakes_at)
+        return min(times, default=0)
 
     def handle(self, event: EpochEvent, *, now: int) -> list[Effect]:
         """Advance by one event; persist effects come before send effects (section 4)."""
         self._now = max(self._now, now)
+        is_moved = True
         match event:
             case MessageReceived():
                 if event.sender != self.options.self_id:
-                    self._on_message(event, now)
+                    is_moved = self._on_message(event, now)
             case Tick():
-                pass
+                is_moved = False
             case Applied():
+                is_moved = self._awaited_ms != event.awaited_ms
                 self._awaited_ms = event.awaited_ms
             case Started():
                 self._awaited_ms = event.awaited_ms
@@ -161,7 +194,9 @@ class Consensus(Voter):
                 self._pacemaker.measured(event.round_trip_ms)
             case _:
                 assert_never(event)
-        self._advance(now)
+        # Most events change nothing: a vote too many, a known certificate, a tick before its time.
+        if is_moved or not self._is_quiet(now):
+            self._advance(now)
         return self._out.drain()
 
     # What the log tells this epoch of the others (`Log`).
@@ -184,7 +219,7 @@ class Consensus(Voter):
     def fall_behind(self, sender: bytes, *, now: int) -> list[Effect]:
         """Ask a node that speaks of a later epoch for what is missing here."""
         self._catch_up.hint(sender)
-        self._catch_up.is_behind = True
+        self._catch_up.is_behind = self._is_disturbed = True
         return self.handle(Tick(), now=now)
 
     def learn_end(self, sender: bytes, end: EpochEnd, *, now: int) -> list[Effect]:
@@ -217,17 +252,22 @@ class Consensus(Voter):
         if self._is_voter and (gave_up or (self._barred_term and self.is_coordinator)):
             self._give_up(now)
 
-    def _on_message(self, event: MessageReceived, now: int) -> None:
+    def _on_message(self, event: MessageReceived, now: int) -> bool:
+        """Take a message in; tell whether it may have changed anything here."""
         sender, message = event.sender, event.message
+        is_moved = True
         match message:
             case Append():
                 fault = self._on_append(sender, message, now)
             case Vote():
+                is_moved = self._ballot is not None
                 fault = self._on_vote(message, now)
             case Timeout():
                 fault = self._on_timeout(sender, message, now)
             case QcNotice():
+                before = self._safety
                 fault = self._on_qc_notice(sender, message, now)
+                is_moved = self._safety is not before or not self._out.is_empty
             case Fetch():
                 self._on_fetch(sender, message, now)
                 fault = None
@@ -243,6 +283,7 @@ class Consensus(Voter):
                 assert_never(message)
         if fault is not None:
             self._out.add(PeerFault(sender, fault))
+        return is_moved
 
     def _on_vote(self, vote: Vote, now: int) -> str | None:
         ballot = self._ballot
@@ -284,6 +325,8 @@ class Consensus(Voter):
     def _advance(self, now: int) -> None:
         """Do all that is due: give up, vote, propose, forward, fetch."""
         self._retry_at = None
+        self._is_disturbed, self._is_due_stale = False, True
+        self._saw_to_at = now
         if self.end is not None:
             return
         self._pacemaker.rest(now, self._rest_ms(now))
@@ -291,7 +334,7 @@ class Consensus(Voter):
             self._watch_the_clock(now)
         if self._candidate is not None:
             self._try_vote(now)
-        while self._try_propose(now):
+        while self.is_coordinator and self._try_propose(now):
             pass
         if self._notice is not None and self._retry_at is None:
             self._out.add(Broadcast(QcNotice(self._notice, None)))

@@ -160,8 +160,15 @@ class Outbox:
             else:
                 self._rest.append(effect)
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing was collected."""
+        return not self._persist and self._safety is None and not self._rest
+
     def drain(self) -> list[Effect]:
         """Give everything collected: blocks, then the safety state, then the rest."""
+        if self.is_empty:
+            return []
         safety = [] if self._safety is None else [self._safety]
         effects = [*self._persist, *safety, *self._rest]
         self._persist, self._safety, self._rest = [], None, []

@@ -56,8 +56,8 @@ class EvidenceWatch:
         found: list[Evidence] = []
         for member, signature in qc.signatures:
             known = self._votes.get(member, _NO_VOTES).get(qc.position)
-            if known is not None and known.hash == qc.hash and member not in self._timeouts:
-                continue  # this very vote, and nothing that it could contradict
+            if known is not None and (known.hash, known.parent_term) == (qc.hash, qc.parent_term):
+                continue  # this very vote, held against all that its member said when it came
             evidence = self.saw_vote(Vote(qc.position, qc.parent_term, qc.hash, member, signature))
             if evidence is not None:
                 found.append(evidence)

@@ -81,6 +81,7 @@ class Follower:
         self._fetch_limit = FetchLimit(options)
         self._held: dict[bytes, tuple[bytes, Append]] = {}
         self._proven_end: EpochEnd | None = None
+        self._is_disturbed = False  # since this node last saw to what is due
         self.end: EpochEnd | None = None
         self._restore(restored)
         self._take_term(self._safety.term)
@@ -152,6 +153,7 @@ class Follower:
 
     def offered_instead(self, sender: bytes, *, is_fetching: bool, now: int) -> None:
         """Note that a FETCH was answered with a snapshot, and whether it is one to fetch."""
+        self._is_disturbed = True
         if is_fetching:
             self._catch_up.postpone(sender, now)
         else:

@@ -40,6 +40,11 @@ class Forwarding:
         """Give when records are forwarded again; None while nothing waits."""
         return self._due_at if len(self._pool) else None
 
+    @property
+    def looks_at(self) -> int | None:
+        """Give when `step` looks again at all that waits, be it nothing."""
+        return self._due_at
+
     def changed(self) -> None:
         """Note a new coordinator: forward everything at once."""
         self._due_at = 0

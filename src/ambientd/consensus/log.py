@@ -116,8 +116,10 @@ class Log:
     @property
     def next_deadline(self) -> int | None:
         """Give when the host must send the next Tick; None when nothing is due, ever."""
-        times = [self.current.next_deadline, self._fetcher.deadline]
-        return min((at for at in times if at is not None), default=None)
+        due_at, pages_at = self.current.next_deadline, self._fetcher.deadline
+        if due_at is None or pages_at is None:
+            return due_at if pages_at is None else pages_at
+        return min(due_at, pages_at)
 
     def handle(self, event: Event, *, now: int) -> list[Effect]:
         """Advance by one event; persist effects come before send effects."""
@@ -125,7 +127,8 @@ class Log:
             effects = self._on_message(event.sender, event.message, now)
         else:
             effects = self._on_event(event, now)
-        return [*effects, *self._fetch_pages(now)]
+        pages = self._fetch_pages(now)
+        return [*effects, *pages] if pages else effects
 
     def _on_event(self, event: Event, now: int) -> list[Effect]:
         if isinstance(event, Installed):

@@ -159,10 +159,10 @@ class Voter(Follower):
             if now >= self._resend_at:
                 self._send_timeout(self._own_timeout, now)
             return
-        is_censored = not self.is_coordinator and self._forwarding.is_censored(
-            self.term, self._under_way(), now
-        )
-        if is_censored or now >= self._pacemaker.deadline:
+        is_waiting = len(self._pool) > 0 and not self.is_coordinator
+        if now >= self._pacemaker.deadline or (
+            is_waiting and self._forwarding.is_censored(self.term, self._under_way(), now)
+        ):
             self._give_up(now)
 
     # Voting.

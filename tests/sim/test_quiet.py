@@ -1,0 +1,24 @@
+"""The log looks at what is due only when that may have changed: nothing comes of it elsewhere."""
+
+import pytest
+
+from ambientd.consensus.core import Consensus
+from sim.plans import Plan, play
+
+PLANS = [Plan("log", 3, 4, 40_000), Plan("log", 2, 1, 40_000), Plan("node-seats", 1, 4, 30_000)]
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: f"{plan.scenario}-{plan.nodes}")
+def test_a_log_that_always_looks_does_the_same(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+    ask = Consensus._is_quiet
+
+    def counted(core: Consensus, now: int) -> bool:
+        looks.append(ask(core, now))
+        return looks[-1]
+
+    monkeypatch.setattr(Consensus, "_is_quiet", counted)
+    sparing = play(plan).trace_hash
+    assert any(looks)
+    monkeypatch.setattr(Consensus, "_is_quiet", lambda _core, _now: False)
+    assert play(plan).trace_hash == sparing
