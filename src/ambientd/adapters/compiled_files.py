@@ -14,15 +14,12 @@ import platform
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from ambientd import __version__
 from ambientd.adapters.durable_files import write_synced
 from ambientd.adapters.keys import draw_secret
+from ambientd.adapters.packages import installed_version
 from ambientd.codec import canonical
 from ambientd.codec.digest import tagged
 from ambientd.errors import RemoteProtocolError, StoreError
@@ -64,7 +61,7 @@ class CompiledFiles:
     def __init__(self, root: Path, key: bytes, *, quota_bytes: int = QUOTA_BYTES) -> None:
         """Open or create the folder; drafts that a crash left are removed."""
         self.root = root
-        self._key = algorithms.AES256(key)
+        self._key = key
         self._quota_bytes = quota_bytes
         self._host = _host_identity()
         self._lock = threading.Lock()
@@ -116,7 +113,11 @@ class CompiledFiles:
     def _is_authentic(self, nonce: bytes, tag: bytes, parts: Sequence[bytes]) -> bool:
         if (len(nonce), len(tag)) != (_NONCE_BYTES, _TAG_BYTES):
             return False
-        check = Cipher(self._key, modes.GCM(nonce, tag)).decryptor()
+        # With the first module: a node that executes nothing needs none of it.
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+        check = Cipher(algorithms.AES256(self._key), modes.GCM(nonce, tag)).decryptor()
         for part in parts:
             check.authenticate_additional_data(part)
         try:
@@ -126,8 +127,10 @@ class CompiledFiles:
         return True
 
     def _authenticated(self, parts: Sequence[bytes]) -> tuple[bytes, ...]:
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
         nonce = draw_secret(_NONCE_BYTES)
-        maker = Cipher(self._key, modes.GCM(nonce)).encryptor()
+        maker = Cipher(algorithms.AES256(self._key), modes.GCM(nonce)).encryptor()
         for part in parts:
             maker.authenticate_additional_data(part)
         maker.finalize()
@@ -213,8 +216,8 @@ def _host_identity() -> bytes:
                 break
     # Our own settings of an engine are part of what made the code.
     ours = [__version__]
-    with contextlib.suppress(PackageNotFoundError):
-        ours.append(version("ambientd-engines"))
+    if (engines := installed_version("ambientd-engines")) is not None:
+        ours.append(engines)
     parts = (platform.system(), platform.machine(), platform.processor(), features, *ours)
     return tagged("ambient/processor/1", *(part.encode() for part in parts))
 

@@ -1,20 +1,34 @@
-"""Import structlog without rich, which it takes along wherever it is installed.
+"""Import structlog without what it takes along wherever it is installed: rich, greenlet, asyncio.
 
-It would draw tracebacks with it, which a daemon's log shall not have; here they stay plain. rich,
-Pygments and what they need are 4 MB in every daemon. The package's `__init__` imports this module
-before anything else, and afterwards rich is there for whoever asks for it.
+With rich it would draw tracebacks, which a daemon's log shall not have; here they stay plain. Of
+asyncio it needs nothing until somebody logs from one of its loops, and gets the real one then. All
+three are 6 MB in every daemon. The package's `__init__` imports this module before anything else,
+and afterwards they are there for whoever asks for them.
 """
 
+import importlib
 import sys
+import types
 
-_RICH = "rich"
-_is_ours = _RICH not in sys.modules
-if _is_ours:
-    sys.modules[_RICH] = None  # type: ignore[assignment]  # importing it fails, as if it were absent
+_ABSENT = ("rich", "greenlet")
+_LATER = "asyncio"
+
+
+class _Later(types.ModuleType):
+    """A module that is imported when the first thing is asked of it."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+_put: dict[str, types.ModuleType | None] = {**dict.fromkeys(_ABSENT), _LATER: _Later(_LATER)}
+_put = {name: module for name, module in _put.items() if name not in sys.modules}
+# None makes an import fail, as if the package were absent.
+sys.modules.update(_put)  # type: ignore[arg-type]
 try:
     import structlog
 finally:
-    if _is_ours:
-        del sys.modules[_RICH]
+    for _name in _put:
+        del sys.modules[_name]
 
 __all__ = ["structlog"]

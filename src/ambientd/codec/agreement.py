@@ -1,19 +1,17 @@
 """Two keys that agree on a secret, and what is done with it: X25519, HKDF, AES-CTR, an AEAD.
 
 The primitives are those of `cryptography` (RFC 7748, RFC 5869, NIST SP 800-38A, RFC 8439). Every
-key that `derived` gives serves one stream or one sealed message alone; so nonces are zero.
+key that `derived` gives serves one stream or one sealed message alone; so nonces are zero. The
+package is imported when the first of them is asked for: a node without private studies needs none.
 """
 
 import functools
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+    from cryptography.hazmat.primitives.ciphers import CipherContext
 
 KEY_BYTES: Final = 32
 SEAL_BYTES: Final = 16
@@ -27,7 +25,9 @@ _ZEROS: Final = memoryview(bytes(_PIECE_BYTES))
 
 
 @functools.lru_cache(maxsize=256)
-def _private(secret: bytes) -> X25519PrivateKey:
+def _private(secret: bytes) -> "X25519PrivateKey":
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
     return X25519PrivateKey.from_private_bytes(secret)
 
 
@@ -38,6 +38,8 @@ def agreement_key(secret: bytes) -> bytes:
 
 def agreed(secret: bytes, public_key: bytes) -> bytes | None:
     """Give what both sides agree on; None for a key that is none, or of small order."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
     try:
         return _private(secret).exchange(X25519PublicKey.from_public_bytes(public_key))
     except ValueError:
@@ -51,18 +53,20 @@ def is_agreeable(public_key: bytes) -> bool:
 
 def derived(secret: bytes, purpose: bytes) -> bytes:
     """Derive a 32-byte key for one purpose."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose).derive(secret)
 
 
 def stream(key: bytes, size_bytes: int) -> bytes:
     """Give the key's stream: AES-256 in counter mode from zero, over zeros."""
-    cipher = Cipher(algorithms.AES256(key), modes.CTR(_COUNTER)).encryptor()
-    return cipher.update(bytes(size_bytes))
+    return _counting(key).update(bytes(size_bytes))
 
 
 def stream_pieces(key: bytes, size_bytes: int) -> Iterator[memoryview]:
     """Give the same stream piece by piece, each in the place of the one before."""
-    cipher = Cipher(algorithms.AES256(key), modes.CTR(_COUNTER)).encryptor()
+    cipher = _counting(key)
     # Pieces that stay in a processor's cache took a third of the time.
     place = bytearray(_PIECE_BYTES + len(_COUNTER))
     for at in range(0, size_bytes, _PIECE_BYTES):
@@ -73,12 +77,23 @@ def stream_pieces(key: bytes, size_bytes: int) -> Iterator[memoryview]:
 
 def sealed_once(key: bytes, message: bytes, bound: bytes) -> bytes:
     """Seal the one message of a key, bound to other bytes."""
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
     return ChaCha20Poly1305(key).encrypt(_NONCE, message, bound)
 
 
 def unsealed_once(key: bytes, sealed: bytes, bound: bytes) -> bytes | None:
     """Open what `sealed_once` gave; None when anything about it differs."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
     try:
         return ChaCha20Poly1305(key).decrypt(_NONCE, sealed, bound)
     except InvalidTag:
         return None
+
+
+def _counting(key: bytes) -> "CipherContext":
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    return Cipher(algorithms.AES256(key), modes.CTR(_COUNTER)).encryptor()

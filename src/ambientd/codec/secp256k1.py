@@ -2,27 +2,19 @@
 
 A public key has 33 bytes (compressed), a signature 64: r and s, s in the lower half of the order.
 The multiplications are those of `cryptography`; only the sum of two points is worked out here.
+The package is imported with the first key: a node whose ledger holds no peg needs none of it.
 """
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import (
-    Prehashed,
-    decode_dss_signature,
-    encode_dss_signature,
-)
-from cryptography.hazmat.primitives.hashes import SHA256
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ec
 
 KEY_SIZE: Final = 33
 SIGNATURE_SIZE: Final = 64
 ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _FIELD: Final = 2**256 - 2**32 - 977
-_CURVE: Final = ec.SECP256K1()
-_DIGEST: Final = ec.ECDSA(Prehashed(SHA256()))
-_SIGNING: Final = ec.ECDSA(Prehashed(SHA256()), deterministic_signing=True)  # RFC 6979
 
 
 class _Point(NamedTuple):
@@ -31,11 +23,13 @@ class _Point(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _read(key: bytes) -> ec.EllipticCurvePublicKey | None:
+def _read(key: bytes) -> "ec.EllipticCurvePublicKey | None":
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     if len(key) != KEY_SIZE:
         return None
     try:
-        return ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, key)
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), key)
     except ValueError:
         return None
 
@@ -62,6 +56,9 @@ def add_to_key(key: bytes, number: int) -> bytes | None:
 
 def verify(key: bytes, digest: bytes, signature: bytes) -> bool:
     """Tell whether a key signed a 32-byte digest, in the one form that Bitcoin relays."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
     read = _read(key)
     if read is None or len(digest) != 32 or len(signature) != SIGNATURE_SIZE:
         return False
@@ -69,7 +66,7 @@ def verify(key: bytes, digest: bytes, signature: bytes) -> bool:
     if not (0 < r < ORDER and 0 < s <= ORDER // 2):
         return False
     try:
-        read.verify(encode_dss_signature(r, s), digest, _DIGEST)
+        read.verify(encode_dss_signature(r, s), digest, _signing())
     except InvalidSignature:
         return False
     return True
@@ -77,12 +74,29 @@ def verify(key: bytes, digest: bytes, signature: bytes) -> bool:
 
 def sign(secret: int, digest: bytes) -> bytes:
     """Sign a 32-byte digest; the same digest gives the same signature."""
-    r, s = decode_dss_signature(ec.derive_private_key(secret, _CURVE).sign(digest, _SIGNING))
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+    r, s = decode_dss_signature(_secret_key(secret).sign(digest, _signing()))
     return r.to_bytes(32, "big") + min(s, ORDER - s).to_bytes(32, "big")
 
 
+@lru_cache(maxsize=1)
+def _signing() -> "ec.ECDSA":
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    return ec.ECDSA(Prehashed(SHA256()), deterministic_signing=True)  # RFC 6979
+
+
+def _secret_key(secret: int) -> "ec.EllipticCurvePrivateKey":
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return ec.derive_private_key(secret, ec.SECP256K1())
+
+
 def _point_of(number: int) -> _Point:
-    held = ec.derive_private_key(number, _CURVE).public_key().public_numbers()
+    held = _secret_key(number).public_key().public_numbers()
     return _Point(held.x, held.y)
 
 

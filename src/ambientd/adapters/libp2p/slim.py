@@ -17,7 +17,12 @@ import sys
 import types
 from collections.abc import MutableSequence
 
+from ambientd.adapters.libp2p import sodium
+from ambientd.adapters.packages import installed_version
+
 LIBP2P = "libp2p"
+REPLACED = "cryptography"
+NOISE = "noise"
 
 OWN_STAND_INS = frozenset(
     {
@@ -30,6 +35,8 @@ OWN_STAND_INS = frozenset(
         # Discovery and NAT traversal: addresses come from the configuration and the ledger.
         "libp2p.discovery",
         "libp2p.relay",
+        # Its version, for which it would read all that is installed about itself.
+        "libp2p.utils.version",
     }
 )
 
@@ -39,6 +46,8 @@ FOREIGN_STAND_INS = frozenset(
         "Crypto",
         "coincurve",
         "fastecdsa",
+        # Its part that noise needs is in `sodium`.
+        REPLACED,
         # What only the above, or features left off, need.
         "aioquic",
         "dns",
@@ -51,6 +60,13 @@ FOREIGN_STAND_INS = frozenset(
         "zeroconf",
     }
 )
+
+SUBSTITUTES: dict[str, dict[str, object]] = {
+    **sodium.SUBSTITUTES,
+    "libp2p.utils.version": {
+        "get_agent_version": lambda: f"py-libp2p/{installed_version('libp2p')}"
+    },
+}
 
 IN_USE = (
     "libp2p.transport",  # first: libp2p.abc and it import each other
@@ -75,6 +91,9 @@ class _StandInModule(types.ModuleType):
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
+        below = f"{self.__name__}.{name}"
+        if below in SUBSTITUTES:  # a module, which `from` asks its parent for
+            return importlib.import_module(below)
         made = _stand_in(self.__name__, name)
         setattr(self, name, made)
         return made
@@ -108,8 +127,10 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        """Make the empty module."""
-        return _StandInModule(spec.name)
+        """Make the module, empty but for what takes something's place."""
+        module = _StandInModule(spec.name)
+        vars(module).update(SUBSTITUTES.get(spec.name, {}))
+        return module
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Run nothing."""
@@ -119,6 +140,11 @@ def _import_slim() -> None:
     """Import the parts of libp2p in use, with the stand-ins in the way."""
     if LIBP2P in sys.modules:
         return
+    # What somebody has imported of it before would be mixed with its stand-ins.
+    real = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_replaced(name)}
+    # Noise on the real one, if somebody has imported it, stays with them.
+    for name in [each for each in sys.modules if each.split(".", 1)[0] == NOISE]:
+        del sys.modules[name]
     # Stays, because libp2p also imports from inside functions.
     sys.meta_path.insert(0, _Finder(OWN_STAND_INS))
     foreign = _Finder(FOREIGN_STAND_INS)
@@ -136,6 +162,11 @@ def _import_slim() -> None:
         for name, module in list(sys.modules.items()):
             if isinstance(module, _StandInModule) and not name.startswith(LIBP2P):
                 del sys.modules[name]
+        sys.modules.update(real)
+
+
+def _is_replaced(name: str) -> bool:
+    return name.split(".", 1)[0] == REPLACED
 
 
 _import_slim()
