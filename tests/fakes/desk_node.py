@@ -34,6 +34,8 @@ from ambientd.api.seen_values import LinksTold, LinkTold, ListLinks, Seen
 from ambientd.api.telemetry_values import NodeTelemetry, SeriesLine, ShowTelemetry
 from ambientd.api.webhook_values import TestWebhook, WebhookTested
 from ambientd.api.why_replies import NodeWhy, SlotWhy, StandingCount, Why
+from ambientd.codec.bundles import encode_outcomes
+from ambientd.model.bundle import ItemOutcome
 from ambientd.rules.peg_networks import unaudited
 
 NODE = "a1" * 32
@@ -478,7 +480,8 @@ class DeskNode:
 
     async def submit(self, request: requests.SubmitTask) -> replies.Submitted:
         self.requests.append(request)
-        name = hashlib.sha256(request.nonce + request.module + request.input).hexdigest()
+        data = b"".join((request.input, *request.items))
+        name = hashlib.sha256(request.nonce + request.module + data).hexdigest()
         if name in self.tasks:
             return replies.Submitted(task_id=name, known=True)
         outcome, state = "completed", "final"
@@ -486,7 +489,12 @@ class DeskNode:
             outcome = "trapped"
         if b"slow" in request.module:
             outcome, state = "none", "assigned"
-        self.tasks[name] = (_task(name, request, outcome, state), request.input)
+        if request.items and b"huge" in data:
+            outcome = "trapped"  # their outputs are too large together
+        output = encode_outcomes(list(map(_item, request.items))) if request.items else data
+        if not request.items and _item(data).kind:
+            outcome = "trapped"
+        self.tasks[name] = (_task(name, request, outcome, state), output)
         return replies.Submitted(task_id=name)
 
     def find(self, name: str) -> tuple[replies.Task, bytes]:
@@ -658,6 +666,13 @@ class DeskNode:
                 await trio.sleep_forever()
             finally:
                 self.cancelled.set()
+
+
+def _item(data: bytes) -> ItemOutcome:
+    """Give what became of an item: its own bytes, unless it is one that traps."""
+    if data.startswith(b"bad"):
+        return ItemOutcome(kind=1, reason="unreachable", gas=1000, output=b"")
+    return ItemOutcome(kind=0, reason="", gas=43, output=data)
 
 
 def _task(name: str, request: requests.SubmitTask, outcome: str, state: str) -> replies.Task:

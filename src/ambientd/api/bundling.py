@@ -5,6 +5,8 @@ from msgspec.structs import replace
 from ambientd.api import requests
 from ambientd.api.materials import brought
 from ambientd.api.operations import OperationError
+from ambientd.api.replies import Output
+from ambientd.api.standing import standing
 from ambientd.codec.bundles import (
     bundle_of_items,
     decode_items,
@@ -18,7 +20,8 @@ from ambientd.codec.digest import sha256
 from ambientd.codec.merkle import leaf_hash
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.entries import TaskEntry
-from ambientd.model.base import Digest
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import Digest, TaskId
 from ambientd.model.bundle import Bundle, Extent, ItemOutcome, ItemReceipt, size_of
 from ambientd.model.execution import WALL_MS_CEILING, OutcomeKind
 from ambientd.model.task import TaskSpec
@@ -29,7 +32,9 @@ _HINT = "`ambientctl task show` says how many items it has"
 
 
 def for_items(spec: TaskSpec, items: int) -> TaskSpec:
-    """Give each of so many items the gas and the time that a task alone would have."""
+    """Give each of so many items the gas and the time that a task alone would have; 0 are none."""
+    if not items:
+        return spec
     return replace(
         spec,
         gas_max=spec.gas_max * items,
@@ -77,18 +82,27 @@ def chosen(outcomes: tuple[ItemOutcome, ...], place: int) -> ItemOutcome:
     return outcomes[place]
 
 
-def output_of(outcomes: tuple[ItemOutcome, ...], place: int) -> tuple[bytes, str]:
-    """Give an item's output with its SHA-256; raise OperationError where it has none."""
-    outcome = chosen(outcomes, place)
+async def item_output(
+    state: LedgerState, blobs: Blobs, task: TaskId, entry: TaskEntry, place: int
+) -> Output:
+    """Give an item's output; raise OperationError where it has none."""
+    outcome = chosen(await outcomes_of(blobs, entry), place)
     if outcome.kind != OutcomeKind.COMPLETED:
         ending = OutcomeKind(outcome.kind).name.lower()
         msg = f"item {place} has no output, it ended {ending}: {outcome.reason}".rstrip(": ")
         raise OperationError("not_ready", msg, "the other items have theirs")
-    return outcome.output, sha256(outcome.output).hex()
+    return Output(
+        task_id=task.hex(),
+        data=outcome.output,
+        sha256=sha256(outcome.output).hex(),
+        standing=standing(state, task),
+    )
 
 
-async def item_receipt(blobs: Blobs, entry: TaskEntry, place: int, receipt: bytes) -> bytes:
+async def item_receipt(blobs: Blobs, entry: TaskEntry, place: int | None, receipt: bytes) -> bytes:
     """Give the receipt file of one item: the task's, and where item and outcome stand in it."""
+    if place is None:
+        return receipt
     outcomes, spec = await outcomes_of(blobs, entry), entry.spec
     came = item_result(chosen(outcomes, place))
     assert isinstance(spec.input_size_bytes, Bundle), "what has outcomes has items"

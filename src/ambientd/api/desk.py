@@ -14,7 +14,7 @@ from ambientd.api.accounts import Accounts, hint_on_means
 from ambientd.api.anchoring import Anchoring
 from ambientd.api.backups import Backups
 from ambientd.api.blaming import Blaming
-from ambientd.api.bundling import for_items, input_of, item_receipt, outcomes_of, output_of
+from ambientd.api.bundling import for_items, input_of, item_output, item_receipt
 from ambientd.api.census import Census, count_tasks, reputations
 from ambientd.api.census_replies import Readiness
 from ambientd.api.charting import Charting
@@ -299,7 +299,7 @@ class Desk:
         check_limits(request, config, len(module), len(data))
         kept = await blobs.put(module), await blobs.put(data)
         spec = spec_of(request, config, self._state.genesis.rules, *kept)
-        spec = for_items(spec, len(request.items)) if request.items else spec
+        spec = for_items(spec, len(request.items))
         return replace(spec, module_size_bytes=len(module), input_size_bytes=extent)
 
     async def quote(self, request: requests.QuoteTask) -> Quote:
@@ -308,7 +308,7 @@ class Desk:
         check_limits(request, config, request.module_size_bytes, request.input_size_bytes)
         nothing = Digest(bytes(DIGEST_BYTES))
         spec = spec_of(request, config, self._state.genesis.rules, nothing, nothing)
-        spec = for_items(spec, request.items) if request.items else spec
+        spec = for_items(spec, request.items)
         return quote_of(spec, self._state, self._id, config.limits.spend_unasked_msat_max)
 
     def _check_room(self) -> None:
@@ -419,15 +419,11 @@ class Desk:
             msg = f"task {task.hex()[:12]} has no output: it is {entry.state.name.lower()}"
             raise OperationError("not_ready", msg, "`ambientctl task show` tells more")
         if request.item is not None:
-            outcomes = await outcomes_of(self._parts.blobs, entry)
-            data, digest = output_of(outcomes, request.item)
-            stands = standing(self._state, task)
-            return replies.Output(task_id=task.hex(), data=data, sha256=digest, standing=stands)
+            return await item_output(self._state, self._parts.blobs, task, entry, request.item)
         result, liars = entry.settlement.result, entry.settlement.liars
         holders = [slot.worker for slot in entry.slots if slot.worker not in liars]
         found: bytes | None = b""
-        size_bytes = size_of(result.output_size_bytes)
-        if size_bytes:
+        if size_bytes := size_of(result.output_size_bytes):
             found = await self._parts.blobs.fetch(result.output, size_bytes, holders)
         if found is None:
             msg = f"nobody who can be reached holds the output of task {task.hex()[:12]}"
@@ -453,9 +449,8 @@ class Desk:
             msg = f"task {task.hex()[:12]} has no receipt yet"
             hint = "it comes when the task is final and its batch is closed, seconds later"
             raise OperationError("not_ready", msg, hint)
-        come, data = receipt_state(self._state, entry), encode(file)
-        if request.item is not None:
-            data = await item_receipt(self._parts.blobs, entry, request.item, data)
+        come = receipt_state(self._state, entry)
+        data = await item_receipt(self._parts.blobs, entry, request.item, encode(file))
         return replies.ReceiptFileReply(
             task_id=task.hex(),
             data=data,

@@ -12,11 +12,17 @@ has nodes train a model together.
 
 from ambientd.api.learning_values import StartStudy
 from ambientd.api.operations import OperationError
-from ambientd.client.async_mesh import AsyncMesh, AsyncTask, Terms
-from ambientd.client.failures import StudyUnfinishedError, TaskFailedError, TaskUnfinishedError
+from ambientd.client.async_mesh import AsyncMesh, AsyncTask
+from ambientd.client.failures import (
+    ItemFailedError,
+    StudyUnfinishedError,
+    TaskFailedError,
+    TaskUnfinishedError,
+)
 from ambientd.client.local import LocalMesh
 from ambientd.client.mesh import Mesh, MeshExecutor, Task
 from ambientd.client.studies import AsyncStudy, Study
+from ambientd.client.terms import Terms
 from ambientd.errors import AmbientError, UnreachableError
 
 __all__ = [
@@ -24,6 +30,7 @@ __all__ = [
     "AsyncMesh",
     "AsyncStudy",
     "AsyncTask",
+    "ItemFailedError",
     "LocalMesh",
     "Mesh",
     "MeshExecutor",

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import anyio
 import msgspec
@@ -13,9 +13,11 @@ from ambientd.api import operations, replies, requests
 from ambientd.api.learning_values import StartStudy, StudyInfo
 from ambientd.api.module_names import exact_module
 from ambientd.api.registry_values import BringModule, ModuleInfo
+from ambientd.client.bundling import AT_ONCE, Bundling, Ended, each_of
 from ambientd.client.failures import TaskFailedError, TaskUnfinishedError
 from ambientd.client.links import Link, LocalLink, is_lost
 from ambientd.client.studies import AsyncStudy, begun_study, every_study
+from ambientd.client.terms import Module, Terms, check_input, kind_of, read_module
 from ambientd.config.local_socket import socket_path_of
 from ambientd.config.places import default_data_dir
 from ambientd.errors import AmbientError
@@ -27,35 +29,12 @@ if TYPE_CHECKING:
 Q = TypeVar("Q", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
 
-AT_ONCE = 16
 ATTEMPTS = 5
 TERMINAL = frozenset({"final", "cancelled", "expired"})
 _NONCE_BYTES = 16
 _WAIT_MS_MAX = 600_000
 _PAUSE_S = 0.5
 _TAKEN_BACK_S = 5.0
-
-Module = bytes | str | Path | ModuleInfo
-"""A module's bytes, where its file is, or one that `module` has found."""
-
-
-class Terms(TypedDict, total=False):
-    """What a task may use, and who shall work on it; what is left out is the node's default."""
-
-    assurance: str
-    replicas: int
-    gas_max: int
-    memory_bytes_max: int
-    wall_ms_max: int
-    output_bytes_max: int
-    price_msat_per_mgas: int
-    task_class: str
-    constraints: tuple[str, ...]
-    distinct: tuple[str, ...]
-    priority: int
-    deadline_ms: int
-    attempts_max: int
-    strategy: str
 
 
 class AsyncTask:
@@ -102,22 +81,34 @@ class AsyncTask:
             TaskFailedError: the task has ended without one; `task` of the error says how.
             TaskUnfinishedError: when it has not ended after `timeout_s`.
         """
-        task = await self.wait(timeout_s)
+        return await self.output_when(await self.wait(timeout_s))
+
+    async def output_when(self, task: replies.Task) -> bytes:
+        """Give the output of a task that has ended like this; raise TaskFailedError without one."""
         if task.outcome != "completed":
             raise TaskFailedError(task)
         answer = await self._call(operations.TASK_OUTPUT, requests.GetOutput(task=self.task_id))
         return answer.data
 
-    async def receipt(self) -> bytes:
-        """Give the receipt file, as complete as it is now."""
-        answer = await self._call(operations.RECEIPT_GET, requests.GetReceipt(task=self.task_id))
-        return answer.data
+    async def item(self, place: int, timeout_s: float = 3600.0) -> bytes:
+        """Give the output of one item of a bundle, the first of which is 0."""
+        await self.wait(timeout_s)
+        request = requests.GetOutput(task=self.task_id, item=place)
+        return (await self._call(operations.TASK_OUTPUT, request)).data
 
-    async def verify(self, cluster: bytes | None = None) -> "ReceiptReport":
+    async def receipt(self, item: int | None = None) -> bytes:
+        """Give the receipt file, of the task or of an item, as complete as it is now."""
+        request = requests.GetReceipt(task=self.task_id, item=item)
+        return (await self._call(operations.RECEIPT_GET, request)).data
+
+    async def verify(
+        self, cluster: bytes | None = None, item: int | None = None
+    ) -> "ReceiptReport":
         """Check receipt and output here, believing nobody; `cluster` is the fingerprint meant."""
         from ambientd.api.offline import check_receipt
 
-        return check_receipt(await self.receipt(), pinned=cluster, output=await self.output())
+        output = await (self.output() if item is None else self.item(item))
+        return check_receipt(await self.receipt(item), pinned=cluster, output=output)
 
     async def _call(self, operation: operations.Operation[Q, R], request: Q) -> R:
         return await self._mesh.ask(operation, request)
@@ -169,8 +160,20 @@ class AsyncMesh:
         It is submitted once, however often the daemon has to be asked: the nonce names it.
         """
         check_input(data)
-        body = await read_module(module)
-        request = submission(body, data, terms)
+        return await self._submitted(module, data, terms)
+
+    async def run_bundle(
+        self, module: Module, items: Iterable[bytes], **terms: Unpack[Terms]
+    ) -> AsyncTask:
+        """Submit a module and several inputs as one task, on terms that are for each of them."""
+        return await self._submitted(module, tuple(items), terms)
+
+    async def _submitted(
+        self, module: Module, data: bytes | tuple[bytes, ...], terms: Terms
+    ) -> AsyncTask:
+        for each in data if isinstance(data, tuple) else (data,):
+            check_input(each)
+        request = submission(await read_module(module), data, terms)
         return self.task((await self.ask(operations.TASK_SUBMIT, request)).task_id)
 
     async def module(self, name: str) -> ModuleInfo:
@@ -185,7 +188,7 @@ class AsyncMesh:
     def task(self, task_id: str) -> AsyncTask:
         """Give a task that was submitted before, by its id."""
         if not isinstance(task_id, str):
-            raise TypeError(f"a task is named by its id, a str in hex, not by {_kind(task_id)}")
+            raise TypeError(f"a task is named by its id, a str in hex, not by {kind_of(task_id)}")
         return AsyncTask(self, task_id)
 
     async def start_study(self, plan: StartStudy) -> AsyncStudy:
@@ -202,11 +205,20 @@ class AsyncMesh:
 
     async def output_of(self, module: Module, data: bytes, **terms: Unpack[Terms]) -> bytes:
         """Give a module's output for one input; what is cut off takes its task back."""
+        return (await self.ended(module, data, terms)).data
+
+    async def ended(self, module: Module, data: bytes | tuple[bytes, ...], terms: Terms) -> Ended:
+        """Give what a module's task came to, of one input or of a bundle of several.
+
+        Raises:
+            TaskFailedError: it has ended without an output.
+        """
         # Cut off on its way, a task could be accepted that nobody would take back.
         with anyio.CancelScope(shield=True):
-            task = await self.run(module, data, **terms)
+            task = await self._submitted(module, data, terms)
         try:
-            return await task.output()
+            found = await task.wait()
+            return Ended(await task.output_when(found), found)
         except anyio.get_cancelled_exc_class():
             with (
                 anyio.CancelScope(shield=True),
@@ -222,50 +234,56 @@ class AsyncMesh:
         inputs: Iterable[bytes],
         *,
         at_once: int = AT_ONCE,
+        bundle: int | None = None,
         progress: Callable[[int], None] | None = None,
         **terms: Unpack[Terms],
     ) -> list[bytes]:
-        """Give the outputs for many inputs, in their order, at most `at_once` of them under way.
+        """Give the outputs for many inputs, in their order, at most `at_once` tasks under way.
 
-        `progress` is told how many outputs are there. A task that fails ends it all: the others
-        under way are taken back.
+        Up to `bundle` inputs travel as one task; None bundles what turns out to be short. Terms
+        are for each input. `progress` is told how many outputs are there. An input that fails ends
+        it all: the other tasks under way are taken back.
         """
-        room = room_for(at_once)
-        if isinstance(inputs, bytes | str):
-            raise TypeError(f"inputs is one {_kind(inputs)}: give a list of inputs, each as bytes")
-        body = await read_module(module)
         outputs: dict[int, bytes] = {}
-        failures: list[AmbientError | TypeError] = []
 
-        async def execute(place: int, data: bytes) -> None:
-            try:
-                outputs[place] = await self.output_of(body, data, **terms)
-            except (AmbientError, TypeError) as error:
-                failures.append(error)
-                running.cancel_scope.cancel()
-                return
-            finally:
-                room.release()
+        def take(place: int, came: bytes | TaskFailedError) -> None:
+            if isinstance(came, TaskFailedError):
+                raise came
+            outputs[place] = came
             if progress is not None:
                 progress(len(outputs))
 
-        async with anyio.create_task_group() as running:
-            for place, data in enumerate(inputs):
-                await room.acquire()
-                running.start_soon(execute, place, data)
-        if failures:
-            raise failures[0]
+        await each_of(self, module, inputs, Bundling(at_once, bundle, terms), take)
         return [outputs[place] for place in sorted(outputs)]
 
+    async def outcomes(
+        self,
+        module: Module,
+        inputs: Iterable[bytes],
+        *,
+        at_once: int = AT_ONCE,
+        bundle: int | None = None,
+        told: Callable[[int, bytes | TaskFailedError], None] | None = None,
+        **terms: Unpack[Terms],
+    ) -> list[bytes | TaskFailedError]:
+        """Give what each input came to, in order: its output, or why it has none.
 
-def room_for(at_once: int) -> anyio.Semaphore:
-    """Give room for so many tasks; where there is none, all would wait for ever."""
-    if at_once < 1:
-        raise ValueError(f"at_once is {at_once}: say 1 or more tasks, as none would ever end")
-    return anyio.Semaphore(at_once)
+        It is `map` that no failing input ends. `told` hears of each as it comes, with its place.
+        """
+        came: dict[int, bytes | TaskFailedError] = {}
+
+        def take(place: int, each: bytes | TaskFailedError) -> None:
+            came[place] = each
+            if told is not None:
+                told(place, each)
+
+        await each_of(self, module, inputs, Bundling(at_once, bundle, terms), take)
+        return [came[place] for place in sorted(came)]
 
 
-def submission(module: bytes | ModuleInfo, data: bytes, terms: Terms) -> requests.SubmitTask:
+def submission(
+    module: bytes | ModuleInfo, data: bytes | tuple[bytes, ...], terms: Terms
+) -> requests.SubmitTask:
     """Give the request for a task; raise TypeError for terms that no task has."""
     unknown = sorted(set(terms) - Terms.__annotations__.keys())
     if unknown:
@@ -273,7 +291,8 @@ def submission(module: bytes | ModuleInfo, data: bytes, terms: Terms) -> request
         raise TypeError(f"{unknown[0]!r} is no term of a task; there are {known}")
     nonce = os.urandom(_NONCE_BYTES)
     try:
-        fields = {**_named(module), "input": data, "nonce": nonce, **terms}
+        given = {"items": data} if isinstance(data, tuple) else {"input": data}
+        fields = {**_named(module), **given, "nonce": nonce, **terms}
         return msgspec.convert(fields, requests.SubmitTask)
     except msgspec.ValidationError as error:
         said, _, where = str(error).partition(" - at `$.")
@@ -286,32 +305,3 @@ def _named(module: bytes | ModuleInfo) -> dict[str, Any]:
         return {"module": module}
     advised = {} if module.manifest is None else module.manifest.terms()
     return {"module_sha256": module.shown.module_sha256, **advised}
-
-
-def check_input(data: object) -> None:
-    """Raise TypeError for what is no task's input."""
-    if isinstance(data, str):
-        raise TypeError("an input is bytes, and this is a str: say data.encode()")
-    if not isinstance(data, bytes):
-        raise TypeError(f"an input is bytes, not {_kind(data)}: say bytes(data)")
-
-
-def check_module(module: object) -> None:
-    """Raise TypeError for what names no module."""
-    if callable(module):
-        msg = "a mesh executes WebAssembly, not Python: give a module's bytes, or its file's path"
-        raise TypeError(msg)
-    if not isinstance(module, bytes | str | Path | ModuleInfo):
-        raise TypeError(f"a module is its bytes, or its file's path, not {_kind(module)}")
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
-
-
-async def read_module(module: Module) -> bytes | ModuleInfo:
-    """Give a module's bytes, from its file where a path is given; a found one is left as it is."""
-    check_module(module)
-    if isinstance(module, bytes | ModuleInfo):
-        return module
-    return await anyio.Path(module).read_bytes()

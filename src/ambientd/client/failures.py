@@ -3,6 +3,8 @@
 from ambientd.api import replies
 from ambientd.api.learning_values import StudyInfo
 from ambientd.errors import AmbientError
+from ambientd.model.bundle import ItemOutcome
+from ambientd.model.execution import OutcomeKind
 
 
 class TaskFailedError(AmbientError):
@@ -35,3 +37,15 @@ class StudyUnfinishedError(AmbientError):
             "wait longer, or stop() it"
         )
         self.study = study
+
+
+class ItemFailedError(TaskFailedError):
+    """One item of a bundle has no output; the others may have theirs. The first `item` is 0."""
+
+    def __init__(self, task: replies.Task, item: int, outcome: ItemOutcome) -> None:
+        super().__init__(task)
+        ending = OutcomeKind(outcome.kind).name.lower()
+        because = f": {outcome.reason}" if outcome.reason else ""
+        self.args = (f"item {item} of task {task.task_id[:12]} ended as {ending}{because}",)
+        self.item = item
+        self.outcome = outcome

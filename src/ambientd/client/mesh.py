@@ -1,8 +1,11 @@
 """A mesh as a Python program without an event loop uses it."""
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
@@ -13,18 +16,12 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from ambientd.api import operations, replies
 from ambientd.api.learning_values import StartStudy, StudyInfo
 from ambientd.api.registry_values import ModuleInfo
-from ambientd.client.async_mesh import (
-    AT_ONCE,
-    AsyncMesh,
-    AsyncTask,
-    Module,
-    Terms,
-    check_input,
-    check_module,
-    room_for,
-)
+from ambientd.client.async_mesh import AsyncMesh, AsyncTask
+from ambientd.client.bundling import AT_ONCE, room_for
+from ambientd.client.failures import TaskFailedError
 from ambientd.client.links import Link
 from ambientd.client.studies import Study
+from ambientd.client.terms import Module, Terms, check_input, check_module
 
 if TYPE_CHECKING:
     from ambientd.api.why_replies import Why
@@ -32,6 +29,9 @@ if TYPE_CHECKING:
 
 Q = TypeVar("Q", bound=Any)
 R = TypeVar("R", bound=Any)
+F = TypeVar("F")
+
+_SHUT = "this executor is shut down; make another with Mesh.executor()"
 
 
 class Task:
@@ -66,13 +66,17 @@ class Task:
         """Give the output, once the mesh has verified it; raise TaskFailedError without one."""
         return self._portal.call(self._task.output, timeout_s)
 
-    def receipt(self) -> bytes:
-        """Give the receipt file, as complete as it is now."""
-        return self._portal.call(self._task.receipt)
+    def item(self, place: int, timeout_s: float = 3600.0) -> bytes:
+        """Give the output of one item of a bundle, the first of which is 0."""
+        return self._portal.call(self._task.item, place, timeout_s)
 
-    def verify(self, cluster: bytes | None = None) -> "ReceiptReport":
+    def receipt(self, item: int | None = None) -> bytes:
+        """Give the receipt file, of the task or of an item, as complete as it is now."""
+        return self._portal.call(self._task.receipt, item)
+
+    def verify(self, cluster: bytes | None = None, item: int | None = None) -> "ReceiptReport":
         """Check receipt and output here, believing nobody; `cluster` is the fingerprint meant."""
-        return self._portal.call(self._task.verify, cluster)
+        return self._portal.call(self._task.verify, cluster, item)
 
 
 class Mesh(AbstractContextManager["Mesh"]):
@@ -137,16 +141,45 @@ class Mesh(AbstractContextManager["Mesh"]):
         inputs: Iterable[bytes],
         *,
         at_once: int = AT_ONCE,
+        bundle: int | None = None,
         progress: Callable[[int], None] | None = None,
         **terms: Unpack[Terms],
     ) -> list[bytes]:
-        """Give the outputs for many inputs, in their order, at most `at_once` of them under way.
+        """Give the outputs for many inputs, in their order, at most `at_once` tasks under way.
 
-        The first that fails ends it all, and the others under way are taken back.
+        Up to `bundle` inputs travel as one task; None bundles what turns out to be short. The first
+        that fails ends it all, and the others under way are taken back.
         """
         return self._portal.call(
-            lambda: self._mesh.map(module, inputs, at_once=at_once, progress=progress, **terms)
+            lambda: self._mesh.map(
+                module, inputs, at_once=at_once, bundle=bundle, progress=progress, **terms
+            )
         )
+
+    def outcomes(
+        self,
+        module: Module,
+        inputs: Iterable[bytes],
+        *,
+        at_once: int = AT_ONCE,
+        bundle: int | None = None,
+        told: Callable[[int, bytes | TaskFailedError], None] | None = None,
+        **terms: Unpack[Terms],
+    ) -> list[bytes | TaskFailedError]:
+        """Give what each input came to, in order: its output, or why it has none.
+
+        It is `map` that no failing input ends. `told` hears of each as it comes, with its place.
+        """
+        return self._portal.call(
+            lambda: self._mesh.outcomes(
+                module, inputs, at_once=at_once, bundle=bundle, told=told, **terms
+            )
+        )
+
+    def run_bundle(self, module: Module, items: Iterable[bytes], **terms: Unpack[Terms]) -> Task:
+        """Submit a module and several inputs as one task, on terms that are for each of them."""
+        run = self._mesh.run_bundle
+        return Task(self._portal, self._portal.call(lambda: run(module, items, **terms)))
 
     def executor(self, *, at_once: int = AT_ONCE, **terms: Unpack[Terms]) -> "MeshExecutor":
         """Give an executor whose calls are tasks of this mesh on these terms."""
@@ -165,7 +198,7 @@ class MeshExecutor(Executor):
         self._mesh = mesh
         self._terms = terms
         self._room = room_for(at_once)
-        self._running: set[Future[bytes]] = set()
+        self._running: set[Future[Any]] = set()
         self._is_closed = False
 
     def submit(  # type: ignore[override]  # a module, not a function
@@ -173,14 +206,35 @@ class MeshExecutor(Executor):
     ) -> Future[bytes]:
         """Execute a module on one input; a future that is cancelled takes the task back."""
         if self._is_closed:
-            raise RuntimeError("this executor is shut down; make another with Mesh.executor()")
+            raise RuntimeError(_SHUT)
         if len(args) > 1:
             raise TypeError(f"a task has one input, these are {len(args)}: join them in one")
         (data,) = args or (b"",)
         check_module(fn)
         check_input(data)
         wanted: Terms = {**self._terms, **terms}
-        future = self._portal.start_task_soon(lambda: self._output(fn, data, wanted))
+        return self._begun(lambda: self._output(fn, data, wanted))
+
+    def map(  # type: ignore[override]  # a module, not a function
+        self,
+        fn: Module,
+        *iterables: Iterable[bytes],
+        timeout: float | None = None,
+        chunksize: int = 1,
+    ) -> Iterator[bytes]:
+        """Execute a module on each input; `chunksize` of them travel as one task, 1 to 256."""
+        if chunksize == 1 or len(iterables) != 1:
+            return super().map(fn, *iterables, timeout=timeout)  # type: ignore[arg-type]
+        if self._is_closed:
+            raise RuntimeError(_SHUT)
+        check_module(fn)
+        waiting, futures = iter(iterables[0]), []
+        while part := list(islice(waiting, chunksize)):
+            futures.append(self._begun(partial(self._outcomes, fn, part)))
+        return _in_order(futures, timeout)
+
+    def _begun(self, doing: Callable[[], Awaitable[F]]) -> Future[F]:
+        future = self._portal.start_task_soon(doing)
         self._running.add(future)
         future.add_done_callback(self._running.discard)
         return future
@@ -200,3 +254,25 @@ class MeshExecutor(Executor):
     async def _output(self, module: Module, data: bytes, terms: Terms) -> bytes:
         async with self._room:
             return await self._mesh.output_of(module, data, **terms)
+
+    async def _outcomes(self, module: Module, part: list[bytes]) -> list[bytes | TaskFailedError]:
+        async with self._room:
+            outcomes = self._mesh.outcomes
+            return await outcomes(module, part, at_once=1, bundle=len(part), **self._terms)
+
+
+def _in_order(
+    futures: list[Future[list[bytes | TaskFailedError]]], timeout: float | None
+) -> Iterator[bytes]:
+    """Give outputs as they are asked for; what failed is raised in its place, as others do it."""
+    until_s = None if timeout is None else time.monotonic() + timeout
+    try:
+        for future in futures:
+            left_s = None if until_s is None else max(0.0, until_s - time.monotonic())
+            for came in future.result(left_s):
+                if isinstance(came, TaskFailedError):
+                    raise came
+                yield came
+    finally:
+        for future in futures:
+            future.cancel()

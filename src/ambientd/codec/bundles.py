@@ -43,11 +43,17 @@ def encode_outcomes(outcomes: Sequence[ItemOutcome]) -> bytes:
 
 def decode_outcomes(data: bytes, bundle: Bundle) -> tuple[ItemOutcome, ...]:
     """Read a bundle of outcomes; raise RemoteProtocolError unless it is the one that is named."""
+    outcomes = read_outcomes(data)
+    if bundle_of_outcomes(outcomes, len(data)) != bundle:
+        raise RemoteProtocolError("the bundle does not hold the outcomes that it is named by")
+    return outcomes
+
+
+def read_outcomes(data: bytes) -> tuple[ItemOutcome, ...]:
+    """Read outcomes that something else vouches for; raise RemoteProtocolError for no bundle."""
     outcomes: tuple[ItemOutcome, ...] = decode(data, Outcomes, OUTPUT_BYTES_CEILING)
     if not all(_is_outcome(each) for each in outcomes):
         raise RemoteProtocolError("an item of the bundle has no outcome that an execution can have")
-    if bundle_of_outcomes(outcomes, len(data)) != bundle:
-        raise RemoteProtocolError("the bundle does not hold the outcomes that it is named by")
     return outcomes
 
 

@@ -1,0 +1,149 @@
+"""Bundles as callers ask for them and for what came of one item, each refusal with what to do."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from msgspec.structs import replace
+
+from ambientd.adapters.blob_files import BlobFiles
+from ambientd.api.bundling import for_items, input_of, item_output, item_receipt
+from ambientd.api.offline import check_receipt
+from ambientd.api.operations import OperationError
+from ambientd.api.replies import Output
+from ambientd.api.requests import SubmitTask
+from ambientd.codec.bundles import (
+    bundle_of_items,
+    bundle_of_outcomes,
+    decode_items,
+    encode_items,
+    encode_outcomes,
+)
+from ambientd.codec.canonical import decode, encode
+from ambientd.codec.digest import sha256
+from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.bundle import Bundle, ItemOutcome, ItemReceipt
+from ambientd.model.execution import WALL_MS_CEILING
+from ambientd.rules.file_checks import Check
+from ambientd.runtime.blobs import Blobs
+from tests.ledger.cluster import TestCluster, result, spec
+from tests.rules.receipts import agreed, file_of
+
+ITEMS = (b"one", b"two", b"three")
+OUTCOMES = (
+    ItemOutcome(kind=0, reason="", gas=7, output=b"ONE"),
+    ItemOutcome(kind=1, reason="unreachable", gas=100, output=b""),
+    ItemOutcome(kind=0, reason="", gas=9, output=b"THREE"),
+)
+GIVEN, CAME = encode_items(ITEMS), encode_outcomes(OUTCOMES)
+ANSWER = replace(result(CAME), output_size_bytes=bundle_of_outcomes(OUTCOMES, len(CAME)))
+
+
+def settled(answer: object = ANSWER) -> tuple[TestCluster, TaskId]:
+    cluster = TestCluster()
+    bundle = bundle_of_items(ITEMS, len(GIVEN))
+    task = cluster.admit(input=sha256(GIVEN), input_size_bytes=bundle)
+    cluster.work(task, {0: answer, 1: answer})  # type: ignore[dict-item]
+    cluster.close_batch()
+    return cluster, task
+
+
+CLUSTER, TASK = settled()
+RECEIPT = encode(file_of(CLUSTER, b"n"))
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    async def nobody(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        return None
+
+    kept = Blobs(BlobFiles(tmp_path, quota_bytes=1 << 20), nobody, list)
+
+    async def put() -> None:
+        await kept.put(GIVEN)
+        await kept.put(CAME)
+
+    trio.run(put)
+    return kept
+
+
+def file_of_item(blobs: Blobs, place: int) -> bytes:
+    return trio.run(item_receipt, blobs, CLUSTER.task(TASK), place, RECEIPT)
+
+
+def failed(data: bytes, output: bytes | None = None) -> list[Check]:
+    return [check for check in check_receipt(data, output=output).checks if not check.ok]
+
+
+def test_limits_are_those_of_an_item_and_what_is_signed_is_for_all() -> None:
+    alone = spec(gas_max=1_000, wall_ms_max=20_000)
+    together = for_items(alone, 100)
+    assert (together.gas_max, together.wall_ms_max) == (100_000, 2_000_000)
+    assert for_items(alone, 256).wall_ms_max == WALL_MS_CEILING
+    assert for_items(alone, 0) == alone
+
+
+def test_items_become_the_bundle_that_the_task_names() -> None:
+    data, bundle = input_of(SubmitTask(items=ITEMS), b"")
+    assert isinstance(bundle, Bundle)
+    assert decode_items(data, bundle) == ITEMS
+    assert input_of(SubmitTask(input=b"x"), b"x") == (b"x", 1)
+    with pytest.raises(OperationError, match="one input or several items"):
+        input_of(SubmitTask(input=b"x", items=ITEMS), b"x")
+
+
+def test_an_item_s_output_is_its_own_and_a_trap_is_said_with_its_place(blobs: Blobs) -> None:
+    async def output(place: int) -> Output:
+        return await item_output(CLUSTER.state, blobs, TASK, CLUSTER.task(TASK), place)
+
+    found = trio.run(output, 2)
+    assert (found.data, found.sha256) == (b"THREE", sha256(b"THREE").hex())
+    with pytest.raises(OperationError, match="item 1 has no output, it ended trapped: unreach"):
+        trio.run(output, 1)
+    with pytest.raises(OperationError, match="no item 3: the bundle has 3, the first is 0"):
+        trio.run(output, 3)
+
+
+def test_a_task_that_is_no_bundle_has_no_items(blobs: Blobs) -> None:
+    cluster = agreed()
+    task = cluster.admit(nonce=b"other")
+    with pytest.raises(OperationError, match="it is assigned"):
+        trio.run(item_output, cluster.state, blobs, task, cluster.task(task), 0)
+    cluster.work(task)
+    with pytest.raises(OperationError, match="is no bundle"):
+        trio.run(item_output, cluster.state, blobs, task, cluster.task(task), 0)
+
+
+def test_every_item_has_a_receipt_that_a_stranger_can_check(blobs: Blobs) -> None:
+    for place, outcome in enumerate(OUTCOMES):
+        data = file_of_item(blobs, place)
+        names = [check.name for check in check_receipt(data).checks]
+        assert names[-2:] == ["item input", "item outcome"]
+        assert failed(data, outcome.output) == []
+        assert [each.name for each in failed(data, b"other")] == ["output"]
+
+
+def test_a_receipt_that_is_changed_anywhere_holds_no_more(blobs: Blobs) -> None:
+    data = file_of_item(blobs, 2)
+    file: ItemReceipt = decode(data, ItemReceipt)
+    before = failed(data)
+    other: ItemReceipt = decode(file_of_item(blobs, 0), ItemReceipt)
+    long_path = (*file.given_path, Digest(bytes(32)))
+    for changed in (
+        replace(file, item=1),
+        replace(file, item=3),
+        replace(file, item=-1),
+        replace(file, given=other.given),
+        replace(file, given=Digest(b"short")),
+        replace(file, given_path=long_path),
+        replace(file, given_path=()),
+        replace(file, came=other.came),
+        replace(file, came=replace(file.came, gas=8)),
+        replace(file, came=replace(file.came, kind=7)),
+        replace(file, came=replace(file.came, reason="\x1b[2J")),
+        replace(file, came_path=other.came_path),
+        replace(file, version=2),
+        replace(file, receipt=encode(file_of(agreed(), b"n"))),
+        replace(file, receipt=b""),
+    ):
+        assert len(failed(encode(changed))) > len(before), changed
