@@ -306,3 +306,32 @@ def test_a_study_is_shown_round_by_round(page: Open, mesh: Cluster) -> None:
     assert rows.count() == 3
     assert "%" in str(rows.last.text_content())
     at.get_by_text("all can have the updates").wait_for()
+
+
+def test_a_studys_page_follows_it_to_its_end_and_is_for_everybody(
+    page: Open, mesh: Cluster
+) -> None:
+    founder = mesh.daemons[0]
+    begun = founder.ask(
+        FL_START,
+        StartStudy(
+            name="followed", model="mlp:64,8,10", rounds=2, participants_min=1, train_s=30.0
+        ),
+    )
+    at = page(f"studies/{begun.study}")
+    at.get_by_role("heading", name="followed", level=1).wait_for()
+    at.get_by_text("inviting", exact=True).wait_for()
+    at.get_by_text("No round has begun.").wait_for()
+    founder.ask(FL_JOIN, JoinStudy(study=begun.study, data="digits:2/20"))
+    rounds = at.get_by_role("region", name="Rounds").locator("tbody tr")
+    rounds.filter(has_text="done").nth(1).wait_for()
+    at.get_by_text("2 of 2", exact=True).wait_for()
+    author = at.get_by_role("link", name=founder.status().node[:8])  # type: ignore[union-attr]
+    assert author.count() >= 2, "who began it, and who takes part"
+    for scheme in ("dark", "light"):
+        at.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert violations(at) == [], scheme
+    at.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert at.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    at = page("studies/" + "00" * 32)
+    at.get_by_role("alert").get_by_text("no study").wait_for()

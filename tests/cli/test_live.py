@@ -1,6 +1,7 @@
 """What changes while one looks: `top`, `task watch`, and how a terminal shows it."""
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -156,6 +157,29 @@ def test_long_values_keep_to_their_column_and_troubles_stand_out(
         "\x1b[1;31mTROUBLE\x1b[0m  nothing moves, though it should",
         "         move",
     ]
+
+
+NODES = (
+    ("ID", "NAME", "REGION", "STATE", "ENGINE", "BALANCE", "BOND"),
+    ("16f3ff8ecc12", "node1", "local", "this node", "wasmtime 50.0.1", "998,998.271 sat", "0 sat"),
+    ("3470c6b8bbd8", "attic", "eu-west", "connected", "wasmer", "1,000,001.005 sat", "1 sat"),
+)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 90, 160])
+def test_a_narrow_terminal_shows_every_cell_of_a_table_whole(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    console.print_table(NODES[0], NODES[1:])
+    text = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
+    assert all(cell in text for row in NODES[1:] for cell in row)
+    assert all(len(line) <= columns for line in text.splitlines())
+    is_wide = text.startswith("ID")
+    assert is_wide is (columns >= 90)
+    assert is_wide or "  balance 998,998.271 sat" in text
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])

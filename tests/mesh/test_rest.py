@@ -12,9 +12,10 @@ import pytest
 from ambientd.api.cluster import ClusterPlan
 from ambientd.api.routes import BASE_PATH, Scope
 from ambientd.api.tokens import create_token
+from ambientd.client import Mesh
 from ambientd.config.places import Places
 from tests.fuzz.rest import switch_on
-from tests.mesh.cluster import Cluster, own_port
+from tests.mesh.cluster import Cluster, Daemon, own_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.mesh]
 
@@ -79,5 +80,40 @@ def test_a_task_goes_its_way_over_http_and_open_streams_do_not_hold_a_stop(
         assert daemon.process is not None
         assert daemon.process.returncode == 0
         events.close()
+    finally:
+        cluster.stop()
+
+
+def loaded_by(daemon: Daemon) -> set[str]:
+    """Give the modules that a daemon has imported, as Python told into its log."""
+    lines = (daemon.data_dir / "log").read_text(errors="replace").splitlines()
+    return {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+
+
+def of_http(names: set[str]) -> set[str]:
+    return {
+        name
+        for name in names
+        if name.split(".")[0] in {"h11", "wsproto"} or "rest" in name.split(".")
+    }
+
+
+def test_a_daemon_that_runs_with_http_off_has_loaded_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    cluster = Cluster(tmp_path / "mesh", 1, ClusterPlan(bitcoin="off"))
+    [daemon] = cluster.daemons
+    try:
+        cluster.start()
+        with Mesh(daemon.data_dir) as mesh:
+            mesh.run(MODULE.read_bytes(), assurance="none").wait()
+        daemon.stop()
+        assert "ambientd.api.desk" in loaded_by(daemon)
+        assert of_http(loaded_by(daemon)) == set()
+        switch_on(daemon.data_dir, own_port() + 10)
+        cluster.start()
+        daemon.stop()
+        assert of_http(loaded_by(daemon)) >= {"h11", "ambientd.api.rest.front"}
     finally:
         cluster.stop()

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 import trio
 
+from ambientd import __version__
 from ambientd.api.answering import Handler, failed_inside, failure_of, only_cause, within
 from ambientd.api.callers import CALLER
 from ambientd.api.frames import (
@@ -250,7 +251,14 @@ def _fitting(body: msgspec.Raw, operation: Operation[Any, Any]) -> Any:  # noqa:
         return msgspec.msgpack.decode(body, type=operation.request)
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
         msg = f"{operation.name} cannot be asked like this: {misfit_of(error)}"
-        raise OperationError("malformed", msg) from None
+        raise OperationError("malformed", msg, _older(msg)) from None
+
+
+def _older(misfit: str) -> str:
+    """Say what a field that is not known here may come from."""
+    if "there is no field" not in misfit:
+        return ""
+    return f"this daemon is of version {__version__}: does a newer program ask an older daemon?"
 
 
 def _peer_user(connection: trio.socket.SocketType) -> int | None:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -28,6 +29,8 @@ STYLES: Mapping[str, str] = MappingProxyType(
     | dict.fromkeys(("cancelled", "none", "-"), "dim")
 )
 """How a cell looks that begins with these words."""
+_GAP = 2
+_LAST_MIN = 24
 
 
 def drawn(parts: Sequence[Part]) -> Group:
@@ -41,12 +44,7 @@ def _drawn(part: Part) -> RenderableType:
         case str():
             return Text(printable(part))
         case Table():
-            table = RichTable(box=None, pad_edge=False, header_style="bold")
-            for column in part.columns:
-                table.add_column(column, no_wrap=column != part.columns[-1], overflow="fold")
-            for row in part.rows:
-                table.add_row(*map(_cell, row))
-            return table
+            return _Fitted(part)
         case Fields():
             grid = RichTable.grid(padding=(0, 2, 0, 0))
             grid.add_column(no_wrap=True)
@@ -54,6 +52,51 @@ def _drawn(part: Part) -> RenderableType:
             for name, value in part.rows:
                 grid.add_row(Text(printable(name), STYLES.get(name, "bold")), _cell(value))
             return grid
+
+
+class _Fitted:
+    """A table where there is room for its columns; else each row in lines of its own."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if _least_width(self._table) <= options.max_width:
+            yield _columns(self._table)
+            return
+        for row in self._table.rows:
+            yield from _lines(self._table.columns, row, options.max_width)
+
+
+def _least_width(table: Table) -> int:
+    """Give what a table needs in which no cell but the last of each row is broken."""
+    cells = [table.columns, *table.rows]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    return sum(widths[:-1]) + _GAP * (len(widths) - 1) + min(widths[-1], _LAST_MIN)
+
+
+def _columns(table: Table) -> RichTable:
+    drawn_table = RichTable(box=None, pad_edge=False, header_style="bold")
+    for column in table.columns:
+        is_last = column == table.columns[-1]
+        drawn_table.add_column(column, no_wrap=not is_last, overflow="fold")
+    for row in table.rows:
+        drawn_table.add_row(*map(_cell, row))
+    return drawn_table
+
+
+def _lines(columns: Sequence[str], row: Sequence[str], room: int) -> Iterator[Text]:
+    """Give a row as lines: its first cell, and each other one behind what it is."""
+    line = Text.assemble((printable(row[0]), "bold"))
+    for name, value in zip(columns[1:], row[1:], strict=True):
+        cell = Text.assemble((f"{printable(name).lower()} ", "dim"), _cell(value))
+        if line.cell_len + _GAP + cell.cell_len > room:
+            yield line
+            line = Text(" " * _GAP)
+        else:
+            line.append(" " * _GAP)
+        line.append_text(cell)
+    yield line
 
 
 def _cell(text: str) -> Text:
