@@ -48,6 +48,16 @@ def build(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize("language", COMPILERS)
+def test_a_compiler_that_is_not_there_is_told_with_where_it_comes_from(
+    ctl: Ctl, folder: Path, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    monkeypatch.setenv("PATH", str(folder))
+    code, out, err = ctl("module", "new", "shout", "--lang", language)
+    assert (code, "next: cd shout && make test" in out) == (0, True)
+    assert "is not on this machine's search path: install " in err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("language", ["c", "go"])
 def test_a_new_module_builds_and_its_own_test_passes_on_a_real_engine(

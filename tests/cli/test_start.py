@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ambientd.cli.parser import COMMANDS, adder, build_parser
-from ambientd.cli.parsing import Parser
+from ambientd.cli.parsing import OTHER_WORDS, Parser
 from tests.cli.conftest import Ctl
 
 SLOW_TO_IMPORT = {
@@ -92,6 +93,9 @@ def test_without_a_command_all_are_known(line: str) -> None:
     [
         ("statsu", "'statsu' is no command; did you mean status?; see `ambientctl --help`"),
         ("cancel x", "'cancel' is no command; did you mean `task cancel`?"),
+        ("restore x", "'restore' is no command; did you mean `backup restore`?"),
+        ("cluster members", "'members' is no command; did you mean `member list`?"),
+        ("audit tail", "did you mean `trail`, who asked this node to change something, or"),
         ("task lst", "did you mean list?; see `ambientctl task --help`"),
         ("qqqq", "'qqqq' is no command; there are status, nodes, "),
         ("run x --inptu y", "there is no option --inptu; did you mean --input?"),
@@ -108,6 +112,17 @@ def test_what_may_have_been_meant_is_said(ctl: Ctl, line: str, words: str) -> No
     assert err.startswith("ambientctl: ")
     assert words in err
     assert err.count("\n") == 1
+
+
+def test_what_is_meant_by_another_word_is_a_command() -> None:
+    for line, meant in OTHER_WORDS.items():
+        names = re.findall(r"`((?:[a-z]+ ?)+)`", meant)
+        assert names, line
+        for name in names:
+            chosen = build_parser(name.split())
+            for word in name.split():
+                [below] = (a for a in chosen._actions if isinstance(a, argparse._SubParsersAction))
+                chosen = below.choices[word]
 
 
 @pytest.mark.net

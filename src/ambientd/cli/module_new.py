@@ -1,16 +1,27 @@
 """ambientctl module new: a folder with a module that works, its test, and how to build it."""
 
 import re
+import shutil
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Protocol
 
-from ambientd.cli.console import CommonArguments, print_json, print_line
+from ambientd.cli.console import CommonArguments, print_json, print_line, tell
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.errors import UsageError
 
 LANGUAGES = {"c": "C", "go": "Go", "rust": "Rust"}
+_COMPILERS = {
+    "c": (
+        "clang",
+        "install it with lld, or `pip install ziglang` and say "
+        '`make test CC="python3 -m ziglang cc"`',
+    ),
+    "go": ("go", "install Go 1.21 or newer, go.dev/dl"),
+    "rust": ("cargo", "install Rust, rustup.rs, and `rustup target add wasm32-wasip1`"),
+}
+"""What each language is compiled with, and where that comes from."""
 _COMMON = {
     "README.md": "README.md",
     "test.mk": "test.mk",
@@ -52,6 +63,9 @@ def new(arguments: NewArguments) -> int:
     else:
         print_line(f"{folder}: a module in {LANGUAGES[arguments.lang]} that turns text upper case")
         print_line(f"next: cd {folder} && make test")
+        program, remedy = _COMPILERS[arguments.lang]
+        if shutil.which(program) is None:
+            tell(f"{program} is not on this machine's search path: {remedy}")
     return ExitCode.DONE
 
 

@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NoReturn
 
 NODE = "its name, or its id or the start of it, if no other node is meant by that"
@@ -48,13 +49,37 @@ class Parser(argparse.ArgumentParser):
         if known and value not in (action.choices or ()):
             is_command = isinstance(action, argparse._SubParsersAction)
             what = "is no command" if is_command else f"is none of {', '.join(known)}"
-            hint = meant(str(value), known)
+            word = str(value)
+            hint = meant_elsewhere(self.prog, word) if is_command else ""
             if is_command and not hint:
-                hint = meant_below(str(value), action.choices or ())
+                hint = meant_below(word, action.choices or ())
+            hint = hint or meant(word, known)
             if is_command and not hint:
                 hint = f"; there are {', '.join(known)}"
             place = "" if is_command else f"{_named(action)}: "
             self.error(f"{place}{value!r} {what}{hint}")
+
+
+OTHER_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "ambientctl audit": "`trail`, who asked this node to change something, or `peg audit`",
+        "ambientctl balance": "`account show`",
+        "ambientctl logs": "`task logs`, or the daemon's own: `journalctl -u ambientd`",
+        "ambientctl members": "`member list`",
+        "ambientctl submit": "`run`",
+        "ambientctl cluster join": "`join`",
+        "ambientctl cluster members": "`member list`",
+        "ambientctl task run": "`run`",
+        "ambientctl task submit": "`run`",
+    }
+)
+"""What people may call a command by that has another name here."""
+
+
+def meant_elsewhere(prog: str, word: str) -> str:
+    """Say which command has this name among people, or nothing."""
+    found = OTHER_WORDS.get(f"{prog} {word}")
+    return f"; did you mean {found}?" if found else ""
 
 
 def meant(word: str, known: Iterable[str]) -> str:
