@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from ambientd.api import requests
 from ambientd.codec.bundles import (
     bundle_of_items,
     bundle_of_outcomes,
@@ -32,6 +33,10 @@ ITEMS = st.lists(st.binary(max_size=40), min_size=1, max_size=40)
 
 def outcome(output: bytes = b"out", kind: int = 0) -> ItemOutcome:
     return ItemOutcome(kind=kind, reason="", gas=7, output=output)
+
+
+def test_callers_may_ask_for_as_many_items_as_a_bundle_holds() -> None:
+    assert requests.ITEMS_MAX == ITEMS_MAX
 
 
 @given(ITEMS)

@@ -225,7 +225,7 @@ export interface CoinInfo {
   readonly is_unspent: boolean | null;
 }
 
-/** Write the node's log to a new file on its machine. */
+/** Write the node's log to a new file on its machine, or into a bucket. */
 export interface CreateBackup {
   readonly path: string;
   readonly recipients?: readonly (string)[];
@@ -303,9 +303,10 @@ export interface GetMaterial {
   readonly task: string;
 }
 
-/** The output bytes of a task. */
+/** The output bytes of a task, or those of one item of a bundle; the first item is 0. */
 export interface GetOutput {
   readonly task: string;
+  readonly item?: number | null;
 }
 
 /** Where does this node peg in? It asks the log for an address if it has none. */
@@ -314,9 +315,10 @@ export type GetPegAddress = Readonly<Record<string, never>>;
 /** Can this node take part in the log now? */
 export type GetReadiness = Readonly<Record<string, never>>;
 
-/** The receipt file of a task, as complete as it is now. */
+/** The receipt file of a task, or of one item of a bundle, as complete as it is now. */
 export interface GetReceipt {
   readonly task: string;
+  readonly item?: number | null;
 }
 
 /** Give the file that shows a stranger what a round came to. */
@@ -828,6 +830,7 @@ export interface QuoteReturn {
 export interface QuoteTask {
   readonly module_size_bytes?: number;
   readonly input_size_bytes?: number;
+  readonly items?: number;
   readonly assurance?: string;
   readonly replicas?: number;
   readonly colluders_permille?: number;
@@ -1179,7 +1182,7 @@ export interface StudyInfo {
   readonly escrow_msat: number;
 }
 
-/** Execute a module on an input. The same nonce, module, input and terms are the same task, submitted once however often it is asked; an empty nonce always makes a new task. A module or an input that this node has already, as a blob, is named by its SHA-256 instead. */
+/** Execute a module on an input. The same nonce, module, input and terms are the same task, submitted once however often it is asked; an empty nonce always makes a new task. A module or an input that this node has already, as a blob, is named by its SHA-256 instead. `items` are many inputs in the place of one: the module is executed on each by itself, with the gas and the time that are asked for, and the output of the task is the bundle of their outcomes (protocols/19). */
 export interface SubmitTask {
   readonly assurance?: string;
   readonly replicas?: number;
@@ -1201,6 +1204,7 @@ export interface SubmitTask {
   readonly input?: string;
   readonly input_sha256?: string | null;
   readonly nonce?: string;
+  readonly items?: readonly (string)[];
 }
 
 /** The task is in the log and its fee in escrow; `known` when it was there before. */
@@ -1250,6 +1254,7 @@ export interface Task {
   readonly strategy: string;
   readonly attempts_max: number;
   readonly published_as: readonly (string)[];
+  readonly items: number | null;
 }
 
 /** A task in a list. */

@@ -5,8 +5,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ambientd.model.bundle import ITEMS_MAX
-
 TaskName = Annotated[str, Meta(max_length=64)]
 NodeName = Annotated[str, Meta(max_length=64)]
 """Whoever looks a name up refuses an empty one; only a missing one can mean something else."""
@@ -16,6 +14,8 @@ Amount = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
+ITEMS_MAX = 256
+"""Of one bundle, as in `model.bundle`, which `ambientctl status` has no time to import."""
 Place = Annotated[int, Meta(ge=0, lt=ITEMS_MAX)]
 """Which item of a bundle, from 0."""
 
