@@ -29,6 +29,13 @@ from ambientd.rules.blame_check import (
     claims_of,
     point_text,
 )
+from ambientd.rules.bundles import (
+    bundle_result,
+    is_bundle,
+    item_limits_of,
+    items_of,
+    not_bundled,
+)
 from ambientd.rules.executions import limits_of, result_of, seed_of
 from ambientd.rules.file_checks import Check
 from ambientd.rules.lessons import input_of
@@ -159,10 +166,24 @@ def _result(evidence: WrongResult, replay: Replay, module: bytes, data: bytes) -
                 return result_of(refused, NO_MODULE)
             case ModulePrepared():
                 digest = sha256(prepared.module)
+                if is_bundle(spec):
+                    return _bundled(process, digest, spec, data, seed)
                 outcome = process.execute(digest, data, limits_of(spec), seed)
                 return (
                     outcome.reason if isinstance(outcome, Aborted) else result_of(outcome, digest)
                 )
+
+
+def _bundled(
+    process: PausingProcess, prepared: bytes, spec: TaskSpec, data: bytes, seed: bytes
+) -> Result | str:
+    items = items_of(spec, data)
+    if items is None:
+        return result_of(not_bundled(), prepared)
+    results = process.execute_items(prepared, items, item_limits_of(spec), seed)
+    if isinstance(results, Aborted):
+        return results.reason
+    return bundle_result(results, spec, prepared)[0]
 
 
 @dataclass(frozen=True, slots=True)

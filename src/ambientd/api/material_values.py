@@ -1,13 +1,14 @@
 """What `task.material` is asked, and what it answers."""
 
 from ambientd.api.replies import Reply
-from ambientd.api.requests import Request, TaskName
+from ambientd.api.requests import Place, Request, TaskName
 
 
 class GetMaterial(Request, frozen=True):
-    """With what was a task executed?"""
+    """With what was a task executed, or one item of a bundle?"""
 
     task: TaskName
+    item: Place | None = None
 
 
 class Material(Reply, frozen=True):

@@ -11,7 +11,9 @@ from ambientd.errors import LocalProtocolError
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import DIGEST_BYTES, Digest, NodeId, TaskId
-from ambientd.model.bundle import size_of
+from ambientd.model.bundle import Bundle, size_of
+from ambientd.model.task import TaskSpec
+from ambientd.rules.bundles import is_bundle, item_seed_of, items_of
 from ambientd.rules.executions import seed_of
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.service import Parts
@@ -37,17 +39,35 @@ class Materials:
             msg = f"module and input have {size_bytes} bytes, more than one answer holds"
             raise OperationError("too_large", msg, "whoever submitted the task has both as files")
         holders = (entry.submitter, *(slot.worker for slot in entry.slots))
-        seeded = task if entry.audits is None else entry.audits.task
+        seed = seed_of(task if entry.audits is None else entry.audits.task)
+        module = await brought(blobs, spec.module, spec.module_size_bytes, holders, "the module")
+        data = await brought(blobs, spec.input, input_bytes, holders, "the input")
+        if isinstance(spec.input_size_bytes, Bundle) or request.item is not None:
+            data, seed = _item(spec, data, seed, request.item)
         return Material(
             task_id=task.hex(),
-            module=await brought(blobs, spec.module, spec.module_size_bytes, holders, "the module"),
-            input=await brought(blobs, spec.input, input_bytes, holders, "the input"),
-            seed=seed_of(seeded),
-            gas_max=spec.gas_max,
+            module=module,
+            input=data,
+            seed=seed,
+            gas_max=spec.gas_max // spec.items,
             memory_bytes_max=spec.memory_bytes_max,
             wall_ms_max=spec.wall_ms_max,
             output_bytes_max=spec.output_bytes_max,
         )
+
+
+def _item(spec: TaskSpec, data: bytes, seed: bytes, place: int | None) -> tuple[bytes, bytes]:
+    """Give what one item of a bundle was executed on, and its seed."""
+    items = items_of(spec, data) if is_bundle(spec) else None
+    if items is None:
+        raise OperationError("invalid", "the task has no items", "leave --item away")
+    if place is None:
+        msg = f"the task is a bundle of {len(items)} items, each executed by itself"
+        raise OperationError("invalid", msg, "say which with --item, from 0")
+    if place >= len(items):
+        msg = f"there is no item {place}: the bundle has {len(items)}, the first is 0"
+        raise OperationError("not_found", msg)
+    return items[place], item_seed_of(seed, place)
 
 
 async def brought(

@@ -26,9 +26,11 @@ from ambientd.ports.worker_protocol import (
     REASON_CHARACTERS_MAX,
     REQUIRED_PROTECTIONS,
     Executed,
+    ExecuteItems,
     ExecuteModule,
     ExecutionAborted,
     Hello,
+    ItemsExecuted,
     LoadModule,
     ModuleLoaded,
     ModulePrepared,
@@ -36,6 +38,7 @@ from ambientd.ports.worker_protocol import (
     PrepareModule,
     Reply,
     Request,
+    are_plausible,
     how_it_ended,
     is_plausible,
     reply_bytes_max,
@@ -153,6 +156,17 @@ class ModuleProcess:
         """Execute a module that this process has prepared or loaded; `prepared` is its digest."""
         request = ExecuteModule(prepared=prepared, input=data, limits=limits, seed=seed)
         return self._ended(self._ask(request, limits.wall_ms_max, "the execution"), limits)
+
+    def execute_items(
+        self, prepared: bytes, items: tuple[bytes, ...], limits: ExecutionLimits, seed: bytes
+    ) -> tuple[ExecutionResult, ...] | Aborted:
+        """Execute such a module on each item of a bundle, with the limits of one."""
+        request = ExecuteItems(prepared=prepared, items=items, limits=limits, seed=seed)
+        reply = self._ask(request, limits.wall_ms_max, "the execution")
+        if isinstance(reply, ItemsExecuted) and are_plausible(reply.results, request):
+            return reply.results
+        ended = self._ended(reply, limits)
+        return ended if isinstance(ended, Aborted) else self._nonsense()
 
     def _ended(self, reply: Reply | Aborted, limits: ExecutionLimits) -> ExecutionResult | Aborted:
         match reply:

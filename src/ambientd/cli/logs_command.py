@@ -9,11 +9,15 @@ from typing import Protocol
 import msgspec
 
 from ambientd.api import operations, replies, requests
+from ambientd.api.client import Client
 from ambientd.api.material_values import GetMaterial
 from ambientd.cli.console import connect, print_json, print_line, short, tell, warn, working
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.run_command import TERMINAL_STATES
 from ambientd.cli.task_commands import TaskArguments, task_name
+from ambientd.codec.bundles import read_outcomes
+from ambientd.codec.digest import sha256
+from ambientd.model.execution import OutcomeKind
 
 
 class LogsArguments(TaskArguments, Protocol):
@@ -21,6 +25,7 @@ class LogsArguments(TaskArguments, Protocol):
 
     engine: str
     sandbox: str
+    item: int | None
 
 
 def logs(arguments: LogsArguments) -> ExitCode:
@@ -32,8 +37,12 @@ def logs(arguments: LogsArguments) -> ExitCode:
     (engine,) = engines_named(arguments.engine)
     name = task_name(arguments.task)
     with connect(arguments) as client:
-        material = client.call(operations.TASK_MATERIAL, GetMaterial(task=name))
+        material = client.call(
+            operations.TASK_MATERIAL, GetMaterial(task=name, item=arguments.item)
+        )
         task = client.call(operations.TASK_SHOW, requests.ShowTask(task=material.task_id))
+        if arguments.item is not None and task.outcome == "completed":
+            task = _item_of(client, task, arguments.item)
     call = ModuleCall(
         module=material.module,
         data=material.input,
@@ -73,6 +82,19 @@ def logs(arguments: LogsArguments) -> ExitCode:
         return ExitCode.NOT_VERIFIED
     tell(f"{here}, {'as the ledger has it' if agrees else _why_unknown(task)}")
     return ExitCode.DONE
+
+
+def _item_of(client: Client, task: replies.Task, item: int) -> replies.Task:
+    """Give a bundle as if it were the task of one of its items, to compare that with."""
+    whole = client.call(operations.TASK_OUTPUT, requests.GetOutput(task=task.task_id))
+    found = read_outcomes(whole.data)[item]
+    is_completed = found.kind == OutcomeKind.COMPLETED
+    return msgspec.structs.replace(
+        task,
+        outcome=OutcomeKind(found.kind).name.lower(),
+        gas=found.gas,
+        output_sha256=sha256(found.output).hex() if is_completed else None,
+    )
 
 
 def _why_unknown(task: replies.Task) -> str:

@@ -19,6 +19,7 @@ class GetArguments(CommonArguments, Protocol):
 
     task: str
     output: str | None
+    item: int | None
 
 
 class VerifyArguments(CommonArguments, Protocol):
@@ -45,8 +46,11 @@ def get(arguments: GetArguments) -> ExitCode:
     if arguments.output:
         check_writable(arguments.output)
     with connect(arguments) as client:
-        answer = client.call(operations.RECEIPT_GET, requests.GetReceipt(task=name))
-    path = arguments.output or f"{short(answer.task_id)}.receipt"
+        answer = client.call(
+            operations.RECEIPT_GET, requests.GetReceipt(task=name, item=arguments.item)
+        )
+    place = "" if arguments.item is None else f"-{arguments.item}"
+    path = arguments.output or f"{short(answer.task_id)}{place}.receipt"
     write_file(path, answer.data)
     with report_beside(path):
         if arguments.as_json:

@@ -54,6 +54,8 @@ class RunArguments(CommonArguments, Protocol):
 
     module: str
     input: str | None
+    inputs: str | None
+    bundle: int
     assurance: tuple[str, int]
     replicas: int
     task_class: str | None
@@ -76,14 +78,20 @@ class RunArguments(CommonArguments, Protocol):
 
 def run(arguments: RunArguments) -> ExitCode:
     """Execute a module on the mesh."""
-    request = _request(arguments)
+    if arguments.inputs is not None:
+        from ambientd.cli.run_inputs import run_inputs
+
+        return run_inputs(arguments)
+    if arguments.bundle:
+        raise UsageError("--bundle says how many inputs make a task; give --inputs, too")
+    request = request_of(arguments)
     with connect(arguments) as client:
         size_bytes = len(request.module)
         if is_named(arguments.module):
             info = brought(client, arguments.module)
             size_bytes = info.shown.module_size_bytes
             request = with_module(request, info)
-        if not _is_wanted(arguments, client, request, size_bytes):
+        if not is_wanted(arguments, client, request, size_bytes):
             warn("ambientctl: nothing was submitted")
             return ExitCode.FAILED
         submitted = _submit(client, request)
@@ -123,7 +131,8 @@ def _staying(task: str) -> Iterator[None]:
         raise
 
 
-def _request(arguments: RunArguments) -> requests.SubmitTask:
+def request_of(arguments: RunArguments) -> requests.SubmitTask:
+    """Give what is asked for, but for the items of a bundle; raise UsageError."""
     if arguments.no_wait and (arguments.output or arguments.receipt or arguments.wait_anchor):
         msg = "--no-wait gives no output and no receipt; leave the other options away"
         raise UsageError(msg)
@@ -141,7 +150,8 @@ def _request(arguments: RunArguments) -> requests.SubmitTask:
     _check_streams(arguments)
     module = b"" if is_named(arguments.module) else read_module(arguments.module)
     data = read_file(arguments.input, "input") if arguments.input else b""
-    for path in (arguments.output, arguments.receipt):
+    output = arguments.output if arguments.inputs is None else None  # else a folder
+    for path in (output, arguments.receipt):
         if path:
             check_writable(path)
     return requests.SubmitTask(
@@ -184,10 +194,17 @@ def _deadline_ms(seconds: float) -> int:
     return int((time.time() + seconds) * 1000) if seconds else 0  # noqa: TID251
 
 
-def _is_wanted(
-    arguments: RunArguments, client: Client, request: requests.SubmitTask, size_bytes: int
+def is_wanted(
+    arguments: RunArguments,
+    client: Client,
+    request: requests.SubmitTask,
+    size_bytes: int,
+    *,
+    tasks: int = 1,
 ) -> bool:
     """Say what the task may cost and who sees it, and ask whether that is meant.
+
+    Of several `tasks`, this one is the largest.
 
     Where nobody can be asked, small amounts are spent: a script that runs much says --yes.
     """
@@ -195,18 +212,23 @@ def _is_wanted(
         name: getattr(request, name) for name in requests.Terms.__struct_fields__
     }
     terms["module_size_bytes"] = size_bytes
-    terms["input_size_bytes"] = len(request.input)
+    terms["input_size_bytes"] = len(request.input) + sum(map(len, request.items))
+    terms["items"] = len(request.items)
     quote = client.call(operations.TASK_QUOTE, requests.QuoteTask(**terms))
-    can_ask = is_terminal() and STANDARD_STREAM not in {arguments.module, arguments.input}
-    if not (can_ask or arguments.yes) and quote.escrow_msat > quote.ask_above_msat:
-        held, most = in_sat(quote.escrow_msat), in_sat(quote.ask_above_msat)
+    streams = {arguments.module, arguments.input, arguments.inputs}
+    can_ask = is_terminal() and STANDARD_STREAM not in streams
+    if not (can_ask or arguments.yes) and tasks * quote.escrow_msat > quote.ask_above_msat:
+        held, most = in_sat(tasks * quote.escrow_msat), in_sat(quote.ask_above_msat)
+        what = "the task holds" if tasks == 1 else f"the {tasks} tasks hold"
         msg = (
-            f"the task holds {held}, and nobody can be asked about more than {most} "
+            f"{what} {held}, and nobody can be asked about more than {most} "
             "([limits] spend_unasked_msat_max); if you are sure, add --yes"
         )
         raise UsageError(msg)
     for line in cost_lines(quote):
         tell(line)
+    if tasks > 1:
+        tell(f"so much for each of {tasks} tasks, {in_sat(tasks * quote.escrow_msat)} in all")
     return not can_ask or confirm("submit it?", is_sure=arguments.yes)
 
 
@@ -253,7 +275,9 @@ def _nonce(text: str | None) -> bytes:
     return nonce
 
 
-def wait_for(client: Client, task_id: str, until: str, timeout_s: float) -> replies.Task:
+def wait_for(
+    client: Client, task_id: str, until: str, timeout_s: float, *, is_told: bool = True
+) -> replies.Task:
     """Wait until a task is final or anchored, or the time is over; give it as it then stands."""
     deadline_s = time.monotonic() + timeout_s
     seen, is_drawn = "", not is_watched()
@@ -266,9 +290,9 @@ def wait_for(client: Client, task_id: str, until: str, timeout_s: float) -> repl
             task = client.call(operations.TASK_WAIT, request)
             is_receipt = until != "final"
             state = task.receipt.state if is_receipt else task.state
-            if state != seen:
+            if state != seen and is_told:
                 tell(f"receipt {state}" if is_receipt else f"task {state}")
-            elif not is_drawn:
+            elif state == seen and not is_drawn:
                 stack.enter_context(working(f"waiting until the task is {until}"))
                 is_drawn = True
             seen = state

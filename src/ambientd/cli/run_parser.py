@@ -14,6 +14,19 @@ def add_run(commands: object) -> None:
     run.add_argument(
         "--input", metavar="FILE", help="the input; - is standard input (default: none)"
     )
+    run.add_argument(
+        "--inputs",
+        metavar="FILE|FOLDER",
+        help="one input for each line of a file (- is standard input) or each file of a folder; "
+        "prints a line of JSON for each",
+    )
+    run.add_argument(
+        "--bundle",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="of --inputs, so many make one task, 256 at most (default: an eighth of them)",
+    )
     _add_choices(run)
     run.add_argument(
         "--gas-max",
@@ -38,7 +51,7 @@ def add_run(commands: object) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help=f"the output: {WHERE_TO} (default: print it)",
+        help=f"the output: {WHERE_TO}, and of --inputs a folder (default: print it)",
     )
     run.add_argument("--receipt", metavar="FILE", help="put the receipt there")
     run.add_argument("--no-wait", action="store_true", help="print the task's id and leave")

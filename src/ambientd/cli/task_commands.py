@@ -48,6 +48,7 @@ class OutputArguments(TaskArguments, Protocol):
     """Options of `task output`."""
 
     output: str | None
+    item: int | None
 
 
 def task_name(text: str) -> str:
@@ -142,7 +143,7 @@ def _task_fields(task: replies.Task) -> list[tuple[str, str]]:
         *_choices(task),
         ("module", task.module_sha256),
         *published_fields(task.published_as),
-        ("input", task.input_sha256),
+        ("input", f"{task.input_sha256}{_items(task)}"),
         ("outcome", f"{task.outcome}{reason}"),
         ("output", f"{task.output_sha256 or '-'}{size}"),
         ("gas", gas),
@@ -159,6 +160,12 @@ def _task_fields(task: replies.Task) -> list[tuple[str, str]]:
         ("energy", energy),
         ("receipt", receipt_sentence(task.receipt)),
     ]
+
+
+def _items(task: replies.Task) -> str:
+    if task.items is None:
+        return ""
+    return f", {in_words(task.items, 'item')}, each executed by itself: `task output --item`"
 
 
 def _assurance(task: replies.Task) -> str:
@@ -217,7 +224,9 @@ def output(arguments: OutputArguments) -> ExitCode:
     if arguments.output:
         check_writable(arguments.output)
     with connect(arguments) as client:
-        answer = client.call(operations.TASK_OUTPUT, requests.GetOutput(task=name))
+        answer = client.call(
+            operations.TASK_OUTPUT, requests.GetOutput(task=name, item=arguments.item)
+        )
     if arguments.output:
         write_file(arguments.output, answer.data)
     if answer.standing and not arguments.as_json:

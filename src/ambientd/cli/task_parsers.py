@@ -1,6 +1,6 @@
 """The commands about tasks and receipts, their options and help texts."""
 
-from ambientd.cli.parsing import WHERE_TO, command, group, limit, seconds, word
+from ambientd.cli.parsing import WHERE_TO, command, count, group, limit, seconds, word
 
 
 def add_task(commands: object) -> None:
@@ -35,6 +35,9 @@ def add_task(commands: object) -> None:
     )
     logs.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
     logs.add_argument(
+        "--item", type=count, metavar="K", help="of a bundle, the one of this place; the first is 0"
+    )
+    logs.add_argument(
         "--engine",
         default="wasmtime",
         metavar="NAME",
@@ -50,8 +53,13 @@ def add_task(commands: object) -> None:
         task, "cancel", "task_commands:cancel", "take a task back before its answers are sealed"
     )
     cancel.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
-    output = command(task, "output", "task_commands:output", "the output of a task")
+    output = command(
+        task, "output", "task_commands:output", "the output of a task, or of one item of a bundle"
+    )
     output.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
+    output.add_argument(
+        "--item", type=count, metavar="K", help="of a bundle, the one of this place; the first is 0"
+    )
     output.add_argument(
         "-o",
         "--output",
@@ -63,8 +71,16 @@ def add_task(commands: object) -> None:
 def add_receipt(commands: object) -> None:
     """Add `receipt`."""
     receipt = group(commands, "receipt", "get and check receipts")
-    get = command(receipt, "get", "receipt_commands:get", "the receipt file of a task")
+    get = command(
+        receipt,
+        "get",
+        "receipt_commands:get",
+        "the receipt file of a task, or of one item of a bundle",
+    )
     get.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
+    get.add_argument(
+        "--item", type=count, metavar="K", help="of a bundle, the one of this place; the first is 0"
+    )
     get.add_argument(
         "-o",
         "--output",

@@ -66,6 +66,7 @@ class _Sizes:
             raise ValueError(f"bundle is {wanted.bundle}: a task has 1 to {ITEMS_MAX} inputs")
         self._wanted = wanted
         self._left = count
+        self._share: int | None = None
         self._gas = self._output_bytes = 0
 
     @property
@@ -84,10 +85,11 @@ class _Sizes:
             return self._wanted.bundle
         if self._left is None or self._gas == 0:
             return 1
-        shared = -(-self._left // self._wanted.at_once)
+        if self._share is None:  # once, so that the last tasks are as large as the first
+            self._share = -(-self._left // self._wanted.at_once)
         short = GAS_A_BUNDLE // self._gas
         small = BYTES_A_BUNDLE // max(1, self._output_bytes)
-        return max(1, min(ITEMS_MAX, shared, short, small))
+        return max(1, min(ITEMS_MAX, self._share, short, small))
 
     def taken(self, count: int) -> None:
         """Count inputs that have gone."""

@@ -1,0 +1,169 @@
+"""ambientctl run --inputs: a module over many inputs, a line for what each came to.
+
+Inputs are the lines of a file or of standard input, or the files of a folder. So many of them
+travel as one task, a bundle; each has its own outcome, and its own receipt.
+"""
+
+import base64
+import json
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from ambientd.api import operations, replies, requests
+from ambientd.api.client import Client
+from ambientd.cli.console import connect, print_line, short, tell, warn
+from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.files import STANDARD_STREAM, check_writable, read_file, write_file
+from ambientd.cli.named_modules import brought, is_named, with_module
+from ambientd.cli.run_command import (
+    TERMINAL_STATES,
+    RunArguments,
+    is_wanted,
+    request_of,
+    wait_for,
+)
+from ambientd.codec.bundles import read_outcomes
+from ambientd.errors import UsageError
+from ambientd.model.bundle import ITEMS_MAX, ItemOutcome
+from ambientd.model.execution import OutcomeKind
+
+UNDER_WAY = 8
+"""So many tasks at once; of fewer inputs than would fill them, each gets the same share."""
+
+INPUTS_MAX = 1_000_000
+_NONCE_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The inputs of one task, and what they are called."""
+
+    task_id: str
+    names: Sequence[str]
+
+
+def run_inputs(arguments: RunArguments) -> ExitCode:
+    """Execute a module on each of many inputs."""
+    assert arguments.inputs is not None, "asked for with --inputs only"
+    _check(arguments)
+    inputs = _inputs(arguments.inputs)
+    if arguments.bundle > ITEMS_MAX:
+        raise UsageError(f"--bundle {arguments.bundle}: a task has at most {ITEMS_MAX} inputs")
+    size = arguments.bundle or min(ITEMS_MAX, -(-len(inputs) // UNDER_WAY))
+    request = request_of(arguments)
+    with connect(arguments) as client:
+        size_bytes = len(request.module)
+        if is_named(arguments.module):
+            info = brought(client, arguments.module)
+            size_bytes, request = info.shown.module_size_bytes, with_module(request, info)
+        tasks = -(-len(inputs) // size)
+        tell(f"{len(inputs)} inputs, {tasks} tasks of up to {size} each")
+        first = replace(request, items=tuple(data for _, data in inputs[:size]))
+        if not is_wanted(arguments, client, first, size_bytes, tasks=tasks):
+            warn("ambientctl: nothing was submitted")
+            return ExitCode.FAILED
+        failed = sum(_executed(arguments, client, request, inputs, size))
+    if failed:
+        warn(f"ambientctl: {failed} of {len(inputs)} inputs have no output")
+    return ExitCode.FAILED if failed else ExitCode.DONE
+
+
+def _check(arguments: RunArguments) -> None:
+    for name, is_given in (
+        ("--input", arguments.input is not None),
+        ("--nonce", arguments.nonce is not None),
+        ("--no-wait", arguments.no_wait),
+        ("--wait-anchor", arguments.wait_anchor),
+    ):
+        if is_given:
+            raise UsageError(f"{name} is for one input; leave it away, or leave --inputs away")
+    if arguments.receipt is not None:
+        msg = "--receipt is for one input; `ambientctl receipt get ID --item K` gives those of many"
+        raise UsageError(msg)
+    if arguments.output is not None and not Path(arguments.output).is_dir():
+        msg = f"-o {arguments.output}: is no folder; with --inputs each output is a file in one"
+        raise UsageError(msg)
+
+
+def _inputs(path: str) -> list[tuple[str, bytes]]:
+    """Read the inputs with their names: a folder's files, or the lines of a file."""
+    folder = Path(path)
+    if path != STANDARD_STREAM and folder.is_dir():
+        files = sorted(each for each in folder.iterdir() if each.is_file())
+        found = [(each.name, read_file(str(each), "input")) for each in files]
+    else:
+        lines = read_file(path, "inputs").split(b"\n")
+        if lines[-1] == b"":  # behind the last line's end
+            lines.pop()
+        found = [(str(number), line) for number, line in enumerate(lines)]
+    if not 1 <= len(found) <= INPUTS_MAX:
+        raise UsageError(f"--inputs {path}: has {len(found)} inputs, not 1 to {INPUTS_MAX}")
+    return found
+
+
+def _executed(
+    arguments: RunArguments,
+    client: Client,
+    request: requests.SubmitTask,
+    inputs: Sequence[tuple[str, bytes]],
+    size: int,
+) -> Iterator[int]:
+    """Submit and await the tasks in order, a few at once; give how many inputs of each failed."""
+    under_way: deque[Part] = deque()
+    for start in range(0, len(inputs), size):
+        if len(under_way) == UNDER_WAY:
+            yield _ended(arguments, client, under_way.popleft())
+        part = inputs[start : start + size]
+        items, nonce = tuple(data for _, data in part), os.urandom(_NONCE_BYTES)
+        wanted = replace(request, items=items, nonce=nonce)
+        submitted = client.call(operations.TASK_SUBMIT, wanted)
+        under_way.append(Part(submitted.task_id, [name for name, _ in part]))
+    while under_way:
+        yield _ended(arguments, client, under_way.popleft())
+
+
+def _ended(arguments: RunArguments, client: Client, part: Part) -> int:
+    """Wait for a task, and put what its inputs came to where it belongs."""
+    task = wait_for(client, part.task_id, "final", arguments.timeout, is_told=False)
+    if task.state not in TERMINAL_STATES:
+        hint = f"`ambientctl task why {short(task.task_id)}` says what it waits for"
+        warn(f"ambientctl: a task is {task.state} after {arguments.timeout:g} s; {hint}")
+    outcomes: tuple[ItemOutcome, ...] = ()
+    if task.outcome == "completed":
+        output = client.call(operations.TASK_OUTPUT, requests.GetOutput(task=task.task_id))
+        outcomes = read_outcomes(output.data)
+    failed = 0
+    for item, name in enumerate(part.names):
+        outcome = outcomes[item] if item < len(outcomes) else None
+        shown: dict[str, Any] = {"input": name, "task_id": task.task_id, "item": item}
+        print_line(json.dumps(shown | _came(arguments, task, outcome, name)))
+        failed += outcome is None or outcome.kind != OutcomeKind.COMPLETED
+    return failed
+
+
+def _came(
+    arguments: RunArguments, task: replies.Task, outcome: ItemOutcome | None, name: str
+) -> dict[str, Any]:
+    """Say what one input came to; what came of the whole where it has no outcome of its own."""
+    if outcome is None:
+        ending = task.outcome if task.state == "final" else task.state
+        return {"outcome": ending, "reason": task.reason, "gas": None}
+    kind = OutcomeKind(outcome.kind)
+    shown: dict[str, Any] = {"outcome": kind.name.lower(), "gas": outcome.gas}
+    if kind is not OutcomeKind.COMPLETED:
+        return shown | {"reason": outcome.reason}
+    if arguments.output is not None:
+        path = str(Path(arguments.output) / name)
+        check_writable(path)
+        write_file(path, outcome.output)
+        return shown | {"output_file": path}
+    try:
+        return shown | {"output": outcome.output.decode("utf-8")}
+    except UnicodeDecodeError:
+        return shown | {"output_base64": base64.b64encode(outcome.output).decode("ascii")}

@@ -1,0 +1,97 @@
+"""`run --inputs`: many inputs as bundles, a line for what each came to."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ambientd.api.requests import SubmitTask
+from tests.cli.conftest import Ctl
+from tests.fakes.desk_node import DeskNode
+
+pytestmark = [pytest.mark.net, pytest.mark.usefixtures("live")]
+
+
+def module(folder: Path) -> Path:
+    path = folder / "m.wasm"
+    path.write_bytes(b"\0asm a module")
+    return path
+
+
+def lines(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def bundles(node: DeskNode) -> list[tuple[bytes, ...]]:
+    return [each.items for each in node.requests if isinstance(each, SubmitTask)]
+
+
+def test_each_line_is_an_input_and_has_a_line_of_json_in_order(
+    ctl: Ctl, tmp_path: Path, node: DeskNode
+) -> None:
+    (tmp_path / "in").write_bytes(b"".join(b"line %d\n" % number for number in range(20)))
+    code, out, err = ctl("run", module(tmp_path), "--inputs", tmp_path / "in", "--bundle", "8")
+    assert code == 0
+    assert [(each["input"], each["output"]) for each in lines(out)] == [
+        (str(number), f"line {number}") for number in range(20)
+    ]
+    assert [each["item"] for each in lines(out)] == [*range(8), *range(8), *range(4)]
+    assert [len(each) for each in bundles(node)] == [8, 8, 4]
+    assert "20 inputs, 3 tasks of up to 8 each" in err
+
+
+def test_a_folder_s_files_become_files_of_a_folder(
+    ctl: Ctl, tmp_path: Path, node: DeskNode
+) -> None:
+    given, came = tmp_path / "given", tmp_path / "came"
+    given.mkdir()
+    came.mkdir()
+    for name in "ab":
+        (given / name).write_bytes(name.encode() * 3)
+    code, out, _ = ctl("run", module(tmp_path), "--inputs", given, "-o", came)
+    assert code == 0
+    assert {path.name: path.read_bytes() for path in came.iterdir()} == {"a": b"aaa", "b": b"bbb"}
+    assert [each["output_file"] for each in lines(out)] == [str(came / "a"), str(came / "b")]
+    assert bundles(node) == [(b"aaa",), (b"bbb",)]
+
+
+def test_an_input_that_fails_is_said_in_its_line_and_by_the_exit_code(
+    ctl: Ctl, tmp_path: Path
+) -> None:
+    (tmp_path / "in").write_bytes(b"one\nbad\n\xff\xfe")
+    code, out, err = ctl("run", module(tmp_path), "--inputs", tmp_path / "in", "--bundle", "3")
+    assert code == 1
+    assert [each["outcome"] for each in lines(out)] == ["completed", "trapped", "completed"]
+    assert lines(out)[1]["reason"] == "unreachable"
+    assert lines(out)[2]["output_base64"] == "//4="
+    assert "1 of 3 inputs have no output" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--input", "x"), "--input is for one input"),
+        (("--nonce", "00"), "--nonce is for one input"),
+        (("--no-wait",), "--no-wait is for one input"),
+        (("--wait-anchor",), "--wait-anchor is for one input"),
+        (("--receipt", "r"), "`ambientctl receipt get ID --item K`"),
+        (("--bundle", "257"), "a task has at most 256 inputs"),
+        (("-o", "no-folder"), "is no folder"),
+    ],
+)
+def test_what_is_for_one_input_is_refused_with_many(
+    ctl: Ctl, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "in").write_bytes(b"one\n")
+    code, _, err = ctl("run", module(tmp_path), "--inputs", tmp_path / "in", *words)
+    assert code == 2
+    assert said in err
+
+
+def test_no_inputs_and_a_bundle_of_nothing_are_said(ctl: Ctl, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"")
+    code, _, err = ctl("run", module(tmp_path), "--inputs", tmp_path / "in")
+    assert (code, "has 0 inputs" in err) == (2, True)
+    code, _, err = ctl("run", module(tmp_path), "--bundle", "3")
+    assert (code, "give --inputs, too" in err) == (2, True)
