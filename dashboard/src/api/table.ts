@@ -298,9 +298,10 @@ export interface GetLogUpdate {
   readonly since?: number;
 }
 
-/** With what was a task executed? */
+/** With what was a task executed, or one item of a bundle? */
 export interface GetMaterial {
   readonly task: string;
+  readonly item?: number | null;
 }
 
 /** The output bytes of a task, or those of one item of a bundle; the first item is 0. */
