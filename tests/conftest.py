@@ -1,7 +1,10 @@
-"""What every test can count on."""
+"""What every test can count on, and how workers that share a suite are dealt their tests."""
 
+import os
 import signal
+from itertools import groupby
 
+import pytest
 from hypothesis import settings
 
 # A shell that runs the suite in the background has interrupts ignored, and children inherit that;
@@ -11,3 +14,38 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes says something of the machine and what else it does, not of the code.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal the tests to the workers of `-n`: first whole modules that are slow, then the others.
+
+    Each worker begins with an even share of the list, and one that is done takes over from the
+    end of another's. So what a module shares, the daemons of a mesh above all, is set up once, long
+    tests begin early, and what is left to take over is short.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        items[:] = dealt(items, workers)
+
+
+def dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Give the items in an order whose even shares are the workers' hands."""
+    modules = [list(module) for _, module in groupby(items, lambda item: item.path)]
+    slow = [module for module in modules if any(map(_is_slow, module))]
+    quick = [item for module in modules if not any(map(_is_slow, module)) for item in module]
+    hands: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for number, module in enumerate(slow):
+        hands[number % workers] += module
+    left = len(items)
+    for number, hand in enumerate(hands):
+        share = left // (workers - number)
+        room = max(0, share - len(hand))
+        hand.extend(quick[:room])
+        del quick[:room]
+        left -= share
+    return [*(item for hand in hands for item in hand), *quick]
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None

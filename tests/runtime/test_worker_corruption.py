@@ -27,6 +27,7 @@ RESULT = ExecutionResult(kind=OutcomeKind.COMPLETED, reason="", output=b"right",
 MODULE = as_ready(b"not looked at")
 # Waiting for bytes that a wrong length announces ends here.
 LIMITS = ExecutionLimits(wall_ms_max=1_000)
+POOLS = 4
 
 # Plays the replies in turn; the first to start after a plan was written deviates from them once.
 PLAYER = """
@@ -117,12 +118,20 @@ async def survives(pool: WorkerPool, plan: Path, kind: str, at: int) -> None:
 
 @pytest.mark.parametrize("kind", ["cut", "flip", "insert", "append"])
 async def test_a_reply_wrong_at_any_byte_harms_one_task_only(kind: str, tmp_path: Path) -> None:
-    plan = tmp_path / "plan"
+    # The greeting is long: each of its first bytes, then every seventh.
+    greeting = [*range(32), *range(32, HELLO_BYTES, 7)]
+    places = [*greeting, *range(HELLO_BYTES, ALL_BYTES)]
+    # Most of it is waiting for bytes that never come, which several pools do at once.
+    async with trio.open_nursery() as nursery:
+        for number in range(POOLS):
+            plan = tmp_path / f"plan{number}"
+            nursery.start_soon(survive_all, plan, kind, places[number::POOLS])
+
+
+async def survive_all(plan: Path, kind: str, places: list[int]) -> None:
     replies = ",".join(reply.hex() for reply in REPLIES)
     command = (sys.executable, "-I", "-S", "-c", PLAYER, str(plan), replies)
     async with pool_of(command=command, prepare_wall_ms_max=1_000, start_ms_max=1_000) as pool:
         assert await run(pool) == RESULT
-        # The greeting is long: each of its first bytes, then every seventh.
-        greeting = [*range(32), *range(32, HELLO_BYTES, 7)]
-        for at in (*greeting, *range(HELLO_BYTES, ALL_BYTES)):
+        for at in places:
             await survives(pool, plan, kind, at)
