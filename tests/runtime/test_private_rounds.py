@@ -287,6 +287,23 @@ async def test_changed_data_after_a_crash_show_no_second_update(devices: list[De
     assert own.releases == 1
 
 
+async def test_what_was_kept_before_a_crash_is_said_again_though_the_data_changed(
+    devices: list[Device],
+) -> None:
+    play, device = await dealt(devices), devices[0]
+    done = await play.conceal(device)
+    assert isinstance(done, Trained)
+    before = device.book.load()
+    device.data = "77000"
+    device.start()
+    assert await play.conceal(device) == done, "the kept blob, not another training's"
+    assert device.book.load() == before
+    device.host.consents.keep({})
+    refused = await play.conceal(device)
+    assert isinstance(refused, LearningFailed), "an owner who withdrew says nothing more"
+    assert refused.declined
+
+
 @pytest.mark.parametrize("crash", ["before", "after"])
 async def test_shares_are_opened_for_one_set_alone_across_a_crash(
     devices: list[Device], crash: str

@@ -332,6 +332,9 @@ class LearningHost:
         """Train, and show what came of it within a sum alone."""
         place, plan, private = effect.place, effect.plan, self.private_part()
         self._data(place.study)
+        kept = await private.kept(place)
+        if kept is not None:
+            return kept
         learner = await self.learner()
         await private.check(effect)
         await self._bring_model(effect.model)

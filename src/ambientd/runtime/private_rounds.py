@@ -20,7 +20,7 @@ from ambientd.model.learning_effect import (
     OpenWanted,
     Place,
 )
-from ambientd.model.private_book import Book, OwnRound
+from ambientd.model.private_book import NOTHING_SHOWN, Book, OwnRound
 from ambientd.node.learning_event import GaveUp, KeysMade, SharesDealt, SharesOpened, Trained
 from ambientd.ports.learning import Books, Learner
 from ambientd.roles.learning import book as lines
@@ -129,6 +129,16 @@ class PrivateRounds:
         secret = (await self._round(effect.place)).secret
         rid = circles.round_id(effect.place.study, effect.place.round)
         circles.check_dealings(secret, self._id, effect.circle, dealings, rid)
+
+    async def kept(self, place: Place) -> Trained | None:
+        """Give what was shown in a round before a crash, if it is here: it is said again as it is.
+
+        Trained again it might be another, and another is never shown.
+        """
+        row = await self._round(place)
+        if row.shown == NOTHING_SHOWN or row.opened_for or not await self._blobs.has(row.shown):
+            return None
+        return Trained(place, row.shown, ONE_SAMPLE)
 
     async def conceal(
         self, effect: ConcealWanted, update: bytes, learner: Learner
