@@ -61,6 +61,11 @@ measure-dashboard: $(VENV)/.browser dashboard  ## Paint, size, layout and axe of
 
 PROMTOOL ?= promtool
 
+.PHONY: check-torch
+check-torch: $(VENV)/.dev  ## PyTorch's training against NumPy's, once `.venv/bin/pip install torch` has brought it (gigabytes)
+	@$(BIN)/python -c 'import torch' 2>/dev/null || { echo "no PyTorch in $(VENV): $(BIN)/pip install torch, then say make check-torch again"; exit 1; }
+	$(BIN)/python -m scripts.check_torch
+
 test-alerts:  ## The alert rules under Prometheus' own test tool (Debian: apt install prometheus)
 	cd deploy/prometheus && $(PROMTOOL) test rules alerts_test.yml && $(PROMTOOL) check config --syntax-only prometheus.yml
 

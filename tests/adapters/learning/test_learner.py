@@ -6,18 +6,26 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.checker
+import onnx.reference
 import pytest
 from msgspec.structs import replace
 
 from ambientd.adapters.engines import installed, open_engine
-from ambientd.adapters.learning import npz_file
-from ambientd.adapters.learning.learner import make_learner
+from ambientd.adapters.learning import networks, npz_file
+from ambientd.adapters.learning.learner import NumpyLearner, make_learner
+from ambientd.adapters.learning.networks import Floats, Training
+from ambientd.adapters.learning.samples import Samples
+from ambientd.adapters.learning.trainers import Descend
+from ambientd.codec.digest import tagged
 from ambientd.errors import ConfigError, RemoteProtocolError
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.execution import ExecutionLimits, ExecutionResult, OutcomeKind
 from ambientd.model.learning import Lesson, Plan, StudyId, Terms
 from ambientd.ports.learning import Contribution
 from ambientd.rules.learning import vectors
+from ambientd.rules.learning.models import Model, initial, parsed
 from ambientd.rules.lessons import joined as lesson_input
 from ambientd.rules.lessons import lesson_of
 from ambientd.wasm.prepare import Prepared, prepare
@@ -88,6 +96,45 @@ def test_training_again_gives_the_same_update_and_another_round_another() -> Non
     assert first != learner.train(PLAN, model, "digits:1/10", 2)
 
 
+def still(model: Model, start: Floats, samples: Samples, how: Training, seed: bytes) -> Floats:
+    """Trains by moving every number by as much as it was told, and by the seed."""
+    return start + how.rate * len(samples) + seed[0]
+
+
+def test_the_trainer_that_a_plan_names_trains_from_the_rounds_seed() -> None:
+    learner = NumpyLearner(None, {"numpy": networks_trainer, "torch": lambda: still})
+    model = learner.initial(PLAN)
+    own = learner.train(PLAN, model, "digits:1/10", 1)
+    assert own == make_learner().train(PLAN, model, "digits:1/10", 1)
+    plan = replace(PLAN, trainer="torch", rate_micro=1)
+    assert learner.plan_fault(plan) is None
+    found = learner.train(plan, model, "digits:1/10", 1)
+    assert found.samples == own.samples
+    moved = tagged("fl-training", plan.seed, (1).to_bytes(4, "big"))[0] + found.samples / 1e6
+    expected = vectors.from_floats(vectors.to_floats(model) + moved)
+    change = vectors.decoded(expected).astype(np.int64) - vectors.decoded(model)
+    assert found.update == vectors.encoded(change)
+
+
+def networks_trainer() -> Descend:
+    return networks.descended
+
+
+def no_torch() -> Descend:
+    raise ConfigError("torch is not installed here")
+
+
+def test_a_device_without_the_trainers_library_is_told_before_it_joins() -> None:
+    learner = NumpyLearner(None, {"numpy": networks_trainer, "torch": no_torch})
+    plan = replace(PLAN, trainer="torch")
+    assert learner.plan_fault(plan) is None, "whoever begins a study need not train"
+    assert learner.data_fault(plan, "digits") == "torch is not installed here"
+    with pytest.raises(ConfigError, match="not installed"):
+        learner.train(plan, learner.initial(plan), "digits", 1)
+    foreign = replace(PLAN, trainer="keras")
+    assert "keras" in (learner.data_fault(foreign, "digits") or "")
+
+
 @pytest.mark.parametrize("name", sorted(modules()))
 def test_every_engine_trains_the_same_update(name: str) -> None:
     module = Digest(hashlib.sha256(modules()[name]).digest())
@@ -112,7 +159,7 @@ def test_every_engine_trains_the_same_update(name: str) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"model": "mlp:1"}, {"trainer": "torch"}, {"passes": 0}, {"batch": 0}, {"batch": 5000}),
+        *({"model": "mlp:1"}, {"trainer": "keras"}, {"passes": 0}, {"batch": 0}, {"batch": 5000}),
         *({"rate_micro": 0}, {"prox_micro": -1}, {"aggregation": "best"}, {"trainer": "wasm"}),
         {"is_private": True, "clip_micro": 0},
         {"is_private": True, "clip_micro": 200_000_000, "noise_milli": 500_000},
@@ -178,10 +225,27 @@ def test_a_model_that_was_damaged_on_its_way_is_told_as_none() -> None:
             npz_file.read(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
 
 
+SHAPES = ("mlp:64,32,10", "mlp:9,7,5,3", "mlp:4,2", "cnn:8,8,10", "cnn:28,3,10", "cnn:7,2,3")
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_model_comes_out_as_onnx_and_others_compute_our_scores_with_it(name: str) -> None:
+    plan, shape = replace(PLAN, model=name), parsed(name)
+    learner = make_learner()
+    numbers = initial(shape, b"onnx")
+    file = onnx.load_from_string(learner.export(plan, numbers, "onnx"))
+    onnx.checker.check_model(file, full_check=True)
+    inputs = np.random.default_rng(1).random((5, shape.inputs)).astype(np.float32)
+    [found] = onnx.reference.ReferenceEvaluator(file).run(["scores"], {"samples": inputs})
+    expected = networks.Network(shape, vectors.to_floats(numbers)).scores(inputs.astype(float))
+    assert np.abs(expected).max() > 0.01
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("name", "digest"), [("mlp:64,32,10", "a14a4e057510094a"), ("cnn:8,8,10", "df181dce6a6f4123")]
 )
-def test_a_model_comes_out_as_onnx(name: str, digest: str) -> None:
+def test_an_onnx_file_is_the_same_bytes_as_ever(name: str, digest: str) -> None:
     """The digests are of files from which ONNX Runtime 1.31 computed our own scores."""
     plan = replace(PLAN, model=name)
     learner = make_learner()

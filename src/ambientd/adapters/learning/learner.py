@@ -1,7 +1,7 @@
 """The port's learner: reads an owner's data, trains, scores, aggregates, exports."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from ambientd.adapters.learning import fixed, networks, onnx_file, samples
 from ambientd.adapters.learning.samples import Samples
+from ambientd.adapters.learning.trainers import NATIVE, Descend
 from ambientd.codec.digest import tagged
 from ambientd.errors import ConfigError, RemoteProtocolError
 from ambientd.model.base import NodeId
@@ -20,7 +21,7 @@ from ambientd.rules.learning.circles import SummedModel, Words
 from ambientd.rules.learning.models import Model
 from ambientd.rules.learning.privacy import Terms
 from ambientd.rules.learning.private_rounds import concealed, summed
-from ambientd.rules.learning.vectors import applied, decoded, encoded, to_floats
+from ambientd.rules.learning.vectors import applied, decoded, encoded, from_floats, to_floats
 from ambientd.rules.lessons import is_proven, trainer_fault
 from ambientd.rules.studies import AGGREGATIONS
 
@@ -32,8 +33,8 @@ _RATE_MICRO_MAX: Final = 100_000_000
 def _plan_fault(plan: Plan) -> str | None:
     model = models.parsed(plan.model)
     networks.at_once(model, 1)
-    if plan.trainer not in {"numpy", "wasm"}:
-        return f"no trainer is called {plan.trainer!r}; say numpy or wasm"
+    if plan.trainer != "wasm" and plan.trainer not in NATIVE:
+        return _no_trainer(plan.trainer)
     if not 1 <= plan.passes <= _PASSES_MAX or not 1 <= plan.batch <= _BATCH_MAX:
         return f"passes lie between 1 and {_PASSES_MAX}, a batch between 1 and {_BATCH_MAX}"
     if not 1 <= plan.rate_micro <= _RATE_MICRO_MAX or not 0 <= plan.prox_micro <= _RATE_MICRO_MAX:
@@ -42,18 +43,25 @@ def _plan_fault(plan: Plan) -> str | None:
         return f"no rule of aggregation is called {plan.aggregation!r}"
     if plan.is_private:
         Terms(plan.clip_micro, plan.noise_milli, 1)
-    if plan.trainer == "numpy":
+    if plan.trainer in NATIVE:
         return None if plan.module == NO_MODULE else "a module trains: say trainer = wasm"
     if plan.module == NO_MODULE or plan.is_private:
         return "the trainer wasm needs a module, and an open study: say module = FILE.wasm"
     return trainer_fault(plan)
 
 
+def _no_trainer(name: str) -> str:
+    return f"no trainer is called {name!r}; say {', '.join(NATIVE)} or wasm"
+
+
 class NumpyLearner:
     """Trains on data in a folder; executes trainers in WebAssembly where the node can."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(
+        self, folder: Path | None, native: Mapping[str, Callable[[], Descend]] = NATIVE
+    ) -> None:
         self._folder = folder
+        self._native = native
 
     def plan_fault(self, plan: Plan) -> str | None:
         """Say why a plan cannot be carried out; None when it can."""
@@ -66,6 +74,8 @@ class NumpyLearner:
         """Say why a plan cannot be carried out on an owner's data; None when it can."""
         try:
             self._data(models.parsed(plan.model), data)
+            if not is_proven(plan):
+                self._trainer(plan)
         except ConfigError as error:
             return str(error)
         return None
@@ -73,6 +83,12 @@ class NumpyLearner:
     def initial(self, plan: Plan) -> bytes:
         """Give the model that the plan's seed leads to."""
         return models.initial(models.parsed(plan.model), plan.seed)
+
+    def _trainer(self, plan: Plan) -> Descend:
+        """Open what a plan trains with; raise ConfigError where this device has none such."""
+        if plan.trainer not in self._native:
+            raise ConfigError(_no_trainer(plan.trainer))
+        return self._native[plan.trainer]()
 
     def _data(self, model: Model, data: str) -> tuple[Samples, Samples]:
         found = samples.read(data, self._folder)
@@ -95,7 +111,7 @@ class NumpyLearner:
             plan.passes, plan.batch, plan.rate_micro / 1e6, plan.prox_micro / 1e6
         )
         seed = tagged("fl-training", plan.seed, number.to_bytes(4, "big"))
-        after = networks.trained(shape, model, training, how, seed)
+        after = from_floats(self._trainer(plan)(shape, to_floats(model), training, how, seed))
         change = decoded(after, shape.count).astype(np.int64) - before
         return TrainedUpdate(encoded(change), len(training))
 

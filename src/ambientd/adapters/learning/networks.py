@@ -112,6 +112,10 @@ class Network:
                 kept.append(here)
         return here, kept
 
+    def scores(self, inputs: Floats) -> Floats:
+        """Give the scores of each class, before they are made chances."""
+        return self._forward(inputs)[0]
+
     def gradient(
         self, inputs: Floats, labels: npt.NDArray[np.int64], into: Floats | None = None
     ) -> Floats:
@@ -163,7 +167,8 @@ def _softmax(scores: Floats) -> Floats:
     return chances
 
 
-def _batches(count: int, how: Training, seed: bytes) -> Iterator[npt.NDArray[np.int64]]:
+def batches(count: int, how: Training, seed: bytes) -> Iterator[npt.NDArray[np.int64]]:
+    """Give the places of each batch's samples, in the order that a round's seed leads to."""
     for number in range(how.passes):
         digest = tagged("fl-shuffle", seed, number.to_bytes(4, "big"))
         order = np.random.default_rng(int.from_bytes(digest, "big")).permutation(count)
@@ -177,11 +182,12 @@ def trained(model: Model, before: bytes, samples: Samples, how: Training, seed: 
     Raises:
         ConfigError: when that would take beyond measure.
     """
-    _check_work(model, len(samples), how)
+    check_work(model, len(samples), how)
     return from_floats(descended(model, to_floats(before), samples, how, seed))
 
 
-def _check_work(model: Model, samples: int, how: Training) -> None:
+def check_work(model: Model, samples: int, how: Training) -> None:
+    """Raise ConfigError for training that would take beyond measure."""
     if how.passes * samples * _work_a_sample(model) > WORK_MAX:
         raise ConfigError(
             f"{how.passes} passes over {samples} samples with {model.count} numbers are more "
@@ -191,7 +197,7 @@ def _check_work(model: Model, samples: int, how: Training) -> None:
 
 def descended(model: Model, start: Floats, samples: Samples, how: Training, seed: bytes) -> Floats:
     """Give a model's numbers after training, in floats; raise ConfigError as `trained` does."""
-    _check_work(model, len(samples), how)
+    check_work(model, len(samples), how)
     network = Network(model, start.copy())
     # Too high a rate ends in infinities, which Q16 clamps; that is the study's own business.
     with np.errstate(all="ignore"):
@@ -203,7 +209,7 @@ def _descend(network: Network, start: Floats, samples: Samples, how: Training, s
     few = at_once(network.model, how.batch)
     # Arrays of a model's size are made once: the system clears each new one.
     step, found = np.empty_like(start), np.empty_like(start)
-    for chosen in _batches(len(samples.labels), how, seed):
+    for chosen in batches(len(samples.labels), how, seed):
         step[:] = 0
         for at in range(0, len(chosen), few):
             part = chosen[at : at + few]
