@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -25,6 +25,7 @@ NODE_HOUR_EVERY = 16
 FLEET_STEP_MS = 1_000
 FLEET_LINES = 10  # how often a large world says how far it is where no bar can be drawn
 WAITING = 8  # worlds of a sweep that a process has before it
+PASSED_OVER_MAX = 64  # worlds too long for what is left of a soak, before it ends with none
 
 
 @dataclass(slots=True)
@@ -116,6 +117,35 @@ def long_plans(base: int) -> Iterator[Plan]:
             yield Plan("node", seed + 2, 4, HOUR_MS)
 
 
+class Pace:
+    """How long worlds of each kind take here, so that none is begun that would outlast a soak."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._longest_s: dict[tuple[str, int, int], float] = {}
+
+    def took(self, plan: Plan, seconds: float) -> None:
+        """Note how long a world took."""
+        kind = plan.scenario, plan.nodes, plan.time_ms
+        self._longest_s[kind] = max(seconds, self._longest_s.get(kind, 0.0))
+
+    def ahead(self, elapsed_s: float) -> int:
+        """Give how many worlds a process may have before it: one alone as the end comes near."""
+        longest_s = max(self._longest_s.values(), default=0.0)
+        return 2 if self._limit_s - elapsed_s > 2 * longest_s else 1
+
+    def fitting(self, source: Iterator[Plan], elapsed_s: float) -> Plan | None:
+        """Give the next world that ends in time, as far as is known; None when there is none."""
+        left_s = self._limit_s - elapsed_s
+        if left_s <= 0:
+            return None
+        for plan in islice(source, PASSED_OVER_MAX):
+            kind = plan.scenario, plan.nodes, plan.time_ms
+            if self._longest_s.get(kind, 0.0) <= left_s:
+                return plan
+        return None
+
+
 def soak(
     source: Iterator[Plan],
     minutes: float,
@@ -131,30 +161,41 @@ def soak(
         ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool,
     ):
         bar = progress.add_task("soaking", total=minutes * 60)
-        running: dict[Future[Finding | None], Plan] = {}
-        while running or soaked.worlds == 0 or time.monotonic() - began < minutes * 60:
-            while len(running) < 2 * jobs and _has_time(began, minutes, soaked, running):
-                plan = next(source)
-                running[pool.submit(attempt, plan)] = plan
+        running: dict[Future[tuple[Finding | None, float]], Plan] = {}
+        pace = Pace(minutes * 60)
+        while True:
+            while len(running) < jobs * pace.ahead(_since(began)):
+                is_first = soaked.worlds == 0 and not running
+                plan = next(source) if is_first else pace.fitting(source, _since(began))
+                if plan is None:
+                    break
+                running[pool.submit(_timed, plan)] = plan
+            if not running:
+                break
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
+                plan = running.pop(future)
                 soaked.worlds += 1
-                soaked.simulated_ms += running.pop(future).time_ms
-                finding = future.result()
+                soaked.simulated_ms += plan.time_ms
+                finding, seconds = future.result()
+                pace.took(plan, seconds)
                 if finding is not None:
                     soaked.findings.append(finding)
                     found(finding)
             said = f"{soaked.worlds} worlds, {soaked.hours:.1f} h, {len(soaked.findings)} broken"
-            progress.update(bar, description=said, completed=time.monotonic() - began)
-    soaked.seconds = time.monotonic() - began
+            progress.update(bar, description=said, completed=_since(began))
+    soaked.seconds = _since(began)
     return soaked
 
 
-def _has_time(
-    began: float, minutes: float, soaked: Soaked, running: dict[Future[Finding | None], Plan]
-) -> bool:
-    is_first = soaked.worlds == 0 and not running
-    return is_first or time.monotonic() - began < minutes * 60
+def _since(began: float) -> float:
+    return time.monotonic() - began
+
+
+def _timed(plan: Plan) -> tuple[Finding | None, float]:
+    """Run a plan; give what it broke, and how long it took by the clock; seconds."""
+    began = time.monotonic()
+    return attempt(plan), _since(began)
 
 
 def sweep(
