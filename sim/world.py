@@ -39,8 +39,9 @@ class World:
         self.observers: list[Observer] = []
         self.delivered = 0
         self.sent = 0
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
-        self._sequence = 0
+        self._times: list[int] = []  # a heap of the times at which anything happens
+        self._due: dict[int, list[Callable[[], None]]] = {}  # what happens then, in order
+        self._done = 0  # of what happens now
         self._trace = hashlib.sha256()
 
     @property
@@ -63,20 +64,33 @@ class World:
 
     def at(self, time_ms: int, action: Callable[[], None]) -> None:
         """Do something at a time."""
-        self._sequence += 1
         due_ms = max(time_ms, self.now)
-        heapq.heappush(self._heap, (due_ms, self._sequence, action))
+        due = self._due.get(due_ms)
+        if due is None:
+            self._due[due_ms] = [action]
+            heapq.heappush(self._times, due_ms)
+        else:
+            due.append(action)
 
     def run(self, until_ms: int) -> None:
         """Let everything up to `until_ms` happen."""
-        while self._heap and self._heap[0][0] <= until_ms:
+        while self._times and self._times[0] <= until_ms:
             try:
-                while self._heap and self._heap[0][0] <= until_ms:
-                    self.now, _, action = heapq.heappop(self._heap)
-                    action()
+                self._let_happen(self._times[0])
             except DiskFault as fault:
                 self._ends(fault)
         self.now = until_ms
+
+    def _let_happen(self, time_ms: int) -> None:
+        """Do all that is due at one time, and what becomes due at that time meanwhile."""
+        self.now = time_ms
+        due = self._due[time_ms]
+        while self._done < len(due):
+            self._done += 1
+            due[self._done - 1]()
+        heapq.heappop(self._times)
+        del self._due[time_ms]
+        self._done = 0
 
     def _ends(self, fault: DiskFault) -> None:
         """Let a node end whose disk fails, and be started again by what supervises it."""
