@@ -16,7 +16,7 @@ from ambientd.adapters.blob_files import BlobFiles
 from ambientd.adapters.private_book_file import PrivateBookFile
 from ambientd.api.account_values import ListAccounts, ShowHistory
 from ambientd.api.desk import Desk, Owner
-from ambientd.api.material_values import GetMaterial
+from ambientd.api.material_values import GetMaterial, GetTaskLog
 from ambientd.api.operations import OperationError
 from ambientd.api.owner_standing import OwnerStanding
 from ambientd.api.owner_values import Pause, Resume, SetOwner, ShowOwner
@@ -227,6 +227,24 @@ async def test_what_a_task_is_executed_with_is_brought_together_again(tmp_path: 
         assert material.gas_max == shown.gas_max
         with pytest.raises(OperationError, match="no task"):
             await it.desk.materials.material(GetMaterial(task="ab" * 32))
+
+
+async def test_a_tasks_log_is_what_its_module_writes_when_it_is_executed_again(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path) as it:
+        request = SubmitTask(module=module("wasi"), input=b"", assurance="none", nonce=b"log")
+        task = (await it.desk.submit(request)).task_id
+        told = await it.desk.materials.log(GetTaskLog(task=task[:12]))
+        assert (told.task_id, told.log, told.outcome) == (task, "hi", "completed")
+        assert told.agrees is None, "the ledger has no end yet"
+        assert told.output_sha256 is not None
+        bundle = SubmitTask(module=module("wasi"), items=(b"1", b"2"), assurance="none", nonce=b"b")
+        whole = (await it.desk.submit(bundle)).task_id
+        with pytest.raises(OperationError, match="is a bundle"):
+            await it.desk.materials.log(GetTaskLog(task=whole))
+        item = await it.desk.materials.log(GetTaskLog(task=whole, item=1))
+        assert (item.log, item.outcome, item.agrees) == ("hi", "completed", None)
 
 
 async def test_a_task_is_taken_back_and_its_fee_with_it(tmp_path: Path) -> None:

@@ -331,6 +331,12 @@ export interface GetRound {
 /** How is this node? */
 export type GetStatus = Readonly<Record<string, never>>;
 
+/** What did a task's module write to its standard error? This node executes it again to see. */
+export interface GetTaskLog {
+  readonly task: string;
+  readonly item?: number | null;
+}
+
 /** The Bitcoin headers that this node has checked; `state` says what keeps them, if anything. */
 export interface HeadersStatus {
   readonly state: string;
@@ -1271,6 +1277,19 @@ export interface TaskLine {
   readonly audits: string | null;
 }
 
+/** A module's log, and how the execution here ended. `agrees` says whether the ledger has the same end; null while it has none, or where the execution here was aborted, which `reason` then tells. */
+export interface TaskLog {
+  readonly task_id: string;
+  readonly log: string;
+  readonly agrees: boolean | null;
+  readonly engine: string;
+  readonly engine_version: string;
+  readonly outcome: string;
+  readonly reason: string;
+  readonly gas: number | null;
+  readonly output_sha256: string | null;
+}
+
 /** Tasks, the newest first; `total` counts all that match, `next` is where the list goes on. */
 export interface Tasks {
   readonly tasks: readonly (TaskLine)[];
@@ -1492,6 +1511,7 @@ export interface Operations {
   "status": { request: GetStatus; answer: Status };
   "task.cancel": { request: CancelTask; answer: Task };
   "task.list": { request: ListTasks; answer: Tasks };
+  "task.logs": { request: GetTaskLog; answer: TaskLog };
   "task.material": { request: GetMaterial; answer: Material };
   "task.output": { request: GetOutput; answer: Output };
   "task.quote": { request: QuoteTask; answer: Quote };
@@ -1569,6 +1589,7 @@ export const ROUTES = {
   "status": { method: "GET", path: "/status" },
   "task.cancel": { method: "POST", path: "/tasks/{task}/cancel" },
   "task.list": { method: "GET", path: "/tasks" },
+  "task.logs": { method: "GET", path: "/tasks/{task}/logs" },
   "task.material": { method: "POST", path: "/tasks/{task}/material" },
   "task.output": { method: "GET", path: "/tasks/{task}/output" },
   "task.quote": { method: "POST", path: "/quotes" },

@@ -130,7 +130,7 @@ class Desk:
         self.registry = Registry(owner.signer, parts, owner.config.limits.module_bytes_max)
         classes = self._state.genesis.rules.classes
         self.owning = Owning(self._id, parts, classes, owner.config)
-        self.materials = Materials(parts)
+        self.materials = Materials(parts, owner.config.execution.sandbox)
         self.learning = Learning(self._id, parts, owner.draw_secret)
         self.blaming = Blaming(parts, owner.certificates)
         self.backups = Backups(

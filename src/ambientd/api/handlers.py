@@ -25,6 +25,7 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.TASK_WAIT.name: desk.wait_for_task,
         operations.TASK_CANCEL.name: desk.cancel,
         operations.TASK_OUTPUT.name: desk.output,
+        operations.TASK_LOGS.name: desk.materials.log,
         operations.TASK_MATERIAL.name: desk.materials.material,
         operations.RECEIPT_GET.name: desk.receipt,
         operations.RECEIPT_VERIFY.name: desk.verifier.receipt,

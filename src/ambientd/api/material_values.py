@@ -1,4 +1,4 @@
-"""What `task.material` is asked, and what it answers."""
+"""What `task.material` and `task.logs` are asked, and what they answer."""
 
 from ambientd.api.replies import Reply
 from ambientd.api.requests import Place, Request, TaskName
@@ -22,3 +22,28 @@ class Material(Reply, frozen=True):
     memory_bytes_max: int
     wall_ms_max: int
     output_bytes_max: int
+
+
+class GetTaskLog(Request, frozen=True):
+    """What did a task's module write to its standard error? This node executes it again to see."""
+
+    task: TaskName
+    item: Place | None = None
+
+
+class TaskLog(Reply, frozen=True):
+    """A module's log, and how the execution here ended.
+
+    `agrees` says whether the ledger has the same end; null while it has none, or where the
+    execution here was aborted, which `reason` then tells.
+    """
+
+    task_id: str
+    log: str
+    agrees: bool | None
+    engine: str
+    engine_version: str
+    outcome: str
+    reason: str
+    gas: int | None
+    output_sha256: str | None

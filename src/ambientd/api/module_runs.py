@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ambientd.api.material_values import Material
 from ambientd.api.module_advice import advice_on_ending
 from ambientd.api.module_process import ModuleProcess
+from ambientd.api.task_ends import ABORTED as ABORTED  # noqa: PLC0414  (commands have it from here)
 from ambientd.codec.digest import sha256
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult, OutcomeKind
 from ambientd.ports.worker_protocol import Hello, ModulePrepared, ModuleRefused
 
-ABORTED = "aborted"
 COMPLETED = OutcomeKind.COMPLETED.name.lower()
 REFUSED = OutcomeKind.REFUSED.name.lower()
 
@@ -30,6 +31,22 @@ class ModuleCall:
     limits: ExecutionLimits
     seed: bytes
     sandbox_required: bool = True
+
+
+def call_of(material: Material, *, sandbox_required: bool) -> ModuleCall:
+    """Give what a task was executed with as a call that does it again."""
+    return ModuleCall(
+        module=material.module,
+        data=material.input,
+        limits=ExecutionLimits(
+            memory_bytes_max=material.memory_bytes_max,
+            wall_ms_max=material.wall_ms_max,
+            gas_max=material.gas_max,
+            output_bytes_max=material.output_bytes_max,
+        ),
+        seed=material.seed,
+        sandbox_required=sandbox_required,
+    )
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from ambientd.api.blob_values import BlobKept, BlobReply, GetBlob, PutBlob
 from ambientd.api.census_replies import Cluster, Readiness
 from ambientd.api.learning_operations import LEARNING
 from ambientd.api.looking_operations import EVENTS, LINKS, NODE_SHOW, NODES, STATUS
-from ambientd.api.material_values import GetMaterial, Material
+from ambientd.api.material_values import GetMaterial, GetTaskLog, Material, TaskLog
 from ambientd.api.operation import DEADLINE_MS, Failure, Operation, OperationError
 from ambientd.api.quotes import Quote
 from ambientd.api.routes import Scope, get, post, put
@@ -107,7 +107,18 @@ TASK_OUTPUT = Operation(
     "task.output",
     requests.GetOutput,
     replies.Output,
-    get("/tasks/{task}/output", "the output of a task", raw="data"),
+    get("/tasks/{task}/output", "the output of a task, or of one item of a bundle", raw="data"),
+)
+TASK_LOGS = Operation(
+    "task.logs",
+    GetTaskLog,
+    TaskLog,
+    get(
+        "/tasks/{task}/logs",
+        "execute a task again here, for what its module writes to its standard error",
+        Scope.ADMIN,
+    ),
+    deadline_ms=WAIT_MS_MAX + DEADLINE_MS,
 )
 TASK_MATERIAL = Operation(
     "task.material",
@@ -119,7 +130,11 @@ RECEIPT_GET = Operation(
     "receipt.get",
     requests.GetReceipt,
     replies.ReceiptFileReply,
-    get("/tasks/{task}/receipt", "the receipt file of a task", raw="data"),
+    get(
+        "/tasks/{task}/receipt",
+        "the receipt file of a task, or of one item of a bundle",
+        raw="data",
+    ),
 )
 RECEIPT_VERIFY = Operation(
     "receipt.verify",
@@ -419,6 +434,7 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         TASK_WAIT,
         TASK_CANCEL,
         TASK_OUTPUT,
+        TASK_LOGS,
         TASK_MATERIAL,
         RECEIPT_GET,
         RECEIPT_VERIFY,

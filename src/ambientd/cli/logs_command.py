@@ -11,13 +11,12 @@ import msgspec
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
 from ambientd.api.material_values import GetMaterial
+from ambientd.api.task_ends import ABORTED, agrees, as_item
 from ambientd.cli.console import connect, print_json, print_line, short, tell, warn, working
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.run_command import TERMINAL_STATES
 from ambientd.cli.task_commands import TaskArguments, task_name
 from ambientd.codec.bundles import read_outcomes
-from ambientd.codec.digest import sha256
-from ambientd.model.execution import OutcomeKind
 
 
 class LogsArguments(TaskArguments, Protocol):
@@ -31,8 +30,7 @@ class LogsArguments(TaskArguments, Protocol):
 def logs(arguments: LogsArguments) -> ExitCode:
     """Execute a task again here, and print what its module says on the way."""
     from ambientd.api.module_process import engines_named
-    from ambientd.api.module_runs import ABORTED, ModuleCall, verify_determinism
-    from ambientd.model.execution import ExecutionLimits
+    from ambientd.api.module_runs import call_of, verify_determinism
 
     (engine,) = engines_named(arguments.engine)
     name = task_name(arguments.task)
@@ -43,27 +41,15 @@ def logs(arguments: LogsArguments) -> ExitCode:
         task = client.call(operations.TASK_SHOW, requests.ShowTask(task=material.task_id))
         if arguments.item is not None and task.outcome == "completed":
             task = _item_of(client, task, arguments.item)
-    call = ModuleCall(
-        module=material.module,
-        data=material.input,
-        limits=ExecutionLimits(
-            memory_bytes_max=material.memory_bytes_max,
-            wall_ms_max=material.wall_ms_max,
-            gas_max=material.gas_max,
-            output_bytes_max=material.output_bytes_max,
-        ),
-        seed=material.seed,
-        sandbox_required=arguments.sandbox == "required",
-    )
+    call = call_of(material, sandbox_required=arguments.sandbox == "required")
     with working("executing the task again here"):
         done = verify_determinism(call, (engine,), 1)
     [answer] = done.answers
-    found = (answer.outcome, answer.gas, answer.output_sha256)
-    agrees = None if answer.outcome == ABORTED else _agrees(task, found)
+    same = agrees(task, answer.outcome, answer.gas, answer.output_sha256)
     log = done.log.decode("utf-8", "replace")
     if arguments.as_json:
         shown = msgspec.to_builtins(answer)
-        print_json({"task_id": task.task_id, "log": log, "agrees": agrees, **shown})
+        print_json({"task_id": task.task_id, "log": log, "agrees": same, **shown})
     else:
         for line in log.splitlines():
             print_line(line)
@@ -73,28 +59,21 @@ def logs(arguments: LogsArguments) -> ExitCode:
         warn(f"ambientctl: the execution here did not end: {answer.reason}; try another --engine")
         return ExitCode.FAILED
     here = f"executed again here on {answer.engine}: {answer.outcome}, {answer.gas:,} gas"
-    if agrees is False:
+    if same is False:
         warn(
             f"ambientctl: {here}, output {short(answer.output_sha256)}; the ledger has "
             f"{task.outcome}, {task.gas or 0:,} gas, output {short(task.output_sha256)}: see "
             f"`ambientctl task show {short(task.task_id)}`"
         )
         return ExitCode.NOT_VERIFIED
-    tell(f"{here}, {'as the ledger has it' if agrees else _why_unknown(task)}")
+    tell(f"{here}, {'as the ledger has it' if same else _why_unknown(task)}")
     return ExitCode.DONE
 
 
 def _item_of(client: Client, task: replies.Task, item: int) -> replies.Task:
     """Give a bundle as if it were the task of one of its items, to compare that with."""
     whole = client.call(operations.TASK_OUTPUT, requests.GetOutput(task=task.task_id))
-    found = read_outcomes(whole.data)[item]
-    is_completed = found.kind == OutcomeKind.COMPLETED
-    return msgspec.structs.replace(
-        task,
-        outcome=OutcomeKind(found.kind).name.lower(),
-        gas=found.gas,
-        output_sha256=sha256(found.output).hex() if is_completed else None,
-    )
+    return as_item(task, read_outcomes(whole.data)[item])
 
 
 def _why_unknown(task: replies.Task) -> str:
@@ -103,10 +82,3 @@ def _why_unknown(task: replies.Task) -> str:
         return f"which the ledger has not yet: the task is {task.state}"
     how = "is without an answer" if task.state == "final" else f"was {task.state}"
     return f"which nothing confirms: the task {how}, and the ledger will never have one"
-
-
-def _agrees(task: replies.Task, found: tuple[str, int | None, str | None]) -> bool | None:
-    """Tell whether the ledger has the same end; None while it has none."""
-    if task.state != "final" or task.outcome == "none" or task.verdict == "inconclusive":
-        return None
-    return found == (task.outcome, task.gas, task.output_sha256)

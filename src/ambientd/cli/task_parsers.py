@@ -31,7 +31,7 @@ def add_task(commands: object) -> None:
         task,
         "logs",
         "logs_command:logs",
-        "execute a task again here, print what its module writes to its standard error",
+        "execute a task again here, for what its module writes to its standard error",
     )
     logs.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
     logs.add_argument(
