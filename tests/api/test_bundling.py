@@ -1,5 +1,6 @@
 """Bundles as callers ask for them and for what came of one item, each refusal with what to do."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from ambientd.model.bundle import Bundle, ItemOutcome, ItemReceipt
 from ambientd.model.execution import WALL_MS_CEILING
 from ambientd.rules.file_checks import Check
 from ambientd.runtime.blobs import Blobs
+from scripts.make_vectors import FOLDER
 from tests.ledger.cluster import TestCluster, result, spec
 from tests.rules.receipts import agreed, file_of
 
@@ -147,3 +149,11 @@ def test_a_receipt_that_is_changed_anywhere_holds_no_more(blobs: Blobs) -> None:
         replace(file, receipt=b""),
     ):
         assert len(failed(encode(changed))) > len(before), changed
+
+
+def test_the_item_receipts_of_the_vectors_hold_in_their_cluster_and_no_other() -> None:
+    written = json.loads((FOLDER / "bundles.json").read_text("utf-8"))
+    for each in written["item_receipts"]:
+        data = bytes.fromhex(each)
+        assert check_receipt(data, pinned=bytes.fromhex(written["cluster"])).valid
+        assert not check_receipt(data, pinned=bytes(32)).valid

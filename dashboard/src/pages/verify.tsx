@@ -5,7 +5,7 @@ import { checkBlameFile } from "../blame/check";
 import { type Bytes, fromHex } from "../codec/bytes";
 import { DropFile } from "../parts/drop_file";
 import { FindingView, ReceiptView } from "../parts/report_view";
-import { checkReceiptFile, type Given } from "../receipt/check";
+import { checkReceiptFile, type Given, isItemReceipt } from "../receipt/check";
 
 interface Loaded {
   readonly name: string;
@@ -69,10 +69,10 @@ export function VerifyPage({ knownCluster = "" }: { knownCluster?: string }) {
 
 const BLAME_FIELDS = 7;
 
-/** Show what was found; a certificate has fewer fields than a receipt, whatever it is called. */
+/** Show what was found; what a file is shows in its fields, whatever it is called. */
 function Checked({ loaded, given }: { loaded: Loaded; given: Given }) {
   const { name, data } = loaded;
-  if (data[0] !== (0x90 | BLAME_FIELDS)) {
+  if (data[0] !== (0x90 | BLAME_FIELDS) || isItemReceipt(data)) {
     return <ReceiptView name={name} report={checkReceiptFile(data, given)} />;
   }
   const report = checkBlameFile(data, given.pinned);

@@ -85,7 +85,10 @@ function Facts({ file }: { file: ReceiptFile }) {
     ["task", hex(settlement.task)],
     ["module", hex(spec.module)],
     ["input", hex(spec.input)],
-    ["output", `${hex(settlement.result.output)}, ${settlement.result.outputSizeBytes} bytes`],
+    [
+      "output",
+      `${hex(settlement.result.output)}, ${settlement.result.outputSizeBytes.sizeBytes} bytes`,
+    ],
     ["gas", `${settlement.result.gas}`],
     ["settled", `${utc(Number(settlement.settledMs / 1000n))} by the members' clocks`],
     ["network", genesis.bitcoinNetwork],

@@ -156,7 +156,8 @@ function inconclusiveFault(exam: Examination): string | null {
     result.reason === INCONCLUSIVE &&
     equal(result.output, zeros) &&
     equal(result.prepared, zeros) &&
-    result.outputSizeBytes === 0n &&
+    result.outputSizeBytes.sizeBytes === 0n &&
+    result.outputSizeBytes.bundle === null &&
     result.gas === 0n &&
     result.rewriterVersion === 0n;
   return isNone ? null : "a dispute without decision has no result, and this one claims one";

@@ -10,6 +10,7 @@ import { leafHash, rootFromInclusion } from "../codec/merkle";
 import { verify, verifyBytes } from "../codec/signing";
 import { checkAgreement, replicasMax } from "./agreement";
 import { checkAnchor, NETWORKS } from "./bitcoin";
+import { extentFits, itemChecks, readItemReceipt } from "./bundles";
 import { epochHash, epochLeaf, followEpochs, includes, quorum } from "./committees";
 import { type Check, checkCluster, type Examination, note, present, short } from "./examination";
 import { shapeFault, utc } from "./shape";
@@ -17,6 +18,7 @@ import { trustSentences } from "./trust";
 import { type ReceiptFile, receiptFile, type SignedReceipt, Verdict } from "./values";
 
 const FILE_BYTES_MAX = 1024 * 1024;
+const ITEM_BYTES_MAX = FILE_BYTES_MAX + 4096;
 const ADMIT_TAG = 4n;
 const NONCE_AT = 3;
 const OUTCOMES = ["completed", "trapped", "out of gas", "refused"];
@@ -41,8 +43,23 @@ export interface Given {
   readonly output?: Bytes;
 }
 
+/** Tell whether bytes are the receipt of one item of a bundle. */
+export function isItemReceipt(data: Bytes): boolean {
+  return readItemReceipt(data, ITEM_BYTES_MAX) !== null;
+}
+
 /** Check a `*.receipt` file against what is given; never throws, whatever the bytes are. */
 export function checkReceiptFile(data: Bytes, given: Given = {}): Report {
+  const item = readItemReceipt(data, ITEM_BYTES_MAX);
+  if (item === null) return checkTaskFile(data, given);
+  const { output, ...others } = given;
+  const report = checkTaskFile(item.receipt, others);
+  if (report.file === null) return report;
+  const checks = [...report.checks, ...itemChecks(item, report.file, output)];
+  return { ...report, checks, isValid: checks.every((check) => check.ok) };
+}
+
+function checkTaskFile(data: Bytes, given: Given): Report {
   const file = readFile(data);
   if (typeof file === "string") {
     const checks = [{ name: "format", ok: false, detail: file }];
@@ -166,8 +183,8 @@ function receiptFault(exam: Examination, { receipt, signature }: SignedReceipt):
   if (result.gas < 0n || result.gas > file.spec.gasMax) {
     return `${result.gas} gas is outside the task's limit of ${file.spec.gasMax}`;
   }
-  if (result.outputSizeBytes < 0n || result.outputSizeBytes > file.spec.outputBytesMax) {
-    return "the output is larger than the task allows";
+  if (!extentFits(result, file.spec)) {
+    return "the output is larger than the task allows, or not of its items";
   }
   return result.kind >= 0n && result.kind <= 3n ? null : `${result.kind} is no outcome`;
 }
@@ -294,14 +311,15 @@ function checkAnchored(exam: Examination): number | null {
 function checkOutput(exam: Examination, output: Bytes): void {
   const { verdict, result } = exam.file.settlement;
   const digest = sha256(output);
+  const size = result.outputSizeBytes.sizeBytes;
   let fault: string | null = null;
   if (verdict === Verdict.INCONCLUSIVE) {
     fault = "the task has no answer to compare the output with";
   } else if (result.kind === 3n) {
     fault = `the task was refused (${result.reason}) and has no output`;
-  } else if (!equal(digest, result.output) || BigInt(output.length) !== result.outputSizeBytes) {
+  } else if (!equal(digest, result.output) || BigInt(output.length) !== size) {
     const [has, says] = [`${hex(digest)} and ${output.length}`, hex(result.output)];
-    fault = `the output has hash ${has} bytes, the receipt says ${says} and ${result.outputSizeBytes}`;
+    fault = `the output has hash ${has} bytes, the receipt says ${says} and ${size}`;
   }
   note(exam, "output", fault, `${hex(digest)}, ${output.length} bytes`);
 }

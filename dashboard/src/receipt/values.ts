@@ -4,6 +4,7 @@ import {
   bool,
   bytes,
   count,
+  type Field,
   int,
   list,
   oneOf,
@@ -74,13 +75,27 @@ export const genesis = struct({
   rules,
 });
 
+const bundle = struct({ sizeBytes: int, items: int, root: bytes });
+
+/** What a blob's bytes are: so many, and of a bundle its items (protocols/19 section 1). */
+export interface Extent {
+  readonly sizeBytes: bigint;
+  readonly bundle: Read<typeof bundle> | null;
+}
+
+const extent: Field<Extent> = (item, place) => {
+  if (typeof item.value === "bigint") return { sizeBytes: item.value, bundle: null };
+  const read = bundle(item, place);
+  return { sizeBytes: read.sizeBytes, bundle: read };
+};
+
 const constraint = struct({ key: text, value: text, isExcluded: bool });
 
 export const spec = struct({
   module: bytes,
   input: bytes,
   moduleSizeBytes: int,
-  inputSizeBytes: int,
+  inputSizeBytes: extent,
   gasMax: int,
   memoryBytesMax: int,
   wallMsMax: int,
@@ -101,7 +116,7 @@ export const result = struct({
   kind: int,
   reason: text,
   output: bytes,
-  outputSizeBytes: int,
+  outputSizeBytes: extent,
   gas: int,
   prepared: bytes,
   rewriterVersion: int,
