@@ -350,7 +350,7 @@ release: $(VENV)/.dev  ## Write version and changelog of a release: make release
 
 # A package that cannot be asked about counts as one that nobody looked at: the audit fails.
 audit: $(TOOLS)/.ready dashboard/node_modules  ## Known faults of what we depend on; needs PyPI's own service
-	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/runtime.txt
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/dev.txt
 	npm --prefix dashboard audit --omit dev
 
 site: $(VENV)/.dev $(TOOLS)/.ready  ## The documents as pages that need no network, into build/site; every link checked

@@ -5,6 +5,7 @@ with the document; one with needs="PROGRAM" is left out where that is missing. A
 what the block before it printed: each of its lines, where … stands for anything.
 """
 
+import importlib.util
 import os
 import re
 import shutil
@@ -47,12 +48,19 @@ def blocks_of(path: Path) -> list[Block]:
 
 def is_there(need: str) -> bool:
     """Tell whether this machine has what a block needs."""
+    if need == "ziglang":
+        return importlib.util.find_spec(need) is not None
     if not need.startswith("wasm32-"):
-        return shutil.which(need) is not None
+        return shutil.which(need, path=search_path()) is not None
     if shutil.which("rustup") is None:
         return False
     asked = ["rustup", "target", "list", "--installed"]
     return need in subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
+
+
+def search_path() -> str:
+    """Give where a reader's shell looks for programs: first in the environment of this one."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 @dataclass
@@ -79,9 +87,8 @@ class Reader:
 
     def environment(self) -> dict[str, str]:
         """Give what a shell of the reader has."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AMBIENT")}
-        return kept | {"PATH": path}
+        return kept | {"PATH": search_path()}
 
     def read(self, blocks: list[Block]) -> Iterator[str]:
         """Type each block; tell what went otherwise than the document says."""

@@ -5,8 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.reader import BLOCK, OF_THE_CHECKOUT, ROOT, Block, Reader, blocks_of, lacking
+from tests.docs.reader import (
+    BLOCK,
+    OF_THE_CHECKOUT,
+    ROOT,
+    Block,
+    Reader,
+    blocks_of,
+    is_there,
+    lacking,
+)
+from tests.missing import missing
 
+# Compilers of others for modules, and what takes minutes of all cores to build.
+UNTYPED = {"wasm-ld", "wasm32-wasip1", "ambient-execute", "ambient-prove"}
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
 
 
@@ -25,6 +37,14 @@ def test_every_command_block_is_one_that_is_typed(path: Path) -> None:
     assert text.count("\n```") == 2 * len(BLOCK.findall(text))
     assert {block.language for block in blocks_of(path)} <= {"sh", "text"}
     assert not re.search(r"^    (?:ambient|make|\$)", text, re.MULTILINE), "indented commands"
+
+
+def test_every_block_is_typed_where_all_programs_are_there_but_for_those_named_here() -> None:
+    needs = {b.value for path in DOCUMENTS for b in blocks_of(path) if b.kind == "needs"}
+    assert needs >= UNTYPED
+    absent = sorted(need for need in needs - UNTYPED if not is_there(need))
+    if absent:
+        missing(f"blocks are left out, for lack of {', '.join(absent)}")
 
 
 def test_targets_that_the_reader_does_not_make_are_made_by_every_change() -> None:
