@@ -57,20 +57,24 @@ def main() -> None:
                 if one["lost"] is None:
                     _one_start(who, one, chosen, expected, modules, alone=alone)
                     print(f"run {run + 1}, {who.name}: {one['lost'] or 'done'}", file=sys.stderr)
-    measured = {
-        "before": before,
-        "after": machine(),
-        "tasks": chosen.tasks,
-        "runs": chosen.runs,
-        "found": found,
-    }
+            measured = {
+                "before": before,
+                "after": machine(),
+                "tasks": chosen.tasks,
+                "runs": run + 1,
+                "found": found,
+            }
+            if chosen.write:  # after each run, so that one that is stopped leaves those before it
+                _write(measured)
     print(page(measured))
-    if chosen.write:
-        MEASURED.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-        PAGE.write_text(page(measured), encoding="utf-8")
-        CHART.write_text(chart(measured), encoding="utf-8")
     if any(one["lost"] for one in found.values()):
         sys.exit("not everybody took part: the table says who, and why")
+
+
+def _write(measured: dict[str, object]) -> None:
+    MEASURED.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(measured), encoding="utf-8")
+    CHART.write_text(chart(measured), encoding="utf-8")
 
 
 def _one_start(

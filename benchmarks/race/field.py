@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class Contestant:
 
 
 MESH = "benchmarks.race.mesh_peer"
+BUNDLED = ("--bundle", "64")
 FIELD = (
     Contestant("process pool", "pool_peer.py", (), "nothing"),
     Contestant("Ray", "ray_peer.py", (), "nothing"),
@@ -49,6 +51,13 @@ FIELD = (
     Contestant("Celery + Redis, synced", "celery_peer.py", ("synced",), "each write, one disk"),
     Contestant("ambientd, none", MESH, ("none",), "each word, 3 of 4 disks", WASM),
     Contestant("ambientd, replicated", MESH, ("replicated",), "each word, 3 of 4 disks", WASM),
+    Contestant(
+        "ambientd, none, bundles", MESH, ("none", *BUNDLED), "each word, 3 of 4 disks", WASM
+    ),
+    Contestant(
+        "ambientd, replicated, bundles",
+        *(MESH, ("replicated", *BUNDLED), "each word, 3 of 4 disks", WASM),
+    ),
 )
 
 
@@ -171,6 +180,8 @@ class Running:
         return answer
 
     def _last_words(self) -> str:
+        with suppress(subprocess.TimeoutExpired):  # what it has to say comes when it has tidied up
+            self._process.wait(STOP_DEADLINE_S)
         self._errors.seek(0)
         said = [line.strip() for line in self._errors if line.strip()]
         return said[-1] if said else f"it ended with status {self._process.poll()}"
