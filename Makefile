@@ -268,6 +268,17 @@ bench-flower: $(VENV)/.dev $(FLOWER)/.ready examples/federated-mnist/mnist.npz  
 bench-liars: $(VENV)/.dev  ## Seven daemons, two of them liars, 200 tasks: all answers right, both named
 	$(BIN)/python -m benchmarks.liars
 
+# The other implementation of libp2p for the tests of the transport.
+INTEROP := tests/adapters/libp2p/js
+
+$(INTEROP)/node_modules: $(INTEROP)/package-lock.json
+	npm --prefix $(INTEROP) ci --loglevel=error --no-fund --no-audit
+	@touch $@
+
+.PHONY: interop
+interop: $(VENV)/.dev $(INTEROP)/node_modules  ## A node and js-libp2p: handshake, identify, ping, frames, gossip (needs Node.js 20)
+	$(BIN)/pytest -q $(INTEROP)/../test_interop.py
+
 # The others of the race; their packages never meet those of the daemon.
 PEERS := $(VENV)/race
 
