@@ -6,17 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ambientd.codec.statements import round_leaf
+from ambientd.codec.statements import round_leaf, study_id
 from ambientd.ledger import learning
 from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.learning import AUTHOR_OPEN_MAX
 from ambientd.ledger.learning_events import RoundEnded, RoundHeard, StudyBegan, StudyEnded
 from ambientd.ledger.learning_rounds import ENDED, FAILURES_MAX, NEXT
+from ambientd.model.genesis import Rules
 from ambientd.model.learning import RoundState, StudyState
 from ambientd.model.learning_record import FlStop, FlSurvivors
 from ambientd.model.record import Fraud
 from ambientd.rules.studies import asked_for_results, groups_of, threshold_of
-from tests.ledger.cluster import rejections
+from ambientd.rules.study_price import place_price_msat, study_price_msat
+from tests.ledger.cluster import TestCluster, rejections
 from tests.ledger.studies import (
     GUESTS,
     INVITE_MS,
@@ -240,6 +242,34 @@ def test_a_study_is_begun_once_and_not_without_end(opened: Studied) -> None:
     for number in range(AUTHOR_OPEN_MAX):
         said = opened.block((0, study_body(nonce=b"%d" % number)))
     assert rejections(said)
+
+
+@pytest.mark.parametrize(("invite_ms", "hours"), [(INVITE_MS, 1), (24 * 3_600_000, 24)])
+def test_a_place_is_paid_for_whatever_becomes_of_the_study(invite_ms: int, hours: int) -> None:
+    cluster = TestCluster()
+    author, meta = cluster.node(0), cluster.state.meta
+    before_msat, pool_msat = cluster.state.balance_msat(author), meta.fee_pool_msat
+    body = study_body(invite_ms=invite_ms)
+    assert not rejections(cluster.block((0, body)))
+    study = study_id(author, body)
+    entry = cluster.state.study(study)
+    assert entry is not None
+    place_msat = 10_000 * hours * cluster.genesis.rules.price_msat_per_mgas_min
+    assert before_msat - cluster.state.balance_msat(author) == entry.escrow_msat + place_msat
+    assert cluster.state.meta.fee_pool_msat == pool_msat + place_msat
+    assert not rejections(cluster.block((0, body))), "said again it is the same study"
+    cluster.block((0, FlStop(study=study)))
+    assert before_msat - cluster.state.balance_msat(author) == place_msat, "the rest is back"
+    assert cluster.state.meta.escrow_msat == 0
+
+
+@pytest.mark.parametrize("missing_msat", [0, 1])
+def test_who_cannot_pay_for_place_and_rounds_begins_no_study(missing_msat: int) -> None:
+    body, rules = study_body(), Rules()
+    needed_msat = study_price_msat(body.plan, body.terms, 4, rules.price_msat_per_mgas_min)
+    needed_msat += place_price_msat(body.terms, rules.price_msat_per_mgas_min)
+    cluster = TestCluster(grant_msat=needed_msat - missing_msat)
+    assert bool(rejections(cluster.block((0, body)))) == bool(missing_msat)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ from ambientd.rules.studies import (
     study_fault,
     viable,
 )
-from ambientd.rules.study_price import study_price_msat
+from ambientd.rules.study_price import place_price_msat, study_price_msat
 
 STUDIES_OPEN_MAX = 16
 """Studies that go on at once in a cluster: a block looks at each."""
@@ -105,10 +105,13 @@ def _start(draft: Draft, record: Record, body: FlStudy) -> Rejection:
     price_msat = study_price_msat(
         body.plan, body.terms, len(draft.state.members), rules.price_msat_per_mgas_min
     )
+    place_msat = place_price_msat(body.terms, rules.price_msat_per_mgas_min)
     balance_msat = draft.balance_msat(record.author)
-    if balance_msat < price_msat:
-        return f"the study may cost {price_msat} msat, its author has {balance_msat}"
-    draft.credit(record.author, -price_msat)
+    if balance_msat < price_msat + place_msat:
+        whole_msat = price_msat + place_msat
+        return f"the study may cost {whole_msat} msat, its author has {balance_msat}"
+    draft.credit(record.author, -price_msat - place_msat)
+    draft.put_meta(replace(draft.meta, fee_pool_msat=draft.meta.fee_pool_msat + place_msat))
     draft.move_escrow(price_msat)
     studies = draft.studies
     draft.put_studies(replace(studies, open=tuple(sorted((*studies.open, study)))))

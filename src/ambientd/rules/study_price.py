@@ -11,6 +11,10 @@ RECORD_GAS = 10_000_000
 FAILURES_MAX = 3
 """Rounds in a row that may fail before a study does."""
 
+PLACE_GAS = 10_000_000_000
+"""A place among the studies costs what a task of so much gas does, for each hour of inviting."""
+
+HOUR_MS = 3_600_000
 WORDS_OPEN = 2
 WORDS_PRIVATE = 4
 """What each participant says in a round: its update and score; keys, shares, update, openings."""
@@ -21,6 +25,12 @@ def round_price_msat(plan: Plan, terms: Terms, members: int, price_msat_per_mgas
     words = WORDS_PRIVATE if plan.is_private else WORDS_OPEN
     records = words * terms.wanted + 2 * members
     return slot_fee_msat(records * RECORD_GAS, price_msat_per_mgas)
+
+
+def place_price_msat(terms: Terms, price_msat_per_mgas: int) -> int:
+    """Give what a place costs, whatever becomes of the study: places are few, and others wait."""
+    hours = -(-terms.invite_ms // HOUR_MS)
+    return slot_fee_msat(hours * PLACE_GAS, price_msat_per_mgas)
 
 
 def audit_price_msat(gas_max: int, price_msat_per_mgas: int) -> int:
