@@ -9,10 +9,13 @@ import msgspec
 import pytest
 
 from ambientd.api import replies
+from ambientd.api.client import Client
+from ambientd.api.operations import TASK_SUBMIT
+from ambientd.api.requests import SubmitTask
 from ambientd.cli import console
 from ambientd.cli.main import main
 from tests.cli.conftest import Ctl
-from tests.fakes.desk_node import NODE, NOW_MS, SLOW, DeskNode
+from tests.fakes.desk_node import ECHO, NODE, NOW_MS, SLOW, DeskNode
 
 pytestmark = pytest.mark.net
 SETTLED = replies.ReceiptState(state="settled")
@@ -205,3 +208,30 @@ def test_whoever_waits_at_a_terminal_sees_that_something_goes_on(
     screen.truncate(0)
     assert main([*words, "--quiet"]) == 1
     assert "waiting" not in screen.getvalue()
+
+
+def test_a_large_upload_at_a_terminal_is_a_bar_that_comes_to_its_end(
+    live: Path, ctl: Ctl, screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.wasm").write_bytes(ECHO)
+    (tmp_path / "input").write_bytes(bytes(6 << 20))
+    monkeypatch.setattr(sys, "stderr", screen)
+    words = ["run", str(tmp_path / "m.wasm"), "--input", str(tmp_path / "input"), "--yes"]
+    assert main([*words, "--no-wait"]) == 0
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    assert "handing it to the node" in shown
+    assert "6.0/6.0 MiB" in shown
+    screen.truncate(0)
+    assert main([*words, "--no-wait", "--quiet"]) == 0
+    assert "handing" not in screen.getvalue()
+
+
+def test_parts_of_a_request_are_told_as_they_are_taken(live: Path) -> None:
+    told: list[tuple[int, int]] = []
+    with Client(live / "ambientd.sock") as client:
+        client.on_sent = lambda sent, size: told.append((sent, size))
+        client.call(TASK_SUBMIT, SubmitTask(module=ECHO, input=bytes(1 << 20)))
+    sizes = {size for _, size in told}
+    assert len(told) == 5
+    assert [sent for sent, _ in told] == sorted(sent for sent, _ in told)
+    assert {told[-1][0]} == sizes

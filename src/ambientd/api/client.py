@@ -50,6 +50,8 @@ class Client:
         self._path = path
         self._data_dir = data_dir if data_dir is not None else path.parent
         self._on_slow = on_slow
+        self.on_sent: Callable[[int, int], None] = lambda _sent, _size: None
+        """Told of each part of a request that was taken: how much is sent by then, of how much."""
         self._socket: socket.socket | None = None
         self._calls = 0
 
@@ -102,7 +104,7 @@ class Client:
         patience_s = operation.deadline_ms / 1000 if timeout_s is None else timeout_s
         connection.settimeout(None if operation.streaming else patience_s + _GRACE_S)
         try:
-            connection.sendall(data)
+            self._send(connection, memoryview(data))
         except ConnectionError:
             pass  # the daemon refused before it read everything: its reason waits to be read
         except OSError as error:
@@ -110,6 +112,11 @@ class Client:
         if self._on_slow is not None and _is_prompt(operation):
             self._await_first_byte(connection, self._on_slow)
         return self._receive()
+
+    def _send(self, connection: socket.socket, data: memoryview) -> None:
+        for start in range(0, len(data), _CHUNK_BYTES):
+            connection.sendall(data[start : start + _CHUNK_BYTES])
+            self.on_sent(min(start + _CHUNK_BYTES, len(data)), len(data))
 
     @staticmethod
     def _await_first_byte(connection: socket.socket, on_slow: Callable[[], None]) -> None:

@@ -102,6 +102,23 @@ def working(text: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def sending(client: Client, text: str) -> Iterator[None]:
+    """Show how much of a large request the node has taken, to whoever looks."""
+    if not is_watched():
+        yield
+        return
+    from ambientd.cli.drawing import bar
+
+    before = client.on_sent
+    with bar(text) as told:
+        client.on_sent = told
+        try:
+            yield
+        finally:
+            client.on_sent = before
+
+
 def is_terminal() -> bool:
     """Tell whether somebody sits at standard input."""
     return sys.stdin.isatty()

@@ -20,6 +20,7 @@ from ambientd.cli.console import (
     is_watched,
     print_json,
     print_line,
+    sending,
     short,
     tell,
     warn,
@@ -114,10 +115,10 @@ def run(arguments: RunArguments) -> ExitCode:
 
 def _submit(client: Client, request: requests.SubmitTask) -> replies.Submitted:
     """Hand the task to the node; large ones take long enough to be seen."""
-    size_bytes = len(request.module) + len(request.input)
+    size_bytes = len(request.module) + len(request.input) + sum(map(len, request.items))
     with ExitStack() as stack:
         if size_bytes > _LARGE_BYTES:
-            stack.enter_context(working(f"handing {size_bytes >> 20} MiB to the node"))
+            stack.enter_context(sending(client, "handing it to the node"))
         return client.call(operations.TASK_SUBMIT, request)
 
 
