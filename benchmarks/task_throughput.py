@@ -97,10 +97,12 @@ def one_run(
 
 
 def processor_time_s(node: Path) -> float:
-    """Give what a daemon and its workers have used so far."""
+    """Give what a daemon and its workers have used so far, also those that have ended."""
     daemon = psutil.Process(int((node / "lock").read_text()))
+    times = daemon.cpu_times()
+    ended_s = times.children_user + times.children_system
     used = [process.cpu_times() for process in (daemon, *daemon.children(recursive=True))]
-    return sum(times.user + times.system for times in used)
+    return ended_s + sum(each.user + each.system for each in used)
 
 
 if __name__ == "__main__":
