@@ -40,7 +40,7 @@ from ambientd.roles.anchoring.logged import (
 from ambientd.roles.anchoring.looking import Sight, Unseen, look_at
 from ambientd.roles.anchoring.open_book import OpenBook
 from ambientd.roles.anchoring.options import AnchoringOptions
-from ambientd.roles.anchoring.purse import FeeOf, Purse, Short, bumped_fee, first_fee, pay
+from ambientd.roles.anchoring.purse import FeeOf, Purse, Short, bumped_fee, first_fee, pay, signed
 from ambientd.rules.bitcoin import decode_transaction
 
 VERSIONS_MAX = 64
@@ -347,22 +347,20 @@ class Anchoring:
         more_sat = payment.fee_sat - (0 if newest is None else newest.fee_sat)
         day_sat = self._book.spent_today(self._now) + more_sat
         fault = self._options.cap_fault(payment.fee_sat, day_sat)
-        raw = fault or self._purse.sign(payment.coins, entry.root, payment.fee_sat)
-        if isinstance(raw, str):
-            self._wait(entry, raw)
+        version = fault or signed(self._purse, payment, entry.root)
+        if isinstance(version, str):
+            self._wait(entry, version)
             return False
         self._book.spend(more_sat, self._now)
-        txid = decode_transaction(raw).txid
-        version = Version(raw=raw, txid=txid, fee_sat=payment.fee_sat, coins=payment.coins)
         self._hindrances.clear(entry.root)
-        signed = replace(
+        entry = replace(
             entry,
             versions=(*entry.versions, version),
             since_ms=self._now,
             since_height=self._known_height,
         )
-        self._book.turn(signed, Turn.SIGNED)
-        self._send(signed, version)
+        self._book.turn(entry, Turn.SIGNED)
+        self._send(entry, version)
         return True
 
     def _run_short(self, entry: AnchoredRoot, short: Short) -> None:
