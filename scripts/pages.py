@@ -31,6 +31,7 @@ NAVIGATION = (
                 "write-a-module",
                 "aeroplane",
                 "prove-an-execution",
+                "federated-study",
                 "operate-a-cluster",
                 "playbooks",
             )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ambientd.cli.parser import build_parser
+from scripts.pages import NAVIGATION
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = sorted(
@@ -41,3 +42,9 @@ def test_every_command_of_the_readme_is_understood() -> None:
 def test_every_file_that_a_command_of_the_readme_names_is_there() -> None:
     for name in re.findall(r"\bexamples/[\w./-]+\.wasm", README):
         assert (ROOT / name).is_file(), name
+
+
+def test_every_document_is_offered_among_the_pages() -> None:
+    offered = {name for _, names in NAVIGATION for name in names}
+    pages = {*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "tutorials").glob("*.md")}
+    assert {path.relative_to(ROOT).as_posix() for path in pages} <= offered

@@ -163,7 +163,7 @@ def keep_submitting(mixed: Mixed, dice: random.Random, until_ms: int) -> None:
         mixed.world.at(time_ms, partial(mixed.submit, dice.randrange(MEMBERS)))
 
 
-@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_committee_half_of_which_runs_the_version_before_goes_on_as_one(
     before: Version, seed: int
 ) -> None:
@@ -178,7 +178,7 @@ def test_a_committee_half_of_which_runs_the_version_before_goes_on_as_one(
     assert len(mixed.tasks) >= 10
 
 
-@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_members_are_updated_one_after_another_and_no_task_is_lost(
     before: Version, seed: int
 ) -> None:
