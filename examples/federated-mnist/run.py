@@ -119,17 +119,22 @@ def followed(node: Client, study: str) -> StudyDetail:
 
 
 def curves(rounds: list[RoundInfo]) -> str:
-    """Draw accuracy, and the share of the participants that survived, round by round."""
+    """Draw accuracy, loss, and the share of the participants that survived, round by round."""
     accuracy = [each.correct / each.total if each.total else 0.0 for each in rounds]
     survived = [each.survivors / max(1, each.participants) for each in rounds]
+    losses = [each.loss or 0.0 for each in rounds]
+    highest = max(losses) or 1.0
     lines = "".join(
         f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{points(values)}"/>'
-        f'<text x="{EDGE}" y="{place}" fill="{colour}">{name}: last {values[-1]:.1%}</text>'
-        for name, values, colour, place in (
-            ("accuracy on held-out data", accuracy, "#06c", 16),
-            ("participants whose update counted", survived, "#888", 32),
+        f'<text x="{place}" y="{line}" fill="{colour}">{name}</text>'
+        for name, values, colour, place, line in (
+            (f"accuracy on held-out data: last {accuracy[-1]:.1%}", accuracy, "#06c", EDGE, 16),
+            (f"participants whose update counted: last {survived[-1]:.1%}", survived, "#888",
+             EDGE, 32),
+            (f"loss, 100 % being {highest:.2f}: last {losses[-1]:.2f}",
+             [each / highest for each in losses], "#c60", WIDTH // 2 + EDGE, 16),
         )
-    )
+    )  # fmt: skip
     frame = f'<rect x="{EDGE}" y="{EDGE}" width="{WIDTH - 2 * EDGE}" height="{HEIGHT - 2 * EDGE}" '
     below = f'<text x="{EDGE}" y="{HEIGHT - 12}">rounds 1 to {len(rounds)}; 0 % to 100 %</text>'
     return (
