@@ -2,7 +2,6 @@
 
 import argparse
 import faulthandler
-import logging
 import os
 import random
 import resource
@@ -31,6 +30,7 @@ from ambientd.adapters.keys import draw_secret
 from ambientd.adapters.learner_opening import open_learner
 from ambientd.adapters.leash import end_with_standard_input
 from ambientd.adapters.libp2p import open_transport
+from ambientd.adapters.log_lines import LogForm, configure_logging
 from ambientd.adapters.owner_file import OwnerFile
 from ambientd.adapters.passphrases import find_passphrase
 from ambientd.adapters.peg_keys import open_signing, replaced_signing
@@ -438,17 +438,6 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
             nursery.cancel_scope.cancel()
 
 
-def _configure_logging(*, verbose: bool) -> None:
-    level = logging.DEBUG if verbose else logging.INFO
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    # What adapters log by the standard library looks like the rest.
-    form = "%(asctime)s [%(levelname)s] %(message)s"
-    logging.basicConfig(format=form, datefmt="%Y-%m-%d %H:%M:%S", stream=sys.stderr)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run one node until it is told to stop."""
     parser = argparse.ArgumentParser("ambientd", description="Run one node of an Ambient mesh.")
@@ -460,10 +449,18 @@ def main(arguments: list[str] | None = None) -> int:
         "--with-stdin", action="store_true", help="end when standard input does, as on SIGTERM"
     )
     parser.add_argument("--verbose", action="store_true", help="log what only developers want")
+    parser.add_argument(
+        "--log-format",
+        type=LogForm,
+        choices=list(LogForm),
+        default=os.environ.get("AMBIENT_LOG_FORMAT", LogForm.CONSOLE),
+        help="lines for people, or one JSON object a line (default: $AMBIENT_LOG_FORMAT, else "
+        "console)",
+    )
     parser.add_argument("--version", action="version", version=f"ambientd {__version__}")
     chosen = parser.parse_args(arguments)
     faulthandler.enable()  # a crash in foreign code leaves its place in the log
-    _configure_logging(verbose=chosen.verbose)
+    configure_logging(chosen.log_format, verbose=chosen.verbose)
     # Its memory holds keys that may lie sealed on disk: no crash writes them there.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:

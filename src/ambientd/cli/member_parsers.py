@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser
 
-from ambientd.cli.parsing import NODE, command, count, group
+from ambientd.cli.parsing import NODE, amount, command, count, group
 
 
 def add_member(commands: object) -> None:
@@ -14,10 +14,11 @@ def add_member(commands: object) -> None:
     )
     ask.add_argument(
         "--bond",
-        type=count,
+        type=amount,
         default=0,
-        metavar="MSAT",
-        help="millisatoshi of its balance to put at risk (default: 0)",
+        metavar="AMOUNT",
+        help="what of its balance to put at risk: 1500sat, 0.0001btc, or millisatoshi without a "
+        "unit (default: nothing)",
     )
     admit = command(
         member, "admit", "member_commands:admit", "let a node in that asks, as far as this one goes"

@@ -1,0 +1,60 @@
+"""The daemon's log on standard error: lines for people, or one JSON object a line for programs."""
+
+import json
+import logging
+import sys
+from enum import StrEnum
+from time import gmtime, strftime
+from typing import Any, TextIO
+
+import structlog
+
+
+class LogForm(StrEnum):
+    """How a line of the log looks."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class _JsonFormatter(logging.Formatter):
+    """What adapters log by the standard library, in the shape of the rest."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "timestamp": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(record.created)),
+            "logger": record.name,
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def configure_logging(form: LogForm, *, verbose: bool, stream: TextIO | None = None) -> None:
+    """Let all that is logged from now on go to standard error, in one form."""
+    stream = sys.stderr if stream is None else stream
+    level = logging.DEBUG if verbose else logging.INFO
+    wrapper = structlog.make_filtering_bound_logger(level)
+    factory = structlog.PrintLoggerFactory(stream)
+    handler = logging.StreamHandler(stream)
+    if form is LogForm.JSON:
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper("iso", utc=True),
+                structlog.processors.StackInfoRenderer(),
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+            wrapper_class=wrapper,
+            logger_factory=factory,
+        )
+        handler.setFormatter(_JsonFormatter())
+    else:
+        structlog.configure(wrapper_class=wrapper, logger_factory=factory)
+        line = "%(asctime)s [%(levelname)s] %(message)s"
+        handler.setFormatter(logging.Formatter(line, "%Y-%m-%d %H:%M:%S"))
+    logging.basicConfig(handlers=[handler], force=True)

@@ -1,0 +1,55 @@
+"""The daemon's log is lines for people, or an object a line for programs."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from ambientd.adapters.log_lines import LogForm, configure_logging
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """Give what stands for standard error, and put the logging of the tests back afterwards."""
+    root = logging.getLogger()
+    handlers, before = list(root.handlers), structlog.get_config()
+    yield io.StringIO()
+    root.handlers[:] = handlers
+    structlog.configure(**before)
+
+
+def say() -> None:
+    log = structlog.get_logger("ambientd.test")
+    log.debug("only developers want this")
+    log.info("ready", port=4400, peers=("a", "b"), key=b"x")
+    try:
+        raise ValueError("a\nb")
+    except ValueError:
+        log.exception("failed")
+    logging.getLogger("foreign").warning("by the standard library: %s", "x")
+
+
+def test_as_json_each_line_is_an_object_with_what_happened_and_when(stream: io.StringIO) -> None:
+    configure_logging(LogForm.JSON, verbose=False, stream=stream)
+    say()
+    ready, failed, foreign = map(json.loads, stream.getvalue().splitlines())
+    assert (ready["event"], ready["level"], ready["port"]) == ("ready", "info", 4400)
+    assert ready["peers"] == ["a", "b"]
+    assert ready["timestamp"].endswith("Z")
+    assert "ValueError: a\nb" in failed["exception"]
+    assert (foreign["event"], foreign["level"]) == ("by the standard library: x", "warning")
+    assert foreign["logger"] == "foreign"
+
+
+def test_for_people_it_is_lines_and_developers_want_more(stream: io.StringIO) -> None:
+    configure_logging(LogForm.CONSOLE, verbose=True, stream=stream)
+    say()
+    text = stream.getvalue()
+    assert "only developers want this" in text
+    assert "port" in text
+    assert "[WARNING] by the standard library: x" in text
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(text.splitlines()[0])
