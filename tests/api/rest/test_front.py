@@ -14,9 +14,9 @@ import trio
 import trio.testing
 
 from ambientd.api import replies, requests
-from ambientd.api.operations import OPERATIONS
+from ambientd.api.operations import OPERATIONS, OperationError
 from ambientd.api.rest import front
-from ambientd.api.rest.binding import Routes
+from ambientd.api.rest.binding import Routes, bind
 from ambientd.api.routes import BASE_PATH, Method, Scope
 from tests.api.rest.support import Site, ask, site
 from tests.fakes.desk_node import ECHO, NODE, DeskNode
@@ -194,6 +194,13 @@ async def test_a_whole_number_is_an_integer_however_it_is_written(tmp_path: Path
         for body, status in ((b"5000.0", 201), (b"5e3", 201), (b"5000.5", 400), (b'"5000"', 400)):
             told = b'{"expires_in_ms": %s}' % body
             assert (await it.ask("POST", "/invitations", headers, told)).status == status
+
+
+def test_a_whole_number_beside_a_path_is_an_integer_however_it_is_written() -> None:
+    row = OPERATIONS["task.material"]  # found by the prober with seed 5
+    assert bind(row, {"task": "abcd"}, "", b'{"item": 185.0}').item == 185
+    with pytest.raises(OperationError, match="`item`: expected"):
+        bind(row, {"task": "abcd"}, "", b'{"item": 185.5}')
 
 
 @pytest.mark.parametrize("field", ["deadline_ms", "price_msat_per_mgas", "attempts_max"])

@@ -94,7 +94,7 @@ def bind(row: Row, parameters: dict[str, str], query: str, body: bytes) -> Any: 
     twice = sorted(set(fields) & set(parameters))
     if twice:
         raise OperationError("malformed", f"{twice[0]!r} stands in the path already", _HINT)
-    return _converted(row.request, {**fields, **parameters}, lax=False)
+    return _converted(row.request, {**_whole(fields), **parameters}, lax=False)
 
 
 def _fields(kind: type[msgspec.Struct], query: str) -> dict[str, object]:
