@@ -195,13 +195,14 @@ def test_members_are_updated_one_after_another_and_no_task_is_lost(
     assert len(mixed.tasks) >= 25
 
 
-def test_a_version_that_agrees_on_other_states_does_not_pass_for_one_that_goes_along(
-    tmp_path: Path,
-) -> None:
+def test_halves_that_agree_on_different_states_stand_still_and_never_fork(tmp_path: Path) -> None:
     with imported(tmp_path, "other_", "ambient/state-page/1", "ambient/state-page/0") as other:
         mixed = Mixed(1, [other, NOW, other, NOW])
         mixed.start()
         mixed.submit(0)
         mixed.run(20_000)
+        assert [mixed.host(number).ledger.applied_index for number in range(MEMBERS)] == [1] * 4
+        told = {fault.reason for number in range(MEMBERS) for fault in mixed.host(number).faults}
+        assert told == {"the state root at index 1 differs from this node's"}
         with pytest.raises(AssertionError):
             mixed.check()
