@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import trio
 
 from ambientd.adapters.peg_file import PegFile
@@ -13,7 +14,13 @@ from ambientd.errors import RemoteProtocolError
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import PegBody, PegIn, PegSigned
 from ambientd.ports.chain import Inclusion, MerkleBranch, Tip, Utxo
-from ambientd.rules.bitcoin import Outpoint, decode_transaction, double_sha256, strip_witness
+from ambientd.rules.bitcoin import (
+    Outpoint,
+    compact_size,
+    decode_transaction,
+    double_sha256,
+    strip_witness,
+)
 from ambientd.rules.peg_payments import PEG_IN_MIN_SAT
 from tests.ledger.peg import PegCluster, paying, proof_of
 
@@ -30,6 +37,8 @@ class StrangeChain:
         self.raws: dict[bytes, bytes] = {}
         self.found: dict[bytes, list[Utxo]] = {}
         self.poisoned = b""
+        self.asked = 0
+        """How often a transaction's bytes were asked for."""
 
     def pay(self, script: bytes, value_sat: int, mark: int, witness: bytes = b"") -> None:
         """Mine a payment to a script; a witness is put into its bytes as the chain gives them."""
@@ -39,6 +48,13 @@ class StrangeChain:
         self.raws[txid] = raw[:4] + b"\x00\x01" + raw[4:-4] + witness + raw[-4:] if witness else raw
         utxo = Utxo(txid, 0, value_sat, script, HEIGHT)
         self.found.setdefault(script, []).append(utxo)
+
+    def mine(self, raw: bytes, script: bytes, outputs: int) -> None:
+        """Mine a transaction of which the first outputs pay a script 50,000 sat each."""
+        txid = double_sha256(raw)
+        self.proofs[txid], self.raws[txid] = proof_of(raw), raw
+        utxos = [Utxo(txid, output, 50_000, script, HEIGHT) for output in range(outputs)]
+        self.found.setdefault(script, []).extend(utxos)
 
     async def tip(self) -> Tip:
         await trio.lowlevel.checkpoint()
@@ -74,6 +90,7 @@ class StrangeChain:
 
     async def raw_tx(self, txid: bytes) -> bytes | None:
         await trio.lowlevel.checkpoint()
+        self.asked += 1
         return self.raws.get(txid)
 
     async def header(self, height: int) -> bytes:
@@ -150,6 +167,63 @@ def test_a_proof_carries_no_witness(tmp_path: Path) -> None:
     assert body.proof.raw_tx == strip_witness(chain.raws[utxo.txid])
     assert decode_transaction(body.proof.raw_tx).txid == utxo.txid
     assert cluster.all_say(body), "it is no larger than what the log takes"
+
+
+def long_payment(script: bytes, outputs: int, size_bytes: int) -> bytes:
+    """Give what only a miner brings in: some outputs of 50,000 sat, and one that is long."""
+    paid = (50_000).to_bytes(8, "little") + compact_size(len(script)) + script
+    rest = bytes(8) + compact_size(size_bytes) + b"\x6a" * size_bytes
+    spent = sha256(b"a miner's") + bytes(4) + b"\x00" + b"\xff" * 4
+    return b"\x02\x00\x00\x00\x01" + spent + bytes([outputs + 1]) + paid * outputs + rest + bytes(4)
+
+
+@pytest.mark.parametrize("size_bytes", [100_001, 450_000])
+def test_what_the_log_never_takes_is_not_said_and_asked_for_once(
+    tmp_path: Path, size_bytes: int
+) -> None:
+    cluster, chain = opened()
+    script = cluster.script(1)
+    chain.mine(long_payment(script, 40, size_bytes), script, 40)
+    chain.pay(script, 50_000, 1)
+    first, second = looking(cluster, chain, tmp_path)
+    assert [len(each.proof.raw_tx) < 200 for each in first] == [True], "the other one counts"
+    assert second == []
+    assert chain.asked == (1 + 1) + 2, "a length each; the proof of the other at both looks"
+
+
+def test_a_transaction_that_pays_often_is_proved_once(tmp_path: Path) -> None:
+    cluster, chain = opened()
+    script = cluster.script(1)
+    chain.mine(long_payment(script, 40, 1_000), script, 40)
+    first, _ = looking(cluster, chain, tmp_path)
+    assert [body.output for body in first] == list(range(40))
+    assert chain.asked == 1 + 2
+
+
+async def test_how_long_a_transaction_is_is_told_to_its_owner(tmp_path: Path) -> None:
+    cluster, chain = opened()
+    script = cluster.script(1)
+    raw = long_payment(script, 1, 100_001)
+    chain.mine(raw, script, 1)
+    chain.pay(script, 50_000, 1)
+    service = PegService(
+        cluster.node(0),
+        cluster.state,
+        chain,  # type: ignore[arg-type]
+        SeedSigner(sha256(b"peg 0")),
+        PegFile(tmp_path / "peg.book"),
+        lambda: 0,
+        never,
+    )
+    for _ in range(2):
+        found = await service.arrivals([script])
+        assert found[0].transaction_bytes == len(raw)
+        assert found[1].transaction_bytes < 200
+    assert chain.asked == 2
+
+
+async def never(body: PegBody) -> None:
+    raise AssertionError(body)
 
 
 def test_no_peg_out_is_signed_while_the_chain_lacks_a_coin(tmp_path: Path) -> None:

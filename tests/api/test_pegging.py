@@ -186,10 +186,10 @@ async def test_a_peg_in_is_followed_from_its_first_confirmation_to_the_balance(
     body = cluster.peg_in(1, 70_000)
     name = decode_transaction(body.proof.raw_tx).txid
 
-    async def seen(confirmations: int) -> PegInInfo:
+    async def seen(confirmations: int, transaction_bytes: int = 0) -> PegInInfo:
         script = cluster.script(1)
         chain.coming = [
-            Arrival(script, name, 0, 70_000, confirmations),
+            Arrival(script, name, 0, 70_000, confirmations, transaction_bytes),
             Arrival(script, bytes(32), 7, 9_999, 50),
             Arrival(cluster.script(2), bytes(32), 8, 70_000, 50),
         ]
@@ -203,6 +203,12 @@ async def test_a_peg_in_is_followed_from_its_first_confirmation_to_the_balance(
     assert (first.state, first.confirmations, first.confirmations_needed) == ("confirming", 2, 6)
     assert first.due_s is None, "on regtest Bitcoin blocks come when somebody makes them"
     assert (await seen(9)).state is PegInState.AWAITED
+    assert (await seen(9, 100_000)).state is PegInState.AWAITED
+    assert (await seen(9, 100_001)).state is PegInState.TOO_LONG
+    with pytest.raises(OperationError, match="longer than the log takes"):
+        await desk.quote_return(
+            QuoteReturn(outpoint=f"{display(name)}:0", address=ELSEWHERE, rate_msat_vb=0)
+        )
     cluster.block((0, body))
     claimed = await seen(9)
     assert (claimed.state, claimed.members, claimed.members_needed) == ("claimed", 1, 3)

@@ -42,6 +42,7 @@ def test_peg_ins_and_payments_are_listed(live: Path, ctl: Ctl, node: DeskNode) -
         "ADDRESS` sends it back for 200 sat or more",
         "700 sat     too small to count: nor would enough be left",
         "above the most that the peg may ever take at once: `ambientctl peg return",
+        "never counts, nor can it go back: without its witness",
         "goes back once it is deep enough and seen by 1 of the 3 members needed",
         "goes back with payment 8",
         "went back",

@@ -237,6 +237,7 @@ class DeskNode:
             replace(first, state=PegInState.TOO_SMALL, value_sat=9_999, return_sat=200),
             replace(first, state=PegInState.TOO_SMALL, value_sat=700),
             replace(first, state=PegInState.TOO_LARGE, return_sat=200),
+            replace(first, state=PegInState.TOO_LONG),
             replace(first, state=PegInState.RETURN_ASKED, members=1),
             replace(first, state=PegInState.RETURNING, payment=8),
             replace(first, state=PegInState.RETURNED),

@@ -735,7 +735,7 @@ export interface PegInInfo {
 }
 
 /** How far an output that came to a node's address is. */
-export type PegInState = "awaited" | "claimed" | "confirming" | "counted" | "late" | "return-asked" | "returned" | "returning" | "too-large" | "too-small" | "waiting";
+export type PegInState = "awaited" | "claimed" | "confirming" | "counted" | "late" | "return-asked" | "returned" | "returning" | "too-large" | "too-long" | "too-small" | "waiting";
 
 /** A node's peg-ins, and its peg-outs. */
 export interface PegList {

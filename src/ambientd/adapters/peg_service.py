@@ -10,6 +10,7 @@ from ambientd.adapters.anchor_wallet import address_of_script, script_of_address
 from ambientd.adapters.mined import mined_transaction
 from ambientd.adapters.peg_file import PegFile
 from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
+from ambientd.ledger.admission import RAW_TX_BYTES_MAX
 from ambientd.ledger.peg_ins import Sighted, is_to_say
 from ambientd.ledger.peg_wallets import possession_digest
 from ambientd.ledger.state import LedgerState
@@ -52,6 +53,9 @@ log = structlog.get_logger("ambientd.peg")
 
 POLL_S = 30.0
 POLL_REGTEST_S = 1.0
+LENGTHS_KEPT_MAX = 4_096
+LENGTHS_ASKED_MAX = 64
+"""Transactions whose length one look at what is on its way asks for; others are asked for later."""
 
 _WAITS = (UnreachableError, RemoteProtocolError, UsageError)
 Propose = Callable[[PegBody], Awaitable[None]]
@@ -93,6 +97,7 @@ class PegService:
         )
         self._told: set[str] = set()
         self._sent: set[bytes] = set()
+        self._lengths: dict[bytes, int] = {}
 
     async def unspent(self, coins: Sequence[Outpoint]) -> frozenset[Outpoint]:
         """Give those that nothing has spent, asked for one by one.
@@ -105,6 +110,7 @@ class PegService:
         """Give what the chain holds for these scripts now, the youngest block's with it."""
         tip = await self._chain.tip()
         found = await self._chain.utxos_of(scripts)
+        await self._measure(found)
         return tuple(
             Arrival(
                 script=utxo.script,
@@ -112,9 +118,32 @@ class PegService:
                 output=utxo.index,
                 value_sat=utxo.value_sat,
                 confirmations=max(1, tip.height - utxo.height + 1),
+                transaction_bytes=self._lengths.get(utxo.txid, 0),
             )
             for utxo in found
         )
+
+    async def _measure(self, found: Sequence[Utxo]) -> None:
+        """Learn how long the transactions are that no member has said a word on."""
+        silent = dict.fromkeys(
+            utxo.txid
+            for utxo in found
+            if utxo.txid not in self._lengths
+            and self._ledger.peg_coin(utxo.txid, utxo.index) is None
+        )
+        for txid in list(silent)[:LENGTHS_ASKED_MAX]:
+            await self._length(txid)
+
+    async def _length(self, txid: bytes) -> int:
+        """Give how long a transaction is without its witness; 0 when it is there no more."""
+        if txid not in self._lengths:
+            raw_tx = await self._chain.raw_tx(txid)
+            if raw_tx is None:
+                return 0
+            if len(self._lengths) >= LENGTHS_KEPT_MAX:
+                del self._lengths[next(iter(self._lengths))]
+            self._lengths[txid] = len((await mined_transaction(raw_tx)).base)
+        return self._lengths[txid]
 
     async def known(self, txids: Sequence[bytes]) -> frozenset[bytes]:
         """Give those transactions that the chain has or waits for."""
@@ -198,11 +227,16 @@ class PegService:
         """Look at all places; a script that stands in two is of the first, the latest wallet."""
         tip = await self._chain.tip()
         of_script = {place.script: place for place in reversed(places)}
-        found: list[Event] = []
+        due: dict[bytes, list[tuple[Place, int]]] = {}
         for utxo in await self._listed(places):
             place = of_script[utxo.script]
             if self._is_due(place, utxo, tip):
-                found += await self._peg_in(place, utxo)
+                due.setdefault(utxo.txid, []).append((place, utxo.index))
+        found: list[Event] = []
+        for txid, outputs in due.items():  # one transaction may pay thousands of times
+            proof = await self._peg_in_proof(txid)
+            if proof is not None:
+                found += [PegInSeen(place, output, proof) for place, output in outputs]
         return found
 
     async def _listed(self, places: Sequence[Place]) -> list[Utxo]:
@@ -233,13 +267,23 @@ class PegService:
                 found.add(look.coin)
         return CoinsSeen(tuple(look.coin for look in looks), frozenset(found))
 
-    async def _peg_in(self, place: Place, utxo: Utxo) -> list[Event]:
+    async def _peg_in_proof(self, txid: bytes) -> AnchorProof | None:
+        """Collect the proof that the log takes of a peg-in; of one that is too long, none."""
         try:
-            proof = await self._proof(utxo.txid)
+            is_measured = txid in self._lengths
+            size_bytes = await self._length(txid)
+            if size_bytes <= RAW_TX_BYTES_MAX:
+                return await self._proof(txid)
+            if not is_measured:
+                log.warning(
+                    "a peg-in never counts: its transaction is longer than the log takes",
+                    txid=display(txid),
+                    size_bytes=size_bytes,
+                    size_bytes_max=RAW_TX_BYTES_MAX,
+                )
         except RemoteProtocolError as error:
-            log.warning("a peg-in waits", txid=display(utxo.txid), reason=str(error))
-            return []
-        return [] if proof is None else [PegInSeen(place, utxo.index, proof)]
+            log.warning("a peg-in waits", txid=display(txid), reason=str(error))
+        return None
 
     async def _proof(self, txid: bytes) -> AnchorProof | None:
         """Collect the proof of a deep transaction, checked as the ledger does; else None."""

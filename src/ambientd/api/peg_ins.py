@@ -7,6 +7,7 @@ import trio
 
 from ambientd.api.peg_values import PegInInfo, PegInState
 from ambientd.errors import RemoteProtocolError, UnreachableError, UsageError
+from ambientd.ledger.admission import RAW_TX_BYTES_MAX
 from ambientd.ledger.entries import Table, coin_key
 from ambientd.ledger.peg_entries import PegCoinEntry, PegReturnEntry
 from ambientd.ledger.peg_index import outpoint_of
@@ -90,6 +91,8 @@ def _fresh(
             outpoint = Outpoint(arrival.txid, arrival.output)
             is_asked = asked_for(state.items().get, node, outpoint) is not None
             progress = PegInState.RETURN_ASKED if is_asked else PegInState.TOO_SMALL
+        if arrival.transaction_bytes > RAW_TX_BYTES_MAX:
+            progress = PegInState.TOO_LONG
         found.append(
             _info(
                 state,

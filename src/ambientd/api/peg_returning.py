@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ambientd.api.operations import OperationError
 from ambientd.api.peg_ins import addresses_of, on_the_way
 from ambientd.api.peg_values import ReturnInfo
+from ambientd.ledger.admission import RAW_TX_BYTES_MAX
 from ambientd.ledger.entries import coin_key
 from ambientd.ledger.peg_entries import PegReturnEntry
 from ambientd.ledger.peg_returns import asked_for, may_go_back, payment_of
@@ -79,6 +80,9 @@ async def returnable(
     arrival = arrivals.get(coin_key(outpoint.txid, outpoint.index)[1])
     if arrival is None:
         msg = unseen or "the chain holds no such output at this node's addresses"
+        raise OperationError("rejected", f"nothing goes back: {msg}", _HINT)
+    if arrival.transaction_bytes > RAW_TX_BYTES_MAX:
+        msg = "its transaction is longer than the log takes, so that no member can show it"
         raise OperationError("rejected", f"nothing goes back: {msg}", _HINT)
     if arrival.value_sat >= PEG_IN_MIN_SAT:
         raise OperationError("rejected", "nothing goes back: it will be credited", _HINT)

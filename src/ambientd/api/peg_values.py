@@ -116,6 +116,8 @@ class PegInState(StrEnum):
     """A quorum has seen it; the peg may not hold so much until enough has gone out."""
     TOO_LARGE = "too-large"
     """A quorum has seen it; it is above all that the peg may hold, or bring over."""
+    TOO_LONG = "too-long"
+    """Its transaction is longer than the log takes: it never counts, nor can it go back."""
     COUNTED = "counted"
     RETURN_ASKED = "return-asked"
     """It is never credited, and goes back once enough members have seen it."""

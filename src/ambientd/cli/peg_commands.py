@@ -247,6 +247,11 @@ def _progress(peg_in: peg_values.PegInInfo) -> str:
             return f"{waits}{after}; or {_way_back(peg_in)}"
         case PegInState.TOO_LARGE:
             return f"above the most that the peg may ever take at once: {_way_back(peg_in)}"
+        case PegInState.TOO_LONG:
+            return (
+                "never counts, nor can it go back: without its witness its transaction has more "
+                "than the 100,000 bytes that the log takes"
+            )
         case PegInState.LATE:
             return f"credited when payment {peg_in.payment} has brought it over"
         case PegInState.COUNTED:

@@ -23,6 +23,8 @@ from ambientd.rules.header_window import HEADERS_KEPT
 from ambientd.rules.receipt_text import PLAIN_CHARS_MAX, plain_fault
 
 RECORD_BYTES_MAX = 512 * 1024
+RAW_TX_BYTES_MAX = 100_000
+"""What the log takes of a transaction; nodes pass on none that is longer without its witness."""
 CACHED_BYTES_MAX = 16 * 1024
 NUMBER_MAX = 2**53 - 1
 TEXT_CHARS_MAX = 256
@@ -84,7 +86,7 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
         **dict.fromkeys(("grant_signature", "invite_signature"), _PLAIN_SIGNATURE),
         "signature": (64, BATCH_SIGNATURE_BYTES_MAX),
         "nonce": (1, 64),
-        "raw_tx": (1, 100_000),
+        "raw_tx": (1, RAW_TX_BYTES_MAX),
         "script": (22, 34),
         "key": (33, 33),
         "chain_code": (32, 32),

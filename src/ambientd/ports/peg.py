@@ -16,6 +16,8 @@ class Arrival:
     output: int
     value_sat: int
     confirmations: int
+    transaction_bytes: int = 0
+    """How long its transaction is without its witness; 0 where nobody has looked."""
 
 
 class PegChain(Protocol):
