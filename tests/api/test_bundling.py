@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ambientd.adapters.blob_files import BlobFiles
@@ -157,3 +159,35 @@ def test_the_item_receipts_of_the_vectors_hold_in_their_cluster_and_no_other() -
         data = bytes.fromhex(each)
         assert check_receipt(data, pinned=bytes.fromhex(written["cluster"])).valid
         assert not check_receipt(data, pinned=bytes(32)).valid
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_no_changed_byte_of_an_item_receipt_passes_and_none_raises(drawn: st.DataObject) -> None:
+    written = json.loads((FOLDER / "bundles.json").read_text("utf-8"))
+    data = bytearray.fromhex(written["item_receipts"][2])
+    place = drawn.draw(st.integers(0, len(data) - 1))
+    data[place] ^= drawn.draw(st.integers(1, 255))
+    pinned = bytes.fromhex(written["cluster"])
+    assert not check_receipt(bytes(data), pinned=pinned).valid
+    assert not check_receipt(bytes(data[:place]), pinned=pinned).valid
+
+
+def test_a_lone_liar_s_outcomes_of_no_bundle_give_no_receipt(tmp_path: Path) -> None:
+    async def nobody(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        return None
+
+    blobs = Blobs(BlobFiles(tmp_path, quota_bytes=1 << 20), nobody, list)
+    other = bundle_of_items(ITEMS[::-1], len(GIVEN))  # which the named bytes do not hold
+    cluster = TestCluster()
+    task = cluster.admit(input=sha256(GIVEN), input_size_bytes=other)
+    cluster.work(task, {0: ANSWER, 1: ANSWER})
+    entry = cluster.task(task)
+
+    async def get() -> bytes:
+        await blobs.put(GIVEN)
+        await blobs.put(CAME)
+        return await item_receipt(blobs, entry, 0, RECEIPT)
+
+    with pytest.raises(OperationError, match="made outcomes up"):
+        trio.run(get)

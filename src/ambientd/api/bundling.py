@@ -9,7 +9,6 @@ from ambientd.api.replies import Output
 from ambientd.api.standing import standing
 from ambientd.codec.bundles import (
     bundle_of_items,
-    decode_items,
     decode_outcomes,
     encode_items,
     item_paths,
@@ -25,6 +24,7 @@ from ambientd.model.base import Digest, TaskId
 from ambientd.model.bundle import Bundle, Extent, ItemOutcome, ItemReceipt, size_of
 from ambientd.model.execution import WALL_MS_CEILING, OutcomeKind
 from ambientd.model.task import TaskSpec
+from ambientd.rules.bundles import items_of
 from ambientd.rules.item_check import ITEM_VERSION
 from ambientd.runtime.blobs import Blobs
 
@@ -109,7 +109,10 @@ async def item_receipt(blobs: Blobs, entry: TaskEntry, place: int | None, receip
     holders = (entry.submitter, *(slot.worker for slot in entry.slots))
     size_bytes = spec.input_size_bytes.size_bytes
     data = await brought(blobs, spec.input, size_bytes, holders, "the items")
-    items = decode_items(data, spec.input_size_bytes)
+    items = items_of(spec, data)
+    if items is None:
+        msg = "its one worker made outcomes up: the input is no bundle of these items"
+        raise OperationError("invalid", msg, "no item of it has a receipt")
     given_path, came_path = item_paths(items, outcomes, place)
     return encode(
         ItemReceipt(
