@@ -185,6 +185,10 @@ $(VENV)/.fuzz: $(VENV)/.dev requirements/fuzz.txt $(wildcard native/fuzz/*.toml 
 fuzz: $(VENV)/.fuzz  ## Differential testing of all installed engines: make fuzz MINUTES=10 SEED=1
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
 
+.PHONY: fuzz-daemon
+fuzz-daemon: $(VENV)/.dev  ## Mutated bytes on every socket of live daemons: make fuzz-daemon MINUTES=10 SEED=1
+	$(BIN)/python -m tests.fuzz.live --minutes $(MINUTES) --seed $(SEED)
+
 fuzz-decoder: $(VENV)/.fuzz  ## Coverage-guided fuzzing of module preparation: make fuzz-decoder MINUTES=10
 	$(BIN)/python -m tests.fuzz.decoder --minutes $(MINUTES) --seed $(SEED)
 

@@ -48,6 +48,7 @@ NAVIGATION = (
             "docs/self-audit.md",
             "docs/observability.md",
             "docs/benchmarks.md",
+            "docs/race.md",
         ),
     ),
     (

@@ -39,7 +39,13 @@ def main() -> None:
     parser.add_argument("--alone", type=int, default=50, help="no-ops asked for one by one")
     parser.add_argument("--only", help="those whose name has this in it")
     parser.add_argument("--write", action="store_true", help="write docs/race.md and its picture")
+    parser.add_argument(
+        "--draw", action="store_true", help="write them of what was measured before"
+    )
     chosen = parser.parse_args()
+    if chosen.draw:
+        _write(json.loads(MEASURED.read_text(encoding="utf-8")))
+        return
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     field = [who for who in FIELD if not chosen.only or chosen.only in who.name]
     before, found = machine(), {}

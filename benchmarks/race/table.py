@@ -19,7 +19,7 @@ HEAD = """# A race on two cores
 
 Written by `make bench-race RACE="--write"`; no figure here is by hand.
 
-{runs} runs, each contestant started anew in every run and one after the other; {tasks} tasks of
+Runs: {runs}, each contestant started anew in every one and one after the other; {tasks} tasks of
 each kind in a run. Medians, the range in brackets. {before}; after it {after}.
 {busy}
 ![Tasks a second, by contestant](images/race.svg)
@@ -33,7 +33,8 @@ natively in Python's own words. All answers are checked. ambientd executes WebAs
 with it. Redis keeps a snapshot now and then, or each write (*synced*). With ambientd each task is
 signed, ordered by four daemons of whom one may lie, durable at three, and leaves a receipt;
 `none` has one worker execute it, `replicated` two who seal their answers before they are
-compared. "Twice and compared" is that without seal, signature or record.
+compared. A *bundle* is one task with 64 of the inputs, each executed by itself and with a
+receipt of its own. "Twice and compared" is comparing without seal, signature or record.
 """
 
 SPEED = _section(

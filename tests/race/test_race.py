@@ -1,5 +1,6 @@
 """What the race may claim: all answers are alike, who is missing is named, pages are figures."""
 
+import json
 import sys
 from argparse import Namespace
 from dataclasses import asdict
@@ -9,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.mesh import NOOP
-from benchmarks.race.__main__ import _heat
+from benchmarks.race.__main__ import CHART, MEASURED, PAGE, _heat
 from benchmarks.race.chart import chart
 from benchmarks.race.course import inputs_of, sum_of
 from benchmarks.race.field import FIELD, Contestant, Heat, LostError, Running
@@ -103,6 +104,12 @@ def test_the_page_has_medians_and_ranges_and_names_who_did_not_take_part() -> No
 def test_a_busy_machine_is_said_on_the_page() -> None:
     assert "busy" in page(measured(load=12.0))
     assert "busy" not in page(measured(load=0.3))
+
+
+def test_the_page_of_the_documents_is_what_was_measured() -> None:
+    kept = json.loads(MEASURED.read_text())
+    assert PAGE.read_text() == page(kept)
+    assert CHART.read_text() == chart(kept)
 
 
 def test_the_picture_names_everybody_and_is_sound() -> None:
