@@ -1589,7 +1589,7 @@ export const ROUTES = {
   "status": { method: "GET", path: "/status" },
   "task.cancel": { method: "POST", path: "/tasks/{task}/cancel" },
   "task.list": { method: "GET", path: "/tasks" },
-  "task.logs": { method: "GET", path: "/tasks/{task}/logs" },
+  "task.logs": { method: "POST", path: "/tasks/{task}/logs" },
   "task.material": { method: "POST", path: "/tasks/{task}/material" },
   "task.output": { method: "GET", path: "/tasks/{task}/output" },
   "task.quote": { method: "POST", path: "/quotes" },

@@ -113,10 +113,10 @@ TASK_LOGS = Operation(
     "task.logs",
     GetTaskLog,
     TaskLog,
-    get(
+    post(
         "/tasks/{task}/logs",
-        "execute a task again here, for what its module writes to its standard error",
         Scope.ADMIN,
+        "execute a task again here, for what its module writes to its standard error",
     ),
     deadline_ms=WAIT_MS_MAX + DEADLINE_MS,
 )
