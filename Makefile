@@ -72,12 +72,15 @@ test-alerts:  ## The alert rules under Prometheus' own test tool (Debian: apt in
 peg-worlds: $(VENV)/.dev  ## 10,000 worlds of the peg with crashes and deep reorganisations: make peg-worlds MINUTES=60 JOBS=2
 	$(BIN)/python -m sim sweep peg --seeds 1..10000 --jobs $(JOBS) --minutes $(MINUTES)
 
-.PHONY: chaos bench-memory
+.PHONY: chaos bench-memory check-model
 chaos: $(VENV)/.dev  ## Seven daemons on a bad network, eight troubles, a checker (Linux, as root; minutes; nothing outside their namespaces is touched)
 	$(BIN)/python -m tests.chaos --seed $(SEED)
 
 bench-memory: $(VENV)/.dev  ## What an idle daemon holds in memory, and which imports hold it
 	$(BIN)/python -m benchmarks.memory
+
+check-model:  ## The log's model checked with TLC in small bounds, and its mutants (needs Java and Maven)
+	$(PYTHON) -m scripts.model
 
 model: $(VENV)/.dev  ## The log's model checked with TLC, the largest runs too (half an hour of a core; needs Java and Maven)
 	$(BIN)/python -m scripts.model --large
