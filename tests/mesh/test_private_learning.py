@@ -72,7 +72,7 @@ def test_a_private_study_runs_to_its_end_and_what_it_spent_is_shown(
     for number, daemon in enumerate(mesh.daemons, start=1):
         mesh.until(lambda d=daemon: study[:12] in ctl(d, "fl", "list"), "the study is known")
         data = ("--data", f"digits:{number}/4", "--epsilon", "8")
-        assert "Hidden: its data" in ctl(daemon, "fl", "join", study[:12], *data)
+        assert "in private mode" in ctl(daemon, "fl", "join", study[:12], *data)
     mesh.until(lambda: answered(founder, "fl", "show", study)["study"]["done"] >= 1, "done", 150)
     last.kill()
     watched = ctl(founder, "fl", "watch", study[:12], "--timeout", "300")
