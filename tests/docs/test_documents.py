@@ -48,3 +48,12 @@ def test_every_document_is_offered_among_the_pages() -> None:
     offered = {name for _, names in NAVIGATION for name in names}
     pages = {*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "tutorials").glob("*.md")}
     assert {path.relative_to(ROOT).as_posix() for path in pages} <= offered
+
+
+def test_every_target_that_fuzzes_is_listed_with_its_hours() -> None:
+    made = re.findall(r"^(fuzz[a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    page = (ROOT / "docs" / "fuzzing.md").read_text("utf-8")
+    assert made
+    assert {f"| `make {target}` |" for target in made} <= set(
+        re.findall(r"\| `make [a-z-]+` \|", page)
+    )
