@@ -8,7 +8,7 @@ from ambientd.errors import UnreachableError
 from ambientd.model.base import Digest
 from ambientd.roles.anchoring.book import THEIRS_BYTES_MAX, AnchorBook, Coin
 from ambientd.roles.anchoring.core import Anchoring
-from ambientd.roles.anchoring.events import RootWanted
+from ambientd.roles.anchoring.events import Answered, RootWanted, SendTransaction
 from ambientd.roles.anchoring.purse import REASON_CHARS_MAX
 from sim.wallets import UnsignedPurse
 from tests.roles.anchoring.test_core import LATER, OPTIONS, ROOT, Desk, coin
@@ -76,6 +76,34 @@ def test_what_was_not_asked_for_is_neither_booked_nor_sent_and_is_told(name: str
     device.answer = HONEST.sign
     assert desk.sent() is not None
     assert desk.core.alarm is None
+
+
+def test_patience_begins_when_the_network_has_it_not_when_its_signer_was_asked() -> None:
+    desk, _ = wanting(HONEST.sign)
+    asked_ms = desk.now
+    [sent] = [each for each in desk.see() if isinstance(each, SendTransaction)]
+    desk.now += 3 * OPTIONS.bump_ms  # somebody came back and let the device sign
+    desk.height += 3 * OPTIONS.bump_blocks
+    desk.tell(Answered(sent.txid))
+    signed_ms = desk.now
+    desk.sent()
+    assert len(desk.entry().versions) == 1, "it was sent just now: nobody is asked for a dearer one"
+    assert desk.entry().since_ms == signed_ms > asked_ms
+    desk.now += OPTIONS.bump_ms
+    desk.height += OPTIONS.bump_blocks
+    desk.sent()
+    assert len(desk.entry().versions) == 2, "it has waited, now that it can be mined"
+
+
+def test_an_anchor_that_is_sent_again_is_not_waited_for_anew() -> None:
+    desk, _ = wanting(HONEST.sign)
+    assert desk.sent() is not None
+    since_ms = desk.entry().since_ms
+    while desk.now < since_ms + OPTIONS.bump_ms:
+        assert len(desk.entry().versions) == 1
+        desk.sent()
+    desk.sent()
+    assert len(desk.entry().versions) == 2
 
 
 def test_a_signer_s_reason_is_cut_to_a_line_that_people_read() -> None:

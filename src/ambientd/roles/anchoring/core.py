@@ -421,10 +421,8 @@ class Anchoring:
 
     def _send(self, entry: AnchoredRoot, version: Version) -> None:
         self._sent_ms[version.txid] = self._now
-        ours = bool(version.coins)
-        self._out.append(
-            events.SendTransaction(entry.size, entry.root, version.txid, version.raw, ours)
-        )
+        sent = (entry.size, entry.root, version.txid, version.raw, bool(version.coins))
+        self._out.append(events.SendTransaction(*sent))
 
     def _is_stuck(self, entry: AnchoredRoot) -> bool:
         """Tell whether the newest version has waited so long that another is to be signed."""
@@ -446,6 +444,10 @@ class Anchoring:
                 self._hindrances.answer(entry.root, refusal)
                 if refusal is not None and entry.newest_is_ours:
                     self._hindrances.suspect(entry.root)
+                late_ms = self._now - self._options.look_ms
+                if refusal is None and self._sent_ms.get(txid) == entry.since_ms <= late_ms:
+                    # Its signer took its time: until now there was nothing to wait for.
+                    self._book.put(replace(entry, since_ms=self._now, since_height=-1))
 
     def _judge(self, entry: AnchoredRoot, view: View, unspent: tuple[Coin, ...]) -> AnchoredRoot:
         """Find out whether a coin was spent elsewhere, and for how long; then begin anew."""
