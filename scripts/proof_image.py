@@ -49,16 +49,16 @@ class ImageError(Exception):
 
 def translated(module: bytes) -> Translated:
     """Prepare, validate and translate a submitted module."""
-    prepared = prepare(module)
-    if not isinstance(prepared, Prepared):
-        raise ImageError(prepared.reason)
-    if prepared.interface is not Interface.AMBIENT:
+    made = prepare(module)
+    if not isinstance(made, Prepared):
+        raise ImageError(made.reason)
+    if made.interface is not Interface.AMBIENT:
         raise ImageError(
             "it is a WASI command; only modules of the ambient interface can be proven"
         )
     try:
-        WasmtimeEngine().compile(prepared.module)
-        return translate(prepared.module, hashlib.sha256(module).digest())
+        WasmtimeEngine().compile(made.module)
+        return translate(made.module, hashlib.sha256(module).digest())
     except ModuleInvalidError as invalid:
         raise ImageError(f"the module is not valid: {invalid}") from None
     except RefusalError as refusal:
@@ -75,14 +75,30 @@ def build(module: bytes) -> bytes:
             f"its translation has {len(made.text)} characters, at most {TEXT_BYTES_MAX} can be "
             "compiled; make the module smaller"
         )
+    return _built(made.text, made.data_at)
+
+
+def build_universal() -> bytes:
+    """Give the image that interprets any prepared module that it is given, an ELF file."""
+    return _built((GUEST / "universal.c").read_text("ascii"), ())
+
+
+def prepared(module: bytes) -> bytes:
+    """Prepare a submitted module for the universal image, or raise `ImageError`."""
+    made = prepare(module)
+    if not isinstance(made, Prepared):
+        raise ImageError(made.reason)
+    return made.module
+
+
+def _built(text: str, data_at: tuple[int, ...]) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for header in ("runtime.h", "main.h"):
-            (folder / header).write_bytes((GUEST / header).read_bytes())
-        (folder / "module.c").write_text(made.text, "ascii")
+        for header in GUEST.glob("*.h"):
+            (folder / header.name).write_bytes(header.read_bytes())
+        (folder / "module.c").write_text(text, "ascii")
         placed = [
-            f"  .memory{n} 0x{at:08x} : {{ KEEP(*(.memory{n})) }}"
-            for n, at in enumerate(made.data_at)
+            f"  .memory{n} 0x{at:08x} : {{ KEEP(*(.memory{n})) }}" for n, at in enumerate(data_at)
         ]
         script = (GUEST / "image.ld").read_text("utf-8").replace("@DATA@", "\n".join(placed))
         (folder / "image.ld").write_text(script, "ascii")
@@ -118,22 +134,36 @@ def _compile(folder: Path) -> None:
 def main() -> int:
     """Write the image of a module."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("module", type=Path, help="a submitted module")
+    parser.add_argument("module", type=Path, nargs="?", help="a submitted module")
     parser.add_argument("-o", "--output", type=Path, help="where to write the image")
-    parser.add_argument("--c", action="store_true", help="show the translation in C instead")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--c", action="store_true", help="show the translation in C instead")
+    instead.add_argument(
+        "--prepared",
+        action="store_true",
+        help="write the prepared module instead (suffix .prepared)",
+    )
+    instead.add_argument(
+        "--universal", action="store_true", help="write the universal image, which takes no module"
+    )
     arguments = parser.parse_args()
+    if arguments.universal == (arguments.module is not None):
+        parser.error("give a module, or --universal")
+    named = arguments.module or Path("universal.wasm")
     try:
-        module = arguments.module.read_bytes()
-        if arguments.c:
-            print(translated(module).text)
+        if arguments.universal:
+            made = build_universal()
+        elif arguments.c:
+            print(translated(named.read_bytes()).text)
             return 0
-        image = build(module)
+        else:
+            made = (prepared if arguments.prepared else build)(named.read_bytes())
     except (ImageError, OSError, wasmtime.WasmtimeError) as problem:
-        print(f"{arguments.module}: {problem}", file=sys.stderr)
+        print(f"{named}: {problem}", file=sys.stderr)
         return 1
-    output = arguments.output or arguments.module.with_suffix(".elf")
-    output.write_bytes(image)
-    print(f"{output}: {len(image)} bytes, SHA-256 {hashlib.sha256(image).hexdigest()}")
+    output = arguments.output or named.with_suffix(".prepared" if arguments.prepared else ".elf")
+    output.write_bytes(made)
+    print(f"{output}: {len(made)} bytes, SHA-256 {hashlib.sha256(made).hexdigest()}")
     return 0
 
 

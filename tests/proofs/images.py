@@ -15,6 +15,7 @@ from ambientd.worker.execution import execute
 from tests.missing import missing
 
 SEED = bytes(32)
+GAVE_UP = re.compile(r"the image gave up with code (\d+)")
 _TOLD = re.compile(
     r"outcome=(\w+)(?:\(([\w:]+)\))? gas=(\d+) output_bytes=\d+ user_cycles=(\d+) padded_cycles=\d+"
 )
@@ -27,6 +28,10 @@ def program(name: str) -> Path:
     if not found.exists():
         missing(f"{found} is missing: say make verifier")
     return found
+
+
+class GaveUpError(Exception):
+    """The image ended without a statement; has its code."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,9 @@ def by_image(
         [*command, *(str(part) for pair in given.items() for part in pair), *more],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
+    gave_up = GAVE_UP.search(done.stderr)
+    if gave_up:
+        raise GaveUpError(int(gave_up[1]))
     assert done.returncode == 0, done.stderr
     told = _TOLD.match(done.stdout)
     assert told, done.stdout

@@ -79,7 +79,7 @@ fn too_long(options: &Options) -> String {
     format!("stopped; if for its length, raise --cycles-max ({})", options.cycles_max)
 }
 
-/// What the image reads: salt, limits, and the input behind its size.
+/// What the image reads: salt, limits, the input's size, a module for the universal one, the input.
 fn given(options: &Options, input: &[u8]) -> Result<Vec<u8>> {
     let mut words = u32::from(options.salt.is_some()).to_le_bytes().to_vec();
     words.extend(options.salt.unwrap_or_default());
@@ -87,6 +87,11 @@ fn given(options: &Options, input: &[u8]) -> Result<Vec<u8>> {
         words.extend(limit.to_le_bytes());
     }
     words.extend(u32::try_from(input.len())?.to_le_bytes());
+    if let Some(path) = &options.module {
+        let module = std::fs::read(path).with_context(|| path.clone())?;
+        words.extend(u32::try_from(module.len())?.to_le_bytes());
+        words.extend(module);
+    }
     words.extend(input);
     Ok(words)
 }

@@ -6,6 +6,7 @@ pub const USAGE: &str = "\
 usage: ambient-prove execute|prove IMAGE [options]
 
   --input FILE            the task's input (default: empty)
+  --module FILE           the prepared module, where IMAGE is the universal one
   --output FILE           where to write the execution's output
   --proof FILE            where to write the proof
   --gas N, --memory N, --output-max N   the task's limits (default: 10000000000, 536870912, 16777216)
@@ -23,6 +24,7 @@ pub struct Options {
     pub verb: Verb,
     pub image: String,
     pub input: Option<String>,
+    pub module: Option<String>,
     pub output: Option<String>,
     #[cfg_attr(not(feature = "prove"), allow(dead_code))]
     pub proof: Option<String>,
@@ -47,6 +49,7 @@ impl Options {
             verb,
             image: arguments.next()?,
             input: None,
+            module: None,
             output: None,
             proof: None,
             gas: 10_000_000_000,
@@ -61,6 +64,7 @@ impl Options {
             let value = arguments.next()?;
             match name.as_str() {
                 "--input" => options.input = Some(value),
+                "--module" => options.module = Some(value),
                 "--output" => options.output = Some(value),
                 "--proof" => options.proof = Some(value),
                 "--gas" => options.gas = value.parse().ok()?,

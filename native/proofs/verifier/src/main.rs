@@ -1,4 +1,4 @@
-//! ambient-verify FILE [--image ID|ELF] [--module FILE] [--input FILE] [--output FILE] [--salt HEX]
+//! ambient-verify FILE [--image ID|ELF] [--module FILE | --prepared FILE] [--input FILE] …
 //! ambient-verify image ELF
 
 use std::io::Read;
@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use ambient_verify::file::{FILE_BYTES_MAX, Proof};
-use ambient_verify::statement::{Hash, Statement, committed};
+use ambient_verify::statement::{Hash, Statement, committed, prepared};
 use ambient_verify::{image, verify};
 
-const USAGE: &str = "usage: ambient-verify FILE [--image ID|ELF] [--module FILE] [--input FILE] \
-[--output FILE] [--salt HEX]\n       ambient-verify image ELF\n\
+const USAGE: &str = "usage: ambient-verify FILE [--image ID|ELF] [--module FILE | --prepared FILE] \
+[--input FILE] [--output FILE] [--salt HEX]\n       ambient-verify image ELF\n\
 Exit code 0: all that was asked holds. 2: this text. 4: it does not hold.";
 const NOT_VERIFIED: u8 = 4;
 /// What a module, input, output or image may have; longer ones are not proven (protocols/18 §3).
@@ -46,6 +46,7 @@ fn usage() -> ExitCode {
 struct Options {
     image: Option<String>,
     module: Option<String>,
+    prepared: Option<String>,
     input: Option<String>,
     output: Option<String>,
     salt: Option<Hash>,
@@ -60,6 +61,7 @@ impl Options {
             match name.as_str() {
                 "--image" => options.image = value,
                 "--module" => options.module = value,
+                "--prepared" => options.prepared = value,
                 "--input" => options.input = value,
                 "--output" => options.output = value,
                 "--salt" => options.salt = Some(unhex(&value?)?),
@@ -134,6 +136,11 @@ fn matches(path: &str, options: &Options, statement: &Statement) -> Result<(), S
         {
             return Err(format!("{path}: it is about another {what} than {file}"));
         }
+    }
+    if let Some(file) = &options.prepared
+        && prepared(&read(file, OTHER_BYTES_MAX)?) != statement.module
+    {
+        return Err(format!("{path}: it is about another prepared module than {file}"));
     }
     Ok(())
 }

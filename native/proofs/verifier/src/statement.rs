@@ -109,6 +109,11 @@ pub fn digest(statement: &[u8; STATEMENT_BYTES]) -> Hash {
     tagged("ambient/execution/1", &[statement])
 }
 
+/// How the universal image names the prepared module that it interprets (protocols/18 §8).
+pub fn prepared(module: &[u8]) -> Hash {
+    tagged("ambient/prepared/1", &[module])
+}
+
 /// How an input or output is named: by its SHA-256, or salted.
 pub fn committed(salt: Option<&Hash>, data: &[u8]) -> Hash {
     match salt {
