@@ -36,7 +36,9 @@ def one_run(command: list[str], home: Path) -> Found:
     """Run one side; give what it printed last."""
     root = Path(__file__).parent.parent
     path = os.pathsep.join([str(root / "src"), str(root)])
-    env = {**os.environ, **QUIET, "PYTHONPATH": path, "FLWR_HOME": str(home)}
+    # Ray leaves its sessions where it is told to; the names of its sockets bear no long folder.
+    env = {**os.environ, **QUIET, "PYTHONPATH": path}
+    env |= {"FLWR_HOME": str(home / "f"), "RAY_TMPDIR": str(home)}
     done = subprocess.run(
         command, env=env, cwd=root, capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
@@ -57,9 +59,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     sizes = ["--participants", str(options.participants), "--rounds", str(options.rounds)]
-    with tempfile.TemporaryDirectory(prefix="ambient-flower-data-") as folder:
-        data, home = Path(folder) / "data", Path(folder) / "home"
+    with tempfile.TemporaryDirectory(prefix="flower-") as folder:
+        data, home = Path(folder) / "data", Path(folder) / "r"
         data.mkdir()
+        home.mkdir()
         prepare(options.data, data, options.participants)
         sides = {
             "ours": [sys.executable, "-m", "benchmarks.flower_ours", str(data), *sizes],
