@@ -84,7 +84,7 @@ class PegWorld:
         self.liar = self.keepers[-1]
         self.most_sat = drawn_most_sat(seed)
         self.ledger = LedgerState.from_genesis(_genesis(self.keepers, self.most_sat))
-        self.bound = BoundWatch(self.ledger)
+        self.bound = BoundWatch(self.ledger, self.most_sat)
         self.proposed: list[Record] = []
         self.history: list[Record] = []
         self.now = START_MS

@@ -71,6 +71,15 @@ def _unsaid(is_to_say: Callable[..., bool]) -> object:
     return silent
 
 
+def _twice(most_sat: Callable[..., int]) -> object:
+    return lambda state, *, is_late=False: 2 * most_sat(state, is_late=is_late)
+
+
+def _all_late(most_sat: Callable[..., int]) -> object:
+    """Let as much be brought over at a time as the peg may hold."""
+    return lambda state, **_: most_sat(state)
+
+
 PEG_MUTANTS: dict[str, tuple[Patch, ...]] = {
     "one-word-credits": (Patch(peg_ins, "is_seen_by_quorum", always(True)),),
     "one-word-ends": (Patch(peg_payments, "is_seen_by_quorum", always(True)),),
@@ -87,6 +96,8 @@ PEG_MUTANTS: dict[str, tuple[Patch, ...]] = {
     "pledges-by-txid": (Patch(PegIndex, "roots", _unnamed),),
     "kept-for-ever": (Patch(peg_ends, "_return_kept", always(None)),),
     "bound-ignored": (Patch(peg_ins, "_fits", always(True)),),
+    "bound-doubled": (Patch(peg_ins, "most_sat", _twice),),
+    "late-takes-all": (Patch(peg_ins, "most_sat", _all_late),),
     "waits-for-ever": (Patch(core, "is_to_say", _unsaid),),
     "never-sent": (Patch(PegKeeper, "_send", always([])),),
 }
