@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import trio
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from ambientd.adapters.peg_file import PegFile
 from ambientd.adapters.peg_keys import SeedSigner
-from ambientd.adapters.peg_service import PegService
+from ambientd.adapters.peg_service import AWAY_TOLD_MS, PegService
 from ambientd.codec import secp256k1
 from ambientd.codec.digest import sha256
 from ambientd.errors import UnreachableError
@@ -152,8 +153,12 @@ class Unplugged(SeedSigner):
         return await super().sign(payment, version, wallets)
 
 
-async def test_a_device_that_is_away_is_asked_again(tmp_path: Path) -> None:
-    cluster, signer, said, now = PegCluster(), Unplugged(SEED), list[PegBody](), [1_000_000]
+S = TypeVar("S", bound=SeedSigner)
+
+
+def with_signer(folder: Path, signer: S) -> tuple[PegService, list[PegBody], list[int], S]:
+    """A member with a payment to sign, what it says, and its clock."""
+    cluster, said, now = PegCluster(), list[PegBody](), [1_000_000]
     cluster.open()
     cluster.fund(1, 200_000)
     cluster.block((1, cluster.out(100_000)))
@@ -170,16 +175,58 @@ async def test_a_device_that_is_away_is_asked_again(tmp_path: Path) -> None:
         cluster.state,
         chain,  # type: ignore[arg-type]
         signer,
-        PegFile(tmp_path / "peg.book"),
+        PegFile(folder / "peg.book"),
         lambda: now[0],
         propose,
     )
+    return service, said, now, signer
+
+
+async def test_a_device_that_is_away_is_asked_again(tmp_path: Path) -> None:
+    service, said, now, signer = with_signer(tmp_path, Unplugged(SEED))
     await service.step()  # it looks for the ledger's coins first
     now[0] += 60_000
     await service.step()
     assert said == []
     assert PegFile(tmp_path / "peg.book").load().pledges, "what is to be signed is pledged"
+    away = ("the peg's signer: the device does not answer: plug it in",)
+    assert service.faults() == away
+    now[0] += AWAY_TOLD_MS
+    assert service.faults() == (), "others may have signed: it is told of while it is wanted"
+    await service.step()
+    assert service.faults() == away
     signer.is_away = False
     now[0] += 60_000
     await service.step()
     assert [type(each) for each in said] == [PegSigned]
+    assert service.faults() == ()
+
+
+class Waiting(SeedSigner):
+    """A device that waits for a person."""
+
+    def __init__(self, seed: bytes) -> None:
+        super().__init__(seed)
+        self.asked, self.lets = trio.Event(), trio.Event()
+
+    async def sign(
+        self, payment: PegPayment, version: int, wallets: Mapping[int, PegWallet]
+    ) -> tuple[bytes, ...]:
+        self.asked.set()
+        await self.lets.wait()
+        return await super().sign(payment, version, wallets)
+
+
+async def test_a_device_that_waits_for_a_person_is_told_of(tmp_path: Path) -> None:
+    service, said, now, signer = with_signer(tmp_path, Waiting(SEED))
+    await service.step()
+    now[0] += 60_000
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(service.step)
+        await signer.asked.wait()
+        assert service.faults() == ()
+        now[0] += 20_000
+        assert service.faults() == ("the peg's signer has not answered for 20 s",)
+        signer.lets.set()
+    assert [type(each) for each in said] == [PegSigned]
+    assert service.faults() == ()

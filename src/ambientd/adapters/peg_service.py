@@ -1,6 +1,7 @@
 """A member's part in the peg on a real chain: carries out what the keeper decides."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -53,6 +54,10 @@ log = structlog.get_logger("ambientd.peg")
 
 POLL_S = 30.0
 POLL_REGTEST_S = 1.0
+SIGNER_MS = 15_000
+"""How long a signer may take before that is told."""
+AWAY_TOLD_MS = 600_000
+"""How long it is told why a signer gave none; one that is still wanted is asked again by then."""
 LENGTHS_KEPT_MAX = 4_096
 LENGTHS_ASKED_MAX = 64
 """Transactions whose length one look at what is on its way asks for; others are asked for later."""
@@ -98,6 +103,8 @@ class PegService:
         self._told: set[str] = set()
         self._sent: set[bytes] = set()
         self._lengths: dict[bytes, int] = {}
+        self._asked_ms: int | None = None
+        self._away: tuple[int, str] | None = None
 
     async def unspent(self, coins: Sequence[Outpoint]) -> frozenset[Outpoint]:
         """Give those that nothing has spent, asked for one by one.
@@ -183,7 +190,15 @@ class PegService:
     def faults(self) -> tuple[str, ...]:
         """Say what this member does not sign though it should, and why."""
         also = [hand.signer.key for hand in self._replaced if hand.keeper.signs]
-        return self._hand.keeper.faults(self._ledger, also)
+        return (*self._signer_faults(), *self._hand.keeper.faults(self._ledger, also))
+
+    def _signer_faults(self) -> list[str]:
+        waited_ms = 0 if self._asked_ms is None else self._now() - self._asked_ms
+        if waited_ms >= SIGNER_MS:
+            return [f"the peg's signer has not answered for {waited_ms // 1000} s"]
+        if self._away is None or self._now() >= self._away[0] + AWAY_TOLD_MS:
+            return []
+        return [f"the peg's signer: {self._away[1]}"]
 
     async def _perform(self, effect: Effect, hand: _Hand) -> list[Event]:
         match effect:
@@ -198,7 +213,8 @@ class PegService:
                 return [KeySigned(signer.key, signer.chain_code, await signer.prove(digest))]
             case SignVersion(number=number, version=version, payment=payment):
                 wallets = self._ledger.peg_index.wallets
-                signatures = await hand.signer.sign(payment, version, wallets)
+                with self._asking():
+                    signatures = await hand.signer.sign(payment, version, wallets)
                 return [VersionSigned(number, version, signatures)]
             case SendPayment(number=number, raw=raw):
                 await self._send(number, raw)
@@ -214,6 +230,19 @@ class PegService:
             case ProposePeg(body=body):
                 await self._propose(body)
         return []
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Know since when a signer owes its answer, and why it gives none."""
+        self._asked_ms = self._now()
+        try:
+            yield
+            self._away = None
+        except UnreachableError as error:
+            self._away = self._now(), str(error)
+            raise
+        finally:
+            self._asked_ms = None
 
     async def _send(self, number: int, raw: bytes) -> None:
         answer = await self._chain.broadcast(raw)

@@ -85,9 +85,10 @@ def unsigned(fault: str) -> Trouble:
     return Trouble(
         kind=TroubleKind.PEG_UNSIGNED,
         text=f"this node does not sign for the peg: {fault}",
-        hint="after `ambientctl key replace-peg` this ends when the others have moved the coins; "
-        "else put back the peg.key and peg.book that belong to this node, never an older copy of "
-        "the book; the other members sign meanwhile, as long as there are enough of them",
+        hint="see to a signer that does not answer; after `ambientctl key replace-peg` this ends "
+        "when the others have moved the coins; else put back the peg.key and peg.book that belong "
+        "to this node, never an older copy of the book; the other members sign meanwhile, as long "
+        "as there are enough of them",
     )
 
 
