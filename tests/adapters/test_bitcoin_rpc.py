@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -220,6 +220,33 @@ async def test_a_node_that_talks_nonsense_is_a_protocol_error(body: bytes) -> No
         await chain.aclose()
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"result": {"blocks": Infinity, "bestblockhash": ""}}',
+        b'{"result": {"height": 1, "unspents": [5]}}',
+        b'{"result": {"height": Infinity, "unspents": []}}',
+        *(
+            b'{"result": {"height": 1, "unspents": [{"txid": "%s", "vout": %s, "amount": %s, '
+            b'"scriptPubKey": "51", "height": 1}]}}' % (b"11" * 32, vout, amount)
+            for vout, amount in (
+                (b"0", b'"much"'),
+                (b"0", b"1e999999999"),
+                (b"0", b"NaN"),
+                (b"0", b'"sNaN"'),
+                (b"Infinity", b"1"),
+            )
+        ),
+    ],
+)
+async def test_no_number_of_a_node_ends_the_daemon(body: bytes) -> None:
+    with scripted((200, body)) as chain:
+        for ask in (chain.tip, lambda: chain.utxos(b"\x51"), lambda: chain.inclusion(ROOT)):
+            with suppress(RemoteProtocolError):
+                await ask()
+        await chain.aclose()
+
+
 def described(**more: object) -> tuple[int, bytes]:
     info = {"blocks": 100, "bestblockhash": "11" * 32, **more}
     return 200, json.dumps({"result": info, "error": None}).encode()
@@ -297,6 +324,8 @@ async def test_answers_that_do_not_hash_to_their_names_are_refused() -> None:
         (b'{"errors": ["Insufficient data"], "blocks": 6}', None),
         (b'{"feerate": -1}', None),
         (b'{"feerate": "much"}', None),
+        (b'{"feerate": 1e999999999}', None),
+        (b'{"feerate": 1e400}', None),
         (b"[]", None),
     ],
 )

@@ -1,6 +1,7 @@
 """What a member makes of outputs that strangers send to the peg's addresses."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,19 @@ def test_a_transaction_that_pays_often_is_proved_once(tmp_path: Path) -> None:
     first, _ = looking(cluster, chain, tmp_path)
     assert [body.output for body in first] == list(range(40))
     assert chain.asked == 1 + 2
+
+
+def test_an_output_that_is_not_what_the_chain_says_is_passed_over(tmp_path: Path) -> None:
+    cluster, chain = opened()
+    script, other = cluster.script(1), cluster.script(2)
+    for mark in (1, 2, 3):
+        chain.pay(script, 50_000, mark)
+    listed = chain.found[script]
+    listed[0] = replace(listed[0], index=7)
+    chain.found[other] = [replace(listed[1], script=other)]
+    del listed[1]
+    [body], _ = looking(cluster, chain, tmp_path)
+    assert (body.node, body.output) == (cluster.node(1), 0)
 
 
 async def test_how_long_a_transaction_is_is_told_to_its_owner(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ambientd.adapters.rpc_client import RpcClient, RpcEndpoint, RpcError
 from ambientd.errors import ConfigError, RemoteProtocolError, UnreachableError, UsageError
 from ambientd.ports.chain import Inclusion, MerkleBranch, Rejected, Tip, Utxo
 from ambientd.rules.bitcoin import (
+    AMOUNT_MAX_SAT,
     COINBASE_MATURITY,
     HEADER_SIZE,
     NETWORKS,
@@ -35,6 +36,9 @@ BEHIND_BLOCKS_MAX: Final = 6
 """So many Bitcoin blocks a node may know the headers of, and lack, before its tip is no tip."""
 _SAT = 100_000_000
 _VB_PER_KVB = 1_000
+_COINS_MAX: Final = AMOUNT_MAX_SAT // _SAT
+_SENSELESS: Final = (TypeError, KeyError, ValueError, AttributeError, ArithmeticError)
+"""What comes of an answer that is not as it should be; numbers of any size are among them."""
 
 NOT_FOUND = -5
 INVALID_PARAMETER = -8
@@ -90,8 +94,8 @@ class BitcoinRpcChain:
         info = await self._asked("getblockchaininfo")
         try:
             self._check_synchronised(info)
-            return Tip(int(info["blocks"]), from_display(info["bestblockhash"]))
-        except (TypeError, KeyError, ValueError) as error:
+            return Tip(_whole(info["blocks"]), from_display(info["bestblockhash"]))
+        except _SENSELESS as error:
             raise self._senseless("getblockchaininfo", error) from None
 
     def _check_synchronised(self, info: dict[str, Any]) -> None:
@@ -99,7 +103,7 @@ class BitcoinRpcChain:
 
         On regtest a node says so of any chain whose last Bitcoin block is a day old.
         """
-        blocks, headers = int(info["blocks"]), int(info.get("headers", 0))
+        blocks, headers = _whole(info["blocks"]), _whole(info.get("headers", 0))
         is_downloading = info.get("initialblockdownload") is True and self._network != "regtest"
         if is_downloading or headers > blocks + BEHIND_BLOCKS_MAX:
             msg = (
@@ -151,7 +155,7 @@ class BitcoinRpcChain:
             raise UsageError(msg) from None
         try:
             return [from_display(txid) for txid in block["tx"]]
-        except (TypeError, KeyError) as error:
+        except _SENSELESS as error:
             raise self._senseless("getblock", error) from None
 
     async def raw_tx(self, txid: bytes) -> bytes | None:
@@ -170,18 +174,18 @@ class BitcoinRpcChain:
         """Say where a transaction is mined in the best chain."""
         try:
             found = await self._call("getrawtransaction", display(txid), 1)
-            if "blockhash" not in found or int(found.get("confirmations", 0)) < 1:
+            if "blockhash" not in found or _whole(found.get("confirmations", 0)) < 1:
                 return None
             block_hash = from_display(found["blockhash"])
             described = await self._call("getblockheader", display(block_hash), True)
-            if int(described["confirmations"]) < 1:
+            if _whole(described["confirmations"]) < 1:
                 return None  # a reorganisation came between the two calls
-            return Inclusion(block_hash, int(described["height"]))
+            return Inclusion(block_hash, _whole(described["height"]))
         except RpcError as error:
             if error.code == NOT_FOUND:
                 return None
             raise self._refused("getrawtransaction", error) from None
-        except (TypeError, KeyError, ValueError) as error:
+        except _SENSELESS as error:
             raise self._senseless("getrawtransaction", error) from None
 
     async def confirmations(self, txid: bytes) -> int:
@@ -226,7 +230,7 @@ class BitcoinRpcChain:
                 return None
             raise self._refused("estimatesmartfee", error) from None
         rate = estimate.get("feerate") if isinstance(estimate, dict) else None
-        if not isinstance(rate, Decimal | int) or rate <= 0:
+        if not isinstance(rate, Decimal | int) or not 0 < rate <= _COINS_MAX:
             return None
         return float(rate * _SAT / _VB_PER_KVB)
 
@@ -251,19 +255,20 @@ class BitcoinRpcChain:
                 return [utxo for one in scripts for utxo in await self._searched_utxos(one)]
             raise self._refused("scantxoutset", error) from None
         try:
-            height = int(scan["height"])
+            height = _whole(scan["height"])
             found = [
                 Utxo(
                     txid=from_display(one["txid"]),
-                    index=int(one["vout"]),
-                    value_sat=int(Decimal(one["amount"]) * _SAT),
+                    index=_whole(one["vout"]),
+                    value_sat=_satoshi(one["amount"]),
                     script=bytes.fromhex(one["scriptPubKey"]),
-                    height=int(one["height"]),
+                    height=_whole(one["height"]),
                 )
                 for one in scan["unspents"]
-                if not one.get("coinbase") or height + 1 - int(one["height"]) >= COINBASE_MATURITY
+                if not one.get("coinbase")
+                or height + 1 - _whole(one["height"]) >= COINBASE_MATURITY
             ]
-        except (TypeError, KeyError, ValueError) as error:
+        except _SENSELESS as error:
             raise self._senseless("scantxoutset", error) from None
         if not {utxo.script for utxo in found} <= set(scripts):
             fault = ValueError("an output pays none of the scripts that were asked for")
@@ -355,6 +360,19 @@ def _largest(found: list[Utxo], most: int) -> list[Utxo]:
         if seen[utxo.script] <= most:
             kept.append(utxo)
     return kept
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{str(value)[:40]} is no whole number")
+    return value
+
+
+def _satoshi(amount: Decimal | int | str) -> int:
+    coins = Decimal(amount)
+    if not 0 <= coins <= _COINS_MAX:
+        raise ValueError(f"{str(amount)[:40]} is more than there can be")
+    return int(coins * _SAT)
 
 
 def _bytes(value: object) -> bytes:

@@ -331,6 +331,8 @@ class PegKeeper:
 
     def _on_peg_in(self, event: PegInSeen, ledger: LedgerState, now: int) -> list[Effect]:
         place, outputs = event.place, decode_transaction(event.proof.raw_tx).outpoints()
+        if event.output >= len(outputs) or outputs[event.output][1].script != place.script:
+            return []  # what a chain lists is its word alone; the proof is of the transaction
         outpoint, output = outputs[event.output]
         sighted = Sighted(outpoint, output.value_sat, place.node, place.wallet)
         if not is_to_say(ledger, sighted, self._id):
