@@ -317,6 +317,25 @@ def test_a_private_round_shares_masks_before_it_trains_and_opens_them_after() ->
     assert seen == [RoundState(number) for number in range(6)]
 
 
+def test_who_keeps_its_keys_back_does_not_choose_groups_since_they_are_drawn_afterwards() -> None:
+    def played(silent: set[int], pauses: int) -> tuple[bytes, bytes]:
+        study = Studied(PRIVATE)
+        before = study.row.seed
+        assert study.state is RoundState.KEYS
+        for _ in range(pauses):
+            study.block(after_ms=10)
+        study.say(*(set(GUESTS) - silent))
+        if silent:
+            study.block(after_ms=STEP_MS)
+        assert study.state is RoundState.SHARES
+        return before, study.row.seed
+
+    seen = [played(set(), 0), played(set(), 1), played({GUESTS[0]}, 1)]
+    assert len({before for before, _ in seen}) == 1, "what was known while keys were said"
+    assert len({drawn for _, drawn in seen} - {seen[0][0]}) == 3, "what the groups are drawn with"
+    assert played(set(), 0) == seen[0]
+
+
 def test_groups_that_too_few_are_left_of_are_never_unmasked() -> None:
     study = Studied(plan=PRIVATE)
     study.say(*EVERY)

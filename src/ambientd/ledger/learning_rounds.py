@@ -78,8 +78,7 @@ def begin(draft: Draft, study: StudyId, entry: StudyEntry) -> None:
     draft.put_meta(replace(draft.meta, fee_pool_msat=draft.meta.fee_pool_msat + price_msat))
     entry = replace(entry, escrow_msat=entry.escrow_msat - price_msat)
     number = entry.round + 1
-    place = number.to_bytes(8, "big")
-    seed = tagged("ambient/round-seed/1", draft.context.beacon, study, place)
+    seed = _seed(draft, study, number)
     state = RoundState.KEYS if entry.plan.is_private else RoundState.TRAINING
     wait_ms = entry.terms.step_ms if entry.plan.is_private else entry.terms.train_ms
     row = RoundEntry(
@@ -96,6 +95,12 @@ def begin(draft: Draft, study: StudyId, entry: StudyEntry) -> None:
     _forget_before(draft, study, number - ROUNDS_KEPT)
     draft.put_round(study, number, row)
     draft.tell(RoundMoved(study, number, state))
+
+
+def _seed(draft: Draft, study: StudyId, number: int) -> bytes:
+    """Give what a round's lots are drawn with, which nobody knew before this block."""
+    place = number.to_bytes(8, "big")
+    return tagged("ambient/round-seed/1", draft.context.beacon, study, place)
 
 
 def _forget_before(draft: Draft, study: StudyId, last: int) -> None:
@@ -138,7 +143,9 @@ def _go_on(draft: Draft, study: StudyId, entry: StudyEntry, row: RoundEntry) -> 
     plan = entry.plan
     match row.state:
         case RoundState.KEYS:
-            row = replace(row, roster=tuple(sorted(each.node for each in row.keys)))
+            # Drawn anew: else who keeps its keys back would choose who is in whose group.
+            seed = _seed(draft, study, entry.round)
+            row = replace(row, seed=seed, roster=tuple(sorted(each.node for each in row.keys)))
             left, after = row.roster, RoundState.SHARES
         case RoundState.SHARES:
             left, after = trainees(entry, row), RoundState.TRAINING
