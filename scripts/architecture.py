@@ -8,6 +8,7 @@ import re
 import sys
 import tomllib
 from collections import defaultdict
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
@@ -60,11 +61,22 @@ def libraries() -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for package in (name for layer in layers() for name in layer):
         for file in files_of(package):
-            for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            for node in _executed(ast.parse(file.read_text("utf-8"))):
                 for name in _imported(node):
                     if name != "ambientd" and name not in sys.stdlib_module_names:
                         found[name].add(package)
     return found
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """Give a tree's nodes, but for what only a type checker reads."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            for other in child.orelse:
+                yield from _executed(other)
+        else:
+            yield from _executed(child)
 
 
 def _imported(node: ast.AST) -> list[str]:

@@ -1,9 +1,11 @@
 """Noise on libsodium says bit for bit what it says on `cryptography`."""
 
 import importlib
+import subprocess
 import sys
-from types import ModuleType
+from types import SimpleNamespace
 
+import noise.connection as theirs
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import x25519
@@ -11,10 +13,11 @@ from cryptography.hazmat.primitives.ciphers import aead
 from hypothesis import given
 from hypothesis import strategies as st
 
-import ambientd.adapters.libp2p  # noqa: F401 - puts the substitutes in
 from ambientd.adapters.libp2p import sodium
 
-ours = importlib.import_module("noise.connection")  # only now: on what was put in
+# The module that libp2p has; by its name there is the other one.
+_used = importlib.import_module("libp2p.security.noise.patterns").NoiseState
+ours = SimpleNamespace(**_used.__init__.__globals__)
 
 KEYS = st.binary(min_size=32, max_size=32)
 NONCES = st.binary(min_size=12, max_size=12)
@@ -68,20 +71,36 @@ def test_keys_and_nonces_of_another_length_are_refused(size: int) -> None:
         sodium.ChaCha20Poly1305(bytes(32)).encrypt(bytes(size), b"", b"")
 
 
-@pytest.fixture
-def theirs() -> ModuleType:
-    """The noise package once more, on `cryptography`."""
-    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name[:5] == "noise"}
-    try:
-        return importlib.import_module("noise.connection")
-    finally:
-        for name in [each for each in sys.modules if each[:5] == "noise"]:
-            del sys.modules[name]
-        sys.modules.update(kept)
+OTHERS_IN_THE_PROCESS = """
+import sys
+if "before" in sys.argv:
+    import cryptography.exceptions as one, noise.connection as two
+import ambientd.adapters.libp2p
+from cryptography.exceptions import InvalidTag
+from noise.connection import InvalidTag as caught, NoiseConnection
+assert InvalidTag is caught and InvalidTag.__module__ == "cryptography.exceptions"
+if "before" in sys.argv:
+    assert (one, two) == (sys.modules["cryptography.exceptions"], sys.modules["noise.connection"])
+side = NoiseConnection.from_name(b"Noise_NN_448_AESGCM_BLAKE2b")
+side.set_as_initiator()
+side.start_handshake()
+assert len(side.write_message()) == 56
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_others_in_the_process_have_the_whole_of_both_packages(when: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", OTHERS_IN_THE_PROCESS, when],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize("we_begin", [True, False])
-def test_both_shake_hands_and_understand_each_other(theirs: ModuleType, we_begin: bool) -> None:
+def test_both_shake_hands_and_understand_each_other(we_begin: bool) -> None:
     assert theirs.InvalidTag is InvalidTag
     assert ours.InvalidTag is sodium.InvalidTagError
     name = b"Noise_XX_25519_ChaChaPoly_SHA256"

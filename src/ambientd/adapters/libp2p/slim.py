@@ -3,8 +3,9 @@
 `import libp2p` loads QUIC, WebSocket, TLS, WebRTC, DNS, mDNS, UPnP, relays and four key
 stores: 35 MB of resident memory in every daemon for transports we do not speak. Here those
 modules are empty stand-ins. Third-party stand-ins live only *while libp2p is being imported*;
-afterwards other code gets the real packages. An attribute taken from a stand-in is a class
-that refuses to be instantiated: nothing degrades silently.
+afterwards other code gets the real packages. Another thread that imports one of them in that
+moment does not: the daemon does this before it has a second one. An attribute taken from a
+stand-in is a class that refuses to be instantiated: nothing degrades silently.
 
 Importing this module does the work; the package's `__init__` imports it before anything else.
 """
@@ -22,7 +23,8 @@ from ambientd.adapters.packages import installed_version
 
 LIBP2P = "libp2p"
 REPLACED = "cryptography"
-NOISE = "noise"
+PRIVATE = (REPLACED, "noise")
+"""What libp2p gets of its own: nobody else shall meet a noise on `sodium`, nor it theirs."""
 
 OWN_STAND_INS = frozenset(
     {
@@ -140,11 +142,7 @@ def _import_slim() -> None:
     """Import the parts of libp2p in use, with the stand-ins in the way."""
     if LIBP2P in sys.modules:
         return
-    # What somebody has imported of it before would be mixed with its stand-ins.
-    real = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_replaced(name)}
-    # Noise on the real one, if somebody has imported it, stays with them.
-    for name in [each for each in sys.modules if each.split(".", 1)[0] == NOISE]:
-        del sys.modules[name]
+    theirs = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_private(name)}
     # Stays, because libp2p also imports from inside functions.
     sys.meta_path.insert(0, _Finder(OWN_STAND_INS))
     foreign = _Finder(FOREIGN_STAND_INS)
@@ -160,13 +158,14 @@ def _import_slim() -> None:
     finally:
         sys.meta_path.remove(foreign)
         for name, module in list(sys.modules.items()):
-            if isinstance(module, _StandInModule) and not name.startswith(LIBP2P):
+            is_stand_in = isinstance(module, _StandInModule) and not name.startswith(LIBP2P)
+            if is_stand_in or _is_private(name):
                 del sys.modules[name]
-        sys.modules.update(real)
+        sys.modules.update(theirs)
 
 
-def _is_replaced(name: str) -> bool:
-    return name.split(".", 1)[0] == REPLACED
+def _is_private(name: str) -> bool:
+    return name.split(".", 1)[0] in PRIVATE
 
 
 _import_slim()

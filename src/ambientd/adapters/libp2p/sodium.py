@@ -10,8 +10,13 @@ import hmac
 from types import SimpleNamespace
 from typing import Final
 
-from nacl._sodium import ffi, lib  # the AEAD of nacl.bindings takes thrice as long
-from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
+from nacl.bindings import (
+    crypto_aead_chacha20poly1305_ietf_decrypt,
+    crypto_aead_chacha20poly1305_ietf_encrypt,
+    crypto_scalarmult,
+    crypto_scalarmult_base,
+)
+from nacl.exceptions import CryptoError
 from nacl.exceptions import RuntimeError as SodiumError
 
 from ambientd.adapters.keys import draw_secret
@@ -36,12 +41,7 @@ class ChaCha20Poly1305:
         """Seal a message; the nonce may never come again."""
         _check("nonce", nonce, NONCE_BYTES)
         bound, message = bytes(associated_data or b""), bytes(data)
-        sealed = bytearray(len(message) + TAG_BYTES)
-        lib.crypto_aead_chacha20poly1305_ietf_encrypt(
-            *(ffi.from_buffer(sealed), ffi.NULL, message, len(message)),
-            *(bound, len(bound), ffi.NULL, bytes(nonce), self._key),
-        )
-        return bytes(sealed)
+        return crypto_aead_chacha20poly1305_ietf_encrypt(message, bound, bytes(nonce), self._key)
 
     def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes:
         """Open what `encrypt` gave; raise InvalidTagError when anything about it differs."""
@@ -49,14 +49,10 @@ class ChaCha20Poly1305:
         bound, sealed = bytes(associated_data or b""), bytes(data)
         if len(sealed) < TAG_BYTES:
             raise InvalidTagError
-        message = bytearray(len(sealed) - TAG_BYTES)
-        failed = lib.crypto_aead_chacha20poly1305_ietf_decrypt(
-            *(ffi.from_buffer(message), ffi.NULL, ffi.NULL, sealed, len(sealed)),
-            *(bound, len(bound), bytes(nonce), self._key),
-        )
-        if failed:
-            raise InvalidTagError
-        return bytes(message)
+        try:
+            return crypto_aead_chacha20poly1305_ietf_decrypt(sealed, bound, bytes(nonce), self._key)
+        except CryptoError as error:
+            raise InvalidTagError from error
 
 
 class X25519PublicKey:
