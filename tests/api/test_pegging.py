@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from ambientd.api.accounts import hint_on_means
 from ambientd.api.operations import OperationError
 from ambientd.api.peg_values import (
     AuditPeg,
@@ -23,6 +24,7 @@ from ambientd.api.peg_values import (
 )
 from ambientd.api.pegging import Pegging
 from ambientd.errors import UnreachableError, UsageError
+from ambientd.model.base import NodeId
 from ambientd.model.genesis import Rules
 from ambientd.node.effect import Told
 from ambientd.node.event import BodiesProposed
@@ -84,9 +86,11 @@ class Pump:
 
     def __init__(self, cluster: TestCluster, number: int, news: News) -> None:
         self.cluster, self.number, self.news = cluster, number, news
+        self.posts = 0
 
     async def post(self, event: BodiesProposed) -> None:
         await trio.lowlevel.checkpoint()
+        self.posts += 1
         for told in self.cluster.block(*((self.number, body) for body in event.bodies)):
             self.news.tell(Told(told, self.cluster.index, self.cluster.time_ms))
 
@@ -153,6 +157,31 @@ async def test_a_peg_out_is_decided_on_at_the_rate_that_was_asked_for() -> None:
         ("claimed", 1),
         ("counted", 0),
     ]
+
+
+def test_who_has_no_credits_is_told_of_bitcoin_where_there_is_a_peg() -> None:
+    node = NodeId(opened().signer(1).public_key)
+    assert "`ambientctl peg address`" in hint_on_means(opened().state, node)
+    assert "peg" not in hint_on_means(TestCluster().state, node)
+
+
+async def test_what_the_ledger_would_not_raise_is_refused_before_it_is_asked() -> None:
+    """Pools take no record twice: one that was refused is never heard of again, and it waited."""
+    cluster = opened()
+    cluster.fund(1, 200_000)
+    desk = office(cluster, chain=Chain())
+    await desk.withdraw(Withdraw(address=ELSEWHERE, amount_sat=150_000, fee_sat=500))
+    asked = RaiseFee(payment=1, fee_sat=5_000)
+    await desk.raise_fee(asked)
+    posts = cast("Any", desk)._parts.pump.posts
+    with pytest.raises(OperationError, match=r"nothing was raised: .* 5000 sat is \d+ sat or more"):
+        await desk.raise_fee(asked)
+    with pytest.raises(OperationError, match="no such payment"):
+        await desk.raise_fee(RaiseFee(payment=99, fee_sat=5_000))
+    cluster.finish(1, 1)
+    with pytest.raises(OperationError, match="payment 1 is final"):
+        await desk.raise_fee(asked)
+    assert cast("Any", desk)._parts.pump.posts == posts
 
 
 @pytest.mark.parametrize(

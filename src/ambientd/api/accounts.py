@@ -25,6 +25,7 @@ from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.record import Bond, Transfer, Unbond
 from ambientd.node.event import BodiesProposed
+from ambientd.rules.peg_networks import peg_fault
 from ambientd.runtime.service import Parts
 
 MOVE_DEADLINE_S = 30.0
@@ -134,7 +135,7 @@ class Accounts:
             if is_seated(self._state, self._id):
                 hint = "give the seat back first: `ambientctl member leave`"
         elif self._state.balance_msat(self._id) < body.amount_msat:
-            hint = hint_on_means(self._id)
+            hint = hint_on_means(self._state, self._id)
         return OperationError("rejected", f"nothing was moved: {reason}", hint)
 
     def _moved(self, kind: str, amount_msat: int, to: NodeId | None = None) -> replies.AccountMoved:
@@ -216,7 +217,10 @@ def _held_by(state: LedgerState, node: NodeId) -> str:
     return "task" if state.tasks_by.has_work(node) else ""
 
 
-def hint_on_means(node: NodeId) -> str:
+def hint_on_means(state: LedgerState, node: NodeId) -> str:
     """Say how a node comes by credits."""
     command = f"ambientctl account transfer {node.hex()[:12]} AMOUNT"
-    return f"the owner of a node that has credits can send some: `{command}`"
+    sent = f"the owner of a node that has credits can send some: `{command}`"
+    if peg_fault(state.genesis) is not None:
+        return sent
+    return f"bring bitcoin in, where `ambientctl peg address` says; or {sent}"

@@ -286,7 +286,7 @@ class Desk:
         price, permille = spec.price_msat_per_mgas, self._state.genesis.rules.audit_permille
         cost_msat = escrow_msat(spec.gas_max, price, spec.replicas_max, permille)
         is_short = self._state.balance_msat(self._id) < cost_msat
-        return hint_on_means(self._id) if is_short else ""
+        return hint_on_means(self._state, self._id) if is_short else ""
 
     async def _spec(self, request: requests.SubmitTask) -> TaskSpec:
         config, blobs = self._owner.config, self._parts.blobs

@@ -35,10 +35,10 @@ from ambientd.ledger.peg_entries import PegCoinEntry, PegPaymentEntry
 from ambientd.ledger.peg_events import AddressGiven, PaymentVersioned, ReturnAsked
 from ambientd.ledger.peg_index import outpoint_of
 from ambientd.ledger.peg_ins import PEG_IN_FEE_SAT, room_sat
-from ambientd.ledger.peg_payments import decided
+from ambientd.ledger.peg_payments import decided, raise_fee
 from ambientd.model.base import NodeId
 from ambientd.model.peg import CoinState
-from ambientd.model.record import PegAddress, PegBody, PegFee, PegOut, PegReturn
+from ambientd.model.record import PegAddress, PegBody, PegFee, PegOut, PegReturn, Record
 from ambientd.node.event import BodiesProposed
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, display
 from ambientd.rules.peg_networks import peg_fault, unaudited
@@ -173,9 +173,11 @@ class Pegging:
     async def raise_fee(self, request: RaiseFee) -> PaymentInfo:
         """Have a version with a higher fee signed."""
         self._check()
+        body = PegFee(payment=request.payment, fee_sat=request.fee_sat)
         async with self._asking:
+            self._check_raise(body)
             await self._bring(
-                PegFee(payment=request.payment, fee_sat=request.fee_sat),
+                body,
                 lambda event: (
                     isinstance(event, PaymentVersioned) and event.payment == request.payment
                 ),
@@ -270,6 +272,20 @@ class Pegging:
         if fault is not None:
             hint = "found a cluster with `ambientctl cluster create --peg`"
             raise OperationError("rejected", fault, hint)
+
+    def _check_raise(self, body: PegFee) -> None:
+        """Refuse what the ledger would: a record that it has had before is taken by no pool."""
+        entry, state = self._state.peg_payment(body.payment), self._state
+        if entry is not None and entry.final is not None:
+            fault: str | None = f"payment {body.payment} is final"
+        else:
+            time_ms = max(self._parts.now(), state.meta.time_ms)
+            context = BlockContext(index=0, term=0, time_ms=time_ms, beacon=b"")
+            record = Record(author=self._id, body=body, signature=b"")
+            fault = raise_fee(Draft(state, state, context), record, body)
+        if fault is not None:
+            hint = "see `ambientctl peg deposits`"
+            raise OperationError("rejected", f"nothing was raised: {fault}", hint)
 
     def _script(self, text: str) -> bytes:
         if self._parts.peg is None:

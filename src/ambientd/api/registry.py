@@ -308,7 +308,7 @@ class Registry:
                             author == self._id and rejected == kind
                         ):
                             is_short = self._state.balance_msat(self._id) < PUBLISH_FEE_MSAT
-                            hint = hint_on_means(self._id) if is_short else ""
+                            hint = hint_on_means(self._state, self._id) if is_short else ""
                             raise OperationError("rejected", f"it was refused: {reason}", hint)
                         case _:
                             pass

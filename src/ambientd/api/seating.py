@@ -140,7 +140,7 @@ class Seating:
             return "`ambientctl account bond AMOUNT` puts more at risk"
         bond_msat = body.bond_msat if isinstance(body, SeatAsked) else 0
         is_short = self._state.balance_msat(self._id) < bond_msat
-        return hint_on_means(self._id) if is_short else ""
+        return hint_on_means(self._state, self._id) if is_short else ""
 
     def _said(self, node: NodeId, wish: SeatWish) -> replies.SeatSaid:
         due = self._state.epoch_due
