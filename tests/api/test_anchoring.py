@@ -4,6 +4,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from ambientd.api.anchoring import Anchoring
 from ambientd.api.operations import OperationError
@@ -28,6 +30,7 @@ class Anchors:
         self.known = {bytes.fromhex(root): each for root, each in progress.items()}
         self.rate: int | None = None
         self.is_away = False
+        self.is_slow = False
         self.trouble: str | None = None
         self.retries = 0
 
@@ -46,6 +49,8 @@ class Anchors:
     async def fee_rate_msat_vb(self) -> int | None:
         if self.is_away:
             raise UnreachableError("nobody answers")
+        if self.is_slow:
+            await trio.sleep_forever()
         return self.rate
 
 
@@ -172,5 +177,16 @@ async def test_a_plan_with_rates_needs_no_chain_that_answers() -> None:
     anchors.is_away = True
     planning = office(agreed(), anchors)
     assert (await planning.plan(PlanAnchors(rates_msat_vb=(1,)))).costs[0].anchor_sat == 157
-    with pytest.raises(OperationError, match="nobody answers"):
+    with pytest.raises(OperationError, match=r"nobody answers; .*--rate"):
         await planning.plan(PlanAnchors())
+
+
+async def test_a_plan_does_not_wait_for_a_chain_that_hangs(autojump_clock: MockClock) -> None:
+    anchors = Anchors()
+    anchors.is_slow = True
+    planning, began_s = office(agreed(), anchors), trio.current_time()
+    plan = await planning.plan(PlanAnchors(rates_msat_vb=(1_000,)))
+    assert (plan.estimate_msat_vb, plan.costs[0].anchor_sat) == (None, 157)
+    with pytest.raises(OperationError, match="no fee rate within 8 s"):
+        await planning.plan(PlanAnchors())
+    assert trio.current_time() - began_s < 20

@@ -2,15 +2,17 @@
 
 from functools import partial
 
+import trio
 from msgspec.structs import replace
 
 from ambientd.api import anchor_replies, replies, requests
 from ambientd.api.operations import OperationError
+from ambientd.api.peg_looking import PATIENCE_S
 from ambientd.api.story import anchor_txid, op_return
 from ambientd.api.troubles import chain_away, late_anchor
 from ambientd.api.views import headers_status, name_of
 from ambientd.config.options import BitcoinOptions
-from ambientd.errors import AmbientError
+from ambientd.errors import AmbientError, UnreachableError
 from ambientd.ledger.entries import CheckpointEntry
 from ambientd.ports.anchors import AnchorProgress, Anchors
 from ambientd.rules.anchor_costs import (
@@ -100,10 +102,11 @@ class Anchoring:
         options, estimate = self._options, None
         if self._parts.anchors is not None:
             try:
-                estimate = await self._parts.anchors.fee_rate_msat_vb()
+                estimate = await _estimate(self._parts.anchors)
             except AmbientError as error:
                 if not request.rates_msat_vb:
-                    raise OperationError("unavailable", str(error)) from error
+                    hint = "give rates with --rate SAT_VB: they need no chain"
+                    raise OperationError("unavailable", str(error), hint) from error
         keep_ms = self._state.genesis.rules.keep_ms
         period_ms = request.period_ms or min(options.anchor_period_ms, keep_ms // 2)
         # One after the other is one an hour, which is what six confirmations take.
@@ -138,6 +141,13 @@ class Anchoring:
             hint = "choose a chain under [bitcoin] in config.toml"
             raise OperationError("invalid", "this node does not anchor", hint)
         return self._parts.anchors
+
+
+async def _estimate(anchors: Anchors) -> int | None:
+    """Ask for the fee rate of now; a chain that hangs is not waited for."""
+    with trio.move_on_after(PATIENCE_S):
+        return await anchors.fee_rate_msat_vb()
+    raise UnreachableError(f"the chain gave no fee rate within {PATIENCE_S:.0f} s")
 
 
 def _info(closed: CheckpointEntry, moving: AnchorProgress | None) -> anchor_replies.AnchorInfo:
