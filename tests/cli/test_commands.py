@@ -902,6 +902,15 @@ def test_a_timestamp_never_takes_the_place_of_its_receipt(ctl: Ctl, tmp_path: Pa
     assert not Path(f"{path}.ots").exists()
 
 
+def test_a_timestamp_that_cannot_be_written_leaves_nothing_behind(ctl: Ctl, tmp_path: Path) -> None:
+    path = tmp_path / "r.receipt"
+    path.write_bytes(encode(file_of(agreed(), b"n")))
+    (tmp_path / "s.ots").mkdir()
+    code, _, err = ctl("receipt", "export", str(path), "--ots", str(tmp_path / "s.ots"))
+    assert (code, "s.ots: cannot be written: Is a directory" in err) == (2, True)
+    assert not (tmp_path / "s").exists()
+
+
 def test_what_names_no_study_and_no_data_is_refused_before_a_daemon_is_asked(ctl: Ctl) -> None:
     for name in ("12", "digits", "0" * 65):
         code, _, err = ctl("fl", "show", name)

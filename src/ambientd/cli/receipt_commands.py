@@ -132,8 +132,14 @@ def export(arguments: ExportArguments) -> ExitCode:
     stamped = stamp(data, batch=arguments.batch)
     document = str(target.with_suffix(""))
     _check_unlike(document, stamped.document)
+    was_there = Path(document).exists()
     write_file(document, stamped.document)
-    write_file(arguments.ots, stamped.timestamp)
+    try:
+        write_file(arguments.ots, stamped.timestamp)
+    except UsageError:
+        if not was_there:
+            Path(document).unlink()
+        raise
     if arguments.as_json:
         print_json(
             {"document": document, "ots": arguments.ots, "size_bytes": len(stamped.timestamp)}
