@@ -225,6 +225,54 @@ def test_a_folder_that_was_made_without_force_is_durable_once_a_blob_in_it_must_
     assert synced[4:] == [str(folder)], "the folder's name is durable by now"
 
 
+@pytest.mark.parametrize("by_draft", [False, True])
+def test_what_a_process_that_ended_may_have_left_unforced_is_forced_when_it_is_put_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, by_draft: bool
+) -> None:
+    name = BlobFiles(tmp_path).put(b"brought", is_synced=False)
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noting(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    files = BlobFiles(tmp_path)
+    monkeypatch.setattr(os, "fsync", noting)
+    if by_draft:
+        draft = files.begin()
+        draft.write(b"brought")
+        draft.keep(name)
+    else:
+        files.put(b"brought")
+    path = file_of(files, name)
+    assert synced[-2:] == [str(path), str(path.parent)]
+    assert not files.is_unsynced(name)
+
+
+def test_a_blob_whose_name_could_not_be_made_durable_is_not_taken_for_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, fsync, left = BlobFiles(tmp_path), os.fsync, [1, 1]
+    name = files.put(b"own", is_synced=False)
+    files.delete(name)
+
+    def refusing(handle: int) -> None:
+        if Path(os.readlink(f"/proc/self/fd/{handle}")).is_dir() and left:
+            left.pop()
+            raise OSError(errno.EIO, "refused")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", refusing)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="refused"):
+            files.put(b"own")
+        assert not files.is_fresh(name)
+        assert files.is_unsynced(name)
+    assert files.put(b"own") == name
+    assert not files.is_unsynced(name)
+
+
 def test_a_draft_of_what_was_not_forced_to_disk_makes_it_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ class BlobFiles:
             sync_directory(root)  # a process that ended may have left folders without
             self._sizes = _sizes_by_age(root)
             self._used_bytes = sum(self._sizes.values())
+            self._unsynced.update(self._sizes)  # for all that this process knows
         except OSError as error:
             msg = (
                 f"cannot use the blob folder {root}: {error.strerror}; "
@@ -108,11 +109,12 @@ class BlobFiles:
             self._note(name)
             return name
         self._reserve(len(data))
-        if not is_synced:
-            with self._lock:
-                self._unsynced.add(name)  # before it is there for others
+        with self._lock:
+            self._unsynced.add(name)  # before it is there for others
         try:
             self._write(path, data, is_synced=is_synced)
+            if is_synced:
+                self._note_synced(name)
         except FileExistsError:
             # Another thread was faster with the same bytes.
             self._release(len(data))
@@ -141,6 +143,9 @@ class BlobFiles:
             raise
         except OSError as error:
             raise self._not_kept(name, error) from error
+        self._note_synced(name)
+
+    def _note_synced(self, name: bytes) -> None:
         with self._lock:
             self._unsynced.discard(name)
 
@@ -273,8 +278,11 @@ class BlobFiles:
             self._release(size_bytes)
             self._sync(name, path)
             return
+        with self._lock:
+            self._unsynced.add(name)
         try:
             self._link(draft, path)
+            self._note_synced(name)
         except FileExistsError:
             self._release(size_bytes)
             self._sync(name, path)
