@@ -6,9 +6,10 @@ interface Bundles {
   cluster: string;
   receipt: string;
   item_receipts: string[];
+  made_up_item_receipts: Record<string, string>;
 }
 
-const { cluster, receipt, item_receipts } = vectors<Bundles>("bundles");
+const { cluster, receipt, item_receipts, made_up_item_receipts } = vectors<Bundles>("bundles");
 const pinned = unhex(cluster);
 const second = unhex(item_receipts[1] as string);
 
@@ -36,5 +37,14 @@ test("an item's receipt is never valid once any of its bytes was changed", () =>
     const changed = Uint8Array.from(second);
     changed[at] = (changed[at] as number) ^ 0x01;
     expect(checkReceiptFile(changed).isValid, `byte ${at}`).toBe(false);
+  }
+});
+
+test("what no execution gives is no item's outcome, though a lone worker signed it", () => {
+  expect(Object.keys(made_up_item_receipts).length).toBeGreaterThan(0);
+  for (const [what, each] of Object.entries(made_up_item_receipts)) {
+    const { checks } = checkReceiptFile(unhex(each));
+    const wrong = checks.filter((check) => !check.ok).map((check) => check.name);
+    expect(wrong, what).toEqual(["item outcome"]);
   }
 });

@@ -26,7 +26,8 @@ from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.bundle import Bundle, ItemOutcome, ItemReceipt
-from ambientd.model.execution import WALL_MS_CEILING
+from ambientd.model.execution import GAS_CEILING, WALL_MS_CEILING
+from ambientd.model.task import TaskSpec
 from ambientd.rules.file_checks import Check
 from ambientd.runtime.blobs import Blobs
 from scripts.make_vectors import FOLDER
@@ -85,6 +86,8 @@ def test_limits_are_those_of_an_item_and_what_is_signed_is_for_all() -> None:
     assert (together.gas_max, together.wall_ms_max) == (100_000, 2_000_000)
     assert for_items(alone, 256).wall_ms_max == WALL_MS_CEILING
     assert for_items(alone, 0) == alone
+    most = for_items(replace(alone, gas_max=GAS_CEILING), 256)
+    assert (most.gas_max, decode(encode(most), TaskSpec)) == (GAS_CEILING, most)
 
 
 def test_items_become_the_bundle_that_the_task_names() -> None:
@@ -159,6 +162,12 @@ def test_the_item_receipts_of_the_vectors_hold_in_their_cluster_and_no_other() -
         data = bytes.fromhex(each)
         assert check_receipt(data, pinned=bytes.fromhex(written["cluster"])).valid
         assert not check_receipt(data, pinned=bytes(32)).valid
+
+
+def test_what_no_execution_gives_is_no_item_s_outcome_though_a_lone_worker_signed_it() -> None:
+    written = json.loads((FOLDER / "bundles.json").read_text("utf-8"))
+    for what, each in written["made_up_item_receipts"].items():
+        assert [check.name for check in failed(bytes.fromhex(each))] == ["item outcome"], what
 
 
 @settings(max_examples=40)

@@ -68,6 +68,19 @@ def test_an_input_that_fails_is_said_in_its_line_and_by_the_exit_code(
     assert "1 of 3 inputs have no output" in err
 
 
+def test_a_lone_worker_s_bytes_that_hold_no_outcomes_are_said_and_the_other_tasks_go_on(
+    ctl: Ctl, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.wasm"
+    path.write_bytes(b"\0asm a liar")
+    (tmp_path / "in").write_bytes(b"one\ntwo\nthree")
+    code, out, err = ctl("run", path, "--inputs", tmp_path / "in", "--bundle", "2")
+    assert code == 1
+    assert [each["outcome"] for each in lines(out)] == ["none"] * 3
+    assert "answered by one worker alone" in err
+    assert "3 of 3 inputs have no output" in err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

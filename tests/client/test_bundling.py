@@ -8,10 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ambientd.api.requests import SubmitTask
-from ambientd.client import AsyncMesh, ItemFailedError, Mesh, TaskFailedError
-from ambientd.client.bundling import BYTES_A_BUNDLE, Bundling, _part, _Sizes
+from ambientd.client import (
+    AsyncMesh,
+    ItemFailedError,
+    Mesh,
+    NoOutcomesError,
+    TaskFailedError,
+)
+from ambientd.client.bundling import BYTES_A_BUNDLE, OUTCOME_BYTES, Bundling, _part, _Sizes
 from ambientd.client.links import LocalLink
-from ambientd.model.bundle import ITEMS_MAX
+from ambientd.codec.canonical import encode
+from ambientd.model.bundle import ITEMS_MAX, ItemOutcome
 from tests.fakes.desk_node import DeskNode, served
 
 pytestmark = pytest.mark.net
@@ -102,6 +109,11 @@ def test_inputs_that_cost_much_never_travel_together() -> None:
     assert known.next() == 20
     known.note(10**9, 10)
     assert known.next() == 1
+    roomy = _Sizes(Bundling(at_once=16, bundle=None, terms={"output_bytes_max": 10_000}), 10_000)
+    roomy.note(43, 68)
+    assert roomy.next() == 100  # outputs are too large together beyond what one may have alone
+    roomy.note(43, 10_000)
+    assert roomy.next() == 1
     without_end = _Sizes(wanted, None)
     without_end.note(43, 10)
     assert without_end.next() == 1
@@ -118,6 +130,35 @@ def test_a_bundle_has_no_more_inputs_and_hardly_more_bytes_than_it_may(
         assert sum(map(len, list(part.values())[:-1])) < BYTES_A_BUNDLE
         seen += part
     assert seen == list(range(len(lengths)))
+
+
+@given(st.integers(0, 1 << 62), st.binary(max_size=1 << 17))
+def test_an_outcome_that_ended_well_has_few_bytes_besides_its_output(
+    gas: int, output: bytes
+) -> None:
+    outcome = ItemOutcome(kind=0, reason="", gas=gas, output=output)
+    assert len(encode(outcome)) <= len(output) + OUTCOME_BYTES
+
+
+def test_a_lone_worker_s_bytes_that_hold_no_outcomes_end_no_other_input(tmp_path: Path) -> None:
+    desk, lies = DeskNode(), b"\0asm a liar"
+    with served(tmp_path / "s", desk.handlers()), Mesh(link=LocalLink(tmp_path / "s")) as mesh:
+        assert mesh.outcomes(lies, INPUTS, at_once=2) == INPUTS  # each of them again alone
+        found = mesh.outcomes(lies, INPUTS[:5], bundle=4)
+        assert [type(each) for each in found] == [NoOutcomesError] * 4 + [bytes]
+        with pytest.raises(NoOutcomesError, match="ask for assurance replicated"):
+            mesh.map(lies, INPUTS[:4], bundle=4)
+
+
+def test_a_bundle_of_nothing_is_no_task_of_no_input(tmp_path: Path) -> None:
+    desk = DeskNode()
+    with (
+        served(tmp_path / "s", desk.handlers()),
+        Mesh(link=LocalLink(tmp_path / "s")) as mesh,
+        pytest.raises(ValueError, match="1 to 256 items"),
+    ):
+        mesh.run_bundle(MODULE, [])
+    assert submitted(desk) == []
 
 
 def test_an_executor_s_chunks_are_bundles(tmp_path: Path) -> None:

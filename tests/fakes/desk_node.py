@@ -493,6 +493,8 @@ class DeskNode:
         if request.items and b"huge" in data:
             outcome = "trapped"  # their outputs are too large together
         output = encode_outcomes(list(map(_item, request.items))) if request.items else data
+        if request.items and b"liar" in request.module:
+            output = b"no outcomes"
         if not request.items and _item(data).kind:
             outcome = "trapped"
         self.tasks[name] = (_task(name, request, outcome, state), output)

@@ -1,9 +1,13 @@
 """Each item of a bundle is executed as if it were alone, whatever became of the others."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ambientd.adapters.engines import ENGINE_NAMES, open_engine
 from ambientd.codec.bundles import bundle_of_items, decode_outcomes, encode_items
+from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.model.bundle import Bundle
 from ambientd.model.execution import ExecutionLimits, ExecutionResult, OutcomeKind
@@ -16,7 +20,7 @@ from ambientd.rules.bundles import (
     item_seed_of,
     items_of,
 )
-from ambientd.rules.executions import result_of
+from ambientd.rules.executions import plain_reason, result_of
 from ambientd.worker.bundles import execute_items
 from ambientd.worker.execution import execute
 from tests.ledger.cluster import spec
@@ -85,6 +89,61 @@ def test_a_bundle_just_as_large_as_is_allowed_has_its_outcomes_and_one_byte_less
     for allowed, kind in ((len(data), 0), (len(data) - 1, 1)):
         wanted = bundle_spec(output_bytes_max=allowed)
         assert bundle_result(run("echo", wanted), wanted, PREPARED)[0].kind == kind
+
+
+class Scripted:
+    """Gives the outcomes that a test has drawn, one after the other, in the place of executions."""
+
+    def __init__(self, outcomes: list[ExecutionResult]) -> None:
+        self.left = list(outcomes)
+
+    def __call__(self, *_: object) -> ExecutionResult:
+        return self.left.pop(0)
+
+
+@given(
+    st.lists(
+        st.builds(
+            ExecutionResult,
+            kind=st.sampled_from(OutcomeKind),
+            reason=st.text(max_size=300),
+            output=st.binary(max_size=300),
+            gas=st.integers(0, 1 << 62),
+            log=st.binary(max_size=3),
+        ).map(lambda each: each if each.kind == 0 else replace(each, output=b"")),
+        min_size=1,
+        max_size=20,
+    ),
+    st.integers(0, 4_000),
+)
+def test_a_process_that_stops_early_and_one_that_does_not_give_the_same_answer(
+    outcomes: list[ExecutionResult], allowed: int
+) -> None:
+    items = (b"",) * len(outcomes)
+    wanted = bundle_spec(items, output_bytes_max=allowed, gas_max=1 << 62)
+    limits = item_limits_of(wanted)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("ambientd.worker.bundles.execute", Scripted(outcomes))
+        early = execute_items(
+            open_engine("wasmtime").compile(prepared("echo")), items, limits, SEED
+        )
+    assert isinstance(early, tuple)
+    answer = bundle_result(early, wanted, PREPARED)
+    assert answer == bundle_result(outcomes, wanted, PREPARED)
+    result, data = answer
+    is_whole = result.kind == OutcomeKind.COMPLETED
+    assert is_whole == (len(encode_outcomes_of(outcomes)) <= allowed)
+    assert extent_fits(result, wanted)
+    if is_whole:
+        assert isinstance(result.output_size_bytes, Bundle)
+        assert len(decode_outcomes(data, result.output_size_bytes)) == len(items)
+
+
+def encode_outcomes_of(outcomes: list[ExecutionResult]) -> bytes:
+    """Write the outcomes as protocols/19 section 2 has them, by hand."""
+    return encode(
+        [[int(each.kind), plain_reason(each.reason), each.gas, each.output] for each in outcomes]
+    )
 
 
 def test_random_numbers_differ_from_item_to_item_and_not_from_run_to_run() -> None:

@@ -11,6 +11,7 @@ const ITEM_VERSION = 1n;
 const PATH_MAX = 8;
 const REASON_MAX = 256;
 const DIGEST = sized(32);
+const NOTHING = sha256(new Uint8Array());
 const PRINTABLE = /^[\x20-\x7e]*$/;
 const OUTCOMES = ["completed", "trapped", "out of gas", "refused"];
 
@@ -20,7 +21,7 @@ const itemReceipt = struct({
   item: int,
   given: DIGEST,
   givenPath: list(DIGEST, 0, PATH_MAX),
-  came: struct({ kind: int, reason: text, gas: int, output: DIGEST, outputSizeBytes: int }),
+  came: struct({ kind: int, reason: text, gas: int, output: bytes, outputSizeBytes: int }),
   camePath: list(DIGEST, 0, PATH_MAX),
 });
 
@@ -86,6 +87,12 @@ function outcomeFault({ came, item, camePath }: ItemReceipt, task: ReceiptFile):
   const isPlain = came.reason.length <= REASON_MAX && PRINTABLE.test(came.reason);
   if (came.kind < 0n || came.kind > 3n || came.gas < 0n || came.gas > gasMax || !isPlain) {
     return "this is no outcome within the limits";
+  }
+  const size = came.outputSizeBytes;
+  const isEmpty = equal(came.output, NOTHING);
+  const sizeMax = came.kind === 0n ? task.spec.outputBytesMax : 0n;
+  if (came.output.length !== 32 || size < 0n || size > sizeMax || (size === 0n) !== isEmpty) {
+    return `an output of ${size} bytes with the hash ${hex(came.output)} is none of this outcome`;
   }
   const extent = task.settlement.result.outputSizeBytes;
   if (extent.bundle !== null && extent.bundle.items !== items) {

@@ -22,7 +22,7 @@ from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, TaskId
 from ambientd.model.bundle import Bundle, Extent, ItemOutcome, ItemReceipt, size_of
-from ambientd.model.execution import WALL_MS_CEILING, OutcomeKind
+from ambientd.model.execution import GAS_CEILING, WALL_MS_CEILING, OutcomeKind
 from ambientd.model.task import TaskSpec
 from ambientd.rules.bundles import items_of
 from ambientd.rules.item_check import ITEM_VERSION
@@ -37,7 +37,7 @@ def for_items(spec: TaskSpec, items: int) -> TaskSpec:
         return spec
     return replace(
         spec,
-        gas_max=spec.gas_max * items,
+        gas_max=min(GAS_CEILING, spec.gas_max * items),
         wall_ms_max=min(WALL_MS_CEILING, spec.wall_ms_max * items),
     )
 

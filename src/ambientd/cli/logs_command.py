@@ -73,7 +73,7 @@ def logs(arguments: LogsArguments) -> ExitCode:
 def _item_of(client: Client, task: replies.Task, item: int) -> replies.Task:
     """Give a bundle as if it were the task of one of its items, to compare that with."""
     whole = client.call(operations.TASK_OUTPUT, requests.GetOutput(task=task.task_id))
-    return as_item(task, read_outcomes(whole.data)[item])
+    return as_item(task, read_outcomes(whole.data, task.items or 0)[item])
 
 
 def _why_unknown(task: replies.Task) -> str:

@@ -29,7 +29,7 @@ from ambientd.cli.run_command import (
     wait_for,
 )
 from ambientd.codec.bundles import read_outcomes
-from ambientd.errors import UsageError
+from ambientd.errors import RemoteProtocolError, UsageError
 from ambientd.model.bundle import ITEMS_MAX, ItemOutcome
 from ambientd.model.execution import OutcomeKind
 
@@ -137,7 +137,13 @@ def _ended(arguments: RunArguments, client: Client, part: Part) -> int:
     outcomes: tuple[ItemOutcome, ...] = ()
     if task.outcome == "completed":
         output = client.call(operations.TASK_OUTPUT, requests.GetOutput(task=task.task_id))
-        outcomes = read_outcomes(output.data)
+        try:
+            outcomes = read_outcomes(output.data, len(part.names))
+        except RemoteProtocolError as error:  # the other tasks go on
+            warn(
+                f"ambientctl: task {short(task.task_id)} was answered by one worker alone: {error}"
+            )
+            task = replace(task, outcome="none", reason="the answer holds no outcomes of its items")
     failed = 0
     for item, name in enumerate(part.names):
         outcome = outcomes[item] if item < len(outcomes) else None

@@ -15,6 +15,7 @@ from ambientd.api.operations import OperationError
 from ambientd.client.async_mesh import AsyncMesh, AsyncTask
 from ambientd.client.failures import (
     ItemFailedError,
+    NoOutcomesError,
     StudyUnfinishedError,
     TaskFailedError,
     TaskUnfinishedError,
@@ -34,6 +35,7 @@ __all__ = [
     "LocalMesh",
     "Mesh",
     "MeshExecutor",
+    "NoOutcomesError",
     "OperationError",
     "StartStudy",
     "Study",

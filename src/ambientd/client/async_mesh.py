@@ -166,7 +166,10 @@ class AsyncMesh:
         self, module: Module, items: Iterable[bytes], **terms: Unpack[Terms]
     ) -> AsyncTask:
         """Submit a module and several inputs as one task, on terms that are for each of them."""
-        return await self._submitted(module, tuple(items), terms)
+        together = tuple(items)
+        if not together:  # else the module would be executed once, on no input
+            raise ValueError("a bundle has 1 to 256 items, and this one has none")
+        return await self._submitted(module, together, terms)
 
     async def _submitted(
         self, module: Module, data: bytes | tuple[bytes, ...], terms: Terms

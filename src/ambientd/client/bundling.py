@@ -13,7 +13,7 @@ import anyio
 
 from ambientd.api import replies
 from ambientd.api.registry_values import ModuleInfo
-from ambientd.client.failures import ItemFailedError, TaskFailedError
+from ambientd.client.failures import ItemFailedError, NoOutcomesError, TaskFailedError
 from ambientd.client.terms import Module, Terms, kind_of, read_module
 from ambientd.codec.bundles import read_outcomes
 from ambientd.errors import AmbientError, RemoteProtocolError
@@ -25,6 +25,9 @@ GAS_A_BUNDLE = 20_000_000
 """About a second on a slow device, as the ledger reckons (protocols/03 section 2)."""
 
 BYTES_A_BUNDLE = 1 << 20
+OUTCOME_BYTES = 32
+"""What the outcome of an input that ended well has besides its output, at most."""
+
 GAS_TIMES = 16
 GAS_MORE = 100_000
 WALL_MS = 30_000
@@ -88,7 +91,8 @@ class _Sizes:
         if self._share is None:  # once, so that the last tasks are as large as the first
             self._share = -(-self._left // self._wanted.at_once)
         short = GAS_A_BUNDLE // self._gas
-        small = BYTES_A_BUNDLE // max(1, self._output_bytes)
+        allowed = min(BYTES_A_BUNDLE, self._wanted.terms.get("output_bytes_max") or BYTES_A_BUNDLE)
+        small = allowed // (self._output_bytes + OUTCOME_BYTES)  # together they have the same room
         return max(1, min(ITEMS_MAX, self._share, short, small))
 
     def taken(self, count: int) -> None:
@@ -192,12 +196,11 @@ async def _came_together(
     items = tuple(part.values())
     try:
         ended = await mesh.ended(body, items, sizes.terms(len(items)))
+        found = _outcomes(ended, part, sizes)
     except TaskFailedError as error:
         if sizes.is_chosen:
             return dict.fromkeys(part, error)
-        found: dict[int, Came] = {}
-    else:
-        found = _outcomes(ended, part, sizes)
+        found = {}
     came: dict[int, Came] = {}
     for place, data in part.items():
         each = found.get(place)
@@ -209,10 +212,10 @@ async def _came_together(
 
 
 def _outcomes(ended: Ended, part: dict[int, bytes], sizes: _Sizes) -> dict[int, Came]:
-    outcomes = read_outcomes(ended.data)
-    if len(outcomes) != len(part):
-        msg = f"task {ended.task.task_id[:12]} has {len(outcomes)} outcomes, not {len(part)}"
-        raise RemoteProtocolError(msg)
+    try:
+        outcomes = read_outcomes(ended.data, len(part))
+    except RemoteProtocolError as error:
+        raise NoOutcomesError(ended.task, str(error)) from error
     came: dict[int, Came] = {}
     for item, (place, outcome) in enumerate(zip(part, outcomes, strict=True)):
         if outcome.kind == OutcomeKind.COMPLETED:

@@ -39,6 +39,15 @@ class StudyUnfinishedError(AmbientError):
         self.study = study
 
 
+class NoOutcomesError(TaskFailedError):
+    """One worker alone has answered a bundle, with bytes that hold no outcomes of its items."""
+
+    def __init__(self, task: replies.Task, because: str) -> None:
+        super().__init__(task)
+        told = "ask for assurance replicated"
+        self.args = (f"task {task.task_id[:12]} has no outcomes: {because}; {told}",)
+
+
 class ItemFailedError(TaskFailedError):
     """One item of a bundle has no output; the others may have theirs. The first `item` is 0."""
 

@@ -43,15 +43,21 @@ def encode_outcomes(outcomes: Sequence[ItemOutcome]) -> bytes:
 
 def decode_outcomes(data: bytes, bundle: Bundle) -> tuple[ItemOutcome, ...]:
     """Read a bundle of outcomes; raise RemoteProtocolError unless it is the one that is named."""
-    outcomes = read_outcomes(data)
+    outcomes = read_outcomes(data, bundle.items)
     if bundle_of_outcomes(outcomes, len(data)) != bundle:
         raise RemoteProtocolError("the bundle does not hold the outcomes that it is named by")
     return outcomes
 
 
-def read_outcomes(data: bytes) -> tuple[ItemOutcome, ...]:
-    """Read outcomes that something else vouches for; raise RemoteProtocolError for no bundle."""
+def read_outcomes(data: bytes, items: int) -> tuple[ItemOutcome, ...]:
+    """Read outcomes whose bytes are vouched for; raise RemoteProtocolError unless of so many items.
+
+    One worker alone is believed whatever bytes it gives.
+    """
     outcomes: tuple[ItemOutcome, ...] = decode(data, Outcomes, OUTPUT_BYTES_CEILING)
+    if len(outcomes) != items:
+        msg = f"the bundle has {len(outcomes)} outcomes, and the task {items} items"
+        raise RemoteProtocolError(msg)
     if not all(_is_outcome(each) for each in outcomes):
         raise RemoteProtocolError("an item of the bundle has no outcome that an execution can have")
     return outcomes

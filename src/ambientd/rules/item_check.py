@@ -8,9 +8,10 @@ from ambientd.codec.digest import sha256
 from ambientd.codec.merkle import root_from_inclusion
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import DIGEST_BYTES
-from ambientd.model.bundle import Bundle, Extent, ItemReceipt
+from ambientd.model.bundle import Bundle, Extent, ItemReceipt, ItemResult
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import ReceiptFile
+from ambientd.model.task import TaskSpec
 from ambientd.rules.file_checks import Check, version_fault
 from ambientd.rules.receipt_check import FILE_BYTES_MAX, ReceiptReport
 from ambientd.rules.receipt_text import PLAIN_CHARS_MAX, outcome_text, plain_fault
@@ -58,15 +59,30 @@ def with_item_checked(
 
 def _outcome_fault(task: ReceiptFile, file: ItemReceipt) -> str | None:
     came, spec = file.came, task.spec
+    fault = _came_fault(came, spec)
+    if fault is not None:
+        return fault
+    extent = task.settlement.result.output_size_bytes
+    if isinstance(extent, Bundle) and extent.items != spec.items:
+        return f"the answer is of {extent.items} items, the task has {spec.items}"
+    return _path_fault(extent, outcome_leaf(came), file.item, file.came_path)
+
+
+def _came_fault(came: ItemResult, spec: TaskSpec) -> str | None:
+    """Say why no execution of an item can have ended so: one worker alone may write anything."""
     fault = plain_fault("reason", came.reason, PLAIN_CHARS_MAX["reason"])
     if fault is not None:
         return fault
     if came.kind not in set(OutcomeKind) or not 0 <= came.gas <= spec.gas_max // max(1, spec.items):
         return f"{outcome_text(came.kind)} for {came.gas} gas is no outcome within the limits"
-    extent = task.settlement.result.output_size_bytes
-    if isinstance(extent, Bundle) and extent.items != spec.items:
-        return f"the answer is of {extent.items} items, the task has {spec.items}"
-    return _path_fault(extent, outcome_leaf(came), file.item, file.came_path)
+    size_bytes, is_completed = came.output_size_bytes, came.kind == OutcomeKind.COMPLETED
+    if len(came.output) != DIGEST_BYTES:
+        return f"the output's hash is not {DIGEST_BYTES} bytes long"
+    if not 0 <= size_bytes <= (spec.output_bytes_max if is_completed else 0):
+        return f"{outcome_text(came.kind)} with an output of {size_bytes} bytes is no outcome"
+    if (size_bytes == 0) != (came.output == sha256(b"")):
+        return f"an output of {size_bytes} bytes has not the hash {came.output.hex()}"
+    return None
 
 
 def _path_fault(extent: Extent, leaf: bytes, place: int, path: tuple[bytes, ...]) -> str | None:
