@@ -13,6 +13,7 @@ import pytest
 from ambientd.adapters.age_files import create_identity
 from ambientd.adapters.copy_folder import FileDraft
 from ambientd.adapters.copy_places import copy_of, is_remote, place_of
+from ambientd.adapters.s3_copies import _first_line
 from ambientd.api.backups import Backups
 from ambientd.api.genesis_files import write_genesis
 from ambientd.api.replies import TroubleKind
@@ -37,6 +38,8 @@ BUCKET = "copies"
 READY_S = 30.0
 PARTS_BYTES = 20 * 1024 * 1024
 """More than two parts of an upload."""
+PART_BYTES = 100_000
+"""More than a file's buffer."""
 BEGIN_MS = 1_760_000_000_000
 NODE = NodeId(b"\xaa" * 32)
 
@@ -154,6 +157,56 @@ def test_what_a_crash_left_is_no_copy_and_can_be_removed(place: str) -> None:
         assert not (Path(place) / "two").exists()
 
 
+def test_two_copies_that_begin_at_once_share_no_byte(tmp_path: Path) -> None:
+    there = place_of(str(tmp_path))
+    first, second = there.begin("one"), there.begin("one")
+    first.write(b"a" * PART_BYTES)
+    assert first.keep() == PART_BYTES
+    second.write(b"b" * 2 * PART_BYTES)
+    with pytest.raises(UsageError, match="one exists already"):
+        second.keep()
+    second.drop()
+    assert fetched(str(tmp_path), "one") == b"a" * PART_BYTES
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_a_copy_that_is_given_up_takes_no_other_with_it(tmp_path: Path) -> None:
+    there = place_of(str(tmp_path))
+    first, second = there.begin("one"), there.begin("one")
+    second.write(b"whole")
+    assert there.drafts() == ["one"]
+    first.drop()
+    assert second.keep() == 5
+    assert fetched(str(tmp_path), "one") == b"whole"
+
+
+def test_a_copy_whose_draft_is_gone_leaves_its_name_free(tmp_path: Path) -> None:
+    there = place_of(str(tmp_path))
+    draft = there.begin("one")
+    there.drop_draft("one")
+    with pytest.raises(StoreError, match="cannot write the backup"):
+        draft.keep()
+    draft.drop()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_draft_is_written_into_what_others_laid_there(tmp_path: Path) -> None:
+    """A folder of copies may be a share: whoever may write there must not choose the file."""
+    key, folder = tmp_path / "node.key", tmp_path / "copies"
+    folder.mkdir()
+    key.write_bytes(b"of the node")
+    (folder / "one.new").symlink_to(key)
+    (folder / "two.new").touch()
+    (folder / "two.new").chmod(0o666)
+    for name in ("one", "two"):
+        draft = place_of(str(folder)).begin(name)
+        draft.write(b"of the log")
+        draft.keep()
+        assert (folder / name).stat().st_mode & 0o777 == 0o600
+    assert key.read_bytes() == b"of the node"
+    assert (folder / "two.new").read_bytes() == b""
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Cluster:
     cluster = Cluster()
@@ -224,6 +277,20 @@ async def test_a_bucket_that_is_not_there_or_refuses_is_a_trouble_with_words(
     assert trouble.kind is TroubleKind.BACKUP_FAILS
     assert f"s3://{BUCKET}/mine" in trouble.text
     assert "another" not in trouble.text, "a secret is in no words"
+
+
+def test_no_password_of_an_endpoint_is_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:pa55@word@127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "an-access-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-key-of-tests")
+    with pytest.raises(StoreError, match="see AWS_ENDPOINT_URL") as told:
+        place_of("s3://copies").names()
+    assert "127.0.0.1" in str(told.value)
+    assert re.search("user|pa55|word", str(told.value)) is None
+
+
+def test_words_of_a_server_draw_nothing_on_a_terminal() -> None:
+    assert _first_line(OSError("403: \x1b[31mgone\x07\nmore")) == "403: ?[31mgone?"
 
 
 def test_an_address_without_a_bucket_or_a_name_is_refused() -> None:

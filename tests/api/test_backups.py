@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import trio
 
 from ambientd.adapters.age_files import create_identity, is_sealed, recipients_of, seal
-from ambientd.adapters.copy_folder import CopyFolder
+from ambientd.adapters.copy_folder import DRAFT_ENDING, CopyFolder
 from ambientd.api.backups import AGAIN_MS, Backups
 from ambientd.api.genesis_files import write_genesis
 from ambientd.api.replies import TroubleKind
@@ -65,6 +66,17 @@ class Looking:
         while self.now_ms < end_ms:
             await self.backups.look()
             self.now_ms += HOUR_MS // 6
+
+
+def let_drafts_go_to(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a device stand where a disk would be."""
+    opened = os.open
+
+    def opened_there(path: Path, flags: int, mode: int = 0o777) -> int:
+        is_draft = str(path).endswith(DRAFT_ENDING)
+        return opened(target, os.O_WRONLY) if is_draft else opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", opened_there)
 
 
 def copies_in(folder: Path) -> list[str]:
@@ -166,7 +178,8 @@ async def test_a_folder_of_sealed_copies_never_holds_a_clear_byte(
         )
         await backups.make(CreateBackup(path=str(file), recipients=(recipient,)))
     taken = [str(file), str(file.parent)]  # a name, and the names in a folder: no bytes of it
-    assert opened == [f"{file}.new", *taken]
+    assert re.fullmatch(re.escape(str(file)) + r"\.[0-9a-f]{8}\.new", opened[0])
+    assert opened[1:] == taken
 
 
 async def test_a_disk_that_fills_while_a_copy_is_sealed_is_named(
@@ -186,12 +199,12 @@ async def test_a_disk_that_fills_while_a_copy_is_sealed_is_named(
 
 @pytest.mark.parametrize("sealed", [False, True])
 async def test_a_disk_that_is_full_at_the_last_byte_leaves_no_copy(
-    cluster: Cluster, tmp_path: Path, sealed: bool
+    cluster: Cluster, tmp_path: Path, sealed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipients = [create_identity(tmp_path / "key")]
     folder = tmp_path / "copies"
     folder.mkdir()
-    (folder / "one.new").symlink_to("/dev/full")
+    let_drafts_go_to(Path("/dev/full"), monkeypatch)
     sealing = partial(seal, recipients=recipients_of(recipients)) if sealed else None
     async with StoreWriter(store_of(cluster)) as writer:
         with pytest.raises(StoreError, match="No space left"):
@@ -200,14 +213,15 @@ async def test_a_disk_that_is_full_at_the_last_byte_leaves_no_copy(
 
 
 async def test_a_share_that_hangs_holds_up_neither_the_node_nor_its_end(
-    cluster: Cluster, tmp_path: Path
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    os.mkfifo(tmp_path / "one.new")
+    os.mkfifo(tmp_path / "hanging")
+    let_drafts_go_to(tmp_path / "hanging", monkeypatch)
     async with StoreWriter(store_of(cluster)) as writer:
         with trio.move_on_after(0.5) as scope:
             await write_backup(writer, CLUSTER, CopyFolder(tmp_path), "one")
     assert scope.cancelled_caught
-    os.close(os.open(tmp_path / "one.new", os.O_RDONLY))  # what hung goes on, to nothing
+    os.close(os.open(tmp_path / "hanging", os.O_RDONLY))  # what hung goes on, to nothing
     assert not (tmp_path / "one").exists()
 
 

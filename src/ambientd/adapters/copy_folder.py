@@ -1,6 +1,8 @@
 """Copies of a log in a folder: on another disk, a stick, a share that knows no links."""
 
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,19 +13,20 @@ from ambientd.adapters.durable_files import sync_directory
 from ambientd.errors import StoreError, UsageError
 
 DRAFT_ENDING = ".new"
+_DRAFT = re.compile(r"(.+?)(?:\.[0-9a-f]{8})?\.new", re.DOTALL)
 _T = TypeVar("_T")
 
 
 class FileDraft:
-    """A file beside the one that it will be, mode 0600."""
+    """A file beside the one that it will be, mode 0600; no two drafts share one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._draft = path.with_name(path.name + DRAFT_ENDING)
+        self._draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}{DRAFT_ENDING}")
         self._is_kept = False
         if path.exists():
             raise _taken(path)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file = _told(path, lambda: os.fdopen(os.open(self._draft, flags, 0o600), "wb"))
 
     def write(self, data: bytes, /) -> int:
@@ -51,7 +54,12 @@ class FileDraft:
             os.close(os.open(self._path, flags, 0o600))
         except FileExistsError as error:
             raise _taken(self._path) from error
-        self._draft.replace(self._path)
+        try:
+            self._draft.replace(self._path)
+        except OSError:
+            with suppress(OSError):  # the name is free for another try
+                self._path.unlink()
+            raise
         self._is_kept = True
         sync_directory(self._path.parent)
         return size_bytes
@@ -88,11 +96,9 @@ class CopyFolder:
 
     def drafts(self) -> list[str]:
         """Name what is not."""
-        return [
-            name.removesuffix(DRAFT_ENDING)
-            for name, size_bytes in self._files().items()
-            if name.endswith(DRAFT_ENDING) or not size_bytes
-        ]
+        found = self._files().items()
+        meant = {_meant(name) or (None if size else name) for name, size in found}
+        return sorted(filter(None, meant))
 
     def _files(self) -> dict[str, int]:
         """Give the files there are, with their sizes."""
@@ -104,9 +110,11 @@ class CopyFolder:
             raise StoreError(msg) from error
 
     def drop_draft(self, name: str) -> None:
-        """Remove a draft, and the empty file of its name."""
+        """Remove all drafts of a name, and the empty file of that name."""
         path = self._folder / name
-        _told(path, lambda: path.with_name(name + DRAFT_ENDING).unlink(missing_ok=True))
+        for draft in self._files():
+            if _meant(draft) == name:
+                self.delete(draft)
         if path.exists() and not path.stat().st_size:
             self.delete(name)
 
@@ -127,6 +135,12 @@ class CopyFolder:
             copied()
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _meant(draft: str) -> str | None:
+    """Give the name that a draft will bear; None for what is no draft."""
+    found = _DRAFT.fullmatch(draft)
+    return None if found is None else found[1]
 
 
 def _sized(entry: os.DirEntry[str]) -> tuple[str, int] | None:

@@ -6,6 +6,7 @@ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, and AWS_ENDPOINT_URL of a 
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -23,6 +24,7 @@ _PART_BYTES: Final = 8 * 1024 * 1024
 _PARTS_AT_ONCE: Final = 2
 _WAY: Final = {"timeout": "300s", "connect_timeout": "10s", "allow_http": True}
 """Without TLS only where the endpoint says so; its keys sign and never travel."""
+_BEFORE_HOST: Final = re.compile(r"//[^/\s]*@")
 
 
 class S3Draft:
@@ -157,5 +159,11 @@ def _told(where: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    """Give what a person reads of an error; the rest is about the library's inside."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    """Give what a person reads of an error; the rest is about the library's inside.
+
+    It has the endpoint in it, with what its owner may have put before the host, and words of the
+    server's, which go to logs and terminals.
+    """
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    line = _BEFORE_HOST.sub("//", line)[:300]
+    return "".join(each if each.isprintable() else "?" for each in line)
