@@ -326,6 +326,18 @@ def test_a_false_offer_is_a_fault() -> None:
     assert found.reason == "the pages are not those of the state"
 
 
+@pytest.mark.parametrize("is_true", [False, True])
+def test_what_an_offer_puts_off_or_brings_on_is_in_the_next_deadline(is_true: bool) -> None:
+    log, t0_ms = late_log(), BENCH.options.t0_ms
+    missing = QcNotice(TAKEN.snapshot.links[2][1], None)
+    assert asked_for_blocks(hand(log, 0, missing, 10_000))
+    assert log.current.next_deadline == 10_000 + t0_ms // 2
+    lie = Offer((), replace(TAKEN.snapshot, pages=((0, bytes(32)),)))
+    hand(log, 0, TAKEN.offer if is_true else lie, 10_001)
+    pause_ms = 4 * t0_ms if is_true else t0_ms // 4
+    assert log.current.next_deadline == 10_001 + pause_ms
+
+
 def asked_for_blocks(effects: Sequence[Effect]) -> list[bytes]:
     return [e.to for e in effects if isinstance(e, Send) and isinstance(e.message, Fetch)]
 

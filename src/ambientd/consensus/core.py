@@ -122,8 +122,8 @@ class Consensus(Voter):
     @property
     def next_deadline(self) -> int | None:
         """Give when the host must send the next Tick; None when nothing is due, ever."""
-        is_known = not self._is_due_stale and not len(self._pool)
-        due_at = self._known_due_at if is_known else self._due_at()
+        is_stale = self._is_due_stale or self._is_disturbed or len(self._pool) > 0
+        due_at = self._due_at() if is_stale else self._known_due_at
         return None if due_at is None else max(due_at, self._now + 1)
 
     def _due_at(self) -> int | None:
