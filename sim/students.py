@@ -118,18 +118,18 @@ class SoundRounds(EntryChecker):
         self._updates: dict[tuple[bytes, NodeId], Digest] = {}
         self._ended: dict[bytes, RoundEntry] = {}
         self._least: dict[bytes, int] = {}
-        self._left_msat: dict[tuple[bytes, bytes], tuple[int, int]] = {}
+        self._left_msat: dict[bytes, tuple[int, int]] = {}
         self.done: set[bytes] = set()
         self.failed: set[bytes] = set()
 
     def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
         """Look at a study, or at a round."""
-        del table
+        del node, table
         if isinstance(entry, StudyEntry):
             self._least[name] = entry.terms.participants_min
             if entry.done > entry.terms.rounds:
                 raise InvariantViolation("studies end", f"{entry.done} rounds at {now} ms")
-            if not self._pays_once(node, name, entry):
+            if not self._pays_once(name, entry):
                 text = f"round {entry.round} at {now} ms"
                 raise InvariantViolation("a round is paid for once", text)
         if isinstance(entry, RoundEntry):
@@ -137,10 +137,13 @@ class SoundRounds(EntryChecker):
             if fault is not None:
                 raise InvariantViolation("rounds are sound", f"{fault}, at {now} ms")
 
-    def _pays_once(self, node: Resident, name: bytes, entry: StudyEntry) -> bool:
-        """Tell whether a study's money never grows again, and each further round costs some."""
-        known = self._left_msat.get((node.key, name))
-        self._left_msat[node.key, name] = entry.round, entry.escrow_msat
+    def _pays_once(self, name: bytes, entry: StudyEntry) -> bool:
+        """Tell whether a study's money never grows again, and each further round costs some.
+
+        An entry is seen once, from whoever writes it first: each is held against the one before.
+        """
+        known = self._left_msat.get(name)
+        self._left_msat[name] = entry.round, entry.escrow_msat
         if not entry.is_open:
             return entry.escrow_msat == 0
         if known is None:

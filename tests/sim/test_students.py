@@ -40,8 +40,8 @@ ROW = RoundEntry(
 )
 
 
-def resident() -> NodeHost:
-    return NodeHost(NodeOptions(genesis_of(1), seed_of("member", 0)), None, 1)
+def resident(number: int = 0) -> NodeHost:
+    return NodeHost(NodeOptions(genesis_of(2), seed_of("member", number)), None, 1)
 
 
 HOST = resident()
@@ -149,6 +149,15 @@ def test_money_that_a_study_gets_back_or_keeps_is_seen(after: StudyEntry) -> Non
     rounds.saw_entry(HOST, Table.STUDY, OTHER, study(), 1)
     with pytest.raises(InvariantViolation, match="a round is paid for once"):
         rounds.saw_entry(HOST, Table.STUDY, OTHER, after, 2)
+
+
+def test_money_is_counted_whichever_node_writes_it_first() -> None:
+    """An entry is shown once, from whoever is first: often another than for the entry before."""
+    others, rounds = resident(1), SoundRounds()
+    rounds.saw_entry(HOST, Table.STUDY, STUDY, study(), 1)
+    rounds.saw_entry(others, Table.STUDY, STUDY, study(round=2, escrow_msat=90), 1)
+    with pytest.raises(InvariantViolation, match="a round is paid for once"):
+        rounds.saw_entry(HOST, Table.STUDY, STUDY, study(round=3, escrow_msat=90), 2)
 
 
 def test_a_budget_that_is_spent_twice_in_one_round_is_seen() -> None:
