@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+from functools import cache
 from pathlib import Path
 
 from tests.missing import missing
@@ -26,7 +27,7 @@ VERSION = "0.0.1"
 def unpack_before(folder: Path) -> Path:
     """Unpack the sources of then; skip, or fail in CI, where a clone does not have them."""
     if not _has_history():
-        missing(f"commit {BEFORE[:12]} is not in this clone: git fetch --unshallow")
+        missing(f"commit {BEFORE[:12]} is not here: run this in a clone with the whole history")
     folder.mkdir(parents=True, exist_ok=True)
     packed = folder / "before.tar"
     with packed.open("wb") as file:
@@ -36,17 +37,37 @@ def unpack_before(folder: Path) -> Path:
         opened.extractall(folder, filter="data")
     packed.unlink()
     place = folder / "src" / "ambientd" / "__init__.py"
-    text = re.sub(r'^__version__ = ".*"', f'__version__ = "{VERSION}"', place.read_text(), flags=8)
-    place.write_text(text)
+    place.write_text(VERSIONED.sub(f'__version__ = "{VERSION}"', place.read_text()))
     return folder
 
 
+@cache
 def _has_history() -> bool:
-    known = ["git", "cat-file", "-e", f"{BEFORE}^{{commit}}"]
-    if subprocess.run(known, cwd=ROOT, capture_output=True).returncode == 0:
+    """Tell whether the commit is here; ask for it once, and only where a clone is shallow."""
+    if _git("cat-file", "-e", f"{BEFORE}^{{commit}}") is not None:
         return True
-    fetched = ["git", "fetch", "--quiet", "--depth", "1", "origin", BEFORE]
-    return subprocess.run(fetched, cwd=ROOT, capture_output=True, timeout=60).returncode == 0
+    # A whole clone would become a shallow one, and an unpacked archive may lie in another's.
+    where = _git("rev-parse", "--show-toplevel", "--is-shallow-repository")
+    if where != f"{ROOT.resolve()}\ntrue\n":
+        return False
+    return _git("fetch", "--quiet", "--depth", "1", "origin", BEFORE) is not None
+
+
+def _git(*words: str, timeout_s: float = 60.0) -> str | None:
+    """Give what git says; None when it fails, is not there, asks for a password or hangs."""
+    try:
+        done = subprocess.run(
+            ["git", *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # no terminal to ask for a password
+            timeout=timeout_s,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
 
 
 def environment_before(folder: Path) -> Path:
