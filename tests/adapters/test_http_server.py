@@ -98,6 +98,56 @@ async def test_a_request_that_does_not_end_ends_its_connection(data: bytes) -> N
         assert (await said(port, GET % b"")).startswith(b"HTTP/1.1 200")
 
 
+async def test_a_body_of_two_lengths_is_refused_before_any_of_it_is_read() -> None:
+    both = POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving(ServerLimits()) as (_, port):
+        told = await said(port, both + b"5\r\nhello\r\n0\r\n\r\n" + GET % b"next")
+        assert told.startswith(b"HTTP/1.1 400")
+        assert told.count(b"HTTP/1.1") == 1
+
+
+async def test_a_body_in_crumbs_ends_its_connection_and_one_in_chunks_is_read() -> None:
+    head = POST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving(ServerLimits()) as (_, port):
+        assert await said(port, head + b"1\r\nx\r\n" * 400) == b""
+        few = await said(port, head + b"1\r\nx\r\n" * 100 + b"0\r\n\r\n")
+        assert few.endswith(b"\r\n\r\n100")
+        lines = await said(port, head + (b"50\r\n" + b"x" * 80 + b"\r\n") * 1000 + b"0\r\n\r\n")
+        assert lines.endswith(b"\r\n\r\n80000")
+
+
+async def test_other_tasks_come_in_between_the_chunks_of_a_body() -> None:
+    turns = 0
+    most: list[tuple[int, int]] = []
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    class Looking(Site):
+        async def answer(self, request: HttpRequest) -> HttpAnswer:
+            before, chunks = turns, 0
+            async with aclosing(request.upload.chunks(1_000_000)) as pieces:
+                async for _ in pieces:
+                    chunks += 1
+            most.append((chunks, turns - before))
+            return HttpAnswer(200)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        server = HttpServer(Looking().answer, ServerLimits())
+        port = await nursery.start(partial(serve_http, server, "127.0.0.1", 0, None))
+        head = POST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        with trio.fail_after(10):
+            await said(port, head + (b"50\r\n" + b"x" * 80 + b"\r\n") * 1000 + b"0\r\n\r\n")
+        nursery.cancel_scope.cancel()
+    [(chunks, between)] = most
+    assert chunks >= 1000
+    assert between >= chunks
+
+
 async def test_a_caller_that_reads_nothing_is_let_go_and_the_server_still_stops() -> None:
     async with serving(QUICK) as (site, port):
         async with await trio.open_tcp_stream("127.0.0.1", port) as stream:

@@ -20,6 +20,9 @@ _PIECE_BYTES = 64 * 1024
 _DRAIN_BYTES = 1024 * 1024
 _DRAIN_S = 1.0
 _TELLS_OF_A_BODY = frozenset({b"content-length", b"transfer-encoding"})
+_CRUMBS_MAX = 128
+_CHUNK_BYTES_LEAST = 64
+"""A body's chunks have as many bytes at the mean, beside some: to take one costs as much as 64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +69,12 @@ class Connection:
             raise
         if not isinstance(event, h11.Request):
             return False
+        told = {name for name, _ in event.headers} & _TELLS_OF_A_BODY
+        if len(told) > 1:  # whoever stands between may believe the one, and we the other
+            await self._refuse(400)
+            return False
         self.head = event
-        if not any(name in _TELLS_OF_A_BODY for name, _ in event.headers):
+        if not told:
             self._h11.next_event()  # its end, which is there at once
         return True
 
@@ -96,7 +103,7 @@ class Connection:
         declared = next((v for n, v in self.head.headers if n == b"content-length"), b"0")
         if int(declared) > size_bytes_max:
             raise BodyTooLargeError
-        begun_s, size = trio.current_time(), 0
+        begun_s, size, pieces = trio.current_time(), 0, 0
         while self._h11.their_state is h11.SEND_BODY:
             late_s = begun_s + self._limits.body_grace_s + size / self._limits.body_bytes_a_second
             try:
@@ -111,7 +118,11 @@ class Connection:
             size += len(event.data)
             if size > size_bytes_max:
                 raise BodyTooLargeError
+            pieces += event.chunk_end
+            if pieces > _CRUMBS_MAX + size // _CHUNK_BYTES_LEAST:
+                raise CallerGoneError
             yield bytes(event.data)
+            await trio.lowlevel.checkpoint()  # thousands of chunks may be here already
 
     @asynccontextmanager
     async def caller_stays(self) -> AsyncIterator[None]:
