@@ -3,7 +3,10 @@
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import structlog
@@ -53,3 +56,28 @@ def test_for_people_it_is_lines_and_developers_want_more(stream: io.StringIO) ->
     assert "[WARNING] by the standard library: x" in text
     with pytest.raises(json.JSONDecodeError):
         json.loads(text.splitlines()[0])
+
+
+@pytest.mark.parametrize("form", LogForm)
+@pytest.mark.usefixtures("stream")
+def test_a_disk_that_is_full_loses_lines_and_ends_nothing(
+    form: LogForm, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        configure_logging(form, verbose=False, stream=full)
+        for _ in range(100):
+            say()
+        with suppress(OSError):
+            full.close()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("stream")
+def test_a_log_whose_reader_has_left_ends_nothing() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", encoding="utf-8") as pipe:
+        configure_logging(LogForm.CONSOLE, verbose=False, stream=pipe)
+        say()
+        with suppress(OSError):
+            pipe.close()

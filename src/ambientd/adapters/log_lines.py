@@ -3,9 +3,10 @@
 import json
 import logging
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from time import gmtime, strftime
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -15,6 +16,24 @@ class LogForm(StrEnum):
 
     CONSOLE = "console"
     JSON = "json"
+
+
+class _Losing:
+    """A stream that loses what nobody takes, as neither a full disk nor its reader ends a node."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text if it can be written."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what is written, if that can be."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class _JsonFormatter(logging.Formatter):
@@ -34,7 +53,7 @@ class _JsonFormatter(logging.Formatter):
 
 def configure_logging(form: LogForm, *, verbose: bool, stream: TextIO | None = None) -> None:
     """Let all that is logged from now on go to standard error, in one form."""
-    stream = sys.stderr if stream is None else stream
+    stream = cast("TextIO", _Losing(sys.stderr if stream is None else stream))
     level = logging.DEBUG if verbose else logging.INFO
     wrapper = structlog.make_filtering_bound_logger(level)
     factory = structlog.PrintLoggerFactory(stream)
