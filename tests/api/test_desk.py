@@ -45,7 +45,7 @@ from ambientd.codec.digest import sha256
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint, sign_verdict
 from ambientd.config.node_options import NodeOptions
-from ambientd.config.options import Config
+from ambientd.config.options import Config, ExecutionOptions
 from ambientd.config.owner_terms import OwnerTerms
 from ambientd.ledger.events import NodeConvicted
 from ambientd.ledger.learning_events import RoundEnded
@@ -245,6 +245,23 @@ async def test_a_tasks_log_is_what_its_module_writes_when_it_is_executed_again(
             await it.desk.materials.log(GetTaskLog(task=whole))
         item = await it.desk.materials.log(GetTaskLog(task=whole, item=1))
         assert (item.log, item.outcome, item.agrees) == ("hi", "completed", None)
+
+
+async def test_a_log_that_nobody_waits_for_any_more_ends_its_execution(tmp_path: Path) -> None:
+    async with office(tmp_path) as it:
+        lavish = ExecutionOptions(gas_max=10**12)
+        config = replace_struct(it.owner.config, execution=lavish)
+        desk = Desk(replace(it.owner, config=config), it.parts)
+        endless = SubmitTask(module=module("loop"), gas_max=10**12, assurance="none")
+        task = (await desk.submit(endless)).task_id
+        short = SubmitTask(module=module("wasi"), assurance="none")
+        next_task = (await it.desk.submit(short)).task_id
+        for patience_s in (0.0, 0.02, 2.0):  # before there is a process, as it starts, at work
+            with trio.move_on_after(patience_s) as left:
+                await desk.materials.log(GetTaskLog(task=task))
+            assert left.cancelled_caught
+        with trio.fail_after(8):
+            assert (await desk.materials.log(GetTaskLog(task=next_task))).log == "hi"
 
 
 async def test_a_task_is_taken_back_and_its_fee_with_it(tmp_path: Path) -> None:

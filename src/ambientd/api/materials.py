@@ -25,6 +25,7 @@ from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.service import Parts
 
 if TYPE_CHECKING:
+    from ambientd.api.module_process import ModuleProcess
     from ambientd.api.module_runs import Answer
 
 ENGINE = "wasmtime"
@@ -70,13 +71,21 @@ class Materials:
         )
 
     async def log(self, request: GetTaskLog) -> TaskLog:
-        """Execute a task again in a locked-down process of its own, one at a time (ADR 35)."""
+        """Execute a task again in a locked-down process of its own, one at a time (ADR 35).
+
+        It ends with whoever asks: what a stranger's module does may take an hour.
+        """
         task, entry = find_task(self._state, request.task)
         material = await self.material(GetMaterial(task=task.hex(), item=request.item))
         is_required = self._sandbox is SandboxPolicy.REQUIRED
-        answer, log = await trio.to_thread.run_sync(
-            _executed, material, is_required, limiter=self._turn, **_ABANDON
-        )
+        again = _Again()
+        try:
+            answer, log = await trio.to_thread.run_sync(
+                again.execute, material, is_required, limiter=self._turn, **_ABANDON
+            )
+        except trio.Cancelled:
+            again.stop()
+            raise
         entry = self._state.task(task) or entry
         known = task_reply(self._state, task, entry, ())
         if request.item is not None and known.outcome == "completed":
@@ -97,12 +106,31 @@ class Materials:
         )
 
 
-def _executed(material: Material, sandbox_required: bool) -> tuple["Answer", str]:
-    from ambientd.api import module_runs  # its price is for those who ask
+class _Again:
+    """One execution in a thread; another may stop it at any moment, also before it begins."""
 
-    call = module_runs.call_of(material, sandbox_required=sandbox_required)
-    done = module_runs.verify_determinism(call, (ENGINE,), 1)
-    return done.answers[0], done.log.decode("utf-8", "replace")
+    def __init__(self) -> None:
+        self._process: ModuleProcess | None = None
+        self._is_stopped = False
+
+    def execute(self, material: Material, sandbox_required: bool) -> tuple["Answer", str]:
+        """Execute a task, and give how it ended with its log."""
+        from ambientd.api import module_runs  # its price is for those who ask
+
+        call = module_runs.call_of(material, sandbox_required=sandbox_required)
+        done = module_runs.verify_determinism(call, (ENGINE,), 1, self._begun)
+        return done.answers[0], done.log.decode("utf-8", "replace")
+
+    def _begun(self, process: "ModuleProcess") -> None:
+        self._process = process
+        if self._is_stopped:  # looked at after the process is there, as `stop` does it reversed
+            process.stop()
+
+    def stop(self) -> None:
+        """End the execution."""
+        self._is_stopped = True
+        if self._process is not None:
+            self._process.stop()
 
 
 def _item(spec: TaskSpec, data: bytes, seed: bytes, place: int | None) -> tuple[bytes, bytes]:

@@ -128,6 +128,10 @@ class ModuleProcess:
                 pipe.close()
         return self._process.wait()
 
+    def stop(self) -> None:
+        """Kill the process, from another thread: whoever waits for it hears that it ended."""
+        self._process.kill()
+
     @property
     def pid(self) -> int:
         """Return the process id."""

@@ -5,7 +5,7 @@ is compared as well as execution.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -86,12 +86,21 @@ class Runs:
         return None if any(item.outcome == ABORTED for item in self.answers) else True
 
 
-def verify_determinism(call: ModuleCall, engines: tuple[str, ...], runs: int) -> Runs:
-    """Execute `runs` times on each engine; after an abort the rest of that engine's is left out."""
+def verify_determinism(
+    call: ModuleCall,
+    engines: tuple[str, ...],
+    runs: int,
+    begun: Callable[[ModuleProcess], None] = lambda _: None,
+) -> Runs:
+    """Execute `runs` times on each engine; after an abort the rest of that engine's is left out.
+
+    `begun` hears of each process, before anything is executed in it.
+    """
     results: list[ExecutionResult | Aborted] = []
     collected: list[Answer] = []
     for engine in engines:
         with ModuleProcess(engine, sandbox_required=call.sandbox_required) as process:
+            begun(process)
             for digest, result, wall_ms in _executions(process, call, runs):
                 results = results or [result]
                 collected.append(answer(process.hello, digest, result, wall_ms))
