@@ -6,8 +6,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
+import trio.testing
 
 from ambientd.adapters.header_file import encode_headers
+from ambientd.api.operation import OperationError
 from ambientd.api.verify_values import (
     VerifyBlame,
     VerifyHeaders,
@@ -15,7 +18,7 @@ from ambientd.api.verify_values import (
     VerifyReceipt,
     VerifySplit,
 )
-from ambientd.api.verifying import Verifier
+from ambientd.api.verifying import WAITING_MAX, Verifier
 from ambientd.api.witnessing import WitnessFolder
 from ambientd.codec.statements import fingerprint
 from ambientd.errors import UsageError
@@ -149,3 +152,46 @@ async def test_a_node_without_the_program_says_so_and_one_that_hangs_is_ended(
     monkeypatch.setattr("ambientd.api.verifying.PROOF_S", 0.05)
     with pytest.raises(UsageError, match="does not work"):
         await verifier.proof(asked)
+
+
+async def test_few_wait_for_their_turn_and_the_next_is_turned_away(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "ambient-verify"
+    slow.write_text("#!/bin/sh\nexec /bin/sleep 100\n")
+    slow.chmod(0o700)
+    install(slow)
+    monkeypatch.setattr("ambientd.api.verifying.PROOF_S", 0.5)
+    verifier = Verifier(b"\1" * 32)
+    refused: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await verifier.receipt(VerifyReceipt(receipt=b""))
+        except OperationError as error:
+            refused.append(error.code)
+
+    async with trio.open_nursery() as nursery:
+
+        async def prove() -> None:
+            with pytest.raises(UsageError):
+                await verifier.proof(VerifyProof(proof=PROOF))
+
+        nursery.start_soon(prove)
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(WAITING_MAX + 3):
+            nursery.start_soon(ask)
+    assert refused == ["busy"] * 3
+    assert not (await verifier.receipt(VerifyReceipt(receipt=b""))).valid
+
+
+async def test_the_program_hears_nothing_of_this_ones_environment(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    telling = tmp_path / "ambient-verify"
+    telling.write_text("#!/bin/sh\necho not verified: $AWS_SECRET_ACCESS_KEY. >&2\nexit 4\n")
+    telling.chmod(0o700)
+    install(telling)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "whispered")
+    [check] = (await Verifier(b"\1" * 32).proof(VerifyProof(proof=PROOF))).checks
+    assert check.detail == "not verified: ."

@@ -34,6 +34,7 @@ def ask_verifier(command: Sequence[str], wait_s: float, folder: Path | None = No
             timeout=wait_s,
             errors="replace",
             cwd=folder,
+            env={},  # a daemon's may hold keys, which are nothing to who reads strangers' files
         )
     except (OSError, subprocess.TimeoutExpired) as problem:
         msg = f"{command[0]} does not work: {problem}. Build it with `make verifier`."

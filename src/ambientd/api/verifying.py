@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 
 from ambientd.api.offline import check_receipt, read_headers, tip_of
+from ambientd.api.operation import OperationError
 from ambientd.api.proof_program import ask_verifier, find_verifier
 from ambientd.api.verify_values import (
     CheckInfo,
@@ -21,8 +22,13 @@ from ambientd.api.verify_values import (
 from ambientd.errors import UsageError
 from ambientd.rules.file_checks import Report
 
+T = TypeVar("T")
+
 PROOF_S = 20.0
 """A proof takes milliseconds; this is for a machine that is very busy."""
+
+WAITING_MAX = 8
+"""Whoever waits for a turn does so with all its files, up to 28 MB, in this node's memory."""
 
 
 class Verifier:
@@ -45,11 +51,11 @@ class Verifier:
 
     async def headers(self, request: VerifyHeaders) -> Verified:
         """Check a file of Bitcoin headers, from its base to its tip."""
-        return await trio.to_thread.run_sync(_headers, request.headers, limiter=self._turn)
+        return await self._in_turn(lambda: _headers(request.headers))
 
     async def split(self, request: VerifySplit) -> Verified:
         """Check a witness's evidence of two logs."""
-        return await trio.to_thread.run_sync(_split, request.evidence, limiter=self._turn)
+        return await self._in_turn(lambda: _split(request.evidence))
 
     async def blame(self, request: VerifyBlame) -> Verified:
         """Check the statements in a blame certificate."""
@@ -60,15 +66,22 @@ class Verifier:
 
     async def proof(self, request: VerifyProof) -> Verified:
         """Check a validity proof, in a process of the program that is built for it."""
-        return await trio.to_thread.run_sync(_proof, request, limiter=self._turn)
+        return await self._in_turn(lambda: _proof(request))
 
     def _pinned(self, named: str | None) -> bytes:
         return self._cluster if named is None else bytes.fromhex(named)
 
     async def _checked(self, check: Callable[[], Report[Any]]) -> Verified:
-        report = await trio.to_thread.run_sync(check, limiter=self._turn)
+        report = await self._in_turn(check)
         checks = (CheckInfo(name=e.name, ok=e.ok, detail=e.detail) for e in report.checks)
         return Verified(valid=report.valid, checks=tuple(checks), trust=tuple(report.trust))
+
+    async def _in_turn(self, check: Callable[[], T]) -> T:
+        waiting = self._turn.statistics().tasks_waiting
+        if waiting >= WAITING_MAX:
+            msg = f"{waiting} callers wait for their files to be checked"
+            raise OperationError("busy", msg, "try again, or check it without a node: ambientctl")
+        return await trio.to_thread.run_sync(check, limiter=self._turn)
 
 
 def _headers(data: bytes) -> Verified:
