@@ -115,6 +115,18 @@ def test_a_server_and_its_network_reach_every_node(tmp_path: Path) -> None:
         assert load_genesis(Places(node.data_dir).genesis).bitcoin_network == "signet"
 
 
+@pytest.mark.parametrize(
+    ("network", "port"),
+    [("main", 8332), ("testnet4", 48332), ("signet", 38332), ("regtest", 18443)],
+)
+def test_a_node_is_looked_for_where_it_answers_on_its_network(
+    tmp_path: Path, network: str, port: int
+) -> None:
+    plan = ClusterPlan(bitcoin="rpc", bitcoin_network=network)
+    [node] = create_cluster(tmp_path / "c", 1, plan).nodes
+    assert load_config(node.data_dir).bitcoin.rpc_url == f"http://127.0.0.1:{port}"
+
+
 def test_all_nodes_share_one_embedded_chain(tmp_path: Path) -> None:
     founded = create_cluster(tmp_path, 2, PLAN)
     folders = {

@@ -613,8 +613,9 @@ def test_who_joins_a_peg_with_real_bitcoin_is_told_what_was_not_audited(
     from ambientd.codec.signing import Signer
 
     on_main = ("--members", "1", "--bitcoin", "rpc", "--bitcoin-network", "main")
-    code, _, err = ctl("cluster", "create", tmp_path / "a", *on_main)
+    code, out, err = ctl("cluster", "create", tmp_path / "a", *on_main)
     assert (code, "anchors are paid with REAL BITCOIN" in err, "AUDITED" in err) == (0, True, False)
+    assert "bitcoin.login" in out
     code, _, err = ctl("cluster", "create", tmp_path / "b", *on_main, "--peg")
     assert (code, "give --accept-unaudited-mainnet-peg" in err) == (2, True)
     accepted = ("--peg", "--accept-unaudited-mainnet-peg", "--json")

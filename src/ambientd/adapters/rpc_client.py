@@ -41,7 +41,8 @@ class RpcEndpoint:
             except OSError as error:
                 msg = (
                     f"the Bitcoin node at {self} is not running, or its cookie cannot be read "
-                    f"({error}): start the node, and allow this user to read the file"
+                    f"({error}): start the node, let this user read the file, or name another as "
+                    "rpc_login in [bitcoin] or with --login"
                 )
                 raise UnreachableError(msg) from None
         return "Basic " + base64.b64encode(credentials.encode()).decode("ascii")

@@ -50,6 +50,8 @@ BOND_MSAT = 100_000_000
 NUMBER = "{}"
 """Stands in a host for the number of the node."""
 CHAINS = ("embedded", "rpc", "esplora", "off")
+RPC_PORTS = {"main": 8332, "testnet4": 48332, "signet": 38332, "regtest": 18443}
+"""Where Bitcoin Core answers on each network, if nobody chose another port."""
 ACCEPT = "--accept-unaudited-mainnet-peg"
 
 
@@ -243,6 +245,8 @@ def _founding_options(
     }
     if plan.bitcoin_url:
         chosen["bitcoin"][f"{plan.bitcoin}_url"] = plan.bitcoin_url
+    elif plan.bitcoin == "rpc":
+        chosen["bitcoin"]["rpc_url"] = f"http://127.0.0.1:{RPC_PORTS[plan.bitcoin_network]}"
     if plan.bitcoin == "embedded":  # its coins are free, and people want to see anchors
         chosen["bitcoin"] |= {"anchor_period_ms": 0, "fee_sat_a_day_max": 0}
     if lies:

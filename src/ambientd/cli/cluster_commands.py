@@ -100,6 +100,11 @@ def create(arguments: CreateArguments) -> ExitCode:
     print_line("start each node in a terminal of its own:")
     for node in founded.nodes:
         print_line(f"  ambientd --data-dir {node.data_dir}")
+    if plan.bitcoin == "rpc":
+        print_line("before that, give each the Bitcoin node's login: user:password in the file")
+        print_line(
+            "bitcoin.login of its folder, or the .cookie as [bitcoin] rpc_login in config.toml"
+        )
     print_line(f"then look: ambientctl --data-dir {founded.nodes[0].data_dir} status")
     return ExitCode.DONE
 

@@ -42,7 +42,8 @@ def add_cluster(commands: object) -> None:
         "--bitcoin-url",
         metavar="URL",
         default="",
-        help="of the Bitcoin node or Esplora server; needed for esplora",
+        help="of the Bitcoin node (default: on this machine, at its network's usual port) or "
+        "Esplora server",
     )
     _add_peg(create)
     _add_sayings(create)
