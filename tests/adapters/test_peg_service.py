@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from bitcoin.core import CTransaction
 from embit.transaction import Transaction
+from structlog.testing import capture_logs
 
 from ambientd.adapters.peg_file import PegFile
 from ambientd.codec.digest import sha256
@@ -99,6 +100,24 @@ async def test_coins_come_in_go_out_and_follow_the_committee(federation: Federat
     fee_sat = cluster.payment(3).fees_sat[0]
     assert cluster.balance_sat(2) == 299_500 + 50_000 - fee_sat - 500
     assert await federation.on_chain_sat() == sum(cluster.state.peg_index.held_sat().values())
+
+
+async def test_a_final_payment_is_sent_again_without_a_word(federation: Federation) -> None:
+    cluster = federation.cluster
+    await federation.pay(federation.address(1), 500_000)
+    await federation.mine(6)
+    await federation.settle()
+    cluster.block((1, cluster.out(200_000)))
+    told = "payment of the peg broadcast"
+    with capture_logs() as before:
+        await federation.settle()
+    assert told in [each["event"] for each in before]
+    await federation.mine(6)
+    await federation.settle()
+    federation.services[1] = federation.service(1)
+    with capture_logs() as after:
+        await federation.settle()
+    assert told not in [each["event"] for each in after]
 
 
 async def test_a_minority_s_transaction_is_refused_by_the_chain(federation: Federation) -> None:

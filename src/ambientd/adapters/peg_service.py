@@ -250,6 +250,9 @@ class PegService:
             log.info("the chain does not take a payment", payment=number, reason=answer.reason)
         elif answer not in self._sent:
             self._sent.add(answer)
+            entry = self._ledger.peg_payment(number)
+            if entry is not None and entry.final is not None:
+                return  # sent again at every look, in case of a deep reorganisation: no news
             log.info("payment of the peg broadcast", payment=number, txid=display(answer))
 
     async def _peg_ins(self, places: Sequence[Place]) -> list[Event]:
