@@ -1,6 +1,8 @@
 """Bundles as callers ask for them and for what came of one item, each refusal with what to do."""
 
 import json
+import math
+import time
 from pathlib import Path
 
 import pytest
@@ -200,3 +202,46 @@ def test_a_lone_liar_s_outcomes_of_no_bundle_give_no_receipt(tmp_path: Path) -> 
 
     with pytest.raises(OperationError, match="made outcomes up"):
         trio.run(get)
+
+
+class LongestStep(trio.abc.Instrument):
+    """How much of the loop's thread its longest step took: what waits beside it waited as long."""
+
+    def __init__(self) -> None:
+        self.seconds, self._begun_s = 0.0, math.inf  # it comes in the middle of a step
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._begun_s = time.thread_time()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.seconds = max(self.seconds, time.thread_time() - self._begun_s)
+
+
+def test_the_receipt_of_an_item_of_a_large_bundle_leaves_the_node_s_loop_alone(
+    tmp_path: Path,
+) -> None:
+    async def nobody(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        return None
+
+    blobs = Blobs(BlobFiles(tmp_path, quota_bytes=1 << 26), nobody, list)
+    items = (bytes(1 << 20),) * 24
+    data = encode_items(items)
+    cluster = TestCluster()
+    task = cluster.admit(input=sha256(data), input_size_bytes=bundle_of_items(items, len(data)))
+    outcomes = (ItemOutcome(kind=0, reason="", gas=1, output=b"x"),) * 24
+    came = encode_outcomes(outcomes)
+    extent = bundle_of_outcomes(outcomes, len(came))
+    answer = replace(result(came), output_size_bytes=extent)
+    cluster.work(task, {0: answer, 1: answer})
+    entry, longest = cluster.task(task), LongestStep()
+
+    async def get() -> bytes:
+        await blobs.put(data)
+        await blobs.put(came)
+        trio.lowlevel.add_instrument(longest)
+        return await item_receipt(blobs, entry, 3, RECEIPT)
+
+    trio.run(get)
+    begun_s = time.thread_time()
+    decode_items(data, bundle_of_items(items, len(data)))
+    assert longest.seconds < (time.thread_time() - begun_s) / 4

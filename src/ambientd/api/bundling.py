@@ -1,5 +1,9 @@
-"""Bundles as callers meet them: how one is asked for, and what came of one of its items."""
+"""Bundles as callers meet them: how one is asked for, and what came of one of its items.
 
+What walks over all items takes a tenth of a second with 64 MB, so it does so in a thread.
+"""
+
+import trio
 from msgspec.structs import replace
 
 from ambientd.api import requests
@@ -68,7 +72,7 @@ async def outcomes_of(blobs: Blobs, entry: TaskEntry) -> tuple[ItemOutcome, ...]
     holders = [slot.worker for slot in entry.slots if slot.worker not in liars]
     data = await brought(blobs, result.output, extent.size_bytes, holders, "the outcomes")
     try:
-        return decode_outcomes(data, extent)
+        return await trio.to_thread.run_sync(decode_outcomes, data, extent)
     except RemoteProtocolError as error:
         msg = f"its one worker answered with something else than outcomes: {error}"
         raise OperationError("invalid", msg, "run it again with --assurance replicated") from error
@@ -109,11 +113,11 @@ async def item_receipt(blobs: Blobs, entry: TaskEntry, place: int | None, receip
     holders = (entry.submitter, *(slot.worker for slot in entry.slots))
     size_bytes = spec.input_size_bytes.size_bytes
     data = await brought(blobs, spec.input, size_bytes, holders, "the items")
-    items = items_of(spec, data)
+    items = await trio.to_thread.run_sync(items_of, spec, data)
     if items is None:
         msg = "its one worker made outcomes up: the input is no bundle of these items"
         raise OperationError("invalid", msg, "no item of it has a receipt")
-    given_path, came_path = item_paths(items, outcomes, place)
+    given_path, came_path = await trio.to_thread.run_sync(item_paths, items, outcomes, place)
     return encode(
         ItemReceipt(
             version=ITEM_VERSION,
