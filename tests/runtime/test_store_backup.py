@@ -2,7 +2,9 @@
 
 import hashlib
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from msgspec.structs import replace
@@ -16,7 +18,7 @@ from ambientd.errors import StoreError, UsageError
 from ambientd.ledger.state import LedgerState
 from ambientd.model.record import SeatWish
 from ambientd.node.compaction import LogOptions
-from ambientd.ports.store import StoreTable
+from ambientd.ports.store import Delete, Store, StoreTable
 from ambientd.runtime import backup
 from ambientd.runtime.backup import read_rows, write_backup
 from ambientd.runtime.persistence import HEAD_KEY, HeadRow, index_key, recover
@@ -24,6 +26,8 @@ from ambientd.runtime.restoring import TELEMETRY_EPOCHS_AHEAD, restore
 from ambientd.runtime.store_writer import StoreWriter
 from tests.fakes.memory_store import MemoryStore
 from tests.node.cluster import Cluster
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +248,52 @@ async def test_a_backup_of_a_compacted_log_restores_from_its_snapshot_on(
     reason = f"reaches from block {manifest.base} to {manifest.height}"
     with pytest.raises(UsageError, match=reason):
         restore(path, MemoryStore(), compacted.genesis, manifest.base - 1)
+
+
+class CountedPages(MemoryStore):
+    """Counts the pages that it is asked for."""
+
+    def __init__(self, rows: MemoryStore) -> None:
+        super().__init__()
+        self._tables = rows.copy()._tables
+        self.pages = 0
+
+    def get(self, table: StoreTable, key: bytes) -> bytes | None:
+        """Count a page."""
+        self.pages += table is StoreTable.PAGE
+        return super().get(table, key)
+
+
+async def test_no_more_pages_than_a_portion_are_read_while_the_node_waits(
+    compacted: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "PORTION", 1)
+    store, at_once = CountedPages(kept(compacted)), []
+
+    class Asked(StoreWriter):
+        async def call(self, action: Callable[[Store], T]) -> T:
+            """Note how many pages one question reads."""
+            found = await super().call(action)
+            at_once.append(store.pages - sum(at_once))
+            return found
+
+    async with Asked(store) as writer:
+        manifest = await written(writer, compacted, tmp_path / "node.backup")
+    assert manifest.pages > 1
+    assert sum(at_once) == manifest.pages
+    assert max(at_once) == 1
+
+
+async def test_a_page_that_is_gone_amid_a_copy_leaves_none(
+    compacted: Cluster, tmp_path: Path
+) -> None:
+    store = kept(compacted)
+    digest = recover(store, compacted.genesis).kept.snapshots[0].pages[-1][1]
+    store.write([Delete(StoreTable.PAGE, digest)])
+    async with StoreWriter(store) as writer:
+        with pytest.raises(StoreError, match="pages are gone by now: try again"):
+            await written(writer, compacted, tmp_path / "node.backup")
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_forged_snapshot_in_a_backup_is_refused(compacted: Cluster, tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 A backup holds how epochs ended, the committed blocks, and the certificates of the last one; that
 of a compacted log begins with its oldest snapshot. It is taken while the daemon runs: committed
-blocks never change, so they are read a portion at a time between other work. It holds no votes;
-what a restoration believes of it: `runtime.restoring`.
+blocks and pages never change, so they are read a portion at a time between other work. It holds
+no votes; what a restoration believes of it: `runtime.restoring`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import functools
 import hashlib
 import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -157,25 +157,32 @@ class _RowsAsFile(io.RawIOBase):
     def _written(self, writer: Writer, cluster: bytes) -> Iterator[bytes]:
         """Give manifest, rows and their digest."""
         call = functools.partial(trio.from_thread.run, writer.call)
-        manifest, before, child = call(lambda store: _head_of(store, cluster))
+        manifest, before, pages, child = call(lambda store: _head_of(store, cluster))
         self.manifest = manifest
         digest, number = hashlib.sha256(), 0
-        for row in (MAGIC + encode(manifest), *before):
-            yield _framed(digest, number, row)
-            number += 1
-        for first in range(manifest.base + 1, manifest.height + 1, PORTION):
-            if self.is_over:
-                raise StoreError("the backup was broken off: the daemon is stopping")
-            last = min(first + PORTION, manifest.height + 1)
-            for row in call(functools.partial(_blocks, first=first, last=last)):
+
+        def portions() -> Iterator[Sequence[bytes]]:
+            yield (MAGIC + encode(manifest), *before)
+            for first in range(0, len(pages), PORTION):
+                yield call(functools.partial(_pages, digests=pages[first : first + PORTION]))
+            for first in range(manifest.base + 1, manifest.height + 1, PORTION):
+                last = min(first + PORTION, manifest.height + 1)
+                yield call(functools.partial(_blocks, first=first, last=last))
+            yield (child,)
+
+        for portion in portions():
+            for row in portion:
                 yield _framed(digest, number, row)
                 number += 1
-        yield _framed(digest, number, child)
+            if self.is_over:
+                raise StoreError("the backup was broken off: the daemon is stopping")
         yield digest.digest()
 
 
-def _head_of(store: Store, cluster: bytes) -> tuple[Manifest, list[bytes], bytes]:
-    """Give the manifest, the rows before the blocks, and the one after them."""
+def _head_of(
+    store: Store, cluster: bytes
+) -> tuple[Manifest, list[bytes], tuple[bytes, ...], bytes]:
+    """Give the manifest, the rows after it, the snapshot's pages by digest, and the last row."""
     row = store.get(StoreTable.LOCAL, HEAD_KEY)
     if row is None:
         msg = "there is nothing to back up: no block is committed yet"
@@ -192,8 +199,9 @@ def _head_of(store: Store, cluster: bytes) -> tuple[Manifest, list[bytes], bytes
     ends = len(before)
     is_whole = store.get(StoreTable.COMMITTED, index_key(1)) is not None
     base = None if is_whole else next(iter(snapshots_of(store)), None)
+    pages = () if base is None else tuple(digest for _, digest in base.pages)
     if base is not None:
-        before += [encode(base), *(_page(store, digest) for _, digest in base.pages)]
+        before.append(encode(base))
     manifest = Manifest(
         cluster,
         head.index,
@@ -201,18 +209,18 @@ def _head_of(store: Store, cluster: bytes) -> tuple[Manifest, list[bytes], bytes
         epoch,
         ends,
         0 if base is None else base.index,
-        0 if base is None else len(base.pages),
+        len(pages),
         head.child_qc,
     )
-    return manifest, before, child
+    return manifest, before, pages, child
 
 
-def _page(store: Store, digest: bytes) -> bytes:
-    page = store.get(StoreTable.PAGE, digest)
-    if page is None:
-        msg = f"the page {digest.hex()} of the snapshot is missing"
-        raise StoreError(msg)
-    return page
+def _pages(store: Store, digests: Sequence[bytes]) -> list[bytes]:
+    rows = [store.get(StoreTable.PAGE, digest) for digest in digests]
+    found = [row for row in rows if row is not None]
+    if len(found) < len(digests):
+        raise StoreError("of the snapshot some pages are gone by now: try again")
+    return found
 
 
 def _blocks(store: Store, first: int, last: int) -> list[bytes]:
