@@ -17,7 +17,12 @@ from ambientd.model.learning import RoundState, StudyState
 from ambientd.model.learning_record import FlStop, FlSurvivors
 from ambientd.model.record import Fraud
 from ambientd.rules.studies import asked_for_results, groups_of, threshold_of
-from ambientd.rules.study_price import place_price_msat, study_price_msat
+from ambientd.rules.study_price import (
+    held_ms_max,
+    held_price_msat,
+    place_price_msat,
+    study_price_msat,
+)
 from tests.ledger.cluster import TestCluster, rejections
 from tests.ledger.studies import (
     GUESTS,
@@ -261,6 +266,36 @@ def test_a_place_is_paid_for_whatever_becomes_of_the_study(invite_ms: int, hours
     cluster.block((0, FlStop(study=study)))
     assert before_msat - cluster.state.balance_msat(author) == place_msat, "the rest is back"
     assert cluster.state.meta.escrow_msat == 0
+
+
+def test_a_round_costs_the_time_that_it_holds_a_place() -> None:
+    study = Studied(changes={"train_ms": 3_600_000})
+    meta, entry = study.cluster.state.meta, study.entry
+    study.block(after_ms=3_600_000)
+    assert study.round(1).state is RoundState.FAILED
+    spent_msat = entry.escrow_msat - study.entry.escrow_msat
+    records_msat = 10 * (2 * len(GUESTS) + 2 * 4)  # the next round's
+    assert spent_msat == 10_000 + records_msat, "an hour costs what an hour of inviting does"
+    after = study.cluster.state.meta
+    assert after.fee_pool_msat - meta.fee_pool_msat == spent_msat
+    assert meta.escrow_msat - after.escrow_msat == spent_msat
+    assert after.escrow_msat == study.entry.escrow_msat
+
+
+@given(st.integers(-(2**60), 2**60), st.integers(0, 10))
+def test_a_round_s_time_costs_no_more_than_was_set_aside_for_it(held_ms: int, price: int) -> None:
+    for plan in (OPEN, PRIVATE):
+        terms = study_body(plan).terms
+        most_msat = held_price_msat(plan, terms, held_ms_max(plan, terms), price)
+        assert 0 <= held_price_msat(plan, terms, held_ms, price) <= most_msat
+
+
+def test_whoever_holds_places_by_slow_rounds_pays_for_them_as_by_inviting() -> None:
+    day_ms = 24 * 3_600_000
+    body = study_body(participants_min=1, wanted=1, rounds=1_000, train_ms=day_ms, step_ms=day_ms)
+    days = 1_000 * held_ms_max(body.plan, body.terms) / day_ms
+    inviting_msat = place_price_msat(study_body(invite_ms=day_ms).terms, 1)
+    assert study_price_msat(body.plan, body.terms, 4, 1) >= days * inviting_msat
 
 
 @pytest.mark.parametrize("missing_msat", [0, 1])

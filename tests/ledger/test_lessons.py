@@ -25,6 +25,7 @@ from ambientd.rules.lessons import (
     lesson_parts,
     whole_input,
 )
+from ambientd.rules.study_price import held_price_msat
 from tests.ledger.cluster import TestCluster, result
 from tests.ledger.studies import GUESTS, OPEN, TRAIN_MS, Studied
 
@@ -239,11 +240,12 @@ def test_the_author_pays_rounds_and_audits_and_gets_the_rest_back() -> None:
     audits = [cluster.task(audit_id(each.task, 0)) for each in audits_of(study).values()]
     assert spent_msat == sum(each.escrow_msat for each in audits) > 0
     balance_msat = cluster.state.balance_msat(author)
-    left_msat = study.entry.escrow_msat
+    left_msat, began_ms, entry = study.entry.escrow_msat, study.row.began_ms, study.entry
     study.block((0, FlStop(study=study.study)))
     assert study.entry.state is StudyState.STOPPED
     assert study.entry.escrow_msat == 0
-    assert cluster.state.balance_msat(author) == balance_msat + left_msat
+    held_msat = held_price_msat(entry.plan, entry.terms, cluster.time_ms - began_ms, 1)
+    assert cluster.state.balance_msat(author) == balance_msat + left_msat - held_msat
     assert money(cluster) == total_msat
 
 

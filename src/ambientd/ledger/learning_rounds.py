@@ -29,7 +29,7 @@ from ambientd.ledger.learning_words import asked, speakers, trainees
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.learning import RoundReceipt, RoundState, Score, StudyId, StudyState
 from ambientd.rules.studies import drawn, equal_findings, groups_of, viable
-from ambientd.rules.study_price import FAILURES_MAX, round_price_msat
+from ambientd.rules.study_price import FAILURES_MAX, held_price_msat, round_price_msat
 from ambientd.rules.verdicts import most_said
 
 ROUNDS_KEPT = 64
@@ -74,9 +74,7 @@ def begin(draft: Draft, study: StudyId, entry: StudyEntry) -> None:
         reason = "what its author has set aside is used up"
         end_study(draft, study, entry, StudyState.FAILED, reason)
         return
-    draft.move_escrow(-price_msat)
-    draft.put_meta(replace(draft.meta, fee_pool_msat=draft.meta.fee_pool_msat + price_msat))
-    entry = replace(entry, escrow_msat=entry.escrow_msat - price_msat)
+    entry = _paid(draft, entry, price_msat)
     number = entry.round + 1
     seed = _seed(draft, study, number)
     state = RoundState.KEYS if entry.plan.is_private else RoundState.TRAINING
@@ -95,6 +93,14 @@ def begin(draft: Draft, study: StudyId, entry: StudyEntry) -> None:
     _forget_before(draft, study, number - ROUNDS_KEPT)
     draft.put_round(study, number, row)
     draft.tell(RoundMoved(study, number, state))
+
+
+def _paid(draft: Draft, entry: StudyEntry, price_msat: int) -> StudyEntry:
+    """Move some of what a study's author has set aside to the fee pool, as far as it goes."""
+    price_msat = min(price_msat, entry.escrow_msat)
+    draft.move_escrow(-price_msat)
+    draft.put_meta(replace(draft.meta, fee_pool_msat=draft.meta.fee_pool_msat + price_msat))
+    return replace(entry, escrow_msat=entry.escrow_msat - price_msat)
 
 
 def _seed(draft: Draft, study: StudyId, number: int) -> bytes:
@@ -252,6 +258,9 @@ def finish(
     """End a round, leave its receipt in the receipt log, and go on with the study."""
     assert state in NEXT[row.state], "a round goes on as the table says"
     lessons.drop_rest(draft, study, entry, row)
+    price_msat = draft.state.genesis.rules.price_msat_per_mgas_min
+    held_ms = draft.context.time_ms - row.began_ms
+    entry = _paid(draft, entry, held_price_msat(entry.plan, entry.terms, held_ms, price_msat))
     score = pooled(row)
     receipt = RoundReceipt(
         study=study,

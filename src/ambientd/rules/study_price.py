@@ -12,12 +12,16 @@ FAILURES_MAX = 3
 """Rounds in a row that may fail before a study does."""
 
 PLACE_GAS = 10_000_000_000
-"""A place among the studies costs what a task of so much gas does, for each hour of inviting."""
+"""A place among the studies costs what a task of so much gas does, for each hour."""
 
 HOUR_MS = 3_600_000
 WORDS_OPEN = 2
 WORDS_PRIVATE = 4
 """What each participant says in a round: its update and score; keys, shares, update, openings."""
+
+STEPS_OPEN = 3
+STEPS_PRIVATE = 5
+"""Steps of a round beside training, each for `step_ms` if no further aggregator is asked."""
 
 
 def round_price_msat(plan: Plan, terms: Terms, members: int, price_msat_per_mgas: int) -> int:
@@ -33,13 +37,25 @@ def place_price_msat(terms: Terms, price_msat_per_mgas: int) -> int:
     return slot_fee_msat(hours * PLACE_GAS, price_msat_per_mgas)
 
 
+def held_ms_max(plan: Plan, terms: Terms) -> int:
+    """Give how long a round takes if each of its steps is as long as it may be."""
+    return terms.train_ms + (STEPS_PRIVATE if plan.is_private else STEPS_OPEN) * terms.step_ms
+
+
+def held_price_msat(plan: Plan, terms: Terms, held_ms: int, price_msat_per_mgas: int) -> int:
+    """Give what the time that a round took costs, since a place was held as long."""
+    held_ms = min(max(held_ms, 0), held_ms_max(plan, terms))  # members' clocks may leap
+    return slot_fee_msat(PLACE_GAS * held_ms // HOUR_MS, price_msat_per_mgas)
+
+
 def audit_price_msat(gas_max: int, price_msat_per_mgas: int) -> int:
     """Give what an audit may cost at most: its auditors, and the referees as much."""
     return slot_fee_msat(gas_max, price_msat_per_mgas) * (AUDITORS + 1)
 
 
 def study_price_msat(plan: Plan, terms: Terms, members: int, price_msat_per_mgas: int) -> int:
-    """Give what is set aside: every round, as many as may fail in a row, and all audits."""
+    """Give what is set aside: every round at its longest, as many as may fail, and all audits."""
     each = round_price_msat(plan, terms, members, price_msat_per_mgas)
+    each += held_price_msat(plan, terms, held_ms_max(plan, terms), price_msat_per_mgas)
     each += terms.audits * audit_price_msat(ExecutionLimits().gas_max, price_msat_per_mgas)
     return (terms.rounds + FAILURES_MAX) * each
