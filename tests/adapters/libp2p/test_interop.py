@@ -136,7 +136,8 @@ async def test_it_answers_our_ping() -> None:
 
 
 async def test_a_peer_that_is_no_member_is_not_listened_to() -> None:
-    async with node(OURS, allowed=(OURS, THEIRS)) as ours, js_peer(ours, STRANGER):
+    async with node(OURS, allowed=(OURS, THEIRS)) as ours, js_peer(ours, STRANGER) as js:
+        await js.until("listening")  # it runs, and dials and publishes from now on
         with trio.move_on_after(5) as waited:
             await heard(ours, b"from js ")
         assert waited.cancelled_caught
