@@ -69,6 +69,7 @@ from sim.task_checkers import (
     SealedAnswers,
     SignedAnswers,
 )
+from sim.task_sizes import TaskSizes
 from sim.vices import DRAWN_VICES, PARTY_VICES, WORKER_VICES, Resident, Vice, Wish
 from sim.wallets import TURN_MS, Wallet
 from sim.word_checkers import NewerWords
@@ -81,7 +82,6 @@ STRANGERS = 3
 LOOKS = 4
 LAST_TASK_MS_BEFORE_END = 15_000
 UNTIL_MS = EPOCH_MS + 3_600_000
-LARGE_GAS = 2_000_000_000
 ROUND_MS = 6_000
 CLOCKS_MS = 1_000  # what clocks and block time may differ by
 REPLICAS = (1, 2, 2, 2, 3)
@@ -274,7 +274,7 @@ def _schedule_tasks(
 ) -> None:
     """Let honest members submit all along, and take some tasks back again."""
     world, eyes = kit.world, random.Random(options.seed + 1)
-    large = random.Random(options.seed * 6_037)
+    sizes = TaskSizes(options.seed, options.faults)
     submitters = [host for host in cast.members if host.is_honest]
     end = options.time_ms - LAST_TASK_MS_BEFORE_END
     times = work_times(storms, 1_000, end, options.task_every_ms, dice)
@@ -282,9 +282,7 @@ def _schedule_tasks(
         host = dice.choice(submitters)
         replicas = min(dice.choice(options.replicas), options.members)
         assurance = Assurance.NONE if replicas == 1 else Assurance.REPLICATED
-        spec = kit.spec(serial, assurance, replicas)
-        if Fault.DISPUTES in options.faults and large.randrange(4):
-            spec = replace(spec, gas_max=LARGE_GAS, price_msat_per_mgas=1)
+        spec = sizes.of(kit.spec(serial, assurance, replicas))
         if options.chooses:
             spec = choosy(spec, serial, EPOCH_MS + time_ms)
         until_ms = min(UNTIL_MS, EPOCH_MS + time_ms + options.keep_ms - CLOCKS_MS)

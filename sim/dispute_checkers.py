@@ -8,6 +8,7 @@ from ambientd.model.dispute import BEGINNING, SEGMENT_GAS, FalseStep, SegmentVer
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.task import Verdict
 from ambientd.node.effect import Told
+from ambientd.rules.bundles import is_bundle
 from ambientd.rules.verdicts import quorum
 from sim.checkers import InvariantViolation, Kinds
 from sim.machine import Effect, Host
@@ -54,6 +55,8 @@ class FairDisputes(EntryChecker):
     def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
         """Replay the evidence of a false step; the truth wins where an honest node says it."""
         del table
+        if isinstance(entry, TaskEntry) and _is_cut(entry):
+            self._fail("a bundle is executed whole", "it was bisected", name, now)
         if isinstance(entry, TaskEntry) and self._lost(entry):
             self._fail("the truth wins disputes", "a liar won against it", name, now)
         if isinstance(entry, EvidenceEntry) and entry.kind == EVIDENCE_OF_FALSE_STEP:
@@ -97,3 +100,9 @@ class FairDisputes(EntryChecker):
     @staticmethod
     def _fail(promise: str, text: str, task: bytes, now: int) -> None:
         raise InvariantViolation(promise, f"{text}, task {task.hex()[:12]} by {now} ms")
+
+
+def _is_cut(entry: TaskEntry) -> bool:
+    """Tell whether a bundle, which has no states between its items, was bisected."""
+    is_bisected = entry.settlement is not None and entry.settlement.verdict is Verdict.BISECTED
+    return is_bisected and is_bundle(entry.spec)

@@ -59,6 +59,11 @@ class Fault(Enum):
         (NODE,),
         "tasks so large that a dispute is bisected, and liars with a way to play it",
     )
+    BUNDLES = (
+        "bundles",
+        (NODE,),
+        "tasks of several items, whose disputes referees decide by executing the whole",
+    )
     MONEY = ("money", (NODE,), "owners pass credits on, bond, and ask for bonds back, also in vain")
     MODULES = (
         "modules",
@@ -89,6 +94,7 @@ FIRST_FAULTS = ALL_FAULTS - {
     Fault.SEATS,
     Fault.REORGANISATION,
     Fault.DISPUTES,
+    Fault.BUNDLES,
     Fault.MONEY,
     Fault.MODULES,
     Fault.DROPOUTS,

@@ -121,6 +121,12 @@ SCENARIOS = MappingProxyType(
             "whole nodes in fair weather whose large tasks are disputed, and bisected",
             replicas=(2, 2, 3),
         ),
+        "node-bundles": Scenario(
+            NODE,
+            _in(NODE, Fault.LIAR, Fault.BAD_WORKER, Fault.DISPUTES, Fault.BUNDLES, Fault.CRASH),
+            "whole nodes that crash, and whose tasks of many items are disputed and not bisected",
+            replicas=(1, 2, 2, 3),
+        ),
         "node-games": Scenario(
             NODE,
             _in(NODE, Fault.LIAR, Fault.DISPUTES, Fault.SEATS, Fault.DELAY, Fault.CRASH),

@@ -35,7 +35,9 @@ from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, Node
 from ambientd.node.effect import BroadcastFrame, NodeEffect, SendFrame
 from ambientd.node.event import Event
 from ambientd.ports.store import StoreTable
+from ambientd.rules.bundles import is_bundle
 from ambientd.wasm.prepare import REWRITER_VERSION
+from sim.bundles import bundle_answer, items_of
 from sim.disk import Disk
 from sim.recalls import Recalls
 from sim.replays import Replays
@@ -74,8 +76,7 @@ def answer_of(spec: TaskSpec, output: bytes, gas: int) -> Result:
 
 def honest_answer(spec: TaskSpec) -> Result:
     """Give the one result that every honest engine has for a task."""
-    output = output_of(spec.module, spec.input)
-    return answer_of(spec, output, gas_of(output, spec.gas_max))
+    return answer_by(b"", frozenset(), spec)
 
 
 class Vice(Enum):
@@ -144,6 +145,15 @@ def output_by(
         return b"42", 1
     output = output_of(module, data)
     return output, gas_of(output, gas_max)
+
+
+def answer_by(key: bytes, vices: frozenset[Vice], spec: TaskSpec) -> Result:
+    """Give the result that a worker answers a task with; of a bundle, item by item."""
+    if not is_bundle(spec):
+        return answer_of(spec, *output_by(key, vices, spec.module, spec.input, spec.gas_max))
+    names, gas_max = map(sha256, items_of(spec.items)), spec.gas_max // spec.items
+    made = (output_by(key, vices, spec.module, Digest(name), gas_max) for name in names)
+    return bundle_answer(spec, prepared_of(spec.module), made)
 
 
 class Resident(ABC):
@@ -268,8 +278,7 @@ class Resident(ABC):
 
     def answer(self, spec: TaskSpec) -> Result:
         """Give what it says the task comes to."""
-        made = output_by(self.key, self.vices, spec.module, spec.input, spec.gas_max)
-        return answer_of(spec, *made)
+        return answer_by(self.key, self.vices, spec)
 
     def _copied(self, frame: bytes) -> bytes:
         """Open what the others hand out once all answers are sealed, not what it has sealed."""

@@ -11,7 +11,7 @@ from ambientd.ledger.entries import TaskEntry
 from ambientd.model.base import TaskId
 from ambientd.model.dispute import Trace
 from ambientd.rules.bisection import Stretch, targets
-from sim.mutants.patch import Mutant, Patch, always
+from sim.mutants.patch import Mutant, Patch, always, bug
 
 
 def _only_the_last(_: object) -> object:
@@ -98,5 +98,11 @@ DISPUTE_MUTANTS = (
         "spares-losers",
         "convicts nobody of a false step",
         Patch(disputes, "_convict", always(None)),
+    ),
+    bug(
+        "bisects-bundles",
+        "bisects a bundle, which has no states between its items",
+        Patch(disputes, "is_bundle", always(False)),
+        scenario="node-bundles",
     ),
 )

@@ -34,6 +34,7 @@ from ambientd.node.effect import (
 from ambientd.node.event import BodiesProposed, Event, RecordOffered
 from ambientd.ports.store import Store
 from ambientd.ports.transport import HostPort, PeerAddress, TransportOptions
+from ambientd.rules.bundles import is_bundle
 from ambientd.runtime.blobs import Blobs, SealedBlobs
 from ambientd.runtime.joining import Joining
 from ambientd.runtime.learning import LearningHost
@@ -43,6 +44,7 @@ from ambientd.runtime.performer import TELEMETRY_TOPIC, Performer
 from ambientd.runtime.persistence import StoredBlocks, recover
 from ambientd.runtime.pump import Perform, Pump
 from ambientd.runtime.service import Parts, run_node
+from sim.bundles import items_of
 from sim.learners import RememberedConsents, WholeNumbers
 from sim.machine import Delivery, Effect
 from sim.node_machine import ABORTS_PERMILLE, FRAME, GOSSIP, SAMPLE_MS, Persisted
@@ -309,12 +311,13 @@ class TrioHost(Resident):
         spec = wish.spec
         request = SubmitTask(
             module=self.around.contents[spec.module],
-            input=self.around.contents[spec.input],
+            input=b"" if is_bundle(spec) else self.around.contents[spec.input],
+            items=items_of(spec.items) if is_bundle(spec) else (),
             assurance=Assurance(spec.assurance).name.lower(),
             replicas=spec.replicas,
-            gas_max=spec.gas_max,
+            gas_max=spec.gas_max // spec.items,
             memory_bytes_max=spec.memory_bytes_max,
-            wall_ms_max=spec.wall_ms_max,
+            wall_ms_max=spec.wall_ms_max // spec.items,
             output_bytes_max=spec.output_bytes_max,
             price_msat_per_mgas=spec.price_msat_per_mgas,
             task_class=spec.task_class,

@@ -20,7 +20,7 @@ from sim.cluster import ClusterOptions, FastKit, run
 from sim.dispute_checkers import ROUNDS_MAX
 from sim.faults import Fault
 from sim.mutants.disputes import DISPUTE_MUTANTS
-from sim.plans import Plan, judge, play
+from sim.plans import FAST, TRIO, Plan, judge, play
 from sim.traces import Run, TraceVice, follows, lie
 from sim.trio_world.world import TrioKit
 from sim.vices import PARTY_VICES, Vice
@@ -140,6 +140,13 @@ def test_disputes_end_amid_crashes_and_changing_committees(seed: int) -> None:
     play(Plan("node-games", seed, 4, 40_000))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("world", "seed"), [(FAST, 4), (FAST, 5), (TRIO, 4)])
+def test_disputed_bundles_are_executed_whole_in_either_world(world: str, seed: int) -> None:
+    found = play(Plan("node-bundles", seed, 4, 40_000, world=world))
+    assert found.convicted
+
+
 @pytest.mark.hunt
 @pytest.mark.parametrize("seed", range(1, 21))
 @pytest.mark.parametrize("scenario", ["node-disputes", "node-games"])
@@ -151,14 +158,15 @@ def test_disputes_are_fair_in_many_worlds(scenario: str, seed: int) -> None:
 @pytest.mark.parametrize(
     ("name", "seed", "promise"),
     [
+        ("bisects-bundles", 4, "a bundle is executed whole"),
         ("compares-one-point", 1, "disputes are short"),
         ("few-referees", 1, "a false step is proven"),
         ("spares-losers", 3, "verdicts are fair"),
     ],
 )
 def test_bugs_of_disputes_are_caught(name: str, seed: int, promise: str) -> None:
-    assert name in {mutant.name for mutant in DISPUTE_MUTANTS}
-    found = judge(Plan("node-disputes", seed, 4, 40_000, mutant=name))
+    (mutant,) = (mutant for mutant in DISPUTE_MUTANTS if mutant.name == name)
+    found = judge(Plan(mutant.scenario, seed, 4, 40_000, mutant=name))
     assert getattr(found, "invariant", None) == promise
 
 
