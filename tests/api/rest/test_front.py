@@ -15,7 +15,7 @@ import trio.testing
 
 from ambientd.api import replies, requests
 from ambientd.api.operations import OPERATIONS, OperationError
-from ambientd.api.rest import front
+from ambientd.api.rest import downloads, front
 from ambientd.api.rest.binding import Routes, bind
 from ambientd.api.routes import BASE_PATH, Method, Scope
 from tests.api.rest.support import Site, ask, site
@@ -426,6 +426,31 @@ def test_a_daemon_without_http_loads_nothing_of_it() -> None:
     assert not [name for name in loaded if "rest" in name.split(".") or name == "h11"]
 
 
+async def test_who_takes_a_large_answer_slowly_gives_its_place_to_who_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "GRACE_S", 0.1)
+    large = b"x" * 8_000_000
+    async with site(tmp_path, DeskNode().handlers()) as it:
+        token = it.token(Scope.SUBMIT)
+        task = await submitted(it, token, large)
+        raw = {**token, "accept": "application/octet-stream"}
+        words = f"GET {BASE_PATH}/tasks/{task}/output HTTP/1.1\r\nHost: localhost\r\n"
+        words += f"Authorization: {token['authorization']}\r\n\r\n"
+        silent = [await it.connect() for _ in range(downloads.AT_ONCE)]
+        for stream in silent:
+            await stream.send_all(words.encode())
+            await stream.receive_some(1)
+        with trio.fail_after(10):
+            came = await it.get(f"/tasks/{task}/output", raw)
+        assert (came.status, came.body == large) == (200, True)
+        assert came.headers["content-length"] == str(len(large))
+        small = await it.get(f"/tasks/{task}/output", {**raw, "range": "bytes=5-9"})
+        assert (small.status, small.body) == (206, b"xxxxx")
+        for stream in silent:
+            await stream.aclose()
+
+
 async def test_few_large_answers_are_in_memory_at_once_and_places_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -436,7 +461,7 @@ async def test_few_large_answers_are_in_memory_at_once_and_places_come_back(
         task = await submitted(it, token, large)
         ask_for = f"GET {BASE_PATH}/tasks/{task}/output HTTP/1.1\r\nHost: localhost\r\n"
         words = ask_for + f"Authorization: {token['authorization']}\r\n\r\n"
-        silent = [await it.connect() for _ in range(front.DOWNLOADS_AT_ONCE)]
+        silent = [await it.connect() for _ in range(downloads.AT_ONCE)]
         for stream in silent:
             await stream.send_all(words.encode())
             await stream.receive_some(1)

@@ -6,7 +6,7 @@ who asks, and only then its body.
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from ambientd.api.operations import BLOB_GET, BLOB_PUT, DEADLINE_MS, Failure, Op
 from ambientd.api.rates import Rates
 from ambientd.api.rest.access import Access, check_scope
 from ambientd.api.rest.binding import Routes, Row, WrongMethodError, bind
+from ambientd.api.rest.downloads import Downloads
 from ambientd.api.rest.feed import Feed
 from ambientd.api.rest.keys import Keys
 from ambientd.api.rest.metrics import PATH as METRICS_PATH
@@ -39,7 +40,6 @@ from ambientd.runtime.blobs import BLOB_BYTES_MAX
 
 log = structlog.get_logger("ambientd.http")
 
-DOWNLOADS_AT_ONCE = 8
 DOWNLOAD_WAIT_S = 20.0
 BODY_WAIT_S = 20.0
 _SMALL_BYTES = 64 * 1024
@@ -95,7 +95,7 @@ class Front:
         self._now_ms = now_ms
         self._rates = Rates(options.requests_per_s, 2 * options.requests_per_s)
         self._large = Berths(options.bodies_at_once_max)
-        self._downloads = trio.Semaphore(DOWNLOADS_AT_ONCE)
+        self._downloads = Downloads()
         self._turn = trio.Lock()
 
     async def answer(self, request: HttpRequest) -> HttpAnswer:
@@ -233,11 +233,7 @@ class Front:
 
     async def _download(self, request: HttpRequest, row: Row, asked: msgspec.Struct) -> HttpAnswer:
         """Answer with what may be large: few at once, and each until its caller has it."""
-        with trio.move_on_after(DOWNLOAD_WAIT_S) as waiting:
-            await self._downloads.acquire()
-        if waiting.cancelled_caught:
-            msg = f"{DOWNLOADS_AT_ONCE} callers are being sent something large"
-            raise OperationError("busy", msg, "try again")
+        place = await self._downloads.take(DOWNLOAD_WAIT_S)
         try:
             handled = cast("Awaitable[msgspec.Struct]", self._handlers[row.name](asked))
             reply = await within(row, handled)
@@ -245,10 +241,11 @@ class Front:
                 answer = bytes_answer(getattr(reply, row.route.raw), request.first("range"))
             else:
                 answer = HttpAnswer(row.route.status, msgspec.json.encode(reply), [_JSON])
+            assert isinstance(answer.body, bytes), "both are whole"
+            return place.answer(answer.status, answer.body, answer.headers)
         except BaseException:
-            self._downloads.release()
+            place.end()
             raise
-        return replace(answer, sent=self._downloads.release)
 
 
 def _told(failure: Failure) -> HttpAnswer:
