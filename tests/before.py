@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.missing import missing
 
 ROOT = Path(__file__).parents[1]
-BEFORE = "a894ab1a3f40694d8de2238a99b4d1fac230e93f"
+BEFORE = "a4f2c930ec87a0fbff04b4f8cd4ae686a12de77f"
 RENAMED = re.compile(r"^(\s*(?:from|import) )(ambientd|sim)\b", re.MULTILINE)
 VERSIONED = re.compile(r'^__version__ = ".*"', re.MULTILINE)
 VERSION = "0.0.1"
