@@ -16,6 +16,7 @@ from ambientd.adapters.copy_places import copy_of, is_remote, place_of
 from ambientd.adapters.s3_copies import _first_line
 from ambientd.api.backups import Backups
 from ambientd.api.genesis_files import write_genesis
+from ambientd.api.operations import OperationError
 from ambientd.api.replies import TroubleKind
 from ambientd.api.requests import CreateBackup
 from ambientd.api.restoration import verify_backup
@@ -277,6 +278,42 @@ async def test_a_bucket_that_is_not_there_or_refuses_is_a_trouble_with_words(
     assert trouble.kind is TroubleKind.BACKUP_FAILS
     assert f"s3://{BUCKET}/mine" in trouble.text
     assert "another" not in trouble.text, "a secret is in no words"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ENDPOINT_URL", "minio.local:9000"),
+        ("AWS_ENDPOINT_URL", "http://a b"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:99999"),
+        ("AWS_ACCESS_KEY_ID", "a-key-with-its-line-break\n"),
+    ],
+)
+async def test_no_text_in_the_environment_ends_the_daemon(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """The library panics at some, which is no Exception, and would pass by all who look for one."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "an-access-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-key-of-tests")
+    monkeypatch.setenv(name, value)
+    options = BackupOptions(folder=f"s3://{BUCKET}/mine")
+    async with StoreWriter(store_of(cluster)) as writer:
+        node = Backups(options, b"c" * 32, NODE, "n", writer, lambda: BEGIN_MS)
+        await node.look()
+    (trouble,) = node.troubles()
+    assert "see AWS_ENDPOINT_URL, AWS_REGION and the keys" in trouble.text
+
+
+@pytest.mark.parametrize("text", ["s3://cop ies/one", "s3://copies/..", "s3://copies/o\nne"])
+async def test_an_address_that_no_bucket_can_have_is_the_askers_fault(
+    cluster: Cluster, text: str
+) -> None:
+    async with StoreWriter(store_of(cluster)) as writer:
+        node = Backups(BackupOptions(), b"c" * 32, NODE, "n", writer, lambda: BEGIN_MS)
+        with pytest.raises(OperationError) as told:
+            await node.make(CreateBackup(path=text))
+    assert told.value.code == "invalid"
 
 
 def test_no_password_of_an_endpoint_is_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ _PART_BYTES: Final = 8 * 1024 * 1024
 _PARTS_AT_ONCE: Final = 2
 _WAY: Final = {"timeout": "300s", "connect_timeout": "10s", "allow_http": True}
 """Without TLS only where the endpoint says so; its keys sign and never travel."""
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _BEFORE_HOST: Final = re.compile(r"//[^/\s]*@")
 
 
@@ -60,7 +61,7 @@ class S3Copies:
 
     def __init__(self, url: str) -> None:
         bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
-        if not bucket:
+        if not _BUCKET.fullmatch(bucket):
             raise UsageError(f"{url}: name a bucket, as in s3://BUCKET/FOLDER")
         self._where = f"{SCHEME}{bucket}/{prefix}".rstrip("/")
         self._store = _store_of(bucket, prefix.strip("/"))
@@ -131,14 +132,29 @@ def _store_of(bucket: str, prefix: str) -> S3Store:
         msg = "copies in an S3 store need obstore: pip install 'ambientd[s3]'"
         raise ConfigError(msg) from error
     try:
-        return S3Store(
-            bucket,
-            prefix=prefix or None,
-            client_options=_WAY,
-            retry_config={"max_retries": 3},
-        )
-    except (BaseError, ValueError) as error:
+        with _no_panic():
+            return S3Store(
+                bucket,
+                prefix=prefix or None,
+                client_options=_WAY,
+                retry_config={"max_retries": 3},
+            )
+    except (BaseError, OSError, ValueError) as error:
         raise ConfigError(f"{SCHEME}{bucket}: {_first_line(error)}") from error
+
+
+@contextmanager
+def _no_panic() -> Iterator[None]:
+    """Raise OSError for a bug in the library, which else no supervision would take for an error.
+
+    Text that it did not expect, in an address above all, panics in Rust; that is no Exception.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise OSError(f"{error}") from error
 
 
 @contextmanager
@@ -147,7 +163,10 @@ def _told(where: str) -> Iterator[None]:
     from obstore.exceptions import BaseError
 
     try:
-        yield
+        with _no_panic():
+            yield
+    except ValueError as error:
+        raise UsageError(f"{where}: {_first_line(error)}") from error
     except FileNotFoundError as error:
         raise StoreError(f"{where} is not there, or its bucket is not") from error
     except (BaseError, OSError) as error:

@@ -99,7 +99,7 @@ async def write_backup(
     try:
         size_bytes = await trio.to_thread.run_sync(work, **_ABANDON)
     except OSError as error:
-        msg = f"cannot write the backup {name} to {place.where}: {error.strerror}"
+        msg = f"cannot write the backup {name} to {place.where}: {error.strerror or error}"
         raise StoreError(msg) from error
     finally:
         rows.is_over = True
