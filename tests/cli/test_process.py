@@ -7,6 +7,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,31 @@ def test_an_interrupted_run_says_that_the_task_goes_on(
     assert process.returncode == 130
     assert err.startswith("ambientctl: the task goes on; `ambientctl task cancel ")
     assert err.count("\n") == 1
+
+
+def test_an_interrupted_run_over_inputs_names_the_tasks_that_go_on(
+    node: DeskNode, data_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "m.wasm").write_bytes(SLOW)
+    (tmp_path / "in").write_bytes(b"one\ntwo\n")
+    words = ["run", str(tmp_path / "m.wasm"), "--inputs", str(tmp_path / "in")]
+    with served(data_dir / "ambientd.sock", node.handlers()):
+        process = subprocess.Popen(
+            [*COMMAND, "--data-dir", str(data_dir), *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=CLEAN,
+        )
+        until_s = time.monotonic() + 10
+        while len(node.tasks) < 2 and time.monotonic() < until_s:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+    assert (process.returncode, out) == (130, "")
+    assert "ambientctl: 2 tasks may go on: " in err
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("no_color", [False, True])

@@ -1,11 +1,15 @@
 """`run --inputs`: many inputs as bundles, a line for what each came to."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ambientd.api.client import Client
+from ambientd.api.operation import OperationError
 from ambientd.api.requests import SubmitTask
 from tests.cli.conftest import Ctl
 from tests.fakes.desk_node import DeskNode
@@ -100,6 +104,57 @@ def test_what_is_for_one_input_is_refused_with_many(
     code, _, err = ctl("run", module(tmp_path), "--inputs", tmp_path / "in", *words)
     assert code == 2
     assert said in err
+
+
+def test_outputs_that_cannot_be_written_or_replace_inputs_are_refused_before_anything_is_paid(
+    ctl: Ctl, tmp_path: Path, node: DeskNode
+) -> None:
+    given, came = tmp_path / "given", tmp_path / "came"
+    given.mkdir()
+    (given / "a").write_bytes(b"mine")
+    code, _, err = ctl("run", module(tmp_path), "--inputs", given, "-o", tmp_path / "came/../given")
+    assert (code, "is no folder" in err) == (2, True)
+    (came / "a").mkdir(parents=True)
+    code, _, err = ctl("run", module(tmp_path), "--inputs", given, "-o", tmp_path / "came/../given")
+    assert (code, "is the folder of the inputs" in err) == (2, True)
+    code, _, err = ctl("run", module(tmp_path), "--inputs", given, "-o", came)
+    assert (code, "cannot be written" in err) == (2, True)
+    assert bundles(node) == []
+    assert (given / "a").read_bytes() == b"mine"
+
+
+def test_tasks_that_go_on_when_it_ends_early_are_named(
+    ctl: Ctl, tmp_path: Path, node: DeskNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").write_bytes(b"one\ntwo\nthree\n")
+
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("ambientd.cli.run_inputs.print_line", full)
+    code, _, err = ctl("run", module(tmp_path), "--inputs", tmp_path / "in")
+    assert code == 2
+    tasks = ", ".join(task[:12] for task in node.tasks)
+    assert f"3 tasks may go on: {tasks}; `ambientctl task cancel ID` takes one back" in err
+    assert "3 inputs, 3 tasks of one each" in err
+
+
+def test_a_bundle_that_was_not_taken_in_time_is_not_asked_for_again_by_a_nonce(
+    ctl: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").write_bytes(b"one\n")
+    asked = Client.call
+
+    def call(self: Client, operation: Any, request: Any, timeout_s: float | None = None) -> Any:
+        if isinstance(request, SubmitTask):
+            raise OperationError("unavailable", "not taken", "ask again with --nonce 00")
+        return asked(self, operation, request, timeout_s)
+
+    monkeypatch.setattr(Client, "call", call)
+    code, _, err = ctl("run", module(tmp_path), "--inputs", tmp_path / "in")
+    assert code == 3
+    assert "look at `ambientctl task list` before you ask again" in err
+    assert "--nonce" not in err
 
 
 def test_no_inputs_and_a_bundle_of_nothing_are_said(ctl: Ctl, tmp_path: Path) -> None:

@@ -119,7 +119,18 @@ def _submit(client: Client, request: requests.SubmitTask) -> replies.Submitted:
     with ExitStack() as stack:
         if size_bytes > _LARGE_BYTES:
             stack.enter_context(sending(client, "handing it to the node"))
+        stack.enter_context(handing())
         return client.call(operations.TASK_SUBMIT, request)
+
+
+@contextmanager
+def handing() -> Iterator[None]:
+    """Say on Ctrl-C that the task may have been submitted before that."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        warn("ambientctl: the node may have taken the task by now; see `ambientctl task list`")
+        raise
 
 
 @contextmanager

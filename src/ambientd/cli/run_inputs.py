@@ -9,6 +9,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,21 @@ from msgspec.structs import replace
 
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
-from ambientd.cli.console import connect, print_line, short, tell, warn
+from ambientd.api.operation import OperationError
+from ambientd.cli.console import connect, in_words, print_line, short, tell, warn
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import STANDARD_STREAM, check_writable, read_file, write_file
 from ambientd.cli.named_modules import brought, is_named, with_module
 from ambientd.cli.run_command import (
     TERMINAL_STATES,
     RunArguments,
+    handing,
     is_wanted,
     request_of,
     wait_for,
 )
 from ambientd.codec.bundles import read_outcomes
-from ambientd.errors import RemoteProtocolError, UsageError
+from ambientd.errors import AmbientError, RemoteProtocolError, UsageError
 from ambientd.model.bundle import ITEMS_MAX, ItemOutcome
 from ambientd.model.execution import OutcomeKind
 
@@ -53,6 +56,7 @@ def run_inputs(arguments: RunArguments) -> ExitCode:
     assert arguments.inputs is not None, "asked for with --inputs only"
     _check(arguments)
     inputs = _inputs(arguments.inputs)
+    _check_outputs(arguments, inputs)
     if arguments.bundle > ITEMS_MAX:
         raise UsageError(f"--bundle {arguments.bundle}: a task has at most {ITEMS_MAX} inputs")
     size = arguments.bundle or min(ITEMS_MAX, -(-len(inputs) // UNDER_WAY))
@@ -63,7 +67,7 @@ def run_inputs(arguments: RunArguments) -> ExitCode:
             info = brought(client, arguments.module)
             size_bytes, request = info.shown.module_size_bytes, with_module(request, info)
         tasks = -(-len(inputs) // size)
-        tell(f"{len(inputs)} inputs, {tasks} tasks of up to {size} each")
+        tell(f"{in_words(len(inputs), 'input')}, {in_words(tasks, 'task')} of {_up_to(size)}")
         first = replace(request, items=tuple(data for _, data in inputs[:size]))
         if not is_wanted(arguments, client, first, size_bytes, tasks=tasks):
             warn("ambientctl: nothing was submitted")
@@ -72,6 +76,10 @@ def run_inputs(arguments: RunArguments) -> ExitCode:
     if failed:
         warn(f"ambientctl: {failed} of {len(inputs)} inputs have no output")
     return ExitCode.FAILED if failed else ExitCode.DONE
+
+
+def _up_to(size: int) -> str:
+    return "one each" if size == 1 else f"up to {size} each"
 
 
 def _check(arguments: RunArguments) -> None:
@@ -89,6 +97,19 @@ def _check(arguments: RunArguments) -> None:
     if arguments.output is not None and not Path(arguments.output).is_dir():
         msg = f"-o {arguments.output}: is no folder; with --inputs each output is a file in one"
         raise UsageError(msg)
+
+
+def _check_outputs(arguments: RunArguments, inputs: Sequence[tuple[str, bytes]]) -> None:
+    """Refuse outputs that cannot be written, or would replace the inputs, before all is paid."""
+    assert arguments.inputs is not None, "asked for with --inputs only"
+    if arguments.output is None:
+        return
+    given, folder = Path(arguments.inputs), Path(arguments.output)
+    if arguments.inputs != STANDARD_STREAM and given.is_dir() and given.samefile(folder):
+        msg = f"-o {folder}: is the folder of the inputs, which the outputs would replace"
+        raise UsageError(f"{msg}; name another")
+    for name, _ in inputs:
+        check_writable(str(folder / name))
 
 
 def _inputs(path: str) -> list[tuple[str, bytes]]:
@@ -116,23 +137,51 @@ def _executed(
 ) -> Iterator[int]:
     """Submit and await the tasks in order, a few at once; give how many inputs of each failed."""
     under_way: deque[Part] = deque()
-    for start in range(0, len(inputs), size):
-        if len(under_way) == UNDER_WAY:
-            yield _ended(arguments, client, under_way.popleft())
-        part = inputs[start : start + size]
-        items, nonce = tuple(data for _, data in part), os.urandom(_NONCE_BYTES)
-        wanted = replace(request, items=items, nonce=nonce)
-        submitted = client.call(operations.TASK_SUBMIT, wanted)
-        under_way.append(Part(submitted.task_id, [name for name, _ in part]))
-    while under_way:
-        yield _ended(arguments, client, under_way.popleft())
+    with _staying(under_way):
+        for start in range(0, len(inputs), size):
+            if len(under_way) == UNDER_WAY:
+                yield _ended(arguments, client, under_way[0])
+                under_way.popleft()
+            part = inputs[start : start + size]
+            items, nonce = tuple(data for _, data in part), os.urandom(_NONCE_BYTES)
+            submitted = _submit(client, replace(request, items=items, nonce=nonce))
+            under_way.append(Part(submitted.task_id, [name for name, _ in part]))
+        while under_way:
+            yield _ended(arguments, client, under_way[0])
+            under_way.popleft()
+
+
+@contextmanager
+def _staying(under_way: deque[Part]) -> Iterator[None]:
+    """Name the tasks that go on when this ends early, by whatever it is."""
+    try:
+        yield
+    except (KeyboardInterrupt, AmbientError, OSError):
+        if under_way:
+            tasks = ", ".join(short(part.task_id) for part in under_way)
+            which = in_words(len(under_way), "task")
+            hint = "`ambientctl task cancel ID` takes one back"
+            warn(f"ambientctl: {which} may go on: {tasks}; {hint}")
+        raise
+
+
+def _submit(client: Client, request: requests.SubmitTask) -> replies.Submitted:
+    """Hand a bundle to the node; one that was not taken in time cannot be asked for again."""
+    try:
+        with handing():
+            return client.call(operations.TASK_SUBMIT, request)
+    except OperationError as error:
+        if "--nonce" not in error.hint:  # which is for one input
+            raise
+        hint = "it may be taken later: look at `ambientctl task list` before you ask again"
+        raise OperationError(error.code, error.message, hint) from None
 
 
 def _ended(arguments: RunArguments, client: Client, part: Part) -> int:
     """Wait for a task, and put what its inputs came to where it belongs."""
     task = wait_for(client, part.task_id, "final", arguments.timeout, is_told=False)
     if task.state not in TERMINAL_STATES:
-        hint = f"`ambientctl task why {short(task.task_id)}` says what it waits for"
+        hint = f"it goes on; `ambientctl task why {short(task.task_id)}` says what it waits for"
         warn(f"ambientctl: a task is {task.state} after {arguments.timeout:g} s; {hint}")
     outcomes: tuple[ItemOutcome, ...] = ()
     if task.outcome == "completed":
@@ -144,6 +193,8 @@ def _ended(arguments: RunArguments, client: Client, part: Part) -> int:
                 f"ambientctl: task {short(task.task_id)} was answered by one worker alone: {error}"
             )
             task = replace(task, outcome="none", reason="the answer holds no outcomes of its items")
+    elif task.reason == "output_too_large" and len(part.names) > 1:
+        warn("ambientctl: the outputs of a bundle are too large together; try a smaller --bundle")
     failed = 0
     for item, name in enumerate(part.names):
         outcome = outcomes[item] if item < len(outcomes) else None
@@ -166,7 +217,6 @@ def _came(
         return shown | {"reason": outcome.reason}
     if arguments.output is not None:
         path = str(Path(arguments.output) / name)
-        check_writable(path)
         write_file(path, outcome.output)
         return shown | {"output_file": path}
     try:
