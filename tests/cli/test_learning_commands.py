@@ -186,3 +186,30 @@ def test_at_a_terminal_nobody_takes_part_unasked(
     assert sum(isinstance(each, JoinStudy) for each in private.asked) == joins
     err = capsys.readouterr().err
     assert ("let this node train on digits:1/4 for it? [y/N]" in err) is (not more)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "said"),
+    [
+        (
+            (),
+            "say with --epsilon how much privacy this study may spend here: one round costs 4.753",
+        ),
+        (("--epsilon", "4.7"), "--epsilon 4.7 has room for no round: one round costs 4.753"),
+    ],
+)
+def test_nobody_is_asked_for_a_consent_that_the_node_refuses(
+    private: Answering,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    epsilon: tuple[str, ...],
+    said: str,
+) -> None:
+    keys = StringIO("y\n")
+    monkeypatch.setattr(keys, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", keys)
+    assert main([*JOIN[:5], *epsilon]) == ExitCode.USAGE
+    assert not any(isinstance(each, JoinStudy) for each in private.asked)
+    err = capsys.readouterr().err
+    assert said in err
+    assert "let this node train" not in err

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import trio
 from msgspec.structs import replace
 
+from ambientd.api.counting import rounded_up
 from ambientd.api.learning_privacy import budget_of, epsilon_of, privacy_of
 from ambientd.api.learning_values import (
     Budget,
@@ -360,7 +361,8 @@ def _limit_micro(entry: StudyEntry, epsilon: float | None) -> int | None:
     elif once is None or in_all is None:
         fault = "this study adds no noise: nothing bounds its epsilon" if epsilon else ""
     else:
-        costs = f"one round costs {once:.3f}, all {entry.terms.rounds} cost {in_all:.3f}"
+        all_rounds = f"all {entry.terms.rounds} cost {rounded_up(in_all)}"
+        costs = f"one round costs {rounded_up(once)}, {all_rounds}"
         if epsilon is None:
             fault = f"say with --epsilon how much privacy this study may spend here: {costs}"
         elif epsilon < once:

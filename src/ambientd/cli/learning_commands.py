@@ -275,12 +275,25 @@ def join(arguments: JoinArguments) -> ExitCode:
         found = client.call(operations.FL_SHOW, ShowStudy(study=arguments.study, limit=1)).study
         for line in terms_text(found, arguments.epsilon).splitlines():
             tell(line)
+        _check_epsilon(found, arguments.epsilon)
         question = f"let this node train on {arguments.data} for it?"
         if is_terminal() and not confirm(question, is_sure=arguments.yes):
             warn("ambientctl: this node takes no part in it")
             return ExitCode.FAILED
         answer = client.call(operations.FL_JOIN, request)
     return _report(arguments, answer, joined_text(answer))
+
+
+def _check_epsilon(study: StudyInfo, epsilon: float | None) -> None:
+    """Raise UsageError where the node refuses whatever its owner answers."""
+    once = study.privacy.epsilon_round if study.privacy else None
+    if once is None or (epsilon is not None and epsilon >= once):
+        return
+    if epsilon is None:
+        msg = "say with --epsilon how much privacy this study may spend here"
+    else:
+        msg = f"--epsilon {epsilon:g} has room for no round"
+    raise UsageError(f"{msg}: one round costs {epsilon_text(once)}")
 
 
 def budget(arguments: CommonArguments) -> ExitCode:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import exp, log
 from typing import TYPE_CHECKING
 
+from ambientd.api.counting import rounded_up
 from ambientd.cli.console import short
 
 if TYPE_CHECKING:  # `status` says a line of this, and needs none of those types
@@ -14,8 +15,8 @@ _DIGITS_MAX = 6
 
 
 def epsilon_text(epsilon: float | None) -> str:
-    """Give an epsilon as text; a dash where no bound is claimed."""
-    return "-" if epsilon is None else f"{epsilon:.3f}"
+    """Give an epsilon as text, rounded up: who allows so much has room; a dash for no bound."""
+    return "-" if epsilon is None else rounded_up(epsilon)
 
 
 def standing_text(epsilon: float | None) -> str:

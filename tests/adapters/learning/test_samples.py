@@ -311,3 +311,9 @@ def test_no_bytes_get_past_the_readers(
 def test_a_source_that_names_nothing_is_refused(source: str) -> None:
     with pytest.raises(ConfigError):
         samples.read(source)
+
+
+def test_a_file_that_is_not_there_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        samples.read("nope.csv", tmp_path)
+    assert str(refused.value) == f"{tmp_path}/nope.csv: cannot be read (No such file or directory)"

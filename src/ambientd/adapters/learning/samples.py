@@ -300,7 +300,8 @@ def read(source: str, folder: Path | None = None) -> Samples:
                 raise ConfigError(f"{path}: larger than {BYTES_MAX} bytes")
             samples = _reader(path)(path)
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read ({error})") from None
+            why = (isinstance(error, OSError) and error.strerror) or error
+            raise ConfigError(f"{path}: cannot be read ({why})") from None
     if words[0] is None:
         return samples
     part, parts = map(int, words)
