@@ -25,6 +25,7 @@ from ambientd.api.requests import (
     AskForSeat,
     CancelTask,
     FollowEvents,
+    GetReceipt,
     GetStatus,
     Invite,
     ListBlames,
@@ -274,6 +275,8 @@ async def test_a_task_is_taken_back_and_its_fee_with_it(tmp_path: Path) -> None:
         assert (await it.desk.status(cast("Any", None))).balance_msat == before
         again = await it.desk.cancel(CancelTask(task=task))
         assert again.state == "cancelled"
+        with pytest.raises(OperationError, match="is cancelled, and has no receipt"):
+            await it.desk.receipt(GetReceipt(task=task))
 
 
 async def test_a_task_of_somebody_else_is_not_taken_back(tmp_path: Path) -> None:

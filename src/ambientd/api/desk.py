@@ -31,7 +31,7 @@ from ambientd.api.quotes import Quote
 from ambientd.api.registry import Registry
 from ambientd.api.seating import Seating
 from ambientd.api.shelf import named_or_given
-from ambientd.api.standing import standing
+from ambientd.api.standing import check_receipted, standing
 from ambientd.api.story import tell
 from ambientd.api.task_pages import OPEN, STATES, task_page, total_of
 from ambientd.api.terms import check_limits, quote_of, spec_of
@@ -438,9 +438,7 @@ class Desk:
     async def receipt(self, request: requests.GetReceipt) -> replies.ReceiptFileReply:
         """Give a receipt file; a task that is just final waits for its batch to be closed."""
         task, entry = self._find(request.task)
-        if entry.audits is not None:
-            hint = f"ask for that of the task that it audits: {entry.audits.task.hex()}"
-            raise OperationError("rejected", "an audit has no receipt of its own", hint)
+        check_receipted(task, entry)
         if entry.state is TaskState.FINAL:
             await self._come(task, "batched", BATCH_DEADLINE_S)
         ends = await self._parts.pump.writer.call(ends_of)

@@ -1,11 +1,13 @@
 """How far an accepted answer can be relied on, and what its receipt file carries against it."""
 
+from ambientd.api.operation import OperationError
 from ambientd.codec.statements import audit_id, result_root
 from ambientd.ledger.audit_entries import AuditEntry, AuditState
 from ambientd.ledger.entries import CheckpointEntry, TaskEntry, audit_key
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import TaskId
 from ambientd.model.receipt import Doubt, Revocation
+from ambientd.model.task import TaskState
 
 NOTHING = ""
 SUSPECT, REVOKED = "suspect", "revoked"
@@ -26,6 +28,16 @@ def standing(state: LedgerState, task: TaskId) -> str:
     if about.state is AuditState.REFUTED:
         return REVOKED
     return SUSPECT if _is_suspect(state, about) else _WORDS[about.state]
+
+
+def check_receipted(task: TaskId, entry: TaskEntry) -> None:
+    """Raise OperationError for a task that never has a receipt of its own."""
+    if entry.audits is not None:
+        hint = f"ask for that of the task that it audits: {entry.audits.task.hex()}"
+        raise OperationError("rejected", "an audit has no receipt of its own", hint)
+    if entry.state in {TaskState.CANCELLED, TaskState.EXPIRED}:
+        msg = f"task {task.hex()[:12]} is {entry.state.name.lower()}, and has no receipt"
+        raise OperationError("rejected", msg, "only a task that became final has one")
 
 
 def batch_of(state: LedgerState, task: TaskId, leaf: int) -> CheckpointEntry | None:
