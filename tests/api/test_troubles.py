@@ -114,6 +114,9 @@ def test_a_log_that_stands_while_something_waits_names_its_coordinator() -> None
     assert "for 42 s though records (2 here) and open tasks wait" in text
     assert "coordinator node2 of term 3, which is away" in text
     assert "which is away" not in told(silent_ms=20_000, is_awaited=True)[TroubleKind.LOG_STANDS]
+    alone = told(silent_ms=20_000, is_awaited=True, away=("node3", "node4"))
+    assert "coordinator" not in alone[TroubleKind.LOG_STANDS], "it cannot move the log alone"
+    assert "once a quorum is here" in alone[TroubleKind.LOG_STANDS]
 
 
 def test_a_peg_with_real_bitcoin_is_told_of_for_ever() -> None:

@@ -536,6 +536,7 @@ def test_a_socket_elsewhere_is_found_through_the_config(
 
 def test_a_task_is_shown_from_the_start_of_its_id(live: Path, ctl: Ctl, tmp_path: Path) -> None:
     assert "no tasks yet" in ctl("task", "list")[1]
+    assert "no task is open" in ctl("task", "list", "--state", "open")[1]
     task = ctl("run", module(tmp_path), "--no-wait")[1].strip()
     code, out, _ = ctl("task", "show", task[:8].upper())
     assert code == 0

@@ -224,6 +224,12 @@ def _standstill(seen: LogSeen) -> Trouble | None:
     waiting = " and ".join(filter(None, (records, tasks)))
     who = f"coordinator {seen.coordinator} of term {seen.term}"
     away = ", which is away" if seen.coordinator in seen.away else ""
+    if _no_quorum(seen) is not None:  # it is nobody's fault but theirs who are away
+        return Trouble(
+            kind=TroubleKind.LOG_STANDS,
+            text=f"nothing was committed for {seen.silent_ms // 1000} s though {waiting} wait",
+            hint="it goes on by itself once a quorum is here",
+        )
     return Trouble(
         kind=TroubleKind.LOG_STANDS,
         text=f"nothing was committed for {seen.silent_ms // 1000} s though {waiting} wait; "

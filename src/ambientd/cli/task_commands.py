@@ -69,6 +69,9 @@ def list_tasks(arguments: ListArguments) -> ExitCode:
     if arguments.as_json:
         print_json(answer)
         return ExitCode.DONE
+    if not answer.tasks and arguments.state:
+        print_line(f"no task is {arguments.state}")
+        return ExitCode.DONE
     if not answer.tasks:
         print_line("no tasks yet; submit one with `ambientctl run MODULE.wasm --input FILE`")
         return ExitCode.DONE
