@@ -4,6 +4,8 @@ import json
 import math
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import trio
@@ -13,6 +15,8 @@ from msgspec.structs import replace
 
 from ambientd.adapters.blob_files import BlobFiles
 from ambientd.api.bundling import for_items, input_of, item_output, item_receipt
+from ambientd.api.material_values import GetTaskLog, TaskLog
+from ambientd.api.materials import Materials
 from ambientd.api.offline import check_receipt
 from ambientd.api.operations import OperationError
 from ambientd.api.replies import Output
@@ -26,14 +30,17 @@ from ambientd.codec.bundles import (
 )
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256
+from ambientd.config.options import SandboxPolicy
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.bundle import Bundle, ItemOutcome, ItemReceipt
 from ambientd.model.execution import GAS_CEILING, WALL_MS_CEILING
 from ambientd.model.task import TaskSpec
 from ambientd.rules.file_checks import Check
 from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.service import Parts
 from scripts.make_vectors import FOLDER
 from tests.ledger.cluster import TestCluster, result, spec
+from tests.modules.compiled import module
 from tests.rules.receipts import agreed, file_of
 
 ITEMS = (b"one", b"two", b"three")
@@ -245,3 +252,34 @@ def test_the_receipt_of_an_item_of_a_large_bundle_leaves_the_node_s_loop_alone(
     begun_s = time.thread_time()
     decode_items(data, bundle_of_items(items, len(data)))
     assert longest.seconds < (time.thread_time() - begun_s) / 4
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_log_tells_outcomes_that_a_worker_made_up_from_ones_that_nobody_holds(
+    tmp_path: Path, kept: bool
+) -> None:
+    async def nobody(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        return None
+
+    blobs = Blobs(BlobFiles(tmp_path, quota_bytes=1 << 20), nobody, list)
+    wasi, made_up = module("wasi"), b"no outcomes"
+    cluster = TestCluster()
+    task = cluster.admit(
+        module=sha256(wasi),
+        module_size_bytes=len(wasi),
+        input=sha256(GIVEN),
+        input_size_bytes=bundle_of_items(ITEMS, len(GIVEN)),
+    )
+    extent = bundle_of_outcomes(OUTCOMES, len(made_up))
+    answer = replace(result(made_up), output_size_bytes=extent)
+    cluster.work(task, {0: answer, 1: answer})
+    parts = SimpleNamespace(node=SimpleNamespace(ledger=cluster.state), blobs=blobs)
+    materials = Materials(cast("Parts", parts), SandboxPolicy.BEST_EFFORT)
+
+    async def get() -> TaskLog:
+        for data in (wasi, GIVEN, made_up) if kept else (wasi, GIVEN):
+            await blobs.put(data)
+        return await materials.log(GetTaskLog(task=task.hex(), item=1))
+
+    told = trio.run(get)
+    assert (told.log, told.agrees) == ("hi", False if kept else None)

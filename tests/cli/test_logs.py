@@ -54,6 +54,16 @@ def test_another_end_than_the_ledger_has_is_told_and_ends_with_four(
     assert "the ledger has completed, 5 gas" in err
 
 
+def test_outcomes_that_a_worker_made_up_are_another_end_than_the_one_here(
+    ctl: Ctl, task: str, node: DeskNode
+) -> None:
+    shown, _ = node.tasks[task]
+    node.tasks[task] = (msgspec.structs.replace(shown, items=3), b"no outcomes")
+    code, out, err = ctl("task", "logs", task, "--item", "2", "--quiet")
+    assert (code, out) == (4, "hi\n")
+    assert "the ledger has completed" in err
+
+
 def test_a_task_that_has_not_ended_has_a_log_and_nothing_to_compare(
     ctl: Ctl, task: str, node: DeskNode
 ) -> None:

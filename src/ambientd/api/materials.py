@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import trio
+from msgspec.structs import replace
 
 from ambientd.api.frames import FRAME_BYTES_MAX
 from ambientd.api.material_values import GetMaterial, GetTaskLog, Material, TaskLog
 from ambientd.api.naming import match_id
 from ambientd.api.operations import OperationError
+from ambientd.api.replies import Task
 from ambientd.api.task_ends import agrees, as_item
 from ambientd.api.views import task_reply
 from ambientd.config.options import SandboxPolicy
@@ -89,10 +91,7 @@ class Materials:
         entry = self._state.task(task) or entry
         known = task_reply(self._state, task, entry, ())
         if request.item is not None and known.outcome == "completed":
-            from ambientd.api.bundling import outcomes_of
-
-            outcomes = await outcomes_of(self._parts.blobs, entry)
-            known = as_item(known, outcomes[request.item])
+            known = await self._item_of(known, entry, request.item)
         return TaskLog(
             task_id=task.hex(),
             log=log,
@@ -104,6 +103,17 @@ class Materials:
             gas=answer.gas,
             output_sha256=answer.output_sha256,
         )
+
+    async def _item_of(self, known: Task, entry: TaskEntry, place: int) -> Task:
+        from ambientd.api.bundling import outcomes_of
+
+        try:
+            outcomes = await outcomes_of(self._parts.blobs, entry)
+        except OperationError as error:
+            if error.code == "unavailable":  # what was executed is told all the same
+                return replace(known, outcome="none")
+            return as_item(known, None)
+        return as_item(known, outcomes[place])
 
 
 class _Again:

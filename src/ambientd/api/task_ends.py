@@ -19,8 +19,13 @@ def agrees(task: Task, outcome: str, gas: int | None, output_sha256: str | None)
     return (outcome, gas, output_sha256) == (task.outcome, task.gas, task.output_sha256)
 
 
-def as_item(task: Task, found: ItemOutcome) -> Task:
-    """Give a bundle as if it were the task of one of its items, to compare that with."""
+def as_item(task: Task, found: ItemOutcome | None) -> Task:
+    """Give a bundle as if it were the task of one of its items, to compare that with.
+
+    What a lone worker made up holds no such item: with that no execution agrees.
+    """
+    if found is None:
+        return replace(task, gas=None, output_sha256=None)
     is_completed = found.kind == OutcomeKind.COMPLETED
     return replace(
         task,

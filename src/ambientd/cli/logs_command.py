@@ -17,6 +17,7 @@ from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.run_command import TERMINAL_STATES
 from ambientd.cli.task_commands import TaskArguments, task_name
 from ambientd.codec.bundles import read_outcomes
+from ambientd.errors import RemoteProtocolError
 
 
 class LogsArguments(TaskArguments, Protocol):
@@ -73,7 +74,10 @@ def logs(arguments: LogsArguments) -> ExitCode:
 def _item_of(client: Client, task: replies.Task, item: int) -> replies.Task:
     """Give a bundle as if it were the task of one of its items, to compare that with."""
     whole = client.call(operations.TASK_OUTPUT, requests.GetOutput(task=task.task_id))
-    return as_item(task, read_outcomes(whole.data, task.items or 0)[item])
+    try:
+        return as_item(task, read_outcomes(whole.data, task.items or 0)[item])
+    except RemoteProtocolError:
+        return as_item(task, None)
 
 
 def _why_unknown(task: replies.Task) -> str:
