@@ -170,8 +170,9 @@ def test_an_executor_s_chunks_are_bundles(tmp_path: Path) -> None:
             assert next(came) == b"a"
             with pytest.raises(ItemFailedError, match="item 1 of task"):
                 next(came)
-            with pytest.raises(ValueError, match="a task has 1 to 256 inputs"):
-                list(executor.map(MODULE, [b""] * 300, chunksize=300))
+            for chunksize in (-1, 0, 300):
+                with pytest.raises(ValueError, match="a task has 1 to 256 inputs"):
+                    executor.map(MODULE, [b""] * 300, chunksize=chunksize)
         with pytest.raises(RuntimeError, match="is shut down"):
             executor.map(MODULE, INPUTS, chunksize=2)
     assert sorted(sizes(desk)) == [3, 40, 80, 80]

@@ -57,6 +57,16 @@ def test_every_path_leads_to_the_root_and_to_no_other_place(items: list[bytes]) 
             assert other == place or items[other] == item or led_to != bundle.root
 
 
+@given(ITEMS, st.data())
+def test_no_other_bytes_are_the_bundle_of_a_name(items: list[bytes], drawn: st.DataObject) -> None:
+    data = bytearray(encode_items(items))
+    named = bundle_of_items(items, len(data))
+    at = drawn.draw(st.integers(0, len(data) - 1))
+    data[at] ^= drawn.draw(st.integers(1, 255))
+    with pytest.raises(RemoteProtocolError):
+        decode_items(bytes(data), named)
+
+
 def test_a_bundle_is_only_what_it_is_named_by() -> None:
     data = encode_items([b"one", b"two"])
     right = bundle_of_items([b"one", b"two"], len(data))

@@ -22,6 +22,7 @@ from ambientd.client.failures import TaskFailedError
 from ambientd.client.links import Link
 from ambientd.client.studies import Study
 from ambientd.client.terms import Module, Terms, check_input, check_module
+from ambientd.model.bundle import ITEMS_MAX
 
 if TYPE_CHECKING:
     from ambientd.api.why_replies import Why
@@ -227,6 +228,8 @@ class MeshExecutor(Executor):
             return super().map(fn, *iterables, timeout=timeout)  # type: ignore[arg-type]
         if self._is_closed:
             raise RuntimeError(_SHUT)
+        if not 1 <= chunksize <= ITEMS_MAX:  # of 0, no input would be executed, and none missed
+            raise ValueError(f"chunksize is {chunksize}: a task has 1 to {ITEMS_MAX} inputs")
         check_module(fn)
         waiting, futures = iter(iterables[0]), []
         while part := list(islice(waiting, chunksize)):
