@@ -106,6 +106,17 @@ def test_leaving_with_an_error_waits_for_nothing(mesh: Mesh, desk: DeskNode) -> 
     assert not waiting.is_alive()
 
 
+def test_an_executor_left_with_an_error_waits_for_nothing(mesh: Mesh, desk: DeskNode) -> None:
+    executor = mesh.executor()
+    future = executor.submit(SLOW)
+    while not desk.tasks:
+        mesh.status()
+    with pytest.raises(KeyboardInterrupt), mesh, executor:
+        raise KeyboardInterrupt
+    with pytest.raises(CancelledError):
+        future.result(20)
+
+
 def test_a_program_that_forgets_to_leave_ends(tmp_path: Path, desk: DeskNode) -> None:
     path = tmp_path / "s"
     program = (

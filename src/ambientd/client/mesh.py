@@ -236,6 +236,15 @@ class MeshExecutor(Executor):
             futures.append(self._begun(partial(self._outcomes, fn, part)))
         return _in_order(futures, timeout)
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take no more; wait for what is under way, after an error, as a Ctrl-C, for nothing."""
+        self.shutdown(wait=kind is None)
+
     def _begun(self, doing: Callable[[], Awaitable[F]]) -> Future[F]:
         future = self._portal.start_task_soon(doing)
         self._running.add(future)
