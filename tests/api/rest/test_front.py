@@ -91,6 +91,9 @@ async def test_a_scope_allows_what_it_includes(
         answer = await it.ask(method, path, headers)
         assert answer.status == status
         assert ("www-authenticate" in answer.headers) == (status == 401)
+        if status == 403:
+            needed = Scope.SUBMIT if path == "/tasks" else Scope.ADMIN
+            assert f"`ambientctl token create NAME --scope {needed}`" in answer.value["hint"]
 
 
 async def test_a_wrong_an_expired_and_a_revoked_token_are_refused(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ def check_scope(client: Client | None, needed: Scope) -> None:
         raise OperationError("unauthorized", msg, _MAKE_ONE)
     if not client.scope.includes(needed):
         msg = f"this needs a token of scope {needed}, and this one's is {client.scope}"
-        raise OperationError("forbidden", msg, _MAKE_ONE)
+        hint = f"`ambientctl token create NAME --scope {needed}` makes one"
+        raise OperationError("forbidden", msg, hint)
 
 
 def _without_port(host: str) -> str:
