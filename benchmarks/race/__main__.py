@@ -114,7 +114,7 @@ def _heat(
     """Have one contestant do everything once; a wrong answer ends its race."""
     heat = Heat(running.await_ready(), load=os.getloadavg()[0])
     for kind in who.kinds:
-        running.order(kind, WARM_UP)
+        running.order(kind, WARM_UP, begin=chosen.tasks)  # no input twice: nobody may remember one
         spent_s, sent = running.processor_s(), running.wire_bytes()
         answer = running.order(kind, chosen.tasks)
         heat.processor_s[kind] = running.processor_s() - spent_s
@@ -124,7 +124,8 @@ def _heat(
             raise LostError(f"a wrong answer among {chosen.tasks} of {kind}")
         heat.seconds[kind] = float(str(answer["seconds"]))
     heat.memory_mib = running.memory_mib()
-    answer = running.order("wasm-noop", chosen.alone, one_by_one=True)
+    begin = chosen.tasks + WARM_UP
+    answer = running.order("wasm-noop", chosen.alone, begin=begin, one_by_one=True)
     times = answer["ms"]
     assert isinstance(times, list)
     heat.noop_ms = [round(each, 3) for each in times]

@@ -16,9 +16,9 @@ Work = Callable[[str, list[bytes]], list[bytes]]
 CORES = 2
 
 
-def inputs_of(kind: str, tasks: int) -> list[bytes]:
+def inputs_of(kind: str, tasks: int, begin: int = 0) -> list[bytes]:
     """Give inputs of which no two are alike, the same ones for everybody."""
-    return [f"{kind} {number}".encode() for number in range(tasks)]
+    return [f"{kind} {number}".encode() for number in range(begin, begin + tasks)]
 
 
 def sum_of(answers: list[bytes]) -> str:
@@ -43,7 +43,7 @@ def compete(opened: AbstractContextManager[Work]) -> None:
             say(ready=True)
             for line in sys.stdin:
                 order = json.loads(line)
-                inputs = inputs_of(order["kind"], order["tasks"])
+                inputs = inputs_of(order["kind"], order["tasks"], order["begin"])
                 if order["one_by_one"]:
                     say(ms=[_timed(work, order["kind"], [each])[0] * 1000 for each in inputs])
                 else:

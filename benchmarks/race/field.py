@@ -41,7 +41,8 @@ class Contestant:
 
 
 MESH = "benchmarks.race.mesh_peer"
-BUNDLED = ("--bundle", "64")
+ALONE, BUNDLED = ("--bundle", "1"), ("--bundle", "64")
+MESH_KEEPS = "each word, 3 of 4 disks"
 FIELD = (
     Contestant("process pool", "pool_peer.py", (), "nothing"),
     Contestant("Ray", "ray_peer.py", (), "nothing"),
@@ -49,14 +50,16 @@ FIELD = (
     Contestant("Dask", "dask_peer.py", (), "nothing"),
     Contestant("Celery + Redis", "celery_peer.py", (), "a snapshot now and then"),
     Contestant("Celery + Redis, synced", "celery_peer.py", ("synced",), "each write, one disk"),
-    Contestant("ambientd, none", MESH, ("none",), "each word, 3 of 4 disks", WASM),
-    Contestant("ambientd, replicated", MESH, ("replicated",), "each word, 3 of 4 disks", WASM),
-    Contestant(
-        "ambientd, none, bundles", MESH, ("none", *BUNDLED), "each word, 3 of 4 disks", WASM
-    ),
-    Contestant(
-        "ambientd, replicated, bundles",
-        *(MESH, ("replicated", *BUNDLED), "each word, 3 of 4 disks", WASM),
+    *(
+        Contestant(f"ambientd, {name}", MESH, (assurance, *how), MESH_KEEPS, WASM)
+        for name, assurance, how in (
+            ("none", "none", ALONE),
+            ("replicated", "replicated", ALONE),
+            ("none, map", "none", ()),
+            ("replicated, map", "replicated", ()),
+            ("none, bundles", "none", BUNDLED),
+            ("replicated, bundles", "replicated", BUNDLED),
+        )
     ),
 )
 
@@ -105,10 +108,12 @@ class Running:
         self._answer()
         return time.perf_counter() - self._begin_s
 
-    def order(self, kind: str, tasks: int, *, one_by_one: bool = False) -> dict[str, object]:
-        """Have tasks done, and give what it says of them."""
+    def order(
+        self, kind: str, tasks: int, *, begin: int = 0, one_by_one: bool = False
+    ) -> dict[str, object]:
+        """Have tasks done on the inputs from one on, and give what it says of them."""
         assert self._process.stdin is not None
-        order = {"kind": kind, "tasks": tasks, "one_by_one": one_by_one}
+        order = {"kind": kind, "tasks": tasks, "begin": begin, "one_by_one": one_by_one}
         try:
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()

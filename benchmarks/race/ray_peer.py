@@ -1,4 +1,4 @@
-"""Ray with two workers; with the word `twice`, each task by two of them and compared."""
+"""Ray with two workers; with the word `twice`, each task twice, by whichever, and compared."""
 
 import os
 import sys

@@ -24,7 +24,8 @@ each kind in a run. Medians, the range in brackets. {before}; after it {after}.
 {busy}
 ![Tasks a second, by contestant](images/race.svg)
 
-Everybody has both cores and two executing processes, and one program that asks. A task is a
+Everybody has both cores and one program that asks; everybody but ambientd, whose four daemons
+execute in processes of their own, has two executing processes. A task is a
 no-op, or SHA-256 eight thousand times (some 3 ms of a core), as a WebAssembly module in a fresh
 instance of wasmtime (the same module for everybody; only ambientd meters and locks it down) or
 natively in Python's own words. All answers are checked. ambientd executes WebAssembly alone.
@@ -33,8 +34,12 @@ natively in Python's own words. All answers are checked. ambientd executes WebAs
 with it. Redis keeps a snapshot now and then, or each write (*synced*). With ambientd each task is
 signed, ordered by four daemons of whom one may lie, durable at three, and leaves a receipt;
 `none` has one worker execute it, `replicated` two who seal their answers before they are
-compared. A *bundle* is one task with 64 of the inputs, each executed by itself and with a
-receipt of its own. "Twice and compared" is comparing without seal, signature or record.
+compared. Bare, each input is a task of its own. *bundles* puts 64 inputs into a task, each executed
+by itself and with a receipt of its own. Both ask all four daemons. *map* is `Mesh.map` as it
+comes: one list, one daemon, bundles for what turns out to be short on the slow device that the
+ledger reckons with, which the 3 ms are not. The others get one input a message, as they come:
+a pool that is given `chunksize`, say, does more no-ops a second, as bundles do. "Twice and
+compared" is comparing without seal, signature or record.
 """
 
 SPEED = _section(
@@ -59,8 +64,9 @@ COST = _section(
 
 BUSY = """
 **The machine was busy with other work** (load average up to {:.0f} on two cores while contestants
-ran), so rates and times of the clock are far from what each can do, and compare badly; processor
-time, memory and bytes hold.
+ran), so rates and times of the clock are far from what each can do, and compare badly: who has
+more processes, as ambientd and Ray do, gets more of such a machine than the pool with its two,
+and shares above 100% are nothing but that. Processor time, memory and bytes hold.
 """
 BUSY_LOAD = 4.0
 

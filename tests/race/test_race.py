@@ -49,6 +49,25 @@ def test_a_contestant_does_what_it_is_told_and_is_measured() -> None:
     assert len(heat.noop_ms) == 2
 
 
+def test_no_input_comes_twice_so_that_nobody_profits_from_remembering_answers() -> None:
+    orders: list[tuple[str, int, int]] = []
+
+    class Noting(Running):
+        def order(
+            self, kind: str, tasks: int, *, begin: int = 0, one_by_one: bool = False
+        ) -> dict[str, object]:
+            orders.append((kind, begin, tasks))
+            return super().order(kind, tasks, begin=begin, one_by_one=one_by_one)
+
+    running = Noting(POOL, HERE, {"RACE_NOOP": str(NOOP)}, alone=False)
+    try:
+        _heat(POOL, running, Namespace(tasks=TASKS, alone=2), sums())
+    finally:
+        running.stop()
+    given = [each for kind, begin, tasks in orders for each in inputs_of(kind, tasks, begin)]
+    assert len(given) == len(set(given))
+
+
 def test_a_wrong_answer_ends_a_contestants_race() -> None:
     running = started(POOL)
     wrong = {**sums(), "native-digest": sum_of([b"another"] * TASKS)}
