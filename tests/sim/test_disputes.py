@@ -158,7 +158,7 @@ def test_disputes_are_fair_in_many_worlds(scenario: str, seed: int) -> None:
 @pytest.mark.parametrize(
     ("name", "seed", "promise"),
     [
-        ("bisects-bundles", 4, "a bundle is executed whole"),
+        ("bisects-bundles", 5, "a bundle is executed whole"),
         ("compares-one-point", 1, "disputes are short"),
         ("few-referees", 1, "a false step is proven"),
         ("spares-losers", 3, "verdicts are fair"),
