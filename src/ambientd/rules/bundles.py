@@ -45,6 +45,12 @@ def item_seed_of(seed: bytes, place: int) -> bytes:
     return tagged("ambient/item-seed/1", seed, place.to_bytes(4, "big"))
 
 
+def outcome_of(result: ExecutionResult) -> ItemOutcome:
+    """Give what one item came to, as the bundle of outcomes has it."""
+    reason = plain_reason(result.reason)
+    return ItemOutcome(kind=int(result.kind), reason=reason, gas=result.gas, output=result.output)
+
+
 def bundle_result(
     results: Sequence[ExecutionResult], spec: TaskSpec, prepared: bytes
 ) -> tuple[Result, bytes]:
@@ -52,15 +58,7 @@ def bundle_result(
 
     Fewer results than items mean that the outputs had grown too large together.
     """
-    outcomes = [
-        ItemOutcome(
-            kind=int(each.kind),
-            reason=plain_reason(each.reason),
-            gas=each.gas,
-            output=each.output,
-        )
-        for each in results
-    ]
+    outcomes = [outcome_of(each) for each in results]
     data = encode_outcomes(outcomes)
     if len(outcomes) < spec.items or len(data) > spec.output_bytes_max:
         return result_of(_too_large(spec), prepared), b""

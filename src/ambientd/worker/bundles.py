@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
-from ambientd.model.bundle import ItemOutcome
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult
 from ambientd.ports.engine import CompiledModule
-from ambientd.rules.bundles import item_seed_of
-from ambientd.rules.executions import plain_reason
+from ambientd.rules.bundles import item_seed_of, outcome_of
 from ambientd.worker.execution import execute
 
 
@@ -23,14 +21,8 @@ def execute_items(
         result = execute(module, item, limits, item_seed_of(seed, place))
         if isinstance(result, Aborted):
             return result
-        size_bytes += _size_bytes(result)
+        size_bytes += len(encode(outcome_of(result)))
         if size_bytes > limits.output_bytes_max:
             break
         results.append(replace(result, log=b""))  # nobody asks for logs of what is not alone
     return tuple(results)
-
-
-def _size_bytes(result: ExecutionResult) -> int:
-    reason = plain_reason(result.reason)
-    outcome = ItemOutcome(kind=result.kind, reason=reason, gas=result.gas, output=result.output)
-    return len(encode(outcome))
