@@ -18,6 +18,19 @@ from ambientd.adapters.blob_files import BlobFiles
 from ambientd.errors import StoreError, UsageError
 
 
+def noted_syncs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give a list that fills with the path of whatever is forced to disk from now on."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noting(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    return synced
+
+
 def file_of(blobs: BlobFiles, name: bytes) -> Path:
     return blobs.root / name.hex()[:2] / name.hex()[2:]
 
@@ -201,14 +214,7 @@ def test_what_was_not_forced_to_disk_is_once_it_must_be(
 def test_a_folder_that_was_made_without_force_is_durable_once_a_blob_in_it_must_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced: list[str] = []
-    fsync = os.fsync
-
-    def noting(handle: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
-        fsync(handle)
-
-    monkeypatch.setattr(os, "fsync", noting)
+    synced = noted_syncs(monkeypatch)
     files = BlobFiles(tmp_path)
     del synced[:]
     name = files.put(b"brought", is_synced=False)
@@ -276,14 +282,7 @@ def test_a_blob_whose_name_could_not_be_made_durable_is_not_taken_for_kept(
 def test_a_draft_of_what_was_not_forced_to_disk_makes_it_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced: list[str] = []
-    fsync = os.fsync
-
-    def noting(handle: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
-        fsync(handle)
-
-    monkeypatch.setattr(os, "fsync", noting)
+    synced = noted_syncs(monkeypatch)
     files = BlobFiles(tmp_path)
     name = files.put(b"brought", is_synced=False)
     assert files.is_unsynced(name)
