@@ -419,12 +419,12 @@ def first_options(genesis: Genesis) -> ConsensusOptions:
     return options_of(first, fingerprint(genesis), first.members[0])
 
 
-def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
-    """Put every checker into a world; give the one that counts convictions."""
+def watch(world: Stage, cast: Cast) -> tuple[HonestKeepTheirName, LogsAnchors]:
+    """Put every checker into a world; give those that know convictions and batches."""
     genesis = cast.genesis
     log = first_options(genesis)
     honest = frozenset(host.key for host in cast.honest)
-    names = HonestKeepTheirName(honest)
+    names, anchors = HonestKeepTheirName(honest), LogsAnchors(cast.chain)
     world.observers += [
         EpochsInside(log, lambda record: is_admissible(record, log.cluster)),
         Onlookers(
@@ -445,7 +445,7 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
                 BondsWait(genesis.rules.keep_ms),
                 FairAudits(honest),
                 PayVests(genesis.rules.audit_window_ms),
-                LogsAnchors(cast.chain),
+                anchors,
                 NewerWords(),
                 NamesLast(),
                 *checkers_of_studies(),
@@ -455,7 +455,7 @@ def watch(world: Stage, cast: Cast) -> HonestKeepTheirName:
             ]
         ),
     ]
-    return names
+    return names, anchors
 
 
 def run(
@@ -463,12 +463,12 @@ def run(
 ) -> ClusterOutcome:
     """Run a world to its end; raise InvariantViolation when it breaks a promise."""
     world, cast, history, _ = build(options, kit)
-    names = watch(world, cast)
+    names, anchors = watch(world, cast)
     world.observers += [history, *watching]
     world.run(options.time_ms)
     check_ends(cast.honest)
     if cast.chain is not None:
-        check_anchors(cast.chain, cast.honest)
+        check_anchors(cast.chain, cast.honest, anchors.due_by(options.time_ms))
     check_audits(cast.honest)
     check_studies(cast.honest)
     history.check()
