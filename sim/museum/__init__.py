@@ -108,4 +108,10 @@ EXHIBITS = (
         "not bring the new proof of an undone anchor into the log, and nobody else looked.",
         "29991ca",
     ),
+    Exhibit(
+        Plan("node", 527_853_590_300, 10),
+        "A batch that was sent 0.9 s before the world's end was called lost, as no block had come: "
+        "the check at the end asked for more than a chain can do.",
+        "1a434b2",
+    ),
 )

@@ -12,7 +12,7 @@ from ambientd.model.base import Digest
 from ambientd.model.receipt import AnchorProof
 from ambientd.node.effect import PersistLedger
 from sim.anchor_chain import AnchorChain
-from sim.anchor_checkers import LogsAnchors, check_anchors
+from sim.anchor_checkers import SETTLING_MS, LogsAnchors, check_anchors
 from sim.checkers import InvariantViolation
 from sim.cluster import ClusterOptions, build, watch
 from sim.faults import Fault
@@ -118,6 +118,9 @@ def test_a_batch_that_is_lost_in_the_end_is_seen(anchored: Anchored) -> None:
     chain = deepcopy(anchored.chain)
     chain.seen.clear()
     chain.reorganise(chain.height - 3)
+    with breaks("the log's anchors are in the best chain|no batch is lost"):
+        check_anchors(chain, anchored.cast.honest, anchored.due)
+    del chain.blocks[1:]
     with breaks("no batch is lost"):
         check_anchors(chain, anchored.cast.honest, anchored.due)
 
@@ -129,6 +132,13 @@ def test_a_batch_that_one_wallet_pays_for_twice_is_seen(anchored: Anchored) -> N
     chain.blocks[-1].txs.append(twice)
     with breaks("paid by one wallet"):
         check_anchors(chain, anchored.cast.honest, anchored.due)
+
+
+@pytest.mark.slow
+def test_a_batch_is_due_only_when_it_had_time_to_be_mined(anchored: Anchored) -> None:
+    closed_ms = min(anchored.checker._closed_ms.values())
+    assert anchored.checker.due_by(closed_ms + SETTLING_MS - 1) == 0
+    assert anchored.checker.due_by(closed_ms + SETTLING_MS) > 0
 
 
 def test_a_wallet_that_lost_its_disk_begins_anew() -> None:
