@@ -15,7 +15,17 @@ from ambientd.client import (
     NoOutcomesError,
     TaskFailedError,
 )
-from ambientd.client.bundling import BYTES_A_BUNDLE, OUTCOME_BYTES, Bundling, _part, _Sizes
+from ambientd.client.bundling import (
+    BYTES_A_BUNDLE,
+    GAS_A_BUNDLE,
+    GAS_A_BUNDLE_MAX,
+    LATE_S,
+    OUTCOME_BYTES,
+    SOON_S,
+    Bundling,
+    _part,
+    _Sizes,
+)
 from ambientd.client.links import LocalLink
 from ambientd.codec.canonical import encode
 from ambientd.model.bundle import ITEMS_MAX, ItemOutcome
@@ -117,6 +127,25 @@ def test_inputs_that_cost_much_never_travel_together() -> None:
     without_end = _Sizes(wanted, None)
     without_end.note(43, 10)
     assert without_end.next() == 1
+
+
+def test_tasks_that_come_back_soon_let_the_next_ones_be_larger_and_late_ones_smaller() -> None:
+    sizes = _Sizes(Bundling(1, None, {}), 10**6)
+    sizes.note(GAS_A_BUNDLE, 0)
+    assert sizes.next() == 1
+    first = sizes.room
+    sizes.took(first, SOON_S)
+    sizes.took(first, SOON_S)  # one that was sent before the room grew says nothing new
+    assert sizes.next() == 2
+    for _ in range(20):
+        sizes.took(sizes.room, SOON_S)
+    assert sizes.next() == GAS_A_BUNDLE_MAX // GAS_A_BUNDLE
+    sizes.took(sizes.room, (SOON_S + LATE_S) / 2)
+    sizes.took(first, LATE_S)
+    assert sizes.room == GAS_A_BUNDLE_MAX
+    for _ in range(20):
+        sizes.took(sizes.room, LATE_S)
+    assert sizes.room == GAS_A_BUNDLE
 
 
 @given(st.lists(st.integers(0, 2 * BYTES_A_BUNDLE), max_size=20), st.integers(1, ITEMS_MAX))

@@ -1,7 +1,8 @@
 """Many inputs as fewer tasks: how many travel together, and what each of them came to.
 
 Unless a program says how many, the first ones go alone, and what they cost tells how many make
-about a second's work. Those are given little more gas than that, and an input that does not end
+about a second's work on a slow device. As long as tasks come back sooner than that, the next ones
+get twice as much. Inputs are given little more gas than others took, and one that does not end
 well with others is executed again alone, as if there had been no bundle.
 """
 
@@ -23,6 +24,11 @@ from ambientd.model.execution import OutcomeKind
 AT_ONCE = 16
 GAS_A_BUNDLE = 20_000_000
 """About a second on a slow device, as the ledger reckons (protocols/03 section 2)."""
+
+GAS_A_BUNDLE_MAX = 100 * GAS_A_BUNDLE
+SOON_S = 1.0
+LATE_S = 5.0
+"""Tasks that come back sooner let the next ones be larger; later, and they get smaller again."""
 
 BYTES_A_BUNDLE = 1 << 20
 OUTCOME_BYTES = 32
@@ -71,6 +77,7 @@ class _Sizes:
         self._left = count
         self._share: int | None = None
         self._gas = self._output_bytes = 0
+        self.room = GAS_A_BUNDLE
 
     @property
     def is_chosen(self) -> bool:
@@ -82,6 +89,16 @@ class _Sizes:
         self._gas = max(self._gas, gas)
         self._output_bytes = max(self._output_bytes, output_bytes)
 
+    def took(self, room: int, seconds: float) -> None:
+        """Learn how long a task took that was made when there was so much room for gas.
+
+        Each room is judged by the first of its tasks, as others say the same again.
+        """
+        if room == self.room and seconds <= SOON_S:
+            self.room = min(2 * room, GAS_A_BUNDLE_MAX)
+        elif room == self.room and seconds >= LATE_S:
+            self.room = max(room // 2, GAS_A_BUNDLE)
+
     def next(self) -> int:
         """Give how many inputs the next task gets at most."""
         if self._wanted.bundle is not None:
@@ -90,7 +107,7 @@ class _Sizes:
             return 1
         if self._share is None:  # once, so that the last tasks are as large as the first
             self._share = -(-self._left // self._wanted.at_once)
-        short = GAS_A_BUNDLE // self._gas
+        short = self.room // self._gas
         allowed = min(BYTES_A_BUNDLE, self._wanted.terms.get("output_bytes_max") or BYTES_A_BUNDLE)
         small = allowed // (self._output_bytes + OUTCOME_BYTES)  # together they have the same room
         return max(1, min(ITEMS_MAX, self._share, short, small))
@@ -133,8 +150,10 @@ async def each_of(
     failures: list[AmbientError | TypeError] = []
 
     async def execute(part: dict[int, bytes]) -> None:
+        began_s, gas_room = anyio.current_time(), sizes.room
         try:
             came = await _came_of(mesh, body, part, wanted.terms, sizes)
+            sizes.took(gas_room, anyio.current_time() - began_s)
             for place, each in came.items():
                 take(place, each)
         except (AmbientError, TypeError) as error:
