@@ -1,4 +1,4 @@
-"""Write test vectors, of protocols 00 to 03, 06, 11, 13, 19: `python -m scripts.make_vectors`.
+"""Write test vectors, of protocols 00 to 03, 06, 11, 13, 19, 20: `python -m scripts.make_vectors`.
 
 Everything is derived from fixed seeds, so the files change only when the protocol does.
 """
@@ -64,6 +64,7 @@ from ambientd.rules.auditing import is_audited, lone_permille, replicas_for
 from ambientd.rules.notes import note_text
 from scripts import audit_vectors
 from scripts.bundle_vectors import bundles
+from scripts.chunk_vectors import chunks
 from scripts.dispute_vectors import disputes
 from scripts.learning_vectors import learning
 from scripts.receipt_vectors import receipts
@@ -646,6 +647,7 @@ DOCUMENTS = {
     "learning": learning,
     "jobs": jobs,
     "bundles": bundles,
+    "chunks": chunks,
 }
 
 

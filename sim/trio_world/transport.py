@@ -6,8 +6,9 @@ overtaken while a link is up, which is harsher than what the port allows.
 
 import random
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 from hashlib import sha256
 from itertools import count
 
@@ -25,9 +26,12 @@ from ambientd.ports.transport import (
     PeerLost,
     ServeBlob,
     ServeJoin,
+    ServePiece,
     Traffic,
     TransportOptions,
+    serve_no_piece,
 )
+from sim.trio_world.calls import Calls
 from sim.trio_world.link import Link, Meter
 from sim.trio_world.medium import Medium
 
@@ -49,6 +53,7 @@ class MemoryTransport:
         serve_blob: ServeBlob,
         serve_join: ServeJoin,
         rng: random.Random,
+        serve_piece: ServePiece,
     ) -> None:
         self.paused_until = 0
         self._medium = medium
@@ -57,6 +62,7 @@ class MemoryTransport:
         self._allowed = allowed
         self._serve_blob = serve_blob
         self._serve_join = serve_join
+        self._serve_piece = serve_piece
         self._rng = rng
         self._address = medium.listen(self, options.listen)
         self._counters: Counter[str] = Counter()
@@ -66,7 +72,7 @@ class MemoryTransport:
         self._failures: dict[NodeId, tuple[int, float]] = {}
         self._numbers = count(1)
         self._seen: OrderedDict[tuple[NodeId, int], None] = OrderedDict()
-        self._answers: dict[int, tuple[trio.Event, list[bytes | None]]] = {}
+        self._calls = Calls(self._numbers)
         self._serving: Counter[NodeId] = Counter()
         self._inbox: deque[tuple[NodeId, bytes, Callable[[], None]]] = deque()
         self._news = trio.Event()
@@ -122,10 +128,10 @@ class MemoryTransport:
         if peer not in self.peers():
             return None
 
-        with trio.move_on_after(self._options.blob_deadline_s) as deadline, self._call() as call:
+        with trio.move_on_after(self._options.blob_deadline_s) as late, self._calls.open() as call:
             self._tell(peer, MemoryTransport.asked_for_blob, call, digest)
-            data = await self._answer(call)
-        if deadline.cancelled_caught:
+            data = await self._calls.wait(call)
+        if late.cancelled_caught:
             self._counters["blob_late"] += 1
             return None
         if data is None:
@@ -134,6 +140,16 @@ class MemoryTransport:
             self._counters["blob_refused"] += 1
             return None
         return data
+
+    async def request_piece(self, peer: NodeId, question: bytes) -> bytes | None:
+        """Ask about a part of a blob; None when no answer comes in time."""
+        if peer not in self.peers():
+            return None
+        with trio.move_on_after(self._options.blob_deadline_s), self._calls.open() as call:
+            self._tell(peer, MemoryTransport.asked_for_piece, call, question)
+            return await self._calls.wait(call) or None
+        self._counters["blob_late"] += 1
+        return None
 
     async def look(self, peer: NodeId, port: int) -> Look | None:
         """Say nothing: there is no port to dial in this world."""
@@ -155,9 +171,9 @@ class MemoryTransport:
             msg = f"cannot reach the node at {at}: check the address, the node id and the firewall"
             raise UnreachableError(msg)
 
-        with trio.move_on_after(self._options.join_deadline_s), self._call() as call:
+        with trio.move_on_after(self._options.join_deadline_s), self._calls.open() as call:
             self._tell(address.node_id, MemoryTransport.asked_to_join, call, payload)
-            answer = await self._answer(call)
+            answer = await self._calls.wait(call)
             if answer is not None:
                 return answer
         msg = f"the node at {at} gave no answer to the join request: try again later"
@@ -284,6 +300,16 @@ class MemoryTransport:
             self._serving[peer] += 1
             self._start(self._serve, peer, call, lambda: self._serve_blob(digest), "blob")
 
+    def asked_for_piece(self, peer: NodeId, call: int, question: bytes) -> None:
+        """Answer about a part of a blob, members only."""
+        if peer not in self._allowed:
+            self._counters["blob_from_stranger"] += 1
+            self._reply(peer, call, None)
+        else:
+            self._serving[peer] += 1
+            answered = partial(self._serve_piece, peer, question)
+            self._start(self._serve, peer, call, answered, "blob")
+
     def asked_to_join(self, peer: NodeId, call: int, payload: bytes) -> None:
         """Serve a newcomer."""
         self._serving[peer] += 1
@@ -292,10 +318,7 @@ class MemoryTransport:
     def answered(self, peer: NodeId, call: int, data: bytes | None) -> None:
         """Take in the answer to a question of this node."""
         del peer
-        if call in self._answers:
-            done, answers = self._answers[call]
-            answers.append(data)
-            done.set()
+        self._calls.answered(call, data)
 
     # Links: what this end does.
 
@@ -350,20 +373,6 @@ class MemoryTransport:
         for peer in sorted(self.peers()):
             wire = self._links[peer].wire
             self._tell(peer, MemoryTransport.gossiped, wire, name, topic, data)
-
-    @contextmanager
-    def _call(self) -> Iterator[int]:
-        number = next(self._numbers)
-        self._answers[number] = (trio.Event(), [])
-        try:
-            yield number
-        finally:
-            del self._answers[number]
-
-    async def _answer(self, call: int) -> bytes | None:
-        done, answers = self._answers[call]
-        await done.wait()
-        return answers[0]
 
     async def _serve(
         self,
@@ -480,8 +489,11 @@ async def open_memory_transport(
     serve_blob: ServeBlob,
     serve_join: ServeJoin,
     rng: random.Random,
+    serve_piece: ServePiece = serve_no_piece,
 ) -> AsyncIterator[MemoryTransport]:
     """Open a transport for the length of a block; its address is free afterwards."""
-    transport = MemoryTransport(medium, node_id, options, allowed, serve_blob, serve_join, rng)
+    transport = MemoryTransport(
+        medium, node_id, options, allowed, serve_blob, serve_join, rng, serve_piece
+    )
     async with transport.run():
         yield transport

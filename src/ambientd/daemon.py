@@ -57,7 +57,6 @@ from ambientd.config.places import Places, default_data_dir, socket_path_for
 from ambientd.consensus.options import TrustedEpoch
 from ambientd.errors import AmbientError, ConfigError, UsageError
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import NodeId
 from ambientd.model.execution import PAGE_BYTES, EngineCode, ExecutionLimits
 from ambientd.model.record import PegBody
 from ambientd.node.build import NodeOptions, beacon_tip, build_node, signer_of
@@ -70,7 +69,7 @@ from ambientd.ports.transport import HostPort, PeerAddress, Transport, Transport
 from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS, Protection
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.rules.peg_networks import peg_fault
-from ambientd.runtime.blobs import Blobs, SealedBlobs
+from ambientd.runtime.blobs import Blobs, SealedBlobs, blobs_over
 from ambientd.runtime.execution import Executor, executor_options
 from ambientd.runtime.joining import Joining, ask_to_join
 from ambientd.runtime.learning import ExecuteTask, LearningHost
@@ -83,6 +82,7 @@ from ambientd.runtime.private_rounds import PrivateRounds
 from ambientd.runtime.pump import Pump
 from ambientd.runtime.retention import Sweeper
 from ambientd.runtime.service import Parts, run_node
+from ambientd.runtime.serving import ChunkServer
 from ambientd.runtime.store_writer import StoreWriter
 from ambientd.runtime.uploads import Uploads
 from ambientd.runtime.worker_options import WorkerPoolOptions, memory_need_bytes
@@ -393,6 +393,7 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
                 serve_blob=sealed.serve,
                 serve_join=Joining(pump, recovered.ledger, now).serve,
                 rng=rng,
+                serve_piece=ChunkServer(files, sealed, now).serve,
             )
         )
         pool = await _open_pool(identity, stack)
@@ -402,12 +403,7 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
         peg = _peg(identity, passphrase, opened, recovered.ledger, pump, now)
         sensors = device_sensors(data_dir, config, SystemClock())
         device = DeviceSurroundings(SystemClock())
-        blobs = Blobs(
-            files,
-            transport.request_blob,
-            lambda: [NodeId(peer) for peer in sorted(transport.peers())],
-            sealed,
-        )
+        blobs = blobs_over(transport, files, sealed)
         executor = Executor(pool, blobs, sensors.meter, executor_options(config), pool.pausing)
         parts = Parts(
             node=node,

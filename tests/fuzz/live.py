@@ -28,10 +28,12 @@ from ambientd.adapters.libp2p.host import dial
 from ambientd.adapters.libp2p.identity import peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS
 from ambientd.adapters.libp2p.looks import LOOK_2
+from ambientd.adapters.libp2p.pieces import LENGTH, PIECES_PROTOCOL
 from ambientd.adapters.libp2p.transport import FRAMES_PROTOCOL
 from ambientd.api.cluster import ClusterPlan
 from ambientd.api.frames import RequestFrame, pack
 from ambientd.api.operations import OPERATIONS
+from ambientd.codec.canonical import encode
 from ambientd.config.places import socket_path_for
 from ambientd.model.genesis import Rules
 from ambientd.node.core import JOB_FRAME, LOG_FRAME
@@ -74,6 +76,10 @@ def sound() -> list[tuple[str, bytes]]:
             found.append((FRAMES_PROTOCOL, encode_probe(FrameKind.PING, 1) + frame))
             found.append((JOIN_PROTOCOL, len(raw).to_bytes(4, "big") + raw))
     found += [(BLOB_PROTOCOL, bytes(32)), (LOOK_2, bytes(2))]
+    found += [
+        (PIECES_PROTOCOL, LENGTH.pack(len(each)) + each)
+        for each in (encode((1, bytes(32))), encode((2, bytes(32), 0)))
+    ]
     for name in OPERATIONS:
         if not name.startswith(LEFT_OUT):
             for body in (

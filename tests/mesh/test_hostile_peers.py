@@ -17,14 +17,17 @@ from ambientd.adapters.libp2p.guard import Counters
 from ambientd.adapters.libp2p.host import build_host, dial, run_host
 from ambientd.adapters.libp2p.identity import peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS
+from ambientd.adapters.libp2p.pieces import PIECES_PROTOCOL
 from ambientd.adapters.libp2p.transport import FRAMES_PROTOCOL
 from ambientd.api.cluster import ClusterPlan
 from ambientd.api.operations import TASK_SUBMIT, TASK_WAIT
 from ambientd.api.requests import SubmitTask, WaitForTask
+from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.codec.signing import Signer
 from ambientd.config.load import load_config
 from ambientd.model.base import Digest, TaskId
+from ambientd.model.chunk import ChunkAsked
 from ambientd.model.genesis import Rules
 from ambientd.model.message import PARCEL_BYTES_MAX, ParcelSent
 from ambientd.node.core import JOB_FRAME, LOG_FRAME, job_frame
@@ -93,6 +96,11 @@ def parcel(data: bytes, named: bytes | None = None) -> bytes:
     return job_frame(ParcelSent(task=TaskId(b"?" * 32), digest=digest, data=data))
 
 
+def question(asked: ChunkAsked) -> bytes:
+    data = encode(asked)
+    return struct.pack("!I", len(data)) + data
+
+
 ATTACKS = {
     **{f"gossip, {case}": (MESHSUB, data) for case, data in GOSSIP_ATTACKS.items()},
     "frame of an unknown kind": (FRAMES_PROTOCOL, struct.pack("!IB", 8, 9) + b"12345678"),
@@ -121,6 +129,16 @@ ATTACKS = {
     "a parcel above its size": (FRAMES_PROTOCOL, framed(parcel(bytes(PARCEL_BYTES_MAX + 1)))),
     "short blob request": (BLOB_PROTOCOL, b"d"),
     "blob that is not there": (BLOB_PROTOCOL, b"d" * 32),
+    "oversize question about chunks": (PIECES_PROTOCOL, struct.pack("!I", 2**32 - 1)),
+    "questions about chunks that are none": (
+        PIECES_PROTOCOL,
+        b"".join(struct.pack("!I", size) + os.urandom(size) for size in (0, 1, 40, 64)),
+    ),
+    "chunks that are not there, and no reading of the answers": (
+        PIECES_PROTOCOL,
+        question(ChunkAsked(digest=Digest(b"d" * 32), index=9)) * 5_000,
+    ),
+    "half a question about chunks": (PIECES_PROTOCOL, struct.pack("!I", 40) + b"d"),
     "huge join request": (JOIN_PROTOCOL, struct.pack("!I", 1 << 30)),
     "join request that is none": (JOIN_PROTOCOL, struct.pack("!I", 4) + b"\xc1\xc1\xc1\xc1"),
 }

@@ -262,6 +262,68 @@ class TransportContract:
             with trio.fail_after(20):
                 assert await b.frames.receive() == (a.node_id, b"the link lives on")
 
+    async def test_questions_about_parts_of_blobs_are_answered_for_who_asks(
+        self, node: OpenNode
+    ) -> None:
+        async def answer(peer: NodeId, question: bytes) -> bytes:
+            return b"" if question == b"nothing" else peer[:4] + question[::-1]
+
+        async with node(0) as a, node(1, pieces=answer) as b:
+            await connect(a, b)
+            assert await a.request_piece(b.node_id, b"123") == a.node_id[:4] + b"321"
+            for _ in range(10):
+                assert await a.request_piece(b.node_id, b"x" * 64) == a.node_id[:4] + b"x" * 64
+            assert await a.request_piece(b.node_id, b"nothing") is None
+            assert await b.request_piece(a.node_id, b"123") is None, "it serves none"
+            assert await a.request_piece(NODES[2], b"123") is None
+            assert a.counters() == {}
+
+    async def test_many_questions_at_once_are_all_answered_and_none_by_anothers_answer(
+        self, node: OpenNode
+    ) -> None:
+        async def answer(peer: NodeId, question: bytes) -> bytes:
+            await trio.lowlevel.checkpoint()
+            return question * 8_000
+
+        got: dict[bytes, bytes | None] = {}
+
+        async def ask(question: bytes) -> None:
+            got[question] = await a.request_piece(b.node_id, question)
+
+        async with node(0) as a, node(1, pieces=answer) as b:
+            await connect(a, b)
+            with trio.fail_after(30):
+                async with trio.open_nursery() as nursery:
+                    for number in range(8):
+                        nursery.start_soon(ask, b"%d" % number * 32)
+            assert got == {question: question * 8_000 for question in got}
+            assert len(got) == 8
+
+    async def test_an_answer_that_does_not_come_in_time_is_given_up_and_others_come(
+        self, node: OpenNode
+    ) -> None:
+        async def dawdle(peer: NodeId, question: bytes) -> bytes:
+            if question == b"slow":
+                await trio.sleep_forever()
+            return question
+
+        async with node(0, blob_deadline_s=0.2) as a, node(1, pieces=dawdle) as b:
+            await connect(a, b)
+            with trio.fail_after(20):
+                assert await a.request_piece(b.node_id, b"slow") is None
+            assert a.counters() == {"blob_late": 1}
+            assert await a.request_piece(b.node_id, b"quick") == b"quick"
+
+    async def test_a_bug_in_answering_is_contained(self, node: OpenNode) -> None:
+        async def broken(peer: NodeId, question: bytes) -> bytes:
+            raise RuntimeError("bug")
+
+        async with node(0) as a, node(1, pieces=broken) as b:
+            await connect(a, b)
+            assert await a.request_piece(b.node_id, b"123") is None
+            assert b.counters() == {"blob_handler_raised": 1}
+            assert a.peers() == {b.node_id}
+
     async def test_a_bug_in_serving_blobs_is_contained(self, node: OpenNode) -> None:
         async def broken(digest: bytes) -> bytes | None:
             raise RuntimeError("bug")

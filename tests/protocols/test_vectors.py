@@ -15,12 +15,14 @@ from embit.networks import NETWORKS
 
 from ambientd.codec import merkle
 from ambientd.codec.canonical import decode, encode
+from ambientd.codec.chunks import Outline, decode_answer, decode_question, outline_in
 from ambientd.codec.signing import verify, verify_note
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.admission import check_admissible
 from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
+from ambientd.model.chunk import OutlineGiven
 from ambientd.model.genesis import Genesis
 from ambientd.model.message import JobMessage
 from ambientd.node.core import JOB_BYTES_MAX, job_frame
@@ -106,6 +108,35 @@ def test_parcels_that_are_none_are_refused() -> None:
     for vector in vectors("jobs")["refused"]:
         with pytest.raises(RemoteProtocolError):
             hear(bytes.fromhex(vector["frame"]))
+
+
+def test_an_independent_reading_of_the_chunks_agrees() -> None:
+    document = vectors("chunks")
+    for vector in document["outlines"]:
+        size_bytes = vector["size_bytes"]
+        data = bytes((31 * place + 7) % 251 for place in range(size_bytes))
+        assert hashlib.sha256(data).hexdigest() == vector["name"]
+        chunks = [data[start : start + 262_144] for start in range(0, size_bytes, 262_144)]
+        leaves = [hashlib.sha256(b"\x00" + chunk).digest() for chunk in chunks]
+        assert [leaf.hex() for leaf in leaves] == vector["leaves"]
+        assert merkle.root(leaves).hex() == vector["head"]
+        answer = bytes.fromhex(vector["answer"])
+        assert msgpack.packb([1, size_bytes, b"".join(leaves)], use_bin_type=True) == answer
+        given = decode_answer(answer)
+        assert isinstance(given, OutlineGiven)
+        assert outline_in(given, size_bytes) == Outline(size_bytes, b"".join(leaves))
+    for kind, read in (("questions", decode_question), ("answers", decode_answer)):
+        for vector in document[kind]:
+            raw = bytes.fromhex(vector["bytes"])
+            assert encode(read(raw)) == raw, vector["name"]
+        for vector in document[f"refused_{kind}"]:
+            with pytest.raises(RemoteProtocolError):
+                read(bytes.fromhex(vector["bytes"]))
+    for vector in document["refused_outlines"]:
+        given = decode_answer(bytes.fromhex(vector["answer"]))
+        assert isinstance(given, OutlineGiven)
+        with pytest.raises(RemoteProtocolError):
+            outline_in(given, vector["size_bytes_max"])
 
 
 def test_bent_encodings_are_refused() -> None:

@@ -16,9 +16,12 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from ambientd.adapters.blob_drafts import BlobDraft
+from ambientd.adapters.blob_partials import PARTIAL_KEPT_MS, BlobPartial, Partials
 from ambientd.adapters.durable_files import sync_directory, sync_file, write_new
+from ambientd.codec.chunks import Outline, outlined
 from ambientd.codec.digest import sha256
 from ambientd.errors import StoreError, UsageError
+from ambientd.model.chunk import CHUNK_BYTES
 from ambientd.ports.retention import SweepPlan
 
 _log = logging.getLogger(__name__)
@@ -60,13 +63,14 @@ class BlobFiles:
         self._held: AbstractSet[bytes] = frozenset()
         self._used_since: set[bytes] = set()  # the last sweep began
         try:
-            for folder in (root, root / "draft", root / "damaged"):
+            for folder in (root, root / "draft", root / "damaged", root / "partial"):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for draft in (root / "draft").iterdir():
                 draft.unlink()
             sync_directory(root)  # a process that ended may have left folders without
             self._sizes = _sizes_by_age(root)
-            self._used_bytes = sum(self._sizes.values())
+            self._partials = Partials(root / "partial")
+            self._used_bytes = sum(self._sizes.values()) + self._partials.size_bytes
             self._unsynced.update(self._sizes)  # for all that this process knows
         except OSError as error:
             msg = (
@@ -77,7 +81,7 @@ class BlobFiles:
 
     @property
     def used_bytes(self) -> int:
-        """Give the size of all blobs together."""
+        """Give the size of all blobs together, and of those that are on their way."""
         return self._used_bytes
 
     def _path(self, name: bytes) -> Path:
@@ -161,6 +165,11 @@ class BlobFiles:
             f"cannot keep blob {name.hex()} in {self.root}: {error.strerror}; {advice}"
         )
 
+    def _not_read(self, name: bytes, error: OSError) -> StoreError:
+        return StoreError(
+            f"cannot read blob {name.hex()} in {self.root}: {error.strerror}; check its disk"
+        )
+
     def is_fresh(self, name: bytes) -> bool:
         """Tell whether a blob is in memory, and was put durably just now."""
         with self._lock:
@@ -178,6 +187,9 @@ class BlobFiles:
         """Take room for a blob; the ones that nobody used for the longest time make way."""
         with self._lock:
             while self._used_bytes + size_bytes > self._quota_bytes:
+                if (freed := self._partials.drop_one()) is not None:
+                    self._used_bytes -= freed
+                    continue
                 oldest = next((each for each in self._sizes if each not in self._held), None)
                 if oldest is None:
                     break
@@ -215,6 +227,8 @@ class BlobFiles:
         """
         with self._lock:
             self._held = plan.held
+            while (freed := self._partials.drop_one(plan.now_ms - PARTIAL_KEPT_MS)) is not None:
+                self._used_bytes -= freed
             names = [name for name in self._sizes if name[0] % plan.parts == plan.part]
         return sum(self._sweep_one(name, plan) for name in names)
 
@@ -270,26 +284,56 @@ class BlobFiles:
         """Give room back that a draft took."""
         self._release(size_bytes)
 
-    def adopt(self, name: bytes, draft: Path, size_bytes: int) -> None:
+    def adopt(self, name: bytes, draft: Path, size_bytes: int, *, is_synced: bool = True) -> None:
         """Make a whole draft, whose hash is `name` and whose room is taken, a blob."""
         path = self._path(name)
-        if self.get(name) is not None:
+        if self.outline(name) is not None:
             draft.unlink()
             self._release(size_bytes)
-            self._sync(name, path)
+            if is_synced:
+                self._sync(name, path)
             return
         with self._lock:
             self._unsynced.add(name)
         try:
-            self._link(draft, path)
-            self._note_synced(name)
+            self._link(draft, path, is_synced=is_synced)
+            if is_synced:
+                self._note_synced(name)
         except FileExistsError:
             self._release(size_bytes)
-            self._sync(name, path)
+            if is_synced:
+                self._sync(name, path)
         except BaseException:
             self._release(size_bytes)
             raise
         self._use(name, size_bytes)
+
+    def partial(self, name: bytes) -> BlobPartial:
+        """Give what there is of a blob whose chunks come one by one."""
+        self._path(name)
+        return BlobPartial(self, self._partials.path(name), name)
+
+    def begin_partial(self, name: bytes, size_bytes: int) -> None:
+        """Take room for all of a blob that comes by chunks; raise StoreError for none."""
+        with self._lock:
+            self._used_bytes -= self._partials.begin(name)
+        try:
+            self._reserve(size_bytes)
+        except StoreError:
+            self._partials.path(name).unlink(missing_ok=True)
+            raise
+        with self._lock:
+            self._partials.grow(name, size_bytes)
+
+    def end_partial(self, name: bytes) -> None:
+        """Know that nobody works on a partial blob."""
+        with self._lock:
+            self._used_bytes -= self._partials.end(name)
+
+    def forget_partial(self, name: bytes) -> None:
+        """Know that a partial blob is whole; its room is taken still."""
+        with self._lock:
+            self._partials.leave(name)
 
     def _write(self, path: Path, data: bytes, *, is_synced: bool) -> None:
         draft = self.root / "draft" / f"{os.getpid()}.{next(self._drafts)}"
@@ -331,14 +375,41 @@ class BlobFiles:
         except FileNotFoundError:
             return None
         except OSError as error:
-            msg = f"cannot read blob {name.hex()} in {self.root}: {error.strerror}; check its disk"
-            raise StoreError(msg) from error
+            raise self._not_read(name, error) from error
         if sha256(data) != name:
             self._set_aside(path, name, len(data))
             return None
         self._use(name, len(data))
         self._remember(name, data)
         return data
+
+    def outline(self, name: bytes) -> Outline | None:
+        """Read a blob once, a chunk at a time, and give its outline; None as `get` does."""
+        path = self._path(name)
+        try:
+            with path.open("rb") as file:
+                outline, found = outlined(iter(lambda: file.read(CHUNK_BYTES), b""))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._not_read(name, error) from error
+        if found != name:
+            self._set_aside(path, name, outline.size_bytes)
+            return None
+        self._use(name, outline.size_bytes)
+        return outline
+
+    def piece(self, name: bytes, start: int, count: int) -> bytes | None:
+        """Give some bytes of a blob, unchecked, or None when it is not here."""
+        if self.size_of(name) is None:
+            return None
+        try:
+            with self._path(name).open("rb") as file:
+                return os.pread(file.fileno(), count, start)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._not_read(name, error) from error
 
     def remembered(self, name: bytes) -> bytes | None:
         """Give the bytes with this hash if they are in memory, without a look at the disk."""

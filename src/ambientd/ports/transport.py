@@ -17,9 +17,20 @@ NodeId: TypeAlias = bytes
 
 NODE_ID_BYTES = 32
 JOIN_BYTES_MAX = 16 * 1024
+PIECE_QUESTION_BYTES_MAX = 64
+PIECE_ANSWER_BYTES_MAX = 256 * 1024 + 64
 
 ServeBlob: TypeAlias = Callable[[bytes], Awaitable[bytes | None]]
 """Gives the blob with this SHA-256 digest, or None when it is not here."""
+
+ServePiece: TypeAlias = Callable[[NodeId, bytes], Awaitable[bytes]]
+"""Answers a peer's question about a part of a blob; nothing where there is no answer now."""
+
+
+async def serve_no_piece(_peer: NodeId, _question: bytes) -> bytes:
+    """Answer nothing: this node gives no parts of blobs."""
+    return b""
+
 
 ServeJoin: TypeAlias = Callable[[NodeId, bytes], Awaitable[bytes]]
 """Answers a newcomer's join request; at most `JOIN_BYTES_MAX` bytes."""
@@ -100,6 +111,8 @@ class TransportOptions:
     blob_streams_max: int = 32
     blob_streams_per_peer_max: int = 8
     blob_deadline_s: float = 30.0
+    piece_bytes_per_s: float = 128.0 * 1024 * 1024
+    piece_idle_s: float = 5.0
     bandwidth_bytes_per_day: int = 48 * 1024 * 1024
     join_deadline_s: float = 10.0
     joins_per_s: float = 2.0
@@ -159,6 +172,8 @@ _POSITIVE = (
     "blob_streams_max",
     "blob_streams_per_peer_max",
     "blob_deadline_s",
+    "piece_bytes_per_s",
+    "piece_idle_s",
     "join_deadline_s",
     "joins_per_s",
     "joins_burst",
@@ -258,6 +273,10 @@ class Transport(Protocol):
 
     async def request_blob(self, peer: NodeId, digest: bytes, size_bytes_max: int) -> bytes | None:
         """Fetch a blob; None when the peer lacks it, lies about it, or takes too long."""
+        ...
+
+    async def request_piece(self, peer: NodeId, question: bytes) -> bytes | None:
+        """Ask about a part of a blob; None when the peer has no answer, or takes too long."""
         ...
 
     async def look(self, peer: NodeId, port: int) -> Look | None:

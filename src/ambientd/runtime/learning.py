@@ -43,10 +43,11 @@ from ambientd.node.learning_event import (
     ScoreMade,
     Trained,
 )
+from ambientd.ports.blobs import BlobReads
 from ambientd.ports.learning import Consents, Contribution, Learner
 from ambientd.rules.learning.circles import Words, round_id
 from ambientd.rules.lessons import data_samples
-from ambientd.runtime.blobs import BlobFiles, Blobs
+from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.gathering import Sought, gather, gather_each
 from ambientd.runtime.private_rounds import PrivateRounds
 
@@ -69,7 +70,7 @@ class LearningHost:
         learner: Callable[[], Learner],
         consents: Consents,
         blobs: Blobs,
-        files: BlobFiles,
+        files: BlobReads,
         execute: ExecuteTask | None = None,
         private: PrivateRounds | None = None,
     ) -> None:
@@ -363,7 +364,7 @@ class LearningHost:
 class FiledBlobs(Mapping[NodeId, bytes]):
     """Blobs of nodes, each read when it is asked for: together they may be more than memory."""
 
-    def __init__(self, files: BlobFiles, digests: Mapping[NodeId, Digest]) -> None:
+    def __init__(self, files: BlobReads, digests: Mapping[NodeId, Digest]) -> None:
         self._files = files
         self._digests = digests
 

@@ -22,12 +22,13 @@ from ambientd.model.learning_effect import (
 )
 from ambientd.model.private_book import NOTHING_SHOWN, Book, OwnRound
 from ambientd.node.learning_event import GaveUp, KeysMade, SharesDealt, SharesOpened, Trained
+from ambientd.ports.blobs import BlobReads
 from ambientd.ports.learning import Books, Learner
 from ambientd.roles.learning import book as lines
 from ambientd.rules.learning import circles
 from ambientd.rules.learning.privacy import Terms
 from ambientd.rules.studies import threshold_of
-from ambientd.runtime.blobs import BlobFiles, Blobs
+from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.gathering import Sought, gather
 
 log = structlog.get_logger("ambientd.learning")
@@ -47,7 +48,7 @@ class PrivateRounds:
         books: Books,
         draw: Callable[[int], bytes],
         blobs: Blobs,
-        files: BlobFiles,
+        files: BlobReads,
     ) -> None:
         self.books = books
         self._id = own_id

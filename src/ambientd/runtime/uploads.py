@@ -1,36 +1,12 @@
 """Blobs that callers bring in pieces, and take away."""
 
 from collections.abc import AsyncIterator
-from typing import Protocol
 
 import trio
 
 from ambientd.model.base import Digest
+from ambientd.ports.blobs import DraftFiles
 from ambientd.runtime.blobs import SealedBlobs
-
-
-class Draft(Protocol):
-    """A blob that is being written."""
-
-    def write(self, piece: bytes) -> None:
-        """Take a piece."""
-        ...
-
-    def keep(self, name: bytes) -> int:
-        """Make it a blob and give its size; raise UsageError for bytes of another name."""
-        ...
-
-    def drop(self) -> None:
-        """Leave nothing behind, unless it was kept."""
-        ...
-
-
-class DraftFiles(Protocol):
-    """Where drafts are written."""
-
-    def begin(self) -> Draft:
-        """Begin one."""
-        ...
 
 
 class Uploads:

@@ -21,7 +21,9 @@ from ambientd.ports.transport import (
     HostPort,
     NodeId,
     PeerAddress,
+    ServePiece,
     TransportOptions,
+    serve_no_piece,
 )
 from tests.ports.transport_contract import (
     NODES,
@@ -50,6 +52,7 @@ async def node(
     options: TransportOptions = QUICK,
     blobs: Callable[[bytes], Awaitable[bytes | None]] = serve_blob,
     joins: Callable[[NodeId, bytes], Awaitable[bytes]] = serve_join,
+    pieces: ServePiece = serve_no_piece,
     **changes: Any,
 ) -> AsyncIterator[Libp2pTransport]:
     async with open_transport(
@@ -59,6 +62,7 @@ async def node(
         serve_blob=blobs,
         serve_join=joins,
         rng=random.Random(number),
+        serve_piece=pieces,
     ) as transport:
         yield transport
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from ambientd.ports.transport import TransportOptions
+from ambientd.ports.transport import TransportOptions, serve_no_piece
 from sim.network import Network, Weather
 from sim.trio_world.medium import Medium
 from sim.trio_world.sky import Sky, now_ms
@@ -60,6 +60,7 @@ def node(air: Air) -> OpenMemory:
         *,
         blobs: Any = serve_blob,
         joins: Any = serve_join,
+        pieces: Any = serve_no_piece,
         **changes: Any,
     ) -> AsyncIterator[MemoryTransport]:
         async with open_memory_transport(
@@ -70,6 +71,7 @@ def node(air: Air) -> OpenMemory:
             serve_blob=blobs,
             serve_join=joins,
             rng=random.Random(number),
+            serve_piece=pieces,
         ) as transport:
             yield transport
 

@@ -83,3 +83,10 @@ def contain_tasks(manager: Manager, kind: str, counters: Counters) -> None:
 def shielded(seconds: float) -> trio.CancelScope:
     """Give a scope for closing things in: cancelled by its time alone, not from outside."""
     return trio.CancelScope(deadline=trio.current_time() + seconds, shield=True)
+
+
+def alone(group: BaseException) -> BaseException:
+    """Give the one exception in nested groups: each of libp2p's nurseries wraps it again."""
+    while isinstance(group, BaseExceptionGroup) and len(group.exceptions) == 1:
+        group = group.exceptions[0]
+    return group

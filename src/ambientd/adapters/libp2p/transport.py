@@ -24,11 +24,12 @@ from ambientd.adapters.libp2p.exchanges import (
 )
 from ambientd.adapters.libp2p.foreign import Connection, Stream
 from ambientd.adapters.libp2p.gossip import Gossip
-from ambientd.adapters.libp2p.guard import Counters, contain, shielded
+from ambientd.adapters.libp2p.guard import Counters, alone, contain, shielded
 from ambientd.adapters.libp2p.host import Notifee, build_host, connections_to, dial, run_host
 from ambientd.adapters.libp2p.identity import PeerId, node_id_of, peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS, Inbox, Link, Meter
 from ambientd.adapters.libp2p.looks import LOOK_1, LOOK_2, Looks
+from ambientd.adapters.libp2p.pieces import PIECES_PROTOCOL, Pieces
 from ambientd.errors import LocalProtocolError, UnreachableError
 from ambientd.ports.transport import (
     ConnectionEvent,
@@ -41,8 +42,10 @@ from ambientd.ports.transport import (
     PeerLost,
     ServeBlob,
     ServeJoin,
+    ServePiece,
     Traffic,
     TransportOptions,
+    serve_no_piece,
 )
 
 FRAMES_PROTOCOL: Final = "/ambient/frames/1"
@@ -63,6 +66,7 @@ class Libp2pTransport:
         serve_blob: ServeBlob,
         serve_join: ServeJoin,
         rng: random.Random,
+        serve_piece: ServePiece,
     ) -> None:
         self._options = options
         self._allowed = allowed
@@ -80,6 +84,7 @@ class Libp2pTransport:
             self._host, options, self._counters, self._is_allowed, self._drop_peer
         )
         self._blobs = Blobs(self._host, options, self._counters, serve_blob)
+        self._pieces = Pieces(self._host, options, self._counters, serve_piece)
         self._joining = Joining(self._host, options, self._counters, serve_join)
         self._looks = Looks(self._host, self._counters, self._seen_links)
         budget = options.bandwidth_bytes_per_day
@@ -106,6 +111,9 @@ class Libp2pTransport:
             FRAMES_PROTOCOL, self._members_only("frames", self._accept_link)
         )
         self._host.set_stream_handler(BLOB_PROTOCOL, self._members_only("blob", self._blobs.serve))
+        self._host.set_stream_handler(
+            PIECES_PROTOCOL, self._members_only("blob", self._pieces.serve)
+        )
         for look in (LOOK_1, LOOK_2):
             self._host.set_stream_handler(look, self._members_only("look", self._looks.serve))
         self._host.set_stream_handler(
@@ -164,6 +172,10 @@ class Libp2pTransport:
             return None
         return await self._blobs.request(peer, digest, size_bytes_max)
 
+    async def request_piece(self, peer: NodeId, question: bytes) -> bytes | None:
+        """Ask about a part of a blob; None when no answer comes in time."""
+        return await self._pieces.request(peer, question) if peer in self._links else None
+
     async def look(self, peer: NodeId, port: int) -> Look | None:
         """Ask a peer to dial our port and to say its time."""
         return await self._looks.ask(peer, port) if peer in self._links else None
@@ -203,6 +215,7 @@ class Libp2pTransport:
         for peer in sorted(removed):
             self._meters.pop(peer, None)
             self._blobs.forget(peer)
+            self._pieces.forget(peer)
             self._gossip.pubsub.forget(peer_id_of(peer))
             self._drop_peer(peer_id_of(peer), "no longer allowed")
         for peer in sorted(added):
@@ -412,6 +425,7 @@ class Libp2pTransport:
                 nursery.cancel_scope.cancel()
         finally:
             del self._links[peer]
+            self._pieces.lost(peer)
             link.done.set()
             if announced:
                 self._announce_loss(PeerLost(peer, reason))
@@ -467,22 +481,16 @@ async def open_transport(
     serve_blob: ServeBlob,
     serve_join: ServeJoin,
     rng: random.Random,
+    serve_piece: ServePiece = serve_no_piece,
 ) -> AsyncIterator[Libp2pTransport]:
     """Open a transport for the length of a block; its port is free afterwards.
 
     Raises:
         ConfigError: when it cannot listen where the options say.
     """
-    transport = Libp2pTransport(options, seed, allowed, serve_blob, serve_join, rng)
+    transport = Libp2pTransport(options, seed, allowed, serve_blob, serve_join, rng, serve_piece)
     try:
         async with transport.run():
             yield transport
     except BaseExceptionGroup as group:
-        raise _alone(group) from None
-
-
-def _alone(group: BaseException) -> BaseException:
-    """Give the one exception in nested groups: each of libp2p's nurseries wraps it again."""
-    while isinstance(group, BaseExceptionGroup) and len(group.exceptions) == 1:
-        group = group.exceptions[0]
-    return group
+        raise alone(group) from None
