@@ -8,7 +8,7 @@ alike is worked out once: pure functions of bytes that do not change.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -17,11 +17,20 @@ from ambientd.consensus import certificates, core, follower, messages
 from ambientd.node import core as node
 from ambientd.telemetry import batch, cells
 from ambientd.telemetry import core as telemetry
-from sim import checkers, peg_chain, replica
+from sim import (
+    block_checkers,
+    checkers,
+    epoch_checkers,
+    liars,
+    node_epochs,
+    peg_chain,
+    replica,
+)
 from sim.mutants.patch import Patch, replaced
 from sim.shared import SharedBlocks
 
 REMEMBERED = 8192
+"""Answers of each function."""
 
 
 class QuickKeys:
@@ -66,37 +75,40 @@ class QuickCurve:
         return b"\x01" + found[1:32] + b"\x01" + found[33:]
 
 
-def _remembering(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lru_cache(maxsize=REMEMBERED)(function)
-
-
 _PATCHES = (
     Patch(signing, "ed25519", lambda _: QuickKeys),
-    Patch(messages, "decode_message", _remembering),
     Patch(secp256k1, "sign", lambda _: QuickCurve.sign),
     Patch(secp256k1, "verify", lambda _: QuickCurve.verify),
     Patch(peg_chain, "verify", lambda _: QuickCurve.verify),
-    Patch(cells, "decode", _remembering),
     Patch(node, "apply_block", SharedBlocks),
-    Patch(batch, "in_order", _remembering),
-    Patch(batch, "observations_fault", _remembering),
-    Patch(telemetry, "readings_of", _remembering),
-    Patch(telemetry, "chosen", _remembering),
-    Patch(telemetry, "hash_of", _remembering),
-    Patch(replica, "decode_message", _remembering),
-    Patch(checkers, "decode_message", _remembering),
-    Patch(messages, "block_hash", _remembering),
-    Patch(checkers, "block_hash", _remembering),
-    Patch(core, "block_hash", _remembering),
-    Patch(follower, "block_hash", _remembering),
-    Patch(certificates, "block_hash", _remembering),
 )
+_SAID = (messages, replica, liars, checkers, node_epochs)
+_HEADED = (messages, core, follower, certificates, liars, checkers, block_checkers, epoch_checkers)
+_REMEMBERING = (
+    *((each, "decode_message") for each in _SAID),
+    *((each, "block_hash") for each in _HEADED),
+    (certificates, "votes_are_signed"),
+    (cells, "decode"),
+    (batch, "in_order"),
+    (batch, "observations_fault"),
+    (telemetry, "readings_of"),
+    (telemetry, "chosen"),
+    (telemetry, "hash_of"),
+)
+"""Where a function is bound that is worked out once for all."""
 
 
 @contextmanager
 def quick() -> Iterator[None]:
     """Let worlds be cheap for a while."""
+
+    @cache
+    def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lru_cache(maxsize=REMEMBERED)(function)
+
     with ExitStack() as stack:
+        for owner, name in _REMEMBERING:
+            stack.enter_context(replaced(Patch(owner, name, remembering)))
         for patch in _PATCHES:
             stack.enter_context(replaced(patch))
         yield

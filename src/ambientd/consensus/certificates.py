@@ -51,6 +51,22 @@ class Committee:
         return self._order[term % self.size]
 
 
+def _key_of(number: int, members: tuple[bytes, ...]) -> bytes:
+    """Give a member's key, or no key at all for a number outside the committee."""
+    return members[number] if number < len(members) else b""
+
+
+def votes_are_signed(
+    qc: QuorumCertificate, cluster: bytes, epoch: int, members: tuple[bytes, ...]
+) -> bool:
+    """Tell whether each vote of a certificate is signed by the member that it names."""
+    payload = vote_payload(epoch, qc.position, qc.parent_term, qc.hash)
+    return all(
+        signing.verify(_key_of(number, members), "vote", cluster, payload, signature)
+        for number, signature in qc.signatures
+    )
+
+
 class Verifier:
     """Checks signatures against one committee; a certificate already seen costs nothing."""
 
@@ -72,9 +88,7 @@ class Verifier:
         return certificate in self._verified
 
     def _key(self, number: int) -> bytes:
-        """Give a member's key, or no key at all for a number outside the committee."""
-        members = self._committee.members
-        return members[number] if number < len(members) else b""
+        return _key_of(number, self._committee.members)
 
     def _is_quorum(self, numbers: list[int]) -> bool:
         ascending = all(a < b for a, b in itertools.pairwise(numbers))
@@ -110,11 +124,8 @@ class Verifier:
         in_shape = 1 <= position.term >= qc.parent_term and position.index >= 1
         if not in_shape or not self._is_quorum([number for number, _ in qc.signatures]):
             return False
-        payload = vote_payload(self._epoch, position, qc.parent_term, qc.hash)
-        for number, signature in qc.signatures:
-            key = self._key(number)
-            if not signing.verify(key, "vote", self._cluster, payload, signature):
-                return False
+        if not votes_are_signed(qc, self._cluster, self._epoch, self._committee.members):
+            return False
         self.trust(qc)
         return True
 

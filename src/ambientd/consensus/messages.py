@@ -56,7 +56,7 @@ class Header(Struct, frozen=True, array_like=True):
         return Position(self.term, self.index)
 
 
-class QuorumCertificate(Struct, frozen=True, array_like=True):
+class QuorumCertificate(Struct, frozen=True, array_like=True, cache_hash=True):
     """q votes for one block; `parent_term` is part of what the voters signed."""
 
     position: Position
