@@ -5,8 +5,10 @@ is not kept here; a block carries its parent's certificate.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ambientd.codec import merkle
 from ambientd.consensus import beacon
@@ -19,8 +21,7 @@ from ambientd.consensus.messages import Append, EpochEnd, Header, Position, Quor
 ABANDONED_MAX = 16_384  # a host finds the rows of those beyond at its next start
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """An Append with what is derived from it once.
 
     `link` is None when its beacon is wrong, `begins` is the epoch after the one that it ends.
@@ -28,26 +29,19 @@ class Block:
 
     hash: bytes
     append: Append
+    position: Position
+    parent_hash: bytes
     record_hashes: tuple[bytes, ...]
     size_bytes: int
     link: BeaconLink | None = None
     begins: Epoch | None = None
 
-    @property
-    def position(self) -> Position:
-        """Give the block's position."""
-        return self.append.header.position
-
-    @property
-    def parent_hash(self) -> bytes:
-        """Give the parent's hash."""
-        return self.append.header.parent_hash
-
 
 def derive(append: Append, hash_: bytes) -> Block:
     """Hash a block's records once."""
-    hashes = tuple(merkle.leaf_hash(record) for record in append.records)
-    return Block(hash_, append, hashes, sum(len(record) for record in append.records))
+    header, records = append.header, append.records
+    hashes = tuple(map(merkle.leaf_hash, records))
+    return Block(hash_, append, header.position, header.parent_hash, hashes, sum(map(len, records)))
 
 
 class BlockTree:
@@ -83,8 +77,7 @@ class BlockTree:
 
     def count_at(self, position: Position) -> int:
         """Give how many blocks stand at this position."""
-        headers = [block.append.header for block in self.blocks.values()]
-        return sum((header.term, header.index) == position for header in headers)
+        return sum(block.position == position for block in self.blocks.values())
 
     def add(self, block: Block) -> Block:
         """Link a block whose parent is held; give it back with its beacon link."""
@@ -95,9 +88,7 @@ class BlockTree:
             link = beacon.follow(self.last_link(block.parent_hash, number), header.beacon)
         records = block.append.records
         begins = self._read_stop(records[0]) if len(records) == 1 else None
-        linked = Block(
-            block.hash, block.append, block.record_hashes, block.size_bytes, link, begins
-        )
+        linked = replace(block, link=link, begins=begins)
         self.blocks[block.hash] = linked
         self.holds_records = self.holds_records or bool(linked.record_hashes)
         self._abandoned.pop(block.hash, None)
@@ -217,7 +208,7 @@ class BlockTree:
     def _prune(self) -> list[bytes]:
         """Drop what does not descend from the head; give the hashes."""
         alive: dict[bytes, Block] = {}
-        by_index = sorted(self.blocks.values(), key=lambda block: block.append.header.index)
+        by_index = sorted(self.blocks.values(), key=lambda block: block.position.index)
         for block in by_index:
             if block.parent_hash == self.head_qc.hash or block.parent_hash in alive:
                 alive[block.hash] = block

@@ -196,7 +196,7 @@ class Follower:
         self._accuse(self._watch.saw_block(header, append.signature))
         self._learn_tc(append.tc, sender, now)
         self._learn_qc(append.qc, sender, now)
-        is_spam = self._tree.count_at(header.position) >= BLOCKS_AT_POSITION_MAX
+        is_spam = self._tree.count_at(block.position) >= BLOCKS_AT_POSITION_MAX
         if is_certified or (header.term == self.term and not is_spam):
             self._place(block, sender)
             self._forwarding.saw_block(block.size_bytes, len(append.records), now)

@@ -127,8 +127,7 @@ class Log:
             effects = self._on_message(event.sender, event.message, now)
         else:
             effects = self._on_event(event, now)
-        pages = self._fetch_pages(now)
-        return [*effects, *pages] if pages else effects
+        return effects + self._fetch_pages(now) if self._fetcher.is_fetching else effects
 
     def _on_event(self, event: Event, now: int) -> list[Effect]:
         if isinstance(event, Installed):
@@ -179,6 +178,8 @@ class Log:
 
     def _labelled(self, effects: list[Effect], epoch: int | None = None) -> list[Effect]:
         """Say in which epoch a message belongs, but for the first; note an end."""
+        if not effects:
+            return effects
         number = self.number if epoch is None else epoch
         for effect in effects:
             if isinstance(effect, Committed) and effect.end is not None:
