@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, islice
 
@@ -63,8 +64,7 @@ def run_fleet(options: fleet.FleetOptions) -> FleetRun:
     next_line_ms = options.time_ms // FLEET_LINES
     with quick(), bar_on as progress:
         world = fleet.build(options)
-        gc.disable()  # what a world throws away holds no cycles; looking takes a fifth of the time
-        try:
+        with _unswept():
             bar = progress.add_task(f"{options.nodes} nodes", total=options.time_ms)
             for until_ms in range(0, options.time_ms + 1, FLEET_STEP_MS):
                 world.world.run(until_ms)
@@ -75,8 +75,6 @@ def run_fleet(options: fleet.FleetOptions) -> FleetRun:
                     sys.stderr.write(f"{options.nodes} nodes, {said}\n")
                     sys.stderr.flush()
             outcome = fleet.finish(world, options)
-        finally:
-            gc.enable()
     held = _resident_bytes() - before
     return FleetRun(
         outcome,
@@ -84,6 +82,16 @@ def run_fleet(options: fleet.FleetOptions) -> FleetRun:
         time.process_time() - used,
         held // options.nodes,
     )
+
+
+@contextmanager
+def _unswept() -> Iterator[None]:
+    """Look for no garbage: what a world throws away holds no cycles, and looking takes long."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _resident_bytes() -> int:
@@ -195,7 +203,10 @@ def _since(began: float) -> float:
 def _timed(plan: Plan) -> tuple[Finding | None, float]:
     """Run a plan; give what it broke, and how long it took by the clock; seconds."""
     began = time.monotonic()
-    return attempt(plan), _since(began)
+    with _unswept():
+        found = attempt(plan)
+    gc.collect()  # the world itself
+    return found, _since(began)
 
 
 def sweep(
