@@ -1,4 +1,4 @@
-"""Write test vectors, of protocols 00 to 03, 06, 11, 13, 19, 20: `python -m scripts.make_vectors`.
+"""Write test vectors, of protocols 00 to 03, 06, 11, 13, 18 to 20: `python -m scripts.make_vectors`.
 
 Everything is derived from fixed seeds, so the files change only when the protocol does.
 """
@@ -67,6 +67,7 @@ from scripts.bundle_vectors import bundles
 from scripts.chunk_vectors import chunks
 from scripts.dispute_vectors import disputes
 from scripts.learning_vectors import learning
+from scripts.proof_vectors import proofs
 from scripts.receipt_vectors import receipts
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import UNTIL_MS, TestCluster, profile, result, spec
@@ -648,6 +649,7 @@ DOCUMENTS = {
     "jobs": jobs,
     "bundles": bundles,
     "chunks": chunks,
+    "proofs": proofs,
 }
 
 

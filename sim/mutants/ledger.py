@@ -24,9 +24,10 @@ from ambientd.ledger import (
 )
 from ambientd.ledger.assigning import fill
 from ambientd.ledger.draft import BlockContext, Draft
-from ambientd.ledger.entries import EvidenceEntry, NodeEntry, TaskEntry, Topic
+from ambientd.ledger.entries import EvidenceEntry, NodeEntry, TaskEntry
 from ambientd.ledger.events import BondReturned
 from ambientd.ledger.task_index import TaskIndex
+from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Cancel, Record

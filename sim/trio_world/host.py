@@ -20,7 +20,6 @@ from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import Execute, SegmentWanted, TraceWanted
 from ambientd.model.learning_effect import RoundWish
 from ambientd.model.record import Admit, Cancel, Record
-from ambientd.model.task import Assurance
 from ambientd.node.build import NodeOptions, beacon_tip, build_node
 from ambientd.node.core import Node
 from ambientd.node.effect import (
@@ -313,7 +312,7 @@ class TrioHost(Resident):
             module=self.around.contents[spec.module],
             input=b"" if is_bundle(spec) else self.around.contents[spec.input],
             items=items_of(spec.items) if is_bundle(spec) else (),
-            assurance=Assurance(spec.assurance).name.lower(),
+            assurance=spec.assurance_name,
             replicas=spec.replicas,
             gas_max=spec.gas_max // spec.items,
             memory_bytes_max=spec.memory_bytes_max,

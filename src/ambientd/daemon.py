@@ -38,6 +38,7 @@ from ambientd.adapters.peg_service import PegService
 from ambientd.adapters.pin_file import PinFile
 from ambientd.adapters.private_book_file import PrivateBookFile
 from ambientd.adapters.probes.combined import device_sensors
+from ambientd.adapters.proof_tools import open_proof_tools
 from ambientd.adapters.service_manager import ServiceManager
 from ambientd.adapters.slim_structlog import structlog
 from ambientd.adapters.stores import STORE_NAMES, open_store
@@ -70,7 +71,7 @@ from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS, Protection
 from ambientd.roles.anchoring.options import AnchoringOptions
 from ambientd.rules.peg_networks import peg_fault
 from ambientd.runtime.blobs import Blobs, SealedBlobs, blobs_over
-from ambientd.runtime.execution import Executor, executor_options
+from ambientd.runtime.execution import executor_of
 from ambientd.runtime.joining import Joining, ask_to_join
 from ambientd.runtime.learning import ExecuteTask, LearningHost
 from ambientd.runtime.news import AnchorTold, News
@@ -245,6 +246,7 @@ def _build_node(
         anchors=anchorer_options(config.bitcoin, identity.genesis.bitcoin_network),
         may_vote=may_vote,
         trusted=_trusted_epoch(config.log.trusted_epoch),
+        proves_cycles_max=config.proving.cycles_max if config.proving.prover else 0,
         log=LogOptions(
             config.log.snapshot_blocks, config.log.kept_blocks, is_whole=config.log.whole
         ),
@@ -397,14 +399,14 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
             )
         )
         pool = await _open_pool(identity, stack)
-        news = News()
-        opened = await _chain(identity)
+        news, opened = News(), await _chain(identity)
         anchors = _anchors(identity, opened, now, lambda sent: news.tell(AnchorTold(sent, now())))
         peg = _peg(identity, passphrase, opened, recovered.ledger, pump, now)
         sensors = device_sensors(data_dir, config, SystemClock())
         device = DeviceSurroundings(SystemClock())
         blobs = blobs_over(transport, files, sealed)
-        executor = Executor(pool, blobs, sensors.meter, executor_options(config), pool.pausing)
+        tools = open_proof_tools(config.proving, data_dir)
+        executor = executor_of(config, pool, blobs, sensors.meter, tools)
         parts = Parts(
             node=node,
             pump=pump,

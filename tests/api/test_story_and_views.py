@@ -9,7 +9,7 @@ from ambientd.api.story import tell
 from ambientd.api.views import node_info, receipt_file, receipt_state, task_line, task_reply
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
-from ambientd.codec.statements import audit_id
+from ambientd.codec.statements import audit_id, sign_proof_word
 from ambientd.ledger import events as ledger
 from ambientd.ledger import learning_events as learning
 from ambientd.ledger import peg_events as peg
@@ -18,6 +18,7 @@ from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.execution import AbortCause
 from ambientd.model.genesis import Rules
 from ambientd.model.learning import RoundReceipt, RoundState, Score, StudyId, StudyState
+from ambientd.model.proof import Finding
 from ambientd.model.record import Anchor, Cancel, SeatWish
 from ambientd.model.task import Assurance, TaskState
 from ambientd.node.effect import Told
@@ -68,6 +69,9 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     seen.setdefault("RoundBegan", ledger.RoundBegan(task, 0, 1, pair, 5, 9))
     seen.setdefault("PartySpoke", ledger.PartySpoke(task, 0, 1, node))
     seen.setdefault("PartyBlamed", ledger.PartyBlamed(task, 0, node))
+    found = Finding.HOLDS
+    word = sign_proof_word(cluster.signer(0), task, 0, Digest(bytes(32)), found, 1 << 16)
+    seen.setdefault("ProofSpoke", ledger.ProofSpoke(task, word))
     seen.setdefault("SegmentReached", ledger.SegmentReached(task, 0, 5, 9))
     seen.setdefault("SlotReleased", ledger.SlotReleased(task, 0, node, "was late"))
     seen.setdefault("SeatSpoken", ledger.SeatSpoken(node, cluster.node(1), SeatWish.INSTEAD))

@@ -71,7 +71,7 @@ from ambientd.model.record import Admit, Cancel
 from ambientd.model.task import TERMINAL, TaskSpec, TaskState
 from ambientd.node.event import BodiesProposed
 from ambientd.ports.keys import DrawSecret
-from ambientd.rules.rewards import escrow_msat
+from ambientd.rules.rewards import escrow_of
 from ambientd.runtime.news import is_about_a_task
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
@@ -283,8 +283,7 @@ class Desk:
 
     def _hint_on(self, spec: TaskSpec) -> str:
         """Say what to do about a rejected task, if it is money that this node lacks."""
-        price, permille = spec.price_msat_per_mgas, self._state.genesis.rules.audit_permille
-        cost_msat = escrow_msat(spec.gas_max, price, spec.replicas_max, permille)
+        cost_msat = escrow_of(spec, self._state.genesis.rules.audit_permille)
         is_short = self._state.balance_msat(self._id) < cost_msat
         return hint_on_means(self._state, self._id) if is_short else ""
 

@@ -14,6 +14,7 @@ DisputeEvent = (
     | ledger.SegmentReached
     | ledger.WholeWanted
     | ledger.RefereeSpoke
+    | ledger.ProofSpoke
 )
 
 
@@ -44,5 +45,9 @@ def dispute_line(event: DisputeEvent) -> Line:
         case ledger.RefereeSpoke(verdict=verdict):
             text = f"referee {short(verdict.referee)} has signed its finding"
             return EventKind.REFEREE_SPOKE, text, fields | {"node": verdict.referee.hex()}
+        case ledger.ProofSpoke(word=word):
+            found = word.finding.name.lower()
+            text = f"member {short(word.referee)} has signed of the proof: {found}"
+            return EventKind.REFEREE_SPOKE, text, fields | {"node": word.referee.hex()}
         case _:
             assert_never(event)

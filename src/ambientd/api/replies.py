@@ -292,6 +292,7 @@ class Task(Reply, frozen=True):
     """Names under which its module is published, as PUBLISHER/NAME@VERSION with whole ids."""
     items: int | None = None
     """How many inputs it has, if it is a bundle; gas and output are those of all together."""
+    proof_sha256: str | None = None
 
 
 class Output(Reply, frozen=True):

@@ -77,7 +77,8 @@ class Terms(Request, frozen=True, kw_only=True):
     """What a task may use, and who shall work on it. Zero and nothing mean: the node's default.
 
     A quorum that names no replicas is large enough for `colluders_permille`. Constraints are
-    `KEY=VALUE` or `KEY!=VALUE`; `deadline_ms` is a time, 0 for none.
+    `KEY=VALUE` or `KEY!=VALUE`; `deadline_ms` is a time, 0 for none. Cycles are padded ones, of the
+    proof that assurance `proven` asks for.
     """
 
     assurance: str = "replicated"
@@ -97,6 +98,8 @@ class Terms(Request, frozen=True, kw_only=True):
     deadline_ms: Count = 0
     attempts_max: Count = 0
     strategy: Word = ""
+    cycles_max: Count = 0
+    price_msat_per_mcycle: Count = 0
 
 
 class SubmitTask(Terms, frozen=True, kw_only=True):

@@ -9,8 +9,8 @@ from ambientd.api.accounts import hint_on_means
 from ambientd.api.operations import OperationError
 from ambientd.api.views import find_node
 from ambientd.codec.signing import Signer
-from ambientd.ledger.entries import Topic
 from ambientd.ledger.events import RecordRejected, SeatSpoken
+from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import NodeId
 from ambientd.model.record import Epoch, SeatAsked, SeatVote, SeatWish
 from ambientd.node.event import BodiesProposed

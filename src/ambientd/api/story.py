@@ -65,6 +65,7 @@ def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[Line]:
             | ledger.SegmentReached()
             | ledger.WholeWanted()
             | ledger.RefereeSpoke()
+            | ledger.ProofSpoke()
         ):
             return [dispute_line(event)]
         case (

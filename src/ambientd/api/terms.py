@@ -10,9 +10,17 @@ from ambientd.ledger.state import LedgerState
 from ambientd.ledger.suitors import suits
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.genesis import Rules
-from ambientd.model.task import DEFAULT_CLASS, Assurance, Constraint, TaskSpec
+from ambientd.model.proof import ProofTerms
+from ambientd.model.task import (
+    DEFAULT_CLASS,
+    PROVEN,
+    Assurance,
+    Constraint,
+    Guarantee,
+    TaskSpec,
+)
 from ambientd.rules.auditing import is_trusted, lone_permille, replicas_for
-from ambientd.rules.rewards import escrow_msat, premium_msat, slot_fee_msat
+from ambientd.rules.rewards import escrow_of, premium_msat, proof_fee_msat, slot_fee_msat
 from ambientd.rules.terms import QUORUM_MIN, terms_fault
 
 COLLUDERS_PERMILLE = 200
@@ -20,6 +28,9 @@ COLLUDERS_PERMILLE = 200
 
 DISTINCT_BY_DEFAULT = ("owner", "region")
 OUTPUT_BYTES_BY_DEFAULT = 16 << 20
+CYCLES_BY_DEFAULT = 1 << 20
+"""Some tens of thousands of the universal image's are preparation; a small task has 2^16."""
+
 _CONSTRAINT = re.compile(r"([^=!]+)(!?=)([^=]+)")
 
 
@@ -56,7 +67,7 @@ def spec_of(
     Only `terms_fault` says whether the cluster takes it; sizes are for the caller to fill in.
     """
     limits, execution = config.limits, config.execution
-    assurance = _assurance(request.assurance)
+    assurance = _guarantee(request, rules)
     replicas = request.replicas or _replicas(assurance, request.colluders_permille)
     is_compared = assurance is not Assurance.NONE
     distinct = DISTINCT_BY_DEFAULT if request.distinct is None and is_compared else request.distinct
@@ -90,17 +101,15 @@ def quote_of(spec: TaskSpec, state: LedgerState, node: NodeId, ask_above_msat: i
     if fault is not None:
         raise OperationError("invalid", fault, "`ambientctl run --help` says what can be asked for")
     _check_nodes(spec, state.able_nodes())
-    fee = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas)
-    held = escrow_msat(
-        spec.gas_max, spec.price_msat_per_mgas, spec.replicas_max, rules.audit_permille
-    )
+    fee = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) + proof_fee_msat(spec)
+    held = escrow_of(spec, rules.audit_permille)
     likely, permille = spec.replicas_max, rules.audit_permille
     streak = _middle_streak(spec, state, node)
     if spec.assurance is Assurance.AUDITED and is_trusted(streak):
         likely, permille = 1, lone_permille(streak, permille)
-    premium = premium_msat(fee, permille) if likely == 1 else 0
+    premium = premium_msat(fee, permille) if likely == 1 and spec.proof is None else 0
     return Quote(
-        assurance=spec.assurance.name.lower(),
+        assurance=spec.assurance_name,
         replicas=likely,
         replicas_max=spec.replicas_max,
         gas_max=spec.gas_max,
@@ -136,9 +145,9 @@ def _middle_streak(spec: TaskSpec, state: LedgerState, submitter: NodeId) -> int
     return streaks[(len(streaks) - 1) // 2] if streaks else 0
 
 
-def _replicas(assurance: Assurance, colluders_permille: int) -> int:
+def _replicas(assurance: Guarantee, colluders_permille: int) -> int:
     match assurance:
-        case Assurance.NONE | Assurance.AUDITED:
+        case Assurance.NONE | Assurance.AUDITED | ProofTerms():
             return 1
         case Assurance.REPLICATED:
             return 2
@@ -149,11 +158,24 @@ def _replicas(assurance: Assurance, colluders_permille: int) -> int:
                 raise OperationError("invalid", str(error)) from error
 
 
+def _guarantee(request: requests.Terms, rules: Rules) -> Guarantee:
+    """Give how a task is to be verified; cycles cost what gas does where nothing else is said."""
+    if request.assurance == PROVEN:
+        price = request.price_msat_per_mcycle or rules.price_msat_per_mgas_min
+        return ProofTerms(
+            cycles_max=request.cycles_max or CYCLES_BY_DEFAULT, price_msat_per_mcycle=price
+        )
+    if request.cycles_max or request.price_msat_per_mcycle:
+        msg = "cycles are of a proof, and none is asked for"
+        raise OperationError("invalid", msg, f"ask for assurance {PROVEN}, or leave cycles away")
+    return _assurance(request.assurance)
+
+
 def _assurance(name: str) -> Assurance:
     try:
         return Assurance[name.upper()]
     except KeyError:
-        names = ", ".join(each.name.lower() for each in Assurance)
+        names = ", ".join((*(each.name.lower() for each in Assurance), PROVEN))
         msg = f"{name!r} is no assurance"
         raise OperationError("invalid", msg, f"choose one of {names}") from None
 

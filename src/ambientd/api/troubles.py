@@ -41,6 +41,7 @@ def troubles_of(seen: LogSeen) -> tuple[Trouble, ...]:
 DEEDS = {
     "divergent-output": "a quorum of the committee found that its answer was false",
     "false-step": "a quorum of the committee found a step that its execution does not take",
+    "proof": "a quorum of the committee found that its proof is wrong",
     "trace": "its key has signed two different traces of one round",
     "segment": "its key has signed two different findings on one stretch",
     "receipt": "its key has signed two different answers to one assignment",

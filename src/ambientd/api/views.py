@@ -24,7 +24,12 @@ from ambientd.codec.signing import Signer
 from ambientd.codec.statements import file_payload
 from ambientd.consensus.messages import EpochEnd
 from ambientd.ledger.entries import CheckpointEntry, EvidenceEntry, Slot, Table, TaskEntry
-from ambientd.ledger.evidence import EVIDENCE_OF_FALSE_STEP, EVIDENCE_OF_LIE, evidence_name
+from ambientd.ledger.evidence import (
+    EVIDENCE_OF_FALSE_STEP,
+    EVIDENCE_OF_LIE,
+    EVIDENCE_OF_WRONG_PROOF,
+    evidence_name,
+)
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.weighing import closed_standing
 from ambientd.model.base import NodeId, TaskId
@@ -39,7 +44,7 @@ from ambientd.rules.auditing import TRUSTED_STREAK, lone_permille
 from ambientd.rules.bitcoin_codec import display
 from ambientd.rules.bundles import is_bundle
 from ambientd.rules.receipt_check import FILE_VERSION
-from ambientd.rules.rewards import premium_msat, slot_fee_msat
+from ambientd.rules.rewards import premium_msat, proof_fee_msat, slot_fee_msat
 from ambientd.telemetry.condition import Condition, causes_of
 
 NONE = "none"
@@ -53,6 +58,7 @@ _CAUSES = {
     AbortCause.MEMORY: "this device has not the memory that the task asks for",
     AbortCause.BUSY: "this device is busy",
     AbortCause.NOT_PAUSABLE: "the module cannot be paused",
+    AbortCause.NOT_PROVABLE: "no proof of it was made within the cycles that were asked for",
 }
 
 
@@ -96,7 +102,7 @@ def why_not(abort: HeardAbort | None) -> str:
 
 
 def _evidence(state: LedgerState, task: TaskId, liar: NodeId) -> EvidenceInfo | None:
-    kinds = (EVIDENCE_OF_LIE, EVIDENCE_OF_FALSE_STEP)
+    kinds = (EVIDENCE_OF_LIE, EVIDENCE_OF_FALSE_STEP, EVIDENCE_OF_WRONG_PROOF)
     kept = (state.get((Table.EVIDENCE, evidence_name(kind, task, liar))) for kind in kinds)
     found = next((each for each in kept if isinstance(each, EvidenceEntry)), None)
     if found is None:
@@ -104,6 +110,8 @@ def _evidence(state: LedgerState, task: TaskId, liar: NodeId) -> EvidenceInfo | 
     detail = f"its signed receipt against {len(found.verdicts)} signed findings of the committee"
     if found.kind == EVIDENCE_OF_FALSE_STEP:
         detail = "one signed step of its execution against signed findings of the committee"
+    if found.kind == EVIDENCE_OF_WRONG_PROOF:
+        detail = "its signed receipt against signed words of the committee on its proof"
     return EvidenceInfo(
         culprit=liar.hex(),
         kind=found.kind,
@@ -130,6 +138,7 @@ def task_reply(
         and settled.result.kind == OutcomeKind.COMPLETED
     )
     fee = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) * spec.replicas_max
+    fee += proof_fee_msat(spec)
     paid = sum(payment.amount_msat for payment in entry.payments)
     left = entry.escrow_msat - paid - entry.refunded_msat
     found = (_evidence(state, task, liar) for liar in liars)
@@ -138,7 +147,7 @@ def task_reply(
         state=entry.state.name.lower(),
         submitter=entry.submitter.hex(),
         submitted_ms=entry.admitted_ms,
-        assurance=spec.assurance.name.lower(),
+        assurance=spec.assurance_name,
         replicas=len(entry.slots),
         module_sha256=spec.module.hex(),
         published_as=published_as(state, spec.module),
@@ -179,7 +188,15 @@ def task_reply(
         deadline_ms=spec.deadline_ms or None,
         strategy=spec.strategy or state.genesis.rules.strategy,
         attempts_max=spec.attempts_max or state.genesis.rules.attempts_max,
+        proof_sha256=_proof_of(entry),
     )
+
+
+def _proof_of(entry: TaskEntry) -> str | None:
+    """Give the name of the proof that settled a task; None where none did."""
+    if entry.settlement is None or entry.settlement.verdict is not Verdict.PROVEN:
+        return None
+    return entry.receipts[0].receipt.nonce.hex()
 
 
 def _slot_info(slot: Slot) -> SlotInfo:
@@ -193,7 +210,9 @@ def _slot_info(slot: Slot) -> SlotInfo:
 
 def _premium_msat(state: LedgerState, entry: TaskEntry) -> int:
     """Give what a task may pay for audits: nothing when its answer is checked at once."""
-    if entry.audits is not None or (entry.ended_ms and entry.lone_worker is None):
+    if entry.audits is not None or entry.spec.proof is not None:
+        return 0
+    if entry.ended_ms and entry.lone_worker is None:
         return 0
     if entry.settlement is not None:
         paid = sum(payment.amount_msat for payment in entry.payments)

@@ -29,6 +29,7 @@ VERDICTS = {
     Verdict.DIVERGENT: "the answers differed, and a quorum of the committee found which is right",
     Verdict.INCONCLUSIVE: "the answers differed, and no quorum of the committee found the same",
     Verdict.BISECTED: "the answers differed, and who was wrong was traced to a false step",
+    Verdict.PROVEN: "its worker proved it, and a quorum of the committee verified the proof",
 }
 
 AUDITS = {
@@ -105,7 +106,7 @@ def _grounds(
         case TaskState.ASSIGNED:
             return _assigned(state, entry)
         case TaskState.COMMITTED:
-            return _committed(state, entry)
+            return _committed(state, task, entry)
         case TaskState.DISPUTED:
             return _disputed(state, task, entry)
         case TaskState.FINAL:
@@ -153,7 +154,12 @@ def _assigned(state: LedgerState, entry: TaskEntry) -> Grounds:
     return text, f"{_workers(state, working)} to answer; then another node gets the slot"
 
 
-def _committed(state: LedgerState, entry: TaskEntry) -> Grounds:
+def _committed(state: LedgerState, task: TaskId, entry: TaskEntry) -> Grounds:
+    row = state.proof(task)
+    if row is not None:
+        needed = quorum(len(state.members))
+        waits_for = f"{needed} members to say what they find; {len(row.words)} have"
+        return "its answer is open, and the members verify the proof", waits_for
     sealed = _slots(entry, SlotState.COMMITTED)
     waits_for = f"{_workers(state, sealed)} to open what they sealed; then the referees answer"
     return "every answer is sealed, so nobody can copy one", waits_for

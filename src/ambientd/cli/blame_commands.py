@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 KINDS = {
     "divergent-output": "another result than a quorum of members found",
     "false-step": "a step that the execution does not take",
+    "proof": "a proof that a quorum of members found wrong",
     "receipt": "two receipts for one assignment",
     "verdict": "two findings on one task",
     "trace": "two traces of one round",

@@ -157,10 +157,10 @@ def group(commands: object, name: str, text: str) -> object:
 def assurance(text: str) -> tuple[str, int]:
     """Read how a task is verified: a level's name, and a quorum's size or 0."""
     level, _, size_text = text.partition(":")
-    if level not in {"none", "audited", "replicated", "quorum"} or (
+    if level not in {"none", "audited", "replicated", "quorum", "proven"} or (
         size_text and level != "quorum"
     ):
-        msg = f"{text!r} is none of none, audited, replicated, quorum and quorum:K"
+        msg = f"{text!r} is none of none, audited, replicated, quorum, quorum:K and proven"
         raise argparse.ArgumentTypeError(msg)
     return level, positive(size_text) if ":" in text else 0
 

@@ -5,10 +5,13 @@ import re
 from pathlib import Path
 from typing import Protocol
 
+from ambientd.api import operations, requests
+from ambientd.api.blob_values import GetBlob
 from ambientd.api.proof_program import ask_verifier, find_verifier
-from ambientd.cli.console import CommonArguments, print_json, print_line
+from ambientd.cli.console import CommonArguments, connect, print_json, print_line, short
 from ambientd.cli.exit_codes import ExitCode
-from ambientd.cli.files import STANDARD_STREAM
+from ambientd.cli.files import STANDARD_STREAM, check_writable, report_beside, write_file
+from ambientd.cli.task_commands import task_name
 from ambientd.errors import UsageError
 
 # It verifies in milliseconds; a machine that is this busy should be asked again.
@@ -26,6 +29,36 @@ class VerifyArguments(CommonArguments, Protocol):
     output: str | None
     salt: str | None
     verifier: str | None
+
+
+class GetArguments(CommonArguments, Protocol):
+    """Options of `proof get`."""
+
+    task: str
+    output: str | None
+
+
+def get(arguments: GetArguments) -> ExitCode:
+    """Fetch the proof of a proven task."""
+    name = task_name(arguments.task)
+    if arguments.output:
+        check_writable(arguments.output)
+    with connect(arguments) as client:
+        task = client.call(operations.TASK_SHOW, requests.ShowTask(task=name))
+        if task.proof_sha256 is None:
+            msg = f"task {short(task.task_id)} has no proof: it is {task.state}, {task.assurance}"
+            raise UsageError(msg)
+        answer = client.call(operations.BLOB_GET, GetBlob(sha256=task.proof_sha256))
+    path = arguments.output or f"{short(task.task_id)}.proof"
+    write_file(path, answer.data)
+    with report_beside(path):
+        if arguments.as_json:
+            sha256, size_bytes = task.proof_sha256, len(answer.data)
+            about = {"task_id": task.task_id, "proof": path, "proof_sha256": sha256}
+            print_json(about | {"size_bytes": size_bytes})
+        elif path != STANDARD_STREAM:
+            print_line(path)
+    return ExitCode.DONE
 
 
 def verify(arguments: VerifyArguments) -> ExitCode:

@@ -116,6 +116,9 @@ def add_proof(commands: object) -> None:
     verify = command(
         proof, "verify", "proof_commands:verify", "check a validity proof; no daemon, no network"
     )
+    get = command(proof, "get", "proof_commands:get", "fetch the proof of a proven task")
+    get.add_argument("task", metavar="ID", help="its id, or an unambiguous start of it")
+    get.add_argument("-o", "--output", metavar="FILE", help=f"{WHERE_TO} (default: ID.proof)")
     verify.add_argument("file", metavar="FILE", help="a validity proof")
     verify.add_argument(
         "--image", metavar="ID|FILE", help="the module's image, or its id: what must be proven"

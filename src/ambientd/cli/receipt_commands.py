@@ -1,7 +1,7 @@
 """ambientctl receipt: getting one, checking it by oneself, and handing it to other programs."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ambientd.api import operations, requests
 from ambientd.cli.console import CommonArguments, connect, print_json, print_line, short, tell, warn
@@ -9,6 +9,9 @@ from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import STANDARD_STREAM, check_writable, read_file, report_beside, write_file
 from ambientd.cli.task_commands import receipt_sentence, task_name
 from ambientd.errors import UsageError
+
+if TYPE_CHECKING:
+    from ambientd.rules.receipt_check import ReceiptReport
 
 OTS_SUFFIX = ".ots"
 _DIGEST_CHARS = 64
@@ -30,6 +33,9 @@ class VerifyArguments(CommonArguments, Protocol):
     epoch: str | None
     output: str | None
     headers: str | None
+    proof: str | None
+    module: str | None
+    verifier: str | None
 
 
 class ExportArguments(CommonArguments, Protocol):
@@ -93,6 +99,10 @@ def verify(arguments: VerifyArguments) -> ExitCode:
         found = read_file(arguments.headers, "Bitcoin headers", HEADERS_BYTES_MAX)
         headers = read_headers(found, arguments.headers)
     report = check_receipt(data, pinned, output, headers, epoch)
+    if arguments.proof:
+        report = _with_proof(report, arguments)
+    elif arguments.module or arguments.verifier:
+        raise UsageError("--module and --verifier are for a proof; name it with --proof FILE")
     if arguments.as_json:
         print_json(
             {
@@ -108,6 +118,17 @@ def verify(arguments: VerifyArguments) -> ExitCode:
         for line in report_lines(Path(arguments.file).name, report):
             print_line(line)
     return ExitCode.DONE if report.valid else ExitCode.NOT_VERIFIED
+
+
+def _with_proof(report: "ReceiptReport", arguments: VerifyArguments) -> "ReceiptReport":
+    from ambientd.api.proof_checks import with_proof_checked
+    from ambientd.api.proof_program import find_verifier
+
+    assert arguments.proof is not None, "asked for only with one"
+    verifier = find_verifier(arguments.verifier)
+    proof = read_file(arguments.proof, "proof")
+    module = read_file(arguments.module, "module") if arguments.module else None
+    return with_proof_checked(report, proof, module, verifier)
 
 
 def check_headers_there(path: str) -> None:

@@ -58,6 +58,8 @@ class RunArguments(CommonArguments, Protocol):
     inputs: str | None
     bundle: int
     assurance: tuple[str, int]
+    cycles_max: int
+    cycle_price: int
     replicas: int
     task_class: str | None
     labels: list[str]
@@ -149,7 +151,7 @@ def request_of(arguments: RunArguments) -> requests.SubmitTask:
         msg = "--no-wait gives no output and no receipt; leave the other options away"
         raise UsageError(msg)
     level, size = arguments.assurance
-    if level in {"none", "audited"} and arguments.replicas > 1:
+    if level in {"none", "audited", "proven"} and arguments.replicas > 1:
         msg = f"--assurance {level} takes one replica; leave --replicas away or choose replicated"
         raise UsageError(msg)
     if size and arguments.replicas:
@@ -173,6 +175,8 @@ def request_of(arguments: RunArguments) -> requests.SubmitTask:
         replicas=replicas,
         gas_max=arguments.gas_max,
         price_msat_per_mgas=arguments.price,
+        cycles_max=arguments.cycles_max,
+        price_msat_per_mcycle=arguments.cycle_price,
         task_class=arguments.task_class or "",
         constraints=tuple(arguments.labels),
         distinct=None if arguments.distinct is None else tuple(arguments.distinct),

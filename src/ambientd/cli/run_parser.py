@@ -77,8 +77,9 @@ def _add_choices(run: Parser) -> None:
         type=assurance,
         default=("replicated", 0),
         help="how the task is verified: none, audited, replicated, quorum or quorum:K, whose K is "
-        "by default enough for one in five who collude (default: replicated)",
+        "by default enough for one in five who collude, or proven (default: replicated)",
     )
+    _add_proof(run)
     run.add_argument(
         "--replicas",
         type=positive,
@@ -136,4 +137,22 @@ def _add_choices(run: Parser) -> None:
         metavar="NAME",
         help="weighted, round-robin, least-loaded, latency-aware or carbon-aware (default: the "
         "cluster's)",
+    )
+
+
+def _add_proof(run: Parser) -> None:
+    """Add what the proof of a proven task may take and pays."""
+    run.add_argument(
+        "--cycles-max",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="with proven: the most cycles to prove, a small task has 65536 (default: 1048576)",
+    )
+    run.add_argument(
+        "--cycle-price",
+        type=positive,
+        default=0,
+        metavar="MSAT",
+        help="with proven: for a million cycles (default: what a million gas cost at least)",
     )

@@ -28,6 +28,7 @@ _ASSURANCES = {
     "audited": "compared with a second unless its worker is trusted; audited by chance",
     "replicated": "compared with each other; the committee decides where they differ",
     "quorum": "all of which must agree; the committee decides where they differ",
+    "proven": "its worker proves what came of it; the committee verifies the proof",
 }
 
 

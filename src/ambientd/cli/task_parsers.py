@@ -102,6 +102,17 @@ def add_receipt(commands: object) -> None:
     verify.add_argument(
         "--headers", metavar="FILE", help="Bitcoin headers, among which the anchor must be"
     )
+    verify.add_argument(
+        "--proof", metavar="FILE", help="the proof that a proven task's receipt names, to verify it"
+    )
+    verify.add_argument(
+        "--module", metavar="FILE", help="with --proof: the module that it must be about"
+    )
+    verify.add_argument(
+        "--verifier",
+        metavar="PATH",
+        help="with --proof: the program ambient-verify (default: beside Python, or on the path)",
+    )
     export = command(
         receipt, "export", "receipt_commands:export", "a receipt's timestamp for other programs"
     )

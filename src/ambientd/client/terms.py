@@ -28,6 +28,8 @@ class Terms(TypedDict, total=False):
     deadline_ms: int
     attempts_max: int
     strategy: str
+    cycles_max: int
+    price_msat_per_mcycle: int
 
 
 def check_input(data: object) -> None:

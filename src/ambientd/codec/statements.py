@@ -14,6 +14,7 @@ from ambientd.model.genesis import Genesis
 from ambientd.model.learning import Plan, RoundReceipt, StudyId
 from ambientd.model.learning_record import FlStudy
 from ambientd.model.module import Manifest, SignedManifest
+from ambientd.model.proof import Finding, ProofWord
 from ambientd.model.receipt import (
     Receipt,
     ReceiptFile,
@@ -250,6 +251,31 @@ def verify_segment(verdict: SegmentVerdict, cluster: bytes) -> bool:
     """Tell whether the named referee signed the finding."""
     payload = _segment_payload(verdict)
     return verify(verdict.referee, "segment", cluster, payload, verdict.signature)
+
+
+def _proof_payload(word: ProofWord) -> bytes:
+    return encode((word.task, word.attempt, word.proof, word.finding, word.cycles))
+
+
+def sign_proof_word(
+    signer: Signer, task: TaskId, attempt: int, proof: Digest, finding: Finding, cycles: int
+) -> ProofWord:
+    """Sign what a member finds of a proof."""
+    unsigned = ProofWord(
+        task=task,
+        attempt=attempt,
+        referee=NodeId(signer.public_key),
+        proof=proof,
+        finding=finding,
+        cycles=cycles,
+        signature=b"",
+    )
+    return replace(unsigned, signature=signer.sign("proof", _proof_payload(unsigned)))
+
+
+def verify_proof_word(word: ProofWord, cluster: bytes) -> bool:
+    """Tell whether the named member signed the word."""
+    return verify(word.referee, "proof", cluster, _proof_payload(word), word.signature)
 
 
 def sign_manifest(signer: Signer, manifest: Manifest) -> SignedManifest:

@@ -35,6 +35,9 @@ def complaints_about(config: Config) -> Iterator[Complaint]:
         yield from _tried(("webhook", "url"), lambda: parse_url(config.webhook.url))
     if config.traces.url:
         yield from _tried(("traces", "url"), lambda: parse_url(config.traces.url))
+    if config.proving.prover and not config.proving.image:
+        complaint = "a prover proves an image; `python -m scripts.proof_image --universal` makes it"
+        yield ("proving", "image"), complaint
     if bitcoin.explorer_url:
         yield from _tried(("bitcoin", "explorer_url"), lambda: parse_url(bitcoin.explorer_url))
 

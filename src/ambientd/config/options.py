@@ -15,6 +15,7 @@ from ambientd.config.backup_options import BackupOptions
 from ambientd.config.http_options import HttpOptions
 from ambientd.config.node_options import NodeOptions, Options
 from ambientd.config.outlet_options import TraceOptions, WebhookOptions
+from ambientd.config.proving_options import ProvingOptions
 from ambientd.config.retention_options import RetentionOptions
 from ambientd.config.telemetry_options import TelemetryOptions
 from ambientd.config.urls import Url, parse_url
@@ -393,6 +394,7 @@ class Config(Options, frozen=True):
     api: ApiOptions = ApiOptions()
     http: HttpOptions = HttpOptions()
     execution: ExecutionOptions = ExecutionOptions()
+    proving: ProvingOptions = ProvingOptions()
     store: StoreOptions = StoreOptions()
     log: LogOptions = LogOptions()
     telemetry: TelemetryOptions = TelemetryOptions()

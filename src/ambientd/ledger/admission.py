@@ -80,6 +80,7 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
                 "seal_key",
                 "self_commitment",
                 "data",
+                "proof",
             ),
             _DIGEST,
         ),

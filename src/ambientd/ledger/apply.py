@@ -21,6 +21,7 @@ from ambientd.ledger import (
     offers,
     outages,
     peg,
+    proofs,
     seats,
     tasks,
     upkeep,
@@ -53,6 +54,8 @@ from ambientd.model.record import (
     Offer,
     PegBody,
     PegSigned,
+    ProofFound,
+    Prover,
     Publish,
     Record,
     Registry,
@@ -182,9 +185,9 @@ def _apply_cluster(
             return tasks.commits(draft, body)
         case Settle():
             return tasks.settle(draft, body)
-        case DisputeStep() | DisputeTrace() | DisputeSegment():
+        case DisputeStep() | DisputeTrace() | DisputeSegment() | ProofFound():
             return _apply_dispute(draft, record, body)
-        case Join() | Registry() | Offer():
+        case Join() | Registry() | Offer() | Prover():
             return _apply_node(draft, record, body)
         case Checkpoint():
             return upkeep.checkpoint(draft, body)
@@ -208,7 +211,7 @@ def _apply_cluster(
             assert_never(body)
 
 
-def _apply_node(draft: Draft, record: Record, body: Join | Registry | Offer) -> str | None:
+def _apply_node(draft: Draft, record: Record, body: Join | Registry | Offer | Prover) -> str | None:
     match body:
         case Join():
             return upkeep.join(draft, record, body)
@@ -216,10 +219,12 @@ def _apply_node(draft: Draft, record: Record, body: Join | Registry | Offer) -> 
             return conditions.registry(draft, record, body)
         case Offer():
             return offers.take(draft, record, body)
+        case Prover():
+            return proofs.announce(draft, record, body)
 
 
 def _apply_dispute(
-    draft: Draft, record: Record, body: DisputeStep | DisputeTrace | DisputeSegment
+    draft: Draft, record: Record, body: DisputeStep | DisputeTrace | DisputeSegment | ProofFound
 ) -> str | None:
     match body:
         case DisputeStep():
@@ -228,6 +233,8 @@ def _apply_dispute(
             return disputes.trace(draft, record, body)
         case DisputeSegment():
             return disputes.segment(draft, record, body)
+        case ProofFound():
+            return proofs.found(draft, record, body)
 
 
 def _task_of(record: Record) -> TaskId | None:
@@ -241,6 +248,8 @@ def _task_of(record: Record) -> TaskId | None:
             return found.task
         case DisputeTrace(trace=trace):
             return trace.task
+        case ProofFound(word=word):
+            return word.task
         case Admit(nonce=nonce, spec=spec):
             return task_id(record.author, nonce, spec)
         case _:

@@ -30,6 +30,9 @@ from ambientd.rules.scheduling import sample, select, slot_seed
 COMPILED_BYTES_A_MS = 128
 """A slow device's: code that is nothing but arithmetic takes compilers 3 s a MB on a fast one."""
 
+SLOW_CYCLES_A_MS = 1
+"""A slow device's, proving without wide registers: measured ones do 2 to 13."""
+
 SLOW_GAS_A_MS = 20_000
 """A slow device's, with some to spare: no lease is longer than the gas that was paid for."""
 
@@ -116,13 +119,16 @@ def _count_slot(draft: Draft, worker: NodeId, spec: TaskSpec, change: int) -> No
 def working_ms(spec: TaskSpec) -> int:
     """Give the time that executing a task may take where its module is new."""
     executing_ms = min(spec.wall_ms_max, -(-spec.gas_max // SLOW_GAS_A_MS))
-    return executing_ms + spec.module_size_bytes // COMPILED_BYTES_A_MS
+    proving_ms = 0 if spec.proof is None else spec.proof.cycles_max // SLOW_CYCLES_A_MS
+    return executing_ms + proving_ms + spec.module_size_bytes // COMPILED_BYTES_A_MS
 
 
 def _lease_end(draft: Draft, worker: NodeId, spec: TaskSpec) -> int:
     """Give a worker time for what is in its queue already, and to make the module ready."""
     entry = draft.node(worker)
-    queued_ms = 0 if entry is None else entry.queued_ms // max(1, entry.capacity)
+    # A device proves one task at a time, however many it executes.
+    at_once = 1 if entry is None or spec.proof is not None else max(1, entry.capacity)
+    queued_ms = 0 if entry is None else entry.queued_ms // at_once
     return draft.running_ms + draft.state.genesis.rules.lease_ms + queued_ms + working_ms(spec)
 
 

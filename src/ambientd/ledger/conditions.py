@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from ambientd.ledger.assigning import next_deadline
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import NodeEntry, Slot, Topic, report_key
+from ambientd.ledger.entries import NodeEntry, Slot, report_key
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import NodeId
 from ambientd.model.record import NodeReport, Record, Registry
 from ambientd.model.task import SlotState

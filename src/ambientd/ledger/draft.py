@@ -22,12 +22,12 @@ from ambientd.ledger.entries import (
     NodeEntry,
     Table,
     TaskEntry,
-    Topic,
     dispute_key,
     epoch_key,
     leaf_key,
     moves_key,
     offer_key,
+    proof_key,
     refill_key,
     reputation_key,
     round_key,
@@ -36,8 +36,9 @@ from ambientd.ledger.entries import (
 )
 from ambientd.ledger.events import LedgerEvent, LiarNamed, NodeConvicted
 from ambientd.ledger.learning_entries import RoundEntry, Studies, StudyEntry
+from ambientd.ledger.proof_entries import ProofEntry
 from ambientd.ledger.state import LedgerState
-from ambientd.ledger.word_entries import LastWord, OfferEntry
+from ambientd.ledger.word_entries import LastWord, OfferEntry, Topic
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.learning import StudyId
 from ambientd.model.reputation import Reputation
@@ -137,6 +138,14 @@ class Draft:
     def put_dispute(self, task: TaskId, entry: DisputeEntry) -> None:
         """Write how far a bisection is."""
         self.put(dispute_key(task), entry)
+
+    def proof(self, task: TaskId) -> ProofEntry | None:
+        """Give what members say of a task's proof; None while none is to be checked."""
+        return cast("ProofEntry | None", self.get(proof_key(task)))
+
+    def put_proof(self, task: TaskId, entry: ProofEntry) -> None:
+        """Write what members say of a task's proof."""
+        self.put(proof_key(task), entry)
 
     def node(self, node: NodeId) -> NodeEntry | None:
         """Give a node."""

@@ -9,8 +9,9 @@ from ambientd.ledger.audit_entries import AuditEntry, BitcoinWindow, Refill, Unv
 from ambientd.ledger.dispute_entries import DisputeEntry
 from ambientd.ledger.learning_entries import LessonEntry, RoundEntry, Studies, StudyEntry
 from ambientd.ledger.module_entries import ModuleEntry, PublisherEntry
+from ambientd.ledger.proof_entries import ProofEntry
 from ambientd.ledger.seat_entries import SeatEntry, UsedTip
-from ambientd.ledger.word_entries import LastWord, OfferEntry
+from ambientd.ledger.word_entries import LastWord, OfferEntry, Topic
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.genesis import FIRST_EPOCH, Profile
 from ambientd.model.peg import PegWallet
@@ -65,13 +66,7 @@ class Table(IntEnum):
     PEG_LEAST = 34
     LESSON = 35
     PEG_RETURN = 36
-
-
-class Topic(IntEnum):
-    """What an author's words are on, by the record's tag: older ones may be brought again."""
-
-    NODES = 3
-    SEATS = 13
+    PROOF = 37
 
 
 PRIORITY_MS = 60_000
@@ -148,6 +143,11 @@ def refill_key(convict: NodeId) -> Key:
 def dispute_key(task: TaskId) -> Key:
     """Give the key of how far the bisection of a disputed task is."""
     return Table.DISPUTE, task
+
+
+def proof_key(task: TaskId) -> Key:
+    """Give the key of what members say of an opened answer's proof."""
+    return Table.PROOF, task
 
 
 def offer_key(node: NodeId) -> Key:
@@ -445,6 +445,7 @@ Entry: TypeAlias = (
     | StudyEntry
     | RoundEntry
     | LessonEntry
+    | ProofEntry
 )
 
 ENTRY_TYPES: dict[Table, type[Entry]] = {
@@ -484,6 +485,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.STUDY: StudyEntry,
     Table.ROUND: RoundEntry,
     Table.LESSON: LessonEntry,
+    Table.PROOF: ProofEntry,
 }
 
 

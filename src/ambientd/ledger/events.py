@@ -9,6 +9,7 @@ from ambientd.ledger.learning_events import LearningEvent
 from ambientd.ledger.peg_events import PegEvent
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import SegmentVerdict
+from ambientd.model.proof import ProofWord
 from ambientd.model.receipt import AnchorProof, RefereeVerdict, Settlement, SignedReceipt
 from ambientd.model.record import SeatWish
 from ambientd.model.task import TaskState
@@ -133,6 +134,14 @@ class WholeWanted:
 
     task: TaskId
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProofSpoke:
+    """A member has said what it finds of a proof."""
+
+    task: TaskId
+    word: ProofWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,6 +414,7 @@ LedgerEvent: TypeAlias = (
     | PartyBlamed
     | SegmentReached
     | WholeWanted
+    | ProofSpoke
     | LiarNamed
     | Paid
     | HeadersTaken

@@ -8,6 +8,7 @@ EVIDENCE_OF_TWO_VERDICTS = "verdict"
 EVIDENCE_OF_TWO_TRACES = "trace"
 EVIDENCE_OF_TWO_SEGMENTS = "segment"
 EVIDENCE_OF_FALSE_STEP = "false-step"
+EVIDENCE_OF_WRONG_PROOF = "proof"
 
 
 def evidence_name(kind: str, task: TaskId, culprit: NodeId) -> Digest:

@@ -26,6 +26,7 @@ class Need:
 def need_of(state: LedgerState, task: TaskId, entry: TaskEntry) -> Need:
     """Give the blobs of a task, and whether anybody may still ask for them."""
     opened = (signed.receipt.result.output for signed in entry.receipts)
+    proofs = () if entry.spec.proof is None else (s.receipt.nonce for s in entry.receipts)
     settled = () if entry.settlement is None else (entry.settlement.result.output,)
     is_needed = (
         entry.state not in TERMINAL
@@ -38,7 +39,7 @@ def need_of(state: LedgerState, task: TaskId, entry: TaskEntry) -> Need:
             *_lesson_parts(state, entry.seed_task or task),
             *_disputed_states(state, task),
         ),
-        outputs=(*settled, *opened),
+        outputs=(*settled, *opened, *proofs),
         ended_ms=None if is_needed else entry.ended_ms,
     )
 

@@ -13,9 +13,10 @@ from ambientd.codec.statements import epoch_hash, epoch_leaf
 from ambientd.ledger import disputes
 from ambientd.ledger.accounts import wait_anew
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import EpochEntry, Table, Topic, epoch_key, seat_key, tip_key
+from ambientd.ledger.entries import EpochEntry, Table, epoch_key, seat_key, tip_key
 from ambientd.ledger.events import EpochBegan, EpochDue, SeatSpoken
 from ambientd.ledger.seat_entries import SeatEntry, SeatWord, UsedTip
+from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.record import Epoch, Record, SeatAsked, SeatVote, SeatWish

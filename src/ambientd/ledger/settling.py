@@ -20,7 +20,7 @@ from ambientd.ledger.audits import (
 )
 from ambientd.ledger.dispute_entries import RefereedGas
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import EvidenceEntry, Payment, TaskEntry, dispute_key
+from ambientd.ledger.entries import EvidenceEntry, Payment, TaskEntry, dispute_key, proof_key
 from ambientd.ledger.events import Paid, PremiumPaid, Refunded, TaskClosed, TaskFinal
 from ambientd.ledger.evidence import EVIDENCE_OF_LIE, EVIDENCE_OF_TWO_VERDICTS, evidence_name
 from ambientd.ledger.vesting import let_wait
@@ -28,7 +28,13 @@ from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, Settlement
 from ambientd.model.task import Result, SlotState, TaskState, Verdict
-from ambientd.rules.rewards import cancel_fee_msat, premium_msat, reward_msat, slot_fee_msat
+from ambientd.rules.rewards import (
+    cancel_share_msat,
+    premium_msat,
+    proof_pay_msat,
+    reward_msat,
+    slot_fee_msat,
+)
 from ambientd.rules.verdicts import NO_RESULT
 
 
@@ -85,6 +91,13 @@ def settle_bisected(draft: Draft, task: TaskId, entry: TaskEntry, result: Result
     _finish(draft, task, entry, Verdict.BISECTED, result, paid, liars, refereed)
 
 
+def settle_proven(draft: Draft, task: TaskId, entry: TaskEntry, cycles: int) -> None:
+    """End a task whose proof holds; its worker is paid for what it has proven, too."""
+    receipt = entry.receipts[0].receipt
+    pay = Payment(node=receipt.worker, amount_msat=proof_pay_msat(entry.spec, cycles))
+    _finish(draft, task, entry, Verdict.PROVEN, receipt.result, [receipt.worker], (), more=(pay,))
+
+
 def convict_of_two(
     draft: Draft, kind: str, task: TaskId, culprit: NodeId, first: bytes, second: bytes
 ) -> None:
@@ -118,7 +131,7 @@ def convict_referee(
 
 def cancel_task(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     """End a task that its submitter takes back; workers under way get their tenth."""
-    share = cancel_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
+    share = cancel_share_msat(entry.spec)
     payments = [Payment(node=slot.worker, amount_msat=share) for slot in entry.slots if slot.worker]
     _close(draft, task, entry, TaskState.CANCELLED, payments)
 
@@ -134,7 +147,7 @@ def expire_task(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
 
 def miss_deadline(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     """End a task whose own deadline has come; who has sealed an answer gets a tenth for it."""
-    share = cancel_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
+    share = cancel_share_msat(entry.spec)
     sealed = [slot.worker for slot in entry.slots if slot.state is SlotState.COMMITTED]
     payments = [Payment(node=worker, amount_msat=share) for worker in sealed]
     _close(draft, task, entry, TaskState.EXPIRED, payments, _held_up_msat(entry))
@@ -145,7 +158,7 @@ def _held_up_msat(entry: TaskEntry) -> int:
     if entry.answered or entry.audits is not None:
         return 0
     given_out = sum(slot.attempt + bool(slot.worker) for slot in entry.slots)
-    each = cancel_fee_msat(entry.spec.gas_max, entry.spec.price_msat_per_mgas)
+    each = cancel_share_msat(entry.spec)
     return min(entry.escrow_msat, given_out * each)
 
 
@@ -158,6 +171,7 @@ def _finish(
     workers: list[NodeId],
     liars: tuple[NodeId, ...],
     refereed: tuple[RefereedGas, ...] = (),
+    more: tuple[Payment, ...] = (),
 ) -> None:
     """Write the settlement and its leaf, then pay."""
     settlement = Settlement(
@@ -183,11 +197,20 @@ def _finish(
     draft.tell(TaskFinal(task, settlement, leaf))
     refuted = () if confirms(draft, entry, result) else tuple(entry.barred)
     payments = _payments(entry, result, workers, {*liars, *refuted}, refereed)
+    payments = _together([*payments, *more])
     if entry.audits is not None:
         conclude(draft, task, entry, None if verdict is Verdict.INCONCLUSIVE else result)
         wanted_msat = sum(payment.amount_msat for payment in payments)
         entry = topped_up(draft, entry, (*liars, *refuted), wanted_msat)
     _close(draft, task, entry, TaskState.FINAL, payments)
+
+
+def _together(payments: list[Payment]) -> list[Payment]:
+    """Give each node one payment."""
+    due: dict[NodeId, int] = {}
+    for each in payments:
+        due[each.node] = due.get(each.node, 0) + each.amount_msat
+    return [Payment(node=node, amount_msat=amount) for node, amount in due.items()]
 
 
 def _payments(
@@ -268,6 +291,8 @@ def _close(
     draft.put_task(task, ended)
     if draft.dispute(task) is not None:
         draft.drop(dispute_key(task))
+    if draft.proof(task) is not None:
+        draft.drop(proof_key(task))
     draft.tell(TaskClosed(task, state))
     if ended.audits is not None and ended.settlement is None:
         conclude(draft, task, ended, None)

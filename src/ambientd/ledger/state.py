@@ -29,7 +29,6 @@ from ambientd.ledger.entries import (
     NodeEntry,
     Table,
     TaskEntry,
-    Topic,
     coin_key,
     dispute_key,
     epoch_key,
@@ -37,6 +36,7 @@ from ambientd.ledger.entries import (
     offer_key,
     payment_key,
     peg_node_key,
+    proof_key,
     report_key,
     reputation_key,
     round_key,
@@ -50,13 +50,14 @@ from ambientd.ledger.module_entries import ModuleEntry
 from ambientd.ledger.module_index import ModuleIndex
 from ambientd.ledger.peg_entries import PegCoinEntry, PegEntry, PegNodeEntry, PegPaymentEntry
 from ambientd.ledger.peg_index import PegIndex
+from ambientd.ledger.proof_entries import ProofEntry
 from ambientd.ledger.reputation_index import ReputationIndex
 from ambientd.ledger.room_index import RoomIndex
 from ambientd.ledger.seat_entries import SeatEntry, UsedTip
 from ambientd.ledger.state_tree import StateTree
 from ambientd.ledger.task_index import TaskIndex, keep
 from ambientd.ledger.turns import part
-from ambientd.ledger.word_entries import LastWord, OfferEntry
+from ambientd.ledger.word_entries import LastWord, OfferEntry, Topic
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.model.learning import StudyId
@@ -250,6 +251,10 @@ class LedgerState:
     def dispute(self, task: TaskId) -> DisputeEntry | None:
         """Give how far the bisection of a disputed task is; None when it is not bisected."""
         return cast("DisputeEntry | None", self._items.get(dispute_key(task)))
+
+    def proof(self, task: TaskId) -> ProofEntry | None:
+        """Give what members say of a task's proof; None while none is to be checked."""
+        return cast("ProofEntry | None", self._items.get(proof_key(task)))
 
     def tasks(self) -> Iterator[tuple[TaskId, TaskEntry]]:
         """Walk all tasks, open and ended."""

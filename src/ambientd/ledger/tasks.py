@@ -15,7 +15,7 @@ from ambientd.codec.statements import (
     verify_receipt,
     verify_verdict,
 )
-from ambientd.ledger import disputes
+from ambientd.ledger import disputes, proofs
 from ambientd.ledger.assigning import (
     fill,
     leave_queue,
@@ -54,7 +54,7 @@ from ambientd.model.task import (
     TaskState,
 )
 from ambientd.rules.bundles import extent_fits
-from ambientd.rules.rewards import escrow_msat
+from ambientd.rules.rewards import escrow_of
 from ambientd.rules.terms import terms_fault
 from ambientd.rules.verdicts import agreed, decided, differ, quorum, still_possible
 
@@ -76,8 +76,7 @@ def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
         return fault
     if draft.state.tasks_by.open_of(submitter) >= OPEN_TASKS_MAX:
         return f"the submitter has {OPEN_TASKS_MAX} open tasks: wait for some to end, or cancel"
-    permille = draft.state.genesis.rules.audit_permille
-    escrow = escrow_msat(spec.gas_max, spec.price_msat_per_mgas, spec.replicas_max, permille)
+    escrow = escrow_of(spec, draft.state.genesis.rules.audit_permille)
     balance = draft.balance_msat(submitter)
     if balance < escrow:
         return f"the task may cost {escrow} msat, the submitter has {balance}"
@@ -199,6 +198,8 @@ def settle(draft: Draft, body: Settle) -> Rejection:
         return fault
     if any(slot.state is not SlotState.REVEALED for slot in entry.slots):
         draft.put_task(body.task, replace(entry, deadline_ms=next_deadline(entry)))
+    elif entry.spec.proof is not None:
+        proofs.begin(draft, body.task, entry)
     elif agreed(entry.receipts) and confirms(draft, entry, entry.receipts[0].receipt.result):
         settle_agreed(draft, body.task, entry)
     else:
@@ -283,6 +284,10 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
     now = draft.running_ms
     if entry.state is TaskState.DISPUTED:
         disputes.run_out(draft, task, entry)
+        return
+    row = draft.proof(task)
+    if row is not None:
+        proofs.run_out(draft, task, entry, row)
         return
     is_over = 0 < entry.expires_ms <= now
     if is_over and entry.state in BEFORE_SEALED:

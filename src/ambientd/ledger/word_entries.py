@@ -1,6 +1,16 @@
 """When authors last spoke, so that what they said before is not brought again."""
 
+from enum import IntEnum
+
 from ambientd.model.base import Value
+
+
+class Topic(IntEnum):
+    """What an author's words are on, by the record's tag: older ones may be brought again."""
+
+    NODES = 3
+    SEATS = 13
+    PROVERS = 44
 
 
 class OfferEntry(Value, frozen=True):

@@ -21,6 +21,7 @@ class Purpose(Enum):
     TRACE = "trace"
     SEGMENT = "segment"
     LESSON = "lesson"
+    PROOF = "proof"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,17 @@ class Execute:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckProof:
+    """Get a proof from its holders, verify that it is of this result, and report a ProofChecked."""
+
+    assignment: Assignment
+    spec: TaskSpec
+    holders: tuple[NodeId, ...]
+    result: Result
+    proof: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class TraceWanted:
     """Execute so that it can be paused, and report a TraceMade.
 
@@ -116,6 +128,8 @@ class ExecutionReport:
     finished_ms: int
     energy_mj: int | None
     energy_source: str
+    proof: Digest | None = None
+    """Of a proven task: the SHA-256 of the proof, which is kept as a blob."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +214,7 @@ RoleEffect: TypeAlias = (
     | Execute
     | TraceWanted
     | SegmentWanted
+    | CheckProof
     | Abandon
     | FetchBlob
     | SendParcel

@@ -106,6 +106,7 @@ class AbortCause(IntEnum):
     MEMORY = 6
     BUSY = 7
     NOT_PAUSABLE = 8  # the module runs, but cannot be paused (protocols/08)
+    NOT_PROVABLE = 9  # it runs, but no proof of it was made within the bounds (protocols/18)
 
 
 class Aborted(Value, frozen=True):

@@ -8,6 +8,7 @@ from ambientd.model.dispute import SegmentVerdict, Trace
 from ambientd.model.genesis import Profile
 from ambientd.model.learning_record import LearningBody
 from ambientd.model.offer import SlotName
+from ambientd.model.proof import ProofWord
 from ambientd.model.receipt import AnchorProof, CheckpointNote, RefereeVerdict, SignedReceipt
 from ambientd.model.task import Commit, TaskSpec
 
@@ -289,6 +290,19 @@ class Yank(Value, frozen=True, tag=31):
     reason: str
 
 
+class Prover(Value, frozen=True, tag=44):
+    """The author proves executions of so many padded cycles from now on; 0: none."""
+
+    cycles_max: int
+    said_ms: int
+
+
+class ProofFound(Value, frozen=True, tag=45):
+    """A member's word on a proof."""
+
+    word: ProofWord
+
+
 class BitcoinHeaders(Value, frozen=True, tag=20):
     """Headers of the cluster's Bitcoin network, one after another, and the first one's height."""
 
@@ -319,6 +333,8 @@ ClusterBody: TypeAlias = (
     | BitcoinHeaders
     | Publish
     | Yank
+    | Prover
+    | ProofFound
 )
 """All but those of the peg and of federated learning."""
 

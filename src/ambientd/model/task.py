@@ -1,9 +1,11 @@
 """What a submitter asks for, and the states a task goes through (protocols/03-records.md)."""
 
 from enum import IntEnum
+from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.bundle import Bundle, Extent
+from ambientd.model.proof import ProofTerms
 
 
 class Assurance(IntEnum):
@@ -16,6 +18,12 @@ class Assurance(IntEnum):
 
     QUORUM = 3
     """By so many replicas that colluders are hardly ever among themselves."""
+
+
+Guarantee: TypeAlias = Assurance | ProofTerms
+"""How a task is verified; with terms it is proven (protocols/18 §9)."""
+
+PROVEN = "proven"
 
 
 class TaskState(IntEnum):
@@ -54,6 +62,7 @@ class Verdict(IntEnum):
     DIVERGENT = 2
     INCONCLUSIVE = 3
     BISECTED = 4
+    PROVEN = 5
 
 
 CHECKED_REPLICAS = 2
@@ -86,7 +95,7 @@ class TaskSpec(Value, frozen=True):
     memory_bytes_max: int
     wall_ms_max: int
     output_bytes_max: int
-    assurance: Assurance
+    assurance: Guarantee
     replicas: int
     price_msat_per_mgas: int
     task_class: str = DEFAULT_CLASS
@@ -98,6 +107,21 @@ class TaskSpec(Value, frozen=True):
     deadline_ms: int = 0
     attempts_max: int = 0
     strategy: str = ""
+
+    @property
+    def proof(self) -> ProofTerms | None:
+        """Give the terms of the proof that is asked for; None where none is."""
+        return self.assurance if isinstance(self.assurance, ProofTerms) else None
+
+    @property
+    def assurance_name(self) -> str:
+        """Give the assurance in a word."""
+        return PROVEN if isinstance(self.assurance, ProofTerms) else self.assurance.name.lower()
+
+    @property
+    def is_disputable(self) -> bool:
+        """Tell whether referees can ever decide: where answers are compared, or audited."""
+        return self.assurance is not Assurance.NONE and self.proof is None
 
     @property
     def items(self) -> int:

@@ -21,6 +21,7 @@ from ambientd.node.compaction import Compactor, LogKept, LogOptions
 from ambientd.node.core import Node
 from ambientd.node.cores import Cores
 from ambientd.node.learning import Learning
+from ambientd.node.proving import Proving
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LedgerStops, beacon_secrets, fraud_judge, options_of
 from ambientd.roles.anchor_watch import AnchorWatch
@@ -49,6 +50,8 @@ class NodeOptions:
     telemetry: TelemetryOptions = field(default_factory=TelemetryOptions)
     log: LogOptions = field(default_factory=LogOptions)
     trusted: TrustedEpoch | None = None
+    proves_cycles_max: int = 0
+    """How many padded cycles this node proves for a task; 0 for none."""
 
 
 def signer_of(seed: bytes, genesis: Genesis) -> Signer:
@@ -119,6 +122,7 @@ def build_node(
         coordinator=Coordinator(own_id),
         disputer=Disputer(signer),
         referee=Referee(signer),
+        proving=Proving(signer, options.proves_cycles_max),
         learning=Learning(signer),
         reporter=Reporter(own_id),
         checkpointer=Checkpointer(signer, genesis.rules.batch_ms),

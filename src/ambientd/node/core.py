@@ -27,7 +27,6 @@ from ambientd.model.base import NodeId
 from ambientd.model.effect import (
     BroadcastJob,
     Propose,
-    Purpose,
     RoleEffect,
     SendJob,
 )
@@ -52,6 +51,7 @@ from ambientd.node.effect import (
     SendFrame,
     Told,
 )
+from ambientd.node.executions import Ended, on_execution, says_of_device
 from ambientd.node.installing import beacons_of, changes, pages_of, state_of
 from ambientd.node.learning_event import LearningReport
 from ambientd.node.proposals import Proposals
@@ -179,7 +179,12 @@ class Node:
                 self._on_frame(event)
             case node_events.Ticked():
                 self._on_tick()
-            case node_events.ExecutionEnded() | node_events.TraceMade() | node_events.SegmentMade():
+            case (
+                node_events.ExecutionEnded()
+                | node_events.TraceMade()
+                | node_events.SegmentMade()
+                | node_events.ProofChecked()
+            ):
                 self._on_execution(event)
             case node_events.BodiesProposed(bodies=bodies):
                 for body in bodies:
@@ -241,6 +246,7 @@ class Node:
         self._roles(cores.worker.resume(cores.ledger, self._now))
         self._roles(cores.disputer.resume(cores.ledger))
         self._roles(cores.referee.resume(cores.ledger))
+        self._roles(cores.proving.resume(cores.ledger))
         self._roles(cores.learning.resume(cores.ledger))
         cores.anchor_watch.resume()
 
@@ -278,6 +284,7 @@ class Node:
         self._roles(cores.worker.on_tick(now))
         self._roles(cores.disputer.on_tick(cores.ledger, now))
         self._roles(cores.referee.on_tick(cores.ledger, now))
+        self._roles(cores.proving.on_tick(cores.ledger, now))
         self._roles(cores.learning.on_tick(now))
         if cores.reporter.is_due(cores.ledger, now):
             self._roles(cores.reporter.on_reports(self._reports(), cores.ledger, now))
@@ -299,42 +306,11 @@ class Node:
         reachable = node == self._id or node in self._connected
         return replace(report, accepting=report.accepting and reachable)
 
-    def _on_execution(
-        self, event: node_events.ExecutionEnded | node_events.TraceMade | node_events.SegmentMade
-    ) -> None:
-        cores, now = self._cores, self._now
-        match event:
-            case node_events.TraceMade(assignment=place, points=points, start=start):
-                self._roles(cores.disputer.on_trace(place, points, start, now))
-            case node_events.SegmentMade(assignment=place, end=end):
-                self._roles(cores.referee.on_segment(place, end, cores.ledger, now))
-            case node_events.ExecutionEnded(report=None):
-                self._on_aborted(event)
-            case node_events.ExecutionEnded(assignment=place, report=report):
-                assert report is not None, "an outcome was reported"
-                self._telemetry(telemetry_messages.OperationEnded(succeeded=True))
-                if place.purpose is Purpose.REFEREE:
-                    self._roles(cores.referee.on_result(place.task, report.result, now))
-                else:
-                    digest = cores.telemetry.last_hash
-                    cores.worker.on_report(place, report, digest)
-
-    def _on_aborted(self, event: node_events.ExecutionEnded) -> None:
-        cores, place, now = self._cores, event.assignment, self._now
-        # What a task brings upon itself says nothing about this device's health.
-        if event.host_failed:
-            self._telemetry(telemetry_messages.OperationEnded(succeeded=False))
-        match place.purpose:
-            case Purpose.REFEREE | Purpose.SEGMENT:
-                cores.referee.on_aborted(place.task, now, declined=event.declined)
-            case Purpose.TRACE:
-                self._roles(cores.disputer.on_aborted(place, event.cause, now))
-            case Purpose.SLOT:
-                self._roles(
-                    cores.worker.on_aborted(place, event.cause, now, declined=event.declined)
-                )
-            case Purpose.LESSON:
-                pass  # its runtime hears of it
+    def _on_execution(self, event: Ended) -> None:
+        succeeded = says_of_device(event)
+        if succeeded is not None:
+            self._telemetry(telemetry_messages.OperationEnded(succeeded=succeeded))
+        self._roles(on_execution(event, self._cores, self._now))
 
     def _log(self, event: log_events.Event) -> None:
         """Advance the log, and everything that follows from what it commits, in order."""
@@ -451,6 +427,7 @@ class Node:
         self._roles(cores.worker.on_ledger(event, cores.ledger, now))
         self._roles(cores.disputer.on_ledger(event, cores.ledger))
         self._roles(cores.referee.on_ledger(event, cores.ledger))
+        self._roles(cores.proving.on_ledger(event, cores.ledger))
         self._roles(cores.learning.on_ledger(event, cores.ledger))
         self._roles(cores.submitter.on_ledger(event, cores.ledger))
         self._roles(cores.courier.on_ledger(event, cores.ledger))

@@ -6,6 +6,7 @@ from ambientd.consensus.log import Log
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.node.learning import Learning
+from ambientd.node.proving import Proving
 from ambientd.roles.anchor_watch import AnchorWatch
 from ambientd.roles.anchorer import Anchorer
 from ambientd.roles.checkpointer import Checkpointer
@@ -33,6 +34,7 @@ class Cores:
     coordinator: Coordinator
     disputer: Disputer
     referee: Referee
+    proving: Proving
     learning: Learning
     reporter: Reporter
     checkpointer: Checkpointer
@@ -52,6 +54,7 @@ class Cores:
             self.worker.next_deadline,
             self.disputer.next_deadline,
             self.referee.next_deadline,
+            self.proving.next_deadline(self.ledger),
             self.learning.next_deadline,
             self.reporter.next_deadline(self.ledger),
             self.coordinator.next_deadline,

@@ -12,6 +12,7 @@ from ambientd.model.base import NodeId
 from ambientd.model.effect import (
     Abandon,
     AnchorRoot,
+    CheckProof,
     Execute,
     FetchBlob,
     HearAnchor,
@@ -125,6 +126,7 @@ NodeEffect: TypeAlias = (
     | Execute
     | TraceWanted
     | SegmentWanted
+    | CheckProof
     | Abandon
     | FetchBlob
     | SendParcel

@@ -9,6 +9,7 @@ from ambientd.model.dispute import KnownState, TracePoint
 from ambientd.model.effect import Assignment, ExecutionReport
 from ambientd.model.execution import AbortCause
 from ambientd.model.offer import Wish
+from ambientd.model.proof import Finding
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Body, Record
 from ambientd.model.task import TaskSpec
@@ -106,6 +107,17 @@ class SegmentMade(msgspec.Struct, frozen=True):
     end: TracePoint
 
 
+class ProofChecked(msgspec.Struct, frozen=True):
+    """A proof was judged; cycles are 0 unless it holds.
+
+    What this host could not do ends as an ExecutionEnded that was aborted.
+    """
+
+    assignment: Assignment
+    finding: Finding
+    cycles: int = 0
+
+
 class AnchorProven(msgspec.Struct, frozen=True):
     """A root has its confirmations."""
 
@@ -149,6 +161,7 @@ Event: TypeAlias = (
     | ExecutionEnded
     | TraceMade
     | SegmentMade
+    | ProofChecked
     | AnchorProven
     | HeadersSeen
     | AnchorSigned

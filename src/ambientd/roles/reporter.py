@@ -11,8 +11,8 @@ the older may arrive last, having been sent before the coordinator was connected
 from msgspec.structs import replace
 
 from ambientd.ledger.awaiting import awaited_ms
-from ambientd.ledger.entries import Topic
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import NodeId
 from ambientd.model.effect import Propose, RoleEffect
 from ambientd.model.record import NodeReport, Registry

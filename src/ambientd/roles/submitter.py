@@ -16,6 +16,8 @@ from ambientd.model.bundle import size_of
 from ambientd.model.effect import FetchBlob, RoleEffect
 from ambientd.model.execution import AbortCause
 from ambientd.model.message import AbortSent, JobMessage
+from ambientd.model.task import Verdict
+from ambientd.rules.proofs import PROOF_BYTES_MAX
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -62,7 +64,7 @@ class Submitter:
             _keep(self._early, (task, slot.slot, sender), (message.attempt, cause))
 
     def on_ledger(self, event: LedgerEvent, state: LedgerState) -> list[RoleEffect]:
-        """Fetch the output of an own task as soon as it is final; hear who came before the log."""
+        """Fetch an own task's output, and proof, once it is final; hear who came before the log."""
         if isinstance(event, SlotAssigned):
             early = self._early.pop((event.task, event.slot, event.worker), None)
             if early is not None and early[0] == event.attempt:
@@ -72,11 +74,14 @@ class Submitter:
             return []
         result = event.settlement.result
         entry = state.task(event.task)
-        if entry is None or entry.audits is not None or result.output_size_bytes == 0:
+        if entry is None or entry.audits is not None:
             return []
         liars = event.settlement.liars
         holders = tuple(slot.worker for slot in entry.slots if slot.worker not in liars)
-        return [FetchBlob(result.output, size_of(result.output_size_bytes), holders)]
+        wanted = [(result.output, size_of(result.output_size_bytes))]
+        if event.settlement.verdict is Verdict.PROVEN:
+            wanted.append((entry.receipts[0].receipt.nonce, PROOF_BYTES_MAX))
+        return [FetchBlob(name, most, holders) for name, most in wanted if most]
 
 
 def _keep(kept: OrderedDict[K, V], key: K, value: V) -> None:

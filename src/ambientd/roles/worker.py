@@ -1,6 +1,7 @@
 """Worker: execute what the ledger assigns, seal the answer, open it when all have sealed.
 
 State of one slot:  EXECUTING -> SEALED -> OPENED; a slot that the ledger takes away is dropped.
+OPENED -> SHOWN where the log has the answer, and members check its proof.
 While its owner lets the node take no work, what the log assigns it all the same is UNWANTED, as is
 at any time what asks for more than the owner allows: the log would let it lie here for its lease.
 An answer travels to the coordinator; when it stays out of the log, the worker proposes it itself.
@@ -18,6 +19,7 @@ from ambientd.ledger.events import (
     LedgerEvent,
     SlotAssigned,
     SlotReleased,
+    SlotRevealed,
     TaskClosed,
     TaskCommitted,
 )
@@ -57,9 +59,10 @@ class Phase(Enum):
     UNWANTED = auto()
     SEALED = auto()
     OPENED = auto()
+    SHOWN = auto()
 
 
-RESTING = frozenset({Phase.EXECUTING, Phase.UNWANTED})
+RESTING = frozenset({Phase.EXECUTING, Phase.UNWANTED, Phase.SHOWN})
 """Phases in which there is nothing to send or to try again."""
 
 
@@ -151,6 +154,9 @@ class Worker:
             case SlotReleased(task=task, slot=slot, worker=worker):
                 if worker == self._id:
                     return self._drop([(task, slot)])
+            case SlotRevealed(task=task, slot=slot, worker=worker):
+                if worker == self._id and state.proof(task) is not None:
+                    self._rest(task, slot)
             case TaskCommitted(task=task):
                 self._want_open(task)
                 return [*self._send_due(now), *self._hand_over(task, state)]
@@ -173,7 +179,9 @@ class Worker:
         work = self._works.get((place.task, place.slot))
         if work is None or work.assignment != place or work.phase is not Phase.EXECUTING:
             return
-        nonce = tagged(
+        if work.spec.proof is not None and report.proof is None:
+            return
+        nonce = report.proof or tagged(
             "ambient/nonce/1", self._nonce_secret, place.task, encode((place.slot, place.attempt))
         )
         receipt = Receipt(
@@ -265,6 +273,12 @@ class Worker:
                     sends=0 if opened else work.sends,
                     due_ms=0 if opened else work.due_ms,
                 )
+
+    def _rest(self, task: TaskId, slot: int) -> None:
+        """Wait for what the members find of the proof; the log has all that they need."""
+        work = self._works.get((task, slot))
+        if work is not None:
+            self._works[task, slot] = replace(work, phase=Phase.SHOWN)
 
     def _hand_over(self, task: TaskId, state: LedgerState) -> list[RoleEffect]:
         """Send a small output to the submitter beside the opened answer; one worker is enough."""

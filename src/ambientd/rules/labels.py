@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from ambientd.model.execution import EngineCode
 from ambientd.model.genesis import Profile
+from ambientd.model.proof import PROVER_LABEL
 from ambientd.model.task import Constraint, TaskSpec
 
 LABELS_MAX = 16
@@ -49,6 +50,14 @@ def satisfies(profile: Profile, engine: int, constraints: Iterable[Constraint]) 
     return all(
         (value_of(profile, engine, each.key) == each.value) != each.is_excluded
         for each in constraints
+    )
+
+
+def proves(profile: Profile, spec: TaskSpec) -> bool:
+    """Tell whether a node takes on the proof that is asked for, if one is."""
+    said = value_of(profile, 0, PROVER_LABEL)
+    return spec.proof is None or (
+        said.isascii() and said.isdigit() and spec.proof.cycles_max <= int(said)
     )
 
 

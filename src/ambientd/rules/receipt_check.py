@@ -59,7 +59,7 @@ from ambientd.rules.receipt_epochs import (
     only_founders,
     way_text,
 )
-from ambientd.rules.receipt_text import file_text_fault, outcome_text
+from ambientd.rules.receipt_text import file_text_fault, outcome_text, proven_text
 from ambientd.rules.receipt_trust import trust_sentences, utc
 from ambientd.rules.verdicts import NO_RESULT, decided, quorum
 
@@ -301,6 +301,8 @@ def _check_agreement(exam: _Examination) -> None:
             exam.note("agreement", _refereed_fault(exam), refereed_text(file))
         case Verdict.BISECTED:
             exam.note("agreement", bisected_fault(file), bisected_text(file))
+        case Verdict.PROVEN:
+            exam.note("agreement", _proven_fault(exam), proven_text(file))
         case Verdict.INCONCLUSIVE:
             exam.note("agreement", _inconclusive_fault(exam), "the task has no answer")
 
@@ -316,9 +318,21 @@ def _single_fault(exam: _Examination) -> str | None:
     return None
 
 
+def _proven_fault(exam: _Examination) -> str | None:
+    """What was proven has one receipt; that the proof holds is for whoever has it to see."""
+    file = exam.file
+    if file.spec.proof is None:
+        return "the task asked for no proof"
+    if len(file.receipts) != 1 or file.verdicts or file.settlement.liars:
+        return "a proven task has one receipt and nothing else"
+    if file.receipts[0].receipt.result != file.settlement.result:
+        return "the settlement says something else than the receipt"
+    return None
+
+
 def _agreed_fault(exam: _Examination) -> str | None:
     file = exam.file
-    if file.spec.assurance is Assurance.NONE or file.settlement.liars:
+    if not file.spec.is_disputable or file.settlement.liars:
         return "an agreed settlement is of a replicated task and names no liars"
     if any(signed.receipt.result != file.settlement.result for signed in file.receipts):
         return "the receipts do not all say what the settlement says"
@@ -338,7 +352,7 @@ def _needed(exam: _Examination) -> int:
 def _refereed_fault(exam: _Examination) -> str | None:
     """A quorum of referees must have found the result; exactly who said otherwise lied."""
     settlement = exam.file.settlement
-    if exam.file.spec.assurance is Assurance.NONE:
+    if not exam.file.spec.is_disputable:
         return "an unreplicated task cannot be disputed"
     needed = _needed(exam)
     if decided(exam.file.verdicts, needed) != settlement.result:
@@ -356,7 +370,7 @@ def _refereed_fault(exam: _Examination) -> str | None:
 
 def _inconclusive_fault(exam: _Examination) -> str | None:
     file = exam.file
-    if file.settlement.liars or file.spec.assurance is Assurance.NONE:
+    if file.settlement.liars or not file.spec.is_disputable:
         return "a dispute without decision is of a replicated task and names no liars"
     # A larger committee may have been undecided where a smaller one, of the same referees, was not.
     if decided(file.verdicts, quorum(max(exam.benches()))) is not None:

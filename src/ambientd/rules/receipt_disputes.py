@@ -2,7 +2,6 @@
 
 from ambientd.codec.statements import result_root
 from ambientd.model.receipt import ReceiptFile
-from ambientd.model.task import Assurance
 
 SHOWN_CHARS = 16
 
@@ -24,7 +23,7 @@ def bisected_text(file: ReceiptFile) -> str:
 
 def bisected_fault(file: ReceiptFile) -> str | None:
     """Every replica answered, and exactly who did not say what the settlement says lied."""
-    if file.spec.assurance is Assurance.NONE or file.verdicts:
+    if not file.spec.is_disputable or file.verdicts:
         return "a bisected dispute is of a replicated task, and no referee executed the whole"
     if len(file.receipts) < max(2, file.spec.replicas):
         return f"{len(file.receipts)} receipts are here, the task asked for {file.spec.replicas}"

@@ -50,3 +50,9 @@ def outcome_text(kind: int) -> str:
     """Name an outcome, also one that is none."""
     known = {each.value: each.name.lower() for each in OutcomeKind}
     return known.get(kind, f"outcome {kind}")
+
+
+def proven_text(file: ReceiptFile) -> str:
+    """Name the proof of a proven task."""
+    names = (signed.receipt.nonce.hex() for signed in file.receipts)
+    return f"proven: the committee verified the proof {next(names, 'that nobody named')}"

@@ -35,6 +35,12 @@ def utc(time_s: int) -> str:
     return f"{year:04}-{month:02}-{day:02} {clock} UTC"
 
 
+VERIFIED_BY_MEMBERS = (
+    "The members who verified the proof, unless you verify it yourself: get it with "
+    "`ambientctl proof get`, and check again with --proof and --module."
+)
+
+
 def trust_sentences(
     file: ReceiptFile,
     committees: Sequence[frozenset[NodeId]],
@@ -99,6 +105,8 @@ def _about_answer(file: ReceiptFile, committees: Sequence[frozenset[NodeId]]) ->
                 f"That few nodes collude: if a fifth of all do, {workers} drawn ones are all of "
                 f"them in one of {COLLUDERS_ONE_IN**workers:,} cases or fewer."
             )
+    elif file.settlement.verdict is Verdict.PROVEN:
+        sentences.append(VERIFIED_BY_MEMBERS)
     elif file.settlement.verdict is Verdict.BISECTED:
         sentences += [
             "That one of the task's workers told the truth: it then won against all who did not.",

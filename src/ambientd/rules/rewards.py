@@ -1,5 +1,6 @@
 """What a task costs and pays, in millisatoshi (VERIFICATION, Reputation, rewards, penalties)."""
 
+from ambientd.model.task import TaskSpec
 from ambientd.rules.auditing import AUDITORS
 
 MGAS = 1_000_000
@@ -30,6 +31,31 @@ def reward_msat(gas: int, price_msat_per_mgas: int) -> int:
     return -(-gas * price_msat_per_mgas // MGAS)
 
 
+def proof_fee_msat(spec: TaskSpec) -> int:
+    """Give the most that a task's proof can cost, nothing where none is asked for."""
+    return 0 if spec.proof is None else proof_pay_msat(spec, spec.proof.cycles_max)
+
+
+def proof_pay_msat(spec: TaskSpec, cycles: int) -> int:
+    """Give the pay for a proof of so many cycles; no more than was asked for is paid."""
+    if spec.proof is None:
+        return 0
+    return reward_msat(min(cycles, spec.proof.cycles_max), spec.proof.price_msat_per_mcycle)
+
+
+def escrow_of(spec: TaskSpec, audit_permille: int) -> int:
+    """Give what is set aside for a task; what is proven is never audited."""
+    if spec.proof is not None:
+        return slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) + proof_fee_msat(spec)
+    return escrow_msat(spec.gas_max, spec.price_msat_per_mgas, spec.replicas_max, audit_permille)
+
+
 def cancel_fee_msat(gas_max: int, price_msat_per_mgas: int) -> int:
     """Give what a worker under way gets when the submitter takes the task back."""
     return slot_fee_msat(gas_max, price_msat_per_mgas) // CANCEL_SHARE
+
+
+def cancel_share_msat(spec: TaskSpec) -> int:
+    """Give the same for a task, with a share of what its proof may cost."""
+    share = cancel_fee_msat(spec.gas_max, spec.price_msat_per_mgas)
+    return share + proof_fee_msat(spec) // CANCEL_SHARE

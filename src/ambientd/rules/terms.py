@@ -1,6 +1,6 @@
 """What a task may ask for: the terms of a specification that need no state (protocols/03 §3)."""
 
-from ambientd.model.bundle import ITEMS_MAX, size_of
+from ambientd.model.bundle import ITEMS_MAX, Bundle, size_of
 from ambientd.model.execution import (
     GAS_CEILING,
     INPUT_BYTES_CEILING,
@@ -12,6 +12,7 @@ from ambientd.model.execution import (
 from ambientd.model.genesis import Rules
 from ambientd.model.task import Assurance, TaskSpec
 from ambientd.rules.labels import is_key, is_word
+from ambientd.rules.lessons import LESSON_CLASS
 from ambientd.rules.scheduling import STRATEGIES
 
 PRICE_MSAT_PER_MGAS_MAX = 10**9
@@ -20,12 +21,16 @@ CONSTRAINTS_MAX = 8
 DISTINCT_MAX = 4
 PRIORITY_MAX = 9
 QUORUM_MIN = 3
+PROVEN_CYCLES_MIN = 1 << 13
+PROVEN_CYCLES_MAX = 64 << 20
+"""So many padded cycles has one proof: 64 segments of 2^20 (protocols/18 §5, §6)."""
 
 
 def terms_fault(spec: TaskSpec, rules: Rules, now_ms: int) -> str | None:
     """Say why a cluster of these rules takes no task like this at this time, or None."""
     return (
         _replicas_fault(spec, rules)
+        or _proof_fault(spec)
         or _limits_fault(spec, rules)
         or _choice_fault(spec, rules)
         or _deadline_fault(spec, now_ms)
@@ -41,6 +46,27 @@ def _replicas_fault(spec: TaskSpec, rules: Rules) -> str | None:
         return f"a quorum has {QUORUM_MIN} replicas or more, not {spec.replicas}"
     if spec.replicas_max > rules.replicas_max:
         return f"{spec.replicas} replicas are asked for, this cluster gives {rules.replicas_max}"
+    return None
+
+
+def _proof_fault(spec: TaskSpec) -> str | None:
+    """Say why an execution like this is never proven, or not on these terms."""
+    if spec.proof is None:
+        return None
+    if spec.replicas != 1:
+        return f"assurance proven means one replica, not {spec.replicas}"
+    if isinstance(spec.input_size_bytes, Bundle):
+        return "a bundle cannot be proven: submit its items as tasks"
+    if spec.task_class == LESSON_CLASS:
+        return f"a task of class {LESSON_CLASS} cannot be proven"
+    cycles, price = spec.proof.cycles_max, spec.proof.price_msat_per_mcycle
+    if not PROVEN_CYCLES_MIN <= cycles <= PROVEN_CYCLES_MAX:
+        return (
+            f"{cycles} cycles to prove; it must lie between {PROVEN_CYCLES_MIN} and "
+            f"{PROVEN_CYCLES_MAX}"
+        )
+    if not 0 <= price <= PRICE_MSAT_PER_MGAS_MAX:
+        return f"price of cycles is {price}; it must lie between 0 and {PRICE_MSAT_PER_MGAS_MAX}"
     return None
 
 

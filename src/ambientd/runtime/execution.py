@@ -2,18 +2,26 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
 import trio
+from msgspec import structs
 
 from ambientd.codec.digest import sha256
 from ambientd.config.options import Config, Lie
 from ambientd.errors import AmbientError
 from ambientd.model.base import DIGEST_BYTES, Digest, NodeId
 from ambientd.model.bundle import size_of
-from ambientd.model.effect import Execute, ExecutionReport, Purpose, SegmentWanted, TraceWanted
+from ambientd.model.effect import (
+    CheckProof,
+    Execute,
+    ExecutionReport,
+    Purpose,
+    SegmentWanted,
+    TraceWanted,
+)
 from ambientd.model.execution import (
     AbortCause,
     Aborted,
@@ -23,9 +31,10 @@ from ambientd.model.execution import (
 )
 from ambientd.model.learning import LessonInput
 from ambientd.model.task import Result
-from ambientd.node.event import ExecutionEnded, SegmentMade, TraceMade
+from ambientd.node.event import ExecutionEnded, ProofChecked, SegmentMade, TraceMade
 from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.probe import EnergyMeter, EnergyUsed
+from ambientd.ports.proving import ProofTools
 from ambientd.rules.bundles import (
     bundle_result,
     is_bundle,
@@ -40,7 +49,9 @@ from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.cpu_share import CpuSpent
 from ambientd.runtime.lies import TRUTH, ExecutorLies
 from ambientd.runtime.pausing_workers import PausableCall, PausingWorkers
+from ambientd.runtime.proving import NO_PROVER, Proofs
 from ambientd.runtime.tracing import Tracer
+from ambientd.runtime.workers import WorkerPool
 from ambientd.wasm.prepare import Refused
 
 log = structlog.get_logger("ambientd.execution")
@@ -169,8 +180,10 @@ class Executor:
         meter: EnergyMeter,
         options: ExecutorOptions,
         pausing: PausingWorkers | None = None,
+        proofs: Proofs | None = None,
     ) -> None:
         self._pool = pool
+        self._proofs = proofs
         self._tracer = None if pausing is None else Tracer(pausing, blobs, options.lies)
         self._blobs = blobs
         self._meter = meter
@@ -188,11 +201,34 @@ class Executor:
 
         What a task asks for must never end the daemon, so every error on the way is one.
         """
-        async with self._room:
-            try:
-                return await self._execute(effect, clock)
-            except (AmbientError, ValueError) as error:
-                return self._aborted(effect, str(error), host_failed=True)
+        try:
+            async with self._room:
+                ended = await self._execute(effect, clock)
+            is_proven = effect.spec.proof is not None and effect.assignment.purpose is Purpose.SLOT
+            # Not in a room: what is proven for minutes shall hold up no ordinary execution.
+            return await self._prove(effect, ended) if is_proven else ended
+        except (AmbientError, ValueError) as error:
+            return self._aborted(effect, str(error), host_failed=True)
+
+    async def check_proof(self, effect: CheckProof) -> ProofChecked | ExecutionEnded:
+        """Judge a proof that another has made."""
+        if self._proofs is None:
+            return ExecutionEnded(effect.assignment, effect.spec, None, NO_PROVER)
+        try:
+            return await self._proofs.check(effect)
+        except (AmbientError, ValueError) as error:
+            return ExecutionEnded(effect.assignment, effect.spec, None, str(error), True)
+
+    async def _prove(self, effect: Execute, ended: ExecutionEnded) -> ExecutionEnded:
+        """Prove what was executed: only with its proof is it an answer."""
+        if ended.report is None:
+            return ended
+        if self._proofs is None:
+            return self._aborted(effect, NO_PROVER, AbortCause.NOT_PROVABLE)
+        made = await self._proofs.prove(effect.assignment, effect.spec, ended.report.result)
+        if isinstance(made, Aborted):
+            return self._aborted(effect, made.reason, made.cause)
+        return structs.replace(ended, report=replace(ended.report, proof=made))
 
     async def trace(
         self, effect: TraceWanted | SegmentWanted
@@ -359,3 +395,11 @@ def _share(used: EnergyUsed, spent: CpuSpent) -> tuple[int | None, str]:
 
 def _size_bytes(prepared: ReadyModule | Refused) -> int:
     return len(prepared.code) if isinstance(prepared, ReadyModule) else len(prepared.reason)
+
+
+def executor_of(
+    config: Config, pool: WorkerPool, blobs: Blobs, meter: EnergyMeter, tools: ProofTools
+) -> Executor:
+    """Give what executes on this device, and proves where it has a prover."""
+    proofs = Proofs(pool, blobs, tools)
+    return Executor(pool, blobs, meter, executor_options(config), pool.pausing, proofs)

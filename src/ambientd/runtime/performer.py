@@ -15,6 +15,7 @@ from ambientd.model.effect import (
     Abandon,
     AnchorRoot,
     Assignment,
+    CheckProof,
     Execute,
     FetchBlob,
     HearAnchor,
@@ -54,6 +55,8 @@ from ambientd.runtime.pump import Pump
 from ambientd.telemetry.messages import BatchAccepted, SafeModeChanged
 
 log = structlog.get_logger("ambientd.performer")
+
+Work = Execute | TraceWanted | SegmentWanted | CheckProof
 
 TELEMETRY_TOPIC = "ambient/telemetry/1"
 EXECUTIONS_WAITING_MAX = 1024
@@ -129,7 +132,7 @@ class Performer:
                     self._nursery.start_soon(self._learning.hear, event)
                 warn_of_conviction(effect, self._ledger)
                 self._news.tell(effect)
-            case Execute() | TraceWanted() | SegmentWanted():
+            case Execute() | TraceWanted() | SegmentWanted() | CheckProof():
                 self._start_execution(effect)
             case Abandon(assignment=assignment):
                 if (scope := self._running.get(assignment)) is not None:
@@ -213,7 +216,7 @@ class Performer:
         self._banned.discard(peer)
         self.let_in(self._is_open)
 
-    def _start_execution(self, effect: Execute | TraceWanted | SegmentWanted) -> None:
+    def _start_execution(self, effect: Work) -> None:
         if effect.assignment in self._running:
             return
         if len(self._running) >= EXECUTIONS_WAITING_MAX:
@@ -226,12 +229,14 @@ class Performer:
         self._running[effect.assignment] = trio.CancelScope()
         self._nursery.start_soon(self._execute, effect)
 
-    async def _execute(self, effect: Execute | TraceWanted | SegmentWanted) -> None:
+    async def _execute(self, effect: Work) -> None:
         ended: Event | None = None
         try:
             with self._running[effect.assignment]:
                 if isinstance(effect, Execute):
                     ended = await self._executor.execute(effect, self._now)
+                elif isinstance(effect, CheckProof):
+                    ended = await self._executor.check_proof(effect)
                 else:
                     ended = await self._executor.trace(effect)
         finally:

@@ -210,15 +210,35 @@ class WorkerPool:
             return None
         return await trio.to_thread.run_sync(self._cache.find, source, self._maker)
 
-    async def _prepare(
-        self, process: WorkerProcess, source: bytes, module: bytes
-    ) -> ReadyModule | Refused | Aborted:
+    async def rewrite(self, source: bytes, module: bytes) -> bytes | Refused | Aborted:
+        """Give a submitted module's prepared form itself, which is what is proven of it."""
+        assert sha256(module) == source, "a blob has the hash that it is named by"
+        with self._waiting() as has_room:
+            if not has_room:
+                return self._busy()
+            async with self._preparers.lend() as process:
+                need_bytes = min(self._options.preparation_bytes, self._memory.total_bytes)
+                async with self._memory.reserve(need_bytes):
+                    process.hold_to(need_bytes)
+                    reply = await self._ask_to_prepare(process, module)
+        match reply:
+            case ModulePrepared():
+                return reply.module
+            case ModuleRefused():
+                return Refused(reply.reason[:REASON_CHARACTERS_MAX])
+            case _:
+                return await self._preparers.no_answer(process, reply)
+
+    async def _ask_to_prepare(self, process: WorkerProcess, module: bytes) -> Reply | Aborted:
         limit_ms = self._options.prepare_wall_ms_max
         request = PrepareModule(module=module, cpu_ms_max=self._options.prepare_cpu_ms_max)
         asking = process.ask(request)
-        reply = await self._preparers.reply_within(
-            process, asking, limit_ms, "preparing the module"
-        )
+        return await self._preparers.reply_within(process, asking, limit_ms, "preparing the module")
+
+    async def _prepare(
+        self, process: WorkerProcess, source: bytes, module: bytes
+    ) -> ReadyModule | Refused | Aborted:
+        reply = await self._ask_to_prepare(process, module)
         match reply:
             case ModulePrepared() if reply.interface in {kind.value for kind in Interface}:
                 return await self._compiled(process, source, reply)

@@ -1,0 +1,38 @@
+"""Which proof was made for which assignment: a small file for each, the oldest ones go."""
+
+from pathlib import Path
+
+from ambientd.adapters.durable_files import replace_synced
+from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256
+from ambientd.model.base import DIGEST_BYTES, Digest
+from ambientd.model.effect import Assignment
+from ambientd.ports.proving import PROVED_KEPT_MAX
+
+_DRAFT = "draft"
+
+
+class ProvedFiles:
+    """The proofs made here, by assignment."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def find(self, place: Assignment) -> Digest | None:
+        """Give the SHA-256 of the proof; None when none is known."""
+        try:
+            data = self._path(place).read_bytes()
+        except FileNotFoundError:
+            return None
+        return Digest(data) if len(data) == DIGEST_BYTES else None
+
+    def keep(self, place: Assignment, proof: Digest) -> None:
+        """Keep it, durably."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        replace_synced(self._path(place), self._folder / _DRAFT, proof)
+        kept = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        for path in kept[:-PROVED_KEPT_MAX]:
+            path.unlink()
+
+    def _path(self, place: Assignment) -> Path:
+        return self._folder / sha256(encode((place.task, place.slot, place.attempt))).hex()

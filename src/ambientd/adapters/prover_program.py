@@ -1,0 +1,117 @@
+"""The program that proves executions, `ambient-prove`, in a process of its own (ADR 55, ADR 60)."""
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import trio
+
+from ambientd.adapters.slim_structlog import structlog
+from ambientd.model.execution import ExecutionLimits
+from ambientd.ports.proving import NotProven
+from ambientd.rules.proofs import PROOF_BYTES_MAX
+
+log = structlog.get_logger("ambientd.prover")
+
+MIB = 1 << 20
+# What the program holds by its own words: for each cycle of a segment, and in any case.
+BYTES_A_CYCLE = 9_500
+BYTES_FIXED = 40 * MIB
+POWERS = range(14, 18)
+LINE_BYTES_MAX = 1_000
+SAID_BYTES_MAX = 64 * 1024
+NICE = 10
+# Said of an execution that cannot be proven within its bounds; all else is this host's.
+_FINAL = ("raise --cycles-max", "the image gave up")
+
+
+def segment_power(memory_bytes_max: int) -> int | None:
+    """Give the largest segment that the program proves in so much memory; None for none."""
+    fit = [p for p in POWERS if BYTES_FIXED + (BYTES_A_CYCLE << p) <= memory_bytes_max]
+    return max(fit, default=None)
+
+
+class ProverProgram:
+    """Proves one execution at a time."""
+
+    def __init__(self, program: str, image: Path, memory_bytes_max: int) -> None:
+        power = segment_power(memory_bytes_max)
+        assert power is not None, "the daemon has looked at the option"
+        self._program = program
+        self._image = image
+        self._memory_mib = memory_bytes_max // MIB
+        self._power = power
+
+    async def prove(
+        self, prepared: bytes, data: bytes, limits: ExecutionLimits, cycles_max: int
+    ) -> bytes | NotProven:
+        """Give a proof file of at most so many padded cycles, or say why there is none."""
+        with TemporaryDirectory(prefix="ambient-prove-") as name:
+            folder = trio.Path(name)
+            await (folder / "module").write_bytes(prepared)
+            await (folder / "input").write_bytes(data)
+            command = self._command(limits, cycles_max)
+            try:
+                code, said = await self._run(command, name)
+            except OSError as problem:
+                return NotProven(f"{self._program} does not work: {problem}")
+            if code != 0:
+                reason = said[-1] if said else f"it ended with {code}"
+                return NotProven(reason, is_final=any(each in reason for each in _FINAL))
+            proof = folder / "proof"
+            if (await proof.stat()).st_size > PROOF_BYTES_MAX:
+                return NotProven("the proof is larger than any")
+            return await proof.read_bytes()
+
+    def _command(self, limits: ExecutionLimits, cycles_max: int) -> list[str]:
+        options = {
+            "module": "module",
+            "input": "input",
+            "proof": "proof",
+            "gas": limits.gas_max,
+            "memory": limits.memory_bytes_max,
+            "output-max": limits.output_bytes_max,
+            "segment": self._power,
+            "cycles-max": cycles_max,
+            "memory-mib-max": self._memory_mib,
+        }
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        return [self._program, "prove", str(self._image), *words]
+
+    async def _run(self, command: list[str], folder: str) -> tuple[int, list[str]]:
+        """Run the program and log what it says; end it, and wait for that, when cancelled."""
+        process = await trio.lowlevel.open_process(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env={},
+            start_new_session=True,
+        )
+        said: list[str] = []
+        try:
+            with contextlib.suppress(ProcessLookupError):
+                os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
+            assert process.stderr is not None
+            rest, total = b"", 0
+            async for piece in process.stderr:
+                total += len(piece)
+                if total > SAID_BYTES_MAX:
+                    process.kill()
+                    break
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    text = line[:LINE_BYTES_MAX].decode("ascii", "replace").strip()
+                    said.append(text)
+                    log.info("proving", said=text)
+            return await process.wait(), said
+        finally:
+            with trio.CancelScope(shield=True):
+                if process.returncode is None:
+                    process.kill()
+                await process.wait()
+                if process.stderr is not None:
+                    await process.stderr.aclose()

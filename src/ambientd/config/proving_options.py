@@ -1,0 +1,50 @@
+"""What proves executions on this device, and what verifies proofs: the section `proving`."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from ambientd.config.node_options import Options
+
+MIB = 1 << 20
+
+
+class ProvingOptions(Options, frozen=True):
+    """Validity proofs: this node makes them for pay where it has a prover, and checks others'."""
+
+    prover: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="The program ambient-prove, as `make proofs` builds it; empty: this node "
+            "proves nothing.",
+        ),
+    ] = ""
+    image: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="The universal image, which `python -m scripts.proof_image --universal` "
+            "writes; a prover needs it.",
+        ),
+    ] = ""
+    verifier: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="The program ambient-verify; empty: beside Python, or on the search path.",
+        ),
+    ] = ""
+    cycles_max: Annotated[
+        int,
+        Meta(ge=1 << 13, le=64 << 20, description="Padded cycles of one proof, at most."),
+    ] = 1 << 22
+    memory_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=192 * MIB,
+            le=1 << 40,
+            description="Memory of the prover, in bytes; half as much makes proofs of about twice "
+            "the segments.",
+        ),
+    ] = 1536 * MIB

@@ -1,0 +1,116 @@
+"""Whether a proof is about a task's execution: its file and statement (protocols/18 §2, §5, §9).
+
+That its seals hold is for the program `ambient-verify` to say; nothing here does.
+"""
+
+from dataclasses import dataclass
+
+from ambientd.codec.digest import sha256, tagged
+from ambientd.errors import RemoteProtocolError
+from ambientd.model.base import DIGEST_BYTES, Digest
+from ambientd.model.execution import OutcomeKind, TrapReason
+from ambientd.model.task import Result, TaskSpec
+
+UNIVERSAL_IMAGE = Digest(
+    bytes.fromhex("1145ef54ebcd7a11fe0231754714cf6f7f1e0b17a8eeaa5898040b3b29300b39")
+)
+"""The one image that every module is interpreted by (18 §8)."""
+
+MAGIC = b"AMBPROOF"
+VERSION = 1
+STATEMENT_BYTES = 144
+SEGMENTS_MAX = 64
+SEAL_WORDS_MAX = 1 << 17
+WORD_BYTES = 4
+HEADER_BYTES = len(MAGIC) + WORD_BYTES + DIGEST_BYTES + STATEMENT_BYTES + WORD_BYTES
+PROOF_BYTES_MAX = HEADER_BYTES + SEGMENTS_MAX * WORD_BYTES * (1 + SEAL_WORDS_MAX)
+POWER_AT = 91
+"""The word of a seal that says how many cycles: behind its version and 90 public values."""
+
+POWERS = range(13, 21)
+PROVEN_KINDS = (OutcomeKind.COMPLETED, OutcomeKind.TRAPPED, OutcomeKind.OUT_OF_GAS)
+_REASONS = {reason.value: number for number, reason in enumerate(TrapReason, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class ProofFile:
+    """A proof as it lies in its file, not believed yet; `powers` are of each segment's cycles."""
+
+    image: Digest
+    statement: bytes
+    powers: tuple[int, ...]
+
+    @property
+    def cycles(self) -> int:
+        """Give the padded cycles that are proven."""
+        return sum(1 << power for power in self.powers)
+
+
+def read_proof(data: bytes) -> ProofFile:
+    """Read a proof file; raise RemoteProtocolError unless it is exactly one."""
+    start = MAGIC + VERSION.to_bytes(WORD_BYTES, "big")
+    if not HEADER_BYTES <= len(data) <= PROOF_BYTES_MAX or not data.startswith(start):
+        msg = f"it is no proof of version {VERSION}"
+        raise RemoteProtocolError(msg)
+    place = len(start)
+    image, place = Digest(data[place : place + DIGEST_BYTES]), place + DIGEST_BYTES
+    statement, place = data[place : place + STATEMENT_BYTES], place + STATEMENT_BYTES
+    count, place = int.from_bytes(data[place : place + WORD_BYTES], "big"), place + WORD_BYTES
+    if not 1 <= count <= SEGMENTS_MAX:
+        msg = f"it has {count} segments, 1 to {SEGMENTS_MAX} are possible"
+        raise RemoteProtocolError(msg)
+    powers = []
+    for _ in range(count):
+        words = int.from_bytes(data[place : place + WORD_BYTES], "big")
+        begin, place = place + WORD_BYTES, place + WORD_BYTES * (1 + words)
+        if not POWER_AT < words <= SEAL_WORDS_MAX or place > len(data):
+            msg = "a segment's seal is too short or too long"
+            raise RemoteProtocolError(msg)
+        at = begin + POWER_AT * WORD_BYTES
+        powers.append(int.from_bytes(data[at : at + WORD_BYTES], "little"))
+    if place != len(data) or not set(powers) <= set(POWERS):
+        msg = "something follows its last segment, or a segment has impossible cycles"
+        raise RemoteProtocolError(msg)
+    return ProofFile(image=image, statement=statement, powers=tuple(powers))
+
+
+def statement_of(spec: TaskSpec, result: Result, prepared: bytes) -> bytes | None:
+    """Give what a proof of this result states; None for an outcome that is never proven.
+
+    `prepared` is the prepared module, which the universal image names by a hash of its own.
+    """
+    name, _, detail = result.reason.partition(":")
+    is_trap = result.kind == OutcomeKind.TRAPPED
+    is_named = name in _REASONS and (not detail or (detail.isascii() and detail.isdigit()))
+    is_plain = isinstance(result.output_size_bytes, int)
+    if result.kind not in PROVEN_KINDS or not is_plain or (is_trap and not is_named):
+        return None
+    numbers = (
+        (0, 4),
+        (int(result.kind), 4),
+        (_REASONS[name] if is_trap else 0, 4),
+        (int(detail) % (1 << 32) if is_trap and detail else 0, 4),
+        (spec.gas_max, 8),
+        (result.gas, 8),
+        (spec.memory_bytes_max, 8),
+        (spec.output_bytes_max, 8),
+    )
+    named = tagged("ambient/prepared/1", prepared), spec.input, result.output
+    return b"".join((*named, *(number.to_bytes(size, "big") for number, size in numbers)))
+
+
+def proof_fault(
+    proof: ProofFile, spec: TaskSpec, result: Result, prepared: bytes | None = None
+) -> str | None:
+    """Say why a proof is not of this result, or None; without the module all but its name."""
+    if proof.image != UNIVERSAL_IMAGE:
+        return "it is a proof of another image than the universal one"
+    expected = statement_of(spec, result, prepared or b"")
+    if expected is None:
+        return "such an outcome is never proven"
+    if prepared is not None and sha256(prepared) != result.prepared:
+        return "the result is of another prepared module"
+    start = 0 if prepared is not None else DIGEST_BYTES
+    if proof.statement[start:] != expected[start:]:
+        return "it proves another statement than the receipt makes"
+    return None

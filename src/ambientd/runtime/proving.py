@@ -1,0 +1,137 @@
+"""Prove what was executed here for a slot, and check what others have proven (protocols/18 §9)."""
+
+from typing import Protocol
+
+import structlog
+import trio
+
+from ambientd.errors import RemoteProtocolError
+from ambientd.model.base import Digest
+from ambientd.model.effect import Assignment, CheckProof
+from ambientd.model.execution import AbortCause, Aborted
+from ambientd.model.proof import Finding
+from ambientd.model.task import Result, TaskSpec
+from ambientd.node.event import ExecutionEnded, ProofChecked
+from ambientd.ports.proving import NotProven, ProofTools
+from ambientd.rules.executions import limits_of
+from ambientd.rules.proofs import (
+    PROOF_BYTES_MAX,
+    PROVEN_KINDS,
+    UNIVERSAL_IMAGE,
+    ProofFile,
+    proof_fault,
+    read_proof,
+)
+from ambientd.runtime.blobs import Blobs
+from ambientd.wasm.prepare import Refused
+
+log = structlog.get_logger("ambientd.proving")
+
+NO_PROVER = "nothing proves on this device: see [proving] in config.toml"
+NO_VERIFIER = "nothing verifies proofs on this device: build it with `make verifier`"
+
+
+class Rewriter(Protocol):
+    """What prepares modules in a process that is locked down: `runtime.workers.WorkerPool`."""
+
+    async def rewrite(self, source: bytes, module: bytes) -> bytes | Refused | Aborted:
+        """Give a submitted module's prepared form."""
+        ...
+
+
+class Proofs:
+    """The proofs that are made and checked on this device; one is made at a time."""
+
+    def __init__(
+        self,
+        rewriter: Rewriter,
+        blobs: Blobs,
+        tools: ProofTools,
+    ) -> None:
+        self._rewriter = rewriter
+        self._blobs = blobs
+        self._places, self._prover, self._verifier = tools.places, tools.prover, tools.verifier
+        self._turn = trio.Lock()
+
+    async def prove(self, place: Assignment, spec: TaskSpec, result: Result) -> Digest | Aborted:
+        """Give the proof of what was just executed for a slot, which is kept as a blob.
+
+        The same assignment has the same proof, also after a start: a sealed answer names it.
+        """
+        known = await trio.to_thread.run_sync(self._places.find, place)
+        if known is not None and await self._blobs.has(known):
+            return known
+        if self._prover is None:
+            return Aborted(NO_PROVER, AbortCause.NOT_PROVABLE)
+        if result.kind not in PROVEN_KINDS or spec.proof is None:
+            return Aborted("such an outcome is never proven", AbortCause.NOT_PROVABLE)
+        prepared = await self._prepared(spec)
+        if isinstance(prepared, Aborted):
+            return prepared
+        data = await self._blobs.get(spec.input)
+        if isinstance(prepared, Refused) or data is None:
+            return Aborted("module or input are gone", AbortCause.NOT_FETCHED)
+        async with self._turn:
+            made = await self._prover.prove(prepared, data, limits_of(spec), spec.proof.cycles_max)
+        if isinstance(made, NotProven):
+            cause = AbortCause.NOT_PROVABLE if made.is_final else AbortCause.OTHER
+            return Aborted(f"not proven: {made.reason}", cause)
+        fault = self._fault(made, spec, result, prepared)
+        if isinstance(fault, str):
+            return Aborted(f"what was proven is not what was executed: {fault}")
+        proof = await self._blobs.put(made)
+        await trio.to_thread.run_sync(self._places.keep, place, proof)
+        return proof
+
+    async def check(self, effect: CheckProof) -> ProofChecked | ExecutionEnded:
+        """Judge a proof that another has made; whatever this host could not do is an abort."""
+        place, spec = effect.assignment, effect.spec
+        if self._verifier is None:
+            return self._aborted(effect, NO_VERIFIER)
+        proof = await self._blobs.fetch(
+            effect.proof, PROOF_BYTES_MAX, effect.holders, is_synced=False
+        )
+        if proof is None:
+            return ProofChecked(place, Finding.MISSING)
+        module = await self._blobs.fetch(spec.module, spec.module_size_bytes, effect.holders)
+        if module is None:
+            return self._aborted(effect, "the module could not be fetched from any holder")
+        prepared = await self._prepared(spec)
+        if isinstance(prepared, Aborted):
+            return self._aborted(effect, prepared.reason)
+        if isinstance(prepared, Refused):
+            return self._wrong(effect, f"the module is refused: {prepared.reason}")
+        read = self._fault(proof, spec, effect.result, prepared)
+        if isinstance(read, str):
+            return self._wrong(effect, read)
+        holds = await self._verifier.holds(proof, UNIVERSAL_IMAGE)
+        if holds is None:
+            return self._aborted(effect, "the verifier did not work")
+        if not holds:
+            return self._wrong(effect, "its seals do not hold")
+        return ProofChecked(place, Finding.HOLDS, read.cycles)
+
+    async def _prepared(self, spec: TaskSpec) -> bytes | Refused | Aborted:
+        module = await self._blobs.get(spec.module)
+        if module is None:
+            return Aborted("the module is gone", AbortCause.NOT_FETCHED)
+        return await self._rewriter.rewrite(spec.module, module)
+
+    @staticmethod
+    def _fault(data: bytes, spec: TaskSpec, result: Result, prepared: bytes) -> ProofFile | str:
+        """Give a proof as read, or what is wrong with it besides its seals."""
+        try:
+            proof = read_proof(data)
+        except RemoteProtocolError as error:
+            return str(error)
+        return proof_fault(proof, spec, result, prepared) or proof
+
+    @staticmethod
+    def _wrong(effect: CheckProof, reason: str) -> ProofChecked:
+        log.warning("proof is wrong", task=effect.assignment.task.hex()[:12], reason=reason)
+        return ProofChecked(effect.assignment, Finding.WRONG)
+
+    @staticmethod
+    def _aborted(effect: CheckProof, reason: str) -> ExecutionEnded:
+        log.warning("proof not checked", task=effect.assignment.task.hex()[:12], reason=reason)
+        return ExecutionEnded(effect.assignment, effect.spec, None, reason)
