@@ -1,4 +1,4 @@
-"""Write test vectors, of protocols 00 to 03, 06, 11, 13, 18 to 20: `python -m scripts.make_vectors`.
+"""Write test vectors, of protocols 00-03, 06, 11, 13, 18-20: `python -m scripts.make_vectors`.
 
 Everything is derived from fixed seeds, so the files change only when the protocol does.
 """
