@@ -19,6 +19,7 @@ from ambientd.adapters.anchor_file import AnchorFile
 from ambientd.adapters.anchor_service import ChainAnchors
 from ambientd.adapters.anchor_wallet import anchor_wallet
 from ambientd.adapters.blob_files import BlobFiles
+from ambientd.adapters.blob_places import open_blobs
 from ambientd.adapters.chains import OpenChain, anchorer_options, open_chain
 from ambientd.adapters.compiled_files import CompiledFiles, compiled_key
 from ambientd.adapters.consent_file import ConsentFile
@@ -382,7 +383,8 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
         check_key(identity, recovered)
         may_vote = _may_vote(identity, store, recovered)
         writer = await stack.enter_async_context(StoreWriter(store))
-        files = BlobFiles(data_dir / "blobs", quota_bytes=config.limits.blob_store_bytes_max)
+        quota_bytes = config.limits.blob_store_bytes_max
+        files = open_blobs(data_dir / "blobs", config.store.blobs, identity.node, quota_bytes)
         rng = random.Random(draw_secret(32))  # noqa: S311 - jitter and back-off, no secrets
         node = _build_node(identity, recovered, writer, rng, may_vote=may_vote, now_ms=now())
         pump = Pump(node, now, writer)

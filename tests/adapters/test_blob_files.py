@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ambientd.adapters import blob_files
+from ambientd.adapters import blob_folder
 from ambientd.adapters.blob_files import BlobFiles
 from ambientd.errors import StoreError, UsageError
 
@@ -91,7 +91,7 @@ def test_only_some_damaged_files_are_kept(tmp_path: Path) -> None:
     for name in names:
         file_of(blobs, name).write_bytes(b"?")
         assert blobs.get(name) is None
-    assert len(list((tmp_path / "damaged").iterdir())) == blob_files.DAMAGED_FILES_MAX
+    assert len(list((tmp_path / "damaged").iterdir())) == blob_folder.DAMAGED_FILES_MAX
 
 
 def test_a_blob_above_the_cap_is_refused(tmp_path: Path) -> None:

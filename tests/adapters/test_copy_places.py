@@ -3,9 +3,6 @@
 import io
 import os
 import re
-import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,70 +24,19 @@ from ambientd.errors import ConfigError, StoreError, UsageError
 from ambientd.model.base import NodeId
 from ambientd.runtime.backup import write_backup
 from ambientd.runtime.store_writer import StoreWriter
-from tests.adapters.test_chains import cached, free_port
+from tests.adapters.s3_server import BUCKET
+from tests.adapters.test_chains import free_port
 from tests.fakes.memory_store import MemoryStore
-from tests.missing import missing
 from tests.node.cluster import Cluster
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 
-ROOT = Path(__file__).parents[2]
-BUCKET = "copies"
-READY_S = 30.0
 PARTS_BYTES = 20 * 1024 * 1024
 """More than two parts of an upload."""
 PART_BYTES = 100_000
 """More than a file's buffer."""
 BEGIN_MS = 1_760_000_000_000
 NODE = NodeId(b"\xaa" * 32)
-
-
-def server_program() -> Path:
-    """Find the S3 server; a skip says how to build it."""
-    (version,) = re.findall(
-        r"^VERSITYGW_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE
-    )
-    path = cached("programs") / version / "versitygw"
-    if not path.exists():
-        missing("versitygw is not built: run `make versitygw`")
-    return path
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Start a server of S3 with one bucket; give what a program's environment says of it."""
-    folder, port = tmp_path_factory.mktemp("s3"), free_port()
-    buckets, sidecar = folder / "buckets", folder / "sidecar"
-    (buckets / BUCKET).mkdir(parents=True)
-    sidecar.mkdir()
-    keys = ["--access", "an-access-key", "--secret", "a-secret-key-of-tests"]
-    words = [*keys, "--port", f"127.0.0.1:{port}", "--quiet", "posix", "--sidecar", str(sidecar)]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [server_program(), *words, str(buckets)], stdout=log, stderr=log, cwd=folder
-        )
-    told = {
-        "AWS_ACCESS_KEY_ID": "an-access-key",
-        "AWS_SECRET_ACCESS_KEY": "a-secret-key-of-tests",
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-    }
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in told.items():
-                patch.setenv(name, value)
-            end = time.monotonic() + READY_S
-            while True:
-                try:
-                    place_of(f"s3://{BUCKET}").names()
-                    break
-                except StoreError:
-                    said = (folder / "log").read_text()
-                    assert (process.poll(), time.monotonic() < end) == (None, True), said
-        yield told
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture(params=["folder", "bucket"])

@@ -151,8 +151,7 @@ async def test_what_was_put_again_after_its_time_is_as_new(tmp_path: Path) -> No
     kept.anchor()
     kept.age()
     kept.later_ms = HOUR_MS + 60_000
-    again = kept.files._path(MODULE)
-    os.utime(again, (kept.now / 1000, kept.now / 1000))
+    kept.files._place.note_ms(MODULE, kept.now)
     assert await kept.sweep() == 1
     assert b"module" in kept.left(), "whoever put it is about to submit its task"
     kept.later_ms += 3 * HOUR_MS + 60_000

@@ -1,4 +1,4 @@
-"""Blobs as files named by their SHA-256, under `blobs/ab/cdef...`.
+"""A node's blobs: what is kept, in memory, on its way, and what goes when there is no more room.
 
 Functions are synchronous and safe from several threads at once. A file appears under its name
 only when all its bytes are on disk, and its bytes are hashed again at every read from disk.
@@ -16,12 +16,11 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from ambientd.adapters.blob_drafts import BlobDraft
+from ambientd.adapters.blob_folder import BlobFolder, BlobPlace
 from ambientd.adapters.blob_partials import PARTIAL_KEPT_MS, BlobPartial, Partials
-from ambientd.adapters.durable_files import sync_directory, sync_file, write_new
 from ambientd.codec.chunks import Outline, outlined
 from ambientd.codec.digest import sha256
 from ambientd.errors import StoreError, UsageError
-from ambientd.model.chunk import CHUNK_BYTES
 from ambientd.ports.retention import SweepPlan
 
 _log = logging.getLogger(__name__)
@@ -31,7 +30,6 @@ BLOB_BYTES_MAX = 64 * 1024 * 1024
 QUOTA_BYTES = 10 * 1024 * 1024 * 1024
 MEMORY_BYTES = 4 * 1024 * 1024
 MEMORY_BLOB_BYTES_MAX = 64 * 1024
-DAMAGED_FILES_MAX = 32
 FRESH_S = 1.0
 NOTED_EVERY_MS = 3_600_000
 """How exact a file's time is while its blob is needed: it is not written at every sweep."""
@@ -47,8 +45,12 @@ class BlobFiles:
         blob_bytes_max: int = BLOB_BYTES_MAX,
         quota_bytes: int = QUOTA_BYTES,
         memory_bytes: int = MEMORY_BYTES,
+        place: BlobPlace | None = None,
     ) -> None:
-        """Open or create the folder; drafts that a crash left are removed."""
+        """Open or create the folder; drafts that a crash left are removed.
+
+        Whole blobs lie in it, too, unless another place is given.
+        """
         self.root = root
         self._blob_bytes_max = blob_bytes_max
         self._quota_bytes = quota_bytes
@@ -57,18 +59,17 @@ class BlobFiles:
         self._memory_bytes = 0
         self._noted: dict[bytes, float] = {}
         self._unsynced: set[bytes] = set()
-        self._unsynced_folders: set[Path] = set()
         self._lock = threading.Lock()
         self._drafts = itertools.count()
         self._held: AbstractSet[bytes] = frozenset()
         self._used_since: set[bytes] = set()  # the last sweep began
         try:
-            for folder in (root, root / "draft", root / "damaged", root / "partial"):
+            for folder in (root, root / "draft", root / "partial"):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for draft in (root / "draft").iterdir():
                 draft.unlink()
-            sync_directory(root)  # a process that ended may have left folders without
-            self._sizes = _sizes_by_age(root)
+            self._place = place or BlobFolder(root)
+            self._sizes = self._place.sizes()
             self._partials = Partials(root / "partial")
             self._used_bytes = sum(self._sizes.values()) + self._partials.size_bytes
             self._unsynced.update(self._sizes)  # for all that this process knows
@@ -84,12 +85,14 @@ class BlobFiles:
         """Give the size of all blobs together, and of those that are on their way."""
         return self._used_bytes
 
-    def _path(self, name: bytes) -> Path:
+    @staticmethod
+    def _check(name: bytes) -> None:
         if len(name) != NAME_BYTES:
             msg = f"a blob's name has {NAME_BYTES} bytes, not {len(name)}"
             raise UsageError(msg)
-        text = name.hex()
-        return self.root / text[:2] / text[2:]
+
+    def _draft(self) -> Path:
+        return self.root / "draft" / f"{os.getpid()}.{next(self._drafts)}"
 
     def put(self, data: bytes, *, is_synced: bool = True) -> bytes:
         """Keep a blob, durably unless others hold it as well, and give its name.
@@ -104,26 +107,25 @@ class BlobFiles:
             )
             raise UsageError(msg)
         name = sha256(data)
-        path = self._path(name)
         if self.get(name) is not None:
             with contextlib.suppress(FileNotFoundError):
-                os.utime(path)  # it is needed as if it were new
+                self._place.note_ms(name)  # it is needed as if it were new
                 if is_synced:
-                    self._sync(name, path)
+                    self._sync(name)
             self._note(name)
             return name
         self._reserve(len(data))
         with self._lock:
             self._unsynced.add(name)  # before it is there for others
         try:
-            self._write(path, data, is_synced=is_synced)
+            self._place.write(name, data, self._draft(), is_synced=is_synced)
             if is_synced:
                 self._note_synced(name)
         except FileExistsError:
             # Another thread was faster with the same bytes.
             self._release(len(data))
             if is_synced:
-                self._sync(name, path)
+                self._sync(name)
         except OSError as error:
             self._release(len(data))
             raise self._not_kept(name, error) from error
@@ -135,14 +137,13 @@ class BlobFiles:
         self._note(name)
         return name
 
-    def _sync(self, name: bytes, path: Path) -> None:
+    def _sync(self, name: bytes) -> None:
         """Make durable what was kept before without being forced to disk."""
         with self._lock:
             if name not in self._unsynced:
                 return
         try:
-            sync_file(path)
-            self._sync_names(path.parent)
+            self._place.sync(name)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -211,8 +212,7 @@ class BlobFiles:
         self._unsynced.discard(name)
         if kept is not None:
             self._memory_bytes -= len(kept)
-        with contextlib.suppress(FileNotFoundError):
-            self._path(name).unlink()
+        self._place.remove(name)
 
     def begin_sweep(self) -> None:
         """Note from now on what is used: it is not removed until the next sweep begins."""
@@ -230,19 +230,20 @@ class BlobFiles:
             while (freed := self._partials.drop_one(plan.now_ms - PARTIAL_KEPT_MS)) is not None:
                 self._used_bytes -= freed
             names = [name for name in self._sizes if name[0] % plan.parts == plan.part]
-        return sum(self._sweep_one(name, plan) for name in names)
+        removed = sum(self._sweep_one(name, plan) for name in names)
+        self._place.settle()
+        return removed
 
     def _sweep_one(self, name: bytes, plan: SweepPlan) -> bool:
-        path = self._path(name)
         try:
-            noted_ms = path.stat().st_mtime_ns // 1_000_000
+            noted_ms = self._place.noted_ms(name)
             needed_ms = noted_ms
             if name in plan.held:
                 needed_ms = max(noted_ms, plan.now_ms - plan.now_ms % NOTED_EVERY_MS)
             elif noted_ms <= plan.due_ms.get(name, 0):  # else it was put again after that time
                 needed_ms = plan.due_ms[name] - plan.longest_ms
             if needed_ms != noted_ms:
-                os.utime(path, ns=(needed_ms * 1_000_000, needed_ms * 1_000_000))
+                self._place.note_ms(name, needed_ms)
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -269,9 +270,8 @@ class BlobFiles:
 
     def begin(self) -> BlobDraft:
         """Begin a blob whose bytes come one piece after the other."""
-        path = self.root / "draft" / f"{os.getpid()}.{next(self._drafts)}"
         try:
-            return BlobDraft(self, path, self._blob_bytes_max)
+            return BlobDraft(self, self._draft(), self._blob_bytes_max)
         except OSError as error:
             msg = f"cannot write into {self.root}: {error.strerror}; check the folder and its disk"
             raise StoreError(msg) from error
@@ -286,23 +286,22 @@ class BlobFiles:
 
     def adopt(self, name: bytes, draft: Path, size_bytes: int, *, is_synced: bool = True) -> None:
         """Make a whole draft, whose hash is `name` and whose room is taken, a blob."""
-        path = self._path(name)
         if self.outline(name) is not None:
             draft.unlink()
             self._release(size_bytes)
             if is_synced:
-                self._sync(name, path)
+                self._sync(name)
             return
         with self._lock:
             self._unsynced.add(name)
         try:
-            self._link(draft, path, is_synced=is_synced)
+            self._place.adopt(name, draft, is_synced=is_synced)
             if is_synced:
                 self._note_synced(name)
         except FileExistsError:
             self._release(size_bytes)
             if is_synced:
-                self._sync(name, path)
+                self._sync(name)
         except BaseException:
             self._release(size_bytes)
             raise
@@ -310,7 +309,7 @@ class BlobFiles:
 
     def partial(self, name: bytes) -> BlobPartial:
         """Give what there is of a blob whose chunks come one by one."""
-        self._path(name)
+        self._check(name)
         return BlobPartial(self, self._partials.path(name), name)
 
     def begin_partial(self, name: bytes, size_bytes: int) -> None:
@@ -335,49 +334,24 @@ class BlobFiles:
         with self._lock:
             self._partials.leave(name)
 
-    def _write(self, path: Path, data: bytes, *, is_synced: bool) -> None:
-        draft = self.root / "draft" / f"{os.getpid()}.{next(self._drafts)}"
-        write_new(draft, data, is_synced=is_synced)
-        self._link(draft, path, is_synced=is_synced)
-
-    def _link(self, draft: Path, path: Path, *, is_synced: bool = True) -> None:
-        """Put a draft under its name; the draft goes."""
-        folder = path.parent
-        try:
-            if not folder.exists():
-                self._unsynced_folders.add(folder)  # before it is there for others
-                folder.mkdir(mode=0o700, exist_ok=True)
-            os.link(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
-        if is_synced:
-            self._sync_names(folder)
-
-    def _sync_names(self, folder: Path) -> None:
-        """Make a folder's names durable, and its own name, if nobody did before."""
-        if folder in self._unsynced_folders:
-            sync_directory(self.root)
-            self._unsynced_folders.discard(folder)
-        sync_directory(folder)
-
     def get(self, name: bytes) -> bytes | None:
         """Give the bytes with this hash, or None.
 
         A file with other bytes counts as absent: it is moved aside, so that the right bytes
         can be fetched and kept again.
         """
-        path = self._path(name)
+        self._check(name)
         kept = self.remembered(name)
         if kept is not None:
             return kept
         try:
-            data = path.read_bytes()
+            data = self._place.read(name)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._not_read(name, error) from error
         if sha256(data) != name:
-            self._set_aside(path, name, len(data))
+            self._set_aside(name, len(data))
             return None
         self._use(name, len(data))
         self._remember(name, data)
@@ -385,16 +359,15 @@ class BlobFiles:
 
     def outline(self, name: bytes) -> Outline | None:
         """Read a blob once, a chunk at a time, and give its outline; None as `get` does."""
-        path = self._path(name)
+        self._check(name)
         try:
-            with path.open("rb") as file:
-                outline, found = outlined(iter(lambda: file.read(CHUNK_BYTES), b""))
+            outline, found = outlined(self._place.chunks(name))
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._not_read(name, error) from error
         if found != name:
-            self._set_aside(path, name, outline.size_bytes)
+            self._set_aside(name, outline.size_bytes)
             return None
         self._use(name, outline.size_bytes)
         return outline
@@ -404,8 +377,7 @@ class BlobFiles:
         if self.size_of(name) is None:
             return None
         try:
-            with self._path(name).open("rb") as file:
-                return os.pread(file.fileno(), count, start)
+            return self._place.piece(name, start, count)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -422,22 +394,19 @@ class BlobFiles:
                     self._sizes[name] = self._sizes.pop(name)
             return kept
 
-    def _set_aside(self, path: Path, name: bytes, size_bytes: int) -> None:
-        place = self.root / "damaged" / name.hex()
+    def _set_aside(self, name: bytes, size_bytes: int) -> None:
         try:
-            path.replace(place)
+            place = self._place.set_aside(name)
         except FileNotFoundError:
             return
         with self._lock:
             self._used_bytes -= self._sizes.pop(name, size_bytes)
         _log.error("blob %s had wrong bytes: moved to %s", name.hex(), place)
-        damaged = sorted((self.root / "damaged").iterdir(), key=lambda file: file.stat().st_mtime)
-        for file in damaged[:-DAMAGED_FILES_MAX]:
-            file.unlink(missing_ok=True)
 
     def has(self, name: bytes) -> bool:
         """Tell whether a blob of this name is kept; its bytes are checked when they are read."""
-        return self._path(name).is_file()
+        self._check(name)
+        return self._place.holds(name)
 
     def size_of(self, name: bytes) -> int | None:
         """Give how long a blob is that is kept, without a look at the disk."""
@@ -450,7 +419,7 @@ class BlobFiles:
 
     def delete(self, name: bytes) -> None:
         """Forget a blob; forgetting an unknown one is no error."""
-        self._path(name)
+        self._check(name)
         with self._lock:
             self._forget(name)
 
@@ -466,16 +435,3 @@ class BlobFiles:
                 gone, oldest = self._memory.popitem(last=False)
                 self._noted.pop(gone, None)
                 self._memory_bytes -= len(oldest)
-
-
-def _sizes_by_age(root: Path) -> OrderedDict[bytes, int]:
-    """List the blobs with their sizes, the oldest first."""
-    found = []
-    for file in root.glob("[0-9a-f][0-9a-f]/*"):
-        status = file.stat()
-        try:
-            name = bytes.fromhex(file.parent.name + file.name)
-        except ValueError:
-            continue
-        found.append((status.st_mtime_ns, name, status.st_size))
-    return OrderedDict((name, size) for _, name, size in sorted(found))

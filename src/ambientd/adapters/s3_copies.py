@@ -38,7 +38,7 @@ class S3Draft:
 
     def write(self, data: bytes, /) -> int:
         """Take some more bytes."""
-        with _told(self._where):
+        with told(self._where):
             self._file.write(data)
         self._size_bytes += len(data)
         return len(data)
@@ -48,7 +48,7 @@ class S3Draft:
 
     def keep(self) -> int:
         """Let the store put the parts together."""
-        with _told(self._where):
+        with told(self._where):
             self._file.close()
         return self._size_bytes
 
@@ -60,11 +60,9 @@ class S3Copies:
     """All copies below one prefix of a bucket."""
 
     def __init__(self, url: str) -> None:
-        bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
-        if not _BUCKET.fullmatch(bucket):
-            raise UsageError(f"{url}: name a bucket, as in s3://BUCKET/FOLDER")
+        bucket, prefix = bucket_and_prefix(url)
         self._where = f"{SCHEME}{bucket}/{prefix}".rstrip("/")
-        self._store = _store_of(bucket, prefix.strip("/"))
+        self._store = store_of(bucket, prefix)
 
     @property
     def where(self) -> str:
@@ -76,7 +74,7 @@ class S3Copies:
         import obstore
 
         where = f"{self._where}/{name}"
-        with _told(where):
+        with told(where):
             if self._has(name):
                 msg = f"{where} exists already and is not overwritten: name another"
                 raise UsageError(msg)
@@ -98,7 +96,7 @@ class S3Copies:
         """Name the objects right below the prefix."""
         import obstore
 
-        with _told(self._where):
+        with told(self._where):
             found = obstore.list_with_delimiter(self._store)["objects"]
             return [each["path"].rpartition("/")[2] for each in found]
 
@@ -113,23 +111,32 @@ class S3Copies:
         """Remove an object."""
         import obstore
 
-        with _told(f"{self._where}/{name}"):
+        with told(f"{self._where}/{name}"):
             obstore.delete(self._store, name)
 
     def fetch(self, name: str, into: BinaryIO) -> None:
         """Write what an object holds into a file."""
         import obstore
 
-        with _told(f"{self._where}/{name}"):
+        with told(f"{self._where}/{name}"):
             into.writelines(obstore.get(self._store, name))
 
 
-def _store_of(bucket: str, prefix: str) -> S3Store:
+def bucket_and_prefix(url: str) -> tuple[str, str]:
+    """Take s3://BUCKET/FOLDER apart; raise UsageError for what names no bucket."""
+    bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
+    if not url.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
+        raise UsageError(f"{url}: name a bucket, as in s3://BUCKET/FOLDER")
+    return bucket, prefix.strip("/")
+
+
+def store_of(bucket: str, prefix: str) -> S3Store:
+    """Give the part of a bucket below a prefix; raise ConfigError where there is no way to one."""
     try:
         from obstore.exceptions import BaseError
         from obstore.store import S3Store
     except ImportError as error:
-        msg = "copies in an S3 store need obstore: pip install 'ambientd[s3]'"
+        msg = "an S3 store needs obstore: pip install 'ambientd[s3]'"
         raise ConfigError(msg) from error
     try:
         with _no_panic():
@@ -158,7 +165,7 @@ def _no_panic() -> Iterator[None]:
 
 
 @contextmanager
-def _told(where: str) -> Iterator[None]:
+def told(where: str) -> Iterator[None]:
     """Raise StoreError for what the store, or the way to it, refuses."""
     from obstore.exceptions import BaseError
 

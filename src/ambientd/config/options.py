@@ -180,6 +180,18 @@ class StoreOptions(Options, frozen=True):
             )
         ),
     ] = StoreEngine.SQLITE
+    blobs: Annotated[
+        str,
+        Meta(
+            max_length=300,
+            pattern=r"^(s3://[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._/-]*)?)?$",
+            description=(
+                'Where modules, inputs and outputs lie: "s3://BUCKET/FOLDER" of an S3-compatible '
+                "store, below this node's id; needs ambientd[s3], and the keys of the "
+                "environment. Empty: the data directory."
+            ),
+        ),
+    ] = ""
 
 
 class LogOptions(Options, frozen=True):
