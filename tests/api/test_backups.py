@@ -13,6 +13,7 @@ import trio
 
 from ambientd.adapters.age_files import create_identity, is_sealed, recipients_of, seal
 from ambientd.adapters.copy_folder import DRAFT_ENDING, CopyFolder
+from ambientd.api.backup_values import LookAtBackups
 from ambientd.api.backups import AGAIN_MS, Backups
 from ambientd.api.genesis_files import write_genesis
 from ambientd.api.replies import TroubleKind
@@ -218,8 +219,16 @@ async def test_a_share_that_hangs_holds_up_neither_the_node_nor_its_end(
     os.mkfifo(tmp_path / "hanging")
     let_drafts_go_to(tmp_path / "hanging", monkeypatch)
     async with StoreWriter(store_of(cluster)) as writer:
+        backups = Looking(writer, BackupOptions(), cluster).backups
         with trio.move_on_after(0.5) as scope:
-            await write_backup(writer, CLUSTER, CopyFolder(tmp_path), "one")
+            async with trio.open_nursery() as nursery:
+                path = str(tmp_path / "one")
+                nursery.start_soon(backups.make, CreateBackup(path=path))
+                while not (found := (await backups.look_at(LookAtBackups())).copies):
+                    await trio.lowlevel.checkpoint()
+                [copy] = found
+                assert (copy.name, copy.rows_total) == ("one", 0)
+        assert (await backups.look_at(LookAtBackups())).copies == ()
     assert scope.cancelled_caught
     os.close(os.open(tmp_path / "hanging", os.O_RDONLY))  # what hung goes on, to nothing
     assert not (tmp_path / "one").exists()

@@ -9,18 +9,22 @@ from typing import cast
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ambientd.adapters.blob_files import BlobFiles
 from ambientd.api.bundling import for_items, input_of, item_output, item_receipt
+from ambientd.api.counting import outcome_in_words
 from ambientd.api.material_values import GetTaskLog, TaskLog
 from ambientd.api.materials import Materials
 from ambientd.api.offline import check_receipt
 from ambientd.api.operations import OperationError
-from ambientd.api.replies import Output
+from ambientd.api.replies import Output, Task, TaskLine
 from ambientd.api.requests import SubmitTask
+from ambientd.api.tallies import AGAIN_S, BRING_S, Tallies, Tally, tally_of
+from ambientd.api.views import task_reply
 from ambientd.codec.bundles import (
     bundle_of_items,
     bundle_of_outcomes,
@@ -63,6 +67,7 @@ def settled(answer: object = ANSWER) -> tuple[TestCluster, TaskId]:
 
 
 CLUSTER, TASK = settled()
+STRANGER = NodeId(b"\xee" * 32)
 RECEIPT = encode(file_of(CLUSTER, b"n"))
 
 
@@ -283,3 +288,106 @@ def test_a_log_tells_outcomes_that_a_worker_made_up_from_ones_that_nobody_holds(
 
     told = trio.run(get)
     assert (told.log, told.agrees) == ("hi", False if kept else None)
+
+
+async def shown_at(me: NodeId, blobs: Blobs, task: TaskId = TASK) -> Task:
+    """Give what a node shows of a task, with its items if they are known there."""
+    entry = CLUSTER.task(task)
+    shown = task_reply(CLUSTER.state, task, entry, ())
+    return await Tallies(me, blobs).told(shown, entry, is_brought=True)
+
+
+def in_list(blobs: Blobs) -> TaskLine:
+    return trio.run(Tallies(STRANGER, blobs).line, TASK, CLUSTER.task(TASK))
+
+
+def test_a_bundle_tells_how_many_items_have_an_output_and_why_others_have_none(
+    blobs: Blobs,
+) -> None:
+    shown = trio.run(shown_at, STRANGER, blobs)
+    assert (shown.outcome, shown.items, shown.items_completed) == ("completed", 3, 2)
+    assert shown.reason == "1 trapped; the first is item 1: unreachable"
+    line = in_list(blobs)
+    assert (line.items, line.items_completed) == (3, 2)
+    assert outcome_in_words(line.outcome, 3, 2) == "in part, 2 of 3 items completed"
+
+
+def test_a_list_reads_no_large_outcomes(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ambientd.api.tallies.LISTED_BYTES_MAX", len(CAME) - 1)
+    assert in_list(blobs).items_completed is None
+    assert trio.run(shown_at, STRANGER, blobs).items_completed == 2
+
+
+def test_outcomes_of_an_own_task_are_brought_and_of_others_are_not(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    async def holder(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        asked.append(digest)
+        return CAME
+
+    nothing = Blobs(BlobFiles(tmp_path, quota_bytes=1 << 20), holder, list)
+    assert trio.run(shown_at, STRANGER, nothing).items_completed is None
+    assert asked == []
+    assert trio.run(shown_at, CLUSTER.task(TASK).submitter, nothing).items_completed == 2
+    assert asked == [sha256(CAME)]
+    assert in_list(nothing).items_completed == 2
+
+
+def test_who_finds_nobody_with_the_outcomes_does_not_ask_at_every_look(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    async def nobody(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        asked.append(digest)
+        await trio.sleep_forever()
+
+    blobs = Blobs(BlobFiles(tmp_path, quota_bytes=1 << 20), nobody, list)
+    entry = CLUSTER.task(TASK)
+    shown = task_reply(CLUSTER.state, TASK, entry, ())
+
+    async def look() -> None:
+        tallies = Tallies(entry.submitter, blobs)
+        for _ in range(5):
+            assert await tallies.told(shown, entry, is_brought=True) == shown
+        assert (len(asked), trio.current_time()) == (1, BRING_S)
+        await trio.sleep(AGAIN_S)
+        assert await tallies.told(shown, entry, is_brought=True) == shown
+        assert len(asked) == 2
+
+    trio.run(look, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "said"),
+    [
+        (OUTCOMES[:1], Tally(1, "")),
+        (OUTCOMES[1:2], Tally(0, "1 trapped; the first is item 0: unreachable")),
+        (
+            (OUTCOMES[0], *OUTCOMES[1:2] * 2, ItemOutcome(kind=2, reason="", gas=5, output=b"")),
+            Tally(1, "2 trapped, 1 out_of_gas; the first is item 1: unreachable"),
+        ),
+        (
+            (ItemOutcome(kind=2, reason="", gas=5, output=b""),),
+            Tally(0, "1 out_of_gas; the first is item 0"),
+        ),
+    ],
+)
+def test_failed_items_are_counted_by_how_they_ended(
+    outcomes: tuple[ItemOutcome, ...], said: Tally
+) -> None:
+    data = encode_outcomes(outcomes)
+    assert tally_of(data, bundle_of_outcomes(outcomes, len(data))) == said
+
+
+@pytest.mark.parametrize("made_up", [b"", b"no outcomes", encode_outcomes(OUTCOMES[:2])])
+def test_what_a_lone_worker_made_up_counts_as_no_output_at_all(made_up: bytes) -> None:
+    found = tally_of(made_up, bundle_of_outcomes(OUTCOMES, len(CAME)))
+    assert found.completed == 0
+    assert "something else than outcomes" in found.reason
+
+
+def test_words_for_a_bundle_say_what_came_of_its_items() -> None:
+    assert outcome_in_words("completed", None, None) == "completed"
+    assert outcome_in_words("completed", 256, 256) == "completed, 256 items"
+    assert outcome_in_words("completed", 1, 0) == "failed, none of 1 item completed"
+    assert outcome_in_words("completed", 2_000, None) == "ended, 2,000 items"
+    assert outcome_in_words("trapped", 5, None) == "trapped"

@@ -1,5 +1,7 @@
 """What `backup verify` and `restore` end with tells a script whether a copy is good."""
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,11 +9,13 @@ import trio
 
 from ambientd.adapters.copy_folder import CopyFolder
 from ambientd.api.genesis_files import write_genesis
+from ambientd.cli.main import main
 from ambientd.codec.statements import fingerprint
 from ambientd.config.places import Places
 from ambientd.runtime.backup import write_backup
 from ambientd.runtime.store_writer import StoreWriter
 from tests.cli.conftest import Ctl
+from tests.cli.test_live import Screen
 from tests.node.cluster import Cluster
 
 
@@ -71,3 +75,16 @@ def test_a_copy_sealed_to_another_key_does_not_hold(ctl: Ctl, made: Path, tmp_pa
     assert ctl(*verify, "--identity", tmp_path / "mine")[0] == 0
     assert ctl(*verify, "--identity", tmp_path / "other")[0] == 4
     assert ctl(*verify)[0] == 2
+
+
+def test_a_check_at_a_terminal_is_a_bar_of_rows(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = Screen()
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert main(["--data-dir", str(made), "backup", "verify", str(made / "whole")]) == 0
+    found = re.findall(r"(\d+) of (\d+) rows", screen.getvalue())
+    assert found[-1][0] == found[-1][1]
+    assert ": whole, block " in capsys.readouterr().out

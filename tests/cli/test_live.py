@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from ambientd.api import replies
+from ambientd.api.backup_values import CopyUnderWay
 from ambientd.api.client import Client
 from ambientd.api.operations import TASK_SUBMIT
 from ambientd.api.requests import SubmitTask
@@ -36,6 +37,12 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     monkeypatch.setenv("LINES", "40")
     monkeypatch.delenv("NO_COLOR", raising=False)
     return Screen()
+
+
+@pytest.fixture
+def here(live: Path, ctl: Ctl) -> Path:
+    """Have the commands mean the folder of a node that is up."""
+    return live
 
 
 @pytest.fixture
@@ -224,6 +231,72 @@ def test_a_large_upload_at_a_terminal_is_a_bar_that_comes_to_its_end(
     screen.truncate(0)
     assert main([*words, "--no-wait", "--quiet"]) == 0
     assert "handing" not in screen.getvalue()
+
+
+def shown_on(screen: Screen) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+
+
+def test_a_batch_at_a_terminal_is_a_bar_of_inputs_that_leaves_the_answer_as_it_is(
+    live: Path, ctl: Ctl, screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.wasm").write_bytes(ECHO)
+    (tmp_path / "in").write_bytes(b"".join(b"line %d\n" % number for number in range(20)))
+    words = ["run", str(tmp_path / "m.wasm"), "--inputs", str(tmp_path / "in"), "--bundle", "8"]
+    told = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", told)
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert main([*words, "--yes"]) == 0
+    assert "20 of 20 inputs" in shown_on(screen)
+    lines = [msgspec.json.decode(line) for line in told.getvalue().splitlines()]
+    assert [line["output"] for line in lines] == [f"line {number}" for number in range(20)]
+    assert "line 3" not in screen.getvalue()
+
+
+def test_a_batch_is_no_bar_where_nobody_looks_or_wants_one(
+    live: Path, screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ctl: Ctl
+) -> None:
+    (tmp_path / "m.wasm").write_bytes(ECHO)
+    (tmp_path / "in").write_bytes(b"one\ntwo\n")
+    words = ["run", str(tmp_path / "m.wasm"), "--inputs", str(tmp_path / "in"), "--yes"]
+    assert "\x1b" not in ctl(*words)[2]
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert main([*words, "--quiet"]) == 0
+    assert screen.getvalue() == ""
+
+
+def test_a_bar_counts_tasks_that_ended_before_the_first_and_lets_lines_pass(
+    here: Path, screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.wasm").write_bytes(ECHO)
+    (tmp_path / "in").write_bytes(b"one\nslow\nthree\n")
+    monkeypatch.setattr("ambientd.cli.run_inputs.LOOK_S", 0.01)
+    words = ["run", str(tmp_path / "m.wasm"), "--inputs", str(tmp_path / "in"), "--bundle", "2"]
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert main([*words, "--timeout", "0.3", "--yes"]) == 1
+    shown = shown_on(screen)
+    assert "1 of 3 inputs" in shown, "the second task's input, while the first task goes on"
+    assert "3 of 3 inputs" in shown
+    lines = [msgspec.json.decode(line) for line in re.findall(r"\{.*\}", shown)]
+    assert [line["outcome"] for line in lines] == ["assigned", "assigned", "completed"]
+
+
+def test_a_backup_at_a_terminal_is_a_bar_of_rows(
+    here: Path, screen: Screen, tmp_path: Path, node: DeskNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.copies = (
+        CopyUnderWay(name="other", rows=1, rows_total=2),
+        CopyUnderWay(name="one.backup", rows=1_234, rows_total=2_000),
+    )
+    monkeypatch.setattr("ambientd.cli.backup_commands.LOOK_S", 0.01)
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert main(["backup", "create", str(tmp_path / "one.backup")]) == 0
+    assert "1,234 of 2,000 rows" in shown_on(screen)
+    assert "of 2 rows" not in shown_on(screen)
+    looks, node.copies = node.looks, ()
+    assert main(["backup", "create", str(tmp_path / "one.backup"), "--quiet"]) == 0
+    assert node.looks == looks
 
 
 def test_parts_of_a_request_are_told_as_they_are_taken(live: Path) -> None:

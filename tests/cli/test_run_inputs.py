@@ -157,6 +157,41 @@ def test_a_bundle_that_was_not_taken_in_time_is_not_asked_for_again_by_a_nonce(
     assert "--nonce" not in err
 
 
+def test_a_folder_gives_its_own_files_and_what_else_is_there_is_named(
+    ctl: Ctl, tmp_path: Path, node: DeskNode
+) -> None:
+    given = tmp_path / "given"
+    (given / "deeper").mkdir(parents=True)
+    (given / "deeper" / "c").write_bytes(b"c")
+    for name in ("b", "a", ".DS_Store"):
+        (given / name).write_bytes(name.encode())
+    code, out, err = ctl("run", module(tmp_path), "--inputs", given)
+    assert code == 0
+    assert [each["input"] for each in lines(out)] == ["a", "b"]
+    assert "2 entries left out, hidden or no file: .DS_Store, deeper" in err
+    assert bundles(node) == [(b"a",), (b"b",)]
+    code, _, err = ctl("run", module(tmp_path), "--inputs", given / "deeper", "--quiet")
+    assert (code, err) == (0, "")
+
+
+def test_a_bundle_whose_items_failed_is_shown_as_that(ctl: Ctl, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"bad 1\nbad 2\none\nbad 3\ntwo\nthree")
+    _, out, _ = ctl("run", module(tmp_path), "--inputs", tmp_path / "in", "--bundle", "2")
+    tasks = [each["task_id"] for each in lines(out)][::2]
+    _, listed, _ = ctl("task", "list")
+    words = [
+        "failed, none of 2 items completed",
+        "in part, 1 of 2 items completed",
+        "completed, 2 items",
+    ]
+    for task, said in zip(tasks, words, strict=True):
+        assert said in listed
+        assert said in ctl("task", "show", task)[1]
+        code, watched, _ = ctl("task", "watch", task)
+        assert said in watched
+        assert code == int(not said.startswith("completed"))
+
+
 def test_no_inputs_and_a_bundle_of_nothing_are_said(ctl: Ctl, tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"")
     code, _, err = ctl("run", module(tmp_path), "--inputs", tmp_path / "in")

@@ -224,18 +224,33 @@ def compacted() -> Cluster:
     return cluster
 
 
+def check_told(told: list[tuple[int, int]]) -> None:
+    """Check that what was told grows to all that there is, of which the first word is right."""
+    assert told == sorted(told)
+    assert {total for _, total in told} == {told[-1][0]}
+
+
 async def test_a_backup_of_a_compacted_log_restores_from_its_snapshot_on(
     compacted: Cluster, tmp_path: Path
 ) -> None:
     before, path = kept(compacted), tmp_path / "node.backup"
+    told: list[tuple[int, int]] = []
+
+    def note(done: int, total: int) -> None:
+        told.append((done, total))
+
     async with StoreWriter(before.copy()) as writer:
+        place = CopyFolder(path.parent)
         manifest, _ = await write_backup(
-            writer, fingerprint(compacted.genesis), CopyFolder(path.parent), path.name
+            writer, fingerprint(compacted.genesis), place, path.name, told=note
         )
+    check_told(told)
     was = recover(before, compacted.genesis)
     assert manifest.base == was.kept.snapshots[0].index
     store = SqliteStore(tmp_path / "node.db")
-    done = restore(path, store, compacted.genesis)
+    told.clear()
+    done = restore(path, store, compacted.genesis, told=note)
+    check_told(told)
     again = recover(store, compacted.genesis)
     assert (done.height, done.root) == (was.ledger.applied_index, was.ledger.root)
     assert again.kept.snapshots == was.kept.snapshots[:1]

@@ -225,6 +225,18 @@ export interface CoinInfo {
   readonly is_unspent: boolean | null;
 }
 
+/** The copies that are being written now. */
+export interface CopiesUnderWay {
+  readonly copies: readonly (CopyUnderWay)[];
+}
+
+/** A copy that is being written: how many rows of it, of how many; 0 before that is known. */
+export interface CopyUnderWay {
+  readonly name: string;
+  readonly rows: number;
+  readonly rows_total: number;
+}
+
 /** Write the node's log to a new file on its machine, or into a bucket. */
 export interface CreateBackup {
   readonly path: string;
@@ -459,6 +471,9 @@ export interface LogUpdateReply {
   readonly size: number;
   readonly update: string;
 }
+
+/** Which copies of the log are being written now? */
+export type LookAtBackups = Readonly<Record<string, never>>;
 
 /** How do peers see this node? */
 export type LookRound = Readonly<Record<string, never>>;
@@ -853,6 +868,8 @@ export interface QuoteTask {
   readonly deadline_ms?: number;
   readonly attempts_max?: number;
   readonly strategy?: string;
+  readonly cycles_max?: number;
+  readonly price_msat_per_mcycle?: number;
 }
 
 /** What would a peg-out cost now? A rate in msat/vB, 0 for 2 sat/vB; nothing is moved. */
@@ -1189,7 +1206,7 @@ export interface StudyInfo {
   readonly escrow_msat: number;
 }
 
-/** Execute a module on an input. The same nonce, module, input and terms are the same task, submitted once however often it is asked; an empty nonce always makes a new task. A module or an input that this node has already, as a blob, is named by its SHA-256 instead. `items` are many inputs in the place of one: the module is executed on each by itself, with the gas and the time that are asked for, and the output of the task is the bundle of their outcomes (protocols/19). */
+/** Execute a module on an input. The same nonce, module, input and terms are the same task, submitted once however often it is asked; an empty nonce always makes a new task. A module or an input that this node has already, as a blob, is named by its SHA-256 instead. `items` are many inputs in the place of one: the module is executed on each by itself, with the gas, memory and time that are asked for. The output of the task is the bundle of their outcomes (protocols/19), `output_bytes_max` at most: that is for all together. */
 export interface SubmitTask {
   readonly assurance?: string;
   readonly replicas?: number;
@@ -1206,6 +1223,8 @@ export interface SubmitTask {
   readonly deadline_ms?: number;
   readonly attempts_max?: number;
   readonly strategy?: string;
+  readonly cycles_max?: number;
+  readonly price_msat_per_mcycle?: number;
   readonly module?: string;
   readonly module_sha256?: string | null;
   readonly input?: string;
@@ -1262,6 +1281,8 @@ export interface Task {
   readonly attempts_max: number;
   readonly published_as: readonly (string)[];
   readonly items: number | null;
+  readonly proof_sha256: string | null;
+  readonly items_completed: number | null;
 }
 
 /** A task in a list. */
@@ -1275,6 +1296,8 @@ export interface TaskLine {
   readonly submitter: string;
   readonly submitted_ms: number;
   readonly audits: string | null;
+  readonly items: number | null;
+  readonly items_completed: number | null;
 }
 
 /** A module's log, and how the execution here ended. `agrees` says whether the ledger has the same end; null while it has none, or where the execution here was aborted, which `reason` then tells. */
@@ -1457,6 +1480,7 @@ export interface Operations {
   "anchor.retry": { request: RetryAnchors; answer: AnchorsRetried };
   "anchor.status": { request: GetAnchors; answer: Anchors };
   "backup.create": { request: CreateBackup; answer: BackupMade };
+  "backup.look": { request: LookAtBackups; answer: CopiesUnderWay };
   "blame.export": { request: ExportBlame; answer: BlameFileReply };
   "blame.list": { request: ListBlames; answer: Blames };
   "blame.verify": { request: VerifyBlame; answer: Verified };
@@ -1535,6 +1559,7 @@ export const ROUTES = {
   "anchor.retry": { method: "POST", path: "/anchors/retry" },
   "anchor.status": { method: "GET", path: "/anchors" },
   "backup.create": { method: "POST", path: "/backups" },
+  "backup.look": { method: "GET", path: "/backups" },
   "blame.export": { method: "GET", path: "/blames/{about}" },
   "blame.list": { method: "GET", path: "/blames" },
   "blame.verify": { method: "POST", path: "/blames/verify" },

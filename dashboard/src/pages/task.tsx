@@ -4,10 +4,10 @@ import { useState } from "react";
 import { bytes, call, Problem } from "../api/client";
 import { useCall } from "../api/live";
 import type { EnergyInfo, Task } from "../api/table";
-import { fromHex } from "../codec/bytes";
+import { type Bytes, fromHex } from "../codec/bytes";
 import { Answered, Facts, Table } from "../parts/panel";
 import { ReceiptView } from "../parts/report_view";
-import { brief, clock, count, sat, words } from "../parts/words";
+import { brief, clock, count, ending, sat, words } from "../parts/words";
 import { checkReceiptFile, type Report } from "../receipt/check";
 import { to } from "../route";
 
@@ -57,7 +57,12 @@ function StandingPanel({ task }: { task: Task }) {
               {words(task.state)}
             </strong>,
           ],
-          ["outcome", [task.outcome, task.reason].filter(Boolean).map(words).join(": ") || "–"],
+          [
+            "outcome",
+            <span key="outcome" data-testid="outcome">
+              {[ending(task), words(task.reason)].filter(Boolean).join(": ")}
+            </span>,
+          ],
           ["verdict", words(task.verdict) || "–"],
           ["assurance", `${words(task.assurance)}, ${count(task.replicas)} replicas`],
           ["gas", `${count(task.gas)} of at most ${count(task.gas_max)}`],
@@ -144,8 +149,10 @@ interface Shown {
 
 function ProofPanel({ task, cluster }: { task: Task; cluster: string }) {
   const [shown, setShown] = useState<Shown>({});
+  const [item, setItem] = useState("");
   if (task.state !== "final") return null;
-  const request = { task: task.task_id };
+  const request = { task: task.task_id, ...(item && { item: Number(item) }) };
+  const name = brief(task.task_id) + (item && `-${item}`);
   const attempt = (act: () => Promise<Shown>) => async () => {
     try {
       setShown(await act());
@@ -156,20 +163,32 @@ function ProofPanel({ task, cluster }: { task: Task; cluster: string }) {
   };
   const check = attempt(async () => {
     const file = await bytes("receipt.get", request);
-    const output = task.outcome === "completed" ? await bytes("task.output", request) : null;
+    const output = task.outcome === "completed" ? await outputOf(request) : null;
     const pinned = fromHex(cluster);
     const given = { ...(pinned && { pinned }), ...(output && { output }) };
     return { report: checkReceiptFile(file, given) };
   });
   const show = attempt(async () => ({ text: readable(await bytes("task.output", request)) }));
-  const save = (name: "task.output" | "receipt.get", ending: string) =>
+  const save = (what: "task.output" | "receipt.get", suffix: string) =>
     attempt(async () => {
-      download(`${brief(task.task_id)}.${ending}`, await bytes(name, request));
+      download(`${name}.${suffix}`, await bytes(what, request));
       return {};
     });
   return (
     <section className="panel">
       <h2>Output and receipt</h2>
+      {task.items !== null && (
+        <label>
+          Item, from 0; empty for the whole bundle{" "}
+          <input
+            type="number"
+            min={0}
+            max={task.items - 1}
+            value={item}
+            onChange={(event) => setItem(event.target.value)}
+          />
+        </label>
+      )}
       <p className="buttons">
         <button type="button" onClick={() => void check()}>
           Check the receipt in this page
@@ -188,11 +207,19 @@ function ProofPanel({ task, cluster }: { task: Task; cluster: string }) {
         {shown.fault}
       </p>
       {shown.text !== undefined && <pre className="mono">{shown.text}</pre>}
-      {shown.report && (
-        <ReceiptView name={`${brief(task.task_id)}.receipt`} report={shown.report} />
-      )}
+      {shown.report && <ReceiptView name={`${name}.receipt`} report={shown.report} />}
     </section>
   );
+}
+
+/** Fetch an output; null where an item has none, of which its receipt tells. */
+async function outputOf(request: { task: string; item?: number }): Promise<Bytes | null> {
+  try {
+    return await bytes("task.output", request);
+  } catch (error) {
+    if (error instanceof Problem && request.item !== undefined && error.status === 409) return null;
+    throw error;
+  }
 }
 
 function Story({ task }: { task: Task }) {

@@ -3,7 +3,7 @@
 import { useState } from "react";
 import { useCall } from "../api/live";
 import { Answered, Table } from "../parts/panel";
-import { brief, clock, count, words } from "../parts/words";
+import { brief, clock, count, ending, words } from "../parts/words";
 import { to } from "../route";
 
 const STATES = [
@@ -52,7 +52,7 @@ export function TasksPage() {
                   {brief(task.task_id)}
                 </a>,
                 words(task.state),
-                words(task.outcome) || "–",
+                ending(task),
                 words(task.verdict) || "–",
                 count(task.gas),
                 count(task.replicas),

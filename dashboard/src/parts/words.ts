@@ -43,6 +43,23 @@ export function lasting(ms: number): string {
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
+interface Ended {
+  readonly outcome: string;
+  readonly items: number | null;
+  readonly items_completed: number | null;
+}
+
+/** Write how a task ended; of a bundle that has outcomes, what came of its items. */
+export function ending({ outcome, items, items_completed: done }: Ended): string {
+  if (items === null || outcome !== "completed") return words(outcome) || "–";
+  const of = items === 1 ? "1 item" : `${count(items)} items`;
+  if (done === null) return `ended, ${of}`;
+  if (done === items) return `completed, ${of}`;
+  return done === 0
+    ? `failed, none of ${of} completed`
+    : `in part, ${count(done)} of ${of} completed`;
+}
+
 /** Write a name of the daemon's, `out_of_gas`, as words. */
 export function words(name: string): string {
   return name.replaceAll("_", " ");

@@ -12,6 +12,7 @@ import trio
 from ambientd.adapters.age_files import recipients_of, seal
 from ambientd.adapters.copy_places import copy_of, place_of
 from ambientd.api import replies, requests
+from ambientd.api.backup_values import CopiesUnderWay, CopyUnderWay, LookAtBackups
 from ambientd.api.operations import OperationError
 from ambientd.config.backup_options import BackupOptions
 from ambientd.errors import AmbientError, ConfigError, StoreError, UsageError
@@ -30,6 +31,17 @@ ID_CHARS = 12
 _T = TypeVar("_T")
 _ABANDON: dict[str, Any] = {"abandon_on_cancel": True}
 _SAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class _Copying:
+    """A copy that is being written; its own thread tells how far it is."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rows, self.total = 0, 0
+
+    def told(self, rows: int, total: int) -> None:
+        self.rows, self.total = rows, total
 
 
 class Backups:
@@ -59,6 +71,14 @@ class Backups:
         self._form = re.compile(re.escape(self._name) + r"-(\d{8}T\d{6}Z)\.backup(?:\.age)?")
         self._failed_ms: int | None = None
         self._fault = ""
+        self._under_way: list[_Copying] = []
+
+    async def look_at(self, _: LookAtBackups) -> CopiesUnderWay:
+        """Say how far the copies are that are being written now."""
+        copies = (
+            CopyUnderWay(name=c.name, rows=c.rows, rows_total=c.total) for c in self._under_way
+        )
+        return CopiesUnderWay(copies=tuple(copies))
 
     async def make(self, request: requests.CreateBackup) -> replies.BackupMade:
         """Write the log to a file, while the node goes on."""
@@ -76,7 +96,14 @@ class Backups:
         sealing: Seal | None = None
         if recipients:
             sealing = partial(seal, recipients=recipients_of(recipients))
-        made, size_bytes = await write_backup(self._writer, self._cluster, place, name, sealing)
+        copying = _Copying(name)
+        self._under_way.append(copying)
+        try:
+            made, size_bytes = await write_backup(
+                self._writer, self._cluster, place, name, sealing, copying.told
+            )
+        finally:
+            self._under_way.remove(copying)
         return replies.BackupMade(
             path=f"{place.where}/{name}",
             height=made.height,

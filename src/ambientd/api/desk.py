@@ -14,13 +14,13 @@ from ambientd.api.accounts import Accounts, hint_on_means
 from ambientd.api.anchoring import Anchoring
 from ambientd.api.backups import Backups
 from ambientd.api.blaming import Blaming
-from ambientd.api.bundling import for_items, input_of, item_output, item_receipt
+from ambientd.api.bundling import for_items, item_output, item_receipt, put_together
 from ambientd.api.census import Census, count_tasks, reputations
 from ambientd.api.census_replies import Readiness
 from ambientd.api.charting import Charting
 from ambientd.api.chronicle import Chronicle
 from ambientd.api.doctoring import Doctoring
-from ambientd.api.invitation import check_addresses, make_token, stays_on_this_machine
+from ambientd.api.invitation import check_addresses, invitation
 from ambientd.api.learning import Learning
 from ambientd.api.log_updates import LogUpdates
 from ambientd.api.materials import Materials, find_task
@@ -33,6 +33,7 @@ from ambientd.api.seating import Seating
 from ambientd.api.shelf import named_or_given
 from ambientd.api.standing import check_receipted, standing
 from ambientd.api.story import tell
+from ambientd.api.tallies import Tallies
 from ambientd.api.task_pages import OPEN, STATES, task_page, total_of
 from ambientd.api.terms import check_limits, quote_of, spec_of
 from ambientd.api.troubles import (
@@ -50,7 +51,6 @@ from ambientd.api.views import (
     name_of,
     receipt_file,
     receipt_state,
-    task_line,
     task_reply,
     why_not,
 )
@@ -117,6 +117,7 @@ class Desk:
         self._state = parts.node.ledger
         self._id = NodeId(owner.signer.public_key)
         self._chronicle = Chronicle()
+        self._tallies = Tallies(self._id, parts.blobs)
         self.on_submitted: Callable[[TaskId], None] = lambda _: None
         """Told of each task that somebody asks for here."""
         self.verifier = Verifier(self._state.cluster)
@@ -294,7 +295,7 @@ class Desk:
         if len(module) < MODULE_BYTES_MIN:
             msg = f"a module has {MODULE_BYTES_MIN} bytes at least, this one {len(module)}"
             raise OperationError("invalid", msg, "give a WebAssembly module, or a blob's SHA-256")
-        data, extent = input_of(request, data)
+        data, extent = await put_together(request, data)
         check_limits(request, config, len(module), len(data))
         kept = await blobs.put(module), await blobs.put(data)
         spec = spec_of(request, config, self._state.genesis.rules, *kept)
@@ -325,14 +326,19 @@ class Desk:
             msg = f"{request.state!r} is no state of a task"
             raise OperationError("invalid", msg, f"choose {OPEN}, or {', '.join(sorted(STATES))}")
         shown, following = task_page(self._state, wanted, request.limit, request.after)
-        lines = tuple(task_line(task, entry) for task, entry in shown)
-        return replies.Tasks(tasks=lines, total=total_of(self._state, wanted), next=following)
+        lines = [await self._tallies.line(task, entry) for task, entry in shown]
+        return replies.Tasks(
+            tasks=tuple(lines), total=total_of(self._state, wanted), next=following
+        )
 
     async def show_task(self, request: requests.ShowTask) -> replies.Task:
         """Tell everything about a task."""
-        task, entry = self._find(request.task)
+        return await self._told(*self._find(request.task), is_brought=True)
+
+    async def _told(self, task: TaskId, entry: TaskEntry, *, is_brought: bool) -> replies.Task:
         abort = self._parts.node.submitter.last_abort(task)
-        return task_reply(self._state, task, entry, self._chronicle.of(task), abort)
+        shown = task_reply(self._state, task, entry, self._chronicle.of(task), abort)
+        return await self._tallies.told(shown, entry, is_brought=is_brought)
 
     async def why(self, request: requests.ExplainTask) -> Why:
         """Explain why a task is where it is."""
@@ -347,7 +353,7 @@ class Desk:
             raise OperationError("invalid", msg, 'choose "final", "batched" or "anchored"')
         task, _ = self._find(request.task)
         await self._come(task, request.until, request.timeout_ms / 1000, request.seen)
-        return await self.show_task(requests.ShowTask(task=task.hex()))
+        return await self._told(*self._find(task.hex()), is_brought=False)
 
     async def _come(self, task: TaskId, until: str, deadline_s: float, seen: str = "") -> None:
         """Wait until the task has come so far, or the time is over."""
@@ -464,19 +470,9 @@ class Desk:
             check_addresses(self._owner.addresses)
         except ConfigError as error:
             raise OperationError("invalid", str(error)) from error
-        expires_ms = self._parts.now() + request.expires_in_ms
-        token = make_token(
-            self._state.genesis,
-            self._owner.signer,
-            self._owner.addresses,
-            self._owner.draw_secret(32),
-            expires_ms,
-        )
-        return replies.Invitation(
-            token=token,
-            expires_ms=expires_ms,
-            addresses=self._owner.addresses,
-            loopback=stays_on_this_machine(self._owner.addresses),
+        owner, expires_ms = self._owner, self._parts.now() + request.expires_in_ms
+        return invitation(
+            self._state.genesis, owner.signer, owner.addresses, owner.draw_secret(32), expires_ms
         )
 
     async def events(self, request: requests.FollowEvents) -> AsyncIterator[replies.Event]:

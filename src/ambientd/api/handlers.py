@@ -53,6 +53,7 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.MODULE_PIN.name: desk.registry.pin,
         operations.MODULE_UNPIN.name: desk.registry.unpin,
         operations.BACKUP_CREATE.name: desk.backups.make,
+        operations.BACKUP_LOOK.name: desk.backups.look_at,
         operations.LOG_UPDATE.name: desk.log.update,
         operations.ANCHOR_STATUS.name: desk.anchoring.status,
         operations.ANCHOR_RETRY.name: desk.anchoring.retry,

@@ -3,6 +3,7 @@
 import base64
 import binascii
 
+from ambientd.api.replies import Invitation
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.signing import PUBLIC_KEY_BYTES, SEED_BYTES, Signer, verify
 from ambientd.codec.statements import fingerprint, grant_payload, join_payload
@@ -48,6 +49,22 @@ def make_token(
         grant_signature=signer.sign("invite", grant_payload(invite_key, expires_ms)),
     )
     return base64.urlsafe_b64encode(encode(token)).decode("ascii").rstrip("=")
+
+
+def invitation(
+    genesis: Genesis,
+    signer: Signer,
+    addresses: tuple[str, ...],
+    invite_seed: bytes,
+    expires_ms: int,
+) -> Invitation:
+    """Write a token, and say where it lets a newcomer dial."""
+    return Invitation(
+        token=make_token(genesis, signer, addresses, invite_seed, expires_ms),
+        expires_ms=expires_ms,
+        addresses=addresses,
+        loopback=stays_on_this_machine(addresses),
+    )
 
 
 def check_addresses(addresses: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from ambientd.api import (
     replies,
     requests,
 )
+from ambientd.api.backup_values import CopiesUnderWay, LookAtBackups
 from ambientd.api.blame_replies import BlameFileReply, Blames
 from ambientd.api.blob_values import BlobKept, BlobReply, GetBlob, PutBlob
 from ambientd.api.census_replies import Cluster, Readiness
@@ -246,6 +247,12 @@ BACKUP_CREATE = Operation(
     post("/backups", Scope.ADMIN, "write the log to a file; the node goes on", status=201),
     deadline_ms=WAIT_MS_MAX,
 )
+BACKUP_LOOK = Operation(
+    "backup.look",
+    LookAtBackups,
+    CopiesUnderWay,
+    get("/backups", "how far the copies are that are being written"),
+)
 ANCHOR_STATUS = Operation(
     "anchor.status",
     requests.GetAnchors,
@@ -455,6 +462,7 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         ACCOUNT_BOND,
         ACCOUNT_UNBOND,
         BACKUP_CREATE,
+        BACKUP_LOOK,
         ANCHOR_STATUS,
         LOG_UPDATE,
         ANCHOR_RETRY,

@@ -179,6 +179,9 @@ class TaskLine(Reply, frozen=True):
     submitter: str
     submitted_ms: int
     audits: str | None = None
+    items: int | None = None
+    items_completed: int | None = None
+    """Of a bundle: its inputs, and how many have an output, once that is known here."""
 
 
 class Tasks(Reply, frozen=True):
@@ -293,6 +296,8 @@ class Task(Reply, frozen=True):
     items: int | None = None
     """How many inputs it has, if it is a bundle; gas and output are those of all together."""
     proof_sha256: str | None = None
+    items_completed: int | None = None
+    """How many of them have an output; null until the outcomes lie on this node's device."""
 
 
 class Output(Reply, frozen=True):
@@ -430,7 +435,7 @@ class EventKind(StrEnum):
     PREMIUM_PAID = "premium_paid"  # task, amount_msat
     TASK_REFUNDED = "task_refunded"  # task, amount_msat
     TASK_ENERGY = "task_energy"  # task, node, millijoules | null, source, modelled
-    TASK_ENDED = "task_ended"  # task, state, outcome, verdict, gas
+    TASK_ENDED = "task_ended"  # task, state, outcome, verdict, gas, items of a bundle
     BATCH_CLOSED = "batch_closed"  # size, root
     ANCHOR_SENT = "anchor_sent"  # root, txid, op_return
     ANCHOR_CONFIRMED = "anchor_confirmed"  # root, txid, height, confirmations

@@ -108,8 +108,9 @@ class SubmitTask(Terms, frozen=True, kw_only=True):
     The same nonce, module, input and terms are the same task, submitted once however often
     it is asked; an empty nonce always makes a new task. A module or an input that this node
     has already, as a blob, is named by its SHA-256 instead. `items` are many inputs in the place of
-    one: the module is executed on each by itself, with the gas and the time that are asked for, and
-    the output of the task is the bundle of their outcomes (protocols/19).
+    one: the module is executed on each by itself, with the gas, memory and time that are asked for.
+    The output of the task is the bundle of their outcomes (protocols/19), `output_bytes_max` at
+    most: that is for all together.
     """
 
     module: bytes = b""

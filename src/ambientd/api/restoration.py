@@ -14,7 +14,7 @@ from ambientd.config.load import load_config
 from ambientd.config.options import StoreEngine
 from ambientd.config.places import Places
 from ambientd.errors import ConfigError, StoreError, UsageError
-from ambientd.runtime.backup import read_manifest, read_rows
+from ambientd.runtime.backup import Told, nobody, read_manifest, read_rows
 from ambientd.runtime.restoring import Restored, restore
 
 DRAFT_FOLDER = "restoring"
@@ -23,7 +23,11 @@ CLEAR_NAME = "clear.backup"
 
 
 def restore_node(
-    data_dir: Path, file: str | Path, height: int | None = None, identity: Path | None = None
+    data_dir: Path,
+    file: str | Path,
+    height: int | None = None,
+    identity: Path | None = None,
+    told: Told = nobody,
 ) -> Restored:
     """Fill a data directory that has config, key and genesis, but no store.
 
@@ -53,7 +57,7 @@ def restore_node(
             name = STORE_NAMES[config.store.engine]
             store = open_store(draft, config.store.engine)
             try:
-                done = restore(clear, store, genesis, height)
+                done = restore(clear, store, genesis, height, told)
             finally:
                 store.close()
             sync_directory(draft)
@@ -67,7 +71,9 @@ def restore_node(
     return done
 
 
-def verify_backup(genesis_file: Path, file: str | Path, identity: Path | None = None) -> Restored:
+def verify_backup(
+    genesis_file: Path, file: str | Path, identity: Path | None = None, told: Told = nobody
+) -> Restored:
     """Check every block, certificate and state root of a backup, as restoring it would."""
     genesis = load_genesis(genesis_file)
     try:
@@ -75,7 +81,7 @@ def verify_backup(genesis_file: Path, file: str | Path, identity: Path | None = 
             clear = _in_the_clear(str(file), identity, Path(folder))
             store = open_store(Path(folder), StoreEngine.SQLITE)
             try:
-                return restore(clear, store, genesis)
+                return restore(clear, store, genesis, told=told)
             finally:
                 store.close()
     except OSError as error:

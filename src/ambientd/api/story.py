@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from ambientd.api.audit_story import audit_line
-from ambientd.api.counting import in_words
+from ambientd.api.counting import in_words, outcome_in_words
 from ambientd.api.dispute_story import dispute_line
 from ambientd.api.learning_story import learning_line
 from ambientd.api.peg_story import peg_line
@@ -13,6 +13,7 @@ from ambientd.ledger import events as ledger
 from ambientd.ledger import learning_events as learning
 from ambientd.ledger import peg_events as peg
 from ambientd.ledger.weighing import closed_standing
+from ambientd.model.bundle import Bundle
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.record import SeatWish
 from ambientd.model.task import TaskState
@@ -133,7 +134,11 @@ def _task_lines(event: ledger.LedgerEvent) -> list[Line]:
                 "gas": settlement.result.gas,
                 "liars": [liar.hex() for liar in settlement.liars],
             }
-            text = f"final: {outcome}, verdict {verdict_name}, {settlement.result.gas} gas"
+            ended = outcome
+            if isinstance(extent := settlement.result.output_size_bytes, Bundle):
+                end["items"] = extent.items
+                ended = outcome_in_words(outcome, extent.items, None)
+            text = f"final: {ended}, verdict {verdict_name}, {settlement.result.gas} gas"
             return [(EventKind.TASK_ENDED, text, end)]
         case ledger.TaskClosed(task=task, state=state):
             if state is TaskState.FINAL:

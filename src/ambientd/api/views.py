@@ -93,6 +93,7 @@ def task_line(task: TaskId, entry: TaskEntry) -> TaskLine:
         submitter=entry.submitter.hex(),
         submitted_ms=entry.admitted_ms,
         audits=None if entry.audits is None else entry.audits.task.hex(),
+        items=entry.spec.items if is_bundle(entry.spec) else None,
     )
 
 

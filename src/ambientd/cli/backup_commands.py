@@ -1,24 +1,30 @@
 """ambientctl backup create and restore: a node's log in a file, and back."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from ambientd.api import operations, requests
+from ambientd.api.backup_values import LookAtBackups
 from ambientd.cli.console import (
     CommonArguments,
+    Gauge,
     connect,
+    counting,
     data_dir_of,
     print_json,
     print_line,
     tell,
-    working,
 )
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import STANDARD_STREAM
 from ambientd.config.places import Places
-from ambientd.errors import UsageError
+from ambientd.errors import AmbientError, UsageError
 
 S3 = "s3://"
+LOOK_S = 0.2
 
 
 class CreateArguments(CommonArguments, Protocol):
@@ -54,8 +60,12 @@ def create(arguments: CreateArguments) -> ExitCode:
     path = arguments.file
     if not path.startswith(S3):
         path = str(Path(path).absolute())
-    with connect(arguments) as client, working(f"writing the log to {arguments.file}"):
-        request = requests.CreateBackup(path=path, recipients=tuple(arguments.to))
+    request = requests.CreateBackup(path=path, recipients=tuple(arguments.to))
+    with (
+        connect(arguments) as client,
+        counting(f"writing the log to {arguments.file}", "rows") as gauge,
+        _followed(arguments, path.rpartition("/")[2], gauge),
+    ):
         made = client.call(operations.BACKUP_CREATE, request)
     if arguments.as_json:
         print_json(made)
@@ -70,13 +80,37 @@ def create(arguments: CreateArguments) -> ExitCode:
     return ExitCode.DONE
 
 
+@contextmanager
+def _followed(arguments: CreateArguments, name: str, gauge: Gauge) -> Iterator[None]:
+    """Ask over another connection how far the copy is, as long as somebody looks."""
+    if not gauge.is_seen:
+        yield
+        return
+    is_over = threading.Event()
+
+    def follow() -> None:
+        with suppress(AmbientError), connect(arguments) as client:
+            while not is_over.wait(LOOK_S):
+                for copy in client.call(operations.BACKUP_LOOK, LookAtBackups()).copies:
+                    if copy.name == name and copy.rows_total:
+                        gauge.told(copy.rows, copy.rows_total)
+
+    following = threading.Thread(target=follow, daemon=True)
+    following.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        following.join(LOOK_S)
+
+
 def verify(arguments: VerifyArguments) -> ExitCode:
     """Check a backup as restoring it would, without a daemon and without a change."""
     from ambientd.api.restoration import verify_backup
 
     genesis = Places(data_dir_of(arguments)).genesis
-    with working("checking every block"):
-        done = verify_backup(genesis, arguments.file, _identity_of(arguments))
+    with counting("checking every block", "rows") as gauge:
+        done = verify_backup(genesis, arguments.file, _identity_of(arguments), gauge.told)
     if arguments.as_json:
         print_json({"file": arguments.file, "height": done.height, "state_root": done.root.hex()})
     else:
@@ -106,9 +140,9 @@ def restore(arguments: RestoreArguments) -> ExitCode:
     from ambientd.api.restoration import restore_node
 
     data_dir = data_dir_of(arguments)
-    with working("checking every block and restoring it"):
+    with counting("checking every block and restoring it", "rows") as gauge:
         identity = _identity_of(arguments)
-        done = restore_node(data_dir, arguments.file, arguments.height, identity)
+        done = restore_node(data_dir, arguments.file, arguments.height, identity, gauge.told)
     if arguments.as_json:
         print_json(
             {

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Protocol
@@ -117,6 +117,45 @@ def sending(client: Client, text: str) -> Iterator[None]:
             yield
         finally:
             client.on_sent = before
+
+
+class Gauge(Protocol):
+    """Tells whoever looks how much is done, of how much."""
+
+    is_seen: bool
+
+    def told(self, done: int, total: int) -> None:
+        """Tell it."""
+        ...
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Make room for a part of the answer, where that goes to the same screen."""
+        ...
+
+
+class _Unseen:
+    """A gauge that nobody looks at."""
+
+    is_seen = False
+
+    def told(self, done: int, total: int) -> None:
+        """Tell nobody."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Be out of the way, as ever."""
+        return nullcontext()
+
+
+@contextmanager
+def counting(text: str, unit: str) -> Iterator[Gauge]:
+    """Show how many of all are done, to whoever looks."""
+    if not is_watched():
+        yield _Unseen()
+        return
+    from ambientd.cli.drawing import counter
+
+    with counter(text, unit) as gauge:
+        yield gauge
 
 
 def is_terminal() -> bool:

@@ -17,7 +17,10 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -29,9 +32,9 @@ from ambientd.cli.parts import Fields, Part, Table
 
 STYLES: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(
-        ("TROUBLE", "FAULTS", "convicted", "trapped", "expired", "out_of_gas"), "bold red"
+        ("TROUBLE", "FAULTS", "convicted", "trapped", "expired", "out_of_gas", "failed"), "bold red"
     )
-    | dict.fromkeys(("away", "safe mode", "disputed", "divergent", "bisected"), "yellow")
+    | dict.fromkeys(("in part", "away", "safe mode", "disputed", "divergent", "bisected"), "yellow")
     | dict.fromkeys(("final", "agreed", "completed", "anchored", "connected"), "green")
     | dict.fromkeys(("cancelled", "none", "-"), "dim")
 )
@@ -140,3 +143,50 @@ def bar(text: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         shown = progress.add_task(text, total=None)
         yield lambda done, total: progress.update(shown, completed=done, total=total)
+
+
+class _Done(ProgressColumn):
+    """How many are done, of how many; nothing before that is known."""
+
+    def render(self, task: Task) -> Text:
+        """Write it."""
+        if task.total is None:
+            return Text("")
+        return Text(f"{task.completed:,.0f} of {task.total:,.0f} {task.fields['unit']}")
+
+
+class _Counter:
+    """A bar of things that are counted."""
+
+    is_seen = True
+
+    def __init__(self, progress: Progress, shown: TaskID) -> None:
+        self._progress = progress
+        self._shown = shown
+
+    def told(self, done: int, total: int) -> None:
+        """Show how many are done, of how many."""
+        self._progress.update(self._shown, completed=done, total=total)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bar off the screen while the answer is written to it."""
+        if not sys.stdout.isatty():
+            yield
+            return
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
+
+
+@contextmanager
+def counter(text: str, unit: str) -> Iterator[_Counter]:
+    """Show on standard error how many are done, of how many; the answer stays where it goes."""
+    columns = (TextColumn("{task.description}"), BarColumn(), _Done(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    room = max(console.width // 3, _LAST_MIN)
+    shown = text if len(text) <= room else f"{text[: room - 1]}…"
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
+        yield _Counter(progress, progress.add_task(shown, total=None, unit=unit))

@@ -296,7 +296,7 @@ def wait_for(
 ) -> replies.Task:
     """Wait until a task is final or anchored, or the time is over; give it as it then stands."""
     deadline_s = time.monotonic() + timeout_s
-    seen, is_drawn = "", not is_watched()
+    seen, is_drawn = "", not (is_told and is_watched())
     with ExitStack() as stack:
         while True:
             left_ms = max(0, int((deadline_s - time.monotonic()) * 1000))

@@ -7,6 +7,7 @@ travel as one task, a bundle; each has its own outcome, and its own receipt.
 import base64
 import json
 import os
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,9 +20,19 @@ from msgspec.structs import replace
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
 from ambientd.api.operation import OperationError
-from ambientd.cli.console import connect, in_words, print_line, short, tell, warn
+from ambientd.cli.console import (
+    Gauge,
+    connect,
+    counting,
+    in_words,
+    print_line,
+    short,
+    tell,
+    warn,
+)
 from ambientd.cli.exit_codes import ExitCode
-from ambientd.cli.files import STANDARD_STREAM, check_writable, read_file, write_file
+from ambientd.cli.files import STANDARD_STREAM, check_writable, write_file
+from ambientd.cli.many_inputs import Input, read_inputs
 from ambientd.cli.named_modules import brought, is_named, with_module
 from ambientd.cli.run_command import (
     TERMINAL_STATES,
@@ -39,7 +50,9 @@ from ambientd.model.execution import OutcomeKind
 UNDER_WAY = 8
 """So many tasks at once; of fewer inputs than would fill them, each gets the same share."""
 
-INPUTS_MAX = 1_000_000
+LOOK_S = 0.5
+"""So often a bar is brought up to date."""
+
 _NONCE_BYTES = 16
 
 
@@ -55,7 +68,7 @@ def run_inputs(arguments: RunArguments) -> ExitCode:
     """Execute a module on each of many inputs."""
     assert arguments.inputs is not None, "asked for with --inputs only"
     _check(arguments)
-    inputs = _inputs(arguments.inputs)
+    inputs = read_inputs(arguments.inputs)
     _check_outputs(arguments, inputs)
     if arguments.bundle > ITEMS_MAX:
         raise UsageError(f"--bundle {arguments.bundle}: a task has at most {ITEMS_MAX} inputs")
@@ -72,7 +85,9 @@ def run_inputs(arguments: RunArguments) -> ExitCode:
         if not is_wanted(arguments, client, first, size_bytes, tasks=tasks):
             warn("ambientctl: nothing was submitted")
             return ExitCode.FAILED
-        failed = sum(_executed(arguments, client, request, inputs, size))
+        with counting("executing", "inputs") as gauge:
+            batch = Batch(arguments, client, gauge, len(inputs))
+            failed = sum(batch.failures(request, inputs, size))
     if failed:
         warn(f"ambientctl: {failed} of {len(inputs)} inputs have no output")
     return ExitCode.FAILED if failed else ExitCode.DONE
@@ -99,7 +114,7 @@ def _check(arguments: RunArguments) -> None:
         raise UsageError(msg)
 
 
-def _check_outputs(arguments: RunArguments, inputs: Sequence[tuple[str, bytes]]) -> None:
+def _check_outputs(arguments: RunArguments, inputs: Sequence[Input]) -> None:
     """Refuse outputs that cannot be written, or would replace the inputs, before all is paid."""
     assert arguments.inputs is not None, "asked for with --inputs only"
     if arguments.output is None:
@@ -112,43 +127,59 @@ def _check_outputs(arguments: RunArguments, inputs: Sequence[tuple[str, bytes]])
         check_writable(str(folder / name))
 
 
-def _inputs(path: str) -> list[tuple[str, bytes]]:
-    """Read the inputs with their names: a folder's files, or the lines of a file."""
-    folder = Path(path)
-    if path != STANDARD_STREAM and folder.is_dir():
-        files = sorted(each for each in folder.iterdir() if each.is_file())
-        found = [(each.name, read_file(str(each), "input")) for each in files]
-    else:
-        lines = read_file(path, "inputs").split(b"\n")
-        if lines[-1] == b"":  # behind the last line's end
-            lines.pop()
-        found = [(str(number), line) for number, line in enumerate(lines)]
-    if not 1 <= len(found) <= INPUTS_MAX:
-        raise UsageError(f"--inputs {path}: has {len(found)} inputs, not 1 to {INPUTS_MAX}")
-    return found
+class Batch:
+    """Tasks under way, the oldest first: what came of them is told in the order of the inputs."""
 
+    def __init__(self, arguments: RunArguments, client: Client, gauge: Gauge, total: int) -> None:
+        self._arguments = arguments
+        self._client = client
+        self._gauge = gauge
+        self._total = total
+        self._told = 0
+        self._under_way: deque[Part] = deque()
 
-def _executed(
-    arguments: RunArguments,
-    client: Client,
-    request: requests.SubmitTask,
-    inputs: Sequence[tuple[str, bytes]],
-    size: int,
-) -> Iterator[int]:
-    """Submit and await the tasks in order, a few at once; give how many inputs of each failed."""
-    under_way: deque[Part] = deque()
-    with _staying(under_way):
-        for start in range(0, len(inputs), size):
-            if len(under_way) == UNDER_WAY:
-                yield _ended(arguments, client, under_way[0])
-                under_way.popleft()
-            part = inputs[start : start + size]
-            items, nonce = tuple(data for _, data in part), os.urandom(_NONCE_BYTES)
-            submitted = _submit(client, replace(request, items=items, nonce=nonce))
-            under_way.append(Part(submitted.task_id, [name for name, _ in part]))
-        while under_way:
-            yield _ended(arguments, client, under_way[0])
-            under_way.popleft()
+    def failures(
+        self, request: requests.SubmitTask, inputs: Sequence[Input], size: int
+    ) -> Iterator[int]:
+        """Submit and await the tasks, a few at once; give how many inputs of each failed."""
+        self._gauge.told(0, self._total)
+        with _staying(self._under_way):
+            for start in range(0, len(inputs), size):
+                if len(self._under_way) == UNDER_WAY:
+                    yield self._first_ended()
+                part = inputs[start : start + size]
+                items, nonce = tuple(data for _, data in part), os.urandom(_NONCE_BYTES)
+                submitted = _submit(self._client, replace(request, items=items, nonce=nonce))
+                self._under_way.append(Part(submitted.task_id, [name for name, _ in part]))
+            while self._under_way:
+                yield self._first_ended()
+
+    def _first_ended(self) -> int:
+        part = self._under_way[0]
+        task = self._awaited(part)
+        with self._gauge.aside():
+            failed = _tell(self._arguments, self._client, part, task)
+        self._under_way.popleft()
+        self._told += len(part.names)
+        self._gauge.told(self._told, self._total)
+        return failed
+
+    def _awaited(self, part: Part) -> replies.Task:
+        """Wait for a task's end; whoever looks sees meanwhile how many others have come to it."""
+        until_s = time.monotonic() + self._arguments.timeout
+        while True:
+            left_s = max(0.0, until_s - time.monotonic())
+            wait_s = min(left_s, LOOK_S) if self._gauge.is_seen else left_s
+            task = wait_for(self._client, part.task_id, "final", wait_s, is_told=False)
+            if task.state in TERMINAL_STATES or wait_s == left_s:
+                return task
+            others = (each for each in self._under_way if each is not part)
+            ended = sum(len(each.names) for each in others if self._has_ended(each))
+            self._gauge.told(self._told + ended, self._total)
+
+    def _has_ended(self, part: Part) -> bool:
+        now = requests.WaitForTask(task=part.task_id, until="final", seen="", timeout_ms=0)
+        return self._client.call(operations.TASK_WAIT, now).state in TERMINAL_STATES
 
 
 @contextmanager
@@ -177,9 +208,8 @@ def _submit(client: Client, request: requests.SubmitTask) -> replies.Submitted:
         raise OperationError(error.code, error.message, hint) from None
 
 
-def _ended(arguments: RunArguments, client: Client, part: Part) -> int:
-    """Wait for a task, and put what its inputs came to where it belongs."""
-    task = wait_for(client, part.task_id, "final", arguments.timeout, is_told=False)
+def _tell(arguments: RunArguments, client: Client, part: Part, task: replies.Task) -> int:
+    """Put what a task's inputs came to where it belongs; give how many of them failed."""
     if task.state not in TERMINAL_STATES:
         hint = f"it goes on; `ambientctl task why {short(task.task_id)}` says what it waits for"
         warn(f"ambientctl: a task is {task.state} after {arguments.timeout:g} s; {hint}")

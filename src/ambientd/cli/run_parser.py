@@ -17,8 +17,8 @@ def add_run(commands: object) -> None:
     run.add_argument(
         "--inputs",
         metavar="FILE|FOLDER",
-        help="one input for each line of a file (- is standard input) or each file of a folder; "
-        "prints a line of JSON for each",
+        help="one input for each line of a file (- is standard input) or each file of a folder "
+        "that is not hidden; prints a line of JSON for each",
     )
     run.add_argument(
         "--bundle",

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from ambientd.api import operations, replies, requests
+from ambientd.api.counting import outcome_in_words
 from ambientd.api.naming import NAME_CHARS_MIN
 from ambientd.cli.console import (
     CommonArguments,
@@ -88,7 +89,7 @@ def _task_row(task: replies.TaskLine) -> tuple[str, ...]:
         short(task.task_id),
         at_time(task.submitted_ms),
         task.state,
-        task.outcome,
+        outcome_in_words(task.outcome, task.items, task.items_completed),
         task.verdict,
         "-" if task.gas is None else f"{task.gas:,}",
         str(task.replicas),
@@ -132,7 +133,11 @@ def cancel(arguments: TaskArguments) -> ExitCode:
 
 
 def _task_fields(task: replies.Task) -> list[tuple[str, str]]:
-    reason = f" ({task.reason})" if task.reason else ""
+    ended = outcome_in_words(task.outcome, task.items, task.items_completed)
+    why = task.reason
+    if task.outcome == "completed" and task.items is not None and task.items_completed is None:
+        why = f"not known here what each came to: `task output {short(task.task_id)}` brings it"
+    reason = f" ({why})" if why else ""
     gas = "-" if task.gas is None else f"{task.gas:,} of {task.gas_max:,}"
     size = "" if task.output_size_bytes is None else f", {task.output_size_bytes:,} bytes"
     energy = "; ".join(energy_sentence(item) for item in task.energy) or "not reported yet"
@@ -148,7 +153,7 @@ def _task_fields(task: replies.Task) -> list[tuple[str, str]]:
         ("module", task.module_sha256),
         *published_fields(task.published_as),
         ("input", f"{task.input_sha256}{_items(task)}"),
-        ("outcome", f"{task.outcome}{reason}"),
+        ("outcome", f"{ended}{reason}"),
         ("output", f"{task.output_sha256 or '-'}{size}"),
         ("gas", gas),
         ("verdict", task.verdict + (f"; {task.standing}" if task.standing else "")),

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
+from ambientd.api.counting import outcome_in_words
 from ambientd.api.why_replies import Why
 from ambientd.cli.console import (
     at_time,
@@ -58,7 +59,8 @@ def watch(arguments: WatchArguments) -> ExitCode:
             "waits for"
         )
         return ExitCode.FAILED
-    return ExitCode.DONE if task.outcome == "completed" else ExitCode.FAILED
+    has_all = task.items_completed is None or task.items_completed == task.items
+    return ExitCode.DONE if task.outcome == "completed" and has_all else ExitCode.FAILED
 
 
 def _follow(
@@ -94,13 +96,21 @@ def _has_come(arguments: WatchArguments, task: replies.Task) -> bool:
     return not arguments.wait_anchor or task.receipt.state in {"anchored", "none"}
 
 
+def _ended(task: replies.Task) -> str:
+    return outcome_in_words(task.outcome, task.items, task.items_completed)
+
+
+def _standing(task: replies.Task) -> tuple[str, str, replies.ReceiptState]:
+    return task.state, _ended(task), task.receipt
+
+
 def parts_of(seen: Seen) -> list[Part]:
     """Give what a terminal shows of a task."""
     task, why = seen
     fields = [
         ("task", task.task_id),
         ("state", task.state),
-        ("outcome", f"{task.outcome}{task.reason and ': '}{task.reason}"),
+        ("outcome", f"{_ended(task)}{task.reason and ': '}{task.reason}"),
         ("verdict", task.verdict + (f"; {task.standing}" if task.standing else "")),
         ("receipt", receipt_sentence(task.receipt)),
     ]
@@ -138,7 +148,8 @@ class _Lines:
         if waits_for and waits_for != self._waits_for:
             print_line(f"{'waits for':<12}  {waits_for}")
         self._waits_for = waits_for
-        if before is None or (task.state, task.receipt) != (before.state, before.receipt):
+        if before is None or _standing(task) != _standing(before):
             receipt = receipt_sentence(task.receipt)
-            print_line(f"{'task':<12}  {task.state}, outcome {task.outcome}, receipt {receipt}")
+            ended = f"{task.state}, outcome {_ended(task)}, receipt {receipt}"
+            print_line(f"{'task':<12}  {ended}")
         sys.stdout.flush()

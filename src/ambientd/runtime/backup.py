@@ -62,13 +62,32 @@ class Manifest(Struct, frozen=True, array_like=True):
     certificate: QuorumCertificate
     """Over the block after the last committed one, which ends the backup."""
 
+    @property
+    def rows(self) -> int:
+        """Give how many rows there are, this one included."""
+        snapshot = 1 + self.pages if self.base else 0
+        return self.height - self.base + self.ends + 2 + snapshot
+
+
+Told = Callable[[int, int], None]
+"""Told of each portion: how many rows are done, of how many; in whatever thread does them."""
+
+
+def nobody(_done: int, _total: int) -> None:
+    """Tell nobody."""
+
 
 Seal = Callable[[io.BufferedReader, Taker], None]
 """Writes what one file holds, sealed, into another; may take long."""
 
 
 async def write_backup(
-    writer: Writer, cluster: bytes, place: CopyPlace, name: str, seal: Seal | None = None
+    writer: Writer,
+    cluster: bytes,
+    place: CopyPlace,
+    name: str,
+    seal: Seal | None = None,
+    told: Told = nobody,
 ) -> tuple[Manifest, int]:
     """Write a copy of a name that is not taken, while the node goes on; give manifest and size.
 
@@ -76,7 +95,7 @@ async def write_backup(
     holds nothing up, nor the daemon's end. What is to be sealed is so as it comes: it lies nowhere
     in the clear, for whoever keeps the copies is not to read it.
     """
-    rows = _RowsAsFile(writer, cluster)
+    rows = _RowsAsFile(writer, cluster, told)
 
     def work() -> int:
         draft = place.begin(name)
@@ -128,8 +147,8 @@ class _Taking:
 class _RowsAsFile(io.RawIOBase):
     """The rows of a backup as one file that a thread reads; the node is asked for each portion."""
 
-    def __init__(self, writer: Writer, cluster: bytes) -> None:
-        self._pieces = self._written(writer, cluster)
+    def __init__(self, writer: Writer, cluster: bytes, told: Told) -> None:
+        self._pieces = self._written(writer, cluster, told)
         self._left = memoryview(b"")
         self.manifest: Manifest | None = None
         self.fault: BaseException | None = None
@@ -154,7 +173,7 @@ class _RowsAsFile(io.RawIOBase):
         into[:size], self._left = self._left[:size], self._left[size:]
         return size
 
-    def _written(self, writer: Writer, cluster: bytes) -> Iterator[bytes]:
+    def _written(self, writer: Writer, cluster: bytes, told: Told) -> Iterator[bytes]:
         """Give manifest, rows and their digest."""
         call = functools.partial(trio.from_thread.run, writer.call)
         manifest, before, pages, child = call(lambda store: _head_of(store, cluster))
@@ -174,6 +193,7 @@ class _RowsAsFile(io.RawIOBase):
             for row in portion:
                 yield _framed(digest, number, row)
                 number += 1
+            told(number, manifest.rows)
             if self.is_over:
                 raise StoreError("the backup was broken off: the daemon is stopping")
         yield digest.digest()
@@ -241,7 +261,7 @@ def _framed(digest: hashlib._Hash, number: int, row: bytes) -> bytes:
     return framed
 
 
-def read_rows(path: Path) -> Iterator[bytes]:
+def read_rows(path: Path, told: Told = nobody) -> Iterator[bytes]:
     """Give the manifest's row, then each block's; raise DamagedError naming the first bad one."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -249,7 +269,7 @@ def read_rows(path: Path) -> Iterator[bytes]:
         if not MAGIC.startswith(begin):
             raise _no_backup(path)
         file.seek(0)
-        number, left = 0, 1
+        number, left, total = 0, 1, 1
         while left:
             head = file.read(4 + CHECK_BYTES)
             size = int.from_bytes(head[:4], "big")
@@ -264,10 +284,10 @@ def read_rows(path: Path) -> Iterator[bytes]:
             digest.update(row)
             if number == 0:
                 manifest = read_manifest(row, path)
-                left = manifest.height - manifest.base + manifest.ends + 2
-                left += 1 + manifest.pages if manifest.base else 0
+                left = total = manifest.rows
             yield row
             number, left = number + 1, left - 1
+            told(number, total)
         if file.read() != digest.digest():
             msg = f"the end of {path} is damaged: use another backup"
             raise DamagedError(msg)

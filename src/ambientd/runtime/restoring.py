@@ -43,7 +43,7 @@ from ambientd.node.effect import PersistLedger
 from ambientd.node.installing import beacons_of, changes, pages_of, state_of
 from ambientd.node.stops import fraud_judge, options_of, read_stop
 from ambientd.ports.store import Put, Store, StoreTable, Write
-from ambientd.runtime.backup import read_manifest, read_rows
+from ambientd.runtime.backup import Told, nobody, read_manifest, read_rows
 from ambientd.runtime.persistence import HEAD_KEY, TELEMETRY_EPOCH_KEY, writes_of
 
 TELEMETRY_EPOCHS_AHEAD = 1_000_000
@@ -60,7 +60,9 @@ class Restored:
     of_height: int
 
 
-def restore(path: Path, store: Store, genesis: Genesis, height: int | None = None) -> Restored:
+def restore(
+    path: Path, store: Store, genesis: Genesis, height: int | None = None, told: Told = nobody
+) -> Restored:
     """Fill an empty store with what leads up to a height, or to the end; all of it is checked.
 
     Blocks that were committed together come together: the height reached may be a little lower.
@@ -68,7 +70,7 @@ def restore(path: Path, store: Store, genesis: Genesis, height: int | None = Non
     if store.get(StoreTable.LOCAL, HEAD_KEY) is not None:
         msg = "the store to restore into is not empty"
         raise UsageError(msg)
-    rows = read_rows(path)
+    rows = read_rows(path, told)
     manifest = read_manifest(next(rows), path)
     if manifest.cluster != fingerprint(genesis):
         msg = f"{path} is of another cluster: {manifest.cluster.hex()}"
