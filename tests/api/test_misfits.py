@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
+from ambientd.api.learning_values import ModelForm
 from ambientd.api.misfits import misfit_of
 
 
@@ -24,6 +25,8 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     number: Annotated[int, Meta(ge=1, le=1000)] = 1
     way: Annotated[str, Meta(pattern="^(in|out)$")] = "in"
     inner: Inner | None = None
+    on: bool = False
+    form: ModelForm = ModelForm.NPZ
 
 
 @pytest.mark.parametrize(
@@ -41,14 +44,25 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ({"inner": {}}, "the field `share` is missing in `inner`"),
         ({"way": "up"}, "`way` is not written as it must be: ^(in|out)$"),
         ({"texst": []}, "there is no field `texst`"),
-        ({"number": "one"}, "`number`: expected `int`, got `str`"),
-        ([], "the whole: expected `object`, got `array`"),
+        ({"number": "one"}, "`number` must be a whole number, and is a text"),
+        ({"data": 5}, "`data` must be bytes, in JSON as base64, and is a whole number"),
+        ({"inner": [1]}, "`inner` must be a group of fields or nothing, and is a list"),
+        ({"texts": ["a", None]}, "`texts[1]` must be a text, and is nothing"),
+        ({"on": 1.5}, "`on` must be true or false, and is a number"),
+        ({"form": "pdf"}, "`form` cannot be 'pdf'"),
+        ([], "the whole must be a group of fields, and is a list"),
     ],
 )
 def test_a_misfit_is_named_with_what_would_fit(value: object, said: str) -> None:
     with pytest.raises(msgspec.ValidationError) as error:
         msgspec.msgpack.decode(msgspec.msgpack.encode(value), type=Asked)
     assert misfit_of(error.value) == said
+
+
+def test_bytes_that_are_no_base64_are_said_with_their_field() -> None:
+    with pytest.raises(msgspec.ValidationError) as error:
+        msgspec.json.decode(b'{"data": "%%"}', type=Asked)
+    assert misfit_of(error.value) == "`data` is no base64"
 
 
 def test_what_is_no_message_at_all_is_said_in_the_decoders_words() -> None:

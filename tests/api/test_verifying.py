@@ -10,7 +10,9 @@ import trio
 import trio.testing
 
 from ambientd.adapters.header_file import encode_headers
+from ambientd.api.answering import failure_of
 from ambientd.api.operation import OperationError
+from ambientd.api.rest.problems import problem_of
 from ambientd.api.verify_values import (
     VerifyBlame,
     VerifyHeaders,
@@ -144,14 +146,17 @@ async def test_a_node_without_the_program_says_so_and_one_that_hangs_is_ended(
 ) -> None:
     verifier, asked = Verifier(b"\1" * 32), VerifyProof(proof=PROOF)
     install(tmp_path / "ambient-verify")
-    with pytest.raises(UsageError, match="ambient-verify is not installed"):
+    with pytest.raises(OperationError, match="no program that verifies proofs") as missing:
         await verifier.proof(asked)
+    assert problem_of(failure_of(missing.value)).status == 503
+    assert "make verifier" in missing.value.hint
     hanging = tmp_path / "ambient-verify"
     hanging.write_text("#!/bin/sh\nexec /bin/sleep 100\n")
     hanging.chmod(0o700)
     monkeypatch.setattr("ambientd.api.verifying.PROOF_S", 0.05)
-    with pytest.raises(UsageError, match="does not work"):
+    with pytest.raises(OperationError, match="does not work") as hung:
         await verifier.proof(asked)
+    assert hung.value.code == "unavailable"
 
 
 async def test_few_wait_for_their_turn_and_the_next_is_turned_away(
@@ -174,7 +179,7 @@ async def test_few_wait_for_their_turn_and_the_next_is_turned_away(
     async with trio.open_nursery() as nursery:
 
         async def prove() -> None:
-            with pytest.raises(UsageError):
+            with pytest.raises(OperationError):
                 await verifier.proof(VerifyProof(proof=PROOF))
 
         nursery.start_soon(prove)

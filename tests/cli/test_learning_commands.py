@@ -29,13 +29,19 @@ def test_a_study_needs_a_name_and_a_model_and_has_defaults_for_the_rest(tmp_path
         ('name = "a"\nmodel = "b"\nrounds = 0\n', "rounds"),
         ('name = "a"\nmodel = "b"\npoisoned = 0.9\n', "poisoned"),
         ('name = "a"\nmodel = "b"\nrunds = 3\n', "runds"),
-        ("name = \n", "line 1"),
+        ("name = \n", ", line 1: not valid TOML: a value is missing"),
+        (
+            'name = "a"\nmodel = "b"\nrounds = "3"\n',
+            "`rounds` must be a whole number, and is a text",
+        ),
+        ('name = "a"\nmodel = "b"\nrate = [1]\n', "`rate` must be a number, and is a list"),
+        ('name = "a"\nmodel = 5\n', "`model` must be a text, and is a whole number"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_file(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "study.toml"
     path.write_text(text)
-    with pytest.raises(UsageError, match=f"study.toml: .*{said}"):
+    with pytest.raises(UsageError, match=f"study.toml.*{said}"):
         read_study(str(path))
 
 

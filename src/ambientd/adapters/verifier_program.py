@@ -19,6 +19,10 @@ _NOT_VERIFIED = 4
 _REFUSED = "not verified:"
 
 
+class NoVerifierError(UsageError):
+    """The program is not there, or does not work here: nothing is said of any proof."""
+
+
 class Told(NamedTuple):
     """What the program found; `text` is for people, `fields` what a proof that holds is about."""
 
@@ -28,7 +32,11 @@ class Told(NamedTuple):
 
 
 def ask_verifier(command: Sequence[str], wait_s: float, folder: Path | None = None) -> Told:
-    """Run the program; raise UsageError where it does not work, or says nothing of a proof."""
+    """Run the program; raise UsageError where it says nothing of a proof.
+
+    Raises:
+        NoVerifierError: it does not work here, or is no verifier of this version.
+    """
     try:
         done = subprocess.run(
             command,
@@ -42,14 +50,14 @@ def ask_verifier(command: Sequence[str], wait_s: float, folder: Path | None = No
         )
     except (OSError, subprocess.TimeoutExpired) as problem:
         msg = f"{command[0]} does not work: {problem}. Build it with `make verifier`."
-        raise UsageError(msg) from problem
+        raise NoVerifierError(msg) from problem
     if done.returncode not in (0, _NOT_VERIFIED):
         raise UsageError(done.stderr.strip() or f"{command[0]} ended with {done.returncode}")
     valid = done.returncode == 0
     fields = _fields(done.stdout)
     if len(fields) < len(FIELDS) if valid else not done.stderr.startswith(_REFUSED):
         msg = f"{command[0]} says nothing of a proof: it is no {VERIFIER}, or of another version"
-        raise UsageError(msg)
+        raise NoVerifierError(msg)
     return Told(valid, done.stdout if valid else done.stderr, fields)
 
 
@@ -67,7 +75,7 @@ def find_verifier(stated: str | None = None) -> str:
             f"the program {VERIFIER} is not installed. In the sources, with Rust, say "
             "`make verifier`; or name it with --verifier PATH."
         )
-        raise UsageError(msg)
+        raise NoVerifierError(msg)
     return found
 
 

@@ -9,6 +9,19 @@ _BOUNDED = re.compile(r"Expected `(?:int|float)` (<=|<|>=|>) (\S+)")
 _WRITTEN = re.compile(r"Expected `str` matching regex '(.*)'")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 _MISSING = re.compile(r"Object missing required field `(.*)`")
+_KIND = re.compile(r"Expected `([a-z |]+)`, got `([A-Za-z]+)`")
+_CHOICE = re.compile(r"Invalid (?:enum )?value (.+)")
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "bytes": "bytes, in JSON as base64",
+    "array": "a list",
+    "object": "a group of fields",
+    "null": "nothing",
+    "None": "nothing",
+}
 _UNITS = {"str": "character", "bytes": "byte", "array": "value", "object": "field"}
 _GRADES = {"<=": "large", "<": "large", ">=": "small", ">": "small"}
 _BOUNDS = {"<=": "{} at most", "<": "less than {}", ">=": "{} or more", ">": "more than {}"}
@@ -30,9 +43,17 @@ def misfit_of(error: Exception) -> str:
         return f"there is no field `{found[1]}`{within}"
     if found := _MISSING.fullmatch(said):
         return f"the field `{found[1]}` is missing{within}"
-    if not said.startswith(("Expected", "Invalid")):
-        return said
-    return f"{named}: {said[:1].lower()}{said[1:]}"
+    if found := _KIND.fullmatch(said):
+        return f"{named} must be {_either(found[1])}, and is {_either(found[2])}"
+    if found := _CHOICE.fullmatch(said):
+        return f"{named} cannot be {found[1]}"
+    if said.startswith("Invalid base64"):
+        return f"{named} is no base64"
+    return f"{named}: {said[:1].lower()}{said[1:]}" if field else said
+
+
+def _either(kinds: str) -> str:
+    return " or ".join(_WORDS.get(kind, kind) for kind in kinds.split(" | "))
 
 
 def _size_text(kind: str, relation: str, number: str) -> str:

@@ -1,5 +1,5 @@
 """The program that verifies validity proofs, for the command line, which has no adapters."""
 
-from ambientd.adapters.verifier_program import ask_verifier, find_verifier
+from ambientd.adapters.verifier_program import NoVerifierError, ask_verifier, find_verifier
 
-__all__ = ["ask_verifier", "find_verifier"]
+__all__ = ["NoVerifierError", "ask_verifier", "find_verifier"]

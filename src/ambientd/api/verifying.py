@@ -5,11 +5,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+import structlog
 import trio
 
 from ambientd.api.offline import check_receipt, read_headers, tip_of
 from ambientd.api.operation import OperationError
-from ambientd.api.proof_program import ask_verifier, find_verifier
+from ambientd.api.proof_program import NoVerifierError, ask_verifier, find_verifier
 from ambientd.api.verify_values import (
     CheckInfo,
     Verified,
@@ -22,7 +23,14 @@ from ambientd.api.verify_values import (
 from ambientd.errors import UsageError
 from ambientd.rules.file_checks import Report
 
+log = structlog.get_logger("ambientd.verifying")
+
 T = TypeVar("T")
+
+_NO_VERIFIER = (
+    "its owner builds `ambient-verify` with `make verifier` and puts it on the daemon's search "
+    "path; where that is, `ambientctl proof verify` needs no node"
+)
 
 PROOF_S = 20.0
 """A proof takes milliseconds; this is for a machine that is very busy."""
@@ -66,7 +74,12 @@ class Verifier:
 
     async def proof(self, request: VerifyProof) -> Verified:
         """Check a validity proof, in a process of the program that is built for it."""
-        return await self._in_turn(lambda: _proof(request))
+        try:
+            return await self._in_turn(lambda: _proof(request))
+        except NoVerifierError as error:
+            log.warning("no proof can be verified here", reason=str(error))
+            msg = "this node has no program that verifies proofs, or one that does not work"
+            raise OperationError("unavailable", msg, _NO_VERIFIER) from error
 
     def _pinned(self, named: str | None) -> bytes:
         return self._cluster if named is None else bytes.fromhex(named)

@@ -25,6 +25,7 @@ from ambientd.api.learning_values import (
     StopStudy,
     StudyInfo,
 )
+from ambientd.api.misfits import misfit_of
 from ambientd.cli.console import (
     CommonArguments,
     confirm,
@@ -50,6 +51,8 @@ from ambientd.cli.privacy_words import (
     together_text,
 )
 from ambientd.cli.receipt_commands import fingerprint_of, report_lines
+from ambientd.config.load import decode_text
+from ambientd.config.toml_words import toml_fault
 from ambientd.errors import UsageError
 
 FILE_BYTES_MAX = 64 * 1024
@@ -115,13 +118,19 @@ class VerifyArguments(CommonArguments, Protocol):
 
 def read_study(path: str) -> StartStudy:
     """Read what is to be trained from a TOML file; raise UsageError naming what is wrong."""
+    text = decode_text(read_file(path, "study", FILE_BYTES_MAX), path)
     try:
-        found = tomllib.loads(read_file(path, "study", FILE_BYTES_MAX).decode())
-        if isinstance(named := found.get("module"), str):
-            found["module"] = read_module(str(Path(path).parent / named))
-        return msgspec.convert(found, StartStudy)
+        found = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        msg = f"{path}: {error}; docs/cli.md lists the fields of a study"
+        line, words = toml_fault(error, text)
+        place = f"{path}, line {line}" if line else path
+        raise UsageError(f"{place}: not valid TOML: {words}") from error
+    if isinstance(named := found.get("module"), str):
+        found["module"] = read_module(str(Path(path).parent / named))
+    try:
+        return msgspec.convert(found, StartStudy)
+    except msgspec.ValidationError as error:
+        msg = f"{path}: {misfit_of(error)}; docs/cli.md lists the fields of a study"
         raise UsageError(msg) from error
 
 

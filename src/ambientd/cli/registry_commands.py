@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from ambientd.api import operations, registry_values
+from ambientd.api.misfits import misfit_of
 from ambientd.api.module_names import exact_module, written_module
 from ambientd.api.registry_values import ModuleInfo
 from ambientd.cli.console import (
@@ -290,5 +291,5 @@ def _request(
     try:
         request = msgspec.convert(fields, registry_values.PublishModule)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{path}: does not fit: {error}; mend it there") from error
+        raise UsageError(f"{path}: does not fit: {misfit_of(error)}; mend it there") from error
     return msgspec.structs.replace(request, module=module)

@@ -95,9 +95,14 @@ class HttpOptions(Options, frozen=True):
     body_bytes_max: Annotated[
         int,
         Meta(
-            ge=1024, le=96 * _MIB, description="Largest body of a request but a blob's, in bytes."
+            ge=1024,
+            le=96 * _MIB,
+            description=(
+                "Largest body of a request but a blob's, in bytes; nothing else happens while one "
+                "is decoded."
+            ),
         ),
-    ] = 16 * _MIB
+    ] = 12 * _MIB
     bodies_at_once_max: Annotated[
         int, Meta(ge=1, le=256, description="Bodies above 64 KiB that are read at the same time.")
     ] = 4

@@ -21,6 +21,7 @@ from ambientd.api.operations import BLOB_GET, BLOB_PUT, DEADLINE_MS, Failure, Op
 from ambientd.api.rates import Rates
 from ambientd.api.rest.access import Access, check_scope
 from ambientd.api.rest.binding import Routes, Row, WrongMethodError, bind
+from ambientd.api.rest.bodies import Body
 from ambientd.api.rest.downloads import Downloads
 from ambientd.api.rest.feed import Feed
 from ambientd.api.rest.keys import Keys
@@ -31,7 +32,7 @@ from ambientd.api.rest.problems import problem_answer
 from ambientd.api.rest.ranges import CONTENT_TYPE as BYTES
 from ambientd.api.rest.ranges import bytes_answer
 from ambientd.api.rest.reference import Reference
-from ambientd.api.routes import Method, Scope
+from ambientd.api.routes import BASE_PATH, Method, Scope
 from ambientd.api.shelf import Shelf
 from ambientd.config.http_options import HttpOptions
 from ambientd.errors import AmbientError
@@ -55,6 +56,7 @@ _PREFLIGHT = [
     ("access-control-max-age", "600"),
 ]
 _JSON = ("content-type", "application/json")
+_LARGE = f"bring what is large by PUT {BASE_PATH}/blobs/SHA256, and name it by its SHA-256"
 
 
 @dataclass(slots=True)
@@ -112,7 +114,8 @@ class Front:
             answer = _told(failure_of(error))
         except BodyTooLargeError:
             most = self._options.body_bytes_max
-            answer = _told(Failure(code="too_large", message=f"a body has at most {most} bytes"))
+            message = f"a body has at most {most} bytes"
+            answer = _told(Failure(code="too_large", message=message, hint=_LARGE))
         told = {name for name, _ in answer.headers}
         answer.headers.extend(each for each in _ALWAYS if each[0] not in told)
         if origin is not None:
@@ -146,13 +149,15 @@ class Front:
         if row.route.method is Method.GET and _announces_body(request):
             # Nobody without a token shall have a place among the bodies that are read.
             raise OperationError("malformed", "a GET takes no body", "its fields go in the query")
-        body = b"" if row.route.method is Method.PUT else await self._body(request)
+        key = request.first("idempotency-key") if row.route.names else ""
+        body = Body(is_hashed=bool(key))
+        if row.route.method is not Method.PUT:
+            await self._bring(body, request)
         async with self._turn:  # one answer a pass of the loop: heartbeats come in between
             pass
-        asked = bind(row, parameters, request.query, body)
-        key = request.first("idempotency-key")
-        if key and row.route.names:
-            asked = self._named(row, asked, self._keys.name(client, key, body))
+        asked = bind(row, parameters, request.query, body.data)
+        if key:
+            asked = self._named(row, asked, self._keys.name(client, key, body.digest()))
         try:
             with self._metrics.timed(row.name, trio.current_time):
                 return await self._perform(request, row, asked)
@@ -188,28 +193,26 @@ class Front:
             self._spend(f"client {client.name}")
         return "" if client is None else client.name
 
-    async def _body(self, request: HttpRequest) -> bytes:
+    async def _bring(self, body: Body, request: HttpRequest) -> None:
         size = request.first("content-length")
         if not size and not request.first("transfer-encoding"):
-            return b""
+            return
         if size and int(size) <= _SMALL_BYTES:
-            return bytes(await self._read(request, None))
+            await self._read(body, request, None)
+            return
         async with self._large.take(BODY_WAIT_S) as berth:
-            data = await self._read(request, berth)
-        return bytes(data)
+            await self._read(body, request, berth)
 
-    async def _read(self, request: HttpRequest, berth: Berth | None) -> bytearray:
-        data = bytearray()
+    async def _read(self, body: Body, request: HttpRequest, berth: Berth | None) -> None:
         chunks = request.upload.chunks(self._options.body_bytes_max)
         pieces = chunks if berth is None else berth.counted(chunks)
         async with aclosing(chunks), aclosing(pieces):
             async for chunk in pieces:
-                data += chunk
+                body.take(chunk)
         kind = request.first("content-type").partition(";")[0].strip().lower()
-        if data and kind != "application/json":
+        if body.data and kind != "application/json":
             msg = f"a body of {kind[:64]!r} is not read here"
             raise OperationError("unsupported", msg, "send application/json")
-        return data
 
     async def _perform(self, request: HttpRequest, row: Row, asked: msgspec.Struct) -> HttpAnswer:
         if row.streaming:

@@ -19,13 +19,12 @@ class Keys:
     def __init__(self) -> None:
         self._bodies: OrderedDict[bytes, bytes] = OrderedDict()
 
-    def name(self, client: str, key: str, body: bytes) -> bytes:
+    def name(self, client: str, key: str, body_hash: bytes) -> bytes:
         """Give the name; raise OperationError for a key that cannot be one, or is taken."""
         if not 0 < len(key) <= KEY_CHARS_MAX or not key.isascii() or not key.isprintable():
             msg = f"an Idempotency-Key has 1 to {KEY_CHARS_MAX} printable ASCII characters"
             raise OperationError("malformed", msg)
         name = tagged("ambient/idempotency-key/1", client.encode(), key.encode())
-        body_hash = tagged("ambient/idempotent-body/1", body)
         if self._bodies.setdefault(name, body_hash) != body_hash:
             msg = "this Idempotency-Key came with another request before"
             raise OperationError("reused_key", msg, "take a new key for a new request")
