@@ -31,7 +31,7 @@ demo: $(VENV)/.runtime  ## One real task: four daemons, one liar, a receipt, a B
 	@$(BIN)/ambientctl demo
 
 test: $(VENV)/.dev  ## Run the test suite, the bug museum with it: make test JOBS=4
-	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not hunt and not browser"
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not hunt and not browser and not prover"
 
 dashboard/node_modules: dashboard/package-lock.json
 	npm --prefix dashboard ci --loglevel=error --no-fund --no-audit
@@ -208,36 +208,33 @@ fuzz-blame: $(VENV)/.fuzz  ## Coverage-guided fuzzing of blame certificates: mak
 
 # Validity proofs (protocols/18): what verifies, what executes images, and, apart from these, what proves.
 PROOFS := native/proofs
+BUILD_PROOFS = CARGO_TARGET_DIR=$(RUST_TARGET) $(PYTHON) $(PROOFS)/backend.py
 RUST_TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-VERIFIER_SOURCES := $(wildcard $(PROOFS)/verifier/Cargo.* $(PROOFS)/verifier/src/*)
+VERIFIER_SOURCES := $(PROOFS)/backend.py $(wildcard $(PROOFS)/verifier/Cargo.* $(PROOFS)/verifier/src/*)
 PROVER_SOURCES := $(wildcard $(addprefix $(PROOFS)/prover/,Cargo.* patch.py kernels/* published/Cargo.* src/*)) $(VERIFIER_SOURCES)
 # The widest registers of this machine; portable: none in particular; published: the crates unchanged, to compare with.
 KERNELS ?= $(if $(shell grep -swm1 avx512f /proc/cpuinfo),avx512,$(if $(shell grep -swm1 avx2 /proc/cpuinfo),avx2,portable))
-KERNEL_FLAGS := $(if $(filter avx512,$(KERNELS)),-C target-feature=+avx512f)$(if $(filter avx2,$(KERNELS)),-C target-feature=+avx2)
 
 $(BIN)/ambient-verify: $(VERIFIER_SOURCES) | $(VENV)/.runtime
 	@echo "building the verifier of proofs ..."
-	@cargo build --quiet --release --locked --manifest-path $(PROOFS)/verifier/Cargo.toml --target-dir $(RUST_TARGET)
-	@install $(RUST_TARGET)/release/ambient-verify $@
+	@$(BUILD_PROOFS) ambient-verify portable $@
 
 $(BIN)/ambient-execute: $(PROVER_SOURCES) | $(VENV)/.runtime
 	@echo "building what executes images ..."
-	@$(PYTHON) $(PROOFS)/prover/patch.py --kernels portable build/proofs-portable
-	@cd build/proofs-portable && cargo build --quiet --release --locked --no-default-features --target-dir $(RUST_TARGET)/proofs
-	@install $(RUST_TARGET)/proofs/release/ambient-prove $@
+	@$(BUILD_PROOFS) ambient-execute portable $@
 
-$(BIN)/ambient-prove: $(PROVER_SOURCES) | $(VENV)/.runtime
-	@echo "building the prover with $(KERNELS) kernels, which takes some 10 minutes of two cores the first time ..."
-	@$(PYTHON) $(PROOFS)/prover/patch.py --kernels $(KERNELS) build/proofs-$(KERNELS)
-	@cd build/proofs-$(KERNELS) && DOCS_RS=1 CXXFLAGS=-O3 RUSTFLAGS="$(KERNEL_FLAGS)" \
-		cargo build --quiet --release $(if $(filter published,$(KERNELS)),--offline,--locked) --target-dir $(RUST_TARGET)/proofs-$(KERNELS)
-	@install $(RUST_TARGET)/proofs-$(KERNELS)/release/ambient-prove $@
-	@install $@ $@-$(KERNELS)
+$(BIN)/ambient-prove-%: $(PROVER_SOURCES) | $(VENV)/.runtime
+	@echo "building the prover with $* kernels, which takes some 10 minutes of two cores the first time ..."
+	@$(BUILD_PROOFS) ambient-prove $* $@
 
-.PHONY: verifier proofs
+.PHONY: verifier proofs test-proofs
 verifier: $(BIN)/ambient-verify $(BIN)/ambient-execute $(VENV)/.wasm  ## Build what verifies proofs, and what executes images (needs Rust)
 
-proofs: verifier $(BIN)/ambient-prove  ## Build the prover as well: KERNELS=avx512, avx2 or portable (needs Rust and a C++ compiler)
+proofs: verifier $(BIN)/ambient-prove-$(KERNELS)  ## Build the prover as well: KERNELS=avx512, avx2 or portable (needs Rust and a C++ compiler)
+	@install $(BIN)/ambient-prove-$(KERNELS) $(BIN)/ambient-prove
+
+test-proofs: verifier $(BIN)/ambient-prove-$(KERNELS) $(BIN)/ambient-prove-published  ## Prove with our kernels and with the crates as published, and compare (builds both)
+	$(BIN)/pytest -q -m prover tests/proofs
 
 bench: $(VENV)/.dev  ## Measure tasks and the log on real daemons
 	$(BIN)/python -m benchmarks.task_latency

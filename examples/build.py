@@ -27,6 +27,8 @@ COMMON = (
     *("-Wl,--strip-all", "-Wl,-z,stack-size=65536"),
 )
 FREESTANDING = ("--target=wasm32-freestanding", "-ffreestanding", "-nostdlib", "-Wl,--no-entry")
+# The universal image interprets no vectors, and a module's own image does their lanes in turn.
+SCALAR = (*FREESTANDING, "-mno-simd128")
 WASI = ("--target=wasm32-wasi",)
 WIDE_INTEGERS = ("-Xclang", "-fexperimental-max-bitint-width=256")
 MODULES = {
@@ -36,6 +38,7 @@ MODULES = {
     "fixed-train/train": FREESTANDING,
     "hello-compute/hello": FREESTANDING,
     "image-classify/classify": FREESTANDING,
+    "int8-cnn/classify": SCALAR,
     "noop/noop": FREESTANDING,
 }
 

@@ -39,6 +39,11 @@ def test_what_the_program_says_is_passed_on(
     words = (tmp_path / "asked").read_text().split()
     assert words[0] == proof
     assert words[1:] == ["--input", "/dev/stdin", "--image", HASH, "--salt", HASH.upper()]
+    module = tmp_path / "a.prepared"
+    module.write_bytes(b"\0asm")
+    command = ["proof", "verify", proof, "--verifier", program, "--prepared", str(module)]
+    assert main(command) == ExitCode.DONE
+    assert (tmp_path / "asked").read_text().split()[1:] == ["--prepared", str(module)]
     program = verifier(tmp_path, complaint="not verified: it is empty", code=4)
     assert main(["proof", "verify", proof, "--verifier", program]) == ExitCode.NOT_VERIFIED
     assert "not verified: it is empty" in capfd.readouterr().out
@@ -60,6 +65,7 @@ def test_a_program_that_says_nothing_of_a_proof_verifies_none(
         (["nowhere"], "nowhere: no proof: there is no such file"),
         (["."], ".: no proof: it is a folder"),
         (["PROOF", "--module", "nowhere"], "nowhere: no module: there is no such file"),
+        (["PROOF", "--prepared", "."], ".: no prepared: it is a folder"),
         (["PROOF", "--image", "0f"], "0f: no image: there is no such file"),
         (["PROOF", "--salt", "zz"], "--salt 'zz' is no salt: 64 hexadecimal digits"),
     ],

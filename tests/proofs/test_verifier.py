@@ -4,14 +4,16 @@ import json
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.main import main
-from scripts.proof_image import build
+from scripts.proof_image import build, build_universal, prepared
 from tests.missing import missing
+from tests.modules.compiled import module
 from tests.proofs.images import program
 
 ROOT = Path(__file__).parents[2]
@@ -26,9 +28,13 @@ FIELDS = {
     "output_bytes_max": (180, 8), "segments": (188, 4), "words": (192, 4),
 }  # fmt: skip
 SEAL_AT = 196
+WORDS_AT = 192
 PO2_AT = SEAL_AT + 4 * 91  # behind the seal's version and the circuit's 90 public values
 NOT_VERIFIED = 4
 WHOLE = PROOF.read_bytes()
+# Of the universal image, about a trap, in two segments: tests/modules/divide.wat, given a zero.
+INTERPRETED = VECTORS / "interpreted.proof"
+PROOFS = {"own image": PROOF, "universal image, two segments": INTERPRETED}
 
 
 def verified(path: Path, *more: object) -> tuple[int, str]:
@@ -39,10 +45,25 @@ def verified(path: Path, *more: object) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def changed(at: int, bit: int = 1) -> bytes:
-    data = bytearray(PROOF.read_bytes())
+def changed(at: int, bit: int = 1, whole: bytes = WHOLE) -> bytes:
+    data = bytearray(whole)
     data[at] ^= bit
     return bytes(data)
+
+
+def seals(proof: bytes) -> list[bytes]:
+    """Give what stands for each segment, its number of words and its seal."""
+    at, found = WORDS_AT, []
+    while at < len(proof):
+        size = 4 + 4 * int.from_bytes(proof[at : at + 4])
+        found.append(proof[at : at + size])
+        at += size
+    return found
+
+
+def with_seals(proof: bytes, chosen: list[bytes]) -> bytes:
+    """Give the same proof with other segments."""
+    return proof[: WORDS_AT - 4] + len(chosen).to_bytes(4) + b"".join(chosen)
 
 
 def test_a_real_proof_is_verified_with_all_that_it_is_about() -> None:
@@ -52,6 +73,73 @@ def test_a_real_proof_is_verified_with_all_that_it_is_about() -> None:
     assert "gas       7487 of 10000000000" in told
     assert "not checked: that the image is the module's" in told
     assert PROOF.stat().st_size < 256 << 10
+
+
+def test_a_digit_that_the_convolutional_network_read_is_proven(tmp_path: Path) -> None:
+    folder = ROOT / "examples" / "int8-cnn"
+    submitted, given, proof = (
+        folder / f"{name}" for name in ("classify.wasm", "digit.input", "digit.proof")
+    )
+    image, output = tmp_path / "image.elf", tmp_path / "output"
+    image.write_bytes(build(submitted.read_bytes()))
+    output.write_bytes((folder / "digits-100.output").read_bytes()[:1])
+    options = ("--image", image, "--module", submitted, "--input", given, "--output", output)
+    code, told = verified(proof, *options)
+    assert code == 0, told
+    assert "outcome   completed" in told
+    assert proof.stat().st_size < 256 << 10
+    output.write_bytes(b"\2")
+    assert verified(proof, *options)[0] == NOT_VERIFIED
+
+
+def test_a_proof_by_the_universal_image_is_verified_for_who_has_the_module(tmp_path: Path) -> None:
+    given, image, other = (tmp_path / name for name in ("a.prepared", "universal.elf", "other"))
+    submitted = module("divide")
+    given.write_bytes(prepared(submitted))
+    image.write_bytes(build_universal())
+    other.write_bytes(bytes(4))  # its input
+    code, told = verified(INTERPRETED, "--prepared", given, "--image", image, "--input", other)
+    assert code == 0, told
+    assert "outcome   trapped (integer_divide_by_zero)" in told
+    assert "segments  2" in told
+    assert "not checked" not in told
+    assert max(map(len, seals(INTERPRETED.read_bytes()))) < 256 << 10
+    other.write_bytes(submitted)
+    code, told = verified(INTERPRETED, "--prepared", other)
+    assert code == NOT_VERIFIED
+    assert "it is about another prepared module" in told
+    assert verified(INTERPRETED, "--module", other)[0] == NOT_VERIFIED
+    where = ["--verifier", str(program("ambient-verify"))]
+    assert main(["proof", "verify", str(INTERPRETED), "--prepared", str(given), *where]) == 0
+
+
+def test_segments_are_one_execution_in_its_order_and_whole(tmp_path: Path) -> None:
+    proof = INTERPRETED.read_bytes()
+    first, last = seals(proof)
+    (stranger,) = seals(WHOLE)
+    assert with_seals(proof, [first, last]) == proof
+    begins, follows = (
+        "of another image than it says",
+        "does not begin where the one before it ended",
+    )
+    path = tmp_path / "segments.proof"
+    for chosen, words in (
+        ([last, first], begins),
+        ([last], begins),
+        ([last, last], begins),
+        ([first], "its last segment is not the end"),
+        ([first, first], f"segment 1 {follows}"),
+        ([first, first, last], f"segment 1 {follows}"),
+        ([first, last, last], "segment 1 is the end already"),
+        ([first, last, first], "segment 1 is the end already"),
+        ([first, stranger], f"segment 1 {follows}"),
+        ([stranger, last], begins),
+        ([], "it has 0 segments"),
+    ):
+        path.write_bytes(with_seals(proof, chosen))
+        code, told = verified(path)
+        assert code == NOT_VERIFIED
+        assert words in told
 
 
 def test_the_image_of_the_proof_is_the_one_that_its_module_is_translated_into(
@@ -68,30 +156,35 @@ def test_the_image_of_the_proof_is_the_one_that_its_module_is_translated_into(
     assert "not checked" not in told
 
 
+@pytest.mark.parametrize("proof", PROOFS)
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_proof_with_any_field_changed_is_refused(field: str, tmp_path: Path) -> None:
-    start, size = FIELDS[field]
+def test_a_proof_with_any_field_changed_is_refused(field: str, proof: str, tmp_path: Path) -> None:
+    (start, size), whole = FIELDS[field], PROOFS[proof].read_bytes()
     for at in {start, start + size // 2, start + size - 1}:
         for bit in (1, 0x80):
             path = tmp_path / "changed.proof"
-            path.write_bytes(changed(at, bit))
+            path.write_bytes(changed(at, bit, whole))
             code, told = verified(path)
             assert code == NOT_VERIFIED, (field, at, bit, told)
             assert "verified in" not in told
 
 
-def places() -> Iterator[int]:
-    """The seal's first words, which are its claim; then a place in each of its regions."""
-    size = PROOF.stat().st_size
-    yield from range(SEAL_AT, SEAL_AT + 4 * 64, 12)
-    yield from range(SEAL_AT + 4 * 64, size, (size - SEAL_AT) // 96)
-    yield size - 1
+def places(proof: bytes) -> Iterator[int]:
+    """Each seal's first words, which are its claim; then a place in each of its regions."""
+    ends = [WORDS_AT]
+    for seal in seals(proof):
+        ends.append(ends[-1] + len(seal))
+    for start, end in pairwise(ends):
+        yield from range(start + 4, start + 4 * 64, 12)
+        yield from range(start + 4 * 64, end, (end - start) // 96)
+        yield end - 1
 
 
-def test_a_proof_with_any_part_of_its_seal_changed_is_refused(tmp_path: Path) -> None:
-    path, tried = tmp_path / "changed.proof", 0
-    for at in places():
-        path.write_bytes(changed(at))
+@pytest.mark.parametrize("proof", PROOFS)
+def test_a_proof_with_any_part_of_its_seals_changed_is_refused(proof: str, tmp_path: Path) -> None:
+    path, tried, whole = tmp_path / "changed.proof", 0, PROOFS[proof].read_bytes()
+    for at in places(whole):
+        path.write_bytes(changed(at, 1, whole))
         code, told = verified(path)
         assert code == NOT_VERIFIED, (at, told)
         tried += 1
@@ -145,9 +238,9 @@ def test_files_that_would_take_memory_are_refused_before_they_do(tmp_path: Path)
     code, told = verified(path)
     assert code == NOT_VERIFIED
     assert "it has more than 33554880 bytes" in told
-    seals = bytearray(WHOLE)
-    seals[192:196] = (1 << 17 | 1).to_bytes(4)
-    path.write_bytes(seals)
+    longer = bytearray(WHOLE)
+    longer[WORDS_AT:SEAL_AT] = (1 << 17 | 1).to_bytes(4)
+    path.write_bytes(longer)
     assert "a seal of 131073 words" in verified(path)[1]
 
 

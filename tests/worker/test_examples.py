@@ -92,6 +92,15 @@ def test_the_classifier_takes_no_image_and_many(engine: Engine) -> None:
     assert len(run(engine, DEMO / "classify.wasm", many).output) == 5_000
 
 
+def test_the_convolutional_network_reads_what_its_description_says(engine: Engine) -> None:
+    folder, images = EXAMPLES / "int8-cnn", DIGITS.read_bytes()
+    read = completed(engine, "int8-cnn/classify.wasm", images)
+    assert read == (folder / "digits-100.output").read_bytes()
+    labels = DIGITS.with_suffix(".labels").read_bytes()
+    assert sum(a == b for a, b in zip(read, labels, strict=True)) == 99
+    assert run(engine, folder / "classify.wasm", images[:-1]).reason == "unreachable"
+
+
 def test_hello_compute_turns_its_input_into_upper_case_and_logs_the_size(engine: Engine) -> None:
     text = b"Hello, mesh!\n" * 10_000
     result = run(engine, EXAMPLES / "hello-compute" / "hello.wasm", text)

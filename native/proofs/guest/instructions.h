@@ -57,7 +57,7 @@ static void constant(u32 type, u64 value) {
   put((u32)(value >> 32));
 }
 static void set_local(u32 opcode, u32 *newest) {
-  u32 local = below(locals_count), type = LOCALS[local];
+  u32 local = below(locals_count), type = LOCAL(local);
   pop(type);
   u32 kept = operands;
   for (u32 each = 0; each < kept; each++)
@@ -256,7 +256,7 @@ static void instruction(u32 opcode) {
     case 0x1b: case 0x1c: return select(opcode);
     case 0x20: {
       u32 local = below(locals_count);
-      return push_at(LOCALS[local], IN_LOCAL, local);
+      return push_at(LOCAL(local), IN_LOCAL, local);
     }
     case 0x21: case 0x22: return set_local(opcode, newest);
     case 0x23: case 0x24: return global(opcode);
@@ -295,27 +295,27 @@ static void lower(function_t *function) {
   at_end = function->body_end;
   locals_count = type->params_count;
   for (u32 each = 0; each < locals_count; each++)
-    LOCALS[each] = type->params[each];
+    LOCAL(each) = type->params[each];
   for (u32 groups = number(); groups; groups--) {
     u32 count = number(), kind = value_type();
     if (count > LOCALS_MAX || locals_count + count > LOCALS_MAX)
       give_up(TOO_LARGE);
     while (count--)
-      LOCALS[locals_count++] = (u8)kind;
+      LOCAL(locals_count++) = (u8)kind;
   }
+  operands_first = (locals_count > type->results_count ? locals_count : type->results_count) + 1;
   function->code = code;
   op(H_ENTER);
   u32 *frame_bytes = code;
   put(0);
   put(type->params_count * 8);
   put(locals_count * 8);
+  put(operands_first * 8 - 8);
   operands = operands_most = labels_count = 0;
   last_into = 0;
   open(2, 0, 0, type->results, type->results_count);
   while (labels_count)
     instruction(byte());
   check(at == at_end);
-  // Its results may be more than its locals and operands: they lie at the frame's begin.
-  u32 most = locals_count + operands_most;
-  *frame_bytes = (most > type->results_count ? most : type->results_count) * 8;
+  *frame_bytes = slot(operands_most);
 }

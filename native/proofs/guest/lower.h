@@ -12,15 +12,16 @@ typedef struct {
   u32 *begin, *ends, *otherwise;  // where it is, and chains of words that wait for an address
   u8 opcode, is_dead;
 } label_t;
-#define LOCALS ((u8 *)0x20010000u)
-#define OPERANDS ((operand_t *)0x20020000u)
-#define LABELS ((label_t *)0x20030000u)
+#define LOCAL(number) (((u8 *)LOCALS_TOP)[-1 - (s32)(number)])
+#define OPERANDS ((operand_t *)OPERANDS_AT)
+#define LABELS ((label_t *)LABELS_AT)
 #define OPERANDS_MAX 7168u  // and a few that are only looked at
 #define LABELS_MAX 2048u
 
 static const u8 *at, *at_end;
 static u32 *code, *last_into;  // the word that says where the newest operand goes
-static u32 operands, operands_most, locals_count, labels_count;
+// In a frame: locals, or in the end results; where to go on; operands.
+static u32 operands, operands_most, locals_count, operands_first, labels_count;
 
 static void check(u32 holds) {
   if (RARE(!holds))
@@ -46,7 +47,11 @@ static u64 leb(u32 bits, u32 is_signed) {
       return is_signed && part & 64 ? value | ~0ull << (shift + 7) : value;
   }
 }
-static u32 number(void) { return (u32)leb(32, 0); }
+static u32 number(void) {
+  if (at < at_end && *at < 128)
+    return *at++;
+  return (u32)leb(32, 0);
+}
 static u32 below(u32 count) {
   u32 value = number();
   check(value < count);
@@ -90,7 +95,7 @@ static void arrives(u32 **chain) {
 }
 
 // ---- operands ----
-static u32 slot(u32 operand) { return (locals_count + operand) * 8; }
+static u32 slot(u32 operand) { return (operands_first + operand) * 8; }
 static void settle(u32 operand) {
   operand_t *it = &OPERANDS[operand];
   if (it->place == IN_LOCAL) {
@@ -230,9 +235,10 @@ static void go_to(label_t *label) {
       put(to + 8 * each);
       put(slot(first + each));
     }
-  if (label == LABELS)
+  if (label == LABELS) {
     op(H_LEAVE);
-  else {
+    put(operands_first * 8 - 8);
+  } else {
     op(H_GO);
     if (label->opcode == 3)
       put((u32)label->begin);

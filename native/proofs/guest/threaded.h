@@ -16,13 +16,15 @@ typedef struct {
   const u8 *bytes;
   u32 *entries, size;
 } segment_t;
-// All close together: what lies apart costs a path of the memory's tree each.
+// All close together: a page costs 322 cycles, as much again where it is written to, and what lies
+// apart a path of the memory's tree each. So what is small begins where something else ends.
+#define STACK_TOP 0x20014200u  // downwards; nothing calls itself, and 16 KiB are more than it needs
+#define OPERANDS_AT STACK_TOP
+#define LOCALS_TOP 0x20034040u  // downwards
+#define LABELS_AT LOCALS_TOP
 #define AREA 0x20050000u
 #define AREA_END 0x22000000u
-#define RETURNS ((const u32 **)0x22000000u)
-#define RETURNS_MAX (1u << 19)
-#define FRAMES 0x22200000u
-#define FRAMES_END 0x24000000u
+#define FRAMES_END 0x24000000u  // they begin where the area's use ends
 #define COUNT_MAX 65536u
 #define TABLES_MAX 1024u
 static type_t *TYPES;
@@ -32,7 +34,7 @@ static u64 *GLOBALS;
 static segment_t *ELEMENTS, *DATA;
 static u8 *GLOBAL_KINDS;  // with 0x80 where it can be set
 static u8 *ELEMENT_KINDS;
-static u32 area_used;
+static u32 area_used, frames;
 static void *room(u32 count, u32 size) {
   u64 bytes = ((u64)count * size + 7) & ~7ull;
   if (bytes > AREA_END - AREA - area_used)
@@ -123,12 +125,10 @@ static u64 threaded(u32 function, u32 a, u32 b) {
     return 0;
   }
   const u32 end[1] = {(u32)&&end};
-  const u32 *ip = FUNCTIONS[function].code, **returns = RETURNS;
-  u32 frame = FRAMES;
+  const u32 *ip = FUNCTIONS[function].code, *back = end;  // where to go on, and in which frame
+  u32 frame = frames, under = frames;
   *(u32 *)frame = a;
   *(u32 *)(frame + 8) = b;
-  *returns++ = end;
-  *returns++ = (const u32 *)frame;
   NEXT(0);
 
 end:
@@ -164,14 +164,15 @@ go_by: {
   ip = (const u32 *)ip[3 + (label < ip[2] ? label : ip[2])];
   NEXT(0);
 }
-leave:
-  frame = (u32)*--returns;
-  ip = *--returns;
+leave: {
+  u32 *kept = (u32 *)(frame + ip[1]);
+  ip = (const u32 *)kept[0];
+  frame = kept[1];
   NEXT(0);
+}
 call:
-  returns[0] = ip + 3;
-  returns[1] = (const u32 *)frame;
-  returns += 2;
+  back = ip + 3;
+  under = frame;
   frame += ip[2];
   ip = FUNCTIONS[ip[1]].code;
   NEXT(0);
@@ -185,19 +186,22 @@ call_by: {
     trap(NULL_CALL);
   if (TYPES[FUNCTIONS[named - 1].type].number != ip[3])
     trap(TYPE_MISMATCH);
-  returns[0] = ip + 5;
-  returns[1] = (const u32 *)frame;
-  returns += 2;
+  back = ip + 5;
+  under = frame;
   frame += ip[4];
   ip = FUNCTIONS[named - 1].code;
   NEXT(0);
 }
-enter:
-  if (frame + ip[1] > FRAMES_END || returns >= RETURNS + RETURNS_MAX)
+enter: {
+  if (frame + ip[1] > FRAMES_END)
     give_up(TOO_LARGE);
   for (u32 at = ip[2]; at < ip[3]; at += 8)
     *(u64 *)(frame + at) = 0;
-  NEXT(4);
+  u32 *kept = (u32 *)(frame + ip[4]);
+  kept[0] = (u32)back;
+  kept[1] = under;
+  NEXT(5);
+}
 choose:
   Q(1) = R(4) ? Q(2) : Q(3);
   NEXT(5);

@@ -1,10 +1,12 @@
 # ruff: noqa: INP001
 """Copies three crates as they were published, and changes the copies, into a folder to build in.
 
-Without a change of what is computed: the constraint evaluator and Poseidon2 go 8 or 16 rows at
-a time (`kernels/`; not where the kernels are portable), and big integers, which no image of ours
-asks for, are left out together with malachite, the one dependency under the LGPL. Every change
-names the text that it replaces, so that another release of a crate fails here and not in a proof.
+Without a change of what is computed: the constraint evaluator, Poseidon2, the transforms and the
+evaluation of polynomials go 8 or 16 numbers at a time, and the evaluator adds up to four terms
+before it reduces their sum (`kernels/`; not where the kernels are portable); and big integers,
+which no image of ours asks for, are left out together with malachite, the one dependency under the
+LGPL. Every change names the text that it replaces, so that another release of a crate fails here
+and not in a proof.
 Proofs are judged by the verifier, which is built from the crates as published.
 """
 
@@ -13,6 +15,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -20,6 +23,8 @@ KERNELS = HERE / "kernels"
 CRATES = ("risc0-circuit-rv32im", "risc0-circuit-rv32im-sys", "risc0-zkp")
 CONFIG = "".join(f'[patch.crates-io.{name}]\npath = "patched/{name}"\n\n' for name in CRATES)
 EVALUATORS = 4
+TERM = re.compile(r"  VExt (x\d+) = ((?:x|arg)\d+) \+ (x\d+) \* poly_mix\[(\d+)\];")
+TERMS_MAX = 4  # four products of numbers below the prime fit into 64 bits
 # Rows at a time, by the registers of x86-64 that hold them.
 LANES = {"avx512": 16, "avx2": 8}
 END = "#ifdef __clang__\n#pragma clang attribute pop\n#endif\n"  # of what lanes.h begins
@@ -130,17 +135,63 @@ def in_lanes(text: str) -> str:
         text,
     )
     text = re.sub(r"constexpr VExt (x\d+)\(", r"constexpr KExt \1(", text)
-    return text.replace("= VExt(0);", "= KExt(0, 0, 0, 0);")
+    text = text.replace("= VExt(0);", "= KExt(0, 0, 0, 0);")
+    functions = re.split(r"(?<=\n}\n)|(?=^VExt \w+\([^\n]*\{$)", text, flags=re.MULTILINE)
+    return "".join(in_sums(function) for function in functions)
+
+
+def in_sums(function: str) -> str:
+    """Add terms of a chain up to four at a time, so that they are reduced once."""
+    uses = Counter(re.findall(r"\b(?:x|arg)\d+\b", function))
+    # Four coordinates, and whatever is computed from such.
+    wide = set(re.findall(r"\b(?:VExt|KExt)\*? ((?:x|arg)\d+)\b", function))
+    for name, value in re.findall(r"^  auto (x\d+) = (.*);$", function, re.MULTILINE):
+        if wide & set(re.findall(r"\b(?:x|arg)\d+\b", value)):
+            wide.add(name)
+    lines: list[str] = []
+    sums: list[tuple[str, str]] = []
+    base = newest = ""
+
+    def write_sum() -> None:
+        if sums:
+            terms = ", ".join(factor for factor, _ in sums)
+            which = sum(int(number) << 16 * place for place, (_, number) in enumerate(sums))
+            lines.append(f"  VExt {newest} = added({base}, poly_mix, {which:#x}, {terms});")
+            sums.clear()
+
+    for line in function.split("\n"):
+        found = TERM.fullmatch(line)
+        if found and found[3] not in wide:
+            # A name is used twice where it is nothing but passed on: when made, when added to.
+            if not (sums and found[2] == newest and uses[newest] == 2 and len(sums) < TERMS_MAX):
+                write_sum()
+                base = found[2]
+            newest = found[1]
+            sums.append((found[3], found[4]))
+            continue
+        if sums and re.search(rf"\b{newest}\b", line):
+            write_sum()
+        wider = (
+            f"  VExt {found[1]} = added({found[2]}, {found[3]}, poly_mix[{found[4]}]);"
+            if found
+            else ""
+        )
+        lines.append(wider or line)
+    return "\n".join(lines)
 
 
 def hash_in_lanes(proofs: Path) -> None:
     """Let Poseidon2 take as many rows at a time as a register holds."""
     hashes = proofs / "src" / "core" / "hash" / "poseidon2"
-    shutil.copyfile(KERNELS / "lanes.rs", hashes / "lanes.rs")
+    for name in ("lanes.rs", "transforms.rs"):
+        shutil.copyfile(KERNELS / name, hashes / name)
     lanes = 'all(target_arch = "x86_64", target_feature = "avx2")'
     replace(
         hashes / "mod.rs",
-        ("mod rng;\n", f"mod rng;\n#[cfg({lanes})]\npub mod lanes;\n"),
+        (
+            "mod rng;\n",
+            f"mod rng;\n#[cfg({lanes})]\npub mod lanes;\n#[cfg({lanes})]\npub mod transforms;\n",
+        ),
     )
     module = "crate::core::hash::poseidon2::lanes"
     replace(
@@ -181,6 +232,28 @@ def hash_in_lanes(proofs: Path) -> None:
     )
 
 
+def transform_in_lanes(proofs: Path) -> None:
+    """Let transforms and evaluations take as many numbers at a time as a register holds."""
+    for name, behind, before in (
+        (
+            "evaluate",
+            "            assert_eq!(row_size * count, output.size());\n",
+            "            output\n                .as_slice_mut()\n"
+            "                .par_chunks_exact_mut(row_size)\n",
+        ),
+        (
+            "interpolate",
+            "",
+            "        io.as_slice_mut()\n            .par_chunks_exact_mut(row_size)\n"
+            "            .for_each(|row| {\n                interpolate_ntt",
+        ),
+        ("shift", "        let mut io = io.as_slice_mut();\n", "        (&mut io[..], 0..count)\n"),
+        ("values", "", "        (&which[..], &xs[..], &mut out[..])\n"),
+    ):
+        new = (KERNELS / f"{name}.rs.inc").read_text("utf-8")
+        replace(proofs / "src" / "hal" / "cpu.rs", (behind + before, behind + new + before))
+
+
 def change(crates: dict[str, Path], made: Path, lanes: int | None) -> None:
     """Copy the crates, change the copies, and let cargo take them instead."""
     for name in CRATES:
@@ -192,6 +265,7 @@ def change(crates: dict[str, Path], made: Path, lanes: int | None) -> None:
             patched["risc0-circuit-rv32im"], patched["risc0-circuit-rv32im-sys"], lanes
         )
         hash_in_lanes(patched["risc0-zkp"])
+        transform_in_lanes(patched["risc0-zkp"])
     # Cargo judges copies as ours, but what only other builds of them use is no fault.
     for copy in patched.values():
         with (copy / "Cargo.toml").open("a", encoding="utf-8") as manifest:

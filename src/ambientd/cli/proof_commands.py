@@ -25,6 +25,7 @@ class VerifyArguments(CommonArguments, Protocol):
     file: str
     image: str | None
     module: str | None
+    prepared: str | None
     input: str | None
     output: str | None
     salt: str | None
@@ -77,7 +78,7 @@ def verify(arguments: VerifyArguments) -> ExitCode:
 def _asked(arguments: VerifyArguments) -> list[str]:
     """Give what the program is asked; raise UsageError for what it cannot even read."""
     asked = [_place(arguments.file, "proof")]
-    for option in ("module", "input", "output"):
+    for option in ("module", "prepared", "input", "output"):
         if (path := getattr(arguments, option)) is not None:
             asked += [f"--{option}", _place(path, option)]
     if (image := arguments.image) is not None:

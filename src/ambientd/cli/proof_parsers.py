@@ -123,7 +123,13 @@ def add_proof(commands: object) -> None:
     verify.add_argument(
         "--image", metavar="ID|FILE", help="the module's image, or its id: what must be proven"
     )
-    verify.add_argument("--module", metavar="FILE", help="the module that it must be about")
+    about = verify.add_mutually_exclusive_group()
+    about.add_argument("--module", metavar="FILE", help="the module that it must be about")
+    about.add_argument(
+        "--prepared",
+        metavar="FILE",
+        help="the prepared module that it must be about, where the image is the universal one",
+    )
     verify.add_argument("--input", metavar="FILE", help="the input that it must be about")
     verify.add_argument("--output", metavar="FILE", help="the output that it must be about")
     verify.add_argument(

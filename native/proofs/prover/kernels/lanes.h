@@ -92,49 +92,119 @@ struct Power {
   uint32_t e[4];
 };
 
+// The published evaluator is straight code, which a pass of rows runs through once: written out with
+// every product, it outgrows the caches, and fetching it takes longer than computing. So what is long is called.
+#define CALLED static __attribute__((noinline))
+
 ALWAYS VFp operator+(VFp a, VFp b) { return {sum(a.v, b.v)}; }
 ALWAYS VFp operator-(VFp a, VFp b) { return {difference(a.v, b.v)}; }
-ALWAYS VFp operator*(VFp a, VFp b) { return {product(a.v, b.v)}; }
+CALLED VFp operator*(VFp a, VFp b) { return {product(a.v, b.v)}; }
+ALWAYS VFp inlined(VFp a, VFp b) { return {product(a.v, b.v)}; }
 ALWAYS VExt widened(const Power& p) {
   return {{{all(p.e[0])}, {all(p.e[1])}, {all(p.e[2])}, {all(p.e[3])}}};
 }
-ALWAYS VExt operator+(VExt a, VExt b) {
+CALLED VExt operator+(const VExt& a, const VExt& b) {
   return {{a.e[0] + b.e[0], a.e[1] + b.e[1], a.e[2] + b.e[2], a.e[3] + b.e[3]}};
 }
-ALWAYS VExt operator-(VExt a, VExt b) {
+CALLED VExt operator-(const VExt& a, const VExt& b) {
   return {{a.e[0] - b.e[0], a.e[1] - b.e[1], a.e[2] - b.e[2], a.e[3] - b.e[3]}};
 }
-ALWAYS VExt operator+(VExt a, VFp b) { return {{a.e[0] + b, a.e[1], a.e[2], a.e[3]}}; }
-ALWAYS VExt operator+(VFp b, VExt a) { return a + b; }
-ALWAYS VExt operator-(VExt a, VFp b) { return {{a.e[0] - b, a.e[1], a.e[2], a.e[3]}}; }
-ALWAYS VExt operator-(VFp b, VExt a) {
+CALLED VExt operator+(const VExt& a, VFp b) { return {{a.e[0] + b, a.e[1], a.e[2], a.e[3]}}; }
+ALWAYS VExt operator+(VFp b, const VExt& a) { return a + b; }
+CALLED VExt operator-(const VExt& a, VFp b) { return {{a.e[0] - b, a.e[1], a.e[2], a.e[3]}}; }
+CALLED VExt operator-(VFp b, const VExt& a) {
   VFp zero{all(0)};
   return {{b - a.e[0], zero - a.e[1], zero - a.e[2], zero - a.e[3]}};
 }
-ALWAYS VExt operator*(VExt a, VFp b) { return {{a.e[0] * b, a.e[1] * b, a.e[2] * b, a.e[3] * b}}; }
-ALWAYS VExt operator*(VFp b, VExt a) { return a * b; }
-ALWAYS VExt operator*(VFp a, const Power& p) { return widened(p) * a; }
-// x^4 = -11; not inlined, or the evaluator would outgrow every cache.
-static __attribute__((noinline)) VExt times(const VExt& x, const VExt& y) {
-  const VFp *a = x.e, *b = y.e;
-  VFp beta = KFp(kPrime - 11);
-  return {{a[0] * b[0] + beta * (a[1] * b[3] + a[2] * b[2] + a[3] * b[1]),
-           a[0] * b[1] + a[1] * b[0] + beta * (a[2] * b[3] + a[3] * b[2]),
-           a[0] * b[2] + a[1] * b[1] + a[2] * b[0] + beta * (a[3] * b[3]),
-           a[0] * b[3] + a[1] * b[2] + a[2] * b[1] + a[3] * b[0]}};
+CALLED VExt operator*(const VExt& a, VFp b) {
+  return {{inlined(a.e[0], b), inlined(a.e[1], b), inlined(a.e[2], b), inlined(a.e[3], b)}};
 }
-ALWAYS VExt operator*(VExt a, VExt b) { return times(a, b); }
-ALWAYS VExt operator*(VExt a, const Power& p) { return times(a, widened(p)); }
+ALWAYS VExt operator*(VFp b, const VExt& a) { return a * b; }
 
+// Montgomery's reduction of a sum of up to four products, which fits into 64 bits.
+ALWAYS Lanes reduced(Lanes even, Lanes odd) {
+  Lanes even_q = OF(mul_epu32)(OF(mul_epu32)(even, all(kInverse)), all(kPrime));
+  Lanes odd_q = OF(mul_epu32)(OF(mul_epu32)(odd, all(kInverse)), all(kPrime));
+  Lanes high = interleaved(even, odd);  // below twice the prime
+  high = OF(min_epu32)(high, OF(sub_epi32)(high, all(kPrime)));
+  return difference(high, interleaved(even_q, odd_q));
+}
+// a0 b0 + a1 b1 + a2 b2 + a3 b3
+template <typename... Pairs>
+ALWAYS VFp products(VFp a, VFp b, Pairs... more) {
+  constexpr size_t count = 1 + sizeof...(more) / 2;
+  static_assert(count <= 4, "more products overflow");
+  const VFp pairs[] = {a, b, more...};
+  Lanes even = all(0), odd = all(0);
+#pragma GCC unroll 4
+  for (size_t i = 0; i < count; i++) {
+    Lanes x = pairs[2 * i].v, y = pairs[2 * i + 1].v;
+    even = OF(add_epi64)(even, OF(mul_epu32)(x, y));
+    odd = OF(add_epi64)(odd, OF(mul_epu32)(OF(srli_epi64)(x, 32), OF(srli_epi64)(y, 32)));
+  }
+  return {reduced(even, odd)};
+}
+// x^4 = -11
+ALWAYS VExt product(const VFp* a, const VFp* b) {
+  VFp beta = KFp(kPrime - 11), b1 = inlined(beta, b[1]), b2 = inlined(beta, b[2]), b3 = inlined(beta, b[3]);
+  return {{products(a[0], b[0], a[1], b3, a[2], b2, a[3], b1), products(a[0], b[1], a[1], b[0], a[2], b3, a[3], b2),
+           products(a[0], b[2], a[1], b[1], a[2], b[0], a[3], b3),
+           products(a[0], b[3], a[1], b[2], a[2], b[1], a[3], b[0])}};
+}
+CALLED VExt operator*(const VExt& a, const VExt& b) { return product(a.e, b.e); }
+CALLED VExt operator*(const VExt& a, const Power& p) { return product(a.e, widened(p).e); }
+CALLED VExt operator*(VFp a, const Power& p) {
+  VExt wide = widened(p);
+  return {{inlined(wide.e[0], a), inlined(wide.e[1], a), inlined(wide.e[2], a), inlined(wide.e[3], a)}};
+}
+
+// Adds what has four coordinates, times a power.
+CALLED VExt added(const VExt& to, const VExt& wide, const Power& power) {
+  VExt more = product(wide.e, widened(power).e);
+  return {{to.e[0] + more.e[0], to.e[1] + more.e[1], to.e[2] + more.e[2], to.e[3] + more.e[3]}};
+}
+// Adds up to four numbers times powers, whose indices are 16 bits each.
+template <typename... Numbers>
+ALWAYS VExt added_all(const VExt& to, const Power* powers, uint64_t which, Numbers... numbers) {
+  const VFp list[] = {numbers...};
+  VExt made;
+  for (int k = 0; k < 4; k++) {
+    Lanes even = all(0), odd = all(0);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < sizeof...(numbers); i++) {
+      Lanes power = all(powers[which >> 16 * i & 0xffff].e[k]);
+      even = OF(add_epi64)(even, OF(mul_epu32)(list[i].v, power));
+      odd = OF(add_epi64)(odd, OF(mul_epu32)(OF(srli_epi64)(list[i].v, 32), power));
+    }
+    made.e[k].v = sum(to.e[k].v, reduced(even, odd));
+  }
+  return made;
+}
+CALLED VExt added(const VExt& to, const Power* powers, uint64_t which, VFp a) {
+  return added_all(to, powers, which, a);
+}
+CALLED VExt added(const VExt& to, const Power* powers, uint64_t which, VFp a, VFp b) {
+  return added_all(to, powers, which, a, b);
+}
+CALLED VExt added(const VExt& to, const Power* powers, uint64_t which, VFp a, VFp b, VFp c) {
+  return added_all(to, powers, which, a, b, c);
+}
+CALLED VExt added(const VExt& to, const Power* powers, uint64_t which, VFp a, VFp b, VFp c, VFp d) {
+  return added_all(to, powers, which, a, b, c, d);
+}
+
+CALLED __attribute__((cold)) VFp wrapped(const uint32_t* from, size_t row, size_t mask) {
+  alignas(64) uint32_t around[kLanes];
+  for (size_t i = 0; i < kLanes; i++)
+    around[i] = from[(row + i) & mask];
+  return {load(around)};
+}
 // Rows of a column; a few of the first rows reach around to the last.
 ALWAYS VFp rows(const VFp* column, size_t offset, size_t row, size_t mask) {
   const uint32_t* from = reinterpret_cast<const uint32_t*>(column) + offset;
   if (__builtin_expect(row + kLanes <= mask + 1, 1))
     return {load(from + row)};
-  alignas(64) uint32_t wrapped[kLanes];
-  for (size_t i = 0; i < kLanes; i++)
-    wrapped[i] = from[(row + i) & mask];
-  return {load(wrapped)};
+  return wrapped(from, row, mask);
 }
 
 }  // namespace ambient_lanes

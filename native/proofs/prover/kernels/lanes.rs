@@ -15,18 +15,18 @@ macro_rules! lanes {
     ($count:expr, $type:ty, $set:ident, $add:ident, $sub:ident, $min:ident, $shift:ident, $mul:ident,
      $load:expr, $store:expr, $interleave:expr, $gather:expr) => {
         pub const LANES: usize = $count;
-        type Lanes = $type;
+        pub type Lanes = $type;
 
         #[inline(always)]
-        unsafe fn all(x: u32) -> Lanes {
+        pub unsafe fn all(x: u32) -> Lanes {
             $set(x as i32)
         }
         #[inline(always)]
-        unsafe fn load(from: *const u32) -> Lanes {
+        pub unsafe fn load(from: *const u32) -> Lanes {
             $load(from)
         }
         #[inline(always)]
-        unsafe fn store(to: *mut u32, x: Lanes) {
+        pub unsafe fn store(to: *mut u32, x: Lanes) {
             $store(to, x)
         }
         /// Word 0 of every 16th word: a digest pair's first word, for as many pairs as lanes.
@@ -35,17 +35,17 @@ macro_rules! lanes {
             $gather(from)
         }
         #[inline(always)]
-        unsafe fn sum(a: Lanes, b: Lanes) -> Lanes {
+        pub unsafe fn sum(a: Lanes, b: Lanes) -> Lanes {
             let s = $add(a, b);
             $min(s, $sub(s, all(PRIME)))
         }
         #[inline(always)]
-        unsafe fn difference(a: Lanes, b: Lanes) -> Lanes {
+        pub unsafe fn difference(a: Lanes, b: Lanes) -> Lanes {
             let d = $sub(a, b);
             $min(d, $add(d, all(PRIME)))
         }
         #[inline(always)]
-        unsafe fn product(a: Lanes, b: Lanes) -> Lanes {
+        pub unsafe fn product(a: Lanes, b: Lanes) -> Lanes {
             let even = $mul(a, b);
             let odd = $mul($shift::<32>(a), $shift::<32>(b));
             let even_q = $mul($mul(even, all(INVERSE)), all(PRIME));
