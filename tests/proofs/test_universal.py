@@ -9,6 +9,7 @@ import pytest
 import wasmtime
 
 from ambientd.model.execution import ExecutionLimits
+from ambientd.rules.proofs import UNIVERSAL_IMAGE
 from scripts.proof_image import ImageError, build_universal, prepared
 from tests.fuzz.finds import load
 from tests.missing import missing
@@ -49,13 +50,14 @@ def test_the_universal_image_is_the_same_bytes_every_time() -> None:
     assert sha256(universal()) == pinned
 
 
-def test_the_protocol_names_its_id(tmp_path: Path) -> None:
+def test_the_protocol_and_the_daemon_name_its_id(tmp_path: Path) -> None:
     place = tmp_path / "universal.elf"
     place.write_bytes(universal())
     told = subprocess.run(
         [str(program("ambient-verify")), "image", str(place)],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
+    assert told.stdout.strip() == UNIVERSAL_IMAGE.hex()
     assert f"`{told.stdout.strip()}`" in (ROOT / "protocols" / "18-proofs.md").read_text("utf-8")
 
 

@@ -12,7 +12,7 @@ from ambientd.model.execution import OutcomeKind, TrapReason
 from ambientd.model.task import Result, TaskSpec
 
 UNIVERSAL_IMAGE = Digest(
-    bytes.fromhex("1145ef54ebcd7a11fe0231754714cf6f7f1e0b17a8eeaa5898040b3b29300b39")
+    bytes.fromhex("b889664c6e55731d6f8cad33964c6e4f32c14b5a22ed0732eafd532503ad533f")
 )
 """The one image that every module is interpreted by (18 §8)."""
 
