@@ -48,6 +48,7 @@ from sim.node_checkers import (
 )
 from sim.node_epochs import DecidedSeats, EpochsInside, Owners, check_epochs
 from sim.node_machine import NodeHost
+from sim.proofs import CYCLES, PROOF_VICES
 from sim.publishers import NamesLast, Publishers
 from sim.seasons import (
     CALM_MS_MIN,
@@ -112,6 +113,7 @@ class ClusterOptions:
     replicas: tuple[int, ...] = REPLICAS  # what submitters choose from
     chooses: bool = False  # whether tasks ask for certain workers, and have deadlines
     learns: bool = False  # whether there are studies of federated learning
+    proves: bool = False  # whether tasks are to be proven
     in_private: bool = False  # whether they are of private mode
     happenings: tuple[Happening, ...] | None = None  # None: drawn from the seed
     vices: frozenset[Vice] | None = None  # None: drawn from the seed
@@ -218,7 +220,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
     chain = AnchorChain(random.Random(options.seed * 4_099 + options.members))
     anchors = Fault.REORGANISATION in options.faults
     cast = Cast(genesis, chain=chain if anchors else None, is_stormy=is_stormy)
-    may_lie = Fault.LIAR in options.faults
+    may_lie, is_short = Fault.LIAR in options.faults, Fault.SHORT_LOG in options.faults
     replays = Fault.SEATS in options.faults and random.Random(options.seed + 2).randrange(2)
     recalls = Fault.MONEY in options.faults and random.Random(options.seed + 3).randrange(2)
     bad = dice.sample(range(options.members), liars_max(options.members) if may_lie else 0)
@@ -241,15 +243,15 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
         elif vices:
             vices |= {Vice.REPLAY} if replays else set()
             vices |= {Vice.RECALL} if recalls else set()
-        is_short = Fault.SHORT_LOG in options.faults
-        if vices and is_short:
-            vices |= {Vice.MISLEAD}
+            vices |= {PROOF_VICES[options.seed % 2]} if options.proves else set()
+        vices |= {Vice.MISLEAD} if vices and is_short else set()
         node_options = NodeOptions(
             genesis,
             seed_of(name, place),
             anchors=AnchorerOptions(enabled=cast.chain is not None, turn_ms=TURN_MS),
             telemetry=TelemetryOptions(capacity=4),
             log=SHORT_LOG if is_short else LogOptions(),
+            proves_cycles_max=CYCLES if options.proves else 0,
         )
         host = kit.host(node_options, dice.randrange(2**32), vices)
         if cast.chain is not None:
@@ -274,7 +276,7 @@ def _schedule_tasks(
 ) -> None:
     """Let honest members submit all along, and take some tasks back again."""
     world, eyes = kit.world, random.Random(options.seed + 1)
-    sizes = TaskSizes(options.seed, options.faults)
+    sizes = TaskSizes(options.seed, options.faults, proves=options.proves)
     submitters = [host for host in cast.members if host.is_honest]
     end = options.time_ms - LAST_TASK_MS_BEFORE_END
     times = work_times(storms, 1_000, end, options.task_every_ms, dice)

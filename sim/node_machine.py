@@ -17,6 +17,7 @@ from ambientd.model.effect import (
     Abandon,
     AnchorRoot,
     Assignment,
+    CheckProof,
     Execute,
     ExecutionReport,
     HearAnchor,
@@ -62,6 +63,7 @@ from sim.learners import RememberedBook
 from sim.machine import Delivery, Effect
 from sim.node_store import CommittedRows
 from sim.parties import ECHO_MS, TARDY_MS_MAX, SilentParty, followed, traced, waits_to_echo
+from sim.proofs import judged, made
 from sim.pupils import Pupil
 from sim.vices import Resident, Vice, Wish, work_ms
 from sim.wallets import hand_on
@@ -112,7 +114,7 @@ class KeptAlive:
 
 @dataclass(slots=True)
 class _Running:
-    effect: Execute | TraceWanted | SegmentWanted
+    effect: Execute | TraceWanted | SegmentWanted | CheckProof
     started_ms: int
     ends_ms: int
 
@@ -291,14 +293,18 @@ class NodeHost(Resident):
             return traced(self, effect)
         if isinstance(effect, SegmentWanted):
             return [followed(self, effect)]
+        if isinstance(effect, CheckProof):
+            return [judged(effect, self.vices)]
+        result = self.answer(spec)
         report = ExecutionReport(
-            result=self.answer(spec),
+            result=result,
             engine="sim",
             engine_version="1",
             started_ms=running.started_ms,
             finished_ms=running.ends_ms,
             energy_mj=None,
             energy_source="none",
+            proof=None if spec.proof is None else made(place, result, self.vices),
         )
         return [ExecutionEnded(place, spec, report)]
 
@@ -324,7 +330,7 @@ class NodeHost(Resident):
                 return Delivery(None, GOSSIP + data)
             case KeptAlive():
                 return Delivery(None, KEEPALIVE)
-            case Execute() | TraceWanted() | SegmentWanted():
+            case Execute() | TraceWanted() | SegmentWanted() | CheckProof():
                 self._start(effect)
             case RoundWish():
                 if not self.has_dropped_out:
@@ -350,7 +356,7 @@ class NodeHost(Resident):
         if self.wanted and any(isinstance(effect, PersistLedger) for effect in effects):
             self.open_wishes(self.ledger)
 
-    def _start(self, effect: Execute | TraceWanted | SegmentWanted) -> None:
+    def _start(self, effect: Execute | TraceWanted | SegmentWanted | CheckProof) -> None:
         if effect.assignment in self._running or not self.answers:
             return
         if self.declines(effect):

@@ -46,6 +46,7 @@ class Scenario:
     replicas: tuple[int, ...] = cluster.REPLICAS
     chooses: bool = False
     learns: bool = False
+    proves: bool = False
     in_private: bool = False
 
 
@@ -126,6 +127,12 @@ SCENARIOS = MappingProxyType(
             _in(NODE, Fault.LIAR, Fault.BAD_WORKER, Fault.DISPUTES, Fault.BUNDLES, Fault.CRASH),
             "whole nodes that crash, and whose tasks of many items are disputed and not bisected",
             replicas=(1, 2, 2, 3),
+        ),
+        "node-proofs": Scenario(
+            NODE,
+            _in(NODE, Fault.LIAR, Fault.BAD_WORKER, Fault.DELAY, Fault.CRASH),
+            "whole nodes of whose tasks some are proven; liars make false proofs, or hide them",
+            proves=True,
         ),
         "node-games": Scenario(
             NODE,
@@ -298,6 +305,7 @@ def _cluster_options(plan: Plan) -> cluster.ClusterOptions:
         replicas=SCENARIOS[plan.scenario].replicas,
         chooses=SCENARIOS[plan.scenario].chooses,
         learns=SCENARIOS[plan.scenario].learns,
+        proves=SCENARIOS[plan.scenario].proves,
         in_private=SCENARIOS[plan.scenario].in_private,
         happenings=plan.happenings,
         vices=None if plan.lies is None else frozenset(Vice[name.upper()] for name in plan.lies),

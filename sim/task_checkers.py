@@ -16,6 +16,7 @@ from ambientd.ledger.entries import CheckpointEntry, Table, TaskEntry
 from ambientd.ledger.events import SlotAssigned
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
+from ambientd.model.effect import Assignment, Purpose
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.model.task import DEFAULT_CLASS, Assurance, TaskState, Verdict
 from ambientd.node.effect import Told
@@ -25,6 +26,7 @@ from sim.disk import DiskLost
 from sim.machine import Effect, Host
 from sim.node_checkers import EntryChecker, NodeChecker, ledger_changes
 from sim.node_machine import Persisted
+from sim.proofs import is_right
 from sim.vices import Resident, honest_answer
 
 
@@ -98,6 +100,13 @@ class FairVerdicts(EntryChecker):
         root = result_root(settlement.result)
         if settlement.verdict is Verdict.INCONCLUSIVE:
             return None
+        if settlement.verdict is Verdict.PROVEN:
+            receipt = entry.receipts[0].receipt
+            place = Assignment(Purpose.PROOF, receipt.task, receipt.slot, receipt.attempt)
+            holds = is_right(place, entry.spec, settlement.result, receipt.nonce)
+            return None if holds else "a proof that is none was called one"
+        if entry.spec.proof is not None:
+            return "a proven task was settled without its proof"
         if settlement.verdict is Verdict.BISECTED:
             return self._liars_fault(ledger, entry)
         if not entry.verdicts:

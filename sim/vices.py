@@ -24,7 +24,7 @@ from ambientd.consensus.messages import (
 )
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.effect import Execute, Purpose, SegmentWanted, TraceWanted
+from ambientd.model.effect import CheckProof, Execute, Purpose, SegmentWanted, TraceWanted
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.message import CommitSent, JobMessage, RevealSent
@@ -109,12 +109,18 @@ class Vice(Enum):
     TARDY = "lies, and takes its time as a party, at times too much"
     UNPAUSABLE = "lies, and says that it cannot pause the execution"
     POISON = "makes up what its training gave, and answers tasks rightly"
+    FALSE_PROOF = "answers with a proof that is none, and judges proofs against the truth"
+    HIDDEN_PROOF = "keeps the proof that it names to itself, and judges others' falsely"
 
 
 _VICES = tuple(Vice)
 PARTY_VICES = _VICES[_VICES.index(Vice.WRONG_OUTPUT) : _VICES.index(Vice.UNPAUSABLE) + 1]
 """What a liar does when its answer is disputed."""
-LATER_VICES = (Vice.MISLEAD, Vice.REPLAY, Vice.RECALL, Vice.POISON, *PARTY_VICES)
+LATER_VICES = (
+    *(Vice.MISLEAD, Vice.REPLAY, Vice.RECALL, Vice.POISON),
+    *(Vice.FALSE_PROOF, Vice.HIDDEN_PROOF),
+    *PARTY_VICES,
+)
 """Who misleads comes with short logs, who replays with seats, who recalls with money; who has a
 way to play its disputes with large tasks."""
 DRAWN_VICES = tuple(vice for vice in Vice if vice not in LATER_VICES)
@@ -235,7 +241,7 @@ class Resident(ABC):
 
     # How it lies to others
 
-    def declines(self, effect: Execute | TraceWanted | SegmentWanted) -> bool:
+    def declines(self, effect: Execute | TraceWanted | SegmentWanted | CheckProof) -> bool:
         """Tell whether it lets a task lie, against all rules."""
         shirking = {Purpose.SLOT: Vice.IDLE, Purpose.TRACE: Vice.SILENT}
         return shirking.get(effect.assignment.purpose, Vice.MUTE) in self.vices

@@ -2,15 +2,17 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import trio
+from msgspec import structs
 
 from ambientd.codec.digest import sha256
 from ambientd.model.base import Digest
-from ambientd.model.effect import SegmentWanted, TraceWanted
+from ambientd.model.effect import CheckProof, Execute, SegmentWanted, TraceWanted
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult, OutcomeKind
 from ambientd.model.telemetry import Observation
-from ambientd.node.event import ExecutionEnded, SegmentMade, TraceMade
+from ambientd.node.event import ExecutionEnded, ProofChecked, SegmentMade, TraceMade
 from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.probe import EnergyReading, EnergyUsed
 from ambientd.runtime.blobs import Blobs
@@ -19,6 +21,7 @@ from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.pump import Pump
 from ambientd.wasm.interface import Interface
 from sim.parties import ECHO_MS, TARDY_MS_MAX, followed, traced, waits_to_echo
+from sim.proofs import judged, made
 from sim.vices import Resident, Vice, output_by, prepared_of, work_ms
 
 EXECUTION_MS_MAX = 400
@@ -112,11 +115,25 @@ class PretendedExecutor(Executor):
             return followed(self._host, effect)
         while waits_to_echo(self._host, effect):  # noqa: ASYNC110 - the ledger tells no event
             await trio.sleep(ECHO_MS / 1000)
-        made, *others = traced(self._host, effect)
+        told, *others = traced(self._host, effect)
         for event in others:  # what it says by itself, beside what it was asked
             await self._pump.post(event)
-        assert isinstance(made, TraceMade | ExecutionEnded), "a trace, or why there is none"
-        return made
+        assert isinstance(told, TraceMade | ExecutionEnded), "a trace, or why there is none"
+        return told
+
+    async def _prove(self, effect: Execute, ended: ExecutionEnded) -> ExecutionEnded:
+        """Name a proof, or what the host's vices call one."""
+        if ended.report is None:
+            return ended
+        proof = made(effect.assignment, ended.report.result, self._host.vices)
+        return structs.replace(ended, report=replace(ended.report, proof=proof))
+
+    async def check_proof(self, effect: CheckProof) -> ProofChecked | ExecutionEnded:
+        """Wait, and judge a proof by its name, in truth or as the host's vices have it."""
+        if not await self._engines.work():
+            reason = "the verifier did not work"
+            return ExecutionEnded(effect.assignment, effect.spec, None, reason)
+        return judged(effect, self._host.vices)
 
 
 class NoSensors:

@@ -17,7 +17,7 @@ from ambientd.api.requests import CancelTask, SubmitTask
 from ambientd.codec.canonical import encode
 from ambientd.config.options import Config
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.effect import Execute, SegmentWanted, TraceWanted
+from ambientd.model.effect import CheckProof, Execute, SegmentWanted, TraceWanted
 from ambientd.model.learning_effect import RoundWish
 from ambientd.model.record import Admit, Cancel, Record
 from ambientd.node.build import NodeOptions, beacon_tip, build_node
@@ -118,7 +118,7 @@ class WatchedPump(Pump):
                 if not around.may_go_on():
                     return
                 self._host.sees(each)
-                if isinstance(each, Execute | TraceWanted | SegmentWanted) and (
+                if isinstance(each, Execute | TraceWanted | SegmentWanted | CheckProof) and (
                     self._host.declines(each)
                 ):
                     continue
@@ -319,6 +319,8 @@ class TrioHost(Resident):
             wall_ms_max=spec.wall_ms_max // spec.items,
             output_bytes_max=spec.output_bytes_max,
             price_msat_per_mgas=spec.price_msat_per_mgas,
+            cycles_max=0 if spec.proof is None else spec.proof.cycles_max,
+            price_msat_per_mcycle=0 if spec.proof is None else spec.proof.price_msat_per_mcycle,
             task_class=spec.task_class,
             constraints=tuple(
                 f"{each.key}{'!=' if each.is_excluded else '='}{each.value}"
