@@ -15,8 +15,9 @@ _DRAFT = "draft"
 class ProvedFiles:
     """The proofs made here, by assignment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept_max: int = PROVED_KEPT_MAX) -> None:
         self._folder = folder
+        self._kept_max = kept_max
 
     def find(self, place: Assignment) -> Digest | None:
         """Give the SHA-256 of the proof; None when none is known."""
@@ -31,7 +32,7 @@ class ProvedFiles:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         replace_synced(self._path(place), self._folder / _DRAFT, proof)
         kept = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        for path in kept[:-PROVED_KEPT_MAX]:
+        for path in kept[: -self._kept_max]:
             path.unlink()
 
     def _path(self, place: Assignment) -> Path:
