@@ -41,6 +41,25 @@ PANELS: tuple[tuple[str, str, str, str], ...] = (
         "p99",
         "s",
     ),
+    ("Studies by state", "max by (state) (ambient_studies)", "{{state}}", "none"),
+    (
+        "Rounds of studies, by what they wait for",
+        "max by (state) (ambient_study_rounds)",
+        "{{state}}",
+        "none",
+    ),
+    (
+        "Studies: fell out of the last round",
+        "max by (study) (ambient_study_fell_out) / max by (study) (ambient_study_participants)",
+        "{{study}}",
+        "percentunit",
+    ),
+    (
+        "Private studies: epsilon spent",
+        "ambient_study_epsilon",
+        "{{instance}} {{study}}",
+        "none",
+    ),
     ("Memory", "process_resident_memory_bytes", "{{instance}}", "bytes"),
 )
 

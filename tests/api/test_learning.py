@@ -35,6 +35,7 @@ async def test_a_study_goes_from_its_beginning_to_a_model(tmp_path: Path) -> Non
         learning = place.desk.learning
         begun = await learning.start(STUDY)
         assert (begun.state, begun.takes_part) == ("inviting", False)
+        assert (begun.round_state, begun.fell_out) == ("", 0)
         with pytest.raises(OperationError, match="nowhere: no whole number"):
             await learning.join(values.JoinStudy(study=begun.study, data="nowhere"))
         assert place.parts.learning.consents.load() == {}
@@ -42,6 +43,7 @@ async def test_a_study_goes_from_its_beginning_to_a_model(tmp_path: Path) -> Non
         assert joined.takes_part
         found = await ended(place, begun.study)
         assert (found.study.state, found.study.done) == ("done", 3)
+        assert (found.study.round_state, found.study.fell_out) == ("done", 0)
         told = [(each.state, each.participants, each.updates, each.total) for each in found.rounds]
         assert told == [("done", 1, 1, PARAMETERS)] * 3
         given = await learning.receipt(values.GetRound(study=begun.study, round=2))

@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 
 from ambientd.api.replies import EventKind
-from ambientd.api.rest.metrics import _GAUGES
+from ambientd.api.rest.metrics import _GAUGES, _OF_A_STUDY
+from ambientd.model.learning import RoundState, StudyState
 from ambientd.model.task import TaskState
 from scripts.grafana_dashboard import FILE, dashboard
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-KNOWN = {f"ambient_{name}" for name in _GAUGES} | {
+KNOWN = {f"ambient_{name}" for name in (*_GAUGES, *_OF_A_STUDY)} | {
     "ambient_tasks",
+    "ambient_studies",
+    "ambient_study_rounds",
     "ambient_events_total",
     "ambient_http_seconds_bucket",
     "ambient_http_seconds_count",
@@ -30,7 +33,8 @@ def test_every_metric_that_is_asked_for_is_one_that_a_node_has(path: str) -> Non
     kinds = set(re.findall(r'kind=\\?"([a-z_]+)', text))
     assert kinds <= {kind.value for kind in EventKind}
     states = set(re.findall(r'state=\\?"([a-z_]+)', text))
-    assert states <= {state.name.lower() for state in TaskState}
+    named = (*TaskState, *StudyState, *RoundState)
+    assert states <= {state.name.lower() for state in named}
 
 
 def test_the_dashboard_is_the_one_its_script_writes() -> None:
@@ -41,5 +45,5 @@ def test_every_alert_is_tested() -> None:
     rules = (DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8")
     tests = (DEPLOY / "prometheus/alerts_test.yml").read_text(encoding="utf-8")
     named = re.findall(r"alert: (\w+)", rules)
-    assert len(named) == 10
+    assert len(named) == 13
     assert set(named) == set(re.findall(r"alertname: (\w+)", tests))

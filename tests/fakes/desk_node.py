@@ -24,6 +24,7 @@ from ambientd.api.answering import Handler
 from ambientd.api.backup_values import CopiesUnderWay, CopyUnderWay, LookAtBackups
 from ambientd.api.blame_replies import BlameFileReply, BlameInfo, Blames
 from ambientd.api.census_replies import Cluster, Readiness
+from ambientd.api.learning_values import ListStudies, Studies, StudyInfo
 from ambientd.api.local_socket import SocketLimits, serve_local_socket
 from ambientd.api.material_values import GetMaterial, Material
 from ambientd.api.owner_standing import OwnerStanding
@@ -63,6 +64,7 @@ class DeskNode:
         self.someone_lied = True
         self.has_second_page = False
         self.material: Material
+        self.studies: list[StudyInfo] = []
         self.later: list[dict[str, Any]] = []
         """What becomes of a task, one change each time that somebody waits for it."""
         self.copies: tuple[CopyUnderWay, ...] = ()
@@ -80,6 +82,7 @@ class DeskNode:
             "node.show": self.node,
             "links": self.links,
             "cluster.show": self.cluster,
+            "fl.list": self.list_studies,
             "telemetry.show": self.telemetry,
             "task.submit": self.submit,
             "task.quote": self.quote,
@@ -472,7 +475,11 @@ class DeskNode:
             tasks={"final": len(self.tasks)},
             receipts=0,
             anchored=0,
+            studies={"running": len(self.studies), "failed": 2},
         )
+
+    async def list_studies(self, request: ListStudies) -> Studies:
+        return Studies(studies=self.studies[: request.limit])
 
     async def quote(self, request: requests.QuoteTask) -> Quote:
         self.requests.append(request)

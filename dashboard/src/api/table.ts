@@ -200,7 +200,7 @@ export interface CheckInfo {
   readonly detail: string;
 }
 
-/** A cluster in figures, as this node's ledger has them; `anchored` and `receipts` count. */
+/** A cluster in figures, as this node's ledger has them; `anchored` and `receipts` count. `tasks` and `studies` are counted by their states. */
 export interface Cluster {
   readonly name: string;
   readonly fingerprint: string;
@@ -215,6 +215,7 @@ export interface Cluster {
   readonly tasks: Readonly<Record<string, number>>;
   readonly receipts: number;
   readonly anchored: number;
+  readonly studies: Readonly<Record<string, number>>;
 }
 
 /** A coin that the ledger holds, and whether the chain has it unspent; None without a chain. */
@@ -1182,7 +1183,7 @@ export interface StudyDetail {
   readonly next: number | null;
 }
 
-/** A study; `takes_part` is of the node that answers, `earlier` are those who do no more. */
+/** A study; `takes_part` is of the node that answers, `earlier` are those who do no more. `round_state` is what its present or last round waits for, empty before the first; `fell_out` how many of the last round that ended have no part in its model. */
 export interface StudyInfo {
   readonly study: string;
   readonly name: string;
@@ -1204,6 +1205,8 @@ export interface StudyInfo {
   readonly earlier: readonly (string)[];
   readonly audits: number;
   readonly escrow_msat: number;
+  readonly round_state: string;
+  readonly fell_out: number;
 }
 
 /** Execute a module on an input. The same nonce, module, input and terms are the same task, submitted once however often it is asked; an empty nonce always makes a new task. A module or an input that this node has already, as a blob, is named by its SHA-256 instead. `items` are many inputs in the place of one: the module is executed on each by itself, with the gas, memory and time that are asked for. The output of the task is the bundle of their outcomes (protocols/19), `output_bytes_max` at most: that is for all together. */

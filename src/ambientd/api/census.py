@@ -1,6 +1,7 @@
 """Who is in the cluster, and the cluster in figures."""
 
 import re
+from collections import Counter
 
 from ambientd.api import replies, requests
 from ambientd.api.census_replies import Cluster
@@ -8,6 +9,7 @@ from ambientd.api.paging import check_place, page
 from ambientd.api.views import find_node, node_info
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
+from ambientd.model.learning import StudyState
 from ambientd.model.task import TaskState
 from ambientd.runtime.service import Parts
 
@@ -17,6 +19,13 @@ _PLACE = re.compile("[0-9a-f]{64}")
 def count_tasks(state: LedgerState) -> dict[str, int]:
     """Count the ledger's tasks by their states."""
     return {each.name.lower(): state.tasks_by.in_state[each] for each in TaskState}
+
+
+def count_studies(state: LedgerState) -> dict[str, int]:
+    """Count the studies that the ledger holds by their states."""
+    known = (*state.studies.open, *(each.study for each in state.studies.ended))
+    found = Counter(entry.state for each in known if (entry := state.study(each)) is not None)
+    return {each.name.lower(): found[each] for each in StudyState}
 
 
 def reputations(state: LedgerState) -> dict[NodeId, int]:
@@ -60,6 +69,7 @@ class Census:
             tasks=count_tasks(state),
             receipts=state.receipt_log_size(),
             anchored=state.anchored_size(),
+            studies=count_studies(state),
         )
 
     def _seen(self, nodes: list[NodeId]) -> tuple[replies.NodeInfo, ...]:

@@ -1,5 +1,7 @@
 """What a node answers about the cluster as a whole, and about its own part in it."""
 
+from msgspec import field
+
 from ambientd.api.replies import Reply
 
 
@@ -10,7 +12,10 @@ class Readiness(Reply, frozen=True):
 
 
 class Cluster(Reply, frozen=True):
-    """A cluster in figures, as this node's ledger has them; `anchored` and `receipts` count."""
+    """A cluster in figures, as this node's ledger has them; `anchored` and `receipts` count.
+
+    `tasks` and `studies` are counted by their states.
+    """
 
     name: str
     fingerprint: str
@@ -25,3 +30,4 @@ class Cluster(Reply, frozen=True):
     tasks: dict[str, int]
     receipts: int
     anchored: int
+    studies: dict[str, int] = field(default_factory=dict)

@@ -40,6 +40,7 @@ from ambientd.ledger.events import CheckpointClosed, RecordRejected
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
 from ambientd.ledger.learning_events import StudyBegan, StudyEnded, StudyJoined
 from ambientd.ledger.learning_rounds import ROUNDS_KEPT
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.learning import NO_MODULE, Plan, RoundFile, RoundState, StudyId, Terms
 from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy, StudyBody
@@ -314,6 +315,7 @@ class Learning:
         entry = self._entry(study)
         plan, terms, earlier = entry.plan, entry.terms, self._earlier(entry)
         own = self._host.book().of(study) if plan.is_private else None
+        row = self._state.round(study, entry.round)
         return StudyInfo(
             study=study.hex(),
             name=entry.name,
@@ -335,7 +337,16 @@ class Learning:
             earlier=tuple(node.hex() for node in earlier),
             audits=terms.audits,
             escrow_msat=entry.escrow_msat,
+            round_state="" if row is None else row.state.name.lower(),
+            fell_out=_fell_out(self._state, study, entry.round),
         )
+
+
+def _fell_out(state: LedgerState, study: StudyId, number: int) -> int:
+    """Count who was in the last round that ended, and has no part in its model."""
+    rows = (state.round(study, each) for each in (number, max(0, number - 1)))
+    last = next((row for row in rows if row is not None and row.ended_ms), None)
+    return 0 if last is None else last.asked - len(last.survivors)
 
 
 def _terms(request: StartStudy) -> Terms:

@@ -192,7 +192,11 @@ class RoundInfo(Reply, frozen=True):
 
 
 class StudyInfo(Reply, frozen=True):
-    """A study; `takes_part` is of the node that answers, `earlier` are those who do no more."""
+    """A study; `takes_part` is of the node that answers, `earlier` are those who do no more.
+
+    `round_state` is what its present or last round waits for, empty before the first; `fell_out`
+    how many of the last round that ended have no part in its model.
+    """
 
     study: str
     name: str
@@ -214,6 +218,8 @@ class StudyInfo(Reply, frozen=True):
     earlier: tuple[str, ...] = ()
     audits: int = 0
     escrow_msat: int = 0
+    round_state: str = ""
+    fell_out: int = 0
 
 
 class Studies(Reply, frozen=True):

@@ -1,10 +1,11 @@
 """Metrics for Prometheus: what a node knows of itself and of its cluster when it is asked.
 
 Labels are taken from the table of operations and from enumerations, never from what somebody
-sent, so that nobody can make their number grow.
+sent, so that nobody can make their number grow; but for the ids of studies, of which so few go on
+at once as the ledger allows.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -17,9 +18,11 @@ from prometheus_client import (
     exposition,
 )
 
-from ambientd.api import operations, replies, requests
+from ambientd.api import learning_operations, operations, replies, requests
 from ambientd.api.answering import Handler
 from ambientd.api.census_replies import Cluster
+from ambientd.api.learning_values import ListStudies, Studies, StudyInfo
+from ambientd.model.learning import RoundState
 from ambientd.ports.http import HttpAnswer
 
 PATH = "/metrics"
@@ -42,7 +45,19 @@ _GAUGES = {
     "chain_height": "Height of the Bitcoin chain; NaN while it does not answer",
     "balance_msat": "What this node's account has, in millisatoshi",
     "uptime_seconds": "How long this daemon runs",
+    "private_epsilon": "What private studies have spent of this node's privacy; NaN unbounded",
 }
+_OF_A_STUDY = {
+    "study_rounds_done": "Rounds that came to a model, by study",
+    "study_participants": "Who takes part, by study",
+    "study_fell_out": "Of the last round that ended, who has no part in its model, by study",
+    "study_epsilon": "What a private study has spent of this node's privacy; NaN unbounded",
+    "study_epsilon_limit": "What this node's owner lets a private study spend; NaN without a limit",
+}
+STUDIES_MAX = 16
+"""Studies that are told of one by one: as many as the ledger lets go on at once."""
+_STUDY_DIGITS = 12
+_OPEN = frozenset({"inviting", "running"})
 
 
 class Metrics:
@@ -54,6 +69,13 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self._gauges = {name: self._gauge(name, text) for name, text in _GAUGES.items()}
         self._tasks = self._gauge("tasks", "Tasks that the ledger holds, by state", "state")
+        self._studies = self._gauge("studies", "Studies that the ledger holds, by state", "state")
+        self._rounds = self._gauge(
+            "study_rounds", "Rounds under way, by what they wait for", "state"
+        )
+        self._of_a_study = {
+            name: self._gauge(name, text, "study") for name, text in _OF_A_STUDY.items()
+        }
         self._events = Counter(
             "ambient_events", "What happened, by kind", ["kind"], registry=self._registry
         )
@@ -91,8 +113,25 @@ class Metrics:
             self._gauges[name].set(float("nan") if value is None else value)
         for state, much in cluster.tasks.items():
             self._tasks.labels(state).set(much)
+        for state, much in cluster.studies.items():
+            self._studies.labels(state).set(much)
+        listed: Studies = await self._ask(
+            learning_operations.FL_LIST, ListStudies(limit=STUDIES_MAX)
+        )
+        self._tell_studies([each for each in listed.studies if each.state in _OPEN])
         text = exposition.generate_latest(self._registry)
         return HttpAnswer(200, text, [("content-type", exposition.CONTENT_TYPE_PLAIN_0_0_4)])
+
+    def _tell_studies(self, studies: Sequence[StudyInfo]) -> None:
+        """Tell of the studies that go on, and of no other any more."""
+        for gauge in self._of_a_study.values():
+            gauge.clear()
+        for state in RoundState:
+            much = sum(each.round_state == state.name.lower() for each in studies)
+            self._rounds.labels(state.name.lower()).set(much)
+        for study in studies:
+            for name, value in _study_values(study).items():
+                self._of_a_study[name].labels(study.study[:_STUDY_DIGITS]).set(value)
 
     async def _ask(self, operation: operations.Operation[Any, Any], request: object) -> Any:  # noqa: ANN401
         return await cast("Awaitable[Any]", self._handlers[operation.name](request))
@@ -117,4 +156,21 @@ def _values(status: replies.Status, cluster: Cluster) -> dict[str, float | None]
         "chain_height": status.chain.height,
         "balance_msat": status.balance_msat,
         "uptime_seconds": status.uptime_ms / 1000,
+        "private_epsilon": status.privacy.epsilon,
+    }
+
+
+def _study_values(study: StudyInfo) -> dict[str, float]:
+    """Give a study's figures; those of privacy where it is private and this node takes part."""
+    found: dict[str, float] = {
+        "study_rounds_done": study.done,
+        "study_participants": len(study.participants),
+        "study_fell_out": study.fell_out,
+    }
+    if study.privacy is None or not (study.takes_part or study.privacy.releases):
+        return found
+    spent, limit = study.privacy.spent, study.privacy.limit
+    return found | {
+        "study_epsilon": float("nan") if spent is None else spent,
+        "study_epsilon_limit": float("nan") if limit is None else limit,
     }

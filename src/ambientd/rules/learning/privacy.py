@@ -141,6 +141,7 @@ class Spent:
     delta_ppb: int
 
 
+@functools.lru_cache(maxsize=1024)
 def spent(terms: Terms, releases: int) -> Spent:
     """Give what so many releases under the same terms cost."""
     if not releases:
