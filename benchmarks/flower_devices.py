@@ -73,16 +73,25 @@ class Devices:
     def __init__(self, lines: Sequence[Connection]) -> None:
         self._lines = lines
 
-    def carry_out(
-        self, wishes: Sequence[tuple[int, LearningEffect]]
-    ) -> list[tuple[int, LearningDone]]:
-        """Have each participant do what a round wants of it; blocks until all have."""
+    def begin(self, wishes: Sequence[tuple[int, LearningEffect]]) -> None:
+        """Have each participant do what a round wants of it."""
         for number, line in enumerate(self._lines):
             line.send([each for each in wishes if each[0] % len(self._lines) == number])
-        return [each for line in self._lines for each in line.recv()]
+
+    async def tell(self, into: trio.MemorySendChannel[tuple[int, LearningDone]]) -> None:
+        """Tell what each has done, as soon as it has, until this is cancelled."""
+
+        async def read(line: Connection) -> None:
+            while True:
+                await trio.lowlevel.wait_readable(line.fileno())
+                await into.send(line.recv())
+
+        async with trio.open_nursery() as nursery:
+            for line in self._lines:
+                nursery.start_soon(read, line)
 
     def processor_s(self) -> float:
-        """Give what the participants have used of the processors so far."""
+        """Give what the participants have used of the processors so far; all of them are idle."""
         for line in self._lines:
             line.send(None)
         return sum(line.recv() for line in self._lines)
@@ -128,21 +137,19 @@ async def _answer(line: Connection, hosts: dict[int, LearningHost]) -> None:
         if wishes is None:
             line.send(time.process_time())
             continue
-        done: list[tuple[int, LearningDone]] = []
         async with trio.open_nursery() as nursery:
             for at, wish in wishes:
-                nursery.start_soon(_carry_out, hosts, at, wish, done)
-        line.send(done)
+                nursery.start_soon(_carry_out, hosts, at, wish, line)
 
 
 async def _carry_out(
     hosts: dict[int, LearningHost],
     at: int,
     wish: LearningEffect,
-    done: list[tuple[int, LearningDone]],
+    line: Connection,
 ) -> None:
     async with _ROOM:
-        done.append((at, await hosts[at].carry_out(wish)))
+        line.send((at, await hosts[at].carry_out(wish)))
 
 
 _ROOM = trio.Semaphore(4)

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 
@@ -24,9 +25,9 @@ from ambientd.ledger.learning_entries import StudyEntry
 from ambientd.ledger.learning_events import RoundEnded
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.effect import Propose, RoleEffect
+from ambientd.model.effect import Propose
 from ambientd.model.learning import Plan, RoundState, StudyId, StudyState, Terms
-from ambientd.model.learning_effect import LearningEffect, RoundWish
+from ambientd.model.learning_effect import BringUpdate, LearningEffect, RoundWish
 from ambientd.model.learning_record import FlJoin, FlStudy
 from ambientd.model.record import Record
 from ambientd.node.build import NodeOptions
@@ -50,6 +51,12 @@ LIMIT_MS = 60_000
 DAY_MS = 24 * 3_600_000
 OFFERED_MAX = 200
 """Records that members are handed at once."""
+STILL_SLICES = 5
+"""Without a block: the log rests."""
+WORDS_AT_ONCE = 20
+"""Participants' words that wait for one another, as they do for a block where work goes on."""
+
+Kept = TypeVar("Kept")
 
 
 class Member(NodeHost):
@@ -58,6 +65,7 @@ class Member(NodeHost):
     def __init__(self, options: NodeOptions, seed: int) -> None:
         super().__init__(options, None, seed)
         self.wishes: list[LearningEffect] = []
+        self.early: list[BringUpdate] = []
         self.ended: list[RoundEnded] = []
 
     def execute(self, effect: Effect) -> Delivery | None:
@@ -65,6 +73,8 @@ class Member(NodeHost):
         if isinstance(effect, RoundWish):
             self.wishes.append(effect)  # type: ignore[arg-type]  # every wish is an effect
             return None
+        if isinstance(effect, BringUpdate):
+            self.early.append(effect)
         if isinstance(effect, Told) and isinstance(effect.event, RoundEnded):
             self.ended.append(effect.event)
         return super().execute(effect)
@@ -159,64 +169,115 @@ def _offering(member: Member, record: Record) -> Callable[[int], Sequence[Effect
 
 async def play(mesh: Mesh, number: StudyId, devices: Devices) -> dict[str, float]:
     """Play a study from its participants' consents to its end; give what it took."""
-    world, ledger = mesh.world, mesh.ledger
     before_s = devices.processor_s()
-    began_s, began_cpu_s, seen = time.perf_counter(), time.process_time(), -1
-    joined = FlJoin(study=number, said_ms=EPOCH_MS + world.now)
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
+    joined = FlJoin(study=number, said_ms=EPOCH_MS + mesh.world.now)
     mesh.offer([sign_record(signer, joined) for signer in mesh.signers])
-    while mesh.entry(number).state in {StudyState.INVITING, StudyState.RUNNING}:
-        world.run(world.now + SLICE_MS)
-        if ledger.applied_index != seen:
-            seen = ledger.applied_index
-            _take_part(mesh, devices)
-        await _aggregate(mesh)
+    async with trio.open_nursery() as nursery:
+        hall = Hall(mesh, devices, nursery)
+        while mesh.entry(number).state in {StudyState.INVITING, StudyState.RUNNING}:
+            hall.let_log_go_on()
+            await hall.hear()
+        hall.listening.cancel()
     seconds = time.perf_counter() - began_s
     processor_s = time.process_time() - began_cpu_s + devices.processor_s() - before_s
     return {"seconds": seconds, "processor_s": processor_s}
 
 
-def _take_part(mesh: Mesh, devices: Devices) -> None:
-    """Let participants do what the ledger wants of them, and say what came of it."""
-    now = EPOCH_MS + mesh.world.now
-    wishes: list[tuple[int, LearningEffect]] = []
-    said: list[Record] = []
+class Hall:
+    """Hands rounds' wishes to devices and members, and what they have done to the log."""
 
-    def take(place: int, effects: Sequence[RoleEffect]) -> None:
-        for each in effects:
-            if isinstance(each, Propose):
-                said.append(sign_record(mesh.signers[place], each.body))
+    def __init__(self, mesh: Mesh, devices: Devices, nursery: trio.Nursery) -> None:
+        self._mesh = mesh
+        self._devices = devices
+        self._nursery = nursery
+        self._tell, self._told = trio.open_memory_channel[tuple[int | Member, LearningDone]](1_000)
+        self._under_way = 0
+        self.listening = trio.CancelScope()
+        nursery.start_soon(self._listen)
+
+    async def _listen(self) -> None:
+        with self.listening:
+            await self._devices.tell(self._tell)
+
+    def let_log_go_on(self) -> None:
+        """Let virtual time pass while the log moves, and begin what rounds want of all."""
+        mesh, still, seen = self._mesh, 0, -1
+        while still < STILL_SLICES:
+            mesh.world.run(mesh.world.now + SLICE_MS)
+            still += 1
+            if mesh.ledger.applied_index != seen:
+                seen, still = mesh.ledger.applied_index, 0
+                self._look()
+            self._begin_for_members()
+
+    def _look(self) -> None:
+        """Begin what participants owe, and say again what the log has not taken."""
+        now, said = EPOCH_MS + self._mesh.world.now, []
+        wishes: list[tuple[int, LearningEffect]] = []
+        for place, role in enumerate(self._mesh.roles):
+            for each in [*role.look(self._mesh.ledger), *role.on_tick(now)]:
+                if isinstance(each, Propose):
+                    said.append(sign_record(self._mesh.signers[place], each.body))
+                else:
+                    assert isinstance(each, RoundWish)
+                    wishes.append((place, each))  # type: ignore[arg-type]
+        if wishes:
+            self._under_way += len(wishes)
+            self._devices.begin(wishes)
+        self._mesh.offer(said)
+
+    def _begin_for_members(self) -> None:
+        """Begin what rounds want of members, side by side."""
+        for member, host in zip(self._mesh.members, self._mesh.hosts, strict=True):
+            for wish in _taken(member.wishes):
+                self._under_way += 1
+                self._nursery.start_soon(self._aggregate, member, host, wish)
+            for early in _taken(member.early):
+                self._nursery.start_soon(host.bring_early, early)
+            for event in _taken(member.ended):
+                self._nursery.start_soon(host.hear, event)
+
+    async def _aggregate(self, member: Member, host: LearningHost, wish: LearningEffect) -> None:
+        await self._tell.send((member, await host.carry_out(wish)))
+
+    async def hear(self) -> None:
+        """Wait for what is done, a few words together, and say it."""
+        words: list[tuple[int, LearningDone]] = []
+        while self._under_way and len(words) < WORDS_AT_ONCE:
+            by, done = await self._told.receive()
+            self._under_way -= 1
+            assert not isinstance(done, LearningFailed), done
+            if isinstance(by, Member):
+                self._mesh.world.act(by.key, _feeding(by, done))
+                break
+            words.append((by, done))
+        self._say(words)
+
+    def _say(self, words: Sequence[tuple[int, LearningDone]]) -> None:
+        now, said = EPOCH_MS + self._mesh.world.now, []
+        for place, done in words:
+            role = self._mesh.roles[place]
+            if isinstance(done, Trained):
+                effects = role.on_trained(done.place, done.update, done.samples, None, now)
             else:
-                assert isinstance(each, RoundWish)
-                wishes.append((place, each))  # type: ignore[arg-type]
-
-    for place, role in enumerate(mesh.roles):
-        take(place, [*role.look(mesh.ledger), *role.on_tick(now)])
-    for place, done in devices.carry_out(wishes) if wishes else ():
-        role = mesh.roles[place]
-        assert isinstance(done, Trained | ScoreMade), done
-        if isinstance(done, Trained):
-            take(place, role.on_trained(done.place, done.update, done.samples, None, now))
-        else:
-            take(place, role.on_score(done.place, done.score, now))
-    mesh.offer(said)
+                assert isinstance(done, ScoreMade), done
+                effects = role.on_score(done.place, done.score, now)
+            for each in effects:
+                assert isinstance(each, Propose)
+                said.append(sign_record(self._mesh.signers[place], each.body))
+        self._mesh.offer(said)
 
 
-async def _aggregate(mesh: Mesh) -> None:
-    """Let members do what rounds want of them, side by side."""
+def _taken(kept: list[Kept]) -> list[Kept]:
+    """Give what has come since the last time."""
+    taken = kept[:]
+    kept.clear()
+    return taken
 
-    async def do(member: Member, host: LearningHost, wish: LearningEffect) -> None:
-        done: LearningDone = await host.carry_out(wish)
-        assert not isinstance(done, LearningFailed), done
-        mesh.world.act(member.key, lambda now: member.feed([done], now))
 
-    async with trio.open_nursery() as nursery:
-        for member, host in zip(mesh.members, mesh.hosts, strict=True):
-            wishes, member.wishes = member.wishes, []
-            ended, member.ended = member.ended, []
-            for wish in wishes:
-                nursery.start_soon(do, member, host, wish)
-            for event in ended:
-                nursery.start_soon(host.hear, event)
+def _feeding(member: Member, done: LearningDone) -> Callable[[int], Sequence[Effect]]:
+    return lambda now: member.feed([done], now)
 
 
 def counted(mesh: Mesh, number: StudyId, rounds: int) -> int:

@@ -28,6 +28,7 @@ from ambientd.model.learning import (
 )
 from ambientd.model.learning_effect import (
     AggregateWanted,
+    BringUpdate,
     GatherWanted,
     Model,
     Place,
@@ -280,6 +281,49 @@ async def test_updates_that_are_here_and_the_model_are_read_once_each(tmp_path: 
     assert isinstance(done, Aggregated)
     del files.reads[done.after]
     assert files.reads == Counter([before.digest, *(each.update for each in said)])
+
+
+async def test_an_update_that_comes_early_is_not_asked_for_again(tmp_path: Path) -> None:
+    update = bytes_of([7] * LARGE)
+    said = Contributed(node=HERE, update=Digest(sha256(update)), samples=1)
+    asked: list[NodeId] = []
+
+    async def request(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        asked.append(peer)
+        return update
+
+    files = BlobFiles(tmp_path, quota_bytes=1 << 24)
+    learning = LearningHost(
+        WholeNumbers, RememberedConsents({}), Blobs(files, request, list), files
+    )
+    await learning.bring_early(BringUpdate(HERE, said.update, len(update)))
+    assert files.is_unsynced(said.update), "whoever made it keeps it"
+    gather = GatherWanted(place(Step.GATHER), (said,), len(update), 3_000)
+    assert await learning.carry_out(gather) == Gathered(place(Step.GATHER), (HERE,))
+    assert asked == [HERE]
+
+
+async def test_an_update_that_does_not_come_early_stops_nothing(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    updates = [bytes_of([number] * LARGE) for number in range(6)]
+    silent = {sha256(each) for each in updates[:5]}
+
+    async def request(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        if digest in silent:
+            await trio.sleep_forever()
+        return updates[5]
+
+    files = BlobFiles(tmp_path, quota_bytes=1 << 24)
+    learning = LearningHost(
+        WholeNumbers, RememberedConsents({}), Blobs(files, request, list), files
+    )
+    async with trio.open_nursery() as nursery:
+        for each in updates:
+            wanted = BringUpdate(HERE, Digest(sha256(each)), len(each))
+            nursery.start_soon(learning.bring_early, wanted)
+    assert files.has(sha256(updates[5]))
+    assert not any(map(files.has, silent))
 
 
 async def test_what_others_keep_durably_is_not_forced_to_disk_here(tmp_path: Path) -> None:

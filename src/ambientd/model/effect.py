@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import KnownState, TracePoint
-from ambientd.model.learning_effect import LearningEffect
+from ambientd.model.learning_effect import BringUpdate, LearningEffect
 from ambientd.model.message import JobMessage
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Body
@@ -224,5 +224,6 @@ RoleEffect: TypeAlias = (
     | LeaveAnchors
     | WatchAnchor
     | SeatAnchors
+    | BringUpdate
     | LearningEffect
 )

@@ -141,6 +141,15 @@ class SumWanted(RoundWish):
     wait_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class BringUpdate:
+    """Bring an update here that was said while others train; nothing waits for it yet."""
+
+    node: NodeId
+    update: Digest
+    size_bytes: int
+
+
 OpenEffect: TypeAlias = TrainWanted | ScoreWanted | GatherWanted | AggregateWanted
 PrivateEffect: TypeAlias = KeysWanted | DealWanted | ConcealWanted | OpenWanted | SumWanted
 LearningEffect: TypeAlias = OpenEffect | PrivateEffect

@@ -24,7 +24,7 @@ from ambientd.model.effect import (
     TraceWanted,
     WatchAnchor,
 )
-from ambientd.model.learning_effect import LearningEffect
+from ambientd.model.learning_effect import BringUpdate, LearningEffect
 from ambientd.node.compaction import PersistSnapshot
 from ambientd.telemetry.messages import BatchAccepted, IdentitySeenElsewhere, SafeModeChanged
 
@@ -136,5 +136,6 @@ NodeEffect: TypeAlias = (
     | LeaveAnchors
     | WatchAnchor
     | SeatAnchors
+    | BringUpdate
     | LearningEffect
 )

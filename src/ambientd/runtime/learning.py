@@ -21,6 +21,7 @@ from ambientd.model.execution import OutcomeKind
 from ambientd.model.learning import Circle, Contributed, Lesson, StudyId
 from ambientd.model.learning_effect import (
     AggregateWanted,
+    BringUpdate,
     ConcealWanted,
     DealWanted,
     GatherWanted,
@@ -48,11 +49,13 @@ from ambientd.ports.learning import Consents, Contribution, Learner
 from ambientd.rules.learning.circles import Words, round_id
 from ambientd.rules.lessons import data_samples
 from ambientd.runtime.blobs import Blobs
-from ambientd.runtime.gathering import Sought, gather, gather_each
+from ambientd.runtime.gathering import FETCHES_AT_ONCE, Sought, gather, gather_each
 from ambientd.runtime.private_rounds import PrivateRounds
 
 log = structlog.get_logger("ambientd.learning")
 
+EARLY_S = 10.0
+"""For an update that nothing waits for yet; whoever needs it later looks for it anew."""
 HELD_WAIT_MS = 1_000
 """For what is here already."""
 
@@ -82,6 +85,7 @@ class LearningHost:
         self._files = files
         self._execute = execute
         self._own, self._others = trio.Lock(), trio.Lock()
+        self._early = trio.Semaphore(FETCHES_AT_ONCE)
         self._wanted: set[Place] = set()
 
     async def learner(self) -> Learner:
@@ -142,6 +146,17 @@ class LearningHost:
             await self._blobs.put(encode(ended.receipt))
         except AmbientError as error:
             log.warning("a round's end was not kept", reason=str(error))
+
+    async def bring_early(self, effect: BringUpdate) -> None:
+        """Bring an update while others train, so that at the round's end few are missing."""
+        async with self._early:
+            with trio.move_on_after(EARLY_S):
+                try:
+                    await self._blobs.bring(
+                        effect.update, effect.size_bytes, (effect.node,), is_synced=False
+                    )
+                except AmbientError as error:
+                    log.warning("an update was not kept", reason=str(error))
 
     def _data(self, study: StudyId) -> str:
         consent = self.consents.load().get(study)

@@ -28,7 +28,7 @@ from ambientd.model.effect import (
     WatchAnchor,
 )
 from ambientd.model.execution import AbortCause
-from ambientd.model.learning_effect import LearningEffect, RoundWish
+from ambientd.model.learning_effect import BringUpdate, LearningEffect, RoundWish
 from ambientd.model.message import ParcelSent
 from ambientd.node.core import job_frame
 from ambientd.node.effect import (
@@ -139,7 +139,7 @@ class Performer:
                     scope.cancel()
             case RoundWish():
                 self._nursery.start_soon(self._learn, effect)
-            case FetchBlob() | SendParcel() | TakeParcel():
+            case FetchBlob() | SendParcel() | TakeParcel() | BringUpdate():
                 self._move_blob(effect)
             case AnchorRoot() | HearAnchor() | LeaveAnchors() | WatchAnchor() | SeatAnchors():
                 if self._anchors is not None:
@@ -185,8 +185,10 @@ class Performer:
         else:
             self.counters.frames_unsent += 1
 
-    def _move_blob(self, effect: FetchBlob | SendParcel | TakeParcel) -> None:
+    def _move_blob(self, effect: FetchBlob | SendParcel | TakeParcel | BringUpdate) -> None:
         match effect:
+            case BringUpdate():
+                self._nursery.start_soon(self._learning.bring_early, effect)
             case FetchBlob():
                 self._nursery.start_soon(self._fetch, effect)
             case TakeParcel(sender=sender, digest=digest, data=data):

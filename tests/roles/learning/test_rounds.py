@@ -7,6 +7,7 @@ from ambientd.model.effect import Propose, RoleEffect
 from ambientd.model.learning import RoundState, Score
 from ambientd.model.learning_effect import (
     AggregateWanted,
+    BringUpdate,
     ConcealWanted,
     GatherWanted,
     LearningEffect,
@@ -129,6 +130,36 @@ def test_only_the_aggregators_that_are_asked_gather_and_aggregate() -> None:
         assert result.body == FlResult(
             study=study.study, round=1, after=after, left_out=tuple(sorted(left_out))
         )
+
+
+def test_who_will_aggregate_brings_each_update_once_as_it_is_said() -> None:
+    study = Studied()
+    first, second, third = (learning(study, drawn(study, place)) for place in (0, 1, 2))
+    study.say(*EVERY[:2])
+    state = study.cluster.state
+    early = [
+        BringUpdate(said.node, said.update, study.entry.model_size_bytes)
+        for said in study.row.contributed
+    ]
+    assert {each.node for each in early} == set(names(study, *EVERY[:2]))
+    assert first.resume(state) == second.resume(state) == early
+    assert third.resume(state) == first.resume(state) == []
+    study.say(EVERY[2])
+    [third_said] = first.resume(study.cluster.state)
+    assert isinstance(third_said, BringUpdate)
+    assert third_said.node == study.cluster.node(EVERY[2])
+    assert len(learning(study, drawn(study, 0)).resume(study.cluster.restarted())) == 3
+    study.say(*EVERY[3:])
+    assert isinstance(the_one(first.resume(study.cluster.state)), GatherWanted)
+
+
+def test_of_a_private_round_nothing_is_brought_before_its_dealings_are_known() -> None:
+    study = Studied(PRIVATE)
+    for _ in range(2):
+        study.say(*EVERY)
+    assert study.state is RoundState.TRAINING
+    study.say(*EVERY[:2])
+    assert learning(study, drawn(study, 0)).resume(study.cluster.state) == []
 
 
 def test_too_few_updates_are_looked_for_again() -> None:

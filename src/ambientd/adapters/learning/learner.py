@@ -21,7 +21,7 @@ from ambientd.rules.learning.circles import SummedModel, Words
 from ambientd.rules.learning.models import Model
 from ambientd.rules.learning.privacy import Terms
 from ambientd.rules.learning.private_rounds import concealed, summed
-from ambientd.rules.learning.vectors import applied, decoded, encoded, from_floats, to_floats
+from ambientd.rules.learning.vectors import applied, decoded, encoded, rounded, to_floats
 from ambientd.rules.lessons import is_proven, trainer_fault
 from ambientd.rules.studies import AGGREGATIONS
 
@@ -111,9 +111,9 @@ class NumpyLearner:
             plan.passes, plan.batch, plan.rate_micro / 1e6, plan.prox_micro / 1e6
         )
         seed = tagged("fl-training", plan.seed, number.to_bytes(4, "big"))
-        after = from_floats(self._trainer(plan)(shape, to_floats(model), training, how, seed))
-        change = decoded(after, shape.count).astype(np.int64) - before
-        return TrainedUpdate(encoded(change), len(training))
+        after = rounded(self._trainer(plan)(shape, to_floats(model), training, how, seed))
+        after -= before  # within twice the range: it fits
+        return TrainedUpdate(encoded(after), len(training))
 
     def lesson_data(self, plan: Plan, data: str) -> bytes:
         """Give the samples of the owner's data to train on, as a trainer in a module takes them."""

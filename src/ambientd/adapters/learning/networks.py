@@ -129,8 +129,8 @@ class Network:
         is_cnn = self.model.kind is Kind.CNN
         for place in range(len(self._layers) - 1, int(is_cnn) - 1, -1):
             below = kept[place + 1] if is_cnn else kept[place]
-            slots[place][0][:] = error.T @ below
-            slots[place][1][:] = error.sum(axis=0)
+            np.matmul(error.T, below, out=slots[place][0])
+            error.sum(axis=0, out=slots[place][1])
             if place:
                 error = (error @ self._layers[place][0]) * (below > 0)
         if is_cnn:
@@ -207,20 +207,28 @@ def descended(model: Model, start: Floats, samples: Samples, how: Training, seed
 
 def _descend(network: Network, start: Floats, samples: Samples, how: Training, seed: bytes) -> None:
     few = at_once(network.model, how.batch)
-    # Arrays of a model's size are made once: the system clears each new one.
-    step, found = np.empty_like(start), np.empty_like(start)
+    step = np.empty_like(start)  # made once: the system clears each new array of a model's size
     for chosen in batches(len(samples.labels), how, seed):
-        step[:] = 0
-        for at in range(0, len(chosen), few):
-            part = chosen[at : at + few]
-            inputs = samples.inputs[part].astype(np.float64)
-            found = network.gradient(inputs, samples.labels[part], found)
-            found *= len(part) / len(chosen)
-            step += found
+        if len(chosen) <= few:
+            inputs = samples.inputs[chosen].astype(np.float64)
+            network.gradient(inputs, samples.labels[chosen], step)
+        else:
+            _in_parts(network, samples.at(chosen), few, step)
         if how.prox:
             step += how.prox * (network.numbers - start)
         step *= how.rate
         network.numbers -= step
+
+
+def _in_parts(network: Network, batch: Samples, few: int, step: Floats) -> None:
+    """Work out a batch's gradient in `step`, a few samples after the other."""
+    step[:] = 0
+    found = np.empty_like(step)
+    for at in range(0, len(batch), few):
+        labels = batch.labels[at : at + few]
+        network.gradient(batch.inputs[at : at + few].astype(np.float64), labels, found)
+        found *= len(labels) / len(batch)
+        step += found
 
 
 def scored(model: Model, numbers: bytes, samples: Samples) -> Scored:

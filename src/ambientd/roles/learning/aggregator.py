@@ -12,6 +12,7 @@ from ambientd.model.effect import RoleEffect
 from ambientd.model.learning import RoundState, StudyId
 from ambientd.model.learning_effect import (
     AggregateWanted,
+    BringUpdate,
     GatherWanted,
     LearningEffect,
     Place,
@@ -27,7 +28,7 @@ from ambientd.roles.learning.under_way import (
     rounds,
     update_bytes,
 )
-from ambientd.rules.studies import viable
+from ambientd.rules.studies import asked_for_results, viable
 
 
 class Aggregator:
@@ -36,6 +37,7 @@ class Aggregator:
     def __init__(self, own_id: NodeId) -> None:
         self._id = own_id
         self._duties = Duties()
+        self._brought: dict[tuple[StudyId, int], set[NodeId]] = {}
 
     @property
     def next_deadline(self) -> int | None:
@@ -45,7 +47,30 @@ class Aggregator:
     def look(self, state: LedgerState) -> list[RoleEffect]:
         """Take up what the rounds under way want of this node."""
         wanted = (self._wanted(state, study, entry, row) for study, entry, row in rounds(state))
-        return self._duties.owe({each.place: each for each in wanted if each is not None})
+        owed = self._duties.owe({each.place: each for each in wanted if each is not None})
+        return [*self._early(state), *owed]
+
+    def _early(self, state: LedgerState) -> list[RoleEffect]:
+        """Bring updates of open rounds as they are said, where this node will aggregate them.
+
+        So a round does not wait at its end for what could have come while others trained.
+        """
+        effects: list[RoleEffect] = []
+        brought: dict[tuple[StudyId, int], set[NodeId]] = {}
+        for study, entry, row in rounds(state):
+            if row.state is not RoundState.TRAINING or entry.plan.is_private:
+                continue
+            if self._id in asked_for_results(row.aggregators, row.turn):
+                before = self._brought.get((study, entry.round), set())
+                size_bytes = update_bytes(entry)
+                effects += [
+                    BringUpdate(said.node, said.update, size_bytes)
+                    for said in row.contributed
+                    if said.node not in before
+                ]
+                brought[study, entry.round] = {said.node for said in row.contributed}
+        self._brought = brought
+        return effects
 
     def on_tick(self, now: int) -> list[RoleEffect]:
         """Do and say again what is due."""

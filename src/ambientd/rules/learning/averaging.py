@@ -42,6 +42,7 @@ def _mean(total: Wide, weight: int) -> Wide:
 def weighted_mean(updates: Iterable[tuple[bytes, int]], count: int) -> Average:
     """Give the mean by the number of samples (McMahan et al. 2017), one update at a time."""
     total: Wide = np.zeros(count, dtype=np.int64)
+    weighted = np.empty_like(total)
     weight_sum, left_out = 0, []
     for place, (update, samples) in enumerate(updates):
         weight = min(samples, WEIGHT_MAX)
@@ -52,7 +53,7 @@ def weighted_mean(updates: Iterable[tuple[bytes, int]], count: int) -> Average:
         if weight < 1 or place >= UPDATES_MAX:
             left_out.append(place)
             continue
-        total += np.multiply(numbers, weight, dtype=np.int64)
+        total += np.multiply(numbers, weight, out=weighted, dtype=np.int64)
         weight_sum += weight
     return Average(_mean(total, weight_sum) if weight_sum else total, tuple(left_out))
 
