@@ -79,6 +79,15 @@ chaos: $(VENV)/.dev  ## Seven daemons on a bad network, eight troubles, a checke
 bench-memory: $(VENV)/.dev  ## What an idle daemon holds in memory, and which imports hold it
 	$(BIN)/python -m benchmarks.memory
 
+bench-fleet: $(VENV)/.dev  ## Memory of forked nodes, and whether tasks are slower among 200 than among 10
+	$(BIN)/python -m benchmarks.fleet
+
+bench-telemetry: $(VENV)/.dev  ## 10,000 observations a second into one coordinator for ten minutes, counted on its disk afterwards
+	$(BIN)/python -m benchmarks.telemetry
+
+soak-memory: $(VENV)/.dev  ## Whether four daemons' memory grows under a slow stream of tasks: two hours, or make soak-memory MINUTES=30
+	$(BIN)/python -m benchmarks.soak_memory --minutes $(if $(filter command line environment,$(origin MINUTES)),$(MINUTES),120)
+
 check-model:  ## The log's model checked with TLC in small bounds, and its mutants (needs Java and Maven)
 	$(PYTHON) -m scripts.model
 
@@ -194,6 +203,10 @@ fuzz-daemon: $(VENV)/.dev  ## Mutated bytes on every socket of live daemons: mak
 
 fuzz-decoder: $(VENV)/.fuzz  ## Coverage-guided fuzzing of module preparation: make fuzz-decoder MINUTES=10
 	$(BIN)/python -m tests.fuzz.decoder --minutes $(MINUTES) --seed $(SEED)
+
+.PHONY: fuzz-wire soak-memory bench-fleet bench-telemetry
+fuzz-wire: $(VENV)/.fuzz  ## Coverage-guided fuzzing of what a node decodes off the wire: make fuzz-wire MINUTES=10
+	$(BIN)/python -m tests.fuzz.wire --minutes $(MINUTES) --seed $(SEED)
 
 $(VENV)/.rest: $(VENV)/.dev requirements/rest.txt
 	@echo "setting up the prober of the REST API ..."

@@ -43,7 +43,7 @@ class Feeder:
 
     def __init__(self, transport: Transport, node: NodeId, nodes: Sequence[Path]) -> None:
         self.node = node
-        self._transport = transport
+        self.transport = transport
         self._nodes = nodes
         self._waiting: dict[bytes, None] = {}
         self._changed = trio.Event()
@@ -51,7 +51,7 @@ class Feeder:
 
     async def watch(self) -> None:
         """Read the blocks that the mesh shows, until cancelled."""
-        async for _, frame in self._transport.frames:
+        async for _, frame in self.transport.frames:
             if frame[:1] != LOG_FRAME:
                 continue
             message = decode_message(frame[1:])
@@ -91,7 +91,7 @@ class Feeder:
 
     def _forward(self, records: Sequence[bytes], coordinator: bytes) -> None:
         frame = LOG_FRAME + encode_message(Forward(tuple(records)))
-        self._transport.send(coordinator, frame)
+        self.transport.send(coordinator, frame)
 
     def _coordinator(self) -> bytes:
         return bytes.fromhex(self._ask(self._nodes[0]).coordinator or "")
@@ -106,7 +106,9 @@ class Feeder:
 
 
 @asynccontextmanager
-async def joined_feeder(nodes: Sequence[Path]) -> AsyncIterator[Feeder]:
+async def joined_feeder(
+    nodes: Sequence[Path], topics: frozenset[str] = frozenset()
+) -> AsyncIterator[Feeder]:
     """Give a feeder that has joined the mesh and is linked to every member."""
     with Client(socket_path_for(nodes[0])) as client:
         token = read_token(client.call(CLUSTER_INVITE, Invite()).token)
@@ -116,7 +118,7 @@ async def joined_feeder(nodes: Sequence[Path]) -> AsyncIterator[Feeder]:
     members = tuple(PeerAddress(peer.node, peer.host, peer.port) for peer in dialled)
     profile = Profile(name="feeder", region="local", kind=NodeKind.EDGE)
     async with open_transport(
-        TransportOptions(listen=HostPort("127.0.0.1", 0)),
+        TransportOptions(listen=HostPort("127.0.0.1", 0), topics=topics),
         seed=signer.seed,
         allowed=frozenset(),
         serve_blob=_serve_nothing,

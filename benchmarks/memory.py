@@ -15,10 +15,13 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.mesh import machine, running_daemons
+from ambientd.api.cluster import ClusterPlan
+from ambientd.config.memory_options import MemoryProfile
+from benchmarks.mesh import await_ready, machine, running_daemons
 
 KIB = 1024
 SHOWN = 16
+AFTER_S = 5.0
 
 
 IMPORTS = """
@@ -29,11 +32,11 @@ def resident_kib():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4
 
-def watched(name, space=None, names=None, wanted=(), level=0):
+def watched(name, space=None, names=None, fromlist=(), level=0):
     before = resident_kib()
     inner.append(0)
     try:
-        return real(name, space, names, wanted, level)
+        return real(name, space, names, fromlist, level)
     finally:
         whole = resident_kib() - before
         own = whole - inner.pop()
@@ -44,7 +47,11 @@ def watched(name, space=None, names=None, wanted=(), level=0):
 
 grown["(the interpreter)"] = resident_kib()
 builtins.__import__ = watched
-import ambientd.daemon
+from ambientd.adapters.slim_standard import openssl_later
+with openssl_later(with_hashes=SLIM is False):
+    import ambientd.daemon.composition
+    if not SLIM:
+        import ambientd.daemon.front_desk
 builtins.__import__ = real
 print(json.dumps(grown))
 """
@@ -55,18 +62,38 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--members", type=int, default=4)
+    parser.add_argument("--slim", action="store_true", help="with the slim profile")
     parser.add_argument("--idle", type=float, default=30.0, help="seconds without any work")
     chosen = parser.parse_args()
     print(machine())
-    with running_daemons(chosen.members) as daemons:
+    profile = MemoryProfile.SLIM if chosen.slim else MemoryProfile.FULL
+    plan = ClusterPlan(bitcoin="off", options={"memory": {"profile": profile.value}})
+    with running_daemons(chosen.members, plan, is_asked=False) as daemons:
         time.sleep(chosen.idle)
-        found = [rolled_up(process.pid) for process in daemons.values()]
+        unasked = [rolled_up(process.pid) for process in daemons.values()]
+        for node in daemons:
+            await_ready(node, chosen.members - 1)
+        time.sleep(AFTER_S)
+        asked = [rolled_up(process.pid) for process in daemons.values()]
+    print(f"{profile.value}, nobody has asked anything yet")
+    show(unasked)
+    print(f"{profile.value}, after `ambientctl status`")
+    show(asked)
+    show_imports(is_slim=chosen.slim)
+
+
+def show(found: list[dict[str, int]]) -> None:
+    """Print medians and ranges."""
     for name in ("Rss", "Pss", "Anonymous", "Private_Clean"):
         values = [each[name] / KIB for each in found]
         spread = f"{min(values):.1f} - {max(values):.1f}"
         print(f"{name:16} {statistics.median(values):6.1f} MiB ({spread})")
+
+
+def show_imports(*, is_slim: bool) -> None:
+    """Print what a fresh process grows by."""
     told = subprocess.run(
-        [sys.executable, "-c", IMPORTS],
+        [sys.executable, "-c", f"SLIM = {is_slim}\n{IMPORTS}"],
         check=True,
         capture_output=True,
         text=True,

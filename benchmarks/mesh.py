@@ -29,15 +29,20 @@ def running_mesh(members: int = 4) -> Iterator[list[Path]]:
 
 
 @contextmanager
-def running_daemons(members: int = 4) -> Iterator[dict[Path, subprocess.Popen[bytes]]]:
-    """Give the daemons of a mesh that is up; whoever kills one starts another in its place."""
+def running_daemons(
+    members: int = 4, plan: ClusterPlan | None = None, *, is_asked: bool = True
+) -> Iterator[dict[Path, subprocess.Popen[bytes]]]:
+    """Give the daemons of a mesh that is up; whoever kills one starts another in its place.
+
+    One that is not asked whether it is up may still be starting.
+    """
     with tempfile.TemporaryDirectory(prefix="ambient-bench-") as folder:
         root = Path(folder) / "mesh"
-        create_cluster(root, members, ClusterPlan(bitcoin="off"))
+        create_cluster(root, members, plan or ClusterPlan(bitcoin="off"))
         nodes = [root / f"node{number}" for number in range(1, members + 1)]
         daemons = {node: start_daemon(node) for node in nodes}
         try:
-            for node in nodes:
+            for node in nodes if is_asked else ():
                 await_ready(node, members - 1)
             yield daemons
         finally:

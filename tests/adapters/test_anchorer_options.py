@@ -1,6 +1,6 @@
 """When a node anchors, by its config; one without a chain knows when the others do."""
 
-from ambientd.adapters.chains import anchorer_options
+from ambientd.adapters.anchoring_times import anchorer_options
 from ambientd.config.options import BitcoinOptions, ChainKind
 from ambientd.roles.anchorer import TURN_MS
 

@@ -5,7 +5,8 @@ import sys
 
 PROGRAM = """
 import sys
-import ambientd.daemon
+import ambientd.daemon.composition
+import ambientd.daemon.front_desk
 unused = {"asyncio", "cryptography", "greenlet", "importlib.metadata", "pygments", "rich"}
 assert not unused & sys.modules.keys(), unused & sys.modules.keys()
 import rich.traceback, structlog, asyncio

@@ -71,7 +71,7 @@ def sound() -> list[tuple[str, bytes]]:
     """Give messages as they should be, by protocol."""
     found = [(MESHSUB, each) for each in GOSSIP_ATTACKS.values()]
     for name, start in (("log", LOG_FRAME), ("jobs", JOB_FRAME), ("records", LOG_FRAME)):
-        for raw in _bytes_in(json.loads((VECTORS / f"{name}.json").read_text())):
+        for raw in bytes_in(json.loads((VECTORS / f"{name}.json").read_text())):
             frame = encode_frame(FrameKind.DATA, start + raw)
             found.append((FRAMES_PROTOCOL, encode_probe(FrameKind.PING, 1) + frame))
             found.append((JOIN_PROTOCOL, len(raw).to_bytes(4, "big") + raw))
@@ -91,15 +91,15 @@ def sound() -> list[tuple[str, bytes]]:
     return found
 
 
-def _bytes_in(value: Any) -> Iterator[bytes]:
+def bytes_in(value: Any) -> Iterator[bytes]:
     """Find what is bytes in hexadecimal, anywhere in a vector."""
     match value:
         case dict():
             for each in value.values():
-                yield from _bytes_in(each)
+                yield from bytes_in(each)
         case list():
             for each in value:
-                yield from _bytes_in(each)
+                yield from bytes_in(each)
         case str() if len(value) >= 16:
             with suppress(ValueError):
                 yield bytes.fromhex(value)

@@ -17,7 +17,6 @@ from ambientd.config.options import BitcoinOptions, ChainKind, HeadersBase
 from ambientd.config.places import Places
 from ambientd.errors import ConfigError, UnreachableError
 from ambientd.ports.chain import Chain
-from ambientd.roles.anchorer import TURN_MS, AnchorerOptions
 from ambientd.rules.bitcoin import NETWORKS
 
 log = structlog.get_logger("ambientd.chains")
@@ -27,8 +26,6 @@ _RPC_POLL_S: Final = 10.0
 _ESPLORA_POLL_S: Final = 60.0
 _RPC_AGE_S: Final = 1.0
 _ESPLORA_AGE_S: Final = 30.0
-_EMBEDDED_TURN_BLOCKS: Final = 60
-_EMBEDDED_NETWORK: Final = "regtest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +40,6 @@ class OpenChain:
     poll_s: float | None
     aclose: Callable[[], Awaitable[None]]
     fund: Callable[[str], Awaitable[object]] | None = None
-
-
-def anchorer_options(bitcoin: BitcoinOptions, network: str) -> AnchorerOptions:
-    """Give when this node anchors, or, without a chain, when it expects the others to."""
-    is_on = bitcoin.chain is not ChainKind.OFF
-    # A node that joined without a chain knows the others' only by the network of the genesis.
-    looks_on = not is_on and network == _EMBEDDED_NETWORK
-    is_embedded = bitcoin.chain is ChainKind.EMBEDDED or looks_on
-    return AnchorerOptions(
-        enabled=is_on,
-        period_ms=0 if looks_on else bitcoin.anchor_period_ms,
-        receipts_max=bitcoin.anchor_receipts_max,
-        turn_ms=_EMBEDDED_TURN_BLOCKS * bitcoin.block_interval_ms if is_embedded else TURN_MS,
-    )
 
 
 async def open_chain(

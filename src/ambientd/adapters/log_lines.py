@@ -4,18 +4,12 @@ import json
 import logging
 import sys
 from contextlib import suppress
-from enum import StrEnum
 from time import gmtime, strftime
 from typing import Any, TextIO, cast
 
 import structlog
 
-
-class LogForm(StrEnum):
-    """How a line of the log looks."""
-
-    CONSOLE = "console"
-    JSON = "json"
+from ambientd.config.log_form import LogForm
 
 
 class _Losing:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from ambientd.adapters.rocks_store import RocksStore
 from ambientd.adapters.sqlite_store import SqliteStore
 from ambientd.config.options import StoreEngine
 from ambientd.errors import ConfigError
@@ -21,4 +20,8 @@ def open_store(data_dir: Path, engine: StoreEngine) -> Store:
             )
             raise ConfigError(msg)
     path = data_dir / STORE_NAMES[engine]
-    return SqliteStore(path) if engine is StoreEngine.SQLITE else RocksStore(path)
+    if engine is StoreEngine.SQLITE:
+        return SqliteStore(path)
+    from ambientd.adapters.rocks_store import RocksStore  # its price is for those who use it
+
+    return RocksStore(path)

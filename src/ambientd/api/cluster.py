@@ -79,6 +79,8 @@ class ClusterPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The most that the peg holds; 0: no bound, but on the main network a small one."""
     accepts_unaudited_peg: bool = False
     """On the main network: the founder knows what nobody has audited."""
+    options: dict[str, dict[str, object]] = {}
+    """More options of each founder's config.toml, by section."""
 
     @property
     def is_spread(self) -> bool:
@@ -251,7 +253,13 @@ def _founding_options(
         chosen["bitcoin"] |= {"anchor_period_ms": 0, "fee_sat_a_day_max": 0}
     if lies:
         chosen["faults"] = {"lie": "corrupt_output"}
-    return chosen
+    return _with(chosen, plan.options)
+
+
+def _with(
+    chosen: dict[str, dict[str, object]], more: dict[str, dict[str, object]]
+) -> dict[str, dict[str, object]]:
+    return {name: {**chosen.get(name, {}), **more.get(name, {})} for name in {**chosen, **more}}
 
 
 def _check_chain(plan: ClusterPlan) -> None:
@@ -411,6 +419,8 @@ class JoinPlan(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
     refuses: tuple[str, ...] = ()
     listen: str = ""
+    options: dict[str, dict[str, object]] = {}
+    """More options of its config.toml, by section."""
 
 
 def join_cluster(data_dir: Path, token: JoinToken, token_text: str, plan: JoinPlan) -> FoundedNode:
@@ -443,7 +453,7 @@ def join_cluster(data_dir: Path, token: JoinToken, token_text: str, plan: JoinPl
         "transport": {"listen": listen, "bootstrap": list(token.addresses)},
         "bitcoin": {"chain": "off"},
     }
-    text = render_config(chosen)
+    text = render_config(_with(chosen, plan.options))
     _parse_own(text)
     _claim(data_dir)
     places = Places(data_dir)

@@ -7,10 +7,13 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
+from ambientd.adapters.batch_journal import read_journal
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
 from ambientd.api.telemetry_values import NodeTelemetry, ShowTelemetry
+from ambientd.errors import UsageError
 from ambientd.ports.tables import Cell, Column, Kind, Table
+from ambientd.telemetry.batch import decode_batch
 
 PAGE = 500
 Rows = Sequence[Mapping[str, Cell]]
@@ -35,6 +38,18 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     time_ms: int
     step_ms: int
     value: float
+
+
+class Signed(msgspec.Struct, frozen=True, kw_only=True):
+    """One value as a node signed it, and when it came here."""
+
+    node: str
+    epoch: int
+    seq: int
+    time_ms: int
+    measure: str
+    source: str
+    value: float | None
 
 
 def columns_of(kind: type[msgspec.Struct]) -> list[Column]:
@@ -116,6 +131,33 @@ def export_nodes(client: Client, path: Path, form: Format) -> int:
 def export_telemetry(client: Client, path: Path, form: Format, span: str) -> int:
     """Write what nodes said of themselves; give how many values."""
     return _written(_telemetry(client, span), Reading, path, form)
+
+
+def export_observations(folder: Path, path: Path, form: Format) -> int:
+    """Write what nodes signed, as a node of this folder has kept it; give how many values."""
+    if not folder.is_dir():
+        msg = (
+            f"{folder}: nothing is kept there; [telemetry] journal_bytes_max has this node keep it"
+        )
+        raise UsageError(msg)
+    return _written(_observations(folder), Signed, path, form)
+
+
+def _observations(folder: Path) -> Iterator[Sequence[Signed]]:
+    for kept in read_journal(folder):
+        batch = decode_batch(kept.data)
+        yield [
+            Signed(
+                node=batch.node.hex(),
+                epoch=batch.epoch,
+                seq=batch.seq,
+                time_ms=kept.time_ms,
+                measure=each.name,
+                source=each.source,
+                value=None if each.value is None else each.value / 1000,
+            )
+            for each in batch.observations
+        ]
 
 
 def _written(

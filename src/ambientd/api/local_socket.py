@@ -238,11 +238,18 @@ async def serve_local_socket(
 
     `task_status` is told once callers can connect.
     """
-    server = LocalSocket(handlers, limits or SocketLimits())
     with SocketFile(path) as listening:
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
         task_status.started()
-        await trio.serve_listeners(server.serve_connection, [listener])
+        await serve_listening(listening, handlers, limits or SocketLimits())
+
+
+async def serve_listening(
+    listening: socket.socket, handlers: Mapping[str, Handler], limits: SocketLimits
+) -> None:
+    """Answer whoever connects to an open socket, until cancelled."""
+    server = LocalSocket(handlers, limits)
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+    await trio.serve_listeners(server.serve_connection, [listener])
 
 
 def _fitting(body: msgspec.Raw, operation: Operation[Any, Any]) -> Any:  # noqa: ANN401

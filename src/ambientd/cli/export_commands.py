@@ -1,4 +1,4 @@
-"""ambientctl export tasks, nodes, telemetry: what a node knows, for other programs."""
+"""ambientctl export: what a node knows, for other programs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 from ambientd.api.client import Client
-from ambientd.cli.console import CommonArguments, connect, in_words, print_json, print_line
+from ambientd.cli.console import (
+    CommonArguments,
+    connect,
+    data_dir_of,
+    in_words,
+    print_json,
+    print_line,
+)
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import (
     check_new,
@@ -15,6 +22,7 @@ from ambientd.cli.files import (
     report_beside,
     write_file,
 )
+from ambientd.config.places import Places
 from ambientd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,17 +74,29 @@ def telemetry(arguments: TelemetryArguments) -> ExitCode:
     )
 
 
+def observations(arguments: ExportArguments) -> ExitCode:
+    """Write what nodes signed of themselves, as this node keeps it; its daemon need not run."""
+    from ambientd.api.exporting import export_observations
+
+    folder = Places(data_dir_of(arguments)).telemetry
+    return _export_file(arguments, lambda path, form: export_observations(folder, path, form))
+
+
 def _export(
     arguments: ExportArguments, export: "Callable[[Client, Path, Format], int]"
 ) -> ExitCode:
+    with connect(arguments) as client:
+        return _export_file(arguments, lambda path, form: export(client, path, form))
+
+
+def _export_file(arguments: ExportArguments, export: "Callable[[Path, Format], int]") -> ExitCode:
     form = _format_of(arguments)
     check_new(arguments.file, is_forced=arguments.force)
     check_writable(arguments.file)
-    with connect(arguments) as client:
-        if is_stream(arguments.file):
-            count = _export_to_stream(arguments.file, lambda path: export(client, path, form))
-        else:
-            count = export(client, Path(arguments.file), form)
+    if is_stream(arguments.file):
+        count = _export_to_stream(arguments.file, lambda path: export(path, form))
+    else:
+        count = export(Path(arguments.file), form)
     with report_beside(arguments.file):
         if arguments.as_json:
             print_json({"file": arguments.file, "format": form, "rows": count})

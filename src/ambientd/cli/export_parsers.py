@@ -23,6 +23,13 @@ def add_export(commands: object) -> None:
     telemetry.add_argument(
         "--span", choices=("hour", "day"), default="hour", help="how far back (default: hour)"
     )
+    observations = command(
+        export,
+        "observations",
+        "export_commands:observations",
+        "what nodes signed of themselves, a row for each value, where [telemetry] keeps a journal",
+    )
+    _add_file(observations)
 
 
 def _add_file(parser: Parser) -> None:

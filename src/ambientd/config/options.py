@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from ambientd.config.backup_options import BackupOptions
 from ambientd.config.http_options import HttpOptions
+from ambientd.config.memory_options import MemoryOptions, MemoryProfile
 from ambientd.config.node_options import NodeOptions, Options
 from ambientd.config.outlet_options import TraceOptions, WebhookOptions
 from ambientd.config.proving_options import ProvingOptions
@@ -416,11 +417,22 @@ class Config(Options, frozen=True):
     backup: BackupOptions = BackupOptions()
     webhook: WebhookOptions = WebhookOptions()
     traces: TraceOptions = TraceOptions()
+    memory: MemoryOptions = MemoryOptions()
     faults: FaultOptions = FaultOptions()
 
     def listen_address(self) -> tuple[str, int]:
         """Give host and port that this node listens on."""
         return split_address(self.transport.listen)
+
+    @property
+    def is_slim(self) -> bool:
+        """Tell whether nothing is kept in memory that nobody has asked for."""
+        return self.memory.profile is MemoryProfile.SLIM
+
+    @property
+    def tells_unasked(self) -> bool:
+        """Tell whether this node answers or tells somebody beside who asks the local socket."""
+        return bool(self.http.enabled or self.webhook.url or self.traces.url or self.backup.folder)
 
     def bootstrap_peers(self) -> tuple[Bootstrap, ...]:
         """Give the peers to dial at the start."""

@@ -52,6 +52,11 @@ class Places(msgspec.Struct, frozen=True):
         return self.data_dir / "trail"
 
     @property
+    def telemetry(self) -> Path:
+        """Give the folder of what nodes said of themselves, where that is kept."""
+        return self.data_dir / "telemetry"
+
+    @property
     def owner(self) -> Path:
         """Give what the owner lets the node do, as `ambientctl owner` and `pause` have it."""
         return self.data_dir / "owner.json"

@@ -86,3 +86,14 @@ class TelemetryOptions(Options, frozen=True):
             description='Where in that answer the number is, as "data.0.intensity.actual".',
         ),
     ] = ""
+    journal_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**44,
+            description=(
+                "Disk for what all nodes said of themselves, as they signed it, in bytes; the "
+                "oldest goes first. 0: nothing is kept beyond the last day's means in memory."
+            ),
+        ),
+    ] = 0

@@ -33,6 +33,7 @@ from ambientd.runtime.ownership import Ownership
 from ambientd.runtime.performer import Performer, Workshop
 from ambientd.runtime.pins import Pins
 from ambientd.runtime.pump import Pump
+from ambientd.runtime.telemetry_journal import TelemetryJournal
 from ambientd.telemetry.messages import BatchAccepted, Sampled, TransferMeasured
 from ambientd.telemetry.series import Series
 
@@ -63,6 +64,7 @@ class Parts:
     peg: PegChain | None = None
     series: Series = field(default_factory=Series)
     pins: Pins = field(default_factory=Pins)
+    journal: TelemetryJournal | None = None
 
 
 async def run_node(
@@ -96,6 +98,8 @@ async def run_node(
         nursery.start_soon(_bandwidth, parts)
         if parts.anchors is not None:
             nursery.start_soon(parts.anchors.run, parts.pump.post)
+        if parts.journal is not None:
+            nursery.start_soon(parts.journal.run)
         if parts.headers is not None:
             nursery.start_soon(_headers, parts, parts.headers)
         await serve(performer)
@@ -107,6 +111,8 @@ def _perform(parts: Parts, performer: Performer, effect: NodeEffect) -> None:
     if isinstance(effect, ConditionChanged) and isinstance(effect.news, BatchAccepted):
         said = effect.news.batch
         parts.series.note(said.node, said.observations, parts.now())
+        if parts.journal is not None:
+            parts.journal.note(said, parts.now())
     performer(effect)
 
 

@@ -1,7 +1,8 @@
 """So many worker processes of one kind kept ready, lent one at a time, replaced when lost or worn.
 
 A process is worn when it has been lent often enough, when it has grown, or when it lies idle with
-much memory; a fresh one carries nothing that a module may have left behind.
+much memory; a fresh one carries nothing that a module may have left behind. In a crew that rests,
+whoever lies idle ends, and whoever is lent its place waits for a start.
 """
 
 import contextlib
@@ -57,6 +58,7 @@ class WorkerCrew:
         self._command = (*options.command, options.engine, *arguments)
         self._all: set[WorkerProcess] = set()
         self._idle: list[WorkerProcess] = []
+        self._resting = 0  # places whose process starts when it is lent
         self._free = trio.Semaphore(0)
 
     @property
@@ -70,7 +72,11 @@ class WorkerCrew:
         return tuple(sorted(process.pid for process in self._all if process.has_started))
 
     async def open(self) -> ConfigError | None:
-        """Start all processes at once; tell why if one does not come up."""
+        """Start all processes at once; tell why if one does not come up.
+
+        A crew that rests starts one, to learn what it is like.
+        """
+        count = min(1, self._size) if self._options.rests else self._size
         failures: list[ConfigError] = []
 
         async def start() -> None:
@@ -80,10 +86,12 @@ class WorkerCrew:
                 failures.append(error)
 
         async with trio.open_nursery() as starting:
-            for _ in range(self._size):
+            for _ in range(count):
                 starting.start_soon(start)
         if failures:
             return failures[0]
+        for _ in range(self._size - count):
+            self._rest()
         self._nursery.start_soon(self._look_now_and_then)
         return None
 
@@ -118,6 +126,11 @@ class WorkerCrew:
                 self._free.acquire_nowait()
             except trio.WouldBlock:
                 await self._free.acquire()
+            if not self._idle:
+                woken = await self._wake()
+                if woken is None:
+                    continue
+                return woken
             knows = (process for process in self._idle if digest in process.loaded)
             process = next(knows, self._idle[-1])
             self._idle.remove(process)
@@ -126,6 +139,24 @@ class WorkerCrew:
             log.warning("worker process died or spoke while idle", pid=process.pid)
             await self.end(process)
             self._nursery.start_soon(self._replace)
+
+    def _rest(self) -> None:
+        """Leave a place empty until somebody wants it."""
+        self._resting += 1
+        self._free.release()
+
+    async def _wake(self) -> WorkerProcess | None:
+        """Start the process of a resting place; None if it does not start yet."""
+        self._resting -= 1
+        try:
+            return await self._start_one()
+        except ConfigError as error:
+            log.error("worker process does not start", error=str(error))
+            self._nursery.start_soon(self._replace)
+        except BaseException:
+            self._rest()
+            raise
+        return None
 
     def _is_worn(self, process: WorkerProcess) -> bool:
         return (
@@ -184,6 +215,11 @@ class WorkerCrew:
                 return  # what is idle is promised to those who wait, and will not be for long
             if process.lent_since_look:
                 process.lent_since_look = False
+            elif self._options.rests:
+                self._free.acquire_nowait()
+                self._idle.remove(process)
+                self._nursery.start_soon(self.end, process)
+                self._rest()
             elif process.resident_bytes() > self._options.idle_bytes_max:
                 self._free.acquire_nowait()
                 self._idle.remove(process)

@@ -60,6 +60,7 @@ class WorkerPoolOptions:
     resident_bytes_max: int = 384 << 20
     idle_bytes_max: int = 128 << 20
     idle_ms: int = 60_000
+    rests: bool = False  # whether a process that lies idle ends until it is wanted
     cpu_percent_max: int = 0
     command: tuple[str, ...] = (sys.executable, "-I", "-m", "ambientd.worker")
 

@@ -436,7 +436,7 @@ async def first_id(it: Site, last: str) -> str | None:
 
 
 def test_a_daemon_without_http_loads_nothing_of_it() -> None:
-    script = "import sys, ambientd.daemon; print(*sys.modules)"
+    script = "import sys, ambientd.daemon.front_desk; print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = out.stdout.split()
     assert "ambientd.api.desk" in loaded

@@ -14,6 +14,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import MutableSequence
@@ -50,6 +51,9 @@ FOREIGN_STAND_INS = frozenset(
         "fastecdsa",
         # Its part that noise needs is in `sodium`.
         REPLACED,
+        # Hashes of multihashes that we do not make: ours are of SHA-256, or the key itself.
+        "blake3",
+        "mmh3",
         # What only the above, or features left off, need.
         "aioquic",
         "dns",
@@ -63,8 +67,14 @@ FOREIGN_STAND_INS = frozenset(
     }
 )
 
+UNUSED_PROTOBUF = "google.protobuf.internal.python_message"
+"""Protobuf in Python: imported always, called where its implementation in C is missing."""
+PROTOBUF_IN_C = "google._upb._message"
+
 SUBSTITUTES: dict[str, dict[str, object]] = {
     **sodium.SUBSTITUTES,
+    # Not callable, which multihash takes for "not available".
+    "blake3": {"blake3": None},
     "libp2p.utils.version": {
         "get_agent_version": lambda: f"py-libp2p/{installed_version('libp2p')}"
     },
@@ -145,7 +155,10 @@ def _import_slim() -> None:
     theirs = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_private(name)}
     # Stays, because libp2p also imports from inside functions.
     sys.meta_path.insert(0, _Finder(OWN_STAND_INS))
-    foreign = _Finder(FOREIGN_STAND_INS)
+    has_c = importlib.util.find_spec(PROTOBUF_IN_C) is not None and not os.environ.get(
+        "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
+    )
+    foreign = _Finder(FOREIGN_STAND_INS | ({UNUSED_PROTOBUF} if has_c else set()))
     sys.meta_path.insert(0, foreign)
     try:
         # The package's own __init__ imports everything; an unexecuted module with its

@@ -9,7 +9,6 @@ from typing import Any
 
 import structlog
 
-from ambientd.adapters.http_client import HttpClient
 from ambientd.adapters.probes.sysfs import read_text
 from ambientd.config.urls import Url
 from ambientd.errors import RemoteProtocolError, UnreachableError
@@ -70,6 +69,8 @@ class _Server:
 
     def __init__(self, url: Url, field: str, clock: Clock) -> None:
         # The client's own path stays empty: a server may tell "/intensity" from "/intensity/".
+        from ambientd.adapters.http_client import HttpClient  # its price is for those who ask
+
         self._client = HttpClient(Url(url.scheme, url.host, url.port, ""), TIMEOUT_S)
         self._path = url.path or "/"
         self._names = field.split(".") if field else []

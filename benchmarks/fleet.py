@@ -1,0 +1,119 @@
+"""A fleet of forked nodes: how much memory each takes, and whether tasks are slower among many.
+
+`ambientd fleet` founds a mesh of so many nodes, which is then left alone for a while, and each
+process tells its share of memory (PSS: what several map counts in parts). After that tasks are
+submitted at one node, one after the other.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from ambientd.api.cluster import free_ports
+from benchmarks.memory import KIB, rolled_up
+from benchmarks.mesh import machine, percentile, report
+from benchmarks.task_latency import one_run
+
+BASE_PORT = 22_000
+STOP_S = 90.0
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nodes", type=int, nargs="+", default=[10, 200])
+    parser.add_argument("--idle", type=float, default=90.0, help="seconds without any work")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--tasks", type=int, default=40, help="tasks in a run")
+    parser.add_argument("--deadline", type=float, default=900.0, help="seconds until all are ready")
+    chosen = parser.parse_args()
+    for count in chosen.nodes:
+        print(f"{count} nodes; {machine()}", flush=True)
+        with running_fleet(count, chosen.deadline) as (root, process):
+            time.sleep(chosen.idle)
+            tell_memory(process.pid)
+            tell_work(process.pid)
+            figures: dict[str, list[float]] = {}
+            for _ in range(chosen.runs):
+                assigned, output = one_run([root / "node1"], chosen.tasks)
+                for name, values in (("assigned", assigned), ("output", output)):
+                    figures.setdefault(f"{name} p50", []).append(percentile(values, 0.5))
+                    figures.setdefault(f"{name} p99", []).append(percentile(values, 0.99))
+            for name, runs in figures.items():
+                report(f"submit -> {name}, {count} nodes", runs, "ms")
+            print(machine(), flush=True)
+
+
+@contextmanager
+def running_fleet(
+    count: int, deadline_s: float
+) -> Iterator[tuple[Path, "subprocess.Popen[bytes]"]]:
+    """Give the folder and the first process of a fleet all of whose nodes are ready."""
+    with tempfile.TemporaryDirectory(prefix="ambient-fleet-") as folder:
+        root, path = Path(folder) / "fleet", Path(folder) / "log"
+        options = ["--data-dir", str(root), "--nodes", str(count)]
+        port = free_ports(BASE_PORT, count)[0]
+        command = [sys.executable, "-m", "ambientd.daemon", "fleet", *options]
+        begin = time.monotonic()
+        with path.open("wb") as log:
+            command += ["--base-port", str(port)]
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            while path.read_bytes().count(b"ready ") < count:
+                if process.poll() is not None or time.monotonic() - begin > deadline_s:
+                    print(path.read_text(errors="replace")[-3000:])
+                    sys.exit(f"{count} nodes were not ready in {deadline_s} s")
+                time.sleep(0.5)
+            print(f"all ready after {time.monotonic() - begin:.1f} s", flush=True)
+            yield root, process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def tell_memory(pid: int) -> None:
+    """Print what the nodes, their workers and the process that forked them hold."""
+    nodes = psutil.Process(pid).children()
+    workers = [each for node in nodes for each in node.children(recursive=True)]
+    for name, processes in (("a node", [each.pid for each in nodes]), ("the first process", [pid])):
+        found = [rolled_up(each) for each in processes]
+        for kind in ("Pss", "Rss", "Private_Dirty"):
+            values = [each[kind] / KIB for each in found]
+            spread = f"{min(values):.1f} - {max(values):.1f}"
+            print(f"{name:18} {kind:14} {statistics.median(values):6.1f} MiB ({spread})")
+    sizes = []
+    for worker in workers:
+        with contextlib.suppress(OSError):
+            sizes.append(rolled_up(worker.pid)["Pss"] / KIB)
+    print(f"{len(sizes)} worker processes, PSS together {sum(sizes):.1f} MiB", flush=True)
+
+
+def tell_work(pid: int, seconds: float = 20.0) -> None:
+    """Print how much processor time a node takes while nothing is asked of it."""
+    nodes = psutil.Process(pid).children()
+    before = sum(sum(node.cpu_times()[:2]) for node in nodes)
+    time.sleep(seconds)
+    spent = sum(sum(node.cpu_times()[:2]) for node in nodes) - before
+    share = 100 * spent / seconds
+    cores = os.cpu_count()
+    print(
+        f"idle: {share:.1f} % of a core for all ({cores} cores), {share / len(nodes):.2f} % a node"
+    )
+
+
+if __name__ == "__main__":
+    main()

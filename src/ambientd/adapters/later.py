@@ -1,0 +1,27 @@
+"""Modules that are imported when the first thing is asked of them."""
+
+import importlib
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Later(types.ModuleType):
+    """A module that is not there yet; whoever asks it for something gets that of the real one."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextmanager
+def put_in_place(modules: dict[str, types.ModuleType | None]) -> Iterator[None]:
+    """Let imports within the block find these, unless the real ones are there; None is absent."""
+    put = {name: module for name, module in modules.items() if name not in sys.modules}
+    # None makes an import fail, as if the package were absent.
+    sys.modules.update(put)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in put:
+            sys.modules.pop(name, None)

@@ -1,0 +1,287 @@
+"""`ambientd fleet`: many nodes on one machine, forked out of one process and watched by it.
+
+Each node has its own folder, key, local socket, port and log, and is driven with
+`ambientctl --data-dir ROOT/nodeN`. Few start at once, so that those which run are not starved.
+"""
+
+import argparse
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+from ambientd.adapters.leash import end_with_standard_input
+from ambientd.adapters.log_lines import configure_logging
+from ambientd.adapters.passphrases import find_passphrase
+from ambientd.adapters.service_manager import READY, STOPPING, ServiceManager
+from ambientd.adapters.slim_structlog import structlog
+from ambientd.api.cluster import BASE_PORT
+from ambientd.api.identity import sealed_keys
+from ambientd.config.log_form import LogForm
+from ambientd.config.places import Places
+from ambientd.daemon.fleet_folders import FleetFolders, FleetPlan
+from ambientd.daemon.main import EXIT_DONE, EXIT_FAILED, add_log_arguments, ended, guard_memory
+from ambientd.daemon.restarts import Fate, Restarts
+from ambientd.daemon.zygote import LOG_NAME, Zygote
+from ambientd.errors import AmbientError, ConfigError
+
+log = structlog.get_logger("ambientd.fleet")
+
+STARTING_MAX = 4
+START_S = 120.0
+"""After so long, one that has not said that it is ready makes room for the next all the same."""
+STOP_S = 30.0
+_LOOK_S = 0.2
+_TOKENS_BYTES_MAX = 8 << 20
+_CREDENTIALS = struct.Struct("3i")
+
+
+def run_fleet(arguments: list[str]) -> int:
+    """Run nodes until told to stop; 0 if none was given up."""
+    chosen = _parser().parse_args(arguments)
+    guard_memory()
+    configure_logging(chosen.log_format, verbose=chosen.verbose)
+    root = Path(os.path.abspath(chosen.data_dir))
+    tokens = () if chosen.tokens is None else _tokens(chosen.tokens)
+    plan = FleetPlan(root=root, nodes=chosen.nodes, base_port=chosen.base_port, tokens=tokens)
+    folders = FleetFolders(plan)
+    folders.prepare()
+    sealed = [
+        path
+        for number in range(1, plan.nodes + 1)
+        if folders.exists(number)
+        for path in sealed_keys(Places(plan.folder(number)))
+    ]
+    passphrase = find_passphrase(chosen.passphrase_file, sealed)
+    manager = ServiceManager.of(os.environ)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(f"\0ambientd-fleet-{os.getpid()}")
+        told.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        told.setblocking(False)
+        zygote = Zygote(f"@ambientd-fleet-{os.getpid()}")
+        zygote.warm_up()
+        run_node = partial(_run_node, plan, passphrase, chosen.log_format, chosen.verbose)
+        return Fleet(plan, folders, zygote, told, run_node, manager).run()
+
+
+def _run_node(plan: FleetPlan, passphrase: str, form: LogForm, verbose: bool, number: int) -> int:
+    """Be one node; in a process of its own."""
+    import trio
+
+    from ambientd.daemon.composition import run_daemon
+
+    configure_logging(form, verbose=verbose)
+    end_with_standard_input()
+
+    def run() -> int:
+        trio.run(run_daemon, plan.folder(number), passphrase)
+        return EXIT_DONE
+
+    return ended(run)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "ambientd fleet",
+        description="Run many nodes on this machine, forked from one process: for gateways that "
+        "host many virtual devices, and for tests. Where there are no folders yet, a cluster is "
+        "founded of which the first four nodes are the committee, and the others join it.",
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, required=True, help="where the folders node1, node2, … are"
+    )
+    parser.add_argument("--nodes", type=int, required=True, help="how many nodes")
+    parser.add_argument(
+        "--base-port",
+        type=int,
+        default=BASE_PORT,
+        help="where node1 listens; each next one a port above it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tokens",
+        type=Path,
+        metavar="FILE",
+        help="join another cluster instead: a token of `ambientctl cluster invite` a line",
+    )
+    parser.add_argument(
+        "--passphrase-file", type=Path, metavar="FILE", help="what opens sealed key files"
+    )
+    add_log_arguments(parser)
+    return parser
+
+
+def _tokens(path: Path) -> tuple[str, ...]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_TOKENS_BYTES_MAX).decode("ascii", "replace")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; check the path") from error
+    return tuple(line for line in map(str.strip, text.splitlines()) if line)
+
+
+class Fleet:
+    """Starts the nodes, hears how they are, starts again who ends, and stops all."""
+
+    def __init__(
+        self,
+        plan: FleetPlan,
+        folders: FleetFolders,
+        zygote: Zygote,
+        told: socket.socket,
+        run_node: Callable[[int], int],
+        manager: ServiceManager,
+    ) -> None:
+        self._plan = plan
+        self._folders = folders
+        self._zygote = zygote
+        self._told = told
+        self._run_node = run_node
+        self._manager = manager
+        self._waiting = deque(range(1, plan.nodes + 1))
+        self._running: dict[int, int] = {}
+        self._starting: dict[int, float] = {}
+        self._ready: set[int] = set()
+        self._given_up: set[int] = set()
+        self._restarts = Restarts()
+        self._stopping_since_s: float | None = None
+        self._is_asked_to_stop = False
+        self._wake_read, self._wake_write = os.pipe()
+
+    def run(self) -> int:
+        """Run until told to stop, or until no node is left; 0 if none was given up."""
+        for each in (self._wake_read, self._wake_write):
+            os.set_blocking(each, False)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        signal.set_wakeup_fd(self._wake_write)
+        log.info("fleet", nodes=self._plan.nodes, folder=str(self._plan.root))
+        while not self._is_over():
+            self._start_some()
+            self._sleep()
+            self._hear()
+            self._bury()
+            if self._is_asked_to_stop:
+                self._stop()
+        return EXIT_FAILED if self._given_up else EXIT_DONE
+
+    def _is_over(self) -> bool:
+        if self._running:
+            return False
+        is_done = not self._waiting and self._restarts.next_deadline is None
+        return is_done or self._stopping_since_s is not None
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if number != signal.SIGCHLD:
+            self._is_asked_to_stop = True
+
+    def _start_some(self) -> None:
+        """Start who waits, a few at a time, in order."""
+        if self._stopping_since_s is not None:
+            return
+        now_s = time.monotonic()
+        self._waiting.extendleft(reversed(self._restarts.take_due(now=int(now_s * 1000))))
+        self._starting = {
+            pid: since_s for pid, since_s in self._starting.items() if now_s - since_s < START_S
+        }
+        while self._waiting and len(self._starting) < STARTING_MAX:
+            number = self._waiting[0]
+            try:
+                if not self._folders.exists(number):
+                    self._folders.bring(number)
+                pid = self._zygote.fork(
+                    self._plan.folder(number),
+                    partial(self._run_node, number),
+                    (self._wake_read, self._wake_write, self._told.fileno()),
+                )
+            except (AmbientError, OSError) as error:
+                if not self._running:
+                    raise
+                log.debug("a node cannot start yet", node=number, reason=str(error))
+                return
+            self._waiting.popleft()
+            self._running[pid], self._starting[pid] = number, time.monotonic()
+
+    def _sleep(self) -> None:
+        """Wait for a signal, a word of a node, or the time."""
+        look = select.poll()
+        for each in (self._wake_read, self._told.fileno()):
+            look.register(each, select.POLLIN)
+        due_ms = self._restarts.next_deadline
+        is_busy = self._waiting or self._stopping_since_s is not None
+        wait_ms = _LOOK_S * 1000 if is_busy else None
+        if due_ms is not None:
+            left_ms = max(0.0, due_ms - time.monotonic() * 1000)
+            wait_ms = left_ms if wait_ms is None else min(wait_ms, left_ms)
+        look.poll(wait_ms)
+        try:
+            os.read(self._wake_read, 4096)
+        except BlockingIOError:
+            return
+
+    def _hear(self) -> None:
+        """Note who is ready; anybody may write here, and only nodes of this fleet are heard."""
+        while True:
+            try:
+                word, data, _, _ = self._told.recvmsg(64, socket.CMSG_SPACE(_CREDENTIALS.size))
+            except BlockingIOError:
+                return
+            for level, kind, value in data:
+                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+                    self._on_word(_CREDENTIALS.unpack(value)[0], word)
+
+    def _on_word(self, pid: int, word: bytes) -> None:
+        number = self._running.get(pid)
+        if number is None or word != READY.encode():
+            return
+        self._starting.pop(pid, None)
+        self._ready.add(number)
+        log.info("ready", node=f"node{number}", ready=len(self._ready), of=self._plan.nodes)
+        if len(self._ready) == self._plan.nodes:
+            self._manager.say(READY)
+
+    def _bury(self) -> None:
+        """Take note of every node that has ended."""
+        while self._running:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            number = self._running.pop(pid)
+            self._starting.pop(pid, None)
+            self._ready.discard(number)
+            self._on_ended(number, os.waitstatus_to_exitcode(status))
+
+    def _on_ended(self, number: int, status: int) -> None:
+        node, path = f"node{number}", str(self._plan.folder(number) / LOG_NAME)
+        if self._stopping_since_s is not None:
+            log.info("ended", node=node, status=status)
+            return
+        fate = self._restarts.on_ended(number, status, now=int(time.monotonic() * 1000))
+        if fate is Fate.GIVEN_UP:
+            self._given_up.add(number)
+            log.error("A NODE IS GIVEN UP", node=node, status=status, log=path)
+        elif fate is Fate.WAITS:
+            log.error("a node ended, and starts again", node=node, status=status, log=path)
+        else:
+            log.info("ended", node=node, status=status)
+
+    def _stop(self) -> None:
+        """Tell all nodes to end, and make sure of it after a while."""
+        now_s = time.monotonic()
+        if self._stopping_since_s is None:
+            self._stopping_since_s = now_s
+            self._manager.say(STOPPING)
+            log.info("stopping", nodes=len(self._running))
+            number = signal.SIGTERM
+        elif now_s - self._stopping_since_s > STOP_S:
+            number = signal.SIGKILL
+        else:
+            return
+        for pid in self._running:
+            os.kill(pid, number)

@@ -1,0 +1,70 @@
+"""Brings every accepted telemetry batch to disk, where the config wants that."""
+
+from typing import Protocol
+
+import structlog
+import trio
+
+from ambientd.codec.canonical import encode
+from ambientd.errors import StoreError
+from ambientd.model.telemetry import TelemetryBatch
+
+log = structlog.get_logger("ambientd.telemetry")
+
+SYNC_S = 1.0
+
+
+class Journal(Protocol):
+    """Where batches go: `adapters.batch_journal.BatchJournal`."""
+
+    is_dirty: bool
+    """Whether something was added that may not be on disk yet."""
+
+    def append(self, time_ms: int, data: bytes) -> None:
+        """Add a batch; raise StoreError when the disk refuses."""
+        ...
+
+    def sync(self) -> None:
+        """Force to disk what was added."""
+        ...
+
+    def close(self) -> None:
+        """Force everything to disk, and end."""
+        ...
+
+
+class TelemetryJournal:
+    """Keeps batches as they come; what cannot be kept is counted and said, and nothing waits."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._is_open = True
+        self.lost = 0
+
+    def note(self, batch: TelemetryBatch, now: int) -> None:
+        """Hand a batch over; once this node stops, nothing is kept."""
+        if not self._is_open:
+            return
+        try:
+            self._journal.append(now, encode(batch))
+        except StoreError as error:
+            self.lost += 1
+            if self.lost.bit_count() == 1:  # 1, 2, 4, 8, ...
+                log.error("TELEMETRY IS LOST", times=self.lost, reason=str(error))
+
+    async def run(self) -> None:
+        """Bring batches to disk within a second or so, until cancelled."""
+        try:
+            while True:
+                await trio.sleep(SYNC_S)
+                if self._journal.is_dirty:
+                    await self._sync()
+        finally:
+            self._is_open = False
+            self._journal.close()
+
+    async def _sync(self) -> None:
+        try:
+            await trio.to_thread.run_sync(self._journal.sync)
+        except OSError as error:
+            log.error("TELEMETRY MAY BE LOST", reason=error.strerror)
