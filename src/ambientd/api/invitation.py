@@ -2,8 +2,8 @@
 
 import base64
 import binascii
+from typing import TYPE_CHECKING
 
-from ambientd.api.replies import Invitation
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.signing import PUBLIC_KEY_BYTES, SEED_BYTES, Signer, verify
 from ambientd.codec.statements import fingerprint, grant_payload, join_payload
@@ -12,6 +12,9 @@ from ambientd.errors import ConfigError, RemoteProtocolError, UsageError
 from ambientd.model.base import NodeId, Value
 from ambientd.model.genesis import Genesis, Profile
 from ambientd.model.record import Join
+
+if TYPE_CHECKING:
+    from ambientd.api.replies import Invitation
 
 TOKEN_VERSION = 1
 TOKEN_BYTES_MAX = 64 * 1024
@@ -57,8 +60,10 @@ def invitation(
     addresses: tuple[str, ...],
     invite_seed: bytes,
     expires_ms: int,
-) -> Invitation:
+) -> "Invitation":
     """Write a token, and say where it lets a newcomer dial."""
+    from ambientd.api.replies import Invitation  # its price is for those who invite
+
     return Invitation(
         token=make_token(genesis, signer, addresses, invite_seed, expires_ms),
         expires_ms=expires_ms,
