@@ -317,10 +317,11 @@ export interface GetMaterial {
   readonly item?: number | null;
 }
 
-/** The output bytes of a task, or those of one item of a bundle; the first item is 0. */
+/** The output bytes of a task, or those of one item of a bundle; the first item is 0. With `proof` the proof of a proven task in their place. */
 export interface GetOutput {
   readonly task: string;
   readonly item?: number | null;
+  readonly proof?: boolean;
 }
 
 /** Where does this node peg in? It asks the log for an address if it has none. */

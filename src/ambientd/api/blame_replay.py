@@ -8,10 +8,18 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from ambientd.api.module_pausing import PausingProcess
+from ambientd.api.proof_checks import why_wrong
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import end_point, task_id
 from ambientd.model.base import TaskId
-from ambientd.model.blame import BlamedTask, BlameFile, Contradiction, WrongResult, WrongStep
+from ambientd.model.blame import (
+    BlamedTask,
+    BlameFile,
+    Contradiction,
+    WrongProof,
+    WrongResult,
+    WrongStep,
+)
 from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import Aborted, ExecutionResult, OutcomeKind
 from ambientd.model.genesis import Genesis
@@ -80,11 +88,26 @@ def _checked(data: bytes, pinned: bytes | None, replay: Replay) -> BlameReport:
     ]
     report = replace(report, checks=(*report.checks, *given))
     module, data_in = blobs_of(file, replay)
+    if isinstance(file.evidence, WrongProof):
+        return _with_proof_judged(report, file.evidence, module)
     if module is None or data_in is None or not report.valid:
         return report
     check = _replayed(file, replay, module, input_of(task.spec, data_in)[1])
     trust = check_words(data, pinned, replayed=True).trust if check.ok else report.trust
     return replace(report, checks=(*report.checks, check), trust=trust)
+
+
+def _with_proof_judged(
+    report: BlameReport, evidence: WrongProof, module: bytes | None
+) -> BlameReport:
+    """Add whether the proof is wrong in truth, as far as what is at hand shows it."""
+    if not evidence.proof or not report.valid:
+        return report
+    wrong = why_wrong(evidence, module)
+    if wrong is None:
+        return report
+    check = Check(REPLAY, bool(wrong), wrong or "the proof holds: the members are wrong")
+    return replace(report, checks=(*report.checks, check))
 
 
 def blobs_of(file: BlameFile, replay: Replay) -> tuple[bytes | None, bytes | None]:

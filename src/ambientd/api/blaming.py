@@ -24,7 +24,11 @@ from ambientd.consensus.messages import EpochEnd
 from ambientd.errors import RemoteProtocolError, StoreError
 from ambientd.ledger.entries import EvidenceEntry
 from ambientd.ledger.events import LiarNamed, NodeConvicted
-from ambientd.ledger.evidence import EVIDENCE_OF_FALSE_STEP, EVIDENCE_OF_LIE
+from ambientd.ledger.evidence import (
+    EVIDENCE_OF_FALSE_STEP,
+    EVIDENCE_OF_LIE,
+    EVIDENCE_OF_WRONG_PROOF,
+)
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.blame import (
@@ -32,12 +36,14 @@ from ambientd.model.blame import (
     BlameFile,
     Contradiction,
     Evidence,
+    WrongProof,
     WrongResult,
     WrongStep,
 )
 from ambientd.model.bundle import size_of
 from ambientd.model.dispute import BEGINNING, FalseStep, KnownState, SegmentVerdict
 from ambientd.model.genesis import FIRST_EPOCH
+from ambientd.model.proof import ProofWord
 from ambientd.node.effect import Told
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence, culprit_of, follow_epochs
 from ambientd.rules.blame_check import (
@@ -216,6 +222,10 @@ class Blaming:
         task = self._task(entry)
         if entry.kind == EVIDENCE_OF_LIE:
             return WrongResult(task=task, receipt=entry.receipt, verdicts=entry.verdicts)
+        if entry.kind == EVIDENCE_OF_WRONG_PROOF:
+            words: tuple[ProofWord, ...] = decode(entry.second, tuple[ProofWord, ...])
+            proof = await self._parts.blobs.get(entry.receipt.receipt.nonce) or b""
+            return WrongProof(task=task, receipt=entry.receipt, verdicts=words, proof=proof)
         if entry.kind != EVIDENCE_OF_FALSE_STEP:
             raise _unknown(entry)
         said: FalseStep = decode(entry.first, FalseStep)

@@ -27,6 +27,7 @@ from ambientd.api.materials import Materials, find_task
 from ambientd.api.operations import OperationError
 from ambientd.api.owning import Owning
 from ambientd.api.pegging import Pegging
+from ambientd.api.proof_output import proof_output
 from ambientd.api.quotes import Quote
 from ambientd.api.registry import Registry
 from ambientd.api.seating import Seating
@@ -423,6 +424,8 @@ class Desk:
         if entry.settlement is None:
             msg = f"task {task.hex()[:12]} has no output: it is {entry.state.name.lower()}"
             raise OperationError("not_ready", msg, "`ambientctl task show` tells more")
+        if request.proof:
+            return await proof_output(self._parts.blobs, task, entry)
         if request.item is not None:
             return await item_output(self._state, self._parts.blobs, task, entry, request.item)
         result, liars = entry.settlement.result, entry.settlement.liars

@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ambientd.api.proof_program import ask_verifier
+from ambientd.adapters.verifier_program import Told, ask_verifier, find_verifier
 from ambientd.codec.digest import sha256
-from ambientd.errors import RemoteProtocolError
+from ambientd.errors import RemoteProtocolError, UsageError
+from ambientd.model.blame import WrongProof
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Verdict
 from ambientd.rules.file_checks import Check
@@ -64,12 +65,43 @@ def _fault(
         return str(error), ""
     if fault is not None:
         return fault, ""
-    with TemporaryDirectory(prefix="ambient-proof-") as folder:
-        (Path(folder) / "proof").write_bytes(data)
-        command = [verifier, "proof", "--image", UNIVERSAL_IMAGE.hex()]
-        told = ask_verifier(command, VERIFIER_WAIT_S, Path(folder))
+    told = _asked(data, verifier)
     if not told.valid:
         return told.text.strip(), ""
     segments = f"{len(proof.powers)} segments, {proof.cycles} cycles"
     about = "this module" if module is not None else "some module"
     return None, f"{segments}: {about}, the task's input, outcome, gas and output"
+
+
+def why_wrong(evidence: WrongProof, module: bytes | None) -> str | None:
+    """Say what is wrong with a proof, nothing if it holds; None where that cannot be told here.
+
+    Without the module a proof of another one looks right, and without the verifier each does.
+    """
+    result, spec = evidence.receipt.receipt.result, evidence.task.spec
+    made = None if module is None else prepare(module)
+    if made is not None and not isinstance(made, Prepared):
+        return f"nobody executes this module: {made.reason}"
+    try:
+        fault = proof_fault(
+            read_proof(evidence.proof), spec, result, None if made is None else made.module
+        )
+    except (RemoteProtocolError, OverflowError) as error:
+        return str(error)
+    if fault is not None:
+        return fault
+    try:
+        told = _asked(evidence.proof, find_verifier())
+    except UsageError:
+        return None
+    if not told.valid:
+        return told.text.strip()
+    return None if made is None else ""
+
+
+def _asked(data: bytes, verifier: str) -> Told:
+    """Ask the program whether the seals of a proof of the universal image hold."""
+    with TemporaryDirectory(prefix="ambient-proof-") as folder:
+        (Path(folder) / "proof").write_bytes(data)
+        command = [verifier, "proof", "--image", UNIVERSAL_IMAGE.hex()]
+        return ask_verifier(command, VERIFIER_WAIT_S, Path(folder))

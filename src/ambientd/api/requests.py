@@ -169,10 +169,14 @@ class CancelTask(Request, frozen=True):
 
 
 class GetOutput(Request, frozen=True):
-    """The output bytes of a task, or those of one item of a bundle; the first item is 0."""
+    """The output bytes of a task, or those of one item of a bundle; the first item is 0.
+
+    With `proof` the proof of a proven task in their place.
+    """
 
     task: TaskName
     item: Place | None = None
+    proof: bool = False
 
 
 class GetReceipt(Request, frozen=True):

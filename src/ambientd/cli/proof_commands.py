@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Protocol
 
 from ambientd.api import operations, requests
-from ambientd.api.blob_values import GetBlob
 from ambientd.api.proof_program import ask_verifier, find_verifier
 from ambientd.cli.console import CommonArguments, connect, print_json, print_line, short
 from ambientd.cli.exit_codes import ExitCode
@@ -45,18 +44,13 @@ def get(arguments: GetArguments) -> ExitCode:
     if arguments.output:
         check_writable(arguments.output)
     with connect(arguments) as client:
-        task = client.call(operations.TASK_SHOW, requests.ShowTask(task=name))
-        if task.proof_sha256 is None:
-            msg = f"task {short(task.task_id)} has no proof: it is {task.state}, {task.assurance}"
-            raise UsageError(msg)
-        answer = client.call(operations.BLOB_GET, GetBlob(sha256=task.proof_sha256))
-    path = arguments.output or f"{short(task.task_id)}.proof"
+        answer = client.call(operations.TASK_OUTPUT, requests.GetOutput(task=name, proof=True))
+    path = arguments.output or f"{short(answer.task_id)}.proof"
     write_file(path, answer.data)
     with report_beside(path):
         if arguments.as_json:
-            sha256, size_bytes = task.proof_sha256, len(answer.data)
-            about = {"task_id": task.task_id, "proof": path, "proof_sha256": sha256}
-            print_json(about | {"size_bytes": size_bytes})
+            about = {"task_id": answer.task_id, "proof": path, "proof_sha256": answer.sha256}
+            print_json(about | {"size_bytes": len(answer.data)})
         elif path != STANDARD_STREAM:
             print_line(path)
     return ExitCode.DONE

@@ -5,6 +5,7 @@ from typing import TypeAlias
 from ambientd.model.base import NodeId, Value
 from ambientd.model.dispute import SegmentVerdict, Trace
 from ambientd.model.genesis import Genesis
+from ambientd.model.proof import ProofWord
 from ambientd.model.receipt import RefereeVerdict, SignedReceipt
 from ambientd.model.task import TaskSpec
 
@@ -40,6 +41,18 @@ class WrongStep(Value, frozen=True, tag=2):
     state: bytes
 
 
+class WrongProof(Value, frozen=True, tag=4):
+    """A worker's signed answer, and the members who found the proof wrong that it names.
+
+    `proof` is the proof's bytes, and empty where whoever made the certificate did not have them.
+    """
+
+    task: BlamedTask
+    receipt: SignedReceipt
+    verdicts: tuple[ProofWord, ...]
+    proof: bytes
+
+
 class Contradiction(Value, frozen=True, tag=3):
     """Two statements of one key that exclude each other (03 section 3, EVIDENCE)."""
 
@@ -48,7 +61,7 @@ class Contradiction(Value, frozen=True, tag=3):
     second: bytes
 
 
-Evidence: TypeAlias = WrongResult | WrongStep | Contradiction
+Evidence: TypeAlias = WrongResult | WrongStep | Contradiction | WrongProof
 
 
 class BlameFile(Value, frozen=True):

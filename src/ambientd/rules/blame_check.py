@@ -16,6 +16,7 @@ from ambientd.codec.statements import (
     result_root,
     spec_hash,
     task_id,
+    verify_proof_word,
     verify_receipt,
     verify_segment,
     verify_trace,
@@ -23,9 +24,17 @@ from ambientd.codec.statements import (
 )
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import NodeId, TaskId
-from ambientd.model.blame import BlamedTask, BlameFile, Contradiction, WrongResult, WrongStep
+from ambientd.model.blame import (
+    BlamedTask,
+    BlameFile,
+    Contradiction,
+    WrongProof,
+    WrongResult,
+    WrongStep,
+)
 from ambientd.model.dispute import BEGINNING, TracePoint
 from ambientd.model.genesis import MEMBERS_MAX, Genesis
+from ambientd.model.proof import Finding
 from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Fraud
 from ambientd.rules.auditing import audit_spec
@@ -112,6 +121,8 @@ def check_blame_file(
             _check_wrong_result(exam, file.evidence)
         case WrongStep():
             _check_wrong_step(exam, file.evidence)
+        case WrongProof():
+            _check_wrong_proof(exam, file.evidence)
         case Contradiction():
             _check_contradiction(exam, file.evidence, judge)
     if not isinstance(file.evidence, Contradiction):
@@ -191,6 +202,27 @@ def _check_wrong_result(exam: _Examination, evidence: WrongResult) -> None:
             f"{len(evidence.verdicts)} members found {_claim(evidence.verdicts[0].result.output)}"
         )
     exam.note("referees", fault, found)
+
+
+def _check_wrong_proof(exam: _Examination, evidence: WrongProof) -> None:
+    """See that a quorum found the proof wrong which the receipt names."""
+    name = _check_task(exam, evidence.task)
+    _check_receipt(exam, evidence.task, evidence.receipt)
+    receipt, words = evidence.receipt.receipt, evidence.verdicts
+    fault = exam.bench_fault([word.referee for word in words])
+    about = {(word.task, word.attempt, word.proof) for word in words}
+    if evidence.task.spec.proof is None or receipt.task != name:
+        fault = "the task asked for no proof"
+    elif about - {(name, receipt.attempt, receipt.nonce)}:
+        fault = "a word is on another proof"
+    elif any(word.finding is not Finding.WRONG for word in words):
+        fault = "a member did not find it wrong"
+    elif not all(verify_proof_word(word, exam.cluster) for word in words):
+        fault = "a member did not sign its word"
+    exam.note("referees", fault, f"{len(words)} members found that the proof is wrong")
+    if evidence.proof:
+        fault = None if sha256(evidence.proof) == receipt.nonce else "it is another proof"
+        exam.note("proof", fault, f"{receipt.nonce.hex()}, {len(evidence.proof)} bytes")
 
 
 def _check_wrong_step(exam: _Examination, evidence: WrongStep) -> None:

@@ -1,0 +1,80 @@
+"""A certificate of a wrong proof holds by members' words, and is refuted by a proof that holds."""
+
+from msgspec.structs import replace
+
+from ambientd.api.proof_checks import why_wrong
+from ambientd.codec.canonical import decode, encode
+from ambientd.model.base import Digest
+from ambientd.model.blame import BlamedTask, BlameFile, WrongProof
+from ambientd.model.proof import Finding, ProofWord
+from ambientd.rules.blame_check import FILE_VERSION, check_blame_file
+from tests.api.test_proof_checks import LIMITS as ASKED
+from tests.api.test_proof_checks import MODULE, PROOF, WithProof, prepared, trapped
+from tests.ledger.proving import TERMS
+from tests.proofs.images import program
+
+
+def certificate() -> BlameFile:
+    """Three members have found the committed proof wrong, which it is not."""
+    cluster = WithProof.made()
+    task = cluster.admit(assurance=TERMS, replicas=1, **ASKED)
+    cluster.work(task, {0: trapped()})
+    signed = cluster.task(task).receipts[0]
+    cluster.say(task, Finding.WRONG)
+    found = cluster.state.conviction(signed.receipt.worker)
+    assert found is not None
+    entry = cluster.task(task)
+    blamed = BlamedTask(submitter=entry.submitter, nonce=entry.nonce, spec=entry.spec)
+    words = decode(found.second, tuple[ProofWord, ...])
+    evidence = WrongProof(task=blamed, receipt=signed, verdicts=words, proof=b"")
+    return BlameFile(
+        version=FILE_VERSION,
+        genesis=cluster.genesis,
+        epochs=(),
+        culprit=signed.receipt.worker,
+        evidence=evidence,
+        module=None,
+        input=None,
+    )
+
+
+def changed(file: BlameFile, **fields: object) -> BlameFile:
+    assert isinstance(file.evidence, WrongProof)
+    return replace(file, evidence=replace(file.evidence, **fields))
+
+
+def test_q_words_on_the_proof_that_the_receipt_names_make_a_certificate() -> None:
+    file = certificate()
+    report = check_blame_file(encode(file))
+    assert report.valid, report.checks
+    assert any("members" in sentence for sentence in report.trust)
+    assert check_blame_file(encode(changed(file, proof=PROOF))).valid
+    assert len(encode(file)) < 16 << 10
+
+
+def test_fewer_or_other_words_and_another_proof_make_none() -> None:
+    file = certificate()
+    assert isinstance(file.evidence, WrongProof)
+    words = file.evidence.verdicts
+    for wrong in (
+        changed(file, verdicts=words[:2]),
+        changed(file, verdicts=(*words[:2], words[0])),
+        changed(file, verdicts=(*words[:2], replace(words[2], attempt=9))),
+        changed(file, verdicts=(*words[:2], replace(words[2], proof=Digest(bytes(32))))),
+        changed(file, verdicts=tuple(replace(each, finding=Finding.MISSING) for each in words)),
+        changed(file, proof=PROOF + b"\0"),
+        replace(file, culprit=words[0].referee),
+    ):
+        assert not check_blame_file(encode(wrong)).valid
+
+
+def test_whoever_has_proof_and_module_sees_whether_the_members_are_right() -> None:
+    assert program("ambient-verify")
+    lied_about = changed(certificate(), proof=PROOF).evidence
+    assert isinstance(lied_about, WrongProof)
+    assert why_wrong(lied_about, MODULE) == ""
+    assert why_wrong(lied_about, None) is None
+    broken = replace(lied_about, proof=PROOF[:-8] + bytes(8))
+    assert why_wrong(broken, None)
+    assert why_wrong(replace(lied_about, proof=b"none"), None)
+    assert why_wrong(lied_about, prepared())
