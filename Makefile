@@ -361,6 +361,10 @@ check-deploy: $(TOOLS)/.ready $(HELM) $(COMPOSE) $(ACTIONLINT)  ## Dockerfile, C
 	$(TOOLS)/bin/kubernetes-validate --strict --quiet $(MANIFESTS) build/everything.yaml
 	$(ACTIONLINT)
 
+.PHONY: check-image
+check-image: $(VENV)/.dev  ## Build the Dockerfile's image and run a mesh in it (needs root, buildah and debootstrap; 10 minutes, 4 GB)
+	$(BIN)/python -m scripts.check_image build/image examples/hello-compute/hello.wasm
+
 packages: $(VENV)/.dev dashboard  ## Wheel and sdist with the dashboard, into dist/, the same bytes from the same sources
 	$(BIN)/python -m scripts.packages
 
