@@ -5,6 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from ambientd.codec.digest import sha256
 from ambientd.codec.statements import audit_id
 from ambientd.ledger.apply import LATE_MAX
 from ambientd.ledger.awaiting import awaited_ms
@@ -115,6 +116,29 @@ def test_a_strategy_is_the_tasks_own() -> None:
     for number in range(3):
         task = cluster.admit(nonce=b"%d" % number, strategy="carbon-aware")
         assert cluster.task(task).slots[0].worker == clean
+
+
+def test_tasks_of_a_module_come_to_the_node_that_had_it_and_others_elsewhere() -> None:
+    cluster = with_guests()
+    workers = set()
+    for number in range(6):
+        task = cluster.admit(
+            nonce=b"%d" % number,
+            strategy="locality-aware",
+            assurance=Assurance.NONE,
+            replicas=1,
+            input=sha256(b"%d" % number),
+        )
+        workers.add(cluster.task(task).slots[0].worker)
+        cluster.work(task)
+    assert len(workers) == 1
+    for number in range(20):
+        module = sha256(b"another %d" % number)
+        terms = {"module": module, "strategy": "locality-aware", "replicas": 1}
+        task = cluster.admit(nonce=module, assurance=Assurance.NONE, **terms)
+        workers.add(cluster.task(task).slots[0].worker)
+        cluster.work(task)
+    assert len(workers) > 2
 
 
 # Assurance
@@ -355,6 +379,7 @@ def streaks(cluster: TestCluster, task: TaskId) -> list[int]:
         ({"distinct": ("owner",)}, 1),
         ({"constraints": HERE}, 0),
         ({"strategy": "carbon-aware"}, 0),
+        ({"strategy": "locality-aware"}, 0),
     ],
 )
 def test_who_was_chosen_by_the_submitter_earns_no_trust_by_agreeing(

@@ -52,7 +52,8 @@ def test_a_choice_depends_on_the_seed_and_not_on_the_order_of_candidates(strateg
     candidates = crowd(9)
     for seed in seeds(20):
         assert select(candidates, seed, strategy) == select(candidates[::-1], seed, strategy)
-    assert len(drawn(candidates, strategy, 300)) == 9
+    nodes = 1 if strategy == "locality-aware" else 9  # that one depends on the module instead
+    assert len(drawn(candidates, strategy, 300)) == nodes
 
 
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
@@ -155,6 +156,24 @@ def test_each_strategy_takes_what_it_is_named_for(strategy: str, better: dict[st
     changes = {name: getattr(candidates[3], name) + change for name, change in better.items()}
     candidates[3] = replace(candidates[3], **changes)
     assert drawn(candidates, strategy, 50) == {candidates[3].node: 50}
+
+
+def test_a_module_comes_to_the_same_node_until_that_has_its_fill() -> None:
+    idle = [replace(each, module=b"m" * 32, capacity=2) for each in crowd(5)]
+    [first] = drawn(idle, "locality-aware", 50)
+    for open_slots, same in ((1, True), (2, False)):
+        busy = [replace(c, open_slots=open_slots) if c.node == first else c for c in idle]
+        assert (first in drawn(busy, "locality-aware", 50)) == same
+    all_busy = [replace(each, open_slots=3) for each in idle]
+    assert drawn(all_busy, "locality-aware", 50) == {first: 50}
+
+
+def test_modules_are_spread_over_all_nodes() -> None:
+    counts: Counter[NodeId] = Counter()
+    for number in range(500):
+        module = number.to_bytes(32, "big")
+        counts += drawn([replace(each, module=module) for each in crowd(5)], "locality-aware", 1)
+    assert min(counts.values()) > 60
 
 
 @given(st.integers(1, 300), st.integers(1, 80), st.binary(min_size=32, max_size=32))

@@ -135,8 +135,8 @@ def _add_choices(run: Parser) -> None:
         "--strategy",
         type=word,
         metavar="NAME",
-        help="weighted, round-robin, least-loaded, latency-aware or carbon-aware (default: the "
-        "cluster's)",
+        help="weighted, round-robin, least-loaded, latency-aware, carbon-aware or locality-aware "
+        "(default: the cluster's)",
     )
 
 

@@ -98,4 +98,5 @@ def candidate(register: Register, node: NodeId, spec: TaskSpec) -> Candidate:
         open_slots=entry.open_slots,
         capacity=entry.capacity,
         traits=tuple(value_of(entry.profile, entry.engine, key) for key in traits_of(spec)),
+        module=spec.module,
     )

@@ -44,6 +44,8 @@ class Candidate:
     capacity: int
     traits: tuple[str, ...] = ()
     """What replicas should differ in, an engine or a region, say; empty where it is not known."""
+    module: bytes = b""
+    """What it would execute."""
 
     @property
     def has_room(self) -> bool:
@@ -126,6 +128,15 @@ def _weighted(candidates: Sequence[Candidate], seed: bytes) -> Candidate:
     return candidates[-1]
 
 
+def _nearness(candidate: Candidate) -> tuple[int, int]:
+    """Rank the nodes of a module: the same for each of its tasks, and nothing that a node says.
+
+    So a module has its own first, second and third node as long as they have nothing else to do.
+    """
+    fullness = candidate.open_slots // max(1, candidate.capacity)
+    return fullness, _ticket(tagged("ambient/near/1", candidate.module), candidate.node)
+
+
 def _least(by: Callable[[Candidate], tuple[int, ...]]) -> "Strategy":
     """Give the strategy that takes the smallest, ties broken by the seed."""
 
@@ -145,6 +156,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
         "least-loaded": _least(lambda c: (c.open_slots, c.load_percent)),
         "latency-aware": _least(lambda c: (c.latency_ms, c.open_slots)),
         "carbon-aware": _least(lambda c: (c.carbon_g_per_kwh, c.open_slots)),
+        "locality-aware": _least(_nearness),
     }
 )
 
