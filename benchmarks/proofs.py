@@ -202,7 +202,7 @@ def main() -> None:
         task = Task(
             f"{given.name}, by wasmi", chosen.wasmi.read_bytes(), given.input, given.prepared
         )
-        proven = prove(task, provers["published"], verifier, 1, "20")
+        proven = prove(task, provers["published"], verifier, 1, "17")
         print("\nkernels: published\n\n" + shown(task, proven))
     print("\n" + machine())
 
