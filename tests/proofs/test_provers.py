@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from scripts.proof_image import build, build_universal, prepared
+from tests.missing import missing
 from tests.proofs.images import program
 from tests.proofs.test_images import EXAMPLES, module
 
@@ -63,7 +64,8 @@ def provers() -> list[Path]:
     beside = Path(sys.executable).parent
     built = [beside / f"ambient-prove-{name}" for name in KERNELS]
     ours = [place for place in built if place.is_file()]
-    assert ours, "no prover of ours is built: say make test-proofs"
+    if not ours:
+        missing("no prover of ours is built: say make test-proofs")
     return [program("ambient-prove-published"), *ours]
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import struct
 import subprocess
 from pathlib import Path
 
@@ -48,6 +49,17 @@ def given_up(given: bytes, folder: Path) -> int:
 def test_the_universal_image_is_the_same_bytes_every_time() -> None:
     pinned = Path(__file__).with_name("universal.image.sha256").read_text().split()[0]
     assert sha256(universal()) == pinned
+
+
+def test_the_image_ends_below_its_stack() -> None:
+    image = universal()
+    (headers,), (size, count) = (
+        struct.unpack_from("<I", image, 28),
+        struct.unpack_from("<HH", image, 42),
+    )
+    loaded = [struct.unpack_from("<8I", image, headers + size * each) for each in range(count)]
+    # 16 KiB below STACK_TOP of threaded.h are the stack's.
+    assert max(at + memory for kind, _, at, _, _, memory, *_ in loaded if kind == 1) <= 0x20010200
 
 
 def test_the_protocol_and_the_daemon_name_its_id(tmp_path: Path) -> None:
