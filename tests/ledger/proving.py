@@ -1,6 +1,7 @@
 """A ledger with nodes that prove, and what members say of their proofs."""
 
 from ambientd.codec.statements import sign_proof_word
+from ambientd.ledger.proofs import PROVER_MS
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.genesis import Rules
 from ambientd.model.proof import Finding, ProofTerms
@@ -22,7 +23,7 @@ class ProvingCluster(TestCluster):
     ) -> "ProvingCluster":
         """Give the cluster after its provers have spoken."""
         cluster = cls(rules=rules)
-        said = Prover(cycles_max=TERMS.cycles_max, said_ms=1)
+        said = Prover(cycles_max=TERMS.cycles_max, said_ms=PROVER_MS)
         cluster.block(*((number, said) for number in provers))
         return cluster
 

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from ambientd.codec.canonical import decode, encode
 from ambientd.ledger.events import LiarNamed
+from ambientd.ledger.proofs import AHEAD_MS_MAX, PROVER_MS
 from ambientd.model.base import Digest
 from ambientd.model.bundle import Bundle
 from ambientd.model.genesis import Rules
@@ -15,7 +16,7 @@ from ambientd.model.record import Cancel, Prover
 from ambientd.model.task import Assurance, SlotState, TaskSpec, TaskState, Verdict
 from ambientd.rules.labels import value_of
 from ambientd.rules.reputation import UNKNOWN
-from tests.ledger.cluster import TestCluster, rejections, result, spec
+from tests.ledger.cluster import START_MS, TestCluster, rejections, result, spec
 from tests.ledger.proving import CYCLES, TERMS, ProvingCluster
 
 FEE_MSAT = 1_000
@@ -34,10 +35,10 @@ def test_a_node_says_how_much_it_proves_and_takes_it_back() -> None:
     entry = cluster.state.node(cluster.node(1))
     assert entry is not None
     assert value_of(entry.profile, 0, "prover") == str(TERMS.cycles_max)
-    assert rejections(cluster.block((1, Prover(cycles_max=5, said_ms=1)))) == [
-        "the author has said something else since"
-    ]
-    cluster.block((1, Prover(cycles_max=0, said_ms=2)))
+    for said_ms in (1, PROVER_MS, START_MS + 10 * AHEAD_MS_MAX):
+        [reason] = rejections(cluster.block((1, Prover(cycles_max=5, said_ms=said_ms))))
+        assert "the last word is" in reason
+    cluster.block((1, Prover(cycles_max=0, said_ms=PROVER_MS * 2)))
     entry = cluster.state.node(cluster.node(1))
     assert entry is not None
     assert entry.profile.labels == ()

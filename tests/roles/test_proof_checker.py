@@ -8,13 +8,14 @@ from ambientd.codec.statements import verify_proof_word
 from ambientd.ledger.events import EpochBegan, SlotRevealed, TaskAdmitted, TaskClosed
 from ambientd.model.base import Digest, TaskId
 from ambientd.model.effect import Abandon, Assignment, CheckProof, Propose, Purpose
+from ambientd.model.execution import AbortCause
 from ambientd.model.genesis import Rules
 from ambientd.model.proof import Finding
 from ambientd.model.record import Commits, ProofFound, Prover, Settle
 from ambientd.model.task import TaskState
 from ambientd.roles.proof_checker import INSIST_MS, RETRY_MS, ProofChecker
 from ambientd.roles.prover import AGAIN_MS, ProverAnnouncer
-from ambientd.roles.worker import Worker
+from ambientd.roles.worker import NOT_PROVABLE_RETRY_MS, Worker
 from ambientd.wasm.prepare import REWRITER_VERSION
 from tests.ledger.cluster import START_MS, TestCluster, result
 from tests.ledger.proving import CYCLES, TERMS, ProvingCluster
@@ -119,6 +120,17 @@ def test_a_prover_announces_itself_until_the_ledger_has_it_and_takes_it_back() -
     cluster.block((1, taken.body))
     assert gone.next_deadline(cluster.state) is None
     assert ProverAnnouncer(cluster.node(2), 0).next_deadline(cluster.state) is None
+
+
+def test_what_cannot_be_proven_is_told_and_not_tried_again_and_again() -> None:
+    cluster = ProvingCluster.made(provers=(1,))
+    task = cluster.admit(assurance=TERMS, replicas=1)
+    worker = Worker(cluster.signer(1), b"secret")
+    worker.resume(cluster.state, NOW)
+    told = worker.on_aborted(place(cluster, task, 0), AbortCause.NOT_PROVABLE, NOW)
+    assert kinds(told) == ["SendJob"]
+    assert worker.on_tick(NOW + NOT_PROVABLE_RETRY_MS - 1) == []
+    assert worker.unwanted == ()
 
 
 def test_a_worker_seals_a_proven_answer_with_its_proof_and_rests_once_it_is_open() -> None:

@@ -7,9 +7,12 @@ from ambientd.model.base import NodeId, TaskId
 from ambientd.model.effect import FetchBlob
 from ambientd.model.execution import AbortCause
 from ambientd.model.message import AbortSent
+from ambientd.model.proof import Finding
 from ambientd.roles import submitter as module
 from ambientd.roles.submitter import HeardAbort, Submitter
+from ambientd.rules.proofs import PROOF_BYTES_MAX
 from tests.ledger.cluster import OUTPUT, TestCluster, result
+from tests.ledger.proving import ProvingCluster
 from tests.roles.stage import closes
 
 
@@ -28,6 +31,17 @@ def test_an_output_is_fetched_from_those_who_did_not_lie() -> None:
     submitter = Submitter(cluster.node(0))
     assert submitter.on_ledger(final(cluster), cluster.state) == [
         FetchBlob(result().output, len(OUTPUT), (honest,))
+    ]
+
+
+def test_a_proven_tasks_output_and_proof_are_fetched() -> None:
+    cluster = ProvingCluster.made()
+    task = cluster.prove()
+    cluster.say(task, Finding.HOLDS)
+    worker, proof = cluster.task(task).slots[0].worker, cluster.task(task).receipts[0].receipt.nonce
+    assert Submitter(cluster.node(0)).on_ledger(final(cluster), cluster.state) == [
+        FetchBlob(result().output, len(OUTPUT), (worker,)),
+        FetchBlob(proof, PROOF_BYTES_MAX, (worker,)),
     ]
 
 

@@ -13,12 +13,12 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.statements import verify_proof_word
 from ambientd.ledger.assigning import COMPILED_BYTES_A_MS, fill, release
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import EvidenceEntry, TaskEntry, proof_key
+from ambientd.ledger.entries import EvidenceEntry, TaskEntry, proof_key, word_key
 from ambientd.ledger.events import ProofSpoke
 from ambientd.ledger.evidence import EVIDENCE_OF_WRONG_PROOF, evidence_name
 from ambientd.ledger.proof_entries import ProofEntry
 from ambientd.ledger.settling import expire_task, settle_proven
-from ambientd.ledger.word_entries import Topic
+from ambientd.ledger.word_entries import LastWord, Topic
 from ambientd.model.base import TaskId
 from ambientd.model.genesis import Label
 from ambientd.model.proof import PROVER_LABEL, Finding, ProofWord
@@ -29,6 +29,12 @@ from ambientd.rules.verdicts import quorum
 
 Rejection = str | None
 
+PROVER_MS = 10_000
+"""How long a word on what a node proves stands at least, by what its author says of the time."""
+
+AHEAD_MS_MAX = 60_000
+"""So much may an author's clock be ahead of block time: else words could come at any rate."""
+
 
 def announce(draft: Draft, record: Record, body: Prover) -> Rejection:
     """Take a node's word on how much it proves: its label from now on."""
@@ -37,13 +43,16 @@ def announce(draft: Draft, record: Record, body: Prover) -> Rejection:
         return "only nodes that were never convicted prove"
     if body.cycles_max > PROVEN_CYCLES_MAX:
         return f"{body.cycles_max} cycles: no proof has more than {PROVEN_CYCLES_MAX}"
-    if not draft.speaks(Topic.PROVERS, record.author, body.said_ms):
-        return "the author has said something else since"
+    before = draft.get(word_key(Topic.PROVERS, record.author))
+    before_ms = before.said_ms if isinstance(before, LastWord) else 0
+    if not before_ms + PROVER_MS <= body.said_ms <= draft.context.time_ms + AHEAD_MS_MAX:
+        return f"the last word is less than {PROVER_MS} ms old, or this one is of the future"
     labels = tuple(each for each in entry.profile.labels if each.key != PROVER_LABEL)
     if body.cycles_max:
         if len(labels) >= LABELS_MAX:
             return f"the author has {LABELS_MAX} labels already"
         labels = (*labels, Label(key=PROVER_LABEL, value=str(body.cycles_max)))
+    draft.put(word_key(Topic.PROVERS, record.author), LastWord(said_ms=body.said_ms))
     draft.put_node(record.author, replace(entry, profile=replace(entry.profile, labels=labels)))
     return None
 

@@ -1,5 +1,6 @@
 """Prover announcer: says in the log how much this node proves, until the log has it so."""
 
+from ambientd.ledger.proofs import PROVER_MS
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import NodeId
@@ -8,7 +9,7 @@ from ambientd.model.proof import PROVER_LABEL
 from ambientd.model.record import Prover
 from ambientd.rules.labels import LABELS_MAX, value_of
 
-AGAIN_MS = 5_000
+AGAIN_MS = PROVER_MS
 
 
 class ProverAnnouncer:
@@ -29,7 +30,7 @@ class ProverAnnouncer:
             return []
         self._due_ms = now + AGAIN_MS
         # A clock that was set back must not silence the owner.
-        said_ms = max(now, state.last_word_ms(Topic.PROVERS, self._id) + 1)
+        said_ms = max(now, state.last_word_ms(Topic.PROVERS, self._id) + PROVER_MS)
         return [Propose(Prover(cycles_max=self._cycles_max, said_ms=said_ms))]
 
     def _differs(self, state: LedgerState) -> bool:

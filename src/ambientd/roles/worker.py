@@ -47,6 +47,8 @@ from ambientd.model.task import Commit, SlotState, TaskSpec, TaskState
 RESEND_MS = 500
 SENDS_BEFORE_PROPOSING = 3
 ABORTED_RETRY_MS = 2_000
+NOT_PROVABLE_RETRY_MS = 600_000
+"""What cannot be proven here now will hardly be soon; the lease ends, or its submitter cancels."""
 
 OWED = frozenset({SlotState.ASSIGNED, SlotState.COMMITTED})
 
@@ -238,7 +240,9 @@ class Worker:
         elif declined or (self._is_closed and not work.in_log):
             self._works[key] = replace(work, phase=Phase.UNWANTED)
         else:
-            self._works[key] = replace(work, phase=Phase.ABORTED, due_ms=now + ABORTED_RETRY_MS)
+            is_lasting = cause is AbortCause.NOT_PROVABLE
+            wait_ms = NOT_PROVABLE_RETRY_MS if is_lasting else ABORTED_RETRY_MS
+            self._works[key] = replace(work, phase=Phase.ABORTED, due_ms=now + wait_ms)
         task, slot, attempt = assignment.task, assignment.slot, assignment.attempt
         told = AbortSent(task=task, slot=slot, attempt=attempt, cause=int(cause))
         return [SendJob(work.holders[0], told)]

@@ -27,6 +27,7 @@ from ambientd.wasm.prepare import Refused
 
 log = structlog.get_logger("ambientd.proving")
 
+CHECKED_AT_ONCE = 4
 NO_PROVER = "nothing proves on this device: see [proving] in config.toml"
 NO_VERIFIER = "nothing verifies proofs on this device: build it with `make verifier`"
 
@@ -52,6 +53,8 @@ class Proofs:
         self._blobs = blobs
         self._places, self._prover, self._verifier = tools.places, tools.prover, tools.verifier
         self._turn = trio.Lock()
+        # A proof may have 33 MB, and its module 64: not many of them at once.
+        self._room = trio.Semaphore(CHECKED_AT_ONCE)
 
     async def prove(self, place: Assignment, spec: TaskSpec, result: Result) -> Digest | Aborted:
         """Give the proof of what was just executed for a slot, which is kept as a blob.
@@ -85,6 +88,10 @@ class Proofs:
 
     async def check(self, effect: CheckProof) -> ProofChecked | ExecutionEnded:
         """Judge a proof that another has made; whatever this host could not do is an abort."""
+        async with self._room:
+            return await self._check(effect)
+
+    async def _check(self, effect: CheckProof) -> ProofChecked | ExecutionEnded:
         place, spec = effect.assignment, effect.spec
         if self._verifier is None:
             return self._aborted(effect, NO_VERIFIER)
