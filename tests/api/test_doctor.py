@@ -26,7 +26,9 @@ from ambientd.api.replies import (
     TroubleKind,
 )
 from ambientd.config.module_pins import Pin, encode_pins
+from ambientd.config.options import Config, EngineChoice, ExecutionOptions, TransportOptions
 from ambientd.config.places import Places
+from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS
 
 OWN, OTHER = "a1" * 32, "b2" * 32
 STATUS = Status(
@@ -240,6 +242,47 @@ def test_a_damaged_store_is_found_and_a_folder_that_is_none(folder: Path, tmp_pa
     assert looked(folder)["store"].grade is Grade.FAIL
     (only,) = look_at_folder(tmp_path / "nowhere", is_running=False)
     assert (only.name, only.grade) == ("folder", Grade.FAIL)
+
+
+def test_a_disk_that_fills_up_or_is_slow_is_graded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plenty = 1 << 80
+    for least, few, grade in ((0, 0, Grade.OK), (0, plenty, Grade.WARN), (plenty, 0, Grade.FAIL)):
+        monkeypatch.setattr(doctor_folder, "FREE_LEAST_BYTES", least)
+        monkeypatch.setattr(doctor_folder, "FREE_FEW_BYTES", few)
+        found = doctor_folder._disk(tmp_path)
+        assert (found.grade, "GiB free" in found.text) == (grade, True)
+    for bad_ms, slow_ms, grade in ((1e9, 1e9, Grade.OK), (1e9, 0, Grade.WARN), (0, 0, Grade.FAIL)):
+        monkeypatch.setattr(doctor_folder, "SYNC_BAD_MS", bad_ms)
+        monkeypatch.setattr(doctor_folder, "SYNC_SLOW_MS", slow_ms)
+        assert doctor_folder._sync(tmp_path).grade is grade
+    assert list(tmp_path.iterdir()) == []
+    found = doctor_folder._sync(tmp_path / "nowhere")
+    assert (found.grade, "cannot be written" in found.text) == (Grade.FAIL, True)
+
+
+def test_an_engine_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config(execution=ExecutionOptions(engine=EngineChoice.WASMTIME))
+    assert doctor_folder._engines(config).grade is Grade.OK
+    monkeypatch.setattr("ambientd.adapters.engines.installed", dict)
+    found = doctor_folder._engines(config)
+    assert (found.grade, "wasmtime" in found.text) == (Grade.FAIL, True)
+
+
+@pytest.mark.slow
+def test_a_protection_that_this_kernel_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor_folder._sandbox(None).grade is Grade.OK
+    wanted = REQUIRED_PROTECTIONS | {"a-later-one"}
+    monkeypatch.setattr(doctor_folder, "REQUIRED_PROTECTIONS", wanted)
+    found = doctor_folder._sandbox(None)
+    assert (found.grade, found.text.endswith("missing a-later-one")) == (Grade.FAIL, True)
+
+
+def test_an_address_that_is_not_this_devices_is_said() -> None:
+    config = Config(transport=TransportOptions(listen="203.0.113.9:4400"))
+    found = doctor_folder._port(config)
+    assert (found.grade, found.text) == (Grade.FAIL, "203.0.113.9 is no address of this device")
 
 
 def test_the_worst_finding_decides() -> None:
