@@ -12,7 +12,9 @@ from tests.cli.conftest import Ctl
 from tests.missing import missing
 
 ROOT = Path(__file__).parents[2]
-COMPILERS = {"c": "wasm-ld", "go": "go", "rust": "cargo"}
+COMPILERS = {"assemblyscript": "asc", "c": "wasm-ld", "go": "go", "rust": "cargo"}
+ASC = ROOT / "tests/programs/as/node_modules/.bin"
+"""Where `npm ci` puts the compiler of this repository's own programs."""
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def compiler(language: str) -> str:
     """Find what a language is compiled with; where all programs must be there, its lack fails."""
-    found = shutil.which(COMPILERS[language])
+    found = shutil.which(COMPILERS[language], path=f"{ASC}{os.pathsep}{os.environ['PATH']}")
     # rustup's cargo is there without a toolchain, too, and then compiles nothing.
     works = found and (language != "rust" or build(Path(), found, "--version").returncode == 0)
     if found is None or not works:
@@ -69,6 +71,17 @@ def test_a_new_module_builds_and_its_own_test_passes_on_a_real_engine(
     assert "shout.wasm: accepted" in done.stdout
     (folder / "shout" / "tests" / "hello.output").write_text("something else\n")
     assert build(folder / "shout", "make", "test").returncode != 0
+
+
+@pytest.mark.slow
+def test_a_new_module_in_assemblyscript_builds_and_its_own_test_passes(
+    ctl: Ctl, folder: Path
+) -> None:
+    asc = compiler("assemblyscript")
+    new = made(ctl, "assemblyscript")
+    done = build(folder / new, "make", "test", f"ASC={asc}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "shout.wasm: accepted" in done.stdout
 
 
 @pytest.mark.slow

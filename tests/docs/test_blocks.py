@@ -18,7 +18,7 @@ from tests.docs.reader import (
 from tests.missing import missing
 
 # Compilers of others for modules, and what takes minutes of all cores to build.
-UNTYPED = {"wasm-ld", "wasm32-wasip1", "ambient-execute", "ambient-prove"}
+UNTYPED = {"asc", "wasm-ld", "wasm32-wasip1", "ambient-execute", "ambient-prove"}
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
 
 

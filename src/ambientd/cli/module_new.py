@@ -11,8 +11,9 @@ from ambientd.cli.console import CommonArguments, print_json, print_line, tell
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.errors import UsageError
 
-LANGUAGES = {"c": "C", "go": "Go", "rust": "Rust"}
+LANGUAGES = {"assemblyscript": "AssemblyScript", "c": "C", "go": "Go", "rust": "Rust"}
 _COMPILERS = {
+    "assemblyscript": ("npm", "install Node.js 20 or newer, nodejs.org"),
     "c": (
         "clang",
         "install it with lld, or `pip install ziglang` and say "

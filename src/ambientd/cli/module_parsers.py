@@ -7,7 +7,12 @@ from ambientd.cli.registry_parsers import add_registry
 def _add_module_new(module: object) -> None:
     new = command(module, "new", "module_new:new", "begin a module: sources, a test, a Makefile")
     new.add_argument("folder", metavar="FOLDER", help="where to; its last part names the module")
-    new.add_argument("--lang", choices=("c", "go", "rust"), required=True, help="written in what")
+    new.add_argument(
+        "--lang",
+        choices=("assemblyscript", "c", "go", "rust"),
+        required=True,
+        help="written in what",
+    )
 
 
 def add_module(commands: object) -> None:
