@@ -65,6 +65,7 @@ def test_a_node_that_its_owner_paused_gets_nothing_until_it_is_open_again() -> N
         (Closed.HOURS, Standing.OTHER_HOURS),
         (Closed.BATTERY, Standing.ON_BATTERY),
         (Closed.METERED, Standing.ON_METERED),
+        (Closed.HOT, Standing.TOO_HOT),
         (99, Standing.CLOSED),
     ],
 )

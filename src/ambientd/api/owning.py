@@ -14,6 +14,7 @@ from ambientd.config.owner_terms import OwnerTerms, check_terms
 from ambientd.errors import ConfigError, StoreError
 from ambientd.ledger.events import NodeOffered
 from ambientd.model.base import NodeId
+from ambientd.model.offer import Closed
 from ambientd.runtime.service import Parts
 
 TOLD_S = 3.0
@@ -122,6 +123,7 @@ class Owning:
         refuses = wish.refuses
         return (
             entry is not None
-            and entry.closed == wish.closed
+            # A device that is too hot is closed, whatever its owner wants.
+            and entry.closed in {wish.closed, Closed.HOT}
             and (refuses is None or refuses == entry.profile.refuses)
         )

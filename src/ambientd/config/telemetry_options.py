@@ -18,6 +18,17 @@ class TelemetryOptions(Options, frozen=True):
     interval_ms: Annotated[
         int, Meta(ge=100, le=600_000, description="Time between two observations, in ms.")
     ] = 10_000
+    sysfs: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=4096,
+            description=(
+                "Folder in which the kernel shows this device's sensors; in a container, where "
+                "the device's own /sys is mounted."
+            ),
+        ),
+    ] = "/sys"
     bandwidth_bytes_per_day: Annotated[
         int,
         Meta(

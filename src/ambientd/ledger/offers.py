@@ -7,7 +7,7 @@ from ambientd.ledger.assigning import next_deadline, release
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.events import NodeOffered
 from ambientd.model.base import NodeId
-from ambientd.model.offer import SlotName
+from ambientd.model.offer import Closed, SlotName
 from ambientd.model.record import Offer, Record
 from ambientd.model.task import BEFORE_SEALED, SlotState
 from ambientd.rules.labels import refusals_fault
@@ -28,6 +28,7 @@ HANDED_BACK_A_RECORD = 64
 """Slots that one record hands back at most (protocols/03 section 4)."""
 
 REASON = "handed it back by its owner's word"
+REASON_HOT = "handed it back, as its device is too hot"
 
 
 def take(draft: Draft, record: Record, body: Offer) -> str | None:
@@ -57,11 +58,11 @@ def take(draft: Draft, record: Record, body: Offer) -> str | None:
     if body.closed != entry.closed:
         draft.tell(NodeOffered(author, body.closed))
     for name in body.hands_back:
-        _hand_back(draft, author, name)
+        _hand_back(draft, author, name, REASON_HOT if body.closed == Closed.HOT else REASON)
     return None
 
 
-def _hand_back(draft: Draft, author: NodeId, name: SlotName) -> None:
+def _hand_back(draft: Draft, author: NodeId, name: SlotName, reason: str) -> None:
     """Take a slot back from a worker that has not sealed an answer; others are passed over."""
     entry = draft.task(name.task)
     if entry is None or entry.state not in BEFORE_SEALED:
@@ -74,7 +75,7 @@ def _hand_back(draft: Draft, author: NodeId, name: SlotName) -> None:
     if offer.handed_back >= HANDED_BACK_MAX:
         draft.blame(author, entry, is_withheld=False)
     slots = tuple(
-        release(draft, name.task, entry.spec, each, REASON) if each.slot == name.slot else each
+        release(draft, name.task, entry.spec, each, reason) if each.slot == name.slot else each
         for each in entry.slots
     )
     entry = replace(entry, slots=slots)

@@ -40,6 +40,7 @@ class Standing(Enum):
     OTHER_HOURS = "its owner lets it work at other hours"
     ON_BATTERY = "runs on battery, on which its owner lets it take no work"
     ON_METERED = "is on a metered network, on which its owner lets it take no work"
+    TOO_HOT = "is too hot, and takes no work until it has cooled"
     CLOSED = "its owner lets it take no work now"
     NOT_ACCEPTING = "takes no work now"
     SAFE_MODE = "is in safe mode"
@@ -62,16 +63,18 @@ CLOSED = {
     Closed.HOURS: Standing.OTHER_HOURS,
     Closed.BATTERY: Standing.ON_BATTERY,
     Closed.METERED: Standing.ON_METERED,
+    Closed.HOT: Standing.TOO_HOT,
 }
-"""What is told of a node whose owner has closed it."""
+"""What is told of a node that is closed, mostly by its owner."""
 
 
 def closed_standing(closed: int) -> Standing:
-    """Give what is told of a node that its owner has closed for a reason."""
+    """Give what is told of a node that is closed for a reason."""
     return next((told for reason, told in CLOSED.items() if reason == closed), Standing.CLOSED)
 
 
-CLOSED_STANDINGS = frozenset({*CLOSED.values(), Standing.CLOSED})
+CLOSED_STANDINGS = frozenset({*CLOSED.values(), Standing.CLOSED} - {Standing.TOO_HOT})
+"""Those that are an owner's will."""
 
 SUITED = frozenset({Standing.FREE, Standing.QUEUE_FULL})
 

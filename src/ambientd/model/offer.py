@@ -6,13 +6,17 @@ from ambientd.model.base import TaskId, Value
 
 
 class Closed(IntEnum):
-    """Why a node takes no work, by its owner's will; any other number is a reason of its own."""
+    """Why a node takes no work, by its owner's will or, `HOT`, to spare its device.
+
+    Any other number is a reason of its own.
+    """
 
     OPEN = 0
     PAUSED = 1
     HOURS = 2
     BATTERY = 3
     METERED = 4
+    HOT = 5
 
 
 class SlotName(Value, frozen=True):

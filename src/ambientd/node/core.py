@@ -57,6 +57,7 @@ from ambientd.node.learning_event import LearningReport
 from ambientd.node.proposals import Proposals
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence
+from ambientd.node.wishes import Wishes
 from ambientd.roles.anchorer import Overdue
 from ambientd.roles.submitter import Submitter
 from ambientd.telemetry import messages as telemetry_messages
@@ -86,6 +87,7 @@ class Node:
         self._proposals = Proposals(signer)
         self._id = NodeId(signer.public_key)
         self._cores = cores
+        self._wishes = Wishes(cores, self._id)
         self._roots = roots
         self._judge = judge
         self._compactor = compactor
@@ -215,12 +217,8 @@ class Node:
                 assert_never(event)
 
     def _on_wish(self, wish: Wish) -> None:
-        """Heed the owner here at once, and tell the mesh."""
-        cores = self._cores
         self._telemetry(telemetry_messages.CapacityChanged(wish.capacity))
-        self._roles(cores.worker.on_wish(wish))
-        cores.offerer.on_wish(wish)
-        self._roles(cores.offerer.on_tick(cores.ledger, cores.worker.unwanted, self._now))
+        self._roles(self._wishes.on_owner(wish, self._now))
 
     def _on_peer(self, event: node_events.PeerConnected | node_events.PeerLost) -> None:
         if isinstance(event, node_events.PeerConnected):
@@ -475,3 +473,4 @@ class Node:
                     self._out.append(ConditionChanged(effect))
                 case _:
                     assert_never(effect)
+        self._roles(self._wishes.on_heat(self._now))

@@ -2,7 +2,7 @@
 
 State of one slot:  EXECUTING -> SEALED -> OPENED; a slot that the ledger takes away is dropped.
 OPENED -> SHOWN where the log has the answer, and members check its proof.
-While its owner lets the node take no work, what the log assigns it all the same is UNWANTED, as is
+While the node is to take no work, what the log assigns it all the same is UNWANTED, as is
 at any time what asks for more than the owner allows: the log would let it lie here for its lease.
 An answer travels to the coordinator; when it stays out of the log, the worker proposes it itself.
 """
@@ -104,6 +104,11 @@ class Worker:
         return len(self._works)
 
     @property
+    def tasks(self) -> frozenset[TaskId]:
+        """Give the tasks of the slots in hand."""
+        return frozenset(task for task, _ in self._works)
+
+    @property
     def next_deadline(self) -> int | None:
         """Give when something is sent or tried again."""
         works = self._works.values()
@@ -117,8 +122,11 @@ class Worker:
             SlotName(task=place.task, slot=place.slot, attempt=place.attempt) for place in places
         )
 
-    def on_wish(self, wish: Wish) -> list[RoleEffect]:
-        """Take work or take none, as the owner wants; what is sealed is opened either way."""
+    def on_wish(self, wish: Wish, kept: frozenset[TaskId] = frozenset()) -> list[RoleEffect]:
+        """Take work or take none, as is wished; what is sealed is opened either way.
+
+        What runs of the tasks that are `kept` goes on, also where all else stops.
+        """
         self._is_closed = bool(wish.closed)
         effects: list[RoleEffect] = []
         for key, work in self._works.items():
@@ -129,6 +137,8 @@ class Worker:
                 effects.append(_execute(work))
             elif wish.closed and work.phase is Phase.ABORTED:
                 self._works[key] = replace(work, phase=Phase.UNWANTED)
+            elif key[0] in kept:
+                continue
             elif wish.closed and wish.stops and work.phase is Phase.EXECUTING:
                 self._works[key] = replace(work, phase=Phase.UNWANTED)
                 effects.append(Abandon(work.assignment))

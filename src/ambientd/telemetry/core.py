@@ -134,6 +134,11 @@ class Telemetry:
         return self._safe_mode.reasons
 
     @property
+    def is_hot(self) -> bool:
+        """Tell whether this device is too hot to work, as far as its sensors say."""
+        return Reason.HOT in self._safe_mode.reasons
+
+    @property
     def last_hash(self) -> Digest:
         """Give the hash of this node's last batch, zeros before the first; for receipts."""
         return self._last_hash

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ambientd.adapters.probes.combined import CombinedProbe, device_sensors
 from ambientd.config.options import Config
@@ -27,8 +28,8 @@ class Device:
     def __init__(self, folder: Path, machine: str, options: TelemetryOptions = MODEL) -> None:
         self.sysfs = make(folder, machine)
         self.clock = HandClock()
-        config = Config(telemetry=options)
-        self.sensors = device_sensors(folder, config, self.clock, self.sysfs, NO_NVML)
+        config = Config(telemetry=replace(options, sysfs=str(self.sysfs)))
+        self.sensors = device_sensors(folder, config, self.clock, NO_NVML)
 
     def read(self, changed: Mapping[str, str] | None = None) -> dict[str, Observation]:
         """Let ten seconds pass, in which files may change, and read."""
@@ -58,7 +59,8 @@ def test_a_laptop_on_battery_counts_its_package_once(tmp_path: Path) -> None:
 
 def test_a_laptop_whose_counter_is_closed_tells_what_its_battery_gives(tmp_path: Path) -> None:
     (make(tmp_path, "laptop") / "class/powercap/intel-rapl:0/energy_uj").unlink()
-    sensors = device_sensors(tmp_path, Config(telemetry=MODEL), HandClock(), tmp_path, NO_NVML)
+    options = replace(MODEL, sysfs=str(tmp_path))
+    sensors = device_sensors(tmp_path, Config(telemetry=options), HandClock(), NO_NVML)
     found = {each.name: each for each in sensors.probe.read()}
     assert told(found, Measure.POWER) == [(8_412, "battery:BAT0")]
     lay(tmp_path, {"class/power_supply/BAT0/status": "Charging"})

@@ -9,7 +9,7 @@ import structlog
 
 from ambientd.adapters.probes.battery import BatteryPower
 from ambientd.adapters.probes.carbon import CarbonProbe, CarbonSources
-from ambientd.adapters.probes.disk import SYSFS_ROOT, DiskProbe
+from ambientd.adapters.probes.disk import DiskProbe
 from ambientd.adapters.probes.graphics import GraphicsProbe
 from ambientd.adapters.probes.neural import NeuralProbe
 from ambientd.adapters.probes.nvml import LIBRARY, Nvml
@@ -67,10 +67,9 @@ class Sensors:
     meter: EnergyMeter
 
 
-def device_sensors(
-    data_dir: Path, config: Config, clock: Clock, sysfs: Path = SYSFS_ROOT, nvml: str = LIBRARY
-) -> Sensors:
-    """Give all that this device can measure; the kernel shows its sensors below `sysfs`."""
+def device_sensors(data_dir: Path, config: Config, clock: Clock, nvml: str = LIBRARY) -> Sensors:
+    """Give all that this device can measure, as far as its owner's configuration shows it."""
+    sysfs = data_dir / config.telemetry.sysfs
     kinds = sysfs / "class"
     meter = SteadyMeter(_counter(config.telemetry, clock, kinds), clock, processor_busy_ms)
     probes = (
