@@ -33,7 +33,7 @@ from sim.audit_checkers import FairAudits, PayVests, check_audits
 from sim.choices import REFUSED_BY_GUESTS, checkers_of_choices, choosy, task_spec
 from sim.dispute_checkers import FairDisputes
 from sim.faults import ALL_FAULTS, Fault
-from sim.happenings import Happening, draw_disks, lay
+from sim.happenings import COOL, Happening, draw_disks, lay
 from sim.histories import History
 from sim.money import BondsWait, Purses
 from sim.node_checkers import (
@@ -54,7 +54,7 @@ from sim.seasons import (
     CALM_MS_MIN,
     Storm,
     drawn,
-    drawn_dropouts,
+    drawn_newer,
     drawn_reorganisations,
     storms_of,
     work_times,
@@ -71,7 +71,7 @@ from sim.task_checkers import (
     SignedAnswers,
 )
 from sim.task_sizes import TaskSizes
-from sim.vices import DRAWN_VICES, PARTY_VICES, WORKER_VICES, Resident, Vice, Wish
+from sim.vices import DRAWN_VICES, PARTY_VICES, QUICKLY_COOL, WORKER_VICES, Resident, Vice, Wish
 from sim.wallets import TURN_MS, Wallet
 from sim.word_checkers import NewerWords
 from sim.world import EPOCH_MS, World
@@ -249,11 +249,13 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             genesis,
             seed_of(name, place),
             anchors=AnchorerOptions(enabled=cast.chain is not None, turn_ms=TURN_MS),
-            telemetry=TelemetryOptions(capacity=4),
+            telemetry=TelemetryOptions(capacity=4, safe_mode=QUICKLY_COOL),
             log=SHORT_LOG if is_short else LogOptions(),
             proves_cycles_max=CYCLES if options.proves else 0,
         )
         host = kit.host(node_options, dice.randrange(2**32), vices)
+        if Fault.HEAT in options.faults:
+            host.milli_celsius = COOL
         if cast.chain is not None:
             host.notary = Wallet(number, cast.chain)
         (cast.members if is_member else cast.joiners).append(host)
@@ -366,8 +368,7 @@ def build(
     happenings = drawn(storms, len(cast.hosts), honest, [], options.faults, (dice, more))
     unneeded = _unneeded(options, cast, disks)
     happenings += draw_disks(honest, unneeded, options.faults, disks, storms[0].heals_ms)
-    if Fault.DROPOUTS in options.faults:
-        happenings += drawn_dropouts(storms, len(cast.hosts), drawing(14_009))
+    happenings += drawn_newer(storms, len(cast.hosts), honest, options.faults, drawing)
     if cast.chain is not None:
         happenings += drawn_reorganisations(storms, cast.chain.rng)
     happenings = happenings if options.happenings is None else options.happenings

@@ -75,6 +75,16 @@ class Fault(Enum):
         (NODE,),
         "participants drop out amid rounds of federated learning, at times so many that they fail",
     )
+    HEAT = (
+        "heat",
+        (NODE,),
+        "devices overheat for seconds: they hand back what they have, and take nothing until cool",
+    )
+    TIMED_CRASH = (
+        "timed-crash",
+        (NODE,),
+        "the coordinator or a worker stops just as a task comes into a state, whichever there is",
+    )
     LIAR = ("liar", (LOG, NODE), "up to f members and a guest lie, in the ways listed below")
 
     def __init__(self, label: str, worlds: tuple[str, ...], text: str) -> None:
@@ -98,6 +108,8 @@ FIRST_FAULTS = ALL_FAULTS - {
     Fault.MONEY,
     Fault.MODULES,
     Fault.DROPOUTS,
+    Fault.HEAT,
+    Fault.TIMED_CRASH,
 }
 """What worlds had at first; seeds kept from then mean these."""
 

@@ -15,10 +15,12 @@ from sim.faults import Fault
 from sim.network import Weather
 from sim.replica import Replica
 from sim.stage import Stage
+from sim.strikes import ROLES, STATES, Striker, Strikes
 from sim.vices import Resident
 
 ROT_SEEN_MS = 300
 CALM_RATE_MSAT_VB = 1_000
+COOL, HOT = 45_000, 95_000  # thousandths of a degree Celsius
 
 
 class WeatherTurns(Struct, frozen=True, tag="weather"):
@@ -120,8 +122,27 @@ class DropsOut(Struct, frozen=True, tag="dropout"):
     until_ms: int
 
 
+class Heats(Struct, frozen=True, tag="heat"):
+    """A device is too hot for work, until it is cool again."""
+
+    at_ms: int
+    node: int
+    until_ms: int
+
+
 NodeHappening: TypeAlias = (
-    WeatherTurns | Parts | Deafens | Crashes | Pauses | Forgets | Fills | Rots | Tears | DropsOut
+    WeatherTurns
+    | Parts
+    | Deafens
+    | Crashes
+    | Pauses
+    | Forgets
+    | Fills
+    | Rots
+    | Tears
+    | DropsOut
+    | Heats
+    | Strikes
 )
 Happening: TypeAlias = NodeHappening | Reorganises
 ROTTING = ("ledger", "committed", "block", "safety", "local")
@@ -241,6 +262,32 @@ def draw_dropouts(
     return happenings
 
 
+def draw_heats(
+    honest: Sequence[int], begins_ms: int, heals_ms: int, dice: random.Random
+) -> list[Happening]:
+    """Draw devices that overheat in a storm, at times several at once."""
+    happenings: list[Happening] = []
+    time_ms = begins_ms + dice.randrange(2_000, 6_000)
+    while time_ms < heals_ms:
+        for node in dice.sample(honest, min(len(honest), dice.choice([1, 1, 2]))):
+            until_ms = min(time_ms + dice.randrange(5_000, 15_000), heals_ms)
+            happenings.append(Heats(time_ms, node, until_ms))
+        time_ms += dice.randrange(3_000, 9_000)
+    return happenings
+
+
+def draw_strikes(begins_ms: int, heals_ms: int, dice: random.Random) -> list[Happening]:
+    """Draw crashes of coordinators and workers at states of tasks in a storm."""
+    happenings: list[Happening] = []
+    time_ms = begins_ms + dice.randrange(1_000, 3_000)
+    while time_ms < heals_ms:
+        state, role = dice.choice(STATES), dice.choice(ROLES)
+        back_ms = dice.choice([60, 300, 2_000, 6_000])
+        happenings.append(Strikes(time_ms, state, role, back_ms, heals_ms))
+        time_ms += dice.randrange(700, 3_000)
+    return happenings
+
+
 def misfit(
     happening: Happening, nodes: int, faults: frozenset[Fault], *, has_disks: bool
 ) -> str | None:
@@ -261,6 +308,13 @@ def misfit(
             return "there are no studies to drop out of; add dropouts to this world's faults"
         case Fills() | Rots() | Tears() if not has_disks:
             return "only whole nodes have disks; take a scenario with nodes"
+        case Heats() | Strikes() if not has_disks:
+            return "only whole nodes have tasks; take a scenario with nodes"
+        case Heats() if Fault.HEAT not in faults:
+            return "no device has a sensor; add heat to this world's faults"
+        case Strikes(state=state, role=role):
+            if state not in STATES or role not in ROLES:
+                return f"there are the states {', '.join(STATES)}, of {' and '.join(ROLES)}"
         case Rots(table=table) if table not in set(StoreTable):
             return f"there is no table {table!r}; there are {', '.join(StoreTable)}"
         case _:
@@ -291,6 +345,8 @@ def lay(
             world.at(happening.until_ms, partial(_calm, world, keys[happening.node]))
         elif isinstance(happening, DropsOut):
             world.at(happening.until_ms, partial(_take_part, world, keys[happening.node]))
+        elif isinstance(happening, Heats):
+            world.at(happening.until_ms, partial(_warm, world, keys[happening.node], COOL))
         elif isinstance(happening, Rots):
             world.at(happening.repaired_ms, partial(_repair, world, keys[happening.node]))
     if chain is not None:
@@ -349,6 +405,10 @@ def _action(world: Stage, keys: Sequence[bytes], happening: NodeHappening) -> Ca
             return partial(_tear, world, keys[node], syncs, is_kept)
         case DropsOut(node=node):
             return partial(_drop_out, world, keys[node])
+        case Heats(node=node):
+            return partial(_warm, world, keys[node], HOT)
+        case Strikes():
+            return partial(world.observers.append, Striker(world, happening))
 
 
 def _forget(world: Stage, key: bytes, back_ms: int) -> None:
@@ -398,6 +458,11 @@ def _take_part(world: Stage, key: bytes) -> None:
     _resident(world, key).has_dropped_out = False
 
 
+def _warm(world: Stage, key: bytes, milli_celsius: int) -> None:
+    world.note("is at", key, milli_celsius)
+    _resident(world, key).milli_celsius = milli_celsius
+
+
 def _rot(world: Stage, key: bytes, table: StoreTable, pick: int) -> None:
     """Let a row go bad unseen, until the node reads it: at its next start, if not before."""
     if _disk(world, key).rot(table, pick):
@@ -422,5 +487,7 @@ def _heal(world: Stage, keys: Sequence[bytes]) -> None:
         if isinstance(host := world.host_of(key), Resident):
             host.disk.calm()
             host.has_dropped_out = False
+            if host.milli_celsius is not None:
+                host.milli_celsius = COOL
             _repair(world, key)
         world.start(key)

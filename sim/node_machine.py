@@ -244,7 +244,7 @@ class NodeHost(Resident):
             events.append(BodiesProposed(tuple(Cancel(task=task) for task in tasks)))
         if now >= self._sample_at:
             self._sample_at = now + SAMPLE_MS
-            events.append(Sampled(()))
+            events.append(Sampled(tuple(self.read())))
         effects = self._step([*events, Ticked()], now)
         if now >= self._keepalive_at:
             self._keepalive_at = now + KEEPALIVE_MS

@@ -84,6 +84,16 @@ SCENARIOS = MappingProxyType(
         ),
         "node": Scenario(NODE, _in(NODE), "whole nodes with tasks, all faults at once"),
         "node-calm": Scenario(NODE, frozenset(), "whole nodes in fair weather"),
+        "node-failover": Scenario(
+            NODE,
+            _in(NODE, Fault.TIMED_CRASH),
+            "whole nodes, of which coordinators and workers stop at each state of a task",
+        ),
+        "node-heat": Scenario(
+            NODE,
+            _in(NODE, Fault.HEAT, Fault.TIMED_CRASH, Fault.DELAY),
+            "whole nodes whose devices overheat and hand their tasks on, crashes amid it",
+        ),
         "node-seats": Scenario(
             NODE,
             _in(NODE, Fault.SEATS, Fault.DELAY, Fault.CRASH, Fault.PARTITION, Fault.LIAR),

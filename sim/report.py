@@ -15,6 +15,7 @@ from sim.happenings import (
     Fills,
     Forgets,
     Happening,
+    Heats,
     Parts,
     Pauses,
     Reorganises,
@@ -25,6 +26,7 @@ from sim.happenings import (
 from sim.machine import Delivery, Effect, Host
 from sim.node_checkers import ledger_changes
 from sim.plans import SCENARIOS, Plan, drawn_happenings, nodes_of, play
+from sim.strikes import Strikes
 from sim.world import SUPERVISED_MS
 
 WIDTH, ROW, LEFT = 900, 22, 110
@@ -184,7 +186,13 @@ def _bars(happening: Happening, weather_ends: int) -> list[tuple[int, str, int]]
             | Forgets(at_ms=at_ms, node=node, back_ms=back_ms)
         ):
             return [(1 + node, "crash", at_ms + back_ms)]
-        case Pauses(node=node, until_ms=until_ms) | DropsOut(node=node, until_ms=until_ms):
+        case Strikes(at_ms=at_ms, back_ms=back_ms):
+            return [(0, "crash", at_ms + back_ms)]  # of whom, the world decides
+        case (
+            Pauses(node=node, until_ms=until_ms)
+            | DropsOut(node=node, until_ms=until_ms)
+            | Heats(node=node, until_ms=until_ms)
+        ):
             return [(1 + node, "pause", until_ms)]
         case Fills(node=node, until_ms=until_ms) | Rots(node=node, repaired_ms=until_ms):
             return [(1 + node, "disk", until_ms)]

@@ -4,7 +4,7 @@ In a lull next to nothing is wanted, so the log rests, and single mishaps find i
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,7 +21,9 @@ from sim.happenings import (
     Reorganises,
     draw,
     draw_dropouts,
+    draw_heats,
     draw_more,
+    draw_strikes,
 )
 
 CALM_MS_MIN = 25_000
@@ -132,12 +134,25 @@ def drawn_reorganisations(storms: Sequence[Storm], dice: random.Random) -> tuple
     return tuple(happenings)
 
 
-def drawn_dropouts(
-    storms: Sequence[Storm], nodes: int, dice: random.Random
+def drawn_newer(
+    storms: Sequence[Storm],
+    nodes: int,
+    honest: Sequence[int],
+    faults: frozenset[Fault],
+    drawing: Callable[[int], random.Random],
 ) -> tuple[Happening, ...]:
-    """Draw who drops out of rounds in each storm."""
-    found = (draw_dropouts(nodes, each.begins_ms, each.heals_ms, dice) for each in storms)
-    return tuple(happening for happenings in found for happening in happenings)
+    """Draw what worlds came to have later, each from a source of its own."""
+    dropouts, heats, strikes = drawing(14_009), drawing(15_013), drawing(16_007)
+    happenings: list[Happening] = []
+    for storm in storms:
+        times = storm.begins_ms, storm.heals_ms
+        if Fault.DROPOUTS in faults:
+            happenings += draw_dropouts(nodes, *times, dropouts)
+        if Fault.HEAT in faults:
+            happenings += draw_heats(honest, *times, heats)
+        if Fault.TIMED_CRASH in faults:
+            happenings += draw_strikes(*times, strikes)
+    return tuple(happenings)
 
 
 def work_times(

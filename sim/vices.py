@@ -30,12 +30,14 @@ from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.message import CommitSent, JobMessage, RevealSent
 from ambientd.model.record import Admit, Body, Join, Record
 from ambientd.model.task import Result, TaskSpec
+from ambientd.model.telemetry import Measure, Observation
 from ambientd.node.build import NodeOptions, signer_of
 from ambientd.node.core import JOB_BYTES_MAX, JOB_FRAME, LOG_FRAME, Node
 from ambientd.node.effect import BroadcastFrame, NodeEffect, SendFrame
 from ambientd.node.event import Event
 from ambientd.ports.store import StoreTable
 from ambientd.rules.bundles import is_bundle
+from ambientd.telemetry.safe_mode import SafeModeOptions, Threshold
 from ambientd.wasm.prepare import REWRITER_VERSION
 from sim.bundles import bundle_answer, items_of
 from sim.disk import Disk
@@ -126,6 +128,8 @@ way to play its disputes with large tasks."""
 DRAWN_VICES = tuple(vice for vice in Vice if vice not in LATER_VICES)
 """What members are drawn from."""
 WORKER_VICES = (Vice.SLOW, Vice.IDLE, Vice.FORGE, Vice.MEDDLE, Vice.LAZY, Vice.COPY)
+QUICKLY_COOL = SafeModeOptions(temperature_milli_celsius=Threshold(85_000, 80_000, 0, 3_000))
+"""Devices cool faster than real ones, as a world is short."""
 SLOW_MS = 10_000
 TOO_LATE_MS = 1_000
 
@@ -175,6 +179,7 @@ class Resident(ABC):
         self.disk = Disk(self.key)
         self.has_lost_safety = False
         self.has_dropped_out = False
+        self.milli_celsius: int | None = None  # where there is no sensor
         self.notary: Notary | None = None
         self.wanted: dict[bytes, Wish] = {}
         self._dice = dice
@@ -187,6 +192,12 @@ class Resident(ABC):
         """Give the committed state of a node that is up."""
         assert self.node is not None, "the node is up"
         return self.node.ledger
+
+    def read(self) -> Sequence[Observation]:
+        """Read the sensors of its device."""
+        if self.milli_celsius is None:
+            return ()
+        return (Observation(Measure.TEMPERATURE, self.milli_celsius, "sim"),)
 
     def lose_disk(self) -> None:
         """Get an empty disk; what its key signed is forgotten, so it must never vote again."""

@@ -36,7 +36,11 @@ _MORE_FAULTS = {
 }
 _ALL_FAULTS = FIRST_FAULTS | _MORE_FAULTS | {Fault.SEATS}
 
-_FAULTS_THEN = frozenset(each for each in Fault if NODE in each.worlds) - {Fault.DROPOUTS}
+_FAULTS_THEN = frozenset(each for each in Fault if NODE in each.worlds) - {
+    Fault.DROPOUTS,
+    Fault.HEAT,
+    Fault.TIMED_CRASH,
+}
 
 _ANCHOR_FAULTS = {
     Fault.REORGANISATION,

@@ -1,7 +1,6 @@
 """What stands in for engines, probes and disks in a trio world: nothing is executed there."""
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 
 import trio
@@ -11,7 +10,6 @@ from ambientd.codec.digest import sha256
 from ambientd.model.base import Digest
 from ambientd.model.effect import CheckProof, Execute, SegmentWanted, TraceWanted
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult, OutcomeKind
-from ambientd.model.telemetry import Observation
 from ambientd.node.event import ExecutionEnded, ProofChecked, SegmentMade, TraceMade
 from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.probe import EnergyReading, EnergyUsed
@@ -134,14 +132,6 @@ class PretendedExecutor(Executor):
             reason = "the verifier did not work"
             return ExecutionEnded(effect.assignment, effect.spec, None, reason)
         return judged(effect, self._host.vices)
-
-
-class NoSensors:
-    """A device that measures nothing."""
-
-    def read(self) -> Sequence[Observation]:
-        """Measure nothing."""
-        return ()
 
 
 class NoMeter:

@@ -49,7 +49,7 @@ from sim.machine import Delivery, Effect
 from sim.node_machine import ABORTS_PERMILLE, FRAME, GOSSIP, SAMPLE_MS, Persisted
 from sim.parties import SilentParty
 from sim.trio_world.anchors import SimulatedAnchors
-from sim.trio_world.executions import NoSensors, PretendedEngines, PretendedExecutor, Shelf
+from sim.trio_world.executions import PretendedEngines, PretendedExecutor, Shelf
 from sim.trio_world.medium import Medium
 from sim.trio_world.owner import CalmDevice, KeptTerms, NoCaps
 from sim.trio_world.sky import now_ms
@@ -190,7 +190,7 @@ class TrioHost(Resident):
             executor=PretendedExecutor(self, pump, engines, blobs),
             blobs=blobs,
             news=News(),
-            probe=NoSensors(),
+            probe=self,
             anchors=self._anchors(),
             now=self.around.now,
             sample_s=SAMPLE_MS / 1000,
