@@ -71,6 +71,11 @@ class Places(msgspec.Struct, frozen=True):
         return self.data_dir / "blobs" / sha256[:2] / sha256[2:]
 
     @property
+    def states(self) -> Path:
+        """Give the folder of states from which long executions go on."""
+        return self.data_dir / "states"
+
+    @property
     def consents(self) -> Path:
         """Give which of this device's data its owner lets each study use."""
         return self.data_dir / "learning.json"

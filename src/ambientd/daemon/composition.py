@@ -30,6 +30,7 @@ from ambientd.adapters.probes.combined import device_sensors
 from ambientd.adapters.proof_tools import open_proof_tools
 from ambientd.adapters.service_manager import ServiceManager
 from ambientd.adapters.slim_structlog import structlog
+from ambientd.adapters.state_files import StateFiles
 from ambientd.adapters.stores import STORE_NAMES, open_store
 from ambientd.adapters.surroundings import DeviceSurroundings
 from ambientd.adapters.system_clock import SystemClock
@@ -330,7 +331,8 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
         device = DeviceSurroundings(SystemClock())
         blobs = blobs_over(transport, files, sealed)
         tools = open_proof_tools(config.proving, data_dir)
-        executor = executor_of(config, pool, blobs, sensors.meter, tools)
+        states = StateFiles(identity.places.states).open(recovered.ledger.open_tasks())
+        executor = executor_of(config, pool, blobs, sensors.meter, tools, states)
         parts = Parts(
             node=node,
             pump=pump,

@@ -31,6 +31,15 @@ class PausedState:
         """Read what the state says of itself; raise RemoteProtocolError."""
         return decode_header(self.data)
 
+    @property
+    def gas_index(self) -> int | None:
+        """Read where it says that it stands; None when it is no state."""
+        try:
+            header = self.header
+        except RemoteProtocolError:
+            return None
+        return header.limits.gas_max - header.gas_left
+
 
 def pieces_of(state: PausedState) -> Iterator[TakeState]:
     """Give the requests that hand a state over."""

@@ -12,7 +12,7 @@ from msgspec import structs
 from ambientd.codec.digest import sha256
 from ambientd.config.options import Config, Lie
 from ambientd.errors import AmbientError
-from ambientd.model.base import DIGEST_BYTES, Digest, NodeId
+from ambientd.model.base import DIGEST_BYTES, Digest, NodeId, TaskId
 from ambientd.model.bundle import size_of
 from ambientd.model.effect import (
     CheckProof,
@@ -48,6 +48,7 @@ from ambientd.rules.lessons import joined, lesson_parts
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.cpu_share import CpuSpent
 from ambientd.runtime.lies import TRUTH, ExecutorLies
+from ambientd.runtime.long_executions import KeptStates, LongExecutions
 from ambientd.runtime.pausing_workers import PausableCall, PausingWorkers
 from ambientd.runtime.proving import NO_PROVER, Proofs
 from ambientd.runtime.tracing import Tracer
@@ -181,9 +182,11 @@ class Executor:
         options: ExecutorOptions,
         pausing: PausingWorkers | None = None,
         proofs: Proofs | None = None,
+        long: LongExecutions | None = None,
     ) -> None:
         self._pool = pool
         self._proofs = proofs
+        self._long = long
         self._tracer = None if pausing is None else Tracer(pausing, blobs, options.lies)
         self._blobs = blobs
         self._meter = meter
@@ -229,6 +232,11 @@ class Executor:
         if isinstance(made, Aborted):
             return self._aborted(effect, made.reason, made.cause)
         return structs.replace(ended, report=replace(ended.report, proof=made))
+
+    def forget(self, task: TaskId) -> None:
+        """Drop what is kept of a task that has ended."""
+        if self._long is not None:
+            self._long.forget(task)
 
     async def trace(
         self, effect: TraceWanted | SegmentWanted
@@ -289,9 +297,15 @@ class Executor:
         self, effect: Execute, ready: ReadyModule, module: bytes, data: bytes, spent: CpuSpent
     ) -> Answer | Aborted:
         limits, seed = limits_of(effect.spec), seed_of(effect.seed_task or effect.assignment.task)
-        outcome = await self._pool.execute(ready, data, limits, seed, spent)
+        call, outcome = PausableCall(module, data, limits, seed), None
+        is_slot = effect.assignment.purpose is Purpose.SLOT
+        if is_slot and self._long is not None and self._long.takes(effect.spec):
+            task = effect.assignment.task
+            outcome = await self._long.execute(task, call, ready.prepared, spent)
+        if outcome is None:
+            outcome = await self._pool.execute(ready, data, limits, seed, spent)
         if isinstance(outcome, ExecutionResult):
-            outcome = await self._told(outcome, PausableCall(module, data, limits, seed))
+            outcome = await self._told(outcome, call)
         if isinstance(outcome, Aborted):
             return outcome
         return result_of(outcome, ready.prepared), outcome.output
@@ -398,8 +412,14 @@ def _size_bytes(prepared: ReadyModule | Refused) -> int:
 
 
 def executor_of(
-    config: Config, pool: WorkerPool, blobs: Blobs, meter: EnergyMeter, tools: ProofTools
+    config: Config,
+    pool: WorkerPool,
+    blobs: Blobs,
+    meter: EnergyMeter,
+    tools: ProofTools,
+    states: KeptStates,
 ) -> Executor:
     """Give what executes on this device, and proves where it has a prover."""
     proofs = Proofs(pool, blobs, tools)
-    return Executor(pool, blobs, meter, executor_options(config), pool.pausing, proofs)
+    long = LongExecutions(pool.stretching, states, config.execution.state_every_gas)
+    return Executor(pool, blobs, meter, executor_options(config), pool.pausing, proofs, long)

@@ -162,6 +162,11 @@ class PausingRun:
         self._process = process
         self._call = call
 
+    @property
+    def pid(self) -> int:
+        """Give the id of the process that executes."""
+        return self._process.pid
+
     async def pause(
         self, gas_index: int, start: PausedState | None
     ) -> PausedState | ExecutionResult | StateRefused:

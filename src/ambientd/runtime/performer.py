@@ -127,7 +127,7 @@ class Performer:
                     self._send(NodeId(peer), frame)
             case Told(event=event):
                 if isinstance(event, TaskCommitted | TaskClosed):
-                    self._blobs.sealed.open(event.task)
+                    self._let_go(event)
                 if isinstance(event, RoundEnded):
                     self._nursery.start_soon(self._learning.hear, event)
                 warn_of_conviction(effect, self._ledger)
@@ -151,6 +151,12 @@ class Performer:
                 self._transport.publish(TELEMETRY_TOPIC, data)
             case _:
                 self._note(effect)
+
+    def _let_go(self, event: TaskCommitted | TaskClosed) -> None:
+        """Hand out what was sealed, and forget what was kept to go on from."""
+        self._blobs.sealed.open(event.task)
+        if isinstance(event, TaskClosed):
+            self._executor.forget(event.task)
 
     def let_in(self, is_open: bool) -> None:
         """Be open to the nodes of the allow-list, or to nobody: a newcomer is, until it is in."""

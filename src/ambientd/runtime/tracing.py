@@ -8,7 +8,7 @@ runs (protocols/08, 12). Whatever this host could not do is an abort.
 import structlog
 
 from ambientd.codec.statements import end_point
-from ambientd.errors import AmbientError, RemoteProtocolError
+from ambientd.errors import AmbientError
 from ambientd.model.bundle import Bundle
 from ambientd.model.dispute import AT_BEGINNING, KnownState, TracePoint
 from ambientd.model.effect import SegmentWanted, TraceWanted
@@ -32,15 +32,6 @@ log = structlog.get_logger("ambientd.tracing")
 
 def _stopped(reason: str, cause: AbortCause = AbortCause.OTHER) -> PausingStoppedError:
     return PausingStoppedError(Aborted(reason=reason, cause=cause))
-
-
-def _gas_index(state: PausedState) -> int | None:
-    """Read where a state says that it stands; None when it is no state."""
-    try:
-        header = state.header
-    except RemoteProtocolError:
-        return None
-    return header.limits.gas_max - header.gas_left
 
 
 class Tracer:
@@ -176,7 +167,7 @@ class Tracer:
             reason = "the state could not be fetched from any holder"
             raise _stopped(reason, AbortCause.NOT_FETCHED)
         state = PausedState(root=start.point.root, data=data)
-        if _gas_index(state) != start.point.gas_index:
+        if state.gas_index != start.point.gas_index:
             # Its parties agree on a false place: the stretch would be as long as they like.
             raise _stopped("the state is not that of its gas index", AbortCause.NOT_FETCHED)
         return state

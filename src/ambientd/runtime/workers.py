@@ -84,7 +84,9 @@ class WorkerPool:
         )
         self._memory = MemoryBudget(options.budget_bytes)
         self._share = CpuShare(self._pids_at_work)
+        # Long executions shall hold up no dispute, so each has a process of its own.
         self.pausing = PausingWorkers(options, nursery, groups, self._memory)
+        self.stretching = PausingWorkers(options, nursery, groups, self._memory)
         self._calls = 0
 
     @property
@@ -133,7 +135,7 @@ class WorkerPool:
         self._memory.resize(min(budget, memory_bytes_max or budget))
 
     def _pids_at_work(self) -> tuple[int, ...]:
-        crews = (self._executors, self._preparers, self.pausing.crew)
+        crews = (self._executors, self._preparers, self.pausing.crew, self.stretching.crew)
         return tuple(pid for crew in crews for pid in crew.pids_at_work)
 
     @property
@@ -162,6 +164,7 @@ class WorkerPool:
         await self._executors.close()
         await self._preparers.close()
         await self.pausing.close()
+        await self.stretching.close()
 
     async def prepare(
         self, source: bytes, module: bytes, spent: CpuSpent | None = None

@@ -1,0 +1,114 @@
+"""Long executions in stretches: where they stand is kept, and gone on from after a stop.
+
+A daemon that was killed, or a device that was paused or too hot, goes on with a slot that it has
+again from its own last state, not from the beginning. Nobody goes on from another's state: it
+would be the other's word under this node's signature (ADR 65). Whatever keeps an execution from
+going in stretches only costs time: it is then executed whole.
+"""
+
+from typing import Protocol
+
+import structlog
+import trio
+
+from ambientd.errors import StoreError
+from ambientd.model.base import TaskId
+from ambientd.model.execution import AbortCause, Aborted, ExecutionResult
+from ambientd.model.task import TaskSpec
+from ambientd.ports.paused_state import PausedState
+from ambientd.ports.worker_protocol import StateRefused
+from ambientd.rules.bundles import is_bundle
+from ambientd.runtime.cpu_share import CpuSpent
+from ambientd.runtime.pausing_workers import (
+    WALL_TIMES_MAX,
+    PausableCall,
+    PausingRun,
+    PausingStoppedError,
+    PausingWorkers,
+)
+from ambientd.wasm.prepare import Refused
+
+log = structlog.get_logger("ambientd.long_executions")
+
+
+class KeptStates(Protocol):
+    """Where the last state of each task lies."""
+
+    def find(self, task: TaskId) -> PausedState | None:
+        """Give a task's state, if one was kept."""
+        ...
+
+    def keep(self, task: TaskId, state: PausedState) -> None:
+        """Keep a task's state in the place of the one before; raise StoreError."""
+        ...
+
+    def forget(self, task: TaskId) -> None:
+        """Drop a task's state, if there is one."""
+        ...
+
+
+class LongExecutions:
+    """Executes one long task at a time in stretches of so much gas."""
+
+    def __init__(self, pausing: PausingWorkers, states: KeptStates, every_gas: int) -> None:
+        self._pausing = pausing
+        self._states = states
+        self._every_gas = every_gas
+        self._is_busy = False
+
+    def takes(self, spec: TaskSpec) -> bool:
+        """Tell whether a task is long enough, and nothing else is at it."""
+        is_long = 0 < self._every_gas < spec.gas_max
+        return is_long and not is_bundle(spec) and not self._is_busy
+
+    def forget(self, task: TaskId) -> None:
+        """Drop what was kept of a task that has ended."""
+        self._states.forget(task)
+
+    async def execute(
+        self, task: TaskId, call: PausableCall, prepared: bytes, spent: CpuSpent
+    ) -> ExecutionResult | Aborted | None:
+        """Execute in stretches; None where that cannot be, so that the whole is to be executed."""
+        self._is_busy = True
+        limit_ms = WALL_TIMES_MAX * call.limits.wall_ms_max
+        try:
+            async with self._pausing.begin(call) as run:
+                if isinstance(run, Refused) or run.prepared != prepared:
+                    return None
+                with spent.by(run.pid), trio.fail_after(limit_ms / 1000):
+                    return await self._advance(task, run)
+        except trio.TooSlowError:
+            reason = f"the execution in stretches took longer than {limit_ms} ms of wall time"
+            return Aborted(reason=reason, cause=AbortCause.WALL_TIME)
+        except PausingStoppedError as error:
+            if error.aborted.cause is AbortCause.WALL_TIME:
+                return error.aborted
+            log.warning("not in stretches", task=task.hex()[:12], reason=str(error))
+            return None
+        finally:
+            self._is_busy = False
+
+    async def _advance(self, task: TaskId, run: PausingRun) -> ExecutionResult:
+        state, every = await trio.to_thread.run_sync(self._states.find, task), self._every_gas
+        index = None if state is None else state.gas_index
+        if index is None:
+            state, index = None, 0
+        else:
+            log.info("execution goes on", task=task.hex()[:12], gas=index)
+        while True:
+            found = await run.pause((index // every + 1) * every, state)
+            match found:
+                case ExecutionResult():
+                    return found
+                case StateRefused():
+                    log.warning("state not usable", task=task.hex()[:12], reason=found.reason)
+                    state, index = None, 0
+                case PausedState():
+                    state, index = found, found.gas_index or 0
+                    await self._keep(task, found)
+
+    async def _keep(self, task: TaskId, state: PausedState) -> None:
+        try:
+            await trio.to_thread.run_sync(self._states.keep, task, state)
+        except StoreError as error:
+            log.warning("state not kept", task=task.hex()[:12], reason=str(error))

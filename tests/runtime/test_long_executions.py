@@ -1,0 +1,137 @@
+"""Executions in stretches end as whole ones do, and go on where a stop left them."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from ambientd.adapters.state_files import StateFiles
+from ambientd.errors import StoreError
+from ambientd.model.base import TaskId
+from ambientd.model.execution import AbortCause, Aborted, ExecutionLimits, ExecutionResult
+from ambientd.ports.module_cache import ReadyModule
+from ambientd.ports.paused_state import PausedState
+from ambientd.runtime.cpu_share import CpuSpent
+from ambientd.runtime.long_executions import LongExecutions
+from ambientd.runtime.pausing_workers import PausableCall
+from ambientd.runtime.workers import WorkerPool
+from tests.mesh.modules import rounds, spin
+from tests.runtime.pools import SEED, pool_of, prepare
+
+TASK = TaskId(b"\x07" * 32)
+STEP = 50_000_000
+COUNT = 40_000_000
+LIMITS = ExecutionLimits(gas_max=2_000_000_000, wall_ms_max=60_000)
+
+
+def call(count: int = COUNT, limits: ExecutionLimits = LIMITS) -> PausableCall:
+    return PausableCall(spin(), rounds(count), limits, SEED)
+
+
+class NotedStates(StateFiles):
+    """Notes where each state that is kept stands, and may stop the world at one."""
+
+    def __init__(self, folder: Path, ends: trio.CancelScope | None = None, at: int = 0) -> None:
+        super().__init__(folder)
+        self.open([(TASK, None)])
+        self.kept: list[int] = []
+        self._ends = ends
+        self._at = at
+
+    def keep(self, task: TaskId, state: PausedState) -> None:
+        super().keep(task, state)
+        assert state.gas_index is not None
+        self.kept.append(state.gas_index)
+        if self._ends is not None and len(self.kept) == self._at:
+            trio.from_thread.run_sync(self._ends.cancel)
+
+
+async def ready_of(pool: WorkerPool) -> ReadyModule:
+    ready = await prepare(pool, spin())
+    assert isinstance(ready, ReadyModule)
+    return ready
+
+
+async def in_stretches(
+    pool: WorkerPool, states: NotedStates, wanted: PausableCall | None = None, step: int = STEP
+) -> tuple[ExecutionResult | Aborted | None, CpuSpent]:
+    ready, spent = await ready_of(pool), CpuSpent()
+    long = LongExecutions(pool.stretching, states, step)
+    return await long.execute(TASK, wanted or call(), ready.prepared, spent), spent
+
+
+async def whole(pool: WorkerPool) -> ExecutionResult:
+    wanted, ready = call(), await ready_of(pool)
+    found = await pool.execute(ready, wanted.input, wanted.limits, wanted.seed)
+    assert isinstance(found, ExecutionResult)
+    return found
+
+
+async def test_an_execution_that_was_stopped_goes_on_and_ends_as_a_whole_one(
+    tmp_path: Path,
+) -> None:
+    with trio.CancelScope() as life:
+        async with pool_of() as pool:
+            await in_stretches(pool, NotedStates(tmp_path, life, at=3))
+    assert life.cancelled_caught, "it was to stop amid the execution"
+    async with pool_of() as pool:
+        states = NotedStates(tmp_path)
+        found, spent = await in_stretches(pool, states)
+        assert found == await whole(pool)
+        assert states.kept
+        assert states.kept[0] >= 4 * STEP, "it began anew"
+        assert spent.ns is None or spent.ns > 0
+        states.forget(TASK)
+        assert states.find(TASK) is None
+
+
+@pytest.mark.parametrize("spoilt", ["root", "data", "cut", "other"])
+async def test_a_state_that_is_spoilt_or_of_another_input_is_passed_over(
+    tmp_path: Path, spoilt: str
+) -> None:
+    async with pool_of() as pool:
+        states = NotedStates(tmp_path)
+        if spoilt == "other":
+            await in_stretches(pool, states, call(COUNT + 1))
+        else:
+            await in_stretches(pool, states)
+            (path,) = tmp_path.iterdir()
+            data = bytearray(path.read_bytes())
+            place = {"root": 0, "data": len(data) - 9, "cut": 0}[spoilt]
+            data[place] ^= 1
+            path.write_bytes(data[: len(data) // 2] if spoilt == "cut" else data)
+        again = NotedStates(tmp_path)
+        found, _ = await in_stretches(pool, again)
+        assert found == await whole(pool)
+        assert again.kept[0] < 2 * STEP, "it went on from what was no state of it"
+
+
+class FullDisk(NotedStates):
+    """Has no room."""
+
+    def keep(self, task: TaskId, state: PausedState) -> None:
+        del task, state
+        msg = "the disk is full"
+        raise StoreError(msg)
+
+
+async def test_a_full_disk_keeps_no_execution_from_its_end(tmp_path: Path) -> None:
+    async with pool_of() as pool:
+        found, _ = await in_stretches(pool, FullDisk(tmp_path))
+        assert found == await whole(pool)
+
+
+async def test_stretches_take_no_longer_than_pausing_may(tmp_path: Path) -> None:
+    limits = ExecutionLimits(gas_max=1 << 62, wall_ms_max=500)
+    async with pool_of() as pool:
+        found, _ = await in_stretches(pool, NotedStates(tmp_path), call(1 << 60, limits))
+    assert isinstance(found, Aborted)
+    assert found.cause is AbortCause.WALL_TIME
+
+
+async def test_another_prepared_module_than_the_one_that_was_asked_for_is_executed_whole(
+    tmp_path: Path,
+) -> None:
+    async with pool_of() as pool:
+        long = LongExecutions(pool.stretching, NotedStates(tmp_path), STEP)
+        assert await long.execute(TASK, call(), bytes(32), CpuSpent()) is None
