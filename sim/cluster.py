@@ -33,7 +33,7 @@ from sim.audit_checkers import FairAudits, PayVests, check_audits
 from sim.choices import REFUSED_BY_GUESTS, checkers_of_choices, choosy, task_spec
 from sim.dispute_checkers import FairDisputes
 from sim.faults import ALL_FAULTS, Fault
-from sim.happenings import COOL, Happening, draw_disks, lay
+from sim.happenings import Happening, draw_disks, lay
 from sim.histories import History
 from sim.money import BondsWait, Purses
 from sim.node_checkers import (
@@ -254,8 +254,6 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             proves_cycles_max=CYCLES if options.proves else 0,
         )
         host = kit.host(node_options, dice.randrange(2**32), vices)
-        if Fault.HEAT in options.faults:
-            host.milli_celsius = COOL
         if cast.chain is not None:
             host.notary = Wallet(number, cast.chain)
         (cast.members if is_member else cast.joiners).append(host)
