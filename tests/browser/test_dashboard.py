@@ -8,8 +8,8 @@ import pytest
 
 import ambientd
 from ambientd.api.invitation import read_token
-from ambientd.api.learning_operations import FL_JOIN, FL_SHOW, FL_START
-from ambientd.api.learning_values import JoinStudy, ShowStudy, StartStudy
+from ambientd.api.learning_operations import FL_JOIN, FL_LIST, FL_SHOW, FL_START
+from ambientd.api.learning_values import JoinStudy, ListStudies, ShowStudy, StartStudy
 from ambientd.api.operations import MODULE_PUBLISH
 from ambientd.api.registry_values import PublishModule
 from ambientd.client import Mesh
@@ -306,6 +306,51 @@ def test_a_study_is_shown_round_by_round(page: Open, mesh: Cluster) -> None:
     assert rows.count() == 3
     assert "%" in str(rows.last.text_content())
     at.get_by_text("all can have the updates").wait_for()
+
+
+def test_a_private_studys_page_draws_the_epsilon_of_each_round_under_what_is_allowed(
+    page: Open, mesh: Cluster
+) -> None:
+    founder, other = mesh.daemons[:2]
+    request = StartStudy(
+        name="spent",
+        model="mlp:64,4,10",
+        private=True,
+        clip=1.0,
+        noise=8.0,
+        group=2,
+        rounds=3,
+        participants_min=2,
+        train_s=30.0,
+        step_s=30.0,
+    )
+    begun = founder.ask(FL_START, request)
+    for number, daemon in enumerate((founder, other), start=1):
+        mesh.until(
+            lambda d=daemon: (
+                begun.study in {s.study for s in d.ask(FL_LIST, ListStudies()).studies}
+            ),
+            "the study is known",
+        )
+        daemon.ask(FL_JOIN, JoinStudy(study=begun.study, data=f"digits:{number}/9", epsilon=9.0))
+    mesh.until(
+        lambda: founder.ask(FL_SHOW, ShowStudy(study=begun.study)).study.state == "done",
+        "the study is done",
+        120,
+    )
+    told = founder.ask(FL_SHOW, ShowStudy(study=begun.study))
+    ended = [each.epsilon for each in told.rounds]
+    assert ended == sorted(ended)  # type: ignore[type-var]
+    at = page(f"studies/{begun.study}")
+    curve = at.get_by_role("figure").filter(has_text="Privacy spent by who was in every round")
+    curve.get_by_text("allowed here: last 9").wait_for()
+    last = float(f"{ended[-1]:.3g}")
+    curve.get_by_text(f"epsilon: last {last:g}").wait_for()
+    curve.get_by_text("Figures of Privacy spent").click()
+    rows = curve.locator("tbody tr")
+    assert rows.count() == len(ended) >= 3
+    assert at.get_by_text("Accuracy on held-out data").count() == 0, "nobody scores it"
+    assert violations(at) == []
 
 
 def test_a_studys_page_follows_it_to_its_end_and_is_for_everybody(

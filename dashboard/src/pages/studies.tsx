@@ -3,7 +3,7 @@
 import { useMemo } from "react";
 import { useCall } from "../api/live";
 import type { RoundInfo, StudyDetail, StudyInfo } from "../api/table";
-import { Chart } from "../parts/chart";
+import { Chart, type ChartLine } from "../parts/chart";
 import { Answered, type Fact, Facts, Table } from "../parts/panel";
 import { brief, count, figure, sat, words } from "../parts/words";
 import { to } from "../route";
@@ -58,7 +58,7 @@ function Study({ of: { study, rounds } }: { of: StudyDetail }) {
       <section className="panel">
         <Facts of={factsOf(study)} />
       </section>
-      <Curves rounds={rounds} />
+      <Curves rounds={rounds} study={study} />
       <section className="panel">
         <Table
           caption="Rounds"
@@ -138,12 +138,17 @@ function privacyOf(study: StudyInfo): string {
   return "none: all can have the updates, from which data can be told in part";
 }
 
-function Curves({ rounds }: { rounds: readonly RoundInfo[] }) {
+function Curves({ rounds, study }: { rounds: readonly RoundInfo[]; study: StudyInfo }) {
+  const isPrivate = study.private;
+  const limit = study.privacy?.limit ?? null;
   const ended = useMemo(() => rounds.filter((round) => round.ended_ms > 0), [rounds]);
   const times = useMemo(() => ended.map((round) => round.ended_ms), [ended]);
-  const right = useMemo(
-    () => [{ name: "accuracy", unit: "%", values: ended.map(accuracy) }],
-    [ended],
+  const came = useMemo(
+    () =>
+      isPrivate
+        ? spending(ended, limit)
+        : [{ name: "accuracy", unit: "%", values: ended.map(accuracy) }],
+    [ended, isPrivate, limit],
   );
   const people = useMemo(
     () => [
@@ -153,12 +158,22 @@ function Curves({ rounds }: { rounds: readonly RoundInfo[] }) {
     [ended],
   );
   if (ended.length < 2) return null;
+  // Nobody scores a private model, and nothing bounds what one without noise gives away.
+  const isKnown = came[0]?.values.some((value) => value !== null);
+  const title = isPrivate ? "Privacy spent by who was in every round" : "Accuracy on held-out data";
   return (
     <section className="panel charts">
-      <Chart title="Accuracy on held-out data" times={times} lines={right} />
+      {isKnown && <Chart title={title} times={times} lines={came} />}
       <Chart title="Participants" times={times} lines={people} />
     </section>
   );
+}
+
+/** Give what a round after the other has cost whoever was in all, beside what is allowed here. */
+function spending(ended: readonly RoundInfo[], limit: number | null): ChartLine[] {
+  const lines = [{ name: "epsilon", unit: "", values: ended.map((round) => round.epsilon) }];
+  if (limit === null) return lines;
+  return [...lines, { name: "allowed here", unit: "", values: ended.map(() => limit) }];
 }
 
 function accuracy({ correct, total }: RoundInfo): number | null {
