@@ -388,3 +388,10 @@ async def test_the_end_of_a_round_drops_its_secret_and_keeps_its_cost(
     own = device.book.load().of(STUDY)
     assert own is not None
     assert (own.rounds, own.releases, own.wasted) == ((), 1, 1)
+    # A ledger older than the book, as after a restored backup, asks for the same round once more.
+    again = await device.do(KeysWanted(place(Step.KEYS), PLAN))
+    assert isinstance(again, LearningFailed), "another secret would make another update"
+    assert again.declined
+    assert "round 1 is over" in again.reason
+    assert isinstance(await play.conceal(device), LearningFailed)
+    assert device.book.load().of(STUDY) == own

@@ -1,15 +1,17 @@
 """learning.book: what this node has shown in private studies, and what that has spent, durably."""
 
 from pathlib import Path
+from typing import TypeVar
 
 from ambientd.adapters.durable_files import replace_synced
 from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import tagged
 from ambientd.errors import ConfigError, RemoteProtocolError, StoreError
 from ambientd.model.base import Digest, Value
-from ambientd.model.private_book import Book
+from ambientd.model.learning import StudyId
+from ambientd.model.private_book import Book, Charge, OwnRound, StudyBook
 
-VERSION = 1
+VERSION = 2
 
 
 class _Kept(Value, frozen=True):
@@ -18,6 +20,29 @@ class _Kept(Value, frozen=True):
     version: int
     book: Book
     digest: Digest
+
+
+class _FirstStudyBook(Value, frozen=True):
+    """One study in version 1, which did not keep what rounds were over."""
+
+    study: StudyId
+    limit_micro: int | None
+    charges: tuple[Charge, ...]
+    rounds: tuple[OwnRound, ...]
+    wasted: int
+
+
+class _FirstBook(Value, frozen=True):
+    studies: tuple[_FirstStudyBook, ...]
+
+
+class _First(Value, frozen=True):
+    version: int
+    book: _FirstBook
+    digest: Digest
+
+
+_File = TypeVar("_File", _Kept, _First)
 
 
 class PrivateBookFile:
@@ -29,17 +54,19 @@ class PrivateBookFile:
     def load(self) -> Book:
         """Read the book; raise ConfigError for one that cannot be read: nothing is shown then."""
         try:
-            kept: _Kept = decode(self._path.read_bytes(), _Kept)
+            data = self._path.read_bytes()
         except FileNotFoundError:
             return Book()
         except OSError as error:
             msg = f"{self._path}: cannot be read: {error.strerror}"
             raise ConfigError(msg) from error
-        except RemoteProtocolError as error:
-            raise ConfigError(self._fault(str(error))) from error
-        if kept.version != VERSION or kept.digest != _digest(kept.book):
+        kept = _read(data, _Kept, VERSION)
+        if kept is not None:
+            return kept.book
+        first = _read(data, _First, 1)
+        if first is None:
             raise ConfigError(self._fault("it is damaged, or of another version"))
-        return kept.book
+        return _second(first.book)
 
     def _fault(self, reason: str) -> str:
         return (
@@ -58,5 +85,30 @@ class PrivateBookFile:
             raise StoreError(msg) from error
 
 
-def _digest(book: Book) -> Digest:
+def _read(data: bytes, kind: type[_File], version: int) -> _File | None:
+    try:
+        kept: _File = decode(data, kind)
+    except RemoteProtocolError:
+        return None
+    return kept if (kept.version, kept.digest) == (version, _digest(kept.book)) else None
+
+
+def _second(book: _FirstBook) -> Book:
+    """Take a book of version 1 over: the rounds before one under way are over."""
+    return Book(
+        studies=tuple(
+            StudyBook(
+                study=each.study,
+                limit_micro=each.limit_micro,
+                charges=each.charges,
+                rounds=each.rounds,
+                wasted=each.wasted,
+                over=max([own.round - 1 for own in each.rounds], default=0),
+            )
+            for each in book.studies
+        )
+    )
+
+
+def _digest(book: Book | _FirstBook) -> Digest:
     return Digest(tagged("ambient/private-book/1", encode(book)))

@@ -30,7 +30,8 @@ class Charge(Value, frozen=True):
 class StudyBook(Value, frozen=True):
     """One study: what the owner allows, what was spent, and how much of it came to nothing.
 
-    `limit_micro` is epsilon in millionths; none where the owner asked for no bound.
+    `limit_micro` is epsilon in millionths; none where the owner asked for no bound. `over` is the
+    latest round that ended, as far as was heard: none up to it begins again.
     """
 
     study: StudyId
@@ -38,6 +39,7 @@ class StudyBook(Value, frozen=True):
     charges: tuple[Charge, ...] = ()
     rounds: tuple[OwnRound, ...] = ()
     wasted: int = 0
+    over: int = 0
 
     @property
     def releases(self) -> int:

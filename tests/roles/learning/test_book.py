@@ -5,11 +5,12 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ambientd.adapters.private_book_file import PrivateBookFile
-from ambientd.codec.digest import sha256
+from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256, tagged
 from ambientd.errors import ConfigError
 from ambientd.ledger.learning_entries import NOTHING_SCORED
 from ambientd.model.base import Digest, NodeId
@@ -123,6 +124,19 @@ def test_a_round_of_whose_end_nothing_was_heard_counts_as_wasted_once_the_next_b
     assert "over" in str(lines.begin(book, STUDY, 1, b"v" * 32))
 
 
+def test_a_round_that_was_heard_to_be_over_begins_no_more_even_where_it_never_began_here() -> None:
+    book = lines.heard(shown(begun(2), 2), receipt(2, RoundState.FAILED, ()), ME)
+    for number in (1, 2):
+        assert f"round {number} is over" in str(lines.begin(book, STUDY, number, b"t" * 32))
+    assert kept(lines.begin(book, STUDY, 3, b"t" * 32)) != book
+    late = lines.heard(book, receipt(1, RoundState.DONE, ()), ME)
+    assert late == book, "a ledger that lags behind takes nothing back"
+    unseen = lines.heard(lines.allow(Book(), STUDY, 5), receipt(1, RoundState.DONE, ()), ME)
+    assert "over" in str(lines.begin(unseen, STUDY, 1, b"t" * 32))
+    left = lines.allow(lines.take_back(unseen, STUDY, None), STUDY, 5)
+    assert "over" in str(lines.begin(left, STUDY, 1, b"t" * 32)), "whoever joins again knows it"
+
+
 def test_liars_make_nobody_burn_its_budget_without_bound() -> None:
     book, rounds = begun(limit_micro=None), 0
     for number in range(1, 100):
@@ -178,6 +192,24 @@ STEPS = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(steps=st.lists(STEPS, max_size=30))
+@example(
+    steps=[
+        ("begin", 1, b"s" * 32),
+        ("release", 1, FIRST),
+        ("heard", 1, RoundState.FAILED),
+        ("begin", 1, b"t" * 32),
+        ("release", 1, SECOND),
+    ]
+)
+@example(
+    steps=[
+        ("begin", 2, b"s" * 32),
+        ("open", 2, (ME,)),
+        ("heard", 2, RoundState.DONE),
+        ("begin", 2, b"t" * 32),
+        ("open", 2, (ME, THEM)),
+    ]
+)
 def test_budgets_only_go_down_whatever_happens_and_wherever_it_crashes(
     steps: list[tuple[str, int, object]],
 ) -> None:
@@ -236,6 +268,33 @@ def test_the_epsilon_of_a_book_is_that_of_dp_accounting_to_one_percent() -> None
             found = lines.spent(own(book)).epsilon_micro
             assert found is not None
             assert math.isclose(found / 1e6, case["dp_accounting"]["of_our_curve"], rel_tol=0.01)
+
+
+def of_version_1(book: Book) -> bytes:
+    """Give the file as it was written before it kept which rounds are over."""
+    studies = [[e.study, e.limit_micro, e.charges, e.rounds, e.wasted] for e in book.studies]
+    return encode([1, [studies], tagged("ambient/private-book/1", encode([studies]))])
+
+
+def test_a_book_of_version_1_is_read_with_all_that_was_spent_and_kept_as_version_2(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "learning.book"
+    path.write_bytes(of_version_1(Book()))
+    assert PrivateBookFile(path).load() == Book()
+    path.write_bytes(of_version_1(shown(begun(3), 3)))
+    book = PrivateBookFile(path).load()
+    assert own(book).releases == 1
+    assert lines.own_round(book, STUDY, 3) == lines.own_round(shown(begun(3), 3), STUDY, 3)
+    assert own(book).over == 2
+    PrivateBookFile(path).keep(book)
+    assert path.read_bytes() != of_version_1(book)
+    assert PrivateBookFile(path).load() == book
+    data = bytearray(of_version_1(book))
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match="damaged"):
+        PrivateBookFile(path).load()
 
 
 @pytest.mark.parametrize("limit_micro", [None, 0, 7])

@@ -48,7 +48,7 @@ def take_back(book: Book, study: StudyId, before: StudyBook | None) -> Book:
         return book
     if before is not None:
         return _with(book, replace(known, limit_micro=before.limit_micro, wasted=before.wasted))
-    if known.charges or known.rounds:
+    if known.charges or known.rounds or known.over:
         return _with(book, replace(known, limit_micro=0))
     return Book(studies=tuple(each for each in book.studies if each.study != study))
 
@@ -75,7 +75,7 @@ def begin(book: Book, study: StudyId, number: int, secret: bytes) -> Book | Refu
         return "the owner has allowed this study no budget: ambientctl fl join does"
     if _round(lines, number) is not None:
         return book
-    if any(each.round > number for each in lines.rounds):
+    if number <= lines.over or any(each.round > number for each in lines.rounds):
         return f"round {number} is over"
     unheard = sum(each.shown != NOTHING_SHOWN for each in lines.rounds)
     fresh = OwnRound(round=number, secret=secret)
@@ -131,16 +131,21 @@ def open_for(
 
 
 def heard(book: Book, receipt: RoundReceipt, me: NodeId) -> Book:
-    """Close a round, and drop its secret; count it as wasted if what was shown came to nothing."""
+    """Close a round, and drop its secret; count it as wasted if what was shown came to nothing.
+
+    Which round it was stays: a ledger that lags behind the book may ask for it once more.
+    """
     lines = book.of(receipt.study)
-    if lines is None or (row := _round(lines, receipt.round)) is None:
+    if lines is None:
         return book
     counts = (
         receipt.state is RoundState.DONE and me in receipt.survivors and me not in receipt.left_out
     )
-    wasted = int(row.shown != NOTHING_SHOWN and not counts)
+    row = _round(lines, receipt.round)
+    wasted = int(row is not None and row.shown != NOTHING_SHOWN and not counts)
     left = tuple(each for each in lines.rounds if each.round != receipt.round)
-    return _with(book, replace(lines, rounds=left, wasted=lines.wasted + wasted))
+    over = max(lines.over, receipt.round)
+    return _with(book, replace(lines, rounds=left, wasted=lines.wasted + wasted, over=over))
 
 
 def worn(lines: StudyBook, terms: Terms) -> Refusal | None:
