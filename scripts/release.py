@@ -74,15 +74,17 @@ def chapter(version: str, date: str, by_kind: dict[str, list[Path]]) -> str:
 def release(root: Path, version: str, date: str) -> None:
     """Write version and changelog of a release into a tree."""
     present = version_of(root)
-    if numbers(version) <= numbers(present):
+    changelog = root / "CHANGELOG.md"
+    # The tree calls itself by the first release's name before there has been any.
+    is_first = not changelog.exists()
+    if numbers(version) < numbers(present) or (version == present and not is_first):
         msg = f"{version} does not come after {present}"
         raise ReleaseError(msg)
     by_kind = fragments(root)
     if not any(by_kind.values()):
         msg = "changelog.d has nothing to tell; a release changes something"
         raise ReleaseError(msg)
-    changelog = root / "CHANGELOG.md"
-    before = changelog.read_text("utf-8").removeprefix(HEAD) if changelog.exists() else ""
+    before = "" if is_first else changelog.read_text("utf-8").removeprefix(HEAD)
     changelog.write_text(f"{HEAD}\n{chapter(version, date, by_kind)}{before}", "utf-8")
     for name, form in KEPT_IN:
         text = (root / name).read_text("utf-8")

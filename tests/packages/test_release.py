@@ -22,7 +22,8 @@ def tree(folder: Path, **pieces: str) -> Path:
 
 def test_this_tree_tells_one_version_and_every_fragment_says_its_kind() -> None:
     assert numbers(version_of(ROOT))
-    assert any(fragments(ROOT).values())
+    # A release has just been made where there is nothing new to tell.
+    assert any(fragments(ROOT).values()) or (ROOT / "CHANGELOG.md").exists()
 
 
 def test_a_release_joins_the_fragments_by_kind_and_deletes_them(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_the_newest_release_stands_first(tmp_path: Path) -> None:
     assert text.index("## 9.0.0") < text.index("## 8.0.0")
 
 
-@pytest.mark.parametrize("version", ["0.0.1", "0.1.0", "9.0", "9.0.0rc1", ""])
+@pytest.mark.parametrize("version", ["0.0.1", "9.0", "9.0.0rc1", ""])
 def test_a_version_that_does_not_come_next_changes_nothing(tmp_path: Path, version: str) -> None:
     root = tree(tmp_path, a__fixed="One.")
     before = version_of(root)
@@ -53,6 +54,21 @@ def test_a_version_that_does_not_come_next_changes_nothing(tmp_path: Path, versi
         release(root, version, "2030-01-02")
     assert version_of(root) == before
     assert not (root / "CHANGELOG.md").exists()
+
+
+def test_the_first_release_may_be_what_the_tree_calls_itself_and_no_other_may(
+    tmp_path: Path,
+) -> None:
+    root = tree(tmp_path, a__added="All of it.")
+    present = version_of(root)
+    release(root, present, "2030-01-02")
+    assert version_of(root) == present
+    told = (root / "CHANGELOG.md").read_text()
+    assert f"## {present} (2030-01-02)" in told
+    (root / "changelog.d" / "b.fixed.md").write_text("Two.")
+    with pytest.raises(ReleaseError, match="does not come after"):
+        release(root, present, "2030-01-03")
+    assert (root / "CHANGELOG.md").read_text() == told
 
 
 def test_a_release_that_changes_nothing_is_none(tmp_path: Path) -> None:
