@@ -33,6 +33,10 @@ demo: $(VENV)/.runtime  ## One real task: four daemons, one liar, a receipt, a B
 test: $(VENV)/.dev  ## Run the test suite, the bug museum with it: make test JOBS=4
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not hunt and not browser and not prover"
 
+.PHONY: test-long
+test-long: $(VENV)/.dev  ## More seeds and worlds of what the suite claims, every planted bug: make test-long JOBS=4
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m hunt
+
 dashboard/node_modules: dashboard/package-lock.json
 	npm --prefix dashboard ci --loglevel=error --no-fund --no-audit
 	@touch $@

@@ -17,8 +17,11 @@ from tests.docs.reader import (
 )
 from tests.missing import missing
 
-# Compilers of others for modules, and what takes minutes of all cores to build.
-UNTYPED = {"asc", "wasm-ld", "wasm32-wasip1", "ambient-execute", "ambient-prove"}
+# Not there wherever all else is: a clang of half a gigabyte, of which ziglang brings the same; a
+# target that rustup must be able to fetch; a compiler that its block has npm fetch anew, while
+# tests/cli/test_module_new.py builds the same with one that is there; what takes minutes of all
+# cores to build, and is tried in other words by `make test-proofs`.
+UNTYPED = {"asc", "wasm-ld", "wasm32-wasip1", "ambient-prove"}
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
 
 

@@ -13,16 +13,17 @@ from sim.anchors import AnchorWorld, main, play
 
 
 @pytest.mark.slow
-def test_no_root_is_lost_and_none_is_paid_for_twice() -> None:
-    reports = [play(seed) for seed in range(1, 201)]
-    assert sum(report.reorganisations for report in reports) > 200
-    assert sum(report.thefts for report in reports) > 50
-    assert sum(report.versions - report.roots for report in reports) > 100
-    assert sum(report.replaced for report in reports) > 100
-    assert sum(report.seats for report in reports) > 100
-    assert sum(report.gone for report in reports) > 20
-    assert sum(report.lies for report in reports) > 20
-    assert sum(report.gentle for report in reports) > 20
+@pytest.mark.parametrize("fifths", [1, pytest.param(5, marks=pytest.mark.hunt)])
+def test_no_root_is_lost_and_none_is_paid_for_twice(fifths: int) -> None:
+    reports = [play(seed) for seed in range(1, 1 + 40 * fifths)]
+    assert sum(report.reorganisations for report in reports) > 40 * fifths
+    assert sum(report.thefts for report in reports) > 10 * fifths
+    assert sum(report.versions - report.roots for report in reports) > 20 * fifths
+    assert sum(report.replaced for report in reports) > 20 * fifths
+    assert sum(report.seats for report in reports) > 20 * fifths
+    assert sum(report.gone for report in reports) > 4 * fifths
+    assert sum(report.lies for report in reports) > 4 * fifths
+    assert sum(report.gentle for report in reports) > 4 * fifths
 
 
 def test_a_seed_is_replayed_to_the_letter(capsys: pytest.CaptureFixture[str]) -> None:

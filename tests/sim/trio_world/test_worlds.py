@@ -54,7 +54,7 @@ def test_the_promises_hold_among_daemons_with_all_faults_at_once(seed: int) -> N
     assert outcome.tasks > 15
 
 
-@pytest.mark.slow
+@pytest.mark.hunt
 @pytest.mark.parametrize("fault", [f for f in Fault if NODE in f.worlds], ids=lambda f: f.label)
 def test_the_promises_hold_among_daemons_with_each_fault_alone(fault: Fault) -> None:
     run(ClusterOptions(6, 4, faults=frozenset({fault}), time_ms=SHORT_MS), (), TrioKit(6))

@@ -1,0 +1,50 @@
+"""What every change must pass: steps that go beside others are shown, and count."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TEXT = (Path(__file__).parents[2] / ".ci" / "run").read_text("utf-8")
+FUNCTIONS = re.findall(r"^declare -A beside.*?^trap [^\n]*\n", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    (folder / "build").mkdir()
+    words = ["bash", "-c", f"set -euo pipefail\n{FUNCTIONS[0]}{script}"]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=30)
+
+
+def test_what_goes_beside_is_awaited() -> None:
+    begun, awaited = (
+        re.findall(rf"^{word} (\w+)$", TEXT, re.MULTILINE) for word in ("begin", "await")
+    )
+    assert begun
+    assert sorted(begun) == sorted(awaited)
+    assert all(TEXT.count(f"\n{name}() {{\n") == 1 for name in begun)
+
+
+@pytest.mark.parametrize(("end", "code"), [("true", 0), ("false", 1), ("exit 7", 7)])
+def test_a_step_beside_others_is_shown_and_its_failure_fails_the_run(
+    tmp_path: Path, end: str, code: int
+) -> None:
+    script = f"aside() {{ echo seen; {end}; }}\nbegin aside\necho first\nawait aside\necho went on"
+    done = run(tmp_path, script)
+    assert done.returncode == code
+    assert done.stdout == "first\nseen\n" + ("" if code else "went on\n")
+
+
+def test_a_failure_inside_a_step_beside_others_is_not_gone_past(tmp_path: Path) -> None:
+    done = run(tmp_path, "aside() { false\necho further; }\nbegin aside\nawait aside")
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_a_run_that_fails_leaves_no_step_behind(tmp_path: Path) -> None:
+    # It holds the run's own output open: whoever reads that is done only when it has ended.
+    script = """exec 3>&1
+aside() { : > ready; exec sleep 600; }
+begin aside
+until test -e ready; do :; done
+false"""
+    assert run(tmp_path, script).returncode == 1
