@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ambientd.codec.agreement import PIECE_BYTES, derived, stream
+from ambientd.codec.digest import tagged
 from ambientd.errors import LocalProtocolError, RemoteProtocolError
 from ambientd.model.base import NodeId
 from ambientd.rules.learning import masking, secure, sharing
@@ -28,6 +30,7 @@ class Circle:
     """A group of which each member does as it should, until a test changes something."""
 
     def __init__(self, size: int, *, count: int = 5, silent: frozenset[int] = frozenset()) -> None:
+        self.count = count
         self.nodes = sorted(node(number) for number in range(size))
         self.secrets = {n: hashlib.sha256(b"secret" + n).digest() for n in self.nodes}
         self.roster = {n: secure.keys(self.secrets[n], ROUND) for n in self.nodes}
@@ -56,7 +59,7 @@ class Circle:
     def total(self, survivors: list[NodeId], opened: dict[NodeId, bytes]) -> list[int]:
         uploads = {n: self.upload(n) for n in survivors}
         found = masking.unmasked(
-            self.group, survivors, self.threshold, uploads, opened, self.dealt, ROUND, 5
+            self.group, survivors, self.threshold, uploads, opened, self.dealt, ROUND, self.count
         )
         return list(np.frombuffer(found, "<i4"))
 
@@ -86,6 +89,24 @@ def test_masks_cancel_whoever_drops_out_in_whichever_phase(data: st.DataObject, 
     mute = {circle.nodes[i] for i in order[lost[0] + lost[1] : sum(lost)]}
     opened = {n: words for n, words in circle.opened(survivors).items() if n not in mute}
     assert circle.total(survivors, opened) == circle.expected(survivors)
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1])
+def test_masks_are_whole_streams_and_cancel_at_the_ends_of_the_pieces_they_are_laid_in(
+    beyond: int,
+) -> None:
+    count = 2 * PIECE_BYTES // masking.NUMBER_BYTES + beyond
+    circle = Circle(4, count=count)
+    kept = circle.nodes[1:]
+    assert circle.total(kept, circle.opened(kept)) == circle.expected(kept)
+    alone = circle.nodes[0]
+    secret, values = circle.secrets[alone], circle.values[alone]
+    group = {alone: circle.group[alone]}
+    shown = np.frombuffer(masking.masked(secret, alone, group, values.tobytes(), ROUND), "<u4")
+    seed = secure.own_mask_seed(secret, ROUND)
+    key = derived(seed, tagged("fl-own-mask-stream", ROUND))
+    mask = np.frombuffer(stream(key, masking.NUMBER_BYTES * count), "<u4")
+    assert np.array_equal(shown - values.view("<u4"), mask)
 
 
 def test_one_share_too_few_hides_the_sum() -> None:
