@@ -45,6 +45,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ({"way": "up"}, "`way` is not written as it must be: ^(in|out)$"),
         ({"texst": []}, "there is no field `texst`"),
         ({"number": "one"}, "`number` must be a whole number, and is a text"),
+        ({"number": 2.5}, "`number` must be a whole number, and is a decimal number"),
         ({"data": 5}, "`data` must be bytes, in JSON as base64, and is a whole number"),
         ({"inner": [1]}, "`inner` must be a group of fields or nothing, and is a list"),
         ({"texts": ["a", None]}, "`texts[1]` must be a text, and is nothing"),

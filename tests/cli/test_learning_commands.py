@@ -34,6 +34,14 @@ def test_a_study_needs_a_name_and_a_model_and_has_defaults_for_the_rest(tmp_path
             'name = "a"\nmodel = "b"\nrounds = "3"\n',
             "`rounds` must be a whole number, and is a text",
         ),
+        (
+            'name = "a"\nmodel = "b"\nrounds = 2.5\n',
+            "`rounds` must be a whole number, and is a decimal number",
+        ),
+        (
+            'name = "a"\nmodel = "b"\nmodule = 1\n',
+            "`module` must be the path of a .wasm file, as a text",
+        ),
         ('name = "a"\nmodel = "b"\nrate = [1]\n', "`rate` must be a number, and is a list"),
         ('name = "a"\nmodel = 5\n', "`model` must be a text, and is a whole number"),
     ],

@@ -44,7 +44,9 @@ def misfit_of(error: Exception) -> str:
     if found := _MISSING.fullmatch(said):
         return f"the field `{found[1]}` is missing{within}"
     if found := _KIND.fullmatch(said):
-        return f"{named} must be {_either(found[1])}, and is {_either(found[2])}"
+        is_finer = "int" in found[1].split(" | ") and found[2] == "float"
+        given = "a decimal number" if is_finer else _either(found[2])
+        return f"{named} must be {_either(found[1])}, and is {given}"
     if found := _CHOICE.fullmatch(said):
         return f"{named} cannot be {found[1]}"
     if said.startswith("Invalid base64"):

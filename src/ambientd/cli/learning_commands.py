@@ -125,7 +125,9 @@ def read_study(path: str) -> StartStudy:
         line, words = toml_fault(error, text)
         place = f"{path}, line {line}" if line else path
         raise UsageError(f"{place}: not valid TOML: {words}") from error
-    if isinstance(named := found.get("module"), str):
+    if (named := found.get("module")) is not None:
+        if not isinstance(named, str):
+            raise UsageError(f"{path}: `module` must be the path of a .wasm file, as a text")
         found["module"] = read_module(str(Path(path).parent / named))
     try:
         return msgspec.convert(found, StartStudy)
