@@ -18,9 +18,12 @@ KEPT_IN = (
 HEAD = "# Changelog\n"
 NEXT = """\
 written: {version}. Next:
-  make packages check-wheel native-wheels
+  .ci/run && make audit
   git add -A && git commit -m "Release {version}" && git tag v{version}
-Then let tests/before.py name this commit: the next version must work beside this one.
+  make check-wheel native-wheels
+The packages come last, as the time written into them is that of the last commit: so they are, byte
+for byte, those that the tag makes. Then let tests/before.py name this commit: the next version must
+work beside this one.
 """
 
 
