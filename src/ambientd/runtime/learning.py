@@ -56,6 +56,8 @@ log = structlog.get_logger("ambientd.learning")
 
 EARLY_S = 10.0
 """For an update that nothing waits for yet; whoever needs it later looks for it anew."""
+HELD_BYTES_MAX = 4 * 1024 * 1024
+"""A model of this size or smaller stays in memory: what is scored now is trained next."""
 HELD_WAIT_MS = 1_000
 """For what is here already."""
 
@@ -86,6 +88,7 @@ class LearningHost:
         self._execute = execute
         self._own, self._others = trio.Lock(), trio.Lock()
         self._early = trio.Semaphore(FETCHES_AT_ONCE)
+        self._held: tuple[Digest, bytes] | None = None
         self._wanted: set[Place] = set()
 
     async def learner(self) -> Learner:
@@ -166,10 +169,20 @@ class LearningHost:
         return consent.data
 
     async def _bring_model(self, model: Model) -> None:
-        """Have a model here before the turn comes; it is read, once, when it has.
+        """Have a model here before the turn comes; a large one is read, once, when it has.
 
         Whoever made it keeps it durably: a copy that a power cut spoils is brought again.
         """
+        if self._in_memory(model) is not None:
+            return
+        if model.size_bytes <= HELD_BYTES_MAX:
+            data = await self._blobs.fetch(
+                model.digest, model.size_bytes, model.holders, is_synced=False
+            )
+            if data is None or len(data) != model.size_bytes:
+                raise ValueError(_not_fetched(model))
+            self._held = model.digest, data
+            return
         size_bytes = await self._blobs.bring(
             model.digest, model.size_bytes, model.holders, is_synced=False
         )
@@ -178,10 +191,16 @@ class LearningHost:
 
     def _model(self, model: Model) -> bytes:
         """Read a model that was brought, in a thread; one that is spoiled is brought again."""
-        data = self._files.get(model.digest)
+        data = self._in_memory(model) or self._files.get(model.digest)
         if data is None or len(data) != model.size_bytes:
             raise ValueError(_not_fetched(model))
         return data
+
+    def _in_memory(self, model: Model) -> bytes | None:
+        held = self._held
+        if held is None or held[0] != model.digest or len(held[1]) != model.size_bytes:
+            return None
+        return held[1]
 
     async def _train(self, effect: TrainWanted) -> LearningDone:
         place, plan = effect.place, effect.plan

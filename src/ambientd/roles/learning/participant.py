@@ -58,7 +58,8 @@ class Participant:
         wanted = (
             self._wanted(state, study, entry, row)
             for study, entry, row in rounds(state)
-            if self._id in entry.participants
+            # Most often it is asked nothing: that is known sooner than who takes part.
+            if self._id in asked(entry, row) and self._id in entry.participants
         )
         return self._duties.owe({each.place: each for each in wanted if each is not None})
 
@@ -162,7 +163,7 @@ class Participant:
     def _wanted(
         self, state: LedgerState, study: StudyId, entry: StudyEntry, row: RoundEntry
     ) -> LearningEffect | None:
-        if self._id not in asked(entry, row) or self._id in speakers(row):
+        if self._id in speakers(row):
             return None
         if entry.plan.is_private:
             return self._wanted_in_private(study, entry, row)
