@@ -173,8 +173,8 @@ class Shelf:
         """Tell whether a blob is here: to put it again changes nothing."""
         return digest in self._blobs
 
-    def put(self, data: bytes, *, is_synced: bool = True) -> bytes:  # noqa: ARG002 - no disk
+    def put(self, data: bytes, *, is_synced: bool = True, name: bytes | None = None) -> bytes:  # noqa: ARG002 - no disk
         """Keep a blob and give its SHA-256."""
-        name = sha256(data)
+        name = sha256(data) if name is None else name
         self._blobs[name] = data
         return name

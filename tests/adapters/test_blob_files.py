@@ -35,6 +35,17 @@ def file_of(blobs: BlobFiles, name: bytes) -> Path:
     return blobs.root / name.hex()[:2] / name.hex()[2:]
 
 
+def test_bytes_that_were_checked_on_their_way_are_kept_by_their_name(tmp_path: Path) -> None:
+    files = BlobFiles(tmp_path, quota_bytes=1 << 20)
+    data = b"an update" * 50_000
+    name, said = hashlib.sha256(data).digest(), hashlib.sha256(b"what was said").digest()
+    assert files.put(data, is_synced=False, name=name) == name
+    assert BlobFiles(tmp_path, quota_bytes=1 << 20).get(name) == data
+    files.put(b"other bytes", name=said)
+    again = BlobFiles(tmp_path, quota_bytes=1 << 20)
+    assert again.get(said) is None, "whoever reads it from disk checks it"
+
+
 def test_a_blob_is_named_by_its_hash_and_survives_reopening(tmp_path: Path) -> None:
     blobs = BlobFiles(tmp_path / "blobs")
     data = os.urandom(200_000)

@@ -94,9 +94,10 @@ class BlobFiles:
     def _draft(self) -> Path:
         return self.root / "draft" / f"{os.getpid()}.{next(self._drafts)}"
 
-    def put(self, data: bytes, *, is_synced: bool = True) -> bytes:
+    def put(self, data: bytes, *, is_synced: bool = True, name: bytes | None = None) -> bytes:
         """Keep a blob, durably unless others hold it as well, and give its name.
 
+        Bytes whose hash was checked as they came are put by that name, and not hashed again.
         What a power cut leaves of one that was not synced is found out by its hash.
         Raises UsageError for a blob above the size cap, StoreError for a full quota or disk.
         """
@@ -106,7 +107,7 @@ class BlobFiles:
                 "in one: split it, or raise the cap in the configuration"
             )
             raise UsageError(msg)
-        name = sha256(data)
+        name = sha256(data) if name is None else name
         if self.get(name) is not None:
             with contextlib.suppress(FileNotFoundError):
                 self._place.note_ms(name)  # it is needed as if it were new

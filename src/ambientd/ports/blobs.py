@@ -21,8 +21,11 @@ class BlobReads(Protocol):
         """Give how long a blob is that is kept, at once; its bytes are checked when read."""
         ...
 
-    def put(self, data: bytes, *, is_synced: bool = True) -> bytes:
-        """Keep a blob, durably unless others hold it as well, and give its SHA-256."""
+    def put(self, data: bytes, *, is_synced: bool = True, name: bytes | None = None) -> bytes:
+        """Keep a blob, durably unless others hold it as well, and give its SHA-256.
+
+        `name` is that hash, where whoever brought the bytes has found them to have it.
+        """
         ...
 
     def is_unsynced(self, digest: bytes) -> bool:

@@ -254,7 +254,8 @@ class Blobs:
         return await self.parcels.await_one(digest, PARCEL_PATIENCE_S)
 
     async def _keep(self, digest: Digest, data: bytes, *, is_synced: bool) -> None:
-        put = functools.partial(self._files.put, data, is_synced=is_synced)
+        # The transport hashes what it brings, and a parcel was hashed when it came.
+        put = functools.partial(self._files.put, data, is_synced=is_synced, name=digest)
         try:
             await trio.to_thread.run_sync(put)
         except StoreError as error:
