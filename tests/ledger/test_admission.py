@@ -6,10 +6,14 @@ from msgspec.structs import replace
 from ambientd.codec.canonical import encode
 from ambientd.codec.statements import sign_record
 from ambientd.errors import RemoteProtocolError
+from ambientd.ledger import admission
 from ambientd.ledger.admission import (
     BYTES_BETWEEN,
+    CACHED_BYTES_MAX,
+    DECODED_BYTES_MAX,
     RECORD_BYTES_MAX,
     check_admissible,
+    decode_record,
     is_admissible,
     may_propose,
     shape_fault,
@@ -73,6 +77,27 @@ def test_what_is_out_of_bounds_is_named() -> None:
 
 def test_a_record_that_is_too_large_is_refused_before_it_is_read() -> None:
     assert not is_admissible(bytes(RECORD_BYTES_MAX + 1), CLUSTER.id)
+
+
+def test_decoded_records_are_kept_up_to_so_many_bytes_however_large_they_are() -> None:
+    report = NodeReport(node=CLUSTER.node(0), accepting=True)
+    reports = (report,) * (CACHED_BYTES_MAX // 2 // len(encode(report)))
+    record = sign_record(CLUSTER.signer(0), Registry(reports=reports))
+    size = len(encode(record))
+    assert CACHED_BYTES_MAX // 3 < size <= CACHED_BYTES_MAX
+    for number in range(2 * DECODED_BYTES_MAX // size):
+        decode_record(encode(replace(record, signature=number.to_bytes(64, "big"))))
+    kept = (*admission._decoded._younger, *admission._decoded._older)
+    assert DECODED_BYTES_MAX // 3 < sum(map(len, kept)) <= DECODED_BYTES_MAX
+
+
+def test_a_large_record_pushes_no_others_out() -> None:
+    report = NodeReport(node=CLUSTER.node(0), accepting=True)
+    large = sign_record(CLUSTER.signer(0), Registry(reports=(report,) * (CACHED_BYTES_MAX // 32)))
+    before = len(admission._decoded)
+    assert len(encode(large)) > CACHED_BYTES_MAX
+    assert decode_record(encode(large)) == large
+    assert len(admission._decoded) == before
 
 
 def test_every_field_of_bytes_has_bounds() -> None:

@@ -14,8 +14,8 @@ from ambientd.codec.digest import tagged
 from ambientd.codec.merkle import inclusion_proofs, leaf_hash, root_from_inclusion
 
 SEED_BYTES = 32
-PUBLIC_KEY_BYTES = 32
-SIGNATURE_BYTES = 64
+PUBLIC_KEY_BYTES = ed25519.PUBLIC_KEY_BYTES
+SIGNATURE_BYTES = ed25519.SIGNATURE_BYTES
 
 CACHED_BYTES_MAX = 4096
 

@@ -5,12 +5,12 @@ later is applied as a rejected no-op. What a node proposes or passes on is `may_
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 
 import msgspec
 
 from ambientd.codec.canonical import decode
+from ambientd.codec.remembering import Remembered
 from ambientd.codec.signing import BATCH_SIGNATURE_BYTES_MAX, verify
 from ambientd.codec.statements import grant_payload, verify_record
 from ambientd.errors import RemoteProtocolError
@@ -26,6 +26,8 @@ RECORD_BYTES_MAX = 512 * 1024
 RAW_TX_BYTES_MAX = 100_000
 """What the log takes of a transaction; nodes pass on none that is longer without its witness."""
 CACHED_BYTES_MAX = 16 * 1024
+DECODED_BYTES_MAX = 2 * 1024 * 1024
+"""Of records as they travel, about 10 MiB decoded; each is asked for on arrival, vote and apply."""
 NUMBER_MAX = 2**53 - 1
 TEXT_CHARS_MAX = 256
 LIST_ITEMS_MAX = 64
@@ -166,16 +168,15 @@ def may_propose(record: Record, state: LedgerState) -> bool:
 
 def decode_record(data: bytes) -> Record:
     """Read a record; raise RemoteProtocolError unless it is canonical."""
-    # Large records are rare; kept, a few thousand of them would fill a small device's memory.
-    return _decode_cached(data) if len(data) <= CACHED_BYTES_MAX else _decode(data)
-
-
-def _decode(data: bytes) -> Record:
-    record: Record = decode(data, Record, RECORD_BYTES_MAX)
+    record = _decoded.find(data)
+    if record is None:
+        record = decode(data, Record, RECORD_BYTES_MAX)
+        if len(data) <= CACHED_BYTES_MAX:  # larger ones are rare
+            _decoded.keep(data, record)
     return record
 
 
-_decode_cached = lru_cache(maxsize=2048)(_decode)
+_decoded: Remembered[Record] = Remembered(DECODED_BYTES_MAX)
 
 
 def shape_fault(value: msgspec.Struct) -> str | None:
