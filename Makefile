@@ -80,6 +80,10 @@ peg-worlds: $(VENV)/.dev  ## 10,000 worlds of the peg with crashes and deep reor
 chaos: $(VENV)/.dev  ## Seven daemons on a bad network, eight troubles, a checker (Linux, as root; minutes; nothing outside their namespaces is touched)
 	$(BIN)/python -m tests.chaos --seed $(SEED)
 
+.PHONY: test-failover
+test-failover: $(VENV)/.dev  ## Kill a real coordinator and a real worker at each state of a task (minutes)
+	$(BIN)/pytest -q -m hunt tests/mesh/test_failover.py
+
 bench-memory: $(VENV)/.dev  ## What an idle daemon holds in memory, and which imports hold it
 	$(BIN)/python -m benchmarks.memory
 

@@ -47,3 +47,25 @@ def test_a_state_without_room_is_refused_and_the_one_before_stays(tmp_path: Path
     files.keep(SECOND, state(2, 200))
     assert files.find(FIRST) is None
     assert files.find(SECOND) == state(2, 200)
+
+
+def test_what_is_not_of_here_or_cannot_be_removed_ends_no_daemon(tmp_path: Path) -> None:
+    folder = tmp_path / "states"
+    (folder / "lost+found").mkdir(parents=True)
+    files = StateFiles(folder).open([(FIRST, None)])
+    files.keep(FIRST, state(1))
+    path = folder / f"{FIRST.hex()}.state"
+    path.unlink()
+    path.mkdir()
+    assert files.find(FIRST) is None
+    files.forget(FIRST)
+    assert files.find(FIRST) is None
+
+
+def test_a_file_that_is_longer_than_any_state_is_none(tmp_path: Path) -> None:
+    files = StateFiles(tmp_path)
+    files.keep(FIRST, state(1))
+    with (tmp_path / f"{FIRST.hex()}.state").open("r+b") as file:
+        file.truncate(1 << 40)
+    again = StateFiles(tmp_path).open([(FIRST, None)])
+    assert again.find(FIRST) is None

@@ -40,6 +40,10 @@ class Daemon:
         self.python = Path(sys.executable)
         """Whose program it runs."""
 
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def ask(self, operation: Operation[Any, R], request: object) -> R:
         with Client(socket_path_for(self.data_dir)) as client:
             return client.call(operation, request)

@@ -9,8 +9,8 @@ from tests.mesh.cluster import Cluster
 @pytest.fixture
 def mesh(tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path / "mesh", 4)
-    cluster.start()
     try:
+        cluster.start()
         yield cluster
     finally:
         cluster.stop()

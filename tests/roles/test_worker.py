@@ -297,3 +297,18 @@ def test_a_slot_taken_away_before_its_answer_was_signed_is_not_answered() -> Non
         NOW,
     )
     assert stage.worker.seal(NOW) == []
+
+
+def test_after_a_leap_what_is_in_hand_goes_on_and_what_has_ended_is_let_go() -> None:
+    stage = Stage()
+    stage.tell()
+    worker, state = stage.worker, stage.cluster.state
+    assert worker.resume(state, NOW) == [], "it runs already"
+    reported(worker, stage.place)
+    assert worker.resume(state, NOW) == [], "what is sealed is not executed again"
+    worker = stage.worker = stage.fresh()
+    stage.tell()
+    stage.cluster.work(stage.task)
+    assert stage.cluster.task(stage.task).state is TaskState.FINAL
+    assert worker.resume(stage.cluster.state, NOW) == [Abandon(stage.place)]
+    assert (worker.busy, worker.next_deadline) == (0, None)

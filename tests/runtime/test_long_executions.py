@@ -121,6 +121,32 @@ async def test_a_full_disk_keeps_no_execution_from_its_end(tmp_path: Path) -> No
         assert found == await whole(pool)
 
 
+class EndsMeanwhile(NotedStates):
+    """Hears that a task has ended, and is to be abandoned, just when its state is written."""
+
+    long: LongExecutions
+    life: trio.CancelScope
+
+    def keep(self, task: TaskId, state: PausedState) -> None:
+        trio.from_thread.run_sync(self.long.forget, task)
+        trio.from_thread.run_sync(self.life.cancel)
+        super().keep(task, state)
+
+
+async def test_of_a_task_that_ends_while_its_state_is_written_nothing_stays(
+    tmp_path: Path,
+) -> None:
+    async with pool_of() as pool:
+        ready, states = await ready_of(pool), EndsMeanwhile(tmp_path)
+        states.long = LongExecutions(pool.stretching, states, STEP)
+        with trio.CancelScope() as states.life:
+            await states.long.execute(TASK, call(), ready.prepared, CpuSpent())
+        assert states.kept, "no state was on its way"
+        assert states.life.cancelled_caught
+    assert not list(tmp_path.iterdir())
+    assert states.find(TASK) is None
+
+
 async def test_stretches_take_no_longer_than_pausing_may(tmp_path: Path) -> None:
     limits = ExecutionLimits(gas_max=1 << 62, wall_ms_max=500)
     async with pool_of() as pool:

@@ -386,6 +386,23 @@ async def test_executions_beyond_the_cap_come_back_and_abandoned_ones_end(
         assert set(place.performer._running) == {places[1]}
 
 
+async def test_what_is_wanted_again_while_it_is_being_abandoned_is_carried_out(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path) as place:
+        effect = await execute_of(place, "echo")
+        abandon = Abandon(effect.assignment)
+        for wanted in (effect, abandon, effect):
+            place.performer(wanted)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        (running,) = place.performer._running.values()
+        assert not running.cancel_called
+        for wanted in (abandon, effect, abandon):
+            place.performer(wanted)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert not place.performer._running
+
+
 async def test_an_execution_reports_its_outcome_its_time_and_its_energy(tmp_path: Path) -> None:
     async with (
         open_worker_pool(WorkerPoolOptions(size=1)) as pool,

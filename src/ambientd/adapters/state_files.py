@@ -1,5 +1,6 @@
 """Execution states that this device keeps of long tasks: one file each, its root before it."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +9,7 @@ from ambientd.adapters.durable_files import replace_synced
 from ambientd.errors import StoreError
 from ambientd.model.base import DIGEST_BYTES, TaskId
 from ambientd.ports.paused_state import PausedState
+from ambientd.wasm.state import STATE_BYTES_MAX
 
 BYTES_MAX = 512 << 20
 """Of all states together; one more than that is not kept."""
@@ -29,6 +31,8 @@ class StateFiles:
         try:
             for path in self._folder.iterdir() if self._folder.is_dir() else ():
                 task = wanted.get(path.name)
+                if path.is_dir():
+                    continue  # not of here, as `lost+found` on a disk of its own
                 if task is None:
                     path.unlink(missing_ok=True)
                 else:
@@ -42,7 +46,10 @@ class StateFiles:
         if task not in self._sizes:
             return None
         try:
-            data = (self._folder / _name(task)).read_bytes()
+            path = self._folder / _name(task)
+            if path.stat().st_size > DIGEST_BYTES + STATE_BYTES_MAX:
+                return None
+            data = path.read_bytes()
         except OSError:
             return None
         return PausedState(root=data[:DIGEST_BYTES], data=data[DIGEST_BYTES:])
@@ -63,9 +70,10 @@ class StateFiles:
         self._sizes[task] = size_bytes
 
     def forget(self, task: TaskId) -> None:
-        """Drop the state of a task that has ended, if there is one."""
+        """Drop the state of a task that has ended, if there is one; at the latest at a start."""
         if self._sizes.pop(task, None) is not None:
-            (self._folder / _name(task)).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                (self._folder / _name(task)).unlink(missing_ok=True)
 
     def _fault(self, error: OSError) -> StoreError:
         msg = f"{error.filename or self._folder}: {os.strerror(error.errno or 0)}"

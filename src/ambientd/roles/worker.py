@@ -145,12 +145,23 @@ class Worker:
         return effects
 
     def resume(self, state: LedgerState, now: int) -> list[RoleEffect]:
-        """Take up the slots that the ledger says are ours."""
-        effects: list[RoleEffect] = []
+        """Take up the slots that the ledger says are ours, and go on with what is in hand of them.
+
+        What it no longer says is let go: after a leap nobody tells how a task in hand has ended.
+        """
+        owed = {
+            (task, slot.slot): (slot, entry)
+            for task, entry in state.open_tasks()
+            for slot in entry.slots
+            if slot.worker == self._id and slot.state in OWED
+        }
+        attempts = {key: slot.attempt for key, (slot, _) in owed.items()}
+        works = self._works.items()
+        effects = self._drop([k for k, work in works if attempts.get(k) != work.assignment.attempt])
+        for (task, number), (slot, entry) in owed.items():
+            if (task, number) not in self._works:
+                effects += self._begin(task, slot, entry, now)
         for task, entry in state.open_tasks():
-            for slot in entry.slots:
-                if slot.worker == self._id and slot.state in OWED:
-                    effects += self._begin(task, slot, entry, now)
             if entry.state is TaskState.COMMITTED:
                 self._want_open(task)
         return effects

@@ -55,6 +55,8 @@ class LongExecutions:
         self._states = states
         self._every_gas = every_gas
         self._is_busy = False
+        self._at: TaskId | None = None
+        """The task in hand, while it has not ended."""
 
     def takes(self, spec: TaskSpec) -> bool:
         """Tell whether a task is long enough, and nothing else is at it."""
@@ -63,13 +65,15 @@ class LongExecutions:
 
     def forget(self, task: TaskId) -> None:
         """Drop what was kept of a task that has ended."""
+        if task == self._at:
+            self._at = None  # its state may be on the way to disk just now
         self._states.forget(task)
 
     async def execute(
         self, task: TaskId, call: PausableCall, prepared: bytes, spent: CpuSpent
     ) -> ExecutionResult | Aborted | None:
         """Execute in stretches; None where that cannot be, so that the whole is to be executed."""
-        self._is_busy = True
+        self._is_busy, self._at = True, task
         limit_ms = WALL_TIMES_MAX * call.limits.wall_ms_max
         try:
             async with self._pausing.begin(call) as run:
@@ -86,7 +90,9 @@ class LongExecutions:
             log.warning("not in stretches", task=task.hex()[:12], reason=str(error))
             return None
         finally:
-            self._is_busy = False
+            if self._at is None:
+                self._states.forget(task)
+            self._is_busy, self._at = False, None
 
     async def _advance(self, task: TaskId, run: PausingRun) -> ExecutionResult:
         state, every = await trio.to_thread.run_sync(self._states.find, task), self._every_gas

@@ -115,6 +115,8 @@ class Performer:
         self._allowed: frozenset[NodeId] = frozenset()
         self._banned: set[NodeId] = set()
         self._running: dict[Assignment, trio.CancelScope] = {}
+        # What is wanted again of executions that were abandoned and are not at their end yet.
+        self._again: dict[Assignment, Work] = {}
         self.counters = Counters()
 
     def __call__(self, effect: NodeEffect) -> None:
@@ -135,6 +137,7 @@ class Performer:
             case Execute() | TraceWanted() | SegmentWanted() | CheckProof():
                 self._start_execution(effect)
             case Abandon(assignment=assignment):
+                self._again.pop(assignment, None)
                 if (scope := self._running.get(assignment)) is not None:
                     scope.cancel()
             case RoundWish():
@@ -225,7 +228,9 @@ class Performer:
         self.let_in(self._is_open)
 
     def _start_execution(self, effect: Work) -> None:
-        if effect.assignment in self._running:
+        if (scope := self._running.get(effect.assignment)) is not None:
+            if scope.cancel_called:
+                self._again[effect.assignment] = effect
             return
         if len(self._running) >= EXECUTIONS_WAITING_MAX:
             self.counters.executions_refused += 1
@@ -250,9 +255,12 @@ class Performer:
         finally:
             # Before the node hears of it: it may want the same once more.
             del self._running[effect.assignment]
+        again = self._again.pop(effect.assignment, None)
         if ended is not None:
             self.counters.executions += 1
             await self._pump.post(ended)
+        elif again is not None:
+            self._start_execution(again)
 
     async def _learn(self, effect: LearningEffect) -> None:
         await self._pump.post(await self._learning.carry_out(effect))
