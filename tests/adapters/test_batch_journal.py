@@ -1,5 +1,7 @@
 """What was handed to the journal is read back, in order, whatever tore its end off."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ambientd.adapters.batch_journal import BatchJournal, read_journal
+from ambientd.errors import StoreError
 
 BATCHES = st.lists(st.tuples(st.integers(0, 2**53), st.binary(max_size=1024)), max_size=20)
 
@@ -62,3 +65,52 @@ def test_the_oldest_files_go_when_all_together_are_too_large(tmp_path: Path) -> 
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 20_000
     assert left == batches[-len(left) :]
     assert len(left) >= 9
+
+
+def test_a_journal_that_cannot_begin_another_file_writes_into_nobody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "telemetry"
+    journal = BatchJournal(folder, bytes_max=4_000)
+    entries = [(number, bytes([number]) * 900) for number in range(5)]
+    for time_ms, data in entries[:2]:
+        journal.append(time_ms, data)
+    with monkeypatch.context() as full:
+        full.setattr(os, "open", refuse)
+        with pytest.raises(StoreError, match="No space left"):
+            journal.append(*entries[2])
+    # It gets the number of whatever the journal has closed.
+    with (tmp_path / "another").open("w+b") as another:
+        for time_ms, data in entries[3:]:
+            journal.append(time_ms, data)
+        journal.close()
+        assert os.fstat(another.fileno()).st_size == 0
+    assert kept(folder) == entries[:2] + entries[3:]
+
+
+def refuse(*_: object, **__: object) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_fits_a_full_disk_only_in_part_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, write = tmp_path / "telemetry", os.write
+    journal = BatchJournal(folder, bytes_max=1 << 20)
+    journal.append(1, b"first")
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda file, data: write(file, data[:7]))
+        with pytest.raises(StoreError, match="No space left"):
+            journal.append(2, b"lost")
+    journal.append(3, b"third")
+    journal.close()
+    assert kept(folder) == [(1, b"first"), (3, b"third")]
+
+
+def test_a_file_that_goes_while_it_is_read_about_is_passed_by(tmp_path: Path) -> None:
+    folder = tmp_path / "telemetry"
+    written(folder, [(number, bytes(900)) for number in range(4)], bytes_max=4_000)
+    reading = read_journal(folder)
+    assert next(reading).time_ms == 0
+    max(folder.iterdir()).unlink()
+    assert [each.time_ms for each in reading] == [1]

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from ambientd.adapters import parquet_table
+from ambientd.adapters.batch_journal import BatchJournal
 from ambientd.adapters.table_files import CsvTable
 from ambientd.api import operations, replies
 from ambientd.api.client import Client
@@ -17,11 +18,15 @@ from ambientd.api.exporting import (
     Reading,
     columns_of,
     export_nodes,
+    export_observations,
     export_tasks,
     export_telemetry,
 )
 from ambientd.api.telemetry_values import NodeTelemetry, SeriesLine
+from ambientd.codec.canonical import encode
 from ambientd.errors import StoreError, UsageError
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.telemetry import Observation, TelemetryBatch
 from ambientd.ports.tables import Column, Kind
 from tests.missing import missing
 
@@ -215,3 +220,63 @@ def test_columns_have_the_kinds_of_their_fields() -> None:
     assert next(each.kind for each in columns_of(replies.NodeInfo) if each.name == "labels") is (
         Kind.TEXT
     )
+
+
+def journal_in(folder: Path, count: int) -> None:
+    journal = BatchJournal(folder, bytes_max=1 << 20)
+    for seq in range(count):
+        observations = (
+            Observation(name="power_watt", value=1_500 + seq, source="rapl"),
+            Observation(name="safe_mode_flag", value=None, source="=node"),
+        )
+        batch = TelemetryBatch(
+            node=NodeId(bytes.fromhex(NODE)),
+            epoch=3,
+            seq=seq,
+            observations=observations,
+            prev_hash=Digest(bytes(32)),
+            signature=bytes(64),
+        )
+        journal.append(1_000 + seq, encode(batch))
+    journal.close()
+
+
+@pytest.mark.parametrize("form", [Format.CSV, Format.JSONL])
+def test_what_nodes_signed_is_a_row_for_each_value_and_a_torn_end_is_passed_by(
+    tmp_path: Path, form: Format
+) -> None:
+    folder, path = tmp_path / "telemetry", tmp_path / "o"
+    journal_in(folder, 3)
+    (file,) = folder.iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert export_observations(folder, path, form) == 4
+    rows: list[dict[str, Any]]
+    if form is Format.CSV:
+        with path.open(newline="") as text:
+            rows = list(csv.DictReader(text))
+        assert rows[1]["source"] == "'=node"
+    else:
+        rows = [msgspec.json.decode(each) for each in path.read_bytes().splitlines()]
+    assert [(row["node"], int(row["epoch"]), int(row["seq"])) for row in rows] == [
+        (NODE, 3, seq) for seq in (0, 0, 1, 1)
+    ]
+    assert [float(row["value"]) if row["value"] else None for row in rows] == [
+        1.5,
+        None,
+        1.501,
+        None,
+    ]
+    assert [int(row["time_ms"]) for row in rows] == [1_000, 1_000, 1_001, 1_001]
+
+
+def test_what_nodes_signed_is_in_parquet_what_it_was(tmp_path: Path, arrow: Any) -> None:
+    journal_in(tmp_path / "telemetry", 2)
+    path = tmp_path / "o.parquet"
+    assert export_observations(tmp_path / "telemetry", path, Format.PARQUET) == 4
+    assert arrow.read_table(path).column("value").to_pylist() == [1.5, None, 1.501, None]
+
+
+def test_where_nothing_is_kept_the_option_that_keeps_it_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="journal_bytes_max"):
+        export_observations(tmp_path / "telemetry", tmp_path / "o.csv", Format.CSV)
+    assert not (tmp_path / "o.csv").exists()

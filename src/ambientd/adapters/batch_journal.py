@@ -11,9 +11,11 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ambientd.adapters.durable_files import sync_directory
 from ambientd.errors import StoreError
 
 FILE_BYTES_MAX = 16 << 20
@@ -49,13 +51,14 @@ class BatchJournal:
             if names:
                 os.truncate(path, sum(_size(each) for each in _entries(path)))
             self._open(path)
+            sync_directory(folder)
         except OSError as error:
             msg = f"cannot keep telemetry in {folder}: {error.strerror}; check folder and disk"
             raise StoreError(msg) from error
 
     def _open(self, path: Path) -> None:
-        self._number = int(path.stem)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._number = int(path.stem)
 
     def append(self, time_ms: int, data: bytes) -> None:
         """Add a batch; raise StoreError when the disk refuses, and leave nothing half written."""
@@ -75,12 +78,15 @@ class BatchJournal:
         self.is_dirty = True
 
     def _turn(self) -> None:
-        """Begin another file, and let the oldest go."""
+        """Let the oldest file go, which makes room on a full disk, and begin another."""
         os.fdatasync(self._file)
-        os.close(self._file)
-        self._open(_path(self._folder, self._number + 1))
-        for path in _files(self._folder)[: -self._files_max]:
+        for path in _files(self._folder)[: 1 - self._files_max]:
             path.unlink(missing_ok=True)
+        full = self._file
+        # Closed after: what is not to be opened leaves this one, not a number that others get.
+        self._open(_path(self._folder, self._number + 1))
+        os.close(full)
+        sync_directory(self._folder)  # else a power cut may take the whole new file
 
     def sync(self) -> None:
         """Force to disk what was added since the last time; a thread may, while batches come."""
@@ -92,16 +98,19 @@ class BatchJournal:
             os.close(file)
 
     def close(self) -> None:
-        """Force everything to disk, and end."""
-        self.sync()
-        os.close(self._file)
-        self._file = _CLOSED
+        """Force everything to disk, and end; raise OSError when the disk refuses."""
+        try:
+            self.sync()
+        finally:
+            os.close(self._file)
+            self._file = _CLOSED
 
 
 def read_journal(folder: Path) -> Iterator[KeptBatch]:
     """Give all batches, the oldest first; of each file as far as it is whole."""
     for path in _files(folder):
-        yield from _entries(path)
+        with suppress(FileNotFoundError):  # the daemon may let the oldest go meanwhile
+            yield from _entries(path)
 
 
 def _entries(path: Path) -> Iterator[KeptBatch]:

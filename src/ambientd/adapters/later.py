@@ -11,6 +11,9 @@ class Later(types.ModuleType):
     """A module that is not there yet; whoever asks it for something gets that of the real one."""
 
     def __getattr__(self, name: str) -> object:
+        # Another thread may ask while this still is in the real one's place.
+        if sys.modules.get(self.__name__) is self:
+            sys.modules.pop(self.__name__, None)
         return getattr(importlib.import_module(self.__name__), name)
 
 
@@ -23,5 +26,6 @@ def put_in_place(modules: dict[str, types.ModuleType | None]) -> Iterator[None]:
     try:
         yield
     finally:
-        for name in put:
-            sys.modules.pop(name, None)
+        for name, module in put.items():
+            if name in sys.modules and sys.modules[name] is module:
+                del sys.modules[name]

@@ -40,6 +40,7 @@ START_S = 120.0
 STOP_S = 30.0
 _LOOK_S = 0.2
 _TOKENS_BYTES_MAX = 8 << 20
+_WORDS_MAX = 1_024  # at a time: whoever writes without end keeps no node from being watched
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -152,6 +153,7 @@ class Fleet:
         self._restarts = Restarts()
         self._stopping_since_s: float | None = None
         self._is_asked_to_stop = False
+        self._told_of = 0, ""
         self._wake_read, self._wake_write = os.pipe()
 
     def run(self) -> int:
@@ -201,12 +203,17 @@ class Fleet:
                     (self._wake_read, self._wake_write, self._told.fileno()),
                 )
             except (AmbientError, OSError) as error:
-                if not self._running:
+                if not self._running and self._restarts.next_deadline is None:
                     raise
-                log.debug("a node cannot start yet", node=number, reason=str(error))
+                self._tell_once(number, str(error))
                 return
             self._waiting.popleft()
             self._running[pid], self._starting[pid] = number, time.monotonic()
+
+    def _tell_once(self, number: int, reason: str) -> None:
+        if self._told_of != (number, reason):
+            self._told_of = number, reason
+            log.warning("a node cannot start yet", node=f"node{number}", reason=reason)
 
     def _sleep(self) -> None:
         """Wait for a signal, a word of a node, or the time."""
@@ -227,9 +234,9 @@ class Fleet:
 
     def _hear(self) -> None:
         """Note who is ready; anybody may write here, and only nodes of this fleet are heard."""
-        while True:
+        for _ in range(_WORDS_MAX):
             try:
-                word, data, _, _ = self._told.recvmsg(64, socket.CMSG_SPACE(_CREDENTIALS.size))
+                word, data, *_rest = self._told.recvmsg(64, socket.CMSG_SPACE(_CREDENTIALS.size))
             except BlockingIOError:
                 return
             for level, kind, value in data:

@@ -2,7 +2,7 @@
 
 What is imported lies in pages that no child changes, but for counts of references: the collector
 of garbage leaves it alone, and nothing else writes there. The process that forks has one thread,
-no event loop, no key and no file of a node.
+no event loop, no key and no file of a node; but it has the passphrase that opens their keys.
 """
 
 import gc
@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 LOG_NAME = "daemon.log"
 EVERYTHING = (
@@ -25,6 +26,7 @@ EVERYTHING = (
 )
 _STANDARD_INPUT, _STANDARD_OUTPUT, _STANDARD_ERROR = 0, 1, 2
 _FAILED = 1
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 
 class Zygote:
@@ -48,19 +50,36 @@ class Zygote:
         assert threading.active_count() == 1, "a fork takes one thread along, whatever others hold"
         sys.stdout.flush()
         sys.stderr.flush()
-        child = os.fork()
-        if child:
-            return child
+        # A signal amid this waits until the child has handlers of its own: the fleet's lose it.
+        held_back = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            child = os.fork()
+            if not child:
+                self._live(data_dir, run, inherited, held_back)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
+        return child
+
+    def _live(
+        self,
+        data_dir: Path,
+        run: Callable[[], int],
+        inherited: tuple[int, ...],
+        held_back: set[int | signal.Signals],
+    ) -> NoReturn:
         status = _FAILED
         try:
             self._become(data_dir, inherited)
+            signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
             status = run()
         except BaseException:  # the last place that can say it  # noqa: BLE001
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:  # a full disk must not let a child return and be a second fleet
+                os._exit(status)
 
     def _become(self, data_dir: Path, inherited: tuple[int, ...]) -> None:
         """Be a process of one's own: session, signals, log, leash, randomness."""

@@ -1,5 +1,7 @@
 """Brings every accepted telemetry batch to disk, where the config wants that."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import structlog
@@ -25,11 +27,11 @@ class Journal(Protocol):
         ...
 
     def sync(self) -> None:
-        """Force to disk what was added."""
+        """Force to disk what was added; raise OSError when the disk refuses."""
         ...
 
     def close(self) -> None:
-        """Force everything to disk, and end."""
+        """Force everything to disk, and end; raise OSError when the disk refuses."""
         ...
 
 
@@ -61,10 +63,18 @@ class TelemetryJournal:
                     await self._sync()
         finally:
             self._is_open = False
-            self._journal.close()
+            with _telling():
+                self._journal.close()
 
     async def _sync(self) -> None:
-        try:
+        with _telling():
             await trio.to_thread.run_sync(self._journal.sync)
-        except OSError as error:
-            log.error("TELEMETRY MAY BE LOST", reason=error.strerror)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Say that a disk refuses, which ends no node."""
+    try:
+        yield
+    except OSError as error:
+        log.error("TELEMETRY MAY BE LOST", reason=error.strerror)

@@ -55,3 +55,30 @@ def test_importing_it_prints_nothing_and_leaves_the_root_logger_alone() -> None:
         text=True,
     )
     assert (run.stdout, run.stderr) == ("", "")
+
+
+WITHOUT = """
+import importlib.abc, importlib.machinery
+class Without(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r} and {is_there}:
+            return importlib.machinery.ModuleSpec(name, self)
+        if name == {name!r}:
+            raise ModuleNotFoundError(name, name=name)
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        raise ImportError("made for another Python")
+sys.meta_path.insert(0, Without())
+import ambientd.adapters.libp2p
+from libp2p.pubsub.pb import rpc_pb2
+rpc = rpc_pb2.RPC(publish=[rpc_pb2.Message(data=b"said")])
+assert rpc_pb2.RPC.FromString(rpc.SerializeToString()) == rpc
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["google._upb", "google._upb._message"])
+@pytest.mark.parametrize("is_there", [False, True], ids=["absent", "not to be loaded"])
+def test_protobuf_in_python_serves_where_the_one_in_c_does_not(name: str, is_there: bool) -> None:
+    rss_mib(WITHOUT.format(name=name, is_there=is_there))

@@ -14,7 +14,6 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
-import os
 import sys
 import types
 from collections.abc import MutableSequence
@@ -69,7 +68,6 @@ FOREIGN_STAND_INS = frozenset(
 
 UNUSED_PROTOBUF = "google.protobuf.internal.python_message"
 """Protobuf in Python: imported always, called where its implementation in C is missing."""
-PROTOBUF_IN_C = "google._upb._message"
 
 SUBSTITUTES: dict[str, dict[str, object]] = {
     **sodium.SUBSTITUTES,
@@ -155,10 +153,7 @@ def _import_slim() -> None:
     theirs = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_private(name)}
     # Stays, because libp2p also imports from inside functions.
     sys.meta_path.insert(0, _Finder(OWN_STAND_INS))
-    has_c = importlib.util.find_spec(PROTOBUF_IN_C) is not None and not os.environ.get(
-        "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
-    )
-    foreign = _Finder(FOREIGN_STAND_INS | ({UNUSED_PROTOBUF} if has_c else set()))
+    foreign = _Finder(FOREIGN_STAND_INS | ({UNUSED_PROTOBUF} if _has_protobuf_in_c() else set()))
     sys.meta_path.insert(0, foreign)
     try:
         # The package's own __init__ imports everything; an unexecuted module with its
@@ -175,6 +170,15 @@ def _import_slim() -> None:
             if is_stand_in or _is_private(name):
                 del sys.modules[name]
         sys.modules.update(theirs)
+
+
+def _has_protobuf_in_c() -> bool:
+    """Ask protobuf itself: what is installed may not load, or not be what is wished for."""
+    try:
+        implementation = importlib.import_module("google.protobuf.internal.api_implementation")
+    except ImportError:
+        return False  # elsewhere in this version, which then keeps all that it has
+    return bool(implementation.Type() == "upb")
 
 
 def _is_private(name: str) -> bool:

@@ -1,0 +1,94 @@
+"""What watches a fleet's nodes goes on, whatever strangers write to it and whoever waits."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from ambientd.adapters.service_manager import ServiceManager
+from ambientd.daemon import fleet as fleet_module
+from ambientd.daemon.fleet import Fleet
+from ambientd.daemon.fleet_folders import FleetFolders, FleetPlan
+from ambientd.daemon.restarts import Fate
+from ambientd.daemon.zygote import Zygote
+from ambientd.errors import UnreachableError
+
+
+class Endless:
+    """A socket to which somebody writes faster than anybody reads."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def recvmsg(self, *_: object) -> tuple[bytes, list[object], int, None]:
+        self.read += 1
+        assert self.read < 1_000_000
+        return b"READY=1", [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, bytes(12))], 0, None
+
+    def fileno(self) -> int:
+        return -1
+
+
+class Folders:
+    """Only the first node has a folder, and nobody invites another."""
+
+    def exists(self, number: int) -> bool:
+        return number == 1
+
+    def bring(self, number: int) -> None:
+        raise UnreachableError("nobody answers")
+
+
+class NoZygote:
+    """Forks nobody."""
+
+    def fork(self, *_: object) -> int:
+        return 1 << 30
+
+
+def fleet_of(root: Path, told: object) -> Fleet:
+    return Fleet(
+        FleetPlan(root=root, nodes=2),
+        cast("FleetFolders", Folders()),
+        cast("Zygote", NoZygote()),
+        cast("socket.socket", told),
+        lambda _: 0,
+        ServiceManager.of({}),
+    )
+
+
+def test_one_who_writes_without_end_does_not_keep_it_from_its_nodes(tmp_path: Path) -> None:
+    told = Endless()
+    fleet_of(tmp_path, told)._hear()
+    assert told.read == fleet_module._WORDS_MAX
+
+
+def test_a_node_that_waits_for_another_to_start_again_does_not_end_the_fleet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr(fleet_module.log, "warning", lambda _, **words: said.append(words))
+    watched = fleet_of(tmp_path, Endless())
+    watched._start_some()
+    assert list(watched._running.values()) == [1]
+    (pid,) = watched._running
+    del watched._running[pid]
+    watched._on_ended(1, -signal.SIGKILL)
+    assert watched._given_up == set()
+    for _ in range(3):
+        watched._start_some()
+    assert [words["node"] for words in said] == ["node2"], "said once"
+    assert not watched._is_over()
+    while (fate := watched._restarts.on_ended(1, 1, now=0)) is Fate.WAITS:
+        pass
+    assert fate is Fate.GIVEN_UP
+    watched._restarts.take_due(now=1 << 60)
+    watched._waiting.clear()
+    watched._waiting.append(2)
+    with pytest.raises(UnreachableError):
+        watched._start_some()
+    for each in (watched._wake_read, watched._wake_write):
+        os.close(each)

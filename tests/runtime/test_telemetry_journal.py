@@ -1,0 +1,74 @@
+"""The journal in a node: kept as it comes, and a disk that refuses ends nothing."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from ambientd.adapters.batch_journal import BatchJournal, read_journal
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.telemetry import Observation, TelemetryBatch
+from ambientd.runtime.telemetry_journal import SYNC_S, TelemetryJournal
+from ambientd.telemetry.batch import decode_batch
+
+
+def batch(seq: int) -> TelemetryBatch:
+    return TelemetryBatch(
+        node=NodeId(bytes(32)),
+        epoch=1,
+        seq=seq,
+        observations=(Observation(name="cpu_percent", value=seq, source="kernel"),),
+        prev_hash=Digest(bytes(32)),
+        signature=bytes(64),
+    )
+
+
+def kept(folder: Path) -> list[int]:
+    return [decode_batch(each.data).seq for each in read_journal(folder)]
+
+
+def refuse(*_: object) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def test_batches_come_to_disk_while_it_runs_and_none_after_it_has_stopped(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    inner = BatchJournal(tmp_path / "telemetry", bytes_max=1 << 20)
+    journal = TelemetryJournal(inner)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
+        for seq in range(3):
+            journal.note(batch(seq), seq)
+        assert inner.is_dirty
+        while inner.is_dirty:  # a thread does it, for which this clock does not wait
+            await trio.sleep(SYNC_S)
+        journal.note(batch(3), 3)
+        nursery.cancel_scope.cancel()
+    journal.note(batch(4), 4)
+    assert kept(tmp_path / "telemetry") == [0, 1, 2, 3]
+    assert journal.lost == 0
+
+
+async def test_a_disk_that_refuses_ends_no_node_neither_amid_its_work_nor_at_its_end(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = TelemetryJournal(BatchJournal(tmp_path / "telemetry", bytes_max=1 << 20))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
+        await trio.testing.wait_all_tasks_blocked()
+        journal.note(batch(0), 0)
+        with monkeypatch.context() as full:
+            full.setattr(os, "write", refuse)
+            for seq in range(1, 5):
+                journal.note(batch(seq), seq)
+        assert journal.lost == 4
+        journal.note(batch(5), 5)
+        monkeypatch.setattr(os, "fdatasync", refuse)
+        await trio.sleep(SYNC_S * 2.5)
+        journal.note(batch(6), 6)
+        nursery.cancel_scope.cancel()
+    assert kept(tmp_path / "telemetry") == [0, 5, 6]
