@@ -14,7 +14,7 @@ from ambientd.daemon.fleet import Fleet
 from ambientd.daemon.fleet_folders import FleetFolders, FleetPlan
 from ambientd.daemon.restarts import Fate
 from ambientd.daemon.zygote import Zygote
-from ambientd.errors import UnreachableError
+from ambientd.errors import ConfigError, UnreachableError
 
 
 class Endless:
@@ -33,12 +33,16 @@ class Endless:
 
 
 class Folders:
-    """Only the first node has a folder, and nobody invites another."""
+    """Only the first node has a folder, and nobody invites another; one folder is half there."""
+
+    half: int | None = None
 
     def exists(self, number: int) -> bool:
         return number == 1
 
     def bring(self, number: int) -> None:
+        if number == self.half:
+            raise ConfigError("is not empty; choose a new folder")
         raise UnreachableError("nobody answers")
 
 
@@ -49,10 +53,10 @@ class NoZygote:
         return 1 << 30
 
 
-def fleet_of(root: Path, told: object) -> Fleet:
+def fleet_of(root: Path, told: object, folders: object = None, nodes: int = 2) -> Fleet:
     return Fleet(
-        FleetPlan(root=root, nodes=2),
-        cast("FleetFolders", Folders()),
+        FleetPlan(root=root, nodes=nodes),
+        cast("FleetFolders", folders or Folders()),
         cast("Zygote", NoZygote()),
         cast("socket.socket", told),
         lambda _: 0,
@@ -90,5 +94,16 @@ def test_a_node_that_waits_for_another_to_start_again_does_not_end_the_fleet(
     watched._waiting.append(2)
     with pytest.raises(UnreachableError):
         watched._start_some()
+    for each in (watched._wake_read, watched._wake_write):
+        os.close(each)
+
+
+def test_a_folder_that_is_half_there_holds_up_no_other_node(tmp_path: Path) -> None:
+    folders = Folders()
+    folders.half = 2
+    watched = fleet_of(tmp_path, Endless(), folders, nodes=3)
+    watched._start_some()
+    assert watched._given_up == {2}
+    assert list(watched._waiting) == [3]
     for each in (watched._wake_read, watched._wake_write):
         os.close(each)

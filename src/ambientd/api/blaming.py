@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from ambientd.adapters.certificate_files import CertificateFiles
 from ambientd.api import requests
 from ambientd.api.blame_replies import BlameFileReply, BlameInfo, Blames
+from ambientd.api.convictions import evidence_in, is_conviction
 from ambientd.api.materials import brought
 from ambientd.api.naming import match_node
 from ambientd.api.operations import OperationError
@@ -23,13 +24,11 @@ from ambientd.codec.canonical import decode, encode
 from ambientd.consensus.messages import EpochEnd
 from ambientd.errors import RemoteProtocolError, StoreError
 from ambientd.ledger.entries import EvidenceEntry
-from ambientd.ledger.events import LiarNamed, NodeConvicted
 from ambientd.ledger.evidence import (
     EVIDENCE_OF_FALSE_STEP,
     EVIDENCE_OF_LIE,
     EVIDENCE_OF_WRONG_PROOF,
 )
-from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.blame import (
     BlamedTask,
@@ -44,7 +43,6 @@ from ambientd.model.bundle import size_of
 from ambientd.model.dispute import BEGINNING, FalseStep, KnownState, SegmentVerdict
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.proof import ProofWord
-from ambientd.node.effect import Told
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence, culprit_of, follow_epochs
 from ambientd.rules.blame_check import (
     FILE_BYTES_MAX,
@@ -54,7 +52,6 @@ from ambientd.rules.blame_check import (
 )
 from ambientd.rules.lessons import lesson_parts, whole_input
 from ambientd.rules.verdicts import quorum
-from ambientd.runtime.news import Tidings
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
 
@@ -81,7 +78,7 @@ class Blaming:
     async def keep_certificates(self) -> None:
         """Keep what convicts each node, now and as it comes, until cancelled."""
         while True:
-            async with self._parts.news.listen(_is_conviction) as news:
+            async with self._parts.news.listen(is_conviction) as news:
                 with contextlib.suppress(trio.EndOfChannel):
                     while True:
                         wait_s = RETRY_S if await self._keep_missing() else inf
@@ -93,7 +90,7 @@ class Blaming:
         if self._files is None:
             return False
         is_retried = False
-        for node in dict.fromkeys(entry.culprit for entry in _evidence(self._state)):
+        for node in dict.fromkeys(entry.culprit for entry in evidence_in(self._state)):
             entry = self._state.conviction(node)
             if entry is None or await trio.to_thread.run_sync(self._files.has, node):
                 continue
@@ -108,7 +105,7 @@ class Blaming:
 
     async def blames(self, request: requests.ListBlames) -> Blames:
         """List the evidence in the ledger, by node."""
-        known = (self._info(entry) for entry in _evidence(self._state))
+        known = (self._info(entry) for entry in evidence_in(self._state))
         check_place(request.after, _PLACE)
         found, following = page(known, _by_name, request.limit, request.after)
         return Blames(blames=tuple(found), next=following)
@@ -190,7 +187,7 @@ class Blaming:
         return replace(file, module=module, input=data)
 
     def _find(self, name: str) -> EvidenceEntry:
-        entries = list(_evidence(self._state))
+        entries = list(evidence_in(self._state))
         called = names_of(self._state)
         names = {node: called.get(node, "") for node in (each.culprit.hex() for each in entries)}
         names |= {entry.task.hex(): "" for entry in entries if entry.task is not None}
@@ -298,10 +295,6 @@ class Blaming:
         return len(ends)
 
 
-def _is_conviction(told: Tidings) -> bool:
-    return isinstance(told, Told) and isinstance(told.event, LiarNamed | NodeConvicted)
-
-
 def _unknown(entry: EvidenceEntry) -> OperationError:
     """Say that a conviction rests on more than its evidence shows by itself."""
     msg = f"the evidence against {entry.culprit.hex()[:12]} ({entry.kind}) needs the ledger"
@@ -314,7 +307,3 @@ _PLACE = re.compile(r".*/[0-9a-f]{64}/[a-z_-]+/([0-9a-f]{64})?")
 
 def _by_name(blame: BlameInfo) -> str:
     return "/".join((blame.name, blame.node, blame.kind, blame.task or ""))
-
-
-def _evidence(state: LedgerState) -> list[EvidenceEntry]:
-    return [entry for entry in state.items().values() if isinstance(entry, EvidenceEntry)]

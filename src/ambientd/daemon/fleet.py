@@ -202,6 +202,11 @@ class Fleet:
                     partial(self._run_node, number),
                     (self._wake_read, self._wake_write, self._told.fileno()),
                 )
+            except ConfigError as error:  # waiting mends none, and would hold up all behind it
+                self._waiting.popleft()
+                self._given_up.add(number)
+                log.error("A NODE IS GIVEN UP", node=f"node{number}", reason=str(error))
+                continue
             except (AmbientError, OSError) as error:
                 if not self._running and self._restarts.next_deadline is None:
                     raise
