@@ -31,12 +31,12 @@ def server_program() -> Path:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[dict[str, str]]:
+def serving(folder: Path, port: int | None = None) -> Iterator[dict[str, str]]:
     """Run a server of S3 with one bucket; give what a program's environment says of it."""
-    port = free_port()
+    port = port or free_port()
     buckets, sidecar = folder / "buckets", folder / "sidecar"
-    (buckets / BUCKET).mkdir(parents=True)
-    sidecar.mkdir()
+    (buckets / BUCKET).mkdir(parents=True, exist_ok=True)
+    sidecar.mkdir(exist_ok=True)
     keys = ["--access", "an-access-key", "--secret", "a-secret-key-of-tests"]
     words = [*keys, "--port", f"127.0.0.1:{port}", "--quiet", "posix", "--sidecar", str(sidecar)]
     with (folder / "log").open("wb") as log:

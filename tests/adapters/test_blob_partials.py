@@ -1,5 +1,6 @@
 """Chunks that came stay, whatever ends the daemon; they take room within the quota, and no more."""
 
+import errno
 import os
 import random
 import subprocess
@@ -70,6 +71,33 @@ def test_chunks_are_found_again_by_the_next_process(tmp_path: Path) -> None:
     files = BlobFiles(tmp_path)
     assert files.used_bytes == len(DATA)
     assert files.partial(NAME).open(OUTLINE) == {0, 2}
+
+
+def test_what_a_crash_left_under_both_names_is_the_blob_alone(tmp_path: Path) -> None:
+    assert BlobFiles(tmp_path).put(DATA) == NAME
+    text = NAME.hex()
+    os.link(tmp_path / text[:2] / text[2:], tmp_path / "partial" / text)
+    files = BlobFiles(tmp_path)
+    assert files.used_bytes == len(DATA)
+    partial = files.partial(NAME)
+    assert partial.open(outlined([b"a lie about its size"])[0]) == frozenset()
+    partial.close()
+    assert BlobFiles(tmp_path).get(NAME) == DATA
+
+
+def test_a_disk_that_refuses_to_remove_ends_no_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(files := BlobFiles(tmp_path, quota_bytes=len(DATA)), 0)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    other = files.partial(bytes(32))
+    with pytest.raises(StoreError, match="Read-only"):
+        other.open(OUTLINE)
+    other.close()
 
 
 def test_a_torn_chunk_is_not_counted(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ class Ground:
         files._memory_bytes_max = 0
         return files
 
-    def spoil(self, name: bytes, data: bytes) -> None:
-        """Have other bytes where a blob is."""
+    def spoil(self, name: bytes, data: bytes | None) -> None:
+        """Have other bytes where a blob is, or none."""
         text = name.hex()
         key = f"{text[:2]}/{text[2:]}"
         if self.url:
@@ -54,7 +54,13 @@ class Ground:
             from ambientd.adapters.s3_copies import bucket_and_prefix, store_of
 
             bucket, prefix = bucket_and_prefix(self.url)
-            obstore.put(store_of(bucket, f"{prefix}/{NODE.hex()}"), key, data)
+            store = store_of(bucket, f"{prefix}/{NODE.hex()}")
+            if data is None:
+                obstore.delete(store, key)
+            else:
+                obstore.put(store, key, data)
+        elif data is None:
+            (self.root / NODE.hex()[:2] / key).unlink()
         else:
             (self.root / NODE.hex()[:2] / key).write_bytes(data)
 
@@ -101,6 +107,16 @@ def test_wrong_bytes_are_set_aside_and_the_right_ones_come_back(ground: Ground) 
     assert files.used_bytes == 0
     assert files.put(b"right") == name
     assert ground.open().get(name) == b"right"
+
+
+def test_what_somebody_else_removed_is_not_here_and_comes_back(ground: Ground) -> None:
+    files = ground.open()
+    name = files.put(LARGE)
+    ground.spoil(name, None)
+    assert files.piece(name, 0, 10) is None
+    assert (files.size_of(name), files.used_bytes) == (None, 0)
+    assert files.put(LARGE) == name
+    assert (files.get(name), files.used_bytes) == (LARGE, len(LARGE))
 
 
 def test_pieces_and_outlines_of_a_large_blob_are_read_in_parts(ground: Ground) -> None:

@@ -4,11 +4,13 @@ Every peer here has real files and the daemon's own server; only the network bet
 """
 
 import random
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -148,15 +150,17 @@ def forger(kept: int = 0) -> Fault:
 
 
 async def test_a_blob_comes_from_several_peers_and_each_chunk_is_asked_once(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bringing, "SETTLE_S", 30.0)
+    monkeypatch.setattr(chunk_plan, "PATIENCE_MS_MIN", 60_000)
     mesh = Mesh(tmp_path, [None, None, None])
     brought = await mesh.bring()
     assert brought.is_here
     assert mesh.files.get(NAME) == DATA
     assert sum(brought.came.values()) == COUNT
     asked = [index for peer in mesh.peers for index in mesh.chunks_asked_of(peer)]
-    assert sorted(set(asked)) == list(range(COUNT))
+    assert sorted(asked) == list(range(COUNT))
     assert set(brought.came) == set(mesh.peers), "all of them gave some"
 
 
@@ -242,6 +246,110 @@ async def test_liars_that_stop_in_the_middle_have_their_turn_taken(tmp_path: Pat
     assert (await mesh.bring()).is_here
     assert mesh.files.get(NAME) == DATA
     assert not mesh.bringer.is_shunned(mesh.peers[2])
+
+
+async def test_a_liar_that_gives_a_chunk_now_and_then_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bringing, "SETTLE_S", 30.0)
+    forge, one_by_one = forger(), trio.Lock()
+
+    async def dribbles(question: bytes, honest: Callable[[], Awaitable[bytes]]) -> bytes | None:
+        if is_chunk(question):
+            async with one_by_one:
+                await trio.sleep(bringing.STALL_S * 3 / 4)
+        return await forge(question, honest)
+
+    mesh = Mesh(tmp_path, [dribbles, None])
+    assert (await mesh.bring()).is_here
+    assert len(set(mesh.chunks_asked_of(mesh.peers[0]))) < COUNT / 2
+    assert [mesh.bringer.is_shunned(peer) for peer in mesh.peers] == [True, False]
+
+
+async def test_liars_that_take_all_turns_do_not_keep_who_is_right_from_being_heard(
+    tmp_path: Path,
+) -> None:
+    forge = forger()
+
+    async def dribbles(question: bytes, honest: Callable[[], Awaitable[bytes]]) -> bytes | None:
+        if is_chunk(question):
+            await trio.sleep(bringing.STALL_S * 20)
+        return await forge(question, honest)
+
+    mesh = Mesh(tmp_path, [dribbles] * bringing.SOURCES_MAX + [None])
+    with trio.fail_after(bringing.STALL_S * 15):
+        assert (await mesh.bring()).is_here
+
+
+async def test_who_outlines_another_blob_has_lied_whether_or_not_it_was_asked_for_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bringing, "SETTLE_S", 30.0)
+    mesh = Mesh(tmp_path, [forger(), None, None])
+    assert (await mesh.bring()).is_here
+    assert [mesh.bringer.is_shunned(peer) for peer in mesh.peers] == [True, False, False]
+
+
+async def test_a_blob_that_could_not_be_kept_is_not_brought_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mesh = Mesh(tmp_path, [None])
+
+    def refuse(*_: object, **__: object) -> None:
+        raise StoreError("its bucket is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mesh.files._place, "adopt", refuse)
+        with pytest.raises(StoreError, match="is away"):
+            await mesh.bring()
+    assert mesh.files.used_bytes == len(DATA)
+    mesh.asked[mesh.peers[0]].clear()
+    assert (await mesh.bring()).is_here
+    assert mesh.chunks_asked_of(mesh.peers[0]) == []
+    assert mesh.files.get(NAME) == DATA
+    assert mesh.files.used_bytes == len(DATA)
+
+
+async def test_peers_that_ask_while_the_disk_hangs_keep_no_threads_from_all_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mesh = Mesh(tmp_path, [None])
+    sealed = SealedBlobs(mesh.files)
+    server, go = ChunkServer(mesh.files, sealed, lambda: 0), threading.Event()
+    mesh.files.put(DATA)
+    await server.serve(ME, encode(OutlineAsked(digest=NAME)))
+
+    def hang(*_: object) -> None:
+        go.wait(60)
+
+    monkeypatch.setattr(mesh.files, "get", hang)
+    monkeypatch.setattr(mesh.files, "piece", hang)
+    free = trio.to_thread.current_default_thread_limiter().available_tokens
+    async with trio.open_nursery() as nursery:
+        for index in range(COUNT):
+            question = encode(ChunkAsked(digest=NAME, index=index))
+            nursery.start_soon(server.serve, ME, question)
+            nursery.start_soon(sealed.serve, NAME)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        try:
+            limiter = trio.to_thread.current_default_thread_limiter()
+            assert limiter.available_tokens == free
+        finally:
+            go.set()
+
+
+async def test_no_peer_has_a_blob_read_as_a_whole_that_is_too_large_for_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = BlobFiles(tmp_path)
+    files.put(DATA)
+    monkeypatch.setattr(blobs_module, "BLOB_BYTES_MAX", len(DATA))
+    sealed = SealedBlobs(files)
+    blobs = Blobs(files, Mesh(tmp_path / "mesh", []).request, list, sealed)
+    assert await sealed.serve(NAME) == await blobs.get(NAME) == DATA
+    monkeypatch.setattr(blobs_module, "BLOB_BYTES_MAX", len(DATA) - 1)
+    assert await sealed.serve(NAME) is await blobs.get(NAME) is None
+    assert await blobs.fetch(NAME, 100) is None
 
 
 async def test_nobody_is_called_a_liar_for_a_size_that_somebody_else_named(

@@ -10,7 +10,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from ambientd.adapters.blob_folder import DAMAGED_FILES_MAX
@@ -73,11 +73,13 @@ class BlobBucket:
         self._put(name, data)
 
     def adopt(self, name: bytes, draft: Path, *, is_synced: bool) -> None:  # noqa: ARG002
-        """Send a whole file, part by part; the draft goes."""
+        """Send a whole file, part by part; the draft goes, unless that fails."""
         try:
             self._put(name, draft)
-        finally:
+        except FileExistsError:
             draft.unlink(missing_ok=True)
+            raise
+        draft.unlink(missing_ok=True)
 
     def _put(self, name: bytes, data: bytes | Path) -> None:
         import obstore
@@ -94,7 +96,8 @@ class BlobBucket:
                     chunk_size=_PART_BYTES,
                     max_concurrency=_PARTS_AT_ONCE,
                 )
-            self.note_ms(name)
+            with suppress(OSError):  # without that the store's own time serves
+                self.note_ms(name)
             with self._change:
                 self._doomed.discard(name)
                 self._known.add(name)

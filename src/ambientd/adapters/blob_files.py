@@ -335,6 +335,13 @@ class BlobFiles:
         with self._lock:
             self._partials.leave(name)
 
+    def regain_partial(self, name: bytes, size_bytes: int) -> None:
+        """Know that a whole file could not become a blob: its next fetch brings nothing again."""
+        with self._lock:
+            if self._partials.path(name).exists():
+                self._used_bytes += size_bytes
+                self._partials.grow(name, size_bytes)
+
     def get(self, name: bytes) -> bytes | None:
         """Give the bytes with this hash, or None.
 
@@ -348,6 +355,7 @@ class BlobFiles:
         try:
             data = self._place.read(name)
         except FileNotFoundError:
+            self._lost(name)
             return None
         except OSError as error:
             raise self._not_read(name, error) from error
@@ -364,6 +372,7 @@ class BlobFiles:
         try:
             outline, found = outlined(self._place.chunks(name))
         except FileNotFoundError:
+            self._lost(name)
             return None
         except OSError as error:
             raise self._not_read(name, error) from error
@@ -380,6 +389,7 @@ class BlobFiles:
         try:
             return self._place.piece(name, start, count)
         except FileNotFoundError:
+            self._lost(name)
             return None
         except OSError as error:
             raise self._not_read(name, error) from error
@@ -394,6 +404,12 @@ class BlobFiles:
                 if name in self._sizes:
                     self._sizes[name] = self._sizes.pop(name)
             return kept
+
+    def _lost(self, name: bytes) -> None:
+        """Know that somebody else removed a blob: whoever asks for its size brings it again."""
+        with self._lock:
+            if name in self._sizes and not self._place.holds(name):
+                self._used_bytes -= self._sizes.pop(name)
 
     def _set_aside(self, name: bytes, size_bytes: int) -> None:
         try:

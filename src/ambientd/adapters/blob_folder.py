@@ -27,7 +27,7 @@ class BlobPlace(Protocol):
         ...
 
     def adopt(self, name: bytes, draft: Path, *, is_synced: bool) -> None:
-        """Make a whole file the blob of this name; the draft goes, whatever comes of it."""
+        """Make a whole file the blob of this name; the draft goes, unless that fails."""
         ...
 
     def sync(self, name: bytes) -> None:
@@ -101,20 +101,25 @@ class BlobFolder:
 
     def write(self, name: bytes, data: bytes, draft: Path, *, is_synced: bool) -> None:
         """Keep a blob, durably or as well as the system does by itself."""
-        write_new(draft, data, is_synced=is_synced)
-        self.adopt(name, draft, is_synced=is_synced)
-
-    def adopt(self, name: bytes, draft: Path, *, is_synced: bool) -> None:
-        """Put a draft under its name; the draft goes."""
-        path = self.path(name)
-        folder = path.parent
         try:
-            if not folder.exists():
-                self._unsynced_folders.add(folder)  # before it is there for others
-                folder.mkdir(mode=0o700, exist_ok=True)
-            os.link(draft, path)
+            write_new(draft, data, is_synced=is_synced)
+            self.adopt(name, draft, is_synced=is_synced)
         finally:
             draft.unlink(missing_ok=True)
+
+    def adopt(self, name: bytes, draft: Path, *, is_synced: bool) -> None:
+        """Put a draft under its name; the draft goes, unless that fails."""
+        path = self.path(name)
+        folder = path.parent
+        if not folder.exists():
+            self._unsynced_folders.add(folder)  # before it is there for others
+            folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            draft.unlink(missing_ok=True)
+            raise
+        draft.unlink(missing_ok=True)
         if is_synced:
             self._sync_names(folder)
 

@@ -31,7 +31,10 @@ class Partials:
         self._sizes: OrderedDict[bytes, int] = OrderedDict()
         found = []
         for file in folder.iterdir():
-            status = file.stat()
+            status = file.lstat()
+            if status.st_nlink > 1:  # a blob already: who writes here would write into that
+                file.unlink()
+                continue
             try:
                 found.append((status.st_mtime_ns, bytes.fromhex(file.name), status.st_size))
             except ValueError:
@@ -61,7 +64,10 @@ class Partials:
     def end(self, name: bytes) -> int:
         """Know that nobody works on one; give what room is free for that."""
         self._growing.discard(name)
-        return self.trim()
+        try:
+            return self.trim()
+        except OSError:
+            return 0  # whoever needs the room says why there is none
 
     def leave(self, name: bytes) -> None:
         """Know that it has become a blob."""
@@ -111,6 +117,10 @@ class PartialShelf(Protocol):
         """Know that it is no partial blob any more: the room is the blob's."""
         ...
 
+    def regain_partial(self, name: bytes, size_bytes: int) -> None:
+        """Know that it could not become a blob: the file is there still, and takes its room."""
+        ...
+
 
 class BlobPartial:
     """A file as long as its blob, with holes where chunks are missing."""
@@ -124,8 +134,8 @@ class BlobPartial:
 
     def open(self, outline: Outline) -> frozenset[int]:
         """Take room for all of it, and say which chunks are here already."""
-        self._shelf.begin_partial(self._name, outline.size_bytes)
         try:
+            self._shelf.begin_partial(self._name, outline.size_bytes)
             if self._handle < 0:
                 flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
                 self._handle = os.open(self._path, flags, 0o600)
@@ -173,7 +183,11 @@ class BlobPartial:
             # The room is the blob's before the file is: `adopt` gives it back where it fails.
             self._shelf.forget_partial(self._name)
             size_bytes = self._outline.size_bytes
-            self._shelf.adopt(self._name, self._path, size_bytes, is_synced=is_synced)
+            try:
+                self._shelf.adopt(self._name, self._path, size_bytes, is_synced=is_synced)
+            except BaseException:
+                self._shelf.regain_partial(self._name, size_bytes)
+                raise
         except OSError as error:
             raise self._failed(error) from error
         return True

@@ -129,9 +129,11 @@ def _weighted(candidates: Sequence[Candidate], seed: bytes) -> Candidate:
 
 
 def _nearness(candidate: Candidate) -> tuple[int, int]:
-    """Rank the nodes of a module: the same for each of its tasks, and nothing that a node says.
+    """Rank the nodes of a module: the same for each of its tasks.
 
     So a module has its own first, second and third node as long as they have nothing else to do.
+    What a node says of its capacity moves it no further than its queue is long; which node is
+    first, whoever makes a key for one module chooses. So nothing that comes of it earns trust.
     """
     fullness = candidate.open_slots // max(1, candidate.capacity)
     return fullness, _ticket(tagged("ambient/near/1", candidate.module), candidate.node)

@@ -30,6 +30,9 @@ FETCH_ROUNDS = 3
 FETCH_PAUSE_S = 0.25
 PARCEL_PATIENCE_S = 0.5
 
+SERVED_AT_ONCE = 8
+"""Reads for peers: a place that is slow shall not keep threads from all else."""
+
 RequestBlob = Callable[[NodeId, bytes, int], Awaitable[bytes | None]]
 
 
@@ -42,6 +45,7 @@ class SealedBlobs:
     def __init__(self, files: BlobReads) -> None:
         self._files = files
         self._sealed: dict[bytes, set[TaskId]] = {}
+        self.reading = trio.CapacityLimiter(SERVED_AT_ONCE)
 
     def seal(self, task: TaskId, digest: bytes) -> None:
         """Keep a task's output back."""
@@ -62,9 +66,9 @@ class SealedBlobs:
         """Give a peer a blob, or None when it is not here or sealed."""
         if digest == EMPTY:
             return b""
-        if self.is_sealed(digest):
+        if self.is_sealed(digest) or (self._files.size_of(digest) or 0) > BLOB_BYTES_MAX:
             return None
-        return await trio.to_thread.run_sync(self._files.get, digest)
+        return await trio.to_thread.run_sync(self._files.get, digest, limiter=self.reading)
 
 
 class BlobWays(Protocol):
@@ -120,11 +124,12 @@ class Blobs:
         return self._files.remembered(digest)
 
     async def get(self, digest: bytes) -> bytes | None:
-        """Give a blob that is here."""
+        """Give a blob that is here, unless it is too large for memory."""
         if digest == EMPTY:
             return b""
         found = self._files.remembered(digest)
-        if found is not None or self._files.size_of(digest) is None:
+        size_bytes = self._files.size_of(digest)
+        if found is not None or size_bytes is None or size_bytes > BLOB_BYTES_MAX:
             return found  # what is not kept needs no look at the disk
         return await trio.to_thread.run_sync(self._files.get, digest)
 

@@ -36,6 +36,9 @@ from ambientd.rules.chunk_plan import ChunkPlan
 log = structlog.get_logger("ambientd.blobs")
 
 SOURCES_MAX = 8
+MORE_SOURCES_MAX = 24
+"""One after the other, where those that were asked first are slow, or have agreed on a lie."""
+
 LANES = 2
 """Chunks asked of one source at once: one is on its way while the other is checked."""
 
@@ -47,7 +50,7 @@ SETTLE_S = 0.25
 HASHED_BYTES_A_S = 256 * 1024 * 1024
 
 STALL_S = 10.0
-"""Without a chunk another camp has its turn, if there is one."""
+"""Without a chunk another camp has its turn, if there is one; a camp's first turn is as long."""
 
 SHUN_S = 600.0
 
@@ -64,7 +67,7 @@ class _Camp:
     said: set[NodeId] = field(default_factory=set)
     plan: ChunkPlan | None = None
     is_false: bool = False
-    stalls: int = 0
+    turns: int = 0
 
 
 class Bringer:
@@ -165,6 +168,7 @@ class _Fetch:
             async with trio.open_nursery() as nursery:
                 for _ in range(min(SOURCES_MAX, len(peers))):
                     nursery.start_soon(self._hear, candidates)
+                nursery.start_soon(self._hear_more, candidates)
                 is_here = await self._lead(is_synced=is_synced)
                 nursery.cancel_scope.cancel()
         if self._failure is not None:
@@ -198,13 +202,19 @@ class _Fetch:
                 continue
             async with self._disk:
                 finish = partial(self._partial.finish, is_synced=is_synced)
-                if await self._on_disk(finish):
-                    return True
-            camp.is_false = True
-            for peer in sorted(camp.said):
-                self._bringer.shun(peer, self._digest, "the chunks it named are another blob's")
+                is_true = await self._on_disk(finish)
+            # A blob has one outline: where this is it, all others are false, asked for or not.
+            for false in [each for each in self._camps if (each is camp) != is_true]:
+                self._disown(false)
+            if is_true:
+                return True
             self._tell()
         return False
+
+    def _disown(self, camp: _Camp) -> None:
+        camp.is_false = True
+        for peer in sorted(camp.said):
+            self._bringer.shun(peer, self._digest, "the chunks it named are another blob's")
 
     async def _next_camp(self) -> _Camp | None:
         """Wait for somebody to ask, and a little for others; None when there is nobody."""
@@ -218,13 +228,18 @@ class _Fetch:
             while self._unheard:
                 await self._until_news()
         found = self._eligible() or found
-        return min(found, key=lambda camp: (camp.stalls, -len(camp.sources)))
+        return min(found, key=lambda camp: (camp.turns, -len(camp.sources)))
 
     def _eligible(self) -> list[_Camp]:
         return [camp for camp in self._camps if camp.sources and not camp.is_false]
 
     async def _follow(self, camp: _Camp, plan: ChunkPlan) -> bool:
-        """Wait while chunks of a camp come; tell whether all are here."""
+        """Wait while chunks of a camp come; tell whether all are here.
+
+        Where others say something else, each camp has its turn, twice as long as its last one: a
+        liar that gives a chunk now and then would keep those waiting who tell the truth.
+        """
+        end_s = trio.current_time() + STALL_S * 2**camp.turns
         while not plan.is_done:
             if not camp.sources:
                 return False
@@ -232,8 +247,9 @@ class _Fetch:
             with trio.move_on_after(STALL_S):
                 while plan.missing == missing and camp.sources:
                     await self._until_news()
-            if plan.missing == missing and len(self._eligible()) > 1:
-                camp.stalls += 1
+            is_over = plan.missing == missing or trio.current_time() >= end_s
+            if is_over and not plan.is_done and len(self._eligible()) > 1:
+                camp.turns += 1
                 return False
         return True
 
@@ -253,6 +269,13 @@ class _Fetch:
                 await self._take_from(peer, camp)
                 camp.sources.discard(peer)
                 self._tell()
+
+    async def _hear_more(self, candidates: Iterator[NodeId]) -> None:
+        """Hear some beside, for as long as those that are heard do not bring all of it."""
+        async with trio.open_nursery() as nursery:
+            for _ in range(MORE_SOURCES_MAX):
+                await trio.sleep(STALL_S)
+                nursery.start_soon(self._hear, candidates)
 
     def _camp_of(self, outline: Outline) -> _Camp:
         for camp in self._camps:

@@ -66,7 +66,10 @@ class ChunkServer:
             return OutlineGiven(size_bytes=outline.size_bytes, leaves=outline.leaves)
         if question.index >= outline.count:
             return NotHere()
-        data = await trio.to_thread.run_sync(self._chunk, outline, digest, question.index)
+        reading = self._sealed.reading
+        data = await trio.to_thread.run_sync(
+            self._chunk, outline, digest, question.index, limiter=reading
+        )
         if data is None:
             self._forget(digest)
             return NotHere()
@@ -90,7 +93,9 @@ class ChunkServer:
                 return known
             if not self._may_hash(peer, size_bytes):
                 return AskLater()
-            found = await trio.to_thread.run_sync(self._files.outline, digest)
+            found = await trio.to_thread.run_sync(
+                self._files.outline, digest, limiter=self._sealed.reading
+            )
             if found is None:
                 return NotHere()
             self._remember(digest, found)
