@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.missing import missing
 
 ROOT = Path(__file__).parents[1]
-BEFORE = "a4f2c930ec87a0fbff04b4f8cd4ae686a12de77f"
+BEFORE = "b5a11034ba283cdcb8dd965392ff71a7b2f4b2fa"
 RENAMED = re.compile(r"^(\s*(?:from|import) )(ambientd|sim)\b", re.MULTILINE)
 VERSIONED = re.compile(r'^__version__ = ".*"', re.MULTILINE)
 VERSION = "0.0.1"
