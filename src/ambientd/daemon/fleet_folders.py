@@ -1,6 +1,5 @@
 """The folders of a fleet: founded where there are none, and one more for each node that joins."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -27,7 +26,7 @@ class FleetPlan(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int
     base_port: int = BASE_PORT
     tokens: tuple[str, ...] = ()
-    """Join tokens of a cluster that is there already: one for each folder that is not."""
+    """Join tokens of a cluster that is there already: the last are for folders that are not."""
 
     def __post_init__(self) -> None:
         """Refuse a plan that makes no sense; raise UsageError."""
@@ -48,7 +47,6 @@ class FleetFolders:
 
     def __init__(self, plan: FleetPlan) -> None:
         self._plan = plan
-        self._tokens: Iterator[str] = iter(plan.tokens)
         share = available_bytes() * 3 // 4 // plan.nodes
         self._options: dict[str, dict[str, object]] = {
             "execution": {"workers": 1, "memory_budget_bytes": max(share, _BUDGET_BYTES_MIN)},
@@ -69,8 +67,10 @@ class FleetFolders:
             )
             raise UsageError(f"{msg}: ask for more with `ambientctl cluster invite`")
         if plan.tokens:
-            for number in missing:
-                self._join(number, next(self._tokens))
+            # The last: earlier ones let in the nodes that are there, and do so once.
+            unused = plan.tokens[len(plan.tokens) - len(missing) :]
+            for number, token in zip(missing, unused, strict=True):
+                self._join(number, token)
         elif len(missing) == plan.nodes:
             founding = ClusterPlan(bitcoin="off", base_port=plan.base_port, options=self._options)
             create_cluster(plan.root, min(plan.nodes, COMMITTEE), founding)

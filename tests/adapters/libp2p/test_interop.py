@@ -35,6 +35,10 @@ class Peer:
 
     said: list[dict[str, Any]] = field(default_factory=list)
 
+    def heard(self) -> list[str]:
+        """Give what it was told by gossip so far."""
+        return [line["heard"] for line in self.said if "heard" in line]
+
     async def until(self, word: str, value: object = None) -> dict[str, Any]:
         """Give the first line with this word in it (and this value)."""
         with trio.fail_after(60):
@@ -99,6 +103,22 @@ async def test_gossip_is_heard_both_ways_under_the_signers_names() -> None:
         line = await js.until("heard")
         assert line["heard"].startswith("from a node ")
         assert line["from"] == str(peer_id_of(NODES[OURS]))
+
+
+async def test_messages_that_leave_together_are_each_heard_once() -> None:
+    async with node(OURS) as ours, js_peer(ours) as js:
+        await heard(ours, b"from js ")
+        with trio.fail_after(60):
+            while not js.heard():
+                ours.publish(TOPIC, b"from a node at first")
+                await trio.sleep(0.1)
+        sent = [f"from a node together {number}" for number in range(100)]
+        for each in sent:
+            ours.publish(TOPIC, each.encode())
+        with trio.fail_after(60):
+            while len(found := [each for each in js.heard() if "together" in each]) < len(sent):
+                await trio.sleep(0.02)
+        assert sorted(found) == sorted(sent)
 
 
 async def test_it_is_told_what_we_speak_and_that_we_serve_no_ping() -> None:
