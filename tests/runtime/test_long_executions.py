@@ -1,5 +1,7 @@
 """Executions in stretches end as whole ones do, and go on where a stop left them."""
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from ambientd.model.execution import AbortCause, Aborted, ExecutionLimits, Execu
 from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.paused_state import PausedState
 from ambientd.runtime.cpu_share import CpuSpent
-from ambientd.runtime.long_executions import LongExecutions
+from ambientd.runtime.long_executions import GAS_A_BYTE, LongExecutions
 from ambientd.runtime.pausing_workers import PausableCall
 from ambientd.runtime.workers import WorkerPool
 from tests.mesh.modules import rounds, spin
@@ -153,6 +155,27 @@ async def test_stretches_take_no_longer_than_pausing_may(tmp_path: Path) -> None
         found, _ = await in_stretches(pool, NotedStates(tmp_path), call(1 << 60, limits))
     assert isinstance(found, Aborted)
     assert found.cause is AbortCause.WALL_TIME
+
+
+async def test_a_module_that_is_not_made_pausable_in_time_is_executed_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pool_of() as pool:
+        ready = await ready_of(pool)
+        hasty = replace(pool.stretching._options, prepare_wall_ms_max=1)
+        monkeypatch.setattr(pool.stretching, "_options", hasty)
+        long = LongExecutions(pool.stretching, NotedStates(tmp_path), STEP)
+        assert await long.execute(TASK, call(), ready.prepared, CpuSpent()) is None
+
+
+async def test_a_large_state_is_kept_less_often(tmp_path: Path) -> None:
+    async with pool_of() as pool:
+        states = NotedStates(tmp_path)
+        found, _ = await in_stretches(pool, states, step=STEP // 100)
+        assert isinstance(found, ExecutionResult)
+        (path,) = tmp_path.iterdir()
+        apart = [after - before for before, after in pairwise(states.kept)]
+        assert min(apart) >= GAS_A_BYTE * (path.stat().st_size - 100) > STEP // 100
 
 
 async def test_another_prepared_module_than_the_one_that_was_asked_for_is_executed_whole(

@@ -30,6 +30,10 @@ from ambientd.wasm.prepare import Refused
 
 log = structlog.get_logger("ambientd.long_executions")
 
+GAS_A_BYTE = 256
+"""A state is taken out once in so much gas for each of its bytes: whoever submits a module chooses
+how much memory it fills, and would else choose that taking states out is all that is done."""
+
 
 class KeptStates(Protocol):
     """Where the last state of each task lies."""
@@ -85,8 +89,6 @@ class LongExecutions:
             reason = f"the execution in stretches took longer than {limit_ms} ms of wall time"
             return Aborted(reason=reason, cause=AbortCause.WALL_TIME)
         except PausingStoppedError as error:
-            if error.aborted.cause is AbortCause.WALL_TIME:
-                return error.aborted
             log.warning("not in stretches", task=task.hex()[:12], reason=str(error))
             return None
         finally:
@@ -95,14 +97,16 @@ class LongExecutions:
             self._is_busy, self._at = False, None
 
     async def _advance(self, task: TaskId, run: PausingRun) -> ExecutionResult:
-        state, every = await trio.to_thread.run_sync(self._states.find, task), self._every_gas
+        state = await trio.to_thread.run_sync(self._states.find, task)
         index = None if state is None else state.gas_index
         if index is None:
             state, index = None, 0
         else:
             log.info("execution goes on", task=task.hex()[:12], gas=index)
         while True:
-            found = await run.pause((index // every + 1) * every, state)
+            size_bytes = 0 if state is None else len(state.data)
+            every = max(self._every_gas, GAS_A_BYTE * size_bytes)
+            found = await run.pause(index + every, state)
             match found:
                 case ExecutionResult():
                     return found
