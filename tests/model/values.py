@@ -61,16 +61,16 @@ def _of(info: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
             return st.lists(_of(item), max_size=3).map(tuple)
         case msgspec.inspect.TupleType(item_types=items):
             return st.tuples(*[_of(each) for each in items])
-        case msgspec.inspect.BytesType(min_length=least):
-            return st.binary(min_size=least or 0, max_size=70)
+        case msgspec.inspect.BytesType(min_length=least, max_length=most):
+            return st.binary(min_size=least or 0, max_size=min(70, 70 if most is None else most))
         case msgspec.inspect.StrType():
             return TEXTS
         case msgspec.inspect.BoolType():
             return st.booleans()
-        case msgspec.inspect.IntType(ge=None, le=None):
+        case msgspec.inspect.IntType(ge=None, le=None, lt=None):
             return NUMBERS
-        case msgspec.inspect.IntType(ge=lowest, le=highest):
-            return st.integers(lowest, highest)
+        case msgspec.inspect.IntType(ge=lowest, le=highest, lt=end):
+            return st.integers(lowest, highest if end is None else end - 1)
         case msgspec.inspect.NoneType():
             return st.none()
         case _:
