@@ -1,6 +1,9 @@
 """What every prover and verifier do, the fake ones and, where they are built, the real programs."""
 
 import dataclasses
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,3 +133,31 @@ async def test_a_program_that_does_not_work_is_a_reason_and_no_proof(tmp_path: P
     assert not made.is_final
     assert await VerifierProgram(str(tmp_path / "none")).holds(b"", UNIVERSAL_IMAGE) is None
     assert dataclasses.is_dataclass(made)
+
+
+async def test_a_disk_without_room_is_this_hosts_reason_and_no_word_on_a_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prover = ProverProgram(sys.executable, tmp_path / "image", MEMORY_BYTES)
+    verifier = VerifierProgram(sys.executable)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
+    assert await verifier.holds(b"", UNIVERSAL_IMAGE) is None
+    made = await prover.prove(b"", b"", LIMITS, CYCLES)
+    assert isinstance(made, NotProven)
+    assert not made.is_final
+
+
+@pytest.mark.slow
+def test_a_prover_whose_daemon_was_killed_ends_with_its_next_line(tmp_path: Path) -> None:
+    image = tmp_path / "universal.elf"
+    image.write_bytes(universal())
+    (tmp_path / "module").write_bytes(prepared(spin()))
+    (tmp_path / "input").write_bytes(rounds(20_000))
+    adapter = ProverProgram(str(program("ambient-prove")), image, 192 << 20)
+    command = adapter._command(replace(LIMITS, gas_max=10_000_000), 1 << 24)
+    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    assert running.stderr is not None
+    assert b"proving" in running.stderr.readline()
+    running.stderr.close()
+    assert running.wait(timeout=120) != 0
+    assert not (tmp_path / "proof").exists()

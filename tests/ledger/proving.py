@@ -1,12 +1,11 @@
 """A ledger with nodes that prove, and what members say of their proofs."""
 
 from ambientd.codec.statements import sign_proof_word
-from ambientd.ledger.proofs import PROVER_MS
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.genesis import Rules
 from ambientd.model.proof import Finding, ProofTerms
 from ambientd.model.record import ProofFound, Prover
-from tests.ledger.cluster import TestCluster
+from tests.ledger.cluster import START_MS, TestCluster
 
 CYCLES = 1 << 16
 TERMS = ProofTerms(cycles_max=1 << 17, price_msat_per_mcycle=1_000)
@@ -23,7 +22,7 @@ class ProvingCluster(TestCluster):
     ) -> "ProvingCluster":
         """Give the cluster after its provers have spoken."""
         cluster = cls(rules=rules)
-        said = Prover(cycles_max=TERMS.cycles_max, said_ms=PROVER_MS)
+        said = Prover(cycles_max=TERMS.cycles_max, said_ms=START_MS)
         cluster.block(*((number, said) for number in provers))
         return cluster
 

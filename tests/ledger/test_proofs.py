@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ambientd.codec.canonical import decode, encode
+from ambientd.codec.statements import sign_commit, sign_receipt
 from ambientd.ledger.events import LiarNamed
-from ambientd.ledger.proofs import AHEAD_MS_MAX, PROVER_MS
+from ambientd.ledger.proofs import APART_MS_MAX, PROVER_MS
 from ambientd.model.base import Digest
 from ambientd.model.bundle import Bundle
 from ambientd.model.genesis import Rules
 from ambientd.model.proof import Finding, ProofTerms, ProofWord
-from ambientd.model.record import Cancel, Prover
+from ambientd.model.record import Cancel, Commits, Prover, Settle
 from ambientd.model.task import Assurance, SlotState, TaskSpec, TaskState, Verdict
 from ambientd.rules.labels import value_of
 from ambientd.rules.reputation import UNKNOWN
@@ -35,13 +36,83 @@ def test_a_node_says_how_much_it_proves_and_takes_it_back() -> None:
     entry = cluster.state.node(cluster.node(1))
     assert entry is not None
     assert value_of(entry.profile, 0, "prover") == str(TERMS.cycles_max)
-    for said_ms in (1, PROVER_MS, START_MS + 10 * AHEAD_MS_MAX):
+    for said_ms, why in (
+        (START_MS, "the last word is"),
+        (START_MS + PROVER_MS - 1, "the last word is"),
+        (PROVER_MS * 2, "block time"),
+        (START_MS + 10 * APART_MS_MAX, "block time"),
+    ):
         [reason] = rejections(cluster.block((1, Prover(cycles_max=5, said_ms=said_ms))))
-        assert "the last word is" in reason
-    cluster.block((1, Prover(cycles_max=0, said_ms=PROVER_MS * 2)))
+        assert why in reason
+    cluster.block((1, Prover(cycles_max=0, said_ms=START_MS + PROVER_MS)))
     entry = cluster.state.node(cluster.node(1))
     assert entry is not None
     assert entry.profile.labels == ()
+
+
+def test_a_node_cannot_catch_up_on_words_that_it_never_said() -> None:
+    cluster = TestCluster()
+    said = [(1, Prover(cycles_max=1, said_ms=PROVER_MS * each)) for each in range(1, 201)]
+    assert len(rejections(cluster.block(*said))) == len(said)
+    near = [
+        (1, Prover(cycles_max=1, said_ms=START_MS - APART_MS_MAX + PROVER_MS * each))
+        for each in range(1, 201)
+    ]
+    assert len(near) - len(rejections(cluster.block(*near))) <= 2 * APART_MS_MAX // PROVER_MS
+
+
+def test_an_answer_whose_nonce_can_be_no_proofs_name_is_not_opened_and_blamed() -> None:
+    cluster = ProvingCluster.made(provers=(1,))
+    for nonce in (b"x", b"y" * 64):
+        task = cluster.admit(nonce=nonce, assurance=TERMS, replicas=1)
+        receipt = replace(cluster.receipt(task, 0).receipt, nonce=nonce)
+        signer = cluster.signer(1)
+        cluster.block((0, Commits(commits=(sign_commit(signer, receipt),))))
+        opened = Settle(task=task, receipts=(sign_receipt(signer, receipt),))
+        assert rejections(cluster.block((0, opened))) == ["an opened answer that names no proof"]
+        assert cluster.state.proof(task) is None
+    known = cluster.state.reputation(cluster.node(1), "general").bad
+    cluster.block(after_ms=cluster.genesis.rules.reveal_ms + 1)
+    assert cluster.state.reputation(cluster.node(1), "general").bad > known
+
+
+def test_hours_of_proving_in_a_queue_let_no_other_task_lie_for_hours() -> None:
+    cluster = ProvingCluster.made(provers=(1,))
+    long = ProofTerms(cycles_max=1 << 26, price_msat_per_mcycle=0)
+    cluster.block((1, Prover(cycles_max=1 << 26, said_ms=START_MS + PROVER_MS)))
+    for nonce in (b"a", b"b"):
+        cluster.admit(nonce=nonce, assurance=long, replicas=1)
+    entry = cluster.state.node(cluster.node(1))
+    assert entry is not None
+    assert entry.queued_ms >= 2 << 26
+    task = cluster.admit(assurance=Assurance.QUORUM, replicas=3)
+    [slot] = [each for each in cluster.task(task).slots if each.worker == cluster.node(1)]
+    left_ms = slot.deadline_ms - cluster.state.meta.running_ms
+    assert left_ms < 1 << 26
+
+
+def test_half_of_the_committee_decides_nothing_while_the_others_are_away() -> None:
+    cluster = ProvingCluster.made()
+    task = cluster.prove()
+    worker = cluster.task(task).slots[0].worker
+    cluster.block(cluster.word(task, 0, Finding.WRONG), cluster.word(task, 1, Finding.WRONG))
+    cluster.block(after_ms=cluster.genesis.rules.dispute_ms + 1)
+    assert cluster.state.conviction(worker) is None
+    assert cluster.task(task).slots[0].attempt == 1
+
+
+def test_opened_answers_that_come_again_change_nothing_while_members_check() -> None:
+    cluster = ProvingCluster.made()
+    task = cluster.prove()
+    settle = Settle(task=task, receipts=cluster.task(task).receipts)
+    cluster.block(cluster.word(task, 0, Finding.HOLDS))
+    before = (cluster.task(task), cluster.state.proof(task))
+    cluster.block((0, settle), after_ms=1_000)
+    assert (cluster.task(task), cluster.state.proof(task)) == before
+    cluster.block(cluster.word(task, 1, Finding.HOLDS), cluster.word(task, 2, Finding.HOLDS))
+    final = cluster.task(task)
+    cluster.block((0, settle))
+    assert cluster.task(task) == final
 
 
 def test_only_who_proves_so_much_is_given_a_proven_task() -> None:

@@ -41,6 +41,7 @@ def test_a_proven_tasks_output_and_proof_are_fetched() -> None:
     worker, proof = cluster.task(task).slots[0].worker, cluster.task(task).receipts[0].receipt.nonce
     assert Submitter(cluster.node(0)).on_ledger(final(cluster), cluster.state) == [
         FetchBlob(result().output, len(OUTPUT), (worker,)),
+        FetchBlob(result().output, cluster.task(task).spec.output_bytes_max, (worker,)),
         FetchBlob(proof, PROOF_BYTES_MAX, (worker,)),
     ]
 

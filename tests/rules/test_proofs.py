@@ -53,6 +53,30 @@ def test_cut_or_lengthened_proofs_and_impossible_cycles_are_refused() -> None:
             read_proof(data)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"reason": "pay me more"},
+        {"kind": 2, "reason": "late"},
+        {"kind": 1, "reason": "exit_code:4294967297"},
+        {"kind": 1, "reason": "exit_code:01"},
+        {"kind": 1, "reason": "exit_code:"},
+        {"kind": 1, "reason": "exit_code"},
+        {"kind": 1, "reason": "unreachable:0"},
+        {"kind": 1, "reason": "exit_code:" + "9" * 200},
+    ],
+)
+def test_no_words_are_settled_as_proven_that_no_engine_says(changes: dict[str, object]) -> None:
+    assert statement_of(SPEC, replace(RESULT, **changes), PREPARED) is None
+
+
+def test_an_output_of_bytes_is_not_said_to_be_of_none_nor_the_other_way_round() -> None:
+    assert proof_fault(proof_of(RESULT), SPEC, replace(RESULT, output_size_bytes=0)) is not None
+    none = replace(RESULT, output=Digest(sha256(b"")))
+    assert proof_fault(proof_of(none), SPEC, none) is not None
+    assert proof_fault(proof_of(none), SPEC, replace(none, output_size_bytes=0)) is None
+
+
 @given(st.binary(max_size=400), st.integers(0, 300))
 def test_no_bytes_make_reading_raise_anything_else(data: bytes, kept: int) -> None:
     for tried in (data, REAL[:kept] + data):

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from ambientd.adapters.blob_files import BlobFiles
 from ambientd.adapters.proved_places import ProvedFiles
 from ambientd.codec.digest import sha256
+from ambientd.errors import StoreError
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.effect import Assignment, CheckProof, Purpose
 from ambientd.model.execution import AbortCause, Aborted
@@ -18,7 +19,7 @@ from ambientd.node.event import ExecutionEnded, ProofChecked
 from ambientd.ports.proving import ProofTools
 from ambientd.rules.proofs import statement_of
 from ambientd.runtime.blobs import Blobs
-from ambientd.runtime.proving import Proofs
+from ambientd.runtime.proving import CHECKED_AT_ONCE, FETCH_S, Proofs
 from ambientd.wasm.prepare import Refused
 from tests.adapters.test_provers import CYCLES, LIMITS, prepared, result_by_engine
 from tests.fakes.prover import POWER, FakeProver, FakeVerifier, RememberedPlaces, sealed, spec_of
@@ -46,6 +47,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.held: dict[bytes, bytes] = {}
+        self.slow: set[bytes] = set()
         self.rewriter, self.prover, self.verifier = Rewriter(), FakeProver(), FakeVerifier()
         self.places = RememberedPlaces()
         self.blobs = self._blobs("worker")
@@ -65,7 +67,7 @@ class Bench:
 
     def _blobs(self, name: str) -> Blobs:
         async def fetched(peer: NodeId, digest: bytes, size_bytes_max: int) -> bytes | None:
-            await trio.lowlevel.checkpoint()
+            await trio.sleep(3_600 if digest in self.slow else 0)
             found = self.held.get(digest)
             return found if found is None or len(found) <= size_bytes_max else None
 
@@ -114,6 +116,44 @@ async def test_the_same_assignment_has_the_same_proof_also_after_a_start(bench: 
     assert bench.prover.made == 1
     other = Assignment(Purpose.SLOT, PLACE.task, 0, 1)
     assert await again.prove(other, bench.spec, bench.result) != proof
+
+
+async def test_a_proof_from_before_an_update_is_not_named_for_what_is_now_another_result(
+    bench: Bench,
+) -> None:
+    proof = await bench.proven()
+    module = spin()
+    before = statement_of(bench.spec, replace(bench.result, gas=1), prepared(module))
+    assert before is not None
+    bench.places.keep(PLACE, await bench.blobs.put(sealed(before)))
+    again = await bench.proofs.prove(PLACE, bench.spec, bench.result)
+    assert not isinstance(again, Aborted)
+    data = await bench.blobs.get(again)
+    assert data is not None
+    bench.held[again] = data
+    assert again != proof
+    judged = await bench.judge(again)
+    assert isinstance(judged, ProofChecked)
+    assert judged.finding is Finding.HOLDS
+
+
+async def test_who_gives_a_proof_ever_so_slowly_holds_up_no_other_check(bench: Bench) -> None:
+    proof = await bench.proven()
+    slow = Digest(b"s" * 32)
+    bench.slow.add(slow)
+    judged: list[ProofChecked | ExecutionEnded] = []
+
+    async def judge(name: Digest) -> None:
+        judged.append(await bench.judge(name))
+
+    with trio.fail_after(FETCH_S + 10):
+        async with trio.open_nursery() as nursery:
+            for _ in range(CHECKED_AT_ONCE):
+                nursery.start_soon(judge, slow)
+            await trio.sleep(1)
+            nursery.start_soon(judge, proof)
+    found = [each.finding for each in judged if isinstance(each, ProofChecked)]
+    assert sorted(found) == [Finding.HOLDS, *[Finding.MISSING] * CHECKED_AT_ONCE]
 
 
 async def test_a_result_that_was_not_proven_is_no_answer(bench: Bench) -> None:
@@ -176,6 +216,12 @@ async def test_what_a_member_could_not_do_is_no_word_on_a_proof(bench: Bench) ->
     assert isinstance(await bench.judge(proof, spec=gone), ExecutionEnded)
     bench.member = Proofs(bench.rewriter, bench.others, ProofTools(bench.places))
     assert isinstance(await bench.judge(proof), ExecutionEnded)
+
+
+def test_a_disk_that_keeps_nothing_is_the_stores_error(tmp_path: Path) -> None:
+    (tmp_path / "proved").write_bytes(b"no folder")
+    with pytest.raises(StoreError, match="could not be kept"):
+        ProvedFiles(tmp_path / "proved").keep(PLACE, Digest(bytes(32)))
 
 
 def test_places_outlive_the_process_and_the_oldest_go(tmp_path: Path) -> None:

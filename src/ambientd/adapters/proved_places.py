@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from ambientd.adapters.durable_files import replace_synced
+from ambientd.adapters.durable_files import replace_synced, sync_directory
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
+from ambientd.errors import StoreError
 from ambientd.model.base import DIGEST_BYTES, Digest
 from ambientd.model.effect import Assignment
 from ambientd.ports.proving import PROVED_KEPT_MAX
@@ -28,8 +29,17 @@ class ProvedFiles:
         return Digest(data) if len(data) == DIGEST_BYTES else None
 
     def keep(self, place: Assignment, proof: Digest) -> None:
-        """Keep it, durably."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        """Keep it, durably; raise StoreError where the disk does not."""
+        try:
+            self._keep(place, proof)
+        except OSError as problem:
+            msg = f"which proof was made could not be kept in {self._folder}: {problem}"
+            raise StoreError(msg) from problem
+
+    def _keep(self, place: Assignment, proof: Digest) -> None:
+        if not self._folder.is_dir():
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            sync_directory(self._folder.parent)
         replace_synced(self._path(place), self._folder / _DRAFT, proof)
         kept = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
         for path in kept[: -self._kept_max]:

@@ -48,15 +48,17 @@ class ProverProgram:
         self, prepared: bytes, data: bytes, limits: ExecutionLimits, cycles_max: int
     ) -> bytes | NotProven:
         """Give a proof file of at most so many padded cycles, or say why there is none."""
+        try:
+            return await self._prove(prepared, data, self._command(limits, cycles_max))
+        except OSError as problem:  # a full disk, too
+            return NotProven(f"{self._program} does not work: {problem}")
+
+    async def _prove(self, prepared: bytes, data: bytes, command: list[str]) -> bytes | NotProven:
         with TemporaryDirectory(prefix="ambient-prove-") as name:
             folder = trio.Path(name)
             await (folder / "module").write_bytes(prepared)
             await (folder / "input").write_bytes(data)
-            command = self._command(limits, cycles_max)
-            try:
-                code, said = await self._run(command, name)
-            except OSError as problem:
-                return NotProven(f"{self._program} does not work: {problem}")
+            code, said = await self._run(command, name)
             if code != 0:
                 reason = said[-1] if said else f"it ended with {code}"
                 return NotProven(reason, is_final=any(each in reason for each in _FINAL))
@@ -81,7 +83,10 @@ class ProverProgram:
         return [self._program, "prove", str(self._image), *words]
 
     async def _run(self, command: list[str], folder: str) -> tuple[int, list[str]]:
-        """Run the program and log what it says; end it, and wait for that, when cancelled."""
+        """Run the program and log what it says; end it, and wait for that, when cancelled.
+
+        Where this process is killed, it ends with its next line, of which each segment has one.
+        """
         process = await trio.lowlevel.open_process(
             command,
             stdin=subprocess.DEVNULL,

@@ -95,7 +95,7 @@ class VerifierProgram:
         """Tell whether the seals of a proof of this image hold; None where that did not work."""
         try:
             return await trio.to_thread.run_sync(self._ask, proof, image)
-        except UsageError:
+        except (UsageError, OSError):  # a full disk, too, says nothing of a proof
             return None
 
     def _ask(self, proof: bytes, image: Digest) -> bool:

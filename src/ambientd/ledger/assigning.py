@@ -16,6 +16,7 @@ from ambientd.ledger.suitors import (
     suitors,
 )
 from ambientd.model.base import NodeId, TaskId
+from ambientd.model.execution import WALL_MS_CEILING
 from ambientd.model.task import (
     BEFORE_SEALED,
     CHECKED_REPLICAS,
@@ -26,6 +27,7 @@ from ambientd.model.task import (
 )
 from ambientd.rules.auditing import is_trusted
 from ambientd.rules.scheduling import sample, select, slot_seed
+from ambientd.rules.terms import MODULE_BYTES_MAX
 
 COMPILED_BYTES_A_MS = 128
 """A slow device's: code that is nothing but arithmetic takes compilers 3 s a MB on a fast one."""
@@ -35,6 +37,9 @@ SLOW_CYCLES_A_MS = 1
 
 SLOW_GAS_A_MS = 20_000
 """A slow device's, with some to spare: no lease is longer than the gas that was paid for."""
+
+EXECUTING_MS_MAX = WALL_MS_CEILING + MODULE_BYTES_MAX // COMPILED_BYTES_A_MS
+"""The work of a slot without a proof is never more."""
 
 
 def fill(draft: Draft, task: TaskId, entry: TaskEntry) -> TaskEntry:
@@ -128,7 +133,11 @@ def _lease_end(draft: Draft, worker: NodeId, spec: TaskSpec) -> int:
     entry = draft.node(worker)
     # A device proves one task at a time, however many it executes.
     at_once = 1 if entry is None or spec.proof is not None else max(1, entry.capacity)
-    queued_ms = 0 if entry is None else entry.queued_ms // at_once
+    queued_ms = 0 if entry is None else entry.queued_ms
+    if entry is not None and spec.proof is None:
+        # Proving holds up no execution: else its hours would let others' tasks lie, too.
+        queued_ms = min(queued_ms, entry.open_slots * EXECUTING_MS_MAX)
+    queued_ms //= at_once
     return draft.running_ms + draft.state.genesis.rules.lease_ms + queued_ms + working_ms(spec)
 
 

@@ -32,8 +32,8 @@ Rejection = str | None
 PROVER_MS = 10_000
 """How long a word on what a node proves stands at least, by what its author says of the time."""
 
-AHEAD_MS_MAX = 60_000
-"""So much may an author's clock be ahead of block time: else words could come at any rate."""
+APART_MS_MAX = 60_000
+"""So far may an author's time be from block time: else its words could come at any rate."""
 
 
 def announce(draft: Draft, record: Record, body: Prover) -> Rejection:
@@ -45,8 +45,10 @@ def announce(draft: Draft, record: Record, body: Prover) -> Rejection:
         return f"{body.cycles_max} cycles: no proof has more than {PROVEN_CYCLES_MAX}"
     before = draft.get(word_key(Topic.PROVERS, record.author))
     before_ms = before.said_ms if isinstance(before, LastWord) else 0
-    if not before_ms + PROVER_MS <= body.said_ms <= draft.context.time_ms + AHEAD_MS_MAX:
-        return f"the last word is less than {PROVER_MS} ms old, or this one is of the future"
+    if abs(body.said_ms - draft.context.time_ms) > APART_MS_MAX:
+        return f"said more than {APART_MS_MAX} ms before or after block time"
+    if body.said_ms < before_ms + PROVER_MS:
+        return f"the last word is less than {PROVER_MS} ms old"
     labels = tuple(each for each in entry.profile.labels if each.key != PROVER_LABEL)
     if body.cycles_max:
         if len(labels) >= LABELS_MAX:
@@ -146,7 +148,7 @@ def _decide(draft: Draft, task: TaskId, entry: TaskEntry, row: ProofEntry) -> bo
 
 
 def _next_attempt(draft: Draft, task: TaskId, entry: TaskEntry, reason: str) -> None:
-    """Let another worker prove: what was opened tells it nothing that it could copy."""
+    """Let another worker answer; a proof that holds it may name as well, whoever made it."""
     draft.drop(proof_key(task))
     slot = release(draft, task, entry.spec, entry.slots[0], reason)
     entry = replace(entry, slots=(slot,))

@@ -41,7 +41,7 @@ from ambientd.ledger.settling import (
     settle_agreed,
     settle_dispute,
 )
-from ambientd.model.base import NodeId, TaskId
+from ambientd.model.base import DIGEST_BYTES, NodeId, TaskId
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, SignedReceipt
 from ambientd.model.record import Admit, Cancel, Commits, DisputeStep, Record, Settle
@@ -230,6 +230,8 @@ def _opened(draft: Draft, entry: TaskEntry, signed: SignedReceipt) -> Slot | str
         or len(result.reason) > 1024
     ):
         return "an opened answer outside the task's limits"
+    if spec.proof is not None and len(receipt.nonce) != DIGEST_BYTES:
+        return "an opened answer that names no proof"
     if not verify_receipt(signed, draft.state.cluster):
         return "an opened answer with a wrong signature"
     return replace(slot, state=SlotState.REVEALED, receipt=signed, deadline_ms=0)

@@ -1,6 +1,6 @@
 """Prover announcer: says in the log how much this node proves, until the log has it so."""
 
-from ambientd.ledger.proofs import PROVER_MS
+from ambientd.ledger.proofs import APART_MS_MAX, PROVER_MS
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import NodeId
@@ -29,8 +29,10 @@ class ProverAnnouncer:
         if now < self._due_ms or not self._differs(state):
             return []
         self._due_ms = now + AGAIN_MS
-        # A clock that was set back must not silence the owner.
-        said_ms = max(now, state.last_word_ms(Topic.PROVERS, self._id) + PROVER_MS)
+        # A clock that is wrong, or was set back, must not silence the owner.
+        block_ms = state.meta.time_ms
+        near_ms = now if abs(now - block_ms) <= APART_MS_MAX else block_ms
+        said_ms = max(near_ms, state.last_word_ms(Topic.PROVERS, self._id) + PROVER_MS)
         return [Propose(Prover(cycles_max=self._cycles_max, said_ms=said_ms))]
 
     def _differs(self, state: LedgerState) -> bool:

@@ -80,6 +80,9 @@ class Submitter:
         holders = tuple(slot.worker for slot in entry.slots if slot.worker not in liars)
         wanted = [(result.output, size_of(result.output_size_bytes))]
         if event.settlement.verdict is Verdict.PROVEN:
+            # The output's bytes are proven, how many they are is what the worker says.
+            most = entry.spec.output_bytes_max if wanted[0][1] else 0
+            wanted += [(result.output, most)] if most > wanted[0][1] else []
             wanted.append((entry.receipts[0].receipt.nonce, PROOF_BYTES_MAX))
         return [FetchBlob(name, most, holders) for name, most in wanted if most]
 

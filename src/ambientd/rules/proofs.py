@@ -28,6 +28,7 @@ POWER_AT = 91
 """The word of a seal that says how many cycles: behind its version and 90 public values."""
 
 POWERS = range(13, 21)
+DETAIL_DIGITS_MAX = 10
 PROVEN_KINDS = (OutcomeKind.COMPLETED, OutcomeKind.TRAPPED, OutcomeKind.OUT_OF_GAS)
 _REASONS = {reason.value: number for number, reason in enumerate(TrapReason, 1)}
 
@@ -74,22 +75,35 @@ def read_proof(data: bytes) -> ProofFile:
     return ProofFile(image=image, statement=statement, powers=tuple(powers))
 
 
+def _told(result: Result) -> tuple[int, int] | None:
+    """Give a result's reason and detail as numbers; None where an engine gives no such reason."""
+    if result.kind != OutcomeKind.TRAPPED:
+        return None if result.reason else (0, 0)
+    name, _, digits = result.reason.partition(":")
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= DETAIL_DIGITS_MAX
+    detail = int(digits) if is_number else 0
+    # Said in one way only: what is settled as proven has no word in it that was not.
+    said = f"{name}:{detail}" if name == TrapReason.EXIT_CODE else name
+    if name not in _REASONS or said != result.reason or detail >= 1 << 32:
+        return None
+    return _REASONS[name], detail
+
+
 def statement_of(spec: TaskSpec, result: Result, prepared: bytes) -> bytes | None:
     """Give what a proof of this result states; None for an outcome that is never proven.
 
     `prepared` is the prepared module, which the universal image names by a hash of its own.
     """
-    name, _, detail = result.reason.partition(":")
-    is_trap = result.kind == OutcomeKind.TRAPPED
-    is_named = name in _REASONS and (not detail or (detail.isascii() and detail.isdigit()))
     is_plain = isinstance(result.output_size_bytes, int)
-    if result.kind not in PROVEN_KINDS or not is_plain or (is_trap and not is_named):
+    told = _told(result)
+    if result.kind not in PROVEN_KINDS or not is_plain or told is None:
         return None
+    reason, detail = told
     numbers = (
         (0, 4),
         (int(result.kind), 4),
-        (_REASONS[name] if is_trap else 0, 4),
-        (int(detail) % (1 << 32) if is_trap and detail else 0, 4),
+        (reason, 4),
+        (detail, 4),
         (spec.gas_max, 8),
         (result.gas, 8),
         (spec.memory_bytes_max, 8),
@@ -110,6 +124,8 @@ def proof_fault(
         return "such an outcome is never proven"
     if prepared is not None and sha256(prepared) != result.prepared:
         return "the result is of another prepared module"
+    if (result.output_size_bytes == 0) != (result.output == sha256(b"")):
+        return "the result's output has another size than it says"
     start = 0 if prepared is not None else DIGEST_BYTES
     if proof.statement[start:] != expected[start:]:
         return "it proves another statement than the receipt makes"

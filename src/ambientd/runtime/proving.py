@@ -28,6 +28,7 @@ from ambientd.wasm.prepare import Refused
 log = structlog.get_logger("ambientd.proving")
 
 CHECKED_AT_ONCE = 4
+FETCH_S = 30.0
 NO_PROVER = "nothing proves on this device: see [proving] in config.toml"
 NO_VERIFIER = "nothing verifies proofs on this device: build it with `make verifier`"
 
@@ -61,18 +62,20 @@ class Proofs:
 
         The same assignment has the same proof, also after a start: a sealed answer names it.
         """
-        known = await trio.to_thread.run_sync(self._places.find, place)
-        if known is not None and await self._blobs.has(known):
-            return known
-        if self._prover is None:
-            return Aborted(NO_PROVER, AbortCause.NOT_PROVABLE)
         if result.kind not in PROVEN_KINDS or spec.proof is None:
             return Aborted("such an outcome is never proven", AbortCause.NOT_PROVABLE)
         prepared = await self._prepared(spec)
         if isinstance(prepared, Aborted):
             return prepared
+        if isinstance(prepared, Refused):
+            return Aborted("what is refused is never proven", AbortCause.NOT_PROVABLE)
+        known = await self._known(place, spec, result, prepared)
+        if known is not None:
+            return known
+        if self._prover is None:
+            return Aborted(NO_PROVER, AbortCause.NOT_PROVABLE)
         data = await self._blobs.get(spec.input)
-        if isinstance(prepared, Refused) or data is None:
+        if data is None:
             return Aborted("module or input are gone", AbortCause.NOT_FETCHED)
         async with self._turn:
             made = await self._prover.prove(prepared, data, limits_of(spec), spec.proof.cycles_max)
@@ -86,6 +89,23 @@ class Proofs:
         await trio.to_thread.run_sync(self._places.keep, place, proof)
         return proof
 
+    async def _known(
+        self, place: Assignment, spec: TaskSpec, result: Result, prepared: bytes
+    ) -> Digest | None:
+        """Give the proof that was made for a slot already, if it is one of this very result.
+
+        A program that was updated since may prepare otherwise: its answer needs another proof.
+        """
+        known = await trio.to_thread.run_sync(self._places.find, place)
+        data = None if known is None else await self._blobs.get(known)
+        if data is None:
+            return None
+        fault = self._fault(data, spec, result, prepared)
+        if isinstance(fault, str):
+            log.warning("proof made before is of no use", task=place.task.hex()[:12], reason=fault)
+            return None
+        return known
+
     async def check(self, effect: CheckProof) -> ProofChecked | ExecutionEnded:
         """Judge a proof that another has made; whatever this host could not do is an abort."""
         async with self._room:
@@ -95,9 +115,12 @@ class Proofs:
         place, spec = effect.assignment, effect.spec
         if self._verifier is None:
             return self._aborted(effect, NO_VERIFIER)
-        proof = await self._blobs.fetch(
-            effect.proof, PROOF_BYTES_MAX, effect.holders, is_synced=False
-        )
+        proof = None
+        # Who gives it ever so slowly shall keep nobody else's from being checked.
+        with trio.move_on_after(FETCH_S):
+            proof = await self._blobs.fetch(
+                effect.proof, PROOF_BYTES_MAX, effect.holders, is_synced=False
+            )
         if proof is None:
             return ProofChecked(place, Finding.MISSING)
         module = await self._blobs.fetch(spec.module, spec.module_size_bytes, effect.holders)
