@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ambientd.adapters import blob_folder
-from ambientd.adapters.blob_files import BlobFiles
+from ambientd.adapters.blob_files import MEMORY_ENTRY_BYTES, BlobFiles
 from ambientd.errors import StoreError, UsageError
 
 
@@ -171,11 +171,18 @@ def test_a_place_that_cannot_hold_blobs_is_named(tmp_path: Path) -> None:
 
 
 def test_memory_holds_the_recent_small_ones_within_its_cap(tmp_path: Path) -> None:
-    blobs = BlobFiles(tmp_path, memory_bytes=100)
+    blobs = BlobFiles(tmp_path, memory_bytes=100 + 3 * MEMORY_ENTRY_BYTES)
     names = [blobs.put(bytes([number]) * 30) for number in range(10)]
     for name in names:
         file_of(blobs, name).unlink()
     assert [blobs.get(name) is not None for name in names] == [False] * 7 + [True] * 3
+
+
+def test_tiny_blobs_take_more_of_memory_than_their_bytes(tmp_path: Path) -> None:
+    blobs = BlobFiles(tmp_path, memory_bytes=20 * MEMORY_ENTRY_BYTES)
+    for number in range(100):
+        blobs.put(bytes([number]))
+    assert len(blobs._memory) == len(blobs._noted) == 19
 
 
 def test_many_threads_may_put_the_same_blobs(tmp_path: Path) -> None:
@@ -192,7 +199,7 @@ def test_many_threads_may_put_the_same_blobs(tmp_path: Path) -> None:
 def test_everything_put_is_given_back(
     tmp_path_factory: pytest.TempPathFactory, data: list[bytes]
 ) -> None:
-    blobs = BlobFiles(tmp_path_factory.mktemp("blobs"), memory_bytes=300)
+    blobs = BlobFiles(tmp_path_factory.mktemp("blobs"), memory_bytes=300 + MEMORY_ENTRY_BYTES)
     names = [blobs.put(each) for each in data]
     assert [blobs.get(name) for name in names] == data
 

@@ -30,9 +30,15 @@ BLOB_BYTES_MAX = 64 * 1024 * 1024
 QUOTA_BYTES = 10 * 1024 * 1024 * 1024
 MEMORY_BYTES = 4 * 1024 * 1024
 MEMORY_BLOB_BYTES_MAX = 64 * 1024
+MEMORY_ENTRY_BYTES = 256
+"""What a blob in memory takes besides its bytes: without it, half a million tiny ones stay."""
 FRESH_S = 1.0
 NOTED_EVERY_MS = 3_600_000
 """How exact a file's time is while its blob is needed: it is not written at every sweep."""
+
+
+def _held_bytes(data: bytes) -> int:
+    return len(data) + MEMORY_ENTRY_BYTES
 
 
 class BlobFiles:
@@ -212,7 +218,7 @@ class BlobFiles:
         self._noted.pop(name, None)
         self._unsynced.discard(name)
         if kept is not None:
-            self._memory_bytes -= len(kept)
+            self._memory_bytes -= _held_bytes(kept)
         self._place.remove(name)
 
     def begin_sweep(self) -> None:
@@ -445,10 +451,10 @@ class BlobFiles:
             return
         with self._lock:
             if name not in self._memory:
-                self._memory_bytes += len(data)
+                self._memory_bytes += _held_bytes(data)
             self._memory[name] = data
             self._memory.move_to_end(name)
             while self._memory_bytes > self._memory_bytes_max:
                 gone, oldest = self._memory.popitem(last=False)
                 self._noted.pop(gone, None)
-                self._memory_bytes -= len(oldest)
+                self._memory_bytes -= _held_bytes(oldest)
