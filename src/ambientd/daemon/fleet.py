@@ -63,10 +63,10 @@ def run_fleet(arguments: list[str]) -> int:
     passphrase = find_passphrase(chosen.passphrase_file, sealed)
     manager = ServiceManager.of(os.environ)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        told.bind(f"\0ambientd-fleet-{os.getpid()}")
+        told.bind("")  # the kernel finds a name that nobody else has
         told.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         told.setblocking(False)
-        zygote = Zygote(f"@ambientd-fleet-{os.getpid()}")
+        zygote = Zygote("@" + told.getsockname()[1:].decode("ascii"))
         zygote.warm_up()
         run_node = partial(_run_node, plan, passphrase, chosen.log_format, chosen.verbose)
         return Fleet(plan, folders, zygote, told, run_node, manager).run()
