@@ -222,6 +222,8 @@ def test_a_disk_that_keeps_nothing_is_the_stores_error(tmp_path: Path) -> None:
     (tmp_path / "proved").write_bytes(b"no folder")
     with pytest.raises(StoreError, match="could not be kept"):
         ProvedFiles(tmp_path / "proved").keep(PLACE, Digest(bytes(32)))
+    with pytest.raises(StoreError, match="could not be read"):
+        ProvedFiles(tmp_path / "proved").find(PLACE)
 
 
 def test_places_outlive_the_process_and_the_oldest_go(tmp_path: Path) -> None:

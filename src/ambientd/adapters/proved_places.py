@@ -21,11 +21,18 @@ class ProvedFiles:
         self._kept_max = kept_max
 
     def find(self, place: Assignment) -> Digest | None:
-        """Give the SHA-256 of the proof; None when none is known."""
+        """Give the SHA-256 of the proof; None when none is known.
+
+        Raises:
+            StoreError: where the disk does not say.
+        """
         try:
             data = self._path(place).read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as problem:
+            msg = f"which proof was made could not be read in {self._folder}: {problem}"
+            raise StoreError(msg) from problem
         return Digest(data) if len(data) == DIGEST_BYTES else None
 
     def keep(self, place: Assignment, proof: Digest) -> None:
