@@ -188,6 +188,17 @@ async def test_a_body_above_its_cap_is_refused_however_it_comes(body: bytes) -> 
         assert (await said(port, POST + body)).startswith(b"HTTP/1.1 413")
 
 
+async def test_an_unread_body_ends_its_connection_with_a_word_and_is_no_request() -> None:
+    inside = GET % b"inside"
+    async with serving(QUICK) as (_, port):
+        unread = b"POST /else HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(inside)
+        answer = await said(port, unread + inside)
+        assert (answer.count(b"HTTP/1.1 "), b"connection: close" in answer.lower()) == (1, True)
+        read = POST + b"Content-Length: 2\r\n\r\nab"
+        answer = await said(port, read + GET % b"next")
+        assert (answer.count(b"HTTP/1.1 "), b"connection: close" in answer.lower()) == (2, False)
+
+
 async def test_requests_sent_at_once_are_answered_in_turn() -> None:
     async with serving(QUICK) as (_, port):
         data = POST + b"Content-Length: 3\r\n\r\nabc" + GET % b"" + POST

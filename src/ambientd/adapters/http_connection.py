@@ -160,6 +160,8 @@ class Connection:
         whole = answer.body if isinstance(answer.body, bytes) else None
         if whole is not None:
             headers.append(("content-length", str(len(whole))))
+        if self._h11.their_state is h11.SEND_BODY:  # what is left of the request is not read
+            headers.append(("connection", "close"))
         head = h11.Response(status_code=answer.status, headers=headers)
         if whole is not None and len(whole) <= _PIECE_BYTES:  # one packet instead of two
             parts = [head, h11.Data(data=whole), h11.EndOfMessage()]
