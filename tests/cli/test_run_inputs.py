@@ -11,6 +11,7 @@ import pytest
 from ambientd.api.client import Client
 from ambientd.api.operation import OperationError
 from ambientd.api.requests import SubmitTask
+from ambientd.errors import UnreachableError
 from tests.cli.conftest import Ctl
 from tests.fakes.desk_node import DeskNode
 
@@ -155,6 +156,26 @@ def test_a_bundle_that_was_not_taken_in_time_is_not_asked_for_again_by_a_nonce(
     assert code == 3
     assert "look at `ambientctl task list` before you ask again" in err
     assert "--nonce" not in err
+
+
+def test_a_task_that_was_on_its_way_to_a_daemon_that_died_is_spoken_of(
+    ctl: Ctl, tmp_path: Path, node: DeskNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").write_bytes(b"one\ntwo\n")
+    asked = Client.call
+
+    def call(self: Client, operation: Any, request: Any, timeout_s: float | None = None) -> Any:
+        if isinstance(request, SubmitTask) and node.tasks:
+            raise UnreachableError("the daemon went away")
+        return asked(self, operation, request, timeout_s)
+
+    monkeypatch.setattr(Client, "call", call)
+    code, _, err = ctl("run", module(tmp_path), "--inputs", tmp_path / "in")
+    assert code == 3
+    assert "1 task may go on: " in err
+    assert (
+        "the daemon went away; it may have taken one task more; see `ambientctl task list`" in err
+    )
 
 
 def test_a_folder_gives_its_own_files_and_what_else_is_there_is_named(

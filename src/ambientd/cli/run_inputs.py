@@ -43,7 +43,7 @@ from ambientd.cli.run_command import (
     wait_for,
 )
 from ambientd.codec.bundles import read_outcomes
-from ambientd.errors import AmbientError, RemoteProtocolError, UsageError
+from ambientd.errors import AmbientError, RemoteProtocolError, UnreachableError, UsageError
 from ambientd.model.bundle import ITEMS_MAX, ItemOutcome
 from ambientd.model.execution import OutcomeKind
 
@@ -206,6 +206,9 @@ def _submit(client: Client, request: requests.SubmitTask) -> replies.Submitted:
             raise
         hint = "it may be taken later: look at `ambientctl task list` before you ask again"
         raise OperationError(error.code, error.message, hint) from None
+    except UnreachableError as error:
+        hint = "it may have taken one task more; see `ambientctl task list` once it is there again"
+        raise UnreachableError(f"{error}; {hint}") from None
 
 
 def _tell(arguments: RunArguments, client: Client, part: Part, task: replies.Task) -> int:
