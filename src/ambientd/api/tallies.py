@@ -72,6 +72,7 @@ class Tallies:
             return None
         if len(data) <= _AT_ONCE_BYTES:
             found = tally_of(data, bundle)
+            await trio.lowlevel.checkpoint()  # a list may count a thousand, all of them in memory
         else:
             found = await trio.to_thread.run_sync(tally_of, data, bundle)
         self._known[(digest, bundle)] = found
