@@ -11,7 +11,7 @@ from ambientd.consensus.options import ConsensusOptions
 from ambientd.ledger.entries import EpochEntry, Table
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
-from ambientd.model.record import Body, SeatAsked, SeatVote, SeatWish
+from ambientd.model.record import Body, Epoch, SeatAsked, SeatVote, SeatWish
 from ambientd.node.build import beacon_tip
 from ambientd.node.core import LOG_FRAME
 from ambientd.node.effect import PersistLedger
@@ -34,7 +34,7 @@ from sim.disk import DiskLost
 from sim.epoch_checkers import EndProofs, EndsAreFinal, OwnCertificates
 from sim.machine import Delivery, Effect, Host
 from sim.money import KEPT_MSAT
-from sim.node_checkers import EntryChecker
+from sim.node_checkers import NodeChecker, written
 from sim.node_machine import FRAME, Persisted
 from sim.replica import unlabelled
 from sim.seasons import Storm, work_times
@@ -130,23 +130,36 @@ class EpochsInside(Checker):
                 self._within[options.epoch].saw_message(*early)
 
 
-class DecidedSeats(EntryChecker):
-    """Seats change hands as a quorum of the members wants, and few at a time."""
+class DecidedSeats(NodeChecker):
+    """Seats change hands as a quorum of the members wants, and few at a time.
 
-    def saw_entry(self, node: Resident, table: Table, name: bytes, entry: object, now: int) -> None:
+    What they want is judged where a node takes the deciding block alone: the words of blocks that
+    it takes together with that one come too late to count.
+    """
+
+    def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Judge what is due by what the members have said."""
-        del name
-        if not isinstance(entry, EpochEntry) or entry.due is None:
+        if not node.is_honest:
             return
-        if node.ledger.epoch != entry.epoch:
-            return  # the node went on at once: what was said is forgotten already
-        present, following = set(entry.epoch.members), set(entry.due.members)
+        assert isinstance(node, Resident)
+        steps = list(written(effect))
+        for step, rows in steps:
+            is_alone = len(steps) == len(step.committed.blocks) == 1 and not step.is_leap
+            for table, _, entry, _ in rows:
+                if isinstance(entry, EpochEntry) and entry.due is not None:
+                    words = node.ledger if is_alone else None
+                    if not (table is Table.EPOCH and self._is_right(entry, entry.due, words)):
+                        text = f"epoch {entry.due.number} by {now} ms"
+                        raise InvariantViolation("a quorum decides on seats", text)
+
+    def _is_right(self, entry: EpochEntry, due: Epoch, words: LedgerState | None) -> bool:
+        present, following = set(entry.epoch.members), set(due.members)
         most = max(1, len(present) // 3)
-        is_few = max(len(present - following), len(following - present)) <= most
-        joins = (self._is_let_in(node.ledger, each, present) for each in following - present)
-        if not (is_few and table is Table.EPOCH and all(joins)):
-            text = f"epoch {entry.due.number} by {now} ms"
-            raise InvariantViolation("a quorum decides on seats", text)
+        if max(len(present - following), len(following - present)) > most:
+            return False
+        if words is None or words.epoch != entry.epoch:
+            return True  # where the node went on at once, what was said is forgotten already
+        return all(self._is_let_in(words, each, present) for each in following - present)
 
     @staticmethod
     def _is_let_in(ledger: LedgerState, node: NodeId, members: set[NodeId]) -> bool:
