@@ -118,4 +118,10 @@ EXHIBITS = (
         "the check at the end asked for more than a chain can do.",
         "1a434b2",
     ),
+    Exhibit(
+        Plan("node", 392_426_961_504, 4),
+        "A member took back its word on a seat in the block after the deciding one, and a node took "
+        "both at once: the check looked at what was said by then, and found a quorum missing.",
+        "d7d0959",
+    ),
 )
