@@ -120,8 +120,8 @@ EXHIBITS = (
     ),
     Exhibit(
         Plan("node", 392_426_961_504, 4),
-        "A member took back its word on a seat in the block after the deciding one, and a node took "
-        "both at once: the check looked at what was said by then, and found a quorum missing.",
+        "A member took back its word on a seat in the block after the deciding one, and a node "
+        "took both at once: the check looked at what was said by then, and missed a quorum.",
         "d7d0959",
     ),
 )
