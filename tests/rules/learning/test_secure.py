@@ -1,6 +1,9 @@
 import hashlib
 import itertools
 import json
+import tracemalloc
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +276,44 @@ def test_an_upload_that_is_missing_or_of_another_size_names_its_member() -> None
                 5,
             )
         assert caught.value.node == liar
+
+
+class OnDisk(Mapping[NodeId, bytes]):
+    """Uploads that are no bytes of ours until one is asked for."""
+
+    def __init__(self, uploads: dict[NodeId, Path]) -> None:
+        self._uploads = uploads
+        self.reads: Counter[NodeId] = Counter()
+
+    def __getitem__(self, member: NodeId) -> bytes:
+        self.reads[member] += 1
+        return self._uploads[member].read_bytes()
+
+    def __iter__(self) -> Iterator[NodeId]:
+        return iter(self._uploads)
+
+    def __len__(self) -> int:
+        return len(self._uploads)
+
+
+def test_a_sum_has_one_upload_in_memory_at_a_time_and_reads_each_once(tmp_path: Path) -> None:
+    circle = Circle(12, count=200_000)
+    opened, files = circle.opened(circle.nodes), {}
+    for number, member in enumerate(circle.nodes):
+        files[member] = tmp_path / str(number)
+        files[member].write_bytes(circle.upload(member))
+    uploads = OnDisk(files)
+    tracemalloc.start()
+    try:
+        made = masking.unmasked(
+            circle.group, circle.nodes, 9, uploads, opened, circle.dealt, ROUND, circle.count
+        )
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.frombuffer(made, dtype="<i4").tolist() == circle.expected(circle.nodes)
+    assert uploads.reads == dict.fromkeys(circle.nodes, 1)
+    assert most_bytes < 5 * len(made)
 
 
 def test_the_vectors_are_what_is_computed() -> None:

@@ -1,6 +1,6 @@
 """Masks over vectors of 32-bit numbers, and the sum of a group without them (protocols/17)."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -41,19 +41,16 @@ def _pair_key(pair: bytes, round_id: bytes, one: NodeId, other: NodeId) -> bytes
     return derived(pair, tagged("fl-pair-stream", round_id, low, high))
 
 
-def _combine(total: _Numbers, masks: Iterable[_Mask], uploads: Sequence[bytes] = ()) -> None:
-    """Add uploads and masks to numbers in place, masks that are so marked taken away.
+def _lay(total: _Numbers, masks: Iterable[_Mask]) -> None:
+    """Add masks to numbers in place, those that are so marked taken away.
 
     All of a piece before the next: it stays in the processor's cache meanwhile.
     """
     place = piece_place()
     size_bytes = NUMBER_BYTES * len(total)
     streams = [(stream_pieces(key, size_bytes, place), is_added) for key, is_added in masks]
-    views = [_numbers(each) for each in uploads]
     for at in range(0, len(total), _PIECE):
         part = total[at : at + _PIECE]
-        for view in views:
-            part += view[at : at + _PIECE]
         for pieces, is_added in streams:
             apply = np.add if is_added else np.subtract
             apply(part, _numbers(next(pieces)), out=part)
@@ -72,7 +69,7 @@ def masked(secret: bytes, me: NodeId, group: Group, values: bytes, round_id: byt
     for other in sorted(set(group) - {me}):
         pair = pair_secret(mask_secret(secret, round_id), other, group[other].mask_public)
         masks.append((_pair_key(pair, round_id, me, other), me < other))
-    _combine(total, masks)
+    _lay(total, masks)
     return total.tobytes()
 
 
@@ -97,16 +94,18 @@ def unmasked(
         raise RemoteProtocolError(
             f"{len(present)} members of the group survived, {threshold} are needed"
         )
-    for node in present:
-        if len(uploads.get(node, b"")) != NUMBER_BYTES * count:
-            raise BadShareError(node, f"its upload does not hold the model's {count} numbers")
-    found = recovered(group, present, threshold, opened, dealt, round_id)
     total = np.zeros(count, dtype=_LITTLE)
+    for node in present:  # one after the other: together they may be more than memory
+        upload = uploads.get(node, b"")
+        if len(upload) != NUMBER_BYTES * count:
+            raise BadShareError(node, f"its upload does not hold the model's {count} numbers")
+        total += _numbers(upload)
+    found = recovered(group, present, threshold, opened, dealt, round_id)
     masks = [(_own_key(found.own_mask_seeds[node], round_id), False) for node in present]
     for gone, own in found.mask_secrets.items():
         for node in present:
             pair = pair_secret(own, gone, group[node].mask_public)
             # What the survivor did with it, undone.
             masks.append((_pair_key(pair, round_id, gone, node), gone < node))
-    _combine(total, masks, [uploads[node] for node in present])
+    _lay(total, masks)
     return total.view(np.dtype("<i4")).tobytes()
