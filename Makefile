@@ -254,8 +254,8 @@ verifier: $(BIN)/ambient-verify $(BIN)/ambient-execute $(VENV)/.wasm  ## Build w
 proofs: verifier $(BIN)/ambient-prove-$(KERNELS)  ## Build the prover as well: KERNELS=avx512, avx2 or portable (needs Rust and a C++ compiler)
 	@install $(BIN)/ambient-prove-$(KERNELS) $(BIN)/ambient-prove
 
-test-proofs: verifier $(BIN)/ambient-prove-$(KERNELS) $(BIN)/ambient-prove-published  ## Prove with our kernels and with the crates as published, and compare (builds both)
-	$(BIN)/pytest -q -m prover tests/proofs
+test-proofs: verifier $(BIN)/ambient-prove-$(KERNELS) $(BIN)/ambient-prove-published  ## Prove with our kernels and with the crates as published, and compare; prove in a mesh (builds both)
+	$(BIN)/pytest -q -m prover tests/proofs tests/adapters/test_provers.py tests/mesh/test_proven.py
 
 bench: $(VENV)/.dev  ## Measure tasks and the log on real daemons
 	$(BIN)/python -m benchmarks.task_latency

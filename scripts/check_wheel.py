@@ -77,6 +77,8 @@ def check(environment: Empty, wheel: Path) -> list[str]:
     place = environment("python", "-c", "import ambientd; print(ambientd.__file__)")
     if not place.startswith(str(environment.folder)):
         wrong.append(f"ambientd was imported from {place}")
+    if not Path(place).with_name("py.typed").is_file():
+        wrong.append("type checkers are not told that the library is typed (PEP 561)")
     version = wheel.name.split("-")[1]
     for program in ("ambientctl", "ambientd"):
         said = environment(program, "--version")

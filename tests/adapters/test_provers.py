@@ -40,7 +40,7 @@ class Pair:
     verifier: ProofVerifier
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.slow)])
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.prover)])
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Pair:
     if request.param == "fake":
         return Pair(FakeProver(), FakeVerifier())
@@ -147,7 +147,7 @@ async def test_a_disk_without_room_is_this_hosts_reason_and_no_word_on_a_proof(
     assert not made.is_final
 
 
-@pytest.mark.slow
+@pytest.mark.prover
 def test_a_prover_whose_daemon_was_killed_ends_with_its_next_line(tmp_path: Path) -> None:
     image = tmp_path / "universal.elf"
     image.write_bytes(universal())

@@ -16,7 +16,7 @@ from tests.mesh.modules import rounds, spin
 from tests.proofs.images import program
 from tests.proofs.test_universal import universal
 
-pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
+pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.prover]
 
 CYCLES = 1 << 17
 PROVE_S = 540

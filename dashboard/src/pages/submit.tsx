@@ -9,6 +9,7 @@ import { Facts } from "../parts/panel";
 import { count, sat } from "../parts/words";
 import { to } from "../route";
 
+const NONCE_BYTES = 32;
 const ASSURANCES = ["replicated", "audited", "none"];
 
 /** PUBLISHER/NAME, and @VERSION where it is not the one that is pinned here. */
@@ -50,15 +51,21 @@ export function SubmitPage({ name: first }: { name: string }) {
   const [input, setInput] = useState<Loaded | null>(null);
   const [assurance, setAssurance] = useState(ASSURANCES[0] as string);
   const [quote, setQuote] = useState<Quote | null>(null);
+  // Of the quote: however often it is submitted, it is one task, and paid once.
+  const [nonce, setNonce] = useState("");
+  const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState("");
 
   const attempt = async (act: () => Promise<void>) => {
     setFault("");
+    setBusy(true);
     try {
       await act();
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       setFault(`${error.message}. ${error.hint}`);
+    } finally {
+      setBusy(false);
     }
   };
   const ask = (event: FormEvent) => {
@@ -70,6 +77,7 @@ export function SubmitPage({ name: first }: { name: string }) {
         module_size_bytes: info?.shown.module_size_bytes ?? module?.data.length ?? 0,
         input_size_bytes: input?.data.length ?? 0,
       };
+      setNonce(base64(crypto.getRandomValues(new Uint8Array(NONCE_BYTES))));
       setQuote(await call("task.quote", { assurance, ...sizes, ...termsOf(info) }));
     });
   };
@@ -80,7 +88,7 @@ export function SubmitPage({ name: first }: { name: string }) {
         ? { module_sha256: published.shown.module_sha256, ...termsOf(published) }
         : { module: base64(module?.data ?? new Uint8Array()) };
       const data = base64(input?.data ?? new Uint8Array());
-      const { task_id } = await call("task.submit", { assurance, input: data, ...meant });
+      const { task_id } = await call("task.submit", { assurance, input: data, nonce, ...meant });
       location.hash = to("tasks", task_id);
     });
 
@@ -142,7 +150,7 @@ export function SubmitPage({ name: first }: { name: string }) {
           </select>
         </label>
         <p>The workers that are chosen see the module and the input in the clear.</p>
-        <button type="submit" disabled={module === null && name.trim() === ""}>
+        <button type="submit" disabled={busy || (module === null && name.trim() === "")}>
           Show what it costs
         </button>
       </form>
@@ -170,7 +178,7 @@ export function SubmitPage({ name: first }: { name: string }) {
               ["nodes that may take it", count(quote.suited)],
             ]}
           />
-          <button type="button" onClick={() => void submit()}>
+          <button type="button" disabled={busy} onClick={() => void submit()}>
             Submit it
           </button>
         </section>
