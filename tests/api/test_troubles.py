@@ -87,7 +87,7 @@ def test_members_hear_of_convicted_ones_that_keep_their_seats() -> None:
 
 def test_every_kind_of_evidence_is_put_into_words() -> None:
     kinds = {EVIDENCE_OF_LIE, EVIDENCE_OF_FALSE_STEP, "receipt", LOG_EVIDENCE, EVIDENCE_KIND}
-    kinds |= {EVIDENCE_OF_TWO_VERDICTS, EVIDENCE_OF_TWO_TRACES, EVIDENCE_OF_TWO_SEGMENTS}
+    kinds |= {EVIDENCE_OF_TWO_VERDICTS, EVIDENCE_OF_TWO_TRACES, EVIDENCE_OF_TWO_SEGMENTS, "proof"}
     assert set(DEEDS) == set(KINDS) == kinds
     for kind in kinds:
         assert DEEDS[kind] in convicted(evidence(kind)).text

@@ -43,7 +43,7 @@ def test_a_failure_inside_a_step_beside_others_is_not_gone_past(tmp_path: Path) 
 def test_a_run_that_fails_leaves_no_step_behind(tmp_path: Path) -> None:
     # It holds the run's own output open: whoever reads that is done only when it has ended.
     script = """exec 3>&1
-aside() { : > ready; exec sleep 600; }
+aside() { sh -c ': > ready; exec sleep 600'; }
 begin aside
 until test -e ready; do :; done
 false"""

@@ -162,7 +162,7 @@ async def test_a_module_that_is_not_made_pausable_in_time_is_executed_whole(
 ) -> None:
     async with pool_of() as pool:
         ready = await ready_of(pool)
-        hasty = replace(pool.stretching._options, prepare_wall_ms_max=1)
+        hasty = replace(pool.stretching._options, prepare_wall_ms_max=0)
         monkeypatch.setattr(pool.stretching, "_options", hasty)
         long = LongExecutions(pool.stretching, NotedStates(tmp_path), STEP)
         assert await long.execute(TASK, call(), ready.prepared, CpuSpent()) is None

