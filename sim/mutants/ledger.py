@@ -272,7 +272,7 @@ LEDGER_MUTANTS = (
         Patch(reputation, "SUBMITTER_SHARE", lambda _: 1),
         scenario="node-choices",
     ),
-    bug("pays-twice", "pays each worker twice", Patch(settling, "_payments", _twice)),
+    bug("pays-twice", "pays each worker twice", Patch(settling, "_together", _twice)),
     bug("keeps-escrow", "never empties the escrow", Patch(Draft, "move_escrow", always(None))),
     bug("credits-twice", "credits each amount twice", Patch(Draft, "credit", _credits_twice)),
     bug(

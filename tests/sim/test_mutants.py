@@ -38,16 +38,16 @@ def test_every_bug_is_caught_within_thirty_worlds(name: str) -> None:
 
 
 def test_a_bug_leaves_the_code_as_it_was() -> None:
-    before = SafetyRules.term_is_open, settling._payments
+    before = SafetyRules.term_is_open, settling._together
     with mutated("votes-after-timeout"), mutated("pays-twice"):
         assert before[0] is not SafetyRules.term_is_open
-        assert before[1] is not settling._payments
-    assert before == (SafetyRules.term_is_open, settling._payments)
+        assert before[1] is not settling._together
+    assert before == (SafetyRules.term_is_open, settling._together)
 
 
 @pytest.mark.slow
 def test_the_command_shows_who_killed_what(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mutants", COMMANDED, "--seeds-max", "3"]) == 0
     said = capsys.readouterr().out
-    assert "pays-twice: killed by " in said
+    assert "pays-twice: killed by 'at most one payout' after" in said
     assert "1 mutants, 0 alive" in said
