@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -88,14 +89,54 @@ def test_without_a_command_all_are_known(line: str) -> None:
     assert len(names_of(build_parser(line.split()))) == sum(len(names) for names, _ in COMMANDS)
 
 
+PROMISED = (
+    *("status", "top", "nodes", "run FILE", "anchor status", "peg audit", "fl list"),
+    *("task list", "task show ID", "task logs ID", "task cancel ID", "task why ID"),
+    *("receipt get ID", "receipt verify FILE"),
+    *(
+        "module check FILE",
+        "module prepare FILE -o FILE",
+        "module publish FILE",
+        "module new F --lang c",
+    ),
+    *("cluster create DIR", "cluster invite", "cluster members"),
+    *("config show", "backup create FILE", "restore FILE", "completion bash", "demo"),
+    *("audit tail", "audit verify", "audit export FILE", "doctor", "pause", "resume"),
+)
+"""What the design names, by the names that it gives."""
+
+
+@pytest.mark.parametrize("line", PROMISED)
+def test_every_name_that_was_promised_is_a_command(line: str) -> None:
+    words = line.split()
+    module, function = build_parser(words).parse_args(words).run.split(":")
+    assert callable(getattr(import_module(f"ambientd.cli.{module}"), function))
+
+
+@pytest.mark.parametrize(
+    ("second", "first"),
+    [
+        ("restore FILE --height 3 --identity F", "backup restore FILE --height 3 --identity F"),
+        ("cluster members", "member list"),
+        ("audit tail --limit 3", "trail tail --limit 3"),
+        (f"audit verify --head 1:{'a' * 64}", f"trail verify --head 1:{'a' * 64}"),
+        ("audit export FILE --force", "trail export FILE --force"),
+    ],
+)
+def test_a_second_name_is_the_same_command_with_the_same_options(second: str, first: str) -> None:
+    both = [vars(build_parser(line.split()).parse_args(line.split())) for line in (second, first)]
+    for each in both:
+        each.pop("command"), each.pop("subcommand", None)
+    assert both[0] == both[1]
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
         ("statsu", "'statsu' is no command; did you mean status?; see `ambientctl --help`"),
         ("cancel x", "'cancel' is no command; did you mean `task cancel`?"),
-        ("restore x", "'restore' is no command; did you mean `backup restore`?"),
-        ("cluster members", "'members' is no command; did you mean `member list`?"),
-        ("audit tail", "did you mean `trail`, who asked this node to change something, or"),
+        ("members", "'members' is no command; did you mean `member list`?"),
+        ("audit tial", "'tial' is no command; did you mean tail?; see `ambientctl audit --help`"),
         ("task lst", "did you mean list?; see `ambientctl task --help`"),
         ("qqqq", "'qqqq' is no command; there are status, nodes, "),
         ("run x --inptu y", "there is no option --inptu; did you mean --input?"),

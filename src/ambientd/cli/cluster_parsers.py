@@ -5,7 +5,7 @@ from ambientd.cli.parsing import Parser, command, count, group, seconds
 
 def add_cluster(commands: object) -> None:
     """Add `cluster` and `join`."""
-    cluster = group(commands, "cluster", "found a cluster, invite nodes")
+    cluster = group(commands, "cluster", "found a cluster, invite nodes, see who keeps its log")
     create = command(
         cluster, "create", "cluster_commands:create", "write the folders of a new cluster's nodes"
     )
@@ -57,6 +57,7 @@ def add_cluster(commands: object) -> None:
         metavar="S",
         help="seconds it is good for (default: 86400)",
     )
+    command(cluster, "members", "member_commands:show", "the same as `member list`")
     _add_join(commands)
 
 

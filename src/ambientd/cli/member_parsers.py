@@ -62,12 +62,23 @@ def add_backup(commands: object) -> None:
     )
     verify.add_argument("file", metavar="FILE", help="of `backup create`; also s3://...")
     _add_identity(verify)
-    restore = command(
+    _add_restore(backup, "make the store of a node that has none; its key never votes again")
+    key = command(
         backup,
-        "restore",
-        "backup_commands:restore",
-        "make the store of a node that has none; its key never votes again",
+        "key",
+        "backup_commands:key",
+        "draw a secret key that copies can be sealed to; print the public one",
     )
+    key.add_argument("file", metavar="FILE", help="a new file; keep it apart from the node")
+
+
+def add_restore(commands: object) -> None:
+    """Add `restore`, by which many look for `backup restore`."""
+    _add_restore(commands, "the same as `backup restore`: make a node's store of a copy")
+
+
+def _add_restore(commands: object, text: str) -> None:
+    restore = command(commands, "restore", "backup_commands:restore", text)
     restore.add_argument("file", metavar="FILE", help="of `backup create`; also s3://...")
     restore.add_argument(
         "--height",
@@ -77,13 +88,6 @@ def add_backup(commands: object) -> None:
         help="as of this block, or a little before (default: all)",
     )
     _add_identity(restore)
-    key = command(
-        backup,
-        "key",
-        "backup_commands:key",
-        "draw a secret key that copies can be sealed to; print the public one",
-    )
-    key.add_argument("file", metavar="FILE", help="a new file; keep it apart from the node")
 
 
 def _add_identity(parser: ArgumentParser) -> None:

@@ -45,8 +45,15 @@ def add_doctor(commands: object) -> None:
 
 
 def add_trail(commands: object) -> None:
-    """Add `trail`."""
-    trail = group(commands, "trail", "the audit trail: who asked this node to change something")
+    """Add `trail`, and `audit`, by which others know it."""
+    text = "the audit trail: who asked this node to change something"
+    _add_trail(group(commands, "trail", text))
+    _add_trail(
+        group(commands, "audit", "the same as `trail`; what a peg holds is told by `peg audit`")
+    )
+
+
+def _add_trail(trail: object) -> None:
     tail = command(trail, "tail", "trail_commands:tail", "the newest entries")
     tail.add_argument("--limit", type=limit, default=20, metavar="N", help="how many (default: 20)")
     verify = command(trail, "verify", "trail_commands:verify", "whether any entry was changed")

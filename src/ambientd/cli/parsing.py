@@ -62,13 +62,11 @@ class Parser(argparse.ArgumentParser):
 
 OTHER_WORDS: Mapping[str, str] = MappingProxyType(
     {
-        "ambientctl audit": "`trail`, who asked this node to change something, or `peg audit`",
         "ambientctl balance": "`account show`",
         "ambientctl logs": "`task logs`, or the daemon's own: `journalctl -u ambientd`",
         "ambientctl members": "`member list`",
         "ambientctl submit": "`run`",
         "ambientctl cluster join": "`join`",
-        "ambientctl cluster members": "`member list`",
         "ambientctl task run": "`run`",
         "ambientctl task submit": "`run`",
     }
