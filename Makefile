@@ -25,7 +25,8 @@ $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 	@$(PIP) install --no-deps --require-hashes --prefer-binary -r requirements/dev.txt
 	@touch $@
 
-setup: $(VENV)/.dev  ## Install everything into .venv, from hash-pinned wheels
+setup: $(VENV)/.dev  ## Install everything into .venv, from hash-pinned wheels; with the dashboard where Node.js is
+	@$(PYTHON) scripts/dashboard_pages.py
 
 demo: $(VENV)/.runtime  ## One real task: four daemons, one liar, a receipt, a Bitcoin block
 	@$(BIN)/ambientctl demo

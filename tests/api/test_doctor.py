@@ -26,7 +26,13 @@ from ambientd.api.replies import (
     TroubleKind,
 )
 from ambientd.config.module_pins import Pin, encode_pins
-from ambientd.config.options import Config, EngineChoice, ExecutionOptions, TransportOptions
+from ambientd.config.options import (
+    Config,
+    EngineChoice,
+    ExecutionOptions,
+    HttpOptions,
+    TransportOptions,
+)
 from ambientd.config.places import Places
 from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS
 
@@ -283,6 +289,17 @@ def test_an_address_that_is_not_this_devices_is_said() -> None:
     config = Config(transport=TransportOptions(listen="203.0.113.9:4400"))
     found = doctor_folder._port(config)
     assert (found.grade, found.text) == (Grade.FAIL, "203.0.113.9 is no address of this device")
+
+
+def test_a_dashboard_that_was_not_built_is_missed_where_http_is_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on = Config(http=HttpOptions(enabled=True))
+    assert doctor_folder._dashboard(Config()) == []
+    for is_built, grade in ((True, Grade.OK), (False, Grade.WARN)):
+        monkeypatch.setattr(doctor_folder, "is_built", lambda is_built=is_built: is_built)
+        [found] = doctor_folder._dashboard(on)
+        assert (found.grade, "make dashboard" in found.advice) == (grade, not is_built)
 
 
 def test_the_worst_finding_decides() -> None:

@@ -21,6 +21,7 @@ from ambientd.api.genesis_files import load_genesis
 from ambientd.api.identity import check_keys, key_files, sealed_keys
 from ambientd.api.lending import notes_on
 from ambientd.api.module_process import ModuleProcess
+from ambientd.api.rest.pages import is_built
 from ambientd.codec.statements import fingerprint
 from ambientd.config.load import load_config
 from ambientd.config.options import Config, EngineChoice, StoreEngine
@@ -55,6 +56,7 @@ def look_at_folder(data_dir: Path, *, is_running: bool) -> list[Finding]:
         _cluster(places),
         _owner(places, config),
         *_pins(places),
+        *_dashboard(config),
         _disk(data_dir),
         _sync(data_dir),
     ]
@@ -129,6 +131,19 @@ def _pins(places: Places) -> list[Finding]:
     if not pins:
         return []
     return [fine("pins", f"{len(pins)} of modules, all on this device")]
+
+
+def _dashboard(config: Config | None) -> list[Finding]:
+    """Look whether the pages are there, which only a node with HTTP has a use for."""
+    if config is None or not config.http.enabled:
+        return []
+    if is_built():
+        return [fine("dashboard", "in this install")]
+    advice = (
+        "say `make dashboard` in the sources, or install them again, where Node.js 20 or newer is; "
+        "then start the node again"
+    )
+    return [warns("dashboard", "HTTP is on, and this install has no pages", advice)]
 
 
 def _disk(data_dir: Path) -> Finding:

@@ -27,8 +27,9 @@ _ALONE_ONLY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _NOT_BUILT = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Ambient</title>
-<p>This node answers at <code>/api/v1</code>. Its dashboard was not built: it needs Node.js and
-<code>make dashboard</code>, and then a start of the node.</p></html>
+<p>This node answers at <code>/api/v1</code>. Its dashboard was not built, for lack of Node.js 20 or
+newer. Where that is, say <code>make dashboard</code> in the sources, or install them again; then
+start the node again.</p></html>
 """
 
 
@@ -68,6 +69,11 @@ class Pages:
         if "gzip" not in request.first("accept-encoding"):
             return HttpAnswer(200, page.data, headers)
         return HttpAnswer(200, page.small, [*headers, ("content-encoding", "gzip")])
+
+
+def is_built() -> bool:
+    """Say whether this install has the dashboard."""
+    return (resources.files("ambientd") / FOLDER / _INDEX[1:]).is_file()
 
 
 def built_pages() -> Pages:
