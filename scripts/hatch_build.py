@@ -35,6 +35,6 @@ class PagesHook(BuildHookInterface[Any]):
             return
         try:
             with _TERMINAL.open("w") as terminal:
-                terminal.write(f"{text}\n")
+                terminal.write(f"\n{text}\n")  # the installer is within a line of its own
         except OSError:
             return  # nobody sits there

@@ -104,6 +104,7 @@ def test_who_sits_at_a_terminal_is_told_though_the_installer_keeps_what_a_build_
         )
         assert WITHOUT.encode() in done.stdout + done.stderr
         os.close(theirs)
+        assert terminal.readline() == b"\r\n"
         assert terminal.readline().decode().startswith(WITHOUT)
 
 
