@@ -63,8 +63,11 @@ async function send<N extends Name>(
   const { method } = ROUTES[name];
   const fields = new Map(Object.entries(request));
   const url = urlOf(name, fields, method === "GET");
-  const body = method === "GET" ? {} : { body: JSON.stringify(Object.fromEntries(fields)) };
+  const body = method === "GET" ? null : JSON.stringify(Object.fromEntries(fields));
   const timeout = AbortSignal.timeout(REACH_TIMEOUT_MS);
+  const asked = `${url} ${body}`;
+  // A nonce names what is asked for already.
+  const key = method === "POST" && !("nonce" in request) ? keyFor(asked) : "";
   let response: Response;
   try {
     response = await fetch(url, {
@@ -72,16 +75,28 @@ async function send<N extends Name>(
       headers: {
         ...headers(accept),
         ...(method !== "GET" && { "Content-Type": "application/json" }),
+        ...(key && { "Idempotency-Key": key }),
       },
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      ...body,
+      body,
     });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Problem(0, "the daemon was not reached", "is it running? This page tries again.");
   }
+  if (response.status < 500 && response.status !== 409) unanswered.delete(asked);
   if (response.ok) return response;
   throw await problemOf(response);
+}
+
+/** Keys of requests whose answers never came: who asks again for the same thing gets it once. */
+const unanswered = new Map<string, string>();
+
+function keyFor(asked: string): string {
+  const random = crypto.getRandomValues(new Uint8Array(16));
+  const key = unanswered.get(asked) ?? Array.from(random, (each) => each.toString(16)).join("");
+  unanswered.set(asked, key);
+  return key;
 }
 
 /** Give the address of an operation: fields go into its path first, then into the query. */

@@ -15,6 +15,7 @@ from ambientd.api.account_values import (
 from ambientd.api.account_values import Accounts as AccountList
 from ambientd.api.operations import OperationError
 from ambientd.api.paging import page
+from ambientd.api.under_key import came_before, fixed_ms
 from ambientd.api.views import find_node
 from ambientd.codec.signing import Signer
 from ambientd.ledger.accounts import is_seated
@@ -79,20 +80,20 @@ class Accounts:
             msg = f"{request.to} is this node itself, whose credits these are already"
             raise OperationError("invalid", msg, "name another node: `ambientctl nodes` lists them")
         async with self._moving:
-            said_ms = self._said_ms()
+            said_ms = await self._said_ms()
             await self._move(Transfer(to=to, amount_msat=request.amount_msat, said_ms=said_ms))
         return self._moved("transfer", request.amount_msat, to)
 
     async def bond(self, request: requests.RaiseBond) -> replies.AccountMoved:
         """Put credits of this node at risk; answer once the ledger has it."""
         async with self._moving:
-            await self._move(Bond(amount_msat=request.amount_msat, said_ms=self._said_ms()))
+            await self._move(Bond(amount_msat=request.amount_msat, said_ms=await self._said_ms()))
         return self._moved("bond", request.amount_msat)
 
     async def unbond(self, request: requests.AskBondBack) -> replies.AccountMoved:
         """Ask for some of this node's bond back; answer once it waits."""
         async with self._moving:
-            await self._move(Unbond(amount_msat=request.amount_msat, said_ms=self._said_ms()))
+            await self._move(Unbond(amount_msat=request.amount_msat, said_ms=await self._said_ms()))
         return self._moved("unbond", request.amount_msat)
 
     def _find(self, name: str | None) -> NodeId:
@@ -103,11 +104,13 @@ class Accounts:
             raise OperationError("not_ready", msg, "wait until `ambientctl nodes` lists it here")
         return find_node(self._state, name)
 
-    def _said_ms(self) -> int:
-        return max(self._parts.now(), self._state.moves(self._id).said_ms + 1)
+    async def _said_ms(self) -> int:
+        return await fixed_ms(max(self._parts.now(), self._state.moves(self._id).said_ms + 1))
 
     async def _move(self, body: Transfer | Bond | Unbond) -> None:
         self._find(None)
+        if came_before(self._state.moves(self._id).said_ms) is not None:
+            return
         async with self._parts.news.listen() as news:
             await self._parts.pump.post(BodiesProposed((body,)))
             with trio.move_on_after(MOVE_DEADLINE_S):

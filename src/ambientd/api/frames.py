@@ -21,12 +21,15 @@ class ReplyKind(StrEnum):
     ERROR = "error"
 
 
-class RequestFrame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A call of one operation."""
+class RequestFrame(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """A call of one operation; under a `key`, of one that is done once however often it comes."""
 
     id: int
     op: str
     body: msgspec.Raw
+    key: str = ""
 
 
 class ReplyFrame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -33,6 +33,7 @@ from ambientd.api.paging import check_place, page
 from ambientd.api.registry import MODULE_MAGIC
 from ambientd.api.replies import PrivacyStanding
 from ambientd.api.round_files import round_file
+from ambientd.api.under_key import fixed_ms, name_for
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import study_id
@@ -103,18 +104,20 @@ class Learning:
         if request.module:
             await self._parts.blobs.put(request.module)
         body = FlStudy(
-            nonce=self._draw(16),
+            nonce=name_for(self._draw(16)),
             name=request.name,
             plan=plan,
             terms=_terms(request),
             initial=await self._parts.blobs.put(model),
             model_size_bytes=len(model),
-            until_ms=self._parts.now() + UNTIL_MS,
+            until_ms=await fixed_ms(self._parts.now()) + UNTIL_MS,
         )
         fault = study_fault(body)
         if fault is not None:
             raise OperationError("invalid", fault)
         study = study_id(self._id, body)
+        if self._state.study(study) is not None:
+            return self._info(study)
         await self._bring(
             body, lambda event: isinstance(event, StudyBegan) and event.study == study
         )

@@ -32,6 +32,8 @@ from ambientd.api.frames import (
 from ambientd.api.misfits import misfit_of
 from ambientd.api.operations import OPERATIONS, Failure, Operation, OperationError
 from ambientd.api.socket_file import SocketFile
+from ambientd.api.under_key import KEYED, Keyed
+from ambientd.codec.digest import sha256
 from ambientd.errors import (
     AmbientError,
     RemoteProtocolError,
@@ -202,6 +204,7 @@ class LocalSocket:
             msg = f"this node knows no operation {frame.op[:64]!r}"
             raise OperationError("unknown_operation", msg, f"it knows {known}")
         request = _fitting(frame.body, operation)
+        KEYED.set(Keyed(frame.key, sha256(frame.body)) if frame.key else None)
         answer = handler(request)
         if operation.streaming:
             await self._stream(caller, frame.id, cast("Any", answer))

@@ -118,6 +118,7 @@ TASK_LOGS = Operation(
         "/tasks/{task}/logs",
         Scope.ADMIN,
         "execute a task again here, for what its module writes to its standard error",
+        looks=True,
     ),
     deadline_ms=WAIT_MS_MAX + DEADLINE_MS,
 )
@@ -125,7 +126,7 @@ TASK_MATERIAL = Operation(
     "task.material",
     GetMaterial,
     Material,
-    post("/tasks/{task}/material", Scope.ADMIN, "what a task was executed with"),
+    post("/tasks/{task}/material", Scope.ADMIN, "what a task was executed with", looks=True),
 )
 RECEIPT_GET = Operation(
     "receipt.get",

@@ -66,13 +66,21 @@ def outpoint_in(text: str) -> Outpoint:
 
 
 async def returnable(
-    state: LedgerState, node: NodeId, chain: PegChain | None, outpoint: Outpoint
+    state: LedgerState,
+    node: NodeId,
+    chain: PegChain | None,
+    outpoint: Outpoint,
+    *,
+    was_asked: bool = False,
 ) -> Returnable:
-    """Find what is to go back; refuse what is not this node's, or is credited."""
+    """Find what is to go back; refuse what is not this node's, or is credited.
+
+    What `was_asked` for may be on its way already.
+    """
     wallets = state.peg_index.wallets
     coin = state.peg_coin(outpoint.txid, outpoint.index)
     if coin is not None:
-        if coin.node != node or not may_go_back(coin):
+        if coin.node != node or not (was_asked or may_go_back(coin)):
             msg = "it is credited, or will be, or goes back already, or came in for another node"
             raise OperationError("rejected", f"nothing goes back: {msg}", _HINT)
         return Returnable(node, outpoint, coin.value_sat, wallets[coin.wallet])

@@ -25,6 +25,7 @@ from ambientd.api.peg_values import (
     Withdraw,
     WithdrawalQuote,
 )
+from ambientd.api.under_key import came_before, fixed_ms, is_keyed
 from ambientd.codec.signing import Signer
 from ambientd.errors import UsageError
 from ambientd.ledger.draft import BlockContext, Draft
@@ -118,7 +119,10 @@ class Pegging:
         self._check()
         script = self._script(request.address)
         async with self._asking:
-            said_ms = max(self._parts.now(), self._state.moves(self._id).said_ms + 1)
+            said_ms = await self._said_ms()
+            before = came_before(self._state.moves(self._id).said_ms)
+            if before is not None:
+                return self._payment(before or self._newest_out(request.amount_sat))
             body = PegOut(
                 script=script,
                 amount_sat=request.amount_sat,
@@ -146,10 +150,13 @@ class Pegging:
         """Send back what is never credited; answer once the log has where to."""
         self._check()
         script = self._script(request.address)
-        found = await self._returnable(request.outpoint)
+        before = came_before(self._state.moves(self._id).said_ms)
+        found = await self._returnable(request.outpoint, was_asked=before is not None)
+        if before is not None:
+            return found.told(script, request.fee_sat, self._begun(found))
         found.told(script, request.fee_sat)
         async with self._asking:
-            said_ms = max(self._parts.now(), self._state.moves(self._id).said_ms + 1)
+            said_ms = await self._said_ms()
             body = PegReturn(
                 txid=found.outpoint.txid,
                 output=found.outpoint.index,
@@ -164,16 +171,35 @@ class Pegging:
                     and (event.node, event.said_ms) == (self._id, said_ms)
                 ),
             )
-        payment = begun(self._state, self._id, found.outpoint)
-        return found.told(script, request.fee_sat, payment)
+        return found.told(script, request.fee_sat, self._begun(found))
 
-    async def _returnable(self, text: str) -> Returnable:
-        return await returnable(self._state, self._id, self._parts.peg, outpoint_in(text))
+    def _begun(self, found: Returnable) -> int:
+        return begun(self._state, self._id, found.outpoint)
+
+    async def _returnable(self, text: str, *, was_asked: bool = False) -> Returnable:
+        chain, outpoint = self._parts.peg, outpoint_in(text)
+        return await returnable(self._state, self._id, chain, outpoint, was_asked=was_asked)
+
+    async def _said_ms(self) -> int:
+        return await fixed_ms(max(self._parts.now(), self._state.moves(self._id).said_ms + 1))
+
+    def _newest_out(self, amount_sat: int) -> int:
+        """Give the payment that the last move has begun."""
+        return next(
+            number
+            for number, entry in reversed(self._payments())
+            if (entry.payment.node, entry.payment.amount_sat) == (self._id, amount_sat)
+        )
 
     async def raise_fee(self, request: RaiseFee) -> PaymentInfo:
         """Have a version with a higher fee signed."""
         self._check()
         body = PegFee(payment=request.payment, fee_sat=request.fee_sat)
+        entry = self._state.peg_payment(request.payment)
+        payment = None if entry is None or not is_keyed() else entry.payment
+        told = (self._id, request.fee_sat)
+        if payment is not None and (payment.node, payment.fees_sat[-1]) == told:
+            return self._payment(request.payment)  # it was raised, and a restart kept that back
         async with self._asking:
             self._check_raise(body)
             await self._bring(

@@ -29,13 +29,17 @@ class Scope(StrEnum):
         return ranks.index(self) >= ranks.index(other)
 
 
+CHANGING = frozenset({Scope.SUBMIT, Scope.ADMIN})
+
+
 class Route(msgspec.Struct, frozen=True):
     """Where an operation is, who may ask for it, and what it is called in a list.
 
     Fields of the request that `path` names in braces come from there; the others of a GET from the
     query, those of a POST from a JSON body; the body of a PUT is bytes, which the handler takes
     as they come. `raw` names a field of the answer whose bytes a caller can have alone. `names` is
-    the request's field that an Idempotency-Key fills.
+    the request's field that an Idempotency-Key fills. `looks` says that what needs a high scope
+    changes nothing all the same.
     """
 
     method: Method
@@ -45,6 +49,12 @@ class Route(msgspec.Struct, frozen=True):
     status: int = 200
     raw: str = ""
     names: str = ""
+    looks: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Tell whether to do it twice is not the same as once."""
+        return self.scope in CHANGING and not self.looks
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -57,9 +67,11 @@ def get(path: str, summary: str, scope: Scope = Scope.READ, raw: str = "") -> Ro
     return Route(Method.GET, path, scope, summary, raw=raw)
 
 
-def post(path: str, scope: Scope, summary: str, status: int = 200, names: str = "") -> Route:
+def post(
+    path: str, scope: Scope, summary: str, status: int = 200, names: str = "", looks: bool = False
+) -> Route:
     """Give the route of something to do."""
-    return Route(Method.POST, path, scope, summary, status=status, names=names)
+    return Route(Method.POST, path, scope, summary, status=status, names=names, looks=looks)
 
 
 def put(path: str, scope: Scope, summary: str) -> Route:

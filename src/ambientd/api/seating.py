@@ -7,6 +7,7 @@ import trio
 from ambientd.api import replies, requests
 from ambientd.api.accounts import hint_on_means
 from ambientd.api.operations import OperationError
+from ambientd.api.under_key import fixed_ms
 from ambientd.api.views import find_node
 from ambientd.codec.signing import Signer
 from ambientd.ledger.events import RecordRejected, SeatSpoken
@@ -74,7 +75,9 @@ class Seating:
 
     async def ask(self, request: requests.AskForSeat) -> replies.SeatSaid:
         """Ask for a seat with a new beacon chain; answer once the ledger has it."""
-        asked_ms = self._later_than(self._asked_ms())
+        asked_ms = await fixed_ms(self._later_than(self._asked_ms()))
+        if self._asked_ms() == asked_ms:
+            return self._said(self._id, SeatWish.IN)
         body = SeatAsked(
             beacon_tip=self._beacon_tip(asked_ms),
             bond_msat=request.bond_msat,
@@ -88,7 +91,10 @@ class Seating:
         self._check_another_stays(node, request.wish)
         last_ms = self._state.last_word_ms(Topic.SEATS, self._id)
         wish = SeatWish[request.wish.upper()]
-        body = SeatVote(node=node, wish=wish, said_ms=self._later_than(last_ms))
+        said_ms = await fixed_ms(self._later_than(last_ms))
+        if last_ms == said_ms:
+            return self._said(node, wish)
+        body = SeatVote(node=node, wish=wish, said_ms=said_ms)
         return await self._say(body, node)
 
     def _check_another_stays(self, node: NodeId, wish: str) -> None:

@@ -17,12 +17,11 @@ from ambientd.api.answering import Handler, failure_of
 from ambientd.api.callers import CALLER
 from ambientd.api.operations import OPERATIONS
 from ambientd.api.rates import Rates
-from ambientd.api.routes import Scope
+from ambientd.api.routes import CHANGING
 from ambientd.errors import AmbientError, StoreError
 
 log = structlog.get_logger("ambientd.trail")
 
-CHANGING = frozenset({Scope.SUBMIT, Scope.ADMIN})
 TEXT_CHARS_MAX = 64
 ARGUMENTS_MAX = 16
 SYNC_S = 1.0

@@ -135,15 +135,21 @@ class AsyncMesh:
         """Leave; tasks go on."""
         await self._link.aclose()
 
-    async def call(self, operation: operations.Operation[Q, R], request: Q) -> R:
-        """Ask once for any operation of the table."""
-        return await self._link.call(operation, request)
+    async def call(self, operation: operations.Operation[Q, R], request: Q, *, key: str = "") -> R:
+        """Ask once for any operation of the table.
+
+        A `key` of your own makes it safe to ask again for what changes something: the same request
+        under the same key is done once, also when the daemon was started again in between.
+        """
+        return await self._link.call(operation, request, key)
 
     async def ask(self, operation: operations.Operation[Q, R], request: Q) -> R:
-        """Ask for what may be asked twice; again where the daemon was not reached or is busy."""
+        """Ask, and again where the daemon was not reached or is busy; it is done once."""
+        has_key = operation.route.changes and not operation.route.names
+        key = os.urandom(_NONCE_BYTES).hex() if has_key else ""
         for attempt in range(ATTEMPTS):
             try:
-                return await self._link.call(operation, request)
+                return await self._link.call(operation, request, key)
             except AmbientError as error:
                 if attempt + 1 == ATTEMPTS or not is_lost(error):
                     raise

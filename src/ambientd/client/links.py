@@ -26,7 +26,7 @@ Q = TypeVar("Q", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
 
 GRACE_S = 5.0
-_PASSING = frozenset({"busy", "timeout", "unavailable"})
+_PASSING = frozenset({"busy", "timeout", "unavailable", "under_way"})
 CONNECTIONS_MAX = 32
 """A daemon serves 64 callers; a program leaves room for others."""
 
@@ -34,8 +34,8 @@ CONNECTIONS_MAX = 32
 class Link(Protocol):
     """A way to one daemon, for many calls side by side."""
 
-    async def call(self, operation: Operation[Q, R], request: Q) -> R:
-        """Ask for one operation and give its answer.
+    async def call(self, operation: Operation[Q, R], request: Q, key: str = "") -> R:
+        """Ask for one operation and give its answer; under a key it is done once.
 
         Raises:
             OperationError: the node refuses; its code and hint say why and what to do.
@@ -57,9 +57,9 @@ class LocalLink:
         self._room = anyio.Semaphore(CONNECTIONS_MAX)
         self._is_closed = False
 
-    async def call(self, operation: Operation[Q, R], request: Q) -> R:
+    async def call(self, operation: Operation[Q, R], request: Q, key: str = "") -> R:
         """Ask over a connection that nobody else uses meanwhile."""
-        frame = pack(RequestFrame(id=1, op=operation.name, body=body_of(request)))
+        frame = pack(RequestFrame(id=1, op=operation.name, body=body_of(request), key=key))
         async with self._connection() as stream:
             try:
                 with anyio.fail_after(operation.deadline_ms / 1000 + GRACE_S):

@@ -104,9 +104,10 @@ class Mesh(AbstractContextManager["Mesh"]):
         """Leave; tasks go on."""
         self._stack.close()
 
-    def call(self, operation: operations.Operation[Q, R], request: Q) -> R:
-        """Ask once for any operation of the table."""
-        return self._portal.call(self._mesh.call, operation, request)
+    def call(self, operation: operations.Operation[Q, R], request: Q, *, key: str = "") -> R:
+        """Ask once for any operation of the table; under a `key` it is done once if asked again."""
+        answer: R = self._portal.call(partial(self._mesh.call, key=key), operation, request)
+        return answer
 
     def status(self) -> replies.Status:
         """Say how the daemon's node is."""

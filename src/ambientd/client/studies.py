@@ -72,15 +72,15 @@ class AsyncStudy:
         What others then see `StudyInfo.privacy` says, and docs/cli.md: nobody is asked here.
         """
         request = JoinStudy(study=self.study, data=data, epsilon=epsilon)
-        return await self._mesh.call(operations.FL_JOIN, request)
+        return await self._mesh.ask(operations.FL_JOIN, request)
 
     async def leave(self) -> StudyInfo:
         """Let the node take part no more."""
-        return await self._mesh.call(operations.FL_LEAVE, LeaveStudy(study=self.study))
+        return await self._mesh.ask(operations.FL_LEAVE, LeaveStudy(study=self.study))
 
     async def stop(self) -> StudyInfo:
         """End the study, if the node began it."""
-        return await self._mesh.call(operations.FL_STOP, StopStudy(study=self.study))
+        return await self._mesh.ask(operations.FL_STOP, StopStudy(study=self.study))
 
     async def export(self, form: str = "npz") -> bytes:
         """Give the study's present model as a file, `npz` or `onnx`."""
@@ -108,7 +108,7 @@ async def every_study(mesh: "AsyncMesh") -> list[StudyInfo]:
 
 async def begun_study(mesh: "AsyncMesh", plan: StartStudy) -> AsyncStudy:
     """Begin a study; asked once, as each time would begin another."""
-    return AsyncStudy(mesh, (await mesh.call(operations.FL_START, plan)).study)
+    return AsyncStudy(mesh, (await mesh.ask(operations.FL_START, plan)).study)
 
 
 class Study:

@@ -52,6 +52,11 @@ class Places(msgspec.Struct, frozen=True):
         return self.data_dir / "trail"
 
     @property
+    def keys_asked(self) -> Path:
+        """Give what was done under idempotency keys."""
+        return self.data_dir / "idempotency.keys"
+
+    @property
     def telemetry(self) -> Path:
         """Give the folder of what nodes said of themselves, where that is kept."""
         return self.data_dir / "telemetry"

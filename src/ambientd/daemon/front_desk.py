@@ -10,13 +10,16 @@ import trio
 
 from ambientd.adapters.engines import installed
 from ambientd.adapters.keys import draw_secret
+from ambientd.adapters.line_file import LineFile
 from ambientd.adapters.trail_files import TrailFiles
 from ambientd.api.desk import Desk, Owner
 from ambientd.api.handlers import build_handlers
 from ambientd.api.local_socket import SocketLimits, serve_listening
+from ambientd.api.once import Once, done_once
 from ambientd.api.outlets import run_outlets
 from ambientd.api.trail_keeping import TrailKeeper, trailed
 from ambientd.daemon.front_door import Front, TaskStatus
+from ambientd.model.base import NodeId
 from ambientd.node.build import beacon_tip, signer_of
 from ambientd.ports.worker_protocol import Protection
 
@@ -30,7 +33,11 @@ async def answer(front: Front, listening: socket.socket, task_status: TaskStatus
         nursery.start_soon(run_outlets, desk, owner, parts)
         keeper = TrailKeeper(TrailFiles(places.trail), parts.now)
         nursery.start_soon(keeper.run)
-        handlers = trailed(build_handlers(desk), keeper)
+        own, ledger = NodeId(owner.signer.public_key), parts.node.ledger
+        lines = LineFile(places.keys_asked)
+        once = Once(own, lines, parts.now, lambda: ledger.moves(own).said_ms)
+        await nursery.start(once.run, parts.news)
+        handlers = done_once(trailed(build_handlers(desk), keeper), once)
         limits = SocketLimits(connections_max=config.api.connections_max)
         nursery.start_soon(serve_listening, listening, handlers, limits)
         if config.http.enabled:

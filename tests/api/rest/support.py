@@ -10,14 +10,17 @@ import msgspec
 import trio
 
 from ambientd.adapters.blob_files import BlobFiles
+from ambientd.adapters.line_file import LineFile
 from ambientd.adapters.trail_files import TrailFiles
 from ambientd.api.answering import Handler
+from ambientd.api.once import Once, done_once
 from ambientd.api.rest.serving import serve_rest
 from ambientd.api.routes import BASE_PATH, Scope
 from ambientd.api.tokens import create_token
 from ambientd.api.trail_keeping import TrailKeeper
 from ambientd.config.http_options import HttpOptions
 from ambientd.config.places import Places
+from ambientd.model.base import NodeId
 from ambientd.runtime.blobs import SealedBlobs
 from ambientd.runtime.uploads import Uploads
 from tests.fakes.desk_node import NOW_MS
@@ -79,6 +82,8 @@ async def site(
     files = BlobFiles(folder / "blobs", blob_bytes_max=1_000_000, quota_bytes=2_000_000)
     uploads = Uploads(files, SealedBlobs(files))
     keeper = TrailKeeper(TrailFiles(folder / "trail"), lambda: NOW_MS)
+    lines = LineFile(folder / "idempotency.keys")
+    handlers = done_once(handlers, Once(NodeId(bytes(32)), lines, lambda: NOW_MS, lambda: 0))
     async with trio.open_nursery() as nursery:
 
         async def serve(task_status: trio.TaskStatus[int]) -> None:

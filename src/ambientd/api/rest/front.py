@@ -24,7 +24,6 @@ from ambientd.api.rest.binding import Routes, Row, WrongMethodError, bind
 from ambientd.api.rest.bodies import Body
 from ambientd.api.rest.downloads import Downloads
 from ambientd.api.rest.feed import Feed
-from ambientd.api.rest.keys import Keys
 from ambientd.api.rest.metrics import PATH as METRICS_PATH
 from ambientd.api.rest.metrics import Metrics
 from ambientd.api.rest.pages import Pages
@@ -34,6 +33,8 @@ from ambientd.api.rest.ranges import bytes_answer
 from ambientd.api.rest.reference import Reference
 from ambientd.api.routes import BASE_PATH, Method, Scope
 from ambientd.api.shelf import Shelf
+from ambientd.api.under_key import KEYED, Keyed
+from ambientd.codec.digest import tagged
 from ambientd.config.http_options import HttpOptions
 from ambientd.errors import AmbientError
 from ambientd.ports.http import BodyTooLargeError, CallerGoneError, HttpAnswer, HttpRequest
@@ -86,7 +87,6 @@ class Front:
         served = [row for name, row in rows.items() if name in handlers or row is BLOB_PUT]
         self._routes = Routes(served)
         self._reference = Reference(served)
-        self._keys = Keys()
         self._handlers = handlers
         self._options = options
         self._access = access
@@ -149,15 +149,14 @@ class Front:
         if row.route.method is Method.GET and _announces_body(request):
             # Nobody without a token shall have a place among the bodies that are read.
             raise OperationError("malformed", "a GET takes no body", "its fields go in the query")
-        key = request.first("idempotency-key") if row.route.names else ""
+        key = request.all("idempotency-key") if row.route.changes else []
         body = Body(is_hashed=bool(key))
         if row.route.method is not Method.PUT:
             await self._bring(body, request)
         async with self._turn:  # one answer a pass of the loop: heartbeats come in between
             pass
         asked = bind(row, parameters, request.query, body.data)
-        if key:
-            asked = self._named(row, asked, self._keys.name(client, key, body.digest()))
+        KEYED.set(_keyed(key, request, body) if key else None)
         try:
             with self._metrics.timed(row.name, trio.current_time):
                 return await self._perform(request, row, asked)
@@ -169,13 +168,6 @@ class Front:
                 raise cause from None
             log.exception("operation failed", operation=row.name)
             raise _Refusal(failed_inside(row.name)) from None
-
-    def _named(self, row: Row, asked: msgspec.Struct, name: bytes) -> msgspec.Struct:
-        """Give a request the name that its key stands for."""
-        if getattr(asked, row.route.names):
-            msg = f"an Idempotency-Key and {row.route.names!r} say the same: give one of them"
-            raise OperationError("invalid", msg)
-        return msgspec.structs.replace(asked, **{row.route.names: name})
 
     def _may_still(self, request: HttpRequest, needed: Scope) -> bool:
         """Tell whether who was let in would still be: its token can be revoked, or expire."""
@@ -249,6 +241,14 @@ class Front:
         except BaseException:
             place.end()
             raise
+
+
+def _keyed(keys: list[str], request: HttpRequest, body: Body) -> Keyed:
+    """Give what a caller means to have done once."""
+    if len(keys) > 1:
+        raise OperationError("malformed", "a request has one Idempotency-Key")
+    place = request.path.encode("utf-8", "replace")
+    return Keyed(keys[0], tagged("ambient/http-request/1", place, body.digest()))
 
 
 def _told(failure: Failure) -> HttpAnswer:

@@ -92,8 +92,8 @@ def _headers(row: Row) -> list[Schema]:
     if row.streaming:
         about = "The id of the last event that was seen; what came after it is told again."
         return [{"name": "Last-Event-ID", "in": "header", "schema": text, "description": about}]
-    if row.route.names:
-        about = "The same key with the same request does nothing a second time."
+    if row.route.changes and row.route.method is Method.POST:
+        about = "The same key with the same request does nothing a second time, for a day."
         return [{"name": "Idempotency-Key", "in": "header", "schema": text, "description": about}]
     return []
 
