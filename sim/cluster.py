@@ -48,6 +48,7 @@ from sim.node_checkers import (
 )
 from sim.node_epochs import DecidedSeats, EpochsInside, Owners, check_epochs
 from sim.node_machine import NodeHost
+from sim.private_checkers import PrivateBooks
 from sim.proofs import CYCLES, PROOF_VICES
 from sim.publishers import NamesLast, Publishers
 from sim.seasons import (
@@ -420,7 +421,9 @@ def first_options(genesis: Genesis) -> ConsensusOptions:
     return options_of(first, fingerprint(genesis), first.members[0])
 
 
-def watch(world: Stage, cast: Cast) -> tuple[HonestKeepTheirName, LogsAnchors]:
+def watch(
+    world: Stage, cast: Cast, books: PrivateBooks | None = None
+) -> tuple[HonestKeepTheirName, LogsAnchors]:
     """Put every checker into a world; give those that know convictions and batches."""
     genesis = cast.genesis
     log = first_options(genesis)
@@ -449,7 +452,7 @@ def watch(world: Stage, cast: Cast) -> tuple[HonestKeepTheirName, LogsAnchors]:
                 anchors,
                 NewerWords(),
                 NamesLast(),
-                *checkers_of_studies(),
+                *checkers_of_studies(books),
                 InvitedOnly(frozenset(host.key for host in cast.hosts)),
                 OpenAreDue(LEASE_MS_MAX),
                 names,

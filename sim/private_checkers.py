@@ -9,13 +9,14 @@ from sim.checkers import InvariantViolation
 from sim.machine import Effect, Host
 from sim.node_checkers import NodeChecker, ledger_changes
 from sim.node_machine import NodeHost
-from sim.private_pupils import LIMIT_MICRO, sum_of
+from sim.private_pupils import LIMIT_MICRO, NameModel, sum_of
 
 
 class PrivateBooks(NodeChecker):
     """Each honest node's ledger shows nothing of it that its own book does not have."""
 
-    def __init__(self) -> None:
+    def __init__(self, name_model: NameModel | None = sum_of) -> None:
+        self._name_model = name_model  # none: models are sums of numbers, and compared elsewhere
         self._shown: dict[tuple[bytes, bytes], set[int]] = {}
         self._curves: dict[tuple[bytes, bytes], tuple[int, ...]] = {}
         self._models: dict[bytes, Digest] = {}
@@ -45,9 +46,9 @@ class PrivateBooks(NodeChecker):
         trained = self._trained.setdefault(study, set())
         if row.state is RoundState.TRAINING:
             trained.add(number)
-        if row.keys and row.state is RoundState.AGGREGATING:
+        if row.keys and row.state is RoundState.AGGREGATING and self._name_model is not None:
             kept = [each.update for each in row.contributed if each.node in row.survivors]
-            self._models[name] = sum_of(row.before, kept)
+            self._models[name] = self._name_model(row.before, kept)
         if row.state is RoundState.DONE and self._models.get(name, row.after) != row.after:
             return "liars alone made a model"
         if name in self._models and row.state in {RoundState.DONE, RoundState.FAILED}:

@@ -102,13 +102,18 @@ class PrivatePupil:
         terms = Terms(plan.clip_micro, plan.noise_milli, threshold_of(plan, plan.group_size))
         if (fault := lines.worn(known, terms)) is not None:
             return GaveUp(place, fault)
-        secret = self._dice.randbytes(32)
+        secret = self._secret(place)
         fault_or = self._written(place, lines.begin(book, place.study, place.round, secret))
         row = lines.own_round(self._book.load(), place.study, place.round)
         if fault_or is not None or row is None:
             return fault_or or LearningFailed(place, "no secret")
         rid = circles.round_id(place.study, place.round)
         return KeysMade(place, circles.announced(row.secret, self._id, rid))
+
+    def _secret(self, place: Place) -> bytes:
+        """Draw what everything of a round follows from."""
+        del place
+        return self._dice.randbytes(32)
 
     def _deal(self, place: Place) -> LearningDone:
         return SharesDealt(place, self._named(b"dealt", place), SHARES_BYTES)

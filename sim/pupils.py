@@ -88,9 +88,11 @@ class Pupil:
         """Take up what a round wants; the silent never end it, and some are late."""
         if self._vices & SILENT:
             return
+        self._lessons[effect.place] = _Lesson(effect, now + self._takes_ms())
+
+    def _takes_ms(self) -> int:
         late_ms = LATE_MS if self._dice.randrange(1_000) < LATE_PERMILLE else 0
-        ends_ms = now + 1 + late_ms + self._dice.randrange(WORK_MS_MAX)
-        self._lessons[effect.place] = _Lesson(effect, ends_ms)
+        return 1 + late_ms + self._dice.randrange(WORK_MS_MAX)
 
     def done(self, reachable: frozenset[NodeId], now: int) -> list[LearningDone]:
         """Give what has been done by now."""

@@ -45,7 +45,7 @@ class Students:
         for number, at in enumerate(times_ms):
             author = self._dice.choice(self._founders)
             is_proven = number % 2 == 0 and not self._in_private
-            body = _study(number, until_ms, is_proven=is_proven, is_private=self._in_private)
+            body = study_body(number, until_ms, is_proven=is_proven, is_private=self._in_private)
             study = study_id(NodeId(author.key), body)
             self._say(at, author, body)
             for host in self._hosts:
@@ -80,9 +80,10 @@ def _join(study: StudyId, host: Resident, body: FlStudy, at: int) -> FlJoin:
     return FlJoin(study=study, said_ms=at, data=Digest(sha256(host.key)), samples=SAMPLES)
 
 
-def _study(
+def study_body(
     number: int, until_ms: int, *, is_proven: bool = False, is_private: bool = False
 ) -> FlStudy:
+    """Give a small study: open, of proven training, or private."""
     plan = Plan(model=MODEL, trainer="sim", aggregation="fedavg", seed=bytes(32))
     terms = Terms(
         rounds=3, participants_min=4, wanted=5, invite_ms=2_000, train_ms=2_500, step_ms=1_500
@@ -173,9 +174,9 @@ class SoundRounds(EntryChecker):
         return None
 
 
-def checkers_of_studies() -> tuple[NodeChecker, ...]:
+def checkers_of_studies(books: PrivateBooks | None = None) -> tuple[NodeChecker, ...]:
     """Give what looks at studies of both modes."""
-    return SoundRounds(), PrivateBooks()
+    return SoundRounds(), books or PrivateBooks()
 
 
 def check_studies(honest: Sequence[Resident]) -> None:

@@ -19,7 +19,7 @@ from sim.faults import Fault
 from sim.node_machine import NodeHost
 from sim.private_checkers import PrivateBooks
 from sim.pupils import model_of
-from sim.students import ProvenTraining, SoundRounds, _study
+from sim.students import ProvenTraining, SoundRounds, study_body
 from sim.vices import Vice
 
 FAULTS = frozenset({Fault.LIAR, Fault.CRASH, Fault.DELAY, Fault.PARTITION})
@@ -106,7 +106,7 @@ def test_a_poisoner_is_refuted_by_audits_and_nobody_else_is() -> None:
 
 
 def study(**changed: object) -> StudyEntry:
-    body = _study(1, 0)
+    body = study_body(1, 0)
     entry = StudyEntry(
         author=NODE,
         name="study",
