@@ -316,8 +316,7 @@ def _schedule_strangers(world: Stage, cast: Cast, dice: random.Random, end_ms: i
         assert isinstance(draft, Join)
         signer = Signer(seed, fingerprint(cast.genesis))
         record = sign_record(signer, replace(draft, inviter=real))
-        host = dice.choice(cast.honest)
-        time_ms = dice.randrange(2_000, max(2_001, end_ms))
+        host, time_ms = dice.choice(cast.honest), dice.randrange(2_000, max(2_001, end_ms))
         world.at(time_ms, partial(_offer, world, host, record))
 
 
@@ -425,8 +424,7 @@ def watch(
     world: Stage, cast: Cast, books: PrivateBooks | None = None
 ) -> tuple[HonestKeepTheirName, LogsAnchors]:
     """Put every checker into a world; give those that know convictions and batches."""
-    genesis = cast.genesis
-    log = first_options(genesis)
+    genesis, log = cast.genesis, first_options(cast.genesis)
     honest = frozenset(host.key for host in cast.honest)
     names, anchors = HonestKeepTheirName(honest), LogsAnchors(cast.chain)
     world.observers += [
