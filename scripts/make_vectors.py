@@ -57,6 +57,7 @@ from ambientd.model.record import (
     SeatWish,
     Transfer,
     Unbond,
+    VersionKnown,
 )
 from ambientd.model.task import Assurance, Constraint
 from ambientd.node.core import job_frame
@@ -353,6 +354,12 @@ def records() -> dict[str, Any]:
     while (due := cluster.state.epoch_due) is not None:
         scene.block((0, due))
     scene.block((0, votes[0]))  # said before the seat changed
+    scene.block((0, VersionKnown(version=3, said_ms=1)), (3, VersionKnown(version=2, said_ms=1)))
+    words = [(member, VersionKnown(version=2, said_ms=2)) for member in (0, 1)]
+    scene.block(*words, (1, VersionKnown(version=1, said_ms=3)))  # it goes back before the stop
+    scene.block((2, VersionKnown(version=2, said_ms=1)), (50, VersionKnown(version=2, said_ms=1)))
+    while (due := cluster.state.epoch_due) is not None:
+        scene.block((0, due))
     last = cluster.state.epoch
     began = cluster.state.epoch_entry(last.number)
     assert began is not None

@@ -15,7 +15,8 @@ from ambientd.consensus import beacon
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.ledger.admission import is_admissible
 from ambientd.ledger.entries import TaskEntry
-from ambientd.ledger.state import LedgerState, first_epoch
+from ambientd.ledger.founders import first_epoch
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
 from ambientd.model.record import Admit, Cancel, Join, Record

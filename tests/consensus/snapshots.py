@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from ambientd.codec.canonical import encode
 from ambientd.codec.state_pages import (
-    STATE_VERSION,
     PageEntries,
     decode_page,
     encode_page,
     root_of_pages,
 )
 from ambientd.consensus.messages import Offer, Snapshot
+from ambientd.model.genesis import FIRST_STATE_VERSION
 from tests.consensus.bench import Bench, record
 
 VOTERS = (0, 1, 2)
@@ -49,5 +49,7 @@ def taken(bench: Bench, index: int = 2, entries: tuple[PageEntries, ...] = ENTRI
         qc = bench.qc(block, *VOTERS)
         blocks.append((block, qc))
     top, child, grandchild = [(block.header, qc) for block, qc in blocks[index - 1 :]]
-    snapshot = Snapshot(STATE_VERSION, 0, blocks[index - 1][0], (top, child, grandchild), listed)
+    snapshot = Snapshot(
+        FIRST_STATE_VERSION, 0, blocks[index - 1][0], (top, child, grandchild), listed
+    )
     return Taken(snapshot, pages)

@@ -17,10 +17,11 @@ from ambientd.codec.statements import (
     task_id,
 )
 from ambientd.ledger.apply import BlockContext, apply_block, is_admissible
-from ambientd.ledger.entries import TaskEntry, decode_entry, decode_key, encode_entry, encode_key
+from ambientd.ledger.entries import TaskEntry, decode_key, encode_key
 from ambientd.ledger.events import LedgerEvent, RecordRejected
 from ambientd.ledger.outages import STEP_MS_MAX
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.versions import VERSIONS, Versions
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
 from ambientd.model.peg import MSAT_PER_SAT
@@ -137,6 +138,7 @@ class TestCluster:
     energy_mj: int = 12
     grant_msat: int = GRANT_MSAT
     bond_msat: int = BOND_MSAT
+    versions: Versions = VERSIONS
 
     def __post_init__(self) -> None:
         self.genesis = genesis(
@@ -146,8 +148,8 @@ class TestCluster:
         self.signers: dict[NodeId, Signer] = {}
         for number in range(self.members):
             self.signer(number)
-        self.state = LedgerState.from_genesis(self.genesis)
-        self.replica = LedgerState.from_genesis(self.genesis)
+        self.state = LedgerState.from_genesis(self.genesis, self.versions)
+        self.replica = LedgerState.from_genesis(self.genesis, self.versions)
         self.total_msat = self.state.total_msat()
 
     def signer(self, number: int) -> Signer:
@@ -202,12 +204,13 @@ class TestCluster:
 
     def restarted(self) -> LedgerState:
         """Give the state as it comes back from a store."""
-        rows = {encode_key(key): encode_entry(entry) for key, entry in self.state.items().items()}
+        state, form = self.state, self.state.form
+        rows = {encode_key(key): form.encode(key, each) for key, each in state.items().items()}
         items = {
-            decode_key(key): decode_entry(decode_key(key), value)
+            decode_key(key): form.decode(decode_key(key), value)
             for key, value in sorted(rows.items())
         }
-        return LedgerState.from_items(self.genesis, items, self.index)
+        return LedgerState.from_items(self.genesis, items, self.index, state.version, self.versions)
 
     # What the roles would do
 

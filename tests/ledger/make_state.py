@@ -6,8 +6,7 @@ Run it when a version is new, or while the first one still changes before a rele
 import json
 
 from ambientd.codec.canonical import encode
-from ambientd.codec.state_pages import STATE_VERSION
-from ambientd.ledger.entries import encode_entry, encode_key
+from ambientd.ledger.entries import encode_key
 from ambientd.model.genesis import Rules
 from ambientd.model.offer import Closed
 from ambientd.model.record import (
@@ -28,7 +27,7 @@ from tests.ledger.cluster import TestCluster, result, seed_of
 from tests.ledger.peg import PegCluster
 from tests.ledger.publishing import publish
 from tests.ledger.studies import begin_study
-from tests.ledger.test_migration import FOLDER
+from tests.ledger.test_versions import FOLDER
 from tests.rules.peg import PAYEE
 
 GUEST = 50
@@ -93,16 +92,19 @@ def pegged() -> PegCluster:
 def main() -> None:
     """Write the files."""
     for prefix, cluster in (("", played()), ("peg-", pegged())):
+        form = cluster.state.form
         items = sorted(cluster.state.items().items())
         document = {
-            "version": STATE_VERSION,
+            "version": cluster.state.version,
             "genesis": encode(cluster.genesis).hex(),
             "index": cluster.index,
             "root": cluster.state.root.hex(),
-            "entries": [[encode_key(key).hex(), encode_entry(entry).hex()] for key, entry in items],
+            "entries": [
+                [encode_key(key).hex(), form.encode(key, entry).hex()] for key, entry in items
+            ],
         }
         text = json.dumps(document, indent=1) + "\n"
-        (FOLDER / f"{prefix}version-{STATE_VERSION}.json").write_text(text)
+        (FOLDER / f"{prefix}version-{form.number}.json").write_text(text)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def name_of(cluster: TestCluster) -> bytes:
     epoch = cluster.state.epoch
     entry = cluster.state.epoch_entry(epoch.number)
     assert entry is not None
-    place = entry.root_index, sha256(b"block %d" % entry.root_index)
+    place = epoch.state_version, entry.root_index, sha256(b"block %d" % entry.root_index)
     return epoch_hash(epoch.number, epoch.members, epoch.seed, epoch.beacon_tips, *place)
 
 

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from ambientd.codec.state_pages import PAGE_ENTRIES_MAX, decode_page, root_of_pages
 from ambientd.ledger.entries import Account, Key, Table, encode_entry, encode_key
-from ambientd.ledger.state_tree import StateTree
+from ambientd.ledger.state_tree import FIRST_FORM, StateTree
 
 Change = tuple[int, int | None]
 CHANGES = st.lists(
@@ -60,16 +60,16 @@ def test_pages_lead_to_the_root_and_their_entries_to_the_pages(
     assert root_of_pages([(depth, page.digest) for depth, page in pages]) == tree.root
     found = {}
     for _, page in pages:
-        assert decode_page(page.encoded())[0] == page.digest
-        found |= dict(decode_page(page.encoded())[1])
+        assert decode_page(page.encoded(FIRST_FORM))[0] == page.digest
+        found |= dict(decode_page(page.encoded(FIRST_FORM))[1])
     assert found == {encode_key(each): encode_entry(entry) for each, entry in held.items()}
 
 
 def test_an_older_tree_stays_as_it_was() -> None:
     before = StateTree().updated(writes([(number, 1) for number in range(100)]))
-    root, pages = before.root, [page.encoded() for _, page in before.pages()]
+    root, pages = before.root, [page.encoded(FIRST_FORM) for _, page in before.pages()]
     before.updated(writes([(number, None) for number in range(90)]))
-    assert (before.root, [page.encoded() for _, page in before.pages()]) == (root, pages)
+    assert (before.root, [page.encoded(FIRST_FORM) for _, page in before.pages()]) == (root, pages)
 
 
 def test_every_changed_entry_changes_the_root() -> None:

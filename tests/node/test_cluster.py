@@ -10,7 +10,8 @@ from ambientd.ledger.events import (
     Paid,
     SlotReleased,
 )
-from ambientd.ledger.state import LedgerState, first_epoch
+from ambientd.ledger.founders import first_epoch
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.effect import HearAnchor
 from ambientd.model.record import Cancel

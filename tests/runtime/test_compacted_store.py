@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from ambientd.codec.canonical import decode, encode
-from ambientd.codec.state_pages import STATE_VERSION
 from ambientd.errors import StoreError
 from ambientd.ledger.entries import Table
+from ambientd.ledger.versions import KNOWN_VERSION
 from ambientd.model.genesis import Genesis
 from ambientd.ports.store import Delete, Put, Store, StoreTable, Write
 from ambientd.runtime.persistence import HEAD_KEY, HeadRow, StoredBlocks, index_key, recover
@@ -99,9 +99,9 @@ def test_rows_of_a_version_to_come_are_refused() -> None:
     work(cluster, 1)
     store = cluster.hosts[0].store
     row: HeadRow = decode(store.get(StoreTable.LOCAL, HEAD_KEY), HeadRow)
-    later = encode((*row[:3], STATE_VERSION + 1))
+    later = encode((*row[:3], KNOWN_VERSION + 1))
     store.write([Put(StoreTable.LOCAL, HEAD_KEY, later)])
-    with pytest.raises(StoreError, match=f"version {STATE_VERSION + 1}, this program knows"):
+    with pytest.raises(StoreError, match=f"version {KNOWN_VERSION + 1}, this program knows"):
         recover(store, cluster.genesis)
 
 

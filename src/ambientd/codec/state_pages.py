@@ -11,7 +11,6 @@ from ambientd.codec.canonical import decode, encode
 from ambientd.codec.digest import sha256, tagged
 from ambientd.errors import RemoteProtocolError
 
-STATE_VERSION = 1
 PAGE_ENTRIES_MAX = 32
 DEPTH_MAX = 255
 

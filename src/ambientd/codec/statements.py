@@ -92,11 +92,13 @@ def epoch_hash(
     members: Sequence[bytes],
     seed: bytes,
     beacon_tips: Sequence[bytes],
+    state_version: int,
     root_index: int,
     root_hash: bytes,
 ) -> Digest:
-    """Name an epoch: who keeps the log in it, and the block it builds on, hence all before it."""
-    fields = (number, tuple(members), seed, tuple(beacon_tips), root_index, root_hash)
+    """Name an epoch: who keeps the log, by which rules, on which block, hence all before it."""
+    committee = (number, tuple(members), seed, tuple(beacon_tips))
+    fields = (*committee, state_version, root_index, root_hash)
     return Digest(tagged("ambient/epoch/1", encode(fields)))
 
 

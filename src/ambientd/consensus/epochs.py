@@ -11,7 +11,7 @@ from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.messages import Count, EpochEnd, Hash, Key, block_hash, records_root
 from ambientd.consensus.options import ConsensusOptions
-from ambientd.model.genesis import MEMBERS_MAX
+from ambientd.model.genesis import FIRST_STATE_VERSION, MEMBERS_MAX
 from ambientd.rules.committees import seats_fault
 
 EMPTY_ROOT = records_root(())
@@ -19,12 +19,13 @@ CHAIN_MAX = 65_536
 
 
 class Epoch(Struct, frozen=True, array_like=True):
-    """One committee's time: its number, members in ascending order, and their beacon tips."""
+    """One committee's time: its number, members in ascending order, their tips; its rules."""
 
     number: Count
     members: Annotated[tuple[Key, ...], Meta(min_length=1, max_length=MEMBERS_MAX)]
     seed: Annotated[bytes, Meta(max_length=64)]
     beacon_tips: Annotated[tuple[Hash, ...], Meta(min_length=1, max_length=MEMBERS_MAX)]
+    state_version: Count = FIRST_STATE_VERSION
 
 
 ReadStop = Callable[[bytes], Epoch | None]
@@ -60,7 +61,8 @@ class Endless:
 
 def epoch_of(options: ConsensusOptions) -> Epoch:
     """Give the epoch that these options describe."""
-    return Epoch(options.epoch, options.members, options.seed, options.beacon_tips)
+    seats = options.members, options.seed, options.beacon_tips
+    return Epoch(options.epoch, *seats, options.state_version)
 
 
 def succession_fault(present: Epoch, proposed: Epoch) -> str | None:
@@ -80,6 +82,9 @@ def succession_fault(present: Epoch, proposed: Epoch) -> str | None:
     for member, tip in zip(members, tips, strict=True):
         if before.get(member, tip) != tip:
             return "a member that stays may not change its beacon tip"
+    if proposed.state_version - present.state_version not in {0, 1}:
+        versions = f"{proposed.state_version}, now {present.state_version}"
+        return f"the state's version grows by one at a time, not to {versions}"
     return seats_fault(present.members, members)
 
 
@@ -93,6 +98,7 @@ def next_options(
         members=proposed.members,
         seed=proposed.seed,
         beacon_tips=proposed.beacon_tips,
+        state_version=proposed.state_version,
         root_index=index,
         root_hash=hash_,
     )

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import msgspec
 
+from ambientd.codec import merkle
 from ambientd.consensus import beacon
 from ambientd.consensus.catch_up import EpochSource, FetchLimit, serve_ended
 from ambientd.consensus.certificates import Committee, Verifier
@@ -21,11 +22,20 @@ from ambientd.consensus.effects import (
     Effect,
     PeerFault,
     PersistSafety,
+    RecordRefused,
     Send,
     SnapshotFetched,
 )
 from ambientd.consensus.epochs import Stops, next_options, trust_fault, verify_epoch_chain
-from ambientd.consensus.events import Applied, Event, Installed, MessageReceived, Started
+from ambientd.consensus.events import (
+    Applied,
+    Event,
+    Installed,
+    MessageReceived,
+    RecordsSubmitted,
+    RecordSubmitted,
+    Started,
+)
 from ambientd.consensus.judging import StateRootAt
 from ambientd.consensus.messages import (
     ENDS_MAX,
@@ -76,6 +86,8 @@ class Log:
         self._server = SnapshotServer(first, blocks)
         self._fetcher = SnapshotFetcher(first, stops.read)
         self._fetched: SnapshotFetched | None = None
+        self._beyond: ConsensusOptions | None = None
+        """A later epoch that is proven, of a state version that this program does not know."""
 
         def epoch(options: ConsensusOptions, restored: Restored | None) -> Consensus:
             return Consensus(
@@ -114,8 +126,18 @@ class Log:
         return self.current.options.epoch
 
     @property
+    def unknown(self) -> ConsensusOptions | None:
+        """Give the proven epoch whose state version this program does not know; None for none.
+
+        From then on this node signs nothing; it still shows others what it has.
+        """
+        return self._beyond if self.current.options.is_known else self.current.options
+
+    @property
     def next_deadline(self) -> int | None:
         """Give when the host must send the next Tick; None when nothing is due, ever."""
+        if self.unknown is not None:
+            return None
         due_at, pages_at = self.current.next_deadline, self._fetcher.deadline
         if due_at is None or pages_at is None:
             return due_at if pages_at is None else pages_at
@@ -123,11 +145,40 @@ class Log:
 
     def handle(self, event: Event, *, now: int) -> list[Effect]:
         """Advance by one event; persist effects come before send effects."""
+        if self.unknown is not None:
+            return self._look_on(event, now)
         if isinstance(event, MessageReceived):
             effects = self._on_message(event.sender, event.message, now)
         else:
             effects = self._on_event(event, now)
         return effects + self._fetch_pages(now) if self._fetcher.is_fetching else effects
+
+    def _look_on(self, event: Event, now: int) -> list[Effect]:
+        """Show peers what is here, and take nothing in: the rules of what follows are not known."""
+        told = "" if self.unknown is None else self.unknown.unknown_text
+        match event:
+            case MessageReceived(sender=sender, message=message):
+                return self._show(sender, message, now)
+            case RecordSubmitted(record=record):
+                return [RecordRefused(merkle.leaf_hash(record), told)]
+            case RecordsSubmitted(records=records):
+                return [RecordRefused(merkle.leaf_hash(each), told) for each in records]
+            case _:
+                return []
+
+    def _show(self, sender: bytes, message: Message, now: int) -> list[Effect]:
+        """Give what a peer asks for, as far as it is here."""
+        if isinstance(message, WantPages):
+            return self._server.pages(sender, message, now)
+        epoch = self._first.epoch
+        if isinstance(message, InEpoch):
+            epoch, message = message.epoch, message.message
+        if not isinstance(message, Fetch) or epoch > self.number:
+            return []
+        offer = self._server.offer(sender, epoch, message.after, now)
+        if offer is not None or epoch == self.number:
+            return offer or []
+        return self._labelled(self._help(sender, epoch, message, now), epoch)
 
     def _on_event(self, event: Event, now: int) -> list[Effect]:
         if isinstance(event, Installed):
@@ -144,6 +195,8 @@ class Log:
         begins = self._stops.read(end.record)
         assert begins is not None, "the host kept a proof whose record ends no epoch"
         options = next_options(self._first, begins, end.index, end.hash)
+        if not options.is_known:
+            return replace(options, may_vote=False)
         tips = dict(zip(begins.members, begins.beacon_tips, strict=True))
         tip = tips.get(options.self_id)
         if tip is None or not options.may_vote:
@@ -286,6 +339,7 @@ class Log:
             return []
         head = self.current.head_index
         fault = self._fetcher.take_offer(sender, offer, self.current.options, head)
+        self._beyond = self._fetcher.unknown
         is_fetching = fault is None and self._fetcher.is_fetching
         self.current.offered_instead(sender, is_fetching=is_fetching, now=now)
         return [] if fault is None else [PeerFault(sender, fault)]

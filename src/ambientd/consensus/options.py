@@ -11,7 +11,7 @@ from ambientd.consensus.messages import (
     genesis_qc,
 )
 from ambientd.errors import ConfigError
-from ambientd.model.genesis import MEMBERS_MAX
+from ambientd.model.genesis import FIRST_STATE_VERSION, MEMBERS_MAX
 
 BLOCK_BYTES_HARD_MAX = 8_000_000
 
@@ -74,6 +74,21 @@ class ConsensusOptions:
     include_ms: int = 4_000
     tenure_ms: int = 600_000
     trusted: TrustedEpoch | None = None
+    state_version: int = FIRST_STATE_VERSION
+    known_version: int = FIRST_STATE_VERSION  # the newest whose blocks this node can apply
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether this node can apply the epoch's blocks: its program knows their version."""
+        return self.state_version <= self.known_version
+
+    @property
+    def unknown_text(self) -> str:
+        """Say, of an epoch whose blocks this node cannot apply, why so and what to do."""
+        return (
+            f"the log is of state version {self.state_version} since block {self.root_index + 1}, "
+            f"this program knows {self.known_version}: update it"
+        )
 
     @property
     def root(self) -> QuorumCertificate:
@@ -86,7 +101,7 @@ class ConsensusOptions:
     def epoch_hash(self) -> bytes:
         """Name this epoch, its committee, and by the root's block all before it."""
         tips, root = self.beacon_tips, self.root
-        place = root.position.index, root.hash
+        place = self.state_version, root.position.index, root.hash
         return epoch_hash(self.epoch, self.members, self.seed, tips, *place)
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ambientd.codec.state_pages import STATE_VERSION, decode_page, root_of_pages
+from ambientd.codec.state_pages import decode_page, root_of_pages
 from ambientd.consensus.catch_up import EpochSource, FetchLimit
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.effects import Effect, Send, SnapshotFetched
@@ -36,7 +36,7 @@ def snapshot_fault(
     snapshot: Snapshot, options: ConsensusOptions, read_stop: ReadStop
 ) -> str | None:
     """Give why this proves no state of the epoch of `options`, or None when it does."""
-    if (snapshot.version, snapshot.epoch) != (STATE_VERSION, options.epoch):
+    if (snapshot.version, snapshot.epoch) != (options.state_version, options.epoch):
         return f"the snapshot is of version {snapshot.version} and epoch {snapshot.epoch}"
     (header, qc), (child, child_qc), (grandchild, last_qc) = snapshot.links
     block = snapshot.block
@@ -148,6 +148,8 @@ class SnapshotFetcher:
         self._wait_ms = 2 * options.t0_ms
         self._empty_ms = 4 * options.t0_ms
         self._download: Download | None = None
+        self.unknown: ConsensusOptions | None = None
+        """An epoch that an offer has proven, of a state version that is not known here."""
 
     @property
     def is_fetching(self) -> bool:
@@ -183,6 +185,9 @@ class SnapshotFetcher:
         fault = snapshot_fault(snapshot, then, self._read_stop)
         if fault is not None:
             return fault
+        if not then.is_known:
+            self.unknown = then
+            return None
         names = sorted({*then.members, *options.members, sender} - {self._self_id})
         kept = {} if before is None else before.pages
         pages = {digest: kept[digest] for _, digest in snapshot.pages if digest in kept}

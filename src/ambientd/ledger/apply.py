@@ -34,6 +34,7 @@ from ambientd.ledger.events import LedgerEvent, RecordRejected
 from ambientd.ledger.peg_payments import BAD_SIGNATURE
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.state_tree import StateTree
+from ambientd.ledger.versions import Changes
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.learning_record import LearningBody
 from ambientd.model.record import (
@@ -64,6 +65,7 @@ from ambientd.model.record import (
     Settle,
     Transfer,
     Unbond,
+    VersionKnown,
     Yank,
 )
 from ambientd.model.task import TERMINAL
@@ -102,7 +104,13 @@ def apply_block(
     records: Sequence[Record],
     prove_fraud: ProveFraud = lambda _: False,
 ) -> BlockResult:
-    """Work out what a committed block does to the state."""
+    """Work out what a committed block does to the state.
+
+    The first block of an epoch in another state version begins with the step to it.
+    """
+    changed: Changes = {}
+    if state.version != state.epoch.state_version:
+        state, changed = state.changed_over()
     block = Draft(state, state, context)
     outages.let_run(block)
     upkeep.revealed(block)
@@ -131,7 +139,10 @@ def apply_block(
     seats.let_due(block)
     peg.let_move(block)
     learning.let_move(block)
-    return BlockResult(tuple(block.events), block.writes, state.tree.updated(block.writes))
+    for move in state.form.moves:
+        move(block)
+    writes = {**changed, **block.writes}
+    return BlockResult(tuple(block.events), writes, state.tree.updated(block.writes))
 
 
 def _let_time_pass(block: Draft) -> None:
@@ -197,10 +208,8 @@ def _apply_cluster(
             return upkeep.fraud(draft, body, is_proven=prove_fraud(body))
         case SeatAsked():
             return seats.ask(draft, record, body)
-        case SeatVote():
-            return seats.vote(draft, record, body)
-        case Epoch():
-            return seats.begin(draft, body)
+        case SeatVote() | VersionKnown() | Epoch():
+            return _apply_committee(draft, record, body)
         case Transfer() | Bond() | Unbond():
             return accounts.move(draft, record, body)
         case BitcoinHeaders():
@@ -209,6 +218,18 @@ def _apply_cluster(
             return modules.take(draft, record, body)
         case _:
             assert_never(body)
+
+
+def _apply_committee(
+    draft: Draft, record: Record, body: SeatVote | VersionKnown | Epoch
+) -> str | None:
+    match body:
+        case SeatVote():
+            return seats.vote(draft, record, body)
+        case VersionKnown():
+            return seats.know(draft, record, body)
+        case Epoch():
+            return seats.begin(draft, body)
 
 
 def _apply_node(draft: Draft, record: Record, body: Join | Registry | Offer | Prover) -> str | None:

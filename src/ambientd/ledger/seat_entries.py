@@ -19,6 +19,8 @@ class SeatEntry(Value, frozen=True):
     asked_ms: int = 0
     is_asking: bool = False
     words: tuple[SeatWord, ...] = ()
+    known_version: int = 0
+    """The highest state version that the member, while it is one, said that it knows."""
 
 
 class UsedTip(Value, frozen=True):

@@ -19,7 +19,7 @@ from ambientd.ledger.seat_entries import SeatEntry, SeatWord, UsedTip
 from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import MEMBERS_MAX
-from ambientd.model.record import Epoch, Record, SeatAsked, SeatVote, SeatWish
+from ambientd.model.record import Epoch, Record, SeatAsked, SeatVote, SeatWish, VersionKnown
 from ambientd.rules.committees import seats_replaced_max, standing
 from ambientd.rules.verdicts import quorum
 
@@ -77,6 +77,20 @@ def vote(draft: Draft, record: Record, body: SeatVote) -> str | None:
     return None
 
 
+def know(draft: Draft, record: Record, body: VersionKnown) -> str | None:
+    """Take a member's word on the newest state version that its program knows."""
+    author, entry = record.author, draft.node(record.author)
+    if author not in draft.state.members or entry is None or entry.tombstoned:
+        return "only committee members that were never convicted say which version they know"
+    present = draft.epoch_entry.epoch.state_version
+    if body.version not in {present, present + 1}:
+        return f"the state is of version {present}: only {present + 1} can come next"
+    if not draft.speaks(Topic.VERSIONS, author, body.said_ms):
+        return "the author has spoken since"
+    draft.put(seat_key(author), replace(_seat(draft, author), known_version=body.version))
+    return None
+
+
 def begin(draft: Draft, body: Epoch) -> str | None:
     """Begin an epoch: the log ends the one before with this very record."""
     before = draft.epoch_entry
@@ -89,7 +103,8 @@ def begin(draft: Draft, body: Epoch) -> str | None:
             draft.put(tip_key(tip), UsedTip(epoch=body.number, value=tip, count=0))
     changed = set(body.members) ^ set(before.epoch.members)
     for node in sorted(changed):
-        draft.put(seat_key(node), replace(_seat(draft, node), is_asking=False, words=()))
+        forgotten = replace(_seat(draft, node), is_asking=False, words=(), known_version=0)
+        draft.put(seat_key(node), forgotten)
         entry = draft.node(node)
         if entry is not None:
             draft.put_node(node, replace(entry, is_member=node in body.members))
@@ -101,6 +116,7 @@ def begin(draft: Draft, body: Epoch) -> str | None:
         body.members,
         body.seed,
         body.beacon_tips,
+        body.state_version,
         draft.context.index,
         draft.context.hash,
     )
@@ -122,7 +138,8 @@ def let_due(draft: Draft) -> None:
     if has_ended or present.due is not None:
         return
     members = _next_members(draft, present.epoch)
-    if members == present.epoch.members:
+    version = _next_version(draft, present.epoch, members)
+    if (members, version) == (present.epoch.members, present.epoch.state_version):
         return
     number = present.epoch.number + 1
     tips = dict(zip(present.epoch.members, present.epoch.beacon_tips, strict=True))
@@ -133,6 +150,7 @@ def let_due(draft: Draft) -> None:
             tagged("ambient/epoch-seed/1", draft.context.beacon, number.to_bytes(8, "big"))
         ),
         beacon_tips=tuple(tips.get(node) or _seat(draft, node).beacon_tip for node in members),
+        state_version=version,
     )
     draft.put(epoch_key(present.epoch.number), replace(present, due=due))
     draft.tell(EpochDue(number, members))
@@ -167,6 +185,16 @@ def _next_members(draft: Draft, present: Epoch) -> tuple[NodeId, ...]:
         tips.add(tip)
     members = tuple(sorted((set(present.members) - set(out)) | set(joined)))
     return members if 1 <= len(members) <= MEMBERS_MAX else present.members
+
+
+def _next_version(draft: Draft, present: Epoch, members: tuple[NodeId, ...]) -> int:
+    """Give the next epoch's state version: one more once a quorum of its members knows it.
+
+    Those who must apply its blocks are those who said that they can.
+    """
+    following = present.state_version + 1
+    knowing = sum(_seat(draft, node).known_version >= following for node in members)
+    return following if knowing >= quorum(len(members)) else present.state_version
 
 
 _INWARD = (SeatWish.IN, SeatWish.INSTEAD)

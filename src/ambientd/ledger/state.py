@@ -4,7 +4,7 @@ Entries change in one way only: `commit` takes the writes of a whole block. The 
 are derived from the entries and kept in step by the same call.
 """
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right, insort
 from collections.abc import Iterator, Mapping
 from typing import cast
 
@@ -12,6 +12,7 @@ from ambientd.codec.statements import fingerprint
 from ambientd.errors import ConfigError
 from ambientd.ledger.audit_entries import AuditEntry, Unvested
 from ambientd.ledger.audit_index import AuditIndex, VestingIndex
+from ambientd.ledger.checkpoint_index import CheckpointIndex
 from ambientd.ledger.dispute_entries import DisputeEntry
 from ambientd.ledger.entries import (
     META_KEY,
@@ -42,9 +43,9 @@ from ambientd.ledger.entries import (
     round_key,
     seat_key,
     study_key,
-    tip_key,
     word_key,
 )
+from ambientd.ledger.founders import first_entries, first_epoch
 from ambientd.ledger.learning_entries import RoundEntry, Studies, StudyEntry
 from ambientd.ledger.module_entries import ModuleEntry
 from ambientd.ledger.module_index import ModuleIndex
@@ -53,13 +54,14 @@ from ambientd.ledger.peg_index import PegIndex
 from ambientd.ledger.proof_entries import ProofEntry
 from ambientd.ledger.reputation_index import ReputationIndex
 from ambientd.ledger.room_index import RoomIndex
-from ambientd.ledger.seat_entries import SeatEntry, UsedTip
+from ambientd.ledger.seat_entries import SeatEntry
 from ambientd.ledger.state_tree import StateTree
 from ambientd.ledger.task_index import TaskIndex, keep
 from ambientd.ledger.turns import part
+from ambientd.ledger.versions import VERSIONS, Changes, StateVersion, Versions
 from ambientd.ledger.word_entries import LastWord, OfferEntry, Topic
 from ambientd.model.base import Digest, NodeId, TaskId
-from ambientd.model.genesis import FIRST_EPOCH, Genesis
+from ambientd.model.genesis import FIRST_STATE_VERSION, Genesis
 from ambientd.model.learning import StudyId
 from ambientd.model.peg import MSAT_PER_SAT
 from ambientd.model.record import Epoch, NodeReport
@@ -69,34 +71,31 @@ from ambientd.rules.founding import genesis_fault
 from ambientd.rules.receipt_tree import ReceiptTree
 
 
-def first_epoch(genesis: Genesis) -> Epoch:
-    """Give the epoch of the founders."""
-    founders = sorted(genesis.members, key=lambda member: member.node)
-    return Epoch(
-        number=FIRST_EPOCH,
-        members=tuple(founder.node for founder in founders),
-        seed=fingerprint(genesis),
-        beacon_tips=tuple(founder.beacon_tip for founder in founders),
-    )
-
-
 class LedgerState:
     """All entries, and the indexes that queries and roles need."""
 
-    def __init__(self, genesis: Genesis, items: Mapping[Key, Entry], index: int) -> None:
+    def __init__(
+        self,
+        genesis: Genesis,
+        items: Mapping[Key, Entry],
+        index: int,
+        version: int = FIRST_STATE_VERSION,
+        versions: Versions = VERSIONS,
+    ) -> None:
         self.genesis = genesis
         self.cluster = fingerprint(genesis)
         self.epoch = first_epoch(genesis)
         self.applied_index = index
-        self.tree = StateTree().updated(items)
+        self.versions = versions
+        """Those that this program knows; the one that is in force is the tree's."""
+        self.tree = StateTree(versions.of(version)).updated(items)
         self._items: dict[Key, Entry] = {}
         self.tasks_by = TaskIndex()
         self._nodes: list[NodeId] = []
         self._fit: list[NodeId] = []
         self.room = RoomIndex()
         self._tombstones: set[NodeId] = set()
-        self._checkpoints: list[int] = []
-        self._anchored: list[int] = []
+        self._checkpoints = CheckpointIndex()
         self._seats: dict[int, set[NodeId]] = {}
         self._bonds_waiting: list[tuple[int, NodeId]] = []
         self.audits = AuditIndex()
@@ -111,27 +110,40 @@ class LedgerState:
         self._index(items)
 
     @classmethod
-    def from_genesis(cls, genesis: Genesis) -> "LedgerState":
+    def from_genesis(cls, genesis: Genesis, versions: Versions = VERSIONS) -> "LedgerState":
         """Give the state before the first block; raise ConfigError for impossible rules."""
         fault = genesis_fault(genesis)
         if fault is not None:
             raise ConfigError(fault)
-        items: dict[Key, Entry] = {META_KEY: Meta(time_ms=genesis.created_ms)}
-        for member in genesis.members:
-            items[Table.ACCOUNT, member.node] = Account(balance_msat=member.grant_msat)
-            items[Table.NODE, member.node] = NodeEntry(
-                profile=member.profile, is_member=True, bond_msat=member.bond_msat
-            )
-        first = first_epoch(genesis)
-        items[epoch_key(FIRST_EPOCH)] = EpochEntry(epoch=first)
-        for tip in first.beacon_tips:
-            items[tip_key(tip)] = UsedTip(epoch=FIRST_EPOCH, value=tip, count=0)
-        return cls(genesis, items, 0)
+        return cls(genesis, first_entries(genesis), 0, versions=versions)
 
     @classmethod
-    def from_items(cls, genesis: Genesis, items: Mapping[Key, Entry], index: int) -> "LedgerState":
-        """Give the state of a store, on top of the genesis; its root says whether it is whole."""
-        return cls(genesis, {**cls.from_genesis(genesis).items(), **items}, index)
+    def from_items(
+        cls,
+        genesis: Genesis,
+        items: Mapping[Key, Entry],
+        index: int,
+        version: int = FIRST_STATE_VERSION,
+        versions: Versions = VERSIONS,
+    ) -> "LedgerState":
+        """Give the state of a store; its root says whether it is whole.
+
+        In the first version it lies on top of the genesis; a step writes every entry anew.
+        """
+        whole = dict(items)
+        if version == FIRST_STATE_VERSION:
+            whole = {**cls.from_genesis(genesis, versions).items(), **items}
+        return cls(genesis, whole, index, version, versions)
+
+    @property
+    def form(self) -> StateVersion:
+        """Give the version in force: how entries are encoded, and what is done besides."""
+        return self.tree.form
+
+    @property
+    def version(self) -> int:
+        """Give the number of the state version in force: rules that differ ask for it."""
+        return self.tree.form.number
 
     @property
     def root(self) -> bytes:
@@ -140,6 +152,13 @@ class LedgerState:
 
     def commit(self, index: int, writes: Mapping[Key, Entry | None], tree: StateTree) -> None:
         """Take a block's changes, and the tree after them."""
+        if tree.form is not self.tree.form:  # all that is derived from entries begins anew
+            items = {**self._items, **writes}
+            kept = {key: entry for key, entry in items.items() if entry is not None}
+            later = LedgerState(self.genesis, kept, index, tree.form.number, self.versions)
+            self.become(later)
+            self.tree = tree
+            return
         self._index(writes)
         self.applied_index = index
         self.tree = tree
@@ -166,7 +185,7 @@ class LedgerState:
                         named_at = int.from_bytes(key[1], "big")
                         self.epoch_leaf = max(named_at, self.epoch_leaf or 0)
                 case CheckpointEntry():
-                    self._index_checkpoint(entry)
+                    self._checkpoints.see(entry)
                 case EpochEntry(epoch=epoch):
                     self.epoch = max(self.epoch, epoch, key=lambda each: each.number)
                 case SeatEntry(words=words):
@@ -199,9 +218,7 @@ class LedgerState:
         elif isinstance(before, Unvested):
             self.vesting.put(key[1], before, None)
         elif isinstance(before, CheckpointEntry):
-            for sizes in (self._checkpoints, self._anchored):
-                if before.note.size in sizes:
-                    sizes.remove(before.note.size)
+            self._checkpoints.forget(before)
 
     def _index_node(self, node: NodeId, before: NodeEntry | None, entry: NodeEntry) -> None:
         self.room.see(before, entry)
@@ -218,12 +235,13 @@ class LedgerState:
         if entry.waiting_msat:
             insort(self._bonds_waiting, (entry.due_ms, node))
 
-    def _index_checkpoint(self, entry: CheckpointEntry) -> None:
-        kept = [self._checkpoints] if entry.anchor is None else [self._checkpoints, self._anchored]
-        for sizes in kept:
-            place = bisect_left(sizes, entry.note.size)
-            if place == len(sizes) or sizes[place] != entry.note.size:
-                sizes.insert(place, entry.note.size)
+    def changed_over(self) -> "tuple[LedgerState, Changes]":
+        """Give this state in the version that its epoch names, and what the step there writes."""
+        form = self.versions.of(self.epoch.state_version)
+        writes = form.changes(self._items)
+        kept = {key: entry for key, entry in writes.items() if entry is not None}
+        later = LedgerState(self.genesis, kept, self.applied_index, form.number, self.versions)
+        return later, writes
 
     def become(self, other: "LedgerState") -> None:
         """Take over another state of this cluster, a later one; all who look at this one see it."""
@@ -407,20 +425,17 @@ class LedgerState:
 
     def checkpoint_covering(self, leaf: int) -> CheckpointEntry | None:
         """Give the best closed batch that holds a leaf: the first anchored one, else the first."""
-        for sizes in (self._anchored, self._checkpoints):
-            place = bisect_right(sizes, leaf)
-            if place < len(sizes):
-                return self.checkpoint(sizes[place])
-        return None
+        size = self._checkpoints.covering(leaf)
+        return None if size is None else self.checkpoint(size)
 
     def forgotten_checkpoints(self, leaf: int) -> list[int]:
         """Give the sizes of the batches, but for the last, that hold leaves below this one only."""
-        sizes = self._checkpoints[: bisect_right(self._checkpoints, leaf)]
+        sizes = self._checkpoints.up_to(leaf)
         return [size for size in sizes if size != self.meta.checkpoint_size]
 
     def anchored_sizes(self, count: int) -> list[int]:
         """Give the sizes of the newest batches with an anchor, so many at most."""
-        return self._anchored[-count:]
+        return self._checkpoints.anchored(count)
 
     # The receipt log
 

@@ -15,12 +15,16 @@ from ambientd.codec.state_pages import (
     page_digest,
     place_of,
 )
-from ambientd.ledger.entries import Entry, Key, encode_entry, encode_key
+from ambientd.ledger.entries import Entry, Key, decode_key, encode_key
+from ambientd.ledger.versions import VERSIONS, StateVersion
+from ambientd.model.genesis import FIRST_STATE_VERSION
 
 Items = dict[bytes, tuple[Entry, bytes]]
 """Entries with their digests, by encoded key."""
 Change = tuple[bytes, bytes, tuple[Entry, bytes] | None]
 """A place, a key, and what it holds now; None when it is gone."""
+
+FIRST_FORM = VERSIONS.of(FIRST_STATE_VERSION)
 
 
 class Page:
@@ -32,10 +36,13 @@ class Page:
         self.items = items
         self.digest = page_digest(items[key][1] for key in sorted(items))
 
-    def encoded(self) -> bytes:
+    def encoded(self, form: StateVersion) -> bytes:
         """Give the page's canonical bytes."""
         return encode_page(
-            tuple((key, encode_entry(self.items[key][0])) for key in sorted(self.items))
+            tuple(
+                (key, form.encode(decode_key(key), self.items[key][0]))
+                for key in sorted(self.items)
+            )
         )
 
 
@@ -51,11 +58,12 @@ class _Branch:
 
 
 class StateTree:
-    """One state's entries, all of them, under one root."""
+    """One state's entries, all of them, under one root; encoded as one state version has them."""
 
-    __slots__ = ("_top",)
+    __slots__ = ("_top", "form")
 
-    def __init__(self, top: Page | _Branch | None = None) -> None:
+    def __init__(self, form: StateVersion = FIRST_FORM, top: Page | _Branch | None = None) -> None:
+        self.form = form
         self._top = Page({}) if top is None else top
 
     @property
@@ -68,9 +76,11 @@ class StateTree:
         changes: list[Change] = []
         for table_and_name, entry in writes.items():
             key = encode_key(table_and_name)
-            held = None if entry is None else (entry, entry_digest(key, encode_entry(entry)))
+            held = None
+            if entry is not None:
+                held = (entry, entry_digest(key, self.form.encode(table_and_name, entry)))
             changes.append((place_of(key), key, held))
-        return StateTree(_updated(self._top, changes, 0)) if changes else self
+        return StateTree(self.form, _updated(self._top, changes, 0)) if changes else self
 
     def pages(self) -> list[tuple[int, Page]]:
         """Give all pages with their depths, from left to right."""

@@ -11,6 +11,7 @@ class Topic(IntEnum):
     NODES = 3
     SEATS = 13
     PROVERS = 44
+    VERSIONS = 46
 
 
 class OfferEntry(Value, frozen=True):

@@ -10,6 +10,9 @@ MEMBERS_MAX = 128
 FIRST_EPOCH = 1
 """The number of the founding committee's epoch."""
 
+FIRST_STATE_VERSION = 1
+"""The version of the state that a genesis makes (protocols/03 section 5)."""
+
 
 class NodeKind(StrEnum):
     """What sort of device a node runs on."""

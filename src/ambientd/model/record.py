@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.dispute import SegmentVerdict, Trace
-from ambientd.model.genesis import Profile
+from ambientd.model.genesis import FIRST_STATE_VERSION, Profile
 from ambientd.model.learning_record import LearningBody
 from ambientd.model.offer import SlotName
 from ambientd.model.proof import ProofWord
@@ -143,6 +143,15 @@ class Epoch(Value, frozen=True, tag=14):
     members: tuple[NodeId, ...]
     seed: Digest
     beacon_tips: tuple[bytes, ...]
+    state_version: int = FIRST_STATE_VERSION
+    """Of the state and its rules in that epoch: computed from what members say that they know."""
+
+
+class VersionKnown(Value, frozen=True, tag=46):
+    """A member's word that its program knows this state version; the last one counts."""
+
+    version: int
+    said_ms: int
 
 
 class Transfer(Value, frozen=True, tag=15):
@@ -323,6 +332,7 @@ ClusterBody: TypeAlias = (
     | Fraud
     | SeatAsked
     | SeatVote
+    | VersionKnown
     | Epoch
     | Transfer
     | Bond

@@ -14,7 +14,8 @@ from ambientd.consensus.restored import Restored
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.admission import may_propose
 from ambientd.ledger.apply import decode_record, is_admissible
-from ambientd.ledger.state import LedgerState, first_epoch
+from ambientd.ledger.founders import first_epoch
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
 from ambientd.node.compaction import Compactor, LogKept, LogOptions
@@ -26,6 +27,7 @@ from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LedgerStops, beacon_secrets, fraud_judge, options_of
 from ambientd.roles.anchor_watch import AnchorWatch
 from ambientd.roles.anchorer import Anchorer, AnchorerOptions
+from ambientd.roles.announcer import Announcer
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
 from ambientd.roles.courier import Courier
@@ -103,8 +105,9 @@ def build_node(
     first = options_of(
         first_epoch(genesis), signer.cluster, own_id, secret(0), may_vote=options.may_vote
     )
+    newest = ledger.versions.newest
     log = Log(
-        replace(first, t0_ms=genesis.rules.t0_ms, trusted=options.trusted),
+        replace(first, t0_ms=genesis.rules.t0_ms, trusted=options.trusted, known_version=newest),
         signer,
         restored,
         rng,
@@ -130,6 +133,7 @@ def build_node(
         anchor_watch=AnchorWatch(own_id, is_enabled=options.anchors.enabled),
         headers=HeaderBringer(),
         offerer=Offerer(own_id),
+        announcer=Announcer(own_id),
         submitter=Submitter(own_id),
         courier=Courier(own_id),
         telemetry=Telemetry(signer, options.telemetry, telemetry_epoch),

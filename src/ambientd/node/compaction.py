@@ -8,12 +8,11 @@ due ──block S──► candidate ──S + 1 commits it, S + 2 names its roo
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ambientd.codec.state_pages import STATE_VERSION
 from ambientd.consensus.effects import CommittedBlock
 from ambientd.consensus.judging import root_due
 from ambientd.consensus.messages import EpochEnd, Snapshot
 from ambientd.errors import ConfigError
-from ambientd.ledger.state_tree import Page, StateTree
+from ambientd.ledger.state_tree import FIRST_FORM, Page, StateTree
 
 PAGES_A_BLOCK = 64
 BLOCKS_DELETED_A_BLOCK = 1024
@@ -81,6 +80,7 @@ class Compactor:
         self._candidate: _Candidate | None = None
         self._writing: Snapshot | None = None
         self._to_write: list[Page] = []
+        self._form = FIRST_FORM
 
     @property
     def first_block(self) -> int:
@@ -129,17 +129,18 @@ class Compactor:
         )
         pages = candidate.tree.pages()
         self._writing = Snapshot(
-            STATE_VERSION,
+            candidate.tree.form.number,
             candidate.epoch,
             block.block,
             links,
             tuple((depth, page.digest) for depth, page in pages),
         )
         self._to_write = [page for _, page in pages if page.digest not in self._on_disk]
+        self._form = candidate.tree.form
 
     def _write(self, snapshot: Snapshot) -> PersistSnapshot:
         now, self._to_write = self._to_write[:PAGES_A_BLOCK], self._to_write[PAGES_A_BLOCK:]
-        pages = {page.digest: page.encoded() for page in now}
+        pages = {page.digest: page.encoded(self._form) for page in now}
         self._on_disk |= pages.keys()
         if self._to_write:
             return PersistSnapshot(None, pages)

@@ -158,11 +158,16 @@ class Node:
         self._now = now
         if not isinstance(event, node_events.FrameReceived):
             self._roles_due_ms = None  # what a frame may change, it changes where it does so
-        self._take(event)
+        if self._is_outdated:
+            self._look_on(event)
+        else:
+            self._take(event)
         return self.finish() if is_last else self._drained()
 
     def finish(self) -> list[NodeEffect]:
         """Sign what the events so far made the node say, all at once, and bring it on its way."""
+        if self._is_outdated:
+            return self._drained()
         if sealed := self._cores.worker.seal(self._now):
             self._roles_due_ms = None
             self._roles(sealed)
@@ -173,6 +178,23 @@ class Node:
     def _drained(self) -> list[NodeEffect]:
         effects, self._out = self._out, []
         return effects
+
+    @property
+    def _is_outdated(self) -> bool:
+        """Tell whether the log goes on by rules that are not known here: nothing is signed then."""
+        return self._cores.log.unknown is not None
+
+    def _look_on(self, event: node_events.Event) -> None:
+        """Let peers have what is here, and keep to who is there; a newer program goes on."""
+        match event:
+            case node_events.FrameReceived(frame=frame) if frame[:1] == LOG_FRAME:
+                self._on_frame(event)
+            case node_events.RecordOffered(record=record):
+                self._log(log_events.RecordSubmitted(encode(record)))
+            case node_events.Started():
+                self._out.append(AllowNodes(self._cores.ledger.allowed_nodes()))
+            case _:
+                pass
 
     def _take(self, event: node_events.Event) -> None:
         cores, now = self._cores, self._now
@@ -292,6 +314,7 @@ class Node:
         self._roles(cores.anchor_watch.on_tick(cores.ledger))
         self._roles(cores.headers.on_tick(cores.ledger, now, leads=leads))
         self._roles(cores.offerer.on_tick(cores.ledger, cores.worker.unwanted, now))
+        self._roles(cores.announcer.on_tick(cores.ledger, now))
 
     def _reports(self) -> tuple[NodeReport, ...]:
         """Give every node's condition: a node that cannot be reached takes no assignments."""
@@ -391,7 +414,7 @@ class Node:
             snapshots += self._compactor.on_block(
                 block, epoch, ledger.tree, ends_epoch=ledger.epoch.number != epoch
             )
-        self._out.append(PersistLedger(committed, writes, ledger.root, ledger.epoch.number))
+        self._out.append(PersistLedger.of(committed, writes, ledger))
         self._out += snapshots
         for event, context in events:
             self._out.append(Told(event, context.index, context.time_ms))
@@ -407,8 +430,7 @@ class Node:
         beacons = beacons_of(ledger)
         committed = log_effects.Committed((fetched.block,), beacons, fetched.dropped)
         self._roots.add(ledger.applied_index, ledger.root, ledger.epoch_due)
-        epoch = ledger.epoch.number
-        self._out.append(PersistLedger(committed, writes, ledger.root, epoch, is_leap=True))
+        self._out.append(PersistLedger.of(committed, writes, ledger, is_leap=True))
         self._out.append(
             self._compactor.installed(fetched.snapshot, pages_of(fetched), fetched.ends, head_index)
         )

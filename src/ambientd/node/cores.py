@@ -9,6 +9,7 @@ from ambientd.node.learning import Learning
 from ambientd.node.proving import Proving
 from ambientd.roles.anchor_watch import AnchorWatch
 from ambientd.roles.anchorer import Anchorer
+from ambientd.roles.announcer import Announcer
 from ambientd.roles.checkpointer import Checkpointer
 from ambientd.roles.coordinator import Coordinator
 from ambientd.roles.courier import Courier
@@ -42,12 +43,15 @@ class Cores:
     anchor_watch: AnchorWatch
     headers: HeaderBringer
     offerer: Offerer
+    announcer: Announcer
     submitter: Submitter
     courier: Courier
     telemetry: Telemetry
 
     def due_ms(self, coordinator: NodeId | None) -> int:
         """Give when a part other than the log next wants a tick; 0 is at once."""
+        if self.log.unknown is not None:
+            return NEVER_MS
         leads = self.coordinator.leads
         due = (
             self.telemetry.next_deadline,
@@ -63,5 +67,6 @@ class Cores:
             self.anchor_watch.next_deadline(self.ledger),
             self.headers.next_deadline(self.ledger, leads=leads),
             self.offerer.next_deadline(self.ledger, self.worker.unwanted),
+            self.announcer.next_deadline(self.ledger),
         )
         return min((each for each in due if each is not None), default=NEVER_MS)

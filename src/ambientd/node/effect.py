@@ -8,6 +8,9 @@ import msgspec
 from ambientd.consensus.effects import Committed, PersistBlock, PersistSafety
 from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.events import LedgerEvent
+from ambientd.ledger.state import LedgerState
+from ambientd.ledger.state_tree import FIRST_FORM
+from ambientd.ledger.versions import StateVersion
 from ambientd.model.base import NodeId
 from ambientd.model.effect import (
     Abandon,
@@ -34,6 +37,7 @@ class PersistLedger(msgspec.Struct, frozen=True):
 
     `epoch` is the one that the last block leaves: the next one where `committed` has an end.
     With `is_leap` the block is a snapshot's, and those between it and the last one are not there.
+    The entries are those of one state version, `form`: no other is in force by then.
     """
 
     committed: Committed
@@ -41,6 +45,20 @@ class PersistLedger(msgspec.Struct, frozen=True):
     root: bytes
     epoch: int
     is_leap: bool = False
+    form: StateVersion = FIRST_FORM
+
+    @classmethod
+    def of(
+        cls,
+        committed: Committed,
+        writes: Mapping[Key, Entry | None],
+        ledger: LedgerState,
+        *,
+        is_leap: bool = False,
+    ) -> "PersistLedger":
+        """Give what keeps a ledger that these blocks led to."""
+        epoch = ledger.epoch.number
+        return cls(committed, writes, ledger.root, epoch, is_leap, ledger.form)
 
 
 class PersistTelemetryEpoch(msgspec.Struct, frozen=True):

@@ -15,7 +15,8 @@ from ambientd.consensus.messages import EpochEnd, Evidence
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.errors import ConfigError, RemoteProtocolError
 from ambientd.ledger.apply import ProveFraud, decode_record
-from ambientd.ledger.state import LedgerState, first_epoch
+from ambientd.ledger.founders import first_epoch
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.blame import Contradiction
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
@@ -43,7 +44,8 @@ def read_stop(record: bytes) -> LogEpoch | None:
         return None
     if not isinstance(body, Epoch):
         return None
-    return LogEpoch(body.number, body.members, body.seed, body.beacon_tips)
+    seats = body.members, body.seed, body.beacon_tips
+    return LogEpoch(body.number, *seats, body.state_version)
 
 
 class LedgerStops:
@@ -76,6 +78,7 @@ def options_of(
         beacon_tips=epoch.beacon_tips,
         beacon_secret=secret,
         may_vote=may_vote,
+        state_version=epoch.state_version,
     )
 
 

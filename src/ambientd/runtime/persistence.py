@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 from ambientd import __version__
 from ambientd.codec.canonical import decode, encode
-from ambientd.codec.state_pages import STATE_VERSION
 from ambientd.codec.statements import fingerprint
 from ambientd.consensus.beacon import BeaconLink
 from ambientd.consensus.effects import CommittedBlock, PersistBlock, PersistSafety
@@ -14,9 +13,9 @@ from ambientd.consensus.messages import Append, EpochEnd, Snapshot, genesis_qc
 from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyState
 from ambientd.errors import RemoteProtocolError, StoreError
-from ambientd.ledger.entries import Entry, Key, decode_entry, decode_key, encode_entry, encode_key
-from ambientd.ledger.migration import migrated
+from ambientd.ledger.entries import Entry, Key, decode_key, encode_key
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.versions import KNOWN_VERSION, VERSIONS, StateVersion, Versions
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.node.compaction import LogKept, PersistSnapshot
 from ambientd.node.effect import NodeEffect, PersistLedger, PersistTelemetryEpoch
@@ -82,12 +81,12 @@ def _ledger_writes(effect: PersistLedger) -> list[Write]:
         if entry is None:
             writes.append(Delete(StoreTable.LEDGER, name))
         else:
-            writes.append(Put(StoreTable.LEDGER, name, encode_entry(entry)))
+            writes.append(Put(StoreTable.LEDGER, name, effect.form.encode(key, entry)))
     row: HeadRow = (
         effect.committed.blocks[-1],
         effect.root,
         effect.committed.beacons,
-        STATE_VERSION,
+        effect.form.number,
     )
     writes.append(Put(StoreTable.LOCAL, HEAD_KEY, encode(row)))
     end = effect.committed.end
@@ -145,14 +144,14 @@ class Recovered:
     kept: LogKept
 
 
-def recover(store: Store, genesis: Genesis) -> Recovered:
+def recover(store: Store, genesis: Genesis, versions: Versions = VERSIONS) -> Recovered:
     """Read a node's state back; raise StoreError when rows are newer or do not fit together."""
     try:
-        return _recover(store, genesis)
+        return _recover(store, genesis, versions)
     except (RemoteProtocolError, ValueError) as error:
         msg = (
             f"the store does not hold what ambientd {__version__} writes (rows of version "
-            f"{ROW_VERSION}, ledger of version {STATE_VERSION}): {error}; if another version of "
+            f"{ROW_VERSION}, ledger of version {KNOWN_VERSION}): {error}; if another version of "
             "ambientd wrote it, run that one; if not, see that genesis.bin is the same as on any "
             "other node of the cluster; if it is, move the store away and restore a backup, or "
             "move the data directory away and join again as a new node (a key whose store is lost "
@@ -161,7 +160,7 @@ def recover(store: Store, genesis: Genesis) -> Recovered:
         raise StoreError(msg) from error
 
 
-def _recover(store: Store, genesis: Genesis) -> Recovered:
+def _recover(store: Store, genesis: Genesis, versions: Versions) -> Recovered:
     bring_up(store)
     epoch_row = store.get(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY)
     epoch = 0 if epoch_row is None else decode(epoch_row, int)
@@ -170,15 +169,13 @@ def _recover(store: Store, genesis: Genesis) -> Recovered:
     head: CommittedBlock | None = None
     beacons: tuple[BeaconLink, ...] = ()
     if head_row is None:
-        ledger = LedgerState.from_genesis(genesis)
+        ledger = LedgerState.from_genesis(genesis, versions)
     else:
         row: HeadRow = decode(head_row, HeadRow)
         head, root, beacons, version = row
-        if version != STATE_VERSION:
-            root = _migrate(store, genesis, row)
-        rows = store.scan(StoreTable.LEDGER)
-        items = _items(rows)
-        ledger = LedgerState.from_items(genesis, items, head.index)
+        form = _form(version, versions)
+        items = _items(store.scan(StoreTable.LEDGER), form)
+        ledger = LedgerState.from_items(genesis, items, head.index, version, versions)
         if ledger.root != root:
             msg = f"the entries of the ledger do not make the state after block {head.index}"
             raise ValueError(msg)
@@ -202,29 +199,24 @@ def _recover(store: Store, genesis: Genesis) -> Recovered:
     return Recovered(restored, ledger, epoch, has_safety=kept is not None, kept=kept_log)
 
 
-def _items(rows: Iterable[tuple[bytes, bytes]]) -> dict[Key, Entry]:
-    return {decode_key(key): decode_entry(decode_key(key), value) for key, value in rows}
+def _items(rows: Iterable[tuple[bytes, bytes]], form: StateVersion) -> dict[Key, Entry]:
+    keyed = ((decode_key(key), value) for key, value in rows)
+    return {key: form.decode(key, value) for key, value in keyed}
 
 
-def _migrate(store: Store, genesis: Genesis, row: HeadRow) -> bytes:
-    """Bring the ledger's rows to this version, in one transaction; give the state root then."""
-    head, _, beacons, version = row
-    if version > STATE_VERSION:
+def _form(version: int, versions: Versions) -> StateVersion:
+    """Give the state version that the rows hold; raise StoreError where it is not known.
+
+    Nothing is migrated here: the log says at which block the next version begins.
+    """
+    try:
+        return versions.of(version)
+    except ValueError as error:
         msg = (
-            f"the ledger's rows are of version {version}, this program knows {STATE_VERSION}: run "
-            "the version that wrote them, or a newer one; nothing was changed"
+            f"the ledger's rows are of version {version}, this program knows {versions.newest}: "
+            "run the version that wrote them, or the one after it; nothing was changed"
         )
-        raise StoreError(msg)
-    before = dict(store.scan(StoreTable.LEDGER))
-    after = migrated(before, version)
-    root = LedgerState.from_items(genesis, _items(after.items()), head.index).root
-    now: HeadRow = (head, root, beacons, STATE_VERSION)
-    writes: list[Write] = [
-        Delete(StoreTable.LEDGER, key) for key in sorted(before.keys() - after.keys())
-    ]
-    writes += [Put(StoreTable.LEDGER, key, value) for key, value in sorted(after.items())]
-    store.write([*writes, Put(StoreTable.LOCAL, HEAD_KEY, encode(now))])
-    return root
+        raise StoreError(msg) from error
 
 
 def _kept(store: Store, head_index: int) -> LogKept:

@@ -35,7 +35,9 @@ from ambientd.errors import DamagedError, RemoteProtocolError, UsageError
 from ambientd.ledger.apply import apply_block, decode_record
 from ambientd.ledger.draft import BlockContext
 from ambientd.ledger.entries import Entry, Key
-from ambientd.ledger.state import LedgerState, first_epoch
+from ambientd.ledger.founders import first_epoch
+from ambientd.ledger.state import LedgerState
+from ambientd.ledger.versions import VERSIONS, Versions
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import FIRST_EPOCH, Genesis
 from ambientd.node.compaction import PersistSnapshot
@@ -108,8 +110,8 @@ def restore(
 class _Replay:
     """Blocks in order, each linked to the one before it and run through the ledger."""
 
-    def __init__(self, genesis: Genesis, store: Store) -> None:
-        self.ledger = LedgerState.from_genesis(genesis)
+    def __init__(self, genesis: Genesis, store: Store, versions: Versions = VERSIONS) -> None:
+        self.ledger = LedgerState.from_genesis(genesis, versions)
         self.ends: list[EpochEnd] = []
         self._store = store
         self._judge = fraud_judge(self.ledger)
@@ -150,7 +152,7 @@ class _Replay:
         self._roots, self._base = {snapshot.index: later.root}, snapshot.index
         committed = Committed((fetched.block,), beacons_of(later))
         kept = PersistSnapshot(snapshot, pages_of(fetched), ends=ends)
-        applied = PersistLedger(committed, writes, later.root, snapshot.epoch, is_leap=True)
+        applied = PersistLedger.of(committed, writes, later, is_leap=True)
         self._store.write([*(writes_of(applied) or []), *(writes_of(kept) or [])])
         self._begin(options, fetched.block, committed.beacons)
 
@@ -200,6 +202,13 @@ class _Replay:
             self._apply(committed)
         return True
 
+    def _require_known(self) -> None:
+        """Refuse blocks of a state version that this program cannot lead to; say what to do."""
+        try:
+            self.ledger.versions.of(self.ledger.epoch.state_version)
+        except ValueError as error:
+            raise RemoteProtocolError(str(error)) from error
+
     def _apply(self, committed: Committed) -> None:
         written: dict[Key, Entry | None] = {}
         for block in committed.blocks:
@@ -218,12 +227,12 @@ class _Replay:
                 hash=block.hash,
             )
             records = [decode_record(raw) for raw in block.block.records]
+            self._require_known()
             result = apply_block(self.ledger, context, records, self._judge)
             self.ledger.commit(context.index, result.writes, result.tree)
             written.update(result.writes)
             self._roots[context.index] = result.root
             self._roots.pop(context.index - ROOTS_KEPT, None)
         ledger = self.ledger
-        effect = PersistLedger(committed, written, ledger.root, ledger.epoch.number)
-        writes: list[Write] = writes_of(effect) or []
+        writes: list[Write] = writes_of(PersistLedger.of(committed, written, ledger)) or []
         self._store.write(writes)

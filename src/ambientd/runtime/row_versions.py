@@ -2,7 +2,7 @@
 
 A change of what a row holds raises `ROW_VERSION` and adds a step here. Each step and the version it
 leads to are one transaction: killed amid it, a node starts from the version before. What the
-ledger's entries hold has a version of its own (`ledger.migration`), which all nodes share; the
+ledger's entries hold has a version of its own (`ledger.versions`), which all nodes share; the
 tables themselves are the store's.
 """
 
