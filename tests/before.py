@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.missing import missing
 
 ROOT = Path(__file__).parents[1]
-BEFORE = "a3e9a2c01949ef493127abbaa1eaf2c7930a7768"
+BEFORE = "63a89c0679850dcb4a17717cd7a2b3cd5aff2718"
 RENAMED = re.compile(r"^(\s*(?:from|import) )(ambientd|sim)\b", re.MULTILINE)
 VERSIONED = re.compile(r'^__version__ = ".*"', re.MULTILINE)
 VERSION = "0.0.1"
