@@ -140,7 +140,7 @@ population: $(VENV)/.dev  ## 900 workers, patient colluders, 60,000 tasks, besid
 	$(BIN)/python -m sim run population --seed $(SEED)
 
 byzantine: $(VENV)/.dev  ## f liars of 3f + 1 and every fault at once, 10,000 seeds: make byzantine MINUTES=60
-	$(BIN)/python -m sim sweep log --seeds 1..10000 --sizes 4,7,10 --time-ms 40000 --jobs $(JOBS) --minutes $(MINUTES)
+	$(BIN)/python -m sim sweep byzantine --seeds 1..10000 --sizes 4,7,10 --time-ms 35000 --jobs $(JOBS) --minutes $(MINUTES)
 
 soak: $(VENV)/.dev  ## Simulate fresh worlds on every core: make soak MINUTES=10
 	$(BIN)/python -m sim soak --minutes $(MINUTES) --jobs $(JOBS)

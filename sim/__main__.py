@@ -5,6 +5,7 @@ Every failure is printed with its seed, the commit and the command that replays 
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -45,6 +46,7 @@ from sim.plans import (
     commit,
     drawn_happenings,
     judge,
+    meetings,
     refusal,
 )
 from sim.report import render
@@ -63,6 +65,7 @@ def _describe(outcome: Outcome) -> str:
             f"seed {outcome.seed}: {outcome.nodes} members, {outcome.committed} blocks, "
             f"{outcome.records} records, {outcome.terms} terms, {outcome.messages} messages, "
             f"{outcome.convicted} convicted\ntrace {outcome.trace_hash}"
+            + (f"\nepoch {outcome.epochs}; met: {', '.join(outcome.met)}" if outcome.met else "")
         )
     endings = ", ".join(f"{count} {said}" for said, count in outcome.endings.items())
     return (
@@ -155,15 +158,23 @@ def _on_sweep(options: argparse.Namespace) -> int:
         peg_plan(seed) if is_peg else _plan(options, seed, sizes[seed % len(sizes)])
         for seed in options.seeds
     ]
-    run = attempt_peg if is_peg else attempt
+    run: Callable[[Plan], object] = attempt_peg if is_peg else judge
     worlds = broken = 0
-    for finding in sweep(made, options.jobs, options.minutes, run):
+    met: Counter[str] = Counter()
+    for found in sweep(made, run, options.jobs, options.minutes):
         worlds += 1
-        if finding is not None:
+        if isinstance(found, Finding):
             broken += 1
-            _tell(finding)
+            _tell(found)
+        elif isinstance(found, scenarios.Outcome):
+            met.update(found.met)
     _say(f"{worlds} worlds, {broken} broken")
-    return int(broken > 0)
+    wanted = meetings(made[0])
+    unmet = [name for name in wanted if not met[name]]
+    if wanted:
+        _say("met in so many worlds: " + ", ".join(f"{name} {met[name]}" for name in wanted))
+        _say(f"met in none: {', '.join(unmet) or 'nothing'}")
+    return int(broken > 0 or bool(unmet))
 
 
 def _on_soak(options: argparse.Namespace) -> int:

@@ -122,6 +122,9 @@ def check_named_roots(replicas: list[Replica]) -> None:
     for replica in replicas:
         for block in replica.store.log:
             named = block.block.header.state_root
-            if named and named != replica.store.roots[block.index - 2]:
+            # An epoch's first block names the state after the stop that it stands on; the term of
+            # what it stands on is 0, as it is for the first of all.
+            behind = 2 if block.block.qc.position.term else 1
+            if named and named != replica.store.roots[block.index - behind]:
                 text = f"another state root at index {block.index}"
                 raise InvariantViolation("named state roots are true", text)

@@ -1,7 +1,10 @@
 """A node's disk: rows that survive crashes, and what may happen to them."""
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 from ambientd.errors import StoreError
 from ambientd.ports.store import Delete, StoreTable, Write
@@ -22,21 +25,56 @@ class DiskLost:
     """A node got an empty disk; what it has done before counts for nothing."""
 
 
-class Disk(Rows):
-    """Rows in memory that may be full, go bad, or be cut short amid a write."""
+class Unreliable(ABC):
+    """What keeps what a node writes: it may be full, go bad, or be cut short amid a write."""
 
     def __init__(self, key: bytes) -> None:
-        super().__init__()
         self.is_full = False
         self.syncs = 0
         self._key = key
-        self._rotten: set[tuple[StoreTable, bytes]] = set()
         self._tears_in: int | None = None
         self._keeps_torn = False
 
     def tear_within(self, syncs: int, *, is_kept: bool) -> None:
         """Stop the node amid a later write, which is then there whole or not at all."""
         self._tears_in, self._keeps_torn = syncs, is_kept
+
+    def calm(self) -> None:
+        """Call off what is still to come."""
+        self.is_full = False
+        self._tears_in = None
+
+    def take(self, write: Callable[[], None]) -> None:
+        """Let a write be done whole or not at all; raise DiskFault where the node ends by it."""
+        if self.is_full:
+            raise DiskFault(self._key, "the disk is full: make room and start the node again")
+        is_torn = self._tears_in == 0
+        if self._tears_in is not None:
+            self._tears_in = None if is_torn else self._tears_in - 1
+        if not is_torn or self._keeps_torn:
+            write()
+            self.syncs += 1
+        if is_torn:
+            msg = "the node stopped amid a write"
+            raise DiskFault(self._key, msg, is_durable=self._keeps_torn)
+
+    @abstractmethod
+    def rot(self, table: StoreTable, pick: int) -> bool:
+        """Let something in a table go bad; False when there is nothing."""
+
+    @property
+    @abstractmethod
+    def is_rotten(self) -> bool:
+        """Tell whether something is bad."""
+
+
+class Disk(Unreliable, Rows):
+    """Rows in memory, with whatever may befall them."""
+
+    def __init__(self, key: bytes) -> None:
+        Unreliable.__init__(self, key)
+        Rows.__init__(self)
+        self._rotten: set[tuple[StoreTable, bytes]] = set()
 
     def rot(self, table: StoreTable, pick: int) -> bool:
         """Let one row of a table go bad; False when there is none."""
@@ -55,25 +93,13 @@ class Disk(Rows):
         """Tell whether a row is bad."""
         return bool(self._rotten)
 
-    def calm(self) -> None:
-        """Call off what is still to come."""
-        self.is_full = False
-        self._tears_in = None
-
     def write(self, batch: Sequence[Write]) -> None:
         """Apply all writes, or none; a row that is written anew is good again."""
-        if self.is_full:
-            raise DiskFault(self._key, "the disk is full: make room and start the node again")
-        is_torn = self._tears_in == 0
-        if self._tears_in is not None:
-            self._tears_in = None if is_torn else self._tears_in - 1
-        if not is_torn or self._keeps_torn:
-            super().write(batch)
-            self.syncs += 1
-            self._rotten -= {(write.table, write.key) for write in batch}
-        if is_torn:
-            msg = "the node stopped amid a write"
-            raise DiskFault(self._key, msg, is_durable=self._keeps_torn)
+        self.take(partial(self._write, batch))
+
+    def _write(self, batch: Sequence[Write]) -> None:
+        super().write(batch)
+        self._rotten -= {(write.table, write.key) for write in batch}
 
     def get(self, table: StoreTable, key: bytes) -> bytes | None:
         """Give the value under a key, or None; never a wrong one."""
@@ -98,6 +124,49 @@ class Disk(Rows):
         if (table, key) in self._rotten:
             msg = f"row {key.hex()} of table {table} is not what was written: {RESTORE}"
             raise DiskFault(self._key, msg)
+
+
+class LogDisk(Unreliable):
+    """The disk under a log alone: its host keeps what is written, and reads all when it starts."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__(key)
+        self._rotten: StoreTable | None = None
+
+    def rot(self, table: StoreTable, pick: int) -> bool:
+        """Let something go bad, if anything was written."""
+        del pick
+        self._rotten = table if self.syncs else None
+        return self.is_rotten
+
+    @property
+    def is_rotten(self) -> bool:
+        """Tell whether something is bad."""
+        return self._rotten is not None
+
+    def read(self) -> None:
+        """Raise DiskFault where something is bad."""
+        if self._rotten is not None:
+            msg = f"a row of table {self._rotten} is not what was written: {RESTORE}"
+            raise DiskFault(self._key, msg)
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A node whose disk may fail."""
+
+    @property
+    def disk(self) -> Unreliable:
+        """Give its disk."""
+        ...
+
+    def lose_disk(self) -> None:
+        """Get an empty disk; what its key signed is forgotten, so it must never vote again."""
+        ...
+
+    def lose_safety(self) -> None:
+        """Lose what was voted for, and nothing else."""
+        ...
 
 
 RESTORE = "move the data directory away; its key never votes again"

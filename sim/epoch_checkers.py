@@ -1,5 +1,7 @@
 """What must hold across epochs; within one, the checkers of `sim.checkers` judge."""
 
+from collections.abc import Callable
+
 from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.effects import Committed, PersistSafety
 from ambientd.consensus.epochs import ReadStop, end_fault, verify_epoch_chain
@@ -20,6 +22,7 @@ from sim.checkers import (
     OneProposal,
     VoteDiscipline,
 )
+from sim.disk import DiskLost
 from sim.machine import Effect, Host
 from sim.replica import Replica, read_stop, unlabelled
 
@@ -27,11 +30,19 @@ from sim.replica import Replica, read_stop, unlabelled
 class WithinEpochs(Checker):
     """Hands what belongs to one epoch to checkers that know no other."""
 
-    def __init__(self, first: ConsensusOptions) -> None:
+    def __init__(
+        self,
+        first: ConsensusOptions,
+        more: Callable[[ConsensusOptions], list[Checker]] = lambda _: [],
+    ) -> None:
         self._first = first.epoch
+        self._more = more
         self._options = {first.epoch: first}
-        self._checkers = {first.epoch: _checkers(first)}
+        self._checkers = {first.epoch: self._of(first)}
         self._early: dict[int, list[tuple[Host, Message, int]]] = {}
+
+    def _of(self, options: ConsensusOptions) -> list[Checker]:
+        return [*_checkers(options), *self._more(options)]
 
     def saw_message(self, node: Host, message: Message, now: int) -> None:
         """Take the label off."""
@@ -58,7 +69,7 @@ class WithinEpochs(Checker):
             text = f"two beginnings of epoch {options.epoch} by {now} ms"
             raise InvariantViolation("one root an epoch", text)
         if options.epoch not in self._checkers:
-            self._checkers[options.epoch] = _checkers(options)
+            self._checkers[options.epoch] = self._of(options)
             for early in self._early.pop(options.epoch, []):
                 for checker in self._checkers[options.epoch]:
                     checker.saw_message(*early)
@@ -131,7 +142,9 @@ class EndsAreFinal(Checker):
         self.ended = 0
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
-        """Look for stops in commits."""
+        """Look for stops in commits; who lost its disk begins anew."""
+        if isinstance(effect, DiskLost):
+            self.saw_leap(node, self._first, now)
         if not node.is_honest or not isinstance(effect, Committed):
             return
         stops = [any(map(self._read, block.block.records)) for block in effect.blocks]

@@ -89,6 +89,7 @@ class EpochLiar(Liar):
             return []
         inner = old[self._dice.randrange(len(old))]
         label = self.log.number + self._dice.choice([0, 0, 0, -1, 1])
+        self.told.add(Lie.REPLAY)
         return [Broadcast(inner if label <= self._first.epoch else InEpoch(label, inner))]
 
     def _follow(self) -> None:
@@ -101,6 +102,8 @@ class EpochLiar(Liar):
         self.options = options
         self._number = options.members.index(self.key)
         self._headers, self._qcs, self._tcs, self._ballots = {}, {}, {}, {}
+        self._games.begin_epoch()
+        self._corrupt()
 
     def _label(self, message: Message) -> Message:
         if isinstance(message, Forward | InEpoch | Epochs | Offer | WantPages | Pages):
@@ -111,15 +114,24 @@ class EpochLiar(Liar):
 
     def _twist(self, effects: Sequence[Effect]) -> list[Effect]:
         """Turn what its log says in this epoch into lies, and label them all."""
-        twisted: list[Effect] = []
-        for effect in super()._twist([self._bare(effect) for effect in effects]):
+        return self._labelled(super()._twist([self._bare(effect) for effect in effects]))
+
+    def _held_back(self, effects: Sequence[Effect], now: int) -> list[Effect]:
+        """Keep back what its games want kept back, whatever the epoch."""
+        bare = [self._bare(effect) for effect in effects]
+        return self._labelled(super()._held_back(bare, now))
+
+    def _labelled(self, effects: Sequence[Effect]) -> list[Effect]:
+        """Say all of it in the epoch that it lies in."""
+        labelled: list[Effect] = []
+        for effect in effects:
             if isinstance(effect, Send):
-                twisted.append(Send(effect.to, self._label(effect.message)))
+                labelled.append(Send(effect.to, self._label(effect.message)))
             elif isinstance(effect, Broadcast):
-                twisted.append(Broadcast(self._label(effect.message)))
+                labelled.append(Broadcast(self._label(effect.message)))
             else:
-                twisted.append(effect)
-        return twisted
+                labelled.append(effect)
+        return labelled
 
     def _bare(self, effect: Effect) -> Effect:
         message = effect.message if isinstance(effect, Send | Broadcast) else None

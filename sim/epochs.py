@@ -61,29 +61,33 @@ class EpochOutcome:
 
 
 @dataclass(slots=True)
-class _Cast:
+class EpochCast:
+    """Who plays, who cannot be relied on for a vote, and who never gets a seat."""
+
     replicas: list[Replica] = field(default_factory=list)
     honest: list[Replica] = field(default_factory=list)
     liars: frozenset[bytes] = frozenset()
+    onlookers: frozenset[bytes] = frozenset()
 
 
-def _secret(key: bytes) -> bytes:
+def secret_of(key: bytes) -> bytes:
+    """Give where a node's chain of beacons begins."""
     return tagged("sim/beacon/1", key)
 
 
-def _cast(options: EpochWorldOptions, dice: random.Random) -> _Cast:
+def _cast(options: EpochWorldOptions, dice: random.Random) -> EpochCast:
     cluster = tagged("sim/cluster/1")
     count = options.nodes + options.spares
     signers = [Signer(tagged("sim/key/1", b"node", bytes([n])), cluster) for n in range(count)]
     seats = sorted(signers[: options.nodes], key=lambda signer: signer.public_key)
     members = tuple(signer.public_key for signer in seats)
-    tips = tuple(beacon.tip(_secret(member)) for member in members)
+    tips = tuple(beacon.tip(secret_of(member)) for member in members)
     seed = tagged("sim/epoch/1", options.seed.to_bytes(8, "big"))
     liars = dice.sample(seats, liars_max(options.nodes) if options.has_faults else 0)
-    cast = _Cast(liars=frozenset(signer.public_key for signer in liars))
+    cast = EpochCast(liars=frozenset(signer.public_key for signer in liars))
     for signer in signers:
         key = signer.public_key
-        core = ConsensusOptions(cluster, 0, members, seed, key, tips, _secret(key))
+        core = ConsensusOptions(cluster, 0, members, seed, key, tips, secret_of(key))
         draw = dice.randrange(2**32)
         if key in cast.liars:
             lies = frozenset(lie for lie in FIRST_LIES if dice.randrange(3))
@@ -94,7 +98,7 @@ def _cast(options: EpochWorldOptions, dice: random.Random) -> _Cast:
     return cast
 
 
-def _wish(world: World, cast: _Cast, smallest: int, dice: random.Random) -> None:
+def wish(world: World, cast: EpochCast, smallest: int, dice: random.Random) -> None:
     """Let some honest node that is up want another committee; liars never gain by it."""
     up = [replica for replica in cast.honest if replica.machine is not None]
     if not up:
@@ -102,7 +106,8 @@ def _wish(world: World, cast: _Cast, smallest: int, dice: random.Random) -> None
     replica = dice.choice(up)
     present = replica.store.epoch
     assert present is not None
-    outside = [other.key for other in cast.honest if other.key not in present.members]
+    settled = {*present.members, *cast.onlookers}
+    outside = [other.key for other in cast.honest if other.key not in settled]
     lying = sum(member in cast.liars for member in present.members)
     size = len(present.members)
     kind = dice.randrange(5)
@@ -111,12 +116,12 @@ def _wish(world: World, cast: _Cast, smallest: int, dice: random.Random) -> None
     joining = dice.choice(outside) if outside and (kind != 1 or not may_shrink) else b""
     if kind == 4 or (leaving and not joining and not may_shrink):
         leaving = joining = b""
-    tip = beacon.tip(_secret(joining)) if joining else b""
+    tip = beacon.tip(secret_of(joining)) if joining else b""
     record = seats_record(SeatsWanted(present.number, leaving, joining, tip, world.now))
     submit(world, replica, record)
 
 
-def _trouble(world: World, cast: _Cast, dice: random.Random, heal_at: int) -> None:
+def _trouble(world: World, cast: EpochCast, dice: random.Random, heal_at: int) -> None:
     """Lay out bad weather, partitions and crashes up to `heal_at`, then heal it all."""
     keys = [replica.key for replica in cast.replicas]
     time_ms = dice.randrange(500, 3_000)
@@ -158,7 +163,7 @@ class CrashesAtTheBorder(Checker):
             self._world.crash_within(node.key, self._dice.randrange(5), back_ms)
 
 
-def _build(options: EpochWorldOptions) -> tuple[World, _Cast, random.Random, int]:
+def _build(options: EpochWorldOptions) -> tuple[World, EpochCast, random.Random, int]:
     world = World(options.seed)
     dice = random.Random(options.seed * 6007 + options.nodes)
     cast = _cast(options, dice)
@@ -172,14 +177,14 @@ def _build(options: EpochWorldOptions) -> tuple[World, _Cast, random.Random, int
         _trouble(world, cast, dice, heal_at)
     for at in range(1_000, heal_at + LAST_WISH_MS, options.wish_every_ms):
         moment = at + dice.randrange(1_000)
-        world.at(moment, partial(_wish, world, cast, options.nodes, dice))
+        world.at(moment, partial(wish, world, cast, options.nodes, dice))
     for serial, at in enumerate(range(500, options.time_ms - 15_000, options.record_every_ms)):
         replica = dice.choice(cast.honest)
         world.at(at, partial(submit, world, replica, RECORD_PREFIX + b"%d" % serial))
     return world, cast, dice, heal_at
 
 
-def _heal(world: World, cast: _Cast) -> None:
+def _heal(world: World, cast: EpochCast) -> None:
     world.network.heal()
     world.network.weather = Weather()
     for replica in cast.replicas:

@@ -6,35 +6,53 @@ from enum import Enum
 from sim.lies import Lie
 from sim.vices import Vice
 
-LOG, NODE = "log", "node"
+LOG, EPOCHS, NODE = "log", "epochs", "node"
+"""Worlds of the log alone, of the log whose committee changes, of whole nodes."""
+EACH = (LOG, EPOCHS, NODE)
 
 
 class Fault(Enum):
     """What may go wrong in a world: its name, its worlds, what it does."""
 
-    DELAY = ("delay", (LOG, NODE), "messages take up to 5 s and overtake one another")
-    LOSS = ("loss", (LOG, NODE), "up to 40 % of the messages are lost")
-    DUPLICATION = ("duplication", (LOG, NODE), "up to 20 % of the messages arrive twice")
-    PARTITION = ("partition", (LOG, NODE), "the nodes fall into groups that cannot reach others")
-    ONE_WAY = ("one-way", (LOG, NODE), "a node is heard and does not hear, or the other way round")
-    CRASH = ("crash", (LOG, NODE), "a node stops between any two effects and starts from its store")
-    PAUSE = ("pause", (LOG, NODE), "a node stands still for seconds, then handles all that came")
-    SKEW = ("skew", (LOG, NODE), "clocks differ by up to 0.8 s")
-    SILENCE = ("silence", (LOG,), "members never start")
-    AMNESIA = ("amnesia", (LOG, NODE), "a member loses its safety file, and votes no more")
+    DELAY = ("delay", EACH, "messages take up to 5 s and overtake one another")
+    LOSS = ("loss", EACH, "up to 40 % of the messages are lost")
+    DUPLICATION = ("duplication", EACH, "up to 20 % of the messages arrive twice")
+    PARTITION = (
+        "partition",
+        EACH,
+        "the nodes fall into groups that cannot reach others",
+    )
+    ONE_WAY = (
+        "one-way",
+        EACH,
+        "a node is heard and does not hear, or the other way round",
+    )
+    CRASH = (
+        "crash",
+        EACH,
+        "a node stops between any two effects and starts from its store",
+    )
+    PAUSE = (
+        "pause",
+        EACH,
+        "a node stands still for seconds, then handles all that came",
+    )
+    SKEW = ("skew", EACH, "clocks differ by up to 0.8 s")
+    SILENCE = ("silence", (LOG, EPOCHS), "members never start")
+    AMNESIA = ("amnesia", EACH, "a member loses its safety file, and votes no more")
     DISK_FULL = (
         "disk-full",
-        (NODE,),
+        (EPOCHS, NODE),
         "a disk takes nothing for seconds; its node ends, and starts when there is room",
     )
     BIT_ROT = (
         "bit-rot",
-        (NODE,),
+        (EPOCHS, NODE),
         "a stored row goes bad; its node names it, gets an empty disk, and votes no more",
     )
     TORN_LOG = (
         "torn-log",
-        (NODE,),
+        (EPOCHS, NODE),
         "a node stops amid a write; it is there whole or not at all, and nothing else leaves",
     )
     BAD_WORKER = (
@@ -42,13 +60,21 @@ class Fault(Enum):
         (NODE,),
         "a guest is slow, idle, lazy, a copier, a forger or a meddler",
     )
-    SYBIL = ("sybil", (NODE,), "strangers try to join with invitations of their own making")
+    SYBIL = (
+        "sybil",
+        (EPOCHS, NODE),
+        "strangers try to join with invitations, votes, stops and committees of their own making",
+    )
     SHORT_LOG = (
         "short-log",
         (NODE,),
         "nodes keep a few blocks only: who was away fetches the state, and liars make states up",
     )
-    SEATS = ("seats", (NODE,), "guests come into the committee, members leave and come back")
+    SEATS = (
+        "seats",
+        (EPOCHS, NODE),
+        "guests come into the committee, members leave and come back",
+    )
     REORGANISATION = (
         "reorganisation",
         (NODE,),
@@ -85,7 +111,11 @@ class Fault(Enum):
         (NODE,),
         "the coordinator or a worker stops just as a task comes into a state, whichever there is",
     )
-    LIAR = ("liar", (LOG, NODE), "up to f members and a guest lie, in the ways listed below")
+    LIAR = (
+        "liar",
+        EACH,
+        "up to f members and a guest lie, in the ways listed below",
+    )
 
     def __init__(self, label: str, worlds: tuple[str, ...], text: str) -> None:
         self.label = label

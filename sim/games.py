@@ -30,10 +30,13 @@ Ballot = tuple[Position, int, bytes]
 class Games:
     """Keeps what others said, and gives what can be made of it."""
 
-    def __init__(self, key: bytes, lies: frozenset[Lie], dice: random.Random) -> None:
+    def __init__(
+        self, key: bytes, lies: frozenset[Lie], dice: random.Random, told: set[Lie]
+    ) -> None:
         self._key = key
         self._lies = lies
         self._dice = dice
+        self._told = told
         self._heard: deque[Message] = deque(maxlen=HEARD_MAX)
         self._late: deque[tuple[int, Effect]] = deque()
         self._votes: dict[Ballot, dict[int, bytes]] = {}
@@ -42,6 +45,11 @@ class Games:
     def forget(self) -> None:
         """Lose what was kept back."""
         self._late.clear()
+
+    def begin_epoch(self) -> None:
+        """Lose what was said in the epoch before, but for what may be said again."""
+        self._late.clear()
+        self._votes, self._timeouts = {}, {}
 
     def heard(self, message: Message, quorum: int) -> list[QcNotice]:
         """Take in what another said; give certificates other than those that all know."""
@@ -67,6 +75,7 @@ class Games:
         if len(votes) < quorum:
             return []
         chosen = tuple(sorted(list(votes.items())[-quorum:]))
+        self._told.add(Lie.SUBSET)
         return [QcNotice(QuorumCertificate(*ballot, chosen), None)]
 
     def _lowest_timeouts(self, timeout: Timeout, quorum: int) -> list[QcNotice]:
@@ -77,6 +86,7 @@ class Games:
             del self._timeouts[next(iter(self._timeouts))]
         if len(timeouts) < quorum:
             return []
+        self._told.add(Lie.SUBSET)
         lowest = sorted(timeouts.values(), key=lambda each: (each.high_position, each.member))
         chosen = sorted(lowest[:quorum], key=lambda each: each.member)
         high = max(chosen, key=lambda each: each.high_position).high_qc
@@ -87,6 +97,7 @@ class Games:
         """Now and then, say something again as if it was new."""
         if not self._heard or self._dice.randrange(REPLAYS_ONE_IN):
             return []
+        self._told.add(Lie.REPLAY)
         return [Broadcast(self._heard[self._dice.randrange(len(self._heard))])]
 
     @property
@@ -113,11 +124,16 @@ class Games:
                 and effect.message.header.proposer == self._key
             )
             if Lie.WITHHOLD in self._lies and isinstance(effect, Send):
-                shown += [] if is_own or isinstance(effect.message, Blocks) else [effect]
+                if is_own or isinstance(effect.message, Blocks):
+                    self._told.add(Lie.WITHHOLD)
+                else:
+                    shown.append(effect)
             elif is_own and Lie.WITHHOLD in self._lies and isinstance(effect, Broadcast):
+                self._told.add(Lie.WITHHOLD)
                 few = self._dice.sample(list(others), min(quorum - 1, len(others)))
                 shown += [Send(to, effect.message) for to in few]
             elif is_own and Lie.THROTTLE in self._lies:
+                self._told.add(Lie.THROTTLE)
                 self._late.append((now + THROTTLED_MS, effect))
             else:
                 shown.append(effect)

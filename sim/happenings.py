@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -10,10 +9,9 @@ from msgspec import Struct
 
 from ambientd.ports.store import StoreTable
 from sim.anchor_chain import BLOCK_MS, AnchorChain
-from sim.disk import Disk
+from sim.disk import Keeper, Unreliable
 from sim.faults import Fault
 from sim.network import Weather
-from sim.replica import Replica
 from sim.stage import Stage
 from sim.strikes import ROLES, STATES, Striker, Strikes
 from sim.vices import Resident
@@ -289,7 +287,12 @@ def draw_strikes(begins_ms: int, heals_ms: int, dice: random.Random) -> list[Hap
 
 
 def misfit(
-    happening: Happening, nodes: int, faults: frozenset[Fault], *, has_disks: bool
+    happening: Happening,
+    nodes: int,
+    faults: frozenset[Fault],
+    *,
+    has_disks: bool,
+    has_tasks: bool,
 ) -> str | None:
     """Say why a happening cannot befall a world of so many nodes; None when it can."""
     befallen: Iterable[int] = ()
@@ -307,8 +310,8 @@ def misfit(
         case DropsOut() if Fault.DROPOUTS not in faults:
             return "there are no studies to drop out of; add dropouts to this world's faults"
         case Fills() | Rots() | Tears() if not has_disks:
-            return "only whole nodes have disks; take a scenario with nodes"
-        case Heats() | Strikes() if not has_disks:
+            return "nobody here has a disk; take a scenario with nodes"
+        case Heats() | Strikes() if not has_tasks:
             return "only whole nodes have tasks; take a scenario with nodes"
         case Heats() if Fault.HEAT not in faults:
             return "no device has a sensor; add heat to this world's faults"
@@ -415,24 +418,24 @@ def _forget(world: Stage, key: bytes, back_ms: int) -> None:
     """Do what a careful host does without its safety file: follow, and never vote again."""
     world.crash(key)
     world.note("forget", key)
-    host = world.host_of(key)
-    if isinstance(host, Resident):
-        host.lose_safety()
-    else:
-        assert isinstance(host, Replica), "only these keep what they signed"
-        host.store.safety = None
-        host.options = replace(host.options, may_vote=False)
+    _keeper(world, key).lose_safety()
     world.restart_at(world.now + back_ms, key)
 
 
 def _resident(world: Stage, key: bytes) -> Resident:
     host = world.host_of(key)
-    assert isinstance(host, Resident), "only whole nodes have disks, or take part in rounds"
+    assert isinstance(host, Resident), "only whole nodes have sensors, or take part in rounds"
     return host
 
 
-def _disk(world: Stage, key: bytes) -> Disk:
-    return _resident(world, key).disk
+def _keeper(world: Stage, key: bytes) -> Keeper:
+    host = world.host_of(key)
+    assert isinstance(host, Keeper), "light nodes keep nothing"
+    return host
+
+
+def _disk(world: Stage, key: bytes) -> Unreliable:
+    return _keeper(world, key).disk
 
 
 def _fill(world: Stage, key: bytes) -> None:
@@ -484,10 +487,10 @@ def _heal(world: Stage, keys: Sequence[bytes]) -> None:
     world.network.weather = Weather()
     for key in keys:
         world.spare(key)
+        _disk(world, key).calm()
         if isinstance(host := world.host_of(key), Resident):
-            host.disk.calm()
             host.has_dropped_out = False
             if host.milli_celsius is not None:
                 host.milli_celsius = COOL
-            _repair(world, key)
+        _repair(world, key)
         world.start(key)

@@ -44,17 +44,23 @@ BACKDATED_MS = 60_000
 class _Ignored(RecordPool):
     """Keeps records and proposes none."""
 
+    def __init__(self, options: ConsensusOptions, told: set[Lie]) -> None:
+        super().__init__(options)
+        self._told = told
+
     def batch(self, excluded: Container[bytes]) -> tuple[bytes, ...]:
         """Choose nothing."""
-        del excluded
+        if super().batch(excluded):
+            self._told.add(Lie.CENSOR)
         return ()
 
 
-def _stall(machine: Consensus) -> None:
+def _stall(machine: Consensus, told: set[Lie]) -> None:
     """Let a coordinator date each of its blocks as the parent."""
     propose = machine._propose
 
     def stalled(root: bytes, records: tuple[bytes, ...], now: int) -> None:
+        told.add(Lie.STALL)
         tree, parent = machine._tree, machine.high_qc.hash
         honest = tree.time_ms
 
@@ -78,6 +84,7 @@ class Liar(Replica):
         super().__init__(options, signer, seed)
         self.is_honest = False
         self.lies = lies
+        self.told: set[Lie] = set()  # those that it has told so far
         self._dice = random.Random(seed + 1)
         self._now = 0
         self._number = options.members.index(options.self_id)
@@ -87,22 +94,25 @@ class Liar(Replica):
         self._tcs: dict[int, TimeoutCertificate] = {}
         self._ballots: dict[bytes, tuple[Append, dict[int, bytes]]] = {}
         self._serial = 0
-        self._games = Games(self.key, lies, random.Random(seed + 2))
+        self._games = Games(self.key, lies, random.Random(seed + 2), self.told)
 
     def boot(self, now: int) -> Sequence[Effect]:
         """Start; who does nothing but censor coordinates as it should, with empty blocks."""
-        effects = list(super().boot(now))
+        effects = super().boot(now)
+        self._corrupt()
+        return self._held_back(effects, now)
+
+    def _corrupt(self) -> None:
+        """Let the machine itself do what no message of others is needed for."""
         if self.lies == {Lie.CENSOR} and self.machine is not None:
-            self.machine._pool = _Ignored(self.options)
+            self.machine._pool = _Ignored(self.options, self.told)
         if Lie.STALL in self.lies and self.machine is not None:
-            _stall(self.machine)
-        return self._games.held_back(effects, self._others(), self._quorum, now)
+            _stall(self.machine, self.told)
 
     def settle(self, now: int) -> Sequence[Effect]:
         """Go on after commits, with its games."""
         self._now = now
-        effects = list(super().settle(now))
-        return self._games.held_back(effects, self._others(), self._quorum, now)
+        return self._held_back(super().settle(now), now)
 
     def receive(self, sender: bytes, data: bytes, now: int) -> Sequence[Effect]:
         """Learn from a message, answer it honestly, and lie on top."""
@@ -113,6 +123,7 @@ class Liar(Replica):
             case Append():
                 self._learn(message)
                 if Lie.VOTE_ANYTHING in self.lies:
+                    self.told.add(Lie.VOTE_ANYTHING)
                     lies.append(Send(message.header.proposer, self._vote(message)))
             case Blocks():
                 for block in message.blocks:
@@ -136,7 +147,16 @@ class Liar(Replica):
             effects += self._forge()
         elif not self._is_its_turn() and self.machine is not None:
             effects += self._meddle()
-        return [*self._games.due(now), *self._twist(effects), *self._games.replayed()]
+        due = self._labelled(self._games.due(now))
+        return [*due, *self._twist(effects), *self._labelled(self._games.replayed())]
+
+    def _labelled(self, effects: Sequence[Effect]) -> list[Effect]:
+        """Give what is said as it travels; in the first epoch as it is."""
+        return list(effects)
+
+    def _held_back(self, effects: Sequence[Effect], now: int) -> list[Effect]:
+        """Keep back what its games want kept back."""
+        return self._games.held_back(effects, self._others(), self._quorum, now)
 
     @property
     def next_deadline(self) -> int | None:
@@ -180,17 +200,20 @@ class Liar(Replica):
                 if is_first and Lie.STALE in self.lies and self._dice.randrange(2):
                     twisted[-1:] = self._forge()  # before anyone has voted in the term
                 elif self.lies != {Lie.CENSOR} and (crook := self._draw(CROOKED, 4)) is not None:
+                    self.told.add(crook)
                     twisted[-1] = Broadcast(self._bent(message, crook))
                 elif self._draw((Lie.FORGE_CERTIFICATE,), 6) is not None:
+                    self.told.add(Lie.FORGE_CERTIFICATE)
                     twisted += self._certify_alone(message)
                 elif Lie.EQUIVOCATE in self.lies and self._dice.randrange(3) == 0:
                     twin = self._propose(message.qc, message.tc, message.header.term)
                     if twin is not None:
+                        self.told.add(Lie.EQUIVOCATE)
                         twisted[-1:] = self._split(message, twin)
             elif isinstance(message, Timeout) and Lie.HIDE in self.lies:
                 twisted[-1] = Broadcast(self._hiding(message))
         kept = [effect for effect in twisted if not self._withholds(effect)]
-        return self._games.held_back(kept, self._others(), self._quorum, self._now)
+        return self._held_back(kept, self._now)
 
     @property
     def _quorum(self) -> int:
@@ -205,19 +228,18 @@ class Liar(Replica):
         """Now and then, act in the term of another."""
         machine = self.machine
         assert machine is not None
-        match self._draw(OUT_OF_TURN, 10):
-            case Lie.FORGE_TIMEOUT:
-                tc = self._tcs.get(machine.term - 1)
-                begun = machine.term == 1 or tc is not None
-                return [Broadcast(each) for each in self._timeouts_of_others(tc)] if begun else []
-            case Lie.USURP | Lie.IMPERSONATE as lie:
-                tc = self._tcs.get(machine.term - 1)
-                append = self._propose(
-                    machine.high_qc, tc, machine.term, is_impersonating=lie is Lie.IMPERSONATE
-                )
-                return [] if append is None else [Broadcast(append)]
-            case _:
-                return []
+        lie, said = self._draw(OUT_OF_TURN, 10), list[Effect]()
+        tc = self._tcs.get(machine.term - 1)
+        if lie is Lie.FORGE_TIMEOUT and (machine.term == 1 or tc is not None):
+            said += [Broadcast(each) for each in self._timeouts_of_others(tc)]
+        elif lie in (Lie.USURP, Lie.IMPERSONATE):
+            append = self._propose(
+                machine.high_qc, tc, machine.term, is_impersonating=lie is Lie.IMPERSONATE
+            )
+            said += [] if append is None else [Broadcast(append)]
+        if lie is not None and said:
+            self.told.add(lie)
+        return said
 
     def _timeouts_of_others(self, tc: TimeoutCertificate | None) -> list[Timeout]:
         assert self.machine is not None
@@ -245,11 +267,14 @@ class Liar(Replica):
         return QuorumCertificate(vote.position, vote.parent_term, vote.hash, signatures)
 
     def _withholds(self, effect: Effect) -> bool:
-        return (
+        does = (
             Lie.SELECTIVE in self.lies
             and isinstance(effect, Broadcast | Send)
             and self._dice.randrange(4) == 0
         )
+        if does:
+            self.told.add(Lie.SELECTIVE)
+        return does
 
     def _others(self) -> list[bytes]:
         return [key for key in self.options.members if key != self.key]
@@ -291,6 +316,7 @@ class Liar(Replica):
         qc = lower[self._dice.randrange(len(lower))]
         payload = timeout_payload(self.options.epoch, honest.term, qc.position)
         signature = self._signer.sign("timeout", payload)
+        self.told.add(Lie.HIDE)
         return Timeout(honest.term, qc.position, self._number, signature, qc, honest.tc)
 
     def _forge(self) -> list[Effect]:
@@ -302,7 +328,10 @@ class Liar(Replica):
             return []
         tc = self._tcs.get(term - 1) if self._dice.randrange(2) else None
         append = self._propose(qcs[self._dice.randrange(len(qcs))], tc, term)
-        return [] if append is None else [Broadcast(append)]
+        if append is None:
+            return []
+        self.told.add(Lie.STALE)
+        return [Broadcast(append)]
 
     def _propose(
         self,

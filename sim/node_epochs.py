@@ -91,7 +91,7 @@ class EpochsInside(Checker):
         """Judge what honest nodes keep, each in its epoch; meet new epochs through them."""
         if isinstance(effect, DiskLost):
             self._agreement.saw_effect(node, effect, now)
-            self._ends.saw_leap(node, self._first, now)
+            self._ends.saw_effect(node, effect, now)
         if not isinstance(effect, Persisted):
             return
         for each in effect.effects:

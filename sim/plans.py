@@ -9,13 +9,14 @@ from msgspec import Struct, json
 from msgspec.structs import replace
 
 from ambientd.model.genesis import Rules
-from sim import cluster, scenarios
+from sim import byzantine, cluster, scenarios
 from sim.checkers import InvariantViolation
-from sim.faults import ALL_FAULTS, BY_LABEL, LOG, NODE, Fault, labels, named
+from sim.faults import ALL_FAULTS, BY_LABEL, EPOCHS, LOG, NODE, Fault, labels, named
 from sim.happenings import Happening, misfit
 from sim.lies import Lie
 from sim.mutants import MUTANTS, mutated
 from sim.quick import quick
+from sim.seasons import LONG_MS
 from sim.stage import Kit, Observer
 from sim.trio_world.world import TrioKit
 from sim.vices import Vice
@@ -81,6 +82,11 @@ SCENARIOS = MappingProxyType(
         ),
         "log-tenures": Scenario(
             LOG, frozenset(), "the log in fair weather, its coordinators in turn", 8_000
+        ),
+        "byzantine": Scenario(
+            EPOCHS,
+            _in(EPOCHS),
+            "the log on disks that fail, its committee changing, all faults and lies at once",
         ),
         "node": Scenario(NODE, _in(NODE), "whole nodes with tasks, all faults at once"),
         "node-calm": Scenario(NODE, frozenset(), "whole nodes in fair weather"),
@@ -245,13 +251,15 @@ def refusal(plan: Plan) -> str | None:
             return f"{what}: {value} is no number from {least} to {most}"
     if plan.time_ms < TIME_MS_MIN:
         return f"time: a world of {plan.time_ms} ms is too short; give it {TIME_MS_MIN} or more"
+    if SCENARIOS[plan.scenario].world == EPOCHS and plan.time_ms >= LONG_MS:
+        return f"time: {plan.scenario} has one storm; give it less than {LONG_MS} ms"
     return _foreign(plan, SCENARIOS[plan.scenario].world) or _misplaced(plan)
 
 
 def _foreign(plan: Plan, world: str) -> str | None:
     """Say what of a plan belongs to another kind of world."""
-    where, other = f"{plan.scenario} is a world of the {world}", NODE if world == LOG else LOG
-    if plan.world not in WORLDS or (plan.world == TRIO and world == LOG):
+    where, other = f"{plan.scenario} is a world of the {world}", LOG if world == NODE else NODE
+    if plan.world not in WORLDS or (plan.world == TRIO and world != NODE):
         return f"world {plan.world!r}: {where}; daemons run in scenarios with nodes"
     for label in plan.faults or ():
         if label not in BY_LABEL:
@@ -262,7 +270,7 @@ def _foreign(plan: Plan, world: str) -> str | None:
         if plan.mutant not in MUTANTS:
             return f"mutant {plan.mutant!r}: there is none; see `python -m sim mutants`"
         scenario = MUTANTS[plan.mutant].scenario
-        if world == LOG and SCENARIOS[scenario].world == NODE:
+        if world != NODE and SCENARIOS[scenario].world == NODE:
             return f"mutant {plan.mutant!r}: {where}, where it changes nothing; take {scenario}"
     return _untold(plan, world)
 
@@ -273,9 +281,10 @@ def _misplaced(plan: Plan) -> str | None:
         return None
     names = nodes_of(replace(plan, happenings=()))
     nodes = sum(not name.endswith(scenarios.SILENT) for name in names)
-    is_log = SCENARIOS[plan.scenario].world == LOG
+    world = SCENARIOS[plan.scenario].world
+    has = {"has_disks": world != LOG, "has_tasks": world == NODE}
     for number, happening in enumerate(plan.happenings, start=1):
-        fault = misfit(happening, nodes, plan.effective_faults, has_disks=not is_log)
+        fault = misfit(happening, nodes, plan.effective_faults, **has)
         if fault is not None:
             return f"happening {number}, at {happening.at_ms} ms: {fault}"
     return None
@@ -283,7 +292,7 @@ def _misplaced(plan: Plan) -> str | None:
 
 def _untold(plan: Plan, world: str) -> str | None:
     """Say why nobody in a plan's world could tell its lies."""
-    known = [each.name.lower() for each in (Lie if world == LOG else Vice)]
+    known = [each.name.lower() for each in (Vice if world == NODE else Lie)]
     for name in plan.lies or ():
         if name not in known:
             return f"lies {name!r}: nobody in {plan.scenario} does so; there are {','.join(known)}"
@@ -344,6 +353,8 @@ def play(plan: Plan, *watching: Observer) -> Outcome:
     with quick(), mutated(plan.mutant):
         if SCENARIOS[plan.scenario].world == NODE:
             return cluster.run(_cluster_options(plan), watching, kit_of(plan))
+        if SCENARIOS[plan.scenario].world == EPOCHS:
+            return byzantine.run(_log_options(plan), watching)
         return scenarios.run(_log_options(plan), watching)
 
 
@@ -368,13 +379,29 @@ def drawn_happenings(plan: Plan) -> tuple[Happening, ...]:
     """Give what befalls the nodes of a plan, as its seed draws it or as it says itself."""
     if SCENARIOS[plan.scenario].world == NODE:
         return cluster.happenings_of(_cluster_options(plan))
+    if SCENARIOS[plan.scenario].world == EPOCHS:
+        return byzantine.happenings_of(_log_options(plan))
     return scenarios.happenings_of(_log_options(plan))
+
+
+def meetings(plan: Plan) -> tuple[str, ...]:
+    """Name the faults and lies that some world of a sweep must meet; none where worlds do not tell.
+
+    What a plan names itself, the lies among it, is all that has to be met.
+    """
+    if plan.scenario not in SCENARIOS or SCENARIOS[plan.scenario].world != EPOCHS:
+        return ()
+    faults = plan.effective_faults
+    told = tuple(lie.name.lower() for lie in Lie) if plan.lies is None else plan.lies
+    return (*labels(faults), *(told if Fault.LIAR in faults else ()))
 
 
 def nodes_of(plan: Plan) -> tuple[str, ...]:
     """Name the nodes of a plan as its happenings number them; last those that never start."""
     if SCENARIOS[plan.scenario].world == NODE:
         return cluster.names_of(_cluster_options(plan))
+    if SCENARIOS[plan.scenario].world == EPOCHS:
+        return byzantine.names_of(_log_options(plan))
     return scenarios.names_of(_log_options(plan))
 
 

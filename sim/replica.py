@@ -6,7 +6,7 @@ Of a record the ledger understands one thing: a wish to give a seat of the commi
 import random
 from bisect import insort
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from msgspec import Struct
@@ -53,6 +53,7 @@ from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.restored import Restored
 from ambientd.consensus.safety import SafetyRules, SafetyState
 from ambientd.errors import RemoteProtocolError
+from sim.disk import LogDisk
 from sim.machine import Delivery, Effect
 from sim.world import World
 
@@ -227,6 +228,7 @@ class Replica:
         self.is_honest = True
         self.awaited_ms: int | None = None  # this ledger waits for nothing but records
         self.store = Store()
+        self.disk = LogDisk(self.key)
         self.options = options
         self._signer = signer
         self._rules = rules
@@ -246,6 +248,7 @@ class Replica:
 
     def boot(self, now: int) -> Sequence[Effect]:
         """Build the machine from the store and start it; own open records are wanted again."""
+        self.disk.read()
         self._must_apply = False
         if self.store.epoch is None:
             self.store.epoch = epoch_of(self.options)
@@ -268,6 +271,16 @@ class Replica:
     def crash(self) -> None:
         """Lose the machine."""
         self.log = None
+
+    def lose_disk(self) -> None:
+        """Get an empty disk; what its key signed is forgotten, so it must never vote again."""
+        self.store, self.disk = Store(), LogDisk(self.key)
+        self.options = replace(self.options, may_vote=False)
+
+    def lose_safety(self) -> None:
+        """Lose what was voted for, and nothing else."""
+        self.store.safety = None
+        self.options = replace(self.options, may_vote=False)
 
     def _handle(self, event: Event, now: int) -> list[Effect]:
         assert self.log is not None
@@ -293,13 +306,8 @@ class Replica:
     def execute(self, effect: Effect) -> Delivery | None:
         """Carry out one effect on the store, or give what must be sent."""
         match effect:
-            case PersistBlock():
-                self.store.tail[effect.hash] = effect.block
-            case PersistSafety():
-                self.store.safety, self.store.safety_epoch = effect.state, effect.epoch
-            case Committed():
-                self.store.apply(effect)
-                self._must_apply = True
+            case PersistBlock() | PersistSafety() | Committed():
+                self.disk.take(partial(self._keep, effect))
             case Send():
                 return Delivery(effect.to, encode_message(effect.message))
             case Broadcast():
@@ -307,6 +315,16 @@ class Replica:
             case _:
                 pass
         return None
+
+    def _keep(self, effect: PersistBlock | PersistSafety | Committed) -> None:
+        match effect:
+            case PersistBlock():
+                self.store.tail[effect.hash] = effect.block
+            case PersistSafety():
+                self.store.safety, self.store.safety_epoch = effect.state, effect.epoch
+            case Committed():
+                self.store.apply(effect)
+                self._must_apply = True
 
     def settle(self, now: int) -> Sequence[Effect]:
         """Say Applied after commits."""

@@ -67,6 +67,8 @@ class Outcome:
     messages: int
     convicted: int
     trace_hash: str
+    epochs: int = 0
+    met: tuple[str, ...] = ()  # faults and lies, where a world tells
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, islice
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,6 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sim import fleet
 from sim.plans import COMMITTEES, Finding, Plan, attempt
 from sim.quick import quick
+
+Result = TypeVar("Result")
 
 HOUR_MS = 3_600_000
 SOAKED = ("log", "node")
@@ -211,23 +214,23 @@ def _timed(plan: Plan) -> tuple[Finding | None, float]:
 
 def sweep(
     plans: Sequence[Plan],
+    run: Callable[[Plan], Result],
     jobs: int,
     minutes: float | None = None,
-    run: Callable[[Plan], Finding | None] = attempt,
-) -> Iterator[Finding | None]:
-    """Run worlds, all of them or until the time is up; give what each broke, None for nothing."""
+) -> Iterator[Result]:
+    """Run worlds, all of them or until the time is up; give what `run` says of each."""
     ends = None if minutes is None else time.monotonic() + minutes * 60
     columns = (TextColumn("sweeping"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, transient=True, console=Console(stderr=True)) as progress:
         bar = progress.add_task("", total=len(plans))
-        for finding in _found(plans, jobs, ends, run):
+        for result in _found(plans, jobs, ends, run):
             progress.advance(bar)
-            yield finding
+            yield result
 
 
 def _found(
-    plans: Sequence[Plan], jobs: int, ends: float | None, run: Callable[[Plan], Finding | None]
-) -> Iterator[Finding | None]:
+    plans: Sequence[Plan], jobs: int, ends: float | None, run: Callable[[Plan], Result]
+) -> Iterator[Result]:
     if jobs == 1:
         for number, plan in enumerate(plans):
             if number == 0 or ends is None or time.monotonic() < ends:

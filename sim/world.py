@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sim.disk import DiskFault, DiskLost
+from sim.disk import DiskFault, DiskLost, Keeper
 from sim.machine import Delivery, Effect, Machine
 from sim.network import Network
 from sim.place import Place
 from sim.stage import Observer
-from sim.vices import Resident
 
 EPOCH_MS = 1_700_000_000_000
 SUPERVISED_MS = 1_000
@@ -136,7 +135,7 @@ class World:
     def lose_disk(self, key: bytes) -> None:
         """Stop a node, and give it an empty disk."""
         host = self.places[key].host
-        assert isinstance(host, Resident), "only whole nodes have disks"
+        assert isinstance(host, Keeper), "light nodes have no disks"
         self.crash(key)
         self.note("disk lost", key)
         host.lose_disk()

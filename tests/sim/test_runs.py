@@ -183,7 +183,7 @@ def test_what_cannot_be_done_is_refused_before_the_work(
         (Plan("log", 1, 4, happenings=(Pauses(1_000, -1, 2_000),)), "no node -1"),
         (Plan("log", 1, 4, happenings=(Deafens(1_000, ((0, 9),), 2_000),)), "no node 9"),
         (Plan("node", 1, 4, happenings=(Parts(1_000, (0, 1), 2_000),)), "each of the 6 nodes"),
-        (Plan("log", 1, 4, happenings=(Fills(1_000, 0, 2_000),)), "only whole nodes have disks"),
+        (Plan("log", 1, 4, happenings=(Fills(1_000, 0, 2_000),)), "nobody here has a disk"),
         (Plan("node", 1, 4, happenings=(Rots(1_000, 0, "rain", 0, 2_000),)), "no table 'rain'"),
         (Plan("node-calm", 1, happenings=(Reorganises(9, 1, 9, forgets=False),)), "nobody anchors"),
         (Plan("node-calm", 1, happenings=(DropsOut(9, 0, 99),)), "there are no studies"),
