@@ -256,8 +256,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             proves_cycles_max=CYCLES if options.proves else 0,
         )
         host = kit.host(node_options, dice.randrange(2**32), vices)
-        if cast.chain is not None:
-            host.notary = Wallet(number, cast.chain)
+        host.notary = None if cast.chain is None else Wallet(number, cast.chain)
         (cast.members if is_member else cast.joiners).append(host)
     return cast
 
