@@ -130,6 +130,13 @@ def test_the_template_refuses_options_that_do_not_exist() -> None:
             'is not of the form "http://host:port"',
         ),
         ('[bitcoin]\nchain = "rpc"\nrpc_url = "http://u:p@x"', 3, "may hold no login"),
+        ('[http]\ntrusted_proxies = ["10.0.0.1/4"]', 2, "entry 1: 10.0.0.1/4 has host bits set"),
+        ('[http]\ntrusted_proxies = ["proxy"]', 2, "must be"),
+        (
+            '[http]\ntrusted_proxies = ["::1"]\nopen_on_loopback = true',
+            3,
+            "by a proxy on this machine might be let in",
+        ),
         ("node = 3", 1, "[node] must be a section"),
         ("node.name = 4", 1, "[node] name: must be a text"),
         ('["node"]\n"name" = 4', 2, "[node] name: must be a text"),

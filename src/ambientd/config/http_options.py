@@ -59,6 +59,17 @@ class HttpOptions(Options, frozen=True):
             )
         ),
     ] = False
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, Meta(max_length=64, pattern=r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$")], ...],
+        Meta(
+            max_length=32,
+            description=(
+                'Addresses, or networks such as "10.0.0.0/8", of proxies before this node: for '
+                "requests from there alone, X-Forwarded-For names the caller that limits count, "
+                "and X-Forwarded-Proto the scheme of the dashboard's address."
+            ),
+        ),
+    ] = ()
     tls_cert: Annotated[
         str, Meta(max_length=4096, description="File of this node's certificate chain, PEM.")
     ] = ""

@@ -1,5 +1,6 @@
 """What the annotations of the options cannot say: settings that make no sense, or not together."""
 
+import ipaddress
 from collections.abc import Callable, Iterator
 
 from ambientd.config.options import (
@@ -57,6 +58,14 @@ def _about_http(config: Config) -> Iterator[Complaint]:
     if http.tls_client_ca and not http.tls_cert:
         complaint = "callers can show certificates over TLS only: set tls_cert and tls_key too"
         yield ("http", "tls_client_ca"), complaint
+    for number, each in enumerate(http.trusted_proxies):
+        try:
+            ipaddress.ip_network(each)
+        except ValueError as error:
+            yield ("http", "trusted_proxies"), f"entry {number + 1}: {error}"
+    if http.trusted_proxies and http.open_on_loopback:
+        complaint = "whoever comes by a proxy on this machine might be let in: leave one away"
+        yield ("http", "open_on_loopback"), complaint
     try:
         host, _ = split_address(http.listen)
     except ConfigError as error:

@@ -10,10 +10,14 @@ Headers: TypeAlias = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is at the other end: an address, and the name in its certificate, if it showed one."""
+    """Who is at the other end: an address, and the name in its certificate, if it showed one.
+
+    Where a trusted proxy stands between, the address and the `scheme` are what it says.
+    """
 
     address: str
     certificate: str | None = None
+    scheme: str | None = None
 
 
 class Upload(Protocol):

@@ -139,6 +139,67 @@ async def test_pages_of_other_origins_are_refused_unless_the_owner_names_them(
         assert (await it.ask("OPTIONS", "/tasks")).status == 405
 
 
+async def test_a_page_that_came_by_a_trusted_proxy_with_tls_may_act(tmp_path: Path) -> None:
+    options = {"trusted_proxies": ("127.0.0.1",), "hosts": ("mesh.example",)}
+    asked = {
+        "host": "mesh.example",
+        "origin": "https://mesh.example",
+        "x-forwarded-proto": "https",
+        "x-forwarded-for": "192.0.2.7",
+    }
+    async with site(tmp_path, DeskNode().handlers(), **options) as it:
+        token = it.token()
+        assert (await it.ask("POST", "/invitations", {**token, **asked})).status == 201
+        other = {**token, **asked, "origin": "https://evil.example"}
+        assert (await it.ask("POST", "/invitations", other)).status == 403
+        plain = {**token, **asked, "x-forwarded-proto": "http"}
+        assert (await it.ask("POST", "/invitations", plain)).status == 403
+        assert (await it.ask("POST", "/invitations", {**token, "origin": "x"})).status == 403
+
+
+async def test_what_somebody_else_forwards_is_not_believed(tmp_path: Path) -> None:
+    asked = {
+        "origin": "https://localhost",
+        "x-forwarded-proto": "https",
+        "x-forwarded-for": "127.0.0.1",
+        "forwarded": "for=127.0.0.1;proto=https",
+    }
+    for trusted in ((), ("192.0.2.1", "10.0.0.0/8")):
+        async with site(tmp_path, DeskNode().handlers(), trusted_proxies=trusted) as it:
+            answer = await it.ask("POST", "/invitations", {**it.token(), **asked})
+            assert answer.status == 403
+            assert "[http] trusted_proxies" in answer.value["hint"]
+
+
+async def test_behind_a_trusted_proxy_each_caller_has_limits_of_its_own(tmp_path: Path) -> None:
+    options = {"trusted_proxies": ("127.0.0.1",), "requests_per_s": 1}
+    async with site(tmp_path, DeskNode().handlers(), **options) as it:
+
+        async def ask(caller: str) -> int:
+            written_by_the_caller = f"{os.urandom(1)[0]}.1.1.1, {caller}"
+            told = {"x-forwarded-for": written_by_the_caller}
+            return (await it.get("/health", told)).status
+
+        assert [await ask("192.0.2.7") for _ in range(3)] == [200, 200, 429]
+        assert [await ask("192.0.2.8") for _ in range(3)] == [200, 200, 429]
+    async with site(tmp_path, DeskNode().handlers(), requests_per_s=1) as it:
+        told = [{"x-forwarded-for": f"192.0.2.{each}"} for each in range(3)]
+        assert [(await it.get("/health", each)).status for each in told] == [200, 200, 429]
+
+
+async def test_a_trusted_proxy_may_hold_more_connections_than_one_address(tmp_path: Path) -> None:
+    for trusted, is_served in ((("127.0.0.1",), True), ((), False)):
+        options = {"trusted_proxies": trusted, "connections_per_address_max": 1}
+        async with (
+            site(tmp_path, DeskNode().handlers(), **options) as it,
+            await it.connect() as one,
+            await it.connect() as other,
+        ):
+            assert (await ask(one, "GET", f"{BASE_PATH}/health", {})).status == 200
+            status = (await ask(other, "GET", f"{BASE_PATH}/health", {})).status
+            assert (status == 200) is is_served
+
+
 async def test_loopback_is_open_only_where_the_owner_says_so(tmp_path: Path) -> None:
     async with site(tmp_path, DeskNode().handlers(), open_on_loopback=True) as it:
         assert (await it.ask("POST", "/invitations")).status == 201

@@ -44,12 +44,14 @@ class Access:
     def allowed_origin(self, request: HttpRequest) -> str | None:
         """Give the other origin whose page asks, if it may; raise OperationError if it may not."""
         origins = request.all("origin")
-        if not origins or origins == [f"{self._scheme}://{request.first('host')}"]:
+        scheme = request.caller.scheme or self._scheme
+        if not origins or origins == [f"{scheme}://{request.first('host')}"]:
             return None
         if len(origins) == 1 and origins[0] in self._origins:
             return origins[0]
         msg = f"pages of {origins[0][:64]!r} may not ask this node"
-        raise OperationError("forbidden", msg, "add the origin to [http] cors_origins")
+        hint = "add the origin to [http] cors_origins; behind a proxy, see [http] trusted_proxies"
+        raise OperationError("forbidden", msg, hint)
 
     def identify(self, request: HttpRequest, now_ms: int) -> Client | None:
         """Tell who asks; nobody without a token. Raise OperationError for a wrong one."""

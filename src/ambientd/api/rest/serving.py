@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import trio
 
+from ambientd.adapters.http_addresses import Proxies
 from ambientd.adapters.http_connection import ServerLimits
 from ambientd.adapters.http_listening import serve_http, tls_context
 from ambientd.adapters.http_server import HttpServer
@@ -51,6 +52,7 @@ async def serve_rest(
         connections_max=options.connections_max,
         connections_per_address_max=options.connections_per_address_max,
     )
+    server = HttpServer(front.answer, limits, Proxies(options.trusted_proxies))
     context = None
     if options.tls_cert:
         authority = places.http_file(options.tls_client_ca) if options.tls_client_ca else None
@@ -59,4 +61,4 @@ async def serve_rest(
     host, port = split_address(options.listen)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(feed.run)
-        await serve_http(HttpServer(front.answer, limits), host, port, context, task_status)
+        await serve_http(server, host, port, context, task_status)
