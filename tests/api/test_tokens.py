@@ -71,3 +71,23 @@ def test_expired_tokens_make_room(path: Path) -> None:
     create_token(path, "old", Scope.READ, now_ms=10, expires_ms=20)
     create_token(path, "new", Scope.READ, now_ms=20, expires_ms=0)
     assert [token.name for token in read_tokens(path)] == ["new"]
+
+
+def test_a_certificates_name_stands_for_one_token_which_no_words_are(path: Path) -> None:
+    token, words = create_token(path, "ci", Scope.READ, 10, 100, certificate="laptop")
+    assert words == ""
+    file = TokenFile(path)
+    assert file.find_by_certificate("laptop", 99) == token
+    assert file.find_by_certificate("laptop", 100) is None
+    assert file.find_by_certificate("", 50) is None
+    assert file.find_by_certificate("Laptop", 50) is None
+    assert file.find(f"ambient_{token.id}_", 50) is None
+    with pytest.raises(UsageError, match="revoke it first"):
+        create_token(path, "more", Scope.ADMIN, 10, 100, certificate="laptop")
+    revoke_token(path, token.id)
+    assert file.find_by_certificate("laptop", 50) is None
+
+
+def test_the_name_of_no_certificate_stands_for_a_token_with_words(path: Path) -> None:
+    create_token(path, "ci", Scope.ADMIN, 10, 0)
+    assert TokenFile(path).find_by_certificate("", 50) is None

@@ -21,6 +21,7 @@ log = structlog.get_logger("ambientd.http")
 
 FORWARDED_FOR = "x-forwarded-for"
 FORWARDED_PROTO = "x-forwarded-proto"
+NAME_CHARS_MAX = 64
 SCHEMES = ("http", "https")
 _TURN_AWAY_S = 1.0
 _FULL = b"HTTP/1.1 503 \r\nconnection: close\r\ncontent-length: 0\r\nretry-after: 1\r\n\r\n"
@@ -127,8 +128,9 @@ def _peer_of(stream: Stream) -> Address | None:
 
 
 def _name_in_certificate(stream: trio.SSLStream) -> str | None:
-    """Give the common name of a caller's certificate, which its authority has vouched for."""
+    """Give the one common name of a caller's certificate, which its authority has vouched for."""
     shown = stream.getpeercert()
     subject: Any = shown.get("subject", ()) if isinstance(shown, dict) else ()
-    names = (value for part in subject for key, value in part if key == "commonName")
-    return next(names, None)
+    names = [value for part in subject for key, value in part if key == "commonName"]
+    is_name = len(names) == 1 and names[0].isprintable() and 0 < len(names[0]) <= NAME_CHARS_MAX
+    return names[0] if is_name else None

@@ -1,6 +1,7 @@
 """Tokens of the HTTP front end: a file of hashes, and the words that are shown once.
 
 A token is `ambient_ID_SECRET`, both hex. The secret has 256 bits, so that one SHA-256 keeps it.
+One for the name in a caller's TLS certificate has no words: to show the certificate is enough.
 """
 
 import hashlib
@@ -23,7 +24,9 @@ _SECRET_BYTES = 32
 _FILE_BYTES_MAX = 1024 * 1024
 
 
-class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Token(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """What is kept of a token; `expires_ms` 0 means never."""
 
     id: str
@@ -32,6 +35,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     secret_sha256: str
     created_ms: int
     expires_ms: int
+    certificate: str = ""
+    """The common name of the callers that it is for, where it has no secret."""
 
     def is_valid(self, now_ms: int) -> bool:
         """Tell whether it has not expired."""
@@ -65,24 +70,31 @@ def read_tokens(path: Path) -> list[Token]:
 
 
 def create_token(
-    path: Path, name: str, scope: Scope, now_ms: int, expires_ms: int
+    path: Path, name: str, scope: Scope, now_ms: int, expires_ms: int, certificate: str = ""
 ) -> tuple[Token, str]:
-    """Make a token, keep its hash, and give the words that nobody can show again."""
+    """Make a token, keep its hash, and give the words that nobody can show again.
+
+    One that a certificate stands for has no words.
+    """
     tokens = [each for each in read_tokens(path) if each.is_valid(now_ms)]
     if len(tokens) >= TOKENS_MAX:
         msg = f"{path}: holds {len(tokens)} tokens, which is the most; revoke some"
+        raise UsageError(msg)
+    if certificate and any(each.certificate == certificate for each in tokens):
+        msg = f"{path}: there is a token for certificates of {certificate!r}; revoke it first"
         raise UsageError(msg)
     identity, secret = draw_secret(_ID_BYTES).hex(), draw_secret(_SECRET_BYTES).hex()
     token = Token(
         id=identity,
         name=name,
         scope=scope,
-        secret_sha256=_hash(secret),
+        secret_sha256="" if certificate else _hash(secret),
         created_ms=now_ms,
         expires_ms=expires_ms,
+        certificate=certificate,
     )
     _write(path, [*tokens, token])
-    return token, f"{PREFIX}_{identity}_{secret}"
+    return token, "" if certificate else f"{PREFIX}_{identity}_{secret}"
 
 
 def revoke_token(path: Path, identity: str) -> Token:
@@ -123,10 +135,16 @@ class TokenFile:
         identity, _, secret = rest.partition("_")
         self._refresh()
         token = self._tokens.get(identity)
-        if token is None or prefix != PREFIX:
+        if token is None or prefix != PREFIX or not token.secret_sha256:
             return None
         is_right = hmac.compare_digest(_hash(secret), token.secret_sha256)
         return token if is_right and token.is_valid(now_ms) else None
+
+    def find_by_certificate(self, name: str, now_ms: int) -> Token | None:
+        """Give the valid token that a certificate's name stands for, if there is one."""
+        self._refresh()
+        found = (e for e in self._tokens.values() if e.certificate and e.certificate == name)
+        return next((each for each in found if each.is_valid(now_ms)), None)
 
     def _refresh(self) -> None:
         try:

@@ -28,6 +28,7 @@ class CreateArguments(CommonArguments, Protocol):
     name: str
     scope: str
     expires_in: float
+    certificate: str
 
 
 class RevokeArguments(CommonArguments, Protocol):
@@ -44,12 +45,29 @@ def create(arguments: CreateArguments) -> ExitCode:
     now_ms = _now_ms()
     expires_ms = now_ms + max(1, int(arguments.expires_in * 1000))
     scope = Scope(arguments.scope)
-    token, words = create_token(_file(arguments), arguments.name, scope, now_ms, expires_ms)
+    file, certificate = _file(arguments), arguments.certificate
+    if certificate and (not certificate.isprintable() or len(certificate) > NAME_CHARS_MAX + 1):
+        msg = f"{certificate!r}: a certificate's name has 1 to 64 printable characters"
+        raise UsageError(msg)
+    token, words = create_token(file, arguments.name, scope, now_ms, expires_ms, certificate)
+    if certificate:
+        return _told(arguments, token)
     if arguments.as_json:
         print_json({"id": token.id, "token": words, "scope": scope, "expires_ms": expires_ms})
         return ExitCode.DONE
     print_line(words)
     tell("keep it: only its hash is kept here; send it as `Authorization: Bearer TOKEN`")
+    return ExitCode.DONE
+
+
+def _told(arguments: CreateArguments, token: Token) -> ExitCode:
+    """Say whom a token without words lets in, and what that needs."""
+    if arguments.as_json:
+        print_json(_line(token))
+        return ExitCode.DONE
+    print_line(f"certificates of {token.certificate}: {token.scope}, as token {token.id}")
+    if not load_config(data_dir_of(arguments)).http.tls_client_ca:
+        tell("this node asks for no certificates: set [http] tls_client_ca, and start it again")
     return ExitCode.DONE
 
 
@@ -60,7 +78,8 @@ def show(arguments: CommonArguments) -> ExitCode:
         print_json({"tokens": [_line(token) for token in tokens]})
         return ExitCode.DONE
     now_ms = _now_ms()
-    print_table(("ID", "NAME", "SCOPE", "EXPIRES"), [_row(token, now_ms) for token in tokens])
+    head = ("ID", "NAME", "SCOPE", "EXPIRES", "CERTIFICATE")
+    print_table(head, [_row(token, now_ms) for token in tokens])
     return ExitCode.DONE
 
 
@@ -86,6 +105,7 @@ def _line(token: Token) -> dict[str, object]:
         "scope": token.scope,
         "created_ms": token.created_ms,
         "expires_ms": token.expires_ms,
+        "certificate": token.certificate,
     }
 
 
@@ -97,7 +117,7 @@ def _row(token: Token, now_ms: int) -> tuple[str, ...]:
         when = f"in {left_h} h"
     else:
         when = f"in {left_h // 24} days"
-    return token.id, token.name, str(token.scope), when
+    return token.id, token.name, str(token.scope), when, token.certificate
 
 
 def _now_ms() -> int:

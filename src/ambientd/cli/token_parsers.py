@@ -26,6 +26,13 @@ def add_token(commands: object) -> None:
         metavar="TIME",
         help="how long it is valid: 90s, 30m, 12h, 90d, or seconds; 365d at most (default: 30d)",
     )
+    create.add_argument(
+        "--certificate",
+        default="",
+        metavar="CN",
+        help="show none: let in whoever shows a TLS certificate of this common name, from an "
+        "authority in [http] tls_client_ca",
+    )
     command(token, "list", "token_commands:show", "the tokens there are, without their secrets")
     revoke = command(token, "revoke", "token_commands:revoke", "end a token at once")
     revoke.add_argument("id", metavar="ID", help="its id, from `ambientctl token list`")

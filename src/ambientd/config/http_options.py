@@ -60,7 +60,7 @@ class HttpOptions(Options, frozen=True):
         ),
     ] = False
     trusted_proxies: Annotated[
-        tuple[Annotated[str, Meta(max_length=64, pattern=r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$")], ...],
+        tuple[Annotated[str, Meta(max_length=64)], ...],
         Meta(
             max_length=32,
             description=(
@@ -82,7 +82,8 @@ class HttpOptions(Options, frozen=True):
             max_length=4096,
             description=(
                 "File of the authorities, PEM, one of which must have signed a caller's "
-                "certificate; callers need tokens beside it. Empty: no certificate is asked for."
+                "certificate; `ambientctl token create --certificate` says what its name allows, "
+                "and others need a token beside it. Empty: none is asked for."
             ),
         ),
     ] = ""

@@ -56,6 +56,11 @@ class Access:
     def identify(self, request: HttpRequest, now_ms: int) -> Client | None:
         """Tell who asks; nobody without a token. Raise OperationError for a wrong one."""
         shown = request.all("authorization")
+        named = request.caller.certificate
+        if not shown and named is not None:
+            token = self._tokens.find_by_certificate(named, now_ms)
+            if token is not None:
+                return Client(token.id, token.scope)
         if not shown:
             if self._is_open and is_loopback(request.caller.address):
                 return Client("loopback", Scope.ADMIN)

@@ -145,7 +145,7 @@ class Front:
             failure = Failure(code="wrong_method", message=message, hint=f"it takes {allowed}")
             raise _Refusal(failure, [("allow", allowed)]) from None
         client = self._admit(request, row.route.scope)
-        CALLER.set(f"token {client}" if client else "nobody named")
+        CALLER.set(_name_of(client, request))
         if row.route.method is Method.GET and _announces_body(request):
             # Nobody without a token shall have a place among the bodies that are read.
             raise OperationError("malformed", "a GET takes no body", "its fields go in the query")
@@ -241,6 +241,13 @@ class Front:
         except BaseException:
             place.end()
             raise
+
+
+def _name_of(client: str, request: HttpRequest) -> str:
+    """Name a caller for the audit trail: by its token, and by its certificate if it has one."""
+    name = f"token {client}" if client else "nobody named"
+    certificate = request.caller.certificate
+    return name if certificate is None else f"{name}, certificate {certificate}"
 
 
 def _keyed(keys: list[str], request: HttpRequest, body: Body) -> Keyed:
