@@ -8,6 +8,7 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.learning import Plan, StudyId
+from ambientd.rules.learning.privacy import Terms, spent
 from ambientd.rules.lessons import joined, lesson_of, whole_input
 from ambientd.rules.studies import drawn, groups_of, threshold_of
 from scripts.dispute_vectors import Written
@@ -18,6 +19,8 @@ SILENT: dict[str, tuple[Plan, tuple[tuple[int, ...], ...]]] = {
     "private": (PRIVATE, (tuple(GUESTS), tuple(GUESTS))),
     "rounds that fail": (OPEN, ((), (), ())),
 }
+SPENT = ((4_000, 1_000_000, 1), (4_000, 1_000_000, 60), (16_000, 500_000, 60), (0, 500_000, 3))
+"""Noise, clip and number of a private round."""
 
 
 def learning() -> dict[str, Any]:
@@ -26,6 +29,7 @@ def learning() -> dict[str, Any]:
         "document": "protocols/16-learning.md",
         "draws": [_draw(count, size) for count, size in ((1, 2), (5, 2), (7, 3), (20, 8))],
         "lesson": _lesson(),
+        "spent": [_spent(*case) for case in SPENT],
         "studies": [_study(name, *what) for name, what in SILENT.items()],
     }
 
@@ -52,6 +56,18 @@ def _lesson() -> dict[str, Any]:
         "whole": whole_input(parts, model, data).hex(),
         "input": sha256(encode(parts)).hex(),
         "joined": joined(parts, model, data).hex(),
+    }
+
+
+def _spent(noise_milli: int, clip_micro: int, number: int) -> dict[str, Any]:
+    """What one update costs in a private round, and what it comes to if each round had one."""
+    plan = replace(PRIVATE, noise_milli=noise_milli, clip_micro=clip_micro)
+    terms = Terms(clip_micro, noise_milli, 1)
+    return {
+        "plan": encode(plan).hex(),
+        "round": number,
+        "epsilon_once_micro": spent(terms, 1).epsilon_micro,
+        "epsilon_most_micro": spent(terms, number).epsilon_micro,
     }
 
 

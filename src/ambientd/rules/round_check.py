@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from ambientd.codec.canonical import decode
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import fingerprint, plan_hash, round_leaf
-from ambientd.errors import RemoteProtocolError
+from ambientd.errors import ConfigError, RemoteProtocolError
 from ambientd.model.base import DIGEST_BYTES
 from ambientd.model.genesis import MEMBERS_MAX
-from ambientd.model.learning import PARTICIPANTS_MAX, RoundFile, RoundReceipt, RoundState
+from ambientd.model.learning import PARTICIPANTS_MAX, Plan, RoundFile, RoundReceipt, RoundState
 from ambientd.rules.anchor_checks import anchor_fault
 from ambientd.rules.file_checks import (
     EPOCHS_MAX,
@@ -25,6 +25,7 @@ from ambientd.rules.file_checks import (
     note_fault,
     version_fault,
 )
+from ambientd.rules.learning.privacy import DELTA_PPB, Terms, in_thousandths, spent
 from ambientd.rules.receipt_epochs import FollowEpochs, only_founders, way_text
 from ambientd.rules.receipt_text import plain_fault
 from ambientd.rules.studies import NAME_CHARS_MAX
@@ -32,10 +33,14 @@ from ambientd.rules.studies import NAME_CHARS_MAX
 ROUND_FILE_VERSION = 1
 FILE_BYTES_MAX = 1024 * 1024
 PATH_MAX = 64
+DELTA_TEXT = f"{DELTA_PPB / 1e9:g}"
 TRUST = (
     "that each update came of training on the data that its participant says it has",
     "the numbers of samples and the scores, which are the participants' own words",
     "that fewer than a third of the committee lied: f + 1 of it said which model came of it",
+)
+TRUST_IN_NOISE = (
+    "that a threshold of each group added its noise and keeps it to itself: no epsilon holds else"
 )
 
 
@@ -70,6 +75,8 @@ def check_round_file(
     plan = file.plan
     exam.note("plan", fault, f"{plan.model}, trained by {plan.trainer}, {plan.aggregation}")
     exam.note("round", _round_fault(receipt), _round_text(receipt))
+    if plan.is_private:
+        exam.note("privacy", *_privacy(plan, receipt))
     leaf = round_leaf(receipt)
     fault = inclusion_fault(leaf, file.leaf_index, file.path, file.note)
     exam.note("inclusion", fault, f"leaf {file.leaf_index} of {file.note.size}")
@@ -80,7 +87,8 @@ def check_round_file(
         digest = sha256(model)
         fault = None if digest == receipt.after else "this is not the model that the round made"
         exam.note("model", fault, f"{digest.hex()}, {len(model)} bytes")
-    return RoundReport(tuple(exam.checks), TRUST, file)
+    trust = (*TRUST, TRUST_IN_NOISE) if plan.is_private else TRUST
+    return RoundReport(tuple(exam.checks), trust, file)
 
 
 def _shape_fault(file: RoundFile) -> str | None:
@@ -131,6 +139,26 @@ def _round_fault(receipt: RoundReceipt) -> str | None:
     if receipt.state is not RoundState.DONE:
         return "the round has not ended"
     return None if survivors and receipt.aggregators else "a model that nobody made of anything"
+
+
+def _privacy(plan: Plan, receipt: RoundReceipt) -> tuple[str | None, str]:
+    """Say what a private round has spent, whatever groups were drawn; or why nobody can tell."""
+    try:
+        # Of one survivor: rounding its variance up leaves the least noise that any group has.
+        terms = Terms(plan.clip_micro, plan.noise_milli, 1)
+    except ConfigError as error:
+        return f"no update could be shown under such a plan: {error}", ""
+    text = (
+        f"clip {plan.clip_micro / 1e6:g}, noise {plan.noise_milli / 1e3:g}, groups of "
+        f"{plan.group_size} or more, nobody drawn; {len(receipt.contributed)} of its "
+        "updates were shown within sums"
+    )
+    once, all_rounds = spent(terms, 1), spent(terms, receipt.round)
+    if once.epsilon_micro is None or all_rounds.epsilon_micro is None:
+        return None, f"{text}; no noise, so no epsilon is claimed"
+    each = f"each for epsilon {in_thousandths(once.epsilon_micro)}"
+    so_far = f"at most {in_thousandths(all_rounds.epsilon_micro)} for whoever showed one in each"
+    return None, f"{text}, {each}, {so_far} of rounds 1 to {receipt.round}; delta {DELTA_TEXT}"
 
 
 def _round_text(receipt: RoundReceipt) -> str:

@@ -133,6 +133,11 @@ def epsilon_micro(curve: Sequence[int], delta_ppb: int = DELTA_PPB) -> int:
     return max(0, int((least * _MICRO).to_integral_value(ROUND_CEILING)) + 1)
 
 
+def in_thousandths(epsilon_micro: int) -> str:
+    """Write an epsilon rounded up: what was spent is never more than what is read."""
+    return f"{-(-epsilon_micro // 1_000) / 1_000:.3f}"
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """What a participant has given away; no epsilon means that no bound is claimed."""
