@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from ambientd.codec import merkle
-from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.effects import Committed, CommittedBlock
 from ambientd.consensus.messages import Append, Blocks, Message, Vote, block_hash
 from ambientd.consensus.options import ConsensusOptions
 from sim.checkers import Checker, InvariantViolation, Kinds, blocks_in
+from sim.judge import Judge
 from sim.machine import Effect, Host
 from sim.replica import Replica
 from sim.world import EPOCH_MS
@@ -25,8 +25,7 @@ class SoundBlocks(Checker):
     messages: Kinds = (Append, Blocks, Vote)
 
     def __init__(self, options: ConsensusOptions, is_valid: Callable[[bytes], bool]) -> None:
-        self._committee = Committee(options.members, options.seed)
-        self._verifier = Verifier(options, self._committee)
+        self._judge = Judge(options)
         self._is_valid = is_valid
         self._times: dict[int, int] = {}
         self._out_of_turn: set[bytes] = set()
@@ -34,7 +33,7 @@ class SoundBlocks(Checker):
     def saw_message(self, node: Host, message: Message, now: int) -> None:
         """Judge votes for blocks that somebody else proposed."""
         for append in blocks_in(message):
-            if append.header.proposer != self._committee.coordinator(append.header.term):
+            if append.header.proposer != self._judge.coordinator(append.header.term):
                 self._out_of_turn.add(block_hash(append.header))
         if node.is_honest and isinstance(message, Vote) and message.hash in self._out_of_turn:
             text = f"a vote for another's than the coordinator's, {now} ms"
@@ -54,9 +53,9 @@ class SoundBlocks(Checker):
 
     def _fault(self, block: CommittedBlock) -> str | None:
         header, records = block.block.header, block.block.records
-        if header.proposer != self._committee.coordinator(header.term):
+        if header.proposer != self._judge.coordinator(header.term):
             return "not the coordinator's"
-        if not self._verifier.append_is_signed(block.block, block.hash):
+        if not self._judge.is_proposed(block.block, block.hash):
             return "not signed"
         before_ms = self._times.get(block.index - 1)
         if before_ms is not None and not 0 <= header.time_ms - before_ms <= STEP_MS_MAX:

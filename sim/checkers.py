@@ -1,14 +1,13 @@
 """What must hold in every world, judged from outside: by what is sent, persisted and committed.
 
-The checkers hold none of the protocol's code but its messages and signature checks, and no
-checker knows which scenario runs.
+Of the protocol's code these checkers hold its messages and how those are decoded and hashed;
+signatures, quorums and turns are judged apart (`sim.judge`). No checker knows which scenario runs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.effects import Committed, CommittedBlock, EvidenceFound
 from ambientd.consensus.messages import (
     GENESIS,
@@ -27,6 +26,7 @@ from ambientd.consensus.messages import (
 )
 from ambientd.consensus.options import ConsensusOptions
 from sim.disk import DiskLost
+from sim.judge import Judge
 from sim.machine import Delivery, Effect, Host
 from sim.replica import Replica
 
@@ -158,7 +158,7 @@ class JustifiedVotes(Checker):
     messages: Kinds = (Append, Blocks, Vote)
 
     def __init__(self, options: ConsensusOptions) -> None:
-        self._verifier = Verifier(options, Committee(options.members, options.seed))
+        self._judge = Judge(options)
         self._justified: set[bytes] = set()
 
     def saw_message(self, node: Host, message: Message, now: int) -> None:
@@ -166,7 +166,7 @@ class JustifiedVotes(Checker):
         for append in blocks_in(message):
             header, parent, tc = append.header, append.qc.position, append.tc
             allowed = header.term in (1, parent.term)
-            if tc is not None and tc.term + 1 == header.term and self._verifier.tc_holds(tc):
+            if tc is not None and tc.term + 1 == header.term and self._judge.tc_holds(tc):
                 allowed = allowed or parent >= max(entry[1] for entry in tc.entries)
             if allowed:
                 self._justified.add(block_hash(header))
@@ -239,7 +239,7 @@ class CommitProofs(Checker):
     effects: Kinds = (Committed,)
 
     def __init__(self, options: ConsensusOptions) -> None:
-        self._verifier = Verifier(options, Committee(options.members, options.seed))
+        self._judge = Judge(options)
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Judge the proofs that honest nodes hand to their hosts."""
@@ -249,7 +249,7 @@ class CommitProofs(Checker):
         for block in reversed(effect.blocks):
             linked = block.child.parent_hash == block.hash == block.qc.hash
             linked = linked and block.child_qc.hash == block_hash(block.child)
-            signed = self._verifier.qc_holds(block.qc) and self._verifier.qc_holds(block.child_qc)
+            signed = self._judge.qc_holds(block.qc) and self._judge.qc_holds(block.child_qc)
             direct = block.block.header.term == block.child.term
             if not (linked and signed and (direct or child is not None)):
                 raise InvariantViolation("a commit is proven", f"index {block.index}, {now} ms")
@@ -263,11 +263,11 @@ class Certificates(Checker):
     messages: Kinds = (Append, Blocks, QcNotice, Timeout)
 
     def __init__(self, options: ConsensusOptions) -> None:
-        self._verifier = Verifier(options, Committee(options.members, options.seed))
+        self._judge = Judge(options)
         self._headers: dict[bytes, Header] = {}
-        self._certified: dict[Position, bytes] = {GENESIS: self._verifier.genesis.hash}
+        self._certified: dict[Position, bytes] = {GENESIS: self._judge.genesis.hash}
         self._open: set[Position] = set()  # certified above the highest commit
-        self._top: tuple[Position, bytes] = (GENESIS, self._verifier.genesis.hash)
+        self._top: tuple[Position, bytes] = (GENESIS, self._judge.genesis.hash)
 
     def saw_message(self, node: Host, message: Message, now: int) -> None:
         """Collect headers and certificates from whoever sends them."""
@@ -276,7 +276,7 @@ class Certificates(Checker):
             self._headers[block_hash(append.header)] = append.header
         for qc in _certificates_in(message):
             known = self._certified.get(qc.position)
-            if known == qc.hash or not self._verifier.qc_holds(qc):
+            if known == qc.hash or not self._judge.qc_holds(qc):
                 continue
             if known is not None:
                 text = f"two blocks certified at {qc.position} by {now} ms"

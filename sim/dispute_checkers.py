@@ -9,8 +9,8 @@ from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.task import Verdict
 from ambientd.node.effect import Told
 from ambientd.rules.bundles import is_bundle
-from ambientd.rules.verdicts import quorum
 from sim.checkers import InvariantViolation, Kinds
+from sim.judge import needed
 from sim.machine import Effect, Host
 from sim.node_checkers import EntryChecker
 from sim.node_machine import Persisted
@@ -84,7 +84,7 @@ class FairDisputes(EntryChecker):
             if (epoch := node.ledger.epoch_entry(number)) is not None
         ]
         referees = {each.referee for each in findings}
-        if not any(len(referees & seats) >= quorum(len(seats)) for seats in committees):
+        if not any(len(referees & seats) >= needed(len(seats)) for seats in committees):
             return "no quorum of a committee found it"
         if len({(each.start, each.until_gas, each.end) for each in findings}) != 1:
             return "the findings are not of one stretch with one end"

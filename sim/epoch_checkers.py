@@ -23,6 +23,7 @@ from sim.checkers import (
     VoteDiscipline,
 )
 from sim.disk import DiskLost
+from sim.judge import Judge
 from sim.machine import Effect, Host
 from sim.replica import Replica, read_stop, unlabelled
 
@@ -94,6 +95,7 @@ class EndProofs(CommitProofs):
     def __init__(self, options: ConsensusOptions, read: ReadStop = read_stop) -> None:
         super().__init__(options)
         self._options = options
+        self._verifier = Verifier(options, Committee(options.members, options.seed))
         self._read = read
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
@@ -102,6 +104,8 @@ class EndProofs(CommitProofs):
             super().saw_effect(node, effect, now)
             return
         fault = end_fault(effect.end, self._options, self._verifier, self._read)
+        if not all(self._judge.qc_holds(qc) for _, qc in effect.end.links):
+            fault = fault or "a link is not certified"
         after = effect.end.links[0][0]
         for block in reversed(effect.blocks):
             if block_hash(after) not in (block.hash, block.child_qc.hash):
@@ -116,15 +120,15 @@ class OwnCertificates(Checker):
 
     def __init__(self, options: ConsensusOptions) -> None:
         self._epoch = options.epoch
-        self._verifier = Verifier(options, Committee(options.members, options.seed))
+        self._judge = Judge(options)
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
         """Judge safety states."""
         if not node.is_honest or not isinstance(effect, PersistSafety):
             return
         state = effect.state
-        holds = effect.epoch == self._epoch and self._verifier.qc_holds(state.high_qc)
-        if not holds or (state.tc is not None and not self._verifier.tc_holds(state.tc)):
+        holds = effect.epoch == self._epoch and self._judge.qc_holds(state.high_qc)
+        if not holds or (state.tc is not None and not self._judge.tc_holds(state.tc)):
             text = f"a node keeps what epoch {self._epoch} did not certify, {now} ms"
             raise InvariantViolation("certificates of an old epoch are refused", text)
 

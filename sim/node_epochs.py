@@ -32,6 +32,7 @@ from sim.checkers import (
 )
 from sim.disk import DiskLost
 from sim.epoch_checkers import EndProofs, EndsAreFinal, OwnCertificates
+from sim.judge import needed
 from sim.machine import Delivery, Effect, Host
 from sim.money import KEPT_MSAT
 from sim.node_checkers import NodeChecker, written
@@ -39,7 +40,6 @@ from sim.node_machine import FRAME, Persisted
 from sim.replica import unlabelled
 from sim.seasons import Storm, work_times
 from sim.stage import Stage
-from sim.task_checkers import needed
 from sim.vices import Resident
 
 FROM_MS = 3_000
@@ -143,14 +143,19 @@ class DecidedSeats(NodeChecker):
             return
         assert isinstance(node, Resident)
         steps = list(written(effect))
-        for step, rows in steps:
-            is_alone = len(steps) == len(step.committed.blocks) == 1 and not step.is_leap
+        for _, rows in steps:
             for table, _, entry, _ in rows:
                 if isinstance(entry, EpochEntry) and entry.due is not None:
-                    words = node.ledger if is_alone else None
+                    words = self._words(node, [step for step, _ in steps])
                     if not (table is Table.EPOCH and self._is_right(entry, entry.due, words)):
                         text = f"epoch {entry.due.number} by {now} ms"
                         raise InvariantViolation("a quorum decides on seats", text)
+
+    @staticmethod
+    def _words(node: Resident, steps: Sequence[PersistLedger]) -> LedgerState | None:
+        """Give what was said by the deciding block; None where more was said in the same step."""
+        is_alone = len(steps) == len(steps[0].committed.blocks) == 1 and not steps[0].is_leap
+        return node.ledger if is_alone else None
 
     def _is_right(self, entry: EpochEntry, due: Epoch, words: LedgerState | None) -> bool:
         present, following = set(entry.epoch.members), set(due.members)

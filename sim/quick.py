@@ -21,6 +21,7 @@ from sim import (
     block_checkers,
     checkers,
     epoch_checkers,
+    judge,
     liars,
     node_epochs,
     peg_chain,
@@ -77,6 +78,7 @@ class QuickCurve:
 
 _PATCHES = (
     Patch(signing, "ed25519", lambda _: QuickKeys),
+    Patch(judge, "verify", lambda _: QuickKeys.verify),
     Patch(secp256k1, "sign", lambda _: QuickCurve.sign),
     Patch(secp256k1, "verify", lambda _: QuickCurve.verify),
     Patch(peg_chain, "verify", lambda _: QuickCurve.verify),
@@ -88,6 +90,7 @@ _REMEMBERING = (
     *((each, "decode_message") for each in _SAID),
     *((each, "block_hash") for each in _HEADED),
     (certificates, "votes_are_signed"),
+    (judge, "votes_are_signed"),
     (cells, "decode"),
     (batch, "in_order"),
     (batch, "observations_fault"),

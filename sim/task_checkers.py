@@ -23,17 +23,12 @@ from ambientd.node.effect import Told
 from ambientd.rules.notes import note_text
 from sim.checkers import InvariantViolation, Kinds
 from sim.disk import DiskLost
+from sim.judge import needed
 from sim.machine import Effect, Host
 from sim.node_checkers import EntryChecker, NodeChecker, ledger_changes
 from sim.node_machine import Persisted
 from sim.proofs import is_right
 from sim.vices import Resident, honest_answer
-
-
-def needed(members: int) -> int:
-    """Give how many members any two majorities of which share an honest one."""
-    liars = (members - 1) // 3
-    return (members + liars) // 2 + 1
 
 
 class SignedAnswers(EntryChecker):

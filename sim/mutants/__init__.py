@@ -1,31 +1,21 @@
 """Deliberate bugs, put into the protocol from outside: each must be caught by a checker."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from sim.mutants.audits import AUDIT_MUTANTS
 from sim.mutants.disputes import DISPUTE_MUTANTS
 from sim.mutants.ledger import LEDGER_MUTANTS
 from sim.mutants.log import LOG_MUTANTS
-from sim.mutants.patch import Mutant, replaced
+from sim.mutants.patch import Mutant, put_in
 from sim.mutants.registry import REGISTRY_MUTANTS
 
-MUTANTS: dict[str, Mutant] = {
-    mutant.name: mutant
-    for mutant in (
-        *LOG_MUTANTS,
-        *LEDGER_MUTANTS,
-        *AUDIT_MUTANTS,
-        *DISPUTE_MUTANTS,
-        *REGISTRY_MUTANTS,
-    )
-}
+ALL = (*LOG_MUTANTS, *LEDGER_MUTANTS, *AUDIT_MUTANTS, *DISPUTE_MUTANTS, *REGISTRY_MUTANTS)
+MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in ALL}
 
 
 @contextmanager
 def mutated(name: str | None) -> Iterator[None]:
     """Let a bug be in the protocol for a while; none when there is no name."""
-    with ExitStack() as stack:
-        for patch in MUTANTS[name].patches if name is not None else ():
-            stack.enter_context(replaced(patch))
+    with put_in(() if name is None else MUTANTS[name].patches):
         yield

@@ -80,7 +80,7 @@ DISPUTE_MUTANTS = (
         Patch(disputes, "run_out", _ever_in_time),
     ),
     _bug(
-        "few-referees",
+        "few-segment-referees",
         "decides a segment with one referee less than a quorum",
         Patch(disputes, "quorum", _any_quorum),
     ),

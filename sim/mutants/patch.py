@@ -1,7 +1,7 @@
 """How a bug is put into code that knows nothing of it: a name is bound to something else."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,15 @@ def replaced(patch: Patch) -> Iterator[None]:
         yield
     finally:
         setattr(patch.owner, patch.name, before)
+
+
+@contextmanager
+def put_in(patches: Iterable[Patch]) -> Iterator[None]:
+    """Let a bug be in the code for a while."""
+    with ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(replaced(patch))
+        yield
 
 
 def always(value: object) -> Callable[[Any], object]:

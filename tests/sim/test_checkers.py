@@ -4,7 +4,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from ambientd.consensus.certificates import Verifier
 from ambientd.consensus.effects import Committed, CommittedBlock, EvidenceFound
 from ambientd.consensus.messages import EquivocalVotes, QcNotice
 from sim.checkers import (
@@ -19,6 +21,7 @@ from sim.checkers import (
     check_nothing_lost,
     check_progress,
 )
+from sim.mutants.patch import Patch, always, put_in
 from tests.consensus.bench import Bench, record
 
 
@@ -74,6 +77,20 @@ def test_unjustified_votes_are_seen() -> None:
     tc = bench.tc(1, *(bench.timeout(who, 1, bench.genesis) for who in (0, 1, 2)))
     checker.saw_message(bench.nodes[1], bench.block(1, 2, bench.genesis, tc=tc), 0)
     checker.saw_message(bench.nodes[2], bench.vote(2, block), 0)
+
+
+def test_no_bug_of_the_logs_own_verifier_blinds_the_checkers() -> None:
+    bench = Bench(4)
+    (block,) = chain(bench, "one")
+    few = replace(block, qc=replace(block.qc, signatures=block.qc.signatures[:2]))
+    forged = tuple((number, bytes(64)) for number, _ in block.qc.signatures)
+    unsigned = replace(block, qc=replace(block.qc, signatures=forged))
+    with put_in([Patch(Verifier, "qc_holds", always(True))]):
+        for each in (few, unsigned):
+            assert Verifier(bench.options, bench.committee).qc_holds(each.qc)
+            with breaks("a commit is proven"):
+                CommitProofs(bench.options).saw_effect(bench.nodes[1], Committed((each,), ()), 0)
+        CommitProofs(bench.options).saw_effect(bench.nodes[1], Committed((block,), ()), 0)
 
 
 def test_forks_gaps_and_repetitions_of_the_log_are_seen() -> None:
