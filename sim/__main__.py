@@ -25,7 +25,7 @@ from sim.arguments import (
 from sim.checkers import InvariantViolation
 from sim.faults import BY_LABEL, catalogue, labels
 from sim.fleet import GUESTS, LAST_TASK_MS_BEFORE_END, SETTLED_MS, FleetOptions
-from sim.hunt import SEEDS_MAX, Hunt, hunt_all
+from sim.hunt import HEADINGS, SEEDS_MAX, hunt_all
 from sim.museum import EXHIBITS, visited
 from sim.mutants import MUTANTS
 from sim.peg_sweep import PEG, attempt_peg, judge_peg, peg_plan
@@ -49,6 +49,7 @@ from sim.plans import (
     meetings,
     refusal,
 )
+from sim.progress import WorldClock, bar, tracked
 from sim.report import render
 from sim.shrink import Shrinker
 from sim.soak import SOAKED, fresh_base, long_plans, plans, run_fleet, soak, sweep
@@ -85,7 +86,8 @@ def _tell(finding: Finding, command: str | None = None) -> None:
 
 def _show_plan(plan: Plan, command: str | None = None) -> int:
     """Run a plan and describe it, or tell what it broke."""
-    found = judge(plan)
+    with bar(f"{plan.scenario}, seed {plan.seed}", plan.time_ms, counts=False) as shown:
+        found = judge(plan, *([WorldClock(shown)] if shown.is_seen else []))
     if isinstance(found, Finding):
         _tell(found, command)
         return 1
@@ -223,12 +225,19 @@ def _on_replay(options: argparse.Namespace) -> int:
 def _on_shrink(options: argparse.Namespace) -> int:
     named = _plan(options, options.seed, options.nodes or 4)
     plan = named if options.file is None else options.file[0]
-    finding = attempt(plan)
-    if finding is None:
-        _say("nothing is broken here")
-        return 1
-    shrinker = Shrinker(finding, options.attempts)
-    small = shrinker.shrink()
+    with bar("shrinking", options.attempts + 1) as shown:
+
+        def run(tried: Plan) -> Finding | None:
+            found = attempt(tried)
+            shown.advance()
+            return found
+
+        finding = run(plan)
+        if finding is None:
+            _say("nothing is broken here")
+            return 1
+        shrinker = Shrinker(finding, options.attempts, run)
+        small = shrinker.shrink()
     left = small.plan.happenings
     said = f"all {len(drawn_happenings(small.plan))}" if left is None else str(len(left))
     _say(f"after {shrinker.attempts} attempts: {small.text}")
@@ -243,25 +252,20 @@ def _on_shrink(options: argparse.Namespace) -> int:
 
 
 def _on_mutants(options: argparse.Namespace) -> int:
-    names = options.name or sorted(MUTANTS)
+    chosen = sorted(options.name or MUTANTS)
     alive = 0
-    for each in hunt_all(names, options.jobs, options.seeds_max):
+    _say(HEADINGS)
+    hunts = hunt_all(chosen, options.jobs, options.seeds_max)
+    for each in tracked("hunting", hunts, len(chosen)):
         alive += each.finding is None
-        _say(_describe_hunt(each))
-    _say(f"{len(names)} mutants, {alive} alive")
+        _say(each.row)
+    _say(f"\n{len(chosen)} mutants, {alive} alive, commit {commit()}")
     return int(alive > 0)
-
-
-def _describe_hunt(each: Hunt) -> str:
-    if each.finding is None:
-        return f"{each.name}: ALIVE after {each.worlds} worlds"
-    worlds = "1 world" if each.worlds == 1 else f"{each.worlds} worlds"
-    return f"{each.name}: killed by {each.finding.invariant!r} after {worlds}"
 
 
 def _on_museum(_: argparse.Namespace) -> int:
     broken = 0
-    for exhibit in EXHIBITS:
+    for exhibit in tracked("the museum", EXHIBITS, len(EXHIBITS)):
         plan, finding = exhibit.plan, visited(exhibit)
         if finding is None:
             _say(f"{plan.scenario}, seed {plan.seed}, {plan.nodes} members: whole")
@@ -277,7 +281,8 @@ def _on_report(options: argparse.Namespace) -> int:
     sections = []
     if POPULATION in options.scenario:
         sections.append(population_page.section(list(population_table.play_all(options.seed))))
-    page = render([Plan(name, options.seed, options.nodes or 4) for name in worlds], *sections)
+    shown = [Plan(name, options.seed, options.nodes or 4) for name in worlds]
+    page = render(tracked("the page", shown, len(shown)), *sections)
     options.out.write_text(page, encoding="utf-8")
     _say(f"{options.out}: {len(options.scenario)} worlds")
     return 0

@@ -1,4 +1,4 @@
-"""Hunting mutants: which checker kills each deliberate bug, and after how many worlds."""
+"""Hunting mutants: which checker kills each deliberate bug, after how many worlds; as a table."""
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,7 @@ from sim.mutants import MUTANTS
 from sim.plans import Finding, Plan, attempt
 
 SEEDS_MAX = 30
+HEADINGS = "| bug | what is wrong | killed by | worlds |\n|---|---|---|---|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,22 @@ class Hunt:
     name: str
     worlds: int
     finding: Finding | None
+
+    @property
+    def row(self) -> str:
+        """Give its line of the table; an error of the code's own, by its name."""
+        if self.finding is None:
+            return f"| {named(self.name)} | ALIVE | {self.worlds} |"
+        killer = self.finding.invariant
+        is_an_error = killer.isidentifier() and not killer.islower()
+        return (
+            f"| {named(self.name)} | {f'`{killer}`' if is_an_error else killer} | {self.worlds} |"
+        )
+
+
+def named(name: str) -> str:
+    """Give a mutant's name and what is wrong with it, as the table begins its line."""
+    return f"`{name}` | {MUTANTS[name].text}"
 
 
 def hunt(name: str, seeds_max: int = SEEDS_MAX) -> Hunt:

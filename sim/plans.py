@@ -358,10 +358,10 @@ def play(plan: Plan, *watching: Observer) -> Outcome:
         return scenarios.run(_log_options(plan), watching)
 
 
-def judge(plan: Plan) -> Outcome | Finding:
+def judge(plan: Plan, *watching: Observer) -> Outcome | Finding:
     """Run a plan; give what became of it, or what it broke."""
     try:
-        return play(plan)
+        return play(plan, *watching)
     except InvariantViolation as violation:
         return Finding(plan, violation.invariant, str(violation))
     except Exception as error:  # noqa: BLE001  # whatever stops a world is a finding

@@ -1,6 +1,6 @@
 """A page on some worlds: who coordinated, what was committed, what befell them. It needs no net."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -78,7 +78,7 @@ class Timeline(Checker):
             line.append((now, value))
 
 
-def render(plans: Sequence[Plan], *sections: str) -> str:
+def render(plans: Iterable[Plan], *sections: str) -> str:
     """Give the page, sections of others at its end; the same worlds give the same page."""
     worlds = "\n".join([*(_section(plan) for plan in plans), *sections])
     return (

@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from sim import fleet
 from sim.plans import COMMITTEES, Finding, Plan, attempt
+from sim.progress import bar
 from sim.quick import quick
 
 Result = TypeVar("Result")
@@ -61,21 +59,18 @@ def run_fleet(options: fleet.FleetOptions) -> FleetRun:
     """Run a large world with a progress bar, or lines where nobody sees one, and measure it."""
     before = _resident_bytes()
     began, used = time.monotonic(), time.process_time()
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    bar_on = Progress(*columns, transient=True, console=console, disable=not console.is_terminal)
     next_line_ms = options.time_ms // FLEET_LINES
-    with quick(), bar_on as progress:
+    said = f"{options.nodes} nodes"
+    with quick(), bar(said, options.time_ms, counts=False) as shown:
         world = fleet.build(options)
         with _unswept():
-            bar = progress.add_task(f"{options.nodes} nodes", total=options.time_ms)
             for until_ms in range(0, options.time_ms + 1, FLEET_STEP_MS):
                 world.world.run(until_ms)
-                progress.update(bar, completed=until_ms)
-                if until_ms >= next_line_ms and not console.is_terminal:
+                shown.show(until_ms)
+                if until_ms >= next_line_ms and not shown.is_seen:
                     next_line_ms += options.time_ms // FLEET_LINES
-                    said = f"{until_ms // 1_000} of {options.time_ms // 1_000} s"
-                    sys.stderr.write(f"{options.nodes} nodes, {said}\n")
+                    far = f"{until_ms // 1_000} of {options.time_ms // 1_000} s"
+                    sys.stderr.write(f"{said}, {far}\n")
                     sys.stderr.flush()
             outcome = fleet.finish(world, options)
     held = _resident_bytes() - before
@@ -166,12 +161,10 @@ def soak(
     """Run worlds for a while; `found` is told of each failure at once."""
     soaked = Soaked()
     began = time.monotonic()
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with (
-        Progress(*columns, transient=True, console=Console(stderr=True)) as progress,
+        bar("soaking", minutes * 60, counts=False) as shown,
         ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool,
     ):
-        bar = progress.add_task("soaking", total=minutes * 60)
         running: dict[Future[tuple[Finding | None, float]], Plan] = {}
         pace = Pace(minutes * 60)
         while True:
@@ -194,7 +187,7 @@ def soak(
                     soaked.findings.append(finding)
                     found(finding)
             said = f"{soaked.worlds} worlds, {soaked.hours:.1f} h, {len(soaked.findings)} broken"
-            progress.update(bar, description=said, completed=_since(began))
+            shown.show(_since(began), said)
     soaked.seconds = _since(began)
     return soaked
 
@@ -220,11 +213,9 @@ def sweep(
 ) -> Iterator[Result]:
     """Run worlds, all of them or until the time is up; give what `run` says of each."""
     ends = None if minutes is None else time.monotonic() + minutes * 60
-    columns = (TextColumn("sweeping"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, transient=True, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("", total=len(plans))
+    with bar("sweeping", len(plans)) as shown:
         for result in _found(plans, jobs, ends, run):
-            progress.advance(bar)
+            shown.advance()
             yield result
 
 

@@ -160,7 +160,7 @@ def test_disputes_are_fair_in_many_worlds(scenario: str, seed: int) -> None:
     [
         ("bisects-bundles", 5, "a bundle is executed whole"),
         ("compares-one-point", 1, "disputes are short"),
-        ("few-referees", 1, "a false step is proven"),
+        ("few-segment-referees", 1, "a false step is proven"),
         ("spares-losers", 3, "verdicts are fair"),
     ],
 )

@@ -1,12 +1,15 @@
 """Every deliberate bug is caught, each by the checker of the promise that it breaks."""
 
+from pathlib import Path
+
 import pytest
 
 from ambientd.consensus.safety import SafetyRules
 from ambientd.ledger import settling
 from sim.__main__ import main
-from sim.hunt import hunt
-from sim.mutants import MUTANTS, mutated
+from sim.hunt import HEADINGS, SEEDS_MAX, Hunt, hunt, named
+from sim.mutants import ALL, MUTANTS, mutated
+from sim.plans import Finding, Plan
 
 QUICK = {
     "votes-twice": "votes only climb",
@@ -14,6 +17,11 @@ QUICK = {
     "bonds-back-at-once": "a bond that is asked back waits",
 }
 COMMANDED = "pays-twice"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "simulator.md"
+
+
+def test_each_bug_has_a_name_of_its_own() -> None:
+    assert len(MUTANTS) == len(ALL)
 
 
 def test_there_are_many_bugs_in_both_worlds() -> None:
@@ -49,5 +57,30 @@ def test_a_bug_leaves_the_code_as_it_was() -> None:
 def test_the_command_shows_who_killed_what(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mutants", COMMANDED, "--seeds-max", "3"]) == 0
     said = capsys.readouterr().out
-    assert "pays-twice: killed by 'at most one payout' after" in said
-    assert "1 mutants, 0 alive" in said
+    assert said.startswith(f"{HEADINGS}\n| {named(COMMANDED)} | at most one payout | ")
+    assert "\n\n1 mutants, 0 alive, commit " in said
+
+
+def rows() -> list[list[str]]:
+    """Give the table of the document: names, texts, killers, worlds."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert text.count(HEADINGS) == 1
+    table = text[text.index(HEADINGS) :].split("\n\n")[0].splitlines()[2:]
+    return [row.strip("| ").split(" | ") for row in table]
+
+
+def test_the_document_has_every_bug_as_the_code_does() -> None:
+    assert [" | ".join(row[:2]) for row in rows()] == [named(name) for name in sorted(MUTANTS)]
+
+
+def test_the_document_tells_of_no_bug_that_lived() -> None:
+    told = {row[0].strip("`"): (row[2], int(row[3])) for row in rows()}
+    assert all(1 <= worlds <= SEEDS_MAX for _, worlds in told.values())
+    promised = QUICK | {COMMANDED: "at most one payout"}
+    assert {name: told[name][0] for name in promised} == promised
+
+
+def test_a_bug_that_lives_is_told_of() -> None:
+    assert Hunt("votes-twice", 3, None).row == f"| {named('votes-twice')} | ALIVE | 3 |"
+    stopped = Finding(Plan("log", 1), "StoreError", "StoreError: x")
+    assert Hunt("votes-twice", 3, stopped).row.endswith(" | `StoreError` | 3 |")
