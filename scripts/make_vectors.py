@@ -1,4 +1,4 @@
-"""Write test vectors, of protocols 00-03, 06, 11, 13, 18-20: `python -m scripts.make_vectors`.
+"""Write test vectors, of protocols 00-03, 06, 11, 13, 18-21: `python -m scripts.make_vectors`.
 
 Everything is derived from fixed seeds, so the files change only when the protocol does.
 """
@@ -66,6 +66,7 @@ from ambientd.rules.notes import note_text
 from scripts import audit_vectors
 from scripts.bundle_vectors import bundles
 from scripts.chunk_vectors import chunks
+from scripts.discovery_vectors import discovery
 from scripts.dispute_vectors import disputes
 from scripts.learning_vectors import learning
 from scripts.proof_vectors import proofs
@@ -656,6 +657,7 @@ DOCUMENTS = {
     "jobs": jobs,
     "bundles": bundles,
     "chunks": chunks,
+    "discovery": discovery,
     "proofs": proofs,
 }
 

@@ -95,6 +95,18 @@ class Place:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
 
+    def move(self, number: int) -> None:
+        """Let the node have another address, as a lease that was not renewed."""
+
+        def change() -> None:
+            self.enter()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+                _set(control, b"tap0", _SET_ADDRESS, _internet(f"{PREFIX}{number}"))
+                _set(control, b"tap0", _SET_MASK, _internet("255.255.255.0"))
+
+        apart(change)
+        self.address = f"{PREFIX}{number}"
+
     def close(self) -> None:
         """Let go of it; it ends with the last process inside."""
         os.close(self.tap)

@@ -33,12 +33,18 @@ HEAVY = {
     "google.protobuf.internal.python_message",
     "http.client",
     "mmh3",
+    "ambientd.adapters.interfaces",
+    "ambientd.adapters.libp2p.dht",
+    "ambientd.adapters.mdns",
     "ambientd.adapters.rocks_store",
     "ambientd.api.desk",
     "ambientd.api.replies",
     "ambientd.daemon.bitcoin_parts",
     "ambientd.daemon.front_desk",
+    "libp2p.kad_dht",
+    "zeroconf",
 }
+MDNS_PORT = 5353
 
 
 @pytest.mark.parametrize(("is_slim", "absent"), [(False, HEAVY), (True, HEAVY | {"_hashlib"})])
@@ -65,7 +71,9 @@ def test_a_slim_mesh_answers_who_asks_and_executes_what_it_is_given(tmp_path: Pa
         assert first.process is not None
         before = psutil.Process(first.process.pid).memory_info().rss
         cluster.until(first.status, "it answers")
-        after = psutil.Process(first.process.pid).memory_info().rss
+        process = psutil.Process(first.process.pid)
+        after = process.memory_info().rss
+        assert MDNS_PORT not in [each.laddr.port for each in process.net_connections("udp")]
         assert after > before, "what answers was there before anybody asked"
         request = SubmitTask(module=compiled.module("echo"), input=b"slim")
         task = first.ask(TASK_SUBMIT, request).task_id

@@ -558,7 +558,7 @@ async def test_a_newcomer_asks_on_until_it_is_in(autojump_clock: trio.testing.Mo
         return rounds > 6
 
     members = (address(MEMBER), address(GUEST))
-    await ask_to_join(wire, record, members, has_joined, doors.append)
+    await ask_to_join(wire, record, lambda: members, has_joined, doors.append)
     assert doors == [False, False, False, True, True]
     assert wire.dialled == [members, members]
 
@@ -570,5 +570,5 @@ async def test_a_newcomer_whom_all_refuse_says_why(autojump_clock: trio.testing.
     wire.answers = {MEMBER: b"the invitation has been used", GUEST: b"\xff"}
     with pytest.raises(UsageError, match="'the invitation has been used'; ask for a new token"):
         await ask_to_join(
-            wire, record, (address(MEMBER), address(GUEST)), lambda: False, lambda _: None
+            wire, record, lambda: (address(MEMBER), address(GUEST)), lambda: False, lambda _: None
         )

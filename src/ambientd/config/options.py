@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from ambientd.config.backup_options import BackupOptions
+from ambientd.config.discovery_options import DiscoveryOptions, LocalSearch
 from ambientd.config.http_options import HttpOptions
 from ambientd.config.log_options import LogOptions
 from ambientd.config.memory_options import MemoryOptions, MemoryProfile
@@ -375,6 +376,7 @@ class Config(Options, frozen=True):
 
     node: NodeOptions = NodeOptions()
     transport: TransportOptions = TransportOptions()
+    discovery: DiscoveryOptions = DiscoveryOptions()
     api: ApiOptions = ApiOptions()
     http: HttpOptions = HttpOptions()
     execution: ExecutionOptions = ExecutionOptions()
@@ -399,6 +401,12 @@ class Config(Options, frozen=True):
     def is_slim(self) -> bool:
         """Tell whether nothing is kept in memory that nobody has asked for."""
         return self.memory.profile is MemoryProfile.SLIM
+
+    @property
+    def looks_nearby(self) -> bool:
+        """Tell whether this node finds, and is found, by multicast DNS."""
+        chosen = self.discovery.mdns
+        return chosen is LocalSearch.ON or (chosen is LocalSearch.AUTO and not self.is_slim)
 
     @property
     def tells_unasked(self) -> bool:

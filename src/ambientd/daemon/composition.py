@@ -37,8 +37,9 @@ from ambientd.adapters.system_clock import SystemClock
 from ambientd.api.identity import Identity, check_key, check_store, read_identity
 from ambientd.api.invitation import make_join
 from ambientd.codec.statements import sign_record
-from ambientd.config.options import ChainKind, EngineChoice, Lie, parse_bootstrap
+from ambientd.config.options import ChainKind, EngineChoice, Lie
 from ambientd.consensus.options import TrustedEpoch
+from ambientd.daemon.finding import introductions_of, ways_to_find
 from ambientd.daemon.front_door import Front, answer_owner
 from ambientd.errors import ConfigError
 from ambientd.ledger.state import LedgerState
@@ -51,6 +52,7 @@ from ambientd.ports.transport import HostPort, PeerAddress, Transport, Transport
 from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS, Protection
 from ambientd.runtime.blobs import Blobs, SealedBlobs, blobs_over
 from ambientd.runtime.execution import executor_of
+from ambientd.runtime.finding import Introductions, look_for_members
 from ambientd.runtime.joining import Joining, ask_to_join
 from ambientd.runtime.learning import ExecuteTask, LearningHost
 from ambientd.runtime.news import News
@@ -125,7 +127,11 @@ def _addresses(identity: Identity, listen: HostPort) -> tuple[str, ...]:
 
 
 async def _come_in(
-    identity: Identity, node: Node, transport: Transport, performer: Performer
+    identity: Identity,
+    node: Node,
+    transport: Transport,
+    performer: Performer,
+    introductions: Introductions,
 ) -> None:
     """Use the token, if there is one, until the log has taken this node in; then delete it."""
     token = identity.invitation
@@ -133,16 +139,15 @@ async def _come_in(
         return
     body = make_join(token, identity.node, identity.config.node.profile)
     record = sign_record(signer_of(identity.seed, identity.genesis), body)
-    peers = (parse_bootstrap(address) for address in token.addresses)
-    members = tuple(PeerAddress(peer.node, peer.host, peer.port) for peer in peers)
     log.info("asking to join", cluster=identity.genesis.name)
     await ask_to_join(
         transport,
         record,
-        members,
+        introductions.members,
         lambda: node.ledger.node(identity.node) is not None,
         performer.let_in,
     )
+    introductions.is_needed = False
     identity.places.invitation.unlink(missing_ok=True)
     log.info("joined", cluster=identity.genesis.name)
 
@@ -277,13 +282,20 @@ def _journal(identity: Identity) -> TelemetryJournal | None:
 
 
 async def _serve(
-    identity: Identity, parts: Parts, pool: WorkerPool, uploads: Uploads, performer: Performer
+    identity: Identity,
+    parts: Parts,
+    pool: WorkerPool,
+    uploads: Uploads,
+    introductions: Introductions,
+    performer: Performer,
 ) -> None:
     """Answer the owner until told to stop."""
     addresses = _addresses(identity, parts.transport.address)
     front = Front(identity, parts, pool, uploads, addresses, parts.now())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_come_in, identity, parts.node, parts.transport, performer)
+        nursery.start_soon(
+            _come_in, identity, parts.node, parts.transport, performer, introductions
+        )
         await nursery.start(partial(answer_owner, front))
         listen = str(parts.transport.address)
         path = str(front.socket)
@@ -357,5 +369,9 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
             nursery.start_soon(Sweeper(files, recovered.ledger, config.retention, now, kept).run)
             if bitcoin is not None:
                 nursery.start_soon(bitcoin.keep_up)
-            await run_node(parts, partial(_serve, identity, parts, pool, Uploads(files, sealed)))
+            introductions = introductions_of(identity)
+            ways = ways_to_find(identity, transport, rng)
+            nursery.start_soon(look_for_members, ways, introductions.over(transport.search))
+            uploads = Uploads(files, sealed)
+            await run_node(parts, partial(_serve, identity, parts, pool, uploads, introductions))
             nursery.cancel_scope.cancel()

@@ -59,11 +59,13 @@ class Joining:
 async def ask_to_join(
     transport: Transport,
     record: Record,
-    members: tuple[PeerAddress, ...],
+    members: Callable[[], tuple[PeerAddress, ...]],
     has_joined: Callable[[], bool],
     let_in: Callable[[bool], None],
 ) -> None:
     """Show the record to one member after the other until the ledger has it.
+
+    `members` are asked for anew each time: one may have moved and been found.
 
     `let_in(True)` opens this node to its peers, which the members' word must precede: who is
     dialled by a stranger hangs up, and the request with it.
@@ -74,9 +76,9 @@ async def ask_to_join(
     payload = encode(record)
     while not has_joined():
         let_in(False)
-        if await _is_accepted(transport, payload, members):
+        if await _is_accepted(transport, payload, members()):
             let_in(True)
-            transport.set_peers(members)
+            transport.set_peers(members())
             for _ in range(LOOKS_MAX):
                 if has_joined():
                     break
@@ -84,7 +86,7 @@ async def ask_to_join(
         else:
             await trio.sleep(ASK_AGAIN_S)
     let_in(True)
-    transport.set_peers(members)
+    transport.set_peers(members())
 
 
 async def _is_accepted(

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import trio
 
+from ambientd.adapters.libp2p.admission import Gate
 from ambientd.adapters.libp2p.bandwidth import BANDWIDTH_PROTOCOL, Bandwidth
 from ambientd.adapters.libp2p.dialler import Dialler
 from ambientd.adapters.libp2p.exchanges import (
@@ -31,6 +32,7 @@ from ambientd.adapters.libp2p.link import NETWORK_ERRORS, Inbox, Link, Meter
 from ambientd.adapters.libp2p.looks import LOOK_1, LOOK_2, Looks
 from ambientd.adapters.libp2p.pieces import PIECES_PROTOCOL, Pieces
 from ambientd.errors import LocalProtocolError, UnreachableError
+from ambientd.ports.discovery import Discovery, Seal, Search
 from ambientd.ports.transport import (
     ConnectionEvent,
     HostPort,
@@ -52,8 +54,6 @@ FRAMES_PROTOCOL: Final = "/ambient/frames/1"
 EVENTS_MAX = 1024
 DISCONNECT_S = 2.0
 
-Handler = Callable[[Stream], Coroutine[Any, Any, None]]
-
 
 class Libp2pTransport:
     """See `ambientd.ports.transport.Transport`; made by `open_transport`."""
@@ -71,6 +71,7 @@ class Libp2pTransport:
         self._options = options
         self._allowed = allowed
         self._counters = Counters()
+        self._gate = Gate(self._counters, self._is_allowed)
         self._host = build_host(options, seed, self._counters)
         node_id = node_id_of(self._host.get_id())
         assert node_id is not None  # made from a seed
@@ -108,18 +109,22 @@ class Libp2pTransport:
             Notifee(self._on_connected, self._on_disconnected)
         )
         self._host.set_stream_handler(
-            FRAMES_PROTOCOL, self._members_only("frames", self._accept_link)
+            FRAMES_PROTOCOL, self._gate.members_only("frames", self._accept_link)
         )
-        self._host.set_stream_handler(BLOB_PROTOCOL, self._members_only("blob", self._blobs.serve))
         self._host.set_stream_handler(
-            PIECES_PROTOCOL, self._members_only("blob", self._pieces.serve)
+            BLOB_PROTOCOL, self._gate.members_only("blob", self._blobs.serve)
+        )
+        self._host.set_stream_handler(
+            PIECES_PROTOCOL, self._gate.members_only("blob", self._pieces.serve)
         )
         for look in (LOOK_1, LOOK_2):
-            self._host.set_stream_handler(look, self._members_only("look", self._looks.serve))
+            self._host.set_stream_handler(look, self._gate.members_only("look", self._looks.serve))
         self._host.set_stream_handler(
-            BANDWIDTH_PROTOCOL, self._members_only("bandwidth", self._bandwidth.serve)
+            BANDWIDTH_PROTOCOL, self._gate.members_only("bandwidth", self._bandwidth.serve)
         )
-        self._host.set_stream_handler(JOIN_PROTOCOL, self._closing("join", self._joining.serve))
+        self._host.set_stream_handler(
+            JOIN_PROTOCOL, self._gate.closing("join", self._joining.serve)
+        )
 
     # The port: plain questions and orders.
 
@@ -217,6 +222,7 @@ class Libp2pTransport:
             self._blobs.forget(peer)
             self._pieces.forget(peer)
             self._gossip.pubsub.forget(peer_id_of(peer))
+            self._dialler.forget(peer)
             self._drop_peer(peer_id_of(peer), "no longer allowed")
         for peer in sorted(added):
             self._dialler.nudge(peer)
@@ -228,6 +234,28 @@ class Libp2pTransport:
     def set_peers(self, addresses: Iterable[PeerAddress]) -> None:
         """Replace the peers to keep dialling."""
         self._dialler.set_peers(addresses)
+
+    @property
+    def search(self) -> Search:
+        """What ways to find members ask, and tell."""
+        return Search(self._missing, self._dialler.learn)
+
+    def directory(self, seal: Seal, addresses: Callable[[], tuple[HostPort, ...]]) -> Discovery:
+        """Answer members who ask where others are, from now on, and ask them, once it runs."""
+        from ambientd.adapters.libp2p.dht import Directory  # its price is for those who use it
+
+        return Directory(
+            self._host,
+            self._gate,
+            self._counters,
+            seal,
+            is_allowed=lambda peer: peer in self._allowed,
+            peers=self.peers,
+            addresses=addresses,
+        )
+
+    def _missing(self) -> frozenset[NodeId]:
+        return self._allowed - self.peers() - {self._node_id}
 
     def peers(self) -> frozenset[NodeId]:
         """Give the connected peers."""
@@ -261,34 +289,6 @@ class Libp2pTransport:
 
     def _is_allowed(self, peer_id: PeerId) -> bool:
         return node_id_of(peer_id) in self._allowed
-
-    def _closing(self, name: str, handler: Handler) -> Handler:
-        """Contain a handler, and reset its stream at the end."""
-
-        async def handle(stream: Stream) -> None:
-            try:
-                await handler(stream)
-            except NETWORK_ERRORS:
-                pass  # the peer went away
-            except Exception as error:  # noqa: BLE001 - keeps the host alive
-                self._counters.note(f"{name}_handler_raised", error=error)
-            finally:
-                await discard(stream)
-
-        return handle
-
-    def _members_only(self, name: str, handler: Handler) -> Handler:
-        """Refuse streams of peers that are not on the allow-list."""
-        closing = self._closing(name, handler)
-
-        async def handle(stream: Stream) -> None:
-            if self._is_allowed(stream.muxed_conn.peer_id):
-                await closing(stream)
-            else:
-                self._counters.note(f"{name}_from_stranger", peer=str(stream.muxed_conn.peer_id))
-                await discard(stream)
-
-        return handle
 
     def _on_connected(self, connection: Connection) -> None:
         """Decide what a new connection is for."""
@@ -426,11 +426,13 @@ class Libp2pTransport:
         finally:
             del self._links[peer]
             self._pieces.lost(peer)
-            link.done.set()
             if announced:
                 self._announce_loss(PeerLost(peer, reason))
-            if "newer stream" not in reason:
-                await self._disconnect(peer)
+            try:  # what is left of its connections would keep the peer from being dialled
+                if "newer stream" not in reason:
+                    await self._disconnect(peer)
+            finally:
+                link.done.set()
 
     def _announce_loss(self, event: PeerLost) -> None:
         try:
