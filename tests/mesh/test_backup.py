@@ -49,6 +49,10 @@ def test_a_node_comes_back_from_a_backup_and_follows(tmp_path: Path, engine: str
     try:
         cluster.start()
         there = ("--data-dir", str(folder), "backup")
+        cluster.until(
+            lambda: (s := victim.status()) is not None and s.committed_height >= 3,
+            "the node has the blocks that it goes back to",
+        )
         assert "heights 0 to" in ctl(*there, "create", str(file))
         public = ctl(*there, "key", str(key)).strip()
         assert ", sealed" in ctl(*there, "create", str(sealed), "--to", public)
