@@ -2,6 +2,7 @@
 
 import os
 import time
+from math import ceil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
@@ -61,6 +62,7 @@ class RunArguments(CommonArguments, Protocol):
     cycles_max: int
     cycle_price: int
     replicas: int
+    colluders_permille: int
     task_class: str | None
     labels: list[str]
     distinct: list[str] | None
@@ -69,6 +71,9 @@ class RunArguments(CommonArguments, Protocol):
     attempts: int
     strategy: str | None
     gas_max: int
+    memory_max: int
+    wall_max: float
+    output_max: int
     price: int
     nonce: str | None
     output: str | None
@@ -157,6 +162,9 @@ def request_of(arguments: RunArguments) -> requests.SubmitTask:
     if size and arguments.replicas:
         raise UsageError("--assurance quorum:K says how many replicas; leave --replicas away")
     replicas = size or arguments.replicas
+    if arguments.colluders_permille and (level != "quorum" or replicas):
+        msg = "--colluders says how large a quorum must be: for `--assurance quorum` without a size"
+        raise UsageError(msg)
     if replicas > 64:
         msg = f"--replicas {replicas}: at most 64 can be asked for"
         raise UsageError(msg)
@@ -173,7 +181,11 @@ def request_of(arguments: RunArguments) -> requests.SubmitTask:
         input=data,
         assurance=level,
         replicas=replicas,
+        colluders_permille=arguments.colluders_permille,
         gas_max=arguments.gas_max,
+        memory_bytes_max=arguments.memory_max,
+        wall_ms_max=ceil(arguments.wall_max * 1000),
+        output_bytes_max=arguments.output_max,
         price_msat_per_mgas=arguments.price,
         cycles_max=arguments.cycles_max,
         price_msat_per_mcycle=arguments.cycle_price,

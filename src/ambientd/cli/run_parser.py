@@ -1,6 +1,19 @@
 """The command that executes a module on the mesh, its options and help texts."""
 
-from ambientd.cli.parsing import WHERE_TO, Parser, assurance, command, positive, seconds, span, word
+import argparse
+
+from ambientd.cli.parsing import (
+    WHERE_TO,
+    Parser,
+    assurance,
+    command,
+    count,
+    positive,
+    seconds,
+    size,
+    span,
+    word,
+)
 
 
 def add_run(commands: object) -> None:
@@ -35,6 +48,7 @@ def add_run(commands: object) -> None:
         metavar="N",
         help="gas it may use (default: [execution] gas_max of this node)",
     )
+    _add_limits(run)
     run.add_argument(
         "--price",
         type=positive,
@@ -88,6 +102,14 @@ def _add_choices(run: Parser) -> None:
         help="executions to compare (default: 2 when replicated)",
     )
     run.add_argument(
+        "--colluders",
+        dest="colluders_permille",
+        type=_colluders,
+        default=0,
+        metavar="PERCENT",
+        help="with quorum: so many nodes that collude shall not make all of it (default: 20%%)",
+    )
+    run.add_argument(
         "--class",
         dest="task_class",
         type=word,
@@ -138,6 +160,40 @@ def _add_choices(run: Parser) -> None:
         help="weighted, round-robin, least-loaded, latency-aware, carbon-aware or locality-aware "
         "(default: the cluster's)",
     )
+
+
+def _add_limits(run: Parser) -> None:
+    """Add what an execution may use besides gas; a bundle's outputs share theirs."""
+    run.add_argument(
+        "--memory-max",
+        type=size,
+        default=0,
+        metavar="SIZE",
+        help="memory it may use (default: [execution] memory_bytes_max of this node)",
+    )
+    run.add_argument(
+        "--wall-max",
+        type=span,
+        default=0.0,
+        metavar="S",
+        help="seconds an execution may take (default: [execution] wall_ms_max of this node)",
+    )
+    run.add_argument(
+        "--output-max",
+        type=size,
+        default=0,
+        metavar="SIZE",
+        help="output it may have (default: 16MiB, or less where this node's [limits] say so)",
+    )
+
+
+def _colluders(text: str) -> int:
+    """Read a share of all nodes, up to half; give it in permille."""
+    value = count(text.removesuffix("%"))
+    if not 1 <= value <= 50:
+        msg = f"{text!r} is no share from 1% to 50%: more colluders than that are the cluster"
+        raise argparse.ArgumentTypeError(msg)
+    return value * 10
 
 
 def _add_proof(run: Parser) -> None:
