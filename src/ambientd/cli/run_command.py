@@ -2,9 +2,9 @@
 
 import os
 import time
-from math import ceil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from math import ceil
 from typing import Any, Protocol
 
 from ambientd.api import operations, replies, requests

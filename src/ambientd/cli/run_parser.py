@@ -84,7 +84,7 @@ def add_run(commands: object) -> None:
 
 
 def _add_choices(run: Parser) -> None:
-    """Add who shall work on the task, and how that is verified."""
+    """Add how the task is verified, and who shall work on it."""
     run.add_argument(
         "--assurance",
         metavar="LEVEL",
@@ -109,6 +109,11 @@ def _add_choices(run: Parser) -> None:
         metavar="PERCENT",
         help="with quorum: so many nodes that collude shall not make all of it (default: 20%%)",
     )
+    _add_placement(run)
+
+
+def _add_placement(run: Parser) -> None:
+    """Add which nodes are asked, when, and how often."""
     run.add_argument(
         "--class",
         dest="task_class",
