@@ -85,6 +85,26 @@ async def test_an_anchor_is_told_as_the_log_has_it_and_with_what_this_node_paid(
     assert (answer.chain.state, answer.receipts_anchored) == ("ready", answer.receipts)
 
 
+async def test_anchors_come_in_pages_the_newest_first() -> None:
+    cluster = agreed()
+    for number in range(4):
+        cluster.work(cluster.admit(nonce=b"page %d" % number))
+        cluster.close_batch()
+    desk = office(cluster, None)
+    every = (await desk.status(GetAnchors())).anchors
+    assert len(every) == 5
+    found: list[object] = []
+    after: str | None = ""
+    while after is not None:
+        answer = await desk.status(GetAnchors(limit=2, after=after))
+        found += answer.anchors
+        after = answer.next
+    assert found == list(every)
+    assert [each.size for each in every] == sorted((e.size for e in every), reverse=True)
+    with pytest.raises(OperationError, match="no place in this list"):
+        await desk.status(GetAnchors(after="-1"))
+
+
 async def test_an_anchor_that_this_node_saw_undone_is_not_told_as_anchored() -> None:
     cluster = agreed()
     lost = AnchorProgress("broadcast", "ab", is_lost=True)

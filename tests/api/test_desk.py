@@ -348,6 +348,8 @@ async def test_an_owner_asks_for_a_seat_speaks_on_seats_and_hears_why_not(tmp_pa
         assert (said.node, said.wish, said.epoch, said.epoch_due) == (own, "in", 1, None)
         [seat] = (await seating.members(ListMembers())).seats
         assert [word.wish for word in seat.words] == ["in"]
+        last = await seating.members(ListMembers(limit=1, after=f"0{own}"))
+        assert (last.seats, last.next) == ((), None)
         with pytest.raises(OperationError, match="no node"):
             await seating.vote(VoteOnSeat(wish="in", node="ab" * 32))
 

@@ -157,6 +157,19 @@ async def test_a_peg_out_is_decided_on_at_the_rate_that_was_asked_for() -> None:
         ("claimed", 1),
         ("counted", 0),
     ]
+    paged, after = [], ""
+    while len(paged) < 3:
+        part = await desk.list_own(ListPeg(limit=1, after=after))
+        paged += [*part.peg_ins, *part.payments]
+        after = part.next or ""
+    assert after == ""
+    assert paged == [*listed.peg_ins, *listed.payments]
+    with pytest.raises(OperationError, match="no place in this list"):
+        await desk.list_own(ListPeg(after="x"))
+    coins = (await desk.audit(AuditPeg())).coins
+    first = await desk.audit(AuditPeg(limit=1))
+    assert first.coins == coins[:1]
+    assert (first.next is None) is (len(coins) == 1)
 
 
 def test_who_has_no_credits_is_told_of_bitcoin_where_there_is_a_peg() -> None:

@@ -109,6 +109,22 @@ def test_telemetry_is_a_line_of_bars_with_the_last_the_least_and_the_most(
     )
 
 
+def test_more_tasks_than_a_page_holds_are_listed(live: Path, ctl: Ctl, node: DeskNode) -> None:
+    (live / "echo.wasm").write_bytes(ECHO)
+    assert ctl("run", live / "echo.wasm", "--yes")[0] == 0
+    [(task, data)] = node.tasks.values()
+    for number in range(1_200):
+        name = f"{number:064x}"
+        node.tasks[name] = (msgspec.structs.replace(task, task_id=name), data)
+    held = len(node.tasks)
+    told = msgspec.json.decode(ctl("task", "list", "--limit", "5000", "--json")[1])
+    assert (len(told["tasks"]), told["next"]) == (held, None)
+    told = msgspec.json.decode(ctl("task", "list", "--limit", "1100", "--json")[1])
+    assert len({each["task_id"] for each in told["tasks"]}) == 1_100
+    assert told["next"] is not None
+    assert f"1050 of {held}; more with --limit" in ctl("task", "list", "--limit", "1050")[1]
+
+
 def test_nodes_on_every_page_are_listed(live: Path, ctl: Ctl, node: DeskNode) -> None:
     assert "second" not in ctl("nodes")[1]
     node.has_second_page = True

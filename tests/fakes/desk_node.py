@@ -29,6 +29,7 @@ from ambientd.api.local_socket import SocketLimits, serve_local_socket
 from ambientd.api.material_values import GetMaterial, Material
 from ambientd.api.owner_standing import OwnerStanding
 from ambientd.api.owner_values import OwnerReply, Pause, SetOwner
+from ambientd.api.paging import page
 from ambientd.api.peg_values import PegInState
 from ambientd.api.quotes import Quote
 from ambientd.api.requests import Request
@@ -543,7 +544,8 @@ class DeskNode:
             )
             for task, _ in self.tasks.values()
         ]
-        return replies.Tasks(tasks=tuple(lines[: request.limit]), total=len(lines))
+        found, following = page(lines, lambda each: each.task_id, request.limit, request.after)
+        return replies.Tasks(tasks=tuple(found), total=len(lines), next=following)
 
     async def show(self, request: requests.ShowTask) -> replies.Task:
         return self.find(request.task)[0]

@@ -87,6 +87,7 @@ export interface Anchors {
   readonly troubles: readonly (Trouble)[];
   readonly network: string;
   readonly explorer: string;
+  readonly next: string | null;
 }
 
 /** How many anchors are under way, and what the chain said before it was asked again. */
@@ -105,8 +106,11 @@ export interface AskForSeat {
   readonly bond_msat?: number;
 }
 
-/** Do the federation's coins on the chain cover what the ledger owes? */
-export type AuditPeg = Readonly<Record<string, never>>;
+/** Do the federation's coins on the chain cover what the ledger owes? Its coins in pages. */
+export interface AuditPeg {
+  readonly limit?: number;
+  readonly after?: string;
+}
 
 /** A backup that is on disk. */
 export interface BackupMade {
@@ -296,6 +300,7 @@ export interface FollowEvents {
 /** How far have receipts come on the way into Bitcoin blocks? */
 export interface GetAnchors {
   readonly limit?: number;
+  readonly after?: string;
 }
 
 /** The bytes of this name, if they are on this node; all, or a range of them. */
@@ -419,6 +424,7 @@ export interface LinkTold {
 export interface LinksTold {
   readonly self_id: string;
   readonly links: readonly (LinkTold)[];
+  readonly next: string | null;
 }
 
 /** What does everybody have? */
@@ -434,10 +440,16 @@ export interface ListBlames {
 }
 
 /** Which links do the nodes have, by their own word? */
-export type ListLinks = Readonly<Record<string, never>>;
+export interface ListLinks {
+  readonly limit?: number;
+  readonly after?: string;
+}
 
 /** Who keeps the log, and what was said about seats? */
-export type ListMembers = Readonly<Record<string, never>>;
+export interface ListMembers {
+  readonly limit?: number;
+  readonly after?: string;
+}
 
 /** Which modules are published with this text in name, summary or publisher? By name. */
 export interface ListModules {
@@ -452,8 +464,11 @@ export interface ListNodes {
   readonly after?: string;
 }
 
-/** What came in for this node, and what goes out? */
-export type ListPeg = Readonly<Record<string, never>>;
+/** What came in for this node, and then what goes out? A page may hold some of both. */
+export interface ListPeg {
+  readonly limit?: number;
+  readonly after?: string;
+}
 
 /** Which studies go on, and which have ended lately? */
 export interface ListStudies {
@@ -530,6 +545,7 @@ export interface Members {
   readonly since_height: number;
   readonly quorum: number;
   readonly seats: readonly (SeatInfo)[];
+  readonly next: string | null;
 }
 
 /** A model as a file. */
@@ -733,6 +749,7 @@ export interface PegAudit {
   readonly most_sat: number;
   readonly unaudited: readonly (string)[];
   readonly unseen: string;
+  readonly next: string | null;
 }
 
 /** One output that came to a node's address. */
@@ -759,6 +776,7 @@ export interface PegList {
   readonly peg_ins: readonly (PegInInfo)[];
   readonly payments: readonly (PaymentInfo)[];
   readonly unseen: string;
+  readonly next: string | null;
 }
 
 /** Keep a version's bytes on this node, and hold its written name to its key and SHA-256. */

@@ -35,6 +35,7 @@ class Anchors(Reply, frozen=True):
     network: str = ""
     explorer: str = ""
     """Where the owner looks blocks up, for links; empty as long as nobody has chosen one."""
+    next: str | None = None
 
 
 class AnchorsRetried(Reply, frozen=True):

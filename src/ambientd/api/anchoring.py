@@ -1,5 +1,6 @@
 """The way of receipts into Bitcoin blocks as the owner of a node sees it, and what it costs."""
 
+import re
 from functools import partial
 
 import trio
@@ -7,6 +8,7 @@ from msgspec.structs import replace
 
 from ambientd.api import anchor_replies, replies, requests
 from ambientd.api.operations import OperationError
+from ambientd.api.paging import check_place
 from ambientd.api.peg_looking import PATIENCE_S
 from ambientd.api.story import anchor_txid, op_return
 from ambientd.api.troubles import chain_away, late_anchor
@@ -27,6 +29,7 @@ from ambientd.runtime.service import Parts
 
 PLAN_RATES_MSAT_VB = (RELAY_RATE_MSAT_VB, FALLBACK_RATE_MSAT_VB, 10_000, 50_000)
 
+_PLACE = re.compile(r"[0-9]{1,18}")
 WAITING = "waiting"
 OVERTAKEN = "in a later anchor"
 """Of a root that was never anchored by itself: a later one was, which holds its receipts."""
@@ -55,14 +58,17 @@ class Anchoring:
 
     async def status(self, request: requests.GetAnchors) -> anchor_replies.Anchors:
         """Tell how far receipts have come on the way into Bitcoin blocks."""
+        check_place(request.after, _PLACE)
+        found, following = self._list(request.limit, request.after)
         return anchor_replies.Anchors(
             chain=self.chain(),
             receipts=self._state.receipt_log_size(),
             receipts_anchored=self._state.anchored_size(),
-            anchors=tuple(self._list(request.limit)),
+            anchors=tuple(found),
             troubles=self.troubles(),
             network=self._state.genesis.bitcoin_network,
             explorer=self._options.explorer_url.rstrip("/"),
+            next=following,
         )
 
     def troubles(self) -> tuple[replies.Trouble, ...]:
@@ -77,10 +83,11 @@ class Anchoring:
             found.append(late_anchor(overdue, now, name, has_chain=anchors is not None))
         return tuple(found)
 
-    def _list(self, limit: int) -> list[anchor_replies.AnchorInfo]:
+    def _list(self, limit: int, after: str) -> tuple[list[anchor_replies.AnchorInfo], str | None]:
+        """Give a page, the newest first: a place in the list is the size of a tree."""
         progress = {} if self._parts.anchors is None else self._parts.anchors.progress()
         found = []
-        sizes = self._state.checkpoint_sizes()
+        sizes = [size for size in self._state.checkpoint_sizes() if not after or size < int(after)]
         for size, before in zip(sizes[:limit], [*sizes[1:], 0], strict=False):
             closed = self._state.checkpoint(size)
             if closed is not None:
@@ -88,7 +95,7 @@ class Anchoring:
                 if told.state == WAITING and size <= self._state.anchored_size():
                     told = replace(told, state=OVERTAKEN)
                 found.append(replace(told, receipts=size - before))
-        return found
+        return found, str(sizes[limit - 1]) if len(sizes) > limit else None
 
     async def retry(self, _: requests.RetryAnchors) -> anchor_replies.AnchorsRetried:
         """Look at the chain now, and send again whatever waits."""

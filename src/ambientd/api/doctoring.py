@@ -1,10 +1,12 @@
 """How peers see this node and their links: asked in turn, and for whoever wants to know."""
 
+import re
 import statistics
 
 import trio
 
 from ambientd.api.doctor_values import LookedAt, LookRound, Looks
+from ambientd.api.paging import check_place, page
 from ambientd.api.seen_values import LinksTold, LinkTold, ListLinks, Seen
 from ambientd.api.sightings import Sightings
 from ambientd.config.options import Config, split_address
@@ -17,6 +19,8 @@ FRESH_MS = 10_000
 """For so long peers are not asked again, whoever wants to know; they would dial no sooner."""
 FIRST_S = 5.0
 EVERY_S = 60.0
+
+_PLACE = re.compile(r"[0-9a-f]{128}")
 
 
 class Doctoring:
@@ -49,8 +53,9 @@ class Doctoring:
         """Give what peers lately said of this node."""
         return self._sightings.seen(self._port(), self._parts.now())
 
-    async def links(self, _: ListLinks) -> LinksTold:
-        """List this node's links, and those that peers lately told."""
+    async def links(self, request: ListLinks) -> LinksTold:
+        """List this node's links, and those that peers lately told, by the nodes' ids."""
+        check_place(request.after, _PLACE)
         transport = self._parts.transport
         ways = {peer: transport.round_trip_ms(peer) for peer in sorted(transport.peers())}
         own = tuple(
@@ -63,7 +68,8 @@ class Doctoring:
             for peer, way_ms in ways.items()
         )
         told = self._sightings.links(self._parts.now())
-        return LinksTold(self_id=self._own.hex(), links=own + told)
+        found, following = page(own + told, _by_ends, request.limit, request.after)
+        return LinksTold(self_id=self._own.hex(), links=tuple(found), next=following)
 
     def _port(self) -> int:
         """Give the port that peers are told of."""
@@ -93,6 +99,10 @@ class Doctoring:
             clock_ms=round(statistics.median(clocks)) if clocks else None,
             block_ms=state.meta.time_ms - self._parts.now(),
         )
+
+
+def _by_ends(link: LinkTold) -> str:
+    return link.by + link.to
 
 
 def _by_peer(answer: tuple[NodeId, Look]) -> NodeId:

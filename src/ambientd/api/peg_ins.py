@@ -25,7 +25,6 @@ from ambientd.rules.verdicts import quorum
 
 WALLETS_LOOKED_AT: Final = 16
 """The present wallet and some before it: how many addresses one answer may ask the chain for."""
-SHOWN_MAX: Final = 1_000
 BLOCK_S: Final = 600
 RETURNABLE: Final = (PegInState.TOO_SMALL, PegInState.WAITING, PegInState.TOO_LARGE)
 _LONGEST: Final = b"\x00\x20" + bytes(32)
@@ -66,7 +65,7 @@ def peg_ins(state: LedgerState, node: NodeId, arrivals: dict[bytes, Arrival]) ->
     found = [
         _known(state, name, entry, arrivals.get(name)) for name, entry in sorted(known.items())
     ]
-    return [*fresh, *sorted(found, key=lambda each: each.state is PegInState.COUNTED)][:SHOWN_MAX]
+    return [*fresh, *sorted(found, key=lambda each: each.state is PegInState.COUNTED)]
 
 
 def addresses_of(state: LedgerState, node: NodeId) -> dict[bytes, int]:

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from ambientd.api.replies import Reply
-from ambientd.api.requests import Request
+from ambientd.api.requests import PAGE_MAX, Cursor, PageSize, Request
 
 AmountSat = Annotated[int, Meta(ge=1, le=21 * 10**14)]
 OutpointText = Annotated[str, Meta(pattern="^[0-9a-f]{64}:[0-9]{1,9}$")]
@@ -18,7 +18,10 @@ class GetPegAddress(Request, frozen=True):
 
 
 class ListPeg(Request, frozen=True):
-    """What came in for this node, and what goes out?"""
+    """What came in for this node, and then what goes out? A page may hold some of both."""
+
+    limit: PageSize = PAGE_MAX
+    after: Cursor = ""
 
 
 class QuoteWithdrawal(Request, frozen=True):
@@ -61,7 +64,10 @@ class RaiseFee(Request, frozen=True):
 
 
 class AuditPeg(Request, frozen=True):
-    """Do the federation's coins on the chain cover what the ledger owes?"""
+    """Do the federation's coins on the chain cover what the ledger owes? Its coins in pages."""
+
+    limit: PageSize = PAGE_MAX
+    after: Cursor = ""
 
 
 class PegAddressReply(Reply, frozen=True):
@@ -171,6 +177,7 @@ class PegList(Reply, frozen=True):
     payments: tuple[PaymentInfo, ...]
     unseen: str
     """Why peg-ins that do not count yet may be missing here; empty when the chain was asked."""
+    next: str | None = None
 
 
 class CoinInfo(Reply, frozen=True):
@@ -206,3 +213,5 @@ class PegAudit(Reply, frozen=True):
     """On the main network: what nobody has audited."""
     unseen: str = ""
     """What the chain did not say in time, or why; empty when every coin was looked for."""
+    next: str | None = None
+    """Where the coins go on; all else is of all of them, on every page."""

@@ -1,10 +1,12 @@
 """The peg as its users see it: where to peg in, what is on its way, and whether it all adds up."""
 
+import re
 from collections.abc import Callable
 
 import trio
 
 from ambientd.api.operations import OperationError
+from ambientd.api.paging import check_place, page
 from ambientd.api.peg_ins import on_the_way, peg_ins
 from ambientd.api.peg_looking import Looker
 from ambientd.api.peg_returning import Returnable, begun, outpoint_in, returnable
@@ -16,6 +18,8 @@ from ambientd.api.peg_values import (
     PaymentInfo,
     PegAddressReply,
     PegAudit,
+    PegInInfo,
+    PegInState,
     PegList,
     QuoteReturn,
     QuoteWithdrawal,
@@ -49,7 +53,10 @@ from ambientd.runtime.service import Parts
 
 DEADLINE_S = 30.0
 RATE_SAT_KVB = 2_000
-COINS_SHOWN_MAX = 1_000
+NUMBER_MAX = 10**15 - 1
+_PLACE = re.compile(r"[01]/[0-9a-f]{64}:[0-9]{1,10}|2/[0-9]{15}")
+_UNSEEN: tuple[bool | None, bool] = (None, False)
+_COIN = re.compile(r"[0-9a-f]{2,144}")
 
 
 class Pegging:
@@ -93,14 +100,26 @@ class Pegging:
             unaudited=unaudited(network),
         )
 
-    async def list_own(self, _: ListPeg) -> PegList:
+    async def list_own(self, request: ListPeg) -> PegList:
         """List this node's peg-ins and payments, the newest payment first."""
         self._check()
         arrivals, unseen = await on_the_way(self._state, self._id, self._parts.peg)
-        found = tuple(peg_ins(self._state, self._id, arrivals))
-        own = [each for each in self._payments() if each[1].payment.node == self._id]
-        payments = tuple(self._payment(number) for number, _ in reversed(own))
-        return PegList(peg_ins=found, payments=payments, unseen=unseen)
+        check_place(request.after, _PLACE)
+        own: dict[str, PegInInfo | int] = {
+            f"{each.state is PegInState.COUNTED:d}/{each.outpoint}": each
+            for each in peg_ins(self._state, self._id, arrivals)
+        }
+        for number, entry in self._payments():
+            if entry.payment.node == self._id:
+                own[f"2/{NUMBER_MAX - number:015d}"] = number
+        places, following = page(own, str, request.limit, request.after)
+        found = [own[name] for name in places]
+        return PegList(
+            peg_ins=tuple(each for each in found if isinstance(each, PegInInfo)),
+            payments=tuple(self._payment(each) for each in found if isinstance(each, int)),
+            unseen=unseen,
+            next=following,
+        )
 
     async def quote(self, request: QuoteWithdrawal) -> WithdrawalQuote:
         """Say what a peg-out would cost now; move nothing."""
@@ -210,15 +229,16 @@ class Pegging:
             )
         return self._payment(request.payment)
 
-    async def audit(self, _: AuditPeg) -> PegAudit:
+    async def audit(self, request: AuditPeg) -> PegAudit:
         """Compare the books with themselves, and with the chain if this node has one."""
         self._check()
         if self._auditing.locked():  # each asks the chain for every coin
             raise OperationError("busy", "an audit is under way", "ask again when it has ended")
         async with self._auditing:
-            return await self._audited()
+            check_place(request.after, _COIN)
+            return await self._audited(request)
 
-    async def _audited(self) -> PegAudit:
+    async def _audited(self, request: AuditPeg) -> PegAudit:
         state, network = self._state, self._state.genesis.bitcoin_network
         wallets, peg = state.peg_index.wallets, state.peg
         coins = [
@@ -230,19 +250,10 @@ class Pegging:
         standing = sorted((each for each in coins if each[1].state in held), key=lambda e: e[0])
         looker = None if self._parts.peg is None else Looker(self._parts.peg)
         unspent = await self._looked_for(looker, standing)
-        shown, missing_sat = [], 0
-        for name, entry in standing:
-            outpoint = outpoint_of(name)
-            is_unspent, is_missing = unspent.get(name, (None, False))
-            missing_sat += entry.value_sat if is_missing else 0
-            shown.append(
-                CoinInfo(
-                    outpoint=f"{display(outpoint.txid)}:{outpoint.index}",
-                    value_sat=entry.value_sat,
-                    address=address(wallets[entry.wallet], entry.index, network),
-                    is_unspent=is_unspent,
-                )
-            )
+        missing = [entry.value_sat for name, entry in standing if unspent.get(name, _UNSEEN)[1]]
+        entries = dict(standing)
+        names, following = page(entries, bytes.hex, request.limit, request.after)
+        shown = [self._coin(name, entries[name], unspent.get(name, _UNSEEN)[0]) for name in names]
         held_sat = sum(state.peg_index.held_sat().values())
         return PegAudit(
             network=network,
@@ -255,12 +266,22 @@ class Pegging:
             fees_sat=peg.fees_sat,
             fault=imbalance(state) or "",
             descriptors=tuple(descriptor(wallet, network) for _, wallet in sorted(wallets.items())),
-            coins=tuple(shown[:COINS_SHOWN_MAX]),
+            coins=tuple(shown),
             payments=tuple(self._payment(each) for each in state.peg_index.open_payments()),
-            missing_sat=missing_sat,
+            missing_sat=sum(missing),
             most_sat=state.genesis.rules.peg_sat_max,
             unaudited=unaudited(network),
             unseen=looker.unseen if looker is not None else "",
+            next=following,
+        )
+
+    def _coin(self, name: bytes, entry: PegCoinEntry, is_unspent: bool | None) -> CoinInfo:
+        outpoint, wallet = outpoint_of(name), self._state.peg_index.wallets[entry.wallet]
+        return CoinInfo(
+            outpoint=f"{display(outpoint.txid)}:{outpoint.index}",
+            value_sat=entry.value_sat,
+            address=address(wallet, entry.index, self._state.genesis.bitcoin_network),
+            is_unspent=is_unspent,
         )
 
     async def _looked_for(

@@ -367,6 +367,7 @@ class Members(Reply, frozen=True):
     since_height: int
     quorum: int
     seats: tuple[SeatInfo, ...]
+    next: str | None = None
 
 
 class SeatSaid(Reply, frozen=True):

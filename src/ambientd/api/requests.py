@@ -209,6 +209,9 @@ class Invite(Request, frozen=True):
 class ListMembers(Request, frozen=True):
     """Who keeps the log, and what was said about seats?"""
 
+    limit: PageSize = PAGE_MAX
+    after: Cursor = ""
+
 
 class AskForSeat(Request, frozen=True):
     """Ask for a seat in the committee for this node; what it adds to its bond is at risk."""
@@ -262,7 +265,8 @@ class CreateBackup(Request, frozen=True):
 class GetAnchors(Request, frozen=True):
     """How far have receipts come on the way into Bitcoin blocks?"""
 
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 20
+    limit: PageSize = 20
+    after: Cursor = ""
 
 
 class RetryAnchors(Request, frozen=True):

@@ -1,5 +1,6 @@
 """The committee as the owner of a node sees it, and what an owner can say about its seats."""
 
+import re
 from collections.abc import Callable
 
 import trio
@@ -7,6 +8,7 @@ import trio
 from ambientd.api import replies, requests
 from ambientd.api.accounts import hint_on_means
 from ambientd.api.operations import OperationError
+from ambientd.api.paging import check_place, page
 from ambientd.api.under_key import fixed_ms
 from ambientd.api.views import find_node
 from ambientd.codec.signing import Signer
@@ -20,6 +22,7 @@ from ambientd.rules.verdicts import quorum
 from ambientd.runtime.service import Parts
 
 SAID_DEADLINE_S = 30.0
+_PLACE = re.compile(r"[01][0-9a-f]{64}")
 REJECTED = frozenset({"seatasked", "seatvote"})
 
 
@@ -32,19 +35,24 @@ class Seating:
         self._parts = parts
         self._state = parts.node.ledger
 
-    async def members(self, _: requests.ListMembers) -> replies.Members:
+    async def members(self, request: requests.ListMembers) -> replies.Members:
         """Show the present committee, what is due, and what was said about seats."""
         state, epoch = self._state, self._state.epoch
         entry, due = state.epoch_entry(epoch.number), state.epoch_due
         spoken = [node for node in state.nodes() if self._is_spoken_of(node)]
+        check_place(request.after, _PLACE)
         outside = [node for node in spoken if node not in epoch.members]
+        places = {f"0{node.hex()}": node for node in epoch.members}
+        places |= {f"1{node.hex()}": node for node in outside}
+        found, following = page(places, str, request.limit, request.after)
         return replies.Members(
             self_id=self._id.hex(),
             epoch=epoch.number,
             epoch_hash=self._parts.node.consensus.options.epoch_hash.hex(),
             since_height=0 if entry is None else entry.root_index,
             quorum=quorum(len(epoch.members)),
-            seats=tuple(self._seat(node, due) for node in (*epoch.members, *outside)),
+            seats=tuple(self._seat(places[name], due) for name in found),
+            next=following,
         )
 
     def _is_spoken_of(self, node: NodeId) -> bool:

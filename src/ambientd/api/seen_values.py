@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ambientd.api.requests import Request
+from ambientd.api.requests import PAGE_MAX, Cursor, PageSize, Request
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +29,9 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 class ListLinks(Request, frozen=True):
     """Which links do the nodes have, by their own word?"""
 
+    limit: PageSize = PAGE_MAX
+    after: Cursor = ""
+
 
 class LinkTold(msgspec.Struct, frozen=True, kw_only=True):
     """A link as the node `by` sees it; `one_way_us` is null where it has measured nothing."""
@@ -44,3 +47,4 @@ class LinksTold(msgspec.Struct, frozen=True, kw_only=True):
 
     self_id: str
     links: tuple[LinkTold, ...]
+    next: str | None = None

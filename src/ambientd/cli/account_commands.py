@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from ambientd.api import operations, replies, requests
-from ambientd.api.account_values import AccountLine, Accounts, ListAccounts, ShowHistory
+from ambientd.api.account_values import AccountLine, ListAccounts, ShowHistory
+from ambientd.api.whole_lists import pages, whole
 from ambientd.cli.console import (
     CommonArguments,
     confirm,
@@ -66,17 +67,13 @@ def show(arguments: ShowArguments) -> ExitCode:
 def list_all(arguments: CommonArguments) -> ExitCode:
     """List everybody's accounts, page by page."""
     with connect(arguments) as client:
-        answer = client.call(operations.ACCOUNT_LIST, ListAccounts())
-        found = list(answer.accounts)
-        while answer.next is not None:
-            answer = client.call(operations.ACCOUNT_LIST, ListAccounts(after=answer.next))
-            found += answer.accounts
+        answer = whole(pages(client.call, operations.ACCOUNT_LIST, ListAccounts()), "accounts")
     if arguments.as_json:
-        print_json(Accounts(accounts=tuple(found), total=answer.total))
+        print_json(answer)
         return ExitCode.DONE
     rows = [
         (short(each.node), each.name, *map(in_sat, _amounts(each)), "convicted" * each.tombstoned)
-        for each in found
+        for each in answer.accounts
     ]
     print_table(("ID", "NAME", "BALANCE", "BOND", "ON ITS WAY BACK", ""), rows)
     return ExitCode.DONE
@@ -88,9 +85,10 @@ def _amounts(line: AccountLine) -> tuple[int, int, int]:
 
 def history(arguments: HistoryArguments) -> ExitCode:
     """Tell what tasks moved of a node's credits."""
-    request = ShowHistory(node=arguments.node, limit=arguments.limit)
+    request = ShowHistory(node=arguments.node)
     with connect(arguments) as client:
-        answer = client.call(operations.ACCOUNT_HISTORY, request)
+        found = pages(client.call, operations.ACCOUNT_HISTORY, request, arguments.limit)
+        answer = whole(found, "entries")
     if arguments.as_json:
         print_json(answer)
         return ExitCode.DONE

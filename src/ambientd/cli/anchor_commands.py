@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from ambientd.api import anchor_replies, operations, requests
+from ambientd.api.whole_lists import pages, whole
 from ambientd.cli.console import (
     CommonArguments,
     connect,
@@ -111,9 +112,10 @@ def plan(arguments: PlanArguments) -> ExitCode:
 
 
 def _ask(arguments: ListArguments) -> anchor_replies.Anchors:
-    request = requests.GetAnchors(limit=arguments.limit)
+    request = requests.GetAnchors()
     with connect(arguments) as client:
-        return client.call(operations.ANCHOR_STATUS, request)
+        found = pages(client.call, operations.ANCHOR_STATUS, request, arguments.limit)
+        return whole(found, "anchors")
 
 
 def _row(anchor: anchor_replies.AnchorInfo) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ambientd.api import operations, requests
+from ambientd.api.whole_lists import pages, whole
 from ambientd.cli.console import (
     CommonArguments,
     connect,
@@ -66,7 +67,8 @@ class ReplayArguments(CommonArguments, Protocol):
 def show(arguments: CommonArguments) -> ExitCode:
     """List who was convicted."""
     with connect(arguments) as client:
-        answer = client.call(operations.BLAME_LIST, requests.ListBlames())
+        every = pages(client.call, operations.BLAME_LIST, requests.ListBlames())
+        answer = whole(every, "blames")
     if arguments.as_json:
         print_json(answer)
     elif not answer.blames:

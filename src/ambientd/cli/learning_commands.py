@@ -26,6 +26,7 @@ from ambientd.api.learning_values import (
     StudyInfo,
 )
 from ambientd.api.misfits import misfit_of
+from ambientd.api.whole_lists import pages, whole
 from ambientd.cli.console import (
     CommonArguments,
     confirm,
@@ -153,7 +154,8 @@ def start(arguments: StartArguments) -> ExitCode:
 def list_studies(arguments: ListArguments) -> ExitCode:
     """List the studies."""
     with connect(arguments) as client:
-        answer = client.call(operations.FL_LIST, ListStudies(limit=arguments.limit))
+        found = pages(client.call, operations.FL_LIST, ListStudies(), arguments.limit)
+        answer = whole(found, "studies")
     if arguments.as_json:
         print_json(answer)
         return ExitCode.DONE

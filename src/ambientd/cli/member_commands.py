@@ -4,6 +4,7 @@ from typing import Protocol
 
 from ambientd.api import operations, replies, requests
 from ambientd.api.client import Client
+from ambientd.api.whole_lists import pages, whole
 from ambientd.cli.console import (
     CommonArguments,
     confirm,
@@ -48,7 +49,7 @@ class AdmitArguments(CommonArguments, Protocol):
 def show(arguments: CommonArguments) -> ExitCode:
     """Show the committee, and who asks for a seat in it."""
     with connect(arguments) as client:
-        answer = client.call(operations.MEMBER_LIST, requests.ListMembers())
+        answer = _committee(client)
     if arguments.as_json:
         print_json(answer)
         return ExitCode.DONE
@@ -134,8 +135,12 @@ def _let_go(arguments: LeaveArguments, name: str | None) -> ExitCode:
     return _report(arguments, answer)
 
 
+def _committee(client: Client) -> replies.Members:
+    return whole(pages(client.call, operations.MEMBER_LIST, requests.ListMembers()), "seats")
+
+
 def _members(client: Client) -> set[str]:
-    answer = client.call(operations.MEMBER_LIST, requests.ListMembers())
+    answer = _committee(client)
     return {seat.id for seat in answer.seats if seat.member}
 
 

@@ -9,6 +9,7 @@ from ambientd.api import looking_operations as operations
 from ambientd.api import replies, requests
 from ambientd.api.client import Client
 from ambientd.api.seen_values import ListLinks, Seen
+from ambientd.api.whole_lists import pages, whole
 from ambientd.cli.console import (
     CommonArguments,
     at_time,
@@ -163,7 +164,7 @@ def _tell_links(arguments: NodesArguments) -> ExitCode:
     if arguments.node is not None:
         raise UsageError("--links is of the whole mesh: leave NODE or --links away")
     with connect(arguments) as client:
-        answer = client.call(operations.LINKS, ListLinks())
+        answer = whole(pages(client.call, operations.LINKS, ListLinks()), "links")
         names = {each.id: each.name for each in all_nodes(client).nodes}
     if arguments.as_json:
         print_json(answer)
@@ -183,12 +184,7 @@ def _tell_links(arguments: NodesArguments) -> ExitCode:
 
 def all_nodes(client: Client) -> replies.Nodes:
     """Give everybody in the cluster, page by page."""
-    answer = client.call(operations.NODES, requests.ListNodes())
-    found = list(answer.nodes)
-    while answer.next is not None:
-        answer = client.call(operations.NODES, requests.ListNodes(after=answer.next))
-        found += answer.nodes
-    return replies.Nodes(self_id=answer.self_id, nodes=tuple(found))
+    return whole(pages(client.call, operations.NODES, requests.ListNodes()), "nodes")
 
 
 def _tell_node(arguments: NodesArguments, node: replies.NodeInfo) -> ExitCode:

@@ -11,7 +11,7 @@ NODE = "its name, or its id or the start of it, if no other node is meant by tha
 
 
 WHERE_TO = "where to; - is standard output"
-LINES_MAX = 1000
+LINES_MAX = 1_000_000
 """How many lines of a list a node gives at once."""
 
 
@@ -210,7 +210,7 @@ def limit(text: str) -> int:
     """Read how many lines to show."""
     value = positive(text)
     if value > LINES_MAX:
-        msg = f"{text} is too many: {LINES_MAX} or fewer"
+        msg = f"{text} is too many: {LINES_MAX:,} or fewer"
         raise argparse.ArgumentTypeError(msg)
     return value
 

@@ -4,6 +4,7 @@ from typing import Protocol, assert_never
 
 from ambientd.api import operations, peg_values
 from ambientd.api.peg_values import PegInState
+from ambientd.api.whole_lists import pages, whole
 from ambientd.cli.console import (
     CommonArguments,
     confirm,
@@ -74,7 +75,8 @@ def address(arguments: CommonArguments) -> ExitCode:
 def deposits(arguments: CommonArguments) -> ExitCode:
     """List what came in for this node, and what goes out."""
     with connect(arguments) as client:
-        answer = client.call(operations.PEG_LIST, peg_values.ListPeg())
+        found = pages(client.call, operations.PEG_LIST, peg_values.ListPeg())
+        answer = whole(found, "peg_ins", "payments")
     if arguments.as_json:
         print_json(answer)
         return ExitCode.DONE
@@ -159,7 +161,8 @@ def raise_fee(arguments: RaiseArguments) -> ExitCode:
 def audit(arguments: CommonArguments) -> ExitCode:
     """Compare coins with what is owed; fail when they do not cover it, or nobody looked."""
     with connect(arguments) as client:
-        answer = client.call(operations.PEG_AUDIT, peg_values.AuditPeg())
+        found = pages(client.call, operations.PEG_AUDIT, peg_values.AuditPeg())
+        answer = whole(found, "coins")
     is_seen = all(coin.is_unspent is not None for coin in answer.coins)
     is_sound = is_seen and not answer.unseen and not answer.fault and not answer.missing_sat
     if arguments.as_json:

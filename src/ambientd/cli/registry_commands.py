@@ -9,6 +9,7 @@ from ambientd.api import operations, registry_values
 from ambientd.api.misfits import misfit_of
 from ambientd.api.module_names import exact_module, written_module
 from ambientd.api.registry_values import ModuleInfo
+from ambientd.api.whole_lists import pages, whole
 from ambientd.cli.console import (
     SHORT_ID_CHARS,
     CommonArguments,
@@ -111,9 +112,10 @@ def publish(arguments: PublishArguments) -> ExitCode:
 
 def search(arguments: SearchArguments) -> ExitCode:
     """List published modules with a text in them."""
-    request = registry_values.ListModules(text=arguments.text, limit=arguments.limit)
+    request = registry_values.ListModules(text=arguments.text)
     with connect(arguments) as client:
-        found = client.call(operations.MODULE_LIST, request)
+        every = pages(client.call, operations.MODULE_LIST, request, arguments.limit)
+        found = whole(every, "modules")
     if arguments.as_json:
         print_json(found)
         return ExitCode.DONE

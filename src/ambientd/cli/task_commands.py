@@ -5,6 +5,7 @@ from typing import Protocol
 from ambientd.api import operations, replies, requests
 from ambientd.api.counting import outcome_in_words
 from ambientd.api.naming import NAME_CHARS_MIN
+from ambientd.api.whole_lists import pages, whole
 from ambientd.cli.console import (
     CommonArguments,
     at_time,
@@ -65,9 +66,10 @@ def task_name(text: str) -> str:
 
 def list_tasks(arguments: ListArguments) -> ExitCode:
     """List tasks, the newest first."""
-    request = requests.ListTasks(limit=arguments.limit, state=arguments.state or "")
+    request = requests.ListTasks(state=arguments.state or "")
     with connect(arguments) as client:
-        answer = client.call(operations.TASK_LIST, request)
+        found = pages(client.call, operations.TASK_LIST, request, arguments.limit)
+        answer = whole(found, "tasks")
     if arguments.as_json:
         print_json(answer)
         return ExitCode.DONE

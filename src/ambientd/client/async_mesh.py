@@ -1,7 +1,7 @@
 """A mesh as a Python program uses it, under trio or asyncio."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
@@ -13,6 +13,7 @@ from ambientd.api import operations, replies, requests
 from ambientd.api.learning_values import StartStudy, StudyInfo
 from ambientd.api.module_names import exact_module
 from ambientd.api.registry_values import BringModule, ModuleInfo
+from ambientd.api.whole_lists import pages_async
 from ambientd.client.bundling import AT_ONCE, Bundling, Ended, each_of
 from ambientd.client.failures import TaskFailedError, TaskUnfinishedError
 from ambientd.client.links import Link, LocalLink, is_lost
@@ -155,6 +156,10 @@ class AsyncMesh:
                     raise
             await anyio.sleep(_PAUSE_S * 2**attempt)
         raise AssertionError  # the last attempt gives an answer or raises
+
+    def pages(self, operation: operations.Operation[Q, R], request: Q) -> AsyncIterator[R]:
+        """Give the pages of any list of the table, one after another."""
+        return pages_async(self.ask, operation, request)
 
     async def status(self) -> replies.Status:
         """Say how the daemon's node is."""

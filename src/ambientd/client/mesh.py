@@ -16,6 +16,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from ambientd.api import operations, replies
 from ambientd.api.learning_values import StartStudy, StudyInfo
 from ambientd.api.registry_values import ModuleInfo
+from ambientd.api.whole_lists import pages
 from ambientd.client.async_mesh import AsyncMesh, AsyncTask
 from ambientd.client.bundling import AT_ONCE, room_for
 from ambientd.client.failures import TaskFailedError
@@ -108,6 +109,10 @@ class Mesh(AbstractContextManager["Mesh"]):
         """Ask once for any operation of the table; under a `key` it is done once if asked again."""
         answer: R = self._portal.call(partial(self._mesh.call, key=key), operation, request)
         return answer
+
+    def pages(self, operation: operations.Operation[Q, R], request: Q) -> Iterator[R]:
+        """Give the pages of any list of the table, one after another."""
+        return pages(partial(self._portal.call, self._mesh.ask), operation, request)
 
     def status(self) -> replies.Status:
         """Say how the daemon's node is."""

@@ -98,16 +98,12 @@ class AsyncStudy:
 
 async def every_study(mesh: "AsyncMesh") -> list[StudyInfo]:
     """List the studies that the ledger knows, page by page."""
-    found = await mesh.ask(operations.FL_LIST, ListStudies())
-    studies = list(found.studies)
-    while found.next is not None:
-        found = await mesh.ask(operations.FL_LIST, ListStudies(after=found.next))
-        studies += found.studies
-    return studies
+    every = mesh.pages(operations.FL_LIST, ListStudies())
+    return [study async for found in every for study in found.studies]
 
 
 async def begun_study(mesh: "AsyncMesh", plan: StartStudy) -> AsyncStudy:
-    """Begin a study; asked once, as each time would begin another."""
+    """Begin a study; asked again under its key where the answer was lost."""
     return AsyncStudy(mesh, (await mesh.ask(operations.FL_START, plan)).study)
 
 
