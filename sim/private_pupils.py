@@ -74,10 +74,10 @@ class PrivatePupil:
             case _:
                 return None
 
-    def _written(self, place: Place, after: Book | str) -> LearningDone | None:
+    def _written(self, place: Place, after: Book | lines.Refusal) -> LearningDone | None:
         """Write a line, unless the power goes before it or right after; None when all is well."""
-        if isinstance(after, str):
-            return LearningFailed(place, after, declined=True)
+        if isinstance(after, lines.Refusal):
+            return refused(place, after)
         fate = self._dice.randrange(1_000)
         if fate < CRASHES_PERMILLE:
             return LearningFailed(place, "the power went before the write")
@@ -93,15 +93,12 @@ class PrivatePupil:
     def _keys(self, effect: KeysWanted) -> LearningDone:
         place, plan = effect.place, effect.plan
         book = self._book.load()
-        known = book.of(place.study)
-        if known is None:
+        if book.of(place.study) is None:
             book = lines.allow(book, place.study, LIMIT_MICRO)
             self._book.keep(book)
-            known = book.of(place.study)
-        assert known is not None
         terms = Terms(plan.clip_micro, plan.noise_milli, threshold_of(plan, plan.group_size))
-        if (fault := lines.worn(known, terms)) is not None:
-            return GaveUp(place, fault)
+        if (refusal := lines.worn(book, place.study, terms)) is not None:
+            return refused(place, refusal)
         secret = self._secret(place)
         fault_or = self._written(place, lines.begin(book, place.study, place.round, secret))
         row = lines.own_round(self._book.load(), place.study, place.round)
@@ -141,6 +138,13 @@ class PrivatePupil:
             accused = effect.circles[0].dealers[:1]
             return Aggregated(place, forged, (), accused)
         return Aggregated(place, after, ())
+
+
+def refused(place: Place, refusal: lines.Refusal) -> LearningDone:
+    """Leave a study, or sit a round out, as the daemon does."""
+    if refusal.cause.is_final:
+        return GaveUp(place, refusal.text)
+    return LearningFailed(place, refusal.text, declined=True)
 
 
 def sum_of(before: Digest, updates: list[Digest]) -> Digest:

@@ -34,7 +34,6 @@ from ambientd.node.learning_event import (
     Aggregated,
     Gathered,
     LearningDone,
-    LearningFailed,
     SharesDealt,
     SharesOpened,
     Trained,
@@ -46,7 +45,7 @@ from sim.cluster import UNTIL_MS, FastKit
 from sim.learners import RememberedBook, WholeNumbers, bytes_of
 from sim.machine import Delivery, Effect, Host
 from sim.node_machine import NodeHost
-from sim.private_pupils import PrivatePupil
+from sim.private_pupils import PrivatePupil, refused
 from sim.pupils import Pupil
 from sim.stage import Stage
 from sim.students import study_body
@@ -82,10 +81,10 @@ class SummingPupil(PrivatePupil):
     def _secret(self, place: Place) -> bytes:
         return tagged("sim/round-secret/1", self._id, place.study, bytes([place.round]))
 
-    def _written(self, place: Place, after: Book | str) -> LearningDone | None:
+    def _written(self, place: Place, after: Book | lines.Refusal) -> LearningDone | None:
         """Write a line; power never goes between two steps here: other worlds try that."""
-        if isinstance(after, str):
-            return LearningFailed(place, after, declined=True)
+        if isinstance(after, lines.Refusal):
+            return refused(place, after)
         self._book.keep(after)
         return None
 

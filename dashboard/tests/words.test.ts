@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ending } from "../src/parts/words";
+import { ending, epsilon } from "../src/parts/words";
 
 test("a bundle whose items failed is not called completed", () => {
   const of = (items: number | null, done: number | null, outcome = "completed") =>
@@ -11,4 +11,13 @@ test("a bundle whose items failed is not called completed", () => {
   expect(of(3, null)).toBe("ended, 3 items");
   expect(of(3, null, "out_of_gas")).toBe("out of gas");
   expect(of(3, null, "none")).toBe("none");
+});
+
+test("an epsilon is never written smaller than it is", () => {
+  expect(epsilon(4.383)).toBe("4.383");
+  expect(epsilon(4.3830001)).toBe("4.383"); // a millionth is what is known
+  expect(epsilon(4.383001)).toBe("4.384");
+  expect(epsilon(0.000001)).toBe("0.001");
+  expect(epsilon(0)).toBe("0.000");
+  expect(epsilon(null)).toBe("–");
 });

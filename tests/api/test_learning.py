@@ -8,14 +8,17 @@ from msgspec.structs import replace
 
 from ambientd.api import learning as api_learning
 from ambientd.api import learning_values as values
+from ambientd.api.learning_privacy import epsilon_of
 from ambientd.api.offline import check_round
 from ambientd.api.operations import OperationError
 from ambientd.model.base import Digest
-from ambientd.model.learning import StudyId
+from ambientd.model.learning import RoundState, StudyId
 from ambientd.model.learning_record import FlJoin
 from ambientd.model.private_book import Book
 from sim.learners import PARAMETERS, bytes_of
 from tests.api.test_desk import Office, office
+from tests.ledger.studies import GUESTS, Studied
+from tests.ledger.studies import PRIVATE as PRIVATE_PLAN
 
 STUDY = values.StartStudy(
     name="mean", model="numbers", rounds=3, participants_min=1, train_s=20, step_s=20
@@ -175,6 +178,43 @@ async def test_a_refused_join_of_a_private_study_leaves_no_consent_and_says_what
         with pytest.raises(OperationError, match="hides nothing"):
             await learning.join(asked)
         assert place.parts.learning.consents.load() == {}
+
+
+async def test_an_owner_bounds_what_all_studies_spend_and_a_join_without_room_is_refused(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path) as place:
+        learning, host = place.desk.learning, place.parts.learning
+        study = (await learning.start(PRIVATE)).study
+        bounded = await learning.bound(values.BoundBudget(epsilon=0.5))
+        assert (bounded.limit, bounded.epsilon) == (0.5, 0)
+        assert host.book().limit_micro == 500_000, "it is on disk before it is answered"
+        asked = values.JoinStudy(study=study, data="1", epsilon=5.0)
+        with pytest.raises(OperationError, match=r"0\.500 are allowed"):
+            await learning.join(asked)
+        assert (host.consents.load(), host.book().studies) == ({}, ())
+        await learning.bound(values.BoundBudget(epsilon=2.0))
+        await learning.join(asked)
+        [line] = (await learning.budget(values.GetBudget())).studies
+        assert line.limit == 5.0
+        assert line.releases_left == 3, "the tighter of the two limits counts"
+        freed = await learning.bound(values.BoundBudget(epsilon=None))
+        assert freed.limit is None
+        [line] = freed.studies
+        assert line.releases_left is not None
+        assert line.releases_left > 3
+
+
+def test_the_epsilon_of_rounds_counts_what_came_too_late_for_the_log() -> None:
+    study = Studied(PRIVATE_PLAN)
+    for _ in range(2):
+        study.say(*GUESTS)
+    assert study.state is RoundState.TRAINING
+    late = replace(study.row, state=RoundState.FAILED, updates=0, ended_ms=1)
+    rounds = [(1, late), (2, late), (3, replace(study.row, state=RoundState.SHARES))]
+    found = [each.epsilon for each in api_learning._rounds(study.entry, rounds)]
+    once, twice = epsilon_of(PRIVATE_PLAN, 1), epsilon_of(PRIVATE_PLAN, 2)
+    assert found == [once, twice, twice], "keys and shares alone cost nothing"
 
 
 async def test_a_join_that_the_log_refuses_leaves_what_was_consented_to_before(

@@ -1,16 +1,25 @@
 """What a person writes about a study is read whole, and what is wrong with it is named."""
 
+import argparse
 from io import StringIO
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from ambientd.api.learning_values import JoinStudy, Privacy, ShowStudy, StudyDetail, StudyInfo
+from ambientd.api.learning_values import (
+    Budget,
+    JoinStudy,
+    Privacy,
+    ShowStudy,
+    StudyDetail,
+    StudyInfo,
+)
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.learning_commands import read_study
+from ambientd.cli.learning_parsers import _bound
 from ambientd.cli.main import main
-from ambientd.cli.privacy_words import joined_text, privacy_fields, terms_text
+from ambientd.cli.privacy_words import bound_text, joined_text, privacy_fields, terms_text
 from ambientd.errors import UsageError
 
 
@@ -227,3 +236,25 @@ def test_nobody_is_asked_for_a_consent_that_the_node_refuses(
     err = capsys.readouterr().err
     assert said in err
     assert "let this node train" not in err
+
+
+@pytest.mark.parametrize(
+    ("limit", "epsilon", "said"),
+    [
+        (None, 1.0, "no bound over all studies"),
+        (4.0, 1.0, "may spend epsilon 4 here: a release beyond"),
+        (4.0, 4.0, "nothing more is shown"),
+        (4.0, None, "nothing more is shown"),
+    ],
+)
+def test_the_bound_over_all_studies_is_said_in_words(
+    limit: float | None, epsilon: float | None, said: str
+) -> None:
+    assert said in bound_text(Budget(studies=[], epsilon=epsilon, delta=1e-5, limit=limit))
+
+
+def test_a_bound_is_an_epsilon_nothing_at_all_or_none() -> None:
+    assert [_bound(text) for text in ("none", "0", "4", "0.5")] == ["none", "0", "4.0", "0.5"]
+    for text in ("-1", "much", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="is no epsilon"):
+            _bound(text)

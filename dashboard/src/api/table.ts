@@ -158,6 +158,11 @@ export interface BlobReply {
   readonly data: string;
 }
 
+/** Bound what all private studies of this node may spend together; null for no bound. */
+export interface BoundBudget {
+  readonly epsilon: number | null;
+}
+
 /** Have the module's bytes on this node, checked against the ledger, to run it by SHA-256. Without a version it is the one that is pinned here. */
 export interface BringModule {
   readonly publisher: string;
@@ -165,14 +170,15 @@ export interface BringModule {
   readonly version?: string;
 }
 
-/** What private studies have spent on this node, each and together, at this delta. */
+/** What private studies have spent on this node, each and together, at this delta. `limit` is what the owner lets all of them spend together; null where there is no bound. */
 export interface Budget {
   readonly studies: readonly (BudgetInfo)[];
   readonly epsilon: number | null;
   readonly delta: number;
+  readonly limit: number | null;
 }
 
-/** One private study on this node; no `epsilon` where no bound is claimed. `releases` are updates that were shown within sums, `wasted` those that came to nothing; both count. `releases_left` is how many more the limit has room for; null without one. */
+/** One private study on this node; no `epsilon` where no bound is claimed. `releases` are updates that were shown within sums, `wasted` those that came to nothing; both count. `releases_left` is how many more its limit, and the one over all, have room for; null without either. */
 export interface BudgetInfo {
   readonly study: string;
   readonly name: string;
@@ -1512,6 +1518,7 @@ export interface Operations {
   "cluster.show": { request: ShowCluster; answer: Cluster };
   "doctor.look": { request: LookRound; answer: Looks };
   "events": { request: FollowEvents; answer: Event };
+  "fl.bound": { request: BoundBudget; answer: Budget };
   "fl.budget": { request: GetBudget; answer: Budget };
   "fl.export": { request: ExportModel; answer: ModelFile };
   "fl.join": { request: JoinStudy; answer: StudyInfo };
@@ -1591,6 +1598,7 @@ export const ROUTES = {
   "cluster.show": { method: "GET", path: "/cluster" },
   "doctor.look": { method: "GET", path: "/doctor/look" },
   "events": { method: "GET", path: "/events" },
+  "fl.bound": { method: "POST", path: "/privacy" },
   "fl.budget": { method: "GET", path: "/privacy" },
   "fl.export": { method: "GET", path: "/studies/{study}/model" },
   "fl.join": { method: "POST", path: "/studies/{study}/join" },

@@ -5,7 +5,7 @@ import { useCall } from "../api/live";
 import type { RoundInfo, StudyDetail, StudyInfo } from "../api/table";
 import { Chart, type ChartLine } from "../parts/chart";
 import { Answered, type Fact, Facts, Table } from "../parts/panel";
-import { brief, count, figure, sat, words } from "../parts/words";
+import { brief, count, epsilon, figure, sat, words } from "../parts/words";
 import { to } from "../route";
 
 const LIMIT = 200;
@@ -85,7 +85,7 @@ function openCells(round: RoundInfo): string[] {
 }
 
 function privateCells(round: RoundInfo): string[] {
-  return [figure(round.epsilon), round.faulty.map(brief).join(", ") || "–"];
+  return [epsilon(round.epsilon), round.faulty.map(brief).join(", ") || "–"];
 }
 
 function factsOf(study: StudyInfo): Fact[] {
@@ -117,15 +117,15 @@ function nodes(of: readonly string[]) {
 function costs({ privacy, rounds }: StudyInfo): Fact[] {
   if (privacy === null) return [];
   if (privacy.epsilon_round === null) return [["epsilon", "no noise, so nothing is claimed"]];
-  const once = figure(privacy.epsilon_round);
-  const all = figure(privacy.epsilon_rounds);
-  const limit = privacy.limit === null ? "nothing is allowed" : `${figure(privacy.limit)} allowed`;
+  const once = epsilon(privacy.epsilon_round);
+  const all = epsilon(privacy.epsilon_rounds);
+  const limit = privacy.limit === null ? "nothing is allowed" : `${epsilon(privacy.limit)} allowed`;
   const wasted = privacy.wasted ? `, ${count(privacy.wasted)} of them for nothing` : "";
   return [
     ["epsilon", `${once} for one round, ${all} for ${count(rounds)}, at delta ${privacy.delta}`],
     [
       "spent here",
-      `${figure(privacy.spent)}, ${limit}; ${count(privacy.releases)} updates within sums${wasted}`,
+      `${epsilon(privacy.spent)}, ${limit}; ${count(privacy.releases)} updates within sums${wasted}`,
     ],
   ];
 }
@@ -171,9 +171,14 @@ function Curves({ rounds, study }: { rounds: readonly RoundInfo[]; study: StudyI
 
 /** Give what a round after the other has cost whoever was in all, beside what is allowed here. */
 function spending(ended: readonly RoundInfo[], limit: number | null): ChartLine[] {
-  const lines = [{ name: "epsilon", unit: "", values: ended.map((round) => round.epsilon) }];
+  const lines = [
+    { name: "epsilon", unit: "", write: epsilon, values: ended.map((round) => round.epsilon) },
+  ];
   if (limit === null) return lines;
-  return [...lines, { name: "allowed here", unit: "", values: ended.map(() => limit) }];
+  return [
+    ...lines,
+    { name: "allowed here", unit: "", write: epsilon, values: ended.map(() => limit) },
+  ];
 }
 
 function accuracy({ correct, total }: RoundInfo): number | null {

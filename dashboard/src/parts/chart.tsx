@@ -14,6 +14,8 @@ const COLOURS = ["--accent", "--wait", "--good"];
 export interface ChartLine {
   readonly name: string;
   readonly unit: string;
+  /** How its values are written, where not as measured ones. */
+  readonly write?: (value: number | null) => string;
   readonly values: readonly (number | null)[];
 }
 
@@ -67,12 +69,12 @@ export function Chart({ title, times, lines }: ChartProps) {
   );
 }
 
-function says({ name, unit, values }: ChartLine, cursor: number | null): string {
+function says({ name, unit, values, write = figure }: ChartLine, cursor: number | null): string {
   const known = values.filter((value) => value !== null);
   const at = cursor === null ? known.at(-1) : values[cursor];
-  const last = `${name}: ${cursor === null ? "last " : ""}${figure(at ?? null)} ${unit}`;
+  const last = `${name}: ${cursor === null ? "last " : ""}${write(at ?? null)} ${unit}`;
   if (known.length < 2) return last;
-  return `${last}, between ${figure(Math.min(...known))} and ${figure(Math.max(...known))}`;
+  return `${last}, between ${write(Math.min(...known))} and ${write(Math.max(...known))}`;
 }
 
 function Figures({ title, times, lines }: ChartProps) {
@@ -96,8 +98,8 @@ function Figures({ title, times, lines }: ChartProps) {
           {rows.map(({ time, at }) => (
             <tr key={time}>
               <th scope="row">{clock(time)}</th>
-              {lines.map(({ name, values }) => (
-                <td key={name}>{figure(values[at] ?? null)}</td>
+              {lines.map(({ name, values, write = figure }) => (
+                <td key={name}>{write(values[at] ?? null)}</td>
               ))}
             </tr>
           ))}

@@ -15,6 +15,12 @@ export function figure(value: number | null): string {
   return value === null ? "–" : FIGURE.format(value);
 }
 
+/** Write an epsilon, known to a millionth, rounded up: no less was spent than is read. */
+export function epsilon(value: number | null): string {
+  if (value === null) return "–";
+  return (Math.ceil(Math.round(value * 1e6) / 1000) / 1000).toFixed(3);
+}
+
 /** Write microseconds as milliseconds. */
 export function latency(microseconds: number | null): string {
   return microseconds === null ? "–" : `${figure(microseconds / 1000)} ms`;

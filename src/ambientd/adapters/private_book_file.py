@@ -11,7 +11,7 @@ from ambientd.model.base import Digest, Value
 from ambientd.model.learning import StudyId
 from ambientd.model.private_book import Book, Charge, OwnRound, StudyBook
 
-VERSION = 2
+VERSION = 3
 
 
 class _Kept(Value, frozen=True):
@@ -19,6 +19,18 @@ class _Kept(Value, frozen=True):
 
     version: int
     book: Book
+    digest: Digest
+
+
+class _SecondBook(Value, frozen=True):
+    """Version 2, which knew no bound over all studies."""
+
+    studies: tuple[StudyBook, ...]
+
+
+class _Second(Value, frozen=True):
+    version: int
+    book: _SecondBook
     digest: Digest
 
 
@@ -42,7 +54,7 @@ class _First(Value, frozen=True):
     digest: Digest
 
 
-_File = TypeVar("_File", _Kept, _First)
+_File = TypeVar("_File", _Kept, _Second, _First)
 
 
 class PrivateBookFile:
@@ -63,10 +75,13 @@ class PrivateBookFile:
         kept = _read(data, _Kept, VERSION)
         if kept is not None:
             return kept.book
+        second = _read(data, _Second, 2)
+        if second is not None:
+            return Book(studies=second.book.studies)
         first = _read(data, _First, 1)
         if first is None:
             raise ConfigError(self._fault("it is damaged, or of another version"))
-        return _second(first.book)
+        return _of_first(first.book)
 
     def _fault(self, reason: str) -> str:
         return (
@@ -93,8 +108,11 @@ def _read(data: bytes, kind: type[_File], version: int) -> _File | None:
     return kept if (kept.version, kept.digest) == (version, _digest(kept.book)) else None
 
 
-def _second(book: _FirstBook) -> Book:
-    """Take a book of version 1 over: the rounds before one under way are over."""
+def _of_first(book: _FirstBook) -> Book:
+    """Take a book of version 1 over: the rounds before one under way are over.
+
+    Without one, as many rounds are over as there were releases: each was in another round.
+    """
     return Book(
         studies=tuple(
             StudyBook(
@@ -103,12 +121,18 @@ def _second(book: _FirstBook) -> Book:
                 charges=each.charges,
                 rounds=each.rounds,
                 wasted=each.wasted,
-                over=max([own.round - 1 for own in each.rounds], default=0),
+                over=_over(each),
             )
             for each in book.studies
         )
     )
 
 
-def _digest(book: Book | _FirstBook) -> Digest:
+def _over(lines: _FirstStudyBook) -> int:
+    if lines.rounds:
+        return max(own.round for own in lines.rounds) - 1
+    return sum(each.releases for each in lines.charges)
+
+
+def _digest(book: Book | _SecondBook | _FirstBook) -> Digest:
     return Digest(tagged("ambient/private-book/1", encode(book)))

@@ -82,6 +82,7 @@ def _learning(desk: Desk) -> Mapping[str, Handler]:
         learning_operations.FL_EXPORT.name: desk.learning.export,
         learning_operations.FL_RECEIPT.name: desk.learning.receipt,
         learning_operations.FL_BUDGET.name: desk.learning.budget,
+        learning_operations.FL_BOUND.name: desk.learning.bound,
     }
 
 

@@ -7,8 +7,9 @@ import trio
 from msgspec.structs import replace
 
 from ambientd.api.counting import rounded_up
-from ambientd.api.learning_privacy import budget_of, epsilon_of, privacy_of
+from ambientd.api.learning_privacy import budget_of, epsilon_of, privacy_of, terms_of
 from ambientd.api.learning_values import (
+    BoundBudget,
     Budget,
     ExportModel,
     GetBudget,
@@ -178,7 +179,12 @@ class Learning:
             await self._join(body, request.data)
             return self._info(study)
         private = self._host.private_part()
-        known = (await private.book()).of(study)
+        book = await private.book()
+        known, terms = book.of(study), terms_of(entry.plan)
+        refusal = terms and lines.worn(lines.allow(book, study, limit_micro), study, terms)
+        if refusal and refusal.cause is lines.Cause.ALL_SPENT:
+            hint = "`ambientctl fl budget --limit EPSILON` allows all studies more"
+            raise OperationError("invalid", str(refusal), hint)
         await private.write(lambda book: lines.allow(book, study, limit_micro))
         try:
             await self._join(body, request.data)
@@ -207,6 +213,12 @@ class Learning:
 
     async def budget(self, _: GetBudget) -> Budget:
         """Tell what private studies have spent here."""
+        return budget_of(self._host.book(), self._state)
+
+    async def bound(self, request: BoundBudget) -> Budget:
+        """Bound what all private studies may spend together, durably; what was spent stays."""
+        limit_micro = None if request.epsilon is None else int(request.epsilon * MICRO)
+        await self._host.private_part().write(lambda book: lines.allow_all(book, limit_micro))
         return budget_of(self._host.book(), self._state)
 
     async def leave(self, request: LeaveStudy) -> StudyInfo:
@@ -387,11 +399,12 @@ def _limit_micro(entry: StudyEntry, epsilon: float | None) -> int | None:
 
 
 def _rounds(entry: StudyEntry, rows: list[tuple[int, RoundEntry]]) -> list[RoundInfo]:
-    # Of rounds that are forgotten it is not known whether updates left their nodes: they count.
+    # An update that left its node and came too late is in no log, and is paid for all the same: so
+    # each round counts that has come as far as training, and of those that ended every one.
     found, shown = [], rows[0][0] - 1 if rows else 0
     for number, row in rows:
         info = _round(number, row)
-        shown += bool(info.updates)
+        shown += row.state not in {RoundState.KEYS, RoundState.SHARES}
         if entry.plan.is_private:
             info = replace(info, epsilon=epsilon_of(entry.plan, shown))
         found.append(info)

@@ -58,6 +58,13 @@ FL_BUDGET = Operation(
     get("/privacy", "what private studies have spent here"),
 )
 
+FL_BOUND = Operation(
+    "fl.bound",
+    values.BoundBudget,
+    values.Budget,
+    post("/privacy", Scope.ADMIN, "bound what all private studies may spend here together"),
+)
+
 LEARNING = (
     FL_START,
     FL_LIST,
@@ -68,4 +75,5 @@ LEARNING = (
     FL_EXPORT,
     FL_RECEIPT,
     FL_BUDGET,
+    FL_BOUND,
 )

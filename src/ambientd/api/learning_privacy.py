@@ -51,13 +51,14 @@ def privacy_of(entry: StudyEntry, own: StudyBook | None) -> Privacy | None:
 def budget_of(book: Book, state: LedgerState) -> Budget:
     """Tell what all private studies have spent here."""
     return Budget(
-        studies=[_line(own, state) for own in book.studies],
+        studies=[_line(own, book, state) for own in book.studies],
         epsilon=_epsilon(lines.spent(*book.studies).epsilon_micro),
         delta=DELTA,
+        limit=_epsilon(book.limit_micro),
     )
 
 
-def _line(own: StudyBook, state: LedgerState) -> BudgetInfo:
+def _line(own: StudyBook, book: Book, state: LedgerState) -> BudgetInfo:
     entry = state.study(own.study)
     return BudgetInfo(
         study=own.study.hex(),
@@ -66,16 +67,20 @@ def _line(own: StudyBook, state: LedgerState) -> BudgetInfo:
         limit=_epsilon(own.limit_micro),
         releases=own.releases,
         wasted=own.wasted,
-        releases_left=None if entry is None else _releases_left(own, entry.plan),
+        releases_left=None if entry is None else _releases_left(own, book, entry.plan),
     )
 
 
-def _releases_left(own: StudyBook, plan: Plan) -> int | None:
-    """Give how many more releases a study's limit has room for; None without a limit."""
-    terms, curve = terms_of(plan), lines.curve_of(own)
-    if terms is None or own.limit_micro is None:
-        return None
-    return 0 if curve is None else releases_max(terms, own.limit_micro, curve)
+def _releases_left(own: StudyBook, book: Book, plan: Plan) -> int | None:
+    """Give how many more releases both limits have room for; None without either."""
+    terms = terms_of(plan)
+    bounds = ((own.limit_micro, (own,)), (book.limit_micro, book.studies))
+    left = [
+        0 if (curve := lines.curve_of(*spenders)) is None else releases_max(terms, limit, curve)
+        for limit, spenders in bounds
+        if terms is not None and limit is not None
+    ]
+    return min(left, default=None)
 
 
 def _epsilon(micro: int | None) -> float | None:

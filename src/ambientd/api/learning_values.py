@@ -122,11 +122,18 @@ class GetBudget(Request, frozen=True):
     """What has this node shown in private studies, and what has that spent?"""
 
 
+class BoundBudget(Request, frozen=True):
+    """Bound what all private studies of this node may spend together; null for no bound."""
+
+    epsilon: Annotated[float, Meta(ge=0, le=10_000)] | None
+
+
 class BudgetInfo(Reply, frozen=True):
     """One private study on this node; no `epsilon` where no bound is claimed.
 
     `releases` are updates that were shown within sums, `wasted` those that came to nothing; both
-    count. `releases_left` is how many more the limit has room for; null without one.
+    count. `releases_left` is how many more its limit, and the one over all, have room for; null
+    without either.
     """
 
     study: str
@@ -139,11 +146,15 @@ class BudgetInfo(Reply, frozen=True):
 
 
 class Budget(Reply, frozen=True):
-    """What private studies have spent on this node, each and together, at this delta."""
+    """What private studies have spent on this node, each and together, at this delta.
+
+    `limit` is what the owner lets all of them spend together; null where there is no bound.
+    """
 
     studies: list[BudgetInfo]
     epsilon: float | None
     delta: float
+    limit: float | None = None
 
 
 class Privacy(Reply, frozen=True):

@@ -12,6 +12,7 @@ import msgspec
 from ambientd.api import learning_operations as operations
 from ambientd.api.client import Client
 from ambientd.api.learning_values import (
+    BoundBudget,
     ExportModel,
     GetBudget,
     GetRound,
@@ -44,6 +45,7 @@ from ambientd.cli.console import (
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import check_new, check_writable, read_file, read_module, write_file
 from ambientd.cli.privacy_words import (
+    bound_text,
     budget_row,
     epsilon_text,
     joined_text,
@@ -92,6 +94,12 @@ class JoinArguments(StudyArguments, Protocol):
     data: str
     epsilon: float | None
     yes: bool
+
+
+class BudgetArguments(CommonArguments, Protocol):
+    """Options of `fl budget`."""
+
+    limit: str | None
 
 
 class ExportArguments(StudyArguments, Protocol):
@@ -309,19 +317,24 @@ def _check_epsilon(study: StudyInfo, epsilon: float | None) -> None:
     raise UsageError(f"{msg}: one round costs {epsilon_text(once)}")
 
 
-def budget(arguments: CommonArguments) -> ExitCode:
-    """Show what private studies have spent on this node."""
+def budget(arguments: BudgetArguments) -> ExitCode:
+    """Show what private studies have spent on this node, or bound what all may spend together."""
     with connect(arguments) as client:
-        answer = client.call(operations.FL_BUDGET, GetBudget())
+        if arguments.limit is None:
+            answer = client.call(operations.FL_BUDGET, GetBudget())
+        else:
+            epsilon = None if arguments.limit == "none" else float(arguments.limit)
+            answer = client.call(operations.FL_BOUND, BoundBudget(epsilon=epsilon))
     if arguments.as_json:
         print_json(answer)
         return ExitCode.DONE
     if not answer.studies:
         print_line("no private study was ever let in here: nothing is spent")
-        return ExitCode.DONE
-    columns = ("STUDY", "NAME", "EPSILON", "ALLOWED", "RELEASES", "WASTED", "LEFT")
-    print_table(columns, [budget_row(each) for each in answer.studies])
-    print_line(together_text(answer))
+    else:
+        columns = ("STUDY", "NAME", "EPSILON", "ALLOWED", "RELEASES", "WASTED", "LEFT")
+        print_table(columns, [budget_row(each) for each in answer.studies])
+        print_line(together_text(answer))
+    print_line(bound_text(answer))
     return ExitCode.DONE
 
 

@@ -53,7 +53,15 @@ def add_fl(commands: object) -> None:
         help="what a private study may spend of this node's privacy, in all its rounds",
     )
     join.add_argument("--yes", action="store_true", help="do not ask first")
-    command(fl, "budget", "learning_commands:budget", "what private studies have spent here")
+    budget = command(
+        fl, "budget", "learning_commands:budget", "what private studies have spent here"
+    )
+    budget.add_argument(
+        "--limit",
+        metavar="EPSILON",
+        type=_bound,
+        help="what all of them may spend together from now on; none for no bound",
+    )
     export.add_argument(
         "--out", metavar="FILE", required=True, help="a name ending in .npz or .onnx"
     )
@@ -80,6 +88,10 @@ def _epsilon(text: str) -> float:
         msg = f"{text!r} is no epsilon: say one above 0, at most 10000, such as 4"
         raise argparse.ArgumentTypeError(msg)
     return number
+
+
+def _bound(text: str) -> str:
+    return text if text in {"none", "0"} else str(_epsilon(text))
 
 
 def _place(text: str) -> str:

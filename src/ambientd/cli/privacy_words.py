@@ -133,3 +133,16 @@ def together_text(budget: "Budget") -> str:
         f"together: epsilon {epsilon_text(budget.epsilon)} at delta {budget.delta:g}, whichever "
         "studies are put side by side"
     )
+
+
+def bound_text(budget: "Budget") -> str:
+    """Say what the owner lets all studies spend together."""
+    if budget.limit is None:
+        return "no bound over all studies: `ambientctl fl budget --limit EPSILON` sets one"
+    room = "nothing more is shown" if _is_spent(budget) else "a release beyond that is refused"
+    return f"all studies together may spend epsilon {budget.limit:g} here: {room}"
+
+
+def _is_spent(budget: "Budget") -> bool:
+    assert budget.limit is not None
+    return budget.epsilon is None or budget.epsilon >= budget.limit

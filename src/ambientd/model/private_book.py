@@ -48,9 +48,13 @@ class StudyBook(Value, frozen=True):
 
 
 class Book(Value, frozen=True):
-    """All studies of private mode that this node was ever let into, in ascending order."""
+    """All studies of private mode that this node was ever let into, in ascending order.
+
+    `limit_micro` is what the owner lets all of them spend together; none where there is no bound.
+    """
 
     studies: tuple[StudyBook, ...] = ()
+    limit_micro: int | None = None
 
     def of(self, study: StudyId) -> StudyBook | None:
         """Give the lines of one study."""

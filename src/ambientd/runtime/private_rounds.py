@@ -21,10 +21,18 @@ from ambientd.model.learning_effect import (
     Place,
 )
 from ambientd.model.private_book import NOTHING_SHOWN, Book, OwnRound
-from ambientd.node.learning_event import GaveUp, KeysMade, SharesDealt, SharesOpened, Trained
+from ambientd.node.learning_event import (
+    GaveUp,
+    KeysMade,
+    LearningFailed,
+    SharesDealt,
+    SharesOpened,
+    Trained,
+)
 from ambientd.ports.blobs import BlobReads
 from ambientd.ports.learning import Books, Learner
 from ambientd.roles.learning import book as lines
+from ambientd.roles.learning.book import Refusal
 from ambientd.rules.learning import circles
 from ambientd.rules.learning.privacy import Terms
 from ambientd.rules.studies import threshold_of
@@ -57,7 +65,7 @@ class PrivateRounds:
         self._files = files
         self._writing = trio.Lock()
 
-    async def write(self, change: Callable[[Book], Book | str]) -> Book | str:
+    async def write(self, change: Callable[[Book], Book | Refusal]) -> Book | Refusal:
         """Change the book durably, or say why it may not be changed so."""
         async with self._writing:
             before = await self.book()
@@ -80,19 +88,17 @@ class PrivateRounds:
             raise ConfigError(msg)
         return row
 
-    async def keys(self, effect: KeysWanted) -> KeysMade | GaveUp:
+    async def keys(self, effect: KeysWanted) -> KeysMade | GaveUp | LearningFailed:
         """Keep a secret for the round, if the budget has room for it."""
         place, plan = effect.place, effect.plan
-        book = await self.book()
-        known = book.of(place.study)
         terms = Terms(plan.clip_micro, plan.noise_milli, threshold_of(plan, plan.group_size))
-        fault = None if known is None else lines.worn(known, terms)
-        if fault is not None:
-            return _given_up(place, fault)
+        refusal = lines.worn(await self.book(), place.study, terms)
+        if refusal is not None:
+            return _refused(place, refusal)
         secret = self._draw(SECRET_BYTES)
-        book = _allowed(
-            await self.write(lambda b: lines.begin(b, place.study, place.round, secret))
-        )
+        book = await self.write(lambda b: lines.begin(b, place.study, place.round, secret))
+        if isinstance(book, Refusal):
+            return _refused(place, book)
         row = lines.own_round(book, place.study, place.round)
         assert row is not None, "the round was begun"
         rid = circles.round_id(place.study, place.round)
@@ -143,7 +149,7 @@ class PrivateRounds:
 
     async def conceal(
         self, effect: ConcealWanted, update: bytes, learner: Learner
-    ) -> Trained | GaveUp:
+    ) -> Trained | GaveUp | LearningFailed:
         """Clip, noise and mask an update; spend what that costs, then keep it for others."""
         place, plan, circle = effect.place, effect.plan, effect.circle
         secret = (await self._round(place)).secret
@@ -156,12 +162,12 @@ class PrivateRounds:
         after = await self.write(
             lambda book: lines.release(book, place.study, place.round, digest, terms)
         )
-        if isinstance(after, str):
-            return _given_up(place, after)
+        if isinstance(after, Refusal):
+            return _refused(place, after)
         await self._blobs.put(shown)
         return Trained(place, digest, ONE_SAMPLE)
 
-    async def open(self, effect: OpenWanted) -> SharesOpened:
+    async def open(self, effect: OpenWanted) -> SharesOpened | GaveUp | LearningFailed:
         """Write down whom shares are opened for, then open them."""
         place = effect.place
         secret = (await self._round(place)).secret
@@ -170,11 +176,11 @@ class PrivateRounds:
         opened = circles.opened_shares(
             secret, self._id, effect.circle, dealings, effect.survivors, rid
         )
-        _allowed(
-            await self.write(
-                lambda book: lines.open_for(book, place.study, place.round, effect.survivors)
-            )
+        after = await self.write(
+            lambda book: lines.open_for(book, place.study, place.round, effect.survivors)
         )
+        if isinstance(after, Refusal):
+            return _refused(place, after)
         return SharesOpened(place, await self._blobs.put(opened), len(opened))
 
     async def hear(self, receipt: RoundReceipt) -> None:
@@ -182,12 +188,10 @@ class PrivateRounds:
         await self.write(lambda book: lines.heard(book, receipt, self._id))
 
 
-def _allowed(after: Book | str) -> Book:
-    if isinstance(after, str):
-        raise ConfigError(after)
-    return after
-
-
-def _given_up(place: Place, reason: str) -> GaveUp:
-    log.warning("this node leaves a study", study=place.study.hex()[:12], reason=reason)
-    return GaveUp(place, reason)
+def _refused(place: Place, refusal: Refusal) -> GaveUp | LearningFailed:
+    """Leave the study where only the owner can change the cause; else sit this round out."""
+    if refusal.cause.is_final:
+        log.warning("this node leaves a study", study=place.study.hex()[:12], reason=refusal.text)
+        return GaveUp(place, refusal.text)
+    log.warning("not done for a study", step=place.step.value, reason=refusal.text)
+    return LearningFailed(place, refusal.text, declined=True)

@@ -26,7 +26,7 @@ FIRST, SECOND = Digest(sha256(b"first")), Digest(sha256(b"second"))
 ONCE_MICRO = spent(TERMS, 1).epsilon_micro or 0
 
 
-def kept(after: Book | str) -> Book:
+def kept(after: Book | lines.Refusal) -> Book:
     assert isinstance(after, Book), after
     return after
 
@@ -140,7 +140,7 @@ def test_a_round_that_was_heard_to_be_over_begins_no_more_even_where_it_never_be
 def test_liars_make_nobody_burn_its_budget_without_bound() -> None:
     book, rounds = begun(limit_micro=None), 0
     for number in range(1, 100):
-        if lines.worn(own(book), TERMS) is not None:
+        if lines.worn(book, STUDY, TERMS) is not None:
             break
         book = kept(lines.begin(book, STUDY, number, b"%032d" % number))
         book = shown(book, number, Digest(sha256(b"%d" % number)))
@@ -148,7 +148,7 @@ def test_liars_make_nobody_burn_its_budget_without_bound() -> None:
         rounds = number
     assert rounds == lines.WASTED_MAX
     fresh = lines.allow(book, STUDY, None)
-    assert lines.worn(own(fresh), TERMS) is None, "the owner may consent anew"
+    assert lines.worn(fresh, STUDY, TERMS) is None, "the owner may consent anew"
     assert own(fresh).releases == rounds, "but what was spent stays spent"
 
 
@@ -160,7 +160,7 @@ def test_a_study_that_wastes_little_goes_on() -> None:
         state = RoundState.FAILED if number % 8 == 0 else RoundState.DONE
         book = lines.heard(book, receipt(number, state, (ME,)), ME)
     assert own(book).wasted == 5
-    assert lines.worn(own(book), TERMS) is None
+    assert lines.worn(book, STUDY, TERMS) is None
 
 
 def test_a_join_that_was_refused_leaves_the_book_as_it_was() -> None:
@@ -234,7 +234,7 @@ def test_budgets_only_go_down_whatever_happens_and_wherever_it_crashes(
             case _:
                 loses_write, loses_effect = bool(value), not value
                 continue
-        if isinstance(after, str) or loses_write:
+        if isinstance(after, lines.Refusal) or loses_write:
             loses_write = loses_effect = False
             continue
         disk = after
@@ -276,7 +276,7 @@ def of_version_1(book: Book) -> bytes:
     return encode([1, [studies], tagged("ambient/private-book/1", encode([studies]))])
 
 
-def test_a_book_of_version_1_is_read_with_all_that_was_spent_and_kept_as_version_2(
+def test_a_book_of_version_1_is_read_with_all_that_was_spent_and_kept_as_the_present_one(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "learning.book"
@@ -287,6 +287,17 @@ def test_a_book_of_version_1_is_read_with_all_that_was_spent_and_kept_as_version
     assert own(book).releases == 1
     assert lines.own_round(book, STUDY, 3) == lines.own_round(shown(begun(3), 3), STUDY, 3)
     assert own(book).over == 2
+    idle = begun(limit_micro=None)
+    for number in (1, 4):
+        idle = kept(lines.begin(idle, STUDY, number, b"s" * 32))
+        idle = shown(idle, number, Digest(sha256(b"%d" % number)))
+        idle = lines.heard(idle, receipt(number, RoundState.DONE, (ME,)), ME)
+    path.write_bytes(of_version_1(idle))
+    found = PrivateBookFile(path).load()
+    assert own(found).over == own(found).releases == 2, "each release was in a round of its own"
+    assert "over" in str(lines.begin(found, STUDY, 2, b"v" * 32))
+    assert kept(lines.begin(found, STUDY, 5, b"v" * 32))
+    path.write_bytes(of_version_1(shown(begun(3), 3)))
     PrivateBookFile(path).keep(book)
     assert path.read_bytes() != of_version_1(book)
     assert PrivateBookFile(path).load() == book
@@ -295,6 +306,17 @@ def test_a_book_of_version_1_is_read_with_all_that_was_spent_and_kept_as_version
     path.write_bytes(data)
     with pytest.raises(ConfigError, match="damaged"):
         PrivateBookFile(path).load()
+
+
+def test_a_book_of_version_2_is_read_and_bounds_no_studies_together(tmp_path: Path) -> None:
+    path, book = tmp_path / "learning.book", shown(begun(3), 3)
+    second = [list(book.studies)]
+    digest = tagged("ambient/private-book/1", encode(second))
+    path.write_bytes(encode([2, second, digest]))
+    assert PrivateBookFile(path).load() == book
+    bounded = lines.allow_all(book, 5_000_000)
+    PrivateBookFile(path).keep(bounded)
+    assert PrivateBookFile(path).load() == bounded
 
 
 @pytest.mark.parametrize("limit_micro", [None, 0, 7])

@@ -4,6 +4,9 @@ A budget only goes down: nothing here takes a charge back, whatever became of th
 function gives the book to be kept, durably, before what it allows is done; or says why not.
 """
 
+from dataclasses import dataclass
+from enum import Enum
+
 from msgspec.structs import replace
 
 from ambientd.model.base import Digest, NodeId
@@ -18,18 +21,52 @@ from ambientd.rules.learning.privacy import (
     composed,
     cost,
     epsilon_micro,
+    in_thousandths,
 )
 
 WASTED_MAX = 3
 WASTED_SHARE = 4
 """A node leaves once this many releases came to nothing, if they are over a quarter of all."""
 
-Refusal = str
+
+class Cause(Enum):
+    """Why a book does not allow something, and whether a later round may go otherwise."""
+
+    OVER = "the round is over, or has no secret here", False
+    SHOWN = "another update was shown in the round, or its shares were opened", False
+    SURVIVORS = "shares are not opened for these survivors", False
+    NOT_ALLOWED = "the owner has allowed the study no budget", True
+    WASTED = "too many releases came to nothing", True
+    SPENT = "what the study may spend is spent", True
+    ALL_SPENT = "what all studies together may spend is spent", True
+
+    @property
+    def is_final(self) -> bool:
+        """Whether only the owner can change it: the node leaves, and else sits the round out."""
+        return self.value[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a book does not allow, for people."""
+
+    cause: Cause
+    text: str
+
+    def __str__(self) -> str:
+        """Give the words."""
+        return self.text
 
 
 def _with(book: Book, lines: StudyBook) -> Book:
     others = [each for each in book.studies if each.study != lines.study]
-    return Book(studies=tuple(sorted([*others, lines], key=lambda each: each.study)))
+    studies = tuple(sorted([*others, lines], key=lambda each: each.study))
+    return replace(book, studies=studies)
+
+
+def allow_all(book: Book, limit_micro: int | None) -> Book:
+    """Note what the owner lets all studies spend together; what was spent stays."""
+    return replace(book, limit_micro=limit_micro)
 
 
 def allow(book: Book, study: StudyId, limit_micro: int | None) -> Book:
@@ -50,7 +87,7 @@ def take_back(book: Book, study: StudyId, before: StudyBook | None) -> Book:
         return _with(book, replace(known, limit_micro=before.limit_micro, wasted=before.wasted))
     if known.charges or known.rounds or known.over:
         return _with(book, replace(known, limit_micro=0))
-    return Book(studies=tuple(each for each in book.studies if each.study != study))
+    return replace(book, studies=tuple(each for each in book.studies if each.study != study))
 
 
 def own_round(book: Book, study: StudyId, number: int) -> OwnRound | None:
@@ -72,11 +109,12 @@ def begin(book: Book, study: StudyId, number: int, secret: bytes) -> Book | Refu
     """Take up a round with a secret of its own; earlier ones are over, heard of or not."""
     lines = book.of(study)
     if lines is None:
-        return "the owner has allowed this study no budget: ambientctl fl join does"
+        text = "the owner has allowed this study no budget: ambientctl fl join does"
+        return Refusal(Cause.NOT_ALLOWED, text)
     if _round(lines, number) is not None:
         return book
     if number <= lines.over or any(each.round > number for each in lines.rounds):
-        return f"round {number} is over"
+        return Refusal(Cause.OVER, f"round {number} is over")
     unheard = sum(each.shown != NOTHING_SHOWN for each in lines.rounds)
     fresh = OwnRound(round=number, secret=secret)
     return _with(book, replace(lines, rounds=(fresh,), wasted=lines.wasted + unheard))
@@ -89,17 +127,23 @@ def release(
     lines = book.of(study)
     row = None if lines is None else _round(lines, number)
     if lines is None or row is None:
-        return f"there is no secret for round {number} here"
+        return _no_secret(number)
     if row.opened_for:
-        return "shares of this round were opened: nothing more is shown in it"
+        text = "shares of this round were opened: nothing more is shown in it"
+        return Refusal(Cause.SHOWN, text)
     if row.shown == update:
         return book
     if row.shown != NOTHING_SHOWN:
-        return "another update was shown in this round: their difference would give values away"
-    fault = worn(lines, terms)
-    if fault is not None:
-        return fault
+        text = "another update was shown in this round: their difference would give values away"
+        return Refusal(Cause.SHOWN, text)
+    refusal = worn(book, study, terms)
+    if refusal is not None:
+        return refusal
     return _with(book, _put(_charged(lines, terms), replace(row, shown=update)))
+
+
+def _no_secret(number: int) -> Refusal:
+    return Refusal(Cause.OVER, f"there is no secret for round {number} here")
 
 
 def _charged(lines: StudyBook, terms: Terms) -> StudyBook:
@@ -120,13 +164,13 @@ def open_for(
     lines = book.of(study)
     row = None if lines is None else _round(lines, number)
     if lines is None or row is None:
-        return f"there is no secret for round {number} here"
+        return _no_secret(number)
     if not survivors:
-        return "shares are opened for survivors, and there are none"
+        return Refusal(Cause.SURVIVORS, "shares are opened for survivors, and there are none")
     if row.opened_for == survivors:
         return book
     if row.opened_for:
-        return "shares of this round were opened for other survivors"
+        return Refusal(Cause.SURVIVORS, "shares of this round were opened for other survivors")
     return _with(book, _put(lines, replace(row, opened_for=survivors)))
 
 
@@ -148,23 +192,35 @@ def heard(book: Book, receipt: RoundReceipt, me: NodeId) -> Book:
     return _with(book, replace(lines, rounds=left, wasted=lines.wasted + wasted, over=over))
 
 
-def worn(lines: StudyBook, terms: Terms) -> Refusal | None:
+def worn(book: Book, study: StudyId, terms: Terms) -> Refusal | None:
     """Say why a study gets no further release; None when it does."""
-    if lines.wasted >= WASTED_MAX and WASTED_SHARE * lines.wasted > lines.releases:
-        return (
-            f"{lines.wasted} of {lines.releases} releases came to nothing: this study wastes what "
-            "privacy costs; join again to go on"
-        )
-    if lines.limit_micro is None:
+    lines = book.of(study)
+    if lines is None:
         return None
-    after = spent(_charged(lines, terms)).epsilon_micro
-    if after is None or after > lines.limit_micro:
-        said = "no bound" if after is None else f"epsilon {after / 1e6:.3f}"
-        return (
-            f"one more release makes it {said}, and {lines.limit_micro / 1e6:.3f} are allowed: the "
-            "budget is spent"
+    if lines.wasted >= WASTED_MAX and WASTED_SHARE * lines.wasted > lines.releases:
+        return Refusal(
+            Cause.WASTED,
+            f"{lines.wasted} of {lines.releases} releases came to nothing: this study wastes what "
+            "privacy costs; join again to go on",
         )
+    charged = _charged(lines, terms)
+    if (fault := _beyond(lines.limit_micro, charged)) is not None:
+        return Refusal(Cause.SPENT, f"one more release makes it {fault}: the budget is spent")
+    if (fault := _beyond(book.limit_micro, *_with(book, charged).studies)) is not None:
+        text = f"one more release makes all studies here {fault} in all: the budget is spent"
+        return Refusal(Cause.ALL_SPENT, text)
     return None
+
+
+def _beyond(limit_micro: int | None, *studies: StudyBook) -> str | None:
+    """Say what studies would have cost together where that is more than is allowed."""
+    if limit_micro is None:
+        return None
+    after = spent(*studies).epsilon_micro
+    if after is not None and after <= limit_micro:
+        return None
+    said = "no bound" if after is None else f"epsilon {in_thousandths(after)}"
+    return f"{said}, and {limit_micro / 1e6:.3f} are allowed"
 
 
 def curve_of(*studies: StudyBook) -> Curve | None:
