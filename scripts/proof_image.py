@@ -83,6 +83,11 @@ def build_universal() -> bytes:
     return _built((GUEST / "universal.c").read_text("ascii"), ())
 
 
+def build_step() -> bytes:
+    """Give the image that goes on from a state of any pausable module, an ELF file."""
+    return _built((GUEST / "step.c").read_text("ascii"), ())
+
+
 def prepared(module: bytes) -> bytes:
     """Prepare a submitted module for the universal image, or raise `ImageError`."""
     made = prepare(module)
@@ -146,13 +151,17 @@ def main() -> int:
     instead.add_argument(
         "--universal", action="store_true", help="write the universal image, which takes no module"
     )
+    instead.add_argument(
+        "--step", action="store_true", help="write the image of steps, which takes no module"
+    )
     arguments = parser.parse_args()
-    if arguments.universal == (arguments.module is not None):
-        parser.error("give a module, or --universal")
-    named = arguments.module or Path("universal.wasm")
+    fixed = "universal" if arguments.universal else "step" if arguments.step else None
+    if (fixed is not None) == (arguments.module is not None):
+        parser.error("give a module, --universal or --step")
+    named = arguments.module or Path(f"{fixed}.wasm")
     try:
-        if arguments.universal:
-            made = build_universal()
+        if fixed is not None:
+            made = build_step() if arguments.step else build_universal()
         elif arguments.c:
             print(translated(named.read_bytes()).text)
             return 0

@@ -34,7 +34,9 @@ NOT_VERIFIED = 4
 WHOLE = PROOF.read_bytes()
 # Of the universal image, about a trap, in two segments: tests/modules/divide.wat, given a zero.
 INTERPRETED = VECTORS / "interpreted.proof"
-PROOFS = {"own image": PROOF, "universal image, two segments": INTERPRETED}
+# Of the image of steps, in two segments: tests/proofs/make_step_vectors.py.
+STEP = VECTORS / "step.proof"
+PROOFS = {"own image": PROOF, "universal image, two segments": INTERPRETED, "step": STEP}
 
 
 def verified(path: Path, *more: object) -> tuple[int, str]:

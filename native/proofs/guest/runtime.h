@@ -74,6 +74,14 @@ static u32 pages_now = PAGES_MIN;
 #endif
 #define memory_size (pages_now << 16)
 #define AT(type, address) (*(type *)(address))
+// An image that knows only some pages says what is done where one is read or changed.
+#ifndef SEEN
+#define SEEN(at)
+#define CHANGED(at)
+#define SEEN_ALL(at, size)
+#define CHANGED_ALL(at, size)
+#define GROWN(before, pages)
+#endif
 
 INLINE u32 place(u32 address, u32 offset, u32 size) {
   if (RARE((u64)offset + size > (u64)PAGES_MIN << 16)) {
@@ -86,24 +94,35 @@ INLINE u32 place(u32 address, u32 offset, u32 size) {
 // A processor of this kind reads words at multiples of their size only.
 COLD u32 load_apart(u32 at, u32 size) {
   u32 value = 0;
+  SEEN(at + size - 1);
   while (size--)
     value = value << 8 | AT(u8, at + size);
   return value;
 }
 COLD void store_apart(u32 at, u32 size, u32 value) {
+  CHANGED(at + size - 1);
   for (; size--; value >>= 8)
     AT(u8, at++) = (u8)value;
 }
-INLINE u32 word(u32 at) { return RARE(at & 3) ? load_apart(at, 4) : AT(u32, at); }
+INLINE u32 word(u32 at) {
+  SEEN(at);
+  return RARE(at & 3) ? load_apart(at, 4) : AT(u32, at);
+}
 INLINE void set_word(u32 at, u32 value) {
+  CHANGED(at);
   if (RARE(at & 3))
     store_apart(at, 4, value);
   else
     AT(u32, at) = value;
 }
-INLINE u64 load8(u32 a, u32 k) { return AT(u8, place(a, k, 1)); }
+INLINE u64 load8(u32 a, u32 k) {
+  u32 at = place(a, k, 1);
+  SEEN(at);
+  return AT(u8, at);
+}
 INLINE u64 load16(u32 a, u32 k) {
   u32 at = place(a, k, 2);
+  SEEN(at);
   return RARE(at & 1) ? load_apart(at, 2) : AT(u16, at);
 }
 INLINE u64 load32(u32 a, u32 k) { return word(place(a, k, 4)); }
@@ -115,9 +134,14 @@ INLINE v128 load128(u32 a, u32 k) {
   u32 at = place(a, k, 16);
   return (v128)(u32v){word(at), word(at + 4), word(at + 8), word(at + 12)};
 }
-INLINE void store8(u32 a, u32 k, u8 value) { AT(u8, place(a, k, 1)) = value; }
+INLINE void store8(u32 a, u32 k, u8 value) {
+  u32 at = place(a, k, 1);
+  CHANGED(at);
+  AT(u8, at) = value;
+}
 INLINE void store16(u32 a, u32 k, u16 value) {
   u32 at = place(a, k, 2);
+  CHANGED(at);
   if (RARE(at & 1))
     store_apart(at, 2, value);
   else
@@ -140,6 +164,7 @@ INLINE u32 memory_grow(u32 pages) {
   if (pages > PAGES_MAX - before || (u64)(before + pages) << 16 > memory_bytes_max)
     return ~0u;
   pages_now = before + pages;
+  GROWN(before, pages);
   return before;
 #else
   (void)pages;
@@ -152,16 +177,20 @@ COLD void within(u32 at, u32 size, u32 limit, u32 reason) {
 }
 COLD void memory_fill(u32 at, u32 byte, u32 size) {
   within(at, size, memory_size, MEMORY_BOUNDS);
+  CHANGED_ALL(at, size);
   memset((void *)(MEMORY_AT + at), (int)byte, size);
 }
 COLD void memory_copy(u32 to, u32 from, u32 size) {
   within(from, size, memory_size, MEMORY_BOUNDS);
   within(to, size, memory_size, MEMORY_BOUNDS);
+  SEEN_ALL(from, size);
+  CHANGED_ALL(to, size);
   memmove((void *)(MEMORY_AT + to), (void *)(MEMORY_AT + from), size);
 }
 COLD void memory_init(const u8 *data, u32 data_size, u32 to, u32 from, u32 size) {
   within(from, size, data_size, MEMORY_BOUNDS);
   within(to, size, memory_size, MEMORY_BOUNDS);
+  CHANGED_ALL(to, size);
   memcpy((void *)(MEMORY_AT + to), data + from, size);
 }
 

@@ -48,7 +48,12 @@ static u32 types_count, functions_count, tables_count, globals_count, elements_c
 
 enum {  // behind the opcodes of one byte, and those with a constant on the right
   H_MOVE = 512, H_SET_32, H_SET_64, H_GO, H_GO_IF, H_GO_UNLESS, H_GO_BY, H_LEAVE, H_CALL, H_CALL_BY, H_ENTER,
-  H_CHOOSE, H_GET, H_PUT, H_TABLE_GET, H_TABLE_SET, H_IS_NULL, H_BULK, H_COUNT = H_BULK + 18,
+  H_CHOOSE, H_GET, H_PUT, H_TABLE_GET, H_TABLE_SET, H_IS_NULL, H_BULK,
+#if IMPORTS
+  H_POP = H_BULK + 18, H_PUSH, H_COUNT,
+#else
+  H_COUNT = H_BULK + 18,
+#endif
 };
 static void *const *handlers;
 
@@ -119,7 +124,11 @@ static u64 threaded(u32 function, u32 a, u32 b) {
       &&size, &&grow, [H_MOVE] = &&move, &&set_32, &&set_64, &&go, &&go_if, &&go_unless, &&go_by, &&leave,
       &&call, &&call_by, &&enter, &&choose, &&get, &&put, &&get_entry, &&set_entry, &&is_null,
       [H_BULK + 8] = &&init_memory, &&drop_data, &&copy_memory, &&fill_memory, &&init_table, &&drop_elements,
-      &&copy_table, &&grow_table, &&size_table, &&fill_table};
+      &&copy_table, &&grow_table, &&size_table, &&fill_table,
+#if IMPORTS
+      [H_POP] = &&pop_value, &&push_value,
+#endif
+  };
   if (function == ~0u) {
     handlers = HERE;
     return 0;
@@ -255,5 +264,16 @@ size:
                               TABLES[ip[5]].now, R(1), R(2), R(3)))
   BULK(grow_table, R(1) = table_grow(TABLES[ip[4]].entries, &TABLES[ip[4]].now, TABLES[ip[4]].max, R(1), R(2)))
   BULK(size_table, R(1) = TABLES[ip[4]].now)
+#if IMPORTS
+pop_value:
+  *(u64 *)frame = value_popped();
+  goto served;
+push_value:
+  value_pushed(*(u64 *)frame);
+served:
+  ip = back;
+  frame = under;
+  NEXT(0);
+#endif
   BULK(fill_table, table_fill(TABLES[ip[4]].entries, TABLES[ip[4]].now, R(1), R(2), R(3)))
 }

@@ -15,6 +15,7 @@ from ambientd.model.base import Digest
 
 VERIFIER = "ambient-verify"
 FIELDS = ("image", "module", "input", "output", "outcome", "gas", "limits", "segments")
+STEP_FIELDS = ("image", "start", "until", "end", "output", "outcome", "gas", "segments")
 _NOT_VERIFIED = 4
 _REFUSED = "not verified:"
 
@@ -55,7 +56,11 @@ def ask_verifier(command: Sequence[str], wait_s: float, folder: Path | None = No
         raise UsageError(done.stderr.strip() or f"{command[0]} ended with {done.returncode}")
     valid = done.returncode == 0
     fields = _fields(done.stdout)
-    if len(fields) < len(FIELDS) if valid else not done.stderr.startswith(_REFUSED):
+    if (
+        tuple(fields) not in (FIELDS, STEP_FIELDS)
+        if valid
+        else not done.stderr.startswith(_REFUSED)
+    ):
         msg = f"{command[0]} says nothing of a proof: it is no {VERIFIER}, or of another version"
         raise NoVerifierError(msg)
     return Told(valid, done.stdout if valid else done.stderr, fields)
@@ -80,8 +85,9 @@ def find_verifier(stated: str | None = None) -> str:
 
 
 def _fields(told: str) -> dict[str, str]:
+    known = {*FIELDS, *STEP_FIELDS}
     pairs = (line.split(None, 1) for line in told.splitlines())
-    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2 and pair[0] in FIELDS}
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2 and pair[0] in known}
 
 
 class VerifierProgram:

@@ -134,9 +134,13 @@ def _given(name: str, found: bytes, meant: bytes) -> Check:
     return Check(name, False, text)
 
 
-def check_words(data: bytes, pinned: bytes | None, *, replayed: bool = False) -> BlameReport:
+def check_words(
+    data: bytes, pinned: bytes | None, *, replayed: bool = False, proven: bool = False
+) -> BlameReport:
     """Check all of a certificate but what executing tells."""
-    return check_blame_file(data, pinned=pinned, follow=_follow, judge=_judge, replayed=replayed)
+    return check_blame_file(
+        data, pinned=pinned, follow=_follow, judge=_judge, replayed=replayed, proven=proven
+    )
 
 
 # Few certificates need the log's rules, and importing them takes longer than checking the others.

@@ -44,20 +44,27 @@ def _slimmed(file: BlameFile, replay: Replay) -> bytes:
         stretch = Stretch.prepared(evidence, process, module, data)
         if isinstance(stretch, str):
             raise UsageError(stretch)
-        return encode(replace(file, evidence=replace(evidence, state=_least(state, stretch))))
+        made = least(state, stretch)
+        if made is None:
+            raise UsageError("its stretch touches all pages, or too many to leave the others out")
+        data = encode_state(made)
+        return encode(replace(file, evidence=replace(evidence, state=data)))
 
 
-def _least(state: State, stretch: Stretch) -> bytes:
-    """Give the state with the touched pages alone; zero pages take no place in any case."""
+def least(state: State, stretch: Stretch) -> State | None:
+    """Give the state with the touched pages alone; None where these are all, or too many.
+
+    Zero pages take no place in any case. Raises UsageError where nothing can be told.
+    """
     carried = {page for page, data in enumerate(state.pages) if data != ZERO_PAGE}
     touched: set[int] = set()
     while touched < carried and len(touched) <= PAGES_TOUCHED_MAX:
-        data = encode_state(leave_out(state, carried - touched))
-        stop = stretch.replayed(data)
+        made = leave_out(state, carried - touched)
+        stop = stretch.replayed(encode_state(made))
         if stop == stretch.evidence.verdicts[0].end:
-            return data
+            return made
         if not isinstance(stop, PageLeftOut) or stop.page is None:
             msg = f"its pages cannot be told apart here: {stretch.fault(stop)}"
             raise UsageError(msg)
         touched.add(stop.page)
-    raise UsageError("its stretch touches all pages, or too many to leave the others out")
+    return None

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from ambientd.adapters.verifier_program import Told, ask_verifier, find_verifier
 from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError, UsageError
+from ambientd.model.base import Digest
 from ambientd.model.blame import WrongProof
 from ambientd.model.receipt import ReceiptFile
 from ambientd.model.task import Verdict
@@ -65,7 +66,7 @@ def _fault(
         return str(error), ""
     if fault is not None:
         return fault, ""
-    told = _asked(data, verifier)
+    told = ask_of(data, UNIVERSAL_IMAGE, verifier)
     if not told.valid:
         return told.text.strip(), ""
     segments = f"{len(proof.powers)} segments, {proof.cycles} cycles"
@@ -91,7 +92,7 @@ def why_wrong(evidence: WrongProof, module: bytes | None) -> str | None:
     if fault is not None:
         return fault
     try:
-        told = _asked(evidence.proof, find_verifier())
+        told = ask_of(evidence.proof, UNIVERSAL_IMAGE, find_verifier())
     except UsageError:
         return None
     if not told.valid:
@@ -99,9 +100,9 @@ def why_wrong(evidence: WrongProof, module: bytes | None) -> str | None:
     return None if made is None else ""
 
 
-def _asked(data: bytes, verifier: str) -> Told:
-    """Ask the program whether the seals of a proof of the universal image hold."""
+def ask_of(data: bytes, image: Digest, verifier: str) -> Told:
+    """Ask the program whether the seals of a proof of an image hold."""
     with TemporaryDirectory(prefix="ambient-proof-") as folder:
         (Path(folder) / "proof").write_bytes(data)
-        command = [verifier, "proof", "--image", UNIVERSAL_IMAGE.hex()]
+        command = [verifier, "proof", "--image", image.hex()]
         return ask_verifier(command, VERIFIER_WAIT_S, Path(folder))

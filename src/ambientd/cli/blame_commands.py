@@ -28,8 +28,12 @@ from ambientd.cli.receipt_commands import fingerprint_of, report_lines
 from ambientd.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ambientd.api.blame_replay import Replay
     from ambientd.api.module_pausing import PausingProcess
+    from ambientd.model.blame import BlameFile
+    from ambientd.rules.blame_check import BlameReport
 
 # What convicts, in the words of people; a kind that is not here is shown as it is.
 KINDS = {
@@ -109,10 +113,17 @@ def export(arguments: ExportArguments) -> ExitCode:
     return ExitCode.DONE
 
 
-class SlimArguments(ReplayArguments, Protocol):
-    """Options of `blame slim`."""
+class MakeArguments(ReplayArguments, Protocol):
+    """Options of what makes another file of a certificate."""
 
     output: str | None
+
+
+class VerifyArguments(ReplayArguments, Protocol):
+    """Options of `blame verify`."""
+
+    proof: str | None
+    verifier: str | None
 
 
 def _started(arguments: ReplayArguments) -> "PausingProcess":
@@ -134,27 +145,13 @@ def _read(arguments: ReplayArguments, process: "PausingProcess") -> "tuple[bytes
     return data, Replay(process, module, data_in)
 
 
-def slim(arguments: SlimArguments) -> ExitCode:
+def slim(arguments: MakeArguments) -> ExitCode:
     """Write a certificate anew, without the pages of memory that its step does not touch."""
     path = arguments.output or f"{Path(arguments.file).stem}-slim.blame"
-    check_writable(path)
-    pinned = fingerprint_of(arguments.cluster)
-    with closing(_started(arguments)) as process:
-        from ambientd.api.blame_replay import check_words
-        from ambientd.api.blame_slim import slimmed
-
-        data, replay = _read(arguments, process)
-        report = check_words(data, pinned)
-        if report.file is None or not report.valid:
-            for line in report_lines(Path(arguments.file).name, report):
-                print_line(line)
-            return ExitCode.NOT_VERIFIED
-        try:
-            made = slimmed(report.file, replay)
-        except UsageError as error:
-            msg = f"{arguments.file}: {error}"
-            raise UsageError(msg) from error
-    write_file(path, made)
+    found = _made(arguments, path, _slimmed)
+    if found is None:
+        return ExitCode.NOT_VERIFIED
+    data, made = found
     with report_beside(path):
         if arguments.as_json:
             sizes = {"size_bytes": len(made), "size_bytes_before": len(data)}
@@ -164,14 +161,85 @@ def slim(arguments: SlimArguments) -> ExitCode:
     return ExitCode.DONE
 
 
-def verify(arguments: ReplayArguments) -> ExitCode:
-    """Check a certificate offline, and do again what it is about."""
+def step(arguments: MakeArguments) -> ExitCode:
+    """Write what is to be given to the image of steps, with the pages that the step touches."""
+    path = arguments.output or f"{Path(arguments.file).stem}.words"
+    found = _made(arguments, path, _words)
+    if found is None:
+        return ExitCode.NOT_VERIFIED
+    with report_beside(path):
+        if arguments.as_json:
+            print_json({"words": path, "size_bytes": len(found[1])})
+        elif path != STANDARD_STREAM:
+            print_line(f"{path}: {len(found[1]):,} bytes; prove it with")
+            print_line(f"ambient-prove prove step.elf --step {path} --proof FILE")
+    return ExitCode.DONE
+
+
+# Imported while the process starts.
+def _slimmed(file: "BlameFile", replay: "Replay") -> bytes:
+    from ambientd.api.blame_slim import slimmed
+
+    return slimmed(file, replay)
+
+
+def _words(file: "BlameFile", replay: "Replay") -> bytes:
+    from ambientd.api.blame_steps import words_of
+
+    return words_of(file, replay)
+
+
+def _made(
+    arguments: MakeArguments, path: str, make: "Callable[[BlameFile, Replay], bytes]"
+) -> tuple[bytes, bytes] | None:
+    """Give a certificate and what was made of it; tell why not if it does not hold."""
+    check_writable(path)
     pinned = fingerprint_of(arguments.cluster)
+    with closing(_started(arguments)) as process:
+        from ambientd.api.blame_replay import check_words
+
+        data, replay = _read(arguments, process)
+        report = check_words(data, pinned)
+        if report.file is None or not report.valid:
+            for line in report_lines(Path(arguments.file).name, report):
+                print_line(line)
+            return None
+        try:
+            made = make(report.file, replay)
+        except UsageError as error:
+            msg = f"{arguments.file}: {error}"
+            raise UsageError(msg) from error
+    write_file(path, made)
+    return data, made
+
+
+def _checked_by_proof(arguments: VerifyArguments, path: str, pinned: bytes | None) -> "BlameReport":
+    from ambientd.api.blame_steps import check_blame_by_proof
+    from ambientd.api.proof_program import find_verifier
+    from ambientd.rules.blame_check import FILE_BYTES_MAX
+    from ambientd.rules.proofs import PROOF_BYTES_MAX
+
+    if arguments.module or arguments.input:
+        msg = "--proof takes the place of --module and --input: give one or the other"
+        raise UsageError(msg)
+    data = read_file(arguments.file, "blame certificate", FILE_BYTES_MAX)
+    proof = read_file(path, "proof", PROOF_BYTES_MAX)
+    return check_blame_by_proof(data, pinned, proof, find_verifier(arguments.verifier))
+
+
+def verify(arguments: VerifyArguments) -> ExitCode:
+    """Check a certificate offline, and do again what it is about, or check a proof of that."""
+    pinned = fingerprint_of(arguments.cluster)
+    if arguments.proof is not None:
+        return _told(arguments, _checked_by_proof(arguments, arguments.proof, pinned))
     with closing(_started(arguments)) as process:
         from ambientd.api.blame_replay import check_blame
 
         data, replay = _read(arguments, process)
-        report = check_blame(data, pinned, replay)
+        return _told(arguments, check_blame(data, pinned, replay))
+
+
+def _told(arguments: VerifyArguments, report: "BlameReport") -> ExitCode:
     culprit = None if report.file is None else report.file.culprit.hex()
     if arguments.as_json:
         print_json(

@@ -80,6 +80,18 @@ def add_blame(commands: object) -> None:
         "check a certificate, and do again what it is about; no daemon, no network",
     )
     _add_replay(verify)
+    verify.add_argument(
+        "--proof", metavar="FILE", help="a proof of its step, instead of module and input"
+    )
+    _add_verifier(verify)
+    step = command(
+        blame,
+        "step",
+        "blame_commands:step",
+        "write what the image of steps reads to prove a certificate's step; no daemon",
+    )
+    _add_replay(step)
+    step.add_argument("-o", "--output", metavar="FILE", help=f"{WHERE_TO} (default: NAME.words)")
     slim = command(
         blame,
         "slim",
@@ -135,7 +147,11 @@ def add_proof(commands: object) -> None:
     verify.add_argument(
         "--salt", metavar="HEX", help="the salt, where input and output are named by salted hashes"
     )
-    verify.add_argument(
+    _add_verifier(verify)
+
+
+def _add_verifier(parser: Parser) -> None:
+    parser.add_argument(
         "--verifier",
         metavar="PATH",
         help="the program ambient-verify (default: beside Python, or on the search path)",

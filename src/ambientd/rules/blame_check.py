@@ -100,8 +100,9 @@ def check_blame_file(
     follow: FollowEpochs = only_founders,
     judge: JudgeContradiction = judge_none,
     replayed: bool = False,
+    proven: bool = False,
 ) -> BlameReport:
-    """Check a `*.blame` file; what is to be trusted afterwards depends on whether it `replayed`."""
+    """Check a `*.blame` file; what is to be trusted depends on what else was looked at."""
     try:
         file: BlameFile = decode(data, BlameFile, FILE_BYTES_MAX)
     except RemoteProtocolError as error:
@@ -127,7 +128,10 @@ def check_blame_file(
             _check_contradiction(exam, file.evidence, judge)
     if not isinstance(file.evidence, Contradiction):
         _check_blobs(exam, file.evidence.task)
-    trust = trust_in_blame(file, exam.committees, pinned=pinned is not None, replayed=replayed)
+    is_pinned = pinned is not None
+    trust = trust_in_blame(
+        file, exam.committees, pinned=is_pinned, replayed=replayed, proven=proven
+    )
     return BlameReport(tuple(exam.checks), trust, file)
 
 

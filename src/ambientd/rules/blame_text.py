@@ -37,6 +37,7 @@ def trust_in_blame(
     *,
     pinned: bool,
     replayed: bool,
+    proven: bool = False,
 ) -> tuple[str, ...]:
     """Say what no check could show."""
     sentences = []
@@ -48,6 +49,11 @@ def trust_in_blame(
     if isinstance(file.evidence, Contradiction):
         if file.evidence.kind == "log":
             sentences += _about_committees(committees)
+    elif proven:
+        sentences.append(
+            "RISC Zero's circuit, its verifier, and the image of steps (protocols/18 §10) for what "
+            "the step leads to: it was proven, not executed here, and needed nobody's word."
+        )
     elif replayed:
         sentences.append(
             "This machine for what the execution gives: it did it again, and needed nobody's word."

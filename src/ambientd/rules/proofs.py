@@ -47,11 +47,11 @@ class ProofFile:
         return sum(1 << power for power in self.powers)
 
 
-def read_proof(data: bytes) -> ProofFile:
-    """Read a proof file; raise RemoteProtocolError unless it is exactly one."""
-    start = MAGIC + VERSION.to_bytes(WORD_BYTES, "big")
+def read_proof(data: bytes, version: int = VERSION) -> ProofFile:
+    """Read a proof file; raise RemoteProtocolError unless it is exactly one, of this version."""
+    start = MAGIC + version.to_bytes(WORD_BYTES, "big")
     if not HEADER_BYTES <= len(data) <= PROOF_BYTES_MAX or not data.startswith(start):
-        msg = f"it is no proof of version {VERSION}"
+        msg = f"it is no proof of version {version}"
         raise RemoteProtocolError(msg)
     place = len(start)
     image, place = Digest(data[place : place + DIGEST_BYTES]), place + DIGEST_BYTES

@@ -3,12 +3,12 @@
 use std::cell::{Cell, RefCell};
 
 use ambient_verify::image;
-use ambient_verify::statement::{Hash, STATEMENT_BYTES, Statement, committed, digest};
+use ambient_verify::statement::{Hash, Kind, STATEMENT_BYTES, Stated, committed};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use risc0_binfmt::ByteAddr;
+use risc0_circuit_rv32im::MAX_INSN_CYCLES_LOWER_PO2;
 use risc0_circuit_rv32im::execute::testutil;
 use risc0_circuit_rv32im::execute::{CycleLimit, Segment, Syscall, SyscallContext};
-use risc0_circuit_rv32im::MAX_INSN_CYCLES_LOWER_PO2;
 use risc0_zkp::core::digest::Digest;
 
 use crate::options::Options;
@@ -20,10 +20,12 @@ const LONGEST_CYCLES: usize = 5_000;
 /// An execution with its statement; `segments` are what is proven of it.
 pub struct Executed {
     #[cfg_attr(not(feature = "prove"), allow(dead_code))]
+    pub kind: Kind,
+    #[cfg_attr(not(feature = "prove"), allow(dead_code))]
     pub image: Hash,
     #[cfg_attr(not(feature = "prove"), allow(dead_code))]
     pub statement: [u8; STATEMENT_BYTES],
-    pub decoded: Statement,
+    pub decoded: Stated,
     pub output: Vec<u8>,
     pub segments: Vec<Segment>,
     pub user_cycles: u64,
@@ -36,15 +38,27 @@ impl Executed {
     }
 
     pub fn described(&self) -> String {
-        format!(
+        let (outcome, gas) = match &self.decoded {
+            Stated::Execution(statement) => (statement.outcome_shown(), statement.gas),
+            Stated::Step(step) => (step.end_shown(), step.gas),
+        };
+        let text = format!(
             "outcome={} gas={} output_bytes={} user_cycles={} padded_cycles={} segments={}",
-            self.decoded.outcome_shown().replace(' ', ""),
-            self.decoded.gas,
+            outcome.replace(' ', ""),
+            gas,
             self.output.len(),
             self.user_cycles,
             self.padded_cycles(),
             self.segments.len(),
-        )
+        );
+        match self.kind {
+            Kind::Execution => text,
+            // A step's ends are known to nobody else yet.
+            Kind::Step => {
+                let digits = self.statement.iter().map(|byte| format!("{byte:02x}"));
+                format!("{text}\nstatement={}", digits.collect::<String>())
+            }
+        }
     }
 }
 
@@ -56,8 +70,11 @@ pub fn execute(options: &Options) -> Result<Executed> {
         Some(path) => std::fs::read(path).with_context(|| path.clone())?,
         None => Vec::new(),
     };
-    let host =
-        Host { words: given(options, &input)?, read: Cell::new(0), seen: RefCell::default() };
+    let (kind, words) = match &options.step {
+        Some(path) => (Kind::Step, std::fs::read(path).with_context(|| path.clone())?),
+        None => (Kind::Execution, given(options, &input)?),
+    };
+    let host = Host { words, read: Cell::new(0), seen: RefCell::default() };
     // A segment is not to end in the middle of an instruction. Upstream leaves 25,000 cycles for any;
     // an image's longest hashes ten blocks, and touches at most six pages. More would end the prover.
     let longest = if options.segment >= 15 { LONGEST_CYCLES } else { MAX_INSN_CYCLES_LOWER_PO2 };
@@ -69,15 +86,28 @@ pub fn execute(options: &Options) -> Result<Executed> {
     let Some((statement, output)) = host.seen.into_inner() else {
         bail!("the image made no statement")
     };
-    let expected = Digest::from(digest(&statement));
+    let expected = Digest::from(kind.digest(&statement));
     ensure!(session.result.claim.output == Some(expected), "the image's digest is another one");
-    let decoded = Statement::decode(&statement).map_err(|why| anyhow!(why))?;
+    let decoded = Stated::decode(kind, &statement).map_err(|why| anyhow!(why))?;
     let salt = options.salt.as_ref();
-    let stated =
-        decoded.input == committed(salt, &input) && decoded.output == committed(salt, &output);
+    let stated = match &decoded {
+        Stated::Execution(statement) => {
+            statement.input == committed(salt, &input)
+                && statement.output == committed(salt, &output)
+        }
+        Stated::Step(step) => step.output == committed(None, &output),
+    };
     ensure!(stated, "the image names another input or output than it had");
     let user_cycles = session.result.user_cycles;
-    Ok(Executed { image, statement, decoded, output, segments: session.segments, user_cycles })
+    Ok(Executed {
+        kind,
+        image,
+        statement,
+        decoded,
+        output,
+        segments: session.segments,
+        user_cycles,
+    })
 }
 
 fn too_long(options: &Options) -> String {

@@ -7,6 +7,7 @@ usage: ambient-prove execute|prove IMAGE [options]
 
   --input FILE            the task's input (default: empty)
   --module FILE           the prepared module, where IMAGE is the universal one
+  --step FILE             what the image of steps reads, where IMAGE is that one
   --output FILE           where to write the execution's output
   --proof FILE            where to write the proof
   --gas N, --memory N, --output-max N   the task's limits (default: 10000000000, 536870912, 16777216)
@@ -25,6 +26,7 @@ pub struct Options {
     pub image: String,
     pub input: Option<String>,
     pub module: Option<String>,
+    pub step: Option<String>,
     pub output: Option<String>,
     #[cfg_attr(not(feature = "prove"), allow(dead_code))]
     pub proof: Option<String>,
@@ -50,6 +52,7 @@ impl Options {
             image: arguments.next()?,
             input: None,
             module: None,
+            step: None,
             output: None,
             proof: None,
             gas: 10_000_000_000,
@@ -65,6 +68,7 @@ impl Options {
             match name.as_str() {
                 "--input" => options.input = Some(value),
                 "--module" => options.module = Some(value),
+                "--step" => options.step = Some(value),
                 "--output" => options.output = Some(value),
                 "--proof" => options.proof = Some(value),
                 "--gas" => options.gas = value.parse().ok()?,

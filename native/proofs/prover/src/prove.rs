@@ -46,7 +46,8 @@ pub fn prove(options: &Options, executed: &Executed) -> Result<()> {
         let (of, took) = (executed.segments.len(), started.elapsed().as_secs_f64());
         eprintln!("segment {} of {of}: 2^{} cycles, {took:.2} s", number + 1, segment.po2);
     }
-    let proof = Proof { image: executed.image, statement: executed.statement, seals };
+    let Executed { kind, image, statement, .. } = *executed;
+    let proof = Proof { kind, image, statement, seals };
     verify::verify(&proof).map_err(|why| anyhow!("the proof does not verify: {why}"))?;
     let beside = Path::new(path).with_extension("part");
     std::fs::write(&beside, proof.encode())?;

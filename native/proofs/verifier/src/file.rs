@@ -1,9 +1,8 @@
 //! The file (protocols/18 §5): magic, image id, statement, one or more seals, and nothing behind.
 
-use crate::statement::{Hash, STATEMENT_BYTES};
+use crate::statement::{Hash, Kind, STATEMENT_BYTES};
 
 pub const MAGIC: &[u8; 8] = b"AMBPROOF";
-pub const VERSION: u32 = 1;
 pub const SEGMENTS_MAX: u32 = 64;
 /// A seal of 2^20 cycles has some 65,000; a file cannot make us read more.
 pub const SEAL_WORDS_MAX: u32 = 1 << 17;
@@ -15,6 +14,7 @@ pub const FILE_BYTES_MAX: u64 =
 /// One proof, decoded but not yet believed.
 #[derive(Clone, Debug)]
 pub struct Proof {
+    pub kind: Kind,
     pub image: Hash,
     pub statement: [u8; STATEMENT_BYTES],
     pub seals: Vec<Vec<u32>>,
@@ -39,11 +39,11 @@ impl Proof {
             return Err("it is no proof of an execution: it does not begin with AMBPROOF".into());
         }
         let version = number(bytes, 8)?;
-        if version != VERSION {
+        let Some(kind) = Kind::of_version(version) else {
             return Err(format!(
-                "it is of version {version}, this program knows {VERSION}: update it"
+                "it is of version {version}, this program knows 1 and 2: update it"
             ));
-        }
+        };
         if bytes.len() < HEADER_BYTES {
             return Err(ends_early(bytes));
         }
@@ -72,6 +72,7 @@ impl Proof {
             return Err(format!("{} bytes follow behind its end", bytes.len() - at));
         }
         Ok(Self {
+            kind,
             image: bytes[12..44].try_into().expect("32 bytes"),
             statement: bytes[44..44 + STATEMENT_BYTES].try_into().expect("as many"),
             seals,
@@ -81,7 +82,7 @@ impl Proof {
     /// Encode a proof as a file.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        bytes.extend(VERSION.to_be_bytes());
+        bytes.extend((self.kind as u32).to_be_bytes());
         bytes.extend(self.image);
         bytes.extend(self.statement);
         bytes.extend((self.seals.len() as u32).to_be_bytes());

@@ -3,4 +3,5 @@
 pub mod file;
 pub mod image;
 pub mod statement;
+pub mod step;
 pub mod verify;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use ambient_verify::file::{FILE_BYTES_MAX, Proof};
-use ambient_verify::statement::{Hash, Statement, committed, prepared};
+use ambient_verify::statement::{Hash, Stated, Statement, committed, prepared};
+use ambient_verify::step::Step;
 use ambient_verify::{image, verify};
 
 const USAGE: &str = "usage: ambient-verify FILE [--image ID|ELF] [--module FILE | --prepared FILE] \
@@ -102,8 +103,16 @@ fn check(path: &str, options: &Options) -> Result<(), String> {
         let (it, asked) = (hex(&proof.image), hex(&known));
         return Err(told(format!("it is a proof of the image {it}, you asked about {asked}")));
     }
-    matches(path, options, &statement)?;
-    tell(&proof, &statement, known.is_some());
+    match statement {
+        Stated::Execution(statement) => {
+            matches(path, options, &statement)?;
+            tell(&proof, &statement, known.is_some());
+        }
+        Stated::Step(step) => {
+            step_matches(path, options, &step)?;
+            tell_step(&proof, &step, known.is_some());
+        }
+    }
     println!("verified in {:.1} ms", took.as_secs_f64() * 1e3);
     Ok(())
 }
@@ -143,6 +152,43 @@ fn matches(path: &str, options: &Options, statement: &Statement) -> Result<(), S
         return Err(format!("{path}: it is about another prepared module than {file}"));
     }
     Ok(())
+}
+
+fn step_matches(path: &str, options: &Options, step: &Step) -> Result<(), String> {
+    let others = [&options.module, &options.prepared, &options.input];
+    if options.salt.is_some() || others.into_iter().any(Option::is_some) {
+        return Err(format!(
+            "{path}: it is a proof of a step, which names states alone: ask about its --image, or \
+             the --output that it ends with"
+        ));
+    }
+    match &options.output {
+        Some(file)
+            if !step.ended || committed(None, &read(file, OTHER_BYTES_MAX)?) != step.output =>
+        {
+            Err(format!("{path}: it is about another output than {file}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn tell_step(proof: &Proof, step: &Step, image_known: bool) {
+    println!("image     {}", hex(&proof.image));
+    println!("start     {} at gas index {}", hex(&step.start), step.start_gas);
+    println!("until     {}", step.until_gas);
+    match step.ended {
+        false => println!("end       {} at gas index {}", hex(&step.end), step.gas),
+        true => println!("end       the execution's, with {} bytes of output", step.output_size),
+    }
+    println!("output    {}", hex(&step.output));
+    println!("outcome   {}", step.end_shown());
+    println!("gas       {} of {}", step.gas, step.gas_max);
+    println!("segments  {}", proof.seals.len());
+    if !image_known {
+        println!(
+            "not checked: that the image is that of steps. Give it with --image (protocols/18)."
+        );
+    }
 }
 
 fn tell(proof: &Proof, statement: &Statement, image_known: bool) {

@@ -2,6 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::step::Step;
+
 pub const STATEMENT_BYTES: usize = 144;
 const OUTCOMES: [&str; 3] = ["completed", "trapped", "out_of_gas"];
 // `TrapReason` of ambientd.model.execution, in its order, from 1.
@@ -41,15 +43,15 @@ pub struct Statement {
     pub output_bytes_max: u64,
 }
 
-fn hash_at(bytes: &[u8], at: usize) -> Hash {
+pub(crate) fn hash_at(bytes: &[u8], at: usize) -> Hash {
     bytes[at..at + 32].try_into().expect("32 bytes")
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(bytes[at..at + 4].try_into().expect("4 bytes"))
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_be_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
 }
 
@@ -70,9 +72,7 @@ impl Statement {
             memory_bytes_max: u64_at(bytes, 128),
             output_bytes_max: u64_at(bytes, 136),
         };
-        let reasonable = (statement.outcome == TRAPPED) == (statement.reason != 0)
-            && (statement.reason as usize) < REASONS.len();
-        if salted > 1 || statement.outcome as usize >= OUTCOMES.len() || !reasonable {
+        if salted > 1 || !is_reasonable(statement.outcome, statement.reason) {
             return Err("its statement names no known outcome".into());
         }
         if statement.gas > statement.gas_max {
@@ -83,12 +83,23 @@ impl Statement {
 
     /// Say how the execution ended, in the words of protocols/04 §10.
     pub fn outcome_shown(&self) -> String {
-        let name = OUTCOMES[self.outcome as usize];
-        match REASONS[self.reason as usize] {
-            "" => name.into(),
-            "exit_code" => format!("{name} (exit_code:{})", self.detail),
-            reason => format!("{name} ({reason})"),
-        }
+        outcome_text(self.outcome, self.reason, self.detail)
+    }
+}
+
+/// Whether an outcome and a reason are known, and belong to each other.
+pub(crate) fn is_reasonable(outcome: u32, reason: u32) -> bool {
+    (outcome as usize) < OUTCOMES.len()
+        && (reason as usize) < REASONS.len()
+        && (outcome == TRAPPED) == (reason != 0)
+}
+
+pub(crate) fn outcome_text(outcome: u32, reason: u32, detail: u32) -> String {
+    let name = OUTCOMES[outcome as usize];
+    match REASONS[reason as usize] {
+        "" => name.into(),
+        "exit_code" => format!("{name} (exit_code:{detail})"),
+        reason => format!("{name} ({reason})"),
     }
 }
 
@@ -104,9 +115,43 @@ pub fn tagged(tag: &str, parts: &[&[u8]]) -> Hash {
     hash.finalize().into()
 }
 
-/// The digest that the image puts out for a statement.
-pub fn digest(statement: &[u8; STATEMENT_BYTES]) -> Hash {
-    tagged("ambient/execution/1", &[statement])
+/// What a proof is about: the version of its file says which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Execution = 1,
+    Step = 2,
+}
+
+impl Kind {
+    pub fn of_version(version: u32) -> Option<Self> {
+        [Self::Execution, Self::Step].into_iter().find(|kind| *kind as u32 == version)
+    }
+
+    /// The digest that the image puts out for a statement.
+    pub fn digest(self, statement: &[u8; STATEMENT_BYTES]) -> Hash {
+        let tag = match self {
+            Self::Execution => "ambient/execution/1",
+            Self::Step => "ambient/step/1",
+        };
+        tagged(tag, &[statement])
+    }
+}
+
+/// A statement of either kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stated {
+    Execution(Statement),
+    Step(Step),
+}
+
+impl Stated {
+    /// Decode a statement; what could not come from an execution is refused.
+    pub fn decode(kind: Kind, bytes: &[u8; STATEMENT_BYTES]) -> Result<Self, String> {
+        match kind {
+            Kind::Execution => Statement::decode(bytes).map(Self::Execution),
+            Kind::Step => Step::decode(bytes).map(Self::Step),
+        }
+    }
 }
 
 /// How the universal image names the prepared module that it interprets (protocols/18 §8).

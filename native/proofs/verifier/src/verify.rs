@@ -7,7 +7,7 @@ use risc0_zkp::adapter::CircuitInfo as _;
 use risc0_zkp::core::digest::Digest;
 
 use crate::file::Proof;
-use crate::statement::{Statement, digest};
+use crate::statement::Stated;
 
 /// Cycles of a segment, as a power of two: from the least that the circuit's own tables leave room
 /// in, to the most that upstream states its 97 bits for. The published verifier takes more.
@@ -17,8 +17,8 @@ pub const SEGMENT_PO2_MAX: u32 = 20;
 const PO2_AT: usize = 1 + CircuitImpl::OUTPUT_SIZE;
 
 /// Verify a proof; gives its statement, or why it does not hold.
-pub fn verify(proof: &Proof) -> Result<Statement, String> {
-    let statement = Statement::decode(&proof.statement)?;
+pub fn verify(proof: &Proof) -> Result<Stated, String> {
+    let statement = Stated::decode(proof.kind, &proof.statement)?;
     let mut state = Digest::from(proof.image);
     for (number, seal) in proof.seals.iter().enumerate() {
         let claim = sealed(seal).map_err(|why| format!("segment {number}: {why}"))?;
@@ -41,7 +41,7 @@ pub fn verify(proof: &Proof) -> Result<Statement, String> {
             }
             _ => {}
         }
-        if is_last && claim.output != Some(Digest::from(digest(&proof.statement))) {
+        if is_last && claim.output != Some(Digest::from(proof.kind.digest(&proof.statement))) {
             return Err("it proves another statement than it says".into());
         }
     }
