@@ -40,7 +40,8 @@ from ambientd.rules.learning.vectors import to_floats
 from ambientd.runtime.learning import LearningHost
 from benchmarks import flower_study as study
 from benchmarks.flower_devices import Device, Devices, Place, folder_of, host_of, running
-from sim.cluster import UNTIL_MS, genesis_of, join_record, seed_of
+from sim.cluster import UNTIL_MS, genesis_of
+from sim.joining import join_record, seed_of
 from sim.machine import Delivery, Effect
 from sim.node_machine import NodeHost
 from sim.world import EPOCH_MS, World

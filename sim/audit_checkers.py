@@ -38,8 +38,10 @@ class PayVests(NodeChecker):
             for table, name, entry, _ in rows:
                 if table is not Table.UNVESTED:
                     continue
+                known = self._waiting.get((node.key, name))
                 if entry is not None:
-                    self._waiting[node.key, name] = cast("Unvested", entry), begun_ms
+                    if known is None or known[0] != entry:  # else it is only written anew
+                        self._waiting[node.key, name] = cast("Unvested", entry), begun_ms
                 elif (node.key, name) in self._waiting:
                     unvested, since_ms = self._waiting.pop((node.key, name))
                     due_ms = max(unvested.due_ms, since_ms + self._window_ms)

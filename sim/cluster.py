@@ -8,22 +8,21 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
-from ambientd.codec.statements import fingerprint, grant_payload, join_payload, sign_record, task_id
+from ambientd.codec.statements import fingerprint, sign_record, task_id
 from ambientd.consensus import beacon
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.ledger.admission import is_admissible
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.founders import first_epoch
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.versions import VERSIONS
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
-from ambientd.model.record import Admit, Cancel, Join, Record
+from ambientd.model.record import Admit, Cancel, Join
 from ambientd.model.task import Assurance, TaskSpec, TaskState, Verdict
 from ambientd.node.build import NodeOptions, beacon_secret
 from ambientd.node.compaction import LogOptions
-from ambientd.node.event import RecordOffered
 from ambientd.node.stops import options_of
 from ambientd.roles.anchorer import AnchorerOptions
 from ambientd.rules.verdicts import liars_max, quorum
@@ -31,12 +30,14 @@ from ambientd.telemetry.core import TelemetryOptions
 from sim.anchor_chain import AnchorChain
 from sim.anchor_checkers import LogsAnchors, check_anchors
 from sim.audit_checkers import FairAudits, PayVests, check_audits
-from sim.choices import REFUSED_BY_GUESTS, checkers_of_choices, choosy, task_spec
+from sim.choices import checkers_of_choices, choosy, task_spec
 from sim.dispute_checkers import FairDisputes
 from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, draw_disks, lay
 from sim.histories import History
+from sim.joining import join_record, offer, seed_of
 from sim.money import BondsWait, Purses
+from sim.next_version import NEXT_VERSIONS
 from sim.node_checkers import (
     Conservation,
     EqualRoots,
@@ -73,6 +74,7 @@ from sim.task_checkers import (
     SignedAnswers,
 )
 from sim.task_sizes import TaskSizes
+from sim.version_checkers import KnownVersions, check_versions
 from sim.vices import DRAWN_VICES, PARTY_VICES, QUICKLY_COOL, WORKER_VICES, Resident, Vice, Wish
 from sim.wallets import TURN_MS, Wallet
 from sim.word_checkers import NewerWords
@@ -160,11 +162,6 @@ class Cast:
         return [host for host in self.hosts if host.is_honest]
 
 
-def seed_of(name: str, number: int) -> bytes:
-    """Give the seed of a node's key."""
-    return tagged("sim/node-key/1", name.encode(), bytes([number]))
-
-
 def genesis_of(members: int, rules: Rules = RULES) -> Genesis:
     """Give the birth certificate of a simulated cluster."""
     seeds = [seed_of("member", number) for number in range(members)]
@@ -185,31 +182,6 @@ def genesis_of(members: int, rules: Rules = RULES) -> Genesis:
         ),
         rules=rules,
     )
-
-
-def join_record(genesis: Genesis, inviter_seed: bytes, seed: bytes, number: int) -> Record:
-    """Give the signed record by which an invited node joins."""
-    cluster = fingerprint(genesis)
-    inviter, newcomer = Signer(inviter_seed, cluster), Signer(seed, cluster)
-    invite = Signer(seed_of("invite", number), cluster)
-    expires_ms = EPOCH_MS + 3_600_000
-    draft = Join(
-        node=NodeId(newcomer.public_key),
-        profile=Profile(
-            name=f"joiner-{number}",
-            region="sim",
-            kind=NodeKind.EDGE,
-            refuses=(REFUSED_BY_GUESTS,),
-        ),
-        inviter=NodeId(inviter.public_key),
-        invite_key=invite.public_key,
-        expires_ms=expires_ms,
-        grant_signature=inviter.sign("invite", grant_payload(invite.public_key, expires_ms)),
-        invite_signature=b"",
-    )
-    signature = invite.sign("join", join_payload(draft))
-    fields = {name: getattr(draft, name) for name in draft.__struct_fields__}
-    return sign_record(newcomer, Join(**(fields | {"invite_signature": signature})))
 
 
 def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
@@ -245,6 +217,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
         elif vices:
             vices |= {Vice.REPLAY} if replays else set()
             vices |= {Vice.RECALL} if recalls else set()
+            vices |= {Vice.BOAST} if Fault.VERSIONS in options.faults else set()
             vices |= {PROOF_VICES[options.seed % 2]} if options.proves else set()
         vices |= {Vice.MISLEAD} if vices and is_short else set()
         node_options = NodeOptions(
@@ -256,6 +229,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             proves_cycles_max=CYCLES if options.proves else 0,
         )
         host = kit.host(node_options, dice.randrange(2**32), vices)
+        host.newest = NEXT_VERSIONS if Fault.VERSIONS in options.faults else VERSIONS
         host.notary = None if cast.chain is None else Wallet(number, cast.chain)
         (cast.members if is_member else cast.joiners).append(host)
     return cast
@@ -302,11 +276,6 @@ def _schedule_tasks(
             world.at(later, lambda h=host, t=task: want(world, h, Cancel(task=t)))  # type: ignore[misc]
 
 
-def _offer(world: Stage, host: Resident, record: Record) -> None:
-    """Let a stranger bring a record to a node."""
-    world.act(host.key, lambda now: host.feed([RecordOffered(record)], now))
-
-
 def _schedule_strangers(world: Stage, cast: Cast, dice: random.Random, end_ms: int) -> None:
     """Let strangers come to honest nodes with invitations that no member gave."""
     for number in range(STRANGERS):
@@ -317,7 +286,7 @@ def _schedule_strangers(world: Stage, cast: Cast, dice: random.Random, end_ms: i
         signer = Signer(seed, fingerprint(cast.genesis))
         record = sign_record(signer, replace(draft, inviter=real))
         host, time_ms = dice.choice(cast.honest), dice.randrange(2_000, max(2_001, end_ms))
-        world.at(time_ms, partial(_offer, world, host, record))
+        world.at(time_ms, partial(offer, world, host, record))
 
 
 class FastKit:
@@ -379,7 +348,9 @@ def build(
     if Fault.SEATS in options.faults:
         forgets = bool(options.faults & {Fault.AMNESIA, Fault.BIT_ROT})
         idle = frozenset(keys[number] for number in unneeded if forgets)
-        Owners(world, cast.hosts, idle, drawing(5_003)).schedule(storms, end_ms)
+        updates = Fault.VERSIONS in options.faults
+        owners = Owners(world, cast.hosts, idle, drawing(5_003), updates=updates)
+        owners.schedule(storms, end_ms)
     if Fault.MONEY in options.faults:
         last_ms = options.time_ms - LAST_TASK_MS_BEFORE_END
         Purses(world, cast.hosts, drawing(10_007)).schedule(storms, last_ms)
@@ -444,6 +415,7 @@ def watch(
                 OthersFirst(),
                 CosignedBatches(genesis),
                 DecidedSeats(),
+                KnownVersions(),
                 BondsWait(genesis.rules.keep_ms),
                 FairAudits(honest),
                 PayVests(genesis.rules.audit_window_ms),
@@ -474,6 +446,7 @@ def run(
     check_audits(cast.honest)
     check_studies(cast.honest)
     history.check()
+    check_versions(cast.honest)
     check_epochs(first_options(cast.genesis), cast.honest)
     ledger = cast.honest[0].ledger
     endings = Counter(_ending(entry) for _, entry in ledger.tasks())

@@ -111,6 +111,11 @@ class Fault(Enum):
         (NODE,),
         "the coordinator or a worker stops just as a task comes into a state, whichever there is",
     )
+    VERSIONS = (
+        "versions",
+        (NODE,),
+        "programs are replaced by ones that know the next state version, and put back, at random",
+    )
     LIAR = (
         "liar",
         EACH,
@@ -123,7 +128,8 @@ class Fault(Enum):
         self.text = text
 
 
-ALL_FAULTS = frozenset(Fault)
+ALL_FAULTS = frozenset(Fault) - {Fault.VERSIONS}
+"""What a world has unless told otherwise: programs are replaced in a scenario of its own."""
 FIRST_FAULTS = ALL_FAULTS - {
     Fault.ONE_WAY,
     Fault.PAUSE,

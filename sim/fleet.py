@@ -22,7 +22,8 @@ from ambientd.telemetry.cells import CellBoard, Roster, roster_of
 from ambientd.telemetry.core import TelemetryOptions
 from sim.checkers import InvariantViolation
 from sim.choices import task_spec
-from sim.cluster import UNTIL_MS, Cast, genesis_of, join_record, seed_of, want, watch
+from sim.cluster import UNTIL_MS, Cast, genesis_of, want, watch
+from sim.joining import join_record, seed_of
 from sim.light_machine import REPORT, LightHost
 from sim.machine import Effect
 from sim.node_checkers import check_ends

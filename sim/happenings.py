@@ -14,6 +14,7 @@ from sim.faults import Fault
 from sim.network import Weather
 from sim.stage import Stage
 from sim.strikes import ROLES, STATES, Striker, Strikes
+from sim.updates import Updates, bring_to_newest, update
 from sim.vices import Resident
 
 ROT_SEEN_MS = 300
@@ -141,6 +142,7 @@ NodeHappening: TypeAlias = (
     | DropsOut
     | Heats
     | Strikes
+    | Updates
 )
 Happening: TypeAlias = NodeHappening | Reorganises
 ROTTING = ("ledger", "committed", "block", "safety", "local")
@@ -244,48 +246,6 @@ def draw_disks(
     return tuple(happenings)
 
 
-def draw_dropouts(
-    nodes: int, begins_ms: int, heals_ms: int, dice: random.Random
-) -> list[Happening]:
-    """Draw participants that drop out of rounds in a storm: one, some, or all at once."""
-    happenings: list[Happening] = []
-    time_ms = begins_ms + dice.randrange(2_000, 8_000)
-    while time_ms < heals_ms:
-        gone = 1 + min(dice.randrange(nodes), dice.randrange(nodes))
-        for node in dice.sample(range(nodes), gone):
-            at_ms = min(time_ms + dice.randrange(1_500), heals_ms - 1)
-            until_ms = min(at_ms + dice.randrange(500, 6_000), heals_ms)
-            happenings.append(DropsOut(at_ms, node, until_ms))
-        time_ms += dice.randrange(3_000, 9_000)
-    return happenings
-
-
-def draw_heats(
-    honest: Sequence[int], begins_ms: int, heals_ms: int, dice: random.Random
-) -> list[Happening]:
-    """Draw devices that overheat in a storm, at times several at once."""
-    happenings: list[Happening] = []
-    time_ms = begins_ms + dice.randrange(2_000, 6_000)
-    while time_ms < heals_ms:
-        for node in dice.sample(honest, min(len(honest), dice.choice([1, 1, 2]))):
-            until_ms = min(time_ms + dice.randrange(5_000, 15_000), heals_ms)
-            happenings.append(Heats(time_ms, node, until_ms))
-        time_ms += dice.randrange(3_000, 9_000)
-    return happenings
-
-
-def draw_strikes(begins_ms: int, heals_ms: int, dice: random.Random) -> list[Happening]:
-    """Draw crashes of coordinators and workers at states of tasks in a storm."""
-    happenings: list[Happening] = []
-    time_ms = begins_ms + dice.randrange(1_000, 3_000)
-    while time_ms < heals_ms:
-        state, role = dice.choice(STATES), dice.choice(ROLES)
-        back_ms = dice.choice([60, 300, 2_000, 6_000])
-        happenings.append(Strikes(time_ms, state, role, back_ms, heals_ms))
-        time_ms += dice.randrange(700, 3_000)
-    return happenings
-
-
 def misfit(
     happening: Happening,
     nodes: int,
@@ -315,6 +275,8 @@ def misfit(
             return "only whole nodes have tasks; take a scenario with nodes"
         case Heats() if Fault.HEAT not in faults:
             return "no device has a sensor; add heat to this world's faults"
+        case Updates() if Fault.VERSIONS not in faults:
+            return "nobody is updated in this world; add versions to its faults"
         case Strikes(state=state, role=role):
             if state not in STATES or role not in ROLES:
                 return f"there are the states {', '.join(STATES)}, of {' and '.join(ROLES)}"
@@ -410,6 +372,8 @@ def _action(world: Stage, keys: Sequence[bytes], happening: NodeHappening) -> Ca
             return partial(_drop_out, world, keys[node])
         case Heats(node=node):
             return partial(_warm, world, keys[node], HOT)
+        case Updates(node=node, is_newer=is_newer, back_ms=back_ms):
+            return partial(update, world, keys[node], back_ms, is_newer=is_newer)
         case Strikes():
             return partial(world.observers.append, Striker(world, happening))
 
@@ -493,4 +457,5 @@ def _heal(world: Stage, keys: Sequence[bytes]) -> None:
             if host.milli_celsius is not None:
                 host.milli_celsius = COOL
         _repair(world, key)
+        bring_to_newest(world, key)
         world.start(key)

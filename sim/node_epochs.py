@@ -40,11 +40,13 @@ from sim.node_machine import FRAME, Persisted
 from sim.replica import unlabelled
 from sim.seasons import Storm, work_times
 from sim.stage import Stage
+from sim.updates import update
 from sim.vices import Resident
 
 FROM_MS = 3_000
 WISH_EVERY_MS = 4_000
 EARLY_MAX = 10_000
+UPDATED_MS = 60
 
 
 class EpochsInside(Checker):
@@ -200,8 +202,11 @@ class Owners:
         hosts: Sequence[Resident],
         idle: frozenset[bytes],
         dice: random.Random,
+        *,
+        updates: bool = False,
     ) -> None:
         self._world = world
+        self._updates = updates
         self._idle = idle
         self._hosts = {NodeId(host.key): host for host in hosts}
         self._dice = dice
@@ -251,12 +256,21 @@ class Owners:
         bond_msat = max(0, min(spare_msat, 10**8))
         self._say(host, SeatAsked(beacon_tip=tip, bond_msat=bond_msat, asked_ms=asked_ms))
         wish = self._dice.choice([SeatWish.IN, SeatWish.IN, SeatWish.INSTEAD])
+        is_updating = self._updates and self._dice.randrange(3) > 0
         for node in ledger.members:
             member = self._hosts[node]
             wanted = wish if member.is_honest else self._dice.choice(list(SeatWish))
             at = asked_ms + self._dice.randrange(1_000)
             vote = SeatVote(node=NodeId(host.key), wish=wanted, said_ms=at)
-            self._world.at(at, partial(self._say, member, vote))
+            self._world.at(at, partial(self._vote, member, vote, is_updating=is_updating))
+
+    def _vote(self, host: Resident, vote: SeatVote, *, is_updating: bool) -> None:
+        """Let an owner speak, or update its node first: then both words come in one breath."""
+        if is_updating and host.versions is not host.newest:
+            host.once_up.append(vote)
+            update(self._world, host.key, UPDATED_MS, is_newer=True)
+        else:
+            self._say(host, vote)
 
     def _say(self, host: Resident, body: Body) -> None:
         self._world.act(host.key, lambda now: host.want(body, now))

@@ -59,6 +59,7 @@ from ambientd.node.event import (
 from ambientd.ports.store import Store
 from ambientd.runtime.persistence import recover, writes_of
 from ambientd.telemetry.messages import Sampled
+from sim.boasts import SPEAKS_ONE_IN, boast
 from sim.learners import RememberedBook
 from sim.machine import Delivery, Effect
 from sim.node_store import CommittedRows
@@ -179,7 +180,7 @@ class NodeHost(Resident):
     def boot(self, now: int) -> Sequence[Effect]:
         """Build the node from its store and start it; what its owner wants is wanted again."""
         genesis = self.options.genesis
-        found = recover(self.store, genesis)
+        found = recover(self.store, genesis, self.versions)
         self.node = build_node(
             self.options,
             found.ledger,
@@ -193,7 +194,8 @@ class NodeHost(Resident):
             self.node._cores.disputer = SilentParty(self.signer)
         self._forget()
         self._allowed = found.ledger.allowed_nodes()
-        wishes = [self._wish(each) for each in self.open_wishes(found.ledger)]
+        wanted, self.once_up = [*self.open_wishes(found.ledger), *self.once_up], []
+        wishes = [self._wish(each) for each in wanted]
         owner = [] if self.owner_wish is NOTHING_SAID else [OwnerWished(self.owner_wish)]
         return self._step([*owner, Started(), *wishes, Ticked()], now)
 
@@ -242,6 +244,8 @@ class NodeHost(Resident):
         if Vice.MEDDLE in self.vices and self._dice.randrange(40) == 0:
             tasks = [task for task, _ in self.ledger.open_tasks()[:2]]
             events.append(BodiesProposed(tuple(Cancel(task=task) for task in tasks)))
+        if Vice.BOAST in self.vices and self._dice.randrange(SPEAKS_ONE_IN) == 0:
+            events.append(BodiesProposed((boast(self.ledger, now, self._dice),)))
         if now >= self._sample_at:
             self._sample_at = now + SAMPLE_MS
             events.append(Sampled(tuple(self.read())))

@@ -105,6 +105,15 @@ SCENARIOS = MappingProxyType(
             _in(NODE, Fault.SEATS, Fault.DELAY, Fault.CRASH, Fault.PARTITION, Fault.LIAR),
             "whole nodes whose committee changes, crashes and liars amid it",
         ),
+        "node-versions": Scenario(
+            NODE,
+            _in(
+                NODE,
+                *(Fault.VERSIONS, Fault.SEATS, Fault.SHORT_LOG, Fault.LIAR),
+                *(Fault.DELAY, Fault.CRASH, Fault.PARTITION),
+            ),
+            "whole nodes updated to another state version and put back, crashes and liars amid it",
+        ),
         "node-disks": Scenario(
             NODE,
             _in(NODE, Fault.DISK_FULL, Fault.BIT_ROT, Fault.TORN_LOG, Fault.AMNESIA),

@@ -20,11 +20,9 @@ from sim.happenings import (
     Parts,
     Reorganises,
     draw,
-    draw_dropouts,
-    draw_heats,
     draw_more,
-    draw_strikes,
 )
+from sim.mishaps import draw_dropouts, draw_heats, draw_strikes, draw_updates
 
 CALM_MS_MIN = 25_000
 RECOVERY_MS_MAX = 10_000
@@ -143,6 +141,7 @@ def drawn_newer(
 ) -> tuple[Happening, ...]:
     """Draw what worlds came to have later, each from a source of its own."""
     dropouts, heats, strikes = drawing(14_009), drawing(15_013), drawing(16_007)
+    updates = drawing(17_011)
     happenings: list[Happening] = []
     for storm in storms:
         times = storm.begins_ms, storm.heals_ms
@@ -152,6 +151,8 @@ def drawn_newer(
             happenings += draw_heats(honest, *times, heats)
         if Fault.TIMED_CRASH in faults:
             happenings += draw_strikes(*times, strikes)
+        if Fault.VERSIONS in faults:
+            happenings += draw_updates(nodes, *times, updates)
     return tuple(happenings)
 
 

@@ -23,6 +23,7 @@ from ambientd.consensus.messages import (
     encode_message,
 )
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.versions import VERSIONS
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import CheckProof, Execute, Purpose, SegmentWanted, TraceWanted
 from ambientd.model.execution import OutcomeKind
@@ -39,6 +40,7 @@ from ambientd.ports.store import StoreTable
 from ambientd.rules.bundles import is_bundle
 from ambientd.telemetry.safe_mode import SafeModeOptions, Threshold
 from ambientd.wasm.prepare import REWRITER_VERSION
+from sim.boasts import hasty
 from sim.bundles import bundle_answer, items_of
 from sim.disk import Disk
 from sim.recalls import Recalls
@@ -112,6 +114,7 @@ class Vice(Enum):
     UNPAUSABLE = "lies, and says that it cannot pause the execution"
     POISON = "makes up what its training gave, and answers tasks rightly"
     FALSE_PROOF = "answers with a proof that is none, and judges proofs against the truth"
+    BOAST = "says that it knows the next state version, whatever it runs, and ends epochs for it"
     HIDDEN_PROOF = "keeps the proof that it names to itself, and judges others' falsely"
 
 
@@ -120,7 +123,7 @@ PARTY_VICES = _VICES[_VICES.index(Vice.WRONG_OUTPUT) : _VICES.index(Vice.UNPAUSA
 """What a liar does when its answer is disputed."""
 LATER_VICES = (
     *(Vice.MISLEAD, Vice.REPLAY, Vice.RECALL, Vice.POISON),
-    *(Vice.FALSE_PROOF, Vice.HIDDEN_PROOF),
+    *(Vice.FALSE_PROOF, Vice.HIDDEN_PROOF, Vice.BOAST),
     *PARTY_VICES,
 )
 """Who misleads comes with short logs, who replays with seats, who recalls with money; who has a
@@ -182,6 +185,8 @@ class Resident(ABC):
         self.milli_celsius: int | None = None  # where there is no sensor
         self.notary: Notary | None = None
         self.wanted: dict[bytes, Wish] = {}
+        self.versions = self.newest = VERSIONS
+        self.once_up: list[Wish] = []  # what its owner says as soon as the node is back
         self._dice = dice
         self._replays = Replays(random.Random(options.seed))
         self._recalls = Recalls(random.Random(options.seed))
@@ -261,6 +266,8 @@ class Resident(ABC):
         """Forge answers, replay, make two of an equivocator's proposal, each for some others."""
         if Vice.RECALL in self.vices and self.node is not None:
             self._recalls.enter(self.node.consensus._pool)
+        if Vice.BOAST in self.vices and isinstance(effect, BroadcastFrame):
+            effect = BroadcastFrame(hasty(effect.frame, self.signer, self.node, self._dice))
         if Vice.REPLAY in self.vices and isinstance(effect, BroadcastFrame | SendFrame):
             return [*self._bent(effect), *self._replayed(effect.frame)]
         return self._bent(effect)

@@ -6,6 +6,7 @@ from ambientd.ledger.admission import decode_record
 from ambientd.ledger.entries import Moves, Table
 from ambientd.ledger.seat_entries import SeatEntry, SeatWord
 from ambientd.model.base import DIGEST_BYTES, NodeId
+from ambientd.model.genesis import FIRST_STATE_VERSION
 from ambientd.model.record import Registry
 from ambientd.node.effect import PersistLedger
 from sim.checkers import InvariantViolation, Kinds
@@ -24,6 +25,7 @@ class _Heard:
     """What one node's ledger has of everybody's words so far."""
 
     epoch: int
+    version: int = FIRST_STATE_VERSION
     nodes: dict[bytes, int] = field(default_factory=dict)
     seats: dict[bytes, int] = field(default_factory=dict)
     moves: dict[bytes, int] = field(default_factory=dict)
@@ -52,9 +54,10 @@ class NewerWords(NodeChecker):
                 continue
             heard = self._heard.setdefault(node.key, _Heard(epoch))
             fault = self._seats_fault(change, heard) or self._moves_fault(change, heard)
-            if heard.epoch == epoch:
+            # With a step to another state version every row is written anew.
+            if (heard.epoch, heard.version) == (epoch, change.form.number):
                 fault = fault or self._nodes_fault(change, heard, node)
-            heard.epoch = epoch
+            heard.epoch, heard.version = epoch, change.form.number
             if fault is not None:
                 raise InvariantViolation("older words count for nothing", f"{fault}, at {now} ms")
 

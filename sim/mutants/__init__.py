@@ -9,8 +9,16 @@ from sim.mutants.ledger import LEDGER_MUTANTS
 from sim.mutants.log import LOG_MUTANTS
 from sim.mutants.patch import Mutant, put_in
 from sim.mutants.registry import REGISTRY_MUTANTS
+from sim.mutants.versions import VERSION_MUTANTS
 
-ALL = (*LOG_MUTANTS, *LEDGER_MUTANTS, *AUDIT_MUTANTS, *DISPUTE_MUTANTS, *REGISTRY_MUTANTS)
+ALL = (
+    *LOG_MUTANTS,
+    *LEDGER_MUTANTS,
+    *AUDIT_MUTANTS,
+    *DISPUTE_MUTANTS,
+    *REGISTRY_MUTANTS,
+    *VERSION_MUTANTS,
+)
 MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in ALL}
 
 

@@ -147,7 +147,7 @@ class TrioHost(Resident):
         """Run from what the store holds until cancelled."""
         around, genesis = self.around, self.options.genesis
         store = self.open_store()
-        found = recover(store, genesis)
+        found = recover(store, genesis, self.versions)
         async with open_threadless(store, self._sync_ms) as writer:
             self.node = node = build_node(
                 self.options,

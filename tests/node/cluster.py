@@ -20,15 +20,8 @@ from ambientd.node.event import AnchorProven, BodiesProposed
 from ambientd.roles.anchorer import AnchorerOptions
 from ambientd.telemetry.core import TelemetryOptions
 from sim.choices import task_spec
-from sim.cluster import (
-    RULES,
-    Cast,
-    genesis_of,
-    join_record,
-    seed_of,
-    want,
-    watch,
-)
+from sim.cluster import RULES, Cast, genesis_of, want, watch
+from sim.joining import join_record, seed_of
 from sim.node_machine import NodeHost
 from sim.vices import Vice
 from sim.wallets import Told

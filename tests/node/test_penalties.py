@@ -28,7 +28,8 @@ from ambientd.model.base import NodeId
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.record import Fraud
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence, fraud_judge
-from sim.cluster import BOND_MSAT, genesis_of, seed_of
+from sim.cluster import BOND_MSAT, genesis_of
+from sim.joining import seed_of
 from sim.world import EPOCH_MS
 
 GENESIS = genesis_of(4)

@@ -14,8 +14,9 @@ from ambientd.node.build import NodeOptions
 from ambientd.roles.learning import book as lines
 from ambientd.rules.learning.privacy import Terms as PrivacyTerms
 from sim.checkers import InvariantViolation
-from sim.cluster import ClusterOptions, genesis_of, run, seed_of
+from sim.cluster import ClusterOptions, genesis_of, run
 from sim.faults import Fault
+from sim.joining import seed_of
 from sim.node_machine import NodeHost
 from sim.private_checkers import PrivateBooks
 from sim.pupils import model_of

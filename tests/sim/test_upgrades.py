@@ -18,7 +18,8 @@ import pytest
 from ambientd.codec.canonical import encode
 from ambientd.model.task import TaskState
 from ambientd.ports.store import Delete
-from sim.cluster import RULES, genesis_of, seed_of
+from sim.cluster import RULES, genesis_of
+from sim.joining import seed_of
 from sim.network import Weather
 from sim.world import World
 from tests.before import import_before

@@ -194,7 +194,12 @@ def _next_version(draft: Draft, present: Epoch, members: tuple[NodeId, ...]) -> 
     """
     following = present.state_version + 1
     knowing = sum(_seat(draft, node).known_version >= following for node in members)
-    return following if knowing >= quorum(len(members)) else present.state_version
+    return following if knowing >= _knowing_needed(len(members)) else present.state_version
+
+
+def _knowing_needed(members: int) -> int:
+    """Give how many members must know a state version: so many can go on without the others."""
+    return quorum(members)
 
 
 _INWARD = (SeatWish.IN, SeatWish.INSTEAD)
