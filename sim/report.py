@@ -27,6 +27,7 @@ from sim.machine import Delivery, Effect, Host
 from sim.node_checkers import ledger_changes
 from sim.plans import SCENARIOS, Plan, drawn_happenings, nodes_of, play
 from sim.strikes import Strikes
+from sim.updates import Updates
 from sim.world import SUPERVISED_MS
 
 WIDTH, ROW, LEFT = 900, 22, 110
@@ -184,6 +185,7 @@ def _bars(happening: Happening, weather_ends: int) -> list[tuple[int, str, int]]
         case (
             Crashes(at_ms=at_ms, node=node, back_ms=back_ms)
             | Forgets(at_ms=at_ms, node=node, back_ms=back_ms)
+            | Updates(at_ms=at_ms, node=node, back_ms=back_ms)
         ):
             return [(1 + node, "crash", at_ms + back_ms)]
         case Strikes(at_ms=at_ms, back_ms=back_ms):

@@ -9,9 +9,9 @@ from ambientd.model.base import NodeId
 from ambientd.model.genesis import FIRST_EPOCH, FIRST_STATE_VERSION
 from ambientd.model.record import Epoch, VersionKnown
 from sim.checkers import InvariantViolation
+from sim.judge import needed
 from sim.machine import Effect, Host
 from sim.node_checkers import NodeChecker, ledger_changes
-from sim.task_checkers import needed
 from sim.vices import Resident
 
 
