@@ -264,12 +264,16 @@ def test_what_is_never_proven_is_not_admitted(changes: dict[str, object], said: 
     assert said in reason
 
 
-def test_a_cancelled_proven_task_pays_a_tenth_of_gas_and_of_cycles() -> None:
+def test_a_cancelled_prover_earns_nothing_for_a_proof_that_nobody_has_seen() -> None:
     cluster = ProvingCluster.made()
     task = cluster.admit(assurance=TERMS, replicas=1)
+    pool_msat, escrow_msat = cluster.state.meta.fee_pool_msat, cluster.task(task).escrow_msat
     cluster.block((0, Cancel(task=task)))
-    [payment] = cluster.task(task).payments
-    assert payment.amount_msat == FEE_MSAT // 10 + 132 // 10
+    entry = cluster.task(task)
+    [payment] = entry.payments
+    assert payment.amount_msat == FEE_MSAT // 10
+    assert cluster.state.meta.fee_pool_msat - pool_msat == 132 // 10
+    assert entry.refunded_msat == escrow_msat - FEE_MSAT // 10 - 132 // 10
 
 
 def test_the_lease_has_the_time_for_the_proof() -> None:

@@ -29,6 +29,7 @@ from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, Settlement
 from ambientd.model.task import Result, SlotState, TaskState, Verdict
 from ambientd.rules.rewards import (
+    cancel_fee_msat,
     cancel_share_msat,
     premium_msat,
     proof_pay_msat,
@@ -130,10 +131,15 @@ def convict_referee(
 
 
 def cancel_task(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
-    """End a task that its submitter takes back; workers under way get their tenth."""
-    share = cancel_share_msat(entry.spec)
-    payments = [Payment(node=slot.worker, amount_msat=share) for slot in entry.slots if slot.worker]
-    _close(draft, task, entry, TaskState.CANCELLED, payments)
+    """End a task that its submitter takes back; workers under way get their tenth of the gas.
+
+    Whether one of them proves or is silent nobody sees: the tenth of a proof's fee is the pool's.
+    """
+    spec, under_way = entry.spec, [slot.worker for slot in entry.slots if slot.worker]
+    share = cancel_fee_msat(spec.gas_max, spec.price_msat_per_mgas)
+    payments = [Payment(node=worker, amount_msat=share) for worker in under_way]
+    pool_msat = (cancel_share_msat(spec) - share) * len(under_way)
+    _close(draft, task, entry, TaskState.CANCELLED, payments, pool_msat)
 
 
 def expire_task(draft: Draft, task: TaskId, entry: TaskEntry) -> None:

@@ -56,6 +56,6 @@ def cancel_fee_msat(gas_max: int, price_msat_per_mgas: int) -> int:
 
 
 def cancel_share_msat(spec: TaskSpec) -> int:
-    """Give the same for a task, with a share of what its proof may cost."""
+    """Give what a task pays for each slot given out in vain: a share of its proof's fee as well."""
     share = cancel_fee_msat(spec.gas_max, spec.price_msat_per_mgas)
     return share + proof_fee_msat(spec) // CANCEL_SHARE
