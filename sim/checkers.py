@@ -274,7 +274,7 @@ class Certificates(Checker):
         del node
         for append in blocks_in(message):
             self._headers[block_hash(append.header)] = append.header
-        for qc in _certificates_in(message):
+        for qc in certificates_in(message):
             known = self._certified.get(qc.position)
             if known == qc.hash or not self._judge.qc_holds(qc):
                 continue
@@ -322,7 +322,8 @@ def blocks_in(message: Message) -> Iterator[Append]:
             pass
 
 
-def _certificates_in(message: Message) -> Iterator[QuorumCertificate]:
+def certificates_in(message: Message) -> Iterator[QuorumCertificate]:
+    """Give the certificates of votes that a message carries."""
     tc: TimeoutCertificate | None = None
     match message:
         case Append() | QcNotice():

@@ -49,6 +49,7 @@ class Scenario:
     learns: bool = False
     proves: bool = False
     in_private: bool = False
+    liars_above: int = 0  # more than f
 
 
 def _in(world: str, *faults: Fault) -> frozenset[Fault]:
@@ -82,6 +83,13 @@ SCENARIOS = MappingProxyType(
         ),
         "log-tenures": Scenario(
             LOG, frozenset(), "the log in fair weather, its coordinators in turn", 8_000
+        ),
+        "log-forks": Scenario(
+            LOG,
+            _in(LOG, Fault.LIAR, Fault.DELAY, Fault.PARTITION),
+            "f + 1 liars that act together fork the log, which names them and nobody honest",
+            3_000,
+            liars_above=1,
         ),
         "byzantine": Scenario(
             EPOCHS,
@@ -349,6 +357,7 @@ def _log_options(plan: Plan) -> scenarios.ScenarioOptions:
         happenings=plan.happenings,
         tenure_ms=SCENARIOS[plan.scenario].tenure_ms,
         lies=None if plan.lies is None else frozenset(Lie[name.upper()] for name in plan.lies),
+        liars_above=SCENARIOS[plan.scenario].liars_above,
     )
 
 
@@ -398,6 +407,8 @@ def meetings(plan: Plan) -> tuple[str, ...]:
 
     What a plan names itself, the lies among it, is all that has to be met.
     """
+    if plan.scenario in SCENARIOS and SCENARIOS[plan.scenario].liars_above:
+        return ("fork",)
     if plan.scenario not in SCENARIOS or SCENARIOS[plan.scenario].world != EPOCHS:
         return ()
     faults = plan.effective_faults

@@ -11,6 +11,7 @@ from ambientd.consensus import beacon
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.safety import SafetyRules
 from ambientd.rules.verdicts import liars_max, quorum
+from sim.accountability import Accountability
 from sim.block_checkers import SoundBlocks, TermsEnd, TimePasses, check_named_roots
 from sim.checkers import (
     Agreement,
@@ -26,6 +27,7 @@ from sim.checkers import (
     check_progress,
 )
 from sim.faults import ALL_FAULTS, Fault
+from sim.forkers import Forker
 from sim.happenings import Happening, lay
 from sim.liars import Liar
 from sim.lies import Lie, drawn_lies
@@ -53,6 +55,7 @@ class ScenarioOptions:
     checks_liveness: bool = True
     happenings: tuple[Happening, ...] | None = None  # None: drawn from the seed
     lies: frozenset[Lie] | None = None  # None: drawn from the seed
+    liars_above: int = 0  # more than f, so that members may disagree
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ def _cast(options: ScenarioOptions, dice: random.Random) -> _Cast:
     liars = liars_max(options.nodes) if Fault.LIAR in options.faults else 0
     if Fault.AMNESIA in options.faults and options.seed % 4 == 0:
         liars = max(0, liars - 1)  # in some worlds a member forgets instead of lying
+    liars += options.liars_above
     silent = dice.randrange(spare - liars + 1) if Fault.SILENCE in options.faults else 0
     unlucky = dice.sample(range(options.nodes), liars + silent)
     cast = _Cast()
@@ -107,11 +111,14 @@ def _cast(options: ScenarioOptions, dice: random.Random) -> _Cast:
         own = ConsensusOptions(cluster, 0, members, seed, signer.public_key, tips, secret)
         return replace(own, tenure_ms=options.tenure_ms)
 
+    all_liars = [signers[number] for number in unlucky[:liars]]
     for number, signer in enumerate(signers):
         core = core_options(signer, secrets[number])
         own_seed = dice.randrange(2**32)
         replica: Replica
-        if number in unlucky[:liars]:
+        if number in unlucky[:liars] and options.liars_above:
+            replica = Forker(core, signer, own_seed, all_liars)
+        elif number in unlucky[:liars]:
             lies = drawn_lies(dice, games, stalls)
             replica = Liar(core, signer, own_seed, lies if options.lies is None else options.lies)
         else:
@@ -182,8 +189,21 @@ def names_of(options: ScenarioOptions) -> tuple[str, ...]:
     return (*running, *silent)
 
 
+def _run_forked(options: ScenarioOptions, watching: Sequence[Observer]) -> Outcome:
+    """Run a world whose liars may break agreement; all that it promises is who they are."""
+    world, cast, _, _ = build(options)
+    named = Accountability(cast.replicas[0].options, frozenset(each.key for each in cast.honest))
+    innocent = HonestAreInnocent(frozenset(replica.key for replica in cast.honest))
+    world.observers += [Together([VoteDiscipline(), OneProposal(), named, innocent]), *watching]
+    world.run(options.time_ms)
+    named.check()
+    return _outcome(options, world, cast, innocent, ("fork",) if named.has_forked else ())
+
+
 def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
     """Run a world to its end; raise InvariantViolation when it breaks a promise."""
+    if options.liars_above:
+        return _run_forked(options, watching)
     world, cast, storms, _ = build(options)
     core = cast.replicas[0].options
     agreement = Agreement()
@@ -213,6 +233,16 @@ def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
     check_named_roots(cast.honest)
     if options.checks_liveness:
         check_nothing_lost(cast.honest)
+    return _outcome(options, world, cast, innocent)
+
+
+def _outcome(
+    options: ScenarioOptions,
+    world: World,
+    cast: _Cast,
+    innocent: HonestAreInnocent,
+    met: tuple[str, ...] = (),
+) -> Outcome:
     log = max((replica.store.log for replica in cast.honest), key=len)
     machines = [replica.machine for replica in cast.honest if replica.machine is not None]
     return Outcome(
@@ -224,4 +254,5 @@ def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
         world.sent,
         len(innocent.convicted),
         world.trace_hash,
+        met=met,
     )

@@ -9,6 +9,7 @@ from ambientd.consensus.messages import (
     Position,
     QuorumCertificate,
     Timeout,
+    TimeoutCertificate,
     Vote,
 )
 
@@ -59,6 +60,16 @@ class EvidenceWatch:
             if known is not None and (known.hash, known.parent_term) == (qc.hash, qc.parent_term):
                 continue  # this very vote, held against all that its member said when it came
             evidence = self.saw_vote(Vote(qc.position, qc.parent_term, qc.hash, member, signature))
+            if evidence is not None:
+                found.append(evidence)
+        return found
+
+    def saw_tc(self, tc: TimeoutCertificate) -> list[Evidence]:
+        """Take in the time-outs inside a certificate, which may have come in no other way."""
+        found: list[Evidence] = []
+        for member, high, signature in tc.entries:
+            timeout = Timeout(tc.term, high, member, signature, tc.max_qc, None)
+            evidence = self.saw_timeout(timeout)
             if evidence is not None:
                 found.append(evidence)
         return found

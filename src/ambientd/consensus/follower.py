@@ -303,7 +303,11 @@ class Follower:
     def _learn_tc(self, tc: TimeoutCertificate | None, source: bytes, now: int) -> None:
         """Take in a verified time-out certificate: the way into the next term."""
         known = self._safety.tc
-        if tc is None or (known is not None and tc.term <= known.term):
+        if tc is None or tc == known:
+            return
+        for evidence in self._watch.saw_tc(tc):
+            self._accuse(evidence)
+        if known is not None and tc.term <= known.term:
             return
         self._safety = replace(self._safety, tc=tc)
         self._learn_qc(tc.max_qc, source, now)
