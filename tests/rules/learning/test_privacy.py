@@ -37,6 +37,33 @@ def test_the_accountant_agrees_with_dp_accounting(case: dict[str, Any]) -> None:
     assert epsilon == pytest.approx(theirs["gaussian"], rel=0.03)
 
 
+GRID = json.loads(VECTORS.read_text())["grid"]
+
+
+def test_from_the_mechanism_to_epsilon_the_accountant_agrees_with_dp_accounting_to_a_percent() -> (
+    None
+):
+    """Over noises, clips, thresholds and up to a thousand rounds; theirs is of the Gaussian."""
+    assert len(GRID) == 60
+    for case in GRID:
+        terms = Terms(case["clip_micro"], case["noise_milli"], case["survivors_min"])
+        found = privacy.spent(terms, case["releases"]).epsilon_micro
+        assert found is not None
+        assert found / 1e6 == pytest.approx(case["gaussian_at_our_orders"], rel=0.01), case
+
+
+def test_at_orders_between_whole_ones_dp_accounting_finds_less_and_never_more() -> None:
+    """The Skellam bound is proven for whole orders: what that costs is said here as it is."""
+    for case in GRID:
+        terms = Terms(case["clip_micro"], case["noise_milli"], case["survivors_min"])
+        found = (privacy.spent(terms, case["releases"]).epsilon_micro or 0) / 1e6
+        assert found >= case["gaussian"] * (1 - 1e-6), case
+        if found < 5:
+            assert found == pytest.approx(case["gaussian"], rel=0.01), case
+        elif found < 30:
+            assert found == pytest.approx(case["gaussian"], rel=0.04), case
+
+
 some_terms = st.builds(
     Terms,
     clip_micro=st.integers(10_000, 2_000_000),
