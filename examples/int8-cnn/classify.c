@@ -1,18 +1,14 @@
 // Classifies 8x8 digits with a convolutional network of 8-bit weights; integers only.
-// Input: count (u32, little-endian), then 64 bytes an image, pixels 0..16. Output: a label each.
-#include "../ambient.h"
+#include "../digits.h"
 #include "weights.h"
 
 // A proof pays for each instruction: what stays in locals is not loaded again.
 #define WRITTEN_OUT _Pragma("clang loop unroll(full)")
 
 enum {
-  SIDE = 8,
-  PIXELS = SIDE * SIDE,
   POOLED = 3,  // places of a filter, a side, after the largest of each 2x2 is taken
   PLACES = POOLED * POOLED,
   HIDDEN = FILTERS * PLACES,
-  LABELS = 10,
 };
 
 // What a 3x3 filter finds in four by four pixels: the largest of its four places, and at least 0.
@@ -49,14 +45,4 @@ static uint8_t classify(const uint8_t *image) {
   WRITTEN_OUT for (int unit = 1; unit < LABELS; unit++)
     if (sums[unit] > best) best = sums[unit], label = (uint8_t)unit;
   return label;
-}
-
-EXPORT("run") uint64_t run(const uint8_t *input, uint32_t size) {
-  if (size < 4) __builtin_trap();
-  uint32_t count = (uint32_t)input[0] | (uint32_t)input[1] << 8 | (uint32_t)input[2] << 16 |
-                   (uint32_t)input[3] << 24;
-  if ((uint64_t)count * PIXELS + 4 != size) __builtin_trap();
-  uint8_t *labels = take(count);
-  for (uint32_t i = 0; i < count; i++) labels[i] = classify(input + 4 + i * PIXELS);
-  return output(labels, count);
 }
