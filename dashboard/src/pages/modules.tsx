@@ -1,6 +1,7 @@
 /** The registry: which modules are published, and what a publisher says of a version. */
 
 import { useState } from "react";
+import { call, Problem } from "../api/client";
 import { useCall } from "../api/live";
 import type { ManifestInfo, ModuleInfo } from "../api/table";
 import { Answered, type Fact, Facts, Table } from "../parts/panel";
@@ -70,12 +71,20 @@ export function ModulePage({ publisher, name }: { publisher: string; name: strin
   return (
     <>
       <h1>{name}</h1>
-      <Answered of={module}>{(answer) => <Version of={answer} onChoose={setVersion} />}</Answered>
+      <Answered of={module}>
+        {(answer) => <Version of={answer} onChoose={setVersion} onPinned={module.refresh} />}
+      </Answered>
     </>
   );
 }
 
-function Version({ of, onChoose }: { of: ModuleInfo; onChoose: (version: string) => void }) {
+interface VersionProps {
+  readonly of: ModuleInfo;
+  readonly onChoose: (version: string) => void;
+  readonly onPinned: () => void;
+}
+
+function Version({ of, onChoose, onPinned }: VersionProps) {
   const { shown } = of;
   const exact = `${brief(of.publisher)}/${of.name}@${shown.version}`;
   const kept = of.here ? "on this node" : "not on this node";
@@ -129,6 +138,7 @@ function Version({ of, onChoose }: { of: ModuleInfo; onChoose: (version: string)
         <code>ambientctl run {exact} --input FILE</code>, or{" "}
         <a href={to("submit", of.publisher, of.name, shown.version)}>submit a task with it here</a>
       </p>
+      <Pin of={of} onPinned={onPinned} />
       {of.published_as.length > 1 && (
         <p className="faint">
           The same bytes are published as{" "}
@@ -136,6 +146,35 @@ function Version({ of, onChoose }: { of: ModuleInfo; onChoose: (version: string)
         </p>
       )}
     </section>
+  );
+}
+
+/** Keep the version that is shown on this node, or let it go. */
+function Pin({ of, onPinned }: { of: ModuleInfo; onPinned: () => void }) {
+  const [said, setSaid] = useState("");
+
+  async function change() {
+    setSaid("");
+    const { publisher, name } = of;
+    const wanted = { publisher, name, version: of.shown.version };
+    try {
+      await call(of.pinned ? "module.unpin" : "module.pin", wanted);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setSaid(`${error.message}. ${error.hint}`);
+    }
+    onPinned();
+  }
+
+  return (
+    <>
+      <button type="button" onClick={() => void change()}>
+        {of.pinned ? "Let it go" : "Pin it: keep it on this node"}
+      </button>
+      <p className="bad" role="alert">
+        {said}
+      </p>
+    </>
   );
 }
 
