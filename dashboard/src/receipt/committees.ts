@@ -14,6 +14,7 @@ import {
 
 const MEMBERS_MAX = 128;
 const END_BYTES_MAX = 1024 * 1024;
+const FIRST_STATE_VERSION = 1n;
 
 /** The members of the log in one epoch, and the block that it builds on. */
 export interface Epoch {
@@ -22,6 +23,7 @@ export interface Epoch {
   readonly members: readonly Bytes[];
   readonly seed: Bytes;
   readonly beaconTips: readonly Bytes[];
+  readonly stateVersion: bigint;
   readonly rootIndex: bigint;
   readonly rootHash: Bytes;
 }
@@ -36,7 +38,7 @@ export function includes(keys: readonly Bytes[], key: Bytes): boolean {
   return keys.some((each) => equal(each, key));
 }
 
-/** Name an epoch: who keeps the log in it, and by the block it builds on all before it. */
+/** Name an epoch: who keeps the log in it, by which rules, and by its first block all before it. */
 export function epochHash(epoch: Epoch): Bytes {
   return tagged(
     "ambient/epoch/1",
@@ -45,6 +47,7 @@ export function epochHash(epoch: Epoch): Bytes {
       encodeList(...epoch.members.map(encodeBytes)),
       encodeBytes(epoch.seed),
       encodeList(...epoch.beaconTips.map(encodeBytes)),
+      encodeNumber(epoch.stateVersion),
       encodeNumber(epoch.rootIndex),
       encodeBytes(epoch.rootHash),
     ),
@@ -59,6 +62,7 @@ export function firstEpoch(genesis: Genesis, cluster: Bytes): Epoch {
     members: founders.map((founder) => founder.node),
     seed: cluster,
     beaconTips: founders.map((founder) => founder.beaconTip),
+    stateVersion: FIRST_STATE_VERSION,
     rootIndex: 0n,
     rootHash: tagged("ambient/log-genesis/1", cluster, encodeNumber(1n)),
   };
@@ -122,6 +126,10 @@ function successionFault(present: Epoch, next: Epoch): string | null {
     if (before >= 0 && !equal(present.beaconTips[before] as Bytes, next.beaconTips[at] as Bytes)) {
       return "a member that stays may not change its beacon tip";
     }
+  }
+  const step = next.stateVersion - present.stateVersion;
+  if (step !== 0n && step !== 1n) {
+    return `the state's version grows by one at a time, not to ${next.stateVersion}`;
   }
   const leaving = present.members.filter((each) => !includes(next.members, each)).length;
   const joining = next.members.filter((each) => !includes(present.members, each)).length;

@@ -230,7 +230,7 @@ export const epochEnd = struct({
 
 const EPOCH_TAG = 14n;
 const epochBody = struct(
-  { number: int, members: list(bytes), seed: bytes, beaconTips: list(bytes) },
+  { number: int, members: list(bytes), seed: bytes, beaconTips: list(bytes), stateVersion: int },
   EPOCH_TAG,
 );
 
