@@ -4,6 +4,7 @@ import io
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -215,6 +216,71 @@ def test_whoever_waits_at_a_terminal_sees_that_something_goes_on(
     screen.truncate(0)
     assert main([*words, "--quiet"]) == 1
     assert "waiting" not in screen.getvalue()
+
+
+SLOTS = tuple(
+    replies.SlotInfo(slot=number, attempt=1, worker=NODE, state=state)
+    for number, state in enumerate(("revealed", "committed", "assigned"))
+)
+GOES_ON: dict[str, Any] = {"state": "committed", "replicas": 3, "slots": SLOTS}
+
+
+def test_the_steps_of_a_task_are_a_bar_for_whoever_runs_it_or_watches_it(
+    slow: str, screen: Screen, node: DeskNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.later = [GOES_ON, {"state": "final", "outcome": "completed"}, {}]
+    monkeypatch.setattr(sys, "stdout", screen)
+    assert main(["task", "watch", slow]) == 0
+    assert "6 of 10 steps" in shown_on(screen)
+    assert "10 of 10" not in shown_on(screen), "of a task that has ended nothing is awaited"
+    screen.truncate(0)
+    monkeypatch.setattr("ambientd.cli.run_command._UNSEEN_MS", 10)
+    node.later = [GOES_ON, {}, {}, {"state": "final", "outcome": "completed"}]
+    told = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", told)
+    monkeypatch.setattr(sys, "stderr", screen)
+    words = ["run", str(tmp_path / "m.wasm"), "--nonce", "0c", "--yes", "-o", "/dev/null"]
+    assert main(words) == 0
+    assert "waiting until the task is final" in shown_on(screen)
+    assert re.search(r"(?:6|10) of 10 steps", shown_on(screen)), "as often as a terminal is drawn"
+    assert "steps" not in told.getvalue()
+    screen.truncate(0)
+    assert main([*words, "--quiet"]) == 0
+    assert screen.getvalue() == ""
+
+
+def test_a_pipe_gets_no_bar_of_a_task(ctl: Ctl, slow: str, node: DeskNode) -> None:
+    node.later = [GOES_ON, {"state": "final", "outcome": "completed"}, {}]
+    _, out, err = ctl("task", "watch", slow)
+    assert "\x1b" not in out + err
+    assert "steps" not in out
+
+
+@pytest.mark.parametrize("columns", [10, 20, 30, 40, 60, 80, 160])
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_bar_keeps_to_its_line_however_narrow_it_is(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch, columns: int, no_color: str
+) -> None:
+    from ambientd.cli.bars import bar, counter, spinner
+
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", no_color)
+    with counter("checking /srv/backups/\x1b[31mlong/äöü.backup", "rows") as gauge:
+        gauge.told(1_234_567, 2_000_000)
+    with bar("handing it to the node") as sent:
+        sent(3 << 20, 6 << 20)
+    with spinner("waiting until the task is anchored"):
+        pass
+    lines = shown_on(screen).replace("\r", "\n").splitlines()
+    assert max(map(len, lines)) <= columns
+    whole = " ".join(lines)
+    assert ("1,234,567 of 2,000,000 rows" in whole) is (columns >= 30)
+    assert ("3.0/6.0 MiB" in whole) is (columns >= 20)
+    assert "rows\n" not in whole
+    assert ("\x1b[3" in screen.getvalue()) is (not no_color)
+    assert sum("of 2,0" in line for line in lines) <= 2, "a line of its own for nothing"
 
 
 def test_a_large_upload_at_a_terminal_is_a_bar_that_comes_to_its_end(

@@ -96,7 +96,7 @@ def working(text: str) -> Iterator[None]:
     if not is_watched():
         yield
         return
-    from ambientd.cli.drawing import spinner
+    from ambientd.cli.bars import spinner
 
     with spinner(text):
         yield
@@ -108,7 +108,7 @@ def sending(client: Client, text: str) -> Iterator[None]:
     if not is_watched():
         yield
         return
-    from ambientd.cli.drawing import bar
+    from ambientd.cli.bars import bar
 
     before = client.on_sent
     with bar(text) as told:
@@ -152,7 +152,7 @@ def counting(text: str, unit: str) -> Iterator[Gauge]:
     if not is_watched():
         yield _Unseen()
         return
-    from ambientd.cli.drawing import counter
+    from ambientd.cli.bars import counter
 
     with counter(text, unit) as gauge:
         yield gauge

@@ -13,22 +13,12 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.padding import Padding
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from ambientd.cli.bars import line_of
 from ambientd.cli.console import printable
-from ambientd.cli.parts import Fields, Part, Table
+from ambientd.cli.parts import Fields, Part, Steps, Table
 
 STYLES: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(
@@ -55,6 +45,8 @@ def _drawn(part: Part) -> RenderableType:
             return Text(printable(part))
         case Table():
             return _Fitted(part)
+        case Steps():
+            return _Stepping(part)
         case Fields():
             grid = RichTable.grid(padding=(0, 2, 0, 0))
             grid.add_column(no_wrap=True)
@@ -62,6 +54,17 @@ def _drawn(part: Part) -> RenderableType:
             for name, value in part.rows:
                 grid.add_row(Text(printable(name), STYLES.get(name, "bold")), _cell(value))
             return grid
+
+
+class _Stepping:
+    """How many steps are done, in a line as wide as there is room for."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        text, done, total = self._steps
+        yield line_of(text, (f"{done} of {total} steps",), done, total, options.max_width)
 
 
 class _Fitted:
@@ -125,68 +128,3 @@ def picture(*, whole: bool) -> Iterator[Callable[[Sequence[Part]], None]]:
     console = Console(file=sys.stdout)
     with Live(console=console, screen=whole, auto_refresh=False) as live:
         yield lambda parts: live.update(drawn(parts), refresh=True)
-
-
-@contextmanager
-def spinner(text: str) -> Iterator[None]:
-    """Show on standard error that something goes on, and for how long."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        progress.add_task(text, total=None)
-        yield
-
-
-@contextmanager
-def bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """Show on standard error how many bytes are done, of how many; give what is told of them."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        shown = progress.add_task(text, total=None)
-        yield lambda done, total: progress.update(shown, completed=done, total=total)
-
-
-class _Done(ProgressColumn):
-    """How many are done, of how many; nothing before that is known."""
-
-    def render(self, task: Task) -> Text:
-        """Write it."""
-        if task.total is None:
-            return Text("")
-        return Text(f"{task.completed:,.0f} of {task.total:,.0f} {task.fields['unit']}")
-
-
-class _Counter:
-    """A bar of things that are counted."""
-
-    is_seen = True
-
-    def __init__(self, progress: Progress, shown: TaskID) -> None:
-        self._progress = progress
-        self._shown = shown
-
-    def told(self, done: int, total: int) -> None:
-        """Show how many are done, of how many."""
-        self._progress.update(self._shown, completed=done, total=total)
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Take the bar off the screen while the answer is written to it."""
-        if not sys.stdout.isatty():
-            yield
-            return
-        self._progress.stop()
-        try:
-            yield
-        finally:
-            self._progress.start()
-
-
-@contextmanager
-def counter(text: str, unit: str) -> Iterator[_Counter]:
-    """Show on standard error how many are done, of how many; the answer stays where it goes."""
-    columns = (TextColumn("{task.description}"), BarColumn(), _Done(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    room = max(console.width // 3, _LAST_MIN)
-    shown = text if len(text) <= room else f"{text[: room - 1]}…"
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
-        yield _Counter(progress, progress.add_task(shown, total=None, unit=unit))

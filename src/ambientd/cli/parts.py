@@ -19,7 +19,15 @@ class Fields(NamedTuple):
     rows: Sequence[tuple[str, str]]
 
 
-Part: TypeAlias = Table | Fields | str
+class Steps(NamedTuple):
+    """How much of something is done: a bar on a terminal, a line elsewhere."""
+
+    text: str
+    done: int
+    total: int
+
+
+Part: TypeAlias = Table | Fields | Steps | str
 
 
 def print_parts(parts: Sequence[Part]) -> None:
@@ -32,5 +40,7 @@ def print_parts(parts: Sequence[Part]) -> None:
                 print_table(part.columns, part.rows)
             case Fields():
                 print_fields(part.rows)
+            case Steps():
+                print_line(f"{part.text}: {part.done} of {part.total} steps")
             case str():
                 print_line(part)

@@ -13,8 +13,10 @@ from ambientd.api.quotes import Quote
 from ambientd.api.requests import LABEL_CHARS_MAX, LABELS_MAX
 from ambientd.cli.console import (
     CommonArguments,
+    Gauge,
     confirm,
     connect,
+    counting,
     in_sat,
     in_words,
     is_terminal,
@@ -25,7 +27,6 @@ from ambientd.cli.console import (
     short,
     tell,
     warn,
-    working,
 )
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import (
@@ -38,6 +39,7 @@ from ambientd.cli.files import (
     write_file,
 )
 from ambientd.cli.named_modules import brought, is_named, with_module
+from ambientd.cli.task_steps import steps_of
 from ambientd.errors import UsageError
 
 RECEIPT_WAIT_S = 30.0
@@ -308,21 +310,24 @@ def wait_for(
 ) -> replies.Task:
     """Wait until a task is final or anchored, or the time is over; give it as it then stands."""
     deadline_s = time.monotonic() + timeout_s
-    seen, is_drawn = "", not (is_told and is_watched())
+    is_receipt, is_shown = until != "final", is_told and is_watched()
+    seen = ""
+    gauge: Gauge | None = None
     with ExitStack() as stack:
         while True:
             left_ms = max(0, int((deadline_s - time.monotonic()) * 1000))
-            most_ms = _WAIT_MS_MAX if is_drawn else _UNSEEN_MS
+            most_ms = _UNSEEN_MS if is_shown else _WAIT_MS_MAX
             wait_ms = min(left_ms, most_ms) if seen else 0  # look first, then wait for a change
             request = requests.WaitForTask(task=task_id, until=until, seen=seen, timeout_ms=wait_ms)
             task = client.call(operations.TASK_WAIT, request)
-            is_receipt = until != "final"
             state = task.receipt.state if is_receipt else task.state
             if state != seen and is_told:
                 tell(f"receipt {state}" if is_receipt else f"task {state}")
-            elif state == seen and not is_drawn:
-                stack.enter_context(working(f"waiting until the task is {until}"))
-                is_drawn = True
+            elif state == seen and is_shown and gauge is None:
+                gauge = stack.enter_context(counting(f"waiting until the task is {until}", "steps"))
+            if gauge is not None and not is_receipt:
+                _, done, total = steps_of(task)
+                gauge.told(done, total)
             seen = state
             if _is_reached(task, until) or left_ms == 0:
                 return task

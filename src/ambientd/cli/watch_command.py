@@ -22,6 +22,7 @@ from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.parts import Fields, Part, Table
 from ambientd.cli.run_command import TERMINAL_STATES
 from ambientd.cli.task_commands import TaskArguments, receipt_sentence, task_name
+from ambientd.cli.task_steps import steps_of
 
 LINES_DRAWN = 25
 _LOOK_MS = 1_000
@@ -119,7 +120,10 @@ def parts_of(seen: Seen) -> list[Part]:
     if why is not None and why.waits_for:
         fields.append(("waits for", why.waits_for))
     rows = [(str(s.slot), str(s.attempt), short(s.worker), s.state) for s in task.slots]
-    parts: list[Part] = [Fields(fields), Table(("SLOT", "ATTEMPT", "WORKER", "STATE"), rows)]
+    parts: list[Part] = [Fields(fields)]
+    if task.state not in TERMINAL_STATES:
+        parts.append(steps_of(task))
+    parts.append(Table(("SLOT", "ATTEMPT", "WORKER", "STATE"), rows))
     if task.history:
         latest = [(at_time(line.time_ms), line.text) for line in task.history[-LINES_DRAWN:]]
         parts.append(Table(("TIME", "WHAT HAPPENED"), latest))
