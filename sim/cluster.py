@@ -215,7 +215,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
         if vices and options.vices is not None:
             vices = options.vices
         elif vices:
-            vices |= {Vice.REPLAY} if replays else set()
+            vices |= {Vice.REVIVE} if replays else set()
             vices |= {Vice.RECALL} if recalls else set()
             vices |= {Vice.BOAST} if Fault.VERSIONS in options.faults else set()
             vices |= {PROOF_VICES[options.seed % 2]} if options.proves else set()

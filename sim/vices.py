@@ -87,7 +87,7 @@ class Vice(Enum):
     """What a dishonest node does beside following the protocol."""
 
     LIE = "answers tasks with what it made up"
-    EQUIVOCATE = "shows different blocks of one position to different nodes"
+    SPLIT = "shows different blocks of one position to different nodes"
     SLOW = "answers long after its lease"
     IDLE = "takes tasks and never answers"
     MUTE = "says nothing as a referee"
@@ -97,7 +97,7 @@ class Vice(Enum):
     LAZY = "answers at once with a guess, and executes nothing"
     COPY = "seals a guess, and opens what it learns from others once all are sealed"
     MISLEAD = "offers states of its own making, and other pages than those asked for"
-    REPLAY = "says again, as it was and as if it was new, what was said in epochs before"
+    REVIVE = "says again, as it was and as if it was new, what was said in epochs before"
     RECALL = "coordinates, and brings older words of others on nodes, seats and money back"
     WRONG_OUTPUT = "lies about an execution's end alone, and is true all along before it"
     WRONG_TRACE = "lies about an execution from its first instruction on"
@@ -122,7 +122,7 @@ _VICES = tuple(Vice)
 PARTY_VICES = _VICES[_VICES.index(Vice.WRONG_OUTPUT) : _VICES.index(Vice.UNPAUSABLE) + 1]
 """What a liar does when its answer is disputed."""
 LATER_VICES = (
-    *(Vice.MISLEAD, Vice.REPLAY, Vice.RECALL, Vice.POISON),
+    *(Vice.MISLEAD, Vice.REVIVE, Vice.RECALL, Vice.POISON),
     *(Vice.FALSE_PROOF, Vice.HIDDEN_PROOF, Vice.BOAST),
     *PARTY_VICES,
 )
@@ -268,7 +268,7 @@ class Resident(ABC):
             self._recalls.enter(self.node.consensus._pool)
         if Vice.BOAST in self.vices and isinstance(effect, BroadcastFrame):
             effect = BroadcastFrame(hasty(effect.frame, self.signer, self.node, self._dice))
-        if Vice.REPLAY in self.vices and isinstance(effect, BroadcastFrame | SendFrame):
+        if Vice.REVIVE in self.vices and isinstance(effect, BroadcastFrame | SendFrame):
             return [*self._bent(effect), *self._replayed(effect.frame)]
         return self._bent(effect)
 
@@ -286,7 +286,7 @@ class Resident(ABC):
             frame = _misleading(frame) if Vice.MISLEAD in self.vices else frame
             frame = self._copied(frame) if Vice.COPY in self.vices else frame
             return [SendFrame(effect.to, frame)]
-        if Vice.EQUIVOCATE not in self.vices or not isinstance(effect, BroadcastFrame):
+        if Vice.SPLIT not in self.vices or not isinstance(effect, BroadcastFrame):
             return [effect]
         if effect.frame[:1] != LOG_FRAME or self._dice.randrange(3):
             return [effect]

@@ -197,7 +197,7 @@ LOG_MUTANTS = (
         "takes what was signed in an epoch before for signed in the present one",
         (Patch(follower, "Verifier", lambda _: _TakesOlderEpochs),),
         "node-seats",
-        lies=("replay",),
+        lies=("revive",),
     ),
     Mutant(
         "any-proposer",

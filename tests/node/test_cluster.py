@@ -292,7 +292,7 @@ def test_a_node_that_falls_silent_is_given_no_work() -> None:
 
 def test_an_equivocating_coordinator_is_convicted_by_its_own_signatures() -> None:
     first = Cluster().coordinator()
-    cluster = Cluster(vices={first: Vice.EQUIVOCATE})
+    cluster = Cluster(vices={first: Vice.SPLIT})
     culprit = NodeId(cluster.hosts[first].key)
     cluster.until(cluster.everywhere(lambda ledger: _is_convicted(ledger, culprit)))
     assert len(cluster.told(NodeConvicted, (first + 1) % 4)) == 1

@@ -7,8 +7,10 @@ import pytest
 from sim.__main__ import main
 from sim.faults import ALL_FAULTS, LOG, Fault, catalogue, labels, named
 from sim.happenings import Deafens, Forgets, Parts, Pauses, WeatherTurns
+from sim.lies import Lie
 from sim.plans import SCENARIOS, Plan, drawn_happenings
 from sim.scenarios import ScenarioOptions, build
+from sim.vices import Vice
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "simulator.md"
 
@@ -23,6 +25,12 @@ def test_the_document_names_every_scenario_as_the_code_does() -> None:
     lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
     said = {f"| `{name}` | {each.text} |" for name, each in SCENARIOS.items()}
     assert said <= set(lines)
+
+
+def test_a_name_of_the_catalogue_names_one_thing() -> None:
+    names = [fault.label for fault in Fault]
+    names += [each.name.lower() for kind in (Lie, Vice) for each in kind]
+    assert len(set(names)) == len(names)
 
 
 def test_each_fault_has_one_name() -> None:
