@@ -7,6 +7,7 @@ changed in a way that earlier programs do not understand (ADR 22).
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -22,6 +23,7 @@ RENAMED = re.compile(r"^(\s*(?:from|import) )(ambientd|sim)\b", re.MULTILINE)
 VERSIONED = re.compile(r'^__version__ = ".*"', re.MULTILINE)
 VERSION = "0.0.1"
 """What the earlier program calls itself here, so that nobody takes one for the other."""
+NEXT_VERSION = "9.0.0"
 
 
 def unpack_before(folder: Path) -> Path:
@@ -72,7 +74,28 @@ def _git(*words: str, timeout_s: float = 60.0) -> str | None:
 
 def environment_before(folder: Path) -> Path:
     """Make an environment that runs the program of then on today's libraries; give its Python."""
-    source = unpack_before(folder / "sources") / "src"
+    return environment_of(folder, unpack_before(folder / "sources") / "src", VERSION)
+
+
+def environment_after(folder: Path) -> Path:
+    """Make one of a program to come, which knows a next state version that nobody ships."""
+    source = folder / "sources" / "src"
+    shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+    place = source / "ambientd" / "__init__.py"
+    place.write_text(VERSIONED.sub(f'__version__ = "{NEXT_VERSION}"', place.read_text()))
+    ledger = source / "ambientd" / "ledger"
+    following = (ROOT / "sim" / "next_version.py").read_text()
+    (ledger / "next_version.py").write_text(following)
+    text = (ledger / "versions.py").read_text()
+    known = "VERSIONS = Versions(StateVersion(FIRST_STATE_VERSION))\n"
+    assert text.count(known) == 1
+    also = "from ambientd.ledger.next_version import NEXT_VERSIONS as VERSIONS  # noqa: E402\n"
+    (ledger / "versions.py").write_text(text.replace(known, also))
+    return environment_of(folder, source, NEXT_VERSION)
+
+
+def environment_of(folder: Path, source: Path, version: str) -> Path:
+    """Make an environment that runs these sources on today's libraries; give its Python."""
     python = folder / "environment" / "bin" / "python"
     made = [sys.executable, "-m", "venv", "--without-pip", str(folder / "environment")]
     subprocess.run(made, check=True)
@@ -83,7 +106,7 @@ def environment_before(folder: Path) -> Path:
     (libraries / "before.pth").write_text("\n".join(dict.fromkeys(places)) + "\n")
     told = [str(python), "-I", "-c", "import ambientd; print(ambientd.__version__)"]
     said = subprocess.run(told, check=True, capture_output=True, text=True).stdout
-    assert said == f"{VERSION}\n"
+    assert said == f"{version}\n"
     return python
 
 

@@ -31,6 +31,7 @@ from ambientd.telemetry.core import EVIDENCE_KIND
 from tests.ledger.peg import PegCluster
 
 WELL = {
+    "outdated": "",
     "is_member": True,
     "may_vote": True,
     "members": 4,
@@ -146,3 +147,11 @@ def test_a_profile_changed_after_the_node_came_in_is_told() -> None:
     assert "join" in told.hint
     offered = replace(known, refuses=("media",))
     assert profile_differs(offered, entry, has_offered=True) == ()
+
+
+def test_a_program_that_does_not_know_the_state_version_is_all_that_is_told_of_the_log() -> None:
+    why = "the log is of state version 2 since block 14, this program knows 1: update it"
+    found = told(outdated=why, may_vote=False, silent_ms=60_000, records=3)
+    assert list(found) == [TroubleKind.OUTDATED]
+    assert f"stands aside and signs nothing: {why}" in found[TroubleKind.OUTDATED]
+    assert "install the version that the other members run" in found[TroubleKind.OUTDATED]

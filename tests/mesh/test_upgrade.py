@@ -1,4 +1,8 @@
-"""Real daemons of the version before are replaced by this one's, one after another."""
+"""Real daemons are replaced by those of another version, one after another.
+
+The version before becomes this one, and this one a version to come, which knows another state
+version (ADR 73).
+"""
 
 import subprocess
 import sys
@@ -8,9 +12,10 @@ import msgspec
 import pytest
 
 from ambientd import __version__
-from ambientd.api.operations import STATUS
-from ambientd.api.requests import GetStatus
-from tests.before import ROOT, VERSION, environment_before
+from ambientd.api.operations import MEMBER_LIST, STATUS
+from ambientd.api.replies import TroubleKind
+from ambientd.api.requests import GetStatus, ListMembers
+from tests.before import NEXT_VERSION, ROOT, VERSION, environment_after, environment_before
 from tests.mesh.cluster import Cluster, Daemon, own_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.net, pytest.mark.mesh]
@@ -87,3 +92,89 @@ def test_a_mesh_is_updated_one_daemon_after_another_while_it_works(tmp_path: Pat
     assert "valid" in ctl(before, "receipt", "verify", receipts[-1])
     whole = ctl(NOW, "--data-dir", cluster.daemons[0].data_dir, "backup", "verify", copy)
     assert ": whole, block " in whole
+
+
+def state_versions(daemons: list[Daemon]) -> list[int]:
+    return [each.ask(STATUS, GetStatus()).state_version for each in daemons]
+
+
+def known_versions(daemon: Daemon) -> list[int]:
+    return sorted(each.known_version for each in daemon.ask(MEMBER_LIST, ListMembers()).seats)
+
+
+def test_a_mesh_goes_over_to_the_next_state_version_and_who_is_late_stands_aside(
+    tmp_path: Path,
+) -> None:
+    after = environment_after(tmp_path / "after")
+    cluster = Founded(tmp_path / "mesh", NOW)
+    word = tmp_path / "word"
+    word.write_bytes(b"ambient")
+    receipts: list[Path] = []
+
+    def has_work_done_by(daemon: Daemon) -> None:
+        receipt = tmp_path / f"{len(receipts)}.receipt"
+        words = (HELLO, "--input", word, "--receipt", receipt, "--quiet")
+        assert ctl(daemon.python, "--data-dir", daemon.data_dir, "run", *words) == "AMBIENT"
+        receipts.append(receipt)
+
+    def replace(daemon: Daemon) -> None:
+        daemon.stop()
+        daemon.python = after
+        daemon.start()
+
+    try:
+        cluster.start()
+        *early, late = cluster.daemons
+        has_work_done_by(late)
+        for daemon in early[:2]:
+            replace(daemon)
+            cluster.until(
+                lambda d=daemon: cluster._is_ready(d, 3),  # type: ignore[misc]
+                f"{daemon.data_dir.name} is back",
+            )
+            has_work_done_by(daemon)
+        cluster.until(lambda: known_versions(late) == [1, 1, 2, 2], "two say that they know it")
+        assert state_versions(cluster.daemons) == [1] * 4
+        listed = ctl(NOW, "--data-dir", late.data_dir, "member", "list")
+        assert "state version 1; 2 of them know version 2" in listed
+
+        replace(early[2])
+        cluster.until(
+            lambda: [d.status() and state_versions([d]) for d in early] == [[2]] * 3,
+            "the three that know it go over",
+        )
+        has_work_done_by(early[0])
+        status = late.ask(STATUS, GetStatus())
+        assert (status.version, status.state_version, status.known_version) == (__version__, 1, 1)
+        [trouble] = [each for each in status.troubles if each.kind is TroubleKind.OUTDATED]
+        begun = early[0].ask(MEMBER_LIST, ListMembers()).since_height
+        assert f"of state version 2 since block {begun + 1}, this program knows 1" in trouble.text
+        assert status.committed_height == begun
+        refused = subprocess.run(
+            [NOW, "-m", "ambientd.cli.main", "--data-dir", late.data_dir, "run", HELLO],
+            input=b"ambient",
+            capture_output=True,
+        )
+        assert refused.returncode != 0
+        assert b"this program knows 1: update it" in refused.stderr
+
+        replace(late)
+        cluster.until(lambda: late.status() is not None, "the late one is back")
+        cluster.until(lambda: state_versions(cluster.daemons) == [2] * 4, "all have gone over")
+        has_work_done_by(late)
+        assert versions_of(cluster) == [NEXT_VERSION] * 4
+        cluster.until(
+            lambda: {tasks_of(each) for each in cluster.daemons} == {("final",) * len(receipts)},
+            "all tell the same tasks",
+        )
+        late.stop()
+        late.python = NOW
+        late.start()
+        assert late.process is not None
+        assert late.process.wait(60) != 0
+        said = (late.data_dir / "log").read_text()
+        assert "the ledger's rows are of version 2, this program knows 1" in said
+    finally:
+        cluster.stop()
+    assert "valid" in ctl(NOW, "receipt", "verify", receipts[0])
+    assert "valid" in ctl(NOW, "receipt", "verify", receipts[-1])

@@ -552,6 +552,7 @@ export interface Members {
   readonly quorum: number;
   readonly seats: readonly (SeatInfo)[];
   readonly next: string | null;
+  readonly state_version: number;
 }
 
 /** A model as a file. */
@@ -1009,6 +1010,7 @@ export interface SeatInfo {
   readonly bond_msat: number;
   readonly tombstoned: boolean;
   readonly words: readonly (SeatWordInfo)[];
+  readonly known_version: number;
 }
 
 /** What the ledger took; `epoch_due` is the epoch that a quorum has decided on, if any. */
@@ -1188,6 +1190,8 @@ export interface Status {
   readonly owner: OwnerStanding;
   readonly privacy: PrivacyStanding;
   readonly seen: Seen;
+  readonly state_version: number;
+  readonly known_version: number;
 }
 
 /** End a study that this node began. */
@@ -1365,7 +1369,7 @@ export interface Trouble {
 }
 
 /** What can be wrong with a node's part in the log, or with its receipts. */
-export type TroubleKind = "anchor_late" | "backup_fails" | "chain_away" | "convicted" | "convicted_members" | "invisible" | "log_stands" | "no_quorum" | "peg_not_audited" | "peg_unsigned" | "profile_differs" | "vote_lost";
+export type TroubleKind = "anchor_late" | "backup_fails" | "chain_away" | "convicted" | "convicted_members" | "invisible" | "log_stands" | "no_quorum" | "outdated" | "peg_not_audited" | "peg_unsigned" | "profile_differs" | "vote_lost";
 
 /** Let a pinned version go. */
 export interface UnpinModule {

@@ -204,6 +204,8 @@ class Desk:
             owner=self.owning.standing,
             privacy=self.learning.standing(),
             seen=seen,
+            state_version=state.version,
+            known_version=state.versions.newest,
             troubles=(
                 *self._conviction(),
                 *profile_differs(
@@ -239,6 +241,7 @@ class Desk:
         here = self._parts.transport.peers() | {self._id}
         awaited = awaited_ms(state)
         return LogSeen(
+            outdated=node.outdated,
             is_member=self._id in state.members,
             may_vote=node.consensus.options.may_vote,
             members=len(state.members),

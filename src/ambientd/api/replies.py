@@ -58,6 +58,7 @@ class TroubleKind(StrEnum):
     CONVICTED = "convicted"
     CONVICTED_MEMBERS = "convicted_members"
     VOTE_LOST = "vote_lost"
+    OUTDATED = "outdated"
     NO_QUORUM = "no_quorum"
     LOG_STANDS = "log_stands"
     ANCHOR_LATE = "anchor_late"
@@ -115,6 +116,9 @@ class Status(Reply, frozen=True):
     privacy: PrivacyStanding = PrivacyStanding()
     seen: Seen = Seen()
     """What peers lately said of this node."""
+    state_version: int = 1
+    known_version: int = 1
+    """The newest state version that this node's program knows."""
 
 
 class NodeInfo(Reply, frozen=True):
@@ -356,6 +360,8 @@ class SeatInfo(Reply, frozen=True):
     bond_msat: int
     tombstoned: bool
     words: tuple[SeatWordInfo, ...]
+    known_version: int = 0
+    """The newest state version that the member says it knows; 0 of who is none."""
 
 
 class Members(Reply, frozen=True):
@@ -368,6 +374,7 @@ class Members(Reply, frozen=True):
     quorum: int
     seats: tuple[SeatInfo, ...]
     next: str | None = None
+    state_version: int = 1
 
 
 class SeatSaid(Reply, frozen=True):

@@ -53,6 +53,7 @@ class Seating:
             quorum=quorum(len(epoch.members)),
             seats=tuple(self._seat(places[name], due) for name in found),
             next=following,
+            state_version=state.version,
         )
 
     def _is_spoken_of(self, node: NodeId) -> bool:
@@ -79,7 +80,15 @@ class Seating:
                 for word in words
                 if word.member in state.members or word.member == node
             ),
+            known_version=self._known(node),
         )
+
+    def _known(self, node: NodeId) -> int:
+        """Give the newest state version that a member says it knows, the present one at least."""
+        seat, present = self._state.seat(node), self._state.epoch.state_version
+        if node not in self._state.members:
+            return 0
+        return present if seat is None else max(present, seat.known_version)
 
     async def ask(self, request: requests.AskForSeat) -> replies.SeatSaid:
         """Ask for a seat with a new beacon chain; answer once the ledger has it."""

@@ -21,6 +21,7 @@ SILENT_MS = 15_000
 class LogSeen:
     """The log as this node sees it; `away` names the members that it does not reach."""
 
+    outdated: str
     is_member: bool
     may_vote: bool
     members: int
@@ -34,6 +35,8 @@ class LogSeen:
 
 def troubles_of(seen: LogSeen) -> tuple[Trouble, ...]:
     """Give what keeps this node from voting, or the log from moving; nothing when all is well."""
+    if seen.outdated:
+        return (_outdated(seen.outdated),)
     found = (_lost_vote(seen), _no_quorum(seen), _standstill(seen))
     return tuple(each for each in found if each is not None)
 
@@ -182,6 +185,15 @@ def chain_away(reason: str, kind: str) -> Trouble:
         text=f"nothing is anchored now: {reason}",
         hint=f"{remedy}; `ambientctl anchor retry` looks at once; no receipt is lost, anchors go "
         "on where they were",
+    )
+
+
+def _outdated(why: str) -> Trouble:
+    return Trouble(
+        kind=TroubleKind.OUTDATED,
+        text=f"this node stands aside and signs nothing: {why}",
+        hint="install the version that the other members run (`ambientctl member list` there says "
+        "who knows what), and start ambientd again: it goes on where it stands, nothing is lost",
     )
 
 

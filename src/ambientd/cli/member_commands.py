@@ -59,7 +59,10 @@ def show(arguments: CommonArguments) -> ExitCode:
         f"{in_words(members, 'member')}, {answer.quorum} are a quorum"
     )
     print_line(f"its hash, for `trusted_epoch` elsewhere: {answer.epoch}:{answer.epoch_hash}")
-    columns = ("ID", "NAME", "SEAT", "NEXT", "STANDING", "BOND", "IN", "OUT")
+    knowing = sum(seat.known_version > answer.state_version for seat in answer.seats)
+    following = f"; {knowing} of them know version {answer.state_version + 1}" if knowing else ""
+    print_line(f"state version {answer.state_version}{following}")
+    columns = ("ID", "NAME", "SEAT", "NEXT", "STANDING", "BOND", "IN", "OUT", "KNOWS")
     print_table(columns, [_row(seat, answer.self_id) for seat in answer.seats])
     return ExitCode.DONE
 
@@ -78,6 +81,7 @@ def _row(seat: replies.SeatInfo, self_id: str) -> tuple[str, ...]:
         in_sat(seat.bond_msat),
         str(len(seat.words) - out),
         str(out),
+        str(seat.known_version) if seat.member else "",
     )
 
 

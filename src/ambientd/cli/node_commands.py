@@ -73,7 +73,7 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
         ("version", answer.version),
         ("cluster", f"{answer.cluster} {answer.fingerprint}"),
         ("term", f"{answer.term} of epoch {answer.epoch}, coordinator {coordinator}"),
-        ("log", f"{in_words(answer.committed_height, 'block')} committed"),
+        ("log", f"{in_words(answer.committed_height, 'block')} committed{_versions(answer)}"),
         ("peers", f"{len(answer.peers)} connected, committee of {answer.committee}"),
         ("seen", seen_text(answer.seen)),
         ("health", "unknown" if answer.health_percent is None else f"{answer.health_percent} %"),
@@ -92,6 +92,12 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
     if answer.faults != "none":
         fields.append(("FAULTS", f"this node lies on purpose: {answer.faults}"))
     return fields + trouble_fields(answer.troubles)
+
+
+def _versions(answer: replies.Status) -> str:
+    """Say which state version is in force, and what this program knows beyond it."""
+    knows, present = answer.known_version, answer.state_version
+    return f", state version {present}" + (f"; this program knows {knows}" * (knows > present))
 
 
 def seen_text(seen: Seen) -> str:

@@ -54,6 +54,7 @@ from ambientd.node.effect import (
 from ambientd.node.executions import Ended, on_execution, says_of_device
 from ambientd.node.installing import beacons_of, changes, pages_of, state_of
 from ambientd.node.learning_event import LearningReport
+from ambientd.node.outdated import looking_on
 from ambientd.node.proposals import Proposals
 from ambientd.node.roots import RecentRoots
 from ambientd.node.stops import LOG_EVIDENCE, LogEvidence
@@ -158,7 +159,7 @@ class Node:
         self._now = now
         if not isinstance(event, node_events.FrameReceived):
             self._roles_due_ms = None  # what a frame may change, it changes where it does so
-        if self._is_outdated:
+        if self.outdated:
             self._look_on(event)
         else:
             self._take(event)
@@ -166,7 +167,7 @@ class Node:
 
     def finish(self) -> list[NodeEffect]:
         """Sign what the events so far made the node say, all at once, and bring it on its way."""
-        if self._is_outdated:
+        if self.outdated:
             return self._drained()
         if sealed := self._cores.worker.seal(self._now):
             self._roles_due_ms = None
@@ -180,21 +181,20 @@ class Node:
         return effects
 
     @property
-    def _is_outdated(self) -> bool:
-        """Tell whether the log goes on by rules that are not known here: nothing is signed then."""
-        return self._cores.log.unknown is not None
+    def outdated(self) -> str:
+        """Say why nothing is signed here any more, and what to do; empty while all is well."""
+        unknown = self._cores.log.unknown
+        return "" if unknown is None else unknown.unknown_text
 
     def _look_on(self, event: node_events.Event) -> None:
-        """Let peers have what is here, and keep to who is there; a newer program goes on."""
+        """Let peers have what is here; a newer program goes on."""
         match event:
             case node_events.FrameReceived(frame=frame) if frame[:1] == LOG_FRAME:
                 self._on_frame(event)
             case node_events.RecordOffered(record=record):
                 self._log(log_events.RecordSubmitted(encode(record)))
-            case node_events.Started():
-                self._out.append(AllowNodes(self._cores.ledger.allowed_nodes()))
             case _:
-                pass
+                self._out += looking_on(event, self._cores.ledger, self._id, self.outdated)
 
     def _take(self, event: node_events.Event) -> None:
         cores, now = self._cores, self._now
