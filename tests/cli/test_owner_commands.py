@@ -131,3 +131,32 @@ def test_the_trail_is_read_without_a_daemon(ctl: Ctl, data_dir: Path, tmp_path: 
     code, out, _ = ctl("trail", "verify")
     assert (code, "entry 1 was changed" in out) == (4, True)
     assert ctl("trail", "verify", "--head", "nonsense")[0] == 2
+
+
+@pytest.mark.parametrize("name", ["trail", "audit"])
+@pytest.mark.parametrize("harm", ["changed", "removed", "cut off", "cut"])
+def test_a_trail_that_was_tampered_with_is_said_to_be(
+    ctl: Ctl, data_dir: Path, name: str, harm: str
+) -> None:
+    trail = TrailFiles(data_dir / "trail")
+    for number in range(5):
+        trail.append(1_700_000_000_000 + number, "user 7", "pause", {"for_ms": str(number)}, "done")
+    assert ctl(name, "verify")[0] == 0
+    head = ctl(name, "verify")[1].splitlines()[1].removeprefix("head ")
+    [file] = (data_dir / "trail").iterdir()
+    lines = file.read_bytes().splitlines(keepends=True)
+    match harm:
+        case "changed":
+            lines[2] = lines[2].replace(b"pause", b"paint")
+        case "removed":
+            del lines[2]
+        case "cut off":
+            del lines[4]
+        case "cut":
+            lines[2] = lines[2][:-9] + b"\n"
+    file.write_bytes(b"".join(lines))
+    code, out, _ = ctl(name, "verify", "--head", head)
+    assert code == 4
+    assert out.startswith("broken after ")
+    if harm != "cut off":  # which shows against a head noted elsewhere alone
+        assert ctl(name, "verify")[0] == 4

@@ -7,17 +7,13 @@ from pathlib import Path
 import pytest
 
 from ambientd.api.replies import EventKind
-from ambientd.api.rest.metrics import _GAUGES, _OF_A_STUDY
+from ambientd.api.rest.metrics import described
 from ambientd.model.learning import RoundState, StudyState
 from ambientd.model.task import TaskState
 from scripts.grafana_dashboard import FILE, dashboard
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-KNOWN = {f"ambient_{name}" for name in (*_GAUGES, *_OF_A_STUDY)} | {
-    "ambient_tasks",
-    "ambient_studies",
-    "ambient_study_rounds",
-    "ambient_events_total",
+KNOWN = {each.name for each in described()} | {
     "ambient_http_seconds_bucket",
     "ambient_http_seconds_count",
 }

@@ -7,7 +7,7 @@ at once as the ledger allows.
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from prometheus_client import (
     CollectorRegistry,
@@ -54,6 +54,13 @@ _OF_A_STUDY = {
     "study_epsilon": "What a private study has spent of this node's privacy; NaN unbounded",
     "study_epsilon_limit": "What this node's owner lets a private study spend; NaN without a limit",
 }
+_BY_STATE = {
+    "tasks": "Tasks that the ledger holds, by state",
+    "studies": "Studies that the ledger holds, by state",
+    "study_rounds": "Rounds under way, by what they wait for",
+}
+_EVENTS = "What happened, by kind"
+_ANSWERS = "How long operations over HTTP took, by name and whether they were done or refused"
 STUDIES_MAX = 16
 """Studies that are told of one by one: as many as the ledger lets go on at once."""
 _STUDY_DIGITS = 12
@@ -68,20 +75,16 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._gauges = {name: self._gauge(name, text) for name, text in _GAUGES.items()}
-        self._tasks = self._gauge("tasks", "Tasks that the ledger holds, by state", "state")
-        self._studies = self._gauge("studies", "Studies that the ledger holds, by state", "state")
-        self._rounds = self._gauge(
-            "study_rounds", "Rounds under way, by what they wait for", "state"
-        )
+        by_state = {name: self._gauge(name, text, "state") for name, text in _BY_STATE.items()}
+        self._tasks, self._studies = by_state["tasks"], by_state["studies"]
+        self._rounds = by_state["study_rounds"]
         self._of_a_study = {
             name: self._gauge(name, text, "study") for name, text in _OF_A_STUDY.items()
         }
-        self._events = Counter(
-            "ambient_events", "What happened, by kind", ["kind"], registry=self._registry
-        )
+        self._events = Counter("ambient_events", _EVENTS, ["kind"], registry=self._registry)
         self._answers = Histogram(
             "ambient_http_seconds",
-            "How long operations over HTTP took, by name and whether they were done or refused",
+            _ANSWERS,
             ["operation", "outcome"],
             buckets=_SECONDS,
             registry=self._registry,
@@ -135,6 +138,23 @@ class Metrics:
 
     async def _ask(self, operation: operations.Operation[Any, Any], request: object) -> Any:  # noqa: ANN401
         return await cast("Awaitable[Any]", self._handlers[operation.name](request))
+
+
+class Described(NamedTuple):
+    """A metric for documents: its name, the labels it has, and what it says."""
+
+    name: str
+    labels: tuple[str, ...]
+    text: str
+
+
+def described() -> Iterator[Described]:
+    """Give every metric of a node but those of its process, which the library describes."""
+    for names, labels in ((_GAUGES, ()), (_BY_STATE, ("state",)), (_OF_A_STUDY, ("study",))):
+        for name, text in names.items():
+            yield Described(f"ambient_{name}", labels, text)
+    yield Described("ambient_events_total", ("kind",), _EVENTS)
+    yield Described("ambient_http_seconds", ("operation", "outcome"), _ANSWERS)
 
 
 def _values(status: replies.Status, cluster: Cluster) -> dict[str, float | None]:
