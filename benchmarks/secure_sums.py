@@ -15,13 +15,17 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ambientd.adapters.learning.learner import in_threads
 from ambientd.model.base import NodeId
-from ambientd.rules.learning import masking, secure
+from ambientd.rules.learning import masking, noise, secure
+from ambientd.rules.learning.privacy import Terms
 
 ROUND = b"benchmark"
 
 
-def one_run(size: int, count: int, gone: int, clock: Callable[[], float]) -> dict[str, float]:
+def one_run(
+    size: int, count: int, gone: int, clock: Callable[[], float], spread: masking.Spread
+) -> dict[str, float]:
     """Play one group's round; give seconds of each part."""
     nodes = sorted(NodeId(hashlib.sha256(b"%d" % number).digest()) for number in range(size))
     secrets = {node: os.urandom(32) for node in nodes}
@@ -31,13 +35,25 @@ def one_run(size: int, count: int, gone: int, clock: Callable[[], float]) -> dic
     values = {node: rng.integers(-(2**20), 2**20, count).astype("<i4") for node in nodes}
     survivors = nodes[gone:]
 
+    terms = Terms(500_000, 4_000, threshold)
+    update = rng.integers(-(2**12), 2**12, count).astype("<i4").tobytes()
+    noise.quantised(terms, update[:4000], ROUND * 4)
+    start = clock()
+    noise.quantised(terms, update, ROUND * 4)
+    quantising = clock() - start
+    start = clock()
+    for node in survivors:
+        hashlib.sha256(values[node].data).digest()
+    hashing = clock() - start
+
     start = clock()
     dealt = {n: secure.shares(secrets[n], n, group, threshold, ROUND) for n in nodes}
     dealing = (clock() - start) / size
 
     start = clock()
     uploads = {
-        n: masking.masked(secrets[n], n, group, values[n].tobytes(), ROUND) for n in survivors
+        n: masking.masked(secrets[n], n, group, values[n].tobytes(), ROUND, spread)
+        for n in survivors
     }
     masks = (clock() - start) / len(survivors)
 
@@ -50,16 +66,20 @@ def one_run(size: int, count: int, gone: int, clock: Callable[[], float]) -> dic
     opening = (clock() - start) / len(survivors)
 
     start = clock()
-    total = masking.unmasked(group, survivors, threshold, uploads, opened, dealt, ROUND, count)
+    total = masking.unmasked(
+        group, survivors, threshold, uploads, opened, dealt, ROUND, count, spread
+    )
     unmasking = clock() - start
     expected = sum(values[node].astype(np.int64) for node in survivors)
     assert np.array_equal(np.frombuffer(total, "<i4"), expected)
     return {
+        "a participant clips and adds noise": quantising,
         "a participant deals shares": dealing,
         "a participant masks": masks,
         "a participant opens shares": opening,
         "the aggregator has the sum": unmasking,
-        "all of it together": dealing + masks + opening + unmasking,
+        "all of that together": quantising + dealing + masks + opening + unmasking,
+        "the aggregator hashes all uploads, as they come": hashing,
     }
 
 
@@ -71,11 +91,14 @@ def main() -> None:
     parser.add_argument("--numbers", type=int, default=1_000_000)
     parser.add_argument("--dropouts", type=int, default=2)
     parser.add_argument("--cpu", action="store_true", help="processor time, on a busy machine")
+    parser.add_argument("--threads", action="store_true", help="as the daemon does, on all cores")
     options = parser.parse_args()
     clock = time.process_time if options.cpu else time.perf_counter
-    one_run(4, 1000, 0, clock)
+    spread = in_threads if options.threads else masking.in_turn
+    one_run(4, 1000, 0, clock, spread)
     runs = [
-        one_run(options.size, options.numbers, options.dropouts, clock) for _ in range(options.runs)
+        one_run(options.size, options.numbers, options.dropouts, clock, spread)
+        for _ in range(options.runs)
     ]
     for name in runs[0]:
         seen = sorted(1000 * run[name] for run in runs)

@@ -19,7 +19,7 @@ SEAL_BYTES: Final = 16
 
 _ANY_SECRET: Final = b"\x11" * KEY_BYTES
 _NONCE: Final = bytes(12)
-_COUNTER: Final = bytes(16)
+_BLOCK_BYTES: Final = 16
 PIECE_BYTES: Final = 1 << 17
 _ZEROS: Final = memoryview(bytes(PIECE_BYTES))
 
@@ -66,14 +66,20 @@ def stream(key: bytes, size_bytes: int) -> bytes:
 
 def piece_place() -> bytearray:
     """Give a place for pieces; streams that are read in turns may share one."""
-    return bytearray(PIECE_BYTES + len(_COUNTER))
+    return bytearray(PIECE_BYTES + _BLOCK_BYTES)
 
 
-def stream_pieces(key: bytes, size_bytes: int, place: bytearray) -> Iterator[memoryview]:
-    """Give the same stream piece by piece, each in the place of the one before."""
-    cipher = _counting(key)
+def stream_pieces(
+    key: bytes, size_bytes: int, place: bytearray, begin: int = 0
+) -> Iterator[memoryview]:
+    """Give the same stream piece by piece, each in the place of the one before.
+
+    It may begin at any multiple of PIECE_BYTES, as each block of the stream is made by itself.
+    """
+    assert begin % PIECE_BYTES == 0, "a stream is cut between pieces"
+    cipher = _counting(key, begin)
     # Pieces that stay in a processor's cache took a third of the time.
-    for at in range(0, size_bytes, PIECE_BYTES):
+    for at in range(begin, size_bytes, PIECE_BYTES):
         count = min(PIECE_BYTES, size_bytes - at)
         cipher.update_into(_ZEROS[:count], place)
         yield memoryview(place)[:count]
@@ -97,7 +103,8 @@ def unsealed_once(key: bytes, sealed: bytes, bound: bytes) -> bytes | None:
         return None
 
 
-def _counting(key: bytes) -> "CipherContext":
+def _counting(key: bytes, begin: int = 0) -> "CipherContext":
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-    return Cipher(algorithms.AES256(key), modes.CTR(_COUNTER)).encryptor()
+    counter = (begin // _BLOCK_BYTES).to_bytes(_BLOCK_BYTES, "big")
+    return Cipher(algorithms.AES256(key), modes.CTR(counter)).encryptor()

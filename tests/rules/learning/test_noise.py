@@ -26,6 +26,33 @@ def test_clipping_keeps_the_norm_exactly(values: list[int], norm_max: int) -> No
 
 
 @pytest.mark.parametrize("variance", [1, 7, 400, 1_525_202])
+def test_what_the_first_bits_decide_is_what_the_whole_draw_does(variance: int) -> None:
+    """At each end of what begins alike, at each boundary, beside it, and at chance."""
+    table, bits = noise._table(variance), 64 - noise._GUIDE_BITS
+    first = np.arange(1 << noise._GUIDE_BITS, dtype=np.uint64) << np.uint64(bits)
+    last = first | np.uint64((1 << bits) - 1)
+    inner = table.leading[(table.leading > 0) & (table.leading < np.uint64(2**64 - 1))]
+    chance = np.frombuffer(hashlib.shake_256(b"draws").digest(80_000), dtype="<u8")
+    beside = [inner - np.uint64(1), inner + np.uint64(1)]
+    draws = np.concatenate([first, last, *beside, chance])
+    draws = draws[~np.isin(draws, table.leading)]  # ties ask for more bits: below
+    slowly = np.searchsorted(table.leading, draws, side="left") - table.reach
+    assert np.array_equal(noise._drawn(table, draws, 0, b"seed"), slowly)
+
+
+def test_a_tie_is_decided_by_more_bits_of_its_own_place() -> None:
+    table, at, seed = noise._table(400), 70_000, b"seed"
+    middle = len(table.leading) // 2
+    draws = np.array([table.leading[middle]] * 3, dtype=np.uint64)
+    found = noise._drawn(table, draws, at, seed)
+    for number, value in enumerate(found):
+        place = b"skellam tie" + (at + number).to_bytes(8, "big")
+        more = int.from_bytes(noise.stream(noise.derived(seed, place), 16), "big")
+        whole = int(draws[number]) << 128 | more
+        assert value + table.reach == noise.bisect_right(table.exact, whole)
+
+
+@pytest.mark.parametrize("variance", [1, 7, 400, 1_525_202])
 def test_noise_follows_the_distribution_of_skellam(variance: int) -> None:
     drawn = noise.skellam(variance, 200_000, b"one seed")
     scale = variance / math.sqrt(len(drawn))

@@ -3,7 +3,7 @@ import itertools
 import json
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ambientd.adapters.learning.learner import in_threads
 from ambientd.codec.agreement import PIECE_BYTES, derived, stream
 from ambientd.codec.digest import tagged
 from ambientd.errors import LocalProtocolError, RemoteProtocolError
@@ -19,6 +20,7 @@ from ambientd.rules.learning import masking, secure, sharing
 from scripts import secure_vectors
 
 ROUND = b"study 1, round 3"
+_PIECE = PIECE_BYTES // masking.NUMBER_BYTES
 
 
 def node(number: int) -> NodeId:
@@ -110,6 +112,37 @@ def test_masks_are_whole_streams_and_cancel_at_the_ends_of_the_pieces_they_are_l
     key = derived(seed, tagged("fl-own-mask-stream", ROUND))
     mask = np.frombuffer(stream(key, masking.NUMBER_BYTES * count), "<u4")
     assert np.array_equal(shown - values.view("<u4"), mask)
+
+
+@pytest.mark.parametrize("count", [5, 16 * _PIECE - 1, 16 * _PIECE + 1, 33 * _PIECE + 7])
+def test_jobs_in_threads_or_backwards_give_the_same_bytes(count: int) -> None:
+    jobs_seen: list[int] = []
+
+    def backwards(jobs: Sequence[masking.Job]) -> None:
+        jobs_seen.append(len(jobs))
+        masking.in_turn(list(reversed(jobs)))
+
+    circle = Circle(4, count=count)
+    left = circle.nodes[1:]
+    uploads = {n: circle.upload(n) for n in left}
+    opened = circle.opened(left)
+    for spread in (backwards, in_threads):
+        for n in left:
+            values = circle.values[n].tobytes()
+            again = masking.masked(circle.secrets[n], n, circle.group, values, ROUND, spread)
+            assert again == uploads[n]
+        args = (circle.group, left, circle.threshold, uploads, opened, circle.dealt, ROUND, count)
+        total = np.frombuffer(masking.unmasked(*args, spread), "<i4")
+        assert np.array_equal(total, sum(circle.values[n] for n in left))
+    assert (max(jobs_seen) > 1) == (count > 16 * _PIECE)
+
+
+def test_what_goes_wrong_in_a_thread_is_not_lost() -> None:
+    def fails() -> None:
+        raise RemoteProtocolError("in a thread")
+
+    with pytest.raises(RemoteProtocolError, match="in a thread"):
+        in_threads([fails, lambda: None])
 
 
 def test_one_share_too_few_hides_the_sum() -> None:

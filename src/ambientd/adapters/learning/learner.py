@@ -1,7 +1,9 @@
 """The port's learner: reads an owner's data, trains, scores, aggregates, exports."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,7 @@ from ambientd.ports.learning import AggregatedModel, Contribution, TrainedUpdate
 from ambientd.rules.learning import models
 from ambientd.rules.learning.averaging import average
 from ambientd.rules.learning.circles import SummedModel, Words
+from ambientd.rules.learning.masking import Job, in_turn
 from ambientd.rules.learning.models import Model
 from ambientd.rules.learning.privacy import Terms
 from ambientd.rules.learning.private_rounds import concealed, summed
@@ -28,6 +31,7 @@ from ambientd.rules.studies import AGGREGATIONS
 _PASSES_MAX: Final = 1_000
 _BATCH_MAX: Final = 4_096
 _RATE_MICRO_MAX: Final = 100_000_000
+THREADS_MAX: Final = 4
 
 
 def _plan_fault(plan: Plan) -> str | None:
@@ -146,12 +150,12 @@ class NumpyLearner:
         self, plan: Plan, update: bytes, secret: bytes, me: NodeId, circle: Circle, rid: bytes
     ) -> bytes:
         """Clip, noise and mask an update for a circle; the same bytes again for equal arguments."""
-        return concealed(plan, update, secret, me, circle, rid)
+        return concealed(plan, update, secret, me, circle, rid, in_threads)
 
     def sum_up(self, plan: Plan, model: bytes, circles: Iterable[Words], rid: bytes) -> SummedModel:
         """Take the masks off circles' sums and make the next model, with equal bytes everywhere."""
         decoded(model, models.parsed(plan.model).count)
-        return summed(plan, model, circles, rid)
+        return summed(plan, model, circles, rid, in_threads)
 
     def export(self, plan: Plan, model: bytes, form: str) -> bytes:
         """Give a model as a file of the form `npz` or `onnx`."""
@@ -185,6 +189,16 @@ def _plain(
             except RemoteProtocolError:
                 update = b""  # malformed, so it is left out
         yield update, item.samples
+
+
+def in_threads(jobs: Sequence[Job]) -> None:
+    """Do jobs at once: NumPy and the cipher let other threads run."""
+    if len(jobs) == 1:
+        in_turn(jobs)
+        return
+    with ThreadPoolExecutor(min(THREADS_MAX, os.cpu_count() or 1)) as pool:
+        for done in [pool.submit(job) for job in jobs]:
+            done.result()
 
 
 def make_learner(folder: Path | None = None) -> NumpyLearner:

@@ -16,7 +16,7 @@ from ambientd.rules.learning.circles import (
     noise_seed,
     parsed_dealing,
 )
-from ambientd.rules.learning.masking import NUMBER_BYTES, masked, unmasked
+from ambientd.rules.learning.masking import NUMBER_BYTES, Spread, in_turn, masked, unmasked
 from ambientd.rules.learning.noise import quantised
 from ambientd.rules.learning.privacy import Terms
 from ambientd.rules.learning.secure import BadShareError, FalseDealerError
@@ -28,14 +28,22 @@ def terms_of(plan: Plan, threshold: int) -> Terms:
 
 
 def concealed(
-    plan: Plan, update: bytes, secret: bytes, me: NodeId, circle: Circle, rid: bytes
+    plan: Plan,
+    update: bytes,
+    secret: bytes,
+    me: NodeId,
+    circle: Circle,
+    rid: bytes,
+    spread: Spread = in_turn,
 ) -> bytes:
     """Clip an update, add noise, and mask it towards the circle: what alone may be shown."""
     noised = quantised(terms_of(plan, circle.threshold), update, noise_seed(secret, rid))
-    return masked(secret, me, dealing_group(circle), noised, rid)
+    return masked(secret, me, dealing_group(circle), noised, rid, spread)
 
 
-def _total(words: Words, count: int, rid: bytes, faulty: set[NodeId]) -> bytes | None:
+def _total(
+    words: Words, count: int, rid: bytes, faulty: set[NodeId], spread: Spread
+) -> bytes | None:
     """Give a circle's sum; None when it cannot be known. Who lied is added to `faulty`."""
     circle = words.circle
     opened = dict(words.opened)
@@ -55,6 +63,7 @@ def _total(words: Words, count: int, rid: bytes, faulty: set[NodeId]) -> bytes |
                     dealt,
                     rid,
                     count,
+                    spread,
                 )
             except FalseDealerError:
                 raise
@@ -69,14 +78,16 @@ def _total(words: Words, count: int, rid: bytes, faulty: set[NodeId]) -> bytes |
         return None
 
 
-def summed(plan: Plan, model: bytes, circles: Iterable[Words], rid: bytes) -> SummedModel:
+def summed(
+    plan: Plan, model: bytes, circles: Iterable[Words], rid: bytes, spread: Spread = in_turn
+) -> SummedModel:
     """Take the masks off each circle's sum, and make the next model of the means."""
     count = len(model) // NUMBER_BYTES
     sums: list[tuple[bytes, int]] = []
     left_out: list[NodeId] = []
     faulty: set[NodeId] = set()
     for words in circles:
-        total = _total(words, count, rid, faulty)
+        total = _total(words, count, rid, faulty, spread)
         if total is None:
             left_out += words.survivors
         else:
