@@ -102,6 +102,16 @@ def stretch(
     return Stretch(made(source).module, first.state, until_gas, end)
 
 
+def gas_of(source: bytes, data: bytes, limits: ExecutionLimits) -> int:
+    """Give the gas that an execution takes on an engine."""
+    execution = PausableExecution(compiled(source, "wasmtime"), data, limits, SEED)
+    try:
+        execution.run_until(None)
+        return execution.gas_taken()
+    finally:
+        execution.close()
+
+
 def end_of(step: ProvenStep) -> TracePoint:
     """Give where a step led, of a prepared module that nobody looks at here."""
     return step.end(PREPARED, REWRITER_VERSION)
