@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from ambientd.adapters.libp2p import Libp2pTransport
+from ambientd.adapters.libp2p.dht import Directory
 from ambientd.adapters.libp2p.statements import seal_of
 from ambientd.adapters.mdns import MulticastDns
 from ambientd.ports.discovery import Discovery, Search, Whereabouts
@@ -74,7 +75,7 @@ async def by_mdns() -> AsyncIterator[World]:
 
 
 def directory(transport: Libp2pTransport, number: int, at: list[HostPort]) -> Discovery:
-    return transport.directory(seal_of(SEEDS[number]), lambda: tuple(at))
+    return Directory(transport.inside, seal_of(SEEDS[number]), lambda: tuple(at))
 
 
 @asynccontextmanager

@@ -34,7 +34,7 @@ async def test_many_who_want_to_know_at_once_make_peers_be_asked_once() -> None:
     mesh = Mesh()
     ledger = SimpleNamespace(members=(mesh.peers()[8],), meta=SimpleNamespace(time_ms=0))
     node = SimpleNamespace(ledger=ledger)
-    parts = SimpleNamespace(transport=mesh, node=node, now=lambda: mesh.now_ms)
+    parts = SimpleNamespace(transport=mesh, node=node, now=lambda: mesh.now_ms, relays=int)
     doctoring = Doctoring(NodeId(bytes(32)), Config(), cast("Parts", parts))
     found: list[Any] = []
 

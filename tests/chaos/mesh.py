@@ -97,14 +97,22 @@ class ChaosMesh(Cluster):
         super().__init__(root, members, PLAN)
         shim = build_shim(root)
         self.has_shim = shim is not None
-        self.places = [Place(number) for number in range(1, members + 1)]
+        self.places = self._settle(members)
         self._move_apart(members)
         self.daemons: list[PlacedDaemon] = [  # type: ignore[assignment]
             PlacedDaemon(daemon.data_dir, place, shim)
             for daemon, place in zip(self.daemons, self.places, strict=True)
         ]
         self.weather = weather
-        self.switch = Switch([place.tap for place in self.places], seed)
+        self.switch = Switch(self._taps(), seed)
+
+    def _settle(self, members: int) -> list[Place]:
+        """Make a place for each node."""
+        return [Place(number) for number in range(1, members + 1)]
+
+    def _taps(self) -> list[int]:
+        """Give what the switch lies between."""
+        return [place.tap for place in self.places]
 
     def _move_apart(self, members: int) -> None:
         """Write into each configuration where everybody lives now."""

@@ -14,10 +14,13 @@ import random
 import select
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from tests.chaos.enter import NEW_NET
@@ -25,6 +28,7 @@ from tests.chaos.enter import NEW_NET
 T = TypeVar("T")
 TUN = "/dev/net/tun"
 PREFIX = "10.99.1."
+HOME_PREFIX = "192.168.77."
 _SET_TUN = 0x400454CA
 _TAP_WITHOUT_HEADER = 0x0002 | 0x1000
 _SET_ADDRESS, _SET_MASK, _SET_FLAGS = 0x8916, 0x891C, 0x8914
@@ -67,8 +71,8 @@ def apart(work: Callable[[], T]) -> T:
 class Place:
     """One node's namespace: its address, and the TAP device that leads out of it."""
 
-    def __init__(self, number: int) -> None:
-        self.address = f"{PREFIX}{number}"
+    def __init__(self, number: int, prefix: str = PREFIX) -> None:
+        self.address = f"{prefix}{number}"
         self.namespace, self.tap = apart(self._make)
 
     def _make(self) -> tuple[int, int]:
@@ -111,6 +115,48 @@ class Place:
         """Let go of it; it ends with the last process inside."""
         os.close(self.tap)
         os.close(self.namespace)
+
+
+class Router:
+    """A device between a home's network and the others', which lets nothing in unasked (NAT)."""
+
+    def __init__(self, outer: Place) -> None:
+        self.outer = outer
+        self.inner_tap = apart(self._attach)
+        self._run("iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "tap0", "-j", "MASQUERADE")
+        self._run("iptables", "-P", "FORWARD", "DROP")
+        self._run("iptables", "-A", "FORWARD", "-i", "home", "-j", "ACCEPT")
+        answers = ["-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "ACCEPT"]
+        self._run("iptables", "-A", "FORWARD", *answers)
+
+    def _attach(self) -> int:
+        self.outer.enter()
+        tap = os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.ioctl(tap, _SET_TUN, struct.pack("16sH", b"home", _TAP_WITHOUT_HEADER))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            _set(control, b"home", _SET_ADDRESS, _internet(f"{HOME_PREFIX}1"))
+            _set(control, b"home", _SET_MASK, _internet("255.255.255.0"))
+            _set(control, b"home", _SET_FLAGS, struct.pack("H", _UP))
+        return tap
+
+    def _run(self, *program: str) -> None:
+        run_in(self.outer, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+        run_in(self.outer, *program)
+
+    def close(self) -> None:
+        """End it."""
+        os.close(self.inner_tap)
+        self.outer.close()
+
+
+def run_in(place: Place, *program: str) -> None:
+    """Run a program in a namespace, and fail with what it says when it fails."""
+    entered = [sys.executable, str(Path(__file__).with_name("enter.py")), f"{place.namespace}"]
+    done = subprocess.run(
+        [*entered, *program], pass_fds=[place.namespace], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise OSError(f"{program}: {done.stderr}")
 
 
 def _internet(address: str) -> bytes:

@@ -509,13 +509,14 @@ export interface LookedAt {
   readonly version: string;
 }
 
-/** What the peers that were asked said; `clock_ms` is the median of their clocks. `block_ms` is how far the time of the last block is ahead of this node's clock. */
+/** What the peers that were asked said; `clock_ms` is the median of their clocks. `block_ms` is how far the time of the last block is ahead of this node's clock, and `relays` through how many members this node can be reached. */
 export interface Looks {
   readonly port: number;
   readonly asked: number;
   readonly peers: readonly (LookedAt)[];
   readonly clock_ms: number | null;
   readonly block_ms: number;
+  readonly relays: number;
 }
 
 /** What the publisher signed besides; nobody else vouches for any of it. */
@@ -1027,7 +1028,7 @@ export interface SeatWordInfo {
   readonly wish: string;
 }
 
-/** What peers said of this node in the last ten minutes. Of those that `answered`, `tried` dialled its port and `reached` found it there; `saying` told their links, and `linked` have one to it. `age_ms` is that of the newest answer, null if none. */
+/** What peers said of this node in the last ten minutes. Of those that `answered`, `tried` dialled its port and `reached` found it there; `saying` told their links, and `linked` have one to it. `age_ms` is that of the newest answer, null if none. Through so many `relays` others reach it without dialling its port. */
 export interface Seen {
   readonly port: number;
   readonly answered: number;
@@ -1036,6 +1037,7 @@ export interface Seen {
   readonly saying: number;
   readonly linked: number;
   readonly age_ms: number | null;
+  readonly relays: number;
 }
 
 /** One measure over time; `source` is what measured it last, null is not known. */

@@ -107,10 +107,11 @@ function NodeTable({ nodes, selfId }: { nodes: readonly NodeInfo[]; selfId: stri
 }
 
 /** Say how peers see this node. */
-function seen({ answered, tried, reached, port, saying, linked, age_ms }: Seen): string {
+function seen({ answered, tried, reached, port, saying, linked, age_ms, relays }: Seen): string {
   if (age_ms === null) return "no peer was asked yet";
   const said = [`${count(answered)} asked, ${lasting(age_ms)} ago`];
   if (tried > 0) said.push(`${count(reached)} of ${count(tried)} reach port ${port}`);
+  if (relays > 0) said.push(`reachable by relay, through members: ${count(relays)}`);
   if (saying > 0) said.push(`${count(linked)} of ${count(saying)} have a link to it`);
   return said.join("; ");
 }

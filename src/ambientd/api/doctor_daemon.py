@@ -80,12 +80,16 @@ def _reached(looks: Looks, nodes: int) -> Finding:
     text = f"{reached} of {in_words(len(tried), 'peer')} reached port {looks.port} here"
     if reached == len(tried):
         return fine("reachable", text)
+    if not reached and looks.relays:
+        through = in_words(looks.relays, "member")
+        return fine("reachable", f"reachable by relay, through {through}; {text}")
     if not reached:
         return fails(
             "reachable",
             f"fine but invisible: {text}; nodes that this one does not dial never meet it",
             f"open TCP port {looks.port} in this device's firewall and forward it in its router; "
-            "or set [transport] advertise to the address that is forwarded",
+            "or set [transport] advertise to the address that is forwarded; or [relay] use here "
+            "and [relay] serve at a member that all can dial",
         )
     advice = "see what those networks let through; some have their own way to this device"
     return warns("reachable", text, advice)

@@ -54,7 +54,8 @@ class LookedAt(Reply, frozen=True):
 class Looks(Reply, frozen=True):
     """What the peers that were asked said; `clock_ms` is the median of their clocks.
 
-    `block_ms` is how far the time of the last block is ahead of this node's clock.
+    `block_ms` is how far the time of the last block is ahead of this node's clock, and `relays`
+    through how many members this node can be reached.
     """
 
     port: int
@@ -62,6 +63,7 @@ class Looks(Reply, frozen=True):
     peers: tuple[LookedAt, ...]
     clock_ms: int | None
     block_ms: int
+    relays: int = 0
 
 
 def fine(name: str, text: str) -> Finding:

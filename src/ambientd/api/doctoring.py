@@ -51,7 +51,7 @@ class Doctoring:
 
     def seen(self) -> Seen:
         """Give what peers lately said of this node."""
-        return self._sightings.seen(self._port(), self._parts.now())
+        return self._sightings.seen(self._port(), self._parts.now(), self._parts.relays())
 
     async def links(self, request: ListLinks) -> LinksTold:
         """List this node's links, and those that peers lately told, by the nodes' ids."""
@@ -98,6 +98,7 @@ class Doctoring:
             peers=tuple(_looked_at(peer, look) for peer, look in sorted(found, key=_by_peer)),
             clock_ms=round(statistics.median(clocks)) if clocks else None,
             block_ms=state.meta.time_ms - self._parts.now(),
+            relays=self._parts.relays(),
         )
 
 

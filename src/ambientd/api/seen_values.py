@@ -10,6 +10,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     Of those that `answered`, `tried` dialled its port and `reached` found it there; `saying` told
     their links, and `linked` have one to it. `age_ms` is that of the newest answer, null if none.
+    Through so many `relays` others reach it without dialling its port.
     """
 
     port: int = 0
@@ -19,11 +20,13 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     saying: int = 0
     linked: int = 0
     age_ms: int | None = None
+    relays: int = 0
 
     @property
     def is_invisible(self) -> bool:
         """Tell whether those that looked did not find this node."""
-        return (self.tried > 0 and not self.reached) or (self.saying > 0 and not self.linked)
+        unreached = self.tried > 0 and not self.reached and not self.relays
+        return unreached or (self.saying > 0 and not self.linked)
 
 
 class ListLinks(Request, frozen=True):

@@ -46,7 +46,7 @@ class Sightings:
             self._of.pop(peer, None)
             self._of[peer] = _Sighting(now, look)
 
-    def seen(self, port: int, now: int) -> Seen:
+    def seen(self, port: int, now: int, relays: int = 0) -> Seen:
         """Put the answers together."""
         fresh = self._fresh(now)
         tried = [each for each in fresh.values() if each.look.reached is not None]
@@ -59,6 +59,7 @@ class Sightings:
             saying=len(saying),
             linked=sum(any(link.node_id == self._own for link in links) for links in saying),
             age_ms=min((now - each.at_ms for each in fresh.values()), default=None),
+            relays=relays,
         )
 
     def links(self, now: int) -> tuple[LinkTold, ...]:

@@ -135,8 +135,8 @@ def invisible(seen: Seen) -> tuple[Trouble, ...]:
         kind=TroubleKind.INVISIBLE,
         text=text,
         hint=f"open TCP port {seen.port} in this device's firewall and forward it in its router; "
-        "or set [transport] advertise to the address that is forwarded; `ambientctl doctor` asks "
-        "again",
+        "or set [transport] advertise to the address that is forwarded; or [relay] use here and "
+        "[relay] serve at a member that all can dial; `ambientctl doctor` asks again",
     )
     return (trouble,)
 

@@ -108,6 +108,8 @@ def seen_text(seen: Seen) -> str:
     words = [f"{said} answered, the last {in_words(seen.age_ms // 1000, 'second')} ago"]
     if seen.tried:
         words.append(f"{seen.reached} of {seen.tried} that tried reach port {seen.port}")
+    if seen.relays:
+        words.append(f"reachable by relay, through {in_words(seen.relays, 'member')}")
     if seen.saying:
         words.append(f"{seen.linked} of {seen.saying} have a link to it")
     return "; ".join(words)

@@ -19,6 +19,7 @@ from ambientd.config.memory_options import MemoryOptions, MemoryProfile
 from ambientd.config.node_options import NodeOptions, Options
 from ambientd.config.outlet_options import TraceOptions, WebhookOptions
 from ambientd.config.proving_options import ProvingOptions
+from ambientd.config.relay_options import RelayOptions
 from ambientd.config.retention_options import RetentionOptions
 from ambientd.config.telemetry_options import TelemetryOptions
 from ambientd.config.urls import Url, parse_url
@@ -377,6 +378,7 @@ class Config(Options, frozen=True):
     node: NodeOptions = NodeOptions()
     transport: TransportOptions = TransportOptions()
     discovery: DiscoveryOptions = DiscoveryOptions()
+    relay: RelayOptions = RelayOptions()
     api: ApiOptions = ApiOptions()
     http: HttpOptions = HttpOptions()
     execution: ExecutionOptions = ExecutionOptions()

@@ -39,7 +39,7 @@ from ambientd.api.invitation import make_join
 from ambientd.codec.statements import sign_record
 from ambientd.config.options import ChainKind, EngineChoice, Lie
 from ambientd.consensus.options import TrustedEpoch
-from ambientd.daemon.finding import introductions_of, ways_to_find
+from ambientd.daemon.finding import introductions_of, open_relays, ways_to_find
 from ambientd.daemon.front_door import Front, answer_owner
 from ambientd.errors import ConfigError
 from ambientd.ledger.state import LedgerState
@@ -274,6 +274,11 @@ def _learning(identity: Identity, blobs: Blobs, files: BlobFiles, run: ExecuteTa
     return LearningHost(learner, consents, blobs, files, run, private)
 
 
+def _open_files(identity: Identity) -> BlobFiles:
+    config, folder = identity.config, identity.places.data_dir / "blobs"
+    return open_blobs(folder, config.store.blobs, identity.node, config.limits.blob_store_bytes_max)
+
+
 def _journal(identity: Identity) -> TelemetryJournal | None:
     bytes_max = identity.config.telemetry.journal_bytes_max
     if not bytes_max:
@@ -309,7 +314,7 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
     """Run the node of a data directory until SIGTERM or SIGINT, then stop cleanly."""
     identity = read_identity(data_dir, passphrase)
     config, genesis = identity.config, identity.genesis
-    is_newcomer = identity.invitation is not None
+    introductions, is_newcomer = introductions_of(identity), identity.invitation is not None
     now = _steady_now()
     async with AsyncExitStack() as stack:
         stack.enter_context(DataDir(data_dir))
@@ -319,8 +324,7 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
         check_key(identity, recovered)
         may_vote = _may_vote(identity, store, recovered)
         writer = await stack.enter_async_context(StoreWriter(store))
-        quota_bytes = config.limits.blob_store_bytes_max
-        files = open_blobs(data_dir / "blobs", config.store.blobs, identity.node, quota_bytes)
+        files = _open_files(identity)
         rng = random.Random(draw_secret(32))  # noqa: S311 - jitter and back-off, no secrets
         node = _build_node(identity, recovered, writer, rng, may_vote=may_vote, now_ms=now())
         pump = Pump(node, now, writer)
@@ -345,6 +349,7 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
         tools = open_proof_tools(config.proving, data_dir)
         states = StateFiles(identity.places.states).open(recovered.ledger.open_tasks())
         executor = executor_of(config, pool, blobs, sensors.meter, tools, states)
+        relays = open_relays(config.relay, transport)
         parts = Parts(
             node=node,
             pump=pump,
@@ -363,15 +368,15 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
             is_newcomer=is_newcomer,
             pins=Pins(PinFile(identity.places.module_pins)),
             journal=_journal(identity),
+            relays=relays.reserved if relays else int,
         )
         kept = partial(parts.pins.kept, recovered.ledger, identity.node)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Sweeper(files, recovered.ledger, config.retention, now, kept).run)
             if bitcoin is not None:
                 nursery.start_soon(bitcoin.keep_up)
-            introductions = introductions_of(identity)
-            ways = ways_to_find(identity, transport, rng)
+            ways = ways_to_find(identity, transport, rng, relays)
             nursery.start_soon(look_for_members, ways, introductions.over(transport.search))
-            uploads = Uploads(files, sealed)
-            await run_node(parts, partial(_serve, identity, parts, pool, uploads, introductions))
+            serve = partial(_serve, identity, parts, pool, Uploads(files, sealed), introductions)
+            await run_node(parts, serve)
             nursery.cancel_scope.cancel()

@@ -46,6 +46,18 @@ class Search:
     """Hears of wanted members alone."""
 
 
+@dataclass(frozen=True, slots=True)
+class RelayLimits:
+    """Whether a node carries others' connections and lets its own be carried, and how much."""
+
+    serves: bool = False
+    uses: bool = False
+    reservations_max: int = 64
+    circuits_max: int = 16
+    circuit_bytes_max: int = 128 * 1024 * 1024
+    circuit_s_max: int = 3_600
+
+
 class Discovery(Protocol):
     """One way to find."""
 

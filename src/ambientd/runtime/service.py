@@ -65,6 +65,8 @@ class Parts:
     series: Series = field(default_factory=Series)
     pins: Pins = field(default_factory=Pins)
     journal: TelemetryJournal | None = None
+    relays: Callable[[], int] = lambda: 0
+    """Members through which this node can be reached."""
 
 
 async def run_node(

@@ -1,15 +1,28 @@
 """Who reaches a stream's handler, and that nothing it raises goes further."""
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from ambientd.adapters.libp2p.exchanges import discard
-from ambientd.adapters.libp2p.foreign import Stream
+from ambientd.adapters.libp2p.foreign import Host, Stream
 from ambientd.adapters.libp2p.guard import Counters
 from ambientd.adapters.libp2p.identity import PeerId
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS
+from ambientd.ports.transport import NodeId
 
 Handler = Callable[[Stream], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What a protocol among members needs of the transport that it is part of."""
+
+    host: Host
+    gate: "Gate"
+    counters: Counters
+    is_allowed: Callable[[NodeId], bool]
+    peers: Callable[[], frozenset[NodeId]]
 
 
 class Gate:

@@ -1,6 +1,6 @@
 """The `Discovery` port over the messages of libp2p's Kademlia DHT, among members.
 
-https://github.com/libp2p/specs/blob/master/kad-dht: of it FIND_NODE, in which everybody says where
+https://github.com/libp2p/specs, kad-dht: of it FIND_NODE, in which everybody says where
 it is and asks where others are. py-libp2p's own table takes whatever a peer names, at addresses
 that nobody has signed, and keeps values for anybody; here a row is a member's own signed statement,
 so the table has as many rows as the cluster has members, and nobody fills it.
@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import trio
-from google.protobuf.message import DecodeError
 from libp2p.kad_dht.common import PROTOCOL_ID
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
 
-from ambientd.adapters.libp2p.admission import Gate
+from ambientd.adapters.libp2p.admission import Inside
 from ambientd.adapters.libp2p.bucket import TokenBucket
-from ambientd.adapters.libp2p.exchanges import discard, finish, read_exactly
-from ambientd.adapters.libp2p.foreign import Host, Stream
-from ambientd.adapters.libp2p.guard import Counters
+from ambientd.adapters.libp2p.delimited import read_message, write_message
+from ambientd.adapters.libp2p.exchanges import discard, finish
+from ambientd.adapters.libp2p.foreign import Stream
 from ambientd.adapters.libp2p.identity import node_id_of, peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS
 from ambientd.errors import RemoteProtocolError
@@ -61,30 +60,22 @@ class Directory:
     name = "dht"
 
     def __init__(
-        self,
-        host: Host,
-        gate: Gate,
-        counters: Counters,
-        seal: Seal,
-        *,
-        is_allowed: Callable[[NodeId], bool],
-        peers: Callable[[], frozenset[NodeId]],
-        addresses: Callable[[], tuple[HostPort, ...]],
+        self, inside: Inside, seal: Seal, addresses: Callable[[], tuple[HostPort, ...]]
     ) -> None:
-        self._host = host
-        self._counters = counters
+        self._host = inside.host
+        self._counters = inside.counters
         self._seal = seal
-        self._is_allowed = is_allowed
-        self._peers = peers
+        self._is_allowed = inside.is_allowed
+        self._peers = inside.peers
         self._addresses = addresses
-        self._me: NodeId = node_id_of(host.get_id()) or b""
+        self._me: NodeId = node_id_of(inside.host.get_id()) or b""
         self._rows: dict[NodeId, _Row] = {}
         self._own = b""
         self._own_addresses: tuple[HostPort, ...] = ()
         self._told: frozenset[NodeId] = frozenset()
         self._lookups: dict[NodeId, _Lookup] = {}
         self._buckets: dict[NodeId, TokenBucket] = {}
-        host.set_stream_handler(PROTOCOL_ID, gate.members_only("dht", self._serve))
+        inside.host.set_stream_handler(PROTOCOL_ID, inside.gate.members_only("dht", self._serve))
 
     async def run(self, search: Search) -> None:
         """Tell every new peer where this node is, and ask them for who is wanted."""
@@ -152,8 +143,8 @@ class Directory:
     async def _exchange(self, peer: NodeId, question: Message) -> Message:
         stream = await self._host.new_stream(peer_id_of(peer), [PROTOCOL_ID])
         try:
-            await _write(stream, question)
-            answer = await _read(stream)
+            await write_message(stream, question)
+            answer = await read_message(stream, Message, MESSAGE_BYTES_MAX)
         finally:
             await discard(stream)
         if len(answer.closerPeers) > CLOSEST_MAX + 1:
@@ -169,7 +160,7 @@ class Directory:
             self._counters.note("dht_over_rate", peer=peer.hex())
             return
         with trio.move_on_after(EXCHANGE_S):
-            question = await _read(stream)
+            question = await read_message(stream, Message, MESSAGE_BYTES_MAX)
             if question.type != Message.FIND_NODE:
                 return
             if self._seal.whose(question.senderRecord) == peer:
@@ -179,7 +170,7 @@ class Directory:
                 answer.closerPeers.add(
                     id=peer_id_of(row.where.node_id).to_bytes(), signedRecord=row.statement
                 )
-            await _write(stream, answer)
+            await write_message(stream, answer)
             await finish(stream)
 
     def _keep(self, statement: bytes) -> NodeId | None:
@@ -207,39 +198,3 @@ class Directory:
 
         near = sorted(self._rows.keys() - {asker}, key=distance)
         return [self._rows[each] for each in near[:CLOSEST_MAX]]
-
-
-async def _write(stream: Stream, message: Message) -> None:
-    data = message.SerializeToString()
-    await stream.write(_length(len(data)) + data)
-
-
-async def _read(stream: Stream) -> Message:
-    """Read one message with its length before it.
-
-    Raises:
-        RemoteProtocolError: when it is none, or too long.
-    """
-    size = shift = 0
-    while True:
-        (byte,) = await read_exactly(stream, 1)
-        size |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            break
-        if shift > 14:
-            raise RemoteProtocolError("a message's length does not read")
-    if size > MESSAGE_BYTES_MAX:
-        raise RemoteProtocolError(f"a message of {size} bytes; at most {MESSAGE_BYTES_MAX}")
-    try:
-        return Message.FromString(await read_exactly(stream, size))
-    except DecodeError as error:
-        raise RemoteProtocolError("a message that does not read") from error
-
-
-def _length(size: int) -> bytes:
-    parts = bytearray()
-    while size >= 0x80:
-        parts.append(size & 0x7F | 0x80)
-        size >>= 7
-    return bytes([*parts, size])

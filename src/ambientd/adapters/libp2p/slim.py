@@ -172,6 +172,20 @@ def _import_slim() -> None:
         sys.modules.update(theirs)
 
 
+def load_messages(name: str) -> types.ModuleType:
+    """Give a module of protobuf messages of libp2p's without the packages that it lies in."""
+    if not isinstance(sys.modules.get(name, None), types.ModuleType):
+        folder, *below = name.split(".")
+        (where,) = sys.modules[folder].__path__
+        spec = importlib.util.spec_from_file_location(name, "/".join([where, *below]) + ".py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
 def _has_protobuf_in_c() -> bool:
     """Ask protobuf itself: what is installed may not load, or not be what is wished for."""
     try:

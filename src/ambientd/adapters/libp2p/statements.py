@@ -1,6 +1,6 @@
 """Signed statements of where a node listens: libp2p's signed peer records, read with suspicion.
 
-https://github.com/libp2p/specs/blob/master/RFC/0003-routing-records.md
+https://github.com/libp2p/specs, RFC/0003-routing-records.md
 """
 
 import ipaddress

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import trio
 
-from ambientd.adapters.libp2p.admission import Gate
+from ambientd.adapters.libp2p.admission import Gate, Inside
 from ambientd.adapters.libp2p.bandwidth import BANDWIDTH_PROTOCOL, Bandwidth
 from ambientd.adapters.libp2p.dialler import Dialler
 from ambientd.adapters.libp2p.exchanges import (
@@ -32,7 +32,7 @@ from ambientd.adapters.libp2p.link import NETWORK_ERRORS, Inbox, Link, Meter
 from ambientd.adapters.libp2p.looks import LOOK_1, LOOK_2, Looks
 from ambientd.adapters.libp2p.pieces import PIECES_PROTOCOL, Pieces
 from ambientd.errors import LocalProtocolError, UnreachableError
-from ambientd.ports.discovery import Discovery, Seal, Search
+from ambientd.ports.discovery import Search
 from ambientd.ports.transport import (
     ConnectionEvent,
     HostPort,
@@ -240,18 +240,11 @@ class Libp2pTransport:
         """What ways to find members ask, and tell."""
         return Search(self._missing, self._dialler.learn)
 
-    def directory(self, seal: Seal, addresses: Callable[[], tuple[HostPort, ...]]) -> Discovery:
-        """Answer members who ask where others are, from now on, and ask them, once it runs."""
-        from ambientd.adapters.libp2p.dht import Directory  # its price is for those who use it
-
-        return Directory(
-            self._host,
-            self._gate,
-            self._counters,
-            seal,
-            is_allowed=lambda peer: peer in self._allowed,
-            peers=self.peers,
-            addresses=addresses,
+    @property
+    def inside(self) -> Inside:
+        """What further protocols among members are made of."""
+        return Inside(
+            self._host, self._gate, self._counters, lambda peer: peer in self._allowed, self.peers
         )
 
     def _missing(self) -> frozenset[NodeId]:

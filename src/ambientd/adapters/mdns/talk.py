@@ -28,7 +28,7 @@ MARK = b"ambient="
 def service_of(cluster_id: bytes) -> str:
     """Name a mesh's service: a private network's, as libp2p's discovery by mDNS has it.
 
-    https://github.com/libp2p/specs/blob/master/discovery/mdns.md
+    https://github.com/libp2p/specs, discovery/mdns.md
     """
     return f"_p2p-{sha256(b'ambient mesh tag' + cluster_id).hexdigest()[:16]}._udp.local"
 

@@ -1,0 +1,112 @@
+"""Circuits through a member: for members alone, within limits, unread on their way."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import trio
+
+from ambientd.adapters.libp2p import Libp2pTransport
+from ambientd.adapters.libp2p.relays import Relays
+from ambientd.ports.discovery import RelayLimits
+from tests.adapters.libp2p.support import node
+from tests.ports.transport_contract import NODES, at, until_connected
+
+pytestmark = pytest.mark.net
+
+SMALL, RELAY, LARGE = 0, 1, 2
+USES, SERVES = RelayLimits(uses=True), RelayLimits(serves=True)
+
+
+@dataclass
+class Circle:
+    """Two nodes that know only the relay."""
+
+    small: Libp2pTransport
+    relay: Libp2pTransport
+    large: Libp2pTransport
+
+    async def until_linked(self) -> None:
+        with trio.fail_after(15):
+            await until_connected(self.small, NODES[LARGE])
+            await until_connected(self.large, NODES[SMALL])
+
+
+@asynccontextmanager
+async def circle(serves: RelayLimits = SERVES, uses: RelayLimits = USES) -> AsyncIterator[Circle]:
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        found = Circle(await enter(node(SMALL)), await enter(node(RELAY)), await enter(node(LARGE)))
+        nursery = await enter(trio.open_nursery())
+        for transport, limits in (
+            (found.small, uses),
+            (found.relay, serves),
+            (found.large, uses),
+        ):
+            nursery.start_soon(Relays(transport.inside, limits).run, transport.search)
+        for transport in (found.small, found.large):
+            transport.set_peers([at(found.relay.address, NODES[RELAY])])
+            with trio.fail_after(10):
+                await until_connected(transport, NODES[RELAY])
+        yield found
+        nursery.cancel_scope.cancel()
+
+
+async def next_frame(transport: Libp2pTransport) -> tuple[bytes, bytes]:
+    with trio.fail_after(5):
+        return await transport.frames.receive()
+
+
+async def test_two_nodes_that_nobody_can_dial_are_linked_through_a_member() -> None:
+    async with circle() as nodes:
+        await nodes.until_linked()
+        assert nodes.small.send(NODES[LARGE], b"there" * 10_000)
+        assert await next_frame(nodes.large) == (NODES[SMALL], b"there" * 10_000)
+        assert nodes.large.send(NODES[SMALL], b"and back")
+        assert await next_frame(nodes.small) == (NODES[LARGE], b"and back")
+
+
+async def test_an_address_behind_a_relay_is_nobodys_to_dial() -> None:
+    async with circle() as nodes:
+        await nodes.until_linked()
+        look = await nodes.small.look(NODES[LARGE], nodes.small.address.port)
+        assert look is not None
+        assert look.reached is None
+
+
+async def counted(transport: Libp2pTransport, kind: str) -> None:
+    with trio.fail_after(15):
+        while not transport.counters().get(kind):
+            await trio.sleep(0.05)
+
+
+async def test_a_circuit_ends_after_its_bytes_and_another_begins() -> None:
+    async with circle(RelayLimits(serves=True, circuit_bytes_max=200_000)) as nodes:
+        await nodes.until_linked()
+        nodes.small.send(NODES[LARGE], bytes(300_000))
+        await counted(nodes.relay, "circuit_over_limit")
+        await nodes.until_linked()
+
+
+async def test_a_circuit_ends_after_its_time() -> None:
+    async with circle(RelayLimits(serves=True, circuit_s_max=1)) as nodes:
+        await nodes.until_linked()
+        await counted(nodes.relay, "circuit_ended")
+
+
+async def test_more_than_may_reserve_do_not() -> None:
+    async with circle(RelayLimits(serves=True, reservations_max=1)) as nodes:
+        await counted(nodes.relay, "relay_full")
+        assert NODES[LARGE] not in nodes.small.peers()
+
+
+@pytest.mark.parametrize(
+    "limits", [{"serves": RelayLimits()}, {"uses": RelayLimits()}], ids=["nobody serves", "no use"]
+)
+async def test_nothing_is_carried_that_nobody_has_asked_for(limits: dict[str, Any]) -> None:
+    async with circle(**limits) as nodes:
+        with trio.move_on_after(4):
+            await nodes.until_linked()
+        assert nodes.small.peers() == nodes.large.peers() == {NODES[RELAY]}
