@@ -1,7 +1,7 @@
 """What every front end does with an operation: call its handler in time, turn errors into words."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import trio
@@ -16,6 +16,7 @@ from ambientd.errors import (
     UsageError,
 )
 
+T = TypeVar("T")
 Answer = Awaitable[msgspec.Struct] | AsyncIterator[msgspec.Struct]
 Handler = Callable[[Any], Answer]
 
@@ -28,9 +29,7 @@ _CODES: tuple[tuple[type[AmbientError], str], ...] = (
 )
 
 
-async def within(
-    operation: Operation[Any, Any], answer: Awaitable[msgspec.Struct]
-) -> msgspec.Struct:
+async def within(operation: Operation[Any, Any], answer: Awaitable[T]) -> T:
     """Wait for an answer as long as its row allows; raise OperationError after that."""
     with trio.move_on_after(operation.deadline_ms / 1000):
         return await answer

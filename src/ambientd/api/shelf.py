@@ -9,7 +9,9 @@ from ambientd.api.operations import BLOB_PUT, OperationError
 from ambientd.api.trail_keeping import TrailKeeper
 from ambientd.model.base import Digest
 from ambientd.runtime.blobs import Blobs
-from ambientd.runtime.uploads import Uploads
+from ambientd.runtime.uploads import Served, Uploads
+
+VALUE_BYTES_MAX = 8 * 1024 * 1024
 
 
 async def named_or_given(blobs: Blobs, what: str, given: bytes, sha256: str | None) -> bytes:
@@ -42,8 +44,20 @@ class Shelf:
                 size_bytes = await self._uploads.take(name, counted)
         return BlobKept(sha256=request.sha256, size_bytes=size_bytes)
 
+    async def open(self, request: GetBlob) -> Served:
+        """Give a blob that is read as it is sent."""
+        served = await self._uploads.open(Digest(bytes.fromhex(request.sha256)))
+        if served is None:
+            raise OperationError("not_found", f"no blob {request.sha256[:12]} is here")
+        return served
+
     async def get(self, request: GetBlob) -> BlobReply:
-        """Give a blob's bytes."""
+        """Give a blob's bytes in one value."""
+        served = await self.open(request)
+        if served.size_bytes > VALUE_BYTES_MAX:
+            msg = f"the blob has {served.size_bytes} bytes, JSON holds at most {VALUE_BYTES_MAX}"
+            hint = "ask with `Accept: application/octet-stream`, which is sent as it is read"
+            raise OperationError("too_large", msg, hint)
         data = await self._uploads.give(Digest(bytes.fromhex(request.sha256)))
         if data is None:
             raise OperationError("not_found", f"no blob {request.sha256[:12]} is here")

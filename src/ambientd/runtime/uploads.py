@@ -1,18 +1,54 @@
 """Blobs that callers bring in pieces, and take away."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
 
 import trio
 
+from ambientd.codec.chunks import Outline
+from ambientd.errors import StoreError
 from ambientd.model.base import Digest
-from ambientd.ports.blobs import DraftFiles
-from ambientd.runtime.blobs import SealedBlobs
+from ambientd.model.chunk import CHUNK_BYTES
+from ambientd.ports.blobs import DraftFiles, ServedFiles
+from ambientd.runtime.blobs import EMPTY, SealedBlobs
+
+
+class UploadFiles(DraftFiles, ServedFiles, Protocol):
+    """Where blobs are written, and read a piece at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A blob that was read once, and found to have its name; it is read again as it is sent."""
+
+    name: Digest
+    outline: Outline
+    files: ServedFiles
+    reading: trio.CapacityLimiter
+
+    @property
+    def size_bytes(self) -> int:
+        """Give how long it is."""
+        return self.outline.size_bytes
+
+    async def pieces(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Give the bytes of a stretch, a chunk at a time; raise StoreError for other bytes."""
+        for index in range(start // CHUNK_BYTES, -(-stop // CHUNK_BYTES)):
+            first = index * CHUNK_BYTES
+            size = self.outline.extent(index)
+            data = await trio.to_thread.run_sync(
+                self.files.piece, self.name, first, size, limiter=self.reading
+            )
+            if data is None or not self.outline.fits(index, data):
+                raise StoreError(f"blob {self.name.hex()} has changed while it was sent")
+            yield data[max(0, start - first) : stop - first]
 
 
 class Uploads:
     """The blobs of this node for those who may ask it; what peers may not have yet stays here."""
 
-    def __init__(self, files: DraftFiles, sealed: SealedBlobs) -> None:
+    def __init__(self, files: UploadFiles, sealed: SealedBlobs) -> None:
         self._files = files
         self._sealed = sealed
 
@@ -34,3 +70,13 @@ class Uploads:
     async def give(self, name: Digest) -> bytes | None:
         """Give a blob, or nothing if it is not here, or sealed."""
         return await self._sealed.serve(name)
+
+    async def open(self, name: Digest) -> Served | None:
+        """Check a blob, a chunk at a time, and give it to be read alike; nothing as `give`."""
+        reading = self._sealed.reading
+        if name == EMPTY:
+            return Served(name, Outline(0, b""), self._files, reading)
+        if self._sealed.is_sealed(name):
+            return None
+        outline = await trio.to_thread.run_sync(self._files.outline, name, limiter=reading)
+        return None if outline is None else Served(name, outline, self._files, reading)

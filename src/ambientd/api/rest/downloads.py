@@ -1,6 +1,7 @@
 """Answers that may be large: few at once, and who takes its own slowly gives way to who waits."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 
 import trio
 
@@ -70,19 +71,41 @@ class Download:
         if len(body) <= _PIECE_BYTES:
             self.end()
             return HttpAnswer(status, body, headers)
-        size = ("content-length", str(len(body)))
-        return HttpAnswer(status, self._pieces(body), [*headers, size], sent=self.end)
+        return self.stream(status, _cut(body), len(body), headers)
 
-    async def _pieces(self, body: bytes) -> AsyncGenerator[bytes, None]:
+    def stream(
+        self,
+        status: int,
+        source: AsyncGenerator[bytes, None],
+        size_bytes: int,
+        headers: list[tuple[str, str]],
+    ) -> HttpAnswer:
+        """Give an answer of so many bytes that is made as it is sent, while this has its place."""
+        size = ("content-length", str(size_bytes))
+        return HttpAnswer(status, self._counted(source), [*headers, size], sent=self.end)
+
+    async def _counted(self, source: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
         self._begun_s = trio.current_time()
-        view = memoryview(body)
-        for start in range(0, len(view), _PIECE_BYTES):
-            if not self._places.holds(self):
-                raise CallerGoneError
-            yield bytes(view[start : start + _PIECE_BYTES])
-            self._sent_bytes = start + _PIECE_BYTES
+        async with aclosing(source):
+            async for data in source:
+                for piece in _pieces(data):
+                    if not self._places.holds(self):
+                        raise CallerGoneError
+                    yield piece
+                    self._sent_bytes += len(piece)
 
     def rate(self, now_s: float) -> float | None:
         """Give the bytes a second so far; None while it is too early to tell."""
         lasts_s = 0.0 if self._begun_s is None else now_s - self._begun_s
         return self._sent_bytes / lasts_s if lasts_s > GRACE_S else None
+
+
+async def _cut(body: bytes) -> AsyncGenerator[bytes, None]:
+    for piece in _pieces(body):
+        yield piece
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    view = memoryview(data)
+    for start in range(0, len(view), _PIECE_BYTES):
+        yield bytes(view[start : start + _PIECE_BYTES])

@@ -29,7 +29,7 @@ from ambientd.api.rest.metrics import Metrics
 from ambientd.api.rest.pages import Pages
 from ambientd.api.rest.problems import problem_answer
 from ambientd.api.rest.ranges import CONTENT_TYPE as BYTES
-from ambientd.api.rest.ranges import bytes_answer
+from ambientd.api.rest.ranges import bytes_answer, span_of
 from ambientd.api.rest.reference import Reference
 from ambientd.api.routes import BASE_PATH, Method, Scope
 from ambientd.api.shelf import Shelf
@@ -214,8 +214,8 @@ class Front:
             return HttpAnswer(200, events, [("content-type", "text/event-stream")])
         if row.route.method is Method.PUT:
             async with aclosing(request.upload.chunks(BLOB_BYTES_MAX)) as pieces:
-                reply = await within(row, self._shelf.put(cast("Any", asked), pieces))
-            return HttpAnswer(row.route.status, msgspec.json.encode(reply), [_JSON])
+                kept = await within(row, self._shelf.put(cast("Any", asked), pieces))
+            return HttpAnswer(row.route.status, msgspec.json.encode(kept), [_JSON])
         if row.route.raw:
             return await self._download(request, row, asked)
         handled = cast("Awaitable[msgspec.Struct]", self._handlers[row.name](asked))
@@ -230,6 +230,12 @@ class Front:
         """Answer with what may be large: few at once, and each until its caller has it."""
         place = await self._downloads.take(DOWNLOAD_WAIT_S)
         try:
+            if row is BLOB_GET and _wants_bytes(request):
+                served = await within(row, self._shelf.open(cast("Any", asked)))
+                span = span_of(served.size_bytes, request.first("range"))
+                pieces = served.pieces(span.start, span.stop)
+                size_bytes = span.stop - span.start
+                return place.stream(span.status, pieces, size_bytes, span.headers)
             handled = cast("Awaitable[msgspec.Struct]", self._handlers[row.name](asked))
             reply = await within(row, handled)
             if _wants_bytes(request):

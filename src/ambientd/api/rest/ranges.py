@@ -1,6 +1,7 @@
 """A part of some bytes, as a caller that goes on with a download asks for it (RFC 9110)."""
 
 import re
+from dataclasses import dataclass
 
 from ambientd.ports.http import HttpAnswer
 
@@ -8,19 +9,34 @@ _ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 CONTENT_TYPE = "application/octet-stream"
 
 
-def bytes_answer(data: bytes, wanted: str) -> HttpAnswer:
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which bytes are answered, and with which status and headers."""
+
+    status: int
+    start: int
+    stop: int
+    headers: list[tuple[str, str]]
+
+
+def span_of(size: int, wanted: str) -> Span:
     """Give all bytes, or the one range that is wanted; several ranges at once are all bytes."""
     headers = [("content-type", CONTENT_TYPE), ("accept-ranges", "bytes")]
     found = _ONE_RANGE.fullmatch(wanted.replace(" ", ""))
     if found is None or not any(found.groups()):
-        return HttpAnswer(200, data, headers)
+        return Span(200, 0, size, headers)
     first_text, last_text = found.groups()
-    size = len(data)
     if first_text:
         first, last = int(first_text), min(int(last_text or size - 1), size - 1)
     else:
         first, last = max(0, size - int(last_text)), size - 1
     if first > last:
-        return HttpAnswer(416, b"", [*headers, ("content-range", f"bytes */{size}")])
-    span = ("content-range", f"bytes {first}-{last}/{size}")
-    return HttpAnswer(206, data[first : last + 1], [*headers, span])
+        return Span(416, 0, 0, [*headers, ("content-range", f"bytes */{size}")])
+    told = ("content-range", f"bytes {first}-{last}/{size}")
+    return Span(206, first, last + 1, [*headers, told])
+
+
+def bytes_answer(data: bytes, wanted: str) -> HttpAnswer:
+    """Give bytes that are there as a whole, or a part of them."""
+    span = span_of(len(data), wanted)
+    return HttpAnswer(span.status, data[span.start : span.stop], span.headers)
