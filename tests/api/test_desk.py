@@ -18,7 +18,7 @@ from ambientd.api.account_values import ListAccounts, ShowHistory
 from ambientd.api.desk import Desk, Owner
 from ambientd.api.material_values import GetMaterial, GetTaskLog
 from ambientd.api.operations import OperationError
-from ambientd.api.owner_standing import OwnerStanding
+from ambientd.api.owner_standing import OwnerCaps, OwnerStanding
 from ambientd.api.owner_values import Pause, Resume, SetOwner, ShowOwner
 from ambientd.api.requests import (
     AskBondBack,
@@ -462,7 +462,9 @@ async def test_an_owners_rules_are_shown_checked_and_changed_one_by_one(tmp_path
         owning = it.desk.owning
         told = await owning.change(SetOwner(cpu_percent=25, refuses=("media",)))
         assert (told.cpu_percent, told.capacity, told.refuses) == (25, 1, ("media",))
-        assert told.standing == OwnerStanding()
+        caps = OwnerCaps(cpu_percent=25, capacity=1, refuses=("media",))
+        assert told.standing == OwnerStanding(caps=caps)
+        assert (await it.desk.status(GetStatus())).owner.caps == caps
         told = await owning.change(SetOwner(hours=("00:00-24:00",)))
         assert (told.cpu_percent, told.hours) == (25, ("00:00-24:00",))
         with pytest.raises(OperationError, match="no class 'mowing'"):

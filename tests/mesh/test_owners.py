@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,11 @@ from ambientd.api.doctor_values import LookRound
 from ambientd.api.operations import DOCTOR_LOOK, NODES, OWNER_SET, PAUSE, RESUME, STATUS
 from ambientd.api.owner_values import Pause, Resume, SetOwner
 from ambientd.api.requests import GetStatus, ListNodes
+from ambientd.client import Mesh
 from ambientd.model.genesis import Rules
 from tests.mesh.cluster import Cluster
 
+NOOP = (Path(__file__).parents[2] / "examples" / "noop" / "noop.wasm").read_bytes()
 pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
 
 
@@ -51,3 +54,38 @@ def test_a_pause_is_told_outlives_a_kill_and_ends_when_it_is_lifted(pair: Cluste
     trail = first.data_dir / "trail"
     assert check_trail(trail).fault == ""
     assert [each.operation for each in read_trail(trail)] == ["pause", "resume", "owner.set"]
+
+
+def workers_of(program: Mesh, **terms: Any) -> set[str | None]:
+    """Have some tasks executed, and give who did."""
+    tasks = [program.run(NOOP, assurance="none", **terms) for _ in range(6)]
+    ended = [task.wait(60) for task in tasks]
+    return {slot.worker for each in ended for slot in each.slots}
+
+
+def test_caps_are_shown_in_status_and_the_scheduler_heeds_them_with_the_next_task(
+    pair: Cluster,
+) -> None:
+    first, second = pair.daemons
+    own, other = (each.ask(STATUS, GetStatus()).node for each in pair.daemons)
+    assert first.ask(STATUS, GetStatus()).owner.caps.cpu_percent == 100
+    with Mesh(second.data_dir) as program:
+        wanted = SetOwner(
+            cpu_percent=30, memory_bytes_max=2**33, refuses=("general",), on_battery=False
+        )
+        assert first.ask(OWNER_SET, wanted).standing.told
+        caps = first.ask(STATUS, GetStatus()).owner.caps
+        assert (caps.cpu_percent, caps.memory_bytes_max) == (30, 2**33)
+        assert (caps.refuses, caps.on_battery, caps.on_metered) == (("general",), False, True)
+        assert workers_of(program) == {other}
+
+        assert first.ask(OWNER_SET, SetOwner(refuses=())).standing.told
+        assert second.ask(PAUSE, Pause()).standing.told
+        assert second.ask(STATUS, GetStatus()).owner.caps.paused
+        assert workers_of(program) == {own}
+
+        assert second.ask(RESUME, Resume()).standing.told
+        closed = SetOwner(hours=("Mon 00:00-00:01",), time_zone="UTC")
+        told = first.ask(OWNER_SET, closed).standing
+        assert (told.closed, told.told) == ("hours", True), "but for a minute a week"
+        assert workers_of(program) == {other}

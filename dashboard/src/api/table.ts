@@ -676,6 +676,19 @@ export interface Output {
   readonly standing: string;
 }
 
+/** What an owner lets a node do, as far as it is less than all: without any it is all. `capacity` is how many executions at once the mesh is told; 0 bytes mean as config.toml says. */
+export interface OwnerCaps {
+  readonly cpu_percent: number;
+  readonly capacity: number;
+  readonly memory_bytes_max: number;
+  readonly hours: readonly (string)[];
+  readonly time_zone: string;
+  readonly on_battery: boolean;
+  readonly on_metered: boolean;
+  readonly refuses: readonly (string)[];
+  readonly paused: boolean;
+}
+
 /** What the owner lets this node do, and what that means now. */
 export interface OwnerReply {
   readonly standing: OwnerStanding;
@@ -702,6 +715,7 @@ export interface OwnerStanding {
   readonly text: string;
   readonly until_ms: number | null;
   readonly told: boolean;
+  readonly caps: OwnerCaps;
 }
 
 /** Take no more work, for a while or until `resume`; `stops` hands back what runs. */

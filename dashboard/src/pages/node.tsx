@@ -11,6 +11,31 @@ const TelemetryPanel = lazy(async () => ({
   default: (await import("../parts/telemetry")).TelemetryPanel,
 }));
 
+/** What the owner of the daemon that is asked has taken away: only this node says it of itself. */
+function Caps({ of }: { of: string }) {
+  const { answer } = useCall("status", {});
+  if (answer?.node !== of) return null;
+  const { caps, text } = answer.owner;
+  const memory = caps.memory_bytes_max / 2 ** 20;
+  return (
+    <section className="panel" aria-label="What its owner lets it do">
+      <h2>What its owner lets it do</h2>
+      <Facts
+        of={[
+          ["now", text],
+          ["processor", `${caps.cpu_percent} % of all cores, ${caps.capacity} at once`],
+          ["memory", memory ? `${memory.toFixed(0)} MiB for all executions` : "as set up"],
+          ["hours", caps.hours.join("; ") || "always"],
+          ["on battery", caps.on_battery ? "works" : "takes no work"],
+          ["on metered networks", caps.on_metered ? "works" : "takes no work"],
+          ["takes none of", caps.refuses.join(", ") || "–"],
+          ["paused", caps.paused ? "yes" : "no"],
+        ]}
+      />
+    </section>
+  );
+}
+
 /** The page of a node. */
 export function NodePage({ id }: { id: string }) {
   const shown = useCall("node.show", { node: id });
@@ -49,10 +74,14 @@ export function NodePage({ id }: { id: string }) {
                     </a>,
                   ],
                   ["bond", sat(node.bond_msat)],
+                  ["its owner", node.closed || "lets it take work"],
+                  ["at once", `${node.capacity ?? 1}, ${node.open_slots} in hand`],
+                  ["takes none of", node.refuses.join(", ") || "–"],
                   ["one way from here", latency(node.link_us)],
                 ]}
               />
             </section>
+            <Caps of={node.id} />
             <Suspense fallback={<p className="faint">…</p>}>
               <TelemetryPanel id={node.id} />
             </Suspense>

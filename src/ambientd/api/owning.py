@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from ambientd.api.lending import notes_on
 from ambientd.api.operations import OperationError
-from ambientd.api.owner_standing import OwnerStanding
+from ambientd.api.owner_standing import OwnerCaps, OwnerStanding
 from ambientd.api.owner_values import OwnerReply, Pause, Resume, SetOwner, ShowOwner
 from ambientd.config.options import Config
 from ambientd.config.owner_terms import OwnerTerms, check_terms
@@ -42,13 +42,35 @@ class Owning:
             text=now.text,
             until_ms=now.until_ms,
             told=self._is_told(),
+            caps=self._caps,
         )
+
+    @property
+    def _caps(self) -> OwnerCaps:
+        owner, terms = self._parts.owner, self._parts.owner.terms
+        return OwnerCaps(
+            cpu_percent=terms.cpu_percent,
+            capacity=owner.capacity,
+            memory_bytes_max=terms.memory_bytes_max,
+            hours=terms.hours,
+            time_zone=owner.seen.zone if terms.hours else "",
+            on_battery=terms.on_battery,
+            on_metered=terms.on_metered,
+            refuses=self._refuses,
+            paused=terms.paused,
+        )
+
+    @property
+    def _refuses(self) -> tuple[str, ...]:
+        """Give the classes it takes none of: those it joined with, until its owner says others."""
+        entry, refuses = self._parts.node.ledger.node(self._id), self._parts.owner.terms.refuses
+        if refuses is not None:
+            return refuses
+        return () if entry is None else entry.profile.refuses
 
     async def show(self, _: ShowOwner) -> OwnerReply:
         """Show what the owner lets the node do."""
-        owner, state = self._parts.owner, self._parts.node.ledger
-        terms, entry = owner.terms, state.node(self._id)
-        known = () if entry is None else entry.profile.refuses
+        owner, terms = self._parts.owner, self._parts.owner.terms
         return OwnerReply(
             standing=self.standing,
             running=self._parts.node.slots_in_hand,
@@ -59,7 +81,7 @@ class Owning:
             on_battery=terms.on_battery,
             on_metered=terms.on_metered,
             metered_links=terms.metered_links,
-            refuses=known if terms.refuses is None else terms.refuses,
+            refuses=self._refuses,
             paused=terms.paused,
             paused_until_ms=terms.paused_until_ms,
             capacity=owner.capacity,

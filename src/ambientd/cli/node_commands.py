@@ -8,6 +8,7 @@ from ambientd import __version__
 from ambientd.api import looking_operations as operations
 from ambientd.api import replies, requests
 from ambientd.api.client import Client
+from ambientd.api.owner_standing import OwnerCaps
 from ambientd.api.seen_values import ListLinks, Seen
 from ambientd.api.whole_lists import pages, whole
 from ambientd.cli.console import (
@@ -25,6 +26,8 @@ from ambientd.cli.console import (
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.privacy_words import standing_text
 from ambientd.errors import UsageError
+
+MIB = 1024 * 1024
 
 
 class NodesArguments(CommonArguments, Protocol):
@@ -79,6 +82,7 @@ def _status_fields(answer: replies.Status) -> list[tuple[str, str]]:
         ("health", "unknown" if answer.health_percent is None else f"{answer.health_percent} %"),
         ("safe mode", _safe_mode(answer.safe_mode)),
         ("owner", answer.owner.text + ("" if answer.owner.told else " (the mesh is not told yet)")),
+        ("caps", caps_text(answer.owner.caps)),
         ("tasks", ", ".join(tasks) or "none"),
         ("engine", f"{answer.engine} (installed: {', '.join(answer.engines_installed)})"),
         ("sandbox", _sandbox(answer.sandbox)),
@@ -98,6 +102,26 @@ def _versions(answer: replies.Status) -> str:
     """Say which state version is in force, and what this program knows beyond it."""
     knows, present = answer.known_version, answer.state_version
     return f", state version {present}" + (f"; this program knows {knows}" * (knows > present))
+
+
+def caps_text(caps: OwnerCaps) -> str:
+    """Say what an owner has taken away, in a line."""
+    words = []
+    if caps.cpu_percent < 100:
+        words.append(f"{caps.cpu_percent} % of all cores, {caps.capacity} at once")
+    if caps.memory_bytes_max:
+        words.append(f"{caps.memory_bytes_max // MIB:,} MiB of memory")
+    if caps.hours:
+        words.append(f"{'; '.join(caps.hours)} ({caps.time_zone})")
+    if not caps.on_battery:
+        words.append("not on battery")
+    if not caps.on_metered:
+        words.append("not on metered networks")
+    if caps.refuses:
+        words.append(f"no tasks of class {', '.join(caps.refuses)}")
+    if caps.paused:
+        words.append("paused")
+    return ", ".join(words) or "none: `ambientctl owner set` makes some"
 
 
 def seen_text(seen: Seen) -> str:
