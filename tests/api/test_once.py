@@ -119,7 +119,7 @@ async def test_a_key_is_of_one_caller_and_of_one_request(tmp_path: Path) -> None
     assert len(bank.taken) == 2
 
 
-@pytest.mark.parametrize("key", ["", "x" * 65, "\n", "ä"])
+@pytest.mark.parametrize("key", ["", "x" * 65, "\n", "ä", "a b", " "])
 async def test_what_is_no_key_is_refused(tmp_path: Path, key: str) -> None:
     node = Node(tmp_path, Bank())
     KEYED.set(Keyed(key, b""))

@@ -282,9 +282,9 @@ def _again(row: Operation[Any, Any], entry: Entry) -> msgspec.Struct:
 
 def _name(keyed: Keyed) -> str:
     """Give a key's name, which no other caller's key has."""
-    is_word = keyed.key.isascii() and keyed.key.isprintable()
+    is_word = all("!" <= each <= "~" for each in keyed.key)
     if not 0 < len(keyed.key) <= KEY_CHARS_MAX or not is_word:
-        msg = f"an Idempotency-Key has 1 to {KEY_CHARS_MAX} printable ASCII characters"
+        msg = f"an Idempotency-Key has 1 to {KEY_CHARS_MAX} printable ASCII characters, no space"
         raise OperationError("malformed", msg)
     caller, key = CALLER.get().encode(), keyed.key.encode()
     return tagged("ambient/idempotency-key/2", caller, key).hex()
