@@ -45,6 +45,7 @@ class Caller:
     def ask(self) -> None:
         """Send the request once more."""
         self._data, self._size, self._begun_s = b"", 0, time.perf_counter()
+        self.is_served = False
         self.socket.sendall(self._head)
 
     def read(self) -> float | None:
@@ -53,7 +54,8 @@ class Caller:
         end = self._data.find(b"\r\n\r\n")
         if not self._size and end > 0:
             head = self._data[:end].lower()
-            assert head.startswith(b"http/1.1 200"), head
+            self.is_served = head.startswith(b"http/1.1 200")
+            assert self.is_served or head.startswith(b"http/1.1 429"), head
             length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
             self._size = end + 4 + int(length)
         is_whole = self._size and len(self._data) >= self._size
@@ -65,6 +67,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--streams", type=int, default=500)
+    parser.add_argument(
+        "--default-limits", action="store_true", help="as a daemon is set up, not lifted"
+    )
     chosen = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory(prefix="ambient-rest-") as folder:
@@ -79,19 +84,30 @@ def main() -> None:
             off_mib = memory_mib(daemons[0])
             daemons[0].terminate()
             daemons[0].wait(30)
-            switch_on(nodes[0], PORT, LIMITS)
+            if chosen.default_limits:
+                switch_on_as_it_is(nodes[0])
+            else:
+                switch_on(nodes[0], PORT, LIMITS)
             daemons[0] = start_daemon(nodes[0])
             await_ready(nodes[0], MEMBERS - 1)
             print(f"memory: {off_mib:.1f} MiB off, {memory_mib(daemons[0]):.1f} MiB on, at rest")
             head = head_of(nodes[0])
             lists(daemons[0], nodes[0], head, chosen.runs)
-            streams(nodes[0], head, chosen.streams)
+            if not chosen.default_limits:  # which let 64 streams of one address be open
+                streams(nodes[0], head, chosen.streams)
         finally:
             for daemon in daemons:
                 daemon.terminate()
             for daemon in daemons:
                 daemon.wait(30)
     print(machine())
+
+
+def switch_on_as_it_is(node: Path) -> None:
+    """Let a node answer HTTP with every limit as it is by itself."""
+    path = Places(node).config
+    chosen = f'enabled = true\nlisten = "127.0.0.1:{PORT}"\n'
+    path.write_text(path.read_text().replace("[http]\n", f"[http]\n{chosen}", 1))
 
 
 def fill(member: Path, folder: Path) -> None:
@@ -138,10 +154,11 @@ def lists(daemon: subprocess.Popen[bytes], node: Path, head: bytes, runs: int) -
         beside = threading.Thread(target=lambda into=pinged: into.extend(pings(node, RUN_S)))
         beside.start()
         before_s = busy_s(daemon)
-        took = load(head)
-        per_s = len(took) / (busy_s(daemon) - before_s)
+        took, turned_away = load(head)
+        per_s = (len(took) + turned_away) / (busy_s(daemon) - before_s)
         beside.join()
-        figures.setdefault("lists a second of processor time", []).append(per_s)
+        figures.setdefault("answers a second of processor time", []).append(per_s)
+        figures.setdefault("answers 429, a second", []).append(turned_away / RUN_S)
         figures.setdefault("lists of 20 nodes, a second", []).append(len(took) / RUN_S)
         for share in (0.5, 0.99):
             name = f"an answer, p{share * 100:.0f}, ms"
@@ -155,23 +172,27 @@ def lists(daemon: subprocess.Popen[bytes], node: Path, head: bytes, runs: int) -
     print(f"terms that passed under load: {term_of(node) - term}")
 
 
-def load(head: bytes) -> list[float]:
-    """Ask from all connections for a while; give how long each answer took."""
+def load(head: bytes) -> tuple[list[float], int]:
+    """Ask from all connections for a while; give how long each list took, and how many were 429."""
     waiting = selectors.DefaultSelector()
     callers = [Caller(head) for _ in range(CALLERS)]
     for caller in callers:
         waiting.register(caller.socket, selectors.EVENT_READ, caller)
     took: list[float] = []
+    turned_away = 0
     end_s = time.perf_counter() + RUN_S
     while time.perf_counter() < end_s:
         for key, _ in waiting.select(1.0):
             seconds = key.data.read()
             if seconds is not None:
-                took.append(seconds)
+                if key.data.is_served:
+                    took.append(seconds)
+                else:
+                    turned_away += 1
                 key.data.ask()
     for caller in callers:
         caller.socket.close()
-    return took
+    return took, turned_away
 
 
 def pings(node: Path, for_s: float) -> list[float]:
