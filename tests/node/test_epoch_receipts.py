@@ -1,5 +1,7 @@
 """Receipts across epochs: a stranger follows the committees from the founders to the note."""
 
+from dataclasses import replace as replace_epoch
+
 import pytest
 from msgspec.structs import replace
 
@@ -18,10 +20,11 @@ from ambientd.consensus.messages import (
 )
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.receipt import CheckpointNote, Cosignature, ReceiptFile
-from ambientd.model.record import Epoch
+from ambientd.model.record import Epoch, Record
 from ambientd.node.stops import follow_epochs
 from ambientd.rules.notes import note_text
 from ambientd.rules.receipt_check import EPOCHS_MAX, ReceiptReport, check_receipt_file
+from ambientd.rules.receipt_epochs import versions_of
 from ambientd.runtime.persistence import ends_of
 from tests.node.cluster import Cluster
 from tests.node.three_epochs import CHANGES, file_of, three_epochs
@@ -211,3 +214,33 @@ def test_a_receipt_shows_its_epoch_among_the_leaves_of_its_note(cluster: Cluster
     assert "epoch" in failed(reissued(cluster, file, epochs=()))
     long = replace(leaf, path=(Digest(bytes(32)),) * 65)
     assert failed(reissued(cluster, file, epoch_leaf=long)) == ["format"]
+
+
+def test_a_receipt_tells_by_which_versions_rules_its_task_was_settled(cluster: Cluster) -> None:
+    file = file_of(cluster, 2)
+    followed = follow_epochs(cluster.genesis, file.epochs)
+    assert not isinstance(followed, str)
+    [check] = [each for each in check_receipt(encode(file)).checks if each.name == "committee"]
+    assert check.detail.endswith("; settled by the rules of state version 1")
+    first, second = (replace_epoch(each, state_version=n) for n, each in enumerate(followed, 2))
+    told = [
+        (first.since_ms - 1, (1,)),
+        (first.since_ms, (1, 2)),
+        (first.since_ms + 1, (2,)),
+        (second.since_ms, (2, 3)),
+        (second.since_ms + 1, (3,)),
+    ]
+    for settled_ms, versions in told:
+        settled = replace(file, settlement=replace(file.settlement, settled_ms=settled_ms))
+        assert versions_of(settled, (first, second)) == versions
+    assert first.since_ms + 1 < second.since_ms
+
+
+def test_the_version_of_a_proof_cannot_be_bent(cluster: Cluster) -> None:
+    file = file_of(cluster, 1)
+    end: EpochEnd = decode(file.epochs[0], EpochEnd)
+    record: Record = decode(end.record, Record)
+    assert isinstance(record.body, Epoch)
+    bent = replace(record, body=replace(record.body, state_version=2))
+    proof = encode(EpochEnd(encode(bent), end.links))
+    assert "committee" in failed(reissued(cluster, file, epochs=(proof,)))

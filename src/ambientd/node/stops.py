@@ -170,5 +170,7 @@ def follow_epochs(genesis: Genesis, ends: tuple[bytes, ...]) -> tuple[FollowedEp
             return following
         options = following
         members = tuple(map(NodeId, options.members))
-        epochs.append(FollowedEpoch(options.epoch, options.epoch_hash, members))
+        stop_ms = end.links[0][0].time_ms
+        rules = options.state_version, stop_ms
+        epochs.append(FollowedEpoch(options.epoch, options.epoch_hash, members, *rules))
     return tuple(epochs)

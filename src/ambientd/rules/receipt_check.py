@@ -57,6 +57,7 @@ from ambientd.rules.receipt_epochs import (
     FollowEpochs,
     leaf_fault,
     only_founders,
+    rules_text,
     way_text,
 )
 from ambientd.rules.receipt_text import file_text_fault, outcome_text, proven_text
@@ -201,7 +202,8 @@ def _check_committee(exam: _Examination, follow: FollowEpochs, trusted_epoch: by
     fault = None
     if trusted_epoch is not None and exam.trusted is None:
         fault = f"no epoch on the way from the founders has the hash {trusted_epoch.hex()}"
-    exam.note("committee", fault, way_text(len(exam.members), len(found), exam.trusted))
+    way = way_text(len(exam.members), len(found), exam.trusted)
+    exam.note("committee", fault, f"{way}; {rules_text(exam.file, found)}")
 
 
 def _check_issuer(exam: _Examination) -> None:

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from ambientd.codec.merkle import root_from_inclusion
 from ambientd.codec.statements import epoch_leaf
 from ambientd.model.base import NodeId
-from ambientd.model.genesis import Genesis
+from ambientd.model.genesis import FIRST_STATE_VERSION, Genesis
 from ambientd.model.receipt import ReceiptFile
 
 
 @dataclass(frozen=True, slots=True)
 class FollowedEpoch:
-    """An epoch that a proof leads to: its name, and who sits in it."""
+    """An epoch that a proof leads to: its name, who sits in it, its rules, its stop's time."""
 
     number: int
     hash: bytes
     members: tuple[NodeId, ...]
+    state_version: int = FIRST_STATE_VERSION
+    since_ms: int = 0
 
 
 FollowEpochs = Callable[[Genesis, tuple[bytes, ...]], tuple[FollowedEpoch, ...] | str]
@@ -33,6 +35,27 @@ def way_text(members: int, changes: int, trusted: FollowedEpoch | None) -> str:
     count = "1 change" if changes == 1 else f"{changes} changes"
     text = f"{members} members, by {count} that a quorum signed each"
     return text if trusted is None else f"{text}; epoch {trusted.number} is the one given"
+
+
+def versions_of(file: ReceiptFile, epochs: Sequence[FollowedEpoch]) -> tuple[int, ...]:
+    """Give the state version by whose rules the task was settled; two if at the time of a stop.
+
+    A settlement's time is block time, as is that of the block which ended an epoch: both are
+    certified. A block behind the stop may have the stop's own time.
+    """
+    begun = [(FIRST_STATE_VERSION, 0), *((each.state_version, each.since_ms) for each in epochs)]
+    ended = [since_ms for _, since_ms in begun[1:]]
+    settled_ms, found = file.settlement.settled_ms, set()
+    for place, (version, since_ms) in enumerate(begun):
+        if since_ms <= settled_ms and (place == len(ended) or settled_ms <= ended[place]):
+            found.add(version)
+    return tuple(sorted(found))
+
+
+def rules_text(file: ReceiptFile, epochs: Sequence[FollowedEpoch]) -> str:
+    """Say by which state version's rules the task was settled."""
+    versions = " or ".join(map(str, versions_of(file, epochs)))
+    return f"settled by the rules of state version {versions}"
 
 
 def leaf_fault(file: ReceiptFile, epochs: Sequence[FollowedEpoch]) -> str | None:
