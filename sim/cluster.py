@@ -36,6 +36,7 @@ from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, draw_disks, lay
 from sim.histories import History
 from sim.joining import join_record, offer, seed_of
+from sim.lies import Lie
 from sim.money import BondsWait, Purses
 from sim.next_version import NEXT_VERSIONS
 from sim.node_checkers import (
@@ -49,6 +50,7 @@ from sim.node_checkers import (
     check_ends,
 )
 from sim.node_epochs import DecidedSeats, EpochsInside, Owners, check_epochs
+from sim.node_lies import drawn_node_lies
 from sim.node_machine import NodeHost
 from sim.private_checkers import PrivateBooks
 from sim.proofs import CYCLES, PROOF_VICES
@@ -121,6 +123,8 @@ class ClusterOptions:
     in_private: bool = False  # whether they are of private mode
     happenings: tuple[Happening, ...] | None = None  # None: drawn from the seed
     vices: frozenset[Vice] | None = None  # None: drawn from the seed
+    tells: bool = False  # whether dishonest members lie in the log as well
+    lies: frozenset[Lie] | None = None  # None: drawn from the seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +233,9 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             proves_cycles_max=CYCLES if options.proves else 0,
         )
         host = kit.host(node_options, dice.randrange(2**32), vices)
+        if options.tells and number in bad:
+            own = random.Random(options.seed * 17_011 + number)
+            host.tell(drawn_node_lies(own) if options.lies is None else options.lies, number)
         host.newest = NEXT_VERSIONS if Fault.VERSIONS in options.faults else VERSIONS
         host.notary = None if cast.chain is None else Wallet(number, cast.chain)
         (cast.members if is_member else cast.joiners).append(host)

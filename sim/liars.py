@@ -3,11 +3,9 @@
 import random
 from collections.abc import Container, Sequence
 
-from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
 from ambientd.consensus import beacon
 from ambientd.consensus.certificates import Verifier
-from ambientd.consensus.core import Consensus
 from ambientd.consensus.effects import Broadcast, Send
 from ambientd.consensus.judging import root_due
 from ambientd.consensus.messages import (
@@ -20,7 +18,6 @@ from ambientd.consensus.messages import (
     Timeout,
     TimeoutCertificate,
     Vote,
-    append_payload,
     block_hash,
     decode_message,
     records_root,
@@ -30,7 +27,7 @@ from ambientd.consensus.messages import (
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.record_pool import RecordPool
 from ambientd.rules.verdicts import quorum
-from sim.block_checkers import STEP_MS_MAX
+from sim.crooked import crooked, signed_append, stall
 from sim.games import Games
 from sim.lies import CROOKED, OUT_OF_TURN, Lie
 from sim.machine import Effect
@@ -38,7 +35,6 @@ from sim.replica import RECORD_PREFIX, Replica
 
 REMEMBERED = 24
 STALE_CHOICES = 4
-BACKDATED_MS = 60_000
 
 
 class _Ignored(RecordPool):
@@ -53,26 +49,6 @@ class _Ignored(RecordPool):
         if super().batch(excluded):
             self._told.add(Lie.CENSOR)
         return ()
-
-
-def _stall(machine: Consensus, told: set[Lie]) -> None:
-    """Let a coordinator date each of its blocks as the parent."""
-    propose = machine._propose
-
-    def stalled(root: bytes, records: tuple[bytes, ...], now: int) -> None:
-        told.add(Lie.STALL)
-        tree, parent = machine._tree, machine.high_qc.hash
-        honest = tree.time_ms
-
-        def shown(hash_: bytes) -> int | None:
-            time_ms = honest(hash_)
-            return time_ms if hash_ != parent or time_ms is None else time_ms - STEP_MS_MAX
-
-        tree.time_ms = shown  # type: ignore[method-assign]
-        propose(root, records, now)
-        tree.time_ms = honest  # type: ignore[method-assign]
-
-    machine._propose = stalled  # type: ignore[method-assign]
 
 
 class Liar(Replica):
@@ -107,7 +83,7 @@ class Liar(Replica):
         if self.lies == {Lie.CENSOR} and self.machine is not None:
             self.machine._pool = _Ignored(self.options, self.told)
         if Lie.STALL in self.lies and self.machine is not None:
-            _stall(self.machine, self.told)
+            stall(self.machine, self.told)
 
     def settle(self, now: int) -> Sequence[Effect]:
         """Go on after commits, with its games."""
@@ -363,24 +339,14 @@ class Liar(Replica):
 
     def _bent(self, honest: Append, crook: Lie) -> Append:
         """Make an honest proposal crooked in one respect."""
-        header, records = honest.header, self._records(crook)
-        changed = {name: getattr(header, name) for name in header.__struct_fields__}
-        changed["records_root"] = records_root(records)
-        if crook is Lie.BACKDATE:
-            changed["time_ms"] = header.time_ms - BACKDATED_MS
-        elif crook is Lie.FALSE_ROOT and header.state_root:
-            changed["state_root"] = tagged("sim/false-root/1", header.state_root)
-        elif crook is Lie.SWAP_BODY:
-            records = self._records(None)
-        bent = Append(Header(**changed), honest.qc, honest.tc, records, b"")
-        return self._signed(bent)
+        named = self._records(crook)
+        body = self._records(None) if crook is Lie.SWAP_BODY else named
+        return self._signed(crooked(honest, crook, named, body))
 
     def _signed(self, append: Append) -> Append:
         """Sign a proposal and open a ballot for it."""
         hash_ = block_hash(append.header)
-        payload = append_payload(self.options.epoch, hash_)
-        changed = {name: getattr(append, name) for name in append.__struct_fields__}
-        signed = Append(**(changed | {"signature": self._signer.sign("append", payload)}))
+        signed = signed_append(append, self._signer, self.options.epoch)
         self._headers[hash_] = append.header
         self._ballots[hash_] = (signed, {self._number: self._vote(signed).signature})
         return signed

@@ -175,6 +175,10 @@ class NodeHost(Resident):
             due.append(anchors_ms)
         return min(due)
 
+    def clock(self) -> int:
+        """Give the time that it goes by; milliseconds."""
+        return self._now
+
     # What happens to it
 
     def boot(self, now: int) -> Sequence[Effect]:

@@ -2,8 +2,9 @@
 
 import subprocess
 from dataclasses import dataclass
+from enum import Enum
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from msgspec import Struct, json
 from msgspec.structs import replace
@@ -15,11 +16,14 @@ from sim.faults import ALL_FAULTS, BY_LABEL, EPOCHS, LOG, NODE, Fault, labels, n
 from sim.happenings import Happening, misfit
 from sim.lies import Lie
 from sim.mutants import MUTANTS, mutated
+from sim.node_lies import NODE_LIES
 from sim.quick import quick
 from sim.seasons import LONG_MS
 from sim.stage import Kit, Observer
 from sim.trio_world.world import TrioKit
 from sim.vices import Vice
+
+E = TypeVar("E", bound=Enum)
 
 FAST, TRIO = "fast", "trio"
 WORLDS = (FAST, TRIO)
@@ -50,6 +54,7 @@ class Scenario:
     proves: bool = False
     in_private: bool = False
     liars_above: int = 0  # more than f
+    tells: bool = False
 
 
 def _in(world: str, *faults: Fault) -> frozenset[Fault]:
@@ -132,6 +137,12 @@ SCENARIOS = MappingProxyType(
             NODE,
             _in(NODE, Fault.LIAR, Fault.BAD_WORKER, Fault.SYBIL),
             "whole nodes, some of them dishonest, in fair weather",
+        ),
+        "node-lies": Scenario(
+            NODE,
+            _in(NODE, Fault.LIAR, Fault.SEATS, Fault.DELAY, Fault.CRASH),
+            "whole nodes whose dishonest members lie in the log as well",
+            tells=True,
         ),
         "node-states": Scenario(
             NODE,
@@ -309,7 +320,8 @@ def _misplaced(plan: Plan) -> str | None:
 
 def _untold(plan: Plan, world: str) -> str | None:
     """Say why nobody in a plan's world could tell its lies."""
-    known = [each.name.lower() for each in (Vice if world == NODE else Lie)]
+    tells = NODE_LIES if SCENARIOS[plan.scenario].tells else ()
+    known = [each.name.lower() for each in ((*Vice, *tells) if world == NODE else Lie)]
     for name in plan.lies or ():
         if name not in known:
             return f"lies {name!r}: nobody in {plan.scenario} does so; there are {','.join(known)}"
@@ -331,6 +343,14 @@ class Finding:
     text: str
 
 
+def _named(names: tuple[str, ...] | None, kind: type[E]) -> frozenset[E] | None:
+    """Give those of one kind among names of lies and vices; None where nothing is named."""
+    if names is None:
+        return None
+    known = {each.name.lower(): each for each in kind}
+    return frozenset(known[name] for name in names if name in known)
+
+
 def _cluster_options(plan: Plan) -> cluster.ClusterOptions:
     return cluster.ClusterOptions(
         plan.seed,
@@ -344,7 +364,9 @@ def _cluster_options(plan: Plan) -> cluster.ClusterOptions:
         proves=SCENARIOS[plan.scenario].proves,
         in_private=SCENARIOS[plan.scenario].in_private,
         happenings=plan.happenings,
-        vices=None if plan.lies is None else frozenset(Vice[name.upper()] for name in plan.lies),
+        vices=_named(plan.lies, Vice),
+        tells=SCENARIOS[plan.scenario].tells,
+        lies=_named(plan.lies, Lie),
     )
 
 
@@ -356,7 +378,7 @@ def _log_options(plan: Plan) -> scenarios.ScenarioOptions:
         time_ms=plan.time_ms,
         happenings=plan.happenings,
         tenure_ms=SCENARIOS[plan.scenario].tenure_ms,
-        lies=None if plan.lies is None else frozenset(Lie[name.upper()] for name in plan.lies),
+        lies=_named(plan.lies, Lie),
         liars_above=SCENARIOS[plan.scenario].liars_above,
     )
 

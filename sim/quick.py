@@ -20,6 +20,7 @@ from ambientd.telemetry import core as telemetry
 from sim import (
     block_checkers,
     checkers,
+    crooked,
     epoch_checkers,
     judge,
     liars,
@@ -85,7 +86,10 @@ _PATCHES = (
     Patch(node, "apply_block", SharedBlocks),
 )
 _SAID = (messages, replica, liars, checkers, node_epochs)
-_HEADED = (messages, core, follower, certificates, liars, checkers, block_checkers, epoch_checkers)
+_HEADED = (
+    *(messages, core, follower, certificates),
+    *(liars, crooked, checkers, block_checkers, epoch_checkers),
+)
 _REMEMBERING = (
     *((each, "decode_message") for each in _SAID),
     *((each, "block_hash") for each in _HEADED),

@@ -43,6 +43,8 @@ from ambientd.wasm.prepare import REWRITER_VERSION
 from sim.boasts import hasty
 from sim.bundles import bundle_answer, items_of
 from sim.disk import Disk
+from sim.lies import Lie
+from sim.node_lies import NodeLies
 from sim.recalls import Recalls
 from sim.replays import Replays
 from sim.wallets import Notary
@@ -191,6 +193,16 @@ class Resident(ABC):
         self._replays = Replays(random.Random(options.seed))
         self._recalls = Recalls(random.Random(options.seed))
         self._allowed: frozenset[NodeId] = frozenset()
+        self.lies: NodeLies | None = None
+
+    def tell(self, lies: frozenset[Lie], seed: int) -> None:
+        """Tell lies in the log from now on."""
+        self.is_honest = False
+        self.lies = NodeLies(self.signer, lies, random.Random(seed))
+
+    @abstractmethod
+    def clock(self) -> int:
+        """Give the time that it goes by; milliseconds."""
 
     @property
     def ledger(self) -> LedgerState:
@@ -264,6 +276,12 @@ class Resident(ABC):
 
     def twisted(self, effect: NodeEffect) -> list[NodeEffect]:
         """Forge answers, replay, make two of an equivocator's proposal, each for some others."""
+        if self.lies is not None and self.node is not None:
+            said = self.lies.twisted(effect, self.node.consensus, self.clock())
+            return [bent for each in said for bent in self._with_vices(each)]
+        return self._with_vices(effect)
+
+    def _with_vices(self, effect: NodeEffect) -> list[NodeEffect]:
         if Vice.RECALL in self.vices and self.node is not None:
             self._recalls.enter(self.node.consensus._pool)
         if Vice.BOAST in self.vices and isinstance(effect, BroadcastFrame):

@@ -143,6 +143,10 @@ class TrioHost(Resident):
 
     # What its world lets happen to it.
 
+    def clock(self) -> int:
+        """Give the time that it goes by; milliseconds."""
+        return now_ms()
+
     async def live(self) -> None:
         """Run from what the store holds until cancelled."""
         around, genesis = self.around, self.options.genesis
