@@ -15,7 +15,7 @@ from ambientd.codec.digest import sha256, tagged
 from ambientd.codec.statements import study_id
 from ambientd.ledger.learning_events import RoundHeard, RoundMoved
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.learning import Circle, RoundState, StudyId
+from ambientd.model.learning import Circle, Plan, RoundState, StudyId
 from ambientd.model.learning_effect import (
     ConcealWanted,
     DealWanted,
@@ -71,6 +71,16 @@ class Shelf:
         return digest
 
 
+def round_secret(node: NodeId, study: StudyId, number: int) -> bytes:
+    """Give what everything that a participant says of a round follows from."""
+    return tagged("sim/round-secret/1", node, study, bytes([number]))
+
+
+def update_of(plan: Plan, node: NodeId, model: bytes) -> bytes:
+    """Train on a participant's own number, which its key says."""
+    return WholeNumbers().train(plan, model, str(100 * (1 + node[0])), 1).update
+
+
 class SummingPupil(PrivatePupil):
     """A participant's and an aggregator's part, with the arithmetic of protocols/17."""
 
@@ -79,7 +89,7 @@ class SummingPupil(PrivatePupil):
         self._shelf = shelf
 
     def _secret(self, place: Place) -> bytes:
-        return tagged("sim/round-secret/1", self._id, place.study, bytes([place.round]))
+        return round_secret(self._id, place.study, place.round)
 
     def _written(self, place: Place, after: Book | lines.Refusal) -> LearningDone | None:
         """Write a line; power never goes between two steps here: other worlds try that."""
@@ -98,9 +108,8 @@ class SummingPupil(PrivatePupil):
                 blob = circles.dealing(secret, self._id, circle, rid)
                 return SharesDealt(place, shelf.put(blob), len(blob))
             case ConcealWanted(plan=plan, circle=circle):
-                number = 100 * (1 + self._id[0])
-                made = WholeNumbers().train(plan, shelf.blobs[effect.model.digest], str(number), 1)
-                shown = concealed(plan, made.update, secret, self._id, circle, rid)
+                update = update_of(plan, self._id, shelf.blobs[effect.model.digest])
+                shown = concealed(plan, update, secret, self._id, circle, rid)
                 terms, digest = terms_of(plan, circle.threshold), Digest(sha256(shown))
                 after = lines.release(self._book.load(), place.study, place.round, digest, terms)
                 return self._written(place, after) or Trained(place, shelf.put(shown), 1)
@@ -208,14 +217,12 @@ def _say(world: Stage, at_ms: int, host: Resident, body: FlStudy | FlJoin) -> No
 
 
 @dataclass(slots=True)
-class Overthrow:
-    """Takes the coordinator away when a round is in a state, and so many have spoken in it."""
+class Moment:
+    """Watches for a state of the first round in which so many have spoken, as its node has it."""
 
     world: Stage
     state: RoundState
     heard: int
-    back_ms: int
-    is_killed: bool
     struck: NodeId | None = None
     _told: set[NodeId] = field(default_factory=set)
 
@@ -223,7 +230,7 @@ class Overthrow:
         """Look away."""
 
     def saw_effect(self, node: Host, effect: Effect, now: int) -> None:
-        """Look whether the first round is there, as whoever coordinates has it."""
+        """Look whether the first round is there."""
         if self.struck is not None or not isinstance(effect, Told):
             return
         if not isinstance(node, Resident) or node.node is None:
@@ -234,6 +241,23 @@ class Overthrow:
             self._told.add(event.node)
         if (len(self._told) < self.heard) if self.heard else not has_begun:
             return
+        self.strike(node, now)
+
+    def strike(self, node: Resident, now: int) -> None:
+        """Do what is to be done then, as this node sees the moment."""
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class Overthrow(Moment):
+    """Takes the coordinator away, as soon as it has the moment itself."""
+
+    back_ms: int = 0
+    is_killed: bool = True
+
+    def strike(self, node: Resident, now: int) -> None:
+        """Stop the coordinator, or let it stand still until others have deposed it."""
+        assert node.node is not None, "the node is up"
         victim = node.node.coordinator
         if victim is None or victim != node.key:
             return
@@ -242,3 +266,17 @@ class Overthrow:
             self.world.crash_within(victim, 0, self.back_ms)
         else:
             self.world.pause(victim, now + self.back_ms)
+
+
+@dataclass(slots=True)
+class Dropout(Moment):
+    """Lets a participant do nothing more in rounds, for good."""
+
+    victim: Resident | None = None
+
+    def strike(self, node: Resident, now: int) -> None:
+        """Drop out, as soon as the participant has the moment itself, before it answers it."""
+        del now
+        if self.victim is node:
+            self.struck = NodeId(node.key)
+            node.drop_out()

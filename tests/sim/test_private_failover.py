@@ -1,4 +1,4 @@
-"""A coordinator that stops amid a private round changes nothing: not the model, not a budget."""
+"""Coordinators that stop amid private rounds change nothing, and dropouts only who is summed."""
 
 from collections import defaultdict
 from functools import cache
@@ -8,12 +8,18 @@ import pytest
 from ambientd.ledger.learning_entries import RoundEntry
 from ambientd.model.base import NodeId
 from ambientd.model.learning import RoundState, StudyState
+from ambientd.rules.learning.averaging import model_of_groups
+from ambientd.rules.learning.circles import noise_seed, round_id
+from ambientd.rules.learning.noise import quantised
+from ambientd.rules.learning.private_rounds import terms_of
 from ambientd.rules.learning.secure import ShareKind
 from ambientd.rules.learning.sharing import SHARE_BYTES
+from ambientd.rules.studies import threshold_of
 from sim.cluster import ClusterOptions, build, watch
+from sim.learners import bytes_of, numbers_of
 from sim.node_checkers import check_ends
 from sim.private_checkers import PrivateBooks
-from sim.private_sums import Overthrow, SummingKit, begin_study
+from sim.private_sums import Dropout, Overthrow, SummingKit, begin_study, round_secret, update_of
 from sim.students import check_studies
 
 TIME_MS = 36_000
@@ -44,6 +50,7 @@ class PrivateWorld:
         *,
         is_killed: bool = True,
         takes_part: bool = False,
+        drops_out: RoundState | None = None,
     ) -> None:
         options = ClusterOptions(
             7,
@@ -63,8 +70,11 @@ class PrivateWorld:
         self.study = begin_study(world, self.cast.members[0], self.students, BEGINS_MS)
         self.overthrow = None
         if strike is not None:
-            self.overthrow = Overthrow(world, *strike, AWAY_MS, is_killed)
+            self.overthrow = Overthrow(world, *strike, back_ms=AWAY_MS, is_killed=is_killed)
             world.observers.append(self.overthrow)
+        self.lost = self.students[0]
+        if drops_out is not None:
+            world.observers.append(Dropout(world, drops_out, 0, victim=self.lost))
         world.run(TIME_MS)
         check_ends(self.cast.honest)
         check_studies(self.cast.honest)
@@ -137,4 +147,45 @@ def test_a_coordinator_that_takes_part_itself_is_at_most_one_that_dropped_out(
     spent = dict(zip((host.key for host in world.students), world.releases(), strict=True))
     assert spent.pop(lost) >= counted, "what it showed is paid for"
     assert set(spent.values()) == {2}
+    world.check_shares()
+
+
+def worked_out(world: PrivateWorld, number: int, group: int) -> bytes:
+    """Give the model of a round as the mean of what its survivors clipped and noised, unmasked."""
+    entry = world.cast.honest[0].ledger.study(world.study)
+    assert entry is not None
+    plan, row = entry.plan, world.rounds()[number - 1]
+    before, rid = world.shelf.blobs[row.before], round_id(world.study, number)
+    terms = terms_of(plan, threshold_of(plan, group))
+    total = [0] * (len(before) // 4)
+    for node in row.survivors:
+        update = update_of(plan, node, before)
+        seed = noise_seed(round_secret(node, world.study, number), rid)
+        noised = numbers_of(quantised(terms, update, seed))
+        total = [a + b for a, b in zip(total, noised, strict=True)]
+    sums = [(bytes_of(total), len(row.survivors))]
+    return model_of_groups(plan.aggregation, terms_of(plan, 1), before, sums)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("state", "group", "counts", "releases"),
+    [
+        (RoundState.KEYS, 4, False, 0),
+        (RoundState.SHARES, 5, False, 0),
+        (RoundState.TRAINING, 5, False, 0),
+        (RoundState.UNMASKING, 5, True, 1),
+    ],
+    ids=lambda value: value.name if isinstance(value, RoundState) else "",
+)
+def test_whoever_drops_out_at_whichever_step_the_model_is_the_mean_of_who_survived(
+    state: RoundState, group: int, counts: bool, releases: int
+) -> None:
+    world = PrivateWorld(drops_out=state)
+    first, second = world.rounds()
+    assert (world.lost.key in first.survivors) is counts
+    assert len(first.survivors) == GUESTS - (not counts)
+    assert world.lost.key not in second.survivors
+    assert world.models() == [worked_out(world, 1, group), worked_out(world, 2, GUESTS - 1)]
+    assert world.releases() == [releases, *[2] * (GUESTS - 1)], "whoever showed something has paid"
     world.check_shares()
