@@ -63,8 +63,7 @@ def test_a_proof_of_what_the_culprit_said_convicts_nobody() -> None:
     step = step_of(blamed())
     right = decode(encode(step.verdicts[0].end), TracePoint)
     receipt = blames.receipt(replace(step.receipt.receipt.result, output=read_step(PROOF).output))
-    file = replace(blamed(), evidence=replace(step, receipt=receipt))
-    check = step_check(file, PROOF, verifier())
+    check = step_check(replace(step, receipt=receipt), PROOF, verifier())
     assert not check.ok
     assert check.detail.endswith("as the blamed node said")
     assert right.root.hex()[:16] in check.detail
@@ -74,8 +73,8 @@ def test_a_proof_of_what_nobody_said_convicts_nobody() -> None:
     step = step_of(blamed())
     other = TracePoint(gas_index=step.verdicts[0].end.gas_index, root=bytes(32))
     verdicts = tuple(replace(verdict, end=other) for verdict in step.verdicts)
-    file = replace(blamed(), evidence=replace(step, verdicts=verdicts))
-    assert step_check(file, PROOF, verifier()).detail.endswith("neither said that")
+    check = step_check(replace(step, verdicts=verdicts), PROOF, verifier())
+    assert check.detail.endswith("neither said that")
 
 
 @pytest.mark.parametrize(
@@ -92,8 +91,8 @@ def test_a_proof_of_another_stretch_says_nothing(
     step = step_of(blamed())
     changed = tuple(change(verdict) for verdict in step.verdicts)
     assert getattr(changed[0], part) != getattr(step.verdicts[0], part)
-    file = replace(blamed(), evidence=replace(step, verdicts=changed))
-    assert step_check(file, PROOF, verifier()).detail == "the proof is of another stretch"
+    check = step_check(replace(step, verdicts=changed), PROOF, verifier())
+    assert check.detail == "the proof is of another stretch"
 
 
 @pytest.mark.parametrize("at", [12, 188, 200, 10_000, len(PROOF) - 1])
@@ -107,7 +106,7 @@ def test_a_proof_with_a_byte_changed_leaves_the_certificate_unproven(at: int) ->
 
 def test_a_proof_of_an_execution_is_none_of_a_step() -> None:
     proof = (VECTORS / "execution.proof").read_bytes()
-    check = step_check(blamed(), proof, verifier())
+    check = step_check(step_of(blamed()), proof, verifier())
     assert "no proof of a step" in check.detail
 
 
@@ -117,7 +116,12 @@ def test_only_steps_from_a_state_are_written_for_the_image() -> None:
             words_of(blames.with_blobs(file), Replay(PausingProcess("wasmtime")))
     with pytest.raises(UsageError, match="module and input are needed"):
         words_of(blamed(), Replay(PausingProcess("wasmtime")))
-    assert "no step" in step_check(blames.wrong_result(), PROOF, verifier()).detail
+
+
+def test_a_proof_beside_a_certificate_of_no_step_is_a_mistake_and_no_finding() -> None:
+    for file in (blames.wrong_result(), blames.contradiction("trace")):
+        with pytest.raises(UsageError, match="about no step"):
+            check_blame_by_proof(encode(file), blames.CLUSTER.id, PROOF, verifier())
 
 
 def test_the_words_of_a_certificate_are_a_file(tmp_path: Path) -> None:

@@ -23,21 +23,21 @@ def check_blame_by_proof(
 ) -> BlameReport:
     """Check a certificate, and a proof of its step instead of executing it.
 
-    Raises UsageError where the verifier does not work.
+    Raises UsageError where it is about no step, or the verifier does not work.
     """
     report = check_words(data, pinned)
     if report.file is None or not report.valid:
         return report
-    check = step_check(report.file, proof, verifier)
+    evidence = report.file.evidence
+    if not isinstance(evidence, WrongStep):
+        raise UsageError("the certificate is about no step: check it without a proof of one")
+    check = step_check(evidence, proof, verifier)
     trust = check_words(data, pinned, proven=True).trust if check.ok else report.trust
     return replace(report, checks=(*report.checks, check), trust=trust)
 
 
-def step_check(file: BlameFile, proof: bytes, verifier: str) -> Check:
+def step_check(evidence: WrongStep, proof: bytes, verifier: str) -> Check:
     """Hold a proof against what the culprit signed and what the members found."""
-    evidence = file.evidence
-    if not isinstance(evidence, WrongStep):
-        return Check(REPLAY, False, "the certificate is about no step, so no step proves it")
     verdict, claimed = evidence.verdicts[0], evidence.receipt.receipt.result
     try:
         step = read_step(proof)
