@@ -104,10 +104,9 @@ class NodeLies:
 
     def _hiding(self, honest: Timeout, machine: Consensus) -> Timeout:
         """Admit less than is known; the term must still look begun."""
-        known = [
-            each for each in machine._verifier._verified if isinstance(each, QuorumCertificate)
-        ]
-        lower = [qc for qc in known[-REMEMBERED:] if qc.position < honest.high_position]
+        verified = list(machine._verifier._verified)[-REMEMBERED:]
+        known = [each for each in verified if isinstance(each, QuorumCertificate)]
+        lower = [qc for qc in known if qc.position < honest.high_position]
         if not lower or (honest.tc is None and honest.term > 1):
             return honest
         qc = self._dice.choice(lower)

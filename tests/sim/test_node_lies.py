@@ -1,5 +1,6 @@
 """Whole nodes tell the log's lies, in either world, and no promise breaks."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,11 @@ def test_a_whole_node_tells_the_lie_and_no_promise_breaks(lie: Lie) -> None:
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=HUNT), pytest.param(3, marks=HUNT)])
 def test_a_daemon_in_the_trio_world_tells_lies_and_no_promise_breaks(seed: int) -> None:
     assert told(TrioKit, seed, frozenset(NODE_LIES), 26_000)
+
+
+def test_the_document_names_the_lies_that_whole_nodes_tell() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    assert ", ".join(f"`{lie.name.lower()}`" for lie in NODE_LIES) in " ".join(text.split())
 
 
 def test_lies_of_the_log_are_for_worlds_whose_nodes_tell_them() -> None:
