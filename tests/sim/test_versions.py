@@ -14,6 +14,7 @@ from ambientd.node.event import BodiesProposed, RecordOffered
 from ambientd.runtime.persistence import recover
 from sim.cluster import Cast, ClusterOptions, build, run
 from sim.faults import Fault
+from sim.happenings import Crashes
 from sim.machine import Delivery, Effect, Host
 from sim.next_version import NEXT_VERSIONS
 from sim.node_machine import NodeHost, Persisted
@@ -43,16 +44,16 @@ class Speaks:
             self.signed += sum(isinstance(each, PersistSafety) for each in effect.effects)
 
 
-def updated(*numbers: int, members: int = 4, until_ms: int = 12_000) -> tuple[Stage, Cast]:
+def updated(
+    *numbers: int, members: int = 4, faults: tuple[Fault, ...] = (), until_ms: int = 12_000
+) -> tuple[Stage, Cast]:
     """Give a world in which these members' programs were replaced, and the others' were not."""
     happenings = tuple(
         Updates(2_000 + 1_500 * place, number, is_newer=True, back_ms=300)
         for place, number in enumerate(numbers)
     )
-    options = ClusterOptions(
-        1, members, 0, frozenset({Fault.VERSIONS}), 60_000, happenings=happenings
-    )
-    world, cast, _, _ = build(options)
+    chosen = frozenset({Fault.VERSIONS, *faults})
+    world, cast, _, _ = build(ClusterOptions(1, members, 0, chosen, 60_000, happenings=happenings))
     world.run(until_ms)
     return world, cast
 
@@ -140,3 +141,21 @@ def test_some_programs_are_put_back() -> None:
     ]
     wishes = {each.is_newer for each in drawn if isinstance(each, Updates)}
     assert wishes == {True, False}
+
+
+def test_who_lags_behind_the_stop_and_is_offered_a_later_state_stands_aside_too() -> None:
+    crash = Crashes(1_000, STAYS, 0, 30_000)
+    updates = (Updates(2_000 + 1_500 * each, each, is_newer=True, back_ms=300) for each in range(3))
+    faults = frozenset({Fault.VERSIONS, Fault.SHORT_LOG, Fault.CRASH})
+    world, cast, _, _ = build(ClusterOptions(1, 4, 0, faults, 90_000, happenings=(crash, *updates)))
+    world.run(34_000)
+    left = cast.members[STAYS]
+    assert left.node is not None
+    assert left.node.outdated.startswith("the log is of state version 2 since block ")
+    begun = cast.members[0].ledger.epoch_entry(2)
+    assert begun is not None
+    assert left.ledger.applied_index < begun.root_index, "it never saw the stop's block"
+    assert left.ledger.epoch.number == 1
+    update(world, left.key, 300, is_newer=True)
+    world.run(40_000)
+    assert versions_of(cast) == [2] * 4

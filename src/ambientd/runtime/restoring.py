@@ -63,7 +63,12 @@ class Restored:
 
 
 def restore(
-    path: Path, store: Store, genesis: Genesis, height: int | None = None, told: Told = nobody
+    path: Path,
+    store: Store,
+    genesis: Genesis,
+    height: int | None = None,
+    told: Told = nobody,
+    versions: Versions = VERSIONS,
 ) -> Restored:
     """Fill an empty store with what leads up to a height, or to the end; all of it is checked.
 
@@ -85,7 +90,7 @@ def restore(
         raise UsageError(msg)
     epoch = encode(manifest.telemetry_epoch + TELEMETRY_EPOCHS_AHEAD)
     store.write([Put(StoreTable.LOCAL, TELEMETRY_EPOCH_KEY, epoch)])
-    replay = _Replay(genesis, store)
+    replay = _Replay(genesis, store, versions)
     try:
         replay.ends = [decode(next(rows), EpochEnd) for _ in range(manifest.ends)]
         if manifest.base:
@@ -110,7 +115,7 @@ def restore(
 class _Replay:
     """Blocks in order, each linked to the one before it and run through the ledger."""
 
-    def __init__(self, genesis: Genesis, store: Store, versions: Versions = VERSIONS) -> None:
+    def __init__(self, genesis: Genesis, store: Store, versions: Versions) -> None:
         self.ledger = LedgerState.from_genesis(genesis, versions)
         self.ends: list[EpochEnd] = []
         self._store = store
@@ -145,6 +150,7 @@ class _Replay:
         if isinstance(options, str) or fault is not None:
             msg = f"the snapshot proves nothing: {fault}"
             raise RemoteProtocolError(msg)
+        self._require_known(options.state_version)
         fetched = SnapshotFetched(snapshot, pages, ends)
         later = state_of(fetched, self.ledger)
         writes = changes(self.ledger, later)
@@ -202,10 +208,10 @@ class _Replay:
             self._apply(committed)
         return True
 
-    def _require_known(self) -> None:
-        """Refuse blocks of a state version that this program cannot lead to; say what to do."""
+    def _require_known(self, version: int) -> None:
+        """Refuse blocks and states of a version that this program does not know; say what to do."""
         try:
-            self.ledger.versions.of(self.ledger.epoch.state_version)
+            self.ledger.versions.of(version)
         except ValueError as error:
             raise RemoteProtocolError(str(error)) from error
 
@@ -227,7 +233,7 @@ class _Replay:
                 hash=block.hash,
             )
             records = [decode_record(raw) for raw in block.block.records]
-            self._require_known()
+            self._require_known(self.ledger.epoch.state_version)
             result = apply_block(self.ledger, context, records, self._judge)
             self.ledger.commit(context.index, result.writes, result.tree)
             written.update(result.writes)
