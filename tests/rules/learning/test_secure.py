@@ -97,10 +97,11 @@ def test_masks_cancel_whoever_drops_out_in_whichever_phase(data: st.DataObject, 
 
 
 @pytest.mark.parametrize("beyond", [-1, 0, 1])
+@pytest.mark.parametrize("pieces", [2, 16, 37])
 def test_masks_are_whole_streams_and_cancel_at_the_ends_of_the_pieces_they_are_laid_in(
-    beyond: int,
+    pieces: int, beyond: int
 ) -> None:
-    count = 2 * PIECE_BYTES // masking.NUMBER_BYTES + beyond
+    count = pieces * _PIECE + beyond
     circle = Circle(4, count=count)
     kept = circle.nodes[1:]
     assert circle.total(kept, circle.opened(kept)) == circle.expected(kept)
