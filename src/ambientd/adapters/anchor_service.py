@@ -53,6 +53,7 @@ log = structlog.get_logger("ambientd.anchors")
 HEARD_WAITING_MAX = 256
 LOOKS_MAX = 5
 TOLD_KEPT_MAX = 64
+GREET_S = 30.0
 ANSWER_MS = 15_000
 SCAN_MS = 900_000
 """How long the chain may take to answer, and to look for a wallet's coins, before that is told."""
@@ -103,6 +104,7 @@ class ChainAnchors:
         self._seen = self._as_seen()
         self._alarm: str | None = None
         self._away: str | None = None
+        self._has_answered = False
         self._asked_ms: int | None = None
         self._begun_ms: int | None = None
         self._patience_ms = ANSWER_MS
@@ -171,9 +173,28 @@ class ChainAnchors:
             self._tell_alarm()
             deadline_ms = self._core.next_deadline
             pause_s = math.inf if deadline_ms is None else (deadline_ms - self._now()) / 1000
+            pause_s = min(pause_s, await self._greeted())
             with trio.move_on_after(max(0.0, pause_s)):
                 await self._woken.wait()
             self._woken = trio.Event()
+
+    async def _greeted(self) -> float:
+        """Ask a chain that was not asked yet: that it is away is known before it is needed.
+
+        Give after how many seconds to ask again.
+        """
+        if self._has_answered or self._seen.height is not None:
+            return math.inf
+        self._asked_ms, self._patience_ms = self._now(), ANSWER_MS
+        try:
+            await self._chain.fee_rate_sat_vb()
+        except (UnreachableError, RemoteProtocolError, UsageError) as error:
+            self._away = str(error)
+            return GREET_S
+        finally:
+            self._asked_ms = None
+        self._away, self._has_answered = None, True
+        return math.inf
 
     def _post(self, event: Event) -> None:
         self._inbox.append(event)

@@ -4,6 +4,7 @@ from ambientd.api import operations, requests
 from ambientd.api.doctor_values import Checkup, Finding, Grade, LookRound
 from ambientd.cli.console import CommonArguments, connect, data_dir_of, print_json, print_line
 from ambientd.cli.exit_codes import ExitCode
+from ambientd.cli.node_commands import all_nodes
 from ambientd.errors import ConfigError, UnreachableError
 
 
@@ -29,7 +30,7 @@ def _asked(arguments: CommonArguments) -> list[Finding] | None:
     try:
         with connect(arguments) as client:
             status = client.call(operations.STATUS, requests.GetStatus())
-            nodes = client.call(operations.NODES, requests.ListNodes())
+            nodes = all_nodes(client)
             looks = client.call(operations.DOCTOR_LOOK, LookRound())
     except (UnreachableError, ConfigError):
         return None
