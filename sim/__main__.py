@@ -26,7 +26,7 @@ from sim.checkers import InvariantViolation
 from sim.faults import BY_LABEL, catalogue, labels
 from sim.fleet import GUESTS, LAST_TASK_MS_BEFORE_END, SETTLED_MS, FleetOptions
 from sim.hunt import HEADINGS, SEEDS_MAX, hunt_all
-from sim.museum import EXHIBITS, visited
+from sim.museum import EXHIBITS, relapsed, visited
 from sim.mutants import MUTANTS
 from sim.peg_sweep import PEG, attempt_peg, judge_peg, peg_plan
 from sim.pegs import NODES
@@ -204,8 +204,8 @@ def _on_fleet(options: argparse.Namespace) -> int:
     said = done.outcome
     _say(
         f"seed {said.seed}: {said.nodes} nodes in {said.cells} cells, {said.away} away, "
-        f"{said.known} known to every member, {said.blocks} blocks, {said.tasks} tasks, "
-        f"{said.messages} messages"
+        f"{said.known} known to every member, {said.blocks} blocks, {said.tasks} tasks with "
+        f"{said.by_guests} answers of guests, {said.messages} messages"
     )
     _say(
         f"{options.time_ms / 1000 / done.seconds:.1f} times real time, "
@@ -264,16 +264,19 @@ def _on_mutants(options: argparse.Namespace) -> int:
 
 
 def _on_museum(_: argparse.Namespace) -> int:
-    broken = 0
+    broken = idle = 0
     for exhibit in tracked("the museum", EXHIBITS, len(EXHIBITS)):
         plan, finding = exhibit.plan, visited(exhibit)
-        if finding is None:
-            _say(f"{plan.scenario}, seed {plan.seed}, {plan.nodes} members: whole")
-        else:
+        if finding is not None:
             broken += 1
             _tell(finding)
-    _say(f"{len(EXHIBITS)} worlds, {broken} broken")
-    return int(broken > 0)
+            continue
+        fault = relapsed(exhibit)
+        idle += fault is not None
+        said = "whole" if fault is None else f"TESTS NOTHING: {fault}"
+        _say(f"{plan.scenario}, seed {plan.seed}, {plan.nodes} members: {said}")
+    _say(f"{len(EXHIBITS)} worlds, {broken} broken, {idle} that test nothing")
+    return int(broken + idle > 0)
 
 
 def _on_report(options: argparse.Namespace) -> int:
@@ -384,7 +387,7 @@ def _parser() -> argparse.ArgumentParser:
     mutants.add_argument("name", nargs="*", type=one_of(MUTANTS))
     mutants.add_argument("--jobs", type=at_least(1), default=1, help="processes")
     mutants.add_argument("--seeds-max", type=at_least(1), default=SEEDS_MAX, help="worlds for each")
-    commands.add_parser("museum", help="run every world that was broken once")
+    commands.add_parser("museum", help="run every world that was broken once, also with its bug")
     report = commands.add_parser("report", help="write a page with timelines of some worlds")
     report.add_argument("scenario", nargs="*", type=one_of(SHOWN), default=["log", "node"])
     report.add_argument("--seed", type=at_least(0, SEED_MAX), default=1)

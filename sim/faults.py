@@ -130,25 +130,6 @@ class Fault(Enum):
 
 ALL_FAULTS = frozenset(Fault) - {Fault.VERSIONS}
 """What a world has unless told otherwise: programs are replaced in a scenario of its own."""
-FIRST_FAULTS = ALL_FAULTS - {
-    Fault.ONE_WAY,
-    Fault.PAUSE,
-    Fault.AMNESIA,
-    Fault.BAD_WORKER,
-    Fault.SYBIL,
-    Fault.SHORT_LOG,
-    Fault.SEATS,
-    Fault.REORGANISATION,
-    Fault.DISPUTES,
-    Fault.BUNDLES,
-    Fault.MONEY,
-    Fault.MODULES,
-    Fault.DROPOUTS,
-    Fault.HEAT,
-    Fault.TIMED_CRASH,
-}
-"""What worlds had at first; seeds kept from then mean these."""
-
 BY_LABEL = {fault.label: fault for fault in Fault}
 
 

@@ -1,8 +1,8 @@
 """The large world: thousands of light nodes in cells, a committee of whole nodes, tasks, churn.
 
 The committee and some guests run the whole `Node`, with every checker of the world of whole
-nodes. All others run telemetry and their part in a cell; some are always away. In the end the
-committee must know of every node that has stayed as it is whether it can work.
+nodes, and work on tasks. All others run telemetry and their part in a cell; some are always away.
+In the end the committee must know of every node that has stayed as it is whether it can work.
 """
 
 import random
@@ -13,9 +13,10 @@ from functools import partial
 from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import fingerprint
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.record import Admit
-from ambientd.model.task import Assurance
+from ambientd.model.task import Assurance, TaskState
 from ambientd.node.build import NodeOptions
 from ambientd.roles.anchorer import AnchorerOptions
 from ambientd.telemetry.cells import CellBoard, Roster, roster_of
@@ -30,11 +31,13 @@ from sim.node_checkers import check_ends
 from sim.node_machine import NodeHost
 from sim.world import World
 
-GUESTS = 2
+GUESTS = 8
+"""Whole nodes outside the committee, which follow the log and work."""
 CHURN_EVERY_MS = 1_000
 AWAY_MS = (20_000, 60_000)
 SETTLED_MS = 150_000  # after that the committee knows
-TASK_EVERY_MS = 2_000
+BURST, BURST_EVERY_MS = 20, 20_000
+"""Tasks come together, one a second on the average, so that the log may rest in between."""
 LAST_TASK_MS_BEFORE_END = 20_000
 LIGHT = TelemetryOptions(capacity=1)
 
@@ -61,6 +64,8 @@ class FleetOutcome:
     known: int
     blocks: int
     tasks: int
+    by_guests: int
+    """Answers of nodes outside the committee that tasks have ended with."""
     messages: int
     trace_hash: str
 
@@ -180,7 +185,8 @@ def _schedule(fleet: Fleet, options: FleetOptions, dice: random.Random) -> None:
     for who in dice.sample(fleet.light, len(fleet.light) // 100):
         world.at(5_000, partial(fleet.go, who, options.time_ms))
     end_ms = options.time_ms - LAST_TASK_MS_BEFORE_END
-    for serial, time_ms in enumerate(range(3_000, end_ms, TASK_EVERY_MS)):
+    times = (at for at in range(3_000, end_ms, BURST_EVERY_MS) for _ in range(BURST))
+    for serial, time_ms in enumerate(times):
         spec = task_spec(serial, Assurance.REPLICATED, 2)
         admit = Admit(nonce=b"%d" % serial, spec=spec, until_ms=UNTIL_MS)
         world.at(time_ms, partial(want, world, dice.choice(cast.members), admit))
@@ -199,9 +205,16 @@ def finish(fleet: Fleet, options: FleetOptions) -> FleetOutcome:
         known + len(fleet.cast.hosts),
         ledger.applied_index,
         sum(1 for _ in ledger.tasks()),
+        _answers(ledger, frozenset(NodeId(guest.key) for guest in fleet.cast.joiners)),
         world.sent,
         world.trace_hash,
     )
+
+
+def _answers(ledger: LedgerState, workers: frozenset[NodeId]) -> int:
+    """Count the slots of ended tasks that these workers have answered."""
+    ended = (entry for _, entry in ledger.tasks() if entry.state is TaskState.FINAL)
+    return sum(slot.worker in workers for entry in ended for slot in entry.slots)
 
 
 def run(options: FleetOptions) -> FleetOutcome:

@@ -1,26 +1,53 @@
-"""Worlds that were broken once stay whole."""
+"""Worlds that were broken once stay whole, and each still comes to what broke it."""
 
 import pytest
+from msgspec.structs import replace
 
 from sim import __main__ as command
-from sim.museum import EXHIBITS, Exhibit, visited
-from sim.plans import TIME_MS_MIN, Plan
+from sim.museum import EXHIBITS, Exhibit, bugs, relapsed, visited
+from sim.plans import TIME_MS_MIN, Plan, refusal
+
+BY_NAME = pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: str(exhibit.plan.seed))
+CALM = Plan("log-calm", 1, 1, TIME_MS_MIN)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: str(exhibit.plan.seed))
+@BY_NAME
 def test_a_world_that_was_broken_once_stays_whole(exhibit: Exhibit) -> None:
     assert visited(exhibit) is None
+
+
+@pytest.mark.slow
+@BY_NAME
+def test_a_world_is_broken_again_with_its_bug(exhibit: Exhibit) -> None:
+    assert relapsed(exhibit) is None
+
+
+@BY_NAME
+def test_a_world_is_pinned_by_what_befalls_it(exhibit: Exhibit) -> None:
+    assert exhibit.plan.faults is not None
+    assert exhibit.plan.happenings
+    assert refusal(exhibit.plan) is None
+
+
+def test_a_world_that_does_not_come_to_its_bug_any_more_is_told_of() -> None:
+    idle = Exhibit(CALM, "", "", bugs.COUNTS_ANEW, "honest nodes are never convicted")
+    assert relapsed(idle) == "whole, though its bug was put back in"
+    cut = replace(CALM, time_ms=400, nodes=4)  # too short for what checkers ask for
+    assert "instead of" in str(relapsed(Exhibit(cut, "", "", bugs.COUNTS_ANEW, "agreement")))
 
 
 def test_each_exhibit_is_told_of(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = Exhibit(Plan("log-calm", 1, 1, TIME_MS_MIN), "", "")
-    short = Exhibit(Plan("log-calm", 4, 4, 400), "", "")  # too short for what checkers ask for
-    monkeypatch.setattr(command, "EXHIBITS", (whole, short, whole))
+    kept = "after healing, commits resume"
+    idle = Exhibit(CALM, "", "", bugs.COUNTS_ANEW, kept)
+    short = Exhibit(Plan("log-calm", 4, 4, 400), "", "", bugs.COUNTS_ANEW, kept)
+    monkeypatch.setattr(command, "EXHIBITS", (idle, short))
     assert command.main(["museum"]) == 1
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == said[3] == "log-calm, seed 1, 1 members: whole"
+    assert said[0] == (
+        "log-calm, seed 1, 1 members: TESTS NOTHING: whole, though its bug was put back in"
+    )
     assert said[1].startswith("seed 4, 4 members: BROKEN after healing, commits resume")
-    assert said[-1] == "3 worlds, 1 broken"
+    assert said[-1] == "2 worlds, 1 broken, 1 that test nothing"
