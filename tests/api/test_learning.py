@@ -1,17 +1,22 @@
 """A person begins a study, lets the node take part, follows it, and has the model as a file."""
 
+from collections.abc import Awaitable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
 from msgspec.structs import replace
 
+from ambientd.adapters.line_file import LineFile
 from ambientd.api import learning as api_learning
 from ambientd.api import learning_values as values
 from ambientd.api.learning_privacy import epsilon_of
 from ambientd.api.offline import check_round
+from ambientd.api.once import Once, done_once
 from ambientd.api.operations import OperationError
-from ambientd.model.base import Digest
+from ambientd.api.under_key import KEYED, Keyed
+from ambientd.model.base import Digest, NodeId
 from ambientd.model.learning import RoundState, StudyId
 from ambientd.model.learning_record import FlJoin
 from ambientd.model.private_book import Book
@@ -61,6 +66,36 @@ async def test_a_study_goes_from_its_beginning_to_a_model(tmp_path: Path) -> Non
         assert [each.study for each in listed.studies] == [begun.study]
         with pytest.raises(OperationError, match="is over"):
             await learning.join(values.JoinStudy(study=begun.study, data="1"))
+
+
+async def test_a_study_under_a_key_is_begun_once_though_its_daemon_ends_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path) as place:
+        learning = place.desk.learning
+        is_cut_off = True
+
+        async def start(request: values.StartStudy) -> values.StudyInfo:
+            info = await learning.start(request)
+            if is_cut_off:
+                raise KeyboardInterrupt
+            return info
+
+        async def asked() -> values.StudyInfo:
+            lines = LineFile(tmp_path / "keys")
+            own = NodeId(place.owner.signer.public_key)
+            once = Once(own, lines, place.parts.now, lambda: 0)
+            KEYED.set(Keyed("k", b"the request"))
+            handler = done_once({"fl.start": start}, once)["fl.start"]
+            return await cast("Awaitable[values.StudyInfo]", handler(STUDY))
+
+        with pytest.raises(KeyboardInterrupt):
+            await asked()
+        is_cut_off = False
+        begun = await asked()
+        assert (await asked()).study == begun.study
+        known = await learning.list(values.ListStudies())
+        assert [each.study for each in known.studies] == [begun.study]
 
 
 async def test_a_node_that_leaves_withdraws_its_consent(tmp_path: Path) -> None:
