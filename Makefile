@@ -8,7 +8,7 @@ MINUTES ?= 10
 EXAMPLES ?= 30
 JOBS ?= 2
 
-.PHONY: manifests check-deploy packages check-wheel native-wheels release test-alerts bitcoind btcd byzantine check-dashboard dashboard engines fuzz fuzz-blame fuzz-decoder fuzz-rest help setup demo test check fmt lint types imports tidy cov sim soak test-browser screenshots measure-dashboard mutants peg-worlds population model bench bench-failover bench-liars bench-wasm wasm docs man lock clean audit site
+.PHONY: manifests check-deploy packages check-wheel native-wheels release test-alerts bitcoind btcd byzantine check-dashboard dashboard engines fuzz fuzz-blame fuzz-decoder fuzz-rest help setup demo test check fmt lint types imports tidy cov sim soak test-browser screenshots measure-dashboard mutants peg-worlds population model bench bench-failover bench-liars bench-wasm wasm docs man lock check-lock clean audit site
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -421,6 +421,9 @@ lock:  ## Resolve the hash-pinned requirements again (needs uv)
 	uv pip compile requirements/tools.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/tools.txt --custom-compile-command "make lock"
 	uv pip compile requirements/flower.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/flower.txt --custom-compile-command "make lock"
 	uv pip compile requirements/browser.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/browser.txt -c requirements/dev.txt --custom-compile-command "make lock"
+
+check-lock: lock  ## Say whether the requirements are what make lock resolves from their own pins
+	git diff --exit-code --stat requirements
 
 clean:  ## Remove everything that was built
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov .coverage* dist build
