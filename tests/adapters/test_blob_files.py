@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ambientd.adapters import blob_folder
-from ambientd.adapters.blob_files import MEMORY_ENTRY_BYTES, BlobFiles
+from ambientd.adapters import blob_files, blob_folder
+from ambientd.adapters.blob_files import BLOCK_BYTES, MEMORY_ENTRY_BYTES
 from ambientd.errors import StoreError, UsageError
+from tests.adapters.byte_blobs import BlobFiles
 
 
 def noted_syncs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -324,3 +325,30 @@ def test_a_disk_that_refuses_to_force_a_blob_is_named(
     with pytest.raises(StoreError, match=r"cannot keep blob .* check the folder"):
         files.put(b"brought")
     assert files.is_unsynced(name)
+
+
+def test_the_smallest_blobs_take_a_block_each_so_that_the_quota_bounds_their_number(
+    tmp_path: Path,
+) -> None:
+    blobs = blob_files.BlobFiles(tmp_path, quota_bytes=10 * BLOCK_BYTES)
+    names = [blobs.put(b"%d" % number) for number in range(100)]
+    assert sum(blobs.size_of(name) is not None for name in names) == 10
+    assert blobs.used_bytes == 10 * BLOCK_BYTES
+    again = blob_files.BlobFiles(tmp_path, quota_bytes=10 * BLOCK_BYTES)
+    assert again.used_bytes == 10 * BLOCK_BYTES
+    for name in names:
+        again.delete(name)
+    assert again.used_bytes == 0
+
+
+def test_a_draft_takes_the_rest_of_its_last_block_when_it_is_whole(tmp_path: Path) -> None:
+    blobs = blob_files.BlobFiles(tmp_path, quota_bytes=10 * BLOCK_BYTES)
+    data = bytes(BLOCK_BYTES + 1)
+    draft = blobs.begin()
+    draft.write(data)
+    assert blobs.used_bytes == len(data)
+    name = hashlib.sha256(data).digest()
+    draft.keep(name)
+    assert blobs.used_bytes == 2 * BLOCK_BYTES
+    blobs.delete(name)
+    assert blobs.used_bytes == 0

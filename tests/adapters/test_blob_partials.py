@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ambientd.adapters.blob_files import BlobFiles
 from ambientd.adapters.blob_partials import PARTIAL_KEPT_MS, PARTIALS_MAX
 from ambientd.codec.chunks import Outline, outlined
 from ambientd.errors import StoreError
 from ambientd.model.chunk import CHUNK_BYTES
 from ambientd.ports.retention import SweepPlan
+from tests.adapters.byte_blobs import BlobFiles
 
 DATA = random.Random(3).randbytes(3 * CHUNK_BYTES + 77)
 CHUNKS = [DATA[start : start + CHUNK_BYTES] for start in range(0, len(DATA), CHUNK_BYTES)]

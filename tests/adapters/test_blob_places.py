@@ -40,7 +40,7 @@ class Ground:
 
     def open(self, quota_bytes: int = 1 << 30, node: NodeId = NODE) -> BlobFiles:
         """Start anew; nothing of small blobs is left in memory."""
-        files = open_blobs(self.root / node.hex()[:2], self.url, node, quota_bytes)
+        files = open_blobs(self.root / node.hex()[:2], self.url, node, quota_bytes, block_bytes=1)
         files._memory_bytes_max = 0
         return files
 

@@ -14,7 +14,6 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ambientd.adapters.blob_files import BlobFiles
 from ambientd.codec.canonical import encode
 from ambientd.codec.chunks import decode_question, outlined
 from ambientd.errors import StoreError
@@ -35,6 +34,7 @@ from ambientd.runtime import bringing, serving
 from ambientd.runtime.blobs import Blobs, SealedBlobs
 from ambientd.runtime.bringing import Bringer
 from ambientd.runtime.serving import ChunkServer
+from tests.adapters.byte_blobs import BlobFiles
 
 DATA = random.Random(5).randbytes(9 * CHUNK_BYTES + 1234)
 CHUNKS = [DATA[start : start + CHUNK_BYTES] for start in range(0, len(DATA), CHUNK_BYTES)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ambientd.adapters.blob_files import BlobFiles
+from ambientd.adapters.blob_files import BLOCK_BYTES, BlobFiles
 from ambientd.codec.digest import sha256
 from ambientd.config.retention_options import DAY_MS, HOUR_MS, RetentionOptions
 from ambientd.errors import StoreError
@@ -228,7 +228,7 @@ async def test_the_quota_takes_nothing_that_is_needed(tmp_path: Path) -> None:
     kept.files.put(b"0123456")  # in the place of the output that nobody needs yet
     assert kept.left() == {b"module", b"input"}
     with pytest.raises(StoreError, match="do not fit"):
-        kept.files.put(b"x" * 100)
+        kept.files.put(b"x" * (BLOCK_BYTES + 1))
     assert kept.left() == {b"module", b"input"}
 
 

@@ -11,13 +11,13 @@ import trio.testing
 from ambientd.adapters.batch_journal import BatchJournal, read_journal
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.telemetry import Observation, TelemetryBatch
-from ambientd.runtime.telemetry_journal import SYNC_S, TelemetryJournal
+from ambientd.runtime.telemetry_journal import AHEAD_MAX, EACH_MS, SYNC_S, TelemetryJournal
 from ambientd.telemetry.batch import decode_batch
 
 
-def batch(seq: int) -> TelemetryBatch:
+def batch(seq: int, node: int = 0) -> TelemetryBatch:
     return TelemetryBatch(
-        node=NodeId(bytes(32)),
+        node=NodeId(bytes([node]) * 32),
         epoch=1,
         seq=seq,
         observations=(Observation(name="cpu_percent", value=seq, source="kernel"),),
@@ -72,3 +72,17 @@ async def test_a_disk_that_refuses_ends_no_node_neither_amid_its_work_nor_at_its
         journal.note(batch(6), 6)
         nursery.cancel_scope.cancel()
     assert kept(tmp_path / "telemetry") == [0, 5, 6]
+
+
+def test_one_that_floods_fills_no_more_than_its_share_and_pushes_nobody_out(tmp_path: Path) -> None:
+    journal = TelemetryJournal(BatchJournal(tmp_path / "telemetry", bytes_max=64 << 20))
+    lasted_ms = 60_000
+    for now in range(lasted_ms):
+        journal.note(batch(now), now)
+        if now % 10_000 == 0:
+            journal.note(batch(now, node=1), now)
+    said = [decode_batch(each.data) for each in read_journal(tmp_path / "telemetry")]
+    assert [each.seq for each in said if each.node[0]] == list(range(0, lasted_ms, 10_000))
+    flooder = sum(not each.node[0] for each in said)
+    assert flooder + journal.flooded == lasted_ms
+    assert flooder <= AHEAD_MAX + lasted_ms // EACH_MS + 1

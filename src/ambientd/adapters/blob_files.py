@@ -32,6 +32,7 @@ MEMORY_BYTES = 4 * 1024 * 1024
 MEMORY_BLOB_BYTES_MAX = 64 * 1024
 MEMORY_ENTRY_BYTES = 256
 """What a blob in memory takes besides its bytes: without it, half a million tiny ones stay."""
+BLOCK_BYTES = 4_096
 FRESH_S = 1.0
 NOTED_EVERY_MS = 3_600_000
 """How exact a file's time is while its blob is needed: it is not written at every sweep."""
@@ -51,6 +52,7 @@ class BlobFiles:
         blob_bytes_max: int = BLOB_BYTES_MAX,
         quota_bytes: int = QUOTA_BYTES,
         memory_bytes: int = MEMORY_BYTES,
+        block_bytes: int = BLOCK_BYTES,
         place: BlobPlace | None = None,
     ) -> None:
         """Open or create the folder; drafts that a crash left are removed.
@@ -61,6 +63,7 @@ class BlobFiles:
         self._blob_bytes_max = blob_bytes_max
         self._quota_bytes = quota_bytes
         self._memory_bytes_max = memory_bytes
+        self._block_bytes = block_bytes
         self._memory: OrderedDict[bytes, bytes] = OrderedDict()
         self._memory_bytes = 0
         self._noted: dict[bytes, float] = {}
@@ -77,7 +80,8 @@ class BlobFiles:
             self._place = place or BlobFolder(root)
             self._sizes = self._place.sizes()
             self._partials = Partials(root / "partial")
-            self._used_bytes = sum(self._sizes.values()) + self._partials.size_bytes
+            taken = sum(map(self._room, self._sizes.values()))
+            self._used_bytes = taken + self._partials.size_bytes
             self._unsynced.update(self._sizes)  # for all that this process knows
         except OSError as error:
             msg = (
@@ -88,7 +92,7 @@ class BlobFiles:
 
     @property
     def used_bytes(self) -> int:
-        """Give the size of all blobs together, and of those that are on their way."""
+        """Give the room of all blobs together, in whole blocks, and of those on their way."""
         return self._used_bytes
 
     @staticmethod
@@ -121,7 +125,8 @@ class BlobFiles:
                     self._sync(name)
             self._note(name)
             return name
-        self._reserve(len(data))
+        room = self._room(len(data))
+        self._reserve(room)
         with self._lock:
             self._unsynced.add(name)  # before it is there for others
         try:
@@ -130,14 +135,14 @@ class BlobFiles:
                 self._note_synced(name)
         except FileExistsError:
             # Another thread was faster with the same bytes.
-            self._release(len(data))
+            self._release(room)
             if is_synced:
                 self._sync(name)
         except OSError as error:
-            self._release(len(data))
+            self._release(room)
             raise self._not_kept(name, error) from error
         except BaseException:
-            self._release(len(data))
+            self._release(room)
             raise
         self._use(name, len(data))
         self._remember(name, data)
@@ -213,13 +218,25 @@ class BlobFiles:
 
     def _forget(self, name: bytes) -> None:
         """Remove a blob; the caller holds the lock."""
-        self._used_bytes -= self._sizes.pop(name, 0)
+        self._used_bytes -= self._drop_size(name)
         kept = self._memory.pop(name, None)
         self._noted.pop(name, None)
         self._unsynced.discard(name)
         if kept is not None:
             self._memory_bytes -= _held_bytes(kept)
         self._place.remove(name)
+
+    def _room(self, size_bytes: int) -> int:
+        """Give what a blob takes of the quota: whole blocks of the disk, one at least.
+
+        So the quota bounds the number of blobs, each of which has its name in memory.
+        """
+        return max(1, -(-size_bytes // self._block_bytes)) * self._block_bytes
+
+    def _drop_size(self, name: bytes) -> int:
+        """Know that a blob is not here; give the room that it had. The caller holds the lock."""
+        size_bytes = self._sizes.pop(name, None)
+        return 0 if size_bytes is None else self._room(size_bytes)
 
     def begin_sweep(self) -> None:
         """Note from now on what is used: it is not removed until the next sweep begins."""
@@ -299,6 +316,12 @@ class BlobFiles:
             if is_synced:
                 self._sync(name)
             return
+        room = self._room(size_bytes)
+        try:
+            self._reserve(room - size_bytes)  # the rest of its last block
+        except BaseException:
+            self._release(size_bytes)
+            raise
         with self._lock:
             self._unsynced.add(name)
         try:
@@ -306,11 +329,11 @@ class BlobFiles:
             if is_synced:
                 self._note_synced(name)
         except FileExistsError:
-            self._release(size_bytes)
+            self._release(room)
             if is_synced:
                 self._sync(name)
         except BaseException:
-            self._release(size_bytes)
+            self._release(room)
             raise
         self._use(name, size_bytes)
 
@@ -415,7 +438,7 @@ class BlobFiles:
         """Know that somebody else removed a blob: whoever asks for its size brings it again."""
         with self._lock:
             if name in self._sizes and not self._place.holds(name):
-                self._used_bytes -= self._sizes.pop(name)
+                self._used_bytes -= self._drop_size(name)
 
     def _set_aside(self, name: bytes, size_bytes: int) -> None:
         try:
@@ -423,7 +446,8 @@ class BlobFiles:
         except FileNotFoundError:
             return
         with self._lock:
-            self._used_bytes -= self._sizes.pop(name, size_bytes)
+            self._sizes.setdefault(name, size_bytes)
+            self._used_bytes -= self._drop_size(name)
         _log.error("blob %s had wrong bytes: moved to %s", name.hex(), place)
 
     def has(self, name: bytes) -> bool:
