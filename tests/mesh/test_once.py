@@ -100,9 +100,9 @@ def test_a_daemon_killed_in_the_middle_of_a_transfer_pays_once_when_it_is_asked_
     payer.find()
     before_msat = payer.has_msat()
     for turn in range(1, 4):
-        killed_while_paying(payer, after, f"turn {turn}", before_msat - (turn - 1) * AMOUNT_MSAT)
-    assert payer.pay("turn 1")[0] == 200
-    assert payer.pay("one more")[0] == 200
+        killed_while_paying(payer, after, f"turn-{turn}", before_msat - (turn - 1) * AMOUNT_MSAT)
+    assert payer.pay("turn-1")[0] == 200
+    assert payer.pay("one-more")[0] == 200
     mesh.until(lambda: before_msat - payer.has_msat() == 4 * AMOUNT_MSAT, "all are paid once")
 
 
