@@ -10,7 +10,6 @@ from ambientd.api import replies, requests
 from ambientd.api.client import Client
 from ambientd.api.owner_standing import OwnerCaps
 from ambientd.api.seen_values import ListLinks, Seen
-from ambientd.api.whole_lists import pages, whole
 from ambientd.cli.console import (
     CommonArguments,
     at_time,
@@ -195,6 +194,8 @@ def _tell_links(arguments: NodesArguments) -> ExitCode:
     """List who is linked to whom, by the word of those that peers were asked of."""
     if arguments.node is not None:
         raise UsageError("--links is of the whole mesh: leave NODE or --links away")
+    from ambientd.api.whole_lists import pages, whole
+
     with connect(arguments) as client:
         answer = whole(pages(client.call, operations.LINKS, ListLinks()), "links")
         names = {each.id: each.name for each in all_nodes(client).nodes}
@@ -216,6 +217,8 @@ def _tell_links(arguments: NodesArguments) -> ExitCode:
 
 def all_nodes(client: Client) -> replies.Nodes:
     """Give everybody in the cluster, page by page."""
+    from ambientd.api.whole_lists import pages, whole
+
     return whole(pages(client.call, operations.NODES, requests.ListNodes()), "nodes")
 
 
