@@ -19,7 +19,6 @@ const LONGEST_CYCLES: usize = 5_000;
 
 /// An execution with its statement; `segments` are what is proven of it.
 pub struct Executed {
-    #[cfg_attr(not(feature = "prove"), allow(dead_code))]
     pub kind: Kind,
     #[cfg_attr(not(feature = "prove"), allow(dead_code))]
     pub image: Hash,
