@@ -7,6 +7,7 @@ ever committed in the last epoch.
 
 import argparse
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -110,6 +111,14 @@ def fetch_tools(folder: Path) -> Path:
     return jar
 
 
+def figures(said: str) -> str:
+    """Give how many distinct states TLC has found, and how deep they go where it ended."""
+    states = re.findall(r"([\d,]+) distinct states found", said)
+    depth = re.findall(r"depth of the complete state graph search is (\d+)", said)
+    found = f"{states[-1].replace(',', '')} states" if states else "? states"
+    return f"{found}, depth {depth[-1]}" if depth else found
+
+
 def check(run: Run, jar: Path, folder: Path, workers: int) -> bool:
     """Run TLC once; tell whether it ended as it must."""
     for name in ("Log.tla", f"{run.module}.tla"):
@@ -120,15 +129,13 @@ def check(run: Run, jar: Path, folder: Path, workers: int) -> bool:
     # Several workers do not meet a state by its shortest way first, and would count too many steps.
     command += ["-workers", str(1 if run.steps else workers), "-nowarning", f"{run.module}.tla"]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    counted = [line for line in ended.stdout.splitlines() if "distinct states found" in line]
     complete = "Model checking completed. No error has been found." in ended.stdout
     violated = [name for name in run.invariants if f"Invariant {name} is violated" in ended.stdout]
     good = bool(violated) if run.violates else complete
     found = f"{violated[0]} is violated" if violated else "holds" if complete else "TLC FAILED"
-    states = counted[-1].split(",")[1].split()[0] if counted else "?"
     print(
         f"{'ok  ' if good else 'FAIL'} {run.module} terms {run.terms} blocks {run.blocks} "
-        f"steps {run.steps or 'all'} mutant {run.mutant!r}: {found}, {states} states, "
+        f"steps {run.steps or 'all'} mutant {run.mutant!r}: {found}, {figures(ended.stdout)}, "
         f"{time.monotonic() - began:.0f} s",
         flush=True,
     )
@@ -140,7 +147,7 @@ def check(run: Run, jar: Path, folder: Path, workers: int) -> bool:
 def main() -> int:
     """Check all runs; the exit status says whether all ended as they must."""
     parser = argparse.ArgumentParser("model", description=__doc__.splitlines()[0])
-    parser.add_argument("--large", action="store_true", help="the larger bounds as well (an hour)")
+    parser.add_argument("--large", action="store_true", help="the larger bounds as well (hours)")
     parser.add_argument("--workers", type=int, default=2)
     chosen = parser.parse_args()
     runs = (*SMALL, *LARGE) if chosen.large else SMALL
