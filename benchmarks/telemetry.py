@@ -41,6 +41,7 @@ from benchmarks.mesh import machine, percentile, running_daemons
 EPOCH = 1
 BEAT_MS = 1_000
 STEP_S = 0.02
+WAITING_MAX = 64
 MEASURES = sorted(each.value for each in Measure)
 
 
@@ -147,10 +148,15 @@ async def joined_authors(node: Path, feeder: Feeder, count: int) -> list[Author]
 async def publish(
     feeder: Feeder, authors: list[Author], rate: float, seconds: float, count: int
 ) -> None:
-    """Publish so many batches a second, of one author after the other."""
+    """Publish at most so many batches a second, of one author after the other.
+
+    Nothing is signed while much waits to leave: what is asked for above that is not sent.
+    """
+    waiting = feeder.transport._gossip._outgoing  # type: ignore[attr-defined]
     turns, sent, begin = itertools.cycle(authors), 0, trio.current_time()
     while (past_s := trio.current_time() - begin) < seconds:
-        for _ in range(int(past_s * rate) - sent):
+        room = WAITING_MAX - waiting.statistics().current_buffer_used
+        for _ in range(min(room, int(past_s * rate) - sent)):
             feeder.transport.publish(TELEMETRY_TOPIC, next(turns).next_batch(count))
             sent += 1
         await trio.sleep(STEP_S)
