@@ -289,16 +289,29 @@ class Certificates(Checker):
         """Remember the highest commit and hold it against higher certificates."""
         if not node.is_honest or not isinstance(effect, Committed):
             return
-        last = effect.blocks[-1]
         for block in effect.blocks:
             self._headers[block.hash] = block.block.header
-        position = last.block.header.position
+        top = self._committing(effect)
+        position = top[0]
         if position <= self._top[0]:
             return
-        self._top = (position, last.hash)
+        self._top = top
         for certified in sorted(each for each in self._open if each > position):
             self._check_complete(certified, self._certified[certified], now)
         self._open = {each for each in self._open if each > position}
+
+    def _committing(self, effect: Committed) -> tuple[Position, bytes]:
+        """Give the block that two certificates in a row commit, and with it its ancestors.
+
+        A stop may be such an ancestor: terms failed behind it, and what was certified in one of
+        them need not contain it.
+        """
+        if effect.end is None:
+            return effect.blocks[-1].block.header.position, effect.blocks[-1].hash
+        for header, qc in effect.end.links:
+            self._headers[qc.hash] = header
+        _, qc = effect.end.links[-2]
+        return qc.position, qc.hash
 
     def _check_complete(self, position: Position, hash_: bytes, now: int) -> None:
         top, top_hash = self._top

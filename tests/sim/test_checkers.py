@@ -1,5 +1,6 @@
 """Each checker can fail: fed a lie, it says so."""
 
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from ambientd.consensus.certificates import Verifier
 from ambientd.consensus.effects import Committed, CommittedBlock, EvidenceFound
-from ambientd.consensus.messages import EquivocalVotes, QcNotice
+from ambientd.consensus.messages import EpochEnd, EquivocalVotes, QcNotice
 from sim.checkers import (
     Agreement,
     Certificates,
@@ -152,6 +153,26 @@ def test_a_commit_below_a_higher_fork_is_seen_too() -> None:
     checker.saw_message(node, QcNotice(bench.qc(fork, 0, 1, 2), None), 0)
     with breaks("completeness"):
         checker.saw_effect(node, Committed((chain(bench, "a")[0],), ()), 0)
+
+
+def test_an_end_commits_from_the_first_of_its_last_two_blocks_on() -> None:
+    bench = Bench(4)
+    node = bench.nodes[0]
+    stop = bench.block(0, 1, bench.genesis, record("stop"))
+    blocks = [(stop, bench.qc(stop, 0, 1, 2))]
+    for revealed in range(2):
+        child = bench.block(2, 3, blocks[-1][1], revealed=revealed)
+        blocks.append((child, bench.qc(child, 0, 1, 2)))
+    links = tuple((block.header, qc) for block, qc in blocks)
+    stopped = CommittedBlock(stop, links[0][1].hash, links[0][1], *links[1])
+    ended = Committed((stopped,), (), end=EpochEnd(b"stop", links))
+    for term, is_lost in ((2, False), (4, True)):
+        fork = bench.block(term - 1, term, bench.genesis)
+        checker = Certificates(bench.options)
+        checker.saw_message(node, fork, 0)
+        checker.saw_message(node, QcNotice(bench.qc(fork, 0, 1, 2), None), 0)
+        with breaks("completeness") if is_lost else nullcontext():
+            checker.saw_effect(node, ended, 0)
 
 
 def test_convicted_honest_keys_are_seen() -> None:
