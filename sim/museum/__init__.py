@@ -71,4 +71,13 @@ EXHIBITS: tuple[Exhibit, ...] = (
         bugs.JUDGES_BY_LATER_WORDS,
         "a quorum decides on seats",
     ),
+    Exhibit(
+        _kept("stop"),
+        "A stop was certified, two terms failed, and the next ended the epoch on it. In the first "
+        "of the two another block had been certified: the check took the stop for what two "
+        "certificates in a row commit, and it is their ancestor.",
+        "3f7d7f9",
+        bugs.HOLDS_A_STOP_TO_ITS_TERM,
+        "coordinator completeness",
+    ),
 )

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 from ambientd.codec.state_pages import decode_page
 from ambientd.consensus.catch_up import CatchUp
-from ambientd.consensus.messages import Pages
+from ambientd.consensus.effects import Committed
+from ambientd.consensus.messages import Pages, Position
 from ambientd.consensus.pacemaker import BACKOFF_MAX, Pacemaker
 from ambientd.consensus.snapshots import SnapshotFetcher
 from ambientd.ledger.peg_wallets import PegDraft
@@ -21,6 +22,7 @@ from ambientd.roles.reporter import Reporter
 from ambientd.runtime import persistence
 from sim import seasons
 from sim.anchor_checkers import LogsAnchors
+from sim.checkers import Certificates
 from sim.mutants.patch import Patch, always
 from sim.node_epochs import DecidedSeats, Owners
 from sim.vices import Resident
@@ -187,3 +189,16 @@ def _by_later_words(_: object) -> object:
 
 
 JUDGES_BY_LATER_WORDS: Bug = (Patch(DecidedSeats, "_words", _by_later_words),)
+
+
+def _holds_a_stop_to_its_own_term(_: object) -> object:
+    """Take the last committed block for the one that two certificates in a row commit."""
+
+    def committing(checker: Certificates, effect: Committed) -> tuple[Position, bytes]:
+        del checker
+        return effect.blocks[-1].block.header.position, effect.blocks[-1].hash
+
+    return committing
+
+
+HOLDS_A_STOP_TO_ITS_TERM: Bug = (Patch(Certificates, "_committing", _holds_a_stop_to_its_own_term),)
