@@ -14,10 +14,12 @@ from ambientd.api import once as module
 from ambientd.api.callers import CALLER
 from ambientd.api.once import KEPT_MS, Once, done_once
 from ambientd.api.operations import OPERATIONS, OperationError
+from ambientd.api.registry_values import Unpinned
 from ambientd.api.replies import Account, AccountMoved
 from ambientd.api.requests import TransferCredits
 from ambientd.api.routes import Method
 from ambientd.api.under_key import KEYED, Keyed, came_before, fixed_ms
+from ambientd.errors import StoreError
 from ambientd.ledger.events import Transferred
 from ambientd.model.base import NodeId
 from ambientd.node.effect import Told
@@ -72,6 +74,24 @@ def an_account() -> Account:
         node="a", name="n", balance_msat=1, bond_msat=0, waiting_msat=0, due_ms=None, held_by="",
         escrow_msat=0, tombstoned=False, time_ms=0, unvested_msat=0, vests_ms=None,
     )  # fmt: skip
+
+
+class Failing(LineFile):
+    """Lines on a disk that takes them, and forces none of them down while it `is_faulty`."""
+
+    is_faulty = False
+
+    def sync(self) -> None:
+        if self.is_faulty:
+            raise StoreError("a fault")
+        super().sync()
+
+
+class Full(LineFile):
+    """Lines on a disk that is full."""
+
+    def append(self, line: bytes) -> None:
+        raise StoreError(f"no space for {len(line)} bytes")
 
 
 class Node:
@@ -175,6 +195,7 @@ async def test_who_saw_the_ledger_move_on_knows_whether_the_earlier_move_came(
                 news.tell(Told(Transferred(OWN, OTHER, 5, said_ms), 1, 0))
                 news.tell(Told(Transferred(OTHER, OWN, 5, said_ms), 1, 0))
         bank.move()
+        news.tell(Told(Transferred(OWN, OTHER, 1, bank.last_ms()), 2, 0))
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     if comes:
@@ -185,6 +206,63 @@ async def test_who_saw_the_ledger_move_on_knows_whether_the_earlier_move_came(
                 await life().ask()
             assert refused.value.code == "rejected"
     assert len(bank.taken) == (2 if comes else 1)
+
+
+async def test_who_has_yet_to_hear_what_the_ledger_took_is_not_told_that_nothing_was_moved(
+    tmp_path: Path,
+) -> None:
+    bank = Bank()
+    bank.is_cut_off = bank.loses_record = True
+    node = Node(tmp_path, bank)
+    with pytest.raises(KeyboardInterrupt):
+        await node.ask()
+    bank.is_cut_off = False
+    bank.taken.append(bank.records[0])
+    bank.move()  # the ledger has both, and is telling neither until they are on disk
+    with pytest.raises(OperationError, match="is being written") as refused:
+        await node.ask()
+    assert refused.value.code == "under_way"
+    for said_ms in bank.taken:
+        node.once._heard(Transferred(OWN, OTHER, 5, said_ms))
+    assert (await node.ask()).amount_msat == 5
+    assert len(bank.taken) == 2
+
+
+async def test_a_time_that_may_not_be_on_disk_is_brought_there_before_a_record_says_it(
+    tmp_path: Path,
+) -> None:
+    bank = Bank()
+    node = Node(tmp_path, bank)
+    lines = Failing(tmp_path / "keys")
+    node.once._lines = lines
+    lines.load()
+    lines.is_faulty = True
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await node.ask()
+    assert bank.records == []
+    lines.is_faulty = False
+    await node.ask()
+    assert bank.records == [7]
+
+
+async def test_a_disk_that_is_full_keeps_nobody_from_hearing_what_the_ledger_took(
+    tmp_path: Path,
+) -> None:
+    bank, news = Bank(), News()
+    bank.is_cut_off = bank.loses_record = True
+    node = Node(tmp_path, bank)
+    with pytest.raises(KeyboardInterrupt):
+        await node.ask()
+    bank.is_cut_off = False
+    node.once._lines = Full(tmp_path / "keys")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(node.once.run, news)
+        bank.taken.append(bank.records[0])
+        news.tell(Told(Transferred(OWN, OTHER, 5, bank.records[0]), 1, 0))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert [each.stand for each in node.once._entries.values()] == ["taken"]
 
 
 async def test_what_is_under_way_is_not_begun_again(tmp_path: Path) -> None:
@@ -243,6 +321,27 @@ async def test_keys_have_a_most_and_their_file_is_written_anew(
     assert len(bank.taken) == 50
     await again.ask("k1")
     assert len(bank.taken) == 51, "the oldest made room"
+
+
+async def test_who_may_do_less_makes_nobodys_payment_be_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEPT_MAX", 5)
+    bank = Bank()
+    node = Node(tmp_path, bank)
+    await node.ask("paid")
+
+    async def nothing(_: Any) -> Unpinned:
+        return Unpinned(publisher="p", name="m", version="1")
+
+    handler = done_once({"module.unpin": nothing}, node.once)["module.unpin"]
+    for number in range(20):
+        CALLER.set("token y")
+        KEYED.set(Keyed(f"k{number}", b""))
+        await cast("Awaitable[Any]", handler(REQUEST))
+    await node.ask("paid")
+    assert len(bank.taken) == 1
+    assert len(node.once._entries) <= 6
 
 
 async def test_a_torn_line_and_one_that_does_not_read_cost_nothing_else(tmp_path: Path) -> None:

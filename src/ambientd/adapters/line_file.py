@@ -51,8 +51,9 @@ class LineFile:
         draft = self._path.with_name(f".{self._path.name}.draft")
         try:
             replace_synced(self._path, draft, b"".join(line + b"\n" for line in lines))
+            fresh = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
             os.close(self._file)
-            self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+            self._file = fresh
         except OSError as error:
             raise self._fault(error) from error
 

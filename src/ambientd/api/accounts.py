@@ -41,7 +41,7 @@ class Accounts:
         self._id = NodeId(signer.public_key)
         self._parts = parts
         self._state = parts.node.ledger
-        self._moving = trio.Lock()  # so that a rejection is of the one move under way
+        self._moving = trio.Lock()  # so that each says a later time than the one before
 
     async def show(self, request: requests.ShowAccount) -> replies.Account:
         """Show one node's account; no name means this node's."""
@@ -120,9 +120,10 @@ class Accounts:
                             moved.node == self._id and moved.said_ms == body.said_ms
                         ):
                             return
-                        case RecordRejected(author=author, kind=kind, reason=reason) if (
-                            author == self._id and kind in REJECTED
-                        ):
+                        case RecordRejected(reason=reason) as refused if (
+                            refused.author,
+                            refused.said_ms,
+                        ) == (self._id, body.said_ms) and refused.kind in REJECTED:
                             raise self._refusal(body, reason)
                         case _:
                             pass

@@ -23,7 +23,7 @@ from ambientd.api.operation import Failure, Operation, OperationError
 from ambientd.api.operations import OPERATIONS
 from ambientd.api.under_key import ATTEMPT, KEYED, Keyed, unknown_outcome
 from ambientd.codec.digest import tagged
-from ambientd.errors import AmbientError
+from ambientd.errors import AmbientError, StoreError
 from ambientd.ledger.events import BondAskedBack, BondRaised, Transferred
 from ambientd.ledger.peg_events import PaymentVersioned, ReturnAsked
 from ambientd.model.base import NodeId
@@ -34,10 +34,13 @@ log = structlog.get_logger("ambientd.once")
 KEY_CHARS_MAX = 64
 KEPT_MS = 24 * 3_600_000
 KEPT_MAX = 4096
-"""Entries of tasks, and as many of all else; beyond them the oldest that has ended goes."""
-ANSWER_BYTES_MAX = 64 * 1024
+"""Entries of tasks, and as many of all else; beyond them the oldest that has ended goes.
+
+What moved money goes last: who may do less than that makes nobody's payment be forgotten.
+"""
+ANSWER_BYTES_MAX = 16 * 1024
 """What gives a longer answer moves no money, and can be done again."""
-_LINES_OVER = 16_384
+_LINES_OVER = 4096
 _MOVES = (Transferred, BondRaised, BondAskedBack, PaymentVersioned, ReturnAsked)
 
 
@@ -102,6 +105,7 @@ class Once:
         self._entries: dict[str, Entry] = {}
         self._tasks: dict[str, Entry] = {}
         self._running: set[str] = set()
+        self._heard_ms = 0
         self._count = 0
         self._writing = trio.Lock()
         for line in lines.load():
@@ -131,21 +135,38 @@ class Once:
         return isinstance(told.event, _MOVES) and told.event.node == self._own
 
     def _heard(self, event: Any) -> None:  # noqa: ANN401
+        self._heard_ms = max(self._heard_ms, event.said_ms)
         for entry in self._unsettled():
             if entry.said_ms == event.said_ms:
                 payment = getattr(event, "payment", 0)
-                self._keep(replace(entry, stand=Stand.TAKEN, payment=payment))
+                self._note(replace(entry, stand=Stand.TAKEN, payment=payment))
 
     def _look(self) -> None:
         """See what the ledger says of moves whose end this daemon may not have heard."""
         last_ms = self._last_move_ms()
+        self._heard_ms = max(self._heard_ms, last_ms)
         for entry in self._unsettled():
             if entry.said_ms <= last_ms:
                 stand = Stand.TAKEN if entry.said_ms == last_ms else Stand.DOUBTFUL
-                self._keep(replace(entry, stand=stand))
+                self._note(replace(entry, stand=stand))
 
     def _unsettled(self) -> list[Entry]:
         return [e for e in self._entries.values() if e.said_ms and e.stand is Stand.OPEN]
+
+    def has_heard(self, last_ms: int) -> bool:
+        """Tell whether it was heard which moves there were up to the last one.
+
+        The ledger is ahead of what it tells until that is on disk.
+        """
+        return self._heard_ms >= last_ms
+
+    def _note(self, entry: Entry) -> None:
+        """Keep what was heard; a full disk ends nothing here, the ledger is looked at again."""
+        try:
+            self._keep(entry)
+        except StoreError as error:
+            log.error("what came of an idempotency key is not on disk", reason=str(error))
+            self._entries[entry.name] = entry
 
     def named(self, row: Operation[Any, Any], request: msgspec.Struct, keyed: Keyed) -> Any:  # noqa: ANN401
         """Give a request the name that its key stands for; the log takes that name once."""
@@ -202,7 +223,8 @@ class Once:
 
     def _failed(self, name: str, failure: Failure) -> None:
         """Keep a refusal of what had left this node; all else may be tried again."""
-        if failure.code == "rejected" and self._entries[name].said_ms:
+        entry = self._entries[name]
+        if failure.code == "rejected" and entry.said_ms and entry.stand is Stand.OPEN:
             self._ended(name, Stand.REFUSED, msgspec.msgpack.encode(failure))
 
     def _ended(self, name: str, stand: Stand, answer: bytes) -> None:
@@ -214,10 +236,12 @@ class Once:
         """Give an entry as it is now."""
         return self._entries[name]
 
-    async def fix(self, entry: Entry) -> None:
-        """Keep an entry so that it outlives a power cut; nothing leaves this node before."""
+    async def fix(self, name: str, said_ms: int) -> None:
+        """Keep a time so that it outlives a power cut; nothing leaves this node before."""
         async with self._writing:
-            self._keep(entry)
+            entry = self._entries[name]
+            if entry.said_ms != said_ms:
+                self._keep(replace(entry, said_ms=said_ms))
             await trio.to_thread.run_sync(self._lines.sync)
 
     def _keep(self, entry: Entry) -> None:
@@ -238,10 +262,10 @@ class Once:
                     break
                 del table[oldest.name]
             while len(table) > KEPT_MAX:
-                ended = next((e for e in table.values() if e.is_task or e.stand in _ENDED), None)
-                if ended is None:
+                ended = [e for e in table.values() if e.is_task or e.stand in _ENDED]
+                if not ended:
                     break
-                del table[ended.name]
+                del table[next((e for e in ended if not e.said_ms), ended[0]).name]
 
 
 class _Attempt:
@@ -254,10 +278,13 @@ class _Attempt:
         self.said_ms = entry.said_ms
 
     async def fix(self, proposed_ms: int) -> int:
-        """Keep a time durably and give it; give the one that is kept already."""
-        if not self.said_ms:
-            await self._once.fix(replace(self._once.entry(self._key), said_ms=proposed_ms))
-        return self.said_ms or proposed_ms
+        """Keep a time durably and give it; give the one that is kept already.
+
+        That one as well is brought to disk: the attempt that took it may have come no further.
+        """
+        said_ms = self.said_ms or proposed_ms
+        await self._once.fix(self._key, said_ms)
+        return said_ms
 
     def came_of(self, last_ms: int) -> int | None:
         """Give what the move of `said_ms` came to, None while it may still be proposed."""
@@ -268,6 +295,9 @@ class _Attempt:
             return None
         if entry.stand is Stand.DOUBTFUL:
             raise unknown_outcome()
+        if not self._once.has_heard(last_ms):
+            msg = "the ledger has moved on, and what it took is being written"
+            raise OperationError("under_way", msg, "ask again, in the same words, in a second")
         msg = "nothing was moved: the account was moved otherwise before this could come"
         raise OperationError("rejected", msg, "ask again under a new key")
 

@@ -358,14 +358,14 @@ class Pegging:
         return fee_sat
 
     async def _bring(self, body: PegBody, is_done: Callable[[object], bool]) -> object:
-        kind = type(body).__name__.lower()
+        own = (self._id, type(body).__name__.lower(), getattr(body, "said_ms", 0))
         async with self._parts.news.listen() as news:
             await self._parts.pump.post(BodiesProposed((body,)))
             with trio.move_on_after(DEADLINE_S):
                 async for told in news:
                     event = told.event
                     if isinstance(event, RecordRejected):
-                        if (event.author, event.kind) == (self._id, kind):
+                        if (event.author, event.kind, event.said_ms) == own:
                             raise OperationError("rejected", f"nothing was done: {event.reason}")
                     elif is_done(event):
                         return event

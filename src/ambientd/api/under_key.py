@@ -49,12 +49,6 @@ async def fixed_ms(proposed_ms: int) -> int:
     return proposed_ms if attempt is None else await attempt.fix(proposed_ms)
 
 
-def said_before_ms() -> int:
-    """Give the time that an earlier attempt under this key took; 0 when there was none."""
-    attempt = ATTEMPT.get()
-    return 0 if attempt is None else attempt.said_ms
-
-
 def came_before(last_ms: int) -> int | None:
     """Tell what came of the move that an earlier attempt under this key has begun.
 

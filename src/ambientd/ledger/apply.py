@@ -135,7 +135,8 @@ def apply_block(
         else:
             kind = type(record.body).__name__.lower()
             about = _task_of(record)
-            block.tell(RecordRejected(record.author, kind, rejection, about))
+            said_ms = getattr(record.body, "said_ms", 0)
+            block.tell(RecordRejected(record.author, kind, rejection, about, said_ms))
     seats.let_due(block)
     peg.let_move(block)
     learning.let_move(block)

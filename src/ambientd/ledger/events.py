@@ -398,6 +398,8 @@ class RecordRejected:
     kind: str
     reason: str
     task: TaskId | None
+    said_ms: int = 0
+    """The time that the record says, if it says one: which of its author's it was."""
 
 
 LedgerEvent: TypeAlias = (

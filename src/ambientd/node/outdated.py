@@ -20,7 +20,8 @@ def looking_on(
             yield AllowNodes(ledger.allowed_nodes())
         case node_events.BodiesProposed(bodies=bodies):
             for body in bodies:
-                refused = RecordRejected(self_id, _kind(body), why, _task(self_id, body))
+                about, said_ms = _task(self_id, body), getattr(body, "said_ms", 0)
+                refused = RecordRejected(self_id, _kind(body), why, about, said_ms)
                 yield Told(refused, ledger.applied_index, ledger.meta.time_ms)
         case _:
             pass
