@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 
-from ambientd.consensus.certificates import Committee, Verifier
 from ambientd.consensus.effects import Committed
 from ambientd.consensus.messages import (
     Append,
@@ -16,8 +15,8 @@ from ambientd.consensus.messages import (
     Vote,
 )
 from ambientd.consensus.options import ConsensusOptions
-from ambientd.rules.verdicts import liars_max
 from sim.checkers import Checker, InvariantViolation, Kinds, certificates_in
+from sim.judge import Judge, tolerated
 from sim.machine import Effect, Host
 
 Ballot = tuple[Position, int, bytes]
@@ -49,8 +48,7 @@ class Accountability(Checker):
     messages: Kinds = (Append, Blocks, QcNotice, Timeout, Vote)
 
     def __init__(self, options: ConsensusOptions, honest: frozenset[bytes]) -> None:
-        self._committee = Committee(options.members, options.seed)
-        self._verifier = Verifier(options, self._committee)
+        self._judge = Judge(options)
         self._honest = honest
         self._votes: dict[int, set[Ballot]] = defaultdict(set)
         self._timeouts: dict[int, dict[int, Position]] = defaultdict(dict)
@@ -70,10 +68,10 @@ class Accountability(Checker):
         """Collect votes and time-outs, those in certificates as well, whoever shows them."""
         del node, now
         match message:
-            case Vote() as vote if self._verifier.vote_is_signed(vote):
+            case Vote() as vote if self._judge.is_cast(vote):
                 self._votes[vote.member].add((vote.position, vote.parent_term, vote.hash))
-            case Timeout() as timeout if self._verifier.timeout_is_signed(
-                timeout.term, timeout.high_position, timeout.member, timeout.signature
+            case Timeout() as timeout if self._judge.gave_up(
+                timeout.member, timeout.term, timeout.high_position, timeout.signature
             ):
                 self._gave_up(timeout.member, timeout.term, timeout.high_position)
             case _:
@@ -86,13 +84,13 @@ class Accountability(Checker):
                 self._saw_tc(each.tc)
 
     def _saw_qc(self, qc: QuorumCertificate) -> None:
-        if qc not in self._known and self._verifier.qc_holds(qc):
+        if qc not in self._known and self._judge.qc_holds(qc):
             self._known.add(qc)
             for member, _ in qc.signatures:
                 self._votes[member].add((qc.position, qc.parent_term, qc.hash))
 
     def _saw_tc(self, tc: TimeoutCertificate) -> None:
-        if tc not in self._known and self._verifier.tc_holds(tc):
+        if tc not in self._known and self._judge.tc_holds(tc):
             self._known.add(tc)
             for member, high, _ in tc.entries:
                 self._gave_up(member, tc.term, high)
@@ -104,7 +102,7 @@ class Accountability(Checker):
     @property
     def culprits(self) -> set[bytes]:
         """Give who has signed what nobody honest signs together."""
-        members = self._committee.members
+        members = self._judge.members
         numbers = self._votes.keys() | self._timeouts.keys()
         return {
             members[number]
@@ -114,10 +112,10 @@ class Accountability(Checker):
 
     def check(self) -> None:
         """Judge the world at its end."""
-        culprits, size = self.culprits, self._committee.size
+        culprits, size = self.culprits, len(self._judge.members)
         if culprits & self._honest:
             text = f"{len(culprits & self._honest)} of {size} members are"
             raise InvariantViolation("nobody honest is named", text)
-        if self.has_forked and len(culprits) <= liars_max(size):
+        if self.has_forked and len(culprits) <= tolerated(size):
             text = f"of {size} members it names {len(culprits)}"
             raise InvariantViolation("a fork names more than f", text)

@@ -11,14 +11,24 @@ import msgpack  # type: ignore[import-untyped]
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from ambientd.consensus.messages import Append, QuorumCertificate, TimeoutCertificate
+from ambientd.consensus.messages import (
+    Append,
+    Position,
+    QuorumCertificate,
+    TimeoutCertificate,
+    Vote,
+)
 from ambientd.consensus.options import ConsensusOptions
+
+
+def tolerated(members: int) -> int:
+    """Give how many liars a committee bears."""
+    return (members - 1) // 3
 
 
 def needed(members: int) -> int:
     """Give how many members any two majorities of which share an honest one."""
-    liars = (members - 1) // 3
-    return (members + liars) // 2 + 1
+    return (members + tolerated(members)) // 2 + 1
 
 
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -62,7 +72,7 @@ class Judge:
     def __init__(self, options: ConsensusOptions) -> None:
         self._cluster = options.cluster
         self._epoch = options.epoch
-        self._members = options.members
+        self.members = options.members
         self._turns = sorted(
             options.members, key=lambda key: hashed("ambient/coordinator/1", options.seed, key)
         )
@@ -78,6 +88,22 @@ class Judge:
         said = (self._epoch, hash_)
         return has_signed(block.header.proposer, "append", self._cluster, said, block.signature)
 
+    def is_cast(self, vote: Vote) -> bool:
+        """Tell whether a vote is its member's."""
+        position = vote.position
+        said = (self._epoch, position.term, position.index, vote.parent_term, vote.hash)
+        key = self._key(vote.member)
+        return key is not None and has_signed(key, "vote", self._cluster, said, vote.signature)
+
+    def gave_up(self, member: int, term: int, high: Position, signature: bytes) -> bool:
+        """Tell whether a member gave up a term, with nothing higher than this."""
+        said = (self._epoch, term, high.term, high.index)
+        key = self._key(member)
+        return key is not None and has_signed(key, "timeout", self._cluster, said, signature)
+
+    def _key(self, member: int) -> bytes | None:
+        return self.members[member] if 0 <= member < len(self.members) else None
+
     def qc_holds(self, qc: QuorumCertificate) -> bool:
         """Tell whether a quorum voted for this block."""
         if qc in self._good:
@@ -87,7 +113,7 @@ class Judge:
         good = (
             is_possible
             and self._are_enough([number for number, _ in qc.signatures])
-            and votes_are_signed(qc, self._cluster, self._epoch, self._members)
+            and votes_are_signed(qc, self._cluster, self._epoch, self.members)
         )
         self._good |= {qc} if good else set()
         return good
@@ -101,21 +127,12 @@ class Judge:
             and self._are_enough([number for number, _, _ in tc.entries])
             and max(high for _, high, _ in tc.entries) == tc.max_qc.position
             and self.qc_holds(tc.max_qc)
-            and all(
-                has_signed(
-                    self._members[number],
-                    "timeout",
-                    self._cluster,
-                    (self._epoch, tc.term, high.term, high.index),
-                    signature,
-                )
-                for number, high, signature in tc.entries
-            )
+            and all(self.gave_up(number, tc.term, high, sig) for number, high, sig in tc.entries)
         )
         self._good |= {tc} if good else set()
         return good
 
     def _are_enough(self, numbers: list[int]) -> bool:
-        size = len(self._members)
+        size = len(self.members)
         are_members = all(0 <= number < size for number in numbers)
         return are_members and numbers == sorted(set(numbers)) and len(numbers) >= needed(size)

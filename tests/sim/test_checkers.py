@@ -17,6 +17,7 @@ from sim.checkers import (
     HonestAreInnocent,
     InvariantViolation,
     JustifiedVotes,
+    Leapt,
     OneProposal,
     VoteDiscipline,
     check_nothing_lost,
@@ -109,6 +110,22 @@ def test_forks_gaps_and_repetitions_of_the_log_are_seen() -> None:
     bench.nodes[1].store.roots = [b"x" * 32]
     with breaks("equal state roots"):
         checker.check_roots(bench.nodes[1])
+
+
+def test_who_leaps_ahead_of_all_is_held_to_it_later() -> None:
+    bench = Bench(4)
+    one, two, three = chain(bench, "a", "b", "c")
+    other = chain(bench, "a", "b", "d")[2]
+    for leap in (Leapt((three,), ()), Leapt((two,), ())):
+        checker = Agreement()
+        checker.saw_effect(bench.nodes[0], leap, 0)
+        if leap.blocks[0] is two:
+            checker.saw_effect(bench.nodes[0], Committed((three,), ()), 0)
+        with breaks("agreement"):
+            checker.saw_effect(bench.nodes[1], Leapt((other,), ()), 0)
+        checker.saw_effect(bench.nodes[2], Committed((one, two), ()), 0)
+        with breaks("agreement"):
+            checker.saw_effect(bench.nodes[2], Committed((other,), ()), 0)
 
 
 def test_unproven_commits_are_seen() -> None:

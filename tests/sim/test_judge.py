@@ -1,7 +1,9 @@
 """The judge of certificates agrees with the log's verifier, of whose code it has none."""
 
+import ast
 import inspect
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from ambientd.codec import ed25519
 from ambientd.codec.digest import sha256, tagged
 from ambientd.consensus.messages import Position, QuorumCertificate, block_hash
 from ambientd.rules.verdicts import quorum
-from sim import judge
+from sim import accountability, judge
 from sim.judge import Judge, hashed, needed, verify
 from tests.consensus.bench import Bench, record
 
@@ -98,10 +100,45 @@ def test_a_proposal_is_its_proposers() -> None:
     assert not Judge(bench.options).is_proposed(block, bytes(32))
 
 
+def test_a_vote_and_a_time_out_are_their_members() -> None:
+    bench = Bench(4)
+    judged = Judge(bench.options)
+    vote = bench.vote(1, bench.block(0, 1, bench.genesis, record(1)))
+    assert judged.is_cast(vote)
+    for bent in (
+        changed(vote, member=2),
+        changed(vote, member=9),
+        changed(vote, hash=bytes(32)),
+        changed(vote, parent_term=1),
+        changed(vote, position=Position(1, 2)),
+    ):
+        assert not judged.is_cast(bent)
+    timeout = bench.timeout(1, 3, bench.genesis)
+    high, signature = timeout.high_position, timeout.signature
+    assert judged.gave_up(1, 3, high, signature)
+    for said in ((2, 3, high), (-1, 3, high), (1, 4, high), (1, 3, Position(1, 1))):
+        assert not judged.gave_up(*said, signature)
+
+
 def test_the_judge_shares_no_code_with_the_verifier() -> None:
-    text = inspect.getsource(judge)
-    imported = [line for line in text.splitlines() if line.startswith(("import", "from"))]
-    assert [line for line in imported if "ambientd" in line] == [
-        "from ambientd.consensus.messages import Append, QuorumCertificate, TimeoutCertificate",
-        "from ambientd.consensus.options import ConsensusOptions",
-    ]
+    names = "Append", "Position", "QuorumCertificate", "TimeoutCertificate", "Vote"
+    assert daemons_code(judge) == {
+        *(("ambientd.consensus.messages", name) for name in names),
+        ("ambientd.consensus.options", "ConsensusOptions"),
+    }
+
+
+def test_no_checker_of_forks_asks_the_verifier() -> None:
+    modules = {module for module, _ in daemons_code(accountability)}
+    assert "ambientd.consensus.certificates" not in modules
+
+
+def daemons_code(module: ModuleType) -> set[tuple[str, str]]:
+    """Give what a module imports from the daemon, wherever it does."""
+    found: set[tuple[str, str]] = set()
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.ImportFrom):
+            found |= {(str(node.module), each.name) for each in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {(each.name, "") for each in node.names}
+    return {(name, what) for name, what in found if name.split(".")[0] == "ambientd"}
