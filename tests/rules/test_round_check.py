@@ -65,6 +65,7 @@ def test_a_sound_file_holds_and_says_what_is_left_to_trust() -> None:
         (replace(FILE, version=9), {"format"}),
         (replace(FILE, plan=replace(FILE.plan, passes=9)), {"plan"}),
         (replace(FILE, receipt=replace(FILE.receipt, round=7)), {"inclusion"}),
+        (replace(FILE, receipt=replace(FILE.receipt, round=0)), {"round", "inclusion"}),
         (replace(FILE, receipt=replace(FILE.receipt, survivors=())), {"round", "inclusion"}),
         (replace(FILE, receipt=replace(FILE.receipt, contributed=())), {"round", "inclusion"}),
         (

@@ -73,10 +73,11 @@ def terms_text(study: "StudyInfo", allowed: float | None) -> str:
         )
     hidden = (
         f"{begun}, in private mode.\n"
-        "Hidden: this node's data, how much of it there is, and its update. Others see sums over "
+        "Hidden: this node's data, and its update. Others see sums over "
         f"groups of {privacy.group} or more.\n"
-        "Not hidden: that and when it takes part, the sums, and the models made of them. If all "
-        "others of a group work together, its own share of the noise alone covers its update."
+        "Not hidden: that and when it takes part, how long it trains and so roughly how much data "
+        "it has, the sums, and the models made of them. If all others of a group work together, "
+        "its own share of the noise alone covers its update."
     )
     if privacy.epsilon_round is None:
         return f"{hidden}\nNo noise is added: what the sums tell of one participant has no bound."

@@ -130,6 +130,8 @@ def _check_committee(exam: Examination[RoundFile], follow: FollowEpochs) -> None
 
 def _round_fault(receipt: RoundReceipt) -> str | None:
     """Say what no ledger would have written."""
+    if receipt.round < 1:
+        return "rounds are counted from 1"
     held = {said.node for said in receipt.contributed}
     survivors = set(receipt.survivors)
     if not survivors <= held or not set(receipt.left_out) <= survivors:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ambientd.adapters.learning.learner import in_threads
-from ambientd.codec.agreement import PIECE_BYTES, derived, stream
+from ambientd.codec.agreement import PIECE_BYTES, derived, piece_place, stream
 from ambientd.codec.digest import tagged
 from ambientd.errors import LocalProtocolError, RemoteProtocolError
 from ambientd.model.base import NodeId
@@ -136,6 +136,28 @@ def test_jobs_in_threads_or_backwards_give_the_same_bytes(count: int) -> None:
         total = np.frombuffer(masking.unmasked(*args, spread), "<i4")
         assert np.array_equal(total, sum(circle.values[n] for n in left))
     assert (max(jobs_seen) > 1) == (count > 16 * _PIECE)
+
+
+def test_each_job_has_a_place_of_its_own_for_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that share one would lay a part of one stream twice, and another never."""
+    made: list[bytearray] = []
+    jobs_seen: list[int] = []
+
+    def place() -> bytearray:
+        made.append(piece_place())
+        return made[-1]
+
+    def counted(jobs: Sequence[masking.Job]) -> None:
+        jobs_seen.append(len(jobs))
+        masking.in_turn(jobs)
+
+    monkeypatch.setattr(masking, "piece_place", place)
+    circle = Circle(3, count=33 * _PIECE)
+    me = circle.nodes[0]
+    values = circle.values[me].tobytes()
+    masking.masked(circle.secrets[me], me, circle.group, values, ROUND, counted)
+    assert jobs_seen == [len({id(each) for each in made})]
+    assert jobs_seen[0] > 1
 
 
 def test_what_goes_wrong_in_a_thread_is_not_lost() -> None:

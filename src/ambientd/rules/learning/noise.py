@@ -7,7 +7,8 @@ A Skellam variable is the difference of two Poisson variables. Its probabilities
 recurrence of the modified Bessel functions, downwards (Miller), in integers of some 400 bits. A
 draw of 64 bits decides; in the rare case that it does not, 128 more do. So what is drawn differs
 from the distribution by less than 2^-160 in all, and floating point takes no part. The bits come
-from a keyed stream: nobody without the seed can tell the noise.
+from a keyed stream: nobody without the seed can tell the noise. It is not drawn in constant time
+(protocols/17 section 5).
 """
 
 import functools
