@@ -1,6 +1,6 @@
 """What every signer of the peg must do; ours, and one that signs as a hardware wallet does."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -156,7 +156,9 @@ class Unplugged(SeedSigner):
 S = TypeVar("S", bound=SeedSigner)
 
 
-def with_signer(folder: Path, signer: S) -> tuple[PegService, list[PegBody], list[int], S]:
+def with_signer(
+    folder: Path, signer: S, *, stands_aside: Callable[[], bool] = lambda: False
+) -> tuple[PegService, list[PegBody], list[int], S]:
     """A member with a payment to sign, what it says, and its clock."""
     cluster, said, now = PegCluster(), list[PegBody](), [1_000_000]
     cluster.open()
@@ -178,6 +180,7 @@ def with_signer(folder: Path, signer: S) -> tuple[PegService, list[PegBody], lis
         PegFile(folder / "peg.book"),
         lambda: now[0],
         propose,
+        stands_aside=stands_aside,
     )
     return service, said, now, signer
 
@@ -200,6 +203,21 @@ async def test_a_device_that_is_away_is_asked_again(tmp_path: Path) -> None:
     await service.step()
     assert [type(each) for each in said] == [PegSigned]
     assert service.faults() == ()
+
+
+async def test_who_stands_aside_signs_and_pledges_no_payment(tmp_path: Path) -> None:
+    aside = [True]
+    service, said, now, _ = with_signer(tmp_path, SeedSigner(SEED), stands_aside=lambda: aside[0])
+    for _ in range(3):
+        await service.step()
+        now[0] += 60_000
+    assert said == []
+    assert not PegFile(tmp_path / "peg.book").load().pledges
+    aside[0] = False  # another program, which knows the log's version
+    for _ in range(2):
+        await service.step()
+        now[0] += 60_000
+    assert [type(each) for each in said] == [PegSigned]
 
 
 class Waiting(SeedSigner):

@@ -221,7 +221,7 @@ def test_a_receipt_tells_by_which_versions_rules_its_task_was_settled(cluster: C
     followed = follow_epochs(cluster.genesis, file.epochs)
     assert not isinstance(followed, str)
     [check] = [each for each in check_receipt(encode(file)).checks if each.name == "committee"]
-    assert check.detail.endswith("; settled by the rules of state version 1")
+    assert "; settled by the rules of state version 1, unless the file leaves out" in check.detail
     first, second = (replace_epoch(each, state_version=n) for n, each in enumerate(followed, 2))
     told = [
         (first.since_ms - 1, (1,)),
@@ -234,6 +234,21 @@ def test_a_receipt_tells_by_which_versions_rules_its_task_was_settled(cluster: C
         settled = replace(file, settlement=replace(file.settlement, settled_ms=settled_ms))
         assert versions_of(settled, (first, second)) == versions
     assert first.since_ms + 1 < second.since_ms
+
+
+def test_whoever_leaves_the_last_epoch_out_is_told_of_with_the_version(cluster: Cluster) -> None:
+    file = file_of(cluster, 2)
+    assert file.note is not None
+    text = note_text(fingerprint(cluster.genesis), file.note.size, file.note.root)
+    # Of those who sit in both epochs: their words on a note hold before either committee.
+    signers = [host.signer for host in cluster.hosts[:4]]
+    words = [Cosignature(NodeId(each.public_key), each.sign_note(text)) for each in signers]
+    words.sort(key=lambda each: each.member)
+    note = replace(file.note, cosignatures=tuple(words))
+    report = reissued(cluster, file, epochs=file.epochs[:1], epoch_leaf=None, note=note)
+    assert report.valid, failed(report)
+    [check] = [each for each in report.checks if each.name == "committee"]
+    assert check.detail.endswith(", unless the file leaves out an epoch that had begun by then")
 
 
 def test_the_version_of_a_proof_cannot_be_bent(cluster: Cluster) -> None:

@@ -101,4 +101,14 @@ def _peg(
     async def propose(body: PegBody) -> None:
         await pump.post(BodiesProposed((body,)))
 
-    return PegService(identity.node, ledger, opened.chain, signer, file, now, propose, replaced)
+    return PegService(
+        identity.node,
+        ledger,
+        opened.chain,
+        signer,
+        file,
+        now,
+        propose,
+        replaced,
+        stands_aside=lambda: pump.stands_aside,
+    )

@@ -53,9 +53,17 @@ def versions_of(file: ReceiptFile, epochs: Sequence[FollowedEpoch]) -> tuple[int
 
 
 def rules_text(file: ReceiptFile, epochs: Sequence[FollowedEpoch]) -> str:
-    """Say by which state version's rules the task was settled."""
+    """Say by which state version's rules the task was settled.
+
+    Nothing in a file shows that no epoch came behind those that it proves: a note names none, so
+    who keeps a quorum of its seats in two epochs has cosigned it for both.
+    """
     versions = " or ".join(map(str, versions_of(file, epochs)))
-    return f"settled by the rules of state version {versions}"
+    text = f"settled by the rules of state version {versions}"
+    is_open = not epochs or epochs[-1].since_ms <= file.settlement.settled_ms
+    return (
+        f"{text}, unless the file leaves out an epoch that had begun by then" if is_open else text
+    )
 
 
 def leaf_fault(file: ReceiptFile, epochs: Sequence[FollowedEpoch]) -> str | None:

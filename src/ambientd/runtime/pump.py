@@ -39,6 +39,11 @@ class Pump:
         self.writer = writer
         self._inbox, self._outlet = trio.open_memory_channel[Event](INBOX_MAX)
 
+    @property
+    def stands_aside(self) -> bool:
+        """Tell whether the log is of a version that is not known here: nothing is signed."""
+        return bool(self._node.outdated)
+
     async def post(self, event: Event) -> None:
         """Hand an event to the node; waits while too many wait already."""
         await self._inbox.send(event)
