@@ -228,6 +228,24 @@ async def test_who_has_yet_to_hear_what_the_ledger_took_is_not_told_that_nothing
     assert len(bank.taken) == 2
 
 
+async def test_of_a_state_that_was_taken_whole_nobody_waits_for_news(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    bank = Bank()
+    bank.is_cut_off = bank.loses_record = True
+    node = Node(tmp_path, bank)
+    with pytest.raises(KeyboardInterrupt):
+        await node.ask()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(node.once.run, News())
+        bank.move()
+        await trio.sleep(3 * module.UNTOLD_S)
+        nursery.cancel_scope.cancel()
+    with pytest.raises(OperationError, match="cannot tell whether") as refused:
+        await node.ask()
+    assert refused.value.code == "outcome_unknown"
+
+
 async def test_a_time_that_may_not_be_on_disk_is_brought_there_before_a_record_says_it(
     tmp_path: Path,
 ) -> None:

@@ -33,6 +33,7 @@ log = structlog.get_logger("ambientd.once")
 
 KEY_CHARS_MAX = 64
 KEPT_MS = 24 * 3_600_000
+UNTOLD_S = 30.0
 KEPT_MAX = 4096
 """Entries of tasks, and as many of all else; beyond them the oldest that has ended goes.
 
@@ -123,13 +124,25 @@ class Once:
 
     async def run(self, news: News, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:  # noqa: ANN401
         """Follow which moves of this node the ledger takes, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look_again)
+            while True:
+                async with news.listen(self._is_own_move) as told:
+                    self._look()
+                    task_status.started()
+                    task_status = trio.TASK_STATUS_IGNORED
+                    async for each in told:
+                        self._heard(each.event)
+
+    async def _look_again(self) -> None:
+        """Wait for no news of what nobody tells: a state that was taken from others as a whole."""
+        before_ms = -1
         while True:
-            async with news.listen(self._is_own_move) as told:
+            await trio.sleep(UNTOLD_S)
+            last_ms = self._last_move_ms()
+            if last_ms == before_ms and not self.has_heard(last_ms):
                 self._look()
-                task_status.started()
-                task_status = trio.TASK_STATUS_IGNORED
-                async for each in told:
-                    self._heard(each.event)
+            before_ms = last_ms
 
     def _is_own_move(self, told: Tidings) -> bool:
         return isinstance(told.event, _MOVES) and told.event.node == self._own
