@@ -5,20 +5,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import wasmtime
 from msgspec.structs import replace
 
-from ambientd.api.blame_replay import REPLAY, Replay
+from ambientd.api.blame_replay import REPLAY, Replay, check_blame
 from ambientd.api.blame_steps import check_blame_by_proof, step_check, words_of
 from ambientd.api.module_pausing import PausingProcess
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.main import main
 from ambientd.codec.canonical import decode, encode
 from ambientd.errors import UsageError
+from ambientd.model.base import Digest
 from ambientd.model.blame import BlameFile, WrongStep
 from ambientd.model.dispute import TracePoint
 from ambientd.rules.steps import read_step
 from tests.proofs.images import program
-from tests.proofs.make_step_vectors import VECTORS, certificate
+from tests.proofs.make_step_vectors import SOURCE, VECTORS, certificate
 from tests.rules import blames
 
 PROOF = (VECTORS / "step.proof").read_bytes()
@@ -65,7 +67,7 @@ def test_a_proof_of_what_the_culprit_said_convicts_nobody() -> None:
     receipt = blames.receipt(replace(step.receipt.receipt.result, output=read_step(PROOF).output))
     check = step_check(replace(step, receipt=receipt), PROOF, verifier())
     assert not check.ok
-    assert check.detail.endswith("as the blamed node said")
+    assert "as the blamed node said; but" in check.detail
     assert right.root.hex()[:16] in check.detail
 
 
@@ -74,7 +76,26 @@ def test_a_proof_of_what_nobody_said_convicts_nobody() -> None:
     other = TracePoint(gas_index=step.verdicts[0].end.gas_index, root=bytes(32))
     verdicts = tuple(replace(verdict, end=other) for verdict in step.verdicts)
     check = step_check(replace(step, verdicts=verdicts), PROOF, verifier())
-    assert check.detail.endswith("neither said that")
+    assert "neither said that; but" in check.detail
+
+
+def test_a_lie_about_the_prepared_module_is_not_cleared_by_a_proof() -> None:
+    whole = certificate()
+    step = step_of(whole)
+    found = replace(step.receipt.receipt.result, output=read_step(PROOF).output)
+    for output in (found.output, Digest(b"\x02" * 32)):
+        lie = replace(found, output=output, prepared=Digest(b"\x01" * 32))
+        with blames.about(bytes(wasmtime.wat2wasm(SOURCE))):
+            lied = replace(step, receipt=blames.receipt(lie))
+        executed = check_blame(
+            encode(replace(whole, evidence=lied)),
+            blames.CLUSTER.id,
+            Replay(PausingProcess("wasmtime")),
+        )
+        assert executed.valid, executed.checks
+        check = step_check(lied, PROOF, verifier())
+        assert not check.ok
+        assert check.detail.endswith("check the certificate with --module and --input")
 
 
 @pytest.mark.parametrize(

@@ -163,8 +163,9 @@ def test_one_node_is_told_with_what_its_owner_says_of_it(live: Path, ctl: Ctl) -
 def test_the_committee_and_what_is_said_about_seats_are_shown(live: Path, ctl: Ctl) -> None:
     code, out, _ = ctl("member", "list")
     assert code == 0
-    first, pin, _, own, guest = out.splitlines()
+    first, pin, version, _, own, guest = out.splitlines()
     assert pin.endswith(f" 2:{'ab' * 32}")
+    assert version.startswith("state version ")
     assert first == "epoch 2 since block 7: 1 member, 1 are a quorum"
     assert "node1 (this node)" in own
     assert "asks" in guest

@@ -129,6 +129,29 @@ def test_pages_that_are_not_touched_may_be_left_out(missing: set[int], tmp_path:
     assert given.state.root() == partial.state.root()
 
 
+@pytest.mark.parametrize("first", [3, 4, 6, 14])
+def test_memory_may_grow_where_pages_are_left_out(first: int, tmp_path: Path) -> None:
+    text = f"""(func $main (param $n i32) (result i64)
+      (drop (memory.grow (i32.const {first})))
+      (i32.store (i32.const 131072) (i32.const 7)) (i32.store (i32.const 196600) (i32.const 9))
+      (local.set $n (i32.const 12))
+      (loop $l
+        (i64.store (i32.const 131066) (i64.add (i64.load (i32.const 131066)) (i64.const 5)))
+        (drop (memory.grow (i32.const 1)))
+        (i32.store (i32.sub (i32.mul (memory.size) (i32.const 65536)) (i32.const 4)) (i32.const 3))
+        (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+      (i64.const 0))"""
+    found = stretch(runs(text), b"\x05", LIMITS, 1_100 * first, 1_100 * first + 4_000)
+    assert found is not None
+    pages = found.state.header.pages
+    partial = replace(found, state=found.without({0, *range(3, pages)}))
+    compare(partial, tmp_path)
+    after = stretch(runs(text), b"\x05", LIMITS, found.until_gas, found.until_gas + 1)
+    assert after is not None
+    assert after.state.root() == found.end.root
+    assert after.state.header.pages > pages
+
+
 @pytest.mark.parametrize("missing", [{1}, {2}, {1, 2, 9}])
 def test_a_page_that_is_touched_and_left_out_proves_nothing(
     missing: set[int], tmp_path: Path

@@ -18,7 +18,7 @@ typedef struct {
 } segment_t;
 // All close together: a page costs 322 cycles, as much again where it is written to, and what lies
 // apart a path of the memory's tree each. So what is small begins where something else ends.
-#define STACK_TOP 0x20014200u  // downwards; nothing calls itself, and 16 KiB are more than it needs
+#define STACK_TOP 0x20014200u  // downwards; only the head of a tree calls itself, 14 deep, and 16 KiB are more than that needs
 #define OPERANDS_AT STACK_TOP
 #define LOCALS_TOP 0x20034040u  // downwards
 #define LABELS_AT LOCALS_TOP

@@ -17,6 +17,12 @@ from ambientd.rules.steps import STEP_IMAGE, read_step
 from ambientd.wasm.state import State
 from ambientd.wasm.step import is_steppable, step_words
 
+# No state names it, so a node that lies of it alone is neither convicted nor cleared by a proof.
+OF_ITS_PREPARED = (
+    "; but that the module prepared is the one its receipt names, no proof of a step tells: "
+    "check the certificate with --module and --input"
+)
+
 
 def check_blame_by_proof(
     data: bytes, pinned: bytes | None, proof: bytes, verifier: str
@@ -50,10 +56,11 @@ def step_check(evidence: WrongStep, proof: bytes, verifier: str) -> Check:
         return Check(REPLAY, False, told.text.strip())
     end = step.end(claimed.prepared, claimed.rewriter_version)
     text = f"it is proven that the step leads to {point_text(end)}"
+    left = "" if step.paused is not None else OF_ITS_PREPARED
     if end in claims_of(evidence):
-        return Check(REPLAY, False, f"{text}, as the blamed node said")
+        return Check(REPLAY, False, f"{text}, as the blamed node said{left}")
     if end != verdict.end:
-        return Check(REPLAY, False, f"{text}: neither said that")
+        return Check(REPLAY, False, f"{text}: neither said that{left}")
     return Check(REPLAY, True, f"{text}, and not to what was claimed")
 
 
