@@ -176,3 +176,21 @@ async def test_what_is_learnt_of_strangers_and_too_many_is_not_dialled() -> None
         for name in names:
             asker.search.found(Whereabouts(name, 1, (FIRST,)))
         assert len(asker._dialler.peers()) == 64
+
+
+async def test_multicast_begins_anew_after_a_failure_on_the_same_interfaces() -> None:
+    found, looks = Found(), 0
+
+    def interfaces() -> tuple[str, ...]:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            raise OSError(24, "Too many open files")
+        return ("127.0.0.1",)
+
+    here = HostPort("127.0.0.1", 4_400)
+    way = MulticastDns(CLUSTER, seal_of(SEEDS[ASKER]), here, interfaces, random.Random())
+    with pytest.raises(ExceptionGroup):
+        await way.run(found.search())
+    async with running(way, found.search()), running(nearby(SOUGHT, FIRST), Found(set()).search()):
+        await found.until(says(FIRST))

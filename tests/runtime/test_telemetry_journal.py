@@ -86,3 +86,12 @@ def test_one_that_floods_fills_no_more_than_its_share_and_pushes_nobody_out(tmp_
     flooder = sum(not each.node[0] for each in said)
     assert flooder + journal.flooded == lasted_ms
     assert flooder <= AHEAD_MAX + lasted_ms // EACH_MS + 1
+
+
+def test_a_clock_that_was_ahead_for_a_while_silences_nobody(tmp_path: Path) -> None:
+    journal = TelemetryJournal(BatchJournal(tmp_path / "telemetry", bytes_max=1 << 20))
+    ahead_ms = 3_600_000
+    journal.note(batch(0), ahead_ms)
+    for seq in range(1, 11):
+        journal.note(batch(seq), seq * 1_000)
+    assert kept(tmp_path / "telemetry")[-9:] == list(range(2, 11))

@@ -67,7 +67,9 @@ class TelemetryJournal:
 
     def _is_in_time(self, node: NodeId, now: int) -> bool:
         """Take a member's turn: one that says more than it may pushes nobody else's word out."""
-        due_ms = max(self._due_ms.pop(node, now), now)
+        # A clock that went back puts nobody off for longer than a flood does.
+        latest_ms = now + (AHEAD_MAX + 1) * EACH_MS
+        due_ms = min(max(self._due_ms.pop(node, now), now), latest_ms)
         if due_ms - now >= AHEAD_MAX * EACH_MS:
             self._due_ms[node] = due_ms
             self.flooded += 1

@@ -9,6 +9,8 @@ import pytest
 import trio
 
 from ambientd.adapters.libp2p import Libp2pTransport
+from ambientd.adapters.libp2p.foreign import Stream
+from ambientd.adapters.libp2p.link import READ_BYTES
 from ambientd.adapters.libp2p.relays import Relays
 from ambientd.ports.discovery import RelayLimits
 from tests.adapters.libp2p.support import node
@@ -110,3 +112,30 @@ async def test_nothing_is_carried_that_nobody_has_asked_for(limits: dict[str, An
         with trio.move_on_after(4):
             await nodes.until_linked()
         assert nodes.small.peers() == nodes.large.peers() == {NODES[RELAY]}
+
+
+async def test_a_relay_that_tampers_ends_nothing_but_its_circuit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    honest = Relays._carry
+
+    async def tamper(self: Relays, here: Stream, there: Stream) -> None:
+        monkeypatch.setattr(Relays, "_carry", honest)
+
+        async def onward() -> None:
+            while data := await here.read(READ_BYTES):
+                await there.write(data)
+            nursery.cancel_scope.cancel()
+
+        passed = 0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(onward)
+            while data := await there.read(READ_BYTES):
+                passed += len(data)
+                is_noise = passed > len(b"\x13/multistream/1.0.0\n\x07/noise\n")
+                await here.write(data[:-1] + bytes([data[-1] ^ is_noise]))
+
+    monkeypatch.setattr(Relays, "_carry", tamper)
+    async with circle() as nodes:
+        await nodes.until_linked()
+        assert nodes.small.counters()["circuit_failed"] == 1

@@ -1,5 +1,8 @@
 """DNS messages: others read what we write, and we what they write; what is hostile is nothing."""
 
+import struct
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +90,25 @@ def test_a_message_of_more_records_than_any_answer_has_is_not_read() -> None:
     message = bytearray(encode_question(SERVICE))
     message[5] = 33
     assert decode(bytes(message), SERVICE) is None
+
+
+def test_a_chain_of_pointers_under_every_record_costs_little() -> None:
+    head = struct.pack("!6H", 0, ANSWER, 0, 32, 0, 0)
+    chain_bytes, first = 1_010, len(head) + 11
+    links = [struct.pack("!H", 0xC000 | at) for at in range(first, first + chain_bytes - 2, 2)]
+    chain = b"\0" + struct.pack("!HHIH", PTR, IN, 1, chain_bytes) + b"\0\0" + b"".join(links)
+    last = first + chain_bytes - 2
+    message = head + chain + 31 * struct.pack("!HHHIH", 0xC000 | last, PTR, IN, 1, 0)
+    steps = 0
+
+    def count(*_: object) -> object:
+        nonlocal steps
+        steps += 1
+        return count
+
+    sys.settrace(count)
+    try:
+        assert decode(message, SERVICE) is None
+    finally:
+        sys.settrace(None)
+    assert steps < 1_000

@@ -2,7 +2,15 @@
 
 from ambientd.adapters.libp2p.statements import seal_of
 from ambientd.adapters.mdns.messages import Asked, Told, decode, encode_answer, encode_question
-from ambientd.adapters.mdns.talk import ASK_MS_MAX, MARK, VERIFY_BURST, Talk, service_of
+from ambientd.adapters.mdns.talk import (
+    ASK_MS_MAX,
+    MARK,
+    VERIFY_ALL_BURST,
+    VERIFY_ALL_PER_S,
+    VERIFY_BURST,
+    Talk,
+    service_of,
+)
 from ambientd.ports.discovery import Seal, Whereabouts
 from ambientd.ports.transport import HostPort, NodeId
 from tests.ports.transport_contract import NODES, SEEDS
@@ -91,19 +99,42 @@ def test_an_older_statement_does_not_take_the_place_of_a_newer() -> None:
     assert node.heard(old, 0) == ([], [])
 
 
-def test_forgers_cost_at_most_a_signature_a_second_for_each_member() -> None:
-    verified = 0
+def test_who_was_given_up_is_given_again_by_the_same_words_at_no_further_cost() -> None:
+    node, verified = counting_talk()
+    node.tick(HERE, PEER, 0)
+    message = statement(seal_of(SEEDS[1]))
+    found = [node.heard(message, now)[0] for now in range(0, 10_000, 10)]
+    assert {tuple(each.addresses for each in said) for said in found} == {(HERE,)}
+    assert len(verified) == 1
+
+
+def counting_talk() -> tuple[Talk, list[bytes]]:
+    """Give a node, and what it has verified."""
+    verified: list[bytes] = []
     real = seal_of(SEEDS[0])
 
     def verify(data: bytes) -> Whereabouts | None:
-        nonlocal verified
-        verified += 1
+        verified.append(data)
         return real.verify(data)
 
-    node = Talk(SERVICE, "0" * 32, Seal(real.sign, real.whose, verify))
+    return Talk(SERVICE, "0" * 32, Seal(real.sign, real.whose, verify)), verified
+
+
+def test_forgers_that_name_every_member_cost_no_more_than_a_node_has_for_all() -> None:
+    node, verified = counting_talk()
+    node.tick(HERE, frozenset(NodeId(each.to_bytes(32)) for each in range(1_000)), 0)
+    own = seal_of(SEEDS[1]).sign(HERE)
+    for now in range(0, 10_000, 5):
+        member = NodeId((now // 5 % 1_000).to_bytes(32))
+        node.heard(encode_answer(SERVICE, "ab" * 16, MARK + own.replace(NODES[1], member)), now)
+    assert VERIFY_ALL_BURST < len(verified) <= VERIFY_ALL_BURST + 10 * VERIFY_ALL_PER_S
+
+
+def test_forgers_cost_at_most_a_signature_a_second_for_each_member() -> None:
+    node, verified = counting_talk()
     node.tick(HERE, PEER, 0)
     forged = bytearray(seal_of(SEEDS[1]).sign(HERE))
     for now in range(10_000):
         forged[-1 - now % 60] ^= 1 + now % 255
         node.heard(encode_answer(SERVICE, "ab" * 16, MARK + bytes(forged)), now)
-    assert verified <= VERIFY_BURST + 10
+    assert len(verified) <= VERIFY_BURST + 10

@@ -273,7 +273,7 @@ class Relays:
                     connection = await self._swarm.upgrade_outbound_raw_conn(
                         _Circuit(opened, True), peer_id_of(target)
                     )
-                except NETWORK_ERRORS as error:
+                except Exception as error:  # noqa: BLE001 - whatever a relay can make of its bytes
                     self._counters.note("circuit_failed", error=error, peer=target.hex())
             if connection is None:
                 await discard(opened)

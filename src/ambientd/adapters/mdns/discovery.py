@@ -50,6 +50,7 @@ class MulticastDns:
 
     async def run(self, search: Search) -> None:
         """Talk on every interface that is there, as they come and go."""
+        self._running.clear()  # what an earlier run that failed has left
         async with trio.open_nursery() as nursery:
             while True:
                 here = listening_on(self._listen, self._interfaces())[:INTERFACES_MAX]

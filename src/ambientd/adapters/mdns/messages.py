@@ -12,6 +12,7 @@ MESSAGE_BYTES_MAX = 1_472
 RECORDS_MAX = 32
 STRINGS_MAX = 16
 _LABELS_MAX = 32
+_POINTERS_MAX = 8
 _NAME_BYTES_MAX = 255
 _HEADER = struct.Struct("!6H")
 _QUESTION = struct.Struct("!HH")
@@ -125,13 +126,14 @@ def _read_name(message: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
         IndexError: when it does not read.
     """
     labels: list[bytes] = []
-    end, earliest, length = None, at, 0
+    end, earliest, length, pointers = None, at, 0, 0
     while (size := message[at]) != 0:
         if size & 0xC0 == 0xC0:
             to = (size & 0x3F) << 8 | message[at + 1]
             end = at + 2 if end is None else end
-            if to >= earliest:
-                raise IndexError("a pointer that does not lead back")
+            pointers += 1
+            if to >= earliest or pointers > _POINTERS_MAX:
+                raise IndexError("a pointer that does not lead back, or one of too many")
             at = earliest = to
             continue
         label = message[at + 1 : at + 1 + size]

@@ -21,6 +21,9 @@ TELL_AGAIN_MS = (1_000, 3_000, 7_000)
 TELL_MS = 60_000
 ASK_MS, ASK_MS_MAX = 1_000, 30_000
 VERIFY_PER_S, VERIFY_BURST = 1.0, 4.0
+VERIFY_ALL_PER_S, VERIFY_ALL_BURST = 16.0, 64.0
+"""Of all members together: forgers may name every one that is missing."""
+
 MARK = b"ambient="
 """The string's key, as DNS-SD wants one."""
 
@@ -38,7 +41,7 @@ class _Heard:
     """What one wanted member has said last, and what it may still cost us to verify."""
 
     statement: bytes = b""
-    number: int = -1
+    where: Whereabouts | None = None
     bucket: TokenBucket = field(default_factory=lambda: TokenBucket(VERIFY_PER_S, VERIFY_BURST))
 
 
@@ -57,6 +60,7 @@ class Talk:
         self._ask_at_ms = 0
         self._ask_every_ms = ASK_MS
         self._heard: dict[NodeId, _Heard] = {}
+        self._bucket = TokenBucket(VERIFY_ALL_PER_S, VERIFY_ALL_BURST)
 
     def tick(
         self, addresses: tuple[HostPort, ...], wanted: frozenset[NodeId], now_ms: int
@@ -110,15 +114,21 @@ class Talk:
         return [self._answer]
 
     def _verified(self, statement: bytes, now_ms: int) -> Whereabouts | None:
-        """Verify what is new of who is wanted, cheapest first: whoever is in reach can send."""
+        """Verify what is new of who is wanted, cheapest first: whoever is in reach can send.
+
+        What was heard before is given again: who was given up meanwhile may be in reach anew.
+        """
         node = self._seal.whose(statement)
         if node is None or node not in self._wanted:
             return None
         heard = self._heard.setdefault(node, _Heard())
-        if statement == heard.statement or not heard.bucket.take(1, now_ms / 1000):
+        if statement == heard.statement:
+            return heard.where
+        now_s = now_ms / 1000
+        if not heard.bucket.take(1, now_s) or not self._bucket.take(1, now_s):
             return None
         where = self._seal.verify(statement)
-        if where is None or where.number <= heard.number:
+        if where is None or (heard.where is not None and where.number <= heard.where.number):
             return None
-        heard.statement, heard.number = statement, where.number
+        heard.statement, heard.where = statement, where
         return where
