@@ -100,7 +100,7 @@ soak-memory: $(VENV)/.dev  ## Whether four daemons' memory grows under a slow st
 check-model:  ## The log's model checked with TLC in small bounds, and its mutants (needs Java and Maven)
 	$(PYTHON) -m scripts.model
 
-model: $(VENV)/.dev  ## The log's model checked with TLC, the largest runs too (hours of a core; needs Java and Maven)
+model: $(VENV)/.dev  ## The log's model checked with TLC, the larger runs too (half an hour of a core; needs Java and Maven)
 	$(BIN)/python -m scripts.model --large
 
 mutants: $(VENV)/.dev  ## Plant every deliberate bug and see that the simulator catches it
