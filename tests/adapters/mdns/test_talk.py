@@ -138,3 +138,15 @@ def test_forgers_cost_at_most_a_signature_a_second_for_each_member() -> None:
         forged[-1 - now % 60] ^= 1 + now % 255
         node.heard(encode_answer(SERVICE, "ab" * 16, MARK + bytes(forged)), now)
     assert len(verified) <= VERIFY_BURST + 10
+
+
+def test_who_started_with_a_clock_behind_is_heard_once_it_is_put_right() -> None:
+    numbers = iter([1_000, 5, 2_000])
+    seal = seal_of(SEEDS[1], lambda: next(numbers))
+    peer = talk()
+    peer.tick(THERE, PEER, 0)
+    assert peer.heard(statement(seal, THERE), 0)[0]
+    back = Talk(SERVICE, "1" * 32, seal)
+    told = [each for now in range(0, 8_000, 500) for each in back.tick(HERE, NOBODY, now)]
+    found = [each for message in told for each in peer.heard(message, 60_000)[0]]
+    assert [each.number for each in found] == [2_000]

@@ -71,7 +71,9 @@ class Talk:
             self._move(addresses, now_ms)
         if self._answer and self._tell_at_ms[0] <= now_ms:
             del self._tell_at_ms[0]
-            self._tell_at_ms = self._tell_at_ms or [now_ms + TELL_MS]
+            if not self._tell_at_ms:
+                self._tell_at_ms = [now_ms + TELL_MS]
+                self._sign()  # anew: numbers are of a clock that may have been put right
             said.append(self._answer)
         if wanted - self._wanted:
             self._ask_at_ms, self._ask_every_ms = min(self._ask_at_ms, now_ms), ASK_MS
@@ -89,10 +91,13 @@ class Talk:
         self._addresses = addresses
         self._answer = b""
         if addresses:
-            text = MARK + self._seal.sign(addresses)
-            self._answer = encode_answer(self._service, self._instance, text)
+            self._sign()
         self._tell_at_ms = [now_ms, *(now_ms + later_ms for later_ms in TELL_AGAIN_MS)]
         self._ask_at_ms, self._ask_every_ms = now_ms, ASK_MS
+
+    def _sign(self) -> None:
+        text = MARK + self._seal.sign(self._addresses)
+        self._answer = encode_answer(self._service, self._instance, text)
 
     def heard(self, message: bytes, now_ms: int) -> tuple[list[Whereabouts], list[bytes]]:
         """Take in a datagram; give who is where, and what to say to it."""
