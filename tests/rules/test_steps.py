@@ -81,6 +81,8 @@ def test_a_trap_has_its_reason_in_words() -> None:
         stated(PAUSED, outcome=number(2)),
         stated(PAUSED, output_size=number(1)),
         stated(PAUSED, until_gas=number(399, 8)),
+        stated(ENDED, until_gas=number(162, 8)),
+        stated(PAUSED, until_gas=number(0, 8)),
     ],
 )
 def test_what_no_execution_comes_to_is_refused(statement: bytes) -> None:

@@ -67,6 +67,7 @@ def decode_step(statement: bytes) -> ProvenStep:
         or is_trap != (reason != 0)
         or bool(ended) != (digests[1] == bytes(DIGEST_BYTES))
         or not is_paused_well
+        or until_gas <= start_gas
         or not start_gas <= gas <= gas_max
         or (not ended and gas < until_gas)
     ):

@@ -43,6 +43,7 @@ impl Step {
             || !is_reasonable(step.outcome, step.reason)
             || step.ended != (step.end == [0; 32])
             || !(step.ended || paused)
+            || step.until_gas <= step.start_gas
         {
             return Err("its statement names no known end".into());
         }
