@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 NODE_LEAST = 20
 _LATER = "the rest is installed; once that is mended, say `make dashboard` or install again"
+_NPM_WORDS = re.compile(r"npm error (?!code |errno |syscall |A complete log)\S")
 _STEPS = (("ci", "--loglevel=error", "--no-fund", "--no-audit"), ("run", "--silent", "build"))
 
 
@@ -45,9 +46,15 @@ def _build(sources: Path) -> str:
         command = ["npm", "--prefix", str(sources), *step]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            last = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
-            return f"`npm {' '.join(step)}` failed: {last}"
+            return f"`npm {' '.join(step)}` failed: {_reason(done.stderr, done.stdout)}"
     return ""
+
+
+def _reason(errors: str, output: str) -> str:
+    """Pick the line that says why: npm's first of words, as its last only names a file of log."""
+    lines = (errors.strip() or output.strip() or "no word").splitlines()
+    said = [line for line in lines if _NPM_WORDS.match(line)]
+    return said[0].removeprefix("npm error ") if said else lines[-1]
 
 
 def main() -> int:

@@ -18,6 +18,13 @@ TAKES_THE_TERMINAL = (
 BUILD = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "dist")
 SETUP = ("make", "--no-print-directory", "setup", f"PYTHON={sys.executable}")
 WITHOUT = "no dashboard: Node.js is missing, version 20 or newer with npm; the rest is installed; "
+NPM_WORDS = """
+echo 'npm error code SOME_CODE' >&2
+echo 'npm error errno SOME_CODE' >&2
+echo 'npm error request to a host failed, reason: no trust' >&2
+echo 'npm error A complete log of this run can be found in: debug.log' >&2
+exit 1
+"""
 
 
 @pytest.fixture
@@ -122,6 +129,7 @@ def test_setup_ends_well_without_node_and_says_so(sources: Path, programs: Path)
         ("echo v18.19.0", "", "Node.js 20 or newer is needed, and this is v18.19.0; "),
         ("exit 1", "", "Node.js 20 or newer is needed, and this is unknown; "),
         ("echo v22.1.0", "echo 'no way there' >&2; exit 1", "`npm ci --loglevel=error "),
+        ("echo v22.1.0", NPM_WORDS, "failed: request to a host failed, reason: no trust; the rest"),
         ("echo v22.1.0", "echo 'no way there' >&2; exit 1", "failed: no way there; the rest is"),
     ],
 )
