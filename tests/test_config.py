@@ -132,6 +132,7 @@ def test_the_template_refuses_options_that_do_not_exist() -> None:
         ('[bitcoin]\nchain = "rpc"\nrpc_url = "http://u:p@x"', 3, "may hold no login"),
         ('[http]\ntrusted_proxies = ["10.0.0.1/4"]', 2, "entry 1: 10.0.0.1/4 has host bits set"),
         ('[http]\ntrusted_proxies = ["proxy"]', 2, "'proxy' does not appear to be"),
+        ('[http]\ntrusted_proxies = ["::1", "::/0"]', 2, "entry 2: ::/0 is everybody"),
         (
             '[http]\ntrusted_proxies = ["::1"]\nopen_on_loopback = true',
             3,

@@ -585,3 +585,8 @@ async def test_accounts_are_listed_page_by_page_and_tasks_that_moved_credits_tol
         assert (entry.kind, entry.amount_msat) == ("escrow", -held.escrow_msat)
         with pytest.raises(OperationError, match="no node 'nobody'"):
             await it.desk.accounts.history(ShowHistory(node="nobody"))
+        for place in ("0", "-1", newest.entries[0].task):
+            with pytest.raises(OperationError, match="is no place in this list"):
+                await it.desk.accounts.history(ShowHistory(after=place))
+            with pytest.raises(OperationError, match="is no place in this list"):
+                await it.desk.accounts.list_all(ListAccounts(after=place[:63]))

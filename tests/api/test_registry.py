@@ -74,6 +74,8 @@ async def test_what_is_published_is_found_shown_and_brought(tmp_path: Path) -> N
             [line] = (await registry.list(ListModules(text=text))).modules
             assert (line.name, line.version, line.publisher_name) == ("echo", "1.0.0", "node1")
         assert (await registry.list(ListModules(text="other"))).total == 0
+        with pytest.raises(OperationError, match="is no place in this list"):
+            await registry.list(ListModules(after="shout"))
         shown = await registry.show(ShowModule(publisher="node1", name="echo"))
         assert shown.manifest is not None
         assert (shown.manifest.price_msat_per_mgas, shown.manifest.licence) == (7, "MIT")

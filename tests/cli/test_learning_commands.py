@@ -256,5 +256,5 @@ def test_the_bound_over_all_studies_is_said_in_words(
 def test_a_bound_is_an_epsilon_nothing_at_all_or_none() -> None:
     assert [_bound(text) for text in ("none", "0", "4", "0.5")] == ["none", "0", "4.0", "0.5"]
     for text in ("-1", "much", ""):
-        with pytest.raises(argparse.ArgumentTypeError, match="is no epsilon"):
+        with pytest.raises(argparse.ArgumentTypeError, match=r"is no epsilon: .*none for no bound"):
             _bound(text)

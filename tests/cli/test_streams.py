@@ -100,6 +100,8 @@ def test_standard_output_is_a_file_that_is_named_by_a_dash(
         (("--deadline", "0"), "--deadline: 0 seconds are over at once"),
         (("--class", ""), "--class: it is empty"),
         (("--strategy", " "), "--strategy: it is empty"),
+        (("--memory-max", "0"), "--memory-max: '0' is too little: 1 byte or more"),
+        (("--output-max", "0KiB"), "--output-max: '0KiB' is too little: 1 byte or more"),
     ],
 )
 def test_what_says_nothing_is_not_taken_for_the_default(
@@ -131,6 +133,15 @@ def test_how_long_a_token_lives_is_said_with_a_unit_or_in_seconds(
     before_ms = time.time_ns() // 1_000_000
     told = msgspec.json.decode(ctl("token", "create", "laptop", "--json", "--expires-in", text)[1])
     assert 0 <= told["expires_ms"] - before_ms - hours * 3_600_000 < 60_000
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 65])
+def test_a_certificate_without_a_name_makes_no_token(ctl: Ctl, data_dir: Path, name: str) -> None:
+    (data_dir / "config.toml").touch()
+    code, out, err = ctl("token", "create", "laptop", "--certificate", name)
+    assert (code, out) == (2, "")
+    assert "a certificate's name has 1 to 64 printable characters" in err
+    assert ctl("token", "list", "--json")[1] == '{"tokens":[]}\n'
 
 
 def test_an_empty_receipt_file_is_called_empty(ctl: Ctl, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A node's account as its owner sees it: what it has, what is at risk, and how to move it."""
 
+import re
 from collections.abc import Iterator
 
 import trio
@@ -14,7 +15,7 @@ from ambientd.api.account_values import (
 )
 from ambientd.api.account_values import Accounts as AccountList
 from ambientd.api.operations import OperationError
-from ambientd.api.paging import page
+from ambientd.api.paging import check_place, page
 from ambientd.api.under_key import came_before, fixed_ms
 from ambientd.api.views import find_node
 from ambientd.codec.signing import Signer
@@ -31,6 +32,8 @@ from ambientd.runtime.service import Parts
 
 MOVE_DEADLINE_S = 30.0
 _LATEST_MS = 2**53
+_PLACE = re.compile(r"[0-9a-f]{64}")
+_MOMENT = re.compile(r"[0-9a-f]{78}[a-z]+")
 REJECTED = frozenset({"transfer", "bond", "unbond"})
 
 
@@ -49,6 +52,7 @@ class Accounts:
 
     async def list_all(self, request: ListAccounts) -> AccountList:
         """List everybody's accounts."""
+        check_place(request.after, _PLACE)
         nodes = self._state.nodes()
         found, following = page(nodes, bytes.hex, request.limit, request.after)
         lines = (_line(self._state, node) for node in found)
@@ -60,6 +64,7 @@ class Accounts:
 
     async def history(self, request: ShowHistory) -> History:
         """Tell what tasks moved of one node's credits."""
+        check_place(request.after, _MOMENT)
         node = self._find(request.node)
         entry = self._state.node(node)
         assert entry is not None, "it was found in the ledger"

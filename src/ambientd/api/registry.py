@@ -1,12 +1,14 @@
 """The registry as a node's owner uses it: publish, search, look, bring, pin (protocols/15)."""
 
+import re
+
 import trio
 from msgspec.structs import replace
 
 from ambientd.api import registry_values as values
 from ambientd.api.accounts import hint_on_means
 from ambientd.api.operations import OperationError
-from ambientd.api.paging import page
+from ambientd.api.paging import check_place, page
 from ambientd.api.registry_views import (
     chosen,
     manifest_info,
@@ -40,6 +42,7 @@ from ambientd.runtime.service import Parts
 
 DEADLINE_S = 30.0
 MODULE_MAGIC = b"\0asm"
+_PLACE = re.compile(r".+[0-9a-f]{64}")
 
 
 class Registry:
@@ -55,6 +58,7 @@ class Registry:
 
     async def list(self, request: values.ListModules) -> values.Modules:
         """List the modules that hold a text in name, summary, or publisher's name or id."""
+        check_place(request.after, _PLACE)
         wanted = request.text.lower()
         lines = (module_line(self._state, *place) for place in self._state.modules.names())
         found = [

@@ -91,7 +91,14 @@ def _epsilon(text: str) -> float:
 
 
 def _bound(text: str) -> str:
-    return text if text in {"none", "0"} else str(_epsilon(text))
+    """Read a bound over all studies: 0, where nothing more is shown, or no bound as well."""
+    if text in {"none", "0"}:
+        return text
+    try:
+        return str(_epsilon(text))
+    except argparse.ArgumentTypeError as error:
+        msg = f"{error}; 0 for nothing more, none for no bound"
+        raise argparse.ArgumentTypeError(msg) from None
 
 
 def _place(text: str) -> str:

@@ -186,7 +186,7 @@ def seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 31_536_000:
-        msg = f"{text!r} is not a number of seconds"
+        msg = f"{text!r} is not a number of seconds up to 31536000, a year"
         raise argparse.ArgumentTypeError(msg)
     return value
 

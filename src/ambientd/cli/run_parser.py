@@ -1,13 +1,13 @@
 """The command that executes a module on the mesh, its options and help texts."""
 
 import argparse
+import re
 
 from ambientd.cli.parsing import (
     WHERE_TO,
     Parser,
     assurance,
     command,
-    count,
     positive,
     seconds,
     size,
@@ -171,7 +171,7 @@ def _add_limits(run: Parser) -> None:
     """Add what an execution may use besides gas; a bundle's outputs share theirs."""
     run.add_argument(
         "--memory-max",
-        type=size,
+        type=_some_bytes,
         default=0,
         metavar="SIZE",
         help="memory it may use (default: [execution] memory_bytes_max of this node)",
@@ -185,16 +185,26 @@ def _add_limits(run: Parser) -> None:
     )
     run.add_argument(
         "--output-max",
-        type=size,
+        type=_some_bytes,
         default=0,
         metavar="SIZE",
         help="output it may have (default: 16MiB, or less where this node's [limits] say so)",
     )
 
 
+def _some_bytes(text: str) -> int:
+    """Read a number of bytes that is not 0, as 0 stands for what the node allows."""
+    value = size(text)
+    if value == 0:
+        msg = f"{text!r} is too little: 1 byte or more; without it holds what the node allows"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
 def _colluders(text: str) -> int:
     """Read a share of all nodes, up to half; give it in permille."""
-    value = count(text.removesuffix("%"))
+    number = text.removesuffix("%")
+    value = int(number) if re.fullmatch("[0-9]{1,3}", number) else 0
     if not 1 <= value <= 50:
         msg = f"{text!r} is no share from 1% to 50%: more colluders than that are the cluster"
         raise argparse.ArgumentTypeError(msg)

@@ -28,7 +28,7 @@ class CreateArguments(CommonArguments, Protocol):
     name: str
     scope: str
     expires_in: float
-    certificate: str
+    certificate: str | None
 
 
 class RevokeArguments(CommonArguments, Protocol):
@@ -46,10 +46,12 @@ def create(arguments: CreateArguments) -> ExitCode:
     expires_ms = now_ms + max(1, int(arguments.expires_in * 1000))
     scope = Scope(arguments.scope)
     file, certificate = _file(arguments), arguments.certificate
-    if certificate and (not certificate.isprintable() or len(certificate) > NAME_CHARS_MAX + 1):
+    if certificate is not None and not (
+        certificate.isprintable() and 0 < len(certificate) <= NAME_CHARS_MAX + 1
+    ):
         msg = f"{certificate!r}: a certificate's name has 1 to 64 printable characters"
         raise UsageError(msg)
-    token, words = create_token(file, arguments.name, scope, now_ms, expires_ms, certificate)
+    token, words = create_token(file, arguments.name, scope, now_ms, expires_ms, certificate or "")
     if certificate:
         return _told(arguments, token)
     if arguments.as_json:

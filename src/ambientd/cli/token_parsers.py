@@ -28,7 +28,6 @@ def add_token(commands: object) -> None:
     )
     create.add_argument(
         "--certificate",
-        default="",
         metavar="CN",
         help="show none: let in whoever shows a TLS certificate of this common name, from an "
         "authority in [http] tls_client_ca",

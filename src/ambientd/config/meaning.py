@@ -60,9 +60,13 @@ def _about_http(config: Config) -> Iterator[Complaint]:
         yield ("http", "tls_client_ca"), complaint
     for number, each in enumerate(http.trusted_proxies):
         try:
-            ipaddress.ip_network(each)
+            everybody = ipaddress.ip_network(each).prefixlen == 0
         except ValueError as error:
             yield ("http", "trusted_proxies"), f"entry {number + 1}: {error}"
+            continue
+        if everybody:
+            complaint = f"entry {number + 1}: {each} is everybody, and each could claim any address"
+            yield ("http", "trusted_proxies"), f"{complaint}; name the proxies or their network"
     if http.trusted_proxies and http.open_on_loopback:
         complaint = "whoever comes by a proxy on this machine might be let in: leave one away"
         yield ("http", "open_on_loopback"), complaint
