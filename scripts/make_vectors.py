@@ -534,6 +534,9 @@ def offers() -> dict[str, Any]:
     picky = Offer(closed=Closed.OPEN, refuses=("media",), hands_back=(), said_ms=3)
     scene.block((worker, picky), after_ms=1_000)
     scene.block((0, Admit(nonce=b"m", spec=spec(task_class="media"), until_ms=UNTIL_MS)))
+    small = Offer(closed=0, refuses=(), hands_back=(), said_ms=4, memory_bytes_max=1 << 20)
+    scene.block((worker, small), after_ms=1_000)
+    scene.block((0, Admit(nonce=b"s", spec=spec(), until_ms=UNTIL_MS)))
     return {
         "document": "protocols/03-records.md",
         "genesis": encode(cluster.genesis).hex(),

@@ -38,6 +38,7 @@ class NoCaps:
 
     cores = 4
     size = 4
+    memory_bytes = 2**33
 
     def hold_to(self, cpu_percent: int, memory_bytes_max: int) -> None:
         """Hold nothing."""

@@ -44,6 +44,8 @@ def played() -> TestCluster:
     asked = SeatAsked(beacon_tip=seed_of(GUEST), bond_msat=0, asked_ms=1)
     cluster.block((GUEST, asked))
     cluster.block((GUEST, Offer(closed=Closed.PAUSED, refuses=(), hands_back=(), said_ms=1)))
+    small = Offer(closed=0, refuses=(), hands_back=(), said_ms=1, memory_bytes_max=1 << 34)
+    cluster.block((2, small))
     cluster.block((1, publish("sums")), (1, publish("sums", "1.1.0")))
     cluster.block((1, Yank(name="sums", version="1.0.0", reason="adds wrongly")))
     cluster.close_batch()

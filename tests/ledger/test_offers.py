@@ -3,16 +3,20 @@
 import pytest
 from msgspec.structs import replace
 
+from ambientd.api.why import explain
 from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256
 from ambientd.ledger.events import NodeOffered, SlotAssigned, SlotReleased
 from ambientd.ledger.offers import HANDED_BACK_MAX, OFFER_MS, REASON
 from ambientd.ledger.weighing import Standing, weigh
 from ambientd.model.base import NodeId, TaskId
+from ambientd.model.bundle import Bundle
 from ambientd.model.genesis import Rules
 from ambientd.model.offer import Closed, SlotName
 from ambientd.model.record import Cancel, Commits, Fraud, NodeReport, Offer
-from ambientd.model.task import SlotState, TaskState
-from tests.ledger.cluster import TestCluster, rejections, result
+from ambientd.model.task import Assurance, SlotState, TaskState
+from ambientd.rules.executions import limits_of, memory_need_bytes
+from tests.ledger.cluster import TestCluster, rejections, result, spec
 from tests.roles.stage import number_of
 
 
@@ -21,9 +25,15 @@ def offer(
     closed: int = Closed.PAUSED,
     refuses: tuple[str, ...] = (),
     hands_back: tuple[SlotName, ...] = (),
+    memory_bytes_max: int = 0,
 ) -> Offer:
-    said_ms = cluster.time_ms
-    return Offer(closed=closed, refuses=refuses, hands_back=hands_back, said_ms=said_ms)
+    return Offer(
+        closed=closed,
+        refuses=refuses,
+        hands_back=hands_back,
+        said_ms=cluster.time_ms,
+        memory_bytes_max=memory_bytes_max,
+    )
 
 
 def held(cluster: TestCluster, task: TaskId, node: NodeId) -> tuple[SlotName, ...]:
@@ -75,6 +85,44 @@ def test_why_a_node_takes_nothing_is_told(closed: int, standing: Standing) -> No
     task = cluster.admit(replicas=4)
     seen = {each.node: each.standing for each in weigh(cluster.state, cluster.task(task))}
     assert seen[cluster.node(3)] is standing
+
+
+@pytest.mark.parametrize("items", [0, 3])
+def test_a_task_goes_only_where_as_much_memory_as_it_needs_is_stated(items: int) -> None:
+    size = 10 if not items else Bundle(size_bytes=10, items=items, root=sha256(b"items"))
+    wanted = spec(input_size_bytes=size, replicas=1, assurance=Assurance.NONE)
+    need = memory_need_bytes(limits_of(wanted), 10)
+    assert need == (1 << 20) + 3 * (10 + 1_000 + 65_536)
+    for stated, is_given in ((need, True), (need - 1, False), (1, False), (0, True)):
+        cluster = TestCluster()
+        others = [(n, offer(cluster)) for n in range(cluster.members) if n != 1]
+        cluster.block(*others, (1, offer(cluster, Closed.OPEN, memory_bytes_max=stated)))
+        task = cluster.admit(
+            input_size_bytes=size, replicas=1, assurance=Assurance.NONE, nonce=b"%d" % stated
+        )
+        cluster.block()
+        assert (cluster.node(1) in workers(cluster, task)) is is_given
+
+
+def test_a_task_that_needs_more_waits_unblamed_until_a_cap_is_lifted() -> None:
+    cluster = TestCluster()
+    small = 1 << 20
+    told = cluster.block(
+        *((n, offer(cluster, Closed.OPEN, memory_bytes_max=small)) for n in range(cluster.members))
+    )
+    assert NodeOffered(cluster.node(1), Closed.OPEN, small) in told
+    task = cluster.admit(replicas=1, assurance=Assurance.NONE)
+    for _ in range(20):
+        cluster.block(after_ms=10_000)
+    entry = cluster.task(task)
+    assert (entry.state, entry.slots[0].attempt) == (TaskState.PENDING, 0)
+    seen = {each.standing for each in weigh(cluster.state, entry)}
+    assert seen == {Standing.NO_MEMORY}
+    why = explain(cluster.state, task, entry, "")
+    assert f"owners of {cluster.members} lend less memory than it needs" in why.text
+    cluster.block((1, offer(cluster, Closed.OPEN)))
+    cluster.block()
+    assert workers(cluster, task) == {cluster.node(1)}
 
 
 def test_reports_open_no_node_that_its_owner_has_closed() -> None:

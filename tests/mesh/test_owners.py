@@ -89,3 +89,31 @@ def test_caps_are_shown_in_status_and_the_scheduler_heeds_them_with_the_next_tas
         told = first.ask(OWNER_SET, closed).standing
         assert (told.closed, told.told) == ("hours", True), "but for a minute a week"
         assert workers_of(program) == {other}
+
+
+def test_a_task_that_needs_more_memory_than_owners_lend_goes_elsewhere_or_waits(
+    pair: Cluster,
+) -> None:
+    first, second = pair.daemons
+    own, other = (each.ask(STATUS, GetStatus()).node for each in pair.daemons)
+    small, large = 64 << 20, 256 << 20
+    capped = SetOwner(memory_bytes_max=128 << 20)
+    terms = {"output_bytes_max": 1 << 20, "assurance": "none"}
+    with Mesh(second.data_dir) as program:
+        assert second.ask(OWNER_SET, capped).standing.told
+        tasks = [program.run(NOOP, memory_bytes_max=large, **terms) for _ in range(6)]
+        slots = [slot for task in tasks for slot in task.wait(60).slots]
+        assert {(slot.worker, slot.attempt) for slot in slots} == {(own, 0)}
+
+        assert first.ask(OWNER_SET, capped).standing.told
+        waiting = program.run(NOOP, memory_bytes_max=large, **terms)
+        for each in [program.run(NOOP, memory_bytes_max=small, **terms) for _ in range(3)]:
+            assert each.wait(60).state == "final"
+        why = waiting.why()
+        assert (why.state, waiting.show().slots[0].attempt) == ("pending", 0)
+        assert "owners of 2 lend less memory than it needs" in why.text
+        assert {each.standing for each in why.nodes} == {"no_memory"}
+
+        assert second.ask(OWNER_SET, SetOwner(memory_bytes_max=0)).standing.told
+        ended = waiting.wait(60)
+        assert (ended.state, ended.slots[0].worker) == ("final", other)

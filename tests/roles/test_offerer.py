@@ -79,6 +79,21 @@ def test_a_stranger_and_a_node_that_refuses_what_it_should_say_nothing() -> None
     assert (body.closed, body.refuses) == (Closed.OPEN, ("media",))
 
 
+def test_a_cap_on_memory_is_said_at_once_and_taken_back_when_it_is_lifted() -> None:
+    cluster = TestCluster()
+    offerer = Offerer(cluster.node(1))
+    offerer.on_wish(Wish(memory_bytes_max=1 << 30))
+    [body] = said(offerer, cluster)
+    assert (body.closed, body.memory_bytes_max) == (Closed.OPEN, 1 << 30)
+    cluster.block((1, body))
+    assert offerer.next_deadline(cluster.state, ()) is None
+    again = restarted(offerer, cluster)
+    assert said(again, cluster) == []
+    again.on_wish(NOTHING_SAID)
+    [lifted] = said(again, cluster)
+    assert lifted.memory_bytes_max == 0
+
+
 def worker_of(cluster: TestCluster, task: TaskId) -> Worker:
     number = number_of(cluster, cluster.task(task).slots[0].worker)
     return Worker(cluster.signer(number), b"secret")

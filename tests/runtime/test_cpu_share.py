@@ -95,6 +95,7 @@ async def test_a_pool_heeds_its_owner_at_once() -> None:
 async def test_a_smaller_memory_budget_holds_for_what_comes_next() -> None:
     async with pool_of(memory_budget_bytes=1 << 30) as pool:
         pool.hold_to(100, 1 << 20)
+        assert pool.memory_bytes == 1 << 20
         refused = await pool.execute(ready("echo"), b"", LIMITS, SEED)
         assert isinstance(refused, Aborted)
         assert refused.cause is AbortCause.MEMORY

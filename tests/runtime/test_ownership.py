@@ -28,6 +28,7 @@ class Caps(NoCaps):
 
     def hold_to(self, cpu_percent: int, memory_bytes_max: int) -> None:
         self.held.append((cpu_percent, memory_bytes_max))
+        self.memory_bytes = min(NoCaps.memory_bytes, memory_bytes_max or NoCaps.memory_bytes)
 
 
 class Office:
@@ -122,11 +123,16 @@ async def test_caps_are_held_and_the_mesh_is_told_a_capacity_that_fits() -> None
     office = Office()
     await office.say(cpu_percent=50, memory_bytes_max=2**30)
     assert office.caps.held[-1] == (50, 2**30)
-    assert office.posted == [OwnerWished(Wish(capacity=2))]
+    assert office.posted == [OwnerWished(Wish(capacity=2, memory_bytes_max=2**30))]
     assert office.owner.capacity == 2
     await office.say(cpu_percent=1)
     assert office.owner.capacity == 1, "one at a time, however slowly"
     await office.say(cpu_percent=100)
+    assert office.posted[-1] == OwnerWished(Wish(memory_bytes_max=2**30))
+    await office.say(memory_bytes_max=2**50)
+    stated = office.posted[-1]
+    assert stated == OwnerWished(Wish(memory_bytes_max=NoCaps.memory_bytes)), "what is there"
+    await office.say(memory_bytes_max=0)
     assert office.posted[-1] == OwnerWished(Wish())
 
 

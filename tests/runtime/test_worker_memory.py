@@ -9,9 +9,10 @@ import trio.testing
 
 from ambientd.errors import ConfigError
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult, OutcomeKind
+from ambientd.rules.executions import memory_need_bytes
 from ambientd.runtime.memory_budget import MemoryBudget
 from ambientd.runtime.worker_crew import WorkerCrew
-from ambientd.runtime.worker_options import WorkerPoolOptions, memory_need_bytes
+from ambientd.runtime.worker_options import WorkerPoolOptions
 from ambientd.runtime.workers import WorkerPool
 from ambientd.wasm.prepare import Refused
 from tests.modules.compiled import module

@@ -4,8 +4,8 @@ from ambientd.api.terms import OUTPUT_BYTES_BY_DEFAULT
 from ambientd.config.options import Config
 from ambientd.config.owner_terms import OwnerTerms
 from ambientd.model.execution import ExecutionLimits
+from ambientd.rules.executions import memory_need_bytes
 from ambientd.rules.hours import DAY_MINUTES
-from ambientd.runtime.worker_options import memory_need_bytes
 
 MIB = 1 << 20
 
@@ -25,7 +25,7 @@ def _memory(terms: OwnerTerms, config: Config) -> tuple[str, ...]:
         return ()
     text = (
         f"{terms.memory_bytes_max // MIB:,} MiB are too few for a task that asks for no less than "
-        f"usual, which needs {-(-needed // MIB):,} MiB: this node will hand such tasks back; "
+        f"usual, which needs {-(-needed // MIB):,} MiB: this node is given none of those; "
         f"`ambientctl owner set --memory {-(-needed // MIB)}MiB` takes them"
     )
     return (text,)

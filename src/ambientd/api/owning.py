@@ -147,5 +147,6 @@ class Owning:
             entry is not None
             # A device that is too hot is closed, whatever its owner wants.
             and entry.closed in {wish.closed, Closed.HOT}
+            and wish.memory_bytes_max == entry.memory_bytes_max
             and (refuses is None or refuses == entry.profile.refuses)
         )

@@ -232,9 +232,10 @@ def _other_lines(event: ledger.LedgerEvent | AnchorSent) -> list[Line]:
         case ledger.NodeJoined(node=node, name=name):
             text = f"{name} has joined"
             return [(EventKind.NODE_JOINED, text, {"node": node.hex(), "name": name})]
-        case ledger.NodeOffered(node=node, closed=closed):
+        case ledger.NodeOffered(node=node, closed=closed, memory_bytes_max=stated):
             if not closed:
-                text = f"{short(node)} takes work: its owner lets it"
+                least = f" that needs up to {stated // 2**20:,} MiB" if stated else ""
+                text = f"{short(node)} takes work{least}: its owner lets it"
                 return [(EventKind.NODE_OPENED, text, {"node": node.hex()})]
             reason = closed_standing(closed).value
             text = f"{short(node)} takes no work: {reason}"

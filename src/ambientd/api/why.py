@@ -142,6 +142,8 @@ def _pending(state: LedgerState, entry: TaskEntry, counts: Counter[Standing]) ->
     closed = sum(counts[standing] for standing in CLOSED_STANDINGS)
     if closed:
         none += f"; owners of {closed} let theirs take no work now"
+    if small := counts[Standing.NO_MEMORY]:
+        none += f"; owners of {small} lend less memory than it needs"
     if hot := counts[Standing.TOO_HOT]:
         none += f"; {hot} of them must cool first"
     return f"{which}{again}: {none}", "a node that can take it, or its end"

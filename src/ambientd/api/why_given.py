@@ -32,6 +32,7 @@ THEN = {
     Standing.CLASS_REFUSED: "took no tasks of this class",
     Standing.UNLIKE: "was not what the constraints ask for",
     Standing.NO_PROVER: "did not prove so much",
+    Standing.NO_MEMORY: "was lent less memory by its owner than the task needs",
     Standing.NOT_ACCEPTING: "took no work",
     Standing.SAFE_MODE: "was in safe mode",
     Standing.TOO_HOT: "was too hot, and took no work until it had cooled",

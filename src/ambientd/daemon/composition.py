@@ -50,6 +50,7 @@ from ambientd.node.core import Node
 from ambientd.ports.store import Store
 from ambientd.ports.transport import HostPort, PeerAddress, Transport, TransportOptions
 from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS, Protection
+from ambientd.rules.executions import memory_need_bytes
 from ambientd.runtime.blobs import Blobs, SealedBlobs, blobs_over
 from ambientd.runtime.execution import executor_of
 from ambientd.runtime.finding import Introductions, look_for_members
@@ -68,7 +69,7 @@ from ambientd.runtime.serving import ChunkServer
 from ambientd.runtime.store_writer import StoreWriter
 from ambientd.runtime.telemetry_journal import TelemetryJournal
 from ambientd.runtime.uploads import Uploads
-from ambientd.runtime.worker_options import WorkerPoolOptions, memory_need_bytes
+from ambientd.runtime.worker_options import WorkerPoolOptions
 from ambientd.runtime.workers import WorkerPool, open_worker_pool
 from ambientd.telemetry.core import TelemetryOptions
 

@@ -263,6 +263,7 @@ class NodeEntry(Value, frozen=True):
 
     queued_ms: int = 0
     """The time that its open slots may take, one after the other."""
+    memory_bytes_max: int = 0  # what one task may need there, 0 where its owner does not say
 
     @property
     def is_fit(self) -> bool:

@@ -285,10 +285,14 @@ class NodeConvicted:
 
 @dataclass(frozen=True, slots=True)
 class NodeOffered:
-    """A node's owner lets it take work; or none, for the reason `closed`, if that is not 0."""
+    """A node's owner lets it take work; or none, for the reason `closed`, if that is not 0.
+
+    One task may need `memory_bytes_max` there, 0 where the owner does not say.
+    """
 
     node: NodeId
     closed: int
+    memory_bytes_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)

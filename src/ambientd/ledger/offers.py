@@ -54,9 +54,12 @@ def take(draft: Draft, record: Record, body: Offer) -> str | None:
     )
     draft.put_offer(author, offer)
     profile = replace(entry.profile, refuses=body.refuses)
-    draft.put_node(author, replace(entry, profile=profile, closed=body.closed))
-    if body.closed != entry.closed:
-        draft.tell(NodeOffered(author, body.closed))
+    stated = body.memory_bytes_max
+    draft.put_node(
+        author, replace(entry, profile=profile, closed=body.closed, memory_bytes_max=stated)
+    )
+    if (body.closed, stated) != (entry.closed, entry.memory_bytes_max):
+        draft.tell(NodeOffered(author, body.closed, stated))
     for name in body.hands_back:
         _hand_back(draft, author, name, REASON_HOT if body.closed == Closed.HOT else REASON)
     return None

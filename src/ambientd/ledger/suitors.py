@@ -8,6 +8,7 @@ from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.reputation import Reputation
 from ambientd.model.task import Assurance, SlotState, TaskSpec
+from ambientd.rules.executions import lends_enough
 from ambientd.rules.labels import proves, satisfies, traits_of, value_of
 from ambientd.rules.reputation import NEWCOMER_OUTCOMES_MAX, outcomes, permille
 from ambientd.rules.scheduling import WEIGHTED, Candidate
@@ -46,6 +47,7 @@ def suits(node: NodeEntry | None, spec: TaskSpec) -> bool:
         and spec.task_class not in node.profile.refuses
         and satisfies(node.profile, node.engine, spec.constraints)
         and proves(node.profile, spec)
+        and lends_enough(node.memory_bytes_max, spec)
     )
 
 

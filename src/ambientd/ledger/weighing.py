@@ -17,6 +17,7 @@ from ambientd.ledger.suitors import (
 )
 from ambientd.model.base import NodeId
 from ambientd.model.offer import Closed
+from ambientd.rules.executions import lends_enough
 from ambientd.rules.labels import proves, satisfies
 from ambientd.rules.scheduling import (
     Candidate,
@@ -47,6 +48,7 @@ class Standing(Enum):
     CLASS_REFUSED = "takes no tasks of this class"
     UNLIKE = "is not what the constraints ask for"
     NO_PROVER = "does not prove so much"
+    NO_MEMORY = "its owner lends less memory than this task needs"
     TRIED = "had this task before: only when nobody else is there"
     SUBMITTER = "submitted the task: only when nobody else is there"
     # only of a slot that was given
@@ -174,6 +176,7 @@ def _hindrance(node: NodeId, entry: NodeEntry, task: TaskEntry) -> Standing:
         (Standing.CLASS_REFUSED, spec.task_class in entry.profile.refuses),
         (Standing.UNLIKE, not satisfies(entry.profile, entry.engine, spec.constraints)),
         (Standing.NO_PROVER, not proves(entry.profile, spec)),
+        (Standing.NO_MEMORY, not lends_enough(entry.memory_bytes_max, spec)),
         (closed_standing(entry.closed), entry.closed > 0),
         (Standing.SAFE_MODE, entry.safe_mode),
         (Standing.NOT_ACCEPTING, not entry.accepting),

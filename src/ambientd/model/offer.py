@@ -32,12 +32,14 @@ class Wish(Value, frozen=True):
 
     `refuses` are the classes it takes none of; None leaves what it joined with. A node that
     `stops` hands its slots back instead of finishing them. No `capacity` leaves the device's own.
+    `memory_bytes_max` is what one task may need there, 0 where the owner does not say.
     """
 
     closed: int = Closed.OPEN
     refuses: tuple[str, ...] | None = None
     stops: bool = False
     capacity: int | None = None
+    memory_bytes_max: int = 0
 
 
 NOTHING_SAID = Wish()

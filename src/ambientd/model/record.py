@@ -246,13 +246,15 @@ class Offer(Value, frozen=True, tag=28):
     """What work the author's owner lets it take from now on, and the slots that it hands back.
 
     `closed` is why it takes none (`Closed`), 0 when it takes some; `refuses` are the classes of
-    tasks that it takes none of. `said_ms` orders what the author says of this.
+    tasks that it takes none of. `said_ms` orders what the author says of this. A task may need
+    `memory_bytes_max` there, 0 where the owner does not say.
     """
 
     closed: int
     refuses: tuple[str, ...]
     hands_back: tuple[SlotName, ...]
     said_ms: int
+    memory_bytes_max: int = 0
 
 
 class PegMoved(Value, frozen=True, tag=29):

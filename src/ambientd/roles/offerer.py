@@ -48,6 +48,7 @@ class Offerer:
             hands_back=unwanted[:HANDED_BACK_A_RECORD],
             # A clock that was set back must not silence the owner.
             said_ms=max(now, state.offer(self._id).said_ms + 1),
+            memory_bytes_max=self._wish.memory_bytes_max,
         )
         return [Propose(body)]
 
@@ -60,6 +61,7 @@ class Offerer:
         entry = state.node(self._id)
         if entry is None or entry.tombstoned:
             return False
-        if self._wish.closed != entry.closed:
+        wish = self._wish
+        if (wish.closed, wish.memory_bytes_max) != (entry.closed, entry.memory_bytes_max):
             return True
         return bool(unwanted) or self._refuses(state) != entry.profile.refuses

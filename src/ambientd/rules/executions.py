@@ -4,11 +4,13 @@ from collections.abc import Iterable
 
 from ambientd.codec.digest import sha256, tagged
 from ambientd.model.base import Digest, TaskId
+from ambientd.model.bundle import size_of
 from ambientd.model.execution import ExecutionLimits, ExecutionResult
 from ambientd.model.task import Result, TaskSpec
 from ambientd.wasm.prepare import REWRITER_VERSION
 
 REASON_CHARS_MAX = 256
+_COPIES = 3  # of what goes in and out: as a frame, as a value, and while one becomes the other
 
 
 def limits_of(spec: TaskSpec) -> ExecutionLimits:
@@ -19,6 +21,19 @@ def limits_of(spec: TaskSpec) -> ExecutionLimits:
         gas_max=spec.gas_max,
         output_bytes_max=spec.output_bytes_max,
     )
+
+
+def memory_need_bytes(limits: ExecutionLimits, input_bytes: int) -> int:
+    """Tell how much memory an execution is lent: its limit, and what goes in and out."""
+    moved = input_bytes + limits.output_bytes_max + limits.log_bytes_max
+    return limits.memory_bytes_max + _COPIES * moved
+
+
+def lends_enough(stated_bytes: int, spec: TaskSpec) -> bool:
+    """Tell whether a node that states so much memory, 0 for nothing, can execute a task."""
+    if not stated_bytes:
+        return True
+    return memory_need_bytes(limits_of(spec), size_of(spec.input_size_bytes)) <= stated_bytes
 
 
 def seed_of(task: TaskId) -> bytes:

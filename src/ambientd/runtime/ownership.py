@@ -50,6 +50,11 @@ class Caps(Protocol):
         """Give how many executions run at once, at most."""
         ...
 
+    @property
+    def memory_bytes(self) -> int:
+        """Give how much memory all executions together may be lent."""
+        ...
+
     def hold_to(self, cpu_percent: int, memory_bytes_max: int) -> None:
         """Hold all executions together to so much, from now on; 0 bytes for the usual."""
         ...
@@ -159,4 +164,10 @@ class Ownership:
         if terms.cpu_percent < 100:
             capacity = min(caps.size, max(1, caps.cores * terms.cpu_percent // 100))
         stops = closed is Closed.PAUSED and terms.stops
-        return Wish(closed=closed, refuses=terms.refuses, stops=stops, capacity=capacity)
+        return Wish(
+            closed=closed,
+            refuses=terms.refuses,
+            stops=stops,
+            capacity=capacity,
+            memory_bytes_max=caps.memory_bytes if terms.memory_bytes_max else 0,
+        )

@@ -33,10 +33,11 @@ from ambientd.ports.worker_protocol import (
     is_plausible,
     is_plausible_answer,
 )
+from ambientd.rules.executions import memory_need_bytes
 from ambientd.runtime.control_groups import ControlGroups
 from ambientd.runtime.memory_budget import MemoryBudget
 from ambientd.runtime.worker_crew import WorkerCrew
-from ambientd.runtime.worker_options import WorkerPoolOptions, memory_need_bytes
+from ambientd.runtime.worker_options import WorkerPoolOptions
 from ambientd.runtime.worker_process import WorkerProcess
 from ambientd.wasm.prepare import Refused
 

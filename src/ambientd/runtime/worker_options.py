@@ -13,8 +13,7 @@ from ambientd.model.execution import (
     ExecutionLimits,
 )
 from ambientd.ports.worker_protocol import PREPARE_CPU_MS_MAX, PREPARE_WALL_MS_MAX
-
-_COPIES = 3  # of what goes in and out: as a frame, as a value, and while one becomes the other
+from ambientd.rules.executions import memory_need_bytes
 
 
 class Sandbox(StrEnum):
@@ -22,12 +21,6 @@ class Sandbox(StrEnum):
 
     REQUIRED = "required"
     BEST_EFFORT = "best-effort"
-
-
-def memory_need_bytes(limits: ExecutionLimits, input_bytes: int) -> int:
-    """Tell how much memory an execution is lent: its limit, and what goes in and out."""
-    moved = input_bytes + limits.output_bytes_max + limits.log_bytes_max
-    return limits.memory_bytes_max + _COPIES * moved
 
 
 # The most that one execution can be lent.

@@ -46,12 +46,13 @@ from ambientd.ports.worker_protocol import (
     are_plausible,
     is_plausible,
 )
+from ambientd.rules.executions import memory_need_bytes
 from ambientd.runtime.control_groups import delegated_groups
 from ambientd.runtime.cpu_share import CpuShare, CpuSpent
 from ambientd.runtime.memory_budget import MemoryBudget
 from ambientd.runtime.pausing_workers import PausingWorkers
 from ambientd.runtime.worker_crew import WorkerCrew
-from ambientd.runtime.worker_options import WorkerPoolOptions, memory_need_bytes
+from ambientd.runtime.worker_options import WorkerPoolOptions
 from ambientd.runtime.worker_process import WorkerProcess
 from ambientd.wasm.interface import Interface
 from ambientd.wasm.limits import PrepareLimits
@@ -137,6 +138,11 @@ class WorkerPool:
     def _pids_at_work(self) -> tuple[int, ...]:
         crews = (self._executors, self._preparers, self.pausing.crew, self.stretching.crew)
         return tuple(pid for crew in crews for pid in crew.pids_at_work)
+
+    @property
+    def memory_bytes(self) -> int:
+        """How much memory all processes together may be lent."""
+        return self._memory.total_bytes
 
     @property
     def memory_free_bytes(self) -> int:
