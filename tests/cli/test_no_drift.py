@@ -447,7 +447,7 @@ def test_every_option_is_a_field_or_named_as_the_programs_own() -> None:
     there = {
         (name, word)
         for name, command in LEAVES.items()
-        if name not in ALONE
+        if name not in ALONE and name != "task run"  # a second name, held to the first elsewhere
         for word in (
             *(option.names[-1] for option in command.options if option.names[-1] not in COMMON),
             *(each.metavar for each in command.words),

@@ -118,6 +118,7 @@ def test_every_name_that_was_promised_is_a_command(line: str) -> None:
     [
         ("restore FILE --height 3 --identity F", "backup restore FILE --height 3 --identity F"),
         ("cluster members", "member list"),
+        ("task run FILE --yes --gas-max 7 -o OUT", "run FILE --yes --gas-max 7 -o OUT"),
         ("audit tail --limit 3", "trail tail --limit 3"),
         (f"audit verify --head 1:{'a' * 64}", f"trail verify --head 1:{'a' * 64}"),
         ("audit export FILE --force", "trail export FILE --force"),

@@ -53,6 +53,7 @@ def documented() -> dict[tuple[str, ...], set[str]]:
     for usage in usages + cells_of_table():
         for command in commands_of(usage):
             options.setdefault(command.path[1:], set()).update(OPTION.findall(usage))
+    options[("task", "run")] |= options[("run",)]  # "by another name", where they are written
     return options
 
 

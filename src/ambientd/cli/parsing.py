@@ -67,7 +67,6 @@ OTHER_WORDS: Mapping[str, str] = MappingProxyType(
         "ambientctl members": "`member list`",
         "ambientctl submit": "`run`",
         "ambientctl cluster join": "`join`",
-        "ambientctl task run": "`run`",
         "ambientctl task submit": "`run`",
     }
 )

@@ -16,9 +16,9 @@ from ambientd.cli.parsing import (
 )
 
 
-def add_run(commands: object) -> None:
-    """Add `run`."""
-    run = command(commands, "run", "run_command:run", "execute a module on the mesh")
+def add_run(commands: object, text: str = "execute a module on the mesh") -> None:
+    """Add `run`, or `task run`, by which others know it."""
+    run = command(commands, "run", "run_command:run", text)
     run.add_argument(
         "module",
         metavar="MODULE.wasm",

@@ -1,11 +1,13 @@
 """The commands about tasks and receipts, their options and help texts."""
 
 from ambientd.cli.parsing import WHERE_TO, command, count, group, limit, seconds, word
+from ambientd.cli.run_parser import add_run
 
 
 def add_task(commands: object) -> None:
     """Add `task`."""
     task = group(commands, "task", "look at tasks, take them back")
+    add_run(task, "the same as `run`: execute a module on the mesh")
     listed = command(task, "list", "task_commands:list_tasks", "tasks, the newest first")
     listed.add_argument(
         "--limit", type=limit, default=50, metavar="N", help="how many (default: 50)"
