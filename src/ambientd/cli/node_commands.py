@@ -111,7 +111,7 @@ def caps_text(caps: OwnerCaps) -> str:
     if caps.memory_bytes_max:
         words.append(f"{caps.memory_bytes_max // MIB:,} MiB of memory")
     if caps.hours:
-        words.append(f"{'; '.join(caps.hours)} ({caps.time_zone})")
+        words.append(f"{'; '.join(caps.hours)} by {caps.time_zone}")
     if not caps.on_battery:
         words.append("not on battery")
     if not caps.on_metered:
