@@ -28,7 +28,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     [
         ("run log --lies lie", "'lie'", "equivocate,"),
         ("run log --lies idle", "'idle'", "equivocate,"),
-        ("sweep node --lies vote_anything,garbage", "'vote_anything'", "lie,equivocate,"),
+        ("sweep node --lies vote_anything,garbage", "'vote_anything'", "lie,split,"),
         ("run log-calm --lies equivocate", "nobody in this world lies", "add liar"),
         ("run node-rot --lies idle", "nobody in this world lies", "bad-worker or liar"),
         ("run log --seed -1", "'-1'", f"0 to {SEED_MAX}"),
