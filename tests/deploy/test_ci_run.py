@@ -40,6 +40,20 @@ def test_a_failure_inside_a_step_beside_others_is_not_gone_past(tmp_path: Path) 
     assert (done.returncode, done.stdout) == (1, "")
 
 
+def test_a_step_beside_others_can_go_after_another_one(tmp_path: Path) -> None:
+    script = """worlds() { read -r < go; echo worlds; exit 3; }
+aside() { tail --pid="${beside[worlds]}" -s 0.05 -f /dev/null; cat build/beside-worlds.log; }
+mkfifo go
+begin worlds
+begin aside
+echo > go
+await aside
+await worlds"""
+    done = run(tmp_path, script)
+    assert (done.returncode, done.stdout) == (3, "worlds\nworlds\n")
+    assert '  tail --pid="${beside[worlds]}" -f /dev/null\n' in TEXT
+
+
 def test_a_run_that_fails_leaves_no_step_behind(tmp_path: Path) -> None:
     # It holds the run's own output open: whoever reads that is done only when it has ended.
     script = """exec 3>&1
