@@ -372,7 +372,8 @@ check-deploy: $(TOOLS)/.ready $(HELM) $(COMPOSE) $(ACTIONLINT)  ## Dockerfile, C
 	$(HELM) template --kube-version 1.34 ambient deploy/chart > build/manifests.yaml
 	diff $(MANIFESTS) build/manifests.yaml || { echo "$(MANIFESTS): not what the chart gives; say make manifests"; exit 1; }
 	$(HELM) template --kube-version 1.34 ambient deploy/chart $(EVERYTHING) > build/everything.yaml
-	$(TOOLS)/bin/kubernetes-validate --strict --quiet $(MANIFESTS) build/everything.yaml
+	$(HELM) template --kube-version 1.34 ambient deploy/chart $(EVERYTHING) --set workers.kind=DaemonSet > build/machines.yaml
+	$(TOOLS)/bin/kubernetes-validate --strict --quiet $(MANIFESTS) build/everything.yaml build/machines.yaml
 	$(ACTIONLINT)
 
 .PHONY: check-image
