@@ -113,6 +113,16 @@ class Node:
         return await cast("Awaitable[Any]", self.handlers["account.transfer"](request))
 
 
+async def cut_off(folder: Path, bank: Bank, *, loses_record: bool = False) -> Node:
+    """Give a node that ended before it knew what the ledger makes of what was asked of it."""
+    bank.is_cut_off, bank.loses_record = True, loses_record
+    node = Node(folder, bank)
+    with pytest.raises(KeyboardInterrupt):
+        await node.ask()
+    bank.is_cut_off = False
+    return node
+
+
 async def test_the_same_key_pays_once_and_is_answered_alike_in_this_life_and_the_next(
     tmp_path: Path,
 ) -> None:
@@ -153,10 +163,7 @@ async def test_a_daemon_that_is_killed_before_it_answers_pays_once(
     tmp_path: Path, loses_record: bool
 ) -> None:
     bank = Bank()
-    bank.is_cut_off, bank.loses_record = True, loses_record
-    with pytest.raises(KeyboardInterrupt):
-        await Node(tmp_path, bank).ask()
-    bank.is_cut_off = False
+    await cut_off(tmp_path, bank, loses_record=loses_record)
     assert (await Node(tmp_path, bank).ask()).amount_msat == 5
     assert len(bank.taken) == 1
     assert len(set(bank.records)) == 1, "the very same record"
@@ -166,10 +173,7 @@ async def test_where_nobody_saw_whether_a_move_came_before_another_it_is_not_pai
     tmp_path: Path,
 ) -> None:
     bank = Bank()
-    bank.is_cut_off = True
-    with pytest.raises(KeyboardInterrupt):
-        await Node(tmp_path, bank).ask()
-    bank.is_cut_off = False
+    await cut_off(tmp_path, bank)
     bank.move()
     with pytest.raises(OperationError, match="cannot tell whether") as refused:
         await Node(tmp_path, bank).ask()
@@ -182,10 +186,7 @@ async def test_who_saw_the_ledger_move_on_knows_whether_the_earlier_move_came(
     tmp_path: Path, comes: bool
 ) -> None:
     bank, news = Bank(), News()
-    bank.is_cut_off = bank.loses_record = True
-    with pytest.raises(KeyboardInterrupt):
-        await Node(tmp_path, bank).ask()
-    bank.is_cut_off = False
+    await cut_off(tmp_path, bank, loses_record=True)
     node = Node(tmp_path, bank)
     async with trio.open_nursery() as nursery:
         await nursery.start(node.once.run, news)
@@ -212,11 +213,7 @@ async def test_who_has_yet_to_hear_what_the_ledger_took_is_not_told_that_nothing
     tmp_path: Path,
 ) -> None:
     bank = Bank()
-    bank.is_cut_off = bank.loses_record = True
-    node = Node(tmp_path, bank)
-    with pytest.raises(KeyboardInterrupt):
-        await node.ask()
-    bank.is_cut_off = False
+    node = await cut_off(tmp_path, bank, loses_record=True)
     bank.taken.append(bank.records[0])
     bank.move()  # the ledger has both, and is telling neither until they are on disk
     with pytest.raises(OperationError, match="is being written") as refused:
@@ -232,10 +229,7 @@ async def test_of_a_state_that_was_taken_whole_nobody_waits_for_news(
     tmp_path: Path, autojump_clock: object
 ) -> None:
     bank = Bank()
-    bank.is_cut_off = bank.loses_record = True
-    node = Node(tmp_path, bank)
-    with pytest.raises(KeyboardInterrupt):
-        await node.ask()
+    node = await cut_off(tmp_path, bank, loses_record=True)
     async with trio.open_nursery() as nursery:
         await nursery.start(node.once.run, News())
         bank.move()
@@ -268,11 +262,7 @@ async def test_a_disk_that_is_full_keeps_nobody_from_hearing_what_the_ledger_too
     tmp_path: Path,
 ) -> None:
     bank, news = Bank(), News()
-    bank.is_cut_off = bank.loses_record = True
-    node = Node(tmp_path, bank)
-    with pytest.raises(KeyboardInterrupt):
-        await node.ask()
-    bank.is_cut_off = False
+    node = await cut_off(tmp_path, bank, loses_record=True)
     node.once._lines = Full(tmp_path / "keys")
     async with trio.open_nursery() as nursery:
         await nursery.start(node.once.run, news)

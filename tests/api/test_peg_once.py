@@ -10,14 +10,11 @@ import pytest
 from ambientd.adapters.line_file import LineFile
 from ambientd.api.once import Once, done_once
 from ambientd.api.operations import OperationError
-from ambientd.api.peg_values import RaiseFee, ReturnPegIn, Withdraw
+from ambientd.api.peg_values import RaiseFee, Withdraw
 from ambientd.api.pegging import Pegging
 from ambientd.api.under_key import KEYED, Keyed
 from ambientd.model.base import NodeId
-from ambientd.model.genesis import Rules
-from ambientd.rules.bitcoin import display
-from ambientd.rules.bitcoin_codec import decode_transaction
-from tests.api.test_pegging import ELSEWHERE, Chain, office, opened
+from tests.api.test_pegging import ELSEWHERE, Chain, no_room, office, opened
 from tests.ledger.peg import PegCluster
 
 OUT = Withdraw(address=ELSEWHERE, amount_sat=150_000, fee_sat=700)
@@ -46,15 +43,17 @@ class Life:
         doing = done_once({name: ends}, self.once)[name](request)
         return await cast("Awaitable[Any]", doing)
 
+    async def ask_and_end(self, name: str, handler: Any, request: msgspec.Struct) -> None:
+        self.is_cut_off = True
+        with pytest.raises(KeyboardInterrupt):
+            await self.ask(name, handler, request)
+
 
 async def test_a_withdrawal_is_one_payment_however_often_it_is_asked_for(tmp_path: Path) -> None:
     cluster = opened()
     cluster.fund(1, 400_000)
     desk = office(cluster, chain=Chain())
-    first = Life(tmp_path, cluster, desk)
-    first.is_cut_off = True
-    with pytest.raises(KeyboardInterrupt):
-        await first.ask("peg.withdraw", desk.withdraw, OUT)
+    await Life(tmp_path, cluster, desk).ask_and_end("peg.withdraw", desk.withdraw, OUT)
     second = Life(tmp_path, cluster, desk)
     made = await second.ask("peg.withdraw", desk.withdraw, OUT)
     assert (made.payment, made.amount_sat) == (1, 150_000)
@@ -69,10 +68,7 @@ async def test_a_raise_is_one_version_however_often_it_is_asked_for(tmp_path: Pa
     desk = office(cluster, chain=Chain())
     await desk.withdraw(OUT)
     more = RaiseFee(payment=1, fee_sat=5_000)
-    first = Life(tmp_path, cluster, desk)
-    first.is_cut_off = True
-    with pytest.raises(KeyboardInterrupt):
-        await first.ask("peg.raise", desk.raise_fee, more)
+    await Life(tmp_path, cluster, desk).ask_and_end("peg.raise", desk.raise_fee, more)
     raised = await Life(tmp_path, cluster, desk).ask("peg.raise", desk.raise_fee, more)
     assert (raised.fee_sat, raised.versions) == (5_000, 2)
     with pytest.raises(OperationError, match="nothing was raised"):
@@ -80,17 +76,8 @@ async def test_a_raise_is_one_version_however_often_it_is_asked_for(tmp_path: Pa
 
 
 async def test_what_is_sent_back_is_sent_back_once(tmp_path: Path) -> None:
-    cluster = PegCluster(rules=Rules(peg_sat_max=50_000))
-    cluster.open()
-    body = cluster.peg_in(1, 60_000)
-    cluster.all_say(body)
-    desk = office(cluster, chain=Chain())
-    outpoint = f"{display(decode_transaction(body.proof.raw_tx).txid)}:0"
-    asked = ReturnPegIn(outpoint=outpoint, address=ELSEWHERE, fee_sat=500)
-    first = Life(tmp_path, cluster, desk)
-    first.is_cut_off = True
-    with pytest.raises(KeyboardInterrupt):
-        await first.ask("peg.return", desk.give_back, asked)
+    cluster, desk, asked = no_room()
+    await Life(tmp_path, cluster, desk).ask_and_end("peg.return", desk.give_back, asked)
     second = Life(tmp_path, cluster, desk)
     told = await second.ask("peg.return", desk.give_back, asked)
     assert (told.payment, told.arrives_sat) == (1, 59_500)

@@ -333,7 +333,8 @@ async def test_what_is_never_credited_goes_back_where_its_owner_says() -> None:
     assert (payment.kind, payment.arrives_sat) == ("return", 4_000 - quote.fee_sat)
 
 
-async def test_what_finds_no_room_goes_back_at_once() -> None:
+def no_room() -> tuple[PegCluster, Pegging, ReturnPegIn]:
+    """Give a cluster whose reserve has no room for what arrived, and the ask to send it back."""
     cluster = PegCluster(rules=Rules(peg_sat_max=50_000))
     cluster.open()
     body = cluster.peg_in(1, 60_000)
@@ -341,6 +342,11 @@ async def test_what_finds_no_room_goes_back_at_once() -> None:
     desk = office(cluster, chain=Chain())
     outpoint = f"{display(decode_transaction(body.proof.raw_tx).txid)}:0"
     asked = ReturnPegIn(outpoint=outpoint, address=ELSEWHERE, fee_sat=500)
+    return cluster, desk, asked
+
+
+async def test_what_finds_no_room_goes_back_at_once() -> None:
+    _, desk, asked = no_room()
     told = await desk.give_back(asked)
     assert (told.payment, told.arrives_sat) == (1, 59_500)
 

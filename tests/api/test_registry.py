@@ -16,7 +16,6 @@ from ambientd.api.registry_values import (
     ListModules,
     ModuleInfo,
     PinModule,
-    PublishModule,
     ShowModule,
     UnpinModule,
     YankModule,
@@ -32,21 +31,10 @@ from ambientd.runtime.pins import Pins
 from tests.api.test_desk import Office, office
 from tests.ledger.publishing import manifest
 from tests.modules.compiled import module
+from tests.modules.publishing import wanted
 
 ECHO = module("echo")
-WORDS = PublishModule(
-    name="echo",
-    version="1.0.0",
-    summary="gives back what it is given",
-    interface="ambient",
-    gas_max=1_000_000,
-    memory_bytes_max=1 << 20,
-    wall_ms_max=1_000,
-    output_bytes_max=1_000,
-    price_msat_per_mgas=7,
-    licence="MIT",
-    module=ECHO,
-)
+WORDS = wanted(ECHO, "echo", summary="gives back what it is given", price_msat_per_mgas=7)
 
 
 @asynccontextmanager

@@ -11,11 +11,11 @@ from ambientd.api.invitation import read_token
 from ambientd.api.learning_operations import FL_JOIN, FL_LIST, FL_SHOW, FL_START
 from ambientd.api.learning_values import JoinStudy, ListStudies, ShowStudy, StartStudy
 from ambientd.api.operations import MODULE_PUBLISH
-from ambientd.api.registry_values import PublishModule
 from ambientd.client import Mesh
 from tests.browser.conftest import Open, http_port
 from tests.mesh.cluster import Cluster
 from tests.modules import compiled
+from tests.modules.publishing import wanted
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
@@ -78,20 +78,9 @@ def test_a_task_is_submitted_watched_and_its_receipt_checked_in_the_page(
 def test_a_task_is_submitted_by_a_published_modules_name(
     page: Open, mesh: Cluster, tmp_path: Path
 ) -> None:
-    wanted = PublishModule(
-        name="parrot",
-        version="2.0.0",
-        summary="says it again",
-        interface="ambient",
-        gas_max=2_000_000,
-        memory_bytes_max=1 << 20,
-        wall_ms_max=1_000,
-        output_bytes_max=1_000,
-        licence="MIT",
-        module=compiled.module("echo"),
-    )
+    words = wanted(compiled.module("echo"), "parrot", version="2.0.0", gas_max=2_000_000)
     with Mesh(mesh.daemons[0].data_dir) as library:
-        done = library.call(MODULE_PUBLISH, wanted)
+        done = library.call(MODULE_PUBLISH, words)
     data = tmp_path / "input"
     data.write_bytes(b"by name")
     at = page("submit")
@@ -175,20 +164,9 @@ def test_the_page_finds_its_daemon_again_after_a_restart(page: Open, mesh: Clust
 
 
 def test_a_published_module_is_searched_and_shown(page: Open, mesh: Cluster) -> None:
-    wanted = PublishModule(
-        name="echo",
-        version="1.0.0",
-        summary="gives back what it is given",
-        interface="ambient",
-        gas_max=1_000_000,
-        memory_bytes_max=1 << 20,
-        wall_ms_max=1_000,
-        output_bytes_max=1_000,
-        licence="MIT",
-        module=compiled.module("echo"),
-    )
+    words = wanted(compiled.module("echo"), "echo", summary="gives back what it is given")
     with Mesh(mesh.daemons[0].data_dir) as library:
-        done = library.call(MODULE_PUBLISH, wanted)
+        done = library.call(MODULE_PUBLISH, words)
     at = page("modules")
     at.get_by_label("Search").fill("gives back")
     at.get_by_role("link", name="echo").click()

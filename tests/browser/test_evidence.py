@@ -19,7 +19,7 @@ from ambientd.api.operations import (
     MODULE_PUBLISH,
     MODULE_SHOW,
 )
-from ambientd.api.registry_values import ListModules, PublishModule, ShowModule
+from ambientd.api.registry_values import ListModules, ShowModule
 from ambientd.api.requests import ExportBlame, GetAnchors, ListBlames, TransferCredits
 from ambientd.client import Mesh
 from tests.browser.conftest import PATIENCE_MS, Open, http_port, open_http
@@ -27,6 +27,7 @@ from tests.browser.test_dashboard import PHONE, violations
 from tests.mesh.cluster import Cluster
 from tests.mesh.test_liars import lie
 from tests.modules import compiled
+from tests.modules.publishing import wanted
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -205,20 +206,9 @@ def test_every_account_is_listed_with_what_it_has_and_moves_as_credits_do(
 
 
 def test_a_module_is_found_by_keyboard_and_pinned_on_this_node(page: Open, mesh: Cluster) -> None:
-    wanted = PublishModule(
-        name="magpie",
-        version="1.0.0",
-        summary="brings things home",
-        interface="ambient",
-        gas_max=1_000_000,
-        memory_bytes_max=1 << 20,
-        wall_ms_max=1_000,
-        output_bytes_max=1_000,
-        licence="MIT",
-        module=compiled.module("echo"),
-    )
+    words = wanted(compiled.module("echo"), "magpie", summary="brings things home")
     with Mesh(mesh.daemons[1].data_dir) as library:
-        done = library.call(MODULE_PUBLISH, wanted)
+        done = library.call(MODULE_PUBLISH, words)
     named = ShowModule(publisher=done.publisher, name="magpie", version="1.0.0")
     mesh.until(
         lambda: any(

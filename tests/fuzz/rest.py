@@ -16,12 +16,12 @@ from pathlib import Path
 
 from ambientd.api.cluster import ClusterPlan, create_cluster
 from ambientd.api.operations import MODULE_PUBLISH
-from ambientd.api.registry_values import PublishModule
 from ambientd.api.routes import BASE_PATH, Scope
 from ambientd.api.tokens import create_token
 from ambientd.client import Mesh, StartStudy
 from ambientd.config.places import Places
 from benchmarks.mesh import NOOP, await_ready, start_daemon
+from tests.modules.publishing import wanted
 
 PORT = 4480
 CONFIG = Path(__file__).parent / "schemathesis.toml"
@@ -79,19 +79,8 @@ def _furnish(mesh: Mesh) -> dict[str, list[str | int]]:
     )
     study.join("digits:1/20")
     study.wait(120)
-    wanted = PublishModule(
-        name="noop",
-        version="1.0.0",
-        summary="does nothing",
-        interface="ambient",
-        gas_max=2_000_000,
-        memory_bytes_max=1 << 20,
-        wall_ms_max=1_000,
-        output_bytes_max=1_000,
-        licence="MIT",
-        module=module,
-    )
-    published = mesh.call(MODULE_PUBLISH, wanted)
+    words = wanted(module, "noop", gas_max=2_000_000)
+    published = mesh.call(MODULE_PUBLISH, words)
     return {
         "path.task": [task.task_id],
         "path.study": [study.study],

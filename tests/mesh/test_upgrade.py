@@ -54,23 +54,25 @@ def tasks_of(daemon: Daemon) -> tuple[str, ...]:
     return tuple(task["state"] for task in msgspec.json.decode(told)["tasks"])
 
 
+def work_done_by(daemon: Daemon, folder: Path) -> Path:
+    """Have a task done for a node, and give where its receipt lies."""
+    receipt = folder / f"{len(list(folder.glob('*.receipt')))}.receipt"
+    word = folder / "word"
+    word.write_bytes(b"ambient")
+    words = (HELLO, "--input", word, "--receipt", receipt, "--quiet")
+    assert ctl(daemon.python, "--data-dir", daemon.data_dir, "run", *words) == "AMBIENT"
+    return receipt
+
+
 def test_a_mesh_is_updated_one_daemon_after_another_while_it_works(tmp_path: Path) -> None:
     before = environment_before(tmp_path / "before")
     cluster = Founded(tmp_path / "mesh", before)
-    word = tmp_path / "word"
-    word.write_bytes(b"ambient")
     receipts: list[Path] = []
-
-    def has_work_done_by(daemon: Daemon) -> None:
-        receipt = tmp_path / f"{len(receipts)}.receipt"
-        words = (HELLO, "--input", word, "--receipt", receipt, "--quiet")
-        assert ctl(daemon.python, "--data-dir", daemon.data_dir, "run", *words) == "AMBIENT"
-        receipts.append(receipt)
 
     try:
         cluster.start()
         assert versions_of(cluster) == [VERSION] * 4
-        has_work_done_by(cluster.daemons[0])
+        receipts.append(work_done_by(cluster.daemons[0], tmp_path))
         copy = tmp_path / "before.backup"
         ctl(before, "--data-dir", cluster.daemons[0].data_dir, "backup", "create", copy)
         for daemon in cluster.daemons:
@@ -81,7 +83,7 @@ def test_a_mesh_is_updated_one_daemon_after_another_while_it_works(tmp_path: Pat
                 lambda d=daemon: cluster._is_ready(d, 3),  # type: ignore[misc]
                 f"{daemon.data_dir.name} is back",
             )
-            has_work_done_by(daemon)
+            receipts.append(work_done_by(daemon, tmp_path))
         assert versions_of(cluster) == [__version__] * 4
         told = {tasks_of(each) for each in cluster.daemons}
         assert told == {("final",) * len(receipts)}
@@ -107,15 +109,7 @@ def test_a_mesh_goes_over_to_the_next_state_version_and_who_is_late_stands_aside
 ) -> None:
     after = environment_after(tmp_path / "after")
     cluster = Founded(tmp_path / "mesh", NOW)
-    word = tmp_path / "word"
-    word.write_bytes(b"ambient")
     receipts: list[Path] = []
-
-    def has_work_done_by(daemon: Daemon) -> None:
-        receipt = tmp_path / f"{len(receipts)}.receipt"
-        words = (HELLO, "--input", word, "--receipt", receipt, "--quiet")
-        assert ctl(daemon.python, "--data-dir", daemon.data_dir, "run", *words) == "AMBIENT"
-        receipts.append(receipt)
 
     def replace(daemon: Daemon) -> None:
         daemon.stop()
@@ -125,14 +119,14 @@ def test_a_mesh_goes_over_to_the_next_state_version_and_who_is_late_stands_aside
     try:
         cluster.start()
         *early, late = cluster.daemons
-        has_work_done_by(late)
+        receipts.append(work_done_by(late, tmp_path))
         for daemon in early[:2]:
             replace(daemon)
             cluster.until(
                 lambda d=daemon: cluster._is_ready(d, 3),  # type: ignore[misc]
                 f"{daemon.data_dir.name} is back",
             )
-            has_work_done_by(daemon)
+            receipts.append(work_done_by(daemon, tmp_path))
         cluster.until(lambda: known_versions(late) == [1, 1, 2, 2], "two say that they know it")
         assert state_versions(cluster.daemons) == [1] * 4
         listed = ctl(NOW, "--data-dir", late.data_dir, "member", "list")
@@ -143,7 +137,7 @@ def test_a_mesh_goes_over_to_the_next_state_version_and_who_is_late_stands_aside
             lambda: [d.status() and state_versions([d]) for d in early] == [[2]] * 3,
             "the three that know it go over",
         )
-        has_work_done_by(early[0])
+        receipts.append(work_done_by(early[0], tmp_path))
         status = late.ask(STATUS, GetStatus())
         assert (status.version, status.state_version, status.known_version) == (__version__, 1, 1)
         [trouble] = [each for each in status.troubles if each.kind is TroubleKind.OUTDATED]
@@ -161,7 +155,7 @@ def test_a_mesh_goes_over_to_the_next_state_version_and_who_is_late_stands_aside
         replace(late)
         cluster.until(lambda: late.status() is not None, "the late one is back")
         cluster.until(lambda: state_versions(cluster.daemons) == [2] * 4, "all have gone over")
-        has_work_done_by(late)
+        receipts.append(work_done_by(late, tmp_path))
         assert versions_of(cluster) == [NEXT_VERSION] * 4
         cluster.until(
             lambda: {tasks_of(each) for each in cluster.daemons} == {("final",) * len(receipts)},

@@ -11,6 +11,7 @@ from ambientd.api.module_pausing import PausingProcess
 from ambientd.api.proof_checks import why_wrong
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import end_point, task_id
+from ambientd.errors import UsageError
 from ambientd.model.base import TaskId
 from ambientd.model.blame import (
     BlamedTask,
@@ -36,6 +37,7 @@ from ambientd.rules.blame_check import (
     check_blame_file,
     claims_of,
     point_text,
+    state_of,
 )
 from ambientd.rules.bundles import (
     bundle_result,
@@ -48,7 +50,7 @@ from ambientd.rules.executions import limits_of, result_of, seed_of
 from ambientd.rules.file_checks import Check
 from ambientd.rules.lessons import input_of
 from ambientd.rules.receipt_epochs import FollowedEpoch
-from ambientd.wasm.state import decode_header
+from ambientd.wasm.state import State, decode_header
 
 REPLAY = "replay"
 NO_MODULE = bytes(32)  # what a result names as prepared where the module was refused
@@ -234,6 +236,14 @@ class Stretch:
             return "the state is of another module, or was made by another version of this program"
         return cls(evidence, process, made, data)
 
+    @classmethod
+    def opened(cls, begun: "Begun", process: PausingProcess) -> "Stretch":
+        """Make the module of a step pausable there; raise UsageError if it is not the state's."""
+        made = cls.prepared(begun.evidence, process, begun.module, begun.data)
+        if isinstance(made, str):
+            raise UsageError(made)
+        return made
+
     def replayed(self, state: bytes) -> TracePoint | StateRefused | PageLeftOut | Aborted:
         """Execute it from a state, or from the beginning without one, and tell where it leads."""
         verdict, spec = self.evidence.verdicts[0], self.evidence.task.spec
@@ -259,6 +269,33 @@ class Stretch:
                 return f"it touches {page}, which is left out"
             case _:
                 return stop.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A wrong step with the state it begins at, and what its stretch executes."""
+
+    evidence: WrongStep
+    state: State
+    module: bytes
+    data: bytes
+
+
+def begun(file: BlameFile, replay: Replay, if_stateless: str) -> Begun:
+    """Give where the step of a certificate that was checked begins.
+
+    Raises UsageError where it holds no state, with what that means, or where a blob is not at hand.
+    """
+    evidence, (module, data) = file.evidence, blobs_of(file, replay)
+    if not isinstance(evidence, WrongStep) or not evidence.state:
+        msg = f"it holds no state, {if_stateless}"
+        raise UsageError(msg)
+    if module is None or data is None:
+        msg = "module and input are needed; give them with --module and --input"
+        raise UsageError(msg)
+    state = state_of(evidence)
+    assert isinstance(state, State), "a certificate is checked before"
+    return Begun(evidence, state, module, data)
 
 
 def _stretch(evidence: WrongStep, replay: Replay, module: bytes, data: bytes) -> Check:

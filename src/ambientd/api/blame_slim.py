@@ -8,12 +8,11 @@ from contextlib import closing
 
 from msgspec.structs import replace
 
-from ambientd.api.blame_replay import Replay, Stretch, blobs_of
+from ambientd.api.blame_replay import Replay, Stretch, begun
 from ambientd.codec.canonical import encode
 from ambientd.errors import UsageError
-from ambientd.model.blame import BlameFile, WrongStep
+from ambientd.model.blame import BlameFile
 from ambientd.ports.worker_protocol import PageLeftOut
-from ambientd.rules.blame_check import state_of
 from ambientd.wasm.state import ZERO_PAGE, State, encode_state, leave_out
 
 PAGES_TOUCHED_MAX = 512
@@ -30,25 +29,15 @@ def slimmed(file: BlameFile, replay: Replay) -> bytes:
 
 
 def _slimmed(file: BlameFile, replay: Replay) -> bytes:
-    evidence, (module, data) = file.evidence, blobs_of(file, replay)
-    if not isinstance(evidence, WrongStep) or not evidence.state:
-        raise UsageError("it holds no state, so there are no pages to leave out")
-    if module is None or data is None:
-        msg = "module and input are needed; give them with --module and --input"
-        raise UsageError(msg)
-    state = state_of(evidence)
-    assert isinstance(state, State), "a certificate is checked before"
-    if state.left_out is not None:
+    step = begun(file, replay, "so there are no pages to leave out")
+    if step.state.left_out is not None:
         raise UsageError("it has pages left out already")
     with replay.process as process:
-        stretch = Stretch.prepared(evidence, process, module, data)
-        if isinstance(stretch, str):
-            raise UsageError(stretch)
-        made = least(state, stretch)
+        made = least(step.state, Stretch.opened(step, process))
         if made is None:
             raise UsageError("its stretch touches all pages, or too many to leave the others out")
-        data = encode_state(made)
-        return encode(replace(file, evidence=replace(evidence, state=data)))
+        slim = replace(step.evidence, state=encode_state(made))
+        return encode(replace(file, evidence=slim))
 
 
 def least(state: State, stretch: Stretch) -> State | None:

@@ -6,15 +6,14 @@ The proof lies beside the certificate and is nobody's word: what it proves says 
 from contextlib import closing
 from dataclasses import replace
 
-from ambientd.api.blame_replay import REPLAY, Replay, Stretch, blobs_of, check_words
+from ambientd.api.blame_replay import REPLAY, Replay, Stretch, begun, check_words
 from ambientd.api.blame_slim import least
 from ambientd.api.proof_checks import ask_of
 from ambientd.errors import RemoteProtocolError, UsageError
 from ambientd.model.blame import BlameFile, WrongStep
-from ambientd.rules.blame_check import BlameReport, claims_of, point_text, state_of
+from ambientd.rules.blame_check import BlameReport, claims_of, point_text
 from ambientd.rules.file_checks import Check
 from ambientd.rules.steps import STEP_IMAGE, read_step
-from ambientd.wasm.state import State
 from ambientd.wasm.step import is_steppable, step_words
 
 # No state names it, so a node that lies of it alone is neither convicted nor cleared by a proof.
@@ -74,20 +73,12 @@ def words_of(file: BlameFile, replay: Replay) -> bytes:
 
 
 def _words_of(file: BlameFile, replay: Replay) -> bytes:
-    evidence, (module, data) = file.evidence, blobs_of(file, replay)
-    if not isinstance(evidence, WrongStep) or not evidence.state:
-        raise UsageError("it holds no state, and only what begins at one can be proven")
-    if module is None or data is None:
-        msg = "module and input are needed; give them with --module and --input"
-        raise UsageError(msg)
-    state = state_of(evidence)
-    assert isinstance(state, State), "a certificate is checked before"
+    step = begun(file, replay, "and only what begins at one can be proven")
+    state = step.state
     if not is_steppable(state):
         raise UsageError("its step begins before the module's `run`, which is not proven")
     with replay.process as process:
-        stretch = Stretch.prepared(evidence, process, module, data)
-        if isinstance(stretch, str):
-            raise UsageError(stretch)
+        stretch = Stretch.opened(step, process)
         if state.left_out is None:
             state = least(state, stretch) or state
-        return step_words(stretch.made.module, state, evidence.verdicts[0].until_gas)
+        return step_words(stretch.made.module, state, step.evidence.verdicts[0].until_gas)
