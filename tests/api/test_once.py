@@ -1,5 +1,6 @@
 """Idempotency keys: done once, told again, bound to who asks for what, also after a restart."""
 
+import base64
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +19,8 @@ from ambientd.api.registry_values import Unpinned
 from ambientd.api.replies import Account, AccountMoved
 from ambientd.api.requests import TransferCredits
 from ambientd.api.routes import Method
-from ambientd.api.under_key import KEYED, Keyed, came_before, fixed_ms
+from ambientd.api.under_key import KEYED, Keyed, came_before, fixed_ms, request_hash
+from ambientd.codec.digest import tagged
 from ambientd.errors import StoreError
 from ambientd.ledger.events import Transferred
 from ambientd.model.base import NodeId
@@ -147,6 +149,57 @@ async def test_a_key_is_of_one_caller_and_of_one_request(tmp_path: Path) -> None
         assert refused.value.code == "reused_key"
     await node.ask(caller="token y")
     assert len(bank.taken) == 2
+
+
+async def test_a_key_of_an_older_versions_file_still_stands_for_the_bytes_it_came_with(
+    tmp_path: Path,
+) -> None:
+    bank = Bank()
+    row = OPERATIONS["account.transfer"]
+    request = b"hash of the bytes"
+    (tmp_path / "keys").write_bytes(
+        msgspec.json.encode(
+            {
+                "name": tagged("ambient/idempotency-key/2", b"token x", b"k").hex(),
+                "mark": tagged("ambient/idempotency-mark/1", row.name.encode(), request).hex(),
+                "asked_ms": 1,
+                "stand": "done",
+                "answer": base64.b64encode(
+                    msgspec.msgpack.encode(await bank.transfer(REQUEST))
+                ).decode(),
+            }
+        )
+        + b"\n"
+    )
+    paid = len(bank.taken)
+    node = Node(tmp_path, bank)
+    CALLER.set("token x")
+    for as_bytes in (request, b"others"):
+        KEYED.set(Keyed("k", await request_hash(REQUEST), as_bytes))
+        asking = cast("Awaitable[Any]", node.handlers["account.transfer"](REQUEST))
+        if as_bytes == request:
+            assert (await asking).amount_msat == 5
+        else:
+            with pytest.raises(OperationError, match="another request before"):
+                await asking
+    assert len(bank.taken) == paid
+
+
+async def test_what_a_request_says_is_hashed_and_not_what_it_leaves_to_its_default() -> None:
+    class Before(msgspec.Struct):
+        to: str
+
+    class After(msgspec.Struct):
+        note: str = ""
+        words: dict[str, int] = msgspec.field(default_factory=dict)
+        to: str = "nobody"
+
+    assert await request_hash(Before("b")) == await request_hash(After(to="b"))
+    assert await request_hash(After(to="b")) != await request_hash(After(to="b", note="x"))
+    ways = [After(words={"x": 1, "y": 2}), After(words={"y": 2, "x": 1})]
+    assert len({await request_hash(each) for each in ways}) == 1
+    large = [After(note="x" * 100_000), After(note="x" * 100_000), After(note="x" * 100_001)]
+    assert len({await request_hash(each) for each in large}) == 2
 
 
 @pytest.mark.parametrize("key", ["", "x" * 65, "\n", "ä", "a b", " "])

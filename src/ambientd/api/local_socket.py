@@ -32,7 +32,7 @@ from ambientd.api.frames import (
 from ambientd.api.misfits import misfit_of
 from ambientd.api.operations import OPERATIONS, Failure, Operation, OperationError
 from ambientd.api.socket_file import SocketFile
-from ambientd.api.under_key import KEYED, Keyed
+from ambientd.api.under_key import KEYED, Keyed, request_hash
 from ambientd.codec.digest import sha256
 from ambientd.errors import (
     AmbientError,
@@ -204,7 +204,7 @@ class LocalSocket:
             msg = f"this node knows no operation {frame.op[:64]!r}"
             raise OperationError("unknown_operation", msg, f"it knows {known}")
         request = _fitting(frame.body, operation)
-        KEYED.set(Keyed(frame.key, sha256(frame.body)) if frame.key else None)
+        KEYED.set(await _keyed(frame, request) if frame.key else None)
         answer = handler(request)
         if operation.streaming:
             await self._stream(caller, frame.id, cast("Any", answer))
@@ -253,6 +253,10 @@ async def serve_listening(
     server = LocalSocket(handlers, limits)
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
     await trio.serve_listeners(server.serve_connection, [listener])
+
+
+async def _keyed(frame: RequestFrame, request: msgspec.Struct) -> Keyed:
+    return Keyed(frame.key, await request_hash(request), sha256(frame.body))
 
 
 def _fitting(body: msgspec.Raw, operation: Operation[Any, Any]) -> Any:  # noqa: ANN401

@@ -186,9 +186,9 @@ class Once:
         if getattr(request, row.route.names):
             msg = f"an Idempotency-Key and {row.route.names!r} say the same: give one of them"
             raise OperationError("invalid", msg)
-        name, mark = _name(keyed), _mark(row, keyed)
-        if self._known(self._tasks, name, mark) is None:
-            self._keep(Entry(name=name, mark=mark, asked_ms=self._now(), is_task=True))
+        name, marks = _name(keyed), _marks(row, keyed)
+        if self._known(self._tasks, name, marks) is None:
+            self._keep(Entry(name=name, mark=marks[0], asked_ms=self._now(), is_task=True))
         return replace(request, **{row.route.names: bytes.fromhex(name)})
 
     async def perform(
@@ -199,15 +199,15 @@ class Once:
         keyed: Keyed,
     ) -> msgspec.Struct:
         """Do what is asked, unless it was done; give the answer, now or again."""
-        name, mark = _name(keyed), _mark(row, keyed)
-        entry = self._known(self._entries, name, mark)
+        name, marks = _name(keyed), _marks(row, keyed)
+        entry = self._known(self._entries, name, marks)
         if name in self._running:
             msg = "what this Idempotency-Key was given for is still under way"
             raise OperationError("under_way", msg, "ask again, in the same words, in a second")
         if entry is not None and entry.stand in _ENDED:
             return _again(row, entry)
         if entry is None:
-            entry = Entry(name=name, mark=mark, asked_ms=self._now())
+            entry = Entry(name=name, mark=marks[0], asked_ms=self._now())
             self._entries[name] = entry
         self._running.add(name)
         token = ATTEMPT.set(_Attempt(self, entry))
@@ -226,10 +226,10 @@ class Once:
             if left is not None and left.stand is Stand.OPEN and not left.said_ms:
                 del self._entries[name]  # nothing has left this node
 
-    def _known(self, table: dict[str, Entry], name: str, mark: str) -> Entry | None:
+    def _known(self, table: dict[str, Entry], name: str, marks: tuple[str, str]) -> Entry | None:
         self._forget()
         entry = table.get(name)
-        if entry is not None and entry.mark != mark:
+        if entry is not None and entry.mark not in marks:
             msg = "this Idempotency-Key came with another request before"
             raise OperationError("reused_key", msg, "take a new key for a new request")
         return entry
@@ -333,8 +333,11 @@ def _name(keyed: Keyed) -> str:
     return tagged("ambient/idempotency-key/2", caller, key).hex()
 
 
-def _mark(row: Operation[Any, Any], keyed: Keyed) -> str:
-    return tagged("ambient/idempotency-mark/1", row.name.encode(), keyed.request).hex()
+def _marks(row: Operation[Any, Any], keyed: Keyed) -> tuple[str, str]:
+    """Give the mark of a request, and the one that it had in a file of version 0.1."""
+    name = row.name.encode()
+    said = tagged("ambient/idempotency-mark/2", name, keyed.request)
+    return said.hex(), tagged("ambient/idempotency-mark/1", name, keyed.as_bytes).hex()
 
 
 def done_once(handlers: Mapping[str, Handler], once: Once) -> dict[str, Handler]:

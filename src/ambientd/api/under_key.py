@@ -9,8 +9,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+import trio
+from msgspec.structs import fields
+
 from ambientd.api.operation import OperationError
-from ambientd.codec.digest import tagged
+from ambientd.codec.digest import sha256, tagged
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,8 @@ class Keyed:
 
     key: str
     request: bytes
+    as_bytes: bytes = b""
+    """The hash by which version 0.1 knew it: of the bytes that it came as."""
 
 
 class Attempt(Protocol):
@@ -35,6 +41,31 @@ class Attempt(Protocol):
     def came_of(self, last_ms: int) -> int | None:
         """Give what the move of `said_ms` came to, None while it may still be proposed."""
         ...
+
+
+_SMALL_BYTES = 64 * 1024
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+
+
+async def request_hash(request: msgspec.Struct) -> bytes:
+    """Hash what a request says, however its caller wrote it.
+
+    A field that has its default counts as not given, as it does to who never heard of it.
+    """
+    said = {
+        each.encode_name: value
+        for each in fields(request)
+        if (value := getattr(request, each.name)) != _default(each)
+    }
+    data = _encoder.encode(said)
+    if len(data) <= _SMALL_BYTES:
+        return sha256(data)
+    return await trio.to_thread.run_sync(sha256, data)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> object:
+    factory = field.default_factory
+    return field.default if factory is msgspec.NODEFAULT else factory()
 
 
 KEYED: ContextVar[Keyed | None] = ContextVar("keyed", default=None)

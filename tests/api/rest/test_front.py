@@ -428,6 +428,24 @@ async def test_a_request_under_an_idempotency_key_is_done_once(tmp_path: Path) -
         assert (await it.post("/tasks", a_task(), key)).status == 422
 
 
+async def test_the_same_request_is_the_same_in_another_order_and_spacing(tmp_path: Path) -> None:
+    async with site(tmp_path, DeskNode().handlers()) as it:
+        told = {**it.token(Scope.SUBMIT), "idempotency-key": "one"}
+        told["content-type"] = "application/json"
+        module, data = (base64.b64encode(each).decode() for each in (ECHO, b"hello"))
+        answers = [
+            await it.ask("POST", "/tasks", told, body.encode())
+            for body in (
+                f'{{"module":"{module}","input":"{data}","replicas":2}}',
+                f'{{ "replicas": 2.0,\n"\\u0069nput": "{data}",\n"module": "{module}" }}',
+                f'{{"module":"{module}","input":"{data}","replicas":2,"priority":4}}',
+                f'{{"module":"{module}","input":"{data}","replicas":1}}',
+            )
+        ]
+        assert [each.status for each in answers] == [201, 201, 201, 422], answers
+        assert len({each.value["task_id"] for each in answers[:3]}) == 1
+
+
 async def test_events_are_followed_and_gone_on_with_after_a_break(tmp_path: Path) -> None:
     told = trio.Event()
 

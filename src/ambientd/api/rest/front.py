@@ -33,7 +33,7 @@ from ambientd.api.rest.ranges import bytes_answer, span_of
 from ambientd.api.rest.reference import Reference
 from ambientd.api.routes import BASE_PATH, Method, Scope
 from ambientd.api.shelf import Shelf
-from ambientd.api.under_key import KEYED, Keyed
+from ambientd.api.under_key import KEYED, Keyed, request_hash
 from ambientd.codec.digest import tagged
 from ambientd.config.http_options import HttpOptions
 from ambientd.errors import AmbientError
@@ -156,7 +156,7 @@ class Front:
         async with self._turn:  # one answer a pass of the loop: heartbeats come in between
             pass
         asked = bind(row, parameters, request.query, body.data)
-        KEYED.set(_keyed(key, request, body) if key else None)
+        KEYED.set(await _keyed(key, request, body, asked) if key else None)
         try:
             with self._metrics.timed(row.name, trio.current_time):
                 return await self._perform(request, row, asked)
@@ -256,12 +256,13 @@ def _name_of(client: str, request: HttpRequest) -> str:
     return name if certificate is None else f"{name}, certificate {certificate}"
 
 
-def _keyed(keys: list[str], request: HttpRequest, body: Body) -> Keyed:
+async def _keyed(keys: list[str], request: HttpRequest, body: Body, asked: msgspec.Struct) -> Keyed:
     """Give what a caller means to have done once."""
     if len(keys) > 1:
         raise OperationError("malformed", "a request has one Idempotency-Key")
     place = request.path.encode("utf-8", "replace")
-    return Keyed(keys[0], tagged("ambient/http-request/1", place, body.digest()))
+    as_bytes = tagged("ambient/http-request/1", place, body.digest())
+    return Keyed(keys[0], await request_hash(asked), as_bytes)
 
 
 def _told(failure: Failure) -> HttpAnswer:
