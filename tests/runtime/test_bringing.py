@@ -30,7 +30,7 @@ from ambientd.model.chunk import (
 )
 from ambientd.rules import chunk_plan
 from ambientd.runtime import blobs as blobs_module
-from ambientd.runtime import bringing, serving
+from ambientd.runtime import bringing, outlines, serving
 from ambientd.runtime.blobs import Blobs, SealedBlobs
 from ambientd.runtime.bringing import Bringer
 from ambientd.runtime.serving import ChunkServer
@@ -533,7 +533,7 @@ async def test_a_peer_can_have_so_much_hashed_in_a_minute_and_others_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "HASHED_BYTES_MAX", 2 * len(DATA))
-    monkeypatch.setattr(serving, "OUTLINES_BYTES_MAX", len(OUTLINE.leaves))
+    monkeypatch.setattr(outlines, "OUTLINES_BYTES_MAX", outlines.ENTRY_BYTES + len(OUTLINE.leaves))
     files, now_ms = BlobFiles(tmp_path), [0]
     other = files.put(DATA[1:])
     files.put(DATA)

@@ -10,11 +10,12 @@ from ambientd.codec.chunks import Outline
 from ambientd.errors import StoreError
 from ambientd.model.base import Digest
 from ambientd.model.chunk import CHUNK_BYTES
-from ambientd.ports.blobs import DraftFiles, ServedFiles
+from ambientd.ports.blobs import BlobReads, DraftFiles, ServedFiles
 from ambientd.runtime.blobs import EMPTY, SealedBlobs
+from ambientd.runtime.outlines import Outlines
 
 
-class UploadFiles(DraftFiles, ServedFiles, Protocol):
+class UploadFiles(BlobReads, DraftFiles, ServedFiles, Protocol):
     """Where blobs are written, and read a piece at a time."""
 
 
@@ -24,8 +25,7 @@ class Served:
 
     name: Digest
     outline: Outline
-    files: ServedFiles
-    reading: trio.CapacityLimiter
+    outlines: Outlines
 
     @property
     def size_bytes(self) -> int:
@@ -36,12 +36,9 @@ class Served:
         """Give the bytes of a stretch, a chunk at a time; raise StoreError for other bytes."""
         for index in range(start // CHUNK_BYTES, -(-stop // CHUNK_BYTES)):
             first = index * CHUNK_BYTES
-            size = self.outline.extent(index)
-            data = await trio.to_thread.run_sync(
-                self.files.piece, self.name, first, size, limiter=self.reading
-            )
-            if data is None or not self.outline.fits(index, data):
-                raise StoreError(f"blob {self.name.hex()} has changed while it was sent")
+            data = await self.outlines.chunk(self.outline, self.name, index)
+            if data is None:
+                raise StoreError(f"blob {self.name.hex()} has changed since it was checked")
             yield data[max(0, start - first) : stop - first]
 
 
@@ -51,6 +48,7 @@ class Uploads:
     def __init__(self, files: UploadFiles, sealed: SealedBlobs) -> None:
         self._files = files
         self._sealed = sealed
+        self._outlines = Outlines(files, sealed.reading)
 
     async def take(self, name: Digest, pieces: AsyncIterator[bytes]) -> int:
         """Keep the blob of this name as its pieces come, and give its size.
@@ -72,11 +70,13 @@ class Uploads:
         return await self._sealed.serve(name)
 
     async def open(self, name: Digest) -> Served | None:
-        """Check a blob, a chunk at a time, and give it to be read alike; nothing as `give`."""
-        reading = self._sealed.reading
+        """Give a blob to be read a chunk at a time, each checked; nothing as `give`.
+
+        All of it is read only where its outline is not in memory.
+        """
         if name == EMPTY:
-            return Served(name, Outline(0, b""), self._files, reading)
-        if self._sealed.is_sealed(name):
+            return Served(name, Outline(0, b""), self._outlines)
+        if self._sealed.is_sealed(name) or self._files.size_of(name) is None:
             return None
-        outline = await trio.to_thread.run_sync(self._files.outline, name, limiter=reading)
-        return None if outline is None else Served(name, outline, self._files, reading)
+        outline = await self._outlines.find(name)
+        return None if outline is None else Served(name, outline, self._outlines)

@@ -3,14 +3,19 @@
 import hashlib
 from pathlib import Path
 
+import h11
 import pytest
 import trio
 
+from ambientd.adapters.blob_files import BlobFiles
 from ambientd.adapters.trail_files import read_trail
 from ambientd.api import berths
 from ambientd.api.rest.ranges import bytes_answer
 from ambientd.api.routes import BASE_PATH, Scope
-from tests.api.rest.support import site
+from ambientd.codec.chunks import Outline
+from ambientd.model.chunk import CHUNK_BYTES
+from tests.api.rest import support
+from tests.api.rest.support import Answer, site
 from tests.fakes.desk_node import DeskNode
 
 pytestmark = pytest.mark.net
@@ -32,6 +37,47 @@ async def test_a_blob_is_brought_and_taken_away_whole_or_in_part(tmp_path: Path)
         assert (part.status, part.body) == (206, b"56789")
         assert part.headers["content-range"] == "bytes 199995-199999/200000"
         assert (await it.get(f"/blobs/{'0' * 64}", token)).status == 404
+
+
+async def test_of_a_blob_that_was_checked_only_what_is_asked_for_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"".join(n.to_bytes(4, "big") for n in range(3 * CHUNK_BYTES // 4)) + b"end"
+    name = hashlib.sha256(data).hexdigest()
+    read: list[tuple[int, int]] = []
+    outlines: list[bytes] = []
+
+    class Counted(BlobFiles):
+        def outline(self, digest: bytes) -> Outline | None:
+            outlines.append(digest)
+            return super().outline(digest)
+
+        def piece(self, digest: bytes, start: int, count: int) -> bytes | None:
+            read.append((start, count))
+            return super().piece(digest, start, count)
+
+    monkeypatch.setattr(support, "BlobFiles", Counted)
+    async with site(tmp_path, DeskNode().handlers()) as it:
+        token = it.token(Scope.SUBMIT)
+        await it.ask("PUT", f"/blobs/{name}", token, data)
+        outlines.clear()  # bringing it twice would compare
+
+        async def part(wanted: str) -> Answer:
+            return await it.get(f"/blobs/{name}", {**token, **RAW, "range": f"bytes={wanted}"})
+
+        edge = CHUNK_BYTES
+        assert (await part("0-3")).body == data[:4]
+        assert (await part(f"{edge - 2}-{edge + 1}")).body == data[edge - 2 : edge + 2]
+        assert (await part("-2")).body == b"nd"
+        assert len(outlines) == 1, "the whole was read once"
+        assert [start // edge for start, _ in read] == [0, 0, 1, 3]
+
+        place = tmp_path / "blobs" / name[:2] / name[2:]
+        place.write_bytes(data[:edge] + bytes(len(data) - edge))
+        assert (await part("0-3")).body == data[:4], "what it touches is whole"
+        with pytest.raises(h11.RemoteProtocolError):
+            await part(f"{edge}-")
+        assert (await part("0-3")).status == 404, "the damage was found, and the blob set aside"
 
 
 async def test_other_bytes_or_too_many_leave_nothing_behind(tmp_path: Path) -> None:
