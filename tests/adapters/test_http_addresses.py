@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ambientd.adapters.http_addresses import HOPS_MAX, Proxies, address_in, counted
+from ambientd.adapters.http_addresses import HOPS_MAX, Address, Proxies, address_in, counted, hop_in
 
 OURS = Proxies(("10.0.0.0/8", "::1/128"))
 
@@ -20,6 +20,12 @@ OURS = Proxies(("10.0.0.0/8", "::1/128"))
         ("10.0.0.1", [], "10.0.0.1"),
         ("10.0.0.1", ["10.0.0.9"], "10.0.0.9"),
         ("10.0.0.1", ["7.7.7.7, unknown"], "10.0.0.1"),
+        ("10.0.0.1", ["7.7.7.7:47011, 10.2.3.4:80"], "7.7.7.7"),
+        ("10.0.0.1", ["[2001:db8::7]:47011"], "2001:db8::7"),
+        ("10.0.0.1", ["[2001:db8::7]"], "2001:db8::7"),
+        ("10.0.0.1", ["2001:db8::7"], "2001:db8::7"),
+        ("10.0.0.1", ["7.7.7.7:_hidden"], "7.7.7.7"),
+        ("10.0.0.1", ["_hidden"], "10.0.0.1"),
         ("10.0.0.1", [""], "10.0.0.1"),
         ("::1", ["::ffff:7.7.7.7"], "7.7.7.7"),
         ("9.9.9.9", ["7.7.7.7"], "9.9.9.9"),
@@ -30,6 +36,34 @@ def test_the_caller_is_the_last_address_that_no_proxy_of_ours_has(
     peer: str, forwarded: list[str], caller: str
 ) -> None:
     assert str(OURS.caller_of(ip_address(peer), forwarded)) == caller
+
+
+@given(st.ip_addresses(), st.integers(0, 65_535), st.sampled_from(["", " ", "\t"]))
+def test_a_port_beside_an_address_says_nothing(address: Address, port: int, space: str) -> None:
+    host = f"[{address}]" if address.version == 6 else str(address)
+    told = {
+        hop_in(space + each + space)
+        for each in (str(address), host, f"{host}:{port}", f"{host}:_x")
+    }
+    assert told == {address_in(str(address))}
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("", ":", ":80", "7.7.7.7:", "7.7.7.7:123456", "7.7.7.7:-1", "7.7.7.7:8a", "[7.7.7.7]"),
+        *("[", "[]", "[]:80", "[::1", "::1]", "[::1]80", "[::1]:", "[[::1]]", "7.7.7.7:80:80"),
+        *("[::1]:80:80", "unknown", "_gazonk", "7.7.7", "7.7.7.7.7", "\u0667.7.7.7"),
+    ],
+)
+def test_what_is_no_node_of_the_standard_names_nobody(word: str) -> None:
+    assert hop_in(word) is None
+
+
+@given(st.text("0123456789abcdef.:[]_% ", max_size=60))
+def test_an_address_is_read_as_the_standard_reads_it_or_not_at_all(text: str) -> None:
+    found = hop_in(text)
+    assert found is None or hop_in(str(found)) == found
 
 
 @given(

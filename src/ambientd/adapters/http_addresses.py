@@ -1,12 +1,16 @@
 """Callers' addresses: what limits count, and what proxies that are trusted say in their place."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 HOPS_MAX = 32
+_PORT = r"(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]{1,64}))?"
+_NODE = re.compile(rf"\[([^\[\]]*:[^\[\]]*)\]{_PORT}|([0-9.]*){_PORT}")
+"""A node of RFC 7239 §6, IPv6 in brackets; the port, which a proxy may hide, says nothing here."""
 
 
 def address_in(text: str) -> Address | None:
@@ -18,6 +22,15 @@ def address_in(text: str) -> Address | None:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def hop_in(text: str) -> Address | None:
+    """Read an address as proxies write it: with a port or without; None where there is none."""
+    found = _NODE.fullmatch(text.strip())
+    if found is None:
+        return address_in(text)  # an IPv6 address without brackets, which no port can follow
+    bracketed, plain = found.groups()
+    return address_in(plain if bracketed is None else bracketed)
 
 
 def counted(address: Address) -> str:
@@ -47,7 +60,7 @@ class Proxies:
         for hop in reversed(hops):
             if not self.trusts(caller):
                 break
-            found = address_in(hop)
+            found = hop_in(hop)
             if found is None:
                 break
             caller = found
