@@ -39,7 +39,7 @@ from ambientd.api.invitation import make_join
 from ambientd.codec.statements import sign_record
 from ambientd.config.options import ChainKind, EngineChoice, Lie
 from ambientd.consensus.options import TrustedEpoch
-from ambientd.daemon.finding import introductions_of, open_relays, ways_to_find
+from ambientd.daemon.finding import Finding, introductions_of
 from ambientd.daemon.front_door import Front, answer_owner
 from ambientd.errors import ConfigError
 from ambientd.ledger.state import LedgerState
@@ -53,7 +53,7 @@ from ambientd.ports.worker_protocol import REQUIRED_PROTECTIONS, Protection
 from ambientd.rules.executions import memory_need_bytes
 from ambientd.runtime.blobs import Blobs, SealedBlobs, blobs_over
 from ambientd.runtime.execution import executor_of
-from ambientd.runtime.finding import Introductions, look_for_members
+from ambientd.runtime.finding import Introductions
 from ambientd.runtime.joining import Joining, ask_to_join
 from ambientd.runtime.learning import ExecuteTask, LearningHost
 from ambientd.runtime.news import News
@@ -330,6 +330,7 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
         node = _build_node(identity, recovered, writer, rng, may_vote=may_vote, now_ms=now())
         pump = Pump(node, now, writer)
         sealed = SealedBlobs(files)
+        finding = Finding(identity, rng)
         transport = await stack.enter_async_context(
             open_transport(
                 _transport_options(identity),
@@ -339,6 +340,7 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
                 serve_join=Joining(pump, recovered.ledger, now).serve,
                 rng=rng,
                 serve_piece=ChunkServer(files, sealed, now).serve,
+                further=finding.register,
             )
         )
         pool = await _open_pool(identity, stack)
@@ -350,7 +352,6 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
         tools = open_proof_tools(config.proving, data_dir)
         states = StateFiles(identity.places.states).open(recovered.ledger.open_tasks())
         executor = executor_of(config, pool, blobs, sensors.meter, tools, states)
-        relays = open_relays(config.relay, transport)
         parts = Parts(
             node=node,
             pump=pump,
@@ -369,15 +370,14 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
             is_newcomer=is_newcomer,
             pins=Pins(PinFile(identity.places.module_pins)),
             journal=_journal(identity),
-            relays=relays.reserved if relays else int,
+            relays=finding.reserved,
         )
         kept = partial(parts.pins.kept, recovered.ledger, identity.node)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Sweeper(files, recovered.ledger, config.retention, now, kept).run)
             if bitcoin is not None:
                 nursery.start_soon(bitcoin.keep_up)
-            ways = ways_to_find(identity, transport, rng, relays)
-            nursery.start_soon(look_for_members, ways, introductions.over(transport.search))
+            nursery.start_soon(finding.look_for_members, transport, introductions)
             serve = partial(_serve, identity, parts, pool, Uploads(files, sealed), introductions)
             await run_node(parts, serve)
             nursery.cancel_scope.cancel()

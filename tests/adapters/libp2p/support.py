@@ -53,6 +53,7 @@ async def node(
     blobs: Callable[[bytes], Awaitable[bytes | None]] = serve_blob,
     joins: Callable[[NodeId, bytes], Awaitable[bytes]] = serve_join,
     pieces: ServePiece = serve_no_piece,
+    further: Callable[[Libp2pTransport], None] = lambda _: None,
     **changes: Any,
 ) -> AsyncIterator[Libp2pTransport]:
     async with open_transport(
@@ -63,6 +64,7 @@ async def node(
         serve_join=joins,
         rng=random.Random(number),
         serve_piece=pieces,
+        further=further,
     ) as transport:
         yield transport
 

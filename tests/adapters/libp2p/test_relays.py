@@ -13,6 +13,7 @@ from ambientd.adapters.libp2p.foreign import Stream
 from ambientd.adapters.libp2p.link import READ_BYTES
 from ambientd.adapters.libp2p.relays import Relays
 from ambientd.ports.discovery import RelayLimits
+from ambientd.ports.transport import HostPort
 from tests.adapters.libp2p.support import node
 from tests.ports.transport_contract import NODES, at, until_connected
 
@@ -37,17 +38,17 @@ class Circle:
 
 
 @asynccontextmanager
-async def circle(serves: RelayLimits = SERVES, uses: RelayLimits = USES) -> AsyncIterator[Circle]:
+async def circle(
+    serves: RelayLimits | None = SERVES, uses: RelayLimits = USES
+) -> AsyncIterator[Circle]:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         found = Circle(await enter(node(SMALL)), await enter(node(RELAY)), await enter(node(LARGE)))
         nursery = await enter(trio.open_nursery())
-        for transport, limits in (
-            (found.small, uses),
-            (found.relay, serves),
-            (found.large, uses),
-        ):
-            nursery.start_soon(Relays(transport.inside, limits).run, transport.search)
+        limits = ((found.small, uses), (found.relay, serves), (found.large, uses))
+        for transport, has in limits:
+            if has is not None:
+                nursery.start_soon(Relays(transport.inside, has).run, transport.search)
         for transport in (found.small, found.large):
             transport.set_peers([at(found.relay.address, NODES[RELAY])])
             with trio.fail_after(10):
@@ -96,6 +97,58 @@ async def test_a_circuit_ends_after_its_time() -> None:
     async with circle(RelayLimits(serves=True, circuit_s_max=1)) as nodes:
         await nodes.until_linked()
         await counted(nodes.relay, "circuit_ended")
+
+
+async def test_who_was_asked_before_it_served_is_asked_again_soon() -> None:
+    """Nodes that start at the same time are linked before each of them is ready to carry."""
+    async with circle(serves=None) as nodes:
+        await counted(nodes.small, "reservation_refused")
+        await counted(nodes.large, "reservation_refused")
+        Relays(nodes.relay.inside, SERVES)
+        await nodes.until_linked()
+
+
+async def test_further_protocols_are_registered_before_anybody_can_ask_for_them() -> None:
+    at_registration: list[HostPort] = []
+
+    def further(transport: Libp2pTransport) -> None:
+        at_registration.append(transport.address)
+        Relays(transport.inside, SERVES)
+
+    async with node(RELAY, further=further) as relay:
+        assert at_registration == [HostPort(relay.address.host, 0)]
+        assert relay.address.port
+
+
+async def test_a_member_that_has_gone_makes_room_for_another() -> None:
+    one = RelayLimits(serves=True, reservations_max=1)
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(node(RELAY))
+        Relays(relay.inside, one)
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        large = await stack.enter_async_context(node(LARGE))
+        async with node(SMALL) as small:
+            first = await reserve(nursery, small, relay)
+            with trio.fail_after(10):
+                while not first.reserved():
+                    await trio.sleep(0.05)
+            second = await reserve(nursery, large, relay)
+            await counted(relay, "relay_full")
+            assert not second.reserved()
+        with trio.fail_after(15):
+            while not second.reserved():
+                await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+
+
+async def reserve(nursery: trio.Nursery, home: Libp2pTransport, relay: Libp2pTransport) -> Relays:
+    """Let a node reserve with a relay."""
+    home.set_peers([at(relay.address, NODES[RELAY])])
+    with trio.fail_after(10):
+        await until_connected(home, NODES[RELAY])
+    relays = Relays(home.inside, USES)
+    nursery.start_soon(relays.run, home.search)
+    return relays
 
 
 async def test_more_than_may_reserve_do_not() -> None:

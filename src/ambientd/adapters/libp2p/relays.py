@@ -7,7 +7,6 @@ goes through a circuit is a connection like any other: noise between its ends, u
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any, Final
 
 import trio
@@ -15,6 +14,7 @@ from libp2p.network.connection.raw_connection import RawConnection
 from multiaddr import Multiaddr
 
 from ambientd.adapters.libp2p.admission import Inside
+from ambientd.adapters.libp2p.carried import CIRCUITS_PER_PEER_MAX, Carried, Reservation
 from ambientd.adapters.libp2p.delimited import read_message, write_message
 from ambientd.adapters.libp2p.exchanges import discard
 from ambientd.adapters.libp2p.foreign import Stream
@@ -35,12 +35,6 @@ EXCHANGE_S = 5.0
 HANDSHAKE_S = 10.0
 TICK_S = 1.0
 RESERVATION_S = 3_600
-RELAYS_MAX = 3
-"""With so many members a node reserves."""
-
-REFUSED_S = 120.0
-LOOK_S, LOOK_S_MAX = 2.0, 60.0
-CIRCUITS_PER_PEER_MAX = 4
 
 
 class _Circuit(RawConnection):  # type: ignore[misc]
@@ -48,14 +42,6 @@ class _Circuit(RawConnection):  # type: ignore[misc]
 
     def get_remote_address(self) -> None:
         """Not the relay's, or it would be dialled for who is behind it."""
-
-
-@dataclass(slots=True)
-class _Missing:
-    """When a circuit to a missing member is asked for again."""
-
-    at_s: float = 0.0
-    every_s: float = LOOK_S
 
 
 class Relays:
@@ -72,12 +58,10 @@ class Relays:
         self._peers = inside.peers
         self._me: NodeId = node_id_of(self._host.get_id()) or b""
         self._clock = SystemClock()
-        self._reservations: dict[NodeId, float] = {}
+        self._reservations: dict[NodeId, Reservation] = {}
         self._circuits: Counter[NodeId] = Counter()
         self._carried: set[int] = set()
-        self._reserved: dict[NodeId, float] = {}
-        self._refused: dict[NodeId, float] = {}
-        self._missing: dict[NodeId, _Missing] = {}
+        self._mine = Carried(self._me)
         if limits.serves:
             inside.host.set_stream_handler(HOP, inside.gate.members_only("relay", self._serve))
         if limits.uses:
@@ -85,7 +69,7 @@ class Relays:
 
     def reserved(self) -> int:
         """Count the members through which this node can be reached."""
-        return len(self._reserved)
+        return len(self._mine.relays)
 
     # Who carries.
 
@@ -105,8 +89,8 @@ class Relays:
 
     async def _reserve(self, stream: Stream, peer: NodeId) -> None:
         now_s = trio.current_time()
-        for each in [p for p, until_s in self._reservations.items() if until_s <= now_s]:
-            del self._reservations[each]
+        for gone in [p for p, kept in self._reservations.items() if not kept.holds(now_s)]:
+            del self._reservations[gone]
         if (
             peer not in self._reservations
             and len(self._reservations) >= self._limits.reservations_max
@@ -114,7 +98,7 @@ class Relays:
             self._counters.note("relay_full", peer=peer.hex())
             await self._answer(stream, messages.RESERVATION_REFUSED)
             return
-        self._reservations[peer] = now_s + RESERVATION_S
+        self._reservations[peer] = Reservation(now_s + RESERVATION_S, stream.muxed_conn)
         expire = self._clock.unix_ms() // 1000 + RESERVATION_S
         answer = messages.HopMessage(type=messages.HopMessage.STATUS, status=messages.OK)
         answer.reservation.expire = expire
@@ -150,8 +134,8 @@ class Relays:
                 await discard(onward)
 
     def _is_reserved(self, target: NodeId) -> bool:
-        until_s = self._reservations.get(target, 0.0)
-        return until_s > trio.current_time() and self._is_allowed(target)
+        kept = self._reservations.get(target)
+        return kept is not None and kept.holds(trio.current_time()) and self._is_allowed(target)
 
     async def _reach(self, peer: NodeId, target: NodeId) -> Stream | None:
         """Ask the target whether it takes the circuit."""
@@ -208,39 +192,24 @@ class Relays:
         """Keep reservations, and ask for circuits to who is missing."""
         async with trio.open_nursery() as nursery:
             while self._limits.uses:
-                peers, now_s = self._peers(), trio.current_time()
-                for kept in (self._reserved, self._refused):
-                    for each in [p for p, at_s in kept.items() if at_s <= now_s or p not in peers]:
-                        del kept[each]
-                open_to = sorted(peers - self._reserved.keys() - self._refused.keys())
-                for peer in open_to[: max(0, RELAYS_MAX - len(self._reserved))]:
-                    await self._ask_to_be_carried(peer)
-                for target in self._due(search.wanted(), now_s):
+                now_s = trio.current_time()
+                for relay in self._mine.open_to(self._peers(), now_s):
+                    await self._ask_to_be_carried(relay)
+                for target in self._mine.due(search.wanted(), now_s):
                     nursery.start_soon(self._dial, target, nursery)
                 await trio.sleep(TICK_S)
             await trio.sleep_forever()
-
-    def _due(self, wanted: frozenset[NodeId], now_s: float) -> list[NodeId]:
-        """Give whom to ask for now; of two ends that miss each other the smaller id asks."""
-        for found in self._missing.keys() - wanted:
-            del self._missing[found]
-        due: list[NodeId] = []
-        for target in sorted(each for each in wanted if self._me < each and self._reserved):
-            missing = self._missing.setdefault(target, _Missing(now_s + LOOK_S))
-            if missing.at_s <= now_s and len(due) < CIRCUITS_PER_PEER_MAX:
-                missing.at_s = now_s + missing.every_s
-                missing.every_s = min(2 * missing.every_s, LOOK_S_MAX)
-                due.append(target)
-        return due
 
     async def _ask_to_be_carried(self, relay: NodeId) -> None:
         asked = messages.HopMessage(type=messages.HopMessage.RESERVE)
         opened = await self._hop(relay, asked)
         now_s = trio.current_time()
-        if opened is None:
-            self._refused[relay] = now_s + REFUSED_S
+        if opened is None:  # it does not serve, is full, or does not run yet
+            self._counters.count("reservation_refused")
+            self._mine.refused(relay, now_s)
             return
-        self._reserved[relay] = now_s + RESERVATION_S / 2  # early enough to renew it
+        until_s = now_s + RESERVATION_S / 2  # early enough to renew it
+        self._mine.has_reserved(relay, Reservation(until_s, opened.muxed_conn))
         await discard(opened)
 
     async def _hop(self, relay: NodeId, asked: Any) -> Stream | None:  # noqa: ANN401
@@ -260,10 +229,18 @@ class Relays:
         return None
 
     async def _dial(self, target: NodeId, nursery: trio.Nursery) -> None:
-        """Connect to a member through the first relay that reaches it."""
+        """Connect to a member through the first relay that reaches it, one try at a time."""
+        try:
+            await self._connect_through(self._mine.relays, target, nursery)
+        finally:
+            self._mine.has_tried(target)
+
+    async def _connect_through(
+        self, relays: list[NodeId], target: NodeId, nursery: trio.Nursery
+    ) -> None:
         asked = messages.HopMessage(type=messages.HopMessage.CONNECT)
         asked.peer.id = peer_id_of(target).to_bytes()
-        for relay in sorted(self._reserved):
+        for relay in relays:
             opened = await self._hop(relay, asked)
             if opened is None:
                 continue
@@ -288,7 +265,7 @@ class Relays:
             asked = await read_message(stream, messages.StopMessage, MESSAGE_BYTES_MAX)
         source = node_id_of(PeerId(asked.peer.id))
         answer = messages.StopMessage(type=messages.StopMessage.STATUS, status=messages.OK)
-        if relay not in self._reserved or source is None or not self._is_allowed(source):
+        if relay not in self._mine.relays or source is None or not self._is_allowed(source):
             answer.status = messages.PERMISSION_DENIED
             await write_message(stream, answer)
             return

@@ -467,6 +467,11 @@ class Libp2pTransport:
                 nursery.cancel_scope.cancel()
 
 
+def _nothing_further(transport: Libp2pTransport) -> None:
+    """Register no more than what every transport has."""
+    del transport
+
+
 @asynccontextmanager
 async def open_transport(
     options: TransportOptions,
@@ -477,13 +482,17 @@ async def open_transport(
     serve_join: ServeJoin,
     rng: random.Random,
     serve_piece: ServePiece = serve_no_piece,
+    further: Callable[[Libp2pTransport], None] = _nothing_further,
 ) -> AsyncIterator[Libp2pTransport]:
     """Open a transport for the length of a block; its port is free afterwards.
+
+    `further` registers further protocols, before anybody can ask and be told that there are none.
 
     Raises:
         ConfigError: when it cannot listen where the options say.
     """
     transport = Libp2pTransport(options, seed, allowed, serve_blob, serve_join, rng, serve_piece)
+    further(transport)
     try:
         async with transport.run():
             yield transport
