@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from ambientd.api import pegging
 from ambientd.api.accounts import hint_on_means
 from ambientd.api.operations import OperationError
 from ambientd.api.peg_values import (
@@ -79,6 +80,18 @@ class Chain:
         if address != ELSEWHERE:
             raise UsageError("no address of regtest")
         return PAYEE
+
+
+class Counting(Chain):
+    """A chain that has nothing, and remembers for what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Outpoint] = []
+
+    async def unspent(self, coins: Sequence[Outpoint]) -> frozenset[Outpoint]:
+        self.asked += coins
+        return await super().unspent(coins)
 
 
 class Pump:
@@ -418,6 +431,34 @@ async def test_an_audit_of_a_chain_that_hangs_says_so_in_time(
     away = await desk.audit(AuditPeg())
     assert "nothing answers" in away.unseen
     assert "0 of 2 coins" in away.unseen
+
+
+async def test_the_pages_of_an_audit_ask_the_chain_once_for_each_coin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster, chain = opened(), Counting()
+    for value_sat in (200_000, 100_000, 50_000):
+        cluster.fund(1, value_sat)
+    desk = office(cluster, chain=chain)
+
+    async def told(after: str = "") -> tuple[str, int]:
+        part = await desk.audit(AuditPeg(limit=1, after=after))
+        assert part.missing_sat == 350_000, "of all of them, on every page"
+        assert [each.is_unspent for each in part.coins] == [False]
+        return part.next or "", len(chain.asked)
+
+    second, asked = await told()
+    assert asked == 3
+    third, asked = await told(second)
+    assert asked == 3
+    monkeypatch.setattr(pegging, "LOOKED_MS_MAX", -1)
+    assert await told(second) == (third, 6), "what was seen is too old"
+    monkeypatch.undo()
+    assert await told(third) == ("", 6)
+    assert (await told())[1] == 9, "who begins anew has the chain asked anew"
+    cluster.fund(1, 20_000)
+    part = await desk.audit(AuditPeg(limit=1, after=second))
+    assert (part.missing_sat, len(chain.asked)) == (370_000, 13), "of a coin that came since"
 
 
 async def test_one_audit_at_a_time_asks_the_chain() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import trio
 
@@ -57,6 +58,17 @@ NUMBER_MAX = 10**15 - 1
 _PLACE = re.compile(r"[01]/[0-9a-f]{64}:[0-9]{1,10}|2/[0-9]{15}")
 _UNSEEN: tuple[bool | None, bool] = (None, False)
 _COIN = re.compile(r"[0-9a-f]{2,144}")
+LOOKED_MS_MAX = 300_000
+"""For so long the pages of an audit tell of the same look at the chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the chain said of each coin: whether it is unspent, and whether it is missing."""
+
+    at_ms: int
+    coins: dict[bytes, tuple[bool | None, bool]]
+    unseen: str
 
 
 class Pegging:
@@ -67,6 +79,7 @@ class Pegging:
         self._parts = parts
         self._state = parts.node.ledger
         self._auditing = trio.Lock()
+        self._look: _Look | None = None
         self._asking = trio.Lock()  # so that a rejection is of the one record under way
 
     async def address(self, _: GetPegAddress) -> PegAddressReply:
@@ -232,7 +245,7 @@ class Pegging:
     async def audit(self, request: AuditPeg) -> PegAudit:
         """Compare the books with themselves, and with the chain if this node has one."""
         self._check()
-        if self._auditing.locked():  # each asks the chain for every coin
+        if self._auditing.locked():  # its first page asks the chain for every coin
             raise OperationError("busy", "an audit is under way", "ask again when it has ended")
         async with self._auditing:
             check_place(request.after, _COIN)
@@ -248,11 +261,13 @@ class Pegging:
         ]
         held = (CoinState.HELD, CoinState.RESERVED)
         standing = sorted((each for each in coins if each[1].state in held), key=lambda e: e[0])
-        looker = None if self._parts.peg is None else Looker(self._parts.peg)
-        unspent = await self._looked_for(looker, standing)
+        look = await self._looked(standing, is_first=not request.after)
+        unspent = look.coins
         missing = [entry.value_sat for name, entry in standing if unspent.get(name, _UNSEEN)[1]]
         entries = dict(standing)
         names, following = page(entries, bytes.hex, request.limit, request.after)
+        if following is None:
+            self._look = None
         shown = [self._coin(name, entries[name], unspent.get(name, _UNSEEN)[0]) for name in names]
         held_sat = sum(state.peg_index.held_sat().values())
         return PegAudit(
@@ -271,7 +286,7 @@ class Pegging:
             missing_sat=sum(missing),
             most_sat=state.genesis.rules.peg_sat_max,
             unaudited=unaudited(network),
-            unseen=looker.unseen if looker is not None else "",
+            unseen=look.unseen,
             next=following,
         )
 
@@ -284,16 +299,31 @@ class Pegging:
             is_unspent=is_unspent,
         )
 
+    async def _looked(self, standing: list[tuple[bytes, PegCoinEntry]], *, is_first: bool) -> _Look:
+        """Look for all coins on the chain, unless a page before has."""
+        now_ms, look = self._parts.now(), self._look
+        if (
+            look is not None
+            and not is_first
+            and look.coins.keys() >= {name for name, _ in standing}
+        ):
+            age_ms = now_ms - look.at_ms
+            if 0 <= age_ms <= LOOKED_MS_MAX:
+                return look
+        if self._parts.peg is None:
+            return _Look(now_ms, {}, "")
+        looker = Looker(self._parts.peg)
+        found = await self._looked_for(looker, dict(standing))
+        self._look = _Look(now_ms, found, looker.unseen)
+        return self._look
+
     async def _looked_for(
-        self, looker: Looker | None, standing: list[tuple[bytes, PegCoinEntry]]
+        self, looker: Looker, entries: dict[bytes, PegCoinEntry]
     ) -> dict[bytes, tuple[bool | None, bool]]:
         """Tell of each coin whether it is unspent, and whether it is missing; as far as is known.
 
         A coin that is gone is not missing if the chain has the payment that took it.
         """
-        if looker is None:
-            return {}
-        entries = dict(standing)
         unspent = await looker.unspent([outpoint_of(name) for name in entries])
         found: dict[bytes, tuple[bool | None, bool]] = {}
         sent: dict[int, bool | None] = {}
