@@ -32,8 +32,8 @@ wanted = 4
 passes = 5
 rate = 0.2
 invite_s = 60
-train_s = 30
-step_s = 15
+train_s = 10
+step_s = 5
 """
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from msgspec.structs import replace
 
 from ambientd.adapters.blob_files import BlobFiles
@@ -19,13 +20,14 @@ from ambientd.node.event import ExecutionEnded, ProofChecked
 from ambientd.ports.proving import ProofTools
 from ambientd.rules.proofs import statement_of
 from ambientd.runtime.blobs import Blobs
-from ambientd.runtime.proving import CHECKED_AT_ONCE, FETCH_S, Proofs
+from ambientd.runtime.proving import CHECKED_AT_ONCE, Proofs
 from ambientd.wasm.prepare import Refused
 from tests.adapters.test_provers import CYCLES, LIMITS, prepared, result_by_engine
 from tests.fakes.prover import POWER, FakeProver, FakeVerifier, RememberedPlaces, sealed, spec_of
 from tests.mesh.modules import rounds, spin
 
 DATA = rounds(5)
+FETCH_S = 2.0
 PLACE = Assignment(Purpose.SLOT, TaskId(bytes(32)), 0, 0)
 
 
@@ -54,7 +56,7 @@ class Bench:
         self.others = self._blobs("member")
         tools = ProofTools(self.places, self.prover, self.verifier)
         self.proofs = Proofs(self.rewriter, self.blobs, tools)
-        self.member = Proofs(self.rewriter, self.others, tools)
+        self.member = Proofs(self.rewriter, self.others, tools, FETCH_S)
         terms = ProofTerms(cycles_max=CYCLES, price_msat_per_mcycle=1)
         module = spin()
         self.spec = replace(
@@ -97,7 +99,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, autojump_clock: object) -> Bench:
+def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
@@ -146,11 +148,11 @@ async def test_who_gives_a_proof_ever_so_slowly_holds_up_no_other_check(bench: B
     async def judge(name: Digest) -> None:
         judged.append(await bench.judge(name))
 
-    with trio.fail_after(FETCH_S + 10):
+    with trio.fail_after(FETCH_S + 30):
         async with trio.open_nursery() as nursery:
             for _ in range(CHECKED_AT_ONCE):
                 nursery.start_soon(judge, slow)
-            await trio.sleep(1)
+            await trio.testing.wait_all_tasks_blocked(0.1)
             nursery.start_soon(judge, proof)
     found = [each.finding for each in judged if isinstance(each, ProofChecked)]
     assert sorted(found) == [Finding.HOLDS, *[Finding.MISSING] * CHECKED_AT_ONCE]

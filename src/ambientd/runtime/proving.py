@@ -49,8 +49,10 @@ class Proofs:
         rewriter: Rewriter,
         blobs: Blobs,
         tools: ProofTools,
+        fetch_s: float = FETCH_S,
     ) -> None:
         self._rewriter = rewriter
+        self._fetch_s = fetch_s
         self._blobs = blobs
         self._places, self._prover, self._verifier = tools.places, tools.prover, tools.verifier
         self._turn = trio.Lock()
@@ -117,7 +119,7 @@ class Proofs:
             return self._aborted(effect, NO_VERIFIER)
         proof = None
         # Who gives it ever so slowly shall keep nobody else's from being checked.
-        with trio.move_on_after(FETCH_S):
+        with trio.move_on_after(self._fetch_s):
             proof = await self._blobs.fetch(
                 effect.proof, PROOF_BYTES_MAX, effect.holders, is_synced=False
             )
