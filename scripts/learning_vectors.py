@@ -2,23 +2,38 @@
 
 from typing import Any
 
+import numpy as np
 from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
+from ambientd.codec.statements import plan_hash
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.learning import Plan, StudyId
+from ambientd.rules.learning.nearness import distance_micro
 from ambientd.rules.learning.privacy import Terms, spent
 from ambientd.rules.lessons import joined, lesson_of, whole_input
 from ambientd.rules.studies import drawn, groups_of, threshold_of
 from scripts.dispute_vectors import Written
-from tests.ledger.studies import GUESTS, OPEN, PRIVATE, Studied, terms
+from tests.ledger.studies import GUESTS, OPEN, PRIVATE, WITHIN, Studied, terms
 
 SILENT: dict[str, tuple[Plan, tuple[tuple[int, ...], ...]]] = {
     "open": (OPEN, (tuple(GUESTS), tuple(GUESTS)[:4])),
     "private": (PRIVATE, (tuple(GUESTS), tuple(GUESTS))),
     "rounds that fail": (OPEN, ((), (), ())),
+    "within a tolerance": (WITHIN, (tuple(GUESTS), tuple(GUESTS)[:4])),
 }
+APART = (
+    ([5, -1_000, 7], [5, -1_000, 7]),
+    ([6, -1_001, 6], [5, -1_000, 7]),
+    ([5, -998, 7], [5, -1_000, 7]),
+    ([0, 0, 0], [5, -1_000, 7]),
+    ([1, 0, 0], [0, 0, 0]),
+    ([2, 0, 0], [0, 0, 0]),
+    ([-(2**23 - 1)], [2**23 - 1]),
+)
+"""Updates, and what training again gives."""
+
 SPENT = ((4_000, 1_000_000, 1), (4_000, 1_000_000, 60), (16_000, 500_000, 60), (0, 500_000, 3))
 """Noise, clip and number of a private round."""
 
@@ -31,6 +46,7 @@ def learning() -> dict[str, Any]:
         "lesson": _lesson(),
         "spent": [_spent(*case) for case in SPENT],
         "studies": [_study(name, *what) for name, what in SILENT.items()],
+        "tolerance": _tolerance(),
     }
 
 
@@ -56,6 +72,25 @@ def _lesson() -> dict[str, Any]:
         "whole": whole_input(parts, model, data).hex(),
         "input": sha256(encode(parts)).hex(),
         "joined": joined(parts, model, data).hex(),
+    }
+
+
+def _tolerance() -> dict[str, Any]:
+    """How a plan with a tolerance is written, and how far updates are off."""
+    return {
+        "plan": encode(WITHIN).hex(),
+        "plan_hash": plan_hash(WITHIN).hex(),
+        "without": encode(replace(WITHIN, tolerance_micro=0)).hex(),
+        "distances": [
+            {
+                "update": update,
+                "again": again,
+                "distance_micro": distance_micro(
+                    np.array(update, dtype=np.int32), np.array(again, dtype=np.int32)
+                ),
+            }
+            for update, again in APART
+        ],
     }
 
 
@@ -86,7 +121,8 @@ def _draw(count: int, size: int) -> dict[str, Any]:
 
 
 def _study(name: str, plan: Plan, rounds: tuple[tuple[int, ...], ...]) -> dict[str, Any]:
-    study = Studied(plan=plan, cluster_type=Written)
+    changes = {"audits": 2} if plan.tolerance_micro else {}
+    study = Studied(plan=plan, changes=changes, cluster_type=Written)
     for number, guests in enumerate(rounds):
         study.play(guests, b"model %d" % number)
     cluster = study.cluster

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import study_id
 from ambientd.ledger.events import LedgerEvent
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.learning import Plan, RoundState, Score, StudyId, Terms
+from ambientd.model.learning import Plan, RoundState, Score, StudyId, Terms, within
 from ambientd.model.learning_record import (
     FlJoin,
     FlKeys,
@@ -21,6 +23,7 @@ from ambientd.model.learning_record import (
     FlUpdate,
     LearningBody,
 )
+from ambientd.rules.tolerances import is_audited
 from tests.ledger.cluster import UNTIL_MS, TestCluster
 
 GUESTS = range(20, 26)
@@ -36,6 +39,12 @@ PRIVATE = Plan(
     group_size=3,
     is_private=True,
 )
+
+
+WITHIN = within(
+    Plan(model="mlp:4,3,2", trainer="numpy", aggregation="median", seed=bytes(32)), 1_000
+)
+"""Native training whose audits allow a thousandth."""
 
 
 def terms(**changes: int) -> Terms:
@@ -111,7 +120,9 @@ class Studied:
         return next(each for each in (*range(4), *GUESTS) if self.cluster.node(each) == node)
 
     def joined(self, said_ms: int = 1) -> FlJoin:
-        return FlJoin(study=self.study, said_ms=said_ms)
+        join = FlJoin(study=self.study, said_ms=said_ms)
+        data = Digest(sha256(b"data"))
+        return replace(join, data=data, samples=10) if is_audited(self.plan) else join
 
     def left(self, said_ms: int = 2) -> FlLeave:
         return FlLeave(study=self.study, said_ms=said_ms)

@@ -24,6 +24,7 @@ from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.chunk import OutlineGiven
 from ambientd.model.genesis import Genesis
+from ambientd.model.learning import TolerantPlan
 from ambientd.model.message import JobMessage
 from ambientd.node.core import JOB_BYTES_MAX, job_frame
 from ambientd.node.stops import follow_epochs
@@ -287,6 +288,26 @@ def test_the_blocks_replay_to_the_same_roots(name: str) -> None:
         assert [type(event).__name__ for event in done.events] == block["events"]
         assert done.root.hex() == block["state_root"]
         state.commit(context.index, done.writes, done.tree)
+
+
+def test_a_plan_with_a_tolerance_is_one_field_longer_and_the_rest_the_same() -> None:
+    case = vectors("learning")["tolerance"]
+    plan = bytes.fromhex(case["plan"])
+    assert by_hand("ambient/plan/1", plan).hex() == case["plan_hash"]
+    read = decode(plan, TolerantPlan)
+    assert (encode(read), read.tolerance_micro) == (plan, 1_000)
+    fields = list(msgspec.msgpack.decode(plan))
+    assert len(fields) == 16
+    assert msgspec.msgpack.encode([*fields[:-1], 0]).hex() == case["without"]
+
+
+@pytest.mark.parametrize("case", vectors("learning")["tolerance"]["distances"])
+def test_distances_are_as_the_document_says(case: dict[str, Any]) -> None:
+    pairs = list(zip(case["update"], case["again"], strict=True))
+    apart = max(0, max(abs(update - again) for update, again in pairs) - 1)
+    moved = max(abs(again) for _, again in pairs)
+    far = -(-1_000_000 * apart // moved) if moved else 1 << 62
+    assert case["distance_micro"] == (far if apart else 0)
 
 
 @pytest.mark.parametrize("draw", vectors("learning")["draws"])

@@ -982,7 +982,7 @@ export interface RoundFileReply {
   readonly state: string;
 }
 
-/** One round; `correct` of `total` held-out samples were right with its model. `epsilon` is what a participant has spent that showed an update in each round up to this one. `faulty` are those whose shares were false. */
+/** One round; `correct` of `total` held-out samples were right with its model. `epsilon` is what a participant has spent that showed an update in each round up to this one. `faulty` are those whose shares were false, or whose update was no training's. */
 export interface RoundInfo {
   readonly round: number;
   readonly state: string;
@@ -1150,7 +1150,7 @@ export interface StandingCount {
   readonly text: string;
 }
 
-/** Invite nodes to train a model together; every field but the first two may be left out. `poisoned` is the share of liars that the aggregation is to stand. An invitation ends after `invite_s`, or once `wanted` nodes take part (0: `participants_min`), which are as many as a round has. `module` is the trainer of `trainer = "wasm"`; of so many updates of each round as `audits` says, others execute the training again. In `private` mode updates are clipped to the norm `clip`, `noise` times that is added to each sum, and groups of `group` or more (0: 8) are summed in secret; `threshold` (0: two thirds and one more) of each must not drop out. */
+/** Invite nodes to train a model together; every field but the first two may be left out. `poisoned` is the share of liars that the aggregation is to stand. An invitation ends after `invite_s`, or once `wanted` nodes take part (0: `participants_min`), which are as many as a round has. `module` is the trainer of `trainer = "wasm"`; of so many updates of each round as `audits` says, others execute the training again. In `private` mode updates are clipped to the norm `clip`, `noise` times that is added to each sum, and groups of `group` or more (0: 8) are summed in secret; `threshold` (0: two thirds and one more) of each must not drop out. With a `tolerance` and no module, members repeat the training of so many as `audits` says, and bar whose update is further off than that part of the largest number that training moved. */
 export interface StartStudy {
   readonly name: string;
   readonly model: string;
@@ -1173,6 +1173,7 @@ export interface StartStudy {
   readonly samples_max?: number;
   readonly module?: string;
   readonly audits?: number;
+  readonly tolerance?: number;
   readonly invite_s?: number;
   readonly train_s?: number;
   readonly step_s?: number;
@@ -1252,6 +1253,7 @@ export interface StudyInfo {
   readonly escrow_msat: number;
   readonly round_state: string;
   readonly fell_out: number;
+  readonly tolerance: number;
 }
 
 /** Execute a module on an input. The same nonce, module, input and terms are the same task, submitted once however often it is asked; an empty nonce always makes a new task. A module or an input that this node has already, as a blob, is named by its SHA-256 instead. `items` are many inputs in the place of one: the module is executed on each by itself, with the gas, memory and time that are asked for. The output of the task is the bundle of their outcomes (protocols/19), `output_bytes_max` at most: that is for all together. */

@@ -44,14 +44,13 @@ from ambientd.ledger.learning_events import StudyBegan, StudyEnded, StudyJoined
 from ambientd.ledger.learning_rounds import ROUNDS_KEPT
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.learning import NO_MODULE, Plan, RoundFile, RoundState, StudyId, Terms
+from ambientd.model.learning import NO_MODULE, Plan, RoundFile, RoundState, StudyId, Terms, within
 from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy, StudyBody
 from ambientd.node.event import BodiesProposed
 from ambientd.ports.learning import Consent
 from ambientd.roles.learning import book as lines
-from ambientd.rules.lessons import data_bytes, is_proven
-from ambientd.rules.model_shapes import parsed
 from ambientd.rules.studies import study_fault
+from ambientd.rules.tolerances import bytes_a_sample, has_commitments
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
 
@@ -95,6 +94,8 @@ class Learning:
             threshold=request.threshold,
             is_private=request.private,
         )
+        if request.tolerance:
+            plan = within(plan, max(1, round(request.tolerance * MICRO)))
         if request.module and not request.module.startswith(MODULE_MAGIC):
             raise OperationError("invalid", "the study's module is no WebAssembly binary")
         learner = await self._host.learner()
@@ -170,9 +171,9 @@ class Learning:
         if fault is not None:
             raise OperationError("invalid", fault)
         body = FlJoin(study=study, said_ms=self._said_ms(entry))
-        if is_proven(entry.plan):
+        if has_commitments(entry.plan):
             rows = await trio.to_thread.run_sync(learner.lesson_data, entry.plan, request.data)
-            samples = len(rows) // data_bytes(parsed(entry.plan.model), 1)
+            samples = len(rows) // bytes_a_sample(entry.plan)
             body = replace(body, data=Digest(sha256(rows)), samples=samples)
         limit_micro = _limit_micro(entry, request.epsilon)
         if not entry.plan.is_private:
@@ -354,6 +355,7 @@ class Learning:
             escrow_msat=entry.escrow_msat,
             round_state="" if row is None else row.state.name.lower(),
             fell_out=_fell_out(self._state, study, entry.round),
+            tolerance=plan.tolerance_micro / MICRO,
         )
 
 

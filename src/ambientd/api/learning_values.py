@@ -24,7 +24,9 @@ class StartStudy(Request, frozen=True):
     round has. `module` is the trainer of `trainer = "wasm"`; of so many updates of each round as
     `audits` says, others execute the training again. In `private` mode updates are clipped to the
     norm `clip`, `noise` times that is added to each sum, and groups of `group` or more (0: 8) are
-    summed in secret; `threshold` (0: two thirds and one more) of each must not drop out.
+    summed in secret; `threshold` (0: two thirds and one more) of each must not drop out. With a
+    `tolerance` and no module, members repeat the training of so many as `audits` says, and bar
+    whose update is further off than that part of the largest number that training moved.
     """
 
     name: Text
@@ -48,6 +50,7 @@ class StartStudy(Request, frozen=True):
     samples_max: Annotated[int, Meta(ge=1, le=2**32)] = 1_000_000
     module: bytes = b""
     audits: Annotated[int, Meta(ge=0, le=4)] = 0
+    tolerance: Annotated[float, Meta(ge=0, le=0.01)] = 0.0
     invite_s: Seconds = 600.0
     train_s: Seconds = 600.0
     step_s: Seconds = 60.0
@@ -181,7 +184,7 @@ class RoundInfo(Reply, frozen=True):
     """One round; `correct` of `total` held-out samples were right with its model.
 
     `epsilon` is what a participant has spent that showed an update in each round up to this one.
-    `faulty` are those whose shares were false.
+    `faulty` are those whose shares were false, or whose update was no training's.
     """
 
     round: int
@@ -231,6 +234,7 @@ class StudyInfo(Reply, frozen=True):
     escrow_msat: int = 0
     round_state: str = ""
     fell_out: int = 0
+    tolerance: float = 0.0
 
 
 class Studies(Reply, frozen=True):

@@ -206,6 +206,7 @@ def show(arguments: StudyArguments) -> ExitCode:
             ("model", f"{study.model}, SHA-256 {study.digest}"),
             ("training", f"{study.trainer}, {study.aggregation}"),
             *privacy_fields(study),
+            *_audit_fields(study),
             ("rounds", f"{study.done} of {study.rounds}"),
             ("participants", ", ".join(map(short, study.participants)) or "none"),
             *earlier,
@@ -213,13 +214,22 @@ def show(arguments: StudyArguments) -> ExitCode:
     )
     if answer.rounds:
         print_line()
+        columns: Sequence[str]
         columns = ("ROUND", "STATE", "UPDATES", "COUNTED", "LEFT OUT", "ACCURACY", "LOSS")
         rows = [_round_row(each) for each in answer.rounds]
         if study.private:
             columns = (*columns[:-2], "EPSILON", "FALSE SHARES")
             rows = [_private_row(each) for each in answer.rounds]
+        elif study.tolerance:
+            columns = (*columns, "NO TRAINING'S")
+            rows = [(*_round_row(each), str(len(each.faulty))) for each in answer.rounds]
         print_table(columns, rows)
     return ExitCode.DONE
+
+
+def _audit_fields(study: StudyInfo) -> Sequence[tuple[str, str]]:
+    within = f", within {study.tolerance:g} of what it moves" if study.tolerance else ""
+    return [("audits", f"{study.audits} a round{within}")] if study.audits else []
 
 
 def _round_row(each: RoundInfo) -> Sequence[str]:

@@ -67,7 +67,7 @@ def terms_text(study: "StudyInfo", allowed: float | None) -> str:
     if privacy is None:
         data = "its data stay here"
         if study.audits:
-            data = "auditors and members are given its data when it is drawn"
+            data = "auditors and members are given its data when it is drawn, and who else asks"
         return (
             f"{begun}: everybody can have this node's updates, which tell much of its data; {data}"
         )

@@ -51,6 +51,7 @@ from ambientd.rules.studies import (
     viable,
 )
 from ambientd.rules.study_price import place_price_msat, study_price_msat
+from ambientd.rules.tolerances import has_commitments, rows_fault
 
 STUDIES_OPEN_MAX = 16
 """Studies that go on at once in a cluster: a block looks at each."""
@@ -176,7 +177,7 @@ def _consent(draft: Draft, record: Record, body: FlJoin | FlLeave) -> Rejection:
         return "the author has said something else of this study since"
     is_in = isinstance(body, FlJoin)
     if is_in and record.author in entry.barred:
-        return "the author's shares in a round of this study were false: it takes part no more"
+        return "what the author said in a round of this study was false: it takes part no more"
     if not before and not is_in:
         return "a node leaves no study that it has not joined"
     if not before and len(others) >= PARTICIPANTS_MAX:
@@ -203,15 +204,16 @@ def _word(author: NodeId, body: FlJoin | FlLeave, before: list[Consent]) -> Cons
 def _data_fault(entry: StudyEntry, word: Consent, before: list[Consent]) -> Rejection:
     """Say why a node cannot take part on these data: they are named once, and never changed."""
     said = (word.data, word.samples)
-    if not is_proven(entry.plan):
-        return None if said == (NO_DATA, 0) else "nothing is proven in this study: name no data"
+    if not has_commitments(entry.plan):
+        return None if said == (NO_DATA, 0) else "nothing is audited in this study: name no data"
     if before and (before[0].data, before[0].samples) != said:
         return "the author has joined with other data, and trains on those or not at all"
     if word.data == NO_DATA:
-        return "training is proven in this study: name the hash of what is trained on"
+        return "training is audited in this study: name the hash of what is trained on"
     if word.samples > entry.terms.samples_max:
         return f"{word.samples} samples, and an update counts for {entry.terms.samples_max}"
-    return data_fault(entry.plan, word.samples)
+    fault_of = data_fault if is_proven(entry.plan) else rows_fault
+    return fault_of(entry.plan, word.samples)
 
 
 # What is said of a round

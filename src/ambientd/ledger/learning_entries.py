@@ -4,15 +4,16 @@ from ambientd.model.base import Digest, NodeId, Value
 from ambientd.model.learning import (
     NO_DATA,
     Announced,
+    AnyPlan,
     Contributed,
     LessonInput,
-    Plan,
     RoundState,
     Score,
     Shown,
     StudyId,
     StudyState,
     Terms,
+    keep_length,
 )
 from ambientd.model.receipt import SignedReceipt
 
@@ -54,7 +55,7 @@ class StudyEntry(Value, frozen=True):
 
     author: NodeId
     name: str
-    plan: Plan
+    plan: AnyPlan
     terms: Terms
     model: Digest
     model_size_bytes: int
@@ -69,7 +70,11 @@ class StudyEntry(Value, frozen=True):
     ended_ms: int = 0
     escrow_msat: int = 0
     barred: tuple[NodeId, ...] = ()
-    """Who lied with shares in a round: they take part in no further one."""
+    """Who lied with shares or an update in a round: they take part in no further one."""
+
+    def __post_init__(self) -> None:
+        """Keep the plan's length."""
+        keep_length(self, self.plan)
 
     @property
     def is_open(self) -> bool:
@@ -90,7 +95,7 @@ class LessonEntry(Value, frozen=True):
 
 
 class Finding(Value, frozen=True):
-    """An aggregator's word on what a round comes to, and who lied with shares in it."""
+    """An aggregator's word on what a round comes to, and who lied in it."""
 
     node: NodeId
     after: Digest

@@ -5,7 +5,6 @@ KEYS ─► SHARES ─► TRAINING ─► SURVIVORS ─► UNMASKING ─► AGGR
 A step ends when all have said what it waits for, or at its deadline; with too few, in FAILED.
 """
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
@@ -14,7 +13,7 @@ from msgspec.structs import replace
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256, tagged
 from ambientd.codec.statements import plan_hash, round_leaf
-from ambientd.ledger import lessons
+from ambientd.ledger import lessons, native_audits
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import round_key
 from ambientd.ledger.learning_entries import (
@@ -30,6 +29,7 @@ from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.learning import RoundReceipt, RoundState, Score, StudyId, StudyState
 from ambientd.rules.studies import drawn, equal_findings, groups_of, viable
 from ambientd.rules.study_price import FAILURES_MAX, held_price_msat, round_price_msat
+from ambientd.rules.tolerances import is_audited
 from ambientd.rules.verdicts import most_said
 
 ROUNDS_KEPT = 64
@@ -135,7 +135,8 @@ def advance(draft: Draft, study: StudyId, entry: StudyEntry, row: RoundEntry) ->
             if is_late:
                 _ask_more(draft, study, entry, row)
         case RoundState.AGGREGATING:
-            if not _conclude(draft, study, entry, row) and is_late:
+            is_last = is_late and row.turn + 1 >= len(row.aggregators)
+            if not _conclude(draft, study, entry, row, is_last=is_last) and is_late:
                 _ask_more(draft, study, entry, row)
         case RoundState.DONE | RoundState.FAILED:
             pass
@@ -174,6 +175,7 @@ def _go_on(draft: Draft, study: StudyId, entry: StudyEntry, row: RoundEntry) -> 
     else:
         if row.state is RoundState.TRAINING:
             entry = lessons.draw(draft, study, entry, row)
+            entry, row = native_audits.draw(draft, study, entry, row)
             draft.put_study(study, entry)
         move(draft, study, entry, row, after)
 
@@ -196,11 +198,18 @@ def move(
 ) -> None:
     """Write that a round waits for something else, and until when."""
     assert state in NEXT[row.state], "a round goes on as the table says"
-    terms = entry.terms
-    wait_ms = terms.train_ms if state is RoundState.TRAINING else terms.step_ms
-    due_ms = draft.running_ms + wait_ms
+    due_ms = draft.running_ms + _wait_ms(entry, state)
     draft.put_round(study, entry.round, replace(row, state=state, due_ms=due_ms, turn=0))
     draft.tell(RoundMoved(study, entry.round, state))
+
+
+def _wait_ms(entry: StudyEntry, state: RoundState) -> int:
+    """Give how long a step may take; whoever audits within a tolerance trains in it, too."""
+    terms = entry.terms
+    if state is RoundState.TRAINING:
+        return terms.train_ms
+    is_long = state is RoundState.AGGREGATING and is_audited(entry.plan)
+    return terms.step_ms + (terms.train_ms if is_long else 0)
 
 
 def _ask_more(draft: Draft, study: StudyId, entry: StudyEntry, row: RoundEntry) -> None:
@@ -209,35 +218,43 @@ def _ask_more(draft: Draft, study: StudyId, entry: StudyEntry, row: RoundEntry) 
         reason = f"no aggregator ended {row.state.name.lower()} in time"
         finish(draft, study, entry, row, RoundState.FAILED, reason)
         return
-    due_ms = draft.running_ms + entry.terms.step_ms
+    due_ms = draft.running_ms + _wait_ms(entry, row.state)
     draft.put_round(study, entry.round, replace(row, turn=row.turn + 1, due_ms=due_ms))
     draft.tell(RoundMoved(study, entry.round, row.state))
 
 
-def _conclude(draft: Draft, study: StudyId, entry: StudyEntry, row: RoundEntry) -> bool:
-    """Take the model that f + 1 aggregators found alike."""
+def _conclude(
+    draft: Draft, study: StudyId, entry: StudyEntry, row: RoundEntry, *, is_last: bool
+) -> bool:
+    """Take the model that f + 1 aggregators found alike; whom as many name is barred.
+
+    Where they audit within a tolerance one more is asked until each that is named is so by f + 1,
+    or by f + 1 not; when all were asked, the model is taken nevertheless.
+    """
     trusted = [each for each in row.findings if is_trusted(draft, each.node)]
     if not trusted:
         return False
     found, votes = most_said([(each.after, each.left_out) for each in trusted])
     if votes < equal_findings(len(row.aggregators)):
         return False
-    row = replace(row, after=found[0], left_out=found[1])
+    is_settled = native_audits.is_settled(trusted, len(row.aggregators))
+    if is_audited(entry.plan) and not (is_settled or is_last):
+        return False
+    faulty = native_audits.named(trusted, len(row.aggregators))
+    barred = tuple(sorted({*entry.barred, *faulty}))
+    entry = replace(entry, barred=barred)
+    row = replace(row, after=found[0], left_out=found[1], faulty=faulty)
     if entry.plan.is_private:
         _conclude_private(draft, study, entry, row)
     else:
+        if faulty:
+            draft.put_study(study, entry)
         move(draft, study, entry, row, RoundState.EVALUATING)
     return True
 
 
 def _conclude_private(draft: Draft, study: StudyId, entry: StudyEntry, row: RoundEntry) -> None:
-    """End a round of private mode; whom f + 1 aggregators name for false shares is barred."""
-    trusted = [each for each in row.findings if is_trusted(draft, each.node)]
-    named = Counter(node for each in trusted for node in each.faulty)
-    least = equal_findings(len(row.aggregators))
-    faulty = tuple(sorted(node for node, votes in named.items() if votes >= least))
-    barred = tuple(sorted({*entry.barred, *faulty}))
-    entry, row = replace(entry, barred=barred), replace(row, faulty=faulty)
+    """End a round of private mode, if enough sums could be known."""
     left = len(row.survivors) - len(row.left_out)
     if left < entry.terms.participants_min:
         needed = entry.terms.participants_min

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar, assert_never
 from msgspec.structs import replace
 
 from ambientd.codec.agreement import is_agreeable
+from ambientd.ledger import native_audits
 from ambientd.ledger.learning_entries import (
     Finding,
     RoundEntry,
@@ -74,7 +75,7 @@ def said(author: NodeId, body: RoundWord, entry: StudyEntry, row: RoundEntry) ->
         case FlScore():
             return _score(author, body, entry, row)
         case FlResult():
-            return _result(author, body, row)
+            return _result(author, body, entry, row)
         case _:
             assert_never(body)
 
@@ -151,6 +152,9 @@ def _shown(author: NodeId, body: FlShares | FlUnmask, row: RoundEntry) -> RoundE
 def _update(author: NodeId, body: FlUpdate, entry: StudyEntry, row: RoundEntry) -> RoundEntry | str:
     if not 1 <= body.samples <= entry.terms.samples_max:
         return f"an update of {body.samples} samples: 1 to {entry.terms.samples_max}"
+    consent = native_audits.own_consent(entry, author)
+    if consent is not None and body.samples != consent.samples:
+        return f"the author has joined with {consent.samples} samples, and names {body.samples}"
     word = Contributed(node=author, update=body.update, samples=body.samples)
     contributed = _added(row.contributed, word)
     if isinstance(contributed, str):
@@ -166,13 +170,15 @@ def _score(author: NodeId, body: FlScore, entry: StudyEntry, row: RoundEntry) ->
     return scores if isinstance(scores, str) else replace(row, scores=scores)
 
 
-def _result(author: NodeId, body: FlResult, row: RoundEntry) -> RoundEntry | str:
+def _result(author: NodeId, body: FlResult, entry: StudyEntry, row: RoundEntry) -> RoundEntry | str:
     is_ordered = list(body.left_out) == sorted(set(body.left_out))
     if not is_ordered or not set(body.left_out) <= set(row.survivors):
         return "left out are some of the survivors, each once, in ascending order"
     is_ordered = list(body.faulty) == sorted(set(body.faulty))
-    if not is_ordered or not set(body.faulty) <= {each.node for each in row.shares}:
-        return "false shares are of some of those who dealt, each once, in ascending order"
+    dealt = {each.node for each in row.shares}
+    drawn = {each.node for each in native_audits.examined(entry, row)}
+    if not is_ordered or not set(body.faulty) <= dealt | drawn:
+        return "lies are of some of those who dealt or were drawn, each once, in ascending order"
     finding = Finding(node=author, after=body.after, left_out=body.left_out, faulty=body.faulty)
     findings = _added(row.findings, finding)
     return findings if isinstance(findings, str) else replace(row, findings=findings)

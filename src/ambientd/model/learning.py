@@ -1,7 +1,9 @@
 """Federated learning: what a study is, and what its rounds leave behind (protocols/16)."""
 
 from enum import IntEnum
-from typing import NewType
+from typing import TYPE_CHECKING, NewType, TypeAlias
+
+from msgspec.structs import asdict, force_setattr
 
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.genesis import Genesis
@@ -68,6 +70,36 @@ class Plan(Value, frozen=True):
     group_size: int = 0
     threshold: int = 0
     is_private: bool = False
+
+    @property
+    def tolerance_micro(self) -> int:
+        """Give how far an update may be off what others' training gives; 0 if none is audited."""
+        return 0
+
+
+class TolerantPlan(Plan, frozen=True):
+    """A plan with a tolerance, which travels as one field more; one without never does."""
+
+    tolerance_micro: int = 0
+
+
+if TYPE_CHECKING:
+    AnyPlan: TypeAlias = Plan
+else:
+    AnyPlan = TolerantPlan
+    """What a plan is read as, of either length; `keep_length` then makes it what it was."""
+
+
+def within(plan: Plan, tolerance_micro: int) -> Plan:
+    """Give a plan with this tolerance."""
+    return TolerantPlan(**(asdict(plan) | {"tolerance_micro": tolerance_micro}))
+
+
+def keep_length(holder: Value, plan: Plan) -> None:
+    """Let a value that was just read hold a plan without a tolerance as it travels."""
+    if type(plan) is TolerantPlan and not plan.tolerance_micro:
+        fields = {name: value for name, value in asdict(plan).items() if name != "tolerance_micro"}
+        force_setattr(holder, "plan", Plan(**fields))
 
 
 class Terms(Value, frozen=True):
@@ -191,7 +223,7 @@ class RoundFile(Value, frozen=True):
 
     version: int
     genesis: Genesis
-    plan: Plan
+    plan: AnyPlan
     receipt: RoundReceipt
     leaf_index: int
     path: tuple[Digest, ...]
@@ -199,3 +231,7 @@ class RoundFile(Value, frozen=True):
     """How each epoch before the note's ended, as the proofs of the log (05 section 11)."""
     note: CheckpointNote
     anchor: AnchorProof | None
+
+    def __post_init__(self) -> None:
+        """Keep the plan's length."""
+        keep_length(self, self.plan)

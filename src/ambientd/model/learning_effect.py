@@ -47,6 +47,15 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """What a node said when it joined that it trains on: a blob's hash, and so many samples."""
+
+    node: NodeId
+    data: Digest
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoundWish:
     """What a round wants done here, and the place that it is for."""
 
@@ -55,12 +64,16 @@ class RoundWish:
 
 @dataclass(frozen=True, slots=True)
 class TrainWanted(RoundWish):
-    """Train the model on this node's own data, keep the update as a blob, report a Trained."""
+    """Train the model on this node's own data, keep the update as a blob, report a Trained.
+
+    Where others may repeat it, it is on what was `committed` to, which is kept as a blob, too.
+    """
 
     plan: Plan
     model: Model
     samples_max: int
     lesson: Lesson | None = None
+    committed: Committed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +89,8 @@ class ScoreWanted(RoundWish):
 class GatherWanted(RoundWish):
     """Bring updates here, and report as Gathered whose came in `wait_ms`.
 
-    Of whom is audited, `audited` holds what the training was given: it has to come here, too. In
-    private mode so has what was dealt in each of `circles`.
+    Of whom is audited, `audited` or `examined` holds what the training was given: it has to come
+    here, too. In private mode so has what was dealt in each of `circles`.
     """
 
     contributed: tuple[Contributed, ...]
@@ -85,17 +98,24 @@ class GatherWanted(RoundWish):
     wait_ms: int
     audited: tuple[tuple[NodeId, LessonInput], ...] = ()
     circles: tuple[Circle, ...] = ()
+    examined: tuple[Committed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class AggregateWanted(RoundWish):
-    """Make the next model of the present one and of updates; report an Aggregated."""
+    """Make the next model of the present one and of updates; report an Aggregated.
+
+    Of those `examined` the training is repeated, for `audit_ms` at most, and who is too far off
+    is named: what could not be fetched or repeated in time is nobody's fault.
+    """
 
     plan: Plan
     model: Model
     contributed: tuple[Contributed, ...]
     size_bytes: int
     wait_ms: int
+    examined: tuple[Committed, ...] = ()
+    audit_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId, Value
-from ambientd.model.learning import NO_DATA, Plan, Score, StudyId, Terms
+from ambientd.model.learning import NO_DATA, AnyPlan, Score, StudyId, Terms, keep_length
 from ambientd.model.receipt import SignedReceipt
 
 
@@ -15,11 +15,15 @@ class FlStudy(Value, frozen=True, tag=32):
 
     nonce: bytes
     name: str
-    plan: Plan
+    plan: AnyPlan
     terms: Terms
     initial: Digest
     model_size_bytes: int
     until_ms: int
+
+    def __post_init__(self) -> None:
+        """Keep the plan's length."""
+        keep_length(self, self.plan)
 
 
 class FlStop(Value, frozen=True, tag=33):
@@ -99,7 +103,8 @@ class FlUnmask(Value, frozen=True, tag=40):
 class FlResult(Value, frozen=True, tag=41):
     """An aggregator's word on the model that a round came to.
 
-    `faulty` are those whose shares are shown to be false by what they signed; private mode alone.
+    `faulty` are those whose shares are shown to be false by what they signed, or, where updates
+    are audited within a tolerance, those whose update is further off than that.
     """
 
     study: StudyId

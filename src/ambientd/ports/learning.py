@@ -58,7 +58,15 @@ class Learner(Protocol):
         ...
 
     def lesson_data(self, plan: Plan, data: str) -> bytes:
-        """Give the samples of the owner's data to train on, as a trainer in a module takes them."""
+        """Give the samples of the owner's data to train on, as whoever repeats it takes them."""
+        ...
+
+    def train_on(self, plan: Plan, model: bytes, rows: bytes, number: int) -> TrainedUpdate:
+        """Train a model on such samples, natively, for the round of this number."""
+        ...
+
+    def is_near(self, plan: Plan, update: bytes, again: bytes) -> bool:
+        """Tell whether an update is as near to what training again gave as the plan asks."""
         ...
 
     def score(self, plan: Plan, model: bytes, data: str, samples_max: int) -> Score:

@@ -15,6 +15,7 @@ from ambientd.model.learning import (
 from ambientd.model.learning_record import FlStudy
 from ambientd.rules.lessons import LESSON_MODULE_BYTES_MAX, is_proven, model_bytes, trainer_fault
 from ambientd.rules.receipt_text import plain_fault
+from ambientd.rules.tolerances import is_audited, tolerance_fault
 from ambientd.rules.verdicts import liars_max
 
 ROUNDS_MAX = 1_000
@@ -43,6 +44,7 @@ def study_fault(body: FlStudy) -> str | None:
     texts = (("name", body.name), ("model", plan.model), ("trainer", plan.trainer))
     faults = (plain_fault(what, text, NAME_CHARS_MAX) for what, text in texts)
     fault = next(filter(None, faults), None) or _terms_fault(terms) or _plan_fault(plan, terms)
+    fault = fault or tolerance_fault(plan, terms, body.model_size_bytes)
     if fault is None and is_proven(plan) and body.model_size_bytes != model_bytes(plan):
         return f"{plan.model} has {model_bytes(plan)} bytes, not {body.model_size_bytes}"
     return fault
@@ -106,8 +108,10 @@ def _proof_fault(plan: Plan, terms: Terms) -> str | None:
     if terms.audits > AUDITS_MAX:
         return f"{terms.audits} audits of a round: {AUDITS_MAX} are allowed"
     if plan.module == NO_MODULE:
-        if terms.audits or terms.module_size_bytes:
-            return "only what a module trains can be audited: name one, or no audits"
+        if terms.module_size_bytes or (terms.audits and not is_audited(plan)):
+            return "audits are of a module, or within a tolerance: name one, or no audits"
+        if is_audited(plan) and plan.aggregation not in NEEDED:
+            return f"poison below the tolerance is not seen: say {', '.join(NEEDED)} with it"
         return None
     if plan.is_private:
         return "an audit shows the data: nothing is proven in private mode, so name no module"

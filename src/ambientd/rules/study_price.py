@@ -4,6 +4,8 @@ from ambientd.model.execution import ExecutionLimits
 from ambientd.model.learning import Plan, Terms
 from ambientd.rules.auditing import AUDITORS
 from ambientd.rules.rewards import slot_fee_msat
+from ambientd.rules.studies import equal_findings
+from ambientd.rules.tolerances import is_audited
 
 RECORD_GAS = 10_000_000
 """A record of a round costs what a task of so much gas does, at the cluster's least price."""
@@ -39,7 +41,9 @@ def place_price_msat(terms: Terms, price_msat_per_mgas: int) -> int:
 
 def held_ms_max(plan: Plan, terms: Terms) -> int:
     """Give how long a round takes if each of its steps is as long as it may be."""
-    return terms.train_ms + (STEPS_PRIVATE if plan.is_private else STEPS_OPEN) * terms.step_ms
+    trainings = 2 if is_audited(plan) else 1  # the participants', and then the aggregators'
+    steps = STEPS_PRIVATE if plan.is_private else STEPS_OPEN
+    return trainings * terms.train_ms + steps * terms.step_ms
 
 
 def held_price_msat(plan: Plan, terms: Terms, held_ms: int, price_msat_per_mgas: int) -> int:
@@ -53,9 +57,21 @@ def audit_price_msat(gas_max: int, price_msat_per_mgas: int) -> int:
     return slot_fee_msat(gas_max, price_msat_per_mgas) * (AUDITORS + 1)
 
 
+def native_audit_price_msat(members: int, price_msat_per_mgas: int) -> int:
+    """Give what an audit within a tolerance costs: whoever must say the same trains again."""
+    each = slot_fee_msat(ExecutionLimits().gas_max, price_msat_per_mgas)
+    return each * equal_findings(members)
+
+
+def _audit_price_msat(plan: Plan, members: int, price_msat_per_mgas: int) -> int:
+    if is_audited(plan):
+        return native_audit_price_msat(members, price_msat_per_mgas)
+    return audit_price_msat(ExecutionLimits().gas_max, price_msat_per_mgas)
+
+
 def study_price_msat(plan: Plan, terms: Terms, members: int, price_msat_per_mgas: int) -> int:
     """Give what is set aside: every round at its longest, as many as may fail, and all audits."""
     each = round_price_msat(plan, terms, members, price_msat_per_mgas)
     each += held_price_msat(plan, terms, held_ms_max(plan, terms), price_msat_per_mgas)
-    each += terms.audits * audit_price_msat(ExecutionLimits().gas_max, price_msat_per_mgas)
+    each += terms.audits * _audit_price_msat(plan, members, price_msat_per_mgas)
     return (terms.rounds + FAILURES_MAX) * each

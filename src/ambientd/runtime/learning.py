@@ -13,12 +13,13 @@ import structlog
 import trio
 
 from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256
 from ambientd.errors import AmbientError, ConfigError, RemoteProtocolError
 from ambientd.ledger.learning_events import RoundEnded
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import Assignment, Execute, Purpose
 from ambientd.model.execution import OutcomeKind
-from ambientd.model.learning import Circle, Contributed, Lesson, StudyId
+from ambientd.model.learning import Circle, Contributed, Lesson, Plan, StudyId
 from ambientd.model.learning_effect import (
     AggregateWanted,
     BringUpdate,
@@ -51,6 +52,7 @@ from ambientd.rules.lessons import data_samples
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.gathering import FETCHES_AT_ONCE, Sought, gather, gather_each
 from ambientd.runtime.private_rounds import PrivateRounds
+from ambientd.runtime.repeating import data_of, too_far
 
 log = structlog.get_logger("ambientd.learning")
 
@@ -212,12 +214,30 @@ class LearningHost:
             if effect.lesson is not None:
                 return await self._do_lesson(effect, effect.lesson, learner)
             data, model = self._data(place.study), effect.model
-            made = await _worked_out(
-                lambda: learner.train(plan, self._model(model), data, place.round)
-            )
+            if effect.committed is None:
+                made = await _worked_out(
+                    lambda: learner.train(plan, self._model(model), data, place.round)
+                )
+            else:
+                rows = await self._rows(plan, data, effect.committed.data, learner)
+                made = await _worked_out(
+                    lambda: learner.train_on(plan, self._model(model), rows, place.round)
+                )
         self._data(place.study)  # whoever withdrew it meanwhile shows nothing of what came of it
         update = await self._blobs.put(made.update)
         return Trained(place, update, min(made.samples, effect.samples_max))
+
+    async def _rows(self, plan: Plan, source: str, committed: Digest, learner: Learner) -> bytes:
+        """Give what this node committed to, kept as a blob for whoever repeats its training."""
+        kept = await self._blobs.get(committed)
+        if kept is not None:
+            return kept
+        rows = await _worked_out(lambda: learner.lesson_data(plan, source))
+        if sha256(rows) != committed:
+            msg = f"{source}: these are not the data that this node has joined the study with"
+            raise ConfigError(msg)
+        await self._blobs.put(rows)
+        return rows
 
     async def _do_lesson(self, effect: TrainWanted, lesson: Lesson, learner: Learner) -> Trained:
         """Train in the sandbox, as auditors will: on what this node committed to and nothing else.
@@ -229,11 +249,7 @@ class LearningHost:
             msg = "this node executes no modules"
             raise ConfigError(msg)
         if not await self._blobs.has(parts.data):
-            source = self._data(place.study)
-            rows = await _worked_out(lambda: learner.lesson_data(effect.plan, source))
-            if await self._blobs.put(rows) != parts.data:
-                msg = f"{source}: these are not the data that this node has joined the study with"
-                raise ConfigError(msg)
+            await self._rows(effect.plan, self._data(place.study), parts.data, learner)
         if not await self._blobs.has(lesson.spec.input):
             await self._blobs.put(encode(parts))
         assignment = Assignment(Purpose.LESSON, lesson.task, 0, 0)
@@ -270,9 +286,10 @@ class LearningHost:
     async def _gather(self, effect: GatherWanted) -> tuple[NodeId, ...]:
         """Bring updates here; of whom is audited, also what the training was given."""
         given = [Sought(node, parts.data, parts.data_size_bytes) for node, parts in effect.audited]
+        given += data_of(effect.examined)
         wait_ms = effect.wait_ms // 2 if given else effect.wait_ms
         shown = await gather(self._blobs, given, wait_ms)
-        unshown = set()
+        unshown = {each.node for each in effect.examined} - shown
         for node, parts in effect.audited:
             if node in shown:
                 await self._blobs.put(encode(parts))
@@ -313,7 +330,13 @@ class LearningHost:
             )
         after = await self._blobs.put(made.model)
         left_out = tuple(contributed[number].node for number in made.left_out)
-        return Aggregated(effect.place, after, left_out)
+        far = await too_far(
+            effect,
+            learner,
+            *(self._blobs, self._files, self._others),
+            lambda: self._model(effect.model),
+        )
+        return Aggregated(effect.place, after, left_out, far)
 
     async def _bring_all(
         self, contributed: Sequence[Contributed], size_bytes: int, model: Model, wait_ms: int

@@ -24,7 +24,7 @@ from ambientd.node.learning_event import (
     Trained,
 )
 from ambientd.roles.learning.duties import INSIST_MS, RETRY_MS, RETRY_MS_MAX
-from tests.ledger.studies import GUESTS, PRIVATE, STEP_MS, Studied, names
+from tests.ledger.studies import GUESTS, PRIVATE, STEP_MS, WITHIN, Studied, names
 
 UPDATE = Digest(sha256(b"update"))
 EVERY = tuple(GUESTS)
@@ -217,3 +217,21 @@ def test_nobody_but_members_aggregates() -> None:
     wanted = [learning(study, guest).resume(study.cluster.state) for guest in EVERY]
     assert wanted == [[]] * len(EVERY)
     assert set(study.row.aggregators) == {NodeId(study.cluster.node(n)) for n in range(4)}
+
+
+def test_whoever_is_audited_within_a_tolerance_commits_shows_and_is_examined() -> None:
+    study = Studied(WITHIN, {"audits": 2})
+    own = the_one(learning(study, EVERY[0]).resume(study.cluster.state))
+    assert isinstance(own, TrainWanted)
+    assert own.committed is not None
+    assert (own.committed.data, own.committed.size_bytes) == (sha256(b"data"), 10 * 4 * 5)
+    study.say(*EVERY)
+    gather = the_one(learning(study, drawn(study, 0)).resume(study.cluster.state))
+    assert isinstance(gather, GatherWanted)
+    assert len(gather.examined) == 2
+    gone, kept = (study.number(each.node) for each in gather.examined)
+    study.name_survivors(*(each for each in EVERY if each != gone))
+    wanted = the_one(learning(study, drawn(study, 1)).resume(study.cluster.state))
+    assert isinstance(wanted, AggregateWanted)
+    assert [study.number(each.node) for each in wanted.examined] == [kept]
+    assert 0 < wanted.audit_ms < study.entry.terms.train_ms

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from ambientd.adapters.learning import fixed, networks, onnx_file, samples
+from ambientd.adapters.learning import fixed, native_rows, networks, onnx_file, samples
 from ambientd.adapters.learning.samples import Samples
 from ambientd.adapters.learning.trainers import NATIVE, Descend
 from ambientd.codec.digest import tagged
@@ -22,6 +22,7 @@ from ambientd.rules.learning.averaging import average
 from ambientd.rules.learning.circles import SummedModel, Words
 from ambientd.rules.learning.masking import Job, in_turn
 from ambientd.rules.learning.models import Model
+from ambientd.rules.learning.nearness import distance_micro
 from ambientd.rules.learning.privacy import Terms
 from ambientd.rules.learning.private_rounds import concealed, summed
 from ambientd.rules.learning.vectors import applied, decoded, encoded, rounded, to_floats
@@ -108,9 +109,25 @@ class NumpyLearner:
 
     def train(self, plan: Plan, model: bytes, data: str, number: int) -> TrainedUpdate:
         """Train a model on the data that the owner named, for the round of this number."""
+        training, _ = self._data(models.parsed(plan.model), data)
+        return self._trained(plan, model, training, number)
+
+    def train_on(self, plan: Plan, model: bytes, rows: bytes, number: int) -> TrainedUpdate:
+        """Train a model on such samples, natively, for the round of this number."""
+        return self._trained(plan, model, native_rows.read(plan, rows), number)
+
+    def is_near(self, plan: Plan, update: bytes, again: bytes) -> bool:
+        """Tell whether an update is as near to what training again gave as the plan asks."""
+        count = models.parsed(plan.model).count
+        try:
+            said = decoded(update, count)
+        except RemoteProtocolError:
+            return False
+        return distance_micro(said, decoded(again, count)) <= plan.tolerance_micro
+
+    def _trained(self, plan: Plan, model: bytes, training: Samples, number: int) -> TrainedUpdate:
         shape = models.parsed(plan.model)
         before = decoded(model, shape.count)
-        training, _ = self._data(shape, data)
         how = networks.Training(
             plan.passes, plan.batch, plan.rate_micro / 1e6, plan.prox_micro / 1e6
         )
@@ -120,10 +137,10 @@ class NumpyLearner:
         return TrainedUpdate(encoded(after), len(training))
 
     def lesson_data(self, plan: Plan, data: str) -> bytes:
-        """Give the samples of the owner's data to train on, as a trainer in a module takes them."""
+        """Give the samples of the owner's data to train on, as whoever repeats it takes them."""
         shape = models.parsed(plan.model)
         training, _ = self._data(shape, data)
-        return fixed.rows(shape, training)
+        return fixed.rows(shape, training) if is_proven(plan) else native_rows.written(training)
 
     def score(
         self, plan: Plan, model: bytes, data: str, samples_max: int = samples.SAMPLES_MAX

@@ -12,6 +12,7 @@ from ambientd.codec.digest import tagged
 from ambientd.errors import ConfigError
 from ambientd.rules.learning.models import FILTER, Kind, Model
 from ambientd.rules.learning.vectors import from_floats, to_floats
+from ambientd.rules.tolerances import work_a_sample
 
 Floats = npt.NDArray[np.float64]
 WORK_MAX: Final = 10**13
@@ -38,13 +39,6 @@ class Scored:
     correct: int
     total: int
     loss: float
-
-
-def _work_a_sample(model: Model) -> int:
-    """Give the products of one sample's way through a model."""
-    if model.kind is Kind.MLP:
-        return model.count
-    return model.count + 4 * FILTER**2 * model.sizes[1] * model.pooled**2
 
 
 def at_once(model: Model, samples: int) -> int:
@@ -188,7 +182,7 @@ def trained(model: Model, before: bytes, samples: Samples, how: Training, seed: 
 
 def check_work(model: Model, samples: int, how: Training) -> None:
     """Raise ConfigError for training that would take beyond measure."""
-    if how.passes * samples * _work_a_sample(model) > WORK_MAX:
+    if how.passes * samples * work_a_sample(model) > WORK_MAX:
         raise ConfigError(
             f"{how.passes} passes over {samples} samples with {model.count} numbers are more "
             "than a node does in one round; name less data, or leave the study"

@@ -24,6 +24,7 @@ from ambientd.roles.learning.duties import Duties
 from ambientd.roles.learning.under_way import (
     audited_of,
     circles,
+    examined_of,
     model_of,
     rounds,
     update_bytes,
@@ -99,7 +100,7 @@ class Aggregator:
         faulty: tuple[NodeId, ...],
         now: int,
     ) -> list[RoleEffect]:
-        """Say which model the round comes to, and who lied with shares."""
+        """Say which model the round comes to, and who lied."""
         if self._duties.wanted(place) is None:
             return []
         ordered = tuple(sorted(left_out))
@@ -132,7 +133,10 @@ class Aggregator:
                 audited = audited_of(state, study, entry, row)
                 trained = set(trainees(entry, row))
                 held = tuple(each for each in groups if trained & set(each.nodes))
-                return GatherWanted(place, row.contributed, size_bytes, wait_ms, audited, held)
+                examined = examined_of(entry, row)
+                return GatherWanted(
+                    place, row.contributed, size_bytes, wait_ms, audited, held, examined
+                )
             case RoundState.AGGREGATING:
                 if self._id in speakers(row):
                     return None
@@ -141,7 +145,10 @@ class Aggregator:
                 kept = tuple(each for each in row.contributed if each.node in survivors)
                 model = model_of(entry, row)
                 if not entry.plan.is_private:
-                    return AggregateWanted(place, entry.plan, model, kept, size_bytes, wait_ms)
+                    return AggregateWanted(
+                        *(place, entry.plan, model, kept, size_bytes, wait_ms),
+                        *(examined_of(entry, row), entry.terms.train_ms * 3 // 4),
+                    )
                 summed = tuple(each for each in groups if survivors & set(each.nodes))
                 return SumWanted(place, entry.plan, model, summed, kept, row.opened, wait_ms)
             case _:

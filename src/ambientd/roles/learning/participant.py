@@ -11,6 +11,7 @@ from ambientd.codec.statements import sign_receipt, spec_hash
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
 from ambientd.ledger.learning_words import asked, speakers
 from ambientd.ledger.lessons import lesson_in
+from ambientd.ledger.native_audits import own_consent
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.effect import ExecutionReport, RoleEffect
@@ -37,7 +38,7 @@ from ambientd.model.learning_record import (
 )
 from ambientd.model.receipt import Receipt, SignedReceipt
 from ambientd.roles.learning.duties import Duties
-from ambientd.roles.learning.under_way import circles, model_of, rounds
+from ambientd.roles.learning.under_way import circles, committed, model_of, rounds
 
 
 class Participant:
@@ -173,7 +174,9 @@ class Participant:
                 model = model_of(entry, row)
                 place = Place(study, number, Step.TRAIN)
                 lesson = lesson_in(state, study, entry, row, self._id)
-                return TrainWanted(place, entry.plan, model, most, lesson)
+                consent = own_consent(entry, self._id)
+                own = None if consent is None else committed(entry.plan, consent)
+                return TrainWanted(place, entry.plan, model, most, lesson, own)
             case RoundState.EVALUATING:
                 holders = tuple(each.node for each in row.findings)
                 after = Model(row.after, entry.model_size_bytes, holders)

@@ -1,14 +1,16 @@
 """The rounds under way, as the ledger has them."""
 
-from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
+from ambientd.ledger.learning_entries import Consent, RoundEntry, StudyEntry
 from ambientd.ledger.learning_rounds import groups_of_round
 from ambientd.ledger.lessons import lesson_in
+from ambientd.ledger.native_audits import examined
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
-from ambientd.model.learning import Circle, LessonInput, StudyId, StudyState
-from ambientd.model.learning_effect import Model
+from ambientd.model.learning import Circle, LessonInput, Plan, StudyId, StudyState
+from ambientd.model.learning_effect import Committed, Model
 from ambientd.rules.lessons import is_proven, output_bytes
 from ambientd.rules.studies import threshold_of
+from ambientd.rules.tolerances import row_bytes
 
 
 def rounds(state: LedgerState) -> list[tuple[StudyId, StudyEntry, RoundEntry]]:
@@ -43,6 +45,16 @@ def audited_of(
         if lesson is not None and state.task(lesson.task) is not None:
             found.append((said.node, lesson.parts))
     return tuple(found)
+
+
+def examined_of(entry: StudyEntry, row: RoundEntry) -> tuple[Committed, ...]:
+    """Give what those train on whose updates of a round are audited within a tolerance."""
+    return tuple(committed(entry.plan, each) for each in examined(entry, row))
+
+
+def committed(plan: Plan, consent: Consent) -> Committed:
+    """Give the blob that a node joined with."""
+    return Committed(consent.node, consent.data, consent.samples * row_bytes(plan))
 
 
 def circles(entry: StudyEntry, row: RoundEntry) -> list[Circle]:
