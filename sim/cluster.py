@@ -25,6 +25,7 @@ from ambientd.node.build import NodeOptions, beacon_secret
 from ambientd.node.compaction import LogOptions
 from ambientd.node.stops import options_of
 from ambientd.roles.anchorer import AnchorerOptions
+from ambientd.roles.step_prover import NO_STEPS
 from ambientd.rules.verdicts import liars_max, quorum
 from ambientd.telemetry.core import TelemetryOptions
 from sim.anchor_chain import AnchorChain
@@ -65,6 +66,7 @@ from sim.seasons import (
     work_times,
 )
 from sim.stage import Kit, Observer, Stage
+from sim.step_proofs import STEP_TERMS
 from sim.students import Students, check_studies, checkers_of_studies
 from sim.task_checkers import (
     CosignedBatches,
@@ -231,6 +233,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             telemetry=TelemetryOptions(capacity=4, safe_mode=QUICKLY_COOL),
             log=SHORT_LOG if is_short else LogOptions(),
             proves_cycles_max=CYCLES if options.proves else 0,
+            proves_steps=STEP_TERMS if options.proves else NO_STEPS,
         )
         host = kit.host(node_options, dice.randrange(2**32), vices)
         if options.tells and number in bad:

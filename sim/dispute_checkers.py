@@ -2,7 +2,7 @@
 
 from ambientd.codec.canonical import decode
 from ambientd.ledger.entries import EvidenceEntry, Table, TaskEntry
-from ambientd.ledger.events import PartyBlamed, RoundBegan, SegmentReached
+from ambientd.ledger.events import PartyBlamed, RoundBegan, SegmentReached, StepGivenUp
 from ambientd.ledger.evidence import EVIDENCE_OF_FALSE_STEP
 from ambientd.model.dispute import BEGINNING, SEGMENT_GAS, FalseStep, SegmentVerdict
 from ambientd.model.genesis import FIRST_EPOCH
@@ -49,6 +49,9 @@ class FairDisputes(EntryChecker):
             case PartyBlamed(task=task, party=party):
                 if self._is_fair and party in self._honest:
                     self._fail("who is in time is not blamed", party.hex()[:12], task, now)
+            case StepGivenUp(task=task, prover=prover, is_blamed=True):
+                if self._is_fair and prover in self._honest:
+                    self._fail("who is in time is not blamed", prover.hex()[:12], task, now)
             case _:
                 pass
 

@@ -18,10 +18,12 @@ from ambientd.model.effect import (
     AnchorRoot,
     Assignment,
     CheckProof,
+    CheckStep,
     Execute,
     ExecutionReport,
     HearAnchor,
     LeaveAnchors,
+    ProveStep,
     SeatAnchors,
     SegmentWanted,
     TraceWanted,
@@ -66,7 +68,8 @@ from sim.node_store import CommittedRows
 from sim.parties import ECHO_MS, TARDY_MS_MAX, SilentParty, followed, traced, waits_to_echo
 from sim.proofs import judged, made
 from sim.pupils import Pupil
-from sim.vices import Resident, Vice, Wish, work_ms
+from sim.step_proofs import step_judged, step_made
+from sim.vices import Resident, Vice, Wanted, Wish, work_ms
 from sim.wallets import hand_on
 
 KEEPALIVE_MS = 1_000
@@ -115,7 +118,7 @@ class KeptAlive:
 
 @dataclass(slots=True)
 class _Running:
-    effect: Execute | TraceWanted | SegmentWanted | CheckProof
+    effect: Wanted
     started_ms: int
     ends_ms: int
 
@@ -303,6 +306,10 @@ class NodeHost(Resident):
             return [followed(self, effect)]
         if isinstance(effect, CheckProof):
             return [judged(effect, self.vices)]
+        if isinstance(effect, ProveStep):
+            return [step_made(effect, self.vices)]
+        if isinstance(effect, CheckStep):
+            return [step_judged(effect, self.vices)]
         result = self.answer(spec)
         report = ExecutionReport(
             result=result,
@@ -338,7 +345,14 @@ class NodeHost(Resident):
                 return Delivery(None, GOSSIP + data)
             case KeptAlive():
                 return Delivery(None, KEEPALIVE)
-            case Execute() | TraceWanted() | SegmentWanted() | CheckProof():
+            case (
+                Execute()
+                | TraceWanted()
+                | SegmentWanted()
+                | CheckProof()
+                | ProveStep()
+                | CheckStep()
+            ):
                 self._start(effect)
             case RoundWish():
                 if not self.has_dropped_out:
@@ -364,7 +378,7 @@ class NodeHost(Resident):
         if self.wanted and any(isinstance(effect, PersistLedger) for effect in effects):
             self.open_wishes(self.ledger)
 
-    def _start(self, effect: Execute | TraceWanted | SegmentWanted | CheckProof) -> None:
+    def _start(self, effect: Wanted) -> None:
         if effect.assignment in self._running or not self.answers:
             return
         if self.declines(effect):

@@ -178,6 +178,20 @@ SCENARIOS = MappingProxyType(
             "whole nodes of whose tasks some are proven; liars make false proofs, or hide them",
             proves=True,
         ),
+        "node-steps": Scenario(
+            NODE,
+            _in(NODE, Fault.LIAR, Fault.BAD_WORKER, Fault.DISPUTES),
+            "whole nodes in fair weather that prove what is disputed; liars make false proofs",
+            replicas=(2, 2, 3),
+            proves=True,
+        ),
+        "node-promises": Scenario(
+            NODE,
+            _in(NODE, Fault.LIAR, Fault.DISPUTES, Fault.SEATS, Fault.DELAY, Fault.CRASH),
+            "whole nodes that crash, and whose committee changes, while disputes are proven",
+            replicas=(2, 2, 3),
+            proves=True,
+        ),
         "node-games": Scenario(
             NODE,
             _in(NODE, Fault.LIAR, Fault.DISPUTES, Fault.SEATS, Fault.DELAY, Fault.CRASH),

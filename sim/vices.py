@@ -25,7 +25,15 @@ from ambientd.consensus.messages import (
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.versions import VERSIONS
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.effect import CheckProof, Execute, Purpose, SegmentWanted, TraceWanted
+from ambientd.model.effect import (
+    CheckProof,
+    CheckStep,
+    Execute,
+    ProveStep,
+    Purpose,
+    SegmentWanted,
+    TraceWanted,
+)
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.message import CommitSent, JobMessage, RevealSent
@@ -50,6 +58,9 @@ from sim.replays import Replays
 from sim.wallets import Notary
 
 Wish = Body | Record
+
+Wanted = Execute | TraceWanted | SegmentWanted | CheckProof | ProveStep | CheckStep
+"""What a node asks its device to execute, prove or verify."""
 
 
 def output_of(module: Digest, data: Digest) -> bytes:
@@ -269,7 +280,7 @@ class Resident(ABC):
 
     # How it lies to others
 
-    def declines(self, effect: Execute | TraceWanted | SegmentWanted | CheckProof) -> bool:
+    def declines(self, effect: Wanted) -> bool:
         """Tell whether it lets a task lie, against all rules."""
         shirking = {Purpose.SLOT: Vice.IDLE, Purpose.TRACE: Vice.SILENT}
         return shirking.get(effect.assignment.purpose, Vice.MUTE) in self.vices

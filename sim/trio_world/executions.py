@@ -8,9 +8,23 @@ from msgspec import structs
 
 from ambientd.codec.digest import sha256
 from ambientd.model.base import Digest
-from ambientd.model.effect import CheckProof, Execute, SegmentWanted, TraceWanted
+from ambientd.model.effect import (
+    CheckProof,
+    CheckStep,
+    Execute,
+    ProveStep,
+    SegmentWanted,
+    TraceWanted,
+)
 from ambientd.model.execution import Aborted, ExecutionLimits, ExecutionResult, OutcomeKind
-from ambientd.node.event import ExecutionEnded, ProofChecked, SegmentMade, TraceMade
+from ambientd.node.event import (
+    ExecutionEnded,
+    ProofChecked,
+    SegmentMade,
+    StepChecked,
+    StepMade,
+    TraceMade,
+)
 from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.probe import EnergyReading, EnergyUsed
 from ambientd.runtime.blobs import Blobs
@@ -20,6 +34,7 @@ from ambientd.runtime.pump import Pump
 from ambientd.wasm.interface import Interface
 from sim.parties import ECHO_MS, TARDY_MS_MAX, followed, traced, waits_to_echo
 from sim.proofs import judged, made
+from sim.step_proofs import step_judged, step_made
 from sim.vices import Resident, Vice, output_by, prepared_of, work_ms
 
 EXECUTION_MS_MAX = 400
@@ -132,6 +147,15 @@ class PretendedExecutor(Executor):
             reason = "the verifier did not work"
             return ExecutionEnded(effect.assignment, effect.spec, None, reason)
         return judged(effect, self._host.vices)
+
+    async def step(self, effect: ProveStep | CheckStep) -> StepMade | StepChecked | ExecutionEnded:
+        """Wait, and name a proof of a stretch, or judge one by its name."""
+        if not await self._engines.work():
+            reason = "the prover or the verifier did not work"
+            return ExecutionEnded(effect.assignment, effect.spec, None, reason)
+        if isinstance(effect, ProveStep):
+            return step_made(effect, self._host.vices)
+        return step_judged(effect, self._host.vices)
 
 
 class NoMeter:

@@ -17,7 +17,6 @@ from ambientd.api.requests import CancelTask, SubmitTask
 from ambientd.codec.canonical import encode
 from ambientd.config.options import Config
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.effect import CheckProof, Execute, SegmentWanted, TraceWanted
 from ambientd.model.learning_effect import RoundWish
 from ambientd.model.record import Admit, Cancel, Record
 from ambientd.node.build import NodeOptions, beacon_tip, build_node
@@ -55,7 +54,7 @@ from sim.trio_world.owner import CalmDevice, KeptTerms, NoCaps
 from sim.trio_world.sky import now_ms
 from sim.trio_world.transport import MemoryTransport, open_memory_transport
 from sim.trio_world.writer import ThreadlessWriter, open_threadless
-from sim.vices import Resident, Vice, Wish
+from sim.vices import Resident, Vice, Wanted, Wish
 
 SYNC_MS_MAX = 8
 ASK_AGAIN_S = 1.0
@@ -118,9 +117,7 @@ class WatchedPump(Pump):
                 if not around.may_go_on():
                     return
                 self._host.sees(each)
-                if isinstance(each, Execute | TraceWanted | SegmentWanted | CheckProof) and (
-                    self._host.declines(each)
-                ):
+                if isinstance(each, Wanted) and self._host.declines(each):
                     continue
                 if isinstance(each, RoundWish) and self._host.has_dropped_out:
                     continue

@@ -72,6 +72,9 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     found = Finding.HOLDS
     word = sign_proof_word(cluster.signer(0), task, 0, Digest(bytes(32)), found, 1 << 16)
     seen.setdefault("ProofSpoke", ledger.ProofSpoke(task, word))
+    seen.setdefault("StepPromised", ledger.StepPromised(task, 0, node))
+    seen.setdefault("StepShown", ledger.StepShown(task, 0, node))
+    seen.setdefault("StepGivenUp", ledger.StepGivenUp(task, 0, node, "it was late", True))
     seen.setdefault("SegmentReached", ledger.SegmentReached(task, 0, 5, 9))
     seen.setdefault("SlotReleased", ledger.SlotReleased(task, 0, node, "was late"))
     seen.setdefault("SeatSpoken", ledger.SeatSpoken(node, cluster.node(1), SeatWish.INSTEAD))

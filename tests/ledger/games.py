@@ -7,6 +7,7 @@ from ambientd.codec.statements import end_point, sign_segment, sign_trace
 from ambientd.ledger.dispute_entries import DisputeEntry, DisputeState, Game
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import LedgerEvent, RoundBegan
+from ambientd.ledger.step_rows import short_gas
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.dispute import KnownState, Trace, TracePoint
 from ambientd.model.genesis import Rules
@@ -38,6 +39,7 @@ class Match:
     mute: frozenset[int] = frozenset()
     bent: Callable[[Trace], Trace] = lambda trace: trace
     cluster_type: type[TestCluster] = TestCluster
+    price: int = 1
     cluster: TestCluster = field(init=False)
     task: TaskId = field(init=False)
     events: list[LedgerEvent] = field(default_factory=list)
@@ -45,7 +47,9 @@ class Match:
     def __post_init__(self) -> None:
         self.cluster = self.cluster_type(max(self.members, len(self.words) + 1), self.rules)
         count = len(self.words)
-        self.task = self.cluster.admit(replicas=count, gas_max=GAS_MAX, price_msat_per_mgas=1)
+        self.task = self.cluster.admit(
+            replicas=count, gas_max=GAS_MAX, price_msat_per_mgas=self.price
+        )
         self.true = Run(b"task", result(gas=self.gas), self.gas)
         self.runs = [self._run(slot, word) for slot, word in enumerate(self.words)]
         answers = {slot: run.result for slot, run in enumerate(self.runs)}
@@ -90,7 +94,8 @@ class Match:
 
     def trace(self, slot: int, word: Word = None, salt: bytes = b"") -> Trace:
         game, run = self.game, self.runs[slot]
-        stretch = Stretch(game.low, game.until_gas, game.claims)
+        short = short_gas(self.cluster.state.step(self.task), game)
+        stretch = Stretch(game.low, game.until_gas, game.claims, short)
         other = self.runs[game.parties[1 - game.parties.index(slot)]]
         vice = word if isinstance(word, TraceVice) else None
         salt += bytes([game.number, game.round])

@@ -10,6 +10,7 @@ import trio
 
 from ambientd.adapters.slim_structlog import structlog
 from ambientd.model.execution import ExecutionLimits
+from ambientd.model.proof import STEP_SEGMENTS_MAX
 from ambientd.ports.proving import NotProven
 from ambientd.rules.proofs import PROOF_BYTES_MAX
 
@@ -49,15 +50,16 @@ class ProverProgram:
     ) -> bytes | NotProven:
         """Give a proof file of at most so many padded cycles, or say why there is none."""
         try:
-            return await self._prove(prepared, data, self._command(limits, cycles_max))
+            files = {"module": prepared, "input": data}
+            return await self._prove(files, self._command(limits, cycles_max))
         except OSError as problem:  # a full disk, too
             return NotProven(f"{self._program} does not work: {problem}")
 
-    async def _prove(self, prepared: bytes, data: bytes, command: list[str]) -> bytes | NotProven:
+    async def _prove(self, files: dict[str, bytes], command: list[str]) -> bytes | NotProven:
         with TemporaryDirectory(prefix="ambient-prove-") as name:
             folder = trio.Path(name)
-            await (folder / "module").write_bytes(prepared)
-            await (folder / "input").write_bytes(data)
+            for file, content in files.items():
+                await (folder / file).write_bytes(content)
             code, said = await self._run(command, name)
             if code != 0:
                 reason = said[-1] if said else f"it ended with {code}"
@@ -68,13 +70,18 @@ class ProverProgram:
             return await proof.read_bytes()
 
     def _command(self, limits: ExecutionLimits, cycles_max: int) -> list[str]:
-        options = {
+        options: dict[str, str | int] = {
             "module": "module",
             "input": "input",
-            "proof": "proof",
             "gas": limits.gas_max,
             "memory": limits.memory_bytes_max,
             "output-max": limits.output_bytes_max,
+        }
+        return self._words(options, cycles_max)
+
+    def _words(self, given: dict[str, str | int], cycles_max: int) -> list[str]:
+        options = given | {
+            "proof": "proof",
             "segment": self._power,
             "cycles-max": cycles_max,
             "memory-mib-max": self._memory_mib,
@@ -120,3 +127,19 @@ class ProverProgram:
                 await process.wait()
                 if process.stderr is not None:
                     await process.stderr.aclose()
+
+
+class StepProverProgram(ProverProgram):
+    """Proves one disputed stretch at a time, by the image of steps."""
+
+    def __init__(self, program: str, image: Path, memory_bytes_max: int, cycles_max: int) -> None:
+        super().__init__(program, image, memory_bytes_max)
+        self._cycles_max = min(cycles_max, STEP_SEGMENTS_MAX << self._power)
+
+    async def prove_step(self, words: bytes) -> bytes | NotProven:
+        """Give a proof file of what the image reads, or say why there is none."""
+        command = self._words({"step": "step"}, self._cycles_max)
+        try:
+            return await self._prove({"step": words}, command)
+        except OSError as problem:  # a full disk, too
+            return NotProven(f"{self._program} does not work: {problem}")

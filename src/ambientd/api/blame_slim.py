@@ -1,8 +1,4 @@
-"""A certificate of a wrong step with only the pages that its stretch touches (protocols/13 §5).
-
-Which these are, executing tells: the stretch is executed with all pages left out that are not
-zero, again and again, each time with the page that the last time touched.
-"""
+"""A certificate of a wrong step with only the pages that its stretch touches (protocols/13 §5)."""
 
 from contextlib import closing
 
@@ -13,10 +9,8 @@ from ambientd.codec.canonical import encode
 from ambientd.errors import UsageError
 from ambientd.model.blame import BlameFile
 from ambientd.ports.worker_protocol import PageLeftOut
-from ambientd.wasm.state import ZERO_PAGE, State, encode_state, leave_out
-
-PAGES_TOUCHED_MAX = 512
-"""A stretch that touches more pages than these keeps its whole state."""
+from ambientd.wasm.state import State, encode_state
+from ambientd.wasm.touched import TouchedPages
 
 
 def slimmed(file: BlameFile, replay: Replay) -> bytes:
@@ -45,15 +39,13 @@ def least(state: State, stretch: Stretch) -> State | None:
 
     Zero pages take no place in any case. Raises UsageError where nothing can be told.
     """
-    carried = {page for page, data in enumerate(state.pages) if data != ZERO_PAGE}
-    touched: set[int] = set()
-    while touched < carried and len(touched) <= PAGES_TOUCHED_MAX:
-        made = leave_out(state, carried - touched)
+    pages = TouchedPages(state)
+    while (made := pages.trial()) is not None:
         stop = stretch.replayed(encode_state(made))
         if stop == stretch.evidence.verdicts[0].end:
             return made
         if not isinstance(stop, PageLeftOut) or stop.page is None:
             msg = f"its pages cannot be told apart here: {stretch.fault(stop)}"
             raise UsageError(msg)
-        touched.add(stop.page)
+        pages.touch(stop.page)
     return None

@@ -15,6 +15,9 @@ DisputeEvent = (
     | ledger.WholeWanted
     | ledger.RefereeSpoke
     | ledger.ProofSpoke
+    | ledger.StepPromised
+    | ledger.StepShown
+    | ledger.StepGivenUp
 )
 
 
@@ -49,5 +52,24 @@ def dispute_line(event: DisputeEvent) -> Line:
             found = word.finding.name.lower()
             text = f"member {short(word.referee)} has signed of the proof: {found}"
             return EventKind.REFEREE_SPOKE, text, fields | {"node": word.referee.hex()}
+        case ledger.StepPromised() | ledger.StepShown() | ledger.StepGivenUp():
+            return _step_line(event, fields | {"node": event.prover.hex()})
         case _:
             assert_never(event)
+
+
+def _step_line(
+    event: ledger.StepPromised | ledger.StepShown | ledger.StepGivenUp, fields: Fields
+) -> Line:
+    """Put what becomes of the proof of a disputed stretch into words."""
+    name, kind = short(event.prover), EventKind.STEP_PROOF
+    match event:
+        case ledger.StepPromised():
+            return kind, f"{name} is to prove what is left", fields | {"state": "promised"}
+        case ledger.StepShown():
+            text = f"{name} has proven what is left: members verify it"
+            return kind, text, fields | {"state": "shown"}
+        case ledger.StepGivenUp(reason=reason):
+            blame = f"; {name} is blamed" if event.is_blamed else ""
+            text = f"the referees execute what is left: {reason}{blame}"
+            return kind, text, fields | {"state": "given_up", "reason": reason}

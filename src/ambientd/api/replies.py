@@ -430,6 +430,7 @@ class EventKind(StrEnum):
     PARTY_BLAMED = "party_blamed"  # task, node
     SEGMENT_REACHED = "segment_reached"  # task, low_gas, until_gas
     WHOLE_WANTED = "whole_wanted"  # task, reason
+    STEP_PROOF = "step_proof"  # task, node, state: promised, shown, or given_up with a reason
     REFEREE_SPOKE = "referee_spoke"  # task, node
     LIAR_NAMED = "liar_named"  # task, node, evidence, reputation_before, reputation_after
     TASK_PAID = "task_paid"  # task, node, amount_msat

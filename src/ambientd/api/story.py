@@ -67,6 +67,9 @@ def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[Line]:
             | ledger.WholeWanted()
             | ledger.RefereeSpoke()
             | ledger.ProofSpoke()
+            | ledger.StepPromised()
+            | ledger.StepShown()
+            | ledger.StepGivenUp()
         ):
             return [dispute_line(event)]
         case (

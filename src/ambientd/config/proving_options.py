@@ -28,6 +28,14 @@ class ProvingOptions(Options, frozen=True):
             "writes; a prover needs it.",
         ),
     ] = ""
+    step_image: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="The image of steps, which `python -m scripts.proof_image --step` writes: "
+            "with it a prover also proves what disputes are about; empty: it does not.",
+        ),
+    ] = ""
     verifier: Annotated[
         str,
         Meta(

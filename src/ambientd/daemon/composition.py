@@ -27,7 +27,7 @@ from ambientd.adapters.owner_file import OwnerFile
 from ambientd.adapters.pin_file import PinFile
 from ambientd.adapters.private_book_file import PrivateBookFile
 from ambientd.adapters.probes.combined import device_sensors
-from ambientd.adapters.proof_tools import open_proof_tools
+from ambientd.adapters.proof_tools import open_proof_tools, step_terms
 from ambientd.adapters.service_manager import ServiceManager
 from ambientd.adapters.slim_structlog import structlog
 from ambientd.adapters.state_files import StateFiles
@@ -195,6 +195,7 @@ def _build_node(
         may_vote=may_vote,
         trusted=_trusted_epoch(config.log.trusted_epoch),
         proves_cycles_max=config.proving.cycles_max if config.proving.prover else 0,
+        proves_steps=step_terms(config.proving),
         log=LogOptions(
             config.log.snapshot_blocks, config.log.kept_blocks, is_whole=config.log.whole
         ),

@@ -23,6 +23,7 @@ from ambientd.ledger import (
     peg,
     proofs,
     seats,
+    step_proofs,
     tasks,
     upkeep,
     vesting,
@@ -63,6 +64,9 @@ from ambientd.model.record import (
     SeatAsked,
     SeatVote,
     Settle,
+    StepFound,
+    StepPromise,
+    StepProof,
     Transfer,
     Unbond,
     VersionKnown,
@@ -199,6 +203,8 @@ def _apply_cluster(
             return tasks.settle(draft, body)
         case DisputeStep() | DisputeTrace() | DisputeSegment() | ProofFound():
             return _apply_dispute(draft, record, body)
+        case StepPromise() | StepProof() | StepFound():
+            return _apply_step(draft, record, body)
         case Join() | Registry() | Offer() | Prover():
             return _apply_node(draft, record, body)
         case Checkpoint():
@@ -259,6 +265,18 @@ def _apply_dispute(
             return proofs.found(draft, record, body)
 
 
+def _apply_step(
+    draft: Draft, record: Record, body: StepPromise | StepProof | StepFound
+) -> str | None:
+    match body:
+        case StepPromise():
+            return step_proofs.promise(draft, record, body)
+        case StepProof():
+            return step_proofs.proof(draft, record, body)
+        case StepFound():
+            return step_proofs.found(draft, record, body)
+
+
 def _task_of(record: Record) -> TaskId | None:
     """Give the task a record is about, when it is about one."""
     match record.body:
@@ -270,7 +288,9 @@ def _task_of(record: Record) -> TaskId | None:
             return found.task
         case DisputeTrace(trace=trace):
             return trace.task
-        case ProofFound(word=word):
+        case StepPromise(task=task) | StepProof(task=task):
+            return task
+        case ProofFound(word=word) | StepFound(word=word):
             return word.task
         case Admit(nonce=nonce, spec=spec):
             return task_id(record.author, nonce, spec)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
 from ambientd.codec.statements import end_point, result_root, verify_segment, verify_trace
+from ambientd.ledger import step_rows
 from ambientd.ledger.assigning import working_ms
 from ambientd.ledger.dispute_entries import DisputeEntry, DisputeState, Game, RefereedGas
 from ambientd.ledger.draft import Draft
@@ -84,6 +85,9 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
         end = _found(row.game, needed)
         if end is not None:
             _decide(draft, task, entry, row, row.game, end)
+        elif step_rows.run_out(draft, task, entry):
+            wait_ms = _refereeing_ms(draft, entry)
+            _put(draft, task, entry, row, DisputeState.SEGMENT, row.game, wait_ms)
         else:
             _want_whole(draft, task, entry, row, "no quorum of referees agreed on the segment")
     else:
@@ -123,7 +127,8 @@ def trace(draft: Draft, record: Record, body: DisputeTrace) -> Rejection:
     if not verify_trace(said, draft.state.cluster):
         return "a trace with a wrong signature"
     ends = _ends(entry, game.parties)
-    fault = trace_fault(said, _stretch(game), place, ends) or _state_fault(said, entry.spec)
+    stretch = _stretch(draft, said.task, game)
+    fault = trace_fault(said, stretch, place, ends) or _state_fault(said, entry.spec)
     if fault is not None:
         return fault
     draft.tell(PartySpoke(said.task, said.game, said.round, said.party))
@@ -214,9 +219,11 @@ def keep_members(draft: Draft, task: TaskId, members: frozenset[NodeId]) -> None
         row = replace(row, game=replace(row.game, verdicts=found))
         draft.put_dispute(task, row)
         is_decided = row.game is not None and _found(row.game, needed) is not None
+        if not is_decided and step_rows.is_awaited(draft, task):
+            return  # they wait for a proof, and have all their time when it is there or late
     else:
         return
-    wait_ms = 0 if is_decided else draft.state.genesis.rules.dispute_ms + working_ms(entry.spec)
+    wait_ms = 0 if is_decided else _refereeing_ms(draft, entry)
     draft.put_task(task, replace(entry, deadline_ms=draft.running_ms + wait_ms))
 
 
@@ -281,12 +288,11 @@ def _compare(
     """Narrow the stretch to where the two traces part."""
     game = row.game
     assert game is not None, "somebody has just spoken in it"
-    before = _stretch(game)
+    before = _stretch(draft, task, game)
     found = narrowed(before, *traces)
     if found.until_gas < before.until_gas:
         game = replace(game, claimed=traces)
-    from_low = Stretch(before.low, found.until_gas, found.claims)
-    if from_low.is_short:
+    if found.is_short_from(before.low):
         # Of this start the parties have just said where its state is.
         game = replace(game, until_gas=found.until_gas, claims=found.claims)
         _want_segment(draft, task, entry, row, game)
@@ -297,7 +303,9 @@ def _compare(
 def _want_segment(
     draft: Draft, task: TaskId, entry: TaskEntry, row: DisputeEntry, game: Game
 ) -> None:
-    wait_ms = draft.state.genesis.rules.dispute_ms + working_ms(entry.spec)
+    wait_ms = step_rows.reached(draft, task, entry, game)
+    if wait_ms is None:
+        wait_ms = _refereeing_ms(draft, entry)
     _put(draft, task, entry, row, DisputeState.SEGMENT, game, wait_ms)
     draft.tell(SegmentReached(task, game.number, game.low.gas_index, game.until_gas))
 
@@ -316,6 +324,9 @@ def _decide(
     refereed = {each.referee: each.gas for each in row.refereed}
     for verdict in agreeing:
         refereed[verdict.referee] = refereed.get(verdict.referee, 0) + gas
+    proven = step_rows.decided(draft, task)
+    if proven is not None:
+        refereed[proven.referee] = refereed.get(proven.referee, 0) + proven.gas
     row = replace(
         row,
         game=None,
@@ -353,13 +364,19 @@ def _want_whole(
     draft: Draft, task: TaskId, entry: TaskEntry, row: DisputeEntry, reason: str
 ) -> None:
     """Give the bisection up: the referees execute the whole."""
-    wait_ms = draft.state.genesis.rules.dispute_ms + working_ms(entry.spec)
+    step_rows.drop(draft, task)
+    wait_ms = _refereeing_ms(draft, entry)
     _put(draft, task, entry, row, DisputeState.WHOLE, None, wait_ms)
     draft.tell(WholeWanted(task, reason))
 
 
+def _refereeing_ms(draft: Draft, entry: TaskEntry) -> int:
+    """Give how long the members have for what they are to execute."""
+    return draft.state.genesis.rules.dispute_ms + working_ms(entry.spec)
+
+
 def _leave_to_referees(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
-    wait_ms = draft.state.genesis.rules.dispute_ms + working_ms(entry.spec)
+    wait_ms = _refereeing_ms(draft, entry)
     until_ms = draft.running_ms + wait_ms
     draft.put_task(task, replace(entry, state=TaskState.DISPUTED, deadline_ms=until_ms))
 
@@ -383,8 +400,9 @@ def _put(
 # What the rows say
 
 
-def _stretch(game: Game) -> Stretch:
-    return Stretch(game.low, game.until_gas, game.claims)
+def _stretch(draft: Draft, task: TaskId, game: Game) -> Stretch:
+    short_gas = step_rows.short_gas(draft.step(task), game)
+    return Stretch(game.low, game.until_gas, game.claims, short_gas)
 
 
 def _receipt(slot: Slot) -> SignedReceipt:

@@ -27,7 +27,6 @@ from ambientd.ledger.entries import (
     leaf_key,
     moves_key,
     offer_key,
-    proof_key,
     refill_key,
     reputation_key,
     round_key,
@@ -36,7 +35,7 @@ from ambientd.ledger.entries import (
 )
 from ambientd.ledger.events import LedgerEvent, LiarNamed, NodeConvicted
 from ambientd.ledger.learning_entries import RoundEntry, Studies, StudyEntry
-from ambientd.ledger.proof_entries import ProofEntry
+from ambientd.ledger.proof_entries import ProofEntry, StepEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.word_entries import LastWord, OfferEntry, Topic
 from ambientd.model.base import Digest, NodeId, TaskId
@@ -141,11 +140,19 @@ class Draft:
 
     def proof(self, task: TaskId) -> ProofEntry | None:
         """Give what members say of a task's proof; None while none is to be checked."""
-        return cast("ProofEntry | None", self.get(proof_key(task)))
+        return cast("ProofEntry | None", self.get((Table.PROOF, task)))
+
+    def step(self, task: TaskId) -> StepEntry | None:
+        """Give the promise to prove the stretch that a task's game leaves; None without one."""
+        return cast("StepEntry | None", self.get((Table.STEP, task)))
+
+    def put_step(self, task: TaskId, entry: StepEntry) -> None:
+        """Write what becomes of such a promise."""
+        self.put((Table.STEP, task), entry)
 
     def put_proof(self, task: TaskId, entry: ProofEntry) -> None:
         """Write what members say of a task's proof."""
-        self.put(proof_key(task), entry)
+        self.put((Table.PROOF, task), entry)
 
     def node(self, node: NodeId) -> NodeEntry | None:
         """Give a node."""

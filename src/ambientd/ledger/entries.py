@@ -9,7 +9,7 @@ from ambientd.ledger.audit_entries import AuditEntry, BitcoinWindow, Refill, Unv
 from ambientd.ledger.dispute_entries import DisputeEntry
 from ambientd.ledger.learning_entries import LessonEntry, RoundEntry, Studies, StudyEntry
 from ambientd.ledger.module_entries import ModuleEntry, PublisherEntry
-from ambientd.ledger.proof_entries import ProofEntry
+from ambientd.ledger.proof_entries import ProofEntry, StepEntry
 from ambientd.ledger.seat_entries import SeatEntry, UsedTip
 from ambientd.ledger.word_entries import LastWord, OfferEntry, Topic
 from ambientd.model.base import Digest, NodeId, TaskId, Value
@@ -67,6 +67,7 @@ class Table(IntEnum):
     LESSON = 35
     PEG_RETURN = 36
     PROOF = 37
+    STEP = 38
 
 
 PRIORITY_MS = 60_000
@@ -143,11 +144,6 @@ def refill_key(convict: NodeId) -> Key:
 def dispute_key(task: TaskId) -> Key:
     """Give the key of how far the bisection of a disputed task is."""
     return Table.DISPUTE, task
-
-
-def proof_key(task: TaskId) -> Key:
-    """Give the key of what members say of an opened answer's proof."""
-    return Table.PROOF, task
 
 
 def offer_key(node: NodeId) -> Key:
@@ -447,6 +443,7 @@ Entry: TypeAlias = (
     | RoundEntry
     | LessonEntry
     | ProofEntry
+    | StepEntry
 )
 
 ENTRY_TYPES: dict[Table, type[Entry]] = {
@@ -487,6 +484,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.ROUND: RoundEntry,
     Table.LESSON: LessonEntry,
     Table.PROOF: ProofEntry,
+    Table.STEP: StepEntry,
 }
 
 

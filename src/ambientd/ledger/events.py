@@ -145,6 +145,35 @@ class ProofSpoke:
 
 
 @dataclass(frozen=True, slots=True)
+class StepPromised:
+    """A node will prove the stretch that a game leaves."""
+
+    task: TaskId
+    game: int
+    prover: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class StepShown:
+    """A node has named the proof of the stretch that it promised."""
+
+    task: TaskId
+    game: int
+    prover: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class StepGivenUp:
+    """There is no proof of the stretch, or a wrong one: the members execute it."""
+
+    task: TaskId
+    game: int
+    prover: NodeId
+    reason: str
+    is_blamed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LiarNamed:
     """A node is convicted: reputation nothing, bond gone, no more work."""
 
@@ -421,6 +450,9 @@ LedgerEvent: TypeAlias = (
     | SegmentReached
     | WholeWanted
     | ProofSpoke
+    | StepPromised
+    | StepShown
+    | StepGivenUp
     | LiarNamed
     | Paid
     | HeadersTaken

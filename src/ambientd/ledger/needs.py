@@ -9,6 +9,7 @@ from ambientd.ledger.learning_entries import LessonEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, TaskId
 from ambientd.model.learning import NO_DATA, NO_MODULE
+from ambientd.model.proof import NO_PROOF
 from ambientd.model.task import TERMINAL
 
 UNDECIDED = frozenset({AuditState.AWAITING, AuditState.OPEN})
@@ -51,11 +52,14 @@ def _lesson_parts(state: LedgerState, task: TaskId) -> tuple[Digest, ...]:
 
 
 def _disputed_states(state: LedgerState, task: TaskId) -> tuple[Digest, ...]:
-    """Give the states from which the parties of a dispute, and its referees, go on."""
+    """Give the states from which a dispute's parties and referees go on, and a stretch's proof."""
     row = state.dispute(task)
     if row is None or row.game is None:
         return ()
-    return tuple(said.state for said in (*row.game.traces, *row.game.claimed) if said is not None)
+    step = state.step(task)
+    proofs = () if step is None or step.proof == NO_PROOF else (step.proof,)
+    said = (*row.game.traces, *row.game.claimed)
+    return proofs + tuple(trace.state for trace in said if trace is not None)
 
 
 def _may_be_audited(state: LedgerState, task: TaskId) -> bool:

@@ -13,7 +13,7 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.statements import verify_proof_word
 from ambientd.ledger.assigning import COMPILED_BYTES_A_MS, fill, release
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import EvidenceEntry, TaskEntry, proof_key, word_key
+from ambientd.ledger.entries import EvidenceEntry, Table, TaskEntry, word_key
 from ambientd.ledger.events import ProofSpoke
 from ambientd.ledger.evidence import EVIDENCE_OF_WRONG_PROOF, evidence_name
 from ambientd.ledger.proof_entries import ProofEntry
@@ -149,7 +149,7 @@ def _decide(draft: Draft, task: TaskId, entry: TaskEntry, row: ProofEntry) -> bo
 
 def _next_attempt(draft: Draft, task: TaskId, entry: TaskEntry, reason: str) -> None:
     """Let another worker answer; a proof that holds it may name as well, whoever made it."""
-    draft.drop(proof_key(task))
+    draft.drop((Table.PROOF, task))
     slot = release(draft, task, entry.spec, entry.slots[0], reason)
     entry = replace(entry, slots=(slot,))
     attempts_max = entry.spec.attempts_max or draft.state.genesis.rules.attempts_max

@@ -9,6 +9,7 @@ from ambientd.codec.statements import (
     spec_hash,
     verdict_hash,
 )
+from ambientd.ledger import step_rows
 from ambientd.ledger.assigning import give_back
 from ambientd.ledger.audits import (
     await_draw,
@@ -20,7 +21,7 @@ from ambientd.ledger.audits import (
 )
 from ambientd.ledger.dispute_entries import RefereedGas
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import EvidenceEntry, Payment, TaskEntry, dispute_key, proof_key
+from ambientd.ledger.entries import EvidenceEntry, Payment, Table, TaskEntry, dispute_key
 from ambientd.ledger.events import Paid, PremiumPaid, Refunded, TaskClosed, TaskFinal
 from ambientd.ledger.evidence import EVIDENCE_OF_LIE, EVIDENCE_OF_TWO_VERDICTS, evidence_name
 from ambientd.ledger.vesting import let_wait
@@ -298,7 +299,8 @@ def _close(
     if draft.dispute(task) is not None:
         draft.drop(dispute_key(task))
     if draft.proof(task) is not None:
-        draft.drop(proof_key(task))
+        draft.drop((Table.PROOF, task))
+    step_rows.drop(draft, task)
     draft.tell(TaskClosed(task, state))
     if ended.audits is not None and ended.settlement is None:
         conclude(draft, task, ended, None)

@@ -37,7 +37,6 @@ from ambientd.ledger.entries import (
     offer_key,
     payment_key,
     peg_node_key,
-    proof_key,
     report_key,
     reputation_key,
     round_key,
@@ -51,7 +50,7 @@ from ambientd.ledger.module_entries import ModuleEntry
 from ambientd.ledger.module_index import ModuleIndex
 from ambientd.ledger.peg_entries import PegCoinEntry, PegEntry, PegNodeEntry, PegPaymentEntry
 from ambientd.ledger.peg_index import PegIndex
-from ambientd.ledger.proof_entries import ProofEntry
+from ambientd.ledger.proof_entries import ProofEntry, StepEntry
 from ambientd.ledger.reputation_index import ReputationIndex
 from ambientd.ledger.room_index import RoomIndex
 from ambientd.ledger.seat_entries import SeatEntry
@@ -272,7 +271,11 @@ class LedgerState:
 
     def proof(self, task: TaskId) -> ProofEntry | None:
         """Give what members say of a task's proof; None while none is to be checked."""
-        return cast("ProofEntry | None", self._items.get(proof_key(task)))
+        return cast("ProofEntry | None", self._items.get((Table.PROOF, task)))
+
+    def step(self, task: TaskId) -> StepEntry | None:
+        """Give the promise to prove the stretch that a task's game leaves; None without one."""
+        return cast("StepEntry | None", self._items.get((Table.STEP, task)))
 
     def tasks(self) -> Iterator[tuple[TaskId, TaskEntry]]:
         """Walk all tasks, open and ended."""

@@ -22,6 +22,8 @@ class Purpose(Enum):
     SEGMENT = "segment"
     LESSON = "lesson"
     PROOF = "proof"
+    STEP = "step"
+    STEP_PROOF = "step proof"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class BroadcastJob:
 class Assignment:
     """One execution that this node owes: as a slot's worker or as a referee (slot 0).
 
-    Of a trace, `slot` is the game and `attempt` the round; of a segment, `slot` is the game.
+    Of a trace, `slot` is the game and `attempt` the round; of a segment, and of a proof of one,
+    `slot` is the game.
     """
 
     purpose: Purpose
@@ -115,6 +118,33 @@ class SegmentWanted:
     start: KnownState
     until_gas: int
     seed_task: TaskId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProveStep:
+    """Prove where a stretch leads from a state that others hold, and report a StepMade.
+
+    What cannot be proven, or not by this host, ends as an ExecutionEnded that was aborted.
+    """
+
+    assignment: Assignment
+    spec: TaskSpec
+    holders: tuple[NodeId, ...]
+    start: KnownState
+    until_gas: int
+    seed_task: TaskId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStep:
+    """Get a proof from its holders, verify that it is of this stretch, and report a StepChecked."""
+
+    assignment: Assignment
+    spec: TaskSpec
+    holders: tuple[NodeId, ...]
+    proof: Digest
+    start: TracePoint
+    until_gas: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +245,8 @@ RoleEffect: TypeAlias = (
     | TraceWanted
     | SegmentWanted
     | CheckProof
+    | ProveStep
+    | CheckStep
     | Abandon
     | FetchBlob
     | SendParcel

@@ -314,6 +314,33 @@ class ProofFound(Value, frozen=True, tag=45):
     word: ProofWord
 
 
+class StepPromise(Value, frozen=True, tag=47):
+    """The author will prove the stretch that a game leaves, once it has at most so much gas.
+
+    It gives the proof within `wait_ms` from when the stretch is known.
+    """
+
+    task: TaskId
+    game: int
+    gas_max: int
+    wait_ms: int
+
+
+class StepProof(Value, frozen=True, tag=48):
+    """The author names the proof that it promised by its SHA-256, or says that it has none."""
+
+    task: TaskId
+    game: int
+    proof: Digest
+
+
+class StepFound(Value, frozen=True, tag=49):
+    """A member's word on such a proof, and, where it holds, on where the stretch leads."""
+
+    word: ProofWord
+    verdict: SegmentVerdict | None
+
+
 class BitcoinHeaders(Value, frozen=True, tag=20):
     """Headers of the cluster's Bitcoin network, one after another, and the first one's height."""
 
@@ -347,6 +374,9 @@ ClusterBody: TypeAlias = (
     | Yank
     | Prover
     | ProofFound
+    | StepPromise
+    | StepProof
+    | StepFound
 )
 """All but those of the peg and of federated learning."""
 

@@ -36,6 +36,7 @@ from ambientd.roles.header_bringer import HeaderBringer
 from ambientd.roles.offerer import Offerer
 from ambientd.roles.referee import Referee
 from ambientd.roles.reporter import Reporter
+from ambientd.roles.step_prover import NO_STEPS, StepTerms
 from ambientd.roles.submitter import Submitter
 from ambientd.roles.worker import Worker
 from ambientd.telemetry.core import Telemetry, TelemetryOptions
@@ -54,6 +55,8 @@ class NodeOptions:
     trusted: TrustedEpoch | None = None
     proves_cycles_max: int = 0
     """How many padded cycles this node proves for a task; 0 for none."""
+
+    proves_steps: StepTerms = NO_STEPS
 
 
 def signer_of(seed: bytes, genesis: Genesis) -> Signer:
@@ -125,7 +128,7 @@ def build_node(
         coordinator=Coordinator(own_id),
         disputer=Disputer(signer),
         referee=Referee(signer),
-        proving=Proving(signer, options.proves_cycles_max),
+        proving=Proving(signer, options.proves_cycles_max, options.proves_steps),
         learning=Learning(signer),
         reporter=Reporter(own_id),
         checkpointer=Checkpointer(signer, genesis.rules.batch_ms),

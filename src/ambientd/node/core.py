@@ -208,6 +208,8 @@ class Node:
                 | node_events.TraceMade()
                 | node_events.SegmentMade()
                 | node_events.ProofChecked()
+                | node_events.StepMade()
+                | node_events.StepChecked()
             ):
                 self._on_execution(event)
             case node_events.BodiesProposed(bodies=bodies):

@@ -16,10 +16,12 @@ from ambientd.model.effect import (
     Abandon,
     AnchorRoot,
     CheckProof,
+    CheckStep,
     Execute,
     FetchBlob,
     HearAnchor,
     LeaveAnchors,
+    ProveStep,
     SeatAnchors,
     SegmentWanted,
     SendParcel,
@@ -145,6 +147,8 @@ NodeEffect: TypeAlias = (
     | TraceWanted
     | SegmentWanted
     | CheckProof
+    | CheckStep
+    | ProveStep
     | Abandon
     | FetchBlob
     | SendParcel

@@ -118,6 +118,25 @@ class ProofChecked(msgspec.Struct, frozen=True):
     cycles: int = 0
 
 
+class StepMade(msgspec.Struct, frozen=True):
+    """A disputed stretch was proven; the proof is kept as a blob."""
+
+    assignment: Assignment
+    proof: Digest
+
+
+class StepChecked(msgspec.Struct, frozen=True):
+    """A proof of a disputed stretch was judged; `end` is where it leads, if the proof holds.
+
+    What this host could not do ends as an ExecutionEnded that was aborted.
+    """
+
+    assignment: Assignment
+    finding: Finding
+    cycles: int = 0
+    end: TracePoint | None = None
+
+
 class AnchorProven(msgspec.Struct, frozen=True):
     """A root has its confirmations."""
 
@@ -162,6 +181,8 @@ Event: TypeAlias = (
     | TraceMade
     | SegmentMade
     | ProofChecked
+    | StepMade
+    | StepChecked
     | AnchorProven
     | HeadersSeen
     | AnchorSigned

@@ -4,9 +4,16 @@ from typing import TypeAlias
 
 from ambientd.model.effect import Purpose, RoleEffect
 from ambientd.node.cores import Cores
-from ambientd.node.event import ExecutionEnded, ProofChecked, SegmentMade, TraceMade
+from ambientd.node.event import (
+    ExecutionEnded,
+    ProofChecked,
+    SegmentMade,
+    StepChecked,
+    StepMade,
+    TraceMade,
+)
 
-Ended: TypeAlias = ExecutionEnded | TraceMade | SegmentMade | ProofChecked
+Ended: TypeAlias = ExecutionEnded | TraceMade | SegmentMade | ProofChecked | StepMade | StepChecked
 
 
 def says_of_device(event: Ended) -> bool | None:
@@ -30,6 +37,10 @@ def on_execution(event: Ended, cores: Cores, now: int) -> list[RoleEffect]:
             return cores.referee.on_segment(place, end, cores.ledger, now)
         case ProofChecked(assignment=place, finding=finding, cycles=cycles):
             return cores.proving.on_checked(place, finding, cycles, cores.ledger, now)
+        case StepMade(assignment=place, proof=proof):
+            return cores.proving.on_step_made(place, proof, now)
+        case StepChecked():
+            return cores.referee.on_step(event.assignment, event, cores.ledger, now)
         case ExecutionEnded(assignment=place, report=report):
             if report is None:
                 return _on_aborted(event, cores, now)
@@ -48,8 +59,12 @@ def _on_aborted(event: ExecutionEnded, cores: Cores, now: int) -> list[RoleEffec
             return cores.disputer.on_aborted(place, event.cause, now)
         case Purpose.SLOT:
             return cores.worker.on_aborted(place, event.cause, now, declined=event.declined)
+        case Purpose.STEP:
+            return cores.referee.on_unverified(place, cores.ledger)
         case Purpose.PROOF:
             cores.proving.on_aborted(place, now)
+        case Purpose.STEP_PROOF:
+            return cores.proving.on_step_aborted(place, event.cause, cores.ledger, now)
         case Purpose.LESSON:
             pass  # its runtime hears of it
     return []

@@ -32,6 +32,14 @@ class Prover(Protocol):
         ...
 
 
+class StretchProver(Protocol):
+    """Proves where a stretch of an execution leads, by the image of steps (protocols/18 §10)."""
+
+    async def prove_step(self, words: bytes) -> bytes | NotProven:
+        """Give a proof file of what the image reads, or say why there is none."""
+        ...
+
+
 class ProofVerifier(Protocol):
     """Judges the seals of a proof."""
 
@@ -59,3 +67,4 @@ class ProofTools:
     places: ProvedPlaces
     prover: Prover | None = None
     verifier: ProofVerifier | None = None
+    steps: StretchProver | None = None

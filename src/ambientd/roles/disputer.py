@@ -23,6 +23,7 @@ from ambientd.ledger.events import (
     WholeWanted,
 )
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.step_rows import short_gas
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import AT_BEGINNING, KnownState, Trace, TracePoint
 from ambientd.model.effect import (
@@ -182,7 +183,8 @@ class Disputer:
         base = kept if kept.point.gas_index <= game.low.gas_index else AT_BEGINNING
         workers = (slot.worker for slot in entry.slots if slot.worker)
         holders = (entry.submitter, *sorted(entry.barred), *workers)
-        stretch = Stretch(game.low, game.until_gas, game.claims)
+        short = short_gas(state.step(place.task), game)
+        stretch = Stretch(game.low, game.until_gas, game.claims, short)
         cuts, seed_task = targets(stretch), entry.seed_task
         wanted = TraceWanted(place, entry.spec, holders, base, game.low, cuts, seed_task)
         unsigned = Trace(

@@ -5,7 +5,7 @@ below t, or at its end. Two executions with different ends agree at the beginnin
 lies a first stretch over which one of them took a false step.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ambientd.model.dispute import BEGINNING, POINTS, SEGMENT_GAS, Trace, TracePoint
 from ambientd.model.task import Result
@@ -20,11 +20,17 @@ class Stretch:
     low: TracePoint
     until_gas: int
     claims: Claims
+    short_gas: int = SEGMENT_GAS
+    """So long is a stretch that is cut no more; less where somebody is to prove it (18 §11)."""
 
     @property
     def is_short(self) -> bool:
         """Whether referees execute it rather than that it is cut again."""
-        return self.until_gas - self.low.gas_index <= SEGMENT_GAS
+        return self.is_short_from(self.low)
+
+    def is_short_from(self, low: TracePoint) -> bool:
+        """Whether it is that with what lies before it, from a point where both parties were."""
+        return self.until_gas - low.gas_index <= self.short_gas
 
 
 def whole(results: tuple[Result, Result], ends: Claims) -> Stretch:
@@ -34,11 +40,13 @@ def whole(results: tuple[Result, Result], ends: Claims) -> Stretch:
 
 def targets(stretch: Stretch) -> tuple[int, ...]:
     """Give the gas indices that cut a stretch into 16; none when it is short."""
-    if stretch.is_short:
-        return ()
-    low = stretch.low.gas_index
-    step = -(-(stretch.until_gas - low) // (POINTS + 1))
-    return tuple(low + step * number for number in range(1, POINTS + 1))
+    return () if stretch.is_short else cuts(stretch.low.gas_index, stretch.until_gas)
+
+
+def cuts(low_gas: int, until_gas: int) -> tuple[int, ...]:
+    """Give the gas indices that cut so much gas into 16."""
+    step = -(-(until_gas - low_gas) // (POINTS + 1))
+    return tuple(low_gas + step * number for number in range(1, POINTS + 1))
 
 
 def trace_fault(trace: Trace, stretch: Stretch, party: int, ends: Claims) -> str | None:
@@ -70,6 +78,6 @@ def narrowed(stretch: Stretch, first: Trace, second: Trace) -> Stretch:
     low = stretch.low
     for target, one, other in zip(targets(stretch), first.points, second.points, strict=True):
         if one != other:
-            return Stretch(low, target, (one, other))
+            return replace(stretch, low=low, until_gas=target, claims=(one, other))
         low = one
-    return Stretch(low, stretch.until_gas, stretch.claims)
+    return replace(stretch, low=low)

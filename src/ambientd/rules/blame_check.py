@@ -38,7 +38,7 @@ from ambientd.model.proof import Finding
 from ambientd.model.receipt import SignedReceipt
 from ambientd.model.record import Fraud
 from ambientd.rules.auditing import audit_spec
-from ambientd.rules.bisection import Stretch, targets
+from ambientd.rules.bisection import cuts
 from ambientd.rules.blame_text import blame_text_fault, trust_in_blame
 from ambientd.rules.executions import limits_of
 from ambientd.rules.file_checks import (
@@ -244,8 +244,8 @@ def claims_of(evidence: WrongStep) -> tuple[TracePoint, ...]:
     said = [end] if end.gas_index < until_gas else []
     for trace in evidence.traces:
         if not trace.is_pass:
-            asked = targets(Stretch(trace.low, trace.until_gas, (BEGINNING, BEGINNING)))
-            points = zip(asked, trace.points, strict=False)
+            # How short a stretch had to be was the game's; a trace of a short one has no points.
+            points = zip(cuts(trace.low.gas_index, trace.until_gas), trace.points, strict=False)
             said += [point for target, point in points if target == until_gas]
     return tuple(dict.fromkeys(said))
 

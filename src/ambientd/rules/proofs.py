@@ -9,6 +9,7 @@ from ambientd.codec.digest import sha256, tagged
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import DIGEST_BYTES, Digest
 from ambientd.model.execution import OutcomeKind, TrapReason
+from ambientd.model.proof import STEP_SEGMENTS_MAX
 from ambientd.model.task import Result, TaskSpec
 
 UNIVERSAL_IMAGE = Digest(
@@ -24,6 +25,9 @@ SEAL_WORDS_MAX = 1 << 17
 WORD_BYTES = 4
 HEADER_BYTES = len(MAGIC) + WORD_BYTES + DIGEST_BYTES + STATEMENT_BYTES + WORD_BYTES
 PROOF_BYTES_MAX = HEADER_BYTES + SEGMENTS_MAX * WORD_BYTES * (1 + SEAL_WORDS_MAX)
+STEP_PROOF_BYTES_MAX = HEADER_BYTES + STEP_SEGMENTS_MAX * WORD_BYTES * (1 + SEAL_WORDS_MAX)
+"""What members fetch as the proof of a disputed stretch, at most."""
+
 POWER_AT = 91
 """The word of a seal that says how many cycles: behind its version and 90 public values."""
 

@@ -3,7 +3,7 @@
 That its seals hold is for the program `ambient-verify` to say; nothing here does.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ambientd.codec.statements import end_point
 from ambientd.errors import RemoteProtocolError
@@ -36,6 +36,18 @@ class ProvenStep:
     output: Digest
     output_size_bytes: int
     gas: int
+    powers: tuple[int, ...] = ()
+    """Of the cycles of each segment of the proof, as powers of two; none for a bare statement."""
+
+    @property
+    def segments(self) -> int:
+        """Give how many segments a verifier has to look at."""
+        return len(self.powers)
+
+    @property
+    def cycles(self) -> int:
+        """Give the padded cycles that are proven."""
+        return sum(1 << power for power in self.powers)
 
     def end(self, prepared: Digest, rewriter_version: int) -> TracePoint:
         """Give where it stood; an end is the result's, which names its prepared module."""
@@ -91,7 +103,7 @@ def read_step(data: bytes) -> ProvenStep:
     if file.image != STEP_IMAGE:
         msg = "it is a proof of another image than that of steps"
         raise RemoteProtocolError(msg)
-    return decode_step(file.statement)
+    return replace(decode_step(file.statement), powers=file.powers)
 
 
 def _number(data: bytes, at: int, size_bytes: int) -> int:

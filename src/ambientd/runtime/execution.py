@@ -16,8 +16,10 @@ from ambientd.model.base import DIGEST_BYTES, Digest, NodeId, TaskId
 from ambientd.model.bundle import size_of
 from ambientd.model.effect import (
     CheckProof,
+    CheckStep,
     Execute,
     ExecutionReport,
+    ProveStep,
     Purpose,
     SegmentWanted,
     TraceWanted,
@@ -31,7 +33,14 @@ from ambientd.model.execution import (
 )
 from ambientd.model.learning import LessonInput
 from ambientd.model.task import Result
-from ambientd.node.event import ExecutionEnded, ProofChecked, SegmentMade, TraceMade
+from ambientd.node.event import (
+    ExecutionEnded,
+    ProofChecked,
+    SegmentMade,
+    StepChecked,
+    StepMade,
+    TraceMade,
+)
 from ambientd.ports.module_cache import ReadyModule
 from ambientd.ports.probe import EnergyMeter, EnergyUsed
 from ambientd.ports.proving import ProofTools
@@ -51,6 +60,7 @@ from ambientd.runtime.lies import TRUTH, ExecutorLies
 from ambientd.runtime.long_executions import KeptStates, LongExecutions
 from ambientd.runtime.pausing_workers import PausableCall, PausingWorkers
 from ambientd.runtime.proving import NO_PROVER, Proofs
+from ambientd.runtime.steps import Steps
 from ambientd.runtime.tracing import Tracer
 from ambientd.runtime.workers import WorkerPool
 from ambientd.wasm.prepare import Refused
@@ -183,7 +193,9 @@ class Executor:
         pausing: PausingWorkers | None = None,
         proofs: Proofs | None = None,
         long: LongExecutions | None = None,
+        steps: Steps | None = None,
     ) -> None:
+        self._steps = steps
         self._pool = pool
         self._proofs = proofs
         self._long = long
@@ -219,6 +231,17 @@ class Executor:
             return ExecutionEnded(effect.assignment, effect.spec, None, NO_PROVER)
         try:
             return await self._proofs.check(effect)
+        except (AmbientError, ValueError) as error:
+            return ExecutionEnded(effect.assignment, effect.spec, None, str(error), True)
+
+    async def step(self, effect: ProveStep | CheckStep) -> StepMade | StepChecked | ExecutionEnded:
+        """Prove a disputed stretch, or judge what another has proven of one."""
+        if self._steps is None:
+            return ExecutionEnded(effect.assignment, effect.spec, None, NO_PROVER)
+        try:
+            if isinstance(effect, ProveStep):
+                return await self._steps.prove(effect)
+            return await self._steps.check(effect)
         except (AmbientError, ValueError) as error:
             return ExecutionEnded(effect.assignment, effect.spec, None, str(error), True)
 
@@ -422,4 +445,6 @@ def executor_of(
     """Give what executes on this device, and proves where it has a prover."""
     proofs = Proofs(pool, blobs, tools)
     long = LongExecutions(pool.stretching, states, config.execution.state_every_gas)
-    return Executor(pool, blobs, meter, executor_options(config), pool.pausing, proofs, long)
+    steps = Steps(pool, blobs, tools, pool.pausing)
+    options = executor_options(config)
+    return Executor(pool, blobs, meter, options, pool.pausing, proofs, long, steps)

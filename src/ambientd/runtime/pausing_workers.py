@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import trio
 
 from ambientd.codec.digest import sha256
+from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import AbortCause, Aborted, ExecutionLimits, ExecutionResult
 from ambientd.ports.paused_state import PausedState, checked_state, pieces_of, requests_for
 from ambientd.ports.worker_protocol import (
@@ -22,12 +23,15 @@ from ambientd.ports.worker_protocol import (
     ExecutionPaused,
     ModulePrepared,
     ModuleRefused,
+    PageLeftOut,
     PreparePausable,
+    ReplayStretch,
     Reply,
     Request,
     StatePiece,
     StateRefused,
     StateTaken,
+    StretchReplayed,
     TargetsTraced,
     TraceTargets,
     is_plausible,
@@ -114,7 +118,7 @@ class PausingWorkers:
             if isinstance(made, Refused):
                 yield made
             else:
-                yield PausingRun(self.crew, process, call, *made)
+                yield PausingRun(self.crew, process, call, self._options, *made)
 
     async def _open(self) -> None:
         async with self._opening:
@@ -154,9 +158,11 @@ class PausingRun:
         crew: WorkerCrew,
         process: WorkerProcess,
         call: PausableCall,
+        options: WorkerPoolOptions,
         pausable: bytes,
         prepared: bytes,
     ) -> None:
+        self._options = options
         self.pausable = pausable
         self.prepared = prepared
         self._crew = crew
@@ -212,8 +218,43 @@ class PausingRun:
             case _:
                 raise await self._stopped(reply)
 
+    async def replay(
+        self, until_gas: int, start: PausedState
+    ) -> TracePoint | ExecutionResult | PageLeftOut | StateRefused:
+        """Give where an execution leads from a state that may have pages left out."""
+        call = self._call
+        request = ReplayStretch(
+            prepared=self.pausable,
+            input=call.input,
+            limits=call.limits,
+            seed=call.seed,
+            pause_at=until_gas,
+            root=start.root,
+        )
+        match reply := await self._go_on(request, start):
+            case StretchReplayed(point=point):
+                return point
+            case Executed(result=result) if is_plausible(result, call.limits):
+                return result
+            case PageLeftOut():
+                return reply
+            case StateRefused():
+                return StateRefused(reason=reply.reason[:REASON_CHARACTERS_MAX])
+            case _:
+                raise await self._stopped(reply)
+
+    async def module(self) -> bytes:
+        """Make the pausable module once more, for its bytes: few ask for them."""
+        options = self._options
+        request = PreparePausable(module=self._call.module, cpu_ms_max=options.prepare_cpu_ms_max)
+        what = "making the module pausable"
+        reply = await self._ask(request, options.prepare_wall_ms_max, what)
+        if not isinstance(reply, ModulePrepared) or sha256(reply.module) != self.pausable:
+            raise await self._stopped(reply)
+        return reply.module
+
     async def _go_on(
-        self, request: ExecutePausable | TraceTargets, start: PausedState | None
+        self, request: ExecutePausable | TraceTargets | ReplayStretch, start: PausedState | None
     ) -> Reply | Aborted:
         if start is not None:
             for piece in pieces_of(start):

@@ -16,10 +16,12 @@ from ambientd.model.effect import (
     AnchorRoot,
     Assignment,
     CheckProof,
+    CheckStep,
     Execute,
     FetchBlob,
     HearAnchor,
     LeaveAnchors,
+    ProveStep,
     SeatAnchors,
     SegmentWanted,
     SendParcel,
@@ -56,7 +58,7 @@ from ambientd.telemetry.messages import BatchAccepted, SafeModeChanged
 
 log = structlog.get_logger("ambientd.performer")
 
-Work = Execute | TraceWanted | SegmentWanted | CheckProof
+Work = Execute | TraceWanted | SegmentWanted | CheckProof | ProveStep | CheckStep
 
 TELEMETRY_TOPIC = "ambient/telemetry/1"
 EXECUTIONS_WAITING_MAX = 1024
@@ -134,7 +136,14 @@ class Performer:
                     self._nursery.start_soon(self._learning.hear, event)
                 warn_of_conviction(effect, self._ledger)
                 self._news.tell(effect)
-            case Execute() | TraceWanted() | SegmentWanted() | CheckProof():
+            case (
+                Execute()
+                | TraceWanted()
+                | SegmentWanted()
+                | CheckProof()
+                | ProveStep()
+                | CheckStep()
+            ):
                 self._start_execution(effect)
             case Abandon(assignment=assignment):
                 self._again.pop(assignment, None)
@@ -250,6 +259,8 @@ class Performer:
                     ended = await self._executor.execute(effect, self._now)
                 elif isinstance(effect, CheckProof):
                     ended = await self._executor.check_proof(effect)
+                elif isinstance(effect, ProveStep | CheckStep):
+                    ended = await self._executor.step(effect)
                 else:
                     ended = await self._executor.trace(effect)
         finally:

@@ -1,7 +1,5 @@
 """Prove what was executed here for a slot, and check what others have proven (protocols/18 §9)."""
 
-from typing import Protocol
-
 import structlog
 import trio
 
@@ -23,6 +21,7 @@ from ambientd.rules.proofs import (
     read_proof,
 )
 from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.preparing import Rewriter
 from ambientd.wasm.prepare import Refused
 
 log = structlog.get_logger("ambientd.proving")
@@ -31,14 +30,6 @@ CHECKED_AT_ONCE = 4
 FETCH_S = 30.0
 NO_PROVER = "nothing proves on this device: see [proving] in config.toml"
 NO_VERIFIER = "nothing verifies proofs on this device: build it with `make verifier`"
-
-
-class Rewriter(Protocol):
-    """What prepares modules in a process that is locked down: `runtime.workers.WorkerPool`."""
-
-    async def rewrite(self, source: bytes, module: bytes) -> bytes | Refused | Aborted:
-        """Give a submitted module's prepared form."""
-        ...
 
 
 class Proofs:

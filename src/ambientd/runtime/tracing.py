@@ -9,14 +9,13 @@ import structlog
 
 from ambientd.codec.statements import end_point
 from ambientd.errors import AmbientError
-from ambientd.model.bundle import Bundle
 from ambientd.model.dispute import AT_BEGINNING, KnownState, TracePoint
 from ambientd.model.effect import SegmentWanted, TraceWanted
 from ambientd.model.execution import AbortCause, Aborted, ExecutionResult
 from ambientd.node.event import ExecutionEnded, SegmentMade, TraceMade
 from ambientd.ports.paused_state import PausedState
 from ambientd.ports.worker_protocol import StateRefused
-from ambientd.rules.executions import limits_of, result_of, seed_of
+from ambientd.rules.executions import result_of
 from ambientd.runtime.blobs import BLOB_BYTES_MAX, Blobs
 from ambientd.runtime.lies import ExecutorLies, StrayRun
 from ambientd.runtime.pausing_workers import (
@@ -25,13 +24,10 @@ from ambientd.runtime.pausing_workers import (
     PausingStoppedError,
     PausingWorkers,
 )
+from ambientd.runtime.stretches import Stretches, stopped
 from ambientd.wasm.prepare import Refused
 
 log = structlog.get_logger("ambientd.tracing")
-
-
-def _stopped(reason: str, cause: AbortCause = AbortCause.OTHER) -> PausingStoppedError:
-    return PausingStoppedError(Aborted(reason=reason, cause=cause))
 
 
 class Tracer:
@@ -40,6 +36,7 @@ class Tracer:
     def __init__(self, pausing: PausingWorkers, blobs: Blobs, lies: ExecutorLies) -> None:
         self._pausing = pausing
         self._blobs = blobs
+        self._stretches = Stretches(blobs)
         self._lies = lies
 
     async def carry_out(
@@ -47,10 +44,10 @@ class Tracer:
     ) -> TraceMade | SegmentMade | ExecutionEnded:
         """Give the points or the end of the stretch, or the abort."""
         try:
-            call = await self._call(effect)
+            call = await self._stretches.call(effect)
             async with self._pausing.begin(call) as run:
                 if isinstance(run, Refused):
-                    raise _stopped(run.reason, AbortCause.NOT_PAUSABLE)
+                    raise stopped(run.reason, AbortCause.NOT_PAUSABLE)
                 if isinstance(effect, TraceWanted):
                     return await self._trace(effect, run)
                 return await self._segment(effect, run)
@@ -79,20 +76,6 @@ class Tracer:
         except PausingStoppedError as error:
             return error.aborted
 
-    async def _call(self, effect: TraceWanted | SegmentWanted) -> PausableCall:
-        spec, holders = effect.spec, effect.holders
-        if isinstance(spec.input_size_bytes, Bundle):
-            reason = "a bundle is executed whole, item by item, and never in parts"
-            raise _stopped(reason, AbortCause.NOT_PAUSABLE)
-        module = await self._blobs.fetch(spec.module, spec.module_size_bytes, holders)
-        data = await self._blobs.fetch(spec.input, spec.input_size_bytes, holders)
-        if module is None or data is None:
-            reason = "module or input could not be fetched from any holder"
-            raise _stopped(reason, AbortCause.NOT_FETCHED)
-        return PausableCall(
-            module, data, limits_of(spec), seed_of(effect.seed_task or effect.assignment.task)
-        )
-
     async def _trace(self, effect: TraceWanted, run: PausingRun) -> TraceMade:
         stray_gas = self._lies.wrong_step_gas
         way = run if stray_gas is None else StrayRun(run, stray_gas)
@@ -113,7 +96,7 @@ class Tracer:
             return ()
         found = await way.trace(targets, start)
         if isinstance(found, StateRefused):
-            raise _stopped(f"the state kept here is no longer that: {found.reason}")
+            raise stopped(f"the state kept here is no longer that: {found.reason}")
         if found.result is None:
             return found.points
         end = self._end(found.result, prepared)
@@ -131,7 +114,7 @@ class Tracer:
             found = await way.pause(effect.low.gas_index, None)
         if not isinstance(found, PausedState) or found.root != effect.low.root:
             reason = f"the state at gas index {effect.low.gas_index} is not what it was"
-            raise _stopped(reason)
+            raise stopped(reason)
         return found
 
     async def _base(self, known: KnownState) -> PausedState | None:
@@ -144,33 +127,19 @@ class Tracer:
         size_bytes = len(state.data)
         if size_bytes > BLOB_BYTES_MAX:
             reason = f"a state of {size_bytes} bytes is too large to be handed over"
-            raise _stopped(reason, AbortCause.NOT_PAUSABLE)
+            raise stopped(reason, AbortCause.NOT_PAUSABLE)
         name = await self._blobs.put(state.data)
         return KnownState(point=point, state=name, state_size_bytes=size_bytes)
 
     async def _segment(self, effect: SegmentWanted, run: PausingRun) -> SegmentMade:
-        start = await self._fetched(effect)
+        start = await self._stretches.start(effect)
         found = await run.trace((effect.until_gas,), start)
         if isinstance(found, StateRefused):
             reason = f"the state is not that of its root: {found.reason}"
-            raise _stopped(reason, AbortCause.NOT_FETCHED)
+            raise stopped(reason, AbortCause.NOT_FETCHED)
         if found.result is None:
             return SegmentMade(effect.assignment, found.points[0])
         return SegmentMade(effect.assignment, self._end(found.result, run.prepared))
-
-    async def _fetched(self, effect: SegmentWanted) -> PausedState | None:
-        start = effect.start
-        if start.point == AT_BEGINNING.point:
-            return None
-        data = await self._blobs.fetch(start.state, start.state_size_bytes, effect.holders)
-        if data is None:
-            reason = "the state could not be fetched from any holder"
-            raise _stopped(reason, AbortCause.NOT_FETCHED)
-        state = PausedState(root=start.point.root, data=data)
-        if state.gas_index != start.point.gas_index:
-            # Its parties agree on a false place: the stretch would be as long as they like.
-            raise _stopped("the state is not that of its gas index", AbortCause.NOT_FETCHED)
-        return state
 
     def _end(self, outcome: ExecutionResult, prepared: bytes) -> TracePoint:
         return end_point(result_of(self._lies.told(outcome), prepared))
