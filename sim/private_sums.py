@@ -40,6 +40,7 @@ from ambientd.node.learning_event import (
 )
 from ambientd.roles.learning import book as lines
 from ambientd.rules.learning import circles
+from ambientd.rules.learning.masking import masked
 from ambientd.rules.learning.private_rounds import concealed, summed, terms_of
 from sim.cluster import UNTIL_MS, FastKit
 from sim.learners import RememberedBook, WholeNumbers, bytes_of
@@ -59,9 +60,10 @@ START = bytes_of([0] * NUMBERS)
 
 @dataclass(slots=True)
 class Shelf:
-    """Blobs that everybody can have, and who has opened which shares."""
+    """Blobs that everybody can have, who has opened which shares, and who poisons with what."""
 
     blobs: dict[Digest, bytes] = field(default_factory=dict)
+    poison: dict[NodeId, int] = field(default_factory=dict)
     opened: list[tuple[Place, NodeId, Circle, bytes]] = field(default_factory=list)
 
     def put(self, data: bytes) -> Digest:
@@ -110,6 +112,10 @@ class SummingPupil(PrivatePupil):
             case ConcealWanted(plan=plan, circle=circle):
                 update = update_of(plan, self._id, shelf.blobs[effect.model.digest])
                 shown = concealed(plan, update, secret, self._id, circle, rid)
+                if (extreme := shelf.poison.get(self._id)) is not None:
+                    # Neither clipped nor noised: under its mask nobody sees that.
+                    numbers = bytes_of([extreme] * NUMBERS)
+                    shown = masked(secret, self._id, circles.dealing_group(circle), numbers, rid)
                 terms, digest = terms_of(plan, circle.threshold), Digest(sha256(shown))
                 after = lines.release(self._book.load(), place.study, place.round, digest, terms)
                 return self._written(place, after) or Trained(place, shelf.put(shown), 1)
@@ -189,13 +195,21 @@ class SummingKit(FastKit):
         return host
 
 
-def begin_study(world: Stage, founder: Resident, guests: Sequence[Resident], at_ms: int) -> StudyId:
-    """Let a member begin a private study of one group, and these take part in it."""
-    body, size = study_body(1, UNTIL_MS, is_private=True), len(guests) // 2 + 1
+def begin_study(
+    world: Stage,
+    founder: Resident,
+    guests: Sequence[Resident],
+    at_ms: int,
+    *,
+    group_size: int = 0,
+    **changes: str | int,
+) -> StudyId:
+    """Let a member begin a private study, of one group unless told, and these take part in it."""
+    body, size = study_body(1, UNTIL_MS, is_private=True), group_size or len(guests) // 2 + 1
     body = replace(
         body,
         # One group, however it is drawn: so lots of the round change nothing about the sum.
-        plan=replace(body.plan, group_size=size),
+        plan=replace(body.plan, group_size=size, **changes),
         terms=replace(
             body.terms, participants_min=size, wanted=len(guests), rounds=2, step_ms=STEP_MS
         ),
