@@ -1,5 +1,8 @@
 """Finding liars, COORDINATION "Evidence"."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ambientd.consensus.effects import EvidenceFound, PeerFault
 from ambientd.consensus.evidence import (
     BLOCKS_MAX,
@@ -14,6 +17,9 @@ from ambientd.consensus.messages import (
     EvidenceMessage,
     HiddenCertificate,
     QcNotice,
+    QuorumCertificate,
+    Timeout,
+    Vote,
 )
 from tests.consensus.bench import Bench, at, of, record, sent
 
@@ -81,6 +87,64 @@ def test_evidence_from_a_peer_is_checked_before_it_is_believed() -> None:
     assert not bench.receive(3, 1, EvidenceMessage(real))
 
 
+def known(term: int) -> QuorumCertificate:
+    """Make up what a member may know at the end of a term: a certificate in it."""
+    return QuorumCertificate(at(term, term), term, bytes(32), ())
+
+
+def test_old_certificates_that_are_shown_again_push_no_evidence_out() -> None:
+    bench = Bench(4)
+    bench.start(3)
+    liar, late = 1, TIMEOUTS_PER_MEMBER_MAX + 10
+    hiding = bench.tc(late, *(bench.timeout(who, late, bench.genesis) for who in (0, liar, 2)))
+    bench.receive(3, 0, QcNotice(bench.genesis, hiding))
+    for term in range(1, late):
+        old = bench.tc(term, *(bench.timeout(who, term, bench.genesis) for who in (0, liar, 2)))
+        bench.receive(3, liar, QcNotice(bench.genesis, old))
+    parent = bench.qc(bench.block(0, late - 1, bench.genesis), 0, liar, 2)
+    child = bench.block(0, late, parent, revealed=1)
+    found = of(bench.receive(3, 0, QcNotice(bench.qc(child, 0, liar, 2), None)), EvidenceFound)
+    assert bench.key(liar) in {each.culprit for each in found}
+
+
+def test_old_votes_that_are_shown_again_push_no_newer_one_out() -> None:
+    bench = Bench(4)
+    watch = EvidenceWatch()
+    of_term = [bench.block(0, term, bench.genesis) for term in range(VOTES_PER_MEMBER_MAX + 10)]
+    other = bench.block(0, len(of_term) - 1, bench.genesis, record(1))
+    for block in reversed(of_term):
+        watch.saw_vote(bench.vote(1, block))
+    assert isinstance(watch.saw_vote(bench.vote(1, other)), EquivocalVotes)
+
+
+@given(
+    said=st.lists(
+        st.tuples(st.integers(1, 12), st.integers(0, 12)),
+        min_size=1,
+        max_size=TIMEOUTS_PER_MEMBER_MAX,
+    ),
+    term=st.integers(1, 12),
+    parent=st.integers(0, 12),
+)
+def test_whatever_time_outs_are_dropped_for_others_each_vote_that_one_convicts_for_convicts(
+    said: list[tuple[int, int]], term: int, parent: int
+) -> None:
+    watch = EvidenceWatch()
+    for each, high in said:
+        watch.saw_timeout(Timeout(each, at(high, high), 1, b"", known(high), None))
+    vote = Vote(at(term, parent + 1), parent, bytes(32), 1, b"")
+    is_hidden = any(each >= term and high < parent for each, high in said)
+    assert (watch.saw_vote(vote) is not None) == is_hidden
+
+
+def test_a_member_that_gives_up_for_hours_knowing_nothing_new_takes_one_place() -> None:
+    bench = Bench(4)
+    watch = EvidenceWatch()
+    for term in range(1, 1_000):
+        watch.saw_timeout(bench.timeout(0, term, bench.genesis))
+    assert list(watch._timeouts[bench.number(0)]) == [999]
+
+
 def test_the_watch_forgets_what_is_old() -> None:
     bench = Bench(4)
     watch = EvidenceWatch()
@@ -89,7 +153,7 @@ def test_the_watch_forgets_what_is_old() -> None:
         watch.saw_block(block.header, block.signature)
         watch.saw_vote(bench.vote(0, block))
     for term in range(1, TIMEOUTS_PER_MEMBER_MAX + 5):
-        watch.saw_timeout(bench.timeout(0, term, bench.genesis))
+        watch.saw_timeout(bench.timeout(0, term, known(term)))
     assert len(watch._blocks) == BLOCKS_MAX
     assert len(watch._votes[bench.number(0)]) == VOTES_PER_MEMBER_MAX
     assert len(watch._timeouts[bench.number(0)]) == TIMEOUTS_PER_MEMBER_MAX

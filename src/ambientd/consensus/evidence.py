@@ -1,4 +1,10 @@
-"""Remembers recent signatures and finds the pairs that convict (protocols/05-log.md section 9)."""
+"""Remembers recent signatures and finds the pairs that convict (protocols/05-log.md section 9).
+
+Recent is what a signature says, not when it came: whoever shows old certificates again pushes
+nothing newer out.
+"""
+
+from typing import Any
 
 from ambientd.consensus.messages import (
     EquivocalBlocks,
@@ -32,8 +38,7 @@ class EvidenceWatch:
         first = self._blocks.setdefault(header.position, (header, signature))
         if first[0] != header and first[0].proposer == header.proposer:
             return EquivocalBlocks(first[0], first[1], header, signature)
-        while len(self._blocks) > BLOCKS_MAX:
-            del self._blocks[next(iter(self._blocks))]
+        _forget_lowest(self._blocks, BLOCKS_MAX)
         return None
 
     def saw_vote(self, vote: Vote) -> Evidence | None:
@@ -42,8 +47,7 @@ class EvidenceWatch:
         if votes is None:
             votes = self._votes[vote.member] = {}
         first = votes.setdefault(vote.position, vote)
-        while len(votes) > VOTES_PER_MEMBER_MAX:
-            del votes[next(iter(votes))]
+        _forget_lowest(votes, VOTES_PER_MEMBER_MAX)
         if first.hash != vote.hash:
             return EquivocalVotes(first, vote)
         timeouts = self._timeouts.get(vote.member)
@@ -75,17 +79,28 @@ class EvidenceWatch:
         return found
 
     def saw_timeout(self, timeout: Timeout) -> Evidence | None:
-        """Take in a time-out; the lowest one a term is the one that convicts."""
+        """Take in a time-out; of those that convict for the same votes, one is kept."""
         timeouts = self._timeouts.setdefault(timeout.member, {})
-        first = timeouts.setdefault(timeout.term, timeout)
-        if timeout.high_position < first.high_position:
+        if not any(_covers(known, timeout) for known in timeouts.values()):
+            for term in [term for term, known in timeouts.items() if _covers(timeout, known)]:
+                del timeouts[term]
             timeouts[timeout.term] = timeout
-        while len(timeouts) > TIMEOUTS_PER_MEMBER_MAX:
-            del timeouts[next(iter(timeouts))]
+            _forget_lowest(timeouts, TIMEOUTS_PER_MEMBER_MAX)
         for vote in self._votes.get(timeout.member, {}).values():
             if _hides(vote, timeout):
                 return _hidden(vote, timeout)
         return None
+
+
+def _forget_lowest(kept: dict[Any, Any], most: int) -> None:
+    """Drop what is of the lowest position or term, in whatever order it came."""
+    while len(kept) > most:
+        del kept[min(kept)]
+
+
+def _covers(timeout: Timeout, other: Timeout) -> bool:
+    """Tell whether each vote that another time-out convicts for is one for this one as well."""
+    return timeout.term >= other.term and timeout.high_position <= other.high_position
 
 
 def _hides(vote: Vote, timeout: Timeout) -> bool:
