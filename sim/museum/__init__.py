@@ -1,7 +1,8 @@
 """The bug museum: worlds that were broken once, and break again with their bug put back in.
 
 A seed means the same world only as long as the drawing does not change: so a world names its
-faults and, but where they are too many, its happenings. What it must still come to is its bug.
+faults and its happenings; a world of the peg is drawn as a whole, and has its seed alone. What it
+must still come to is its bug.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from importlib.resources import files
 from sim.museum import bugs
 from sim.museum.bugs import Bug
 from sim.mutants.patch import put_in
+from sim.peg_sweep import PEG, attempt_peg, peg_plan
 from sim.plans import Finding, Plan, attempt, from_json
 
 
@@ -27,13 +29,14 @@ class Exhibit:
 
 def visited(exhibit: Exhibit) -> Finding | None:
     """Run an exhibit's world again; give what it broke, or None as it must be."""
-    return attempt(exhibit.plan)
+    run = attempt_peg if exhibit.plan.scenario == PEG else attempt
+    return run(exhibit.plan)
 
 
 def relapsed(exhibit: Exhibit) -> str | None:
     """Run it with its bug put back in; say why it tests nothing any more, or None as it must be."""
     with put_in(exhibit.bug):
-        found = attempt(exhibit.plan)
+        found = visited(exhibit)
     if found is None:
         return "whole, though its bug was put back in"
     if found.invariant != exhibit.breaks:
@@ -79,5 +82,38 @@ EXHIBITS: tuple[Exhibit, ...] = (
         "3f7d7f9",
         bugs.HOLDS_A_STOP_TO_ITS_TERM,
         "coordinator completeness",
+    ),
+    Exhibit(
+        _kept("daemon"),
+        "The same among daemons, whose runtime reads from the store what they have said before.",
+        "c60a1e7",
+        bugs.COUNTS_ANEW,
+        "honest nodes are never convicted",
+    ),
+    Exhibit(
+        _kept("blob"),
+        "Two executions that looked for one blob at once both saw that nobody fetched it, both "
+        "did, and the second to end found no fetch to end: the daemon ended instead.",
+        "9663e50",
+        bugs.CLAIMS_LATE,
+        "KeyError",
+    ),
+    Exhibit(
+        peg_plan(65),
+        "A peg-out was asked for with a fee above its amount. Its size was measured with what the "
+        "fee left, which was below nothing: no member could apply the block any more. Peg-outs "
+        "have a floor today; what came in and is asked back may still be less than its fee.",
+        "987f585",
+        bugs.SIZES_WITH_ITS_FEE,
+        "OverflowError",
+    ),
+    Exhibit(
+        peg_plan(22),
+        "A wallet's keys came back with an old committee, and so did its addresses. Which of the "
+        "two wallets a peg-in was in was up to the member that spoke first, and by the earlier it "
+        "was brought over, for a fee, to where it was.",
+        "ecf9872",
+        bugs.TAKES_THE_FIRST_WORD,
+        "half the bound is brought over at most",
     ),
 )

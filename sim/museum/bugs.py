@@ -4,7 +4,11 @@ A world shows its bug only as long as it comes to the moment at which the bug ma
 code has changed since, the bug is what the code of today would do with the same mistake.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+from msgspec.structs import replace
 
 from ambientd.codec.state_pages import decode_page
 from ambientd.consensus.catch_up import CatchUp
@@ -12,14 +16,20 @@ from ambientd.consensus.effects import Committed
 from ambientd.consensus.messages import Pages, Position
 from ambientd.consensus.pacemaker import BACKOFF_MAX, Pacemaker
 from ambientd.consensus.snapshots import SnapshotFetcher
-from ambientd.ledger.peg_wallets import PegDraft
+from ambientd.ledger import peg_ins
+from ambientd.ledger.peg_entries import PegCoinEntry
+from ambientd.ledger.peg_wallets import SWEEP_SAT_KVB, PegDraft, moved
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import NodeId
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.peg import CoinState, PaymentKind, PegPayment
 from ambientd.model.record import NodeReport, SeatWish
 from ambientd.roles.anchor_watch import AnchorWatch
 from ambientd.roles.anchoring.core import Anchoring
 from ambientd.roles.reporter import Reporter
+from ambientd.rules import peg_payments as payments
+from ambientd.rules.bitcoin import Outpoint
 from ambientd.runtime import persistence
+from ambientd.runtime.blobs import Blobs
 from sim import seasons
 from sim.anchor_checkers import LogsAnchors
 from sim.checkers import Certificates
@@ -163,6 +173,61 @@ COUNTS_COINS_IN_FULL: Bug = (
     Patch(PegDraft, "less_sat", always(0)),
     Patch(PegDraft, "least_of", lambda _: lambda *_: {}),
 )
+
+
+def _sizes_with_its_fee(size_of: Callable[..., int]) -> object:
+    """Measure a payment as it is to be, what its fee leaves of it included."""
+
+    def sized(payment: PegPayment, wallets: payments.Wallets) -> int:
+        payments.base_transaction(payment, 0)
+        return size_of(payment, wallets)
+
+    return sized
+
+
+SIZES_WITH_ITS_FEE: Bug = (Patch(payments, "size_of", _sizes_with_its_fee),)
+
+
+def _takes_the_first_word(take: Callable[..., None]) -> object:
+    """Let whoever speaks first choose between wallets that are of the same keys."""
+
+    def taken(peg: PegDraft, outpoint: Outpoint, entry: PegCoinEntry) -> None:
+        number = peg.numbers.wallet
+        present = peg.wallet(number)
+        if entry.wallet == number or present is None:
+            take(peg, outpoint, entry)
+            return
+        peg.put_coin(outpoint, replace(entry, state=CoinState.HELD))
+        late = moved(PaymentKind.LATE, entry.node, peg.spent([outpoint]), number, present)
+        fee_sat = payments.fee_at(late, peg.wallets_of(late), SWEEP_SAT_KVB)
+        peg.begin(replace(late, fees_sat=(fee_sat,)), 0)
+
+    return taken
+
+
+TAKES_THE_FIRST_WORD: Bug = (Patch(peg_ins, "_take", _takes_the_first_word),)
+
+
+def _claims_late(_: object) -> object:
+    """Let two who look for a blob at once both see that nobody fetches it."""
+
+    @asynccontextmanager
+    async def claimed(blobs: Blobs, digest: Digest) -> AsyncIterator[None]:
+        fetching = blobs._fetching  # a bug is put in from outside
+        while (waiting := fetching.get(digest)) is not None:
+            await waiting.wait()
+        await trio.lowlevel.checkpoint()  # a look at the disk, which was in a thread then
+        done = fetching[digest] = trio.Event()
+        try:
+            yield
+        finally:
+            del fetching[digest]
+            done.set()
+
+    return claimed
+
+
+CLAIMS_LATE: Bug = (Patch(Blobs, "_claimed", _claims_late),)
 
 
 def _asks_for_the_latest(_: object) -> object:

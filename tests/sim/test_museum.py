@@ -5,9 +5,18 @@ from msgspec.structs import replace
 
 from sim import __main__ as command
 from sim.museum import EXHIBITS, Exhibit, bugs, relapsed, visited
-from sim.plans import TIME_MS_MIN, Plan, refusal
+from sim.peg_sweep import PEG
+from sim.plans import FAST, TIME_MS_MIN, TRIO, Plan, refusal
 
-BY_NAME = pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: str(exhibit.plan.seed))
+OF_SCENARIOS = [each for each in EXHIBITS if each.plan.scenario != PEG]
+"""A world of the peg has no faults or happenings to choose: it is its seed."""
+
+
+def named(exhibit: Exhibit) -> str:
+    return "-".join((exhibit.plan.scenario, exhibit.plan.world, str(exhibit.plan.seed)))
+
+
+BY_NAME = pytest.mark.parametrize("exhibit", EXHIBITS, ids=named)
 CALM = Plan("log-calm", 1, 1, TIME_MS_MIN)
 
 
@@ -23,11 +32,22 @@ def test_a_world_is_broken_again_with_its_bug(exhibit: Exhibit) -> None:
     assert relapsed(exhibit) is None
 
 
-@BY_NAME
+@pytest.mark.parametrize("exhibit", OF_SCENARIOS, ids=named)
 def test_a_world_is_pinned_by_what_befalls_it(exhibit: Exhibit) -> None:
     assert exhibit.plan.faults is not None
     assert exhibit.plan.happenings
     assert refusal(exhibit.plan) is None
+
+
+def test_each_kind_of_world_has_an_exhibit() -> None:
+    kinds = {(each.plan.scenario.split("-")[0], each.plan.world) for each in EXHIBITS}
+    assert kinds == {
+        ("log", FAST),
+        ("node", FAST),
+        ("node", TRIO),
+        (PEG, FAST),
+        ("byzantine", FAST),
+    }
 
 
 def test_a_world_that_does_not_come_to_its_bug_any_more_is_told_of() -> None:
