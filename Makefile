@@ -235,7 +235,9 @@ RUST_TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 VERIFIER_SOURCES := $(PROOFS)/backend.py $(wildcard $(PROOFS)/verifier/Cargo.* $(PROOFS)/verifier/src/*)
 PROVER_SOURCES := $(wildcard $(addprefix $(PROOFS)/prover/,Cargo.* patch.py kernels/* published/Cargo.* src/*)) $(VERIFIER_SOURCES)
 # The widest registers of this machine; portable: none in particular; published: the crates unchanged, to compare with.
-KERNELS ?= $(if $(shell grep -swm1 avx512f /proc/cpuinfo),avx512,$(if $(shell grep -swm1 avx2 /proc/cpuinfo),avx2,portable))
+KERNELS ?= $(if $(shell grep -swm1 avx512f /proc/cpuinfo),avx512,$(if $(shell grep -swm1 avx2 /proc/cpuinfo),avx2,$(if $(filter aarch64 arm64,$(shell uname -m)),neon,portable)))
+# The kernels of arm64 on another machine: built across, and played by QEMU's user mode.
+ACROSS = $(if $(filter x86_64,$(shell uname -m)),CARGO_BUILD_TARGET=aarch64-unknown-linux-gnu CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc)
 
 $(BIN)/ambient-verify: $(VERIFIER_SOURCES) | $(VENV)/.runtime
 	@echo "building the verifier of proofs ..."
@@ -247,16 +249,19 @@ $(BIN)/ambient-execute: $(PROVER_SOURCES) | $(VENV)/.runtime
 
 $(BIN)/ambient-prove-%: $(PROVER_SOURCES) | $(VENV)/.runtime
 	@echo "building the prover with $* kernels, which takes some 10 minutes of two cores the first time ..."
-	@$(BUILD_PROOFS) ambient-prove $* $@
+	@$(if $(filter neon,$*),$(ACROSS)) $(BUILD_PROOFS) ambient-prove $* $@
 
-.PHONY: verifier proofs test-proofs
+.PHONY: verifier proofs test-proofs test-neon
 verifier: $(BIN)/ambient-verify $(BIN)/ambient-execute $(VENV)/.wasm  ## Build what verifies proofs, and what executes images (needs Rust)
 
-proofs: verifier $(BIN)/ambient-prove-$(KERNELS)  ## Build the prover as well: KERNELS=avx512, avx2 or portable (needs Rust and a C++ compiler)
+proofs: verifier $(BIN)/ambient-prove-$(KERNELS)  ## Build the prover as well: KERNELS=avx512, avx2, neon or portable (needs Rust and a C++ compiler)
 	@install $(BIN)/ambient-prove-$(KERNELS) $(BIN)/ambient-prove
 
 test-proofs: verifier $(BIN)/ambient-prove-$(KERNELS) $(BIN)/ambient-prove-published  ## Prove with our kernels and with the crates as published, and compare; prove in a mesh (builds both)
-	$(BIN)/pytest -q -m prover tests/proofs tests/adapters/test_provers.py tests/mesh/test_proven.py
+	$(BIN)/pytest -q -m "prover and not neon" tests/proofs tests/adapters/test_provers.py tests/mesh/test_proven.py
+
+test-neon: verifier $(BIN)/ambient-prove-$(KERNELS) $(BIN)/ambient-prove-published $(BIN)/ambient-prove-neon  ## Prove with the kernels of arm64, and compare (on x86-64: g++-aarch64-linux-gnu, qemu-user-static, rustup target add aarch64-unknown-linux-gnu)
+	$(BIN)/pytest -q -m neon tests/proofs
 
 bench: $(VENV)/.dev  ## Measure tasks and the log on real daemons
 	$(BIN)/python -m benchmarks.task_latency

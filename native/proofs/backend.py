@@ -3,13 +3,15 @@
 
 The wheel has the three programs and nothing else, and puts them beside the Python that it is
 installed for, which is where the daemon looks. It takes Rust and, for the prover, a C++ compiler
-and some ten minutes of two cores. AMBIENT_KERNELS says which kernels: avx512, avx2, portable, or
-published; without it, the widest of this machine.
+and some ten minutes of two cores. AMBIENT_KERNELS says which kernels: avx512, avx2, neon, portable,
+or published; without it, the widest of this machine. For `make`, CARGO_BUILD_TARGET names another
+machine's triple, as it does for cargo.
 """
 
 import base64
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -34,6 +36,8 @@ Settings = Mapping[str, Any] | None
 
 def widest_kernels() -> str:
     """Name the kernels of the widest registers that this machine has."""
+    if platform.machine() in {"aarch64", "arm64"}:
+        return "neon"
     try:
         flags = Path("/proc/cpuinfo").read_text("ascii", "replace").split()
     except OSError:
@@ -67,6 +71,7 @@ def build(program: str, kernels: str) -> Path:
     subprocess.run(
         [*cargo, *locked, "--target-dir", str(made)], cwd=folder, env=environment, check=True
     )
+    made /= os.environ.get("CARGO_BUILD_TARGET", "")
     return made / "release" / ("ambient-verify" if folder.name == "verifier" else "ambient-prove")
 
 
@@ -75,8 +80,8 @@ def build_wheel(folder: str, settings: Settings = None, metadata: str | None = N
     del settings, metadata
     kernels = os.environ.get("AMBIENT_KERNELS") or widest_kernels()
     programs = {program: build(program, kernels).read_bytes() for program in PROGRAMS}
-    platform = re.sub(r"[-.]", "_", sysconfig.get_platform())
-    stem, tag = f"{NAME.replace('-', '_')}-{VERSION}", f"py3-none-{platform}"
+    machine = re.sub(r"[-.]", "_", sysconfig.get_platform())
+    stem, tag = f"{NAME.replace('-', '_')}-{VERSION}", f"py3-none-{machine}"
     info = f"{stem}.dist-info"
     files = {f"{stem}.data/scripts/{program}": data for program, data in programs.items()}
     files[f"{info}/METADATA"] = (

@@ -4,6 +4,8 @@
 """
 
 import os
+import platform
+import shutil
 import struct
 import subprocess
 import sys
@@ -59,6 +61,16 @@ GIVEN = {
 }
 
 
+def player() -> list[str]:
+    """Give what plays an arm64 program here."""
+    if platform.machine() in {"aarch64", "arm64"}:
+        return []
+    qemu = shutil.which("qemu-aarch64-static")
+    if qemu is None:
+        missing("no qemu-user-static")
+    return [qemu, "-L", "/usr/aarch64-linux-gnu"]
+
+
 def provers() -> list[Path]:
     """Find those that are built; the published one must be among them."""
     beside = Path(sys.executable).parent
@@ -104,26 +116,47 @@ def test_pip_puts_the_programs_beside_a_python_that_had_none(tmp_path: Path) -> 
     subprocess.run([*verify, str(image)], check=True)
 
 
-@pytest.mark.parametrize("name", GIVEN)
-def test_our_kernels_prove_what_the_published_crates_prove(name: str, tmp_path: Path) -> None:
-    given = GIVEN[name]
-    image, data, proof = (tmp_path / each for each in ("image.elf", "input", "a.proof"))
+def proven(
+    prover: list[str], command: list[str], given: Given
+) -> tuple[bytes, list[tuple[int, ...]]]:
+    """Prove, let the published verifier judge, and give what is stated."""
+    image, proof = command[1], Path(command[command.index("--proof") + 1])
+    subprocess.run([*prover, *command], check=True, capture_output=True)
+    told = subprocess.run(
+        [str(program("ambient-verify")), str(proof), "--image", image],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert f"outcome   {given.outcome}\n" in told
+    return stated(proof.read_bytes())
+
+
+def asked(given: Given, folder: Path) -> list[str]:
+    """Lay out what a prover reads, and say what it is asked."""
+    image, data, proof = (folder / each for each in ("image.elf", "input", "a.proof"))
     image.write_bytes(given.image())
     data.write_bytes(given.input)
     command = ["prove", str(image), "--input", str(data), "--proof", str(proof), *given.options]
     if given.prepared is not None:
-        (tmp_path / "module").write_bytes(given.prepared)
-        command += ["--module", str(tmp_path / "module")]
-    said = []
-    for prover in provers():
-        subprocess.run([str(prover), *command], check=True, capture_output=True)
-        told = subprocess.run(
-            [str(program("ambient-verify")), str(proof), "--image", str(image)],
-            check=True, capture_output=True, text=True,
-        ).stdout  # fmt: skip
-        assert f"outcome   {given.outcome}\n" in told
-        said.append(stated(proof.read_bytes()))
+        (folder / "module").write_bytes(given.prepared)
+        command += ["--module", str(folder / "module")]
+    return command
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_our_kernels_prove_what_the_published_crates_prove(name: str, tmp_path: Path) -> None:
+    given = GIVEN[name]
+    command = asked(given, tmp_path)
+    said = [proven([str(prover)], command, given) for prover in provers()]
     assert len(said) > 1
     assert all(each == said[0] for each in said)
     segments = len(said[0][1])
     assert segments == given.segments or (given.segments == 0 and segments > 1)
+
+
+@pytest.mark.neon
+def test_neon_proves_what_other_kernels_prove(tmp_path: Path) -> None:
+    """Played by QEMU where the processor is another: `make test-neon`."""
+    given = GIVEN["completed"]
+    command = asked(given, tmp_path)
+    ours = proven([str(provers()[1])], command, given)
+    assert proven([*player(), str(program("ambient-prove-neon"))], command, given) == ours

@@ -2,7 +2,7 @@
 """Copies three crates as they were published, and changes the copies, into a folder to build in.
 
 Without a change of what is computed: the constraint evaluator, Poseidon2, the transforms and the
-evaluation of polynomials go 8 or 16 numbers at a time, and the evaluator adds up to four terms
+evaluation of polynomials go 4 to 16 numbers at a time, and the evaluator adds up to four terms
 before it reduces their sum (`kernels/`; not where the kernels are portable); and big integers,
 which no image of ours asks for, are left out together with malachite, the one dependency under the
 LGPL. Every change names the text that it replaces, so that another release of a crate fails here
@@ -25,9 +25,10 @@ CONFIG = "".join(f'[patch.crates-io.{name}]\npath = "patched/{name}"\n\n' for na
 EVALUATORS = 4
 TERM = re.compile(r"  VExt (x\d+) = ((?:x|arg)\d+) \+ (x\d+) \* poly_mix\[(\d+)\];")
 TERMS_MAX = 4  # four products of numbers below the prime fit into 64 bits
-# Rows at a time, by the registers of x86-64 that hold them.
-LANES = {"avx512": 16, "avx2": 8}
-END = "#ifdef __clang__\n#pragma clang attribute pop\n#endif\n"  # of what lanes.h begins
+# Rows at a time, by the registers that hold them: x86-64's, and arm64's.
+LANES = {"avx512": 16, "avx2": 8, "neon": 4}
+# Of what lanes.h begins.
+END = "#if defined(__clang__) && AMBIENT_LANES != 4\n#pragma clang attribute pop\n#endif\n"
 
 
 def published() -> dict[str, Path]:
@@ -185,14 +186,7 @@ def hash_in_lanes(proofs: Path) -> None:
     hashes = proofs / "src" / "core" / "hash" / "poseidon2"
     for name in ("lanes.rs", "transforms.rs"):
         shutil.copyfile(KERNELS / name, hashes / name)
-    lanes = 'all(target_arch = "x86_64", target_feature = "avx2")'
-    replace(
-        hashes / "mod.rs",
-        (
-            "mod rng;\n",
-            f"mod rng;\n#[cfg({lanes})]\npub mod lanes;\n#[cfg({lanes})]\npub mod transforms;\n",
-        ),
-    )
+    replace(hashes / "mod.rs", ("mod rng;\n", "mod rng;\npub mod lanes;\npub mod transforms;\n"))
     module = "crate::core::hash::poseidon2::lanes"
     replace(
         proofs / "src" / "hal" / "cpu.rs",
@@ -200,7 +194,6 @@ def hash_in_lanes(proofs: Path) -> None:
             "        let matrix = &*matrix.as_slice();\n"
             "        let hashfn = self.suite.hashfn.as_ref();\n",
             "        let matrix = &*matrix.as_slice();\n"
-            f"        #[cfg({lanes})]\n"
             f'        if self.suite.name == "poseidon2" && row_size % {module}::LANES == 0 {{\n'
             f"            use {module}::{{LANES, hash_rows}};\n"
             "            assert_eq!(core::mem::size_of::<Self::Elem>(), 4);\n"
@@ -216,7 +209,6 @@ def hash_in_lanes(proofs: Path) -> None:
             "        let input = io.slice(input_size, input_size);\n"
             "        let hashfn = self.suite.hashfn.as_ref();\n",
             "        let input = io.slice(input_size, input_size);\n"
-            f"        #[cfg({lanes})]\n"
             f'        if self.suite.name == "poseidon2" && output_size % {module}::LANES == 0 {{\n'
             f"            use {module}::{{LANES, hash_pairs}};\n"
             "            let (from, to) = (input.get_ptr() as usize, output.get_ptr() as usize);\n"
@@ -269,7 +261,7 @@ def change(crates: dict[str, Path], made: Path, lanes: int | None) -> None:
     # Cargo judges copies as ours, but what only other builds of them use is no fault.
     for copy in patched.values():
         with (copy / "Cargo.toml").open("a", encoding="utf-8") as manifest:
-            manifest.write('\n[lints.rust]\ndead_code = "allow"\n')
+            manifest.write('\n[lints.rust]\ndead_code = "allow"\nunused_imports = "allow"\n')
     (made / ".cargo").mkdir()
     (made / ".cargo" / "config.toml").write_text(CONFIG, "utf-8")
 

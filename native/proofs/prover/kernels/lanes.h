@@ -1,8 +1,9 @@
-// BabyBear in Montgomery form, 16 lanes (AVX-512) or 8 (AVX2) at once: the values of the published
+// BabyBear in Montgomery form, 16 lanes (AVX-512), 8 (AVX2) or 4 (NEON) at once: the values of the published
 // fp.h and fpext.h, bit for bit. The published evaluator is rewritten to these types (patch.py).
-// AMBIENT_LANES, 16 or 8, is defined before this is read, and this before any other header.
+// AMBIENT_LANES, 16, 8 or 4, is defined before this is read, and this before any other header.
 #pragma once
-#if defined(__clang__) && AMBIENT_LANES == 16
+#if AMBIENT_LANES == 4  // every arm64 has them: nothing to ask the compiler for
+#elif defined(__clang__) && AMBIENT_LANES == 16
 #pragma clang attribute push(__attribute__((target("avx512f"))), apply_to = function)
 #elif defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
@@ -13,7 +14,11 @@
 #endif
 #include <cstddef>
 #include <cstdint>
+#if AMBIENT_LANES == 4
+#include <arm_neon.h>
+#else
 #include <immintrin.h>
+#endif
 
 namespace ambient_lanes {
 
@@ -40,7 +45,7 @@ ALWAYS void store(uint32_t* to, Lanes x) { _mm512_storeu_si512(to, x); }
 ALWAYS Lanes interleaved(Lanes even, Lanes odd) {
   return _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xaaaa, odd);
 }
-#else
+#elif AMBIENT_LANES == 8
 constexpr size_t kLanes = 8;
 using Lanes = __m256i;
 #define OF(operation) _mm256_##operation
@@ -49,6 +54,26 @@ ALWAYS void store(uint32_t* to, Lanes x) { _mm256_storeu_si256((__m256i*)to, x);
 ALWAYS Lanes interleaved(Lanes even, Lanes odd) {
   return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
 }
+#else
+constexpr size_t kLanes = 4;
+using Lanes = uint32x4_t;
+// The operations by the names that they have elsewhere.
+#define OF(operation) neon_##operation
+ALWAYS Lanes load(const uint32_t* from) { return vld1q_u32(from); }
+ALWAYS void store(uint32_t* to, Lanes x) { vst1q_u32(to, x); }
+ALWAYS Lanes interleaved(Lanes even, Lanes odd) { return vtrn2q_u32(even, odd); }
+ALWAYS Lanes neon_set1_epi32(int x) { return vdupq_n_u32((uint32_t)x); }
+ALWAYS Lanes neon_add_epi32(Lanes a, Lanes b) { return vaddq_u32(a, b); }
+ALWAYS Lanes neon_sub_epi32(Lanes a, Lanes b) { return vsubq_u32(a, b); }
+ALWAYS Lanes neon_min_epu32(Lanes a, Lanes b) { return vminq_u32(a, b); }
+ALWAYS uint64x2_t doubles(Lanes x) { return vreinterpretq_u64_u32(x); }
+ALWAYS Lanes neon_add_epi64(Lanes a, Lanes b) {
+  return vreinterpretq_u32_u64(vaddq_u64(doubles(a), doubles(b)));
+}
+ALWAYS Lanes neon_mul_epu32(Lanes a, Lanes b) {
+  return vreinterpretq_u32_u64(vmull_u32(vmovn_u64(doubles(a)), vmovn_u64(doubles(b))));
+}
+#define neon_srli_epi64(x, bits) vreinterpretq_u32_u64(vshrq_n_u64(doubles(x), bits))
 #endif
 ALWAYS Lanes all(uint32_t x) { return OF(set1_epi32)((int)x); }
 
@@ -61,6 +86,16 @@ ALWAYS Lanes difference(Lanes a, Lanes b) {
   Lanes d = OF(sub_epi32)(a, b);
   return OF(min_epu32)(d, OF(add_epi32)(d, all(kPrime)));
 }
+#if AMBIENT_LANES == 4
+// Half of what is left of twice the upper halves; the lower halves are equal, so nothing is borrowed.
+ALWAYS Lanes product(Lanes a, Lanes b) {
+  int32x4_t x = vreinterpretq_s32_u32(a), y = vreinterpretq_s32_u32(b);
+  int32x4_t q = vmulq_s32(vmulq_s32(x, y), vdupq_n_s32((int32_t)kInverse));
+  int32x4_t left = vhsubq_s32(vqdmulhq_s32(x, y), vqdmulhq_s32(q, vdupq_n_s32((int32_t)kPrime)));
+  Lanes d = vreinterpretq_u32_s32(left);
+  return vminq_u32(d, vaddq_u32(d, all(kPrime)));
+}
+#else
 // Montgomery's reduction of the even lanes, then of the odd ones; the upper halves are kept.
 ALWAYS Lanes product(Lanes a, Lanes b) {
   Lanes even = OF(mul_epu32)(a, b);
@@ -69,6 +104,7 @@ ALWAYS Lanes product(Lanes a, Lanes b) {
   Lanes odd_q = OF(mul_epu32)(OF(mul_epu32)(odd, all(kInverse)), all(kPrime));
   return difference(interleaved(even, odd), interleaved(even_q, odd_q));
 }
+#endif
 
 struct VFp {
   Lanes v;

@@ -1,7 +1,10 @@
-//! Poseidon2 over BabyBear on 16 (AVX-512) or 8 (AVX2) columns at once; the values are those of
-//! the scalar code, bit for bit.
+//! Poseidon2 over BabyBear on 16 (AVX-512), 8 (AVX2) or 4 (NEON) columns at once; the values are
+//! those of the scalar code, bit for bit.
 #![allow(unsafe_op_in_unsafe_fn, missing_docs)]
 
+#[cfg(target_arch = "aarch64")]
+use core::arch::aarch64::*;
+#[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
 
 use super::consts::{CELLS, M_INT_DIAG_HZN, ROUNDS_HALF_FULL, ROUNDS_PARTIAL, ROUND_CONSTANTS};
@@ -12,14 +15,14 @@ const INVERSE: u32 = 0x8800_0001;
 const RATE: usize = 16;
 
 macro_rules! lanes {
-    ($count:expr, $type:ty, $set:ident, $add:ident, $sub:ident, $min:ident, $shift:ident, $mul:ident,
-     $load:expr, $store:expr, $interleave:expr, $gather:expr) => {
+    ($count:expr, $type:ty, $set:ident as $word:ty, $add:ident, $sub:ident, $min:ident, $load:expr,
+     $store:expr, $gather:expr) => {
         pub const LANES: usize = $count;
         pub type Lanes = $type;
 
         #[inline(always)]
         pub unsafe fn all(x: u32) -> Lanes {
-            $set(x as i32)
+            $set(x as $word)
         }
         #[inline(always)]
         pub unsafe fn load(from: *const u32) -> Lanes {
@@ -44,6 +47,44 @@ macro_rules! lanes {
             let d = $sub(a, b);
             $min(d, $add(d, all(PRIME)))
         }
+    };
+}
+
+#[cfg(target_feature = "avx512f")]
+lanes!(
+    16, __m512i, _mm512_set1_epi32 as i32, _mm512_add_epi32, _mm512_sub_epi32, _mm512_min_epu32,
+    |from: *const u32| _mm512_loadu_si512(from.cast()),
+    |to: *mut u32, x| _mm512_storeu_si512(to.cast(), x),
+    |from: *const i32| {
+        let every = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        _mm512_i32gather_epi32::<4>(_mm512_mullo_epi32(every, all(16)), from.cast())
+    }
+);
+#[cfg(all(target_feature = "avx2", not(target_feature = "avx512f")))]
+lanes!(
+    8, __m256i, _mm256_set1_epi32 as i32, _mm256_add_epi32, _mm256_sub_epi32, _mm256_min_epu32,
+    |from: *const u32| _mm256_loadu_si256(from.cast()),
+    |to: *mut u32, x| _mm256_storeu_si256(to.cast(), x),
+    |from: *const i32| {
+        let every = _mm256_setr_epi32(0, 16, 32, 48, 64, 80, 96, 112);
+        _mm256_i32gather_epi32::<4>(from, every)
+    }
+);
+#[cfg(target_arch = "aarch64")]
+lanes!(
+    4, uint32x4_t, vdupq_n_u32 as u32, vaddq_u32, vsubq_u32, vminq_u32,
+    |from: *const u32| vld1q_u32(from),
+    |to: *mut u32, x| vst1q_u32(to, x),
+    |from: *const i32| {
+        let every: [u32; 4] = core::array::from_fn(|i| *from.add(16 * i) as u32);
+        vld1q_u32(every.as_ptr())
+    }
+);
+
+/// Montgomery's reduction of the even lanes, then of the odd ones; the upper halves are kept.
+#[cfg(target_arch = "x86_64")]
+macro_rules! product {
+    ($shift:ident, $mul:ident, $interleave:expr) => {
         #[inline(always)]
         pub unsafe fn product(a: Lanes, b: Lanes) -> Lanes {
             let even = $mul(a, b);
@@ -57,31 +98,21 @@ macro_rules! lanes {
         }
     };
 }
-
 #[cfg(target_feature = "avx512f")]
-lanes!(
-    16, __m512i, _mm512_set1_epi32, _mm512_add_epi32, _mm512_sub_epi32, _mm512_min_epu32,
-    _mm512_srli_epi64, _mm512_mul_epu32,
-    |from: *const u32| _mm512_loadu_si512(from.cast()),
-    |to: *mut u32, x| _mm512_storeu_si512(to.cast(), x),
-    |even, odd| _mm512_mask_mov_epi32(even, 0xaaaa, odd),
-    |from: *const i32| {
-        let every = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        _mm512_i32gather_epi32::<4>(_mm512_mullo_epi32(every, all(16)), from.cast())
-    }
-);
-#[cfg(not(target_feature = "avx512f"))]
-lanes!(
-    8, __m256i, _mm256_set1_epi32, _mm256_add_epi32, _mm256_sub_epi32, _mm256_min_epu32,
-    _mm256_srli_epi64, _mm256_mul_epu32,
-    |from: *const u32| _mm256_loadu_si256(from.cast()),
-    |to: *mut u32, x| _mm256_storeu_si256(to.cast(), x),
-    |even, odd| _mm256_blend_epi32::<0xaa>(even, odd),
-    |from: *const i32| {
-        let every = _mm256_setr_epi32(0, 16, 32, 48, 64, 80, 96, 112);
-        _mm256_i32gather_epi32::<4>(from, every)
-    }
-);
+product!(_mm512_srli_epi64, _mm512_mul_epu32, |even, odd| _mm512_mask_mov_epi32(even, 0xaaaa, odd));
+#[cfg(all(target_feature = "avx2", not(target_feature = "avx512f")))]
+product!(_mm256_srli_epi64, _mm256_mul_epu32, |even, odd| _mm256_blend_epi32::<0xaa>(even, odd));
+
+/// Half of what is left of twice the upper halves; the lower halves are equal, so nothing is borrowed.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+pub unsafe fn product(a: Lanes, b: Lanes) -> Lanes {
+    let (a, b) = (vreinterpretq_s32_u32(a), vreinterpretq_s32_u32(b));
+    let q = vmulq_s32(vmulq_s32(a, b), vdupq_n_s32(INVERSE as i32));
+    let left = vhsubq_s32(vqdmulhq_s32(a, b), vqdmulhq_s32(q, vdupq_n_s32(PRIME as i32)));
+    let d = vreinterpretq_u32_s32(left);
+    vminq_u32(d, vaddq_u32(d, all(PRIME)))
+}
 
 type State = [Lanes; CELLS];
 
