@@ -16,6 +16,34 @@ KEPT_IN = (
     ("src/ambientd/__init__.py", re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)),
 )
 HEAD = "# Changelog\n"
+# Where a fragment of the first release stands: the first of these that its topic, or else its first
+# sentence, has a word of.
+AREAS = (
+    (
+        "Learning together",
+        "fl federated study studies learning epsilon train training private aggregation sums",
+    ),
+    ("Proofs of executions", "proof proofs proven validity prover universal"),
+    ("Bitcoin", "anchor anchors anchoring anchored peg bitcoin chain chains"),
+    (
+        "Simulator, tests, measurements",
+        "simulator simulated fuzz bench soak chaos population interop model race byzantine museum",
+    ),
+    ("Dashboard, HTTP, library", "dashboard rest http metrics library webhook traces python Mesh"),
+    (
+        "Verification",
+        "blame audit audits audited bisected assurance witness receipt receipts vesting convicted",
+    ),
+    ("Devices and networks", "owner telemetry sensors heat hot fleet slim relay discovery peers"),
+    ("Clusters", "committee member members epoch epochs snapshot backup backups store state keys"),
+    ("Tasks and modules", "task tasks module modules run engine engines blobs bundle chunks wasi"),
+    ("Command line", "ambientctl completion man quiet"),
+)
+OTHERS = "Everything else"
+FIRST = """\
+The first release: all of it is new. What was changed and mended on the way, {count} times, is in
+the history alone, for nobody had it before.
+"""
 NEXT = """\
 written: {version}. Next:
   .ci/run && make audit
@@ -63,6 +91,35 @@ def fragments(root: Path) -> dict[str, list[Path]]:
     return found
 
 
+def first_sentence(text: str) -> str:
+    """Give what a fragment says first, on one line."""
+    return re.split(r"(?<=[.!?])\s+(?=[A-Z`])", " ".join(text.split()), maxsplit=1)[0]
+
+
+def area_of(topic: str, sentence: str) -> str:
+    """Give where a fragment of the first release stands."""
+    for text in (topic, sentence):
+        words = set(re.findall(r"[a-z]+", text.lower()))
+        for area, known in AREAS:
+            if not words.isdisjoint(known.lower().split()):
+                return area
+    return OTHERS
+
+
+def first_chapter(version: str, date: str, by_kind: dict[str, list[Path]]) -> str:
+    """Give the changelog of the first release: what there is, by area, a sentence each."""
+    by_area: dict[str, list[str]] = {area: [] for area in (*(name for name, _ in AREAS), OTHERS)}
+    for path in by_kind["added"]:
+        sentence = first_sentence(path.read_text("utf-8"))
+        by_area[area_of(path.name.split(".")[0], sentence)].append(sentence)
+    count = sum(len(paths) for kind, paths in by_kind.items() if kind != "added")
+    lines = [f"## {version} ({date})", "", FIRST.format(count=count)]
+    for area, sentences in by_area.items():
+        if sentences:
+            lines += [f"### {area}", "", *(f"- {each}" for each in sentences), ""]
+    return "\n".join(lines)
+
+
 def chapter(version: str, date: str, by_kind: dict[str, list[Path]]) -> str:
     """Give what a release adds to the changelog."""
     lines = [f"## {version} ({date})", ""]
@@ -88,7 +145,8 @@ def release(root: Path, version: str, date: str) -> None:
         msg = "changelog.d has nothing to tell; a release changes something"
         raise ReleaseError(msg)
     before = "" if is_first else changelog.read_text("utf-8").removeprefix(HEAD)
-    changelog.write_text(f"{HEAD}\n{chapter(version, date, by_kind)}{before}", "utf-8")
+    told = (first_chapter if is_first else chapter)(version, date, by_kind)
+    changelog.write_text(f"{HEAD}\n{told}{before}", "utf-8")
     for name, form in KEPT_IN:
         text = (root / name).read_text("utf-8")
         start, end = form.search(text).span(1)  # type: ignore[union-attr]  # version_of found it

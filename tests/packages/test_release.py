@@ -26,8 +26,29 @@ def test_this_tree_tells_one_version_and_every_fragment_says_its_kind() -> None:
     assert any(fragments(ROOT).values()) or (ROOT / "CHANGELOG.md").exists()
 
 
+def test_the_first_release_tells_what_there_is_by_area_a_sentence_each(tmp_path: Path) -> None:
+    pieces = {
+        "peg__added": "Coins come in,\nand go out. More of it.\n",
+        "shells__added": "`ambientctl` completes. `It` helps.\n",
+        "x__added": "Another thing.\n",
+        "y__fixed": "Nobody had this.\n",
+        "z__security": "Nor this.\n",
+    }
+    root = tree(tmp_path, **pieces)
+    release(root, "9.0.0", "2030-01-02")
+    told = (root / "CHANGELOG.md").read_text()
+    assert "mended on the way, 2 times," in told
+    assert told.endswith(
+        "### Bitcoin\n\n- Coins come in, and go out.\n\n"
+        "### Command line\n\n- `ambientctl` completes.\n\n"
+        "### Everything else\n\n- Another thing.\n"
+    )
+    assert [path.name for path in (root / "changelog.d").iterdir()] == ["README.md"]
+
+
 def test_a_release_joins_the_fragments_by_kind_and_deletes_them(tmp_path: Path) -> None:
     root = tree(tmp_path, b__added="Second\nline.\n", a__added="First.\n", c__security="Closed.\n")
+    (root / "CHANGELOG.md").write_text("# Changelog\n")
     release(root, "9.0.0", "2030-01-02")
     assert version_of(root) == "9.0.0"
     assert [path.name for path in (root / "changelog.d").iterdir()] == ["README.md"]
