@@ -39,13 +39,18 @@ class Empty:
         """Make it; pip is all that it has."""
         self.folder = folder / "environment"
         self.home = folder / "home"
-        self.home.mkdir()
+        self.temporary = self.home / "tmp"
+        self.temporary.mkdir(parents=True)
         venv.create(self.folder, with_pip=True)
 
     def __call__(self, program: str, *words: str) -> str:
         """Run one of its programs; give what it printed."""
         kept = {name: os.environ[name] for name in ("LANG", "LC_ALL") if name in os.environ}
-        environment = kept | {"PATH": f"{self.folder}/bin:/usr/bin:/bin", "HOME": str(self.home)}
+        environment = kept | {
+            "PATH": f"{self.folder}/bin:/usr/bin:/bin",
+            "HOME": str(self.home),
+            "TMPDIR": str(self.temporary),
+        }
         command = [str(self.folder / "bin" / program), *words]
         done = subprocess.run(
             command,
@@ -70,6 +75,10 @@ class Empty:
         found = [*self.folder.rglob("*ambient*"), *self.folder.rglob("site-packages/sim")]
         return sorted(str(path.relative_to(self.folder)) for path in found)
 
+    def made(self) -> list[str]:
+        """Name what its programs have made at home and in the folder for what is temporary."""
+        return sorted(str(path) for path in self.home.rglob("*") if path != self.temporary)
+
 
 def check(environment: Empty, wheel: Path) -> list[str]:
     """Use what was installed; give what is wrong with it."""
@@ -86,11 +95,11 @@ def check(environment: Empty, wheel: Path) -> list[str]:
             wrong.append(f"{program} --version says {said!r}, the wheel is {version}")
     if not (environment.folder / "share" / "man" / "man1" / "ambientctl.1").is_file():
         wrong.append("the manual pages were not installed")
-    root = environment.home / "root"
-    for word in ("install", "uninstall"):
-        environment("ambientctl", "service", word, "--root", str(root), "--quiet")
-        if any(path.is_file() for path in root.rglob("*")) is (word == "uninstall"):
-            wrong.append(f"ambientctl service {word}: {list(root.rglob('*'))}")
+    with tempfile.TemporaryDirectory() as root:
+        for word in ("install", "uninstall"):
+            environment("ambientctl", "service", word, "--root", root, "--quiet")
+            if any(path.is_file() for path in Path(root).rglob("*")) is (word == "uninstall"):
+                wrong.append(f"ambientctl service {word}: {list(Path(root).rglob('*'))}")
     story = environment("ambientctl", "demo", "--nodes", "4")
     if "valid" not in story:
         wrong.append(f"the demo told nothing of a valid receipt:\n{story}")
@@ -121,6 +130,8 @@ def main() -> int:
         environment.pip("uninstall", "--yes", "ambientd")
         left = [path for path in environment.ours() if path not in before]
         wrong += [f"{path} stayed after the removal" for path in left]
+        # The demo's nodes are gone with their folders: that is all that there was.
+        wrong += [f"{path} stayed after all was used and removed" for path in environment.made()]
     print(*wrong, sep="\n", end="\n" if wrong else "")
     if not wrong:
         print(f"{wheels[0].name}: installs, runs, and leaves nothing")
