@@ -413,6 +413,13 @@ site: $(VENV)/.dev $(TOOLS)/.ready  ## The documents as pages that need no netwo
 docs: $(VENV)/.dev  ## Check that the documents' snippets and links hold
 	$(BIN)/python -m pytest -q tests/docs
 
+ASC_AT := tests/programs/as/node_modules/.bin
+
+.PHONY: test-blocks
+test-blocks: $(VENV)/.dev proofs  ## Type every block of README and tutorials, none left out (needs Go, Node.js, clang, lld, Rust and its target wasm32-wasip1; minutes)
+	$(MAKE) -C tests/programs as/node_modules/.bin/asc
+	PATH="$(CURDIR)/$(ASC_AT):$$PATH" AMBIENT_BLOCKS=every AMBIENT_PROGRAMS=1 $(BIN)/pytest -q tests/docs/test_blocks.py
+
 man: $(VENV)/.dev  ## Write the manual pages of ambientctl, out of its parsers
 	@$(BIN)/python scripts/manual.py
 

@@ -1,8 +1,8 @@
 """Somebody who types what a document says, in a folder of their own, and compares what comes.
 
 Blocks marked `sh` are typed; one with title="terminals" has a terminal for each line, which ends
-with the document; one with needs="PROGRAM" is left out where that is missing. A block `text` is
-what the block before it printed: each of its lines, where … stands for anything.
+with the document; one with needs="PROGRAM ..." is left out where one of those is missing. A block
+`text` is what the block before it printed: each of its lines, where … stands for anything.
 """
 
 import importlib.util
@@ -47,7 +47,9 @@ def blocks_of(path: Path) -> list[Block]:
 
 
 def is_there(need: str) -> bool:
-    """Tell whether this machine has what a block needs."""
+    """Tell whether this machine has what a block needs: each of its words."""
+    if " " in need:
+        return all(map(is_there, need.split()))
     if need == "ziglang":
         return importlib.util.find_spec(need) is not None
     if not need.startswith("wasm32-"):
