@@ -22,6 +22,7 @@ from ambientd.client.bundling import (
     LATE_S,
     OUTCOME_BYTES,
     SOON_S,
+    TIMES_MAX,
     Bundling,
     _part,
     _Sizes,
@@ -139,13 +140,37 @@ def test_tasks_that_come_back_soon_let_the_next_ones_be_larger_and_late_ones_sma
     assert sizes.next() == 2
     for _ in range(20):
         sizes.took(sizes.room, SOON_S)
-    assert sizes.next() == GAS_A_BUNDLE_MAX // GAS_A_BUNDLE
+    assert sizes.next() == ITEMS_MAX
     sizes.took(sizes.room, (SOON_S + LATE_S) / 2)
     sizes.took(first, LATE_S)
     assert sizes.room == GAS_A_BUNDLE_MAX
     for _ in range(20):
         sizes.took(sizes.room, LATE_S)
     assert sizes.room == GAS_A_BUNDLE
+
+
+def test_three_tasks_that_come_back_at_once_fill_bundles_of_inputs_of_milliseconds() -> None:
+    sizes = _Sizes(Bundling(16, None, {}), 10**6)
+    sizes.note(68_400_091, 32)  # of SHA-256 eight thousand times, some 3 ms of a core
+    found = [sizes.next()]
+    for _ in range(3):
+        sizes.took(sizes.room, 0.0)
+        found.append(sizes.next())
+    assert found == [1, TIMES_MAX, TIMES_MAX**2, ITEMS_MAX]
+
+
+@given(st.integers(1, 10**12), st.lists(st.floats(0, 2 * LATE_S), max_size=30))
+def test_the_room_of_a_bundle_stays_within_its_bounds_whatever_tasks_cost_and_take(
+    gas: int, took_s: list[float]
+) -> None:
+    sizes = _Sizes(Bundling(16, None, {}), 10**6)
+    sizes.note(gas, 32)
+    for each_s in took_s:
+        before = sizes.room
+        sizes.took(before, each_s)
+        assert GAS_A_BUNDLE <= sizes.room <= GAS_A_BUNDLE_MAX
+        assert sizes.room <= TIMES_MAX * max(before, gas)
+        assert 1 <= sizes.next() <= ITEMS_MAX
 
 
 @given(st.lists(st.integers(0, 2 * BYTES_A_BUNDLE), max_size=20), st.integers(1, ITEMS_MAX))

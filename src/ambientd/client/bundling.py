@@ -2,8 +2,9 @@
 
 Unless a program says how many, the first ones go alone, and what they cost tells how many make
 about a second's work on a slow device. As long as tasks come back sooner than that, the next ones
-get twice as much. Inputs are given little more gas than others took, and one that does not end
-well with others is executed again alone, as if there had been no bundle.
+get twice to eight times as much, the sooner the more. Inputs are given little more gas than others
+took, and one that does not end well with others is executed again alone, as if there had been no
+bundle.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -25,10 +26,13 @@ AT_ONCE = 16
 GAS_A_BUNDLE = 20_000_000
 """About a second on a slow device, as the ledger reckons (protocols/03 section 2)."""
 
-GAS_A_BUNDLE_MAX = 100 * GAS_A_BUNDLE
+GAS_A_BUNDLE_MAX = 1_000 * GAS_A_BUNDLE
 SOON_S = 1.0
 LATE_S = 5.0
 """Tasks that come back sooner let the next ones be larger; later, and they get smaller again."""
+
+TIMES_MAX = 8
+"""So much larger at once, however soon a task was back: most of its time was not its inputs'."""
 
 BYTES_A_BUNDLE = 1 << 20
 OUTCOME_BYTES = 32
@@ -92,10 +96,12 @@ class _Sizes:
     def took(self, room: int, seconds: float) -> None:
         """Learn how long a task took that was made when there was so much room for gas.
 
-        Each room is judged by the first of its tasks, as others say the same again.
+        Each room is judged by the first of its tasks, as others say the same again. One input
+        goes also where it is larger than the room.
         """
         if room == self.room and seconds <= SOON_S:
-            self.room = min(2 * room, GAS_A_BUNDLE_MAX)
+            times = SOON_S / max(seconds, SOON_S / TIMES_MAX)
+            self.room = min(int(max(room, self._gas) * max(times, 2)), GAS_A_BUNDLE_MAX)
         elif room == self.room and seconds >= LATE_S:
             self.room = max(room // 2, GAS_A_BUNDLE)
 
