@@ -36,14 +36,15 @@ def main() -> None:
     parser.add_argument("--idle", type=float, default=90.0, help="seconds without any work")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--tasks", type=int, default=40, help="tasks in a run")
+    parser.add_argument("--together", type=int, default=1, help="nodes that share a process")
     parser.add_argument("--deadline", type=float, default=900.0, help="seconds until all are ready")
     chosen = parser.parse_args()
     for count in chosen.nodes:
         print(f"{count} nodes; {machine()}", flush=True)
-        with running_fleet(count, chosen.deadline) as (root, process):
+        with running_fleet(count, chosen.deadline, chosen.together) as (root, process):
             time.sleep(chosen.idle)
-            tell_memory(process.pid)
-            tell_work(process.pid)
+            tell_memory(process.pid, count)
+            tell_work(process.pid, count)
             figures: dict[str, list[float]] = {}
             for _ in range(chosen.runs):
                 assigned, output = one_run([root / "node1"], chosen.tasks)
@@ -57,12 +58,13 @@ def main() -> None:
 
 @contextmanager
 def running_fleet(
-    count: int, deadline_s: float
+    count: int, deadline_s: float, together: int
 ) -> Iterator[tuple[Path, "subprocess.Popen[bytes]"]]:
     """Give the folder and the first process of a fleet all of whose nodes are ready."""
     with tempfile.TemporaryDirectory(prefix="ambient-fleet-") as folder:
         root, path = Path(folder) / "fleet", Path(folder) / "log"
         options = ["--data-dir", str(root), "--nodes", str(count)]
+        options += ["--together", str(together)]
         port = free_ports(BASE_PORT, count)[0]
         command = [sys.executable, "-m", "ambientd.daemon", "fleet", *options]
         begin = time.monotonic()
@@ -85,11 +87,16 @@ def running_fleet(
                 process.kill()
 
 
-def tell_memory(pid: int) -> None:
+def tell_memory(pid: int, count: int) -> None:
     """Print what the nodes, their workers and the process that forked them hold."""
     nodes = psutil.Process(pid).children()
     workers = [each for node in nodes for each in node.children(recursive=True)]
-    for name, processes in (("a node", [each.pid for each in nodes]), ("the first process", [pid])):
+    shares = [rolled_up(each.pid)["Pss"] / KIB for each in nodes]
+    print(f"{count} nodes in {len(nodes)} processes, PSS together {sum(shares):.1f} MiB")
+    for name, processes in (
+        ("a process", [each.pid for each in nodes]),
+        ("the first process", [pid]),
+    ):
         found = [rolled_up(each) for each in processes]
         for kind in ("Pss", "Rss", "Private_Dirty"):
             values = [each[kind] / KIB for each in found]
@@ -102,7 +109,7 @@ def tell_memory(pid: int) -> None:
     print(f"{len(sizes)} worker processes, PSS together {sum(sizes):.1f} MiB", flush=True)
 
 
-def tell_work(pid: int, seconds: float = 20.0) -> None:
+def tell_work(pid: int, count: int, seconds: float = 20.0) -> None:
     """Print how much processor time a node takes while nothing is asked of it."""
     nodes = psutil.Process(pid).children()
     before = sum(sum(node.cpu_times()[:2]) for node in nodes)
@@ -110,9 +117,7 @@ def tell_work(pid: int, seconds: float = 20.0) -> None:
     spent = sum(sum(node.cpu_times()[:2]) for node in nodes) - before
     share = 100 * spent / seconds
     cores = os.cpu_count()
-    print(
-        f"idle: {share:.1f} % of a core for all ({cores} cores), {share / len(nodes):.2f} % a node"
-    )
+    print(f"idle: {share:.1f} % of a core for all ({cores} cores), {share / count:.2f} % a node")
 
 
 if __name__ == "__main__":

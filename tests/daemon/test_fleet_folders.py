@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ambientd.daemon import fleet_folders
-from ambientd.daemon.fleet_folders import FleetFolders, FleetPlan
+from ambientd.daemon.fleet_folders import COMMITTEE, FleetFolders, FleetPlan
 from ambientd.errors import UsageError
 
 TOKENS = tuple(f"token{number}" for number in range(1, 6))
@@ -52,3 +54,20 @@ def test_too_few_tokens_are_refused_before_anything_is_written(tmp_path: Path) -
     with pytest.raises(UsageError, match="3 nodes have no folder yet, but there are 2 tokens"):
         FleetFolders(plan).prepare()
     assert not plan.root.exists()
+
+
+@given(st.integers(1, 300), st.integers(1, 32))
+def test_each_node_has_one_process_and_of_a_committee_each_its_own(
+    nodes: int, together: int
+) -> None:
+    crews = FleetPlan(root=Path("fleet"), nodes=nodes, together=together).crews()
+    assert [number for crew in crews for number in crew] == list(range(1, nodes + 1))
+    assert all(len(crew) <= together for crew in crews)
+    assert all(len(crew) == 1 for crew in crews if crew.start <= COMMITTEE)
+    assert len(crews) == min(nodes, COMMITTEE) + -(-max(0, nodes - COMMITTEE) // together)
+
+
+@pytest.mark.parametrize("together", [0, 33])
+def test_a_process_of_no_node_or_of_too_many_is_refused(together: int) -> None:
+    with pytest.raises(UsageError, match="--together"):
+        FleetPlan(root=Path("fleet"), nodes=3, together=together)

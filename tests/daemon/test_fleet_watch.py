@@ -53,9 +53,11 @@ class NoZygote:
         return 1 << 30
 
 
-def fleet_of(root: Path, told: object, folders: object = None, nodes: int = 2) -> Fleet:
+def fleet_of(
+    root: Path, told: object, folders: object = None, nodes: int = 2, together: int = 1
+) -> Fleet:
     return Fleet(
-        FleetPlan(root=root, nodes=nodes),
+        FleetPlan(root=root, nodes=nodes, together=together),
         cast("FleetFolders", folders or Folders()),
         cast("Zygote", NoZygote()),
         cast("socket.socket", told),
@@ -105,5 +107,30 @@ def test_a_folder_that_is_half_there_holds_up_no_other_node(tmp_path: Path) -> N
     watched._start_some()
     assert watched._given_up == {2}
     assert list(watched._waiting) == [3]
+    for each in (watched._wake_read, watched._wake_write):
+        os.close(each)
+
+
+class AllFolders:
+    """Every folder is there."""
+
+    def exists(self, _: int) -> bool:
+        return True
+
+
+def test_the_nodes_of_a_process_are_ready_end_and_start_again_as_one(tmp_path: Path) -> None:
+    watched = fleet_of(tmp_path, Endless(), AllFolders(), nodes=10, together=4)
+    watched._crews = {5: watched._crews[5], 9: watched._crews[9]}
+    watched._waiting.clear()
+    watched._waiting.extend(watched._crews)
+    watched._start_some()
+    (pid,) = watched._running  # the last that was started, as all have one id here
+    watched._running[pid] = 5
+    watched._on_word(pid, b"READY=1")
+    assert watched._ready == {5, 6, 7, 8}
+    watched._on_ended(5, -signal.SIGKILL)
+    assert watched._restarts.take_due(now=1 << 60) == (5,)
+    watched._on_ended(9, 2)
+    assert watched._given_up == {9, 10}, "a wrong config ends all of its process"
     for each in (watched._wake_read, watched._wake_write):
         os.close(each)

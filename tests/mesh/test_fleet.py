@@ -32,13 +32,13 @@ PSS_MIB_MAX = 36.0
 class Fleet:
     """The process that `ambientd fleet` is, and what it says."""
 
-    def __init__(self, root: Path, nodes: int) -> None:
+    def __init__(self, root: Path, nodes: int, *more: str) -> None:
         self.root, self.log = root, root.parent / "fleet.log"
         port = free_ports(own_port(), nodes)[0]
         command = [sys.executable, "-m", "ambientd.daemon", "fleet", "--nodes", str(nodes)]
         options = ["--data-dir", str(root), "--base-port", str(port)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
+            self.process = subprocess.Popen([*command, *options, *more], stdout=log, stderr=log)
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
@@ -109,6 +109,33 @@ def test_a_node_that_is_killed_is_reported_and_started_again(fleet: Fleet) -> No
     assert fleet.nodes()["node7"] != victim
     with Client(socket_path_for(fleet.root / "node7")) as client:
         assert client.call(STATUS, GetStatus()).name == "node7"
+
+
+def test_nodes_that_share_a_process_have_half_its_memory_each_and_start_again_as_one(
+    tmp_path: Path,
+) -> None:
+    fleet = Fleet(tmp_path / "fleet", 8, "--together", "4")
+    try:
+        fleet.until_said(r"ready\s+.*node", times=8)
+        pids = fleet.nodes()
+        assert len(set(pids.values())) == 5
+        assert pids["node5"] == pids["node8"]
+        share = rolled_up(pids["node5"])["Pss"] / KIB / 4
+        assert share < PSS_MIB_MAX / 2, share
+        os.kill(pids["node6"], signal.SIGKILL)
+        fleet.until_said("a node ended, and starts again .*node5 to node8")
+        for number in range(5, 9):
+            fleet.until_said(rf"ready\s+.*node{number}", times=2)
+        with Client(socket_path_for(fleet.root / "node7")) as client:
+            assert client.call(STATUS, GetStatus()).name == "node7"
+            until_joined(client, 8)
+        with Client(socket_path_for(fleet.root / "node1")) as client:
+            request = SubmitTask(module=compiled.module("echo"), input=b"together")
+            task = client.call(TASK_SUBMIT, request).task_id
+            assert client.call(TASK_WAIT, WaitForTask(task=task)).verdict == "agreed"
+        assert fleet.end() == EXIT_DONE
+    finally:
+        fleet.process.kill()
 
 
 def test_nodes_end_with_the_process_that_forked_them_when_that_is_killed(fleet: Fleet) -> None:

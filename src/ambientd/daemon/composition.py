@@ -2,7 +2,8 @@
 
 import os
 import random
-from collections.abc import Callable
+import signal
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -77,6 +78,9 @@ if TYPE_CHECKING:
     from ambientd.daemon.bitcoin_parts import BitcoinParts
 
 log = structlog.get_logger("ambientd")
+
+StandBy = Callable[[], Awaitable[signal.Signals]]
+"""Says that a node is ready, and comes back with what told it to stop."""
 
 COMPILED_FOLDER = "compiled"
 # One page, no output, and the log that every execution may write.
@@ -294,6 +298,7 @@ async def _serve(
     pool: WorkerPool,
     uploads: Uploads,
     introductions: Introductions,
+    stand_by: StandBy,
     performer: Performer,
 ) -> None:
     """Answer the owner until told to stop."""
@@ -307,13 +312,18 @@ async def _serve(
         listen = str(parts.transport.address)
         path = str(front.socket)
         log.info("ready", node=identity.node.hex()[:12], listen=listen, socket=path)
-        told = await ServiceManager.of(os.environ).stand_by()
+        told = await stand_by()
         log.info("stopping", signal=told.name)
         nursery.cancel_scope.cancel()
 
 
-async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
-    """Run the node of a data directory until SIGTERM or SIGINT, then stop cleanly."""
+async def by_signal() -> signal.Signals:
+    """Stand by until the process is told to stop."""
+    return await ServiceManager.of(os.environ).stand_by()
+
+
+async def run_daemon(data_dir: Path, passphrase: str = "", stand_by: StandBy = by_signal) -> None:
+    """Run the node of a data directory until told to stop, by a signal if nobody else says so."""
     identity = read_identity(data_dir, passphrase)
     config, genesis = identity.config, identity.genesis
     introductions, is_newcomer = introductions_of(identity), identity.invitation is not None
@@ -345,10 +355,9 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
             )
         )
         pool = await _open_pool(identity, stack)
-        news = News()
+        news, device = News(), DeviceSurroundings(SystemClock())
         bitcoin = await _bitcoin(identity, passphrase, recovered.ledger, pump, news, now)
         sensors = device_sensors(data_dir, config, SystemClock())
-        device = DeviceSurroundings(SystemClock())
         blobs = blobs_over(transport, files, sealed)
         tools = open_proof_tools(config.proving, data_dir)
         states = StateFiles(identity.places.states).open(recovered.ledger.open_tasks())
@@ -379,6 +388,7 @@ async def run_daemon(data_dir: Path, passphrase: str = "") -> None:
             if bitcoin is not None:
                 nursery.start_soon(bitcoin.keep_up)
             nursery.start_soon(finding.look_for_members, transport, introductions)
-            serve = partial(_serve, identity, parts, pool, Uploads(files, sealed), introductions)
+            uploads = Uploads(files, sealed)
+            serve = partial(_serve, identity, parts, pool, uploads, introductions, stand_by)
             await run_node(parts, serve)
             nursery.cancel_scope.cancel()

@@ -2,6 +2,7 @@
 
 Each node has its own folder, key, local socket, port and log, and is driven with
 `ambientctl --data-dir ROOT/nodeN`. Few start at once, so that those which run are not starved.
+Where the owner says so, several nodes share a process, a crew, which starts and ends as one.
 """
 
 import argparse
@@ -51,7 +52,13 @@ def run_fleet(arguments: list[str]) -> int:
     configure_logging(chosen.log_format, verbose=chosen.verbose)
     root = Path(os.path.abspath(chosen.data_dir))
     tokens = () if chosen.tokens is None else _tokens(chosen.tokens)
-    plan = FleetPlan(root=root, nodes=chosen.nodes, base_port=chosen.base_port, tokens=tokens)
+    plan = FleetPlan(
+        root=root,
+        nodes=chosen.nodes,
+        base_port=chosen.base_port,
+        tokens=tokens,
+        together=chosen.together,
+    )
     folders = FleetFolders(plan)
     folders.prepare()
     sealed = [
@@ -68,21 +75,26 @@ def run_fleet(arguments: list[str]) -> int:
         told.setblocking(False)
         zygote = Zygote("@" + told.getsockname()[1:].decode("ascii"))
         zygote.warm_up()
-        run_node = partial(_run_node, plan, passphrase, chosen.log_format, chosen.verbose)
-        return Fleet(plan, folders, zygote, told, run_node, manager).run()
+        run_crew = partial(_run_crew, plan, passphrase, chosen.log_format, chosen.verbose)
+        return Fleet(plan, folders, zygote, told, run_crew, manager).run()
 
 
-def _run_node(plan: FleetPlan, passphrase: str, form: LogForm, verbose: bool, number: int) -> int:
-    """Be one node; in a process of its own."""
+def _run_crew(plan: FleetPlan, passphrase: str, form: LogForm, verbose: bool, crew: range) -> int:
+    """Be one node, or several; in a process of its own."""
     import trio
 
     from ambientd.daemon.composition import run_daemon
+    from ambientd.daemon.together import run_together
 
     configure_logging(form, verbose=verbose)
     end_with_standard_input()
+    folders = [plan.folder(number) for number in crew]
 
     def run() -> int:
-        trio.run(run_daemon, plan.folder(number), passphrase)
+        if len(folders) == 1:
+            trio.run(run_daemon, *folders, passphrase)
+        else:
+            trio.run(run_together, folders, passphrase)
         return EXIT_DONE
 
     return ended(run)
@@ -112,6 +124,14 @@ def _parser() -> argparse.ArgumentParser:
         help="join another cluster instead: a token of `ambientctl cluster invite` a line",
     )
     parser.add_argument(
+        "--together",
+        type=int,
+        default=1,
+        metavar="NODES",
+        help="how many nodes share a process, but for the first four: less memory a node, and what "
+        "ends one of them ends all of its process, which start again (default: %(default)s)",
+    )
+    parser.add_argument(
         "--passphrase-file", type=Path, metavar="FILE", help="what opens sealed key files"
     )
     add_log_arguments(parser)
@@ -136,16 +156,17 @@ class Fleet:
         folders: FleetFolders,
         zygote: Zygote,
         told: socket.socket,
-        run_node: Callable[[int], int],
+        run_crew: Callable[[range], int],
         manager: ServiceManager,
     ) -> None:
         self._plan = plan
         self._folders = folders
         self._zygote = zygote
         self._told = told
-        self._run_node = run_node
+        self._run_crew = run_crew
         self._manager = manager
-        self._waiting = deque(range(1, plan.nodes + 1))
+        self._crews = {crew.start: crew for crew in plan.crews()}
+        self._waiting = deque(self._crews)
         self._running: dict[int, int] = {}
         self._starting: dict[int, float] = {}
         self._ready: set[int] = set()
@@ -194,18 +215,20 @@ class Fleet:
         }
         while self._waiting and len(self._starting) < STARTING_MAX:
             number = self._waiting[0]
+            crew = self._crews[number]
             try:
-                if not self._folders.exists(number):
-                    self._folders.bring(number)
+                for each in crew:
+                    if not self._folders.exists(each):
+                        self._folders.bring(each)
                 pid = self._zygote.fork(
                     self._plan.folder(number),
-                    partial(self._run_node, number),
+                    partial(self._run_crew, crew),
                     (self._wake_read, self._wake_write, self._told.fileno()),
                 )
             except ConfigError as error:  # waiting mends none, and would hold up all behind it
                 self._waiting.popleft()
-                self._given_up.add(number)
-                log.error("A NODE IS GIVEN UP", node=f"node{number}", reason=str(error))
+                self._given_up.update(crew)
+                log.error("A NODE IS GIVEN UP", node=_named(crew), reason=str(error))
                 continue
             except (AmbientError, OSError) as error:
                 if not self._running and self._restarts.next_deadline is None:
@@ -253,8 +276,9 @@ class Fleet:
         if number is None or word != READY.encode():
             return
         self._starting.pop(pid, None)
-        self._ready.add(number)
-        log.info("ready", node=f"node{number}", ready=len(self._ready), of=self._plan.nodes)
+        for each in self._crews[number]:
+            self._ready.add(each)
+            log.info("ready", node=f"node{each}", ready=len(self._ready), of=self._plan.nodes)
         if len(self._ready) == self._plan.nodes:
             self._manager.say(READY)
 
@@ -266,17 +290,18 @@ class Fleet:
                 return
             number = self._running.pop(pid)
             self._starting.pop(pid, None)
-            self._ready.discard(number)
+            self._ready.difference_update(self._crews[number])
             self._on_ended(number, os.waitstatus_to_exitcode(status))
 
     def _on_ended(self, number: int, status: int) -> None:
-        node, path = f"node{number}", str(self._plan.folder(number) / LOG_NAME)
+        crew = self._crews[number]
+        node, path = _named(crew), str(self._plan.folder(number) / LOG_NAME)
         if self._stopping_since_s is not None:
             log.info("ended", node=node, status=status)
             return
         fate = self._restarts.on_ended(number, status, now=int(time.monotonic() * 1000))
         if fate is Fate.GIVEN_UP:
-            self._given_up.add(number)
+            self._given_up.update(crew)
             log.error("A NODE IS GIVEN UP", node=node, status=status, log=path)
         elif fate is Fate.WAITS:
             log.error("a node ended, and starts again", node=node, status=status, log=path)
@@ -297,3 +322,8 @@ class Fleet:
             return
         for pid in self._running:
             os.kill(pid, number)
+
+
+def _named(crew: range) -> str:
+    """Name the nodes of a process."""
+    return f"node{crew.start}" + (f" to node{crew[-1]}" if len(crew) > 1 else "")

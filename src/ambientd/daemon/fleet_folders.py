@@ -15,6 +15,7 @@ from ambientd.errors import ConfigError, UsageError
 
 COMMITTEE = 4
 NODES_MAX = 1_000
+TOGETHER_MAX = 32
 _BUDGET_BYTES_MIN = 1 << 30  # what a task asks for that says nothing of memory, and some
 _PORTS = 65_535
 
@@ -28,6 +29,9 @@ class FleetPlan(msgspec.Struct, frozen=True, kw_only=True):
     tokens: tuple[str, ...] = ()
     """Join tokens of a cluster that is there already: the last are for folders that are not."""
 
+    together: int = 1
+    """How many nodes share a process; the first, which may be a committee, never do."""
+
     def __post_init__(self) -> None:
         """Refuse a plan that makes no sense; raise UsageError."""
         if not 1 <= self.nodes <= NODES_MAX:
@@ -36,10 +40,23 @@ class FleetPlan(msgspec.Struct, frozen=True, kw_only=True):
         if not 1 <= self.base_port <= last <= _PORTS:
             msg = f"ports {self.base_port} to {last} do not exist; choose another --base-port"
             raise UsageError(msg)
+        if not 1 <= self.together <= TOGETHER_MAX:
+            msg = f"--together {self.together}: 1 to {TOGETHER_MAX} nodes share a process"
+            raise UsageError(msg)
 
     def folder(self, number: int) -> Path:
         """Give the folder of a node, from 1 up."""
         return self.root / f"node{number}"
+
+    def crews(self) -> tuple[range, ...]:
+        """Give the nodes of each process in order; one fault never takes two of a committee."""
+        alone = min(self.nodes, COMMITTEE)
+        end = self.nodes + 1
+        others = range(alone + 1, end, self.together)
+        return (
+            *(range(each, each + 1) for each in range(1, alone + 1)),
+            *(range(each, min(each + self.together, end)) for each in others),
+        )
 
 
 class FleetFolders:

@@ -20,6 +20,7 @@ from typing import NoReturn
 LOG_NAME = "daemon.log"
 EVERYTHING = (
     "ambientd.daemon.composition",
+    "ambientd.daemon.together",
     "ambientd.daemon.front_desk",
     # What comes with the first execution, in any daemon.
     "cryptography.hazmat.primitives.ciphers",
