@@ -44,6 +44,32 @@ GRID = [
 ]
 """Clips, noises, thresholds and numbers of rounds, as studies may have them."""
 
+RANGE = [
+    (noise, releases, delta_ppb)
+    for noise in (1_000, 1_500, 2_000, 3_000, 4_000, 5_500, 8_000, 11_500, 16_000, 19_000, 32_000)
+    for releases in (1, 10, 60, 300, 600, 1_000)
+    for delta_ppb in (10_000, 100, 1)
+]
+SAMPLED = [(noise, 60, share) for noise in (1_000, 4_000, 16_000) for share in (0.5, 0.1)]
+"""Noise, rounds, and the share of nodes that would be drawn in secret for each."""
+
+
+def in_the_range(noise: int, releases: int, delta_ppb: int, share: float = 1.0) -> dict[str, Any]:
+    """Give epsilon as dp-accounting says it unasked, at orders of its own, and at ours."""
+    event = PoissonSampledDpEvent(share, GaussianDpEvent(noise / 1000))
+    found = {}
+    for name, orders in (("default", None), ("at_our_orders", list(ORDERS))):
+        accountant = RdpAccountant(orders)
+        accountant.compose(SelfComposedDpEvent(event, releases))
+        found[name] = float(accountant.get_epsilon(delta_ppb / 1e9))
+    return {
+        "noise_milli": noise,
+        "releases": releases,
+        "delta_ppb": delta_ppb,
+        "share": share,
+        **found,
+    }
+
 
 def on_the_grid(clip: int, noise: int, survivors: int, releases: int) -> dict[str, Any]:
     """Give epsilon by dp-accounting's own path alone: the mechanism, everybody in, so many times.
@@ -109,6 +135,8 @@ def main() -> None:
         "delta": DELTA,
         "cases": [figures(*case) for case in CASES],
         "grid": [on_the_grid(*case) for case in GRID],
+        "range": [in_the_range(*case) for case in RANGE],
+        "sampled": [in_the_range(noise, n, 10_000, share) for noise, n, share in SAMPLED],
     }
     OUT.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
 

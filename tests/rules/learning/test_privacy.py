@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,52 @@ def test_at_orders_between_whole_ones_dp_accounting_finds_less_and_never_more() 
             assert found == pytest.approx(case["gaussian"], rel=0.01), case
         elif found < 30:
             assert found == pytest.approx(case["gaussian"], rel=0.04), case
+
+
+RANGE = json.loads(VECTORS.read_text())["range"]
+SAMPLED = json.loads(VECTORS.read_text())["sampled"]
+
+
+def of_case(case: dict[str, Any]) -> float:
+    once = privacy.cost(Terms(500_000, case["noise_milli"], 11))
+    assert once is not None
+    spent = tuple(case["releases"] * nano for nano in once)
+    return privacy.epsilon_micro(spent, case["delta_ppb"]) / 1e6
+
+
+def test_below_an_epsilon_of_8_the_accountant_is_within_a_percent_of_dp_accountings_default() -> (
+    None
+):
+    """Whatever noise, rounds and delta; from 0.5, below which our orders are the finer ones."""
+    below = [case for case in RANGE if 0.5 <= of_case(case) < 8]
+    assert len(below) > 70
+    for case in below:
+        assert of_case(case) == pytest.approx(case["default"], rel=0.01), case
+
+
+def test_at_equal_orders_the_accountant_is_within_a_ten_thousandth_of_dp_accounting() -> None:
+    assert len(RANGE) == 198
+    for case in RANGE:
+        assert of_case(case) == pytest.approx(case["at_our_orders"], rel=1e-4), case
+        # A variance is a whole number, rounded up: that is what ours may be less by.
+        assert of_case(case) >= case["at_our_orders"] * (1 - 1e-6), case
+
+
+def test_beyond_an_epsilon_of_8_the_accountant_says_more_by_so_much_and_never_less() -> None:
+    """The Skellam bound is proven for whole orders, and beyond 8 the best one lies between two."""
+    most = {30.0: 0.05, 100.0: 0.11, math.inf: 0.55}
+    for case in RANGE:
+        found = of_case(case)
+        if found < 8:
+            continue
+        bound = next(share for epsilon, share in most.items() if found < epsilon)
+        assert case["default"] * (1 - 1e-6) <= found <= case["default"] * (1 + bound), case
+
+
+def test_nothing_is_taken_off_for_sampling_though_dp_accounting_would() -> None:
+    """Who takes part is in the log: a draw that everybody sees hides nobody."""
+    for case in SAMPLED:
+        assert of_case(case) > 2 * case["default"], case
 
 
 some_terms = st.builds(
