@@ -32,11 +32,15 @@ class Caps(NoCaps):
 
 
 class Office:
-    def __init__(self, file: KeptTerms | OwnerFile | None = None) -> None:
+    def __init__(
+        self, file: KeptTerms | OwnerFile | None = None, *, states_memory: bool = False
+    ) -> None:
         self.file, self.device, self.caps = file or KeptTerms(), CalmDevice(), Caps()
         self.now = NOW
         self.posted: list[Event] = []
-        self.owner = Ownership(self.file, self.device, self.caps, lambda: self.now)
+        self.owner = Ownership(
+            self.file, self.device, self.caps, lambda: self.now, states_memory=states_memory
+        )
 
     async def post(self, event: Event) -> None:
         self.posted.append(event)
@@ -193,3 +197,15 @@ def test_a_file_that_cannot_be_read_keeps_the_node_from_working(tmp_path: Path, 
 def test_terms_that_mean_nothing_are_refused(terms: OwnerTerms, fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
         check_terms(terms)
+
+
+async def test_a_budget_of_the_config_is_told_and_the_owners_cap_where_it_is_smaller() -> None:
+    office = Office(states_memory=True)
+    assert office.owner.wish == Wish(memory_bytes_max=NoCaps.memory_bytes), "before anybody speaks"
+    for said_bytes, told_bytes in (
+        (NoCaps.memory_bytes // 2, NoCaps.memory_bytes // 2),
+        (2 * NoCaps.memory_bytes, NoCaps.memory_bytes),
+        (0, NoCaps.memory_bytes),
+    ):
+        await office.say(memory_bytes_max=said_bytes)
+        assert office.owner.wish.memory_bytes_max == told_bytes

@@ -141,7 +141,8 @@ class ExecutionOptions(Options, frozen=True):
         Meta(
             ge=0,
             description=(
-                "Memory of all executions together, in bytes; those that do not fit wait. "
+                "Memory of all executions together, in bytes; those that do not fit wait, and "
+                "tasks that never would are given to others. "
                 "0: three quarters of what is free when the daemon starts."
             ),
         ),

@@ -234,6 +234,16 @@ def _engine_name(identity: Identity) -> str:
         raise ConfigError(msg) from error
 
 
+def _ownership(
+    identity: Identity, device: DeviceSurroundings, pool: WorkerPool, now: Callable[[], int]
+) -> Ownership:
+    chosen = identity.config.execution
+    is_small = pool.memory_bytes < chosen.memory_bytes_max
+    states_memory = chosen.memory_budget_bytes > 0 or is_small
+    file = OwnerFile(identity.places.owner)
+    return Ownership(file, device, pool, now, states_memory=states_memory)
+
+
 async def _open_pool(identity: Identity, stack: AsyncExitStack) -> WorkerPool:
     chosen = identity.config.execution
     budget_bytes = chosen.memory_budget_bytes or available_bytes() * 3 // 4
@@ -375,7 +385,7 @@ async def run_daemon(data_dir: Path, passphrase: str = "", stand_by: StandBy = b
             peg=None if bitcoin is None else bitcoin.peg,
             now=now,
             sample_s=config.telemetry.interval_ms / 1000,
-            owner=Ownership(OwnerFile(identity.places.owner), device, pool, now),
+            owner=_ownership(identity, device, pool, now),
             learning=_learning(identity, blobs, files, partial(executor.execute, clock=now)),
             is_newcomer=is_newcomer,
             pins=Pins(PinFile(identity.places.module_pins)),

@@ -108,12 +108,25 @@ def _clock(time_ms: int, seen: Surroundings, now: int) -> str:
 class Ownership:
     """The owner's word, and what follows from it."""
 
-    def __init__(self, file: TermsFile, device: Device, caps: Caps, now: Callable[[], int]) -> None:
-        """Read what the owner said before; raise ConfigError when that cannot be read."""
+    def __init__(
+        self,
+        file: TermsFile,
+        device: Device,
+        caps: Caps,
+        now: Callable[[], int],
+        *,
+        states_memory: bool = False,
+    ) -> None:
+        """Read what the owner said before; raise ConfigError when that cannot be read.
+
+        A node that `states_memory` tells the mesh how much it lends also where the owner has not
+        said: its config sets a budget, or there is less than a task may ask for.
+        """
         self._file = file
         self._device = device
         self._caps = caps
         self._now = now
+        self._states_memory = states_memory
         self.terms = file.load()
         self.seen = self._look()
         self._wish = self._hold()
@@ -164,10 +177,12 @@ class Ownership:
         if terms.cpu_percent < 100:
             capacity = min(caps.size, max(1, caps.cores * terms.cpu_percent // 100))
         stops = closed is Closed.PAUSED and terms.stops
+        states = self._states_memory or terms.memory_bytes_max > 0
         return Wish(
             closed=closed,
             refuses=terms.refuses,
             stops=stops,
             capacity=capacity,
-            memory_bytes_max=caps.memory_bytes if terms.memory_bytes_max else 0,
+            # The smaller of both: the owner's word never lends more than the budget.
+            memory_bytes_max=caps.memory_bytes if states else 0,
         )
