@@ -14,6 +14,7 @@ from ambientd.api.account_values import (
     ShowHistory,
 )
 from ambientd.api.account_values import Accounts as AccountList
+from ambientd.api.deciding import NOT_IN_TIME, outcome_of
 from ambientd.api.operations import OperationError
 from ambientd.api.paging import check_place, page
 from ambientd.api.under_key import came_before, fixed_ms
@@ -26,15 +27,12 @@ from ambientd.ledger.events import BondAskedBack, BondRaised, RecordRejected, Tr
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.record import Bond, Transfer, Unbond
-from ambientd.node.event import BodiesProposed
 from ambientd.rules.peg_networks import peg_fault
 from ambientd.runtime.service import Parts
 
-MOVE_DEADLINE_S = 30.0
 _LATEST_MS = 2**53
 _PLACE = re.compile(r"[0-9a-f]{64}")
 _MOMENT = re.compile(r"[0-9a-f]{78}[a-z]+")
-REJECTED = frozenset({"transfer", "bond", "unbond"})
 
 
 class Accounts:
@@ -116,27 +114,19 @@ class Accounts:
         self._find(None)
         if came_before(self._state.moves(self._id).said_ms) is not None:
             return
-        async with self._parts.news.listen() as news:
-            await self._parts.pump.post(BodiesProposed((body,)))
-            with trio.move_on_after(MOVE_DEADLINE_S):
-                async for told in news:
-                    match told.event:
-                        case (Transferred() | BondRaised() | BondAskedBack()) as moved if (
-                            moved.node == self._id and moved.said_ms == body.said_ms
-                        ):
-                            return
-                        case RecordRejected(reason=reason) as refused if (
-                            refused.author,
-                            refused.said_ms,
-                        ) == (self._id, body.said_ms) and refused.kind in REJECTED:
-                            raise self._refusal(body, reason)
-                        case _:
-                            pass
-        if self._state.moves(self._id).said_ms >= body.said_ms:
+
+        def is_done(event: object) -> bool:
+            return isinstance(event, Transferred | BondRaised | BondAskedBack) and (
+                (event.node, event.said_ms) == (self._id, body.said_ms)
+            )
+
+        event = await outcome_of(self._parts, self._id, body, is_done)
+        if isinstance(event, RecordRejected):
+            raise self._refusal(body, event.reason)
+        if event is not None or self._state.moves(self._id).said_ms >= body.said_ms:
             return
-        msg = f"the committee did not take it within {MOVE_DEADLINE_S:.0f} s"
         hint = "it may still: look at `ambientctl account show` before you ask again"
-        raise OperationError("unavailable", msg, hint)
+        raise OperationError("unavailable", NOT_IN_TIME, hint)
 
     def _refusal(self, body: Transfer | Bond | Unbond, reason: str) -> OperationError:
         hint = ""

@@ -19,6 +19,7 @@ from ambientd.api.census import Census, count_tasks, reputations
 from ambientd.api.census_replies import Readiness
 from ambientd.api.charting import Charting
 from ambientd.api.chronicle import Chronicle
+from ambientd.api.deciding import DEADLINE_S, outcome_of
 from ambientd.api.doctoring import Doctoring
 from ambientd.api.invitation import check_addresses, invitation
 from ambientd.api.learning import Learning
@@ -66,11 +67,11 @@ from ambientd.errors import ConfigError
 from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import RecordRejected, TaskAdmitted
+from ambientd.ledger.rejections import is_rejection_of
 from ambientd.model.base import DIGEST_BYTES, Digest, NodeId, TaskId
 from ambientd.model.bundle import size_of
 from ambientd.model.record import Admit, Cancel
 from ambientd.model.task import TERMINAL, TaskSpec, TaskState
-from ambientd.node.event import BodiesProposed
 from ambientd.ports.keys import DrawSecret
 from ambientd.rules.rewards import escrow_of
 from ambientd.runtime.news import is_about_a_task
@@ -82,9 +83,7 @@ NONCE_BYTES = 16
 MODULE_BYTES_MIN = 8
 _TOO_LATE = "`ambientctl task why` says where it is"
 TASK_ID_BYTES = 32
-ADMIT_DEADLINE_S = 30.0
 ADMIT_MS = 600_000
-CANCEL_DEADLINE_S = 30.0
 BATCH_DEADLINE_S = 30.0
 
 
@@ -266,23 +265,19 @@ class Desk:
             raise OperationError("rejected", msg, "ask again with another nonce")
         self._check_room()
         self.on_submitted(task)
-        async with self._parts.news.listen() as news:
-            until_ms = self._parts.now() + min(ADMIT_MS, self._state.genesis.rules.keep_ms // 2)
-            admit = Admit(nonce=nonce, spec=spec, until_ms=until_ms)
-            await self._parts.pump.post(BodiesProposed((admit,)))
-            with trio.move_on_after(ADMIT_DEADLINE_S):
-                async for told in news:
-                    match told.event:
-                        case TaskAdmitted(task=admitted) if admitted == task:
-                            return replies.Submitted(task_id=task.hex())
-                        case RecordRejected(task=rejected, reason=reason) if rejected == task:
-                            msg = f"the task was not admitted: {reason}"
-                            raise OperationError("rejected", msg, self._hint_on(spec))
-                        case _:
-                            pass
-        if self._state.task(task) is not None:
+        until_ms = self._parts.now() + min(ADMIT_MS, self._state.genesis.rules.keep_ms // 2)
+        admit = Admit(nonce=nonce, spec=spec, until_ms=until_ms)
+
+        def is_admitted(event: object) -> bool:
+            return isinstance(event, TaskAdmitted) and event.task == task
+
+        event = await outcome_of(self._parts, self._id, admit, is_admitted)
+        if isinstance(event, RecordRejected):
+            msg = f"the task was not admitted: {event.reason}"
+            raise OperationError("rejected", msg, self._hint_on(spec))
+        if event is not None or self._state.task(task) is not None:
             return replies.Submitted(task_id=task.hex())
-        msg = f"the committee did not take the task within {ADMIT_DEADLINE_S:.0f} s"
+        msg = f"the committee did not take the task within {DEADLINE_S:.0f} s"
         hint = "is a quorum of its members up? see `ambientctl nodes`; ask again with --nonce"
         raise OperationError("unavailable", msg, f"{hint} {nonce.hex()}")
 
@@ -395,19 +390,17 @@ class Desk:
 
     async def _cancel(self, task: TaskId) -> None:
         """Bring the cancellation into the log; return once the task is cancelled, or raise."""
-        async with self._parts.news.listen() as news:
-            await self._parts.pump.post(BodiesProposed((Cancel(task=task),)))
-            with trio.move_on_after(CANCEL_DEADLINE_S):
-                async for told in news:
-                    match told.event:
-                        case RecordRejected(kind="cancel", task=rejected, reason=reason) if (
-                            rejected == task
-                        ):
-                            raise OperationError("rejected", reason, _TOO_LATE)
-                        case _:
-                            if not self._is_cancellable(task):
-                                return
-        msg = f"the committee did not take the task back within {CANCEL_DEADLINE_S:.0f} s"
+        body = Cancel(task=task)
+
+        def is_over(event: object) -> bool:
+            return not is_rejection_of(event, self._id, body) and not self._is_cancellable(task)
+
+        event = await outcome_of(self._parts, self._id, body, is_over)
+        if isinstance(event, RecordRejected) and is_rejection_of(event, self._id, body):
+            raise OperationError("rejected", event.reason, _TOO_LATE)
+        if event is not None:
+            return
+        msg = f"the committee did not take the task back within {DEADLINE_S:.0f} s"
         hint = "it may still; `ambientctl task show` tells, and `ambientctl nodes` who is up"
         raise OperationError("unavailable", msg, hint)
 

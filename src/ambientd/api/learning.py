@@ -7,6 +7,7 @@ import trio
 from msgspec.structs import replace
 
 from ambientd.api.counting import rounded_up
+from ambientd.api.deciding import NOT_IN_TIME, outcome_of
 from ambientd.api.learning_privacy import budget_of, epsilon_of, privacy_of, terms_of
 from ambientd.api.learning_values import (
     BoundBudget,
@@ -46,7 +47,6 @@ from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.learning import NO_MODULE, Plan, RoundFile, RoundState, StudyId, Terms, within
 from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy, StudyBody
-from ambientd.node.event import BodiesProposed
 from ambientd.ports.learning import Consent
 from ambientd.roles.learning import book as lines
 from ambientd.rules.studies import study_fault
@@ -54,7 +54,6 @@ from ambientd.rules.tolerances import bytes_a_sample, has_commitments
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
 
-DEADLINE_S = 30.0
 UNTIL_MS = 600_000
 MICRO = 1_000_000
 GROUP_SIZE = 8
@@ -306,19 +305,13 @@ class Learning:
 
     async def _bring(self, body: StudyBody, is_done: Callable[[object], bool]) -> None:
         """Propose a record, and wait until the log has decided on it."""
-        kind = type(body).__name__.lower()
-        async with self._asking, self._parts.news.listen() as news:
-            await self._parts.pump.post(BodiesProposed((body,)))
-            with trio.move_on_after(DEADLINE_S):
-                async for told in news:
-                    event = told.event
-                    if isinstance(event, RecordRejected):
-                        if (event.author, event.kind) == (self._id, kind):
-                            raise OperationError("rejected", f"nothing was done: {event.reason}")
-                    elif is_done(event):
-                        return
-        msg = f"the committee did not take it within {DEADLINE_S:.0f} s"
-        raise OperationError("unavailable", msg, "it may still: look at `ambientctl fl list`")
+        async with self._asking:
+            event = await outcome_of(self._parts, self._id, body, is_done)
+        if isinstance(event, RecordRejected):
+            raise OperationError("rejected", f"nothing was done: {event.reason}")
+        if event is None:
+            hint = "it may still: look at `ambientctl fl list`"
+            raise OperationError("unavailable", NOT_IN_TIME, hint)
 
     def _earlier(self, entry: StudyEntry) -> tuple[NodeId, ...]:
         """Give who took part and does no more: it has left, or was convicted."""

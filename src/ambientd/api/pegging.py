@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import trio
 
+from ambientd.api.deciding import NOT_IN_TIME, outcome_of
 from ambientd.api.operations import OperationError
 from ambientd.api.paging import check_place, page
 from ambientd.api.peg_ins import on_the_way, peg_ins
@@ -45,14 +46,12 @@ from ambientd.ledger.peg_payments import decided, raise_fee
 from ambientd.model.base import NodeId
 from ambientd.model.peg import CoinState
 from ambientd.model.record import PegAddress, PegBody, PegFee, PegOut, PegReturn, Record
-from ambientd.node.event import BodiesProposed
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, display
 from ambientd.rules.peg_networks import peg_fault, unaudited
 from ambientd.rules.peg_payments import PEG_IN_MIN_SAT, fee_at, fee_fault, outputs, txid
 from ambientd.rules.peg_script import address, descriptor
 from ambientd.runtime.service import Parts
 
-DEADLINE_S = 30.0
 RATE_SAT_KVB = 2_000
 NUMBER_MAX = 10**15 - 1
 _PLACE = re.compile(r"[01]/[0-9a-f]{64}:[0-9]{1,10}|2/[0-9]{15}")
@@ -388,20 +387,13 @@ class Pegging:
         return fee_sat
 
     async def _bring(self, body: PegBody, is_done: Callable[[object], bool]) -> object:
-        own = (self._id, type(body).__name__.lower(), getattr(body, "said_ms", 0))
-        async with self._parts.news.listen() as news:
-            await self._parts.pump.post(BodiesProposed((body,)))
-            with trio.move_on_after(DEADLINE_S):
-                async for told in news:
-                    event = told.event
-                    if isinstance(event, RecordRejected):
-                        if (event.author, event.kind, event.said_ms) == own:
-                            raise OperationError("rejected", f"nothing was done: {event.reason}")
-                    elif is_done(event):
-                        return event
-        msg = f"the committee did not take it within {DEADLINE_S:.0f} s"
-        hint = "it may still: look at `ambientctl peg deposits` before you ask again"
-        raise OperationError("unavailable", msg, hint)
+        event = await outcome_of(self._parts, self._id, body, is_done)
+        if isinstance(event, RecordRejected):
+            raise OperationError("rejected", f"nothing was done: {event.reason}")
+        if event is None:
+            hint = "it may still: look at `ambientctl peg deposits` before you ask again"
+            raise OperationError("unavailable", NOT_IN_TIME, hint)
+        return event
 
     def _payments(self) -> list[tuple[int, PegPaymentEntry]]:
         numbers = range(1, self._state.peg.payments + 1)

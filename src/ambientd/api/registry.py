@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from ambientd.api import registry_values as values
 from ambientd.api.accounts import hint_on_means
+from ambientd.api.deciding import NOT_IN_TIME, outcome_of
 from ambientd.api.operations import OperationError
 from ambientd.api.paging import check_place, page
 from ambientd.api.registry_views import (
@@ -29,7 +30,6 @@ from ambientd.ledger.module_entries import ModuleEntry, ModuleVersion
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.module import Manifest
 from ambientd.model.record import Publish, Yank
-from ambientd.node.event import BodiesProposed
 from ambientd.rules.modules import (
     MANIFEST_BYTES_MAX,
     PUBLISH_FEE_MSAT,
@@ -40,7 +40,6 @@ from ambientd.rules.modules import (
 from ambientd.runtime.pins import PINS_MAX
 from ambientd.runtime.service import Parts
 
-DEADLINE_S = 30.0
 MODULE_MAGIC = b"\0asm"
 _PLACE = re.compile(r".+[0-9a-f]{64}")
 
@@ -296,29 +295,22 @@ class Registry:
 
     async def _say(self, body: Publish | Yank) -> None:
         """Bring this node's word into the log, and wait until the ledger has it."""
-        kind, about = type(body).__name__.lower(), (self._id, body.name, body.version)
-        async with self._speaking, self._parts.news.listen() as news:
-            await self._parts.pump.post(BodiesProposed((body,)))
-            with trio.move_on_after(DEADLINE_S):
-                async for told in news:
-                    match told.event:
-                        case (ModulePublished() | ModuleYanked()) as done if about == (
-                            done.publisher,
-                            done.name,
-                            done.version,
-                        ):
-                            return
-                        case RecordRejected(author=author, kind=rejected, reason=reason) if (
-                            author == self._id and rejected == kind
-                        ):
-                            is_short = self._state.balance_msat(self._id) < PUBLISH_FEE_MSAT
-                            hint = hint_on_means(self._state, self._id) if is_short else ""
-                            raise OperationError("rejected", f"it was refused: {reason}", hint)
-                        case _:
-                            pass
-        msg = f"the committee did not take it within {DEADLINE_S:.0f} s"
-        hint = "is a quorum of its members up? see `ambientctl nodes`; asking again is safe"
-        raise OperationError("unavailable", msg, hint)
+        about = (self._id, body.name, body.version)
+
+        def is_done(event: object) -> bool:
+            return isinstance(event, ModulePublished | ModuleYanked) and (
+                about == (event.publisher, event.name, event.version)
+            )
+
+        async with self._speaking:
+            event = await outcome_of(self._parts, self._id, body, is_done)
+        if isinstance(event, RecordRejected):
+            is_short = self._state.balance_msat(self._id) < PUBLISH_FEE_MSAT
+            hint = hint_on_means(self._state, self._id) if is_short else ""
+            raise OperationError("rejected", f"it was refused: {event.reason}", hint)
+        if event is None:
+            hint = "is a quorum of its members up? see `ambientctl nodes`; asking again is safe"
+            raise OperationError("unavailable", NOT_IN_TIME, hint)
 
 
 _WHEN_UP = "ask again when its publisher, or a node that has pinned it, is up"

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Callable
 
-import trio
-
 from ambientd.api import replies, requests
 from ambientd.api.accounts import hint_on_means
+from ambientd.api.deciding import NOT_IN_TIME, outcome_of
 from ambientd.api.operations import OperationError
 from ambientd.api.paging import check_place, page
 from ambientd.api.under_key import fixed_ms
@@ -16,14 +15,11 @@ from ambientd.ledger.events import RecordRejected, SeatSpoken
 from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import NodeId
 from ambientd.model.record import Epoch, SeatAsked, SeatVote, SeatWish
-from ambientd.node.event import BodiesProposed
 from ambientd.rules.committees import standing
 from ambientd.rules.verdicts import quorum
 from ambientd.runtime.service import Parts
 
-SAID_DEADLINE_S = 30.0
 _PLACE = re.compile(r"[01][0-9a-f]{64}")
-REJECTED = frozenset({"seatasked", "seatvote"})
 
 
 class Seating:
@@ -136,26 +132,20 @@ class Seating:
         if self._state.node(self._id) is None:
             msg = "this node has not seen yet that it is in the cluster"
             raise OperationError("not_ready", msg, "wait until `ambientctl nodes` lists it here")
-        async with self._parts.news.listen() as news:
-            await self._parts.pump.post(BodiesProposed((body,)))
-            with trio.move_on_after(SAID_DEADLINE_S):
-                async for told in news:
-                    match told.event:
-                        case SeatSpoken() as spoken if (spoken.speaker, spoken.node) == (
-                            self._id,
-                            node,
-                        ):
-                            return self._said(node, spoken.wish)
-                        case RecordRejected(author=author, kind=kind, reason=reason) if (
-                            author == self._id and kind in REJECTED
-                        ):
-                            msg = f"the ledger does not take it: {reason}"
-                            raise OperationError("rejected", msg, self._hint_on(body))
-                        case _:
-                            pass
-        msg = f"the committee did not take it within {SAID_DEADLINE_S:.0f} s"
+
+        def is_done(event: object) -> bool:
+            return isinstance(event, SeatSpoken) and (
+                (event.speaker, event.node) == (self._id, node)
+            )
+
+        event = await outcome_of(self._parts, self._id, body, is_done)
+        if isinstance(event, SeatSpoken):
+            return self._said(node, event.wish)
+        if isinstance(event, RecordRejected):
+            msg = f"the ledger does not take it: {event.reason}"
+            raise OperationError("rejected", msg, self._hint_on(body))
         hint = "is a quorum of its members up? see `ambientctl nodes`"
-        raise OperationError("unavailable", msg, hint)
+        raise OperationError("unavailable", NOT_IN_TIME, hint)
 
     def _hint_on(self, body: SeatAsked | SeatVote) -> str:
         """Say what to do about a request that is rejected for want of money, or without need."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from ambientd.codec.statements import task_id
 from ambientd.ledger import (
     accounts,
     audits,
@@ -31,8 +30,9 @@ from ambientd.ledger import (
 from ambientd.ledger.admission import decode_record, is_admissible
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import Entry, Key
-from ambientd.ledger.events import LedgerEvent, RecordRejected
+from ambientd.ledger.events import LedgerEvent
 from ambientd.ledger.peg_payments import BAD_SIGNATURE
+from ambientd.ledger.rejections import rejection_of
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.state_tree import StateTree
 from ambientd.ledger.versions import Changes
@@ -137,10 +137,7 @@ def apply_block(
         if rejection is None:
             block.take_over(step)
         else:
-            kind = type(record.body).__name__.lower()
-            about = _task_of(record)
-            said_ms = getattr(record.body, "said_ms", 0)
-            block.tell(RecordRejected(record.author, kind, rejection, about, said_ms))
+            block.tell(rejection_of(record.author, record.body, rejection))
     seats.let_due(block)
     peg.let_move(block)
     learning.let_move(block)
@@ -275,27 +272,6 @@ def _apply_step(
             return step_proofs.proof(draft, record, body)
         case StepFound():
             return step_proofs.found(draft, record, body)
-
-
-def _task_of(record: Record) -> TaskId | None:
-    """Give the task a record is about, when it is about one."""
-    match record.body:
-        case Cancel(task=task) | Settle(task=task):
-            return task
-        case DisputeStep(verdict=verdict):
-            return verdict.task
-        case DisputeSegment(verdict=found):
-            return found.task
-        case DisputeTrace(trace=trace):
-            return trace.task
-        case StepPromise(task=task) | StepProof(task=task):
-            return task
-        case ProofFound(word=word) | StepFound(word=word):
-            return word.task
-        case Admit(nonce=nonce, spec=spec):
-            return task_id(record.author, nonce, spec)
-        case _:
-            return None
 
 
 __all__ = [
