@@ -32,7 +32,7 @@ from sim.happenings import Happening, draw_disks, lay
 from sim.lies import Lie, drawn_lies
 from sim.network import CALM, Network
 from sim.replica import RECORD_PREFIX, Replica, is_valid, submit
-from sim.scenarios import SILENT, Outcome, ScenarioOptions
+from sim.scenarios import SILENT, Outcome, ScenarioOptions, outcome_of
 from sim.seasons import Storm, drawn, storms_of
 from sim.stage import Observer
 from sim.strangers import Stranger
@@ -257,20 +257,8 @@ def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
         if not _has_come_true(cast, heads):
             raise InvariantViolation("after healing, all reach the same epoch", "they did not")
     check_chains(first, cast.honest)
-    log = max((replica.store.log for replica in cast.honest), key=len)
-    machines = [replica.machine for replica in cast.honest if replica.machine is not None]
-    return Outcome(
-        options.seed,
-        options.nodes,
-        len(log),
-        sum(len(block.block.records) for block in log),
-        max((machine.term for machine in machines), default=0),
-        world.sent,
-        len(innocent.convicted),
-        world.trace_hash,
-        ends.ended,
-        _met(world, cast, ends.ended),
-    )
+    met = _met(world, cast, ends.ended)
+    return outcome_of(options, world, cast.honest, innocent, epochs=ends.ended, met=met)
 
 
 def _met(world: MetWorld, cast: _Cast, epochs: int) -> tuple[str, ...]:

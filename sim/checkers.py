@@ -287,6 +287,8 @@ class Certificates(Checker):
             return
         for block in effect.blocks:
             self._headers[block.hash] = block.block.header
+        for header, qc in () if effect.end is None else effect.end.links:
+            self._headers[qc.hash] = header
         top = self._committing(effect)
         position = top[0]
         if position <= self._top[0]:
@@ -296,7 +298,8 @@ class Certificates(Checker):
             self._check_complete(certified, self._certified[certified], now)
         self._open = {each for each in self._open if each > position}
 
-    def _committing(self, effect: Committed) -> tuple[Position, bytes]:
+    @staticmethod
+    def _committing(effect: Committed) -> tuple[Position, bytes]:
         """Give the block that two certificates in a row commit, and with it its ancestors.
 
         A stop may be such an ancestor: terms failed behind it, and what was certified in one of
@@ -304,8 +307,6 @@ class Certificates(Checker):
         """
         if effect.end is None:
             return effect.blocks[-1].block.header.position, effect.blocks[-1].hash
-        for header, qc in effect.end.links:
-            self._headers[qc.hash] = header
         _, qc = effect.end.links[-2]
         return qc.position, qc.hash
 

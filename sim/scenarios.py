@@ -197,7 +197,8 @@ def _run_forked(options: ScenarioOptions, watching: Sequence[Observer]) -> Outco
     world.observers += [Together([VoteDiscipline(), OneProposal(), named, innocent]), *watching]
     world.run(options.time_ms)
     named.check()
-    return _outcome(options, world, cast, innocent, ("fork",) if named.has_forked else ())
+    met = ("fork",) if named.has_forked else ()
+    return outcome_of(options, world, cast.honest, innocent, met=met)
 
 
 def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
@@ -233,18 +234,21 @@ def run(options: ScenarioOptions, watching: Sequence[Observer] = ()) -> Outcome:
     check_named_roots(cast.honest)
     if options.checks_liveness:
         check_nothing_lost(cast.honest)
-    return _outcome(options, world, cast, innocent)
+    return outcome_of(options, world, cast.honest, innocent)
 
 
-def _outcome(
+def outcome_of(
     options: ScenarioOptions,
     world: World,
-    cast: _Cast,
+    honest: Sequence[Replica],
     innocent: HonestAreInnocent,
+    *,
+    epochs: int = 0,
     met: tuple[str, ...] = (),
 ) -> Outcome:
-    log = max((replica.store.log for replica in cast.honest), key=len)
-    machines = [replica.machine for replica in cast.honest if replica.machine is not None]
+    """Give what became of a world, as its honest nodes have it."""
+    log = max((replica.store.log for replica in honest), key=len)
+    machines = [replica.machine for replica in honest if replica.machine is not None]
     return Outcome(
         options.seed,
         options.nodes,
@@ -254,5 +258,6 @@ def _outcome(
         world.sent,
         len(innocent.convicted),
         world.trace_hash,
-        met=met,
+        epochs,
+        met,
     )

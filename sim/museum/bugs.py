@@ -259,11 +259,10 @@ JUDGES_BY_LATER_WORDS: Bug = (Patch(DecidedSeats, "_words", _by_later_words),)
 def _holds_a_stop_to_its_own_term(_: object) -> object:
     """Take the last committed block for the one that two certificates in a row commit."""
 
-    def committing(checker: Certificates, effect: Committed) -> tuple[Position, bytes]:
-        del checker
+    def committing(effect: Committed) -> tuple[Position, bytes]:
         return effect.blocks[-1].block.header.position, effect.blocks[-1].hash
 
-    return committing
+    return staticmethod(committing)
 
 
 HOLDS_A_STOP_TO_ITS_TERM: Bug = (Patch(Certificates, "_committing", _holds_a_stop_to_its_own_term),)
