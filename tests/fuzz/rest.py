@@ -2,10 +2,11 @@
 
 The prober sends what the document allows and what it forbids, and looks for answers that the
 document does not tell of, for what should have been refused, and for errors of the server. The
-node has a task, a study and a published module, which are named in most requests that name one.
+node has tasks, studies, a published module and a peer, which most requests that name one then name.
 """
 
 import argparse
+import base64
 import hashlib
 import json
 import os
@@ -13,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ambientd.api.cluster import ClusterPlan, create_cluster
-from ambientd.api.operations import MODULE_PUBLISH
+from ambientd.api.operations import MODULE_PUBLISH, STATUS
+from ambientd.api.requests import GetStatus
 from ambientd.api.routes import BASE_PATH, Scope
 from ambientd.api.tokens import create_token
 from ambientd.client import Mesh, StartStudy
@@ -25,10 +28,7 @@ from tests.modules.publishing import wanted
 
 PORT = 4480
 CONFIG = Path(__file__).parent / "schemathesis.toml"
-KNOWN_SHARE = 0.7
-"""Of the places where something is named; in the others the prober invents a name."""
-# A stream without an end, an answer that waits for an hour, a file anywhere on this machine.
-LEFT_OUT = ("events", "backup.create")
+HOOKS = "tests.fuzz.rest_hooks"
 
 
 def main() -> int:
@@ -43,23 +43,27 @@ def main() -> int:
 
 
 def probe(folder: Path, port: int, examples: int, seed: int) -> int:
-    """Start a node of its own, give it a task, and probe it."""
-    create_cluster(folder / "mesh", 1, ClusterPlan(bitcoin="off", base_port=port + 1))
-    node = folder / "mesh" / "node1"
+    """Start two nodes, give them work, and probe one."""
+    create_cluster(folder / "mesh", 2, ClusterPlan(bitcoin="off", base_port=port + 1))
+    node, other = folder / "mesh" / "node1", folder / "mesh" / "node2"
     switch_on(node, port)
     _, words = create_token(Places(node).http_file("http.tokens"), "probe", Scope.ADMIN, 0, 0)
-    daemon = start_daemon(node)
+    daemons = {each: start_daemon(each) for each in (node, other)}
     try:
-        await_ready(node, 0)
-        with Mesh(node) as mesh:
-            config = _with_names(folder / "schemathesis.toml", _furnish(mesh))
-        status = _schemathesis(folder, port, words, examples, seed, config)
-        if daemon.poll() is not None:
-            sys.exit(f"the daemon ended:\n{(node / 'log').read_text()[-3000:]}")
+        await_ready(node, 1)
+        with Mesh(node) as mesh, Mesh(other) as peer:
+            names = _furnish(mesh, peer.call(STATUS, GetStatus()).node)
+        (folder / "names.json").write_text(json.dumps(names))
+        status = _schemathesis(folder, port, words, examples, seed)
+        for each, daemon in daemons.items():
+            if daemon.poll() is not None:
+                sys.exit(f"a daemon ended:\n{(each / 'log').read_text()[-3000:]}")
         return status
     finally:
-        daemon.terminate()
-        daemon.wait(30)
+        for daemon in daemons.values():
+            daemon.terminate()
+        for daemon in daemons.values():
+            daemon.wait(30)
 
 
 def switch_on(node: Path, port: int, more: str = "") -> None:
@@ -69,59 +73,78 @@ def switch_on(node: Path, port: int, more: str = "") -> None:
     path.write_text(path.read_text().replace("[http]\n", f"[http]\n{chosen}", 1))
 
 
-def _furnish(mesh: Mesh) -> dict[str, list[str | int]]:
-    """Give the node one of everything; give the values of the fields that then name something."""
+def _furnish(mesh: Mesh, other: str) -> dict[str, dict[str, list[Any]]]:
+    """Give the node one of everything; tell the fields that then name something, by operation."""
     module = NOOP.read_bytes()
     task = mesh.run(module, assurance="none")
     task.wait()
+    waiting = mesh.run(module, assurance="none", constraints=("arch=none-such",))
     study = mesh.start_study(
         StartStudy(name="probed", model="mlp:64,4,10", rounds=2, participants_min=1)
     )
     study.join("digits:1/20")
     study.wait(120)
+    inviting = mesh.start_study(
+        StartStudy(name="waits", model="mlp:64,4,10", participants_min=9, invite_s=86_400)
+    )
     words = wanted(module, "noop", gas_max=2_000_000)
     published = mesh.call(MODULE_PUBLISH, words)
-    return {
+    as_text = base64.b64encode(module).decode()
+    everywhere: dict[str, list[Any]] = {
         "path.task": [task.task_id],
         "path.study": [study.study],
         "path.round": [1, 2],
-        "path.node": [published.publisher],
+        "path.node": [published.publisher, other],
         "path.about": [published.publisher, task.task_id],
         "path.publisher": [published.publisher],
         "path.name": [published.name],
         "path.sha256": [hashlib.sha256(module).hexdigest()],
-        "body.version": [published.version],
-        "body.module_sha256": [published.module_sha256],
-        "body.node": [published.publisher],
-        "body.to": [published.publisher],
+    }
+    started = {"body.module": [None], "body.aggregation": ["fedavg", "median"]}
+    version: dict[str, list[Any]] = {"body.version": [published.version]}
+    return {
+        "*": everywhere,
+        "task.submit": {
+            "body.module": [as_text],
+            "body.module_sha256": [None],
+            "body.input_sha256": [None],
+            "body.nonce": [None],
+            "body.items": [None],
+        },
+        **{key: {"query.item": [None]} for key in ("task.output", "receipt.get")},
+        **{key: {"body.item": [None]} for key in ("task.logs", "task.material")},
+        "task.cancel": {"path.task": [waiting.task_id, task.task_id]},
+        "fl.join": {"path.study": [inviting.study], "body.data": ["digits:1/20"]},
+        "module.publish": {
+            "body.module": [as_text],
+            "body.module_sha256": [None],
+            "body.version": [f"2.0.{number}" for number in range(200)],
+            "body.name": ["noop", "another"],
+            "body.interface": ["ambient"],
+            "body.summary": ["does nothing"],
+            "body.licence": ["MIT"],
+            **{f"body.{each}": [1_000_000] for each in ("gas_max", "memory_bytes_max")},
+            **{f"body.{each}": [1_000] for each in ("wall_ms_max", "output_bytes_max")},
+        },
+        **dict.fromkeys(("module.bring", "module.pin", "module.unpin"), version),
+        "module.yank": {**version, "body.reason": ["tried"]},
+        "fl.start": {"body.model": ["mlp:64,4,10"], "body.trainer": ["numpy"], **started},
+        "account.transfer": {"body.to": [other], "body.amount_msat": [1, 1_000]},
+        "account.bond": {"body.amount_msat": [1, 1_000]},
+        "member.vote": {"body.node": [other]},
     }
 
 
-def _with_names(path: Path, names: dict[str, list[str | int]]) -> Path:
-    """Write the prober's config with names that it takes in most places, and its own in others."""
-    lines = [CONFIG.read_text(), "[parameters]"]
-    words = {field: field.replace(".", "_") for field in names}
-    lines += [
-        f'"{field}" = {{ dictionary = "{words[field]}", probability = {KNOWN_SHARE} }}'
-        for field in names
-    ]
-    for field, values in names.items():
-        lines += [f"[dictionaries.{words[field]}]", f"values = {json.dumps(values)}"]
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def _schemathesis(
-    folder: Path, port: int, words: str, examples: int, seed: int, config: Path
-) -> int:
-    left_out = [part for name in LEFT_OUT for part in ("--exclude-operation-id", name)]
+def _schemathesis(folder: Path, port: int, words: str, examples: int, seed: int) -> int:
     command = [
-        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"),
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"),
         f"http://127.0.0.1:{port}{BASE_PATH}/openapi.json",
         *("--header", f"Authorization: Bearer {words}", "--max-examples", str(examples)),
-        *("--seed", str(seed), "--request-timeout", "60", *left_out),
+        *("--seed", str(seed)),
     ]
-    return subprocess.run(command, cwd=folder, env={**os.environ, "NO_COLOR": "1"}).returncode
+    told = {"NO_COLOR": "1", "AMBIENT_PROBE": str(folder), "SCHEMATHESIS_HOOKS": HOOKS}
+    told["PYTHONPATH"] = str(CONFIG.parents[2])
+    return subprocess.run(command, cwd=folder, env={**os.environ, **told}).returncode
 
 
 if __name__ == "__main__":

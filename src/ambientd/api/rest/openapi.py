@@ -16,6 +16,12 @@ Refs = Mapping[type, Schema]
 
 _REF = "#/components/schemas/{name}"
 _BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+_EVENT: Schema = {
+    "description": "One event of the stream; `data` is JSON, that of the event `lost` is empty.",
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    "required": ["event", "data"],
+}
 _ABOUT = """\
 What a node of an Ambient mesh answers over HTTP. Identifiers are hex, times milliseconds since \
 1970, amounts millisatoshi, bytes base64. A token goes into the header `Authorization: Bearer \
@@ -88,10 +94,11 @@ def _parameters(row: Row, request: Schema) -> list[Schema]:
 
 def _headers(row: Row) -> list[Schema]:
     """Give the headers that mean something here."""
-    text = {"type": "string", "pattern": "^[!-~]{1,64}$"}
     if row.streaming:
         about = "The id of the last event that was seen; what came after it is told again."
-        return [{"name": "Last-Event-ID", "in": "header", "schema": text, "description": about}]
+        told = {"schema": {"type": "string"}, "description": about}
+        return [{"name": "Last-Event-ID", "in": "header", **told}]
+    text = {"type": "string", "pattern": "^[!-~]{1,64}$"}
     if row.route.changes and row.route.method is Method.POST:
         about = "The same key with the same request does nothing a second time, for a day."
         return [{"name": "Idempotency-Key", "in": "header", "schema": text, "description": about}]
@@ -115,7 +122,7 @@ def _body(row: Row, request: Schema, refs: Refs) -> Schema:
 def _responses(row: Row, refs: Refs) -> Schema:
     part: Schema = {"application/octet-stream": {}}
     if row.streaming:
-        content: Schema = {"text/event-stream": {"schema": {"type": "string"}}}
+        content: Schema = {"text/event-stream": {"schema": _EVENT}}
     else:
         content = {"application/json": {"schema": refs[row.response]}}
     if row.route.raw:
