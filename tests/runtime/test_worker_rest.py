@@ -142,3 +142,12 @@ async def test_one_that_does_not_start_at_all_says_why() -> None:
         options = WorkerPoolOptions(rests=True, command=("/nowhere/worker",))
         crew = WorkerCrew(options, nursery, None, size=SIZE, uses_max=1)
         assert isinstance(await crew.open(), ConfigError)
+
+
+async def test_a_pool_that_rests_begins_with_one_process_and_prepares_when_asked() -> None:
+    async with pool_of(rests=True, size=1) as pool:
+        assert (len(pool.pids), pool.preparer_pids) == (1, ())
+        assert pool.protections
+        assert pool.engine_version
+        await echo_works(pool)
+        assert len(pool.preparer_pids) <= 1

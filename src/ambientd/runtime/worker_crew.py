@@ -71,12 +71,12 @@ class WorkerCrew:
         """The ids of the processes that have started, and may have something to do."""
         return tuple(sorted(process.pid for process in self._all if process.has_started))
 
-    async def open(self) -> ConfigError | None:
+    async def open(self, *, is_known: bool = False) -> ConfigError | None:
         """Start all processes at once; tell why if one does not come up.
 
-        A crew that rests starts one, to learn what it is like.
+        A crew that rests starts one, to learn what it is like, unless another crew shows that.
         """
-        count = min(1, self._size) if self._options.rests else self._size
+        count = min(0 if is_known else 1, self._size) if self._options.rests else self._size
         failures: list[ConfigError] = []
 
         async def start() -> None:

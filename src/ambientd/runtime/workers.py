@@ -8,6 +8,7 @@ run here cannot have written into what is kept of it or of another module.
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import TypeGuard
 
 import structlog
@@ -153,14 +154,14 @@ class WorkerPool:
         """Start all processes at once; raise ConfigError if one does not come up."""
         failures: list[ConfigError] = []
 
-        async def start(crew: WorkerCrew) -> None:
-            failure = await crew.open()
+        async def start(crew: WorkerCrew, *, is_known: bool) -> None:
+            failure = await crew.open(is_known=is_known)
             if failure is not None:
                 failures.append(failure)
 
         async with trio.open_nursery() as starting:
-            starting.start_soon(start, self._executors)
-            starting.start_soon(start, self._preparers)
+            starting.start_soon(partial(start, self._executors, is_known=False))
+            starting.start_soon(partial(start, self._preparers, is_known=True))
         if failures:
             raise failures[0]
         self._nursery.start_soon(self._share.run)
