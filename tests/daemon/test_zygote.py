@@ -102,3 +102,28 @@ os.close(zygote._held)
 assert status_of(pid) == 3
 """
     check(program, tmp_path)
+
+
+def test_threads_of_a_child_allocate_from_one_arena(tmp_path: Path) -> None:
+    program = """
+import ctypes, mmap, threading
+zygote.warm_up()
+allocate = ctypes.CDLL(None).malloc
+def mapped_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+def grow():
+    gate, before = threading.Barrier(5), mapped_bytes()
+    def take():
+        allocate(1000)
+        gate.wait()
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for each in threads:
+        each.start()
+    grown = mapped_bytes() - before
+    gate.wait()
+    print(grown)
+    return int(grown >= 64 << 20)  # what one arena more takes; four stacks are half of it
+status = status_of(fork(grow))
+assert status == 0, (folder / "daemon.log").read_text()
+"""
+    check(program, tmp_path)

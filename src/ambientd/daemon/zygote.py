@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from ambientd.adapters.slim_standard import keep_one_arena
+
 LOG_NAME = "daemon.log"
 EVERYTHING = (
     "ambientd.daemon.composition",
@@ -40,6 +42,7 @@ class Zygote:
 
     def warm_up(self) -> None:
         """Import what a child will need, and let it lie where it is."""
+        keep_one_arena()  # before any thread: each would have an arena of its own in every child
         gc.disable()  # else it frees what children would fill, page by page
         for name in EVERYTHING:
             importlib.import_module(name)
