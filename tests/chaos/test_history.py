@@ -60,6 +60,16 @@ def test_a_good_history_has_no_fault() -> None:
     assert found(ending(task()), ending(task())) == []
 
 
+def test_an_audit_that_has_begun_when_nodes_are_stopped_is_no_fault() -> None:
+    """Seen: all had ended, and two of four nodes took one more block while the others stopped."""
+    audit = {"task_id": "01" * 32, "audits": NAME, "paid_msat": 0, "payments": ()}
+    begun = task(**audit, state="assigned", outcome="", output_sha256="")
+    ended = task(**audit)
+    assert found(ending(task()), ending(task(), begun), ending(task(), ended)) == []
+    wrong = task(**audit, output_sha256="99" * 32)
+    assert any("disagree about 0101" in e for e in found(ending(ended), ending(wrong)))
+
+
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
