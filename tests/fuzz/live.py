@@ -9,6 +9,7 @@ memory within a bound, a task settled afterwards. A case is told by the seed and
 import argparse
 import json
 import random
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -21,7 +22,10 @@ from typing import Any
 
 import psutil
 import trio
+from libp2p.kad_dht.common import PROTOCOL_ID
+from libp2p.kad_dht.pb.kademlia_pb2 import Message
 
+from ambientd.adapters.libp2p.bandwidth import BANDWIDTH_PROTOCOL
 from ambientd.adapters.libp2p.exchanges import BLOB_PROTOCOL, JOIN_PROTOCOL
 from ambientd.adapters.libp2p.frames import FrameKind, encode_frame, encode_probe
 from ambientd.adapters.libp2p.host import dial
@@ -29,6 +33,7 @@ from ambientd.adapters.libp2p.identity import peer_id_of
 from ambientd.adapters.libp2p.link import NETWORK_ERRORS
 from ambientd.adapters.libp2p.looks import LOOK_2
 from ambientd.adapters.libp2p.pieces import LENGTH, PIECES_PROTOCOL
+from ambientd.adapters.libp2p.relays import HOP, STOP, messages
 from ambientd.adapters.libp2p.transport import FRAMES_PROTOCOL
 from ambientd.api.cluster import ClusterPlan
 from ambientd.api.frames import RequestFrame, pack
@@ -80,6 +85,7 @@ def sound() -> list[tuple[str, bytes]]:
         (PIECES_PROTOCOL, LENGTH.pack(len(each)) + each)
         for each in (encode((1, bytes(32))), encode((2, bytes(32), 0)))
     ]
+    found += [(BANDWIDTH_PROTOCOL, bytes(4)), *finding()]
     for name in OPERATIONS:
         if not name.startswith(LEFT_OUT):
             for body in (
@@ -89,6 +95,24 @@ def sound() -> list[tuple[str, bytes]]:
             ):
                 found.append((LOCAL, pack(RequestFrame(id=1, op=name, body=body))))
     return found
+
+
+def finding() -> Iterator[tuple[str, bytes]]:
+    """Give messages of those that look for members, and of those that are carried."""
+    told = json.loads((VECTORS / "discovery.json").read_text())
+    peer = peer_id_of(bytes.fromhex(told["node"])).to_bytes()
+    question = Message(type=Message.FIND_NODE, key=peer)
+    question.senderRecord = bytes.fromhex(told["statement"])
+    yield PROTOCOL_ID, _delimited(question)
+    yield HOP, _delimited(messages.HopMessage(type=messages.HopMessage.RESERVE))
+    yield HOP, _delimited(messages.HopMessage(type=messages.HopMessage.CONNECT, peer={"id": peer}))
+    stop = messages.StopMessage(type=messages.StopMessage.CONNECT, peer={"id": peer})
+    yield STOP, _delimited(stop)
+
+
+def _delimited(message: Any) -> bytes:
+    data: bytes = message.SerializeToString()
+    return bytes([len(data) & 0x7F | 0x80, len(data) >> 7]) + data
 
 
 def bytes_in(value: Any) -> Iterator[bytes]:
@@ -205,6 +229,13 @@ def besieged(folder: Path) -> Cluster:
     """Found the mesh; three of four run, and the attacker's id is the smallest."""
     plan = ClusterPlan(bitcoin="off", rules=Rules(batch_ms=100))
     cluster = Cluster(folder / "mesh", 4, plan)
+    for daemon in cluster.daemons:
+        config = daemon.data_dir / "config.toml"
+        text, count = re.subn(
+            "^# (use|serve|dht) = .*", r"\1 = true", config.read_text(), flags=re.MULTILINE
+        )
+        assert count == 3, "what is off by default is served here as well"
+        config.write_text(text)
     cluster.daemons.sort(key=node_of, reverse=True)
     return cluster
 

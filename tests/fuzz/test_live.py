@@ -17,7 +17,7 @@ def test_a_seed_means_the_same_cases() -> None:
 def test_every_protocol_that_a_daemon_serves_has_sound_messages_to_begin_with() -> None:
     protocols = {protocol for protocol, _ in sound()}
     assert LOCAL in protocols
-    assert len(protocols) == 7
+    assert len(protocols) == 11
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ import atheris
 
 INSTRUMENTED = [
     "ambientd.adapters.libp2p.frames",
+    "ambientd.adapters.libp2p.statements",
+    "ambientd.adapters.mdns",
     "ambientd.api.frames",
     "ambientd.api.invitation",
     "ambientd.codec",
@@ -30,10 +32,15 @@ INSTRUMENTED = [
 
 with atheris.instrument_imports(include=INSTRUMENTED):
     from ambientd.adapters.libp2p.frames import FrameDecoder, FrameKind, decode_probe, encode_frame
+    from ambientd.adapters.libp2p.statements import verify, whose
+    from ambientd.adapters.mdns.messages import Told
+    from ambientd.adapters.mdns.messages import decode as decode_datagram
+    from ambientd.adapters.mdns.talk import MARK, service_of
     from ambientd.api.frames import RequestFrame, read
     from ambientd.api.invitation import read_token
     from ambientd.codec.bundles import read_outcomes
     from ambientd.codec.canonical import decode, encode
+    from ambientd.codec.chunks import decode_answer, decode_question
     from ambientd.codec.state_pages import decode_page, encode_page
     from ambientd.consensus.messages import decode_message, encode_message
     from ambientd.errors import RemoteProtocolError, UsageError
@@ -52,6 +59,7 @@ CALL_S_MAX = 20
 SIZE_BYTES_MAX = 1 << 16
 FRAME_BYTES_MAX = 1 << 16
 CLUSTER = bytes(32)
+SERVICE = service_of(bytes(range(32)))  # as in the vectors
 VECTORS = Path(__file__).parent.parent.parent / "protocols" / "vectors"
 
 
@@ -147,6 +155,26 @@ def _receipt(data: bytes) -> None:
     check_receipt_file(data)
 
 
+def _question(data: bytes) -> None:
+    _same(data, encode(decode_question(data)))
+
+
+def _answer(data: bytes) -> None:
+    _same(data, encode(decode_answer(data)))
+
+
+def _statement(data: bytes) -> None:
+    where = verify(data)
+    if where is not None and where.node_id != whose(data):
+        raise BrokenPromiseError(f"{data.hex()} is two nodes' statement")
+
+
+def _datagram(data: bytes) -> None:
+    found = decode_datagram(data, SERVICE)
+    for string in found.strings if isinstance(found, Told) else ():
+        _statement(string.removeprefix(MARK))
+
+
 def _request(data: bytes) -> None:
     read(data, RequestFrame)
 
@@ -162,7 +190,8 @@ def _token(data: bytes) -> None:
 
 DECODERS: tuple[Callable[[bytes], None], ...] = (
     _log, _job, _record, _batch, _cell, _page, _state, _partial, _outcomes, _frames,
-    _transaction, _bitcoin, _receipt, _request, _reply, _token,
+    _transaction, _bitcoin, _receipt, _request, _reply, _token, _question, _answer, _statement,
+    _datagram,
 )  # fmt: skip
 
 
