@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from enum import Enum
 
 from sim.lies import Lie
+from sim.node_lies import LOG_ALONE
 from sim.vices import Vice
 
 LOG, EPOCHS, NODE = "log", "epochs", "node"
@@ -148,8 +149,12 @@ def catalogue() -> str:
     """Give the whole catalogue as tables in Markdown."""
     rows = ["| fault | worlds | what happens |", "|---|---|---|"]
     rows += [f"| `{f.label}` | {', '.join(f.worlds)} | {f.text} |" for f in Fault]
-    rows += ["", "| a lying member of the log | what it does |", "|---|---|"]
-    rows += [f"| `{lie.name.lower()}` | {lie.value} |" for lie in Lie]
+    rows += ["", "| a lying member of the log | worlds | what it does |", "|---|---|---|"]
+    for lie in Lie:
+        worlds = "log, epochs" if lie in LOG_ALONE else ", ".join(EACH)
+        rows.append(f"| `{lie.name.lower()}` | {worlds} | {lie.value} |")
+    rows += ["", "| told in worlds of the log alone | why |", "|---|---|"]
+    rows += [f"| `{lie.name.lower()}` | {why} |" for lie, why in LOG_ALONE.items()]
     rows += ["", "| a dishonest node | what it does |", "|---|---|"]
     rows += [f"| `{vice.name.lower()}` | {vice.value} |" for vice in Vice]
     return "\n".join(rows)

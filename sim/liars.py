@@ -22,12 +22,12 @@ from ambientd.consensus.messages import (
     decode_message,
     records_root,
     timeout_payload,
-    vote_payload,
 )
 from ambientd.consensus.options import ConsensusOptions
 from ambientd.consensus.record_pool import RecordPool
 from ambientd.rules.verdicts import quorum
 from sim.crooked import crooked, signed_append, stall
+from sim.forged import certified_alone, timeouts_of, vote_for
 from sim.games import Games
 from sim.lies import CROOKED, OUT_OF_TURN, Lie
 from sim.machine import Effect
@@ -219,11 +219,9 @@ class Liar(Replica):
 
     def _timeouts_of_others(self, tc: TimeoutCertificate | None) -> list[Timeout]:
         assert self.machine is not None
-        term, high = self.machine.term, self.machine.high_qc
-        payload = timeout_payload(self.options.epoch, term, high.position)
-        signature = self._signer.sign("timeout", payload)
         numbers = [n for n in range(len(self.options.members)) if n != self._number]
-        return [Timeout(term, high.position, n, signature, high, tc) for n in numbers]
+        high = self.machine.high_qc, tc
+        return timeouts_of(numbers, self.machine.term, high, self._signer, self.options.epoch)
 
     def _certify_alone(self, append: Append) -> list[Effect]:
         """Certify the own block, and one on top of it, with nobody's votes but its own."""
@@ -238,9 +236,7 @@ class Liar(Replica):
         assert self.machine is not None
         quorum = self.machine.committee.quorum
         repeats = self._dice.randrange(2)
-        numbers = [self._number] * quorum if repeats else list(range(quorum))
-        signatures = tuple((number, vote.signature) for number in numbers)
-        return QuorumCertificate(vote.position, vote.parent_term, vote.hash, signatures)
+        return certified_alone(vote, [self._number] * quorum if repeats else range(quorum))
 
     def _withholds(self, effect: Effect) -> bool:
         does = (
@@ -275,14 +271,7 @@ class Liar(Replica):
             self._learn_certificates(tc.max_qc, None)
 
     def _vote(self, append: Append) -> Vote:
-        header, hash_, parent_term = (
-            append.header,
-            block_hash(append.header),
-            append.qc.position.term,
-        )
-        payload = vote_payload(self.options.epoch, header.position, parent_term, hash_)
-        signature = self._signer.sign("vote", payload)
-        return Vote(header.position, parent_term, hash_, self._number, signature)
+        return vote_for(append, self._number, self._signer, self.options.epoch)
 
     def _hiding(self, honest: Timeout) -> Timeout:
         """Admit less than is known; the term must still look begun."""

@@ -3,6 +3,8 @@
 import random
 from collections.abc import Container, Sequence
 
+from msgspec.structs import replace
+
 from ambientd.codec.signing import Signer
 from ambientd.consensus.core import Consensus
 from ambientd.consensus.effects import Broadcast, Send
@@ -10,8 +12,10 @@ from ambientd.consensus.messages import (
     Append,
     InEpoch,
     Message,
+    QcNotice,
     QuorumCertificate,
     Timeout,
+    TimeoutCertificate,
     decode_message,
     encode_message,
     timeout_payload,
@@ -21,12 +25,29 @@ from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.node.core import LOG_FRAME
 from ambientd.node.effect import BroadcastFrame, NodeEffect, SendFrame
 from sim.crooked import crooked, signed_append, stall
+from sim.forged import certified_alone, timeouts_of, vote_for
 from sim.games import Games
 from sim.lies import CROOKED, Lie
 
-NODE_LIES = (Lie.HIDE, Lie.SELECTIVE, *CROOKED, Lie.THROTTLE, Lie.WITHHOLD, Lie.STALL)
-"""Lies that a whole node can tell: those that need nothing but what it sends itself."""
+BESIDE = (
+    Lie.VOTE_ANYTHING,
+    Lie.USURP,
+    Lie.IMPERSONATE,
+    Lie.FORGE_CERTIFICATE,
+    Lie.FORGE_TIMEOUT,
+    Lie.REPLAY,
+)
+"""Lies that are said beside what is sent, made of what its log knows."""
+NODE_LIES = (Lie.HIDE, Lie.SELECTIVE, *CROOKED, Lie.THROTTLE, Lie.WITHHOLD, Lie.STALL, *BESIDE)
+"""Lies that a whole node can tell, by what it sends and what its log knows."""
+LOG_ALONE = {
+    Lie.EQUIVOCATE: "whole nodes do so under another name, `split`",
+    Lie.STALE: "takes a count of the own blocks below an old certificate, as each reveals a beacon",
+    Lie.SUBSET: "takes every vote and time-out that comes, where a node keeps a quorum of them",
+}
+"""The others, and why liars of the log alone tell them."""
 BENDS_ONE_IN = 4
+SAYS_ONE_IN = 8
 REMEMBERED = 24
 
 
@@ -66,6 +87,7 @@ class NodeLies:
         shown = Broadcast(bent) if to is None else Send(to, bent)
         others = [key for key in machine.options.members if key != self._signer.public_key]
         kept = self._games.held_back([shown], others, machine.committee.quorum, now)
+        kept += self._beside(machine)
         return [*said, *(_framed(each, epoch, is_first=first) for each in kept)]
 
     def _enter(self, machine: Consensus) -> None:
@@ -101,6 +123,61 @@ class NodeLies:
             return message
         self.told.add(crook)
         return signed_append(bent, self._signer, machine.options.epoch)
+
+    def _beside(self, machine: Consensus) -> list[Broadcast | Send]:
+        """Now and then, say what no member that keeps to the rules would."""
+        own = [lie for lie in BESIDE if lie in self._lies]
+        number = machine.committee.number(self._signer.public_key)
+        if not own or number is None or self._dice.randrange(SAYS_ONE_IN):
+            return []
+        lie = self._dice.choice(own)
+        said = self._forged(lie, machine, number)
+        self.told |= {lie} if said else set()
+        return said
+
+    def _forged(self, lie: Lie, machine: Consensus, number: int) -> list[Broadcast | Send]:
+        epoch, quorum = machine.options.epoch, machine.committee.quorum
+        if lie is Lie.FORGE_TIMEOUT:
+            others = [n for n in range(len(machine.options.members)) if n != number]
+            tc = machine.safety.tc
+            high = machine.high_qc, tc if tc is not None and tc.term + 1 == machine.term else None
+            forged = timeouts_of(others, machine.term, high, self._signer, epoch)
+            return [Broadcast(each) for each in forged]
+        if lie is Lie.REPLAY:
+            return [Broadcast(each) for each in self._replayed(machine)]
+        blocks = list(machine._tree.blocks.values())
+        if not blocks:
+            return []
+        append = self._dice.choice(blocks).append
+        if lie in (Lie.USURP, Lie.IMPERSONATE):
+            return self._out_of_turn(append, machine, is_named=lie is Lie.IMPERSONATE)
+        vote = vote_for(append, number, self._signer, epoch)
+        if lie is Lie.FORGE_CERTIFICATE:
+            members = [number] * quorum if self._dice.randrange(2) else range(quorum)
+            return [Broadcast(QcNotice(certified_alone(vote, members), None))]
+        proposer = append.header.proposer
+        return [] if proposer == self._signer.public_key else [Send(proposer, vote)]
+
+    def _out_of_turn(
+        self, append: Append, machine: Consensus, *, is_named: bool
+    ) -> list[Broadcast | Send]:
+        """Propose a twin of a coordinator's block, in that one's name or in the own one."""
+        header = append.header
+        if machine.is_coordinator or header.term != machine.term:
+            return []
+        proposer = header.proposer if is_named else self._signer.public_key
+        twin = replace(header, time_ms=header.time_ms + 1, proposer=proposer)
+        bent = Append(twin, append.qc, append.tc, append.records, b"")
+        return [Broadcast(signed_append(bent, self._signer, machine.options.epoch))]
+
+    def _replayed(self, machine: Consensus) -> list[QcNotice]:
+        """Show certificates of others again, of whichever terms."""
+        verified = list(machine._verifier._verified)
+        qcs = [each for each in verified if isinstance(each, QuorumCertificate)]
+        tcs = [each for each in verified if isinstance(each, TimeoutCertificate)]
+        if not qcs:
+            return []
+        return [QcNotice(self._dice.choice(qcs), self._dice.choice(tcs) if tcs else None)]
 
     def _hiding(self, honest: Timeout, machine: Consensus) -> Timeout:
         """Admit less than is known; the term must still look begun."""

@@ -8,7 +8,7 @@ import pytest
 from sim.cluster import ClusterOptions, FastKit, build, run
 from sim.faults import Fault
 from sim.lies import Lie
-from sim.node_lies import NODE_LIES
+from sim.node_lies import LOG_ALONE, NODE_LIES
 from sim.plans import Plan, refusal
 from sim.quick import quick
 from sim.trio_world.world import TrioKit
@@ -45,6 +45,12 @@ def test_a_daemon_in_the_trio_world_tells_lies_and_no_promise_breaks(seed: int) 
     assert told(TrioKit, seed, frozenset(NODE_LIES), 26_000)
 
 
+def test_each_lie_is_told_by_whole_nodes_or_has_a_reason_why_not() -> None:
+    assert len(set(NODE_LIES)) == len(NODE_LIES)
+    assert {*NODE_LIES, *LOG_ALONE} == set(Lie)
+    assert not set(NODE_LIES) & set(LOG_ALONE)
+
+
 def test_the_document_names_the_lies_that_whole_nodes_tell() -> None:
     text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
     assert ", ".join(f"`{lie.name.lower()}`" for lie in NODE_LIES) in " ".join(text.split())
@@ -52,5 +58,5 @@ def test_the_document_names_the_lies_that_whole_nodes_tell() -> None:
 
 def test_lies_of_the_log_are_for_worlds_whose_nodes_tell_them() -> None:
     assert refusal(Plan("node-lies", 1, lies=("throttle", "lie"))) is None
-    assert refusal(Plan("node-lies", 1, lies=("usurp",))) is not None
+    assert refusal(Plan("node-lies", 1, lies=("stale",))) is not None
     assert refusal(Plan("node-liars", 1, lies=("throttle",))) is not None
