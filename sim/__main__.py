@@ -187,7 +187,8 @@ def _on_soak(options: argparse.Namespace) -> int:
     done = soak(source, options.minutes, options.jobs, _tell)
     _say(
         f"{done.worlds} worlds, {done.hours:.1f} simulated hours in {done.seconds / 60:.1f} "
-        f"minutes of {options.jobs} processes, {len(done.findings)} broken"
+        f"minutes of {options.jobs} processes, {done.hours_in_half_an_hour:.0f} in half an hour at "
+        f"this pace, {len(done.findings)} broken"
     )
     return int(bool(done.findings))
 

@@ -21,6 +21,7 @@ from sim.quick import quick
 Result = TypeVar("Result")
 
 HOUR_MS = 3_600_000
+HALF_HOUR_S = 1_800
 SOAKED = ("log", "node")
 LONG_COMMITTEES = (4, 3, 4, 1, 4, 7)
 NODE_HOUR_EVERY = 16
@@ -43,6 +44,11 @@ class Soaked:
     def hours(self) -> float:
         """Give the simulated hours."""
         return self.simulated_ms / HOUR_MS
+
+    @property
+    def hours_in_half_an_hour(self) -> float:
+        """Give what half an hour by the clock comes to, at this pace."""
+        return self.hours * HALF_HOUR_S / self.seconds if self.seconds else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,7 @@ def test_a_soak_counts_hours_and_lists_failures(capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out
     assert "soaking log from seed 5 on, commit " in said
     assert "simulated hours" in said
+    assert "in half an hour at this pace" in said
     assert ", 0 broken" in said
 
 
