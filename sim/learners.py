@@ -52,13 +52,14 @@ class WholeNumbers:
         update = bytes_of((target - each) // PARTS for each in numbers_of(model))
         return TrainedUpdate(update, SAMPLES)
 
-    def lesson_data(self, plan: Plan, data: str) -> bytes:  # noqa: ARG002 - the port's
-        """Give the number itself."""
-        return bytes_of([int(data)])
+    def lesson_data(self, plan: Plan, data: str) -> bytes:
+        """Give the number itself; to be trained on natively it has a class, too."""
+        return bytes_of([int(data), 0] if plan.tolerance_micro else [int(data)])
 
     def train_on(self, plan: Plan, model: bytes, rows: bytes, number: int) -> TrainedUpdate:
-        """Go half of the way to the number in the rows."""
-        return self.train(plan, model, str(numbers_of(rows)[0]), number)
+        """Go half of the way to the number in the rows, which are one sample."""
+        made = self.train(plan, model, str(numbers_of(rows)[0]), number)
+        return TrainedUpdate(made.update, 1)
 
     def is_near(self, plan: Plan, update: bytes, again: bytes) -> bool:  # noqa: ARG002 - the port's
         """Take nothing but the same."""

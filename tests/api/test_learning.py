@@ -16,6 +16,7 @@ from ambientd.api.offline import check_round
 from ambientd.api.once import Once, done_once
 from ambientd.api.operations import OperationError
 from ambientd.api.under_key import KEYED, Keyed
+from ambientd.codec.digest import sha256
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.learning import RoundState, StudyId
 from ambientd.model.learning_record import FlJoin
@@ -66,6 +67,31 @@ async def test_a_study_goes_from_its_beginning_to_a_model(tmp_path: Path) -> Non
         assert [each.study for each in listed.studies] == [begun.study]
         with pytest.raises(OperationError, match="is over"):
             await learning.join(values.JoinStudy(study=begun.study, data="1"))
+
+
+async def test_native_training_is_audited_within_the_tolerance_that_a_study_names(
+    tmp_path: Path,
+) -> None:
+    near = replace(STUDY, model="mlp:1,2,2", aggregation="median", audits=1, tolerance=0.001)
+    async with office(tmp_path) as place:
+        learning = place.desk.learning
+        with pytest.raises(OperationError, match="poison below the tolerance is not seen"):
+            await learning.start(replace(near, aggregation="fedavg"))
+        with pytest.raises(OperationError, match="say how many"):
+            await learning.start(replace(near, audits=0))
+        begun = await learning.start(near)
+        assert (begun.tolerance, begun.audits) == (0.001, 1)
+        await learning.join(values.JoinStudy(study=begun.study, data="8000"))
+        entry = place.node.ledger.study(StudyId(bytes.fromhex(begun.study)))
+        assert entry is not None
+        [consent] = entry.consents
+        assert consent.samples == 1
+        assert consent.data == sha256(bytes_of([8000, 0]))
+        found = await ended(place, begun.study)
+        assert (found.study.state, found.study.done) == ("done", 3)
+        assert [each.faulty for each in found.rounds] == [()] * 3, "and who is honest is within"
+        given = await learning.receipt(values.GetRound(study=begun.study, round=1))
+        assert check_round(given.data, place.node.ledger.cluster).valid
 
 
 async def test_a_study_under_a_key_is_begun_once_though_its_daemon_ends_meanwhile(
