@@ -292,3 +292,16 @@ async def test_a_pinned_name_means_its_key_and_its_bytes_alone(tmp_path: Path) -
         assert "no node 'acme'" in str(
             await refused(registry, bring(publisher="acme", name="sums"))
         )
+
+
+async def test_what_the_ledger_would_refuse_is_refused_at_once_and_every_time(
+    tmp_path: Path,
+) -> None:
+    async with counter(tmp_path) as (registry, _):
+        await registry.publish(WORDS)
+        other = replace(WORDS, summary="something else")
+        for _ in range(2):  # the log takes a record once: it would not answer the second time
+            with pytest.raises(OperationError, match="published already, as another") as caught:
+                await registry.publish(other)
+            assert caught.value.code == "rejected"
+        assert (await registry.publish(replace(other, version="1.0.1"))).fee_msat > 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import trio
 
-from ambientd.api.deciding import NOT_IN_TIME, outcome_of
+from ambientd.api.deciding import NOT_IN_TIME, fault_of, outcome_of
 from ambientd.api.operations import OperationError
 from ambientd.api.paging import check_place, page
 from ambientd.api.peg_ins import on_the_way, peg_ins
@@ -45,7 +45,7 @@ from ambientd.ledger.peg_ins import PEG_IN_FEE_SAT, room_sat
 from ambientd.ledger.peg_payments import decided, raise_fee
 from ambientd.model.base import NodeId
 from ambientd.model.peg import CoinState
-from ambientd.model.record import PegAddress, PegBody, PegFee, PegOut, PegReturn, Record
+from ambientd.model.record import PegAddress, PegBody, PegFee, PegOut, PegReturn
 from ambientd.rules.bitcoin import CONFIRMATIONS_MIN, display
 from ambientd.rules.peg_networks import peg_fault, unaudited
 from ambientd.rules.peg_payments import PEG_IN_MIN_SAT, fee_at, fee_fault, outputs, txid
@@ -351,14 +351,11 @@ class Pegging:
 
     def _check_raise(self, body: PegFee) -> None:
         """Refuse what the ledger would: a record that it has had before is taken by no pool."""
-        entry, state = self._state.peg_payment(body.payment), self._state
+        entry = self._state.peg_payment(body.payment)
         if entry is not None and entry.final is not None:
             fault: str | None = f"payment {body.payment} is final"
         else:
-            time_ms = max(self._parts.now(), state.meta.time_ms)
-            context = BlockContext(index=0, term=0, time_ms=time_ms, beacon=b"")
-            record = Record(author=self._id, body=body, signature=b"")
-            fault = raise_fee(Draft(state, state, context), record, body)
+            fault = fault_of(self._parts, self._id, body, raise_fee)
         if fault is not None:
             hint = "see `ambientctl peg deposits`"
             raise OperationError("rejected", f"nothing was raised: {fault}", hint)

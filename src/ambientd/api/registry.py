@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from ambientd.api import registry_values as values
 from ambientd.api.accounts import hint_on_means
-from ambientd.api.deciding import NOT_IN_TIME, outcome_of
+from ambientd.api.deciding import NOT_IN_TIME, fault_of, outcome_of
 from ambientd.api.operations import OperationError
 from ambientd.api.paging import check_place, page
 from ambientd.api.registry_views import (
@@ -27,6 +27,7 @@ from ambientd.config.module_pins import Pin
 from ambientd.errors import RemoteProtocolError, StoreError
 from ambientd.ledger.events import ModulePublished, ModuleYanked, RecordRejected
 from ambientd.ledger.module_entries import ModuleEntry, ModuleVersion
+from ambientd.ledger.modules import take
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.module import Manifest
 from ambientd.model.record import Publish, Yank
@@ -303,11 +304,14 @@ class Registry:
             )
 
         async with self._speaking:
-            event = await outcome_of(self._parts, self._id, body, is_done)
-        if isinstance(event, RecordRejected):
+            fault = fault_of(self._parts, self._id, body, take)
+            if fault is None:
+                event = await outcome_of(self._parts, self._id, body, is_done)
+                fault = event.reason if isinstance(event, RecordRejected) else None
+        if fault is not None:
             is_short = self._state.balance_msat(self._id) < PUBLISH_FEE_MSAT
             hint = hint_on_means(self._state, self._id) if is_short else ""
-            raise OperationError("rejected", f"it was refused: {event.reason}", hint)
+            raise OperationError("rejected", f"it was refused: {fault}", hint)
         if event is None:
             hint = "is a quorum of its members up? see `ambientctl nodes`; asking again is safe"
             raise OperationError("unavailable", NOT_IN_TIME, hint)
