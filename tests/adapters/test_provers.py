@@ -122,8 +122,8 @@ async def test_a_cancelled_proof_is_given_up_at_once(pair: Pair) -> None:
 
 
 def test_less_memory_makes_smaller_segments_and_too_little_none() -> None:
-    powers = [segment_power(mib << 20) for mib in (1536, 700, 400, 192, 100)]
-    assert powers == [17, 16, 15, 14, None]
+    powers = [segment_power(mib << 20) for mib in (16_384, 2560, 1536, 700, 400, 192, 100)]
+    assert powers == [20, 18, 17, 16, 15, 14, None]
 
 
 async def test_a_program_that_does_not_work_is_a_reason_and_no_proof(tmp_path: Path) -> None:

@@ -70,14 +70,16 @@ def spec_of(data: bytes, limits: ExecutionLimits) -> TaskSpec:
     )
 
 
-def sealed(statement: bytes, number: int = 0) -> bytes:
+def sealed(
+    statement: bytes, number: int = 0, image: bytes = UNIVERSAL_IMAGE, version: int = VERSION
+) -> bytes:
     """Give a file of one segment whose seal is a hash over what it states."""
     salt = number.to_bytes(WORD_BYTES, "little")
     words = bytes(POWER_AT * WORD_BYTES) + POWER.to_bytes(WORD_BYTES, "little") + salt
     words += _seal(statement)
     count = (1).to_bytes(WORD_BYTES, "big")
     size = (len(words) // WORD_BYTES).to_bytes(WORD_BYTES, "big")
-    start = MAGIC + VERSION.to_bytes(WORD_BYTES, "big") + UNIVERSAL_IMAGE
+    start = MAGIC + version.to_bytes(WORD_BYTES, "big") + image
     return start + statement + count + size + words
 
 
@@ -96,7 +98,7 @@ class FakeVerifier:
         await trio.lowlevel.checkpoint()
         if not self.works:
             return None
-        told = read_proof(proof)
+        told = read_proof(proof, int.from_bytes(proof[8:12], "big"))
         return told.image == image and proof.endswith(_seal(told.statement))
 
 

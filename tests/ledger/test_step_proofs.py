@@ -353,3 +353,17 @@ def test_the_records_have_a_shape_that_members_vote_for() -> None:
         assert is_admissible(
             encode(sign_record(match.cluster.signer(author), body)), match.cluster.id
         )
+
+
+def test_a_proof_that_too_few_judge_is_nobodys_fault_and_leaves_time_to_execute() -> None:
+    match = reached(disputed())
+    before = record_of(match)
+    name(match)
+    say(match, count=2)
+    [gone] = [each for each in match.late() if isinstance(each, StepGivenUp)]
+    assert not gone.is_blamed
+    assert record_of(match) == before
+    assert match.row is not None
+    assert match.row.state is DisputeState.SEGMENT
+    assert match.play().settlement is not None
+    assert is_paid_as_a_member(match)

@@ -20,7 +20,7 @@ MIB = 1 << 20
 # What the program holds by its own words: for each cycle of a segment, and in any case.
 BYTES_A_CYCLE = 9_500
 BYTES_FIXED = 40 * MIB
-POWERS = range(14, 18)
+POWERS = range(14, 21)
 LINE_BYTES_MAX = 1_000
 SAID_BYTES_MAX = 64 * 1024
 NICE = 10

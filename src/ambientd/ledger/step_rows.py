@@ -39,11 +39,16 @@ def reached(draft: Draft, task: TaskId, entry: TaskEntry, game: Game) -> int | N
 
 
 def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> bool:
-    """End a promise that was not kept in time; tell whether there was one."""
+    """End a promise that was not kept in time, or a proof that too few have judged.
+
+    Tell whether there was one: then members have their time for executing.
+    """
     step = draft.step(task)
-    if step is None or step.state is not StepState.PROMISED:
+    if step is None or step.state is StepState.OVER:
         return False
-    give_up(draft, task, entry, step, "the proof did not come in time", is_blamed=True)
+    is_late = step.state is StepState.PROMISED
+    reason = "the proof did not come in time" if is_late else "too few members judged its proof"
+    give_up(draft, task, entry, step, reason, is_blamed=is_late)
     return True
 
 
