@@ -36,7 +36,14 @@ WHOLE = PROOF.read_bytes()
 INTERPRETED = VECTORS / "interpreted.proof"
 # Of the image of steps, in two segments: tests/proofs/make_step_vectors.py.
 STEP = VECTORS / "step.proof"
-PROOFS = {"own image": PROOF, "universal image, two segments": INTERPRETED, "step": STEP}
+# Of the same image, one that ends at a checkpoint: it ended the dispute of a mesh (18 §11).
+PAUSED = VECTORS / "paused.proof"
+PROOFS = {
+    "own image": PROOF,
+    "universal image, two segments": INTERPRETED,
+    "step": STEP,
+    "step, paused": PAUSED,
+}
 
 
 def verified(path: Path, *more: object) -> tuple[int, str]:
