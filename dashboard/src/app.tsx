@@ -1,6 +1,7 @@
 /** The dashboard: navigation, the state of the link, and one page. */
 
-import { lazy, type ReactNode, Suspense } from "react";
+import { type ReactNode, useEffect, useRef } from "react";
+import type { Link } from "./api/events";
 import { LiveMesh, useCall, useLive } from "./api/live";
 import { AccountPage } from "./pages/account";
 import { AnchorsPage } from "./pages/anchors";
@@ -11,15 +12,21 @@ import { MeshPage } from "./pages/mesh";
 import { ModulePage, ModulesPage } from "./pages/modules";
 import { NodePage } from "./pages/node";
 import { PegPage } from "./pages/peg";
-import { StudiesPage, StudyPage } from "./pages/studies";
 import { SubmitPage } from "./pages/submit";
-import { TaskPage } from "./pages/task";
 import { TasksPage } from "./pages/tasks";
+import { Guard, later } from "./parts/later";
 import { TokenForm } from "./parts/token_form";
+import { brief } from "./parts/words";
 import { to, useRoute } from "./route";
 
-const VerifyPage = lazy(async () => ({ default: (await import("./pages/verify")).VerifyPage }));
+// Charts and checks are most of the bytes, and most visits need neither.
+const TaskPage = later(async () => (await import("./pages/task")).TaskPage);
+const StudiesPage = later(async () => (await import("./pages/studies")).StudiesPage);
+const StudyPage = later(async () => (await import("./pages/studies")).StudyPage);
+const loadVerify = async () => (await import("./pages/verify")).VerifyPage;
+const VerifyPage = later(loadVerify);
 
+const VERIFY_MS = 2_000;
 const PAGES = [
   ["", "Mesh"],
   ["tasks", "Tasks"],
@@ -35,19 +42,43 @@ const PAGES = [
   ["verify", "Verify"],
 ] as const;
 
+const LINKS: Readonly<Record<Link, string>> = {
+  connecting: "○ …",
+  live: "● live",
+  lost: "○ the daemon is away, trying again",
+  refused: "○ the daemon asks for a token",
+};
+
 /** The whole page. */
 export function App() {
+  const route = useRoute();
+  const content = useRef<HTMLElement>(null);
+  const at = route.join("/");
+  const last = useRef(at);
+  useEffect(() => {
+    document.title = titleOf(at.split("/"));
+    // Who reads by ear or goes by keyboard begins where the new page does.
+    if (last.current !== at) content.current?.focus();
+    last.current = at;
+  }, [at]);
+  // A check has to work with the network off: it is fetched before it is asked for.
+  useEffect(() => void setTimeout(() => void loadVerify().catch(() => null), VERIFY_MS), []);
   return (
     <LiveMesh>
-      <a className="skip" href="#content">
+      <button type="button" className="skip" onClick={() => content.current?.focus()}>
         Skip to the content
-      </a>
+      </button>
       <Navigation />
-      <main id="content" tabIndex={-1}>
+      <main id="content" tabIndex={-1} ref={content}>
         <Page />
       </main>
     </LiveMesh>
   );
+}
+
+function titleOf([page = "", id = "", name]: readonly string[]): string {
+  const shown = PAGES.find(([path]) => path === page)?.[1] ?? (page === "nodes" ? "Node" : "");
+  return [name ?? brief(id), shown, "Ambient"].filter(Boolean).join(" · ");
 }
 
 function Navigation() {
@@ -64,42 +95,52 @@ function Navigation() {
         ))}
       </nav>
       <p className={link === "live" ? "good" : "wait"} role="status" data-testid="link">
-        {link === "live"
-          ? "● live"
-          : link === "lost"
-            ? "○ the daemon is away, trying again"
-            : "○ …"}
+        {LINKS[link]}
       </p>
     </header>
   );
 }
 
 function Page() {
-  const [page = "", id, name, version] = useRoute();
+  const route = useRoute();
+  const [page = "", id, name, version] = route;
   const status = useCall("status", {});
-  if (status.problem?.status === 401) return <TokenForm onToken={status.refresh} />;
+  const isRefused = status.problem?.status === 401;
+  const form = <TokenForm isAlone={status.answer === null} onToken={status.refresh} />;
+  // What was shown and filled in stays when a token expires; a check asks nobody.
+  if (isRefused && status.answer === null && page !== "verify") return form;
   const cluster = status.answer?.fingerprint ?? "";
   const pages: Record<string, () => ReactNode> = {
     "": () => <MeshPage status={status} />,
     nodes: () => <NodePage id={id ?? ""} />,
     tasks: () => (id ? <TaskPage id={id} cluster={cluster} /> : <TasksPage />),
-    submit: () => (
-      <SubmitPage key={`${id}/${name}`} name={id && name ? `${id}/${name}@${version}` : ""} />
-    ),
+    submit: () => <SubmitPage name={id && name ? `${id}/${name}@${version}` : ""} />,
     modules: () => (id && name ? <ModulePage publisher={id} name={name} /> : <ModulesPage />),
     studies: () => (id ? <StudyPage id={id} /> : <StudiesPage />),
     anchors: () => <AnchorsPage />,
     committee: () => <CommitteePage />,
-    account: () => <AccountPage key={id} id={id} />,
+    account: () => <AccountPage id={id} />,
     peg: () => <PegPage />,
     invite: () => <InvitePage />,
     blames: () => <BlamesPage />,
-    verify: () => (
-      <Suspense fallback={<p className="faint">…</p>}>
-        <VerifyPage key={cluster} knownCluster={cluster} />
-      </Suspense>
-    ),
+    verify: () => <VerifyPage knownCluster={cluster} />,
   };
-  const show = pages[page] ?? (() => <p>There is no such page.</p>);
-  return <>{show()}</>;
+  const show = Object.hasOwn(pages, page) ? pages[page] : () => <NoPage />;
+  return (
+    <>
+      {isRefused && form}
+      <Guard key={route.join("/")}>{show?.()}</Guard>
+    </>
+  );
+}
+
+function NoPage() {
+  return (
+    <>
+      <h1>There is no such page</h1>
+      <p>
+        The pages are named above; <a href={to()}>the mesh</a> is the first.
+      </p>
+    </>
+  );
 }

@@ -1,6 +1,7 @@
 """The dashboard in a real browser, served by real daemons."""
 
 import gzip
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
 
+SERVED = Path(ambientd.__file__).parent / "dashboard"
 AXE = Path(__file__).parents[2] / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = (
     "",
@@ -212,17 +214,34 @@ def test_a_batch_is_on_the_timeline_with_its_block_and_no_link_that_nobody_chose
     assert at.locator(".timeline a").count() == 0
 
 
-def test_charts_are_loaded_by_the_pages_that_have_some(page: Open) -> None:
+def test_charts_and_checks_are_not_what_the_first_page_waits_for() -> None:
+    index = (SERVED / "index.html").read_text(encoding="utf-8")
+    named = set(re.findall(r"assets/[^\"]+", index))
+    files = [SERVED / "index.html", *(SERVED / each for each in named)]
+    assert sum(len(gzip.compress(each.read_bytes())) for each in files) < 45_000
+    assert not any("uplot" in each.read_text(encoding="utf-8").lower() for each in files)
+
+
+def test_a_check_is_here_before_it_is_asked_for_and_works_with_the_network_off(
+    page: Open, mesh: Cluster, tmp_path: Path
+) -> None:
+    with Mesh(mesh.daemons[0].data_dir) as library:
+        receipt = library.task(a_task(mesh, b"gone offline")).receipt()
+    whole = tmp_path / "whole.receipt"
+    whole.write_bytes(receipt)
     at = page("")
-    at.get_by_role("heading", name="Mesh", exact=True).wait_for()
     at.get_by_test_id("link").get_by_text("live").wait_for()
-    loaded = at.evaluate("performance.getEntriesByType('resource').map(({ name }) => name)")
-    assert not any("telemetry" in name for name in loaded)
+    at.wait_for_function(
+        "performance.getEntriesByType('resource').some(({ name }) => /verify-.*js/.test(name))"
+    )
+    at.context.set_offline(True)
+    at.get_by_role("link", name="Verify").click()
+    at.get_by_label("Receipt").set_input_files(whole)
+    at.get_by_test_id("verdict").get_by_text("✓ valid").wait_for()
 
 
 def test_all_pages_together_stay_below_what_a_slow_link_brings_at_once() -> None:
-    folder = Path(ambientd.__file__).parent / "dashboard"
-    files = [folder / "index.html", *(folder / "assets").iterdir()]
+    files = [SERVED / "index.html", *(SERVED / "assets").iterdir()]
     assert sum(len(gzip.compress(each.read_bytes())) for each in files) < 110_000
 
 

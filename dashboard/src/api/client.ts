@@ -30,6 +30,15 @@ export function token(): string {
 /** Use another token from now on, in this tab only. */
 export function setToken(text: string): void {
   sessionStorage.setItem(TOKEN_KEY, text.trim());
+  for (const told of listeners) told();
+}
+
+const listeners = new Set<() => void>();
+
+/** Be told when another token is used; gives what ends that. */
+export function onToken(told: () => void): () => void {
+  listeners.add(told);
+  return () => void listeners.delete(told);
 }
 
 /** Ask for an operation and give its answer. */

@@ -10,7 +10,7 @@ const PAUSE_MS_MIN = 500;
 const PAUSE_MS_MAX = 10_000;
 
 /** Whether events come in at present. */
-export type Link = "connecting" | "live" | "lost";
+export type Link = "connecting" | "live" | "lost" | "refused";
 
 interface Listener {
   readonly onEvent: (event: Event) => void;
@@ -31,12 +31,14 @@ export async function followEvents(listener: Listener, signal: AbortSignal): Pro
         listener.onEvent(JSON.parse(message.data) as Event);
       },
     });
+    let link: Link = "lost";
     try {
       const resume: Record<string, string> = lastId === "" ? {} : { "Last-Event-ID": lastId };
       const response = await fetch(PATH, {
         headers: { ...headers("text/event-stream"), ...resume },
         signal,
       });
+      if (response.status === 401 || response.status === 403) link = "refused";
       if (response.ok && response.body) {
         listener.onLink("live");
         pauseMs = PAUSE_MS_MIN;
@@ -46,7 +48,7 @@ export async function followEvents(listener: Listener, signal: AbortSignal): Pro
       if (signal.aborted) return;
       if (!(error instanceof TypeError)) throw error; // what fetch throws when the network does
     }
-    listener.onLink("lost");
+    listener.onLink(link);
     await pause(pauseMs, signal);
   }
 }

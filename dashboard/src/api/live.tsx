@@ -9,7 +9,7 @@ import {
   useRef,
   useState,
 } from "react";
-import { type Answer, call, type Name, Problem, type Request } from "./client";
+import { type Answer, call, type Name, onToken, Problem, type Request, token } from "./client";
 import { followEvents, type Link } from "./events";
 import type { Event } from "./table";
 
@@ -31,6 +31,9 @@ const LiveContext = createContext<Live>({ link: "connecting", version: 0, events
 export function LiveMesh({ children }: { children: ReactNode }) {
   const [live, setLive] = useState<Live>({ link: "connecting", version: 0, events: [] });
   const waiting = useRef<Event[]>([]);
+  const [known, setKnown] = useState(token);
+  useEffect(() => onToken(() => setKnown(token())), []);
+  // Another token opens another stream.
   useEffect(() => {
     const stop = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -54,7 +57,7 @@ export function LiveMesh({ children }: { children: ReactNode }) {
       stop.abort();
       clearTimeout(timer);
     };
-  }, []);
+  }, [known]);
   return <LiveContext.Provider value={live}>{children}</LiveContext.Provider>;
 }
 
@@ -80,27 +83,47 @@ export function useCall<N extends Name>(
 ): Asked<Answer<N>> {
   const { version: latest } = useLive();
   const version = everyMs === undefined ? latest : 0;
-  const [tick, setTick] = useState(0);
   const [state, setState] = useState<Omit<Asked<Answer<N>>, "refresh">>({
     answer: null,
     problem: null,
   });
   const wanted = JSON.stringify(request);
-  const refresh = useCallback(() => setTick((before) => before + 1), []);
+  const asking = useRef(() => {});
+  const refresh = useCallback(() => asking.current(), []);
   useEffect(() => {
     const stop = new AbortController();
-    call(name, JSON.parse(wanted) as Request<N>, stop.signal)
-      .then((answer) => setState({ answer, problem: null }))
-      .catch((error: unknown) => {
-        if (stop.signal.aborted) return;
-        if (!(error instanceof Problem)) throw error;
-        setState((before) => ({ ...before, problem: error }));
-      });
-    const timer = setTimeout(refresh, everyMs ?? REFRESH_MS);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let [isUnderWay, isOld] = [false, false];
+    // What happens while an answer is on its way makes it old, never late.
+    asking.current = () => {
+      isOld = isUnderWay;
+      if (isUnderWay) return;
+      clearTimeout(timer);
+      isUnderWay = true;
+      call(name, JSON.parse(wanted) as Request<N>, stop.signal)
+        .then((answer) => setState({ answer, problem: null }))
+        .catch((error: unknown) => {
+          if (stop.signal.aborted) return;
+          if (!(error instanceof Problem)) throw error;
+          setState((before) => ({ ...before, problem: error }));
+        })
+        .finally(() => {
+          isUnderWay = false;
+          if (stop.signal.aborted) return;
+          timer = setTimeout(asking.current, isOld ? GATHER_MS : (everyMs ?? REFRESH_MS));
+        });
+    };
+    asking.current();
     return () => {
       stop.abort();
       clearTimeout(timer);
     };
-  }, [name, wanted, version, tick, refresh, everyMs]);
+  }, [name, wanted, everyMs]);
+  const seen = useRef(version);
+  useEffect(() => {
+    if (seen.current === version) return;
+    seen.current = version;
+    refresh();
+  }, [version, refresh]);
   return { ...state, refresh };
 }

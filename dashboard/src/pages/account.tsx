@@ -2,11 +2,10 @@
 
 import { useState } from "react";
 import { useCall } from "../api/live";
+import { More, PAGE } from "../parts/more";
 import { Answered, Facts, Table } from "../parts/panel";
-import { brief, clock, count, sat, words } from "../parts/words";
+import { brief, clock, sat, words } from "../parts/words";
 import { to } from "../route";
-
-const PAGE = 50;
 
 /** The account of a node; without an id of the one that serves this page, and then all others. */
 export function AccountPage({ id }: { id?: string | undefined }) {
@@ -69,7 +68,12 @@ function History({ named }: { named: { readonly node?: string } }) {
                 sat(entry.amount_msat),
               ]}
             />
-            <More shown={answer.entries.length} total={answer.total} onMore={setLimit} />
+            <More
+              shown={answer.entries.length}
+              total={answer.total}
+              next={answer.next}
+              onMore={setLimit}
+            />
           </>
         )}
       </Answered>
@@ -104,25 +108,15 @@ function Everybody() {
                 sat(line.waiting_msat),
               ]}
             />
-            <More shown={answer.accounts.length} total={answer.total} onMore={setLimit} />
+            <More
+              shown={answer.accounts.length}
+              total={answer.total}
+              next={answer.next}
+              onMore={setLimit}
+            />
           </>
         )}
       </Answered>
     </section>
-  );
-}
-
-interface MoreProps {
-  readonly shown: number;
-  readonly total: number;
-  readonly onMore: (limit: number) => void;
-}
-
-function More({ shown, total, onMore }: MoreProps) {
-  if (shown >= total) return null;
-  return (
-    <button type="button" onClick={() => onMore(Math.min(1000, shown + PAGE))}>
-      More ({count(shown)} of {count(total)})
-    </button>
   );
 }

@@ -1,15 +1,16 @@
 /** How receipts come into Bitcoin blocks: a timeline of batches, the newest first. */
 
+import { useState } from "react";
 import { useCall } from "../api/live";
 import type { AnchorInfo } from "../api/table";
+import { More, PAGE } from "../parts/more";
 import { Answered, Facts } from "../parts/panel";
 import { brief, clock, count } from "../parts/words";
 
-const LIMIT = 50;
-
 /** The chain, what waits, and the latest batches with their anchors. */
 export function AnchorsPage() {
-  const anchors = useCall("anchor.status", { limit: LIMIT });
+  const [limit, setLimit] = useState(PAGE);
+  const anchors = useCall("anchor.status", { limit });
   return (
     <>
       <h1>Anchors</h1>
@@ -45,6 +46,12 @@ export function AnchorsPage() {
                   />
                 ))}
               </ol>
+              <More
+                shown={answer.anchors.length}
+                total={null}
+                next={answer.next}
+                onMore={setLimit}
+              />
             </section>
           </>
         )}

@@ -1,13 +1,16 @@
 /** Who was convicted, and by what. */
 
+import { useState } from "react";
 import { useCall } from "../api/live";
+import { More, PAGE } from "../parts/more";
 import { Answered, Table } from "../parts/panel";
 import { brief, words } from "../parts/words";
 import { to } from "../route";
 
 /** The convicted nodes that this one holds evidence against. */
 export function BlamesPage() {
-  const blames = useCall("blame.list", {});
+  const [limit, setLimit] = useState(PAGE);
+  const blames = useCall("blame.list", { limit });
   return (
     <>
       <h1>Blames</h1>
@@ -35,6 +38,7 @@ export function BlamesPage() {
                 blame.exportable ? `ambientctl blame export ${brief(blame.node)}` : "not here",
               ]}
             />
+            <More shown={answer.blames.length} total={null} next={answer.next} onMore={setLimit} />
           </section>
         )}
       </Answered>

@@ -4,18 +4,19 @@ import { useState } from "react";
 import { call, Problem } from "../api/client";
 import { useCall } from "../api/live";
 import type { ManifestInfo, ModuleInfo } from "../api/table";
+import { More, PAGE } from "../parts/more";
 import { Answered, type Fact, Facts, Table } from "../parts/panel";
 import { brief, clock, count } from "../parts/words";
 import { to } from "../route";
 
-const LIMIT = 200;
 /** A version never changes; whether it is yanked may. */
 const LOOK_MS = 60_000;
 
 /** The modules with a text in name, summary or publisher. */
 export function ModulesPage() {
   const [text, setText] = useState("");
-  const modules = useCall("module.list", { text, limit: LIMIT });
+  const [limit, setLimit] = useState(PAGE);
+  const modules = useCall("module.list", { text, limit });
   return (
     <>
       <h1>Modules</h1>
@@ -56,6 +57,12 @@ export function ModulesPage() {
                   module.summary
                 ),
               ]}
+            />
+            <More
+              shown={answer.modules.length}
+              total={answer.total}
+              next={answer.next}
+              onMore={setLimit}
             />
           </section>
         )}

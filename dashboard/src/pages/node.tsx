@@ -2,7 +2,7 @@
 
 import { lazy, Suspense } from "react";
 import { useCall } from "../api/live";
-import { conditionOf } from "../parts/condition";
+import { causesOf, conditionOf } from "../parts/condition";
 import { Answered, Facts } from "../parts/panel";
 import { brief, latency, sat } from "../parts/words";
 import { to } from "../route";
@@ -61,6 +61,12 @@ export function NodePage({ id }: { id: string }) {
                       {condition}
                     </span>,
                   ],
+                  [
+                    "safe mode",
+                    <span key="safe" className={node.safe_mode ? "wait" : ""} data-testid="causes">
+                      {causesOf(node)}
+                    </span>,
+                  ],
                   ["health", node.health_percent === null ? "–" : `${node.health_percent} %`],
                   ["trust", node.reputation.toFixed(3)],
                   ["committee", node.committee ? "member" : "no"],
@@ -74,7 +80,7 @@ export function NodePage({ id }: { id: string }) {
                     </a>,
                   ],
                   ["bond", sat(node.bond_msat)],
-                  ["its owner", node.closed || "lets it take work"],
+                  ["work", node.closed || "its owner lets it take some"],
                   ["at once", `${node.capacity ?? 1}, ${node.open_slots} in hand`],
                   ["takes none of", node.refuses.join(", ") || "–"],
                   ["one way from here", latency(node.link_us)],

@@ -1,18 +1,18 @@
 /** Federated learning: the studies, and what the rounds of one came to. */
 
-import { useMemo } from "react";
+import { useMemo, useState } from "react";
 import { useCall } from "../api/live";
 import type { RoundInfo, StudyDetail, StudyInfo } from "../api/table";
 import { Chart, type ChartLine } from "../parts/chart";
+import { More, PAGE } from "../parts/more";
 import { Answered, type Fact, Facts, Table } from "../parts/panel";
 import { brief, count, epsilon, figure, sat, words } from "../parts/words";
 import { to } from "../route";
 
-const LIMIT = 200;
-
 /** The studies that the ledger knows, those that go on first. */
 export function StudiesPage() {
-  const studies = useCall("fl.list", { limit: LIMIT });
+  const [limit, setLimit] = useState(PAGE);
+  const studies = useCall("fl.list", { limit });
   return (
     <>
       <h1>Studies</h1>
@@ -36,7 +36,7 @@ export function StudiesPage() {
                 study.takes_part ? "takes part" : "–",
               ]}
             />
-            {answer.next !== null && <p className="faint">There are more of them.</p>}
+            <More shown={answer.studies.length} total={null} next={answer.next} onMore={setLimit} />
           </section>
         )}
       </Answered>

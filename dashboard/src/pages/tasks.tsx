@@ -2,6 +2,7 @@
 
 import { useState } from "react";
 import { useCall } from "../api/live";
+import { More, PAGE } from "../parts/more";
 import { Answered, Table } from "../parts/panel";
 import { brief, clock, count, ending, words } from "../parts/words";
 import { to } from "../route";
@@ -16,12 +17,12 @@ const STATES = [
   "cancelled",
   "expired",
 ];
-const LIMIT = 200;
 
 /** The list. */
 export function TasksPage() {
   const [state, setState] = useState("");
-  const tasks = useCall("task.list", { limit: LIMIT, state });
+  const [limit, setLimit] = useState(PAGE);
+  const tasks = useCall("task.list", { limit, state });
   return (
     <>
       <h1>Tasks</h1>
@@ -58,6 +59,12 @@ export function TasksPage() {
                 count(task.replicas),
                 clock(task.submitted_ms),
               ]}
+            />
+            <More
+              shown={answer.tasks.length}
+              total={answer.total}
+              next={answer.next}
+              onMore={setLimit}
             />
           </section>
         )}

@@ -24,8 +24,9 @@ function digestOf(text: string): Bytes | null {
 export function VerifyPage({ knownCluster = "" }: { knownCluster?: string }) {
   const [receipt, setReceipt] = useState<Loaded | null>(null);
   const [output, setOutput] = useState<Loaded | null>(null);
-  const [cluster, setCluster] = useState(knownCluster);
+  const [typed, setTyped] = useState<string | null>(null);
   const [epoch, setEpoch] = useState("");
+  const cluster = typed ?? knownCluster;
   const [pinned, trustedEpoch] = [digestOf(cluster), digestOf(epoch)];
   const given: Given = {
     ...(pinned && { pinned }),
@@ -50,7 +51,7 @@ export function VerifyPage({ knownCluster = "" }: { knownCluster?: string }) {
             label="Cluster fingerprint: which cluster you mean"
             text={cluster}
             isWrong={cluster !== "" && pinned === null}
-            onText={setCluster}
+            onText={setTyped}
           />
           <HashField
             label="Hash of a recent epoch: rules out forged changes of the committee before it"

@@ -15,8 +15,8 @@ import { type MouseEvent, useEffect, useRef } from "react";
 import type { LinkTold, NodeInfo } from "../api/table";
 import { to } from "../route";
 import { colourOf, useScheme } from "./colours";
-import { conditionOf } from "./condition";
-import { latency } from "./words";
+import { conditionOf, MEANINGS } from "./condition";
+import { brief, latency } from "./words";
 
 type Point = readonly [x: number, y: number];
 
@@ -27,6 +27,12 @@ const ROUND_MAX = 400;
 const NEAR_US = 20_000;
 const FAR_US = 100_000;
 const TONES = ["good", "wait", "bad", "faint"] as const;
+const LATENCIES = [
+  ["good", `link below ${NEAR_US / 1000} ms one way`],
+  ["wait", `below ${FAR_US / 1000} ms`],
+  ["bad", "more"],
+  ["faint", "not measured"],
+] as const;
 
 interface Dot extends SimulationNodeDatum {
   readonly id: string;
@@ -108,25 +114,64 @@ export function NodeMap({
     else draw(canvas.current, current);
   }, [nodes, links, scheme]);
 
-  function open(event: MouseEvent<HTMLCanvasElement>) {
+  function dotAt(event: MouseEvent<HTMLCanvasElement>): Dot | undefined {
     const box = event.currentTarget.getBoundingClientRect();
     const [x, y] = [
       event.clientX - box.left - box.width / 2,
       event.clientY - box.top - box.height / 2,
     ];
-    const dot = scene.current?.simulation.find(x, y, 2 * RADIUS_PX);
+    return scene.current?.simulation.find(x, y, 2 * RADIUS_PX);
+  }
+
+  function open(event: MouseEvent<HTMLCanvasElement>) {
+    const dot = dotAt(event);
     if (dot) location.hash = to("nodes", dot.id);
   }
 
+  function name(event: MouseEvent<HTMLCanvasElement>) {
+    const info = dotAt(event)?.info;
+    event.currentTarget.title = info
+      ? `${info.name || brief(info.id)}: ${conditionOf(info)[1]}`
+      : "";
+  }
+
   return (
-    <canvas
-      ref={canvas}
-      className="map"
-      style={{ height: HEIGHT_PX }}
-      onClick={open}
-      role="img"
-      aria-label={`A map of ${nodes.length} nodes; the table below says the same in words.`}
-    />
+    <>
+      <canvas
+        ref={canvas}
+        className="map"
+        style={{ height: HEIGHT_PX }}
+        onClick={open}
+        onMouseMove={name}
+        role="img"
+        aria-label={`A map of ${nodes.length} nodes; the table below says the same in words.`}
+      />
+      <Legend />
+    </>
+  );
+}
+
+function Legend() {
+  return (
+    <ul className="legend" aria-label="What the colours say">
+      {MEANINGS.map(([tone, text]) => (
+        <li key={tone}>
+          <span className={tone} aria-hidden="true">
+            ●
+          </span>{" "}
+          {text}
+        </li>
+      ))}
+      {LATENCIES.map(([tone, text]) => (
+        <li key={tone}>
+          <span className={tone} aria-hidden="true">
+            ―
+          </span>{" "}
+          {text}
+        </li>
+      ))}
+      <li>○ around a dot: of the committee</li>
+    </ul>
   );
 }
 
