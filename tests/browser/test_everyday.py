@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.modules.publishing import wanted
 
 from ambientd.api.cluster import ClusterPlan
 from ambientd.api.learning_operations import FL_START
@@ -22,6 +21,7 @@ from tests.browser.conftest import PATIENCE_MS, http_port, open_http
 from tests.browser.test_dashboard import PAGES, PHONE, violations
 from tests.mesh.cluster import Cluster, Daemon
 from tests.modules import compiled
+from tests.modules.publishing import wanted
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -113,7 +113,7 @@ def test_markup_and_names_without_an_end_are_text_and_fit_a_phone(
     at: "Page", mesh: Cluster
 ) -> None:
     daemon = mesh.daemons[0]
-    words = wanted(compiled.module("echo"), LONG_NAME[:63], summary=MARKUP + "x" * 150)
+    words = wanted(compiled.module("echo"), LONG_NAME[:63], summary=MARKUP)
     publisher = daemon.ask(MODULE_PUBLISH, words).publisher
     study = daemon.ask(
         FL_START,

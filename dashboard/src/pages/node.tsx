@@ -40,60 +40,66 @@ function Caps({ of }: { of: string }) {
 export function NodePage({ id }: { id: string }) {
   const shown = useCall("node.show", { node: id });
   return (
-    <Answered of={shown}>
-      {(node) => {
-        const [tone, condition] = conditionOf(node);
-        return (
-          <>
-            <h1>{node.name || brief(node.id)}</h1>
-            <section className="panel">
-              <Facts
-                of={[
-                  [
-                    "id",
-                    <span key="id" className="mono">
-                      {node.id}
-                    </span>,
-                  ],
-                  [
-                    "condition",
-                    <span key="tone" className={tone}>
-                      {condition}
-                    </span>,
-                  ],
-                  [
-                    "safe mode",
-                    <span key="safe" className={node.safe_mode ? "wait" : ""} data-testid="causes">
-                      {causesOf(node)}
-                    </span>,
-                  ],
-                  ["health", node.health_percent === null ? "–" : `${node.health_percent} %`],
-                  ["trust", node.reputation.toFixed(3)],
-                  ["committee", node.committee ? "member" : "no"],
-                  ["kind", node.kind],
-                  ["region", node.region],
-                  ["engine", node.engine],
-                  [
-                    "balance",
-                    <a key="balance" href={to("account", node.id)}>
-                      {sat(node.balance_msat)}
-                    </a>,
-                  ],
-                  ["bond", sat(node.bond_msat)],
-                  ["work", node.closed || "its owner lets it take some"],
-                  ["at once", `${node.capacity ?? 1}, ${node.open_slots} in hand`],
-                  ["takes none of", node.refuses.join(", ") || "–"],
-                  ["one way from here", latency(node.link_us)],
-                ]}
-              />
-            </section>
-            <Caps of={node.id} />
-            <Suspense fallback={<p className="faint">…</p>}>
-              <TelemetryPanel id={node.id} />
-            </Suspense>
-          </>
-        );
-      }}
-    </Answered>
+    <>
+      <h1>{shown.answer?.name || brief(id)}</h1>
+      <Answered of={shown}>
+        {(node) => {
+          const [tone, condition] = conditionOf(node);
+          return (
+            <>
+              <section className="panel">
+                <Facts
+                  of={[
+                    [
+                      "id",
+                      <span key="id" className="mono">
+                        {node.id}
+                      </span>,
+                    ],
+                    [
+                      "condition",
+                      <span key="tone" className={tone}>
+                        {condition}
+                      </span>,
+                    ],
+                    [
+                      "safe mode",
+                      <span
+                        key="safe"
+                        className={node.safe_mode ? "wait" : ""}
+                        data-testid="causes"
+                      >
+                        {causesOf(node)}
+                      </span>,
+                    ],
+                    ["health", node.health_percent === null ? "–" : `${node.health_percent} %`],
+                    ["trust", node.reputation.toFixed(3)],
+                    ["committee", node.committee ? "member" : "no"],
+                    ["kind", node.kind],
+                    ["region", node.region],
+                    ["engine", node.engine],
+                    [
+                      "balance",
+                      <a key="balance" href={to("account", node.id)}>
+                        {sat(node.balance_msat)}
+                      </a>,
+                    ],
+                    ["bond", sat(node.bond_msat)],
+                    ["work", node.closed || "its owner lets it take some"],
+                    ["at once", `${node.capacity ?? 1}, ${node.open_slots} in hand`],
+                    ["takes none of", node.refuses.join(", ") || "–"],
+                    ["one way from here", latency(node.link_us)],
+                  ]}
+                />
+              </section>
+              <Caps of={node.id} />
+              <Suspense fallback={<p className="faint">…</p>}>
+                <TelemetryPanel id={node.id} />
+              </Suspense>
+            </>
+          );
+        }}
+      </Answered>
+    </>
   );
 }

@@ -47,14 +47,18 @@ export function StudiesPage() {
 /** One study: how good its model became, who took part, and what others can see. */
 export function StudyPage({ id }: { id: string }) {
   const study = useCall("fl.show", { study: id });
-  return <Answered of={study}>{(answer) => <Study of={answer} />}</Answered>;
+  return (
+    <>
+      <h1>{study.answer?.study.name ?? brief(id)}</h1>
+      <Answered of={study}>{(answer) => <Study of={answer} />}</Answered>
+    </>
+  );
 }
 
 function Study({ of: { study, rounds } }: { of: StudyDetail }) {
   const last = study.private ? ["epsilon", "false shares"] : ["accuracy", "loss"];
   return (
     <>
-      <h1>{study.name}</h1>
       <section className="panel">
         <Facts of={factsOf(study)} />
       </section>
