@@ -232,7 +232,8 @@ def test_a_check_is_here_before_it_is_asked_for_and_works_with_the_network_off(
     at = page("")
     at.get_by_test_id("link").get_by_text("live").wait_for()
     at.wait_for_function(
-        "performance.getEntriesByType('resource').some(({ name }) => /verify-.*js/.test(name))"
+        "() => performance.getEntriesByType('resource')"
+        ".some(({ name }) => /verify-.*js/.test(name))"
     )
     at.context.set_offline(True)
     at.get_by_role("link", name="Verify").click()
