@@ -13,6 +13,7 @@ from sim.museum.bugs import Bug
 from sim.mutants.patch import put_in
 from sim.peg_sweep import PEG, attempt_peg, peg_plan
 from sim.plans import Finding, Plan, attempt, from_json
+from sim.trio_world import bugs as daemon_bugs
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ EXHIBITS: tuple[Exhibit, ...] = (
         "Two executions that looked for one blob at once both saw that nobody fetched it, both "
         "did, and the second to end found no fetch to end: the daemon ended instead.",
         "9663e50",
-        bugs.CLAIMS_LATE,
+        daemon_bugs.CLAIMS_LATE,
         "KeyError",
     ),
     Exhibit(

@@ -4,10 +4,8 @@ A world shows its bug only as long as it comes to the moment at which the bug ma
 code has changed since, the bug is what the code of today would do with the same mistake.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 
-import trio
 from msgspec.structs import replace
 
 from ambientd.codec.state_pages import decode_page
@@ -20,7 +18,7 @@ from ambientd.ledger import peg_ins
 from ambientd.ledger.peg_entries import PegCoinEntry
 from ambientd.ledger.peg_wallets import SWEEP_SAT_KVB, PegDraft, moved
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import Digest, NodeId
+from ambientd.model.base import NodeId
 from ambientd.model.peg import CoinState, PaymentKind, PegPayment
 from ambientd.model.record import NodeReport, SeatWish
 from ambientd.roles.anchor_watch import AnchorWatch
@@ -29,7 +27,6 @@ from ambientd.roles.reporter import Reporter
 from ambientd.rules import peg_payments as payments
 from ambientd.rules.bitcoin import Outpoint
 from ambientd.runtime import persistence
-from ambientd.runtime.blobs import Blobs
 from sim import seasons
 from sim.anchor_checkers import LogsAnchors
 from sim.checkers import Certificates
@@ -206,28 +203,6 @@ def _takes_the_first_word(take: Callable[..., None]) -> object:
 
 
 TAKES_THE_FIRST_WORD: Bug = (Patch(peg_ins, "_take", _takes_the_first_word),)
-
-
-def _claims_late(_: object) -> object:
-    """Let two who look for a blob at once both see that nobody fetches it."""
-
-    @asynccontextmanager
-    async def claimed(blobs: Blobs, digest: Digest) -> AsyncIterator[None]:
-        fetching = blobs._fetching  # a bug is put in from outside
-        while (waiting := fetching.get(digest)) is not None:
-            await waiting.wait()
-        await trio.lowlevel.checkpoint()  # a look at the disk, which was in a thread then
-        done = fetching[digest] = trio.Event()
-        try:
-            yield
-        finally:
-            del fetching[digest]
-            done.set()
-
-    return claimed
-
-
-CLAIMS_LATE: Bug = (Patch(Blobs, "_claimed", _claims_late),)
 
 
 def _asks_for_the_latest(_: object) -> object:
