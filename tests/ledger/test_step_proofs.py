@@ -367,3 +367,40 @@ def test_a_proof_that_too_few_judge_is_nobodys_fault_and_leaves_time_to_execute(
     assert match.row.state is DisputeState.SEGMENT
     assert match.play().settlement is not None
     assert is_paid_as_a_member(match)
+
+
+def in_the_last_round() -> Match:
+    """Give a game whose parties are only asked for the state that a short stretch begins at."""
+    match = disputed()
+    while match.game.until_gas - match.game.low.gas_index > SEGMENT_GAS:
+        match.events += match.step()
+    assert match.row is not None
+    assert match.row.state is DisputeState.TRACING
+    return match
+
+
+@pytest.mark.parametrize("spoken", [0, 1])
+def test_a_promise_changes_nothing_of_what_parties_have_been_asked_for(spoken: int) -> None:
+    match = in_the_last_round()
+    slots = match.game.parties
+    asked = [match.tell(slot, match.trace(slot, match.words[slot])) for slot in slots]
+    for said in asked[:spoken]:
+        assert rejections(match.cluster.block(said)) == []
+    before, balance = match.row, match.cluster.state.balance_msat(match.cluster.node(prover(match)))
+    assert rejections(promise(match)) == ["a promise that comes when the stretch is cut no more"]
+    assert match.row == before
+    assert match.cluster.state.balance_msat(match.cluster.node(prover(match))) == balance
+    for said in asked[spoken:]:
+        assert rejections(match.cluster.block(said)) == []
+    assert match.row is not None
+    assert match.row.state is DisputeState.SEGMENT
+    assert match.play().settlement is not None
+
+
+def test_a_promise_for_all_that_is_left_is_in_time_in_the_last_round_as_well() -> None:
+    match = in_the_last_round()
+    assert rejections(promise(match, gas_max=SEGMENT_GAS)) == []
+    play_to(match, DisputeState.SEGMENT)
+    assert any(isinstance(each, StepShown) for each in name(match))
+    say(match)
+    assert match.entry.settlement is not None

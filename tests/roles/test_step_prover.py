@@ -1,7 +1,10 @@
 """A prover promises what it can, proves what it promised, and gives up at once what it cannot."""
 
+from dataclasses import replace
+
 import pytest
 
+from ambientd.model.dispute import SEGMENT_GAS
 from ambientd.model.effect import Abandon, CheckStep, Propose, ProveStep, Purpose, SegmentWanted
 from ambientd.model.execution import AbortCause
 from ambientd.model.proof import NO_PROOF, STEP_WAITS_MAX, Finding
@@ -15,6 +18,7 @@ from tests.ledger.games import RULES, Match
 from tests.ledger.test_step_proofs import (
     PROOF,
     disputed,
+    in_the_last_round,
     name,
     promise,
     prover,
@@ -64,6 +68,15 @@ def test_who_does_not_prove_or_comes_second_promises_nothing() -> None:
     promise(match)
     other = next(n for n in range(1, 7) if n != prover(match))
     assert role_of(match, other).resume(match.cluster.state) == []
+
+
+def test_it_promises_nothing_where_parties_would_be_asked_for_something_else() -> None:
+    match = in_the_last_round()
+    assert role_of(match).resume(match.cluster.state) == []
+    [proposed] = role_of(match, terms=replace(TERMS, gas_max=SEGMENT_GAS)).resume(
+        match.cluster.state
+    )
+    assert isinstance(proposed, Propose)
 
 
 def test_it_promises_no_longer_than_the_ledger_takes() -> None:

@@ -14,7 +14,7 @@ from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import ProofSpoke, StepPromised, StepShown
 from ambientd.ledger.proof_entries import StepEntry, StepState
-from ambientd.ledger.step_rows import agreed, give_up
+from ambientd.ledger.step_rows import agreed, comes_late, give_up
 from ambientd.model.base import TaskId
 from ambientd.model.dispute import SEGMENT_GAS
 from ambientd.model.proof import (
@@ -48,6 +48,9 @@ def promise(draft: Draft, record: Record, body: StepPromise) -> Rejection:
     step = draft.step(body.task)
     if step is not None:
         return None if step.prover == record.author else "another node has promised already"
+    if comes_late(body.gas_max, found[1]):
+        # A trace of this round has no points: with it, the next one would be held against 15.
+        return "a promise that comes when the stretch is cut no more"
     balance = draft.balance_msat(record.author)
     if balance < STEP_FEE_MSAT:
         return f"a promise costs {STEP_FEE_MSAT} msat, the author has {balance}"

@@ -26,6 +26,11 @@ def short_gas(step: StepEntry | None, game: Game) -> int:
     return SEGMENT_GAS if step is None or step.game != game.number else step.gas_max
 
 
+def comes_late(gas_max: int, game: Game) -> bool:
+    """Tell whether parties were asked for what is short already, and would be cut on for this."""
+    return gas_max < game.until_gas - game.low.gas_index <= SEGMENT_GAS
+
+
 def reached(draft: Draft, task: TaskId, entry: TaskEntry, game: Game) -> int | None:
     """Let the promised time begin; give how long it is, or None where no proof is to be awaited."""
     step = draft.step(task)

@@ -21,6 +21,7 @@ from ambientd.ledger.events import (
 )
 from ambientd.ledger.proof_entries import StepState
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.step_rows import comes_late
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import BEGINNING, KnownState
 from ambientd.model.effect import Abandon, Assignment, Propose, ProveStep, Purpose, RoleEffect
@@ -166,6 +167,8 @@ class StepProver:
         if state.balance_msat(self._id) < STEP_FEE_MSAT or any(
             other != task for other in self._works
         ):
+            return None
+        if comes_late(self._terms.gas_max, row.game):
             return None
         if is_foreign(signed.receipt.result for signed in entry.receipts):
             return None  # of that version there is no pausable module here
