@@ -1,5 +1,6 @@
 """When who is carried asks whom."""
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -29,7 +30,7 @@ class Connection:
 
 def reserved(me: NodeId, now_s: float = 0.0) -> tuple[Carried, Connection]:
     carried, connection = Carried(me), Connection()
-    carried.has_reserved(RELAY, Reservation(now_s + 1_800, connection))
+    carried.has_reserved(RELAY, Reservation(now_s + 1_800, connection), now_s)
     return carried, connection
 
 
@@ -103,8 +104,28 @@ def test_who_was_away_looks_for_all_others_afresh() -> None:
     assert asked_at(carried, LARGE, range(600))
     connection.is_closed = True
     carried.open_to(frozenset(), 700.0)
-    carried.has_reserved(OTHER, Reservation(3_000.0, Connection()))
-    assert asked_at(carried, LARGE, range(700, 720))[0] == 700 + LOOK_S
+    carried.has_reserved(OTHER, Reservation(3_000.0, Connection()), 700.0)
+    assert asked_at(carried, LARGE, range(700, 720)) == [700, 702, 706, 714]
+
+
+def test_a_relay_that_ends_each_reservation_at_once_keeps_nobody_from_being_asked_for() -> None:
+    """It lies: it agrees, ends the connection, and agrees again, as often as it is asked."""
+    carried, connection = Carried(SMALL), Connection()
+    wanted = frozenset(NodeId(bytes([n]) * 32) for n in range(10, 30))
+    asked = Counter[NodeId]()
+    for now_s in range(60):
+        connection.is_closed = True
+        assert carried.open_to(frozenset({RELAY}), float(now_s)) == [RELAY]
+        connection = Connection()
+        carried.has_reserved(RELAY, Reservation(now_s + 1_800.0, connection), float(now_s))
+        found = carried.due(wanted, float(now_s))
+        assert len(found) <= CIRCUITS_PER_PEER_MAX
+        asked.update(found)
+        for each in found:
+            carried.has_tried(each)
+    assert asked.keys() == wanted
+    assert max(asked.values()) - min(asked.values()) <= 1, "and no one's turn is another's"
+    assert max(asked.values()) <= 60 / LOOK_S
 
 
 def test_nobody_is_asked_for_twice_at_the_same_time() -> None:
@@ -125,7 +146,7 @@ def test_what_is_asked_at_once_is_bounded(others: set[bytes], have: int) -> None
     carried = Carried(SMALL)
     peers = frozenset(NodeId(each) for each in others - {SMALL})
     for each in sorted(peers)[:have]:
-        carried.has_reserved(each, Reservation(1_800.0, Connection()))
+        carried.has_reserved(each, Reservation(1_800.0, Connection()), 0.0)
     assert len(carried.open_to(peers, 0.0)) <= max(0, RELAYS_MAX - len(carried.relays))
     carried.due(peers, 0.0)
     assert len(carried.due(peers, LOOK_LATER_S)) <= CIRCUITS_PER_PEER_MAX

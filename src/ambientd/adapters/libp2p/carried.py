@@ -54,6 +54,11 @@ class _Again:
         self.at_s = now_s + self.every_s
         self.every_s = min(2 * self.every_s, every_s_max)
 
+    def afresh(self, now_s: float, every_s: float) -> None:
+        """Have short patience again, but never put off what is due earlier."""
+        self.at_s = min(self.at_s, now_s + every_s)
+        self.every_s = every_s
+
 
 class Carried:
     """What one node has reserved, and whom it asks when."""
@@ -84,10 +89,15 @@ class Carried:
         """Ask it again, but later."""
         self._refused.setdefault(relay, _Again(now_s, ASK_S)).put_off(now_s, ASK_S_MAX)
 
-    def has_reserved(self, relay: NodeId, reservation: Reservation) -> None:
-        """Be reachable, and look for all others afresh: it may be this node that was away."""
+    def has_reserved(self, relay: NodeId, reservation: Reservation, now_s: float) -> None:
+        """Be reachable, and look for all others afresh: it may be this node that was away.
+
+        A relay that ends each reservation at once must neither keep this node from asking, nor
+        have it ask only those that come first.
+        """
         self._refused.pop(relay, None)
-        self._missing.clear()
+        for target, missing in self._missing.items():
+            missing.afresh(now_s, self._first_s(target))
         self._reserved[relay] = reservation
 
     def due(self, wanted: frozenset[NodeId], now_s: float) -> list[NodeId]:
@@ -97,15 +107,24 @@ class Carried:
         """
         for found in self._missing.keys() - wanted:
             del self._missing[found]
-        due: list[NodeId] = []
-        for target in sorted(wanted - self._under_way) if self._reserved else ():
-            first_s = LOOK_S if self._me < target else LOOK_LATER_S
-            missing = self._missing.setdefault(target, _Again(now_s + first_s, first_s))
-            if missing.at_s <= now_s and len(due) < CIRCUITS_PER_PEER_MAX:
-                missing.put_off(now_s, LOOK_S_MAX)
-                due.append(target)
+        if not self._reserved:
+            return []
+        for target in wanted - self._missing.keys():
+            first_s = self._first_s(target)
+            self._missing[target] = _Again(now_s + first_s, first_s)
+        late = [
+            (self._missing[each].at_s, each)
+            for each in wanted - self._under_way
+            if self._missing[each].at_s <= now_s
+        ]
+        due = [target for _, target in sorted(late)[:CIRCUITS_PER_PEER_MAX]]
+        for target in due:
+            self._missing[target].put_off(now_s, LOOK_S_MAX)
         self._under_way.update(due)
         return due
+
+    def _first_s(self, target: NodeId) -> float:
+        return LOOK_S if self._me < target else LOOK_LATER_S
 
     def has_tried(self, target: NodeId) -> None:
         """Let the member be asked for again when it is due: it was reached, or was not."""

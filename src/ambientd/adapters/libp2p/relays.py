@@ -209,7 +209,7 @@ class Relays:
             self._mine.refused(relay, now_s)
             return
         until_s = now_s + RESERVATION_S / 2  # early enough to renew it
-        self._mine.has_reserved(relay, Reservation(until_s, opened.muxed_conn))
+        self._mine.has_reserved(relay, Reservation(until_s, opened.muxed_conn), now_s)
         await discard(opened)
 
     async def _hop(self, relay: NodeId, asked: Any) -> Stream | None:  # noqa: ANN401
