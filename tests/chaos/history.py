@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ambientd.api.replies import Task
+from ambientd.model.task import TERMINAL, TaskState
+
+OPEN = frozenset(each.name.lower() for each in TaskState if each not in TERMINAL)
 
 
 @dataclass
@@ -66,20 +69,21 @@ def faults(history: History, endings: Mapping[str, Ending], minted_msat: int) ->
         if ending.total_msat != minted_msat:
             found.append(f"{name} has {ending.total_msat} msat, of {minted_msat} that there are")
         for task in ending.tasks.values():
-            found += [f"{name}: {fault}" for fault in _task_faults(task)]
+            is_open = _may_be_open(task, history)
+            found += [f"{name}: {fault}" for fault in _task_faults(task, is_open=is_open)]
         found += [
             f"{name}: the receipt of {task[:12]} does not verify: {fault}"
             for task, fault in sorted(ending.receipts.items())
             if fault
         ]
-    return found + _differences(endings)
+    return found + _differences(history, endings)
 
 
-def _task_faults(task: Task) -> list[str]:
+def _task_faults(task: Task, *, is_open: bool) -> list[str]:
     name = task.task_id[:12]
     workers = [payment.worker for payment in task.payments]
     found = []
-    if not _may_be_open(task) and task.state != "final":
+    if not is_open and task.state != "final":
         found.append(f"{name} is {task.state}, not final")
     if len(set(workers)) < len(workers) or len(workers) > task.replicas:
         found.append(f"{name} has paid {len(workers)} workers of {task.replicas}, or one twice")
@@ -88,17 +92,22 @@ def _task_faults(task: Task) -> list[str]:
     return found
 
 
-def _may_be_open(task: Task) -> bool:
-    """Tell whether nobody asked for it: audits are drawn later, also while nodes are stopped."""
-    return task.audits is not None
+def _may_be_open(task: Task, history: History) -> bool:
+    """Tell whether it is open and nobody asked for it: audits are drawn while nodes are stopped.
+
+    What a client was told to be in the log is no audit, whatever a node calls it; and an audit
+    that has ended in any other way than as final, has not begun too late: it has gone wrong.
+    """
+    was_asked_for = task.task_id in history.acknowledged
+    return task.audits is not None and not was_asked_for and task.state in OPEN
 
 
-def _differences(endings: Mapping[str, Ending]) -> list[str]:
+def _differences(history: History, endings: Mapping[str, Ending]) -> list[str]:
     """Say where two nodes disagree about how a task ended."""
     seen: dict[str, dict[tuple[object, ...], str]] = defaultdict(dict)
     for name, ending in sorted(endings.items()):
         for task in ending.tasks.values():
-            if _may_be_open(task) and task.state != "final":
+            if _may_be_open(task, history):
                 continue
             payments = tuple((each.worker, each.amount_msat) for each in task.payments)
             outcome = (task.state, task.outcome, task.output_sha256, task.refunded_msat, payments)

@@ -70,6 +70,20 @@ def test_an_audit_that_has_begun_when_nodes_are_stopped_is_no_fault() -> None:
     assert any("disagree about 0101" in e for e in found(ending(ended), ending(wrong)))
 
 
+@pytest.mark.parametrize("state", ["expired", "cancelled"])
+def test_an_audit_that_has_ended_but_not_as_final_is_a_fault(state: str) -> None:
+    audit = {"task_id": "01" * 32, "audits": NAME, "paid_msat": 0, "payments": ()}
+    lost, good = ending(task(), task(**audit, state=state)), ending(task(), task(**audit))
+    assert any(f"is {state}, not final" in each for each in found(lost))
+    assert any("disagree about 0101" in each for each in found(lost, good))
+
+
+def test_what_a_client_asked_for_is_no_audit_whatever_a_node_calls_it() -> None:
+    called = ending(task(state="assigned", audits="01" * 32))
+    assert any("is assigned, not final" in each for each in found(called))
+    assert any("disagree about abab" in each for each in found(ending(task()), called))
+
+
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
