@@ -14,6 +14,8 @@ KINDS = ("security", "removed", "changed", "added", "fixed")
 KEPT_IN = (
     ("pyproject.toml", re.compile(r'^version = "(.+)"$', re.MULTILINE)),
     ("src/ambientd/__init__.py", re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)),
+    ("deploy/chart/Chart.yaml", re.compile(r'^appVersion: "(.+)"$', re.MULTILINE)),
+    ("deploy/chart/Chart.yaml", re.compile(r"^version: (.+)$", re.MULTILINE)),
 )
 HEAD = "# Changelog\n"
 # Where a fragment of the first release stands: the first of these that its topic, or else its first
@@ -46,6 +48,7 @@ the history alone, for nobody had it before.
 """
 NEXT = """\
 written: {version}. Next:
+  make manifests
   .ci/run && make audit
   git add -A && git commit -m "Release {version}" && git tag v{version}
   make check-wheel native-wheels
@@ -69,12 +72,14 @@ def numbers(version: str) -> tuple[int, ...]:
 
 def version_of(root: Path) -> str:
     """Give the version of a tree; raise ReleaseError if its files tell several."""
-    found = {name: form.search((root / name).read_text("utf-8")) for name, form in KEPT_IN}
-    versions = {name: match[1] if match else "none" for name, match in found.items()}
+    versions = {}
+    for name, form in KEPT_IN:
+        match = form.search((root / name).read_text("utf-8"))
+        versions[f"{name}, {form.pattern}"] = match[1] if match else "none"
     if len(set(versions.values())) != 1:
         msg = f"the files disagree about the version: {versions}"
         raise ReleaseError(msg)
-    return versions["pyproject.toml"]
+    return next(iter(versions.values()))
 
 
 def fragments(root: Path) -> dict[str, list[Path]]:

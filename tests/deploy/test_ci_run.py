@@ -54,6 +54,34 @@ await worlds"""
     assert '  tail --pid="${beside[worlds]}" -f /dev/null\n' in TEXT
 
 
+def test_a_run_that_fails_shows_what_has_failed_beside_it(tmp_path: Path) -> None:
+    script = """worlds() { echo broken; : > ready; exit 3; }
+begin worlds
+until test -e ready; do :; done
+echo suite; false
+await worlds"""
+    done = run(tmp_path, script)
+    assert done.returncode == 1
+    assert done.stdout == "suite\n\n== worlds, as far as it came\nbroken\n"
+
+
+def test_what_a_machine_has_not_is_looked_up_anew_and_a_failure_counts(tmp_path: Path) -> None:
+    [fetch] = re.findall(r"^fetch\(\) \{.*?^\}\n", TEXT, re.MULTILINE | re.DOTALL)
+    for knows, code in (("true", 0), ("false", 100)):
+        script = f"""{fetch}apt-get() {{
+  echo "$1 ${{!#}}"
+  if [[ $1 == update ]]; then {knows} && : > lists || return 100; else test -e lists; fi
+}}
+false || fetch chromium
+"""
+        folder = tmp_path / knows
+        folder.mkdir()
+        done = run(folder, script)
+        assert done.returncode == code
+        asked = ["install chromium", "update -q", "install chromium"]
+        assert done.stdout.splitlines() == asked[: 3 if code == 0 else 2]
+
+
 def test_a_run_that_fails_leaves_no_step_behind(tmp_path: Path) -> None:
     # It holds the run's own output open: whoever reads that is done only when it has ended.
     script = """exec 3>&1

@@ -133,14 +133,18 @@ class Cluster:
         """Poll until the condition gives something; fail with the daemons' last words.
 
         What takes long to ask, as whatever starts a program, is asked a third of the time at most:
-        the daemons need the processor more.
+        the daemons need the processor more. What has come by the deadline is found.
         """
         end = time.monotonic() + deadline_s
-        while (asked := time.monotonic()) < end:
+        while True:
+            asked = time.monotonic()
             found = condition()
             if found:
                 return found
-            time.sleep(max(POLL_S, 2 * (time.monotonic() - asked)))
+            if asked >= end:
+                break
+            answered = time.monotonic()
+            time.sleep(max(0.0, min(max(POLL_S, 2 * (answered - asked)), end - answered)))
         tails = "\n".join(
             f"--- {d.data_dir.name}\n" + (d.data_dir / "log").read_text(errors="replace")[-1500:]
             for d in self.daemons

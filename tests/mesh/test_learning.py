@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from ambientd.api.cluster import ClusterPlan
+from ambientd.api.learning_operations import FL_SHOW
+from ambientd.api.learning_values import ShowStudy
 from tests.mesh.cluster import Cluster, Daemon
 
 pytest.importorskip("numpy")
@@ -51,6 +53,11 @@ def shown(daemon: Daemon, study: str) -> dict[str, Any]:
     return dict(json.loads(ctl(daemon, "fl", "show", study, "--json")))
 
 
+def rounds_done(daemon: Daemon, study: str) -> int:
+    """Ask the daemon itself: while a program starts, further rounds may pass."""
+    return daemon.ask(FL_SHOW, ShowStudy(study=study)).study.done
+
+
 def test_a_mesh_trains_a_model_and_outlives_a_participant(mesh: Cluster, tmp_path: Path) -> None:
     plan = tmp_path / "study.toml"
     plan.write_text(STUDY)
@@ -59,7 +66,7 @@ def test_a_mesh_trains_a_model_and_outlives_a_participant(mesh: Cluster, tmp_pat
     for number, daemon in enumerate(mesh.daemons, start=1):
         mesh.until(lambda d=daemon: study[:12] in ctl(d, "fl", "list"), "the study is known")
         ctl(daemon, "fl", "join", study[:12], "--data", f"digits:{number}/4")
-    mesh.until(lambda: shown(founder, study)["study"]["done"] >= 1, "a round is done", 60)
+    mesh.until(lambda: rounds_done(founder, study) >= 1, "a round is done", 60)
     last.kill()
     watched = ctl(founder, "fl", "watch", study[:12], "--timeout", "120")
     assert "accuracy" in watched

@@ -12,7 +12,7 @@ import pytest
 
 from ambientd.api.cluster import ClusterPlan
 from tests.mesh.cluster import Cluster, Daemon
-from tests.mesh.test_learning import ctl
+from tests.mesh.test_learning import ctl, rounds_done
 
 pytest.importorskip("numpy")
 
@@ -74,7 +74,7 @@ def test_a_private_study_runs_to_its_end_and_what_it_spent_is_shown(
         mesh.until(lambda d=daemon: study[:12] in ctl(d, "fl", "list"), "the study is known")
         data = ("--data", f"digits:{number}/4", "--epsilon", "8")
         assert "in private mode" in ctl(daemon, "fl", "join", study[:12], *data)
-    mesh.until(lambda: answered(founder, "fl", "show", study)["study"]["done"] >= 1, "done", 150)
+    mesh.until(lambda: rounds_done(founder, study) >= 1, "done", 150)
     last.kill()
     watched = ctl(founder, "fl", "watch", study[:12], "--timeout", "300")
     assert "epsilon" in watched

@@ -57,6 +57,16 @@ def test_a_release_joins_the_fragments_by_kind_and_deletes_them(tmp_path: Path) 
     assert (root / "CHANGELOG.md").read_text() == f"# Changelog\n\n{chapter}"
 
 
+def test_the_chart_of_a_release_has_its_version(tmp_path: Path) -> None:
+    root = tree(tmp_path, a__added="All of it.")
+    release(root, "9.0.0", "2030-01-02")
+    chart = (root / "deploy" / "chart" / "Chart.yaml").read_text()
+    assert '\nversion: 9.0.0\nappVersion: "9.0.0"\n' in chart
+    (root / "deploy" / "chart" / "Chart.yaml").write_text(chart.replace("9.0.0", "8.0.0"))
+    with pytest.raises(ReleaseError, match=r"the files disagree"):
+        version_of(root)
+
+
 def test_the_newest_release_stands_first(tmp_path: Path) -> None:
     root = tree(tmp_path, a__fixed="One.")
     release(root, "8.0.0", "2030-01-02")
