@@ -59,6 +59,32 @@ def test_for_people_it_is_lines_and_developers_want_more(stream: io.StringIO) ->
 
 
 @pytest.mark.parametrize("form", LogForm)
+def test_what_a_peer_says_steers_no_terminal_and_forges_no_line(
+    form: LogForm, stream: io.StringIO
+) -> None:
+    configure_logging(form, verbose=False, stream=stream)
+    evil = "\x1b[2J\x1b]0;title\x07\x1b[8m\x9b31m\r\u202e"
+    log = structlog.get_logger("ambientd.test")
+    log.warning("refused", reason=evil, name=f"{evil}\n2026-01-01 [info] all is well")
+    try:
+        raise ValueError(evil)
+    except ValueError:
+        log.exception("failed")
+    logging.getLogger("foreign").warning("%s", f"{evil}\n2026-01-01 [INFO] all is well")
+    lines = stream.getvalue().split("\n")
+    assert all(char.isprintable() for line in lines for char in line.replace("\t", " "))
+    assert not any(line.startswith("2026-01-01") for line in lines)
+
+
+def test_the_colours_of_the_lines_themselves_stay(stream: io.StringIO) -> None:
+    configure_logging(LogForm.CONSOLE, verbose=False, stream=stream)
+    structlog.configure(processors=[structlog.dev.ConsoleRenderer(colors=True)])
+    structlog.get_logger("ambientd.test").info("ready", port=1, level="info")
+    assert "\x1b[" in stream.getvalue()
+    assert "\ufffd" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("form", LogForm)
 @pytest.mark.usefixtures("stream")
 def test_a_disk_that_is_full_loses_lines_and_ends_nothing(
     form: LogForm, capfd: pytest.CaptureFixture[str]

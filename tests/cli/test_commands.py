@@ -341,7 +341,13 @@ def test_at_a_terminal_run_asks_before_it_submits(
     monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
     found, _, err = ctl("run", module(tmp_path))
     assert found == code
-    assert "submit it? [y/N]" in err
+    told, _, after = err.partition("submit it? [y/N]")
+    assert [line.partition(":")[0] for line in told.splitlines()[:2]] == [
+        "cost",
+        "held until it ends",
+    ]
+    assert "workers see the module and the input in the clear" in told.splitlines()
+    assert "in the clear" not in after
     assert any(isinstance(request, SubmitTask) for request in node.requests) == (code == 0)
 
 

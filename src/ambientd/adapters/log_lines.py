@@ -1,7 +1,9 @@
 """The daemon's log on standard error: lines for people, or one JSON object a line for programs."""
 
+import copy
 import json
 import logging
+import re
 import sys
 from contextlib import suppress
 from time import gmtime, strftime
@@ -11,9 +13,17 @@ import structlog
 
 from ambientd.config.log_form import LogForm
 
+_OURS = r"\x1b\[(?:[0-2]|3[1-6]|41)m"
+_STEERS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+_UNPRINTABLE = re.compile(f"(?!{_OURS}){_STEERS}")
+"""What steers a terminal, or turns text around, but for the colours of this log's own lines."""
+
 
 class _Losing:
-    """A stream that loses what nobody takes, as neither a full disk nor its reader ends a node."""
+    """A stream that loses what nobody takes, as neither a full disk nor its reader ends a node.
+
+    What a peer has made us log says nothing to the terminal that it is read at.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -21,7 +31,7 @@ class _Losing:
     def write(self, text: str) -> int:
         """Write a text if it can be written."""
         with suppress(OSError):
-            self._stream.write(text)
+            self._stream.write(_UNPRINTABLE.sub("\ufffd", text))
         return len(text)
 
     def flush(self) -> None:
@@ -43,6 +53,15 @@ class _JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
+
+
+class _LineFormatter(logging.Formatter):
+    """What adapters log by the standard library, each in one line, whatever a peer has sent."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = copy.copy(record)
+        line.msg, line.args = record.getMessage().replace("\n", "\ufffd"), None
+        return super().format(line)
 
 
 def configure_logging(form: LogForm, *, verbose: bool, stream: TextIO | None = None) -> None:
@@ -69,5 +88,5 @@ def configure_logging(form: LogForm, *, verbose: bool, stream: TextIO | None = N
     else:
         structlog.configure(wrapper_class=wrapper, logger_factory=factory)
         line = "%(asctime)s [%(levelname)s] %(message)s"
-        handler.setFormatter(logging.Formatter(line, "%Y-%m-%d %H:%M:%S"))
+        handler.setFormatter(_LineFormatter(line, "%Y-%m-%d %H:%M:%S"))
     logging.basicConfig(handlers=[handler], force=True)

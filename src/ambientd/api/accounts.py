@@ -123,7 +123,7 @@ class Accounts:
         event = await outcome_of(self._parts, self._id, body, is_done)
         if isinstance(event, RecordRejected):
             raise self._refusal(body, event.reason)
-        if event is not None or self._state.moves(self._id).said_ms >= body.said_ms:
+        if event is not None or self._state.moves(self._id).said_ms == body.said_ms:
             return
         hint = "it may still: look at `ambientctl account show` before you ask again"
         raise OperationError("unavailable", NOT_IN_TIME, hint)

@@ -40,7 +40,7 @@ async def outcome_of(
     """Propose a record of this node, and give the event that shows what came of it.
 
     That is what `is_done` knows for its effect, or the record's rejection; None when neither came
-    in time, or was missed. Whoever proposes two that are told apart by nothing waits in between.
+    in time, or was missed. Two that say the very same are one record, and hear the same.
     """
     async with parts.news.listen() as news:
         await parts.pump.post(BodiesProposed((body,)))

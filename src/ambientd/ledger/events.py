@@ -11,7 +11,7 @@ from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import SegmentVerdict
 from ambientd.model.proof import ProofWord
 from ambientd.model.receipt import AnchorProof, RefereeVerdict, Settlement, SignedReceipt
-from ambientd.model.record import SeatWish
+from ambientd.model.record import Body, SeatWish
 from ambientd.model.task import TaskState
 
 
@@ -431,8 +431,8 @@ class RecordRejected:
     kind: str
     reason: str
     task: TaskId | None
-    said_ms: int = 0
-    """The time that the record says, if it says one: which of its author's it was."""
+    body: Body | None = field(default=None, repr=False)
+    """What the record said: which of its author's it was."""
 
 
 LedgerEvent: TypeAlias = (

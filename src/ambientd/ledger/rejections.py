@@ -1,7 +1,5 @@
 """What is told of a record that changed nothing; whoever proposed it knows it again by that."""
 
-from dataclasses import replace
-
 from ambientd.codec.statements import task_id
 from ambientd.ledger.events import RecordRejected
 from ambientd.model.base import NodeId, TaskId
@@ -20,18 +18,17 @@ from ambientd.model.record import (
 )
 
 
-def rejection_of(author: NodeId, body: Body, reason: str = "") -> RecordRejected:
+def rejection_of(author: NodeId, body: Body, reason: str) -> RecordRejected:
     """Give what is told of a record that is rejected."""
     kind = type(body).__name__.lower()
-    said_ms = getattr(body, "said_ms", 0)
-    return RecordRejected(author, kind, reason, _task_of(author, body), said_ms)
+    return RecordRejected(author, kind, reason, _task_of(author, body), body)
 
 
 def is_rejection_of(event: object, author: NodeId, body: Body) -> bool:
     """Tell whether an event says that a record was rejected, for whatever reason."""
     if not isinstance(event, RecordRejected):
         return False
-    return replace(event, reason="") == rejection_of(author, body)
+    return (event.author, event.body) == (author, body)
 
 
 def _task_of(author: NodeId, body: Body) -> TaskId | None:

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-from ambientd.codec.statements import task_id
-from ambientd.ledger.events import RecordRejected
+from ambientd.ledger.rejections import rejection_of
 from ambientd.ledger.state import LedgerState
-from ambientd.model.base import NodeId, TaskId
-from ambientd.model.record import Admit, Body
+from ambientd.model.base import NodeId
 from ambientd.node import event as node_events
 from ambientd.node.effect import AllowNodes, NodeEffect, Told
 
@@ -20,16 +18,7 @@ def looking_on(
             yield AllowNodes(ledger.allowed_nodes())
         case node_events.BodiesProposed(bodies=bodies):
             for body in bodies:
-                about, said_ms = _task(self_id, body), getattr(body, "said_ms", 0)
-                refused = RecordRejected(self_id, _kind(body), why, about, said_ms)
+                refused = rejection_of(self_id, body, why)
                 yield Told(refused, ledger.applied_index, ledger.meta.time_ms)
         case _:
             pass
-
-
-def _kind(body: Body) -> str:
-    return type(body).__name__.lower()
-
-
-def _task(self_id: NodeId, body: Body) -> TaskId | None:
-    return task_id(self_id, body.nonce, body.spec) if isinstance(body, Admit) else None
