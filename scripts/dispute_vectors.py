@@ -5,12 +5,15 @@ from typing import Any
 
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
-from ambientd.codec.statements import end_point
+from ambientd.codec.statements import end_point, sign_proof_word, sign_segment
+from ambientd.ledger.dispute_entries import DisputeState
 from ambientd.ledger.events import LedgerEvent, RecordRejected
-from ambientd.model.record import Record
+from ambientd.model.base import Digest
+from ambientd.model.proof import NO_PROOF, Finding
+from ambientd.model.record import Prover, Record, StepFound, StepPromise, StepProof
 from ambientd.rules.bisection import Stretch, narrowed, targets, whole
 from sim.traces import TraceVice
-from tests.ledger.cluster import TestCluster
+from tests.ledger.cluster import START_MS, TestCluster
 from tests.ledger.games import Match, Word
 
 
@@ -42,6 +45,25 @@ class Written(TestCluster):
         return events
 
 
+class WithProver(Written):
+    """A written cluster one member of which proves."""
+
+    def __post_init__(self) -> None:
+        """Let it say so."""
+        super().__post_init__()
+        self.block((PROVER, Prover(cycles_max=4 * CYCLES, said_ms=START_MS)))
+
+
+PROVER = 3
+CYCLES = 1 << 18
+PROOF = Digest(sha256(b"proof"))
+PROMISES = (
+    ("a stretch that is proven", PROOF, Finding.HOLDS),
+    ("a proof of a stretch that is wrong", PROOF, Finding.WRONG),
+    ("a proof of a stretch that nobody has", PROOF, Finding.MISSING),
+    ("a stretch that its prover gives up", NO_PROOF, None),
+    ("a proof of a stretch that is late", PROOF, None),
+)
 GAMES: dict[str, tuple[Word, ...]] = {
     "one wrong step": (None, TraceVice.WRONG_STEP),
     "a wrong output alone, two liars": (TraceVice.WRONG_OUTPUT, None, TraceVice.WRONG_OUTPUT),
@@ -56,13 +78,46 @@ def disputes() -> dict[str, Any]:
     return {
         "document": "protocols/12-disputes.md",
         "narrowing": _narrowing(),
-        "games": [_game(name, words) for name, words in GAMES.items()],
+        "games": [
+            *(_game(name, words) for name, words in GAMES.items()),
+            *(_promised(name, proof, finding) for name, proof, finding in PROMISES),
+        ],
     }
 
 
 def _game(name: str, words: tuple[Word, ...]) -> dict[str, Any]:
     match = Match(words, members=4, cluster_type=Written)
     match.play()
+    return _written(name, match)
+
+
+def _promised(name: str, proof: Digest, finding: Finding | None) -> dict[str, Any]:
+    """Play a game whose stretch somebody has promised to prove; without a finding it is late."""
+    match = Match((None, TraceVice.WRONG_STEP), members=4, cluster_type=WithProver, price=1_000)
+    game = match.game.number
+    said = StepPromise(task=match.task, game=game, gas_max=5_000, wait_ms=10_000)
+    match.cluster.block((PROVER, said))
+    while match.row is not None and match.row.state is not DisputeState.SEGMENT:
+        match.step()
+    if finding is None and proof != NO_PROOF:
+        match.late()
+    match.cluster.block((PROVER, StepProof(task=match.task, game=game, proof=proof)))
+    for member in range(3) if finding is not None else ():
+        match.cluster.block((member, _word(match, member, proof, finding)))
+    match.play()
+    return _written(name, match)
+
+
+def _word(match: Match, member: int, proof: Digest, finding: Finding) -> StepFound:
+    game, signer, end = match.game, match.cluster.signer(member), match.found()
+    assert end is not None, "one of the parties shows the true state"
+    cycles = CYCLES if finding is Finding.HOLDS else 0
+    word = sign_proof_word(signer, match.task, game.number, proof, finding, cycles)
+    verdict = sign_segment(signer, match.task, game.number, game.low, game.until_gas, end)
+    return StepFound(word=word, verdict=verdict if finding is Finding.HOLDS else None)
+
+
+def _written(name: str, match: Match) -> dict[str, Any]:
     cluster = match.cluster
     assert isinstance(cluster, Written)
     return {

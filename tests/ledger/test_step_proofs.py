@@ -193,9 +193,12 @@ def test_a_proof_that_is_none_is_blamed_and_the_members_execute(
     match = reached(disputed())
     before = record_of(match)
     name(match)
+    match.cluster.block(after_ms=RULES.dispute_ms // 2)
     events = say(match, finding)
     [gone] = [each for each in events if isinstance(each, StepGivenUp)]
     assert reason in gone.reason
+    now_ms = match.cluster.state.meta.running_ms
+    assert match.entry.deadline_ms == now_ms + RULES.dispute_ms + work(match)
     assert record_of(match) != before
     assert not match.is_convicted(0)
     match.play()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ambientd.adapters.blob_files import BlobFiles
+from ambientd.adapters.engines import installed
 from ambientd.codec.digest import sha256
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import KnownState, TracePoint
@@ -67,7 +68,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(folder: Path) -> AsyncIterator[Bench]:
+async def bench(folder: Path, engine: str = "wasmtime") -> AsyncIterator[Bench]:
     async def nobody(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
         del peer, digest, size_bytes
         return None
@@ -77,9 +78,9 @@ async def bench(folder: Path) -> AsyncIterator[Bench]:
         await blobs.put(data)
     prover, verifier = FakeStepProver(DATA), FakeVerifier()
     tools = ProofTools(RememberedPlaces(), None, verifier, prover)
-    async with pool_of() as pool:
+    async with pool_of(engine=engine) as pool:
         most = ExecutorOptions(1 << 24, 60_000, 10**10)
-        steps = Steps(pool, blobs, tools, pool.pausing)
+        steps = Steps(pool, blobs, tools, pool.stepping)
         yield Bench(
             Executor(pool, blobs, Meter(), most, pool.pausing, steps=steps),
             blobs,
@@ -88,8 +89,11 @@ async def bench(folder: Path) -> AsyncIterator[Bench]:
         )
 
 
-async def test_a_proof_leads_where_executing_leads_paused_or_over(tmp_path: Path) -> None:
-    async with bench(tmp_path) as place:
+@pytest.mark.parametrize("engine", installed())
+async def test_a_proof_leads_where_executing_leads_paused_or_over(
+    tmp_path: Path, engine: str
+) -> None:
+    async with bench(tmp_path, engine) as place:
         start = await place.at(LOW_GAS)
         for until_gas in (LOW_GAS + STRETCH_GAS, SPEC.gas_max):
             made = await place.prove(start, until_gas)

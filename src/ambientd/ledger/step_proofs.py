@@ -116,6 +116,7 @@ def found(draft: Draft, record: Record, body: StepFound) -> Rejection:
     if said is not None:
         what = "is wrong" if said[0] is Finding.WRONG else "could be had from nobody"
         give_up(draft, word.task, entry, step, f"its proof {what}", is_blamed=True)
+        _let_execute(draft, word.task, entry)
     return None
 
 

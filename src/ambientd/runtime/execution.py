@@ -445,6 +445,6 @@ def executor_of(
     """Give what executes on this device, and proves where it has a prover."""
     proofs = Proofs(pool, blobs, tools)
     long = LongExecutions(pool.stretching, states, config.execution.state_every_gas)
-    steps = Steps(pool, blobs, tools, pool.pausing)
+    steps = Steps(pool, blobs, tools, pool.stepping)
     options = executor_options(config)
     return Executor(pool, blobs, meter, options, pool.pausing, proofs, long, steps)

@@ -8,6 +8,7 @@ run here cannot have written into what is kept of it or of another module.
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TypeGuard
 
@@ -63,6 +64,8 @@ log = structlog.get_logger("ambientd.workers")
 
 _MODULE_BYTES_MAX = PrepareLimits().module_bytes_max
 _DETAIL_CHARACTERS_MAX = 2_000
+LEAVES_PAGES_OUT = "wasmtime"
+"""The engine that comes with the package; of the others nobody knows where their memory lies."""
 
 
 class WorkerPool:
@@ -89,6 +92,9 @@ class WorkerPool:
         # Long executions shall hold up no dispute, so each has a process of its own.
         self.pausing = PausingWorkers(options, nursery, groups, self._memory)
         self.stretching = PausingWorkers(options, nursery, groups, self._memory)
+        # What is proven is replayed without the pages that it does not touch: one engine can.
+        leaving_out = replace(options, engine=LEAVES_PAGES_OUT)
+        self.stepping = PausingWorkers(leaving_out, nursery, groups, self._memory)
         self._calls = 0
 
     @property
@@ -137,7 +143,8 @@ class WorkerPool:
         self._memory.resize(min(budget, memory_bytes_max or budget))
 
     def _pids_at_work(self) -> tuple[int, ...]:
-        crews = (self._executors, self._preparers, self.pausing.crew, self.stretching.crew)
+        pausing = (each.crew for each in (self.pausing, self.stretching, self.stepping))
+        crews = (self._executors, self._preparers, *pausing)
         return tuple(pid for crew in crews for pid in crew.pids_at_work)
 
     @property
@@ -172,6 +179,7 @@ class WorkerPool:
         await self._preparers.close()
         await self.pausing.close()
         await self.stretching.close()
+        await self.stepping.close()
 
     async def prepare(
         self, source: bytes, module: bytes, spent: CpuSpent | None = None
