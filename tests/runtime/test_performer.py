@@ -332,6 +332,53 @@ async def test_faults_of_ever_new_peers_fill_no_memory(tmp_path: Path) -> None:
         assert place.performer.counters.faults[NodeId(bytes(32))] == 2
 
 
+async def test_many_names_with_a_fault_each_keep_nobody_from_being_banned(tmp_path: Path) -> None:
+    async with bench(tmp_path) as place:
+        place.performer(AllowNodes(frozenset({MEMBER, GUEST})))
+        for number in range(module.FAULTS_KEPT_MAX):
+            place.performer(PeerMisbehaved(NodeId(number.to_bytes(32, "big")), "noise"))
+        for _ in range(module.FAULTS_A_BAN):
+            place.performer(PeerMisbehaved(GUEST, "noise"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert place.wire.allowed[-1] == frozenset({MEMBER})
+        assert len(place.performer.counters.faults) == module.FAULTS_KEPT_MAX
+
+
+async def test_a_ban_ends_by_itself_and_the_next_one_takes_as_many_faults_again(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    both, without = frozenset({MEMBER, GUEST}), frozenset({MEMBER})
+    async with bench(tmp_path) as place:
+        place.performer(AllowNodes(both))
+        for _ in range(2):
+            for _ in range(module.FAULTS_A_BAN - 1):
+                place.performer(PeerMisbehaved(GUEST, "noise"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert place.wire.allowed[-1] == both
+            place.performer(PeerMisbehaved(GUEST, "noise"))
+            await trio.sleep(module.BAN_S - 1)
+            assert place.wire.allowed[-1] == without
+            place.performer(AllowNodes(both))  # nor does another block of the log let it in
+            assert place.wire.allowed[-1] == without
+            await trio.sleep(2)
+            assert place.wire.allowed[-1] == both
+
+
+async def test_faults_during_a_ban_neither_lengthen_nor_repeat_it(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """They are of frames that were already under way."""
+    async with bench(tmp_path) as place:
+        place.performer(AllowNodes(frozenset({MEMBER, GUEST})))
+        for _ in range(3 * module.FAULTS_A_BAN):
+            place.performer(PeerMisbehaved(GUEST, "noise"))
+            await trio.testing.wait_all_tasks_blocked()
+        assert place.wire.allowed[-1] == frozenset({MEMBER})
+        await trio.sleep(module.BAN_S + 1)
+        assert place.wire.allowed[-1] == frozenset({MEMBER, GUEST})
+        assert len(place.wire.allowed) == 3
+
+
 async def test_a_persist_effect_that_reaches_the_performer_is_a_bug_of_ours(tmp_path: Path) -> None:
     async with bench(tmp_path) as place:
         with pytest.raises(LocalProtocolError, match="PersistSafety"):

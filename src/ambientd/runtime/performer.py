@@ -220,7 +220,8 @@ class Performer:
         """Count a breach; every so many of them, a peer has to stay away for a while."""
         faults = self.counters.faults
         if peer not in faults and len(faults) >= FAULTS_KEPT_MAX:
-            return
+            # The newest of those with fewest: else a thousand names would be a charter for others.
+            del faults[min(reversed(faults), key=faults.__getitem__)]
         count = faults[peer] = faults.get(peer, 0) + 1
         if count.bit_count() == 1:  # 1, 2, 4, 8, ...: a flood of faults is no flood of lines
             name = peer.hex()[:12]
