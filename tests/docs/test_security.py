@@ -1,5 +1,6 @@
 """The table of rates and quotas says what the code says."""
 
+import ast
 import re
 from functools import reduce
 from importlib import import_module
@@ -10,6 +11,33 @@ import pytest
 
 TEXT = (Path(__file__).parents[2] / "SECURITY.md").read_text("utf-8")
 ROWS = re.findall(r"^\| [^|]+ \| (\d+) \| `([\w.]+):([\w.]+)` \|$", TEXT, re.MULTILINE)
+UNPACKING = {
+    *("gzip", "zlib", "lzma", "bz2", "zipfile", "tarfile", "compression"),
+    *("zstandard", "brotli", "snappy", "lz4", "pyarrow"),
+}
+SOURCES = Path(__file__).parents[2] / "src"
+
+
+def imported(path: Path) -> set[str]:
+    """Give the packages that a module imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {each.name.partition(".")[0] for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(str(node.module).partition(".")[0])
+    return found
+
+
+def test_what_has_to_do_with_packed_bytes_is_named_and_nothing_else_has() -> None:
+    """A new way in for packed bytes needs its bound, and its line in SECURITY.md."""
+    section = TEXT.partition("## What is unpacked")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(ambientd\.[\w.]+)`", section))
+    assert named == {
+        ".".join(path.relative_to(SOURCES).with_suffix("").parts)
+        for path in SOURCES.rglob("*.py")
+        if imported(path) & UNPACKING
+    }
 
 
 def test_the_table_is_there() -> None:

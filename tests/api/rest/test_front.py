@@ -1,6 +1,7 @@
 """The front end over real connections: what is answered, and who is refused."""
 
 import base64
+import gzip
 import os
 import subprocess
 import sys
@@ -70,6 +71,20 @@ async def test_one_connection_serves_many_requests(tmp_path: Path) -> None:
         for _ in range(5):
             answer = await ask(stream, "GET", f"{BASE_PATH}/nodes", token)
             assert answer.value["nodes"][0]["id"] == NODE
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "GZIP", "identity, gzip", ""])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/tasks"), ("PUT", f"/blobs/{'0' * 64}")])
+async def test_no_body_is_unpacked(tmp_path: Path, method: str, path: str, coding: str) -> None:
+    """A bomb of some kilobytes is refused by its head, and nothing of it is kept."""
+    bomb = gzip.compress(b'{"input": "' + bytes(10_000_000) + b'"}')
+    async with site(tmp_path, DeskNode().handlers()) as it:
+        told = {"content-type": "application/json", "content-encoding": coding}
+        answer = await it.ask(method, path, {**it.token(Scope.SUBMIT), **told}, bomb)
+        assert (answer.status, answer.value["code"]) == (415, "unsupported")
+        assert "uncompressed" in answer.value["hint"]
+        plain = {**it.token(Scope.SUBMIT), "content-encoding": "identity"}
+        assert (await it.post("/tasks", a_task(), plain)).status == 201
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,9 @@ class Front:
         if row.route.method is Method.GET and _announces_body(request):
             # Nobody without a token shall have a place among the bodies that are read.
             raise OperationError("malformed", "a GET takes no body", "its fields go in the query")
+        if any(each.strip().lower() != "identity" for each in request.all("content-encoding")):
+            msg = "a body with a Content-Encoding is not read here"
+            raise OperationError("unsupported", msg, "send its bytes as they are, uncompressed")
         key = request.all("idempotency-key") if row.route.changes else []
         body = Body(is_hashed=bool(key))
         if row.route.method is not Method.PUT:
