@@ -10,10 +10,11 @@ import trio
 
 from ambientd.adapters.libp2p import Libp2pTransport
 from ambientd.adapters.libp2p.dht import Directory
+from ambientd.adapters.libp2p.dialler import FOUND_MAX
 from ambientd.adapters.libp2p.statements import seal_of
 from ambientd.adapters.mdns import MulticastDns
-from ambientd.ports.discovery import Discovery, Search, Whereabouts
-from ambientd.ports.transport import HostPort, NodeId
+from ambientd.ports.discovery import ADDRESSES_MAX, Discovery, Search, Whereabouts
+from ambientd.ports.transport import HostPort, NodeId, PeerAddress
 from tests.adapters.libp2p.support import node
 from tests.ports.transport_contract import NODES, SEEDS, connect
 
@@ -175,7 +176,49 @@ async def test_what_is_learnt_of_strangers_and_too_many_is_not_dialled() -> None
         asker.set_allowed(frozenset(names))
         for name in names:
             asker.search.found(Whereabouts(name, 1, (FIRST,)))
-        assert len(asker._dialler.peers()) == 64
+        assert len(asker._dialler.peers()) == FOUND_MAX
+
+
+async def test_many_names_that_are_found_take_no_turn_from_who_is_configured() -> None:
+    """An attacker with many names and addresses has joined with all of them, and says so first."""
+    async with node(SOUGHT) as sought, node(ASKER, allowed=(ASKER, SOUGHT)) as asker:
+        names = [n.to_bytes(32) for n in range(1, 200)]
+        asker.set_allowed(frozenset({*names, NODES[SOUGHT]}))
+        for number in range(1, 4):
+            for name in names:
+                nowhere = tuple(HostPort("127.0.0.1", port) for port in range(1, 20))
+                asker.search.found(Whereabouts(name, number, nowhere))
+        dialler = asker._dialler
+        assert len(dialler.peers()) == FOUND_MAX
+        assert all(len(dialler._places[each].known()) <= ADDRESSES_MAX for each in dialler.peers())
+        asker.set_peers((PeerAddress(NODES[SOUGHT], sought.address.host, sought.address.port),))
+        assert NODES[SOUGHT] in dialler.peers()
+        with trio.fail_after(10):
+            while NODES[SOUGHT] not in asker.peers():
+                await trio.sleep(0.05)
+        # What others say of it afterwards puts no address before the configured one.
+        asker.search.found(Whereabouts(NODES[SOUGHT], 9, (FIRST, SECOND)))
+        assert dialler._places[NODES[SOUGHT]].known()[0] == sought.address
+
+
+async def test_the_directory_keeps_one_statement_a_member_and_none_of_anybody_else() -> None:
+    """However many identities sign, and however often a member signs anew."""
+    async with node(ASKER, allowed=(ASKER, SOUGHT)) as asker:
+        table = Directory(asker.inside, seal_of(SEEDS[ASKER]), tuple)
+        for number in range(300):
+            seal = seal_of(number.to_bytes(32))
+            assert table._keep(seal.sign((FIRST,))) is None
+        assert table._rows == {}
+        member = seal_of(SEEDS[SOUGHT])
+        older = member.sign((SECOND,))
+        for port in range(1, 50):
+            newest = member.sign((HostPort("127.0.0.1", port),))
+            assert table._keep(newest) == NODES[SOUGHT]
+        assert table._keep(older) == NODES[SOUGHT]
+        assert {each: row.statement for each, row in table._rows.items()} == {NODES[SOUGHT]: newest}
+        forged = bytearray(newest)
+        forged[-1] ^= 1
+        assert table._keep(bytes(forged)) is None
 
 
 async def test_multicast_begins_anew_after_a_failure_on_the_same_interfaces() -> None:

@@ -2,7 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from ambientd.codec.canonical import encode
-from ambientd.codec.statements import sign_receipt
+from ambientd.codec.statements import grant_payload, sign_receipt
 from ambientd.errors import ConfigError
 from ambientd.ledger.apply import BlockContext, apply_block
 from ambientd.ledger.entries import decode_key
@@ -61,6 +61,56 @@ def test_a_bad_invitation_lets_nobody_in(changes: dict, reason: str) -> None:
     cluster = TestCluster()
     assert reason in rejection(cluster, *cluster.join(50, **changes))
     assert cluster.state.node(cluster.node(50)) is None
+
+
+@pytest.mark.parametrize("domain", ["join", "record", "receipt-file", "witness"])
+def test_what_a_member_signs_for_another_purpose_is_no_invitation(domain: str) -> None:
+    cluster = TestCluster()
+    number, good = cluster.join(50)
+    grant = grant_payload(good.invite_key, good.expires_ms)
+    other = cluster.signer(0).sign(domain, grant)
+    assert other != good.grant_signature
+    assert "did not sign" in rejection(cluster, number, replace(good, grant_signature=other))
+
+
+def test_an_invitation_to_one_cluster_is_none_to_another_of_the_same_members() -> None:
+    here, there = TestCluster(), TestCluster(members=5)
+    assert (here.node(0), here.id != there.id) == (there.node(0), True)
+    number, elsewhere = there.join(50)
+    _, good = here.join(50)
+    bent = replace(good, grant_signature=elsewhere.grant_signature)
+    assert "did not sign" in rejection(here, number, bent)
+    bent = replace(good, invite_signature=elsewhere.invite_signature)
+    assert "not made out" in rejection(here, number, bent)
+
+
+def test_an_invitation_gives_no_right_to_invite_and_no_longer_time_than_was_signed() -> None:
+    cluster = TestCluster()
+    number, good = cluster.join(50)
+    late = replace(good, expires_ms=good.expires_ms + 1)
+    assert "did not sign" in rejection(cluster, number, late)
+    cluster.block((number, good))
+    assert not cluster.state.node(cluster.node(50)).is_member
+    next_number, body = cluster.join(51, invite=901)
+    grant = grant_payload(body.invite_key, body.expires_ms)
+    passed_on = replace(
+        body,
+        inviter=cluster.node(50),
+        grant_signature=cluster.signer(50).sign("invite", grant),
+    )
+    assert "not a committee member" in rejection(cluster, next_number, passed_on)
+    assert cluster.state.node(cluster.node(51)) is None
+
+
+def test_an_invitation_is_made_out_to_one_node_and_one_profile() -> None:
+    """Who overhears a newcomer's word can neither come in by it nor change what it says."""
+    cluster = TestCluster()
+    _, overheard = cluster.join(50)
+    thief = replace(overheard, node=cluster.node(51))
+    assert "not made out" in rejection(cluster, 51, thief)
+    renamed = replace(overheard, profile=replace(overheard.profile, name="another"))
+    assert "not made out" in rejection(cluster, 50, renamed)
+    assert cluster.block((50, overheard))
 
 
 def test_an_invitation_is_used_once() -> None:
