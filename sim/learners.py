@@ -5,13 +5,13 @@ the mean of the data, whoever works it out.
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ambientd.codec.digest import sha256
 from ambientd.model.base import NodeId
 from ambientd.model.learning import Circle, Plan, Score, StudyId
 from ambientd.model.private_book import Book
-from ambientd.ports.learning import AggregatedModel, Consent, Contribution, TrainedUpdate
+from ambientd.ports.learning import AggregatedModel, Consent, Contribution, TrainedUpdate, never
 from ambientd.rules.learning.circles import SummedModel, Words
 from ambientd.rules.learning.private_rounds import concealed, summed
 
@@ -56,7 +56,14 @@ class WholeNumbers:
         """Give the number itself; to be trained on natively it has a class, too."""
         return bytes_of([int(data), 0] if plan.tolerance_micro else [int(data)])
 
-    def train_on(self, plan: Plan, model: bytes, rows: bytes, number: int) -> TrainedUpdate:
+    def train_on(
+        self,
+        plan: Plan,
+        model: bytes,
+        rows: bytes,
+        number: int,
+        is_over: Callable[[], bool] = never,  # noqa: ARG002 - the port's
+    ) -> TrainedUpdate:
         """Go half of the way to the number in the rows, which are one sample."""
         made = self.train(plan, model, str(numbers_of(rows)[0]), number)
         return TrainedUpdate(made.update, 1)

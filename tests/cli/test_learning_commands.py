@@ -125,6 +125,8 @@ def test_who_is_shown_the_data_is_said_before_joining() -> None:
     audited = msgspec.structs.replace(OPEN, audits=1)
     assert "auditors" in dict(privacy_fields(audited))["privacy"]
     assert "auditors and members are given its data" in terms_text(audited, None)
+    assert "whoever else asks has them, drawn or not" in terms_text(audited, None)
+    assert "whoever asks those of all" in dict(privacy_fields(audited))["privacy"]
     assert "auditors" not in dict(privacy_fields(OPEN))["privacy"]
     assert "its data stay here" in terms_text(OPEN, None)
 

@@ -56,7 +56,8 @@ export function StudyPage({ id }: { id: string }) {
 }
 
 function Study({ of: { study, rounds } }: { of: StudyDetail }) {
-  const last = study.private ? ["epsilon", "false shares"] : ["accuracy", "loss"];
+  const named = study.tolerance ? ["no training's"] : [];
+  const last = study.private ? ["epsilon", "false shares"] : ["accuracy", "loss", ...named];
   return (
     <>
       <section className="panel">
@@ -77,6 +78,7 @@ function Study({ of: { study, rounds } }: { of: StudyDetail }) {
             count(round.ended_ms ? round.participants - round.survivors : null),
             round.left_out.length ? round.left_out.map(brief).join(", ") : "–",
             ...(study.private ? privateCells(round) : openCells(round)),
+            ...(study.tolerance ? [liars(round)] : []),
           ]}
         />
       </section>
@@ -89,7 +91,12 @@ function openCells(round: RoundInfo): string[] {
 }
 
 function privateCells(round: RoundInfo): string[] {
-  return [epsilon(round.epsilon), round.faulty.map(brief).join(", ") || "–"];
+  return [epsilon(round.epsilon), liars(round)];
+}
+
+/** Name whose shares were false, or whose update was no training's. */
+function liars(round: RoundInfo): string {
+  return round.faulty.map(brief).join(", ") || "–";
 }
 
 function factsOf(study: StudyInfo): Fact[] {
@@ -138,7 +145,7 @@ function costs({ privacy, rounds }: StudyInfo): Fact[] {
 function privacyOf(study: StudyInfo): string {
   if (study.private) return "only sums over groups can be read; who takes part, all can see";
   if (study.audits)
-    return `none: all can have the updates, and auditors the data of ${count(study.audits)} a round`;
+    return `none: all can have the updates and the data; ${count(study.audits)} a round are audited`;
   return "none: all can have the updates, from which data can be told in part";
 }
 

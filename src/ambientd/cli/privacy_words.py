@@ -30,7 +30,10 @@ def privacy_fields(study: "StudyInfo") -> list[tuple[str, str]]:
     if privacy is None:
         words = "none: whoever holds an update may learn much of the data behind it"
         if study.audits:
-            words += f"; auditors are given the data of {study.audits} of each round's participants"
+            words += (
+                f"; auditors are given the data of {study.audits} of each round's participants, "
+                "and whoever asks those of all"
+            )
         return [("privacy", words)]
     groups = f"sums over groups of {privacy.group} or more, {privacy.threshold} of whom stay"
     if privacy.epsilon_round is None:
@@ -67,7 +70,10 @@ def terms_text(study: "StudyInfo", allowed: float | None) -> str:
     if privacy is None:
         data = "its data stay here"
         if study.audits:
-            data = "auditors and members are given its data when it is drawn, and who else asks"
+            data = (
+                "auditors and members are given its data when it is drawn, and whoever else asks "
+                "has them, drawn or not"
+            )
         return (
             f"{begun}: everybody can have this node's updates, which tell much of its data; {data}"
         )

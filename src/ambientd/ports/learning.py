@@ -1,6 +1,6 @@
 """What trains, tries and aggregates models: all blocking, so it is called in a thread."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,11 @@ class AggregatedModel:
     left_out: tuple[int, ...]
 
 
+def never() -> bool:
+    """Tell that there is time."""
+    return False
+
+
 class Learner(Protocol):
     """Models and updates are vectors of int32, little-endian, with 16 binary places.
 
@@ -61,8 +66,18 @@ class Learner(Protocol):
         """Give the samples of the owner's data to train on, as whoever repeats it takes them."""
         ...
 
-    def train_on(self, plan: Plan, model: bytes, rows: bytes, number: int) -> TrainedUpdate:
-        """Train a model on such samples, natively, for the round of this number."""
+    def train_on(
+        self,
+        plan: Plan,
+        model: bytes,
+        rows: bytes,
+        number: int,
+        is_over: Callable[[], bool] = never,
+    ) -> TrainedUpdate:
+        """Train a model on such samples, natively, for the round of this number.
+
+        Others name plan and rows: raises ConfigError soon after `is_over` tells so.
+        """
         ...
 
     def is_near(self, plan: Plan, update: bytes, again: bytes) -> bool:

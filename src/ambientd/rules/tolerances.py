@@ -15,7 +15,10 @@ TOLERANCE_MICRO_MAX: Final = 10_000
 """A hundredth of what training moves: other shuffles of the same data are some hundredths off."""
 
 NATIVE_WORK_MAX: Final = 10**11
-"""Products in a training that others repeat: less than a minute of one core."""
+"""Products in a training that others repeat: less than a minute of one core in large batches.
+
+Small ones take longer, by any factor: who repeats it stops when its time is over.
+"""
 
 NUMBER_BYTES: Final = 4
 

@@ -1,9 +1,9 @@
 """What rounds of federated learning ask of this device: brought, worked out in a thread, kept.
 
-One thing at a time on this node's own data, and one for the rounds of others: training takes
-processor and memory from all else. What waits for its turn holds no model, and is left alone once
-its round has ended. What an owner lets a study use is read anew each time, before training and
-after it, so a word of the owner counts at once.
+One thing at a time on this node's own data, one for the rounds of others, and one training that is
+repeated: it takes processor and memory from all else. What waits for its turn holds no model, and
+is left alone once its round has ended. What an owner lets a study use is read anew each time,
+before training and after it, so a word of the owner counts at once.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -88,7 +88,7 @@ class LearningHost:
         self._blobs = blobs
         self._files = files
         self._execute = execute
-        self._own, self._others = trio.Lock(), trio.Lock()
+        self._own, self._others, self._audits = trio.Lock(), trio.Lock(), trio.Lock()
         self._early = trio.Semaphore(FETCHES_AT_ONCE)
         self._held: tuple[Digest, bytes] | None = None
         self._wanted: set[Place] = set()
@@ -333,8 +333,9 @@ class LearningHost:
         far = await too_far(
             effect,
             learner,
-            *(self._blobs, self._files, self._others),
+            *(self._blobs, self._files, self._audits),
             lambda: self._model(effect.model),
+            lambda: effect.place not in self._wanted,
         )
         return Aggregated(effect.place, after, left_out, far)
 

@@ -1,21 +1,27 @@
 """Training repeated for an audit within a tolerance (protocols/16 section 12).
 
-Whoever cannot be examined here, or not in time, is not named: others look as well.
+Whoever cannot be examined here, or not in time, is not named: others look as well. Plan and rows
+are strangers': what they take is ended with its time, and costs no round its model.
 """
 
+import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 import trio
 
-from ambientd.errors import ConfigError, RemoteProtocolError
+from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.learning_effect import AggregateWanted, Committed
 from ambientd.ports.blobs import BlobReads
 from ambientd.ports.learning import Learner
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.gathering import Sought, gather
+
+AUDIT_MS_MAX = 900_000
+"""However long a study's training may take: audits of other studies wait for this one."""
 
 log = structlog.get_logger("ambientd.learning")
 
@@ -34,28 +40,40 @@ async def too_far(
     files: BlobReads,
     turn: trio.Lock,
     model: Callable[[], bytes],
+    is_ended: Callable[[], bool],
 ) -> tuple[NodeId, ...]:
-    """Train again for those who are examined, and give whose update is too far from that."""
+    """Train again for those who are examined, and give whose update is too far from that.
+
+    Who has committed to few samples comes first: much data take nobody else's time. A thread that
+    is waited for no more ends by itself, at its next batch.
+    """
     if not effect.examined:
         return ()
     found: list[NodeId] = []
     updates = {each.node: each.update for each in effect.contributed}
     sought = data_of(effect.examined, effect.model.holders)
     held = await gather(blobs, sought, effect.wait_ms // 4, is_synced=False)
-    with trio.move_on_after(effect.audit_ms / 1000):
-        for each in effect.examined:
-            if each.node not in held or each.node not in updates:
-                continue
-            update = updates[each.node]
+    shown = [each for each in effect.examined if each.node in held and each.node in updates]
+    late = threading.Event()
 
-            def compared(each: Committed = each, update: Digest = update) -> bool:
-                return _is_near(effect, each, update, learner, files, model)
+    def is_over() -> bool:
+        return late.is_set() or is_ended()
 
-            async with turn:
-                if not await trio.to_thread.run_sync(compared, **_ABANDON):
-                    found.append(each.node)
-                    log.warning("an update is not what training gives", node=each.node.hex()[:12])
-    return tuple(found)
+    try:
+        with trio.move_on_after(min(effect.audit_ms, AUDIT_MS_MAX) / 1000):
+            for each in sorted(shown, key=lambda each: (each.size_bytes, each.node)):
+                said = updates[each.node]
+                work = partial(_is_near, effect, each, said, learner, files, model, is_over)
+                async with turn:
+                    if is_over():
+                        break
+                    if not await trio.to_thread.run_sync(work, **_ABANDON):
+                        found.append(each.node)
+                        who = each.node.hex()[:12]
+                        log.warning("an update is not what training gives", node=who)
+    finally:
+        late.set()
+    return tuple(sorted(found))
 
 
 def _is_near(
@@ -65,15 +83,16 @@ def _is_near(
     learner: Learner,
     files: BlobReads,
     model: Callable[[], bytes],
+    is_over: Callable[[], bool],
 ) -> bool:
     rows, said = files.get(examined.data), files.get(update)
     if rows is None or said is None:
         return True  # here no more, which is nobody's fault
     try:
-        again = learner.train_on(effect.plan, model(), rows, effect.place.round)
+        again = learner.train_on(effect.plan, model(), rows, effect.place.round, is_over)
     except RemoteProtocolError:
         return False  # it has committed to what nobody can train on
-    except (ConfigError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - no rows of a stranger keep a round's model back
         log.warning("training could not be repeated", reason=str(error))
         return True
     return learner.is_near(effect.plan, said, again.update)

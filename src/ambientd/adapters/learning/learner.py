@@ -16,7 +16,7 @@ from ambientd.codec.digest import tagged
 from ambientd.errors import ConfigError, RemoteProtocolError
 from ambientd.model.base import NodeId
 from ambientd.model.learning import NO_MODULE, Circle, Plan, Score
-from ambientd.ports.learning import AggregatedModel, Contribution, TrainedUpdate
+from ambientd.ports.learning import AggregatedModel, Contribution, TrainedUpdate, never
 from ambientd.rules.learning import models
 from ambientd.rules.learning.averaging import average
 from ambientd.rules.learning.circles import SummedModel, Words
@@ -112,9 +112,16 @@ class NumpyLearner:
         training, _ = self._data(models.parsed(plan.model), data)
         return self._trained(plan, model, training, number)
 
-    def train_on(self, plan: Plan, model: bytes, rows: bytes, number: int) -> TrainedUpdate:
-        """Train a model on such samples, natively, for the round of this number."""
-        return self._trained(plan, model, native_rows.read(plan, rows), number)
+    def train_on(
+        self,
+        plan: Plan,
+        model: bytes,
+        rows: bytes,
+        number: int,
+        is_over: Callable[[], bool] = never,
+    ) -> TrainedUpdate:
+        """Train a model on such samples, natively, while there is time."""
+        return self._trained(plan, model, native_rows.read(plan, rows), number, is_over)
 
     def is_near(self, plan: Plan, update: bytes, again: bytes) -> bool:
         """Tell whether an update is as near to what training again gave as the plan asks."""
@@ -125,11 +132,18 @@ class NumpyLearner:
             return False
         return distance_micro(said, decoded(again, count)) <= plan.tolerance_micro
 
-    def _trained(self, plan: Plan, model: bytes, training: Samples, number: int) -> TrainedUpdate:
+    def _trained(
+        self,
+        plan: Plan,
+        model: bytes,
+        training: Samples,
+        number: int,
+        is_over: Callable[[], bool] = never,
+    ) -> TrainedUpdate:
         shape = models.parsed(plan.model)
         before = decoded(model, shape.count)
         how = networks.Training(
-            plan.passes, plan.batch, plan.rate_micro / 1e6, plan.prox_micro / 1e6
+            plan.passes, plan.batch, plan.rate_micro / 1e6, plan.prox_micro / 1e6, is_over
         )
         seed = tagged("fl-training", plan.seed, number.to_bytes(4, "big"))
         after = rounded(self._trainer(plan)(shape, to_floats(model), training, how, seed))

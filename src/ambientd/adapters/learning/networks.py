@@ -1,6 +1,6 @@
 """Perceptrons and a small convolution in NumPy floats: scores, losses, gradients, training."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ambientd.adapters.learning.samples import Samples
 from ambientd.codec.digest import tagged
 from ambientd.errors import ConfigError
+from ambientd.ports.learning import never
 from ambientd.rules.learning.models import FILTER, Kind, Model
 from ambientd.rules.learning.vectors import from_floats, to_floats
 from ambientd.rules.tolerances import work_a_sample
@@ -24,12 +25,16 @@ NUMBERS_AT_ONCE: Final = 1 << 25
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How a participant trains: passes over its data, batches, rate, and FedProx' pull."""
+    """How a participant trains: passes over its data, batches, rate, and FedProx' pull.
+
+    Training ends with a ConfigError before the batch at which `is_over` tells so.
+    """
 
     passes: int
     batch: int
     rate: float
     prox: float = 0.0
+    is_over: Callable[[], bool] = never
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,8 @@ def batches(count: int, how: Training, seed: bytes) -> Iterator[npt.NDArray[np.i
         digest = tagged("fl-shuffle", seed, number.to_bytes(4, "big"))
         order = np.random.default_rng(int.from_bytes(digest, "big")).permutation(count)
         for at in range(0, count, how.batch):
+            if how.is_over():
+                raise ConfigError("training took longer than there is time for")
             yield order[at : at + how.batch]
 
 
