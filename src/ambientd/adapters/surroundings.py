@@ -43,18 +43,27 @@ class DeviceSurroundings:
         return ""
 
     def _ways_out(self) -> list[str]:
-        """Give the cards of the default routes, of IPv4 and IPv6, where Linux shows them."""
-        cards: dict[str, None] = {}
+        """Give the cards that packets for anywhere leave by, of IPv4 and IPv6, where Linux tells.
+
+        A default route of a higher metric only waits for the others to go.
+        """
+        four: list[tuple[int, str]] = []
         for line in (read_text(self._root / "proc/net/route") or "").splitlines()[1:]:
             fields = line.split()
             goes_anywhere = len(fields) > 7 and fields[1] == fields[7] == "00000000"
             if goes_anywhere and int(fields[3], 16) & _UP:
-                cards[fields[0]] = None
+                four.append((int(fields[6]), fields[0]))
+        six: list[tuple[int, str]] = []
         for line in (read_text(self._root / "proc/net/ipv6_route") or "").splitlines():
             fields = line.split()
             if len(fields) > 9 and fields[0] == "0" * 32 and fields[1] == "00":
-                cards[fields[9]] = None
-        return [card for card in cards if card != "lo"]
+                six.append((int(fields[5], 16), fields[9]))
+        return [*_preferred(four), *_preferred(six)]
+
+
+def _preferred(routes: list[tuple[int, str]]) -> list[str]:
+    ways = [(metric, card) for metric, card in routes if card != "lo"]
+    return [card for metric, card in ways if metric == min(ways)[0]]
 
 
 def _on_battery() -> bool:

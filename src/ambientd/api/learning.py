@@ -72,7 +72,7 @@ class Learning:
         self._state = parts.node.ledger
         self._host = parts.learning
         self._draw = draw
-        self._asking = trio.Lock()  # so that a rejection is of the one record under way
+        self._asking = trio.Lock()  # one word at a time
 
     async def start(self, request: StartStudy) -> StudyInfo:
         """Begin a study; answer once the log has it."""

@@ -79,7 +79,7 @@ class Pegging:
         self._state = parts.node.ledger
         self._auditing = trio.Lock()
         self._look: _Look | None = None
-        self._asking = trio.Lock()  # so that a rejection is of the one record under way
+        self._asking = trio.Lock()  # so that each says a later time than the one before
 
     async def address(self, _: GetPegAddress) -> PegAddressReply:
         """Give this node's address, which the log gives it first if it has none."""

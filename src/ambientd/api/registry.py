@@ -54,7 +54,7 @@ class Registry:
         self._parts = parts
         self._state = parts.node.ledger
         self._module_bytes_max = module_bytes_max
-        self._speaking = trio.Lock()  # so that a rejection is of the one record under way
+        self._speaking = trio.Lock()  # each is judged by what the one before has left
 
     async def list(self, request: values.ListModules) -> values.Modules:
         """List the modules that hold a text in name, summary, or publisher's name or id."""
