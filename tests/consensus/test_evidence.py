@@ -12,6 +12,7 @@ from ambientd.consensus.evidence import (
 )
 from ambientd.consensus.messages import (
     Append,
+    Blocks,
     EquivocalBlocks,
     EquivocalVotes,
     EvidenceMessage,
@@ -73,6 +74,42 @@ def test_a_timeout_that_hides_a_voted_parent_convicts_in_either_order() -> None:
         [found] = of(bench.effects[bench.key(3)], EvidenceFound)
         assert found.culprit == bench.key(1)
         assert isinstance(found.evidence, HiddenCertificate)
+
+
+def test_a_block_that_is_fetched_convicts_whoever_showed_another_at_its_position() -> None:
+    bench = Bench(4)
+    bench.start(3)
+    one = bench.block(0, 1, bench.genesis, record(1))
+    two = bench.block(0, 1, bench.genesis, record(2))
+    bench.receive(3, 0, two)
+    certificate = bench.qc(one, 0, 1, 2)
+    bench.receive(3, 0, QcNotice(certificate, None))
+    bench.tick(3, 1_000)
+    [found] = of(bench.receive(3, 1, Blocks((one,), certificate)), EvidenceFound)
+    assert found.culprit == bench.key(0)
+    assert isinstance(found.evidence, EquivocalBlocks)
+
+
+def test_time_outs_in_a_fetched_block_convict() -> None:
+    bench = Bench(4)
+    bench.start(3)
+    first = bench.block(0, 1, bench.genesis)
+    second = bench.block(0, 1, bench.qc(first, 0, 1, 2), revealed=1)
+    bench.receive(3, 0, QcNotice(bench.qc(second, 0, 1, 2), None))
+    hiding = bench.tc(1, *(bench.timeout(who, 1, bench.genesis) for who in (0, 1, 2)))
+    other = bench.block(1, 2, bench.genesis, tc=hiding)
+    bench.tick(3, 1_000)
+    answer = Blocks((other,), bench.qc(other, 0, 1, 2))
+    found = of(bench.receive(3, 1, answer), EvidenceFound)
+    assert {each.culprit for each in found} == {bench.key(who) for who in (0, 1, 2)}
+
+
+def test_a_vote_that_names_a_lower_parent_is_not_kept_in_the_place_of_the_one_that_counts() -> None:
+    for named in ((0, 2), (2, 0)):
+        watch = EvidenceWatch()
+        for parent_term in named:
+            assert watch.saw_vote(Vote(at(2, 3), parent_term, bytes(32), 1, b"")) is None
+        assert watch.saw_timeout(Timeout(2, at(1, 1), 1, b"", known(1), None)) is not None
 
 
 def test_evidence_from_a_peer_is_checked_before_it_is_believed() -> None:

@@ -47,6 +47,9 @@ class EvidenceWatch:
         if votes is None:
             votes = self._votes[vote.member] = {}
         first = votes.setdefault(vote.position, vote)
+        if first.parent_term < vote.parent_term:
+            # Whoever first names a lower parent than the block's would hide nothing by a time-out.
+            votes[vote.position] = vote
         _forget_lowest(votes, VOTES_PER_MEMBER_MAX)
         if first.hash != vote.hash:
             return EquivocalVotes(first, vote)

@@ -255,6 +255,7 @@ class Follower:
                     return fault
                 blocks.append(block)
         for block in reversed(blocks):
+            self._watch_fetched(block.append)
             self._place(block, sender)
             self._learn_qc(block.append.qc, sender, now)
         self._learn_qc(answer.qc, sender, now)
@@ -419,6 +420,13 @@ class Follower:
             self._out.add(Send(target, Fetch(self.head_index)))
 
     # Evidence.
+
+    def _watch_fetched(self, append: Append) -> None:
+        """Hold a fetched block, whose signatures are verified, against what its signers said."""
+        self._accuse(self._watch.saw_block(append.header, append.signature))
+        if append.tc is not None and append.tc != self._safety.tc:
+            for evidence in self._watch.saw_tc(append.tc):
+                self._accuse(evidence)
 
     def _accuse(self, evidence: Evidence | None) -> None:
         if evidence is not None:
