@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--tasks", type=int, default=40, help="tasks in a run")
     parser.add_argument("--together", type=int, default=1, help="nodes that share a process")
-    parser.add_argument("--deadline", type=float, default=900.0, help="seconds until all are ready")
+    parser.add_argument("--deadline", type=float, default=900.0, help="seconds until all have joined")
     chosen = parser.parse_args()
     for count in chosen.nodes:
         print(f"{count} nodes; {machine()}", flush=True)
@@ -60,7 +60,7 @@ def main() -> None:
 def running_fleet(
     count: int, deadline_s: float, together: int
 ) -> Iterator[tuple[Path, "subprocess.Popen[bytes]"]]:
-    """Give the folder and the first process of a fleet all of whose nodes are ready."""
+    """Give the folder and the first process of a fleet all of whose nodes have joined."""
     with tempfile.TemporaryDirectory(prefix="ambient-fleet-") as folder:
         root, path = Path(folder) / "fleet", Path(folder) / "log"
         options = ["--data-dir", str(root), "--nodes", str(count)]
@@ -72,12 +72,15 @@ def running_fleet(
             command += ["--base-port", str(port)]
             process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            while path.read_bytes().count(b"ready ") < count:
+            # A node that has joined has used up its token.
+            while path.read_bytes().count(b"ready ") < count or any(
+                root.glob("node*/invitation.token")
+            ):
                 if process.poll() is not None or time.monotonic() - begin > deadline_s:
                     print(path.read_text(errors="replace")[-3000:])
-                    sys.exit(f"{count} nodes were not ready in {deadline_s} s")
+                    sys.exit(f"{count} nodes were not ready and joined in {deadline_s} s")
                 time.sleep(0.5)
-            print(f"all ready after {time.monotonic() - begin:.1f} s", flush=True)
+            print(f"all ready and joined after {time.monotonic() - begin:.1f} s", flush=True)
             yield root, process
         finally:
             process.send_signal(signal.SIGTERM)

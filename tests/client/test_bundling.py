@@ -143,7 +143,7 @@ def test_tasks_that_come_back_soon_let_the_next_ones_be_larger_and_late_ones_sma
     assert sizes.next() == ITEMS_MAX
     sizes.took(sizes.room, (SOON_S + LATE_S) / 2)
     sizes.took(first, LATE_S)
-    assert sizes.room == GAS_A_BUNDLE_MAX
+    assert sizes.room == ITEMS_MAX * GAS_A_BUNDLE < GAS_A_BUNDLE_MAX
     for _ in range(20):
         sizes.took(sizes.room, LATE_S)
     assert sizes.room == GAS_A_BUNDLE
@@ -230,3 +230,13 @@ def test_an_executor_s_chunks_are_bundles(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="is shut down"):
             executor.map(MODULE, INPUTS, chunksize=2)
     assert sorted(sizes(desk)) == [3, 40, 80, 80]
+
+
+def test_the_first_late_task_makes_the_next_smaller_however_soon_those_before_were() -> None:
+    sizes = _Sizes(Bundling(16, None, {}), 10**6)
+    sizes.note(gas=1_000_000, output_bytes=8)
+    for _ in range(5):  # such as inputs that fail at once
+        sizes.took(sizes.room, 0.01)
+    assert sizes.next() == ITEMS_MAX
+    sizes.took(sizes.room, LATE_S)
+    assert sizes.next() == ITEMS_MAX // 2

@@ -40,6 +40,9 @@ class Folders:
     def exists(self, number: int) -> bool:
         return number == 1
 
+    def has_joined(self, _: int) -> bool:
+        return True
+
     def bring(self, number: int) -> None:
         if number == self.half:
             raise ConfigError("is not empty; choose a new folder")
@@ -81,7 +84,7 @@ def test_a_node_that_waits_for_another_to_start_again_does_not_end_the_fleet(
     watched._start_some()
     assert list(watched._running.values()) == [1]
     (pid,) = watched._running
-    del watched._running[pid]
+    del watched._running[pid], watched._starting[pid]
     watched._on_ended(1, -signal.SIGKILL)
     assert watched._given_up == set()
     for _ in range(3):
@@ -114,8 +117,14 @@ def test_a_folder_that_is_half_there_holds_up_no_other_node(tmp_path: Path) -> N
 class AllFolders:
     """Every folder is there."""
 
+    def __init__(self) -> None:
+        self.newcomers: set[int] = set()
+
     def exists(self, _: int) -> bool:
         return True
+
+    def has_joined(self, number: int) -> bool:
+        return number not in self.newcomers
 
 
 def test_the_nodes_of_a_process_are_ready_end_and_start_again_as_one(tmp_path: Path) -> None:
@@ -132,5 +141,49 @@ def test_the_nodes_of_a_process_are_ready_end_and_start_again_as_one(tmp_path: P
     assert watched._restarts.take_due(now=1 << 60) == (5,)
     watched._on_ended(9, 2)
     assert watched._given_up == {9, 10}, "a wrong config ends all of its process"
+    for each in (watched._wake_read, watched._wake_write):
+        os.close(each)
+
+
+class Zygotes:
+    """Forks nobody, under a new id each time."""
+
+    def __init__(self) -> None:
+        self.last = 1 << 30
+
+    def fork(self, *_: object) -> int:
+        self.last += 1
+        return self.last
+
+
+def test_the_next_nodes_start_when_the_last_are_of_the_cluster(tmp_path: Path) -> None:
+    folders = AllFolders()
+    folders.newcomers = set(range(5, 13))
+    watched = fleet_of(tmp_path, Endless(), folders, nodes=12, together=4)
+    watched._zygote = cast("Zygote", Zygotes())
+
+    def started() -> list[int]:
+        watched._start_some()
+        return sorted(watched._running.values())
+
+    def be_ready(number: int) -> None:
+        watched._on_word(next(p for p, n in watched._running.items() if n == number), b"READY=1")
+
+    assert started() == [1, 2, 3, 4]
+    for number in (1, 2, 3):
+        be_ready(number)
+    assert started() == [1, 2, 3, 4], "not beside the last of the committee"
+    be_ready(4)
+    assert started() == [1, 2, 3, 4, 5], "those that share a process one at a time"
+    be_ready(5)
+    assert started() == [1, 2, 3, 4, 5], "ready, and of no cluster yet"
+    folders.newcomers -= {5, 6, 7}
+    assert started() == [1, 2, 3, 4, 5]
+    folders.newcomers -= {8}
+    assert started() == [1, 2, 3, 4, 5, 9]
+    watched._starting = dict.fromkeys(watched._starting, 0.0)
+    assert watched._starting
+    watched._start_some()
+    assert not watched._starting, "whoever never joins holds up no other for ever"
     for each in (watched._wake_read, watched._wake_write):
         os.close(each)

@@ -59,3 +59,40 @@ async def test_one_that_fails_takes_the_others_of_its_process_along(
     with pytest.RaisesGroup(OSError):
         await run_together([tmp_path / f"node{number}" for number in (5, 6, 7)], "")
     assert set(cut_off) <= {"node5", "node7"}
+
+
+async def test_they_can_be_told_to_stop_before_all_are_ready(tmp_path: Path) -> None:
+    company = Company(2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(company.watch, ServiceManager())
+        nursery.start_soon(company.stand_by)
+        await trio.testing.wait_all_tasks_blocked()
+        os.kill(os.getpid(), signal.SIGTERM)  # would end the process, and this test with it
+        assert await company.stand_by() is signal.SIGTERM
+    assert company.is_told
+
+
+async def test_few_join_at_a_time_and_one_that_never_does_keeps_no_other_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    began: dict[str, float] = {}
+    folders = [tmp_path / f"node{number}" for number in range(12)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "invitation.token").touch()
+
+    async def node(folder: Path, _: str, stand_by: together.StandBy) -> None:
+        began[folder.name] = trio.current_time()
+        await trio.sleep(0.95)
+        if folder.name != "node0":
+            (folder / "invitation.token").unlink()
+        if len(began) == len(folders):
+            everybody.cancel()
+        await stand_by()
+
+    monkeypatch.setattr(together, "run_daemon", node)
+    monkeypatch.setattr(together, "JOINING_MAX", 2)
+    start = trio.current_time()
+    with trio.CancelScope() as everybody:
+        await run_together(folders, "")
+    assert [round(each - start) for each in began.values()] == [0, *range(11)]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -606,9 +607,28 @@ async def test_a_newcomer_asks_on_until_it_is_in(autojump_clock: trio.testing.Mo
         return rounds > 6
 
     members = (address(MEMBER), address(GUEST))
-    await ask_to_join(wire, record, lambda: members, has_joined, doors.append)
+    await ask_to_join(wire, record, lambda: members, has_joined, doors.append, Random(1))
     assert doors == [False, False, False, True, True]
-    assert wire.dialled == [members, members]
+    assert wire.dialled == [(members[1], members[0]), members]
+
+
+async def test_a_newcomer_asks_another_when_one_accepts_and_passes_nothing_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    cluster, wire = TestCluster(), Wire()
+    author, body = cluster.join(50)
+    record = sign_record(cluster.signer(author), body)
+    members = tuple(address(cluster.node(number)) for number in range(1, 6))
+    wire.answers = dict.fromkeys((each.node_id for each in members), ACCEPTED)
+    asked_first: list[PeerAddress] = []
+
+    def has_joined() -> bool:
+        asked_first[:] = [each[0] for each in wire.dialled]
+        return len(set(asked_first)) == len(members)
+
+    with trio.fail_after(400):
+        await ask_to_join(wire, record, lambda: members, has_joined, lambda _: None, Random(1))
+    assert [len(each) for each in wire.dialled[:3]] == [2, 4, 5], "few at first"
 
 
 async def test_a_newcomer_whom_all_refuse_says_why(autojump_clock: trio.testing.MockClock) -> None:
@@ -618,5 +638,10 @@ async def test_a_newcomer_whom_all_refuse_says_why(autojump_clock: trio.testing.
     wire.answers = {MEMBER: b"the invitation has been used", GUEST: b"\xff"}
     with pytest.raises(UsageError, match="'the invitation has been used'; ask for a new token"):
         await ask_to_join(
-            wire, record, lambda: (address(MEMBER), address(GUEST)), lambda: False, lambda _: None
+            wire,
+            record,
+            lambda: (address(MEMBER), address(GUEST)),
+            lambda: False,
+            lambda _: None,
+            Random(0),
         )

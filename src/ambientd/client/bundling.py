@@ -97,11 +97,14 @@ class _Sizes:
         """Learn how long a task took that was made when there was so much room for gas.
 
         Each room is judged by the first of its tasks, as others say the same again. One input
-        goes also where it is larger than the room.
+        goes also where it is larger than the room. There is never more than the most inputs of one
+        task fill: the first late one would not make the next smaller.
         """
         if room == self.room and seconds <= SOON_S:
             times = SOON_S / max(seconds, SOON_S / TIMES_MAX)
-            self.room = min(int(max(room, self._gas) * max(times, 2)), GAS_A_BUNDLE_MAX)
+            full = max(ITEMS_MAX * self._gas, GAS_A_BUNDLE)
+            larger = int(max(room, self._gas) * max(times, 2))
+            self.room = min(larger, full, GAS_A_BUNDLE_MAX)
         elif room == self.room and seconds >= LATE_S:
             self.room = max(room // 2, GAS_A_BUNDLE)
 

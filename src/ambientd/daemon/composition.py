@@ -151,6 +151,7 @@ async def _come_in(
         introductions.members,
         lambda: node.ledger.node(identity.node) is not None,
         performer.let_in,
+        random.Random(draw_secret(32)),  # noqa: S311 - whom to ask first, and when again
     )
     introductions.is_needed = False
     identity.places.invitation.unlink(missing_ok=True)

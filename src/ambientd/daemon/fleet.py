@@ -1,7 +1,8 @@
 """`ambientd fleet`: many nodes on one machine, forked out of one process and watched by it.
 
 Each node has its own folder, key, local socket, port and log, and is driven with
-`ambientctl --data-dir ROOT/nodeN`. Few start at once, so that those which run are not starved.
+`ambientctl --data-dir ROOT/nodeN`. Few start at once, and others when these are ready and of the
+cluster, so that those which run are not starved.
 Where the owner says so, several nodes share a process, a crew, which starts and ends as one.
 """
 
@@ -36,8 +37,10 @@ from ambientd.errors import AmbientError, ConfigError
 log = structlog.get_logger("ambientd.fleet")
 
 STARTING_MAX = 4
-START_S = 120.0
-"""After so long, one that has not said that it is ready makes room for the next all the same."""
+"""So many processes, and of those which several nodes share one at a time."""
+
+START_S, START_EACH_S = 120.0, 5.0
+"""After so long, one that is not ready and of the cluster makes room for the next all the same."""
 STOP_S = 30.0
 _LOOK_S = 0.2
 _TOKENS_BYTES_MAX = 8 << 20
@@ -211,10 +214,11 @@ class Fleet:
         now_s = time.monotonic()
         self._waiting.extendleft(reversed(self._restarts.take_due(now=int(now_s * 1000))))
         self._starting = {
-            pid: since_s for pid, since_s in self._starting.items() if now_s - since_s < START_S
+            pid: until_s
+            for pid, until_s in self._starting.items()
+            if now_s < until_s and not self._has_come_in(self._crews[self._running[pid]])
         }
-        while self._waiting and len(self._starting) < STARTING_MAX:
-            number = self._waiting[0]
+        while self._waiting and self._has_room(number := self._waiting[0]):
             crew = self._crews[number]
             try:
                 for each in crew:
@@ -236,7 +240,16 @@ class Fleet:
                 self._tell_once(number, str(error))
                 return
             self._waiting.popleft()
-            self._running[pid], self._starting[pid] = number, time.monotonic()
+            self._running[pid] = number
+            self._starting[pid] = time.monotonic() + START_S + START_EACH_S * len(crew)
+
+    def _has_come_in(self, crew: range) -> bool:
+        return all(each in self._ready and self._folders.has_joined(each) for each in crew)
+
+    def _has_room(self, number: int) -> bool:
+        starting = [self._crews[self._running[pid]] for pid in self._starting]
+        is_shared = any(len(crew) > 1 for crew in (*starting, self._crews[number]))
+        return len(starting) < (1 if is_shared else STARTING_MAX)
 
     def _tell_once(self, number: int, reason: str) -> None:
         if self._told_of != (number, reason):
@@ -275,7 +288,6 @@ class Fleet:
         number = self._running.get(pid)
         if number is None or word != READY.encode():
             return
-        self._starting.pop(pid, None)
         for each in self._crews[number]:
             self._ready.add(each)
             log.info("ready", node=f"node{each}", ready=len(self._ready), of=self._plan.nodes)

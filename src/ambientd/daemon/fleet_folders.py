@@ -74,6 +74,10 @@ class FleetFolders:
         """Tell whether a node has its folder."""
         return Places(self._plan.folder(number)).config.exists()
 
+    def has_joined(self, number: int) -> bool:
+        """Tell whether a node is of the cluster, as far as it knows: its token is used up."""
+        return not Places(self._plan.folder(number)).invitation.exists()
+
     def prepare(self) -> None:
         """Found a cluster where nothing is, or join with the tokens that were given."""
         plan = self._plan

@@ -1,5 +1,6 @@
 """Coming in with a token: a member passes a newcomer's word on to the log."""
 
+import random
 from collections.abc import Callable
 
 import structlog
@@ -20,9 +21,17 @@ log = structlog.get_logger("ambientd.joining")
 
 JOIN_BYTES_MAX = 4096
 ANSWER_CHARS_MAX = 200
-ASK_AGAIN_S = 1.0
+ASK_AGAIN_S, ASK_AGAIN_S_MAX = 1.0, 30.0
+"""Whom no member has let in asks again, ever less often: many may have come at once."""
+
 LOOK_S = 0.1
 LOOKS_MAX = 150
+LOOKS_LINKED_MAX = 600
+"""Whoever has a link is in, as its member sees it, and only has to catch up with the log."""
+
+FEW = 2
+"""So many members a newcomer dials at first; each sees a stranger until the log has taken it in."""
+
 ACCEPTED = b"passed on"
 
 
@@ -62,10 +71,13 @@ async def ask_to_join(
     members: Callable[[], tuple[PeerAddress, ...]],
     has_joined: Callable[[], bool],
     let_in: Callable[[bool], None],
+    rng: random.Random,
 ) -> None:
     """Show the record to one member after the other until the ledger has it.
 
-    `members` are asked for anew each time: one may have moved and been found.
+    `members` are asked for anew each time: one may have moved and been found. The first is drawn,
+    so that many newcomers do not all ask the same, and another comes first each time: one that
+    accepts may pass nothing on.
 
     `let_in(True)` opens this node to its peers, which the members' word must precede: who is
     dialled by a stranger hangs up, and the request with it.
@@ -74,26 +86,43 @@ async def ask_to_join(
         UsageError: when all whom the token names refuse, each with a reason.
     """
     payload = encode(record)
+    turn, few, wait_s = rng.randrange(1 << 16), FEW, ASK_AGAIN_S
     while not has_joined():
         let_in(False)
-        if await _is_accepted(transport, payload, members()):
-            let_in(True)
-            transport.set_peers(members())
-            for _ in range(LOOKS_MAX):
-                if has_joined():
-                    break
-                await trio.sleep(LOOK_S)
-        else:
-            await trio.sleep(ASK_AGAIN_S)
+        asked = _turned(members(), turn)
+        found = await _first_to_accept(transport, payload, asked)
+        if found is None:
+            turn += 1
+            await trio.sleep(wait_s * (0.5 + rng.random()))
+            wait_s = min(2 * wait_s, ASK_AGAIN_S_MAX)
+            continue
+        let_in(True)
+        transport.set_peers(_turned(asked, found)[:few])
+        await _catch_up(transport, has_joined)
+        turn, few = turn + found + 1, 2 * few
     let_in(True)
     transport.set_peers(members())
 
 
-async def _is_accepted(
+def _turned(members: tuple[PeerAddress, ...], turn: int) -> tuple[PeerAddress, ...]:
+    first = turn % max(1, len(members))
+    return members[first:] + members[:first]
+
+
+async def _catch_up(transport: Transport, has_joined: Callable[[], bool]) -> None:
+    """Wait until the log has taken this node in, or does not seem to."""
+    for look in range(LOOKS_LINKED_MAX):
+        if has_joined() or (look >= LOOKS_MAX and not transport.peers()):
+            return
+        await trio.sleep(LOOK_S)
+
+
+async def _first_to_accept(
     transport: Transport, payload: bytes, members: tuple[PeerAddress, ...]
-) -> bool:
+) -> int | None:
+    """Give the place of the first that passes it on."""
     refusals: list[str] = []
-    for member in members:
+    for place, member in enumerate(members):
         where = f"{member.host}:{member.port}"
         try:
             answer = await transport.request_join(member, payload)
@@ -101,7 +130,7 @@ async def _is_accepted(
             log.warning("cannot ask to join", member=where, reason=str(error))
             continue
         if answer == ACCEPTED:
-            return True
+            return place
         reason = answer[:ANSWER_CHARS_MAX].decode("utf-8", "replace")
         log.warning("a member refuses", member=where, reason=reason)
         refusals.append(reason)
@@ -111,4 +140,4 @@ async def _is_accepted(
             "ask for a new token with `ambientctl cluster invite` and join in a new folder"
         )
         raise UsageError(msg)
-    return False
+    return None
