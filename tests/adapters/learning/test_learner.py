@@ -2,6 +2,7 @@ import contextlib
 import hashlib
 import io
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -215,6 +216,28 @@ def test_an_array_that_claims_another_size_is_no_model(shape: str) -> None:
             archive.writestr(name, b"\x93NUMPY\1\0" + struct.pack("<H", len(body)) + body)
     with pytest.raises(ConfigError, match="fl export"):
         npz_file.read(file.getvalue())
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_file_that_unpacks_to_more_than_any_model_is_refused_before_it_does(
+    monkeypatch: pytest.MonkeyPatch, *, is_told: bool
+) -> None:
+    """Whether its list of contents says so, or says less than there is."""
+    monkeypatch.setattr(npz_file, "_BYTES_MAX", 1 << 16)
+    file, much = io.BytesIO(), 64 << 20
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("weights1.npy", bytes(much))
+    data = file.getvalue()
+    if not is_told:
+        assert data.count(struct.pack("<I", much)) == 2
+        data = data.replace(struct.pack("<I", much), struct.pack("<I", 100))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConfigError):
+            npz_file.read(data)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_model_that_was_damaged_on_its_way_is_told_as_none() -> None:
