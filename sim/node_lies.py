@@ -6,6 +6,7 @@ from collections.abc import Container, Sequence
 from msgspec.structs import replace
 
 from ambientd.codec.signing import Signer
+from ambientd.consensus.block_tree import Block
 from ambientd.consensus.core import Consensus
 from ambientd.consensus.effects import Broadcast, Send
 from ambientd.consensus.messages import (
@@ -66,6 +67,7 @@ class NodeLies:
         self._dice = dice
         self._games = Games(signer.public_key, lies, dice, self.told)
         self._machine: Consensus | None = None
+        self._past: list[QuorumCertificate | TimeoutCertificate] = []  # of the epoch before
 
     def twisted(self, effect: NodeEffect, machine: Consensus, now: int) -> list[NodeEffect]:
         """Give what is sent instead, and what was kept back for long enough."""
@@ -94,7 +96,9 @@ class NodeLies:
         """Bend a machine once, after each start and in each epoch."""
         if machine is self._machine:
             return
-        self._machine = machine
+        before, self._machine = self._machine, machine
+        if before is not None and before.options.epoch != machine.options.epoch:
+            self._past = list(before._verifier._verified)[-REMEMBERED:]
         self._games.begin_epoch()
         if Lie.STALL in self._lies:
             stall(machine, self.told)
@@ -146,6 +150,8 @@ class NodeLies:
         if lie is Lie.REPLAY:
             return [Broadcast(each) for each in self._replayed(machine)]
         blocks = list(machine._tree.blocks.values())
+        if lie is Lie.VOTE_ANYTHING:
+            blocks = [each for each in blocks if _is_no_vote_of_rules(each, machine)]
         if not blocks:
             return []
         append = self._dice.choice(blocks).append
@@ -171,8 +177,10 @@ class NodeLies:
         return [Broadcast(signed_append(bent, self._signer, machine.options.epoch))]
 
     def _replayed(self, machine: Consensus) -> list[QcNotice]:
-        """Show certificates of others again, of whichever terms."""
+        """Show certificates of others again, of whichever terms, and of the epoch before."""
         verified = list(machine._verifier._verified)
+        if self._past and self._dice.randrange(2):
+            verified = self._past
         qcs = [each for each in verified if isinstance(each, QuorumCertificate)]
         tcs = [each for each in verified if isinstance(each, TimeoutCertificate)]
         if not qcs:
@@ -191,6 +199,15 @@ class NodeLies:
         signature = self._signer.sign("timeout", payload)
         self.told.add(Lie.HIDE)
         return Timeout(honest.term, qc.position, honest.member, signature, qc, honest.tc)
+
+
+def _is_no_vote_of_rules(block: Block, machine: Consensus) -> bool:
+    """Tell whether its log has not voted for a block: not yet, or not after a time-out."""
+    last = machine.safety.last_vote
+    if last is not None and last.hash == block.hash:
+        return False
+    is_new = last is None or block.position > last.position
+    return is_new or block.position.term <= machine.safety.max_timed_out
 
 
 def _records(crook: Lie, honest: Sequence[bytes]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
