@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--tasks", type=int, default=40, help="tasks in a run")
     parser.add_argument("--together", type=int, default=1, help="nodes that share a process")
-    parser.add_argument("--deadline", type=float, default=900.0, help="seconds until all have joined")
+    parser.add_argument("--deadline", type=float, default=900.0, help="seconds to join in")
     chosen = parser.parse_args()
     for count in chosen.nodes:
         print(f"{count} nodes; {machine()}", flush=True)
