@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.missing import missing
 
 ROOT = Path(__file__).parents[1]
-BEFORE = "27644960d5b25818350d2287ee2215b144e8acb3"
+BEFORE = "1bdcddd700f498963237fc300d560d7091411a19"
 RENAMED = re.compile(r"^(\s*(?:from|import) )(ambientd|sim)\b", re.MULTILINE)
 VERSIONED = re.compile(r'^__version__ = ".*"', re.MULTILINE)
 VERSION = "0.0.1"
