@@ -9,7 +9,7 @@ from ambientd.consensus import certificates, judging, voter
 from ambientd.consensus.block_tree import BlockTree
 from ambientd.consensus.core import Consensus
 from ambientd.consensus.log import Log
-from sim import liars
+from sim import forged, liars
 from sim.checkers import InvariantViolation
 from sim.epochs import EpochWorldOptions, run
 
@@ -42,8 +42,9 @@ def epochs_are_not_signed(patch: pytest.MonkeyPatch) -> None:
     def payload(epoch: int, *rest: object) -> bytes:
         return encode(rest)
 
-    for module in (certificates, voter, liars):
+    for module in (certificates, voter, forged):
         patch.setattr(module, "vote_payload", payload)
+    for module in (certificates, voter, forged, liars):
         patch.setattr(module, "timeout_payload", payload)
 
 
