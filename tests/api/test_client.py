@@ -72,10 +72,21 @@ def test_closing_from_another_thread_ends_a_stream(path: Path) -> None:
 
 
 def test_no_daemon_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").touch()
     client = Client(tmp_path / "s", tmp_path)
     with pytest.raises(UnreachableError, match="is ambientd running") as error:
         client.call(operations.PING, requests.Ping())
     assert f"ambientd --data-dir {tmp_path}" in str(error.value)
+
+
+def test_a_clusters_folder_names_a_nodes_folder_in_it(tmp_path: Path) -> None:
+    for name in ("node2", "node1", "proofs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "node1/config.toml").touch()
+    (tmp_path / "node2/config.toml").touch()
+    with pytest.raises(UnreachableError, match="is no node's folder") as error:
+        Client(tmp_path / "s", tmp_path).call(operations.PING, requests.Ping())
+    assert str(error.value).endswith(f"such as {tmp_path / 'node1'}")
 
 
 def test_a_dead_daemons_socket_is_unreachable(path: Path) -> None:

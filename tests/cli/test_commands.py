@@ -542,6 +542,7 @@ def test_wrong_usage_is_one_line_and_two(
 
 
 def test_a_daemon_that_is_not_there_is_three(ctl: Ctl, data_dir: Path, tmp_path: Path) -> None:
+    (data_dir / "config.toml").touch()
     for words in (("status",), ("nodes",), ("run", module(tmp_path)), ("task", "show", "abcd")):
         code, out, err = ctl(*words)
         assert (code, out) == (3, "")

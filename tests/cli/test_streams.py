@@ -210,8 +210,9 @@ def test_a_module_comes_from_standard_input_and_its_receipt_goes_to_standard_out
 
 
 def test_a_folder_that_is_none_is_told_apart_from_a_daemon_that_is_away(
-    ctl: Ctl, tmp_path: Path
+    ctl: Ctl, data_dir: Path, tmp_path: Path
 ) -> None:
+    (data_dir / "config.toml").touch()
     code, _, err = ctl("status", "--data-dir", tmp_path / "nowhere")
     assert code == 3
     assert f"{tmp_path / 'nowhere'} is no node's folder: name one with --data-dir" in err

@@ -166,6 +166,15 @@ def test_a_refusal_is_not_asked_again(loop: str, path: Path, desk: DeskNode) -> 
     assert desk.requests == []
 
 
+def test_a_folder_without_a_node_is_told_with_what_to_do(loop: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with AsyncMesh(tmp_path / "nowhere") as mesh:
+            with pytest.raises(UnreachableError, match="is no node's folder: name one with"):
+                await mesh.status()
+
+    anyio.run(test, backend=loop)
+
+
 def test_a_daemon_that_comes_back_is_found_again_and_the_task_is_one(
     loop: str, tmp_path: Path, desk: DeskNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,13 +192,8 @@ class Client:
             todo = "run as the daemon's user or as root"
         elif isinstance(error, BlockingIOError):
             todo = "too many others ask it at once: try again"
-        elif not self._data_dir.is_dir():
-            todo = (
-                f"{self._data_dir} is no node's folder: name one with --data-dir or "
-                "AMBIENT_DATA_DIR, or make one: `ambientctl cluster create`, `ambientctl join`"
-            )
         else:
-            todo = f"is ambientd running? start it with: ambientd --data-dir {self._data_dir}"
+            todo = how_to_reach(self._data_dir, "--data-dir or AMBIENT_DATA_DIR")
         reason = "timed out" if isinstance(error, TimeoutError) else error.strerror or str(error)
         return UnreachableError(f"no daemon answers at {self._path} ({reason}); {todo}")
 
@@ -209,6 +204,23 @@ class Client:
         else:
             msg = f"the daemon at {self._path} went away ({error}); its log may say why"
         return UnreachableError(msg)
+
+
+def how_to_reach(data_dir: Path, named_with: str) -> str:
+    """Say what to do where no daemon of this folder answers: start it, or name another folder."""
+    try:
+        is_nodes = (data_dir / "config.toml").is_file()
+    except PermissionError:
+        is_nodes = True  # only its daemon's user may tell
+    if is_nodes:
+        return f"is ambientd running? start it with: ambientd --data-dir {data_dir}"
+    below = min(data_dir.glob("*/config.toml"), default=None)
+    if below is not None:
+        todo = f"name a node's folder in it with {named_with}, such as {below.parent}"
+    else:
+        making = "`ambientctl cluster create`, `ambientctl join`"
+        todo = f"name one with {named_with}, or make one: {making}"
+    return f"{data_dir} is no node's folder: {todo}"
 
 
 def _is_prompt(operation: Operation[Any, Any]) -> bool:

@@ -126,7 +126,7 @@ class AsyncMesh:
 
     def __init__(self, data_dir: str | Path | None = None, *, link: Link | None = None) -> None:
         folder = default_data_dir() if data_dir is None else Path(data_dir)
-        self._link = link if link is not None else LocalLink(socket_path_of(folder))
+        self._link = link if link is not None else LocalLink(socket_path_of(folder), folder)
 
     async def __aenter__(self) -> "AsyncMesh":
         """Use the mesh for a block."""

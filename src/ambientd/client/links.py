@@ -9,6 +9,7 @@ import anyio
 import msgspec
 from anyio.abc import SocketStream
 
+from ambientd.api.client import how_to_reach
 from ambientd.api.frames import (
     LENGTH_BYTES,
     ReplyFrame,
@@ -51,8 +52,9 @@ class Link(Protocol):
 class LocalLink:
     """The daemon's local socket; a connection for each call under way, kept for the next one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, data_dir: Path | None = None) -> None:
         self._path = path
+        self._data_dir = data_dir
         self._idle: list[SocketStream] = []
         self._room = anyio.Semaphore(CONNECTIONS_MAX)
         self._is_closed = False
@@ -101,7 +103,10 @@ class LocalLink:
             return await anyio.connect_unix(self._path)
         except OSError as error:
             reason = error.strerror or str(error)
-            msg = f"no daemon answers at {self._path} ({reason}); is ambientd running?"
+            todo = "is ambientd running?"
+            if self._data_dir is not None:
+                todo = how_to_reach(self._data_dir, "`data_dir` or AMBIENT_DATA_DIR")
+            msg = f"no daemon answers at {self._path} ({reason}); {todo}"
             raise UnreachableError(msg) from error
 
     async def _exchanged(self, stream: SocketStream, frame: bytes) -> ReplyFrame:
