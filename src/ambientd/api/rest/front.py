@@ -236,6 +236,9 @@ class Front:
             if row is BLOB_GET and _wants_bytes(request):
                 served = await within(row, self._shelf.open(cast("Any", asked)))
                 span = span_of(served.size_bytes, request.first("range"))
+                if isinstance(span, HttpAnswer):
+                    place.end()
+                    return span
                 pieces = served.pieces(span.start, span.stop)
                 size_bytes = span.stop - span.start
                 return place.stream(span.status, pieces, size_bytes, span.headers)

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from ambientd.api.operation import Failure
+from ambientd.api.rest.problems import problem_answer
 from ambientd.ports.http import HttpAnswer
 
 _ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -19,9 +21,10 @@ class Span:
     headers: list[tuple[str, str]]
 
 
-def span_of(size: int, wanted: str) -> Span:
-    """Give all bytes, or the one range that is wanted; several ranges at once are all bytes."""
-    headers = [("content-type", CONTENT_TYPE), ("accept-ranges", "bytes")]
+def span_of(size: int, wanted: str) -> Span | HttpAnswer:
+    """Give all bytes, or the one range that is wanted, or a refusal; several are all bytes."""
+    ranged = ("accept-ranges", "bytes")
+    headers = [("content-type", CONTENT_TYPE), ranged]
     found = _ONE_RANGE.fullmatch(wanted.replace(" ", ""))
     if found is None or not any(found.groups()):
         return Span(200, 0, size, headers)
@@ -31,7 +34,11 @@ def span_of(size: int, wanted: str) -> Span:
     else:
         first, last = max(0, size - int(last_text)), size - 1
     if first > last:
-        return Span(416, 0, 0, [*headers, ("content-range", f"bytes */{size}")])
+        message = f"it has {size} bytes, and none of them is in that range"
+        failure = Failure(
+            code="no_such_range", message=message, hint="ask for bytes that it has, from 0"
+        )
+        return problem_answer(failure, [ranged, ("content-range", f"bytes */{size}")])
     told = ("content-range", f"bytes {first}-{last}/{size}")
     return Span(206, first, last + 1, [*headers, told])
 
@@ -39,4 +46,6 @@ def span_of(size: int, wanted: str) -> Span:
 def bytes_answer(data: bytes, wanted: str) -> HttpAnswer:
     """Give bytes that are there as a whole, or a part of them."""
     span = span_of(len(data), wanted)
+    if isinstance(span, HttpAnswer):
+        return span
     return HttpAnswer(span.status, data[span.start : span.stop], span.headers)
