@@ -88,6 +88,10 @@ def test_the_rules_are_shown_with_the_zone_of_their_hours(live: Path, ctl: Ctl) 
         (["owner", "set", "--cpu", "101%"], "no share"),
         (["owner", "set", "--battery", "maybe"], "neither yes nor no"),
         (["owner", "set", "--memory", "much"], "not a size"),
+        (["owner", "set", "--memory", "none"], "0 takes the limit back"),
+        (["owner", "set", "--memory", "1"], "below 1MiB; did you mean 1GiB?"),
+        (["owner", "set", "--memory", "512"], "did you mean 512MiB?"),
+        (["owner", "set", "--memory", "1023KiB"], "below 1MiB; 0 takes the limit back"),
     ],
 )
 def test_what_no_node_can_heed_is_refused_in_a_line(ctl: Ctl, words: list[str], fault: str) -> None:

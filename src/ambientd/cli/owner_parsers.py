@@ -5,6 +5,7 @@ import argparse
 from ambientd.cli.parsing import WHERE_TO, command, count, group, limit, size, word
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_MEMORY_BYTES_MIN = 1 << 20
 _YES = {"yes": True, "no": False}
 
 
@@ -84,7 +85,10 @@ def _add_set(owner: object) -> None:
         "--cpu", type=percent, metavar="PERCENT", help="of all cores together, at most: 50%%"
     )
     chosen.add_argument(
-        "--memory", type=size, metavar="SIZE", help="of all executions together: 2GiB; 0: as before"
+        "--memory",
+        type=_memory,
+        metavar="SIZE",
+        help="of all executions together: 2GiB; 0: as before",
     )
     chosen.add_argument(
         "--hours",
@@ -135,6 +139,18 @@ def percent(text: str) -> int:
     value = count(text.removesuffix("%"))
     if not 1 <= value <= 100:
         msg = f"{text!r} is no share from 1% to 100%; `ambientctl pause` lets nothing run"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def _memory(text: str) -> int:
+    """Read memory for executions: 0, or enough that a forgotten unit is no limit."""
+    if text == "none":
+        raise argparse.ArgumentTypeError("'none' is not a size; 0 takes the limit back")
+    value = size(text)
+    if 0 < value < _MEMORY_BYTES_MIN:
+        hint = f"; did you mean {value}{'GiB' if value < 128 else 'MiB'}?" * text.isdigit()
+        msg = f"{text} is too little, below 1MiB{hint or '; 0 takes the limit back'}"
         raise argparse.ArgumentTypeError(msg)
     return value
 
