@@ -86,6 +86,11 @@ def test_what_cannot_be_published_is_said_before_a_node_is_asked(ctl: Ctl, folde
     (folder / "echo.wasm").write_bytes(compiled.module("echo"))
     call = ("module", "publish", "echo.wasm", "--sandbox", "best-effort", "--yes")
     assert "module.toml: cannot read" in ctl(*call)[2]
+    assert "or name another with --manifest FILE\n" in ctl(*call)[2]
+    (folder / "sh1").mkdir()
+    (folder / "sh1" / "module.toml").touch()
+    err = ctl("module", "publish", "sh1/echo.wasm", "--yes")[2]
+    assert "or name another with --manifest sh1/module.toml\n" in err
     (folder / "module.toml").write_text("name = 'echo'\nlimit = 3\n")
     code, _, err = ctl(*call)
     assert (code, "module.toml: does not read" in err, err.count("\n")) == (2, True, 1)

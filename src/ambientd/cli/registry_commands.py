@@ -1,6 +1,7 @@
 """ambientctl module publish, search, show, pin, unpin, yank: modules by name."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -89,7 +90,7 @@ def publish(arguments: PublishArguments) -> ExitCode:
     """Publish a version of a module as this node."""
     from ambientd.rules.modules import PUBLISH_FEE_MSAT
 
-    said = _module_file(arguments.manifest)
+    said = _module_file(arguments.manifest, arguments.file)
     module = read_module(arguments.file)
     report = _checked(arguments, module)
     name = f"{said.name}@{said.version}"
@@ -260,8 +261,13 @@ def price_text(said: registry_values.ManifestInfo) -> str:
     return f"{price:,} msat for a million gas is advised" if price else "no price is advised"
 
 
-def _module_file(path: str) -> ModuleFile:
-    data = read_file(path, "module's description", _MODULE_TOML_BYTES_MAX)
+def _module_file(path: str, module: str) -> ModuleFile:
+    try:
+        data = read_file(path, "module's description", _MODULE_TOML_BYTES_MAX)
+    except UsageError as error:
+        beside = Path(module).parent / "module.toml"
+        name = str(beside) if beside.is_file() and str(beside) != path else "FILE"
+        raise UsageError(f"{error}, or name another with --manifest {name}") from error
     try:
         return msgspec.toml.decode(data, type=ModuleFile)
     except (ValueError, RecursionError) as error:
