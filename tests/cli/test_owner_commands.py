@@ -84,6 +84,7 @@ def test_the_rules_are_shown_with_the_zone_of_their_hours(live: Path, ctl: Ctl) 
         (["pause", "--now", "--drain"], "not allowed with"),
         (["pause", "--for", "2"], "no span of time"),
         (["pause", "--for", "400d"], "no span of time"),
+        (["pause", "--for", "-1h"], "'-1h' is no span of time"),
         (["owner", "set", "--cpu", "0"], "no share"),
         (["owner", "set", "--cpu", "101%"], "no share"),
         (["owner", "set", "--battery", "maybe"], "neither yes nor no"),

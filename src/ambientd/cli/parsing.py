@@ -1,6 +1,7 @@
 """What the commands' parsers are made of: one line for every mistake, and kinds of values."""
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -25,6 +26,8 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("allow_abbrev", False)
         options.setdefault("formatter_class", _Help)
         super().__init__(**options)  # type: ignore[arg-type]
+        # No option begins with a digit: -1h is a value, and its own fault is told.
+        self._negative_number_matcher = re.compile(r"-\.?[0-9]")
 
     def error(self, message: str) -> NoReturn:
         """Print one line and leave with the code for wrong usage."""
