@@ -26,6 +26,7 @@ from sim.checkers import InvariantViolation
 from sim.faults import BY_LABEL, catalogue, labels
 from sim.fleet import GUESTS, LAST_TASK_MS_BEFORE_END, SETTLED_MS, FleetOptions
 from sim.hunt import HEADINGS, SEEDS_MAX, hunt_all
+from sim.interrupts import answering, telling
 from sim.museum import EXHIBITS, relapsed, visited
 from sim.mutants import MUTANTS
 from sim.peg_sweep import PEG, attempt_peg, judge_peg, peg_plan
@@ -163,13 +164,14 @@ def _on_sweep(options: argparse.Namespace) -> int:
     run: Callable[[Plan], object] = attempt_peg if is_peg else judge
     worlds = broken = 0
     met: Counter[str] = Counter()
-    for found in sweep(made, run, options.jobs, options.minutes):
-        worlds += 1
-        if isinstance(found, Finding):
-            broken += 1
-            _tell(found)
-        elif isinstance(found, scenarios.Outcome):
-            met.update(found.met)
+    with telling(lambda: f"{worlds} of {len(made)} worlds, {broken} broken"):
+        for found in sweep(made, run, options.jobs, options.minutes):
+            worlds += 1
+            if isinstance(found, Finding):
+                broken += 1
+                _tell(found)
+            elif isinstance(found, scenarios.Outcome):
+                met.update(found.met)
     _say(f"{worlds} worlds, {broken} broken")
     wanted = meetings(made[0])
     unmet = [name for name in wanted if not met[name]]
@@ -254,28 +256,34 @@ def _on_shrink(options: argparse.Namespace) -> int:
 
 def _on_mutants(options: argparse.Namespace) -> int:
     chosen = sorted(options.name or MUTANTS)
-    alive = 0
+    hunted = alive = 0
     _say(HEADINGS)
-    hunts = hunt_all(chosen, options.jobs, options.seeds_max)
-    for each in tracked("hunting", hunts, len(chosen)):
-        alive += each.finding is None
-        _say(each.row)
+    with telling(lambda: f"{hunted} of {len(chosen)} mutants, {alive} alive"):
+        for each in tracked(
+            "hunting", hunt_all(chosen, options.jobs, options.seeds_max), len(chosen)
+        ):
+            hunted += 1
+            alive += each.finding is None
+            _say(each.row)
     _say(f"\n{len(chosen)} mutants, {alive} alive, commit {commit()}")
     return int(alive > 0)
 
 
 def _on_museum(_: argparse.Namespace) -> int:
-    broken = idle = 0
-    for exhibit in tracked("the museum", EXHIBITS, len(EXHIBITS)):
-        plan, finding = exhibit.plan, visited(exhibit)
-        if finding is not None:
-            broken += 1
-            _tell(finding)
-            continue
-        fault = relapsed(exhibit)
-        idle += fault is not None
-        said = "whole" if fault is None else f"TESTS NOTHING: {fault}"
-        _say(f"{plan.scenario}, seed {plan.seed}, {plan.nodes} members: {said}")
+    seen = broken = idle = 0
+    with telling(lambda: f"{seen} of {len(EXHIBITS)} worlds, {broken} broken, {idle} idle"):
+        for exhibit in tracked("the museum", EXHIBITS, len(EXHIBITS)):
+            plan, finding = exhibit.plan, visited(exhibit)
+            if finding is not None:
+                seen += 1
+                broken += 1
+                _tell(finding)
+                continue
+            fault = relapsed(exhibit)
+            seen += 1
+            idle += fault is not None
+            said = "whole" if fault is None else f"TESTS NOTHING: {fault}"
+            _say(f"{plan.scenario}, seed {plan.seed}, {plan.nodes} members: {said}")
     _say(f"{len(EXHIBITS)} worlds, {broken} broken, {idle} that test nothing")
     return int(broken + idle > 0)
 
@@ -410,7 +418,7 @@ def _chosen(options: argparse.Namespace) -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; 0 when every promise held."""
+    """Do what the command line says; 0 when every promise held, 128 and a signal's number."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command in ("run", "sweep", "shrink"):
@@ -420,7 +428,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"{options.command}: {refused}")
     if options.command == "soak" and options.long and options.scenario != list(SOAKED):
         parser.error("soak: --long has worlds of its own; name no scenario beside it")
-    return COMMANDS[options.command](options)
+    return answering(lambda: COMMANDS[options.command](options))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """Hunting mutants: which checker kills each deliberate bug, after how many worlds; as a table."""
 
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from sim.interrupts import Workers
 from sim.mutants import MUTANTS
 from sim.plans import Finding, Plan, attempt
 
@@ -51,5 +50,5 @@ def hunt(name: str, seeds_max: int = SEEDS_MAX) -> Hunt:
 
 def hunt_all(names: Sequence[str], jobs: int, seeds_max: int = SEEDS_MAX) -> Iterator[Hunt]:
     """Hunt several mutants at once, each in a process of its own; in the order of their names."""
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+    with Workers(jobs) as pool:
         yield from pool.map(partial(hunt, seeds_max=seeds_max), names)

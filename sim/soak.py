@@ -1,19 +1,19 @@
 """Many worlds on every core: with fresh seeds until the time is up, or given ones in order."""
 
 import gc
-import multiprocessing
 import os
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import TypeVar
 
 from sim import fleet
+from sim.interrupts import Workers, telling
 from sim.plans import COMMITTEES, Finding, Plan, attempt
 from sim.progress import bar
 from sim.quick import quick
@@ -167,9 +167,14 @@ def soak(
     """Run worlds for a while; `found` is told of each failure at once."""
     soaked = Soaked()
     began = time.monotonic()
+
+    def far() -> str:
+        return f"{soaked.worlds} worlds, {soaked.hours:.1f} h, {len(soaked.findings)} broken"
+
     with (
+        telling(far),
         bar("soaking", minutes * 60, counts=False) as shown,
-        ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool,
+        Workers(jobs) as pool,
     ):
         running: dict[Future[tuple[Finding | None, float]], Plan] = {}
         pace = Pace(minutes * 60)
@@ -192,8 +197,7 @@ def soak(
                 if finding is not None:
                     soaked.findings.append(finding)
                     found(finding)
-            said = f"{soaked.worlds} worlds, {soaked.hours:.1f} h, {len(soaked.findings)} broken"
-            shown.show(_since(began), said)
+            shown.show(_since(began), far())
     soaked.seconds = _since(began)
     return soaked
 
@@ -233,7 +237,7 @@ def _found(
             if number == 0 or ends is None or time.monotonic() < ends:
                 yield run(plan)
         return
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+    with Workers(jobs) as pool:
         for first in range(0, len(plans), jobs * WAITING):
             if first == 0 or ends is None or time.monotonic() < ends:
                 yield from pool.map(run, plans[first : first + jobs * WAITING])
