@@ -54,6 +54,7 @@ STUDY = {
     "samples_max": 11,
     "module": ECHO,
     "audits": 2,
+    "tolerance": 0.005,
     "invite_s": 12.0,
     "train_s": 13.0,
     "step_s": 14.0,
