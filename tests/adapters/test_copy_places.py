@@ -282,6 +282,13 @@ def test_an_address_without_a_bucket_or_a_name_is_refused() -> None:
             copy_of(text)
 
 
+def test_a_file_in_a_folder_that_is_not_there_is_the_callers_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in ("nope", "file"):
+        with pytest.raises(UsageError, match=f"{folder}: there is no such folder"):
+            copy_of(str(tmp_path / folder / "log.backup"))
+
+
 def test_a_place_in_the_config_that_is_none_ends_the_daemon_with_words() -> None:
     options = BackupOptions(folder="s3:///folder")
     with pytest.raises(ConfigError, match=r"\[backup\] folder: s3:///folder: name a bucket"):
