@@ -140,6 +140,9 @@ def test_a_parquet_file_that_is_no_table_of_numbers_is_refused(tmp_path: Path) -
     pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "a.parquet"
     assert "Parquet" in refused(path, b"no parquet")
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"a": [1.0]}), file)
+    assert "no column is `label`" in refused(path, file.getvalue())
     for columns in (
         *({"a": [1.0]}, {"label": [1]}, {"a": ["x"], "label": [1]}, {"a": [1.0], "label": [-1]}),
         *({"a": [1.0, None], "label": [1, 2]}, {"a": [1.0], "label": [0.5]}),
@@ -200,6 +203,25 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     refused(tmp_path / "a.csv", text.encode())
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2", "no column is `label`"),
+        ("a,label\n", "no row lies below"),
+        ("a,label\n1,0\nnan,1\n", "sample 2 holds something that is not a number"),
+        ("a,label\n1,0\n1e400,1\n", "sample 2 holds something that is not a number"),
+    ],
+)
+def test_a_table_is_refused_for_what_is_wrong_with_it(tmp_path: Path, text: str, said: str) -> None:
+    assert said in refused(tmp_path / "a.csv", text.encode())
+
+
+def test_a_table_from_a_spreadsheet_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbflabel,a\r\n1,0.5\r\n")
+    found = samples.read("a.csv", tmp_path)
+    assert (found.inputs.tolist(), found.labels.tolist()) == ([[0.5]], [1])
+
+
 def packed(**arrays: object) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -224,6 +246,10 @@ def test_arrays_that_are_none_are_refused(tmp_path: Path) -> None:
     ):
         refused(path, data)
     assert "numbers" in refused(path, packed(inputs=np.array([{}] * 3), labels=labels))
+    assert "ascontiguousarray" in refused(path, packed(inputs=np.ones((2, 3)).T, labels=labels))
+    assert "labels are no numbers but bool" in refused(path, packed(inputs=good, labels=labels > 0))
+    said = "here are 3 x 2 of numbers and 2 of labels"
+    assert said in refused(path, packed(inputs=good, labels=labels[:2]))
 
 
 def test_an_array_that_unpacks_to_more_than_it_says_is_refused(

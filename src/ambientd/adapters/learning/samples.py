@@ -63,6 +63,10 @@ class Samples:
         return Samples(self.inputs[places], self.labels[places])
 
 
+def _shape(array: npt.NDArray[np.generic]) -> str:
+    return " x ".join(map(str, array.shape)) or "one"
+
+
 def _checked(
     source: str, inputs: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]
 ) -> Samples:
@@ -70,7 +74,10 @@ def _checked(
         return ConfigError(f"{source}: {fault}")
 
     if inputs.ndim < 2 or labels.ndim != 1 or len(inputs) != len(labels):
-        raise refuse("as many labels as samples are needed, and numbers in each sample")
+        raise refuse(
+            "rows of numbers are needed, and one label for each; here are "
+            f"{_shape(inputs)} of numbers and {_shape(labels)} of labels"
+        )
     flat = inputs.reshape(len(inputs), -1) if len(inputs) else inputs
     if not 0 < len(flat) <= SAMPLES_MAX or not 0 < flat.shape[1] <= INPUTS_MAX:
         raise refuse(f"1 to {SAMPLES_MAX} samples of 1 to {INPUTS_MAX} numbers are read")
@@ -80,8 +87,10 @@ def _checked(
         raise refuse("samples are numbers, and labels are whole numbers")
     with np.errstate(over="ignore"):
         numbers = flat.astype(np.float32)
-    if not np.isfinite(numbers).all():
-        raise refuse("a sample holds something that is not a number")
+    finite = np.isfinite(numbers)
+    if not finite.all():
+        row = int(finite.all(axis=1).argmin()) + 1
+        raise refuse(f"sample {row} holds something that is not a number, or one beyond all bounds")
     if float(np.abs(numbers).max()) > VALUE_MAX:
         raise refuse(f"a sample holds a number beyond {VALUE_MAX}; scale the data")
     classes = labels.astype(np.int64)
@@ -105,8 +114,10 @@ def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[np.generic]:
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError(f"{name} are an array of another version than 1.0")
         shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        if dtype.kind not in "fiu" or is_fortran:
-            raise ValueError(f"{name} are numbers, in the order of C")
+        if dtype.kind not in "fiu":
+            raise ValueError(f"{name} are no numbers but {dtype}")
+        if is_fortran:
+            raise ValueError(f"{name} lie column by column: save numpy.ascontiguousarray of them")
         body = file.read(BYTES_MAX + 1)
         if len(body) > BYTES_MAX or math.prod(shape) * dtype.itemsize != len(body):
             raise ValueError(f"{name} claim another size than they have")
@@ -142,9 +153,11 @@ def _read_csv(path: Path) -> Samples:
     labels: list[int] = []
     number = 0
     try:
-        with path.open(newline="", encoding="utf-8") as lines:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.reader(iter(lambda: lines.readline(_LINE_MAX), ""), strict=True)
             header = next(reader, [])
+            if "label" not in header:
+                raise ValueError("no column is `label`")
             place = header.index("label")
             for number, row in enumerate(reader, start=2):
                 if len(row) != len(header):
@@ -162,6 +175,8 @@ def _read_csv(path: Path) -> Samples:
         ) from None
     if labels and not 0 <= min(labels) <= max(labels) < CLASSES_MAX:
         raise ConfigError(f"{path}: labels lie between 0 and {CLASSES_MAX - 1}")
+    if not labels:
+        raise ConfigError(f"{path}: no row lies below the names of the columns")
     return _checked(str(path), np.array(rows), np.array(labels, dtype=np.int64))
 
 
@@ -198,7 +213,9 @@ def _picture(path: Path) -> npt.NDArray[np.uint8]:
 def _read_parquet(path: Path) -> Samples:
     try:
         columns = read_parquet(path, SAMPLES_MAX, INPUTS_MAX + 1, BYTES_MAX)
-        labels = np.asarray(columns.pop("label", ()))
+        if "label" not in columns:
+            raise ValueError("no column is `label`")
+        labels = np.asarray(columns.pop("label"))
         inputs = np.stack([np.asarray(each) for each in columns.values()], axis=1)
     except ValueError as error:
         raise ConfigError(
