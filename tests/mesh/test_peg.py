@@ -139,11 +139,12 @@ def a_lost_book_costs_the_key_and_coins_follow_the_new_one(
     assert of_node(daemon, "key", "replace-peg", "--yes").returncode == 0
     daemon.start()
 
-    def moved() -> bool:
-        audit = asked(other, "audit")
+    def moved(at: Daemon) -> bool:
+        audit = asked(at, "audit")
         return len(audit["descriptors"]) == 2 and not audit["payments"]
 
-    mesh.until(moved, "the coins are in the wallet of the new key", 90)
+    mesh.until(lambda: moved(other), "the coins are in the wallet of the new key", 90)
+    mesh.until(lambda: moved(daemon), "the node with the new key has applied it too")
     audit = asked(daemon, "audit")
     assert (audit["fault"], audit["missing_sat"]) == ("", 0)
     assert asked(daemon, "address")["descriptor"] == audit["descriptors"][1]
