@@ -38,6 +38,15 @@ KNOWN_WITHIN_S = 60.0
 
 
 def main() -> int:
+    """Run the study; say in a line what stood against it."""
+    try:
+        return run()
+    except AmbientError as error:
+        print(f"the study came to no end: {error}", file=sys.stderr)
+        return 1
+
+
+def run() -> int:
     """Run the study, and write what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=sorted(MODELS), default="mnist")
@@ -52,13 +61,14 @@ def main() -> int:
     source = str(fetch.OUT) if options.data == "mnist" else "digits"
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ambient-fl-")))
-        print(f"starting {options.nodes} daemons", flush=True)
+        print(f"starting {options.nodes} daemons, which takes a while", flush=True)
         mesh = stack.enter_context(LocalMesh(options.nodes, folder=folder, ready_timeout_s=240))
         places = [socket_path_for(folder / f"node{number + 1}") for number in range(options.nodes)]
         nodes = [stack.enter_context(Client(place)) for place in places]
         begun = nodes[0].call(FL_START, study_of(options.data, options.nodes, options.rounds))
         for number, node in enumerate(nodes, start=1):
             join(node, begun.study, f"{source}:{number}/{options.nodes}")
+            print(f"{number} of {options.nodes} take part", flush=True)
         found = followed(nodes[0], begun.study)
         last = max((each.round for each in found.rounds if each.state == "done"), default=0)
         if not last:
@@ -95,7 +105,7 @@ def study_of(data: str, nodes: int, rounds: int) -> StartStudy:
         wanted=nodes,
         passes=3,
         batch=16,
-        invite_s=120.0,
+        invite_s=600.0,
         train_s=120.0,
         step_s=60.0,
     )

@@ -15,6 +15,7 @@ import pytest
 
 from ambientd.adapters.learning.learner import NumpyLearner
 from ambientd.api.learning_values import RoundInfo
+from ambientd.errors import UsageError
 from ambientd.model.learning import Plan
 from ambientd.ports.learning import Contribution
 
@@ -114,3 +115,20 @@ def test_accuracy_loss_and_participants_are_drawn_round_by_round(example: Module
 
 def test_a_single_round_that_nobody_scored_is_drawn_all_the_same(example: ModuleType) -> None:
     assert "last 0.0%" in example.curves([ended(1, 0, None, survivors=0)])
+
+
+def test_a_study_that_cannot_be_carried_out_ends_with_a_line(
+    example: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def over() -> int:
+        raise UsageError("study 0a0b0c0d0e0f is over")
+
+    monkeypatch.setattr(example, "run", over)
+    assert example.main() == 1
+    assert capsys.readouterr().err == "the study came to no end: study 0a0b0c0d0e0f is over\n"
+
+
+def test_the_invitation_lasts_until_ten_nodes_of_a_busy_machine_have_joined(
+    example: ModuleType,
+) -> None:
+    assert example.study_of("mnist", 10, 10).invite_s >= 10 * example.KNOWN_WITHIN_S

@@ -177,6 +177,11 @@ def test_a_plan_that_cannot_be_carried_out_says_why(changes: dict[str, object]) 
     assert len(fault) < 200
 
 
+def test_a_rule_that_is_none_is_answered_with_those_there_are() -> None:
+    fault = make_learner().plan_fault(replace(PLAN, aggregation="mean")) or ""
+    assert fault.endswith("say one of fedavg, fedprox, multi-krum, trimmed-mean, median")
+
+
 def test_data_of_another_shape_and_bytes_of_another_model_are_refused(tmp_path: Path) -> None:
     learner = make_learner(tmp_path)
     (tmp_path / "a.csv").write_text("a,label\n1,0\n1,1\n")

@@ -45,7 +45,8 @@ def _plan_fault(plan: Plan) -> str | None:
     if not 1 <= plan.rate_micro <= _RATE_MICRO_MAX or not 0 <= plan.prox_micro <= _RATE_MICRO_MAX:
         return "the rate lies between 0.000001 and 100, and prox between 0 and 100"
     if plan.aggregation not in AGGREGATIONS:
-        return f"no rule of aggregation is called {plan.aggregation!r}"
+        rules = ", ".join(AGGREGATIONS)
+        return f"no rule of aggregation is called {plan.aggregation!r}; say one of {rules}"
     if plan.is_private:
         Terms(plan.clip_micro, plan.noise_milli, 1)
     if plan.trainer in NATIVE:
