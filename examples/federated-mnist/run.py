@@ -64,17 +64,20 @@ def run() -> int:
         print(f"starting {options.nodes} daemons, which takes a while", flush=True)
         mesh = stack.enter_context(LocalMesh(options.nodes, folder=folder, ready_timeout_s=240))
         places = [socket_path_for(folder / f"node{number + 1}") for number in range(options.nodes)]
-        nodes = [stack.enter_context(Client(place)) for place in places]
-        begun = nodes[0].call(FL_START, study_of(options.data, options.nodes, options.rounds))
-        for number, node in enumerate(nodes, start=1):
-            join(node, begun.study, f"{source}:{number}/{options.nodes}")
+        # A daemon hangs up on whoever is silent for two minutes: nobody stays on the line.
+        with Client(places[0]) as first:
+            begun = first.call(FL_START, study_of(options.data, options.nodes, options.rounds))
+        for number, place in enumerate(places, start=1):
+            with Client(place) as node:
+                join(node, begun.study, f"{source}:{number}/{options.nodes}")
             print(f"{number} of {options.nodes} take part", flush=True)
-        found = followed(nodes[0], begun.study)
+        first = stack.enter_context(Client(places[0]))
+        found = followed(first, begun.study)
         last = max((each.round for each in found.rounds if each.state == "done"), default=0)
         if not last:
             print(f"no round came to a model: {found.study.reason}")
             return 1
-        given = nodes[0].call(FL_RECEIPT, GetRound(study=begun.study, round=last))
+        given = first.call(FL_RECEIPT, GetRound(study=begun.study, round=last))
         fingerprint = mesh.fingerprint
     options.receipt.write_bytes(given.data)
     options.out.write_text(curves(found.rounds))

@@ -6,14 +6,17 @@ import sys
 import tarfile
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any, Self
 
 import numpy as np
 import pytest
 
 from ambientd.adapters.learning.learner import NumpyLearner
+from ambientd.api.client import Client
 from ambientd.api.learning_values import RoundInfo
 from ambientd.errors import UsageError
 from ambientd.model.learning import Plan
@@ -126,6 +129,39 @@ def test_a_study_that_cannot_be_carried_out_ends_with_a_line(
     monkeypatch.setattr(example, "run", over)
     assert example.main() == 1
     assert capsys.readouterr().err == "the study came to no end: study 0a0b0c0d0e0f is over\n"
+
+
+def test_no_daemon_is_left_waiting_for_a_word_while_others_join(
+    example: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon hangs up on whoever is silent for long, and ten joins of a busy machine are long."""
+    connected: list[Path] = []
+    joined: list[str] = []
+
+    class OneClient(Client):
+        def __enter__(self) -> Self:
+            connected.append(self._path)
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            connected.remove(self._path)
+
+        def call(self, operation: object, request: object, timeout_s: object = None) -> Any:
+            assert connected == [self._path]
+            return SimpleNamespace(study="0a0b")
+
+    def join(node: Client, study: str, data: str) -> None:
+        node.call(object(), object())  # type: ignore[arg-type]
+        joined.append(data)
+
+    monkeypatch.setattr(example, "LocalMesh", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(example, "Client", OneClient)
+    monkeypatch.setattr(example, "join", join)
+    no_rounds = SimpleNamespace(rounds=[], study=SimpleNamespace(reason="none"))
+    monkeypatch.setattr(example, "followed", lambda *_: no_rounds)
+    monkeypatch.setattr(sys, "argv", ["run.py", "--data", "digits", "--nodes", "3"])
+    assert example.main() == 1
+    assert joined == ["digits:1/3", "digits:2/3", "digits:3/3"]
 
 
 def test_the_invitation_lasts_until_ten_nodes_of_a_busy_machine_have_joined(
