@@ -71,6 +71,16 @@ def test_closing_from_another_thread_ends_a_stream(path: Path) -> None:
             next(stream)
 
 
+def test_closing_between_two_items_ends_a_stream(path: Path) -> None:
+    with served(path, DeskNode().handlers()):
+        client = Client(path)
+        stream = client.stream(operations.EVENTS, requests.FollowEvents(tasks=("ab",)))
+        next(stream)
+        client.close()
+        with pytest.raises(UnreachableError):
+            next(stream)
+
+
 def test_no_daemon_is_named_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "config.toml").touch()
     client = Client(tmp_path / "s", tmp_path)

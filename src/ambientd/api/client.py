@@ -62,16 +62,16 @@ class Client:
             OperationError: the node refuses; its code and hint say why and what to do.
             UnreachableError: no daemon answers there, or not in time.
         """
-        reply = self._ask(operation, request, timeout_s)
+        _, reply = self._ask(operation, request, timeout_s)
         return read(reply.body, operation.response)
 
     def stream(self, operation: Operation[Q, R], request: Q) -> Iterator[R]:
         """Give each item as it comes; waits without limit, `close` from elsewhere ends it."""
-        reply = self._ask(operation, request, None)
+        connection, reply = self._ask(operation, request, None)
         while reply.kind is ReplyKind.ITEM:
             yield read(reply.body, operation.response)
-            self._connected().settimeout(None)
-            reply = self._receive()
+            # Never a new connection, on which nothing was asked: whoever closed this one is done.
+            reply = self._receive(connection)
 
     def close(self) -> None:
         """Leave; the daemon stops what it still does for this caller."""
@@ -91,7 +91,7 @@ class Client:
 
     def _ask(
         self, operation: Operation[Any, Any], request: msgspec.Struct, timeout_s: float | None
-    ) -> ReplyFrame:
+    ) -> tuple[socket.socket, ReplyFrame]:
         self._calls += 1
         frame = RequestFrame(id=self._calls, op=operation.name, body=body_of(request))
         try:
@@ -111,7 +111,7 @@ class Client:
             raise self._lost(error) from error
         if self._on_slow is not None and _is_prompt(operation):
             self._await_first_byte(connection, self._on_slow)
-        return self._receive()
+        return connection, self._receive(connection)
 
     def _send(self, connection: socket.socket, data: memoryview) -> None:
         for start in range(0, len(data), _CHUNK_BYTES):
@@ -134,9 +134,10 @@ class Client:
                 wait_s = AGAIN_S
         connection.settimeout(max(until - time.monotonic(), _LEAST_S))
 
-    def _receive(self) -> ReplyFrame:
+    def _receive(self, connection: socket.socket) -> ReplyFrame:
         try:
-            reply = read(self._exactly(frame_size(self._exactly(LENGTH_BYTES))), ReplyFrame)
+            size = frame_size(_exactly(connection, LENGTH_BYTES))
+            reply = read(_exactly(connection, size), ReplyFrame)
         except RemoteProtocolError as error:
             self.close()
             msg = f"what answers at {self._path} is no ambientd of this version: {error}"
@@ -151,16 +152,6 @@ class Client:
             msg = f"the daemon at {self._path} answered another call; try again"
             raise UnreachableError(msg)
         return reply
-
-    def _exactly(self, size: int) -> bytes:
-        connection = self._connected()
-        data = bytearray()
-        while len(data) < size:
-            chunk = connection.recv(min(_CHUNK_BYTES, size - len(data)))
-            if not chunk:
-                raise ConnectionResetError("the daemon closed the connection")
-            data += chunk
-        return bytes(data)
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
@@ -204,6 +195,16 @@ class Client:
         else:
             msg = f"the daemon at {self._path} went away ({error}); its log may say why"
         return UnreachableError(msg)
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        chunk = connection.recv(min(_CHUNK_BYTES, size - len(data)))
+        if not chunk:
+            raise ConnectionResetError("the daemon closed the connection")
+        data += chunk
+    return bytes(data)
 
 
 def how_to_reach(data_dir: Path, named_with: str) -> str:
