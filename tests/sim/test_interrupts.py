@@ -24,7 +24,8 @@ SWEEP = ("sweep", "log-calm", "--seeds", "1..9000", "--jobs", "2")
 @contextmanager
 def running(*words: str) -> Iterator[subprocess.Popen[str]]:
     """Run a command in a session of its own; whatever is left of it ends with the test."""
-    command = (sys.executable, "-m", "sim", *words)
+    # Whoever started the tests by `nohup` has left SIGHUP ignored.
+    command = ("env", "--default-signal=HUP", sys.executable, "-m", "sim", *words)
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
