@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from ambientd.codec.canonical import encode
-from ambientd.ledger.entries import NodeEntry, Table, TaskEntry
+from ambientd.ledger.entries import Meta, NodeEntry, Table, TaskEntry
 from ambientd.ledger.events import Paid
 from ambientd.model.task import TERMINAL, TaskState
 from ambientd.node.effect import PeerMisbehaved, PersistLedger, Told
@@ -15,7 +15,10 @@ from sim.node_machine import Persisted, Row
 from sim.vices import Resident
 
 AUDIT_MS = 20_000
-"""All attempts of an audit with liars in it, and its dispute; and of a task with idle workers."""
+"""All attempts of an audit with liars in it, and its dispute."""
+
+ATTEMPTS_MS = 30_000
+"""All attempts at a task whose workers are idle: each is a lease, and what was queued before it."""
 
 
 class NodeChecker(Checker):
@@ -234,19 +237,24 @@ def check_ends(hosts: Sequence[Resident]) -> None:
         if host.wanted:
             text = f"{len(host.wanted)} wishes of a node were never granted"
             raise InvariantViolation("a wanted record is committed", text)
-        since_ms = ledger.meta.time_ms - AUDIT_MS
-        # Audits open by themselves, some of them just before the end; idle workers use up leases.
         open_tasks = [
             (task, entry)
             for task, entry in ledger.open_tasks()
-            if entry.admitted_ms < since_ms
-            or not (entry.audits is not None or _is_leased(entry, ledger.meta.running_ms))
+            if not _may_be_open(entry, ledger.meta)
         ]
         if open_tasks:
             task, entry = open_tasks[0]
             slots = [(slot.state.name, slot.attempt) for slot in entry.slots]
             text = f"{len(open_tasks)} are open; {task.hex()[:12]} is {entry.state.name}, {slots}"
             raise InvariantViolation("every admitted task ends", text)
+
+
+def _may_be_open(entry: TaskEntry, meta: Meta) -> bool:
+    """Tell whether it is no wonder: audits open by themselves, and idle workers use up leases."""
+    open_ms = meta.time_ms - entry.admitted_ms
+    if entry.audits is not None:
+        return open_ms <= AUDIT_MS
+    return open_ms <= ATTEMPTS_MS and _is_leased(entry, meta.running_ms)
 
 
 def _is_leased(entry: TaskEntry, now_ms: int) -> bool:

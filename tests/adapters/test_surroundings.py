@@ -62,6 +62,14 @@ def test_a_mobile_card_that_only_waits_for_the_other_to_go_keeps_from_nothing(
     assert metered(tmp_path, four("wwan0", 600) + four("wlan0", 600)) == "wwan0"
 
 
+def test_a_card_that_is_named_and_not_there_is_told(tmp_path: Path) -> None:
+    metered(tmp_path)
+    device = DeviceSurroundings(Noon(), tmp_path)
+    assert device.look("UTC", ("wlan0", "wlan9", "a b")).absent_links == ("wlan9", "a b")
+    nothing_tells = DeviceSurroundings(Noon(), tmp_path / "elsewhere")
+    assert nothing_tells.look("UTC", ("wlan9",)).absent_links == ()
+
+
 @pytest.mark.parametrize(
     ("plugged", "is_on_battery"), [(True, False), (False, True), (None, False)]
 )

@@ -46,6 +46,12 @@ def test_the_promises_hold_with_all_faults_at_once(seed: int) -> None:
     assert outcome.tasks >= 20
 
 
+@pytest.mark.parametrize("seed", [167887004713, 167887004923])
+def test_a_task_that_idle_workers_have_may_use_up_all_its_attempts(seed: int) -> None:
+    """Four leases of the only other worker, one after the other: more than the 20 s of an audit."""
+    run(ClusterOptions(seed, 1))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [f for f in Fault if NODE in f.worlds], ids=lambda f: f.label)
 def test_the_promises_hold_with_each_fault_alone(fault: Fault) -> None:

@@ -32,6 +32,7 @@ class DeviceSurroundings:
             metered_link=self._metered(metered_links),
             week_minute=local.weekday() * 1440 + local.hour * 60 + local.minute,
             zone=f"{name} (UTC{offset[:3]}:{offset[3:5]})",
+            absent_links=self._absent(metered_links),
         )
 
     def _metered(self, named: tuple[str, ...]) -> str:
@@ -41,6 +42,11 @@ class DeviceSurroundings:
             if card in named or _MOBILE in kind.splitlines():
                 return card
         return ""
+
+    def _absent(self, named: tuple[str, ...]) -> tuple[str, ...]:
+        """Give the named cards that this device has not; none where nothing tells."""
+        cards = self._root / "sys/class/net"
+        return tuple(card for card in named if cards.is_dir() and not (cards / card).is_dir())
 
     def _ways_out(self) -> list[str]:
         """Give the cards that packets for anywhere leave by, of IPv4 and IPv6, where Linux tells.

@@ -10,9 +10,16 @@ from ambientd.rules.hours import DAY_MINUTES
 MIB = 1 << 20
 
 
-def notes_on(terms: OwnerTerms, config: Config) -> tuple[str, ...]:
+def notes_on(
+    terms: OwnerTerms, config: Config, absent_links: tuple[str, ...] = ()
+) -> tuple[str, ...]:
     """Give what the owner should know about the rules, each with what to do."""
-    return (*_memory(terms, config), *_hours(terms))
+    links = (
+        f"this device has no network card {card!r} now, and counts what else it has as not metered; "
+        "`ip link` lists its cards"
+        for card in absent_links
+    )
+    return (*_memory(terms, config), *_hours(terms), *links)
 
 
 def _memory(terms: OwnerTerms, config: Config) -> tuple[str, ...]:

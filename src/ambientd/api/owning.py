@@ -87,7 +87,7 @@ class Owning:
             capacity=owner.capacity,
             inputs_kept_ms=self._config.retention.inputs_ms,
             outputs_kept_ms=self._config.retention.outputs_ms,
-            notes=notes_on(terms, self._config),
+            notes=notes_on(terms, self._config, owner.seen.absent_links),
         )
 
     async def change(self, request: SetOwner) -> OwnerReply:

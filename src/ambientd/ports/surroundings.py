@@ -15,6 +15,8 @@ class Surroundings:
     metered_link: str
     week_minute: int
     zone: str
+    absent_links: tuple[str, ...] = ()
+    """Cards that were named as metered and are not there."""
 
 
 class Device(Protocol):
