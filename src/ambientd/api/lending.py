@@ -15,7 +15,7 @@ def notes_on(
 ) -> tuple[str, ...]:
     """Give what the owner should know about the rules, each with what to do."""
     links = (
-        f"this device has no network card {card!r} now, and counts what else it has as not metered; "
+        f"this device has no network card {card!r} now and takes what it has for not metered; "
         "`ip link` lists its cards"
         for card in absent_links
     )
