@@ -3,9 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from ambientd.ledger.admission import decode_record
 from ambientd.ledger.entries import CheckpointEntry, Table
 from ambientd.model.base import NodeId
 from ambientd.model.receipt import AnchorProof
+from ambientd.model.record import Anchor
+from ambientd.node.effect import PersistLedger
 from ambientd.roles.anchoring.book import Stage
 from ambientd.rules.bitcoin import double_sha256
 from sim.anchor_chain import BLOCK_MS, AnchorChain
@@ -43,7 +46,7 @@ class LogsAnchors(NodeChecker):
             for table, name, entry, _ in rows:
                 if table is Table.CHECKPOINT and isinstance(entry, CheckpointEntry):
                     self._closed_ms.setdefault(entry.note.size, now)
-                    fault = self._fault((node.key, name), entry, has_leapt=step.is_leap)
+                    fault = self._fault((node.key, name), entry, step)
                     if fault is not None:
                         text = f"{fault}, size {entry.note.size} at {now} ms"
                         raise InvariantViolation("the log's anchors only gain work", text)
@@ -54,7 +57,7 @@ class LogsAnchors(NodeChecker):
         return max(closed, default=0)
 
     def _fault(
-        self, key: tuple[bytes, bytes], entry: CheckpointEntry, *, has_leapt: bool
+        self, key: tuple[bytes, bytes], entry: CheckpointEntry, step: PersistLedger
     ) -> str | None:
         assert self._chain is not None, "somebody anchors"
         known, found = self._kept.get(key), entry.anchor
@@ -70,8 +73,9 @@ class LogsAnchors(NodeChecker):
         # Each of the chain's headers has the same work.
         if len(found.following_headers) <= len(known.following_headers):
             return "an anchor gave way to one with no more work"
-        # What a node has leapt over may have been another block's.
-        if found.header == known.header and not has_leapt:
+        # Between two anchors of one step, or in what a node has leapt over, was another block's.
+        passed = step.is_leap or _anchors_in(step, entry.note.size) > 1
+        if found.header == known.header and not passed:
             return "an anchor gave way to one of its own block"
         was, now = (double_sha256(each.header) for each in (known, found))
         if was != now and self._chain.holds(was) and self._chain.holds(now):
@@ -79,6 +83,13 @@ class LogsAnchors(NodeChecker):
         if self._contended[key] > CONTENDED_MAX:
             return "anchors that are all in the best chain take turns"
         return None
+
+
+def _anchors_in(step: PersistLedger, size: int) -> int:
+    """Count the proofs of one batch that a step's blocks hold."""
+    records = (decode_record(data) for each in step.committed.blocks for data in each.block.records)
+    bodies = (record.body for record in records)
+    return sum(isinstance(body, Anchor) and body.size == size for body in bodies)
 
 
 def check_anchors(chain: AnchorChain, hosts: Sequence[Resident], due: int) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from ambientd.ledger.admission import decode_record
 from ambientd.ledger.entries import CheckpointEntry, Table
 from ambientd.model.base import Digest
 from ambientd.model.receipt import AnchorProof
+from ambientd.model.record import Anchor
 from ambientd.node.effect import PersistLedger
 from sim.anchor_chain import AnchorChain
 from sim.anchor_checkers import SETTLING_MS, LogsAnchors, check_anchors
@@ -63,8 +65,8 @@ class Anchored:
         if node is self.cast.members[0] and isinstance(effect, Persisted):
             self.changes += [each for each in effect.effects if isinstance(each, PersistLedger)]
 
-    def show(self, proof: AnchorProof | None) -> None:
-        """Show the checker another anchor of the first batch."""
+    def show(self, proof: AnchorProof | None, last: PersistLedger | None = None) -> None:
+        """Show the checker another anchor of the first batch, by default in the last step."""
         host = self.cast.members[0]
         size = min(host.ledger.checkpoint_sizes())
         closed = host.ledger.checkpoint(size)
@@ -72,10 +74,24 @@ class Anchored:
         key = (Table.CHECKPOINT, size.to_bytes(8, "big"))
         bent = replace(closed, anchor=proof)
         assert isinstance(bent, CheckpointEntry)
-        last = self.changes[-1]
+        last = last or self.changes[-1]
         fields = {name: getattr(last, name) for name in ("committed", "root", "epoch")}
         change = PersistLedger(writes={key: bent}, **fields)
         self.checker.saw_effect(host, Persisted((change,)), 0)
+
+    def step_with_two(self) -> PersistLedger:
+        """Give a step one of whose blocks holds two proofs of the first batch."""
+        size = min(self.cast.members[0].ledger.checkpoint_sizes())
+        for change in self.changes:
+            first, *others = change.committed.blocks
+            for data in first.block.records:
+                body = decode_record(data).body
+                if isinstance(body, Anchor) and body.size == size:
+                    block = replace(first.block, records=(data, data))
+                    blocks = (replace(first, block=block), *others)
+                    committed = replace(change.committed, blocks=blocks)
+                    return PersistLedger(committed, {}, change.root, change.epoch)
+        raise AssertionError("the first batch was never anchored")
 
     @property
     def proof(self) -> AnchorProof:
@@ -111,6 +127,7 @@ def test_an_anchor_that_was_never_mined_or_goes_away_is_seen(anchored: Anchored)
     longer = replace(proof, following_headers=(*proof.following_headers, bytes(80)))
     with breaks("gave way to one of its own block"):
         anchored.show(longer)
+    anchored.show(longer, anchored.step_with_two())  # the one between was another block's
 
 
 @pytest.mark.slow
