@@ -17,13 +17,15 @@ from pathlib import Path
 import wasmtime
 
 from ambientd.adapters.wasmtime_engine import WasmtimeEngine
+from ambientd.codec.digest import tagged
 from ambientd.ports.engine import ModuleInvalidError
-from ambientd.wasm.c_module import Translated, translate
+from ambientd.wasm.c_module import TRANSLATION_VERSION, Translated, translate
 from ambientd.wasm.interface import Interface
-from ambientd.wasm.prepare import Prepared, prepare
+from ambientd.wasm.prepare import REWRITER_VERSION, Prepared, prepare
 from ambientd.wasm.refusal import RefusalError
 
-GUEST = Path(__file__).resolve().parent.parent / "native" / "proofs" / "guest"
+ROOT = Path(__file__).resolve().parent.parent
+GUEST = ROOT / "native" / "proofs" / "guest"
 # Below the stack the machine faults, for 64 KiB. Two frames fit into that, so that no stack steps
 # over it to the machine's registers and the digest, which lie behind (protocols/18 §4).
 FRAME_BYTES_MAX = 32_768
@@ -41,6 +43,17 @@ FLAGS = (
     *("-fno-strict-aliasing", "-fwrapv", "-fno-unwind-tables"),
     *("-Wl,--gc-sections", "-Wl,--strip-all", "-Wl,-z,max-page-size=4", "-Wl,--build-id=none"),
 )
+
+
+def translation() -> bytes:
+    """Name this translation: all that R is a function of besides the module (protocols/18 §12)."""
+    versions = f"{REWRITER_VERSION} {TRANSLATION_VERSION} {' '.join(FLAGS)}".encode()
+    told = (ROOT / "requirements" / "wasm.txt").read_text("ascii").splitlines()
+    pins = "\n".join(line for line in told if not line.lstrip().startswith("#")).encode()
+    parts = ("runtime.h", "main.h", "machine.h", "asking.h", "image.ld")
+    return tagged(
+        "ambient/translation/1", versions, pins, *((GUEST / name).read_bytes() for name in parts)
+    )
 
 
 class ImageError(Exception):
@@ -154,7 +167,13 @@ def main() -> int:
     instead.add_argument(
         "--step", action="store_true", help="write the image of steps, which takes no module"
     )
+    instead.add_argument(
+        "--translation", action="store_true", help="print what names this translation instead"
+    )
     arguments = parser.parse_args()
+    if arguments.translation:
+        print(translation().hex())
+        return 0
     fixed = "universal" if arguments.universal else "step" if arguments.step else None
     if (fixed is not None) == (arguments.module is not None):
         parser.error("give a module, --universal or --step")

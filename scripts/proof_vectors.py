@@ -10,11 +10,14 @@ from ambientd.codec.signing import Signer
 from ambientd.codec.statements import sign_proof_word, spec_hash
 from ambientd.ledger.events import RecordRejected
 from ambientd.model.base import Digest, TaskId
+from ambientd.model.image import ImageFile
 from ambientd.model.proof import Finding
 from ambientd.model.record import ProofFound, Record
 from ambientd.model.task import Result, TaskSpec
+from ambientd.rules.images import FILE_VERSION
 from ambientd.rules.proofs import statement_of
 from tests.ledger.cluster import result, spec
+from tests.ledger.imaging import FALSE, TRANSLATION, TRUE, author_of, gone_over, named, row
 from tests.ledger.proving import CYCLES, TERMS, ProvingCluster
 
 PREPARED = b"a prepared module"
@@ -54,6 +57,7 @@ def proofs() -> dict[str, Any]:
         "specifications": [_specification(spec(assurance=TERMS, replicas=1))],
         "statements": [_statement(*each) for each in _results()],
         "words": _words(),
+        "images": _images(),
         "ledger": [_settled(Finding.HOLDS), _settled(Finding.WRONG), _settled(Finding.MISSING)],
     }
 
@@ -109,6 +113,26 @@ def _words() -> list[dict[str, Any]]:
             {"cluster": cluster.id.hex(), "finding": int(finding), "body": encode(body).hex()}
         )
     return words
+
+
+def _images() -> dict[str, Any]:
+    """Give claims of one module, of which one is false, what is decided, and the file of it."""
+    cluster = gone_over()
+    claims = [named(cluster, 0, FALSE), named(cluster, 1), named(cluster, 2)]
+    cluster.block(*claims)
+    entry = row(cluster)
+    assert entry is not None, "it was named"
+    file = ImageFile(version=FILE_VERSION, genesis=cluster.genesis, epochs=(), claims=entry.claims)
+    return {
+        "cluster": cluster.id.hex(),
+        "translation": TRANSLATION.hex(),
+        "bodies": [encode(body).hex() for _, body in claims],
+        "entry": encode(entry).hex(),
+        "denied": encode(author_of(cluster, 0)).hex(),
+        "state_root": cluster.state.root.hex(),
+        "file": encode(file).hex(),
+        "image": TRUE.hex(),
+    }
 
 
 def _settled(finding: Finding) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from ambientd.ledger.admission import is_admissible
 from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.founders import first_epoch
 from ambientd.ledger.state import LedgerState
-from ambientd.ledger.versions import VERSIONS
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis, Member, NodeKind, Profile, Rules
 from ambientd.model.record import Admit, Cancel, Join
@@ -36,10 +35,11 @@ from sim.dispute_checkers import FairDisputes
 from sim.faults import ALL_FAULTS, Fault
 from sim.happenings import Happening, draw_disks, lay
 from sim.histories import History
+from sim.images import Namers, TrueImages
 from sim.joining import join_record, offer, seed_of
 from sim.lies import Lie
 from sim.money import BondsWait, Purses
-from sim.next_version import NEXT_VERSIONS
+from sim.next_version import NEXT_VERSIONS, OLDER_VERSIONS
 from sim.node_checkers import (
     Conservation,
     EqualRoots,
@@ -234,12 +234,14 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             log=SHORT_LOG if is_short else LogOptions(),
             proves_cycles_max=CYCLES if options.proves else 0,
             proves_steps=STEP_TERMS if options.proves else NO_STEPS,
+            says_next_version=bool(options.faults & {Fault.VERSIONS, Fault.IMAGES}),
         )
         host = kit.host(node_options, dice.randrange(2**32), vices)
         if options.tells and number in bad:
             own = random.Random(options.seed * 17_011 + number)
             host.tell(drawn_node_lies(own) if options.lies is None else options.lies, number)
-        host.newest = NEXT_VERSIONS if Fault.VERSIONS in options.faults else VERSIONS
+        if Fault.VERSIONS in options.faults:
+            host.versions, host.newest = OLDER_VERSIONS, NEXT_VERSIONS
         host.notary = None if cast.chain is None else Wallet(number, cast.chain)
         (cast.members if is_member else cast.joiners).append(host)
     return cast
@@ -366,6 +368,8 @@ def build(
         Purses(world, cast.hosts, drawing(10_007)).schedule(storms, last_ms)
     if Fault.MODULES in options.faults:
         Publishers(world, cast.hosts, drawing(11_003)).schedule(storms, end_ms)
+    if Fault.IMAGES in options.faults:
+        Namers(world, cast.hosts, drawing(12_007)).schedule(storms, end_ms)
     if options.learns or Fault.DROPOUTS in options.faults:
         in_private = options.in_private if options.learns else options.seed % 2 == 1
         students = Students(world, cast.hosts, options.seed, in_private=in_private)
@@ -409,7 +413,7 @@ def watch(
     honest = frozenset(host.key for host in cast.honest)
     names, anchors = HonestKeepTheirName(honest), LogsAnchors(cast.chain)
     world.observers += [
-        EpochsInside(log, lambda record: is_admissible(record, log.cluster)),
+        EpochsInside(log, lambda *each: is_admissible(each[0], log.cluster, each[1])),
         Onlookers(
             [
                 EqualRoots(),
@@ -432,6 +436,7 @@ def watch(
                 anchors,
                 NewerWords(),
                 NamesLast(),
+                TrueImages(honest),
                 *checkers_of_studies(books),
                 InvitedOnly(frozenset(host.key for host in cast.hosts)),
                 OpenAreDue(LEASE_MS_MAX),
@@ -456,7 +461,8 @@ def run(
     check_audits(cast.honest)
     check_studies(cast.honest)
     history.check()
-    check_versions(cast.honest)
+    if options.faults & {Fault.VERSIONS, Fault.IMAGES}:
+        check_versions(cast.honest)
     check_epochs(first_options(cast.genesis), cast.honest)
     ledger = cast.honest[0].ledger
     endings = Counter(_ending(entry) for _, entry in ledger.tasks())

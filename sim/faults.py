@@ -97,6 +97,11 @@ class Fault(Enum):
         (NODE,),
         "owners publish modules and advise against them, also under versions that are taken",
     )
+    IMAGES = (
+        "images",
+        (NODE,),
+        "members go over to state version 2, and nodes name images; liars name false ones",
+    )
     DROPOUTS = (
         "dropouts",
         (NODE,),
@@ -129,8 +134,8 @@ class Fault(Enum):
         self.text = text
 
 
-ALL_FAULTS = frozenset(Fault) - {Fault.VERSIONS}
-"""What a world has unless told otherwise: programs are replaced in a scenario of its own."""
+ALL_FAULTS = frozenset(Fault) - {Fault.VERSIONS, Fault.IMAGES}
+"""What a world has unless told otherwise: state versions change in scenarios of their own."""
 BY_LABEL = {fault.label: fault for fault in Fault}
 
 

@@ -1,4 +1,4 @@
-"""A state version 2 that nobody ships: for worlds and tests in which programs are updated.
+"""A state version 2 of its own, not the one that is shipped: for worlds in which programs change.
 
 Its accounts are written otherwise, and what fees bring goes to the reserve, at once and after each
 block. A program that knows it is one with `NEXT_VERSIONS` for its versions.
@@ -45,6 +45,9 @@ def _step(items: Mapping[Key, Entry]) -> Changes:
 def _move(block: "Draft") -> None:
     block.put_meta(_to_the_reserve(block.meta))
 
+
+OLDER_VERSIONS = Versions(StateVersion(NUMBER - 1))
+"""What the program knows that is replaced."""
 
 NEXT_VERSIONS = Versions(
     StateVersion(NUMBER - 1),

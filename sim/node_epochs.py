@@ -52,7 +52,7 @@ UPDATED_MS = 60
 class EpochsInside(Checker):
     """Shows the log within whole nodes to the log's own checkers, to each one epoch of it."""
 
-    def __init__(self, first: ConsensusOptions, is_valid: Callable[[bytes], bool]) -> None:
+    def __init__(self, first: ConsensusOptions, is_valid: Callable[[bytes, int], bool]) -> None:
         self._first = first.epoch
         self._is_valid = is_valid
         self._options = {first.epoch: first}
@@ -69,7 +69,7 @@ class EpochsInside(Checker):
                 JustifiedVotes(options),
                 EndProofs(options, read_stop),
                 Certificates(options),
-                SoundBlocks(options, self._is_valid),
+                SoundBlocks(options, lambda record: self._is_valid(record, options.state_version)),
                 OwnCertificates(options),
             ]
         )

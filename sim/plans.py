@@ -215,6 +215,11 @@ SCENARIOS = MappingProxyType(
             _in(NODE, Fault.MODULES, Fault.DELAY, Fault.CRASH, Fault.PARTITION, Fault.LIAR),
             "whole nodes that publish modules, crashes and liars amid it",
         ),
+        "node-images": Scenario(
+            NODE,
+            _in(NODE, Fault.IMAGES, Fault.DELAY, Fault.CRASH, Fault.PARTITION, Fault.LIAR),
+            "whole nodes that name images of modules, and find what others have named",
+        ),
         "node-learning": Scenario(
             NODE,
             _in(NODE, *_LEARNING),

@@ -257,7 +257,7 @@ class Replica:
             self._signer,
             self.store.restored(),
             self._random,
-            is_valid=is_valid,
+            is_valid=lambda record, _: is_valid(record),
             state_root=self.store.state_root,
             blocks=self.store,
             stops=self.store,

@@ -3,9 +3,9 @@
 from msgspec import Struct
 
 from ambientd.codec.canonical import decode
-from ambientd.ledger.versions import VERSIONS
 from ambientd.ports.store import StoreTable
 from ambientd.runtime.persistence import HEAD_KEY, HeadRow
+from sim.next_version import OLDER_VERSIONS
 from sim.stage import Stage
 from sim.vices import Resident
 
@@ -23,7 +23,7 @@ def update(world: Stage, key: bytes, back_ms: int, *, is_newer: bool) -> None:
     """Replace a node's program; its owner goes back only where the older one opens the store."""
     host = world.host_of(key)
     assert isinstance(host, Resident), "only whole nodes have programs"
-    versions = host.newest if is_newer else VERSIONS
+    versions = host.newest if is_newer else OLDER_VERSIONS
     if host.versions is versions or _held(host) > versions.newest:
         return
     world.crash(key)

@@ -15,6 +15,7 @@ import tarfile
 from functools import cache
 from pathlib import Path
 
+from ambientd import __version__
 from tests.missing import missing
 
 ROOT = Path(__file__).parents[1]
@@ -78,20 +79,31 @@ def environment_before(folder: Path) -> Path:
 
 
 def environment_after(folder: Path) -> Path:
-    """Make one of a program to come, which knows a next state version that nobody ships."""
+    """Make one of a program to come, whose next state version is one that nobody ships."""
+    following = (ROOT / "sim" / "next_version.py").read_text()
+    also = "from ambientd.ledger.next_version import NEXT_VERSIONS as VERSIONS  # noqa: E402\n"
+    return _knowing(folder, also, NEXT_VERSION, following)
+
+
+def environment_first(folder: Path) -> Path:
+    """Make one of this program that knows the first state version alone."""
+    only = "VERSIONS = Versions(StateVersion(FIRST_STATE_VERSION))\n"
+    return _knowing(folder, only, __version__, "")
+
+
+def _knowing(folder: Path, versions: str, name: str, following: str) -> Path:
+    """Make an environment of today's sources that know other state versions."""
     source = folder / "sources" / "src"
     shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
     place = source / "ambientd" / "__init__.py"
-    place.write_text(VERSIONED.sub(f'__version__ = "{NEXT_VERSION}"', place.read_text()))
+    place.write_text(VERSIONED.sub(f'__version__ = "{name}"', place.read_text()))
     ledger = source / "ambientd" / "ledger"
-    following = (ROOT / "sim" / "next_version.py").read_text()
     (ledger / "next_version.py").write_text(following)
     text = (ledger / "versions.py").read_text()
-    known = "VERSIONS = Versions(StateVersion(FIRST_STATE_VERSION))\n"
+    known = "VERSIONS = Versions(StateVersion(FIRST_STATE_VERSION), StateVersion(IMAGES_VERSION))\n"
     assert text.count(known) == 1
-    also = "from ambientd.ledger.next_version import NEXT_VERSIONS as VERSIONS  # noqa: E402\n"
-    (ledger / "versions.py").write_text(text.replace(known, also))
-    return environment_of(folder, source, NEXT_VERSION)
+    (ledger / "versions.py").write_text(text.replace(known, versions))
+    return environment_of(folder, source, name)
 
 
 def environment_of(folder: Path, source: Path, version: str) -> Path:

@@ -1,16 +1,16 @@
-"""Bugs of the registry, in which a name does not mean for ever what it meant."""
+"""Bugs of the registry: a name does not mean what it meant, an image is taken from anybody."""
 
 from collections.abc import Callable
 from typing import cast
 
 from msgspec.structs import replace
 
-from ambientd.ledger import modules
+from ambientd.ledger import images, modules
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import module_key
 from ambientd.ledger.module_entries import ModuleEntry
 from ambientd.model.record import Publish, Record
-from sim.mutants.patch import Mutant, Patch, bug
+from sim.mutants.patch import Mutant, Patch, always, bug
 
 
 def _replaces(publish: Callable[[Draft, Record, Publish], str | None]) -> object:
@@ -33,5 +33,11 @@ REGISTRY_MUTANTS: tuple[Mutant, ...] = (
         "lets a publisher replace what a version means",
         Patch(modules, "_publish", _replaces),
         scenario="node-modules",
+    ),
+    bug(
+        "believes-one-image",
+        "decides on a module's image by the word of one member",
+        Patch(images, "liars_max", always(0)),
+        scenario="node-images",
     ),
 )

@@ -11,6 +11,7 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import audit_id, sign_proof_word
 from ambientd.ledger import events as ledger
+from ambientd.ledger import image_events as image
 from ambientd.ledger import learning_events as learning
 from ambientd.ledger import peg_events as peg
 from ambientd.ledger.audit_entries import AuditSource
@@ -102,6 +103,9 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     seen.setdefault("PaymentFinal", peg.PaymentFinal(1, 0, bytes(32)))
     seen.setdefault("ModulePublished", ledger.ModulePublished(node, "sums", "1.0.0", task))
     seen.setdefault("ModuleYanked", ledger.ModuleYanked(node, "sums", "1.0.0", "it was wrong"))
+    seen.setdefault("ImageNamed", image.ImageNamed(task, task, task, node))
+    seen.setdefault("ImageDecided", image.ImageDecided(task, task, task))
+    seen.setdefault("ImageDenied", image.ImageDenied(task, task, node))
     study = StudyId(bytes(32))
     seen.setdefault("StudyBegan", learning.StudyBegan(study, node))
     seen.setdefault("StudyJoined", learning.StudyJoined(study, node, is_in=True))

@@ -24,6 +24,7 @@ BOUNDED = {
     "task.wait": "one task",
     "task.why": "one task",
     "module.show": "a module has so many versions",
+    "image.show": "one word a member",
     "owner.show": "rules",
     "doctor.look": "a few peers are asked",
     "anchor.plan": "one line a rate",

@@ -30,6 +30,7 @@ ALL = grammar_of(build_parser())
 LEAVES = {" ".join(command.path[1:]): command for command in ALL.leaves()}
 COMMON = {name for option in ALL.options for name in option.names}
 HASH, COIN, TO, AGE = "cd" * 32, f"{'ee' * 32}:1", "bcrt1qexample", "age1" + "q" * 58
+OF_MODULE = "MODULE.wasm|SHA256"
 NAME = "PUBLISHER/NAME"
 EXACT = f"{NAME}@VERSION"
 STUDY = {
@@ -218,6 +219,11 @@ ROWS = (
     Row("module unpin {}", "acme/sums@1.0.0", named("module.unpin"), EXACT),
     Row("module yank {} --reason slow --yes", "acme/sums@1.0.0", named("module.yank"), EXACT),
     Row("module yank acme/sums@1.0.0 --yes {}", "--reason slow", of("module.yank", reason="slow")),
+    Row(f"image name {{}} {HASH} --yes", HASH, of("image.name", module_sha256=HASH), OF_MODULE),
+    Row(f"image name {HASH} {{}} --yes", HASH, of("image.name", image=HASH), "IMAGE.elf|ID"),
+    Row("image show {}", HASH, of("image.show", module_sha256=HASH), OF_MODULE),
+    Row(f"image show {HASH} {{}}", "--output m.image", of("image.show", with_file=True)),
+    Row(f"image check {{}} {HASH}", HASH, of("image.show", module_sha256=HASH), OF_MODULE),
     Row("fl start {}", "study.toml", of("fl.start", **STUDY), "STUDY.toml"),
     Row("fl list {}", "--limit 3", of("fl.list", limit=3)),
     Row("fl show {}", "abcd", of("fl.show", study="abcd"), "STUDY"),
@@ -276,7 +282,7 @@ OWN = {
         *((each, "--yes") for each in ("run", "module publish", "module yank", "member remove")),
         *((each, "--yes") for each in ("member leave", "account transfer", "account bond")),
         *((each, "--yes") for each in ("account unbond", "peg withdraw", "peg return")),
-        *((each, "--yes") for each in ("peg raise", "fl join")),
+        *((each, "--yes") for each in ("peg raise", "fl join", "image name")),
     },
     "for how long it looks": {
         *(
@@ -289,6 +295,8 @@ OWN = {
     },
     "executed here, by this program": {
         *(("task logs", "--engine"), ("task logs", "--sandbox"), ("module publish", "--sandbox")),
+        *(("image name", "--verifier"), ("image check", "--verifier")),
+        ("image check", "IMAGE.elf|ID"),
     },
     "what is done anyway": {("pause", "--drain")},
 }

@@ -300,7 +300,7 @@ def late_log() -> Log:
         signer,
         None,
         random.Random(1),
-        is_valid=lambda _: True,
+        is_valid=lambda *_: True,
         state_root=lambda _: None,
         blocks=Compacted(),
         stops=Endless(),

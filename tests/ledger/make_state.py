@@ -24,6 +24,7 @@ from ambientd.model.task import Assurance
 from ambientd.rules.bitcoin import decode_transaction
 from tests.ledger.bitcoin import anchor_proof
 from tests.ledger.cluster import TestCluster, result, seed_of
+from tests.ledger.imaging import FALSE, go_over, named
 from tests.ledger.peg import PegCluster
 from tests.ledger.publishing import publish
 from tests.ledger.studies import begin_study
@@ -91,22 +92,29 @@ def pegged() -> PegCluster:
     return cluster
 
 
+def write(prefix: str, cluster: TestCluster) -> None:
+    """Write one state."""
+    form = cluster.state.form
+    items = sorted(cluster.state.items().items())
+    document = {
+        "version": cluster.state.version,
+        "genesis": encode(cluster.genesis).hex(),
+        "index": cluster.index,
+        "root": cluster.state.root.hex(),
+        "entries": [[encode_key(key).hex(), form.encode(key, each).hex()] for key, each in items],
+    }
+    text = json.dumps(document, indent=1) + "\n"
+    (FOLDER / f"{prefix}version-{form.number}.json").write_text(text)
+
+
 def main() -> None:
-    """Write the files."""
+    """Write the files: each state in the first version, and as the second one has it."""
     for prefix, cluster in (("", played()), ("peg-", pegged())):
-        form = cluster.state.form
-        items = sorted(cluster.state.items().items())
-        document = {
-            "version": cluster.state.version,
-            "genesis": encode(cluster.genesis).hex(),
-            "index": cluster.index,
-            "root": cluster.state.root.hex(),
-            "entries": [
-                [encode_key(key).hex(), form.encode(key, entry).hex()] for key, entry in items
-            ],
-        }
-        text = json.dumps(document, indent=1) + "\n"
-        (FOLDER / f"{prefix}version-{form.number}.json").write_text(text)
+        write(prefix, cluster)
+        go_over(cluster)
+        if not prefix:
+            cluster.block(named(cluster, 0, FALSE), named(cluster, 1), named(cluster, 2))
+        write(prefix, cluster)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from ambientd.ledger.entries import Table, encode_key
 from ambientd.ledger.state import LedgerState
 from ambientd.model.record import SeatWish, Transfer, VersionKnown
 from ambientd.rules.verdicts import quorum
-from sim.next_version import NEXT_VERSIONS
+from sim.next_version import NEXT_VERSIONS, OLDER_VERSIONS
 from tests.ledger.cluster import TestCluster, rejections
 from tests.ledger.test_seats import asked, decide, said, stop, with_guests
 
@@ -140,7 +140,7 @@ def test_what_applies_a_block_changes_nothing_by_itself() -> None:
 
 
 def test_a_program_that_does_not_know_the_version_cannot_take_the_step() -> None:
-    cluster = TestCluster()
+    cluster = TestCluster(versions=OLDER_VERSIONS)
     cluster.block(*map(knows, range(3)))
     stop(cluster)
     with pytest.raises(ValueError, match="is of version 2, this program knows 1: update it"):

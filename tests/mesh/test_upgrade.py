@@ -15,7 +15,14 @@ from ambientd import __version__
 from ambientd.api.operations import MEMBER_LIST, STATUS
 from ambientd.api.replies import TroubleKind
 from ambientd.api.requests import GetStatus, ListMembers
-from tests.before import NEXT_VERSION, ROOT, VERSION, environment_after, environment_before
+from tests.before import (
+    NEXT_VERSION,
+    ROOT,
+    VERSION,
+    environment_after,
+    environment_before,
+    environment_first,
+)
 from tests.mesh.cluster import Cluster, Daemon, own_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.net, pytest.mark.mesh]
@@ -104,11 +111,21 @@ def known_versions(daemon: Daemon) -> list[int]:
     return sorted(each.known_version for each in daemon.ask(MEMBER_LIST, ListMembers()).seats)
 
 
+def lets_speak(daemon: Daemon) -> None:
+    """Let a node say which state version its program knows."""
+    place = daemon.data_dir / "config.toml"
+    before, section, rest = place.read_text().partition("\n[log]\n")
+    assert section
+    place.write_text(f"{before}{section}says_next_version = true\n{rest}")
+
+
 def test_a_mesh_goes_over_to_the_next_state_version_and_who_is_late_stands_aside(
     tmp_path: Path,
 ) -> None:
-    after = environment_after(tmp_path / "after")
-    cluster = Founded(tmp_path / "mesh", NOW)
+    first, after = environment_first(tmp_path / "first"), environment_after(tmp_path / "after")
+    cluster = Founded(tmp_path / "mesh", first)
+    for daemon in cluster.daemons:
+        lets_speak(daemon)
     receipts: list[Path] = []
 
     def replace(daemon: Daemon) -> None:
@@ -129,7 +146,7 @@ def test_a_mesh_goes_over_to_the_next_state_version_and_who_is_late_stands_aside
             receipts.append(work_done_by(daemon, tmp_path))
         cluster.until(lambda: known_versions(late) == [1, 1, 2, 2], "two say that they know it")
         assert state_versions(cluster.daemons) == [1] * 4
-        listed = ctl(NOW, "--data-dir", late.data_dir, "member", "list")
+        listed = ctl(first, "--data-dir", late.data_dir, "member", "list")
         assert "state version 1; 2 of them know version 2" in listed
 
         replace(early[2])
@@ -145,7 +162,7 @@ def test_a_mesh_goes_over_to_the_next_state_version_and_who_is_late_stands_aside
         assert f"of state version 2 since block {begun + 1}, this program knows 1" in trouble.text
         assert status.committed_height == begun
         refused = subprocess.run(
-            [NOW, "-m", "ambientd.cli.main", "--data-dir", late.data_dir, "run", HELLO],
+            [first, "-m", "ambientd.cli.main", "--data-dir", late.data_dir, "run", HELLO],
             input=b"ambient",
             capture_output=True,
         )
@@ -162,7 +179,7 @@ def test_a_mesh_goes_over_to_the_next_state_version_and_who_is_late_stands_aside
             "all tell the same tasks",
         )
         late.stop()
-        late.python = NOW
+        late.python = first
         late.start()
         assert late.process is not None
         assert late.process.wait(60) != 0

@@ -13,7 +13,7 @@ from ambientd.runtime.restoring import restore
 from ambientd.runtime.store_writer import StoreWriter
 from sim.cluster import Cast
 from sim.faults import Fault
-from sim.next_version import NEXT_VERSIONS
+from sim.next_version import NEXT_VERSIONS, OLDER_VERSIONS
 from tests.fakes.memory_store import MemoryStore
 from tests.sim.test_versions import updated
 
@@ -45,4 +45,4 @@ async def test_a_program_that_does_not_know_the_version_says_so_and_restores_not
     _, cast = updated(0, 1, 2, faults=faults, until_ms=25_000)
     copy = await saved(cast, tmp_path)
     with pytest.raises(StoreError, match="of version 2, this program knows 1: update it"):
-        restore(copy, MemoryStore(), cast.genesis)
+        restore(copy, MemoryStore(), cast.genesis, versions=OLDER_VERSIONS)

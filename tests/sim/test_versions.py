@@ -7,7 +7,6 @@ import pytest
 from ambientd.codec.statements import sign_record
 from ambientd.consensus.effects import PersistSafety
 from ambientd.errors import StoreError
-from ambientd.ledger.versions import VERSIONS
 from ambientd.model.record import VersionKnown
 from ambientd.node.effect import RecordDropped
 from ambientd.node.event import BodiesProposed, RecordOffered
@@ -16,7 +15,7 @@ from sim.cluster import Cast, ClusterOptions, build, run
 from sim.faults import Fault
 from sim.happenings import Crashes
 from sim.machine import Delivery, Effect, Host
-from sim.next_version import NEXT_VERSIONS
+from sim.next_version import NEXT_VERSIONS, OLDER_VERSIONS
 from sim.node_machine import NodeHost, Persisted
 from sim.plans import SCENARIOS, Plan, drawn_happenings
 from sim.stage import Stage
@@ -118,7 +117,7 @@ def test_an_older_program_refuses_a_store_of_the_next_version_and_changes_nothin
     _, cast = updated(0, 1, 2)
     disk = cast.members[0].disk
     with pytest.raises(StoreError, match="of version 2, this program knows 1: run the version"):
-        recover(disk, cast.genesis, VERSIONS)
+        recover(disk, cast.genesis, OLDER_VERSIONS)
     assert recover(disk, cast.genesis, NEXT_VERSIONS).ledger.version == 2
 
 

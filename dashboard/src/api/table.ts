@@ -393,6 +393,26 @@ export interface HistoryLine {
   readonly text: string;
 }
 
+/** A module's own image by the present translation; empty while not enough members say so. `needed` is how many must say the same; `fee_msat` what this word has cost. */
+export interface ImageInfo {
+  readonly module_sha256: string;
+  readonly translation: string;
+  readonly image: string;
+  readonly needed: number;
+  readonly words: readonly (ImageWord)[];
+  readonly fee_msat: number;
+  readonly file: string | null;
+}
+
+/** One node's word; `denied` where it has named another image than members found, of any. */
+export interface ImageWord {
+  readonly node: string;
+  readonly name: string;
+  readonly image: string;
+  readonly is_member: boolean;
+  readonly denied: boolean;
+}
+
 /** A join token; whoever holds it can bring one node in until it expires. `addresses` are those the token names; `loopback` when only this machine can dial them. */
 export interface Invitation {
   readonly token: string;
@@ -579,6 +599,7 @@ export interface ModuleInfo {
   readonly pinned: boolean;
   readonly versions: readonly (VersionInfo)[];
   readonly published_as: readonly (string)[];
+  readonly image: ImageInfo | null;
 }
 
 /** A published module in a list; `version` is the newest that can be advised, or empty. */
@@ -607,6 +628,12 @@ export interface Modules {
   readonly modules: readonly (ModuleLine)[];
   readonly total: number;
   readonly next: string | null;
+}
+
+/** Say as this node what a module's own image is; the first word on a module costs a fee. Whoever says it has translated the module: who names another image than the members find names none any more. */
+export interface NameImage {
+  readonly module_sha256: string;
+  readonly image: string;
 }
 
 /** One node as the ledger and this node's telemetry know it. */
@@ -1089,6 +1116,12 @@ export interface ShowHistory {
   readonly after?: string;
 }
 
+/** What is a module's own image, and who says so? With a file for strangers where asked. */
+export interface ShowImage {
+  readonly module_sha256: string;
+  readonly with_file?: boolean;
+}
+
 /** Everything about one version; without a version, about the newest that can be advised. */
 export interface ShowModule {
   readonly publisher: string;
@@ -1551,6 +1584,8 @@ export interface Operations {
   "fl.start": { request: StartStudy; answer: StudyInfo };
   "fl.stop": { request: StopStudy; answer: StudyInfo };
   "headers.verify": { request: VerifyHeaders; answer: Verified };
+  "image.name": { request: NameImage; answer: ImageInfo };
+  "image.show": { request: ShowImage; answer: ImageInfo };
   "links": { request: ListLinks; answer: LinksTold };
   "log.update": { request: GetLogUpdate; answer: LogUpdateReply };
   "member.ask": { request: AskForSeat; answer: SeatSaid };
@@ -1631,6 +1666,8 @@ export const ROUTES = {
   "fl.start": { method: "POST", path: "/studies" },
   "fl.stop": { method: "POST", path: "/studies/{study}/stop" },
   "headers.verify": { method: "POST", path: "/headers/verify" },
+  "image.name": { method: "POST", path: "/images" },
+  "image.show": { method: "GET", path: "/images/{module_sha256}" },
   "links": { method: "GET", path: "/links" },
   "log.update": { method: "GET", path: "/log/update" },
   "member.ask": { method: "POST", path: "/members/ask" },

@@ -21,6 +21,7 @@ from ambientd.api.charting import Charting
 from ambientd.api.chronicle import Chronicle
 from ambientd.api.deciding import DEADLINE_S, outcome_of
 from ambientd.api.doctoring import Doctoring
+from ambientd.api.imaging import Imaging
 from ambientd.api.invitation import check_addresses, invitation
 from ambientd.api.learning import Learning
 from ambientd.api.log_updates import LogUpdates
@@ -128,6 +129,7 @@ class Desk:
         self.accounts = Accounts(owner.signer, parts)
         self.pegging = Pegging(owner.signer, parts)
         self.log = LogUpdates(parts)
+        self.imaging = Imaging(owner.signer, parts)
         self.registry = Registry(owner.signer, parts, owner.config.limits.module_bytes_max)
         classes = self._state.genesis.rules.classes
         self.owning = Owning(self._id, parts, classes, owner.config)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ambientd.api import learning_operations, operations
+from ambientd.api import image_operations, learning_operations, operations
 from ambientd.api.answering import Handler
 from ambientd.api.desk import Desk
 
@@ -52,6 +52,8 @@ def build_handlers(desk: Desk) -> Mapping[str, Handler]:
         operations.MODULE_BRING.name: desk.registry.bring,
         operations.MODULE_PIN.name: desk.registry.pin,
         operations.MODULE_UNPIN.name: desk.registry.unpin,
+        image_operations.IMAGE_NAME.name: desk.imaging.name,
+        image_operations.IMAGE_SHOW.name: desk.imaging.show,
         operations.BACKUP_CREATE.name: desk.backups.make,
         operations.BACKUP_LOOK.name: desk.backups.look_at,
         operations.LOG_UPDATE.name: desk.log.update,

@@ -22,6 +22,7 @@ from ambientd.api.backup_values import CopiesUnderWay, LookAtBackups
 from ambientd.api.blame_replies import BlameFileReply, Blames
 from ambientd.api.blob_values import BlobKept, BlobReply, GetBlob, PutBlob
 from ambientd.api.census_replies import Cluster, Readiness
+from ambientd.api.image_operations import IMAGES
 from ambientd.api.learning_operations import LEARNING
 from ambientd.api.looking_operations import EVENTS, LINKS, NODE_SHOW, NODES, STATUS
 from ambientd.api.material_values import GetMaterial, GetTaskLog, Material, TaskLog
@@ -490,6 +491,7 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
         MODULE_UNPIN,
         WEBHOOK_TEST,
         *LEARNING,
+        *IMAGES,
         BLOB_PUT,
         BLOB_GET,
         EVENTS,

@@ -1,5 +1,10 @@
 """The program that verifies validity proofs, for the command line, which has no adapters."""
 
-from ambientd.adapters.verifier_program import NoVerifierError, ask_verifier, find_verifier
+from ambientd.adapters.verifier_program import (
+    NoVerifierError,
+    ask_verifier,
+    find_verifier,
+    image_id,
+)
 
-__all__ = ["NoVerifierError", "ask_verifier", "find_verifier"]
+__all__ = ["NoVerifierError", "ask_verifier", "find_verifier", "image_id"]

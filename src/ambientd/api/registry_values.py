@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from ambientd.api.image_values import ImageInfo
 from ambientd.api.replies import Reply
 from ambientd.api.requests import Count, Cursor, NodeName, PageSize, Request, Sha256
 
@@ -160,6 +161,8 @@ class ModuleInfo(Reply, frozen=True):
     versions: tuple[VersionInfo, ...]
     published_as: tuple[str, ...] = ()
     """All names of these bytes, this one among them, as PUBLISHER/NAME@VERSION with whole ids."""
+    image: ImageInfo | None = None
+    """What nodes say of the module's own image; None where nobody has named one."""
 
 
 class ModulePublished(Reply, frozen=True):

@@ -469,6 +469,7 @@ class EventKind(StrEnum):
     PAYMENT_FINAL = "payment_final"  # payment, version, txid
     MODULE_PUBLISHED = "module_published"  # node, name, version, manifest
     MODULE_YANKED = "module_yanked"  # node, name, version, reason
+    IMAGE = "image"  # module, image, state: named or denied with a node, or decided
     STUDY_BEGAN = "study_began"  # study, node
     STUDY_JOINED = "study_joined"  # study, node, is_in
     STUDY_ROUND_MOVED = "study_round_moved"  # study, round, state

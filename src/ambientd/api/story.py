@@ -5,11 +5,13 @@ from typing import assert_never
 from ambientd.api.audit_story import audit_line
 from ambientd.api.counting import in_words, outcome_in_words
 from ambientd.api.dispute_story import dispute_line
+from ambientd.api.image_story import image_line
 from ambientd.api.learning_story import learning_line
 from ambientd.api.peg_story import peg_line
 from ambientd.api.replies import Event, EventKind
 from ambientd.api.story_words import Fields, Line, short
 from ambientd.ledger import events as ledger
+from ambientd.ledger import image_events as image
 from ambientd.ledger import learning_events as learning
 from ambientd.ledger import peg_events as peg
 from ambientd.ledger.weighing import closed_standing
@@ -257,6 +259,8 @@ def _other_lines(event: ledger.LedgerEvent | AnchorSent) -> list[Line]:
             return [_money_line(event)]
         case ledger.ModulePublished() | ledger.ModuleYanked():
             return [_module_line(event)]
+        case image.ImageNamed() | image.ImageDecided() | image.ImageDenied():
+            return [image_line(event)]
         case _:
             return []
 

@@ -69,6 +69,7 @@ COMMANDS: Sequence[tuple[tuple[str, ...], str]] = (
     (("receipt",), "task_parsers:add_receipt"),
     (("blame",), "proof_parsers:add_blame"),
     (("proof",), "proof_parsers:add_proof"),
+    (("image",), "proof_parsers:add_image"),
     (("headers",), "proof_parsers:add_headers"),
     (("witness",), "proof_parsers:add_witness"),
     (("module",), "module_parsers:add_module"),

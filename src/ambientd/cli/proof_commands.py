@@ -3,16 +3,27 @@
 import os
 import re
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ambientd.api import operations, requests
 from ambientd.api.proof_program import ask_verifier, find_verifier
 from ambientd.cli.console import CommonArguments, connect, print_json, print_line, short
 from ambientd.cli.exit_codes import ExitCode
-from ambientd.cli.files import STANDARD_STREAM, check_writable, report_beside, write_file
+from ambientd.cli.files import (
+    STANDARD_STREAM,
+    check_writable,
+    read_file,
+    read_module,
+    report_beside,
+    write_file,
+)
 from ambientd.cli.task_commands import task_name
 from ambientd.errors import UsageError
 
+if TYPE_CHECKING:
+    from ambientd.rules.images import Vouched
+
+IMAGE_FILE_BYTES_MAX = 4 << 20
 # It verifies in milliseconds; a machine that is this busy should be asked again.
 _WAIT_S = 60
 _HASH = re.compile("[0-9a-fA-F]{64}")
@@ -23,6 +34,8 @@ class VerifyArguments(CommonArguments, Protocol):
 
     file: str
     image: str | None
+    images: str | None
+    cluster: str | None
     module: str | None
     prepared: str | None
     input: str | None
@@ -58,15 +71,35 @@ def get(arguments: GetArguments) -> ExitCode:
 
 def verify(arguments: VerifyArguments) -> ExitCode:
     """Check a validity proof; no daemon, no network."""
-    command = [find_verifier(arguments.verifier), *_asked(arguments)]
-    told = ask_verifier(command, _WAIT_S)
+    vouched = _vouched(arguments)
+    asked = _asked(arguments)
+    asked += [] if vouched is None else ["--image", vouched.image.hex()]
+    told = ask_verifier([find_verifier(arguments.verifier), *asked], _WAIT_S)
+    trust = [] if vouched is None or not told.valid else [vouched.trust_text]
     if arguments.as_json:
         reason = "" if told.valid else told.text.strip()
-        print_json({"valid": told.valid, "reason": reason, **told.fields})
+        print_json({"valid": told.valid, "reason": reason, **told.fields, "trust": trust})
     else:
-        for line in told.text.splitlines():
+        for line in (*told.text.splitlines(), *(f"trusted: {each}" for each in trust)):
             print_line(line)
     return ExitCode.DONE if told.valid else ExitCode.NOT_VERIFIED
+
+
+def _vouched(arguments: VerifyArguments) -> "Vouched | None":
+    """Give the image that members say is the module's; raise UsageError where they do not."""
+    if arguments.images is None:
+        if arguments.cluster is not None:
+            raise UsageError("--cluster goes with --images: whose word it is that is believed")
+        return None
+    if arguments.module is None or arguments.image is not None:
+        raise UsageError("--images goes with --module, and without --image: it names the image")
+    from ambientd.api.image_files import read_images
+
+    return read_images(
+        read_file(arguments.images, "file of an image", IMAGE_FILE_BYTES_MAX),
+        read_module(arguments.module),
+        arguments.cluster,
+    )
 
 
 def _asked(arguments: VerifyArguments) -> list[str]:

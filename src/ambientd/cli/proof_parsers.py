@@ -12,6 +12,8 @@ from ambientd.cli.parsing import (
     span,
 )
 
+_MODULE = "MODULE.wasm|SHA256"
+
 
 def add_anchor(commands: object) -> None:
     """Add `anchor` and its commands."""
@@ -142,12 +144,45 @@ def add_proof(commands: object) -> None:
         metavar="FILE",
         help="the prepared module that it must be about, where the image is the universal one",
     )
+    verify.add_argument(
+        "--images",
+        metavar="FILE",
+        help="what members say that the module's image is, from `ambientctl image show -o FILE`",
+    )
+    verify.add_argument(
+        "--cluster", metavar="FINGERPRINT", help="the cluster whose members you believe"
+    )
     verify.add_argument("--input", metavar="FILE", help="the input that it must be about")
     verify.add_argument("--output", metavar="FILE", help="the output that it must be about")
     verify.add_argument(
         "--salt", metavar="HEX", help="the salt, where input and output are named by salted hashes"
     )
     _add_verifier(verify)
+
+
+def add_image(commands: object) -> None:
+    """Add `image` and its commands."""
+    image = group(commands, "image", "what modules' own images are, and who says so")
+    name = command(
+        image, "name", "image_commands:name", "say as this node what a module's own image is"
+    )
+    show = command(image, "show", "image_commands:show", "a module's own image, and who says so")
+    show.add_argument("module", metavar=_MODULE, help="a module, or its SHA-256")
+    show.add_argument(
+        "-o", "--output", metavar="FILE", help=f"the members' words, for strangers; {WHERE_TO}"
+    )
+    check = command(
+        image, "check", "image_commands:check", "compare an image made here with what nodes say"
+    )
+    for parser in (name, check):
+        parser.add_argument("module", metavar=_MODULE, help="a module, or its SHA-256")
+        parser.add_argument(
+            "image",
+            metavar="IMAGE.elf|ID",
+            help="what `python -m scripts.proof_image` made of it, or its id",
+        )
+        _add_verifier(parser)
+    name.add_argument("--yes", action="store_true", help="do not ask first")
 
 
 def _add_verifier(parser: Parser) -> None:

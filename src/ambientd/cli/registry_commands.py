@@ -27,6 +27,7 @@ from ambientd.cli.console import (
 )
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import read_file, read_module
+from ambientd.cli.image_commands import said_fields
 from ambientd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -218,6 +219,7 @@ def _report(arguments: CommonArguments, info: ModuleInfo) -> ExitCode:
             ", ".join(each.version + " (yanked)" * bool(each.yanked) for each in info.versions),
         ),
         *published_fields(info.published_as),
+        *([] if info.image is None else said_fields(info.image)),
     ]
     print_fields(fields)
     for line in warnings(info):

@@ -11,6 +11,7 @@ from ambientd.codec.signing import Signer, verify
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import SegmentVerdict, Trace, TracePoint
 from ambientd.model.genesis import Genesis
+from ambientd.model.image import ImageClaim
 from ambientd.model.learning import Plan, RoundReceipt, StudyId
 from ambientd.model.learning_record import FlStudy
 from ambientd.model.module import Manifest, SignedManifest
@@ -278,6 +279,29 @@ def sign_proof_word(
 def verify_proof_word(word: ProofWord, cluster: bytes) -> bool:
     """Tell whether the named member signed the word."""
     return verify(word.referee, "proof", cluster, _proof_payload(word), word.signature)
+
+
+def _image_payload(claim: ImageClaim) -> bytes:
+    return encode((claim.module, claim.translation, claim.image))
+
+
+def sign_image_claim(
+    signer: Signer, module: Digest, translation: Digest, image: Digest
+) -> ImageClaim:
+    """Sign what this node says that a module's own image is."""
+    unsigned = ImageClaim(
+        module=module,
+        translation=translation,
+        image=image,
+        author=NodeId(signer.public_key),
+        signature=b"",
+    )
+    return replace(unsigned, signature=signer.sign("image", _image_payload(unsigned)))
+
+
+def verify_image_claim(claim: ImageClaim, cluster: bytes) -> bool:
+    """Tell whether the named node signed the claim."""
+    return verify(claim.author, "image", cluster, _image_payload(claim), claim.signature)
 
 
 def sign_manifest(signer: Signer, manifest: Manifest) -> SignedManifest:

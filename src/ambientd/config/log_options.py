@@ -47,3 +47,12 @@ class LogOptions(Options, frozen=True):
         bool,
         Meta(description="Keep every block from the first on; the disk fills for ever."),
     ] = False
+    says_next_version: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Say in the log that this program knows the next version of the ledger's rules; "
+                "once a quorum of the members has said so, an epoch begins with it, for everybody."
+            )
+        ),
+    ] = False

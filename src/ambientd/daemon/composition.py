@@ -201,6 +201,7 @@ def _build_node(
         trusted=_trusted_epoch(config.log.trusted_epoch),
         proves_cycles_max=config.proving.cycles_max if config.proving.prover else 0,
         proves_steps=step_terms(config.proving),
+        says_next_version=config.log.says_next_version,
         log=LogOptions(
             config.log.snapshot_blocks, config.log.kept_blocks, is_whole=config.log.whole
         ),

@@ -15,10 +15,11 @@ from ambientd.codec.signing import BATCH_SIGNATURE_BYTES_MAX, verify
 from ambientd.codec.statements import grant_payload, verify_record
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.versions import IMAGES_VERSION, KNOWN_VERSION
 from ambientd.model.dispute import POINTS
 from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.learning import PARTICIPANTS_MAX
-from ambientd.model.record import Join, Record
+from ambientd.model.record import Body, ImageClaimed, Join, Record
 from ambientd.rules.header_window import HEADERS_KEPT
 from ambientd.rules.receipt_text import PLAIN_CHARS_MAX, plain_fault
 
@@ -83,6 +84,8 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
                 "self_commitment",
                 "data",
                 "proof",
+                "translation",
+                "image",
             ),
             _DIGEST,
         ),
@@ -123,10 +126,18 @@ ITEMS_MAX: Mapping[str, int] = MappingProxyType(
 """How many items a list field may have, where it is not `LIST_ITEMS_MAX`."""
 
 
-def check_admissible(data: bytes, cluster: bytes) -> Record:
-    """Read a record that members may vote for; raise RemoteProtocolError with the reason."""
+BEGAN: Mapping[type[Body], int] = MappingProxyType({ImageClaimed: IMAGES_VERSION})
+"""The state version with which a kind of record began, where programs of the one before do not
+know it: no member votes for one in an earlier epoch, whoever proposes it."""
+
+
+def check_admissible(data: bytes, cluster: bytes, state_version: int = KNOWN_VERSION) -> Record:
+    """Read a record that members may vote for; raise RemoteProtocolError with the reason.
+
+    The version is that of the epoch in which it is proposed, and the same for all.
+    """
     record = decode_record(data)
-    fault = shape_fault(record)
+    fault = _early_fault(record.body, state_version) or shape_fault(record)
     if fault is not None:
         raise RemoteProtocolError(fault)
     if not verify_record(record, cluster):
@@ -134,10 +145,17 @@ def check_admissible(data: bytes, cluster: bytes) -> Record:
     return record
 
 
-def is_admissible(data: bytes, cluster: bytes) -> bool:
+def _early_fault(body: Body, state_version: int) -> str | None:
+    began = BEGAN.get(type(body), 0)
+    if state_version >= began:
+        return None
+    return f"a record that begins with state version {began}, in one of {state_version}"
+
+
+def is_admissible(data: bytes, cluster: bytes, state_version: int = KNOWN_VERSION) -> bool:
     """Tell whether members may vote for a block with this record."""
     try:
-        check_admissible(data, cluster)
+        check_admissible(data, cluster, state_version)
     except RemoteProtocolError:
         return False
     return True
@@ -150,6 +168,8 @@ def may_propose(record: Record, state: LedgerState) -> bool:
     at them would refuse blocks that others made in good faith. The ledger decides in the end.
     """
     body = record.body
+    if _early_fault(body, state.version) is not None:
+        return False
     if not isinstance(body, Join):
         return state.node(record.author) is not None
     return (

@@ -15,6 +15,7 @@ from ambientd.ledger import (
     disputes,
     forgetting,
     headers,
+    images,
     learning,
     modules,
     offers,
@@ -52,6 +53,7 @@ from ambientd.model.record import (
     DisputeTrace,
     Epoch,
     Fraud,
+    ImageClaimed,
     Join,
     Offer,
     PegBody,
@@ -218,8 +220,8 @@ def _apply_cluster(
             return accounts.move(draft, record, body)
         case BitcoinHeaders():
             return headers.take(draft, record, body)
-        case Publish() | Yank():
-            return modules.take(draft, record, body)
+        case Publish() | Yank() | ImageClaimed():
+            return _apply_module(draft, record, body)
         case _:
             assert_never(body)
 
@@ -246,6 +248,14 @@ def _apply_node(draft: Draft, record: Record, body: Join | Registry | Offer | Pr
             return offers.take(draft, record, body)
         case Prover():
             return proofs.announce(draft, record, body)
+
+
+def _apply_module(draft: Draft, record: Record, body: Publish | Yank | ImageClaimed) -> str | None:
+    match body:
+        case Publish() | Yank():
+            return modules.take(draft, record, body)
+        case ImageClaimed():
+            return images.claim(draft, record, body)
 
 
 def _apply_dispute(

@@ -1,6 +1,7 @@
 """What the ledger holds of answers that one worker gave alone (protocols/03 section 10)."""
 
 from enum import IntEnum
+from typing import TypeAlias
 
 from ambientd.model.base import NodeId, Value
 from ambientd.rules.auditing import AUDITORS
@@ -84,3 +85,6 @@ class BitcoinWindow(Value, frozen=True):
 
     first: int
     headers: tuple[bytes, ...]
+
+
+AuditEntries: TypeAlias = AuditEntry | Unvested | BitcoinWindow | Refill

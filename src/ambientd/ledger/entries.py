@@ -4,12 +4,12 @@ from enum import IntEnum
 from typing import TypeAlias, cast
 
 from ambientd.codec.canonical import decode, encode
+from ambientd.ledger import audit_entries as audit
+from ambientd.ledger import learning_entries as learning
 from ambientd.ledger import peg_entries as peg
-from ambientd.ledger.audit_entries import AuditEntry, BitcoinWindow, Refill, Unvested
+from ambientd.ledger import proof_entries as proven
 from ambientd.ledger.dispute_entries import DisputeEntry
-from ambientd.ledger.learning_entries import LessonEntry, RoundEntry, Studies, StudyEntry
 from ambientd.ledger.module_entries import ModuleEntry, PublisherEntry
-from ambientd.ledger.proof_entries import ProofEntry, StepEntry
 from ambientd.ledger.seat_entries import SeatEntry, UsedTip
 from ambientd.ledger.word_entries import LastWord, OfferEntry, Topic
 from ambientd.model.base import Digest, NodeId, TaskId, Value
@@ -68,6 +68,8 @@ class Table(IntEnum):
     PEG_RETURN = 36
     PROOF = 37
     STEP = 38
+    IMAGE = 39
+    IMAGE_AUTHOR = 40
 
 
 PRIORITY_MS = 60_000
@@ -154,6 +156,11 @@ def offer_key(node: NodeId) -> Key:
 def module_key(publisher: NodeId, name: str) -> Key:
     """Give the key of a publisher's module."""
     return Table.MODULE, publisher + name.encode()
+
+
+def image_key(module: Digest, translation: Digest) -> Key:
+    """Give the key of what a module's own image is by one translation."""
+    return Table.IMAGE, module + translation
 
 
 def publisher_key(node: NodeId) -> Key:
@@ -430,20 +437,13 @@ Entry: TypeAlias = (
     | Moves
     | LastWord
     | OfferEntry
-    | AuditEntry
-    | Unvested
-    | BitcoinWindow
-    | Refill
+    | audit.AuditEntries
     | peg.PegEntries
     | DisputeEntry
     | ModuleEntry
     | PublisherEntry
-    | Studies
-    | StudyEntry
-    | RoundEntry
-    | LessonEntry
-    | ProofEntry
-    | StepEntry
+    | learning.LearningEntries
+    | proven.ProofEntries
 )
 
 ENTRY_TYPES: dict[Table, type[Entry]] = {
@@ -462,10 +462,10 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.TIP: UsedTip,
     Table.MOVES: Moves,
     Table.WORD: LastWord,
-    Table.AUDIT: AuditEntry,
-    Table.UNVESTED: Unvested,
-    Table.HEADERS: BitcoinWindow,
-    Table.REFILL: Refill,
+    Table.AUDIT: audit.AuditEntry,
+    Table.UNVESTED: audit.Unvested,
+    Table.HEADERS: audit.BitcoinWindow,
+    Table.REFILL: audit.Refill,
     Table.PEG: peg.PegEntry,
     Table.PEG_NODE: peg.PegNodeEntry,
     Table.PEG_COIN: peg.PegCoinEntry,
@@ -479,12 +479,14 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.OFFER: OfferEntry,
     Table.MODULE: ModuleEntry,
     Table.PUBLISHER: PublisherEntry,
-    Table.STUDIES: Studies,
-    Table.STUDY: StudyEntry,
-    Table.ROUND: RoundEntry,
-    Table.LESSON: LessonEntry,
-    Table.PROOF: ProofEntry,
-    Table.STEP: StepEntry,
+    Table.STUDIES: learning.Studies,
+    Table.STUDY: learning.StudyEntry,
+    Table.ROUND: learning.RoundEntry,
+    Table.LESSON: learning.LessonEntry,
+    Table.PROOF: proven.ProofEntry,
+    Table.STEP: proven.StepEntry,
+    Table.IMAGE: proven.ImageEntry,
+    Table.IMAGE_AUTHOR: proven.ImageAuthor,
 }
 
 

@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from ambientd.ledger.audit_entries import AuditSource
 from ambientd.ledger.choices import Choice
+from ambientd.ledger.image_events import ImageEvent
 from ambientd.ledger.learning_events import LearningEvent
 from ambientd.ledger.peg_events import PegEvent
 from ambientd.model.base import Digest, NodeId, TaskId
@@ -483,5 +484,6 @@ LedgerEvent: TypeAlias = (
     | ModulePublished
     | ModuleYanked
     | LearningEvent
+    | ImageEvent
     | RecordRejected
 )

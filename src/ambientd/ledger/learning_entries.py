@@ -1,5 +1,7 @@
 """What the ledger holds of studies and their rounds (protocols/16-learning.md)."""
 
+from typing import TypeAlias
+
 from ambientd.model.base import Digest, NodeId, Value
 from ambientd.model.learning import (
     NO_DATA,
@@ -143,3 +145,6 @@ class RoundEntry(Value, frozen=True):
     ended_ms: int = 0
     faulty: tuple[NodeId, ...] = ()
     asked: int = 0
+
+
+LearningEntries: TypeAlias = Studies | StudyEntry | RoundEntry | LessonEntry

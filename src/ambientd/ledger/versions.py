@@ -82,5 +82,8 @@ class Versions:
         raise ValueError(msg)
 
 
-VERSIONS = Versions(StateVersion(FIRST_STATE_VERSION))
+IMAGES_VERSION = 2
+"""The first with images of modules: tables 39 and 40, and the records that fill them (ADR 87)."""
+
+VERSIONS = Versions(StateVersion(FIRST_STATE_VERSION), StateVersion(IMAGES_VERSION))
 KNOWN_VERSION = VERSIONS.newest

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.dispute import SegmentVerdict, Trace
 from ambientd.model.genesis import FIRST_STATE_VERSION, Profile
+from ambientd.model.image import ImageClaim
 from ambientd.model.learning_record import LearningBody
 from ambientd.model.offer import SlotName
 from ambientd.model.proof import ProofWord
@@ -341,6 +342,12 @@ class StepFound(Value, frozen=True, tag=49):
     verdict: SegmentVerdict | None
 
 
+class ImageClaimed(Value, frozen=True, tag=50):
+    """The author's word on a module's own image: the first one, or what a member finds."""
+
+    claim: ImageClaim
+
+
 class BitcoinHeaders(Value, frozen=True, tag=20):
     """Headers of the cluster's Bitcoin network, one after another, and the first one's height."""
 
@@ -377,6 +384,7 @@ ClusterBody: TypeAlias = (
     | StepPromise
     | StepProof
     | StepFound
+    | ImageClaimed
 )
 """All but those of the peg and of federated learning."""
 

@@ -57,6 +57,8 @@ class NodeOptions:
     """How many padded cycles this node proves for a task; 0 for none."""
 
     proves_steps: StepTerms = NO_STEPS
+    says_next_version: bool = False
+    """Whether it says in the log that its program knows the next state version."""
 
 
 def signer_of(seed: bytes, genesis: Genesis) -> Signer:
@@ -114,7 +116,7 @@ def build_node(
         signer,
         restored,
         rng,
-        is_valid=lambda record: is_admissible(record, signer.cluster),
+        is_valid=lambda record, version: is_admissible(record, signer.cluster, version),
         may_enter=record_gate(ledger),
         state_root=roots.get,
         blocks=blocks,
@@ -136,7 +138,7 @@ def build_node(
         anchor_watch=AnchorWatch(own_id, is_enabled=options.anchors.enabled),
         headers=HeaderBringer(),
         offerer=Offerer(own_id),
-        announcer=Announcer(own_id),
+        announcer=Announcer(own_id, may_speak=options.says_next_version),
         submitter=Submitter(own_id),
         courier=Courier(own_id),
         telemetry=Telemetry(signer, options.telemetry, telemetry_epoch),

@@ -1,7 +1,8 @@
 """Announcer: says in the log which state version this member's program knows (ADR 73).
 
 Once a quorum of the next committee's members knows the next version, an epoch begins with it. A
-member that goes back to an older program before that takes its word back.
+member that goes back to an older program before that takes its word back, as does one whose owner
+does not let it speak any more.
 """
 
 from ambientd.ledger.state import LedgerState
@@ -16,8 +17,9 @@ AGAIN_MS = 5_000
 class Announcer:
     """One member's word on what it knows."""
 
-    def __init__(self, self_id: NodeId) -> None:
+    def __init__(self, self_id: NodeId, *, may_speak: bool) -> None:
         self._id = self_id
+        self._may_speak = may_speak
         self._due_ms = 0
 
     def next_deadline(self, state: LedgerState) -> int | None:
@@ -42,5 +44,5 @@ class Announcer:
         present = state.epoch.state_version
         seat = state.seat(self._id)
         said = present if seat is None else max(seat.known_version, present)
-        knows = min(state.versions.newest, present + 1)
+        knows = min(state.versions.newest, present + 1) if self._may_speak else present
         return None if knows == said else knows

@@ -1,0 +1,130 @@
+"""Modules' own images as a node's owner uses them: say what one is, and see who says so."""
+
+import trio
+from msgspec.structs import replace
+
+from ambientd.api.accounts import hint_on_means
+from ambientd.api.deciding import NOT_IN_TIME, fault_of, outcome_of
+from ambientd.api.image_values import ImageInfo, ImageWord, NameImage, ShowImage
+from ambientd.api.operations import OperationError
+from ambientd.api.views import name_of
+from ambientd.codec.canonical import encode
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import sign_image_claim
+from ambientd.ledger.entries import Table, image_key
+from ambientd.ledger.events import RecordRejected
+from ambientd.ledger.image_events import ImageNamed
+from ambientd.ledger.images import claim
+from ambientd.ledger.proof_entries import ImageAuthor, ImageEntry
+from ambientd.ledger.state import LedgerState
+from ambientd.model.base import Digest, NodeId
+from ambientd.model.genesis import FIRST_EPOCH
+from ambientd.model.image import IMAGE_FEE_MSAT, NO_IMAGE, ImageFile
+from ambientd.model.record import ImageClaimed
+from ambientd.rules.images import FILE_VERSION, TRANSLATION
+from ambientd.rules.verdicts import liars_max
+from ambientd.runtime.persistence import ends_of
+from ambientd.runtime.service import Parts
+
+
+def image_row(state: LedgerState, module: Digest) -> ImageEntry | None:
+    """Give what the ledger has of a module's image by this program's translation."""
+    found = state.get(image_key(module, TRANSLATION))
+    return found if isinstance(found, ImageEntry) else None
+
+
+def image_info(state: LedgerState, module: Digest, fee_msat: int = 0) -> ImageInfo:
+    """Tell what is known of a module's image."""
+    row = image_row(state, module)
+    claims = () if row is None else row.claims
+    return ImageInfo(
+        module_sha256=module.hex(),
+        translation=TRANSLATION.hex(),
+        image=row.image.hex() if row is not None and row.is_decided else "",
+        needed=liars_max(len(state.members)) + 1,
+        words=tuple(
+            ImageWord(
+                node=each.author.hex(),
+                name=name_of(state, each.author),
+                image=each.image.hex(),
+                is_member=each.author in state.members,
+                denied=_is_denied(state, each.author),
+            )
+            for each in claims
+        ),
+        fee_msat=fee_msat,
+    )
+
+
+def _is_denied(state: LedgerState, node: NodeId) -> bool:
+    found = state.get((Table.IMAGE_AUTHOR, node))
+    return isinstance(found, ImageAuthor) and bool(found.denied)
+
+
+class Imaging:
+    """Answers what concerns modules' own images."""
+
+    def __init__(self, signer: Signer, parts: Parts) -> None:
+        self._signer = signer
+        self._id = NodeId(signer.public_key)
+        self._parts = parts
+        self._state = parts.node.ledger
+        self._speaking = trio.Lock()  # each is judged by what the one before has left
+
+    async def show(self, request: ShowImage) -> ImageInfo:
+        """Tell what a module's own image is, and who says so."""
+        module = Digest(bytes.fromhex(request.module_sha256))
+        info = image_info(self._state, module)
+        if not request.with_file:
+            return info
+        row = image_row(self._state, module)
+        if row is None or not row.is_decided:
+            count = 0 if row is None else len(row.claims)
+            msg = f"{info.needed} members must say the same of this module: {count} nodes spoke"
+            raise OperationError("not_ready", msg, "members say what they find: `proof image name`")
+        return replace(info, file=encode(await self._file(row)))
+
+    async def name(self, request: NameImage) -> ImageInfo:
+        """Bring this node's word into the log, and wait until the ledger has it."""
+        module, image = (bytes.fromhex(each) for each in (request.module_sha256, request.image))
+        said = sign_image_claim(self._signer, Digest(module), TRANSLATION, Digest(image))
+        async with self._speaking:
+            row = image_row(self._state, said.module)
+            if row is not None and (said in row.claims or row.image == image != NO_IMAGE):
+                return image_info(self._state, said.module)
+            await self._say(ImageClaimed(claim=said))
+        return image_info(self._state, said.module, IMAGE_FEE_MSAT if row is None else 0)
+
+    async def _say(self, body: ImageClaimed) -> None:
+        said = body.claim
+        about = ImageNamed(said.module, said.translation, said.image, said.author)
+        event: object = None
+        fault = fault_of(self._parts, self._id, body, claim)
+        if fault is None:
+            event = await outcome_of(self._parts, self._id, body, lambda each: each == about)
+            fault = event.reason if isinstance(event, RecordRejected) else None
+        if fault is not None:
+            is_short = self._state.balance_msat(self._id) < IMAGE_FEE_MSAT
+            hint = hint_on_means(self._state, self._id) if is_short else ""
+            raise OperationError("rejected", f"it was refused: {fault}", hint)
+        if event is None:
+            hint = "is a quorum of its members up? see `ambientctl nodes`; asking again is safe"
+            raise OperationError("unavailable", NOT_IN_TIME, hint)
+
+    async def _file(self, row: ImageEntry) -> ImageFile:
+        """Give the words, and the proofs that lead to a committee of which enough agree."""
+        ends = await self._parts.pump.writer.call(ends_of)
+        agreed = {each.author for each in row.claims if each.image == row.image}
+        count = len(ends)
+        for number in range(len(ends) + 1):
+            known = self._state.epoch_entry(FIRST_EPOCH + number)
+            seats = set() if known is None else set(known.epoch.members)
+            if seats and len(agreed & seats) > liars_max(len(seats)):
+                count = number
+                break
+        return ImageFile(
+            version=FILE_VERSION,
+            genesis=self._state.genesis,
+            epochs=tuple(map(encode, ends[:count])),
+            claims=row.claims,
+        )

@@ -1,0 +1,100 @@
+"""A file of words vouches for an image where f + 1 members say so, and for nothing else."""
+
+import pytest
+from msgspec.structs import replace
+
+from ambientd.codec.canonical import encode
+from ambientd.codec.digest import sha256
+from ambientd.codec.statements import sign_image_claim
+from ambientd.errors import RemoteProtocolError, UsageError
+from ambientd.model.base import Digest
+from ambientd.model.image import NO_IMAGE, ImageClaim, ImageFile
+from ambientd.node.stops import follow_epochs
+from ambientd.rules.images import FILE_VERSION, TRANSLATION, Vouched, read_image_file
+from scripts.proof_image import translation
+from tests.ledger.cluster import TestCluster
+from tests.ledger.imaging import FALSE, MODULE, TRUE
+
+CLUSTER = TestCluster()
+
+
+def says(author: int, image: Digest = TRUE, module: Digest = MODULE) -> ImageClaim:
+    return sign_image_claim(CLUSTER.signer(author), module, TRANSLATION, image)
+
+
+def file_of(*claims: ImageClaim, **changes: object) -> bytes:
+    file = ImageFile(version=FILE_VERSION, genesis=CLUSTER.genesis, epochs=(), claims=claims)
+    return encode(replace(file, **changes))
+
+
+def read(data: bytes, module: Digest = MODULE) -> Vouched:
+    return read_image_file(data, module, follow_epochs)
+
+
+def test_the_translation_that_is_named_is_that_of_these_sources() -> None:
+    assert translation() == TRANSLATION
+
+
+def test_f_plus_one_members_vouch_and_are_named() -> None:
+    vouched = read(file_of(says(0, FALSE), says(1), says(2), says(9)))
+    assert (vouched.image, vouched.cluster, vouched.members) == (TRUE, CLUSTER.id, 4)
+    assert set(vouched.words) == {CLUSTER.node(1), CLUSTER.node(2)}
+    for each in vouched.words:
+        assert each.hex()[:12] in vouched.trust_text
+    assert CLUSTER.id.hex() in vouched.trust_text
+    assert "2 of the 4 members" in vouched.trust_text
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ((), "no 2 of 4 members say the same: 0 do"),
+        ((says(1),), "no 2 of 4 members say the same: 1 do"),
+        ((says(1), says(1)), "no 2 of 4 members say the same: 1 do"),
+        ((says(1), says(2, FALSE)), "no 2 of 4 members say the same: 1 do"),
+        ((says(1), says(9), says(8)), "no 2 of 4 members say the same: 1 do"),
+        ((says(0), says(1), says(2, FALSE), says(3, FALSE)), "no 2 of 4 members say the same"),
+        ((says(1), says(2, module=Digest(sha256(b"other")))), "of another module"),
+        ((says(1), replace(says(2), translation=Digest(bytes(32)))), "another translation"),
+        ((says(1), replace(says(2), image=FALSE)), "has not signed its word"),
+        ((says(1), replace(says(2), author=CLUSTER.node(3))), "has not signed its word"),
+        ((says(1, NO_IMAGE), says(2, NO_IMAGE)), "has not signed its word"),
+    ],
+)
+def test_fewer_strangers_and_forged_words_vouch_for_nothing(
+    claims: tuple[ImageClaim, ...], reason: str
+) -> None:
+    with pytest.raises(RemoteProtocolError, match=reason):
+        read(file_of(*claims))
+
+
+def test_words_of_one_cluster_are_nothing_under_the_name_of_another() -> None:
+    other = TestCluster(members=5)
+    with pytest.raises(RemoteProtocolError, match="has not signed its word"):
+        read(file_of(says(1), says(2), genesis=other.genesis))
+
+
+def test_a_file_that_is_none_is_refused_whatever_was_changed() -> None:
+    good = file_of(says(1), says(2))
+    with pytest.raises(RemoteProtocolError, match="of version 7"):
+        read(file_of(says(1), says(2), version=7))
+    with pytest.raises(RemoteProtocolError):
+        read(file_of(says(1), says(2), epochs=(b"no epoch",)))
+    for at in range(0, len(good), 37):
+        bent = bytearray(good)
+        bent[at] ^= 1
+        with pytest.raises(RemoteProtocolError):
+            read(bytes(bent))
+
+
+def test_who_names_the_cluster_takes_no_other_word_for_it() -> None:
+    from ambientd.api.image_files import read_images
+
+    module = b"a module"
+    named = Digest(sha256(module))
+    data = file_of(says(1, module=named), says(2, module=named))
+    assert read_images(data, module, CLUSTER.id.hex()).image == TRUE
+    with pytest.raises(UsageError, match="you believe 00"):
+        read_images(data, module, "00" * 32)
+    with pytest.raises(UsageError, match="the file vouches for no image"):
+        read_images(data, b"another module", None)
