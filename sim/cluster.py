@@ -39,6 +39,7 @@ from sim.images import Namers, TrueImages
 from sim.joining import join_record, offer, seed_of
 from sim.lies import Lie
 from sim.money import BondsWait, Purses
+from sim.native_audits import FairNames
 from sim.next_version import NEXT_VERSIONS, OLDER_VERSIONS
 from sim.node_checkers import (
     Conservation,
@@ -79,7 +80,16 @@ from sim.task_checkers import (
 )
 from sim.task_sizes import TaskSizes
 from sim.version_checkers import KnownVersions, check_versions
-from sim.vices import DRAWN_VICES, PARTY_VICES, QUICKLY_COOL, WORKER_VICES, Resident, Vice, Wish
+from sim.vices import (
+    DRAWN_VICES,
+    PARTY_VICES,
+    QUICKLY_COOL,
+    TRAINING_VICES,
+    WORKER_VICES,
+    Resident,
+    Vice,
+    Wish,
+)
 from sim.wallets import TURN_MS, Wallet
 from sim.word_checkers import NewerWords
 from sim.world import EPOCH_MS, World
@@ -123,10 +133,16 @@ class ClusterOptions:
     learns: bool = False  # whether there are studies of federated learning
     proves: bool = False  # whether tasks are to be proven
     in_private: bool = False  # whether they are of private mode
+    within: bool = False  # whether native training is audited, and two guests lie about it
     happenings: tuple[Happening, ...] | None = None  # None: drawn from the seed
     vices: frozenset[Vice] | None = None  # None: drawn from the seed
     tells: bool = False  # whether dishonest members lie in the log as well
     lies: frozenset[Lie] | None = None  # None: drawn from the seed
+
+    @property
+    def goes_over(self) -> bool:
+        """Whether members say that they know the next state version, so that it begins."""
+        return self.within or bool(self.faults & {Fault.VERSIONS, Fault.IMAGES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +234,8 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             vices = frozenset({WORKER_VICES[options.seed % len(WORKER_VICES)]})
         if vices and Fault.DISPUTES in options.faults and players.randrange(4):
             vices = frozenset({players.choice(PARTY_VICES)})
+        if options.within and not is_member and may_lie:
+            vices = frozenset({TRAINING_VICES[place % len(TRAINING_VICES)]})
         if vices and options.vices is not None:
             vices = options.vices
         elif vices:
@@ -234,7 +252,7 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             log=SHORT_LOG if is_short else LogOptions(),
             proves_cycles_max=CYCLES if options.proves else 0,
             proves_steps=STEP_TERMS if options.proves else NO_STEPS,
-            says_next_version=bool(options.faults & {Fault.VERSIONS, Fault.IMAGES}),
+            says_next_version=options.goes_over,
         )
         host = kit.host(node_options, dice.randrange(2**32), vices)
         if options.tells and number in bad:
@@ -244,6 +262,9 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             host.versions, host.newest = OLDER_VERSIONS, NEXT_VERSIONS
         host.notary = None if cast.chain is None else Wallet(number, cast.chain)
         (cast.members if is_member else cast.joiners).append(host)
+    hoarders = frozenset(NodeId(each.key) for each in cast.hosts if Vice.HOARD in each.vices)
+    for host in cast.hosts:
+        host.hoarders = hoarders
     return cast
 
 
@@ -372,7 +393,9 @@ def build(
         Namers(world, cast.hosts, drawing(12_007)).schedule(storms, end_ms)
     if options.learns or Fault.DROPOUTS in options.faults:
         in_private = options.in_private if options.learns else options.seed % 2 == 1
-        students = Students(world, cast.hosts, options.seed, in_private=in_private)
+        students = Students(
+            world, cast.hosts, options.seed, in_private=in_private, within=options.within
+        )
         students.schedule(storms, end_ms, UNTIL_MS)
     _schedule_tasks(kit, cast, history, options, storms, dice)
     return world, cast, history, happenings
@@ -438,6 +461,7 @@ def watch(
                 NamesLast(),
                 TrueImages(honest),
                 *checkers_of_studies(books),
+                FairNames(honest, is_fair=not cast.is_stormy),
                 InvitedOnly(frozenset(host.key for host in cast.hosts)),
                 OpenAreDue(LEASE_MS_MAX),
                 names,
@@ -461,7 +485,7 @@ def run(
     check_audits(cast.honest)
     check_studies(cast.honest)
     history.check()
-    if options.faults & {Fault.VERSIONS, Fault.IMAGES}:
+    if options.goes_over:
         check_versions(cast.honest)
     check_epochs(first_options(cast.genesis), cast.honest)
     ledger = cast.honest[0].ledger

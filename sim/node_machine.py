@@ -146,6 +146,7 @@ class NodeHost(Resident):
     def _forget(self) -> None:
         self._running: dict[Assignment, _Running] = {}
         self._pupil = Pupil(NodeId(self.key), self._dice, self.vices, self.book)
+        self._pupil.hoarders = self.hoarders
         self._heard: dict[NodeId, int] = {}
         self._measures_at: dict[NodeId, int] = {}
         self._allowed: frozenset[NodeId] = frozenset()

@@ -53,6 +53,7 @@ class Scenario:
     learns: bool = False
     proves: bool = False
     in_private: bool = False
+    within: bool = False  # a tolerance
     liars_above: int = 0  # more than f
     tells: bool = False
 
@@ -233,6 +234,13 @@ SCENARIOS = MappingProxyType(
             learns=True,
             in_private=True,
         ),
+        "node-tolerance": Scenario(
+            NODE,
+            _in(NODE, Fault.LIAR, Fault.DELAY, Fault.CRASH, Fault.PARTITION),
+            "whole nodes whose native training is audited; one poisons, one shows nobody its rows",
+            learns=True,
+            within=True,
+        ),
     }
 )
 
@@ -382,6 +390,7 @@ def _cluster_options(plan: Plan) -> cluster.ClusterOptions:
         learns=SCENARIOS[plan.scenario].learns,
         proves=SCENARIOS[plan.scenario].proves,
         in_private=SCENARIOS[plan.scenario].in_private,
+        within=SCENARIOS[plan.scenario].within,
         happenings=plan.happenings,
         vices=_named(plan.lies, Vice),
         tells=SCENARIOS[plan.scenario].tells,

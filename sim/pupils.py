@@ -30,6 +30,7 @@ from ambientd.node.learning_event import (
 )
 from ambientd.rules.lessons import data_samples
 from sim.learners import RememberedBook
+from sim.native_training import engine_of, found_faulty, native_update
 from sim.private_pupils import PrivatePupil
 from sim.vices import Vice, answer_of, output_by
 
@@ -74,6 +75,7 @@ class Pupil:
         self._dice = dice
         self._vices = vices
         self._lessons: dict[Place, _Lesson] = {}
+        self.hoarders: frozenset[NodeId] = frozenset()
 
     @property
     def next_deadline(self) -> int | None:
@@ -109,21 +111,36 @@ class Pupil:
         match effect:
             case TrainWanted(lesson=lesson) if lesson is not None:
                 return self._lesson(place, lesson)
+            case TrainWanted(model=model) if effect.committed is not None:
+                engine = engine_of(self._id)
+                update = made_up or native_update(model.digest, self._id, place.round, engine)
+                return Trained(place, update, SAMPLES)
             case TrainWanted(model=model):
                 update = made_up or update_of(model.digest, self._id, place.round)
                 return Trained(place, update, SAMPLES)
             case ScoreWanted():
                 return ScoreMade(place, Score(correct=SAMPLES - lies, total=SAMPLES, loss_micro=1))
             case GatherWanted(contributed=contributed):
-                nodes = tuple(each.node for each in contributed)
+                kept = {each.node for each in effect.examined} - self._showing(reachable)
+                nodes = tuple(each.node for each in contributed if each.node not in kept)
                 held = tuple(node for node in nodes if node in reachable or node == self._id)
                 return Gathered(place, held[lies:])
             case AggregateWanted(model=model, contributed=contributed):
-                return Aggregated(place, made_up or model_of(model.digest, contributed), ())
+                after = made_up or model_of(model.digest, contributed)
+                return Aggregated(place, after, (), self._named(effect, reachable))
             case _:
                 done = self.private.outcome(effect)
                 assert done is not None, "a wish that nobody knows"
                 return done
+
+    def _showing(self, reachable: frozenset[NodeId]) -> frozenset[NodeId]:
+        return (reachable - self.hoarders) | {self._id}
+
+    def _named(self, effect: AggregateWanted, reachable: frozenset[NodeId]) -> tuple[NodeId, ...]:
+        """Give whom this node names as an aggregator; a liar names everybody."""
+        if self._vices:
+            return tuple(each.node for each in effect.examined)
+        return found_faulty(effect, self._showing(reachable), engine_of(self._id))
 
     def _lesson(self, place: Place, lesson: Lesson) -> Trained:
         """Train as any task is executed; who lies about tasks lies about this."""

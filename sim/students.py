@@ -13,9 +13,11 @@ from ambientd.ledger.learning import due_ms
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
 from ambientd.ledger.learning_rounds import ENDED
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.learning import NO_MODULE, Plan, RoundState, StudyId, Terms
+from ambientd.model.learning import Plan, RoundState, StudyId, Terms, within
 from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy
 from ambientd.rules.lessons import LESSON_CLASS
+from ambientd.rules.studies import AUDITS_MAX
+from ambientd.rules.tolerances import has_commitments
 from sim.checkers import InvariantViolation
 from sim.node_checkers import EntryChecker, NodeChecker
 from sim.private_checkers import PrivateBooks
@@ -29,10 +31,17 @@ class Students:
     """What owners say of studies: they begin some, join, leave, come back, and end their own."""
 
     def __init__(
-        self, world: Stage, hosts: Sequence[Resident], seed: int, *, in_private: bool = False
+        self,
+        world: Stage,
+        hosts: Sequence[Resident],
+        seed: int,
+        *,
+        in_private: bool = False,
+        within: bool = False,
     ) -> None:
         self._world = world
         self._in_private = in_private
+        self._within = within
         self._hosts = hosts
         members = {member.node for member in hosts[0].options.genesis.members}
         # Whoever begins a study pays for it; guests are given little, and late.
@@ -46,6 +55,7 @@ class Students:
             author = self._dice.choice(self._founders)
             is_proven = number % 2 == 0 and not self._in_private
             body = study_body(number, until_ms, is_proven=is_proven, is_private=self._in_private)
+            body = audited_body(number, until_ms) if self._within else body
             study = study_id(NodeId(author.key), body)
             self._say(at, author, body)
             for host in self._hosts:
@@ -69,13 +79,14 @@ FROM_MS = 3_000
 STUDY_EVERY_MS = 8_000
 
 
+TOLERANCE_MICRO = 1_000
 MODEL = "mlp:1,1,2"
 """Its trainer gives 32 bytes, as simulated executions do."""
 
 
 def _join(study: StudyId, host: Resident, body: FlStudy, at: int) -> FlJoin:
     """Take part, with the hash of data of its own where training is proven."""
-    if body.plan.module == NO_MODULE:
+    if not has_commitments(body.plan):
         return FlJoin(study=study, said_ms=at)
     return FlJoin(study=study, said_ms=at, data=Digest(sha256(host.key)), samples=SAMPLES)
 
@@ -103,6 +114,14 @@ def study_body(
         model_size_bytes=PARAMETER_BYTES,
         until_ms=until_ms,
     )
+
+
+def audited_body(number: int, until_ms: int) -> FlStudy:
+    """Give a small study whose native training is audited within a tolerance."""
+    body = study_body(number, until_ms)
+    plan = within(replace(body.plan, aggregation="median"), TOLERANCE_MICRO)
+    terms = replace(body.terms, rounds=6, participants_min=3, wanted=6, audits=AUDITS_MAX)
+    return replace(body, plan=plan, terms=terms)
 
 
 STUDY_BYTES = 32

@@ -126,6 +126,7 @@ class Vice(Enum):
     TARDY = "lies, and takes its time as a party, at times too much"
     UNPAUSABLE = "lies, and says that it cannot pause the execution"
     POISON = "makes up what its training gave, and answers tasks rightly"
+    HOARD = "makes up what its training gave, and shows nobody the rows that it trained on"
     FALSE_PROOF = "answers with a proof that is none, and judges proofs against the truth"
     BOAST = "says that it knows the next state version, whatever it runs, and ends epochs for it"
     HIDDEN_PROOF = "keeps the proof that it names to itself, and judges others' falsely"
@@ -135,7 +136,7 @@ _VICES = tuple(Vice)
 PARTY_VICES = _VICES[_VICES.index(Vice.WRONG_OUTPUT) : _VICES.index(Vice.UNPAUSABLE) + 1]
 """What a liar does when its answer is disputed."""
 LATER_VICES = (
-    *(Vice.MISLEAD, Vice.REVIVE, Vice.RECALL, Vice.POISON),
+    *(Vice.MISLEAD, Vice.REVIVE, Vice.RECALL, Vice.POISON, Vice.HOARD),
     *(Vice.FALSE_PROOF, Vice.HIDDEN_PROOF, Vice.BOAST),
     *PARTY_VICES,
 )
@@ -143,6 +144,8 @@ LATER_VICES = (
 way to play its disputes with large tasks."""
 DRAWN_VICES = tuple(vice for vice in Vice if vice not in LATER_VICES)
 """What members are drawn from."""
+TRAINING_VICES = (Vice.POISON, Vice.HOARD)
+"""What guests do where native training is audited."""
 WORKER_VICES = (Vice.SLOW, Vice.IDLE, Vice.FORGE, Vice.MEDDLE, Vice.LAZY, Vice.COPY)
 QUICKLY_COOL = SafeModeOptions(temperature_milli_celsius=Threshold(85_000, 80_000, 0, 3_000))
 """Devices cool faster than real ones, as a world is short."""
@@ -195,6 +198,7 @@ class Resident(ABC):
         self.disk = Disk(self.key)
         self.has_lost_safety = False
         self.has_dropped_out = False
+        self.hoarders: frozenset[NodeId] = frozenset()  # who shows nobody its rows
         self.milli_celsius: int | None = None  # where there is no sensor
         self.notary: Notary | None = None
         self.wanted: dict[bytes, Wish] = {}

@@ -11,6 +11,7 @@ from ambientd.api.learning_values import (
     Budget,
     JoinStudy,
     Privacy,
+    RoundInfo,
     ShowStudy,
     StudyDetail,
     StudyInfo,
@@ -260,3 +261,23 @@ def test_a_bound_is_an_epsilon_nothing_at_all_or_none() -> None:
     for text in ("-1", "much", ""):
         with pytest.raises(argparse.ArgumentTypeError, match=r"is no epsilon: .*none for no bound"):
             _bound(text)
+
+
+def test_who_was_named_for_what_is_told_apart(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = msgspec.structs.replace(OPEN, audits=2, tolerance=0.001, samples_repeated=4_321)
+    round_ = RoundInfo(
+        round=1, state="done", participants=5, updates=5, survivors=4, left_out=[], correct=9,
+        total=10, loss=0.5, model="ab", receipt="cd", began_ms=1, ended_ms=2, reason="",
+        faulty=("aa", "bb", "cc"), unshown=("cc",),
+    )  # fmt: skip
+    answering = Answering(study)
+    monkeypatch.setattr(answering, "call", lambda *_: StudyDetail(study, [round_]))
+    monkeypatch.setattr("ambientd.cli.learning_commands.connect", lambda _: answering)
+    assert main(["fl", "show", "abcd"]) == ExitCode.DONE
+    out = capsys.readouterr().out
+    assert "4321 at most, which others can repeat in time" in out
+    titles, row = out.splitlines()[-2:]
+    assert titles.endswith("NO TRAINING'S  NO ROWS")
+    assert row.split()[-2:] == ["2", "1"]

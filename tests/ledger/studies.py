@@ -9,6 +9,7 @@ from ambientd.codec.statements import study_id
 from ambientd.ledger.events import LedgerEvent
 from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
 from ambientd.model.base import Digest, NodeId
+from ambientd.model.genesis import FIRST_STATE_VERSION
 from ambientd.model.learning import Plan, RoundState, Score, StudyId, Terms, within
 from ambientd.model.learning_record import (
     FlJoin,
@@ -23,7 +24,9 @@ from ambientd.model.learning_record import (
     FlUpdate,
     LearningBody,
 )
+from ambientd.model.record import VersionKnown
 from ambientd.rules.tolerances import is_audited
+from sim.native_training import WITH_HIDERS
 from tests.ledger.cluster import UNTIL_MS, TestCluster
 
 GUESTS = range(20, 26)
@@ -81,9 +84,11 @@ class Studied:
     changes: dict[str, int] = field(default_factory=dict)
     joins: bool = True
     cluster_type: type[TestCluster] = TestCluster
+    version: int = FIRST_STATE_VERSION
 
     def __post_init__(self) -> None:
-        self.cluster = self.cluster_type()
+        self.cluster = self.cluster_type(versions=WITH_HIDERS)
+        self.go_over()
         for number in GUESTS:
             self.cluster.block(self.cluster.join(number, invite=900 + number))
         body = study_body(self.plan, **self.changes)
@@ -91,6 +96,17 @@ class Studied:
         self.cluster.block((0, body))
         if self.joins:
             self.block(*((guest, self.joined()) for guest in GUESTS))
+
+    def go_over(self) -> None:
+        """Let an epoch begin with each state version up to the one that is wanted."""
+        cluster = self.cluster
+        while cluster.state.version < self.version:
+            word = VersionKnown(version=cluster.state.version + 1, said_ms=cluster.time_ms)
+            cluster.block(*((number, word) for number in range(cluster.members)))
+            due = cluster.state.epoch_due
+            assert due is not None
+            cluster.block((0, due))
+            cluster.block()
 
     def block(self, *said: tuple[int, LearningBody], after_ms: int = 100) -> list[LedgerEvent]:
         return self.cluster.block(*said, after_ms=after_ms)

@@ -7,14 +7,31 @@ from ambientd.codec.canonical import decode, encode
 from ambientd.codec.statements import plan_hash
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.learning_entries import StudyEntry
-from ambientd.ledger.native_audits import examined
+from ambientd.ledger.native_audits import HIDERS_SINCE, LEARNING_CLASS, examined
 from ambientd.model.learning import Plan, RoundState, TolerantPlan, within
 from ambientd.model.learning_record import FlStudy
 from ambientd.rules.studies import study_fault
 from ambientd.rules.study_price import held_ms_max, native_audit_price_msat
-from ambientd.rules.tolerances import NATIVE_WORK_MAX, TOLERANCE_MICRO_MAX, rows_fault
+from ambientd.rules.tolerances import (
+    NATIVE_WORK_MAX,
+    TOLERANCE_MICRO_MAX,
+    bounds_fault,
+    repeat_fault,
+    repeated_work,
+    rows_fault,
+    samples_repeated,
+)
 from tests.ledger.cluster import rejections
-from tests.ledger.studies import GUESTS, OPEN, STEP_MS, TRAIN_MS, WITHIN, Studied, study_body
+from tests.ledger.studies import (
+    GUESTS,
+    OPEN,
+    STEP_MS,
+    TRAIN_MS,
+    WITHIN,
+    Studied,
+    study_body,
+    terms,
+)
 
 EVERY = tuple(GUESTS)
 AUDITED = {"audits": 2}
@@ -196,3 +213,152 @@ def test_aggregators_that_never_agree_whom_to_name_end_the_round_with_its_model(
     assert study.state is RoundState.EVALUATING
     assert study.entry.barred == ()
     assert study.row.after == study.result().after
+
+
+# Who was drawn and shows no rows
+
+
+def with_hider(version: int = HIDERS_SINCE, rounds: int = 2) -> tuple[Studied, int]:
+    """Give a study, at AGGREGATING, of whose round somebody that was drawn is left out."""
+    study = Studied(WITHIN, {"audits": 2, "rounds": rounds}, version=version)
+    study.say(*EVERY)
+    return study, leave_out_drawn(study)
+
+
+def leave_out_drawn(study: Studied, hider: int | None = None) -> int:
+    """Name all survivors but one that was drawn: its rows did not come."""
+    assert study.state is RoundState.SURVIVORS
+    found = drawn(study)[0] if hider is None else hider
+    study.name_survivors(*(each for each in EVERY if each != found))
+    assert study.state is RoundState.AGGREGATING
+    return found
+
+
+def bad_outcomes(study: Studied, guest: int) -> int:
+    entry = study.cluster.state.reputation(study.cluster.node(guest), LEARNING_CLASS)
+    return entry.bad
+
+
+def next_round(study: Studied, *but: int) -> None:
+    study.say(*(each for each in EVERY if each not in but))
+    assert study.state is RoundState.TRAINING
+    study.say(*EVERY)
+
+
+def drawn_again(study: Studied, guest: int) -> None:
+    """Play rounds, in which nobody hides, until a participant is drawn anew."""
+    while guest not in drawn(study):
+        study.name_survivors(*EVERY)
+        find(study, (0, ()), (1, ()))
+        next_round(study)
+
+
+def test_who_was_drawn_and_shows_no_rows_is_named_and_late_and_takes_part_again() -> None:
+    study, hider = with_hider()
+    before = bad_outcomes(study, hider)
+    assert study.cluster.node(hider) not in study.row.survivors, "its update does not count"
+    assert not find(study, (0, (hider,)), (1, (hider,)))
+    assert study.state is RoundState.EVALUATING
+    assert study.row.faulty == (study.cluster.node(hider),)
+    assert study.entry.barred == (), "a device may have lost its power"
+    assert bad_outcomes(study, hider) > before
+    node = study.cluster.state.node(study.cluster.node(hider))
+    assert node is not None
+    assert not node.tombstoned
+    next_round(study, hider)
+    assert study.cluster.node(hider) in study.row.roster
+
+
+def test_who_shows_no_rows_twice_takes_part_in_the_study_no_more() -> None:
+    study, hider = with_hider(rounds=60)
+    find(study, (0, (hider,)), (1, (hider,)))
+    next_round(study, hider)
+    drawn_again(study, hider)
+    leave_out_drawn(study, hider)
+    find(study, (0, (hider,)), (1, (hider,)))
+    assert study.entry.barred == (study.cluster.node(hider),)
+    study.say(*(each for each in EVERY if each != hider))
+    assert study.cluster.node(hider) not in study.row.roster
+
+
+def test_what_one_aggregator_alone_does_not_find_is_nobodys_fault() -> None:
+    """Nor what whoever names the survivors did not find: others have it."""
+    study, hider = with_hider()
+    find(study, (0, (hider,)), (1, ()))
+    assert study.state is RoundState.AGGREGATING
+    study.block(after_ms=TRAIN_MS + STEP_MS)
+    find(study, (2, ()))
+    assert study.state is RoundState.EVALUATING
+    assert study.row.faulty == study.entry.barred == ()
+
+
+def test_who_has_left_the_study_owes_nobody_its_rows_and_comes_back_once() -> None:
+    study, hider = with_hider()
+    study.block((hider, study.left(said_ms=5)))
+    before = bad_outcomes(study, hider)
+    find(study, (0, (hider,)), (1, (hider,)))
+    assert study.row.faulty == (study.cluster.node(hider),)
+    assert bad_outcomes(study, hider) == before
+
+
+def test_in_the_version_before_nobody_is_named_but_survivors() -> None:
+    study, hider = with_hider(version=HIDERS_SINCE - 1)
+    [reason] = find(study, (0, (hider,)))
+    assert reason.startswith("lies are of some of those who dealt or were drawn")
+
+
+# What a training that others repeat may take
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"passes": 0}, "passes lie between"),
+        ({"passes": 1_001}, "passes lie between"),
+        ({"batch": 0}, "a batch between"),
+        ({"batch": 4_097}, "a batch between"),
+        ({"rate_micro": 0}, "the rate lies"),
+        ({"prox_micro": 100_000_001}, "and prox between"),
+        ({"model": "mlp:4000,4000,10", "passes": 1_000}, "more than can be repeated"),
+    ],
+)
+def test_a_study_whose_audits_would_take_without_bound_does_not_begin(
+    changes: dict[str, object], words: str
+) -> None:
+    plan = replace(WITHIN, **changes)
+    assert words in (bounds_fault(plan, terms(audits=2)) or "")
+    assert bounds_fault(replace(OPEN, passes=0), terms()) is None, "nobody repeats it"
+
+
+def test_the_ledger_holds_studies_and_joins_to_what_can_be_repeated() -> None:
+    study = Studied(WITHIN, AUDITED, version=HIDERS_SINCE)
+    [reason] = rejections(study.block((0, study_body(replace(WITHIN, batch=0), b"m", audits=1))))
+    assert "a batch between" in reason
+    long = replace(WITHIN, passes=1_000, batch=1)
+    study = Studied(long, AUDITED, joins=False, version=HIDERS_SINCE)
+    most = samples_repeated(long, study.entry.terms)
+    assert 0 < most < 10_000
+    join = study.joined()
+    [reason] = rejections(study.block((20, replace(join, samples=most + 1))))
+    assert f"a training on {most} at most" in reason
+    assert not rejections(study.block((20, replace(join, samples=most))))
+
+
+@pytest.mark.parametrize("batch", [0, 1 << 40])
+def test_a_study_of_the_version_before_that_says_anything_is_joined_or_not(batch: int) -> None:
+    """A plan that nobody bounded then divides by nothing now."""
+    study = Studied(replace(WITHIN, batch=batch), AUDITED, joins=False)
+    study.version = HIDERS_SINCE
+    study.go_over()
+    study.block((20, study.joined()))
+    assert study.cluster.state.version == HIDERS_SINCE
+
+
+def test_small_batches_count_for_what_they_take() -> None:
+    few, many = replace(WITHIN, batch=1), replace(WITHIN, batch=1_000)
+    assert repeated_work(few, 1_000) > 100 * repeated_work(many, 1_000)
+    most = samples_repeated(few, terms(audits=4))
+    assert repeat_fault(few, terms(audits=4), most) is None
+    assert repeat_fault(few, terms(audits=4), most + 1) is not None
+    assert samples_repeated(few, terms(audits=1)) >= 4 * most
+    assert samples_repeated(few, terms(audits=4, samples_max=7)) == 7

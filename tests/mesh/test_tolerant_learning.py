@@ -1,6 +1,7 @@
-"""Five daemons train natively, audited within a tolerance; one poisons, and is barred.
+"""Five daemons train natively, audited within a tolerance; one poisons, one shows no rows.
 
-It is of the committee as well: what it finds as an aggregator is as wrong, and bars nobody.
+The poisoner is barred when it is drawn, the other one when it is drawn twice. Both are of the
+committee: what the poisoner finds as an aggregator is as wrong, and bars nobody.
 """
 
 import sys
@@ -34,7 +35,7 @@ train_s = 15
 step_s = 5
 """
 POISON = """
-from ambientd.adapters.learning import networks
+from ambientd.adapters.learning import {engine} as networks
 
 _honest = networks.descended
 
@@ -45,12 +46,28 @@ def _poisoned(model, start, samples, how, seed):
 
 networks.descended = _poisoned
 """
+HOARD = """
+from ambientd.runtime import learning
 
 
-def poison(daemon: Daemon, folder: Path) -> None:
+async def _kept_back(self, plan, source, committed, learner):
+    return learner.lesson_data(plan, source)
+
+
+learning.LearningHost._rows = _kept_back
+"""
+"""Trains on what it joined with, and keeps it where nobody can fetch it."""
+
+
+def poison(daemon: Daemon, folder: Path, engine: str = "networks") -> None:
     """Have a daemon that is not running train away from its data from its next start on."""
+    bend(daemon, folder, POISON.format(engine=engine))
+
+
+def bend(daemon: Daemon, folder: Path, text: str) -> None:
+    """Have a daemon that is not running do something else from its next start on."""
     folder.mkdir()
-    (folder / "sitecustomize.py").write_text(POISON)
+    (folder / "sitecustomize.py").write_text(text)
     program = folder / "python"
     program.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{sys.executable}" "$@"\n')
     program.chmod(0o755)
@@ -61,6 +78,7 @@ def poison(daemon: Daemon, folder: Path) -> None:
 def mesh(tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path / "mesh", 5, ClusterPlan(bitcoin="off"))
     poison(cluster.daemons[-1], tmp_path / "poison")
+    bend(cluster.daemons[-2], tmp_path / "hoard", HOARD)
     try:
         cluster.start()
         yield cluster
@@ -68,14 +86,14 @@ def mesh(tmp_path: Path) -> Iterator[Cluster]:
         cluster.stop()
 
 
-def test_a_daemon_that_poisons_native_training_is_named_and_barred_and_nobody_else(
+def test_daemons_that_poison_or_hide_are_named_and_barred_and_nobody_else(
     mesh: Cluster, tmp_path: Path
 ) -> None:
     plan = tmp_path / "study.toml"
     plan.write_text(STUDY)
-    founder, *_, liar = mesh.daemons
-    status = liar.status()
-    assert status is not None
+    founder, *_, hoarder, liar = mesh.daemons
+    statuses = [each.status() for each in (liar, hoarder)]
+    liar_id, hoarder_id = (each.node for each in statuses if each is not None)
     study = ctl(founder, "fl", "start", plan).strip()
     for number, daemon in enumerate(mesh.daemons, start=1):
         mesh.until(lambda d=daemon: study[:12] in ctl(d, "fl", "list"), "the study is known")
@@ -85,7 +103,9 @@ def test_a_daemon_that_poisons_native_training_is_named_and_barred_and_nobody_el
     assert found["study"]["state"] == "done"
     assert found["study"]["tolerance"] == 0.001
     named = {node for each in found["rounds"] for node in each["faulty"]}
-    assert named == {status.node}
-    assert found["rounds"][-1]["participants"] == 4, "who is barred is in no later round"
+    assert named == {liar_id, hoarder_id}
+    unshown = [node for each in found["rounds"] for node in each["unshown"]]
+    assert unshown == [hoarder_id] * 2, "once is not enough, and twice is"
+    assert found["rounds"][-1]["participants"] == 3, "who is barred is in no later round"
     assert found["rounds"][-1]["correct"] / found["rounds"][-1]["total"] > 0.7
     assert "within 0.001 of what it moves" in ctl(founder, "fl", "show", study)

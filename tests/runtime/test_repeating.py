@@ -108,6 +108,38 @@ async def test_copier_idler_and_poisoner_are_named_and_nobody_honest_or_unseen(
     assert done.left_out == (), "the round's model is of all: no float decides about it"
 
 
+def left_out(wanted: AggregateWanted, *nodes: NodeId) -> AggregateWanted:
+    """Give a round as it is where whoever named the survivors missed something of these."""
+    counted = tuple(each for each in wanted.contributed if each.node not in nodes)
+    missed = tuple(each for each in wanted.contributed if each.node in nodes)
+    return replace(wanted, contributed=counted, unshown=missed)
+
+
+async def test_who_was_left_out_and_shows_its_rows_here_is_examined_as_all_others(
+    tmp_path: Path,
+) -> None:
+    """One who names survivors may lie of it; and who shows its rows late is no better for it."""
+    room = Classroom(tmp_path)
+    wanted = left_out(await room.round(), HONEST, POISONER)
+    done = await room.host.carry_out(wanted)
+    assert isinstance(done, Aggregated)
+    assert done.faulty == (COPIER, IDLE, POISONER)
+
+
+async def test_who_was_left_out_and_shows_no_rows_or_no_update_here_either_is_named(
+    tmp_path: Path,
+) -> None:
+    room = Classroom(tmp_path)
+    wanted = await room.round()
+    gone = msgspec.structs.replace(
+        wanted.contributed[0], update=Digest(sha256(b"an update that nobody has"))
+    )
+    wanted = replace(wanted, contributed=(gone, *wanted.contributed[1:]))
+    done = await room.host.carry_out(left_out(wanted, HONEST, HIDDEN))
+    assert isinstance(done, Aggregated)
+    assert done.faulty == (HONEST, COPIER, IDLE, POISONER, HIDDEN)
+
+
 async def test_data_that_nobody_can_train_on_are_a_lie_and_an_update_of_another_length_too(
     tmp_path: Path,
 ) -> None:

@@ -1009,7 +1009,7 @@ export interface RoundFileReply {
   readonly state: string;
 }
 
-/** One round; `correct` of `total` held-out samples were right with its model. `epsilon` is what a participant has spent that showed an update in each round up to this one. `faulty` are those whose shares were false, or whose update was no training's. */
+/** One round; `correct` of `total` held-out samples were right with its model. `epsilon` is what a participant has spent that showed an update in each round up to this one. `faulty` are those whose shares were false, whose update was no training's, or who showed no rows though they were drawn: these are the `unshown`, whose update did not count. */
 export interface RoundInfo {
   readonly round: number;
   readonly state: string;
@@ -1027,6 +1027,7 @@ export interface RoundInfo {
   readonly reason: string;
   readonly epsilon: number | null;
   readonly faulty: readonly (string)[];
+  readonly unshown: readonly (string)[];
 }
 
 /** Whether a circuit breaker has tripped, and why. */
@@ -1262,7 +1263,7 @@ export interface StudyDetail {
   readonly next: number | null;
 }
 
-/** A study; `takes_part` is of the node that answers, `earlier` are those who do no more. `round_state` is what its present or last round waits for, empty before the first; `fell_out` how many of the last round that ended have no part in its model. */
+/** A study; `takes_part` is of the node that answers, `earlier` are those who do no more. `round_state` is what its present or last round waits for, empty before the first; `fell_out` how many of the last round that ended have no part in its model. With a `tolerance` no participant has more than `samples_repeated` samples. */
 export interface StudyInfo {
   readonly study: string;
   readonly name: string;
@@ -1287,6 +1288,7 @@ export interface StudyInfo {
   readonly round_state: string;
   readonly fell_out: number;
   readonly tolerance: number;
+  readonly samples_repeated: number;
 }
 
 /** Execute a module on an input. The same nonce, module, input and terms are the same task, submitted once however often it is asked; an empty nonce always makes a new task. A module or an input that this node has already, as a blob, is named by its SHA-256 instead. `items` are many inputs in the place of one: the module is executed on each by itself, with the gas, memory and time that are asked for. The output of the task is the bundle of their outcomes (protocols/19), `output_bytes_max` at most: that is for all together. */

@@ -56,7 +56,7 @@ export function StudyPage({ id }: { id: string }) {
 }
 
 function Study({ of: { study, rounds } }: { of: StudyDetail }) {
-  const named = study.tolerance ? ["no training's"] : [];
+  const named = study.tolerance ? ["named"] : [];
   const last = study.private ? ["epsilon", "false shares"] : ["accuracy", "loss", ...named];
   return (
     <>
@@ -94,9 +94,11 @@ function privateCells(round: RoundInfo): string[] {
   return [epsilon(round.epsilon), liars(round)];
 }
 
-/** Name whose shares were false, or whose update was no training's. */
+/** Name whose shares were false, whose update was no training's, or who showed no rows. */
 function liars(round: RoundInfo): string {
-  return round.faulty.map(brief).join(", ") || "–";
+  const named = (node: string) =>
+    round.unshown.includes(node) ? `${brief(node)} showed no rows` : brief(node);
+  return round.faulty.map(named).join(", ") || "–";
 }
 
 function factsOf(study: StudyInfo): Fact[] {

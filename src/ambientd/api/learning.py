@@ -40,9 +40,9 @@ from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import study_id
 from ambientd.ledger.events import CheckpointClosed, RecordRejected
-from ambientd.ledger.learning_entries import RoundEntry, StudyEntry
+from ambientd.ledger.learning_entries import ROUNDS_KEPT, RoundEntry, StudyEntry
 from ambientd.ledger.learning_events import StudyBegan, StudyEnded, StudyJoined
-from ambientd.ledger.learning_rounds import ROUNDS_KEPT
+from ambientd.ledger.native_audits import unshown
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.learning import NO_MODULE, Plan, RoundFile, RoundState, StudyId, Terms, within
@@ -50,7 +50,14 @@ from ambientd.model.learning_record import FlJoin, FlLeave, FlStop, FlStudy, Stu
 from ambientd.ports.learning import Consent
 from ambientd.roles.learning import book as lines
 from ambientd.rules.studies import study_fault
-from ambientd.rules.tolerances import bytes_a_sample, has_commitments
+from ambientd.rules.tolerances import (
+    bounds_fault,
+    bytes_a_sample,
+    has_commitments,
+    is_audited,
+    repeat_fault,
+    samples_repeated,
+)
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
 
@@ -113,7 +120,7 @@ class Learning:
             model_size_bytes=len(model),
             until_ms=await fixed_ms(self._parts.now()) + UNTIL_MS,
         )
-        fault = study_fault(body)
+        fault = study_fault(body) or bounds_fault(body.plan, body.terms)
         if fault is not None:
             raise OperationError("invalid", fault)
         study = study_id(self._id, body)
@@ -174,6 +181,10 @@ class Learning:
             rows = await trio.to_thread.run_sync(learner.lesson_data, entry.plan, request.data)
             samples = len(rows) // bytes_a_sample(entry.plan)
             body = replace(body, data=Digest(sha256(rows)), samples=samples)
+            if is_audited(entry.plan):
+                fault = repeat_fault(entry.plan, entry.terms, samples)
+                if fault is not None:
+                    raise OperationError("invalid", f"{request.data}: {fault}")
         limit_micro = _limit_micro(entry, request.epsilon)
         if not entry.plan.is_private:
             await self._join(body, request.data)
@@ -349,6 +360,7 @@ class Learning:
             round_state="" if row is None else row.state.name.lower(),
             fell_out=_fell_out(self._state, study, entry.round),
             tolerance=plan.tolerance_micro / MICRO,
+            samples_repeated=samples_repeated(plan, terms) if is_audited(plan) else 0,
         )
 
 
@@ -398,7 +410,7 @@ def _rounds(entry: StudyEntry, rows: list[tuple[int, RoundEntry]]) -> list[Round
     # each round counts that has come as far as training, and of those that ended every one.
     found, shown = [], rows[0][0] - 1 if rows else 0
     for number, row in rows:
-        info = _round(number, row)
+        info = _round(number, row, is_open=not entry.plan.is_private)
         shown += row.state not in {RoundState.KEYS, RoundState.SHARES}
         if entry.plan.is_private:
             info = replace(info, epsilon=epsilon_of(entry.plan, shown))
@@ -406,7 +418,7 @@ def _rounds(entry: StudyEntry, rows: list[tuple[int, RoundEntry]]) -> list[Round
     return found
 
 
-def _round(number: int, row: RoundEntry) -> RoundInfo:
+def _round(number: int, row: RoundEntry, *, is_open: bool) -> RoundInfo:
     has_ended = row.state in {RoundState.DONE, RoundState.FAILED}
     score = row.score
     return RoundInfo(
@@ -425,4 +437,5 @@ def _round(number: int, row: RoundEntry) -> RoundInfo:
         ended_ms=row.ended_ms,
         reason=row.reason,
         faulty=tuple(node.hex() for node in row.faulty),
+        unshown=tuple(sorted(n.hex() for n in unshown(row, row.faulty))) if is_open else (),
     )

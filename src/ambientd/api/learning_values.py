@@ -184,7 +184,8 @@ class RoundInfo(Reply, frozen=True):
     """One round; `correct` of `total` held-out samples were right with its model.
 
     `epsilon` is what a participant has spent that showed an update in each round up to this one.
-    `faulty` are those whose shares were false, or whose update was no training's.
+    `faulty` are those whose shares were false, whose update was no training's, or who showed no
+    rows though they were drawn: these are the `unshown`, whose update did not count.
     """
 
     round: int
@@ -203,13 +204,15 @@ class RoundInfo(Reply, frozen=True):
     reason: str
     epsilon: float | None = None
     faulty: tuple[str, ...] = ()
+    unshown: tuple[str, ...] = ()
 
 
 class StudyInfo(Reply, frozen=True):
     """A study; `takes_part` is of the node that answers, `earlier` are those who do no more.
 
     `round_state` is what its present or last round waits for, empty before the first; `fell_out`
-    how many of the last round that ended have no part in its model.
+    how many of the last round that ended have no part in its model. With a `tolerance` no
+    participant has more than `samples_repeated` samples.
     """
 
     study: str
@@ -235,6 +238,7 @@ class StudyInfo(Reply, frozen=True):
     round_state: str = ""
     fell_out: int = 0
     tolerance: float = 0.0
+    samples_repeated: int = 0
 
 
 class Studies(Reply, frozen=True):

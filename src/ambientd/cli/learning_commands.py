@@ -221,15 +221,21 @@ def show(arguments: StudyArguments) -> ExitCode:
             columns = (*columns[:-2], "EPSILON", "FALSE SHARES")
             rows = [_private_row(each) for each in answer.rounds]
         elif study.tolerance:
-            columns = (*columns, "NO TRAINING'S")
-            rows = [(*_round_row(each), str(len(each.faulty))) for each in answer.rounds]
+            columns = (*columns, "NO TRAINING'S", "NO ROWS")
+            rows = [_audited_row(each) for each in answer.rounds]
         print_table(columns, rows)
     return ExitCode.DONE
 
 
 def _audit_fields(study: StudyInfo) -> Sequence[tuple[str, str]]:
-    within = f", within {study.tolerance:g} of what it moves" if study.tolerance else ""
-    return [("audits", f"{study.audits} a round{within}")] if study.audits else []
+    if not study.audits:
+        return []
+    found = [("audits", f"{study.audits} a round")]
+    if study.tolerance:
+        within = f"{study.audits} a round, within {study.tolerance:g} of what it moves"
+        samples = f"{study.samples_repeated} at most, which others can repeat in time"
+        found = [("audits", within), ("samples", samples)]
+    return found
 
 
 def _round_row(each: RoundInfo) -> Sequence[str]:
@@ -242,6 +248,11 @@ def _round_row(each: RoundInfo) -> Sequence[str]:
 def _private_row(each: RoundInfo) -> Sequence[str]:
     # Nobody scores a private model: what is right on held-out data would tell of it.
     return (*_round_row(each)[:-2], epsilon_text(each.epsilon), str(len(each.faulty)))
+
+
+def _audited_row(each: RoundInfo) -> Sequence[str]:
+    far = len(each.faulty) - len(each.unshown)
+    return (*_round_row(each), str(far), str(len(each.unshown)))
 
 
 def _accuracy(each: RoundInfo) -> str:

@@ -285,6 +285,15 @@ class Draft:
         else:
             self._put_reputation(node, task, reputation.late(before, task.submitter, now_ms))
 
+    def count_late(self, node: NodeId, task_class: str, asked_by: NodeId) -> None:
+        """Count what a node owed and did not bring in time, outside of tasks."""
+        if task_class not in self.state.genesis.rules.classes:
+            return
+        before = self.reputation(node, task_class)
+        after = reputation.late(before, asked_by, self.context.time_ms)
+        if after != before:
+            self.put(reputation_key(node, task_class), after)
+
     def _put_reputation(self, node: NodeId, task: TaskEntry, after: Reputation) -> None:
         if after != self.reputation(node, task.spec.task_class):
             self.put(reputation_key(node, task.spec.task_class), after)

@@ -9,7 +9,7 @@ from typing import assert_never, cast
 from msgspec.structs import replace
 
 from ambientd.codec.statements import study_id
-from ambientd.ledger import learning_rounds, lessons
+from ambientd.ledger import learning_rounds, lessons, native_audits
 from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import round_key, study_key
 from ambientd.ledger.learning_entries import (
@@ -51,7 +51,7 @@ from ambientd.rules.studies import (
     viable,
 )
 from ambientd.rules.study_price import place_price_msat, study_price_msat
-from ambientd.rules.tolerances import has_commitments, rows_fault
+from ambientd.rules.tolerances import bounds_fault, has_commitments, repeat_fault, rows_fault
 
 STUDIES_OPEN_MAX = 16
 """Studies that go on at once in a cluster: a block looks at each."""
@@ -97,6 +97,8 @@ def _start(draft: Draft, record: Record, body: FlStudy) -> Rejection:
     if not now_ms <= body.until_ms <= now_ms + keep_ms:
         return "a study is to be taken by a time that is not over, nor further off than it is kept"
     fault = study_fault(body)
+    if fault is None and native_audits.names_hiders(draft.state):
+        fault = bounds_fault(body.plan, body.terms)
     if fault is not None:
         return fault
     fault = _room_fault(draft, record.author)
@@ -183,7 +185,7 @@ def _consent(draft: Draft, record: Record, body: FlJoin | FlLeave) -> Rejection:
     if not before and len(others) >= PARTICIPANTS_MAX:
         return f"{PARTICIPANTS_MAX} nodes have joined this study: there is room for no more"
     word = _word(record.author, body, before)
-    fault = _data_fault(entry, word, before)
+    fault = _data_fault(draft.state, entry, word, before)
     if fault is not None:
         return fault
     consents = sorted([*others, word], key=lambda each: each.node)
@@ -201,7 +203,9 @@ def _word(author: NodeId, body: FlJoin | FlLeave, before: list[Consent]) -> Cons
     return replace(before[0], is_in=False, said_ms=body.said_ms)
 
 
-def _data_fault(entry: StudyEntry, word: Consent, before: list[Consent]) -> Rejection:
+def _data_fault(
+    state: LedgerState, entry: StudyEntry, word: Consent, before: list[Consent]
+) -> Rejection:
     """Say why a node cannot take part on these data: they are named once, and never changed."""
     said = (word.data, word.samples)
     if not has_commitments(entry.plan):
@@ -212,8 +216,12 @@ def _data_fault(entry: StudyEntry, word: Consent, before: list[Consent]) -> Reje
         return "training is audited in this study: name the hash of what is trained on"
     if word.samples > entry.terms.samples_max:
         return f"{word.samples} samples, and an update counts for {entry.terms.samples_max}"
-    fault_of = data_fault if is_proven(entry.plan) else rows_fault
-    return fault_of(entry.plan, word.samples)
+    if is_proven(entry.plan):
+        return data_fault(entry.plan, word.samples)
+    fault = rows_fault(entry.plan, word.samples)
+    if fault is None and native_audits.names_hiders(state):
+        fault = repeat_fault(entry.plan, entry.terms, word.samples)
+    return fault
 
 
 # What is said of a round
@@ -230,7 +238,7 @@ def _say(draft: Draft, record: Record, body: RoundBody) -> Rejection:
         return f"a word on round {body.round}, and the present one is {entry.round}"
     if isinstance(body, FlSurvivors):
         return _survivors(draft, record.author, body, entry, row)
-    after = said(record.author, body, entry, row)
+    after = said(draft.state, record.author, body, entry, row)
     if isinstance(after, str):
         return after
     if isinstance(body, FlUpdate):

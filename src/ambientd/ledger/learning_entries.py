@@ -21,6 +21,9 @@ from ambientd.model.receipt import SignedReceipt
 
 NOTHING_SCORED = Score(correct=0, total=0, loss_micro=0)
 
+ROUNDS_KEPT = 64
+"""Rounds of one study that the ledger keeps; who wants older ones keeps their receipts."""
+
 
 class EndedStudy(Value, frozen=True):
     """A study that is over, and since when."""

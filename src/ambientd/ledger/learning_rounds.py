@@ -18,6 +18,7 @@ from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import round_key
 from ambientd.ledger.learning_entries import (
     NOTHING_SCORED,
+    ROUNDS_KEPT,
     EndedStudy,
     RoundEntry,
     Studies,
@@ -31,9 +32,6 @@ from ambientd.rules.studies import drawn, equal_findings, groups_of, viable
 from ambientd.rules.study_price import FAILURES_MAX, held_price_msat, round_price_msat
 from ambientd.rules.tolerances import is_audited
 from ambientd.rules.verdicts import most_said
-
-ROUNDS_KEPT = 64
-"""Rounds of one study that the ledger keeps; who wants older ones keeps their receipts."""
 
 NEXT: Mapping[RoundState, frozenset[RoundState]] = MappingProxyType(
     {
@@ -241,8 +239,8 @@ def _conclude(
     if is_audited(entry.plan) and not (is_settled or is_last):
         return False
     faulty = native_audits.named(trusted, len(row.aggregators))
-    barred = tuple(sorted({*entry.barred, *faulty}))
-    entry = replace(entry, barred=barred)
+    native_audits.count_absent(draft, entry, row, faulty)
+    entry = replace(entry, barred=native_audits.barred(draft, study, entry, row, faulty))
     row = replace(row, after=found[0], left_out=found[1], faulty=faulty)
     if entry.plan.is_private:
         _conclude_private(draft, study, entry, row)

@@ -14,6 +14,7 @@ from ambientd.ledger.learning_entries import (
     Scored,
     StudyEntry,
 )
+from ambientd.ledger.state import LedgerState
 from ambientd.model.base import DIGEST_BYTES, NodeId
 from ambientd.model.learning import Announced, Contributed, RoundState, Shown
 from ambientd.model.learning_record import (
@@ -59,7 +60,9 @@ AWAITED_IN: Mapping[type[RoundBody], RoundState] = MappingProxyType(
 )
 
 
-def said(author: NodeId, body: RoundWord, entry: StudyEntry, row: RoundEntry) -> RoundEntry | str:
+def said(
+    state: LedgerState, author: NodeId, body: RoundWord, entry: StudyEntry, row: RoundEntry
+) -> RoundEntry | str:
     """Give the round with what a node has said of it, or why that counts for nothing."""
     if row.state is not AWAITED_IN[type(body)]:
         return f"the round waits for something else: {row.state.name.lower()}"
@@ -75,7 +78,7 @@ def said(author: NodeId, body: RoundWord, entry: StudyEntry, row: RoundEntry) ->
         case FlScore():
             return _score(author, body, entry, row)
         case FlResult():
-            return _result(author, body, entry, row)
+            return _result(state, author, body, entry, row)
         case _:
             assert_never(body)
 
@@ -170,14 +173,16 @@ def _score(author: NodeId, body: FlScore, entry: StudyEntry, row: RoundEntry) ->
     return scores if isinstance(scores, str) else replace(row, scores=scores)
 
 
-def _result(author: NodeId, body: FlResult, entry: StudyEntry, row: RoundEntry) -> RoundEntry | str:
+def _result(
+    state: LedgerState, author: NodeId, body: FlResult, entry: StudyEntry, row: RoundEntry
+) -> RoundEntry | str:
     is_ordered = list(body.left_out) == sorted(set(body.left_out))
     if not is_ordered or not set(body.left_out) <= set(row.survivors):
         return "left out are some of the survivors, each once, in ascending order"
     is_ordered = list(body.faulty) == sorted(set(body.faulty))
     dealt = {each.node for each in row.shares}
-    drawn = {each.node for each in native_audits.examined(entry, row)}
-    if not is_ordered or not set(body.faulty) <= dealt | drawn:
+    named = dealt | native_audits.may_be_named(state, entry, row)
+    if not is_ordered or not set(body.faulty) <= named:
         return "lies are of some of those who dealt or were drawn, each once, in ascending order"
     finding = Finding(node=author, after=body.after, left_out=body.left_out, faulty=body.faulty)
     findings = _added(row.findings, finding)

@@ -106,7 +106,9 @@ class AggregateWanted(RoundWish):
     """Make the next model of the present one and of updates; report an Aggregated.
 
     Of those `examined` the training is repeated, for `audit_ms` at most, and who is too far off
-    is named: what could not be fetched or repeated in time is nobody's fault.
+    is named: what could not be repeated in time is nobody's fault. Nor is what could not be
+    fetched, but of those whose updates do not count because somebody else missed it before:
+    the `unshown` are named if rows or update do not come here either.
     """
 
     plan: Plan
@@ -116,6 +118,7 @@ class AggregateWanted(RoundWish):
     wait_ms: int
     examined: tuple[Committed, ...] = ()
     audit_ms: int = 0
+    unshown: tuple[Contributed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,9 @@ Native training gives other bytes on other devices. So a participant commits to 
 joins, aggregators train again on the data of who is drawn, and compare what has moved how far.
 """
 
+from bisect import bisect_right
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from ambientd.errors import ConfigError
@@ -21,6 +24,21 @@ Small ones take longer, by any factor: who repeats it stops when its time is ove
 """
 
 NUMBER_BYTES: Final = 4
+
+PASSES_MAX: Final = 1_000
+BATCH_MAX: Final = 4_096
+RATE_MICRO_MAX: Final = 100_000_000
+
+BATCH_WORK: Final = 300_000
+NUMBER_WORK: Final = 8
+SAMPLE_TIMES: Mapping[Kind, int] = MappingProxyType({Kind.MLP: 1, Kind.CNN: 16})
+"""What a training takes besides its products, in products: measured, and rounded up (ADR 88)."""
+
+WORK_A_MS: Final = 1_000_000
+"""Products that a slow core makes in a millisecond: what fits a round's time is reckoned by it."""
+
+AUDIT_MS_MAX: Final = 900_000
+"""However long a study's training may take: audits of other studies wait for this one."""
 
 
 def is_audited(plan: Plan) -> bool:
@@ -59,6 +77,58 @@ def rows_fault(plan: Plan, samples: int) -> str | None:
         return (
             f"{plan.passes} passes over {samples} samples are {work} products, and others repeat "
             f"{NATIVE_WORK_MAX}: name less data"
+        )
+    return None
+
+
+def repeated_work(plan: Plan, samples: int) -> int:
+    """Give what repeating a training takes, small batches and all, in products."""
+    model = parsed(plan.model)
+    batches = -(-samples // max(1, plan.batch))  # an old study may say anything
+    a_batch = BATCH_WORK + NUMBER_WORK * model.count
+    a_sample = SAMPLE_TIMES[model.kind] * work_a_sample(model)
+    return plan.passes * (samples * a_sample + batches * a_batch)
+
+
+def audit_ms(terms: Terms) -> int:
+    """Give how long an aggregator repeats training in one round, of all who were drawn."""
+    return min(terms.train_ms * 3 // 4, AUDIT_MS_MAX)
+
+
+def samples_repeated(plan: Plan, terms: Terms) -> int:
+    """Give how many samples a participant may have whose training can be repeated in time."""
+    most = min(terms.samples_max, MODEL_BYTES_MAX // row_bytes(plan))
+    counts = range(1, most + 1)
+    return bisect_right(counts, _work_each(terms), key=lambda count: repeated_work(plan, count))
+
+
+def _work_each(terms: Terms) -> int:
+    return min(NATIVE_WORK_MAX, audit_ms(terms) * WORK_A_MS // max(1, terms.audits))
+
+
+def repeat_fault(plan: Plan, terms: Terms, samples: int) -> str | None:
+    """Say why training on so many samples cannot be repeated in time; None when it can."""
+    if repeated_work(plan, samples) <= _work_each(terms):
+        return None
+    return (
+        f"{samples} samples: aggregators repeat a training on {samples_repeated(plan, terms)} at "
+        f"most in this study, of {plan.passes} passes in batches of {plan.batch}: name less data"
+    )
+
+
+def bounds_fault(plan: Plan, terms: Terms) -> str | None:
+    """Say why audits within a tolerance would take without bound, or never come to an end."""
+    if not is_audited(plan):
+        return None
+    if not 1 <= plan.passes <= PASSES_MAX or not 1 <= plan.batch <= BATCH_MAX:
+        return f"passes lie between 1 and {PASSES_MAX}, a batch between 1 and {BATCH_MAX}"
+    if not 1 <= plan.rate_micro <= RATE_MICRO_MAX or not 0 <= plan.prox_micro <= RATE_MICRO_MAX:
+        return "the rate lies between 0.000001 and 100, and prox between 0 and 100"
+    if not samples_repeated(plan, terms):
+        return (
+            f"{plan.passes} passes with {plan.model} are more than can be repeated for "
+            f"{terms.audits} participants in {audit_ms(terms)} ms: say a longer train_s, fewer "
+            "passes, larger batches, or fewer audits"
         )
     return None
 

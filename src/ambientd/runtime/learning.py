@@ -312,7 +312,7 @@ class LearningHost:
         contributed = sorted(effect.contributed, key=lambda said: said.node)
         # Whoever named the survivors has their updates: a participant that shows its own to that
         # one alone ends no round.
-        await self._bring_all(contributed, effect.size_bytes, effect.model, effect.wait_ms)
+        shown = await self._bring_all(effect, contributed)
 
         def updates() -> Iterator[Contribution]:
             """Read one update after another: together they may be more than fits in memory."""
@@ -333,20 +333,29 @@ class LearningHost:
         far = await too_far(
             effect,
             learner,
-            *(self._blobs, self._files, self._audits),
+            *(shown, self._files, self._audits),
             lambda: self._model(effect.model),
             lambda: effect.place not in self._wanted,
         )
         return Aggregated(effect.place, after, left_out, far)
 
     async def _bring_all(
-        self, contributed: Sequence[Contributed], size_bytes: int, model: Model, wait_ms: int
-    ) -> None:
-        sought = _updates(contributed, size_bytes, model.holders)
-        held = await gather(self._blobs, sought, wait_ms, is_synced=False)
+        self, effect: AggregateWanted, contributed: Sequence[Contributed]
+    ) -> frozenset[NodeId]:
+        """Bring what a round is made of; give who of those that were drawn shows all it owes."""
+        holders, size_bytes = effect.model.holders, effect.size_bytes
+        batches = (
+            _updates(contributed, size_bytes, holders),
+            data_of(effect.examined, holders),
+            _updates(effect.unshown, size_bytes, holders),
+        )
+        held, rows, others = await gather_each(
+            self._blobs, batches, effect.wait_ms, is_synced=False
+        )
         if len(held) < len(contributed):
             msg = f"{len(contributed) - len(held)} updates could not be fetched from any holder"
             raise ValueError(msg)
+        return rows & (held | others)
 
     async def _sum_up(self, effect: SumWanted) -> LearningDone:
         """Make the next model of circles' sums, whose masks opened shares take away."""

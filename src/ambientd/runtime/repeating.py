@@ -1,7 +1,8 @@
 """Training repeated for an audit within a tolerance (protocols/16 section 12).
 
-Whoever cannot be examined here, or not in time, is not named: others look as well. Plan and rows
-are strangers': what they take is ended with its time, and costs no round its model.
+Whoever cannot be examined in time is not named: others look as well. Plan and rows are strangers':
+what they take is ended with its time, and costs no round its model. Named is who was left out of
+the round because its rows did not come, if they do not come here either.
 """
 
 import threading
@@ -17,11 +18,8 @@ from ambientd.model.base import Digest, NodeId
 from ambientd.model.learning_effect import AggregateWanted, Committed
 from ambientd.ports.blobs import BlobReads
 from ambientd.ports.learning import Learner
-from ambientd.runtime.blobs import Blobs
-from ambientd.runtime.gathering import Sought, gather
-
-AUDIT_MS_MAX = 900_000
-"""However long a study's training may take: audits of other studies wait for this one."""
+from ambientd.rules.tolerances import AUDIT_MS_MAX
+from ambientd.runtime.gathering import Sought
 
 log = structlog.get_logger("ambientd.learning")
 
@@ -36,24 +34,25 @@ def data_of(examined: Sequence[Committed], others: tuple[NodeId, ...] = ()) -> l
 async def too_far(
     effect: AggregateWanted,
     learner: Learner,
-    blobs: Blobs,
+    shown: frozenset[NodeId],
     files: BlobReads,
     turn: trio.Lock,
     model: Callable[[], bytes],
     is_ended: Callable[[], bool],
 ) -> tuple[NodeId, ...]:
-    """Train again for those who are examined, and give whose update is too far from that.
+    """Train again for those who show what that takes, and give whose update is too far from it.
 
-    Who has committed to few samples comes first: much data take nobody else's time. A thread that
-    is waited for no more ends by itself, at its next batch.
+    Besides those whose updates do not count since they did not show it, and who do not show it
+    here either. Who has committed to few samples comes first: much data take nobody else's time.
+    A thread that is waited for no more ends by itself, at its next batch.
     """
     if not effect.examined:
         return ()
-    found: list[NodeId] = []
-    updates = {each.node: each.update for each in effect.contributed}
-    sought = data_of(effect.examined, effect.model.holders)
-    held = await gather(blobs, sought, effect.wait_ms // 4, is_synced=False)
-    shown = [each for each in effect.examined if each.node in held and each.node in updates]
+    found = [each.node for each in effect.unshown if each.node not in shown]
+    for node in found:
+        log.warning("what a drawn participant owes does not come", node=node.hex()[:12])
+    updates = {each.node: each.update for each in (*effect.contributed, *effect.unshown)}
+    repeated = [each for each in effect.examined if each.node in shown]
     late = threading.Event()
 
     def is_over() -> bool:
@@ -61,7 +60,7 @@ async def too_far(
 
     try:
         with trio.move_on_after(min(effect.audit_ms, AUDIT_MS_MAX) / 1000):
-            for each in sorted(shown, key=lambda each: (each.size_bytes, each.node)):
+            for each in sorted(repeated, key=lambda each: (each.size_bytes, each.node)):
                 said = updates[each.node]
                 work = partial(_is_near, effect, each, said, learner, files, model, is_over)
                 async with turn:

@@ -28,10 +28,8 @@ from ambientd.rules.learning.private_rounds import concealed, summed
 from ambientd.rules.learning.vectors import applied, decoded, encoded, rounded, to_floats
 from ambientd.rules.lessons import is_proven, trainer_fault
 from ambientd.rules.studies import AGGREGATIONS
+from ambientd.rules.tolerances import BATCH_MAX, PASSES_MAX, RATE_MICRO_MAX
 
-_PASSES_MAX: Final = 1_000
-_BATCH_MAX: Final = 4_096
-_RATE_MICRO_MAX: Final = 100_000_000
 THREADS_MAX: Final = 4
 
 
@@ -40,9 +38,9 @@ def _plan_fault(plan: Plan) -> str | None:
     networks.at_once(model, 1)
     if plan.trainer != "wasm" and plan.trainer not in NATIVE:
         return _no_trainer(plan.trainer)
-    if not 1 <= plan.passes <= _PASSES_MAX or not 1 <= plan.batch <= _BATCH_MAX:
-        return f"passes lie between 1 and {_PASSES_MAX}, a batch between 1 and {_BATCH_MAX}"
-    if not 1 <= plan.rate_micro <= _RATE_MICRO_MAX or not 0 <= plan.prox_micro <= _RATE_MICRO_MAX:
+    if not 1 <= plan.passes <= PASSES_MAX or not 1 <= plan.batch <= BATCH_MAX:
+        return f"passes lie between 1 and {PASSES_MAX}, a batch between 1 and {BATCH_MAX}"
+    if not 1 <= plan.rate_micro <= RATE_MICRO_MAX or not 0 <= plan.prox_micro <= RATE_MICRO_MAX:
         return "the rate lies between 0.000001 and 100, and prox between 0 and 100"
     if plan.aggregation not in AGGREGATIONS:
         rules = ", ".join(AGGREGATIONS)

@@ -27,9 +27,11 @@ from ambientd.roles.learning.under_way import (
     examined_of,
     model_of,
     rounds,
+    unshown_of,
     update_bytes,
 )
 from ambientd.rules.studies import asked_for_results, viable
+from ambientd.rules.tolerances import audit_ms
 
 
 class Aggregator:
@@ -133,7 +135,7 @@ class Aggregator:
                 audited = audited_of(state, study, entry, row)
                 trained = set(trainees(entry, row))
                 held = tuple(each for each in groups if trained & set(each.nodes))
-                examined = examined_of(entry, row)
+                examined = examined_of(state, entry, row)
                 return GatherWanted(
                     place, row.contributed, size_bytes, wait_ms, audited, held, examined
                 )
@@ -145,9 +147,10 @@ class Aggregator:
                 kept = tuple(each for each in row.contributed if each.node in survivors)
                 model = model_of(entry, row)
                 if not entry.plan.is_private:
+                    examined = examined_of(state, entry, row)
                     return AggregateWanted(
                         *(place, entry.plan, model, kept, size_bytes, wait_ms),
-                        *(examined_of(entry, row), entry.terms.train_ms * 3 // 4),
+                        *(examined, audit_ms(entry.terms), unshown_of(row, examined)),
                     )
                 summed = tuple(each for each in groups if survivors & set(each.nodes))
                 return SumWanted(place, entry.plan, model, summed, kept, row.opened, wait_ms)

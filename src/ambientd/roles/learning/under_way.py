@@ -1,12 +1,21 @@
 """The rounds under way, as the ledger has them."""
 
+from collections.abc import Collection
+
 from ambientd.ledger.learning_entries import Consent, RoundEntry, StudyEntry
 from ambientd.ledger.learning_rounds import groups_of_round
 from ambientd.ledger.lessons import lesson_in
-from ambientd.ledger.native_audits import examined
+from ambientd.ledger.native_audits import examined, may_be_named, unshown
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
-from ambientd.model.learning import Circle, LessonInput, Plan, StudyId, StudyState
+from ambientd.model.learning import (
+    Circle,
+    Contributed,
+    LessonInput,
+    Plan,
+    StudyId,
+    StudyState,
+)
 from ambientd.model.learning_effect import Committed, Model
 from ambientd.rules.lessons import is_proven, output_bytes
 from ambientd.rules.studies import threshold_of
@@ -47,9 +56,17 @@ def audited_of(
     return tuple(found)
 
 
-def examined_of(entry: StudyEntry, row: RoundEntry) -> tuple[Committed, ...]:
+def examined_of(state: LedgerState, entry: StudyEntry, row: RoundEntry) -> tuple[Committed, ...]:
     """Give what those train on whose updates of a round are audited within a tolerance."""
-    return tuple(committed(entry.plan, each) for each in examined(entry, row))
+    wanted = may_be_named(state, entry, row) if row.survivors else None
+    lots = (each for each in examined(entry, row) if wanted is None or each.node in wanted)
+    return tuple(committed(entry.plan, each) for each in lots)
+
+
+def unshown_of(row: RoundEntry, drawn: Collection[Committed]) -> tuple[Contributed, ...]:
+    """Give the updates of those who were drawn and are no survivors: nobody counts them."""
+    absent = unshown(row, [each.node for each in drawn])
+    return tuple(each for each in row.contributed if each.node in absent)
 
 
 def committed(plan: Plan, consent: Consent) -> Committed:
