@@ -40,6 +40,7 @@ from sim.joining import join_record, offer, seed_of
 from sim.lies import Lie
 from sim.money import BondsWait, Purses
 from sim.native_audits import FairNames
+from sim.native_training import TRAINING_VICES
 from sim.next_version import NEXT_VERSIONS, OLDER_VERSIONS
 from sim.node_checkers import (
     Conservation,
@@ -80,16 +81,7 @@ from sim.task_checkers import (
 )
 from sim.task_sizes import TaskSizes
 from sim.version_checkers import KnownVersions, check_versions
-from sim.vices import (
-    DRAWN_VICES,
-    PARTY_VICES,
-    QUICKLY_COOL,
-    TRAINING_VICES,
-    WORKER_VICES,
-    Resident,
-    Vice,
-    Wish,
-)
+from sim.vices import DRAWN_VICES, PARTY_VICES, QUICKLY_COOL, WORKER_VICES, Resident, Vice, Wish
 from sim.wallets import TURN_MS, Wallet
 from sim.word_checkers import NewerWords
 from sim.world import EPOCH_MS, World

@@ -4,26 +4,20 @@ An update's name is the hash of numbers, of which each engine has some a unit or
 engine trained others find near by the arithmetic of protocols/17 section 8.
 """
 
+import struct
 from collections.abc import Iterable
 
-import numpy as np
-
 from ambientd.codec.digest import sha256, tagged
-from ambientd.ledger.native_audits import HIDERS_SINCE
-from ambientd.ledger.versions import VERSIONS, StateVersion, Versions
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.genesis import FIRST_STATE_VERSION
 from ambientd.model.learning import Contributed
 from ambientd.model.learning_effect import AggregateWanted
 from ambientd.rules.learning.nearness import distance_micro
-from ambientd.rules.learning.vectors import Numbers
+from ambientd.rules.learning.vectors import decoded
+from sim.learners import bytes_of
+from sim.vices import Vice
 
-WITH_HIDERS = (
-    VERSIONS
-    if VERSIONS.newest >= HIDERS_SINCE
-    else Versions(*map(StateVersion, range(FIRST_STATE_VERSION, HIDERS_SINCE + 1)))
-)
-"""What a program knows that names who hides its rows: its rules differ, and no encoding does."""
+TRAINING_VICES = (Vice.POISON, Vice.HOARD)
+"""What guests do where native training is audited."""
 
 OFF = (0, 1, -2)
 """How far each engine's numbers are off the first one's, at every other place."""
@@ -36,26 +30,25 @@ def engine_of(node: NodeId) -> int:
     return node[0] % len(OFF)
 
 
-def _trained(model: Digest, node: NodeId, number: int, engine: int) -> Numbers:
+def _trained(model: Digest, node: NodeId, number: int, engine: int) -> bytes:
     drawn = tagged("sim/native/1", model, node, number.to_bytes(4, "big"))
-    found = np.frombuffer(drawn[: 2 * NUMBERS], dtype="<i2").astype("<i4")
-    found[::2] += OFF[engine]
-    return found
+    found = list(struct.unpack(f"<{NUMBERS}h", drawn[: 2 * NUMBERS]))
+    return bytes_of(each + (place % 2) * OFF[engine] for place, each in enumerate(found))
 
 
 def native_update(model: Digest, node: NodeId, number: int, engine: int) -> Digest:
     """Name the update that a node's training leads to on an engine."""
-    return Digest(sha256(_trained(model, node, number, engine).tobytes()))
+    return Digest(sha256(_trained(model, node, number, engine)))
 
 
 def is_near(
     model: Digest, said: Contributed, number: int, engine: int, tolerance_micro: int
 ) -> bool:
     """Tell whether some engine's training gave an update that is near to what this one's gives."""
-    again = _trained(model, said.node, number, engine)
+    again = decoded(_trained(model, said.node, number, engine), NUMBERS)
     for other in range(len(OFF)):
         if native_update(model, said.node, number, other) == said.update:
-            update = _trained(model, said.node, number, other)
+            update = decoded(_trained(model, said.node, number, other), NUMBERS)
             return distance_micro(update, again) <= tolerance_micro
     return False
 

@@ -144,8 +144,6 @@ LATER_VICES = (
 way to play its disputes with large tasks."""
 DRAWN_VICES = tuple(vice for vice in Vice if vice not in LATER_VICES)
 """What members are drawn from."""
-TRAINING_VICES = (Vice.POISON, Vice.HOARD)
-"""What guests do where native training is audited."""
 WORKER_VICES = (Vice.SLOW, Vice.IDLE, Vice.FORGE, Vice.MEDDLE, Vice.LAZY, Vice.COPY)
 QUICKLY_COOL = SafeModeOptions(temperature_milli_celsius=Threshold(85_000, 80_000, 0, 3_000))
 """Devices cool faster than real ones, as a world is short."""

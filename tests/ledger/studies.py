@@ -26,7 +26,6 @@ from ambientd.model.learning_record import (
 )
 from ambientd.model.record import VersionKnown
 from ambientd.rules.tolerances import is_audited
-from sim.native_training import WITH_HIDERS
 from tests.ledger.cluster import UNTIL_MS, TestCluster
 
 GUESTS = range(20, 26)
@@ -87,7 +86,7 @@ class Studied:
     version: int = FIRST_STATE_VERSION
 
     def __post_init__(self) -> None:
-        self.cluster = self.cluster_type(versions=WITH_HIDERS)
+        self.cluster = self.cluster_type()
         self.go_over()
         for number in GUESTS:
             self.cluster.block(self.cluster.join(number, invite=900 + number))
