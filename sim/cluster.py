@@ -254,9 +254,6 @@ def _cast(options: ClusterOptions, kit: Kit, dice: random.Random) -> Cast:
             host.versions, host.newest = OLDER_VERSIONS, NEXT_VERSIONS
         host.notary = None if cast.chain is None else Wallet(number, cast.chain)
         (cast.members if is_member else cast.joiners).append(host)
-    hoarders = frozenset(NodeId(each.key) for each in cast.hosts if Vice.HOARD in each.vices)
-    for host in cast.hosts:
-        host.hoarders = hoarders
     return cast
 
 
@@ -385,10 +382,8 @@ def build(
         Namers(world, cast.hosts, drawing(12_007)).schedule(storms, end_ms)
     if options.learns or Fault.DROPOUTS in options.faults:
         in_private = options.in_private if options.learns else options.seed % 2 == 1
-        students = Students(
-            world, cast.hosts, options.seed, in_private=in_private, within=options.within
-        )
-        students.schedule(storms, end_ms, UNTIL_MS)
+        modes = {"in_private": in_private, "within": options.within}
+        Students(world, cast.hosts, options.seed, **modes).schedule(storms, end_ms, UNTIL_MS)
     _schedule_tasks(kit, cast, history, options, storms, dice)
     return world, cast, history, happenings
 

@@ -24,7 +24,7 @@ from sim.private_checkers import PrivateBooks
 from sim.pupils import PARAMETER_BYTES, SAMPLES, model_of
 from sim.seasons import Storm, work_times
 from sim.stage import Stage
-from sim.vices import Resident, honest_answer
+from sim.vices import Resident, Vice, honest_answer
 
 
 class Students:
@@ -43,6 +43,9 @@ class Students:
         self._in_private = in_private
         self._within = within
         self._hosts = hosts
+        hoarders = frozenset(NodeId(each.key) for each in hosts if Vice.HOARD in each.vices)
+        for host in hosts:
+            host.hoarders = hoarders
         members = {member.node for member in hosts[0].options.genesis.members}
         # Whoever begins a study pays for it; guests are given little, and late.
         self._founders = [host for host in hosts if NodeId(host.key) in members]
