@@ -375,7 +375,7 @@ def _action(world: Stage, keys: Sequence[bytes], happening: NodeHappening) -> Ca
         case Updates(node=node, is_newer=is_newer, back_ms=back_ms):
             return partial(update, world, keys[node], back_ms, is_newer=is_newer)
         case Strikes():
-            return partial(world.observers.append, Striker(world, happening))
+            return Striker(world, happening).watch
 
 
 def _forget(world: Stage, key: bytes, back_ms: int) -> None:

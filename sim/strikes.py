@@ -48,6 +48,15 @@ class Striker:
         self._strike = strike
         self.has_struck = False
 
+    def watch(self) -> None:
+        """Look from now on, until it has struck or nothing may befall anybody any more."""
+        self._world.observers.append(self)
+        self._world.at(self._strike.until_ms, self._leave)
+
+    def _leave(self) -> None:
+        if self in self._world.observers:
+            self._world.observers.remove(self)
+
     def saw_delivery(self, node: Host, delivery: Delivery, now: int) -> None:
         """Look away."""
 
@@ -65,6 +74,7 @@ class Striker:
         if host.node is None:
             return  # it is down already
         self.has_struck = True
+        self._world.at(now, self._leave)
         self._world.note("strikes", strike.state, strike.role, victim)
         self._world.crash_within(victim, 0, strike.back_ms)
 
