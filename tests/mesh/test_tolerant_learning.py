@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from ambientd.api.cluster import ClusterPlan
+from ambientd.ledger.native_audits import HIDERS_SINCE
 from tests.mesh.cluster import Cluster, Daemon
 from tests.mesh.test_learning import ctl, shown
+from tests.mesh.test_upgrade import lets_speak, state_versions
 
 pytest.importorskip("numpy")
 
@@ -69,7 +71,8 @@ def bend(daemon: Daemon, folder: Path, text: str) -> None:
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(text)
     program = folder / "python"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{sys.executable}" "$@"\n')
+    places = f"{folder}${{PYTHONPATH:+:$PYTHONPATH}}"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{places}" exec "{sys.executable}" "$@"\n')
     program.chmod(0o755)
     daemon.python = program
 
@@ -79,8 +82,12 @@ def mesh(tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path / "mesh", 5, ClusterPlan(bitcoin="off"))
     poison(cluster.daemons[-1], tmp_path / "poison")
     bend(cluster.daemons[-2], tmp_path / "hoard", HOARD)
+    for daemon in cluster.daemons:
+        lets_speak(daemon)
     try:
         cluster.start()
+        begun = "the version that names hiders is in force"
+        cluster.until(lambda: set(state_versions(cluster.daemons)) == {HIDERS_SINCE}, begun)
         yield cluster
     finally:
         cluster.stop()

@@ -51,6 +51,18 @@ def test_both_come_to_the_same_within_far_less_than_a_tolerance(name: str, prox_
         assert distance_micro(ours, theirs) <= APART_MICRO_MAX
 
 
+def test_a_pytorch_for_another_numpy_is_told_before_a_node_joins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seen with Debian's PyTorch 1.13, which is built for NumPy 1, beside NumPy 2."""
+
+    def refuses(*_: object, **__: object) -> None:
+        raise RuntimeError("Could not infer dtype of numpy.float32")
+
+    monkeypatch.setattr("torch.tensor", refuses)
+    assert "was built for another NumPy" in (make_learner().data_fault(PLAN, "digits:1/10") or "")
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_an_aggregator_finds_true_training_near_and_anything_else_far(name: str) -> None:
     learner, plan = make_learner(), replace(PLAN, model=name)

@@ -6,9 +6,22 @@ from torch.nn import functional
 
 from ambientd.adapters.learning.networks import Floats, Training, at_once, batches, check_work
 from ambientd.adapters.learning.samples import Samples
+from ambientd.errors import ConfigError
 from ambientd.rules.learning.models import FILTER, Kind, Model
 
 Layers = list[tuple[torch.Tensor, torch.Tensor]]
+
+
+def check() -> None:
+    """Raise ConfigError where this PyTorch and this NumPy cannot hand numbers to each other."""
+    try:
+        torch.tensor(np.zeros(1, dtype=np.float32)).numpy()
+    except RuntimeError as error:
+        msg = (
+            f"PyTorch {torch.__version__} was built for another NumPy than {np.__version__}: "
+            "`pip install --upgrade torch` brings one for this"
+        )
+        raise ConfigError(msg) from error
 
 
 def _layers(model: Model, numbers: Floats) -> Layers:

@@ -28,6 +28,7 @@ def _torch() -> Descend:
     except ImportError as error:
         msg = f"{error.name} is not installed here: pip install torch brings it, for this study"
         raise ConfigError(msg) from error
+    torch_networks.check()
     return torch_networks.descended
 
 
