@@ -94,6 +94,9 @@ bench-fleet: $(VENV)/.dev  ## Memory of forked nodes, and whether tasks are slow
 bench-telemetry: $(VENV)/.dev  ## 10,000 observations a second into one coordinator for ten minutes, counted on its disk afterwards
 	$(BIN)/python -m benchmarks.telemetry
 
+bench-in-flight: $(VENV)/.dev  ## A thousand tasks open at once for ten minutes: how long a new one waits, and whether any is lost: make bench-in-flight SCENES="full=10"
+	$(BIN)/python -m benchmarks.in_flight $(if $(SCENES),--scenes $(SCENES))
+
 soak-memory: $(VENV)/.dev  ## Whether four daemons' memory grows under a slow stream of tasks: two hours, or make soak-memory MINUTES=30
 	$(BIN)/python -m benchmarks.soak_memory --minutes $(if $(filter command line environment,$(origin MINUTES)),$(MINUTES),120)
 
@@ -213,7 +216,7 @@ fuzz-daemon: $(VENV)/.dev  ## Mutated bytes on every socket of live daemons: mak
 fuzz-decoder: $(VENV)/.fuzz  ## Coverage-guided fuzzing of module preparation: make fuzz-decoder MINUTES=10
 	$(BIN)/python -m tests.fuzz.decoder --minutes $(MINUTES) --seed $(SEED)
 
-.PHONY: fuzz-wire soak-memory bench-fleet bench-telemetry
+.PHONY: fuzz-wire soak-memory bench-fleet bench-telemetry bench-in-flight
 fuzz-wire: $(VENV)/.fuzz  ## Coverage-guided fuzzing of what a node decodes off the wire: make fuzz-wire MINUTES=10
 	$(BIN)/python -m tests.fuzz.wire --minutes $(MINUTES) --seed $(SEED)
 

@@ -10,6 +10,7 @@ from ambientd.ledger.suitors import SAMPLE_NODES
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Rules
 from ambientd.model.record import Admit, NodeReport
+from ambientd.model.reputation import Reputation
 from ambientd.model.task import Assurance, SlotState, TaskState
 from ambientd.rules.scheduling import SLOTS_PER_CAPACITY
 from tests.ledger.cluster import START_MS, UNTIL_MS, TestCluster, profile, spec
@@ -39,6 +40,14 @@ def add_guests(cluster: TestCluster, count: int, *, busy: int) -> None:
     put_nodes(cluster, guests)
 
 
+def nodes_of(cluster: TestCluster) -> list[tuple[NodeId, NodeEntry]]:
+    found = ((node, cluster.state.node(node)) for node in cluster.state.nodes())
+    return [(node, entry) for node, entry in found if entry is not None]
+
+
+FULL = {"open_slots": SLOTS_PER_CAPACITY}
+
+
 class CountingDraft(Draft):
     looks = 0
 
@@ -55,6 +64,37 @@ def test_a_slot_looks_at_a_sample_of_nodes_however_many_there_are_and_all_busy()
     body = Admit(nonce=b"n", spec=spec(replicas=8, strategy="least-loaded"), until_ms=UNTIL_MS)
     assert tasks.admit(draft, sign_record(cluster.signer(0), body), body) is None
     assert SAMPLE_NODES <= draft.looks < 8 * 3 * SAMPLE_NODES
+
+
+class WeighingDraft(Draft):
+    weighed = 0
+
+    def reputation(self, node: NodeId, task_class: str) -> Reputation:
+        self.weighed += 1
+        return super().reputation(node, task_class)
+
+
+def test_nobody_is_weighed_for_a_slot_that_no_queue_has_room_for() -> None:
+    cluster = TestCluster()
+    put_nodes(cluster, {(Table.NODE, node): entry for node, entry in nodes_of(cluster)}, **FULL)
+    context = BlockContext(index=1, term=1, time_ms=START_MS, beacon=bytes(32))
+    draft = WeighingDraft(cluster.state, cluster.state, context)
+    body = Admit(nonce=b"n", spec=spec(), until_ms=UNTIL_MS)
+    assert tasks.admit(draft, sign_record(cluster.signer(0), body), body) is None
+    assert draft.weighed == 0
+
+
+def test_nobody_is_weighed_where_only_the_submitter_has_room() -> None:
+    cluster = TestCluster()
+    others = {
+        (Table.NODE, node): entry for node, entry in nodes_of(cluster) if node != cluster.node(0)
+    }
+    put_nodes(cluster, others, **FULL)
+    context = BlockContext(index=1, term=1, time_ms=START_MS, beacon=bytes(32))
+    draft = WeighingDraft(cluster.state, cluster.state, context)
+    body = Admit(nonce=b"n", spec=spec(), until_ms=UNTIL_MS)
+    assert tasks.admit(draft, sign_record(cluster.signer(0), body), body) is None
+    assert draft.weighed == 0
 
 
 def test_a_lease_leaves_time_to_make_a_large_module_ready() -> None:

@@ -6,7 +6,7 @@ from ambientd.ledger.events import NodeJoined, SlotReleased
 from ambientd.model.base import NodeId, TaskId
 from ambientd.node.effect import Told
 from ambientd.ports.anchors import AnchorSent
-from ambientd.runtime.news import BACKLOG_MAX, AnchorTold, News, is_about_a_task
+from ambientd.runtime.news import BACKLOG_MAX, AnchorTold, News, is_about_a_task, of_no_other
 
 
 def told(number: int) -> Told:
@@ -57,3 +57,16 @@ async def test_a_listener_hears_only_what_it_wants() -> None:
             news.tell(told(number))
         news.tell(about)
         assert await listener.receive() == about
+
+
+async def test_who_waits_for_a_task_hears_of_it_and_of_what_is_about_none_but_of_no_other() -> None:
+    news, own = News(), TaskId(bytes(32))
+    tasks = (own, TaskId(b"o" * 32))
+    about = {task: Told(SlotReleased(task, 0, NodeId(b"n" * 32), ""), 1, 1) for task in tasks}
+    async with news.listen(of_no_other(own)) as listener:
+        for _ in range(BACKLOG_MAX + 1):
+            news.tell(about[TaskId(b"o" * 32)])
+        news.tell(told(7))
+        news.tell(about[own])
+        assert await listener.receive() == told(7)
+        assert await listener.receive() == about[own]

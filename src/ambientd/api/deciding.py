@@ -10,6 +10,7 @@ from ambientd.ledger.rejections import is_rejection_of
 from ambientd.model.base import NodeId
 from ambientd.model.record import Body, Record
 from ambientd.node.event import BodiesProposed
+from ambientd.runtime.news import Wanted, is_anything
 from ambientd.runtime.service import Parts
 
 DEADLINE_S = 30.0
@@ -35,14 +36,19 @@ def fault_of(
 
 
 async def outcome_of(
-    parts: Parts, own: NodeId, body: Body, is_done: Callable[[object], bool]
+    parts: Parts,
+    own: NodeId,
+    body: Body,
+    is_done: Callable[[object], bool],
+    is_wanted: Wanted = is_anything,
 ) -> object:
     """Propose a record of this node, and give the event that shows what came of it.
 
     That is what `is_done` knows for its effect, or the record's rejection; None when neither came
-    in time, or was missed. Two that say the very same are one record, and hear the same.
+    in time, or was missed. Two that say the very same are one record, and hear the same. Of what is
+    not wanted nothing is asked.
     """
-    async with parts.news.listen() as news:
+    async with parts.news.listen(is_wanted) as news:
         await parts.pump.post(BodiesProposed((body,)))
         with trio.move_on_after(DEADLINE_S):
             async for told in news:

@@ -75,7 +75,7 @@ from ambientd.model.record import Admit, Cancel
 from ambientd.model.task import TERMINAL, TaskSpec, TaskState
 from ambientd.ports.keys import DrawSecret
 from ambientd.rules.rewards import escrow_of
-from ambientd.runtime.news import is_about_a_task
+from ambientd.runtime.news import is_about_a_task, of_no_other
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
 from ambientd.telemetry.safe_mode import Mode
@@ -273,7 +273,7 @@ class Desk:
         def is_admitted(event: object) -> bool:
             return isinstance(event, TaskAdmitted) and event.task == task
 
-        event = await outcome_of(self._parts, self._id, admit, is_admitted)
+        event = await outcome_of(self._parts, self._id, admit, is_admitted, of_no_other(task))
         if isinstance(event, RecordRejected):
             msg = f"the task was not admitted: {event.reason}"
             raise OperationError("rejected", msg, self._hint_on(spec))
@@ -360,7 +360,7 @@ class Desk:
         """Wait until the task has come so far, or the time is over."""
         with trio.move_on_after(deadline_s):
             while not self._has_come(task, until, seen):
-                async with self._parts.news.listen() as news:
+                async with self._parts.news.listen(of_no_other(task)) as news:
                     while not self._has_come(task, until, seen):
                         try:
                             await news.receive()
@@ -397,7 +397,7 @@ class Desk:
         def is_over(event: object) -> bool:
             return not is_rejection_of(event, self._id, body) and not self._is_cancellable(task)
 
-        event = await outcome_of(self._parts, self._id, body, is_over)
+        event = await outcome_of(self._parts, self._id, body, is_over, of_no_other(task))
         if isinstance(event, RecordRejected) and is_rejection_of(event, self._id, body):
             raise OperationError("rejected", event.reason, _TOO_LATE)
         if event is not None:

@@ -1,6 +1,7 @@
 """What devices say their executions used, and what speaks against it."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 from ambientd.api.replies import EnergyInfo
 from ambientd.ledger.entries import Leaf, TaskEntry, leaf_key
@@ -46,20 +47,20 @@ def _doubt(state: LedgerState, task: TaskId, worker: NodeId, use: EnergyUse | No
     node = state.node(worker)
     if use is None or node is None:
         return ""
-    doubt = doubt_of(use, node.profile.kind, _others(state, task, worker))
+    # Most figures need no others; where they do, as few of a thousand tasks are read as will do.
+    others = islice(_others(state, task, worker), SAMPLES_MAX)
+    doubt = doubt_of(use, node.profile.kind, others)
     return "" if doubt is None else DOUBTS[doubt]
 
 
-def _others(state: LedgerState, task: TaskId, worker: NodeId) -> list[EnergyUse]:
+def _others(state: LedgerState, task: TaskId, worker: NodeId) -> Iterator[EnergyUse]:
     """Give a node's latest figures on other tasks, as far as the ledger still has them."""
-    found: list[EnergyUse] = []
     for other in _latest_tasks(state):
         entry = None if other == task else state.task(other)
         for signed in () if entry is None else entry.receipts:
             use = energy_use(signed.receipt) if signed.receipt.worker == worker else None
-            if use is not None and len(found) < SAMPLES_MAX:
-                found.append(use)
-    return found
+            if use is not None:
+                yield use
 
 
 def _latest_tasks(state: LedgerState) -> Iterator[TaskId]:

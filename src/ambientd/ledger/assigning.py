@@ -1,10 +1,12 @@
 """Giving slots to workers and taking them away: a pure function of committed state, no record."""
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from ambientd.ledger.choices import Choice
 from ambientd.ledger.draft import Draft
-from ambientd.ledger.entries import Slot, TaskEntry
+from ambientd.ledger.entries import NodeEntry, Slot, TaskEntry
 from ambientd.ledger.events import SlotAssigned, SlotReleased
 from ambientd.ledger.suitors import (
     SAMPLE_NODES,
@@ -26,7 +28,7 @@ from ambientd.model.task import (
     TaskState,
 )
 from ambientd.rules.auditing import is_trusted
-from ambientd.rules.scheduling import sample, select, slot_seed
+from ambientd.rules.scheduling import has_room, sample, select, slot_seed
 from ambientd.rules.terms import MODULE_BYTES_MAX
 
 COMPILED_BYTES_A_MS = 128
@@ -151,10 +153,12 @@ def _choose(draft: Draft, task: TaskId, slot: Slot, entry: TaskEntry) -> Choice 
     drawn = nodes if is_all else sample(nodes, seed, SAMPLE_NODES)
     found = ((node, draft.node(node)) for node in drawn)
     seen = {node: about for node, about in found if about is not None}
-    candidates = [
-        candidate(draft, node, entry.spec)
-        for node in suitors(seen.get, entry, drawn, is_all=is_all)
-    ]
+    if not _have_room(seen.values()):  # what waits in vain is most of what waits: it costs little
+        return None
+    among = suitors(seen.get, entry, drawn, is_all=is_all)
+    if not _have_room(seen[node] for node in among):
+        return None
+    candidates = [candidate(draft, node, entry.spec) for node in among]
     strategy = strategy_of(draft.state, entry.spec)
     used = [candidate(draft, node, entry.spec) for node in sorted(holders(entry))]
     worker = select(candidates, seed, strategy, used, is_checked=is_checked(entry))
@@ -173,6 +177,11 @@ def _choose(draft: Draft, task: TaskId, slot: Slot, entry: TaskEntry) -> Choice 
         resting=able - len(nodes),
         convicted=len(draft.state.nodes()) - able,
     )
+
+
+def _have_room(nodes: Iterable[NodeEntry]) -> bool:
+    """Tell whether one of these can take a slot: no strategy gives one to a full queue."""
+    return any(has_room(node.open_slots, node.capacity) for node in nodes)
 
 
 def _with_checks(draft: Draft, entry: TaskEntry, choice: Choice) -> TaskEntry:

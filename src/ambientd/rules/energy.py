@@ -3,7 +3,7 @@
 Only shown: pay follows verified gas, so nobody gains by a figure.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from types import MappingProxyType
@@ -78,7 +78,7 @@ def share_mj(energy_uj: int, elapsed_ms: int, busy_ms: int, cpu_ns: int) -> int:
 
 
 def doubt_of(
-    use: EnergyUse, kind: NodeKind, others: Sequence[EnergyUse] = ()
+    use: EnergyUse, kind: NodeKind, others: Iterable[EnergyUse] = ()
 ) -> EnergyDoubt | None:
     """Say what speaks against a figure: its power, or the same node's `others`; None if nothing."""
     if use.energy_mj < 0:
@@ -94,7 +94,7 @@ def doubt_of(
     return EnergyDoubt.OUT_OF_LINE if _is_out_of_line(use, others) else None
 
 
-def _is_out_of_line(use: EnergyUse, others: Sequence[EnergyUse]) -> bool:
+def _is_out_of_line(use: EnergyUse, others: Iterable[EnergyUse]) -> bool:
     """Hold energy per gas against the median of a node's other executions."""
     here = use.per_mgas
     long_enough = (other for other in others if other.duration_ms >= SHORT_MS)

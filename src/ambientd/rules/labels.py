@@ -4,7 +4,8 @@ Owners say what they like: a label chooses among nodes, and proves nothing about
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from ambientd.model.execution import EngineCode
 from ambientd.model.genesis import Profile
@@ -18,6 +19,9 @@ _KEY = re.compile(r"[a-z][a-z0-9._/-]{0,31}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 OF_THE_PROFILE = ("owner", "region", "kind")
 OF_THE_ENGINE = "engine"
+_ENGINES: Mapping[int, str] = MappingProxyType(
+    {int(each): each.name.lower() for each in EngineCode}
+)
 
 
 def is_key(text: str) -> bool:
@@ -35,8 +39,7 @@ def value_of(profile: Profile, engine: int, key: str) -> str:
     if key in OF_THE_PROFILE:
         return str(getattr(profile, key))
     if key == OF_THE_ENGINE:
-        known = (each.name.lower() for each in EngineCode if each == engine)
-        return next(known, str(engine)) if engine else ""
+        return _ENGINES.get(engine, str(engine)) if engine else ""
     return next((label.value for label in profile.labels if label.key == key), "")
 
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import trio
 
+from ambientd.model.base import TaskId
 from ambientd.node.effect import Told
 from ambientd.ports.anchors import AnchorSent
 
@@ -29,9 +30,22 @@ Tidings: TypeAlias = Told | AnchorTold
 Wanted: TypeAlias = Callable[[Tidings], bool]
 
 
+def is_anything(_told: Tidings) -> bool:
+    """Want all news."""
+    return True
+
+
 def is_about_a_task(told: Tidings) -> bool:
     """Tell whether an event names a task."""
     return getattr(told.event, "task", None) is not None
+
+
+def of_no_other(task: TaskId) -> Wanted:
+    """Give what wants news of one task, and of what is about none.
+
+    Else all who wait for a task of theirs are woken for everybody's.
+    """
+    return lambda told: getattr(told.event, "task", None) in (task, None)
 
 
 class News:
@@ -53,7 +67,7 @@ class News:
 
     @asynccontextmanager
     async def listen(
-        self, is_wanted: Wanted = lambda _: True
+        self, is_wanted: Wanted = is_anything
     ) -> AsyncIterator[trio.MemoryReceiveChannel[Tidings]]:
         """Hear what is wanted from now on; the channel ends when this listener is too slow."""
         send, receive = trio.open_memory_channel[Tidings](BACKLOG_MAX)
