@@ -14,6 +14,7 @@ from ambientd.cli.grammar import Command, Option, grammar_of
 from ambientd.cli.parser import build_parser
 from tests.cli.conftest import Ctl
 from tests.fakes.desk_node import NODE
+from tests.missing import missing
 
 ALL = grammar_of(build_parser())
 LEAVES = list(ALL.leaves())
@@ -93,7 +94,7 @@ def test_a_script_for_each_shell_is_printed_and_it_can_read_it(shell: str, ctl: 
     assert (code, out) == (0, SCRIPTS[shell])
     program = shutil.which(shell)
     if program is None:
-        pytest.skip(f"{shell} is not here")
+        missing(f"{shell} is not here")
     subprocess.run([program, "-n", "-c", out], check=True)
 
 
@@ -101,7 +102,7 @@ def test_a_script_for_each_shell_is_printed_and_it_can_read_it(shell: str, ctl: 
 def test_bash_completes_with_it(tmp_path: Path) -> None:
     bash = shutil.which("bash")
     if bash is None:
-        pytest.skip("bash is not here")
+        missing("bash is not here")
     program = tmp_path / "ambientctl"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m ambientd.cli.main "$@"\n')
     program.chmod(0o755)

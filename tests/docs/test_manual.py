@@ -12,6 +12,7 @@ from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.grammar import grammar_of
 from ambientd.cli.parser import EXIT_CODES, build_parser
 from scripts.manual import pages
+from tests.missing import missing
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = pages()
@@ -35,7 +36,7 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
 def test_roff_reads_every_page_without_a_warning(tmp_path: Path) -> None:
     groff = shutil.which("groff")
     if groff is None:
-        pytest.skip("groff is not here")
+        missing("groff is not here")
     for name, text in PAGES.items():
         (tmp_path / name).write_text(text)
     files = sorted(map(str, tmp_path.iterdir()))

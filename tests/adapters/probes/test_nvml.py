@@ -4,13 +4,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from ambientd.adapters.probes.graphics import Graphics, GraphicsProbe
 from ambientd.adapters.probes.nvml import Nvml
 from ambientd.model.telemetry import Measure
 from tests.adapters.probes.fixtures import HandClock
 from tests.adapters.probes.machines import lay
+from tests.missing import missing
 
 COMPILER = shutil.which("cc")
 SOURCE = """
@@ -33,7 +32,7 @@ int nvmlDeviceGetPowerUsage(device at, unsigned *power)
 
 def built(folder: Path, ready: int) -> str:
     if COMPILER is None:
-        pytest.skip("there is no C compiler (cc) to build a library with")
+        missing("there is no C compiler (cc) to build a library with")
     source, library = folder / "nvml.c", folder / f"nvml-{ready}.so"
     source.write_text(SOURCE)
     options = ["-shared", "-fPIC", f"-DREADY={ready}", "-o", str(library)]
