@@ -14,6 +14,7 @@ from ambientd.rules.learning.nearness import distance_micro
 from ambientd.rules.learning.privacy import Terms, spent
 from ambientd.rules.lessons import joined, lesson_of, whole_input
 from ambientd.rules.studies import drawn, groups_of, threshold_of
+from ambientd.rules.tolerances import repeated_work, samples_repeated
 from scripts.dispute_vectors import Written
 from tests.ledger.studies import GUESTS, OPEN, PRIVATE, WITHIN, Studied, terms
 
@@ -33,6 +34,15 @@ APART = (
     ([-(2**23 - 1)], [2**23 - 1]),
 )
 """Updates, and what training again gives."""
+
+REPEATED = (
+    ("mlp:4,3,2", 1, 32, 3_000, 2),
+    ("mlp:64,32,10", 20, 1, 600_000, 4),
+    ("mlp:784,32,10", 3, 16, 120_000, 1),
+    ("cnn:28,8,10", 5, 100, 7_200_000, 3),
+    ("mlp:4000,4000,10", 1_000, 1, 1_000, 4),
+)
+"""Model, passes, batch, training's time and audits of a study within a tolerance."""
 
 SPENT = ((4_000, 1_000_000, 1), (4_000, 1_000_000, 60), (16_000, 500_000, 60), (0, 500_000, 3))
 """Noise, clip and number of a private round."""
@@ -91,6 +101,21 @@ def _tolerance() -> dict[str, Any]:
             }
             for update, again in APART
         ],
+        "repeated": [_repeated(*case) for case in REPEATED],
+    }
+
+
+def _repeated(model: str, passes: int, batch: int, train_ms: int, audits: int) -> dict[str, Any]:
+    """How many samples a participant may have, and what training on them and on 1,000 takes."""
+    plan = replace(WITHIN, model=model, passes=passes, batch=batch)
+    limits = terms(train_ms=train_ms, audits=audits, samples_max=1_000_000)
+    most = samples_repeated(plan, limits)
+    return {
+        "plan": encode(plan).hex(),
+        "terms": encode(limits).hex(),
+        "samples": most,
+        "work": repeated_work(plan, most),
+        "work_of_1000": repeated_work(plan, 1_000),
     }
 
 

@@ -24,7 +24,7 @@ from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.chunk import OutlineGiven
 from ambientd.model.genesis import Genesis
-from ambientd.model.learning import TolerantPlan
+from ambientd.model.learning import Terms, TolerantPlan
 from ambientd.model.message import JobMessage
 from ambientd.node.core import JOB_BYTES_MAX, job_frame
 from ambientd.node.stops import follow_epochs
@@ -308,6 +308,33 @@ def test_distances_are_as_the_document_says(case: dict[str, Any]) -> None:
     moved = max(abs(again) for _, again in pairs)
     far = -(-1_000_000 * apart // moved) if moved else 1 << 62
     assert case["distance_micro"] == (far if apart else 0)
+
+
+@pytest.mark.parametrize("case", vectors("learning")["tolerance"]["repeated"])
+def test_so_many_samples_can_be_repeated_in_time_and_no_more(case: dict[str, Any]) -> None:
+    plan: TolerantPlan = decode(bytes.fromhex(case["plan"]), TolerantPlan)
+    limits: Terms = decode(bytes.fromhex(case["terms"]), Terms)
+    kind, _, sizes = plan.model.partition(":")
+    widths = [int(each) for each in sizes.split(",")]
+    if kind == "cnn":
+        side, filters, classes = widths
+        places = ((side - 2) // 2) ** 2
+        numbers = 10 * filters + (filters * places + 1) * classes
+        products, inputs = 16 * (numbers + 36 * filters * places), side * side
+    else:
+        numbers = sum((a + 1) * b for a, b in pairwise(widths))
+        products, inputs = numbers, widths[0]
+
+    def work(samples: int) -> int:
+        batches = -(-samples // plan.batch)
+        return plan.passes * (samples * products + batches * (300_000 + 8 * numbers))
+
+    most, time_ms = case["samples"], min(limits.train_ms * 3 // 4, 900_000)
+    room = min(10**11, 10**6 * time_ms // limits.audits)
+    assert (work(most), work(1_000)) == (case["work"], case["work_of_1000"])
+    assert case["work"] <= room
+    fits = min(limits.samples_max, (64 << 20) // (4 * (inputs + 1)))
+    assert most == fits or work(most + 1) > room
 
 
 @pytest.mark.parametrize("draw", vectors("learning")["draws"])
