@@ -190,12 +190,16 @@ $(BITCOIND): native/bitcoind/Cargo.lock
 
 bitcoind: $(BITCOIND)  ## Build Bitcoin Core for the tests (needs Rust, CMake, a C++20 compiler, Boost headers)
 
-ENGINE_SOURCES := $(wildcard $(addprefix native/engines/,*.toml *.py *.pyi Cargo.lock src/* patched/*/Cargo.* patched/*/src/*))
+# wasmi's mended copy is made by backend.py, from what is locked.
+ENGINE_SOURCES := $(filter-out native/engines/patched/wasmi/%,$(wildcard $(addprefix native/engines/,*.toml *.py *.pyi Cargo.lock src/* patched/*/Cargo.* patched/*/src/*)))
+# Builds into a folder once for the same sources, for all clones of this user: $(call KEPT,FOLDER) COMMAND
+KEPT = $(PYTHON) scripts/kept.py build/$(1) $(filter-out $(VENV)/%,$^) --
 
 $(VENV)/.engines: $(VENV)/.runtime requirements/engines.txt $(ENGINE_SOURCES)
 	@echo "building wasmer and wasmi, which takes minutes the first time ..."
 	@$(PIP) install --no-deps --require-hashes --prefer-binary -r requirements/engines.txt
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-deps --no-build-isolation ./native/engines
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(call KEPT,wheel-engines) $(PIP) wheel --no-deps --no-build-isolation -w build/wheel-engines ./native/engines
+	@$(PIP) install --no-deps --force-reinstall build/wheel-engines/*.whl
 	@touch $@
 
 engines: $(VENV)/.engines  ## Build wasmer and wasmi into .venv (needs Rust)
@@ -203,7 +207,8 @@ engines: $(VENV)/.engines  ## Build wasmer and wasmi into .venv (needs Rust)
 $(VENV)/.fuzz: $(VENV)/.dev requirements/fuzz.txt $(wildcard native/fuzz/*.toml native/fuzz/Cargo.lock native/fuzz/src/*)
 	@echo "building the module generator ..."
 	@$(PIP) install --no-deps --require-hashes --prefer-binary -r requirements/fuzz.txt
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-deps --no-build-isolation ./native/fuzz
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(call KEPT,wheel-fuzz) $(PIP) wheel --no-deps --no-build-isolation -w build/wheel-fuzz ./native/fuzz
+	@$(PIP) install --no-deps --force-reinstall build/wheel-fuzz/*.whl
 	@touch $@
 
 fuzz: $(VENV)/.fuzz  ## Differential testing of all installed engines: make fuzz MINUTES=10 SEED=1
@@ -234,6 +239,7 @@ fuzz-blame: $(VENV)/.fuzz  ## Coverage-guided fuzzing of blame certificates: mak
 # Validity proofs (protocols/18): what verifies, what executes images, and, apart from these, what proves.
 PROOFS := native/proofs
 BUILD_PROOFS = CARGO_TARGET_DIR=$(RUST_TARGET) $(PYTHON) $(PROOFS)/backend.py
+KEPT_PROOFS = CARGO_TARGET_DIR=$(RUST_TARGET) $(call KEPT,$(@F)) $(PYTHON) $(PROOFS)/backend.py $(@F) portable build/$(@F)/$(@F)
 RUST_TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 VERIFIER_SOURCES := $(PROOFS)/backend.py $(wildcard $(PROOFS)/verifier/Cargo.* $(PROOFS)/verifier/src/*)
 PROVER_SOURCES := $(wildcard $(addprefix $(PROOFS)/prover/,Cargo.* patch.py kernels/* published/Cargo.* src/*)) $(VERIFIER_SOURCES)
@@ -244,11 +250,13 @@ ACROSS = $(if $(filter x86_64,$(shell uname -m)),CARGO_BUILD_TARGET=aarch64-unkn
 
 $(BIN)/ambient-verify: $(VERIFIER_SOURCES) | $(VENV)/.runtime
 	@echo "building the verifier of proofs ..."
-	@$(BUILD_PROOFS) ambient-verify portable $@
+	@$(KEPT_PROOFS)
+	@install build/$(@F)/$(@F) $@
 
 $(BIN)/ambient-execute: $(PROVER_SOURCES) | $(VENV)/.runtime
 	@echo "building what executes images ..."
-	@$(BUILD_PROOFS) ambient-execute portable $@
+	@$(KEPT_PROOFS)
+	@install build/$(@F)/$(@F) $@
 
 $(BIN)/ambient-prove-%: $(PROVER_SOURCES) | $(VENV)/.runtime
 	@echo "building the prover with $* kernels, which takes some 10 minutes of two cores the first time ..."
