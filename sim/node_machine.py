@@ -77,6 +77,7 @@ SILENT_MS_MAX = 3_500
 ROUND_TRIP_MS = 5_000
 SAMPLE_MS = 5_000
 EXECUTION_MS_MAX = 400
+LOOK_MS_MAX = 20  # seeing whether a module can be proven at all
 ABORTS_PERMILLE = 30
 
 FRAME, GOSSIP, KEEPALIVE = b"F", b"G", b"K"
@@ -385,6 +386,8 @@ class NodeHost(Resident):
         if self.declines(effect):
             return
         drawn_ms = 1 + self._dice.randrange(EXECUTION_MS_MAX)
+        if isinstance(effect, ProveStep) and effect.start is None:
+            drawn_ms = 1 + drawn_ms % LOOK_MS_MAX
         if Vice.TARDY in self.vices and isinstance(effect, TraceWanted):
             drawn_ms += self._dice.randrange(TARDY_MS_MAX)
         ends_ms = self._now + work_ms(drawn_ms, self.vices)

@@ -7,7 +7,7 @@ from ambientd.model.base import Digest
 from ambientd.model.dispute import TracePoint
 from ambientd.model.effect import CheckStep, ProveStep
 from ambientd.model.execution import AbortCause
-from ambientd.model.proof import Finding
+from ambientd.model.proof import NO_PROOF, Finding
 from ambientd.node.event import ExecutionEnded, StepChecked, StepMade
 from ambientd.roles.step_prover import StepTerms
 from sim.parties import true_run
@@ -21,6 +21,8 @@ STEP_TERMS = StepTerms(gas_max=50_000, wait_ms=3_000)
 def step_made(effect: ProveStep, vices: Collection[Vice]) -> StepMade | ExecutionEnded:
     """Give the name of the proof that a prover makes, of a state that it was shown."""
     run, start = true_run(effect.spec), effect.start
+    if start is None:
+        return StepMade(effect.assignment, NO_PROOF)
     if follows(run, start, effect.until_gas) is None:
         reason, cause = "the state is not that of its root", AbortCause.NOT_FETCHED
         return ExecutionEnded(effect.assignment, effect.spec, None, reason, cause=cause)

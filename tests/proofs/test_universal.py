@@ -11,6 +11,7 @@ import wasmtime
 
 from ambientd.model.execution import ExecutionLimits
 from ambientd.rules.proofs import UNIVERSAL_IMAGE
+from ambientd.wasm.provable import not_interpreted
 from scripts.proof_image import ImageError, build_universal, prepared
 from tests.fuzz.finds import load
 from tests.missing import missing
@@ -137,6 +138,28 @@ def test_the_corpus_has_the_same_endings_or_is_given_up(tmp_path: Path) -> None:
                 executed += 1
     assert executed > 0
     assert codes == {NOT_PROVABLE}
+
+
+def test_what_is_seen_without_executing_is_what_the_image_says(tmp_path: Path) -> None:
+    programs = [
+        each(seed).binary() for seed in range(3) for each in (IntegerProgram, ScalarProgram)
+    ]
+    found = set()
+    for submitted in (*programs, *(kept.module for kept in load())):
+        try:
+            given = prepared(submitted)
+        except ImageError:
+            continue
+        place = tmp_path / "module.prepared"
+        place.write_bytes(given)
+        code = 0
+        try:
+            by_image(universal(), b"", LIMITS, tmp_path, "--module", str(place))
+        except GaveUpError as gave_up:
+            code = gave_up.args[0]
+        assert (not_interpreted(given) is None) == (code != NOT_PROVABLE), submitted.hex()
+        found.add(code)
+    assert {0, NOT_PROVABLE} <= found
 
 
 def test_vectors_floats_and_imports_are_given_up(tmp_path: Path) -> None:

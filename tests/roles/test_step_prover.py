@@ -44,11 +44,25 @@ def proving() -> tuple[Match, StepProver, ProveStep]:
     return match, role, wanted
 
 
+def looks(role: StepProver, match: Match) -> ProveStep:
+    """Give what a prover looks at before it promises."""
+    [look] = role.resume(match.cluster.state)
+    assert isinstance(look, ProveStep)
+    assert look.start is None
+    return look
+
+
+def promised(role: StepProver, match: Match) -> Propose:
+    """Let the module be one that can be proven."""
+    [proposed] = role.on_made(looks(role, match).assignment, NO_PROOF, NOW)
+    assert isinstance(proposed, Propose)
+    return proposed
+
+
 def test_a_game_is_promised_for_until_the_ledger_has_it() -> None:
     match = disputed()
     role = role_of(match)
-    [proposed] = role.resume(match.cluster.state)
-    assert isinstance(proposed, Propose)
+    proposed = promised(role, match)
     said = proposed.body
     assert isinstance(said, StepPromise)
     assert (said.gas_max, said.wait_ms, said.game) == (5_000, 10_000, 0)
@@ -73,17 +87,36 @@ def test_who_does_not_prove_or_comes_second_promises_nothing() -> None:
 def test_it_promises_nothing_where_parties_would_be_asked_for_something_else() -> None:
     match = in_the_last_round()
     assert role_of(match).resume(match.cluster.state) == []
-    [proposed] = role_of(match, terms=replace(TERMS, gas_max=SEGMENT_GAS)).resume(
-        match.cluster.state
-    )
-    assert isinstance(proposed, Propose)
+    assert promised(role_of(match, terms=replace(TERMS, gas_max=SEGMENT_GAS)), match)
+
+
+@pytest.mark.parametrize("cause", [AbortCause.NOT_PROVABLE, AbortCause.NOT_FETCHED])
+def test_what_cannot_be_proven_is_not_promised_and_costs_nothing(cause: AbortCause) -> None:
+    match = disputed()
+    role = role_of(match)
+    place = looks(role, match).assignment
+    assert role.on_aborted(place, cause, match.cluster.state, NOW) == []
+    assert role.resume(match.cluster.state) == [], "it has looked at this game"
+    assert role.on_made(place, NO_PROOF, NOW) == []
+    assert role.next_deadline is None
+
+
+def test_who_still_looks_when_the_game_is_over_promises_nothing() -> None:
+    match = disputed()
+    role = role_of(match)
+    place = looks(role, match).assignment
+    promise(match)
+    other = next(n for n in range(1, 7) if n != prover(match))
+    late = role_of(match, other)
+    assert late.resume(match.cluster.state) == []
+    role.resume(match.cluster.state)
+    assert role.on_made(place, NO_PROOF, NOW) == []
 
 
 def test_it_promises_no_longer_than_the_ledger_takes() -> None:
     match = disputed()
     role = role_of(match, terms=StepTerms(gas_max=5_000, wait_ms=10**9))
-    [proposed] = role.resume(match.cluster.state)
-    assert isinstance(proposed, Propose)
+    proposed = promised(role, match)
     assert isinstance(proposed.body, StepPromise)
     assert proposed.body.wait_ms == STEP_WAITS_MAX * RULES.dispute_ms
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ambientd.adapters.blob_files import BlobFiles
 from ambientd.adapters.engines import installed
@@ -14,7 +15,7 @@ from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import KnownState, TracePoint
 from ambientd.model.effect import Assignment, CheckStep, ProveStep, Purpose, SegmentWanted
 from ambientd.model.execution import AbortCause
-from ambientd.model.proof import Finding
+from ambientd.model.proof import NO_PROOF, Finding
 from ambientd.node.event import ExecutionEnded, SegmentMade, StepChecked, StepMade, TraceMade
 from ambientd.ports.proving import ProofTools
 from ambientd.runtime.blobs import Blobs
@@ -22,6 +23,7 @@ from ambientd.runtime.execution import Executor, ExecutorOptions
 from ambientd.runtime.steps import Steps
 from tests.fakes.prover import FakeVerifier, RememberedPlaces
 from tests.fakes.step_prover import FakeStepProver
+from tests.proofs.test_images import module
 from tests.runtime.pools import pool_of
 from tests.runtime.test_tracing import DATA, SPEC, SUM, Meter, wanted
 
@@ -87,6 +89,25 @@ async def bench(folder: Path, engine: str = "wasmtime") -> AsyncIterator[Bench]:
             prover,
             verifier,
         )
+
+
+async def test_before_a_promise_is_seen_whether_there_can_be_a_proof(tmp_path: Path) -> None:
+    async with bench(tmp_path) as place:
+        here = Assignment(Purpose.STEP_PROOF, TASK, 0, 0)
+        seen = await place.executor.step(ProveStep(here, SPEC, (), None, 0))
+        assert seen == StepMade(here, NO_PROOF)
+        assert place.prover.made == 0
+        floats = module("(drop (f32.const 1)) (i64.const 0)")
+        await place.blobs.put(floats)
+        spec = replace(SPEC, module=Digest(sha256(floats)), module_size_bytes=len(floats))
+        for each in (
+            spec,
+            replace(SPEC, memory_bytes_max=(512 << 20) + 65_536),
+            replace(SPEC, output_bytes_max=(64 << 20) + 1),
+        ):
+            seen = await place.executor.step(ProveStep(here, each, (), None, 0))
+            assert isinstance(seen, ExecutionEnded)
+            assert seen.cause is AbortCause.NOT_PROVABLE
 
 
 @pytest.mark.parametrize("engine", installed())

@@ -124,13 +124,14 @@ class SegmentWanted:
 class ProveStep:
     """Prove where a stretch leads from a state that others hold, and report a StepMade.
 
+    Without a start, only see whether the module is one that can be proven; the StepMade names none.
     What cannot be proven, or not by this host, ends as an ExecutionEnded that was aborted.
     """
 
     assignment: Assignment
     spec: TaskSpec
     holders: tuple[NodeId, ...]
-    start: KnownState
+    start: KnownState | None
     until_gas: int
     seed_task: TaskId | None = None
 

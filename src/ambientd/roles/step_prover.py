@@ -1,13 +1,15 @@
 """Step prover: a node that promises to prove the stretch which a dispute leaves, and proves it.
 
-What it owes follows from the ledger alone (protocols/18 §11):  a game is played: PROMISING ─►
-in the log ─► the stretch is known: PROVING ─► NAMING ─► in the log. What cannot be proven here is
-given up at once: that costs no more than the promise did, and being late does.
+What it owes follows from the ledger alone (protocols/18 §11):  a game is played: LOOKING, whether
+its module can be proven at all ─► PROMISING ─► in the log ─► the stretch is known: PROVING ─►
+NAMING ─► in the log. What cannot be proven here is given up at once: that costs no more than the
+promise did, and being late does.
 """
 
 from dataclasses import dataclass, replace
 
 from ambientd.ledger.dispute_entries import DisputeState, Game
+from ambientd.ledger.entries import TaskEntry
 from ambientd.ledger.events import (
     LedgerEvent,
     PartySpoke,
@@ -49,10 +51,15 @@ NO_STEPS = StepTerms()
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One promise, or the proof that was promised; `due_ms` is when it is said again."""
+    """One promise, or the proof that was promised; `due_ms` is when it is said again.
+
+    What cannot be proven is `hopeless`: it is remembered while its game lasts, and nothing is said.
+    """
 
     place: Assignment
     is_promise: bool
+    hopeless: bool = False
+    wait_ms: int = 0
     said: StepPromise | StepProof | None = None
     due_ms: int | None = None
     tries: int = 0
@@ -95,18 +102,21 @@ class StepProver:
                 return []
 
     def on_made(self, place: Assignment, proof: Digest, now: int) -> list[RoleEffect]:
-        """Name a proof, and again until the ledger has it."""
+        """Name a proof, or promise one of what can be proven; again until the ledger has it."""
         work = self._works.get(place.task)
-        if work is None or work.place != place or work.said is not None:
+        if work is None or work.place != place or work.said is not None or work.hopeless:
             return []
-        return self._say(work, proof, now)
+        return self._promise(work, now) if work.is_promise else self._say(work, proof, now)
 
     def on_aborted(
         self, place: Assignment, cause: AbortCause, state: LedgerState, now: int
     ) -> list[RoleEffect]:
         """Try the state that the other party shows, once; say that there is no proof, else."""
         work = self._works.get(place.task)
-        if work is None or work.place != place or work.said is not None:
+        if work is None or work.place != place or work.said is not None or work.hopeless:
+            return []
+        if work.is_promise:
+            self._works[place.task] = replace(work, hopeless=True)
             return []
         work = replace(work, tries=work.tries + 1)
         self._works[place.task] = work
@@ -145,15 +155,25 @@ class StepProver:
                 effects.append(Abandon(known.place))
         if place is None:
             return effects
-        work = Work(place, is_promise)
+        wait_ms = min(self._terms.wait_ms, STEP_WAITS_MAX * state.genesis.rules.dispute_ms)
+        work = Work(place, is_promise, wait_ms=wait_ms)
         self._works[task] = work
         if not is_promise:
             return [*effects, *self._prove(work, state)]
-        wait_ms = min(self._terms.wait_ms, STEP_WAITS_MAX * state.genesis.rules.dispute_ms)
-        said = StepPromise(task=task, game=place.slot, gas_max=self._terms.gas_max, wait_ms=wait_ms)
-        due_ms = state.meta.time_ms + INSIST_MS
-        self._works[task] = replace(work, said=said, due_ms=due_ms)
-        return [*effects, Propose(said)]
+        entry = state.task(task)
+        assert entry is not None, "a game is about a task"
+        look = ProveStep(place, entry.spec, _holders(entry), None, 0, entry.seed_task)
+        return [*effects, look]
+
+    def _promise(self, work: Work, now: int) -> list[RoleEffect]:
+        said = StepPromise(
+            task=work.place.task,
+            game=work.place.slot,
+            gas_max=self._terms.gas_max,
+            wait_ms=work.wait_ms,
+        )
+        self._works[work.place.task] = replace(work, said=said, due_ms=now + INSIST_MS)
+        return [Propose(said)]
 
     def _promises(self, task: TaskId, state: LedgerState) -> Game | None:
         """Give the game that this node can promise a proof for: one at a time, so it has time."""
@@ -165,7 +185,7 @@ class StepProver:
         if node is None or node.tombstoned or not value_of(node.profile, 0, PROVER_LABEL):
             return None
         if state.balance_msat(self._id) < STEP_FEE_MSAT or any(
-            other != task for other in self._works
+            other != task and not work.hopeless for other, work in self._works.items()
         ):
             return None
         if comes_late(self._terms.gas_max, row.game):
@@ -193,12 +213,16 @@ class StepProver:
         start = KnownState(
             point=game.low, state=trace.state, state_size_bytes=trace.state_size_bytes
         )
-        workers = (slot.worker for slot in entry.slots if slot.worker)
-        holders = (entry.submitter, *sorted(entry.barred), *workers)
-        seed_task = entry.seed_task
-        return [ProveStep(work.place, entry.spec, holders, start, game.until_gas, seed_task)]
+        place, spec, holders = work.place, entry.spec, _holders(entry)
+        return [ProveStep(place, spec, holders, start, game.until_gas, entry.seed_task)]
 
     def _say(self, work: Work, proof: Digest, now: int) -> list[RoleEffect]:
         said = StepProof(task=work.place.task, game=work.place.slot, proof=proof)
         self._works[work.place.task] = replace(work, said=said, due_ms=now + INSIST_MS)
         return [Propose(said)]
+
+
+def _holders(entry: TaskEntry) -> tuple[NodeId, ...]:
+    """Give who has a task's module and input."""
+    workers = (slot.worker for slot in entry.slots if slot.worker)
+    return (entry.submitter, *sorted(entry.barred), *workers)

@@ -4,10 +4,11 @@ import structlog
 import trio
 
 from ambientd.errors import RemoteProtocolError
+from ambientd.model.bundle import Bundle
 from ambientd.model.dispute import TracePoint
 from ambientd.model.effect import CheckStep, ProveStep
 from ambientd.model.execution import AbortCause, Aborted
-from ambientd.model.proof import STEP_SEGMENTS_MAX, Finding
+from ambientd.model.proof import NO_PROOF, STEP_SEGMENTS_MAX, Finding
 from ambientd.node.event import ExecutionEnded, StepChecked, StepMade
 from ambientd.ports.paused_state import PausedState
 from ambientd.ports.proving import NotProven, ProofTools
@@ -19,6 +20,7 @@ from ambientd.runtime.pausing_workers import PausingRun, PausingStoppedError, Pa
 from ambientd.runtime.preparing import Rewriter, prepared_of
 from ambientd.runtime.stretches import Stretches, stopped
 from ambientd.wasm.prepare import REWRITER_VERSION, Refused
+from ambientd.wasm.provable import not_interpreted
 from ambientd.wasm.state import State, decode_state, encode_state
 from ambientd.wasm.step import is_steppable, step_words
 from ambientd.wasm.touched import TouchedPages
@@ -26,6 +28,11 @@ from ambientd.wasm.touched import TouchedPages
 log = structlog.get_logger("ambientd.steps")
 
 CHECKED_AT_ONCE = 2
+MEMORY_BYTES_MAX = 512 << 20
+OUTPUT_BYTES_MAX = 64 << 20
+READ_BYTES_MAX = 256 << 10
+"""Reading an instruction takes some 160 cycles, of which four segments have 4 million (ADR 69)."""
+
 FETCH_S = 30.0
 
 
@@ -45,6 +52,9 @@ class Steps:
 
     async def prove(self, effect: ProveStep) -> StepMade | ExecutionEnded:
         """Give the proof of a stretch as a kept blob; why there is none is an abort."""
+        start = effect.start
+        if start is None:
+            return await self._seen(effect)
         if self._prover is None or self._turn.locked():
             return _aborted(effect, "nothing proves stretches here, or it proves another")
         try:
@@ -56,9 +66,31 @@ class Steps:
         if isinstance(made, NotProven):
             return _aborted(effect, f"not proven: {made.reason}", AbortCause.NOT_PROVABLE)
         step = _read(made)
-        if isinstance(step, str) or not _is_about(step, effect.start.point, effect.until_gas):
+        if isinstance(step, str) or not _is_about(step, start.point, effect.until_gas):
             return _aborted(effect, "what was proven is not that stretch")
         return StepMade(effect.assignment, await self._blobs.put(made))
+
+    async def _seen(self, effect: ProveStep) -> StepMade | ExecutionEnded:
+        """See whether an execution of this module can be proven, before anything is promised."""
+        spec = effect.spec
+        if self._prover is None:
+            return _aborted(effect, "nothing proves stretches here")
+        if isinstance(spec.input_size_bytes, Bundle):
+            return _aborted(effect, "bundles are never proven", AbortCause.NOT_PROVABLE)
+        if spec.memory_bytes_max > MEMORY_BYTES_MAX or spec.output_bytes_max > OUTPUT_BYTES_MAX:
+            return _aborted(effect, "no image takes such limits", AbortCause.NOT_PROVABLE)
+        made = await prepared_of(spec, effect.holders, self._blobs, self._rewriter)
+        if isinstance(made, Refused):
+            return _aborted(effect, f"the module is refused: {made.reason}")
+        if isinstance(made, Aborted):
+            return _aborted(effect, made.reason, made.cause)
+        if len(made.module) > READ_BYTES_MAX:
+            reason = f"the module has {len(made.module)} bytes: reading it takes too many cycles"
+            return _aborted(effect, reason, AbortCause.NOT_PROVABLE)
+        fault = await trio.to_thread.run_sync(not_interpreted, made.module)
+        if fault is not None:
+            return _aborted(effect, f"never proven: {fault}", AbortCause.NOT_PROVABLE)
+        return StepMade(effect.assignment, NO_PROOF)
 
     async def _words(self, effect: ProveStep) -> bytes:
         """Give what the image of steps reads: the state with the pages alone that are touched."""

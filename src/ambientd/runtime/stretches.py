@@ -42,7 +42,7 @@ class Stretches:
     async def start(self, effect: SegmentWanted | ProveStep) -> PausedState | None:
         """Give the state that a stretch begins at, as somebody shows it; None at the beginning."""
         start = effect.start
-        if start.point == AT_BEGINNING.point:
+        if start is None or start.point == AT_BEGINNING.point:
             return None
         data = await self._blobs.fetch(start.state, start.state_size_bytes, effect.holders)
         if data is None:

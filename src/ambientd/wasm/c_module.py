@@ -23,7 +23,7 @@ _ENTRY = (
     '__asm__(".section .text.start\\n.globl _start\\n"\n'
     '        "_start: lui sp, 0x20000\\n tail begin\\n");'
 )
-_LIMITS = PrepareLimits(
+LIMITS = PrepareLimits(
     module_bytes_max=64 << 20, body_bytes_max=PrepareLimits().prepared_body_bytes_max
 )
 
@@ -45,7 +45,7 @@ class _Parts:
 
 def translate(prepared: bytes, submitted_hash: bytes) -> Translated:
     """Write a valid prepared module in C, or raise `RefusalError`."""
-    module = decode_module(prepared, _LIMITS)
+    module = decode_module(prepared, LIMITS)
     if module.imports:
         raise RefusalError(
             f"it imports {module.imports[0].name!r}, and host functions cannot be proven yet",
@@ -54,7 +54,7 @@ def translate(prepared: bytes, submitted_hash: bytes) -> Translated:
     exports = {entry.name: entry.index for entry in module.exports}
     parts = _Parts()
     _add_globals(module, parts)
-    global_types = bytes(kind for kind, *_ in _globals(module))
+    global_types = bytes(kind for kind, *_ in globals_of(module))
     around = Surroundings(module, global_types, _type_numbers(module))
     prototypes, functions = _functions(prepared, around)
     _add_tables(module, parts)
@@ -94,7 +94,8 @@ def _type_numbers(module: Module) -> tuple[int, ...]:
     )
 
 
-def _globals(module: Module) -> Iterator[tuple[int, int, bytes]]:
+def globals_of(module: Module) -> Iterator[tuple[int, int, bytes]]:
+    """Give type, mutability and first value of each global."""
     reader = Reader(module.globals_raw, 0, len(module.globals_raw))
     for _ in range(module.globals_count):
         kind, mutable = reader.byte(), reader.byte()
@@ -137,7 +138,7 @@ def _value(constant: bytes) -> str:
 
 
 def _add_globals(module: Module, parts: _Parts) -> None:
-    for number, (kind, mutable, constant) in enumerate(_globals(module)):
+    for number, (kind, mutable, constant) in enumerate(globals_of(module)):
         constness = "" if mutable else "const "
         c_type = C_TYPES[letters(bytes((kind,)))]
         parts.declared.append(f"static {constness}{c_type} g{number} = {_value(constant)};")
@@ -179,7 +180,7 @@ def _body(prepared: bytes, around: Surroundings, signature: Signature, start: in
     for _ in range(reader.unsigned()):
         count = reader.unsigned()
         declared += letters(bytes((reader.byte(),))) * count
-    tokens = tokenise(prepared, reader.position, end, _LIMITS.branch_targets_max)
+    tokens = tokenise(prepared, reader.position, end, LIMITS.branch_targets_max)
     return Body(around, signature, letters(signature.params) + declared).translate(tokens)
 
 
