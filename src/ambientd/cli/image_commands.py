@@ -95,7 +95,7 @@ def check(arguments: CheckArguments) -> ExitCode:
     print_fields([("made here", image)])
     _print(info)
     for each in others:
-        warn(f"{each.name} {short(each.node)} says {each.image}: that is not what was made here")
+        warn(f"{each.name} says {each.image}: that is not what was made here")
     if not others:
         print_line("nobody says otherwise" if info.words else "nobody has named an image")
     return ExitCode.NOT_VERIFIED if others else ExitCode.DONE
@@ -106,8 +106,7 @@ def said_fields(info: ImageInfo) -> list[tuple[str, str]]:
     if not info.words:
         return []
     words = ", ".join(
-        f"{each.name} {short(each.node)}" + f" ({short(each.image)})" * (each.image != info.image)
-        for each in info.words
+        each.name + f" said {short(each.image)}" * (each.image != info.image) for each in info.words
     )
     members = sum(each.is_member for each in info.words)
     decided = info.image or f"not decided: {info.needed} members must say the same, {members} spoke"
