@@ -330,7 +330,8 @@ class TrioHost(Resident):
             distinct=spec.distinct,
             priority=spec.priority,
             deadline_ms=spec.deadline_ms,
-            attempts_max=spec.attempts_max,
+            attempts_max=spec.attempts,
+            marks_max=spec.marks_max,
             strategy=spec.strategy,
             nonce=wish.nonce,
         )

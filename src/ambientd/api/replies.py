@@ -282,8 +282,7 @@ class Task(Reply, frozen=True):
     receipt: ReceiptState
     history: tuple[HistoryLine, ...]
     pooled_msat: int = 0
-    audits: str | None = None
-    """The task whose answer this one audits, if it is an audit."""
+    audits: str | None = None  # the task whose answer this one audits, if it is an audit
     standing: str = ""
     """Of an answer that one worker gave alone: unaudited, audited, suspect or revoked, in words."""
     premium_msat: int = 0
@@ -295,10 +294,10 @@ class Task(Reply, frozen=True):
     deadline_ms: int | None = None
     strategy: str = ""
     attempts_max: int = 0
+    marks_max: int = 0  # how many states of it may be handed on to who has it next
     published_as: tuple[str, ...] = ()
     """Names under which its module is published, as PUBLISHER/NAME@VERSION with whole ids."""
-    items: int | None = None
-    """How many inputs it has, if it is a bundle; gas and output are those of all together."""
+    items: int | None = None  # of a bundle; gas and output are those of all together
     proof_sha256: str | None = None
     items_completed: int | None = None
     """How many of them have an output; null until the outcomes lie on this node's device."""
@@ -422,6 +421,7 @@ class EventKind(StrEnum):
     TASK_ADMITTED = "task_admitted"  # task, escrow_msat
     TASK_ASSIGNED = "task_assigned"  # task, slot, attempt, node
     TASK_RELEASED = "task_released"  # task, slot, node, reason
+    TASK_MARKED = "task_marked"  # task, slot, attempt, node, gas
     TASK_COMMITTED = "task_committed"  # task, slot, node
     TASK_REVEALED = "task_revealed"  # task, slot, node
     TASK_DISPUTED = "task_disputed"  # task

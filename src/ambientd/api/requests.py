@@ -5,6 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from ambientd.model.mark import MARKS_MAX
+
 TaskName = Annotated[str, Meta(max_length=64)]
 NodeName = Annotated[str, Meta(max_length=64)]
 """Whoever looks a name up refuses an empty one; only a missing one can mean something else."""
@@ -97,6 +99,7 @@ class Terms(Request, frozen=True, kw_only=True):
     priority: Annotated[int, Meta(ge=0, le=9)] = 4
     deadline_ms: Count = 0
     attempts_max: Count = 0
+    marks_max: Annotated[int, Meta(ge=0, le=MARKS_MAX)] = 0
     strategy: Word = ""
     cycles_max: Count = 0
     price_msat_per_mcycle: Count = 0

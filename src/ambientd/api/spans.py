@@ -175,7 +175,7 @@ class Spans:
     def _answered(
         self, task: TaskId, known: _Task, slot: int, receipt: Receipt, now: int
     ) -> list[Span]:
-        held = known.slots.pop(slot, _Slot(receipt.attempt, receipt.started_ms))
+        held = known.slots.pop(slot, _Slot(receipt.attempt, receipt.began_ms))
         place = (slot, receipt.attempt)
         parent = span_id(task, "slot", *place)
         sealed_ms = held.sealed_ms or known.sealed_ms or now
@@ -189,7 +189,7 @@ class Spans:
             self._span(
                 task,
                 "execute",
-                receipt.started_ms,
+                receipt.began_ms,
                 receipt.finished_ms,
                 *place,
                 parent=parent,

@@ -107,6 +107,7 @@ def _lines(event: ledger.LedgerEvent | AnchorSent) -> list[Line]:
         case (
             ledger.SlotAssigned()
             | ledger.SlotReleased()
+            | ledger.StateMarked()
             | ledger.SlotCommitted()
             | ledger.SlotRevealed()
         ):
@@ -169,6 +170,17 @@ def _slot_lines(event: ledger.LedgerEvent) -> list[Line]:
             text = f"slot {slot} taken from {short(worker)}: it {reason}"
             fields = {"task": task.hex(), "slot": slot, "node": worker.hex(), "reason": reason}
             return [(EventKind.TASK_RELEASED, text, fields)]
+        case ledger.StateMarked(task=task, mark=mark):
+            gas = mark.point.gas_index
+            text = f"slot {mark.slot}: {short(mark.worker)} has marked a state at gas {gas}"
+            fields = {
+                "task": task.hex(),
+                "slot": mark.slot,
+                "attempt": mark.attempt,
+                "node": mark.worker.hex(),
+                "gas": gas,
+            }
+            return [(EventKind.TASK_MARKED, text, fields)]
         case ledger.SlotCommitted(task=task, slot=slot, worker=worker):
             text = f"slot {slot}: {short(worker)} has sealed its answer"
             fields = {"task": task.hex(), "slot": slot, "node": worker.hex()}

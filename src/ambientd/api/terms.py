@@ -8,8 +8,10 @@ from ambientd.api.quotes import Quote
 from ambientd.config.options import Config
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.suitors import suits
+from ambientd.ledger.versions import MARKS_VERSION
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.genesis import Rules
+from ambientd.model.mark import Attempts
 from ambientd.model.proof import ProofTerms
 from ambientd.model.task import (
     DEFAULT_CLASS,
@@ -89,9 +91,14 @@ def spec_of(
         distinct=distinct or (),
         priority=request.priority,
         deadline_ms=request.deadline_ms,
-        attempts_max=request.attempts_max,
+        attempts_max=_attempts(request),
         strategy=request.strategy,
     )
+
+
+def _attempts(request: requests.Terms) -> int | Attempts:
+    attempts, marks = request.attempts_max, request.marks_max
+    return Attempts(attempts_max=attempts, marks_max=marks) if marks else attempts
 
 
 def quote_of(spec: TaskSpec, state: LedgerState, node: NodeId, ask_above_msat: int) -> Quote:
@@ -100,6 +107,9 @@ def quote_of(spec: TaskSpec, state: LedgerState, node: NodeId, ask_above_msat: i
     fault = terms_fault(spec, rules, state.meta.time_ms)
     if fault is not None:
         raise OperationError("invalid", fault, "`ambientctl run --help` says what can be asked for")
+    if spec.marks_max and state.version < MARKS_VERSION:
+        what = "not all members know marks yet: ask again when they are updated"
+        raise OperationError("invalid", what, "`ambientctl run --help` says what can be asked for")
     _check_nodes(spec, state.able_nodes())
     fee = slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) + proof_fee_msat(spec)
     held = escrow_of(spec, rules.audit_permille)

@@ -188,7 +188,8 @@ def task_reply(
         priority=spec.priority,
         deadline_ms=spec.deadline_ms or None,
         strategy=spec.strategy or state.genesis.rules.strategy,
-        attempts_max=spec.attempts_max or state.genesis.rules.attempts_max,
+        attempts_max=spec.attempts or state.genesis.rules.attempts_max,
+        marks_max=spec.marks_max,
         proof_sha256=_proof_of(entry),
     )
 

@@ -71,6 +71,7 @@ class RunArguments(CommonArguments, Protocol):
     priority: int
     deadline: float
     attempts: int
+    marks: int
     strategy: str | None
     gas_max: int
     memory_max: int
@@ -197,6 +198,7 @@ def request_of(arguments: RunArguments) -> requests.SubmitTask:
         priority=arguments.priority,
         deadline_ms=_deadline_ms(arguments.deadline),
         attempts_max=arguments.attempts,
+        marks_max=arguments.marks,
         strategy=arguments.strategy or "",
         nonce=_nonce(arguments.nonce),
     )

@@ -159,6 +159,14 @@ def _add_placement(run: Parser) -> None:
         help="workers to try for each replica (default: the cluster's)",
     )
     run.add_argument(
+        "--marks",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="let who has the task next go on from up to N states of it, 1 to 16, if its worker is "
+        "lost or too hot (assurance none only; each costs a 64th of the fee)",
+    )
+    run.add_argument(
         "--strategy",
         type=word,
         metavar="NAME",

@@ -197,6 +197,9 @@ def _choices(task: replies.Task) -> list[tuple[str, str]]:
         ("deadline", until),
         ("scheduling", f"{task.strategy}, {in_words(task.attempts_max, 'attempt')} a replica"),
     ]
+    if task.marks_max:
+        states = in_words(task.marks_max, "state")
+        fields.append(("marks", f"up to {states} for who has it next, on its maker's word"))
     if task.constraints:
         fields.append(("only on", ", ".join(task.constraints)))
     if task.distinct:

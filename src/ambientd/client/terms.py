@@ -27,6 +27,7 @@ class Terms(TypedDict, total=False):
     priority: int
     deadline_ms: int
     attempts_max: int
+    marks_max: int
     strategy: str
     cycles_max: int
     price_msat_per_mcycle: int

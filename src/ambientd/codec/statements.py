@@ -14,6 +14,7 @@ from ambientd.model.genesis import Genesis
 from ambientd.model.image import ImageClaim
 from ambientd.model.learning import Plan, RoundReceipt, StudyId
 from ambientd.model.learning_record import FlStudy
+from ambientd.model.mark import Mark
 from ambientd.model.module import Manifest, SignedManifest
 from ambientd.model.proof import Finding, ProofWord
 from ambientd.model.receipt import (
@@ -302,6 +303,27 @@ def sign_image_claim(
 def verify_image_claim(claim: ImageClaim, cluster: bytes) -> bool:
     """Tell whether the named node signed the claim."""
     return verify(claim.author, "image", cluster, _image_payload(claim), claim.signature)
+
+
+def mark_hash(mark: Mark) -> Digest:
+    """Name a signed mark."""
+    return Digest(tagged("ambient/mark/1", encode(mark)))
+
+
+def _mark_payload(mark: Mark) -> bytes:
+    place = (mark.task, mark.slot, mark.attempt, mark.point)
+    return encode((*place, mark.state, mark.state_size_bytes, mark.follows))
+
+
+def sign_mark(signer: Signer, unsigned: Mark) -> Mark:
+    """Sign where this node's execution stood."""
+    mark = replace(unsigned, worker=NodeId(signer.public_key))
+    return replace(mark, signature=signer.sign("mark", _mark_payload(mark)))
+
+
+def verify_mark(mark: Mark, cluster: bytes) -> bool:
+    """Tell whether the named worker signed the mark."""
+    return verify(mark.worker, "mark", cluster, _mark_payload(mark), mark.signature)
 
 
 def sign_manifest(signer: Signer, manifest: Manifest) -> SignedManifest:

@@ -15,11 +15,11 @@ from ambientd.codec.signing import BATCH_SIGNATURE_BYTES_MAX, verify
 from ambientd.codec.statements import grant_payload, verify_record
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.state import LedgerState
-from ambientd.ledger.versions import IMAGES_VERSION, KNOWN_VERSION
+from ambientd.ledger.versions import IMAGES_VERSION, KNOWN_VERSION, MARKS_VERSION
 from ambientd.model.dispute import POINTS
 from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.learning import PARTICIPANTS_MAX
-from ambientd.model.record import Body, ImageClaimed, Join, Record
+from ambientd.model.record import Admit, Body, ImageClaimed, Join, Marked, Record
 from ambientd.rules.header_window import HEADERS_KEPT
 from ambientd.rules.receipt_text import PLAIN_CHARS_MAX, plain_fault
 
@@ -86,6 +86,7 @@ BYTES_BETWEEN: Mapping[str, tuple[int, int]] = MappingProxyType(
                 "proof",
                 "translation",
                 "image",
+                "follows",
             ),
             _DIGEST,
         ),
@@ -126,7 +127,9 @@ ITEMS_MAX: Mapping[str, int] = MappingProxyType(
 """How many items a list field may have, where it is not `LIST_ITEMS_MAX`."""
 
 
-BEGAN: Mapping[type[Body], int] = MappingProxyType({ImageClaimed: IMAGES_VERSION})
+BEGAN: Mapping[type[Body], int] = MappingProxyType(
+    {ImageClaimed: IMAGES_VERSION, Marked: MARKS_VERSION}
+)
 """The state version with which a kind of record began, where programs of the one before do not
 know it: no member votes for one in an earlier epoch, whoever proposes it."""
 
@@ -147,6 +150,8 @@ def check_admissible(data: bytes, cluster: bytes, state_version: int = KNOWN_VER
 
 def _early_fault(body: Body, state_version: int) -> str | None:
     began = BEGAN.get(type(body), 0)
+    if isinstance(body, Admit) and body.spec.marks_max:
+        began = MARKS_VERSION
     if state_version >= began:
         return None
     return f"a record that begins with state version {began}, in one of {state_version}"

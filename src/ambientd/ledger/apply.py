@@ -17,6 +17,7 @@ from ambientd.ledger import (
     headers,
     images,
     learning,
+    marks,
     modules,
     offers,
     outages,
@@ -55,6 +56,7 @@ from ambientd.model.record import (
     Fraud,
     ImageClaimed,
     Join,
+    Marked,
     Offer,
     PegBody,
     PegSigned,
@@ -196,10 +198,8 @@ def _apply_cluster(
             return tasks.admit(draft, record, body)
         case Cancel():
             return tasks.cancel(draft, record, body)
-        case Commits():
-            return tasks.commits(draft, body)
-        case Settle():
-            return tasks.settle(draft, body)
+        case Marked() | Commits() | Settle():
+            return _apply_answer(draft, record, body)
         case DisputeStep() | DisputeTrace() | DisputeSegment() | ProofFound():
             return _apply_dispute(draft, record, body)
         case StepPromise() | StepProof() | StepFound():
@@ -224,6 +224,16 @@ def _apply_cluster(
             return _apply_module(draft, record, body)
         case _:
             assert_never(body)
+
+
+def _apply_answer(draft: Draft, record: Record, body: Marked | Commits | Settle) -> str | None:
+    match body:
+        case Marked():
+            return marks.take(draft, record, body)
+        case Commits():
+            return tasks.commits(draft, body)
+        case Settle():
+            return tasks.settle(draft, body)
 
 
 def _apply_committee(

@@ -231,7 +231,7 @@ def conclude(draft: Draft, audit: TaskId, entry: TaskEntry, found: Result | None
 def _revoke(
     draft: Draft, audit: TaskId, entry: TaskEntry, audited: TaskEntry, found: Result
 ) -> None:
-    """Convict who gave the answer, and take the result back."""
+    """Take the result back, and convict who gave the answer where it is the worker's word alone."""
     assert entry.audits is not None, "only audits are concluded"
     assert audited.leaf is not None, "an audited task is settled"
     task, worker = entry.audits.task, entry.audits.worker
@@ -245,8 +245,10 @@ def _revoke(
         receipt=audited.answer_of(worker),
         verdicts=tuple(v for v in entry.verdicts if result_root(v.result) == root),
     )
-    name = evidence_name(EVIDENCE_OF_LIE, task, worker)
-    draft.convict(name, evidence, owed_msat(entry))
+    if not audited.answer_of(worker).receipt.marks:
+        # Else this does not show whose word was false: the worker's, or one that it went on from.
+        name = evidence_name(EVIDENCE_OF_LIE, task, worker)
+        draft.convict(name, evidence, owed_msat(entry))
     forfeit(draft, worker, task)
     revocation = Revocation(
         task=task,

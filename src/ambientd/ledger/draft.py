@@ -37,7 +37,7 @@ from ambientd.ledger.events import LedgerEvent, LiarNamed, NodeConvicted
 from ambientd.ledger.learning_entries import RoundEntry, Studies, StudyEntry
 from ambientd.ledger.proof_entries import ProofEntry, StepEntry
 from ambientd.ledger.state import LedgerState
-from ambientd.ledger.word_entries import LastWord, OfferEntry, Topic
+from ambientd.ledger.word_entries import NO_MARKS, LastWord, MarkEntry, OfferEntry, Topic
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.learning import StudyId
 from ambientd.model.reputation import Reputation
@@ -149,6 +149,14 @@ class Draft:
     def put_step(self, task: TaskId, entry: StepEntry) -> None:
         """Write what becomes of such a promise."""
         self.put((Table.STEP, task), entry)
+
+    def marks(self, task: TaskId) -> MarkEntry:
+        """Give from where others may go on with a task."""
+        return cast("MarkEntry", self.get((Table.MARKS, task)) or NO_MARKS)
+
+    def put_marks(self, task: TaskId, entry: MarkEntry) -> None:
+        """Write from where others may go on with a task."""
+        self.put((Table.MARKS, task), entry)
 
     def put_proof(self, task: TaskId, entry: ProofEntry) -> None:
         """Write what members say of a task's proof."""

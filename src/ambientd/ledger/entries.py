@@ -11,7 +11,7 @@ from ambientd.ledger import proof_entries as proven
 from ambientd.ledger.dispute_entries import DisputeEntry
 from ambientd.ledger.module_entries import ModuleEntry, PublisherEntry
 from ambientd.ledger.seat_entries import SeatEntry, UsedTip
-from ambientd.ledger.word_entries import LastWord, OfferEntry, Topic
+from ambientd.ledger.word_entries import LastWord, MarkEntry, OfferEntry, Topic
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.genesis import FIRST_EPOCH, Profile
 from ambientd.model.peg import PegWallet
@@ -70,6 +70,7 @@ class Table(IntEnum):
     STEP = 38
     IMAGE = 39
     IMAGE_AUTHOR = 40
+    MARKS = 41
 
 
 PRIORITY_MS = 60_000
@@ -261,9 +262,7 @@ class NodeEntry(Value, frozen=True):
     capacity: int = 1
     open_slots: int = 0
     engine: int = 0
-    closed: int = 0
-    """Why its owner lets it take no work (`Closed`); 0 when it takes some."""
-
+    closed: int = 0  # why its owner lets it take no work (`Closed`), 0 when it takes some
     queued_ms: int = 0
     """The time that its open slots may take, one after the other."""
     memory_bytes_max: int = 0  # what one task may need there, 0 where its owner does not say
@@ -326,8 +325,7 @@ class TaskEntry(Value, frozen=True):
     audits: Audited | None = None
     """What this task audits, if it is an audit: nobody admitted it, and the reserve pays for it."""
 
-    expires_ms: int = 0
-    """When the task is late as a whole, in running time; 0 for never."""
+    expires_ms: int = 0  # when the task is late as a whole, in running time; 0 for never
 
     @property
     def queued_ms(self) -> int:
@@ -444,6 +442,7 @@ Entry: TypeAlias = (
     | PublisherEntry
     | learning.LearningEntries
     | proven.ProofEntries
+    | MarkEntry
 )
 
 ENTRY_TYPES: dict[Table, type[Entry]] = {
@@ -487,6 +486,7 @@ ENTRY_TYPES: dict[Table, type[Entry]] = {
     Table.STEP: proven.StepEntry,
     Table.IMAGE: proven.ImageEntry,
     Table.IMAGE_AUTHOR: proven.ImageAuthor,
+    Table.MARKS: MarkEntry,
 }
 
 

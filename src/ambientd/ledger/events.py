@@ -10,6 +10,7 @@ from ambientd.ledger.learning_events import LearningEvent
 from ambientd.ledger.peg_events import PegEvent
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import SegmentVerdict
+from ambientd.model.mark import Mark
 from ambientd.model.proof import ProofWord
 from ambientd.model.receipt import AnchorProof, RefereeVerdict, Settlement, SignedReceipt
 from ambientd.model.record import Body, SeatWish
@@ -45,6 +46,14 @@ class SlotReleased:
     slot: int
     worker: NodeId
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateMarked:
+    """A worker has said where its execution stands: whoever has the slot next may go on there."""
+
+    task: TaskId
+    mark: Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,6 +449,7 @@ LedgerEvent: TypeAlias = (
     TaskAdmitted
     | SlotAssigned
     | SlotReleased
+    | StateMarked
     | SlotCommitted
     | TaskCommitted
     | SlotRevealed

@@ -152,7 +152,7 @@ def _next_attempt(draft: Draft, task: TaskId, entry: TaskEntry, reason: str) -> 
     draft.drop((Table.PROOF, task))
     slot = release(draft, task, entry.spec, entry.slots[0], reason)
     entry = replace(entry, slots=(slot,))
-    attempts_max = entry.spec.attempts_max or draft.state.genesis.rules.attempts_max
+    attempts_max = entry.spec.attempts or draft.state.genesis.rules.attempts_max
     if slot.attempt >= attempts_max:
         expire_task(draft, task, entry)
     else:

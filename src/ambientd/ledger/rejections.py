@@ -10,6 +10,7 @@ from ambientd.model.record import (
     DisputeSegment,
     DisputeStep,
     DisputeTrace,
+    Marked,
     ProofFound,
     Settle,
     StepFound,
@@ -44,6 +45,8 @@ def _task_of(author: NodeId, body: Body) -> TaskId | None:
             return trace.task
         case StepPromise(task=task) | StepProof(task=task):
             return task
+        case Marked(mark=mark):
+            return mark.task
         case ProofFound(word=word) | StepFound(word=word):
             return word.task
         case Admit(nonce=nonce, spec=spec):

@@ -9,7 +9,7 @@ from ambientd.codec.statements import (
     spec_hash,
     verdict_hash,
 )
-from ambientd.ledger import step_rows
+from ambientd.ledger import marks, step_rows
 from ambientd.ledger.assigning import give_back
 from ambientd.ledger.audits import (
     await_draw,
@@ -275,7 +275,9 @@ def _close(
         if payment.node != lone:
             draft.credit(payment.node, payment.amount_msat)
             draft.tell(Paid(task, payment.node, payment.amount_msat))
-    rest = entry.escrow_msat - fee_msat - premium - paid_msat
+    left_msat = entry.escrow_msat - premium - paid_msat
+    fee_msat = min(left_msat, fee_msat + marks.fee_msat(draft, task, entry))
+    rest = left_msat - fee_msat
     assert rest >= 0, "an escrow covers every payment"
     draft.move_escrow(-entry.escrow_msat)
     if fee_msat:
@@ -301,6 +303,7 @@ def _close(
     if draft.proof(task) is not None:
         draft.drop((Table.PROOF, task))
     step_rows.drop(draft, task)
+    marks.drop(draft, task)
     draft.tell(TaskClosed(task, state))
     if ended.audits is not None and ended.settlement is None:
         conclude(draft, task, ended, None)

@@ -58,7 +58,7 @@ from ambientd.ledger.state_tree import StateTree
 from ambientd.ledger.task_index import TaskIndex, keep
 from ambientd.ledger.turns import part
 from ambientd.ledger.versions import VERSIONS, Changes, StateVersion, Versions
-from ambientd.ledger.word_entries import LastWord, OfferEntry, Topic
+from ambientd.ledger.word_entries import NO_MARKS, LastWord, MarkEntry, OfferEntry, Topic
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.genesis import FIRST_STATE_VERSION, Genesis
 from ambientd.model.learning import StudyId
@@ -276,6 +276,10 @@ class LedgerState:
     def step(self, task: TaskId) -> StepEntry | None:
         """Give the promise to prove the stretch that a task's game leaves; None without one."""
         return cast("StepEntry | None", self._items.get((Table.STEP, task)))
+
+    def marks(self, task: TaskId) -> MarkEntry:
+        """Give from where others may go on with a task."""
+        return cast("MarkEntry", self._items.get((Table.MARKS, task)) or NO_MARKS)
 
     def tasks(self) -> Iterator[tuple[TaskId, TaskEntry]]:
         """Walk all tasks, open and ended."""

@@ -15,7 +15,7 @@ from ambientd.codec.statements import (
     verify_receipt,
     verify_verdict,
 )
-from ambientd.ledger import disputes, proofs
+from ambientd.ledger import disputes, marks, proofs
 from ambientd.ledger.assigning import (
     fill,
     leave_queue,
@@ -41,6 +41,7 @@ from ambientd.ledger.settling import (
     settle_agreed,
     settle_dispute,
 )
+from ambientd.ledger.versions import MARKS_VERSION
 from ambientd.model.base import DIGEST_BYTES, NodeId, TaskId
 from ambientd.model.execution import OutcomeKind
 from ambientd.model.receipt import RefereeVerdict, SignedReceipt
@@ -74,6 +75,8 @@ def admit(draft: Draft, record: Record, body: Admit) -> Rejection:
     fault = _until_fault(draft, body.until_ms) or _spec_fault(draft, submitter, spec)
     if fault is not None:
         return fault
+    if spec.marks_max and draft.state.version < MARKS_VERSION:
+        return f"the state is of version {draft.state.version}: marks begin with {MARKS_VERSION}"
     if draft.state.tasks_by.open_of(submitter) >= OPEN_TASKS_MAX:
         return f"the submitter has {OPEN_TASKS_MAX} open tasks: wait for some to end, or cancel"
     escrow = escrow_of(spec, draft.state.genesis.rules.audit_permille)
@@ -232,6 +235,9 @@ def _opened(draft: Draft, entry: TaskEntry, signed: SignedReceipt) -> Slot | str
         return "an opened answer outside the task's limits"
     if spec.proof is not None and len(receipt.nonce) != DIGEST_BYTES:
         return "an opened answer that names no proof"
+    fault = marks.receipt_fault(draft, receipt)
+    if fault is not None:
+        return fault
     if not verify_receipt(signed, draft.state.cluster):
         return "an opened answer with a wrong signature"
     return replace(slot, state=SlotState.REVEALED, receipt=signed, deadline_ms=0)
@@ -312,7 +318,7 @@ def run_out(draft: Draft, task: TaskId, entry: TaskEntry) -> None:
         else:
             slots.append(slot)
     entry = replace(entry, slots=tuple(slots))
-    attempts_max = entry.spec.attempts_max or draft.state.genesis.rules.attempts_max
+    attempts_max = entry.spec.attempts or draft.state.genesis.rules.attempts_max
     if is_open:
         disputes.begin(draft, task, entry)
     elif is_over:

@@ -82,6 +82,9 @@ class Versions:
         raise ValueError(msg)
 
 
+MARKS_VERSION = 2
+"""The first with marks: table 41, records MARK, and tasks that allow them (ADR 85)."""
+
 IMAGES_VERSION = 2
 """The first with images of modules: tables 39 and 40, and the records that fill them (ADR 87)."""
 

@@ -3,6 +3,7 @@
 from enum import IntEnum
 
 from ambientd.model.base import Value
+from ambientd.model.mark import Mark
 
 
 class Topic(IntEnum):
@@ -30,3 +31,17 @@ class LastWord(Value, frozen=True):
     """When an author last spoke on a topic, by its own clock."""
 
     said_ms: int
+
+
+class MarkEntry(Value, frozen=True):
+    """How many marks a task has had, and those to go on from: the last one of each attempt."""
+
+    count: int = 0
+    chain: tuple[Mark, ...] = ()
+
+    def before(self, attempt: int) -> tuple[Mark, ...]:
+        """Give the marks that somebody with this attempt may go on from."""
+        return tuple(mark for mark in self.chain if mark.attempt < attempt)
+
+
+NO_MARKS = MarkEntry()

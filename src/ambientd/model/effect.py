@@ -7,6 +7,7 @@ from typing import TypeAlias
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.dispute import KnownState, TracePoint
 from ambientd.model.learning_effect import BringUpdate, LearningEffect
+from ambientd.model.mark import Mark
 from ambientd.model.message import JobMessage
 from ambientd.model.receipt import AnchorProof
 from ambientd.model.record import Body
@@ -67,12 +68,14 @@ class Execute:
     """Get module and input from their holders, execute, and report an ExecutionEnded.
 
     What audits an answer draws the random numbers of the task that it executes again: `seed_task`.
+    A slot goes on from the last of its `marks` where that state can be had.
     """
 
     assignment: Assignment
     spec: TaskSpec
     holders: tuple[NodeId, ...]
     seed_task: TaskId | None = None
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +165,20 @@ class ExecutionReport:
     proof: Digest | None = None
     """Of a proven task: the SHA-256 of the proof, which is kept as a blob."""
 
+    went_on: bool = False
+    """Whether it went on from the last mark that it was given, and not from the beginning."""
+
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
     """Stop an execution whose answer is no longer wanted."""
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveOff:
+    """Stop an execution with a last mark, if it can be, and report a StateReached either way."""
 
     assignment: Assignment
 
@@ -249,6 +262,7 @@ RoleEffect: TypeAlias = (
     | ProveStep
     | CheckStep
     | Abandon
+    | LeaveOff
     | FetchBlob
     | SendParcel
     | TakeParcel

@@ -2,6 +2,7 @@
 
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.genesis import Genesis
+from ambientd.model.mark import GoneOn, Mark
 from ambientd.model.task import Result, TaskSpec, Verdict
 
 
@@ -19,11 +20,23 @@ class Receipt(Value, frozen=True):
     engine: str
     engine_version: str
     nonce: Digest
-    started_ms: int
+    started_ms: int | GoneOn
     finished_ms: int
     telemetry: Digest
     energy_mj: int | None
     energy_source: str
+
+    @property
+    def began_ms(self) -> int:
+        """Give when the execution began here."""
+        return (
+            self.started_ms.started_ms if isinstance(self.started_ms, GoneOn) else self.started_ms
+        )
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """Give whose states it went on from, the first maker's first; none from the beginning."""
+        return self.started_ms.marks if isinstance(self.started_ms, GoneOn) else ()
 
 
 class SignedReceipt(Value, frozen=True):

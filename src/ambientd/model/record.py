@@ -8,6 +8,7 @@ from ambientd.model.dispute import SegmentVerdict, Trace
 from ambientd.model.genesis import FIRST_STATE_VERSION, Profile
 from ambientd.model.image import ImageClaim
 from ambientd.model.learning_record import LearningBody
+from ambientd.model.mark import Mark
 from ambientd.model.offer import SlotName
 from ambientd.model.proof import ProofWord
 from ambientd.model.receipt import AnchorProof, CheckpointNote, RefereeVerdict, SignedReceipt
@@ -348,6 +349,12 @@ class ImageClaimed(Value, frozen=True, tag=50):
     claim: ImageClaim
 
 
+class Marked(Value, frozen=True, tag=56):
+    """A worker's word on where its execution stands, for who has the slot next (MARK)."""
+
+    mark: Mark
+
+
 class BitcoinHeaders(Value, frozen=True, tag=20):
     """Headers of the cluster's Bitcoin network, one after another, and the first one's height."""
 
@@ -385,6 +392,7 @@ ClusterBody: TypeAlias = (
     | StepProof
     | StepFound
     | ImageClaimed
+    | Marked
 )
 """All but those of the peg and of federated learning."""
 

@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from ambientd.model.base import Digest, NodeId, TaskId, Value
 from ambientd.model.bundle import Bundle, Extent
+from ambientd.model.mark import Attempts
 from ambientd.model.proof import ProofTerms
 
 
@@ -84,7 +85,8 @@ class TaskSpec(Value, frozen=True):
     """A task as its submitter signs it; module and input are named by SHA-256.
 
     `deadline_ms` is block time, 0 for none; no strategy and 0 attempts mean the cluster's own. Of a
-    bundle, gas, wall time and output are for all items together (protocols/19).
+    bundle, gas, wall time and output are for all items together (protocols/19). Attempts travel
+    as a list where states may be handed on (protocols/03 §12).
     """
 
     module: Digest
@@ -105,7 +107,7 @@ class TaskSpec(Value, frozen=True):
 
     priority: int = DEFAULT_PRIORITY
     deadline_ms: int = 0
-    attempts_max: int = 0
+    attempts_max: int | Attempts = 0
     strategy: str = ""
 
     @property
@@ -122,6 +124,17 @@ class TaskSpec(Value, frozen=True):
     def is_disputable(self) -> bool:
         """Tell whether referees can ever decide: where answers are compared, or audited."""
         return self.assurance is not Assurance.NONE and self.proof is None
+
+    @property
+    def attempts(self) -> int:
+        """Give how often a slot is given out at most; 0 for the cluster's."""
+        allowed = self.attempts_max
+        return allowed.attempts_max if isinstance(allowed, Attempts) else allowed
+
+    @property
+    def marks_max(self) -> int:
+        """Give how many states may be handed on to who has a slot next; 0 for none."""
+        return self.attempts_max.marks_max if isinstance(self.attempts_max, Attempts) else 0
 
     @property
     def items(self) -> int:

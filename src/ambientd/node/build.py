@@ -33,6 +33,7 @@ from ambientd.roles.coordinator import Coordinator
 from ambientd.roles.courier import Courier
 from ambientd.roles.disputer import Disputer
 from ambientd.roles.header_bringer import HeaderBringer
+from ambientd.roles.keeper import Keeper
 from ambientd.roles.offerer import Offerer
 from ambientd.roles.referee import Referee
 from ambientd.roles.reporter import Reporter
@@ -141,6 +142,7 @@ def build_node(
         announcer=Announcer(own_id, may_speak=options.says_next_version),
         submitter=Submitter(own_id),
         courier=Courier(own_id),
+        keeper=Keeper(own_id),
         telemetry=Telemetry(signer, options.telemetry, telemetry_epoch),
     )
     return Node(signer, cores, roots, fraud_judge(ledger), Compactor(options.log, kept))

@@ -24,12 +24,7 @@ from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.events import LedgerEvent, NodeJoined
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
-from ambientd.model.effect import (
-    BroadcastJob,
-    Propose,
-    RoleEffect,
-    SendJob,
-)
+from ambientd.model.effect import BroadcastJob, Propose, RoleEffect, SendJob
 from ambientd.model.message import JobMessage
 from ambientd.model.offer import Wish
 from ambientd.model.record import Fraud, NodeReport
@@ -205,6 +200,7 @@ class Node:
                 self._on_tick()
             case (
                 node_events.ExecutionEnded()
+                | node_events.StateReached()
                 | node_events.TraceMade()
                 | node_events.SegmentMade()
                 | node_events.ProofChecked()
@@ -453,6 +449,7 @@ class Node:
         self._roles(cores.learning.on_ledger(event, cores.ledger))
         self._roles(cores.submitter.on_ledger(event, cores.ledger))
         self._roles(cores.courier.on_ledger(event, cores.ledger))
+        self._roles(cores.keeper.on_ledger(event, cores.ledger))
 
     def _roles(self, effects: Iterable[RoleEffect]) -> None:
         """Carry out what a role wants; a message to oneself takes the short way."""

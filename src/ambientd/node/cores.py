@@ -15,6 +15,7 @@ from ambientd.roles.coordinator import Coordinator
 from ambientd.roles.courier import Courier
 from ambientd.roles.disputer import Disputer
 from ambientd.roles.header_bringer import HeaderBringer
+from ambientd.roles.keeper import Keeper
 from ambientd.roles.offerer import Offerer
 from ambientd.roles.referee import Referee
 from ambientd.roles.reporter import Reporter
@@ -46,6 +47,7 @@ class Cores:
     announcer: Announcer
     submitter: Submitter
     courier: Courier
+    keeper: Keeper
     telemetry: Telemetry
 
     def due_ms(self, coordinator: NodeId | None) -> int:

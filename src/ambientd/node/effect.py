@@ -21,6 +21,7 @@ from ambientd.model.effect import (
     FetchBlob,
     HearAnchor,
     LeaveAnchors,
+    LeaveOff,
     ProveStep,
     SeatAnchors,
     SegmentWanted,
@@ -150,6 +151,7 @@ NodeEffect: TypeAlias = (
     | CheckStep
     | ProveStep
     | Abandon
+    | LeaveOff
     | FetchBlob
     | SendParcel
     | TakeParcel

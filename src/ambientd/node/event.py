@@ -107,6 +107,18 @@ class SegmentMade(msgspec.Struct, frozen=True):
     end: TracePoint
 
 
+class StateReached(msgspec.Struct, frozen=True):
+    """An execution stands at a state that is kept as a blob; None where there is no new one.
+
+    `went_on` as in its report. With `is_last` it has left off, as it was told.
+    """
+
+    assignment: Assignment
+    reached: KnownState | None
+    went_on: bool = False
+    is_last: bool = False
+
+
 class ProofChecked(msgspec.Struct, frozen=True):
     """A proof was judged; cycles are 0 unless it holds.
 
@@ -178,6 +190,7 @@ Event: TypeAlias = (
     | OwnerWished
     | RecordOffered
     | ExecutionEnded
+    | StateReached
     | TraceMade
     | SegmentMade
     | ProofChecked

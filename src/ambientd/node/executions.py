@@ -8,12 +8,15 @@ from ambientd.node.event import (
     ExecutionEnded,
     ProofChecked,
     SegmentMade,
+    StateReached,
     StepChecked,
     StepMade,
     TraceMade,
 )
 
-Ended: TypeAlias = ExecutionEnded | TraceMade | SegmentMade | ProofChecked | StepMade | StepChecked
+Ended: TypeAlias = (
+    ExecutionEnded | StateReached | TraceMade | SegmentMade | ProofChecked | StepMade | StepChecked
+)
 
 
 def says_of_device(event: Ended) -> bool | None:
@@ -31,6 +34,8 @@ def says_of_device(event: Ended) -> bool | None:
 def on_execution(event: Ended, cores: Cores, now: int) -> list[RoleEffect]:
     """Tell the part that asked for it."""
     match event:
+        case StateReached(assignment=place):
+            return cores.worker.on_state(place, event, cores.ledger)
         case TraceMade(assignment=place, points=points, start=start):
             return cores.disputer.on_trace(place, points, start, now)
         case SegmentMade(assignment=place, end=end):

@@ -4,16 +4,18 @@ State of one slot:  EXECUTING -> SEALED -> OPENED; a slot that the ledger takes 
 OPENED -> SHOWN where the log has the answer, and members check its proof.
 While the node is to take no work, what the log assigns it all the same is UNWANTED, as is
 at any time what asks for more than the owner allows: the log would let it lie here for its lease.
+EXECUTING -> LEAVING -> UNWANTED, with a last mark, where states may be handed on (03 §12).
 An answer travels to the coordinator; when it stays out of the log, the worker proposes it itself.
 """
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import Protocol
 
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import tagged
 from ambientd.codec.signing import Signer
-from ambientd.codec.statements import sign_answers, spec_hash
+from ambientd.codec.statements import mark_hash, sign_answers, sign_mark, spec_hash
 from ambientd.ledger.entries import Slot, TaskEntry
 from ambientd.ledger.events import (
     LedgerEvent,
@@ -26,11 +28,13 @@ from ambientd.ledger.events import (
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.bundle import size_of
+from ambientd.model.dispute import KnownState
 from ambientd.model.effect import (
     Abandon,
     Assignment,
     Execute,
     ExecutionReport,
+    LeaveOff,
     Propose,
     Purpose,
     RoleEffect,
@@ -38,10 +42,11 @@ from ambientd.model.effect import (
     SendParcel,
 )
 from ambientd.model.execution import AbortCause
+from ambientd.model.mark import FROM_BEGINNING, GoneOn, Mark
 from ambientd.model.message import PARCEL_BYTES_MAX, AbortSent, CommitSent, RevealSent
 from ambientd.model.offer import SlotName, Wish
 from ambientd.model.receipt import Receipt, SignedReceipt
-from ambientd.model.record import Commits, Settle
+from ambientd.model.record import Commits, Marked, Settle
 from ambientd.model.task import Commit, SlotState, TaskSpec, TaskState
 
 RESEND_MS = 500
@@ -60,12 +65,35 @@ class Phase(Enum):
     ABORTED = auto()
     UNWANTED = auto()
     SEALED = auto()
+    LEAVING = auto()
     OPENED = auto()
     SHOWN = auto()
 
 
-RESTING = frozenset({Phase.EXECUTING, Phase.UNWANTED, Phase.SHOWN})
+RESTING = frozenset({Phase.EXECUTING, Phase.LEAVING, Phase.UNWANTED, Phase.SHOWN})
 """Phases in which there is nothing to send or to try again."""
+
+
+UNDER_WAY = frozenset({Phase.EXECUTING, Phase.LEAVING})
+
+
+class Reached(Protocol):
+    """What the runtime tells of where an execution stands: `node.event.StateReached`."""
+
+    @property
+    def reached(self) -> KnownState | None:
+        """Give the state, if there is a new one."""
+        ...
+
+    @property
+    def went_on(self) -> bool:
+        """Tell whether the execution went on from the last mark that it was given."""
+        ...
+
+    @property
+    def is_last(self) -> bool:
+        """Tell whether it has left off, as it was told."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +110,9 @@ class Work:
     sends: int = 0
     due_ms: int = 0
     seed_task: TaskId | None = None
+    marks: tuple[Mark, ...] = ()
+    """By earlier attempts: from the last one this execution goes on, if it can."""
+
     in_log: bool = False
     """Its seal is in the log from before a start: it is to be opened, whatever the owner wants."""
 
@@ -140,6 +171,11 @@ class Worker:
             elif key[0] in kept:
                 continue
             elif wish.closed and wish.stops and work.phase is Phase.EXECUTING:
+                if work.spec.marks_max:
+                    # What it has done so far is the next worker's, once its mark is on its way.
+                    self._works[key] = replace(work, phase=Phase.LEAVING)
+                    effects.append(LeaveOff(work.assignment))
+                    continue
                 self._works[key] = replace(work, phase=Phase.UNWANTED)
                 effects.append(Abandon(work.assignment))
         return effects
@@ -160,7 +196,7 @@ class Worker:
         effects = self._drop([k for k, work in works if attempts.get(k) != work.assignment.attempt])
         for (task, number), (slot, entry) in owed.items():
             if (task, number) not in self._works:
-                effects += self._begin(task, slot, entry, now)
+                effects += self._begin(task, slot, entry, state, now)
         for task, entry in state.open_tasks():
             if entry.state is TaskState.COMMITTED:
                 self._want_open(task)
@@ -173,7 +209,7 @@ class Worker:
                 if worker == self._id:
                     entry = state.task(task)
                     slot = Slot(slot=number, attempt=attempt)
-                    return [] if entry is None else self._begin(task, slot, entry, now)
+                    return [] if entry is None else self._begin(task, slot, entry, state, now)
             case SlotReleased(task=task, slot=slot, worker=worker):
                 if worker == self._id:
                     return self._drop([(task, slot)])
@@ -200,13 +236,14 @@ class Worker:
     def on_report(self, place: Assignment, report: ExecutionReport, telemetry: Digest) -> None:
         """Take a finished execution; `seal` signs it, together with others that end just now."""
         work = self._works.get((place.task, place.slot))
-        if work is None or work.assignment != place or work.phase is not Phase.EXECUTING:
+        if work is None or work.assignment != place or work.phase not in UNDER_WAY:
             return
         if work.spec.proof is not None and report.proof is None:
             return
         nonce = report.proof or tagged(
             "ambient/nonce/1", self._nonce_secret, place.task, encode((place.slot, place.attempt))
         )
+        is_gone_on = report.went_on and bool(work.marks)
         receipt = Receipt(
             task=place.task,
             slot=place.slot,
@@ -219,13 +256,38 @@ class Worker:
             engine=report.engine,
             engine_version=report.engine_version,
             nonce=Digest(nonce),
-            started_ms=report.started_ms,
+            started_ms=GoneOn(report.started_ms, work.marks) if is_gone_on else report.started_ms,
             finished_ms=report.finished_ms,
             telemetry=telemetry,
             energy_mj=report.energy_mj,
             energy_source=report.energy_source,
         )
         self._unsigned.append(receipt)
+
+    def on_state(self, place: Assignment, reached: Reached, state: LedgerState) -> list[RoleEffect]:
+        """Sign where an execution stands, for who has the slot next; hand back what left off."""
+        work = self._works.get((place.task, place.slot))
+        if work is None or work.assignment != place or work.phase not in UNDER_WAY:
+            return []
+        if reached.is_last:
+            self._works[place.task, place.slot] = replace(work, phase=Phase.UNWANTED)
+        seen, had = reached.reached, state.marks(place.task).count
+        if seen is None or had >= work.spec.marks_max:
+            return []
+        is_gone_on = reached.went_on and bool(work.marks)
+        follows = mark_hash(work.marks[-1]) if is_gone_on else FROM_BEGINNING
+        unsigned = Mark(
+            task=place.task,
+            slot=place.slot,
+            attempt=place.attempt,
+            worker=self._id,
+            point=seen.point,
+            state=seen.state,
+            state_size_bytes=seen.state_size_bytes,
+            follows=follows,
+            signature=b"",
+        )
+        return [Propose(Marked(mark=sign_mark(self._signer, unsigned)))]
 
     def seal(self, now: int) -> list[RoleEffect]:
         """Sign what was reported, all at once, and send the seals."""
@@ -246,7 +308,7 @@ class Worker:
         """Tell whether a slot is still held, in this attempt, and its answer not signed yet."""
         work = self._works.get((receipt.task, receipt.slot))
         is_held = work is not None and work.assignment.attempt == receipt.attempt
-        return is_held and work is not None and work.phase is Phase.EXECUTING
+        return is_held and work is not None and work.phase in UNDER_WAY
 
     def on_aborted(
         self, assignment: Assignment, cause: AbortCause, now: int, *, declined: bool = False
@@ -272,7 +334,9 @@ class Worker:
         """Send again what the log does not show yet."""
         return self._send_due(now)
 
-    def _begin(self, task: TaskId, slot: Slot, entry: TaskEntry, now: int) -> list[RoleEffect]:
+    def _begin(
+        self, task: TaskId, slot: Slot, entry: TaskEntry, state: LedgerState, now: int
+    ) -> list[RoleEffect]:
         place = Assignment(Purpose.SLOT, task, slot.slot, slot.attempt)
         # Who answered first may have module and input when the submitter has gone.
         holders = (entry.submitter, *sorted(entry.barred))
@@ -282,6 +346,7 @@ class Worker:
         )
         if self._is_closed and not in_log:
             work = replace(work, phase=Phase.UNWANTED)
+        work = replace(work, marks=state.marks(task).before(slot.attempt))
         self._works[task, slot.slot] = work
         if work.phase is Phase.UNWANTED:
             return []
@@ -319,7 +384,7 @@ class Worker:
 
     def _drop(self, keys: list[tuple[TaskId, int]]) -> list[RoleEffect]:
         dropped = [self._works.pop(key) for key in keys if key in self._works]
-        return [Abandon(work.assignment) for work in dropped if work.phase is Phase.EXECUTING]
+        return [Abandon(work.assignment) for work in dropped if work.phase in UNDER_WAY]
 
     def _send_due(self, now: int) -> list[RoleEffect]:
         effects: list[RoleEffect] = []
@@ -353,4 +418,4 @@ class Worker:
 
 
 def _execute(work: Work) -> Execute:
-    return Execute(work.assignment, work.spec, work.holders, work.seed_task)
+    return Execute(work.assignment, work.spec, work.holders, work.seed_task, work.marks)

@@ -58,7 +58,7 @@ def energy_use(receipt: Receipt) -> EnergyUse | None:
     """Give what a receipt says of energy; None when its device cannot tell."""
     if receipt.energy_mj is None:
         return None
-    duration_ms = max(0, receipt.finished_ms - receipt.started_ms)
+    duration_ms = max(0, receipt.finished_ms - receipt.began_ms)
     is_share = receipt.energy_source.endswith(SHARE_MARK)
     return EnergyUse(receipt.energy_mj, duration_ms, receipt.result.gas, is_share)
 

@@ -50,6 +50,7 @@ from ambientd.rules.file_checks import (
     note_fault,
     version_fault,
 )
+from ambientd.rules.marks import marks_fault, marks_text
 from ambientd.rules.receipt_disputes import bisected_fault, bisected_text, refereed_text
 from ambientd.rules.receipt_doubt import doubt_fault
 from ambientd.rules.receipt_epochs import (
@@ -238,7 +239,7 @@ def _check_receipts(exam: _Examination) -> None:
         receipt = signed.receipt
         detail = (
             f"worker {_short(receipt.worker)} on {receipt.engine} {receipt.engine_version}: "
-            f"{outcome_text(receipt.result.kind)}, {receipt.result.gas} gas"
+            f"{outcome_text(receipt.result.kind)}, {receipt.result.gas} gas{marks_text(receipt)}"
         )
         exam.note(f"receipt {receipt.slot}", _receipt_fault(exam, signed), detail)
 
@@ -259,7 +260,7 @@ def _receipt_fault(exam: _Examination, signed: SignedReceipt) -> str | None:
         return "the output is larger than the task allows, or not of its items"
     if not OutcomeKind.COMPLETED <= receipt.result.kind <= OutcomeKind.REFUSED:
         return f"{receipt.result.kind} is no outcome"
-    return None
+    return marks_fault(receipt, spec, exam.cluster)
 
 
 def _check_settlement(exam: _Examination) -> None:

@@ -97,6 +97,7 @@ def _about_answer(file: ReceiptFile, committees: Sequence[frozenset[NodeId]]) ->
             f"The one worker{why}: nobody else executed the task. An audit may have found it wrong "
             "since this file was made; a new one says so."
         )
+        sentences += _about_marks(file)
     elif file.settlement.verdict is Verdict.AGREED and not file.verdicts:
         sentences.append("That not all of the task's workers lied in the same way.")
         if file.spec.assurance is Assurance.QUORUM:
@@ -141,6 +142,20 @@ def _about_answer(file: ReceiptFile, committees: Sequence[frozenset[NodeId]]) ->
             "say who the workers are and when the task was settled."
         )
     return sentences
+
+
+def _about_marks(file: ReceiptFile) -> list[str]:
+    """Say whose word it is what came before a state that the worker went on from."""
+    makers = [mark for signed in file.receipts for mark in signed.receipt.marks]
+    if not makers:
+        return []
+    last = makers[-1].point.gas_index
+    names = ", ".join(dict.fromkeys(mark.worker.hex()[:16] for mark in makers))
+    return [
+        f"{names} for all up to gas {last}: the worker went on from their states, which no check "
+        "shows to be true. Each signed its own, so whoever executes from the beginning sees whose "
+        "word was false."
+    ]
 
 
 def _about_time(

@@ -1,5 +1,6 @@
 """What a task costs and pays, in millisatoshi (VERIFICATION, Reputation, rewards, penalties)."""
 
+from ambientd.model.mark import MARK_SHARE
 from ambientd.model.task import TaskSpec
 from ambientd.rules.auditing import AUDITORS
 
@@ -47,7 +48,14 @@ def escrow_of(spec: TaskSpec, audit_permille: int) -> int:
     """Give what is set aside for a task; what is proven is never audited."""
     if spec.proof is not None:
         return slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) + proof_fee_msat(spec)
-    return escrow_msat(spec.gas_max, spec.price_msat_per_mgas, spec.replicas_max, audit_permille)
+    marks = spec.marks_max * mark_fee_msat(spec)
+    fees = (spec.gas_max, spec.price_msat_per_mgas, spec.replicas_max, audit_permille)
+    return escrow_msat(*fees) + marks
+
+
+def mark_fee_msat(spec: TaskSpec) -> int:
+    """Give what a mark costs, to the fee pool: all nodes keep it, some its state."""
+    return -(-slot_fee_msat(spec.gas_max, spec.price_msat_per_mgas) // MARK_SHARE)
 
 
 def cancel_fee_msat(gas_max: int, price_msat_per_mgas: int) -> int:

@@ -10,6 +10,7 @@ from ambientd.model.execution import (
     WALL_MS_CEILING,
 )
 from ambientd.model.genesis import Rules
+from ambientd.model.mark import MARKS_MAX, Attempts
 from ambientd.model.task import Assurance, TaskSpec
 from ambientd.rules.labels import is_key, is_word
 from ambientd.rules.lessons import LESSON_CLASS
@@ -31,6 +32,7 @@ def terms_fault(spec: TaskSpec, rules: Rules, now_ms: int) -> str | None:
     return (
         _replicas_fault(spec, rules)
         or _proof_fault(spec)
+        or _marks_fault(spec)
         or _limits_fault(spec, rules)
         or _choice_fault(spec, rules)
         or _deadline_fault(spec, now_ms)
@@ -70,6 +72,24 @@ def _proof_fault(spec: TaskSpec) -> str | None:
     return None
 
 
+def _marks_fault(spec: TaskSpec) -> str | None:
+    """Say why nobody goes on from another's state in a task like this."""
+    if not isinstance(spec.attempts_max, Attempts):
+        return None
+    if not 1 <= spec.marks_max <= MARKS_MAX:
+        return f"{spec.marks_max} marks; it must lie between 1 and {MARKS_MAX}"
+    if spec.assurance is not Assurance.NONE:
+        return (
+            f"marks are for assurance none, not {spec.assurance_name}: answers that are compared"
+            " stand on nobody else's word"
+        )
+    if isinstance(spec.input_size_bytes, Bundle):
+        return "a bundle has no marks: submit its items as tasks"
+    if spec.task_class == LESSON_CLASS:
+        return f"a task of class {LESSON_CLASS} has no marks"
+    return None
+
+
 def _limits_fault(spec: TaskSpec, rules: Rules) -> str | None:
     for name, value, lowest, highest in (
         ("price", spec.price_msat_per_mgas, rules.price_msat_per_mgas_min, PRICE_MSAT_PER_MGAS_MAX),
@@ -81,7 +101,7 @@ def _limits_fault(spec: TaskSpec, rules: Rules) -> str | None:
         ("module size", spec.module_size_bytes, 1, MODULE_BYTES_MAX),
         ("input size", size_of(spec.input_size_bytes), 0, INPUT_BYTES_CEILING),
         ("priority", spec.priority, 0, PRIORITY_MAX),
-        ("number of attempts", spec.attempts_max, 0, rules.attempts_max),
+        ("number of attempts", spec.attempts, 0, rules.attempts_max),
     ):
         if not lowest <= value <= highest:
             return f"{name} is {value}; it must lie between {lowest} and {highest}"

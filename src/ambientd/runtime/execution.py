@@ -57,7 +57,8 @@ from ambientd.rules.lessons import joined, lesson_parts
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.cpu_share import CpuSpent
 from ambientd.runtime.lies import TRUTH, ExecutorLies
-from ambientd.runtime.long_executions import KeptStates, LongExecutions
+from ambientd.runtime.long_executions import KeptStates, LongExecutions, Marking
+from ambientd.runtime.marking import Markings, Tell
 from ambientd.runtime.pausing_workers import PausableCall, PausingWorkers
 from ambientd.runtime.proving import NO_PROVER, Proofs
 from ambientd.runtime.steps import Steps
@@ -210,15 +211,19 @@ class Executor:
         self._room = trio.Semaphore(options.at_once_max)
         # One process pauses; what waits for it shall hold up no ordinary execution.
         self._tracing = trio.Lock()
+        self.markings = Markings(blobs)
 
-    async def execute(self, effect: Execute, clock: Callable[[], int]) -> ExecutionEnded:
+    async def execute(
+        self, effect: Execute, clock: Callable[[], int], tell: Tell | None = None
+    ) -> ExecutionEnded:
         """Give the assignment's outcome; whatever this host could not do is an abort.
 
         What a task asks for must never end the daemon, so every error on the way is one.
         """
         try:
             async with self._room:
-                ended = await self._execute(effect, clock)
+                marking = await self.markings.begin(effect, tell)
+                ended = await self._execute(effect, clock, marking)
             is_proven = effect.spec.proof is not None and effect.assignment.purpose is Purpose.SLOT
             # Not in a room: what is proven for minutes shall hold up no ordinary execution.
             return await self._prove(effect, ended) if is_proven else ended
@@ -271,7 +276,9 @@ class Executor:
         async with self._tracing:
             return await self._tracer.carry_out(effect)
 
-    async def _execute(self, effect: Execute, clock: Callable[[], int]) -> ExecutionEnded:
+    async def _execute(
+        self, effect: Execute, clock: Callable[[], int], marking: Marking | None
+    ) -> ExecutionEnded:
         spec = effect.spec
         if not self._is_allowed(effect):
             reason = "the task asks for more than this device's owner allows"
@@ -296,7 +303,8 @@ class Executor:
         elif is_bundle(spec):
             answer = await self._bundled(effect, prepared, data, spent)
         else:
-            answer = await self._alone(effect, prepared, module, data, spent)
+            call = PausableCall(module, data, limits_of(spec), _seed(effect))
+            answer = await self._alone(effect, prepared, call, spent, marking)
         if isinstance(answer, Aborted):
             self._forget(spec.module)  # the module's compiled form may be the reason
             return self._aborted(effect, answer.reason, answer.cause)
@@ -313,20 +321,27 @@ class Executor:
             finished_ms=clock(),
             energy_mj=energy_mj,
             energy_source=energy_source,
+            went_on=marking is not None and marking.went_on,
         )
         return ExecutionEnded(effect.assignment, spec, report)
 
     async def _alone(
-        self, effect: Execute, ready: ReadyModule, module: bytes, data: bytes, spent: CpuSpent
+        self,
+        effect: Execute,
+        ready: ReadyModule,
+        call: PausableCall,
+        spent: CpuSpent,
+        marking: Marking | None,
     ) -> Answer | Aborted:
-        limits, seed = limits_of(effect.spec), seed_of(effect.seed_task or effect.assignment.task)
-        call, outcome = PausableCall(module, data, limits, seed), None
+        outcome = None
         is_slot = effect.assignment.purpose is Purpose.SLOT
         if is_slot and self._long is not None and self._long.takes(effect.spec):
             task = effect.assignment.task
-            outcome = await self._long.execute(task, call, ready.prepared, spent)
+            outcome = await self._long.execute(task, call, ready.prepared, spent, marking)
         if outcome is None:
-            outcome = await self._pool.execute(ready, data, limits, seed, spent)
+            if marking is not None:
+                marking.start = None  # what follows is all this node's own
+            outcome = await self._pool.execute(ready, call.input, call.limits, call.seed, spent)
         if isinstance(outcome, ExecutionResult):
             outcome = await self._told(outcome, call)
         if isinstance(outcome, Aborted):
@@ -337,7 +352,7 @@ class Executor:
         self, effect: Execute, ready: ReadyModule, data: bytes, spent: CpuSpent
     ) -> Answer | Aborted:
         """Execute each item by itself; a lie about a bundle is one about its last item."""
-        spec, seed = effect.spec, seed_of(effect.seed_task or effect.assignment.task)
+        spec, seed = effect.spec, _seed(effect)
         items = items_of(spec, data)
         if items is None:
             return result_of(not_bundled(), ready.prepared), b""
@@ -413,6 +428,10 @@ class Executor:
         is_too_large = cause is AbortCause.MEMORY and place.purpose is Purpose.SLOT
         declined = is_too_large or cause is AbortCause.NOT_ALLOWED
         return ExecutionEnded(place, spec, None, reason, host_failed, declined, cause)
+
+
+def _seed(effect: Execute) -> bytes:
+    return seed_of(effect.seed_task or effect.assignment.task)
 
 
 def _refused(refused: Refused) -> Answer:

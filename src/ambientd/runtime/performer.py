@@ -21,6 +21,7 @@ from ambientd.model.effect import (
     FetchBlob,
     HearAnchor,
     LeaveAnchors,
+    LeaveOff,
     ProveStep,
     SeatAnchors,
     SegmentWanted,
@@ -45,7 +46,7 @@ from ambientd.node.effect import (
     SendFrame,
     Told,
 )
-from ambientd.node.event import Event, ExecutionEnded
+from ambientd.node.event import Event, ExecutionEnded, StateReached
 from ambientd.ports.anchors import Anchors
 from ambientd.ports.transport import Transport
 from ambientd.runtime.blobs import Blobs
@@ -119,6 +120,7 @@ class Performer:
         self._running: dict[Assignment, trio.CancelScope] = {}
         # What is wanted again of executions that were abandoned and are not at their end yet.
         self._again: dict[Assignment, Work] = {}
+        self._leaving: set[Assignment] = set()
         self.counters = Counters()
 
     def __call__(self, effect: NodeEffect) -> None:
@@ -145,10 +147,8 @@ class Performer:
                 | CheckStep()
             ):
                 self._start_execution(effect)
-            case Abandon(assignment=assignment):
-                self._again.pop(assignment, None)
-                if (scope := self._running.get(assignment)) is not None:
-                    scope.cancel()
+            case Abandon() | LeaveOff():
+                self._stop(effect)
             case RoundWish():
                 self._nursery.start_soon(self._learn, effect)
             case FetchBlob() | SendParcel() | TakeParcel() | BringUpdate():
@@ -257,7 +257,7 @@ class Performer:
         try:
             with self._running[effect.assignment]:
                 if isinstance(effect, Execute):
-                    ended = await self._executor.execute(effect, self._now)
+                    ended = await self._executor.execute(effect, self._now, self._pump.post)
                 elif isinstance(effect, CheckProof):
                     ended = await self._executor.check_proof(effect)
                 elif isinstance(effect, ProveStep | CheckStep):
@@ -268,11 +268,29 @@ class Performer:
             # Before the node hears of it: it may want the same once more.
             del self._running[effect.assignment]
         again = self._again.pop(effect.assignment, None)
+        if effect.assignment in self._leaving:
+            self._leaving.discard(effect.assignment)
+            if ended is None:
+                ended = await self._executor.markings.left_off(effect.assignment)
         if ended is not None:
             self.counters.executions += 1
             await self._pump.post(ended)
         elif again is not None:
             self._start_execution(again)
+
+    def _stop(self, effect: Abandon | LeaveOff) -> None:
+        """Stop an execution; where others shall go on with it, say where it stood."""
+        place = effect.assignment
+        self._again.pop(place, None)
+        scope = self._running.get(place)
+        if isinstance(effect, LeaveOff):
+            if scope is None:
+                left = StateReached(place, None, is_last=True)
+                self._nursery.start_soon(self._pump.post, left)
+            else:
+                self._leaving.add(place)
+        if scope is not None:
+            scope.cancel()
 
     async def _learn(self, effect: LearningEffect) -> None:
         await self._pump.post(await self._learning.carry_out(effect))
