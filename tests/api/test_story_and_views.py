@@ -16,9 +16,11 @@ from ambientd.ledger import learning_events as learning
 from ambientd.ledger import peg_events as peg
 from ambientd.ledger.audit_entries import AuditSource
 from ambientd.model.base import Digest, NodeId, TaskId
+from ambientd.model.dispute import TracePoint
 from ambientd.model.execution import AbortCause
 from ambientd.model.genesis import Rules
 from ambientd.model.learning import RoundReceipt, RoundState, Score, StudyId, StudyState
+from ambientd.model.mark import FROM_BEGINNING, Mark
 from ambientd.model.proof import Finding
 from ambientd.model.record import Anchor, Cancel, SeatWish
 from ambientd.model.task import Assurance, TaskState
@@ -36,6 +38,20 @@ from tests.telemetry.test_condition import GOOD
 LIE = result(b"a lie")
 SILENT = {"TaskCommitted", "RecordRejected", "HeadersTaken"}
 """What nobody has to be told: the first goes with slots, the second is for its author alone."""
+
+
+def mark_of(task: TaskId, worker: NodeId) -> Mark:
+    return Mark(
+        task=task,
+        slot=0,
+        attempt=0,
+        worker=worker,
+        point=TracePoint(1, bytes(32)),
+        state=Digest(bytes(32)),
+        state_size_bytes=1,
+        follows=FROM_BEGINNING,
+        signature=b"",
+    )
 
 
 def played() -> tuple[TestCluster, TaskId, TaskId]:
@@ -103,6 +119,7 @@ def test_every_event_of_the_ledger_is_told_or_silent_on_purpose() -> None:
     seen.setdefault("PaymentFinal", peg.PaymentFinal(1, 0, bytes(32)))
     seen.setdefault("ModulePublished", ledger.ModulePublished(node, "sums", "1.0.0", task))
     seen.setdefault("ModuleYanked", ledger.ModuleYanked(node, "sums", "1.0.0", "it was wrong"))
+    seen.setdefault("StateMarked", ledger.StateMarked(task, mark_of(task, node)))
     seen.setdefault("ImageNamed", image.ImageNamed(task, task, task, node))
     seen.setdefault("ImageDecided", image.ImageDecided(task, task, task))
     seen.setdefault("ImageDenied", image.ImageDenied(task, task, node))

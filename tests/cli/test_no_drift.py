@@ -141,6 +141,7 @@ ROWS = (
     run_row("--priority 7", priority=7),
     run_row("--deadline 3600", deadline_ms=...),
     run_row("--attempts 2", attempts_max=2),
+    run_row("--marks 2", marks_max=2),
     run_row("--strategy weighted", strategy="weighted"),
     run_row("--nonce 0f", nonce=b"\x0f"),
     Row("run m.wasm --yes {}", "--input input", of("task.submit", input=b"hello")),

@@ -421,7 +421,7 @@ class EventKind(StrEnum):
     TASK_ADMITTED = "task_admitted"  # task, escrow_msat
     TASK_ASSIGNED = "task_assigned"  # task, slot, attempt, node
     TASK_RELEASED = "task_released"  # task, slot, node, reason
-    TASK_MARKED = "task_marked"  # task, slot, attempt, node, gas
+    TASK_MARKED = "task_marked"  # task, slot, attempt, node, gas, state
     TASK_COMMITTED = "task_committed"  # task, slot, node
     TASK_REVEALED = "task_revealed"  # task, slot, node
     TASK_DISPUTED = "task_disputed"  # task

@@ -179,6 +179,7 @@ def _slot_lines(event: ledger.LedgerEvent) -> list[Line]:
                 "attempt": mark.attempt,
                 "node": mark.worker.hex(),
                 "gas": gas,
+                "state": mark.state.hex(),
             }
             return [(EventKind.TASK_MARKED, text, fields)]
         case ledger.SlotCommitted(task=task, slot=slot, worker=worker):

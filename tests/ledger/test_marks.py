@@ -1,0 +1,218 @@
+"""Marks in the ledger: who may set one, what it costs, and what an answer may stand on."""
+
+from msgspec.structs import replace
+
+from ambientd.codec.digest import sha256
+from ambientd.codec.statements import mark_hash, sign_commit, sign_mark, sign_receipt
+from ambientd.ledger.entries import Slot
+from ambientd.ledger.events import ResultRevoked, StateMarked
+from ambientd.model.base import Digest, TaskId
+from ambientd.model.dispute import TracePoint
+from ambientd.model.genesis import Rules
+from ambientd.model.mark import FROM_BEGINNING, MARKS_MAX, Attempts, GoneOn, Mark
+from ambientd.model.offer import Closed, SlotName
+from ambientd.model.receipt import Receipt, SignedReceipt
+from ambientd.model.record import Commits, Marked, Offer, Settle
+from ambientd.model.task import Assurance, TaskState
+from ambientd.rules.marks import marks_fault
+from ambientd.rules.rewards import escrow_of, mark_fee_msat
+from tests.ledger.cluster import TestCluster, rejections, result, spec
+from tests.ledger.imaging import go_over
+
+MARKED: dict[str, object] = {
+    "assurance": Assurance.NONE,
+    "replicas": 1,
+    "attempts_max": Attempts(attempts_max=0, marks_max=2),
+}
+
+
+def cluster_of(rules: Rules | None = None) -> TestCluster:
+    """A cluster whose log is of the version that knows marks already."""
+    cluster = TestCluster(rules=rules)
+    go_over(cluster)
+    return cluster
+
+
+def slot_of(cluster: TestCluster, task: TaskId) -> Slot:
+    return cluster.task(task).slots[0]
+
+
+def number_of(cluster: TestCluster, task: TaskId) -> int:
+    worker = slot_of(cluster, task).worker
+    return next(n for n in range(cluster.members) if cluster.node(n) == worker)
+
+
+def mark_of(cluster: TestCluster, task: TaskId, gas: int, follows: Digest = FROM_BEGINNING) -> Mark:
+    slot = slot_of(cluster, task)
+    unsigned = Mark(
+        task=task,
+        slot=0,
+        attempt=slot.attempt,
+        worker=slot.worker,
+        point=TracePoint(gas, sha256(b"root %d" % gas)),
+        state=Digest(sha256(b"state %d" % gas)),
+        state_size_bytes=1000,
+        follows=follows,
+        signature=b"",
+    )
+    return sign_mark(cluster.signers[slot.worker], unsigned)
+
+
+def hand_back(cluster: TestCluster, task: TaskId) -> None:
+    """Have the worker's device become too hot, so that another has the slot."""
+    slot, author = slot_of(cluster, task), number_of(cluster, task)
+    name = SlotName(task=task, slot=0, attempt=slot.attempt)
+    offer = Offer(closed=Closed.HOT, refuses=(), hands_back=(name,), said_ms=cluster.time_ms)
+    cluster.block((author, offer))
+    assert slot_of(cluster, task).worker not in {slot.worker, b""}
+
+
+def answer(cluster: TestCluster, task: TaskId, *marks: Mark) -> SignedReceipt:
+    """Give the worker's answer, as one that stands on these marks."""
+    signed = cluster.receipt(task, 0)
+    started = GoneOn(5, marks) if marks else 5
+    receipt = replace(signed.receipt, started_ms=started)
+    return sign_receipt(cluster.signers[receipt.worker], receipt)
+
+
+def finish(cluster: TestCluster, task: TaskId, signed: SignedReceipt) -> list[str]:
+    worker = cluster.signers[signed.receipt.worker]
+    cluster.block((0, Commits(commits=(sign_commit(worker, signed.receipt),))))
+    return rejections(cluster.block((0, Settle(task=task, receipts=(signed,)))))
+
+
+def test_the_next_worker_is_told_the_last_mark_and_its_answer_names_it() -> None:
+    cluster = cluster_of()
+    task = cluster.admit(**MARKED)
+    first = mark_of(cluster, task, 1_000_000)
+    maker = number_of(cluster, task)
+    assert StateMarked(task, first) in cluster.block((maker, Marked(mark=first)))
+    hand_back(cluster, task)
+    assert cluster.state.marks(task).before(1) == (first,)
+    signed = answer(cluster, task, first)
+    assert finish(cluster, task, signed) == []
+    entry = cluster.task(task)
+    assert entry.state is TaskState.FINAL
+    assert marks_fault(signed.receipt, entry.spec, cluster.id) is None
+    assert cluster.state.marks(task).chain == (), "a mark goes with its task"
+
+
+def test_a_chain_of_marks_names_each_maker_once() -> None:
+    cluster = cluster_of()
+    task = cluster.admit(**MARKED)
+    first = mark_of(cluster, task, 1_000_000)
+    cluster.block((number_of(cluster, task), Marked(mark=first)))
+    hand_back(cluster, task)
+    second = mark_of(cluster, task, 2_000_000, mark_hash(first))
+    cluster.block((number_of(cluster, task), Marked(mark=second)))
+    hand_back(cluster, task)
+    assert cluster.state.marks(task).before(2) == (first, second)
+    signed = answer(cluster, task, first, second)
+    assert finish(cluster, task, signed) == []
+    spec_of = cluster.task(task).spec
+    assert marks_fault(signed.receipt, spec_of, cluster.id) is None
+    assert "follow" in str(marks_fault(answer_with(signed, second), spec_of, cluster.id))
+    forged = replace(first, point=TracePoint(1_000_001, first.point.root))
+    assert "sign" in str(marks_fault(answer_with(signed, forged), spec_of, cluster.id))
+
+
+def answer_with(signed: SignedReceipt, *marks: Mark) -> Receipt:
+    return replace(signed.receipt, started_ms=GoneOn(5, marks))
+
+
+def test_who_begins_anew_starts_a_chain_of_its_own() -> None:
+    cluster = cluster_of()
+    task = cluster.admit(**MARKED)
+    first = mark_of(cluster, task, 2_000_000)
+    cluster.block((number_of(cluster, task), Marked(mark=first)))
+    hand_back(cluster, task)
+    anew = mark_of(cluster, task, 1_000_000)
+    cluster.block((number_of(cluster, task), Marked(mark=anew)))
+    assert cluster.state.marks(task).chain == (anew,)
+    assert finish(cluster, task, answer(cluster, task)) == []
+
+
+def test_an_answer_stands_on_no_mark_but_the_log_s() -> None:
+    cluster = cluster_of()
+    task = cluster.admit(**MARKED)
+    unheard = mark_of(cluster, task, 1_000_000)
+    hand_back(cluster, task)
+    assert "not the log's" in finish(cluster, task, answer(cluster, task, unheard))[0]
+
+
+def test_marks_of_others_late_ones_and_more_than_were_asked_for_are_rejected() -> None:
+    cluster = cluster_of()
+    task = cluster.admit(**MARKED)
+    maker = number_of(cluster, task)
+    first = mark_of(cluster, task, 1_000_000)
+    stranger = (maker + 1) % cluster.members
+    for author, mark, why in (
+        (stranger, first, "does not execute"),
+        (maker, replace(first, point=TracePoint(2, first.point.root)), "wrong signature"),
+        (maker, mark_of(cluster, task, 10**9), "outside the task's gas"),
+        (maker, mark_of(cluster, task, 5, Digest(sha256(b"another"))), "follows another"),
+    ):
+        assert why in rejections(cluster.block((author, Marked(mark=mark))))[0]
+    cluster.block((maker, Marked(mark=first)))
+    lower = mark_of(cluster, task, 999_999)
+    assert "not beyond" in rejections(cluster.block((maker, Marked(mark=lower))))[0]
+    cluster.block((maker, Marked(mark=mark_of(cluster, task, 2_000_000))))
+    third = mark_of(cluster, task, 3_000_000)
+    assert "had its 2 marks" in rejections(cluster.block((maker, Marked(mark=third))))[0]
+    hand_back(cluster, task)
+    assert "does not execute" in rejections(cluster.block((maker, Marked(mark=third))))[0]
+
+
+def test_each_mark_costs_its_submitter_and_no_money_is_made() -> None:
+    cluster = cluster_of()
+    task = cluster.admit(**MARKED)
+    entry = cluster.task(task)
+    fee = mark_fee_msat(entry.spec)
+    plain = replace(entry.spec, attempts_max=0)
+    permille = cluster.genesis.rules.audit_permille
+    assert escrow_of(entry.spec, permille) == escrow_of(plain, permille) + 2 * fee > 0
+    cluster.block((number_of(cluster, task), Marked(mark=mark_of(cluster, task, 1_000_000))))
+    before = cluster.state.meta.fee_pool_msat
+    assert finish(cluster, task, answer(cluster, task)) == []
+    assert cluster.state.meta.fee_pool_msat == before + fee
+
+
+def test_only_tasks_of_one_unchecked_answer_have_marks() -> None:
+    cluster = cluster_of()
+    allowed = Attempts(attempts_max=0, marks_max=2)
+    for changes, why in (
+        ({"attempts_max": allowed}, "assurance none"),
+        (MARKED | {"assurance": Assurance.AUDITED}, "assurance none"),
+        (MARKED | {"attempts_max": Attempts(attempts_max=0, marks_max=0)}, "0 marks"),
+        (MARKED | {"attempts_max": replace(allowed, marks_max=MARKS_MAX + 1)}, "17 marks"),
+    ):
+        cluster.events.clear()
+        cluster.admit(**changes)
+        assert why in rejections(cluster.events)[0]
+    assert spec().marks_max == 0
+
+
+def test_a_refuted_answer_that_stands_on_another_s_state_convicts_nobody() -> None:
+    cluster = cluster_of(Rules(audit_permille=1000))
+    task = cluster.admit(**MARKED)
+    first = mark_of(cluster, task, 1_000_000)
+    cluster.block((number_of(cluster, task), Marked(mark=first)))
+    hand_back(cluster, task)
+    worker = slot_of(cluster, task).worker
+    assert finish(cluster, task, answer(cluster, task, first)) == []
+    cluster.term += 1
+    cluster.block()
+    audit = next(name for name, entry in cluster.state.tasks() if entry.audits is not None)
+    assert cluster.task(audit).spec.marks_max == 0
+    found = result(b"another")
+    cluster.work(audit, {0: found})
+    events = [
+        each
+        for referee in range(cluster.members)
+        for each in cluster.block(cluster.finding(audit, referee, found))
+    ]
+    assert any(isinstance(each, ResultRevoked) for each in events)
+    for node in (worker, first.worker):
+        about = cluster.state.node(node)
+        assert about is not None
+        assert not about.tombstoned

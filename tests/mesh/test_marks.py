@@ -1,0 +1,131 @@
+"""Real daemons: who has a long task next goes on from a marked state, and its receipt says so."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ambientd.api.cluster import ClusterPlan
+from ambientd.api.operations import NODES, RECEIPT_GET, STATUS, TASK_SUBMIT, TASK_WAIT
+from ambientd.api.replies import EventKind
+from ambientd.api.requests import GetReceipt, GetStatus, ListNodes, SubmitTask, WaitForTask
+from ambientd.ledger.versions import MARKS_VERSION
+from ambientd.model.mark import Mark
+from ambientd.rules.receipt_check import check_receipt_file
+from tests.adapters.probes.machines import lay
+from tests.mesh.cluster import Cluster, Daemon
+from tests.mesh.modules import rounds, spin
+from tests.mesh.watching import Watch
+
+pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
+
+LONG = 600_000_000
+GAS_MAX = 12_000_000_000
+MARKS = 16
+COOL, HOT = 45_000, 91_000
+
+
+def warm(daemon: Daemon, milli_celsius: int) -> None:
+    """Have a device's sensor show a temperature."""
+    zone = "class/thermal/thermal_zone0"
+    lay(daemon.data_dir / "sys", {f"{zone}/type": "soc", f"{zone}/temp": f"{milli_celsius}"})
+
+
+def node_of(daemon: Daemon) -> str:
+    status = daemon.status()
+    assert status is not None
+    return status.node
+
+
+@pytest.fixture
+def trio(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path / "trio", 3, ClusterPlan(bitcoin="off"))
+    for daemon in cluster.daemons:
+        config = daemon.data_dir / "config.toml"
+        telemetry = '[telemetry]\nsysfs = "sys"\ninterval_ms = 500\n'
+        execution = f"[execution]\ngas_max = {GAS_MAX}\nwall_ms_max = 120000\n"
+        text = config.read_text().replace("[telemetry]\n", telemetry, 1)
+        text = text.replace("[log]\n", "[log]\nsays_next_version = true\n", 1)
+        config.write_text(text.replace("[execution]\n", execution, 1))
+        warm(daemon, COOL)
+    try:
+        cluster.start()
+        cluster.until(
+            lambda: all(
+                each.ask(STATUS, GetStatus()).state_version >= MARKS_VERSION
+                for each in cluster.daemons
+            ),
+            "all know marks",
+        )
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def holds(daemon: Daemon, state: object) -> bool:
+    """Tell whether a daemon has a blob on its disk."""
+    name = str(state)
+    return (daemon.data_dir / "blobs" / name[:2] / name[2:]).is_file()
+
+
+def submit(mesh: Cluster, submitter: Daemon) -> str:
+    mesh.until(
+        lambda: all(node.accepting for node in submitter.ask(NODES, ListNodes()).nodes),
+        "all take work",
+    )
+    terms = SubmitTask(
+        module=spin(),
+        input=rounds(LONG),
+        gas_max=GAS_MAX,
+        wall_ms_max=120_000,
+        assurance="none",
+        marks_max=MARKS,
+    )
+    return submitter.ask(TASK_SUBMIT, terms).task_id
+
+
+def check_end(submitter: Daemon, task: str, maker: str) -> tuple[Mark, ...]:
+    """Hold the receipt to saying from whose state another has gone on."""
+    done = submitter.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=120_000))
+    assert (done.state, done.outcome, done.verdict) == ("final", "completed", "none")
+    report = check_receipt_file(submitter.ask(RECEIPT_GET, GetReceipt(task=task)).data)
+    assert report.file is not None
+    assert report.valid, report.checks
+    (signed,) = report.file.receipts
+    marks = signed.receipt.marks
+    assert [mark.worker.hex() for mark in marks] == [maker]
+    assert signed.receipt.worker.hex() != maker
+    (line,) = (check.detail for check in report.checks if check.name == "receipt 0")
+    assert f"gone on from states of {maker[:16]}" in line
+    assert any("whose word was false" in sentence for sentence in report.trust)
+    return marks
+
+
+def test_another_device_goes_on_where_a_lost_one_has_marked_its_state(trio: Cluster) -> None:
+    submitter = trio.daemons[0]
+    nodes = {node_of(daemon): daemon for daemon in trio.daemons}
+    with Watch(submitter) as watch:
+        task = submit(trio, submitter)
+
+        event = watch.of(task, EventKind.TASK_MARKED)
+        maker = str(event.fields["node"])
+        others = [daemon for node, daemon in nodes.items() if node != maker]
+        state = event.fields["state"]
+        trio.until(lambda: all(holds(each, state) for each in others), "others have the state")
+    nodes[maker].kill()
+    (mark,) = check_end(others[0], task, maker)
+    told = "".join((each.data_dir / "log").read_text() for each in others)
+    went_on = re.findall(r"goes on from another's state.*?gas\D+(\d+)", told)
+    assert went_on == [str(mark.point.gas_index)], "it repeated nothing before the mark"
+
+
+def test_a_device_that_overheats_hands_its_last_state_on(trio: Cluster) -> None:
+    submitter = trio.daemons[0]
+    nodes = {node_of(daemon): daemon for daemon in trio.daemons}
+    with Watch(submitter) as watch:
+        task = submit(trio, submitter)
+        maker = str(watch.of(task, EventKind.TASK_MARKED).fields["node"])
+        warm(nodes[maker], HOT)
+        watch.of(task, EventKind.TASK_RELEASED, node=maker)
+        check_end(submitter, task, maker)
