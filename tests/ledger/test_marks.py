@@ -1,5 +1,7 @@
 """Marks in the ledger: who may set one, what it costs, and what an answer may stand on."""
 
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ambientd.codec.digest import sha256
@@ -216,3 +218,55 @@ def test_a_refuted_answer_that_stands_on_another_s_state_convicts_nobody() -> No
         about = cluster.state.node(node)
         assert about is not None
         assert not about.tombstoned
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("mark"), st.integers(1, 12), st.booleans()),
+        st.tuples(st.just("late mark"), st.integers(1, 12), st.booleans()),
+        st.tuples(st.just("hand back"), st.just(0), st.booleans()),
+    ),
+    max_size=10,
+)
+
+
+@given(steps=STEPS, goes_on=st.booleans())
+def test_whatever_is_marked_handed_back_or_late_one_answer_stands_on_what_the_log_has(
+    steps: list[tuple[str, int, bool]], *, goes_on: bool
+) -> None:
+    """Money is kept by each block, an honest answer is always taken, and nobody is convicted.
+
+    A mark may be a liar's, and its state with nobody: who goes on says so, who cannot begins anew.
+    """
+    cluster = cluster_of()
+    task = cluster.admit(**MARKED | {"attempts_max": Attempts(attempts_max=0, marks_max=4)})
+    former = number_of(cluster, task)
+    handed = 0
+    for kind, gas, follows in steps:
+        before = cluster.state.marks(task).before(slot_of(cluster, task).attempt)
+        last = mark_hash(before[-1]) if follows and before else FROM_BEGINNING
+        mark = mark_of(cluster, task, gas * 100_000, last)
+        if kind == "mark":
+            cluster.block((number_of(cluster, task), Marked(mark=mark)))
+        elif kind == "late mark":
+            chain = cluster.state.marks(task).chain
+            stale = replace(mark, attempt=mark.attempt - 1 if mark.attempt else 7)
+            cluster.block((former, Marked(mark=stale)))
+            assert cluster.state.marks(task).chain == chain
+        elif handed < 2:
+            former = number_of(cluster, task)
+            hand_back(cluster, task)
+            handed += 1
+    row = cluster.state.marks(task)
+    assert row.count <= 4
+    assert len(row.chain) <= handed + 1
+    before = row.before(slot_of(cluster, task).attempt)
+    signed = answer(cluster, task, *(before if goes_on else ()))
+    assert marks_fault(signed.receipt, cluster.task(task).spec, cluster.id) is None
+    assert finish(cluster, task, signed) == []
+    entry = cluster.task(task)
+    assert entry.state is TaskState.FINAL
+    fees = row.count * mark_fee_msat(entry.spec)
+    assert cluster.state.meta.fee_pool_msat == fees
+    nodes = [cluster.state.node(cluster.node(number)) for number in range(cluster.members)]
+    assert not any(node is None or node.tombstoned for node in nodes)

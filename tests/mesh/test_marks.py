@@ -85,10 +85,14 @@ def submit(mesh: Cluster, submitter: Daemon) -> str:
     return submitter.ask(TASK_SUBMIT, terms).task_id
 
 
-def check_end(submitter: Daemon, task: str, maker: str) -> tuple[Mark, ...]:
+def check_end(mesh: Cluster, submitter: Daemon, task: str, maker: str) -> tuple[Mark, ...]:
     """Hold the receipt to saying from whose state another has gone on."""
     done = submitter.ask(TASK_WAIT, WaitForTask(task=task, timeout_ms=120_000))
     assert (done.state, done.outcome, done.verdict) == ("final", "completed", "none")
+    mesh.until(
+        lambda: submitter.task(task).receipt.state in {"batched", "anchored"},
+        "the task's batch is closed",
+    )
     report = check_receipt_file(submitter.ask(RECEIPT_GET, GetReceipt(task=task)).data)
     assert report.file is not None
     assert report.valid, report.checks
@@ -114,7 +118,7 @@ def test_another_device_goes_on_where_a_lost_one_has_marked_its_state(trio: Clus
         state = event.fields["state"]
         trio.until(lambda: all(holds(each, state) for each in others), "others have the state")
     nodes[maker].kill()
-    (mark,) = check_end(others[0], task, maker)
+    (mark,) = check_end(trio, others[0], task, maker)
     told = "".join((each.data_dir / "log").read_text() for each in others)
     went_on = re.findall(r"goes on from another's state.*?gas\D+(\d+)", told)
     assert went_on == [str(mark.point.gas_index)], "it repeated nothing before the mark"
@@ -128,4 +132,4 @@ def test_a_device_that_overheats_hands_its_last_state_on(trio: Cluster) -> None:
         maker = str(watch.of(task, EventKind.TASK_MARKED).fields["node"])
         warm(nodes[maker], HOT)
         watch.of(task, EventKind.TASK_RELEASED, node=maker)
-        check_end(submitter, task, maker)
+        check_end(trio, submitter, task, maker)

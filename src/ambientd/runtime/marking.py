@@ -23,11 +23,11 @@ Tell = Callable[[StateReached], Awaitable[None]]
 
 
 class Markings:
-    """What this device hands on of the one long execution that it is at, and goes on from."""
+    """What this device hands on of the long executions that it is at, and goes on from."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
-        self._at: tuple[Assignment, Marking] | None = None
+        self._at: dict[Assignment, Marking] = {}
 
     async def begin(self, effect: Execute, tell: Tell | None) -> Marking | None:
         """Give from where a slot goes on; None where its submitter wants no state handed on."""
@@ -42,16 +42,20 @@ class Markings:
 
         start = await self._start_of(effect)
         marking = Marking(spec.gas_max // (spec.marks_max + 1), told, start)
-        self._at = place, marking
+        self._at[place] = marking
         return marking
 
     async def left_off(self, place: Assignment) -> StateReached:
         """Give where an execution stood that has left off, if it is beyond its last mark."""
-        if self._at is None or self._at[0] != place:
+        marking = self._at.get(place)
+        if marking is None:
             return StateReached(place, None, is_last=True)
-        marking, self._at = self._at[1], None
         seen = None if marking.last is None else await self._kept(marking.last)
         return StateReached(place, seen, marking.went_on, is_last=True)
+
+    def forget(self, place: Assignment) -> None:
+        """Let go of an execution that has ended, whichever way."""
+        self._at.pop(place, None)
 
     async def _start_of(self, effect: Execute) -> PausedState | None:
         """Give the last mark's state from whoever has it; its root is checked as it is used."""

@@ -272,6 +272,7 @@ class Performer:
             self._leaving.discard(effect.assignment)
             if ended is None:
                 ended = await self._executor.markings.left_off(effect.assignment)
+        self._executor.markings.forget(effect.assignment)
         if ended is not None:
             self.counters.executions += 1
             await self._pump.post(ended)
