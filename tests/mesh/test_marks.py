@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from ambientd.api.cluster import ClusterPlan
+from ambientd.api.offline import check_receipt
 from ambientd.api.operations import NODES, RECEIPT_GET, STATUS, TASK_SUBMIT, TASK_WAIT
 from ambientd.api.replies import EventKind
 from ambientd.api.requests import GetReceipt, GetStatus, ListNodes, SubmitTask, WaitForTask
 from ambientd.ledger.versions import MARKS_VERSION
 from ambientd.model.mark import Mark
-from ambientd.rules.receipt_check import check_receipt_file
 from tests.adapters.probes.machines import lay
 from tests.mesh.cluster import Cluster, Daemon
 from tests.mesh.modules import rounds, spin
@@ -93,7 +93,7 @@ def check_end(mesh: Cluster, submitter: Daemon, task: str, maker: str) -> tuple[
         lambda: submitter.task(task).receipt.state in {"batched", "anchored"},
         "the task's batch is closed",
     )
-    report = check_receipt_file(submitter.ask(RECEIPT_GET, GetReceipt(task=task)).data)
+    report = check_receipt(submitter.ask(RECEIPT_GET, GetReceipt(task=task)).data)
     assert report.file is not None
     assert report.valid, report.checks
     (signed,) = report.file.receipts
