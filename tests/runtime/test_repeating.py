@@ -35,7 +35,7 @@ from ambientd.model.learning_effect import (
 from ambientd.node.learning_event import Aggregated, Gathered, LearningFailed, Trained
 from ambientd.ports.learning import Consent, Learner, TrainedUpdate, never
 from ambientd.runtime import repeating
-from ambientd.runtime.blobs import Blobs
+from ambientd.runtime.blobs import Blobs, RequestBlob
 from ambientd.runtime.learning import LearningHost
 from ambientd.runtime.repeating import AUDIT_MS_MAX
 from sim.learners import RememberedConsents
@@ -57,11 +57,13 @@ async def _nobody(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
 class Classroom:
     """One node with the blobs of five participants."""
 
-    def __init__(self, folder: Path, learner: Learner | None = None) -> None:
+    def __init__(
+        self, folder: Path, learner: Learner | None = None, request: RequestBlob = _nobody
+    ) -> None:
         files = BlobFiles(folder, quota_bytes=1 << 24)
         self.learner = make_learner()
         used = learner or self.learner
-        self.blobs = Blobs(files, _nobody, list)
+        self.blobs = Blobs(files, request, list)
         consents = RememberedConsents({STUDY: Consent("digits:1/10")})
         self.host = LearningHost(lambda: used, consents, self.blobs, files)
         self.model = self.learner.initial(PLAN)
@@ -138,6 +140,43 @@ async def test_who_was_left_out_and_shows_no_rows_or_no_update_here_either_is_na
     done = await room.host.carry_out(left_out(wanted, HONEST, HIDDEN))
     assert isinstance(done, Aggregated)
     assert done.faulty == (HONEST, COPIER, IDLE, POISONER, HIDDEN)
+
+
+async def test_who_shows_its_rows_is_not_named_though_aggregators_keep_this_one_waiting(
+    tmp_path: Path,
+) -> None:
+    """One who names survivors leaves an honest one out, and never answers who asks for its rows."""
+    shown: dict[Digest, bytes] = {}
+    asked: list[NodeId] = []
+
+    async def request(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        del size_bytes
+        asked.append(peer)
+        if peer == POISONER:
+            await trio.sleep_forever()
+        await trio.lowlevel.checkpoint()
+        return shown.get(Digest(digest)) if peer == HONEST else None
+
+    room = Classroom(tmp_path, request=request)
+    rows, update = room.learner.lesson_data(PLAN, "digits:1/10"), room.update(1).update
+    shown = {Digest(sha256(each)): each for each in (rows, update)}
+    model = await room.start()
+    said, data = (Digest(sha256(each)) for each in (update, rows))
+    wanted = AggregateWanted(
+        place(Step.AGGREGATE),
+        PLAN,
+        replace(model, holders=(POISONER, HIDDEN)),
+        (Contributed(node=IDLE, update=await room.blobs.put(room.update(3).update), samples=9),),
+        len(room.model),
+        1_000,
+        (Committed(HONEST, data, len(rows)),),
+        60_000,
+        (Contributed(node=HONEST, update=said, samples=9),),
+    )
+    done = await room.host.carry_out(wanted)
+    assert isinstance(done, Aggregated)
+    assert done.faulty == ()
+    assert set(asked) == {HONEST}, "nobody else could keep it from being heard"
 
 
 async def test_data_that_nobody_can_train_on_are_a_lie_and_an_update_of_another_length_too(

@@ -18,12 +18,22 @@ GATHER_PASSES = 3
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """A node's blob, of exactly this size, and who else is likely to have it."""
+    """A node's blob, of exactly this size, and who else is likely to have it.
+
+    Where the node would be named for it, it is asked first: else one of the others that never
+    answers would keep it from being heard, and who keeps us waiting itself harms nobody else.
+    """
 
     node: NodeId
     digest: Digest
     size_bytes: int
     others: tuple[NodeId, ...] = ()
+    is_owed: bool = False
+
+    @property
+    def holders(self) -> tuple[NodeId, ...]:
+        """Give who is asked, one after the other."""
+        return (self.node, *self.others) if self.is_owed else (*self.others, self.node)
 
 
 async def gather(
@@ -75,10 +85,9 @@ async def _bring(
     """Bring one blob here, and note if it came."""
     async with room:
         with trio.move_on_after(share_s):
-            holders = (*sought.others, sought.node)
             try:
                 size_bytes = await blobs.bring(
-                    sought.digest, sought.size_bytes, holders, is_synced=is_synced
+                    sought.digest, sought.size_bytes, sought.holders, is_synced=is_synced
                 )
             except AmbientError as error:
                 log.warning("an update was not kept", reason=str(error))

@@ -7,6 +7,7 @@ before training and after it, so a word of the owner counts at once.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, assert_never
 
 import structlog
@@ -344,10 +345,12 @@ class LearningHost:
     ) -> frozenset[NodeId]:
         """Bring what a round is made of; give who of those that were drawn shows all it owes."""
         holders, size_bytes = effect.model.holders, effect.size_bytes
+        owing = {each.node for each in effect.unshown}
+        rows_of = data_of(effect.examined, holders)
         batches = (
             _updates(contributed, size_bytes, holders),
-            data_of(effect.examined, holders),
-            _updates(effect.unshown, size_bytes, holders),
+            [replace(each, is_owed=each.node in owing) for each in rows_of],
+            [replace(e, is_owed=True) for e in _updates(effect.unshown, size_bytes, holders)],
         )
         held, rows, others = await gather_each(
             self._blobs, batches, effect.wait_ms, is_synced=False
