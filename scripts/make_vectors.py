@@ -63,7 +63,7 @@ from ambientd.model.task import Assurance, Constraint
 from ambientd.node.core import job_frame
 from ambientd.rules.auditing import is_audited, lone_permille, replicas_for
 from ambientd.rules.notes import note_text
-from scripts import audit_vectors
+from scripts import audit_vectors, mark_vectors
 from scripts.bundle_vectors import bundles
 from scripts.chunk_vectors import chunks
 from scripts.discovery_vectors import discovery
@@ -652,6 +652,7 @@ DOCUMENTS = {
     "receipts": receipts,
     "audits": audits,
     "lone-answers": audit_vectors.vectors,
+    "marks": mark_vectors.vectors,
     "blame": blames.vectors,
     "peg": peg,
     "modules-published": modules_published,

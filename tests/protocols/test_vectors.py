@@ -259,6 +259,7 @@ BLOCKS = {
         "choices",
         "offers",
         "lone-answers",
+        "marks",
         "peg",
         "modules-published",
     )
@@ -289,6 +290,19 @@ def test_the_blocks_replay_to_the_same_roots(name: str) -> None:
         assert [type(event).__name__ for event in done.events] == block["events"]
         assert done.root.hex() == block["state_root"]
         state.commit(context.index, done.writes, done.tree)
+
+
+def test_marks_and_the_answer_that_stands_on_one_have_the_names_that_others_give_them() -> None:
+    case = vectors("marks")
+    for each in case["marks"]:
+        raw = bytes.fromhex(each["mark"])
+        assert by_hand("ambient/mark/1", raw).hex() == each["hash"]
+    first, second = (msgspec.msgpack.decode(bytes.fromhex(each["mark"])) for each in case["marks"])
+    assert second[7].hex() == case["marks"][0]["hash"]
+    assert first[7] == bytes(32)
+    receipt = msgspec.msgpack.decode(bytes.fromhex(case["receipt"]["receipt"]))[0]
+    assert receipt[11][1] == [first]
+    assert f"{first[3].hex()[:16]} to gas {first[4][0]}" in case["receipt"]["text"]
 
 
 def test_a_plan_with_a_tolerance_is_one_field_longer_and_the_rest_the_same() -> None:
