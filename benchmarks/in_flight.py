@@ -17,6 +17,7 @@ each, and receipts hold; and so many must have been open throughout. Else the ru
 """
 
 import argparse
+import signal
 import sys
 import threading
 import time
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10**9, help="of xorshift, of a long task")
     parser.add_argument("--receipts", type=int, default=100, help="that are checked, of a scene")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # the daemons end as well
     known = scenes(chosen.assurance, chosen.rounds)
     faults: list[str] = []
     for said in chosen.scenes:

@@ -47,13 +47,13 @@ def check_all(nodes: list[Path], book: Book, receipts: int) -> list[str]:
 
 def told_faults(task: str, flight: Flight) -> list[str]:
     """Say what is wrong with what was told of a task."""
-    if flight.state == "final":
-        if not flight.paid or len(set(flight.paid)) != len(flight.paid):
-            return [f"{task[:12]}: {len(flight.paid)} payments to {len(set(flight.paid))} workers"]
-        return []
-    if flight.state == "cancelled":
-        return [f"{task[:12]} was cancelled, and paid for"] if flight.paid else []
-    return [f"{task[:12]} is {flight.state or 'open'}"]
+    if flight.state not in {"final", "cancelled"}:
+        return [f"{task[:12]} is {flight.state or 'open'}"]
+    workers = len(set(flight.paid))
+    # Who was under way with a task that is cancelled gets a part, once as well.
+    if workers != len(flight.paid) or (flight.state == "final" and not workers):
+        return [f"{task[:12]}, {flight.state}: {len(flight.paid)} payments to {workers} workers"]
+    return []
 
 
 def shown_faults(shown: Task, flight: Flight) -> list[str]:
@@ -64,9 +64,9 @@ def shown_faults(shown: Task, flight: Flight) -> list[str]:
         return [f"{name} is {shown.state}, and was told to be {flight.state or 'open'}"]
     if len(set(workers)) != len(workers):
         return [f"{name}: a worker was paid twice"]
-    wanted = {slot.worker for slot in shown.slots} if shown.state == "final" else set()
-    if set(workers) != wanted:
-        return [f"{name}: {len(workers)} workers were paid, not {len(wanted)}"]
+    under_way = {slot.worker for slot in shown.slots if slot.worker}
+    if set(workers) != under_way:
+        return [f"{name}: {len(workers)} workers were paid, not {len(under_way)}"]
     if shown.state == "final" and shown.outcome != "completed":
         return [f"{name}: {shown.outcome}"]
     spent = shown.paid_msat + shown.refunded_msat + shown.pooled_msat + shown.premium_msat

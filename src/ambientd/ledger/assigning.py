@@ -1,6 +1,6 @@
 """Giving slots to workers and taking them away: a pure function of committed state, no record."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -147,14 +147,14 @@ def _choose(draft: Draft, task: TaskId, slot: Slot, entry: TaskEntry) -> Choice 
     """Choose a worker, and keep what was looked at; None where nobody can take the slot."""
     if is_crowded(draft.state, entry):
         return None
-    seed = slot_seed(draft.context.beacon, task, slot.slot, slot.attempt)
     nodes = draft.state.fit_nodes()
     is_all = len(nodes) <= SAMPLE_NODES
-    drawn = nodes if is_all else sample(nodes, seed, SAMPLE_NODES)
-    found = ((node, draft.node(node)) for node in drawn)
-    seen = {node: about for node, about in found if about is not None}
-    if not _have_room(seen.values()):  # what waits in vain is most of what waits: it costs little
+    # Most of what waits waits in vain, and is tried in block after block: that is to cost little.
+    if is_all and not _have_room(_entries_of(draft, nodes).values()):
         return None
+    seed = slot_seed(draft.context.beacon, task, slot.slot, slot.attempt)
+    drawn = nodes if is_all else sample(nodes, seed, SAMPLE_NODES)
+    seen = _entries_of(draft, drawn)
     among = suitors(seen.get, entry, drawn, is_all=is_all)
     if not _have_room(seen[node] for node in among):
         return None
@@ -177,6 +177,12 @@ def _choose(draft: Draft, task: TaskId, slot: Slot, entry: TaskEntry) -> Choice 
         resting=able - len(nodes),
         convicted=len(draft.state.nodes()) - able,
     )
+
+
+def _entries_of(draft: Draft, nodes: Sequence[NodeId]) -> dict[NodeId, NodeEntry]:
+    """Give what is known of these nodes."""
+    found = ((node, draft.node(node)) for node in nodes)
+    return {node: about for node, about in found if about is not None}
 
 
 def _have_room(nodes: Iterable[NodeEntry]) -> bool:
