@@ -8,9 +8,10 @@ import pytest
 from ambientd.api.image_values import NameImage, ShowImage
 from ambientd.api.imaging import Imaging
 from ambientd.api.operations import OperationError
+from ambientd.codec.canonical import decode
 from ambientd.ledger.rejections import rejection_of
 from ambientd.model.base import NodeId
-from ambientd.model.image import IMAGE_FEE_MSAT
+from ambientd.model.image import IMAGE_FEE_MSAT, ImageFile
 from ambientd.node.effect import Told
 from ambientd.node.event import BodiesProposed
 from ambientd.node.stops import follow_epochs
@@ -84,6 +85,18 @@ async def test_the_file_is_of_what_was_decided_and_vouches_for_it() -> None:
     assert info.file is not None
     vouched = read_image_file(info.file, MODULE, follow_epochs)
     assert (vouched.image, vouched.cluster) == (TRUE, cluster.id)
+
+
+async def test_the_file_leads_to_the_last_committee_of_which_enough_agree() -> None:
+    cluster = gone_over()
+    own = node(cluster, 0)
+    for number in (0, 1):
+        await node(cluster, number).name(NAME)
+    own._parts.pump.ends = ("how the first epoch ended",)  # type: ignore[attr-defined]
+    info = await own.show(ShowImage(module_sha256=MODULE.hex(), with_file=True))
+    assert info.file is not None
+    file: ImageFile = decode(info.file, ImageFile)
+    assert len(file.epochs) == 1, "else whoever knows the second epoch does not find it"
 
 
 async def test_in_an_earlier_state_version_nothing_is_proposed() -> None:

@@ -66,10 +66,11 @@ def test_what_members_found_by_translating_is_what_the_proof_is_of(
     told = json.loads(said)
     assert told["image"] == image.hex()
     [trust] = told["trust"]
-    assert "2 of the 4 members" in trust
+    assert "2 of the 4 members in epoch 1" in trust
     code, said = verify(capsys, file)
     assert code == ExitCode.DONE
     assert "trusted: that the module becomes this image is the word of" in said
+    assert "anyone can invent a cluster" in said
     code, said = verify(capsys, file, "--cluster", "00" * 32)
     assert code == ExitCode.USAGE
     assert "you believe 00" in said

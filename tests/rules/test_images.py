@@ -11,9 +11,11 @@ from ambientd.model.base import Digest
 from ambientd.model.image import NO_IMAGE, ImageClaim, ImageFile
 from ambientd.node.stops import follow_epochs
 from ambientd.rules.images import FILE_VERSION, TRANSLATION, Vouched, read_image_file
+from ambientd.runtime.persistence import ends_of
 from scripts.proof_image import translation
 from tests.ledger.cluster import TestCluster
 from tests.ledger.imaging import FALSE, MODULE, TRUE
+from tests.node.three_epochs import three_epochs
 
 CLUSTER = TestCluster()
 
@@ -42,7 +44,7 @@ def test_f_plus_one_members_vouch_and_are_named() -> None:
     for each in vouched.words:
         assert each.hex()[:12] in vouched.trust_text
     assert CLUSTER.id.hex() in vouched.trust_text
-    assert "2 of the 4 members" in vouched.trust_text
+    assert "2 of the 4 members in epoch 1" in vouched.trust_text
 
 
 @pytest.mark.parametrize(
@@ -93,8 +95,39 @@ def test_who_names_the_cluster_takes_no_other_word_for_it() -> None:
     module = b"a module"
     named = Digest(sha256(module))
     data = file_of(says(1, module=named), says(2, module=named))
-    assert read_images(data, module, CLUSTER.id.hex()).image == TRUE
+    assert read_images(data, module, CLUSTER.id).image == TRUE
     with pytest.raises(UsageError, match="you believe 00"):
-        read_images(data, module, "00" * 32)
+        read_images(data, module, bytes(32))
     with pytest.raises(UsageError, match="the file vouches for no image"):
         read_images(data, b"another module", None)
+
+
+def test_words_of_who_has_left_are_nothing_to_whoever_knows_a_later_epoch() -> None:
+    """The fourth founder has left and lies with the first: f + 1 of the founders, for ever."""
+    cluster = three_epochs()
+    ends = tuple(encode(end) for end in ends_of(cluster.hosts[0].store))
+    followed = follow_epochs(cluster.genesis, ends)
+    assert not isinstance(followed, str)
+
+    def said(*nodes: int, count: int = 0) -> bytes:
+        signers = [cluster.hosts[number].signer for number in nodes]
+        claims = tuple(sign_image_claim(each, MODULE, TRANSLATION, TRUE) for each in signers)
+        return encode(ImageFile(FILE_VERSION, cluster.genesis, ends[:count], claims))
+
+    forged = said(0, 3)
+    found = read_image_file(forged, MODULE, follow_epochs)
+    assert (found.epoch, found.trusted) == (1, None)
+    assert "can still sign" in found.trust_text
+    for known in followed:
+        with pytest.raises(RemoteProtocolError, match="no epoch on the way from the founders has"):
+            read_image_file(forged, MODULE, follow_epochs, known.hash)
+        assert (
+            "can still sign"
+            not in read_image_file(
+                said(0, 1, count=2), MODULE, follow_epochs, known.hash
+            ).trust_text
+        )
+    with pytest.raises(RemoteProtocolError, match="no 2 of 4 members say the same: 1 do"):
+        read_image_file(said(0, 3, count=2), MODULE, follow_epochs, followed[1].hash)
+    found = read_image_file(said(1, 4, count=2), MODULE, follow_epochs, followed[0].hash)
+    assert (found.epoch, found.trusted, len(found.words)) == (3, 2, 2)

@@ -112,11 +112,14 @@ class Imaging:
             raise OperationError("unavailable", NOT_IN_TIME, hint)
 
     async def _file(self, row: ImageEntry) -> ImageFile:
-        """Give the words, and the proofs that lead to a committee of which enough agree."""
+        """Give the words, and the proofs that lead to the last committee of which enough agree.
+
+        The last, so that a stranger who knows a recent epoch finds it on the way.
+        """
         ends = await self._parts.pump.writer.call(ends_of)
         agreed = {each.author for each in row.claims if each.image == row.image}
         count = len(ends)
-        for number in range(len(ends) + 1):
+        for number in reversed(range(len(ends) + 1)):
             known = self._state.epoch_entry(FIRST_EPOCH + number)
             seats = set() if known is None else set(known.epoch.members)
             if seats and len(agreed & seats) > liars_max(len(seats)):

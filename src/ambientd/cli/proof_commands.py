@@ -17,6 +17,7 @@ from ambientd.cli.files import (
     report_beside,
     write_file,
 )
+from ambientd.cli.receipt_commands import epoch_of, fingerprint_of
 from ambientd.cli.task_commands import task_name
 from ambientd.errors import UsageError
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from ambientd.rules.images import Vouched
 
 IMAGE_FILE_BYTES_MAX = 4 << 20
+ANY_CLUSTER = (
+    "that the cluster is the one you mean: anyone can invent a cluster; compare its fingerprint "
+    "with one you got elsewhere, or check again with --cluster"
+)
 # It verifies in milliseconds; a machine that is this busy should be asked again.
 _WAIT_S = 60
 _HASH = re.compile("[0-9a-fA-F]{64}")
@@ -36,6 +41,7 @@ class VerifyArguments(CommonArguments, Protocol):
     image: str | None
     images: str | None
     cluster: str | None
+    epoch: str | None
     module: str | None
     prepared: str | None
     input: str | None
@@ -76,6 +82,7 @@ def verify(arguments: VerifyArguments) -> ExitCode:
     asked += [] if vouched is None else ["--image", vouched.image.hex()]
     told = ask_verifier([find_verifier(arguments.verifier), *asked], _WAIT_S)
     trust = [] if vouched is None or not told.valid else [vouched.trust_text]
+    trust += [ANY_CLUSTER] if trust and arguments.cluster is None else []
     if arguments.as_json:
         reason = "" if told.valid else told.text.strip()
         print_json({"valid": told.valid, "reason": reason, **told.fields, "trust": trust})
@@ -88,8 +95,8 @@ def verify(arguments: VerifyArguments) -> ExitCode:
 def _vouched(arguments: VerifyArguments) -> "Vouched | None":
     """Give the image that members say is the module's; raise UsageError where they do not."""
     if arguments.images is None:
-        if arguments.cluster is not None:
-            raise UsageError("--cluster goes with --images: whose word it is that is believed")
+        if arguments.cluster is not None or arguments.epoch is not None:
+            raise UsageError("--cluster and --epoch go with --images: they say who is believed")
         return None
     if arguments.module is None or arguments.image is not None:
         raise UsageError("--images goes with --module, and without --image: it names the image")
@@ -98,7 +105,8 @@ def _vouched(arguments: VerifyArguments) -> "Vouched | None":
     return read_images(
         read_file(arguments.images, "file of an image", IMAGE_FILE_BYTES_MAX),
         read_module(arguments.module),
-        arguments.cluster,
+        fingerprint_of(arguments.cluster),
+        epoch_of(arguments.epoch),
     )
 
 

@@ -152,6 +152,9 @@ def add_proof(commands: object) -> None:
     verify.add_argument(
         "--cluster", metavar="FINGERPRINT", help="the cluster whose members you believe"
     )
+    verify.add_argument(
+        "--epoch", metavar="HASH", help="a recent epoch of it, from `ambientctl member list`"
+    )
     verify.add_argument("--input", metavar="FILE", help="the input that it must be about")
     verify.add_argument("--output", metavar="FILE", help="the output that it must be about")
     verify.add_argument(

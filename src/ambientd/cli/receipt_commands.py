@@ -90,7 +90,7 @@ def verify(arguments: VerifyArguments) -> ExitCode:
     )
 
     pinned = fingerprint_of(arguments.cluster)
-    epoch = _epoch_of(arguments.epoch)
+    epoch = epoch_of(arguments.epoch)
     data = read_file(arguments.file, "receipt", RECEIPT_BYTES_MAX)
     output = read_file(arguments.output, "output") if arguments.output else None
     headers = None
@@ -230,7 +230,7 @@ def fingerprint_of(text: str | None) -> bytes | None:
     return digest
 
 
-def _epoch_of(text: str | None) -> bytes | None:
+def epoch_of(text: str | None) -> bytes | None:
     """Read an epoch's hash, with its number before it or without; None when none was given."""
     if text is None:
         return None
