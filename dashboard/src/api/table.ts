@@ -936,6 +936,7 @@ export interface QuoteTask {
   readonly priority?: number;
   readonly deadline_ms?: number;
   readonly attempts_max?: number;
+  readonly marks_max?: number;
   readonly strategy?: string;
   readonly cycles_max?: number;
   readonly price_msat_per_mcycle?: number;
@@ -1307,6 +1308,7 @@ export interface SubmitTask {
   readonly priority?: number;
   readonly deadline_ms?: number;
   readonly attempts_max?: number;
+  readonly marks_max?: number;
   readonly strategy?: string;
   readonly cycles_max?: number;
   readonly price_msat_per_mcycle?: number;
@@ -1364,6 +1366,7 @@ export interface Task {
   readonly deadline_ms: number | null;
   readonly strategy: string;
   readonly attempts_max: number;
+  readonly marks_max: number;
   readonly published_as: readonly (string)[];
   readonly items: number | null;
   readonly proof_sha256: string | null;
