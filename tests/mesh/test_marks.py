@@ -120,7 +120,7 @@ def test_another_device_goes_on_where_a_lost_one_has_marked_its_state(trio: Clus
     nodes[maker].kill()
     (mark,) = check_end(trio, others[0], task, maker)
     told = "".join((each.data_dir / "log").read_text() for each in others)
-    went_on = re.findall(r"goes on from another's state.*?gas\D+(\d+)", told)
+    went_on = re.findall(r"goes on from a marked state.*?gas\D+(\d+)", told)
     assert went_on == [str(mark.point.gas_index)], "it repeated nothing before the mark"
 
 

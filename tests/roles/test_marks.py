@@ -85,6 +85,17 @@ def test_who_could_not_have_the_state_says_that_all_is_its_own() -> None:
         assert isinstance(receipt.started_ms, GoneOn) is went_on
 
 
+def test_a_worker_that_was_started_again_goes_on_from_its_own_mark_and_it_is_its_own_word() -> None:
+    stage = Stage()
+    own = stage.reach(StateReached(stage.place, seen(1_000_000)))
+    stage.take()
+    assert stage.execute.marks == (own,)
+    later = stage.reach(StateReached(stage.place, seen(2_000_000), went_on=True))
+    assert later is not None
+    assert later.follows == FROM_BEGINNING
+    assert stage.cluster.state.marks(stage.task).chain == (later,)
+
+
 def test_a_hot_device_marks_its_last_state_before_it_hands_the_slot_back() -> None:
     stage = Stage()
     hot = Wish(closed=Closed.HOT, stops=True)

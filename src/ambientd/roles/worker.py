@@ -111,7 +111,10 @@ class Work:
     due_ms: int = 0
     seed_task: TaskId | None = None
     marks: tuple[Mark, ...] = ()
-    """By earlier attempts: from the last one this execution goes on, if it can."""
+    """By earlier attempts: what this execution stands on, where it goes on from the last mark."""
+
+    start: tuple[Mark, ...] = ()
+    """The same, and this attempt's own from before a start: the last one is gone on from."""
 
     in_log: bool = False
     """Its seal is in the log from before a start: it is to be opened, whatever the owner wants."""
@@ -346,7 +349,8 @@ class Worker:
         )
         if self._is_closed and not in_log:
             work = replace(work, phase=Phase.UNWANTED)
-        work = replace(work, marks=state.marks(task).before(slot.attempt))
+        known = state.marks(task)
+        work = replace(work, marks=known.before(slot.attempt), start=known.before(slot.attempt + 1))
         self._works[task, slot.slot] = work
         if work.phase is Phase.UNWANTED:
             return []
@@ -418,4 +422,4 @@ class Worker:
 
 
 def _execute(work: Work) -> Execute:
-    return Execute(work.assignment, work.spec, work.holders, work.seed_task, work.marks)
+    return Execute(work.assignment, work.spec, work.holders, work.seed_task, work.start)

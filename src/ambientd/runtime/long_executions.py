@@ -154,12 +154,12 @@ class LongExecutions:
 
 
 async def _mark(task: TaskId, run: PausingRun, marking: Marking) -> ExecutionResult:
-    """Execute on from what another has marked, and have one's own states marked on the way."""
+    """Execute on from what was marked, and have one's own states marked on the way."""
     state = marking.start
     index = 0 if state is None else state.gas_index or 0
     due = index + marking.every_gas
     if state is not None:
-        log.info("execution goes on from another's state", task=task.hex()[:12], gas=index)
+        log.info("execution goes on from a marked state", task=task.hex()[:12], gas=index)
     while True:
         size_bytes = 0 if state is None else len(state.data)
         every = max(1, marking.every_gas // LOOKS_A_MARK, GAS_A_BYTE * size_bytes)
@@ -168,7 +168,7 @@ async def _mark(task: TaskId, run: PausingRun, marking: Marking) -> ExecutionRes
             case ExecutionResult():
                 return found
             case StateRefused():
-                log.warning("another's state not usable", task=task.hex()[:12], reason=found.reason)
+                log.warning("marked state not usable", task=task.hex()[:12], reason=found.reason)
                 state = marking.start = None
                 index, due = 0, marking.every_gas
             case PausedState():
