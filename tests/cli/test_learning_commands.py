@@ -281,3 +281,16 @@ def test_who_was_named_for_what_is_told_apart(
     titles, row = out.splitlines()[-2:]
     assert titles.endswith("NO TRAINING'S  NO ROWS")
     assert row.split()[-2:] == ["2", "1"]
+
+
+def test_who_begins_a_study_within_a_tolerance_is_told_how_much_data_fits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = msgspec.structs.replace(OPEN, audits=2, tolerance=0.001, samples_repeated=4_321)
+    monkeypatch.setattr("ambientd.cli.learning_commands.connect", lambda _: Answering(study))
+    path = tmp_path / "study.toml"
+    path.write_text('name = "digits"\nmodel = "mlp:64,32,10"\n')
+    assert main(["fl", "start", str(path)]) == ExitCode.DONE
+    out, err = capsys.readouterr()
+    assert out == study.study + "\n"
+    assert "each with 4321 samples at most" in err

@@ -20,6 +20,8 @@ pytest.importorskip("torch", reason="PyTorch is an extra: `pip install torch` an
 
 pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
 
+NODES = 4
+LONGER = {"invite_s", "train_s", "step_s", "wanted"}
 OTHER_FLOATS = """
 from ambientd.adapters.learning import networks, torch_networks
 
@@ -30,7 +32,7 @@ torch_networks.descended = networks.descended
 
 @pytest.fixture
 def mesh(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path / "mesh", 5, ClusterPlan(bitcoin="off"))
+    cluster = Cluster(tmp_path / "mesh", NODES, ClusterPlan(bitcoin="off"))
     try:
         yield cluster
     finally:
@@ -39,13 +41,16 @@ def mesh(tmp_path: Path) -> Iterator[Cluster]:
 
 def begun(mesh: Cluster, plan: Path, text: str, *words: str) -> str:
     """Begin a study, of which every daemon has a part of the digits."""
-    plan.write_text(text + 'trainer = "torch"\n')
+    # PyTorch takes its time to be read from the disk: a study waits for it, if it must.
+    longer = "invite_s = 1200\ntrain_s = 120\nstep_s = 60\n"
+    kept = [line for line in text.splitlines() if line.split(" ")[0] not in LONGER]
+    plan.write_text("\n".join(kept) + f'\nwanted = {NODES}\ntrainer = "torch"\n{longer}')
     mesh.start()
     study = ctl(mesh.daemons[0], "fl", "start", plan).strip()
     for number, daemon in enumerate(mesh.daemons, start=1):
         mesh.until(lambda d=daemon: study[:12] in ctl(d, "fl", "list"), "the study is known")
-        ctl(daemon, "fl", "join", study[:12], "--data", f"digits:{number}/5", *words)
-    ctl(mesh.daemons[0], "fl", "watch", study[:12], "--timeout", "500")
+        ctl(daemon, "fl", "join", study[:12], "--data", f"digits:{number}/{NODES}", *words)
+    ctl(mesh.daemons[0], "fl", "watch", study[:12], "--timeout", "900")
     return study
 
 

@@ -156,6 +156,8 @@ def start(arguments: StartArguments) -> ExitCode:
     print_line(answer.study)
     bound = " --epsilon EPSILON" if answer.privacy and answer.privacy.epsilon_round else ""
     tell(f"nodes take part with `ambientctl fl join {short(answer.study)} --data WHERE{bound}`")
+    if answer.tolerance:
+        tell(f"each with {answer.samples_repeated} samples at most, which others repeat in time")
     return ExitCode.DONE
 
 
