@@ -47,6 +47,10 @@ def probe(folder: Path, port: int, examples: int, seed: int) -> int:
     create_cluster(folder / "mesh", 2, ClusterPlan(bitcoin="off", base_port=port + 1))
     node, other = folder / "mesh" / "node1", folder / "mesh" / "node2"
     switch_on(node, port)
+    for each in (node, other):
+        path = Places(each).config
+        text = path.read_text()
+        path.write_text(text.replace("[log]\n", "[log]\nsays_next_version = true\n", 1))
     _, words = create_token(Places(node).http_file("http.tokens"), "probe", Scope.ADMIN, 0, 0)
     daemons = {each: start_daemon(each) for each in (node, other)}
     try:
@@ -99,6 +103,7 @@ def _furnish(mesh: Mesh, other: str) -> dict[str, dict[str, list[Any]]]:
         "path.publisher": [published.publisher],
         "path.name": [published.name],
         "path.sha256": [hashlib.sha256(module).hexdigest()],
+        "path.module_sha256": [hashlib.sha256(module).hexdigest()],
     }
     started = {"body.module": [None], "body.aggregation": ["fedavg", "median"]}
     version: dict[str, list[Any]] = {"body.version": [published.version]}
@@ -128,6 +133,7 @@ def _furnish(mesh: Mesh, other: str) -> dict[str, dict[str, list[Any]]]:
         },
         **dict.fromkeys(("module.bring", "module.pin", "module.unpin"), version),
         "module.yank": {**version, "body.reason": ["tried"]},
+        "image.name": {"body.module_sha256": [hashlib.sha256(module).hexdigest()]},
         "fl.start": {"body.model": ["mlp:64,4,10"], "body.trainer": ["numpy"], **started},
         "account.transfer": {"body.to": [other], "body.amount_msat": [1, 1_000]},
         "account.bond": {"body.amount_msat": [1, 1_000]},
