@@ -15,7 +15,7 @@ from ambientd.model.image import IMAGE_FEE_MSAT, ImageFile
 from ambientd.node.effect import Told
 from ambientd.node.event import BodiesProposed
 from ambientd.node.stops import follow_epochs
-from ambientd.rules.images import TRANSLATION, read_image_file
+from ambientd.rules.images import FILE_BYTES_MAX, TRANSLATION, read_image_file
 from ambientd.runtime.news import News
 from tests.api.test_pegging import Pump
 from tests.ledger.cluster import TestCluster
@@ -97,6 +97,10 @@ async def test_the_file_leads_to_the_last_committee_of_which_enough_agree() -> N
     assert info.file is not None
     file: ImageFile = decode(info.file, ImageFile)
     assert len(file.epochs) == 1, "else whoever knows the second epoch does not find it"
+    own._parts.pump.ends = ("x" * FILE_BYTES_MAX,)  # type: ignore[attr-defined]
+    info = await own.show(ShowImage(module_sha256=MODULE.hex(), with_file=True))
+    assert info.file is not None
+    assert read_image_file(info.file, MODULE, follow_epochs).epoch == 1, "nobody reads a longer one"
 
 
 async def test_in_an_earlier_state_version_nothing_is_proposed() -> None:

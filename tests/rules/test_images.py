@@ -10,7 +10,8 @@ from ambientd.errors import RemoteProtocolError, UsageError
 from ambientd.model.base import Digest
 from ambientd.model.image import NO_IMAGE, ImageClaim, ImageFile
 from ambientd.node.stops import follow_epochs
-from ambientd.rules.images import FILE_VERSION, TRANSLATION, Vouched, read_image_file
+from ambientd.rules.file_checks import EPOCHS_MAX
+from ambientd.rules.images import CLAIMS_MAX, FILE_VERSION, TRANSLATION, Vouched, read_image_file
 from ambientd.runtime.persistence import ends_of
 from scripts.proof_image import translation
 from tests.ledger.cluster import TestCluster
@@ -82,6 +83,10 @@ def test_a_file_that_is_none_is_refused_whatever_was_changed() -> None:
         read(file_of(says(1), says(2), version=7))
     with pytest.raises(RemoteProtocolError):
         read(file_of(says(1), says(2), epochs=(b"no epoch",)))
+    with pytest.raises(RemoteProtocolError, match="claims"):
+        read(file_of(*[says(1)] * (CLAIMS_MAX + 1)))
+    with pytest.raises(RemoteProtocolError, match="epochs"):
+        read(file_of(says(1), says(2), epochs=(b"",) * (EPOCHS_MAX + 1)))
     for at in range(0, len(good), 37):
         bent = bytearray(good)
         bent[at] ^= 1

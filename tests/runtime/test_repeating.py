@@ -142,20 +142,24 @@ async def test_who_was_left_out_and_shows_no_rows_or_no_update_here_either_is_na
     assert done.faulty == (HONEST, COPIER, IDLE, POISONER, HIDDEN)
 
 
-async def test_who_shows_its_rows_is_not_named_though_aggregators_keep_this_one_waiting(
-    tmp_path: Path,
+@pytest.mark.parametrize(("shows", "is_silent"), [(HONEST, POISONER), (HIDDEN, HONEST)])
+async def test_what_somebody_shows_comes_though_another_keeps_this_one_waiting(
+    tmp_path: Path, shows: NodeId, is_silent: NodeId
 ) -> None:
-    """One who names survivors leaves an honest one out, and never answers who asks for its rows."""
+    """One who names survivors leaves an honest one out, and never answers who asks for its rows.
+
+    Or a device has lost its power since, and an aggregator has them.
+    """
     shown: dict[Digest, bytes] = {}
     asked: list[NodeId] = []
 
     async def request(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
         del size_bytes
         asked.append(peer)
-        if peer == POISONER:
+        if peer == is_silent:
             await trio.sleep_forever()
         await trio.lowlevel.checkpoint()
-        return shown.get(Digest(digest)) if peer == HONEST else None
+        return shown.get(Digest(digest)) if peer == shows else None
 
     room = Classroom(tmp_path, request=request)
     rows, update = room.learner.lesson_data(PLAN, "digits:1/10"), room.update(1).update
@@ -176,7 +180,35 @@ async def test_who_shows_its_rows_is_not_named_though_aggregators_keep_this_one_
     done = await room.host.carry_out(wanted)
     assert isinstance(done, Aggregated)
     assert done.faulty == ()
-    assert set(asked) == {HONEST}, "nobody else could keep it from being heard"
+    assert set(asked[:2]) == {HONEST}, "nobody else could keep it from being heard"
+
+
+async def test_whoever_names_the_data_of_another_keeps_them_from_nobody(tmp_path: Path) -> None:
+    """A survivor joined with an honest one's data, and shows nothing: both are looked for."""
+    shown: dict[Digest, bytes] = {}
+
+    async def request(peer: NodeId, digest: bytes, size_bytes: int) -> bytes | None:
+        del size_bytes
+        if peer in (COPIER, POISONER):
+            await trio.sleep_forever()
+        await trio.lowlevel.checkpoint()
+        return shown.get(Digest(digest)) if peer == HONEST else None
+
+    room = Classroom(tmp_path, request=request)
+    wanted, rows = await room.round(), room.learner.lesson_data(PLAN, "digits:5/10")
+    data = Digest(sha256(rows))
+    shown[data] = rows
+    drawn = tuple(Committed(node, data, len(rows)) for node in (COPIER, POISONER, HONEST))
+    wanted = replace(
+        left_out(wanted, POISONER, HONEST),
+        model=replace(wanted.model, holders=(POISONER,)),
+        wait_ms=1_000,
+        examined=drawn,
+        audit_ms=0,
+    )
+    done = await room.host.carry_out(wanted)
+    assert isinstance(done, Aggregated)
+    assert done.faulty == ()
 
 
 async def test_data_that_nobody_can_train_on_are_a_lie_and_an_update_of_another_length_too(

@@ -21,7 +21,8 @@ from ambientd.model.base import Digest, NodeId
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.image import IMAGE_FEE_MSAT, NO_IMAGE, ImageFile
 from ambientd.model.record import ImageClaimed
-from ambientd.rules.images import FILE_VERSION, TRANSLATION
+from ambientd.rules.file_checks import EPOCHS_MAX
+from ambientd.rules.images import FILE_BYTES_MAX, FILE_VERSION, TRANSLATION
 from ambientd.rules.verdicts import liars_max
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
@@ -81,7 +82,7 @@ class Imaging:
         if row is None or not row.is_decided:
             count = 0 if row is None else len(row.claims)
             msg = f"{info.needed} members must say the same of this module: {count} nodes spoke"
-            raise OperationError("not_ready", msg, "members say what they find: `proof image name`")
+            raise OperationError("not_ready", msg, "members say what they find: `image name`")
         return replace(info, file=encode(await self._file(row)))
 
     async def name(self, request: NameImage) -> ImageInfo:
@@ -114,20 +115,18 @@ class Imaging:
     async def _file(self, row: ImageEntry) -> ImageFile:
         """Give the words, and the proofs that lead to the last committee of which enough agree.
 
-        The last, so that a stranger who knows a recent epoch finds it on the way.
+        The last, so that a stranger who knows a recent epoch finds it on the way; an earlier one
+        where proofs of so many epochs are more than a file may have.
         """
-        ends = await self._parts.pump.writer.call(ends_of)
+        ends = tuple(map(encode, await self._parts.pump.writer.call(ends_of)))
+        file = ImageFile(FILE_VERSION, self._state.genesis, (), row.claims)
         agreed = {each.author for each in row.claims if each.image == row.image}
-        count = len(ends)
-        for number in reversed(range(len(ends) + 1)):
-            known = self._state.epoch_entry(FIRST_EPOCH + number)
+        for count in reversed(range(min(len(ends), EPOCHS_MAX) + 1)):
+            known = self._state.epoch_entry(FIRST_EPOCH + count)
             seats = set() if known is None else set(known.epoch.members)
-            if seats and len(agreed & seats) > liars_max(len(seats)):
-                count = number
-                break
-        return ImageFile(
-            version=FILE_VERSION,
-            genesis=self._state.genesis,
-            epochs=tuple(map(encode, ends[:count])),
-            claims=row.claims,
-        )
+            if len(agreed & seats) > liars_max(len(seats)):
+                longer = replace(file, epochs=ends[:count])
+                if sum(map(len, ends[:count])) < FILE_BYTES_MAX >= len(encode(longer)):
+                    return longer
+        msg = "no committee that this node can prove in one file has enough who say so"
+        raise OperationError("not_ready", msg, "members say what they find: `image name`")

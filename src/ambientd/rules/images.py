@@ -6,8 +6,9 @@ from ambientd.codec.canonical import decode
 from ambientd.codec.statements import fingerprint, verify_image_claim
 from ambientd.errors import RemoteProtocolError
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.genesis import FIRST_EPOCH
+from ambientd.model.genesis import FIRST_EPOCH, MEMBERS_MAX
 from ambientd.model.image import NO_IMAGE, ImageFile
+from ambientd.rules.file_checks import EPOCHS_MAX, counts_fault
 from ambientd.rules.founding import genesis_fault
 from ambientd.rules.receipt_epochs import FollowEpochs
 from ambientd.rules.verdicts import liars_max
@@ -19,6 +20,7 @@ TRANSLATION = Digest(
 
 FILE_VERSION = 1
 FILE_BYTES_MAX = 4 << 20
+CLAIMS_MAX = MEMBERS_MAX + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def read_image_file(
     file: ImageFile = decode(data, ImageFile, FILE_BYTES_MAX)
     if file.version != FILE_VERSION:
         raise RemoteProtocolError(f"it is of version {file.version}, not {FILE_VERSION}")
-    fault = genesis_fault(file.genesis)
+    lists = (("epochs", len(file.epochs), EPOCHS_MAX), ("claims", len(file.claims), CLAIMS_MAX))
+    fault = counts_fault(lists) or genesis_fault(file.genesis)
     if fault is not None:
         raise RemoteProtocolError(fault)
     epochs = follow(file.genesis, file.epochs)

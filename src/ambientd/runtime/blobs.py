@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Protocol
 
 import structlog
@@ -152,14 +152,17 @@ class Blobs:
         holders: Sequence[NodeId] = (),
         *,
         is_synced: bool = True,
+        is_alone: bool = True,
     ) -> bytes | None:
         """Give a blob from here, its holders, or any peer; None when nobody has it.
 
         It is kept: durably, or as well as the system does by itself where who sent it keeps it.
+        Where it is small and need not come alone, nobody who fetches it in vain is waited for.
         """
         if digest == EMPTY:
             return b""
-        async with self._claimed(digest):
+        waits = is_alone or size_bytes > WHOLE_BYTES_MAX
+        async with self._claimed(digest) if waits else nullcontext():
             came = self.parcels.take(digest)
             if came is None:
                 found = await self.get(digest)
@@ -201,6 +204,7 @@ class Blobs:
         holders: Sequence[NodeId] = (),
         *,
         is_synced: bool = True,
+        is_alone: bool = True,
     ) -> int | None:
         """Have a blob here, without reading it if it is; give its size, None when nobody has it."""
         here = self._files.size_of(digest)
@@ -209,7 +213,7 @@ class Blobs:
             return here
         if size_bytes > BLOB_BYTES_MAX:
             return await self._bring_large(digest, size_bytes, holders)
-        data = await self.fetch(digest, size_bytes, holders, is_synced=is_synced)
+        data = await self.fetch(digest, size_bytes, holders, is_synced=is_synced, is_alone=is_alone)
         return None if data is None else len(data)
 
     async def _bring_large(

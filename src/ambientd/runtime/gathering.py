@@ -21,7 +21,7 @@ class Sought:
     """A node's blob, of exactly this size, and who else is likely to have it.
 
     Where the node would be named for it, it is asked first: else one of the others that never
-    answers would keep it from being heard, and who keeps us waiting itself harms nobody else.
+    answers would keep it from being heard. In between they come first: it may have lost its power.
     """
 
     node: NodeId
@@ -30,10 +30,10 @@ class Sought:
     others: tuple[NodeId, ...] = ()
     is_owed: bool = False
 
-    @property
-    def holders(self) -> tuple[NodeId, ...]:
-        """Give who is asked, one after the other."""
-        return (self.node, *self.others) if self.is_owed else (*self.others, self.node)
+    def holders(self, number: int) -> tuple[NodeId, ...]:
+        """Give who is asked in a pass, one after the other."""
+        is_first = self.is_owed and number % 2 == 0
+        return (self.node, *self.others) if is_first else (*self.others, self.node)
 
 
 async def gather(
@@ -55,7 +55,8 @@ async def gather(
         room = trio.Semaphore(FETCHES_AT_ONCE)
         async with trio.open_nursery() as nursery:
             for each in missing:
-                nursery.start_soon(_bring, blobs, each, room, share_s, held, is_synced)
+                holders = each.holders(number)
+                nursery.start_soon(_bring, blobs, each, holders, room, share_s, held, is_synced)
     return frozenset(held)
 
 
@@ -77,6 +78,7 @@ async def gather_each(
 async def _bring(
     blobs: Blobs,
     sought: Sought,
+    holders: Sequence[NodeId],
     room: trio.Semaphore,
     share_s: float,
     held: set[NodeId],
@@ -87,7 +89,9 @@ async def _bring(
         with trio.move_on_after(share_s):
             try:
                 size_bytes = await blobs.bring(
-                    sought.digest, sought.size_bytes, sought.holders, is_synced=is_synced
+                    *(sought.digest, sought.size_bytes, holders),
+                    is_synced=is_synced,
+                    is_alone=not sought.is_owed,
                 )
             except AmbientError as error:
                 log.warning("an update was not kept", reason=str(error))
