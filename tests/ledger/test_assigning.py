@@ -1,3 +1,4 @@
+import pytest
 from msgspec.structs import replace
 
 from ambientd.codec.digest import sha256
@@ -7,6 +8,7 @@ from ambientd.ledger.awaiting import awaited_ms
 from ambientd.ledger.draft import BlockContext, Draft
 from ambientd.ledger.entries import Key, NodeEntry, Table
 from ambientd.ledger.suitors import SAMPLE_NODES
+from ambientd.ledger.versions import QUEUES_VERSION
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Rules
 from ambientd.model.record import Admit, NodeReport
@@ -14,6 +16,7 @@ from ambientd.model.reputation import Reputation
 from ambientd.model.task import Assurance, SlotState, TaskState
 from ambientd.rules.scheduling import SLOTS_PER_CAPACITY
 from tests.ledger.cluster import START_MS, UNTIL_MS, TestCluster, profile, spec
+from tests.ledger.imaging import gone_over
 
 
 def entry_of(cluster: TestCluster, number: int) -> NodeEntry:
@@ -95,6 +98,25 @@ def test_nobody_is_weighed_where_only_the_submitter_has_room() -> None:
     body = Admit(nonce=b"n", spec=spec(), until_ms=UNTIL_MS)
     assert tasks.admit(draft, sign_record(cluster.signer(0), body), body) is None
     assert draft.weighed == 0
+
+
+@pytest.mark.parametrize("version", [1, QUEUES_VERSION])
+def test_who_comes_does_not_overtake_those_that_wait_from_state_version_2_on(version: int) -> None:
+    cluster = TestCluster() if version == 1 else gone_over()
+    alone = {"assurance": Assurance.NONE, "replicas": 1}
+    first = cluster.admit(nonce=b"first", **alone)
+    put_nodes(cluster, {(Table.NODE, node): entry for node, entry in nodes_of(cluster)}, **FULL)
+    waiting = [cluster.admit(nonce=b"waits%d" % number, **alone) for number in range(3)]
+    assert {cluster.task(task).state for task in waiting} == {TaskState.PENDING}
+    last = Admit(nonce=b"last", spec=spec(**alone), until_ms=UNTIL_MS)
+    cluster.block((0, cluster.commits(first)), (0, last))
+    (late,) = [task for task, entry in cluster.state.open_tasks() if entry.nonce == b"last"]
+    has_overtaken = cluster.task(late).state is TaskState.ASSIGNED
+    assert has_overtaken == (version == 1)
+    cluster.block()
+    states = [cluster.task(task).state for task in waiting]
+    assert states.count(TaskState.ASSIGNED) == (0 if has_overtaken else 1)
+    assert (cluster.task(late).state is TaskState.PENDING) == (not has_overtaken)
 
 
 def test_a_lease_leaves_time_to_make_a_large_module_ready() -> None:

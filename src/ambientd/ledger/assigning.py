@@ -10,6 +10,7 @@ from ambientd.ledger.entries import NodeEntry, Slot, TaskEntry
 from ambientd.ledger.events import SlotAssigned, SlotReleased
 from ambientd.ledger.suitors import (
     SAMPLE_NODES,
+    Register,
     candidate,
     holders,
     is_checked,
@@ -17,8 +18,10 @@ from ambientd.ledger.suitors import (
     strategy_of,
     suitors,
 )
+from ambientd.ledger.versions import QUEUES_VERSION
 from ambientd.model.base import NodeId, TaskId
 from ambientd.model.execution import WALL_MS_CEILING
+from ambientd.model.reputation import Reputation
 from ambientd.model.task import (
     BEFORE_SEALED,
     CHECKED_REPLICAS,
@@ -44,14 +47,33 @@ EXECUTING_MS_MAX = WALL_MS_CEILING + MODULE_BYTES_MAX // COMPILED_BYTES_A_MS
 """The work of a slot without a proof is never more."""
 
 
+class AsItBegan:
+    """The nodes with the room that they had at the block's beginning, less what was given since."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+
+    def node(self, node: NodeId) -> NodeEntry | None:
+        """Give a node; what became free in its queue is not there yet."""
+        entry, began = self._draft.node(node), self._draft.state.node(node)
+        if entry is None or began is None or began.open_slots <= entry.open_slots:
+            return entry
+        return replace(entry, open_slots=began.open_slots)
+
+    def reputation(self, node: NodeId, task_class: str) -> Reputation:
+        """Give what a node has earned in a class."""
+        return self._draft.reputation(node, task_class)
+
+
 def fill(draft: Draft, task: TaskId, entry: TaskEntry) -> TaskEntry:
     """Assign the slots that wait, as far as there are workers, and write what has changed."""
     before = draft.task(task)
+    register = _register_for(draft, is_new=before is None)
     place = 0
     while place < len(entry.slots):
         slot = entry.slots[place]
         if slot.state is SlotState.WAITING:
-            choice = _choose(draft, task, slot, entry)
+            choice = _choose(draft, register, task, slot, entry)
             if choice is not None:
                 entry = _given(draft, task, slot, _with_checks(draft, entry, choice), choice)
         place += 1
@@ -61,6 +83,12 @@ def fill(draft: Draft, task: TaskId, entry: TaskEntry) -> TaskEntry:
     if entry != before:
         draft.put_task(task, entry)
     return entry
+
+
+def _register_for(draft: Draft, *, is_new: bool) -> Register:
+    """Give who comes, while others wait, nothing that became free in this very block."""
+    has_others = draft.state.version >= QUEUES_VERSION and bool(draft.state.tasks_by.waiting)
+    return AsItBegan(draft) if is_new and has_others else draft
 
 
 def _given(draft: Draft, task: TaskId, slot: Slot, entry: TaskEntry, choice: Choice) -> TaskEntry:
@@ -143,22 +171,24 @@ def _lease_end(draft: Draft, worker: NodeId, spec: TaskSpec) -> int:
     return draft.running_ms + draft.state.genesis.rules.lease_ms + queued_ms + working_ms(spec)
 
 
-def _choose(draft: Draft, task: TaskId, slot: Slot, entry: TaskEntry) -> Choice | None:
+def _choose(
+    draft: Draft, register: Register, task: TaskId, slot: Slot, entry: TaskEntry
+) -> Choice | None:
     """Choose a worker, and keep what was looked at; None where nobody can take the slot."""
     if is_crowded(draft.state, entry):
         return None
     nodes = draft.state.fit_nodes()
     is_all = len(nodes) <= SAMPLE_NODES
     # Most of what waits waits in vain, and is tried in block after block: that is to cost little.
-    if is_all and not _have_room(_entries_of(draft, nodes).values()):
+    if is_all and not _have_room(_entries_of(register, nodes).values()):
         return None
     seed = slot_seed(draft.context.beacon, task, slot.slot, slot.attempt)
     drawn = nodes if is_all else sample(nodes, seed, SAMPLE_NODES)
-    seen = _entries_of(draft, drawn)
+    seen = _entries_of(register, drawn)
     among = suitors(seen.get, entry, drawn, is_all=is_all)
     if not _have_room(seen[node] for node in among):
         return None
-    candidates = [candidate(draft, node, entry.spec) for node in among]
+    candidates = [candidate(register, node, entry.spec) for node in among]
     strategy = strategy_of(draft.state, entry.spec)
     used = [candidate(draft, node, entry.spec) for node in sorted(holders(entry))]
     worker = select(candidates, seed, strategy, used, is_checked=is_checked(entry))
@@ -179,9 +209,9 @@ def _choose(draft: Draft, task: TaskId, slot: Slot, entry: TaskEntry) -> Choice 
     )
 
 
-def _entries_of(draft: Draft, nodes: Sequence[NodeId]) -> dict[NodeId, NodeEntry]:
+def _entries_of(register: Register, nodes: Sequence[NodeId]) -> dict[NodeId, NodeEntry]:
     """Give what is known of these nodes."""
-    found = ((node, draft.node(node)) for node in nodes)
+    found = ((node, register.node(node)) for node in nodes)
     return {node: about for node, about in found if about is not None}
 
 

@@ -88,5 +88,8 @@ MARKS_VERSION = 2
 IMAGES_VERSION = 2
 """The first with images of modules: tables 39 and 40, and the records that fill them (ADR 87)."""
 
+QUEUES_VERSION = 2
+"""The first in which a task that comes takes no place that became free while others waited."""
+
 VERSIONS = Versions(StateVersion(FIRST_STATE_VERSION), StateVersion(IMAGES_VERSION))
 KNOWN_VERSION = VERSIONS.newest
