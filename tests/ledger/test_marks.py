@@ -4,21 +4,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
-from ambientd.codec.statements import mark_hash, sign_commit, sign_mark, sign_receipt
+from ambientd.codec.statements import (
+    mark_hash,
+    sign_commit,
+    sign_mark,
+    sign_receipt,
+    sign_record,
+)
+from ambientd.ledger.admission import is_admissible, may_propose
 from ambientd.ledger.entries import Slot
 from ambientd.ledger.events import ResultRevoked, StateMarked
 from ambientd.model.base import Digest, TaskId
 from ambientd.model.dispute import TracePoint
 from ambientd.model.genesis import Rules
+from ambientd.model.learning import StudyId
+from ambientd.model.learning_record import FlUpdate
 from ambientd.model.mark import FROM_BEGINNING, MARKS_MAX, Attempts, GoneOn, Mark
 from ambientd.model.offer import Closed, SlotName
 from ambientd.model.receipt import Receipt, SignedReceipt
-from ambientd.model.record import Commits, Marked, Offer, Settle
+from ambientd.model.record import Admit, Commits, Fraud, Marked, Offer, Settle
 from ambientd.model.task import Assurance, TaskState
 from ambientd.rules.marks import marks_fault
 from ambientd.rules.rewards import escrow_of, mark_fee_msat
-from tests.ledger.cluster import TestCluster, rejections, result, spec
+from ambientd.rules.verdicts import convicts
+from tests.ledger.cluster import UNTIL_MS, TestCluster, rejections, result, spec
 from tests.ledger.imaging import go_over
 
 MARKED: dict[str, object] = {
@@ -270,3 +281,50 @@ def test_whatever_is_marked_handed_back_or_late_one_answer_stands_on_what_the_lo
     assert cluster.state.meta.fee_pool_msat == fees
     nodes = [cluster.state.node(cluster.node(number)) for number in range(cluster.members)]
     assert not any(node is None or node.tombstoned for node in nodes)
+
+
+def test_in_the_version_before_members_vote_for_no_list_where_a_number_was() -> None:
+    """Programs of before cannot read such a record at all, also one that no rule ever takes."""
+    early = TestCluster()
+    none_allowed = spec(**MARKED | {"attempts_max": Attempts(attempts_max=0, marks_max=0)})
+    task = early.admit(assurance=Assurance.NONE, replicas=1)
+    names_none = replace(early.receipt(task, 0).receipt, started_ms=GoneOn(5, ()))
+    signed = sign_receipt(early.signers[names_none.worker], names_none)
+    update = FlUpdate(study=StudyId(task), round=1, update=Digest(task), samples=1, receipt=signed)
+    for body in (
+        Admit(nonce=b"m", spec=spec(**MARKED), until_ms=UNTIL_MS),
+        Admit(nonce=b"m", spec=none_allowed, until_ms=UNTIL_MS),
+        Settle(task=task, receipts=(signed,)),
+        update,
+    ):
+        record = sign_record(early.signer(0), body)
+        assert not is_admissible(encode(record), early.id, 1), body
+        assert not may_propose(record, early.state)
+        assert is_admissible(encode(record), early.id, 2)
+
+
+def test_two_answers_convict_nobody_where_one_stands_on_another_s_state() -> None:
+    """Its maker's lie, and a start after which nobody had that state, must not cost the bond."""
+    cluster = cluster_of()
+    task = cluster.admit(**MARKED)
+    false = mark_of(cluster, task, 1_000_000)
+    cluster.block((number_of(cluster, task), Marked(mark=false)))
+    hand_back(cluster, task)
+    worker = slot_of(cluster, task).worker
+    gone_on = answer(cluster, task, false)
+    truth = replace(cluster.receipt(task, 0).receipt, result=result(b"the truth"))
+    anew = sign_receipt(cluster.signers[worker], truth)
+    for first, second in ((gone_on, anew), (anew, gone_on)):
+        both = {"first": encode(first), "second": encode(second)}
+        fraud = Fraud(culprit=worker, kind="receipt", **both)
+        assert "do not contradict" in rejections(cluster.block((0, fraud)))[0]
+    found = [cluster.verdict(task, number, truth.result) for number in range(3)]
+    members = frozenset(cluster.state.members)
+    assert not convicts(gone_on, found, members, cluster.id)
+    assert convicts(
+        sign_receipt(cluster.signers[worker], plain(gone_on)), found, members, cluster.id
+    )
+
+
+def plain(signed: SignedReceipt) -> Receipt:
+    return replace(signed.receipt, started_ms=5)

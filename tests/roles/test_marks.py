@@ -1,5 +1,7 @@
 """A worker marks its states, goes on from others' marks, and two members keep the states."""
 
+from msgspec.structs import replace
+
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import mark_hash, verify_mark
 from ambientd.ledger.events import StateMarked
@@ -13,7 +15,7 @@ from ambientd.node.event import StateReached
 from ambientd.roles.keeper import KEEPERS, Keeper, keepers_of
 from ambientd.roles.worker import Worker
 from tests.ledger.cluster import START_MS
-from tests.ledger.test_marks import MARKED, cluster_of, hand_back, number_of
+from tests.ledger.test_marks import MARKED, cluster_of, hand_back, mark_of, number_of
 from tests.roles.stage import place, report
 
 NOW = START_MS + 1_000
@@ -134,3 +136,33 @@ def test_two_members_but_the_maker_fetch_a_marked_state_from_it() -> None:
     assert stage.number not in keepers
     fetch = FetchBlob(mark.state, mark.state_size_bytes, (mark.worker,))
     assert asked[keepers[0]] == [fetch]
+
+
+def test_whose_mark_from_the_beginning_is_said_goes_on_from_no_other_s_any_more() -> None:
+    """The log has no mark before it then: an answer that named one would never be taken."""
+    stage = Stage()
+    first = stage.reach(StateReached(stage.place, seen(1_000_000)))
+    hand_back(stage.cluster, stage.task)
+    stage.take()
+    assert stage.execute.marks == (first,), "its state could not be had in time"
+    stage.worker.on_wish(Wish(closed=Closed.HOT, stops=True))
+    assert stage.reach(StateReached(stage.place, seen(500_000), is_last=True)) is not None
+    assert stage.cluster.state.marks(stage.task).before(1) == ()
+    (again,) = stage.worker.on_wish(Wish())
+    assert isinstance(again, Execute)
+    assert again.marks == ()
+
+
+def test_nobody_marks_or_keeps_a_state_that_is_large_for_the_gas_of_its_task() -> None:
+    """Else a task of next to no gas would fill two members' disks with 16 states of 64 MiB."""
+    stage = Stage()
+    gas_max = stage.cluster.task(stage.task).spec.gas_max
+    for size_bytes, is_kept in ((gas_max // 256, True), (gas_max // 256 + 1, False)):
+        state = KnownState(TracePoint(9, sha256(b"root")), Digest(sha256(b"state")), size_bytes)
+        reached = StateReached(stage.place, state)
+        assert bool(stage.worker.on_state(stage.place, reached, stage.cluster.state)) is is_kept
+        mark = replace(mark_of(stage.cluster, stage.task, 9), state_size_bytes=size_bytes)
+        told = StateMarked(stage.task, mark)
+        keepers = (Keeper(node) for node in keepers_of(mark, stage.cluster.state))
+        for keeper in keepers:
+            assert bool(keeper.on_ledger(told, stage.cluster.state)) is is_kept

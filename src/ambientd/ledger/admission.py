@@ -19,7 +19,10 @@ from ambientd.ledger.versions import IMAGES_VERSION, KNOWN_VERSION, MARKS_VERSIO
 from ambientd.model.dispute import POINTS
 from ambientd.model.genesis import MEMBERS_MAX
 from ambientd.model.learning import PARTICIPANTS_MAX
-from ambientd.model.record import Admit, Body, ImageClaimed, Join, Marked, Record
+from ambientd.model.learning_record import FlUpdate
+from ambientd.model.mark import Attempts, GoneOn
+from ambientd.model.receipt import SignedReceipt
+from ambientd.model.record import Admit, Body, ImageClaimed, Join, Marked, Record, Settle
 from ambientd.rules.header_window import HEADERS_KEPT
 from ambientd.rules.receipt_text import PLAIN_CHARS_MAX, plain_fault
 
@@ -149,12 +152,23 @@ def check_admissible(data: bytes, cluster: bytes, state_version: int = KNOWN_VER
 
 
 def _early_fault(body: Body, state_version: int) -> str | None:
-    began = BEGAN.get(type(body), 0)
-    if isinstance(body, Admit) and body.spec.marks_max:
-        began = MARKS_VERSION
+    began = MARKS_VERSION if _has_marks(body) else BEGAN.get(type(body), 0)
     if state_version >= began:
         return None
     return f"a record that begins with state version {began}, in one of {state_version}"
+
+
+def _has_marks(body: Body) -> bool:
+    """Tell whether a field is a list that earlier programs read as a number, whatever it says."""
+    match body:
+        case Admit(spec=spec):
+            return isinstance(spec.attempts_max, Attempts)
+        case Settle(receipts=receipts):
+            return any(isinstance(each.receipt.started_ms, GoneOn) for each in receipts)
+        case FlUpdate(receipt=SignedReceipt(receipt=receipt)):
+            return isinstance(receipt.started_ms, GoneOn)
+        case _:
+            return False
 
 
 def is_admissible(data: bytes, cluster: bytes, state_version: int = KNOWN_VERSION) -> bool:

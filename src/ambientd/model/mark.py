@@ -16,6 +16,9 @@ MARK_SHARE = 64
 MARKED_STATE_BYTES_MAX = 64 << 20
 """A larger state is not handed on: nobody is to fetch more than an input for another's task."""
 
+STATE_GAS_A_BYTE = 256
+"""Of a task with less gas for each byte of a state, the state is not worth its keeping."""
+
 FROM_BEGINNING = Digest(bytes(DIGEST_BYTES))
 """What a mark follows that stands on nobody else's word."""
 

@@ -10,6 +10,7 @@ from ambientd.ledger.state import LedgerState
 from ambientd.model.base import NodeId
 from ambientd.model.effect import FetchBlob, RoleEffect
 from ambientd.model.mark import Mark
+from ambientd.rules.marks import is_worth_keeping
 
 KEEPERS = 2
 """One may be down when the maker is."""
@@ -32,5 +33,7 @@ class Keeper:
         """Fetch the state of a mark that is this member's to keep, from its maker."""
         if not isinstance(event, StateMarked) or self._id not in keepers_of(event.mark, state):
             return []
-        mark = event.mark
+        mark, entry = event.mark, state.task(event.task)
+        if entry is None or not is_worth_keeping(mark.state_size_bytes, entry.spec):
+            return []
         return [FetchBlob(mark.state, mark.state_size_bytes, (mark.worker,))]

@@ -48,6 +48,7 @@ from ambientd.model.offer import SlotName, Wish
 from ambientd.model.receipt import Receipt, SignedReceipt
 from ambientd.model.record import Commits, Marked, Settle
 from ambientd.model.task import Commit, SlotState, TaskSpec, TaskState
+from ambientd.rules.marks import is_worth_keeping
 
 RESEND_MS = 500
 SENDS_BEFORE_PROPOSING = 3
@@ -277,7 +278,13 @@ class Worker:
         seen, had = reached.reached, state.marks(place.task).count
         if seen is None or had >= work.spec.marks_max:
             return []
+        if not is_worth_keeping(seen.state_size_bytes, work.spec):
+            return []
         is_gone_on = reached.went_on and bool(work.marks)
+        if not is_gone_on:
+            # In the log this mark takes all others' place: no answer of this attempt may name them.
+            work = self._works[place.task, place.slot]
+            self._works[place.task, place.slot] = replace(work, marks=())
         follows = mark_hash(work.marks[-1]) if is_gone_on else FROM_BEGINNING
         unsigned = Mark(
             task=place.task,

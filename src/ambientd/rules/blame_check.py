@@ -181,6 +181,8 @@ def _check_receipt(exam: _Examination, task: BlamedTask, signed: SignedReceipt) 
         fault = "the receipt answers another task"
     elif receipt.spec != spec_hash(audit_spec(task.spec) if is_audit else task.spec):
         fault = "the receipt answers another specification"
+    elif not isinstance(receipt.started_ms, int):
+        fault = "the answer stands on others' states: it does not show whose word was false"
     found = f"{_short(receipt.worker)} signed {_claim(receipt.result.output)}"
     exam.note("receipt", fault, f"{found}, {receipt.result.gas} gas")
 

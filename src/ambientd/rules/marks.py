@@ -1,7 +1,13 @@
 """Whose states an answer stands on, as its receipt says (protocols/03 §12, 06 §1)."""
 
 from ambientd.codec.statements import mark_hash, verify_mark
-from ambientd.model.mark import FROM_BEGINNING, MARKED_STATE_BYTES_MAX, MARKS_MAX, Mark
+from ambientd.model.mark import (
+    FROM_BEGINNING,
+    MARKED_STATE_BYTES_MAX,
+    MARKS_MAX,
+    STATE_GAS_A_BYTE,
+    Mark,
+)
 from ambientd.model.receipt import Receipt
 from ambientd.model.task import TaskSpec
 
@@ -30,6 +36,11 @@ def marks_fault(receipt: Receipt, spec: TaskSpec, cluster: bytes) -> str | None:
 
 def _is_sized(mark: Mark) -> bool:
     return 0 < mark.state_size_bytes <= MARKED_STATE_BYTES_MAX and len(mark.point.root) == 32
+
+
+def is_worth_keeping(size_bytes: int, spec: TaskSpec) -> bool:
+    """Tell whether others keep such a state: else tasks of next to no gas fill their disks."""
+    return size_bytes * STATE_GAS_A_BYTE <= spec.gas_max
 
 
 def marks_text(receipt: Receipt) -> str:

@@ -107,13 +107,18 @@ def contradicts(fraud: Fraud, cluster: bytes) -> bool:
 
 
 def _two_receipts(fraud: Fraud, cluster: bytes) -> bool:
-    """Two answers to one assignment; an execution has one outcome, however often it is done."""
+    """Two answers to one slot; an execution has one outcome, however often it is done.
+
+    One that went on from another's state has that of the other's word: it convicts nobody, as
+    whoever cannot have that state again begins anew, and comes to another one in all honesty.
+    """
     first: SignedReceipt = decode(fraud.first, SignedReceipt)
     second: SignedReceipt = decode(fraud.second, SignedReceipt)
     places = {(s.receipt.worker, s.receipt.task, s.receipt.slot) for s in (first, second)}
     return (
         len(places) == 1
         and first.receipt.worker == fraud.culprit
+        and all(isinstance(s.receipt.started_ms, int) for s in (first, second))
         and differ(first.receipt, second.receipt)
         and verify_receipt(first, cluster)
         and verify_receipt(second, cluster)
@@ -168,8 +173,11 @@ def convicts(
 ) -> bool:
     """Replay evidence: a worker's signed answer against a quorum of members who found another.
 
-    They found it in a dispute about the task itself, or about one of its audits.
+    They found it in a dispute about the task itself, or about one of its audits. What stands on
+    others' states convicts nobody (03 §12).
     """
+    if not isinstance(receipt.receipt.started_ms, int):
+        return False
     task = receipt.receipt.task
     known = {task, *(audit_id(task, number) for number in range(AUDITS_MAX))}
     genuine = [

@@ -16,6 +16,7 @@ import trio
 from ambientd.errors import StoreError
 from ambientd.model.base import TaskId
 from ambientd.model.execution import AbortCause, Aborted, ExecutionResult
+from ambientd.model.mark import STATE_GAS_A_BYTE
 from ambientd.model.task import TaskSpec
 from ambientd.ports.paused_state import PausedState
 from ambientd.ports.worker_protocol import StateRefused
@@ -32,7 +33,7 @@ from ambientd.wasm.prepare import Refused
 
 log = structlog.get_logger("ambientd.long_executions")
 
-GAS_A_BYTE = 256
+GAS_A_BYTE = STATE_GAS_A_BYTE
 """A state is taken out once in so much gas for each of its bytes: whoever submits a module chooses
 how much memory it fills, and would else choose that taking states out is all that is done."""
 
