@@ -281,10 +281,10 @@ class Worker:
         if not is_worth_keeping(seen.state_size_bytes, work.spec):
             return []
         is_gone_on = reached.went_on and bool(work.marks)
-        if not is_gone_on:
+        if not reached.went_on:
             # In the log this mark takes all others' place: no answer of this attempt may name them.
             work = self._works[place.task, place.slot]
-            self._works[place.task, place.slot] = replace(work, marks=())
+            self._works[place.task, place.slot] = replace(work, marks=(), start=())
         follows = mark_hash(work.marks[-1]) if is_gone_on else FROM_BEGINNING
         unsigned = Mark(
             task=place.task,
