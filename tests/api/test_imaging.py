@@ -78,7 +78,9 @@ async def test_the_file_is_of_what_was_decided_and_vouches_for_it() -> None:
     cluster = gone_over()
     own = node(cluster, 0)
     await own.name(NAME)
-    with pytest.raises(OperationError, match="2 members must say the same of this module: 1"):
+    with pytest.raises(
+        OperationError, match="2 members must say the same of this module, and 1 node spoke"
+    ):
         await own.show(ShowImage(module_sha256=MODULE.hex(), with_file=True))
     await node(cluster, 1).name(NAME)
     info = await own.show(ShowImage(module_sha256=MODULE.hex(), with_file=True))
@@ -105,8 +107,9 @@ async def test_the_file_leads_to_the_last_committee_of_which_enough_agree() -> N
 
 async def test_in_an_earlier_state_version_nothing_is_proposed() -> None:
     cluster = TestCluster()
-    with pytest.raises(OperationError, match="images begin with version 2"):
+    with pytest.raises(OperationError, match="images begin with version 2") as refused:
         await node(cluster, 0).name(NAME)
+    assert "says_next_version" in refused.value.hint
     info = await node(cluster, 0).show(SHOW)
     assert (info.image, info.words) == ("", ())
 

@@ -58,3 +58,26 @@ def test_a_lie_speaks_against_what_was_made_here_until_its_author_is_denied(
     assert main(["image", "check", MODULE, MADE, "--json"]) == code
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert told["agrees"] is (code == ExitCode.DONE)
+
+
+def test_where_nobody_spoke_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = ImageInfo(module_sha256=MODULE, translation="0c" * 32, image="", needed=2, words=())
+    monkeypatch.setattr("ambientd.cli.image_commands.connect", lambda _: Answering(info))
+    assert main(["image", "show", MODULE.upper()]) == ExitCode.DONE
+    assert "nobody has named an image" in capsys.readouterr().out
+    assert main(["image", "check", MODULE, MADE.upper()]) == ExitCode.DONE
+    told = capsys.readouterr().out.splitlines()
+    assert told == [f"made here  {MADE}", f"module     {MODULE}", "nobody has named an image"]
+
+
+@pytest.mark.parametrize(
+    ("image", "fault"),
+    [("0f", "no image: there is no such file, and it is no id"), (".", "no image: it is a folder")],
+)
+def test_an_image_that_cannot_be_read_is_no_verdict(
+    image: str, fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["image", "check", MODULE, image]) == ExitCode.USAGE
+    assert f"{image}: {fault}" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """What `ambientctl proof verify` asks of the program that verifies, and what it takes from it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,31 @@ def test_what_cannot_be_read_is_no_verdict(
     asked = [proof if word == "PROOF" else word for word in asked]
     assert main(["proof", "verify", *asked, "--verifier", program]) == ExitCode.USAGE
     assert words in capfd.readouterr().err
+
+
+def test_programs_are_told_what_was_not_checked(
+    tmp_path: Path, proof: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    unchecked = "not checked: that the image is of the module"
+    program = verifier(tmp_path, told=f"{TOLD}\n{unchecked}\nverified in 1 ms")
+    assert main(["proof", "verify", proof, "--json", "--verifier", program]) == ExitCode.DONE
+    assert json.loads(capfd.readouterr().out)["trust"] == [unchecked]
+
+
+def test_words_of_members_that_do_not_hold_verify_no_proof(
+    tmp_path: Path, proof: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    module, words = tmp_path / "a.wasm", tmp_path / "words"
+    module.write_bytes(b"\0asm")
+    words.write_bytes(b"bent")
+    program = verifier(tmp_path, told=TOLD)
+    command = ["proof", "verify", proof, "--images", str(words), "--module", str(module)]
+    command += ["--verifier", program]
+    assert main(command) == ExitCode.NOT_VERIFIED
+    said = f"not verified: {words}: the file vouches for no image"
+    assert capfd.readouterr().out.startswith(said)
+    assert main([*command, "--json"]) == ExitCode.NOT_VERIFIED
+    told = json.loads(capfd.readouterr().out)
+    assert (told["valid"], told["trust"]) == (False, [])
+    assert told["reason"].startswith(said)
+    assert not (tmp_path / "asked").exists()

@@ -7,16 +7,20 @@ from ambientd.node.stops import follow_epochs
 from ambientd.rules.images import Vouched, read_image_file
 
 
+class NotVouchedError(UsageError):
+    """The file says of no image that those who are believed know it as the module's."""
+
+
 def read_images(
     data: bytes, module: bytes, cluster: bytes | None, epoch: bytes | None = None
 ) -> Vouched:
-    """Give whose word it is what a module becomes; raise UsageError where it is nobody's."""
+    """Give whose word it is what a module becomes; raise NotVouchedError if nobody's."""
     try:
         vouched = read_image_file(data, Digest(sha256(module)), follow_epochs, epoch)
     except RemoteProtocolError as error:
         msg = f"the file vouches for no image: {error}; translate the module yourself: `--image`"
-        raise UsageError(msg) from error
+        raise NotVouchedError(msg) from error
     if cluster is not None and cluster != vouched.cluster:
         msg = f"its words are of the cluster {vouched.cluster.hex()}, you believe {cluster.hex()}"
-        raise UsageError(msg)
+        raise NotVouchedError(msg)
     return vouched

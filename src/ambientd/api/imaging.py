@@ -17,6 +17,7 @@ from ambientd.ledger.image_events import ImageNamed
 from ambientd.ledger.images import claim
 from ambientd.ledger.proof_entries import ImageAuthor, ImageEntry
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.versions import IMAGES_VERSION
 from ambientd.model.base import Digest, NodeId
 from ambientd.model.genesis import FIRST_EPOCH
 from ambientd.model.image import IMAGE_FEE_MSAT, NO_IMAGE, ImageFile
@@ -26,6 +27,11 @@ from ambientd.rules.images import FILE_BYTES_MAX, FILE_VERSION, TRANSLATION
 from ambientd.rules.verdicts import liars_max
 from ambientd.runtime.persistence import ends_of
 from ambientd.runtime.service import Parts
+
+_BEGIN_VERSION = (
+    "members begin it with `says_next_version = true` in [log] of their config.toml; "
+    "`ambientctl member list` shows how far that is"
+)
 
 
 def image_row(state: LedgerState, module: Digest) -> ImageEntry | None:
@@ -81,8 +87,10 @@ class Imaging:
         row = image_row(self._state, module)
         if row is None or not row.is_decided:
             count = 0 if row is None else len(row.claims)
-            msg = f"{info.needed} members must say the same of this module: {count} nodes spoke"
-            raise OperationError("not_ready", msg, "members say what they find: `image name`")
+            spoke = "1 node spoke" if count == 1 else f"{count or 'no'} nodes spoke"
+            msg = f"{info.needed} members must say the same of this module, and {spoke}"
+            hint = "members say what they find: `ambientctl image name`"
+            raise OperationError("not_ready", msg, hint)
         return replace(info, file=encode(await self._file(row)))
 
     async def name(self, request: NameImage) -> ImageInfo:
@@ -107,6 +115,7 @@ class Imaging:
         if fault is not None:
             is_short = self._state.balance_msat(self._id) < IMAGE_FEE_MSAT
             hint = hint_on_means(self._state, self._id) if is_short else ""
+            hint = _BEGIN_VERSION if self._state.version < IMAGES_VERSION else hint
             raise OperationError("rejected", f"it was refused: {fault}", hint)
         if event is None:
             hint = "is a quorum of its members up? see `ambientctl nodes`; asking again is safe"
@@ -129,4 +138,6 @@ class Imaging:
                 if sum(map(len, ends[:count])) < FILE_BYTES_MAX >= len(encode(longer)):
                     return longer
         msg = "no committee that this node can prove in one file has enough who say so"
-        raise OperationError("not_ready", msg, "members say what they find: `image name`")
+        raise OperationError(
+            "not_ready", msg, "members say what they find: `ambientctl image name`"
+        )

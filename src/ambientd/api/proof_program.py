@@ -2,9 +2,10 @@
 
 from ambientd.adapters.verifier_program import (
     NoVerifierError,
+    Told,
     ask_verifier,
     find_verifier,
     image_id,
 )
 
-__all__ = ["NoVerifierError", "ask_verifier", "find_verifier", "image_id"]
+__all__ = ["NoVerifierError", "Told", "ask_verifier", "find_verifier", "image_id"]

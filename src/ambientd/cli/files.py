@@ -60,6 +60,22 @@ def _published(path: str) -> str:
     return f"; a published module is run by `ambientctl run PUBLISHER/NAME@VERSION`{because}"
 
 
+def readable_place(path: str, what: str) -> str:
+    """Give where a file is, for another program; raise UsageError if there is none to read."""
+    if path == STANDARD_STREAM:
+        return "/dev/stdin"
+    # It is not opened here: what comes from a pipe comes once.
+    place = Path(path)
+    if place.is_dir() or not os.access(place, os.R_OK):
+        fault = "it is a folder" if place.is_dir() else "it cannot be read"
+        fault = fault if place.exists() else "there is no such file"
+        if what == "image" and not place.exists():
+            fault += ", and it is no id of 64 hexadecimal digits"
+        msg = f"{path}: no {what}: {fault}; check the path"
+        raise UsageError(msg)
+    return f"./{path}" if path.startswith("-") else path
+
+
 def check_writable(path: str) -> None:
     """Refuse a path that cannot become a file, before anything is paid for."""
     if path == STANDARD_STREAM:

@@ -18,9 +18,15 @@ from ambientd.cli.console import (
     warn,
 )
 from ambientd.cli.exit_codes import ExitCode
-from ambientd.cli.files import check_writable, read_module, report_beside, write_file
+from ambientd.cli.files import (
+    check_writable,
+    read_module,
+    readable_place,
+    report_beside,
+    write_file,
+)
 
-_HASH = re.compile("[0-9a-f]{64}")
+_HASH = re.compile("[0-9a-fA-F]{64}")
 
 
 class ShowArguments(CommonArguments, Protocol):
@@ -50,7 +56,10 @@ def name(arguments: NameArguments) -> ExitCode:
 
     request = NameImage(module_sha256=_module(arguments.module), image=_image(arguments))
     cost = f"{in_sat(IMAGE_FEE_MSAT)} if nobody named one before"
-    question = f"say that {short(request.module_sha256)} becomes {short(request.image)}? {cost}"
+    question = (
+        f"say that {short(request.module_sha256)} becomes {short(request.image)}? {cost}; "
+        "if members find another, this node names none any more"
+    )
     if not confirm(question, is_sure=arguments.yes):
         warn("nothing was said")
         return ExitCode.FAILED
@@ -93,12 +102,11 @@ def check(arguments: CheckArguments) -> ExitCode:
     if arguments.as_json:
         print_json({"made": image, "agrees": not others, "said": info})
         return ExitCode.NOT_VERIFIED if others else ExitCode.DONE
-    print_fields([("made here", image)])
-    _print(info)
+    _print(info, image)
     for each in others:
         warn(f"{each.name} says {each.image}: that is not what was made here")
-    if not others:
-        print_line("nobody says otherwise" if info.words else "nobody has named an image")
+    if info.words and not others:
+        print_line("nobody says otherwise")
     return ExitCode.NOT_VERIFIED if others else ExitCode.DONE
 
 
@@ -114,15 +122,18 @@ def said_fields(info: ImageInfo) -> list[tuple[str, str]]:
     return [("image", decided), ("said by", words)]
 
 
-def _print(info: ImageInfo) -> None:
-    print_fields([("module", info.module_sha256), *said_fields(info)])
+def _print(info: ImageInfo, made: str | None = None) -> None:
+    fields = [] if made is None else [("made here", made)]
+    print_fields([*fields, ("module", info.module_sha256), *said_fields(info)])
+    if not info.words:
+        print_line("nobody has named an image")
 
 
 def _module(text: str) -> str:
     """Give a module's SHA-256: of a file, or as it is written."""
     from ambientd.codec.digest import sha256
 
-    return text if _HASH.fullmatch(text) else sha256(read_module(text)).hex()
+    return text.lower() if _HASH.fullmatch(text) else sha256(read_module(text)).hex()
 
 
 def _image(arguments: CheckArguments) -> str:
@@ -130,5 +141,6 @@ def _image(arguments: CheckArguments) -> str:
     from pathlib import Path
 
     if _HASH.fullmatch(arguments.image):
-        return arguments.image
-    return image_id(find_verifier(arguments.verifier), Path(arguments.image))
+        return arguments.image.lower()
+    place = readable_place(arguments.image, "image")
+    return image_id(find_verifier(arguments.verifier), Path(place).absolute())

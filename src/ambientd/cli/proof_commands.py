@@ -1,12 +1,10 @@
 """ambientctl proof: validity proofs, checked by the program that is built for it (protocols/18)."""
 
-import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ambientd.api import operations, requests
-from ambientd.api.proof_program import ask_verifier, find_verifier
+from ambientd.api.proof_program import Told, ask_verifier, find_verifier
 from ambientd.cli.console import CommonArguments, connect, print_json, print_line, short
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import (
@@ -14,6 +12,7 @@ from ambientd.cli.files import (
     check_writable,
     read_file,
     read_module,
+    readable_place,
     report_beside,
     write_file,
 )
@@ -31,6 +30,7 @@ ANY_CLUSTER = (
 )
 # It verifies in milliseconds; a machine that is this busy should be asked again.
 _WAIT_S = 60
+_UNCHECKED = "not checked:"
 _HASH = re.compile("[0-9a-fA-F]{64}")
 
 
@@ -77,15 +77,25 @@ def get(arguments: GetArguments) -> ExitCode:
 
 def verify(arguments: VerifyArguments) -> ExitCode:
     """Check a validity proof; no daemon, no network."""
-    vouched = _vouched(arguments)
+    from ambientd.api.image_files import NotVouchedError
+
     asked = _asked(arguments)
-    asked += [] if vouched is None else ["--image", vouched.image.hex()]
-    told = ask_verifier([find_verifier(arguments.verifier), *asked], _WAIT_S)
+    try:
+        vouched = _vouched(arguments)
+    except NotVouchedError as fault:
+        vouched = None
+        told = Told(valid=False, text=f"not verified: {arguments.images}: {fault}", fields={})
+    else:
+        asked += [] if vouched is None else ["--image", vouched.image.hex()]
+        told = ask_verifier([find_verifier(arguments.verifier), *asked], _WAIT_S)
     trust = [] if vouched is None or not told.valid else [vouched.trust_text]
     trust += [ANY_CLUSTER] if trust and arguments.cluster is None else []
     if arguments.as_json:
         reason = "" if told.valid else told.text.strip()
-        print_json({"valid": told.valid, "reason": reason, **told.fields, "trust": trust})
+        # The program says it in a line of its own, which people read below.
+        unchecked = [line for line in told.text.splitlines() if line.startswith(_UNCHECKED)]
+        answer = {"valid": told.valid, "reason": reason, **told.fields}
+        print_json(answer | {"trust": [*unchecked, *trust]})
     else:
         for line in (*told.text.splitlines(), *(f"trusted: {each}" for each in trust)):
             print_line(line)
@@ -93,7 +103,7 @@ def verify(arguments: VerifyArguments) -> ExitCode:
 
 
 def _vouched(arguments: VerifyArguments) -> "Vouched | None":
-    """Give the image that members say is the module's; raise UsageError where they do not."""
+    """Give the image that members say is the module's; raise NotVouchedError where they do not."""
     if arguments.images is None:
         if arguments.cluster is not None or arguments.epoch is not None:
             raise UsageError("--cluster and --epoch go with --images: they say who is believed")
@@ -112,29 +122,15 @@ def _vouched(arguments: VerifyArguments) -> "Vouched | None":
 
 def _asked(arguments: VerifyArguments) -> list[str]:
     """Give what the program is asked; raise UsageError for what it cannot even read."""
-    asked = [_place(arguments.file, "proof")]
+    asked = [readable_place(arguments.file, "proof")]
     for option in ("module", "prepared", "input", "output"):
         if (path := getattr(arguments, option)) is not None:
-            asked += [f"--{option}", _place(path, option)]
+            asked += [f"--{option}", readable_place(path, option)]
     if (image := arguments.image) is not None:
-        asked += ["--image", image if _HASH.fullmatch(image) else _place(image, "image")]
+        asked += ["--image", image if _HASH.fullmatch(image) else readable_place(image, "image")]
     if (salt := arguments.salt) is not None:
         if not _HASH.fullmatch(salt):
             msg = f"--salt {salt!r} is no salt: 64 hexadecimal digits"
             raise UsageError(msg)
         asked += ["--salt", salt]
     return asked
-
-
-def _place(path: str, what: str) -> str:
-    """Give where a file is, for another program; raise UsageError if there is none to read."""
-    if path == STANDARD_STREAM:
-        return "/dev/stdin"
-    # It is not opened here: what comes from a pipe comes once.
-    place = Path(path)
-    if place.is_dir() or not os.access(place, os.R_OK):
-        fault = "it is a folder" if place.is_dir() else "it cannot be read"
-        fault = fault if place.exists() else "there is no such file"
-        msg = f"{path}: no {what}: {fault}; check the path"
-        raise UsageError(msg)
-    return f"./{path}" if path.startswith("-") else path
