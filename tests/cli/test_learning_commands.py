@@ -53,6 +53,7 @@ def test_a_study_needs_a_name_and_a_model_and_has_defaults_for_the_rest(tmp_path
             "`module` must be the path of a .wasm file, as a text",
         ),
         ('name = "a"\nmodel = "b"\nrate = [1]\n', "`rate` must be a number, and is a list"),
+        ('name = "a"\nmodel = "b"\nrate = nan\n', "`rate` must be a number, and is nan"),
         ('name = "a"\nmodel = 5\n', "`model` must be a text, and is a whole number"),
     ],
 )
@@ -294,3 +295,24 @@ def test_who_begins_a_study_within_a_tolerance_is_told_how_much_data_fits(
     out, err = capsys.readouterr()
     assert out == study.study + "\n"
     assert "each with 4321 samples at most" in err
+
+
+def test_whoever_waits_for_participants_sees_how_many_have_come(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = msgspec.structs.replace(OPEN, participants=["01" * 32])
+    seen = iter([OPEN, OPEN, one, msgspec.structs.replace(one, state="running"), OPEN])
+    answering = Answering(OPEN)
+    monkeypatch.setattr(answering, "call", lambda *_: StudyDetail(next(seen), []))
+    monkeypatch.setattr("ambientd.cli.learning_commands.connect", lambda _: answering)
+    monkeypatch.setattr("ambientd.cli.learning_commands.LOOK_S", 0.0)
+    times = iter([0.0, 0.0, 0.0, 0.0, 9.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(times))
+    assert main(["fl", "watch", OPEN.study, "--timeout", "5"]) == ExitCode.FAILED
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines()[:2] == [
+        "study abababababab is inviting: 0 take part, 3 are needed",
+        "study abababababab is inviting: 1 take part, 3 are needed",
+    ]
+    assert len(told.err.splitlines()) == 3

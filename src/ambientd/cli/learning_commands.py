@@ -1,5 +1,6 @@
 """ambientctl fl: studies of federated learning, and this node's part in them."""
 
+import math
 import sys
 import time
 import tomllib
@@ -61,7 +62,8 @@ from ambientd.errors import UsageError
 FILE_BYTES_MAX = 64 * 1024
 MODEL_BYTES_MAX = 64 * 1024 * 1024
 LOOK_S = 0.5
-_OPEN = frozenset({"inviting", "running"})
+_INVITING = "inviting"
+_OPEN = frozenset({_INVITING, "running"})
 
 
 class StartArguments(CommonArguments, Protocol):
@@ -138,6 +140,10 @@ def read_study(path: str) -> StartStudy:
         if not isinstance(named, str):
             raise UsageError(f"{path}: `module` must be the path of a .wasm file, as a text")
         found["module"] = read_module(str(Path(path).parent / named))
+    for name, value in found.items():
+        # It fits no bound, and would be called too small.
+        if isinstance(value, float) and math.isnan(value):
+            raise UsageError(f"{path}: `{name}` must be a number, and is nan")
     try:
         return msgspec.convert(found, StartStudy)
     except msgspec.ValidationError as error:
@@ -270,6 +276,7 @@ def watch(arguments: WatchArguments) -> ExitCode:
 
 def _follow(arguments: WatchArguments, client: Client, end_s: float) -> ExitCode:
     told = 0
+    before = ""
     while True:
         # The round under way is shown again until it has ended.
         answer = client.call(operations.FL_SHOW, ShowStudy(study=arguments.study, after=told))
@@ -283,6 +290,10 @@ def _follow(arguments: WatchArguments, client: Client, end_s: float) -> ExitCode
         if ended:
             sys.stdout.flush()
         study = answer.study
+        # Owners may take their time: whoever waits for them sees how many have come.
+        if study.state == _INVITING and (waiting := _waiting(study)) != before:
+            before = waiting
+            tell(waiting)
         if study.state not in _OPEN:
             reason = f": {study.reason}" if study.reason else ""
             tell(f"study {short(study.study)} is {study.state}{reason}")
@@ -291,6 +302,11 @@ def _follow(arguments: WatchArguments, client: Client, end_s: float) -> ExitCode
             warn(f"ambientctl: study {short(study.study)} is still {study.state}")
             return ExitCode.FAILED
         time.sleep(LOOK_S)
+
+
+def _waiting(study: StudyInfo) -> str:
+    have = f"{len(study.participants)} take part, {study.participants_min} are needed"
+    return f"study {short(study.study)} is {study.state}: {have}"
 
 
 def _sentence(each: RoundInfo) -> str:

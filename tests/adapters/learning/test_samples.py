@@ -339,6 +339,19 @@ def test_a_source_that_names_nothing_is_refused(source: str) -> None:
         samples.read(source)
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("digits:1/0", "say a part between 1/1 and 1/1"),
+        ("digits:1/1001", "say a part between 1/1000 and 1000/1000"),
+        ("digits:x", "digits:x: data are a .csv, .npz or .parquet file, a folder, or digits:K/N"),
+    ],
+)
+def test_a_part_that_is_none_is_answered_with_one_that_is(source: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        samples.read(source)
+
+
 def test_a_file_that_is_not_there_is_named_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         samples.read("nope.csv", tmp_path)

@@ -255,7 +255,8 @@ _READERS: Final = MappingProxyType(
 def _reader(path: Path) -> Callable[[Path], Samples]:
     kind = "/" if path.is_dir() else path.suffix.lower()
     if (reader := _READERS.get(kind)) is None:
-        raise ConfigError(f"{path}: data are a .csv, .npz or .parquet file, or a folder")
+        kinds = "a .csv, .npz or .parquet file, a folder, or digits:K/N"
+        raise ConfigError(f"{path}: data are {kinds}")
     return reader
 
 
@@ -323,5 +324,6 @@ def read(source: str, folder: Path | None = None) -> Samples:
         return samples
     part, parts = map(int, words)
     if not 1 <= part <= parts <= PARTS_MAX:
-        raise ConfigError(f"{source}: say a part between 1/{parts} and {parts}/{parts}")
+        most = min(max(parts, 1), PARTS_MAX)
+        raise ConfigError(f"{source}: say a part between 1/{most} and {most}/{most}")
     return part_of(samples, part, parts)
