@@ -8,6 +8,7 @@ has each join one study, and writes how it went as curves (SVG), with the last r
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -56,6 +57,11 @@ def run() -> int:
     parser.add_argument("--receipt", type=Path, default=Path("last.round"))
     parser.add_argument("--least", type=float, default=0.0, help="the accuracy that it must reach")
     options = parser.parse_args()
+    if options.nodes < 1 or options.rounds < 1:
+        parser.error("a study needs a node and a round, or more")
+    for path in (options.out, options.receipt):
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            parser.error(f"{path}: cannot be written; name a file in a folder that is there")
     if options.data == "mnist" and not fetch.OUT.exists():
         fetch.main()
     source = str(fetch.OUT) if options.data == "mnist" else "digits"

@@ -168,3 +168,28 @@ def test_the_invitation_lasts_until_ten_nodes_of_a_busy_machine_have_joined(
     example: ModuleType,
 ) -> None:
     assert example.study_of("mnist", 10, 10).invite_s >= 10 * example.KNOWN_WITHIN_S
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--out", "nowhere/curves.svg"], "nowhere/curves.svg: cannot be written"),
+        (["--receipt", "."], ".: cannot be written"),
+        (["--rounds", "0"], "a study needs a node and a round"),
+        (["--nodes", "0"], "a study needs a node and a round"),
+    ],
+)
+def test_what_cannot_be_is_said_before_a_daemon_starts(
+    example: ModuleType,
+    asked: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["run.py", "--data", "digits", *asked])
+    with pytest.raises(SystemExit) as refused:
+        example.main()
+    assert refused.value.code == 2
+    assert said in capsys.readouterr().err
