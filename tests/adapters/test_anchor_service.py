@@ -42,6 +42,7 @@ from tests.rules.receipts import agreed
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 
+DEADLINE_S = 60.0
 ROOT = Digest(bytes(range(32)))
 OTHER_ROOT = Digest(ROOT[::-1])
 WALLET = AnchorWallet(b"\x07" * 32, "regtest")
@@ -84,7 +85,7 @@ def holds(proof: AnchorProof, root: bytes) -> bool:
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(DEADLINE_S):
         while True:
             found = condition()
             if found if isinstance(found, bool) else await found:
