@@ -54,9 +54,10 @@ async def test_what_a_node_has_said_comes_back_thrice_and_backwards_and_changes_
         heard: list[bytes] = []
         async with trio.open_nursery() as nursery:
             nursery.start_soon(hear, stream, heard)
+            await trio.to_thread.run_sync(check_served, mesh)  # so that there is much to hear
             with trio.fail_after(HEARD_S):
-                while len(heard) <= 10:  # a task is much to hear, once the link is one
-                    await trio.to_thread.run_sync(check_served, mesh)
+                while len(heard) <= 10:  # the task may have ended before the link was one
+                    await trio.sleep(0.05)
             nursery.cancel_scope.cancel()
         again = [encode_frame(FrameKind.DATA, frame) for frame in heard[::-1] for _ in range(3)]
         await stream.write(b"".join(again))
