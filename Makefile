@@ -449,5 +449,5 @@ lock:  ## Resolve the hash-pinned requirements again (needs uv)
 check-lock: lock  ## Say whether the requirements are what make lock resolves from their own pins
 	git diff --exit-code --stat requirements
 
-clean:  ## Remove everything that was built
+clean:  ## Remove .venv, build, dist and caches; target, node_modules and ~/.cache/ambientd stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov .coverage* dist build

@@ -1,8 +1,10 @@
 """Builds a folder once for the same sources: `kept.py FOLDER SOURCE ... -- COMMAND ...`.
 
 What the command has put into the folder is kept outside the clone, for the next clone whose
-sources, command, compiler and platform are the same to the byte. cargo's own cache goes by paths
-and times, so in a fresh clone it compiles again whatever lies in it.
+sources, command, Rust, platform and SETTINGS are the same to the byte. A C compiler's version,
+cargo's own configuration and its further variables are not looked at: where one of these was
+changed, remove the folder `built`. cargo's own cache goes by paths and times, so in a fresh clone
+it compiles again whatever lies in it.
 """
 
 import hashlib
@@ -32,7 +34,7 @@ def compiler() -> str:
 
 
 def key_of(sources: list[Path], command: list[str]) -> str:
-    """Name all that a build depends on."""
+    """Name what a build depends on, as far as it is looked at here."""
     platform_name = f"{sysconfig.get_platform()} {platform.libc_ver()}"
     settings = [f"{name}={os.environ.get(name, '')}" for name in SETTINGS]
     digest = hashlib.sha256()

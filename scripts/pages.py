@@ -80,7 +80,7 @@ def lay_out() -> None:
     """Copy every document to where it stands, and write the navigation over them."""
     shutil.rmtree(PAGES, ignore_errors=True)
     names = [name for name in tracked("*.md") if not name.startswith(("src/", "tests/"))]
-    for name in (*names, *tracked("docs/images/*.svg")):
+    for name in (*names, *tracked("docs/images/*")):
         (PAGES / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, PAGES / name)
     navigation = [

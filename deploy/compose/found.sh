@@ -15,7 +15,9 @@ if [ ! -e "$mesh/node1/config.toml" ]; then
   done
 fi
 if [ ! -e "$shown/prometheus.token" ]; then
-  ambientctl --data-dir "$mesh/node1" token create prometheus --scope read \
-    --expires-in 31536000 --quiet > "$shown/prometheus.token"
+  # Not straight into the file: one without a token would count as founded the next time.
+  token=$(ambientctl --data-dir "$mesh/node1" token create prometheus --scope read \
+    --expires-in 31536000 --quiet)
+  echo "$token" > "$shown/prometheus.token"
   chmod 0444 "$shown/prometheus.token"
 fi
