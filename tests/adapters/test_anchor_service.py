@@ -375,7 +375,8 @@ async def test_an_anchor_that_is_stuck_is_replaced_by_one_that_pays_more(tmp_pat
     async with ground(tmp_path) as (moved, rpc), Member(rpc, tmp_path / "book").works() as member:
         pay(moved)
         member.anchors.want(1, ROOT)
-        await until(lambda: bool(member.signed))
+        # From when it was sent on blocks are counted.
+        await until(lambda: member.state() == "broadcast")
         first = last(member)
         fee_sat = member.anchors.progress()[ROOT].fee_sat
         moved.mine(3)
