@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from ambientd.api import requests
 from ambientd.codec.canonical import encode
 from ambientd.codec.digest import sha256
 from ambientd.codec.statements import (
@@ -37,6 +38,10 @@ MARKED: dict[str, object] = {
     "replicas": 1,
     "attempts_max": Attempts(attempts_max=0, marks_max=2),
 }
+
+
+def test_callers_may_ask_for_as_many_marks_as_a_task_has() -> None:
+    assert requests.MARKS_MAX == MARKS_MAX
 
 
 def cluster_of(rules: Rules | None = None) -> TestCluster:

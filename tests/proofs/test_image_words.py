@@ -72,7 +72,7 @@ def test_what_members_found_by_translating_is_what_the_proof_is_of(
     assert "trusted: that the module becomes this image is the word of" in said
     assert "anyone can invent a cluster" in said
     code, said = verify(capsys, file, "--cluster", "00" * 32)
-    assert code == ExitCode.USAGE
+    assert code == ExitCode.NOT_VERIFIED
     assert "you believe 00" in said
 
 
@@ -88,5 +88,5 @@ def test_members_that_lie_together_only_make_true_proofs_fail(
 def test_one_word_is_not_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, _ = words(tmp_path, FALSE)
     code, said = verify(capsys, file)
-    assert code == ExitCode.USAGE
+    assert code == ExitCode.NOT_VERIFIED
     assert "no 2 of 4 members say the same: 1 do" in said
