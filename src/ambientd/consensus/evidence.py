@@ -7,6 +7,7 @@ nothing newer out.
 from typing import Any
 
 from ambientd.consensus.messages import (
+    GENESIS,
     EquivocalBlocks,
     EquivocalVotes,
     Evidence,
@@ -22,6 +23,7 @@ from ambientd.consensus.messages import (
 BLOCKS_MAX = 256
 VOTES_PER_MEMBER_MAX = 64
 TIMEOUTS_PER_MEMBER_MAX = 16
+SPARE_PART = 4  # this part more is kept until the lowest go at once: to find them takes long
 _NO_VOTES: dict[Position, Vote] = {}
 
 
@@ -31,6 +33,7 @@ class EvidenceWatch:
     def __init__(self) -> None:
         self._blocks: dict[Position, tuple[Header, bytes]] = {}
         self._votes: dict[int, dict[Position, Vote]] = {}
+        self._highest_parents: dict[int, Position] = {}
         self._timeouts: dict[int, dict[int, Timeout]] = {}
 
     def saw_block(self, header: Header, signature: bytes) -> Evidence | None:
@@ -51,10 +54,14 @@ class EvidenceWatch:
             # Whoever first names a lower parent than the block's would hide nothing by a time-out.
             votes[vote.position] = vote
         _forget_lowest(votes, VOTES_PER_MEMBER_MAX)
+        highest = self._highest_parents.get(vote.member, GENESIS)
+        self._highest_parents[vote.member] = max(highest, vote.parent_position)
         if first.hash != vote.hash:
             return EquivocalVotes(first, vote)
         timeouts = self._timeouts.get(vote.member)
-        for timeout in timeouts.values() if timeouts else ():
+        if not timeouts or max(timeouts) < vote.position.term:
+            return None
+        for timeout in timeouts.values():
             if _hides(vote, timeout):
                 return _hidden(vote, timeout)
         return None
@@ -89,16 +96,19 @@ class EvidenceWatch:
                 del timeouts[term]
             timeouts[timeout.term] = timeout
             _forget_lowest(timeouts, TIMEOUTS_PER_MEMBER_MAX)
-        for vote in self._votes.get(timeout.member, {}).values():
+        if timeout.high_position >= self._highest_parents.get(timeout.member, GENESIS):
+            return None  # it hides none of the parents that its member voted on
+        for vote in self._votes.get(timeout.member, _NO_VOTES).values():
             if _hides(vote, timeout):
                 return _hidden(vote, timeout)
         return None
 
 
 def _forget_lowest(kept: dict[Any, Any], most: int) -> None:
-    """Drop what is of the lowest position or term, in whatever order it came."""
-    while len(kept) > most:
-        del kept[min(kept)]
+    """Keep at least the `most` of the highest positions or terms, in whatever order they came."""
+    if len(kept) > most + most // SPARE_PART:
+        for lowest in sorted(kept)[:-most]:
+            del kept[lowest]
 
 
 def _covers(timeout: Timeout, other: Timeout) -> bool:
