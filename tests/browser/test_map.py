@@ -10,7 +10,7 @@ from ambientd.api.cluster import ClusterPlan
 from tests.browser.conftest import PATIENCE_MS, http_port, open_http
 from tests.browser.test_dashboard import PHONE, violations
 from tests.mesh.cluster import Cluster
-from tests.mesh.test_heat import COOL, HOT, warm
+from tests.mesh.heating import COOL, HOT, warm
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

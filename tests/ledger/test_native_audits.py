@@ -7,7 +7,8 @@ from ambientd.codec.canonical import decode, encode
 from ambientd.codec.statements import plan_hash
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.learning_entries import StudyEntry
-from ambientd.ledger.native_audits import HIDERS_SINCE, LEARNING_CLASS, examined
+from ambientd.ledger.native_audits import LEARNING_CLASS, examined
+from ambientd.ledger.versions import HIDERS_VERSION
 from ambientd.model.learning import Plan, RoundState, TolerantPlan, within
 from ambientd.model.learning_record import FlStudy
 from ambientd.rules.studies import study_fault
@@ -218,7 +219,7 @@ def test_aggregators_that_never_agree_whom_to_name_end_the_round_with_its_model(
 # Who was drawn and shows no rows
 
 
-def with_hider(version: int = HIDERS_SINCE, rounds: int = 2) -> tuple[Studied, int]:
+def with_hider(version: int = HIDERS_VERSION, rounds: int = 2) -> tuple[Studied, int]:
     """Give a study, at AGGREGATING, of whose round somebody that was drawn is left out."""
     study = Studied(WITHIN, {"audits": 2, "rounds": rounds}, version=version)
     study.say(*EVERY)
@@ -302,7 +303,7 @@ def test_who_has_left_the_study_owes_nobody_its_rows_and_comes_back_once() -> No
 
 
 def test_in_the_version_before_nobody_is_named_but_survivors() -> None:
-    study, hider = with_hider(version=HIDERS_SINCE - 1)
+    study, hider = with_hider(version=HIDERS_VERSION - 1)
     [reason] = find(study, (0, (hider,)))
     assert reason.startswith("lies are of some of those who dealt or were drawn")
 
@@ -331,11 +332,11 @@ def test_a_study_whose_audits_would_take_without_bound_does_not_begin(
 
 
 def test_the_ledger_holds_studies_and_joins_to_what_can_be_repeated() -> None:
-    study = Studied(WITHIN, AUDITED, version=HIDERS_SINCE)
+    study = Studied(WITHIN, AUDITED, version=HIDERS_VERSION)
     [reason] = rejections(study.block((0, study_body(replace(WITHIN, batch=0), b"m", audits=1))))
     assert "a batch between" in reason
     long = replace(WITHIN, passes=1_000, batch=1)
-    study = Studied(long, AUDITED, joins=False, version=HIDERS_SINCE)
+    study = Studied(long, AUDITED, joins=False, version=HIDERS_VERSION)
     most = samples_repeated(long, study.entry.terms)
     assert 0 < most < 10_000
     join = study.joined()
@@ -348,10 +349,10 @@ def test_the_ledger_holds_studies_and_joins_to_what_can_be_repeated() -> None:
 def test_a_study_of_the_version_before_that_says_anything_is_joined_or_not(batch: int) -> None:
     """A plan that nobody bounded then divides by nothing now."""
     study = Studied(replace(WITHIN, batch=batch), AUDITED, joins=False)
-    study.version = HIDERS_SINCE
+    study.version = HIDERS_VERSION
     study.go_over()
     study.block((20, study.joined()))
-    assert study.cluster.state.version == HIDERS_SINCE
+    assert study.cluster.state.version == HIDERS_VERSION
 
 
 def test_small_batches_count_for_what_they_take() -> None:

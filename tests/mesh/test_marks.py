@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ambientd.api.cluster import ClusterPlan
 from ambientd.api.offline import check_receipt
-from ambientd.api.operations import NODES, RECEIPT_GET, STATUS, TASK_SUBMIT, TASK_WAIT
+from ambientd.api.operations import RECEIPT_GET, STATUS, TASK_WAIT
 from ambientd.api.replies import EventKind
-from ambientd.api.requests import GetReceipt, GetStatus, ListNodes, SubmitTask, WaitForTask
+from ambientd.api.requests import GetReceipt, GetStatus, WaitForTask
 from ambientd.ledger.versions import MARKS_VERSION
 from ambientd.model.mark import Mark
-from tests.adapters.probes.machines import lay
 from tests.mesh.cluster import Cluster, Daemon
-from tests.mesh.modules import rounds, spin
+from tests.mesh.heating import HOT, sensing_trio, submit_long, warm
 from tests.mesh.watching import Watch
 
 pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
@@ -23,13 +21,6 @@ pytestmark = [pytest.mark.mesh, pytest.mark.net, pytest.mark.slow]
 LONG = 600_000_000
 GAS_MAX = 12_000_000_000
 MARKS = 16
-COOL, HOT = 45_000, 91_000
-
-
-def warm(daemon: Daemon, milli_celsius: int) -> None:
-    """Have a device's sensor show a temperature."""
-    zone = "class/thermal/thermal_zone0"
-    lay(daemon.data_dir / "sys", {f"{zone}/type": "soc", f"{zone}/temp": f"{milli_celsius}"})
 
 
 def node_of(daemon: Daemon) -> str:
@@ -40,16 +31,7 @@ def node_of(daemon: Daemon) -> str:
 
 @pytest.fixture
 def trio(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path / "trio", 3, ClusterPlan(bitcoin="off"))
-    for daemon in cluster.daemons:
-        config = daemon.data_dir / "config.toml"
-        telemetry = '[telemetry]\nsysfs = "sys"\ninterval_ms = 500\n'
-        execution = f"[execution]\ngas_max = {GAS_MAX}\nwall_ms_max = 120000\n"
-        text = config.read_text().replace("[telemetry]\n", telemetry, 1)
-        text = text.replace("[log]\n", "[log]\nsays_next_version = true\n", 1)
-        config.write_text(text.replace("[execution]\n", execution, 1))
-        warm(daemon, COOL)
-    try:
+    with sensing_trio(tmp_path, GAS_MAX, log="says_next_version = true") as cluster:
         cluster.start()
         cluster.until(
             lambda: all(
@@ -59,30 +41,12 @@ def trio(tmp_path: Path) -> Iterator[Cluster]:
             "all know marks",
         )
         yield cluster
-    finally:
-        cluster.stop()
 
 
 def holds(daemon: Daemon, state: object) -> bool:
     """Tell whether a daemon has a blob on its disk."""
     name = str(state)
     return (daemon.data_dir / "blobs" / name[:2] / name[2:]).is_file()
-
-
-def submit(mesh: Cluster, submitter: Daemon) -> str:
-    mesh.until(
-        lambda: all(node.accepting for node in submitter.ask(NODES, ListNodes()).nodes),
-        "all take work",
-    )
-    terms = SubmitTask(
-        module=spin(),
-        input=rounds(LONG),
-        gas_max=GAS_MAX,
-        wall_ms_max=120_000,
-        assurance="none",
-        marks_max=MARKS,
-    )
-    return submitter.ask(TASK_SUBMIT, terms).task_id
 
 
 def check_end(mesh: Cluster, submitter: Daemon, task: str, maker: str) -> tuple[Mark, ...]:
@@ -110,7 +74,7 @@ def test_another_device_goes_on_where_a_lost_one_has_marked_its_state(trio: Clus
     submitter = trio.daemons[0]
     nodes = {node_of(daemon): daemon for daemon in trio.daemons}
     with Watch(submitter) as watch:
-        task = submit(trio, submitter)
+        task = submit_long(trio, submitter, LONG, GAS_MAX, MARKS)
 
         event = watch.of(task, EventKind.TASK_MARKED)
         maker = str(event.fields["node"])
@@ -128,7 +92,7 @@ def test_a_device_that_overheats_hands_its_last_state_on(trio: Cluster) -> None:
     submitter = trio.daemons[0]
     nodes = {node_of(daemon): daemon for daemon in trio.daemons}
     with Watch(submitter) as watch:
-        task = submit(trio, submitter)
+        task = submit_long(trio, submitter, LONG, GAS_MAX, MARKS)
         maker = str(watch.of(task, EventKind.TASK_MARKED).fields["node"])
         warm(nodes[maker], HOT)
         watch.of(task, EventKind.TASK_RELEASED, node=maker)

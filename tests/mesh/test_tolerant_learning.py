@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ambientd.api.cluster import ClusterPlan
-from ambientd.ledger.native_audits import HIDERS_SINCE
+from ambientd.ledger.versions import HIDERS_VERSION
 from tests.mesh.cluster import Cluster, Daemon
 from tests.mesh.test_learning import ctl, shown
 from tests.mesh.test_upgrade import lets_speak, state_versions
@@ -87,7 +87,7 @@ def mesh(tmp_path: Path) -> Iterator[Cluster]:
     try:
         cluster.start()
         begun = "the version that names hiders is in force"
-        cluster.until(lambda: set(state_versions(cluster.daemons)) == {HIDERS_SINCE}, begun)
+        cluster.until(lambda: set(state_versions(cluster.daemons)) == {HIDERS_VERSION}, begun)
         yield cluster
     finally:
         cluster.stop()

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from ambientd.ledger.entries import Table
 from ambientd.ledger.learning_entries import Consent, RoundEntry, StudyEntry
 from ambientd.model.base import Digest, NodeId
-from ambientd.model.learning import Contributed, RoundState, StudyState
+from ambientd.model.learning import Contributed, RoundState
 from sim.checkers import InvariantViolation
 from sim.cluster import ClusterOptions, build, run
 from sim.faults import Fault
@@ -15,7 +15,7 @@ from sim.native_training import OFF, engine_of, is_near, native_update
 from sim.plans import SCENARIOS
 from sim.students import TOLERANCE_MICRO, audited_body
 from sim.vices import Vice
-from tests.sim.test_students import BEFORE, HOST, STUDY
+from tests.sim.test_students import BEFORE, HOST, STUDY, study
 
 HONEST, LIAR, HIDER = (NodeId(bytes([number]) * 32) for number in (1, 2, 3))
 NODES = (HONEST, LIAR, HIDER)
@@ -67,25 +67,12 @@ def test_what_engines_differ_by_is_near_and_anything_else_is_far() -> None:
     assert not all(is_near(BEFORE, each, 1, 2, 1) for each in said), "a tolerance may be too narrow"
 
 
-def study(**changed: object) -> StudyEntry:
+def audited(**changed: object) -> StudyEntry:
     consents = tuple(
         Consent(node=node, is_in=True, said_ms=1, data=Digest(node), samples=10) for node in NODES
     )
-    entry = StudyEntry(
-        author=HONEST,
-        name="study",
-        plan=BODY.plan,
-        terms=BODY.terms,
-        model=BEFORE,
-        model_size_bytes=1,
-        state=StudyState.RUNNING,
-        admitted_ms=0,
-        until_ms=0,
-        round=1,
-        consents=consents,
-        escrow_msat=100,
-    )
-    return replace(entry, **changed)
+    named = {"author": HONEST, "plan": BODY.plan, "terms": BODY.terms, "consents": consents}
+    return study(**{**named, **changed})
 
 
 def said_by(node: NodeId) -> Contributed:
@@ -108,7 +95,7 @@ ROW = RoundEntry(
 
 def checker(*, is_fair: bool = True) -> FairNames:
     names = FairNames(frozenset({HONEST}), is_fair=is_fair)
-    names.saw_entry(HOST, Table.STUDY, STUDY, study(), 1)
+    names.saw_entry(HOST, Table.STUDY, STUDY, audited(), 1)
     return names
 
 
@@ -137,7 +124,7 @@ def test_a_round_that_names_others_is_seen(wrong: RoundEntry, words: str) -> Non
 
 def test_who_is_honest_and_barred_is_seen() -> None:
     with pytest.raises(InvariantViolation, match="is honest and was barred"):
-        checker().saw_entry(HOST, Table.STUDY, STUDY, study(barred=(HONEST,)), 2)
+        checker().saw_entry(HOST, Table.STUDY, STUDY, audited(barred=(HONEST,)), 2)
 
 
 def test_in_a_storm_an_honest_node_may_have_shown_nothing_and_never_have_trained_falsely() -> None:

@@ -221,6 +221,11 @@ class Draft:
         meta = self.meta
         self.put_meta(replace(meta, reserve_msat=meta.reserve_msat + amount_msat))
 
+    def move_pool(self, amount_msat: int) -> None:
+        """Raise what fees have brought, or lower it."""
+        meta = self.meta
+        self.put_meta(replace(meta, fee_pool_msat=meta.fee_pool_msat + amount_msat))
+
     def move_escrow(self, amount_msat: int) -> None:
         """Raise what lies in escrow, or lower it."""
         meta = self.meta

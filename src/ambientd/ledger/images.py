@@ -57,8 +57,7 @@ def _name(draft: Draft, said: ImageClaim) -> Rejection:
     if not verify_image_claim(said, draft.state.cluster):
         return "a claim with a wrong signature"
     draft.credit(said.author, -IMAGE_FEE_MSAT)
-    meta = draft.meta
-    draft.put_meta(replace(meta, fee_pool_msat=meta.fee_pool_msat + IMAGE_FEE_MSAT))
+    draft.move_pool(IMAGE_FEE_MSAT)
     _put_author(draft, said.author, replace(author, named=author.named + 1))
     _put(draft, said, ImageEntry(claims=(said,)))
     return None

@@ -114,7 +114,7 @@ def _start(draft: Draft, record: Record, body: FlStudy) -> Rejection:
         whole_msat = price_msat + place_msat
         return f"the study may cost {whole_msat} msat, its author has {balance_msat}"
     draft.credit(record.author, -price_msat - place_msat)
-    draft.put_meta(replace(draft.meta, fee_pool_msat=draft.meta.fee_pool_msat + place_msat))
+    draft.move_pool(place_msat)
     draft.move_escrow(price_msat)
     studies = draft.studies
     draft.put_studies(replace(studies, open=tuple(sorted((*studies.open, study)))))

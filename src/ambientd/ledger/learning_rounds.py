@@ -97,7 +97,7 @@ def _paid(draft: Draft, entry: StudyEntry, price_msat: int) -> StudyEntry:
     """Move some of what a study's author has set aside to the fee pool, as far as it goes."""
     price_msat = min(price_msat, entry.escrow_msat)
     draft.move_escrow(-price_msat)
-    draft.put_meta(replace(draft.meta, fee_pool_msat=draft.meta.fee_pool_msat + price_msat))
+    draft.move_pool(price_msat)
     return replace(entry, escrow_msat=entry.escrow_msat - price_msat)
 
 

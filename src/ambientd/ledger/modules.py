@@ -53,8 +53,7 @@ def _publish(draft: Draft, record: Record, body: Publish) -> str | None:
     if balance < PUBLISH_FEE_MSAT:
         return f"a version costs {PUBLISH_FEE_MSAT} msat, the author has {balance}"
     draft.credit(author, -PUBLISH_FEE_MSAT)
-    meta = draft.meta
-    draft.put_meta(replace(meta, fee_pool_msat=meta.fee_pool_msat + PUBLISH_FEE_MSAT))
+    draft.move_pool(PUBLISH_FEE_MSAT)
     if module is None:
         draft.put(publisher_key(author), PublisherEntry(modules=publisher.modules + 1))
     new = ModuleVersion(

@@ -18,14 +18,12 @@ from ambientd.ledger.learning_entries import (
     StudyEntry,
 )
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.versions import HIDERS_VERSION
 from ambientd.model.base import NodeId
 from ambientd.model.learning import RoundState, StudyId
 from ambientd.rules.studies import drawn, equal_findings
 from ambientd.rules.study_price import native_audit_price_msat
 from ambientd.rules.tolerances import is_audited
-
-HIDERS_SINCE = 2
-"""The state version from which who was drawn and shows no rows is named, and audits are bounded."""
 
 LEARNING_CLASS = "learning"
 """Rows that did not come are counted like an answer to a task of this class that came late."""
@@ -33,7 +31,7 @@ LEARNING_CLASS = "learning"
 
 def names_hiders(state: LedgerState) -> bool:
     """Tell whether the state's version names who was drawn and shows no rows."""
-    return state.version >= HIDERS_SINCE
+    return state.version >= HIDERS_VERSION
 
 
 def draw(
@@ -51,7 +49,7 @@ def draw(
     count = min(entry.terms.audits, len(row.contributed))
     paid_msat = min(entry.escrow_msat, each_msat * count)
     draft.move_escrow(-paid_msat)
-    draft.put_meta(replace(draft.meta, fee_pool_msat=draft.meta.fee_pool_msat + paid_msat))
+    draft.move_pool(paid_msat)
     return replace(entry, escrow_msat=entry.escrow_msat - paid_msat), row
 
 

@@ -240,9 +240,7 @@ def credit(
     draft, numbers = peg.draft, peg.numbers
     amount_msat = (value_sat - PEG_IN_FEE_SAT - kept_sat) * MSAT_PER_SAT
     draft.credit(node, amount_msat)
-    meta = draft.meta
-    pool_msat = meta.fee_pool_msat + PEG_IN_FEE_SAT * MSAT_PER_SAT
-    draft.put_meta(replace(meta, fee_pool_msat=pool_msat))
+    draft.move_pool(PEG_IN_FEE_SAT * MSAT_PER_SAT)
     leaving_sat, in_sat = numbers.leaving_sat + kept_sat, numbers.in_sat + value_sat
     peg.put_numbers(replace(numbers, leaving_sat=leaving_sat, in_sat=in_sat))
     draft.tell(PegInCredited(node, outpoint.txid, outpoint.index, amount_msat))

@@ -173,9 +173,8 @@ class PegDraft:
 
     def move_from_pool(self, amount_sat: int) -> None:
         """Set aside for a fee; a negative amount goes back."""
-        meta, numbers = self.draft.meta, self.numbers
-        pool_msat = meta.fee_pool_msat - amount_sat * MSAT_PER_SAT
-        self.draft.put_meta(replace(meta, fee_pool_msat=pool_msat))
+        numbers = self.numbers
+        self.draft.move_pool(-amount_sat * MSAT_PER_SAT)
         self.put_numbers(replace(numbers, leaving_sat=numbers.leaving_sat + amount_sat))
 
     def payment(self, number: int) -> PegPaymentEntry | None:
@@ -328,9 +327,8 @@ def let_sweep(draft: Draft) -> None:
     for held in draft.state.peg_index.coins_before(number, COINS_MAX):
         payment = _affordable(peg, peg.free(held), number, present)
         if payment is not None:
-            meta, [fee_sat] = draft.meta, payment.fees_sat
-            pool_msat = meta.fee_pool_msat - fee_sat * MSAT_PER_SAT
-            draft.put_meta(replace(meta, fee_pool_msat=pool_msat))
+            [fee_sat] = payment.fees_sat
+            draft.move_pool(-fee_sat * MSAT_PER_SAT)
             peg.begin(payment, fee_sat)
             return
 

@@ -281,7 +281,7 @@ def _close(
     assert rest >= 0, "an escrow covers every payment"
     draft.move_escrow(-entry.escrow_msat)
     if fee_msat:
-        draft.put_meta(replace(draft.meta, fee_pool_msat=draft.meta.fee_pool_msat + fee_msat))
+        draft.move_pool(fee_msat)
     back = 0 if entry.audits is not None else rest
     if back:
         draft.credit(entry.submitter, back)

@@ -55,8 +55,7 @@ def promise(draft: Draft, record: Record, body: StepPromise) -> Rejection:
     if balance < STEP_FEE_MSAT:
         return f"a promise costs {STEP_FEE_MSAT} msat, the author has {balance}"
     draft.credit(record.author, -STEP_FEE_MSAT)
-    meta = draft.meta
-    draft.put_meta(replace(meta, fee_pool_msat=meta.fee_pool_msat + STEP_FEE_MSAT))
+    draft.move_pool(STEP_FEE_MSAT)
     step = StepEntry(
         game=body.game, prover=record.author, gas_max=body.gas_max, wait_ms=body.wait_ms
     )

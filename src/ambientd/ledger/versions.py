@@ -88,6 +88,9 @@ MARKS_VERSION = 2
 IMAGES_VERSION = 2
 """The first with images of modules: tables 39 and 40, and the records that fill them (ADR 87)."""
 
+HIDERS_VERSION = 2
+"""The first that names who was drawn and shows no rows, and bounds what audits repeat (ADR 88)."""
+
 QUEUES_VERSION = 2
 """The first in which a task that comes takes no place that became free while others waited."""
 
