@@ -1,6 +1,7 @@
 """Says in one line how many tests ran, out of what pytest said last: `tally.py LOG ...`.
 
-A log without such a line is a run that did not end: it fails, as does one in which nothing passed.
+A log without such a line is a run that did not end: it fails, as does one in which nothing passed,
+and a run that repeated more tests than a busy machine explains (ADR 95).
 """
 
 import re
@@ -13,6 +14,7 @@ CLOSING = re.compile(
 )
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 SAID_AS = {"error": "failed", "errors": "failed"}
+REPEATED_MAX = 3
 OUTCOMES = ("passed", "failed", "skipped")
 
 
@@ -38,6 +40,10 @@ def main(names: list[str]) -> int:
         if counts is None or not counts["passed"] or counts["failed"]:
             code = 1
         total.update(counts or {})
+    if repeated := total["rerun"]:
+        print(f"{repeated} of them repeated, as the log names them; at most {REPEATED_MAX} may be")
+    if repeated > REPEATED_MAX:
+        code = 1
     print(", ".join(f"{total[outcome]} {outcome}" for outcome in OUTCOMES))
     return code
 

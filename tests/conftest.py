@@ -16,6 +16,11 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 
+# Where a run says so, what starts real daemons may fail once: on a machine that does much else,
+# some of hundreds wait too long (ADR 95). Cores, simulated worlds, files: a failure is a failure.
+MAY_REPEAT = ("mesh", "browser") if os.environ.get("AMBIENT_REPEATS") else ()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Deal the tests to the workers of `-n`: first whole modules that are slow, then the others.
@@ -24,9 +29,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     end of another's. So what a module shares, the daemons of a mesh above all, is set up once, long
     tests begin early, and what is left to take over is short.
     """
+    for item in items:
+        if any(map(item.get_closest_marker, MAY_REPEAT)):
+            item.add_marker(pytest.mark.flaky(reruns=1))
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
         items[:] = dealt(items, workers)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show why each test that was repeated had failed: it is a fault of something."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"repeated: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
 
 
 def dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:

@@ -101,6 +101,8 @@ echo '{browser}' > build/browser.log
         (["\x1b[32m\x1b[1m9 passed\x1b[0m\x1b[32m in 1.15s\x1b[0m"], 0, "9 passed"),
         (["2 passed, 1 error in 0.10s"], 1, "2 passed, 1 failed, 0 skipped"),
         (["no tests ran in 0.01s"], 1, "0 passed"),
+        (["9 passed, 2 rerun in 8.00s", "5 passed, 1 rerun in 0.10s"], 0, "14 passed, 0 failed"),
+        (["9 passed, 2 rerun in 8.00s", "5 passed, 2 rerun in 0.10s"], 1, "14 passed, 0 failed"),
         (["5 skipped in 0.10s"], 1, "0 passed, 0 failed, 5 skipped"),
         (["5 passed in 0.10s", "...... [  3%]"], 1, "5 passed"),
         (["5 passed in 0.10s", None], 1, "5 passed"),
