@@ -9,16 +9,31 @@ import re
 import shutil
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES, SITE = ROOT / "build" / "pages", ROOT / "build" / "site"
-# What a page loads by itself; links that somebody may follow are another thing.
-LOADED = re.compile(
-    r"""<(?:script|img|iframe|source)\b[^>]*\ssrc=["']?(?:https?:)?//[^"' >]+"""
-    r"""|<link\b(?![^>]*\srel=["']?canonical)[^>]*\shref=["']?(?:https?:)?//[^"' >]+"""
-    r"""|@import\s+url\(["']?(?:https?:)?//[^)]+"""
+# A foreign address where one can begin: of an attribute, of each image to choose from, in a style.
+FOREIGN = re.compile(
+    r"""(?:^|,|\burl\(|@import)\s*["']?\s*((?:[a-z]+:)?//[^\s"'),]+)""", re.IGNORECASE
 )
+ADDRESS = re.compile(r"""\b(?:https?|wss?)://[^\s"'`<>)\\]+""", re.IGNORECASE)
+# Addresses in the theme's scripts: those in remarks, and those that are asked for only where a page
+# has what stands beside them. Every browser since 2020 has a ResizeObserver of its own.
+IN_SCRIPTS = {
+    **dict.fromkeys(("http://lunrjs.com", "http://tartarus.org/", "https://bit.ly/"), ""),
+    **dict.fromkeys(("https://clipboardjs.com/", "https://unpkg.com/resize-observer-polyfill"), ""),
+    "https://unpkg.com/mermaid@11/": 'class="mermaid"',
+    "https://api.github.com/": 'data-md-component="source"',
+    "https://${e}/api/v4/projects/": 'data-md-component="source"',
+}
+# Scripts for languages other than English, which search takes where its index asks for one.
+OTHER_LANGUAGES = "assets/javascripts/lunr/"
+ENGLISH = '{"config":{"lang":["en"],'
+# What there is once a site was built, to be opened from files.
+INDEX = "search/search_index.js"
+NEEDED = ("index.html", "docs/deployment.html", INDEX, "docs/iframe-worker.js")
 # The order in which the pages are offered; folders are all that is in them.
 NAVIGATION = (
     ("Ambient", ("README.md",)),
@@ -80,7 +95,7 @@ def lay_out() -> None:
     """Copy every document to where it stands, and write the navigation over them."""
     shutil.rmtree(PAGES, ignore_errors=True)
     names = [name for name in tracked("*.md") if not name.startswith(("src/", "tests/"))]
-    for name in (*names, *tracked("docs/images/*")):
+    for name in (*names, *tracked("docs/images/*", "docs/*.js")):
         (PAGES / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, PAGES / name)
     navigation = [
@@ -97,18 +112,70 @@ def is_below(name: str, place: str) -> bool:
     return name == place or name.startswith(f"{place}/")
 
 
-def loaded_from_elsewhere() -> list[str]:
-    """Give every address that a page of the site would load from the network."""
-    found = []
-    for path in sorted([*SITE.rglob("*.html"), *SITE.rglob("*.css")]):
-        text = path.read_text("utf-8")
-        found += [f"{path.relative_to(SITE)}: {match}" for match in LOADED.findall(text)]
+class Loads(HTMLParser):
+    """Collects what a page loads by itself; links that somebody may follow are another thing."""
+
+    def __init__(self) -> None:
+        """Begin with nothing, outside of scripts and styles."""
+        super().__init__()
+        self.found: list[str] = []
+        self.inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Look at every attribute but those that name, and do not load."""
+        self.inside = tag if tag in {"script", "style"} else ""
+        if tag in {"a", "meta"} or (tag == "link" and ("rel", "canonical") in attrs):
+            return
+        for name, value in attrs:
+            if not name.startswith("xmlns"):
+                self.found += FOREIGN.findall(value or "")
+
+    def handle_endtag(self, _tag: str) -> None:
+        """Leave a script or a style."""
+        self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        """Look at scripts and styles that stand in the page."""
+        if self.inside:
+            self.found += (scripted if self.inside == "script" else FOREIGN.findall)(data)
+
+
+def scripted(text: str) -> list[str]:
+    """Give the addresses in a script that are not known to be harmless."""
+    return [each for each in ADDRESS.findall(text) if not each.startswith(tuple(IN_SCRIPTS))]
+
+
+def loaded_by(path: Path) -> list[str]:
+    """Give every address that a file of the site would load from the network."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".css":
+        return FOREIGN.findall(text)
+    if path.suffix == ".js":
+        return scripted(text)
+    page = Loads()
+    page.feed(text)
+    page.close()
+    marks = [mark for mark in IN_SCRIPTS.values() if mark and mark in text]
+    return page.found + [f"{mark}, for which scripts ask elsewhere" for mark in marks]
+
+
+def loaded_from_elsewhere(site: Path) -> list[str]:
+    """Give every address that a page of a site would load, and what it lacks to be one."""
+    lacking = [name for name in NEEDED if not (site / name).is_file()]
+    files = [path for kind in ("html", "css", "js") for path in sorted(site.rglob(f"*.{kind}"))]
+    found = [f"{site / name} is not there: say make site" for name in lacking]
+    for path in files:
+        name = path.relative_to(site).as_posix()
+        if name == INDEX:  # the pages' own text, addresses in it included
+            found += [] if ENGLISH in path.read_text("utf-8") else [f"{name}: not in English alone"]
+        elif not name.startswith(OTHER_LANGUAGES):
+            found += [f"{name}: {each}" for each in loaded_by(path)]
     return found
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
-        wrong = loaded_from_elsewhere()
+        wrong = loaded_from_elsewhere(SITE)
         print(*wrong, sep="\n", end="\n" if wrong else "")
         sys.exit(bool(wrong))
     lay_out()
