@@ -27,6 +27,8 @@ BLOCK = re.compile(
 # Said once in a checkout; the targets are run by what every change must pass.
 OF_THE_CHECKOUT = re.compile(r"^(?:make [a-z][a-z-]*|\. \.venv/bin/activate)", re.MULTILINE)
 UNTIL_INTERRUPTED = re.compile(r"^(ambientctl .*?) +#.*Ctrl-C.*$", re.MULTILINE)
+# It goes on until it is interrupted (124, says `timeout`), and has shown something by then.
+INTERRUPTED = r"code=0; timeout -s INT 5 \1 > shown || code=$?; test $code = 124; test -s shown"
 SECONDS_MAX = 180
 
 
@@ -104,6 +106,7 @@ class Reader:
                 yield from (f"no line {line!r} in:\n{printed}" for line in lacking(block, printed))
             elif block.value == "terminals":
                 self.open_terminals(block.text)
+                printed = ""
             else:
                 printed, fault = self.type(block.text)
                 if fault:
@@ -113,7 +116,7 @@ class Reader:
     def type(self, text: str) -> tuple[str, str]:
         """Type some lines; give what they printed, and what went wrong."""
         typed = OF_THE_CHECKOUT.sub(":", text)
-        typed = UNTIL_INTERRUPTED.sub(r"timeout -s INT 2 \1 || true", typed)
+        typed = UNTIL_INTERRUPTED.sub(INTERRUPTED, typed)
         typed = typed.replace("cluster create", f"cluster create --base-port {own_port()}")
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", f"{self.exports}{typed}"],

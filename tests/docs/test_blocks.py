@@ -24,22 +24,30 @@ from tests.missing import missing
 RARE = {"asc", "clang wasm-ld", "wasm32-wasip1", "ambient-prove"}
 IS_EVERY = os.environ.get("AMBIENT_BLOCKS") == "every"
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
+EXAMPLES = ("csv-stats", "file-hash", "hello-compute", "image-classify", "int8-cnn")
+DOCUMENTS += [ROOT / "examples" / name / "README.md" for name in EXAMPLES]
+
+
+def name_of(path: Path) -> str:
+    """Name a document by its file, and one of an example by its folder."""
+    return path.parent.name if "examples" in path.parts else path.name
 
 
 @pytest.mark.mesh
 @pytest.mark.slow
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_what_a_reader_types_does_what_the_document_says(tmp_path: Path, path: Path) -> None:
     with Reader(tmp_path / "reader") as reader:
         wrong = list(reader.read(blocks_of(path)))
     assert not wrong, "\n\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_every_command_block_is_one_that_is_typed(path: Path) -> None:
     text = path.read_text("utf-8")
     assert text.count("\n```") == 2 * len(BLOCK.findall(text))
-    assert {block.language for block in blocks_of(path)} <= {"sh", "text"}
+    assert {"sh"} <= {block.language for block in blocks_of(path)} <= {"sh", "text"}
+    assert all(block.text.strip() for block in blocks_of(path)), "nothing to type or to compare"
     assert not re.search(r"^    (?:ambient|make|\$)", text, re.MULTILINE), "indented commands"
 
 
@@ -58,6 +66,12 @@ def test_targets_that_the_reader_does_not_make_are_made_by_every_change() -> Non
         for block in blocks_of(path):
             for said in OF_THE_CHECKOUT.findall(block.text):
                 assert said.startswith(". ") or re.search(rf"\b{said}\b", passed), said
+
+
+def test_what_a_reader_should_have_to_interrupt_may_not_end_by_itself(tmp_path: Path) -> None:
+    with Reader(tmp_path / "reader") as reader:
+        for said in ("ambientctl --version", "ambientctl no-such-command"):
+            assert "code 1" in reader.type(f"{said}      # live; Ctrl-C\n")[1]
 
 
 def test_an_answer_has_every_line_that_is_told_where_dots_are_anything() -> None:
