@@ -3,11 +3,12 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from scripts.tally import main
+from scripts.tally import NAMED, main, unnamed
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / ".ci" / "run").read_text("utf-8")
@@ -96,7 +97,8 @@ echo '{browser}' > build/browser.log
 @pytest.mark.parametrize(
     ("said", "code", "told"),
     [
-        (["11143 passed, 4 skipped in 1284.97s (0:21:24)"], 0, "11143 passed, 0 failed, 4 skipped"),
+        (["11143 passed in 1284.97s (0:21:24)"], 0, "11143 passed, 0 failed, 0 skipped"),
+        (["11143 passed, 4 skipped in 4.97s"], 1, "11143 passed, 0 failed, 4 skipped"),
         (["3 passed in 0.10s", "== 1 passed, 2 warnings in 0.52s =="], 0, "4 passed"),
         (["\x1b[32m\x1b[1m9 passed\x1b[0m\x1b[32m in 1.15s\x1b[0m"], 0, "9 passed"),
         (["2 passed, 1 error in 0.10s"], 1, "2 passed, 1 failed, 0 skipped"),
@@ -121,6 +123,68 @@ def test_only_a_suite_that_came_to_its_end_and_passed_counts_as_one(
             log.write_text(f".....F [100%]\n{line}\nmake: *** [test] Error 1\n")
     assert main([str(log) for log in logs]) == code
     assert capsys.readouterr().out.splitlines()[-1].startswith(told)
+
+
+MAY_BE = ["tests/a.py", "tests/b.py::TestIt", "tests/c.py::test_it"]
+
+
+@pytest.mark.parametrize(
+    ("skipped", "wrong"),
+    [
+        ("tests/a.py - Skipped: no PyTorch", False),
+        ("tests/a.py::test_one[x y] - no", False),
+        ("tests/b.py::TestIt::test_one - no", False),
+        ("tests/c.py::test_it[1] - no", False),
+        ("tests/c.py::test_it - no", False),
+        ("tests/c.py::test_it_not - no", True),
+        ("tests/b.py::TestItNot::test_one - no", True),
+        ("tests/b.py - Skipped: no", True),
+        ("tests/aa.py::test_one - no", True),
+    ],
+)
+def test_what_is_skipped_and_not_named_is_told(skipped: str, wrong: bool) -> None:
+    text = f"====== short test summary info ======\nSKIPPED {skipped}\n"
+    assert unnamed(text, 1, MAY_BE) == ([skipped] if wrong else [])
+
+
+def test_a_skip_that_the_log_does_not_name_is_told() -> None:
+    [line] = unnamed("SKIPPED tests/a.py - no\n", 2, MAY_BE)
+    assert line.startswith("2 tests, of which pytest named 1")
+
+
+def test_a_run_fails_in_which_a_test_was_skipped_that_nobody_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = next(iter(tomllib.loads(NAMED.read_text("utf-8"))["everywhere"]))
+    log = tmp_path / "log"
+    for skipped, code in ((first, 0), ("tests/deploy/test_ci_run.py::test_new", 1)):
+        log.write_text(f"SKIPPED {skipped} - for a reason\n3 passed, 1 skipped in 0.10s\n")
+        assert main([str(log)]) == code
+        told = capsys.readouterr().out
+        assert told.endswith("3 passed, 0 failed, 1 skipped\n")
+        assert (f"not named in tests/skips.toml: {skipped}" in told) is bool(code)
+
+
+def test_pytest_says_of_each_skip_what_the_tally_reads(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n@pytest.mark.parametrize('x', ['a b'])\n"
+        "def test_it(x): pytest.skip('why')\ndef test_other(): pass\n"
+    )
+    words = ["-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}", f"-c{ROOT / 'pyproject.toml'}"]
+    command = [sys.executable, "-m", "pytest", *words, str(tmp_path / "test_it.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    [told] = unnamed(done.stdout, 1, [])
+    assert told.endswith("::test_it[a b] - Skipped: why")
+
+
+def test_whatever_may_be_skipped_is_there_and_has_its_reason() -> None:
+    listed = tomllib.loads(NAMED.read_text("utf-8"))
+    assert set(listed) <= {"everywhere", "aarch64"}
+    for name, why in (each for names in listed.values() for each in names.items()):
+        file, _, inside = name.partition("::")
+        text = (ROOT / file).read_text("utf-8")
+        assert not inside or re.search(rf"^(?:class|(?:async )?def) {inside}\b", text, re.MULTILINE)
+        assert len(why.split()) > 5, name
 
 
 def test_what_a_machine_has_not_is_looked_up_anew_and_a_failure_counts(tmp_path: Path) -> None:
