@@ -1,7 +1,7 @@
 # A node in a container: docker build -t ambient .
-# The bases can be replaced, also by digest: --build-arg PYTHON=registry.example/python@sha256:...
-ARG NODE=docker.io/library/node:22-bookworm-slim
-ARG PYTHON=docker.io/library/python:3.13-slim-bookworm
+# The bases can be replaced: --build-arg PYTHON=registry.example/python@sha256:...
+ARG NODE=docker.io/library/node:22.23.3-bookworm-slim@sha256:43ac6c60b8f89723f746e8a92ce91abd5017e627ce1ddfe4238355d3a30b772c
+ARG PYTHON=docker.io/library/python:3.13.15-slim-bookworm@sha256:ed86c82274b3c69b52fb5820f358f0bd7df0b603332063cb5c6e32bd220c3e6e
 
 FROM ${NODE} AS pages
 WORKDIR /source/dashboard

@@ -411,10 +411,23 @@ native-wheels: $(VENV)/.runtime requirements/engines.txt  ## Wheels of the engin
 release: $(VENV)/.dev  ## Write version and changelog of a release: make release VERSION=0.2.0
 	$(BIN)/python -m scripts.release $(VERSION)
 
+.PHONY: check-tag sums
+check-tag:  ## Whether a tag is that of the version here: make check-tag TAG=v0.2.0
+	$(PYTHON) -m scripts.release --tag "$$TAG"
+
+sums:  ## Put the pinned requirements and the hashes of all beside the packages in dist/
+	$(PYTHON) -m scripts.release --sums
+
+CARGO_AUDIT_VERSION := 0.22.2
+CARGO_AUDIT := $(PROGRAMS)/cargo-audit-$(CARGO_AUDIT_VERSION)/bin/cargo-audit
+
+$(CARGO_AUDIT):
+	@echo "building cargo-audit $(CARGO_AUDIT_VERSION), which takes minutes the first time ..."
+	@cargo install --quiet --locked --no-default-features --root $(abspath $(@D)/..) cargo-audit@$(CARGO_AUDIT_VERSION)
+
 # A package that cannot be asked about counts as one that nobody looked at: the audit fails.
-audit: $(TOOLS)/.ready dashboard/node_modules  ## Known faults of what we depend on; needs PyPI's own service
-	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/dev.txt
-	npm --prefix dashboard audit --omit dev
+audit: $(TOOLS)/.ready $(CARGO_AUDIT)  ## Known faults of all that we depend on; asks PyPI's and npm's own services, and RustSec's (needs Rust, Node.js)
+	$(TOOLS)/bin/python -m scripts.audit --tools $(TOOLS)/bin --cargo-audit $(CARGO_AUDIT)
 
 site: $(VENV)/.dev $(TOOLS)/.ready  ## The documents as pages that need no network, into build/site; every link checked
 	$(BIN)/python -m scripts.pages
@@ -431,20 +444,36 @@ test-blocks: $(VENV)/.dev proofs  ## Type every block of README and tutorials, n
 	$(MAKE) -C tests/programs as/node_modules/.bin/asc
 	PATH="$(CURDIR)/$(ASC_AT):$$PATH" AMBIENT_BLOCKS=every AMBIENT_PROGRAMS=1 $(BIN)/pytest -q tests/docs/test_blocks.py
 
+.PHONY: programs test-all test-chains
+programs: $(VENV)/.engines $(VENV)/.fuzz $(VENV)/.rest $(VENV)/.wasm $(VENV)/.browser $(TOOLS)/.ready verifier $(INTEROP)/node_modules $(BTCD) $(VERSITYGW)  ## Bring whatever else the suite uses where it is there (needs Rust, Go, Node.js, a C++ compiler)
+	$(MAKE) -C tests/programs go as/node_modules/.bin/asc
+
+# As root, for networks, disks and users that some tests make; what is skipped all the same must be named.
+AS_ROOT = $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env env "PATH=$$PATH")
+EVERYTHING_THERE := AMBIENT_ENGINES=wasmtime,wasmer,wasmi AMBIENT_PROGRAMS=1
+
+test-all: programs  ## The suite with nothing left out but what tests/skips.toml names: make test-all JOBS=4 (Linux, as root or with sudo)
+	@mkdir -p build
+	$(AS_ROOT) env $(EVERYTHING_THERE) $(MAKE) test JOBS=$(JOBS) | tee build/suite.log
+	$(BIN)/python -m scripts.tally build/suite.log
+
+test-chains: $(VENV)/.dev $(BTCD) $(BITCOIND)  ## The contract of chains, with Bitcoin Core, which is built first (needs Rust, Go, CMake, Boost headers)
+	AMBIENT_BITCOIN_CORE=1 AMBIENT_PROGRAMS=1 $(BIN)/pytest -q tests/adapters/test_chains.py
+
 man: $(VENV)/.dev  ## Write the manual pages of ambientctl, out of its parsers
 	@$(BIN)/python scripts/manual.py
 
-lock:  ## Resolve the hash-pinned requirements again (needs uv)
-	uv pip compile pyproject.toml requirements/build.in --extra regtest --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/runtime.txt --custom-compile-command "make lock"
-	uv pip compile requirements/engines.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/engines.txt --custom-compile-command "make lock"
-	uv pip compile pyproject.toml requirements/build.in --extra dev --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/dev.txt -c requirements/runtime.txt --custom-compile-command "make lock"
-	uv pip compile requirements/fuzz.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/fuzz.txt --custom-compile-command "make lock"
-	uv pip compile requirements/rest.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/rest.txt -c requirements/dev.txt --custom-compile-command "make lock"
-	uv pip compile requirements/wasm.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/wasm.txt --custom-compile-command "make lock"
-	uv pip compile requirements/race.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/race.txt -c requirements/runtime.txt --custom-compile-command "make lock"
-	uv pip compile requirements/tools.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/tools.txt --custom-compile-command "make lock"
-	uv pip compile requirements/flower.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/flower.txt --custom-compile-command "make lock"
-	uv pip compile requirements/browser.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/browser.txt -c requirements/dev.txt --custom-compile-command "make lock"
+lock: $(TOOLS)/.ready  ## Resolve the hash-pinned requirements again, by the uv that they pin
+	$(TOOLS)/bin/uv pip compile pyproject.toml requirements/build.in --extra regtest --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/runtime.txt --custom-compile-command "make lock"
+	$(TOOLS)/bin/uv pip compile requirements/engines.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/engines.txt --custom-compile-command "make lock"
+	$(TOOLS)/bin/uv pip compile pyproject.toml requirements/build.in --extra dev --override requirements/overrides.txt --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/dev.txt -c requirements/runtime.txt --custom-compile-command "make lock"
+	$(TOOLS)/bin/uv pip compile requirements/fuzz.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/fuzz.txt --custom-compile-command "make lock"
+	$(TOOLS)/bin/uv pip compile requirements/rest.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/rest.txt -c requirements/dev.txt --custom-compile-command "make lock"
+	$(TOOLS)/bin/uv pip compile requirements/wasm.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/wasm.txt --custom-compile-command "make lock"
+	$(TOOLS)/bin/uv pip compile requirements/race.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/race.txt -c requirements/runtime.txt --custom-compile-command "make lock"
+	$(TOOLS)/bin/uv pip compile requirements/tools.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/tools.txt --custom-compile-command "make lock"
+	$(TOOLS)/bin/uv pip compile requirements/flower.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/flower.txt --custom-compile-command "make lock"
+	$(TOOLS)/bin/uv pip compile requirements/browser.in --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate -q -o requirements/browser.txt -c requirements/dev.txt --custom-compile-command "make lock"
 
 check-lock: lock  ## Say whether the requirements are what make lock resolves from their own pins
 	git diff --exit-code --stat requirements

@@ -1,15 +1,19 @@
 """Writes what a release changes in the tree: python -m scripts.release VERSION.
 
 The version goes where it is kept, the fragments of changelog.d become a chapter of CHANGELOG.md
-and are deleted. It commits nothing; it says what to do next.
+and are deleted. It commits nothing; it says what to do next. With --tag TAG it says whether that is
+the tag of this tree; with --sums it puts requirements and hashes beside the packages in dist/.
 """
 
 import datetime
+import hashlib
 import re
+import shutil
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+Place = tuple[str, re.Pattern[str]]
 KINDS = ("security", "removed", "changed", "added", "fixed")
 KEPT_IN = (
     ("pyproject.toml", re.compile(r'^version = "(.+)"$', re.MULTILINE)),
@@ -17,6 +21,16 @@ KEPT_IN = (
     ("deploy/chart/Chart.yaml", re.compile(r'^appVersion: "(.+)"$', re.MULTILINE)),
     ("deploy/chart/Chart.yaml", re.compile(r"^version: (.+)$", re.MULTILINE)),
 )
+# The wheels of native/, and the build of them that the daemon takes. A release gives them its
+# version; before the first one they have numbers of their own, as the crates have, which stay here.
+NATIVE_IN = (
+    ("native/engines/pyproject.toml", re.compile(r'^version = "(.+)"$', re.MULTILINE)),
+    ("native/proofs/pyproject.toml", re.compile(r'^version = "(.+)"$', re.MULTILINE)),
+    ("src/ambientd/adapters/engines.py", re.compile(r'^NATIVE_VERSION = "(.+?)"', re.MULTILINE)),
+)
+SUMS = "SHA256SUMS"
+PACKAGES = ("ambientd-{}-*.whl", "ambientd-{}.tar.gz", "ambientd_engines-{}-*.whl")
+BILLS = ("ambientd.cdx.json", "dashboard.cdx.json")
 HEAD = "# Changelog\n"
 # Where a fragment of the first release stands: the first of these that its topic, or else its first
 # sentence, has a word of.
@@ -51,7 +65,8 @@ written: {version}. Next:
   make manifests
   .ci/run && make audit
   git add -A && git commit -m "Release {version}" && git tag v{version}
-  make check-wheel native-wheels
+  make check-tag TAG=v{version}
+  make check-wheel native-wheels sums
 The packages come last, as the time written into them is that of the last commit: so they are, byte
 for byte, those that the tag makes. Then let tests/before.py name this commit: the next version must
 work beside this one.
@@ -70,16 +85,51 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
-def version_of(root: Path) -> str:
+def version_of(root: Path, *native: Place) -> str:
     """Give the version of a tree; raise ReleaseError if its files tell several."""
     versions = {}
-    for name, form in KEPT_IN:
+    for name, form in (*KEPT_IN, *native):
         match = form.search((root / name).read_text("utf-8"))
         versions[f"{name}, {form.pattern}"] = match[1] if match else "none"
     if len(set(versions.values())) != 1:
         msg = f"the files disagree about the version: {versions}"
         raise ReleaseError(msg)
     return next(iter(versions.values()))
+
+
+def check_tag(root: Path, tag: str) -> None:
+    """Raise ReleaseError for a tag that is not the one of the release that this tree tells of."""
+    version = version_of(root, *NATIVE_IN)
+    if tag != f"v{version}":
+        msg = f"the tag is {tag!r}, and the version here {version}: it takes v{version}"
+        raise ReleaseError(msg)
+    changelog = root / "CHANGELOG.md"
+    told = changelog.read_text("utf-8") if changelog.exists() else ""
+    if not told.startswith(f"{HEAD}\n## {version} ("):
+        msg = f"{changelog} does not begin with {version}: say make release VERSION={version}"
+        raise ReleaseError(msg)
+
+
+def sums(root: Path) -> list[str]:
+    """Put the requirements beside the packages, write down the hashes of all, and give them."""
+    dist, version = root / "dist", version_of(root, *NATIVE_IN)
+    requirements = f"ambientd-{version}-requirements.txt"
+    shutil.copy(root / "requirements" / "runtime.txt", dist / requirements)
+    (dist / SUMS).unlink(missing_ok=True)
+    files = sorted(path for path in dist.iterdir() if path.is_file())
+    forms = [form.format(version) for form in PACKAGES]
+    lacking = [form for form in forms if not any(path.match(form) for path in files)]
+    others = [
+        path.name
+        for path in files
+        if not any(map(path.match, (*forms, *BILLS))) and path.name != requirements
+    ]
+    if lacking or others:
+        msg = f"{dist}: lacks {lacking}, has {others} besides; say make check-wheel native-wheels"
+        raise ReleaseError(msg)
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in files]
+    (dist / SUMS).write_text("\n".join([*lines, ""]), "ascii")
+    return lines
 
 
 def fragments(root: Path) -> dict[str, list[Path]]:
@@ -152,20 +202,32 @@ def release(root: Path, version: str, date: str) -> None:
     before = "" if is_first else changelog.read_text("utf-8").removeprefix(HEAD)
     told = (first_chapter if is_first else chapter)(version, date, by_kind)
     changelog.write_text(f"{HEAD}\n{told}{before}", "utf-8")
-    for name, form in KEPT_IN:
+    for name, form in (*KEPT_IN, *NATIVE_IN):
         text = (root / name).read_text("utf-8")
-        start, end = form.search(text).span(1)  # type: ignore[union-attr]  # version_of found it
+        start, end = form.search(text).span(1)  # type: ignore[union-attr]  # a test holds this
         (root / name).write_text(text[:start] + version + text[end:], "utf-8")
     for paths in by_kind.values():
         for path in paths:
             path.unlink()
 
 
+def main(words: list[str]) -> str:
+    """Do what the words ask for; give what there is to say."""
+    match words:
+        case ["--tag", tag]:
+            check_tag(ROOT, tag)
+            return f"{tag} is the tag of this version\n"
+        case ["--sums"]:
+            return "\n".join([*sums(ROOT), ""])
+        case [version]:
+            release(ROOT, version, datetime.datetime.now(datetime.UTC).date().isoformat())
+            return NEXT.format(version=version)
+    msg = "say which: make release VERSION=0.2.0"
+    raise ReleaseError(msg)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("say which: make release VERSION=0.2.0")
     try:
-        release(ROOT, sys.argv[1], datetime.datetime.now(datetime.UTC).date().isoformat())
+        print(main(sys.argv[1:]), end="")
     except ReleaseError as error:
         sys.exit(f"no release: {error}")
-    print(NEXT.format(version=sys.argv[1]), end="")

@@ -1,16 +1,29 @@
 """A release: the changelog out of its fragments, the version wherever it is kept."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from scripts.release import KEPT_IN, ROOT, ReleaseError, fragments, numbers, release, version_of
+from scripts.release import (
+    KEPT_IN,
+    NATIVE_IN,
+    ROOT,
+    SUMS,
+    ReleaseError,
+    check_tag,
+    fragments,
+    numbers,
+    release,
+    sums,
+    version_of,
+)
 
 
 def tree(folder: Path, **pieces: str) -> Path:
     """Copy what keeps the version, beside fragments by the name of their file."""
-    for name, _ in KEPT_IN:
+    for name, _ in (*KEPT_IN, *NATIVE_IN):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "changelog.d").mkdir()
@@ -65,6 +78,82 @@ def test_the_chart_of_a_release_has_its_version(tmp_path: Path) -> None:
     (root / "deploy" / "chart" / "Chart.yaml").write_text(chart.replace("9.0.0", "8.0.0"))
     with pytest.raises(ReleaseError, match=r"the files disagree"):
         version_of(root)
+
+
+def test_the_native_wheels_and_what_the_daemon_takes_of_them_move_with_a_release(
+    tmp_path: Path,
+) -> None:
+    root = tree(tmp_path, a__added="All of it.")
+    release(root, "9.0.0", "2030-01-02")
+    assert version_of(root, *NATIVE_IN) == "9.0.0"
+    for name, form in NATIVE_IN:
+        found = form.findall((root / name).read_text())
+        assert found == ["9.0.0"], name
+    assert '\nNATIVE_VERSION = "9.0.0"  # ' in (root / NATIVE_IN[-1][0]).read_text()
+
+
+def test_a_tag_is_the_version_that_the_tree_and_its_changelog_tell(tmp_path: Path) -> None:
+    root = tree(tmp_path, a__added="All of it.")
+    with pytest.raises(ReleaseError):
+        check_tag(root, f"v{version_of(root)}")  # nothing was released yet
+    release(root, "9.0.0", "2030-01-02")
+    check_tag(root, "v9.0.0")
+    for tag in ("9.0.0", "v9.0.1", "v9.0", "refs/tags/v9.0.0", "v9.0.0 ", ""):
+        with pytest.raises(ReleaseError, match="it takes v9"):
+            check_tag(root, tag)
+    place = root / "native" / "engines" / "pyproject.toml"
+    place.write_text(place.read_text().replace("9.0.0", "8.0.0"))
+    with pytest.raises(ReleaseError, match="the files disagree"):
+        check_tag(root, "v9.0.0")
+    place.write_text(place.read_text().replace("8.0.0", "9.0.0"))
+    (root / "CHANGELOG.md").write_text("# Changelog\n\n## 8.0.0 (2030-01-02)\n")
+    with pytest.raises(ReleaseError, match="does not begin with 9"):
+        check_tag(root, "v9.0.0")
+
+
+PACKAGES = (
+    "ambientd-9.0.0-py3-none-any.whl",
+    "ambientd-9.0.0.tar.gz",
+    "ambientd_engines-9.0.0-cp311-abi3-manylinux_2_34_x86_64.whl",
+)
+
+
+def dist(root: Path, *names: str) -> Path:
+    """Release a tree, with packages that are said to be built of it."""
+    release(root, "9.0.0", "2030-01-02")
+    (root / "requirements").mkdir()
+    (root / "requirements" / "runtime.txt").write_text("a==1 --hash=sha256:00\n")
+    (root / "dist").mkdir()
+    for name in (*names, "ambientd.cdx.json"):
+        (root / "dist" / name).write_text(name)
+    return root / "dist"
+
+
+def test_packages_come_with_their_requirements_and_the_hash_of_each(tmp_path: Path) -> None:
+    root = tree(tmp_path, a__added="All of it.")
+    folder = dist(root, *PACKAGES)
+    for _ in range(2):
+        sums(root)
+        said = ["sha256sum", "--check", "--strict", SUMS]
+        told = subprocess.run(said, cwd=folder, check=True, capture_output=True, text=True).stdout
+        named = {line.removesuffix(": OK") for line in told.splitlines()}
+        assert named == {path.name for path in folder.iterdir()} - {SUMS}
+        assert {*PACKAGES, "ambientd-9.0.0-requirements.txt"} < named
+
+
+@pytest.mark.parametrize("lacks", PACKAGES)
+def test_a_release_without_one_of_its_packages_has_no_sums(tmp_path: Path, lacks: str) -> None:
+    root = tree(tmp_path, a__added="All of it.")
+    dist(root, *(name for name in PACKAGES if name != lacks))
+    with pytest.raises(ReleaseError, match="lacks"):
+        sums(root)
+
+
+def test_what_is_of_another_version_is_not_released_with_it(tmp_path: Path) -> None:
+    root = tree(tmp_path, a__added="All of it.")
+    dist(root, *PACKAGES, PACKAGES[0].replace("9.0.0", "8.0.0"))
+    with pytest.raises(ReleaseError, match=r"ambientd-8\.0\.0"):
+        sums(root)
 
 
 def test_the_newest_release_stands_first(tmp_path: Path) -> None:
