@@ -450,7 +450,7 @@ programs: $(VENV)/.engines $(VENV)/.fuzz $(VENV)/.rest $(VENV)/.wasm $(VENV)/.br
 
 # As root, for networks, disks and users that some tests make; what is skipped all the same must be named.
 AS_ROOT = $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env env "PATH=$$PATH")
-EVERYTHING_THERE := AMBIENT_ENGINES=wasmtime,wasmer,wasmi AMBIENT_PROGRAMS=1
+EVERYTHING_THERE := AMBIENT_ENGINES=wasmtime,wasmer,wasmi AMBIENT_PROGRAMS=1 AMBIENT_REPEATS=1
 
 test-all: programs  ## The suite with nothing left out but what tests/skips.toml names: make test-all JOBS=4 (Linux, as root or with sudo)
 	@mkdir -p build
