@@ -15,7 +15,7 @@ from ambientd.model.proof import Finding
 from ambientd.model.record import ProofFound, Record
 from ambientd.model.task import Result, TaskSpec
 from ambientd.rules.images import FILE_VERSION
-from ambientd.rules.proofs import statement_of
+from ambientd.rules.proofs import own_statement_of, statement_of
 from tests.ledger.cluster import result, spec
 from tests.ledger.imaging import FALSE, TRANSLATION, TRUE, author_of, gone_over, named, row
 from tests.ledger.proving import CYCLES, TERMS, ProvingCluster
@@ -84,9 +84,11 @@ def _results() -> list[tuple[TaskSpec, Result]]:
 
 
 def _statement(asked: TaskSpec, found: Result) -> dict[str, Any]:
-    statement = statement_of(asked, found, PREPARED)
+    statement, own = statement_of(asked, found, PREPARED), own_statement_of(asked, found)
     assert statement is not None, "each of these is proven"
+    assert own is not None, "with the one image as with the other"
     return {
+        "module": asked.module.hex(),
         "prepared": PREPARED.hex(),
         "input": asked.input.hex(),
         "gas_max": asked.gas_max,
@@ -97,6 +99,7 @@ def _statement(asked: TaskSpec, found: Result) -> dict[str, Any]:
         "gas": found.gas,
         "output": found.output.hex(),
         "statement": statement.hex(),
+        "own_statement": own.hex(),
     }
 
 

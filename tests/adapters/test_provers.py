@@ -11,8 +11,8 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from ambientd.adapters.prover_program import ProverProgram, segment_power
-from ambientd.adapters.verifier_program import VerifierProgram
+from ambientd.adapters.prover_program import OwnImages, ProverProgram, segment_power
+from ambientd.adapters.verifier_program import VerifierProgram, image_id
 from ambientd.codec.digest import sha256
 from ambientd.model.base import Digest
 from ambientd.model.execution import ExecutionLimits, OutcomeKind
@@ -20,6 +20,7 @@ from ambientd.model.task import Result
 from ambientd.ports.proving import NotProven, ProofVerifier, Prover
 from ambientd.rules.proofs import UNIVERSAL_IMAGE, proof_fault, read_proof
 from ambientd.wasm.prepare import REWRITER_VERSION, Prepared, prepare
+from scripts.proof_image import build as build_own
 from tests.fakes.prover import FakeProver, FakeVerifier, spec_of
 from tests.mesh.modules import rounds, spin
 from tests.proofs.images import by_engine, program
@@ -145,6 +146,52 @@ async def test_a_disk_without_room_is_this_hosts_reason_and_no_word_on_a_proof(
     made = await prover.prove(b"", b"", LIMITS, CYCLES)
     assert isinstance(made, NotProven)
     assert not made.is_final
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> tuple[OwnImages, Path, Digest]:
+    """A folder of own images, the file of one in it, and its id."""
+    folder, made = tmp_path / "own", build_own(spin())
+    folder.mkdir()
+    draft = tmp_path / "spin.elf"
+    draft.write_bytes(made)
+    verifier = str(program("ambient-verify"))
+    image = Digest(bytes.fromhex(image_id(verifier, draft)))
+    place = folder / f"{image.hex()}.elf"
+    place.write_bytes(made)
+    return OwnImages(folder, verifier), place, image
+
+
+def test_an_own_image_is_found_by_its_id_and_only_if_it_is_that_image(
+    shelf: tuple[OwnImages, Path, Digest],
+) -> None:
+    images, place, image = shelf
+    assert images.find(image) == place
+    other = Digest(bytes(32))
+    assert images.find(other) is None
+    (place.parent / f"{other.hex()}.elf").write_bytes(place.read_bytes())
+    assert images.find(other) is None, "it is not the image that its name says"
+    place.write_bytes(b"no image")
+    assert images.find(image) is None
+
+
+@pytest.mark.prover
+async def test_a_module_is_proven_with_its_own_image_in_fewer_cycles(
+    shelf: tuple[OwnImages, Path, Digest], tmp_path: Path
+) -> None:
+    images, _, image = shelf
+    universal_image = tmp_path / "universal.elf"
+    universal_image.write_bytes(universal())
+    prover = ProverProgram(str(program("ambient-prove")), universal_image, MEMORY_BYTES, images)
+    module, data = spin(), rounds(5)
+    made = await prover.prove(prepared(module), data, LIMITS, CYCLES, image)
+    assert isinstance(made, bytes), made
+    proof, found = read_proof(made), result_by_engine(module, data)
+    spec = replace(spec_of(data, LIMITS), module=Digest(sha256(module)))
+    assert proof_fault(proof, spec, found, prepared(module), image) is None
+    assert proof_fault(proof, spec, found, prepared(module)) is not None
+    assert await VerifierProgram(str(program("ambient-verify"))).holds(made, image) is True
+    assert proof.cycles < 1 << 16, "the universal image takes as many"
 
 
 @pytest.mark.prover

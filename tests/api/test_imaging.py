@@ -9,6 +9,7 @@ from ambientd.api.image_values import NameImage, ShowImage
 from ambientd.api.imaging import Imaging
 from ambientd.api.operations import OperationError
 from ambientd.codec.canonical import decode
+from ambientd.consensus.messages import EpochEnd, Header, QuorumCertificate
 from ambientd.ledger.rejections import rejection_of
 from ambientd.model.base import NodeId
 from ambientd.model.image import IMAGE_FEE_MSAT, ImageFile
@@ -36,6 +37,13 @@ class Writing(Pump):
             return self.ends
 
         return SimpleNamespace(call=call)
+
+
+def ended(time_ms: int, record: bytes = b"how an epoch ended") -> EpochEnd:
+    """Give an epoch's end as the store has it, of which nothing is verified here."""
+    header = Header(1, 1, bytes(32), time_ms, bytes(32), bytes(32), bytes(32), bytes(32))
+    certificate = QuorumCertificate(header.position, 0, bytes(32), ())
+    return EpochEnd(record, ((header, certificate),) * 2)
 
 
 def node(cluster: TestCluster, number: int) -> Imaging:
@@ -94,15 +102,32 @@ async def test_the_file_leads_to_the_last_committee_of_which_enough_agree() -> N
     own = node(cluster, 0)
     for number in (0, 1):
         await node(cluster, number).name(NAME)
-    own._parts.pump.ends = ("how the first epoch ended",)  # type: ignore[attr-defined]
+    own._parts.pump.ends = (ended(1),)  # type: ignore[attr-defined]
     info = await own.show(ShowImage(module_sha256=MODULE.hex(), with_file=True))
     assert info.file is not None
     file: ImageFile = decode(info.file, ImageFile)
     assert len(file.epochs) == 1, "else whoever knows the second epoch does not find it"
-    own._parts.pump.ends = ("x" * FILE_BYTES_MAX,)  # type: ignore[attr-defined]
+    own._parts.pump.ends = (ended(1, b"x" * FILE_BYTES_MAX),)  # type: ignore[attr-defined]
     info = await own.show(ShowImage(module_sha256=MODULE.hex(), with_file=True))
     assert info.file is not None
     assert read_image_file(info.file, MODULE, follow_epochs).epoch == 1, "nobody reads a longer one"
+
+
+async def test_it_tells_when_it_was_decided_and_in_which_epoch() -> None:
+    cluster = gone_over()
+    own = node(cluster, 0)
+    own._parts.pump.ends = (ended(1),)  # type: ignore[attr-defined]
+    info = await own.name(NAME)
+    assert (info.decided_ms, info.decided_epoch) == (None, None)
+    info = await node(cluster, 1).name(NAME)
+    assert info.decided_ms == cluster.time_ms
+    for stops, epoch in (
+        ((cluster.time_ms - 1,), 2),
+        ((cluster.time_ms,), 1),
+        ((1, cluster.time_ms - 1, cluster.time_ms + 1), 3),
+    ):
+        own._parts.pump.ends = tuple(map(ended, stops))  # type: ignore[attr-defined]
+        assert (await own.show(SHOW)).decided_epoch == epoch, stops
 
 
 async def test_in_an_earlier_state_version_nothing_is_proposed() -> None:

@@ -1,6 +1,7 @@
 """A prover that proves nothing and a verifier that believes it, with files of the true form."""
 
 import trio
+from msgspec.structs import replace
 
 from ambientd.adapters.engines import open_engine
 from ambientd.codec.digest import sha256, tagged
@@ -17,6 +18,7 @@ from ambientd.rules.proofs import (
     UNIVERSAL_IMAGE,
     VERSION,
     WORD_BYTES,
+    own_statement_of,
     read_proof,
     statement_of,
 )
@@ -27,14 +29,23 @@ SEED = bytes(32)
 
 
 class FakeProver:
-    """Executes on an engine and writes the file that a proof of it would be."""
+    """Executes on an engine and writes the file that a proof of it would be.
+
+    By a module's own image only where that one is at hand, of the module that it is said to be.
+    """
 
     def __init__(self) -> None:
         self.made = 0
+        self.own: dict[Digest, Digest] = {}
         self.pause_s = 0.0
 
     async def prove(
-        self, prepared: bytes, data: bytes, limits: ExecutionLimits, cycles_max: int
+        self,
+        prepared: bytes,
+        data: bytes,
+        limits: ExecutionLimits,
+        cycles_max: int,
+        own_image: Digest | None = None,
     ) -> bytes | NotProven:
         """Give a file whose seal holds for the fake verifier, another one each time."""
         await trio.sleep(self.pause_s)
@@ -46,11 +57,15 @@ class FakeProver:
             return NotProven(str(invalid), is_final=True)
         if not isinstance(done, ExecutionResult) or done.kind is OutcomeKind.REFUSED:
             return NotProven(done.reason, is_final=True)
-        asked = spec_of(data, limits)
-        statement = statement_of(asked, result_of(done, sha256(prepared)), prepared)
+        asked, found = spec_of(data, limits), result_of(done, sha256(prepared))
+        image = own_image if own_image in self.own else UNIVERSAL_IMAGE
+        if own_image is not None and image == own_image:
+            statement = own_statement_of(replace(asked, module=self.own[own_image]), found)
+        else:
+            statement = statement_of(asked, found, prepared)
         assert statement is not None, "what ended is stated"
         self.made += 1
-        return sealed(statement, self.made)
+        return sealed(statement, self.made, image)
 
 
 def spec_of(data: bytes, limits: ExecutionLimits) -> TaskSpec:

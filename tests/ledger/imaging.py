@@ -37,10 +37,14 @@ def go_over(cluster: TestCluster) -> None:
 
 
 def named(
-    cluster: TestCluster, author: int, image: Digest = TRUE, module: Digest = MODULE
+    cluster: TestCluster,
+    author: int,
+    image: Digest = TRUE,
+    module: Digest = MODULE,
+    translation: Digest = TRANSLATION,
 ) -> tuple[int, ImageClaimed]:
     """Give a node's word on a module's image."""
-    claim = sign_image_claim(cluster.signer(author), module, TRANSLATION, image)
+    claim = sign_image_claim(cluster.signer(author), module, translation, image)
     return author, ImageClaimed(claim=claim)
 
 

@@ -11,9 +11,11 @@ from ambientd.codec.statements import sign_record, verify_image_claim
 from ambientd.errors import RemoteProtocolError
 from ambientd.ledger.admission import check_admissible, is_admissible, may_propose
 from ambientd.ledger.image_events import ImageDecided, ImageDenied, ImageNamed
+from ambientd.ledger.images import own_image
 from ambientd.model.base import Digest
 from ambientd.model.image import IMAGE_FEE_MSAT, IMAGES_MAX, NO_IMAGE
 from ambientd.model.record import ImageClaimed, SeatWish, Transfer
+from ambientd.rules.images import TRANSLATION as THIS
 from ambientd.rules.verdicts import liars_max
 from tests.ledger.cluster import GRANT_MSAT, TestCluster, rejections
 from tests.ledger.imaging import FALSE, MODULE, TRANSLATION, TRUE, author_of, gone_over, named, row
@@ -194,3 +196,19 @@ def test_a_smaller_committee_decides_by_the_words_that_there_are() -> None:
     entry = row(cluster)
     assert entry is not None
     assert entry.is_decided
+
+
+def test_a_modules_own_image_is_what_was_decided_by_this_translation_and_nothing_before() -> None:
+    cluster = gone_over()
+    cluster.block(named(cluster, 0, translation=THIS))
+    assert own_image(cluster.state, MODULE) is None, "one word is nobody's"
+    cluster.block(
+        named(cluster, 1, translation=TRANSLATION), named(cluster, 2, translation=TRANSLATION)
+    )
+    assert own_image(cluster.state, MODULE) is None, "another translation's is another row"
+    cluster.block(named(cluster, 1, translation=THIS))
+    assert own_image(cluster.state, MODULE) == TRUE
+    assert own_image(cluster.state, Digest(bytes(32))) is None
+    cluster.block(named(cluster, 2, FALSE, translation=THIS))
+    assert own_image(cluster.state, MODULE) == TRUE, "what is decided stays"
+    assert own_image(TestCluster().state, MODULE) is None, "state version 1 has none"

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from ambientd.codec.statements import verify_proof_word
 from ambientd.ledger.events import EpochBegan, SlotRevealed, TaskAdmitted, TaskClosed
 from ambientd.model.base import Digest, TaskId
-from ambientd.model.effect import Abandon, Assignment, CheckProof, Propose, Purpose
+from ambientd.model.effect import Abandon, Assignment, CheckProof, Execute, Propose, Purpose
 from ambientd.model.execution import AbortCause
 from ambientd.model.genesis import Rules
 from ambientd.model.proof import Finding
@@ -16,8 +16,10 @@ from ambientd.model.task import TaskState
 from ambientd.roles.proof_checker import INSIST_MS, RETRY_MS, ProofChecker
 from ambientd.roles.prover import AGAIN_MS, ProverAnnouncer
 from ambientd.roles.worker import NOT_PROVABLE_RETRY_MS, Worker
+from ambientd.rules.images import TRANSLATION
 from ambientd.wasm.prepare import REWRITER_VERSION
-from tests.ledger.cluster import START_MS, TestCluster, result
+from tests.ledger.cluster import START_MS, TestCluster, result, spec
+from tests.ledger.imaging import TRUE, go_over, named
 from tests.ledger.proving import CYCLES, TERMS, ProvingCluster
 from tests.roles.stage import kinds, place, report
 
@@ -55,6 +57,57 @@ def test_an_opened_answer_is_checked_and_the_word_signed_and_said_until_it_is_th
     cluster.block((0, proposed.body))
     role.resume(cluster.state)
     assert role.next_deadline is None
+
+
+def decided_on(cluster: ProvingCluster) -> ProvingCluster:
+    """Bring a cluster to state version 2, and let f + 1 members name its tasks' module's image."""
+    go_over(cluster)
+    words = [named(cluster, n, module=spec().module, translation=TRANSLATION) for n in (0, 1)]
+    cluster.block(*words)
+    return cluster
+
+
+def test_prover_and_checkers_take_the_image_that_the_ledger_has_for_the_module() -> None:
+    plain, _, event = opened()
+    [check] = checker(plain).on_ledger(event, plain.state)
+    assert isinstance(check, CheckProof)
+    assert check.own_image is None
+    cluster = decided_on(ProvingCluster.made())
+    task = cluster.admit(assurance=TERMS, replicas=1)
+    number = cluster.number(cluster.task(task).slots[0].worker)
+    [execute] = Worker(cluster.signer(number), b"secret").resume(cluster.state, NOW)
+    assert isinstance(execute, Execute)
+    assert execute.own_image == TRUE
+    cluster.work(task)
+    [check] = checker(cluster).resume(cluster.state)
+    assert isinstance(check, CheckProof)
+    assert check.own_image == TRUE
+
+
+def test_what_is_decided_while_a_proof_is_checked_counts_when_it_is_tried_again() -> None:
+    cluster = ProvingCluster.made()
+    go_over(cluster)
+    task = cluster.prove()
+    role = checker(cluster)
+    [check] = role.resume(cluster.state)
+    assert isinstance(check, CheckProof)
+    assert check.own_image is None
+    words = [named(cluster, n, module=spec().module, translation=TRANSLATION) for n in (0, 1)]
+    cluster.block(*words)
+    role.on_aborted(check.assignment, NOW)
+    assert role.on_tick(cluster.state, NOW + RETRY_MS) == [
+        dataclasses.replace(check, own_image=TRUE)
+    ]
+    assert task == check.assignment.task
+
+
+def test_a_task_of_no_proof_is_executed_without_an_image() -> None:
+    cluster = decided_on(ProvingCluster.made())
+    task = cluster.admit()
+    number = cluster.number(cluster.task(task).slots[0].worker)
+    [execute] = Worker(cluster.signer(number), b"secret").resume(cluster.state, NOW)
+    assert isinstance(execute, Execute)
+    assert execute.own_image is None
 
 
 def test_outsiders_and_those_who_have_spoken_check_nothing() -> None:

@@ -4,21 +4,37 @@ from msgspec.structs import replace
 
 from ambientd.api.proof_checks import why_wrong
 from ambientd.codec.canonical import decode, encode
+from ambientd.codec.digest import sha256
 from ambientd.model.base import Digest
 from ambientd.model.blame import BlamedTask, BlameFile, WrongProof
 from ambientd.model.proof import Finding, ProofWord
+from ambientd.model.task import Result
 from ambientd.rules.blame_check import FILE_VERSION, check_blame_file
 from tests.api.test_proof_checks import LIMITS as ASKED
-from tests.api.test_proof_checks import MODULE, PROOF, WithProof, prepared, trapped
+from tests.api.test_proof_checks import (
+    MODULE,
+    OWN_IMAGE,
+    OWN_MODULE,
+    OWN_PROOF,
+    PROOF,
+    WithProof,
+    classified,
+    own_limits,
+    prepared,
+    trapped,
+)
 from tests.ledger.proving import TERMS
 from tests.proofs.images import program
 
 
-def certificate() -> BlameFile:
+def certificate(
+    proof: bytes = PROOF, asked: dict[str, object] = ASKED, result: Result | None = None
+) -> BlameFile:
     """Three members have found the committed proof wrong, which it is not."""
     cluster = WithProof.made()
-    task = cluster.admit(assurance=TERMS, replicas=1, **ASKED)
-    cluster.work(task, {0: trapped()})
+    cluster.named = Digest(sha256(proof))
+    task = cluster.admit(assurance=TERMS, replicas=1, **asked)
+    cluster.work(task, {0: result or trapped()})
     signed = cluster.task(task).receipts[0]
     cluster.say(task, Finding.WRONG)
     found = cluster.state.conviction(signed.receipt.worker)
@@ -78,3 +94,16 @@ def test_whoever_has_proof_and_module_sees_whether_the_members_are_right() -> No
     assert why_wrong(broken, None)
     assert why_wrong(replace(lied_about, proof=b"none"), None)
     assert why_wrong(lied_about, prepared())
+
+
+def test_of_an_image_that_a_prover_called_the_modules_no_certificate_shows_whose_it_is() -> None:
+    assert program("ambient-verify")
+    evidence = changed(certificate(OWN_PROOF, own_limits(), classified()), proof=OWN_PROOF).evidence
+    assert isinstance(evidence, WrongProof)
+    assert why_wrong(evidence, OWN_MODULE) is None, "it holds for its image, whosever that is"
+    assert why_wrong(replace(evidence, proof=OWN_PROOF[:-8] + bytes(8)), None)
+    assert why_wrong(evidence, MODULE), "it is of another module"
+    assert why_wrong(evidence, OWN_MODULE, OWN_IMAGE) is None, "it may be decided since"
+    fault = why_wrong(evidence, None, Digest(bytes(32)))
+    assert fault is not None
+    assert OWN_IMAGE.hex() in fault

@@ -100,11 +100,11 @@ def test_who_names_the_cluster_takes_no_other_word_for_it() -> None:
     module = b"a module"
     named = Digest(sha256(module))
     data = file_of(says(1, module=named), says(2, module=named))
-    assert read_images(data, module, CLUSTER.id).image == TRUE
+    assert read_images(data, named, CLUSTER.id).image == TRUE
     with pytest.raises(UsageError, match="you believe 00"):
-        read_images(data, module, bytes(32))
+        read_images(data, named, bytes(32))
     with pytest.raises(UsageError, match="the file vouches for no image"):
-        read_images(data, b"another module", None)
+        read_images(data, Digest(sha256(b"another module")), None)
 
 
 def test_words_of_who_has_left_are_nothing_to_whoever_knows_a_later_epoch() -> None:

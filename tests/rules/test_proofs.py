@@ -18,6 +18,8 @@ from ambientd.rules.proofs import (
     STATEMENT_BYTES,
     UNIVERSAL_IMAGE,
     ProofFile,
+    image_fault,
+    own_statement_of,
     proof_fault,
     read_proof,
     statement_of,
@@ -113,6 +115,68 @@ def test_a_proof_of_this_result_is_one_and_any_other_field_makes_it_another() ->
     assert proof_fault(named, SPEC, RESULT, PREPARED) is not None
 
 
+OWN = Digest(sha256(b"what members have found the module to become"))
+
+
+def by_own_image(found: Result = RESULT) -> ProofFile:
+    statement = own_statement_of(SPEC, found)
+    assert statement is not None
+    return ProofFile(OWN, statement, (14,))
+
+
+def test_a_proof_by_the_image_that_members_decided_on_is_one_and_by_no_other() -> None:
+    proof = by_own_image()
+    assert proof.statement[:32] == SPEC.module
+    assert proof_fault(proof, SPEC, RESULT, PREPARED, OWN) is None
+    assert proof_fault(proof, SPEC, RESULT, None, OWN) is None
+    for decided in (None, Digest(bytes(32)), UNIVERSAL_IMAGE):
+        fault = proof_fault(proof, SPEC, RESULT, PREPARED, decided)
+        assert fault is not None
+        assert OWN.hex() in fault
+
+
+@given(st.binary(min_size=32, max_size=32), st.sampled_from([None, OWN]))
+def test_no_other_image_tells_anything_of_a_module(image: bytes, decided: Digest | None) -> None:
+    """Its statement is just the one wanted, as its maker likes."""
+    for claimed in (Digest(image), OWN):
+        fault = image_fault(claimed, decided)
+        assert (fault is None) == (claimed in {UNIVERSAL_IMAGE, decided})
+        proof = ProofFile(claimed, by_own_image().statement, (14,))
+        holds = proof_fault(proof, SPEC, RESULT, PREPARED, decided) is None
+        assert holds == (claimed == decided)
+
+
+def test_the_universal_image_stays_good_beside_a_modules_own() -> None:
+    assert proof_fault(proof_of(RESULT), SPEC, RESULT, PREPARED, OWN) is None
+
+
+def test_neither_image_may_state_what_the_other_one_does() -> None:
+    """Each names the module otherwise, so that no proof passes for one by the other image."""
+    own, universal = by_own_image(), proof_of(RESULT)
+    for image, statement in ((OWN, universal.statement), (UNIVERSAL_IMAGE, own.statement)):
+        mixed = ProofFile(image, statement, (14,))
+        assert proof_fault(mixed, SPEC, RESULT, PREPARED, OWN) is not None
+    # Members that lie together may call the universal image a module's: nothing is won by it.
+    mixed = ProofFile(UNIVERSAL_IMAGE, own.statement, (14,))
+    assert proof_fault(mixed, SPEC, RESULT, PREPARED, UNIVERSAL_IMAGE) is not None
+
+
+def test_what_an_own_image_proves_is_this_module_input_and_result_alone() -> None:
+    proof = by_own_image()
+    for changed in (
+        replace(RESULT, gas=RESULT.gas + 1),
+        replace(RESULT, output=Digest(bytes(32))),
+        replace(RESULT, kind=2),
+        replace(RESULT, kind=3),
+        replace(RESULT, output_size_bytes=0),
+    ):
+        assert proof_fault(proof, SPEC, changed, PREPARED, OWN) is not None
+        assert proof_fault(proof, SPEC, changed, None, OWN) is not None
+    other = replace(SPEC, module=Digest(bytes(32)))
+    assert proof_fault(proof, other, RESULT, None, OWN) is not None
+    assert proof_fault(proof, SPEC, RESULT, b"prepared otherwise", OWN) is not None
+
+
 @pytest.mark.parametrize(
     "never",
     [
@@ -132,6 +196,7 @@ def test_statements_are_those_of_the_vectors() -> None:
     for case in cases:
         asked = replace(
             SPEC,
+            module=Digest(bytes.fromhex(case["module"])),
             input=Digest(bytes.fromhex(case["input"])),
             gas_max=case["gas_max"],
             memory_bytes_max=case["memory_bytes_max"],
@@ -147,3 +212,6 @@ def test_statements_are_those_of_the_vectors() -> None:
         made = statement_of(asked, found, bytes.fromhex(case["prepared"]))
         assert made is not None
         assert made.hex() == case["statement"]
+        own = own_statement_of(asked, found)
+        assert own is not None
+        assert own.hex() == case["own_statement"]

@@ -18,7 +18,7 @@ from ambientd.model.proof import Finding, ProofTerms
 from ambientd.model.task import Result, TaskSpec
 from ambientd.node.event import ExecutionEnded, ProofChecked
 from ambientd.ports.proving import ProofTools
-from ambientd.rules.proofs import statement_of
+from ambientd.rules.proofs import UNIVERSAL_IMAGE, own_statement_of, read_proof, statement_of
 from ambientd.runtime.blobs import Blobs
 from ambientd.runtime.proving import CHECKED_AT_ONCE, Proofs
 from ambientd.wasm.prepare import Refused
@@ -81,9 +81,9 @@ class Bench:
             self.held[sha256(data)] = data
             await self.blobs.put(data)
 
-    async def proven(self) -> Digest:
+    async def proven(self, own_image: Digest | None = None) -> Digest:
         await self.given()
-        made = await self.proofs.prove(PLACE, self.spec, self.result)
+        made = await self.proofs.prove(PLACE, self.spec, self.result, own_image)
         assert not isinstance(made, Aborted), made
         data = await self.blobs.get(made)
         assert data is not None
@@ -91,10 +91,15 @@ class Bench:
         return made
 
     async def judge(
-        self, proof: Digest, *, result: Result | None = None, spec: TaskSpec | None = None
+        self,
+        proof: Digest,
+        *,
+        result: Result | None = None,
+        spec: TaskSpec | None = None,
+        own_image: Digest | None = None,
     ) -> ProofChecked | ExecutionEnded:
         place = Assignment(Purpose.PROOF, TaskId(bytes(32)), 0, 0)
-        wanted = CheckProof(place, spec or self.spec, (), result or self.result, proof)
+        wanted = CheckProof(place, spec or self.spec, (), result or self.result, proof, own_image)
         return await self.member.check(wanted)
 
 
@@ -108,6 +113,64 @@ async def test_what_was_executed_is_proven_and_holds_for_a_member(bench: Bench) 
     judged = await bench.judge(proof)
     assert isinstance(judged, ProofChecked)
     assert (judged.finding, judged.cycles) == (Finding.HOLDS, 1 << POWER)
+
+
+OWN, FOREIGN = Digest(sha256(b"own image")), Digest(sha256(b"an image of the prover's making"))
+
+
+async def test_what_members_found_the_module_to_become_proves_it_and_holds(bench: Bench) -> None:
+    bench.prover.own[OWN] = bench.spec.module
+    proof = await bench.proven(OWN)
+    assert read_proof(bench.held[proof]).image == OWN
+    judged = await bench.judge(proof, own_image=OWN)
+    assert isinstance(judged, ProofChecked)
+    assert judged.finding is Finding.HOLDS
+    again = await bench.proofs.prove(PLACE, bench.spec, bench.result, OWN)
+    assert again == proof, "the same assignment has the same proof"
+
+
+async def test_without_the_image_at_hand_the_universal_one_proves_and_holds(bench: Bench) -> None:
+    proof = await bench.proven(OWN)
+    assert read_proof(bench.held[proof]).image == UNIVERSAL_IMAGE
+    judged = await bench.judge(proof, own_image=OWN)
+    assert isinstance(judged, ProofChecked)
+    assert judged.finding is Finding.HOLDS
+
+
+async def test_a_proof_by_an_image_that_its_prover_alone_calls_the_modules_is_wrong(
+    bench: Bench,
+) -> None:
+    """Its seals hold, and it states just what the receipt does: only the image is another."""
+    await bench.given()
+    statement = own_statement_of(bench.spec, bench.result)
+    assert statement is not None
+    for image in (FOREIGN, OWN):
+        data = sealed(statement, image=image)
+        name = Digest(sha256(data))
+        bench.held[name] = data
+        for decided in (None, OWN):
+            judged = await bench.judge(name, own_image=decided)
+            assert isinstance(judged, ProofChecked)
+            holds = image == decided
+            assert judged.finding is (Finding.HOLDS if holds else Finding.WRONG), decided
+
+
+async def test_a_prover_names_no_proof_by_another_image_than_members_know(bench: Bench) -> None:
+    await bench.given()
+    bench.prover.own[FOREIGN] = bench.spec.module
+    made = await bench.proofs.prove(PLACE, bench.spec, bench.result, OWN)
+    assert not isinstance(made, Aborted)
+    data = await bench.blobs.get(made)
+    assert data is not None
+    assert read_proof(data).image == UNIVERSAL_IMAGE
+    statement = own_statement_of(bench.spec, bench.result)
+    assert statement is not None
+    bench.places.keep(PLACE, await bench.blobs.put(sealed(statement, image=FOREIGN)))
+    again = await bench.proofs.prove(PLACE, bench.spec, bench.result, OWN)
+    assert not isinstance(again, Aborted)
+    data = await bench.blobs.get(again)
+    assert data is not None
+    assert read_proof(data).image == UNIVERSAL_IMAGE, "also of what it kept from before"
 
 
 async def test_the_same_assignment_has_the_same_proof_also_after_a_start(bench: Bench) -> None:

@@ -3,7 +3,12 @@
 from pathlib import Path
 
 from ambientd.adapters.proved_places import ProvedFiles
-from ambientd.adapters.prover_program import ProverProgram, StepProverProgram, segment_power
+from ambientd.adapters.prover_program import (
+    OwnImages,
+    ProverProgram,
+    StepProverProgram,
+    segment_power,
+)
 from ambientd.adapters.verifier_program import VerifierProgram, find_verifier, image_id
 from ambientd.config.proving_options import ProvingOptions
 from ambientd.errors import ConfigError, UsageError
@@ -45,13 +50,25 @@ def open_proof_tools(options: ProvingOptions, data_dir: Path) -> ProofTools:
         msg = f"proving.prover: there is no program {options.prover}; `make proofs` builds it"
         raise ConfigError(msg)
     image = _image(program, "image", options.image, UNIVERSAL_IMAGE, "--universal")
-    prover = ProverProgram(options.prover, image, options.memory_bytes_max)
+    own = _own_images(options, program)
+    prover = ProverProgram(options.prover, image, options.memory_bytes_max, own)
     if not options.step_image:
         return ProofTools(places, prover, verifier)
     image = _image(program, "step_image", options.step_image, STEP_IMAGE, "--step")
     memory, cycles = options.memory_bytes_max, options.cycles_max
     steps = StepProverProgram(options.prover, image, memory, cycles)
     return ProofTools(places, prover, verifier, steps)
+
+
+def _own_images(options: ProvingOptions, program: str) -> OwnImages | None:
+    """Give the folder of modules' own images; it is looked into when one is wanted."""
+    if not options.own_images:
+        return None
+    folder = Path(options.own_images)
+    if not folder.is_dir():
+        msg = f"proving.own_images: there is no folder {folder}; make it, or leave the option empty"
+        raise ConfigError(msg)
+    return OwnImages(folder.absolute(), program)
 
 
 def _image(program: str, option: str, stated: str, wanted: Digest, how: str) -> Path:

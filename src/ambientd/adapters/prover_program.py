@@ -9,6 +9,9 @@ from tempfile import TemporaryDirectory
 import trio
 
 from ambientd.adapters.slim_structlog import structlog
+from ambientd.adapters.verifier_program import image_id
+from ambientd.errors import UsageError
+from ambientd.model.base import Digest
 from ambientd.model.execution import ExecutionLimits
 from ambientd.model.proof import STEP_SEGMENTS_MAX
 from ambientd.ports.proving import NotProven
@@ -34,24 +37,57 @@ def segment_power(memory_bytes_max: int) -> int | None:
     return max(fit, default=None)
 
 
+class OwnImages:
+    """The folder where an owner puts modules' own images, each in a file of its image id."""
+
+    def __init__(self, folder: Path, verifier: str) -> None:
+        self._folder = folder
+        self._verifier = verifier
+
+    def find(self, image: Digest) -> Path | None:
+        """Give the file of an image; None where it is not there, or is another than it says."""
+        place = self._folder / f"{image.hex()}.elf"
+        if not place.is_file():
+            return None
+        try:
+            found = image_id(self._verifier, place)
+        except UsageError as error:
+            found = str(error)
+        if found == image.hex():
+            return place
+        log.warning("not the image that its name says", file=str(place), found=found)
+        return None
+
+
 class ProverProgram:
     """Proves one execution at a time."""
 
-    def __init__(self, program: str, image: Path, memory_bytes_max: int) -> None:
+    def __init__(
+        self, program: str, image: Path, memory_bytes_max: int, own: OwnImages | None = None
+    ) -> None:
         power = segment_power(memory_bytes_max)
         assert power is not None, "the daemon has looked at the option"
         self._program = program
         self._image = image
+        self._own = own
         self._memory_mib = memory_bytes_max // MIB
         self._power = power
 
     async def prove(
-        self, prepared: bytes, data: bytes, limits: ExecutionLimits, cycles_max: int
+        self,
+        prepared: bytes,
+        data: bytes,
+        limits: ExecutionLimits,
+        cycles_max: int,
+        own_image: Digest | None = None,
     ) -> bytes | NotProven:
         """Give a proof file of at most so many padded cycles, or say why there is none."""
+        own = None
+        if self._own is not None and own_image is not None:
+            own = await trio.to_thread.run_sync(self._own.find, own_image)
+        files = {"input": data} | ({"module": prepared} if own is None else {})
         try:
-            files = {"module": prepared, "input": data}
-            return await self._prove(files, self._command(limits, cycles_max))
+            return await self._prove(files, self._command(limits, cycles_max, own))
         except OSError as problem:  # a full disk, too
             return NotProven(f"{self._program} does not work: {problem}")
 
@@ -69,17 +105,22 @@ class ProverProgram:
                 return NotProven("the proof is larger than any")
             return await proof.read_bytes()
 
-    def _command(self, limits: ExecutionLimits, cycles_max: int) -> list[str]:
-        options: dict[str, str | int] = {
-            "module": "module",
+    def _command(
+        self, limits: ExecutionLimits, cycles_max: int, own: Path | None = None
+    ) -> list[str]:
+        """Give the words for an own image, or for the universal one, which takes the module."""
+        options: dict[str, str | int] = {} if own is not None else {"module": "module"}
+        options |= {
             "input": "input",
             "gas": limits.gas_max,
             "memory": limits.memory_bytes_max,
             "output-max": limits.output_bytes_max,
         }
-        return self._words(options, cycles_max)
+        return self._words(options, cycles_max, own)
 
-    def _words(self, given: dict[str, str | int], cycles_max: int) -> list[str]:
+    def _words(
+        self, given: dict[str, str | int], cycles_max: int, own: Path | None = None
+    ) -> list[str]:
         options = given | {
             "proof": "proof",
             "segment": self._power,
@@ -87,7 +128,7 @@ class ProverProgram:
             "memory-mib-max": self._memory_mib,
         }
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        return [self._program, "prove", str(self._image), *words]
+        return [self._program, "prove", str(own or self._image), *words]
 
     async def _run(self, command: list[str], folder: str) -> tuple[int, list[str]]:
         """Run the program and log what it says; end it, and wait for that, when cancelled.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from ambientd.api.module_pausing import PausingProcess
 from ambientd.api.proof_checks import why_wrong
 from ambientd.codec.digest import sha256
-from ambientd.codec.statements import end_point, task_id
+from ambientd.codec.statements import end_point, fingerprint, task_id
 from ambientd.errors import UsageError
 from ambientd.model.base import TaskId
 from ambientd.model.blame import (
@@ -63,6 +63,8 @@ class Replay:
     process: PausingProcess
     module: bytes | None = None
     input: bytes | None = None
+    images: bytes | None = None
+    """What members say of the module's own image (protocols/18 §12)."""
 
 
 def check_blame(data: bytes, pinned: bytes | None, replay: Replay) -> BlameReport:
@@ -91,7 +93,7 @@ def _checked(data: bytes, pinned: bytes | None, replay: Replay) -> BlameReport:
     report = replace(report, checks=(*report.checks, *given))
     module, data_in = blobs_of(file, replay)
     if isinstance(file.evidence, WrongProof):
-        return _with_proof_judged(report, file.evidence, module)
+        return _with_proof_judged(report, file, file.evidence, module, replay.images)
     if module is None or data_in is None or not report.valid:
         return report
     check = _replayed(file, replay, module, input_of(task.spec, data_in)[1])
@@ -100,12 +102,24 @@ def _checked(data: bytes, pinned: bytes | None, replay: Replay) -> BlameReport:
 
 
 def _with_proof_judged(
-    report: BlameReport, evidence: WrongProof, module: bytes | None
+    report: BlameReport,
+    file: BlameFile,
+    evidence: WrongProof,
+    module: bytes | None,
+    images: bytes | None,
 ) -> BlameReport:
     """Add whether the proof is wrong in truth, as far as what is at hand shows it."""
     if not evidence.proof or not report.valid:
         return report
-    wrong = why_wrong(evidence, module)
+    own_image = None
+    if images is not None:
+        from ambientd.api.image_files import read_images  # its price is for those who need it
+
+        # Of the certificate's own cluster: any other's members may say what they like.
+        vouched = read_images(images, evidence.task.spec.module, fingerprint(file.genesis))
+        own_image = vouched.image
+        report = replace(report, trust=(*report.trust, vouched.sentence))
+    wrong = why_wrong(evidence, module, own_image)
     if wrong is None:
         return report
     check = Check(REPLAY, bool(wrong), wrong or "the proof holds: the members are wrong")

@@ -1,6 +1,5 @@
 """What members say of a module's own image, read from a file that they made; no daemon."""
 
-from ambientd.codec.digest import sha256
 from ambientd.errors import RemoteProtocolError, UsageError
 from ambientd.model.base import Digest
 from ambientd.node.stops import follow_epochs
@@ -12,11 +11,15 @@ class NotVouchedError(UsageError):
 
 
 def read_images(
-    data: bytes, module: bytes, cluster: bytes | None, epoch: bytes | None = None
+    data: bytes, module: Digest, cluster: bytes | None, epoch: bytes | None = None
 ) -> Vouched:
-    """Give whose word it is what a module becomes; raise NotVouchedError if nobody's."""
+    """Give whose word it is what a module becomes, by its SHA-256.
+
+    Raises:
+        NotVouchedError: nobody's who is to be believed.
+    """
     try:
-        vouched = read_image_file(data, Digest(sha256(module)), follow_epochs, epoch)
+        vouched = read_image_file(data, module, follow_epochs, epoch)
     except RemoteProtocolError as error:
         msg = f"the file vouches for no image: {error}; translate the module yourself: `--image`"
         raise NotVouchedError(msg) from error

@@ -45,3 +45,7 @@ class ImageInfo(Reply, frozen=True):
     words: tuple[ImageWord, ...]
     fee_msat: int = 0
     file: bytes | None = None
+    decided_ms: int | None = None
+    """Block time of when so many had said the same; None until then."""
+    decided_epoch: int | None = None
+    """The epoch whose members they were."""

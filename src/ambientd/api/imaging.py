@@ -1,5 +1,7 @@
 """Modules' own images as a node's owner uses them: say what one is, and see who says so."""
 
+from collections.abc import Sequence
+
 import trio
 from msgspec.structs import replace
 
@@ -11,10 +13,11 @@ from ambientd.api.views import name_of
 from ambientd.codec.canonical import encode
 from ambientd.codec.signing import Signer
 from ambientd.codec.statements import sign_image_claim
-from ambientd.ledger.entries import Table, image_key
+from ambientd.consensus.messages import EpochEnd
+from ambientd.ledger.entries import Table
 from ambientd.ledger.events import RecordRejected
 from ambientd.ledger.image_events import ImageNamed
-from ambientd.ledger.images import claim
+from ambientd.ledger.images import claim, image_row
 from ambientd.ledger.proof_entries import ImageAuthor, ImageEntry
 from ambientd.ledger.state import LedgerState
 from ambientd.ledger.versions import IMAGES_VERSION
@@ -34,16 +37,15 @@ _BEGIN_VERSION = (
 )
 
 
-def image_row(state: LedgerState, module: Digest) -> ImageEntry | None:
-    """Give what the ledger has of a module's image by this program's translation."""
-    found = state.get(image_key(module, TRANSLATION))
-    return found if isinstance(found, ImageEntry) else None
-
-
-def image_info(state: LedgerState, module: Digest, fee_msat: int = 0) -> ImageInfo:
+async def image_info(parts: Parts, module: Digest, fee_msat: int = 0) -> ImageInfo:
     """Tell what is known of a module's image."""
+    state = parts.node.ledger
     row = image_row(state, module)
     claims = () if row is None else row.claims
+    decided_ms, epoch = None, None
+    if row is not None and row.is_decided:
+        decided_ms = row.decided_ms
+        epoch = epoch_at(await parts.pump.writer.call(ends_of), decided_ms)
     return ImageInfo(
         module_sha256=module.hex(),
         translation=TRANSLATION.hex(),
@@ -60,7 +62,14 @@ def image_info(state: LedgerState, module: Digest, fee_msat: int = 0) -> ImageIn
             for each in claims
         ),
         fee_msat=fee_msat,
+        decided_ms=decided_ms,
+        decided_epoch=epoch,
     )
+
+
+def epoch_at(ends: Sequence[EpochEnd], time_ms: int) -> int:
+    """Give the epoch of a block by its time; of one with a stop's own time the one that it ends."""
+    return FIRST_EPOCH + sum(end.links[0][0].time_ms < time_ms for end in ends)
 
 
 def _is_denied(state: LedgerState, node: NodeId) -> bool:
@@ -81,7 +90,7 @@ class Imaging:
     async def show(self, request: ShowImage) -> ImageInfo:
         """Tell what a module's own image is, and who says so."""
         module = Digest(bytes.fromhex(request.module_sha256))
-        info = image_info(self._state, module)
+        info = await image_info(self._parts, module)
         if not request.with_file:
             return info
         row = image_row(self._state, module)
@@ -100,9 +109,10 @@ class Imaging:
         async with self._speaking:
             row = image_row(self._state, said.module)
             if row is not None and (said in row.claims or row.image == image != NO_IMAGE):
-                return image_info(self._state, said.module)
+                return await image_info(self._parts, said.module)
             await self._say(ImageClaimed(claim=said))
-        return image_info(self._state, said.module, IMAGE_FEE_MSAT if row is None else 0)
+        fee_msat = IMAGE_FEE_MSAT if row is None else 0
+        return await image_info(self._parts, said.module, fee_msat)
 
     async def _say(self, body: ImageClaimed) -> None:
         said = body.claim

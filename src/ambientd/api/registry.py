@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ambientd.api import registry_values as values
 from ambientd.api.accounts import hint_on_means
 from ambientd.api.deciding import NOT_IN_TIME, fault_of, outcome_of
-from ambientd.api.imaging import image_info, image_row
+from ambientd.api.imaging import image_info
 from ambientd.api.operations import OperationError
 from ambientd.api.paging import check_place, page
 from ambientd.api.registry_views import (
@@ -274,7 +274,7 @@ class Registry:
         except RemoteProtocolError as error:
             problem = str(error)
         line = module_line(self._state, publisher, name)
-        is_named = image_row(self._state, version.module) is not None
+        image = await image_info(self._parts, version.module)
         return values.ModuleInfo(
             publisher=line.publisher,
             publisher_name=line.publisher_name,
@@ -288,7 +288,7 @@ class Registry:
             pinned=self._parts.pins.of(publisher, name, version.version) is not None,
             versions=tuple(version_info(each) for each in reversed(entry.versions)),
             published_as=published_as(self._state, version.module),
-            image=image_info(self._state, version.module) if is_named else None,
+            image=image if image.words else None,
         )
 
     def _is_taken(self, body: Publish) -> bool:

@@ -1,6 +1,7 @@
 """ambientctl blame: who was convicted, and evidence that a stranger checks by itself."""
 
 from contextlib import closing
+from dataclasses import replace as with_words
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -123,6 +124,7 @@ class VerifyArguments(ReplayArguments, Protocol):
     """Options of `blame verify`."""
 
     proof: str | None
+    images: str | None
     verifier: str | None
 
 
@@ -219,8 +221,8 @@ def _checked_by_proof(arguments: VerifyArguments, path: str, pinned: bytes | Non
     from ambientd.rules.blame_check import FILE_BYTES_MAX
     from ambientd.rules.proofs import PROOF_BYTES_MAX
 
-    if arguments.module or arguments.input:
-        msg = "--proof takes the place of --module and --input: give one or the other"
+    if arguments.module or arguments.input or arguments.images:
+        msg = "--proof takes the place of --module, --input and --images: give one or the other"
         raise UsageError(msg)
     data = read_file(arguments.file, "blame certificate", FILE_BYTES_MAX)
     proof = read_file(path, "proof", PROOF_BYTES_MAX)
@@ -236,6 +238,10 @@ def verify(arguments: VerifyArguments) -> ExitCode:
         from ambientd.api.blame_replay import check_blame
 
         data, replay = _read(arguments, process)
+        if arguments.images is not None:
+            from ambientd.cli.image_commands import words_in
+
+            replay = with_words(replay, images=words_in(arguments.images))
         return _told(arguments, check_blame(data, pinned, replay))
 
 

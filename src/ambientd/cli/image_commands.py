@@ -20,6 +20,7 @@ from ambientd.cli.console import (
 from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import (
     check_writable,
+    read_file,
     read_module,
     readable_place,
     report_beside,
@@ -54,7 +55,8 @@ def name(arguments: NameArguments) -> ExitCode:
     """Say as this node what a module's own image is."""
     from ambientd.model.image import IMAGE_FEE_MSAT
 
-    request = NameImage(module_sha256=_module(arguments.module), image=_image(arguments))
+    image = image_of(arguments.image, arguments.verifier)
+    request = NameImage(module_sha256=_module(arguments.module), image=image)
     cost = f"{in_sat(IMAGE_FEE_MSAT)} if nobody named one before"
     question = (
         f"say that {short(request.module_sha256)} becomes {short(request.image)}? {cost}; "
@@ -94,7 +96,7 @@ def show(arguments: ShowArguments) -> ExitCode:
 
 def check(arguments: CheckArguments) -> ExitCode:
     """Compare an image that was made here with what nodes say."""
-    module, image = _module(arguments.module), _image(arguments)
+    module, image = _module(arguments.module), image_of(arguments.image, arguments.verifier)
     with connect(arguments) as client:
         info = client.call(IMAGE_SHOW, ShowImage(module_sha256=module))
     # Who was denied is believed no more: else anybody's lie would speak against the truth for ever.
@@ -119,6 +121,8 @@ def said_fields(info: ImageInfo) -> list[tuple[str, str]]:
     )
     members = sum(each.is_member for each in info.words)
     decided = info.image or f"not decided: {info.needed} members must say the same, {members} spoke"
+    if info.decided_epoch is not None:
+        decided += f", decided in epoch {info.decided_epoch}"
     return [("image", decided), ("said by", words)]
 
 
@@ -136,11 +140,17 @@ def _module(text: str) -> str:
     return text.lower() if _HASH.fullmatch(text) else sha256(read_module(text)).hex()
 
 
-def _image(arguments: CheckArguments) -> str:
+def words_in(path: str) -> bytes:
+    """Read a file of what members say of an image."""
+    from ambientd.rules.images import FILE_BYTES_MAX
+
+    return read_file(path, "file of an image", FILE_BYTES_MAX)
+
+
+def image_of(text: str, verifier: str | None) -> str:
     """Give an image's id: of a file, by the program that verifies, or as it is written."""
     from pathlib import Path
 
-    if _HASH.fullmatch(arguments.image):
-        return arguments.image.lower()
-    place = readable_place(arguments.image, "image")
-    return image_id(find_verifier(arguments.verifier), Path(place).absolute())
+    if _HASH.fullmatch(text):
+        return text.lower()
+    return image_id(find_verifier(verifier), Path(readable_place(text, "image")).absolute())

@@ -10,7 +10,6 @@ from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.files import (
     STANDARD_STREAM,
     check_writable,
-    read_file,
     read_module,
     readable_place,
     report_beside,
@@ -23,7 +22,6 @@ from ambientd.errors import UsageError
 if TYPE_CHECKING:
     from ambientd.rules.images import Vouched
 
-IMAGE_FILE_BYTES_MAX = 4 << 20
 ANY_CLUSTER = (
     "that the cluster is the one you mean: anyone can invent a cluster; compare its fingerprint "
     "with one you got elsewhere, or check again with --cluster"
@@ -111,10 +109,13 @@ def _vouched(arguments: VerifyArguments) -> "Vouched | None":
     if arguments.module is None or arguments.image is not None:
         raise UsageError("--images goes with --module, and without --image: it names the image")
     from ambientd.api.image_files import read_images
+    from ambientd.cli.image_commands import words_in
+    from ambientd.codec.digest import sha256
+    from ambientd.model.base import Digest
 
     return read_images(
-        read_file(arguments.images, "file of an image", IMAGE_FILE_BYTES_MAX),
-        read_module(arguments.module),
+        words_in(arguments.images),
+        Digest(sha256(read_module(arguments.module))),
         fingerprint_of(arguments.cluster),
         epoch_of(arguments.epoch),
     )

@@ -85,6 +85,11 @@ def add_blame(commands: object) -> None:
     verify.add_argument(
         "--proof", metavar="FILE", help="a proof of its step, instead of module and input"
     )
+    verify.add_argument(
+        "--images",
+        metavar="FILE",
+        help="what members say of the module's own image, where a wrong proof is by another",
+    )
     _add_verifier(verify)
     step = command(
         blame,

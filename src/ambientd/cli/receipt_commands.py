@@ -1,5 +1,6 @@
 """ambientctl receipt: getting one, checking it by oneself, and handing it to other programs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +12,7 @@ from ambientd.cli.task_commands import receipt_sentence, task_name
 from ambientd.errors import UsageError
 
 if TYPE_CHECKING:
+    from ambientd.api.proof_checks import OwnImage
     from ambientd.rules.receipt_check import ReceiptReport
 
 OTS_SUFFIX = ".ots"
@@ -35,6 +37,8 @@ class VerifyArguments(CommonArguments, Protocol):
     headers: str | None
     proof: str | None
     module: str | None
+    image: str | None
+    images: str | None
     verifier: str | None
 
 
@@ -101,8 +105,9 @@ def verify(arguments: VerifyArguments) -> ExitCode:
     report = check_receipt(data, pinned, output, headers, epoch)
     if arguments.proof:
         report = _with_proof(report, arguments)
-    elif arguments.module or arguments.verifier:
-        raise UsageError("--module and --verifier are for a proof; name it with --proof FILE")
+    elif any((arguments.module, arguments.verifier, arguments.image, arguments.images)):
+        msg = "--module, --image, --images and --verifier are for a proof; name it with --proof"
+        raise UsageError(msg)
     if arguments.as_json:
         print_json(
             {
@@ -121,14 +126,44 @@ def verify(arguments: VerifyArguments) -> ExitCode:
 
 
 def _with_proof(report: "ReceiptReport", arguments: VerifyArguments) -> "ReceiptReport":
+    from ambientd.api.image_files import NotVouchedError
     from ambientd.api.proof_checks import with_proof_checked
     from ambientd.api.proof_program import find_verifier
+    from ambientd.rules.file_checks import Check
 
     assert arguments.proof is not None, "asked for only with one"
     verifier = find_verifier(arguments.verifier)
     proof = read_file(arguments.proof, "proof")
     module = read_file(arguments.module, "module") if arguments.module else None
-    return with_proof_checked(report, proof, module, verifier)
+    try:
+        own = _own_image(report, arguments, verifier)
+    except NotVouchedError as fault:
+        check = Check("image", False, f"{arguments.images}: {fault}")
+        return replace(report, checks=(*report.checks, check))
+    return with_proof_checked(report, proof, module, verifier, own)
+
+
+def _own_image(
+    report: "ReceiptReport", arguments: VerifyArguments, verifier: str
+) -> "OwnImage | None":
+    """Give what the task's module becomes: by members of the receipt's cluster, or by the user."""
+    from ambientd.api.image_files import read_images
+    from ambientd.api.proof_checks import OwnImage
+    from ambientd.cli.image_commands import image_of, words_in
+    from ambientd.codec.statements import fingerprint
+    from ambientd.model.base import Digest
+
+    if arguments.image is not None:
+        if arguments.images is not None:
+            raise UsageError("--image and --images both name the image: leave one away")
+        return OwnImage(Digest(bytes.fromhex(image_of(arguments.image, verifier))))
+    if arguments.images is None or report.file is None:
+        return None
+    # Anyone can invent a cluster that says anything: these words must be of the receipt's own.
+    file, epoch = report.file, epoch_of(arguments.epoch)
+    words, cluster = words_in(arguments.images), fingerprint(file.genesis)
+    vouched = read_images(words, file.spec.module, cluster, epoch)
+    return OwnImage(vouched.image, vouched.sentence)
 
 
 def check_headers_there(path: str) -> None:

@@ -111,6 +111,14 @@ def add_receipt(commands: object) -> None:
         "--module", metavar="FILE", help="with --proof: the module that it must be about"
     )
     verify.add_argument(
+        "--images",
+        metavar="FILE",
+        help="with --proof: what members say of the module's own image, from `image show -o`",
+    )
+    verify.add_argument(
+        "--image", metavar="ID|FILE", help="with --proof: the image that the module becomes"
+    )
+    verify.add_argument(
         "--verifier",
         metavar="PATH",
         help="with --proof: the program ambient-verify (default: beside Python, or on the path)",

@@ -15,13 +15,31 @@ from ambientd.ledger.draft import Draft
 from ambientd.ledger.entries import Table, image_key
 from ambientd.ledger.image_events import ImageDecided, ImageDenied, ImageNamed
 from ambientd.ledger.proof_entries import ImageAuthor, ImageEntry
+from ambientd.ledger.state import LedgerState
 from ambientd.ledger.versions import IMAGES_VERSION
-from ambientd.model.base import NodeId
+from ambientd.model.base import Digest, NodeId
 from ambientd.model.image import IMAGE_FEE_MSAT, IMAGES_MAX, NO_IMAGE, ImageClaim
 from ambientd.model.record import ImageClaimed, Record
+from ambientd.rules.images import TRANSLATION
 from ambientd.rules.verdicts import liars_max
 
 Rejection = str | None
+
+
+def image_row(state: LedgerState, module: Digest) -> ImageEntry | None:
+    """Give what the ledger has of a module's image by this program's translation."""
+    found = state.get(image_key(module, TRANSLATION))
+    return found if isinstance(found, ImageEntry) else None
+
+
+def own_image(state: LedgerState, module: Digest) -> Digest | None:
+    """Give the image that members have found a module to become; None while there is none.
+
+    Before state version 2 no row exists, so that proofs by such images are nobody's there. What
+    is decided stays: whoever sealed a proof by it finds it decided with all who check that later.
+    """
+    row = image_row(state, module)
+    return row.image if row is not None and row.is_decided else None
 
 
 def claim(draft: Draft, record: Record, body: ImageClaimed) -> Rejection:

@@ -68,7 +68,8 @@ class Execute:
     """Get module and input from their holders, execute, and report an ExecutionEnded.
 
     What audits an answer draws the random numbers of the task that it executes again: `seed_task`.
-    A slot goes on from the last of its `marks` where that state can be had.
+    A slot goes on from the last of its `marks` where that state can be had. What is to be proven
+    may be proven with `own_image`, which members have found the module to become.
     """
 
     assignment: Assignment
@@ -76,17 +77,22 @@ class Execute:
     holders: tuple[NodeId, ...]
     seed_task: TaskId | None = None
     marks: tuple[Mark, ...] = ()
+    own_image: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CheckProof:
-    """Get a proof from its holders, verify that it is of this result, and report a ProofChecked."""
+    """Get a proof from its holders, verify that it is of this result, and report a ProofChecked.
+
+    Beside the universal image it may be by `own_image`, where members have decided on one.
+    """
 
     assignment: Assignment
     spec: TaskSpec
     holders: tuple[NodeId, ...]
     result: Result
     proof: Digest
+    own_image: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,19 @@ class NotProven:
 
 
 class Prover(Protocol):
-    """Executes a prepared module in the universal image and proves that, in a process of its own.
+    """Executes a module in an image and proves that, in a process of its own.
 
+    In the module's own one, if it is named and at hand; else the universal image interprets it.
     Cancelling the call ends the process. It holds no more memory than it was told at its start.
     """
 
     async def prove(
-        self, prepared: bytes, data: bytes, limits: ExecutionLimits, cycles_max: int
+        self,
+        prepared: bytes,
+        data: bytes,
+        limits: ExecutionLimits,
+        cycles_max: int,
+        own_image: Digest | None = None,
     ) -> bytes | NotProven:
         """Give a proof file of at most so many padded cycles, or say why there is none."""
         ...

@@ -25,6 +25,7 @@ from ambientd.ledger.events import (
     TaskClosed,
     TaskCommitted,
 )
+from ambientd.ledger.images import own_image
 from ambientd.ledger.state import LedgerState
 from ambientd.model.base import Digest, NodeId, TaskId
 from ambientd.model.bundle import size_of
@@ -119,6 +120,9 @@ class Work:
 
     in_log: bool = False
     """Its seal is in the log from before a start: it is to be opened, whatever the owner wants."""
+
+    own_image: Digest | None = None
+    """What members have found the module to become, where the execution is to be proven."""
 
 
 class Worker:
@@ -358,6 +362,8 @@ class Worker:
             work = replace(work, phase=Phase.UNWANTED)
         known = state.marks(task)
         work = replace(work, marks=known.before(slot.attempt), start=known.before(slot.attempt + 1))
+        if entry.spec.proof is not None:
+            work = replace(work, own_image=own_image(state, entry.spec.module))
         self._works[task, slot.slot] = work
         if work.phase is Phase.UNWANTED:
             return []
@@ -429,4 +435,6 @@ class Worker:
 
 
 def _execute(work: Work) -> Execute:
-    return Execute(work.assignment, work.spec, work.holders, work.seed_task, work.start)
+    return Execute(
+        work.assignment, work.spec, work.holders, work.seed_task, work.start, work.own_image
+    )

@@ -38,6 +38,11 @@ class Vouched:
     trusted: int | None = None
 
     @property
+    def sentence(self) -> str:
+        """Say the same as a sentence of its own."""
+        return f"{self.trust_text[:1].upper()}{self.trust_text[1:]}."
+
+    @property
     def trust_text(self) -> str:
         """Say whose word it is that the module's image is this one."""
         names = ", ".join(each.hex()[:12] for each in self.words)

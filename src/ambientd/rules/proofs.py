@@ -98,6 +98,15 @@ def statement_of(spec: TaskSpec, result: Result, prepared: bytes) -> bytes | Non
 
     `prepared` is the prepared module, which the universal image names by a hash of its own.
     """
+    return _statement(tagged("ambient/prepared/1", prepared), spec, result)
+
+
+def own_statement_of(spec: TaskSpec, result: Result) -> bytes | None:
+    """Give the same of a proof by the module's own image, which names the submitted module."""
+    return _statement(spec.module, spec, result)
+
+
+def _statement(module: bytes, spec: TaskSpec, result: Result) -> bytes | None:
     is_plain = isinstance(result.output_size_bytes, int)
     told = _told(result)
     if result.kind not in PROVEN_KINDS or not is_plain or told is None:
@@ -113,24 +122,47 @@ def statement_of(spec: TaskSpec, result: Result, prepared: bytes) -> bytes | Non
         (spec.memory_bytes_max, 8),
         (spec.output_bytes_max, 8),
     )
-    named = tagged("ambient/prepared/1", prepared), spec.input, result.output
+    named = module, spec.input, result.output
     return b"".join((*named, *(number.to_bytes(size, "big") for number, size in numbers)))
 
 
+def image_fault(image: Digest, own_image: Digest | None) -> str | None:
+    """Say why a proof by an image tells nothing of a module, or None.
+
+    `own_image` is what the module becomes by the word of f + 1 members. One that a prover alone
+    calls the module's is its maker's, and states what that one likes.
+    """
+    if image in (UNIVERSAL_IMAGE, own_image):
+        return None
+    other = "" if own_image is None else f", nor {own_image.hex()}, which the module becomes"
+    return f"it is a proof of the image {image.hex()}, which is not the universal one{other}"
+
+
 def proof_fault(
-    proof: ProofFile, spec: TaskSpec, result: Result, prepared: bytes | None = None
+    proof: ProofFile,
+    spec: TaskSpec,
+    result: Result,
+    prepared: bytes | None = None,
+    own_image: Digest | None = None,
 ) -> str | None:
-    """Say why a proof is not of this result, or None; without the module all but its name."""
-    if proof.image != UNIVERSAL_IMAGE:
-        return "it is a proof of another image than the universal one"
-    expected = statement_of(spec, result, prepared or b"")
+    """Say why a proof is not of this result, or None; without the module all but its name.
+
+    A proof by the module's own image names the module itself: there nothing is left open.
+    """
+    fault = image_fault(proof.image, own_image)
+    if fault is not None:
+        return fault
+    if proof.image == UNIVERSAL_IMAGE:
+        expected = statement_of(spec, result, prepared or b"")
+        start = 0 if prepared is not None else DIGEST_BYTES
+    else:
+        expected, start = own_statement_of(spec, result), 0
     if expected is None:
         return "such an outcome is never proven"
     if prepared is not None and sha256(prepared) != result.prepared:
         return "the result is of another prepared module"
     if (result.output_size_bytes == 0) != (result.output == sha256(b"")):
         return "the result's output has another size than it says"
-    start = 0 if prepared is not None else DIGEST_BYTES
     if proof.statement[start:] != expected[start:]:
         return "it proves another statement than the receipt makes"
     return None

@@ -256,7 +256,8 @@ class Executor:
             return ended
         if self._proofs is None:
             return self._aborted(effect, NO_PROVER, AbortCause.NOT_PROVABLE)
-        made = await self._proofs.prove(effect.assignment, effect.spec, ended.report.result)
+        result = ended.report.result
+        made = await self._proofs.prove(effect.assignment, effect.spec, result, effect.own_image)
         if isinstance(made, Aborted):
             return self._aborted(effect, made.reason, made.cause)
         return structs.replace(ended, report=replace(ended.report, proof=made))

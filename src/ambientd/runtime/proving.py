@@ -15,7 +15,6 @@ from ambientd.rules.executions import limits_of
 from ambientd.rules.proofs import (
     PROOF_BYTES_MAX,
     PROVEN_KINDS,
-    UNIVERSAL_IMAGE,
     ProofFile,
     proof_fault,
     read_proof,
@@ -50,10 +49,13 @@ class Proofs:
         # A proof may have 33 MB, and its module 64: not many of them at once.
         self._room = trio.Semaphore(CHECKED_AT_ONCE)
 
-    async def prove(self, place: Assignment, spec: TaskSpec, result: Result) -> Digest | Aborted:
+    async def prove(
+        self, place: Assignment, spec: TaskSpec, result: Result, own_image: Digest | None = None
+    ) -> Digest | Aborted:
         """Give the proof of what was just executed for a slot, which is kept as a blob.
 
-        The same assignment has the same proof, also after a start: a sealed answer names it.
+        The same assignment has the same proof, also after a start: a sealed answer names it. It is
+        by the module's own image where members know that one and it is at hand here.
         """
         if result.kind not in PROVEN_KINDS or spec.proof is None:
             return Aborted("such an outcome is never proven", AbortCause.NOT_PROVABLE)
@@ -62,7 +64,7 @@ class Proofs:
             return prepared
         if isinstance(prepared, Refused):
             return Aborted("what is refused is never proven", AbortCause.NOT_PROVABLE)
-        known = await self._known(place, spec, result, prepared)
+        known = await self._known(place, spec, result, prepared, own_image)
         if known is not None:
             return known
         if self._prover is None:
@@ -71,11 +73,13 @@ class Proofs:
         if data is None:
             return Aborted("module or input are gone", AbortCause.NOT_FETCHED)
         async with self._turn:
-            made = await self._prover.prove(prepared, data, limits_of(spec), spec.proof.cycles_max)
+            made = await self._prover.prove(
+                prepared, data, limits_of(spec), spec.proof.cycles_max, own_image
+            )
         if isinstance(made, NotProven):
             cause = AbortCause.NOT_PROVABLE if made.is_final else AbortCause.OTHER
             return Aborted(f"not proven: {made.reason}", cause)
-        fault = self._fault(made, spec, result, prepared)
+        fault = self._fault(made, spec, result, prepared, own_image)
         if isinstance(fault, str):
             return Aborted(f"what was proven is not what was executed: {fault}")
         proof = await self._blobs.put(made)
@@ -83,7 +87,12 @@ class Proofs:
         return proof
 
     async def _known(
-        self, place: Assignment, spec: TaskSpec, result: Result, prepared: bytes
+        self,
+        place: Assignment,
+        spec: TaskSpec,
+        result: Result,
+        prepared: bytes,
+        own_image: Digest | None,
     ) -> Digest | None:
         """Give the proof that was made for a slot already, if it is one of this very result.
 
@@ -93,7 +102,7 @@ class Proofs:
         data = None if known is None else await self._blobs.get(known)
         if data is None:
             return None
-        fault = self._fault(data, spec, result, prepared)
+        fault = self._fault(data, spec, result, prepared, own_image)
         if isinstance(fault, str):
             log.warning("proof made before is of no use", task=place.task.hex()[:12], reason=fault)
             return None
@@ -124,10 +133,10 @@ class Proofs:
             return self._aborted(effect, prepared.reason)
         if isinstance(prepared, Refused):
             return self._wrong(effect, f"the module is refused: {prepared.reason}")
-        read = self._fault(proof, spec, effect.result, prepared)
+        read = self._fault(proof, spec, effect.result, prepared, effect.own_image)
         if isinstance(read, str):
             return self._wrong(effect, read)
-        holds = await self._verifier.holds(proof, UNIVERSAL_IMAGE)
+        holds = await self._verifier.holds(proof, read.image)
         if holds is None:
             return self._aborted(effect, "the verifier did not work")
         if not holds:
@@ -141,13 +150,15 @@ class Proofs:
         return await self._rewriter.rewrite(spec.module, module)
 
     @staticmethod
-    def _fault(data: bytes, spec: TaskSpec, result: Result, prepared: bytes) -> ProofFile | str:
+    def _fault(
+        data: bytes, spec: TaskSpec, result: Result, prepared: bytes, own_image: Digest | None
+    ) -> ProofFile | str:
         """Give a proof as read, or what is wrong with it besides its seals."""
         try:
             proof = read_proof(data)
         except RemoteProtocolError as error:
             return str(error)
-        return proof_fault(proof, spec, result, prepared) or proof
+        return proof_fault(proof, spec, result, prepared, own_image) or proof
 
     @staticmethod
     def _wrong(effect: CheckProof, reason: str) -> ProofChecked:
