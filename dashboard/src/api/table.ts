@@ -402,6 +402,8 @@ export interface ImageInfo {
   readonly words: readonly (ImageWord)[];
   readonly fee_msat: number;
   readonly file: string | null;
+  readonly decided_ms: number | null;
+  readonly decided_epoch: number | null;
 }
 
 /** One node's word; `denied` where it has named another image than members found, of any. */

@@ -3,7 +3,7 @@
 import { useState } from "react";
 import { call, Problem } from "../api/client";
 import { useCall } from "../api/live";
-import type { ManifestInfo, ModuleInfo } from "../api/table";
+import type { ImageInfo, ImageWord, ManifestInfo, ModuleInfo } from "../api/table";
 import { More, PAGE } from "../parts/more";
 import { Answered, type Fact, Facts, Table } from "../parts/panel";
 import { brief, clock, count } from "../parts/words";
@@ -145,6 +145,7 @@ function Version({ of, onChoose, onPinned }: VersionProps) {
         <code>ambientctl run {exact} --input FILE</code>, or{" "}
         <a href={to("submit", of.publisher, of.name, shown.version)}>submit a task with it here</a>
       </p>
+      {of.image && <OwnImage of={of.image} />}
       <Pin of={of} onPinned={onPinned} />
       {of.published_as.length > 1 && (
         <p className="faint">
@@ -154,6 +155,60 @@ function Version({ of, onChoose, onPinned }: VersionProps) {
       )}
     </section>
   );
+}
+
+/** What the bytes become as a program that can be proven, and which nodes say so. */
+function OwnImage({ of }: { of: ImageInfo }) {
+  const id = (image: string) => <span className="mono">{image}</span>;
+  const isDecided = of.decided_ms !== null && of.decided_epoch !== null;
+  return (
+    <>
+      <h2>Own image</h2>
+      <Facts
+        of={[
+          [
+            "image",
+            <span key="image" data-testid="own-image">
+              {isDecided ? id(of.image) : `not decided: ${of.needed} members must say the same`}
+            </span>,
+          ],
+          [
+            "decided",
+            <span key="decided" data-testid="own-image-decided">
+              {isDecided ? `${clock(of.decided_ms ?? 0)}, in epoch ${of.decided_epoch}` : "not yet"}
+            </span>,
+          ],
+          ["translation", id(of.translation)],
+        ]}
+      />
+      <Table
+        caption="Who said what the module becomes"
+        columns={["node", "image", "its word"]}
+        rows={of.words}
+        none="Nobody has named an image."
+        keyOf={(word) => word.node}
+        cells={(word) => [
+          <a key="node" href={to("nodes", word.node)}>
+            {word.name} <span className="mono">{brief(word.node)}</span>
+          </a>,
+          id(word.image),
+          standing(word, of.image),
+        ]}
+      />
+      <p className="faint">
+        {isDecided
+          ? `Proven tasks may be proven with it. Whoever takes it believes that fewer than ${of.needed} members lied together.`
+          : "Until it is decided, tasks are proven with the universal image alone."}
+      </p>
+    </>
+  );
+}
+
+/** Say what a node's word on an image is worth. */
+function standing(word: ImageWord, decided: string) {
+  if (decided && word.image !== decided) return <span className="bad">not what members found</span>;
+  if (word.denied) return <span className="bad">was wrong about another module</span>;
+  return word.is_member ? "a member’s" : "no member’s: counts for nothing";
 }
 
 /** Keep the version that is shown on this node, or let it go. */
