@@ -226,6 +226,7 @@ class Replica:
     ) -> None:
         self.key = options.self_id
         self.is_honest = True
+        self.is_first_start = False  # whether it asks others if its key is new, as daemons do
         self.awaited_ms: int | None = None  # this ledger waits for nothing but records
         self.store = Store()
         self.disk = LogDisk(self.key)
@@ -262,11 +263,21 @@ class Replica:
             blocks=self.store,
             stops=self.store,
             rules=self._rules,
+            was_heard=self.was_heard if self.is_first_start and not self.store.safety else None,
         )
         effects = self._handle(Started(self.awaited_ms), now)
         for record in self.store.wanted.values():
             effects += self._handle(RecordSubmitted(record), now)
         return effects
+
+    @property
+    def word(self) -> bytes:
+        """Give the record by which a member's key is known to have been used."""
+        return RECORD_PREFIX + b"word of " + self.key
+
+    def was_heard(self) -> bool:
+        """Tell whether the log holds it."""
+        return any(self.word in block.block.records for block in self.store.log)
 
     def crash(self) -> None:
         """Lose the machine."""

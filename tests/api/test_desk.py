@@ -16,15 +16,18 @@ from ambientd.adapters.blob_files import BlobFiles
 from ambientd.adapters.private_book_file import PrivateBookFile
 from ambientd.api.account_values import ListAccounts, ShowHistory
 from ambientd.api.desk import Desk, Owner
+from ambientd.api.doctor_daemon import LATE_MS
 from ambientd.api.material_values import GetMaterial, GetTaskLog
 from ambientd.api.operations import OperationError
 from ambientd.api.owner_standing import OwnerCaps, OwnerStanding
 from ambientd.api.owner_values import Pause, Resume, SetOwner, ShowOwner
+from ambientd.api.readiness import unready
 from ambientd.api.requests import (
     AskBondBack,
     AskForSeat,
     CancelTask,
     FollowEvents,
+    GetReadiness,
     GetReceipt,
     GetStatus,
     Invite,
@@ -192,6 +195,25 @@ async def assigned(desk: Desk, data: bytes = b"") -> str:
     return task
 
 
+async def test_a_node_is_ready_while_blocks_come_and_says_why_when_they_do_not(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path) as it:
+        own = NodeId(it.owner.signer.public_key)
+        with pytest.raises(OperationError, match=r"cannot take part: .*it has no block yet"):
+            await it.desk.ready(GetReadiness())
+        while list(unready(own, it.parts)):
+            await trio.sleep(0.1)
+        assert (await it.desk.ready(GetReadiness())).ready
+        late = replace(it.parts, now=lambda: it.parts.now() + LATE_MS + 20_000)
+        [why] = unready(own, late)
+        assert why.startswith("no block has come for ")
+        assert set(unready(NodeId(b"s" * 32), it.parts)) == {
+            "the log has not taken it in yet",
+            "it is connected to nobody",
+        }
+
+
 async def test_the_status_of_a_convicted_node_says_so_and_by_what(tmp_path: Path) -> None:
     async with office(tmp_path) as it, it.parts.news.listen() as news:
         assert (await it.desk.status(GetStatus())).troubles == ()
@@ -203,6 +225,7 @@ async def test_the_status_of_a_convicted_node_says_so_and_by_what(tmp_path: Path
         async for told in news:
             if told.event == NodeConvicted(node, "verdict"):
                 break
+        assert "it is convicted" in set(unready(node, it.parts))
         [trouble] = (await it.desk.status(GetStatus())).troubles
         assert trouble.kind == "convicted"
         assert "evidence `verdict`" in trouble.text

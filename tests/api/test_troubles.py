@@ -34,6 +34,7 @@ WELL = {
     "outdated": "",
     "is_member": True,
     "may_vote": True,
+    "is_first_start": False,
     "members": 4,
     "away": (),
     "term": 3,

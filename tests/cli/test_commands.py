@@ -59,6 +59,20 @@ def test_status_names_node_cluster_and_what_the_sandbox_lacks(live: Path, ctl: C
     assert "remedy start the others" in " ".join(out.split())
 
 
+def test_status_ready_ends_with_whether_the_node_takes_part(
+    live: Path, ctl: Ctl, node: DeskNode
+) -> None:
+    assert ctl("status", "--ready") == (0, "ready\n", "")
+    assert ctl("status", "--ready", "--json") == (0, '{"ready":true}\n', "")
+    node.is_poor = True
+    for words in (("status", "--ready"), ("status", "--ready", "--quiet")):
+        code, out, err = ctl(*words)
+        assert (code, out) == (3, "")
+        assert err.startswith("ambientctl: no quorum")
+        assert "start the others" in err
+    assert ctl("status")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "key"),
     [
@@ -543,7 +557,13 @@ def test_wrong_usage_is_one_line_and_two(
 
 def test_a_daemon_that_is_not_there_is_three(ctl: Ctl, data_dir: Path, tmp_path: Path) -> None:
     (data_dir / "config.toml").touch()
-    for words in (("status",), ("nodes",), ("run", module(tmp_path)), ("task", "show", "abcd")):
+    for words in (
+        ("status",),
+        ("status", "--ready"),
+        ("nodes",),
+        ("run", module(tmp_path)),
+        ("task", "show", "abcd"),
+    ):
         code, out, err = ctl(*words)
         assert (code, out) == (3, "")
         assert f"is ambientd running? start it with: ambientd --data-dir {data_dir}" in err

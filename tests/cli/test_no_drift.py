@@ -278,6 +278,7 @@ OWN = {
         *((f"export {each}", "--format") for each in ("tasks", "nodes", "telemetry")),
         *((f"export {each}", "--force") for each in ("tasks", "nodes", "telemetry")),
         *(("fl export", "--force"), ("fl receipt", "--force"), ("nodes", "--links")),
+        ("status", "--ready"),
     },
     "whether a person is asked first": {
         *((each, "--yes") for each in ("run", "module publish", "module yank", "member remove")),

@@ -1,14 +1,22 @@
 """The scripts that found clusters for containers write folders that a node starts with."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
+import pytest
+
+from ambientd.api.invitation import make_token
 from ambientd.api.tokens import read_tokens
+from ambientd.codec.signing import Signer
+from ambientd.codec.statements import fingerprint
 from ambientd.config.load import load_config
 from ambientd.config.places import Places
+from tests.deploy.chart import run_script, script_of, take_folder
+from tests.runtime.support import found_cluster
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -40,6 +48,78 @@ def test_compose_gets_four_nodes_that_answer_prometheus_by_one_token(tmp_path: P
     secret = (shown / "prometheus.token").read_text()
     run("compose/found.sh", MESH=str(mesh), SHOWN=str(shown))
     assert (shown / "prometheus.token").read_text() == secret
+
+
+def test_a_founding_that_was_cut_off_begins_anew_and_touches_no_node(tmp_path: Path) -> None:
+    mesh, shown = tmp_path / "mesh", tmp_path / "shown"
+    shown.mkdir()
+    (mesh / "draft/node1").mkdir(parents=True)
+    (mesh / "draft/node1/node.key").write_bytes(b"half a k")
+    run("compose/found.sh", MESH=str(mesh), SHOWN=str(shown))
+    keys = {number: Places(mesh / f"node{number}").key.read_bytes() for number in (1, 2, 3, 4)}
+    assert load_config(mesh / "node4").http.enabled
+    assert sorted(each.name for each in mesh.iterdir() if each.is_dir()) == [
+        f"node{number}" for number in (1, 2, 3, 4)
+    ]
+    # Cut off among the last steps: what was whole by then is what is used.
+    (mesh / "whole").mkdir()
+    for number in (3, 4):
+        (mesh / f"node{number}").rename(mesh / f"whole/node{number}")
+    run("compose/found.sh", MESH=str(mesh), SHOWN=str(shown))
+    assert {n: Places(mesh / f"node{n}").key.read_bytes() for n in keys} == keys
+    assert not (mesh / "whole").exists()
+
+
+def test_a_member_takes_its_folder_whole_or_not_at_all(tmp_path: Path) -> None:
+    run("kubernetes/found.sh", str(tmp_path / "f"), "4", "mesh", "prod")
+    volume, packed = tmp_path / "volume", tmp_path / "f/2.tar"
+    volume.mkdir()
+    whole = packed.read_bytes()
+    key = Places(tmp_path / "f/node2").key.read_bytes()
+    packed.write_bytes(whole[: whole.index(key) + len(key)])  # the key is there, and no more
+    assert take_folder(volume, tmp_path / "f", 2).returncode != 0
+    assert not (volume / "node").exists()
+    packed.write_bytes(whole)
+    assert take_folder(volume, tmp_path / "f", 2).returncode == 0
+    places = Places(volume / "node")
+    assert (places.key.read_bytes(), places.key.stat().st_mode & 0o777) == (key, 0o600)
+    assert [each.name for each in volume.iterdir()] == ["node"]
+    (volume / "node/node.db").write_bytes(b"what it has voted for")
+    assert take_folder(volume, tmp_path / "f", 2).returncode == 0
+    assert (volume / "node/node.db").read_bytes() == b"what it has voted for"
+    (tmp_path / "other").mkdir()
+    packed.unlink()
+    refused = take_folder(tmp_path / "other", tmp_path / "f", 2)
+    assert refused.returncode == 1
+    assert "A member's disk is lost" in refused.stderr
+    playbooks = (DEPLOY.parent / "docs/tutorials/playbooks.md").read_text(encoding="utf-8")
+    assert "\n## A member's disk is lost\n" in playbooks
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
+def test_a_worker_joins_into_a_folder_that_is_whole_or_not_there(tmp_path: Path, kind: str) -> None:
+    genesis, seed = found_cluster(tmp_path / "c")
+    signer = Signer(seed, fingerprint(genesis))
+    address = f"{signer.public_key.hex()}@127.0.0.1:4400"
+    token = make_token(genesis, signer, (address,), bytes(32), expires_ms=2**50)
+    invitations, volume = tmp_path / "i", tmp_path / "volume"
+    invitations.mkdir()
+    (volume / "node.draft").mkdir(parents=True)
+    (volume / "node.draft/node.key").write_bytes(b"of a start that was cut off")
+    before, one, other, after = re.split(
+        r" *{{- (?:if .*|else|end) }}\n", script_of("workers.yaml", "join")
+    )
+    words = before + (one if kind == "StatefulSet" else other) + after
+    for found, put in (("{{ .Values.ports.mesh }}", "4400"), ("$MACHINE", "edge-7")):
+        words = words.replace(found, put)
+    words = words.replace("/invitations/", f"{invitations}/")
+    assert run_script(words, volume, "ambient-worker-3").returncode != 0
+    assert not (volume / "node").exists()
+    (invitations / ("3.token" if kind == "StatefulSet" else "edge-7.token")).write_text(token)
+    done = run_script(words, volume, "ambient-worker-3")
+    assert done.returncode == 0, done.stderr
+    assert Places(volume / "node").invitation.exists()
+    assert [each.name for each in volume.iterdir()] == ["node"]
 
 
 def test_kubernetes_gets_a_folder_for_each_pod_by_its_number(tmp_path: Path) -> None:

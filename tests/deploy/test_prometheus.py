@@ -41,5 +41,18 @@ def test_every_alert_is_tested() -> None:
     rules = (DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8")
     tests = (DEPLOY / "prometheus/alerts_test.yml").read_text(encoding="utf-8")
     named = re.findall(r"alert: (\w+)", rules)
-    assert len(named) == 13
+    assert len(named) == 14
     assert set(named) == set(re.findall(r"alertname: (\w+)", tests))
+
+
+def test_what_scrapes_calls_the_job_as_the_alerts_do() -> None:
+    rules = (DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8")
+    asked = set(re.findall(r'\bjob="([^"]*)"', rules))
+    assert asked == {"ambient"}
+    for path in ("prometheus/prometheus.yml", "compose/prometheus.yml"):
+        text = (DEPLOY / path).read_text(encoding="utf-8")
+        assert set(re.findall(r"job_name: (\S+)", text)) == asked, path
+    monitor = (DEPLOY / "chart/templates/monitor.yaml").read_text(encoding="utf-8")
+    named = re.findall(r"relabelings: \[\{ targetLabel: job, replacement: (\w+) \}\]", monitor)
+    assert set(named) == asked
+    assert monitor.count("- port: http") == len(named) == 1

@@ -23,7 +23,7 @@ from ambientd.api import (
 from ambientd.api.answering import Handler
 from ambientd.api.backup_values import CopiesUnderWay, CopyUnderWay, LookAtBackups
 from ambientd.api.blame_replies import BlameFileReply, BlameInfo, Blames
-from ambientd.api.census_replies import Cluster, Readiness
+from ambientd.api.census_replies import Cluster
 from ambientd.api.learning_values import ListStudies, Studies, StudyInfo
 from ambientd.api.local_socket import SocketLimits, serve_local_socket
 from ambientd.api.material_values import GetMaterial, Material
@@ -32,6 +32,7 @@ from ambientd.api.owner_values import OwnerReply, Pause, SetOwner
 from ambientd.api.paging import page
 from ambientd.api.peg_values import PegInState
 from ambientd.api.quotes import Quote
+from ambientd.api.readiness_values import Readiness
 from ambientd.api.requests import Request
 from ambientd.api.seen_values import LinksTold, LinkTold, ListLinks, Seen
 from ambientd.api.telemetry_values import NodeTelemetry, SeriesLine, ShowTelemetry

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from ambientd.api.client import Client
 from ambientd.api.cluster import ClusterPlan, create_cluster
-from ambientd.api.operations import STATUS, TASK_SHOW, Operation
+from ambientd.api.operations import READY, STATUS, TASK_SHOW, Operation
 from ambientd.api.replies import Status, Task
-from ambientd.api.requests import GetStatus, ShowTask
+from ambientd.api.requests import GetReadiness, GetStatus, ShowTask
 from ambientd.config.places import socket_path_for
 from ambientd.errors import AmbientError
 
@@ -77,6 +77,14 @@ class Daemon:
         except (AmbientError, OSError):
             return None
 
+    def why_unready(self) -> str:
+        """Give why it does not take part; nothing when it does."""
+        try:
+            self.ask(READY, GetReadiness())
+        except (AmbientError, OSError) as error:
+            return str(error)
+        return ""
+
     def task(self, task_id: str) -> Task:
         return self.ask(TASK_SHOW, ShowTask(task=task_id))
 
@@ -110,6 +118,7 @@ class Cluster:
             and status.coordinator is not None
             and len(status.peers) >= peers
             and status.committed_height > 0
+            and not daemon.why_unready()
         )
 
     def check_alive(self) -> None:

@@ -19,6 +19,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 terminationGracePeriodSeconds: 30
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
 securityContext:
   runAsNonRoot: true
   runAsUser: 10001
@@ -46,8 +49,9 @@ startupProbe:
   periodSeconds: 5
   timeoutSeconds: 5
   failureThreshold: 60
+# Whether it takes part in the mesh, not only whether it answers.
 readinessProbe:
-  exec: { command: [ambientctl, status, --quiet] }
+  exec: { command: [ambientctl, status, --ready, --quiet] }
   periodSeconds: 15
   timeoutSeconds: 5
 livenessProbe:

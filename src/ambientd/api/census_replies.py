@@ -1,14 +1,8 @@
-"""What a node answers about the cluster as a whole, and about its own part in it."""
+"""What a node answers about the cluster as a whole."""
 
 from msgspec import field
 
 from ambientd.api.replies import Reply
-
-
-class Readiness(Reply, frozen=True):
-    """This node takes part; one that cannot answers with an error that says why."""
-
-    ready: bool
 
 
 class Cluster(Reply, frozen=True):

@@ -16,7 +16,6 @@ from ambientd.api.backups import Backups
 from ambientd.api.blaming import Blaming
 from ambientd.api.bundling import for_items, item_output, item_receipt, put_together
 from ambientd.api.census import Census, count_tasks, reputations
-from ambientd.api.census_replies import Readiness
 from ambientd.api.charting import Charting
 from ambientd.api.chronicle import Chronicle
 from ambientd.api.deciding import DEADLINE_S, outcome_of
@@ -31,6 +30,8 @@ from ambientd.api.owning import Owning
 from ambientd.api.pegging import Pegging
 from ambientd.api.proof_output import proof_output
 from ambientd.api.quotes import Quote
+from ambientd.api.readiness import unready
+from ambientd.api.readiness_values import Readiness
 from ambientd.api.registry import Registry
 from ambientd.api.seating import Seating
 from ambientd.api.shelf import named_or_given
@@ -160,12 +161,8 @@ class Desk:
 
     async def ready(self, _: requests.GetReadiness) -> Readiness:
         """Say that this node can take part, or raise OperationError saying why not."""
-        node = self._parts.node
         why = [each.kind.replace("_", " ") for each in troubles_of(self._log_seen())]
-        if not self._state.applied_index:
-            why.append("it has no block yet")
-        if node.coordinator is None:
-            why.append("its term has no coordinator")
+        why += unready(self._id, self._parts)
         if why:
             msg = f"this node cannot take part: {', '.join(why)}"
             raise OperationError("unready", msg, "`ambientctl status` tells more")
@@ -245,6 +242,7 @@ class Desk:
             outdated=node.outdated,
             is_member=self._id in state.members,
             may_vote=node.consensus.options.may_vote,
+            is_first_start=node.log.is_first_start,
             members=len(state.members),
             away=[name_of(state, member) for member in state.members if member not in here],
             term=node.consensus.term,

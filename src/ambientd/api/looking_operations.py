@@ -5,9 +5,16 @@ A command that is typed often starts without the types of the whole table.
 
 from ambientd.api import replies, requests, seen_values
 from ambientd.api.operation import Operation
-from ambientd.api.routes import get
+from ambientd.api.readiness_values import Readiness
+from ambientd.api.routes import Scope, get
 
 STATUS = Operation("status", requests.GetStatus, replies.Status, get("/status", "how this node is"))
+READY = Operation(
+    "ready",
+    requests.GetReadiness,
+    Readiness,
+    get("/ready", "whether this node can take part; if not, why", Scope.OPEN),
+)
 NODES = Operation(
     "nodes", requests.ListNodes, replies.Nodes, get("/nodes", "who is in the cluster")
 )

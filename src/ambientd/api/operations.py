@@ -21,10 +21,10 @@ from ambientd.api import (
 from ambientd.api.backup_values import CopiesUnderWay, LookAtBackups
 from ambientd.api.blame_replies import BlameFileReply, Blames
 from ambientd.api.blob_values import BlobKept, BlobReply, GetBlob, PutBlob
-from ambientd.api.census_replies import Cluster, Readiness
+from ambientd.api.census_replies import Cluster
 from ambientd.api.image_operations import IMAGES
 from ambientd.api.learning_operations import LEARNING
-from ambientd.api.looking_operations import EVENTS, LINKS, NODE_SHOW, NODES, STATUS
+from ambientd.api.looking_operations import EVENTS, LINKS, NODE_SHOW, NODES, READY, STATUS
 from ambientd.api.material_values import GetMaterial, GetTaskLog, Material, TaskLog
 from ambientd.api.operation import DEADLINE_MS, Failure, Operation, OperationError
 from ambientd.api.quotes import Quote
@@ -47,6 +47,7 @@ __all__ = [
     "LINKS",
     "NODES",
     "NODE_SHOW",
+    "READY",
     "STATUS",
     "Failure",
     "Operation",
@@ -58,12 +59,6 @@ WAIT_MS_MAX = 3_600_000
 
 PING = Operation(
     "ping", requests.Ping, replies.Pong, get("/health", "whether somebody is there", Scope.OPEN)
-)
-READY = Operation(
-    "ready",
-    requests.GetReadiness,
-    Readiness,
-    get("/ready", "whether this node can take part; if not, why", Scope.OPEN),
 )
 TELEMETRY_SHOW = Operation(
     "telemetry.show",

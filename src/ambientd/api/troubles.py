@@ -24,6 +24,7 @@ class LogSeen:
     outdated: str
     is_member: bool
     may_vote: bool
+    is_first_start: bool
     members: int
     away: Sequence[str]
     term: int
@@ -198,7 +199,7 @@ def _outdated(why: str) -> Trouble:
 
 
 def _lost_vote(seen: LogSeen) -> Trouble | None:
-    if not seen.is_member or seen.may_vote:
+    if not seen.is_member or seen.may_vote or seen.is_first_start:
         return None
     return Trouble(
         kind=TroubleKind.VOTE_LOST,

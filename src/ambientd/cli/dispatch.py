@@ -10,7 +10,7 @@ from ambientd.cli.exit_codes import ExitCode
 from ambientd.cli.parser import build_parser
 from ambientd.errors import AmbientError, DamagedError, UnreachableError
 
-_CODES_OF_NODE_FAULTS = frozenset({"unavailable", "timeout", "busy", "forbidden"})
+_CODES_OF_NODE_FAULTS = frozenset({"unavailable", "timeout", "busy", "forbidden", "unready"})
 _BROKEN_PIPE = 141
 COMPLETE = "__complete"
 """What the shells' scripts run; no command for people."""

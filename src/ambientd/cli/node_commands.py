@@ -51,9 +51,19 @@ def version(arguments: CommonArguments) -> ExitCode:
     return ExitCode.DONE
 
 
-def status(arguments: CommonArguments) -> ExitCode:
-    """Tell how the node is."""
+class StatusArguments(CommonArguments, Protocol):
+    """Options of `status`."""
+
+    ready: bool
+
+
+def status(arguments: StatusArguments) -> ExitCode:
+    """Tell how the node is, or only that it takes part: a node that does not answers why."""
     with connect(arguments) as client:
+        if arguments.ready:
+            taking_part = client.call(operations.READY, requests.GetReadiness())
+            print_json(taking_part) if arguments.as_json else print_line("ready")
+            return ExitCode.DONE
         answer = client.call(operations.STATUS, requests.GetStatus())
     if arguments.as_json:
         print_json(answer)

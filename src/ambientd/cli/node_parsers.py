@@ -5,7 +5,12 @@ from ambientd.cli.parsing import NODE, command, positive, span
 
 def add_looking(commands: object) -> None:
     """Add `status`, `nodes` and `events`."""
-    command(commands, "status", "node_commands:status", "how this node is")
+    status = command(commands, "status", "node_commands:status", "how this node is")
+    status.add_argument(
+        "--ready",
+        action="store_true",
+        help="only whether it takes part: 3 while it cannot, and why not",
+    )
     nodes = command(commands, "nodes", "node_commands:nodes", "who is in the cluster")
     nodes.add_argument("node", metavar="NODE", nargs="?", help=f"everything about this one: {NODE}")
     nodes.add_argument(

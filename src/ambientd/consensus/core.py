@@ -29,6 +29,7 @@ from ambientd.consensus.effects import (
     PeerFault,
     RecordRefused,
     Send,
+    VoteDecided,
 )
 from ambientd.consensus.epochs import Endless, Stops, end_fault
 from ambientd.consensus.events import (
@@ -215,6 +216,24 @@ class Consensus(Voter):
         if self._is_voter:
             self._persist_safety()
         return self.handle(Started(awaited_ms), now=now)
+
+    def begin_to_vote(self, options: ConsensusOptions, *, now: int) -> list[Effect]:
+        """Sign from here on: this key never has (`FirstStart`).
+
+        A term that others have begun it does not coordinate, as after any start.
+        """
+        self.options = options
+        self._is_voter = self._number is not None and options.may_vote
+        self._check_beacon_secret()
+        self._out.add(VoteDecided(may_vote=True))
+        self._persist_safety()
+        self._pacemaker.progressed(now)
+        self._is_disturbed = True
+        if self.term > 1 or self._safety.high_qc != self._verifier.genesis:
+            self._barred_term = self.term
+            if self.is_coordinator:
+                self._give_up(now)
+        return self.handle(Tick(), now=now)
 
     def fall_behind(self, sender: bytes, *, now: int) -> list[Effect]:
         """Ask a node that speaks of a later epoch for what is missing here."""

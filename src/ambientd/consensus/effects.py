@@ -121,6 +121,16 @@ class PeerFault(msgspec.Struct, frozen=True):
     reason: str
 
 
+class VoteDecided(msgspec.Struct, frozen=True):
+    """A first start has ended (`FirstStart`): this key votes from now on, or never.
+
+    Keep that apart from the store before anything after it leaves: a key whose store is lost then
+    needs nobody's word to be silent.
+    """
+
+    may_vote: bool
+
+
 class RecordRefused(msgspec.Struct, frozen=True):
     """A submitted record is not kept, and why."""
 
@@ -139,6 +149,7 @@ Effect = (
     | CoordinatorChanged
     | PeerFault
     | RecordRefused
+    | VoteDecided
 )
 
 

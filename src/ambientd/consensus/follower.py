@@ -147,6 +147,11 @@ class Follower:
         return self._proven_end is not None or self.end is not None
 
     @property
+    def is_behind(self) -> bool:
+        """Tell whether it is proven that the log has gone further than what is here."""
+        return self.knows_end or not self._tree.holds(self._safety.high_qc.hash)
+
+    @property
     def awaits_blocks(self) -> bool:
         """Tell whether a FETCH of this node's is unanswered."""
         return self._catch_up.is_awaiting

@@ -25,6 +25,7 @@ from ambientd.consensus.effects import (
     RecordRefused,
     Send,
     SnapshotFetched,
+    VoteDecided,
 )
 from ambientd.consensus.epochs import Stops, next_options, trust_fault, verify_epoch_chain
 from ambientd.consensus.events import (
@@ -36,9 +37,11 @@ from ambientd.consensus.events import (
     RecordSubmitted,
     Started,
 )
+from ambientd.consensus.first_start import ABOVE_ALL, FirstStart
 from ambientd.consensus.judging import StateRootAt
 from ambientd.consensus.messages import (
     ENDS_MAX,
+    Blocks,
     EpochEnd,
     EpochMessage,
     Epochs,
@@ -49,6 +52,7 @@ from ambientd.consensus.messages import (
     Message,
     Offer,
     Pages,
+    QcNotice,
     WantPages,
 )
 from ambientd.consensus.options import ConsensusOptions, LogSigner, Random
@@ -75,14 +79,22 @@ class Log:
         may_enter: Callable[[bytes], bool] = lambda _: True,
         secret_of: Callable[[bytes], bytes] | None = None,
         rules: SafetyRules | None = None,
+        was_heard: Callable[[], bool] | None = None,
     ) -> None:
-        self._first = first
+        """With `was_heard`, nothing here tells if the key is new: has the state a word of it?"""
+        self._first = first if was_heard is None else replace(first, may_vote=False)
+        self._was_heard = was_heard
+        self._first_start: FirstStart | None = None
+        if was_heard is not None:
+            self._first_start = FirstStart(first.self_id, first.t0_ms // 2)
         self._secret_of = secret_of or (lambda _: first.beacon_secret)
         self._source = blocks
         self._stops = stops
         self._limit = FetchLimit(first)
         self._hint_limit = FetchLimit(first)
         self._ended: Committed | None = None
+        self.committed_at_ms: int | None = None
+        """When this process last committed a block; None before its first."""
         self._server = SnapshotServer(first, blocks)
         self._fetcher = SnapshotFetcher(first, stops.read)
         self._fetched: SnapshotFetched | None = None
@@ -105,7 +117,7 @@ class Log:
 
         self._epoch = epoch
         end = None if restored is None else restored.end
-        self.current = epoch(first if end is None else self._options_after(end), restored)
+        self.current = epoch(self._first if end is None else self._options_after(end), restored)
         self._is_fresh = end is not None and restored is not None and restored.safety is None
         self._require_trusted()
 
@@ -138,10 +150,15 @@ class Log:
         """Give when the host must send the next Tick; None when nothing is due, ever."""
         if self.unknown is not None:
             return None
-        due_at, pages_at = self.current.next_deadline, self._fetcher.deadline
-        if due_at is None or pages_at is None:
-            return due_at if pages_at is None else pages_at
-        return min(due_at, pages_at)
+        due = [self.current.next_deadline, self._fetcher.deadline]
+        if self._first_start is not None:
+            due.append(self._first_start.deadline)
+        return min((at for at in due if at is not None), default=None)
+
+    @property
+    def is_first_start(self) -> bool:
+        """Tell whether it is not known yet if this key has signed before: it signs nothing."""
+        return self._first_start is not None
 
     def handle(self, event: Event, *, now: int) -> list[Effect]:
         """Advance by one event; persist effects come before send effects."""
@@ -151,7 +168,13 @@ class Log:
             effects = self._on_message(event.sender, event.message, now)
         else:
             effects = self._on_event(event, now)
-        return effects + self._fetch_pages(now) if self._fetcher.is_fetching else effects
+        if self._fetcher.is_fetching:
+            effects += self._fetch_pages(now)
+        if self._first_start is not None:
+            effects += self._see_to(self._first_start, event, effects, now)
+        if any(isinstance(effect, Committed) for effect in effects):
+            self.committed_at_ms = now
+        return effects
 
     def _look_on(self, event: Event, now: int) -> list[Effect]:
         """Show peers what is here, and take nothing in: the rules of what follows are not known."""
@@ -331,6 +354,45 @@ class Log:
         if culprit is None or committee.number(culprit) is None:
             return []
         return self.current.convict_of(epoch, culprit, message.evidence)
+
+    # The first start of a founder's key.
+
+    def _see_to(
+        self, start: FirstStart, event: Event, effects: list[Effect], now: int
+    ) -> list[Effect]:
+        """Ask how far the log is, and decide once this node is as far."""
+        committee, more = self.current.committee, list[Effect]()
+        start.enter(self.number)
+        if isinstance(event, MessageReceived):
+            more = self._take_answer(start, event, now)
+        more += self._labelled([Send(key, Fetch(ABOVE_ALL)) for key in start.asks(committee, now)])
+        # The host has not applied yet what is new here: it says when it has.
+        later = (Committed, SnapshotFetched)
+        is_applied = not any(isinstance(each, later) for each in (*effects, *more))
+        if not is_applied or not start.is_told(committee, now) or self.current.is_behind:
+            return more
+        assert self._was_heard is not None, "a first start knows whom to ask"
+        self._first_start = None
+        if self._was_heard():
+            return [*more, VoteDecided(may_vote=False)]
+        self._first = replace(self._first, may_vote=True)
+        options = self._options_of(self.number)
+        assert options is not None, "the present epoch's beginning is kept"
+        return more + self._labelled(self.current.begin_to_vote(options, now=now))
+
+    def _take_answer(self, start: FirstStart, event: MessageReceived, now: int) -> list[Effect]:
+        """Take the certificate that a member shows for its highest, if it holds."""
+        epoch, message = self._first.epoch, event.message
+        if isinstance(message, InEpoch):
+            epoch, message = message.epoch, message.message
+        is_answer = start.is_answer(event.sender, message, self.current.committee)
+        if epoch != self.number or not is_answer or not isinstance(message, Blocks):
+            return []
+        shown = MessageReceived(event.sender, QcNotice(message.qc, None))
+        effects = self.current.handle(shown, now=now)
+        if not any(isinstance(each, PeerFault) for each in effects):
+            start.shown(event.sender)
+        return self._labelled(effects)
 
     # Snapshots.
 

@@ -5,6 +5,7 @@ import random
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,27 +159,56 @@ async def _come_in(
     log.info("joined", cluster=identity.genesis.name)
 
 
-def _may_vote(identity: Identity, store: Store, recovered: Recovered) -> bool:
+class _Vote(Enum):
+    """What is known here of a key: it may vote, it never may again, or only others can tell."""
+
+    MAY = auto()
+    NEVER = auto()
+    ASK = auto()
+
+
+def _vote_of(identity: Identity, store: Store, recovered: Recovered) -> _Vote:
     """Tell whether this key may vote: a key whose safety state is lost never votes again.
 
     The mark beside the key outlives the store; the first safety state is there before the mark is.
+    A founder's folder without either may be new, or a copy from before its first vote.
     """
-    mark = identity.places.voted_mark
     if recovered.has_safety:
-        pass
-    elif mark.exists() or recovered.log is not None:
-        log.error(
-            "THIS NODE HAS LOST WHAT IT VOTED FOR and only follows: its key never votes again",
-            store=str(identity.places.data_dir / STORE_NAMES[identity.config.store.engine]),
-            advice="only the store itself brings the vote back, no backup; or replace the node",
-        )
-        return False
-    else:
-        store.write(first_safety(identity.genesis))
+        _mark(identity)
+        return _Vote.MAY
+    if identity.places.voted_mark.exists():
+        _say_lost(identity)
+        return _Vote.NEVER
+    if any(member.node == identity.node for member in identity.genesis.members):
+        return _Vote.ASK
+    if recovered.log is not None:
+        _say_lost(identity)
+        return _Vote.NEVER
+    store.write(first_safety(identity.genesis))
+    _mark(identity)
+    return _Vote.MAY
+
+
+def _on_vote_decided(identity: Identity, may_vote: bool) -> None:
+    """Keep beside the key what the first start has found out."""
+    _mark(identity)
+    if not may_vote:
+        _say_lost(identity)
+
+
+def _mark(identity: Identity) -> None:
+    mark = identity.places.voted_mark
     if not mark.exists():
         write_synced(mark, b"this key has voted; without its store it must not vote again\n")
         sync_directory(mark.parent)
-    return True
+
+
+def _say_lost(identity: Identity) -> None:
+    log.error(
+        "THIS NODE HAS LOST WHAT IT VOTED FOR and only follows: its key never votes again",
+        store=str(identity.places.data_dir / STORE_NAMES[identity.config.store.engine]),
+        advice="only the store itself brings the vote back, no backup; or replace the node",
+    )
 
 
 def _build_node(
@@ -187,7 +217,7 @@ def _build_node(
     writer: StoreWriter,
     rng: random.Random,
     *,
-    may_vote: bool,
+    vote: _Vote,
     now_ms: int,
 ) -> Node:
     config = identity.config
@@ -197,7 +227,8 @@ def _build_node(
         genesis=identity.genesis,
         seed=identity.seed,
         anchors=anchorer_options(config.bitcoin, identity.genesis.bitcoin_network),
-        may_vote=may_vote,
+        may_vote=vote is not _Vote.NEVER,
+        is_first_start=vote is _Vote.ASK,
         trusted=_trusted_epoch(config.log.trusted_epoch),
         proves_cycles_max=config.proving.cycles_max if config.proving.prover else 0,
         proves_steps=step_terms(config.proving),
@@ -346,14 +377,13 @@ async def run_daemon(data_dir: Path, passphrase: str = "", stand_by: StandBy = b
         store = open_store(data_dir, config.store.engine)
         recovered = recover(store, genesis)
         check_key(identity, recovered)
-        may_vote = _may_vote(identity, store, recovered)
+        vote = _vote_of(identity, store, recovered)
         writer = await stack.enter_async_context(StoreWriter(store))
-        files = _open_files(identity)
         rng = random.Random(draw_secret(32))  # noqa: S311 - jitter and back-off, no secrets
-        node = _build_node(identity, recovered, writer, rng, may_vote=may_vote, now_ms=now())
+        node = _build_node(identity, recovered, writer, rng, vote=vote, now_ms=now())
         pump = Pump(node, now, writer)
+        files, finding = _open_files(identity), Finding(identity, rng)
         sealed = SealedBlobs(files)
-        finding = Finding(identity, rng)
         transport = await stack.enter_async_context(
             open_transport(
                 _transport_options(identity),
@@ -393,6 +423,7 @@ async def run_daemon(data_dir: Path, passphrase: str = "", stand_by: StandBy = b
             pins=Pins(PinFile(identity.places.module_pins)),
             journal=_journal(identity),
             relays=finding.reserved,
+            on_vote_decided=partial(_on_vote_decided, identity),
         )
         kept = partial(parts.pins.kept, recovered.ledger, identity.node)
         async with trio.open_nursery() as nursery:

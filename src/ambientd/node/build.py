@@ -16,6 +16,7 @@ from ambientd.ledger.admission import may_propose
 from ambientd.ledger.apply import decode_record, is_admissible
 from ambientd.ledger.founders import first_epoch
 from ambientd.ledger.state import LedgerState
+from ambientd.ledger.word_entries import Topic
 from ambientd.model.base import NodeId
 from ambientd.model.genesis import Genesis
 from ambientd.node.compaction import Compactor, LogKept, LogOptions
@@ -51,6 +52,9 @@ class NodeOptions:
     seed: bytes
     anchors: AnchorerOptions = field(default_factory=AnchorerOptions)
     may_vote: bool = True
+    is_first_start: bool = False
+    """Whether nothing here tells if this key has voted: the log finds it out before it votes."""
+
     telemetry: TelemetryOptions = field(default_factory=TelemetryOptions)
     log: LogOptions = field(default_factory=LogOptions)
     trusted: TrustedEpoch | None = None
@@ -108,6 +112,9 @@ def build_node(
     def secret(asked_ms: int) -> bytes:
         return beacon_secret(options.seed, asked_ms)
 
+    def was_heard() -> bool:
+        return ledger.last_word_ms(Topic.NODES, own_id) > 0
+
     first = options_of(
         first_epoch(genesis), signer.cluster, own_id, secret(0), may_vote=options.may_vote
     )
@@ -123,6 +130,7 @@ def build_node(
         blocks=blocks,
         stops=LedgerStops(signer, roots),
         secret_of=beacon_secrets(ledger, own_id, secret),
+        was_heard=was_heard if options.is_first_start else None,
     )
     cores = Cores(
         log=log,
@@ -133,7 +141,7 @@ def build_node(
         referee=Referee(signer),
         proving=Proving(signer, options.proves_cycles_max, options.proves_steps),
         learning=Learning(signer),
-        reporter=Reporter(own_id),
+        reporter=Reporter(own_id, is_silent=options.is_first_start),
         checkpointer=Checkpointer(signer, genesis.rules.batch_ms),
         anchorer=Anchorer(options.anchors, own_id),
         anchor_watch=AnchorWatch(own_id, is_enabled=options.anchors.enabled),

@@ -352,6 +352,9 @@ class Node:
         match effect:
             case log_effects.PersistBlock() | log_effects.PersistSafety():
                 self._out.append(effect)
+            case log_effects.VoteDecided():
+                self._cores.reporter.is_silent, self._roles_due_ms = False, None
+                self._out.append(effect)
             case log_effects.Send(to=to, message=message):
                 frame = LOG_FRAME + log_messages.encode_message(message)
                 self._out.append(SendFrame(NodeId(to), frame))

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from ambientd.consensus.effects import Committed, PersistBlock, PersistSafety
+from ambientd.consensus.effects import Committed, PersistBlock, PersistSafety, VoteDecided
 from ambientd.ledger.entries import Entry, Key
 from ambientd.ledger.events import LedgerEvent
 from ambientd.ledger.state import LedgerState
@@ -144,6 +144,7 @@ NodeEffect: TypeAlias = (
     | CoordinatorElected
     | PeerMisbehaved
     | RecordDropped
+    | VoteDecided
     | Execute
     | TraceWanted
     | SegmentWanted

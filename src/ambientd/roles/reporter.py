@@ -4,6 +4,9 @@ Conditions change all the time, so they are told in coarse buckets, and only wha
 the ledger has as this member's last word goes into the log. While no task is under way, what
 was measured goes there once a minute, by all members together: the log rests in between.
 
+A member's word in the ledger is also what tells that its key was used. So who does not know that of
+its own key is silent until the log has decided it (protocols/05 section 4).
+
 One word is on its way at a time: until the ledger has it, all that is in it is news again. Of two
 the older may arrive last, having been sent before the coordinator was connected; it is rejected.
 """
@@ -26,8 +29,9 @@ MEASURES = ("health_percent", "load_percent", "latency_ms", "carbon_g_per_kwh")
 class Reporter:
     """One member's word on everybody's condition."""
 
-    def __init__(self, self_id: NodeId) -> None:
+    def __init__(self, self_id: NodeId, *, is_silent: bool = False) -> None:
         self._id = self_id
+        self.is_silent = is_silent
         self._due_ms = 0
         self._measured_ms = 0
         self._said: NodeReport | None = None
@@ -35,7 +39,7 @@ class Reporter:
 
     def next_deadline(self, state: LedgerState) -> int | None:
         """Give when to report: not before the last word is in the log, or seems to be lost."""
-        if self._id not in state.members:
+        if self.is_silent or self._id not in state.members:
             return None
         said = self._said
         is_under_way = said is not None and state.report(said.node, self._id) != said

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from ambientd.consensus.effects import VoteDecided
 from ambientd.model.base import NodeId
 from ambientd.node.core import Node
 from ambientd.node.effect import ConditionChanged, NodeEffect
@@ -67,6 +68,8 @@ class Parts:
     journal: TelemetryJournal | None = None
     relays: Callable[[], int] = lambda: 0
     """Members through which this node can be reached."""
+    on_vote_decided: Callable[[bool], None] = lambda _: None
+    """Keeps that this key votes from now on, or that it never does."""
 
 
 async def run_node(
@@ -115,7 +118,10 @@ def _perform(parts: Parts, performer: Performer, effect: NodeEffect) -> None:
         parts.series.note(said.node, said.observations, parts.now())
         if parts.journal is not None:
             parts.journal.note(said, parts.now())
-    performer(effect)
+    if isinstance(effect, VoteDecided):
+        parts.on_vote_decided(effect.may_vote)
+    else:
+        performer(effect)
 
 
 async def _frames(parts: Parts) -> None:
